@@ -1,0 +1,254 @@
+"""Every message of the program: the tag table and one closed union for each inbox.
+
+A tag is a message's number on the wire. The table only ever grows at its end.
+"""
+
+from protocol.messages.jobs import (
+    DispatcherWanted,
+    JobAsked,
+    JobForgotten,
+    JobStopAsked,
+    SourceJoined,
+    SourceLost,
+    WorkerWanted,
+)
+from protocol.messages.processes import (
+    ActorDied,
+    PingAnswered,
+    PingAsked,
+    ProcessLost,
+    ProcessReady,
+    StopAsked,
+    Ticked,
+)
+from protocol.messages.progress import (
+    ChunkArrived,
+    ChunkMapDrawn,
+    JobEnded,
+    JobNoted,
+    JobOpened,
+    JobProgressed,
+    SourceProgressed,
+)
+from protocol.messages.rides import (
+    JobWatched,
+    LeaseExtended,
+    LeaseFinished,
+    LeaseGranted,
+    LeaseReleased,
+    LeaseRevoked,
+    LeaseTrimmed,
+    ProbeAsked,
+    RateCapped,
+    RideContinued,
+    RideEnded,
+    RideProgressed,
+    SourceFailed,
+    SourceMeasured,
+    SourceProbed,
+    SourceSlowed,
+    SourceStalled,
+)
+from protocol.messages.store import (
+    ChunkDisputed,
+    ChunksRepeated,
+    ChunksStored,
+    ChunksVerified,
+    CommitDue,
+    DiskFailed,
+    SealRefused,
+    SealWanted,
+    SizeLearned,
+    SlotFilled,
+    SlotFreed,
+    SlotSpoiled,
+    SourceNoted,
+    TargetCloseAsked,
+    TargetClosed,
+    TargetOpened,
+    TargetRefused,
+    TargetSealed,
+    TargetWanted,
+    ValidatorSeen,
+)
+
+TAGS: tuple[type, ...] = (
+    JobAsked,
+    JobStopAsked,
+    DispatcherWanted,
+    WorkerWanted,
+    SourceJoined,
+    SourceLost,
+    JobForgotten,
+    ProbeAsked,
+    SourceProbed,
+    SourceFailed,
+    LeaseGranted,
+    LeaseExtended,
+    LeaseTrimmed,
+    LeaseRevoked,
+    LeaseFinished,
+    LeaseReleased,
+    RideProgressed,
+    RideEnded,
+    SourceMeasured,
+    SourceSlowed,
+    SourceStalled,
+    RateCapped,
+    JobWatched,
+    RideContinued,
+    TargetWanted,
+    ChunksVerified,
+    SourceNoted,
+    TargetOpened,
+    TargetRefused,
+    ValidatorSeen,
+    SlotFilled,
+    SlotFreed,
+    ChunksStored,
+    ChunksRepeated,
+    ChunkDisputed,
+    SlotSpoiled,
+    DiskFailed,
+    SizeLearned,
+    SealWanted,
+    TargetSealed,
+    SealRefused,
+    TargetCloseAsked,
+    TargetClosed,
+    CommitDue,
+    JobOpened,
+    JobProgressed,
+    SourceProgressed,
+    ChunkMapDrawn,
+    ChunkArrived,
+    JobNoted,
+    JobEnded,
+    ProcessReady,
+    ProcessLost,
+    PingAsked,
+    PingAnswered,
+    StopAsked,
+    ActorDied,
+    Ticked,
+)
+"""Tag = index. Append only."""
+
+
+Message = (
+    JobAsked
+    | JobStopAsked
+    | DispatcherWanted
+    | WorkerWanted
+    | SourceJoined
+    | SourceLost
+    | JobForgotten
+    | ProbeAsked
+    | SourceProbed
+    | SourceFailed
+    | LeaseGranted
+    | LeaseExtended
+    | LeaseTrimmed
+    | LeaseRevoked
+    | LeaseFinished
+    | LeaseReleased
+    | RideProgressed
+    | RideEnded
+    | SourceMeasured
+    | SourceSlowed
+    | SourceStalled
+    | RateCapped
+    | JobWatched
+    | RideContinued
+    | TargetWanted
+    | ChunksVerified
+    | SourceNoted
+    | TargetOpened
+    | TargetRefused
+    | ValidatorSeen
+    | SlotFilled
+    | SlotFreed
+    | ChunksStored
+    | ChunksRepeated
+    | ChunkDisputed
+    | SlotSpoiled
+    | DiskFailed
+    | SizeLearned
+    | SealWanted
+    | TargetSealed
+    | SealRefused
+    | TargetCloseAsked
+    | TargetClosed
+    | CommitDue
+    | JobOpened
+    | JobProgressed
+    | SourceProgressed
+    | ChunkMapDrawn
+    | ChunkArrived
+    | JobNoted
+    | JobEnded
+    | ProcessReady
+    | ProcessLost
+    | PingAsked
+    | PingAnswered
+    | StopAsked
+    | ActorDied
+    | Ticked
+)
+"""Anything that can travel."""
+
+PoolInbox = JobAsked | JobStopAsked | JobForgotten | ProcessLost | ActorDied
+DispatcherInbox = (
+    SourceJoined
+    | SourceLost
+    | JobStopAsked
+    | SourceProbed
+    | SourceFailed
+    | LeaseFinished
+    | LeaseReleased
+    | SourceMeasured
+    | SourceSlowed
+    | SourceStalled
+    | ChunksVerified
+    | SourceNoted
+    | TargetOpened
+    | TargetRefused
+    | ChunksStored
+    | ChunksRepeated
+    | ChunkDisputed
+    | SlotSpoiled
+    | DiskFailed
+    | TargetSealed
+    | SealRefused
+    | TargetClosed
+    | Ticked
+)
+WorkerInbox = (
+    ProbeAsked
+    | LeaseGranted
+    | LeaseExtended
+    | LeaseTrimmed
+    | LeaseRevoked
+    | RateCapped
+    | RideContinued
+    | SlotFreed
+    | JobForgotten
+)
+WatchdogInbox = JobWatched | RideProgressed | RideEnded | JobForgotten | Ticked
+AssemblerInbox = (
+    TargetWanted | ValidatorSeen | SlotFilled | SizeLearned | SealWanted | TargetCloseAsked | JobForgotten | CommitDue
+)
+RootInbox = DispatcherWanted | WorkerWanted | JobForgotten | PingAsked | StopAsked | ActorDied
+FrontInbox = (
+    JobOpened
+    | JobProgressed
+    | SourceProgressed
+    | ChunkMapDrawn
+    | ChunkArrived
+    | JobNoted
+    | JobEnded
+    | ProcessReady
+    | ProcessLost
+    | PingAnswered
+    | ActorDied
+)

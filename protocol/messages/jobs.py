@@ -1,0 +1,97 @@
+"""What is said about a whole job: asked for, stopped, its sources coming and going."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobAsked:
+    """A person or a tool wants one file. From a front to the PoolManager.
+
+    `name` empty: taken from the sources. `chunk_size` in bytes. `checksum` is ``algorithm:hex`` or empty.
+    `limit_bytes_s` 0 means none. `watcher` is the address that gets progress and the end of the job.
+    """
+
+    job: int
+    urls: tuple[str, ...]
+    folder: str
+    name: str
+    chunk_size: int
+    checksum: str
+    mode: str
+    limit_bytes_s: int
+    preallocate: bool
+    sync: str
+    slow_rate_bytes_s: int
+    slow_after_s: float
+    verbose: bool
+    watcher: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobStopAsked:
+    """The job is to stop now and keep what it has; the same request goes on later."""
+
+    job: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatcherWanted:
+    """The hub's root starts the ChunkDispatcher of a job. Fields as in `JobAsked`."""
+
+    job: int
+    folder: str
+    name: str
+    chunk_size: int
+    checksum: str
+    mode: str
+    limit_bytes_s: int
+    preallocate: bool
+    sync: str
+    slow_rate_bytes_s: int
+    slow_after_s: float
+    verbose: bool
+    watcher: str
+    sources_expected: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerWanted:
+    """A fetch process's root starts the PeerWorker of one source. `chunk_size` in bytes."""
+
+    job: int
+    source: int
+    url: str
+    chunk_size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceJoined:
+    """A job has one more source; its PeerWorker lives at `worker`.
+
+    `name` is the source as people may see it (no password), `host` is what a ``Retry-After`` binds,
+    `fallback_name` a file name made from the address, `prior_rate_bytes_s` what is known from before (0: nothing).
+    """
+
+    job: int
+    source: int
+    worker: str
+    name: str
+    host: str
+    fallback_name: str
+    prior_rate_bytes_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceLost:
+    """The worker of this source is gone (its process died); whatever it was doing has ended."""
+
+    job: int
+    source: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobForgotten:
+    """A job has ended: stop its actors, free what it held. From the dispatcher to the PoolManager and on."""
+
+    job: int

@@ -1,0 +1,102 @@
+"""What a front (terminal, later API and page) is told of a job."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOpened:
+    """Size and place are known. `size_bytes` -1: unknown. `resumed_bytes` were found and verified."""
+
+    job: int
+    part_path: str
+    size_bytes: int
+    chunk_size: int
+    resumed_bytes: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobProgressed:
+    """`left_s` is the common finish time seen from now, -1 when nobody can say."""
+
+    job: int
+    state: str
+    stored_bytes: int
+    size_bytes: int
+    rate_bytes_s: float
+    left_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceProgressed:
+    """One row of the display. `number` counts from 0 in the order sources were given.
+
+    `bytes_stored` and `chunks` came from it and were kept; `lease_first`/`lease_stop` are chunk numbers, -1
+    without a lease. `reason` says in words why it is not active, empty when it is.
+    """
+
+    job: int
+    source: int
+    name: str
+    standing: str
+    rate_bytes_s: float
+    bytes_stored: int
+    chunks: int
+    leases: int
+    stops: int
+    lease_first: int
+    lease_stop: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkMapDrawn:
+    """Who holds which part, in a few hundred cells over the whole file.
+
+    Two bytes a cell, little endian: 0 missing, 1 stored before (resumed), 2 + source for a source;
+    plus 0x8000 where the cell is leased and not yet stored.
+    """
+
+    job: int
+    cells: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkArrived:
+    """One stored chunk, for ``--verbose``: who, which, how fast, how many of how many (0: unknown)."""
+
+    job: int
+    name: str
+    chunk: int
+    rate_bytes_s: float
+    stored_chunks: int
+    chunk_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobNoted:
+    """Something people should read: a source banned, a mirror that changed, a resume that lost chunks."""
+
+    job: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobEnded:
+    """The last word on a job; `SourceProgressed` rows for every source came just before.
+
+    `state`: ``sealed``, ``starved`` (no source can deliver), ``disagreed`` (content), ``disk``, ``interrupted``
+    or ``failed`` (our fault). `seconds` from the first request to sealed. `bytes_received` counts every byte of
+    body that reached us, `bytes_resumed` what was on disk and verified, `bytes_refetched` what came more than once.
+    """
+
+    job: int
+    state: str
+    reason: str
+    path: str
+    size_bytes: int
+    seconds: float
+    bytes_received: int
+    bytes_resumed: int
+    bytes_refetched: int
+    digest_hex: str

@@ -1,0 +1,40 @@
+"""A post is a message plus its addressee.
+
+An address is ``process/actor``: ``hub/pool``, ``store/assembler``, ``fetch-2/worker-1-7``. These functions are the only
+place that knows how an address is spelled.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from protocol.messages import Message
+
+POOL: Final = "hub/pool"
+WATCHDOG: Final = "hub/watchdog"
+ASSEMBLER: Final = "store/assembler"
+FRONT: Final = "front/front"
+"""The process a person started: supervisor and display."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    to: str
+    message: Message
+
+
+def dispatcher_address(job: int) -> str:
+    return f"hub/dispatcher-{job}"
+
+
+def worker_address(process: str, job: int, source: int) -> str:
+    return f"{process}/worker-{job}-{source}"
+
+
+def root_address(process: str) -> str:
+    return f"{process}/root"
+
+
+def split_address(address: str) -> tuple[str, str]:
+    """``(process, actor)``."""
+    process, _, actor = address.partition("/")
+    return process, actor
