@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetWanted:
-    """Open or create the part file of a job. `size_bytes` -1: unknown. `name` comes from outside and is made safe here."""
+    """Open or create the part file of a job. `size_bytes` -1: unknown. `name` is from outside, made safe here."""
 
     job: int
     folder: str
