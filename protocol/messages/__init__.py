@@ -62,7 +62,7 @@ from protocol.messages.store import (
     SlotFilled,
     SlotFreed,
     SlotSpoiled,
-    SourceNoted,
+    SourceChanged,
     TargetCloseAsked,
     TargetClosed,
     TargetOpened,
@@ -99,7 +99,7 @@ TAGS: tuple[type, ...] = (
     RideContinued,
     TargetWanted,
     ChunksVerified,
-    SourceNoted,
+    SourceChanged,
     TargetOpened,
     TargetRefused,
     ValidatorSeen,
@@ -162,7 +162,7 @@ Message = (
     | RideContinued
     | TargetWanted
     | ChunksVerified
-    | SourceNoted
+    | SourceChanged
     | TargetOpened
     | TargetRefused
     | ValidatorSeen
@@ -210,7 +210,7 @@ DispatcherInbox = (
     | SourceSlowed
     | SourceStalled
     | ChunksVerified
-    | SourceNoted
+    | SourceChanged
     | TargetOpened
     | TargetRefused
     | ChunksStored
@@ -252,3 +252,73 @@ FrontInbox = (
     | PingAnswered
     | ActorDied
 )
+
+__all__ = [
+    "TAGS",
+    "ActorDied",
+    "AssemblerInbox",
+    "ChunkArrived",
+    "ChunkDisputed",
+    "ChunkMapDrawn",
+    "ChunksRepeated",
+    "ChunksStored",
+    "ChunksVerified",
+    "CommitDue",
+    "DiskFailed",
+    "DispatcherInbox",
+    "DispatcherWanted",
+    "FrontInbox",
+    "JobAsked",
+    "JobEnded",
+    "JobForgotten",
+    "JobNoted",
+    "JobOpened",
+    "JobProgressed",
+    "JobStopAsked",
+    "JobWatched",
+    "LeaseExtended",
+    "LeaseFinished",
+    "LeaseGranted",
+    "LeaseReleased",
+    "LeaseRevoked",
+    "LeaseTrimmed",
+    "Message",
+    "PingAnswered",
+    "PingAsked",
+    "PoolInbox",
+    "ProbeAsked",
+    "ProcessLost",
+    "ProcessReady",
+    "RateCapped",
+    "RideContinued",
+    "RideEnded",
+    "RideProgressed",
+    "RootInbox",
+    "SealRefused",
+    "SealWanted",
+    "SizeLearned",
+    "SlotFilled",
+    "SlotFreed",
+    "SlotSpoiled",
+    "SourceChanged",
+    "SourceFailed",
+    "SourceJoined",
+    "SourceLost",
+    "SourceMeasured",
+    "SourceProbed",
+    "SourceProgressed",
+    "SourceSlowed",
+    "SourceStalled",
+    "StopAsked",
+    "TargetCloseAsked",
+    "TargetClosed",
+    "TargetOpened",
+    "TargetRefused",
+    "TargetSealed",
+    "TargetWanted",
+    "Ticked",
+    "ValidatorSeen",
+    "WatchdogInbox",
+    "WorkerInbox",
+    "WorkerWanted",
+]

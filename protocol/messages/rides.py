@@ -89,14 +89,15 @@ class LeaseRevoked:
 class LeaseFinished:
     """The ride reached its end; everything before `handed_stop` was handed to the Assembler.
 
-    `size_bytes` is the size learned at the end of a body of unknown length, else -1. `stopped`: the worker had
-    to hang up before the end of the body.
+    `received_bytes` counts the body bytes of this lease, kept or not. `size_bytes` is the size learned at the
+    end of a body of unknown length, else -1. `stopped`: the worker had to hang up before the end of the body.
     """
 
     job: int
     source: int
     lease: int
     handed_stop: int
+    received_bytes: int
     size_bytes: int
     stopped: bool
 
@@ -112,6 +113,7 @@ class LeaseReleased:
     source: int
     lease: int
     handed_stop: int
+    received_bytes: int
     fault: int
     detail: str
     retry_after_s: float
@@ -120,13 +122,16 @@ class LeaseReleased:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RideProgressed:
-    """How far a ride is: bytes of body received in this lease. From the worker to the SpeedWatchdog, <= 5 Hz."""
+    """How far a ride is: bytes of body received in this lease. From the worker to the SpeedWatchdog, <= 5 Hz.
+
+    `worker` is the sender's address: caps go there.
+    """
 
     job: int
     source: int
     lease: int
     received_bytes: int
-    flowing: bool
+    worker: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,12 +30,12 @@ class ChunksVerified:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SourceNoted:
-    """A validator that was on record when this part file was begun: both hashed, see `storage.records`."""
+class SourceChanged:
+    """This source's validator is not the one on record from when the part file was begun: its content changed."""
 
     job: int
-    source_hash: int
-    validator_digest: bytes
+    source_name: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +68,7 @@ class ValidatorSeen:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotFilled:
     """Chunks from `first` on lie in `slot`, `length_bytes` in all; `digests` is 16 bytes of xxh3_128 for each.
+    `source_hash` is what the records keep of the source's name.
 
     The slot belongs to the Assembler from here until its `SlotFreed`.
     """
@@ -79,7 +80,7 @@ class SlotFilled:
     slot: int
     length_bytes: int
     digests: bytes
-    source_name: str
+    source_hash: int
     worker: str
 
 

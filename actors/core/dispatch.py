@@ -1,0 +1,426 @@
+"""Decides who fetches which chunks of one job. The one mutating entrance is `DispatchState.handle`.
+
+This file knows the phases of a job: *opening* (probes), *target* (the part file is being opened), *riding*, *sealing*,
+*closing*, *ended*. In every phase but the last something is awaited that has a limit. Riding itself is in `riding`.
+
+The clock is passed in; nothing here reads, writes, sleeps or draws lots.
+"""
+
+from enum import Enum, unique
+from typing import Final, assert_never
+
+from actors.core import opening
+from actors.core.board import UNBOUNDED, Board
+from actors.core.outbox import Outbox
+from actors.core.report import Reporter
+from actors.core.riding import Riding
+from actors.core.standing import Source, SourceTraits, Standing, blame, warm
+from protocol.faults import FaultKind, TargetFaultKind
+from protocol.messages import (
+    ChunkDisputed,
+    ChunksRepeated,
+    ChunksStored,
+    ChunksVerified,
+    DiskFailed,
+    DispatcherInbox,
+    DispatcherWanted,
+    JobForgotten,
+    JobNoted,
+    JobOpened,
+    JobStopAsked,
+    JobWatched,
+    LeaseFinished,
+    LeaseReleased,
+    Message,
+    ProbeAsked,
+    SealRefused,
+    SealWanted,
+    SizeLearned,
+    SlotSpoiled,
+    SourceChanged,
+    SourceFailed,
+    SourceJoined,
+    SourceLost,
+    SourceMeasured,
+    SourceProbed,
+    SourceSlowed,
+    SourceStalled,
+    TargetCloseAsked,
+    TargetClosed,
+    TargetOpened,
+    TargetRefused,
+    TargetSealed,
+    TargetWanted,
+    Ticked,
+    ValidatorSeen,
+)
+from protocol.post import ASSEMBLER, POOL, WATCHDOG, Post, dispatcher_address
+from protocol.runs import RunSet
+
+STALL_S: Final = 10.0
+CLOSING_S_MAX: Final = 3.0
+ROUNDS_MAX: Final = 3
+
+
+@unique
+class Phase(Enum):
+    OPENING = "opening"
+    TARGET = "target"
+    RIDING = "riding"
+    SEALING = "sealing"
+    CLOSING = "closing"
+    ENDED = "ended"
+
+
+class DispatchState:
+    """All that is decided about one job. Owned by its ChunkDispatcher."""
+
+    def __init__(self, wanted: DispatcherWanted, *, now_s: float) -> None:
+        self.job = wanted
+        self.phase = Phase.OPENING
+        self.sources: dict[int, Source] = {}
+        self.riding: Riding | None = None
+        self.size_bytes = -1
+        self.report = Reporter(wanted, now_s=now_s)
+        self.rounds = 0
+        self._verified = RunSet()
+        self._round_mark = 0
+        self._probed_since_s = 0.0
+        self._closing_since_s = 0.0
+        self._ending = ("failed", "")
+        self._out = Outbox()
+
+    def handle(self, message: DispatcherInbox, *, now_s: float) -> list[Post]:
+        """Take one message, return what is to be posted. A word about something long over changes nothing."""
+        if self.phase is not Phase.ENDED:
+            self._route(message, now_s)
+        return self._out.take()
+
+    def start(self) -> list[Post]:
+        """The posts that begin the job."""
+        job = self.job
+        watched = JobWatched(
+            job=job.job,
+            dispatcher=dispatcher_address(job.job),
+            slow_rate_bytes_s=job.slow_rate_bytes_s,
+            slow_after_s=job.slow_after_s,
+            stall_s=STALL_S,
+            limit_bytes_s=job.limit_bytes_s,
+        )
+        return [Post(to=WATCHDOG, message=watched)]
+
+    def _route(self, message: DispatcherInbox, now_s: float) -> None:
+        match message:
+            case Ticked():
+                self._on_tick(now_s)
+            case LeaseFinished() | LeaseReleased():
+                self._on_lease_over(message, now_s)
+            case SourceJoined():
+                self._on_joined(message, now_s)
+            case SourceProbed():
+                self._on_probed(message, now_s)
+            case SourceFailed():
+                self._on_probe_failed(message, now_s)
+            case SourceLost():
+                self._on_lost(message, now_s)
+            case ChunksStored() | ChunksRepeated() | SourceMeasured() | SourceSlowed() | SourceStalled():
+                self._on_ride(message, now_s)
+            case ChunksVerified():
+                for first, stop in RunSet.from_flat(message.runs):
+                    self._verified.add(first, stop)
+            case TargetOpened():
+                self._on_target(message, now_s)
+            case TargetRefused():
+                state = "disagreed" if message.fault == TargetFaultKind.OTHER_JOB else "disk"
+                self._close(state, message.detail, now_s)
+            case DiskFailed():
+                self._close("disk", message.detail, now_s)
+            case SourceChanged():
+                self._close("disagreed", message.detail, now_s)
+            case ChunkDisputed():
+                self._close("disagreed", self._dispute(message), now_s)
+            case SlotSpoiled():
+                self._close("failed", "bytes changed between reading and writing: a memory fault or ours", now_s)
+            case TargetSealed():
+                self._end("sealed", "", message.path, message.digest_hex, now_s)
+            case SealRefused():
+                self._close("disagreed", message.detail, now_s)
+            case JobStopAsked():
+                self._close("interrupted", "interrupted", now_s)
+            case TargetClosed():
+                self._end(*self._ending, self.report.part_path, "", now_s)
+            case _:
+                assert_never(message)
+
+    # -- opening
+
+    def _on_joined(self, message: SourceJoined, now_s: float) -> None:
+        self.sources[message.source] = Source(
+            message.source,
+            message.name,
+            message.host,
+            message.worker,
+            message.fallback_name,
+            rate_bytes_s=message.prior_rate_bytes_s,
+        )
+        self._probe(self.sources[message.source], now_s)
+
+    def _probe(self, source: Source, now_s: float) -> None:
+        self.report.first_request(now_s)
+        source.asked = True
+        source.busy_since_s = now_s
+        self._out.post(source.worker, ProbeAsked(job=self.job.job, source=source.id))
+
+    def _on_probed(self, message: SourceProbed, now_s: float) -> None:
+        source = self.sources.get(message.source)
+        if source is None or source.probed:
+            return
+        self._probed_since_s = self._probed_since_s or now_s
+        source.probed, source.asked = True, False
+        source.failures = source.busy_answers = 0
+        source.reason = ""
+        source.size_bytes = message.size_bytes
+        source.proposed_name, source.validator = message.name, message.validator
+        source.traits = SourceTraits(restart_cost_s=max(message.setup_s, 0.001), offset_ok=message.offset_ok)
+        if self.phase is Phase.OPENING:
+            self._consider_opening(now_s)
+        elif self.phase in (Phase.TARGET, Phase.RIDING):
+            self._admit_late(source, now_s)
+
+    def _admit_late(self, source: Source, now_s: float) -> None:
+        """A source whose probe came after the file was opened."""
+        clash = opening.size_clash(self.sources)
+        if clash:
+            self._close("disagreed", clash, now_s)
+        elif (source.size_bytes < 0) != (self.size_bytes < 0):
+            source.standing, source.reason = Standing.BANNED, "does not say how large the file is"
+        elif self.riding is not None:
+            self._note_validator(source)
+            self.riding.serve(now_s)
+
+    def _on_probe_failed(self, message: SourceFailed, now_s: float) -> None:
+        source = self.sources.get(message.source)
+        if source is None or source.probed:
+            return
+        source.asked = False
+        kind = FaultKind(message.fault)
+        retry_after_s = self._retry_after(source, message.retry_after_s, now_s)
+        blame(source, kind, message.detail, retry_after_s=retry_after_s, progressed=False, now_s=now_s)
+        if self.phase is Phase.OPENING:
+            self._consider_opening(now_s)
+        self._end_if_nobody(now_s)
+
+    def _consider_opening(self, now_s: float) -> None:
+        verdict = opening.consider(
+            self.sources,
+            self.job.name,
+            expected=self.job.sources_expected,
+            since_s=self._probed_since_s,
+            now_s=now_s,
+        )
+        match verdict:
+            case opening.Disagree(reason):
+                self._close("disagreed", reason, now_s)
+            case opening.Open(size_bytes, name):
+                self._want_target(size_bytes, name)
+            case opening.Wait():
+                pass
+
+    def _want_target(self, size_bytes: int, name: str) -> None:
+        self.phase, self.size_bytes = Phase.TARGET, size_bytes
+        job = self.job
+        self.report.part_path = "?"
+        self._out.post(
+            ASSEMBLER,
+            TargetWanted(
+                job=job.job,
+                folder=job.folder,
+                name=name,
+                size_bytes=size_bytes,
+                chunk_size=job.chunk_size,
+                checksum=job.checksum,
+                preallocate=job.preallocate,
+                sync=job.sync,
+                dispatcher=dispatcher_address(job.job),
+            ),
+        )
+
+    def _on_target(self, message: TargetOpened, now_s: float) -> None:
+        if self.phase is not Phase.TARGET:
+            return
+        self.phase = Phase.RIDING
+        size, chunk = self.size_bytes, self.job.chunk_size
+        total = UNBOUNDED if size < 0 else -(-size // chunk)
+        board = Board(total, self._verified)
+        self.riding = Riding(self.job, board, self.sources, self.report, self._out)
+        self.riding.size_bytes = size
+        resumed = self._bytes_of(self._verified)
+        self.report.opened(message.part_path, size, board, resumed)
+        self._tell(
+            JobOpened(
+                job=self.job.job,
+                part_path=message.part_path,
+                size_bytes=size,
+                chunk_size=chunk,
+                resumed_bytes=resumed,
+                message=message.message,
+            )
+        )
+        for source in self.sources.values():
+            if source.probed:
+                self._note_validator(source)
+            if source.probed and (source.size_bytes < 0) != (size < 0):
+                source.standing, source.reason = Standing.BANNED, "does not say how large the file is"
+        self._go_on(now_s)
+
+    def _note_validator(self, source: Source) -> None:
+        if source.validator:
+            seen = ValidatorSeen(job=self.job.job, source_name=source.name, validator=source.validator)
+            self._out.post(ASSEMBLER, seen)
+
+    # -- riding
+
+    def _on_ride(
+        self,
+        message: ChunksStored | ChunksRepeated | SourceMeasured | SourceSlowed | SourceStalled,
+        now_s: float,
+    ) -> None:
+        riding = self.riding
+        if riding is None:
+            return
+        match message:
+            case ChunksStored():
+                riding.stored(message, now_s=now_s)
+                self._seal_if_complete()
+            case SourceMeasured():
+                riding.measured(message, now_s=now_s)
+            case ChunksRepeated():
+                riding.repeated(message, now_s=now_s)
+            case SourceSlowed() | SourceStalled():
+                riding.slow(message, now_s=now_s)
+                self._go_on(now_s)
+
+    def _on_lease_over(self, message: LeaseFinished | LeaseReleased, now_s: float) -> None:
+        riding, source = self.riding, self.sources.get(message.source)
+        if riding is None or source is None:
+            return
+        retry_after_s = 0.0
+        if isinstance(message, LeaseReleased):
+            retry_after_s = self._retry_after(source, message.retry_after_s, now_s)
+        if not riding.lease_over(message, retry_after_s=retry_after_s, now_s=now_s):
+            return
+        if isinstance(message, LeaseFinished) and message.size_bytes >= 0 and riding.learn_size(message.size_bytes):
+            self.size_bytes = self.report.size_bytes = message.size_bytes
+            self._out.post(ASSEMBLER, SizeLearned(job=self.job.job, size_bytes=message.size_bytes))
+        self._go_on(now_s)
+
+    def _on_lost(self, message: SourceLost, now_s: float) -> None:
+        source = self.sources.get(message.source)
+        if source is None:
+            return
+        source.asked = False
+        if self.riding is not None:
+            self.riding.lost(source, message.detail, now_s=now_s)
+        else:
+            blame(source, FaultKind.LOST, message.detail, retry_after_s=0.0, progressed=False, now_s=now_s)
+        self._go_on(now_s)
+
+    def _go_on(self, now_s: float) -> None:
+        """After anything that may have freed a source or a chunk: seal, grant or end."""
+        self._seal_if_complete()
+        if self.phase is Phase.RIDING and self.riding is not None:
+            self.riding.serve(now_s)
+        self._end_if_nobody(now_s)
+
+    # -- time
+
+    def _on_tick(self, now_s: float) -> None:
+        if self.phase is Phase.OPENING and self._probed_since_s:
+            self._consider_opening(now_s)
+        if self.phase is Phase.CLOSING and now_s - self._closing_since_s > CLOSING_S_MAX:
+            self._end(*self._ending, self.report.part_path, "", now_s)
+            return
+        if self.riding is not None:
+            self.riding.expire(now_s)
+        for source in self.sources.values():
+            if source.standing is Standing.COOLING and source.not_before_s <= now_s:
+                warm(source)
+            if not source.probed and not source.asked and source.usable and source.not_before_s <= now_s:
+                self._probe(source, now_s)
+        self._go_on(now_s)
+        if self.phase is not Phase.ENDED:
+            board, left_s = (None, -1.0) if self.riding is None else (self.riding.board, self.riding.left_s(now_s))
+            self._out.extend(self.report.due(self.phase.value, self.sources, board, left_s, now_s=now_s))
+
+    # -- ending
+
+    def _end_if_nobody(self, now_s: float) -> None:
+        """Nobody rides, waits or may try again: up to three rounds with proven sources, then a reasoned end."""
+        if self.phase not in (Phase.OPENING, Phase.RIDING) or len(self.sources) < self.job.sources_expected:
+            return
+        if not opening.all_out(self.sources) or (self.riding is not None and self.riding.draining()):
+            return
+        stored = self.riding.board.stored.count if self.riding is not None else 0
+        proven = [s for s in self.sources.values() if s.proven and s.standing is Standing.COOLING]
+        progress = self.rounds == 0 or stored > self._round_mark
+        if not proven or not progress or self.rounds >= ROUNDS_MAX:
+            self._close("starved", opening.why_nobody(self.sources), now_s)
+            return
+        self.rounds += 1
+        self._round_mark = stored
+        self._tell(JobNoted(job=self.job.job, text=f"round {self.rounds} with {len(proven)} proven sources"))
+        for source in proven:
+            warm(source)
+            source.failures = 0
+            source.not_before_s = now_s + self.rounds * 0.5
+
+    def _seal_if_complete(self) -> None:
+        if self.phase is Phase.RIDING and self.riding is not None and self.riding.board.complete:
+            self.phase = Phase.SEALING
+            self.riding.revoke_all()
+            self._out.post(ASSEMBLER, SealWanted(job=self.job.job))
+
+    def _close(self, state: str, reason: str, now_s: float) -> None:
+        """Stop everything, keep what is safe, then end with this state. The first reason stays."""
+        if self.phase in (Phase.CLOSING, Phase.ENDED):
+            return
+        opened = self.phase in (Phase.TARGET, Phase.RIDING, Phase.SEALING)
+        self._ending = (state, reason)
+        if self.riding is not None:
+            self.riding.revoke_all()
+        self.phase, self._closing_since_s = Phase.CLOSING, now_s
+        if opened:
+            self._out.post(ASSEMBLER, TargetCloseAsked(job=self.job.job))
+        else:
+            self._end(state, reason, "", "", now_s)
+
+    def _end(self, state: str, reason: str, path: str, digest_hex: str, now_s: float) -> None:
+        self.phase = Phase.ENDED
+        path = "" if path == "?" else path
+        board = self.riding.board if self.riding is not None else None
+        ended = self.report.ended(state, reason, path, digest_hex, self.sources, board, now_s=now_s)
+        self._out.extend(ended)
+        for to in (POOL, WATCHDOG, ASSEMBLER):
+            self._out.post(to, JobForgotten(job=self.job.job))
+
+    # -- small things
+
+    def _retry_after(self, source: Source, retry_after_s: float, now_s: float) -> float:
+        """A ``Retry-After`` binds every source of its host."""
+        if retry_after_s > 0:
+            for other in self.sources.values():
+                if other.host == source.host:
+                    other.not_before_s = max(other.not_before_s, now_s + retry_after_s)
+        return retry_after_s
+
+    def _dispute(self, message: ChunkDisputed) -> str:
+        other = self.report.owner_name(message.chunk, self.sources)
+        return f"content differs: {self.sources[message.source].name} and {other} disagree about chunk {message.chunk}"
+
+    def _bytes_of(self, runs: RunSet) -> int:
+        chunk = self.job.chunk_size
+        return sum(min(stop * chunk, max(self.size_bytes, 0)) - first * chunk for first, stop in runs)
+
+    def _tell(self, message: Message) -> None:
+        if self.job.watcher:
+            self._out.post(self.job.watcher, message)

@@ -1,0 +1,23 @@
+"""The posts of one step, in order."""
+
+from collections.abc import Iterable
+
+from protocol.messages import Message
+from protocol.post import Post
+
+
+class Outbox:
+    """Owned by one state; emptied at the end of each step."""
+
+    def __init__(self) -> None:
+        self._posts: list[Post] = []
+
+    def post(self, to: str, message: Message) -> None:
+        self._posts.append(Post(to=to, message=message))
+
+    def extend(self, posts: Iterable[Post]) -> None:
+        self._posts.extend(posts)
+
+    def take(self) -> list[Post]:
+        posts, self._posts = self._posts, []
+        return posts

@@ -1,0 +1,238 @@
+"""Where a free source rides next: the one rule of the swarm, and the plainer ways beside it.
+
+*Swarm*: a source with nothing to do gets what it can send until the common finish time: from the free part of the
+file while there is one, else the tail of the lease that would finish last, else (nothing left to cut) a duel for the
+last chunks of a slow one. A source nobody has measured first gets a short run.
+
+Where in a free gap: a ride that touches the gap's start may ride on into it, so a newcomer is put at the gap's *end*.
+So the front stays open for the one ride that can use it without stopping, and for sources that can only begin at 0.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from actors.core.board import UNBOUNDED, Board, Lease
+from actors.core.fleet import Fleet, Rider, expected_rate, look
+from actors.core.standing import Source
+from protocol.runs import Run
+
+MEASURING_SHARE: Final = 16
+"""The first, measuring rides of n sources take 1/16 of the file together."""
+GAIN_MIN_S: Final = 0.1
+"""Disturbing a ride, or fetching a chunk twice, must save at least this much time."""
+GAIN_MIN_SHARE: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class FreeRun:
+    """Lease this free run."""
+
+    first: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """Take ``[first, stop)`` of a running lease."""
+
+    victim: Lease
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class Duel:
+    """Fetch everything open of a running lease beside it: first one in wins."""
+
+    victim: Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Race: ride from `first` to the end, whoever else does."""
+
+    first: int
+    stop: int
+
+
+Placement = FreeRun | Tail | Duel | Shared
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """Everything a placement looks at. `source_count`: sources not banned; `opened_chunks`: missing at the start."""
+
+    board: Board
+    sources: dict[int, Source]
+    fleet: Fleet
+    chunk_size: int
+    source_count: int
+    opened_chunks: int
+    now_s: float
+
+
+def swarm(view: View, source: Source) -> Placement | None:
+    """The rule of the module's head."""
+    if view.board.free:
+        return _from_free(view, source)
+    return _cut(view, source) or _duel(view, source)
+
+
+def queue(view: View, source: Source) -> Placement | None:
+    """The seed's way: one chunk a lease from a shared queue; the last ones are fought for."""
+    run = view.board.free.first_run()
+    if run is None:
+        return _duel(view, source)
+    return FreeRun(run[0], run[0] + 1)
+
+
+def failover(view: View, source: Source) -> Placement | None:
+    """One source at a time, from the first missing byte on; the next goes on where it failed."""
+    run = view.board.free.first_run()
+    if run is None or any(not lease.draining for lease in view.board.leases.values()):
+        return None
+    return FreeRun(*run)
+
+
+def race(view: View, source: Source) -> Placement | None:
+    """Everybody fetches everything that is missing."""
+    run = view.board.free.first_run()
+    return None if run is None else Shared(run[0], view.board.total)
+
+
+PLACERS: Final[dict[str, Callable[[View, Source], Placement | None]]] = {
+    "swarm": swarm,
+    "queue": queue,
+    "failover": failover,
+    "race": race,
+}
+
+
+def extension(view: View, rider: Rider) -> int | None:
+    """How far a ride that touches free chunks should go on, or None when its end is well placed."""
+    lease = rider.lease
+    gap = view.board.free.run_at(lease.stop)
+    if gap is None or lease.shared or lease.rival is not None or rider.rate_bytes_s <= 0:
+        return None
+    share = rider.rate_bytes_s * (view.fleet.finish_with(0.0, 0.0, now_s=view.now_s) - view.now_s)
+    more = max(share - rider.left_bytes, 2 * rider.rate_bytes_s)
+    return min(gap[1], lease.stop + max(1, math.ceil(more / view.chunk_size)))
+
+
+def lead_in_chunks(source: Source, first: int) -> int:
+    """Chunks a source must read and drop before it reaches `first`: none where offsets are honoured."""
+    if source.traits.offset_ok:
+        return 0
+    return first - source.position if source.position <= first else first
+
+
+def start_cost_s(view: View, source: Source, first: int) -> float:
+    """Time from grant to the first byte that counts."""
+    rate = expected_rate(source, view.fleet)
+    lead = lead_in_chunks(source, first) * view.chunk_size
+    if lead and rate <= 0:
+        rate = 1e6  # nobody measured anything yet: the least bad guess
+    return source.traits.restart_cost_s + (lead / rate if lead else 0.0)
+
+
+def _from_free(view: View, source: Source) -> Placement | None:
+    best = _best_gap(view, source)
+    if best is None:
+        return None
+    first, stop = best
+    wanted = _chunks_wanted(view, source, first)
+    if wanted <= 0:
+        return None
+    count = min(wanted, stop - first)
+    if source.traits.offset_ok and first != source.position and _ridden_into(view, first):
+        return FreeRun(stop - count, stop)
+    return FreeRun(first, first + count)
+
+
+def _best_gap(view: View, source: Source) -> Run | None:
+    gaps = list(view.board.free)
+    if view.board.total == UNBOUNDED or not source.traits.offset_ok:
+        return min(gaps, key=lambda gap: lead_in_chunks(source, gap[0]))
+    behind = view.board.free.run_at(source.position) if source.proven else None
+    if behind is not None and behind[0] == source.position:
+        return behind  # it goes on where it stands
+    return max(gaps, key=lambda gap: gap[1] - gap[0])
+
+
+def _chunks_wanted(view: View, source: Source, first: int) -> int:
+    """What the source can send until the common finish time, in chunks; a measuring ride while it is unknown."""
+    if view.source_count == 1 or view.board.total == UNBOUNDED:
+        return view.board.total
+    if source.rate_bytes_s <= 0:
+        return max(source.traits.run_chunks_min, view.opened_chunks // (MEASURING_SHARE * view.source_count))
+    setup_s = start_cost_s(view, source, first)
+    time_s = view.fleet.finish_with(source.rate_bytes_s, setup_s, now_s=view.now_s) - view.now_s - setup_s
+    if time_s <= 0 and view.fleet.rate_bytes_s > 0:
+        return 0  # the others are done before it could begin
+    return max(source.traits.run_chunks_min, math.ceil(source.rate_bytes_s * time_s / view.chunk_size))
+
+
+def _ridden_into(view: View, first: int) -> bool:
+    return any(
+        lease.stop == first and not lease.draining and lease.rival is None for lease in view.board.leases.values()
+    )
+
+
+def _victims(view: View) -> Iterator[Rider]:
+    """Rides that others could shorten, the latest finish first, each looked at anew."""
+    for seen in view.fleet.riders:
+        lease = seen.lease
+        if seen.finish_s - view.now_s <= GAIN_MIN_S:
+            return
+        if lease.rival is not None or lease.shared or lease.draining or lease.open_chunks <= 0:
+            continue
+        if lease.id not in view.board.leases:
+            continue
+        source = view.sources[lease.source]
+        rider = look(lease, source, view.fleet.guess_bytes_s, view.chunk_size, now_s=view.now_s)
+        if rider.finish_s - view.now_s > GAIN_MIN_S:
+            yield rider
+
+
+def _cut(view: View, source: Source) -> Tail | None:
+    for rider in _victims(view):
+        first = _cut_point(view, source, rider)
+        if first is not None:
+            return Tail(rider.lease, first)
+    return None
+
+
+def _cut_point(view: View, source: Source, rider: Rider) -> int | None:
+    """Where to cut so that both finish together, the victim keeping at least the chunk it is reading."""
+    rate = expected_rate(source, view.fleet)
+    setup_s = start_cost_s(view, source, int(rider.position_bytes // view.chunk_size))
+    if rate <= 0:
+        taken = rider.left_bytes / 2
+    else:
+        both = rate + rider.rate_bytes_s
+        balanced = rate * (rider.left_bytes - setup_s * rider.rate_bytes_s) / both
+        common_s = view.fleet.finish_with(source.rate_bytes_s, setup_s, now_s=view.now_s) - view.now_s - setup_s
+        # Never less than half of what balances the two: shares shrink to nothing as the end comes near.
+        taken = min(balanced, max(rate * common_s, balanced / 2))
+    reading = int(rider.position_bytes // view.chunk_size) + 1
+    first = max(rider.lease.stop - math.floor(taken / view.chunk_size), reading, rider.lease.next + 1)
+    if first >= rider.lease.stop or rate <= 0:
+        return first if first < rider.lease.stop else None
+    moved = (rider.lease.stop - first) * view.chunk_size
+    mine_s = view.now_s + start_cost_s(view, source, first) + moved / rate
+    theirs_s = rider.finish_s - moved / max(rider.rate_bytes_s, 1.0)
+    return first if rider.finish_s - max(mine_s, theirs_s) >= GAIN_MIN_S else None
+
+
+def _duel(view: View, source: Source) -> Duel | None:
+    """The lease that finishes last and that this source would finish sooner, from the same chunk on."""
+    rate = expected_rate(source, view.fleet)
+    if rate <= 0:
+        return None
+    for rider in _victims(view):
+        lease, left_s = rider.lease, rider.finish_s - view.now_s
+        mine_s = start_cost_s(view, source, lease.next) + lease.open_chunks * view.chunk_size / rate
+        if mine_s + GAIN_MIN_S + GAIN_MIN_SHARE * left_s < left_s:
+            return Duel(lease)
+    return None

@@ -1,0 +1,206 @@
+"""What people are told of a job: derived from the state when it is due, never kept beside the truth.
+
+The only things kept here are what no other place knows: who delivered each chunk, bytes of rides that are over,
+the time of the first request.
+"""
+
+from array import array
+from typing import Final
+
+from actors.core.board import UNBOUNDED, Board, Lease
+from actors.core.standing import Source
+from protocol.messages import (
+    ChunkArrived,
+    ChunkMapDrawn,
+    DispatcherWanted,
+    JobEnded,
+    JobProgressed,
+    Message,
+    SourceProgressed,
+)
+from protocol.post import Post
+from protocol.runs import Run
+
+REPORT_S: Final = 0.25
+ROWS_PER_REPORT: Final = 64
+CELLS_MAX: Final = 240
+_MISSING: Final = 0
+_RESUMED: Final = 1
+_FIRST_SOURCE: Final = 2
+_LEASED: Final = 0x8000
+_RATE_WINDOW_S: Final = 3.0
+
+
+class Reporter:
+    """Owned by one `DispatchState`."""
+
+    def __init__(self, wanted: DispatcherWanted, *, now_s: float) -> None:
+        self.job = wanted
+        self.part_path = ""
+        self.size_bytes = -1
+        self.resumed_bytes = 0
+        self._owners = array("H")
+        self._started_s = now_s
+        self._requested = False
+        self._over_bytes = 0
+        self._stored_bytes = 0
+        self._reported_s = 0.0
+        self._row_at = 0
+        self._history: list[tuple[float, int]] = []
+
+    def first_request(self, now_s: float) -> None:
+        if not self._requested:
+            self._requested, self._started_s = True, now_s
+
+    def opened(self, part_path: str, size_bytes: int, board: Board, resumed_bytes: int) -> None:
+        self.part_path, self.size_bytes, self.resumed_bytes = part_path, size_bytes, resumed_bytes
+        if board.total != UNBOUNDED:
+            self._owners = array("H", bytes(2 * board.total))
+        for first, stop in board.stored:
+            self._own(first, stop, _RESUMED)
+
+    def stored(self, source: Source, new: tuple[Run, ...], length_bytes: int) -> None:
+        self._stored_bytes += length_bytes
+        for first, stop in new:
+            self._own(first, stop, _FIRST_SOURCE + source.id)
+
+    def ride_over(self, received_bytes: int) -> None:
+        """A ride ended having received so many bytes."""
+        self._over_bytes += received_bytes
+
+    def owner_name(self, chunk: int, sources: dict[int, Source]) -> str:
+        owner = self._owners[chunk] if chunk < len(self._owners) else _MISSING
+        source = sources.get(owner - _FIRST_SOURCE)
+        return source.name if source is not None else "an earlier run"
+
+    def arrivals(self, source: Source, new: tuple[Run, ...], board: Board, lease: Lease | None) -> list[Post]:
+        """One `ChunkArrived` for each new chunk, the count rising to what is stored now."""
+        rate = lease.rate_bytes_s if lease is not None and lease.rate_bytes_s > 0 else source.rate_bytes_s
+        chunks = [chunk for first, stop in new for chunk in range(first, stop)]
+        before = board.stored.count - len(chunks)
+        total = 0 if board.total == UNBOUNDED else board.total
+        return [
+            self._post(
+                ChunkArrived(
+                    job=self.job.job,
+                    name=source.name,
+                    chunk=chunk,
+                    rate_bytes_s=rate,
+                    stored_chunks=before + number,
+                    chunk_count=total,
+                )
+            )
+            for number, chunk in enumerate(chunks, 1)
+        ]
+
+    def due(
+        self, state: str, sources: dict[int, Source], board: Board | None, left_s: float, *, now_s: float
+    ) -> list[Post]:
+        """Rows and map when it is time for them; a bounded number of rows a time."""
+        if not self.job.watcher or now_s - self._reported_s < REPORT_S:
+            return []
+        self._reported_s = now_s
+        self._remember(now_s)
+        progressed = JobProgressed(
+            job=self.job.job,
+            state=state,
+            stored_bytes=self.resumed_bytes + self._stored_bytes,
+            size_bytes=self.size_bytes,
+            rate_bytes_s=self._rate(),
+            left_s=left_s,
+        )
+        out = [self._post(progressed)]
+        if board is not None and board.total != UNBOUNDED:
+            out.append(self._post(self._map(board)))
+        rows = sorted(sources)
+        if len(rows) > ROWS_PER_REPORT:
+            at = self._row_at % len(rows)
+            self._row_at = at + ROWS_PER_REPORT
+            rows = (rows + rows)[at : at + ROWS_PER_REPORT]
+        return out + [self._post(self._row(sources[number], board)) for number in rows]
+
+    def ended(
+        self,
+        state: str,
+        reason: str,
+        path: str,
+        digest_hex: str,
+        sources: dict[int, Source],
+        board: Board | None,
+        *,
+        now_s: float,
+    ) -> list[Post]:
+        """A last row for every source, then the last word."""
+        if not self.job.watcher:
+            return []
+        unanswered = [source.busy for source in sources.values() if source.busy is not None]
+        open_leases = [board.leases[busy] for busy in unanswered if busy in board.leases] if board is not None else []
+        received = self._over_bytes + sum(lease.received_bytes for lease in open_leases)
+        received = max(received, self._stored_bytes)
+        seconds = now_s - self._started_s if self._requested else 0.0
+        ended = JobEnded(
+            job=self.job.job,
+            state=state,
+            reason=reason,
+            path=path,
+            size_bytes=self.size_bytes,
+            seconds=seconds,
+            bytes_received=received,
+            bytes_resumed=self.resumed_bytes,
+            bytes_refetched=received - self._stored_bytes,
+            digest_hex=digest_hex,
+        )
+        rows: list[Message] = [self._row(source, board, seconds) for _, source in sorted(sources.items())]
+        return [self._post(message) for message in [*rows, ended]]
+
+    def _row(self, source: Source, board: Board | None, seconds: float = 0.0) -> SourceProgressed:
+        """`seconds` > 0: the job is over and the rate is the average of what was kept."""
+        lease = board.leases.get(source.busy) if board is not None and source.busy is not None else None
+        riding = lease is not None and seconds <= 0
+        rate = max(lease.rate_bytes_s, 0.0) if lease is not None and riding else 0.0
+        if seconds > 0:
+            rate = source.bytes_stored / seconds
+        return SourceProgressed(
+            job=self.job.job,
+            source=source.id,
+            name=source.name,
+            standing=source.standing.value,
+            rate_bytes_s=rate,
+            bytes_stored=source.bytes_stored,
+            chunks=source.chunks,
+            leases=source.leases,
+            stops=source.stops,
+            lease_first=lease.first if lease is not None and riding else -1,
+            lease_stop=lease.stop if lease is not None and riding else -1,
+            reason=source.reason,
+        )
+
+    def _map(self, board: Board) -> ChunkMapDrawn:
+        count = min(CELLS_MAX, board.total)
+        cells = array("H", bytes(2 * count))
+        for cell in range(count):
+            cells[cell] = self._owners[(2 * cell + 1) * board.total // (2 * count)]
+        for lease in board.leases.values():
+            low = lease.next * count // board.total
+            high = -(-lease.stop * count // board.total)
+            for cell in range(low, min(high, count)):
+                if cells[cell] == _MISSING:
+                    cells[cell] = (_FIRST_SOURCE + lease.source) | _LEASED
+        return ChunkMapDrawn(job=self.job.job, cells=cells.tobytes())
+
+    def _remember(self, now_s: float) -> None:
+        self._history.append((now_s, self._stored_bytes))
+        while len(self._history) > 2 and self._history[1][0] < now_s - _RATE_WINDOW_S:
+            self._history.pop(0)
+
+    def _rate(self) -> float:
+        (begin_s, begin), (end_s, end) = self._history[0], self._history[-1]
+        return (end - begin) / (end_s - begin_s) if end_s > begin_s else 0.0
+
+    def _own(self, first: int, stop: int, owner: int) -> None:
+        if stop > len(self._owners):
+            self._owners.extend(array("H", bytes(2 * (stop - len(self._owners)))))
+        self._owners[first:stop] = array("H", [owner]) * (stop - first)
+
+    def _post(self, message: Message) -> Post:
+        return Post(to=self.job.watcher, message=message)

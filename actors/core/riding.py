@@ -1,0 +1,298 @@
+"""The riding part of a job: leases granted, measured, extended, cut, fought for, ended.
+
+Owned by one `DispatchState`, which tells it what happened. Invariant: that of `Board`, and: a source with a lease is
+busy with exactly that lease; a worker that was told to stop stays busy until it answers or its time is over.
+"""
+
+from typing import Final, assert_never
+
+from actors.core import place
+from actors.core.board import UNBOUNDED, Board, Lease
+from actors.core.fleet import Fleet, look, survey
+from actors.core.outbox import Outbox
+from actors.core.report import Reporter
+from actors.core.standing import Source, SourceTraits, Standing, blame, delivered
+from protocol.faults import FaultKind
+from protocol.messages import (
+    ChunksRepeated,
+    ChunksStored,
+    DispatcherWanted,
+    JobNoted,
+    LeaseExtended,
+    LeaseFinished,
+    LeaseGranted,
+    LeaseReleased,
+    LeaseRevoked,
+    LeaseTrimmed,
+    SourceMeasured,
+    SourceSlowed,
+    SourceStalled,
+    Ticked,
+)
+from protocol.post import dispatcher_address
+
+LEASE_S_MAX: Final = 20.0
+"""A lease of which nothing was heard for so long has expired: no lease trusts delivery."""
+SERVED_PER_STEP: Final = 8
+"""So many sources get a lease in one step; the rest follow in the next, so that no step is long."""
+SURVEY_FRESH_MAX: Final = 64
+"""Up to so many leases are looked at for every placement; with more, one look serves `SURVEY_S`."""
+SURVEY_S: Final = 0.1
+EXTEND_AHEAD_S: Final = 1.0
+
+
+class Riding:
+    """`sources` is shared with the owner, who alone adds to it."""
+
+    def __init__(
+        self, job: DispatcherWanted, board: Board, sources: dict[int, Source], report: Reporter, out: Outbox
+    ) -> None:
+        self.job = job
+        self.board = board
+        self.sources = sources
+        self.report = report
+        self.size_bytes = -1
+        self._out = out
+        self._fleet: Fleet | None = None
+        self._opened_chunks = board.missing
+
+    def stored(self, message: ChunksStored, *, now_s: float) -> None:
+        board = self.board
+        lease = self._hear(message.lease, now_s)
+        first, stop = message.first, message.first + message.count
+        change = board.store(message.lease, first, stop)
+        source = self.sources.get(message.source)
+        if source is not None and change.new:
+            count = sum(end - begin for begin, end in change.new)
+            source.chunks += count
+            source.bytes_stored += message.length_bytes
+            delivered(source)
+            self.report.stored(source, change.new, message.length_bytes)
+            if self.job.verbose:
+                self._out.extend(self.report.arrivals(source, change.new, board, lease))
+        for other in change.trimmed:
+            trimmed = LeaseTrimmed(job=self.job.job, source=other.source, lease=other.id, stop=other.stop)
+            self._out.post(self.sources[other.source].worker, trimmed)
+        for other in change.lost:
+            self._hang_up(other)
+        if change.lost or change.trimmed:
+            self._fleet = None
+
+    def repeated(self, message: ChunksRepeated, *, now_s: float) -> None:
+        """Nothing new, but the ride is that much further."""
+        self._hear(message.lease, now_s)
+        self.board.store(message.lease, message.first, message.first + message.count)
+
+    def measured(self, message: SourceMeasured, *, now_s: float) -> None:
+        lease = self._hear(message.lease, now_s)
+        if lease is None:
+            return
+        source = self.sources[lease.source]
+        lease.received_bytes = max(lease.received_bytes, message.received_bytes)
+        lease.rate_bytes_s = message.rate_bytes_s
+        if message.rate_bytes_s > 0:
+            source.rate_bytes_s = message.rate_bytes_s
+        if message.setup_s > 0 and lease.lead_in_bytes == 0:
+            learned = (source.traits.restart_cost_s + message.setup_s) / 2
+            source.traits = SourceTraits(restart_cost_s=learned, offset_ok=source.traits.offset_ok)
+        self._extend_if_near(lease, source, now_s)
+
+    def _extend_if_near(self, lease: Lease, source: Source, now_s: float) -> None:
+        board = self.board
+        if self.job.mode != "swarm" or lease.draining or lease.stop not in board.free:
+            return
+        rider = look(lease, source, 0.0, self.job.chunk_size, now_s=now_s)
+        if rider.finish_s - now_s > max(EXTEND_AHEAD_S, 2 * source.traits.restart_cost_s):
+            return
+        stop = place.extension(self._view(now_s), rider)
+        if stop is not None:
+            board.extend(lease, stop)
+            self._fleet = None
+            self._out.post(source.worker, LeaseExtended(job=self.job.job, source=source.id, lease=lease.id, stop=stop))
+
+    def lease_over(self, message: LeaseFinished | LeaseReleased, *, retry_after_s: float, now_s: float) -> bool:
+        """A worker is done with its lease. False: it speaks of one that is long forgotten."""
+        source = self.sources.get(message.source)
+        if source is None or source.busy != message.lease:
+            return False
+        source.busy = None
+        source.stops += message.stopped
+        lease = self.board.leases.get(message.lease)
+        progressed = message.handed_stop > lease.first if lease is not None else False
+        self.report.ride_over(message.received_bytes)
+        if lease is not None:
+            lease.received_bytes = max(lease.received_bytes, message.received_bytes)
+            lease.heard_s = now_s
+            self._learn_rate(source, lease, now_s)
+            self.board.drain(lease, message.handed_stop)
+        self._fleet = None
+        match message:
+            case LeaseFinished():
+                source.position = message.handed_stop
+            case LeaseReleased():
+                source.position = 0
+                kind = FaultKind(message.fault)
+                self.blame(source, kind, message.detail, retry_after_s, progressed, now_s=now_s)
+        return True
+
+    def _learn_rate(self, source: Source, lease: Lease, now_s: float) -> None:
+        """A ride that ended before the watchdog could judge it is judged by itself."""
+        kept = lease.received_bytes - lease.lead_in_bytes
+        if lease.rate_bytes_s <= 0 and kept > 0:
+            took_s = max(now_s - lease.granted_s - source.traits.restart_cost_s, 0.01)
+            source.rate_bytes_s = lease.received_bytes / took_s
+
+    def slow(self, message: SourceSlowed | SourceStalled, *, now_s: float) -> None:
+        """Take the lease from a source that crawls, if there is somebody better to give it to."""
+        lease = self.board.leases.get(message.lease)
+        if lease is None or lease.draining:
+            return
+        source = self.sources[lease.source]
+        match message:
+            case SourceSlowed(rate_bytes_s=rate):
+                if not any(other.usable and other.probed and other is not source for other in self.sources.values()):
+                    return  # the only one left: slow is better than nothing
+                kind, detail = FaultKind.SLOW, f"slow: {rate / 1024:.1f} KB/s"
+            case SourceStalled(silent_s=silent_s):
+                kind, detail = FaultKind.STALLED, f"stalled: no byte for {silent_s:.0f} s"
+        progressed = lease.next > lease.first
+        self._take_back(lease)
+        self.blame(source, kind, detail, 0.0, progressed, now_s=now_s)
+
+    def lost(self, source: Source, detail: str, *, now_s: float) -> None:
+        """The worker of this source is gone."""
+        for lease in list(self.board.leases.values()):
+            if lease.source == source.id and not lease.draining:
+                self.report.ride_over(lease.received_bytes)
+                self.board.end(lease)
+        self._fleet = None
+        source.busy, source.position = None, 0
+        self.blame(source, FaultKind.LOST, detail, 0.0, True, now_s=now_s)
+
+    def expire(self, now_s: float) -> None:
+        """Leases and workers of which nothing was heard for too long."""
+        for lease in [each for each in self.board.leases.values() if now_s - each.heard_s > LEASE_S_MAX]:
+            if lease.draining:
+                self.board.end(lease)
+                continue
+            self._take_back(lease)
+            source = self.sources[lease.source]
+            self.blame(source, FaultKind.LOST, "its worker fell silent", 0.0, False, now_s=now_s)
+        for source in self.sources.values():
+            if source.busy is None or source.busy in self.board.leases:
+                continue
+            if now_s - source.busy_since_s > 2 * LEASE_S_MAX:
+                source.busy = None
+
+    def revoke_all(self) -> None:
+        """Everybody hangs up; the board is left as it is, the job is ending."""
+        for lease in list(self.board.leases.values()):
+            if not lease.draining:
+                self._hang_up(lease)
+
+    def draining(self) -> bool:
+        return any(lease.draining for lease in self.board.leases.values())
+
+    def left_s(self, now_s: float) -> float:
+        """Seconds until everything is stored at today's rates, -1 when nobody can say."""
+        if self.size_bytes < 0:
+            return -1.0
+        fleet = self._view(now_s).fleet
+        return fleet.finish_with(0.0, 0.0, now_s=now_s) - now_s if fleet.rate_bytes_s > 0 else -1.0
+
+    def learn_size(self, size_bytes: int) -> bool:
+        """The size became known at the end of a body. False: it was known."""
+        if self.board.total != UNBOUNDED:
+            return False
+        self.size_bytes = size_bytes
+        self.board.learn_total(-(-size_bytes // self.job.chunk_size))
+        return True
+
+    def blame(
+        self, source: Source, kind: FaultKind, detail: str, retry_after_s: float, progressed: bool, *, now_s: float
+    ) -> None:
+        """Apply a fault's policy; tell people when the source is out."""
+        blame(source, kind, detail, retry_after_s=retry_after_s, progressed=progressed, now_s=now_s)
+        if kind is not FaultKind.REVOKED and not source.usable and self.job.watcher:
+            text = f"{source.name}: {source.standing.value}: {detail}"
+            self._out.post(self.job.watcher, JobNoted(job=self.job.job, text=text))
+
+    # -- granting
+
+    def serve(self, now_s: float) -> None:
+        """Give work to sources that have none, the fastest first."""
+        ready = [source for source in self.sources.values() if source.ready(now_s)]
+        # Those that can only begin at byte 0 choose first: the front is all they can use.
+        ready.sort(key=lambda source: (source.traits.offset_ok, -source.rate_bytes_s))
+        for served, source in enumerate(ready):
+            if served == SERVED_PER_STEP:
+                self._out.post(dispatcher_address(self.job.job), Ticked())
+                return
+            placement = place.PLACERS[self.job.mode](self._view(now_s), source)
+            if placement is not None:
+                self._grant(source, placement, now_s)
+            elif source.traits.offset_ok and not self.board.free:
+                return  # what the fastest cannot better, nobody can
+
+    def _grant(self, source: Source, placement: place.Placement, now_s: float) -> None:
+        board = self.board
+        match placement:
+            case place.FreeRun(first, stop):
+                lease = board.grant(source.id, first, stop, now_s=now_s)
+            case place.Shared(first, stop):
+                lease = board.grant(source.id, first, stop, now_s=now_s, shared=True)
+            case place.Tail(victim, first):
+                lease = board.grant_tail(victim, source.id, first, now_s=now_s)
+                trimmed = LeaseTrimmed(job=self.job.job, source=victim.source, lease=victim.id, stop=victim.stop)
+                self._out.post(self.sources[victim.source].worker, trimmed)
+            case place.Duel(victim):
+                lease = board.grant_duel(victim, source.id, now_s=now_s)
+            case _:
+                assert_never(placement)
+        self._fleet = None if len(board.leases) <= SURVEY_FRESH_MAX else self._fleet
+        lease.lead_in_bytes = place.lead_in_chunks(source, lease.first) * self.job.chunk_size
+        source.standing = Standing.ACTIVE
+        source.busy, source.busy_since_s = lease.id, now_s
+        source.leases += 1
+        granted = LeaseGranted(
+            job=self.job.job,
+            source=source.id,
+            lease=lease.id,
+            first=lease.first,
+            stop=lease.stop,
+            size_bytes=self.size_bytes,
+        )
+        self._out.post(source.worker, granted)
+
+    def _view(self, now_s: float) -> place.View:
+        board = self.board
+        stale = self._fleet is None or now_s - self._fleet.seen_s >= SURVEY_S
+        if stale or len(board.leases) <= SURVEY_FRESH_MAX:
+            self._fleet = survey(board, self.sources, self.job.chunk_size, now_s=now_s)
+        assert self._fleet is not None
+        return place.View(
+            board=board,
+            sources=self.sources,
+            fleet=self._fleet,
+            chunk_size=self.job.chunk_size,
+            source_count=max(1, sum(source.standing is not Standing.BANNED for source in self.sources.values())),
+            opened_chunks=self._opened_chunks,
+            now_s=now_s,
+        )
+
+    # -- small things
+
+    def _take_back(self, lease: Lease) -> None:
+        self.board.end(lease)
+        self._hang_up(lease)
+        self._fleet = None
+
+    def _hear(self, lease_id: int, now_s: float) -> Lease | None:
+        lease = self.board.leases.get(lease_id)
+        if lease is not None:
+            lease.heard_s = now_s
+        return lease
+
+    def _hang_up(self, lease: Lease) -> None:
+        worker = self.sources[lease.source].worker
+        self._out.post(worker, LeaseRevoked(job=self.job.job, source=lease.source, lease=lease.id))

@@ -1,0 +1,185 @@
+"""The SpeedWatchdog's judgement: how fast is each ride, which crawl, which are silent, who may send how much.
+
+A rate is the mean over the last `WINDOW_S` of a flowing ride: real limiters send a second's quota at once and are
+then silent, so anything shorter lies. The clock is passed in.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final, assert_never
+
+from protocol.messages import (
+    JobForgotten,
+    JobWatched,
+    RateCapped,
+    RideEnded,
+    RideProgressed,
+    SourceMeasured,
+    SourceSlowed,
+    SourceStalled,
+    Ticked,
+    WatchdogInbox,
+)
+from protocol.post import Post
+
+WINDOW_S: Final = 3.0
+FIRST_JUDGED_S: Final = 0.2
+"""A ride is judged no sooner than this after its first byte."""
+CAP_STEP: Final = 0.05
+"""A cap is said again only when it moved by this share."""
+CAP_HEADROOM: Final = 1.25
+
+
+@dataclass(slots=True)
+class _Ride:
+    """One lease being ridden. `marks` are (time, bytes) over the window, `slow_marks` over the slow limit."""
+
+    job: int
+    source: int
+    lease: int
+    begun_s: float
+    worker: str
+    heard: bool = True
+    first_byte_s: float | None = None
+    grown_s: float = 0.0
+    received_bytes: int = 0
+    marks: deque[tuple[float, int]] = field(default_factory=deque)
+    slow_marks: deque[tuple[float, int]] = field(default_factory=deque)
+    told: bool = False
+    cap_bytes_s: float = 0.0
+
+    def rate(self, now_s: float) -> float:
+        if len(self.marks) < 2 or now_s - self.marks[0][0] < FIRST_JUDGED_S:
+            return -1.0
+        begin_s, begin = self.marks[0]
+        return (self.received_bytes - begin) / (now_s - begin_s)
+
+
+class SpeedState:
+    """Owned by the SpeedWatchdog: the jobs it watches and one ride a source."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[int, JobWatched] = {}
+        self._rides: dict[tuple[int, int], _Ride] = {}
+
+    def handle(self, message: WatchdogInbox, *, now_s: float) -> list[Post]:
+        match message:
+            case RideProgressed():
+                self._progress(message, now_s)
+            case RideEnded():
+                ride = self._rides.get((message.job, message.source))
+                if ride is not None and ride.lease == message.lease:
+                    del self._rides[message.job, message.source]
+            case JobWatched():
+                self._jobs[message.job] = message
+            case JobForgotten():
+                self._jobs.pop(message.job, None)
+                self._rides = {key: ride for key, ride in self._rides.items() if key[0] != message.job}
+            case Ticked():
+                return self._judge(now_s)
+            case _:
+                assert_never(message)
+        return []
+
+    def _progress(self, message: RideProgressed, now_s: float) -> None:
+        if message.job not in self._jobs:
+            return
+        key = (message.job, message.source)
+        ride = self._rides.get(key)
+        if ride is None or ride.lease != message.lease:
+            cap = ride.cap_bytes_s if ride is not None else 0.0
+            ride = _Ride(message.job, message.source, message.lease, now_s, message.worker, cap_bytes_s=cap)
+            ride.grown_s = now_s
+            self._rides[key] = ride
+        ride.heard = True
+        if message.received_bytes > ride.received_bytes:
+            ride.grown_s = now_s
+            if ride.first_byte_s is None:
+                ride.first_byte_s = now_s
+        ride.received_bytes = message.received_bytes
+        if ride.first_byte_s is not None:
+            ride.marks.append((now_s, message.received_bytes))
+            ride.slow_marks.append((now_s, message.received_bytes))
+
+    def _judge(self, now_s: float) -> list[Post]:
+        out: list[Post] = []
+        for ride in self._rides.values():
+            job = self._jobs[ride.job]
+            _forget_before(ride.marks, now_s - WINDOW_S)
+            _forget_before(ride.slow_marks, now_s - job.slow_after_s)
+            out += self._verdict(ride, job, now_s)
+        for job in self._jobs.values():
+            if job.limit_bytes_s > 0:
+                out += self._caps(job, now_s)
+        return out
+
+    def _verdict(self, ride: _Ride, job: JobWatched, now_s: float) -> list[Post]:
+        out: list[Post] = []
+        rate = ride.rate(now_s)
+        if ride.heard:
+            ride.heard = False
+            measured = SourceMeasured(
+                job=ride.job,
+                source=ride.source,
+                lease=ride.lease,
+                received_bytes=ride.received_bytes,
+                rate_bytes_s=rate,
+                setup_s=max(0.0, ride.first_byte_s - ride.begun_s) if ride.first_byte_s is not None else 0.0,
+            )
+            out.append(Post(to=job.dispatcher, message=measured))
+        if ride.told:
+            return out
+        silent_s = now_s - ride.grown_s
+        if silent_s >= job.stall_s:
+            ride.told = True
+            stalled = SourceStalled(job=ride.job, source=ride.source, lease=ride.lease, silent_s=silent_s)
+            out.append(Post(to=job.dispatcher, message=stalled))
+        elif ride.first_byte_s is not None and now_s - ride.first_byte_s >= job.slow_after_s:
+            begin_s, begin = ride.slow_marks[0]
+            mean = (ride.received_bytes - begin) / max(now_s - begin_s, 0.001)
+            if mean < job.slow_rate_bytes_s and now_s - begin_s >= 0.9 * job.slow_after_s:
+                ride.told = True
+                slowed = SourceSlowed(job=ride.job, source=ride.source, lease=ride.lease, rate_bytes_s=mean)
+                out.append(Post(to=job.dispatcher, message=slowed))
+        return out
+
+    def _caps(self, job: JobWatched, now_s: float) -> list[Post]:
+        rides = [ride for ride in self._rides.values() if ride.job == job.job]
+        wants = [_wish(ride, now_s) for ride in rides]
+        out: list[Post] = []
+        for ride, cap in zip(rides, fill(wants, float(job.limit_bytes_s)), strict=True):
+            if abs(cap - ride.cap_bytes_s) > CAP_STEP * max(cap, 1.0):
+                ride.cap_bytes_s = cap
+                capped = RateCapped(job=ride.job, source=ride.source, rate_bytes_s=cap)
+                out.append(Post(to=ride.worker, message=capped))
+        return out
+
+
+def fill(wants: list[float], limit: float) -> list[float]:
+    """Share a limit like water: small wishes are granted whole, the rest is shared equally by those who want more.
+
+    The result sums to `limit`: what nobody asks for is spread too, so that a wish can grow.
+    """
+    if not wants:
+        return []
+    shares = [0.0] * len(wants)
+    left, open_wants = limit, sorted(range(len(wants)), key=lambda index: wants[index])
+    while open_wants:
+        index = open_wants.pop(0)
+        shares[index] = min(wants[index], left / (len(open_wants) + 1))
+        left -= shares[index]
+    return [share + left / len(wants) for share in shares]
+
+
+def _wish(ride: _Ride, now_s: float) -> float:
+    """What a ride could use: unknown while it is new or runs at its cap, else a little more than it gets."""
+    rate = ride.rate(now_s)
+    if rate < 0 or ride.cap_bytes_s <= 0 or rate >= 0.85 * ride.cap_bytes_s:
+        return float("inf")
+    return rate * CAP_HEADROOM
+
+
+def _forget_before(marks: deque[tuple[float, int]], horizon_s: float) -> None:
+    """Keep one mark at or before the horizon, so that the window is always whole."""
+    while len(marks) > 1 and marks[1][0] <= horizon_s:
+        marks.popleft()

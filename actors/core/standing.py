@@ -1,0 +1,169 @@
+"""The standing of a source, and what each fault does to it.
+
+A source is *candidate* (may be used), *active* (has a lease or is free for one at once), *cooling* (left alone until
+`not_before_s`, then tried again with one failure to spare) or *banned* (not used again in this job).
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum, unique
+from typing import Final
+
+from protocol.faults import FaultKind
+
+
+@unique
+class Standing(StrEnum):
+    CANDIDATE = "candidate"
+    QUEUED = "queued"
+    ACTIVE = "active"
+    COOLING = "cooling"
+    BANNED = "banned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceTraits:
+    """How sources differ, as data. `restart_cost_s` is what a new ride costs before its first byte.
+
+    `offset_ok` False: a ride can only begin at byte 0, everything before the run is read and dropped.
+    """
+
+    restart_cost_s: float = 0.05
+    offset_ok: bool = True
+    run_chunks_min: int = 1
+
+
+@dataclass(slots=True)
+class Source:
+    """One row of the pool. `busy` is the lease its worker still has to answer for, also after a revocation."""
+
+    id: int
+    name: str
+    host: str
+    worker: str
+    fallback_name: str
+    standing: Standing = Standing.CANDIDATE
+    traits: SourceTraits = field(default_factory=SourceTraits)
+    probed: bool = False
+    asked: bool = False
+    size_bytes: int = -1
+    proposed_name: str = ""
+    validator: str = ""
+    busy: int | None = None
+    busy_since_s: float = 0.0
+    position: int = 0
+    not_before_s: float = 0.0
+    failures: int = 0
+    busy_answers: int = 0
+    proven: bool = False
+    rate_bytes_s: float = 0.0
+    bytes_stored: int = 0
+    chunks: int = 0
+    leases: int = 0
+    stops: int = 0
+    cooled: int = 0
+    reason: str = ""
+
+    @property
+    def usable(self) -> bool:
+        return self.standing in (Standing.CANDIDATE, Standing.ACTIVE)
+
+    def ready(self, now_s: float) -> bool:
+        """Whether it could take a lease at this moment."""
+        return self.usable and self.probed and self.busy is None and self.not_before_s <= now_s
+
+
+FAILURES_MAX: Final = 3
+"""Consecutive failures without a byte kept in between, then the source cools (the seed's figure)."""
+BUSY_ANSWERS_MAX: Final = 10
+"""Consecutive 429/503 answers, then the source cools: a limit on everything."""
+BACK_OFF_FIRST_S: Final = 0.5
+BACK_OFF_MAX_S: Final = 8.0
+BUSY_BACK_OFF_FIRST_S: Final = 0.1
+COOL_S: Final = 30.0
+COOL_MAX_S: Final = 600.0
+
+_BANNED: Final = frozenset(
+    {
+        FaultKind.NO_SUCH_HOST,
+        FaultKind.TLS_UNTRUSTED,
+        FaultKind.NOT_FOUND,
+        FaultKind.FORBIDDEN,
+        FaultKind.WRONG_RANGE,
+        FaultKind.CHANGED,
+        FaultKind.ENCODED,
+        FaultKind.REDIRECT_LOOP,
+        FaultKind.UNSUPPORTED_URL,
+        FaultKind.SIZE_DIFFERS,
+        FaultKind.DISPUTED,
+    }
+)
+"""Faults that time does not mend."""
+
+
+def blame(
+    source: Source, kind: FaultKind, detail: str, *, retry_after_s: float, progressed: bool, now_s: float
+) -> None:
+    """Apply a fault's policy. `progressed`: the lease that ended had kept at least one chunk.
+
+    A failure after progress is the first of a new row of failures and costs no waiting: a mirror that drops the
+    connection every few megabytes is annoying, not useless.
+    """
+    if kind is FaultKind.REVOKED:
+        return
+    source.reason = detail
+    if progressed:
+        source.failures = source.busy_answers = 0
+    if kind in _BANNED:
+        source.standing = Standing.BANNED
+    elif kind is FaultKind.RANGE_REFUSED:
+        _give_up_offsets(source, detail)
+    elif kind is FaultKind.BUSY:
+        _wait_for_busy(source, retry_after_s, now_s)
+    elif kind is FaultKind.SLOW:
+        cool(source, now_s)
+    else:
+        source.failures += 1
+        if source.failures >= FAILURES_MAX:
+            cool(source, now_s)
+        elif not progressed:
+            source.not_before_s = now_s + min(BACK_OFF_FIRST_S * 2 ** (source.failures - 1), BACK_OFF_MAX_S)
+
+
+def cool(source: Source, now_s: float) -> None:
+    """Leave the source alone for a while, longer each time."""
+    source.standing = Standing.COOLING
+    source.not_before_s = now_s + min(COOL_S * 2**source.cooled, COOL_MAX_S)
+    source.cooled += 1
+
+
+def warm(source: Source) -> None:
+    """A cooled source may try again: one failure more and it cools again."""
+    source.standing = Standing.CANDIDATE
+    source.failures = FAILURES_MAX - 1
+    source.busy_answers = 0
+    source.not_before_s = 0.0
+
+
+def delivered(source: Source) -> None:
+    """A chunk of it was stored: it is proven and its row of failures is over."""
+    source.proven = True
+    source.failures = source.busy_answers = 0
+    source.reason = ""
+
+
+def _give_up_offsets(source: Source, detail: str) -> None:
+    if not source.traits.offset_ok:  # it refused even a ride from byte 0
+        source.standing = Standing.BANNED
+        return
+    source.traits = SourceTraits(restart_cost_s=source.traits.restart_cost_s, offset_ok=False)
+    source.reason = f"{detail}; used from the start of the file only"
+
+
+def _wait_for_busy(source: Source, retry_after_s: float, now_s: float) -> None:
+    source.busy_answers += 1
+    if retry_after_s > 0:
+        source.not_before_s = now_s + retry_after_s
+    elif source.busy_answers >= BUSY_ANSWERS_MAX:
+        cool(source, now_s)
+    else:
+        source.not_before_s = now_s + min(BUSY_BACK_OFF_FIRST_S * 2 ** (source.busy_answers - 1), BACK_OFF_MAX_S)

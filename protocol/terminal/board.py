@@ -1,0 +1,75 @@
+"""What a front knows of its job: the last of each kind of message, and nothing computed that could be stale."""
+
+import struct
+from typing import Final
+
+from protocol.messages import ChunkMapDrawn, FrontInbox, JobEnded, JobOpened, JobProgressed, SourceProgressed
+from protocol.terminal.words import printable
+
+ACTIVE: Final = "active"
+
+
+class Board:
+    """Owned by one view. `rows` by source number; `cells` as in `ChunkMapDrawn`; sizes are -1 while unknown."""
+
+    __slots__ = ("cells", "ended", "opened", "progress", "rows", "title")
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.opened: JobOpened | None = None
+        self.progress: JobProgressed | None = None
+        self.ended: JobEnded | None = None
+        self.rows: dict[int, SourceProgressed] = {}
+        self.cells: tuple[int, ...] = ()
+
+    def take(self, message: FrontInbox) -> None:
+        """Remember what this message says; messages that say nothing of the job's state change nothing."""
+        match message:
+            case JobOpened():
+                self.opened = message
+                name = message.part_path.rpartition("/")[2].removesuffix(".part")
+                self.title = printable(name) or self.title
+            case JobProgressed():
+                self.progress = message
+            case SourceProgressed():
+                self.rows[message.source] = message
+            case ChunkMapDrawn():
+                self.cells = read_cells(message.cells)
+            case JobEnded():
+                self.ended = message
+            case _:
+                pass
+
+    @property
+    def size_bytes(self) -> int:
+        for message in (self.ended, self.progress, self.opened):
+            if message is not None and message.size_bytes >= 0:
+                return message.size_bytes
+        return -1
+
+    @property
+    def stored_bytes(self) -> int:
+        if self.ended is not None and self.ended.state == "sealed":
+            return max(self.ended.size_bytes, 0)
+        if self.progress is not None:
+            return self.progress.stored_bytes
+        return self.opened.resumed_bytes if self.opened is not None else 0
+
+    @property
+    def sorted_rows(self) -> list[SourceProgressed]:
+        return [self.rows[source] for source in sorted(self.rows)]
+
+    @property
+    def active_count(self) -> int:
+        return sum(row.standing == ACTIVE for row in self.rows.values())
+
+    @property
+    def giver_count(self) -> int:
+        """Sources whose bytes were kept."""
+        return sum(row.bytes_stored > 0 for row in self.rows.values())
+
+
+def read_cells(packed: bytes) -> tuple[int, ...]:
+    """The numbers of `ChunkMapDrawn.cells`; a half cell at the end is dropped."""
+    count = len(packed) // 2
+    return struct.unpack(f"<{count}H", packed[: 2 * count])

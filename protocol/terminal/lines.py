@@ -1,0 +1,53 @@
+"""Whole lines to a stream that may go away.
+
+A reader that leaves (``| head``) or a log on a full disk must not end a download: the first failed write makes the
+writer silent. The stream's descriptor then leads to /dev/null, or Python would complain again when it exits.
+"""
+
+import contextlib
+import io
+import os
+from typing import TextIO
+
+
+class LineWriter:
+    """Writes and flushes line by line. One thread; the stream stays its giver's."""
+
+    __slots__ = ("_gone", "_stream")
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._gone = False
+
+    @property
+    def encodes_all(self) -> bool:
+        """Whether signs beyond ASCII will arrive as they are."""
+        return "utf" in (self._stream.encoding or "utf-8").lower()
+
+    def write(self, line: str) -> None:
+        self.write_raw(line + "\n")
+
+    def write_raw(self, text: str) -> None:
+        """Text that brings its own line ends. What the stream cannot encode is written as ``\\xNN``."""
+        if self._gone:
+            return
+        try:
+            self._stream.write(self._encodable(text))
+            self._stream.flush()
+        except (OSError, ValueError):  # ValueError: closed
+            self._gone = True
+            _lead_nowhere(self._stream)
+
+    def _encodable(self, text: str) -> str:
+        if text.isascii():
+            return text
+        encoding = self._stream.encoding or "utf-8"
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _lead_nowhere(stream: TextIO) -> None:
+    # Streams without a descriptor (tests) have nothing to flush at exit.
+    with contextlib.suppress(OSError, ValueError, io.UnsupportedOperation):
+        descriptor = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(descriptor, stream.fileno())
+        os.close(descriptor)

@@ -1,0 +1,191 @@
+"""What a person asked for at the command line, parsed and checked.
+
+Raw words go in, a frozen value comes out; anything wrong is one `BadUsage` line. Nothing is created and no address
+is tried here: whether a folder can be written or a host exists shows later and has its own exit code.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from protocol.frames import FRAME_BYTES_MAX
+from protocol.terminal.amounts import parse_rate, parse_seconds, parse_size
+from protocol.terminal.words import printable
+from protocol.urls import check_url, public_url, same_url_key
+
+MODES: Final = ("swarm", "queue", "failover", "race")
+SYNCS: Final = ("full", "none")
+DEMO_KINDS: Final = ("http",)
+CHUNK_SIZE_MIN: Final = 4 * 1024
+CHUNK_SIZE_MAX: Final = 1024 * 1024
+URLS_BYTES_MAX: Final = FRAME_BYTES_MAX - 10_000
+"""All addresses of a job travel in one frame, beside folder and name."""
+PATH_BYTES_MAX: Final = 4096
+
+HEX_DIGITS: Final = {
+    "sha256": 64,
+    "sha1": 40,
+    "sha512": 128,
+    "sha384": 96,
+    "sha224": 56,
+    "md5": 32,
+    "blake2b": 128,
+    "blake2s": 64,
+    "xxh3_128": 32,
+}
+"""Algorithms of ``--checksum`` and the length of their digests."""
+
+
+class BadUsage(ValueError):  # noqa: N818  (says whose fault, like the other faults)
+    """The command cannot be understood. The text is one line for people."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetOptions:
+    """One file wanted. `folder` is absolute, `name` empty means: as the source calls it.
+
+    `checksum` is ``algorithm:hex`` in lower case or empty; `limit_bytes_s` 0 means none; `slow_rate_bytes_s` 0
+    means that nobody is too slow.
+    """
+
+    urls: tuple[str, ...]
+    folder: str
+    name: str
+    chunk_size: int
+    checksum: str
+    mode: str
+    limit_bytes_s: int
+    preallocate: bool
+    sync: str
+    json: bool
+    quiet: bool
+    verbose: bool
+    slow_rate_bytes_s: int
+    slow_after_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoOptions:
+    kind: str
+    json: bool
+    quiet: bool
+    verbose: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyOptions:
+    path: Path
+    json: bool
+
+
+def checked_urls(words: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """``(addresses, notes)``: every address is usable and stands once; a note for each one dropped."""
+    if not words:
+        raise BadUsage("get needs at least one address, like http://host/file")
+    kept: dict[tuple[str, ...], str] = {}
+    notes: list[str] = []
+    for word in words:
+        try:
+            check_url(word)
+        except ValueError as error:
+            raise BadUsage(str(error)) from None
+        key = same_url_key(word)
+        if key in kept:
+            notes.append(f"given twice, used once: {public_url(word)}")
+        kept.setdefault(key, word)
+    urls = tuple(kept.values())
+    if sum(len(url.encode()) + 5 for url in urls) > URLS_BYTES_MAX:
+        raise BadUsage(f"too many addresses: together they may have {URLS_BYTES_MAX} bytes")
+    return urls, tuple(notes)
+
+
+def split_target(output: str | None) -> tuple[str, str]:
+    """``(folder, name)`` of ``-o``: an existing folder or a path with a slash at its end is a folder."""
+    if output is None:
+        return os.getcwd(), ""
+    _check_path("-o", output)
+    if output == "-":
+        raise BadUsage("-o -: a file that comes in parts cannot go to stdout; give a path")
+    if output.endswith("/") or os.path.isdir(output):
+        return str(Path.cwd() / output), ""
+    folder, _, name = output.rpartition("/")
+    if name in (".", ".."):
+        raise BadUsage(f"-o {printable(output)}: there is no such folder")
+    return str(Path.cwd() / (folder or ("/" if output.startswith("/") else "."))), name
+
+
+def checked_path(word: str) -> Path:
+    _check_path("PATH", word)
+    return Path(word)
+
+
+def _check_path(what: str, word: str) -> None:
+    if not word:
+        raise BadUsage(f"{what}: the path is empty")
+    if any(ord(char) < 0x20 or ord(char) == 0x7F for char in word):
+        raise BadUsage(f"{what}: control characters in the path {word!a}")
+    try:
+        length = len(word.encode())
+    except UnicodeEncodeError:
+        raise BadUsage(f"{what}: the path is not UTF-8: {word!a}") from None
+    if length > PATH_BYTES_MAX:
+        raise BadUsage(f"{what}: the path is longer than {PATH_BYTES_MAX} bytes")
+
+
+def checked_checksum(word: str) -> str:
+    """``algorithm:hex`` in lower case, only its form is checked; empty stays empty (none wanted)."""
+    if not word:
+        return ""
+    algorithm, colon, digest = word.strip().lower().partition(":")
+    if not colon or algorithm not in HEX_DIGITS:
+        raise BadUsage(f"--checksum {_shown(word)}: write it as ALGORITHM:HEX with one of {', '.join(HEX_DIGITS)}")
+    if re.fullmatch("[0-9a-f]*", digest) is None:
+        raise BadUsage(f"--checksum: what follows {algorithm}: is not a hexadecimal number")
+    if len(digest) != HEX_DIGITS[algorithm]:
+        raise BadUsage(f"--checksum: {algorithm} has {HEX_DIGITS[algorithm]} hexadecimal digits, not {len(digest)}")
+    return f"{algorithm}:{digest}"
+
+
+def checked_chunk_size(word: str) -> int:
+    """Bytes, within the range that slots and records are made for."""
+    size = _amount("--chunk-size", word, rate=False)
+    if not CHUNK_SIZE_MIN <= size <= CHUNK_SIZE_MAX:
+        raise BadUsage(f"--chunk-size {_shown(word)}: must be from 4K to 1M (4096 to 1048576 bytes)")
+    return size
+
+
+def checked_rate(option: str, word: str) -> int:
+    return _amount(option, word, rate=True)
+
+
+def checked_seconds(option: str, word: str) -> float:
+    try:
+        return parse_seconds(word, least_s=0.1, most_s=86400)
+    except ValueError as error:
+        raise BadUsage(f"{option}: {error}") from None
+
+
+def checked_word(option: str, word: str, known: Sequence[str]) -> str:
+    if word not in known:
+        raise BadUsage(f"{option} {_shown(word)}: must be one of {', '.join(known)}")
+    return word
+
+
+def checked_loudness(*, quiet: bool, verbose: bool) -> None:
+    if quiet and verbose:
+        raise BadUsage("--quiet and --verbose exclude each other")
+
+
+def _amount(option: str, word: str, *, rate: bool) -> int:
+    try:
+        return parse_rate(word) if rate else parse_size(word)
+    except ValueError as error:
+        raise BadUsage(f"{option}: {error}") from None
+
+
+def _shown(word: str) -> str:
+    """A wrong word as it may be shown: it could be an address with a password, put in the wrong place."""
+    return repr(printable(public_url(word)[:80]))

@@ -1,0 +1,109 @@
+"""Plain lines now and then, for logs and pipes; all on stderr, since stdout is for results."""
+
+import math
+from typing import Final, TextIO
+
+from protocol.messages import (
+    ActorDied,
+    ChunkArrived,
+    FrontInbox,
+    JobEnded,
+    JobNoted,
+    JobOpened,
+    JobProgressed,
+    ProcessLost,
+)
+from protocol.terminal.amounts import show_percent, show_rate, show_size, show_whole_time
+from protocol.terminal.board import Board
+from protocol.terminal.ending import last_line
+from protocol.terminal.lines import LineWriter
+from protocol.terminal.summary import summary_lines
+from protocol.terminal.words import count_of, printable
+
+PROGRESS_EVERY_S: Final = 5.0
+
+
+class PlainView:
+    """`FrontView` where nothing can be drawn over. The first progress line comes after a full interval."""
+
+    def __init__(self, stderr: TextIO, title: str, *, verbose: bool) -> None:
+        self._lines = LineWriter(stderr)
+        self._board = Board(title)
+        self._verbose = verbose
+        self._progress_due_s = -math.inf
+
+    def show(self, message: FrontInbox, *, now_s: float) -> None:
+        self._board.take(message)
+        if self._progress_due_s == -math.inf:
+            self._progress_due_s = now_s + PROGRESS_EVERY_S
+        if isinstance(message, JobProgressed):
+            self.refresh(now_s=now_s)
+            return
+        for line in self._lines_for(message):
+            self._lines.write(line)
+
+    def refresh(self, *, now_s: float) -> None:
+        """Write a progress line when one is due and there is something to say."""
+        progress = self._board.progress
+        if now_s < self._progress_due_s or progress is None or self._board.ended is not None:
+            return
+        self._progress_due_s = now_s + PROGRESS_EVERY_S
+        self._lines.write(progress_line(self._board, progress))
+
+    def close(self) -> None:
+        """Every line was flushed."""
+
+    def _lines_for(self, message: FrontInbox) -> list[str]:
+        match message:
+            case JobOpened():
+                return [opened_line(message)]
+            case ChunkArrived() if self._verbose:
+                return [chunk_line(message, "✓" if self._lines.encodes_all else "+")]
+            case JobEnded():
+                return [*summary_lines(self._board), last_line(self._board, message)]
+            case _:
+                note = note_line(message)
+                return [note] if note else []
+
+
+def note_line(message: FrontInbox) -> str:
+    """What should be read even if nobody looks at progress; empty for all other messages."""
+    match message:
+        case JobNoted():
+            return f"note: {printable(message.text)}"
+        case ProcessLost():
+            return f"note: process {message.process} ended: {printable(message.detail)}"
+        case ActorDied():
+            return f"note: {message.process}/{message.actor} failed: {printable(message.detail)}"
+        case _:
+            return ""
+
+
+def opened_line(message: JobOpened) -> str:
+    size = show_size(message.size_bytes) if message.size_bytes >= 0 else "size unknown"
+    facts = [f"{printable(message.part_path)}: {size}, chunks of {show_size(message.chunk_size)}"]
+    if message.resumed_bytes > 0:
+        facts.append(f"{show_size(message.resumed_bytes)} here already")
+    if message.message:
+        facts.append(printable(message.message))
+    return ", ".join(facts)
+
+
+def chunk_line(message: ChunkArrived, mark: str) -> str:
+    """``✓ user1 chunk 0 @ 2847 KB/s [1/512]``."""
+    rate = round(message.rate_bytes_s / 1024) if math.isfinite(message.rate_bytes_s) else 0
+    count = message.chunk_count or "?"
+    return f"{mark} {printable(message.name)} chunk {message.chunk} @ {rate} KB/s [{message.stored_chunks}/{count}]"
+
+
+def progress_line(board: Board, progress: JobProgressed) -> str:
+    stored, size = board.stored_bytes, board.size_bytes
+    if size >= 0:
+        facts = [show_percent(stored, size), f"{show_size(stored)} of {show_size(size)}"]
+    else:
+        facts = [show_size(stored)]
+    facts.append(show_rate(progress.rate_bytes_s))
+    if progress.left_s >= 0:
+        facts.append(f"{show_whole_time(progress.left_s)} left")
+    facts.append(f"{board.active_count} of {count_of(len(board.rows), 'source')} active")
+    return ", ".join(facts)

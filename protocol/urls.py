@@ -1,0 +1,127 @@
+"""Addresses of sources as people type them: checked, named, and safe to show.
+
+Nothing here opens a connection. Only `check_url` may refuse; the others accept any text, because they are used to
+speak about addresses that were refused.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import SplitResult, unquote, urlsplit
+
+URL_BYTES_MAX: Final = 8000
+"""Longer than servers accept; keeps one address far below a frame."""
+
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+_AUTHORITY_END: Final = re.compile(r"[/?#\\]")
+_NAKED_AUTHORITY: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]]*)(:[0-9]*)?")
+_BAD_IN_HOST: Final = re.compile(r"[\s<>\"\\^`{|}%!$&'()*+,;=\[\]]")
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+def public_url(url: str) -> str:
+    """The address without ``user:password@``: the only form that may be shown, logged or recorded.
+
+    A password with an unescaped slash makes the address malformed; then everything up to the last ``@`` goes,
+    because showing too little is the smaller mistake.
+    """
+    found = _SCHEME.match(url)
+    start = found.end() if found else 0
+    end = _AUTHORITY_END.search(url, start)
+    stop = end.start() if end else len(url)
+    authority = url[start:stop]
+    if "@" in authority:
+        return url[:start] + authority.rpartition("@")[2] + url[stop:]
+    if _NAKED_AUTHORITY.fullmatch(authority) is None and "@" in url[stop:]:
+        return url[:start] + url[stop:].rpartition("@")[2]
+    return url
+
+
+def host_of(url: str) -> str:
+    """``host`` or ``host:port`` (port only where it is not the scheme's own), lower case; empty when there is none.
+
+    Servers on two ports are two hosts: what one says about waiting does not bind the other.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return ""
+    shown = f"[{host}]" if ":" in host else host
+    return shown if port is None or port == _PORTS.get(parts.scheme) else f"{shown}:{port}"
+
+
+def name_from_url(url: str) -> str:
+    """The last segment of the path, percent-decoded: a proposal for a file name, may be empty, not yet safe."""
+    try:
+        path = urlsplit(url).path
+    except ValueError:
+        return ""
+    return unquote(path.rpartition("/")[2], errors="replace")
+
+
+def same_url_key(url: str) -> tuple[str, ...]:
+    """Equal for two spellings of one checked address (case of the host, default port, fragment)."""
+    parts = urlsplit(url)
+    userinfo = parts.netloc.rpartition("@")[0]
+    return parts.scheme.lower(), userinfo, host_of(url), parts.path or "/", parts.query
+
+
+def check_url(url: str) -> None:
+    """Raises `ValueError` with one line for people (no password in it) when this cannot be the address of a source."""
+    if not url or url == "-":
+        raise ValueError("an address is empty" if not url else "'-' is no address: nothing is read from stdin")
+    shown = public_url(url)
+    if len(url) > URL_BYTES_MAX:
+        raise ValueError(f"this address is longer than {URL_BYTES_MAX} characters: {shown[:60]}...")
+    if any(ord(char) <= 0x20 or 0x7F <= ord(char) <= 0xA0 for char in url):
+        raise ValueError(f"spaces or control characters in {shown!a}; write a space as %20")
+    if any(0xD800 <= ord(char) <= 0xDFFF for char in url):
+        raise ValueError(f"{shown!a} is not UTF-8; write other bytes as %XX")
+    found = _SCHEME.match(url)
+    if found is None:
+        raise ValueError(f"no scheme in {shown}; did you mean http://{shown.lstrip('/')}?")
+    scheme = found[1].lower()
+    check = _CHECKS.get(scheme)
+    if check is None:
+        raise ValueError(f"{scheme}:// is not supported (supported: {', '.join(_CHECKS)}): {shown}")
+    check(_split(url, shown), shown)
+
+
+def _split(url: str, shown: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        # Python's own words quote the whole authority, password included.
+        raise ValueError(f"the host in {shown} is malformed") from None
+    return parts
+
+
+def _check_http(parts: SplitResult, shown: str) -> None:
+    try:
+        port = parts.port
+    except ValueError:
+        raise ValueError(f"the port in {shown} is not a number from 1 to 65535") from None
+    if port == 0:
+        raise ValueError(f"the port in {shown} is not a number from 1 to 65535")
+    host = parts.hostname or ""
+    if not host:
+        raise ValueError(f"no host in {shown}")
+    if "\\" in parts.netloc or (":" not in host and not _is_host_name(host)):
+        raise ValueError(f"the host in {shown} is not a possible host name")
+
+
+def _is_host_name(host: str) -> bool:
+    """Whether a resolver would take it: labels of 1 to 63 bytes, nothing that belongs elsewhere in an address."""
+    if _BAD_IN_HOST.search(host):
+        return False
+    try:
+        wire = host if host.isascii() else host.encode("idna").decode("ascii")
+    except UnicodeError:
+        return False
+    labels = wire.removesuffix(".").split(".")
+    return len(wire) <= 254 and all(0 < len(label) <= 63 for label in labels)
+
+
+_CHECKS: Final[dict[str, Callable[[SplitResult, str], None]]] = {"http": _check_http, "https": _check_http}
+"""Scheme -> what must be right about its address. A new kind of source adds a row."""
