@@ -30,6 +30,11 @@ def worker_address(process: str, job: int, source: int) -> str:
     return f"{process}/worker-{job}-{source}"
 
 
+def shelf_address(process: str) -> str:
+    """Where free slots of a fetch process go: not to a worker, which may have ended meanwhile."""
+    return f"{process}/shelf"
+
+
 def root_address(process: str) -> str:
     return f"{process}/root"
 

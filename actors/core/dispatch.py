@@ -155,6 +155,11 @@ class DispatchState:
     # -- opening
 
     def _on_joined(self, message: SourceJoined, now_s: float) -> None:
+        known = self.sources.get(message.source)
+        if known is not None:  # its worker was started anew
+            known.worker = message.worker
+            known.asked = False
+            return
         self.sources[message.source] = Source(
             message.source,
             message.name,

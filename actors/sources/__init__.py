@@ -1,0 +1,24 @@
+"""Readers of sources, one kind a scheme."""
+
+from typing import Final
+
+from actors.sources.http_settings import HttpSettings
+from actors.sources.reader import SLICE_S, Probed, Reader
+from protocol.faults import FaultKind, SourceFault
+
+__all__ = ["SLICE_S", "HttpSettings", "Probed", "Reader", "open_reader"]
+
+_SETTINGS: Final = HttpSettings()
+
+
+def open_reader(url: str, *, user_agent: str = "shoal", settings: HttpSettings = _SETTINGS) -> Reader:
+    """A reader of this URL, owned by the caller; nothing is connected yet.
+
+    `SourceFault` UNSUPPORTED_URL when no kind of source has its scheme.
+    """
+    scheme = url.strip().partition(":")[0].lower()
+    if scheme in ("http", "https"):
+        from actors.sources.http import HttpReader
+
+        return HttpReader(url, user_agent=user_agent, settings=settings)
+    raise SourceFault(FaultKind.UNSUPPORTED_URL, "only http:// and https:// can be downloaded from")

@@ -4,12 +4,15 @@ A tag is a message's number on the wire. The table only ever grows at its end.
 """
 
 from protocol.messages.jobs import (
+    DispatcherReady,
     DispatcherWanted,
     JobAsked,
     JobForgotten,
     JobStopAsked,
     SourceJoined,
     SourceLost,
+    SourceOffered,
+    WorkerReady,
     WorkerWanted,
 )
 from protocol.messages.processes import (
@@ -131,6 +134,9 @@ TAGS: tuple[type, ...] = (
     StopAsked,
     ActorDied,
     Ticked,
+    DispatcherReady,
+    WorkerReady,
+    SourceOffered,
 )
 """Tag = index. Append only."""
 
@@ -194,10 +200,15 @@ Message = (
     | StopAsked
     | ActorDied
     | Ticked
+    | DispatcherReady
+    | WorkerReady
+    | SourceOffered
 )
 """Anything that can travel."""
 
-PoolInbox = JobAsked | JobStopAsked | JobForgotten | ProcessLost | ActorDied
+PoolInbox = (
+    JobAsked | SourceOffered | JobStopAsked | JobForgotten | DispatcherReady | WorkerReady | ProcessLost | ActorDied
+)
 DispatcherInbox = (
     SourceJoined
     | SourceLost
@@ -224,15 +235,7 @@ DispatcherInbox = (
     | Ticked
 )
 WorkerInbox = (
-    ProbeAsked
-    | LeaseGranted
-    | LeaseExtended
-    | LeaseTrimmed
-    | LeaseRevoked
-    | RateCapped
-    | RideContinued
-    | SlotFreed
-    | JobForgotten
+    ProbeAsked | LeaseGranted | LeaseExtended | LeaseTrimmed | LeaseRevoked | RateCapped | RideContinued | JobForgotten
 )
 WatchdogInbox = JobWatched | RideProgressed | RideEnded | JobForgotten | Ticked
 AssemblerInbox = (
@@ -266,6 +269,7 @@ __all__ = [
     "CommitDue",
     "DiskFailed",
     "DispatcherInbox",
+    "DispatcherReady",
     "DispatcherWanted",
     "FrontInbox",
     "JobAsked",
@@ -305,6 +309,7 @@ __all__ = [
     "SourceJoined",
     "SourceLost",
     "SourceMeasured",
+    "SourceOffered",
     "SourceProbed",
     "SourceProgressed",
     "SourceSlowed",
@@ -320,5 +325,6 @@ __all__ = [
     "ValidatorSeen",
     "WatchdogInbox",
     "WorkerInbox",
+    "WorkerReady",
     "WorkerWanted",
 ]

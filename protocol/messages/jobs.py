@@ -5,14 +5,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobAsked:
-    """A person or a tool wants one file. From a front to the PoolManager.
+    """A person or a tool wants one file. From a front to the PoolManager, followed by its `SourceOffered`.
 
+    `source_count`: so many sources are going to be offered at once; nobody gives up before they were heard.
     `name` empty: taken from the sources. `chunk_size` in bytes. `checksum` is ``algorithm:hex`` or empty.
     `limit_bytes_s` 0 means none. `watcher` is the address that gets progress and the end of the job.
     """
 
     job: int
-    urls: tuple[str, ...]
+    source_count: int
     folder: str
     name: str
     chunk_size: int
@@ -32,6 +33,14 @@ class JobStopAsked:
     """The job is to stop now and keep what it has; the same request goes on later."""
 
     job: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceOffered:
+    """One more source for a job, new or running. To the PoolManager. `url` may hold a password: never shown."""
+
+    job: int
+    url: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,3 +104,19 @@ class JobForgotten:
     """A job has ended: stop its actors, free what it held. From the dispatcher to the PoolManager and on."""
 
     job: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DispatcherReady:
+    """A job's ChunkDispatcher stands and may be written to. To the PoolManager, who only then adds sources."""
+
+    job: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerReady:
+    """A source's PeerWorker stands at `worker`. To the PoolManager, who tells the dispatcher."""
+
+    job: int
+    source: int
+    worker: str

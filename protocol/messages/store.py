@@ -68,7 +68,7 @@ class ValidatorSeen:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotFilled:
     """Chunks from `first` on lie in `slot`, `length_bytes` in all; `digests` is 16 bytes of xxh3_128 for each.
-    `source_hash` is what the records keep of the source's name.
+    `source_hash` is what the records keep of the source's name; `shelf` is the address that gets the slot back.
 
     The slot belongs to the Assembler from here until its `SlotFreed`.
     """
@@ -81,7 +81,7 @@ class SlotFilled:
     length_bytes: int
     digests: bytes
     source_hash: int
-    worker: str
+    shelf: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ import struct
 from typing import Final
 
 from protocol.messages import ChunkMapDrawn, FrontInbox, JobEnded, JobOpened, JobProgressed, SourceProgressed
-from protocol.terminal.words import printable
+from protocol.terminal.words import printable, short_names
 
 ACTIVE: Final = "active"
 
@@ -12,7 +12,7 @@ ACTIVE: Final = "active"
 class Board:
     """Owned by one view. `rows` by source number; `cells` as in `ChunkMapDrawn`; sizes are -1 while unknown."""
 
-    __slots__ = ("cells", "ended", "opened", "progress", "rows", "title")
+    __slots__ = ("_labels", "_names", "cells", "ended", "opened", "progress", "rows", "title")
 
     def __init__(self, title: str) -> None:
         self.title = title
@@ -21,6 +21,8 @@ class Board:
         self.ended: JobEnded | None = None
         self.rows: dict[int, SourceProgressed] = {}
         self.cells: tuple[int, ...] = ()
+        self._names: dict[str, None] = {}
+        self._labels: dict[str, str] = {}
 
     def take(self, message: FrontInbox) -> None:
         """Remember what this message says; messages that say nothing of the job's state change nothing."""
@@ -32,6 +34,7 @@ class Board:
             case JobProgressed():
                 self.progress = message
             case SourceProgressed():
+                self._names[message.name] = None
                 self.rows[message.source] = message
             case ChunkMapDrawn():
                 self.cells = read_cells(message.cells)
@@ -54,6 +57,13 @@ class Board:
         if self.progress is not None:
             return self.progress.stored_bytes
         return self.opened.resumed_bytes if self.opened is not None else 0
+
+    def label(self, name: str) -> str:
+        """What people see for a source's name: printable, and as short as the names known so far allow."""
+        if len(self._labels) != len(self._names):
+            names = list(self._names)
+            self._labels = dict(zip(names, short_names(names), strict=True))
+        return self._labels.get(name) or printable(name)
 
     @property
     def sorted_rows(self) -> list[SourceProgressed]:

@@ -136,4 +136,4 @@ def _known(size_bytes: int) -> int | None:
 
 def _number(value: float) -> float | None:
     """JSON has no infinity."""
-    return round(value, 3) if math.isfinite(value) else None
+    return round(float(value), 3) if math.isfinite(value) else None

@@ -58,7 +58,7 @@ class PlainView:
             case JobOpened():
                 return [opened_line(message)]
             case ChunkArrived() if self._verbose:
-                return [chunk_line(message, "✓" if self._lines.encodes_all else "+")]
+                return [chunk_line(message, self._board.label(message.name), "✓" if self._lines.encodes_all else "+")]
             case JobEnded():
                 return [*summary_lines(self._board), last_line(self._board, message)]
             case _:
@@ -82,18 +82,18 @@ def note_line(message: FrontInbox) -> str:
 def opened_line(message: JobOpened) -> str:
     size = show_size(message.size_bytes) if message.size_bytes >= 0 else "size unknown"
     facts = [f"{printable(message.part_path)}: {size}, chunks of {show_size(message.chunk_size)}"]
-    if message.resumed_bytes > 0:
-        facts.append(f"{show_size(message.resumed_bytes)} here already")
     if message.message:
         facts.append(printable(message.message))
+    elif message.resumed_bytes > 0:
+        facts.append(f"{show_size(message.resumed_bytes)} here already")
     return ", ".join(facts)
 
 
-def chunk_line(message: ChunkArrived, mark: str) -> str:
+def chunk_line(message: ChunkArrived, label: str, mark: str) -> str:
     """``✓ user1 chunk 0 @ 2847 KB/s [1/512]``."""
     rate = round(message.rate_bytes_s / 1024) if math.isfinite(message.rate_bytes_s) else 0
     count = message.chunk_count or "?"
-    return f"{mark} {printable(message.name)} chunk {message.chunk} @ {rate} KB/s [{message.stored_chunks}/{count}]"
+    return f"{mark} {label} chunk {message.chunk} @ {rate} KB/s [{message.stored_chunks}/{count}]"
 
 
 def progress_line(board: Board, progress: JobProgressed) -> str:

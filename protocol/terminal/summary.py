@@ -5,7 +5,7 @@ from typing import Final
 from protocol.messages import SourceProgressed
 from protocol.terminal.amounts import show_rate, show_size
 from protocol.terminal.board import Board
-from protocol.terminal.words import count_of, printable, short_names
+from protocol.terminal.words import cell_width, count_of, printable
 
 ROWS_MAX: Final = 40
 NAME_WIDTH_MAX: Final = 40
@@ -14,12 +14,11 @@ NAME_WIDTH_MAX: Final = 40
 def summary_lines(board: Board) -> list[str]:
     """A line for each source, most bytes first; nothing when nobody was ever asked."""
     rows = board.sorted_rows
-    names = dict(zip((row.source for row in rows), short_names(row.name for row in rows), strict=True))
     rows.sort(key=lambda row: (-row.bytes_stored, row.source))
     shown = rows[:ROWS_MAX]
-    width = min(NAME_WIDTH_MAX, max((len(names[row.source]) for row in shown), default=0))
+    width = min(NAME_WIDTH_MAX, max((cell_width(board.label(row.name)) for row in shown), default=0))
     total = sum(row.bytes_stored for row in rows)
-    lines = [f"  {_cut(names[row.source], width):<{width}}  {_facts(row, total)}".rstrip() for row in shown]
+    lines = [f"  {_fit(board.label(row.name), width)}  {_facts(row, total)}".rstrip() for row in shown]
     if len(rows) > ROWS_MAX:
         rest = rows[ROWS_MAX:]
         lines.append(f"  and {len(rest)} more: {show_size(sum(row.bytes_stored for row in rest))}")
@@ -44,5 +43,10 @@ def _facts(row: SourceProgressed, total: int) -> str:
     return "  ".join(facts)
 
 
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 3] + "..."
+def _fit(text: str, width: int) -> str:
+    """Exactly `width` cells."""
+    if cell_width(text) > width:
+        while cell_width(text) > width - 3:
+            text = text[:-1]
+        text += "..."
+    return text + " " * (width - cell_width(text))

@@ -41,6 +41,13 @@ def _host(name: str, rest: str) -> str:
     return rest.partition("/")[0] or name if "://" in name else name
 
 
+def cell_width(text: str) -> int:
+    """Columns of a terminal that printable text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
 def count_of(count: int, word: str) -> str:
     """``1 source``, ``4 sources``."""
     return f"{count} {word}" if count == 1 else f"{count} {word}s"

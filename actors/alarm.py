@@ -1,0 +1,123 @@
+"""The alarm clock of a process: frames that are to be posted later.
+
+Actors never sleep. Whoever wants to be woken (a tick, the end of a back-off, the next read under a rate cap) leaves
+a frame here and gets it back through the ordinary mail when it is due. One daemon thread and one heap a process.
+"""
+
+import heapq
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+_logger = logging.getLogger(__name__)
+
+CANCELLED_MAX: Final = 256
+"""The heap is swept when more than these, and more than half of it, are cancelled alarms."""
+
+
+class AlarmHandle:
+    """One alarm. Owned by the `Alarm`; whoever holds the handle may only cancel it."""
+
+    __slots__ = ("_alarm", "due_s", "frame", "serial", "to")
+
+    def __init__(self, alarm: "Alarm", due_s: float, serial: int, to: str, frame: bytes) -> None:
+        self._alarm = alarm
+        self.due_s = due_s
+        self.serial = serial
+        self.to = to
+        self.frame: bytes | None = frame
+
+    def __lt__(self, other: "AlarmHandle") -> bool:
+        return (self.due_s, self.serial) < (other.due_s, other.serial)
+
+    def cancel(self) -> None:
+        """Do not post it. A frame that was due already may still come; cancelling twice or too late is harmless."""
+        self._alarm.cancel(self)
+
+
+class Alarm:
+    """Hands `(address, frame)` to `post` when due, in the order of due time, then of asking. Thread-safe.
+
+    `post` runs in the alarm's thread and should not block: alarms are meant for actors of the same process.
+    Times are seconds of the monotonic clock.
+    """
+
+    def __init__(self, post: Callable[[str, bytes], None]) -> None:
+        self._post = post
+        self._changed = threading.Condition()
+        self._heap: list[AlarmHandle] = []
+        self._serial = 0
+        self._cancelled = 0
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="alarm", daemon=True)
+
+    def start(self) -> None:
+        """From now on due frames are posted; what was left before waits for this."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Forget everything that is not yet due and end the thread. Idempotent."""
+        with self._changed:
+            self._closing = True
+            self._heap.clear()
+            self._changed.notify()
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join(timeout=1.0)
+
+    def post_at(self, due_s: float, to: str, frame: bytes) -> AlarmHandle:
+        """Post the frame to `to` once `time.monotonic()` has reached `due_s`."""
+        with self._changed:
+            handle = AlarmHandle(self, due_s, self._serial, to, frame)
+            self._serial += 1
+            if not self._closing:
+                heapq.heappush(self._heap, handle)
+                if self._heap[0] is handle:
+                    self._changed.notify()
+        return handle
+
+    def post_later(self, delay_s: float, to: str, frame: bytes) -> AlarmHandle:
+        """Post the frame to `to` in `delay_s` seconds; at once when that is not positive."""
+        return self.post_at(time.monotonic() + delay_s, to, frame)
+
+    def cancel(self, handle: AlarmHandle) -> None:
+        with self._changed:
+            if handle.frame is None:
+                return
+            handle.frame = None
+            self._cancelled += 1
+            if self._cancelled > max(CANCELLED_MAX, len(self._heap) // 2):
+                self._sweep()
+
+    def __len__(self) -> int:
+        """How many alarms lie here, cancelled ones that are not yet swept included."""
+        return len(self._heap)
+
+    def _sweep(self) -> None:
+        self._heap = [handle for handle in self._heap if handle.frame is not None]
+        heapq.heapify(self._heap)
+        self._cancelled = 0
+
+    def _run(self) -> None:
+        while (due := self._next_due()) is not None:
+            to, frame = due
+            try:
+                self._post(to, frame)
+            except Exception:
+                _logger.exception("alarm for %s could not be posted", to)
+
+    def _next_due(self) -> tuple[str, bytes] | None:
+        """Waits for the next frame that is due; None when closing."""
+        with self._changed:
+            while not self._closing:
+                wait_s = self._heap[0].due_s - time.monotonic() if self._heap else None
+                if wait_s is None or wait_s > 0:
+                    self._changed.wait(wait_s)
+                    continue
+                handle = heapq.heappop(self._heap)
+                frame, handle.frame = handle.frame, None
+                if frame is not None:
+                    return handle.to, frame
+                self._cancelled = max(0, self._cancelled - 1)
+        return None

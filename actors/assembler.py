@@ -1,0 +1,218 @@
+"""The one writer: takes filled slots, checks them once more, writes and records them, seals the file.
+
+Every part file of the program is open here and nowhere else. Slots belong to it from `SlotFilled` to `SlotFreed`.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from actors.mailroom import Mailroom
+from actors.wire_actor import WireActor
+from protocol.faults import TargetFault
+from protocol.messages import (
+    AssemblerInbox,
+    ChunkDisputed,
+    ChunksRepeated,
+    ChunksStored,
+    ChunksVerified,
+    CommitDue,
+    DiskFailed,
+    JobForgotten,
+    Message,
+    SealRefused,
+    SealWanted,
+    SizeLearned,
+    SlotFilled,
+    SlotFreed,
+    SlotSpoiled,
+    SourceChanged,
+    TargetCloseAsked,
+    TargetClosed,
+    TargetOpened,
+    TargetRefused,
+    TargetSealed,
+    TargetWanted,
+    ValidatorSeen,
+)
+from protocol.post import ASSEMBLER, split_address
+from protocol.runs import RunSet
+from storage.arena import Arena
+from storage.digests import Checksum, source_hash, validator_digest
+from storage.ledger import DIGEST_BYTES
+from storage.names import safe_name
+from storage.target import ChecksumMismatch, Spoiled, Target
+
+COMMIT_S: Final = 1.0
+RUNS_PER_MESSAGE: Final = 2000
+
+
+@dataclass(slots=True)
+class _Job:
+    """An open target. `recorded` are validators from an earlier run whose chunks were believed."""
+
+    target: Target
+    dispatcher: str
+    checksum: Checksum | None
+    chunk_size: int
+    recorded: dict[int, bytes]
+
+
+class Assembler(WireActor):
+    """One a program, in the store process."""
+
+    def __init__(self, mailroom: Mailroom, arena: Arena) -> None:
+        super().__init__(split_address(ASSEMBLER)[1], mailroom)
+        self._arena = arena
+        self._jobs: dict[int, _Job] = {}
+
+    def starting(self) -> None:
+        self.mailroom.post_later(COMMIT_S, self.address, CommitDue())
+
+    def stopping(self) -> None:
+        for job in self._jobs.values():
+            job.target.close()
+        self._jobs.clear()
+
+    def handle(self, message: AssemblerInbox) -> None:
+        match message:
+            case SlotFilled():
+                self._write(message)
+            case TargetWanted():
+                self._open(message)
+            case CommitDue():
+                self.mailroom.post_later(COMMIT_S, self.address, CommitDue())
+                for number in list(self._jobs):
+                    self._with_disk(number, lambda job: job.target.commit())
+            case ValidatorSeen():
+                self._with_disk(message.job, lambda job: self._note(message, job))
+            case SizeLearned(size_bytes=size_bytes):
+                self._with_disk(message.job, lambda job: job.target.learn_size(size_bytes))
+            case SealWanted():
+                self._with_disk(message.job, lambda job: self._seal(message.job, job))
+            case TargetCloseAsked():
+                self._close(message.job)
+            case JobForgotten():
+                job = self._jobs.pop(message.job, None)
+                if job is not None:
+                    job.target.close()
+            case _:
+                assert_never(message)
+
+    def _open(self, wanted: TargetWanted) -> None:
+        try:
+            opened = Target.open(
+                wanted.folder,
+                safe_name(wanted.name, "download"),
+                size_bytes=wanted.size_bytes,
+                chunk_size=wanted.chunk_size,
+                preallocate=wanted.preallocate,
+                sync=wanted.sync,
+            )
+        except TargetFault as fault:
+            refused = TargetRefused(job=wanted.job, fault=fault.kind, detail=fault.detail)
+            self.mailroom.post(wanted.dispatcher, refused)
+            return
+        checksum = Checksum.parse(wanted.checksum) if wanted.checksum else None
+        recorded = dict(opened.notes) if opened.verified else {}
+        self._jobs[wanted.job] = _Job(opened.target, wanted.dispatcher, checksum, wanted.chunk_size, recorded)
+        for runs in _in_messages(opened.verified):
+            self.mailroom.post(wanted.dispatcher, ChunksVerified(job=wanted.job, runs=runs))
+        told = TargetOpened(job=wanted.job, part_path=opened.target.part_path, message=opened.message)
+        self.mailroom.post(wanted.dispatcher, told)
+
+    def _write(self, filled: SlotFilled) -> None:
+        job = self._jobs.get(filled.job)
+        try:
+            if job is not None:
+                self._store(filled, job)
+        finally:
+            self.mailroom.post(filled.shelf, SlotFreed(slot=filled.slot))
+
+    def _store(self, filled: SlotFilled, job: _Job) -> None:
+        view = self._arena.view(filled.slot)[: filled.length_bytes]
+        try:
+            written = job.target.write(filled.first, view, filled.digests, filled.source_hash)
+        except TargetFault as fault:
+            self._tell(job, DiskFailed(job=filled.job, fault=fault.kind, detail=fault.detail))
+            return
+        except Spoiled:
+            count = len(filled.digests) // DIGEST_BYTES
+            self._tell(
+                job,
+                SlotSpoiled(job=filled.job, source=filled.source, lease=filled.lease, first=filled.first, count=count),
+            )
+            return
+        for kind, runs in ((ChunksStored, written.stored), (ChunksRepeated, written.repeated)):
+            for first, stop in runs:
+                begin = (first - filled.first) * job.chunk_size
+                length = min((stop - filled.first) * job.chunk_size, filled.length_bytes) - begin
+                self._tell(
+                    job,
+                    kind(
+                        job=filled.job,
+                        source=filled.source,
+                        lease=filled.lease,
+                        first=first,
+                        count=stop - first,
+                        length_bytes=length,
+                    ),
+                )
+        for chunk, other in written.disputed:
+            self._tell(
+                job,
+                ChunkDisputed(
+                    job=filled.job, source=filled.source, lease=filled.lease, chunk=chunk, other_source_hash=other
+                ),
+            )
+
+    def _note(self, seen: ValidatorSeen, job: _Job) -> None:
+        """A source whose content is not what the stored chunks came from must not go on with them."""
+        before = job.recorded.get(source_hash(seen.source_name))
+        if before is not None and before != validator_digest(seen.validator):
+            detail = (
+                f"{seen.source_name} has changed since this download began; "
+                f"remove {job.target.part_path} to fetch it anew"
+            )
+            self._tell(job, SourceChanged(job=seen.job, source_name=seen.source_name, detail=detail))
+            return
+        job.target.note(seen.source_name, seen.validator)
+
+    def _seal(self, number: int, job: _Job) -> None:
+        try:
+            sealed = job.target.seal(job.checksum)
+        except ChecksumMismatch as mismatch:
+            detail = f"{mismatch}; kept {job.target.part_path}: remove it to fetch anew"
+            self._tell(job, SealRefused(job=number, detail=detail))
+            return
+        self._tell(job, TargetSealed(job=number, path=sealed.path, digest_hex=sealed.digest_hex))
+
+    def _close(self, number: int) -> None:
+        job = self._jobs.pop(number, None)
+        if job is None:
+            return
+        try:
+            job.target.close()
+        except TargetFault as fault:
+            self._tell(job, DiskFailed(job=number, fault=fault.kind, detail=fault.detail))
+        self._tell(job, TargetClosed(job=number))
+
+    def _with_disk(self, number: int, act: Callable[[_Job], None]) -> None:
+        """Run something that touches the disk; its fault is the job's, not ours."""
+        job = self._jobs.get(number)
+        if job is None:
+            return
+        try:
+            act(job)
+        except TargetFault as fault:
+            self._tell(job, DiskFailed(job=number, fault=fault.kind, detail=fault.detail))
+
+    def _tell(self, job: _Job, message: Message) -> None:
+        self.mailroom.post(job.dispatcher, message)
+
+
+def _in_messages(runs: RunSet) -> Iterator[tuple[int, ...]]:
+    """Runs as flat tuples, each short enough for one frame."""
+    edges = [edge for run in runs for edge in run]
+    for at in range(0, len(edges), 2 * RUNS_PER_MESSAGE):
+        yield tuple(edges[at : at + 2 * RUNS_PER_MESSAGE])

@@ -1,0 +1,34 @@
+"""The shell of one job's decisions: messages in, the core's posts out, a tick now and then."""
+
+import time
+from typing import Final
+
+from actors.core.dispatch import DispatchState
+from actors.mailroom import Mailroom
+from actors.wire_actor import WireActor
+from protocol.messages import DispatcherInbox, DispatcherReady, DispatcherWanted, Ticked
+from protocol.post import POOL, dispatcher_address, split_address
+
+TICK_S: Final = 0.1
+
+
+class ChunkDispatcher(WireActor):
+    """One a job. Holds no state but the core's."""
+
+    def __init__(self, mailroom: Mailroom, wanted: DispatcherWanted) -> None:
+        super().__init__(split_address(dispatcher_address(wanted.job))[1], mailroom)
+        self._job = wanted.job
+        self._state = DispatchState(wanted, now_s=time.monotonic())
+
+    def starting(self) -> None:
+        self.mailroom.post_all(self._state.start())
+        self.mailroom.post(POOL, DispatcherReady(job=self._job))
+        self._tick_later()
+
+    def handle(self, message: DispatcherInbox) -> None:
+        self.mailroom.post_all(self._state.handle(message, now_s=time.monotonic()))
+        if isinstance(message, Ticked):
+            self._tick_later()
+
+    def _tick_later(self) -> None:
+        self.mailroom.post_later(TICK_S, self.address, Ticked())

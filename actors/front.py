@@ -1,0 +1,101 @@
+"""The front of one job: asks for it, shows what is said of it, tells when it ended and how.
+
+Runs in the main thread of the process a person started, beside the supervisor; no actor.
+"""
+
+import queue
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final, Protocol, cast
+
+from actors.supervisor import Supervisor
+from protocol.messages import ActorDied, FrontInbox, JobAsked, JobEnded, JobStopAsked, ProcessLost, SourceOffered
+from protocol.post import POOL
+
+REFRESH_S: Final = 0.1
+_REPLACEABLE: Final = ("fetch-", "worker-")
+"""Deaths the job survives: other sources go on."""
+
+
+class View(Protocol):
+    def show(self, message: FrontInbox, *, now_s: float) -> None: ...
+    def refresh(self, *, now_s: float) -> None: ...
+
+
+class Interrupts:
+    """Counts Ctrl-C and SIGTERM. The first asks the job to stop, one more ends the program at once."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    @contextmanager
+    def caught(self) -> Iterator["Interrupts"]:
+        before = {number: signal.signal(number, self._hit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _hit(self, _number: int, _frame: FrameType | None) -> None:
+        self.count += 1
+        if self.count > 1:
+            raise KeyboardInterrupt
+
+
+def run_job(
+    supervisor: Supervisor, view: View, asked: JobAsked, urls: tuple[str, ...], interrupts: Interrupts
+) -> JobEnded:
+    """Ask for the job and stay until it ended. Returns its last word, also where nobody was left to say one."""
+    supervisor.mailroom.post(POOL, asked)
+    for url in urls:
+        supervisor.mailroom.post(POOL, SourceOffered(job=asked.job, url=url))
+    stop_asked = False
+    while True:
+        if interrupts.count and not stop_asked:
+            stop_asked = True
+            supervisor.mailroom.post(POOL, JobStopAsked(job=asked.job))
+        message = _next(supervisor)
+        if message is not None:
+            message = _fatal(message, asked.job) or message
+            view.show(message, now_s=time.monotonic())
+        if isinstance(message, JobEnded):
+            return message
+        view.refresh(now_s=time.monotonic())
+
+
+def _next(supervisor: Supervisor) -> FrontInbox | None:
+    try:
+        return cast(FrontInbox, supervisor.inbox.get(timeout=REFRESH_S))
+    except queue.Empty:
+        return None
+
+
+def _fatal(message: FrontInbox, job: int) -> JobEnded | None:
+    """The end of the job when somebody it cannot do without has died."""
+    match message:
+        case ProcessLost(process=name, detail=detail) | ActorDied(actor=name, detail=detail):
+            if name.startswith(_REPLACEABLE):
+                return None
+            return failed(job, f"{name} died: {detail}")
+        case _:
+            return None
+
+
+def failed(job: int, reason: str) -> JobEnded:
+    """A last word said by the front itself: our fault."""
+    return JobEnded(
+        job=job,
+        state="failed",
+        reason=reason,
+        path="",
+        size_bytes=-1,
+        seconds=0.0,
+        bytes_received=0,
+        bytes_resumed=0,
+        bytes_refetched=0,
+        digest_hex="",
+    )

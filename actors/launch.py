@@ -1,0 +1,100 @@
+"""How a child process comes to be: start method, what it inherits, where it listens, how its death is seen.
+
+Children come from multiprocessing's forkserver where there is one (every Unix), else from spawn; never from a plain
+fork, which would copy locks that threads hold.
+"""
+
+import contextlib
+import errno
+import multiprocessing
+import multiprocessing.forkserver
+import multiprocessing.resource_tracker
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
+from typing import Final
+
+from actors.links import SOCKET_PATH_BYTES_MAX, socket_path
+from actors.process import ProcessSpec, ProcessStart, child_main
+
+_ORDERS: Final = {signal.SIGINT, signal.SIGTERM}
+
+
+def warm(specs: Iterable[ProcessSpec]) -> None:
+    """Start the forkserver, which loads what the children need while the caller goes on. `Supervisor.start` does it
+    too; a front that calls this first imports its own things at the same time."""
+    context = _context()
+    if not isinstance(context, ForkServerContext):
+        return
+    modules = {spec.builder.partition(":")[0] for spec in specs}
+    context.set_forkserver_preload(["actors.process_root", "actors.process", *sorted(modules)])
+    # First and apart: starting the tracker unblocks the very signals that are to be held back for the forkserver.
+    multiprocessing.resource_tracker.ensure_running()
+    with _orders_held_back(), _import_path_handed_down():
+        multiprocessing.forkserver.ensure_running()
+
+
+def launch(start: ProcessStart) -> BaseProcess:
+    """A child process that runs `child_main(start)`. Blocks until it has a pid, a few ms; longer for the first one."""
+    with _orders_held_back():
+        # A daemon in multiprocessing's sense: should the caller forget to stop it, its own exit still ends the child.
+        process = _context().Process(target=child_main, args=(start,), name=start.spec.process, daemon=True)
+        process.start()
+    return process
+
+
+def _context() -> ForkServerContext | SpawnContext:
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("forkserver")
+    return multiprocessing.get_context("spawn")
+
+
+@contextlib.contextmanager
+def _orders_held_back() -> Iterator[None]:
+    """A process started in here inherits SIGINT and SIGTERM blocked: a Ctrl-C for the whole group cannot kill the
+    forkserver, nor a child before it has settled. Here they come through at the end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ORDERS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _import_path_handed_down() -> Iterator[None]:
+    """Python 3.11's forkserver preloads without the starter's `sys.path` and hides that it found nothing."""
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+
+
+def make_run_dir(processes: Iterable[str]) -> str:
+    """A private folder (0700) whose socket paths fit the kernel's limit. Raises OSError when there is no place."""
+    longest = max((len(name) for name in [*processes, "front"]), default=0)
+    for base in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"):
+        if not base or not os.access(base, os.W_OK | os.X_OK):
+            continue
+        path = tempfile.mkdtemp(prefix="shoal-", dir=base)
+        if len(os.fsencode(socket_path(path, "x" * longest))) + len(".new") <= SOCKET_PATH_BYTES_MAX:
+            return path
+        os.rmdir(path)
+    raise OSError(errno.ENAMETOOLONG, "no folder short enough for sockets")
+
+
+def watch_fd(process: BaseProcess) -> tuple[int, bool]:
+    """A pidfd when there are such: multiprocessing's sentinels all fire when merely the forkserver dies."""
+    assert process.pid is not None
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            return os.pidfd_open(process.pid), True
+    return process.sentinel, False

@@ -1,0 +1,269 @@
+"""One source's worker: rides its leases, fills slots, hands them over.
+
+It never waits longer than one short read, so trimmed and revoked leases are obeyed in time: after each read it posts
+itself `RideContinued`. No free slot: it stops reading and TCP holds the source back.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Final, assert_never
+
+from actors.core.ride import Handover, Pace, Ride
+from actors.mailroom import Mailroom
+from actors.sources.reader import Reader
+from actors.wire_actor import WireActor
+from protocol.faults import FaultKind, SourceFault
+from protocol.messages import (
+    JobForgotten,
+    LeaseExtended,
+    LeaseFinished,
+    LeaseGranted,
+    LeaseReleased,
+    LeaseRevoked,
+    LeaseTrimmed,
+    ProbeAsked,
+    RateCapped,
+    RideContinued,
+    RideEnded,
+    RideProgressed,
+    SlotFilled,
+    SourceFailed,
+    SourceProbed,
+    WorkerInbox,
+    WorkerReady,
+    WorkerWanted,
+)
+from protocol.post import ASSEMBLER, POOL, WATCHDOG, dispatcher_address, shelf_address, split_address, worker_address
+from protocol.urls import public_url
+from storage.arena import SLOT_BYTES, Arena, SlotShelf
+from storage.digests import digests_of, source_hash
+
+PROGRESS_S: Final = 0.2
+
+
+class PeerWorker(WireActor):
+    """One a source, in a fetch process. Owns the reader and at most one slot; a slot handed over is the Assembler's."""
+
+    def __init__(
+        self, mailroom: Mailroom, wanted: WorkerWanted, *, reader: Reader, arena: Arena, shelf: SlotShelf
+    ) -> None:
+        super().__init__(split_address(worker_address("", wanted.job, wanted.source))[1], mailroom)
+        self._wanted = wanted
+        self._dispatcher = dispatcher_address(wanted.job)
+        self._source_hash = source_hash(public_url(wanted.url))
+        self._reader = reader
+        self._arena = arena
+        self._shelf = shelf
+        self._pace = Pace()
+        self._ride: Ride | None = None
+        self._slot: int | None = None
+        self._reading = False
+        self._offset_ok = True
+        self._progressed_s = 0.0
+        self._wake: Callable[[], None] = self._continue
+
+    def starting(self) -> None:
+        ready = WorkerReady(job=self._wanted.job, source=self._wanted.source, worker=self.address)
+        self.mailroom.post(POOL, ready)
+
+    def stopping(self) -> None:
+        self._put_slot_back()
+        self._reader.close()
+
+    def handle(self, message: WorkerInbox) -> None:
+        match message:
+            case RideContinued():
+                if self._ride is not None and self._ride.lease == message.lease:
+                    self._step(self._ride)
+            case LeaseGranted():
+                self._begin(message)
+            case LeaseExtended(lease=lease, stop=stop):
+                if self._ride is not None and self._ride.lease == lease:
+                    self._ride.extend(stop)
+            case LeaseTrimmed(lease=lease, stop=stop):
+                if self._ride is not None and self._ride.lease == lease:
+                    self._ride.trim(stop)
+            case LeaseRevoked(lease=lease):
+                if self._ride is not None and self._ride.lease == lease:
+                    self._release(self._ride, SourceFault(FaultKind.REVOKED, ""))
+            case RateCapped(rate_bytes_s=rate):
+                self._pace.cap(rate, now_s=time.monotonic())
+            case ProbeAsked():
+                self._probe()
+            case JobForgotten():
+                self.actor_ref.stop(block=False)
+            case _:
+                assert_never(message)
+
+    def _probe(self) -> None:
+        job, source = self._wanted.job, self._wanted.source
+        try:
+            probed = self._reader.probe()
+        except SourceFault as fault:
+            failed = SourceFailed(
+                job=job, source=source, fault=fault.kind, detail=fault.detail, retry_after_s=fault.retry_after_s
+            )
+            self.mailroom.post(self._dispatcher, failed)
+            return
+        self._offset_ok = probed.offset_ok
+        answer = SourceProbed(
+            job=job,
+            source=source,
+            size_bytes=probed.size_bytes,
+            offset_ok=probed.offset_ok,
+            validator=probed.validator,
+            name=probed.name,
+            setup_s=probed.setup_s,
+        )
+        self.mailroom.post(self._dispatcher, answer)
+
+    def _begin(self, granted: LeaseGranted) -> None:
+        if self._ride is not None:
+            self._release(self._ride, SourceFault(FaultKind.REVOKED, "another lease was granted"))
+        self._ride = Ride(
+            granted.lease,
+            granted.first,
+            granted.stop,
+            size_bytes=granted.size_bytes,
+            chunk_size=self._wanted.chunk_size,
+            slot_bytes=SLOT_BYTES,
+        )
+        self._progressed_s = 0.0
+        self._progress(self._ride)
+        self._continue()
+
+    def _step(self, ride: Ride) -> None:
+        """One short read and what follows from it."""
+        try:
+            if self._slot is None:
+                self._slot = self._shelf.take_or_wait(self._wake)
+                if self._slot is None:
+                    self._progress(ride)
+                    return
+            if not ride.began or (self._reader.ended and not ride.done):
+                self._open(ride)
+            self._read(ride, self._slot)
+        except SourceFault as fault:
+            self._release(ride, fault)
+            return
+        self._progress(ride)
+        if ride.done:
+            self._finish(ride)
+
+    def _open(self, ride: Ride) -> None:
+        """Ask for what the ride still lacks. Where offsets are refused the body is the whole file: read on in it if it
+        is not past the run, else from 0."""
+        if self._offset_ok:
+            self._reader.open(ride.position, ride.stop_byte, size_bytes=ride.size_bytes)
+            ride.began = True
+        elif ride.began:
+            raise SourceFault(FaultKind.SHORT_BODY, f"its body ended at byte {self._reader.position}")
+        else:
+            if not self._reading or self._reader.ended or self._reader.position > ride.position:
+                self._reader.open(0, None, size_bytes=ride.size_bytes)
+            ride.begin(self._reader.position)
+        self._reading = True
+
+    def _read(self, ride: Ride, slot: int) -> None:
+        now_s = time.monotonic()
+        want = self._pace.allowance(ride.want, now_s=now_s)
+        if want <= 0 and not ride.done:
+            self.mailroom.post_later(self._pace.wait_s, self.address, RideContinued(lease=ride.lease))
+            return
+        if want > 0:
+            offset = ride.slot_offset
+            count = self._reader.read_into(self._arena.view(slot)[offset : offset + want])
+            self._pace.spend(count)
+            ride.took(count, now_s=time.monotonic())
+            if self._reader.ended and ride.stop_byte is None:
+                ride.body_ended()
+        handover = ride.handover(now_s=time.monotonic())
+        if handover is not None:
+            self._hand_over(ride, slot, handover)
+        if not ride.done:
+            self._continue()
+
+    def _hand_over(self, ride: Ride, slot: int, handover: Handover) -> None:
+        self._slot = None
+        view = self._arena.view(slot)
+        filled = SlotFilled(
+            job=self._wanted.job,
+            source=self._wanted.source,
+            lease=ride.lease,
+            first=handover.first,
+            slot=slot,
+            length_bytes=handover.length_bytes,
+            digests=digests_of(view, handover.length_bytes, self._wanted.chunk_size),
+            source_hash=self._source_hash,
+            shelf=shelf_address(self.mailroom.process),
+        )
+        self.mailroom.post(ASSEMBLER, filled)
+
+    def _finish(self, ride: Ride) -> None:
+        finished = LeaseFinished(
+            job=self._wanted.job,
+            source=self._wanted.source,
+            lease=ride.lease,
+            handed_stop=ride.handed_stop,
+            received_bytes=ride.received_bytes,
+            size_bytes=ride.size_bytes,
+            stopped=self._pause(),
+        )
+        self._part(ride)
+        self.mailroom.post(self._dispatcher, finished)
+
+    def _release(self, ride: Ride, fault: SourceFault) -> None:
+        if fault.kind is FaultKind.RANGE_REFUSED:
+            self._offset_ok = False
+        stopped = self._reader.hang_up()
+        self._reading = False
+        released = LeaseReleased(
+            job=self._wanted.job,
+            source=self._wanted.source,
+            lease=ride.lease,
+            handed_stop=ride.handed_stop,
+            received_bytes=ride.received_bytes,
+            fault=fault.kind,
+            detail=fault.detail,
+            retry_after_s=fault.retry_after_s,
+            stopped=stopped,
+        )
+        self._part(ride)
+        self.mailroom.post(self._dispatcher, released)
+
+    def _pause(self) -> bool:
+        """The ride is over. A body that cannot be begun elsewhere stays open: the next run may lie ahead of it."""
+        if not self._offset_ok and not self._reader.ended:
+            return False
+        self._reading = False
+        return self._reader.hang_up()
+
+    def _part(self, ride: Ride) -> None:
+        self._ride = None
+        self._put_slot_back()
+        self._shelf.leave_line(self._wake)
+        ended = RideEnded(job=self._wanted.job, source=self._wanted.source, lease=ride.lease)
+        self.mailroom.post(WATCHDOG, ended)
+
+    def _put_slot_back(self) -> None:
+        if self._slot is not None:
+            self._shelf.put(self._slot)
+            self._slot = None
+
+    def _progress(self, ride: Ride) -> None:
+        now_s = time.monotonic()
+        if now_s - self._progressed_s < PROGRESS_S:
+            return
+        self._progressed_s = now_s
+        progressed = RideProgressed(
+            job=self._wanted.job,
+            source=self._wanted.source,
+            lease=ride.lease,
+            received_bytes=ride.received_bytes,
+            worker=self.address,
+        )
+        self.mailroom.post(WATCHDOG, progressed)
+
+    def _continue(self) -> None:
+        if self._ride is not None:
+            self.mailroom.post(self.address, RideContinued(lease=self._ride.lease))

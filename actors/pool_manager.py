@@ -1,0 +1,18 @@
+"""The shell of the pool: jobs come in, sources get a home."""
+
+from actors.core.pool import PoolState
+from actors.mailroom import Mailroom
+from actors.wire_actor import WireActor
+from protocol.messages import PoolInbox
+from protocol.post import POOL, split_address
+
+
+class PoolManager(WireActor):
+    """One for all jobs, in the hub. `fetchers`: names of the fetch processes."""
+
+    def __init__(self, mailroom: Mailroom, fetchers: tuple[str, ...]) -> None:
+        super().__init__(split_address(POOL)[1], mailroom)
+        self._state = PoolState(fetchers)
+
+    def handle(self, message: PoolInbox) -> None:
+        self.mailroom.post_all(self._state.handle(message))

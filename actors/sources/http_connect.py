@@ -1,0 +1,122 @@
+"""From a target to a connection on which a request can be sent: look up, connect, tunnel, TLS; all within one limit."""
+
+import socket
+import time
+from typing import Any, Final
+
+import h11
+
+from actors.sources.http_proxy import Proxy
+from actors.sources.http_settings import HEAD_BYTES_MAX, plain, status_words
+from actors.sources.http_target import Target
+from actors.sources.http_wire import PlainWire, Wire
+from protocol.faults import FaultKind, SourceFault
+
+ADDRESSES_MAX: Final = 8
+_TUNNEL_REFUSALS: Final = {401: FaultKind.FORBIDDEN, 403: FaultKind.FORBIDDEN, 407: FaultKind.FORBIDDEN}
+
+
+def connect(target: Target, proxy: Proxy | None, *, user_agent: str, timeout_s: float) -> Wire:
+    """A new connection, owned by the caller. Every failure is a `SourceFault`.
+
+    `timeout_s` bounds everything but the name look-up, whose limit is the system's.
+    """
+    host, port = (proxy.host, proxy.port) if proxy else (target.host, target.port)
+    addresses = _look_up(host, port)
+    until_s = time.monotonic() + timeout_s
+    sock = _dial(addresses, host, until_s)
+    if target.scheme == "http":
+        return PlainWire(sock)
+    try:
+        if proxy:
+            _tunnel(sock, target, proxy, user_agent, until_s)
+    except BaseException:
+        sock.close()
+        raise
+    from actors.sources import http_tls
+
+    return http_tls.wrap(sock, target.host, timeout_s=max(0.1, until_s - time.monotonic()))
+
+
+def _look_up(host: str, port: int) -> list[Any]:
+    try:
+        # As bytes: a str would be run through IDNA, which has exceptions of its own.
+        return socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)[:ADDRESSES_MAX]
+    except socket.gaierror as error:
+        raise look_up_fault(error, host) from error
+
+
+def look_up_fault(error: socket.gaierror, host: str) -> SourceFault:
+    """No such host is the source's fault for good; a resolver that cannot say may know later."""
+    if error.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", None)):
+        return SourceFault(FaultKind.NO_SUCH_HOST, f"there is no host {plain(host)}")
+    return SourceFault(FaultKind.CONNECT_TIMEOUT, f"cannot look up {plain(host)} at present: {error.strerror}")
+
+
+def _dial(addresses: list[Any], host: str, until_s: float) -> socket.socket:
+    """The first address that answers; each gets its share of the time, so a dead one cannot eat all of it."""
+    failure: OSError | None = None
+    for tried, (family, kind, protocol, _name, address) in enumerate(addresses):
+        share_s = (until_s - time.monotonic()) / (len(addresses) - tried)
+        try:
+            return _dial_one(family, kind, protocol, address, max(0.1, share_s))
+        except OSError as error:
+            failure = error
+    raise _dial_fault(failure, host)
+
+
+def _dial_one(family: int, kind: int, protocol: int, address: Any, timeout_s: float) -> socket.socket:
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.settimeout(timeout_s)
+        sock.connect(address)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _dial_fault(error: OSError | None, host: str) -> SourceFault:
+    if isinstance(error, TimeoutError):
+        return SourceFault(FaultKind.CONNECT_TIMEOUT, f"{host} did not accept a connection in time")
+    words = error.strerror if error and error.strerror else "no address"
+    return SourceFault(FaultKind.REFUSED, f"cannot connect to {host}: {words}")
+
+
+def _tunnel(sock: socket.socket, target: Target, proxy: Proxy, user_agent: str, until_s: float) -> None:
+    """Have the proxy connect us through. What comes from here on is the target's."""
+    host = f"[{target.host}]" if ":" in target.host else target.host
+    fields = [("Host", f"{host}:{target.port}"), ("User-Agent", user_agent)]
+    if proxy.login:
+        fields.append(("Proxy-Authorization", proxy.login))
+    talk = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES_MAX)
+    request = h11.Request(method="CONNECT", target=f"{host}:{target.port}", headers=fields)
+    try:
+        sock.sendall(talk.send(request) or b"")
+        status = _tunnel_status(sock, talk, until_s)
+    except TimeoutError as error:
+        raise SourceFault(FaultKind.CONNECT_TIMEOUT, f"the proxy {proxy.host} did not answer in time") from error
+    except OSError as error:
+        raise SourceFault(FaultKind.RESET, f"the proxy {proxy.host} broke the connection") from error
+    except h11.RemoteProtocolError as error:
+        raise SourceFault(FaultKind.BAD_ANSWER, f"the proxy {proxy.host} does not answer in HTTP") from error
+    if not 200 <= status < 300:
+        kind = _TUNNEL_REFUSALS.get(status, FaultKind.REFUSED)
+        raise SourceFault(kind, f"the proxy {proxy.host} says {status_words(status)}")
+    if talk.trailing_data[0]:
+        raise SourceFault(FaultKind.BAD_ANSWER, f"the proxy {proxy.host} speaks before the server can")
+
+
+def _tunnel_status(sock: socket.socket, talk: h11.Connection, until_s: float) -> int:
+    while True:
+        event = talk.next_event()
+        if isinstance(event, h11.Response):
+            return event.status_code
+        if isinstance(event, h11.InformationalResponse):
+            continue
+        left_s = until_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        sock.settimeout(left_s)
+        talk.receive_data(sock.recv(4096))

@@ -1,0 +1,28 @@
+"""The shell of the watchdog: it hears how far rides are, and judges them at every tick."""
+
+import time
+from typing import Final
+
+from actors.core.speed import SpeedState
+from actors.mailroom import Mailroom
+from actors.wire_actor import WireActor
+from protocol.messages import Ticked, WatchdogInbox
+from protocol.post import WATCHDOG, split_address
+
+TICK_S: Final = 0.1
+
+
+class SpeedWatchdog(WireActor):
+    """One for all jobs, in the hub."""
+
+    def __init__(self, mailroom: Mailroom) -> None:
+        super().__init__(split_address(WATCHDOG)[1], mailroom)
+        self._state = SpeedState()
+
+    def starting(self) -> None:
+        self.mailroom.post_later(TICK_S, self.address, Ticked())
+
+    def handle(self, message: WatchdogInbox) -> None:
+        self.mailroom.post_all(self._state.handle(message, now_s=time.monotonic()))
+        if isinstance(message, Ticked):
+            self.mailroom.post_later(TICK_S, self.address, Ticked())

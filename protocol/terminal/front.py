@@ -1,0 +1,63 @@
+"""What every view of a job can do, and which one fits the streams that there are.
+
+Rule: stdout carries results for programs (``--json``), everything for people goes to stderr.
+"""
+
+import os
+from typing import Final, Protocol, TextIO
+
+from protocol.messages import FrontInbox
+from protocol.terminal.options import DemoOptions, GetOptions
+from protocol.terminal.words import printable
+from protocol.urls import name_from_url
+
+_POOR_TERMINALS: Final = frozenset(("", "dumb", "unknown"))
+
+
+class FrontView(Protocol):
+    """One job shown to somebody. Not shared between threads; never reads a clock, `now_s` is monotonic and passed in.
+
+    After `JobEnded` was shown, the last word is out; later messages and calls change nothing that matters.
+    """
+
+    def show(self, message: FrontInbox, *, now_s: float) -> None:
+        """Take one message; may write."""
+
+    def refresh(self, *, now_s: float) -> None:
+        """Called a few times a second; a view limits its own rate."""
+
+    def close(self) -> None:
+        """Leave the terminal in order. May be called at any time and more than once."""
+
+
+def make_view(options: GetOptions | DemoOptions, stdout: TextIO, stderr: TextIO) -> FrontView:
+    """The view these options ask for. The streams stay the caller's; rich is imported only for a live terminal."""
+    if options.json:
+        from protocol.terminal.json_lines import JsonView
+
+        return JsonView(stdout, quiet=options.quiet, verbose=options.verbose)
+    title = _title(options)
+    if options.quiet:
+        from protocol.terminal.quiet import QuietView
+
+        return QuietView(stderr, title)
+    if can_draw(stderr):
+        from protocol.terminal.display import DisplayView, console_on
+
+        return DisplayView(console_on(stderr), title, verbose=options.verbose)
+    from protocol.terminal.plain import PlainView
+
+    return PlainView(stderr, title, verbose=options.verbose)
+
+
+def can_draw(stream: TextIO) -> bool:
+    """Whether this is a terminal that moves its cursor and shows the signs that are drawn with."""
+    if not stream.isatty() or os.environ.get("TERM", "") in _POOR_TERMINALS:
+        return False
+    return "utf" in (stream.encoding or "").lower()
+
+
+def _title(options: GetOptions | DemoOptions) -> str:
+    if isinstance(options, DemoOptions):
+        return "demo"
+    return printable(options.name or name_from_url(options.urls[0]) or "the file")

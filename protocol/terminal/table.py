@@ -1,0 +1,178 @@
+"""The lines of the live display: title, bar, strip, a row a source. Every line fits the width it was asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rich.cells import set_cell_size
+from rich.text import Text
+
+from protocol.messages import SourceProgressed
+from protocol.terminal.amounts import show_percent, show_rate, show_size, show_whole_time
+from protocol.terminal.board import ACTIVE, Board
+from protocol.terminal.strip import LEASED, MISSING, source_colour, source_letter, strip_text
+from protocol.terminal.summary import share_text
+from protocol.terminal.words import count_of, printable
+
+DIM: Final = "bright_black"
+_STANDING_STYLES: Final = {"active": "green", "queued": "cyan", "cooling": "yellow", "banned": "red"}
+_SHARE_BAR: Final = 12
+_WIDTH_MIN: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What fits: columns of the terminal, source rows, and whether colours tell the sources apart."""
+
+    width: int
+    rows: int
+    colours: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """Over all sources, shown or not: what was kept, and the most from one."""
+
+    total_bytes: int
+    most_bytes: int
+
+
+def live_lines(board: Board, shape: Shape) -> list[Text]:
+    """The whole region while a job runs."""
+    width = max(shape.width, _WIDTH_MIN)
+    lines = [_title_line(board, width), _bar_line(board, width), strip_text(board.cells, width, colours=shape.colours)]
+    return [*lines, Text(), *_source_lines(board, shape, width, final=False)]
+
+
+def final_lines(board: Board, shape: Shape) -> list[Text]:
+    """What stays on the terminal: who sent what, and which part came from whom."""
+    width = max(shape.width, _WIDTH_MIN)
+    cells = _final_cells(board)
+    strip = [strip_text(cells, width, colours=shape.colours)] if cells else []
+    return [_title_line(board, width), *strip, Text(), *_source_lines(board, shape, width, final=True)]
+
+
+def _final_cells(board: Board) -> tuple[int, ...]:
+    """The last map is a moment older than the end: of a sealed file everything is stored by now."""
+    if board.ended is None or board.ended.state != "sealed":
+        return board.cells
+    return () if MISSING in board.cells else tuple(cell & ~LEASED for cell in board.cells)
+
+
+def _title_line(board: Board, width: int) -> Text:
+    size = show_size(board.size_bytes) if board.size_bytes >= 0 else "size unknown"
+    facts = f"{size}, {board.active_count} of {count_of(len(board.rows), 'source')} active"
+    if board.ended is not None:
+        facts = f"{size}, {board.giver_count} of {count_of(len(board.rows), 'source')} gave"
+    facts = facts[: width - 1]
+    room = width - len(facts) - 1
+    return Text.assemble((_fit(board.title, room), "bold"), " ", (facts, DIM))
+
+
+def _bar_line(board: Board, width: int) -> Text:
+    progress = board.progress
+    rate = show_rate(progress.rate_bytes_s) if progress is not None else "-"
+    left_s = progress.left_s if progress is not None else -1.0
+    left = f"{show_whole_time(left_s)} left" if left_s >= 0 else ""
+    known = board.size_bytes >= 0
+    done = show_percent(board.stored_bytes, board.size_bytes) if known else show_size(board.stored_bytes)
+    facts = f" {done:>5}  {rate:>11}  {left:>16}"
+    if width < 60:
+        facts = f" {done:>5} {rate:>11}"
+    length = max(0, width - len(facts))
+    filled = length * board.stored_bytes // board.size_bytes if known and board.size_bytes > 0 else 0
+    filled = min(max(filled, 0), length)
+    return Text.assemble(("━" * filled, "green"), ("─" * (length - filled), DIM), (facts, "bold"))
+
+
+def _source_lines(board: Board, shape: Shape, width: int, *, final: bool) -> list[Text]:
+    rows = board.sorted_rows
+    shown, rest = split_rows(rows, shape.rows, final=final)
+    sums = _Sums(sum(row.bytes_stored for row in rows), max((row.bytes_stored for row in rows), default=0))
+    name_width = min(_name_width_max(width), max((Text(board.label(row.name)).cell_len for row in shown), default=0))
+    lines = [
+        _row_line(row, board.label(row.name), sums, shape, width, name_width=name_width, final=final) for row in shown
+    ]
+    if rest:
+        lines.append(Text(_fit(_rest_words(rest), width).rstrip(), DIM))
+    return lines
+
+
+def split_rows(
+    rows: Sequence[SourceProgressed], most: int, *, final: bool
+) -> tuple[list[SourceProgressed], list[SourceProgressed]]:
+    """``(shown, rest)``: the busiest that fit, in the order the sources were given, so that rows do not jump.
+
+    At the end the busiest are those that gave most.
+    """
+    if len(rows) <= most:
+        return list(rows), []
+    most = max(most - 1, 0)  # one line says what is not shown
+    ranked = sorted(rows, key=_gave if final else _busy)
+    return sorted(ranked[:most], key=lambda row: row.source), ranked[most:]
+
+
+def _busy(row: SourceProgressed) -> tuple[bool, int, int, int]:
+    # Rates compare by their power of two: a display must not reorder at every breath of the network.
+    return row.standing != ACTIVE, -int(row.rate_bytes_s).bit_length(), -row.bytes_stored, row.source
+
+
+def _gave(row: SourceProgressed) -> tuple[int, int]:
+    return -row.bytes_stored, row.source
+
+
+def _rest_words(rest: Sequence[SourceProgressed]) -> str:
+    active = sum(row.standing == ACTIVE for row in rest)
+    rate = show_rate(sum(row.rate_bytes_s for row in rest if row.standing == ACTIVE))
+    kept = show_size(sum(row.bytes_stored for row in rest))
+    return f"... and {len(rest)} more: {kept}" + (f", {active} active at {rate} together" if active else "")
+
+
+def _row_line(
+    row: SourceProgressed, name: str, sums: _Sums, shape: Shape, width: int, *, name_width: int, final: bool
+) -> Text:
+    colour = source_colour(row.source) if shape.colours else ""
+    line = Text.assemble((("■" if shape.colours else source_letter(row.source)), colour), " ")
+    line.append(_fit(name, name_width), "" if row.standing == ACTIVE or final else DIM)
+    if width >= 64:
+        line.append(f"  {show_size(row.bytes_stored):>10}")
+    if width >= 50:
+        line.append(f"  {share_text(row.bytes_stored, sums.total_bytes):>7}")
+    line.append("  ")
+    if width >= 100:
+        line.append_text(_share_bar(row.bytes_stored, sums.most_bytes, colour))
+    if final and width >= 120:
+        line.append(f"{count_of(row.leases, 'lease'):>9}  {count_of(row.stops, 'stop'):>8}  ", DIM)
+    line.append(_fit(printable(row.standing), 9) + " ", _STANDING_STYLES.get(row.standing, DIM))
+    line.append(_fit(_tail_words(row, final=final), max(0, width - line.cell_len)).rstrip())
+    return line
+
+
+def _tail_words(row: SourceProgressed, *, final: bool) -> str:
+    """Rate of a source that works, reason of one that does not; both where both are known."""
+    words = (
+        [f"{show_rate(row.rate_bytes_s):>11}"] if row.rate_bytes_s > 0 or (row.standing == ACTIVE and not final) else []
+    )
+    if row.reason:
+        words.append(printable(row.reason))
+    return ", ".join(words)
+
+
+def _share_bar(part: int, most: int, colour: str) -> Text:
+    """Full for the source that gave most: with hundreds of sources every share of the whole is a hair."""
+    eighths = round(8 * _SHARE_BAR * part / most) if most > 0 else 0
+    bar = "█" * (eighths // 8) + ("" if eighths % 8 == 0 else " ▏▎▍▌▋▊▉"[eighths % 8])
+    return Text(bar.ljust(_SHARE_BAR + 2), colour)
+
+
+def _name_width_max(width: int) -> int:
+    return 16 if width < 64 else 24 if width < 100 else 36 if width < 160 else 60
+
+
+def _fit(text: str, width: int) -> str:
+    """Exactly `width` cells: cut with an ellipsis or filled with spaces."""
+    if width <= 0:
+        return ""
+    if Text(text).cell_len <= width:
+        return set_cell_size(text, width)
+    return set_cell_size(text, width - 1) + "…"

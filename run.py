@@ -1,0 +1,219 @@
+"""Shoal's front door: builds every room, places it in a process, wires, stops.
+
+Processes: *front* (this one: supervisor and display), *hub* (PoolManager, SpeedWatchdog, a ChunkDispatcher for each
+job), *store* (Assembler), *fetch-1..n* (a PeerWorker for each source). Children import this module again to find
+their builder, so nothing heavy is imported at its top.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from actors.process import ProcessActors, ProcessContext, ProcessSpec
+    from protocol.messages import DispatcherWanted, JobEnded, JobForgotten, WorkerWanted
+    from protocol.terminal.options import DemoOptions, GetOptions, VerifyOptions
+
+JOB = 1
+FETCHERS_MAX = 4
+SLOTS_SPARE = 24
+"""Slots of a fetch process beside one for each source: what may wait for the disk."""
+
+
+def build_hub(context: ProcessContext) -> ProcessActors:
+    """PoolManager and SpeedWatchdog; a ChunkDispatcher whenever one is wanted."""
+    from actors.chunk_dispatcher import ChunkDispatcher
+    from actors.pool_manager import PoolManager
+    from actors.process import ProcessActors
+    from actors.speed_watchdog import SpeedWatchdog
+    from actors.wire_actor import stop_actors
+
+    mailroom = context.mailroom
+    dispatchers: dict[int, Any] = {}
+
+    def make(wanted: DispatcherWanted) -> None:
+        dispatchers[wanted.job] = ChunkDispatcher.start(mailroom, wanted)
+
+    def forget(message: JobForgotten) -> None:
+        dispatcher = dispatchers.pop(message.job, None)
+        if dispatcher is not None:
+            dispatcher.stop(block=False)
+
+    pool = PoolManager.start(mailroom, context.settings)
+    watchdog = SpeedWatchdog.start(mailroom)
+
+    def stop() -> None:
+        stop_actors([pool, *dispatchers.values(), watchdog], timeout_s=1.0)
+
+    from protocol.messages import DispatcherWanted, JobForgotten
+
+    return ProcessActors(makers={DispatcherWanted: make, JobForgotten: forget}, stop=stop)
+
+
+def build_store(context: ProcessContext) -> ProcessActors:
+    """The Assembler."""
+    from actors.assembler import Assembler
+    from actors.process import ProcessActors
+    from actors.wire_actor import stop_actors
+    from storage.arena import Arena
+
+    arena = Arena.attach(context.arena_fd, context.slot_count)
+    assembler = Assembler.start(context.mailroom, arena)
+    return ProcessActors(stop=lambda: stop_actors([assembler], timeout_s=10.0) and None)
+
+
+def build_fetcher(context: ProcessContext) -> ProcessActors:
+    """The shelf with this process's slots; a PeerWorker whenever one is wanted."""
+    from actors.peer_worker import PeerWorker
+    from actors.process import ProcessActors
+    from actors.sources import open_reader
+    from actors.wire_actor import stop_actors
+    from protocol.frames import decode
+    from protocol.messages import JobForgotten, SlotFreed, WorkerWanted
+    from protocol.post import shelf_address, split_address
+    from storage.arena import Arena, SlotShelf
+
+    arena = Arena.attach(context.arena_fd, context.slot_count)
+    first, stop_slot = context.settings
+    shelf = SlotShelf(range(first, stop_slot))
+    workers: dict[tuple[int, int], Any] = {}
+
+    def put_back(frame: bytes) -> None:
+        message = decode(frame)
+        assert isinstance(message, SlotFreed)
+        shelf.put(message.slot)
+
+    def make(wanted: WorkerWanted) -> None:
+        reader = open_reader(wanted.url)
+        worker = PeerWorker.start(context.mailroom, wanted, reader=reader, arena=arena, shelf=shelf)
+        workers[wanted.job, wanted.source] = worker
+
+    def forget(message: JobForgotten) -> None:
+        for key in [key for key in workers if key[0] == message.job]:
+            workers.pop(key).stop(block=False)
+
+    context.mailroom.register(split_address(shelf_address(context.process))[1], put_back)
+    return ProcessActors(
+        makers={WorkerWanted: make, JobForgotten: forget},
+        stop=lambda: stop_actors(list(workers.values()), timeout_s=0.5) and None,
+    )
+
+
+def processes(source_count: int) -> tuple[list[ProcessSpec], int]:
+    """What is to be run for one job of so many sources, and how many slots the arena needs."""
+    from actors.process import ProcessSpec
+
+    count = max(1, min(FETCHERS_MAX, os.cpu_count() or 1, source_count))
+    names = tuple(f"fetch-{number}" for number in range(1, count + 1))
+    slots = -(-source_count // count) + SLOTS_SPARE
+    specs = [
+        ProcessSpec(process="hub", builder="run:build_hub", settings=names, stop_rank=0),
+        ProcessSpec(process="store", builder="run:build_store", stop_rank=2),
+    ]
+    for index, name in enumerate(names):
+        own = (index * slots, (index + 1) * slots)
+        specs.append(
+            ProcessSpec(process=name, builder="run:build_fetcher", settings=own, stop_rank=1, switch_interval_s=0.0005)
+        )
+    return specs, count * slots
+
+
+def get(options: GetOptions) -> int:
+    """``run.py get``: one job, from the first request to its last word."""
+    from protocol.terminal.exit_codes import exit_code_of
+    from protocol.terminal.front import make_view
+
+    view = make_view(options, sys.stdout, sys.stderr)
+    try:
+        return exit_code_of(fetch(options, view).state)
+    finally:
+        view.close()
+
+
+def fetch(options: GetOptions, view: Any) -> JobEnded:
+    """Run one job in processes of its own and leave none behind."""
+    import time
+
+    from actors.front import Interrupts, failed, run_job
+    from actors.supervisor import StartFailed, Supervisor
+    from protocol.messages import JobAsked
+    from protocol.post import FRONT, POOL
+    from storage.arena import Arena
+
+    specs, slot_count = processes(len(options.urls))
+    arena = Arena.create(slot_count)
+    asked = JobAsked(
+        job=JOB,
+        source_count=len(options.urls),
+        folder=options.folder,
+        name=options.name,
+        chunk_size=options.chunk_size,
+        checksum=options.checksum,
+        mode=options.mode,
+        limit_bytes_s=options.limit_bytes_s,
+        preallocate=options.preallocate,
+        sync=options.sync,
+        slow_rate_bytes_s=options.slow_rate_bytes_s,
+        slow_after_s=options.slow_after_s,
+        verbose=options.verbose,
+        watcher=FRONT,
+    )
+    try:
+        with Interrupts().caught() as interrupts:
+            supervisor = Supervisor(specs, arena_fd=arena.fd, slot_count=slot_count, lost_to=(POOL,))
+            try:
+                supervisor.start()
+                return run_job(supervisor, view, asked, options.urls, interrupts)
+            except StartFailed as failure:
+                ended = failed(JOB, f"cannot start: {failure}")
+                view.show(ended, now_s=time.monotonic())
+                return ended
+            finally:
+                supervisor.stop()
+    finally:
+        arena.close()
+
+
+def verify(options: VerifyOptions) -> int:
+    """``run.py verify``: what holds of a part file. Reads only."""
+    from protocol.faults import TargetFault
+    from protocol.terminal.exit_codes import ExitCode
+    from protocol.terminal.verify_report import Verified, verify_exit_code, verify_json, verify_text
+    from storage.verify import verify as verify_part
+
+    try:
+        report = verify_part(str(options.path))
+    except TargetFault as fault:
+        sys.stderr.write(f"error: {fault.detail}\n")
+        return ExitCode.DISK
+    found = Verified(
+        path=report.part_path,
+        size_bytes=report.size_bytes,
+        chunk_size=report.chunk_size,
+        held_chunks=report.holding.count,
+        damaged=list(report.damaged),
+        missing=list(report.missing),
+        being_written=report.being_written,
+    )
+    sys.stdout.write((verify_json(found) if options.json else verify_text(found)) + "\n")
+    return verify_exit_code(found)
+
+
+def demo(options: DemoOptions) -> int:
+    """``run.py demo``: the mirrors of `tests.box.demo`, a real download from them, and a look at what came."""
+    from tests.box.demo import run_demo
+
+    return run_demo(options, fetch)
+
+
+def main() -> int:
+    from protocol.terminal.cli import Actions, build_app
+
+    build_app(Actions(get=get, verify=verify, demo=demo))()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

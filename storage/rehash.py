@@ -1,0 +1,72 @@
+"""Re-reading a part file: in parallel, because xxhash and reads let go of the GIL, and in bounded memory."""
+
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Final
+
+from protocol.runs import Run, RunSet
+from storage.digests import digests_of
+from storage.layout import Layout
+from storage.ledger import DIGEST_BYTES, NO_DIGEST, Ledger
+
+THREADS: Final = max(2, min(4, os.cpu_count() or 1))
+_READ_BYTES: Final = 1 << 20
+_PIECE_BYTES: Final = 8 << 20
+
+
+def holding(fd: int, layout: Layout, ledger: Ledger) -> RunSet:
+    """The chunks whose bytes match the ledger. Only claimed chunks are read; what cannot be read does not hold."""
+    good = RunSet()
+    for first, digests in hashed_runs(fd, layout, ledger.runs()):
+        stop = first + len(digests) // DIGEST_BYTES
+        if ledger.digests[DIGEST_BYTES * first : DIGEST_BYTES * stop] == digests:
+            good.add(first, stop)
+            continue
+        for at, chunk in enumerate(range(first, stop)):
+            if ledger.digest(chunk) == digests[DIGEST_BYTES * at : DIGEST_BYTES * (at + 1)]:
+                good.add(chunk, chunk + 1)
+    return good
+
+
+def hashed_runs(fd: int, layout: Layout, runs: Iterable[Run]) -> Iterator[tuple[int, bytes]]:
+    """``(first, digests)`` of pieces of the runs, in order. `NO_DIGEST` for a chunk that cannot be read."""
+    pieces = _pieces(runs, max(1, _PIECE_BYTES // layout.chunk_size))
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="rehash") as pool:
+        # A window at a time: a file of a million runs must not become a million waiting futures.
+        while window := list(islice(pieces, 64)):
+            yield from pool.map(lambda run: (run[0], _digests_at(fd, layout, run)), window)
+
+
+def _pieces(runs: Iterable[Run], chunks_max: int) -> Iterator[Run]:
+    for first, stop in runs:
+        for at in range(first, stop, chunks_max):
+            yield at, min(at + chunks_max, stop)
+
+
+def _digests_at(fd: int, layout: Layout, run: Run) -> bytes:
+    step = max(1, _READ_BYTES // layout.chunk_size)
+    buffer = memoryview(bytearray(min(step, run[1] - run[0]) * layout.chunk_size))
+    parts = []
+    for first in range(run[0], run[1], step):
+        stop = min(first + step, run[1])
+        length = layout.length_bytes(first, stop)
+        got = _read(fd, buffer[:length], first * layout.chunk_size)
+        whole = got if got == length else got // layout.chunk_size * layout.chunk_size
+        digests = digests_of(buffer, whole, layout.chunk_size)
+        parts.append(digests.ljust((stop - first) * DIGEST_BYTES, NO_DIGEST[:1]))
+    return b"".join(parts)
+
+
+def _read(fd: int, buffer: memoryview, offset: int) -> int:
+    got = 0
+    while got < len(buffer):
+        try:
+            count = os.preadv(fd, [buffer[got:]], offset + got)
+        except OSError:
+            return got  # a bad sector: these chunks do not hold and are fetched again
+        if count == 0:
+            return got
+        got += count
+    return got

@@ -1,0 +1,137 @@
+"""Re-hash a part file against its records and say what holds. Never writes; works beside a run that does."""
+
+import fcntl
+import os
+from dataclasses import dataclass
+
+from protocol.faults import TargetFault, TargetFaultKind
+from protocol.runs import RunSet
+from storage.durable import Folder
+from storage.layout import Layout
+from storage.names import PART_SUFFIX, RECORDS_SUFFIX
+from storage.records import Header, Past, read_past
+from storage.rehash import holding
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was found. `size_bytes` -1: unknown. Runs are of chunks; `missing` have no record, `damaged` do not match.
+
+    `being_written`: another run holds the lock, so more may be stored by now. `damaged_records` could not be read.
+    """
+
+    part_path: str
+    size_bytes: int
+    chunk_size: int
+    holding: RunSet
+    damaged: RunSet
+    missing: RunSet
+    damaged_records: int
+    being_written: bool
+
+    @property
+    def all_holds(self) -> bool:
+        """Everything on record matches (the file may still be incomplete)."""
+        return not self.damaged
+
+    @property
+    def complete(self) -> bool:
+        return self.size_bytes >= 0 and not self.damaged and not self.missing
+
+    def lines(self) -> list[str]:
+        """The report for people."""
+        size = f"{self.size_bytes} bytes" if self.size_bytes >= 0 else "size unknown"
+        total = self.holding.count + self.damaged.count + self.missing.count
+        text = [f"{self.part_path}: {size} in chunks of {self.chunk_size} bytes"]
+        text.append(f"hold: {self.holding.count} of {total} chunks")
+        text.append(f"do not match their records: {_spelled(self.damaged)}")
+        text.append(f"missing: {_spelled(self.missing)}")
+        if self.damaged_records:
+            text.append(f"damaged records: {self.damaged_records} (their chunks count as missing)")
+        if self.being_written:
+            text.append("another run is writing it right now")
+        return text
+
+
+def verify(path: str) -> Report:
+    """`path` is NAME, NAME.part or NAME.part.records. TargetFault when there is nothing to verify."""
+    folder_path, name = os.path.split(_bare(path))
+    folder = Folder(folder_path, "none")
+    try:
+        return _verified(folder, name)
+    finally:
+        folder.close()
+
+
+def _bare(path: str) -> str:
+    for suffix in (RECORDS_SUFFIX, PART_SUFFIX):
+        if path.endswith(suffix) and not os.path.lexists(path + RECORDS_SUFFIX):
+            return path.removesuffix(suffix)
+    return path
+
+
+def _verified(folder: Folder, name: str) -> Report:
+    place = folder.place(name + RECORDS_SUFFIX)
+    if folder.look(name + RECORDS_SUFFIX) is None:
+        raise TargetFault(TargetFaultKind.OTHER_JOB, f"{place} does not exist: nothing says what should be in the file")
+    records_fd = folder.open_file(name + RECORDS_SUFFIX, os.O_RDONLY)
+    try:
+        being_written = _is_locked(records_fd)
+        past = read_past(records_fd, place)
+    finally:
+        os.close(records_fd)
+    if past.header is None:
+        raise TargetFault(TargetFaultKind.OTHER_JOB, f"{place} cannot be read: no intact header")
+    good = _good(folder, name, past, past.header)
+    return _report(folder.place(name + PART_SUFFIX), past, past.header, good, being_written)
+
+
+def _good(folder: Folder, name: str, past: Past, header: Header) -> RunSet:
+    if folder.look(name + PART_SUFFIX) is None:
+        return RunSet()
+    fd = folder.open_file(name + PART_SUFFIX, os.O_RDONLY)
+    try:
+        return holding(fd, _seen_layout(past, header), past.ledger)
+    finally:
+        os.close(fd)
+
+
+def _seen_layout(past: Past, header: Header) -> Layout:
+    """A file of unknown size ends where its last record does."""
+    return header.layout if header.layout.known else Layout(past.end_bytes, header.layout.chunk_size)
+
+
+def _report(part_path: str, past: Past, header: Header, good: RunSet, being_written: bool) -> Report:
+    claimed = past.ledger.runs()
+    damaged = RunSet(gap for first, stop in claimed for gap in good.gaps(first, stop))
+    return Report(
+        part_path=part_path,
+        size_bytes=header.layout.size_bytes,
+        chunk_size=header.layout.chunk_size,
+        holding=good,
+        damaged=damaged,
+        missing=RunSet(claimed.gaps(0, _seen_layout(past, header).chunk_count)),
+        damaged_records=past.damaged_records,
+        being_written=being_written,
+    )
+
+
+def _is_locked(fd: int) -> bool:
+    """Whether another run has the lock. Ours is shared and gone at once: only a run starting in between would mind."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # a file system without locks
+    fcntl.flock(fd, fcntl.LOCK_UN)
+    return False
+
+
+def _spelled(runs: RunSet) -> str:
+    """Chunk numbers, at most a line of them."""
+    if not runs:
+        return "none"
+    shown = [str(first) if stop == first + 1 else f"{first}-{stop - 1}" for first, stop in list(runs)[:20]]
+    more = f" and {len(runs) - 20} more runs" if len(runs) > 20 else ""
+    return f"{runs.count} chunks: {', '.join(shown)}{more}"

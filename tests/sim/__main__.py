@@ -1,0 +1,83 @@
+"""``python -m tests.sim``: play many seeds and print what came of them."""
+
+import argparse
+import random
+import statistics
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+
+from tests.sim.scenarios import NAMED, drawn, living_bytes_s
+from tests.sim.world import Outcome, Scenario, World
+
+
+@dataclass(slots=True)
+class Row:
+    """One line of the table."""
+
+    efficiency: list[float] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    states: Counter[str] = field(default_factory=Counter)
+    broken: list[str] = field(default_factory=list)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.sim")
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--kind", action="append", choices=["honest", "faulty", "mixed", *NAMED])
+    parser.add_argument("--sources", type=int)
+    parser.add_argument("--unchecked", action="store_true", help="skip the invariants: faster")
+    parser.add_argument("--each", action="store_true", help="a line for every seed")
+    asked = parser.parse_args()
+    out = sys.stdout
+    out.write(f"{'kind':14}{'runs':>5}{'eff med':>9}{'p10':>7}{'min':>7}{'refetch':>9}{'stops':>7}{'leases':>8}")
+    out.write(f"{'requests':>10}{'handled':>9}  ended\n")
+    failed = 0
+    for kind in asked.kind or [*NAMED, "honest", "faulty", "mixed"]:
+        row = Row()
+        for seed in range(asked.first, asked.first + asked.seeds):
+            _play(kind, seed, asked.sources, row, checked=not asked.unchecked, each=asked.each)
+        out.write(_line(kind, row))
+        failed += len(row.broken)
+        for text in row.broken[:10]:
+            out.write(f"    {text}\n")
+    return 1 if failed else 0
+
+
+def scenario_of(kind: str, seed: int, sources: int | None = None) -> Scenario:
+    make = NAMED.get(kind)
+    return make(random.Random(seed)) if make is not None else drawn(seed, kind, sources)
+
+
+def _play(kind: str, seed: int, sources: int | None, row: Row, *, checked: bool, each: bool) -> None:
+    scenario = scenario_of(kind, seed, sources)
+    try:
+        outcome = World(scenario, seed, checked=checked).run()
+    except AssertionError as error:
+        row.broken.append(f"seed {seed}: {error}")
+        return
+    row.states[outcome.state] += 1
+    row.outcomes.append(outcome)
+    if outcome.state == "sealed" and outcome.seconds > 0:
+        share = sum(script.rate_bytes_s for script in scenario.sources) / living_bytes_s(scenario)
+        row.efficiency.append(outcome.efficiency * share)
+    if each:
+        sys.stdout.write(f"  seed {seed}: {outcome}\n")
+
+
+def _line(kind: str, row: Row) -> str:
+    eff, outs = sorted(row.efficiency) or [0.0], row.outcomes
+    if not outs:
+        return f"{kind:14} nothing ended; broken {len(row.broken)}\n"
+    states = " ".join(f"{state} {count}" for state, count in sorted(row.states.items()))
+    return (
+        f"{kind:14}{len(outs):5}{statistics.median(eff):9.4f}{eff[len(eff) // 10]:7.3f}{eff[0]:7.3f}"
+        f"{statistics.mean(out.refetched_share for out in outs):9.4f}{statistics.mean(out.stops for out in outs):7.2f}"
+        f"{statistics.mean(out.leases for out in outs):8.2f}{statistics.mean(out.requests for out in outs):10.2f}"
+        f"{statistics.mean(out.handled for out in outs):9.0f}  {states} broken {len(row.broken)}\n"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

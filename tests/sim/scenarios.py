@@ -1,0 +1,193 @@
+"""Scenarios: the figures the rule is tuned to, and worlds drawn from a seed.
+
+`NAMED` are fixed shapes whose details (set-up times, rates) still come from the seed; `drawn` makes anything.
+"""
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from tests.sim.script import Shape, SourceScript
+from tests.sim.world import Scenario
+
+KB: Final = 1024
+MB: Final = 1024 * KB
+LADDER_KB_S: Final = (20000, 10000, 8000, 5000, 3000, 1000, 300, 50)
+
+
+def http_source(rng: random.Random, rate_bytes_s: float) -> SourceScript:
+    """An ordinary mirror: answers within 1 to 50 ms, honours ranges."""
+    setup_s = rng.uniform(0.001, 0.05)
+    return SourceScript(rate_bytes_s=rate_bytes_s, setup_s=setup_s, probe_s=2 * setup_s, request_s=setup_s)
+
+
+def user_source(rng: random.Random, rate_bytes_s: float) -> SourceScript:
+    """A Soulseek-like user: every start is dear, the body goes to the end of the file unless we hang up."""
+    setup_s = rng.uniform(0.3, 3.0)
+    return SourceScript(rate_bytes_s=rate_bytes_s, setup_s=setup_s, probe_s=0.05, bounded=False)
+
+
+def ladder(rng: random.Random) -> Scenario:
+    sources = tuple(http_source(rng, kb_s * KB) for kb_s in LADDER_KB_S)
+    return Scenario(sources=sources, size_bytes=sum(LADDER_KB_S) * KB * 20)
+
+
+def bursty_ladder(rng: random.Random) -> Scenario:
+    plain = ladder(rng)
+    return replace(plain, sources=tuple(replace(script, shape=Shape.BURSTY) for script in plain.sources))
+
+
+def faulty_ladder(rng: random.Random) -> Scenario:
+    """The ladder with six of eight misbehaving. Its ideal counts what the living can give (see `living_bytes_s`)."""
+    odd = [
+        {"stalls_after": 20 * MB},
+        {"refuses_offsets": True},
+        {"drops_every": 3 * MB},
+        {"offset_ok": False},
+        {"busy_share": 0.5},
+        {"dies_at_s": 5.0},
+        {},
+        {},
+    ]
+    plain = ladder(rng)
+    rng.shuffle(odd)
+    sources = tuple(replace(script, **faults) for script, faults in zip(plain.sources, odd, strict=True))  # type: ignore[arg-type]
+    return replace(plain, sources=sources)
+
+
+def many(rng: random.Random) -> Scenario:
+    return Scenario(sources=tuple(http_source(rng, 100 * KB) for _ in range(300)), size_bytes=300 * 100 * KB * 20)
+
+
+def users(rng: random.Random, count: int | None = None) -> Scenario:
+    count = count or round(math.exp(rng.uniform(math.log(3), math.log(50))))
+    rates = [10 * KB * 100 ** rng.random() for _ in range(count)]
+    return Scenario(sources=tuple(user_source(rng, rate) for rate in rates), size_bytes=int(sum(rates) * 60))
+
+
+def small(rng: random.Random) -> Scenario:
+    sources = tuple(http_source(rng, 500 * KB * 10 ** rng.random()) for _ in range(6))
+    return Scenario(sources=sources, size_bytes=rng.randint(1, 100 * 128 * KB))
+
+
+def holes(rng: random.Random) -> Scenario:
+    """Resuming a part file with holes of all sizes."""
+    sources = tuple(http_source(rng, 500 * KB * 10 ** rng.random()) for _ in range(6))
+    cuts = sorted(rng.sample(range(1000), 24))
+    resumed = tuple(zip(cuts[::2], cuts[1::2], strict=True))
+    return Scenario(sources=sources, size_bytes=1000 * 128 * KB, resumed=resumed)
+
+
+def alone(rng: random.Random) -> Scenario:
+    return Scenario(sources=(http_source(rng, 5000 * KB),), size_bytes=20 * 5000 * KB)
+
+
+def unequal(rng: random.Random) -> Scenario:
+    """Two sources, 1 : 1000."""
+    return Scenario(sources=(http_source(rng, 20 * KB), http_source(rng, 20000 * KB)), size_bytes=20 * 20020 * KB)
+
+
+NAMED: Final[dict[str, Callable[[random.Random], Scenario]]] = {
+    "ladder": ladder,
+    "bursty_ladder": bursty_ladder,
+    "faulty_ladder": faulty_ladder,
+    "many": many,
+    "users": users,
+    "small": small,
+    "holes": holes,
+    "alone": alone,
+    "unequal": unequal,
+}
+
+
+def living_bytes_s(scenario: Scenario) -> float:
+    """What the sources can give together over the whole job, as one rate (bytes/s).
+
+    Sources that only send from byte 0 fetch the same front, so only the fastest of them counts. What stalls or dies
+    counts with what it sends until then, half of the busy answers cost nothing that counts.
+    """
+    whole, fronts, fixed_bytes = 0.0, [0.0], 0.0
+    for script in scenario.sources:
+        if not script.offset_ok or script.refuses_offsets:
+            fronts.append(script.rate_bytes_s)
+        elif script.stalls_after is not None:
+            fixed_bytes += script.stalls_after
+        elif script.dies_at_s is not None and script.back_at_s == math.inf:
+            fixed_bytes += script.dies_at_s * script.rate_bytes_s
+        else:
+            whole += script.rate_bytes_s
+    rate = whole + max(fronts)
+    missing = max(scenario.size_bytes - fixed_bytes, 1.0)
+    return scenario.size_bytes / (missing / rate)
+
+
+def drawn(seed: int, kind: str, sources: int | None = None) -> Scenario:
+    """A world from a seed. `kind`: ``honest``, ``faulty`` (every source misbehaves somehow) or ``mixed``."""
+    rng = random.Random(f"{kind}-{seed}")
+    count = sources or rng.choice((1, 2, 3, 4, 6, 8, 12))
+    scripts = tuple(_script(rng, kind) for _ in range(count))
+    chunk_size = rng.choice((16, 64, 128)) * KB
+    chunks = rng.choice((0, 1, 2, 7, 40, 200, 500))
+    size_bytes = max(0, chunks * chunk_size - rng.choice((0, 1, chunk_size // 2)))
+    total = -(-size_bytes // chunk_size)
+    resumed = _resumed(rng, total) if rng.random() < 0.3 else ()
+    unsized = all(not script.says_size for script in scripts)
+    return Scenario(
+        sources=scripts,
+        size_bytes=size_bytes,
+        chunk_size=chunk_size,
+        resumed=() if unsized else resumed,
+        mode=rng.choice(("swarm", "swarm", "swarm", "queue", "failover", "race")),
+        slow_after_s=rng.choice((5.0, 15.0)),
+        limit_bytes_s=rng.choice((0, 0, 0, 200 * KB)),
+        stop_at_s=rng.uniform(0, 20) if rng.random() < 0.05 else None,
+        disk_fails_after=rng.randint(0, 50) if rng.random() < 0.05 and kind != "honest" else None,
+        disk_refuses=kind != "honest" and rng.random() < 0.03,
+        checks_content=rng.random() < 0.5,
+        priors=rng.random() < 0.2,
+        verbose=rng.random() < 0.2,
+    )
+
+
+def _resumed(rng: random.Random, total: int) -> tuple[tuple[int, int], ...]:
+    if total < 4:
+        return ()
+    cuts = sorted(rng.sample(range(total + 1), 2 * rng.randint(1, min(3, total // 2))))
+    return tuple(zip(cuts[::2], cuts[1::2], strict=True))
+
+
+def _script(rng: random.Random, kind: str) -> SourceScript:
+    base = SourceScript(
+        rate_bytes_s=2 * KB * 1000 ** rng.random() if rng.random() < 0.8 else rng.uniform(2, 50) * KB,
+        shape=rng.choice((Shape.CONSTANT, Shape.CONSTANT, Shape.BURSTY, Shape.DRIFTING, Shape.WALK)),
+        setup_s=rng.choice((0.001, 0.02, 0.2, 1.5)),
+        probe_s=rng.choice((0.002, 0.05, 0.5, 1.7)),
+        bounded=rng.random() < 0.7,
+        late_s=rng.choice((0.0, 0.0, 0.0, 0.3)),
+        host=rng.choice(("", "", "same")),
+    )
+    if kind == "honest" or (kind == "mixed" and rng.random() < 0.4):
+        return base
+    for _ in range(rng.choice((1, 1, 2))):
+        base = rng.choice(_FAULTS)(rng, base)
+    return base
+
+
+_FAULTS: Final[tuple[Callable[[random.Random, SourceScript], SourceScript], ...]] = (
+    lambda rng, script: replace(script, offset_ok=False, reads_on=rng.random() < 0.5),
+    lambda rng, script: replace(script, refuses_offsets=True),
+    lambda rng, script: replace(script, stalls_after=rng.randint(0, 3 * MB)),
+    lambda rng, script: replace(script, drops_every=rng.randint(10 * KB, 2 * MB)),
+    lambda rng, script: replace(script, dies_at_s=rng.uniform(0, 20)),
+    lambda rng, script: replace(script, dies_at_s=rng.uniform(0, 10), back_at_s=rng.uniform(10, 60)),
+    lambda rng, script: replace(script, busy_share=rng.choice((0.5, 0.9, 1.0)), retry_after_s=rng.choice((0.0, 2.0))),
+    lambda rng, script: replace(script, lies=True),
+    lambda rng, script: replace(script, rate_bytes_s=rng.uniform(2, 50) * KB),
+    lambda rng, script: replace(script, lost_at_s=rng.uniform(0, 15)),
+    lambda rng, script: replace(script, echoes=0.5),
+    lambda rng, script: replace(script, late_s=2.0),
+    lambda rng, script: replace(script, says_size=False, offset_ok=False),
+    lambda rng, script: replace(script, wrong_size=True),
+)

@@ -1,0 +1,97 @@
+"""What a source of the seeded world does: how fast, how late, and how it misbehaves."""
+
+import math
+import random
+from dataclasses import dataclass
+from enum import Enum, unique
+from typing import Final
+
+GRID_S: Final = 0.25
+"""Rates change only at multiples of this."""
+BURST_S: Final = 1.0
+BURST_SHARE: Final = 0.1
+"""A bursty limiter sends a second's quota in the first tenth of it."""
+
+
+@unique
+class Shape(Enum):
+    CONSTANT = "constant"
+    BURSTY = "bursty"
+    DRIFTING = "drifting"
+    WALK = "walk"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceScript:
+    """One source. Times in seconds of the world's clock, amounts in body bytes of the whole job.
+
+    `bounded`: asks for exactly its run (HTTP), so that riding on costs a request; else it reads to the end of the
+    file and hangs up where its run stops. `reads_on`: without offsets, it may go on where the last body stands.
+    """
+
+    rate_bytes_s: float
+    shape: Shape = Shape.CONSTANT
+    setup_s: float = 0.02
+    probe_s: float = 0.02
+    request_s: float = 0.01
+    bounded: bool = True
+    offset_ok: bool = True
+    reads_on: bool = False
+    refuses_offsets: bool = False
+    says_size: bool = True
+    wrong_size: bool = False
+    stalls_after: int | None = None
+    drops_every: int | None = None
+    dies_at_s: float | None = None
+    back_at_s: float = math.inf
+    busy_share: float = 0.0
+    retry_after_s: float = 0.0
+    lies: bool = False
+    lost_at_s: float | None = None
+    echoes: float = 0.0
+    late_s: float = 0.0
+    host: str = ""
+
+    @property
+    def honest(self) -> bool:
+        """Whether it gives every byte anybody asks for, sooner or later, with the right content."""
+        odd = self.wrong_size or self.lies or self.stalls_after is not None or self.lost_at_s is not None
+        return not odd and (self.dies_at_s is None or self.back_at_s < math.inf)
+
+
+class RateCurve:
+    """The rate of one source as a function of time, constant between multiples of `GRID_S` (bursts: finer).
+
+    Owned by one worker model. Asked for times that never go back by more than its own memory.
+    """
+
+    def __init__(self, script: SourceScript, seed: int) -> None:
+        self._script = script
+        self._rng = random.Random(seed)
+        self._walk: list[float] = [0.0]
+        self._phase_s = self._rng.random() * BURST_S
+        self._period_s = 10.0 + 20.0 * self._rng.random()
+
+    def at(self, now_s: float) -> tuple[float, float]:
+        """``(rate in bytes/s, time until which it holds)``."""
+        base = self._script.rate_bytes_s
+        cell = math.floor(now_s / GRID_S + 1e-9)
+        until_s = (cell + 1) * GRID_S
+        match self._script.shape:
+            case Shape.CONSTANT:
+                return base, now_s + 1.0
+            case Shape.BURSTY:
+                return self._burst(now_s)
+            case Shape.DRIFTING:
+                return base * (1 + 0.5 * math.sin(2 * math.pi * cell * GRID_S / self._period_s)), until_s
+            case Shape.WALK:
+                while len(self._walk) <= cell:
+                    self._walk.append(max(-1.5, min(1.0, self._walk[-1] + self._rng.gauss(0, 0.1))))
+                return base * math.exp(self._walk[cell]), until_s
+
+    def _burst(self, now_s: float) -> tuple[float, float]:
+        turn = math.floor((now_s + self._phase_s) / BURST_S + 1e-9)
+        begin_s = turn * BURST_S - self._phase_s
+        if now_s < begin_s + BURST_SHARE * BURST_S - 1e-9:
+            return self._script.rate_bytes_s / BURST_SHARE, begin_s + BURST_SHARE * BURST_S
+        return 0.0, begin_s + BURST_S

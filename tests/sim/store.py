@@ -1,0 +1,143 @@
+"""A plain model of the Assembler: remembers one digest a chunk and answers as the real one does."""
+
+from typing import Final
+
+from protocol.faults import TargetFaultKind
+from protocol.messages import (
+    ChunkDisputed,
+    ChunksRepeated,
+    ChunksStored,
+    ChunksVerified,
+    DiskFailed,
+    JobForgotten,
+    Message,
+    SealRefused,
+    SealWanted,
+    SizeLearned,
+    SlotFilled,
+    TargetClosed,
+    TargetCloseAsked,
+    TargetOpened,
+    TargetRefused,
+    TargetSealed,
+    TargetWanted,
+    ValidatorSeen,
+)
+from protocol.post import ASSEMBLER, dispatcher_address
+from protocol.runs import Run
+from tests.sim.worker import Surroundings
+
+WRITE_S: Final = 0.0004
+TRUE: Final = b"yes"
+
+
+class StoreModel:
+    """`digests` is the truth of the world: chunk -> what was stored first. `resumed` chunks are there from the start."""
+
+    def __init__(
+        self,
+        world: Surroundings,
+        *,
+        resumed: tuple[Run, ...] = (),
+        fails_after_chunks: int | None = None,
+        refuses: bool = False,
+        checks_content: bool = False,
+    ) -> None:
+        self.world = world
+        self.digests = {chunk: TRUE for first, stop in resumed for chunk in range(first, stop)}
+        self.resumed = resumed
+        self.fails_after_chunks = fails_after_chunks
+        self.refuses = refuses
+        self.checks_content = checks_content
+        self.chunk_count = -1
+        self.chunk_size = 1
+        self.sealed_s: float | None = None
+        self.refetched_chunks = 0
+        self.closed = False
+
+    def receive(self, message: Message) -> None:
+        match message:
+            case TargetWanted():
+                self._open(message)
+            case SlotFilled():
+                self.world.at(self.world.now_s + WRITE_S, lambda: self._store(message))
+            case SizeLearned():
+                self.chunk_count = -(-message.size_bytes // self.chunk_size)
+            case SealWanted():
+                self._seal()
+            case TargetCloseAsked():
+                self.closed = True
+                self._tell(TargetClosed(job=message.job))
+            case JobForgotten():
+                self.closed = True
+            case ValidatorSeen():
+                pass
+            case _:
+                raise AssertionError(f"no message for the Assembler: {message}")
+
+    def _open(self, wanted: TargetWanted) -> None:
+        self.chunk_size = wanted.chunk_size
+        if self.refuses:
+            self._tell(TargetRefused(job=wanted.job, fault=int(TargetFaultKind.NO_SPACE), detail="no space"))
+            return
+        if wanted.size_bytes >= 0:
+            self.chunk_count = -(-wanted.size_bytes // wanted.chunk_size)
+        for first, stop in self.resumed:
+            self._tell(ChunksVerified(job=wanted.job, runs=(first, stop)))
+        self._tell(TargetOpened(job=wanted.job, part_path="/box/file.bin.part", message=""))
+
+    def _store(self, filled: SlotFilled) -> None:
+        if self.closed:
+            return
+        count = -(-filled.length_bytes // self.chunk_size)
+        if self.fails_after_chunks is not None and len(self.digests) >= self.fails_after_chunks:
+            self._tell(DiskFailed(job=filled.job, fault=int(TargetFaultKind.NO_SPACE), detail="no space"))
+            return
+        first, stop = filled.first, filled.first + count
+        marks = [filled.digests[3 * index : 3 * index + 3] for index in range(count)]
+        for chunk, mark in zip(range(first, stop), marks, strict=True):
+            if self.digests.get(chunk, mark) != mark:
+                disputed = ChunkDisputed(
+                    job=filled.job, source=filled.source, lease=filled.lease, chunk=chunk, other_source_hash=0
+                )
+                self._tell(disputed)
+                return
+        self._answer_runs(filled, marks)
+
+    def _answer_runs(self, filled: SlotFilled, marks: list[bytes]) -> None:
+        """One word for each stretch of new chunks and each stretch of chunks that were there."""
+        begin = filled.first
+        stop = begin + len(marks)
+        while begin < stop:
+            known = begin in self.digests
+            end = begin
+            while end < stop and (end in self.digests) == known:
+                end += 1
+            length = min(end * self.chunk_size, filled.first * self.chunk_size + filled.length_bytes)
+            word = ChunksRepeated if known else ChunksStored
+            self._tell(
+                word(
+                    job=filled.job,
+                    source=filled.source,
+                    lease=filled.lease,
+                    first=begin,
+                    count=end - begin,
+                    length_bytes=length - begin * self.chunk_size,
+                )
+            )
+            if known:
+                self.refetched_chunks += end - begin
+            for chunk in range(begin, end):
+                self.digests[chunk] = marks[chunk - filled.first]
+            begin = end
+
+    def _seal(self) -> None:
+        assert len(self.digests) == self.chunk_count, "asked to seal with chunks missing"
+        if self.checks_content and any(mark != TRUE for mark in self.digests.values()):
+            self._tell(SealRefused(job=1, detail="checksum differs"))
+            return
+        self.sealed_s = self.world.now_s
+        self._tell(TargetSealed(job=1, path="/box/file.bin", digest_hex="00"))
+
+    def _tell(self, message: Message) -> None:
+        self.world.send(ASSEMBLER, dispatcher_address(1), message)

@@ -1,0 +1,221 @@
+"""A world with a seed: virtual clock, links with delays, the real core, models of everything around it.
+
+One seed is one run: replaying it gives the same events in the same order. After every step of the dispatcher the
+invariants of `tests.sim.watch` are checked.
+"""
+
+import heapq
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from actors.core.dispatch import DispatchState, Phase
+from actors.core.speed import SpeedState
+from protocol.frames import decode, encode
+from protocol.messages import DispatcherWanted, JobEnded, JobStopAsked, Message, SourceJoined, SourceLost, Ticked
+from protocol.post import ASSEMBLER, POOL, WATCHDOG, dispatcher_address, split_address, worker_address
+from protocol.runs import Run
+from tests.sim.script import SourceScript
+from tests.sim.store import StoreModel
+from tests.sim.watch import Watch
+from tests.sim.worker import WorkerModel
+
+TICK_S: Final = 0.1
+LINK_S: Final = (0.0001, 0.001)
+DISPATCHER: Final = dispatcher_address(1)
+FRONT_ADDRESS: Final = "front/front"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """What is to be played. `limit_s`: the job must have ended by then."""
+
+    sources: tuple[SourceScript, ...]
+    size_bytes: int
+    chunk_size: int = 128 * 1024
+    mode: str = "swarm"
+    resumed: tuple[Run, ...] = ()
+    limit_s: float = 3000.0
+    slow_rate_bytes_s: int = 5 * 1024
+    slow_after_s: float = 15.0
+    limit_bytes_s: int = 0
+    stop_at_s: float | None = None
+    disk_fails_after: int | None = None
+    disk_refuses: bool = False
+    checks_content: bool = False
+    priors: bool = False
+    verbose: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a run ended. `seconds` as the job itself says (first request to sealed)."""
+
+    state: str
+    reason: str
+    seconds: float
+    efficiency: float
+    refetched_share: float
+    stops: float
+    leases: float
+    requests: float
+    handled: int
+    ended_s: float
+
+
+class World:
+    """Owns the clock, the links and everybody in it."""
+
+    def __init__(self, scenario: Scenario, seed: int, *, checked: bool = True) -> None:
+        self.scenario, self.seed = scenario, seed
+        self.now_s = 0.0
+        self.ended: JobEnded | None = None
+        self.handled = 0
+        self._rng = random.Random(seed)
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._serial = 0
+        self._arrivals: dict[tuple[str, str], float] = {}
+        self.store = StoreModel(
+            self,
+            resumed=scenario.resumed,
+            fails_after_chunks=scenario.disk_fails_after,
+            refuses=scenario.disk_refuses,
+            checks_content=scenario.checks_content,
+        )
+        self.workers: dict[str, WorkerModel] = {}
+        self.state = DispatchState(_wanted(scenario), now_s=0.0)
+        self.speed = SpeedState()
+        self.watch = Watch(self.state, self.store) if checked else None
+        self._post_all(self.state.start())
+        self._populate()
+        self._tick()
+
+    def _populate(self) -> None:
+        for number, script in enumerate(self.scenario.sources):
+            self._join(number, script)
+            if script.lost_at_s is not None:
+                self.at(script.lost_at_s, lambda number=number: self._lose(number))  # type: ignore[misc]
+        if self.scenario.stop_at_s is not None:
+            self.at(self.scenario.stop_at_s, lambda: self.send(POOL, DISPATCHER, JobStopAsked(job=1)))
+
+    def _join(self, number: int, script: SourceScript) -> None:
+        address = worker_address(f"fetch-{number % 2 + 1}", 1, number)
+        worker = WorkerModel(self, script, address=address, source=number, seed=self._rng.getrandbits(32))
+        worker.chunk_size, worker.file_bytes = self.scenario.chunk_size, self.scenario.size_bytes
+        self.workers[address] = worker
+        joined = SourceJoined(
+            job=1,
+            source=number,
+            worker=address,
+            name=f"source-{number}",
+            host=script.host or f"host-{number}",
+            fallback_name="file.bin",
+            prior_rate_bytes_s=script.rate_bytes_s if self.scenario.priors else 0.0,
+        )
+        self.send(POOL, DISPATCHER, joined)
+
+    def _lose(self, number: int) -> None:
+        address = worker_address(f"fetch-{number % 2 + 1}", 1, number)
+        self.workers[address].vanish()
+        self.send(POOL, DISPATCHER, SourceLost(job=1, source=number, detail="its process died"))
+
+    # -- clock and links
+
+    def at(self, when_s: float, action: Callable[[], None]) -> None:
+        self._serial += 1
+        heapq.heappush(self._heap, (max(when_s, self.now_s), self._serial, action))
+
+    def send(self, sender: str, to: str, message: Message) -> None:
+        """Over the link between two processes: late by a little, in order; other links may be faster."""
+        link = (split_address(sender)[0], split_address(to)[0])
+        delay_s = self._rng.uniform(*LINK_S) if link[0] != link[1] else 0.0
+        arrival_s = max(self.now_s + delay_s, self._arrivals.get(link, 0.0))
+        self._arrivals[link] = arrival_s
+        self.at(arrival_s, lambda: self._deliver(to, message))
+
+    def _deliver(self, to: str, message: Message) -> None:
+        if to == DISPATCHER:
+            self.handled += 1
+            posts = self.state.handle(cast(Any, message), now_s=self.now_s)
+            if self.watch is not None:
+                self.watch.look(message, posts, self.now_s)
+            self._post_all(posts)
+        elif to == WATCHDOG:
+            self._post_all(self.speed.handle(cast(Any, message), now_s=self.now_s))
+        elif to == ASSEMBLER:
+            self.store.receive(message)
+        elif to == FRONT_ADDRESS:
+            if isinstance(message, JobEnded):
+                self.ended = message
+        elif to != POOL:
+            self.workers[to].receive(message)
+
+    def _post_all(self, posts: list[Any]) -> None:
+        for post in posts:
+            message = post.message
+            if self.watch is not None and self.handled % 16 == 0:
+                message = decode(encode(message))
+            self.send("hub/any", post.to, message)
+
+    def _tick(self) -> None:
+        if self.ended is None:
+            self._deliver(WATCHDOG, Ticked())
+            self._deliver(DISPATCHER, Ticked())
+            self.at(self.now_s + TICK_S, self._tick)
+
+    # -- running
+
+    def run(self) -> Outcome:
+        """Play until the job has ended and the last words have arrived."""
+        while self._heap and (self.ended is None or self.store.sealed_s is None):
+            when_s, _, action = heapq.heappop(self._heap)
+            assert when_s <= self.scenario.limit_s, f"seed {self.seed}: not ended after {self.scenario.limit_s} s"
+            self.now_s = when_s
+            action()
+            if self.ended is not None and self.state.phase is Phase.ENDED:
+                break
+        return self._outcome()
+
+    def ideal_s(self) -> float:
+        """Fluid time: what is missing at the sum of all rates."""
+        held = sum(stop - first for first, stop in self.scenario.resumed) * self.scenario.chunk_size
+        rate = sum(script.rate_bytes_s for script in self.scenario.sources)
+        return max(self.scenario.size_bytes - held, 0) / rate
+
+    def _outcome(self) -> Outcome:
+        ended = self.ended
+        assert ended is not None, f"seed {self.seed}: nobody has anything to do and the job has not ended"
+        workers = list(self.workers.values())
+        count = max(len(workers), 1)
+        return Outcome(
+            state=ended.state,
+            reason=ended.reason,
+            seconds=ended.seconds,
+            efficiency=self.ideal_s() / ended.seconds if ended.seconds > 0 else 1.0,
+            refetched_share=ended.bytes_refetched / max(self.scenario.size_bytes, 1),
+            stops=sum(worker.stops for worker in workers) / count,
+            leases=sum(source.leases for source in self.state.sources.values()) / count,
+            requests=sum(worker.requests for worker in workers) / count,
+            handled=self.handled,
+            ended_s=self.now_s,
+        )
+
+
+def _wanted(scenario: Scenario) -> DispatcherWanted:
+    return DispatcherWanted(
+        job=1,
+        folder="/box",
+        name="",
+        chunk_size=scenario.chunk_size,
+        checksum="",
+        mode=scenario.mode,
+        limit_bytes_s=scenario.limit_bytes_s,
+        preallocate=False,
+        sync="none",
+        slow_rate_bytes_s=scenario.slow_rate_bytes_s,
+        slow_after_s=scenario.slow_after_s,
+        verbose=scenario.verbose,
+        watcher=FRONT_ADDRESS,
+        sources_expected=len(scenario.sources),
+    )

@@ -1,0 +1,90 @@
+"""A disk without room: said at once and in one place, what was stored stays, and the next run goes on."""
+
+import os
+import resource
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from protocol.faults import TargetFault, TargetFaultKind
+from tests.storage.parts import NAME, chunks, content, finish, leave_part, opened, put
+
+CHUNK = 64 << 10
+DATA = content(8 * CHUNK)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", folder], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("may not mount a small file system here")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@contextmanager
+def file_size_limit(limit: int) -> Iterator[None]:
+    """No file may grow beyond this: the kernel cuts the write at the limit, as a disk that fills up does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_fills_up_is_named_and_what_was_stored_stays(small_disk: Path) -> None:
+    target = opened(small_disk, len(DATA), chunk=CHUNK).target
+    stored = set()
+    with pytest.raises(TargetFault) as refused:
+        for chunk in range(8):
+            put(target, DATA, chunk, chunk + 1, chunk=CHUNK)
+            stored.add(chunk)
+    assert refused.value.kind is TargetFaultKind.NO_SPACE
+    assert target.part_path in refused.value.detail
+    assert len(stored) >= 2
+    target.close()
+    run = opened(small_disk, len(DATA), chunk=CHUNK)
+    assert chunks(run.verified) == stored
+    run.target.close()
+
+
+def test_room_asked_for_and_not_there_is_said_at_the_start_and_leaves_nothing(small_disk: Path) -> None:
+    with pytest.raises(TargetFault) as refused:
+        opened(small_disk, len(DATA), chunk=CHUNK, preallocate=True)
+    assert refused.value.kind is TargetFaultKind.NO_SPACE
+    assert os.listdir(small_disk) == []
+
+
+def test_a_write_cut_in_the_middle_is_not_on_record_and_can_be_done_again(tmp_path: Path) -> None:
+    target = opened(tmp_path, -1, chunk=CHUNK).target
+    put(target, DATA, 0, 2, chunk=CHUNK)
+    with file_size_limit(3 * CHUNK + 5), pytest.raises(TargetFault) as refused:
+        put(target, DATA, 2, 5, chunk=CHUNK)
+    assert refused.value.kind is TargetFaultKind.NO_SPACE
+    put(target, DATA, 2, 8, chunk=CHUNK)
+    target.learn_size(len(DATA))
+    assert Path(target.seal().path).read_bytes() == DATA
+    target.close()
+
+
+def test_a_record_cut_in_the_middle_is_overwritten_by_the_next(tmp_path: Path) -> None:
+    tiny = content(64 * 40)
+    leave_part(tmp_path, tiny, [(0, 10)])
+    records = tmp_path / f"{NAME}.part.records"
+    run = opened(tmp_path, len(tiny))
+    with file_size_limit(records.stat().st_size + 7 * 32 + 11), pytest.raises(TargetFault):
+        for chunk in range(10, 40):
+            put(run.target, tiny, chunk, chunk + 1)
+    assert records.stat().st_size % 32 == 11
+    assert chunks(run.target.missing()) == set(range(17, 40))
+    put(run.target, tiny, 17, 20)
+    run.target.close()
+    run = opened(tmp_path, len(tiny))
+    assert chunks(run.verified) == set(range(20))
+    finish(run, tiny)
