@@ -61,7 +61,11 @@ def build_store(context: ProcessContext) -> ProcessActors:
 
     arena = Arena.attach(context.arena_fd, context.slot_count)
     assembler = Assembler.start(context.mailroom, arena)
-    return ProcessActors(stop=lambda: stop_actors([assembler], timeout_s=10.0) and None)
+
+    def stop() -> None:
+        stop_actors([assembler], timeout_s=10.0)
+
+    return ProcessActors(stop=stop)
 
 
 def build_fetcher(context: ProcessContext) -> ProcessActors:
@@ -95,10 +99,11 @@ def build_fetcher(context: ProcessContext) -> ProcessActors:
             workers.pop(key).stop(block=False)
 
     context.mailroom.register(split_address(shelf_address(context.process))[1], put_back)
-    return ProcessActors(
-        makers={WorkerWanted: make, JobForgotten: forget},
-        stop=lambda: stop_actors(list(workers.values()), timeout_s=0.5) and None,
-    )
+
+    def stop() -> None:
+        stop_actors(list(workers.values()), timeout_s=0.5)
+
+    return ProcessActors(makers={WorkerWanted: make, JobForgotten: forget}, stop=stop)
 
 
 def processes(source_count: int) -> tuple[list[ProcessSpec], int]:
@@ -202,10 +207,56 @@ def verify(options: VerifyOptions) -> int:
 
 
 def demo(options: DemoOptions) -> int:
-    """``run.py demo``: the mirrors of `tests.box.demo`, a real download from them, and a look at what came."""
-    from tests.box.demo import run_demo
+    """``run.py demo``: mirrors played on this machine, a real download from them, and a look at what came."""
+    import tempfile
 
-    return run_demo(options, fetch)
+    from protocol.terminal.exit_codes import ExitCode, exit_code_of
+    from protocol.terminal.front import make_view
+    from protocol.terminal.options import GetOptions
+    from tests.box.demo import DEMO_MIRRORS, demo_box
+
+    with demo_box() as box, tempfile.TemporaryDirectory(prefix="shoal-demo-") as folder:
+        _say(options, f"{len(DEMO_MIRRORS)} mirrors on this machine hold the same {box.content.size >> 20} MiB file:")
+        for mirror in DEMO_MIRRORS:
+            _say(options, f"  {box.url(mirror.name)}  {mirror.name}: {mirror.line}")
+        wanted = GetOptions(
+            urls=tuple(box.url(mirror.name) for mirror in DEMO_MIRRORS),
+            folder=folder,
+            name="demo.bin",
+            chunk_size=128 << 10,
+            checksum=f"sha256:{box.content.sha256}",
+            mode="swarm",
+            limit_bytes_s=0,
+            preallocate=False,
+            sync="full",
+            json=options.json,
+            quiet=options.quiet,
+            verbose=options.verbose,
+            slow_rate_bytes_s=5 << 10,
+            slow_after_s=15.0,
+        )
+        view = make_view(options, sys.stdout, sys.stderr)
+        try:
+            ended = fetch(wanted, view)
+        finally:
+            view.close()
+        if ended.state == "sealed":
+            same = _sha256(ended.path) == box.content.sha256
+            _say(options, "content: the same as the original" if same else "content: NOT the same as the original")
+            return ExitCode.SEALED if same else ExitCode.DISAGREED
+        return exit_code_of(ended.state)
+
+
+def _say(options: DemoOptions, line: str) -> None:
+    if not options.quiet:
+        sys.stderr.write(line + "\n")
+
+
+def _sha256(path: str) -> str:
+    import hashlib
+
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def main() -> int:

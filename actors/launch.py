@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
@@ -21,7 +22,7 @@ from typing import Final
 from actors.links import SOCKET_PATH_BYTES_MAX, socket_path
 from actors.process import ProcessSpec, ProcessStart, child_main
 
-_ORDERS: Final = {signal.SIGINT, signal.SIGTERM}
+_ORDERS: Final = (signal.SIGTERM, signal.SIGINT)  # the one that raises here is given back last
 
 
 def warm(specs: Iterable[ProcessSpec]) -> None:
@@ -34,16 +35,17 @@ def warm(specs: Iterable[ProcessSpec]) -> None:
     context.set_forkserver_preload(["actors.process_root", "actors.process", *sorted(modules)])
     # First and apart: starting the tracker unblocks the very signals that are to be held back for the forkserver.
     multiprocessing.resource_tracker.ensure_running()
-    with _orders_held_back(), _import_path_handed_down():
+    with orders_held_back(), _import_path_handed_down():
         multiprocessing.forkserver.ensure_running()
 
 
 def launch(start: ProcessStart) -> BaseProcess:
-    """A child process that runs `child_main(start)`. Blocks until it has a pid, a few ms; longer for the first one."""
-    with _orders_held_back():
-        # A daemon in multiprocessing's sense: should the caller forget to stop it, its own exit still ends the child.
-        process = _context().Process(target=child_main, args=(start,), name=start.spec.process, daemon=True)
-        process.start()
+    """A child process that runs `child_main(start)`. Blocks until it has a pid, a few ms; longer for the first one.
+
+    Call it with `orders_held_back`, together with the note that there is one more child to be ended."""
+    # A daemon in multiprocessing's sense: should the caller forget to stop it, its own exit still ends the child.
+    process = _context().Process(target=child_main, args=(start,), name=start.spec.process, daemon=True)
+    process.start()
     return process
 
 
@@ -54,14 +56,27 @@ def _context() -> ForkServerContext | SpawnContext:
 
 
 @contextlib.contextmanager
-def _orders_held_back() -> Iterator[None]:
-    """A process started in here inherits SIGINT and SIGTERM blocked: a Ctrl-C for the whole group cannot kill the
-    forkserver, nor a child before it has settled. Here they come through at the end."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ORDERS)
+def orders_held_back() -> Iterator[None]:
+    """SIGINT and SIGTERM take effect only at the end of this block, here and in whatever is started inside.
+
+    A process started in here inherits them blocked: a Ctrl-C for the whole group cannot kill the forkserver, nor a
+    child before it has settled. Blocking is not enough for this process: another thread may take the signal, and
+    Python then runs its handler in the main thread all the same.
+    """
+    held: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()
+    handlers = {number: signal.getsignal(number) for number in _ORDERS} if is_main else {}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ORDERS)
     try:
+        for number in handlers:
+            signal.signal(number, lambda order, _frame: held.append(order))
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for order in sorted(set(held), reverse=True):
+            signal.raise_signal(order)
 
 
 @contextlib.contextmanager

@@ -83,10 +83,11 @@ def _inherited(duplicate: Any) -> InheritedFd:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessStart:
-    """Everything a child needs to know, pickled on its way."""
+    """Everything a child needs to know, pickled on its way. `litter`: folders to remove should the supervisor die."""
 
     spec: ProcessSpec
     run_dir: str
+    litter: tuple[str, ...]
     arena: InheritedFd | None
     slot_count: int
 
@@ -157,15 +158,16 @@ def _settle(start: ProcessStart, endings: "queue.SimpleQueue[int]") -> None:
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     sys.setswitchinterval(spec.switch_interval_s)
     gc.freeze()  # what was loaded before the fork stays in pages shared with the other children
-    threading.Thread(target=_outlive_nobody, args=(start.run_dir,), name="lifeline", daemon=True).start()
+    threading.Thread(target=_outlive_nobody, args=(start.litter,), name="lifeline", daemon=True).start()
 
 
-def _outlive_nobody(run_dir: str) -> None:
+def _outlive_nobody(litter: tuple[str, ...]) -> None:
     """Ends this process when its supervisor is gone, however it went: a pipe end only the supervisor held closes."""
     supervisor = multiprocessing.parent_process()
     if supervisor is None:
         return
     supervisor.join()
     # Nobody else is left to tidy up. No orderly stop: what is on disk already is good at any moment.
-    shutil.rmtree(run_dir, ignore_errors=True)
+    for folder in litter:
+        shutil.rmtree(folder, ignore_errors=True)
     os._exit(_FAILED)

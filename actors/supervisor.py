@@ -10,6 +10,7 @@ which alone declares children gone. Everything about them changes under `_change
 import contextlib
 import logging
 import multiprocessing.connection
+import multiprocessing.util
 import os
 import queue
 import shutil
@@ -22,7 +23,7 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Final, Self
 
-from actors.launch import launch, make_run_dir, warm, watch_fd
+from actors.launch import launch, make_run_dir, orders_held_back, warm, watch_fd
 from actors.mailroom import Mailroom
 from actors.process import InheritedFd, ProcessSpec, ProcessStart
 from protocol.frames import BadFrame, decode
@@ -153,8 +154,9 @@ class Supervisor:
             for rank in sorted({spec.stop_rank for spec in self._specs.values()}):
                 self._stop_rank(rank, grace_s)
         finally:
-            self._kill(list(self._children.values()))
-            self._close()
+            with orders_held_back():  # bounded by `KILL_S`
+                self._kill(list(self._children.values()))
+                self._close()
 
     def health(self) -> list[ProcessHealth]:
         """How this process (``front``) and the living children are; one that dies meanwhile is left out."""
@@ -187,8 +189,14 @@ class Supervisor:
     # starting
 
     def _launch(self, spec: ProcessSpec) -> None:
-        start = ProcessStart(spec=spec, run_dir=self.run_dir, arena=self._arena, slot_count=self._slot_count)
-        with self._changed:
+        start = ProcessStart(
+            spec=spec,
+            run_dir=self.run_dir,
+            litter=(self.run_dir, multiprocessing.util.get_temp_dir()),  # there is the forkserver's socket
+            arena=self._arena,
+            slot_count=self._slot_count,
+        )
+        with orders_held_back(), self._changed:
             process = launch(start)
             assert process.pid is not None
             fd, is_pidfd = watch_fd(process)

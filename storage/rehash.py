@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 from protocol.runs import Run, RunSet
@@ -32,7 +32,12 @@ def holding(fd: int, layout: Layout, ledger: Ledger) -> RunSet:
 
 def hashed_runs(fd: int, layout: Layout, runs: Iterable[Run]) -> Iterator[tuple[int, bytes]]:
     """``(first, digests)`` of pieces of the runs, in order. `NO_DIGEST` for a chunk that cannot be read."""
-    pieces = _pieces(runs, max(1, _PIECE_BYTES // layout.chunk_size))
+    pieces: Iterator[Run] = _pieces(runs, max(1, _PIECE_BYTES // layout.chunk_size))
+    one = list(islice(pieces, 2))
+    if len(one) < 2:  # a small file is hashed before a thread has started
+        yield from ((run[0], _digests_at(fd, layout, run)) for run in one)
+        return
+    pieces = chain(one, pieces)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="rehash") as pool:
         # A window at a time: a file of a million runs must not become a million waiting futures.
         while window := list(islice(pieces, 64)):

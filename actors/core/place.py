@@ -43,9 +43,10 @@ class Tail:
 
 @dataclass(frozen=True, slots=True)
 class Duel:
-    """Fetch everything open of a running lease beside it: first one in wins."""
+    """Fetch everything open of a running lease beside it: first one in wins. `ousted`: who fought for it so far."""
 
     victim: Lease
+    ousted: Lease | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +62,25 @@ Placement = FreeRun | Tail | Duel | Shared
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """Everything a placement looks at. `source_count`: sources not banned; `opened_chunks`: missing at the start."""
+    """Everything a placement looks at. `source_count`: sources not banned; `opened_chunks`: missing at the start;
+    `front_kept`: there is, or may be, a source that can only begin at byte 0."""
 
     board: Board
     sources: dict[int, Source]
     fleet: Fleet
     chunk_size: int
     source_count: int
+    front_kept: bool
     opened_chunks: int
     now_s: float
 
 
 def swarm(view: View, source: Source) -> Placement | None:
     """The rule of the module's head."""
+    if not source.traits.offset_ok:
+        contest = _contest_front(view, source)
+        if contest is not None:
+            return contest
     if view.board.free:
         return _from_free(view, source)
     return _cut(view, source) or _duel(view, source)
@@ -145,9 +152,14 @@ def _from_free(view: View, source: Source) -> Placement | None:
     if wanted <= 0:
         return None
     count = min(wanted, stop - first)
-    if source.traits.offset_ok and first != source.position and _ridden_into(view, first):
+    if source.traits.offset_ok and first != source.position and (_ridden_into(view, first) or _kept(view, first)):
         return FreeRun(stop - count, stop)
     return FreeRun(first, first + count)
+
+
+def _kept(view: View, first: int) -> bool:
+    """Whether this gap is the one that a source without offsets can use."""
+    return view.front_kept and view.board.total != UNBOUNDED and all(first <= gap[0] for gap in view.board.free)
 
 
 def _best_gap(view: View, source: Source) -> Run | None:
@@ -168,8 +180,8 @@ def _chunks_wanted(view: View, source: Source, first: int) -> int:
         return max(source.traits.run_chunks_min, view.opened_chunks // (MEASURING_SHARE * view.source_count))
     setup_s = start_cost_s(view, source, first)
     time_s = view.fleet.finish_with(source.rate_bytes_s, setup_s, now_s=view.now_s) - view.now_s - setup_s
-    if time_s <= 0 and view.fleet.rate_bytes_s > 0:
-        return 0  # the others are done before it could begin
+    if time_s <= 0 and view.fleet.rate_bytes_s > 0 and (not source.traits.offset_ok or _ridden_into(view, first)):
+        return 0  # the others are there before it could begin
     return max(source.traits.run_chunks_min, math.ceil(source.rate_bytes_s * time_s / view.chunk_size))
 
 
@@ -185,9 +197,7 @@ def _victims(view: View) -> Iterator[Rider]:
         lease = seen.lease
         if seen.finish_s - view.now_s <= GAIN_MIN_S:
             return
-        if lease.rival is not None or lease.shared or lease.draining or lease.open_chunks <= 0:
-            continue
-        if lease.id not in view.board.leases:
+        if lease.rival is not None or not _open(view, lease):
             continue
         source = view.sources[lease.source]
         rider = look(lease, source, view.fleet.guess_bytes_s, view.chunk_size, now_s=view.now_s)
@@ -225,14 +235,49 @@ def _cut_point(view: View, source: Source, rider: Rider) -> int | None:
     return first if rider.finish_s - max(mine_s, theirs_s) >= GAIN_MIN_S else None
 
 
-def _duel(view: View, source: Source) -> Duel | None:
-    """The lease that finishes last and that this source would finish sooner, from the same chunk on."""
-    rate = expected_rate(source, view.fleet)
-    if rate <= 0:
-        return None
-    for rider in _victims(view):
-        lease, left_s = rider.lease, rider.finish_s - view.now_s
-        mine_s = start_cost_s(view, source, lease.next) + lease.open_chunks * view.chunk_size / rate
-        if mine_s + GAIN_MIN_S + GAIN_MIN_SHARE * left_s < left_s:
+def _contest_front(view: View, source: Source) -> Duel | None:
+    """Of the sources that begin at byte 0 only the fastest is of use: so they ride against each other from there."""
+    for rider in view.fleet.riders:
+        lease = rider.lease
+        if view.sources[lease.source].traits.offset_ok or lease.rival is not None or not _open(view, lease):
+            continue
+        if source.rate_bytes_s <= 0 and lease.next == 0:
+            return Duel(lease)
+        if source.rate_bytes_s > 0 and _gains(view, source, rider):
             return Duel(lease)
     return None
+
+
+def _duel(view: View, source: Source) -> Duel | None:
+    """The lease that finishes last and that this source would finish sooner, from the same chunk on.
+
+    Where two duel already and both are hopeless, the newcomer takes the place of the worse.
+    """
+    for rider in view.fleet.riders:
+        lease = rider.lease
+        if rider.finish_s - view.now_s <= GAIN_MIN_S or expected_rate(source, view.fleet) <= 0:
+            return None
+        if not _open(view, lease) or not _gains(view, source, rider):
+            continue
+        if lease.rival is None:
+            return Duel(lease)
+        rival = next((other for other in view.fleet.riders if other.lease.id == lease.rival), None)
+        if rival is not None and _gains(view, source, rival) and lease.id in view.board.leases:
+            worse, better = (rider, rival) if rider.finish_s >= rival.finish_s else (rival, rider)
+            return Duel(better.lease, worse.lease)
+    return None
+
+
+def _gains(view: View, source: Source, rider: Rider) -> bool:
+    """Whether this source would have all that is open of a lease clearly before its rider."""
+    lease, left_s = rider.lease, rider.finish_s - view.now_s
+    rate = expected_rate(source, view.fleet)
+    if rate <= 0:
+        return False
+    mine_s = start_cost_s(view, source, lease.next) + lease.open_chunks * view.chunk_size / rate
+    return mine_s + GAIN_MIN_S + GAIN_MIN_SHARE * left_s < left_s
+
+
+def _open(view: View, lease: Lease) -> bool:
+    """Whether a rider seen a moment ago still holds something that others could fetch too."""
+    return lease.id in view.board.leases and not lease.draining and not lease.shared and lease.open_chunks > 0

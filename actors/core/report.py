@@ -178,8 +178,10 @@ class Reporter:
     def _map(self, board: Board) -> ChunkMapDrawn:
         count = min(CELLS_MAX, board.total)
         cells = array("H", bytes(2 * count))
+        known = len(self._owners)  # of a file whose size came last, chunks may be missing at the end
         for cell in range(count):
-            cells[cell] = self._owners[(2 * cell + 1) * board.total // (2 * count)]
+            chunk = (2 * cell + 1) * board.total // (2 * count)
+            cells[cell] = self._owners[chunk] if chunk < known else _MISSING
         for lease in board.leases.values():
             low = lease.next * count // board.total
             high = -(-lease.stop * count // board.total)

@@ -128,9 +128,9 @@ class Riding:
         self._fleet = None
         match message:
             case LeaseFinished():
-                source.position = message.handed_stop
+                source.position = message.handed_stop if source.traits.offset_ok or not message.stopped else 0
             case LeaseReleased():
-                source.position = 0
+                source.position = message.handed_stop if source.traits.offset_ok else 0
                 kind = FaultKind(message.fault)
                 self.blame(source, kind, message.detail, retry_after_s, progressed, now_s=now_s)
         return True
@@ -222,8 +222,9 @@ class Riding:
     def serve(self, now_s: float) -> None:
         """Give work to sources that have none, the fastest first."""
         ready = [source for source in self.sources.values() if source.ready(now_s)]
-        # Those that can only begin at byte 0 choose first: the front is all they can use.
-        ready.sort(key=lambda source: (source.traits.offset_ok, -source.rate_bytes_s))
+        # While there is free work, those that can only begin at byte 0 choose first: the front is all they can use.
+        any_offset = not self.board.free
+        ready.sort(key=lambda source: (source.traits.offset_ok or any_offset, -source.rate_bytes_s))
         for served, source in enumerate(ready):
             if served == SERVED_PER_STEP:
                 self._out.post(dispatcher_address(self.job.job), Ticked())
@@ -245,7 +246,9 @@ class Riding:
                 lease = board.grant_tail(victim, source.id, first, now_s=now_s)
                 trimmed = LeaseTrimmed(job=self.job.job, source=victim.source, lease=victim.id, stop=victim.stop)
                 self._out.post(self.sources[victim.source].worker, trimmed)
-            case place.Duel(victim):
+            case place.Duel(victim, ousted):
+                if ousted is not None:
+                    self._take_back(ousted)
                 lease = board.grant_duel(victim, source.id, now_s=now_s)
             case _:
                 assert_never(placement)
@@ -276,6 +279,7 @@ class Riding:
             fleet=self._fleet,
             chunk_size=self.job.chunk_size,
             source_count=max(1, sum(source.standing is not Standing.BANNED for source in self.sources.values())),
+            front_kept=any(s.usable and not (s.probed and s.traits.offset_ok) for s in self.sources.values()),
             opened_chunks=self._opened_chunks,
             now_s=now_s,
         )

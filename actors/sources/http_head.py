@@ -123,7 +123,7 @@ def _date_s(text: str) -> float | None:
 
 def proposed_name(head: Head) -> str:
     """The file name of Content-Disposition as it stands there, ``filename*`` before ``filename``, else empty."""
-    field = head.fields.get("content-disposition", "")[: 4 * TEXT_MAX]  # the search is quadratic at worst
+    field = head.fields.get("content-disposition", "")[: 4 * TEXT_MAX]  # no name needs more
     found: dict[str, str] = {}
     for match in _PARAMETER.finditer(";" + field.partition(";")[2]):
         found.setdefault(match[1].lower(), match[2].strip())

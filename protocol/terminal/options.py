@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from protocol.frames import FRAME_BYTES_MAX
 from protocol.terminal.amounts import parse_rate, parse_seconds, parse_size
 from protocol.terminal.words import printable
 from protocol.urls import check_url, public_url, same_url_key
@@ -21,8 +20,8 @@ SYNCS: Final = ("full", "none")
 DEMO_KINDS: Final = ("http",)
 CHUNK_SIZE_MIN: Final = 4 * 1024
 CHUNK_SIZE_MAX: Final = 1024 * 1024
-URLS_BYTES_MAX: Final = FRAME_BYTES_MAX - 10_000
-"""All addresses of a job travel in one frame, beside folder and name."""
+SOURCES_MAX: Final = 2000
+"""Far above any list of mirrors; everything about a job grows with its sources."""
 PATH_BYTES_MAX: Final = 4096
 
 HEX_DIGITS: Final = {
@@ -97,8 +96,8 @@ def checked_urls(words: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]
             notes.append(f"given twice, used once: {public_url(word)}")
         kept.setdefault(key, word)
     urls = tuple(kept.values())
-    if sum(len(url.encode()) + 5 for url in urls) > URLS_BYTES_MAX:
-        raise BadUsage(f"too many addresses: together they may have {URLS_BYTES_MAX} bytes")
+    if len(urls) > SOURCES_MAX:
+        raise BadUsage(f"too many addresses: {len(urls)}, at most {SOURCES_MAX}")
     return urls, tuple(notes)
 
 

@@ -26,7 +26,7 @@ class LiveRegion:
         drawn = [self._rendered(line, whole=False) for line in lines]
         body = "".join(f"{line}\x1b[K\n" for line in (*kept, *drawn))
         self._writer.write_raw(f"{self._back_to_top()}{body}\x1b[J")
-        self._widths = [line.cell_len for line in lines]
+        self._widths = [min(line.cell_len, self._console.width) for line in lines]
 
     def release(self) -> None:
         """What was drawn stays as it is; the next draw begins below."""

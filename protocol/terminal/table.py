@@ -17,7 +17,6 @@ from protocol.terminal.words import count_of, printable
 DIM: Final = "bright_black"
 _STANDING_STYLES: Final = {"active": "green", "queued": "cyan", "cooling": "yellow", "banned": "red"}
 _SHARE_BAR: Final = 12
-_WIDTH_MIN: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +38,25 @@ class _Sums:
 
 def live_lines(board: Board, shape: Shape) -> list[Text]:
     """The whole region while a job runs."""
-    width = max(shape.width, _WIDTH_MIN)
+    width = shape.width
     lines = [_title_line(board, width), _bar_line(board, width), strip_text(board.cells, width, colours=shape.colours)]
-    return [*lines, Text(), *_source_lines(board, shape, width, final=False)]
+    return _cropped([*lines, Text(), *_source_lines(board, shape, width, final=False)], width)
 
 
 def final_lines(board: Board, shape: Shape) -> list[Text]:
     """What stays on the terminal: who sent what, and which part came from whom."""
-    width = max(shape.width, _WIDTH_MIN)
+    width = shape.width
     cells = _final_cells(board)
     strip = [strip_text(cells, width, colours=shape.colours)] if cells else []
-    return [_title_line(board, width), *strip, Text(), *_source_lines(board, shape, width, final=True)]
+    lines = [_title_line(board, width), *strip, Text(), *_source_lines(board, shape, width, final=True)]
+    return _cropped(lines, width)
+
+
+def _cropped(lines: list[Text], width: int) -> list[Text]:
+    """Only the narrowest terminals need it: each line is made to fit where it can be."""
+    for line in lines:
+        line.truncate(width)
+    return lines
 
 
 def _final_cells(board: Board) -> tuple[int, ...]:
@@ -61,10 +68,13 @@ def _final_cells(board: Board) -> tuple[int, ...]:
 
 def _title_line(board: Board, width: int) -> Text:
     size = show_size(board.size_bytes) if board.size_bytes >= 0 else "size unknown"
-    facts = f"{size}, {board.active_count} of {count_of(len(board.rows), 'source')} active"
-    if board.ended is not None:
-        facts = f"{size}, {board.giver_count} of {count_of(len(board.rows), 'source')} gave"
-    facts = facts[: width - 1]
+    sources = count_of(len(board.rows), "source")
+    if board.ended is None:
+        facts = f"{size}, {board.active_count} of {sources} active"
+    else:
+        facts = f"{size}, {board.giver_count} of {sources} gave"
+    if width < 56:
+        facts = size
     room = width - len(facts) - 1
     return Text.assemble((_fit(board.title, room), "bold"), " ", (facts, DIM))
 

@@ -95,8 +95,9 @@ class Mirror:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.count.connections += 1
         self._writers.add(writer)
-        # Nothing waits in user space: `drain` returns when the kernel has all.
-        writer.transport.set_write_buffer_limits(high=0)
+        # Hardly anything waits in user space: `drain` returns when the kernel has all. With 0, asyncio's TLS transport
+        # pauses for ever, since it compares with "at least".
+        writer.transport.set_write_buffer_limits(high=1)
         try:
             await _Conversation(self, self._pace, reader, writer).hold()
         except ResetWantedError:

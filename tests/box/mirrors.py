@@ -46,7 +46,8 @@ def mirrors(
     """Start one mirror for each character, all serving `content` at `/file_name` (and at any other path).
 
     Nameless characters are called m0, m1, ... All listen on 127.0.0.1, each on a free port; with `own_hosts` each has
-    an address of its own too (127.0.0.1, 127.0.0.2, ...; Linux), for programs that count mirrors by host. The box is ready when this returns; close it, or use it in `with`.
+    an address of its own too (127.0.0.1, 127.0.0.2, ...; Linux), for programs that count mirrors by host.
+    The box is ready when this returns; close it, or use it in `with`.
     Raises BoxError.
     """
     if not isinstance(characters, Mapping):

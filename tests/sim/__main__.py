@@ -1,4 +1,8 @@
-"""``python -m tests.sim``: play many seeds and print what came of them."""
+"""``python -m tests.sim``: play many seeds and print what came of them.
+
+Efficiency (the ideal fluid time of what the living sources can give / time taken) is shown for named scenarios only:
+drawn worlds have rates that change.
+"""
 
 import argparse
 import random
@@ -39,6 +43,7 @@ def main() -> int:
         for seed in range(asked.first, asked.first + asked.seeds):
             _play(kind, seed, asked.sources, row, checked=not asked.unchecked, each=asked.each)
         out.write(_line(kind, row))
+        out.flush()
         failed += len(row.broken)
         for text in row.broken[:10]:
             out.write(f"    {text}\n")
@@ -59,7 +64,7 @@ def _play(kind: str, seed: int, sources: int | None, row: Row, *, checked: bool,
         return
     row.states[outcome.state] += 1
     row.outcomes.append(outcome)
-    if outcome.state == "sealed" and outcome.seconds > 0:
+    if kind in NAMED and outcome.state == "sealed" and outcome.seconds > 0:
         share = sum(script.rate_bytes_s for script in scenario.sources) / living_bytes_s(scenario)
         row.efficiency.append(outcome.efficiency * share)
     if each:

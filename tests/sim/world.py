@@ -36,7 +36,7 @@ class Scenario:
     chunk_size: int = 128 * 1024
     mode: str = "swarm"
     resumed: tuple[Run, ...] = ()
-    limit_s: float = 3000.0
+    limit_s: float = 2000.0
     slow_rate_bytes_s: int = 5 * 1024
     slow_after_s: float = 15.0
     limit_bytes_s: int = 0

@@ -7,7 +7,7 @@ from protocol.runs import RunSet
 from storage.digests import digests_of
 from storage.target import Opened, Target, Written
 
-CHUNK = 64
+CHUNK = 16
 NAME = "file.bin"
 
 

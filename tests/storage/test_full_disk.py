@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from protocol.faults import TargetFault, TargetFaultKind
+from storage.target import Target
 from tests.storage.parts import NAME, chunks, content, finish, leave_part, opened, put
 
 CHUNK = 64 << 10
@@ -24,7 +25,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if mounted.returncode != 0:
         pytest.skip("may not mount a small file system here")
     yield folder
-    subprocess.run(["umount", folder], check=True)
+    subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @contextmanager
@@ -38,15 +39,23 @@ def file_size_limit(limit: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+def put_until_refused(target: Target, data: bytes, chunk_numbers: range, chunk: int) -> tuple[set[int], TargetFault]:
+    """What was stored before the disk said no, and what it said."""
+    stored = set[int]()
+    for number in chunk_numbers:
+        try:
+            put(target, data, number, number + 1, chunk=chunk)
+        except TargetFault as fault:
+            return stored, fault
+        stored.add(number)
+    pytest.fail("the disk never filled up")
+
+
 def test_a_disk_that_fills_up_is_named_and_what_was_stored_stays(small_disk: Path) -> None:
     target = opened(small_disk, len(DATA), chunk=CHUNK).target
-    stored = set()
-    with pytest.raises(TargetFault) as refused:
-        for chunk in range(8):
-            put(target, DATA, chunk, chunk + 1, chunk=CHUNK)
-            stored.add(chunk)
-    assert refused.value.kind is TargetFaultKind.NO_SPACE
-    assert target.part_path in refused.value.detail
+    stored, fault = put_until_refused(target, DATA, range(8), CHUNK)
+    assert fault.kind is TargetFaultKind.NO_SPACE
+    assert target.part_path in fault.detail
     assert len(stored) >= 2
     target.close()
     run = opened(small_disk, len(DATA), chunk=CHUNK)
@@ -74,17 +83,17 @@ def test_a_write_cut_in_the_middle_is_not_on_record_and_can_be_done_again(tmp_pa
 
 
 def test_a_record_cut_in_the_middle_is_overwritten_by_the_next(tmp_path: Path) -> None:
-    tiny = content(64 * 40)
-    leave_part(tmp_path, tiny, [(0, 10)])
+    tiny, chunk = content(16 * 40), 16  # so small that the records reach the limit first
+    leave_part(tmp_path, tiny, [(0, 10)], chunk=chunk)
     records = tmp_path / f"{NAME}.part.records"
-    run = opened(tmp_path, len(tiny))
-    with file_size_limit(records.stat().st_size + 7 * 32 + 11), pytest.raises(TargetFault):
-        for chunk in range(10, 40):
-            put(run.target, tiny, chunk, chunk + 1)
+    run = opened(tmp_path, len(tiny), chunk=chunk)
+    with file_size_limit(records.stat().st_size + 7 * 32 + 11):
+        stored, _ = put_until_refused(run.target, tiny, range(10, 40), chunk)
     assert records.stat().st_size % 32 == 11
+    assert stored == set(range(10, 17))
     assert chunks(run.target.missing()) == set(range(17, 40))
-    put(run.target, tiny, 17, 20)
+    put(run.target, tiny, 17, 20, chunk=chunk)
     run.target.close()
-    run = opened(tmp_path, len(tiny))
+    run = opened(tmp_path, len(tiny), chunk=chunk)
     assert chunks(run.verified) == set(range(20))
-    finish(run, tiny)
+    finish(run, tiny, chunk=chunk)

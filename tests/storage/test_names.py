@@ -45,7 +45,7 @@ def test_a_proposed_name_is_safe_and_never_hidden(name: str) -> None:
     ("outside", "safe"),
     [
         ("song.mp3", "song.mp3"),
-        ("Die Ärzte – Männer.flac", "Die Ärzte – Männer.flac"),
+        ("Die Ärzte, Männer.flac", "Die Ärzte, Männer.flac"),
         ("../../etc/passwd", "passwd"),
         ("/etc/passwd", "passwd"),
         ("@@abc\\Music\\Artist\\01 Song.flac", "01 Song.flac"),
@@ -66,7 +66,7 @@ def test_a_proposed_name_is_safe_and_never_hidden(name: str) -> None:
         ("aux .txt", "_aux .txt"),
         ("console.txt", "console.txt"),
         ("photo\u202egpj.exe", "photogpj.exe"),
-        ("a:b?.txt", "a:b?.txt"),
+        ("ab:c?.txt", "ab:c?.txt"),
     ],
 )
 def test_names_become_what_people_expect(outside: str, safe: str) -> None:

@@ -1,5 +1,6 @@
 """What is found in the folder: ours and resumed, ours and not to be believed, or not ours and left alone."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -46,6 +47,29 @@ def test_a_second_run_on_the_same_target_is_told_and_leaves(tmp_path: Path) -> N
     run = opened(tmp_path, len(DATA))
     assert chunks(run.verified) == {0, 1, 2, 3}
     run.target.close()
+
+
+def test_a_lock_on_records_that_were_sealed_away_meanwhile_is_worth_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_part(tmp_path, DATA, [(0, count(DATA))])
+    real, calls = fcntl.flock, list[int]()
+
+    def flock(fd: int, how: int) -> None:
+        """Another run seals the file between our open and our lock."""
+        calls.append(fd)
+        if len(calls) == 1:
+            (tmp_path / PART).rename(tmp_path / NAME)
+            (tmp_path / RECORDS).unlink()
+        real(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    run = opened(tmp_path, len(DATA))
+    assert len(calls) == 2
+    assert not run.verified
+    assert refusal(tmp_path, len(DATA)).kind is TargetFaultKind.BUSY
+    run.target.close()
+    assert os.listdir(tmp_path) == [NAME]
 
 
 def test_the_lock_survives_new_records_for_another_chunk_size(tmp_path: Path) -> None:
@@ -180,7 +204,7 @@ def test_a_changed_chunk_size_keeps_notes_and_senders(tmp_path: Path) -> None:
     put(target, DATA, 3, 4, source=8)
     target.close()
     run = opened(tmp_path, len(DATA), chunk=2 * CHUNK)
-    assert "chunk size changed from 64 to 128" in run.message
+    assert "chunk size changed from 16 to 32" in run.message
     assert len(run.notes) == 1
     other = bytes(len(DATA))
     assert put(run.target, other, 0, 2, chunk=2 * CHUNK).disputed == [(0, 7), (1, 0)]
@@ -255,7 +279,7 @@ def read_only(tmp_path: Path) -> Iterator[Path]:
     if mounted.returncode != 0:
         pytest.skip("root is bound by no permission bits here and may not mount")
     yield folder
-    subprocess.run(["umount", folder], check=True)
+    subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def test_a_read_only_folder_is_named(read_only: Path) -> None:

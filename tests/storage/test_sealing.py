@@ -32,7 +32,7 @@ for step in run.target.sealing():
 
 def crash_after(folder: Path, step: str) -> list[str]:
     """A process that dies right behind this step of sealing; the steps it took."""
-    command = [sys.executable, "-c", CRASH, folder, str(len(DATA)), step]
+    command = [sys.executable, "-c", CRASH, str(folder), str(len(DATA)), step]
     run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert run.returncode == 9, run.stderr
     return run.stdout.splitlines()

@@ -1,5 +1,6 @@
 """`verify` says what holds and never touches anything."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,11 @@ def test_a_part_file_named_like_part_is_found_by_its_full_name(tmp_path: Path) -
     target.close()
     assert chunks(verify(str(tmp_path / "x.part")).holding) == {0}
     assert chunks(verify(str(tmp_path / "x.part.part")).holding) == {0}
+
+
+def test_a_pipe_in_the_place_of_a_part_file_does_not_hang_it(tmp_path: Path) -> None:
+    leave_part(tmp_path, DATA, [(0, 4)])
+    (tmp_path / f"{NAME}.part").unlink()
+    os.mkfifo(tmp_path / f"{NAME}.part")
+    with pytest.raises(TargetFault, match="not a plain file"):
+        verify(str(tmp_path / NAME))

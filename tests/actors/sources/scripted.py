@@ -1,7 +1,7 @@
 """A loopback server that gives exactly the bytes a test lists, and remembers what it was asked.
 
 A script is a list of connections, each a list of answers, each a list of pieces: bytes are sent, an `Act` is done.
-A server that greets does not wait for a request. One thread; `close` ends it within a bounded time whatever it is doing.
+A server that greets does not wait for a request. One thread; `close` ends it in bounded time.
 """
 
 import socket

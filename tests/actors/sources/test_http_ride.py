@@ -202,7 +202,8 @@ def test_a_connection_broken_in_the_body_is_reset(serve: Serve, read: Read) -> N
 
 def test_more_than_announced_is_not_read_and_the_connection_not_used_again(serve: Serve, read: Read) -> None:
     first = part(CONTENT, 0, 10) + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
-    server = serve([[first, Act.HANG]], [[part(CONTENT, 10, 20)]])
+    second: Answer = [part(CONTENT, 10, 20)]
+    server = serve([[first], second], [second])
     reader = read(server.url())
     assert read_span(reader, 0, 10, size_bytes=SIZE) == CONTENT[:10]
     assert not reader.hang_up()
@@ -343,8 +344,8 @@ def test_it_is_replaced_once_only(serve: Serve, read: Read) -> None:
 
 @pytest.mark.parametrize("closing", [["Connection: close"], ["Connection: Keep-Alive, Close"]])
 def test_a_connection_the_server_wants_closed_is_not_used_again(serve: Serve, read: Read, closing: list[str]) -> None:
-    first: Answer = [part(CONTENT, 0, 10, *closing), Act.HANG]
-    server = serve([first], [[part(CONTENT, 10, 20)]])
+    second: Answer = [part(CONTENT, 10, 20)]
+    server = serve([[part(CONTENT, 0, 10, *closing)], second], [second])
     reader = read(server.url())
     assert read_span(reader, 0, 10, size_bytes=SIZE) == CONTENT[:10]
     assert read_span(reader, 10, 20, size_bytes=SIZE) == CONTENT[10:20]

@@ -1,0 +1,148 @@
+"""The protocol's encoding, borrowed from aioslsk, and sockets that speak it. The only file here that imports it.
+
+Every socket is owned by one task: only that one closes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+messages: Any = importlib.import_module("aioslsk.protocol.messages")
+"""Message classes by name, each with `Request` and mostly `Response`; untyped there, so untyped here."""
+primitives: Any = importlib.import_module("aioslsk.protocol.primitives")
+obfuscation: Any = importlib.import_module("aioslsk.protocol.obfuscation")
+
+FRAME_BYTES_MAX = 16 << 20
+KEY_BYTES = 4
+FAREWELL_S = 5.0
+BROKEN = (OSError, EOFError, asyncio.IncompleteReadError)
+"""What the other side may do to a connection without it being our fault."""
+# The borrowed decoders raise bare Exception too, for strings cut short.
+UNREADABLE = (Exception,)
+
+
+class BadFrameError(EOFError):
+    """A length nobody can mean; the connection is as good as closed."""
+
+
+async def exactly(sock: socket.socket, count: int) -> bytes:
+    """Receive so many bytes and not one more, so what follows them stays in the kernel. Raises EOFError, OSError."""
+    loop = asyncio.get_running_loop()
+    got = bytearray()
+    while len(got) < count:
+        piece = await loop.sock_recv(sock, count - len(got))
+        if not piece:
+            raise EOFError(f"closed after {len(got)} of {count} bytes")
+        got += piece
+    return bytes(got)
+
+
+async def frame_from(sock: socket.socket, *, obfuscated: bool) -> bytes:
+    """One message with its length, plain; nothing behind it is read. Raises EOFError, OSError."""
+    head = await exactly(sock, KEY_BYTES * (2 if obfuscated else 1))
+    length = _length(obfuscation.decode(head) if obfuscated else head)
+    whole = head + await exactly(sock, length)
+    return obfuscation.decode(whole) if obfuscated else whole
+
+
+def packed(message: Any, *, obfuscated: bool) -> bytes:
+    """The message, or bytes that are one already, as they go on the wire."""
+    data: bytes = message if isinstance(message, bytes) else message.serialize()
+    return obfuscation.encode(data) if obfuscated else data
+
+
+def _length(head: bytes) -> int:
+    (length,) = struct.unpack("<I", head)
+    if not 0 < length <= FRAME_BYTES_MAX:
+        raise BadFrameError(f"a message of {length} bytes")
+    return int(length)
+
+
+class Line:
+    """A connection that carries messages: to the server, or of type P. Its reader owns it and closes it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, obfuscated: bool = False) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._obfuscated = obfuscated
+
+    @classmethod
+    async def over(cls, sock: socket.socket, *, obfuscated: bool = False) -> Line:
+        """Take a connected socket over."""
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        reader, writer = await asyncio.open_connection(sock=sock)
+        return cls(reader, writer, obfuscated=obfuscated)
+
+    @property
+    def is_closing(self) -> bool:
+        return self._writer.is_closing()
+
+    @property
+    def peer_host(self) -> str:
+        return str((self._writer.get_extra_info("peername") or ("0.0.0.0",))[0])
+
+    async def frames(self, idle_s: float | None = None) -> AsyncIterator[bytes]:
+        """Plain messages with their lengths, until the other side closes, breaks off, or is silent for `idle_s`."""
+        with suppress(*BROKEN, TimeoutError):
+            while True:
+                async with asyncio.timeout(idle_s):
+                    yield await self._frame()
+
+    async def _frame(self) -> bytes:
+        head = await self._reader.readexactly(KEY_BYTES * (2 if self._obfuscated else 1))
+        length = _length(obfuscation.decode(head) if self._obfuscated else head)
+        whole = head + await self._reader.readexactly(length)
+        return obfuscation.decode(whole) if self._obfuscated else whole
+
+    async def send(self, message: Any) -> None:
+        """Give a message, or packed ones, to the kernel. Raises OSError when the line is closed."""
+        if self._writer.is_closing():
+            raise ConnectionResetError("the line is closed")
+        self._writer.write(packed(message, obfuscated=self._obfuscated))
+        await self._writer.drain()
+
+    def close(self, *, reset: bool = False) -> None:
+        """Hang up after what was sent, or with RST at once."""
+        if reset:
+            sock = self._writer.get_extra_info("socket")
+            if sock is not None and sock.fileno() >= 0:
+                reset_on_close(sock)
+            self._writer.transport.abort()
+        else:
+            self._writer.close()
+
+
+def reset_on_close(sock: socket.socket) -> None:
+    """Let the coming close be a reset: what is unsent is lost, as when a program dies."""
+    with suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket with its address, not yet listening: whoever connects is refused."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((host, port))
+    sock.setblocking(False)
+    return sock
+
+
+async def dialled(host: str, port: int, *, send_buffer_bytes: int | None = None) -> socket.socket:
+    """Connect. Raises OSError."""
+    sock = socket.socket()
+    sock.setblocking(False)
+    try:
+        if send_buffer_bytes is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().sock_connect(sock, (host, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock

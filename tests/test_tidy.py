@@ -1,0 +1,98 @@
+"""The house rules, checked: who may import whom, where a library is at home, how long a function may be."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TOP_LEVEL = {"pyproject.toml", "README.md", "actors", "protocol", "storage", "tests", "run.py"}
+BESIDE = {"LICENSE", "ARCHITECTURE.md", "CHANGELOG.md"}
+ROOMS = ("run", "actors.core", "actors.sources", "actors", "storage", "protocol", "tests")
+MAY_IMPORT = {
+    "run": {"run", "actors", "actors.core", "actors.sources", "storage", "protocol", "tests"},
+    "actors": {"actors", "actors.core", "actors.sources", "storage", "protocol"},
+    "actors.core": {"actors.core", "protocol"},
+    "actors.sources": {"actors.sources", "protocol"},
+    "storage": {"storage", "protocol"},
+    "protocol": {"protocol"},
+}
+HOMES = {
+    "msgpack": {"protocol/frames.py"},
+    "pykka": {"actors/wire_actor.py"},
+    "h11": {"actors/sources"},
+    "typer": {"protocol/terminal"},
+    "rich": {"protocol/terminal"},
+    "xxhash": {"storage"},
+    "psutil": {"actors/supervisor.py"},
+}
+"""Where a third-party library may be imported; everywhere else it is reached through what we made of it."""
+IMPURE_IN_CORE = {"time", "socket", "threading", "random", "os", "asyncio", "subprocess", "logging", "pathlib"}
+FUNCTION_LINES_MAX = 70
+FILE_LINES_MAX = 400
+
+
+def sources() -> Iterator[Path]:
+    yield ROOT / "run.py"
+    for room in ("actors", "protocol", "storage", "tests"):
+        yield from sorted((ROOT / room).rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def room_of(module: str) -> str | None:
+    return next((room for room in ROOMS if module == room or module.startswith(room + ".")), None)
+
+
+def imports_of(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name_of(path)}: a relative import hides its arrow"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_the_top_level_is_what_the_owner_fixed() -> None:
+    found = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
+    found -= {"build", "dist", "__pycache__"} | {name for name in found if name.endswith(".egg-info")}
+    assert found <= TOP_LEVEL | BESIDE
+    assert found >= TOP_LEVEL
+
+
+@pytest.mark.parametrize("path", [path for path in sources() if not name_of(path).startswith("tests")], ids=name_of)
+def test_imports_follow_the_arrows(path: Path) -> None:
+    own = room_of(name_of(path).removesuffix(".py").replace("/", "."))
+    assert own is not None
+    for module in imports_of(path):
+        room = room_of(module)
+        assert room is None or room in MAY_IMPORT[own], f"{name_of(path)} imports {module}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "actors" / "core").glob("*.py")), ids=name_of)
+def test_the_core_is_pure(path: Path) -> None:
+    reached = {module.partition(".")[0] for module in imports_of(path)}
+    assert not reached & IMPURE_IN_CORE, "decisions are made without clock, thread, socket, file or chance"
+
+
+@pytest.mark.parametrize("library", sorted(HOMES))
+def test_a_library_has_one_home(library: str) -> None:
+    for path in sources():
+        name = name_of(path)
+        if name.startswith("tests") or library not in {module.partition(".")[0] for module in imports_of(path)}:
+            continue
+        assert any(name == home or name.startswith(home + "/") for home in HOMES[library]), f"{name}: {library}"
+
+
+@pytest.mark.parametrize("path", list(sources()), ids=name_of)
+def test_files_and_functions_stay_short(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") <= FILE_LINES_MAX, f"{name_of(path)}: split it"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            assert length <= FUNCTION_LINES_MAX, f"{name_of(path)}: {node.name} has {length} lines"
