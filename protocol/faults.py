@@ -36,6 +36,14 @@ class FaultKind(IntEnum):
     LOST = 22  # its process died
     DISPUTED = 23  # sent a chunk that differs from what another source sent
     SENT_MORE = 24  # more bytes than it announced
+    OFFLINE = 25  # the peer is not there
+    NOT_SHARED = 26  # "File not shared."
+    TOO_MANY_FILES = 27  # the peer's limit for us is reached
+    PEER_BANNED_US = 28
+    TURN_LOST = 29  # an offer or its connection came to nothing
+    UPLOAD_FAILED = 30  # the peer says so
+    PEER_UNREACHABLE = 31  # neither direct nor indirect
+    NOT_LOGGED_IN = 32
 
 
 @unique

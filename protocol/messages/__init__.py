@@ -52,6 +52,23 @@ from protocol.messages.rides import (
     SourceSlowed,
     SourceStalled,
 )
+from protocol.messages.soulseek import (
+    ConnectionEnded,
+    ConnectionHanded,
+    FilesShared,
+    PeerFailed,
+    PlaceAsked,
+    PlaceLeft,
+    PlaceRefused,
+    PlaceTaken,
+    SearchAsked,
+    SearchEnded,
+    SearchHit,
+    SessionChanged,
+    TurnCame,
+    TurnDeclined,
+    TurnTaken,
+)
 from protocol.messages.store import (
     ChunkDisputed,
     ChunksRepeated,
@@ -137,6 +154,21 @@ TAGS: tuple[type, ...] = (
     DispatcherReady,
     WorkerReady,
     SourceOffered,
+    SearchAsked,
+    SearchHit,
+    SearchEnded,
+    PlaceAsked,
+    PlaceLeft,
+    PlaceTaken,
+    PlaceRefused,
+    TurnCame,
+    TurnTaken,
+    TurnDeclined,
+    ConnectionHanded,
+    ConnectionEnded,
+    PeerFailed,
+    SessionChanged,
+    FilesShared,
 )
 """Tag = index. Append only."""
 
@@ -203,6 +235,21 @@ Message = (
     | DispatcherReady
     | WorkerReady
     | SourceOffered
+    | SearchAsked
+    | SearchHit
+    | SearchEnded
+    | PlaceAsked
+    | PlaceLeft
+    | PlaceTaken
+    | PlaceRefused
+    | TurnCame
+    | TurnTaken
+    | TurnDeclined
+    | ConnectionHanded
+    | ConnectionEnded
+    | PeerFailed
+    | SessionChanged
+    | FilesShared
 )
 """Anything that can travel."""
 
@@ -241,6 +288,17 @@ WatchdogInbox = JobWatched | RideProgressed | RideEnded | JobForgotten | Ticked
 AssemblerInbox = (
     TargetWanted | ValidatorSeen | SlotFilled | SizeLearned | SealWanted | TargetCloseAsked | JobForgotten | CommitDue
 )
+SessionInbox = (
+    SearchAsked
+    | PlaceAsked
+    | PlaceLeft
+    | TurnTaken
+    | TurnDeclined
+    | ConnectionEnded
+    | FilesShared
+    | JobForgotten
+    | Ticked
+)
 RootInbox = DispatcherWanted | WorkerWanted | JobForgotten | PingAsked | StopAsked | ActorDied
 FrontInbox = (
     JobOpened
@@ -267,10 +325,13 @@ __all__ = [
     "ChunksStored",
     "ChunksVerified",
     "CommitDue",
+    "ConnectionEnded",
+    "ConnectionHanded",
     "DiskFailed",
     "DispatcherInbox",
     "DispatcherReady",
     "DispatcherWanted",
+    "FilesShared",
     "FrontInbox",
     "JobAsked",
     "JobEnded",
@@ -287,8 +348,13 @@ __all__ = [
     "LeaseRevoked",
     "LeaseTrimmed",
     "Message",
+    "PeerFailed",
     "PingAnswered",
     "PingAsked",
+    "PlaceAsked",
+    "PlaceLeft",
+    "PlaceRefused",
+    "PlaceTaken",
     "PoolInbox",
     "ProbeAsked",
     "ProcessLost",
@@ -300,6 +366,11 @@ __all__ = [
     "RootInbox",
     "SealRefused",
     "SealWanted",
+    "SearchAsked",
+    "SearchEnded",
+    "SearchHit",
+    "SessionChanged",
+    "SessionInbox",
     "SizeLearned",
     "SlotFilled",
     "SlotFreed",
@@ -322,6 +393,9 @@ __all__ = [
     "TargetSealed",
     "TargetWanted",
     "Ticked",
+    "TurnCame",
+    "TurnDeclined",
+    "TurnTaken",
     "ValidatorSeen",
     "WatchdogInbox",
     "WorkerInbox",

@@ -99,7 +99,7 @@ class Users:
         session = self._sessions.get(name)
         if session is None:
             return False
-        with suppress(*BROKEN, TimeoutError):
+        with suppress(*BROKEN):
             async with asyncio.timeout(TELL_S_MAX):
                 await session.line.send(message)
             return True

@@ -89,10 +89,11 @@ class Line:
 
     async def frames(self, idle_s: float | None = None) -> AsyncIterator[bytes]:
         """Plain messages with their lengths, until the other side closes, breaks off, or is silent for `idle_s`."""
-        with suppress(*BROKEN, TimeoutError):
+        with suppress(*BROKEN):
             while True:
                 async with asyncio.timeout(idle_s):
-                    yield await self._frame()
+                    frame = await self._frame()
+                yield frame
 
     async def _frame(self) -> bytes:
         head = await self._reader.readexactly(KEY_BYTES * (2 if self._obfuscated else 1))

@@ -1,0 +1,158 @@
+"""What is said about Soulseek peers: searches, places in their queues, turns, and the session that holds the login.
+
+A *peer* is a Soulseek user, a *place* is ours in a peer's upload queue, a *turn* is the peer's offer to send now
+(its TransferRequest), named by the ticket it chose. A turn is answered at once: taken or declined.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchAsked:
+    """Search the network. Hits go to `reply_to` as they come, then one `SearchEnded`."""
+
+    search: int
+    term: str
+    wait_s: float
+    reply_to: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchHit:
+    """One file of one peer. `speed_bytes_s` is what the peer advertises, 0 unknown; `queue_length` before us."""
+
+    search: int
+    peer: str
+    path: str
+    size_bytes: int
+    slots_free: bool
+    speed_bytes_s: int
+    queue_length: int
+    locked: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchEnded:
+    """No more hits for this search. `refused` in words when it could not be made (budget, not logged in)."""
+
+    search: int
+    peers: int
+    refused: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceAsked:
+    """Ask the peer to queue its file for us (QueueUpload). One at a time for each peer; the session holds others back.
+
+    `worker` is where the connection of the turn goes.
+    """
+
+    job: int
+    source: int
+    peer: str
+    path: str
+    worker: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceLeft:
+    """The place is no longer needed: an offer for it will be declined."""
+
+    job: int
+    source: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceTaken:
+    """Our place in the peer's queue, from 1; 0 when the peer does not say."""
+
+    job: int
+    source: int
+    place: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceRefused:
+    """The peer or the network refused. `fault` is a `FaultKind` number."""
+
+    job: int
+    source: int
+    fault: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnCame:
+    """The peer offers to send now. To be answered with `TurnTaken` or `TurnDeclined` at once."""
+
+    job: int
+    source: int
+    ticket: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnTaken:
+    """Accept the offer; the connection is to be handed to the worker."""
+
+    job: int
+    source: int
+    ticket: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnDeclined:
+    """Answer the offer with Cancelled."""
+
+    job: int
+    source: int
+    ticket: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionHanded:
+    """The turn's F connection, ready for the offset; its descriptor came with this frame under `fd_token`."""
+
+    job: int
+    source: int
+    ticket: int
+    fd_token: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionEnded:
+    """The worker is done with the turn's connection. `stopped`: it hung up before the end of the file, so the peer's
+    UploadFailed is to be awaited before it is asked again."""
+
+    job: int
+    source: int
+    ticket: int
+    stopped: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerFailed:
+    """The peer says that the running upload failed (UploadFailed of this turn), or its offer came to nothing."""
+
+    job: int
+    source: int
+    ticket: int
+    fault: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionChanged:
+    """The login's state: ``online``, ``connecting``, ``offline``, ``refused`` (wrong password), ``kicked`` (another
+    login of the same name), ``port taken``. `detail` is one line for people; `final`: it will not be tried again."""
+
+    state: str
+    detail: str
+    final: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilesShared:
+    """Share this folder back from now on. To the session."""
+
+    folder: str
