@@ -16,8 +16,10 @@ from protocol.messages import ActorDied, FrontInbox, JobAsked, JobEnded, JobStop
 from protocol.post import POOL
 
 REFRESH_S: Final = 0.1
-_REPLACEABLE: Final = ("fetch-", "worker-")
-"""Deaths the job survives: other sources go on."""
+STOP_AGAIN_S: Final = 0.5
+"""So often a stop is asked for until the job has ended: the first word may come before there is anybody to hear it."""
+_FETCHER: Final = "fetch-"
+_WORKER: Final = "worker-"
 
 
 class View(Protocol):
@@ -53,14 +55,14 @@ def run_job(
     supervisor.mailroom.post(POOL, asked)
     for url in urls:
         supervisor.mailroom.post(POOL, SourceOffered(job=asked.job, url=url))
-    stop_asked = False
+    stop_due_s = 0.0
     while True:
-        if interrupts.count and not stop_asked:
-            stop_asked = True
+        if interrupts.count and time.monotonic() >= stop_due_s:
+            stop_due_s = time.monotonic() + STOP_AGAIN_S
             supervisor.mailroom.post(POOL, JobStopAsked(job=asked.job))
         message = _next(supervisor)
         if message is not None:
-            message = _fatal(message, asked.job) or message
+            message = _fatal(message, asked.job, supervisor.living()) or message
             view.show(message, now_s=time.monotonic())
         if isinstance(message, JobEnded):
             return message
@@ -74,12 +76,15 @@ def _next(supervisor: Supervisor) -> FrontInbox | None:
         return None
 
 
-def _fatal(message: FrontInbox, job: int) -> JobEnded | None:
-    """The end of the job when somebody it cannot do without has died."""
+def _fatal(message: FrontInbox, job: int, living: list[str]) -> JobEnded | None:
+    """The end of the job when somebody it cannot do without has died. A worker it can, and a fetcher if not the last:
+    other sources go on."""
     match message:
+        case ProcessLost(process=name) if name.startswith(_FETCHER) and any(one.startswith(_FETCHER) for one in living):
+            return None
+        case ActorDied(actor=name) if name.startswith(_WORKER):
+            return None
         case ProcessLost(process=name, detail=detail) | ActorDied(actor=name, detail=detail):
-            if name.startswith(_REPLACEABLE):
-                return None
             return failed(job, f"{name} died: {detail}")
         case _:
             return None

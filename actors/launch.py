@@ -17,32 +17,36 @@ import threading
 from collections.abc import Iterable, Iterator
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from actors.links import SOCKET_PATH_BYTES_MAX, socket_path
-from actors.process import ProcessSpec, ProcessStart, child_main
+if TYPE_CHECKING:
+    from actors.process import ProcessStart
 
 _ORDERS: Final = (signal.SIGTERM, signal.SIGINT)  # the one that raises here is given back last
 
 
-def warm(specs: Iterable[ProcessSpec]) -> None:
-    """Start the forkserver, which loads what the children need while the caller goes on. `Supervisor.start` does it
-    too; a front that calls this first imports its own things at the same time."""
+def warm(modules: Iterable[str]) -> None:
+    """Start the forkserver, which loads `modules` for all children while the caller goes on; harmless when it runs.
+
+    `Supervisor.start` does it too. A front that calls this before it imports its own things has both done at once:
+    that is why this module imports nothing of ours at its top.
+    """
     context = _context()
     if not isinstance(context, ForkServerContext):
         return
-    modules = {spec.builder.partition(":")[0] for spec in specs}
-    context.set_forkserver_preload(["actors.process_root", "actors.process", *sorted(modules)])
+    context.set_forkserver_preload(["actors.process_root", "actors.process", *modules])
     # First and apart: starting the tracker unblocks the very signals that are to be held back for the forkserver.
     multiprocessing.resource_tracker.ensure_running()
     with orders_held_back(), _import_path_handed_down():
         multiprocessing.forkserver.ensure_running()
 
 
-def launch(start: ProcessStart) -> BaseProcess:
+def launch(start: "ProcessStart") -> BaseProcess:
     """A child process that runs `child_main(start)`. Blocks until it has a pid, a few ms; longer for the first one.
 
     Call it with `orders_held_back`, together with the note that there is one more child to be ended."""
+    from actors.process import child_main
+
     # A daemon in multiprocessing's sense: should the caller forget to stop it, its own exit still ends the child.
     process = _context().Process(target=child_main, args=(start,), name=start.spec.process, daemon=True)
     process.start()
@@ -95,6 +99,8 @@ def _import_path_handed_down() -> Iterator[None]:
 
 def make_run_dir(processes: Iterable[str]) -> str:
     """A private folder (0700) whose socket paths fit the kernel's limit. Raises OSError when there is no place."""
+    from actors.links import SOCKET_PATH_BYTES_MAX, socket_path
+
     longest = max((len(name) for name in [*processes, "front"]), default=0)
     for base in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"):
         if not base or not os.access(base, os.W_OK | os.X_OK):

@@ -37,6 +37,7 @@ from protocol.post import ASSEMBLER, POOL, WATCHDOG, dispatcher_address, shelf_a
 from protocol.urls import public_url
 from storage.arena import SLOT_BYTES, Arena, SlotShelf
 from storage.digests import digests_of, source_hash
+from storage.names import unhidden_name
 
 PROGRESS_S: Final = 0.2
 
@@ -112,7 +113,7 @@ class PeerWorker(WireActor):
             size_bytes=probed.size_bytes,
             offset_ok=probed.offset_ok,
             validator=probed.validator,
-            name=probed.name,
+            name=unhidden_name(probed.name),
             setup_s=probed.setup_s,
         )
         self.mailroom.post(self._dispatcher, answer)

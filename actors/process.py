@@ -14,7 +14,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from multiprocessing import reduction
 from typing import Any, NoReturn
@@ -33,7 +33,8 @@ class ProcessSpec:
     `process` is its name in addresses. `builder` is ``module:function``, a function that takes a `ProcessContext` and
     returns `ProcessActors`; named, not given, so that the supervisor need not import it. `settings` is handed to it
     (anything that pickles). `stop_rank`: lower ranks are stopped first, equal ones together. `switch_interval_s`: how
-    long a busy thread keeps the interpreter to itself; smaller where a receiver shares the process.
+    long a busy thread keeps the interpreter to itself; smaller where a receiver shares the process. `preload`: modules
+    that the builder imports inside; loaded once for all children, which makes each start sooner and shares the memory.
     """
 
     process: str
@@ -42,6 +43,13 @@ class ProcessSpec:
     stop_rank: int = 0
     switch_interval_s: float = 0.005
     log_level: int = logging.WARNING
+    preload: tuple[str, ...] = ()
+
+
+def preloaded(specs: Iterable[ProcessSpec]) -> list[str]:
+    """The modules the forkserver is to load for these: their builders' and what they name."""
+    modules = {module for spec in specs for module in (spec.builder.partition(":")[0], *spec.preload)}
+    return sorted(modules)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

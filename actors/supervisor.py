@@ -25,7 +25,7 @@ from typing import Final, Self
 
 from actors.launch import launch, make_run_dir, orders_held_back, warm, watch_fd
 from actors.mailroom import Mailroom
-from actors.process import InheritedFd, ProcessSpec, ProcessStart
+from actors.process import InheritedFd, ProcessSpec, ProcessStart, preloaded
 from protocol.frames import BadFrame, decode
 from protocol.messages import Message, PingAnswered, PingAsked, ProcessLost, ProcessReady, StopAsked
 from protocol.post import FRONT, root_address, split_address
@@ -122,7 +122,7 @@ class Supervisor:
             self.mailroom.register(split_address(FRONT)[1], self._deliver)
             self.mailroom.start()
             self._watcher.start()
-            warm(self._specs.values())
+            warm(preloaded(self._specs.values()))
             for spec in self._specs.values():
                 self._launch(spec)
             self._wait_until_ready()
@@ -182,6 +182,10 @@ class Supervisor:
                         )
                     )
         return figures
+
+    def living(self) -> list[str]:
+        """Names of the children that have not died."""
+        return [name for name, child in self._children.items() if not child.gone]
 
     def pid_of(self, process: str) -> int:
         return self._children[process].pid

@@ -43,6 +43,12 @@ def proposed_name(name_from_outside: str, fallback: str) -> str:
     return safe_name(_cleaned(name_from_outside).lstrip(". "), _cleaned(fallback).lstrip(". "))
 
 
+def unhidden_name(name_from_outside: str) -> str:
+    """As `proposed_name` without a fallback: empty when nothing is left."""
+    text = _cleaned(name_from_outside).lstrip(". ")
+    return safe_name(text, "") if text else ""
+
+
 def numbered(name: str) -> Iterator[str]:
     """``a.tar.gz``, ``a (1).tar.gz``, ``a (2).tar.gz`` ... up to 9999."""
     stem, extension = _split(name)

@@ -24,7 +24,7 @@ def connect(target: Target, proxy: Proxy | None, *, user_agent: str, timeout_s: 
     host, port = (proxy.host, proxy.port) if proxy else (target.host, target.port)
     addresses = _look_up(host, port)
     until_s = time.monotonic() + timeout_s
-    sock = _dial(addresses, host, until_s)
+    sock = _dial(addresses, f"the proxy {host}:{port}" if proxy else target.authority, until_s)
     if target.scheme == "http":
         return PlainWire(sock)
     try:
@@ -53,8 +53,10 @@ def look_up_fault(error: socket.gaierror, host: str) -> SourceFault:
     return SourceFault(FaultKind.CONNECT_TIMEOUT, f"cannot look up {plain(host)} at present: {error.strerror}")
 
 
-def _dial(addresses: list[Any], host: str, until_s: float) -> socket.socket:
-    """The first address that answers; each gets its share of the time, so a dead one cannot eat all of it."""
+def _dial(addresses: list[Any], place: str, until_s: float) -> socket.socket:
+    """The first address that answers; each gets its share of the time, so a dead one cannot eat all of it.
+
+    `place` is what people call it."""
     failure: OSError | None = None
     for tried, (family, kind, protocol, _name, address) in enumerate(addresses):
         share_s = (until_s - time.monotonic()) / (len(addresses) - tried)
@@ -62,7 +64,7 @@ def _dial(addresses: list[Any], host: str, until_s: float) -> socket.socket:
             return _dial_one(family, kind, protocol, address, max(0.1, share_s))
         except OSError as error:
             failure = error
-    raise _dial_fault(failure, host)
+    raise _dial_fault(failure, place)
 
 
 def _dial_one(family: int, kind: int, protocol: int, address: Any, timeout_s: float) -> socket.socket:
@@ -77,11 +79,11 @@ def _dial_one(family: int, kind: int, protocol: int, address: Any, timeout_s: fl
     return sock
 
 
-def _dial_fault(error: OSError | None, host: str) -> SourceFault:
+def _dial_fault(error: OSError | None, place: str) -> SourceFault:
     if isinstance(error, TimeoutError):
-        return SourceFault(FaultKind.CONNECT_TIMEOUT, f"{host} did not accept a connection in time")
+        return SourceFault(FaultKind.CONNECT_TIMEOUT, f"{place} did not accept a connection in time")
     words = error.strerror if error and error.strerror else "no address"
-    return SourceFault(FaultKind.REFUSED, f"cannot connect to {host}: {words}")
+    return SourceFault(FaultKind.REFUSED, f"cannot connect to {place}: {words}")
 
 
 def _tunnel(sock: socket.socket, target: Target, proxy: Proxy, user_agent: str, until_s: float) -> None:

@@ -54,9 +54,12 @@ class Board:
     def stored_bytes(self) -> int:
         if self.ended is not None and self.ended.state == "sealed":
             return max(self.ended.size_bytes, 0)
-        if self.progress is not None:
-            return self.progress.stored_bytes
-        return self.opened.resumed_bytes if self.opened is not None else 0
+        resumed = self.opened.resumed_bytes if self.opened is not None else 0
+        told = self.progress.stored_bytes if self.progress is not None else 0
+        if self.ended is None:
+            return max(told, resumed)
+        # The last rows are newer than the last progress.
+        return max(told, resumed + sum(row.bytes_stored for row in self.rows.values()))
 
     def label(self, name: str) -> str:
         """What people see for a source's name: printable, and as short as the names known so far allow."""

@@ -40,7 +40,7 @@ def _reason(ended: JobEnded) -> str:
 
 
 def _why(ended: JobEnded) -> str:
-    return f": {_reason(ended)}" if ended.reason else ""
+    return f": {_reason(ended)}" if ended.reason not in ("", ended.state) else ""
 
 
 def _goes_on(board: Board) -> str:

@@ -101,6 +101,15 @@ def test_a_link_finds_the_restarted_process(made: MakeLinks) -> None:
     assert got_again.get(timeout=5) == ("box", b"3")
 
 
+def test_no_frame_is_lost_to_a_restart_that_is_over_before_the_next_one_is_sent(made: MakeLinks) -> None:
+    (a, _), (b, _got) = made("a"), made("b")
+    assert a.send("b", "box", b"1")
+    b.close()
+    _again, got_again = made("b")
+    assert a.send("b", "box", b"2")
+    assert got_again.get(timeout=5) == ("box", b"2")
+
+
 def test_a_process_that_is_gone_costs_its_senders_no_time(made: MakeLinks) -> None:
     (a, _), (b, _got) = made("a"), made("b")
     b.close()

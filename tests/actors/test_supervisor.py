@@ -5,6 +5,7 @@ import os
 import queue
 import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ import psutil  # type: ignore[import-untyped,unused-ignore]
 import pytest
 
 from actors.launch import orders_held_back
+from actors.links import socket_path
 from actors.process import ProcessSpec
 from actors.supervisor import StartFailed, Supervisor
 from protocol.frames import decode
@@ -226,6 +228,16 @@ def test_a_child_that_does_not_stop_is_killed_within_bounds() -> None:
     assert wait_for_end(pidfds, 0)
     for pidfd in pidfds:
         os.close(pidfd)
+
+
+def test_a_child_that_cannot_be_told_to_stop_is_stopped_in_order_by_a_signal(supervised: Supervised) -> None:
+    supervisor, answers = supervised(echo_specs("hub"))
+    path = socket_path(supervisor.run_dir, "hub")
+    os.unlink(path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as refusing:
+        refusing.bind(path)
+        supervisor.stop(grace_s=0.3)
+    assert answers.get(timeout=5) == JobNoted(job=0, text="hub stopped")
 
 
 def test_health_tells_of_every_process(supervised: Supervised) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import statistics
 import sys
 import tempfile
@@ -55,8 +56,13 @@ def servers(content: Content, folder: Path) -> Iterator[list[str]]:
         yield urls
 
 
+class WrongResultError(Exception):
+    """A program did not bring the right file; the text says what happened."""
+
+
 def run(name: str, command: list[str | Path], path: Path, content: Content, *, sample_pss: bool = False) -> Measured:
-    """One run with its file compared and removed. A run without the right file counts as endless."""
+    """One run with its file compared and removed. Raises WrongResultError."""
+    os.sync()  # what others left to write must not be written during this run
     result = measuring.measured(command, limit_s=LIMIT_S, sample_pss=sample_pss)
     right = content.matches(path)
     measuring.clear(path)
@@ -64,10 +70,6 @@ def run(name: str, command: list[str | Path], path: Path, content: Content, *, s
         why = measuring.trouble(result)
         raise WrongResultError(f"{name}: {why}; content {'right' if right else 'WRONG or missing'}")
     return result
-
-
-class WrongResultError(Exception):
-    """A program did not bring the right file; the text says what happened."""
 
 
 def turns(

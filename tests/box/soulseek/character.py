@@ -13,7 +13,7 @@ Hostility = Literal[
 ]
 """What it does to whoever searches:
 
-* `length_prefix`: announces a message of 4 GiB and goes on sending; `zlib_bomb`: 256 KiB that unpack to 4 GiB;
+* `length_prefix`: announces a message of 4 GiB and goes on sending; `zlib_bomb`: 1 MiB that unpacks to 1 GiB;
   `million_files`: a million results in one reply; `garbage`: messages cut short, unknown, random. No honest reply.
 * `names`: the file under names with `..`, drive letters, NULs, 4 kB, bytes that are no UTF-8; all can be fetched.
 * `sizes`: results of 0, 2^63 and 2^64-1 bytes beside the true one, and transfer requests that repeat the lie.

@@ -36,7 +36,7 @@ class Door:
         """`welcome` takes each P connection another user opened, with that user's name and if it is obfuscated."""
         self._name = name
         self._welcome = welcome
-        self._address_of = address_of
+        self.address_of = address_of
         self._ask_server = ask_server
         self._tickets = itertools.count(1)
         self._pierced: dict[int, asyncio.Future[socket.socket]] = {}
@@ -75,7 +75,9 @@ class Door:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def dial(self, user: str, kind: str, *, send_buffer_bytes: int | None = None) -> list[tuple[socket.socket, bool]]:
+    async def dial(
+        self, user: str, kind: str, *, send_buffer_bytes: int | None = None
+    ) -> list[tuple[socket.socket, bool]]:
         """Connect both ways at once; the sockets there are when the first way worked, and if obfuscated, first first.
 
         The caller owns them all. Raises OSError when neither way works.
@@ -99,7 +101,7 @@ class Door:
     async def direct(self, user: str, kind: str, send_buffer_bytes: int | None = None) -> tuple[socket.socket, bool]:
         """Call the user's listening port and introduce ourselves; the socket and if it is obfuscated. Raises OSError."""
         async with asyncio.timeout(DIRECT_S_MAX):
-            host, port, obfuscated_port = await self._address_of(user)
+            host, port, obfuscated_port = await self.address_of(user)
             if not port and not obfuscated_port:
                 raise ConnectionError(f"{user} has no port")
             sock = await dialled(host, port or obfuscated_port, send_buffer_bytes=send_buffer_bytes)

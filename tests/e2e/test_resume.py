@@ -1,0 +1,209 @@
+"""Stopped in the middle, by anybody and in any way: the same command goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.box.mirrors import Box, Character, Content, mirrors
+from tests.e2e.program import Done, Running, Shoal
+
+CHUNK = 32_768
+CONTENT = Content(1_000_000, seed=41)
+CHUNKS = -(-CONTENT.size // CHUNK)
+HALF = Character(stall_after_bytes=500_000)
+"""Sends half of it and then nothing: so every test stops in the middle, however fast the machine is."""
+
+
+@pytest.fixture
+def box() -> Iterator[Box]:
+    with mirrors({"a": HALF}, CONTENT) as made:
+        yield made
+
+
+def begun(shoal: Shoal, box: Box) -> Running:
+    """A run that has stored some chunks and gets no more."""
+    running = shoal.begun(*box.urls, "-o", "file.bin", "--chunk-size", str(CHUNK))
+    running.until_stored(5)
+    return running
+
+
+def interrupted(shoal: Shoal, box: Box, number: signal.Signals = signal.SIGINT) -> Done:
+    running = begun(shoal, box)
+    running.signal(number)
+    return running.finish()
+
+
+def again(shoal: Shoal, box: Box, *words: str) -> Done:
+    """The same command, with the mirror now whole."""
+    box.become("a", Character())
+    return shoal.get(*box.urls, "-o", "file.bin", "--chunk-size", str(CHUNK), *words)
+
+
+def assert_finished(shoal: Shoal, done: Done) -> None:
+    assert done.code == 0, done
+    assert CONTENT.matches(shoal.folder / "file.bin")
+    assert shoal.files == ["file.bin"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_keeps_its_part_and_the_same_command_goes_on(
+    shoal: Shoal, box: Box, number: signal.Signals
+) -> None:
+    done = interrupted(shoal, box, number)
+    assert (done.code, done.ended["state"]) == (130, "interrupted")
+    assert shoal.files == ["file.bin.part", "file.bin.part.records"]
+    kept = sum(done.given.values())
+    assert kept >= 5 * CHUNK
+    sent = box.counts()["a"].bytes_sent
+    more = again(shoal, box)
+    assert_finished(shoal, more)
+    assert more.ended["bytes_resumed"] == kept
+    assert more.ended["bytes_received"] == CONTENT.size - kept
+    assert box.counts()["a"].bytes_sent - sent <= CONTENT.size - kept + 1
+
+
+def test_an_interrupted_run_says_from_where_it_would_go_on(shoal: Shoal, box: Box) -> None:
+    running = shoal.start("get", *box.urls, "-o", "file.bin", "--chunk-size", str(CHUNK), "--verbose")
+    part = shoal.folder / "file.bin.part.records"
+    while not part.exists() or part.stat().st_size < 128 + 5 * 32:
+        assert running.process.poll() is None
+        os.sched_yield()
+    running.signal(signal.SIGINT)
+    done = running.finish()
+    assert done.code == 130
+    assert done.stderr.splitlines()[-1].startswith("interrupted; the same command goes on from ")
+
+
+def test_another_mirror_goes_on_with_what_the_first_began(shoal: Shoal, box: Box) -> None:
+    kept = sum(interrupted(shoal, box).given.values())
+    with mirrors({"b": Character(), "c": Character()}, CONTENT) as others:
+        more = shoal.get(*others.urls, "-o", "file.bin", "--chunk-size", str(CHUNK))
+    assert_finished(shoal, more)
+    assert more.ended["bytes_resumed"] == kept
+    assert sum(more.given.values()) == CONTENT.size - kept
+
+
+def test_another_chunk_size_goes_on_too(shoal: Shoal, box: Box) -> None:
+    interrupted(shoal, box)
+    box.become("a", Character())
+    more = shoal.get(*box.urls, "-o", "file.bin", "--chunk-size", "16K")
+    assert_finished(shoal, more)
+    assert more.ended["bytes_resumed"] >= 5 * CHUNK
+
+
+def test_a_second_interrupt_ends_the_program_at_once(shoal: Shoal, box: Box) -> None:
+    running = begun(shoal, box)
+    running.signal(signal.SIGINT)
+    running.signal(signal.SIGINT)
+    done = running.finish()
+    assert done.code == 130
+    assert_finished(shoal, again(shoal, box))
+
+
+def test_an_interrupt_during_the_start_leaves_nothing(shoal: Shoal, box: Box) -> None:
+    for after in ("", "shoal-"):
+        running = shoal.begun(*box.urls, "-o", "file.bin")
+        while running.process.poll() is None and not any(one.name.startswith(after) for one in shoal.temp.iterdir()):
+            os.sched_yield()
+        running.signal(signal.SIGINT)
+        done = running.finish()
+        assert done.code == 130, done
+        shoal.check()
+
+
+def test_an_interrupt_while_sources_are_asked_leaves_nothing(shoal: Shoal) -> None:
+    with mirrors({"a": Character(silent=True)}, CONTENT) as mute:
+        running = shoal.begun(*mute.urls, "-o", "file.bin")
+        running.until(lambda event: event["event"] == "progress")
+        running.signal(signal.SIGINT)
+        done = running.finish()
+    assert (done.code, done.ended["state"], shoal.files) == (130, "interrupted", [])
+
+
+def test_after_the_power_went_the_same_command_goes_on(shoal: Shoal, box: Box) -> None:
+    running = begun(shoal, box)
+    with shoal.killed(running):
+        running.kill_all()
+    assert shoal.files == ["file.bin.part", "file.bin.part.records"]
+    more = again(shoal, box)
+    assert_finished(shoal, more)
+    assert more.ended["bytes_resumed"] >= 5 * CHUNK
+
+
+def test_a_killed_front_takes_its_processes_along(shoal: Shoal, box: Box) -> None:
+    running = begun(shoal, box)
+    with shoal.killed(running):
+        running.signal(signal.SIGKILL)
+    more = again(shoal, box)
+    assert_finished(shoal, more)
+    assert more.ended["bytes_resumed"] >= 5 * CHUNK
+
+
+def test_a_file_that_changed_at_its_origin_is_not_mixed(shoal: Shoal, box: Box) -> None:
+    interrupted(shoal, box)
+    before = {name: (shoal.folder / name).read_bytes() for name in shoal.files}
+    box.change_content(Content(CONTENT.size, seed=42))
+    box.become("a", Character())
+    done = shoal.refused(*box.urls, "-o", "file.bin", "--chunk-size", str(CHUNK))
+    assert done.code == 4
+    assert "has changed since this download began" in done.the_line
+    assert f"remove {shoal.folder}/file.bin.part" in done.the_line
+    assert (shoal.folder / "file.bin.part").read_bytes() == before["file.bin.part"]
+
+
+def test_an_origin_with_another_size_is_not_mixed(shoal: Shoal, box: Box) -> None:
+    interrupted(shoal, box)
+    box.change_content(Content(CONTENT.size + 1, seed=42))
+    box.become("a", Character())
+    done = shoal.refused(*box.urls, "-o", "file.bin", "--chunk-size", str(CHUNK))
+    assert done.code == 4
+    assert str(CONTENT.size + 1) in done.the_line
+
+
+def flip(path: Path, offset: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 1]))
+
+
+def test_only_a_damaged_chunk_is_fetched_again(shoal: Shoal, box: Box) -> None:
+    done = interrupted(shoal, box)
+    kept = sum(done.given.values())
+    flip(shoal.folder / "file.bin.part", CHUNK + 100)
+    more = again(shoal, box)
+    assert_finished(shoal, more)
+    assert more.ended["bytes_resumed"] == kept - CHUNK
+    assert more.ended["bytes_received"] == CONTENT.size - kept + CHUNK
+    opened = next(event for event in more.events if event["event"] == "job_opened")
+    assert "1 damaged chunk will be fetched again" in opened["message"]
+
+
+def test_damaged_records_cost_chunks_and_never_content(shoal: Shoal, box: Box) -> None:
+    interrupted(shoal, box)
+    records = shoal.folder / "file.bin.part.records"
+    flip(records, 128 + 32 + 7)
+    os.truncate(records, records.stat().st_size - 5)
+    assert_finished(shoal, again(shoal, box))
+
+
+def test_a_run_that_everybody_left_goes_on_later(shoal: Shoal) -> None:
+    with mirrors({"a": Character(die_after_bytes=700_000)}, CONTENT) as box:
+        done = shoal.get(*box.urls, "-o", "file.bin", "--chunk-size", str(CHUNK))
+        assert (done.code, done.ended["state"]) == (3, "starved")
+        assert shoal.files == ["file.bin.part", "file.bin.part.records"]
+        assert_finished(shoal, again(shoal, box))
+
+
+def test_a_file_of_unknown_size_starts_over_and_comes_right(shoal: Shoal) -> None:
+    with mirrors({"a": Character(chunked=True, stall_after_bytes=500_000)}, CONTENT) as box:
+        interrupted(shoal, box)
+        box.become("a", Character(chunked=True))
+        done = shoal.get(*box.urls, "-o", "file.bin", "--chunk-size", str(CHUNK))
+    assert_finished(shoal, done)
