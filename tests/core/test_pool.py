@@ -1,0 +1,110 @@
+"""Which source is read in which process, and who hears when a worker or a process is gone."""
+
+from actors.core.pool import WORKER_RESTARTS_MAX, PoolState
+from protocol.messages import (
+    ActorDied,
+    DispatcherReady,
+    DispatcherWanted,
+    JobAsked,
+    JobForgotten,
+    JobStopAsked,
+    ProcessLost,
+    SourceJoined,
+    SourceLost,
+    SourceOffered,
+    WorkerReady,
+    WorkerWanted,
+)
+from protocol.post import Post
+
+
+def asked(job: int = 1, sources: int = 2) -> JobAsked:
+    return JobAsked(
+        job=job,
+        source_count=sources,
+        folder="/f",
+        name="",
+        chunk_size=131072,
+        checksum="",
+        mode="swarm",
+        limit_bytes_s=0,
+        preallocate=False,
+        sync="full",
+        slow_rate_bytes_s=5120,
+        slow_after_s=15.0,
+        verbose=False,
+        watcher="front/front",
+    )
+
+
+def running(urls: list[str]) -> tuple[PoolState, list[Post]]:
+    """A job whose dispatcher stands, and the posts that want its workers."""
+    pool = PoolState(("fetch-1", "fetch-2"))
+    pool.handle(asked(sources=len(urls)))
+    for url in urls:
+        assert pool.handle(SourceOffered(job=1, url=url)) == [], "workers come after the dispatcher"
+    return pool, pool.handle(DispatcherReady(job=1))
+
+
+def test_a_job_begins_with_its_dispatcher_alone() -> None:
+    (post,) = PoolState(("fetch-1",)).handle(asked())
+    assert post.to == "hub/root"
+    assert isinstance(post.message, DispatcherWanted)
+    assert post.message.sources_expected == 2
+
+
+def test_sources_are_spread_over_the_fetch_processes() -> None:
+    _, posts = running([f"http://h{n}/f" for n in range(5)])
+    assert [post.to for post in posts] == [f"fetch-{n}/root" for n in (1, 2, 1, 2, 1)]
+    assert [post.message.source for post in posts if isinstance(post.message, WorkerWanted)] == [0, 1, 2, 3, 4]
+
+
+def test_a_source_is_introduced_when_its_worker_stands_and_without_its_password() -> None:
+    pool, _ = running(["http://ann:secret@Mirror.example:8080/pub/big%20file.iso?x=1"])
+    (post,) = pool.handle(WorkerReady(job=1, source=0, worker="fetch-1/worker-1-0"))
+    joined = post.message
+    assert isinstance(joined, SourceJoined)
+    assert post.to == "hub/dispatcher-1"
+    assert "secret" not in repr(joined)
+    assert (joined.host, joined.fallback_name) == ("mirror.example:8080", "big file.iso")
+
+
+def test_a_source_may_join_a_running_job() -> None:
+    pool, _ = running(["http://a/f"])
+    (post,) = pool.handle(SourceOffered(job=1, url="http://b/f"))
+    assert (post.to, post.message) == (
+        "fetch-2/root",
+        WorkerWanted(job=1, source=1, url="http://b/f", chunk_size=131072),
+    )
+
+
+def test_a_worker_that_failed_is_replaced_a_few_times() -> None:
+    pool, _ = running(["http://a/f"])
+    died = ActorDied(process="fetch-1", actor="worker-1-0", detail="boom")
+    for _ in range(WORKER_RESTARTS_MAX):
+        lost, wanted = pool.handle(died)
+        assert isinstance(lost.message, SourceLost)
+        assert isinstance(wanted.message, WorkerWanted)
+    (lost,) = pool.handle(died)
+    assert isinstance(lost.message, SourceLost)
+
+
+def test_a_lost_process_loses_its_sources_only() -> None:
+    pool, _ = running(["http://a/f", "http://b/f", "http://c/f"])
+    posts = pool.handle(ProcessLost(process="fetch-1", detail="killed by SIGKILL"))
+    assert [post.message.source for post in posts if isinstance(post.message, SourceLost)] == [0, 2]
+    assert pool.handle(ProcessLost(process="store", detail="")) == []
+
+
+def test_a_forgotten_job_frees_its_homes_and_hears_nothing_more() -> None:
+    pool, _ = running(["http://a/f", "http://b/f"])
+    assert [post.to for post in pool.handle(JobForgotten(job=1))] == ["hub/root", "fetch-1/root", "fetch-2/root"]
+    assert pool.handle(JobStopAsked(job=1)) == []
+    assert pool.handle(JobForgotten(job=1)) == []
+    assert pool.handle(SourceOffered(job=1, url="http://a/f")) == []
+
+
+def test_a_stop_goes_to_the_dispatcher() -> None:
+    pool, _ = running(["http://a/f"])
+    assert pool.handle(JobStopAsked(job=1)) == [Post(to="hub/dispatcher-1", message=JobStopAsked(job=1))]
+    assert pool.handle(JobStopAsked(job=2)) == []
