@@ -1,0 +1,117 @@
+"""Search hits into targets: which files could be had, from how many peers, how soon.
+
+A *target* is one file as far as a search can tell: the same exact size and the same extension. Soulseek has no content
+hash, so this is a guess that the chunks' digests have to confirm. Hits come from strangers: everything is checked and
+bounded here.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from protocol.messages import SearchHit
+
+HITS_PER_TARGET_MAX: Final = 500
+TARGETS_MAX: Final = 2000
+CANDIDATES_MAX: Final = 20
+"""So many peers of a target become sources at once; the others are kept in mind."""
+SIZE_MAX: Final = 1 << 45
+NAME_CHARS_MAX: Final = 4000
+
+
+@dataclass(slots=True)
+class Target:
+    """`hits` holds one hit for each peer, the best offer first once `ranked` was asked."""
+
+    size_bytes: int
+    extension: str
+    hits: dict[str, SearchHit] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What most peers call the file; of two equally common names the first in order."""
+        names = [base_name(hit.path) for hit in self.hits.values()]
+        return max(sorted(set(names)), key=names.count)
+
+    @property
+    def free(self) -> int:
+        """Peers that would send at once."""
+        return sum(hit.slots_free for hit in self.hits.values())
+
+    @property
+    def speed_bytes_s(self) -> int:
+        return sum(hit.speed_bytes_s for hit in self.hits.values())
+
+    @property
+    def shortest_queue(self) -> int:
+        return min(hit.queue_length for hit in self.hits.values())
+
+    def ranked(self) -> list[SearchHit]:
+        """Those who would send soonest and fastest first."""
+        return sorted(
+            self.hits.values(), key=lambda hit: (not hit.slots_free, hit.queue_length, -hit.speed_bytes_s, hit.peer)
+        )
+
+
+class Targets:
+    """All targets of one search. Owned by whoever asked."""
+
+    def __init__(self) -> None:
+        self._targets: dict[tuple[int, str], Target] = {}
+        self.refused = 0
+
+    def add(self, hit: SearchHit) -> bool:
+        """Sort a hit in. False: it is nonsense, or there is no room for more."""
+        if not sensible(hit):
+            self.refused += 1
+            return False
+        key = (hit.size_bytes, extension_of(hit.path))
+        target = self._targets.get(key)
+        if target is None:
+            if len(self._targets) >= TARGETS_MAX:
+                self.refused += 1
+                return False
+            target = self._targets[key] = Target(*key)
+        if hit.peer not in target.hits and len(target.hits) >= HITS_PER_TARGET_MAX:
+            self.refused += 1
+            return False
+        target.hits.setdefault(hit.peer, hit)
+        return True
+
+    def best(self, *, size_bytes: int = -1) -> list[Target]:
+        """Targets by number of peers, then by peers that are free, then by speed; of one size when asked."""
+        wanted = [each for each in self._targets.values() if size_bytes in (-1, each.size_bytes)]
+        return sorted(wanted, key=lambda each: (-len(each.hits), -each.free, -each.speed_bytes_s, -each.size_bytes))
+
+
+def sensible(hit: SearchHit) -> bool:
+    """Whether a stranger's hit can be meant: a name without control characters, a size a file can have."""
+    return (
+        0 < hit.size_bytes <= SIZE_MAX
+        and 0 < len(hit.peer) <= 100
+        and 0 < len(hit.path) <= NAME_CHARS_MAX
+        and hit.peer.isprintable()
+        and hit.path.isprintable()
+        and not hit.locked
+        and bool(base_name(hit.path))
+        and hit.queue_length >= 0
+        and hit.speed_bytes_s >= 0
+    )
+
+
+def base_name(path: str) -> str:
+    """The last part of a remote path; peers write backslashes, some write slashes."""
+    return path.replace("/", "\\").rpartition("\\")[2]
+
+
+def extension_of(path: str) -> str:
+    """Lower case without the dot, empty without one."""
+    stem, dot, extension = base_name(path).rpartition(".")
+    return extension.lower() if dot and stem else ""
+
+
+def candidates(target: Target, taken: Iterable[str]) -> list[SearchHit]:
+    """The peers of a target to be asked next, best first, none of those `taken`, at most `CANDIDATES_MAX` in all."""
+    known = set(taken)
+    room = max(0, CANDIDATES_MAX - len(known))
+    return [hit for hit in target.ranked() if hit.peer not in known][:room]
