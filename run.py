@@ -8,6 +8,7 @@ their builder, so nothing heavy is imported at its top.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
     from protocol.terminal.options import DemoOptions, GetOptions, VerifyOptions
 
 JOB = 1
+PRELOADED = (
+    "actors.assembler",
+    "actors.chunk_dispatcher",
+    "actors.peer_worker",
+    "actors.pool_manager",
+    "actors.process_root",
+    "actors.sources.http",
+    "actors.speed_watchdog",
+)
+"""Loaded once before the children are forked off, while this process reads its command line."""
 FETCHERS_MAX = 4
 SLOTS_SPARE = 24
 """Slots of a fetch process beside one for each source: what may wait for the disk."""
@@ -140,6 +151,7 @@ def get(options: GetOptions) -> int:
 def fetch(options: GetOptions, view: Any) -> JobEnded:
     """Run one job in processes of its own and leave none behind."""
     import time
+    from contextlib import ExitStack
 
     from actors.front import Interrupts, failed, run_job
     from actors.supervisor import StartFailed, Supervisor
@@ -148,7 +160,6 @@ def fetch(options: GetOptions, view: Any) -> JobEnded:
     from storage.arena import Arena
 
     specs, slot_count = processes(len(options.urls))
-    arena = Arena.create(slot_count)
     asked = JobAsked(
         job=JOB,
         source_count=len(options.urls),
@@ -165,20 +176,18 @@ def fetch(options: GetOptions, view: Any) -> JobEnded:
         verbose=options.verbose,
         watcher=FRONT,
     )
-    try:
-        with Interrupts().caught() as interrupts:
+    with Interrupts().caught() as interrupts, ExitStack() as leaving:
+        try:
+            arena = Arena.create(slot_count)
+            leaving.callback(arena.close)
             supervisor = Supervisor(specs, arena_fd=arena.fd, slot_count=slot_count, lost_to=(POOL,))
-            try:
-                supervisor.start()
-                return run_job(supervisor, view, asked, options.urls, interrupts)
-            except StartFailed as failure:
-                ended = failed(JOB, f"cannot start: {failure}")
-                view.show(ended, now_s=time.monotonic())
-                return ended
-            finally:
-                supervisor.stop()
-    finally:
-        arena.close()
+            leaving.callback(supervisor.stop)
+            supervisor.start()
+        except (StartFailed, OSError, EOFError) as failure:  # EOFError: the forkserver is gone
+            ended = failed(JOB, f"cannot start: {str(failure) or 'the process that starts the others died'}")
+            view.show(ended, now_s=time.monotonic())
+            return ended
+        return run_job(supervisor, view, asked, options.urls, interrupts)
 
 
 def verify(options: VerifyOptions) -> int:
@@ -213,10 +222,10 @@ def demo(options: DemoOptions) -> int:
     from protocol.terminal.exit_codes import ExitCode, exit_code_of
     from protocol.terminal.front import make_view
     from protocol.terminal.options import GetOptions
-    from tests.box.demo import DEMO_MIRRORS, demo_box
+    from tests.box.demo import DEMO_CONTENT, DEMO_MIRRORS, demo_box
 
     with demo_box() as box, tempfile.TemporaryDirectory(prefix="shoal-demo-") as folder:
-        _say(options, f"{len(DEMO_MIRRORS)} mirrors on this machine hold the same {box.content.size >> 20} MiB file:")
+        _say(options, f"{len(DEMO_MIRRORS)} mirrors on this machine hold the same {DEMO_CONTENT.size >> 20} MiB file:")
         for mirror in DEMO_MIRRORS:
             _say(options, f"  {box.url(mirror.name)}  {mirror.name}: {mirror.line}")
         wanted = GetOptions(
@@ -224,7 +233,7 @@ def demo(options: DemoOptions) -> int:
             folder=folder,
             name="demo.bin",
             chunk_size=128 << 10,
-            checksum=f"sha256:{box.content.sha256}",
+            checksum=f"sha256:{DEMO_CONTENT.sha256}",
             mode="swarm",
             limit_bytes_s=0,
             preallocate=False,
@@ -241,7 +250,7 @@ def demo(options: DemoOptions) -> int:
         finally:
             view.close()
         if ended.state == "sealed":
-            same = _sha256(ended.path) == box.content.sha256
+            same = _sha256(ended.path) == DEMO_CONTENT.sha256
             _say(options, "content: the same as the original" if same else "content: NOT the same as the original")
             return ExitCode.SEALED if same else ExitCode.DISAGREED
         return exit_code_of(ended.state)
@@ -260,11 +269,26 @@ def _sha256(path: str) -> str:
 
 
 def main() -> int:
-    from protocol.terminal.cli import Actions, build_app
+    """Read the command line and act. Anything that downloads starts its forkserver before anything else is loaded."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until somebody is there who stops in order
+    try:
+        if sys.argv[1:2] in (["get"], ["demo"]) and not {"-h", "--help"} & set(sys.argv):
+            from actors.launch import warm
 
-    build_app(Actions(get=get, verify=verify, demo=demo))()
+            warm(PRELOADED)
+        from protocol.terminal.cli import Actions, build_app
+
+        build_app(Actions(get=get, verify=verify, demo=demo))()
+    except KeyboardInterrupt:
+        sys.stderr.write("error: interrupted\n")
+        return 130
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    finally:
+        # All is done and tidy: one more Ctrl-C must not change how this ends.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)

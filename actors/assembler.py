@@ -35,7 +35,7 @@ from protocol.messages import (
     TargetWanted,
     ValidatorSeen,
 )
-from protocol.post import ASSEMBLER, split_address
+from protocol.post import ASSEMBLER, dispatcher_address, split_address
 from protocol.runs import RunSet
 from storage.arena import Arena
 from storage.digests import Checksum, source_hash, validator_digest
@@ -189,7 +189,8 @@ class Assembler(WireActor):
 
     def _close(self, number: int) -> None:
         job = self._jobs.pop(number, None)
-        if job is None:
+        if job is None:  # it was refused: nothing is open, and that is the answer too
+            self.mailroom.post(dispatcher_address(number), TargetClosed(job=number))
             return
         try:
             job.target.close()

@@ -4,11 +4,14 @@ Every process listens on one AF_UNIX SEQPACKET socket ``<run_dir>/<process>.sock
 connects by process name. A connection carries one direction, from one sender process to one receiver process. Its
 first datagram is a hello (who I am), every other one is: 1 byte length of the actor's name, the name, the frame.
 
+A datagram may carry one file descriptor beside its bytes (SCM_RIGHTS); more, or one with a hello, is garbage.
+
 What this promises: frames of one sending thread to one process arrive in order and whole, or not at all. What it does
 not promise: that they arrive. A receiver that is gone, or does not drain, costs the frames meant for it, and the sender
 is told nothing but False. Whoever needs more than that needs an answer and an expiry.
 """
 
+import array
 import contextlib
 import errno
 import logging
@@ -17,7 +20,7 @@ import selectors
 import socket
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
@@ -36,6 +39,10 @@ BUFFER_BYTES: Final = 4 << 20
 """Asked of the kernel for each connection, a kilobyte's datagram counting about twice; it may grant less."""
 SOCKET_PATH_BYTES_MAX: Final = 107
 """`sun_path` holds 108 with its closing zero."""
+
+_ANCILLARY_BYTES: Final = socket.CMSG_SPACE(2 * array.array("i").itemsize)
+"""Room for one descriptor more than is allowed, so that too many show; the kernel closes what does not fit."""
+_CLOSE_ON_EXEC: Final = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 _DATAGRAMS_A_TURN: Final = 64  # then the next connection gets its turn
 _MAGIC: Final = b"\0shoal1"  # no actor name is empty, so no ordinary datagram begins with a zero
@@ -63,7 +70,7 @@ class _Outgoing:
         self._lock = threading.Lock()
         self._sock: socket.socket | None = None
 
-    def send(self, datagram: bytes) -> bool:
+    def send(self, datagram: bytes, fd: int = -1) -> bool:
         """Whether the kernel took it. A broken connection is made anew once: the process may have restarted."""
         with self._lock:
             for _attempt in range(2):
@@ -71,7 +78,10 @@ class _Outgoing:
                 if sock is None:
                     return False
                 try:
-                    sock.send(datagram)
+                    if fd < 0:
+                        sock.send(datagram)
+                    else:
+                        socket.send_fds(sock, [datagram], [fd])
                 except BlockingIOError:
                     _logger.warning("%s took nothing for %.1f s: link closed", self._path, self._send_s_max)
                     self._drop()
@@ -150,6 +160,8 @@ class Links:
 
     `deliver(actor, frame)` and `link_lost(process, pid)` run in the reader thread and must not block. `link_lost` says
     that a connection from there ended; when a process was restarted its new connection may well have come before.
+    `deliver_fd(actor, frame, fd)` is called instead of `deliver` when a descriptor came along, and owns it from then
+    on, whatever happens; without `deliver_fd` such datagrams are dropped and the descriptor is closed.
     """
 
     def __init__(
@@ -159,12 +171,14 @@ class Links:
         deliver: Callable[[str, bytes], None],
         link_lost: Callable[[str, int], None] | None = None,
         *,
+        deliver_fd: Callable[[str, bytes, int], object] | None = None,
         connect_s_max: float = CONNECT_S_MAX,
         send_s_max: float = SEND_S_MAX,
     ) -> None:
         self._process = process
         self._run_dir = run_dir
         self._deliver = deliver
+        self._deliver_fd = deliver_fd
         self._link_lost = link_lost
         self._connect_s_max = connect_s_max
         self._send_s_max = send_s_max
@@ -189,10 +203,11 @@ class Links:
         self._thread = threading.Thread(target=self._run, args=(self._listener, woken), name="links", daemon=True)
         self._thread.start()
 
-    def send(self, process: str, actor: str, frame: bytes) -> bool:
+    def send(self, process: str, actor: str, frame: bytes, fd: int = -1) -> bool:
         """Whether the frame is on its way. Blocks while the receiver's buffer is full, at most `send_s_max`.
 
-        Raises ValueError for an address that cannot be one.
+        `fd` goes along as a duplicate; the caller's stays the caller's. Raises ValueError for an address that cannot
+        be one.
         """
         name = actor.encode()
         if not process or not 0 < len(name) <= ACTOR_NAME_BYTES_MAX:
@@ -200,7 +215,7 @@ class Links:
         if self._closing.is_set():
             return False
         link = self._outgoing.get(process) or self._new_outgoing(process)
-        return link.send(bytes((len(name),)) + name + frame)
+        return link.send(bytes((len(name),)) + name + frame, fd)
 
     def close(self) -> None:
         """End every connection and the reader. The socket file stays: it tells others that this process is gone."""
@@ -266,19 +281,24 @@ class Links:
         buffer = self._buffer
         for _turn in range(_DATAGRAMS_A_TURN):
             try:
-                length = connection.sock.recv_into(buffer)
+                length, ancillary, _flags, _from = connection.sock.recvmsg_into(
+                    [buffer], _ANCILLARY_BYTES, _CLOSE_ON_EXEC
+                )
             except BlockingIOError:
                 return True
             except OSError:
                 return False
-            if length == 0:
-                return False
-            if length > DATAGRAM_BYTES_MAX:
-                raise _Garbage(f"a datagram over {DATAGRAM_BYTES_MAX} bytes")
-            self._take(connection, bytes(memoryview(buffer)[:length]))
+            with _received(ancillary) as fds:
+                if length == 0:
+                    return False
+                if length > DATAGRAM_BYTES_MAX:
+                    raise _Garbage(f"a datagram over {DATAGRAM_BYTES_MAX} bytes")
+                self._take(connection, bytes(memoryview(buffer)[:length]), fds)
         return True
 
-    def _take(self, connection: _Incoming, datagram: bytes) -> None:
+    def _take(self, connection: _Incoming, datagram: bytes, fds: list[int]) -> None:
+        if len(fds) > (1 if connection.process else 0):
+            raise _Garbage("descriptors that nobody sends")
         if not connection.process:
             connection.process, connection.pid = _read_hello(datagram)
             return
@@ -290,10 +310,28 @@ class Links:
         except UnicodeDecodeError:
             raise _Garbage("an address that is no text") from None
         try:
-            self._deliver(actor, datagram[start:])
+            if not fds:
+                self._deliver(actor, datagram[start:])
+            elif self._deliver_fd is not None:
+                self._deliver_fd(actor, datagram[start:], fds.pop())
         except Exception:
             # One box that cannot take a frame must not silence every other one.
             _logger.exception("frame for %s could not be delivered", actor)
+
+
+@contextlib.contextmanager
+def _received(ancillary: list[tuple[int, int, bytes]]) -> Iterator[list[int]]:
+    """The descriptors that came along; those still in the list at the end are closed."""
+    fds = array.array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+    left = fds.tolist()
+    try:
+        yield left
+    finally:
+        for fd in left:
+            os.close(fd)
 
 
 def _read_hello(datagram: bytes) -> tuple[str, int]:

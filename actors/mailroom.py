@@ -4,12 +4,14 @@ Every hop is a frame, also inside one process: nothing mutable is shared and any
 """
 
 import logging
+import os
 from collections.abc import Callable, Iterable
 from typing import overload
 
 from actors.alarm import Alarm, AlarmHandle
+from actors.fd_desk import FdDesk
 from actors.links import Links
-from protocol.frames import encode
+from protocol.frames import BadFrame, decode, encode
 from protocol.messages import Message
 from protocol.post import Post, split_address
 
@@ -32,7 +34,9 @@ class Mailroom:
         self.dropped = 0
         """Frames that met no actor here or no process there. Counted without a lock: near enough for people."""
         self._boxes: dict[str, Deliver] = {}
-        self._links = Links(process, run_dir, self._deliver, link_lost)
+        self.fds = FdDesk()
+        """Where descriptors lie that came with a message, under its `fd_token`, until their addressee fetches them."""
+        self._links = Links(process, run_dir, self._deliver, link_lost, deliver_fd=self._deliver_fd)
         self._alarm = Alarm(self.post_frame)
 
     def start(self) -> None:
@@ -44,6 +48,7 @@ class Mailroom:
         """No alarm rings, nothing comes in, nothing goes out any more. Idempotent."""
         self._alarm.close()
         self._links.close()
+        self.fds.close()
         self._boxes.clear()
 
     def register(self, actor: str, deliver: Deliver) -> None:
@@ -79,6 +84,26 @@ class Mailroom:
         """Post in `delay_s` seconds unless the handle is cancelled before. Meant for actors of this process."""
         return self._alarm.post_later(delay_s, to, encode(message))
 
+    def post_with_fd(self, to: str, message: Message, fd: int) -> bool:
+        """Send one message and a descriptor that goes to the receiving process's desk under `message.fd_token`.
+
+        The descriptor is the mailroom's from here on, also when this raises `BadFrame`. Tokens are the sender's choice,
+        each used once. False: nobody is there, and it is closed. The addressee owns what it fetches.
+        """
+        handed_on = False
+        try:
+            frame = encode(message)
+            process, actor = split_address(to)
+            if process == self.process:
+                handed_on = True
+                return self._deliver_fd(actor, frame, fd)
+            sent = self._links.send(process, actor, frame, fd)
+            self.dropped += not sent
+            return sent
+        finally:
+            if not handed_on:
+                os.close(fd)
+
     def post_frame(self, to: str, frame: bytes) -> None:
         """`post` for a message that is a frame already."""
         process, actor = split_address(to)
@@ -95,3 +120,18 @@ class Mailroom:
             _logger.debug("nobody at %s/%s", self.process, actor)
             return
         deliver(frame)
+
+    def _deliver_fd(self, actor: str, frame: bytes, fd: int) -> bool:
+        """Owns the descriptor: to the desk first, so that it lies there when the frame is read, or closed."""
+        try:
+            token = getattr(decode(frame), "fd_token", None)
+        except BadFrame as error:
+            _logger.error("descriptor for %s/%s closed: %s", self.process, actor, error)
+            token = None
+        if type(token) is not int or actor not in self._boxes:
+            self.dropped += 1
+            os.close(fd)
+            return False
+        self.fds.put(token, fd)
+        self._deliver(actor, frame)
+        return True

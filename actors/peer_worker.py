@@ -2,18 +2,28 @@
 
 It never waits longer than one short read, so trimmed and revoked leases are obeyed in time: after each read it posts
 itself `RideContinued`. No free slot: it stops reading and TCP holds the source back.
+
+A Soulseek source's connection comes by mail: its lease is granted when its turn is taken, and the ride waits until the
+session hands the connection over. It reads nothing and holds no slot meanwhile, and says every `HEARTBEAT_S` that it
+lives.
 """
 
+import logging
+import os
 import time
 from collections.abc import Callable
 from typing import Final, assert_never
 
+from actors.alarm import AlarmHandle
 from actors.core.ride import Handover, Pace, Ride
 from actors.mailroom import Mailroom
 from actors.sources.reader import Reader
+from actors.sources.slsk import SlskReader
 from actors.wire_actor import WireActor
 from protocol.faults import FaultKind, SourceFault
 from protocol.messages import (
+    ConnectionEnded,
+    ConnectionHanded,
     JobForgotten,
     LeaseExtended,
     LeaseFinished,
@@ -33,13 +43,28 @@ from protocol.messages import (
     WorkerReady,
     WorkerWanted,
 )
-from protocol.post import ASSEMBLER, POOL, WATCHDOG, dispatcher_address, shelf_address, split_address, worker_address
+from protocol.post import (
+    ASSEMBLER,
+    POOL,
+    SESSION,
+    WATCHDOG,
+    dispatcher_address,
+    shelf_address,
+    split_address,
+    worker_address,
+)
 from protocol.urls import public_url
 from storage.arena import SLOT_BYTES, Arena, SlotShelf
 from storage.digests import digests_of, source_hash
 from storage.names import unhidden_name
 
+_logger = logging.getLogger(__name__)
+
 PROGRESS_S: Final = 0.2
+HEARTBEAT_S: Final = 0.5
+UNASKED_S_MAX: Final = 2.0
+"""A connection without a lease is kept for so long: the lease's own message may be a moment behind it."""
+_NO_LEASE: Final = -1
 
 
 class PeerWorker(WireActor):
@@ -53,6 +78,10 @@ class PeerWorker(WireActor):
         self._dispatcher = dispatcher_address(wanted.job)
         self._source_hash = source_hash(public_url(wanted.url))
         self._reader = reader
+        self._turns = reader if isinstance(reader, SlskReader) else None  # the reader, when its connections are handed
+        self._ticket: int | None = None  # of the connection the reader has; the session is told of its end
+        self._unwanted = False  # the lease was taken back while its connection was on the way
+        self._waiting: AlarmHandle | None = None
         self._arena = arena
         self._shelf = shelf
         self._pace = Pace()
@@ -69,6 +98,7 @@ class PeerWorker(WireActor):
 
     def stopping(self) -> None:
         self._put_slot_back()
+        self._hang_up()
         self._reader.close()
 
     def handle(self, message: WorkerInbox) -> None:
@@ -76,6 +106,10 @@ class PeerWorker(WireActor):
             case RideContinued():
                 if self._ride is not None and self._ride.lease == message.lease:
                     self._step(self._ride)
+                elif message.lease == _NO_LEASE and self._ride is None:
+                    self._hang_up()
+            case ConnectionHanded():
+                self._connect(message)
             case LeaseGranted():
                 self._begin(message)
             case LeaseExtended(lease=lease, stop=stop):
@@ -130,11 +164,50 @@ class PeerWorker(WireActor):
             slot_bytes=SLOT_BYTES,
         )
         self._progressed_s = 0.0
+        self._unwanted = False
         self._progress(self._ride)
         self._continue()
 
+    def _connect(self, handed: ConnectionHanded) -> None:
+        """The turn's connection: for the ride that waits for it, or for a lease that must come in a moment."""
+        fd = self.mailroom.fds.take(handed.fd_token)
+        if fd is None or self._turns is None:
+            _logger.warning("%s: a connection without descriptor, or for nobody", self.address)
+            return
+        if self._ride is not None and self._ride.began:
+            os.close(fd)
+            self._part_with(handed.ticket, stopped=True)
+            return
+        self._hang_up()
+        self._turns.connect(fd)
+        self._ticket = handed.ticket
+        if self._ride is not None:
+            if self._waiting is not None:
+                self._waiting.cancel()
+            self._continue()
+        elif self._unwanted:
+            self._hang_up()
+        else:
+            self.mailroom.post_later(UNASKED_S_MAX, self.address, RideContinued(lease=_NO_LEASE))
+
+    def _hang_up(self) -> bool:
+        """End the body; the session hears of it when the connection was its."""
+        stopped = self._reader.hang_up()
+        if self._ticket is not None:
+            self._part_with(self._ticket, stopped=stopped)
+            self._ticket = None
+        return stopped
+
+    def _part_with(self, ticket: int, *, stopped: bool) -> None:
+        ended = ConnectionEnded(job=self._wanted.job, source=self._wanted.source, ticket=ticket, stopped=stopped)
+        self.mailroom.post(SESSION, ended)
+
     def _step(self, ride: Ride) -> None:
         """One short read and what follows from it."""
+        if self._turns is not None and not self._turns.connected and not ride.began:
+            self._progress(ride)
+            self._waiting = self.mailroom.post_later(HEARTBEAT_S, self.address, RideContinued(lease=ride.lease))
+            return
         try:
             if self._slot is None:
                 self._slot = self._shelf.take_or_wait(self._wake)
@@ -216,7 +289,8 @@ class PeerWorker(WireActor):
     def _release(self, ride: Ride, fault: SourceFault) -> None:
         if fault.kind is FaultKind.RANGE_REFUSED:
             self._offset_ok = False
-        stopped = self._reader.hang_up()
+        self._unwanted = self._turns is not None and not self._turns.connected and not ride.began
+        stopped = self._hang_up()
         self._reading = False
         released = LeaseReleased(
             job=self._wanted.job,
@@ -233,11 +307,12 @@ class PeerWorker(WireActor):
         self.mailroom.post(self._dispatcher, released)
 
     def _pause(self) -> bool:
-        """The ride is over. A body that cannot be begun elsewhere stays open: the next run may lie ahead of it."""
-        if not self._offset_ok and not self._reader.ended:
+        """The ride is over. A body that cannot be begun elsewhere stays open: the next run may lie ahead of it. Not a
+        handed one: its peer's slot is not ours to keep."""
+        if not self._offset_ok and not self._reader.ended and self._turns is None:
             return False
         self._reading = False
-        return self._reader.hang_up()
+        return self._hang_up()
 
     def _part(self, ride: Ride) -> None:
         self._ride = None

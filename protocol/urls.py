@@ -7,7 +7,7 @@ speak about addresses that were refused.
 import re
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, unquote_to_bytes, urlsplit
 
 URL_BYTES_MAX: Final = 8000
 """Longer than servers accept; keeps one address far below a frame."""
@@ -17,14 +17,20 @@ _AUTHORITY_END: Final = re.compile(r"[/?#\\]")
 _NAKED_AUTHORITY: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]]*)(:[0-9]*)?")
 _BAD_IN_HOST: Final = re.compile(r"[\s<>\"\\^`{|}%!$&'()*+,;=\[\]]")
 _PORTS: Final = {"http": 80, "https": 443}
+_SLSK: Final = "slsk"
+_SLSK_URL: Final = re.compile(r"slsk://([^/?#]*)/([^?#]*)", re.IGNORECASE)
+_BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def public_url(url: str) -> str:
     """The address without ``user:password@``: the only form that may be shown, logged or recorded.
 
     A password with an unescaped slash makes the address malformed; then everything up to the last ``@`` goes,
-    because showing too little is the smaller mistake.
+    because showing too little is the smaller mistake. A ``slsk://`` address has no password.
     """
+    if _is_slsk(url):
+        return url
     found = _SCHEME.match(url)
     start = found.end() if found else 0
     end = _AUTHORITY_END.search(url, start)
@@ -40,8 +46,11 @@ def public_url(url: str) -> str:
 def host_of(url: str) -> str:
     """``host`` or ``host:port`` (port only where it is not the scheme's own), lower case; empty when there is none.
 
-    Servers on two ports are two hosts: what one says about waiting does not bind the other.
+    Servers on two ports are two hosts: what one says about waiting does not bind the other. Of a ``slsk://`` address
+    it is the user's name, as it is.
     """
+    if _is_slsk(url):
+        return unquote(url[len(_SLSK) + 3 :].partition("/")[0], errors="replace")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
@@ -53,6 +62,9 @@ def host_of(url: str) -> str:
 
 def name_from_url(url: str) -> str:
     """The last segment of the path, percent-decoded: a proposal for a file name, may be empty, not yet safe."""
+    if _is_slsk(url):
+        path = unquote(url[len(_SLSK) + 3 :].partition("/")[2], errors="replace")
+        return path.replace("/", "\\").rpartition("\\")[2]
     try:
         path = urlsplit(url).path
     except ValueError:
@@ -62,9 +74,45 @@ def name_from_url(url: str) -> str:
 
 def same_url_key(url: str) -> tuple[str, ...]:
     """Equal for two spellings of one checked address (case of the host, default port, fragment)."""
+    if _is_slsk(url):
+        return _SLSK, *slsk_address(url)
     parts = urlsplit(url)
     userinfo = parts.netloc.rpartition("@")[0]
     return parts.scheme.lower(), userinfo, host_of(url), parts.path or "/", parts.query
+
+
+def _is_slsk(url: str) -> bool:
+    return url[: len(_SLSK) + 3].lower() == f"{_SLSK}://"
+
+
+def slsk_url(peer: str, path: str) -> str:
+    """The address of a peer's file. `path` is the remote path as the peer told it, backslashes and all."""
+    return f"{_SLSK}://{quote(peer, safe='')}/{quote(path, safe='/')}"
+
+
+def slsk_address(url: str) -> tuple[str, str]:
+    """``(peer, remote path)`` of a ``slsk://`` address; the inverse of `slsk_url`.
+
+    Typed backslashes are kept as they are. Raises `ValueError` with one line for people.
+    """
+    found = _SLSK_URL.fullmatch(url)
+    if found is None:
+        raise ValueError(f"{url!a} is no address of the form slsk://user/percent-encoded-remote-path")
+    peer, path = _percent_decoded(found[1], url), _percent_decoded(found[2], url)
+    if not peer or not path:
+        raise ValueError(f"no {'path' if peer else 'user'} in {url!a}")
+    if _CONTROL.search(peer + path):
+        raise ValueError(f"control characters in {url!a}")
+    return peer, path
+
+
+def _percent_decoded(text: str, url: str) -> str:
+    if _BAD_PERCENT.search(text):
+        raise ValueError(f"a % without two hexadecimal digits in {url!a}; write the sign itself as %25")
+    try:
+        return unquote_to_bytes(text).decode()
+    except UnicodeDecodeError:
+        raise ValueError(f"{url!a} is not UTF-8 behind its % signs") from None
 
 
 def check_url(url: str) -> None:
@@ -82,9 +130,12 @@ def check_url(url: str) -> None:
     if found is None:
         raise ValueError(f"no scheme in {shown}; did you mean http://{shown.lstrip('/')}?")
     scheme = found[1].lower()
+    if scheme == _SLSK:  # before `public_url` is asked for more: a user's name may hold what looks like a password
+        slsk_address(url)
+        return
     check = _CHECKS.get(scheme)
     if check is None:
-        raise ValueError(f"{scheme}:// is not supported (supported: {', '.join(_CHECKS)}): {shown}")
+        raise ValueError(f"{scheme}:// is not supported (supported: {', '.join([*_CHECKS, _SLSK])}): {shown}")
     check(_split(url, shown), shown)
 
 

@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS stops (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerPrior:
-    """What is known of a peer before a job. Rate and set-up 0: nothing. `stops_today`: hang-ups of all jobs this day."""
+    """What is known of a peer before a job. Rate and set-up 0: nothing. `stops_today`: all jobs of this day."""
 
     peer: str
     rate_bytes_s: float

@@ -23,8 +23,10 @@ UNBOUNDED: Final = 1 << 40
 class Lease:
     """One source's right to a run. `next` is the first chunk of it that is not stored yet.
 
-    `draining`: the ride is over, its last chunks are on their way to the Assembler. `rival` is the other
-    lease of a duel. `rate_bytes_s` is what the SpeedWatchdog last said, -1 before its first word.
+    `heard_s`: any word of it; `grown_s`: bytes came or were stored; `measured_s`: when `received_bytes` was true.
+    `draining`: the ride is over, its last chunks are on their way to the Assembler. `rival` is the other lease of a
+    duel. `rate_bytes_s` is what the SpeedWatchdog last said, mixed with `prior_rate_bytes_s` (what the source showed
+    before) while the ride is young; -1 before its first word.
     """
 
     id: int
@@ -34,12 +36,15 @@ class Lease:
     stop: int
     granted_s: float
     heard_s: float
+    grown_s: float
     draining: bool = False
     shared: bool = False
     rival: int | None = None
     received_bytes: int = 0
     lead_in_bytes: int = 0
+    measured_s: float = 0.0
     rate_bytes_s: float = -1.0
+    prior_rate_bytes_s: float = 0.0
 
     @property
     def open_chunks(self) -> int:
@@ -167,7 +172,7 @@ class Board:
         assert seen.count == self.total, "a chunk is nowhere"
 
     def _new_lease(self, source: int, first: int, stop: int, *, now_s: float, shared: bool = False) -> Lease:
-        lease = Lease(self._next_id, source, first, first, stop, now_s, now_s, shared=shared)
+        lease = Lease(self._next_id, source, first, first, stop, now_s, now_s, now_s, shared=shared)
         self._next_id += 1
         self.leases[lease.id] = lease
         return lease

@@ -12,6 +12,9 @@ from actors.core.standing import Source
 CRAWL_BYTES_S: Final = 1.0
 """A ride from which nothing comes still gets a rate, so that its finish time is far away and not undefined."""
 FIRST_BYTE_GRACE_S: Final = 0.5
+UNSTORED_BYTES_MAX: Final = 8 << 20
+UNSTORED_S_MAX: Final = 2.0
+"""So much may be on its way to the Assembler; what a ride claims to have received beyond that is not believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +72,16 @@ def look(lease: Lease, source: Source, guess_bytes_s: float, chunk_size: int, *,
     if lease.received_bytes > 0:
         rate = lease.rate_bytes_s if lease.rate_bytes_s >= 0 else (source.rate_bytes_s or guess_bytes_s)
         # The watchdog speaks a few times a second; between its words the ride goes on.
-        received += rate * min(now_s - lease.heard_s, 0.5)
+        received += rate * min(now_s - lease.measured_s, 0.5)
     else:
         expected = source.traits.restart_cost_s
         setup_left = max(0.0, lease.granted_s + expected - now_s)
         late = now_s - lease.granted_s > 2 * expected + FIRST_BYTE_GRACE_S
         rate = 0.0 if late else (source.rate_bytes_s or guess_bytes_s)
-    position = min(max(start_bytes + received, lease.next * chunk_size), stop_bytes)
+    stored_bytes = lease.next * chunk_size
+    received = min(received, stored_bytes - start_bytes + UNSTORED_BYTES_MAX + chunk_size + UNSTORED_S_MAX * rate)
+    position = min(max(start_bytes + received, stored_bytes), stop_bytes)
+    if position >= stop_bytes > stored_bytes and now_s - lease.grown_s > UNSTORED_S_MAX:
+        position = float(stored_bytes)  # it should long be over: something is lost on the way
     left = stop_bytes - position + max(0, lease.lead_in_bytes - lease.received_bytes)
     return Rider(lease, rate, position, left, now_s + setup_left + left / max(rate, CRAWL_BYTES_S))

@@ -20,8 +20,9 @@ from protocol.runs import Run
 
 MEASURING_SHARE: Final = 16
 """The first, measuring rides of n sources take 1/16 of the file together."""
-GAIN_MIN_S: Final = 0.1
-"""Disturbing a ride, or fetching a chunk twice, must save at least this much time."""
+GAIN_MIN_S: Final = 0.02
+GAIN_MIN_SETUPS: Final = 0.3
+"""Disturbing a ride, or fetching a chunk twice, must save at least this much time, and this share of a new start."""
 GAIN_MIN_SHARE: Final = 0.1
 
 
@@ -78,11 +79,11 @@ class View:
 def swarm(view: View, source: Source) -> Placement | None:
     """The rule of the module's head."""
     if not source.traits.offset_ok:
-        contest = _contest_front(view, source)
-        if contest is not None:
-            return contest
+        front = _front_rider(view)
+        if front is not None:
+            return _contest(view, source, front)
     if view.board.free:
-        return _from_free(view, source)
+        return _from_free(view, source) or _cut(view, source)
     return _cut(view, source) or _duel(view, source)
 
 
@@ -122,9 +123,14 @@ def extension(view: View, rider: Rider) -> int | None:
     gap = view.board.free.run_at(lease.stop)
     if gap is None or lease.shared or lease.rival is not None or rider.rate_bytes_s <= 0:
         return None
-    share = rider.rate_bytes_s * (view.fleet.finish_with(0.0, 0.0, now_s=view.now_s) - view.now_s)
-    more = max(share - rider.left_bytes, 2 * rider.rate_bytes_s)
+    more = max(_claim_bytes(view, rider), 2 * rider.rate_bytes_s)
     return min(gap[1], lease.stop + max(1, math.ceil(more / view.chunk_size)))
+
+
+def _claim_bytes(view: View, rider: Rider) -> float:
+    """What a ride could do until the common finish time beyond the end of its lease."""
+    share = rider.rate_bytes_s * (view.fleet.finish_with(0.0, 0.0, now_s=view.now_s) - view.now_s)
+    return max(0.0, share - rider.left_bytes)
 
 
 def lead_in_chunks(source: Source, first: int) -> int:
@@ -148,13 +154,25 @@ def _from_free(view: View, source: Source) -> Placement | None:
     if best is None:
         return None
     first, stop = best
-    wanted = _chunks_wanted(view, source, first)
+    toucher = None if first == source.position else _toucher(view, first)
+    wanted = _chunks_wanted(view, source, first, ridden_into=toucher is not None)
+    if toucher is not None and source.rate_bytes_s > 0:
+        wanted = min(wanted, stop - first - math.ceil(_claim_bytes(view, toucher) / view.chunk_size))
     if wanted <= 0:
         return None
     count = min(wanted, stop - first)
-    if source.traits.offset_ok and first != source.position and (_ridden_into(view, first) or _kept(view, first)):
+    if source.traits.offset_ok and (toucher is not None or _kept(view, first)):
         return FreeRun(stop - count, stop)
     return FreeRun(first, first + count)
+
+
+def _toucher(view: View, first: int) -> Rider | None:
+    """The ride that could go on into the gap that begins at `first`."""
+    for lease in view.board.leases.values():
+        if lease.stop == first and lease.rival is None and _open(view, lease):
+            guess = view.fleet.guess_bytes_s
+            return look(lease, view.sources[lease.source], guess, view.chunk_size, now_s=view.now_s)
+    return None
 
 
 def _kept(view: View, first: int) -> bool:
@@ -172,23 +190,19 @@ def _best_gap(view: View, source: Source) -> Run | None:
     return max(gaps, key=lambda gap: gap[1] - gap[0])
 
 
-def _chunks_wanted(view: View, source: Source, first: int) -> int:
+def _chunks_wanted(view: View, source: Source, first: int, *, ridden_into: bool) -> int:
     """What the source can send until the common finish time, in chunks; a measuring ride while it is unknown."""
     if view.source_count == 1 or view.board.total == UNBOUNDED:
         return view.board.total
     if source.rate_bytes_s <= 0:
-        return max(source.traits.run_chunks_min, view.opened_chunks // (MEASURING_SHARE * view.source_count))
+        # What begins at 0 begins best only once: it gets an equal part, of which others may take the end.
+        share = MEASURING_SHARE if source.traits.offset_ok else 1
+        return max(source.traits.run_chunks_min, view.opened_chunks // (share * view.source_count))
     setup_s = start_cost_s(view, source, first)
     time_s = view.fleet.finish_with(source.rate_bytes_s, setup_s, now_s=view.now_s) - view.now_s - setup_s
-    if time_s <= 0 and view.fleet.rate_bytes_s > 0 and (not source.traits.offset_ok or _ridden_into(view, first)):
+    if time_s <= 0 and view.fleet.rate_bytes_s > 0 and (ridden_into or not source.traits.offset_ok):
         return 0  # the others are there before it could begin
     return max(source.traits.run_chunks_min, math.ceil(source.rate_bytes_s * time_s / view.chunk_size))
-
-
-def _ridden_into(view: View, first: int) -> bool:
-    return any(
-        lease.stop == first and not lease.draining and lease.rival is None for lease in view.board.leases.values()
-    )
 
 
 def _victims(view: View) -> Iterator[Rider]:
@@ -232,20 +246,28 @@ def _cut_point(view: View, source: Source, rider: Rider) -> int | None:
     moved = (rider.lease.stop - first) * view.chunk_size
     mine_s = view.now_s + start_cost_s(view, source, first) + moved / rate
     theirs_s = rider.finish_s - moved / max(rider.rate_bytes_s, 1.0)
-    return first if rider.finish_s - max(mine_s, theirs_s) >= GAIN_MIN_S else None
+    return first if rider.finish_s - max(mine_s, theirs_s) >= _gain_min_s(source) else None
 
 
-def _contest_front(view: View, source: Source) -> Duel | None:
-    """Of the sources that begin at byte 0 only the fastest is of use: so they ride against each other from there."""
+def _gain_min_s(source: Source) -> float:
+    return GAIN_MIN_S + GAIN_MIN_SETUPS * source.traits.restart_cost_s
+
+
+def _front_rider(view: View) -> Rider | None:
+    """The ride of a source that began at byte 0, if there is one."""
     for rider in view.fleet.riders:
-        lease = rider.lease
-        if view.sources[lease.source].traits.offset_ok or lease.rival is not None or not _open(view, lease):
-            continue
-        if source.rate_bytes_s <= 0 and lease.next == 0:
-            return Duel(lease)
-        if source.rate_bytes_s > 0 and _gains(view, source, rider):
-            return Duel(lease)
+        if not view.sources[rider.lease.source].traits.offset_ok and _open(view, rider.lease):
+            return rider
     return None
+
+
+def _contest(view: View, source: Source, front: Rider) -> Duel | None:
+    """Of the sources that begin at byte 0 only the fastest is of use: they ride against each other from there."""
+    lease = front.lease
+    if lease.rival is not None:
+        return None
+    unknown = source.rate_bytes_s <= 0 and lease.next == lease.first
+    return Duel(lease) if unknown or (source.rate_bytes_s > 0 and _gains(view, source, front)) else None
 
 
 def _duel(view: View, source: Source) -> Duel | None:
@@ -275,7 +297,7 @@ def _gains(view: View, source: Source, rider: Rider) -> bool:
     if rate <= 0:
         return False
     mine_s = start_cost_s(view, source, lease.next) + lease.open_chunks * view.chunk_size / rate
-    return mine_s + GAIN_MIN_S + GAIN_MIN_SHARE * left_s < left_s
+    return mine_s + _gain_min_s(source) + GAIN_MIN_SHARE * left_s < left_s
 
 
 def _open(view: View, lease: Lease) -> bool:

@@ -39,6 +39,10 @@ SURVEY_FRESH_MAX: Final = 64
 """Up to so many leases are looked at for every placement; with more, one look serves `SURVEY_S`."""
 SURVEY_S: Final = 0.1
 EXTEND_AHEAD_S: Final = 1.0
+YOUNG_S: Final = 2.0
+"""The rate of a ride younger than this is mixed with what its source showed before: limiters begin with a burst."""
+MEASURE_AGE_S: Final = 0.05
+"""What the watchdog says is on average so old when it is heard."""
 
 
 class Riding:
@@ -59,6 +63,8 @@ class Riding:
     def stored(self, message: ChunksStored, *, now_s: float) -> None:
         board = self.board
         lease = self._hear(message.lease, now_s)
+        if lease is not None:
+            lease.grown_s = now_s
         first, stop = message.first, message.first + message.count
         change = board.store(message.lease, first, stop)
         source = self.sources.get(message.source)
@@ -88,10 +94,13 @@ class Riding:
         if lease is None:
             return
         source = self.sources[lease.source]
-        lease.received_bytes = max(lease.received_bytes, message.received_bytes)
-        lease.rate_bytes_s = message.rate_bytes_s
+        if message.received_bytes > lease.received_bytes:
+            lease.received_bytes, lease.grown_s = message.received_bytes, now_s
+        lease.measured_s = now_s - MEASURE_AGE_S
+        if message.rate_bytes_s >= 0:
+            lease.rate_bytes_s = _tempered(lease, message.rate_bytes_s, source.traits.restart_cost_s, now_s)
         if message.rate_bytes_s > 0:
-            source.rate_bytes_s = message.rate_bytes_s
+            source.rate_bytes_s = lease.rate_bytes_s
         if message.setup_s > 0 and lease.lead_in_bytes == 0:
             learned = (source.traits.restart_cost_s + message.setup_s) / 2
             source.traits = SourceTraits(restart_cost_s=learned, offset_ok=source.traits.offset_ok)
@@ -128,17 +137,19 @@ class Riding:
         self._fleet = None
         match message:
             case LeaseFinished():
+                if lease is not None and not progressed and self.board.total != UNBOUNDED:
+                    detail = "ended without a single chunk"
+                    self.blame(source, FaultKind.SHORT_BODY, detail, 0.0, False, now_s=now_s)
                 source.position = message.handed_stop if source.traits.offset_ok or not message.stopped else 0
             case LeaseReleased():
+                self.blame(source, FaultKind(message.fault), message.detail, retry_after_s, progressed, now_s=now_s)
                 source.position = message.handed_stop if source.traits.offset_ok else 0
-                kind = FaultKind(message.fault)
-                self.blame(source, kind, message.detail, retry_after_s, progressed, now_s=now_s)
         return True
 
     def _learn_rate(self, source: Source, lease: Lease, now_s: float) -> None:
-        """A ride that ended before the watchdog could judge it is judged by itself."""
+        """A ride that ended before the watchdog could judge it is judged by itself, when nothing better is known."""
         kept = lease.received_bytes - lease.lead_in_bytes
-        if lease.rate_bytes_s <= 0 and kept > 0:
+        if source.rate_bytes_s <= 0 and kept > 0:
             took_s = max(now_s - lease.granted_s - source.traits.restart_cost_s, 0.01)
             source.rate_bytes_s = lease.received_bytes / took_s
 
@@ -225,14 +236,16 @@ class Riding:
         # While there is free work, those that can only begin at byte 0 choose first: the front is all they can use.
         any_offset = not self.board.free
         ready.sort(key=lambda source: (source.traits.offset_ok or any_offset, -source.rate_bytes_s))
-        for served, source in enumerate(ready):
-            if served == SERVED_PER_STEP:
-                self._out.post(dispatcher_address(self.job.job), Ticked())
-                return
+        served = 0
+        for source in ready:
             placement = place.PLACERS[self.job.mode](self._view(now_s), source)
             if placement is not None:
                 self._grant(source, placement, now_s)
-            elif source.traits.offset_ok and not self.board.free:
+                served += 1
+                if served == SERVED_PER_STEP:
+                    self._out.post(dispatcher_address(self.job.job), Ticked())
+                    return
+            elif self.job.mode != "swarm" or (source.traits.offset_ok and not self.board.free):
                 return  # what the fastest cannot better, nobody can
 
     def _grant(self, source: Source, placement: place.Placement, now_s: float) -> None:
@@ -253,6 +266,7 @@ class Riding:
             case _:
                 assert_never(placement)
         self._fleet = None if len(board.leases) <= SURVEY_FRESH_MAX else self._fleet
+        lease.prior_rate_bytes_s = source.rate_bytes_s
         lease.lead_in_bytes = place.lead_in_chunks(source, lease.first) * self.job.chunk_size
         source.standing = Standing.ACTIVE
         source.busy, source.busy_since_s = lease.id, now_s
@@ -300,3 +314,11 @@ class Riding:
     def _hang_up(self, lease: Lease) -> None:
         worker = self.sources[lease.source].worker
         self._out.post(worker, LeaseRevoked(job=self.job.job, source=lease.source, lease=lease.id))
+
+
+def _tempered(lease: Lease, rate_bytes_s: float, setup_s: float, now_s: float) -> float:
+    """The measured rate, mixed with the source's earlier one while the ride is young."""
+    if lease.prior_rate_bytes_s <= 0:
+        return rate_bytes_s
+    trust = min(max((now_s - lease.granted_s - setup_s) / YOUNG_S, 0.0), 1.0)
+    return trust * rate_bytes_s + (1 - trust) * lease.prior_rate_bytes_s

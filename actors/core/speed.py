@@ -25,6 +25,8 @@ from protocol.post import Post
 WINDOW_S: Final = 3.0
 FIRST_JUDGED_S: Final = 0.2
 """A ride is judged no sooner than this after its first byte."""
+REPORT_GAP_S: Final = 0.3
+"""A ride speaks about five times a second: a silence this long says nothing about its rate."""
 CAP_STEP: Final = 0.05
 """A cap is said again only when it moved by this share."""
 CAP_HEADROOM: Final = 1.25
@@ -41,6 +43,7 @@ class _Ride:
     worker: str
     heard: bool = True
     first_byte_s: float | None = None
+    first_bytes: int = 0
     grown_s: float = 0.0
     received_bytes: int = 0
     marks: deque[tuple[float, int]] = field(default_factory=deque)
@@ -52,7 +55,14 @@ class _Ride:
         if len(self.marks) < 2 or now_s - self.marks[0][0] < FIRST_JUDGED_S:
             return -1.0
         begin_s, begin = self.marks[0]
-        return (self.received_bytes - begin) / (now_s - begin_s)
+        heard_for_s = max(self.marks[-1][0] - begin_s, now_s - begin_s - REPORT_GAP_S)
+        return (self.received_bytes - begin) / heard_for_s if heard_for_s > 0 else -1.0
+
+    def setup_s(self, rate_bytes_s: float) -> float:
+        """From grant to first byte; 0 while unknown. What came before the first report came at today's rate."""
+        if self.first_byte_s is None or rate_bytes_s <= 0:
+            return 0.0
+        return max(self.first_byte_s - self.begun_s - self.first_bytes / rate_bytes_s, 0.001)
 
 
 class SpeedState:
@@ -95,7 +105,7 @@ class SpeedState:
         if message.received_bytes > ride.received_bytes:
             ride.grown_s = now_s
             if ride.first_byte_s is None:
-                ride.first_byte_s = now_s
+                ride.first_byte_s, ride.first_bytes = now_s, message.received_bytes
         ride.received_bytes = message.received_bytes
         if ride.first_byte_s is not None:
             ride.marks.append((now_s, message.received_bytes))
@@ -124,7 +134,7 @@ class SpeedState:
                 lease=ride.lease,
                 received_bytes=ride.received_bytes,
                 rate_bytes_s=rate,
-                setup_s=max(0.0, ride.first_byte_s - ride.begun_s) if ride.first_byte_s is not None else 0.0,
+                setup_s=ride.setup_s(rate),
             )
             out.append(Post(to=job.dispatcher, message=measured))
         if ride.told:

@@ -123,6 +123,8 @@ def blame(
         cool(source, now_s)
     else:
         source.failures += 1
+        if kind is FaultKind.STALLED:
+            progressed = False  # what it sent before does not make the silence shorter
         if source.failures >= FAILURES_MAX:
             cool(source, now_s)
         elif not progressed:

@@ -21,4 +21,8 @@ def open_reader(url: str, *, user_agent: str = "shoal", settings: HttpSettings =
         from actors.sources.http import HttpReader
 
         return HttpReader(url, user_agent=user_agent, settings=settings)
-    raise SourceFault(FaultKind.UNSUPPORTED_URL, "only http:// and https:// can be downloaded from")
+    if scheme == "slsk":
+        from actors.sources.slsk import SlskReader
+
+        return SlskReader(url)
+    raise SourceFault(FaultKind.UNSUPPORTED_URL, "only http://, https:// and slsk:// can be downloaded from")

@@ -10,8 +10,8 @@ from typing import Final, Protocol
 import h11
 
 from actors.sources.http_settings import DRAIN_BYTES_MAX
-from actors.sources.http_wire import Wire
 from actors.sources.reader import SLICE_S
+from actors.sources.wire import Wire
 
 SCRATCH_BYTES: Final = 64 * 1024
 

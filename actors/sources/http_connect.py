@@ -9,7 +9,7 @@ import h11
 from actors.sources.http_proxy import Proxy
 from actors.sources.http_settings import HEAD_BYTES_MAX, plain, status_words
 from actors.sources.http_target import Target
-from actors.sources.http_wire import PlainWire, Wire
+from actors.sources.wire import PlainWire, Wire
 from protocol.faults import FaultKind, SourceFault
 
 ADDRESSES_MAX: Final = 8

@@ -11,7 +11,7 @@ from actors.sources.http_head import Head, head_of
 from actors.sources.http_proxy import Proxy, proxy_for
 from actors.sources.http_settings import HEAD_BYTES_MAX, HttpSettings
 from actors.sources.http_target import Target
-from actors.sources.http_wire import Wire
+from actors.sources.wire import Wire
 from protocol.faults import FaultKind, SourceFault
 
 _SCRATCH_BYTES: Final = 16 * 1024

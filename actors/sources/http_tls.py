@@ -7,8 +7,8 @@ import ssl
 import time
 
 from actors.sources.http_settings import plain
-from actors.sources.http_wire import SEND_S_MAX, readable
 from actors.sources.reader import SLICE_S
+from actors.sources.wire import SEND_S_MAX, readable
 from protocol.faults import FaultKind, SourceFault
 
 

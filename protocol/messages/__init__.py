@@ -282,7 +282,15 @@ DispatcherInbox = (
     | Ticked
 )
 WorkerInbox = (
-    ProbeAsked | LeaseGranted | LeaseExtended | LeaseTrimmed | LeaseRevoked | RateCapped | RideContinued | JobForgotten
+    ProbeAsked
+    | LeaseGranted
+    | LeaseExtended
+    | LeaseTrimmed
+    | LeaseRevoked
+    | RateCapped
+    | RideContinued
+    | ConnectionHanded
+    | JobForgotten
 )
 WatchdogInbox = JobWatched | RideProgressed | RideEnded | JobForgotten | Ticked
 AssemblerInbox = (

@@ -217,6 +217,20 @@ class _OneLineGroup(TyperGroup):
             code = ExitCode.USAGE
         sys.exit(int(code or 0))
 
+    # Some versions of typer end an interrupted command with 130 and not one word; an abort they all let through.
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        try:
+            return super().make_context(*args, **extra)
+        except KeyboardInterrupt:
+            raise typer.Abort from None
+
+    def invoke(self, *args: Any, **extra: Any) -> Any:
+        try:
+            return super().invoke(*args, **extra)
+        except KeyboardInterrupt:
+            raise typer.Abort from None
+
 
 def _help_hint(error: Exception) -> str:
     context = getattr(error, "ctx", None)

@@ -91,7 +91,7 @@ class Running:
     def pid(self) -> int:
         return self.process.pid
 
-    def until(self, wanted: Callable[[Event], bool]) -> Event:
+    def until(self, wanted: Callable[[Event], Any]) -> Event:
         """The next event that is wanted. Fails when the program ends or dawdles first."""
         while True:
             line = self._next()
@@ -105,7 +105,7 @@ class Running:
 
         def enough(event: Event) -> bool:
             nonlocal seen
-            seen += event["event"] == "chunk"
+            seen += int(event["event"] == "chunk")
             return seen >= count
 
         return self.until(enough)
@@ -126,7 +126,7 @@ class Running:
 
     def child(self, name: str) -> psutil.Process:
         """One of the program's processes; it has its name from its socket."""
-        found = [one for one in self.children() if any(c.laddr.endswith(f"/{name}.sock") for c in _sockets(one))]
+        found = [one for one in self.children() if any(f"/{name}.sock" in each.laddr for each in _sockets(one))]
         assert len(found) == 1, f"{name}: {found}"
         return found[0]
 
@@ -173,12 +173,13 @@ class Shoal:
         self.orderly = True
         """False once a run was killed: then folders of its processes may be left."""
 
-    def start(self, *words: str | Path, stdout: IO[bytes] | None = None, **env: str) -> Running:
+    def start(self, *words: str | Path, env: dict[str, str] | None = None, stdout: IO[bytes] | None = None) -> Running:
+        """`env` is added to the environment; without `stdout` its lines are read."""
         command = [sys.executable, str(ROOT / "run.py"), *map(str, words)]
-        return Running(command, self.folder, {**self.env, **env}, stdout=stdout)
+        return Running(command, self.folder, {**self.env, **(env or {})}, stdout=stdout)
 
     def run(self, *words: str | Path, **env: str) -> Done:
-        return self.start(*words, **env).finish()
+        return self.start(*words, env=env).finish()
 
     def get(self, *words: str | Path, **env: str) -> Done:
         """``get ... --json``."""
@@ -190,7 +191,7 @@ class Shoal:
 
     def begun(self, *words: str | Path, **env: str) -> Running:
         """``get ... --json --verbose``, running."""
-        return self.start("get", *words, "--json", "--verbose", **env)
+        return self.start("get", *words, "--json", "--verbose", env=env)
 
     @contextmanager
     def killed(self, running: Running) -> Iterator[None]:

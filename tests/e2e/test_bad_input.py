@@ -219,6 +219,12 @@ def test_a_missing_folder_is_the_targets_fault(shoal: Shoal, box: Box) -> None:
     assert shoal.files == []
 
 
+def test_a_refused_target_is_told_without_a_wait(shoal: Shoal, box: Box) -> None:
+    done = shoal.get(box.url("honest"), "-o", "not/there/file.bin")
+    assert done.ended["state"] == "disk"
+    assert done.ended["seconds"] < 2.5
+
+
 def test_a_file_where_a_folder_should_be_is_the_targets_fault(shoal: Shoal, box: Box) -> None:
     (shoal.folder / "plain").write_bytes(b"mine")
     done = shoal.refused(box.url("honest"), "-o", "plain/file.bin")

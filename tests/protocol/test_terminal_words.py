@@ -87,12 +87,12 @@ def board(*, stored: int = 0, size: int = 64 * MIB) -> Board:
     subject.take(opened(size=size))
     subject.take(progressed(stored, size=size))
     for source in range(4):
-        subject.take(row(source, f"http://h{source}/x", stored=MIB if source else 0))
+        subject.take(row(source, f"http://h{source}/x", stored=stored // 3 if source else 0))
     return subject
 
 
 def line_of(state: str, *, stored: int = 0, reason: str = "", path: str = "/here/f", resumed: int = 0) -> str:
-    subject = board(stored=stored)
+    subject = board(stored=64 * MIB if state == "sealed" else stored)
     last = ended(state, reason=reason, path=path, resumed=resumed)
     subject.take(last)
     return last_line(subject, last)

@@ -68,7 +68,8 @@ def _play(kind: str, seed: int, sources: int | None, row: Row, *, checked: bool,
         share = sum(script.rate_bytes_s for script in scenario.sources) / living_bytes_s(scenario)
         row.efficiency.append(outcome.efficiency * share)
     if each:
-        sys.stdout.write(f"  seed {seed}: {outcome}\n")
+        of_living = f"{row.efficiency[-1]:.4f}" if row.efficiency else "-"
+        sys.stdout.write(f"  seed {seed}: {of_living} {outcome}\n")
 
 
 def _line(kind: str, row: Row) -> str:

@@ -43,9 +43,9 @@ def faulty_ladder(rng: random.Random) -> Scenario:
     """The ladder with six of eight misbehaving. Its ideal counts what the living can give (see `living_bytes_s`)."""
     odd = [
         {"stalls_after": 20 * MB},
-        {"refuses_offsets": True},
+        {"refuses_offsets": True, "reads_on": True},
         {"drops_every": 3 * MB},
-        {"offset_ok": False},
+        {"offset_ok": False, "reads_on": True},
         {"busy_share": 0.5},
         {"dies_at_s": 5.0},
         {},
@@ -178,7 +178,7 @@ def _script(rng: random.Random, kind: str) -> SourceScript:
 
 _FAULTS: Final[tuple[Callable[[random.Random, SourceScript], SourceScript], ...]] = (
     lambda rng, script: replace(script, offset_ok=False, reads_on=rng.random() < 0.5),
-    lambda rng, script: replace(script, refuses_offsets=True),
+    lambda rng, script: replace(script, refuses_offsets=True, reads_on=rng.random() < 0.5),
     lambda rng, script: replace(script, stalls_after=rng.randint(0, 3 * MB)),
     lambda rng, script: replace(script, drops_every=rng.randint(10 * KB, 2 * MB)),
     lambda rng, script: replace(script, dies_at_s=rng.uniform(0, 20)),

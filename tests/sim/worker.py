@@ -190,7 +190,10 @@ class WorkerModel:
     def _over(self) -> bool:
         """End the ride when its last chunk was handed over; ask on when only the request has ended."""
         if self.handed >= self._end_chunk():
-            self._finish()
+            if self._promised_more():
+                self._release(FaultKind.SHORT_BODY, "ended early")
+            else:
+                self._finish()
             return True
         if self.position >= self.asked_stop:
             self._ask(int(self.position), self.script.request_s)
@@ -269,7 +272,7 @@ class WorkerModel:
     def _finish(self) -> None:
         lease = self.lease
         assert lease is not None
-        stopped = self._hang_up()
+        stopped = self._hang_up(reads_on=self.script.reads_on)
         self._ended(
             LeaseFinished(
                 job=lease.job,
@@ -286,7 +289,6 @@ class WorkerModel:
         lease = self.lease
         assert lease is not None
         stopped = self._hang_up()
-        self.body_open = False
         self._ended(
             LeaseReleased(
                 job=lease.job,
@@ -310,14 +312,13 @@ class WorkerModel:
             self.address, WATCHDOG, RideEnded(job=lease.job, source=self.source, lease=lease.lease)
         )
 
-    def _hang_up(self) -> bool:
+    def _hang_up(self, *, reads_on: bool = False) -> bool:
         """Whether a body is cut off before the end of what was asked for."""
         stopped = self.body_open and int(self.position) < self.asked_stop
-        if stopped and self.script.reads_on:
+        if stopped and reads_on and not self.script.offset_ok:
             return False
         self.stops += stopped
-        if not self.script.reads_on:
-            self.body_open = False
+        self.body_open = False
         return stopped
 
     # -- small things
@@ -331,6 +332,11 @@ class WorkerModel:
     def _dead(self) -> bool:
         dies_at_s = self.script.dies_at_s
         return dies_at_s is not None and dies_at_s <= self.world.now_s < self.script.back_at_s
+
+    def _promised_more(self) -> bool:
+        """The file is shorter than the source had announced."""
+        assert self.lease is not None
+        return self.lease.size_bytes >= 0 and min(self.stop * self.chunk_size, self.lease.size_bytes) > self.file_bytes
 
     def _end_chunk(self) -> int:
         """Where the run ends, or the file: leases on files of unknown size end nowhere."""

@@ -31,7 +31,11 @@ class Character:
     """
 
     rate_bytes_s: float | None = None
-    """All its uploads together; None is as fast as the machine goes."""
+    """All its uploads together; None is as fast as the machine goes.
+
+    Without a rate the kernels hold megabytes: a stop of a small file then often comes after its last byte was sent, and
+    counts as finished, at real uploaders too.
+    """
     burst_s: float = 0.0
     """The limiter lets the quota of this many seconds go at once, then pauses (Nicotine+: 1.0); 0 paces evenly."""
     tells_speed: int | None = None

@@ -99,7 +99,7 @@ class Door:
         raise ConnectionError(f"no way to {user}")
 
     async def direct(self, user: str, kind: str, send_buffer_bytes: int | None = None) -> tuple[socket.socket, bool]:
-        """Call the user's listening port and introduce ourselves; the socket and if it is obfuscated. Raises OSError."""
+        """Call the user's listening port and say who we are; the socket and if it is obfuscated. Raises OSError."""
         async with asyncio.timeout(DIRECT_S_MAX):
             host, port, obfuscated_port = await self.address_of(user)
             if not port and not obfuscated_port:

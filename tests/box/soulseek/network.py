@@ -9,7 +9,6 @@ Quick to start: the demo, the end-to-end tests and the benches use it.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -26,7 +25,6 @@ from tests.box.soulseek.shelf import remote_path, term_for
 __all__ = ["Character", "ChildError", "Content", "Count", "Network", "Sent", "network"]
 
 FILE_NAME = "01 - Tide.flac"
-POLL_S = 0.01
 
 
 def network(
@@ -154,11 +152,16 @@ class Network:
 
     def wait_for(self, name: str, *, online: bool = True, s_max: float = 10.0) -> None:
         """Return when this user is logged in, or is not. Raises TimeoutError."""
-        give_up_s = time.monotonic() + s_max
-        while (name in self.online()) is not online:
-            if time.monotonic() > give_up_s:
-                raise TimeoutError(f"{name} is {'not ' if online else ''}online after {s_max} s")
-            time.sleep(POLL_S)
+        if not self._server.tell({"do": "wait", "name": name, "online": online, "s_max": s_max})["came"]:
+            raise TimeoutError(f"{name} is {'not ' if online else ''}online after {s_max} s")
+
+    def shares(self, name: str, s_max: float = 10.0) -> bool:
+        """Return True as soon as this user, one of the box or not, has told the server of at least one shared file."""
+        return bool(self._server.tell({"do": "wait_for_shares", "name": name, "s_max": s_max})["came"])
+
+    def said(self) -> str:
+        """What both processes wrote to stderr: nothing, unless the box itself is broken."""
+        return self._server.last_words() + self._peers.last_words()
 
     def close(self) -> None:
         """End the processes and everything they have; more than once does no harm."""

@@ -7,6 +7,7 @@ Addresses are given back as they came, so 127.0.0.1 stays 127.0.0.1.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -15,7 +16,7 @@ from tests.box.soulseek.wire import BROKEN, UNREADABLE, Line, messages
 
 BACKLOG = 512
 NAME_LENGTH_MAX = 30
-LOGIN_S_MAX = 30.0
+GREETING = "a box on loopback"
 NOBODY = "0.0.0.0"
 
 
@@ -56,6 +57,21 @@ class Server:
     def online(self) -> list[str]:
         return self._users.online()
 
+    async def wait_for(self, name: str, *, online: bool, s_max: float) -> bool:
+        """Return True when this user is logged in, or is not; False when that took too long."""
+        return await self._until(lambda: (self._users.session(name) is not None) is online, s_max)
+
+    async def wait_for_shares(self, name: str, *, s_max: float) -> bool:
+        """Return True when this user has told of files it shares; False when that took too long."""
+        return await self._until(lambda: self._users.user(name).files > 0, s_max)
+
+    async def _until(self, came: Callable[[], bool], s_max: float) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(s_max):
+                while not came():
+                    await self._users.change()
+        return came()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = Line(reader, writer)
         self._lines.add(line)
@@ -94,7 +110,7 @@ class Server:
         session = Session(request.username, line)
         await line.send(
             messages.Login.Response(
-                success=True, greeting="a box on loopback", ip=line.peer_host, md5hash="0" * 32, privileged=False
+                success=True, greeting=GREETING, ip=line.peer_host, md5hash="0" * 32, privileged=False
             )
         )
         for greeting in _greetings():
@@ -145,6 +161,7 @@ class Server:
                 user.uploaded(message.speed)
             case m.SharedFoldersFiles.Request():
                 user.folders, user.files = message.shared_folder_count, message.shared_file_count
+                self._users.note_change()
             case m.CheckPrivileges.Request():
                 await session.line.send(m.CheckPrivileges.Response(0))
             case m.RoomList.Request():

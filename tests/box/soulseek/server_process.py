@@ -18,6 +18,10 @@ async def _do(server: Server, told: Told) -> Told:
             await server.open()
         case "drop":
             return {"was_there": server.drop(told["name"])}
+        case "wait":
+            return {"came": await server.wait_for(told["name"], online=told["online"], s_max=told["s_max"])}
+        case "wait_for_shares":
+            return {"came": await server.wait_for_shares(told["name"], s_max=told["s_max"])}
         case "state":
             return {"online": server.online(), "searches": server.searches, "logins": server.logins}
     return {}

@@ -110,7 +110,7 @@ class Upload:
         return []
 
     async def _stream(self, sock: socket.socket) -> None:
-        """Ticket, offset, bytes, and the wait for the other side to close. Raises EOFError, OSError when it does early."""
+        """Ticket, offset, bytes, the wait for the other side to close. Raises EOFError, OSError when it does early."""
         loop = asyncio.get_running_loop()
         await loop.sock_sendall(sock, struct.pack("<I", self.sent.ticket))
         try:

@@ -55,6 +55,15 @@ class Users:
     def __init__(self) -> None:
         self._users: dict[str, User] = {}
         self._sessions: dict[str, Session] = {}
+        self._changed = asyncio.Event()
+
+    async def change(self) -> None:
+        """Return when something is noted: somebody has come, gone, or told what is shared."""
+        await self._changed.wait()
+
+    def note_change(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     def user(self, name: str) -> User:
         return self._users.setdefault(name, User())
@@ -106,6 +115,7 @@ class Users:
         return False
 
     async def _announce(self, name: str) -> None:
+        self.note_change()
         status = self.status_of(name)
         for other in list(self._sessions.values()):
             if name in other.watched and other.name != name:
