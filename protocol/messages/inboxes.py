@@ -1,0 +1,239 @@
+"""One closed union for each inbox, so that `match` can be checked to be exhaustive."""
+
+from protocol.messages.jobs import (
+    DispatcherReady,
+    DispatcherWanted,
+    JobAsked,
+    JobForgotten,
+    JobStopAsked,
+    SourceJoined,
+    SourceLost,
+    SourceOffered,
+    WorkerReady,
+    WorkerWanted,
+)
+from protocol.messages.processes import (
+    ActorDied,
+    PingAnswered,
+    PingAsked,
+    ProcessLost,
+    ProcessReady,
+    StopAsked,
+    Ticked,
+)
+from protocol.messages.progress import (
+    ChunkArrived,
+    ChunkMapDrawn,
+    JobEnded,
+    JobNoted,
+    JobOpened,
+    JobProgressed,
+    SourceProgressed,
+)
+from protocol.messages.rides import (
+    JobWatched,
+    LeaseExtended,
+    LeaseFinished,
+    LeaseGranted,
+    LeaseReleased,
+    LeaseRevoked,
+    LeaseTrimmed,
+    ProbeAsked,
+    RateCapped,
+    RideContinued,
+    RideEnded,
+    RideProgressed,
+    SourceFailed,
+    SourceMeasured,
+    SourceProbed,
+    SourceSlowed,
+    SourceStalled,
+)
+from protocol.messages.soulseek import (
+    ConnectionEnded,
+    ConnectionHanded,
+    FilesShared,
+    PeerFailed,
+    PlaceAsked,
+    PlaceLeft,
+    PlaceRefused,
+    PlaceTaken,
+    SearchAsked,
+    SearchEnded,
+    SearchHit,
+    SessionChanged,
+    TurnCame,
+    TurnDeclined,
+    TurnTaken,
+)
+from protocol.messages.store import (
+    ChunkDisputed,
+    ChunksRepeated,
+    ChunksStored,
+    ChunksVerified,
+    CommitDue,
+    DiskFailed,
+    SealRefused,
+    SealWanted,
+    SizeLearned,
+    SlotFilled,
+    SlotFreed,
+    SlotSpoiled,
+    SourceChanged,
+    TargetCloseAsked,
+    TargetClosed,
+    TargetOpened,
+    TargetRefused,
+    TargetSealed,
+    TargetWanted,
+    ValidatorSeen,
+)
+
+Message = (
+    JobAsked
+    | JobStopAsked
+    | DispatcherWanted
+    | WorkerWanted
+    | SourceJoined
+    | SourceLost
+    | JobForgotten
+    | ProbeAsked
+    | SourceProbed
+    | SourceFailed
+    | LeaseGranted
+    | LeaseExtended
+    | LeaseTrimmed
+    | LeaseRevoked
+    | LeaseFinished
+    | LeaseReleased
+    | RideProgressed
+    | RideEnded
+    | SourceMeasured
+    | SourceSlowed
+    | SourceStalled
+    | RateCapped
+    | JobWatched
+    | RideContinued
+    | TargetWanted
+    | ChunksVerified
+    | SourceChanged
+    | TargetOpened
+    | TargetRefused
+    | ValidatorSeen
+    | SlotFilled
+    | SlotFreed
+    | ChunksStored
+    | ChunksRepeated
+    | ChunkDisputed
+    | SlotSpoiled
+    | DiskFailed
+    | SizeLearned
+    | SealWanted
+    | TargetSealed
+    | SealRefused
+    | TargetCloseAsked
+    | TargetClosed
+    | CommitDue
+    | JobOpened
+    | JobProgressed
+    | SourceProgressed
+    | ChunkMapDrawn
+    | ChunkArrived
+    | JobNoted
+    | JobEnded
+    | ProcessReady
+    | ProcessLost
+    | PingAsked
+    | PingAnswered
+    | StopAsked
+    | ActorDied
+    | Ticked
+    | DispatcherReady
+    | WorkerReady
+    | SourceOffered
+    | SearchAsked
+    | SearchHit
+    | SearchEnded
+    | PlaceAsked
+    | PlaceLeft
+    | PlaceTaken
+    | PlaceRefused
+    | TurnCame
+    | TurnTaken
+    | TurnDeclined
+    | ConnectionHanded
+    | ConnectionEnded
+    | PeerFailed
+    | SessionChanged
+    | FilesShared
+)
+"""Anything that can travel."""
+
+PoolInbox = (
+    JobAsked | SourceOffered | JobStopAsked | JobForgotten | DispatcherReady | WorkerReady | ProcessLost | ActorDied
+)
+DispatcherInbox = (
+    SourceJoined
+    | SourceLost
+    | JobStopAsked
+    | SourceProbed
+    | SourceFailed
+    | LeaseFinished
+    | LeaseReleased
+    | SourceMeasured
+    | SourceSlowed
+    | SourceStalled
+    | ChunksVerified
+    | SourceChanged
+    | TargetOpened
+    | TargetRefused
+    | ChunksStored
+    | ChunksRepeated
+    | ChunkDisputed
+    | SlotSpoiled
+    | DiskFailed
+    | TargetSealed
+    | SealRefused
+    | TargetClosed
+    | Ticked
+)
+WorkerInbox = (
+    ProbeAsked
+    | LeaseGranted
+    | LeaseExtended
+    | LeaseTrimmed
+    | LeaseRevoked
+    | RateCapped
+    | RideContinued
+    | ConnectionHanded
+    | JobForgotten
+)
+WatchdogInbox = JobWatched | RideProgressed | RideEnded | JobForgotten | Ticked
+AssemblerInbox = (
+    TargetWanted | ValidatorSeen | SlotFilled | SizeLearned | SealWanted | TargetCloseAsked | JobForgotten | CommitDue
+)
+SessionInbox = (
+    SearchAsked
+    | PlaceAsked
+    | PlaceLeft
+    | TurnTaken
+    | TurnDeclined
+    | ConnectionEnded
+    | FilesShared
+    | JobForgotten
+    | Ticked
+)
+RootInbox = DispatcherWanted | WorkerWanted | JobForgotten | PingAsked | StopAsked | ActorDied
+FrontInbox = (
+    JobOpened
+    | JobProgressed
+    | SourceProgressed
+    | ChunkMapDrawn
+    | ChunkArrived
+    | JobNoted
+    | JobEnded
+    | ProcessReady
+    | ProcessLost
+    | PingAnswered
+    | ActorDied
+)
