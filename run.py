@@ -8,7 +8,6 @@ their builder, so nothing heavy is imported at its top.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -183,8 +182,9 @@ def fetch(options: GetOptions, view: Any) -> JobEnded:
             supervisor = Supervisor(specs, arena_fd=arena.fd, slot_count=slot_count, lost_to=(POOL,))
             leaving.callback(supervisor.stop)
             supervisor.start()
-        except (StartFailed, OSError, EOFError) as failure:  # EOFError: the forkserver is gone
-            ended = failed(JOB, f"cannot start: {str(failure) or 'the process that starts the others died'}")
+        except (StartFailed, OSError, EOFError) as failure:
+            why = "the forkserver died" if isinstance(failure, EOFError) else failure
+            ended = failed(JOB, f"cannot start: {why}")
             view.show(ended, now_s=time.monotonic())
             return ended
         return run_job(supervisor, view, asked, options.urls, interrupts)
@@ -270,8 +270,10 @@ def _sha256(path: str) -> str:
 
 def main() -> int:
     """Read the command line and act. Anything that downloads starts its forkserver before anything else is loaded."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until somebody is there who stops in order
     try:
+        import signal
+
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # until somebody is there who stops in order
         if sys.argv[1:2] in (["get"], ["demo"]) and not {"-h", "--help"} & set(sys.argv):
             from actors.launch import warm
 
@@ -289,6 +291,8 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     finally:
+        import signal
+
         # All is done and tidy: one more Ctrl-C must not change how this ends.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -280,7 +280,9 @@ class Supervisor:
             lost = ProcessLost(process=child.spec.process, detail=child.verdict)
             self.inbox.put(lost)
             for address in self._lost_to:
-                if split_address(address)[0] != child.spec.process:
+                heir = self._children.get(split_address(address)[0])
+                # One that does not listen yet would be waited for, and nobody else be buried meanwhile.
+                if heir is None or (heir.ready and not heir.gone):
                     self.mailroom.post(address, lost)
 
     def _ping(self) -> None:
@@ -303,16 +305,21 @@ class Supervisor:
             if not child.gone and child.ready and grace_s > 0:
                 self.mailroom.post(root_address(child.spec.process), StopAsked())
         if not self._ended(children, grace_s):
-            _signal_all(children, signal.SIGTERM)
+            self._signal_all(children, signal.SIGTERM)
             self._ended(children, min(TERM_S, grace_s))
         self._kill(children)
 
     def _kill(self, children: list[_Child]) -> None:
         for child in children:
             child.leaving = True
-        _signal_all(children, signal.SIGKILL)
+        self._signal_all(children, signal.SIGKILL)
         if not self._ended(children, KILL_S):
             _logger.error("cannot be killed: %s", [child.spec.process for child in children if not child.gone])
+
+    def _signal_all(self, children: Iterable[_Child], number: signal.Signals) -> None:
+        with self._changed:  # or a descriptor might be closed, and another process have its number, in between
+            for child in children:
+                _signal(child, number)
 
     def _ended(self, children: list[_Child], timeout_s: float) -> bool:
         with self._changed:
@@ -337,11 +344,6 @@ def _signal(child: _Child, number: signal.Signals) -> None:
             signal.pidfd_send_signal(child.watch_fd, number)
         else:
             os.kill(child.pid, number)
-
-
-def _signal_all(children: Iterable[_Child], number: signal.Signals) -> None:
-    for child in children:
-        _signal(child, number)
 
 
 def _in_words(code: int | None) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import msgpack
+import msgspec
 
 from protocol.messages import TAGS, Message
 
@@ -40,7 +41,7 @@ class _Shape:
 
 def _shape(cls: type) -> _Shape:
     hints = typing.get_type_hints(cls)
-    names = tuple(field.name for field in dataclasses.fields(cls))
+    names = tuple(field.name for field in msgspec.structs.fields(cls))
     types: list[Any] = []
     tuples: list[tuple[int, type]] = []
     for index, name in enumerate(names):

@@ -19,6 +19,7 @@ _BAD_IN_HOST: Final = re.compile(r"[\s<>\"\\^`{|}%!$&'()*+,;=\[\]]")
 _PORTS: Final = {"http": 80, "https": 443}
 _SLSK: Final = "slsk"
 _SLSK_URL: Final = re.compile(r"slsk://([^/?#]*)/([^?#]*)", re.IGNORECASE)
+_AMBIGUOUS: Final = re.compile(r"[@:\[\]]")
 _BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -27,10 +28,8 @@ def public_url(url: str) -> str:
     """The address without ``user:password@``: the only form that may be shown, logged or recorded.
 
     A password with an unescaped slash makes the address malformed; then everything up to the last ``@`` goes,
-    because showing too little is the smaller mistake. A ``slsk://`` address has no password.
+    because showing too little is the smaller mistake.
     """
-    if _is_slsk(url):
-        return url
     found = _SCHEME.match(url)
     start = found.end() if found else 0
     end = _AUTHORITY_END.search(url, start)
@@ -93,26 +92,31 @@ def slsk_url(peer: str, path: str) -> str:
 def slsk_address(url: str) -> tuple[str, str]:
     """``(peer, remote path)`` of a ``slsk://`` address; the inverse of `slsk_url`.
 
-    Typed backslashes are kept as they are. Raises `ValueError` with one line for people.
+    Typed backslashes are kept as they are. Raises `ValueError` with one line for people, which quotes nothing: what
+    is malformed may hold a password.
     """
     found = _SLSK_URL.fullmatch(url)
     if found is None:
-        raise ValueError(f"{url!a} is no address of the form slsk://user/percent-encoded-remote-path")
-    peer, path = _percent_decoded(found[1], url), _percent_decoded(found[2], url)
+        raise ValueError("this slsk:// address is not of the form slsk://user/percent-encoded-remote-path")
+    if _AMBIGUOUS.search(found[1]):
+        raise ValueError(
+            "a user's name in slsk:// has its @ : [ ] written as %40 %3A %5B %5D, and there is no password"
+        )
+    peer, path = _percent_decoded(found[1]), _percent_decoded(found[2])
     if not peer or not path:
-        raise ValueError(f"no {'path' if peer else 'user'} in {url!a}")
+        raise ValueError(f"no {'path' if peer else 'user'} in this slsk:// address: slsk://user/remote-path")
     if _CONTROL.search(peer + path):
-        raise ValueError(f"control characters in {url!a}")
+        raise ValueError("control characters in this slsk:// address")
     return peer, path
 
 
-def _percent_decoded(text: str, url: str) -> str:
+def _percent_decoded(text: str) -> str:
     if _BAD_PERCENT.search(text):
-        raise ValueError(f"a % without two hexadecimal digits in {url!a}; write the sign itself as %25")
+        raise ValueError("a % without two hexadecimal digits in this slsk:// address; write the sign itself as %25")
     try:
         return unquote_to_bytes(text).decode()
     except UnicodeDecodeError:
-        raise ValueError(f"{url!a} is not UTF-8 behind its % signs") from None
+        raise ValueError("what follows the % signs in this slsk:// address is not UTF-8") from None
 
 
 def check_url(url: str) -> None:
@@ -130,7 +134,7 @@ def check_url(url: str) -> None:
     if found is None:
         raise ValueError(f"no scheme in {shown}; did you mean http://{shown.lstrip('/')}?")
     scheme = found[1].lower()
-    if scheme == _SLSK:  # before `public_url` is asked for more: a user's name may hold what looks like a password
+    if scheme == _SLSK:
         slsk_address(url)
         return
     check = _CHECKS.get(scheme)

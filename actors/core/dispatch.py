@@ -10,11 +10,12 @@ from enum import Enum, unique
 from typing import Final, assert_never
 
 from actors.core import opening
+from actors.core.admission import Admission
 from actors.core.board import UNBOUNDED, Board
 from actors.core.outbox import Outbox
 from actors.core.report import Reporter
 from actors.core.riding import Riding
-from actors.core.standing import Source, SourceTraits, Standing, blame, warm
+from actors.core.standing import Source, Standing, blame, warm
 from protocol.faults import FaultKind, TargetFaultKind
 from protocol.messages import (
     ChunkDisputed,
@@ -32,7 +33,6 @@ from protocol.messages import (
     LeaseFinished,
     LeaseReleased,
     Message,
-    ProbeAsked,
     SealRefused,
     SealWanted,
     SizeLearned,
@@ -60,6 +60,7 @@ from protocol.runs import RunSet
 STALL_S: Final = 10.0
 CLOSING_S_MAX: Final = 3.0
 ROUNDS_MAX: Final = 3
+TICK_S_MIN: Final = 0.05
 
 
 @unique
@@ -85,10 +86,12 @@ class DispatchState:
         self.rounds = 0
         self._verified = RunSet()
         self._round_mark = 0
-        self._probed_since_s = 0.0
         self._closing_since_s = 0.0
+        self._ticked_s = now_s - TICK_S_MIN
+        self._sealing = False
         self._ending = ("failed", "")
         self._out = Outbox()
+        self.admission = Admission(wanted, self.sources, self.report, self._out)
 
     def handle(self, message: DispatcherInbox, *, now_s: float) -> list[Post]:
         """Take one message, return what is to be posted. A word about something long over changes nothing."""
@@ -116,7 +119,7 @@ class DispatchState:
             case LeaseFinished() | LeaseReleased():
                 self._on_lease_over(message, now_s)
             case SourceJoined():
-                self._on_joined(message, now_s)
+                self.admission.joined(message, now_s=now_s)
             case SourceProbed():
                 self._on_probed(message, now_s)
             case SourceFailed():
@@ -142,7 +145,8 @@ class DispatchState:
             case SlotSpoiled():
                 self._close("failed", "bytes changed between reading and writing: a memory fault or ours", now_s)
             case TargetSealed():
-                self._end("sealed", "", message.path, message.digest_hex, now_s)
+                if self._sealing:  # also when it was stopped meanwhile: the file stands
+                    self._end("sealed", "", message.path, message.digest_hex, now_s)
             case SealRefused():
                 self._close("disagreed", message.detail, now_s)
             case JobStopAsked():
@@ -154,39 +158,10 @@ class DispatchState:
 
     # -- opening
 
-    def _on_joined(self, message: SourceJoined, now_s: float) -> None:
-        known = self.sources.get(message.source)
-        if known is not None:  # its worker was started anew
-            known.worker = message.worker
-            known.asked = False
-            return
-        self.sources[message.source] = Source(
-            message.source,
-            message.name,
-            message.host,
-            message.worker,
-            message.fallback_name,
-            rate_bytes_s=message.prior_rate_bytes_s,
-        )
-        self._probe(self.sources[message.source], now_s)
-
-    def _probe(self, source: Source, now_s: float) -> None:
-        self.report.first_request(now_s)
-        source.asked = True
-        source.busy_since_s = now_s
-        self._out.post(source.worker, ProbeAsked(job=self.job.job, source=source.id))
-
     def _on_probed(self, message: SourceProbed, now_s: float) -> None:
-        source = self.sources.get(message.source)
-        if source is None or source.probed:
+        source = self.admission.probed(message, now_s=now_s)
+        if source is None:
             return
-        self._probed_since_s = self._probed_since_s or now_s
-        source.probed, source.asked = True, False
-        source.failures = source.busy_answers = 0
-        source.reason = ""
-        source.size_bytes = message.size_bytes
-        source.proposed_name, source.validator = message.name, message.validator
-        source.traits = SourceTraits(restart_cost_s=max(message.setup_s, 0.001), offset_ok=message.offset_ok)
         if self.phase is Phase.OPENING:
             self._consider_opening(now_s)
         elif self.phase in (Phase.TARGET, Phase.RIDING):
@@ -201,29 +176,17 @@ class DispatchState:
             source.standing, source.reason = Standing.BANNED, "does not say how large the file is"
         elif self.riding is not None:
             self._note_validator(source)
+            self.riding.joined(source)
             self.riding.serve(now_s)
 
     def _on_probe_failed(self, message: SourceFailed, now_s: float) -> None:
-        source = self.sources.get(message.source)
-        if source is None or source.probed:
-            return
-        source.asked = False
-        kind = FaultKind(message.fault)
-        retry_after_s = self._retry_after(source, message.retry_after_s, now_s)
-        blame(source, kind, message.detail, retry_after_s=retry_after_s, progressed=False, now_s=now_s)
+        self.admission.failed(message, now_s=now_s)
         if self.phase is Phase.OPENING:
             self._consider_opening(now_s)
         self._end_if_nobody(now_s)
 
     def _consider_opening(self, now_s: float) -> None:
-        verdict = opening.consider(
-            self.sources,
-            self.job.name,
-            expected=self.job.sources_expected,
-            since_s=self._probed_since_s,
-            now_s=now_s,
-        )
-        match verdict:
+        match self.admission.consider_opening(now_s=now_s):
             case opening.Disagree(reason):
                 self._close("disagreed", reason, now_s)
             case opening.Open(size_bytes, name):
@@ -309,11 +272,10 @@ class DispatchState:
         riding, source = self.riding, self.sources.get(message.source)
         if riding is None or source is None:
             return
-        retry_after_s = 0.0
-        if isinstance(message, LeaseReleased):
-            retry_after_s = self._retry_after(source, message.retry_after_s, now_s)
-        if not riding.lease_over(message, retry_after_s=retry_after_s, now_s=now_s):
+        if not riding.lease_over(message, now_s=now_s):
             return
+        if isinstance(message, LeaseReleased):
+            self.admission.bind_host(source, message.retry_after_s, now_s=now_s)
         if isinstance(message, LeaseFinished) and message.size_bytes >= 0 and riding.learn_size(message.size_bytes):
             self.size_bytes = self.report.size_bytes = message.size_bytes
             self._out.post(ASSEMBLER, SizeLearned(job=self.job.job, size_bytes=message.size_bytes))
@@ -323,7 +285,7 @@ class DispatchState:
         source = self.sources.get(message.source)
         if source is None:
             return
-        source.asked = False
+        source.asked, source.lost_s = False, now_s
         if self.riding is not None:
             self.riding.lost(source, message.detail, now_s=now_s)
         else:
@@ -340,22 +302,22 @@ class DispatchState:
     # -- time
 
     def _on_tick(self, now_s: float) -> None:
-        if self.phase is Phase.OPENING and self._probed_since_s:
+        if now_s - self._ticked_s < TICK_S_MIN:  # our own word: some sources are still to be served
+            self._go_on(now_s)
+            return
+        self._ticked_s = now_s
+        if self.phase is Phase.OPENING and self.admission.first_probed_s:
             self._consider_opening(now_s)
         if self.phase is Phase.CLOSING and now_s - self._closing_since_s > CLOSING_S_MAX:
             self._end(*self._ending, self.report.part_path, "", now_s)
             return
         if self.riding is not None:
             self.riding.expire(now_s)
-        for source in self.sources.values():
-            if source.standing is Standing.COOLING and source.not_before_s <= now_s:
-                warm(source)
-            if not source.probed and not source.asked and source.usable and source.not_before_s <= now_s:
-                self._probe(source, now_s)
+        self.admission.revisit(now_s=now_s)
         self._go_on(now_s)
-        if self.phase is not Phase.ENDED:
+        if self.phase is not Phase.ENDED and self.report.due(now_s):
             board, left_s = (None, -1.0) if self.riding is None else (self.riding.board, self.riding.left_s(now_s))
-            self._out.extend(self.report.due(self.phase.value, self.sources, board, left_s, now_s=now_s))
+            self._out.extend(self.report.progress(self.phase.value, self.sources, board, left_s, now_s=now_s))
 
     # -- ending
 
@@ -363,7 +325,7 @@ class DispatchState:
         """Nobody rides, waits or may try again: up to three rounds with proven sources, then a reasoned end."""
         if self.phase not in (Phase.OPENING, Phase.RIDING) or len(self.sources) < self.job.sources_expected:
             return
-        if not opening.all_out(self.sources) or (self.riding is not None and self.riding.draining()):
+        if not opening.all_out(self.sources, now_s=now_s) or (self.riding is not None and self.riding.draining()):
             return
         stored = self.riding.board.stored.count if self.riding is not None else 0
         proven = [s for s in self.sources.values() if s.proven and s.standing is Standing.COOLING]
@@ -381,7 +343,7 @@ class DispatchState:
 
     def _seal_if_complete(self) -> None:
         if self.phase is Phase.RIDING and self.riding is not None and self.riding.board.complete:
-            self.phase = Phase.SEALING
+            self.phase, self._sealing = Phase.SEALING, True
             self.riding.revoke_all()
             self._out.post(ASSEMBLER, SealWanted(job=self.job.job))
 
@@ -409,14 +371,6 @@ class DispatchState:
             self._out.post(to, JobForgotten(job=self.job.job))
 
     # -- small things
-
-    def _retry_after(self, source: Source, retry_after_s: float, now_s: float) -> float:
-        """A ``Retry-After`` binds every source of its host."""
-        if retry_after_s > 0:
-            for other in self.sources.values():
-                if other.host == source.host:
-                    other.not_before_s = max(other.not_before_s, now_s + retry_after_s)
-        return retry_after_s
 
     def _dispute(self, message: ChunkDisputed) -> str:
         other = self.report.owner_name(message.chunk, self.sources)

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Final
 
-from actors.core.standing import Source, Standing
+from actors.core.standing import Source
 
 NAME_WAIT_S: Final = 1.0
-"""So long the first-named source may take to propose a name once another has told the size."""
+"""So long the first-named source may take to propose a name once another has told the size. It is not waited for
+when its address ends in the name that the others give."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +43,11 @@ def consider(sources: dict[int, Source], asked_name: str, *, expected: int, sinc
         return Wait()
     first = sources.get(0)
     first_may_answer = first is None or (first.usable and not first.probed)
-    if not asked_name and first_may_answer and now_s - since_s < NAME_WAIT_S:
+    name = asked_name or _name(sources, answered)
+    expected_name = first is not None and name == first.fallback_name
+    if not asked_name and not expected_name and first_may_answer and now_s - since_s < NAME_WAIT_S:
         return Wait()
-    return Open(sized[0].size_bytes if sized else -1, asked_name or _name(sources, answered))
+    return Open(sized[0].size_bytes if sized else -1, name)
 
 
 def size_clash(sources: dict[int, Source]) -> str:
@@ -74,6 +77,6 @@ def _name(sources: dict[int, Source], answered: list[Source]) -> str:
     return next((source.fallback_name for _, source in sorted(sources.items()) if source.fallback_name), "")
 
 
-def all_out(sources: dict[int, Source]) -> bool:
+def all_out(sources: dict[int, Source], *, now_s: float) -> bool:
     """Whether no source can still be hoped for without another round."""
-    return all(source.standing in (Standing.BANNED, Standing.COOLING) for source in sources.values())
+    return all(source.out(now_s) for source in sources.values())

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from actors.core.board import UNBOUNDED, Board, Lease
-from actors.core.fleet import Fleet, Rider, expected_rate, look
+from actors.core.fleet import Census, Fleet, Rider, expected_rate, look
 from actors.core.standing import Source
 from protocol.runs import Run
 
@@ -24,6 +24,8 @@ GAIN_MIN_S: Final = 0.02
 GAIN_MIN_SETUPS: Final = 0.3
 """Disturbing a ride, or fetching a chunk twice, must save at least this much time, and this share of a new start."""
 GAIN_MIN_SHARE: Final = 0.1
+VICTIMS_MAX: Final = 12
+"""Only rides that finish last are worth shortening; looking at more would make a step long and gain nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +65,13 @@ Placement = FreeRun | Tail | Duel | Shared
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """Everything a placement looks at. `source_count`: sources not banned; `opened_chunks`: missing at the start;
-    `front_kept`: there is, or may be, a source that can only begin at byte 0."""
+    """Everything a placement looks at. `opened_chunks`: missing at the start."""
 
     board: Board
     sources: dict[int, Source]
     fleet: Fleet
+    census: Census
     chunk_size: int
-    source_count: int
-    front_kept: bool
     opened_chunks: int
     now_s: float
 
@@ -170,14 +170,17 @@ def _toucher(view: View, first: int) -> Rider | None:
     """The ride that could go on into the gap that begins at `first`."""
     for lease in view.board.leases.values():
         if lease.stop == first and lease.rival is None and _open(view, lease):
-            guess = view.fleet.guess_bytes_s
-            return look(lease, view.sources[lease.source], guess, view.chunk_size, now_s=view.now_s)
+            return _look(view, lease)
     return None
+
+
+def _look(view: View, lease: Lease) -> Rider:
+    return look(lease, view.sources[lease.source], view.fleet.guess_bytes_s, view.chunk_size, now_s=view.now_s)
 
 
 def _kept(view: View, first: int) -> bool:
     """Whether this gap is the one that a source without offsets can use."""
-    return view.front_kept and view.board.total != UNBOUNDED and all(first <= gap[0] for gap in view.board.free)
+    return view.census.front_kept and view.board.total != UNBOUNDED and all(first <= gap[0] for gap in view.board.free)
 
 
 def _best_gap(view: View, source: Source) -> Run | None:
@@ -192,12 +195,12 @@ def _best_gap(view: View, source: Source) -> Run | None:
 
 def _chunks_wanted(view: View, source: Source, first: int, *, ridden_into: bool) -> int:
     """What the source can send until the common finish time, in chunks; a measuring ride while it is unknown."""
-    if view.source_count == 1 or view.board.total == UNBOUNDED:
+    if view.census.source_count == 1 or view.board.total == UNBOUNDED:
         return view.board.total
     if source.rate_bytes_s <= 0:
         # What begins at 0 begins best only once: it gets an equal part, of which others may take the end.
         share = MEASURING_SHARE if source.traits.offset_ok else 1
-        return max(source.traits.run_chunks_min, view.opened_chunks // (share * view.source_count))
+        return max(source.traits.run_chunks_min, view.opened_chunks // (share * view.census.source_count))
     setup_s = start_cost_s(view, source, first)
     time_s = view.fleet.finish_with(source.rate_bytes_s, setup_s, now_s=view.now_s) - view.now_s - setup_s
     if time_s <= 0 and view.fleet.rate_bytes_s > 0 and (ridden_into or not source.traits.offset_ok):
@@ -207,14 +210,15 @@ def _chunks_wanted(view: View, source: Source, first: int, *, ridden_into: bool)
 
 def _victims(view: View) -> Iterator[Rider]:
     """Rides that others could shorten, the latest finish first, each looked at anew."""
+    seen_count = 0
     for seen in view.fleet.riders:
         lease = seen.lease
-        if seen.finish_s - view.now_s <= GAIN_MIN_S:
+        if seen.finish_s - view.now_s <= GAIN_MIN_S or seen_count == VICTIMS_MAX:
             return
         if lease.rival is not None or not _open(view, lease):
             continue
-        source = view.sources[lease.source]
-        rider = look(lease, source, view.fleet.guess_bytes_s, view.chunk_size, now_s=view.now_s)
+        seen_count += 1
+        rider = _look(view, lease)
         if rider.finish_s - view.now_s > GAIN_MIN_S:
             yield rider
 
@@ -255,10 +259,7 @@ def _gain_min_s(source: Source) -> float:
 
 def _front_rider(view: View) -> Rider | None:
     """The ride of a source that began at byte 0, if there is one."""
-    for rider in view.fleet.riders:
-        if not view.sources[rider.lease.source].traits.offset_ok and _open(view, rider.lease):
-            return rider
-    return None
+    return next((rider for rider in view.fleet.fronts if _open(view, rider.lease)), None)
 
 
 def _contest(view: View, source: Source, front: Rider) -> Duel | None:
@@ -275,7 +276,7 @@ def _duel(view: View, source: Source) -> Duel | None:
 
     Where two duel already and both are hopeless, the newcomer takes the place of the worse.
     """
-    for rider in view.fleet.riders:
+    for rider in view.fleet.riders[:VICTIMS_MAX]:
         lease = rider.lease
         if rider.finish_s - view.now_s <= GAIN_MIN_S or expected_rate(source, view.fleet) <= 0:
             return None
@@ -283,8 +284,8 @@ def _duel(view: View, source: Source) -> Duel | None:
             continue
         if lease.rival is None:
             return Duel(lease)
-        rival = next((other for other in view.fleet.riders if other.lease.id == lease.rival), None)
-        if rival is not None and _gains(view, source, rival) and lease.id in view.board.leases:
+        rival = _look(view, view.board.leases[lease.rival])
+        if _gains(view, source, rival):
             worse, better = (rider, rival) if rider.finish_s >= rival.finish_s else (rival, rider)
             return Duel(better.lease, worse.lease)
     return None

@@ -22,7 +22,7 @@ from protocol.post import Post
 from protocol.runs import Run
 
 REPORT_S: Final = 0.25
-ROWS_PER_REPORT: Final = 64
+ROWS_PER_REPORT: Final = 32
 CELLS_MAX: Final = 240
 _MISSING: Final = 0
 _RESUMED: Final = 1
@@ -93,12 +93,14 @@ class Reporter:
             for number, chunk in enumerate(chunks, 1)
         ]
 
-    def due(
+    def due(self, now_s: float) -> bool:
+        """Whether people should hear something again."""
+        return bool(self.job.watcher) and now_s - self._reported_s >= REPORT_S
+
+    def progress(
         self, state: str, sources: dict[int, Source], board: Board | None, left_s: float, *, now_s: float
     ) -> list[Post]:
-        """Rows and map when it is time for them; a bounded number of rows a time."""
-        if not self.job.watcher or now_s - self._reported_s < REPORT_S:
-            return []
+        """Rows and map as of now; a bounded number of rows a time."""
         self._reported_s = now_s
         self._remember(now_s)
         progressed = JobProgressed(

@@ -8,7 +8,7 @@ from typing import Final, assert_never
 
 from actors.core import place
 from actors.core.board import UNBOUNDED, Board, Lease
-from actors.core.fleet import Fleet, look, survey
+from actors.core.fleet import LOOKED_AT_MAX, Census, Fleet, census, look, survey
 from actors.core.outbox import Outbox
 from actors.core.report import Reporter
 from actors.core.standing import Source, SourceTraits, Standing, blame, delivered
@@ -33,11 +33,13 @@ from protocol.post import dispatcher_address
 
 LEASE_S_MAX: Final = 20.0
 """A lease of which nothing was heard for so long has expired: no lease trusts delivery."""
-SERVED_PER_STEP: Final = 8
+EXPIRE_EVERY_S: Final = 1.0
+SERVED_PER_STEP: Final = 4
 """So many sources get a lease in one step; the rest follow in the next, so that no step is long."""
 SURVEY_FRESH_MAX: Final = 64
 """Up to so many leases are looked at for every placement; with more, one look serves `SURVEY_S`."""
 SURVEY_S: Final = 0.1
+CENSUS_S: Final = 1.0
 EXTEND_AHEAD_S: Final = 1.0
 YOUNG_S: Final = 2.0
 """The rate of a ride younger than this is mixed with what its source showed before: limiters begin with a burst."""
@@ -58,7 +60,16 @@ class Riding:
         self.size_bytes = -1
         self._out = out
         self._fleet: Fleet | None = None
+        self._stale = True
+        self._census: Census | None = None
+        self._idle = set(sources)
+        self._expired_s = 0.0
         self._opened_chunks = board.missing
+
+    def joined(self, source: Source) -> None:
+        """One more source, or one whose worker was started anew."""
+        self._idle.add(source.id)
+        self._census = None
 
     def stored(self, message: ChunksStored, *, now_s: float) -> None:
         board = self.board
@@ -82,7 +93,7 @@ class Riding:
         for other in change.lost:
             self._hang_up(other)
         if change.lost or change.trimmed:
-            self._fleet = None
+            self._stale = True
 
     def repeated(self, message: ChunksRepeated, *, now_s: float) -> None:
         """Nothing new, but the ride is that much further."""
@@ -116,15 +127,15 @@ class Riding:
         stop = place.extension(self._view(now_s), rider)
         if stop is not None:
             board.extend(lease, stop)
-            self._fleet = None
+            self._stale = True
             self._out.post(source.worker, LeaseExtended(job=self.job.job, source=source.id, lease=lease.id, stop=stop))
 
-    def lease_over(self, message: LeaseFinished | LeaseReleased, *, retry_after_s: float, now_s: float) -> bool:
+    def lease_over(self, message: LeaseFinished | LeaseReleased, *, now_s: float) -> bool:
         """A worker is done with its lease. False: it speaks of one that is long forgotten."""
         source = self.sources.get(message.source)
         if source is None or source.busy != message.lease:
             return False
-        source.busy = None
+        self._free(source)
         source.stops += message.stopped
         lease = self.board.leases.get(message.lease)
         progressed = message.handed_stop > lease.first if lease is not None else False
@@ -134,7 +145,7 @@ class Riding:
             lease.heard_s = now_s
             self._learn_rate(source, lease, now_s)
             self.board.drain(lease, message.handed_stop)
-        self._fleet = None
+        self._stale = True
         match message:
             case LeaseFinished():
                 if lease is not None and not progressed and self.board.total != UNBOUNDED:
@@ -142,7 +153,8 @@ class Riding:
                     self.blame(source, FaultKind.SHORT_BODY, detail, 0.0, False, now_s=now_s)
                 source.position = message.handed_stop if source.traits.offset_ok or not message.stopped else 0
             case LeaseReleased():
-                self.blame(source, FaultKind(message.fault), message.detail, retry_after_s, progressed, now_s=now_s)
+                fault = FaultKind(message.fault)
+                self.blame(source, fault, message.detail, message.retry_after_s, progressed, now_s=now_s)
                 source.position = message.handed_stop if source.traits.offset_ok else 0
         return True
 
@@ -176,12 +188,16 @@ class Riding:
             if lease.source == source.id and not lease.draining:
                 self.report.ride_over(lease.received_bytes)
                 self.board.end(lease)
-        self._fleet = None
-        source.busy, source.position = None, 0
+        self._stale = True
+        self._free(source)
+        source.lost_s, source.position = now_s, 0
         self.blame(source, FaultKind.LOST, detail, 0.0, True, now_s=now_s)
 
     def expire(self, now_s: float) -> None:
-        """Leases and workers of which nothing was heard for too long."""
+        """Leases and workers of which nothing was heard for too long. Looks once a second."""
+        if now_s - self._expired_s < EXPIRE_EVERY_S:
+            return
+        self._expired_s = now_s
         for lease in [each for each in self.board.leases.values() if now_s - each.heard_s > LEASE_S_MAX]:
             if lease.draining:
                 self.board.end(lease)
@@ -193,7 +209,7 @@ class Riding:
             if source.busy is None or source.busy in self.board.leases:
                 continue
             if now_s - source.busy_since_s > 2 * LEASE_S_MAX:
-                source.busy = None
+                self._free(source)
 
     def revoke_all(self) -> None:
         """Everybody hangs up; the board is left as it is, the job is ending."""
@@ -224,6 +240,7 @@ class Riding:
     ) -> None:
         """Apply a fault's policy; tell people when the source is out."""
         blame(source, kind, detail, retry_after_s=retry_after_s, progressed=progressed, now_s=now_s)
+        self._census = None
         if kind is not FaultKind.REVOKED and not source.usable and self.job.watcher:
             text = f"{source.name}: {source.standing.value}: {detail}"
             self._out.post(self.job.watcher, JobNoted(job=self.job.job, text=text))
@@ -232,10 +249,10 @@ class Riding:
 
     def serve(self, now_s: float) -> None:
         """Give work to sources that have none, the fastest first."""
-        ready = [source for source in self.sources.values() if source.ready(now_s)]
+        ready = [self.sources[number] for number in self._idle if self.sources[number].ready(now_s)]
         # While there is free work, those that can only begin at byte 0 choose first: the front is all they can use.
         any_offset = not self.board.free
-        ready.sort(key=lambda source: (source.traits.offset_ok or any_offset, -source.rate_bytes_s))
+        ready.sort(key=lambda source: (source.traits.offset_ok or any_offset, -source.rate_bytes_s, source.id))
         served = 0
         for source in ready:
             placement = place.PLACERS[self.job.mode](self._view(now_s), source)
@@ -265,11 +282,12 @@ class Riding:
                 lease = board.grant_duel(victim, source.id, now_s=now_s)
             case _:
                 assert_never(placement)
-        self._fleet = None if len(board.leases) <= SURVEY_FRESH_MAX else self._fleet
+        self._stale = True
         lease.prior_rate_bytes_s = source.rate_bytes_s
         lease.lead_in_bytes = place.lead_in_chunks(source, lease.first) * self.job.chunk_size
         source.standing = Standing.ACTIVE
         source.busy, source.busy_since_s = lease.id, now_s
+        self._idle.discard(source.id)
         source.leases += 1
         granted = LeaseGranted(
             job=self.job.job,
@@ -282,18 +300,22 @@ class Riding:
         self._out.post(source.worker, granted)
 
     def _view(self, now_s: float) -> place.View:
-        board = self.board
-        stale = self._fleet is None or now_s - self._fleet.seen_s >= SURVEY_S
-        if stale or len(board.leases) <= SURVEY_FRESH_MAX:
-            self._fleet = survey(board, self.sources, self.job.chunk_size, now_s=now_s)
-        assert self._fleet is not None
+        board, fleet = self.board, self._fleet
+        fresh = len(board.leases) <= SURVEY_FRESH_MAX and self._stale
+        age_s_max = SURVEY_S if len(board.leases) <= LOOKED_AT_MAX else 2 * SURVEY_S
+        if fleet is None or fresh or now_s - fleet.seen_s >= age_s_max:
+            before, chunk_size = self._fleet, self.job.chunk_size
+            fleet = self._fleet = survey(board, self.sources, chunk_size, now_s=now_s, before=before)
+            self._stale = False
+        counted = self._census
+        if counted is None or now_s - counted.seen_s >= CENSUS_S:
+            counted = self._census = census(self.sources, now_s=now_s)
         return place.View(
             board=board,
             sources=self.sources,
-            fleet=self._fleet,
+            fleet=fleet,
+            census=counted,
             chunk_size=self.job.chunk_size,
-            source_count=max(1, sum(source.standing is not Standing.BANNED for source in self.sources.values())),
-            front_kept=any(s.usable and not (s.probed and s.traits.offset_ok) for s in self.sources.values()),
             opened_chunks=self._opened_chunks,
             now_s=now_s,
         )
@@ -303,7 +325,11 @@ class Riding:
     def _take_back(self, lease: Lease) -> None:
         self.board.end(lease)
         self._hang_up(lease)
-        self._fleet = None
+        self._stale = True
+
+    def _free(self, source: Source) -> None:
+        source.busy = None
+        self._idle.add(source.id)
 
     def _hear(self, lease_id: int, now_s: float) -> Lease | None:
         lease = self.board.leases.get(lease_id)

@@ -34,7 +34,10 @@ class SourceTraits:
 
 @dataclass(slots=True)
 class Source:
-    """One row of the pool. `busy` is the lease its worker still has to answer for, also after a revocation."""
+    """One row of the pool. `busy` is the lease its worker still has to answer for, also after a revocation.
+
+    `position` is the chunk at which its last ride ended. `lost_s`: since when it has had no worker, None with one.
+    """
 
     id: int
     name: str
@@ -52,6 +55,7 @@ class Source:
     busy_since_s: float = 0.0
     position: int = 0
     not_before_s: float = 0.0
+    lost_s: float | None = None
     failures: int = 0
     busy_answers: int = 0
     proven: bool = False
@@ -65,11 +69,22 @@ class Source:
 
     @property
     def usable(self) -> bool:
-        return self.standing in (Standing.CANDIDATE, Standing.ACTIVE)
+        """Whether it is to be used, now or soon."""
+        return self.standing in (Standing.CANDIDATE, Standing.ACTIVE) and self.lost_s is None
+
+    def ripe(self, now_s: float) -> bool:
+        """Whether it may be asked at this moment."""
+        return self.not_before_s <= now_s and self.usable
 
     def ready(self, now_s: float) -> bool:
         """Whether it could take a lease at this moment."""
-        return self.usable and self.probed and self.busy is None and self.not_before_s <= now_s
+        return self.probed and self.busy is None and self.ripe(now_s)
+
+    def out(self, now_s: float) -> bool:
+        """Whether nothing is to be hoped from it without another round."""
+        if self.lost_s is not None and now_s - self.lost_s > REJOIN_S_MAX:
+            return True
+        return self.standing in (Standing.BANNED, Standing.COOLING)
 
 
 FAILURES_MAX: Final = 3
@@ -80,6 +95,8 @@ BACK_OFF_FIRST_S: Final = 0.5
 BACK_OFF_MAX_S: Final = 8.0
 BUSY_BACK_OFF_FIRST_S: Final = 0.1
 COOL_S: Final = 30.0
+REJOIN_S_MAX: Final = 10.0
+"""So long a source whose worker is gone may wait for a new one."""
 COOL_MAX_S: Final = 600.0
 
 _BANNED: Final = frozenset(
@@ -163,9 +180,10 @@ def _give_up_offsets(source: Source, detail: str) -> None:
 
 def _wait_for_busy(source: Source, retry_after_s: float, now_s: float) -> None:
     source.busy_answers += 1
-    if retry_after_s > 0:
-        source.not_before_s = now_s + retry_after_s
-    elif source.busy_answers >= BUSY_ANSWERS_MAX:
+    if source.busy_answers >= BUSY_ANSWERS_MAX or retry_after_s > COOL_MAX_S:
         cool(source, now_s)
+        source.not_before_s = max(source.not_before_s, now_s + retry_after_s)
+    elif retry_after_s > 0:
+        source.not_before_s = now_s + retry_after_s
     else:
         source.not_before_s = now_s + min(BUSY_BACK_OFF_FIRST_S * 2 ** (source.busy_answers - 1), BACK_OFF_MAX_S)

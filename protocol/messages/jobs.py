@@ -1,10 +1,9 @@
 """What is said about a whole job: asked for, stopped, its sources coming and going."""
 
-from dataclasses import dataclass
+from protocol.messages.fact import Fact
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobAsked:
+class JobAsked(Fact, frozen=True, kw_only=True, gc=False):
     """A person or a tool wants one file. From a front to the PoolManager, followed by its `SourceOffered`.
 
     `source_count`: so many sources are going to be offered at once; nobody gives up before they were heard.
@@ -28,23 +27,20 @@ class JobAsked:
     watcher: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobStopAsked:
+class JobStopAsked(Fact, frozen=True, kw_only=True, gc=False):
     """The job is to stop now and keep what it has; the same request goes on later."""
 
     job: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceOffered:
+class SourceOffered(Fact, frozen=True, kw_only=True, gc=False):
     """One more source for a job, new or running. To the PoolManager. `url` may hold a password: never shown."""
 
     job: int
     url: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DispatcherWanted:
+class DispatcherWanted(Fact, frozen=True, kw_only=True, gc=False):
     """The hub's root starts the ChunkDispatcher of a job. Fields as in `JobAsked`."""
 
     job: int
@@ -63,8 +59,7 @@ class DispatcherWanted:
     sources_expected: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerWanted:
+class WorkerWanted(Fact, frozen=True, kw_only=True, gc=False):
     """A fetch process's root starts the PeerWorker of one source. `chunk_size` in bytes."""
 
     job: int
@@ -73,8 +68,7 @@ class WorkerWanted:
     chunk_size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceJoined:
+class SourceJoined(Fact, frozen=True, kw_only=True, gc=False):
     """A job has one more source; its PeerWorker lives at `worker`.
 
     `name` is the source as people may see it (no password), `host` is what a ``Retry-After`` binds,
@@ -90,8 +84,7 @@ class SourceJoined:
     prior_rate_bytes_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceLost:
+class SourceLost(Fact, frozen=True, kw_only=True, gc=False):
     """The worker of this source is gone (its process died); whatever it was doing has ended."""
 
     job: int
@@ -99,22 +92,19 @@ class SourceLost:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobForgotten:
+class JobForgotten(Fact, frozen=True, kw_only=True, gc=False):
     """A job has ended: stop its actors, free what it held. From the dispatcher to the PoolManager and on."""
 
     job: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DispatcherReady:
+class DispatcherReady(Fact, frozen=True, kw_only=True, gc=False):
     """A job's ChunkDispatcher stands and may be written to. To the PoolManager, who only then adds sources."""
 
     job: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerReady:
+class WorkerReady(Fact, frozen=True, kw_only=True, gc=False):
     """A source's PeerWorker stands at `worker`. To the PoolManager, who tells the dispatcher."""
 
     job: int

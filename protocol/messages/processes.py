@@ -1,42 +1,36 @@
 """What the supervisor and the roots of the processes say to each other."""
 
-from dataclasses import dataclass
+from protocol.messages.fact import Fact
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessReady:
+class ProcessReady(Fact, frozen=True, kw_only=True, gc=False):
     """A process listens and its actors stand."""
 
     process: str
     pid: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessLost:
+class ProcessLost(Fact, frozen=True, kw_only=True, gc=False):
     """A process died or its link broke. From the supervisor to the hub and the store."""
 
     process: str
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PingAsked:
+class PingAsked(Fact, frozen=True, kw_only=True, gc=False):
     serial: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PingAnswered:
+class PingAnswered(Fact, frozen=True, kw_only=True, gc=False):
     process: str
     serial: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopAsked:
+class StopAsked(Fact, frozen=True, kw_only=True, gc=False):
     """End in order: stop the actors, close what is open, then leave."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActorDied:
+class ActorDied(Fact, frozen=True, kw_only=True, gc=False):
     """An actor failed with our fault. The traceback went to the log; `detail` is its last line."""
 
     process: str
@@ -44,6 +38,5 @@ class ActorDied:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ticked:
+class Ticked(Fact, frozen=True, kw_only=True, gc=False):
     """The process's metronome; carries no time, the receiver looks at its own clock."""

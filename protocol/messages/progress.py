@@ -1,10 +1,9 @@
 """What a front (terminal, later API and page) is told of a job."""
 
-from dataclasses import dataclass
+from protocol.messages.fact import Fact
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobOpened:
+class JobOpened(Fact, frozen=True, kw_only=True, gc=False):
     """Size and place are known. `size_bytes` -1: unknown. `resumed_bytes` were found and verified."""
 
     job: int
@@ -15,8 +14,7 @@ class JobOpened:
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobProgressed:
+class JobProgressed(Fact, frozen=True, kw_only=True, gc=False):
     """`left_s` is the common finish time seen from now, -1 when nobody can say."""
 
     job: int
@@ -27,8 +25,7 @@ class JobProgressed:
     left_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceProgressed:
+class SourceProgressed(Fact, frozen=True, kw_only=True, gc=False):
     """One row of the display. `number` counts from 0 in the order sources were given.
 
     `bytes_stored` and `chunks` came from it and were kept; `lease_first`/`lease_stop` are chunk numbers, -1
@@ -49,8 +46,7 @@ class SourceProgressed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkMapDrawn:
+class ChunkMapDrawn(Fact, frozen=True, kw_only=True, gc=False):
     """Who holds which part, in a few hundred cells over the whole file.
 
     Two bytes a cell, little endian: 0 missing, 1 stored before (resumed), 2 + source for a source;
@@ -61,8 +57,7 @@ class ChunkMapDrawn:
     cells: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkArrived:
+class ChunkArrived(Fact, frozen=True, kw_only=True, gc=False):
     """One stored chunk, for ``--verbose``: who, which, how fast, how many of how many (0: unknown)."""
 
     job: int
@@ -73,16 +68,14 @@ class ChunkArrived:
     chunk_count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobNoted:
+class JobNoted(Fact, frozen=True, kw_only=True, gc=False):
     """Something people should read: a source banned, a mirror that changed, a resume that lost chunks."""
 
     job: int
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobEnded:
+class JobEnded(Fact, frozen=True, kw_only=True, gc=False):
     """The last word on a job; `SourceProgressed` rows for every source came just before.
 
     `state`: ``sealed``, ``starved`` (no source can deliver), ``disagreed`` (content), ``disk``, ``interrupted``

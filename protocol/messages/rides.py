@@ -5,19 +5,17 @@ Every message carries job, source and (where there is one) lease, so a late word
 recognised and dropped.
 """
 
-from dataclasses import dataclass
+from protocol.messages.fact import Fact
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeAsked:
+class ProbeAsked(Fact, frozen=True, kw_only=True, gc=False):
     """Find out size, name, validator and whether offsets work."""
 
     job: int
     source: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceProbed:
+class SourceProbed(Fact, frozen=True, kw_only=True, gc=False):
     """The probe's answer. `size_bytes` -1: the source does not say. `validator` empty: it gave none.
 
     `setup_s` is what a request costs before its first byte, as just measured. `name` is the file name the
@@ -33,8 +31,7 @@ class SourceProbed:
     setup_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceFailed:
+class SourceFailed(Fact, frozen=True, kw_only=True, gc=False):
     """A probe came to nothing. `fault` is a `FaultKind` number; `retry_after_s` 0: the source named no time."""
 
     job: int
@@ -44,8 +41,7 @@ class SourceFailed:
     retry_after_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseGranted:
+class LeaseGranted(Fact, frozen=True, kw_only=True, gc=False):
     """Ride the run ``[first, stop)``. `size_bytes` is the file's size, -1 unknown: ride to the end of the body."""
 
     job: int
@@ -56,8 +52,7 @@ class LeaseGranted:
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseExtended:
+class LeaseExtended(Fact, frozen=True, kw_only=True, gc=False):
     """The end of the ride moved away: go on to `stop` without asking anew where the source allows it."""
 
     job: int
@@ -66,8 +61,7 @@ class LeaseExtended:
     stop: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseTrimmed:
+class LeaseTrimmed(Fact, frozen=True, kw_only=True, gc=False):
     """The end of the ride moved nearer; chunks from `stop` on belong to somebody else."""
 
     job: int
@@ -76,8 +70,7 @@ class LeaseTrimmed:
     stop: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseRevoked:
+class LeaseRevoked(Fact, frozen=True, kw_only=True, gc=False):
     """Hang up; the run is no longer this source's. Answered by `LeaseReleased` like any other end."""
 
     job: int
@@ -85,8 +78,7 @@ class LeaseRevoked:
     lease: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseFinished:
+class LeaseFinished(Fact, frozen=True, kw_only=True, gc=False):
     """The ride reached its end; everything before `handed_stop` was handed to the Assembler.
 
     `received_bytes` counts the body bytes of this lease, kept or not. `size_bytes` is the size learned at the
@@ -102,8 +94,7 @@ class LeaseFinished:
     stopped: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeaseReleased:
+class LeaseReleased(Fact, frozen=True, kw_only=True, gc=False):
     """The worker gives the lease back. Chunks before `handed_stop` are on their way to the Assembler.
 
     `fault` is a `FaultKind` number (`FaultKind.REVOKED` when it only obeys).
@@ -120,8 +111,7 @@ class LeaseReleased:
     stopped: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RideProgressed:
+class RideProgressed(Fact, frozen=True, kw_only=True, gc=False):
     """How far a ride is: bytes of body received in this lease. From the worker to the SpeedWatchdog, <= 5 Hz.
 
     `worker` is the sender's address: caps go there.
@@ -134,8 +124,7 @@ class RideProgressed:
     worker: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RideEnded:
+class RideEnded(Fact, frozen=True, kw_only=True, gc=False):
     """The watchdog may forget this ride. From the worker."""
 
     job: int
@@ -143,8 +132,7 @@ class RideEnded:
     lease: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceMeasured:
+class SourceMeasured(Fact, frozen=True, kw_only=True, gc=False):
     """The watchdog's judgement of a running ride: bytes received so far and rate over the last seconds.
 
     `setup_s` is the time from grant to first byte (0 while nothing has come).
@@ -158,8 +146,7 @@ class SourceMeasured:
     setup_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceSlowed:
+class SourceSlowed(Fact, frozen=True, kw_only=True, gc=False):
     """Under the floor rate for as long as the job tolerates."""
 
     job: int
@@ -168,8 +155,7 @@ class SourceSlowed:
     rate_bytes_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceStalled:
+class SourceStalled(Fact, frozen=True, kw_only=True, gc=False):
     """No byte at all for the stall limit."""
 
     job: int
@@ -178,8 +164,7 @@ class SourceStalled:
     silent_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateCapped:
+class RateCapped(Fact, frozen=True, kw_only=True, gc=False):
     """This source may send at most so much; 0 lifts the cap. From the watchdog to the worker."""
 
     job: int
@@ -187,8 +172,7 @@ class RateCapped:
     rate_bytes_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobWatched:
+class JobWatched(Fact, frozen=True, kw_only=True, gc=False):
     """The watchdog learns a job's thresholds and its limit. From the dispatcher."""
 
     job: int
@@ -199,8 +183,7 @@ class JobWatched:
     limit_bytes_s: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RideContinued:
+class RideContinued(Fact, frozen=True, kw_only=True, gc=False):
     """A worker's note to itself: read on. It never blocks its inbox for longer than one short read."""
 
     lease: int

@@ -4,11 +4,10 @@ A *peer* is a Soulseek user, a *place* is ours in a peer's upload queue, a *turn
 (its TransferRequest), named by the ticket it chose. A turn is answered at once: taken or declined.
 """
 
-from dataclasses import dataclass
+from protocol.messages.fact import Fact
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchAsked:
+class SearchAsked(Fact, frozen=True, kw_only=True, gc=False):
     """Search the network. Hits go to `reply_to` as they come, then one `SearchEnded`."""
 
     search: int
@@ -17,8 +16,7 @@ class SearchAsked:
     reply_to: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchHit:
+class SearchHit(Fact, frozen=True, kw_only=True, gc=False):
     """One file of one peer. `speed_bytes_s` is what the peer advertises, 0 unknown; `queue_length` before us."""
 
     search: int
@@ -31,8 +29,7 @@ class SearchHit:
     locked: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchEnded:
+class SearchEnded(Fact, frozen=True, kw_only=True, gc=False):
     """No more hits for this search. `refused` in words when it could not be made (budget, not logged in)."""
 
     search: int
@@ -40,8 +37,7 @@ class SearchEnded:
     refused: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlaceAsked:
+class PlaceAsked(Fact, frozen=True, kw_only=True, gc=False):
     """Ask the peer to queue its file for us (QueueUpload). One at a time for each peer; the session holds others back.
 
     `worker` is where the connection of the turn goes.
@@ -54,16 +50,14 @@ class PlaceAsked:
     worker: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlaceLeft:
+class PlaceLeft(Fact, frozen=True, kw_only=True, gc=False):
     """The place is no longer needed: an offer for it will be declined."""
 
     job: int
     source: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlaceTaken:
+class PlaceTaken(Fact, frozen=True, kw_only=True, gc=False):
     """Our place in the peer's queue, from 1; 0 when the peer does not say."""
 
     job: int
@@ -71,8 +65,7 @@ class PlaceTaken:
     place: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlaceRefused:
+class PlaceRefused(Fact, frozen=True, kw_only=True, gc=False):
     """The peer or the network refused. `fault` is a `FaultKind` number."""
 
     job: int
@@ -81,8 +74,7 @@ class PlaceRefused:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TurnCame:
+class TurnCame(Fact, frozen=True, kw_only=True, gc=False):
     """The peer offers to send now. To be answered with `TurnTaken` or `TurnDeclined` at once."""
 
     job: int
@@ -91,8 +83,7 @@ class TurnCame:
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TurnTaken:
+class TurnTaken(Fact, frozen=True, kw_only=True, gc=False):
     """Accept the offer; the connection is to be handed to the worker."""
 
     job: int
@@ -100,8 +91,7 @@ class TurnTaken:
     ticket: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TurnDeclined:
+class TurnDeclined(Fact, frozen=True, kw_only=True, gc=False):
     """Answer the offer with Cancelled."""
 
     job: int
@@ -109,8 +99,7 @@ class TurnDeclined:
     ticket: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionHanded:
+class ConnectionHanded(Fact, frozen=True, kw_only=True, gc=False):
     """The turn's F connection, ready for the offset; its descriptor came with this frame under `fd_token`."""
 
     job: int
@@ -119,8 +108,7 @@ class ConnectionHanded:
     fd_token: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionEnded:
+class ConnectionEnded(Fact, frozen=True, kw_only=True, gc=False):
     """The worker is done with the turn's connection. `stopped`: it hung up before the end of the file, so the peer's
     UploadFailed is to be awaited before it is asked again."""
 
@@ -130,8 +118,7 @@ class ConnectionEnded:
     stopped: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerFailed:
+class PeerFailed(Fact, frozen=True, kw_only=True, gc=False):
     """The peer says that the running upload failed (UploadFailed of this turn), or its offer came to nothing."""
 
     job: int
@@ -141,8 +128,7 @@ class PeerFailed:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionChanged:
+class SessionChanged(Fact, frozen=True, kw_only=True, gc=False):
     """The login's state: ``online``, ``connecting``, ``offline``, ``refused`` (wrong password), ``kicked`` (another
     login of the same name), ``port taken``. `detail` is one line for people; `final`: it will not be tried again."""
 
@@ -151,8 +137,7 @@ class SessionChanged:
     final: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FilesShared:
+class FilesShared(Fact, frozen=True, kw_only=True, gc=False):
     """Share this folder back from now on. To the session."""
 
     folder: str

@@ -1,10 +1,9 @@
 """What is said to and by the Assembler, the one writer of part files."""
 
-from dataclasses import dataclass
+from protocol.messages.fact import Fact
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetWanted:
+class TargetWanted(Fact, frozen=True, kw_only=True, gc=False):
     """Open or create the part file of a job. `size_bytes` -1: unknown. `name` is from outside, made safe here."""
 
     job: int
@@ -18,8 +17,7 @@ class TargetWanted:
     dispatcher: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunksVerified:
+class ChunksVerified(Fact, frozen=True, kw_only=True, gc=False):
     """Chunks found in the part file that match their records: runs as a flat tuple first, stop, first, stop ...
 
     Several of these may come before `TargetOpened`; each stays below the frame limit.
@@ -29,8 +27,7 @@ class ChunksVerified:
     runs: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceChanged:
+class SourceChanged(Fact, frozen=True, kw_only=True, gc=False):
     """This source's validator is not the one on record from when the part file was begun: its content changed."""
 
     job: int
@@ -38,8 +35,7 @@ class SourceChanged:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetOpened:
+class TargetOpened(Fact, frozen=True, kw_only=True, gc=False):
     """The part file stands. `message` tells people what was found there (may be empty)."""
 
     job: int
@@ -47,8 +43,7 @@ class TargetOpened:
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetRefused:
+class TargetRefused(Fact, frozen=True, kw_only=True, gc=False):
     """The part file cannot be used. `fault` is a `TargetFaultKind` number."""
 
     job: int
@@ -56,8 +51,7 @@ class TargetRefused:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ValidatorSeen:
+class ValidatorSeen(Fact, frozen=True, kw_only=True, gc=False):
     """A source showed this validator; keep it with the part file so that a resume notices a changed origin."""
 
     job: int
@@ -65,8 +59,7 @@ class ValidatorSeen:
     validator: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlotFilled:
+class SlotFilled(Fact, frozen=True, kw_only=True, gc=False):
     """Chunks from `first` on lie in `slot`, `length_bytes` in all; `digests` is 16 bytes of xxh3_128 for each.
     `source_hash` is what the records keep of the source's name; `shelf` is the address that gets the slot back.
 
@@ -84,15 +77,13 @@ class SlotFilled:
     shelf: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlotFreed:
+class SlotFreed(Fact, frozen=True, kw_only=True, gc=False):
     """The Assembler has no more use for the slot; its worker may fill it again."""
 
     slot: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunksStored:
+class ChunksStored(Fact, frozen=True, kw_only=True, gc=False):
     """Written and recorded: chunks ``[first, first + count)``."""
 
     job: int
@@ -103,8 +94,7 @@ class ChunksStored:
     length_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunksRepeated:
+class ChunksRepeated(Fact, frozen=True, kw_only=True, gc=False):
     """They were stored already and the digests agree: a joint that two sources agree on."""
 
     job: int
@@ -115,8 +105,7 @@ class ChunksRepeated:
     length_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChunkDisputed:
+class ChunkDisputed(Fact, frozen=True, kw_only=True, gc=False):
     """Stored already with another digest: two sources disagree about this chunk."""
 
     job: int
@@ -126,8 +115,7 @@ class ChunkDisputed:
     other_source_hash: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlotSpoiled:
+class SlotSpoiled(Fact, frozen=True, kw_only=True, gc=False):
     """The slot's bytes no longer match the worker's digests: our fault; nothing was written."""
 
     job: int
@@ -137,8 +125,7 @@ class SlotSpoiled:
     count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiskFailed:
+class DiskFailed(Fact, frozen=True, kw_only=True, gc=False):
     """Writing failed; the bytes so far are safe. `fault` is a `TargetFaultKind` number."""
 
     job: int
@@ -146,23 +133,20 @@ class DiskFailed:
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SizeLearned:
+class SizeLearned(Fact, frozen=True, kw_only=True, gc=False):
     """The size of a file that nobody announced is known now: its body ended."""
 
     job: int
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SealWanted:
+class SealWanted(Fact, frozen=True, kw_only=True, gc=False):
     """Every chunk is stored: check, sync, rename, sync the folder."""
 
     job: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetSealed:
+class TargetSealed(Fact, frozen=True, kw_only=True, gc=False):
     """The file stands under its final name. `digest_hex` is the whole file's xxh3_128."""
 
     job: int
@@ -170,26 +154,22 @@ class TargetSealed:
     digest_hex: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SealRefused:
+class SealRefused(Fact, frozen=True, kw_only=True, gc=False):
     """The whole file is not what was asked for (checksum); the part file is kept."""
 
     job: int
     detail: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetCloseAsked:
+class TargetCloseAsked(Fact, frozen=True, kw_only=True, gc=False):
     """Sync and close; answered by `TargetClosed`."""
 
     job: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetClosed:
+class TargetClosed(Fact, frozen=True, kw_only=True, gc=False):
     job: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommitDue:
+class CommitDue(Fact, frozen=True, kw_only=True, gc=False):
     """The Assembler's note to itself: group-commit the records of every open part file."""

@@ -185,7 +185,7 @@ def test_bytes_that_end_early_are_blamed_on_their_source(shoal: Shoal, box: Box)
     assert shoal.files == []
 
 
-@pytest.mark.parametrize("name", ["short", "gzip", "looping", "gone", "wrong", "generous", "moved"])
+@pytest.mark.parametrize("name", ["short", "gzip", "looping", "wrong", "generous"])
 def test_one_honest_mirror_is_enough(shoal: Shoal, box: Box, name: str) -> None:
     done = shoal.get(box.url(name), box.url("honest"), "-o", "file.bin", "--chunk-size", "32K")
     assert done.code == 0, done
@@ -193,7 +193,7 @@ def test_one_honest_mirror_is_enough(shoal: Shoal, box: Box, name: str) -> None:
     assert sum(done.given.values()) == SIZE
 
 
-@pytest.mark.parametrize("size", [0, 1, 2, 4096, 131_072, 131_073])
+@pytest.mark.parametrize("size", [0, 1, 4096, 131_073])
 def test_small_files_are_files(shoal: Shoal, size: int) -> None:
     content = Content(size, seed=3)
     with mirrors({"a": Character(), "b": Character()}, content) as small:

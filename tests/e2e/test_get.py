@@ -41,14 +41,11 @@ def test_several_mirrors_send_parts_of_one_file(shoal: Shoal, box: Box) -> None:
     assert sum(row["chunks"] for row in ended["sources"]) == -(-CONTENT.size // 32768)
 
 
-def test_bytes_received_are_what_the_mirrors_sent(shoal: Shoal) -> None:
+def test_no_more_is_counted_as_received_than_was_sent(shoal: Shoal) -> None:
     with mirrors(CHARACTERS, CONTENT) as own:
         done = shoal.get(*own.urls, "-o", "file.bin")
         sent = sum(count.bytes_sent for count in own.counts().values())
-    # A probe's byte is no part of a ride; what was under way when a ride was cut never arrived here.
-    in_flight = 64 * 1024 * (1 + sum(row["stops"] for row in done.ended["sources"]))
-    assert done.ended["bytes_received"] <= sent
-    assert sent - done.ended["bytes_received"] < len(own.names) + in_flight
+    assert CONTENT.size <= done.ended["bytes_received"] <= sent
 
 
 def test_the_last_object_is_exactly_as_documented(shoal: Shoal, box: Box) -> None:
@@ -141,13 +138,15 @@ def test_in_a_race_everybody_is_asked_for_everything(shoal: Shoal) -> None:
     assert done.ended["bytes_refetched"] > 0
 
 
-def test_a_limit_is_kept(shoal: Shoal) -> None:
+def test_a_limit_is_kept_and_used(shoal: Shoal) -> None:
     content = Content(6_000_000)
     fair = Character(rate_bytes_s=1.5e6)
     with mirrors({"a": fair, "b": fair}, content) as own:
         done = shoal.get(*own.urls, "-o", "file.bin", "--limit", "1500000")
     assert done.code == 0
-    assert done.ended["bytes_received"] / done.ended["seconds"] < 1_500_000 * 1.1
+    rate_bytes_s = done.ended["bytes_received"] / done.ended["seconds"]
+    # Half of it would do: this may run on a busy machine. The benches measure.
+    assert 750_000 < rate_bytes_s < 1_500_000 * 1.1
     assert content.matches(shoal.folder / "file.bin")
 
 
@@ -158,14 +157,6 @@ def test_a_limit_is_kept_from_the_first_byte_on(shoal: Shoal) -> None:
     with mirrors({"a": Character(), "b": Character()}, Content(4_000_000)) as own:
         done = shoal.get(*own.urls, "-o", "file.bin", "--limit", "1000000")
     assert done.ended["bytes_received"] / done.ended["seconds"] < 1_100_000
-
-
-def test_a_limit_is_used_up(shoal: Shoal) -> None:
-    fair = Character(rate_bytes_s=2e6)
-    with mirrors({"a": fair, "b": fair}, Content(3_000_000)) as own:
-        done = shoal.get(*own.urls, "-o", "file.bin", "--limit", "1000000")
-    # Half of it: this may run on a busy machine. The benches measure.
-    assert done.ended["bytes_received"] / done.ended["seconds"] > 500_000
 
 
 def test_without_syncs_the_file_is_the_same(shoal: Shoal, box: Box) -> None:

@@ -1,10 +1,10 @@
 """Frames: what was packed comes back; what nobody packed is one error."""
 
-import dataclasses
 import typing
 from typing import Any
 
 import msgpack
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +27,7 @@ FIELDS: dict[Any, st.SearchStrategy[Any]] = {
 
 def instances(cls: type) -> st.SearchStrategy[Any]:
     hints = typing.get_type_hints(cls)
-    return st.builds(cls, **{field.name: FIELDS[hints[field.name]] for field in dataclasses.fields(cls)})
+    return st.builds(cls, **{field.name: FIELDS[hints[field.name]] for field in msgspec.structs.fields(cls)})
 
 
 @given(st.sampled_from(TAGS).flatmap(instances))
@@ -46,7 +46,7 @@ def test_an_inbox_takes_only_what_can_travel(inbox: str) -> None:
 
 
 def test_messages_cannot_be_changed() -> None:
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         SlotFreed(slot=1).slot = 2  # type: ignore[misc]
 
 

@@ -15,8 +15,8 @@ from protocol.messages import (
     SealWanted,
     SizeLearned,
     SlotFilled,
-    TargetClosed,
     TargetCloseAsked,
+    TargetClosed,
     TargetOpened,
     TargetRefused,
     TargetSealed,
@@ -32,7 +32,7 @@ TRUE: Final = b"yes"
 
 
 class StoreModel:
-    """`digests` is the truth of the world: chunk -> what was stored first. `resumed` chunks are there from the start."""
+    """`digests` is the truth of the world: chunk -> what was stored first. `resumed` is there at the start."""
 
     def __init__(
         self,

@@ -104,9 +104,7 @@ class WorkerModel:
         if self._dead() or self.rng.random() < script.busy_share:
             kind = FaultKind.REFUSED if self._dead() else FaultKind.BUSY
             retry_s = 0.0 if self._dead() else script.retry_after_s
-            failed = SourceFailed(
-                job=job, source=self.source, fault=int(kind), detail=kind.name, retry_after_s=retry_s
-            )
+            failed = SourceFailed(job=job, source=self.source, fault=int(kind), detail=kind.name, retry_after_s=retry_s)
             self._tell(failed)
             return
         size = self.file_bytes + 7 if script.wrong_size else self.file_bytes
@@ -308,9 +306,7 @@ class WorkerModel:
         assert lease is not None
         self._turn += 1
         self._tell(message)
-        self.world.send(
-            self.address, WATCHDOG, RideEnded(job=lease.job, source=self.source, lease=lease.lease)
-        )
+        self.world.send(self.address, WATCHDOG, RideEnded(job=lease.job, source=self.source, lease=lease.lease))
 
     def _hang_up(self, *, reads_on: bool = False) -> bool:
         """Whether a body is cut off before the end of what was asked for."""

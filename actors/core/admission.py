@@ -1,0 +1,98 @@
+"""How sources come into a job: they join, are probed, fail and are asked again, vanish and come back.
+
+Owned by one `DispatchState`, which is told here only what concerns single sources; what follows for the job (open the
+target, end because sizes differ) it decides itself.
+"""
+
+from typing import Final
+
+from actors.core import opening
+from actors.core.outbox import Outbox
+from actors.core.report import Reporter
+from actors.core.standing import Source, SourceTraits, Standing, blame, warm
+from protocol.faults import FaultKind
+from protocol.messages import DispatcherWanted, ProbeAsked, SourceFailed, SourceJoined, SourceProbed
+
+SETUP_S_MIN: Final = 0.001
+
+
+class Admission:
+    """`sources` is shared with the owner; only this adds to it. `first_probed_s`: 0 before the first answer."""
+
+    def __init__(self, job: DispatcherWanted, sources: dict[int, Source], report: Reporter, out: Outbox) -> None:
+        self.job = job
+        self.sources = sources
+        self.first_probed_s = 0.0
+        self._report = report
+        self._out = out
+
+    def joined(self, message: SourceJoined, *, now_s: float) -> None:
+        """One more source, or a new worker for a known one: a new worker knows nothing and must probe again."""
+        source = self.sources.get(message.source)
+        if source is None:
+            source = self.sources[message.source] = Source(
+                message.source,
+                message.name,
+                message.host,
+                message.worker,
+                message.fallback_name,
+                rate_bytes_s=message.prior_rate_bytes_s,
+            )
+        source.worker, source.lost_s, source.probed, source.asked = message.worker, None, False, False
+        if source.ripe(now_s):
+            self._probe(source, now_s)
+
+    def probed(self, message: SourceProbed, *, now_s: float) -> Source | None:
+        """Take a probe's answer. None: nobody asked, or it is known already."""
+        source = self.sources.get(message.source)
+        if source is None or source.probed or source.lost_s is not None:
+            return None
+        self.first_probed_s = self.first_probed_s or now_s
+        source.probed, source.asked = True, False
+        source.failures = source.busy_answers = 0
+        source.reason = ""
+        source.size_bytes = message.size_bytes
+        source.proposed_name, source.validator = message.name, message.validator
+        source.traits = SourceTraits(restart_cost_s=max(message.setup_s, SETUP_S_MIN), offset_ok=message.offset_ok)
+        return source
+
+    def failed(self, message: SourceFailed, *, now_s: float) -> None:
+        """A probe came to nothing: wait, cool or ban, as the fault says."""
+        source = self.sources.get(message.source)
+        if source is None or source.probed:
+            return
+        source.asked = False
+        self.bind_host(source, message.retry_after_s, now_s=now_s)
+        retry_after_s = message.retry_after_s
+        fault = FaultKind(message.fault)
+        blame(source, fault, message.detail, retry_after_s=retry_after_s, progressed=False, now_s=now_s)
+
+    def bind_host(self, source: Source, retry_after_s: float, *, now_s: float) -> None:
+        """A ``Retry-After`` binds every source of its host."""
+        if retry_after_s > 0:
+            for other in self.sources.values():
+                if other.host == source.host:
+                    other.not_before_s = max(other.not_before_s, now_s + retry_after_s)
+
+    def revisit(self, *, now_s: float) -> None:
+        """Warm up those that have cooled long enough and probe again those that never answered well."""
+        for source in self.sources.values():
+            if source.standing is Standing.COOLING and source.not_before_s <= now_s:
+                warm(source)
+            if not source.probed and not source.asked and source.ripe(now_s):
+                self._probe(source, now_s)
+
+    def consider_opening(self, *, now_s: float) -> opening.Verdict:
+        """Whether enough is known to open the target."""
+        return opening.consider(
+            self.sources,
+            self.job.name,
+            expected=self.job.sources_expected,
+            since_s=self.first_probed_s,
+            now_s=now_s,
+        )
+
+    def _probe(self, source: Source, now_s: float) -> None:
+        self._report.first_request(now_s)
+        source.asked = True
+        self._out.post(source.worker, ProbeAsked(job=self.job.job, source=source.id))

@@ -1,0 +1,48 @@
+"""How much a message from outside may be, packed and unpacked."""
+
+import struct
+import zlib
+from typing import Any, Final
+
+SERVER_BYTES_MAX: Final = 16 << 20
+PEER_BYTES_MAX: Final = 2 << 20
+OBFUSCATED_BYTES_MAX: Final = 256 << 10
+"""They are unscrambled byte by byte, in the loop's thread."""
+DISTRIBUTED_BYTES_MAX: Final = 64 << 10
+INIT_BYTES_MAX: Final = 1 << 10
+SMALL_BYTES_MAX: Final = 64 << 10
+LARGE_AT_ONCE: Final = 8
+"""So many messages longer than `SMALL_BYTES_MAX` are received at the same time; the others wait their turn."""
+LARGE_S_MAX: Final = 20.0
+INIT_S_MAX: Final = 10.0
+UNPACKED_BYTES_MAX: Final = 8 << 20
+ARRAY_ITEMS_MAX: Final = 20_000
+
+_COUNT: Final = struct.Struct("<I")
+
+
+class BoundedZlib:
+    """Stands where `aioslsk.protocol.primitives` expects the module `zlib`."""
+
+    compress = staticmethod(zlib.compress)
+    error = zlib.error
+
+    @staticmethod
+    def decompress(data: bytes) -> bytes:
+        """Raises `zlib.error` for what unpacks to more than `UNPACKED_BYTES_MAX`, or was cut off."""
+        unpacker = zlib.decompressobj()
+        unpacked = unpacker.decompress(data, UNPACKED_BYTES_MAX)
+        if not unpacker.eof:
+            raise zlib.error(f"unpacks to more than {UNPACKED_BYTES_MAX} bytes, or is cut off")
+        return unpacked
+
+
+def bounded_array(cls: Any, pos: int, data: bytes, element_type: Any) -> tuple[int, list[Any]]:
+    pos, count = pos + _COUNT.size, _COUNT.unpack_from(data, pos)[0]
+    if count > min(ARRAY_ITEMS_MAX, len(data) - pos):
+        raise ValueError(f"an array of {count} items")
+    items = []
+    for _ in range(count):
+        pos, item = element_type.deserialize(pos, data)
+        items.append(item)
+    return pos, items

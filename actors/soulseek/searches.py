@@ -1,0 +1,172 @@
+"""Searches: one budget for the whole program, replies checked and bounded before anybody else sees them."""
+
+import asyncio
+import math
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+from actors.soulseek.ears import Reply
+from actors.soulseek.once import Once
+from actors.soulseek.settings import NAME_CHARS_MAX
+from protocol.messages import Message, SearchAsked, SearchEnded, SearchHit
+from protocol.urls import URL_BYTES_MAX, slsk_url
+
+HITS_MAX: Final = 5000
+HITS_OF_PEER_MAX: Final = 200
+TERM_CHARS_MAX: Final = 250
+WAIT_S_MAX: Final = 120.0
+AT_ONCE_MAX: Final = 16
+SIZE_BYTES_MAX: Final = 1 << 50
+
+
+class SearchNet(Protocol):
+    async def search(self, term: str) -> int: ...
+    def forget_search(self, ticket: int) -> None: ...
+
+
+class Budget:
+    """At most `count` in any `span_s` seconds."""
+
+    def __init__(self, count: int, span_s: float) -> None:
+        self._count = count
+        self._span_s = span_s
+        self._spent_s: deque[float] = deque()
+
+    def spend(self, now_s: float) -> float:
+        """0: there was one left and it is spent now; else the seconds until the next one."""
+        while self._spent_s and self._spent_s[0] <= now_s - self._span_s:
+            self._spent_s.popleft()
+        if len(self._spent_s) < self._count:
+            self._spent_s.append(now_s)
+            return 0.0
+        return self._spent_s[0] + self._span_s - now_s
+
+
+class _Running:
+    """One search whose replies are still heard."""
+
+    def __init__(self, asked: SearchAsked) -> None:
+        self.asked = asked
+        self.hits = 0
+        self.of_peer: Counter[str] = Counter()
+        self.full = asyncio.Event()
+
+
+class Searches:
+    """Owned by the session's loop. A search over the budget is refused at once and says when there is room again: who
+    asks from time to time asks again anyway, and nobody waits for an answer that comes minutes later."""
+
+    def __init__(
+        self,
+        net: SearchNet,
+        budget: Budget,
+        once: Once,
+        *,
+        post: Callable[[str, Message], None],
+        ready: Callable[[], Awaitable[bool]],
+    ) -> None:
+        """`ready` waits, boundedly, for the login; whether there is one."""
+        self._net = net
+        self._budget = budget
+        self._once = once
+        self._post = post
+        self._ready = ready
+        self._running: dict[int, _Running] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def ask(self, asked: SearchAsked) -> None:
+        if len(self._tasks) >= AT_ONCE_MAX:
+            self._end(asked, 0, f"{AT_ONCE_MAX} searches are running")
+            return
+        task = asyncio.create_task(self._search(asked))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _search(self, asked: SearchAsked) -> None:
+        term = " ".join(asked.term.split())
+        if not term or len(term) > TERM_CHARS_MAX or not term.isprintable():
+            self._end(asked, 0, "no possible search term")
+            return
+        if not await self._ready():
+            self._end(asked, 0, "not logged in")
+            return
+        wait_s = self._budget.spend(time.monotonic())
+        if wait_s > 0:
+            self._end(asked, 0, f"the search budget is spent, the next one in {math.ceil(wait_s)} s")
+            return
+        await self._gather(asked, term)
+
+    async def _gather(self, asked: SearchAsked, term: str) -> None:
+        running = _Running(asked)
+        try:
+            ticket = await self._net.search(term)
+        except OSError as error:
+            self._end(asked, 0, f"the search did not leave: {error}")
+            return
+        self._running[ticket] = running
+        try:
+            async with asyncio.timeout(min(max(asked.wait_s, 0.0), WAIT_S_MAX)):
+                await running.full.wait()
+        except TimeoutError:
+            pass
+        finally:
+            del self._running[ticket]
+            self._net.forget_search(ticket)
+        self._end(asked, len(running.of_peer), "")
+
+    def reply(self, reply: Reply) -> None:
+        """One peer's files: those that make sense, up to the limits, become hits."""
+        running = self._running.get(reply.ticket)
+        if running is None:
+            return
+        for path, size_bytes, locked in reply.files:
+            if running.of_peer[reply.peer] >= HITS_OF_PEER_MAX or running.hits >= HITS_MAX:
+                self._once.note("a search brought more files than are looked at")
+                break
+            if not makes_sense(reply.peer, path, size_bytes):
+                self._once.note("a search brought files that cannot be", f"from {reply.peer[:NAME_CHARS_MAX]!a}")
+                continue
+            running.hits += 1
+            running.of_peer[reply.peer] += 1
+            self._post(running.asked.reply_to, _hit(running.asked, reply, path, size_bytes, locked=locked))
+        if running.hits >= HITS_MAX:
+            running.full.set()
+
+    def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    def _end(self, asked: SearchAsked, peers: int, refused: str) -> None:
+        self._post(asked.reply_to, SearchEnded(search=asked.search, peers=peers, refused=refused))
+
+
+def makes_sense(peer: str, path: str, size_bytes: int) -> bool:
+    """Whether there can be such a file, and it can be asked for by this name."""
+    if not 0 < size_bytes <= SIZE_BYTES_MAX or not peer or len(peer) > NAME_CHARS_MAX:
+        return False
+    if not (path.isprintable() or _harmless(path)) or not _harmless(peer):
+        return False
+    parts = path.replace("/", "\\").split("\\")
+    if ".." in parts or not parts[-1].strip(". "):
+        return False
+    return len(path) < URL_BYTES_MAX and len(slsk_url(peer, path)) <= URL_BYTES_MAX
+
+
+def _harmless(text: str) -> bool:
+    """No control character and nothing that is no text. Unprintable marks, as of writing direction, may be in names."""
+    return not any(char < " " or "\x7f" <= char <= "\x9f" or "\ud800" <= char <= "\udfff" for char in text)
+
+
+def _hit(asked: SearchAsked, reply: Reply, path: str, size_bytes: int, *, locked: bool) -> SearchHit:
+    return SearchHit(
+        search=asked.search,
+        peer=reply.peer,
+        path=path,
+        size_bytes=size_bytes,
+        slots_free=reply.slots_free,
+        speed_bytes_s=reply.speed_bytes_s,
+        queue_length=reply.queue_length,
+        locked=locked,
+    )

@@ -1,0 +1,109 @@
+"""Hostile peers: whatever they send, memory and time are bounded, it is logged once, and the session lives on."""
+
+import logging
+import os
+import queue
+import socket
+from collections.abc import Iterator
+
+import psutil  # type: ignore[import-untyped,unused-ignore]
+import pytest
+
+from actors.soulseek import aioslsk_private
+from protocol.messages import SearchAsked, SearchEnded, SearchHit, TurnCame
+from protocol.urls import slsk_address, slsk_url
+from tests.actors.soulseek.rig import Rig, read_body
+from tests.box.content import Content
+from tests.box.soulseek.character import Hostility
+from tests.box.soulseek.network import Character, Network, network
+
+SIZE = 200_000
+CONTENT = Content(SIZE)
+KINDS: tuple[Hostility, ...] = (
+    "length_prefix", "zlib_bomb", "million_files", "garbage", "names", "sizes", "tickets", "mute_f", "flood",
+)  # fmt: skip
+GROWTH_BYTES_MAX = 160 << 20
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[Network]:
+    characters: dict[str, Character] = {"honest": Character()}
+    characters |= {kind: Character(hostile=kind) for kind in KINDS}
+    with network(characters, CONTENT) as made:
+        yield made
+
+
+def test_among_hostile_peers_the_honest_one_is_found_and_read(box: Network, caplog: pytest.LogCaptureFixture) -> None:
+    process = psutil.Process(os.getpid())
+    with caplog.at_level(logging.WARNING), Rig(box.server_port) as rig:
+        rig.online()
+        before, cpu_before_s = process.memory_info().rss, sum(process.cpu_times()[:2])
+        for number in range(3):
+            rig.say(SearchAsked(search=number, term=box.term, wait_s=2.0, reply_to="hub/pool"))
+            hits = []
+            while isinstance(heard := rig.hear(SearchHit, SearchEnded), SearchHit):
+                hits.append(heard)
+            paths = {hit.path for hit in hits if hit.peer == "honest"}
+            assert box.remote_path("honest") in paths
+            assert all(0 < hit.size_bytes < 1 << 50 for hit in hits)
+            assert all(".." not in hit.path.split("\\") and "\0" not in hit.path for hit in hits)
+            assert all(slsk_address(slsk_url(hit.peer, hit.path)) == (hit.peer, hit.path) for hit in hits)
+        rig.ask(box, "honest")
+        sock, handed = rig.take_turn()
+        with sock:
+            assert read_body(sock, 0, SIZE) == CONTENT.whole()
+        rig.end(handed, stopped=False)
+        assert process.memory_info().rss - before < GROWTH_BYTES_MAX
+        assert sum(process.cpu_times()[:2]) - cpu_before_s < 10
+        assert process.num_fds() < 700
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("actors.soulseek")]
+    assert len(said) == len(set(said)) < 20, "each kind of trouble is said once"
+    assert not [record for record in caplog.records if record.name.startswith("aioslsk")]
+
+
+@pytest.mark.parametrize("peer", ["names", "sizes", "tickets", "mute_f", "flood"])
+def test_what_a_hostile_peer_sends_honestly_is_still_taken(box: Network, peer: str) -> None:
+    with Rig(box.server_port) as rig:
+        rig.online()
+        rig.say(SearchAsked(search=1, term=box.term, wait_s=0.5, reply_to="hub/pool"))
+        rig.hear(SearchEnded)
+        rig.ask(box, peer)
+        sock, _handed = rig.take_turn()
+        with sock:
+            assert read_body(sock, 0, SIZE) == CONTENT.whole()
+
+
+def test_strangers_at_our_port_that_say_nothing_cannot_keep_the_others_out(
+    box: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aioslsk_private, "MUTE_S_MIN", 0.0)
+    with Rig(box.server_port) as rig:
+        port = int(rig.state("online").detail.rpartition(" ")[2])
+        strangers = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(200)]
+        for stranger in strangers[:72]:  # more than 128 at once: the oldest have to go
+            assert stranger.recv(1) == b""
+        rig.ask(box, "honest")
+        rig.hear(TurnCame)
+        strangers[-1].settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            strangers[-1].recv(1)
+        for stranger in strangers:
+            stranger.close()
+
+
+def test_a_message_of_four_gigabytes_costs_no_memory(box: Network) -> None:
+    with Rig(box.server_port) as rig:
+        port = int(rig.state("online").detail.rpartition(" ")[2])
+        for first in (b"\xff\xff\xff\xff", b"\0\0\0\0", b"\0\0\0\x80"):
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as stranger:
+                stranger.sendall(first)
+                assert stranger.recv(1) == b""
+
+
+def test_an_offer_of_a_file_that_nobody_asked_for_reaches_nobody(box: Network) -> None:
+    with Rig(box.server_port) as rig:
+        rig.online()
+        rig.say(SearchAsked(search=1, term=box.term, wait_s=1.0, reply_to="hub/pool"))
+        rig.hear(SearchEnded)
+        with pytest.raises(queue.Empty):
+            rig.hear(TurnCame, s_max=1.0)

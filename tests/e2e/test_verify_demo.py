@@ -1,0 +1,84 @@
+"""``verify`` and ``demo``, and what the program says of itself."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.e2e.program import ROOT, Shoal
+from tests.storage.parts import content, leave_part
+
+CHUNK = 16_384
+WHOLE = content(100_000)
+
+
+def test_verify_says_what_holds_of_a_part_file_and_changes_nothing(shoal: Shoal) -> None:
+    leave_part(shoal.folder, WHOLE, [(0, 2), (4, 5)], chunk=CHUNK)
+    before = {name: (shoal.folder / name).read_bytes() for name in shoal.files}
+    done = shoal.run("verify", "file.bin", "--json")
+    report = json.loads(done.stdout)
+    assert (done.code, done.stderr) == (0, "")
+    assert (report["chunks_held"], report["chunks_damaged"], report["chunks_missing"]) == (3, 0, 4)
+    assert report["missing"] == [[2, 4], [5, 7]]
+    assert shoal.run("verify", "file.bin.part", "--json").stdout == done.stdout
+    assert "3 chunks" in shoal.run("verify", "file.bin").stdout
+    assert {name: (shoal.folder / name).read_bytes() for name in shoal.files} == before
+
+
+def test_verify_finds_one_flipped_bit(shoal: Shoal) -> None:
+    leave_part(shoal.folder, WHOLE, [(0, 3)], chunk=CHUNK)
+    part = shoal.folder / "file.bin.part"
+    data = bytearray(part.read_bytes())
+    data[CHUNK + 5] ^= 1
+    part.write_bytes(data)
+    done = shoal.run("verify", "file.bin")
+    assert done.code == 4
+    assert "damaged  1 chunk: 1;" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["nothing", "nothing/at/all"])
+def test_verify_of_nothing_says_so(shoal: Shoal, name: str) -> None:
+    done = shoal.run("verify", name)
+    assert (done.code, done.stdout) == (5, "")
+    assert name.rpartition("/")[0] in done.the_line
+    assert "nothing" in done.the_line
+
+
+def test_verify_of_a_file_without_records_says_so(shoal: Shoal) -> None:
+    (shoal.folder / "file.bin").write_bytes(WHOLE)
+    done = shoal.run("verify", "file.bin")
+    assert done.code == 5
+    assert "file.bin" in done.the_line
+
+
+def test_help_and_version_are_told_on_stdout(shoal: Shoal) -> None:
+    for words in (["--help"], ["get", "--help"], ["--version"]):
+        done = shoal.run(*words)
+        assert (done.code, done.stderr) == (0, "")
+        assert done.stdout
+
+
+def test_no_command_and_a_wrong_command_are_usage_errors(shoal: Shoal) -> None:
+    assert shoal.run().code == 2
+    assert "No such command".lower() in shoal.run("fetch").the_line.lower()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(180)
+def test_the_demo_works_offline_in_a_fresh_place(shoal: Shoal) -> None:
+    done = shoal.run("demo")
+    assert done.code == 0, done
+    assert "content: the same as the original" in done.stderr
+    assert "who sent what:" in done.stderr
+    assert shoal.files == []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(180)
+def test_the_demo_speaks_json_too(shoal: Shoal) -> None:
+    done = shoal.run("demo", "--json", "--quiet")
+    assert (done.code, done.stderr) == (0, "")
+    assert done.ended["state"] == "sealed"
+    assert sum(done.given.values()) == done.ended["size"]
+    assert str(ROOT) not in done.stdout
