@@ -3,11 +3,11 @@
 import io
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from protocol.messages import ActorDied, FrontInbox, JobNoted, PingAnswered, ProcessLost, ProcessReady
 from protocol.terminal.display import DisplayView
