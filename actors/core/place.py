@@ -127,9 +127,9 @@ def extension(view: View, rider: Rider) -> int | None:
     return min(gap[1], lease.stop + max(1, math.ceil(more / view.chunk_size)))
 
 
-def _claim_bytes(view: View, rider: Rider) -> float:
+def _claim_bytes(view: View, rider: Rider, *, joining_bytes_s: float = 0.0) -> float:
     """What a ride could do until the common finish time beyond the end of its lease."""
-    share = rider.rate_bytes_s * (view.fleet.finish_with(0.0, 0.0, now_s=view.now_s) - view.now_s)
+    share = rider.rate_bytes_s * (view.fleet.finish_with(joining_bytes_s, 0.0, now_s=view.now_s) - view.now_s)
     return max(0.0, share - rider.left_bytes)
 
 
@@ -157,7 +157,8 @@ def _from_free(view: View, source: Source) -> Placement | None:
     toucher = None if first == source.position else _toucher(view, first)
     wanted = _chunks_wanted(view, source, first, ridden_into=toucher is not None)
     if toucher is not None and source.rate_bytes_s > 0:
-        wanted = min(wanted, stop - first - math.ceil(_claim_bytes(view, toucher) / view.chunk_size))
+        claim_bytes = _claim_bytes(view, toucher, joining_bytes_s=source.rate_bytes_s)
+        wanted = min(wanted, stop - first - math.ceil(claim_bytes / view.chunk_size))
     if wanted <= 0:
         return None
     count = min(wanted, stop - first)

@@ -1,8 +1,8 @@
 """What a decision costs: the core alone, 1 000 sources, 1 000 000 chunks, one whole job in virtual time.
 
 ``python -m tests.bench.decision_cost`` prints, for each kind of message, how often it was handled and how long a step
-took, and whether the mean stays at or below 60 us and no step above 5 ms. No socket, thread or file: a light driver plays
-the workers, the Assembler and the watchdog (five measurements a second for each ride, as the real one gives at most).
+took, and whether the mean stays at or below 60 us and no step above 5 ms. No socket, thread or file: a light driver
+plays the workers, the Assembler and the watchdog (five measurements a second for each ride, as the real one gives at most).
 
 Steps are timed with the garbage collector frozen over the state that lives for the whole job, as the hub runs it.
 """

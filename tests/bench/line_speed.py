@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import statistics
 import sys
 import tempfile
@@ -62,7 +61,7 @@ class WrongResultError(Exception):
 
 def run(name: str, command: list[str | Path], path: Path, content: Content, *, sample_pss: bool = False) -> Measured:
     """One run with its file compared and removed. Raises WrongResultError."""
-    os.sync()  # what others left to write must not be written during this run
+    measuring.settle(content.size)
     result = measuring.measured(command, limit_s=LIMIT_S, sample_pss=sample_pss)
     right = content.matches(path)
     measuring.clear(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import mmap
 import os
 import shutil
 import subprocess
@@ -60,7 +61,7 @@ def measured(command: Sequence[str | Path], *, limit_s: float, sample_pss: bool 
         with out_path.open("wb") as out, error_path.open("wb") as errors:
             launcher = subprocess.Popen(
                 [sys.executable, "-m", "tests.bench.launcher", report_path, *command],
-                cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=errors,
+                cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=errors, env=_plain_environment(),
             )  # fmt: skip
             watch = _Watch(launcher, limit_s, sample_pss)
             watch.run()
@@ -71,6 +72,23 @@ def measured(command: Sequence[str | Path], *, limit_s: float, sample_pss: bool 
             pss_peak_bytes=watch.pss_peak_bytes, processes_peak=watch.processes_peak,
             output=out_path.read_text(errors="replace"), errors=error_path.read_text(errors="replace"),
         )  # fmt: skip
+
+
+def _plain_environment() -> dict[str, str]:
+    """That of an ordinary user: Python may keep its compiled modules, and does not compile them at every start."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
+def settle(size: int) -> None:
+    """Make runs comparable that write a file of `size` bytes: nothing of others left to write, and memory at hand.
+
+    A virtual machine gives free pages back to its host; whoever touches them first then pays 2-3 s a GiB for it, the
+    one run, and not the next. So they are touched here, right before each run.
+    """
+    os.sync()
+    with mmap.mmap(-1, 2 * size) as pages:
+        for at in range(0, len(pages), mmap.PAGESIZE):
+            pages[at] = 1
 
 
 class _Watch:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from protocol.messages import ActorDied, FrontInbox, JobNoted, PingAnswered, ProcessLost, ProcessReady
 from protocol.terminal.display import DisplayView
@@ -112,7 +113,9 @@ def test_json_progress_comes_at_most_twice_a_second() -> None:
 
 
 def test_what_is_unknown_is_null_in_json() -> None:
-    first, second = json_of(opened(size=-1), replace(progressed(5, size=-1, left_s=-1.0), rate_bytes_s=float("inf")))
+    first, second = json_of(
+        opened(size=-1), structs.replace(progressed(5, size=-1, left_s=-1.0), rate_bytes_s=float("inf"))
+    )
     assert first["size"] is None
     assert (second["size"], second["left_s"], second["rate_bytes_s"]) == (None, None, None)
 
