@@ -158,7 +158,7 @@ def _from_free(view: View, source: Source) -> Placement | None:
     wanted = _chunks_wanted(view, source, first, ridden_into=toucher is not None)
     if toucher is not None and source.rate_bytes_s > 0:
         claim_bytes = _claim_bytes(view, toucher, joining_bytes_s=source.rate_bytes_s)
-        wanted = min(wanted, stop - first - math.ceil(claim_bytes / view.chunk_size))
+        wanted = min(wanted, stop - first - math.floor(claim_bytes / view.chunk_size))
     if wanted <= 0:
         return None
     count = min(wanted, stop - first)

@@ -38,7 +38,9 @@ def wanted(**changes: Any) -> DispatcherWanted:
     return DispatcherWanted(**{**fields, **changes})
 
 
-def board(picture: str, *, rates: dict[str, float] | None = None, mode: str = "swarm", total: int = -1) -> DispatchState:
+def board(
+    picture: str, *, rates: dict[str, float] | None = None, mode: str = "swarm", total: int = -1
+) -> DispatchState:
     """`total` -2: of unknown size."""
     state = DispatchState(wanted(mode=mode), now_s=NOW_S)
     size = len(picture)
