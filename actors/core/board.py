@@ -140,7 +140,11 @@ class Board:
         if lease is None or not mine or lease.rival is not None:
             change = self._settle(lease, first, stop, new)
         if lease is not None:
-            lease.next = max(lease.next, min(stop, lease.stop))
+            if first < lease.stop and lease.next < stop:
+                if not lease.shared:  # a ride stores in order; should it ever skip chunks, they are free again
+                    for begin, end in list(self.stored.gaps(lease.next, first)):
+                        self.free.add(begin, end)
+                lease.next = min(stop, lease.stop)
             if lease.draining and lease.open_chunks <= 0 and lease.id in self.leases:
                 self._forget(lease)
         return change

@@ -1,8 +1,8 @@
 """Every private name of aioslsk that is touched, and every limit that is set inside it.
 
 aioslsk keeps no limits of its own against hostile peers and has no hook between a turn and its bytes; so some of its
-methods are replaced or overridden here, and nowhere else. `READ` names them all; a test keeps a digest of the source
-that was read when this was written, and whoever raises aioslsk's version reads again what has changed.
+methods are replaced or overridden here, and nowhere else. The test beside this file lists them with digests of the
+source that was read when this was written: whoever raises aioslsk's version reads again what has changed.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import logging
 import os
 import struct
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
@@ -25,7 +26,7 @@ from aioslsk.network.connection import (  # type: ignore[import-untyped,unused-i
     PeerConnectionState,
     ServerConnection,
 )
-from aioslsk.network.network import Network  # type: ignore[import-untyped,unused-ignore]
+from aioslsk.network.network import Network, PeerFuture  # type: ignore[import-untyped,unused-ignore]
 from aioslsk.protocol import obfuscation, primitives  # type: ignore[import-untyped,unused-ignore]
 from aioslsk.protocol.messages import (  # type: ignore[import-untyped,unused-ignore]
     ConnectToPeer,
@@ -42,13 +43,20 @@ from aioslsk.transfer.manager import TransferManager  # type: ignore[import-unty
 from aioslsk.transfer.state import TransferState  # type: ignore[import-untyped,unused-ignore]
 
 from actors.soulseek.bounds import (
+    CALLS_MAX,
     DISTRIBUTED_BYTES_MAX,
     INIT_BYTES_MAX,
     INIT_S_MAX,
     LARGE_AT_ONCE,
     LARGE_S_MAX,
+    LATE_MAX,
+    LATE_S_MAX,
+    MUTE_LIMIT,
+    MUTE_MAX,
+    MUTE_S_MIN,
     OBFUSCATED_BYTES_MAX,
     PEER_BYTES_MAX,
+    PEERS_MAX,
     SERVER_BYTES_MAX,
     SMALL_BYTES_MAX,
     BoundedZlib,
@@ -58,16 +66,6 @@ from actors.soulseek.ears import Ears
 from actors.soulseek.once import Once
 from actors.soulseek.replies import reply_of
 from storage.names import PART_SUFFIX, RECORDS_SUFFIX, RENEWED_SUFFIX
-
-MUTE_MAX = 128
-"""Accepted connections that have not said who they are; one more costs the oldest its place, unless it is younger than
-`MUTE_S_MIN`: in a flood the honest ones must have a chance to speak."""
-MUTE_S_MIN = 1.0
-MUTE_LIMIT = 512
-"""Then even the youngest is refused."""
-PEERS_MAX: Final = 512
-CALLS_MAX: Final = 128
-"""Calls that we make at others' request (ConnectToPeer) at the same time."""
 
 SPEED_MAX: Final = (1 << 32) - 1
 UPLOAD: Final = 1
@@ -168,6 +166,8 @@ class BoundedNetwork(Network):  # type: ignore[misc,unused-ignore]
         self._busy = busy
         self._mute: OrderedDict[Any, float] = OrderedDict()  # since when, oldest first
         self._closing_tasks: set[asyncio.Task[None]] = set()
+        self._late: set[int] = set()
+        self._spoken: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def create_listening_connections(self) -> tuple[None, None]:
         """None yet: `listen` makes them."""
@@ -223,6 +223,28 @@ class BoundedNetwork(Network):  # type: ignore[misc,unused-ignore]
         task = asyncio.ensure_future(connection.disconnect(CloseReason.REQUESTED))
         self._closing_tasks.add(task)
         task.add_done_callback(self._closing_tasks.discard)
+
+    def _remove_connection_future(self, ticket: int, connection_future: Any) -> None:
+        """A peer's answer to our call for a P connection is welcome after the direct way has won, too: the peer may
+        already be talking on it, and aioslsk would close it with what was said."""
+        super()._remove_connection_future(ticket, connection_future)
+        if connection_future.typ == "P" and connection_future.cancelled() and len(self._late) < LATE_MAX:
+            self._late.add(ticket)
+            self._expected_connection_futures[ticket] = PeerFuture(ticket, connection_future.username, "P")
+            asyncio.get_running_loop().call_later(LATE_S_MAX, self._forget_late, ticket)
+
+    def _forget_late(self, ticket: int) -> None:
+        self._late.discard(ticket)
+        self._expected_connection_futures.pop(ticket, None)
+
+    async def on_message_received(self, message: Any, connection: Any) -> None:
+        self._spoken.add(connection)
+        await super().on_message_received(message, connection)
+
+    def best_line(self, peer: str) -> Any:
+        """The P connection to use: one that the peer has spoken on, since of two it may have dropped the other."""
+        active = self.get_active_peer_connections(peer, "P")
+        return next((each for each in reversed(active) if each in self._spoken), active[-1] if active else None)
 
     @_on(ConnectToPeer.Response)
     async def _on_connect_to_peer(self, message: Any, connection: Any) -> None:
@@ -374,24 +396,3 @@ async def detach(connection: Any) -> int:
         os.close(fd)
         return -1
     return fd
-
-
-READ: Final = (
-    "client:SoulSeekClient.__init__ client:SoulSeekClient.login events:build_message_map",
-    "network/connection:DataConnection._read_message network/connection:DataConnection._read",
-    "network/connection:DataConnection.decode_message_data network/connection:DataConnection.disconnect",
-    "network/connection:DataConnection.send_message network/connection:PeerConnection.receive_transfer_ticket",
-    "network/connection:ListeningConnection network/network:Network.__init__",
-    "network/network:Network.create_listening_connections network/network:Network.get_listening_ports",
-    "network/network:Network.on_peer_accepted network/network:Network._on_connect_to_peer",
-    "network/network:Network._handle_connect_to_peer network/network:Network._create_peer_connection_race",
-    "transfer/manager:TransferManager._on_peer_transfer_request transfer/manager:TransferManager._upload_file",
-    "transfer/manager:TransferManager._on_peer_transfer_queue_failed",
-    "transfer/manager:TransferManager._on_peer_upload_failed",
-    "transfer/manager:TransferManager._on_peer_place_in_queue_reply",
-    "transfer/manager:TransferManager._on_peer_initialized transfer/manager:TransferManager.get_queue_size",
-    "search/manager:SearchManager._on_peer_search_reply shares/manager:SharesManager.scan_directory_files",
-    "shares/manager:SharesManager._cleanup_term_map protocol/obfuscation:decode",
-    "protocol/primitives:MessageDataclass.deserialize protocol/primitives:array.deserialize",
-)
-"""What is replaced, overridden or leaned upon: ``file:name`` each."""

@@ -1,4 +1,4 @@
-"""How much a message from outside may be, packed and unpacked."""
+"""How much a message from outside may be, packed and unpacked, and how many connections there may be."""
 
 import struct
 import zlib
@@ -17,6 +17,19 @@ LARGE_S_MAX: Final = 20.0
 INIT_S_MAX: Final = 10.0
 UNPACKED_BYTES_MAX: Final = 8 << 20
 ARRAY_ITEMS_MAX: Final = 20_000
+
+MUTE_MAX: Final = 128
+"""Accepted connections that have not said who they are; one more costs the oldest its place, unless it is younger than
+`MUTE_S_MIN`: in a flood the honest ones must have a chance to speak."""
+MUTE_S_MIN: Final = 1.0
+MUTE_LIMIT: Final = 512
+"""Then even the youngest is refused."""
+PEERS_MAX: Final = 512
+CALLS_MAX: Final = 128
+"""Calls that we make at others' request (ConnectToPeer) at the same time."""
+LATE_MAX: Final = 256
+LATE_S_MAX: Final = 20.0
+"""So long after the direct way has won the peer's own call is still taken."""
 
 _COUNT: Final = struct.Struct("<I")
 

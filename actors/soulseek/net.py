@@ -172,9 +172,9 @@ class Net:
     # Lines
 
     async def line(self, peer: str) -> Line:
-        active = self._client.network.get_active_peer_connections(peer, "P")
-        if active:
-            return active[-1]
+        line = self._client.network.best_line(peer)
+        if line is not None:
+            return line
         if not await self.until_online():
             raise PeerAway(FaultKind.NOT_LOGGED_IN, "not logged in")
         if peer == self._settings.username:

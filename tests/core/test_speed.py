@@ -46,7 +46,11 @@ class Stage:
     def progress(self, received_bytes: float, *, source: int = 0, lease: int = 1) -> None:
         self.hear(
             RideProgressed(
-                job=1, source=source, lease=lease, received_bytes=int(received_bytes), worker=f"fetch-1/worker-1-{source}"
+                job=1,
+                source=source,
+                lease=lease,
+                received_bytes=int(received_bytes),
+                worker=f"fetch-1/worker-1-{source}",
             )
         )
 

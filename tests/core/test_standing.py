@@ -66,13 +66,6 @@ def test_the_first_fault_of_each_kind_has_its_policy(kind: FaultKind, standing: 
     assert (made.not_before_s > 100.0) is waits
 
 
-def test_every_kind_of_fault_has_a_row_above() -> None:
-    (table,) = [
-        mark.args[1] for mark in test_the_first_fault_of_each_kind_has_its_policy.pytestmark if mark.name == "parametrize"
-    ]
-    assert {row[0] for row in table} == set(FaultKind)
-
-
 def test_three_failures_in_a_row_cool_a_source() -> None:
     made = source()
     for _ in range(FAILURES_MAX - 1):

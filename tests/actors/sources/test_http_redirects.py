@@ -155,7 +155,7 @@ def test_the_password_is_in_no_fault_repr_or_traceback(serve: Serve, read: Read)
     "url",
     [
         "ftp://host/x",
-        "slsk://user/x",
+        "slsk://user",
         "host/x",
         "",
         "http://",

@@ -1,0 +1,101 @@
+"""Seeded worlds: whatever the sources do, the invariants hold and every job ends for a reason.
+
+A failing seed is printed; play it alone with ``python -m tests.sim --kind KIND --first SEED --seeds 1 --each``.
+"""
+
+import statistics
+
+import pytest
+
+from tests.sim.__main__ import scenario_of
+from tests.sim.scenarios import living_bytes_s
+from tests.sim.world import Outcome, World
+
+STATES = {"sealed", "starved", "disagreed", "disk", "interrupted", "failed"}
+BATCH = 10
+
+
+def play(kind: str, seed: int, *, checked: bool = True) -> Outcome:
+    scenario = scenario_of(kind, seed)
+    try:
+        return World(scenario, seed, checked=checked).run()
+    except AssertionError as error:
+        raise AssertionError(f"{kind} seed {seed}: {error}") from error
+
+
+@pytest.mark.parametrize("first", range(0, 60, BATCH))
+def test_honest_sources_always_give_the_whole_file(first: int) -> None:
+    for seed in range(first, first + BATCH):
+        outcome = play("honest", seed)
+        assert outcome.state in ("sealed", "interrupted"), f"seed {seed}: {outcome}"
+
+
+@pytest.mark.parametrize("first", range(0, 70, BATCH))
+@pytest.mark.parametrize("kind", ["faulty", "mixed"])
+def test_whatever_sources_do_the_job_ends_for_a_reason(kind: str, first: int) -> None:
+    for seed in range(first, first + BATCH):
+        outcome = play(kind, seed)
+        assert outcome.state in STATES
+        assert outcome.state == "sealed" or outcome.reason, f"seed {seed}: {outcome}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "seed"),
+    [
+        ("honest", 52),  # failover: sources that get nothing made the dispatcher post itself for ever
+        ("faulty", 24),  # a file shorter than announced: the last chunk was asked for again and again
+        ("faulty", 55),  # busy for ever with a named waiting time
+        ("mixed", 111),  # unknown size beside a wrong one
+        ("faulty_ladder", 1),  # a source without offsets was given the very end of the file
+        ("faulty_ladder", 13),  # after a refused offset the lead-in was counted from where it never stood
+    ],
+)
+def test_seeds_that_once_failed(kind: str, seed: int) -> None:
+    assert play(kind, seed).state in STATES
+
+
+def test_one_seed_is_one_run() -> None:
+    assert play("mixed", 7) == play("mixed", 7)
+
+
+def median_efficiency(kind: str, seeds: int) -> float:
+    """Of what the living sources could give; virtual time, so the same on every machine."""
+    shares = []
+    for seed in range(seeds):
+        scenario = scenario_of(kind, seed)
+        outcome = play(kind, seed, checked=False)
+        assert outcome.state == "sealed"
+        ladder = sum(script.rate_bytes_s for script in scenario.sources)
+        shares.append(outcome.efficiency * ladder / living_bytes_s(scenario))
+    return statistics.median(shares)
+
+
+@pytest.mark.parametrize(
+    ("kind", "seeds", "least"),
+    [("ladder", 5, 0.985), ("faulty_ladder", 7, 0.93), ("holes", 5, 0.93), ("alone", 3, 0.985), ("unequal", 3, 0.98)],
+)
+def test_little_time_is_wasted_with_mirrors(kind: str, seeds: int, least: float) -> None:
+    assert median_efficiency(kind, seeds) >= least
+
+
+def test_one_source_alone_gets_one_lease() -> None:
+    outcome = play("alone", 0)
+    assert (outcome.leases, outcome.requests, outcome.stops) == (1.0, 1.0, 0.0)
+
+
+def test_mirrors_are_asked_seldom_and_nearly_nothing_is_fetched_twice() -> None:
+    outcomes = [play("ladder", seed, checked=False) for seed in range(4)]
+    assert statistics.mean(outcome.requests for outcome in outcomes) <= 6
+    assert max(outcome.refetched_share for outcome in outcomes) <= 0.02
+
+
+@pytest.mark.long
+def test_dear_restarts_are_spent_sparingly() -> None:
+    outcomes = [play("users", seed, checked=False) for seed in range(16)]
+    assert statistics.median(outcome.efficiency for outcome in outcomes) >= 0.90
+    assert statistics.mean(outcome.stops for outcome in outcomes) <= 2.2
+
+
+@pytest.mark.long
+def test_three_hundred_slow_mirrors_are_used_well() -> None:
+    assert play("many", 0, checked=False).efficiency >= 0.93
