@@ -9,16 +9,19 @@ import pytest
 ROOT = Path(__file__).parents[1]
 TOP_LEVEL = {"pyproject.toml", "README.md", "actors", "protocol", "storage", "tests", "run.py"}
 BESIDE = {"LICENSE", "ARCHITECTURE.md", "CHANGELOG.md"}
-ROOMS = ("run", "actors.core", "actors.sources", "actors", "storage", "protocol", "tests")
+ROOMS = ("run", "actors.core", "actors.sources", "actors.soulseek", "actors", "storage", "protocol", "tests")
 MAY_IMPORT = {
-    "run": {"run", "actors", "actors.core", "actors.sources", "storage", "protocol", "tests"},
+    "run": {"run", "actors", "actors.core", "actors.sources", "actors.soulseek", "storage", "protocol", "tests"},
     "actors": {"actors", "actors.core", "actors.sources", "storage", "protocol"},
+    "actors.soulseek": {"actors.soulseek", "actors", "protocol"},
     "actors.core": {"actors.core", "protocol"},
     "actors.sources": {"actors.sources", "protocol"},
     "storage": {"storage", "protocol"},
     "protocol": {"protocol"},
 }
 HOMES = {
+    "aioslsk": {"actors/soulseek"},
+    "msgspec": {"protocol"},
     "msgpack": {"protocol/frames.py"},
     "pykka": {"actors/wire_actor.py"},
     "h11": {"actors/sources"},

@@ -4,8 +4,10 @@
 file while there is one, else the tail of the lease that would finish last, else (nothing left to cut) a duel for the
 last chunks of a slow one. A source nobody has measured first gets a short run.
 
-Where in a free gap: a ride that touches the gap's start may ride on into it, so a newcomer is put at the gap's *end*.
-So the front stays open for the one ride that can use it without stopping, and for sources that can only begin at 0.
+Where in a free gap: a ride that touches the gap's start may ride on into it, and what it can still do itself until the
+common finish time is left to it; a newcomer is put at the gap's *end*. So the front stays open for the one ride that can
+use it without stopping, and for sources that can only begin at byte 0. Of those only the fastest is of use: they ride
+against each other from the front until the first chunk is in.
 """
 
 import math

@@ -66,8 +66,9 @@ class Dispatching(RuleBasedStateMachine):
                 assert 0 <= granted.first < granted.stop
                 self.held[granted.source] = granted
                 self.stops[granted.source] = granted.stop
-            case LeaseTrimmed(source=source, lease=lease, stop=stop) | LeaseExtended(
-                source=source, lease=lease, stop=stop
+            case (
+                LeaseTrimmed(source=source, lease=lease, stop=stop)
+                | LeaseExtended(source=source, lease=lease, stop=stop)
             ):
                 if source in self.held and self.held[source].lease == lease:
                     assert stop > self.held[source].first

@@ -7,7 +7,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from tests.sim.script import Shape, SourceScript
 from tests.sim.world import Scenario
@@ -41,7 +41,7 @@ def bursty_ladder(rng: random.Random) -> Scenario:
 
 def faulty_ladder(rng: random.Random) -> Scenario:
     """The ladder with six of eight misbehaving. Its ideal counts what the living can give (see `living_bytes_s`)."""
-    odd = [
+    odd: list[dict[str, Any]] = [
         {"stalls_after": 20 * MB},
         {"refuses_offsets": True, "reads_on": True},
         {"drops_every": 3 * MB},
@@ -53,8 +53,25 @@ def faulty_ladder(rng: random.Random) -> Scenario:
     ]
     plain = ladder(rng)
     rng.shuffle(odd)
-    sources = tuple(replace(script, **faults) for script, faults in zip(plain.sources, odd, strict=True))  # type: ignore[arg-type]
+    sources = tuple(replace(script, **faults) for script, faults in zip(plain.sources, odd, strict=True))
     return replace(plain, sources=sources)
+
+
+def benched_faults(rng: random.Random) -> Scenario:
+    """The faulty mirrors of ``tests.bench.wasted_time``, sized for about 20 seconds of what they can give."""
+    faults: list[dict[str, Any]] = [
+        {},
+        {"drops_every": 3_000_000},
+        {"dies_after": 40_000_000},
+        {"stalls_after": 20_000_000},
+        {"busy_share": 0.5},
+        {"offset_ok": False, "reads_on": True},
+        {"refuses_offsets": True, "reads_on": True},
+        {},
+    ]
+    plain = ladder(rng)
+    sources = tuple(replace(script, **odd) for script, odd in zip(plain.sources, faults, strict=True))
+    return replace(plain, sources=sources, size_bytes=20 * 34050 * KB + 60_000_000)
 
 
 def many(rng: random.Random) -> Scenario:
@@ -93,6 +110,7 @@ NAMED: Final[dict[str, Callable[[random.Random], Scenario]]] = {
     "ladder": ladder,
     "bursty_ladder": bursty_ladder,
     "faulty_ladder": faulty_ladder,
+    "benched_faults": benched_faults,
     "many": many,
     "users": users,
     "small": small,
@@ -114,6 +132,8 @@ def living_bytes_s(scenario: Scenario) -> float:
             fronts.append(script.rate_bytes_s)
         elif script.stalls_after is not None:
             fixed_bytes += script.stalls_after
+        elif script.dies_after is not None:
+            fixed_bytes += script.dies_after
         elif script.dies_at_s is not None and script.back_at_s == math.inf:
             fixed_bytes += script.dies_at_s * script.rate_bytes_s
         else:

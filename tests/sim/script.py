@@ -42,6 +42,7 @@ class SourceScript:
     wrong_size: bool = False
     stalls_after: int | None = None
     drops_every: int | None = None
+    dies_after: int | None = None
     dies_at_s: float | None = None
     back_at_s: float = math.inf
     busy_share: float = 0.0
@@ -56,7 +57,7 @@ class SourceScript:
     def honest(self) -> bool:
         """Whether it gives every byte anybody asks for, sooner or later, with the right content."""
         odd = self.wrong_size or self.lies or self.stalls_after is not None or self.lost_at_s is not None
-        return not odd and (self.dies_at_s is None or self.back_at_s < math.inf)
+        return not odd and self.dies_after is None and (self.dies_at_s is None or self.back_at_s < math.inf)
 
 
 class RateCurve:

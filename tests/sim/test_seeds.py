@@ -72,7 +72,14 @@ def median_efficiency(kind: str, seeds: int) -> float:
 
 @pytest.mark.parametrize(
     ("kind", "seeds", "least"),
-    [("ladder", 5, 0.985), ("faulty_ladder", 7, 0.93), ("holes", 5, 0.93), ("alone", 3, 0.985), ("unequal", 3, 0.98)],
+    [
+        ("ladder", 5, 0.985),
+        ("faulty_ladder", 7, 0.93),
+        ("benched_faults", 5, 0.93),
+        ("holes", 5, 0.93),
+        ("alone", 3, 0.985),
+        ("unequal", 3, 0.98),
+    ],
 )
 def test_little_time_is_wasted_with_mirrors(kind: str, seeds: int, least: float) -> None:
     assert median_efficiency(kind, seeds) >= least

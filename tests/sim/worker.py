@@ -326,7 +326,9 @@ class WorkerModel:
         return (min(rate, self.cap_bytes_s) if self.cap_bytes_s > 0 else rate), until_s
 
     def _dead(self) -> bool:
-        dies_at_s = self.script.dies_at_s
+        dies_at_s, dies_after = self.script.dies_at_s, self.script.dies_after
+        if dies_after is not None and self.total_received >= dies_after:
+            return True
         return dies_at_s is not None and dies_at_s <= self.world.now_s < self.script.back_at_s
 
     def _promised_more(self) -> bool:

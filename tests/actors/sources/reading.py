@@ -21,3 +21,10 @@ def read_on(reader: Reader, *, view_bytes: int = 4096) -> bytes:
 def read_span(reader: Reader, start: int, stop: int | None, *, size_bytes: int) -> bytes:
     reader.open(start, stop, size_bytes=size_bytes)
     return read_on(reader)
+
+
+def begun(reader: Reader, start: int, stop: int, *, size_bytes: int, until: int) -> None:
+    """Open a body and read to byte `until` of the file."""
+    reader.open(start, stop, size_bytes=size_bytes)
+    while reader.position < until:
+        reader.read_into(memoryview(bytearray(until - reader.position)))

@@ -1,7 +1,7 @@
 """Hanging up: when it is a stop, when the connection is kept, and that nothing comes afterwards."""
 
 from tests.actors.sources.conftest import Read, Serve
-from tests.actors.sources.reading import read_span
+from tests.actors.sources.reading import begun, read_span
 from tests.actors.sources.scripted import Act, Answer, part
 
 CONTENT = bytes(range(256)) * 4

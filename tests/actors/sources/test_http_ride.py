@@ -6,7 +6,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from actors.sources import SLICE_S, HttpSettings, Reader
+from actors.sources import SLICE_S, HttpSettings
 from protocol.faults import FaultKind, SourceFault
 from tests.actors.sources.conftest import Read, Serve
 from tests.actors.sources.reading import read_on, read_span
@@ -350,10 +350,3 @@ def test_a_connection_the_server_wants_closed_is_not_used_again(serve: Serve, re
     assert read_span(reader, 0, 10, size_bytes=SIZE) == CONTENT[:10]
     assert read_span(reader, 10, 20, size_bytes=SIZE) == CONTENT[10:20]
     assert server.connections == 2
-
-
-def begun(reader: Reader, start: int, stop: int, *, size_bytes: int, until: int) -> None:
-    """Open a body and read to byte `until` of the file."""
-    reader.open(start, stop, size_bytes=size_bytes)
-    while reader.position < until:
-        reader.read_into(memoryview(bytearray(until - reader.position)))
