@@ -13,7 +13,7 @@ ROOMS = ("run", "actors.core", "actors.sources", "actors.soulseek", "actors", "s
 MAY_IMPORT = {
     "run": {"run", "actors", "actors.core", "actors.sources", "actors.soulseek", "storage", "protocol", "tests"},
     "actors": {"actors", "actors.core", "actors.sources", "storage", "protocol"},
-    "actors.soulseek": {"actors.soulseek", "actors", "protocol"},
+    "actors.soulseek": {"actors.soulseek", "actors", "storage", "protocol"},
     "actors.core": {"actors.core", "protocol"},
     "actors.sources": {"actors.sources", "protocol"},
     "storage": {"storage", "protocol"},

@@ -5,9 +5,9 @@ file while there is one, else the tail of the lease that would finish last, else
 last chunks of a slow one. A source nobody has measured first gets a short run.
 
 Where in a free gap: a ride that touches the gap's start may ride on into it, and what it can still do itself until the
-common finish time is left to it; a newcomer is put at the gap's *end*. So the front stays open for the one ride that can
-use it without stopping, and for sources that can only begin at byte 0. Of those only the fastest is of use: they ride
-against each other from the front until the first chunk is in.
+common finish time is left to it; a newcomer is put at the gap's *end*. So the front stays open for the one ride that
+can use it without stopping, and for sources that can only begin at byte 0. Of those only the fastest is of use: they
+ride against each other from the front until the first chunk is in.
 """
 
 import math
@@ -26,7 +26,7 @@ GAIN_MIN_S: Final = 0.02
 GAIN_MIN_SETUPS: Final = 0.3
 """Disturbing a ride, or fetching a chunk twice, must save at least this much time, and this share of a new start."""
 GAIN_MIN_SHARE: Final = 0.1
-VICTIMS_MAX: Final = 12
+VICTIMS_MAX: Final = 8
 """Only rides that finish last are worth shortening; looking at more would make a step long and gain nothing."""
 
 

@@ -304,7 +304,7 @@ def lease_of(state: DispatchState, source: str) -> Lease:
 
 
 def drawn(state: DispatchState) -> str:
-    """The board as a picture. Of a file without known size: up to the last chunk that is stored, then ``.`` or letter."""
+    """The board as a picture. Of a file of unknown size: up to one chunk behind the last that is stored."""
     return picture_of(board_of(state))
 
 

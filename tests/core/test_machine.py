@@ -12,7 +12,6 @@ from protocol.faults import FaultKind
 from protocol.messages import (
     ChunksRepeated,
     JobEnded,
-    JobForgotten,
     JobStopAsked,
     LeaseExtended,
     LeaseGranted,
@@ -210,7 +209,7 @@ class Dispatching(RuleBasedStateMachine):
             self.now_s += 5.0
             self.tell(Ticked())
         assert self.state.phase is Phase.ENDED
-        assert not [post for post in self.state.handle(JobForgotten(job=1), now_s=self.now_s)]  # type: ignore[arg-type]
+        assert self.state.handle(Ticked(), now_s=self.now_s) == []
 
 
 TestDispatching = Dispatching.TestCase

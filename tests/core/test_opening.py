@@ -175,7 +175,5 @@ def test_a_worker_that_never_comes_back_ends_the_job() -> None:
     state = job(1)
     told(state, probed(0, SIZE), OPENED)
     told(state, SourceLost(job=1, source=0, detail="killed"))
-    told(state, Ticked(), now_s=5.0)
-    assert state.phase is Phase.RIDING
-    told(state, Ticked(), now_s=12.0)
-    assert state.phase is Phase.CLOSING
+    assert not said(told(state, Ticked(), now_s=5.0), TargetCloseAsked)
+    assert said(told(state, Ticked(), now_s=12.0), TargetCloseAsked)

@@ -2,6 +2,8 @@
 
 import pytest
 
+from actors.core.board import Lease
+from actors.core.dispatch import DispatchState
 from protocol.messages import LeaseExtended, LeaseGranted, LeaseTrimmed
 from tests.core.boards import CHUNK, NOW_S, add, board, drawn, lease_of, said, serve
 from tests.core.words import measured, stored
@@ -174,5 +176,6 @@ def test_of_unknown_size_one_lease_goes_to_the_end_whatever_that_is() -> None:
     assert (granted.first, granted.size_bytes) == (0, -1)
 
 
-def _leases(state: object) -> list[object]:
-    return list(state.riding.board.leases.values())  # type: ignore[attr-defined]
+def _leases(state: DispatchState) -> list[Lease]:
+    assert state.riding is not None
+    return list(state.riding.board.leases.values())
