@@ -292,6 +292,9 @@ class PeerWorker(WireActor):
         self._unwanted = self._turns is not None and not self._turns.connected and not ride.began
         stopped = self._hang_up()
         self._reading = False
+        kept = ride.surrender()
+        if kept is not None and self._slot is not None:
+            self._hand_over(ride, self._slot, kept)
         released = LeaseReleased(
             job=self._wanted.job,
             source=self._wanted.source,

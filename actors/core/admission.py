@@ -14,6 +14,8 @@ from protocol.faults import FaultKind
 from protocol.messages import DispatcherWanted, ProbeAsked, SourceFailed, SourceJoined, SourceProbed
 
 SETUP_S_MIN: Final = 0.001
+PROBE_S_MAX: Final = 60.0
+"""A worker's own limits end a probe long before this; here it is the worker that does not answer."""
 
 
 class Admission:
@@ -75,8 +77,12 @@ class Admission:
                     other.not_before_s = max(other.not_before_s, now_s + retry_after_s)
 
     def revisit(self, *, now_s: float) -> None:
-        """Warm up those that have cooled long enough and probe again those that never answered well."""
+        """Warm up those that have cooled long enough; probe again those that never answered well, or not at all."""
         for source in self.sources.values():
+            if source.asked and now_s - source.asked_s > PROBE_S_MAX:
+                source.asked = False
+                detail = f"no answer to a probe for {PROBE_S_MAX:.0f} s"
+                blame(source, FaultKind.SILENT, detail, retry_after_s=0.0, progressed=False, now_s=now_s)
             if source.standing is Standing.COOLING and source.not_before_s <= now_s:
                 warm(source)
             if not source.probed and not source.asked and source.ripe(now_s):
@@ -94,5 +100,5 @@ class Admission:
 
     def _probe(self, source: Source, now_s: float) -> None:
         self._report.first_request(now_s)
-        source.asked = True
+        source.asked, source.asked_s = True, now_s
         self._out.post(source.worker, ProbeAsked(job=self.job.job, source=source.id))

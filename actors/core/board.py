@@ -150,12 +150,16 @@ class Board:
         return change
 
     def learn_total(self, total: int) -> None:
-        """The size became known: nothing lies behind `total`."""
+        """The size became known: nothing lies behind `total`, nothing stored there either."""
         assert self.total == UNBOUNDED
+        last = self.stored.last_run()
+        assert last is None or last[1] <= total, "stored behind the end of the file"
         self.free.discard(total, self.total)
         self.total = total
         for lease in list(self.leases.values()):
-            lease.stop = max(min(lease.stop, total), lease.next)
+            lease.stop = min(lease.stop, total)
+            if lease.open_chunks <= 0:
+                self._forget(lease)
 
     def check(self) -> None:
         """Assert the invariant. O(runs + leases)."""

@@ -60,6 +60,8 @@ from protocol.runs import RunSet
 STALL_S: Final = 10.0
 CLOSING_S_MAX: Final = 3.0
 ROUNDS_MAX: Final = 3
+HEARING_S: Final = 1.0
+"""So long after the first request nothing is sealed while a source has not said how large the file is."""
 TICK_S_MIN: Final = 0.05
 
 
@@ -129,8 +131,9 @@ class DispatchState:
             case ChunksStored() | ChunksRepeated() | SourceMeasured() | SourceSlowed() | SourceStalled():
                 self._on_ride(message, now_s)
             case ChunksVerified():
-                for first, stop in RunSet.from_flat(message.runs):
-                    self._verified.add(first, stop)
+                if self.phase is Phase.TARGET:
+                    for first, stop in RunSet.from_flat(message.runs):
+                        self._verified.add(first, stop)
             case TargetOpened():
                 self._on_target(message, now_s)
             case TargetRefused():
@@ -152,7 +155,8 @@ class DispatchState:
             case JobStopAsked():
                 self._close("interrupted", "interrupted", now_s)
             case TargetClosed():
-                self._end(*self._ending, self.report.part_path, "", now_s)
+                if self.phase is Phase.CLOSING:
+                    self._end(*self._ending, self.report.part_path, "", now_s)
             case _:
                 assert_never(message)
 
@@ -173,7 +177,7 @@ class DispatchState:
         if clash:
             self._close("disagreed", clash, now_s)
         elif (source.size_bytes < 0) != (self.size_bytes < 0):
-            source.standing, source.reason = Standing.BANNED, "does not say how large the file is"
+            source.standing, source.reason = Standing.BANNED, _unlike(source)
         elif self.riding is not None:
             self._note_validator(source)
             self.riding.joined(source)
@@ -219,7 +223,7 @@ class DispatchState:
         self.phase = Phase.RIDING
         size, chunk = self.size_bytes, self.job.chunk_size
         total = UNBOUNDED if size < 0 else -(-size // chunk)
-        board = Board(total, self._verified)
+        board = Board(total, RunSet(self._verified))
         self.riding = Riding(self.job, board, self.sources, self.report, self._out)
         self.riding.size_bytes = size
         resumed = self._bytes_of(self._verified)
@@ -238,7 +242,7 @@ class DispatchState:
             if source.probed:
                 self._note_validator(source)
             if source.probed and (source.size_bytes < 0) != (size < 0):
-                source.standing, source.reason = Standing.BANNED, "does not say how large the file is"
+                source.standing, source.reason = Standing.BANNED, _unlike(source)
         self._go_on(now_s)
 
     def _note_validator(self, source: Source) -> None:
@@ -254,12 +258,12 @@ class DispatchState:
         now_s: float,
     ) -> None:
         riding = self.riding
-        if riding is None:
+        if riding is None or (self.phase is not Phase.RIDING and not isinstance(message, ChunksStored)):
             return
         match message:
             case ChunksStored():
                 riding.stored(message, now_s=now_s)
-                self._seal_if_complete()
+                self._seal_if_complete(now_s)
             case SourceMeasured():
                 riding.measured(message, now_s=now_s)
             case ChunksRepeated():
@@ -276,10 +280,21 @@ class DispatchState:
             return
         if isinstance(message, LeaseReleased):
             self.admission.bind_host(source, message.retry_after_s, now_s=now_s)
-        if isinstance(message, LeaseFinished) and message.size_bytes >= 0 and riding.learn_size(message.size_bytes):
-            self.size_bytes = self.report.size_bytes = message.size_bytes
-            self._out.post(ASSEMBLER, SizeLearned(job=self.job.job, size_bytes=message.size_bytes))
+        if isinstance(message, LeaseFinished):
+            self._learn_size(message.size_bytes, now_s)
         self._go_on(now_s)
+
+    def _learn_size(self, size_bytes: int, now_s: float) -> None:
+        """A body of unknown length ended: now the size is known, unless more is stored already."""
+        if self.riding is None or size_bytes < 0 or self.phase is not Phase.RIDING or not self.riding.size_unknown:
+            return
+        last = self.riding.board.stored.last_run()
+        if last is not None and last[1] > -(-size_bytes // self.job.chunk_size):
+            self._close("disagreed", f"sizes differ: a body ended after {size_bytes} bytes, another went on", now_s)
+            return
+        self.riding.learn_size(size_bytes)
+        self.size_bytes = self.report.size_bytes = size_bytes
+        self._out.post(ASSEMBLER, SizeLearned(job=self.job.job, size_bytes=size_bytes))
 
     def _on_lost(self, message: SourceLost, now_s: float) -> None:
         source = self.sources.get(message.source)
@@ -294,7 +309,7 @@ class DispatchState:
 
     def _go_on(self, now_s: float) -> None:
         """After anything that may have freed a source or a chunk: seal, grant or end."""
-        self._seal_if_complete()
+        self._seal_if_complete(now_s)
         if self.phase is Phase.RIDING and self.riding is not None:
             self.riding.serve(now_s)
         self._end_if_nobody(now_s)
@@ -341,10 +356,14 @@ class DispatchState:
             source.failures = 0
             source.not_before_s = now_s + self.rounds * 0.5
 
-    def _seal_if_complete(self) -> None:
+    def _seal_if_complete(self, now_s: float) -> None:
+        """A small file may be there before every source was heard: sizes that differ should still be news."""
+        unheard = len(self.sources) < self.job.sources_expected or any(s.asked for s in self.sources.values())
+        if unheard and self.report.elapsed_s(now_s) < HEARING_S:
+            return
         if self.phase is Phase.RIDING and self.riding is not None and self.riding.board.complete:
             self.phase, self._sealing = Phase.SEALING, True
-            self.riding.revoke_all()
+            self.riding.revoke_all(now_s)
             self._out.post(ASSEMBLER, SealWanted(job=self.job.job))
 
     def _close(self, state: str, reason: str, now_s: float) -> None:
@@ -354,7 +373,7 @@ class DispatchState:
         opened = self.phase in (Phase.TARGET, Phase.RIDING, Phase.SEALING)
         self._ending = (state, reason)
         if self.riding is not None:
-            self.riding.revoke_all()
+            self.riding.revoke_all(now_s)
         self.phase, self._closing_since_s = Phase.CLOSING, now_s
         if opened:
             self._out.post(ASSEMBLER, TargetCloseAsked(job=self.job.job))
@@ -374,7 +393,9 @@ class DispatchState:
 
     def _dispute(self, message: ChunkDisputed) -> str:
         other = self.report.owner_name(message.chunk, self.sources)
-        return f"content differs: {self.sources[message.source].name} and {other} disagree about chunk {message.chunk}"
+        source = self.sources.get(message.source)
+        name = source.name if source is not None else "a source"
+        return f"content differs: {name} and {other} disagree about chunk {message.chunk}"
 
     def _bytes_of(self, runs: RunSet) -> int:
         chunk = self.job.chunk_size
@@ -383,3 +404,10 @@ class DispatchState:
     def _tell(self, message: Message) -> None:
         if self.job.watcher:
             self._out.post(self.job.watcher, message)
+
+
+def _unlike(source: Source) -> str:
+    """Why a source cannot join a job whose size is known in another way."""
+    if source.size_bytes < 0:
+        return "does not say how large the file is"
+    return "came after the file had been begun without knowing its size"

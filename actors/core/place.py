@@ -108,7 +108,9 @@ def failover(view: View, source: Source) -> Placement | None:
 def race(view: View, source: Source) -> Placement | None:
     """Everybody fetches everything that is missing."""
     run = view.board.free.first_run()
-    return None if run is None else Shared(run[0], view.board.total)
+    if run is None or source.position >= view.board.total:  # it has fetched all; its last chunks are on their way
+        return None
+    return Shared(run[0], view.board.total)
 
 
 PLACERS: Final[dict[str, Callable[[View, Source], Placement | None]]] = {
@@ -117,6 +119,14 @@ PLACERS: Final[dict[str, Callable[[View, Source], Placement | None]]] = {
     "failover": failover,
     "race": race,
 }
+
+
+def place(mode: str, view: View, source: Source) -> Placement | None:
+    """What the mode's rule gives this source. Of a file of unknown size nobody can say which chunks there are: then
+    one source at a time reads on, except in a race."""
+    if view.board.total == UNBOUNDED and mode != "race":
+        return failover(view, source)
+    return PLACERS[mode](view, source)
 
 
 def extension(view: View, rider: Rider) -> int | None:

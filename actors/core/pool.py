@@ -43,7 +43,6 @@ class PoolState:
 
     def __init__(self, fetchers: tuple[str, ...]) -> None:
         assert fetchers, "somebody has to fetch"
-        self._fetchers = fetchers
         self._load = dict.fromkeys(fetchers, 0)
         self._jobs: dict[int, _Job] = {}
 
@@ -96,9 +95,10 @@ class PoolState:
             return []
         source = len(job.urls)
         job.urls.append(offered.url)
-        job.homes[source] = home = min(self._fetchers, key=lambda name: self._load[name])
-        self._load[home] += 1
-        return [self._worker(job, source)] if job.dispatching else []
+        if not self._load:
+            return []
+        wanted = self._settle(job, source)
+        return [wanted] if job.dispatching else []
 
     def _ready(self, number: int) -> list[Post]:
         """A worker that spoke before its dispatcher stood would not be heard, so workers come second."""
@@ -130,7 +130,8 @@ class PoolState:
         if job is None:
             return []
         for home in job.homes.values():
-            self._load[home] -= 1
+            if home in self._load:
+                self._load[home] -= 1
         told: Message = JobForgotten(job=number)
         return [Post(to=root_address(process), message=told) for process in ["hub", *sorted(set(job.homes.values()))]]
 
@@ -148,12 +149,19 @@ class PoolState:
         return []
 
     def _lose(self, lost: ProcessLost) -> list[Post]:
-        return [
-            Post(
-                to=dispatcher_address(number),
-                message=SourceLost(job=number, source=source, detail=f"{lost.process} died: {lost.detail}"),
-            )
-            for number, job in self._jobs.items()
-            for source, home in job.homes.items()
-            if home == lost.process
-        ]
+        """Its sources are lost for a moment and find a new home, if a fetch process is left."""
+        self._load.pop(lost.process, None)
+        out: list[Post] = []
+        for number, job in self._jobs.items():
+            for source in [source for source, home in job.homes.items() if home == lost.process]:
+                told = SourceLost(job=number, source=source, detail=f"{lost.process} died: {lost.detail}")
+                out.append(Post(to=dispatcher_address(number), message=told))
+                if self._load:
+                    out.append(self._settle(job, source))
+        return out
+
+    def _settle(self, job: _Job, source: int) -> Post:
+        """Give a source the home with the least to do."""
+        job.homes[source] = home = min(self._load, key=lambda name: self._load[name])
+        self._load[home] += 1
+        return self._worker(job, source)

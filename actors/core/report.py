@@ -52,6 +52,10 @@ class Reporter:
         if not self._requested:
             self._requested, self._started_s = True, now_s
 
+    def elapsed_s(self, now_s: float) -> float:
+        """Since the first request; 0 before it."""
+        return now_s - self._started_s if self._requested else 0.0
+
     def opened(self, part_path: str, size_bytes: int, board: Board, resumed_bytes: int) -> None:
         self.part_path, self.size_bytes, self.resumed_bytes = part_path, size_bytes, resumed_bytes
         if board.total != UNBOUNDED:

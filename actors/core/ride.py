@@ -118,6 +118,15 @@ class Ride:
         self._slot_since_s = None
         return Handover(first, length)
 
+    def surrender(self) -> Handover | None:
+        """The ride breaks off here: whole chunks in the slot are kept, what is left of the last one is not."""
+        length = self._slot_used if self._ends_file else self._slot_used - self._slot_used % self._chunk_size
+        self._slot_used = 0
+        if length <= 0:
+            return None
+        first, self.handed_stop = self.handed_stop, self.handed_stop - (-length // self._chunk_size)
+        return Handover(first, length)
+
     @property
     def _ends_file(self) -> bool:
         return self.size_bytes >= 0 and self.position >= self.size_bytes

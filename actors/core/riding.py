@@ -24,6 +24,7 @@ from protocol.messages import (
     LeaseReleased,
     LeaseRevoked,
     LeaseTrimmed,
+    RateCapped,
     SourceMeasured,
     SourceSlowed,
     SourceStalled,
@@ -91,7 +92,7 @@ class Riding:
             trimmed = LeaseTrimmed(job=self.job.job, source=other.source, lease=other.id, stop=other.stop)
             self._out.post(self.sources[other.source].worker, trimmed)
         for other in change.lost:
-            self._hang_up(other)
+            self._hang_up(other, now_s)
         if change.lost or change.trimmed:
             self._stale = True
 
@@ -179,7 +180,7 @@ class Riding:
             case SourceStalled(silent_s=silent_s):
                 kind, detail = FaultKind.STALLED, f"stalled: no byte for {silent_s:.0f} s"
         progressed = lease.next > lease.first
-        self._take_back(lease)
+        self._take_back(lease, now_s)
         self.blame(source, kind, detail, 0.0, progressed, now_s=now_s)
 
     def lost(self, source: Source, detail: str, *, now_s: float) -> None:
@@ -202,7 +203,7 @@ class Riding:
             if lease.draining:
                 self.board.end(lease)
                 continue
-            self._take_back(lease)
+            self._take_back(lease, now_s)
             source = self.sources[lease.source]
             self.blame(source, FaultKind.LOST, "its worker fell silent", 0.0, False, now_s=now_s)
         for source in self.sources.values():
@@ -211,11 +212,11 @@ class Riding:
             if now_s - source.busy_since_s > 2 * LEASE_S_MAX:
                 self._free(source)
 
-    def revoke_all(self) -> None:
+    def revoke_all(self, now_s: float) -> None:
         """Everybody hangs up; the board is left as it is, the job is ending."""
         for lease in list(self.board.leases.values()):
             if not lease.draining:
-                self._hang_up(lease)
+                self._hang_up(lease, now_s)
 
     def draining(self) -> bool:
         return any(lease.draining for lease in self.board.leases.values())
@@ -227,13 +228,15 @@ class Riding:
         fleet = self._view(now_s).fleet
         return fleet.finish_with(0.0, 0.0, now_s=now_s) - now_s if fleet.rate_bytes_s > 0 else -1.0
 
-    def learn_size(self, size_bytes: int) -> bool:
-        """The size became known at the end of a body. False: it was known."""
-        if self.board.total != UNBOUNDED:
-            return False
+    @property
+    def size_unknown(self) -> bool:
+        return self.board.total == UNBOUNDED
+
+    def learn_size(self, size_bytes: int) -> None:
+        """The size became known at the end of a body."""
         self.size_bytes = size_bytes
         self.board.learn_total(-(-size_bytes // self.job.chunk_size))
-        return True
+        self._stale = True
 
     def blame(
         self, source: Source, kind: FaultKind, detail: str, retry_after_s: float, progressed: bool, *, now_s: float
@@ -255,7 +258,7 @@ class Riding:
         ready.sort(key=lambda source: (source.traits.offset_ok or any_offset, -source.rate_bytes_s, source.id))
         served = 0
         for source in ready:
-            placement = place.PLACERS[self.job.mode](self._view(now_s), source)
+            placement = place.place(self.job.mode, self._view(now_s), source)
             if placement is not None:
                 self._grant(source, placement, now_s)
                 served += 1
@@ -278,7 +281,7 @@ class Riding:
                 self._out.post(self.sources[victim.source].worker, trimmed)
             case place.Duel(victim, ousted):
                 if ousted is not None:
-                    self._take_back(ousted)
+                    self._take_back(ousted, now_s)
                 lease = board.grant_duel(victim, source.id, now_s=now_s)
             case _:
                 assert_never(placement)
@@ -289,6 +292,10 @@ class Riding:
         source.busy, source.busy_since_s = lease.id, now_s
         self._idle.discard(source.id)
         source.leases += 1
+        if self.job.limit_bytes_s and source.leases == 1:
+            # An equal share to begin with; the watchdog shares out what is really used from its next look on.
+            share = self.job.limit_bytes_s / max(1, sum(each.usable for each in self.sources.values()))
+            self._out.post(source.worker, RateCapped(job=self.job.job, source=source.id, rate_bytes_s=share))
         granted = LeaseGranted(
             job=self.job.job,
             source=source.id,
@@ -322,9 +329,9 @@ class Riding:
 
     # -- small things
 
-    def _take_back(self, lease: Lease) -> None:
+    def _take_back(self, lease: Lease, now_s: float) -> None:
         self.board.end(lease)
-        self._hang_up(lease)
+        self._hang_up(lease, now_s)
         self._stale = True
 
     def _free(self, source: Source) -> None:
@@ -337,9 +344,10 @@ class Riding:
             lease.heard_s = now_s
         return lease
 
-    def _hang_up(self, lease: Lease) -> None:
-        worker = self.sources[lease.source].worker
-        self._out.post(worker, LeaseRevoked(job=self.job.job, source=lease.source, lease=lease.id))
+    def _hang_up(self, lease: Lease, now_s: float) -> None:
+        source = self.sources[lease.source]
+        source.busy_since_s = now_s  # its answer is awaited from now on
+        self._out.post(source.worker, LeaseRevoked(job=self.job.job, source=lease.source, lease=lease.id))
 
 
 def _tempered(lease: Lease, rate_bytes_s: float, setup_s: float, now_s: float) -> float:

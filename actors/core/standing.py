@@ -48,6 +48,7 @@ class Source:
     traits: SourceTraits = field(default_factory=SourceTraits)
     probed: bool = False
     asked: bool = False
+    asked_s: float = 0.0
     size_bytes: int = -1
     proposed_name: str = ""
     validator: str = ""

@@ -51,6 +51,9 @@ SILENT_S: Final = 20.0
 FAULTS: Final = st.sampled_from([kind for kind in FaultKind if kind <= FaultKind.SENT_MORE])
 
 
+TWICE: Final = (ChunksStored, ChunksRepeated, LeaseFinished, LeaseReleased, SourceMeasured, SourceSlowed, SourceStalled)
+
+
 @dataclass(slots=True)
 class Worker:
     """What one worker knows: its lease, where that ends now, what it handed over, whether it is to hang up."""
@@ -222,18 +225,16 @@ class Job(RuleBasedStateMachine):
         if worker.revoked:
             self.release(source, FaultKind.REVOKED)
         elif worker.handed >= worker.stop:
-            lease, worker.lease = worker.lease, None
-            self.tell(
-                LeaseFinished(
-                    job=JOB,
-                    source=source,
-                    lease=lease.lease,
-                    handed_stop=worker.handed,
-                    received_bytes=(worker.handed - lease.first) * CHUNK,
-                    size_bytes=TOTAL * CHUNK,
-                    stopped=False,
-                )
-            )
+            self.tell(LeaseFinished(**self.over(source), size_bytes=TOTAL * CHUNK, stopped=False))
+
+    def over(self, source: int) -> dict[str, Any]:
+        """Its ride is over: what both kinds of end say."""
+        worker = self.workers[source]
+        lease, worker.lease = worker.lease, None
+        assert lease is not None
+        received = (worker.handed - lease.first) * CHUNK
+        ride = {"job": JOB, "source": source, "lease": lease.lease}
+        return {**ride, "handed_stop": worker.handed, "received_bytes": received}
 
     @rule(source=OTHERS, fault=FAULTS, wait_s=st.sampled_from([0.0, 0.0, 5.0]))
     def fail_ride(self, source: int, fault: FaultKind, wait_s: float) -> None:
@@ -241,22 +242,9 @@ class Job(RuleBasedStateMachine):
             self.release(source, fault, wait_s)
 
     def release(self, source: int, fault: FaultKind, retry_after_s: float = 0.0) -> None:
-        worker = self.workers[source]
-        lease, worker.lease = worker.lease, None
-        assert lease is not None
-        self.tell(
-            LeaseReleased(
-                job=JOB,
-                source=source,
-                lease=lease.lease,
-                handed_stop=worker.handed,
-                received_bytes=(worker.handed - lease.first) * CHUNK,
-                fault=int(fault),
-                detail=fault.name,
-                retry_after_s=retry_after_s,
-                stopped=True,
-            )
-        )
+        over = self.over(source)
+        released = LeaseReleased(**over, fault=int(fault), detail=fault.name, retry_after_s=retry_after_s, stopped=True)
+        self.tell(released)
 
     @rule(source=st.integers(0, 4), chunks=st.floats(0, TOTAL), rate=st.floats(-1, 50))
     def measure(self, source: int, chunks: float, rate: float) -> None:
@@ -300,16 +288,7 @@ class Job(RuleBasedStateMachine):
     @rule(data=st.data())
     def say_again(self, data: st.DataObject) -> None:
         """Something about rides or chunks comes twice, the second time late. What begins or ends a job does not."""
-        kinds = (
-            ChunksStored,
-            ChunksRepeated,
-            LeaseFinished,
-            LeaseReleased,
-            SourceMeasured,
-            SourceSlowed,
-            SourceStalled,
-        )
-        late = [message for message in self.said if isinstance(message, kinds) and not self.is_current(message)]
+        late = [message for message in self.said if isinstance(message, TWICE) and not self.is_current(message)]
         if late:
             self.tell(data.draw(st.sampled_from(late)))
 
@@ -320,19 +299,14 @@ class Job(RuleBasedStateMachine):
     @rule(source=st.integers(5, 99), lease=st.integers(1000, 1010), chunk=st.integers(0, TOTAL - 1))
     def say_nonsense(self, source: int, lease: int, chunk: int) -> None:
         """About sources and leases that never were."""
-        ended: dict[str, Any] = {
-            "job": JOB,
-            "source": source,
-            "lease": lease,
-            "handed_stop": chunk,
-            "received_bytes": 7,
-        }
-        self.tell(LeaseFinished(**ended, size_bytes=-1, stopped=False))
-        self.tell(LeaseReleased(**ended, fault=0, detail="", retry_after_s=9.0, stopped=True))
-        self.tell(SourceStalled(job=JOB, source=source, lease=lease, silent_s=10.0))
+        ride: dict[str, Any] = {"job": JOB, "source": source, "lease": lease}
+        over = {**ride, "handed_stop": chunk, "received_bytes": 7, "stopped": True}
+        self.tell(LeaseFinished(**over, size_bytes=-1))
+        self.tell(LeaseReleased(**over, fault=0, detail="", retry_after_s=9.0))
+        self.tell(SourceStalled(**ride, silent_s=10.0))
         self.tell(SourceLost(job=JOB, source=source, detail="who?"))
         if chunk in self.truth and self.state.riding is not None:
-            self.tell(ChunksRepeated(job=JOB, source=source, lease=lease, first=chunk, count=1, length_bytes=CHUNK))
+            self.tell(ChunksRepeated(**ride, first=chunk, count=1, length_bytes=CHUNK))
 
     @rule(seconds=st.sampled_from([0.0, 0.1, 0.5, 2.0, 11.0, 45.0]))
     def pass_time(self, seconds: float) -> None:

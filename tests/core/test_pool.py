@@ -89,10 +89,14 @@ def test_a_worker_that_failed_is_replaced_a_few_times() -> None:
     assert isinstance(lost.message, SourceLost)
 
 
-def test_a_lost_process_loses_its_sources_only() -> None:
+def test_the_sources_of_a_lost_process_move_to_those_that_are_left() -> None:
     pool, _ = running(["http://a/f", "http://b/f", "http://c/f"])
     posts = pool.handle(ProcessLost(process="fetch-1", detail="killed by SIGKILL"))
     assert [post.message.source for post in posts if isinstance(post.message, SourceLost)] == [0, 2]
+    moved = [(post.to, post.message.source) for post in posts if isinstance(post.message, WorkerWanted)]
+    assert moved == [("fetch-2/root", 0), ("fetch-2/root", 2)]
+    posts = pool.handle(ProcessLost(process="fetch-2", detail="killed by SIGKILL"))
+    assert [type(post.message) for post in posts] == [SourceLost] * 3, "nobody is left to read them"
     assert pool.handle(ProcessLost(process="store", detail="")) == []
 
 

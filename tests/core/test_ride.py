@@ -79,6 +79,15 @@ def test_a_trim_ahead_of_the_position_only_moves_the_end() -> None:
     assert sum(length for _, length in runs(read(subject))) == 3 * CHUNK
 
 
+def test_a_ride_that_breaks_off_keeps_its_whole_chunks() -> None:
+    subject = ride(0, 20)
+    subject.took(CHUNK, now_s=0.0)
+    subject.handover(now_s=0.0)
+    subject.took(2 * CHUNK + 10, now_s=0.0)
+    assert subject.surrender() == Handover(1, 2 * CHUNK)
+    assert (subject.handed_stop, subject.surrender()) == (3, None)
+
+
 def test_an_extension_lets_it_ride_on() -> None:
     subject = ride(0, 1)
     subject.extend(4)
