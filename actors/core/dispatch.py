@@ -15,7 +15,8 @@ from actors.core.board import UNBOUNDED, Board
 from actors.core.outbox import Outbox
 from actors.core.report import Reporter
 from actors.core.riding import Riding
-from actors.core.standing import Source, Standing, blame, warm
+from actors.core.rounds import Rounds
+from actors.core.standing import Source, Standing, blame
 from protocol.faults import FaultKind, TargetFaultKind
 from protocol.messages import (
     ChunkDisputed,
@@ -50,7 +51,6 @@ from protocol.messages import (
     TargetOpened,
     TargetRefused,
     TargetSealed,
-    TargetWanted,
     Ticked,
     ValidatorSeen,
 )
@@ -59,7 +59,6 @@ from protocol.runs import RunSet
 
 STALL_S: Final = 10.0
 CLOSING_S_MAX: Final = 3.0
-ROUNDS_MAX: Final = 3
 HEARING_S: Final = 1.0
 """So long after the first request nothing is sealed while a source has not said how large the file is."""
 TICK_S_MIN: Final = 0.05
@@ -85,9 +84,8 @@ class DispatchState:
         self.riding: Riding | None = None
         self.size_bytes = -1
         self.report = Reporter(wanted, now_s=now_s)
-        self.rounds = 0
+        self.rounds = Rounds()
         self._verified = RunSet()
-        self._round_mark = 0
         self._closing_since_s = 0.0
         self._ticked_s = now_s - TICK_S_MIN
         self._sealing = False
@@ -200,22 +198,8 @@ class DispatchState:
 
     def _want_target(self, size_bytes: int, name: str) -> None:
         self.phase, self.size_bytes = Phase.TARGET, size_bytes
-        job = self.job
         self.report.part_path = "?"
-        self._out.post(
-            ASSEMBLER,
-            TargetWanted(
-                job=job.job,
-                folder=job.folder,
-                name=name,
-                size_bytes=size_bytes,
-                chunk_size=job.chunk_size,
-                checksum=job.checksum,
-                preallocate=job.preallocate,
-                sync=job.sync,
-                dispatcher=dispatcher_address(job.job),
-            ),
-        )
+        self._out.post(ASSEMBLER, opening.target_wanted(self.job, size_bytes, name))
 
     def _on_target(self, message: TargetOpened, now_s: float) -> None:
         if self.phase is not Phase.TARGET:
@@ -343,18 +327,11 @@ class DispatchState:
         if not opening.all_out(self.sources, now_s=now_s) or (self.riding is not None and self.riding.draining()):
             return
         stored = self.riding.board.stored.count if self.riding is not None else 0
-        proven = [s for s in self.sources.values() if s.proven and s.standing is Standing.COOLING]
-        progress = self.rounds == 0 or stored > self._round_mark
-        if not proven or not progress or self.rounds >= ROUNDS_MAX:
+        count = self.rounds.begin(self.sources, stored, now_s=now_s)
+        if count == 0:
             self._close("starved", opening.why_nobody(self.sources), now_s)
             return
-        self.rounds += 1
-        self._round_mark = stored
-        self._tell(JobNoted(job=self.job.job, text=f"round {self.rounds} with {len(proven)} proven sources"))
-        for source in proven:
-            warm(source)
-            source.failures = 0
-            source.not_before_s = now_s + self.rounds * 0.5
+        self._tell(JobNoted(job=self.job.job, text=f"round {self.rounds.count} with {count} proven sources"))
 
     def _seal_if_complete(self, now_s: float) -> None:
         """A small file may be there before every source was heard: sizes that differ should still be news."""

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from actors.core.standing import Source
+from protocol.messages import DispatcherWanted, TargetWanted
+from protocol.post import dispatcher_address
 
 NAME_WAIT_S: Final = 1.0
 """So long the first-named source may take to propose a name once another has told the size. It is not waited for
@@ -80,3 +82,18 @@ def _name(sources: dict[int, Source], answered: list[Source]) -> str:
 def all_out(sources: dict[int, Source], *, now_s: float) -> bool:
     """Whether no source can still be hoped for without another round."""
     return all(source.out(now_s) for source in sources.values())
+
+
+def target_wanted(job: DispatcherWanted, size_bytes: int, name: str) -> TargetWanted:
+    """What the Assembler needs to open the part file."""
+    return TargetWanted(
+        job=job.job,
+        folder=job.folder,
+        name=name,
+        size_bytes=size_bytes,
+        chunk_size=job.chunk_size,
+        checksum=job.checksum,
+        preallocate=job.preallocate,
+        sync=job.sync,
+        dispatcher=dispatcher_address(job.job),
+    )

@@ -294,7 +294,7 @@ class Riding:
         source.leases += 1
         if self.job.limit_bytes_s and source.leases == 1:
             # An equal share to begin with; the watchdog shares out what is really used from its next look on.
-            share = self.job.limit_bytes_s / max(1, sum(each.usable for each in self.sources.values()))
+            share = self.job.limit_bytes_s / max(len(self.sources), self.job.sources_expected, 1)
             self._out.post(source.worker, RateCapped(job=self.job.job, source=source.id, rate_bytes_s=share))
         granted = LeaseGranted(
             job=self.job.job,

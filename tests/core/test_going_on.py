@@ -2,8 +2,9 @@
 
 import pytest
 
-from actors.core.dispatch import ROUNDS_MAX, DispatchState
+from actors.core.dispatch import DispatchState
 from actors.core.riding import LEASE_S_MAX
+from actors.core.rounds import ROUNDS_MAX
 from actors.core.standing import COOL_S, FAILURES_MAX, Standing
 from protocol.faults import FaultKind
 from protocol.messages import (

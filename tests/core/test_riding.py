@@ -158,7 +158,7 @@ def test_three_failures_cool_a_source_and_a_round_begins_with_proven_ones() -> N
         granted = said(told(state, Ticked(), now_s=now_s), LeaseGranted)
         lease = granted[0].lease if granted else lease
     assert [note for note in said(posts, JobNoted) if "round 1" in note.text]
-    assert state.rounds == 1
+    assert state.rounds.count == 1
 
 
 def test_a_round_without_progress_is_the_last() -> None:
@@ -172,7 +172,7 @@ def test_a_round_without_progress_is_the_last() -> None:
         granted = said(told(state, Ticked(), now_s=now_s), LeaseGranted)
         lease = granted[0].lease if granted else lease
     assert state.phase is Phase.CLOSING
-    assert state.rounds == 1
+    assert state.rounds.count == 1
     (ended,) = said(told(state, TargetClosed(job=1), now_s=now_s), JobEnded)
     assert ended.state == "starved"
     assert "reset" in ended.reason

@@ -150,9 +150,6 @@ def test_a_limit_is_kept_and_used(shoal: Shoal) -> None:
     assert content.matches(shoal.folder / "file.bin")
 
 
-@pytest.mark.xfail(
-    strict=False, reason="open: rides have no cap until the watchdog's second look, 0.2 s after the start"
-)
 def test_a_limit_is_kept_from_the_first_byte_on(shoal: Shoal) -> None:
     with mirrors({"a": Character(), "b": Character()}, Content(4_000_000)) as own:
         done = shoal.get(*own.urls, "-o", "file.bin", "--limit", "1000000")
