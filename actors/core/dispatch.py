@@ -335,13 +335,14 @@ class DispatchState:
 
     def _seal_if_complete(self, now_s: float) -> None:
         """A small file may be there before every source was heard: sizes that differ should still be news."""
+        if self.phase is not Phase.RIDING or self.riding is None or not self.riding.board.complete:
+            return
         unheard = len(self.sources) < self.job.sources_expected or any(s.asked for s in self.sources.values())
         if unheard and self.report.elapsed_s(now_s) < HEARING_S:
             return
-        if self.phase is Phase.RIDING and self.riding is not None and self.riding.board.complete:
-            self.phase, self._sealing = Phase.SEALING, True
-            self.riding.revoke_all(now_s)
-            self._out.post(ASSEMBLER, SealWanted(job=self.job.job))
+        self.phase, self._sealing = Phase.SEALING, True
+        self.riding.revoke_all(now_s)
+        self._out.post(ASSEMBLER, SealWanted(job=self.job.job))
 
     def _close(self, state: str, reason: str, now_s: float) -> None:
         """Stop everything, keep what is safe, then end with this state. The first reason stays."""

@@ -157,6 +157,8 @@ class Reporter:
             digest_hex=digest_hex,
         )
         rows: list[Message] = [self._row(source, board, seconds) for _, source in sorted(sources.items())]
+        if board is not None and 0 < board.total < UNBOUNDED:
+            rows.insert(0, self._map(board))  # the last picture shows how it ended
         return [self._post(message) for message in [*rows, ended]]
 
     def _row(self, source: Source, board: Board | None, seconds: float = 0.0) -> SourceProgressed:

@@ -7,6 +7,7 @@ from protocol.faults import FaultKind, TargetFaultKind
 from protocol.messages import (
     ChunkDisputed,
     ChunksVerified,
+    DiskFailed,
     DispatcherInbox,
     JobEnded,
     JobForgotten,
@@ -52,7 +53,6 @@ from tests.core.drawing import (
     wanted,
 )
 
-reported = pytest.mark.xfail(strict=False, reason="reported to the owner of the core")
 SIZE = 4 * CHUNK
 
 
@@ -231,6 +231,14 @@ def test_closing_has_a_limit() -> None:
     assert (ended.state, ended.path) == ("interrupted", "/f/file.bin.part")
 
 
+def test_the_first_reason_to_end_stays() -> None:
+    state = board("aaaa", rates={"a": 1})
+    failed = DiskFailed(job=JOB, fault=int(TargetFaultKind.NO_SPACE), detail="full")
+    posts = tell(state, failed, JobStopAsked(job=JOB), TargetClosed(job=JOB))
+    assert [(ended.state, ended.reason) for ended in said(posts, JobEnded)] == [("disk", "full")]
+    assert len(said(posts, TargetCloseAsked)) == 1
+
+
 def test_a_job_that_is_stopped_while_it_is_being_sealed_says_what_came_of_it() -> None:
     state = sealing()
     tell(state, JobStopAsked(job=JOB))
@@ -257,10 +265,9 @@ def test_a_file_nobody_asked_to_seal_cannot_be_sealed() -> None:
     assert tell(state, TargetSealed(job=JOB, path="/f/file", digest_hex="aa")) == []
 
 
-# -- what was found wrong
+# -- what these tests once found wrong
 
 
-@reported
 def test_a_body_shorter_than_what_is_stored_ends_the_job_with_a_reason() -> None:
     state = board(".", sources="a", fronts="a", sized=False)
     tell(state, stored(state, "a", 0, 10), released(state, "a", FaultKind.RESET, handed_stop=10))
@@ -270,13 +277,11 @@ def test_a_body_shorter_than_what_is_stored_ends_the_job_with_a_reason() -> None
     assert [ended.state for ended in said(passing(state, seconds=100, from_s=4), JobEnded)] == ["disagreed"]
 
 
-@reported
 def test_of_unknown_size_nobody_is_asked_for_chunks_that_no_file_has() -> None:
     state = board(".", sources="ab", sized=False)
     assert max(lease.first for lease in board_of(state).leases.values()) == 0
 
 
-@reported
 def test_a_worker_told_to_hang_up_after_a_long_ride_is_awaited_too() -> None:
     state, at_s = board("aaaabbbb", rates={"a": 1, "b": 1}), NOW_S
     while at_s < NOW_S + 50:
@@ -288,7 +293,6 @@ def test_a_worker_told_to_hang_up_after_a_long_ride_is_awaited_too() -> None:
     assert said(posts, LeaseGranted) == []
 
 
-@reported
 @pytest.mark.parametrize("phase", [Phase.OPENING, Phase.RIDING])
 def test_a_probe_that_is_never_answered_does_not_hold_up_the_end(phase: Phase) -> None:
     state = opening("ab") if phase is Phase.OPENING else board("aaaa")
@@ -297,7 +301,6 @@ def test_a_probe_that_is_never_answered_does_not_hold_up_the_end(phase: Phase) -
     assert said(passing(state, seconds=300), JobEnded) != []
 
 
-@reported
 def test_a_ride_is_not_extended_while_the_job_is_closing() -> None:
     state = board("aaaa....", rates={"a": 2})
     tell(state, JobStopAsked(job=JOB))
@@ -305,7 +308,6 @@ def test_a_ride_is_not_extended_while_the_job_is_closing() -> None:
     assert said(posts, LeaseExtended) == []
 
 
-@reported
 @pytest.mark.parametrize(
     "word",
     [
@@ -322,7 +324,6 @@ def test_a_word_that_cannot_be_meant_leaves_a_whole_board_and_no_end_without_rea
     assert all(ended.reason for ended in said(posts, JobEnded))
 
 
-@reported
 def test_a_late_source_is_not_said_to_hide_a_size_that_it_named() -> None:
     state = board(".", sources="a", fronts="a", sized=False)
     tell(

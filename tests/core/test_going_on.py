@@ -176,7 +176,6 @@ def test_a_lease_of_which_nothing_is_heard_expires() -> None:
     assert state.sources[0].failures == 1
 
 
-@pytest.mark.xfail(strict=False, reason="reported to the owner of the core")
 @pytest.mark.parametrize("gap_s", [0.3, 1.0, 5.0])
 def test_a_lease_expires_however_seldom_the_clock_ticks(gap_s: float) -> None:
     state, at_s = board("aaaa", rates={"a": 1}), NOW_S

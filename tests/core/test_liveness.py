@@ -51,6 +51,8 @@ SILENT_S: Final = 20.0
 FAULTS: Final = st.sampled_from([kind for kind in FaultKind if kind <= FaultKind.SENT_MORE])
 
 
+RATES: Final = st.sampled_from([-1.0, 0.0]) | st.floats(0.0001, 50)
+"""Chunks a second; -1: the watchdog cannot say yet."""
 TWICE: Final = (ChunksStored, ChunksRepeated, LeaseFinished, LeaseReleased, SourceMeasured, SourceSlowed, SourceStalled)
 
 
@@ -246,7 +248,7 @@ class Job(RuleBasedStateMachine):
         released = LeaseReleased(**over, fault=int(fault), detail=fault.name, retry_after_s=retry_after_s, stopped=True)
         self.tell(released)
 
-    @rule(source=st.integers(0, 4), chunks=st.floats(0, TOTAL), rate=st.floats(-1, 50))
+    @rule(source=st.integers(0, 4), chunks=st.floats(0, TOTAL), rate=RATES)
     def measure(self, source: int, chunks: float, rate: float) -> None:
         worker = self.rider(source)
         if worker is not None and worker.lease is not None:
@@ -310,6 +312,8 @@ class Job(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.0, 0.1, 0.5, 2.0, 11.0, 45.0]))
     def pass_time(self, seconds: float) -> None:
+        if seconds > 2.0:
+            self.answer_probe(HONEST, False)  # it is honest: it answers before long
         if self.rider(HONEST) is not None:
             seconds = min(seconds, 2.0)
             self.measure(HONEST, 0.1, 0.1)  # its worker speaks, however slow it is
