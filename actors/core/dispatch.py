@@ -62,6 +62,8 @@ CLOSING_S_MAX: Final = 3.0
 HEARING_S: Final = 1.0
 """So long after the first request nothing is sealed while a source has not said how large the file is."""
 TICK_S_MIN: Final = 0.05
+REPORTED_AT_ONCE_MAX: Final = 100
+"""With more sources a report is a step of its own."""
 
 
 @unique
@@ -301,8 +303,9 @@ class DispatchState:
     # -- time
 
     def _on_tick(self, now_s: float) -> None:
-        if now_s - self._ticked_s < TICK_S_MIN:  # our own word: some sources are still to be served
-            self._go_on(now_s)
+        if now_s - self._ticked_s < TICK_S_MIN:  # our own word: what was too much for one step
+            apart = len(self.sources) > REPORTED_AT_ONCE_MAX and self.report.due(now_s)
+            self._report(now_s) if apart else self._go_on(now_s)
             return
         self._ticked_s = now_s
         if self.phase is Phase.OPENING and self.admission.first_probed_s:
@@ -314,7 +317,13 @@ class DispatchState:
             self.riding.expire(now_s)
         self.admission.revisit(now_s=now_s)
         self._go_on(now_s)
-        if self.phase is not Phase.ENDED and self.report.due(now_s):
+        if self.report.due(now_s) and len(self.sources) > REPORTED_AT_ONCE_MAX:
+            self._out.post(dispatcher_address(self.job.job), Ticked())
+        elif self.report.due(now_s):
+            self._report(now_s)
+
+    def _report(self, now_s: float) -> None:
+        if self.phase is not Phase.ENDED:
             board, left_s = (None, -1.0) if self.riding is None else (self.riding.board, self.riding.left_s(now_s))
             self._out.extend(self.report.progress(self.phase.value, self.sources, board, left_s, now_s=now_s))
 

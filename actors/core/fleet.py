@@ -13,7 +13,7 @@ from actors.core.standing import Source, Standing
 CRAWL_BYTES_S: Final = 1.0
 """A ride from which nothing comes still gets a rate, so that its finish time is far away and not undefined."""
 FIRST_BYTE_GRACE_S: Final = 0.5
-LOOKED_AT_MAX: Final = 160
+LOOKED_AT_MAX: Final = 128
 """So many leases are looked at in one survey."""
 EXTRAPOLATED_S_MAX: Final = 0.5
 UNSTORED_BYTES_MAX: Final = 8 << 20

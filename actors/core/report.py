@@ -59,7 +59,7 @@ class Reporter:
     def opened(self, part_path: str, size_bytes: int, board: Board, resumed_bytes: int) -> None:
         self.part_path, self.size_bytes, self.resumed_bytes = part_path, size_bytes, resumed_bytes
         if board.total != UNBOUNDED:
-            self._owners = array("H", bytes(2 * board.total))
+            self._owners = array("H", [_MISSING]) * board.total
         for first, stop in board.stored:
             self._own(first, stop, _RESUMED)
 

@@ -35,7 +35,7 @@ from protocol.post import dispatcher_address
 LEASE_S_MAX: Final = 20.0
 """A lease of which nothing was heard for so long has expired: no lease trusts delivery."""
 EXPIRE_EVERY_S: Final = 1.0
-SERVED_PER_STEP: Final = 3
+SERVED_PER_STEP: Final = 2
 """So many sources get a lease in one step; the rest follow in the next, so that no step is long."""
 SURVEY_FRESH_MAX: Final = 64
 """Up to so many leases are looked at for every placement; with more, one look serves `SURVEY_S`."""
