@@ -185,7 +185,8 @@ class Assembler(WireActor):
             detail = f"{mismatch}; kept {job.target.part_path}: remove it to fetch anew"
             self._tell(job, SealRefused(job=number, detail=detail))
             return
-        self._tell(job, TargetSealed(job=number, path=sealed.path, digest_hex=sealed.digest_hex))
+        told = TargetSealed(job=number, path=sealed.path, digest_hex=sealed.digest_hex, digest_s=sealed.digest_s)
+        self._tell(job, told)
 
     def _close(self, number: int) -> None:
         job = self._jobs.pop(number, None)

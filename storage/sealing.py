@@ -6,6 +6,7 @@ or the part file is gone and the final file matches all records. After the recor
 """
 
 import os
+import time
 from collections.abc import Generator
 from dataclasses import dataclass
 
@@ -16,10 +17,14 @@ from storage.opening import Prepared
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """The file's final path and the whole file's xxh3_128."""
+    """The file's final path and the whole file's xxh3_128 (empty when it could not be read any more).
+
+    `digest_s`: for so long the file already had its name when this was said, see `seal_steps`.
+    """
 
     path: str
     digest_hex: str
+    digest_s: float
 
 
 class ChecksumMismatch(Exception):  # noqa: N818
@@ -34,11 +39,14 @@ class ChecksumMismatch(Exception):  # noqa: N818
 def seal_steps(part: Prepared, checksum: Checksum | None, committer: Committer) -> Generator[str, None, Sealed]:
     """Seal `part`, every chunk of which is stored; yields the name of each step just done, returns the result.
 
+    A checksum is compared before the file gets its name. Without one the digest of the whole is for information only
+    (every chunk was checked when it came), so it is made afterwards and nobody waits for the name because of it.
+
     Raises ChecksumMismatch or TargetFault; then the part file still stands and sealing can be tried again.
     """
     if part.folder.full:
         committer.start()  # the device works while we hash
-    digest = _checked(part, checksum)
+    digest = _checked(part, checksum) if checksum is not None else None
     yield "checked"
     if not part.linked_as:
         committer.wait()
@@ -53,13 +61,25 @@ def seal_steps(part: Prepared, checksum: Checksum | None, committer: Committer) 
     part.journal.remove()
     yield "records unlinked"
     part.folder.sync()
-    return Sealed(part.folder.place(part.linked_as), digest.xxh3_hex)
+    sealed_s = time.monotonic()
+    return Sealed(
+        part.folder.place(part.linked_as),
+        digest.xxh3_hex if digest is not None else _for_information(part),
+        time.monotonic() - sealed_s,
+    )
 
 
-def _checked(part: Prepared, checksum: Checksum | None) -> WholeDigest:
+def _for_information(part: Prepared) -> str:
+    try:
+        return whole_digest(part.part_fd, part.layout.size_bytes).xxh3_hex
+    except OSError:
+        return ""  # the file is sealed all the same
+
+
+def _checked(part: Prepared, checksum: Checksum) -> WholeDigest:
     with blaming(part.part_path):
         digest = whole_digest(part.part_fd, part.layout.size_bytes, checksum)
-    if checksum is not None and digest.checksum_hex != checksum.hex:
+    if digest.checksum_hex != checksum.hex:
         raise ChecksumMismatch(checksum, digest.checksum_hex)
     return digest
 

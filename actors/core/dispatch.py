@@ -149,7 +149,7 @@ class DispatchState:
                 self._close("failed", "bytes changed between reading and writing: a memory fault or ours", now_s)
             case TargetSealed():
                 if self._sealing:  # also when it was stopped meanwhile: the file stands
-                    self._end("sealed", "", message.path, message.digest_hex, now_s)
+                    self._end("sealed", "", message.path, message.digest_hex, now_s - message.digest_s)
             case SealRefused():
                 self._close("disagreed", message.detail, now_s)
             case JobStopAsked():

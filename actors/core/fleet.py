@@ -80,13 +80,12 @@ def survey(
     """Look at every riding lease once, O(leases). With very many, at some of them: what `before` says of the others
     was true a moment ago."""
     riding = [lease for lease in board.leases.values() if not lease.draining]
-    known = sorted([lease.rate_bytes_s for lease in riding if lease.rate_bytes_s > 0])
-    known = known or sorted([source.rate_bytes_s for source in sources.values() if source.rate_bytes_s > 0])
-    guess = known[len(known) // 2] if known else 0.0
     many = len(riding) > LOOKED_AT_MAX
     old = before.by_lease if before is not None and many else {}
     turns = 1 + len(riding) // LOOKED_AT_MAX
     turn = (before.turn + 1) % turns if before is not None else 0
+    guess = before.guess_bytes_s if before is not None and turn > 0 else 0.0
+    guess = guess or _typical_rate(riding, sources)
     riders: list[Rider] = []
     fronts: list[Rider] = []
     rate, left = 0.0, float(board.free.count * chunk_size)
@@ -112,6 +111,13 @@ def survey(
         left_bytes=left,
         guess_bytes_s=guess,
     )
+
+
+def _typical_rate(riding: list[Lease], sources: dict[int, Source]) -> float:
+    """The median of what is known, bytes a second; 0 when nothing is."""
+    known = sorted([lease.rate_bytes_s for lease in riding if lease.rate_bytes_s > 0])
+    known = known or sorted([source.rate_bytes_s for source in sources.values() if source.rate_bytes_s > 0])
+    return known[len(known) // 2] if known else 0.0
 
 
 _finish = operator.attrgetter("finish_s")

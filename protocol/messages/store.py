@@ -147,11 +147,12 @@ class SealWanted(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class TargetSealed(Fact, frozen=True, kw_only=True, gc=False):
-    """The file stands under its final name. `digest_hex` is the whole file's xxh3_128."""
+    """The file stands under its final name, for `digest_s` already: so long took its xxh3_128, `digest_hex`."""
 
     job: int
     path: str
     digest_hex: str
+    digest_s: float = 0.0
 
 
 class SealRefused(Fact, frozen=True, kw_only=True, gc=False):
