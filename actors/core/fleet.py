@@ -13,8 +13,9 @@ from actors.core.standing import Source, Standing
 CRAWL_BYTES_S: Final = 1.0
 """A ride from which nothing comes still gets a rate, so that its finish time is far away and not undefined."""
 FIRST_BYTE_GRACE_S: Final = 0.5
+SURVEYED_WHOLE_MAX: Final = 320
+"""Up to so many leases are all looked at in one survey; of more, `LOOKED_AT_MAX` at a time, in turn."""
 LOOKED_AT_MAX: Final = 128
-"""So many leases are looked at in one survey."""
 EXTRAPOLATED_S_MAX: Final = 0.5
 UNSTORED_BYTES_MAX: Final = 8 << 20
 UNSTORED_S_MAX: Final = 2.0
@@ -80,9 +81,9 @@ def survey(
     """Look at every riding lease once, O(leases). With very many, at some of them: what `before` says of the others
     was true a moment ago."""
     riding = [lease for lease in board.leases.values() if not lease.draining]
-    many = len(riding) > LOOKED_AT_MAX
+    many = len(riding) > SURVEYED_WHOLE_MAX
     old = before.by_lease if before is not None and many else {}
-    turns = 1 + len(riding) // LOOKED_AT_MAX
+    turns = 1 + len(riding) // LOOKED_AT_MAX if many else 1
     turn = (before.turn + 1) % turns if before is not None else 0
     guess = before.guess_bytes_s if before is not None and turn > 0 else 0.0
     guess = guess or _typical_rate(riding, sources)
