@@ -91,6 +91,9 @@ def checked_urls(words: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]
             check_url(word)
         except ValueError as error:
             raise BadUsage(str(error)) from None
+        if word.lower().startswith("slsk:"):
+            # Rides over Soulseek are built, taking turns in a job is not: better said here than waited for in vain.
+            raise BadUsage(f"Soulseek users cannot be downloaded from yet: {public_url(word)}")
         key = same_url_key(word)
         if key in kept:
             notes.append(f"given twice, used once: {public_url(word)}")

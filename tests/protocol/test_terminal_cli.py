@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from protocol.terminal.cli import Actions, build_app, program_version
 from protocol.terminal.exit_codes import MEANINGS
-from protocol.terminal.options import HEX_DIGITS, DemoOptions, GetOptions, VerifyOptions
+from protocol.terminal.options import HEX_DIGITS, BadUsage, DemoOptions, GetOptions, VerifyOptions, checked_urls
 
 URL = "http://127.0.0.1:8080/file.iso"
 
@@ -257,3 +257,8 @@ def test_what_is_not_used_is_not_imported(code: str, absent: tuple[str, ...]) ->
         [sys.executable, "-c", program], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_a_soulseek_address_is_refused_in_words_and_not_waited_for() -> None:
+    with pytest.raises(BadUsage, match="Soulseek users cannot be downloaded from yet"):
+        checked_urls(["slsk://ann/music%5Csong.flac"])
