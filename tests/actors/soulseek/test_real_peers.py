@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def box() -> Iterator[Network]:
     with network({}) as made:
         yield made
@@ -38,9 +38,10 @@ def rig(box: Network) -> Iterator[Rig]:
         yield made.online()
 
 
-@pytest.fixture(scope="module", params=["nicotine", "aioslsk"])
+@pytest.fixture(params=["nicotine", "aioslsk"])
 def peer(request: pytest.FixtureRequest, box: Network, folder: Path) -> Iterator[tuple[str, bool]]:
-    """``(name, whether it tells our place)``."""
+    """``(name, whether it tells our place)``. A new one for every test: an uploader remembers what a test broke off,
+    offers it again to the next one's session, and that declines it."""
     if request.param == "nicotine":
         if not nicotine.installed():
             pytest.skip("nicotine-plus is not installed: pip install --no-deps nicotine-plus")
@@ -107,7 +108,10 @@ def test_a_second_place_at_a_real_peer_waits_for_the_first(rig: Rig, peer: tuple
     rig.end(handed, stopped=True)
     while rig.hear(PlaceTaken).source != 2:
         pass
-    rig.take_turn()[0].close()
+    second, handed = rig.take_turn()
+    with second:
+        assert len(read_body(second, 0, 1000)) == 1000
+    rig.end(handed, stopped=True)
 
 
 def test_an_offset_at_the_end_of_a_real_file_brings_nothing_and_harms_nothing(rig: Rig, peer: tuple[str, bool]) -> None:
