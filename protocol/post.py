@@ -12,6 +12,7 @@ from protocol.messages import Message
 POOL: Final = "hub/pool"
 WATCHDOG: Final = "hub/watchdog"
 ASSEMBLER: Final = "store/assembler"
+MEMORY: Final = "store/memory"
 SESSION: Final = "soulseek/session"
 FRONT: Final = "front/front"
 """The process a person started: supervisor and display."""

@@ -4,16 +4,23 @@ Owned by one `DispatchState`, which is told here only what concerns single sourc
 target, end because sizes differ) it decides itself.
 """
 
+from dataclasses import replace
 from typing import Final
 
 from actors.core import opening
+from actors.core.faults import Faults
 from actors.core.outbox import Outbox
+from actors.core.politeness import spent
 from actors.core.report import Reporter
-from actors.core.standing import Source, SourceTraits, Standing, blame, warm
+from actors.core.standing import Source, SourceTraits, Standing, warm
+from actors.core.turns import Turns
 from protocol.faults import FaultKind
 from protocol.messages import DispatcherWanted, ProbeAsked, SourceFailed, SourceJoined, SourceProbed
 
 SETUP_S_MIN: Final = 0.001
+PEER_SETUP_S: Final = 1.0
+TURN_SETUP_S: Final = 0.3
+"""What a Soulseek peer needs from request and from turn to its first byte, while nobody has measured it."""
 PROBE_S_MAX: Final = 60.0
 """A worker's own limits end a probe long before this; here it is the worker that does not answer."""
 
@@ -21,15 +28,29 @@ PROBE_S_MAX: Final = 60.0
 class Admission:
     """`sources` is shared with the owner; only this adds to it. `first_probed_s`: 0 before the first answer."""
 
-    def __init__(self, job: DispatcherWanted, sources: dict[int, Source], report: Reporter, out: Outbox) -> None:
+    def __init__(
+        self,
+        job: DispatcherWanted,
+        sources: dict[int, Source],
+        report: Reporter,
+        out: Outbox,
+        *,
+        faults: Faults,
+        turns: Turns,
+    ) -> None:
         self.job = job
         self.sources = sources
         self.first_probed_s = 0.0
+        self._faults = faults
+        self._turns = turns
         self._report = report
         self._out = out
 
-    def joined(self, message: SourceJoined, *, now_s: float) -> None:
-        """One more source, or a new worker for a known one: a new worker knows nothing and must probe again."""
+    def joined(self, message: SourceJoined, *, now_s: float) -> Source:
+        """One more source, or a new worker for a known one: a new worker knows nothing and must probe again.
+
+        A Soulseek peer's file is known without a probe when a search told its size, else from the peer's first turn.
+        """
         source = self.sources.get(message.source)
         if source is None:
             source = self.sources[message.source] = Source(
@@ -40,9 +61,28 @@ class Admission:
                 message.fallback_name,
                 rate_bytes_s=message.prior_rate_bytes_s,
             )
-        source.worker, source.lost_s, source.probed, source.asked = message.worker, None, False, False
-        if source.ripe(now_s):
+            if message.peer:
+                self._joined_peer(source, message)
+        source.worker, source.lost_s, source.asked = message.worker, None, False
+        source.probed = bool(source.peer) and source.size_bytes >= 0
+        if source.waiting:
+            self._turns.leave(source)  # its turn would be handed to the worker that is gone
+        if source.probed:
+            self.first_probed_s = self.first_probed_s or now_s
+        elif source.ripe(now_s):
             self._probe(source, now_s)
+        return source
+
+    def _joined_peer(self, source: Source, message: SourceJoined) -> None:
+        source.peer, source.path, source.size_bytes = message.peer, message.path, message.size_bytes
+        source.proposed_name, source.stops_before = message.fallback_name, message.stops_today
+        source.traits = SourceTraits(
+            restart_cost_s=message.prior_setup_s or PEER_SETUP_S,
+            turn_cost_s=TURN_SETUP_S,
+            offset_ok=message.offset_ok,
+            dear_stops=True,
+        )
+        source.spent = self.job.mode != "queue" and spent(source)
 
     def probed(self, message: SourceProbed, *, now_s: float) -> Source | None:
         """Take a probe's answer. None: nobody asked, or it is known already."""
@@ -55,7 +95,8 @@ class Admission:
         source.reason = ""
         source.size_bytes = message.size_bytes
         source.proposed_name, source.validator = message.name, message.validator
-        source.traits = SourceTraits(restart_cost_s=max(message.setup_s, SETUP_S_MIN), offset_ok=message.offset_ok)
+        setup_s = max(message.setup_s, SETUP_S_MIN)
+        source.traits = replace(source.traits, restart_cost_s=setup_s, offset_ok=message.offset_ok)
         return source
 
     def failed(self, message: SourceFailed, *, now_s: float) -> None:
@@ -67,7 +108,7 @@ class Admission:
         self.bind_host(source, message.retry_after_s, now_s=now_s)
         retry_after_s = message.retry_after_s
         fault = FaultKind(message.fault)
-        blame(source, fault, message.detail, retry_after_s=retry_after_s, progressed=False, now_s=now_s)
+        self._faults.blame(source, fault, message.detail, retry_after_s=retry_after_s, now_s=now_s)
 
     def bind_host(self, source: Source, retry_after_s: float, *, now_s: float) -> None:
         """A ``Retry-After`` binds every source of its host."""
@@ -82,10 +123,10 @@ class Admission:
             if source.asked and now_s - source.asked_s > PROBE_S_MAX:
                 source.asked = False
                 detail = f"no answer to a probe for {PROBE_S_MAX:.0f} s"
-                blame(source, FaultKind.SILENT, detail, retry_after_s=0.0, progressed=False, now_s=now_s)
+                self._faults.blame(source, FaultKind.SILENT, detail, now_s=now_s)
             if source.standing is Standing.COOLING and source.not_before_s <= now_s:
                 warm(source)
-            if not source.probed and not source.asked and source.ripe(now_s):
+            if not source.probed and not source.asked and not source.waiting and source.ripe(now_s):
                 self._probe(source, now_s)
 
     def consider_opening(self, *, now_s: float) -> opening.Verdict:
@@ -99,6 +140,9 @@ class Admission:
         )
 
     def _probe(self, source: Source, now_s: float) -> None:
+        if source.peer:
+            self._turns.ask(source, now_s)
+            return
         self._report.first_request(now_s)
         source.asked, source.asked_s = True, now_s
         self._out.post(source.worker, ProbeAsked(job=self.job.job, source=source.id))

@@ -12,12 +12,15 @@ from typing import Final, assert_never
 from actors.core import opening
 from actors.core.admission import Admission
 from actors.core.board import UNBOUNDED, Board
+from actors.core.faults import Faults
 from actors.core.outbox import Outbox
 from actors.core.report import Reporter
 from actors.core.riding import Riding
 from actors.core.rounds import Rounds
-from actors.core.standing import Source, Standing, blame
-from protocol.faults import FaultKind, TargetFaultKind
+from actors.core.standing import Source
+from actors.core.turns import Turns
+from actors.core.verdict import verdict
+from protocol.faults import FaultKind
 from protocol.messages import (
     ChunkDisputed,
     ChunksRepeated,
@@ -28,14 +31,16 @@ from protocol.messages import (
     DispatcherWanted,
     JobForgotten,
     JobNoted,
-    JobOpened,
     JobStopAsked,
-    JobWatched,
     LeaseFinished,
     LeaseReleased,
     Message,
+    PeerFailed,
+    PlaceRefused,
+    PlaceTaken,
     SealRefused,
     SealWanted,
+    SessionChanged,
     SizeLearned,
     SlotSpoiled,
     SourceChanged,
@@ -52,12 +57,12 @@ from protocol.messages import (
     TargetRefused,
     TargetSealed,
     Ticked,
+    TurnCame,
     ValidatorSeen,
 )
 from protocol.post import ASSEMBLER, POOL, WATCHDOG, Post, dispatcher_address
 from protocol.runs import RunSet
 
-STALL_S: Final = 10.0
 CLOSING_S_MAX: Final = 3.0
 HEARING_S: Final = 1.0
 """So long after the first request nothing is sealed while a source has not said how large the file is."""
@@ -93,7 +98,9 @@ class DispatchState:
         self._sealing = False
         self._ending = ("failed", "")
         self._out = Outbox()
-        self.admission = Admission(wanted, self.sources, self.report, self._out)
+        self._faults = Faults(wanted, self._out)
+        self.turns = Turns(wanted, self.sources, self._faults, self.report, self._out)
+        self.admission = Admission(wanted, self.sources, self.report, self._out, faults=self._faults, turns=self.turns)
 
     def handle(self, message: DispatcherInbox, *, now_s: float) -> list[Post]:
         """Take one message, return what is to be posted. A word about something long over changes nothing."""
@@ -103,16 +110,7 @@ class DispatchState:
 
     def start(self) -> list[Post]:
         """The posts that begin the job."""
-        job = self.job
-        watched = JobWatched(
-            job=job.job,
-            dispatcher=dispatcher_address(job.job),
-            slow_rate_bytes_s=job.slow_rate_bytes_s,
-            slow_after_s=job.slow_after_s,
-            stall_s=STALL_S,
-            limit_bytes_s=job.limit_bytes_s,
-        )
-        return [Post(to=WATCHDOG, message=watched)]
+        return [Post(to=WATCHDOG, message=opening.watching(self.job))]
 
     def _route(self, message: DispatcherInbox, now_s: float) -> None:
         match message:
@@ -121,9 +119,9 @@ class DispatchState:
             case LeaseFinished() | LeaseReleased():
                 self._on_lease_over(message, now_s)
             case SourceJoined():
-                self.admission.joined(message, now_s=now_s)
+                self._on_known(self.admission.joined(message, now_s=now_s), now_s)
             case SourceProbed():
-                self._on_probed(message, now_s)
+                self._on_known(self.admission.probed(message, now_s=now_s), now_s)
             case SourceFailed():
                 self._on_probe_failed(message, now_s)
             case SourceLost():
@@ -136,52 +134,61 @@ class DispatchState:
                         self._verified.add(first, stop)
             case TargetOpened():
                 self._on_target(message, now_s)
-            case TargetRefused():
-                state = "disagreed" if message.fault == TargetFaultKind.OTHER_JOB else "disk"
-                self._close(state, message.detail, now_s)
-            case DiskFailed():
-                self._close("disk", message.detail, now_s)
-            case SourceChanged():
-                self._close("disagreed", message.detail, now_s)
-            case ChunkDisputed():
-                self._close("disagreed", self._dispute(message), now_s)
-            case SlotSpoiled():
-                self._close("failed", "bytes changed between reading and writing: a memory fault or ours", now_s)
             case TargetSealed():
                 if self._sealing:  # also when it was stopped meanwhile: the file stands
                     self._end("sealed", "", message.path, message.digest_hex, now_s - message.digest_s)
-            case SealRefused():
-                self._close("disagreed", message.detail, now_s)
-            case JobStopAsked():
-                self._close("interrupted", "interrupted", now_s)
+            case (
+                TargetRefused()
+                | DiskFailed()
+                | SourceChanged()
+                | ChunkDisputed()
+                | SlotSpoiled()
+                | SealRefused()
+                | JobStopAsked()
+            ):
+                self._close(*verdict(message, self.sources, self.report), now_s)
             case TargetClosed():
                 if self.phase is Phase.CLOSING:
                     self._end(*self._ending, self.report.part_path, "", now_s)
+            case TurnCame():
+                self._on_known(self.turns.came(message, size_bytes=self.size_bytes, now_s=now_s), now_s)
+            case PlaceTaken():
+                self.turns.told(message)
+            case PlaceRefused() | PeerFailed() | SessionChanged():
+                self._on_peer(message, now_s)
             case _:
                 assert_never(message)
 
     # -- opening
 
-    def _on_probed(self, message: SourceProbed, now_s: float) -> None:
-        source = self.admission.probed(message, now_s=now_s)
-        if source is None:
+    def _on_known(self, source: Source | None, now_s: float) -> None:
+        """What a source holds is known now: it was probed, a search had told it, or its turn came."""
+        if source is None or not source.probed:
             return
         if self.phase is Phase.OPENING:
             self._consider_opening(now_s)
         elif self.phase in (Phase.TARGET, Phase.RIDING):
             self._admit_late(source, now_s)
+        else:
+            self.turns.leave(source)
 
     def _admit_late(self, source: Source, now_s: float) -> None:
-        """A source whose probe came after the file was opened."""
+        """A source of which this is known only after the file was opened."""
         clash = opening.size_clash(self.sources)
         if clash:
             self._close("disagreed", clash, now_s)
-        elif (source.size_bytes < 0) != (self.size_bytes < 0):
-            source.standing, source.reason = Standing.BANNED, _unlike(source)
-        elif self.riding is not None:
+        elif self._fits(source) and self.riding is not None:
             self._note_validator(source)
             self.riding.joined(source)
             self.riding.serve(now_s)
+
+    def _fits(self, source: Source) -> bool:
+        """Whether what it holds can be the job's file; if not, it is out."""
+        unfit = opening.unfit(source, self.size_bytes)
+        if unfit:
+            self.turns.leave(source)
+            self._faults.ban(source, FaultKind.SIZE_DIFFERS, unfit)
+        return not unfit
 
     def _on_probe_failed(self, message: SourceFailed, now_s: float) -> None:
         self.admission.failed(message, now_s=now_s)
@@ -210,25 +217,15 @@ class DispatchState:
         size, chunk = self.size_bytes, self.job.chunk_size
         total = UNBOUNDED if size < 0 else -(-size // chunk)
         board = Board(total, RunSet(self._verified))
-        self.riding = Riding(self.job, board, self.sources, self.report, self._out)
-        self.riding.size_bytes = size
-        resumed = self._bytes_of(self._verified)
-        self.report.opened(message.part_path, size, board, resumed)
-        self._tell(
-            JobOpened(
-                job=self.job.job,
-                part_path=message.part_path,
-                size_bytes=size,
-                chunk_size=chunk,
-                resumed_bytes=resumed,
-                message=message.message,
-            )
+        self.riding = Riding(
+            self.job, board, self.sources, self.report, self._out, faults=self._faults, turns=self.turns
         )
+        self.riding.size_bytes = size
+        resumed = self.report.bytes_of(self._verified, size)
+        self._out.extend(self.report.opened(message, size, board, resumed))
         for source in self.sources.values():
-            if source.probed:
+            if source.probed and self._fits(source):
                 self._note_validator(source)
-            if source.probed and (source.size_bytes < 0) != (size < 0):
-                source.standing, source.reason = Standing.BANNED, _unlike(source)
         self._go_on(now_s)
 
     def _note_validator(self, source: Source) -> None:
@@ -290,7 +287,22 @@ class DispatchState:
         if self.riding is not None:
             self.riding.lost(source, message.detail, now_s=now_s)
         else:
-            blame(source, FaultKind.LOST, message.detail, retry_after_s=0.0, progressed=False, now_s=now_s)
+            self.turns.leave(source)
+            self._faults.blame(source, FaultKind.LOST, message.detail, now_s=now_s)
+        self._go_on(now_s)
+
+    def _on_peer(self, message: PlaceRefused | PeerFailed | SessionChanged, now_s: float) -> None:
+        match message:
+            case PlaceRefused():
+                self.turns.refused(message, now_s=now_s)
+            case SessionChanged():
+                self.turns.session(message, now_s=now_s)
+            case PeerFailed():
+                source = self.turns.failed(message, now_s=now_s)
+                if source is not None and self.riding is not None:
+                    self.riding.turn_failed(source, FaultKind(message.fault), message.detail, now_s=now_s)
+        if self.phase is Phase.OPENING:
+            self._consider_opening(now_s)
         self._go_on(now_s)
 
     def _go_on(self, now_s: float) -> None:
@@ -315,6 +327,7 @@ class DispatchState:
             return
         if self.riding is not None:
             self.riding.expire(now_s)
+        self.turns.expire(now_s)
         self.admission.revisit(now_s=now_s)
         self._go_on(now_s)
         if self.report.due(now_s) and len(self.sources) > REPORTED_AT_ONCE_MAX:
@@ -351,12 +364,14 @@ class DispatchState:
             return
         self.phase, self._sealing = Phase.SEALING, True
         self.riding.revoke_all(now_s)
+        self.turns.leave_all()
         self._out.post(ASSEMBLER, SealWanted(job=self.job.job))
 
     def _close(self, state: str, reason: str, now_s: float) -> None:
         """Stop everything, keep what is safe, then end with this state. The first reason stays."""
         if self.phase in (Phase.CLOSING, Phase.ENDED):
             return
+        self.turns.leave_all()
         opened = self.phase in (Phase.TARGET, Phase.RIDING, Phase.SEALING)
         self._ending = (state, reason)
         if self.riding is not None:
@@ -378,23 +393,6 @@ class DispatchState:
 
     # -- small things
 
-    def _dispute(self, message: ChunkDisputed) -> str:
-        other = self.report.owner_name(message.chunk, self.sources)
-        source = self.sources.get(message.source)
-        name = source.name if source is not None else "a source"
-        return f"content differs: {name} and {other} disagree about chunk {message.chunk}"
-
-    def _bytes_of(self, runs: RunSet) -> int:
-        chunk = self.job.chunk_size
-        return sum(min(stop * chunk, max(self.size_bytes, 0)) - first * chunk for first, stop in runs)
-
     def _tell(self, message: Message) -> None:
         if self.job.watcher:
             self._out.post(self.job.watcher, message)
-
-
-def _unlike(source: Source) -> str:
-    """Why a source cannot join a job whose size is known in another way."""
-    if source.size_bytes < 0:
-        return "does not say how large the file is"
-    return "came after the file had been begun without knowing its size"

@@ -59,10 +59,12 @@ class Fleet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Census:
-    """`source_count`: sources not banned, at least 1. `front_kept`: one may only be able to begin at byte 0."""
+    """`source_count`: sources not banned, at least 1. `front_kept`: one may only be able to begin at byte 0.
+    `spent_count`: sources that may not be stopped once more."""
 
     source_count: int
     front_kept: bool
+    spent_count: int
     seen_s: float
 
 
@@ -71,6 +73,7 @@ def census(sources: dict[int, Source], *, now_s: float) -> Census:
     return Census(
         source_count=max(1, sum(source.standing is not Standing.BANNED for source in sources.values())),
         front_kept=any(each.usable and not (each.probed and each.traits.offset_ok) for each in sources.values()),
+        spent_count=sum(source.spent for source in sources.values()),
         seen_s=now_s,
     )
 
@@ -143,7 +146,8 @@ def look(lease: Lease, source: Source, guess_bytes_s: float, chunk_size: int, *,
             + rate * (age_s if age_s < EXTRAPOLATED_S_MAX else EXTRAPOLATED_S_MAX)
         )
     else:
-        expected = source.traits.restart_cost_s
+        traits = source.traits
+        expected = traits.turn_cost_s if traits.dear_stops else traits.restart_cost_s
         late = now_s - lease.granted_s > 2 * expected + FIRST_BYTE_GRACE_S
         rate, come = 0.0 if late else (source.rate_bytes_s or guess_bytes_s), 0.0 - lease.lead_in_bytes
         if lease.granted_s + expected > now_s:

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from actors.core.standing import Source
-from protocol.messages import DispatcherWanted, TargetWanted
+from protocol.messages import DispatcherWanted, JobWatched, TargetWanted
 from protocol.post import dispatcher_address
 
+STALL_S: Final = 10.0
 NAME_WAIT_S: Final = 1.0
 """So long the first-named source may take to propose a name once another has told the size. It is not waited for
 when its address ends in the name that the others give."""
@@ -53,14 +54,26 @@ def consider(sources: dict[int, Source], asked_name: str, *, expected: int, sinc
 
 
 def size_clash(sources: dict[int, Source]) -> str:
-    """Words for people when two sources announce different sizes, else empty."""
-    sized = [source for source in sources.values() if source.probed and source.size_bytes >= 0]
+    """Words for people when two addresses announce different sizes, else empty. A Soulseek peer's file is found by its
+    name: one of another size is another file, which is no news (see `unfit`)."""
+    sized = [source for source in sources.values() if source.probed and source.size_bytes >= 0 and not source.peer]
     for source in sized[1:]:
         if source.size_bytes != sized[0].size_bytes:
             return (
                 f"sizes differ: {sized[0].name} says {sized[0].size_bytes} bytes, "
                 f"{source.name} says {source.size_bytes}"
             )
+    return ""
+
+
+def unfit(source: Source, size_bytes: int) -> str:
+    """Why this source cannot join a job whose file has so many bytes (-1: nobody said), empty when it can."""
+    if size_bytes < 0 <= source.size_bytes:
+        return "came after the file had been begun without knowing its size"
+    if source.size_bytes < 0 <= size_bytes:
+        return "does not say how large the file is"
+    if source.size_bytes != size_bytes:
+        return f"size differs: it has {source.size_bytes} bytes, the file has {size_bytes}"
     return ""
 
 
@@ -82,6 +95,18 @@ def _name(sources: dict[int, Source], answered: list[Source]) -> str:
 def all_out(sources: dict[int, Source], *, now_s: float) -> bool:
     """Whether no source can still be hoped for without another round."""
     return all(source.out(now_s) for source in sources.values())
+
+
+def watching(job: DispatcherWanted) -> JobWatched:
+    """What the SpeedWatchdog needs to know of a job."""
+    return JobWatched(
+        job=job.job,
+        dispatcher=dispatcher_address(job.job),
+        slow_rate_bytes_s=job.slow_rate_bytes_s,
+        slow_after_s=job.slow_after_s,
+        stall_s=STALL_S,
+        limit_bytes_s=job.limit_bytes_s,
+    )
 
 
 def target_wanted(job: DispatcherWanted, size_bytes: int, name: str) -> TargetWanted:

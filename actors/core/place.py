@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from actors.core import politeness
 from actors.core.board import UNBOUNDED, Board, Lease
 from actors.core.fleet import Census, Fleet, Rider, expected_rate, look
 from actors.core.standing import Source
@@ -26,6 +27,8 @@ GAIN_MIN_S: Final = 0.02
 GAIN_MIN_SETUPS: Final = 0.3
 """Disturbing a ride, or fetching a chunk twice, must save at least this much time, and this share of a new start."""
 GAIN_MIN_SHARE: Final = 0.1
+HOPELESS_S: Final = 60.0
+"""A protected ride that needs longer may be fought for in the end."""
 VICTIMS_MAX: Final = 8
 """Only rides that finish last are worth shortening; looking at more would make a step long and gain nothing."""
 
@@ -67,7 +70,8 @@ Placement = FreeRun | Tail | Duel | Shared
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """Everything a placement looks at. `opened_chunks`: missing at the start."""
+    """Everything a placement looks at. `opened_chunks`: missing at the start. `patient` False: nobody else can go on,
+    so a source whose stops are spent may ride anywhere."""
 
     board: Board
     sources: dict[int, Source]
@@ -76,6 +80,7 @@ class View:
     chunk_size: int
     opened_chunks: int
     now_s: float
+    patient: bool = True
 
 
 def swarm(view: View, source: Source) -> Placement | None:
@@ -158,7 +163,12 @@ def start_cost_s(view: View, source: Source, first: int) -> float:
     lead = lead_in_chunks(source, first) * view.chunk_size
     if lead and rate <= 0:
         rate = 1e6  # nobody measured anything yet: the least bad guess
-    return source.traits.restart_cost_s + (lead / rate if lead else 0.0)
+    return source.start_cost_s + (lead / rate if lead else 0.0)
+
+
+def _bound_to_end(view: View, source: Source) -> bool:
+    """Whether this source may only ride to the end of the file: its stops are spent."""
+    return source.spent and (view.patient or politeness.spent_today(source))
 
 
 def _from_free(view: View, source: Source) -> Placement | None:
@@ -174,7 +184,7 @@ def _from_free(view: View, source: Source) -> Placement | None:
     if wanted <= 0:
         return None
     count = min(wanted, stop - first)
-    if source.traits.offset_ok and (toucher is not None or _kept(view, first)):
+    if _bound_to_end(view, source) or (source.traits.offset_ok and (toucher is not None or _kept(view, first))):
         return FreeRun(stop - count, stop)
     return FreeRun(first, first + count)
 
@@ -198,6 +208,8 @@ def _kept(view: View, first: int) -> bool:
 
 def _best_gap(view: View, source: Source) -> Run | None:
     gaps = list(view.board.free)
+    if _bound_to_end(view, source):
+        return gaps[-1] if gaps and gaps[-1][1] == view.board.total else None
     if view.board.total == UNBOUNDED or not source.traits.offset_ok:
         return min(gaps, key=lambda gap: lead_in_chunks(source, gap[0]))
     behind = view.board.free.run_at(source.position) if source.proven else None
@@ -221,14 +233,14 @@ def _chunks_wanted(view: View, source: Source, first: int, *, ridden_into: bool)
     return max(source.traits.run_chunks_min, math.ceil(source.rate_bytes_s * time_s / view.chunk_size))
 
 
-def _victims(view: View) -> Iterator[Rider]:
-    """Rides that others could shorten, the latest finish first, each looked at anew."""
+def _victims(view: View, source: Source) -> Iterator[Rider]:
+    """Rides that this source could shorten, the latest finish first, each looked at anew."""
     seen_count = 0
     for seen in view.fleet.riders:
         lease = seen.lease
         if seen.finish_s - view.now_s <= GAIN_MIN_S or seen_count == VICTIMS_MAX:
             return
-        if lease.rival is not None or not _open(view, lease):
+        if lease.rival is not None or not _open(view, lease) or not _may_disturb(view, source, lease):
             continue
         seen_count += 1
         rider = _look(view, lease)
@@ -236,8 +248,15 @@ def _victims(view: View) -> Iterator[Rider]:
             yield rider
 
 
+def _may_disturb(view: View, source: Source, lease: Lease) -> bool:
+    """A ride whose source has no stop left keeps its end; a source that has none left takes only the file's end."""
+    if view.sources[lease.source].spent and lease.stop == view.board.total:
+        return False
+    return lease.stop == view.board.total or not _bound_to_end(view, source)
+
+
 def _cut(view: View, source: Source) -> Tail | None:
-    for rider in _victims(view):
+    for rider in _victims(view, source):
         first = _cut_point(view, source, rider)
         if first is not None:
             return Tail(rider.lease, first)
@@ -263,11 +282,14 @@ def _cut_point(view: View, source: Source, rider: Rider) -> int | None:
     moved = (rider.lease.stop - first) * view.chunk_size
     mine_s = view.now_s + start_cost_s(view, source, first) + moved / rate
     theirs_s = rider.finish_s - moved / max(rider.rate_bytes_s, 1.0)
-    return first if rider.finish_s - max(mine_s, theirs_s) >= _gain_min_s(source) else None
+    return first if rider.finish_s - max(mine_s, theirs_s) >= _gain_min_s(view, source, rider) else None
 
 
-def _gain_min_s(source: Source) -> float:
-    return GAIN_MIN_S + GAIN_MIN_SETUPS * source.traits.restart_cost_s
+def _gain_min_s(view: View, source: Source, rider: Rider) -> float:
+    enough_s = GAIN_MIN_S + GAIN_MIN_SETUPS * source.start_cost_s
+    if source.traits.dear_stops or view.sources[rider.lease.source].traits.dear_stops:
+        enough_s = max(enough_s, politeness.gain_min_s(rider.finish_s - view.now_s))
+    return enough_s
 
 
 def _front_rider(view: View) -> Rider | None:
@@ -295,6 +317,8 @@ def _duel(view: View, source: Source) -> Duel | None:
             return None
         if not _open(view, lease) or not _gains(view, source, rider):
             continue
+        if not _may_disturb(view, source, lease) and not _hopeless(view, rider):
+            continue
         if lease.rival is None:
             return Duel(lease)
         rival = _look(view, view.board.leases[lease.rival])
@@ -304,6 +328,11 @@ def _duel(view: View, source: Source) -> Duel | None:
     return None
 
 
+def _hopeless(view: View, rider: Rider) -> bool:
+    """Without a stop left it keeps its run to the end, but nobody waits long for what another would have at once."""
+    return rider.finish_s - view.now_s > HOPELESS_S
+
+
 def _gains(view: View, source: Source, rider: Rider) -> bool:
     """Whether this source would have all that is open of a lease clearly before its rider."""
     lease, left_s = rider.lease, rider.finish_s - view.now_s
@@ -311,7 +340,7 @@ def _gains(view: View, source: Source, rider: Rider) -> bool:
     if rate <= 0:
         return False
     mine_s = start_cost_s(view, source, lease.next) + lease.open_chunks * view.chunk_size / rate
-    return mine_s + _gain_min_s(source) + GAIN_MIN_SHARE * left_s < left_s
+    return mine_s + _gain_min_s(view, source, rider) + GAIN_MIN_SHARE * left_s < left_s
 
 
 def _open(view: View, lease: Lease) -> bool:

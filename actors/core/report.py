@@ -8,18 +8,20 @@ from array import array
 from typing import Final
 
 from actors.core.board import UNBOUNDED, Board, Lease
-from actors.core.standing import Source
+from actors.core.standing import Source, Standing
 from protocol.messages import (
     ChunkArrived,
     ChunkMapDrawn,
     DispatcherWanted,
     JobEnded,
+    JobOpened,
     JobProgressed,
     Message,
     SourceProgressed,
+    TargetOpened,
 )
 from protocol.post import Post
-from protocol.runs import Run
+from protocol.runs import Run, RunSet
 
 REPORT_S: Final = 0.25
 ROWS_PER_REPORT: Final = 32
@@ -29,6 +31,8 @@ _RESUMED: Final = 1
 _FIRST_SOURCE: Final = 2
 _LEASED: Final = 0x8000
 _RATE_WINDOW_S: Final = 3.0
+QUIET_S: Final = 3.0
+"""A ride from which nothing came for so long is called stalled; real limiters pause for a second."""
 
 
 class Reporter:
@@ -56,12 +60,29 @@ class Reporter:
         """Since the first request; 0 before it."""
         return now_s - self._started_s if self._requested else 0.0
 
-    def opened(self, part_path: str, size_bytes: int, board: Board, resumed_bytes: int) -> None:
-        self.part_path, self.size_bytes, self.resumed_bytes = part_path, size_bytes, resumed_bytes
+    def opened(self, target: TargetOpened, size_bytes: int, board: Board, resumed_bytes: int) -> list[Post]:
+        """The target stands: size and place are known."""
+        self.part_path, self.size_bytes, self.resumed_bytes = target.part_path, size_bytes, resumed_bytes
         if board.total != UNBOUNDED:
             self._owners = array("H", [_MISSING]) * board.total
         for first, stop in board.stored:
             self._own(first, stop, _RESUMED)
+        if not self.job.watcher:
+            return []
+        opened = JobOpened(
+            job=self.job.job,
+            part_path=target.part_path,
+            size_bytes=size_bytes,
+            chunk_size=self.job.chunk_size,
+            resumed_bytes=resumed_bytes,
+            message=target.message,
+        )
+        return [self._post(opened)]
+
+    def bytes_of(self, chunks: RunSet, size_bytes: int) -> int:
+        """How many bytes of a file of this size (-1: not known) these chunks are."""
+        size = self.job.chunk_size
+        return sum(min(stop * size, max(size_bytes, 0)) - first * size for first, stop in chunks)
 
     def stored(self, source: Source, new: tuple[Run, ...], length_bytes: int) -> None:
         self._stored_bytes += length_bytes
@@ -181,6 +202,9 @@ class Reporter:
             lease_first=lease.first if lease is not None and riding else -1,
             lease_stop=lease.stop if lease is not None and riding else -1,
             reason=source.reason,
+            phase=_phase(source, lease if riding else None),
+            peer=source.peer,
+            queue_place=source.queue_place if source.waiting else -1,
         )
 
     def _map(self, board: Board) -> ChunkMapDrawn:
@@ -214,3 +238,16 @@ class Reporter:
 
     def _post(self, message: Message) -> Post:
         return Post(to=self.job.watcher, message=message)
+
+
+def _phase(source: Source, lease: Lease | None) -> str:
+    """What a source is doing, in a word of `SourceProgressed`."""
+    if lease is not None:
+        if lease.received_bytes == 0:
+            return "granted"
+        return "stalled" if lease.measured_s - lease.grown_s > QUIET_S else "flowing"
+    if source.waiting:
+        return "connecting" if source.queue_place < 0 else "queued"
+    if source.asked:
+        return "probing"
+    return "resting" if source.standing is Standing.COOLING else ""

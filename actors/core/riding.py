@@ -4,43 +4,44 @@ Owned by one `DispatchState`, which tells it what happened. Invariant: that of `
 busy with exactly that lease; a worker that was told to stop stays busy until it answers or its time is over.
 """
 
+from dataclasses import replace
 from typing import Final, assert_never
 
-from actors.core import place
+from actors.core import place, politeness
 from actors.core.board import UNBOUNDED, Board, Lease
-from actors.core.fleet import LOOKED_AT_MAX, Census, Fleet, census, look, survey
+from actors.core.faults import Faults
+from actors.core.fleet import look
+from actors.core.lookout import Lookout
 from actors.core.outbox import Outbox
 from actors.core.report import Reporter
-from actors.core.standing import Source, SourceTraits, Standing, blame, delivered
+from actors.core.standing import Source, Standing, delivered
+from actors.core.turns import Turns
 from protocol.faults import FaultKind
 from protocol.messages import (
     ChunksRepeated,
     ChunksStored,
     DispatcherWanted,
-    JobNoted,
     LeaseExtended,
     LeaseFinished,
     LeaseGranted,
     LeaseReleased,
     LeaseRevoked,
     LeaseTrimmed,
+    PeerRode,
+    PeerStopped,
     RateCapped,
     SourceMeasured,
     SourceSlowed,
     SourceStalled,
     Ticked,
 )
-from protocol.post import dispatcher_address
+from protocol.post import MEMORY, dispatcher_address
 
 LEASE_S_MAX: Final = 20.0
 """A lease of which nothing was heard for so long has expired: no lease trusts delivery."""
 EXPIRE_EVERY_S: Final = 1.0
 SERVED_PER_STEP: Final = 2
 """So many sources get a lease in one step; the rest follow in the next, so that no step is long."""
-SURVEY_FRESH_MAX: Final = 64
-"""Up to so many leases are looked at for every placement; with more, one look serves `SURVEY_S`."""
-SURVEY_S: Final = 0.1
-CENSUS_S: Final = 1.0
 EXTEND_AHEAD_S: Final = 1.0
 YOUNG_S: Final = 2.0
 """The rate of a ride younger than this is mixed with what its source showed before: limiters begin with a burst."""
@@ -52,7 +53,15 @@ class Riding:
     """`sources` is shared with the owner, who alone adds to it."""
 
     def __init__(
-        self, job: DispatcherWanted, board: Board, sources: dict[int, Source], report: Reporter, out: Outbox
+        self,
+        job: DispatcherWanted,
+        board: Board,
+        sources: dict[int, Source],
+        report: Reporter,
+        out: Outbox,
+        *,
+        faults: Faults,
+        turns: Turns,
     ) -> None:
         self.job = job
         self.board = board
@@ -60,17 +69,16 @@ class Riding:
         self.report = report
         self.size_bytes = -1
         self._out = out
-        self._fleet: Fleet | None = None
-        self._stale = True
-        self._census: Census | None = None
+        self._faults = faults
+        self._turns = turns
+        self._lookout = Lookout(job, board, sources)
         self._idle = set(sources)
         self._expired_s = 0.0
-        self._opened_chunks = board.missing
 
     def joined(self, source: Source) -> None:
         """One more source, or one whose worker was started anew."""
         self._idle.add(source.id)
-        self._census = None
+        self._lookout.recount()
 
     def stored(self, message: ChunksStored, *, now_s: float) -> None:
         board = self.board
@@ -94,7 +102,7 @@ class Riding:
         for other in change.lost:
             self._hang_up(other, now_s)
         if change.lost or change.trimmed:
-            self._stale = True
+            self._lookout.changed()
 
     def repeated(self, message: ChunksRepeated, *, now_s: float) -> None:
         """Nothing new, but the ride is that much further."""
@@ -114,9 +122,16 @@ class Riding:
         if message.rate_bytes_s > 0:
             source.rate_bytes_s = lease.rate_bytes_s
         if message.setup_s > 0 and lease.lead_in_bytes == 0:
-            learned = (source.traits.restart_cost_s + message.setup_s) / 2
-            source.traits = SourceTraits(restart_cost_s=learned, offset_ok=source.traits.offset_ok)
+            self._learn_setup(source, lease, message.setup_s)
         self._extend_if_near(lease, source, now_s)
+
+    def _learn_setup(self, source: Source, lease: Lease, setup_s: float) -> None:
+        """What a start costs, the newest half weighing most. With a peer it begins at the request for its turn."""
+        traits = source.traits
+        if traits.dear_stops:
+            traits = replace(traits, turn_cost_s=(traits.turn_cost_s + setup_s) / 2)
+            setup_s += lease.granted_s - source.waiting_s
+        source.traits = replace(traits, restart_cost_s=(traits.restart_cost_s + setup_s) / 2)
 
     def _extend_if_near(self, lease: Lease, source: Source, now_s: float) -> None:
         board = self.board
@@ -125,10 +140,10 @@ class Riding:
         rider = look(lease, source, 0.0, self.job.chunk_size, now_s=now_s)
         if rider.finish_s - now_s > max(EXTEND_AHEAD_S, 2 * source.traits.restart_cost_s):
             return
-        stop = place.extension(self._view(now_s), rider)
+        stop = place.extension(self._lookout.view(now_s), rider)
         if stop is not None:
             board.extend(lease, stop)
-            self._stale = True
+            self._lookout.changed()
             self._out.post(source.worker, LeaseExtended(job=self.job.job, source=source.id, lease=lease.id, stop=stop))
 
     def lease_over(self, message: LeaseFinished | LeaseReleased, *, now_s: float) -> bool:
@@ -137,7 +152,7 @@ class Riding:
         if source is None or source.busy != message.lease:
             return False
         self._free(source)
-        source.stops += message.stopped
+        self._count_stop(source, stopped=message.stopped)
         lease = self.board.leases.get(message.lease)
         progressed = message.handed_stop > lease.first if lease is not None else False
         self.report.ride_over(message.received_bytes)
@@ -145,8 +160,11 @@ class Riding:
             lease.received_bytes = max(lease.received_bytes, message.received_bytes)
             lease.heard_s = now_s
             self._learn_rate(source, lease, now_s)
+            if source.peer and progressed:
+                setup_s = source.traits.restart_cost_s
+                self._out.post(MEMORY, PeerRode(peer=source.peer, rate_bytes_s=source.rate_bytes_s, setup_s=setup_s))
             self.board.drain(lease, message.handed_stop)
-        self._stale = True
+        self._lookout.changed()
         match message:
             case LeaseFinished():
                 if lease is not None and not progressed and self.board.total != UNBOUNDED:
@@ -158,6 +176,14 @@ class Riding:
                 self.blame(source, fault, message.detail, message.retry_after_s, progressed, now_s=now_s)
                 source.position = message.handed_stop if source.traits.offset_ok else 0
         return True
+
+    def _count_stop(self, source: Source, *, stopped: bool) -> None:
+        source.stops += stopped
+        if stopped and source.peer:
+            self._out.post(MEMORY, PeerStopped(peer=source.peer))
+        before, source.spent = source.spent, self.job.mode != "queue" and politeness.spent(source)
+        if source.spent != before:
+            self._lookout.recount()
 
     def _learn_rate(self, source: Source, lease: Lease, now_s: float) -> None:
         """A ride that ended before the watchdog could judge it is judged by itself, when nothing better is known."""
@@ -177,6 +203,8 @@ class Riding:
                 if not any(other.usable and other.probed and other is not source for other in self.sources.values()):
                     return  # the only one left: slow is better than nothing
                 kind, detail = FaultKind.SLOW, f"slow: {rate / 1024:.1f} KB/s"
+            case SourceStalled(silent_s=silent_s) if lease.received_bytes == 0:
+                kind, detail = FaultKind.SILENT, f"silent: no first byte for {silent_s:.0f} s"
             case SourceStalled(silent_s=silent_s):
                 kind, detail = FaultKind.STALLED, f"stalled: no byte for {silent_s:.0f} s"
         progressed = lease.next > lease.first
@@ -189,7 +217,8 @@ class Riding:
             if lease.source == source.id and not lease.draining:
                 self.report.ride_over(lease.received_bytes)
                 self.board.end(lease)
-        self._stale = True
+        self._lookout.changed()
+        self._turns.leave(source)
         self._free(source)
         source.lost_s, source.position = now_s, 0
         self.blame(source, FaultKind.LOST, detail, 0.0, True, now_s=now_s)
@@ -225,7 +254,7 @@ class Riding:
         """Seconds until everything is stored at today's rates, -1 when nobody can say."""
         if self.size_bytes < 0:
             return -1.0
-        fleet = self._view(now_s).fleet
+        fleet = self._lookout.view(now_s).fleet
         return fleet.finish_with(0.0, 0.0, now_s=now_s) - now_s if fleet.rate_bytes_s > 0 else -1.0
 
     @property
@@ -236,36 +265,50 @@ class Riding:
         """The size became known at the end of a body."""
         self.size_bytes = size_bytes
         self.board.learn_total(-(-size_bytes // self.job.chunk_size))
-        self._stale = True
+        self._lookout.changed()
 
     def blame(
         self, source: Source, kind: FaultKind, detail: str, retry_after_s: float, progressed: bool, *, now_s: float
     ) -> None:
-        """Apply a fault's policy; tell people when the source is out."""
-        blame(source, kind, detail, retry_after_s=retry_after_s, progressed=progressed, now_s=now_s)
-        self._census = None
-        if kind is not FaultKind.REVOKED and not source.usable and self.job.watcher:
-            text = f"{source.name}: {source.standing.value}: {detail}"
-            self._out.post(self.job.watcher, JobNoted(job=self.job.job, text=text))
+        """Apply a fault's policy."""
+        self._faults.blame(source, kind, detail, retry_after_s=retry_after_s, progressed=progressed, now_s=now_s)
+        self._lookout.recount()
+
+    def turn_failed(self, source: Source, kind: FaultKind, detail: str, *, now_s: float) -> None:
+        """The turn of its lease came to nothing: take the lease back, if no byte has come yet."""
+        lease = self.board.leases.get(source.busy) if source.busy is not None else None
+        if lease is not None and not lease.draining and lease.received_bytes == 0:
+            self._take_back(lease, now_s)
+            self.blame(source, kind, detail, 0.0, False, now_s=now_s)
 
     # -- granting
 
     def serve(self, now_s: float) -> None:
-        """Give work to sources that have none, the fastest first."""
+        """Give work to sources that have none, the fastest first; ask peers for whom there would be some for a turn.
+
+        A turn that has come goes before all else: a slot of its peer is waiting.
+        """
         ready = [self.sources[number] for number in self._idle if self.sources[number].ready(now_s)]
         # While there is free work, those that can only begin at byte 0 choose first: the front is all they can use.
         any_offset = not self.board.free
-        ready.sort(key=lambda source: (source.traits.offset_ok or any_offset, -source.rate_bytes_s, source.id))
+        ready.sort(key=lambda each: (each.ticket < 0, each.traits.offset_ok or any_offset, -each.rate_bytes_s, each.id))
         served = 0
         for source in ready:
-            placement = place.place(self.job.mode, self._view(now_s), source)
-            if placement is not None:
+            placement = place.place(self.job.mode, self._lookout.view(now_s), source)
+            if placement is None and source.spent and not self._lookout.view(now_s).patient:
+                self._turns.leave(source)
+                self.blame(source, FaultKind.TOO_MANY_FILES, politeness.SPENT_TODAY, 0.0, False, now_s=now_s)
+            elif placement is None and source.ticket >= 0:
+                self._turns.decline(source, now_s)
+            elif placement is not None and source.peer and source.ticket < 0:
+                self._turns.ask(source, now_s)
+            elif placement is not None:
                 self._grant(source, placement, now_s)
                 served += 1
                 if served == SERVED_PER_STEP:
                     self._out.post(dispatcher_address(self.job.job), Ticked())
                     return
-            elif self.job.mode != "swarm" or (source.traits.offset_ok and not self.board.free):
+            elif self.job.mode != "swarm" or (source.traits.offset_ok and not self.board.free and not source.peer):
                 return  # what the fastest cannot better, nobody can
 
     def _grant(self, source: Source, placement: place.Placement, now_s: float) -> None:
@@ -285,9 +328,11 @@ class Riding:
                 lease = board.grant_duel(victim, source.id, now_s=now_s)
             case _:
                 assert_never(placement)
-        self._stale = True
+        self._lookout.changed()
         lease.prior_rate_bytes_s = source.rate_bytes_s
         lease.lead_in_bytes = place.lead_in_chunks(source, lease.first) * self.job.chunk_size
+        if source.peer:
+            self._turns.take(source)
         source.standing = Standing.ACTIVE
         source.busy, source.busy_since_s = lease.id, now_s
         self._idle.discard(source.id)
@@ -306,36 +351,17 @@ class Riding:
         )
         self._out.post(source.worker, granted)
 
-    def _view(self, now_s: float) -> place.View:
-        board, fleet = self.board, self._fleet
-        fresh = len(board.leases) <= SURVEY_FRESH_MAX and self._stale
-        age_s_max = SURVEY_S if len(board.leases) <= LOOKED_AT_MAX else 2 * SURVEY_S
-        if fleet is None or fresh or now_s - fleet.seen_s >= age_s_max:
-            before, chunk_size = self._fleet, self.job.chunk_size
-            fleet = self._fleet = survey(board, self.sources, chunk_size, now_s=now_s, before=before)
-            self._stale = False
-        counted = self._census
-        if counted is None or now_s - counted.seen_s >= CENSUS_S:
-            counted = self._census = census(self.sources, now_s=now_s)
-        return place.View(
-            board=board,
-            sources=self.sources,
-            fleet=fleet,
-            census=counted,
-            chunk_size=self.job.chunk_size,
-            opened_chunks=self._opened_chunks,
-            now_s=now_s,
-        )
-
     # -- small things
 
     def _take_back(self, lease: Lease, now_s: float) -> None:
         self.board.end(lease)
         self._hang_up(lease, now_s)
-        self._stale = True
+        self._lookout.changed()
 
     def _free(self, source: Source) -> None:
-        source.busy = None
+        source.busy, source.ticket = None, -1
+        if source.peer and source.standing is Standing.ACTIVE:
+            source.standing = Standing.CANDIDATE
         self._idle.add(source.id)
 
     def _hear(self, lease_id: int, now_s: float) -> Lease | None:

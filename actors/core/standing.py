@@ -1,10 +1,11 @@
 """The standing of a source, and what each fault does to it.
 
-A source is *candidate* (may be used), *active* (has a lease or is free for one at once), *cooling* (left alone until
-`not_before_s`, then tried again with one failure to spare) or *banned* (not used again in this job).
+A source is *candidate* (may be used), *queued* (a Soulseek peer has our request and will say when our turn has come),
+*active* (has a lease or is free for one at once), *cooling* (left alone until `not_before_s`, then tried again with one
+failure to spare) or *banned* (not used again in this job).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum, unique
 from typing import Final
 
@@ -24,12 +25,16 @@ class Standing(StrEnum):
 class SourceTraits:
     """How sources differ, as data. `restart_cost_s` is what a new ride costs before its first byte.
 
-    `offset_ok` False: a ride can only begin at byte 0, everything before the run is read and dropped.
+    `offset_ok` False: a ride can only begin at byte 0, everything before the run is read and dropped. `dear_stops`: a
+    ride that is broken off before the end of the file is a failed upload in the peer's list. Of such a source
+    `restart_cost_s` is counted from the request for a place in its queue, `turn_cost_s` from the turn it gives.
     """
 
     restart_cost_s: float = 0.05
     offset_ok: bool = True
     run_chunks_min: int = 1
+    dear_stops: bool = False
+    turn_cost_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -37,6 +42,10 @@ class Source:
     """One row of the pool. `busy` is the lease its worker still has to answer for, also after a revocation.
 
     `position` is the chunk at which its last ride ended. `lost_s`: since when it has had no worker, None with one.
+
+    Of a Soulseek peer's file, else empty: `peer`, `path`. `waiting`: a place in its queue is asked for or ours since
+    `waiting_s`; `queue_place` as told (0: it has us, but does not say where), -1 before any word of it; `ticket` is
+    the turn that is ours to take, -1 without one. `stops_before`: this day's in other jobs. `spent`: see `politeness`.
     """
 
     id: int
@@ -65,21 +74,35 @@ class Source:
     chunks: int = 0
     leases: int = 0
     stops: int = 0
+    peer: str = ""
+    path: str = ""
+    waiting: bool = False
+    waiting_s: float = 0.0
+    queue_place: int = -1
+    ticket: int = -1
+    stops_before: int = 0
+    spent: bool = False
     cooled: int = 0
     reason: str = ""
 
     @property
     def usable(self) -> bool:
         """Whether it is to be used, now or soon."""
-        return self.standing in (Standing.CANDIDATE, Standing.ACTIVE) and self.lost_s is None
+        return self.standing in (Standing.CANDIDATE, Standing.QUEUED, Standing.ACTIVE) and self.lost_s is None
 
     def ripe(self, now_s: float) -> bool:
         """Whether it may be asked at this moment."""
         return self.not_before_s <= now_s and self.usable
 
     def ready(self, now_s: float) -> bool:
-        """Whether it could take a lease at this moment."""
-        return self.probed and self.busy is None and self.ripe(now_s)
+        """Whether it could take a lease, or be asked for a turn, at this moment."""
+        waits = self.waiting and self.ticket < 0
+        return self.probed and self.busy is None and not waits and self.ripe(now_s)
+
+    @property
+    def start_cost_s(self) -> float:
+        """From now to the first byte of a ride that is decided now."""
+        return self.traits.turn_cost_s if self.ticket >= 0 else self.traits.restart_cost_s
 
     def out(self, now_s: float) -> bool:
         """Whether nothing is to be hoped from it without another round."""
@@ -113,9 +136,21 @@ _BANNED: Final = frozenset(
         FaultKind.UNSUPPORTED_URL,
         FaultKind.SIZE_DIFFERS,
         FaultKind.DISPUTED,
+        FaultKind.NOT_SHARED,
+        FaultKind.PEER_BANNED_US,
     }
 )
 """Faults that time does not mend."""
+_COOLED: Final = frozenset(
+    {
+        FaultKind.SLOW,
+        FaultKind.OFFLINE,
+        FaultKind.TOO_MANY_FILES,
+        FaultKind.PEER_UNREACHABLE,
+        FaultKind.NOT_LOGGED_IN,
+    }
+)
+"""Faults that only time mends: asking again soon would be a nuisance."""
 
 
 def blame(
@@ -137,7 +172,7 @@ def blame(
         _give_up_offsets(source, detail)
     elif kind is FaultKind.BUSY:
         _wait_for_busy(source, retry_after_s, now_s)
-    elif kind is FaultKind.SLOW:
+    elif kind in _COOLED:
         cool(source, now_s)
     else:
         source.failures += 1
@@ -175,7 +210,7 @@ def _give_up_offsets(source: Source, detail: str) -> None:
     if not source.traits.offset_ok:  # it refused even a ride from byte 0
         source.standing = Standing.BANNED
         return
-    source.traits = SourceTraits(restart_cost_s=source.traits.restart_cost_s, offset_ok=False)
+    source.traits = replace(source.traits, offset_ok=False)
     source.reason = f"{detail}; used from the start of the file only"
 
 

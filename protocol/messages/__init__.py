@@ -4,6 +4,7 @@ from protocol.messages.inboxes import (
     AssemblerInbox,
     DispatcherInbox,
     FrontInbox,
+    MemoryInbox,
     Message,
     PoolInbox,
     RootInbox,
@@ -23,6 +24,7 @@ from protocol.messages.jobs import (
     WorkerReady,
     WorkerWanted,
 )
+from protocol.messages.peers import PeerFaulted, PeerRode, PeerStopped, PriorsAsked, PriorsTold
 from protocol.messages.processes import (
     ActorDied,
     PingAnswered,
@@ -134,8 +136,12 @@ __all__ = [
     "LeaseReleased",
     "LeaseRevoked",
     "LeaseTrimmed",
+    "MemoryInbox",
     "Message",
     "PeerFailed",
+    "PeerFaulted",
+    "PeerRode",
+    "PeerStopped",
     "PingAnswered",
     "PingAsked",
     "PlaceAsked",
@@ -143,6 +149,8 @@ __all__ = [
     "PlaceRefused",
     "PlaceTaken",
     "PoolInbox",
+    "PriorsAsked",
+    "PriorsTold",
     "ProbeAsked",
     "ProcessLost",
     "ProcessReady",

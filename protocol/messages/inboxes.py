@@ -12,6 +12,7 @@ from protocol.messages.jobs import (
     WorkerReady,
     WorkerWanted,
 )
+from protocol.messages.peers import PeerFaulted, PeerRode, PeerStopped, PriorsAsked, PriorsTold
 from protocol.messages.processes import (
     ActorDied,
     PingAnswered,
@@ -166,11 +167,28 @@ Message = (
     | PeerFailed
     | SessionChanged
     | FilesShared
+    | PriorsAsked
+    | PriorsTold
+    | PeerRode
+    | PeerFaulted
+    | PeerStopped
 )
 """Anything that can travel."""
 
 PoolInbox = (
-    JobAsked | SourceOffered | JobStopAsked | JobForgotten | DispatcherReady | WorkerReady | ProcessLost | ActorDied
+    JobAsked
+    | SourceOffered
+    | JobStopAsked
+    | JobForgotten
+    | DispatcherReady
+    | WorkerReady
+    | ProcessLost
+    | ActorDied
+    | SearchHit
+    | SearchEnded
+    | SessionChanged
+    | PriorsTold
+    | Ticked
 )
 DispatcherInbox = (
     SourceJoined
@@ -195,6 +213,11 @@ DispatcherInbox = (
     | TargetSealed
     | SealRefused
     | TargetClosed
+    | TurnCame
+    | PlaceTaken
+    | PlaceRefused
+    | PeerFailed
+    | SessionChanged
     | Ticked
 )
 WorkerInbox = (
@@ -208,6 +231,7 @@ WorkerInbox = (
     | ConnectionHanded
     | JobForgotten
 )
+MemoryInbox = PriorsAsked | PeerRode | PeerFaulted | PeerStopped
 WatchdogInbox = JobWatched | RideProgressed | RideEnded | JobForgotten | Ticked
 AssemblerInbox = (
     TargetWanted | ValidatorSeen | SlotFilled | SizeLearned | SealWanted | TargetCloseAsked | JobForgotten | CommitDue
@@ -236,4 +260,7 @@ FrontInbox = (
     | ProcessLost
     | PingAnswered
     | ActorDied
+    | SearchHit
+    | SearchEnded
+    | SessionChanged
 )

@@ -9,6 +9,7 @@ class JobAsked(Fact, frozen=True, kw_only=True, gc=False):
     `source_count`: so many sources are going to be offered at once; nobody gives up before they were heard.
     `name` empty: taken from the sources. `chunk_size` in bytes. `checksum` is ``algorithm:hex`` or empty.
     `limit_bytes_s` 0 means none. `watcher` is the address that gets progress and the end of the job.
+    `term` not empty: Soulseek users who have the file are searched for, of `wanted_size_bytes` when that is not -1.
     """
 
     job: int
@@ -25,6 +26,8 @@ class JobAsked(Fact, frozen=True, kw_only=True, gc=False):
     slow_after_s: float
     verbose: bool
     watcher: str
+    term: str = ""
+    wanted_size_bytes: int = -1
 
 
 class JobStopAsked(Fact, frozen=True, kw_only=True, gc=False):
@@ -73,6 +76,9 @@ class SourceJoined(Fact, frozen=True, kw_only=True, gc=False):
 
     `name` is the source as people may see it (no password), `host` is what a ``Retry-After`` binds,
     `fallback_name` a file name made from the address, `prior_rate_bytes_s` what is known from before (0: nothing).
+
+    A Soulseek user's file has `peer` and `path`, both empty for a URL. Of it a search may have told the size (-1: not
+    known); `prior_setup_s` (0: not known), `offset_ok` and `stops_today` are what is remembered of the peer.
     """
 
     job: int
@@ -82,6 +88,12 @@ class SourceJoined(Fact, frozen=True, kw_only=True, gc=False):
     host: str
     fallback_name: str
     prior_rate_bytes_s: float
+    peer: str = ""
+    path: str = ""
+    size_bytes: int = -1
+    prior_setup_s: float = 0.0
+    offset_ok: bool = True
+    stops_today: int = 0
 
 
 class SourceLost(Fact, frozen=True, kw_only=True, gc=False):

@@ -30,6 +30,9 @@ class SourceProgressed(Fact, frozen=True, kw_only=True, gc=False):
 
     `bytes_stored` and `chunks` came from it and were kept; `lease_first`/`lease_stop` are chunk numbers, -1
     without a lease. `reason` says in words why it is not active, empty when it is.
+
+    `phase` is one of ``probing``, ``connecting``, ``queued``, ``granted`` (its turn came, no byte yet), ``flowing``,
+    ``stalled``, ``resting`` or empty. Of a Soulseek user: `peer`, and our `queue_place` (-1: not told).
     """
 
     job: int
@@ -44,6 +47,9 @@ class SourceProgressed(Fact, frozen=True, kw_only=True, gc=False):
     lease_first: int
     lease_stop: int
     reason: str
+    phase: str = ""
+    peer: str = ""
+    queue_place: int = -1
 
 
 class ChunkMapDrawn(Fact, frozen=True, kw_only=True, gc=False):

@@ -12,6 +12,7 @@ from protocol.messages.jobs import (
     WorkerReady,
     WorkerWanted,
 )
+from protocol.messages.peers import PeerFaulted, PeerRode, PeerStopped, PriorsAsked, PriorsTold
 from protocol.messages.processes import (
     ActorDied,
     PingAnswered,
@@ -166,5 +167,10 @@ TAGS: tuple[type, ...] = (
     PeerFailed,
     SessionChanged,
     FilesShared,
+    PriorsAsked,
+    PriorsTold,
+    PeerRode,
+    PeerFaulted,
+    PeerStopped,
 )
 """Tag = index. Append only."""

@@ -10,7 +10,7 @@ from actors.core.board import UNBOUNDED, Board, Lease
 from actors.core.dispatch import DispatchState, Phase
 from actors.core.riding import Riding
 from actors.core.standing import Source, SourceTraits, Standing
-from protocol.messages import DispatcherWanted, SourceJoined, SourceProbed
+from protocol.messages import DispatcherWanted, SourceJoined, SourceProbed, TargetOpened
 from protocol.post import Post
 
 CHUNK: Final = 100_000
@@ -48,10 +48,11 @@ def board(
     for chunk, mark in enumerate(picture):
         if mark == "#":
             chunks.store(0, chunk, chunk + 1)
-    riding = Riding(state.job, chunks, state.sources, state.report, state._out)
+    riding = Riding(state.job, chunks, state.sources, state.report, state._out, faults=state._faults, turns=state.turns)
     riding.size_bytes = state.size_bytes = -1 if total == -2 else size * CHUNK
     state.phase, state.riding = Phase.RIDING, riding
-    state.report.opened("/box/f.part", state.size_bytes, chunks, 0)
+    opened = TargetOpened(job=1, part_path="/box/f.part", message="")
+    state.report.opened(opened, state.size_bytes, chunks, 0)
     for letter in sorted({mark for mark in picture if mark.isalpha()}):
         first, stop = picture.index(letter), picture.rindex(letter) + 1
         _ride(state, letter, first, stop, (rates or {}).get(letter, 0.0))

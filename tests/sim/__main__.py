@@ -35,7 +35,9 @@ def main() -> int:
     parser.add_argument("--each", action="store_true", help="a line for every seed")
     asked = parser.parse_args()
     out = sys.stdout
-    out.write(f"{'kind':14}{'runs':>5}{'eff med':>9}{'p10':>7}{'min':>7}{'refetch':>9}{'stops':>7}{'leases':>8}")
+    out.write(
+        f"{'kind':14}{'runs':>5}{'eff med':>9}{'p10':>7}{'min':>7}{'refetch':>9}{'stops':>7}{'most':>6}{'leases':>8}"
+    )
     out.write(f"{'requests':>10}{'handled':>9}  ended\n")
     failed = 0
     for kind in asked.kind or [*NAMED, "honest", "faulty", "mixed"]:
@@ -80,6 +82,7 @@ def _line(kind: str, row: Row) -> str:
     return (
         f"{kind:14}{len(outs):5}{statistics.median(eff):9.4f}{eff[len(eff) // 10]:7.3f}{eff[0]:7.3f}"
         f"{statistics.mean(out.refetched_share for out in outs):9.4f}{statistics.mean(out.stops for out in outs):7.2f}"
+        f"{max(out.stops_max for out in outs):6}"
         f"{statistics.mean(out.leases for out in outs):8.2f}{statistics.mean(out.requests for out in outs):10.2f}"
         f"{statistics.mean(out.handled for out in outs):9.0f}  {states} broken {len(row.broken)}\n"
     )

@@ -23,10 +23,10 @@ def http_source(rng: random.Random, rate_bytes_s: float) -> SourceScript:
     return SourceScript(rate_bytes_s=rate_bytes_s, setup_s=setup_s, probe_s=2 * setup_s, request_s=setup_s)
 
 
-def user_source(rng: random.Random, rate_bytes_s: float) -> SourceScript:
-    """A Soulseek-like user: every start is dear, the body goes to the end of the file unless we hang up."""
+def user_source(rng: random.Random, number: int, rate_bytes_s: float) -> SourceScript:
+    """A Soulseek user: sends when its turn has come, to the end of the file unless we hang up."""
     setup_s = rng.uniform(0.3, 3.0)
-    return SourceScript(rate_bytes_s=rate_bytes_s, setup_s=setup_s, probe_s=0.05, bounded=False)
+    return SourceScript(rate_bytes_s=rate_bytes_s, setup_s=setup_s, bounded=False, peer=f"user-{number}")
 
 
 def ladder(rng: random.Random) -> Scenario:
@@ -81,7 +81,31 @@ def many(rng: random.Random) -> Scenario:
 def users(rng: random.Random, count: int | None = None) -> Scenario:
     count = count or round(math.exp(rng.uniform(math.log(3), math.log(50))))
     rates = [10 * KB * 100 ** rng.random() for _ in range(count)]
-    return Scenario(sources=tuple(user_source(rng, rate) for rate in rates), size_bytes=int(sum(rates) * 60))
+    sources = tuple(user_source(rng, number, rate) for number, rate in enumerate(rates))
+    return Scenario(sources=sources, size_bytes=int(sum(rates) * 60))
+
+
+def known_users(rng: random.Random) -> Scenario:
+    """Eight whose rates are known from earlier jobs."""
+    return replace(users(rng, 8), priors=True)
+
+
+def faulty_users(rng: random.Random) -> Scenario:
+    """Eight, of whom one is silent, one leaves, one refuses offsets and one sends 2 KB/s."""
+    plain = users(rng, 8)
+    odd: list[dict[str, Any]] = [
+        {"stalls_after": 0},
+        {"dies_at_s": rng.uniform(1.0, 20.0)},
+        {"refuses_offsets": True},
+        {"rate_bytes_s": 2.0 * KB},
+        {},
+        {},
+        {},
+        {},
+    ]
+    rng.shuffle(odd)
+    sources = tuple(replace(script, **faults) for script, faults in zip(plain.sources, odd, strict=True))
+    return replace(plain, sources=sources)
 
 
 def small(rng: random.Random) -> Scenario:
@@ -113,6 +137,11 @@ NAMED: Final[dict[str, Callable[[random.Random], Scenario]]] = {
     "benched_faults": benched_faults,
     "many": many,
     "users": users,
+    "users8": lambda rng: users(rng, 8),
+    "users20": lambda rng: users(rng, 20),
+    "users100": lambda rng: users(rng, 100),
+    "known_users": known_users,
+    "faulty_users": faulty_users,
     "small": small,
     "holes": holes,
     "alone": alone,

@@ -27,6 +27,8 @@ class SourceScript:
 
     `bounded`: asks for exactly its run (HTTP), so that riding on costs a request; else it reads to the end of the
     file and hangs up where its run stops. `reads_on`: without offsets, it may go on where the last body stands.
+    `peer`: a Soulseek user of this name, who sends when its turn has come: `queue_s` and `setup_s` after it was asked,
+    and `hop_s` after the turn was taken.
     """
 
     rate_bytes_s: float
@@ -52,6 +54,9 @@ class SourceScript:
     echoes: float = 0.0
     late_s: float = 0.0
     host: str = ""
+    peer: str = ""
+    queue_s: float = 0.0
+    hop_s: float = 0.1
 
     @property
     def honest(self) -> bool:

@@ -2,7 +2,7 @@
 
 from actors.core.dispatch import DispatchState, Phase
 from protocol.messages import LeaseGranted, Message
-from protocol.post import ASSEMBLER, POOL, WATCHDOG, Post, dispatcher_address
+from protocol.post import ASSEMBLER, MEMORY, POOL, SESSION, WATCHDOG, Post, dispatcher_address
 from tests.sim.store import StoreModel
 
 
@@ -31,7 +31,7 @@ class Watch:
 
     def _look_at_post(self, post: Post) -> None:
         state = self._state
-        known = {ASSEMBLER, POOL, WATCHDOG, state.job.watcher, dispatcher_address(state.job.job)}
+        known = {ASSEMBLER, MEMORY, POOL, SESSION, WATCHDOG, state.job.watcher, dispatcher_address(state.job.job)}
         known |= {source.worker for source in state.sources.values()}
         assert post.to in known, f"nobody lives at {post.to}"
         if isinstance(post.message, LeaseGranted):

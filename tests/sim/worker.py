@@ -63,6 +63,8 @@ class WorkerModel:
         self.chunk_size = 1
         self.file_bytes = 0
         self.cap_bytes_s = 0.0
+        self.stopped_s = -1.0
+        self._connected = False
         self._turn = 0
         self._reported_s = -1.0
         self._stepped_s = 0.0
@@ -101,9 +103,9 @@ class WorkerModel:
 
     def _answer_probe(self) -> None:
         job, script = 1, self.script
-        if self._dead() or self.rng.random() < script.busy_share:
-            kind = FaultKind.REFUSED if self._dead() else FaultKind.BUSY
-            retry_s = 0.0 if self._dead() else script.retry_after_s
+        if self.dead or self.rng.random() < script.busy_share:
+            kind = FaultKind.REFUSED if self.dead else FaultKind.BUSY
+            retry_s = 0.0 if self.dead else script.retry_after_s
             failed = SourceFailed(job=job, source=self.source, fault=int(kind), detail=kind.name, retry_after_s=retry_s)
             self._tell(failed)
             return
@@ -130,6 +132,26 @@ class WorkerModel:
         self._reported_s = -1.0
         self._silent_since_s = self.world.now_s
         self._report()
+        if self.script.peer and not self._connected:
+            self._await_connection()
+            return
+        self._start()
+
+    def connect(self) -> None:
+        """The connection of its turn is here: for the ride that waits for it, or one that comes in a moment."""
+        if self.gone:
+            return
+        self._connected = True
+        if self.lease is not None and not self.body_open:
+            self._start()
+
+    def _await_connection(self) -> None:
+        self._report()
+        self._later_riding(0.5, self._await_connection)
+
+    def _start(self) -> None:
+        assert self.lease is not None
+        granted = self.lease
         start = granted.first * self.chunk_size
         stands = self.script.reads_on and self.body_open and self.position <= start
         if self.script.offset_ok:
@@ -144,11 +166,12 @@ class WorkerModel:
         self.position = float(start)
         self.body_open = False
         self.asked_stop = self._stop_bytes() if self.script.bounded and self.script.offset_ok else self.file_bytes
-        self._later_riding(self.script.setup_s if setup_s < 0 else setup_s, self._answered)
+        default_s = self.script.hop_s if self.script.peer else self.script.setup_s
+        self._later_riding(default_s if setup_s < 0 else setup_s, self._answered)
 
     def _answered(self) -> None:
         script = self.script
-        if self._dead():
+        if self.dead:
             self._release(FaultKind.REFUSED, "refused")
         elif self.rng.random() < script.busy_share:
             self._release(FaultKind.BUSY, "503", retry_after_s=script.retry_after_s)
@@ -218,7 +241,7 @@ class WorkerModel:
 
     def _misbehaved(self) -> bool:
         script = self.script
-        if self._dead():
+        if self.dead:
             kind = FaultKind.RESET
         elif script.drops_every is not None and self.since_drop >= script.drops_every:
             self.since_drop = 0
@@ -313,8 +336,10 @@ class WorkerModel:
         stopped = self.body_open and int(self.position) < self.asked_stop
         if stopped and reads_on and not self.script.offset_ok:
             return False
-        self.stops += stopped
-        self.body_open = False
+        if stopped:
+            self.stops += 1
+            self.stopped_s = self.world.now_s
+        self.body_open = self._connected = False
         return stopped
 
     # -- small things
@@ -325,7 +350,8 @@ class WorkerModel:
         rate, until_s = self.curve.at(self.world.now_s if when_s is None else when_s)
         return (min(rate, self.cap_bytes_s) if self.cap_bytes_s > 0 else rate), until_s
 
-    def _dead(self) -> bool:
+    @property
+    def dead(self) -> bool:
         dies_at_s, dies_after = self.script.dies_at_s, self.script.dies_after
         if dies_after is not None and self.total_received >= dies_after:
             return True

@@ -14,9 +14,10 @@ from actors.core.dispatch import DispatchState, Phase
 from actors.core.speed import SpeedState
 from protocol.frames import decode, encode
 from protocol.messages import DispatcherWanted, JobEnded, JobStopAsked, Message, SourceJoined, SourceLost, Ticked
-from protocol.post import ASSEMBLER, POOL, WATCHDOG, dispatcher_address, split_address, worker_address
+from protocol.post import ASSEMBLER, MEMORY, POOL, SESSION, WATCHDOG, dispatcher_address, split_address, worker_address
 from protocol.runs import Run
 from tests.sim.script import SourceScript
+from tests.sim.session import SessionModel
 from tests.sim.store import StoreModel
 from tests.sim.watch import Watch
 from tests.sim.worker import WorkerModel
@@ -58,6 +59,7 @@ class Outcome:
     efficiency: float
     refetched_share: float
     stops: float
+    stops_max: int
     leases: float
     requests: float
     handled: int
@@ -84,6 +86,7 @@ class World:
             checks_content=scenario.checks_content,
         )
         self.workers: dict[str, WorkerModel] = {}
+        self.session = SessionModel(self, self.workers)
         self.state = DispatchState(_wanted(scenario), now_s=0.0)
         self.speed = SpeedState()
         self.watch = Watch(self.state, self.store) if checked else None
@@ -112,6 +115,10 @@ class World:
             host=script.host or f"host-{number}",
             fallback_name="file.bin",
             prior_rate_bytes_s=script.rate_bytes_s if self.scenario.priors else 0.0,
+            peer=script.peer,
+            path="file.bin" if script.peer else "",
+            size_bytes=self.scenario.size_bytes if script.peer and script.says_size else -1,
+            prior_setup_s=script.setup_s + script.hop_s if self.scenario.priors else 0.0,
         )
         self.send(POOL, DISPATCHER, joined)
 
@@ -148,7 +155,9 @@ class World:
         elif to == FRONT_ADDRESS:
             if isinstance(message, JobEnded):
                 self.ended = message
-        elif to != POOL:
+        elif to == SESSION:
+            self.session.receive(message)
+        elif to not in (POOL, MEMORY):
             self.workers[to].receive(message)
 
     def _post_all(self, posts: list[Any]) -> None:
@@ -195,6 +204,7 @@ class World:
             efficiency=self.ideal_s() / ended.seconds if ended.seconds > 0 else 1.0,
             refetched_share=ended.bytes_refetched / max(self.scenario.size_bytes, 1),
             stops=sum(worker.stops for worker in workers) / count,
+            stops_max=max((worker.stops for worker in workers), default=0),
             leases=sum(source.leases for source in self.state.sources.values()) / count,
             requests=sum(worker.requests for worker in workers) / count,
             handled=self.handled,

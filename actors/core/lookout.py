@@ -1,0 +1,61 @@
+"""What a placement looks at: a survey of the rides and a count of the sources, each as fresh as it has to be."""
+
+from typing import Final
+
+from actors.core import place
+from actors.core.board import Board
+from actors.core.fleet import LOOKED_AT_MAX, Census, Fleet, census, survey
+from actors.core.standing import Source
+from protocol.messages import DispatcherWanted
+
+SURVEY_FRESH_MAX: Final = 64
+"""Up to so many leases are looked at for every placement; with more, one look serves `SURVEY_S`."""
+SURVEY_S: Final = 0.1
+CENSUS_S: Final = 1.0
+
+
+class Lookout:
+    """Owned by one `Riding`, whose board and sources it shares and does not change."""
+
+    def __init__(self, job: DispatcherWanted, board: Board, sources: dict[int, Source]) -> None:
+        self._job = job
+        self._board = board
+        self._sources = sources
+        self._fleet: Fleet | None = None
+        self._stale = True
+        self._census: Census | None = None
+        self._opened_chunks = board.missing
+
+    def changed(self) -> None:
+        """Leases came, went or moved."""
+        self._stale = True
+
+    def recount(self) -> None:
+        """Sources came or went."""
+        self._census = None
+
+    def view(self, now_s: float) -> place.View:
+        board, fleet, chunk_size = self._board, self._fleet, self._job.chunk_size
+        fresh = len(board.leases) <= SURVEY_FRESH_MAX and self._stale
+        age_s_max = SURVEY_S if len(board.leases) <= LOOKED_AT_MAX else 2 * SURVEY_S
+        if fleet is None or fresh or now_s - fleet.seen_s >= age_s_max:
+            fleet = survey(board, self._sources, chunk_size, now_s=now_s, before=fleet)
+            self._fleet, self._stale = fleet, False
+        counted = self._census
+        if counted is None or now_s - counted.seen_s >= CENSUS_S:
+            counted = self._census = census(self._sources, now_s=now_s)
+        return place.View(
+            board=board,
+            sources=self._sources,
+            fleet=fleet,
+            census=counted,
+            chunk_size=chunk_size,
+            opened_chunks=self._opened_chunks,
+            now_s=now_s,
+            patient=not counted.spent_count or self._somebody_else(),
+        )
+
+    def _somebody_else(self) -> bool:
+        """Whether the job goes on without sources whose stops are spent."""
+        rides = any(not lease.draining for lease in self._board.leases.values())
+        return rides or any(source.usable and not source.spent for source in self._sources.values())

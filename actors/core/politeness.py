@@ -1,0 +1,33 @@
+"""What we may do to a Soulseek peer: how often we hang up on it, and what a disturbance must gain.
+
+A ride broken off before the end of the file stands as a failed upload in the peer's list, and the peer's owner sees it.
+So stops are counted, in this job and this day, and there is a budget for each. A source whose budget is *spent* may
+only ride a lease that ends where the file ends, which needs no stop, or it waits.
+"""
+
+from typing import Final
+
+from actors.core.standing import Source
+
+STOPS_PER_JOB_MAX: Final = 3
+STOPS_PER_DAY_MAX: Final = 8
+GAIN_ENOUGH_S: Final = 10.0
+GAIN_ENOUGH_SHARE: Final = 0.1
+"""A second source is only disturbed for a gain of so many seconds, or of this share of what it still needs."""
+SPENT_TODAY: Final = "its stops of this day are spent: it is left alone"
+
+
+def spent(source: Source, *, per_job: int = STOPS_PER_JOB_MAX, per_day: int = STOPS_PER_DAY_MAX) -> bool:
+    """Whether one more stop would be too many. Only sources whose stops are dear have a budget."""
+    if not source.traits.dear_stops:
+        return False
+    return source.stops >= per_job or spent_today(source, per_day=per_day)
+
+
+def spent_today(source: Source, *, per_day: int = STOPS_PER_DAY_MAX) -> bool:
+    return source.traits.dear_stops and source.stops_before + source.stops >= per_day
+
+
+def gain_min_s(left_s: float) -> float:
+    """What disturbing a source must gain that would need `left_s` more seconds by itself."""
+    return min(GAIN_ENOUGH_S, GAIN_ENOUGH_SHARE * left_s)

@@ -1,0 +1,39 @@
+"""News that ends a job, and how it ends by it."""
+
+from typing import assert_never
+
+from actors.core.report import Reporter
+from actors.core.standing import Source
+from protocol.faults import TargetFaultKind
+from protocol.messages import (
+    ChunkDisputed,
+    DiskFailed,
+    JobStopAsked,
+    SealRefused,
+    SlotSpoiled,
+    SourceChanged,
+    TargetRefused,
+)
+
+Fatal = TargetRefused | DiskFailed | SourceChanged | ChunkDisputed | SlotSpoiled | SealRefused | JobStopAsked
+
+
+def verdict(news: Fatal, sources: dict[int, Source], report: Reporter) -> tuple[str, str]:
+    """``(state, reason)`` as in `JobEnded`."""
+    match news:
+        case TargetRefused(fault=TargetFaultKind.OTHER_JOB, detail=detail):
+            return "disagreed", detail
+        case TargetRefused(detail=detail) | DiskFailed(detail=detail):
+            return "disk", detail
+        case SourceChanged(detail=detail) | SealRefused(detail=detail):
+            return "disagreed", detail
+        case ChunkDisputed(chunk=chunk):
+            source, other = sources.get(news.source), report.owner_name(chunk, sources)
+            name = source.name if source is not None else "a source"
+            return "disagreed", f"content differs: {name} and {other} disagree about chunk {chunk}"
+        case SlotSpoiled():
+            return "failed", "bytes changed between reading and writing: a memory fault or ours"
+        case JobStopAsked():
+            return "interrupted", "interrupted"
+        case _:
+            assert_never(news)

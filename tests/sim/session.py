@@ -1,0 +1,121 @@
+"""A plain model of the Soulseek session and of its peers' queues: places, turns, connections.
+
+A peer offers our file `queue_s + setup_s` after it was asked; a taken turn's connection is at the worker `hop_s` later.
+After a stop the session waits for the peer's word before it asks again, as the real one does.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from protocol.faults import FaultKind
+from protocol.messages import (
+    JobForgotten,
+    Message,
+    PeerFailed,
+    PlaceAsked,
+    PlaceLeft,
+    PlaceRefused,
+    PlaceTaken,
+    TurnCame,
+    TurnDeclined,
+    TurnTaken,
+)
+from protocol.post import SESSION, dispatcher_address
+from tests.sim.worker import Surroundings, WorkerModel
+
+ANSWER_S_MAX: Final = 10.0
+SETTLE_S: Final = 0.1
+CONNECT_SHARE: Final = 0.3
+"""Of a peer's set-up time, what passes until it has our request."""
+
+
+@dataclass(slots=True)
+class _Place:
+    worker: WorkerModel
+    serial: int
+    ticket: int = -1
+    taken: bool = False
+
+
+class SessionModel:
+    """Asserts what peers are owed: never two requests at one of them."""
+
+    def __init__(self, world: Surroundings, workers: dict[str, WorkerModel]) -> None:
+        self._world = world
+        self._workers = workers
+        self._places: dict[int, _Place] = {}
+        self._serial = 0
+        self.asked = 0
+        self.declined = 0
+
+    def receive(self, message: Message) -> None:
+        match message:
+            case PlaceAsked():
+                self._ask(message)
+            case PlaceLeft(source=source):
+                self._places.pop(source, None)
+            case TurnTaken():
+                self._take(message)
+            case TurnDeclined(source=source, ticket=ticket):
+                if (place := self._places.get(source)) is not None and place.ticket == ticket:
+                    self.declined += 1
+                    del self._places[source]
+            case JobForgotten():
+                self._places.clear()
+            case _:
+                raise AssertionError(f"no message for a session: {message}")
+
+    def _ask(self, asked: PlaceAsked) -> None:
+        worker = self._workers[asked.worker]
+        assert asked.peer == worker.script.peer, "the place of another peer"
+        assert worker.lease is None, "a second request at a peer that is sending"
+        before = self._places.get(asked.source)
+        assert before is None or before.taken, "a second request at a peer that has one"
+        self.asked += 1
+        self._serial += 1
+        place = self._places[asked.source] = _Place(worker, self._serial)
+        settle_s = max(0.0, worker.stopped_s + SETTLE_S - self._world.now_s)
+        script = worker.script
+        connect_s = settle_s + CONNECT_SHARE * script.setup_s
+        if worker.dead:
+            refused = PlaceRefused(job=1, source=asked.source, fault=int(FaultKind.OFFLINE), detail="offline")
+            self._later(connect_s, asked.source, place, refused)
+            return
+        self._later(connect_s, asked.source, place, PlaceTaken(job=1, source=asked.source, place=0))
+        self._world.at(
+            self._world.now_s + settle_s + script.queue_s + script.setup_s, lambda: self._offer(asked.source, place)
+        )
+
+    def _offer(self, source: int, place: _Place) -> None:
+        if self._places.get(source) is not place:
+            return
+        place.ticket = place.serial
+        size = place.worker.file_bytes + 7 if place.worker.script.wrong_size else place.worker.file_bytes
+        self._tell(TurnCame(job=1, source=source, ticket=place.ticket, size_bytes=size))
+        self._world.at(self._world.now_s + ANSWER_S_MAX, lambda: self._lapse(source, place))
+
+    def _lapse(self, source: int, place: _Place) -> None:
+        if self._places.get(source) is place and not place.taken:
+            del self._places[source]
+            fault = int(FaultKind.TURN_LOST)
+            self._tell(PeerFailed(job=1, source=source, ticket=place.ticket, fault=fault, detail="nobody answered"))
+
+    def _take(self, taken: TurnTaken) -> None:
+        place = self._places.get(taken.source)
+        if place is None or place.ticket != taken.ticket:
+            return
+        place.taken = True
+        worker = place.worker
+        self._world.at(self._world.now_s + worker.script.hop_s, worker.connect)
+
+    def _later(self, delay_s: float, source: int, place: _Place, message: Message) -> None:
+        def tell() -> None:
+            if self._places.get(source) is place:
+                if isinstance(message, PlaceRefused):
+                    del self._places[source]
+                self._tell(message)
+
+        self._world.at(self._world.now_s + delay_s, tell)
+
+    def _tell(self, message: Message) -> None:
+        self._world.send(SESSION, dispatcher_address(1), message)
