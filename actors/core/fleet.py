@@ -4,6 +4,7 @@ Rates are bytes a second, times seconds of the caller's clock. Nothing here chan
 """
 
 import operator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +17,8 @@ FIRST_BYTE_GRACE_S: Final = 0.5
 SURVEYED_WHOLE_MAX: Final = 320
 """Up to so many leases are all looked at in one survey; of more, `LOOKED_AT_MAX` at a time, in turn."""
 LOOKED_AT_MAX: Final = 128
+COUNTED_ON_S: Final = 2.0
+"""A peer whose turn is later than it used to be by more than this is in a queue, and nobody knows how long."""
 EXTRAPOLATED_S_MAX: Final = 0.5
 UNSTORED_BYTES_MAX: Final = 8 << 20
 UNSTORED_S_MAX: Final = 2.0
@@ -38,6 +41,7 @@ class Fleet:
     """All riders at `seen_s`, the one that finishes last first.
 
     `fronts`: those of them that could only begin at byte 0. `by_lease` and `turn` serve the next survey.
+    `coming`: sources whose turn is expected, in so many seconds; `rate_bytes_s` and `left_bytes` count on them.
     """
 
     riders: list[Rider]
@@ -48,13 +52,18 @@ class Fleet:
     rate_bytes_s: float
     left_bytes: float
     guess_bytes_s: float
+    coming: dict[int, float]
 
-    def finish_with(self, rate_bytes_s: float, setup_s: float, *, now_s: float) -> float:
-        """The common finish time when one more source of this rate joins after its set-up time."""
-        total = self.rate_bytes_s + rate_bytes_s
+    def finish_with(self, rate_bytes_s: float, setup_s: float, *, now_s: float, joining: int = -1) -> float:
+        """The common finish time when one more source of this rate joins after its set-up time. `joining`: its
+        number, so that it is not counted twice when it was expected."""
+        total, left = self.rate_bytes_s + rate_bytes_s, self.left_bytes + rate_bytes_s * setup_s
+        if joining in self.coming and rate_bytes_s > 0:
+            total -= rate_bytes_s
+            left -= rate_bytes_s * self.coming[joining]
         if total <= 0:
             return now_s + setup_s
-        return now_s + (self.left_bytes + rate_bytes_s * setup_s) / total
+        return now_s + left / total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +88,16 @@ def census(sources: dict[int, Source], *, now_s: float) -> Census:
 
 
 def survey(
-    board: Board, sources: dict[int, Source], chunk_size: int, *, now_s: float, before: Fleet | None = None
+    board: Board,
+    sources: dict[int, Source],
+    chunk_size: int,
+    *,
+    now_s: float,
+    before: Fleet | None = None,
+    waiting: Iterable[Source] = (),
 ) -> Fleet:
     """Look at every riding lease once, O(leases). With very many, at some of them: what `before` says of the others
-    was true a moment ago."""
+    was true a moment ago. `waiting`: sources whose turn has not come; those that will be there soon are counted on."""
     riding = [lease for lease in board.leases.values() if not lease.draining]
     many = len(riding) > SURVEYED_WHOLE_MAX
     old = before.by_lease if before is not None and many else {}
@@ -104,6 +119,13 @@ def survey(
         rate += rider.rate_bytes_s
         if lease.rival is None or lease.rival > lease.id:  # the second of a duel counts nothing new
             left += rider.left_bytes
+    coming: dict[int, float] = {}
+    for source in waiting:
+        coming_s = source.waiting_s + source.traits.restart_cost_s - now_s
+        if source.waiting and coming_s > -COUNTED_ON_S:
+            rate += source.rate_bytes_s
+            coming[source.id] = max(coming_s, 0.0)
+            left += source.rate_bytes_s * coming[source.id]
     riders.sort(key=_finish, reverse=True)
     return Fleet(
         riders=riders,
@@ -114,6 +136,7 @@ def survey(
         rate_bytes_s=rate,
         left_bytes=left,
         guess_bytes_s=guess,
+        coming=coming,
     )
 
 

@@ -25,6 +25,7 @@ class Lookout:
         self._stale = True
         self._census: Census | None = None
         self._opened_chunks = board.missing
+        self._peers: list[Source] = []
 
     def changed(self) -> None:
         """Leases came, went or moved."""
@@ -36,14 +37,15 @@ class Lookout:
 
     def view(self, now_s: float) -> place.View:
         board, fleet, chunk_size = self._board, self._fleet, self._job.chunk_size
-        fresh = len(board.leases) <= SURVEY_FRESH_MAX and self._stale
-        age_s_max = SURVEY_S if len(board.leases) <= LOOKED_AT_MAX else 2 * SURVEY_S
-        if fleet is None or fresh or now_s - fleet.seen_s >= age_s_max:
-            fleet = survey(board, self._sources, chunk_size, now_s=now_s, before=fleet)
-            self._fleet, self._stale = fleet, False
         counted = self._census
         if counted is None or now_s - counted.seen_s >= CENSUS_S:
             counted = self._census = census(self._sources, now_s=now_s)
+            self._peers = [source for source in self._sources.values() if source.peer]
+        fresh = len(board.leases) <= SURVEY_FRESH_MAX and self._stale
+        age_s_max = SURVEY_S if len(board.leases) <= LOOKED_AT_MAX else 2 * SURVEY_S
+        if fleet is None or fresh or now_s - fleet.seen_s >= age_s_max:
+            fleet = survey(board, self._sources, chunk_size, now_s=now_s, before=fleet, waiting=self._peers)
+            self._fleet, self._stale = fleet, False
         return place.View(
             board=board,
             sources=self._sources,

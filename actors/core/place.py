@@ -144,9 +144,11 @@ def extension(view: View, rider: Rider) -> int | None:
     return min(gap[1], lease.stop + max(1, math.ceil(more / view.chunk_size)))
 
 
-def _claim_bytes(view: View, rider: Rider, *, joining_bytes_s: float = 0.0) -> float:
+def _claim_bytes(view: View, rider: Rider, *, joining: Source | None = None) -> float:
     """What a ride could do until the common finish time beyond the end of its lease."""
-    share = rider.rate_bytes_s * (view.fleet.finish_with(joining_bytes_s, 0.0, now_s=view.now_s) - view.now_s)
+    fleet = view.fleet
+    until_s = _finish_with(view, joining, 0.0) if joining else fleet.finish_with(0.0, 0.0, now_s=view.now_s)
+    share = rider.rate_bytes_s * (until_s - view.now_s)
     return max(0.0, share - rider.left_bytes)
 
 
@@ -166,6 +168,11 @@ def start_cost_s(view: View, source: Source, first: int) -> float:
     return source.start_cost_s + (lead / rate if lead else 0.0)
 
 
+def _finish_with(view: View, source: Source, setup_s: float) -> float:
+    """The common finish time when this source joins so late."""
+    return view.fleet.finish_with(source.rate_bytes_s, setup_s, now_s=view.now_s, joining=source.id)
+
+
 def _bound_to_end(view: View, source: Source) -> bool:
     """Whether this source may only ride to the end of the file: its stops are spent."""
     return source.spent and (view.patient or politeness.spent_today(source))
@@ -179,7 +186,7 @@ def _from_free(view: View, source: Source) -> Placement | None:
     toucher = None if first == source.position else _toucher(view, first)
     wanted = _chunks_wanted(view, source, first, ridden_into=toucher is not None)
     if toucher is not None and source.rate_bytes_s > 0:
-        claim_bytes = _claim_bytes(view, toucher, joining_bytes_s=source.rate_bytes_s)
+        claim_bytes = _claim_bytes(view, toucher, joining=source)
         wanted = min(wanted, stop - first - math.floor(claim_bytes / view.chunk_size))
     if wanted <= 0:
         return None
@@ -227,7 +234,7 @@ def _chunks_wanted(view: View, source: Source, first: int, *, ridden_into: bool)
         share = MEASURING_SHARE if source.traits.offset_ok else 1
         return max(source.traits.run_chunks_min, view.opened_chunks // (share * view.census.source_count))
     setup_s = start_cost_s(view, source, first)
-    time_s = view.fleet.finish_with(source.rate_bytes_s, setup_s, now_s=view.now_s) - view.now_s - setup_s
+    time_s = _finish_with(view, source, setup_s) - view.now_s - setup_s
     if time_s <= 0 and view.fleet.rate_bytes_s > 0 and (ridden_into or not source.traits.offset_ok):
         return 0  # the others are there before it could begin
     return max(source.traits.run_chunks_min, math.ceil(source.rate_bytes_s * time_s / view.chunk_size))
@@ -272,7 +279,7 @@ def _cut_point(view: View, source: Source, rider: Rider) -> int | None:
     else:
         both = rate + rider.rate_bytes_s
         balanced = rate * (rider.left_bytes - setup_s * rider.rate_bytes_s) / both
-        common_s = view.fleet.finish_with(source.rate_bytes_s, setup_s, now_s=view.now_s) - view.now_s - setup_s
+        common_s = _finish_with(view, source, setup_s) - view.now_s - setup_s
         # Never less than half of what balances the two: shares shrink to nothing as the end comes near.
         taken = min(balanced, max(rate * common_s, balanced / 2))
     reading = int(rider.position_bytes // view.chunk_size) + 1

@@ -38,7 +38,7 @@ def main() -> int:
     out.write(
         f"{'kind':14}{'runs':>5}{'eff med':>9}{'p10':>7}{'min':>7}{'refetch':>9}{'stops':>7}{'most':>6}{'leases':>8}"
     )
-    out.write(f"{'requests':>10}{'handled':>9}  ended\n")
+    out.write(f"{'leases':>8}{'requests':>10}{'handled':>9}  ended\n")
     failed = 0
     for kind in asked.kind or [*NAMED, "honest", "faulty", "mixed"]:
         row = Row()
