@@ -1,4 +1,4 @@
-"""The front of one job: asks for it, shows what is said of it, tells when it ended and how.
+"""The front of one job or one search: asks for it, shows what is said of it, tells when it ended and how.
 
 Runs in the main thread of the process a person started, beside the supervisor; no actor.
 """
@@ -6,20 +6,37 @@ Runs in the main thread of the process a person started, beside the supervisor; 
 import queue
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Final, Protocol, cast
 
+from actors.core.targets import Targets
 from actors.supervisor import Supervisor
-from protocol.messages import ActorDied, FrontInbox, JobAsked, JobEnded, JobStopAsked, ProcessLost, SourceOffered
-from protocol.post import POOL
+from protocol.messages import (
+    ActorDied,
+    FrontInbox,
+    JobAsked,
+    JobEnded,
+    JobStopAsked,
+    ProcessLost,
+    SearchAsked,
+    SearchEnded,
+    SearchHit,
+    SessionChanged,
+    SourceOffered,
+)
+from protocol.post import POOL, SESSION, split_address
 
 REFRESH_S: Final = 0.1
 STOP_AGAIN_S: Final = 0.5
 """So often a stop is asked for until the job has ended: the first word may come before there is anybody to hear it."""
 _FETCHER: Final = "fetch-"
 _WORKER: Final = "worker-"
+_SESSION_PROCESS: Final = split_address(SESSION)[0]
+SEARCH_SPARE_S: Final = 30.0
+"""The session has so long for login and last word beside the time a search waits for answers."""
 
 
 class View(Protocol):
@@ -62,11 +79,81 @@ def run_job(
             supervisor.mailroom.post(POOL, JobStopAsked(job=asked.job))
         message = _next(supervisor)
         if message is not None:
-            message = _fatal(message, asked.job, supervisor.living()) or message
+            lost = _session_lost(message)
+            if lost is not None:
+                supervisor.mailroom.post(POOL, lost)
+            message = lost or _fatal(message, asked.job, supervisor.living()) or message
             view.show(message, now_s=time.monotonic())
         if isinstance(message, JobEnded):
             return message
         view.refresh(now_s=time.monotonic())
+
+
+@dataclass(slots=True, kw_only=True)
+class Searched:
+    """How a search went. `state`: ``ended``, ``refused`` (the network or the session, see `refused`), ``interrupted``
+    or ``failed`` (our fault). `targets` and `peers` are what came until then."""
+
+    state: str = "ended"
+    targets: Targets = field(default_factory=Targets)
+    peers: int = 0
+    refused: str = ""
+
+
+def run_search(
+    supervisor: Supervisor, show: Callable[[FrontInbox], None], asked: SearchAsked, interrupts: Interrupts
+) -> Searched:
+    """Search and stay until the answers are in, or until it is clear that there will be none. A login that fails once
+    ends it: the person is there to try again. `show` gets every message but the hits."""
+    supervisor.mailroom.post(SESSION, asked)
+    searched = Searched()
+    peers: set[str] = set()
+    late_s = time.monotonic() + asked.wait_s + SEARCH_SPARE_S
+    while searched.state == "ended":
+        message = _next(supervisor)
+        if interrupts.count:
+            searched.state = "interrupted"
+        elif time.monotonic() > late_s:
+            searched.state, searched.refused = "refused", "the session did not answer"
+        elif isinstance(message, SearchHit):
+            if searched.targets.add(message):
+                peers.add(message.peer)
+        elif message is not None:
+            show(message)
+            if isinstance(message, SearchEnded) and not message.refused:
+                break
+            searched.state, searched.refused = _trouble(message)
+    searched.peers = len(peers)
+    return searched
+
+
+def _trouble(message: FrontInbox) -> tuple[str, str]:
+    """``(state, why)`` of a search after this message."""
+    match message:
+        case SearchEnded(refused=why):
+            return "refused", why
+        case SessionChanged(state=state, detail=detail) if state not in ("online", "connecting"):
+            return "refused", _without_promise(detail) or state
+        case ProcessLost(process=name, detail=detail) | ActorDied(actor=name, detail=detail):
+            return "failed", f"{name} died: {detail}"
+        case _:
+            return "ended", ""
+
+
+def _without_promise(detail: str) -> str:
+    """What the session says of a login, without its word to try again: this program ends."""
+    return detail.partition("; trying again")[0]
+
+
+def _session_lost(message: FrontInbox) -> SessionChanged | None:
+    """What the death of the session means: no login any more. Rides go on without it."""
+    match message:
+        case ProcessLost(process=process, detail=detail) | ActorDied(process=process, detail=detail) if (
+            process == _SESSION_PROCESS
+        ):
+            return SessionChanged(state="offline", detail=f"the soulseek process died: {detail}", final=True)
+        case _:
+            return None
 
 
 def _next(supervisor: Supervisor) -> FrontInbox | None:

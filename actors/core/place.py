@@ -10,6 +10,7 @@ can use it without stopping, and for sources that can only begin at byte 0. Of t
 ride against each other from the front until the first chunk is in.
 """
 
+import heapq
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,12 +24,14 @@ from protocol.runs import Run
 
 MEASURING_SHARE: Final = 16
 """The first, measuring rides of n sources take 1/16 of the file together."""
+MEASURING_SHARE_DEAR: Final = 12
 GAIN_MIN_S: Final = 0.02
 GAIN_MIN_SETUPS: Final = 0.3
 """Disturbing a ride, or fetching a chunk twice, must save at least this much time, and this share of a new start."""
 GAIN_MIN_SHARE: Final = 0.1
 HOPELESS_S: Final = 60.0
 """A protected ride that needs longer may be fought for in the end."""
+GAPS_MAX: Final = 4
 VICTIMS_MAX: Final = 8
 """Only rides that finish last are worth shortening; looking at more would make a step long and gain nothing."""
 
@@ -179,10 +182,15 @@ def _bound_to_end(view: View, source: Source) -> bool:
 
 
 def _from_free(view: View, source: Source) -> Placement | None:
-    best = _best_gap(view, source)
-    if best is None:
-        return None
-    first, stop = best
+    for gap in _gaps(view, source):
+        run = _from_gap(view, source, gap)
+        if run is not None:
+            return run
+    return None
+
+
+def _from_gap(view: View, source: Source, gap: Run) -> FreeRun | None:
+    first, stop = gap
     toucher = None if first == source.position else _toucher(view, first)
     wanted = _chunks_wanted(view, source, first, ridden_into=toucher is not None)
     if toucher is not None and source.rate_bytes_s > 0:
@@ -213,16 +221,19 @@ def _kept(view: View, first: int) -> bool:
     return view.census.front_kept and view.board.total != UNBOUNDED and all(first <= gap[0] for gap in view.board.free)
 
 
-def _best_gap(view: View, source: Source) -> Run | None:
+def _gaps(view: View, source: Source) -> list[Run]:
+    """Where this source could begin, the best first."""
     gaps = list(view.board.free)
     if _bound_to_end(view, source):
-        return gaps[-1] if gaps and gaps[-1][1] == view.board.total else None
+        return gaps[-1:] if gaps[-1][1] == view.board.total else []
     if view.board.total == UNBOUNDED or not source.traits.offset_ok:
-        return min(gaps, key=lambda gap: lead_in_chunks(source, gap[0]))
-    behind = view.board.free.run_at(source.position) if source.proven else None
+        return [min(gaps, key=lambda gap: lead_in_chunks(source, gap[0]))]
+    # For a source whose every ride is dear, only a large gap is worth one.
+    proven = source.proven and not source.traits.dear_stops
+    behind = view.board.free.run_at(source.position) if proven else None
     if behind is not None and behind[0] == source.position:
-        return behind  # it goes on where it stands
-    return max(gaps, key=lambda gap: gap[1] - gap[0])
+        return [behind]  # it goes on where it stands
+    return heapq.nlargest(GAPS_MAX, gaps, key=lambda gap: gap[1] - gap[0])
 
 
 def _chunks_wanted(view: View, source: Source, first: int, *, ridden_into: bool) -> int:
@@ -231,7 +242,9 @@ def _chunks_wanted(view: View, source: Source, first: int, *, ridden_into: bool)
         return view.board.total
     if source.rate_bytes_s <= 0:
         # What begins at 0 begins best only once: it gets an equal part, of which others may take the end.
-        share = MEASURING_SHARE if source.traits.offset_ok else 1
+        # Who is not to be stopped lightly gets more: others may take the end, and it goes on if they do not.
+        share = MEASURING_SHARE_DEAR if source.traits.dear_stops else MEASURING_SHARE
+        share = share if source.traits.offset_ok else 1
         return max(source.traits.run_chunks_min, view.opened_chunks // (share * view.census.source_count))
     setup_s = start_cost_s(view, source, first)
     time_s = _finish_with(view, source, setup_s) - view.now_s - setup_s

@@ -151,6 +151,8 @@ _COOLED: Final = frozenset(
     }
 )
 """Faults that only time mends: asking again soon would be a nuisance."""
+_COOLED_DEAR: Final = frozenset({FaultKind.SILENT, FaultKind.STALLED})
+"""The same of a source whose every broken ride counts."""
 
 
 def blame(
@@ -172,7 +174,7 @@ def blame(
         _give_up_offsets(source, detail)
     elif kind is FaultKind.BUSY:
         _wait_for_busy(source, retry_after_s, now_s)
-    elif kind in _COOLED:
+    elif kind in _COOLED or (source.traits.dear_stops and kind in _COOLED_DEAR):
         cool(source, now_s)
     else:
         source.failures += 1

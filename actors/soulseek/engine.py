@@ -36,7 +36,7 @@ from protocol.messages import (
     TurnDeclined,
     TurnTaken,
 )
-from protocol.post import FRONT, POOL, dispatcher_address
+from protocol.post import dispatcher_address
 
 _logger = logging.getLogger(__name__)
 
@@ -158,8 +158,8 @@ class Engine:
     # to the other actors
 
     def _say(self, changed: SessionChanged) -> None:
-        self._mailroom.post(POOL, changed)
-        self._mailroom.post(FRONT, changed)
+        for address in self._settings.heard_by:
+            self._mailroom.post(address, changed)
 
     def _tell(self, job: int, message: Message) -> None:
         try:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from protocol.post import FRONT, POOL
+
 NAME_CHARS_MAX = 30
 
 
@@ -62,6 +64,8 @@ class SessionSettings:
     retry_s: tuple[float, float] = (1.0, 60.0)
     """First and longest pause between attempts to log in."""
     times: TalkTimes = TalkTimes()
+    heard_by: tuple[str, ...] = (POOL, FRONT)
+    """Who is told how the login goes. Processes that do not run must not be named: each costs a wait."""
 
     def __post_init__(self) -> None:
         if not 0 < len(self.username) <= NAME_CHARS_MAX or not self.username.isprintable():
