@@ -240,16 +240,16 @@ def _chunks_wanted(view: View, source: Source, first: int, *, ridden_into: bool)
     """What the source can send until the common finish time, in chunks; a measuring ride while it is unknown."""
     if view.census.source_count == 1 or view.board.total == UNBOUNDED:
         return view.board.total
-    if source.rate_bytes_s <= 0:
-        # What begins at 0 begins best only once: it gets an equal part, of which others may take the end.
-        # Who is not to be stopped lightly gets more: others may take the end, and it goes on if they do not.
-        share = MEASURING_SHARE_DEAR if source.traits.dear_stops else MEASURING_SHARE
-        share = share if source.traits.offset_ok else 1
-        return max(source.traits.run_chunks_min, view.opened_chunks // (share * view.census.source_count))
     setup_s = start_cost_s(view, source, first)
     time_s = _finish_with(view, source, setup_s) - view.now_s - setup_s
     if time_s <= 0 and view.fleet.rate_bytes_s > 0 and (ridden_into or not source.traits.offset_ok):
         return 0  # the others are there before it could begin
+    if source.rate_bytes_s <= 0:
+        # Who is not to be stopped lightly gets more: others may take the end, and it goes on if they do not.
+        # What begins at 0 begins best only once: it gets an equal part.
+        share = MEASURING_SHARE_DEAR if source.traits.dear_stops else MEASURING_SHARE
+        share = share if source.traits.offset_ok else 1
+        return max(source.traits.run_chunks_min, view.opened_chunks // (share * view.census.source_count))
     return max(source.traits.run_chunks_min, math.ceil(source.rate_bytes_s * time_s / view.chunk_size))
 
 

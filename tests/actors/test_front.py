@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from actors.front import Interrupts, Searched, run_job, run_search
+from actors.front import Interrupts, run_job
+from actors.front_search import Searched, found, run_search
 from actors.process import ProcessActors, ProcessContext, ProcessSpec
 from actors.supervisor import Supervisor
 from actors.wire_actor import WireActor, stop_actors
@@ -16,7 +17,6 @@ from protocol.messages import (
     JobAsked,
     JobEnded,
     Message,
-    ProcessLost,
     SearchAsked,
     SearchEnded,
     SearchHit,
@@ -81,12 +81,20 @@ def ended(state: str, reason: str) -> JobEnded:
 
 def build_session(context: ProcessContext) -> ProcessActors:
     actor = Scripted.start(split_address(SESSION)[1], context.mailroom)
-    return ProcessActors(stop=lambda: stop_actors([actor], timeout_s=5))
+
+    def stop() -> None:
+        stop_actors([actor], timeout_s=5)
+
+    return ProcessActors(stop=stop)
 
 
 def build_pool(context: ProcessContext) -> ProcessActors:
     actor = LastHope.start(split_address(POOL)[1], context.mailroom)
-    return ProcessActors(stop=lambda: stop_actors([actor], timeout_s=5))
+
+    def stop() -> None:
+        stop_actors([actor], timeout_s=5)
+
+    return ProcessActors(stop=stop)
 
 
 def specs(*names: str) -> list[ProcessSpec]:
@@ -112,6 +120,11 @@ def test_hits_become_targets_and_what_cannot_be_counts_nowhere() -> None:
     ]
     assert [each.state for each in shown if isinstance(each, SessionChanged)] == ["connecting", "online"]
     assert not any(isinstance(each, SearchHit) for each in shown)
+    told = found("song", result, targets_max=1)
+    assert (told.target_count, told.users, told.state) == (2, 3, "ended")
+    (target,) = told.targets
+    assert (target.name, target.extension, target.users) == ("name.FLAC", "flac", 2)
+    assert target.sources == ("slsk://ann/music%5Csong.flac", "slsk://bob/other%5Cname.FLAC")
 
 
 @pytest.mark.parametrize(
@@ -132,7 +145,7 @@ def test_a_search_ends_with_its_reason(term: str, state: str, why: str) -> None:
 
 
 def test_a_session_that_never_answers_is_waited_for_within_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.front.SEARCH_SPARE_S", 0.2)
+    monkeypatch.setattr("actors.front_search.SPARE_S", 0.2)
     result, _ = searched("silent", wait_s=0.1)
     assert (result.state, result.refused) == ("refused", "the session did not answer")
 

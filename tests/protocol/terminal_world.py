@@ -4,7 +4,10 @@ import re
 import struct
 from collections.abc import Sequence
 
+from msgspec import structs
+
 from protocol.messages import ChunkArrived, ChunkMapDrawn, JobEnded, JobOpened, JobProgressed, SourceProgressed
+from protocol.urls import slsk_url
 
 MIB = 1024 * 1024
 
@@ -36,6 +39,24 @@ def row(
         lease_stop=-1,
         reason=reason,
     )
+
+
+def peer_row(
+    source: int,
+    peer: str,
+    *,
+    phase: str,
+    stored: int = 0,
+    standing: str = "active",
+    rate: float = 0.0,
+    place: int = -1,
+    stops: int = 0,
+    reason: str = "",
+) -> SourceProgressed:
+    """The row of a Soulseek user's file."""
+    name = slsk_url(peer, "music\\Tide.flac")
+    plain = row(source, name, stored=stored, standing=standing, rate=rate, reason=reason)
+    return structs.replace(plain, phase=phase, peer=peer, queue_place=place, stops=stops)
 
 
 def drawn(cells: Sequence[int]) -> ChunkMapDrawn:

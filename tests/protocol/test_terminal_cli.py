@@ -8,11 +8,31 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from protocol.terminal.account import Account
 from protocol.terminal.cli import Actions, build_app, program_version
 from protocol.terminal.exit_codes import MEANINGS
-from protocol.terminal.options import HEX_DIGITS, BadUsage, DemoOptions, GetOptions, VerifyOptions, checked_urls
+from protocol.terminal.options import HEX_DIGITS, DemoOptions, GetOptions, SearchOptions, VerifyOptions
 
 URL = "http://127.0.0.1:8080/file.iso"
+
+PEER_URL = "slsk://ann/music%5Csong.flac"
+Options = GetOptions | SearchOptions | VerifyOptions | DemoOptions
+
+
+@pytest.fixture(autouse=True)
+def no_account(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs these tests may have one."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+    for name in ("SHOAL_CONFIG", "SHOAL_SOULSEEK_USERNAME", "SHOAL_SOULSEEK_PASSWORD"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Account:
+    monkeypatch.setenv("SHOAL_SOULSEEK_USERNAME", "me")
+    monkeypatch.setenv("SHOAL_SOULSEEK_PASSWORD", "s3cr3t")
+    note = "no folder is shared (shared_folders): many Soulseek users ban those who share nothing"
+    return Account(username="me", password="s3cr3t", notes=(note,))
 
 
 @dataclass
@@ -20,16 +40,16 @@ class Recorder:
     """Keeps what a command would have done; `code` is what it returns."""
 
     code: int = 0
-    asked: list[GetOptions | VerifyOptions | DemoOptions] = field(default_factory=list)
+    asked: list[Options] = field(default_factory=list)
 
-    def act(self, options: GetOptions | VerifyOptions | DemoOptions) -> int:
+    def act(self, options: Options) -> int:
         self.asked.append(options)
         return self.code
 
 
 def run(*words: str, code: int = 0) -> tuple[Result, Recorder]:
     recorder = Recorder(code)
-    app = build_app(Actions(get=recorder.act, verify=recorder.act, demo=recorder.act))
+    app = build_app(Actions(get=recorder.act, search=recorder.act, verify=recorder.act, demo=recorder.act))
     return CliRunner().invoke(app, words), recorder
 
 
@@ -161,6 +181,26 @@ def test_where_the_file_goes(
         (["get", URL, "--quiet", "--verbose"], "exclude each other"),
         (["demo", "extra"], "extra"),
         (["demo", "--kind", "soul"], "must be one of http"),
+        (["search"], "TERM is missing"),
+        (["search", " "], "TERM is missing"),
+        (["search", "a\x1bb"], "control characters"),
+        (["search", "x" * 251], "longer than 250"),
+        (["search", URL], "write: get URL"),
+        (["search", "tide", "--wait", "0"], "--wait: "),
+        (["search", "tide", "--wait", "121"], "--wait: "),
+        (["search", "tide", "--limit", "0"], "--limit '0': must be a number from 1 to 2000"),
+        (["search", "tide", "--limit", "many"], "must be a number"),
+        (["search", "tide"], "no Soulseek account: set SHOAL_SOULSEEK_USERNAME and SHOAL_SOULSEEK_PASSWORD, or"),
+        (["search", "tide", "--config", "/gone.toml"], "/gone.toml cannot be read"),
+        (["swarm"], "TERM is missing"),
+        (["swarm", URL], "write: get URL"),
+        (["swarm", "tide", "--size", "0"], "--size: "),
+        (["swarm", "tide", "--size", "-1"], "is not a size"),
+        (["swarm", "tide", "--mode", "fast"], "must be one of swarm, queue"),
+        (["swarm", "tide"], "no Soulseek account"),
+        (["get", PEER_URL], "no Soulseek account"),
+        (["get", URL, PEER_URL], "no Soulseek account"),
+        (["get", "slsk://ann"], "slsk://user/percent-encoded-remote-path"),
         (["verify"], "PATH"),
         (["verify", ""], "path is empty"),
         (["verify", "a", "b"], "b"),
@@ -225,7 +265,7 @@ def test_an_interrupt_ends_with_130_and_a_bug_is_not_hidden() -> None:
     def broken(_options: object) -> int:
         raise RuntimeError("a bug")
 
-    app = build_app(Actions(get=interrupted, verify=broken, demo=interrupted))
+    app = build_app(Actions(get=interrupted, search=broken, verify=broken, demo=interrupted))
     assert CliRunner().invoke(app, ["get", URL]).exit_code == 130
     assert isinstance(CliRunner().invoke(app, ["verify", "x"]).exception, RuntimeError)
 
@@ -259,6 +299,55 @@ def test_what_is_not_used_is_not_imported(code: str, absent: tuple[str, ...]) ->
     assert done.stdout == "[]\n"
 
 
-def test_a_soulseek_address_is_refused_in_words_and_not_waited_for() -> None:
-    with pytest.raises(BadUsage, match="Soulseek users cannot be downloaded from yet"):
-        checked_urls(["slsk://ann/music%5Csong.flac"])
+def test_a_soulseek_address_is_taken_with_the_account(account: Account) -> None:
+    assert got(URL).account is None, "plain addresses need none, and none is read"
+    options = got(URL, PEER_URL)
+    assert (options.urls, options.account) == ((URL, PEER_URL), account)
+
+
+def test_a_swarm_is_a_get_with_a_term(account: Account) -> None:
+    result, recorder = run("swarm", "box quartet", "tide", "--size", "16M", "--chunk-size", "256K", "--json")
+    assert result.exit_code == 0
+    (options,) = recorder.asked
+    assert isinstance(options, GetOptions)
+    assert (options.term, options.wanted_size_bytes, options.urls) == ("box quartet tide", 16 << 20, ())
+    assert (options.chunk_size, options.json, options.account) == (256 << 10, True, account)
+    (plain,) = run("swarm", "tide")[1].asked
+    assert isinstance(plain, GetOptions)
+    assert plain.wanted_size_bytes == -1
+    assert "s3cr3t" not in repr(options) + result.output
+
+
+def test_a_search_is_understood(account: Account) -> None:
+    expected = SearchOptions(term="box tide", wait_s=5.0, targets_max=20, json=False, account=account)
+    assert run("search", "box", " tide ")[1].asked == [expected]
+    expected = SearchOptions(term="-x", wait_s=0.5, targets_max=3, json=True, account=account)
+    assert run("search", "--wait", "0.5", "--limit", "3", "--json", "--", "-x")[1].asked == [expected]
+
+
+@pytest.mark.parametrize("words", [["swarm", "tide"], ["get", PEER_URL]])
+def test_the_mode_that_annoys_peers_is_warned_of(words: list[str], account: Account) -> None:
+    lines = run(*words, "--mode", "queue")[0].stderr.splitlines()
+    assert lines[0] == f"note: {account.notes[0]}"
+    assert "hundreds of failed uploads" in lines[1]
+    assert len(lines) == 2
+    assert run(*words, "--mode", "queue", "--quiet")[0].stderr == ""
+    assert run(*words)[0].stderr.count("\n") == 1
+    assert run("get", URL, "--mode", "queue")[0].stderr == ""
+
+
+def test_the_session_gets_what_the_account_says() -> None:
+    program = (
+        "import sys\n"
+        "import actors.front_search\n"
+        "from actors.soulseek.settings import SessionSettings\n"
+        "from actors.soulseek.starting import session_settings\n"
+        "from protocol.terminal.account import Account\n"
+        "plain = session_settings(Account(username='a', password='b'))\n"
+        "assert plain == SessionSettings(username='a', password='b'), plain\n"
+        "print([m for m in ('aioslsk', 'asyncio', 'pykka') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n", "this process needs none of what the session is made of"

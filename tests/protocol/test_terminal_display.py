@@ -13,7 +13,7 @@ from protocol.terminal.display import DisplayView
 from protocol.terminal.region import LiveRegion
 from protocol.terminal.strip import LEASED, source_colour, strip_text
 from protocol.terminal.table import Shape, final_lines, live_lines, split_rows
-from tests.protocol.terminal_world import MIB, Screen, arrived, drawn, ended, opened, progressed, row
+from tests.protocol.terminal_world import MIB, Screen, arrived, drawn, ended, opened, peer_row, progressed, row
 
 HOSTILE = (
     "[red]x[/red]",
@@ -89,9 +89,29 @@ def test_eighty_columns_show_title_bar_strip_and_a_row_for_each_source() -> None
         "━━━━━━━━━━━━━━━───────────────────────────  37 %     8.0 MB/s          5 s left",
         "####################AAAAAAAAAAaaaaaaaaaaBBBBBBBBBB.............................",
         "",
-        "A one.org    18.0 MiB   75.0 %  active       2.0 MB/s",
-        "B two.org     6.0 MiB   25.0 %  cooling   stalled for 15 s",
+        "A one.org    18.0 MiB   75.0 %  active        2.0 MB/s",
+        "B two.org     6.0 MiB   25.0 %  cooling    stalled for 15 s",
     ]
+
+
+def test_a_peer_s_row_shows_its_phase_its_place_and_its_stops() -> None:
+    board = Board("the file")
+    board.take(opened())
+    board.take(peer_row(0, "ann", phase="queued", standing="queued", place=4, stops=0))
+    board.take(peer_row(1, "bob smith", phase="flowing", stored=6 * MIB, rate=2.0 * MIB, stops=1))
+    board.take(peer_row(2, "cid", phase="granted", stops=0))
+    board.take(peer_row(3, "dan", phase="resting", standing="cooling", stops=2, reason="went offline"))
+    board.take(row(4, "http://one.org/x", standing="active", rate=1.0 * MIB))
+    wide = Shape(width=99, rows=10, colours=False)
+    assert [" ".join(line.plain.split()) for line in live_lines(board, wide)[4:]] == [
+        "A ann 0 B 0.0 % queued place 4",
+        "B bob smith 6.0 MiB 100.0 % flowing 2.0 MB/s, 1 stop",
+        "C cid 0 B 0.0 % granted",
+        "D dan 0 B 0.0 % cooling 2 stops, went offline",
+        "E one.org 0 B 0.0 % active 1.0 MB/s",
+    ]
+    board.take(ended())
+    assert "2.0 MB/s, 1 stop, 48 chunks" in final_lines(board, wide)[-4].plain
 
 
 def test_a_row_has_the_colour_of_its_cells() -> None:

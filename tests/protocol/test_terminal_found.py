@@ -20,7 +20,9 @@ SONG = FoundTarget(
     shortest_queue=0,
     sources=("slsk://ann/a", "slsk://bob/b"),
 )
-EVIL = replace(SONG, size_bytes=5, name="evil\x1b[2J\n" + "x" * 300, users=1, free=0, speed_bytes_s=0, shortest_queue=41)
+EVIL = replace(
+    SONG, size_bytes=5, name="evil\x1b[2J\n" + "x" * 300, users=1, free=0, speed_bytes_s=0, shortest_queue=41
+)
 FOUND = Found(term="tide", state="ended", targets=(SONG, EVIL), target_count=5, users=4, refused="")
 ONLINE = SessionChanged(state="online", detail="listening at port 7", final=False)
 REFUSED = SessionChanged(state="refused", detail="the password is wrong", final=True)

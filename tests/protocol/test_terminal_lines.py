@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from protocol.messages import ActorDied, FrontInbox, JobNoted, PingAnswered, ProcessLost, ProcessReady
+from protocol.messages import (
+    ActorDied,
+    FrontInbox,
+    JobNoted,
+    PingAnswered,
+    ProcessLost,
+    ProcessReady,
+    SessionChanged,
+)
 from protocol.terminal.display import DisplayView
 from protocol.terminal.front import make_view
 from protocol.terminal.json_lines import JsonView
@@ -18,7 +26,7 @@ from protocol.terminal.lines import LineWriter
 from protocol.terminal.options import DemoOptions, GetOptions
 from protocol.terminal.plain import PlainView
 from protocol.terminal.quiet import QuietView
-from tests.protocol.terminal_world import MIB, arrived, ended, opened, progressed, row
+from tests.protocol.terminal_world import MIB, arrived, ended, opened, peer_row, progressed, row
 
 EVIL = "[red]evil\x1b[31m\r\nname"
 NEWS: tuple[FrontInbox, ...] = (
@@ -71,6 +79,9 @@ def test_the_last_json_line_is_exactly_the_documented_object() -> None:
             ("rate_bytes_s", 6.0),
             ("standing", "candidate"),
             ("reason", ""),
+            ("phase", ""),
+            ("peer", None),
+            ("queue_place", None),
         ],
         [
             ("source", "http://two/x"),
@@ -81,6 +92,9 @@ def test_the_last_json_line_is_exactly_the_documented_object() -> None:
             ("rate_bytes_s", 0.0),
             ("standing", "cooling"),
             ("reason", "stalled"),
+            ("phase", ""),
+            ("peer", None),
+            ("queue_place", None),
         ],
     ]
 
@@ -98,6 +112,41 @@ def test_json_tells_the_job_s_events_in_order() -> None:
     assert events == ["job_opened", "progress", "note", "note", "note", "job_ended"]
     assert [line["event"] for line in json_of(*NEWS, verbose=True)].count("chunk") == 1
     assert [line["event"] for line in json_of(*NEWS, ended(), quiet=True)] == ["job_ended"]
+
+
+def test_json_tells_of_a_peer_what_it_does_and_where_we_stand_in_its_queue() -> None:
+    rows = (peer_row(0, "ann b", phase="queued", place=4), peer_row(1, "cid", phase="connecting", place=0, stops=2))
+    for last in (json_of(*rows, progressed(0))[-1], json_of(*rows, ended())[-1]):
+        ann, cid = last["sources"]
+        assert (ann["peer"], ann["phase"], ann["queue_place"], ann["stops"]) == ("ann b", "queued", 4, 0)
+        assert (cid["peer"], cid["phase"], cid["queue_place"], cid["stops"]) == ("cid", "connecting", None, 2)
+
+
+def test_json_tells_how_the_login_goes() -> None:
+    (event,) = json_of(SessionChanged(state="offline", detail="away", final=False))
+    assert event == {"event": "session", "state": "offline", "detail": "away", "final": False}
+    assert json_of(SessionChanged(state="offline", detail="away", final=False), quiet=True) == []
+
+
+def test_plain_tells_of_the_login_once_for_each_state() -> None:
+    def changed(state: str, detail: str = "", *, final: bool = False) -> tuple[float, FrontInbox]:
+        return 0.0, SessionChanged(state=state, detail=detail, final=final)
+
+    lines = plain_of(
+        changed("connecting"),
+        changed("offline", "h:1 cannot be reached; trying again in 1 s"),
+        changed("connecting"),
+        changed("offline", "h:1 cannot be reached; trying again in 2 s"),
+        changed("online", "listening at port 7"),
+        changed("offline", "\x1b[31mdropped"),
+        changed("offline", "the soulseek process died", final=True),
+    )
+    assert lines == [
+        "note: Soulseek: offline, h:1 cannot be reached; trying again in 1 s",
+        "note: Soulseek: logged in, listening at port 7",
+        "note: Soulseek: offline, \ufffddropped",
+        "note: Soulseek: offline, the soulseek process died",
+    ]
 
 
 def test_nothing_follows_the_last_json_line() -> None:
@@ -161,6 +210,15 @@ def test_verbose_has_a_line_for_each_chunk() -> None:
     assert plain_of((0.0, arrived()), verbose=True) == ["✓ user1 chunk 0 @ 2847 KB/s [1/512]"]
     assert plain_of((0.0, arrived(count=0)), verbose=True) == ["✓ user1 chunk 0 @ 2847 KB/s [1/?]"]
     assert plain_of((0.0, arrived())) == []
+
+
+def test_a_peer_s_chunks_are_told_by_its_name_and_summed_up() -> None:
+    name = peer_row(0, "user 1", phase="flowing").name
+    assert plain_of((0.0, arrived(name)), verbose=True) == ["✓ user 1 chunk 0 @ 2847 KB/s [1/512]"]
+    rows = [peer_row(0, "user 1", phase="", stored=4 * MIB, stops=2), row(1, "http://two/x", stored=MIB)]
+    lines = plain_of(*((0.0, each) for each in rows), (0.0, ended()))
+    assert " ".join(lines[1].split()) == "user 1 4.0 MiB 80.0 % 32 chunks - 2 leases 2 stops active"
+    assert " ".join(lines[2].split()) == "two 1.0 MiB 20.0 % 8 chunks - 2 leases 1 stop active"
 
 
 def test_three_hundred_sources_do_not_flood_a_log() -> None:

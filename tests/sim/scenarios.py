@@ -177,6 +177,10 @@ def drawn(seed: int, kind: str, sources: int | None = None) -> Scenario:
     rng = random.Random(f"{kind}-{seed}")
     count = sources or rng.choice((1, 2, 3, 4, 6, 8, 12))
     scripts = tuple(_script(rng, kind) for _ in range(count))
+    users_share = rng.choice((0.0, 0.0, 0.3, 1.0))
+    scripts = tuple(
+        _as_user(rng, script, number) if rng.random() < users_share else script for number, script in enumerate(scripts)
+    )
     chunk_size = rng.choice((16, 64, 128)) * KB
     ideal_chunks = sum(script.rate_bytes_s for script in scripts) * 20 / chunk_size
     chunks = min(rng.choice((0, 1, 2, 7, 40, 200, 500)), math.ceil(ideal_chunks))
@@ -206,6 +210,12 @@ def _resumed(rng: random.Random, total: int) -> tuple[tuple[int, int], ...]:
         return ()
     cuts = sorted(rng.sample(range(total + 1), 2 * rng.randint(1, min(3, total // 2))))
     return tuple(zip(cuts[::2], cuts[1::2], strict=True))
+
+
+def _as_user(rng: random.Random, script: SourceScript, number: int) -> SourceScript:
+    """The same character as a Soulseek user, who may have a queue."""
+    queue_s = rng.choice((0.0, 0.0, 0.0, 5.0, 60.0))
+    return replace(script, peer=f"user-{number}", bounded=False, queue_s=queue_s, busy_share=0.0, reads_on=False)
 
 
 def _script(rng: random.Random, kind: str) -> SourceScript:
