@@ -4,10 +4,12 @@
 which none is stored yet, at one chunk a second. Rates are chunks a second throughout, the clock stands at `NOW_S`.
 """
 
+from dataclasses import replace
 from typing import Any, Final
 
 from actors.core.board import UNBOUNDED, Board, Lease
 from actors.core.dispatch import DispatchState, Phase
+from actors.core.politeness import spent
 from actors.core.riding import Riding
 from actors.core.standing import Source, SourceTraits, Standing
 from protocol.messages import DispatcherWanted, SourceJoined, SourceProbed, TargetOpened
@@ -142,3 +144,13 @@ def probed(number: int, size_bytes: int, **changes: Any) -> SourceProbed:
 def said(posts: list[Post], kind: type) -> list[Any]:
     """The messages of one kind among posts."""
     return [post.message for post in posts if isinstance(post.message, kind)]
+
+
+def as_peer(state: DispatchState, letter: str, *, stops: int = 0, stops_before: int = 0) -> Source:
+    """Let this source be a Soulseek user's file; with `stops` behind it."""
+    source = state.sources[ord(letter) - ord("a")]
+    source.peer, source.path = f"user-{letter}", f"music\\{letter}.flac"
+    source.stops, source.stops_before = stops, stops_before
+    source.traits = replace(source.traits, dear_stops=True, restart_cost_s=1.0, turn_cost_s=0.3)
+    source.spent = state.job.mode != "queue" and spent(source)
+    return source

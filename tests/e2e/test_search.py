@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.box.mirrors import Character as StallingMirror
+from tests.box.mirrors import mirrors
 from tests.box.soulseek.network import Character, Content, Network, network
 from tests.e2e.program import Running, Shoal
 
@@ -168,6 +170,12 @@ def test_names_that_strangers_made_up_reach_no_terminal(shoal: Shoal) -> None:
 
 
 def test_a_plain_get_starts_no_session(shoal: Shoal, tmp_path: Path) -> None:
-    running = shoal.start("get", "http://127.0.0.1:9/x", "--json", env={"SHOAL_STATE": str(tmp_path / "state")})
-    assert running.finish().code == 3
+    with mirrors({"a": StallingMirror(stall_after_bytes=700_000)}, CONTENT) as box:
+        running = shoal.begun(*box.urls, "--chunk-size", "32K", SHOAL_STATE=str(tmp_path / "state"))
+        running.until_stored(3)
+        assert running.child("store").is_running()
+        with pytest.raises(AssertionError, match="soulseek"):
+            running.child("soulseek")
+        running.signal(signal.SIGINT)
+        assert running.finish().code == 130
     assert not (tmp_path / "state").exists()

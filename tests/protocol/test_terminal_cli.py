@@ -288,7 +288,7 @@ def test_the_version_is_the_project_s() -> None:
     [
         ("import protocol.messages, protocol.urls", ("typer", "rich")),
         ("import protocol.terminal.front, protocol.terminal.plain, protocol.terminal.json_lines", ("typer", "rich")),
-        ("import protocol.terminal.cli", ("rich",)),
+        ("import protocol.terminal.cli", ("rich", "tomllib")),
     ],
 )
 def test_what_is_not_used_is_not_imported(code: str, absent: tuple[str, ...]) -> None:

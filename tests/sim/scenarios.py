@@ -202,6 +202,7 @@ def drawn(seed: int, kind: str, sources: int | None = None) -> Scenario:
         checks_content=rng.random() < 0.5,
         priors=rng.random() < 0.2,
         verbose=rng.random() < 0.2,
+        limit_s=20_000.0 if users_share else 2_000.0,  # chunk by chunk from a queue takes its time
     )
 
 
@@ -214,8 +215,10 @@ def _resumed(rng: random.Random, total: int) -> tuple[tuple[int, int], ...]:
 
 def _as_user(rng: random.Random, script: SourceScript, number: int) -> SourceScript:
     """The same character as a Soulseek user, who may have a queue."""
-    queue_s = rng.choice((0.0, 0.0, 0.0, 5.0, 60.0))
-    return replace(script, peer=f"user-{number}", bounded=False, queue_s=queue_s, busy_share=0.0, reads_on=False)
+    queue_s = rng.choice((0.0, 0.0, 0.0, 5.0, 20.0))
+    refuses = script.refuses_offsets or not script.offset_ok  # a user takes an offset or hangs up
+    plain = replace(script, offset_ok=True, refuses_offsets=refuses, busy_share=0.0, reads_on=False)
+    return replace(plain, peer=f"user-{number}", bounded=False, queue_s=queue_s)
 
 
 def _script(rng: random.Random, kind: str) -> SourceScript:

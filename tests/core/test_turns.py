@@ -1,0 +1,448 @@
+"""Soulseek users: places in their queues, turns, budgets of stops. Boards are drawn as in `boards`."""
+
+from typing import Any
+
+import pytest
+
+from actors.core.dispatch import DispatchState, Phase
+from actors.core.politeness import STOPS_PER_DAY_MAX, STOPS_PER_JOB_MAX, gain_min_s
+from actors.core.standing import Standing
+from actors.core.turns import CONNECTING_S_MAX, DECLINED_REST_S, LOGIN_LOST_S_MAX, QUEUED_S_MAX
+from protocol.faults import FaultKind
+from protocol.messages import (
+    DispatcherInbox,
+    JobEnded,
+    LeaseGranted,
+    LeaseRevoked,
+    PeerFailed,
+    PeerFaulted,
+    PeerRode,
+    PeerStopped,
+    PlaceAsked,
+    PlaceLeft,
+    PlaceRefused,
+    PlaceTaken,
+    SessionChanged,
+    SourceLost,
+    SourceProgressed,
+    TargetOpened,
+    TargetWanted,
+    Ticked,
+    TurnCame,
+    TurnDeclined,
+    TurnTaken,
+)
+from protocol.post import MEMORY, SESSION, Post
+from tests.core.boards import CHUNK, NOW_S, add, as_peer, board, drawn, joined, probed, wanted
+from tests.core.words import finished, released, stalled, stored
+
+
+def told(state: DispatchState, *messages: DispatcherInbox, now_s: float = NOW_S) -> list[Post]:
+    posts = [post for message in messages for post in state.handle(message, now_s=now_s)]
+    if state.riding is not None:
+        state.riding.board.check()
+    return posts
+
+
+def of(posts: list[Post], kind: type[Any]) -> list[Any]:
+    return [post.message for post in posts if isinstance(post.message, kind)]
+
+
+def user(picture: str, letter: str = "b", rate: float = 0.0, *, rates: dict[str, float] | None = None, **changes: Any):  # type: ignore[no-untyped-def]
+    """A board, and one more user who has nothing to do yet."""
+    state = board(picture, rates=rates, mode=changes.pop("mode", "swarm"))
+    add(state, letter, rate)
+    as_peer(state, letter, **changes)
+    return state
+
+
+def turn(state: DispatchState, source: int, ticket: int = 7, size_bytes: int = -1) -> TurnCame:
+    return TurnCame(job=1, source=source, ticket=ticket, size_bytes=state.size_bytes if size_bytes < 0 else size_bytes)
+
+
+def place(source: int, number: int) -> PlaceTaken:
+    return PlaceTaken(job=1, source=source, place=number)
+
+
+def refused(source: int, fault: FaultKind) -> PlaceRefused:
+    return PlaceRefused(job=1, source=source, fault=int(fault), detail=fault.name.lower())
+
+
+def session(state: str, *, final: bool = False) -> SessionChanged:
+    return SessionChanged(state=state, detail=f"session {state}", final=final)
+
+
+# -- asking
+
+
+def test_a_user_is_asked_for_a_place_and_nothing_is_reserved_for_it() -> None:
+    state = user("........")
+    (asked,) = of(told(state, Ticked()), PlaceAsked)
+    assert (asked.peer, asked.path, asked.worker) == ("user-b", "music\\b.flac", "fetch-1/worker-1-1")
+    assert drawn(state) == "........"
+    assert state.sources[1].standing is Standing.QUEUED
+
+
+def test_all_candidates_are_asked_at_once_and_nobody_twice() -> None:
+    state = board("........")
+    for letter in "abc":
+        add(state, letter)
+        as_peer(state, letter)
+    assert {asked.source for asked in of(told(state, Ticked()), PlaceAsked)} == {0, 1, 2}
+    assert not of(told(state, Ticked(), place(0, 3), Ticked()), PlaceAsked)
+
+
+def test_the_first_that_grants_streams_and_the_others_stay_in_their_queues() -> None:
+    state = board("................")
+    for letter in "abc":
+        add(state, letter)
+        as_peer(state, letter)
+    told(state, Ticked(), place(0, 3), place(2, 1))
+    posts = told(state, turn(state, 1))
+    assert of(posts, TurnTaken)[0].ticket == 7
+    assert of(posts, LeaseGranted)[0].source == 1
+    assert not of(posts, PlaceLeft)
+    assert state.sources[0].standing is state.sources[2].standing is Standing.QUEUED
+    told(state, turn(state, 0, ticket=9))
+    assert "a" in drawn(state)
+
+
+def test_nobody_is_asked_when_there_is_nothing_to_gain() -> None:
+    state = user("aa", rates={"a": 1.0}, rate=1.0)  # done in 2 s, a turn comes in 1
+    assert not of(told(state, Ticked()), PlaceAsked)
+
+
+# -- turns
+
+
+def test_a_turn_nobody_waits_for_is_declined() -> None:
+    state = user("aaaaaaaa", rates={"a": 1.0}, rate=1.0)
+    (declined,) = of(told(state, turn(state, 1)), TurnDeclined)
+    assert declined.ticket == 7
+    assert drawn(state) == "aaaaaaaa"
+
+
+def test_a_turn_without_use_is_declined_and_the_user_is_left_alone_for_a_while() -> None:
+    state = user("aaaaaaaaaaaaaaaaaaaa", rates={"a": 1.0}, rate=1.0)
+    assert of(told(state, Ticked()), PlaceAsked)
+    told(state, stored(0, 1, 0, 19))
+    assert of(told(state, turn(state, 1), now_s=NOW_S + 1), TurnDeclined)
+    source = state.sources[1]
+    assert source.not_before_s == NOW_S + 1 + DECLINED_REST_S
+    assert (source.waiting, source.ticket, source.standing) == (False, -1, Standing.CANDIDATE)
+
+
+def test_a_file_of_another_size_is_declined_and_the_user_is_out() -> None:
+    state = user("........")
+    told(state, Ticked())
+    posts = told(state, turn(state, 1, size_bytes=state.size_bytes + 1))
+    assert of(posts, TurnDeclined)
+    assert state.sources[1].standing is Standing.BANNED
+    assert "size differs" in state.sources[1].reason
+    assert of(posts, PeerFaulted)[0].fault == FaultKind.SIZE_DIFFERS
+
+
+def test_a_turn_that_comes_to_nothing_gives_its_lease_back() -> None:
+    state = user("........")
+    told(state, Ticked(), turn(state, 1))
+    assert "b" in drawn(state)
+    lost = PeerFailed(job=1, source=1, ticket=7, fault=FaultKind.TURN_LOST, detail="no connection")
+    assert of(told(state, lost), LeaseRevoked)
+    assert drawn(state) == "........"
+    assert state.sources[1].failures == 1
+
+
+def test_an_old_failure_does_not_touch_the_ride_of_a_later_turn() -> None:
+    state = user("........")
+    told(state, Ticked(), turn(state, 1, ticket=8))
+    late = PeerFailed(job=1, source=1, ticket=7, fault=FaultKind.UPLOAD_FAILED, detail="late")
+    assert not told(state, late)
+    assert "b" in drawn(state)
+
+
+def test_a_user_that_accepts_and_stays_silent_cools_after_one_try() -> None:
+    state = user("........")
+    told(state, Ticked(), turn(state, 1))
+    lease = state.sources[1].busy
+    assert lease is not None
+    told(state, stalled(1, lease))
+    assert state.sources[1].standing is Standing.COOLING
+    assert "silent" in state.sources[1].reason
+
+
+def test_after_its_ride_a_user_is_asked_again_while_there_is_work() -> None:
+    state = user("aaaa........................", rates={"a": 0.1})
+    told(state, Ticked(), turn(state, 1))
+    lease = state.sources[1].busy
+    assert lease is not None
+    stop = state.riding.board.leases[lease].stop  # type: ignore[union-attr]
+    first = state.riding.board.leases[lease].first  # type: ignore[union-attr]
+    posts = told(
+        state, stored(1, lease, first, stop - first), finished(1, lease, stop, received_bytes=CHUNK, stopped=True)
+    )
+    assert of(posts, PlaceAsked)
+    assert of(posts, PeerStopped)[0].peer == "user-b"
+
+
+def test_what_a_ride_showed_is_remembered() -> None:
+    state = user("........")
+    told(state, Ticked(), turn(state, 1))
+    lease = state.sources[1].busy
+    assert lease is not None
+    first = state.riding.board.leases[lease].first  # type: ignore[union-attr]
+    posts = told(state, finished(1, lease, first + 1, received_bytes=CHUNK), now_s=NOW_S + 2)
+    (rode,) = [post for post in posts if isinstance(post.message, PeerRode)]
+    assert rode.to == MEMORY
+    assert isinstance(rode.message, PeerRode)
+    assert rode.message.rate_bytes_s > 0
+
+
+# -- sizes told by a search, or only by the first turn
+
+
+def test_a_size_that_a_search_told_opens_the_target_before_any_turn() -> None:
+    state = DispatchState(wanted(sources_expected=1), now_s=NOW_S)
+    posts = told(state, joined(0, peer="ann", path="a.flac", size_bytes=5 * CHUNK))
+    assert of(posts, TargetWanted)[0].size_bytes == 5 * CHUNK
+    assert not of(posts, PlaceAsked)
+
+
+def test_without_a_size_the_first_turn_tells_it_and_is_used() -> None:
+    state = DispatchState(wanted(sources_expected=1), now_s=NOW_S)
+    assert of(told(state, joined(0, peer="ann", path="a.flac")), PlaceAsked)
+    posts = told(state, turn(state, 0, size_bytes=5 * CHUNK), now_s=NOW_S + 2)
+    assert of(posts, TargetWanted)[0].size_bytes == 5 * CHUNK
+    posts = told(state, TargetOpened(job=1, part_path="p", message=""), now_s=NOW_S + 2)
+    assert of(posts, TurnTaken)
+    assert drawn(state) == "aaaaa"
+
+
+def test_users_and_mirrors_ride_in_one_job() -> None:
+    state = DispatchState(wanted(sources_expected=2), now_s=NOW_S)
+    told(state, joined(0), joined(1, peer="ann", path="a.flac", size_bytes=60 * CHUNK), probed(0, 60 * CHUNK))
+    posts = told(state, TargetOpened(job=1, part_path="p", message=""))
+    assert of(posts, PlaceAsked)
+    assert of(posts, LeaseGranted)
+    told(state, turn(state, 1))
+    assert {"a", "b"} <= set(drawn(state))
+
+
+def test_a_user_of_another_size_than_the_mirrors_is_out_and_the_job_goes_on() -> None:
+    state = board("aaaa....", rates={"a": 1.0})
+    told(state, joined(1, peer="ann", path="a.flac", size_bytes=state.size_bytes + 1))
+    assert state.sources[1].standing is Standing.BANNED
+    assert state.phase is Phase.RIDING
+
+
+# -- what peers refuse
+
+
+@pytest.mark.parametrize(
+    ("fault", "standing"),
+    [
+        (FaultKind.OFFLINE, Standing.COOLING),
+        (FaultKind.NOT_SHARED, Standing.BANNED),
+        (FaultKind.TOO_MANY_FILES, Standing.COOLING),
+        (FaultKind.PEER_BANNED_US, Standing.BANNED),
+        (FaultKind.PEER_UNREACHABLE, Standing.COOLING),
+        (FaultKind.UPLOAD_FAILED, Standing.CANDIDATE),
+    ],
+)
+def test_each_refusal_has_its_policy_and_is_remembered(fault: FaultKind, standing: Standing) -> None:
+    state = user("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", rates={"a": 1.0}, rate=1.0)
+    told(state, Ticked())
+    posts = told(state, refused(1, fault))
+    assert state.sources[1].standing is standing
+    assert (of(posts, PeerFaulted)[0].peer, of(posts, PeerFaulted)[0].fault) == ("user-b", fault)
+    assert state.sources[1].reason
+
+
+def test_a_user_that_refuses_offsets_is_used_from_the_start_only() -> None:
+    state = user("aaaaaaaaaaaa........", rates={"a": 1.0})
+    told(state, Ticked(), turn(state, 1))
+    lease = state.sources[1].busy
+    assert lease is not None
+    told(state, released(1, lease, 0, FaultKind.RANGE_REFUSED, stopped=False))
+    assert not state.sources[1].traits.offset_ok
+    assert state.sources[1].traits.dear_stops
+
+
+# -- phases and their limits
+
+
+def test_no_sign_of_a_user_ends_its_connecting() -> None:
+    state = user("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", rates={"a": 0.01}, rate=1.0)
+    told(state, Ticked())
+    posts = told(state, Ticked(), now_s=NOW_S + CONNECTING_S_MAX + 1)
+    assert of(posts, PlaceLeft)
+    assert "no sign of it" in state.sources[1].reason
+
+
+def test_a_queue_is_waited_in_for_hours_but_not_for_ever() -> None:
+    state = user("........")
+    told(state, Ticked(), place(1, 40))
+    told(state, Ticked(), now_s=NOW_S + QUEUED_S_MAX - 10)
+    assert state.sources[1].waiting
+    told(state, Ticked(), now_s=NOW_S + QUEUED_S_MAX + 10)
+    assert not state.sources[1].waiting
+    assert "still queued" in state.sources[1].reason
+
+
+def test_people_see_phase_and_place() -> None:
+    state = user("........")
+    told(state, Ticked())
+    rows = of(told(state, Ticked(), now_s=NOW_S + 1), SourceProgressed)
+    assert [(row.phase, row.queue_place, row.peer) for row in rows] == [("connecting", -1, "user-b")]
+    rows = of(told(state, place(1, 4), Ticked(), now_s=NOW_S + 2), SourceProgressed)
+    assert [(row.phase, row.queue_place) for row in rows] == [("queued", 4)]
+    rows = of(told(state, turn(state, 1), Ticked(), now_s=NOW_S + 3), SourceProgressed)
+    assert [(row.phase, row.standing) for row in rows] == [("granted", "active")]
+
+
+def test_a_lost_worker_gives_its_place_up_and_its_successor_asks_anew() -> None:
+    state = user("........")
+    told(state, Ticked())
+    assert of(told(state, SourceLost(job=1, source=1, detail="its process died")), PlaceLeft)
+    again = joined(1, peer="user-b", path="music\\b.flac", size_bytes=state.size_bytes, worker="fetch-2/worker-1-1")
+    (asked,) = of(told(state, again), PlaceAsked)
+    assert asked.worker == "fetch-2/worker-1-1"
+
+
+def test_a_place_asked_for_a_worker_that_was_replaced_is_left() -> None:
+    state = user("........")
+    told(state, Ticked())
+    again = joined(1, peer="user-b", path="music\\b.flac", size_bytes=state.size_bytes, worker="fetch-2/worker-1-1")
+    posts = told(state, again)
+    assert [type(post.message) for post in posts if post.to == SESSION] == [PlaceLeft, PlaceAsked]
+
+
+# -- the login
+
+
+def test_without_a_login_nobody_waits_and_the_job_says_why() -> None:
+    state = user("........")
+    told(state, Ticked())
+    told(state, session("offline"))
+    assert state.sources[1].standing is Standing.COOLING
+    assert state.sources[1].reason == "session offline"
+
+
+def test_a_login_that_will_not_come_bans_all_users() -> None:
+    state = user("........")
+    told(state, Ticked(), session("refused", final=True))
+    assert state.sources[1].standing is Standing.BANNED
+    assert state.phase is not Phase.RIDING
+
+
+def test_a_login_lost_on_the_way_is_waited_for_a_while() -> None:
+    state = user("........")
+    told(state, Ticked(), place(1, 2), session("online"), session("offline"))
+    assert state.sources[1].waiting
+    told(state, session("online"))
+    told(state, Ticked(), now_s=NOW_S + LOGIN_LOST_S_MAX + 1)
+    assert state.sources[1].waiting
+    told(state, session("offline"), now_s=NOW_S + 100)
+    told(state, Ticked(), now_s=NOW_S + 101 + LOGIN_LOST_S_MAX)
+    assert not state.sources[1].waiting
+
+
+def test_a_ride_does_not_need_the_login() -> None:
+    state = board("aaaa....", rates={"a": 1.0})
+    as_peer(state, "a")
+    told(state, session("kicked", final=True))
+    assert drawn(state) == "aaaa...."
+    assert state.sources[0].standing is Standing.ACTIVE
+
+
+# -- the end
+
+
+def test_places_that_are_not_needed_any_more_are_given_up() -> None:
+    state = board("aaaa", rates={"a": 1.0})
+    for letter in "bc":
+        add(state, letter)
+        as_peer(state, letter)
+        state.turns.ask(state.sources[ord(letter) - ord("a")], NOW_S)
+    posts = told(state, stored(0, 1, 0, 4), Ticked(), now_s=NOW_S + 2)
+    assert {left.source for left in of(posts, PlaceLeft)} == {1, 2}
+
+
+def test_a_job_whose_users_are_all_gone_ends_with_their_reasons() -> None:
+    state = user("........")
+    told(state, Ticked())
+    posts = told(state, refused(1, FaultKind.NOT_SHARED), Ticked(), now_s=NOW_S + 1)
+    posts += told(state, Ticked(), now_s=NOW_S + 10)
+    (ended,) = of(posts, JobEnded)
+    assert ended.state == "starved"
+    assert "not_shared" in ended.reason
+
+
+# -- budgets of stops
+
+
+@pytest.mark.parametrize(
+    ("stops", "before", "is_spent"),
+    [
+        (STOPS_PER_JOB_MAX - 1, 0, False),
+        (STOPS_PER_JOB_MAX, 0, True),
+        (0, STOPS_PER_DAY_MAX - 1, False),
+        (0, STOPS_PER_DAY_MAX, True),
+        (1, STOPS_PER_DAY_MAX - 1, True),
+    ],
+)
+def test_a_user_has_so_many_stops_a_job_and_a_day(stops: int, before: int, is_spent: bool) -> None:
+    state = user("aaaa............", rates={"a": 1.0}, rate=1.0, stops=stops, stops_before=before)
+    assert state.sources[1].spent is is_spent
+
+
+def test_whose_stops_are_spent_rides_to_the_end_of_the_file() -> None:
+    state = user("aaaa............####....", rates={"a": 1.0}, rate=1.0, stops=3)
+    told(state, Ticked(), turn(state, 1))
+    assert drawn(state).endswith("bb")
+    assert "b" not in drawn(state)[:20]
+
+
+def test_whose_stops_are_spent_waits_when_the_end_is_not_free() -> None:
+    state = user("aaaa............####", rates={"a": 0.1}, rate=1.0, stops=3)
+    assert not of(told(state, Ticked()), PlaceAsked)
+
+
+def test_whose_stops_are_spent_takes_no_tail_but_the_last() -> None:
+    state = user("aaaaaaaaaaaaaaaaaaaa####", rates={"a": 0.5}, rate=1.0, stops=3)
+    assert not of(told(state, Ticked()), PlaceAsked)
+    state = user("####aaaaaaaaaaaaaaaaaaaa", rates={"a": 0.5}, rate=1.0, stops=3)
+    assert of(told(state, Ticked()), PlaceAsked)
+
+
+def test_the_ride_to_the_end_of_one_whose_stops_are_spent_is_not_cut() -> None:
+    state = board("aaaaaaaaaaaaaaaaaaaa", rates={"a": 1.0})
+    as_peer(state, "a", stops=3)
+    add(state, "b", 1.0)
+    told(state, Ticked())
+    assert drawn(state) == "aaaaaaaaaaaaaaaaaaaa"
+
+
+def test_when_nobody_else_is_left_a_job_goes_on_beyond_its_own_budget_but_not_beyond_the_days() -> None:
+    state = user("........####", "a", 1.0, stops=3)
+    assert of(told(state, Ticked()), PlaceAsked)
+    state = user("........####", "a", 1.0, stops=0, stops_before=8)
+    assert not of(told(state, Ticked()), PlaceAsked)
+    assert "this day" in state.sources[0].reason
+
+
+def test_chunk_by_chunk_spends_no_budget_for_it_was_asked_for() -> None:
+    state = user("........####", "a", 1.0, stops=9, mode="queue")
+    assert of(told(state, Ticked()), PlaceAsked)
+
+
+@pytest.mark.parametrize(("left_s", "gain_s"), [(5.0, 0.5), (50.0, 5.0), (100.0, 10.0), (1000.0, 10.0)])
+def test_a_disturbance_must_gain_ten_seconds_or_a_tenth(left_s: float, gain_s: float) -> None:
+    assert gain_min_s(left_s) == pytest.approx(gain_s)
+
+
+def test_a_users_ride_is_not_cut_for_less_than_a_tenth() -> None:
+    ride = "a" * 20
+    for rate, cut in ((1.0, True), (0.05, False)):
+        state = user(ride, rates={"a": 1.0}, rate=rate)
+        as_peer(state, "a")
+        assert bool(of(told(state, Ticked()), PlaceAsked)) is cut
