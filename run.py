@@ -1,8 +1,8 @@
 """Shoal's front door: builds every room, places it in a process, wires, stops.
 
 Processes: *front* (this one: supervisor and display), *hub* (PoolManager, SpeedWatchdog, a ChunkDispatcher for each
-job), *store* (Assembler), *fetch-1..n* (a PeerWorker for each source). Children import this module again to find
-their builder, so nothing heavy is imported at its top.
+job), *store* (Assembler), *fetch-1..n* (a PeerWorker for each source), *soulseek* (the login, where one is needed).
+Children import this module again to find their builder, so nothing heavy is imported at its top.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from actors.front_search import Searched
     from actors.process import ProcessActors, ProcessContext, ProcessSpec
     from protocol.messages import DispatcherWanted, JobEnded, JobForgotten, WorkerWanted
-    from protocol.terminal.options import DemoOptions, GetOptions, VerifyOptions
+    from protocol.terminal.options import DemoOptions, GetOptions, SearchOptions, VerifyOptions
 
 JOB = 1
 PRELOADED = (
@@ -27,7 +28,11 @@ PRELOADED = (
     "actors.speed_watchdog",
 )
 """Loaded once before the children are forked off, while this process reads its command line."""
+PRELOADED_SESSION = ("actors.soulseek.net", "actors.soulseek.process")
+"""For commands that log in; loading aioslsk takes half a second."""
 FETCHERS_MAX = 4
+PEERS_MAX = 64
+"""So many sources of one search have a slot each."""
 SLOTS_SPARE = 24
 """Slots of a fetch process beside one for each source: what may wait for the disk."""
 
@@ -63,17 +68,21 @@ def build_hub(context: ProcessContext) -> ProcessActors:
 
 
 def build_store(context: ProcessContext) -> ProcessActors:
-    """The Assembler."""
+    """The Assembler, and the memory of peers where the settings name its file."""
     from actors.assembler import Assembler
     from actors.process import ProcessActors
     from actors.wire_actor import stop_actors
     from storage.arena import Arena
 
     arena = Arena.attach(context.arena_fd, context.slot_count)
-    assembler = Assembler.start(context.mailroom, arena)
+    actors: list[Any] = [Assembler.start(context.mailroom, arena)]
+    if context.settings:
+        from actors.peer_memory import PeerMemory
+
+        actors.append(PeerMemory.start(context.mailroom, context.settings))
 
     def stop() -> None:
-        stop_actors([assembler], timeout_s=10.0)
+        stop_actors(actors, timeout_s=10.0)
 
     return ProcessActors(stop=stop)
 
@@ -116,23 +125,33 @@ def build_fetcher(context: ProcessContext) -> ProcessActors:
     return ProcessActors(makers={WorkerWanted: make, JobForgotten: forget}, stop=stop)
 
 
-def processes(source_count: int) -> tuple[list[ProcessSpec], int]:
-    """What is to be run for one job of so many sources, and how many slots the arena needs."""
+def processes(source_count: int, session: ProcessSpec | None = None) -> tuple[list[ProcessSpec], int]:
+    """What is to be run for one job of so many sources, and how many slots the arena needs.
+
+    `session` is the Soulseek process where one is needed; only then are peers remembered.
+    """
     from actors.process import ProcessSpec
 
     count = max(1, min(FETCHERS_MAX, os.cpu_count() or 1, source_count))
     names = tuple(f"fetch-{number}" for number in range(1, count + 1))
     slots = -(-source_count // count) + SLOTS_SPARE
+    memory = "" if session is None else peer_memory()
     specs = [
         ProcessSpec(process="hub", builder="run:build_hub", settings=names, stop_rank=0),
-        ProcessSpec(process="store", builder="run:build_store", stop_rank=2),
+        ProcessSpec(process="store", builder="run:build_store", settings=memory, stop_rank=2),
     ]
     for index, name in enumerate(names):
         own = (index * slots, (index + 1) * slots)
         specs.append(
             ProcessSpec(process=name, builder="run:build_fetcher", settings=own, stop_rank=1, switch_interval_s=0.0005)
         )
-    return specs, count * slots
+    return specs + ([session] if session is not None else []), count * slots
+
+
+def peer_memory() -> str:
+    """Where what is known of peers is kept: the path of a database that may not be there yet."""
+    home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return os.path.join(os.environ.get("SHOAL_STATE") or os.path.join(home, "shoal"), "peers.sqlite")
 
 
 def get(options: GetOptions) -> int:
@@ -158,7 +177,12 @@ def fetch(options: GetOptions, view: Any) -> JobEnded:
     from protocol.post import FRONT, POOL
     from storage.arena import Arena
 
-    specs, slot_count = processes(len(options.urls))
+    session = None
+    if options.account is not None:
+        from actors.soulseek.starting import session_process, session_settings
+
+        session = session_process(session_settings(options.account), verbose=options.verbose)
+    specs, slot_count = processes(len(options.urls) if not options.term else PEERS_MAX, session)
     asked = JobAsked(
         job=JOB,
         source_count=len(options.urls),
@@ -174,6 +198,8 @@ def fetch(options: GetOptions, view: Any) -> JobEnded:
         slow_after_s=options.slow_after_s,
         verbose=options.verbose,
         watcher=FRONT,
+        term=options.term,
+        wanted_size_bytes=options.wanted_size_bytes,
     )
     with Interrupts().caught() as interrupts, ExitStack() as leaving:
         try:
@@ -188,6 +214,41 @@ def fetch(options: GetOptions, view: Any) -> JobEnded:
             view.show(ended, now_s=time.monotonic())
             return ended
         return run_job(supervisor, view, asked, options.urls, interrupts)
+
+
+def search(options: SearchOptions) -> int:
+    """``run.py search``: log in, search, say which targets there are."""
+    from actors.front_search import found
+    from protocol.terminal.found import SearchView, search_exit_code
+
+    view = SearchView(sys.stdout, sys.stderr, json=options.json)
+    result = found(options.term, _searched(options, view), targets_max=options.targets_max)
+    view.finish(result)
+    return search_exit_code(result)
+
+
+def _searched(options: SearchOptions, view: Any) -> Searched:
+    """Search in a process of its own and leave none behind."""
+    from contextlib import ExitStack
+
+    from actors.front import Interrupts
+    from actors.front_search import Searched, run_search
+    from actors.soulseek.starting import session_process, session_settings
+    from actors.supervisor import StartFailed, Supervisor
+    from protocol.messages import SearchAsked
+    from protocol.post import FRONT
+
+    settings = session_settings(options.account, heard_by=(FRONT,))
+    asked = SearchAsked(search=1, term=options.term, wait_s=options.wait_s, reply_to=FRONT)
+    with Interrupts().caught() as interrupts, ExitStack() as leaving:
+        try:
+            supervisor = Supervisor([session_process(settings, verbose=False)])
+            leaving.callback(supervisor.stop)
+            supervisor.start()
+        except (StartFailed, OSError, EOFError) as failure:
+            why = "the forkserver died" if isinstance(failure, EOFError) else failure
+            return Searched(state="failed", refused=f"cannot start: {why}")
+        return run_search(supervisor, view.show, asked, interrupts)
 
 
 def verify(options: VerifyOptions) -> int:
@@ -268,19 +329,31 @@ def _sha256(path: str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _preloaded(words: list[str]) -> tuple[str, ...]:
+    """What the children of this command line will need, guessed before it is understood; empty for none."""
+    if {"-h", "--help"} & set(words):
+        return ()
+    if words[:1] == ["search"]:
+        return PRELOADED_SESSION
+    if words[:1] == ["swarm"] or (words[:1] == ["get"] and any(word[:5].lower() == "slsk:" for word in words)):
+        return (*PRELOADED, *PRELOADED_SESSION)
+    return PRELOADED if words[:1] in (["get"], ["demo"]) else ()
+
+
 def main() -> int:
     """Read the command line and act. Anything that downloads starts its forkserver before anything else is loaded."""
     try:
         import signal
 
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # until somebody is there who stops in order
-        if sys.argv[1:2] in (["get"], ["demo"]) and not {"-h", "--help"} & set(sys.argv):
+        modules = _preloaded(sys.argv[1:])
+        if modules:
             from actors.launch import warm
 
-            warm(PRELOADED)
+            warm(modules)
         from protocol.terminal.cli import Actions, build_app
 
-        build_app(Actions(get=get, verify=verify, demo=demo))()
+        build_app(Actions(get=get, search=search, verify=verify, demo=demo))()
     except KeyboardInterrupt:
         sys.stderr.write("error: interrupted\n")
         return 130

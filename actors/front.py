@@ -1,4 +1,4 @@
-"""The front of one job or one search: asks for it, shows what is said of it, tells when it ended and how.
+"""The front of one job: asks for it, shows what is said of it, tells when it ended and how.
 
 Runs in the main thread of the process a person started, beside the supervisor; no actor.
 """
@@ -6,13 +6,11 @@ Runs in the main thread of the process a person started, beside the supervisor; 
 import queue
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from types import FrameType
 from typing import Final, Protocol, cast
 
-from actors.core.targets import Targets
 from actors.supervisor import Supervisor
 from protocol.messages import (
     ActorDied,
@@ -21,9 +19,6 @@ from protocol.messages import (
     JobEnded,
     JobStopAsked,
     ProcessLost,
-    SearchAsked,
-    SearchEnded,
-    SearchHit,
     SessionChanged,
     SourceOffered,
 )
@@ -35,8 +30,6 @@ STOP_AGAIN_S: Final = 0.5
 _FETCHER: Final = "fetch-"
 _WORKER: Final = "worker-"
 _SESSION_PROCESS: Final = split_address(SESSION)[0]
-SEARCH_SPARE_S: Final = 30.0
-"""The session has so long for login and last word beside the time a search waits for answers."""
 
 
 class View(Protocol):
@@ -77,7 +70,7 @@ def run_job(
         if interrupts.count and time.monotonic() >= stop_due_s:
             stop_due_s = time.monotonic() + STOP_AGAIN_S
             supervisor.mailroom.post(POOL, JobStopAsked(job=asked.job))
-        message = _next(supervisor)
+        message = next_message(supervisor)
         if message is not None:
             lost = _session_lost(message)
             if lost is not None:
@@ -87,62 +80,6 @@ def run_job(
         if isinstance(message, JobEnded):
             return message
         view.refresh(now_s=time.monotonic())
-
-
-@dataclass(slots=True, kw_only=True)
-class Searched:
-    """How a search went. `state`: ``ended``, ``refused`` (the network or the session, see `refused`), ``interrupted``
-    or ``failed`` (our fault). `targets` and `peers` are what came until then."""
-
-    state: str = "ended"
-    targets: Targets = field(default_factory=Targets)
-    peers: int = 0
-    refused: str = ""
-
-
-def run_search(
-    supervisor: Supervisor, show: Callable[[FrontInbox], None], asked: SearchAsked, interrupts: Interrupts
-) -> Searched:
-    """Search and stay until the answers are in, or until it is clear that there will be none. A login that fails once
-    ends it: the person is there to try again. `show` gets every message but the hits."""
-    supervisor.mailroom.post(SESSION, asked)
-    searched = Searched()
-    peers: set[str] = set()
-    late_s = time.monotonic() + asked.wait_s + SEARCH_SPARE_S
-    while searched.state == "ended":
-        message = _next(supervisor)
-        if interrupts.count:
-            searched.state = "interrupted"
-        elif time.monotonic() > late_s:
-            searched.state, searched.refused = "refused", "the session did not answer"
-        elif isinstance(message, SearchHit):
-            if searched.targets.add(message):
-                peers.add(message.peer)
-        elif message is not None:
-            show(message)
-            if isinstance(message, SearchEnded) and not message.refused:
-                break
-            searched.state, searched.refused = _trouble(message)
-    searched.peers = len(peers)
-    return searched
-
-
-def _trouble(message: FrontInbox) -> tuple[str, str]:
-    """``(state, why)`` of a search after this message."""
-    match message:
-        case SearchEnded(refused=why):
-            return "refused", why
-        case SessionChanged(state=state, detail=detail) if state not in ("online", "connecting"):
-            return "refused", _without_promise(detail) or state
-        case ProcessLost(process=name, detail=detail) | ActorDied(actor=name, detail=detail):
-            return "failed", f"{name} died: {detail}"
-        case _:
-            return "ended", ""
-
-
-def _without_promise(detail: str) -> str:
-    """What the session says of a login, without its word to try again: this program ends."""
-    return detail.partition("; trying again")[0]
 
 
 def _session_lost(message: FrontInbox) -> SessionChanged | None:
@@ -156,7 +93,8 @@ def _session_lost(message: FrontInbox) -> SessionChanged | None:
             return None
 
 
-def _next(supervisor: Supervisor) -> FrontInbox | None:
+def next_message(supervisor: Supervisor) -> FrontInbox | None:
+    """What came for the front; None when nothing did for `REFRESH_S`."""
     try:
         return cast(FrontInbox, supervisor.inbox.get(timeout=REFRESH_S))
     except queue.Empty:

@@ -1,10 +1,15 @@
 """The shell of the pool: jobs come in, sources get a home."""
 
+import time
+from typing import Final
+
 from actors.core.pool import PoolState
 from actors.mailroom import Mailroom
 from actors.wire_actor import WireActor
-from protocol.messages import PoolInbox
+from protocol.messages import PoolInbox, Ticked
 from protocol.post import POOL, split_address
+
+TICK_S: Final = 0.5
 
 
 class PoolManager(WireActor):
@@ -14,5 +19,10 @@ class PoolManager(WireActor):
         super().__init__(split_address(POOL)[1], mailroom)
         self._state = PoolState(fetchers)
 
+    def starting(self) -> None:
+        self.mailroom.post_later(TICK_S, self.address, Ticked())
+
     def handle(self, message: PoolInbox) -> None:
-        self.mailroom.post_all(self._state.handle(message))
+        self.mailroom.post_all(self._state.handle(message, now_s=time.monotonic()))
+        if isinstance(message, Ticked):
+            self.mailroom.post_later(TICK_S, self.address, Ticked())

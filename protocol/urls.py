@@ -48,7 +48,7 @@ def host_of(url: str) -> str:
     Servers on two ports are two hosts: what one says about waiting does not bind the other. Of a ``slsk://`` address
     it is the user's name, as it is.
     """
-    if _is_slsk(url):
+    if is_slsk(url):
         return unquote(url[len(_SLSK) + 3 :].partition("/")[0], errors="replace")
     try:
         parts = urlsplit(url)
@@ -61,7 +61,7 @@ def host_of(url: str) -> str:
 
 def name_from_url(url: str) -> str:
     """The last segment of the path, percent-decoded: a proposal for a file name, may be empty, not yet safe."""
-    if _is_slsk(url):
+    if is_slsk(url):
         path = unquote(url[len(_SLSK) + 3 :].partition("/")[2], errors="replace")
         return path.replace("/", "\\").rpartition("\\")[2]
     try:
@@ -73,14 +73,15 @@ def name_from_url(url: str) -> str:
 
 def same_url_key(url: str) -> tuple[str, ...]:
     """Equal for two spellings of one checked address (case of the host, default port, fragment)."""
-    if _is_slsk(url):
+    if is_slsk(url):
         return _SLSK, *slsk_address(url)
     parts = urlsplit(url)
     userinfo = parts.netloc.rpartition("@")[0]
     return parts.scheme.lower(), userinfo, host_of(url), parts.path or "/", parts.query
 
 
-def _is_slsk(url: str) -> bool:
+def is_slsk(url: str) -> bool:
+    """Whether this is, or tries to be, the address of a Soulseek user's file."""
     return url[: len(_SLSK) + 3].lower() == f"{_SLSK}://"
 
 
@@ -162,11 +163,11 @@ def _check_http(parts: SplitResult, shown: str) -> None:
     host = parts.hostname or ""
     if not host:
         raise ValueError(f"no host in {shown}")
-    if "\\" in parts.netloc or (":" not in host and not _is_host_name(host)):
+    if "\\" in parts.netloc or (":" not in host and not is_host_name(host)):
         raise ValueError(f"the host in {shown} is not a possible host name")
 
 
-def _is_host_name(host: str) -> bool:
+def is_host_name(host: str) -> bool:
     """Whether a resolver would take it: labels of 1 to 63 bytes, nothing that belongs elsewhere in an address."""
     if _BAD_IN_HOST.search(host):
         return False

@@ -22,6 +22,7 @@ CREATE TABLE IF NOT EXISTS peers (
     failures INTEGER NOT NULL DEFAULT 0,
     offset_ok INTEGER NOT NULL DEFAULT 1,
     last_fault INTEGER NOT NULL DEFAULT 0,
+    failed_s REAL NOT NULL DEFAULT 0,
     seen_s REAL NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS stops (
@@ -35,7 +36,8 @@ CREATE TABLE IF NOT EXISTS stops (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerPrior:
-    """What is known of a peer before a job. Rate and set-up 0: nothing. `stops_today`: all jobs of this day."""
+    """What is known of a peer before a job. Rate and set-up 0: nothing. `stops_today`: all jobs of this day.
+    `last_fault` and `failed_s` (seconds since 1970) are 0 while `failures` is."""
 
     peer: str
     rate_bytes_s: float
@@ -43,6 +45,8 @@ class PeerPrior:
     rides: int
     failures: int
     offset_ok: bool
+    last_fault: int
+    failed_s: float
     stops_today: int
 
 
@@ -76,9 +80,10 @@ class PeerBook:
     def failed(self, peer: str, *, fault: int, offset_ok: bool, now_s: float) -> None:
         """A ride came to nothing, or offsets were refused."""
         self._db.execute(
-            "INSERT INTO peers (peer, failures, last_fault, offset_ok, seen_s) VALUES (:peer, 1, :fault, :ok, :now)"
-            " ON CONFLICT (peer) DO UPDATE SET failures = failures + 1, last_fault = :fault, offset_ok = :ok,"
-            " seen_s = :now",
+            "INSERT INTO peers (peer, failures, last_fault, failed_s, offset_ok, seen_s)"
+            " VALUES (:peer, 1, :fault, :now, :ok, :now)"
+            " ON CONFLICT (peer) DO UPDATE SET failures = failures + 1, last_fault = :fault, failed_s = :now,"
+            " offset_ok = :ok, seen_s = :now",
             {"peer": peer, "fault": fault, "ok": int(offset_ok), "now": now_s},
         )
 
@@ -110,9 +115,10 @@ class PeerBook:
 
     def _prior(self, peer: str, day: int) -> PeerPrior:
         row = self._db.execute(
-            "SELECT rate_bytes_s, setup_s, rides, failures, offset_ok FROM peers WHERE peer = ?", (peer,)
+            "SELECT rate_bytes_s, setup_s, rides, failures, offset_ok, last_fault, failed_s FROM peers WHERE peer = ?",
+            (peer,),
         ).fetchone()
-        rate, setup, rides, failures, offset_ok = row if row is not None else (0.0, 0.0, 0, 0, 1)
+        rate, setup, rides, failures, offset_ok, last_fault, failed_s = row or (0.0, 0.0, 0, 0, 1, 0, 0.0)
         stops = self._db.execute("SELECT count FROM stops WHERE peer = ? AND day = ?", (peer, day)).fetchone()
         return PeerPrior(
             peer=peer,
@@ -121,6 +127,8 @@ class PeerBook:
             rides=rides,
             failures=failures,
             offset_ok=bool(offset_ok),
+            last_fault=last_fault if failures else 0,
+            failed_s=failed_s if failures else 0.0,
             stops_today=stops[0] if stops is not None else 0,
         )
 

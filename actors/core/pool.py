@@ -1,41 +1,77 @@
 """The PoolManager's decisions: which jobs there are, which sources each has, in which process each source is read.
 
 Invariant: every source of a job has exactly one home process; a job is known from `JobAsked` to `JobForgotten`.
+A source is introduced to its dispatcher when its worker stands and, if it is a Soulseek user's, when the memory of
+peers has told what it knows of that user, or has been silent for too long.
 """
 
 from dataclasses import dataclass, field
 from typing import Final, assert_never
 
+from actors.core.searching import Chosen, Searching
 from protocol.messages import (
     ActorDied,
     DispatcherReady,
     DispatcherWanted,
     JobAsked,
+    JobEnded,
     JobForgotten,
+    JobNoted,
     JobStopAsked,
     Message,
     PoolInbox,
+    PriorsAsked,
+    PriorsTold,
     ProcessLost,
+    SearchEnded,
+    SearchHit,
+    SessionChanged,
     SourceJoined,
     SourceLost,
     SourceOffered,
+    Ticked,
     WorkerReady,
     WorkerWanted,
 )
-from protocol.post import Post, dispatcher_address, root_address, worker_address
-from protocol.urls import host_of, name_from_url, public_url
+from protocol.post import MEMORY, POOL, SESSION, Post, dispatcher_address, root_address, worker_address
+from protocol.urls import host_of, is_slsk, name_from_url, public_url, slsk_address, slsk_url
 
 WORKER_RESTARTS_MAX: Final = 3
+PRIORS_S_MAX: Final = 2.0
+"""So long what is remembered of a user is waited for."""
+_HOPELESS: Final = ("offline", "refused", "kicked", "port taken")
+
+
+@dataclass(slots=True)
+class _Source:
+    """One source of a job. `peer`, `path` and `prior` only of a Soulseek user's file; `worker` once it stands."""
+
+    url: str
+    peer: str = ""
+    path: str = ""
+    size_bytes: int = -1
+    offered_s: float = 0.0
+    prior: PriorsTold | None = None
+    worker: str = ""
+    home: str = ""
+    restarts: int = 0
 
 
 @dataclass(slots=True)
 class _Job:
-    number: int
-    chunk_size: int
+    """`asked` is kept for the moment its dispatcher is wanted: at once, or when a search has found the file."""
+
+    asked: JobAsked
     dispatching: bool = False
-    urls: list[str] = field(default_factory=list)
-    homes: dict[int, str] = field(default_factory=dict)
-    restarts: dict[int, int] = field(default_factory=dict)
+    sources: list[_Source] = field(default_factory=list)
+
+    @property
+    def number(self) -> int:
+        return self.asked.job
+
+    @property
+    def of_soulseek(self) -> bool:
+        return bool(self.asked.term) or any(source.peer for source in self.sources)
 
 
 class PoolState:
@@ -45,60 +81,120 @@ class PoolState:
         assert fetchers, "somebody has to fetch"
         self._load = dict.fromkeys(fetchers, 0)
         self._jobs: dict[int, _Job] = {}
+        self._searching = Searching()
+        self._session: SessionChanged | None = None
 
-    def handle(self, message: PoolInbox) -> list[Post]:
+    def handle(self, message: PoolInbox, *, now_s: float) -> list[Post]:
         """Take one message, return what is to be posted. Words about unknown jobs change nothing."""
         match message:
             case JobAsked():
                 return self._begin(message) if message.job not in self._jobs else []
-            case SourceOffered():
-                return self._offer(message)
-            case JobStopAsked(job=job):
-                return [Post(to=dispatcher_address(job), message=message)] if job in self._jobs else []
-            case JobForgotten(job=job):
-                return self._forget(job)
+            case SourceOffered(job=number, url=url):
+                job = self._jobs.get(number)
+                return self._add(job, url, now_s=now_s) if job is not None else []
+            case JobStopAsked(job=number):
+                return self._stop(message) if number in self._jobs else []
+            case JobForgotten(job=number):
+                return self._forget(number)
             case DispatcherReady(job=number):
                 return self._ready(number)
             case WorkerReady():
-                known = self._jobs.get(message.job)
-                return [self._joined(known, message)] if known is not None else []
+                return self._standing(message)
+            case PriorsTold():
+                return self._remembered(message)
             case ActorDied():
                 return self._replace_worker(message)
             case ProcessLost():
                 return self._lose(message)
+            case SearchHit():
+                self._searching.hit(message)
+                return []
+            case SearchEnded():
+                chosen = self._searching.ended(message, now_s=now_s)
+                return self._found(chosen, now_s) if chosen is not None else []
+            case SessionChanged():
+                return self._on_session(message)
+            case Ticked():
+                return self._tick(now_s)
             case _:
                 assert_never(message)
 
-    def _begin(self, asked: JobAsked) -> list[Post]:
-        self._jobs[asked.job] = _Job(asked.job, asked.chunk_size)
-        wanted = DispatcherWanted(
-            job=asked.job,
-            folder=asked.folder,
-            name=asked.name,
-            chunk_size=asked.chunk_size,
-            checksum=asked.checksum,
-            mode=asked.mode,
-            limit_bytes_s=asked.limit_bytes_s,
-            preallocate=asked.preallocate,
-            sync=asked.sync,
-            slow_rate_bytes_s=asked.slow_rate_bytes_s,
-            slow_after_s=asked.slow_after_s,
-            verbose=asked.verbose,
-            watcher=asked.watcher,
-            sources_expected=asked.source_count,
-        )
-        return [Post(to=root_address("hub"), message=wanted)]
+    # -- jobs
 
-    def _offer(self, offered: SourceOffered) -> list[Post]:
-        job = self._jobs.get(offered.job)
+    def _begin(self, asked: JobAsked) -> list[Post]:
+        job = self._jobs[asked.job] = _Job(asked)
+        if not asked.term:
+            return [_dispatcher(asked, asked.name, asked.source_count)]
+        if self._session is not None and self._session.state in _HOPELESS:
+            return self._end(job, "starved", self._session.detail)
+        posts = self._searching.begin(asked.job, asked.term, asked.wanted_size_bytes)
+        return posts or self._end(job, "starved", "too many searches at once")
+
+    def _found(self, chosen: Chosen, now_s: float) -> list[Post]:
+        job = self._jobs[chosen.job]
+        if not chosen.users:
+            return self._end(job, "starved", chosen.line)
+        noted = JobNoted(job=job.number, text=chosen.line)
+        out = [Post(to=job.asked.watcher, message=noted)] if job.asked.watcher else []
+        if chosen.first:
+            count = len(job.sources) + len(chosen.users)
+            out.append(_dispatcher(job.asked, job.asked.name or chosen.name, count))
+        for hit in chosen.users:
+            out += self._add(job, slsk_url(hit.peer, hit.path), size_bytes=hit.size_bytes, now_s=now_s)
+        return out
+
+    def _stop(self, message: JobStopAsked) -> list[Post]:
+        if message.job in self._searching.hunting():
+            return self._end(self._jobs[message.job], "interrupted", "interrupted")
+        return [Post(to=dispatcher_address(message.job), message=message)]
+
+    def _end(self, job: _Job, state: str, reason: str) -> list[Post]:
+        """The end of a job that never had a dispatcher."""
+        ended = JobEnded(
+            job=job.number,
+            state=state,
+            reason=reason,
+            path="",
+            size_bytes=-1,
+            seconds=0.0,
+            bytes_received=0,
+            bytes_resumed=0,
+            bytes_refetched=0,
+            digest_hex="",
+        )
+        told = [Post(to=job.asked.watcher, message=ended)] if job.asked.watcher else []
+        return told + self._forget(job.number)
+
+    def _forget(self, number: int) -> list[Post]:
+        self._searching.forget(number)
+        job = self._jobs.pop(number, None)
         if job is None:
             return []
-        source = len(job.urls)
-        job.urls.append(offered.url)
+        homes = {source.home for source in job.sources if source.home}
+        for source in job.sources:
+            if source.home in self._load:
+                self._load[source.home] -= 1
+        told: Message = JobForgotten(job=number)
+        out = [Post(to=root_address(process), message=told) for process in ["hub", *sorted(homes)]]
+        if job.of_soulseek:
+            out.append(Post(to=SESSION, message=told))
+        return out
+
+    # -- sources
+
+    def _add(self, job: _Job, url: str, *, size_bytes: int = -1, now_s: float) -> list[Post]:
+        """One more source: its worker is wanted, and what is remembered of it."""
+        source = _Source(url, size_bytes=size_bytes, offered_s=now_s)
+        number = len(job.sources)
+        job.sources.append(source)
         if not self._load:
             return []
-        wanted = self._settle(job, source)
-        return [wanted] if job.dispatching else []
+        out = self._settle(job, number)
+        if is_slsk(url):
+            source.peer, source.path = slsk_address(url)
+            asked = PriorsAsked(job=job.number, source=number, peer=source.peer, reply_to=POOL)
+            out.append(Post(to=MEMORY, message=asked))
+        return out
 
     def _ready(self, number: int) -> list[Post]:
         """A worker that spoke before its dispatcher stood would not be heard, so workers come second."""
@@ -106,45 +202,92 @@ class PoolState:
         if job is None:
             return []
         job.dispatching = True
-        return [self._worker(job, source) for source in job.homes]
+        out = [self._worker(job, source) for source in range(len(job.sources)) if job.sources[source].home]
+        if job.of_soulseek and self._session is not None:
+            out.insert(0, Post(to=dispatcher_address(number), message=self._session))
+        return out
 
-    def _worker(self, job: _Job, source: int) -> Post:
-        wanted = WorkerWanted(job=job.number, source=source, url=job.urls[source], chunk_size=job.chunk_size)
-        return Post(to=root_address(job.homes[source]), message=wanted)
+    def _worker(self, job: _Job, number: int) -> Post:
+        source = job.sources[number]
+        source.worker = ""
+        wanted = WorkerWanted(job=job.number, source=number, url=source.url, chunk_size=job.asked.chunk_size)
+        return Post(to=root_address(source.home), message=wanted)
 
-    def _joined(self, job: _Job, ready: WorkerReady) -> Post:
-        url = job.urls[ready.source]
-        joined = SourceJoined(
-            job=ready.job,
-            source=ready.source,
-            worker=ready.worker,
-            name=public_url(url),
-            host=host_of(url),
-            fallback_name=name_from_url(url),
-            prior_rate_bytes_s=0.0,
-        )
-        return Post(to=dispatcher_address(ready.job), message=joined)
-
-    def _forget(self, number: int) -> list[Post]:
-        job = self._jobs.pop(number, None)
-        if job is None:
+    def _standing(self, ready: WorkerReady) -> list[Post]:
+        job = self._jobs.get(ready.job)
+        if job is None or ready.source >= len(job.sources):
             return []
-        for home in job.homes.values():
-            if home in self._load:
-                self._load[home] -= 1
-        told: Message = JobForgotten(job=number)
-        return [Post(to=root_address(process), message=told) for process in ["hub", *sorted(set(job.homes.values()))]]
+        job.sources[ready.source].worker = ready.worker
+        return self._introduce(job, ready.source)
+
+    def _remembered(self, told: PriorsTold) -> list[Post]:
+        job = self._jobs.get(told.job)
+        if job is None or told.source >= len(job.sources):
+            return []
+        source = job.sources[told.source]
+        if source.prior is not None or told.peer != source.peer:
+            return []
+        source.prior = told
+        return self._introduce(job, told.source)
+
+    def _introduce(self, job: _Job, number: int) -> list[Post]:
+        """Tell the dispatcher, when all is known that it is told."""
+        source = job.sources[number]
+        if not source.worker or (source.peer and source.prior is None):
+            return []
+        prior = source.prior
+        joined = SourceJoined(
+            job=job.number,
+            source=number,
+            worker=source.worker,
+            name=public_url(source.url),
+            host=host_of(source.url),
+            fallback_name=name_from_url(source.url),
+            prior_rate_bytes_s=prior.rate_bytes_s if prior is not None else 0.0,
+            peer=source.peer,
+            path=source.path,
+            size_bytes=source.size_bytes,
+            prior_setup_s=prior.setup_s if prior is not None else 0.0,
+            offset_ok=prior.offset_ok if prior is not None else True,
+            stops_today=prior.stops_today if prior is not None else 0,
+        )
+        return [Post(to=dispatcher_address(job.number), message=joined)]
+
+    # -- time and the session
+
+    def _tick(self, now_s: float) -> list[Post]:
+        out = self._searching.tick(now_s)
+        for job in self._jobs.values():
+            for number, source in enumerate(job.sources):
+                if source.peer and source.prior is None and now_s - source.offered_s > PRIORS_S_MAX:
+                    source.prior = _nothing_known(job.number, number, source.peer)
+                    out += self._introduce(job, number)
+        return out
+
+    def _on_session(self, changed: SessionChanged) -> list[Post]:
+        """Jobs hear how the login goes; those that hunt end when there is none: the person is there to try again."""
+        self._session = changed
+        hunting = self._searching.hunting()
+        out: list[Post] = []
+        for number, job in list(self._jobs.items()):
+            if number in hunting:
+                out += self._end(job, "starved", changed.detail) if changed.state in _HOPELESS else []
+            elif job.of_soulseek and job.dispatching:
+                out.append(Post(to=dispatcher_address(number), message=changed))
+        return out
+
+    # -- deaths
 
     def _replace_worker(self, died: ActorDied) -> list[Post]:
         """A worker failed with our fault: its source goes on with a new worker, a few times."""
         for number, job in self._jobs.items():
-            for source, home in job.homes.items():
-                if worker_address(home, number, source) == f"{died.process}/{died.actor}":
-                    lost = SourceLost(job=number, source=source, detail=f"its worker failed: {died.detail}")
+            for index, source in enumerate(job.sources):
+                if worker_address(source.home, number, index) == f"{died.process}/{died.actor}":
+                    lost = SourceLost(job=number, source=index, detail=f"its worker failed: {died.detail}")
                     out = [Post(to=dispatcher_address(number), message=lost)]
-                    job.restarts[source] = job.restarts.get(source, 0) + 1
-                    if job.restarts[source] <= WORKER_RESTARTS_MAX:
-                        out.append(self._worker(job, source))
+                    source.restarts += 1
+                    if source.restarts <= WORKER_RESTARTS_MAX:
+                        out.append(self._worker(job, index))
                     return out
         return []
 
@@ -153,15 +296,53 @@ class PoolState:
         self._load.pop(lost.process, None)
         out: list[Post] = []
         for number, job in self._jobs.items():
-            for source in [source for source, home in job.homes.items() if home == lost.process]:
-                told = SourceLost(job=number, source=source, detail=f"{lost.process} died: {lost.detail}")
-                out.append(Post(to=dispatcher_address(number), message=told))
-                if self._load:
-                    out.append(self._settle(job, source))
+            for index, source in enumerate(job.sources):
+                if source.home == lost.process:
+                    told = SourceLost(job=number, source=index, detail=f"{lost.process} died: {lost.detail}")
+                    out.append(Post(to=dispatcher_address(number), message=told))
+                    out += self._settle(job, index)
         return out
 
-    def _settle(self, job: _Job, source: int) -> Post:
-        """Give a source the home with the least to do."""
-        job.homes[source] = home = min(self._load, key=lambda name: self._load[name])
+    def _settle(self, job: _Job, number: int) -> list[Post]:
+        """Give a source the home with the least to do; its worker is wanted once the dispatcher stands."""
+        if not self._load:
+            job.sources[number].home = ""
+            return []
+        home = job.sources[number].home = min(self._load, key=lambda name: self._load[name])
         self._load[home] += 1
-        return self._worker(job, source)
+        return [self._worker(job, number)] if job.dispatching else []
+
+
+def _dispatcher(asked: JobAsked, name: str, source_count: int) -> Post:
+    wanted = DispatcherWanted(
+        job=asked.job,
+        folder=asked.folder,
+        name=name,
+        chunk_size=asked.chunk_size,
+        checksum=asked.checksum,
+        mode=asked.mode,
+        limit_bytes_s=asked.limit_bytes_s,
+        preallocate=asked.preallocate,
+        sync=asked.sync,
+        slow_rate_bytes_s=asked.slow_rate_bytes_s,
+        slow_after_s=asked.slow_after_s,
+        verbose=asked.verbose,
+        watcher=asked.watcher,
+        sources_expected=source_count,
+    )
+    return Post(to=root_address("hub"), message=wanted)
+
+
+def _nothing_known(job: int, source: int, peer: str) -> PriorsTold:
+    return PriorsTold(
+        job=job,
+        source=source,
+        peer=peer,
+        rate_bytes_s=0.0,
+        setup_s=0.0,
+        offset_ok=True,
+        failures=0,
+        last_fault=0,
+        failed_s_ago=0.0,
+        stops_today=0,
+    )

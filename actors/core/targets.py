@@ -110,8 +110,7 @@ def extension_of(path: str) -> str:
     return extension.lower() if dot and stem else ""
 
 
-def candidates(target: Target, taken: Iterable[str]) -> list[SearchHit]:
-    """The peers of a target to be asked next, best first, none of those `taken`, at most `CANDIDATES_MAX` in all."""
+def candidates(target: Target, taken: Iterable[str], *, room: int = CANDIDATES_MAX) -> list[SearchHit]:
+    """The peers of a target to be asked next, best first, none of those `taken`, at most `room`."""
     known = set(taken)
-    room = max(0, CANDIDATES_MAX - len(known))
     return [hit for hit in target.ranked() if hit.peer not in known][:room]

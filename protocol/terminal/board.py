@@ -66,7 +66,12 @@ class Board:
         if len(self._labels) != len(self._names):
             names = list(self._names)
             self._labels = dict(zip(names, short_names(names), strict=True))
-        return self._labels.get(name) or printable(name)
+        return self._labels.get(name) or self._unknown_label(name)
+
+    @staticmethod
+    def _unknown_label(name: str) -> str:
+        # A peer's first chunk may be told before its row; one user is rarely two sources.
+        return short_names([name])[0] if name.startswith("slsk://") else printable(name)
 
     @property
     def sorted_rows(self) -> list[SourceProgressed]:

@@ -6,10 +6,10 @@ stderr, the same with every version of typer; nothing is drawn with rich here, w
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
@@ -20,21 +20,31 @@ from protocol.terminal.options import (
     HEX_DIGITS,
     MODES,
     SYNCS,
+    TARGETS_SHOWN_MAX,
     BadUsage,
     DemoOptions,
     GetOptions,
+    SearchOptions,
     VerifyOptions,
     checked_checksum,
     checked_chunk_size,
+    checked_count,
     checked_loudness,
     checked_path,
     checked_rate,
     checked_seconds,
+    checked_term,
     checked_urls,
+    checked_wait,
+    checked_wanted_size,
     checked_word,
+    needs_soulseek,
     split_target,
 )
 from protocol.terminal.words import printable
+
+if TYPE_CHECKING:
+    from protocol.terminal.account import Account
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,19 +52,43 @@ class Actions:
     """What the commands do; given by whoever builds the program. Each returns the exit code."""
 
     get: Callable[[GetOptions], int]
+    """Also for ``swarm``, then with a term."""
+    search: Callable[[SearchOptions], int]
     verify: Callable[[VerifyOptions], int]
     demo: Callable[[DemoOptions], int]
 
 
 _EPILOG: Final = "\b\nExit codes:\n" + "\n".join(f"{code.value:>5}  {words}" for code, words in MEANINGS.items())
+QUEUE_WARNING: Final = (
+    "--mode queue asks every Soulseek user anew for every chunk, leaves hundreds of failed uploads in their lists, "
+    "and can get you banned"
+)
 _UNITS: Final = "K = 1024 bytes, M = 1024 K"
 
 Urls = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="URL", help="Where the file is: http:// or https://, as many as there are.", show_default=False
+        metavar="URL",
+        help="Where the file is: http://, https:// or slsk://user/path, as many as there are.",
+        show_default=False,
     ),
 ]
+Term = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="TERM", help="Words of the name, as Soulseek users search for it.", show_default=False),
+]
+Size = Annotated[str, typer.Option(metavar="BYTES", help="Only files of exactly this size.", show_default=False)]
+Wait = Annotated[str, typer.Option(metavar="SECONDS", help="How long answers are waited for.")]
+Targets = Annotated[str, typer.Option("--limit", metavar="N", help="Show at most so many targets.")]
+Config = Annotated[
+    str,
+    typer.Option(
+        metavar="PATH",
+        help="File with the Soulseek account. [default: ./shoal.toml, ~/.config/shoal/shoal.toml]",
+        show_default=False,
+    ),
+]
+FoundJson = Annotated[bool, typer.Option("--json", help="One JSON object a line; the last one is search_ended.")]
 Output = Annotated[
     str | None,
     typer.Option(
@@ -112,6 +146,8 @@ def build_app(actions: Actions) -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(_shoal)
     app.command("get", epilog=_EPILOG)(_get_command(actions))
+    app.command("swarm", epilog=_EPILOG)(_swarm_command(actions))
+    app.command("search", epilog=_EPILOG)(_search_command(actions))
     app.command("demo", epilog=_EPILOG)(_demo_command(actions))
     app.command("verify", epilog=_EPILOG)(_verify_command(actions))
     return app
@@ -123,7 +159,7 @@ def _shoal(context: typer.Context, version: Version = False) -> None:
         typer.echo(f"shoal {program_version()}")
         raise typer.Exit
     if context.invoked_subcommand is None:
-        raise BadUsage("a command is missing: get, demo or verify")
+        raise BadUsage("a command is missing: get, swarm, search, demo or verify")
 
 
 def _get_command(actions: Actions) -> Callable[..., None]:
@@ -141,6 +177,7 @@ def _get_command(actions: Actions) -> Callable[..., None]:
         verbose: Verbose = False,
         slow_rate: SlowRate = "5K",
         slow_after: SlowAfter = "15",
+        config: Config = "",
     ) -> None:
         """Fetch one file from all the URLs together.
 
@@ -164,12 +201,98 @@ def _get_command(actions: Actions) -> Callable[..., None]:
             verbose=verbose,
             slow_rate_bytes_s=checked_rate("--slow-rate", slow_rate),
             slow_after_s=checked_seconds("--slow-after", slow_after),
+            account=_account(config) if needs_soulseek(addresses) else None,
         )
-        for note in () if quiet else notes:
-            typer.echo(f"note: {printable(note)}", err=True)
+        _say_notes([*notes, *_soulseek_notes(options)], quiet=quiet)
         raise typer.Exit(actions.get(options))
 
     return get
+
+
+def _swarm_command(actions: Actions) -> Callable[..., None]:
+    def swarm(
+        term: Term = None,
+        size: Size = "",
+        output: Output = None,
+        chunk_size: ChunkSize = "128K",
+        checksum: Checksum = "",
+        mode: Mode = "swarm",
+        limit: Limit = "0",
+        preallocate: Preallocate = False,
+        sync: Sync = "full",
+        json: Json = False,
+        quiet: Quiet = False,
+        verbose: Verbose = False,
+        slow_rate: SlowRate = "5K",
+        slow_after: SlowAfter = "15",
+        config: Config = "",
+    ) -> None:
+        """Search for a file and fetch it from the Soulseek users who have it.
+
+        Of what is found, the file that most users have. The same command again goes on where it stopped.
+        """
+        checked_loudness(quiet=quiet, verbose=verbose)
+        folder, name = split_target(output)
+        options = GetOptions(
+            urls=(),
+            term=checked_term(term or ()),
+            wanted_size_bytes=checked_wanted_size(size),
+            folder=folder,
+            name=name,
+            chunk_size=checked_chunk_size(chunk_size),
+            checksum=checked_checksum(checksum),
+            mode=checked_word("--mode", mode, MODES),
+            limit_bytes_s=checked_rate("--limit", limit),
+            preallocate=preallocate,
+            sync=checked_word("--sync", sync, SYNCS),
+            json=json,
+            quiet=quiet,
+            verbose=verbose,
+            slow_rate_bytes_s=checked_rate("--slow-rate", slow_rate),
+            slow_after_s=checked_seconds("--slow-after", slow_after),
+            account=_account(config),
+        )
+        _say_notes(_soulseek_notes(options), quiet=quiet)
+        raise typer.Exit(actions.get(options))
+
+    return swarm
+
+
+def _search_command(actions: Actions) -> Callable[..., None]:
+    def search(
+        term: Term = None, wait: Wait = "5", limit: Targets = "20", json: FoundJson = False, config: Config = ""
+    ) -> None:
+        """Show which files Soulseek users have for these words.
+
+        Files of the same exact size and kind are one target. What is shown can be fetched with: swarm TERM --size BYTES
+        """
+        words = checked_term(term or ())
+        wait_s = checked_wait(wait)
+        targets_max = checked_count("--limit", limit, TARGETS_SHOWN_MAX)
+        account = _account(config)
+        _say_notes(account.notes, quiet=json)
+        options = SearchOptions(term=words, wait_s=wait_s, targets_max=targets_max, json=json, account=account)
+        raise typer.Exit(actions.search(options))
+
+    return search
+
+
+def _account(config: str) -> "Account":
+    from protocol.terminal.account import load_account  # most downloads need none
+
+    return load_account(config)
+
+
+def _soulseek_notes(options: GetOptions) -> list[str]:
+    """What whoever uses this account in this way should know."""
+    if options.account is None:
+        return []
+    return [*options.account.notes, *([QUEUE_WARNING] if options.mode == "queue" else [])]
+
+
+def _say_notes(notes: Iterable[str], *, quiet: bool) -> None:
+    for note in () if quiet else notes:
+        typer.echo(f"note: {printable(note)}", err=True)
 
 
 def _demo_command(actions: Actions) -> Callable[..., None]:
@@ -242,7 +365,9 @@ def _say_error(text: str, hint: str) -> None:
     shown = re.sub(r"\S*:\S*@", "***@", printable(text)).rstrip(". ")
     if shown.startswith("No such command") and ("://" in shown or "***@" in shown):
         hint = "; to fetch an address, write: get URL"
-    typer.echo(f"error: {shown[:1].lower()}{shown[1:]}{hint}", err=True)
+    if not shown[1:2].isupper():
+        shown = shown[:1].lower() + shown[1:]
+    typer.echo(f"error: {shown}{hint}", err=True)
 
 
 def program_version() -> str:

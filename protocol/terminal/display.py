@@ -13,7 +13,8 @@ from rich.text import Text
 from protocol.messages import ChunkArrived, FrontInbox, JobEnded, JobOpened
 from protocol.terminal.board import Board
 from protocol.terminal.ending import last_line
-from protocol.terminal.plain import chunk_line, note_line
+from protocol.terminal.notes import Notes
+from protocol.terminal.plain import chunk_line
 from protocol.terminal.region import LiveRegion
 from protocol.terminal.table import Shape, final_lines, live_lines
 from protocol.terminal.words import printable
@@ -38,6 +39,7 @@ class DisplayView:
         self._console = console
         self._region = LiveRegion(console)
         self._board = Board(title)
+        self._notes = Notes()
         self._verbose = verbose
         self._above: list[Text] = []
         self._draw_due_s = -math.inf
@@ -55,7 +57,7 @@ class DisplayView:
             case JobOpened() if message.message:
                 self._above.append(Text(printable(message.message)))
             case _:
-                note = note_line(message)
+                note = self._notes.line(message)
                 if note:
                     self._above.append(Text(note, "yellow"))
         self.refresh(now_s=now_s)

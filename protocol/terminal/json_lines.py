@@ -1,4 +1,5 @@
-"""One JSON object a line, for programs: ``job_opened``, ``progress``, ``note``, ``chunk`` and, last, ``job_ended``.
+"""One JSON object a line, for programs: ``job_opened``, ``progress``, ``note``, ``session``, ``chunk`` and, last,
+``job_ended``.
 
 Keys are the program's own words. What is unknown is null. Text from outside is given as it is: JSON escapes every
 control character and everything beyond ASCII, so a terminal is safe too.
@@ -17,6 +18,7 @@ from protocol.messages import (
     JobOpened,
     JobProgressed,
     ProcessLost,
+    SessionChanged,
     SourceProgressed,
 )
 from protocol.terminal.board import Board
@@ -54,7 +56,9 @@ class JsonView:
                 self._write("job_opened", _opened_fields(message))
             case JobProgressed() if now_s >= self._progress_due_s:
                 self._progress_due_s = now_s + PROGRESS_EVERY_S
-                self._write("progress", _progress_fields(message))
+                self._write("progress", _progress_fields(self._board, message))
+            case SessionChanged():
+                self._write("session", session_fields(message))
             case JobNoted():
                 self._write("note", {"text": message.text})
             case ProcessLost():
@@ -97,6 +101,9 @@ def _source_fields(row: SourceProgressed) -> dict[str, Any]:
         "rate_bytes_s": _number(row.rate_bytes_s),
         "standing": row.standing,
         "reason": row.reason,
+        "phase": row.phase,
+        "peer": row.peer or None,
+        "queue_place": row.queue_place if row.queue_place > 0 else None,
     }
 
 
@@ -110,13 +117,19 @@ def _opened_fields(message: JobOpened) -> dict[str, Any]:
     }
 
 
-def _progress_fields(message: JobProgressed) -> dict[str, Any]:
+def session_fields(message: SessionChanged) -> dict[str, Any]:
+    """How the login goes."""
+    return {"state": message.state, "detail": message.detail, "final": message.final}
+
+
+def _progress_fields(board: Board, message: JobProgressed) -> dict[str, Any]:
     return {
         "state": message.state,
         "bytes_stored": message.stored_bytes,
         "size": _known(message.size_bytes),
         "rate_bytes_s": _number(message.rate_bytes_s),
         "left_s": _number(message.left_s) if message.left_s >= 0 else None,
+        "sources": [_source_fields(row) for row in board.sorted_rows],
     }
 
 

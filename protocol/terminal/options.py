@@ -9,17 +9,23 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from protocol.terminal.amounts import parse_rate, parse_seconds, parse_size
 from protocol.terminal.words import printable
-from protocol.urls import check_url, public_url, same_url_key
+from protocol.urls import check_url, is_slsk, public_url, same_url_key
+
+if TYPE_CHECKING:
+    from protocol.terminal.account import Account
 
 MODES: Final = ("swarm", "queue", "failover", "race")
 SYNCS: Final = ("full", "none")
 DEMO_KINDS: Final = ("http",)
 CHUNK_SIZE_MIN: Final = 4 * 1024
 CHUNK_SIZE_MAX: Final = 1024 * 1024
+WAIT_S_MAX: Final = 120.0
+TERM_CHARS_MAX: Final = 250
+TARGETS_SHOWN_MAX: Final = 2000
 SOURCES_MAX: Final = 2000
 """Far above any list of mirrors; everything about a job grows with its sources."""
 PATH_BYTES_MAX: Final = 4096
@@ -44,10 +50,11 @@ class BadUsage(ValueError):  # noqa: N818  (says whose fault, like the other fau
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetOptions:
-    """One file wanted. `folder` is absolute, `name` empty means: as the source calls it.
+    """One file wanted, from `urls` or from the Soulseek users that a search for `term` finds.
 
-    `checksum` is ``algorithm:hex`` in lower case or empty; `limit_bytes_s` 0 means none; `slow_rate_bytes_s` 0
-    means that nobody is too slow.
+    `folder` is absolute, `name` empty means: as the source calls it. `checksum` is ``algorithm:hex`` in lower case or
+    empty; `limit_bytes_s` 0 means none; `slow_rate_bytes_s` 0 means that nobody is too slow. `wanted_size_bytes` -1:
+    any. `account` is there when Soulseek is needed.
     """
 
     urls: tuple[str, ...]
@@ -64,6 +71,20 @@ class GetOptions:
     verbose: bool
     slow_rate_bytes_s: int
     slow_after_s: float
+    term: str = ""
+    wanted_size_bytes: int = -1
+    account: "Account | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchOptions:
+    """What Soulseek users have is wanted, the first `targets_max` targets of it."""
+
+    term: str
+    wait_s: float
+    targets_max: int
+    json: bool
+    account: "Account"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +101,11 @@ class VerifyOptions:
     json: bool
 
 
+def needs_soulseek(urls: Sequence[str]) -> bool:
+    """Whether one of these addresses is a Soulseek user's file."""
+    return any(is_slsk(url) for url in urls)
+
+
 def checked_urls(words: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """``(addresses, notes)``: every address is usable and stands once; a note for each one dropped."""
     if not words:
@@ -91,9 +117,6 @@ def checked_urls(words: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]
             check_url(word)
         except ValueError as error:
             raise BadUsage(str(error)) from None
-        if word.lower().startswith("slsk:"):
-            # Rides over Soulseek are built, taking turns in a job is not: better said here than waited for in vain.
-            raise BadUsage(f"Soulseek users cannot be downloaded from yet: {public_url(word)}")
         key = same_url_key(word)
         if key in kept:
             notes.append(f"given twice, used once: {public_url(word)}")
@@ -102,6 +125,43 @@ def checked_urls(words: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]
     if len(urls) > SOURCES_MAX:
         raise BadUsage(f"too many addresses: {len(urls)}, at most {SOURCES_MAX}")
     return urls, tuple(notes)
+
+
+def checked_term(words: Sequence[str]) -> str:
+    """What is searched for, from one quoted word of the shell or many."""
+    term = " ".join(" ".join(words).split())
+    if "://" in term:
+        raise BadUsage("TERM is what to search for; to fetch an address, write: get URL")
+    if not term:
+        raise BadUsage("TERM is missing: the words to search for")
+    if not term.isprintable():
+        raise BadUsage("TERM: control characters in what is to be searched for")
+    if len(term) > TERM_CHARS_MAX:
+        raise BadUsage(f"TERM: longer than {TERM_CHARS_MAX} characters")
+    return term
+
+
+def checked_wanted_size(word: str) -> int:
+    """Exact bytes; empty is any, -1."""
+    if not word:
+        return -1
+    size = _amount("--size", word, rate=False)
+    if size == 0:
+        raise BadUsage("--size: nobody is asked for an empty file")
+    return size
+
+
+def checked_wait(word: str) -> float:
+    try:
+        return parse_seconds(word, least_s=0.1, most_s=WAIT_S_MAX)
+    except ValueError as error:
+        raise BadUsage(f"--wait: {error}") from None
+
+
+def checked_count(option: str, word: str, most: int) -> int:
+    if not (word.isascii() and word.isdigit() and len(word) < 10 and 0 < int(word) <= most):
+        raise BadUsage(f"{option} {_shown(word)}: must be a number from 1 to {most}")
+    return int(word)
 
 
 def split_target(output: str | None) -> tuple[str, str]:

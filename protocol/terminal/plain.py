@@ -4,19 +4,17 @@ import math
 from typing import Final, TextIO
 
 from protocol.messages import (
-    ActorDied,
     ChunkArrived,
     FrontInbox,
     JobEnded,
-    JobNoted,
     JobOpened,
     JobProgressed,
-    ProcessLost,
 )
 from protocol.terminal.amounts import show_percent, show_rate, show_size, show_whole_time
 from protocol.terminal.board import Board
 from protocol.terminal.ending import last_line
 from protocol.terminal.lines import LineWriter
+from protocol.terminal.notes import Notes
 from protocol.terminal.summary import summary_lines
 from protocol.terminal.words import count_of, printable
 
@@ -29,6 +27,7 @@ class PlainView:
     def __init__(self, stderr: TextIO, title: str, *, verbose: bool) -> None:
         self._lines = LineWriter(stderr)
         self._board = Board(title)
+        self._notes = Notes()
         self._verbose = verbose
         self._progress_due_s = -math.inf
 
@@ -62,21 +61,8 @@ class PlainView:
             case JobEnded():
                 return [*summary_lines(self._board), last_line(self._board, message)]
             case _:
-                note = note_line(message)
+                note = self._notes.line(message)
                 return [note] if note else []
-
-
-def note_line(message: FrontInbox) -> str:
-    """What should be read even if nobody looks at progress; empty for all other messages."""
-    match message:
-        case JobNoted():
-            return f"note: {printable(message.text)}"
-        case ProcessLost():
-            return f"note: process {message.process} ended: {printable(message.detail)}"
-        case ActorDied():
-            return f"note: {message.process}/{message.actor} failed: {printable(message.detail)}"
-        case _:
-            return ""
 
 
 def opened_line(message: JobOpened) -> str:

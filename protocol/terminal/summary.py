@@ -1,11 +1,11 @@
-"""Who sent what: the table that ends a job, as plain lines."""
+"""Who sent what: the table that ends a job, as plain lines. Chunks are counted where Soulseek users gave some."""
 
 from typing import Final
 
 from protocol.messages import SourceProgressed
 from protocol.terminal.amounts import show_rate, show_size
 from protocol.terminal.board import Board
-from protocol.terminal.words import cell_width, count_of, printable
+from protocol.terminal.words import cell_width, count_of, cut, printable
 
 ROWS_MAX: Final = 40
 NAME_WIDTH_MAX: Final = 40
@@ -18,7 +18,8 @@ def summary_lines(board: Board) -> list[str]:
     shown = rows[:ROWS_MAX]
     width = min(NAME_WIDTH_MAX, max((cell_width(board.label(row.name)) for row in shown), default=0))
     total = sum(row.bytes_stored for row in rows)
-    lines = [f"  {_fit(board.label(row.name), width)}  {_facts(row, total)}".rstrip() for row in shown]
+    chunks = any(row.peer for row in rows)
+    lines = [f"  {_fit(board.label(row.name), width)}  {_facts(row, total, chunks=chunks)}".rstrip() for row in shown]
     if len(rows) > ROWS_MAX:
         rest = rows[ROWS_MAX:]
         lines.append(f"  and {len(rest)} more: {show_size(sum(row.bytes_stored for row in rest))}")
@@ -30,10 +31,11 @@ def share_text(bytes_stored: int, total_bytes: int) -> str:
     return f"{100 * bytes_stored / total_bytes:.1f} %" if total_bytes > 0 else "-"
 
 
-def _facts(row: SourceProgressed, total: int) -> str:
+def _facts(row: SourceProgressed, total: int, *, chunks: bool) -> str:
     facts = (
         f"{show_size(row.bytes_stored):>10}",
         f"{share_text(row.bytes_stored, total):>7}",
+        *([f"{count_of(row.chunks, 'chunk'):>12}"] if chunks else []),
         f"{show_rate(row.rate_bytes_s) if row.rate_bytes_s > 0 else '-':>11}",
         f"{count_of(row.leases, 'lease'):>9}",
         f"{count_of(row.stops, 'stop'):>8}",
@@ -45,8 +47,5 @@ def _facts(row: SourceProgressed, total: int) -> str:
 
 def _fit(text: str, width: int) -> str:
     """Exactly `width` cells."""
-    if cell_width(text) > width:
-        while cell_width(text) > width - 3:
-            text = text[:-1]
-        text += "..."
+    text = cut(text, width)
     return text + " " * (width - cell_width(text))

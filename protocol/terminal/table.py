@@ -153,16 +153,27 @@ def _row_line(
         line.append_text(_share_bar(row.bytes_stored, sums.most_bytes, colour))
     if final and width >= 120:
         line.append(f"{count_of(row.leases, 'lease'):>9}  {count_of(row.stops, 'stop'):>8}  ", DIM)
-    line.append(_fit(printable(row.standing), 9) + " ", _STANDING_STYLES.get(row.standing, DIM))
+    line.append(_fit(state_word(row), 10) + " ", _STANDING_STYLES.get(row.standing, DIM))
     line.append(_fit(_tail_words(row, final=final), max(0, width - line.cell_len)).rstrip())
     return line
 
 
+def state_word(row: SourceProgressed) -> str:
+    """The phase where it says more than the standing: a source that cools is not shown as resting."""
+    return printable(row.phase if row.phase and row.standing not in ("cooling", "banned") else row.standing)
+
+
 def _tail_words(row: SourceProgressed, *, final: bool) -> str:
-    """Rate of a source that works, reason of one that does not; both where both are known."""
-    words = (
-        [f"{show_rate(row.rate_bytes_s):>11}"] if row.rate_bytes_s > 0 or (row.standing == ACTIVE and not final) else []
-    )
+    """Rate of a source that works, reason of one that does not; of a peer its queue place, stops and, at the end,
+    chunks."""
+    flows = row.phase in ("", "flowing", "stalled") and row.standing == ACTIVE and not final
+    words = [f"{show_rate(row.rate_bytes_s):>11}"] if row.rate_bytes_s > 0 or flows else []
+    if row.queue_place > 0 and not final:
+        words.append(f"place {row.queue_place}")
+    if row.peer and (row.stops or final):
+        words.append(count_of(row.stops, "stop"))
+    if row.peer and final:
+        words.append(count_of(row.chunks, "chunk"))
     if row.reason:
         words.append(printable(row.reason))
     return ", ".join(words)

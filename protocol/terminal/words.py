@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
+from protocol.urls import slsk_address
+
 REPLACEMENT: Final = "\ufffd"
 _ESCAPES: Final = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
@@ -29,12 +31,23 @@ def printable(text: str) -> str:
 
 
 def short_names(names: Iterable[str]) -> list[str]:
-    """Printable names, as short as they can be told apart: only the host where no other source has it."""
-    full = [printable(name) for name in names]
+    """Printable names, as short as they can be told apart: only the host or user where no other source has it."""
+    full = [printable(_as_said(name)) for name in names]
     bare = [name.partition("://")[2] or name for name in full]
     hosts = [_host(name, rest) for name, rest in zip(full, bare, strict=True)]
     counts = Counter(hosts)
     return [host if counts[host] == 1 else rest for host, rest in zip(hosts, bare, strict=True)]
+
+
+def _as_said(name: str) -> str:
+    """A Soulseek user's address without its percent signs, as the user and others know it."""
+    if not name.startswith("slsk://"):
+        return name
+    try:
+        peer, path = slsk_address(name)
+    except ValueError:
+        return name
+    return f"slsk://{peer.replace('/', REPLACEMENT)}/{path}"
 
 
 def _host(name: str, rest: str) -> str:
@@ -46,6 +59,15 @@ def cell_width(text: str) -> int:
     if text.isascii():
         return len(text)
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def cut(text: str, width: int) -> str:
+    """Printable text in at most `width` cells, dots at its end where something was cut off."""
+    if cell_width(text) <= width:
+        return text
+    while cell_width(text) > width - 3:
+        text = text[:-1]
+    return text + "..."
 
 
 def count_of(count: int, word: str) -> str:

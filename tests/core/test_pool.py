@@ -8,6 +8,7 @@ from protocol.messages import (
     JobAsked,
     JobForgotten,
     JobStopAsked,
+    PoolInbox,
     ProcessLost,
     SourceJoined,
     SourceLost,
@@ -16,6 +17,10 @@ from protocol.messages import (
     WorkerWanted,
 )
 from protocol.post import Post
+
+
+def told(pool: PoolState, message: PoolInbox, *, now_s: float = 0.0) -> list[Post]:
+    return pool.handle(message, now_s=now_s)
 
 
 def asked(job: int = 1, sources: int = 2) -> JobAsked:
@@ -40,14 +45,14 @@ def asked(job: int = 1, sources: int = 2) -> JobAsked:
 def running(urls: list[str]) -> tuple[PoolState, list[Post]]:
     """A job whose dispatcher stands, and the posts that want its workers."""
     pool = PoolState(("fetch-1", "fetch-2"))
-    pool.handle(asked(sources=len(urls)))
+    told(pool, asked(sources=len(urls)))
     for url in urls:
-        assert pool.handle(SourceOffered(job=1, url=url)) == [], "workers come after the dispatcher"
-    return pool, pool.handle(DispatcherReady(job=1))
+        assert told(pool, SourceOffered(job=1, url=url)) == [], "workers come after the dispatcher"
+    return pool, told(pool, DispatcherReady(job=1))
 
 
 def test_a_job_begins_with_its_dispatcher_alone() -> None:
-    (post,) = PoolState(("fetch-1",)).handle(asked())
+    (post,) = told(PoolState(("fetch-1",)), asked())
     assert post.to == "hub/root"
     assert isinstance(post.message, DispatcherWanted)
     assert post.message.sources_expected == 2
@@ -61,7 +66,7 @@ def test_sources_are_spread_over_the_fetch_processes() -> None:
 
 def test_a_source_is_introduced_when_its_worker_stands_and_without_its_password() -> None:
     pool, _ = running(["http://ann:secret@Mirror.example:8080/pub/big%20file.iso?x=1"])
-    (post,) = pool.handle(WorkerReady(job=1, source=0, worker="fetch-1/worker-1-0"))
+    (post,) = told(pool, WorkerReady(job=1, source=0, worker="fetch-1/worker-1-0"))
     joined = post.message
     assert isinstance(joined, SourceJoined)
     assert post.to == "hub/dispatcher-1"
@@ -71,7 +76,7 @@ def test_a_source_is_introduced_when_its_worker_stands_and_without_its_password(
 
 def test_a_source_may_join_a_running_job() -> None:
     pool, _ = running(["http://a/f"])
-    (post,) = pool.handle(SourceOffered(job=1, url="http://b/f"))
+    (post,) = told(pool, SourceOffered(job=1, url="http://b/f"))
     assert (post.to, post.message) == (
         "fetch-2/root",
         WorkerWanted(job=1, source=1, url="http://b/f", chunk_size=131072),
@@ -82,33 +87,33 @@ def test_a_worker_that_failed_is_replaced_a_few_times() -> None:
     pool, _ = running(["http://a/f"])
     died = ActorDied(process="fetch-1", actor="worker-1-0", detail="boom")
     for _ in range(WORKER_RESTARTS_MAX):
-        lost, wanted = pool.handle(died)
+        lost, wanted = told(pool, died)
         assert isinstance(lost.message, SourceLost)
         assert isinstance(wanted.message, WorkerWanted)
-    (lost,) = pool.handle(died)
+    (lost,) = told(pool, died)
     assert isinstance(lost.message, SourceLost)
 
 
 def test_the_sources_of_a_lost_process_move_to_those_that_are_left() -> None:
     pool, _ = running(["http://a/f", "http://b/f", "http://c/f"])
-    posts = pool.handle(ProcessLost(process="fetch-1", detail="killed by SIGKILL"))
+    posts = told(pool, ProcessLost(process="fetch-1", detail="killed by SIGKILL"))
     assert [post.message.source for post in posts if isinstance(post.message, SourceLost)] == [0, 2]
     moved = [(post.to, post.message.source) for post in posts if isinstance(post.message, WorkerWanted)]
     assert moved == [("fetch-2/root", 0), ("fetch-2/root", 2)]
-    posts = pool.handle(ProcessLost(process="fetch-2", detail="killed by SIGKILL"))
+    posts = told(pool, ProcessLost(process="fetch-2", detail="killed by SIGKILL"))
     assert [type(post.message) for post in posts] == [SourceLost] * 3, "nobody is left to read them"
-    assert pool.handle(ProcessLost(process="store", detail="")) == []
+    assert told(pool, ProcessLost(process="store", detail="")) == []
 
 
 def test_a_forgotten_job_frees_its_homes_and_hears_nothing_more() -> None:
     pool, _ = running(["http://a/f", "http://b/f"])
-    assert [post.to for post in pool.handle(JobForgotten(job=1))] == ["hub/root", "fetch-1/root", "fetch-2/root"]
-    assert pool.handle(JobStopAsked(job=1)) == []
-    assert pool.handle(JobForgotten(job=1)) == []
-    assert pool.handle(SourceOffered(job=1, url="http://a/f")) == []
+    assert [post.to for post in told(pool, JobForgotten(job=1))] == ["hub/root", "fetch-1/root", "fetch-2/root"]
+    assert told(pool, JobStopAsked(job=1)) == []
+    assert told(pool, JobForgotten(job=1)) == []
+    assert told(pool, SourceOffered(job=1, url="http://a/f")) == []
 
 
 def test_a_stop_goes_to_the_dispatcher() -> None:
     pool, _ = running(["http://a/f"])
-    assert pool.handle(JobStopAsked(job=1)) == [Post(to="hub/dispatcher-1", message=JobStopAsked(job=1))]
-    assert pool.handle(JobStopAsked(job=2)) == []
+    assert told(pool, JobStopAsked(job=1)) == [Post(to="hub/dispatcher-1", message=JobStopAsked(job=1))]
+    assert told(pool, JobStopAsked(job=2)) == []

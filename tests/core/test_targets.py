@@ -67,7 +67,9 @@ def test_only_so_many_become_candidates_and_none_twice() -> None:
     target = targets.best()[0]
     first = [each.peer for each in candidates(target, [])]
     assert len(first) == CANDIDATES_MAX
-    assert candidates(target, first) == []
+    rest = [each.peer for each in candidates(target, first, room=3)]
+    assert len(rest) == 3
+    assert not set(rest) & set(first)
     assert {each.peer for each in candidates(target, first[:15])}.isdisjoint(first[:15])
 
 

@@ -175,8 +175,8 @@ def test_after_its_ride_a_user_is_asked_again_while_there_is_work() -> None:
     told(state, Ticked(), turn(state, 1))
     lease = state.sources[1].busy
     assert lease is not None
-    stop = state.riding.board.leases[lease].stop  # type: ignore[union-attr]
-    first = state.riding.board.leases[lease].first  # type: ignore[union-attr]
+    stop = state.riding.board.leases[lease].stop
+    first = state.riding.board.leases[lease].first
     posts = told(
         state, stored(1, lease, first, stop - first), finished(1, lease, stop, received_bytes=CHUNK, stopped=True)
     )
@@ -189,7 +189,7 @@ def test_what_a_ride_showed_is_remembered() -> None:
     told(state, Ticked(), turn(state, 1))
     lease = state.sources[1].busy
     assert lease is not None
-    first = state.riding.board.leases[lease].first  # type: ignore[union-attr]
+    first = state.riding.board.leases[lease].first
     posts = told(state, finished(1, lease, first + 1, received_bytes=CHUNK), now_s=NOW_S + 2)
     (rode,) = [post for post in posts if isinstance(post.message, PeerRode)]
     assert rode.to == MEMORY

@@ -13,7 +13,17 @@ def book(tmp_path: Path) -> PeerBook:
 
 def test_a_stranger_has_no_prior(tmp_path: Path) -> None:
     assert book(tmp_path).priors(["ann"], now_s=0.0) == [
-        PeerPrior(peer="ann", rate_bytes_s=0.0, setup_s=0.0, rides=0, failures=0, offset_ok=True, stops_today=0)
+        PeerPrior(
+            peer="ann",
+            rate_bytes_s=0.0,
+            setup_s=0.0,
+            rides=0,
+            failures=0,
+            offset_ok=True,
+            last_fault=0,
+            failed_s=0.0,
+            stops_today=0,
+        )
     ]
 
 

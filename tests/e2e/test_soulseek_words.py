@@ -1,0 +1,101 @@
+"""What a job with Soulseek users says of itself, on the command line and to programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.box.mirrors import Character as Mirror
+from tests.box.mirrors import mirrors
+from tests.box.soulseek.network import Character, Content, Network, network
+from tests.e2e.program import Event, Shoal
+
+CONTENT = Content(3_000_000, seed=6)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> str:
+    return str(tmp_path / "state")
+
+
+def account(box: Network, state: str, **changed: str) -> dict[str, str]:
+    settings = {
+        "USERNAME": "me", "PASSWORD": "any", "SERVER": box.server_host, "PORT": str(box.server_port),
+        "BIND": "127.0.0.1", **changed,
+    }  # fmt: skip
+    words = {f"SHOAL_SOULSEEK_{name}": word for name, word in settings.items()}
+    return {"XDG_CONFIG_HOME": "/nowhere", "SHOAL_STATE": state, **words}
+
+
+def rows_of(event: Event) -> dict[str, Event]:
+    return {row["peer"] or "mirror": row for row in event["sources"]}
+
+
+def test_users_and_mirrors_are_rows_of_one_job(shoal: Shoal, state: str) -> None:
+    users = {"ann b": Character(rate_bytes_s=1e6), "queued": Character(queue_before_us=3, queue_step_s=60.0)}
+    with network(users, CONTENT) as box, mirrors({"m": Mirror(rate_bytes_s=5e5)}, CONTENT) as web:
+        running = shoal.begun(*box.urls, *web.urls, "-o", "file.flac", **account(box, state))
+        waiting = running.until(
+            lambda event: event["event"] == "progress" and rows_of(event).get("queued", {}).get("queue_place")
+        )
+        done = running.finish()
+    assert done.code == 0
+    assert CONTENT.matches(shoal.folder / "file.flac")
+    row = rows_of(waiting)["queued"]
+    assert (row["phase"], row["queue_place"]) == ("queued", 4)
+    last = rows_of(done.ended)
+    assert set(last) == {"ann b", "queued", "mirror"}
+    assert last["ann b"]["bytes"] + last["mirror"]["bytes"] == CONTENT.size
+    assert last["queued"]["queue_place"] is None, "nobody waits any more"
+    assert last["ann b"]["source"] == box.url("ann b")
+
+
+def test_people_see_chunks_by_the_user_s_name_and_the_stops_at_the_end(shoal: Shoal, state: str) -> None:
+    with network({"ann b": Character()}, CONTENT) as box:
+        done = shoal.run("get", *box.urls, "-o", "file.flac", "--verbose", "--mode", "queue", **account(box, state))
+    assert done.code == 0
+    lines = done.stderr.splitlines()
+    assert lines[1].startswith("note: --mode queue asks every Soulseek user anew")
+    chunks = [line for line in lines if line.startswith("✓ ann b chunk ")]
+    assert len(chunks) == 23
+    assert chunks[-1].endswith(" KB/s [23/23]")
+    (row,) = [line.split() for line in lines if line.startswith("  ann b ")]
+    assert row[:2] + row[4:8] == ["ann", "b", "100.0", "%", "23", "chunks"]
+
+
+def test_a_ride_goes_on_when_the_session_dies(shoal: Shoal, state: str) -> None:
+    with network({"ann": Character(rate_bytes_s=8e5)}, CONTENT) as box:
+        running = shoal.begun(*box.urls, "-o", "file.flac", **account(box, state))
+        running.until_stored(3)
+        running.child("soulseek").kill()
+        done = running.finish()
+    assert (done.code, done.ended["state"]) == (0, "sealed")
+    assert CONTENT.matches(shoal.folder / "file.flac")
+    lost = {"event": "session", "state": "offline", "detail": "the soulseek process died: killed by SIGKILL"}
+    assert {**lost, "final": True} in done.events
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"PASSWORD": "wrong"}, "the password is wrong, or the name belongs to somebody else"),
+        ({"PORT": "9"}, "127.0.0.1:9 cannot be reached"),
+    ],
+)
+def test_a_swarm_without_a_login_ends_with_the_reason(
+    shoal: Shoal, state: str, changed: dict[str, str], why: str
+) -> None:
+    with network({"ann": Character()}, CONTENT, passwords={"me": "any"}) as box:
+        done = shoal.run("swarm", box.term, "--json", **account(box, state, **changed))
+    assert (done.code, done.ended["state"]) == (3, "starved")
+    assert done.ended["reason"].startswith(why)
+    assert done.seconds < 15
+
+
+def test_a_swarm_that_finds_nobody_says_so(shoal: Shoal, state: str) -> None:
+    with network({"ann": Character()}, CONTENT) as box:
+        done = shoal.run("swarm", "no such thing", "--quiet", **account(box, state))
+    assert done.code == 3
+    assert done.the_line.startswith("no source can deliver: ")
+    assert "no such thing" in done.the_line
