@@ -52,23 +52,18 @@ class WorkerModel:
         self.lease: LeaseGranted | None = None
         self.stop = 0
         self.handed = 0
-        self.received = 0
-        self.total_received = 0
-        self.since_drop = 0
+        self.received = self.total_received = self.since_drop = 0
         self.position = 0.0
         self.asked_stop = 0
         self.body_open = False
-        self.requests = 0
-        self.stops = 0
-        self.chunk_size = 1
-        self.file_bytes = 0
+        self.requests = self.stops = 0
+        self.chunk_size, self.file_bytes = 1, 0
         self.cap_bytes_s = 0.0
         self.stopped_s = -1.0
         self._connected = False
         self._turn = 0
         self._reported_s = -1.0
-        self._stepped_s = 0.0
-        self._silent_since_s = 0.0
+        self._stepped_s = self._silent_since_s = 0.0
 
     # -- inbox
 

@@ -1,0 +1,174 @@
+"""Claims about real, unchanged Nicotine+ peers, started by this script (pip install --no-deps nicotine-plus).
+
+    python -m tests.bench.nicotine_peers [--runs N] [--kind three|alone|modes]
+
+* three: three peers limited to 8192 KiB/s each, 256 MiB: >= 0.90 of their sum after the first byte, content right,
+  <= 2 stops a peer.
+* alone: one unlimited peer, 512 MiB: >= 0.95 of what a bare recv_into loop gets from it in the same run, in pairs, the
+  order changing; CPU of ours <= 0.5 s.
+* modes: `--mode queue` beside `--mode swarm` on the same three peers: rate, transfers, stops, and the failed uploads
+  that the peers' own logs show.
+"""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import struct
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+if __package__ in (None, ""):
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.bench import measuring, users
+from tests.box.soulseek.network import Content, Network, network
+from tests.box.soulseek.nicotine import Nicotine, installed, nicotine
+from tests.box.soulseek.raw import RawDownloader
+
+LIMIT_KIB_S = 8192
+FILE = "tide.flac"
+MIB = 1 << 20
+RUN_S_MAX = 400.0
+
+
+@contextmanager
+def peers(
+    count: int, content: Content, folder: Path, upload_kib_s: int | None
+) -> Iterator[tuple[Network, list[Nicotine]]]:
+    """A box whose only uploaders are so many Nicotine+ that share this content."""
+    shared = folder / "shared"
+    shared.mkdir()
+    with (shared / FILE).open("wb") as file:
+        content.write_to(file)
+    with ExitStack() as stack:
+        box = stack.enter_context(network({}))
+        made = [
+            stack.enter_context(nicotine(box, f"n{number}", shared, upload_kib_s=upload_kib_s, wait=False))
+            for number in range(count)
+        ]
+        for peer in made:
+            peer.wait_until_ready()
+        yield box, made
+
+
+def fetched(
+    box: Network, made: list[Nicotine], content: Content, folder: Path, *words: str, name: str
+) -> tuple[users.Played, bool]:
+    """One run of ours from these peers, and whether the content is right."""
+    path = folder / "ours.bin"
+    measuring.settle(content.size)
+    with tempfile.TemporaryDirectory(dir=folder) as state:
+        urls = [peer.url(FILE) for peer in made]
+        run = users.play(box, path, *urls, *words, state=Path(state), limit_s=RUN_S_MAX, name=name)
+    right = content.matches(path)
+    measuring.clear(path)
+    if run.exit_code != 0 or not right:
+        print(f"no right file: {run.trouble()}; content {'right' if right else 'WRONG or missing'}")
+    return run, right and run.exit_code == 0
+
+
+def three(runs: int, folder: Path) -> bool:
+    content = Content(256 * MIB, seed=3)
+    shares, most = [], 0
+    with peers(3, content, folder, LIMIT_KIB_S) as (box, made):
+        for number in range(runs):
+            run, right = fetched(box, made, content, folder, name=f"three{number}")
+            share = run.flow_bytes_s / (3 * LIMIT_KIB_S * 1024) if right else 0.0
+            print(f"three: {share:.3f} of the sum, stops {run.stops}, CPU {run.cpu_s:.2f} s")
+            shares.append(share)
+            most = max([most, *run.stops])
+    good = measuring.verdict("three limited peers, share of their sum", statistics.median(shares), at_least=0.90)
+    return measuring.verdict("three limited peers, most stops", most, at_most=2) and good
+
+
+def bare(box: Network, peer: Nicotine, content: Content, name: str) -> tuple[float, float]:
+    """Bytes/s and CPU of a loop that does nothing but recv_into, from its first byte on."""
+    buffer = memoryview(bytearray(MIB))
+    with RawDownloader(box.server_port, name) as raw:
+        sock, _ = raw.negotiate(peer.name, peer.remote_path(FILE), 30.0)
+        cpu_s = _own_cpu_s()
+        sock.sendall(struct.pack("<Q", 0))
+        got = sock.recv_into(buffer)
+        begun_s = time.perf_counter()
+        while got < content.size:
+            count = sock.recv_into(buffer)
+            if count == 0:
+                raise RuntimeError("the peer ended early")
+            got += count
+        took_s = time.perf_counter() - begun_s
+        sock.close()
+        return content.size / took_s, _own_cpu_s() - cpu_s
+
+
+def _own_cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def alone(runs: int, folder: Path) -> bool:
+    content = Content(512 * MIB, seed=1)
+    ratios, cpus = [], []
+    with peers(1, content, folder, None) as (box, made):
+        for number in range(runs):
+            measuring.settle(content.size)
+            if number % 2 == 0:
+                loop_bytes_s, loop_cpu_s = bare(box, made[0], content, f"bare{number}")
+            run, right = fetched(box, made, content, folder, name=f"ours{number}")
+            if number % 2 == 1:
+                loop_bytes_s, loop_cpu_s = bare(box, made[0], content, f"bare{number}")
+            ratio = run.flow_bytes_s / loop_bytes_s if right else 0.0
+            print(
+                f"alone: ours {run.flow_bytes_s / 1e6:.0f} MB/s, {run.cpu_s:.2f} CPU s in all; bare loop "
+                f"{loop_bytes_s / 1e6:.0f} MB/s, {loop_cpu_s:.2f} CPU s; ratio {ratio:.3f}; stops {run.stops}"
+            )
+            ratios.append(ratio)
+            cpus.append(run.cpu_s)
+    good = measuring.verdict("one unlimited peer, ours / bare loop", statistics.median(ratios), at_least=0.95)
+    return measuring.verdict("one unlimited peer, CPU s of ours", statistics.median(cpus), at_most=0.5) and good
+
+
+def modes(runs: int, folder: Path) -> bool:
+    content = Content(64 * MIB, seed=2)
+    rows: list[list[object]] = [["mode", "MB/s", "transfers", "stops", "failed in their logs"]]
+    good = True
+    with peers(3, content, folder, LIMIT_KIB_S) as (box, made):
+        for number in range(runs):
+            for mode in ("queue", "swarm"):
+                before = [peer.uploads() for peer in made]
+                run, right = fetched(box, made, content, folder, "--mode", mode, name=f"{mode}{number}")
+                after = [peer.uploads() for peer in made]
+                good &= right
+                pairs = list(zip(before, after, strict=True))
+                started = sum(late.started - early.started for early, late in pairs)
+                failed = sum(late.aborted - early.aborted for early, late in pairs)
+                seconds = float(run.ended.get("seconds", 0.0)) or 1.0
+                rows.append([mode, content.size / seconds / 1e6, started, sum(run.stops), failed])
+    measuring.print_table(rows)
+    return good
+
+
+KINDS = {"three": three, "alone": alone, "modes": modes}
+
+
+def main() -> int:
+    """Exit code 0 when every kind that was asked for reaches its bounds."""
+    options = measuring.parser("real Nicotine+ peers", runs=3)
+    options.add_argument("--kind", action="append", choices=list(KINDS))
+    asked = options.parse_args()
+    if not installed():
+        print("missing: Nicotine+ (pip install --no-deps nicotine-plus)")
+        return 1
+    good = True
+    for kind in asked.kind or list(KINDS):
+        with tempfile.TemporaryDirectory(prefix="bench-", dir=asked.folder) as folder:
+            good &= KINDS[kind](asked.runs if kind != "modes" else 1, Path(folder))
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
