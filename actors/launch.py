@@ -34,11 +34,12 @@ def warm(modules: Iterable[str]) -> None:
     context = _context()
     if not isinstance(context, ForkServerContext):
         return
-    context.set_forkserver_preload(["actors.process_root", "actors.process", *modules])
-    # First and apart: starting the tracker unblocks the very signals that are to be held back for the forkserver.
-    multiprocessing.resource_tracker.ensure_running()
-    with orders_held_back(), _import_path_handed_down():
-        multiprocessing.forkserver.ensure_running()
+    context.set_forkserver_preload(["actors.before_fork", "actors.process_root", "actors.process", *modules])
+    with _import_path_handed_down():
+        # First and apart: starting the tracker unblocks the very signals that are to be held back for the forkserver.
+        multiprocessing.resource_tracker.ensure_running()
+        with orders_held_back():
+            multiprocessing.forkserver.ensure_running()
 
 
 def launch(start: "ProcessStart") -> BaseProcess:
@@ -49,8 +50,21 @@ def launch(start: "ProcessStart") -> BaseProcess:
 
     # A daemon in multiprocessing's sense: should the caller forget to stop it, its own exit still ends the child.
     process = _context().Process(target=child_main, args=(start,), name=start.spec.process, daemon=True)
-    process.start()
+    with _main_module_kept_out():
+        process.start()
     return process
+
+
+@contextlib.contextmanager
+def _main_module_kept_out() -> Iterator[None]:
+    """Children are told nothing of `__main__`: each would compile and run that file again, and they need none of it."""
+    main = sys.modules["__main__"]
+    hidden = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        vars(main).update(hidden)
 
 
 def _context() -> ForkServerContext | SpawnContext:
@@ -85,16 +99,22 @@ def orders_held_back() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _import_path_handed_down() -> Iterator[None]:
-    """Python 3.11's forkserver preloads without the starter's `sys.path` and hides that it found nothing."""
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    """Python 3.11's forkserver preloads without the starter's `sys.path` and hides that it found nothing.
+
+    Nor may it look into the current folder first, as ``python -c`` does: a file there that is called like a module, be
+    it one that somebody downloaded, would be run.
+    """
+    ours = {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path), "PYTHONSAFEPATH": "1"}
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def make_run_dir(processes: Iterable[str]) -> str:

@@ -166,6 +166,7 @@ def _settle(start: ProcessStart, endings: "queue.SimpleQueue[int]") -> None:
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     sys.setswitchinterval(spec.switch_interval_s)
     gc.freeze()  # what was loaded before the fork stays in pages shared with the other children
+    gc.enable()  # see `actors.before_fork`
     threading.Thread(target=_outlive_nobody, args=(start.litter,), name="lifeline", daemon=True).start()
 
 

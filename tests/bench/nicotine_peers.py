@@ -131,7 +131,8 @@ def alone(runs: int, folder: Path) -> bool:
             empty, _ = fetched(box, made, chunk, folder, name=f"empty{number}", file=SMALL)
             print(
                 f"alone: ours {run.flow_bytes_s / 1e6:.0f} MB/s, {run.cpu_s:.2f} CPU s "
-                f"({empty.cpu_s:.2f} for one chunk); bare loop {loop_bytes_s / 1e6:.0f} MB/s, {loop_cpu_s:.2f} CPU s; ratio {ratio:.3f}; stops {run.stops}"
+                f"({empty.cpu_s:.2f} for one chunk); bare loop {loop_bytes_s / 1e6:.0f} MB/s, "
+                f"{loop_cpu_s:.2f} CPU s; ratio {ratio:.3f}; stops {run.stops}"
             )
             ratios.append(ratio)
             cpus.append(run.cpu_s - empty.cpu_s)
