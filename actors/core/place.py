@@ -24,7 +24,7 @@ from protocol.runs import Run
 
 MEASURING_SHARE: Final = 16
 """The first, measuring rides of n sources take 1/16 of the file together."""
-MEASURING_SHARE_DEAR: Final = 8
+MEASURING_SHARE_DEAR: Final = 10
 GAIN_MIN_S: Final = 0.02
 GAIN_MIN_SETUPS: Final = 0.3
 """Disturbing a ride, or fetching a chunk twice, must save at least this much time, and this share of a new start."""

@@ -4,7 +4,6 @@ Owned by one `DispatchState`, which tells it what happened. Invariant: that of `
 busy with exactly that lease; a worker that was told to stop stays busy until it answers or its time is over.
 """
 
-import math
 from dataclasses import replace
 from typing import Final, assert_never
 
@@ -15,6 +14,7 @@ from actors.core.fleet import look
 from actors.core.lookout import Lookout
 from actors.core.outbox import Outbox
 from actors.core.report import Reporter
+from actors.core.speed import QUOTA_S
 from actors.core.standing import Source, Standing, delivered
 from actors.core.turns import Turns
 from protocol.faults import FaultKind
@@ -44,10 +44,6 @@ EXPIRE_EVERY_S: Final = 1.0
 SERVED_PER_STEP: Final = 2
 """So many sources get a lease in one step; the rest follow in the next, so that no step is long."""
 EXTEND_AHEAD_S: Final = 1.0
-LIMITER_S: Final = 1.0
-LIMITER_DUE: Final = 0.15
-LIMITER_S_MAX: Final = 2.0
-"""After so long a mean over seconds is right for limiters of every kind."""
 YOUNG_S: Final = 2.0
 """The rate of a ride younger than this is mixed with what its source showed before: limiters begin with a burst."""
 MEASURE_AGE_S: Final = 0.05
@@ -122,10 +118,9 @@ class Riding:
         if message.received_bytes > lease.received_bytes:
             lease.received_bytes, lease.grown_s = message.received_bytes, now_s
         lease.measured_s = now_s - MEASURE_AGE_S
-        rate_bytes_s = _judged(lease, source, message, now_s)
-        if rate_bytes_s >= 0:
-            lease.rate_bytes_s = _tempered(lease, rate_bytes_s, source.traits.restart_cost_s, now_s)
-        if rate_bytes_s > 0:
+        if message.rate_bytes_s >= 0:
+            lease.rate_bytes_s = _tempered(lease, message.rate_bytes_s, source.traits.restart_cost_s, now_s)
+        if message.rate_bytes_s > 0:
             source.rate_bytes_s = lease.rate_bytes_s
         if message.setup_s > 0 and lease.lead_in_bytes == 0:
             self._learn_setup(source, lease, message.setup_s)
@@ -197,7 +192,7 @@ class Riding:
         if source.rate_bytes_s <= 0 and kept > 0:
             setup_s = source.traits.turn_cost_s if source.peer else source.traits.restart_cost_s
             took_s = max(now_s - lease.granted_s - setup_s, 0.01)
-            source.rate_bytes_s = lease.received_bytes / (max(took_s, LIMITER_S) if source.peer else took_s)
+            source.rate_bytes_s = lease.received_bytes / (max(took_s, QUOTA_S) if source.peer else took_s)
 
     def slow(self, message: SourceSlowed | SourceStalled, *, now_s: float) -> None:
         """Take the lease from a source that crawls, if there is somebody better to give it to."""
@@ -381,19 +376,6 @@ class Riding:
         source = self.sources[lease.source]
         source.busy_since_s = now_s  # its answer is awaited from now on
         self._out.post(source.worker, LeaseRevoked(job=self.job.job, source=lease.source, lease=lease.id))
-
-
-def _judged(lease: Lease, source: Source, message: SourceMeasured, now_s: float) -> float:
-    """The rate that the watchdog measured; of a Soulseek user's young ride, what its limiter would let through.
-
-    Real limiters let a second's quota go at once. Just before the next one is due, what came is so many quotas, and the
-    same is nearly true of an even flow; at any other moment a young ride says little.
-    """
-    young_s = now_s - lease.granted_s - message.setup_s
-    if not source.peer or message.rate_bytes_s < 0 or young_s >= LIMITER_S_MAX:
-        return message.rate_bytes_s
-    quotas = math.ceil(young_s / LIMITER_S)
-    return message.received_bytes / (quotas * LIMITER_S) if quotas - young_s / LIMITER_S < LIMITER_DUE else -1.0
 
 
 def _tempered(lease: Lease, rate_bytes_s: float, setup_s: float, now_s: float) -> float:

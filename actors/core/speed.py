@@ -4,6 +4,8 @@ A rate is the mean over the last `WINDOW_S` of a flowing ride: real limiters sen
 then silent, so anything shorter lies. The clock is passed in.
 """
 
+import itertools
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, assert_never
@@ -23,6 +25,12 @@ from protocol.messages import (
 from protocol.post import Post
 
 WINDOW_S: Final = 3.0
+QUOTA_S: Final = 1.0
+"""Real limiters let the quota of so long go at once."""
+QUOTA_DUE_S: Final = 0.15
+QUOTAS_S_MAX: Final = 2.5
+"""A ride older than this is judged by its mean, however it flows."""
+UNEVEN_SHARE: Final = 0.6
 FIRST_JUDGED_S: Final = 0.2
 """A ride is judged no sooner than this after its first byte."""
 REPORT_GAP_S: Final = 0.3
@@ -52,11 +60,24 @@ class _Ride:
     cap_bytes_s: float = 0.0
 
     def rate(self, now_s: float) -> float:
+        """Bytes a second, -1 while it cannot be said."""
+        if self.first_byte_s is not None and now_s - self.first_byte_s < QUOTAS_S_MAX and self._uneven():
+            return self._quotas(now_s - self.first_byte_s)
         if len(self.marks) < 2 or now_s - self.marks[0][0] < FIRST_JUDGED_S:
             return -1.0
         begin_s, begin = self.marks[0]
         heard_for_s = max(self.marks[-1][0] - begin_s, now_s - begin_s - REPORT_GAP_S)
         return (self.received_bytes - begin) / heard_for_s if heard_for_s > 0 else -1.0
+
+    def _uneven(self) -> bool:
+        """Whether nearly all came at once, as a limiter's quota does."""
+        steps = [self.first_bytes, *(late[1] - early[1] for early, late in itertools.pairwise(self.marks))]
+        return max(steps) > UNEVEN_SHARE * self.received_bytes
+
+    def _quotas(self, flowing_s: float) -> float:
+        """Just before a limiter lets the next quota go, what came is so many quotas; else it says little."""
+        quotas = max(1, math.ceil(flowing_s / QUOTA_S))
+        return self.received_bytes / (quotas * QUOTA_S) if quotas * QUOTA_S - flowing_s < QUOTA_DUE_S else -1.0
 
     def setup_s(self, rate_bytes_s: float) -> float:
         """From grant to first byte; 0 while unknown. What came before the first report came at today's rate."""

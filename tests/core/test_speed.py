@@ -209,3 +209,20 @@ def test_filling_sums_to_the_limit_and_gives_small_wishes_whole(wants: list[floa
 
 def test_nobody_shares_nothing() -> None:
     assert fill([], 100.0) == []
+
+
+def test_a_young_ride_behind_a_limiter_is_measured_by_its_quotas() -> None:
+    """Nicotine+ sends a second's quota at once: the first one alone would look like the speed of the machine."""
+    stage = Stage()
+    stage.progress(0)
+    stage.play(2.0, lambda now_s: 8000 * KB * (1 + int(max(now_s - 0.2, 0.0))))
+    rates = [message.rate_bytes_s for message in stage.of(SourceMeasured) if message.rate_bytes_s > 0]  # type: ignore[attr-defined]
+    assert rates, "it is known before the window is full"
+    assert max(rates) <= 8000 * KB * 1.05
+
+
+def test_a_young_even_ride_is_measured_at_once() -> None:
+    stage = Stage()
+    stage.progress(0)
+    stage.play(0.8, lambda now_s: 1000 * KB * now_s)
+    assert last_rate(stage) == pytest.approx(1000 * KB, rel=0.35)

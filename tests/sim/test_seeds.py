@@ -104,5 +104,23 @@ def test_dear_restarts_are_spent_sparingly() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.parametrize(
+    ("kind", "least", "stops_most"),
+    [("users8", 0.90, 2.2), ("users20", 0.89, 2.25), ("known_users", 0.93, 1.5), ("faulty_users", 0.83, 2.5)],
+)
+def test_users_are_used_well_and_disturbed_little(kind: str, least: float, stops_most: float) -> None:
+    assert median_efficiency(kind, 24) >= least
+    outcomes = [play(kind, seed, checked=False) for seed in range(24)]
+    assert statistics.mean(outcome.stops for outcome in outcomes) <= stops_most
+
+
+@pytest.mark.parametrize("first", range(0, 24, BATCH))
+@pytest.mark.parametrize("kind", ["users8", "faulty_users"])
+def test_users_always_give_the_whole_file_and_no_rule_is_broken(kind: str, first: int) -> None:
+    for seed in range(first, first + BATCH):
+        assert play(kind, seed).state == "sealed"
+
+
+@pytest.mark.long
 def test_three_hundred_slow_mirrors_are_used_well() -> None:
     assert play("many", 0, checked=False).efficiency >= 0.93
