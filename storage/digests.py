@@ -1,7 +1,6 @@
 """Digests: of chunks (xxh3_128: unchanged since we wrote it), of whole files, and what a user says it must be."""
 
 import errno
-import hashlib
 import os
 import re
 from collections import deque
@@ -23,7 +22,12 @@ class _Hasher(Protocol):
 
 
 def _stdlib(name: str) -> Callable[[], _Hasher]:
-    return lambda: hashlib.new(name, usedforsecurity=False)
+    def make() -> _Hasher:
+        import hashlib  # here: loading OpenSSL is 2 ms that a start without checksum need not wait for
+
+        return hashlib.new(name, usedforsecurity=False)
+
+    return make
 
 
 _MAKERS: Final[dict[str, Callable[[], _Hasher]]] = {

@@ -19,7 +19,6 @@ The exclusive flock on this file means "this target is being written by another 
 import errno
 import fcntl
 import os
-import secrets
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -57,7 +56,7 @@ class Header:
 
     layout: Layout
     learned: bool = False
-    journal_id: bytes = field(default_factory=lambda: secrets.token_bytes(16))
+    journal_id: bytes = field(default_factory=lambda: os.urandom(16))
 
     @property
     def seed(self) -> int:
