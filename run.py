@@ -125,7 +125,7 @@ def build_fetcher(context: ProcessContext) -> ProcessActors:
     return ProcessActors(makers={WorkerWanted: make, JobForgotten: forget}, stop=stop)
 
 
-def processes(source_count: int, session: ProcessSpec | None = None) -> tuple[list[ProcessSpec], int]:
+def processes(source_count: int, session: ProcessSpec | None = None, memory: str = "") -> tuple[list[ProcessSpec], int]:
     """What is to be run for one job of so many sources, and how many slots the arena needs.
 
     `session` is the Soulseek process where one is needed; only then are peers remembered.
@@ -135,10 +135,9 @@ def processes(source_count: int, session: ProcessSpec | None = None) -> tuple[li
     count = max(1, min(FETCHERS_MAX, os.cpu_count() or 1, source_count))
     names = tuple(f"fetch-{number}" for number in range(1, count + 1))
     slots = -(-source_count // count) + SLOTS_SPARE
-    memory = "" if session is None else peer_memory()
     specs = [
         ProcessSpec(process="hub", builder="run:build_hub", settings=names, stop_rank=0),
-        ProcessSpec(process="store", builder="run:build_store", settings=memory, stop_rank=2),
+        ProcessSpec(process="store", builder="run:build_store", settings=memory if session else "", stop_rank=2),
     ]
     for index, name in enumerate(names):
         own = (index * slots, (index + 1) * slots)
@@ -166,8 +165,8 @@ def get(options: GetOptions) -> int:
         view.close()
 
 
-def fetch(options: GetOptions, view: Any) -> JobEnded:
-    """Run one job in processes of its own and leave none behind."""
+def fetch(options: GetOptions, view: Any, *, memory: str = "") -> JobEnded:
+    """Run one job in processes of its own and leave none behind. `memory`: where peers are remembered."""
     import time
     from contextlib import ExitStack
 
@@ -182,7 +181,9 @@ def fetch(options: GetOptions, view: Any) -> JobEnded:
         from actors.soulseek.starting import session_process, session_settings
 
         session = session_process(session_settings(options.account), verbose=options.verbose)
-    specs, slot_count = processes(len(options.urls) if not options.term else PEERS_MAX, session)
+    specs, slot_count = processes(
+        len(options.urls) if not options.term else PEERS_MAX, session, memory or peer_memory()
+    )
     asked = JobAsked(
         job=JOB,
         source_count=len(options.urls),
@@ -277,49 +278,27 @@ def verify(options: VerifyOptions) -> int:
 
 
 def demo(options: DemoOptions) -> int:
-    """``run.py demo``: mirrors played on this machine, a real download from them, and a look at what came."""
+    """``run.py demo``: users or mirrors played on this machine, a real download from them, and a look at what came."""
     import tempfile
+    from contextlib import ExitStack
 
     from protocol.terminal.exit_codes import ExitCode, exit_code_of
     from protocol.terminal.front import make_view
-    from protocol.terminal.options import GetOptions
-    from tests.box.demo import DEMO_CONTENT, DEMO_MIRRORS, demo_box
+    from tests.box.playing import demo_mirrors, demo_users, say
 
-    with demo_box() as box, tempfile.TemporaryDirectory(prefix="shoal-demo-") as folder:
-        _say(options, f"{len(DEMO_MIRRORS)} mirrors on this machine hold the same {DEMO_CONTENT.size >> 20} MiB file:")
-        for mirror in DEMO_MIRRORS:
-            _say(options, f"  {box.url(mirror.name)}  {mirror.name}: {mirror.line}")
-        wanted = GetOptions(
-            urls=tuple(box.url(mirror.name) for mirror in DEMO_MIRRORS),
-            folder=folder,
-            name="demo.bin",
-            chunk_size=128 << 10,
-            checksum=f"sha256:{DEMO_CONTENT.sha256}",
-            mode="swarm",
-            limit_bytes_s=0,
-            preallocate=False,
-            sync="full",
-            json=options.json,
-            quiet=options.quiet,
-            verbose=options.verbose,
-            slow_rate_bytes_s=5 << 10,
-            slow_after_s=15.0,
-        )
+    with ExitStack() as leaving:
+        folder = leaving.enter_context(tempfile.TemporaryDirectory(prefix="shoal-demo-"))
+        wanted, sha256 = (demo_mirrors if options.kind == "http" else demo_users)(options, folder, leaving)
         view = make_view(options, sys.stdout, sys.stderr)
         try:
-            ended = fetch(wanted, view)
+            ended = fetch(wanted, view, memory=os.path.join(folder, "peers.sqlite"))
         finally:
             view.close()
-        if ended.state == "sealed":
-            same = _sha256(ended.path) == DEMO_CONTENT.sha256
-            _say(options, "content: the same as the original" if same else "content: NOT the same as the original")
-            return ExitCode.SEALED if same else ExitCode.DISAGREED
-        return exit_code_of(ended.state)
-
-
-def _say(options: DemoOptions, line: str) -> None:
-    if not options.quiet:
-        sys.stderr.write(line + "\n")
+        if ended.state != "sealed":
+            return exit_code_of(ended.state)
+        same = _sha256(ended.path) == sha256
+        say(options, "content: the same as the original" if same else "content: NOT the same as the original")
+        return ExitCode.SEALED if same else ExitCode.DISAGREED
 
 
 def _sha256(path: str) -> str:
@@ -337,7 +316,9 @@ def _preloaded(words: list[str]) -> tuple[str, ...]:
         return PRELOADED_SESSION
     if words[:1] == ["swarm"] or (words[:1] == ["get"] and any(word[:5].lower() == "slsk:" for word in words)):
         return (*PRELOADED, *PRELOADED_SESSION)
-    return PRELOADED if words[:1] in (["get"], ["demo"]) else ()
+    if words[:1] == ["demo"]:
+        return PRELOADED if "http" in words or "--kind=http" in words else (*PRELOADED, *PRELOADED_SESSION)
+    return PRELOADED if words[:1] == ["get"] else ()
 
 
 def main() -> int:

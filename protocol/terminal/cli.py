@@ -296,10 +296,10 @@ def _say_notes(notes: Iterable[str], *, quiet: bool) -> None:
 
 
 def _demo_command(actions: Actions) -> Callable[..., None]:
-    def demo(kind: Kind = "http", json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
-        """Fetch from good and bad mirrors played here; no network.
+    def demo(kind: Kind = "soulseek", json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+        """Search and fetch from users good and bad, played here; no network, no account.
 
-        Starts them on this machine, each in its own process, with a generated file, and checks the result.
+        Starts a Soulseek network (or mirrors) on this machine with a generated file, and checks what came.
         """
         checked_loudness(quiet=quiet, verbose=verbose)
         kind = checked_word("--kind", kind, DEMO_KINDS)

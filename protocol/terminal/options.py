@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MODES: Final = ("swarm", "queue", "failover", "race")
 SYNCS: Final = ("full", "none")
-DEMO_KINDS: Final = ("http",)
+DEMO_KINDS: Final = ("soulseek", "http")
 CHUNK_SIZE_MIN: Final = 4 * 1024
 CHUNK_SIZE_MAX: Final = 1024 * 1024
 WAIT_S_MAX: Final = 120.0

@@ -51,11 +51,6 @@ DEMO_PEERS = (
         "0.9 MB/s, cannot be called, only calls",
     ),
     DemoPeer(
-        "impostor",
-        Character(rate_bytes_s=1.0 * MEGABYTE, other_content=True, set_up_s=0.3),
-        "1.0 MB/s, the same size but other bytes",
-    ),
-    DemoPeer(
         "hostile",
         Character(rate_bytes_s=0.5 * MEGABYTE, hostile="all"),
         "bombs, floods and lies in answer to a search",
