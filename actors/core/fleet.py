@@ -54,6 +54,11 @@ class Fleet:
     guess_bytes_s: float
     coming: dict[int, float]
 
+    @property
+    def mean_bytes_s(self) -> float:
+        """What one of those that ride, or will soon, sends on average."""
+        return self.rate_bytes_s / max(len(self.riders) + len(self.coming), 1)
+
     def finish_with(self, rate_bytes_s: float, setup_s: float, *, now_s: float, joining: int = -1) -> float:
         """The common finish time when one more source of this rate joins after its set-up time. `joining`: its
         number, so that it is not counted twice when it was expected."""

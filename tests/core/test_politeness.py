@@ -74,3 +74,22 @@ def test_a_users_ride_is_not_cut_for_less_than_a_tenth() -> None:
         state = user(ride, rates={"a": 1.0}, rate=rate)
         as_peer(state, "a")
         assert bool(of(told(state, Ticked()), PlaceAsked)) is cut
+
+
+def test_one_of_few_stops_is_not_spent_on_a_crumb_while_a_large_tail_could_be_had() -> None:
+    """The crumb's rider would finish last, but b has a start to pay and few stops: it takes half of the long ride."""
+    state = board("aaa" + "c" * 60, rates={"a": 0.02, "c": 1.0})
+    for letter in "ac":
+        as_peer(state, letter)
+    add(state, "b", 1.0)
+    as_peer(state, "b")
+    told(state, Ticked(), turn(state, 1))
+    picture = drawn(state)
+    assert picture.startswith("aaac")
+    assert picture.count("b") > 20
+
+
+def test_a_crumb_is_taken_when_there_is_nothing_else() -> None:
+    state = user("aaa" + "#" * 60, rates={"a": 0.02}, rate=1.0)
+    as_peer(state, "a")
+    assert of(told(state, Ticked()), PlaceAsked)
