@@ -180,10 +180,11 @@ def fetch(options: GetOptions, view: Any, *, memory: str = "") -> JobEnded:
     if options.account is not None:
         from actors.soulseek.starting import session_process, session_settings
 
-        session = session_process(session_settings(options.account), verbose=options.verbose)
-    specs, slot_count = processes(
-        len(options.urls) if not options.term else PEERS_MAX, session, memory or peer_memory()
-    )
+        memory = memory or peer_memory()
+        finished = os.path.join(os.path.dirname(memory), "finished")
+        settings = session_settings(options.account, finished_folder=finished)
+        session = session_process(settings, verbose=options.verbose)
+    specs, slot_count = processes(len(options.urls) if not options.term else PEERS_MAX, session, memory)
     asked = JobAsked(
         job=JOB,
         source_count=len(options.urls),
@@ -201,6 +202,7 @@ def fetch(options: GetOptions, view: Any, *, memory: str = "") -> JobEnded:
         watcher=FRONT,
         term=options.term,
         wanted_size_bytes=options.wanted_size_bytes,
+        **({} if options.account is None else options.account.manners),
     )
     with Interrupts().caught() as interrupts, ExitStack() as leaving:
         try:

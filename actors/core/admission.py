@@ -10,7 +10,7 @@ from typing import Final
 from actors.core import opening
 from actors.core.faults import Faults
 from actors.core.outbox import Outbox
-from actors.core.politeness import spent
+from actors.core.politeness import weigh
 from actors.core.report import Reporter
 from actors.core.standing import Source, SourceTraits, Standing, warm
 from actors.core.turns import Turns
@@ -82,7 +82,7 @@ class Admission:
             offset_ok=message.offset_ok,
             dear_stops=True,
         )
-        source.spent = self.job.mode != "queue" and spent(source)
+        weigh(source, self.job)
 
     def probed(self, message: SourceProbed, *, now_s: float) -> Source | None:
         """Take a probe's answer. None: nobody asked, or it is known already."""

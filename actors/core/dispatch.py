@@ -136,6 +136,7 @@ class DispatchState:
                 self._on_target(message, now_s)
             case TargetSealed():
                 if self._sealing:  # also when it was stopped meanwhile: the file stands
+                    self.turns.finished(message.path)
                     self._end("sealed", "", message.path, message.digest_hex, now_s - message.digest_s)
             case (
                 TargetRefused()

@@ -29,7 +29,7 @@ GAIN_MIN_S: Final = 0.02
 GAIN_MIN_SETUPS: Final = 0.3
 """Disturbing a ride, or fetching a chunk twice, must save at least this much time, and this share of a new start."""
 GAIN_MIN_SHARE: Final = 0.1
-MEAGRE_SHARE: Final = 0.4
+MEAGRE_SHARE: Final = 0.3
 """A dear ride that takes less of what its source could do until the common finish time is a ride wasted."""
 HOPELESS_S: Final = 60.0
 """A protected ride that needs longer may be fought for in the end."""
@@ -183,7 +183,7 @@ def _finish_with(view: View, source: Source, setup_s: float) -> float:
 
 def _bound_to_end(view: View, source: Source) -> bool:
     """Whether this source may only ride to the end of the file: its stops are spent."""
-    return source.spent and (view.patient or politeness.spent_today(source))
+    return source.spent and (view.patient or source.spent_today)
 
 
 def _from_free(view: View, source: Source) -> FreeRun | None:

@@ -329,6 +329,8 @@ def _dispatcher(asked: JobAsked, name: str, source_count: int) -> Post:
         verbose=asked.verbose,
         watcher=asked.watcher,
         sources_expected=source_count,
+        stops_per_job=asked.stops_per_job,
+        stops_per_day=asked.stops_per_day,
     )
     return Post(to=root_address("hub"), message=wanted)
 

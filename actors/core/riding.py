@@ -182,7 +182,8 @@ class Riding:
         source.stops += stopped
         if stopped and source.peer:
             self._out.post(MEMORY, PeerStopped(peer=source.peer))
-        before, source.spent = source.spent, self.job.mode != "queue" and politeness.spent(source)
+        before = source.spent
+        politeness.weigh(source, self.job)
         if source.spent != before:
             self._lookout.recount()
 

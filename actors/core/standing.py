@@ -45,7 +45,8 @@ class Source:
 
     Of a Soulseek peer's file, else empty: `peer`, `path`. `waiting`: a place in its queue is asked for or ours since
     `waiting_s`; `queue_place` as told (0: it has us, but does not say where), -1 before any word of it; `ticket` is
-    the turn that is ours to take, -1 without one. `stops_before`: this day's in other jobs. `spent`: see `politeness`.
+    the turn that is ours to take, -1 without one. `stops_before`: this day's in other jobs. `spent` and
+    `spent_today`: see `politeness`.
     """
 
     id: int
@@ -82,6 +83,7 @@ class Source:
     ticket: int = -1
     stops_before: int = 0
     spent: bool = False
+    spent_today: bool = False
     cooled: int = 0
     reason: str = ""
 

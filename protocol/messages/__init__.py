@@ -65,7 +65,7 @@ from protocol.messages.rides import (
 from protocol.messages.soulseek import (
     ConnectionEnded,
     ConnectionHanded,
-    FilesShared,
+    FileFinished,
     PeerFailed,
     PlaceAsked,
     PlaceLeft,
@@ -120,7 +120,7 @@ __all__ = [
     "DispatcherInbox",
     "DispatcherReady",
     "DispatcherWanted",
-    "FilesShared",
+    "FileFinished",
     "FrontInbox",
     "JobAsked",
     "JobEnded",

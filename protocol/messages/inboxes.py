@@ -53,7 +53,7 @@ from protocol.messages.rides import (
 from protocol.messages.soulseek import (
     ConnectionEnded,
     ConnectionHanded,
-    FilesShared,
+    FileFinished,
     PeerFailed,
     PlaceAsked,
     PlaceLeft,
@@ -166,7 +166,7 @@ Message = (
     | ConnectionEnded
     | PeerFailed
     | SessionChanged
-    | FilesShared
+    | FileFinished
     | PriorsAsked
     | PriorsTold
     | PeerRode
@@ -243,7 +243,7 @@ SessionInbox = (
     | TurnTaken
     | TurnDeclined
     | ConnectionEnded
-    | FilesShared
+    | FileFinished
     | JobForgotten
     | Ticked
 )

@@ -2,8 +2,9 @@
 
 import pytest
 
-from actors.core.politeness import STOPS_PER_DAY_MAX, STOPS_PER_JOB_MAX, gain_min_s
+from actors.core.politeness import gain_min_s
 from protocol.messages import PlaceAsked, Ticked
+from protocol.messages.jobs import STOPS_PER_DAY, STOPS_PER_JOB
 from tests.core.boards import add, as_peer, board, drawn
 from tests.core.turning import of, told, turn, user
 
@@ -11,11 +12,11 @@ from tests.core.turning import of, told, turn, user
 @pytest.mark.parametrize(
     ("stops", "before", "is_spent"),
     [
-        (STOPS_PER_JOB_MAX - 1, 0, False),
-        (STOPS_PER_JOB_MAX, 0, True),
-        (0, STOPS_PER_DAY_MAX - 1, False),
-        (0, STOPS_PER_DAY_MAX, True),
-        (1, STOPS_PER_DAY_MAX - 1, True),
+        (STOPS_PER_JOB - 1, 0, False),
+        (STOPS_PER_JOB, 0, True),
+        (0, STOPS_PER_DAY - 1, False),
+        (0, STOPS_PER_DAY, True),
+        (1, STOPS_PER_DAY - 1, True),
     ],
 )
 def test_a_user_has_so_many_stops_a_job_and_a_day(stops: int, before: int, is_spent: bool) -> None:
