@@ -24,6 +24,7 @@ class Lease:
     """One source's right to a run. `next` is the first chunk of it that is not stored yet.
 
     `heard_s`: any word of it; `grown_s`: bytes came or were stored; `measured_s`: when `received_bytes` was true.
+    `flowing_s`: about when its first byte came, 0 while none has.
     `draining`: the ride is over, its last chunks are on their way to the Assembler. `rival` is the other lease of a
     duel. `rate_bytes_s` is what the SpeedWatchdog last said, mixed with `prior_rate_bytes_s` (what the source showed
     before) while the ride is young; -1 before its first word.
@@ -41,6 +42,7 @@ class Lease:
     shared: bool = False
     rival: int | None = None
     received_bytes: int = 0
+    flowing_s: float = 0.0
     lead_in_bytes: int = 0
     measured_s: float = 0.0
     rate_bytes_s: float = -1.0

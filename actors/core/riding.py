@@ -48,6 +48,8 @@ YOUNG_S: Final = 2.0
 """The rate of a ride younger than this is mixed with what its source showed before: limiters begin with a burst."""
 MEASURE_AGE_S: Final = 0.05
 """What the watchdog says is on average so old when it is heard."""
+FIRST_HEARD_AGE_S: Final = 0.15
+"""A first byte is heard of with the next report, on average so late."""
 
 
 class Riding:
@@ -116,6 +118,7 @@ class Riding:
             return
         source = self.sources[lease.source]
         if message.received_bytes > lease.received_bytes:
+            lease.flowing_s = lease.flowing_s or now_s - FIRST_HEARD_AGE_S
             lease.received_bytes, lease.grown_s = message.received_bytes, now_s
         lease.measured_s = now_s - MEASURE_AGE_S
         if message.rate_bytes_s >= 0:
@@ -192,7 +195,8 @@ class Riding:
         kept = lease.received_bytes - lease.lead_in_bytes
         if source.rate_bytes_s <= 0 and kept > 0:
             setup_s = source.traits.turn_cost_s if source.peer else source.traits.restart_cost_s
-            took_s = max(now_s - lease.granted_s - setup_s, 0.01)
+            begun_s = lease.flowing_s if source.peer and lease.flowing_s else lease.granted_s + setup_s
+            took_s = max(now_s - begun_s, 0.01)
             source.rate_bytes_s = lease.received_bytes / (max(took_s, QUOTA_S) if source.peer else took_s)
 
     def slow(self, message: SourceSlowed | SourceStalled, *, now_s: float) -> None:
