@@ -56,9 +56,12 @@ class Mailroom:
         if self._boxes.setdefault(actor, deliver) is not deliver:
             raise ValueError(f"{self.process}/{actor} is taken")
 
-    def unregister(self, actor: str) -> None:
-        """Nobody has that name any more; frames for it are dropped. Harmless when nobody had."""
-        self._boxes.pop(actor, None)
+    def unregister(self, actor: str, deliver: Deliver | None = None) -> None:
+        """Nobody has that name any more; frames for it are dropped. Harmless when nobody had.
+
+        `deliver`: only if this is still who has it."""
+        if deliver is None or self._boxes.get(actor) == deliver:
+            self._boxes.pop(actor, None)
 
     @overload
     def post(self, to: Post, /) -> None: ...

@@ -61,7 +61,7 @@ class WireActor(pykka.ThreadingActor):
         self._guarded(self.starting)
 
     def on_stop(self) -> None:
-        self.mailroom.unregister(self.name)
+        self.mailroom.unregister(self.name, self._deliver)
         self._guarded(self.stopping)
 
     def on_receive(self, message: bytes) -> None:
@@ -85,7 +85,7 @@ class WireActor(pykka.ThreadingActor):
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        self.mailroom.unregister(self.name)
+        self.mailroom.unregister(self.name, self._deliver)
         pykka.ActorRegistry.unregister(self.actor_ref)
         self.actor_stopped.set()
         detail = traceback.format_exception_only(error)[-1].strip()[:DETAIL_CHARS_MAX]

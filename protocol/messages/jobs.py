@@ -1,5 +1,7 @@
 """What is said about a whole job: asked for, stopped, its sources coming and going."""
 
+import msgspec
+
 from protocol.messages.fact import Fact
 
 
@@ -10,6 +12,8 @@ class JobAsked(Fact, frozen=True, kw_only=True, gc=False):
     `name` empty: taken from the sources. `chunk_size` in bytes. `checksum` is ``algorithm:hex`` or empty.
     `limit_bytes_s` 0 means none. `watcher` is the address that gets progress and the end of the job.
     `term` not empty: Soulseek users who have the file are searched for, of `wanted_size_bytes` when that is not -1.
+    `attempt` > 0: the hub has died so many times and the job is asked for anew. It began `elapsed_s` ago, and had found
+    `resumed_bytes` on disk then (-1: it had not looked yet).
     """
 
     job: int
@@ -28,6 +32,14 @@ class JobAsked(Fact, frozen=True, kw_only=True, gc=False):
     watcher: str
     term: str = ""
     wanted_size_bytes: int = -1
+    attempt: int = 0
+    elapsed_s: float = 0.0
+    resumed_bytes: int = -1
+
+
+def asked_anew(asked: JobAsked, *, elapsed_s: float, resumed_bytes: int) -> JobAsked:
+    """The same job for another hub."""
+    return msgspec.structs.replace(asked, attempt=asked.attempt + 1, elapsed_s=elapsed_s, resumed_bytes=resumed_bytes)
 
 
 class JobStopAsked(Fact, frozen=True, kw_only=True, gc=False):
@@ -60,6 +72,9 @@ class DispatcherWanted(Fact, frozen=True, kw_only=True, gc=False):
     verbose: bool
     watcher: str
     sources_expected: int
+    attempt: int = 0
+    elapsed_s: float = 0.0
+    resumed_bytes: int = -1
 
 
 class WorkerWanted(Fact, frozen=True, kw_only=True, gc=False):
