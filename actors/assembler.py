@@ -68,6 +68,8 @@ class _Job:
 class Assembler(WireActor):
     """One a program, in the store process."""
 
+    message_s_max = 3600.0  # a terabyte may have to be read, to verify or to seal it
+
     def __init__(self, mailroom: Mailroom, arena: Arena, *, generation: int = 0) -> None:
         super().__init__(split_address(ASSEMBLER)[1], mailroom)
         self._arena = arena

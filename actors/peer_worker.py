@@ -69,6 +69,8 @@ _NO_LEASE: Final = -1
 class PeerWorker(WireActor):
     """One a source, in a fetch process. Owns the reader and at most one slot; a slot handed over is the Assembler's."""
 
+    message_s_max = 180.0  # a probe may be redirected again and again, each time within its own limits
+
     def __init__(
         self, mailroom: Mailroom, wanted: WorkerWanted, *, reader: Reader, arena: Arena, handing: Handing
     ) -> None:

@@ -35,6 +35,8 @@ class WireActor(pykka.ThreadingActor):
     """
 
     use_daemon_thread: ClassVar[bool] = True
+    message_s_max: ClassVar[float] = 60.0
+    """Who is at one message for longer is stuck: its process answers no pings any more and is replaced."""
 
     def __init__(self, name: str, mailroom: Mailroom) -> None:
         super().__init__()
@@ -70,12 +72,15 @@ class WireActor(pykka.ThreadingActor):
         except BadFrame as error:
             _logger.error("%s: frame dropped: %s", self.address, error)
             return
+        self.mailroom.overdue_s[self.name] = time.monotonic() + self.message_s_max
         try:
             self.handle(decoded)
         except BaseException as error:
             # BaseException too: Pykka answers one by stopping every actor of the process.
             _logger.exception("%s failed at %s", self.address, type(decoded).__name__)
             self._fail(error)
+        finally:
+            self.mailroom.overdue_s.pop(self.name, None)
 
     def _guarded(self, hook: Callable[[], None]) -> None:
         try:

@@ -79,6 +79,18 @@ def build_deadlocked(context: ProcessContext) -> ProcessActors:
     return ProcessActors()
 
 
+class Stuck(WireActor):
+    message_s_max = 0.05
+
+    def handle(self, message: Any) -> None:
+        threading.Event().wait()
+
+
+def build_stuck(context: ProcessContext) -> ProcessActors:
+    Stuck.start("stuck", context.mailroom)
+    return ProcessActors()
+
+
 def build_greedy(context: ProcessContext) -> ProcessActors:
     kept = bytearray(os.urandom(1 << 20) * (context.settings >> 20))
     return ProcessActors(stop=kept.clear)

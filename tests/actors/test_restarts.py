@@ -1,5 +1,6 @@
 """The supervisor starts the dead and the silent anew, for as long as that helps. Real processes."""
 
+import logging
 import os
 import queue
 import signal
@@ -91,6 +92,18 @@ def test_a_deadlocked_child_says_where_it_stands_before_it_is_killed() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout.splitlines() == ["silent: 3 pings without an answer, killed", "hub is back"]
     assert "in stand_for_ever" in done.stderr
+
+
+def test_a_child_with_an_actor_that_takes_no_more_messages_is_silent_too() -> None:
+    spec = ProcessSpec(process="hub", builder=f"{HERE}:build_stuck", log_level=logging.CRITICAL)
+    vigil = Vigil(pings_unanswered_max=3)
+    with Supervisor([spec], ping_s=0.1, vigil=vigil, restarts=Restarts()) as supervisor:
+        next_of(supervisor.inbox, ProcessReady)
+        supervisor.mailroom.post("hub/stuck", PingAsked(serial=0))
+        lost = next_of(supervisor.inbox, ProcessLost)
+        assert isinstance(lost, ProcessLost)
+        assert lost.detail.startswith("silent")
+        next_of(supervisor.inbox, ProcessReady)
 
 
 def test_a_child_that_grows_too_large_is_killed_and_started_anew() -> None:
