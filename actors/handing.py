@@ -54,7 +54,11 @@ class Handing:
 
     def learn(self, job: int, store: int) -> None:
         """A lease was granted: the target stood in this store process then. A later `TargetStands` knows better."""
-        self._stores.setdefault(job, store)
+        if job in self._stores:
+            return
+        with self._lock:
+            self._stores[job] = store
+        self._let_go(job, store)
 
     def hand_over(self, filled: SlotFilled) -> None:
         """The slot is the Assembler's until it comes back to the shelf."""
@@ -64,10 +68,15 @@ class Handing:
         self._mailroom.post(ASSEMBLER, filled)
 
     def forget(self, message: JobForgotten) -> None:
-        """The job is over: what a dead store process did not give back will not be handed over again."""
+        """The job is over, or begun anew by another hub."""
+        store = self._stores.pop(message.job, None)
+        if store is not None:
+            self._let_go(message.job, store)
+
+    def _let_go(self, job: int, store: int) -> None:
+        """What earlier store processes, all dead, did not give back and nobody is going to hand over again."""
         with self._lock:
-            store = self._stores.pop(message.job, 0)
-            lost = [slot for slot, each in self._handed.items() if each.job == message.job and each.store != store]
+            lost = [slot for slot, each in self._handed.items() if each.job == job and each.store < store]
             for slot in lost:
                 del self._handed[slot]
         for slot in lost:

@@ -92,14 +92,18 @@ def test_a_fetch_process_started_anew_begins_with_the_slots_it_is_granted_and_ta
     store.close()
 
 
-def test_the_slots_of_a_forgotten_job_that_a_dead_store_has_are_free(room: Mailroom) -> None:
+def test_slots_that_a_dead_store_has_are_free_when_another_hub_knows_nothing_of_them(room: Mailroom) -> None:
     store, _said = heard(room.run_dir, "store", "assembler")
-    handing = Handing(room, range(1))
+    handing = Handing(room, range(2))
     handing.learn(1, 0)
     handing.hand_over(filled(handing.shelf.take() or 0))
-    handing._stores[1] = 1
     handing.forget(JobForgotten(job=1))
-    assert handing.shelf.take() == 0
+    handing.learn(1, 1)
+    handing.hand_over(filled(handing.shelf.take() or 0))
+    assert len(handing.shelf) == 1, "the one that the living store has is not"
+    for _ in range(2):
+        handing.forget(JobForgotten(job=1))
+    assert len(handing.shelf) == 1
     store.close()
 
 
