@@ -75,7 +75,7 @@ def build_store(context: ProcessContext) -> ProcessActors:
     from storage.arena import Arena
 
     arena = Arena.attach(context.arena_fd, context.slot_count)
-    actors: list[Any] = [Assembler.start(context.mailroom, arena)]
+    actors: list[Any] = [Assembler.start(context.mailroom, arena, generation=context.generation)]
     if context.settings:
         from actors.peer_memory import PeerMemory
 
@@ -88,36 +88,37 @@ def build_store(context: ProcessContext) -> ProcessActors:
 
 
 def build_fetcher(context: ProcessContext) -> ProcessActors:
-    """The shelf with this process's slots; a PeerWorker whenever one is wanted."""
+    """This process's slots; a PeerWorker whenever one is wanted. A job forgotten may be begun anew, by another hub."""
+    from actors.handing import Handing
     from actors.peer_worker import PeerWorker
     from actors.process import ProcessActors
     from actors.sources import open_reader
     from actors.wire_actor import stop_actors
-    from protocol.frames import decode
-    from protocol.messages import JobForgotten, SlotFreed, WorkerWanted
-    from protocol.post import shelf_address, split_address
-    from storage.arena import Arena, SlotShelf
+    from protocol.messages import JobForgotten, WorkerWanted
+    from protocol.post import split_address, worker_address
+    from storage.arena import Arena
 
     arena = Arena.attach(context.arena_fd, context.slot_count)
     first, stop_slot = context.settings
-    shelf = SlotShelf(range(first, stop_slot))
+    handing = Handing(context.mailroom, range(first, stop_slot), generation=context.generation)
     workers: dict[tuple[int, int], Any] = {}
 
-    def put_back(frame: bytes) -> None:
-        message = decode(frame)
-        assert isinstance(message, SlotFreed)
-        shelf.put(message.slot)
+    def dismiss(job: int, source: int) -> None:
+        # Its name is free at once; it may be in the middle of a read, and reads and posts no more after that.
+        context.mailroom.unregister(split_address(worker_address("", job, source))[1])
+        workers.pop((job, source)).stop(block=False)
 
     def make(wanted: WorkerWanted) -> None:
+        if (wanted.job, wanted.source) in workers:
+            dismiss(wanted.job, wanted.source)
         reader = open_reader(wanted.url)
-        worker = PeerWorker.start(context.mailroom, wanted, reader=reader, arena=arena, shelf=shelf)
+        worker = PeerWorker.start(context.mailroom, wanted, reader=reader, arena=arena, handing=handing)
         workers[wanted.job, wanted.source] = worker
 
     def forget(message: JobForgotten) -> None:
-        for key in [key for key in workers if key[0] == message.job]:
-            workers.pop(key).stop(block=False)
-
-    context.mailroom.register(split_address(shelf_address(context.process))[1], put_back)
+        for job, source in [key for key in workers if key[0] == message.job]:
+            dismiss(job, source)
+        handing.forget(message)
 
     def stop() -> None:
         stop_actors(list(workers.values()), timeout_s=0.5)
@@ -170,6 +171,7 @@ def fetch(options: GetOptions, view: Any, *, memory: str = "") -> JobEnded:
     import time
     from contextlib import ExitStack
 
+    from actors.core.restarts import Restarts
     from actors.front import Interrupts, failed, run_job
     from actors.supervisor import StartFailed, Supervisor
     from protocol.messages import JobAsked
@@ -208,7 +210,9 @@ def fetch(options: GetOptions, view: Any, *, memory: str = "") -> JobEnded:
         try:
             arena = Arena.create(slot_count)
             leaving.callback(arena.close)
-            supervisor = Supervisor(specs, arena_fd=arena.fd, slot_count=slot_count, lost_to=(POOL,))
+            supervisor = Supervisor(
+                specs, arena_fd=arena.fd, slot_count=slot_count, lost_to=(POOL,), restarts=Restarts()
+            )
             leaving.callback(supervisor.stop)
             supervisor.start()
         except (StartFailed, OSError, EOFError) as failure:

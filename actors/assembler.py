@@ -1,6 +1,7 @@
 """The one writer: takes filled slots, checks them once more, writes and records them, seals the file.
 
 Every part file of the program is open here and nowhere else. Slots belong to it from `SlotFilled` to `SlotFreed`.
+Where this process is not the first of its name, its predecessors' slots are handed over again (`actors.handing`).
 """
 
 from collections.abc import Callable, Iterator
@@ -25,10 +26,13 @@ from protocol.messages import (
     SizeLearned,
     SlotFilled,
     SlotFreed,
+    SlotsAsked,
+    SlotsGranted,
     SlotSpoiled,
     SourceChanged,
     TargetCloseAsked,
     TargetClosed,
+    TargetNamed,
     TargetOpened,
     TargetRefused,
     TargetSealed,
@@ -49,21 +53,28 @@ RUNS_PER_MESSAGE: Final = 2000
 
 @dataclass(slots=True)
 class _Job:
-    """An open target. `recorded` are validators from an earlier run whose chunks were believed."""
+    """An open target, as `wanted`; `sealed` once it is, for a hub that has not heard of it. `recorded` are validators
+    from an earlier run whose chunks were believed."""
 
+    wanted: TargetWanted
     target: Target
     dispatcher: str
     checksum: Checksum | None
     chunk_size: int
     recorded: dict[int, bytes]
+    sealed: TargetSealed | None = None
 
 
 class Assembler(WireActor):
     """One a program, in the store process."""
 
-    def __init__(self, mailroom: Mailroom, arena: Arena) -> None:
+    message_s_max = 3600.0  # a terabyte may have to be read, to verify or to seal it
+
+    def __init__(self, mailroom: Mailroom, arena: Arena, *, generation: int = 0) -> None:
         super().__init__(split_address(ASSEMBLER)[1], mailroom)
         self._arena = arena
+        self._generation = generation
+        self._held: dict[int, str] = {}  # our slots, and the shelves they go back to
         self._jobs: dict[int, _Job] = {}
 
     def starting(self) -> None:
@@ -79,7 +90,10 @@ class Assembler(WireActor):
             case SlotFilled():
                 self._write(message)
             case TargetWanted():
-                self._open(message)
+                if not self._is_open(message):
+                    self._open(message)
+            case SlotsAsked():
+                self._grant_slots(message)
             case CommitDue():
                 self.mailroom.post_later(COMMIT_S, self.address, CommitDue())
                 for number in list(self._jobs):
@@ -99,6 +113,32 @@ class Assembler(WireActor):
             case _:
                 assert_never(message)
 
+    def _is_open(self, wanted: TargetWanted) -> bool:
+        """Another hub asks for what stands already: it is told what is stored. A target of other terms is let go."""
+        job = self._jobs.get(wanted.job)
+        if job is None:
+            return False
+        if job.wanted != wanted or not job.target.resumable:
+            self._jobs.pop(wanted.job).target.close()
+            return False
+        self._tell_opened(wanted, job.target, job.target.stored, "")
+        return True
+
+    def _tell_opened(self, wanted: TargetWanted, target: Target, stored: RunSet, message: str) -> None:
+        for runs in _in_messages(stored):
+            self.mailroom.post(wanted.dispatcher, ChunksVerified(job=wanted.job, runs=runs))
+        told = TargetOpened(job=wanted.job, part_path=target.part_path, message=message, store=self._generation)
+        self.mailroom.post(wanted.dispatcher, told)
+
+    def _grant_slots(self, asked: SlotsAsked) -> None:
+        """A fetch process was started anew. All its predecessor ever said was heard before this, see `actors.links`."""
+        slots = range(asked.first, asked.stop)
+        for slot in self._held:
+            if slot in slots:
+                self._held[slot] = asked.shelf
+        free = tuple(slot for slot in slots if slot not in self._held)
+        self.mailroom.post(asked.shelf, SlotsGranted(slots=free))
+
     def _open(self, wanted: TargetWanted) -> None:
         try:
             opened = Target.open(
@@ -115,19 +155,19 @@ class Assembler(WireActor):
             return
         checksum = Checksum.parse(wanted.checksum) if wanted.checksum else None
         recorded = dict(opened.notes) if opened.verified else {}
-        self._jobs[wanted.job] = _Job(opened.target, wanted.dispatcher, checksum, wanted.chunk_size, recorded)
-        for runs in _in_messages(opened.verified):
-            self.mailroom.post(wanted.dispatcher, ChunksVerified(job=wanted.job, runs=runs))
-        told = TargetOpened(job=wanted.job, part_path=opened.target.part_path, message=opened.message)
-        self.mailroom.post(wanted.dispatcher, told)
+        self._jobs[wanted.job] = _Job(wanted, opened.target, wanted.dispatcher, checksum, wanted.chunk_size, recorded)
+        self._tell_opened(wanted, opened.target, opened.verified, opened.message)
 
     def _write(self, filled: SlotFilled) -> None:
+        if filled.store != self._generation:
+            return  # not for us: it comes again when its fetch process knows that the target stands here
         job = self._jobs.get(filled.job)
+        self._held[filled.slot] = filled.shelf
         try:
             if job is not None:
                 self._store(filled, job)
         finally:
-            self.mailroom.post(filled.shelf, SlotFreed(slot=filled.slot))
+            self.mailroom.post(self._held.pop(filled.slot), SlotFreed(slot=filled.slot))
 
     def _store(self, filled: SlotFilled, job: _Job) -> None:
         view = self._arena.view(filled.slot)[: filled.length_bytes]
@@ -179,14 +219,19 @@ class Assembler(WireActor):
         job.target.note(seen.source_name, seen.validator)
 
     def _seal(self, number: int, job: _Job) -> None:
+        if job.sealed is not None:
+            self._tell(job, job.sealed)
+            return
         try:
-            sealed = job.target.seal(job.checksum)
+            sealed = job.target.seal(
+                job.checksum, named=lambda path: self._tell(job, TargetNamed(job=number, path=path))
+            )
         except ChecksumMismatch as mismatch:
             detail = f"{mismatch}; kept {job.target.part_path}: remove it to fetch anew"
             self._tell(job, SealRefused(job=number, detail=detail))
             return
-        told = TargetSealed(job=number, path=sealed.path, digest_hex=sealed.digest_hex, digest_s=sealed.digest_s)
-        self._tell(job, told)
+        job.sealed = TargetSealed(job=number, path=sealed.path, digest_hex=sealed.digest_hex, digest_s=sealed.digest_s)
+        self._tell(job, job.sealed)
 
     def _close(self, number: int) -> None:
         job = self._jobs.pop(number, None)

@@ -17,10 +17,13 @@ from protocol.messages import (
     FrontInbox,
     JobAsked,
     JobEnded,
+    JobOpened,
     JobStopAsked,
     ProcessLost,
+    ProcessReady,
     SessionChanged,
     SourceOffered,
+    asked_anew,
 )
 from protocol.post import POOL, SESSION, split_address
 
@@ -29,6 +32,7 @@ STOP_AGAIN_S: Final = 0.5
 """So often a stop is asked for until the job has ended: the first word may come before there is anybody to hear it."""
 _FETCHER: Final = "fetch-"
 _WORKER: Final = "worker-"
+_HUB_PROCESS: Final = split_address(POOL)[0]
 _SESSION_PROCESS: Final = split_address(SESSION)[0]
 
 
@@ -62,9 +66,9 @@ def run_job(
     supervisor: Supervisor, view: View, asked: JobAsked, urls: tuple[str, ...], interrupts: Interrupts
 ) -> JobEnded:
     """Ask for the job and stay until it ended. Returns its last word, also where nobody was left to say one."""
-    supervisor.mailroom.post(POOL, asked)
-    for url in urls:
-        supervisor.mailroom.post(POOL, SourceOffered(job=asked.job, url=url))
+    begun_s = time.monotonic()
+    asking = _Asking(supervisor, asked, urls)
+    asking.ask()
     stop_due_s = 0.0
     while True:
         if interrupts.count and time.monotonic() >= stop_due_s:
@@ -76,15 +80,57 @@ def run_job(
             if lost is not None:
                 supervisor.mailroom.post(POOL, lost)
             message = lost or _fatal(message, asked.job, supervisor.living()) or message
-            view.show(message, now_s=time.monotonic())
+            if asking.is_news(message, elapsed_s=time.monotonic() - begun_s):
+                view.show(message, now_s=time.monotonic())
         if isinstance(message, JobEnded):
             return message
         view.refresh(now_s=time.monotonic())
 
 
+class _Asking:
+    """Asks for the job, anew whenever a dead hub was replaced, and remembers for the next one what was said before."""
+
+    def __init__(self, supervisor: Supervisor, asked: JobAsked, urls: tuple[str, ...]) -> None:
+        self._supervisor = supervisor
+        self._asked = asked
+        self._urls = urls
+        self._opened: JobOpened | None = None
+        self._session: SessionChanged | None = None
+        self._hub_lost = False
+
+    def ask(self) -> None:
+        post = self._supervisor.mailroom.post
+        if self._session is not None:
+            post(POOL, self._session)
+        post(POOL, self._asked)
+        for url in self._urls:
+            post(POOL, SourceOffered(job=self._asked.job, url=url))
+
+    def is_news(self, message: FrontInbox, *, elapsed_s: float) -> bool:
+        """Whether people should hear it; a job that is opened again by another hub is opened already."""
+        match message:
+            case SessionChanged():
+                self._session = message
+            case ProcessLost(process=process):
+                self._hub_lost = self._hub_lost or process == _HUB_PROCESS
+            case ProcessReady(process=process) if process == _HUB_PROCESS and self._hub_lost:
+                self._hub_lost = False
+                resumed = self._opened.resumed_bytes if self._opened is not None else -1
+                self._asked = asked_anew(self._asked, elapsed_s=elapsed_s, resumed_bytes=resumed)
+                self.ask()
+            case JobOpened(part_path=path):
+                before, self._opened = self._opened, self._opened or message
+                return before is None or before.part_path != path
+            case _:
+                pass
+        return True
+
+
 def _session_lost(message: FrontInbox) -> SessionChanged | None:
-    """What the death of the session means: no login any more. Rides go on without it."""
+    """What the death of the session means when it is not started anew: no login any more. Rides go on without it."""
     match message:
+        case ProcessLost(restart_s=restart_s) if restart_s >= 0:
+            return None
         case ProcessLost(process=process, detail=detail) | ActorDied(process=process, detail=detail) if (
             process == _SESSION_PROCESS
         ):
@@ -102,9 +148,11 @@ def next_message(supervisor: Supervisor) -> FrontInbox | None:
 
 
 def _fatal(message: FrontInbox, job: int, living: list[str]) -> JobEnded | None:
-    """The end of the job when somebody it cannot do without has died. A worker it can, and a fetcher if not the last:
-    other sources go on."""
+    """The end of the job when somebody it cannot do without has died for good. A worker it can, and a fetcher if not
+    the last: other sources go on."""
     match message:
+        case ProcessLost(restart_s=restart_s) if restart_s >= 0:
+            return None
         case ProcessLost(process=name) if name.startswith(_FETCHER) and any(one.startswith(_FETCHER) for one in living):
             return None
         case ActorDied(actor=name) if name.startswith(_WORKER):

@@ -6,9 +6,10 @@ first datagram is a hello (who I am), every other one is: 1 byte length of the a
 
 A datagram may carry one file descriptor beside its bytes (SCM_RIGHTS); more, or one with a hello, is garbage.
 
-What this promises: frames of one sending thread to one process arrive in order and whole, or not at all. What it does
-not promise: that they arrive. A receiver that is gone, or does not drain, costs the frames meant for it, and the sender
-is told nothing but False. Whoever needs more than that needs an answer and an expiry.
+What this promises: frames of one sending thread to one process arrive in order and whole, or not at all; what a process
+said before it died arrives before anything that its successor says. What it does not promise: that they arrive. A
+receiver that is gone, or does not drain, costs the frames meant for it, and the sender is told nothing but False.
+Whoever needs more than that needs an answer and an expiry.
 """
 
 import array
@@ -44,6 +45,7 @@ _ANCILLARY_BYTES: Final = socket.CMSG_SPACE(2 * array.array("i").itemsize)
 """Room for one descriptor more than is allowed, so that too many show; the kernel closes what does not fit."""
 _CLOSE_ON_EXEC: Final = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
+_TOOK, _NOTHING_YET, _ENDED = range(3)
 _DATAGRAMS_A_TURN: Final = 64  # then the next connection gets its turn
 _MAGIC: Final = b"\0shoal1"  # no actor name is empty, so no ordinary datagram begins with a zero
 _HELLO: Final = struct.Struct(f"!{len(_MAGIC)}sI")
@@ -187,6 +189,7 @@ class Links:
         self._outgoing_lock = threading.Lock()
         self._buffer = bytearray(DATAGRAM_BYTES_MAX + 1)  # one more, so that a longer datagram shows
         self._connections = 0
+        self._incoming: dict[str, list[_Incoming]] = {}  # by process: more than one while a dead one's words are left
         self._listener: socket.socket | None = None
         self._wake: socket.socket | None = None
         self._thread: threading.Thread | None = None
@@ -273,34 +276,41 @@ class Links:
         selector.unregister(connection.sock)
         connection.sock.close()
         self._connections -= 1
-        if connection.process and self._link_lost is not None:
-            self._link_lost(connection.process, connection.pid)
+        if connection.process:
+            self._incoming[connection.process].remove(connection)
+            if self._link_lost is not None:
+                self._link_lost(connection.process, connection.pid)
 
     def _drained(self, connection: _Incoming) -> bool:
         """Takes what has come, a bounded number of datagrams. False: the other side has ended."""
-        buffer = self._buffer
         for _turn in range(_DATAGRAMS_A_TURN):
-            try:
-                length, ancillary, _flags, _from = connection.sock.recvmsg_into(
-                    [buffer], _ANCILLARY_BYTES, _CLOSE_ON_EXEC
-                )
-            except BlockingIOError:
-                return True
-            except OSError:
-                return False
-            with _received(ancillary) as fds:
-                if length == 0:
-                    return False
-                if length > DATAGRAM_BYTES_MAX:
-                    raise _Garbage(f"a datagram over {DATAGRAM_BYTES_MAX} bytes")
-                self._take(connection, bytes(memoryview(buffer)[:length]), fds)
+            took = self._took_one(connection)
+            if took != _TOOK:
+                return took == _NOTHING_YET
         return True
+
+    def _took_one(self, connection: _Incoming) -> int:
+        buffer = self._buffer
+        try:
+            length, ancillary, _flags, _from = connection.sock.recvmsg_into([buffer], _ANCILLARY_BYTES, _CLOSE_ON_EXEC)
+        except BlockingIOError:
+            return _NOTHING_YET
+        except OSError:
+            return _ENDED
+        with _received(ancillary) as fds:
+            if length == 0:
+                return _ENDED
+            if length > DATAGRAM_BYTES_MAX:
+                raise _Garbage(f"a datagram over {DATAGRAM_BYTES_MAX} bytes")
+            self._take(connection, bytes(memoryview(buffer)[:length]), fds)
+        return _TOOK
 
     def _take(self, connection: _Incoming, datagram: bytes, fds: list[int]) -> None:
         if len(fds) > (1 if connection.process else 0):
             raise _Garbage("descriptors that nobody sends")
         if not connection.process:
             connection.process, connection.pid = _read_hello(datagram)
+            self._hear_out_predecessors(connection)
             return
         start = 1 + datagram[0]
         if start == 1 or len(datagram) <= start:
@@ -317,6 +327,16 @@ class Links:
         except Exception:
             # One box that cannot take a frame must not silence every other one.
             _logger.exception("frame for %s could not be delivered", actor)
+
+    def _hear_out_predecessors(self, successor: _Incoming) -> None:
+        """What is left in the connections of dead processes of this name; they say nothing more, so there is an end."""
+        known = self._incoming.setdefault(successor.process, [])
+        for earlier in known:
+            if earlier.pid != successor.pid:
+                with contextlib.suppress(_Garbage):
+                    while self._took_one(earlier) == _TOOK:
+                        pass
+        known.append(successor)
 
 
 @contextlib.contextmanager

@@ -33,6 +33,8 @@ class Mailroom:
         self.run_dir = run_dir
         self.dropped = 0
         """Frames that met no actor here or no process there. Counted without a lock: near enough for people."""
+        self.overdue_s: dict[str, float] = {}
+        """Actors in the middle of a message, and when (monotonic) it will have taken too long. Each writes its own."""
         self._boxes: dict[str, Deliver] = {}
         self.fds = FdDesk()
         """Where descriptors lie that came with a message, under its `fd_token`, until their addressee fetches them."""
@@ -51,14 +53,21 @@ class Mailroom:
         self.fds.close()
         self._boxes.clear()
 
+    def stuck(self, now_s: float) -> list[str]:
+        """Actors that have been at one message for longer than they ever should."""
+        return [name for name, due_s in list(self.overdue_s.items()) if due_s < now_s]
+
     def register(self, actor: str, deliver: Deliver) -> None:
         """From now on frames for `actor` go to `deliver`. Raises ValueError when somebody has that name."""
         if self._boxes.setdefault(actor, deliver) is not deliver:
             raise ValueError(f"{self.process}/{actor} is taken")
 
-    def unregister(self, actor: str) -> None:
-        """Nobody has that name any more; frames for it are dropped. Harmless when nobody had."""
-        self._boxes.pop(actor, None)
+    def unregister(self, actor: str, deliver: Deliver | None = None) -> None:
+        """Nobody has that name any more; frames for it are dropped. Harmless when nobody had.
+
+        `deliver`: only if this is still who has it."""
+        if deliver is None or self._boxes.get(actor) == deliver:
+            self._boxes.pop(actor, None)
 
     @overload
     def post(self, to: Post, /) -> None: ...

@@ -16,6 +16,7 @@ from typing import Final, assert_never
 
 from actors.alarm import AlarmHandle
 from actors.core.ride import Handover, Pace, Ride
+from actors.handing import Handing
 from actors.mailroom import Mailroom
 from actors.sources.reader import Reader
 from actors.sources.slsk import SlskReader
@@ -44,17 +45,15 @@ from protocol.messages import (
     WorkerWanted,
 )
 from protocol.post import (
-    ASSEMBLER,
     POOL,
     SESSION,
     WATCHDOG,
     dispatcher_address,
-    shelf_address,
     split_address,
     worker_address,
 )
 from protocol.urls import public_url
-from storage.arena import SLOT_BYTES, Arena, SlotShelf
+from storage.arena import SLOT_BYTES, Arena
 from storage.digests import digests_of, source_hash
 from storage.names import unhidden_name
 
@@ -70,8 +69,10 @@ _NO_LEASE: Final = -1
 class PeerWorker(WireActor):
     """One a source, in a fetch process. Owns the reader and at most one slot; a slot handed over is the Assembler's."""
 
+    message_s_max = 180.0  # a probe may be redirected again and again, each time within its own limits
+
     def __init__(
-        self, mailroom: Mailroom, wanted: WorkerWanted, *, reader: Reader, arena: Arena, shelf: SlotShelf
+        self, mailroom: Mailroom, wanted: WorkerWanted, *, reader: Reader, arena: Arena, handing: Handing
     ) -> None:
         super().__init__(split_address(worker_address("", wanted.job, wanted.source))[1], mailroom)
         self._wanted = wanted
@@ -83,7 +84,8 @@ class PeerWorker(WireActor):
         self._unwanted = False  # the lease was taken back while its connection was on the way
         self._waiting: AlarmHandle | None = None
         self._arena = arena
-        self._shelf = shelf
+        self._handing = handing
+        self._shelf = handing.shelf
         self._pace = Pace()
         self._ride: Ride | None = None
         self._slot: int | None = None
@@ -163,6 +165,7 @@ class PeerWorker(WireActor):
             chunk_size=self._wanted.chunk_size,
             slot_bytes=SLOT_BYTES,
         )
+        self._handing.learn(self._wanted.job, granted.store)
         self._progressed_s = 0.0
         self._unwanted = False
         self._progress(self._ride)
@@ -269,9 +272,9 @@ class PeerWorker(WireActor):
             length_bytes=handover.length_bytes,
             digests=digests_of(view, handover.length_bytes, self._wanted.chunk_size),
             source_hash=self._source_hash,
-            shelf=shelf_address(self.mailroom.process),
+            shelf=self._handing.address,
         )
-        self.mailroom.post(ASSEMBLER, filled)
+        self._handing.hand_over(filled)
 
     def _finish(self, ride: Ride) -> None:
         finished = LeaseFinished(

@@ -54,13 +54,15 @@ def preloaded(specs: Iterable[ProcessSpec]) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessContext:
-    """What a builder gets. `arena_fd` is this process's own descriptor (-1: there is no arena)."""
+    """What a builder gets. `arena_fd` is this process's own descriptor (-1: there is no arena). `generation`: how many
+    processes of this name were there before it, all of them dead."""
 
     process: str
     mailroom: Mailroom
     arena_fd: int
     slot_count: int
     settings: Any
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +96,7 @@ class ProcessStart:
     """Everything a child needs to know, pickled on its way. `litter`: folders to remove should the supervisor die."""
 
     spec: ProcessSpec
+    generation: int
     run_dir: str
     litter: tuple[str, ...]
     arena: InheritedFd | None
@@ -145,6 +148,7 @@ def _build(start: ProcessStart, mailroom: Mailroom) -> ProcessActors:
         arena_fd=-1 if start.arena is None else start.arena.fd,
         slot_count=start.slot_count,
         settings=start.spec.settings,
+        generation=start.generation,
     )
     actors = getattr(importlib.import_module(module), function)(context)
     if not isinstance(actors, ProcessActors):

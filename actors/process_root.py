@@ -1,6 +1,7 @@
 """The root of a process: the actor that answers the supervisor and starts the others."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, assert_never
 
@@ -46,7 +47,7 @@ class ProcessRoot(WireActor):
     def handle(self, message: RootInbox) -> None:
         match message:
             case PingAsked(serial=serial):
-                self.mailroom.post(FRONT, PingAnswered(process=self.mailroom.process, serial=serial))
+                self._answer(serial)
             case StopAsked():
                 self._stop_wanted()
             case ActorDied():
@@ -60,6 +61,14 @@ class ProcessRoot(WireActor):
         """A process that cannot be told anything any more is worse than one that ends."""
         self._tell(report)
         self._failed()
+
+    def _answer(self, serial: int) -> None:
+        """A process in which an inbox does not drain is as good as silent."""
+        stuck = self.mailroom.stuck(time.monotonic())
+        if stuck:
+            _logger.error("%s: stuck: %s", self.address, ", ".join(stuck))
+            return
+        self.mailroom.post(FRONT, PingAnswered(process=self.mailroom.process, serial=serial))
 
     def _make(self, message: DispatcherWanted | WorkerWanted | JobForgotten) -> None:
         maker = self._makers.get(type(message))

@@ -7,7 +7,6 @@ Invariant: a child in `_children` that is not `gone` has a watch descriptor, own
 which alone declares children gone. Everything about them changes under `_changed`.
 """
 
-import contextlib
 import logging
 import multiprocessing.connection
 import multiprocessing.util
@@ -18,24 +17,25 @@ import signal
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Final, Self
 
+from actors.child import Child, in_words
+from actors.core.restarts import Restarts
+from actors.core.vigil import START_S_MAX, Vigil
 from actors.launch import launch, make_run_dir, orders_held_back, warm, watch_fd
 from actors.mailroom import Mailroom
 from actors.process import InheritedFd, ProcessSpec, ProcessStart, preloaded
+from actors.vitals import ProcessHealth, health_of, own_memory_bytes, stands_still
 from protocol.frames import BadFrame, decode
 from protocol.messages import Message, PingAnswered, PingAsked, ProcessLost, ProcessReady, StopAsked
 from protocol.post import FRONT, root_address, split_address
 
 _logger = logging.getLogger(__name__)
 
-START_S_MAX: Final = 15.0
 PING_S: Final = 1.0
-PINGS_UNANSWERED_MAX: Final = 5
-"""Counted in pings, not in seconds: when everything was suspended together, nobody was silent."""
+STACKS_S: Final = 0.2
+"""So long a silent process may take to say where it stands."""
 TERM_S: Final = 0.5
 KILL_S: Final = 2.0
 
@@ -44,37 +44,13 @@ class StartFailed(Exception):  # noqa: N818
     """A child did not come up. One line, for people; its traceback is in the log."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessHealth:
-    process: str
-    pid: int
-    rss_bytes: int
-    cpu_s: float
-    threads: int
-    fds: int
-
-
-@dataclass(slots=True, kw_only=True)
-class _Child:
-    spec: ProcessSpec
-    process: BaseProcess
-    pid: int
-    watch_fd: int  # ready when it has died: a pidfd, or where there are none multiprocessing's sentinel
-    is_pidfd: bool
-    ready: bool = False
-    leaving: bool = False  # was asked to end: its death is no news
-    gone: bool = False
-    verdict: str = ""  # why we killed it, when we did
-    pinged: int = field(default=0)
-    answered: int = field(default=0)
-
-
 class Supervisor:
     """Owns the children of `specs`, the run folder and the mailroom of ``front``.
 
     `inbox` gets everything addressed to ``front/front`` (`FrontInbox` without `PingAnswered`), and a `ProcessLost` for
-    each child that died unasked or was killed for silence; the addresses in `lost_to` get that too. A silent child (one
-    that leaves `pings_unanswered_max` pings in a row unanswered) is killed here, so there is one kind of loss.
+    each child that died unasked or was killed; the addresses in `lost_to` get that too. What makes a living child as
+    good as dead says `vigil`; it is told to dump its stacks and killed here, so there is one kind of loss. Once all are
+    started, the dead are started anew as `restarts` says (None: never), and `lost_to` hears their `ProcessReady`.
     `arena_fd` stays the caller's; every child gets a duplicate.
     """
 
@@ -86,7 +62,8 @@ class Supervisor:
         slot_count: int = 0,
         lost_to: Sequence[str] = (),
         ping_s: float = PING_S,
-        pings_unanswered_max: int = PINGS_UNANSWERED_MAX,
+        vigil: Vigil | None = None,
+        restarts: Restarts | None = None,
     ) -> None:
         self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._specs = {spec.process: spec for spec in specs}
@@ -94,10 +71,15 @@ class Supervisor:
         self._slot_count = slot_count
         self._lost_to = tuple(lost_to)
         self._ping_s = ping_s
-        self._pings_unanswered_max = pings_unanswered_max
+        self._vigil = vigil or Vigil()
+        self._restarts = restarts
+        self._restart_due_s: dict[str, float] = {}
+        self._lost: dict[str, ProcessLost] = {}  # of those that are away: who comes later must hear of it
+        self._back: queue.SimpleQueue[ProcessReady] = queue.SimpleQueue()
+        self._started = self._stopping = False
         self.run_dir = make_run_dir(self._specs)
         self.mailroom = Mailroom(split_address(FRONT)[0], self.run_dir)
-        self._children: dict[str, _Child] = {}
+        self._children: dict[str, Child] = {}
         self._changed = threading.Condition(threading.RLock())
         self._wake_r, self._wake_w = os.pipe()
         self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
@@ -126,6 +108,7 @@ class Supervisor:
             for spec in self._specs.values():
                 self._launch(spec)
             self._wait_until_ready()
+            self._started = True
         except BaseException:
             self.stop(grace_s=0.0)
             raise
@@ -137,7 +120,7 @@ class Supervisor:
             child = self._children[process]
             if not child.gone:
                 child.verdict = child.verdict or "killed to be restarted"
-                _signal(child, signal.SIGKILL)
+                child.signal(signal.SIGKILL)
             if not self._changed.wait_for(lambda: child.gone, timeout=KILL_S):
                 raise StartFailed(f"{process}: the old process does not end")
         self._launch(child.spec)
@@ -150,6 +133,8 @@ class Supervisor:
         """
         if self._closed:
             return
+        with self._changed:
+            self._stopping = True
         try:
             for rank in sorted({spec.stop_rank for spec in self._specs.values()}):
                 self._stop_rank(rank, grace_s)
@@ -160,28 +145,8 @@ class Supervisor:
 
     def health(self) -> list[ProcessHealth]:
         """How this process (``front``) and the living children are; one that dies meanwhile is left out."""
-        # Here, not above: 20 ms that the start need not wait for.
-        import psutil  # type: ignore[import-untyped,unused-ignore]
-
-        pids = [(self.mailroom.process, os.getpid())]
-        pids += [(child.spec.process, child.pid) for child in self._children.values() if not child.gone]
-        figures: list[ProcessHealth] = []
-        for name, pid in pids:
-            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
-                one = psutil.Process(pid)
-                with one.oneshot():
-                    times = one.cpu_times()
-                    figures.append(
-                        ProcessHealth(
-                            process=name,
-                            pid=pid,
-                            rss_bytes=one.memory_info().rss,
-                            cpu_s=times.user + times.system,
-                            threads=one.num_threads(),
-                            fds=one.num_fds(),
-                        )
-                    )
-        return figures
+        living = [(child.name, child.pid) for child in self._children.values() if not child.gone]
+        return health_of([(self.mailroom.process, os.getpid()), *living])
 
     def living(self) -> list[str]:
         """Names of the children that have not died."""
@@ -193,8 +158,11 @@ class Supervisor:
     # starting
 
     def _launch(self, spec: ProcessSpec) -> None:
+        before = self._children.get(spec.process)
+        generation = 0 if before is None else before.generation + 1
         start = ProcessStart(
             spec=spec,
+            generation=generation,
             run_dir=self.run_dir,
             litter=(self.run_dir, multiprocessing.util.get_temp_dir()),  # there is the forkserver's socket
             arena=self._arena,
@@ -204,8 +172,14 @@ class Supervisor:
             process = launch(start)
             assert process.pid is not None
             fd, is_pidfd = watch_fd(process)
-            self._children[spec.process] = _Child(
-                spec=spec, process=process, pid=process.pid, watch_fd=fd, is_pidfd=is_pidfd
+            self._children[spec.process] = Child(
+                spec=spec,
+                process=process,
+                pid=process.pid,
+                watch_fd=fd,
+                is_pidfd=is_pidfd,
+                generation=generation,
+                begun_s=time.monotonic(),
             )
         os.write(self._wake_w, b"c")
 
@@ -243,6 +217,9 @@ class Supervisor:
                     if name in self._children and self._children[name].pid == pid:
                         self._children[name].ready = True
                         self._changed.notify_all()
+                        if self._children[name].generation:
+                            self._back.put(message)
+                            os.write(self._wake_w, b"r")
             case _:
                 pass
         self.inbox.put(message)
@@ -254,22 +231,26 @@ class Supervisor:
         while not self._closing:
             with self._changed:
                 living = {child.watch_fd: child for child in self._children.values() if not child.gone}
-            timeout_s = max(0.0, next_ping_s - time.monotonic())
+            kills_s = [child.kill_s for child in living.values() if child.kill_s is not None]
+            due_s = min([next_ping_s, *kills_s, *self._restart_due_s.values()])
+            timeout_s = max(0.0, due_s - time.monotonic())
             for fd in multiprocessing.connection.wait([*living, self._wake_r], timeout=timeout_s):
                 if fd == self._wake_r:
                     os.read(self._wake_r, 64)
                 elif isinstance(fd, int):
                     self._bury(living[fd])
+            self._tell_who_is_back()
+            self._do_what_is_due(time.monotonic())
             if time.monotonic() >= next_ping_s:
-                self._ping()
+                self._look_after()
                 next_ping_s = time.monotonic() + self._ping_s
 
-    def _bury(self, child: _Child) -> None:
-        """A child has died: learn how, tell everybody, let go of what it held here."""
+    def _bury(self, child: Child) -> None:
+        """A child has died: learn how, let go of what it held here, tell everybody."""
         with self._changed:
             child.process.join(timeout=0.2)  # its exit code comes from the forkserver, a moment later
             code = child.process.exitcode
-            child.verdict = child.verdict or _in_words(code)
+            child.verdict = child.verdict or in_words(code)
             child.gone = True
             if child.is_pidfd:
                 os.close(child.watch_fd)
@@ -277,24 +258,75 @@ class Supervisor:
                 child.process.close()
             self._changed.notify_all()
         if not child.leaving:
-            lost = ProcessLost(process=child.spec.process, detail=child.verdict)
-            self.inbox.put(lost)
-            for address in self._lost_to:
-                heir = self._children.get(split_address(address)[0])
-                # One that does not listen yet would be waited for, and nobody else be buried meanwhile.
-                if heir is None or (heir.ready and not heir.gone):
-                    self.mailroom.post(address, lost)
+            self._lose(child.name, child.verdict)
 
-    def _ping(self) -> None:
+    def _lose(self, process: str, detail: str) -> None:
+        """Note when it is started anew, if it is, and tell of the loss."""
+        wait_s = -1.0
+        if self._restarts is not None and self._started and not self._stopping:
+            now_s = time.monotonic()
+            again_s = self._restarts.died(process, now_s=now_s)
+            if again_s is None:
+                detail += f"; {self._restarts.given_up}"
+            else:
+                wait_s, self._restart_due_s[process] = again_s, now_s + again_s
+        lost = self._lost[process] = ProcessLost(process=process, detail=detail, restart_s=wait_s)
+        self.inbox.put(lost)
+        self._tell_heirs(lost)
+
+    def _tell_heirs(self, message: ProcessLost | ProcessReady, *, only: str = "") -> None:
+        """`only`: those of this process."""
+        for address in self._lost_to:
+            process = split_address(address)[0]
+            heir = self._children.get(process)
+            # One that does not listen yet would be waited for, and nobody else be buried meanwhile.
+            if (heir is None or (heir.ready and not heir.gone)) and only in ("", process):
+                self.mailroom.post(address, message)
+
+    def _tell_who_is_back(self) -> None:
+        while not self._back.empty():
+            ready = self._back.get()
+            self._lost.pop(ready.process, None)
+            self._tell_heirs(ready)
+            for lost in self._lost.values():
+                self._tell_heirs(lost, only=ready.process)
+
+    def _do_what_is_due(self, now_s: float) -> None:
+        for name in [name for name, due_s in self._restart_due_s.items() if due_s <= now_s]:
+            del self._restart_due_s[name]
+            try:
+                with self._changed:
+                    if not self._stopping:
+                        warm(preloaded(self._specs.values()))  # the forkserver may have died too
+                        self._launch(self._specs[name])
+            except (OSError, EOFError) as failure:
+                _logger.exception("%s cannot be started anew", name)
+                self._lose(name, f"cannot be started anew: {failure}")
+        for child in self._children.values():
+            if child.kill_s is not None and child.kill_s <= now_s:
+                child.kill_s = None
+                child.signal(signal.SIGKILL)
+
+    def _look_after(self) -> None:
+        """Ping everybody; kill those that are as good as dead, stacks first where they can still say them."""
+        now_s = time.monotonic()
         for child in list(self._children.values()):
-            if child.gone or child.leaving or not child.ready:
+            if child.gone or child.leaving or child.verdict or (not child.ready and not self._started):
                 continue
-            if child.pinged - child.answered >= self._pings_unanswered_max:
-                child.verdict = f"silent: {self._pings_unanswered_max} pings without an answer, killed"
-                _signal(child, signal.SIGKILL)
-                continue
-            child.pinged += 1
-            self.mailroom.post(root_address(child.spec.process), PingAsked(serial=child.pinged))
+            child.verdict = self._vigil.verdict(
+                ready=child.ready,
+                age_s=now_s - child.begun_s,
+                unanswered=child.pinged - child.answered,
+                memory_bytes=own_memory_bytes(child.pid),
+            )
+            if child.verdict:
+                still = stands_still(child.pid)
+                child.kill_s = now_s if still else now_s + STACKS_S
+                if child.ready and not still:
+                    child.signal(signal.SIGUSR1)  # see `actors.process`: faulthandler is waiting for it
+            elif child.ready:
+                child.pinged += 1
+                self.mailroom.post(root_address(child.name), PingAsked(serial=child.pinged))
 
     # stopping
 
@@ -303,25 +335,25 @@ class Supervisor:
         for child in children:
             child.leaving = True
             if not child.gone and child.ready and grace_s > 0:
-                self.mailroom.post(root_address(child.spec.process), StopAsked())
+                self.mailroom.post(root_address(child.name), StopAsked())
         if not self._ended(children, grace_s):
             self._signal_all(children, signal.SIGTERM)
             self._ended(children, min(TERM_S, grace_s))
         self._kill(children)
 
-    def _kill(self, children: list[_Child]) -> None:
+    def _kill(self, children: list[Child]) -> None:
         for child in children:
             child.leaving = True
         self._signal_all(children, signal.SIGKILL)
         if not self._ended(children, KILL_S):
-            _logger.error("cannot be killed: %s", [child.spec.process for child in children if not child.gone])
+            _logger.error("cannot be killed: %s", [child.name for child in children if not child.gone])
 
-    def _signal_all(self, children: Iterable[_Child], number: signal.Signals) -> None:
+    def _signal_all(self, children: Iterable[Child], number: signal.Signals) -> None:
         with self._changed:  # or a descriptor might be closed, and another process have its number, in between
             for child in children:
-                _signal(child, number)
+                child.signal(number)
 
-    def _ended(self, children: list[_Child], timeout_s: float) -> bool:
+    def _ended(self, children: list[Child], timeout_s: float) -> bool:
         with self._changed:
             return self._changed.wait_for(lambda: all(child.gone for child in children), timeout=timeout_s)
 
@@ -334,23 +366,3 @@ class Supervisor:
         os.close(self._wake_r)
         os.close(self._wake_w)
         shutil.rmtree(self.run_dir, ignore_errors=True)
-
-
-def _signal(child: _Child, number: signal.Signals) -> None:
-    if child.gone:
-        return
-    with contextlib.suppress(ProcessLookupError, ValueError):
-        if child.is_pidfd:
-            signal.pidfd_send_signal(child.watch_fd, number)
-        else:
-            os.kill(child.pid, number)
-
-
-def _in_words(code: int | None) -> str:
-    if code is None:
-        return "ended, nobody knows how"
-    if code < 0:
-        with contextlib.suppress(ValueError):
-            return f"killed by {signal.Signals(-code).name}"
-        return f"killed by signal {-code}"
-    return f"exited with code {code}"

@@ -35,6 +35,8 @@ class WireActor(pykka.ThreadingActor):
     """
 
     use_daemon_thread: ClassVar[bool] = True
+    message_s_max: ClassVar[float] = 60.0
+    """Who is at one message for longer is stuck: its process answers no pings any more and is replaced."""
 
     def __init__(self, name: str, mailroom: Mailroom) -> None:
         super().__init__()
@@ -61,7 +63,7 @@ class WireActor(pykka.ThreadingActor):
         self._guarded(self.starting)
 
     def on_stop(self) -> None:
-        self.mailroom.unregister(self.name)
+        self.mailroom.unregister(self.name, self._deliver)
         self._guarded(self.stopping)
 
     def on_receive(self, message: bytes) -> None:
@@ -70,12 +72,15 @@ class WireActor(pykka.ThreadingActor):
         except BadFrame as error:
             _logger.error("%s: frame dropped: %s", self.address, error)
             return
+        self.mailroom.overdue_s[self.name] = time.monotonic() + self.message_s_max
         try:
             self.handle(decoded)
         except BaseException as error:
             # BaseException too: Pykka answers one by stopping every actor of the process.
             _logger.exception("%s failed at %s", self.address, type(decoded).__name__)
             self._fail(error)
+        finally:
+            self.mailroom.overdue_s.pop(self.name, None)
 
     def _guarded(self, hook: Callable[[], None]) -> None:
         try:
@@ -85,7 +90,7 @@ class WireActor(pykka.ThreadingActor):
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        self.mailroom.unregister(self.name)
+        self.mailroom.unregister(self.name, self._deliver)
         pykka.ActorRegistry.unregister(self.actor_ref)
         self.actor_stopped.set()
         detail = traceback.format_exception_only(error)[-1].strip()[:DETAIL_CHARS_MAX]

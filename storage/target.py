@@ -5,7 +5,7 @@ hashed here. What is on disk is a part file and claims about it; a resume believ
 """
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -139,21 +139,33 @@ class Target:
         part.layout = layout
         self._dirty = True
 
+    @property
+    def stored(self) -> RunSet:
+        """Chunks that are written and recorded."""
+        return RunSet(self._part.ledger.runs())
+
+    @property
+    def resumable(self) -> bool:
+        """Whether somebody who knows nothing of it can go on with it: its size is known."""
+        return self._part.layout.known
+
     def missing(self) -> RunSet:
         """Chunks not stored. ValueError while the size is unknown."""
         if not self._part.layout.known:
             raise ValueError(f"{self.part_path}: nobody knows what is missing from a file of unknown size")
         return RunSet(self._part.ledger.runs().gaps(0, self._part.layout.chunk_count))
 
-    def seal(self, checksum: Checksum | None = None) -> Sealed:
+    def seal(self, checksum: Checksum | None = None, *, named: Callable[[str], object] = str) -> Sealed:
         """Everything is stored: check the whole, sync, take the final name (or the next free one), drop the records.
+        `named` is told the final path as soon as no trace of the download is left beside it.
 
         Raises ChecksumMismatch, the part file kept; ValueError when something is missing. Reads the whole file once.
         """
         steps = self.sealing(checksum)
         while True:
             try:
-                next(steps)
+                if next(steps) == "records unlinked":
+                    named(self._part.folder.place(self._part.linked_as))
             except StopIteration as end:
                 sealed: Sealed = end.value
                 return sealed

@@ -28,7 +28,7 @@ HOMES = {
     "typer": {"protocol/terminal"},
     "rich": {"protocol/terminal"},
     "xxhash": {"storage"},
-    "psutil": {"actors/supervisor.py"},
+    "psutil": {"actors/vitals.py"},
 }
 """Where a third-party library may be imported; everywhere else it is reached through what we made of it."""
 IMPURE_IN_CORE = {"time", "socket", "threading", "random", "os", "asyncio", "subprocess", "logging", "pathlib"}

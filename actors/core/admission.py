@@ -129,6 +129,10 @@ class Admission:
             if not source.probed and not source.asked and not source.waiting and source.ripe(now_s):
                 self._probe(source, now_s)
 
+    def unheard(self) -> bool:
+        """Whether a source that was named has not said what it holds."""
+        return len(self.sources) < self.job.sources_expected or any(each.asked for each in self.sources.values())
+
     def consider_opening(self, *, now_s: float) -> opening.Verdict:
         """Whether enough is known to open the target."""
         return opening.consider(

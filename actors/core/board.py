@@ -5,7 +5,7 @@ Invariant (`check` asserts it; tests call it after every step), for `total` chun
 * every chunk is in exactly one of: `free`, `stored`, or the open part ``[next, stop)`` of a lease;
 * open parts are disjoint, except for the two leases of a duel (endgame: same last chunks, first one in wins);
 * in a race leases hold nothing: whatever is not stored is free, and every lease may store it;
-* chunks only go from absent to stored.
+* chunks only go from absent to stored, but for `lose`.
 
 Chunk numbers count from 0, runs are ``[first, stop)``. Pure: no clock, no input or output.
 """
@@ -65,14 +65,14 @@ class Change:
 class Board:
     """Owned by one `DispatchState`. `leases` holds riding and draining leases by id."""
 
-    def __init__(self, total: int, stored: RunSet | None = None) -> None:
+    def __init__(self, total: int, stored: RunSet | None = None, *, first_lease: int = 1) -> None:
         self.total = total
         self.stored = stored if stored is not None else RunSet()
         self.free = RunSet([(0, total)])
         for first, stop in self.stored:
             self.free.discard(first, stop)
         self.leases: dict[int, Lease] = {}
-        self._next_id = 1
+        self._next_id = first_lease
 
     @property
     def missing(self) -> int:
@@ -150,6 +150,12 @@ class Board:
             if lease.draining and lease.open_chunks <= 0 and lease.id in self.leases:
                 self._forget(lease)
         return change
+
+    def lose(self, first: int, stop: int) -> None:
+        """Stored chunks that a new look at the disk does not find are free again."""
+        assert self.stored.covers(first, stop)
+        self.stored.discard(first, stop)
+        self.free.add(first, stop)
 
     def learn_total(self, total: int) -> None:
         """The size became known: nothing lies behind `total`, nothing stored there either."""

@@ -6,7 +6,6 @@ This file knows the phases of a job: *opening* (probes), *target* (the part file
 The clock is passed in; nothing here reads, writes, sleeps or draws lots.
 """
 
-from enum import Enum, unique
 from typing import Final, assert_never
 
 from actors.core import opening
@@ -14,6 +13,9 @@ from actors.core.admission import Admission
 from actors.core.board import UNBOUNDED, Board
 from actors.core.faults import Faults
 from actors.core.outbox import Outbox
+from actors.core.peers import SESSION_PROCESS, peer_news, session_anew
+from actors.core.phase import Phase
+from actors.core.reopening import STORE_PROCESS, Reopening, first_lease
 from actors.core.report import Reporter
 from actors.core.riding import Riding
 from actors.core.rounds import Rounds
@@ -34,10 +36,10 @@ from protocol.messages import (
     JobStopAsked,
     LeaseFinished,
     LeaseReleased,
-    Message,
     PeerFailed,
     PlaceRefused,
     PlaceTaken,
+    ProcessReady,
     SealRefused,
     SealWanted,
     SessionChanged,
@@ -53,6 +55,7 @@ from protocol.messages import (
     SourceStalled,
     TargetCloseAsked,
     TargetClosed,
+    TargetNamed,
     TargetOpened,
     TargetRefused,
     TargetSealed,
@@ -63,22 +66,14 @@ from protocol.messages import (
 from protocol.post import ASSEMBLER, POOL, WATCHDOG, Post, dispatcher_address
 from protocol.runs import RunSet
 
+__all__ = ["DispatchState", "Phase"]
+
 CLOSING_S_MAX: Final = 3.0
 HEARING_S: Final = 1.0
 """So long after the first request nothing is sealed while a source has not said how large the file is."""
 TICK_S_MIN: Final = 0.05
 REPORTED_AT_ONCE_MAX: Final = 100
 """With more sources a report is a step of its own."""
-
-
-@unique
-class Phase(Enum):
-    OPENING = "opening"
-    TARGET = "target"
-    RIDING = "riding"
-    SEALING = "sealing"
-    CLOSING = "closing"
-    ENDED = "ended"
 
 
 class DispatchState:
@@ -98,6 +93,7 @@ class DispatchState:
         self._sealing = False
         self._ending = ("failed", "")
         self._out = Outbox()
+        self._reopening = Reopening(self._out)
         self._faults = Faults(wanted, self._out)
         self.turns = Turns(wanted, self.sources, self._faults, self.report, self._out)
         self.admission = Admission(wanted, self.sources, self.report, self._out, faults=self._faults, turns=self.turns)
@@ -129,7 +125,7 @@ class DispatchState:
             case ChunksStored() | ChunksRepeated() | SourceMeasured() | SourceSlowed() | SourceStalled():
                 self._on_ride(message, now_s)
             case ChunksVerified():
-                if self.phase is Phase.TARGET:
+                if self.phase is Phase.TARGET or self._reopening.under_way:
                     for first, stop in RunSet.from_flat(message.runs):
                         self._verified.add(first, stop)
             case TargetOpened():
@@ -155,6 +151,10 @@ class DispatchState:
                 self._on_known(self.turns.came(message, size_bytes=self.size_bytes, now_s=now_s), now_s)
             case PlaceTaken():
                 self.turns.told(message)
+            case TargetNamed(path=path):
+                self._reopening.named_path = path
+            case ProcessReady(process=process):
+                self._on_process(process, now_s)
             case PlaceRefused() | PeerFailed() | SessionChanged():
                 self._on_peer(message, now_s)
             case _:
@@ -165,8 +165,8 @@ class DispatchState:
     def _on_known(self, source: Source | None, now_s: float) -> None:
         """What a source holds is known now: it was probed, a search had told it, or its turn came."""
         if source is None or not source.probed:
-            return
-        if self.phase is Phase.OPENING:
+            pass
+        elif self.phase is Phase.OPENING:
             self._consider_opening(now_s)
         elif self.phase in (Phase.TARGET, Phase.RIDING):
             self._admit_late(source, now_s)
@@ -209,21 +209,40 @@ class DispatchState:
     def _want_target(self, size_bytes: int, name: str) -> None:
         self.phase, self.size_bytes = Phase.TARGET, size_bytes
         self.report.part_path = "?"
-        self._out.post(ASSEMBLER, opening.target_wanted(self.job, size_bytes, name))
+        self._reopening.ask(opening.target_wanted(self.job, size_bytes, name))
+
+    def _on_process(self, process: str, now_s: float) -> None:
+        """A process was started anew; whatever its predecessor knew of this job is gone."""
+        if process == SESSION_PROCESS:
+            session_anew(self.turns, self.riding, self.sources, now_s=now_s)
+            self._go_on(now_s)
+        elif process == STORE_PROCESS and self._sealing and self._reopening.named_path:
+            self._end("sealed", "", self._reopening.named_path, "", now_s)
+        elif process == STORE_PROCESS:
+            self._verified = RunSet()
+            self._reopening.begin(closing=self.phase is Phase.CLOSING)
 
     def _on_target(self, message: TargetOpened, now_s: float) -> None:
+        if self._reopening.under_way and self.riding is not None and self.phase in (Phase.RIDING, Phase.SEALING):
+            self._sealing, self.phase = False, Phase.RIDING
+            self._reopening.opened(self.riding, message.store, self._verified, now_s=now_s)
+            self._admit_all(now_s)
         if self.phase is not Phase.TARGET:
             return
+        self._reopening.under_way = False
         self.phase = Phase.RIDING
-        size, chunk = self.size_bytes, self.job.chunk_size
-        total = UNBOUNDED if size < 0 else -(-size // chunk)
-        board = Board(total, RunSet(self._verified))
+        size = self.size_bytes
+        total = UNBOUNDED if size < 0 else -(-size // self.job.chunk_size)
+        board = Board(total, RunSet(self._verified), first_lease=first_lease(self.job.attempt))
         self.riding = Riding(
             self.job, board, self.sources, self.report, self._out, faults=self._faults, turns=self.turns
         )
-        self.riding.size_bytes = size
+        self.riding.size_bytes, self.riding.store = size, message.store
         resumed = self.report.bytes_of(self._verified, size)
         self._out.extend(self.report.opened(message, size, board, resumed))
+        self._admit_all(now_s)
+
+    def _admit_all(self, now_s: float) -> None:
         for source in self.sources.values():
             if source.probed and self._fits(source):
                 self._note_validator(source)
@@ -253,14 +272,13 @@ class DispatchState:
             case ChunksRepeated():
                 riding.repeated(message, now_s=now_s)
             case SourceSlowed() | SourceStalled():
-                riding.slow(message, now_s=now_s)
+                if not self._reopening.under_way:  # nobody stores: no wonder
+                    riding.slow(message, now_s=now_s)
                 self._go_on(now_s)
 
     def _on_lease_over(self, message: LeaseFinished | LeaseReleased, now_s: float) -> None:
         riding, source = self.riding, self.sources.get(message.source)
-        if riding is None or source is None:
-            return
-        if not riding.lease_over(message, now_s=now_s):
+        if riding is None or source is None or not riding.lease_over(message, now_s=now_s):
             return
         if isinstance(message, LeaseReleased):
             self.admission.bind_host(source, message.retry_after_s, now_s=now_s)
@@ -289,19 +307,11 @@ class DispatchState:
             self.riding.lost(source, message.detail, now_s=now_s)
         else:
             self.turns.leave(source)
-            self._faults.blame(source, FaultKind.LOST, message.detail, now_s=now_s)
+            self._faults.blame(source, FaultKind.LOST, message.detail, progressed=True, now_s=now_s)
         self._go_on(now_s)
 
     def _on_peer(self, message: PlaceRefused | PeerFailed | SessionChanged, now_s: float) -> None:
-        match message:
-            case PlaceRefused():
-                self.turns.refused(message, now_s=now_s)
-            case SessionChanged():
-                self.turns.session(message, now_s=now_s)
-            case PeerFailed():
-                source = self.turns.failed(message, now_s=now_s)
-                if source is not None and self.riding is not None:
-                    self.riding.turn_failed(source, FaultKind(message.fault), message.detail, now_s=now_s)
+        peer_news(message, self.turns, self.riding, now_s=now_s)
         if self.phase is Phase.OPENING:
             self._consider_opening(now_s)
         self._go_on(now_s)
@@ -326,7 +336,7 @@ class DispatchState:
         if self.phase is Phase.CLOSING and now_s - self._closing_since_s > CLOSING_S_MAX:
             self._end(*self._ending, self.report.part_path, "", now_s)
             return
-        if self.riding is not None:
+        if self.riding is not None and not self._reopening.under_way:
             self.riding.expire(now_s)
         self.turns.expire(now_s)
         self.admission.revisit(now_s=now_s)
@@ -341,8 +351,6 @@ class DispatchState:
             board, left_s = (None, -1.0) if self.riding is None else (self.riding.board, self.riding.left_s(now_s))
             self._out.extend(self.report.progress(self.phase.value, self.sources, board, left_s, now_s=now_s))
 
-    # -- ending
-
     def _end_if_nobody(self, now_s: float) -> None:
         """Nobody rides, waits or may try again: up to three rounds with proven sources, then a reasoned end."""
         if self.phase not in (Phase.OPENING, Phase.RIDING) or len(self.sources) < self.job.sources_expected:
@@ -353,15 +361,15 @@ class DispatchState:
         count = self.rounds.begin(self.sources, stored, now_s=now_s)
         if count == 0:
             self._close("starved", opening.why_nobody(self.sources), now_s)
-            return
-        self._tell(JobNoted(job=self.job.job, text=f"round {self.rounds.count} with {count} proven sources"))
+        elif self.job.watcher:
+            text = f"round {self.rounds.count} with {count} proven sources"
+            self._out.post(self.job.watcher, JobNoted(job=self.job.job, text=text))
 
     def _seal_if_complete(self, now_s: float) -> None:
         """A small file may be there before every source was heard: sizes that differ should still be news."""
-        if self.phase is not Phase.RIDING or self.riding is None or not self.riding.board.complete:
+        if self.riding is None or not self._reopening.may_seal(self.riding) or self.phase is not Phase.RIDING:
             return
-        unheard = len(self.sources) < self.job.sources_expected or any(s.asked for s in self.sources.values())
-        if unheard and self.report.elapsed_s(now_s) < HEARING_S:
+        if self.admission.unheard() and self.report.elapsed_s(now_s) < HEARING_S:
             return
         self.phase, self._sealing = Phase.SEALING, True
         self.riding.revoke_all(now_s)
@@ -387,13 +395,6 @@ class DispatchState:
         self.phase = Phase.ENDED
         path = "" if path == "?" else path
         board = self.riding.board if self.riding is not None else None
-        ended = self.report.ended(state, reason, path, digest_hex, self.sources, board, now_s=now_s)
-        self._out.extend(ended)
+        self._out.extend(self.report.ended(state, reason, path, digest_hex, self.sources, board, now_s=now_s))
         for to in (POOL, WATCHDOG, ASSEMBLER):
             self._out.post(to, JobForgotten(job=self.job.job))
-
-    # -- small things
-
-    def _tell(self, message: Message) -> None:
-        if self.job.watcher:
-            self._out.post(self.job.watcher, message)

@@ -23,6 +23,7 @@ from protocol.messages import (
     PriorsAsked,
     PriorsTold,
     ProcessLost,
+    ProcessReady,
     SearchEnded,
     SearchHit,
     SessionChanged,
@@ -33,10 +34,13 @@ from protocol.messages import (
     WorkerReady,
     WorkerWanted,
 )
-from protocol.post import MEMORY, POOL, SESSION, Post, dispatcher_address, root_address, worker_address
+from protocol.post import MEMORY, POOL, SESSION, Post, dispatcher_address, root_address, split_address, worker_address
 from protocol.urls import host_of, is_slsk, name_from_url, public_url, slsk_address, slsk_url
 
 WORKER_RESTARTS_MAX: Final = 3
+RESTART_S_MAX: Final = 0.5
+"""A process that is started anew later than in so long is not waited for."""
+AWAY_S_MAX: Final = 2.0
 PRIORS_S_MAX: Final = 2.0
 """So long what is remembered of a user is waited for."""
 _HOPELESS: Final = ("offline", "refused", "kicked", "port taken")
@@ -79,7 +83,9 @@ class PoolState:
 
     def __init__(self, fetchers: tuple[str, ...]) -> None:
         assert fetchers, "somebody has to fetch"
+        self._fetchers = fetchers
         self._load = dict.fromkeys(fetchers, 0)
+        self._away: dict[str, float] = {}  # being started anew, and so long they are waited for
         self._jobs: dict[int, _Job] = {}
         self._searching = Searching()
         self._session: SessionChanged | None = None
@@ -105,10 +111,11 @@ class PoolState:
             case ActorDied():
                 return self._replace_worker(message)
             case ProcessLost():
-                return self._lose(message)
+                return self._lose(message, now_s)
+            case ProcessReady(process=process):
+                return self._back(message) if process in self._fetchers else self._anew(message)
             case SearchHit():
-                self._searching.hit(message)
-                return []
+                return self._searching.hit(message)
             case SearchEnded():
                 chosen = self._searching.ended(message, now_s=now_s)
                 return self._found(chosen, now_s) if chosen is not None else []
@@ -123,12 +130,18 @@ class PoolState:
 
     def _begin(self, asked: JobAsked) -> list[Post]:
         job = self._jobs[asked.job] = _Job(asked)
+        out = self._clear(asked) if asked.attempt else []
         if not asked.term:
-            return [_dispatcher(asked, asked.name, asked.source_count)]
+            return [*out, _dispatcher(asked, asked.name, asked.source_count)]
         if self._session is not None and self._session.state in _HOPELESS:
             return self._end(job, "starved", self._session.detail)
         posts = self._searching.begin(asked.job, asked.term, asked.wanted_size_bytes)
-        return posts or self._end(job, "starved", "too many searches at once")
+        return out + (posts or self._end(job, "starved", "too many searches at once"))
+
+    def _clear(self, asked: JobAsked) -> list[Post]:
+        """The hub that had this job has died; its workers go, and its places where there is a session to hear it."""
+        rooms = [*map(root_address, self._fetchers), *([SESSION] if asked.term else [])]
+        return [Post(to=to, message=JobForgotten(job=asked.job)) for to in rooms]
 
     def _found(self, chosen: Chosen, now_s: float) -> list[Post]:
         job = self._jobs[chosen.job]
@@ -162,8 +175,7 @@ class PoolState:
             bytes_refetched=0,
             digest_hex="",
         )
-        told = [Post(to=job.asked.watcher, message=ended)] if job.asked.watcher else []
-        return told + self._forget(job.number)
+        return [*([Post(to=job.asked.watcher, message=ended)] if job.asked.watcher else []), *self._forget(job.number)]
 
     def _forget(self, number: int) -> list[Post]:
         self._searching.forget(number)
@@ -171,9 +183,8 @@ class PoolState:
         if job is None:
             return []
         homes = {source.home for source in job.sources if source.home}
-        for source in job.sources:
-            if source.home in self._load:
-                self._load[source.home] -= 1
+        for home in [source.home for source in job.sources if source.home in self._load]:
+            self._load[home] -= 1
         told: Message = JobForgotten(job=number)
         out = [Post(to=root_address(process), message=told) for process in ["hub", *sorted(homes)]]
         if job.of_soulseek:
@@ -187,17 +198,16 @@ class PoolState:
         source = _Source(url, size_bytes=size_bytes, offered_s=now_s)
         number = len(job.sources)
         job.sources.append(source)
-        if not self._load:
-            return []
         out = self._settle(job, number)
         if is_slsk(url):
+            if job.asked.attempt and not job.of_soulseek:
+                out.append(Post(to=SESSION, message=JobForgotten(job=job.number)))
             source.peer, source.path = slsk_address(url)
             asked = PriorsAsked(job=job.number, source=number, peer=source.peer, reply_to=POOL)
             out.append(Post(to=MEMORY, message=asked))
         return out
 
-    def _ready(self, number: int) -> list[Post]:
-        """A worker that spoke before its dispatcher stood would not be heard, so workers come second."""
+    def _ready(self, number: int) -> list[Post]:  # a worker must not speak before its dispatcher stands
         job = self._jobs.get(number)
         if job is None:
             return []
@@ -256,7 +266,7 @@ class PoolState:
     # -- time and the session
 
     def _tick(self, now_s: float) -> list[Post]:
-        out = self._searching.tick(now_s)
+        out = self._searching.tick(now_s) + self._stop_waiting(now_s)
         for job in self._jobs.values():
             for number, source in enumerate(job.sources):
                 if source.peer and source.prior is None and now_s - source.offered_s > PRIORS_S_MAX:
@@ -283,25 +293,60 @@ class PoolState:
         for number, job in self._jobs.items():
             for index, source in enumerate(job.sources):
                 if worker_address(source.home, number, index) == f"{died.process}/{died.actor}":
-                    lost = SourceLost(job=number, source=index, detail=f"its worker failed: {died.detail}")
-                    out = [Post(to=dispatcher_address(number), message=lost)]
+                    out = [_lost(job, index, f"its worker failed: {died.detail}")]
                     source.restarts += 1
                     if source.restarts <= WORKER_RESTARTS_MAX:
                         out.append(self._worker(job, index))
                     return out
         return []
 
-    def _lose(self, lost: ProcessLost) -> list[Post]:
-        """Its sources are lost for a moment and find a new home, if a fetch process is left."""
+    def _lose(self, lost: ProcessLost, now_s: float) -> list[Post]:
+        """Its sources are lost for a moment: until it is back, or at once when that takes long, they find a home."""
         self._load.pop(lost.process, None)
-        out: list[Post] = []
-        for number, job in self._jobs.items():
-            for index, source in enumerate(job.sources):
-                if source.home == lost.process:
-                    told = SourceLost(job=number, source=index, detail=f"{lost.process} died: {lost.detail}")
-                    out.append(Post(to=dispatcher_address(number), message=told))
-                    out += self._settle(job, index)
+        waits = 0 <= lost.restart_s <= RESTART_S_MAX
+        if waits and lost.process in self._fetchers:
+            self._away[lost.process] = now_s + AWAY_S_MAX
+        out = list[Post]()
+        for job, index in self._at(lost.process):
+            out.append(_lost(job, index, f"{lost.process} died: {lost.detail}"))
+            job.sources[index].worker = ""
+            if not waits:
+                out += self._settle(job, index)
         return out
+
+    def _back(self, ready: ProcessReady) -> list[Post]:
+        """A fetch process was started anew: it takes its sources back, and those that have no home."""
+        self._away.pop(ready.process, None)
+        self._load[ready.process] = 0
+        out = list[Post]()
+        for job, index in self._at(ready.process):
+            if job.sources[index].worker:  # its death was told to a hub that is dead too
+                out.append(_lost(job, index, f"{ready.process} was started anew"))
+            self._load[ready.process] += 1
+            out += [self._worker(job, index)] if job.dispatching else []
+        for job, index in self._at(""):
+            out += self._settle(job, index)
+        return out
+
+    def _anew(self, ready: ProcessReady) -> list[Post]:
+        """Another process was started anew: jobs know what it knew of them."""
+        out = self._searching.again() if ready.process == split_address(SESSION)[0] else []
+        jobs = [job for job in self._jobs.values() if job.dispatching]
+        return out + [Post(to=dispatcher_address(job.number), message=ready) for job in jobs]
+
+    def _stop_waiting(self, now_s: float) -> list[Post]:
+        """Sources whose process does not come back find a new home, where there is one."""
+        out: list[Post] = []
+        for process in [process for process, until_s in self._away.items() if until_s < now_s and self._load]:
+            del self._away[process]
+            for job, index in self._at(process):
+                out += self._settle(job, index)
+        return out
+
+    def _at(self, home: str) -> list[tuple[_Job, int]]:
+        """Every source there, empty: that has no home."""
+        found = ((job, index, each) for job in self._jobs.values() for index, each in enumerate(job.sources))
+        return [(job, index) for job, index, each in found if each.home == home]
 
     def _settle(self, job: _Job, number: int) -> list[Post]:
         """Give a source the home with the least to do; its worker is wanted once the dispatcher stands."""
@@ -311,6 +356,10 @@ class PoolState:
         home = job.sources[number].home = min(self._load, key=lambda name: self._load[name])
         self._load[home] += 1
         return [self._worker(job, number)] if job.dispatching else []
+
+
+def _lost(job: _Job, source: int, detail: str) -> Post:
+    return Post(to=dispatcher_address(job.number), message=SourceLost(job=job.number, source=source, detail=detail))
 
 
 def _dispatcher(asked: JobAsked, name: str, source_count: int) -> Post:
@@ -331,6 +380,9 @@ def _dispatcher(asked: JobAsked, name: str, source_count: int) -> Post:
         sources_expected=source_count,
         stops_per_job=asked.stops_per_job,
         stops_per_day=asked.stops_per_day,
+        attempt=asked.attempt,
+        elapsed_s=asked.elapsed_s,
+        resumed_bytes=asked.resumed_bytes,
     )
     return Post(to=root_address("hub"), message=wanted)
 

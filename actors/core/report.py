@@ -44,8 +44,8 @@ class Reporter:
         self.size_bytes = -1
         self.resumed_bytes = 0
         self._owners = array("H")
-        self._started_s = now_s
-        self._requested = False
+        self._started_s = now_s - wanted.elapsed_s
+        self._requested = wanted.attempt > 0
         self._over_bytes = 0
         self._stored_bytes = 0
         self._reported_s = 0.0
@@ -63,6 +63,9 @@ class Reporter:
     def opened(self, target: TargetOpened, size_bytes: int, board: Board, resumed_bytes: int) -> list[Post]:
         """The target stands: size and place are known."""
         self.part_path, self.size_bytes, self.resumed_bytes = target.part_path, size_bytes, resumed_bytes
+        if 0 <= self.job.resumed_bytes < resumed_bytes:  # what came since then came by this job, before the hub died
+            self.resumed_bytes = self.job.resumed_bytes
+            self._stored_bytes = self._over_bytes = resumed_bytes - self.job.resumed_bytes
         if board.total != UNBOUNDED:
             self._owners = array("H", [_MISSING]) * board.total
         for first, stop in board.stored:
@@ -74,7 +77,7 @@ class Reporter:
             part_path=target.part_path,
             size_bytes=size_bytes,
             chunk_size=self.job.chunk_size,
-            resumed_bytes=resumed_bytes,
+            resumed_bytes=self.resumed_bytes,
             message=target.message,
         )
         return [self._post(opened)]
@@ -88,6 +91,12 @@ class Reporter:
         self._stored_bytes += length_bytes
         for first, stop in new:
             self._own(first, stop, _FIRST_SOURCE + source.id)
+
+    def lost(self, runs: RunSet) -> None:
+        """Stored chunks are gone."""
+        self._stored_bytes -= self.bytes_of(runs, self.size_bytes)
+        for first, stop in runs:
+            self._own(first, stop, _MISSING)
 
     def ride_over(self, received_bytes: int) -> None:
         """A ride ended having received so many bytes."""

@@ -71,6 +71,7 @@ class Riding:
         self.sources = sources
         self.report = report
         self.size_bytes = -1
+        self.store = 0
         self._out = out
         self._faults = faults
         self._turns = turns
@@ -82,6 +83,10 @@ class Riding:
         """One more source, or one whose worker was started anew."""
         self._idle.add(source.id)
         self._lookout.recount()
+
+    def changed(self) -> None:
+        """The board was changed by somebody else."""
+        self._lookout.changed()
 
     def stored(self, message: ChunksStored, *, now_s: float) -> None:
         board = self.board
@@ -355,6 +360,7 @@ class Riding:
             first=lease.first,
             stop=lease.stop,
             size_bytes=self.size_bytes,
+            store=self.store,
         )
         self._out.post(source.worker, granted)
 

@@ -62,6 +62,10 @@ class Searching:
         hunt = self._hunts[job] = _Hunt(job, term, wanted_size_bytes)
         return [self._ask(hunt)]
 
+    def again(self) -> list[Post]:
+        """The session that was searching has died and a new one is there."""
+        return [self._ask(hunt) for hunt in self._hunts.values() if hunt.search is not None]
+
     def hunting(self) -> list[int]:
         """Jobs that have not found their file yet."""
         return [job for job, hunt in self._hunts.items() if hunt.target is None]
@@ -69,10 +73,12 @@ class Searching:
     def forget(self, job: int) -> None:
         self._hunts.pop(job, None)
 
-    def hit(self, hit: SearchHit) -> None:
+    def hit(self, hit: SearchHit) -> list[Post]:
+        """Nothing follows from a single one."""
         hunt = self._of(hit.search)
         if hunt is not None:
             hunt.hits.add(hit)
+        return []
 
     def ended(self, ended: SearchEnded, *, now_s: float) -> Chosen | None:
         """What this search brought; None when nobody waits for it, or it brought nobody new."""

@@ -76,6 +76,14 @@ class Turns:
             self._forget(source)
             self._out.post(SESSION, PlaceLeft(job=self._job.job, source=source.id))
 
+    def ask_again(self, now_s: float) -> None:
+        """The session that knew our places has died and a new one is there. Turns that were not used went with it."""
+        for source in self._sources.values():
+            if source.waiting and source.busy is None:
+                self._forget(source)
+                if source.usable:
+                    self.ask(source, now_s)
+
     def leave_all(self) -> None:
         """The job needs nobody any more."""
         for source in self._sources.values():

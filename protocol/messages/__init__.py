@@ -9,6 +9,7 @@ from protocol.messages.inboxes import (
     PoolInbox,
     RootInbox,
     SessionInbox,
+    ShelfInbox,
     WatchdogInbox,
     WorkerInbox,
 )
@@ -23,6 +24,7 @@ from protocol.messages.jobs import (
     SourceOffered,
     WorkerReady,
     WorkerWanted,
+    asked_anew,
 )
 from protocol.messages.peers import PeerFaulted, PeerRode, PeerStopped, PriorsAsked, PriorsTold
 from protocol.messages.processes import (
@@ -91,15 +93,20 @@ from protocol.messages.store import (
     SizeLearned,
     SlotFilled,
     SlotFreed,
+    SlotsAsked,
+    SlotsGranted,
     SlotSpoiled,
     SourceChanged,
     TargetCloseAsked,
     TargetClosed,
+    TargetNamed,
     TargetOpened,
     TargetRefused,
     TargetSealed,
+    TargetStands,
     TargetWanted,
     ValidatorSeen,
+    slot_filled_for,
 )
 from protocol.messages.tags import TAGS
 
@@ -166,10 +173,13 @@ __all__ = [
     "SearchHit",
     "SessionChanged",
     "SessionInbox",
+    "ShelfInbox",
     "SizeLearned",
     "SlotFilled",
     "SlotFreed",
     "SlotSpoiled",
+    "SlotsAsked",
+    "SlotsGranted",
     "SourceChanged",
     "SourceFailed",
     "SourceJoined",
@@ -183,9 +193,11 @@ __all__ = [
     "StopAsked",
     "TargetCloseAsked",
     "TargetClosed",
+    "TargetNamed",
     "TargetOpened",
     "TargetRefused",
     "TargetSealed",
+    "TargetStands",
     "TargetWanted",
     "Ticked",
     "TurnCame",
@@ -196,4 +208,6 @@ __all__ = [
     "WorkerInbox",
     "WorkerReady",
     "WorkerWanted",
+    "asked_anew",
+    "slot_filled_for",
 ]

@@ -79,13 +79,17 @@ from protocol.messages.store import (
     SizeLearned,
     SlotFilled,
     SlotFreed,
+    SlotsAsked,
+    SlotsGranted,
     SlotSpoiled,
     SourceChanged,
     TargetCloseAsked,
     TargetClosed,
+    TargetNamed,
     TargetOpened,
     TargetRefused,
     TargetSealed,
+    TargetStands,
     TargetWanted,
     ValidatorSeen,
 )
@@ -172,6 +176,10 @@ Message = (
     | PeerRode
     | PeerFaulted
     | PeerStopped
+    | SlotsAsked
+    | SlotsGranted
+    | TargetStands
+    | TargetNamed
 )
 """Anything that can travel."""
 
@@ -188,6 +196,7 @@ PoolInbox = (
     | SearchEnded
     | SessionChanged
     | PriorsTold
+    | ProcessReady
     | Ticked
 )
 DispatcherInbox = (
@@ -218,6 +227,8 @@ DispatcherInbox = (
     | PlaceRefused
     | PeerFailed
     | SessionChanged
+    | ProcessReady
+    | TargetNamed
     | Ticked
 )
 WorkerInbox = (
@@ -231,10 +242,19 @@ WorkerInbox = (
     | ConnectionHanded
     | JobForgotten
 )
+ShelfInbox = SlotFreed | SlotsGranted | SlotsAsked | TargetStands
 MemoryInbox = PriorsAsked | PeerRode | PeerFaulted | PeerStopped
 WatchdogInbox = JobWatched | RideProgressed | RideEnded | JobForgotten | Ticked
 AssemblerInbox = (
-    TargetWanted | ValidatorSeen | SlotFilled | SizeLearned | SealWanted | TargetCloseAsked | JobForgotten | CommitDue
+    TargetWanted
+    | ValidatorSeen
+    | SlotFilled
+    | SlotsAsked
+    | SizeLearned
+    | SealWanted
+    | TargetCloseAsked
+    | JobForgotten
+    | CommitDue
 )
 SessionInbox = (
     SearchAsked

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+import msgspec
+
 from protocol.messages.fact import Fact
 
 STOPS_PER_JOB: Final = 3
@@ -17,6 +19,8 @@ class JobAsked(Fact, frozen=True, kw_only=True, gc=False):
     `limit_bytes_s` 0 means none. `watcher` is the address that gets progress and the end of the job.
     `term` not empty: Soulseek users who have the file are searched for, of `wanted_size_bytes` when that is not -1.
     `stops_per_job`, `stops_per_day`: how often each of them may be hung up on.
+    `attempt` > 0: the hub has died so many times and the job is asked for anew. It began `elapsed_s` ago, and had found
+    `resumed_bytes` on disk then (-1: it had not looked yet).
     """
 
     job: int
@@ -37,6 +41,14 @@ class JobAsked(Fact, frozen=True, kw_only=True, gc=False):
     wanted_size_bytes: int = -1
     stops_per_job: int = STOPS_PER_JOB
     stops_per_day: int = STOPS_PER_DAY
+    attempt: int = 0
+    elapsed_s: float = 0.0
+    resumed_bytes: int = -1
+
+
+def asked_anew(asked: JobAsked, *, elapsed_s: float, resumed_bytes: int) -> JobAsked:
+    """The same job for another hub."""
+    return msgspec.structs.replace(asked, attempt=asked.attempt + 1, elapsed_s=elapsed_s, resumed_bytes=resumed_bytes)
 
 
 class JobStopAsked(Fact, frozen=True, kw_only=True, gc=False):
@@ -71,6 +83,9 @@ class DispatcherWanted(Fact, frozen=True, kw_only=True, gc=False):
     sources_expected: int
     stops_per_job: int = STOPS_PER_JOB
     stops_per_day: int = STOPS_PER_DAY
+    attempt: int = 0
+    elapsed_s: float = 0.0
+    resumed_bytes: int = -1
 
 
 class WorkerWanted(Fact, frozen=True, kw_only=True, gc=False):

@@ -11,10 +11,14 @@ class ProcessReady(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class ProcessLost(Fact, frozen=True, kw_only=True, gc=False):
-    """A process died or its link broke. From the supervisor to the hub and the store."""
+    """A process died. From the supervisor to the front and the pool.
+
+    `restart_s`: in how many seconds it is started anew, -1 when it is not.
+    """
 
     process: str
     detail: str
+    restart_s: float = -1.0
 
 
 class PingAsked(Fact, frozen=True, kw_only=True, gc=False):

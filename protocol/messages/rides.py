@@ -42,7 +42,8 @@ class SourceFailed(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class LeaseGranted(Fact, frozen=True, kw_only=True, gc=False):
-    """Ride the run ``[first, stop)``. `size_bytes` is the file's size, -1 unknown: ride to the end of the body."""
+    """Ride the run ``[first, stop)``. `size_bytes` is the file's size, -1 unknown: ride to the end of the body.
+    `store`: which store process has the target open, see `SlotFilled`."""
 
     job: int
     source: int
@@ -50,6 +51,7 @@ class LeaseGranted(Fact, frozen=True, kw_only=True, gc=False):
     first: int
     stop: int
     size_bytes: int
+    store: int = 0
 
 
 class LeaseExtended(Fact, frozen=True, kw_only=True, gc=False):

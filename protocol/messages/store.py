@@ -1,5 +1,7 @@
 """What is said to and by the Assembler, the one writer of part files."""
 
+import msgspec
+
 from protocol.messages.fact import Fact
 
 
@@ -36,11 +38,13 @@ class SourceChanged(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class TargetOpened(Fact, frozen=True, kw_only=True, gc=False):
-    """The part file stands. `message` tells people what was found there (may be empty)."""
+    """The part file stands. `message` tells people what was found there (may be empty). `store`: which store process
+    has it, counted from 0."""
 
     job: int
     part_path: str
     message: str
+    store: int = 0
 
 
 class TargetRefused(Fact, frozen=True, kw_only=True, gc=False):
@@ -63,7 +67,8 @@ class SlotFilled(Fact, frozen=True, kw_only=True, gc=False):
     """Chunks from `first` on lie in `slot`, `length_bytes` in all; `digests` is 16 bytes of xxh3_128 for each.
     `source_hash` is what the records keep of the source's name; `shelf` is the address that gets the slot back.
 
-    The slot belongs to the Assembler from here until its `SlotFreed`.
+    The slot belongs to the Assembler from here until its `SlotFreed`. `store`: the store process it is meant for; any
+    other leaves it alone, and it is handed over again when that one has the target open (`TargetStands`).
     """
 
     job: int
@@ -75,6 +80,12 @@ class SlotFilled(Fact, frozen=True, kw_only=True, gc=False):
     digests: bytes
     source_hash: int
     shelf: str
+    store: int = 0
+
+
+def slot_filled_for(filled: SlotFilled, store: int) -> SlotFilled:
+    """The same, meant for another store process."""
+    return filled if filled.store == store else msgspec.structs.replace(filled, store=store)
 
 
 class SlotFreed(Fact, frozen=True, kw_only=True, gc=False):
@@ -174,3 +185,33 @@ class TargetClosed(Fact, frozen=True, kw_only=True, gc=False):
 
 class CommitDue(Fact, frozen=True, kw_only=True, gc=False):
     """The Assembler's note to itself: group-commit the records of every open part file."""
+
+
+class SlotsAsked(Fact, frozen=True, kw_only=True, gc=False):
+    """A fetch process was started anew: which of its slots ``[first, stop)`` are free? Its predecessor may have handed
+    some over. To the Assembler, answered by `SlotsGranted`; slots not in it come as `SlotFreed` to `shelf`."""
+
+    shelf: str
+    first: int
+    stop: int
+
+
+class SlotsGranted(Fact, frozen=True, kw_only=True, gc=False):
+    """The Assembler has none of these slots."""
+
+    slots: tuple[int, ...]
+
+
+class TargetStands(Fact, frozen=True, kw_only=True, gc=False):
+    """Another store process, the `store`-th, has the job's target open. From the dispatcher to the shelves: hand over
+    again what its predecessors have not given back."""
+
+    job: int
+    store: int
+
+
+class TargetNamed(Fact, frozen=True, kw_only=True, gc=False):
+    """The file has its final name and its records are gone; `TargetSealed` follows when its digest is known."""
+
+    job: int
+    path: str

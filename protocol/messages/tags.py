@@ -79,13 +79,17 @@ from protocol.messages.store import (
     SizeLearned,
     SlotFilled,
     SlotFreed,
+    SlotsAsked,
+    SlotsGranted,
     SlotSpoiled,
     SourceChanged,
     TargetCloseAsked,
     TargetClosed,
+    TargetNamed,
     TargetOpened,
     TargetRefused,
     TargetSealed,
+    TargetStands,
     TargetWanted,
     ValidatorSeen,
 )
@@ -172,5 +176,9 @@ TAGS: tuple[type, ...] = (
     PeerRode,
     PeerFaulted,
     PeerStopped,
+    SlotsAsked,
+    SlotsGranted,
+    TargetStands,
+    TargetNamed,
 )
 """Tag = index. Append only."""

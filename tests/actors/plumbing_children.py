@@ -5,10 +5,12 @@ import sys
 import threading
 from typing import Any
 
+from actors.core.restarts import Restarts
+from actors.core.vigil import Vigil
 from actors.process import ProcessActors, ProcessContext, ProcessSpec
 from actors.supervisor import Supervisor
 from actors.wire_actor import WireActor, stop_actors
-from protocol.messages import JobForgotten, JobNoted, PingAnswered, PingAsked, WorkerWanted
+from protocol.messages import JobForgotten, JobNoted, PingAnswered, PingAsked, ProcessLost, ProcessReady, WorkerWanted
 
 HERE = __name__ if __name__ != "__main__" else "tests.actors.plumbing_children"
 
@@ -67,6 +69,33 @@ def build_stubborn(context: ProcessContext) -> ProcessActors:
     return ProcessActors(stop=stop)
 
 
+def build_deadlocked(context: ProcessContext) -> ProcessActors:
+    """A word to ``lock`` and nothing that comes from outside is heard any more."""
+
+    def stand_for_ever(_frame: bytes) -> None:
+        threading.Event().wait()
+
+    context.mailroom.register("lock", stand_for_ever)
+    return ProcessActors()
+
+
+class Stuck(WireActor):
+    message_s_max = 0.05
+
+    def handle(self, message: Any) -> None:
+        threading.Event().wait()
+
+
+def build_stuck(context: ProcessContext) -> ProcessActors:
+    Stuck.start("stuck", context.mailroom)
+    return ProcessActors()
+
+
+def build_greedy(context: ProcessContext) -> ProcessActors:
+    kept = bytearray(os.urandom(1 << 20) * (context.settings >> 20))
+    return ProcessActors(stop=kept.clear)
+
+
 def build_reader_of_the_arena(context: ProcessContext) -> ProcessActors:
     text = os.pread(context.arena_fd, 100, 0).decode()
     context.mailroom.post("front/front", JobNoted(job=context.slot_count, text=text + context.settings["more"]))
@@ -75,6 +104,21 @@ def build_reader_of_the_arena(context: ProcessContext) -> ProcessActors:
 
 def echo_specs(*names: str) -> list[ProcessSpec]:
     return [ProcessSpec(process=name, builder=f"{HERE}:build_echo") for name in names]
+
+
+def deadlock() -> None:
+    """Supervise a child that stands still for ever after one word; says why it was killed, and that it is back."""
+    spec = ProcessSpec(process="hub", builder=f"{HERE}:build_deadlocked")
+    vigil = Vigil(pings_unanswered_max=3)
+    with Supervisor([spec], ping_s=0.1, vigil=vigil, restarts=Restarts()) as supervisor:
+        supervisor.mailroom.post("hub/lock", PingAsked(serial=0))
+        readies = 0
+        while readies < 2:
+            message = supervisor.inbox.get(timeout=10)
+            readies += isinstance(message, ProcessReady)
+            if isinstance(message, ProcessLost):
+                sys.stdout.write(f"{message.detail}\n")
+        sys.stdout.write("hub is back\n")
 
 
 def main() -> None:
@@ -89,4 +133,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    deadlock() if sys.argv[1:] == ["deadlock"] else main()

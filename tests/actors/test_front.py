@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from actors.core.restarts import Restarts
 from actors.front import Interrupts, run_job
 from actors.front_search import Searched, found, run_search
 from actors.process import ProcessActors, ProcessContext, ProcessSpec
@@ -16,7 +17,10 @@ from protocol.messages import (
     FrontInbox,
     JobAsked,
     JobEnded,
+    JobOpened,
     Message,
+    ProcessLost,
+    ProcessReady,
     SearchAsked,
     SearchEnded,
     SearchHit,
@@ -77,6 +81,34 @@ def ended(state: str, reason: str) -> JobEnded:
         job=1, state=state, reason=reason, path="", size_bytes=-1, seconds=0.0,
         bytes_received=0, bytes_resumed=0, bytes_refetched=0, digest_hex="",
     )  # fmt: skip
+
+
+class Forgetful(WireActor):
+    """The pool of a hub that dies at the first asking."""
+
+    def handle(self, message: Any) -> None:
+        if isinstance(message, JobAsked):
+            if message.attempt == 0:
+                self.mailroom.post(FRONT, opened(7))
+                os.kill(os.getpid(), signal.SIGKILL)
+            self.mailroom.post(FRONT, opened(7))
+            told = f"attempt {message.attempt}, {message.resumed_bytes} bytes, {message.elapsed_s > 0}"
+            self.mailroom.post(FRONT, ended("starved", told))
+
+
+def opened(resumed_bytes: int) -> JobOpened:
+    return JobOpened(
+        job=1, part_path="/f.part", size_bytes=9, chunk_size=1, resumed_bytes=resumed_bytes, message=""
+    )  # fmt: skip
+
+
+def build_forgetful(context: ProcessContext) -> ProcessActors:
+    actor = Forgetful.start(split_address(POOL)[1], context.mailroom)
+
+    def stop() -> None:
+        stop_actors([actor], timeout_s=5)
+
+    return ProcessActors(stop=stop)
 
 
 def build_session(context: ProcessContext) -> ProcessActors:
@@ -190,3 +222,26 @@ def test_the_death_of_the_hub_ends_the_job() -> None:
         os.kill(supervisor.pid_of("hub"), signal.SIGKILL)
         last = run_job(supervisor, Shown(), asked_job(), (), Interrupts())
     assert (last.state, last.reason) == ("failed", "hub died: killed by SIGKILL")
+
+
+def test_a_hub_that_is_started_anew_is_asked_for_the_job_anew_and_knows_how_far_it_was() -> None:
+    view = Shown()
+    spec = ProcessSpec(process="hub", builder=f"{HERE}:build_forgetful")
+    with Supervisor([spec], restarts=Restarts()) as supervisor:
+        last = run_job(supervisor, view, asked_job(), (), Interrupts())
+    assert last.reason == "attempt 1, 7 bytes, True"
+    assert len([each for each in view.messages if isinstance(each, JobOpened)]) == 1, "it was opened once"
+
+
+def test_the_death_of_a_session_that_is_started_anew_is_a_note_and_no_end() -> None:
+    view = Shown()
+    with Supervisor(specs("hub", "soulseek"), restarts=Restarts(restarts_max=1)) as supervisor:
+        os.kill(supervisor.pid_of("soulseek"), signal.SIGKILL)
+        while not isinstance(supervisor.inbox.get(timeout=5), ProcessLost):
+            pass
+        while not isinstance(supervisor.inbox.get(timeout=5), ProcessReady):
+            pass
+        os.kill(supervisor.pid_of("soulseek"), signal.SIGKILL)
+        last = run_job(supervisor, view, asked_job(), (), Interrupts())
+    assert last.state == "starved"
+    assert last.reason.startswith("the soulseek process died: killed by SIGKILL; it was started anew 1 times")

@@ -225,3 +225,35 @@ def test_closing_wakes_a_sender_that_waits_for_room(made: MakeLinks, deaf: socke
     filler.join(timeout=5)
     assert not filler.is_alive()
     assert progress.get_nowait() is False
+
+
+def test_a_dead_process_is_heard_out_before_its_successor(
+    made: MakeLinks, stranger: Callable[[str], socket.socket]
+) -> None:
+    """Many words of the dead one are still unread when the new one says its first."""
+    heard: list[bytes] = []
+    held, first = threading.Event(), threading.Event()
+
+    receiver, _got = made("hub", listen=False)
+
+    def deliver(_actor: str, frame: bytes) -> None:
+        heard.append(frame)
+        first.set()
+        held.wait(5)
+
+    receiver._deliver = deliver
+    receiver.listen()
+    for pid in (1, 2):
+        sock = stranger("hub")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        sock.send(b"\0shoal1" + struct.pack("!I", pid) + b"fetch-1")
+        count = 150 if pid == 1 else 1
+        for serial in range(count):
+            sock.send(b"\1x" + b"%d-%d" % (pid, serial))
+        sock.close()
+        first.wait(5)
+    held.set()
+    until_s = time.monotonic() + 5
+    while len(heard) < 151 and time.monotonic() < until_s:
+        os.sched_yield()
+    assert heard == [b"1-%d" % serial for serial in range(150)] + [b"2-0"]

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import pytest
 
+from actors.handing import Handing
 from actors.mailroom import Mailroom
 from actors.peer_worker import PeerWorker
 from actors.sources import open_reader
@@ -32,7 +33,7 @@ from protocol.messages import (
     SlotFreed,
     WorkerWanted,
 )
-from storage.arena import Arena, SlotShelf
+from storage.arena import Arena
 from tests.actors.soulseek.tcp import pair
 
 CHUNK = 4096
@@ -52,19 +53,19 @@ class World:
         self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self.got = bytearray(SIZE)
         self.arena = Arena.create(4)
-        self.shelf = SlotShelf(range(4))
         self._stored = threading.Condition()
         self._tokens = itertools.count(1)
         self.rooms = {name: Mailroom(name, run_dir) for name in ("fetch-1", "hub", "store", "soulseek")}
         for process, box in (("hub", "pool"), ("hub", "dispatcher-1"), ("hub", "watchdog"), ("soulseek", "session")):
             self.rooms[process].register(box, lambda frame: self.inbox.put(decode(frame)))
         self.rooms["store"].register("assembler", self._store)
-        self.rooms["fetch-1"].register("shelf", lambda frame: self.shelf.put(decode(frame).slot))  # type: ignore[union-attr]
+        self.handing = Handing(self.rooms["fetch-1"], range(4))
+        self.shelf = self.handing.shelf
         for room in self.rooms.values():
             room.start()
         wanted = WorkerWanted(job=1, source=1, url=URL, chunk_size=CHUNK)
         self.worker = PeerWorker.start(
-            self.rooms["fetch-1"], wanted, reader=open_reader(URL), arena=self.arena, shelf=self.shelf
+            self.rooms["fetch-1"], wanted, reader=open_reader(URL), arena=self.arena, handing=self.handing
         )
 
     def _store(self, frame: bytes) -> None:

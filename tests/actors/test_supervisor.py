@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped,unused-ignore]
 import pytest
 
+from actors.core.vigil import Vigil
 from actors.launch import orders_held_back
 from actors.links import socket_path
 from actors.process import ProcessSpec
@@ -156,7 +157,7 @@ def test_restarting_a_living_child_kills_it_first_and_says_so(supervised: Superv
 
 
 def test_a_child_that_stands_still_is_killed_and_reported_as_silent(supervised: Supervised) -> None:
-    supervisor, _answers = supervised(echo_specs("hub", "store"), ping_s=0.1, pings_unanswered_max=5)
+    supervisor, _answers = supervised(echo_specs("hub", "store"), ping_s=0.1, vigil=Vigil(pings_unanswered_max=5))
     os.kill(supervisor.pid_of("store"), signal.SIGSTOP)
     lost = supervisor.inbox.get(timeout=5)
     assert lost == ProcessLost(process="store", detail="silent: 5 pings without an answer, killed")

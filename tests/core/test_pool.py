@@ -10,11 +10,14 @@ from protocol.messages import (
     JobStopAsked,
     PoolInbox,
     ProcessLost,
+    ProcessReady,
     SourceJoined,
     SourceLost,
     SourceOffered,
+    Ticked,
     WorkerReady,
     WorkerWanted,
+    asked_anew,
 )
 from protocol.post import Post
 
@@ -94,15 +97,70 @@ def test_a_worker_that_failed_is_replaced_a_few_times() -> None:
     assert isinstance(lost.message, SourceLost)
 
 
-def test_the_sources_of_a_lost_process_move_to_those_that_are_left() -> None:
+def of(posts: list[Post], kind: type) -> list[tuple[str, int]]:
+    """Addressees and sources of the posts of one kind."""
+    return [(post.to, post.message.source) for post in posts if isinstance(post.message, kind)]  # type: ignore[union-attr]
+
+
+def test_the_sources_of_a_process_lost_for_good_move_to_those_that_are_left() -> None:
     pool, _ = running(["http://a/f", "http://b/f", "http://c/f"])
     posts = told(pool, ProcessLost(process="fetch-1", detail="killed by SIGKILL"))
-    assert [post.message.source for post in posts if isinstance(post.message, SourceLost)] == [0, 2]
-    moved = [(post.to, post.message.source) for post in posts if isinstance(post.message, WorkerWanted)]
-    assert moved == [("fetch-2/root", 0), ("fetch-2/root", 2)]
+    assert [source for _, source in of(posts, SourceLost)] == [0, 2]
+    assert of(posts, WorkerWanted) == [("fetch-2/root", 0), ("fetch-2/root", 2)]
     posts = told(pool, ProcessLost(process="fetch-2", detail="killed by SIGKILL"))
     assert [type(post.message) for post in posts] == [SourceLost] * 3, "nobody is left to read them"
     assert told(pool, ProcessLost(process="store", detail="")) == []
+
+
+def test_the_sources_of_a_process_that_is_started_anew_wait_for_it() -> None:
+    pool, _ = running(["http://a/f", "http://b/f", "http://c/f"])
+    lost = told(pool, ProcessLost(process="fetch-1", detail="", restart_s=0.0), now_s=10.0)
+    assert of(lost, SourceLost) == [("hub/dispatcher-1", 0), ("hub/dispatcher-1", 2)]
+    assert of(lost, WorkerWanted) == []
+    back = told(pool, ProcessReady(process="fetch-1", pid=1), now_s=10.2)
+    assert of(back, WorkerWanted) == [("fetch-1/root", 0), ("fetch-1/root", 2)]
+    assert told(pool, Ticked(), now_s=99.0) == []
+
+
+def test_a_process_that_does_not_come_back_is_not_waited_for() -> None:
+    pool, _ = running(["http://a/f", "http://b/f"])
+    told(pool, ProcessLost(process="fetch-1", detail="", restart_s=0.0), now_s=10.0)
+    assert told(pool, Ticked(), now_s=11.9) == []
+    assert of(told(pool, Ticked(), now_s=12.1), WorkerWanted) == [("fetch-2/root", 0)]
+
+
+def test_a_late_restart_is_not_waited_for_and_the_process_takes_those_without_a_home() -> None:
+    pool, _ = running(["http://a/f", "http://b/f"])
+    lost = told(pool, ProcessLost(process="fetch-1", detail="", restart_s=1.6))
+    assert of(lost, WorkerWanted) == [("fetch-2/root", 0)]
+    told(pool, ProcessLost(process="fetch-2", detail=""))
+    back = told(pool, ProcessReady(process="fetch-1", pid=1))
+    assert of(back, WorkerWanted) == [("fetch-1/root", 0), ("fetch-1/root", 1)]
+
+
+def test_a_process_whose_death_a_new_hub_did_not_hear_of_makes_its_workers_anew() -> None:
+    pool, _ = running(["http://a/f"])
+    told(pool, WorkerReady(job=1, source=0, worker="fetch-1/worker-1-0"))
+    posts = told(pool, ProcessReady(process="fetch-1", pid=2))
+    assert of(posts, SourceLost) == [("hub/dispatcher-1", 0)]
+    assert of(posts, WorkerWanted) == [("fetch-1/root", 0)]
+
+
+def test_a_new_store_or_session_is_told_to_every_dispatcher() -> None:
+    pool, _ = running(["http://a/f"])
+    for process in ("store", "soulseek"):
+        ready = ProcessReady(process=process, pid=1)
+        assert told(pool, ready) == [Post(to="hub/dispatcher-1", message=ready)]
+
+
+def test_a_job_asked_for_anew_begins_with_fetchers_that_know_nothing_of_it() -> None:
+    pool = PoolState(("fetch-1", "fetch-2"))
+    posts = told(pool, asked_anew(asked(), elapsed_s=4.0, resumed_bytes=7))
+    assert [post.to for post in posts] == ["fetch-1/root", "fetch-2/root", "hub/root"]
+    assert [type(post.message) for post in posts] == [JobForgotten, JobForgotten, DispatcherWanted]
+    wanted = posts[-1].message
+    assert isinstance(wanted, DispatcherWanted)
+    assert (wanted.attempt, wanted.elapsed_s, wanted.resumed_bytes) == (1, 4.0, 7)
 
 
 def test_a_forgotten_job_frees_its_homes_and_hears_nothing_more() -> None:

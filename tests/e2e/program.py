@@ -130,6 +130,14 @@ class Running:
         assert len(found) == 1, f"{name}: {found}"
         return found[0]
 
+    def await_child(self, name: str) -> psutil.Process:
+        """The same, waiting for one that is just being started anew."""
+        while True:
+            found = [one for one in self.children() if any(f"/{name}.sock" in each.laddr for each in _sockets(one))]
+            if len(found) == 1:
+                return found[0]
+            assert self.process.poll() is None, f"the program ended first; stderr: {self.stderr()}"
+
     def children(self) -> list[psutil.Process]:
         return list(psutil.Process(self.pid).children(recursive=True))
 

@@ -74,8 +74,21 @@ def test_a_ride_goes_on_when_the_session_dies(shoal: Shoal, state: str) -> None:
         done = running.finish()
     assert (done.code, done.ended["state"]) == (0, "sealed")
     assert CONTENT.matches(shoal.folder / "file.flac")
-    lost = {"event": "session", "state": "offline", "detail": "the soulseek process died: killed by SIGKILL"}
-    assert {**lost, "final": True} in done.events
+    assert {"event": "note", "text": "process soulseek ended: killed by SIGKILL"} in done.events
+    assert not any(event["event"] == "session" and event["final"] for event in done.events)
+
+
+def test_who_waited_in_a_queue_is_asked_again_when_the_session_dies(shoal: Shoal, state: str) -> None:
+    with network({"ann": Character(queue_before_us=3, queue_step_s=1.2, tells_place=True)}, CONTENT) as box:
+        running = shoal.begun(*box.urls, "-o", "file.flac", **account(box, state))
+        running.until(lambda event: event["event"] == "progress" and rows_of(event).get("ann", {}).get("queue_place"))
+        running.child("soulseek").kill()
+        running.until(lambda event: event["event"] == "note" and "soulseek" in event["text"])
+        again = running.until(lambda event: event["event"] == "session" and event["state"] == "online")
+        done = running.finish()
+    assert again["final"] is False
+    assert (done.code, done.ended["state"]) == (0, "sealed")
+    assert CONTENT.matches(shoal.folder / "file.flac")
 
 
 @pytest.mark.parametrize(

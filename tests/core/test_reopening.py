@@ -1,0 +1,176 @@
+"""The store dies in the middle of a job, a new one opens the target again: what is on disk counts, nobody is blamed."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.core import opening
+from actors.core.dispatch import DispatchState, Phase
+from actors.core.reopening import HANDED_AGAIN_S
+from actors.core.riding import LEASE_S_MAX
+from actors.core.standing import Standing
+from protocol.messages import (
+    ChunksVerified,
+    DispatcherInbox,
+    JobEnded,
+    LeaseGranted,
+    PlaceAsked,
+    ProcessReady,
+    SealWanted,
+    TargetCloseAsked,
+    TargetClosed,
+    TargetNamed,
+    TargetOpened,
+    TargetStands,
+    TargetWanted,
+    Ticked,
+)
+from protocol.post import Post
+from protocol.runs import RunSet
+from tests.core.boards import CHUNK, NOW_S, add, as_peer, board, drawn, joined, lease_of, probed, said, wanted
+from tests.core.turning import place, told
+from tests.core.words import finished, stalled, stored
+
+STORE_BACK = ProcessReady(process="store", pid=2)
+
+
+def riding(picture: str, rates: dict[str, float] | None = None) -> DispatchState:
+    state = board(picture, rates=rates)
+    state._reopening.ask(opening.target_wanted(state.job, state.size_bytes, "f"))
+    state._out.take()
+    return state
+
+
+def found(picture: str) -> list[DispatcherInbox]:
+    """What a new store says of a disk that looks like this."""
+    runs = RunSet((chunk, chunk + 1) for chunk, mark in enumerate(picture) if mark == "#")
+    flat = tuple(edge for run in runs for edge in run)
+    opened = TargetOpened(job=1, part_path="/box/f.part", message="", store=1)
+    return [ChunksVerified(job=1, runs=flat), opened]
+
+
+def reopened(state: DispatchState, picture: str, now_s: float = NOW_S) -> list[Post]:
+    asked = told(state, STORE_BACK, now_s=now_s)
+    assert len(said(asked, TargetWanted)) == 1
+    return told(state, *found(picture), now_s=now_s)
+
+
+def test_rides_go_on_and_what_was_handed_over_is_handed_over_again() -> None:
+    state = riding("##aaaa", {"a": 1.0})
+    posts = reopened(state, "##....")
+    assert drawn(state) == "##aaaa"
+    assert [(post.to, post.message) for post in posts if isinstance(post.message, TargetStands)] == [
+        ("fetch-1/shelf", TargetStands(job=1, store=1))
+    ]
+
+
+def test_chunks_that_were_written_but_not_told_of_are_stored() -> None:
+    state = riding("##aaaabb", {"a": 1.0, "b": 1.0})
+    reopened(state, "####..#.")
+    assert drawn(state) == "####aa#b"
+
+
+def test_chunks_that_are_not_there_any_more_are_fetched_again() -> None:
+    state = riding("####aa", {"a": 1.0})
+    reopened(state, "#.##..")
+    assert drawn(state) == "#.##aa"
+    assert state.riding is not None
+    assert not state.riding.board.complete
+
+
+def test_a_new_lease_names_the_new_store() -> None:
+    state = riding("##a...", {"a": 1.0})
+    add(state, "b", 1.0)
+    (granted,) = said(reopened(state, "##...."), LeaseGranted)
+    assert granted.store == 1
+
+
+def test_nobody_is_blamed_for_silence_while_nobody_stores() -> None:
+    state = riding("##aa", {"a": 1.0})
+    add(state, "b", 1.0)
+    lease = lease_of(state, "a")
+    told(state, STORE_BACK)
+    told(state, stalled(0, lease.id))
+    told(state, Ticked(), now_s=NOW_S + 2 * LEASE_S_MAX)
+    assert state.sources[0].standing is Standing.ACTIVE
+    assert drawn(state)[2:] in ("aa", "ab")
+
+
+def test_what_was_handed_over_and_lost_is_fetched_again_soon() -> None:
+    state = riding("##aa", {"a": 1.0})
+    told(state, finished(0, lease_of(state, "a").id, 4))
+    assert drawn(state) == "##aa", "on its way to a store that is dead"
+    reopened(state, "##..")
+    told(state, Ticked(), now_s=NOW_S + HANDED_AGAIN_S - 0.5)
+    assert state.riding is not None
+    assert state.riding.draining()
+    told(state, Ticked(), now_s=NOW_S + HANDED_AGAIN_S + 1.5)
+    assert not state.riding.draining()
+
+
+def test_a_job_that_was_being_sealed_is_sealed_by_the_new_store() -> None:
+    state = riding("##a", {"a": 1.0})
+    assert said(told(state, stored(0, lease_of(state, "a").id, 2, 1)), SealWanted)
+    told(state, STORE_BACK)
+    assert said(told(state, *found("###")), SealWanted)
+    assert state.phase is Phase.SEALING
+
+
+def test_a_file_that_had_its_name_is_sealed_without_the_store() -> None:
+    state = riding("##a", {"a": 1.0})
+    told(state, stored(0, lease_of(state, "a").id, 2, 1))
+    told(state, TargetNamed(job=1, path="/box/f"))
+    (ended,) = said(told(state, STORE_BACK), JobEnded)
+    assert (ended.state, ended.path) == ("sealed", "/box/f")
+
+
+def test_a_job_that_was_closing_closes() -> None:
+    state = riding("##a", {"a": 1.0})
+    state._close("interrupted", "", NOW_S)
+    assert said(told(state, STORE_BACK), TargetCloseAsked)
+    assert said(told(state, TargetClosed(job=1)), JobEnded)
+
+
+def test_a_job_whose_target_was_being_opened_asks_again_and_begins() -> None:
+    state = DispatchState(wanted(name="f"), now_s=NOW_S)
+    told(state, joined(0), probed(0, 3 * CHUNK))
+    told(state, STORE_BACK)
+    told(state, *found("#.."))
+    assert state.phase is Phase.RIDING
+    assert state.riding is not None
+    assert state.riding.board.stored.count == 1
+
+
+@given(st.lists(st.sampled_from("#.ab"), min_size=1, max_size=24), st.data())
+def test_whatever_is_found_the_board_agrees_with_the_disk(marks: list[str], data: st.DataObject) -> None:
+    picture = "".join(sorted(marks, key="#a.b".index))
+    state = riding(picture, {"a": 1.0, "b": 2.0})
+    disk = data.draw(st.text("#.", min_size=len(picture), max_size=len(picture)))
+    reopened(state, disk)
+    assert state.riding is not None
+    board_ = state.riding.board
+    assert [mark == "#" for mark in disk] == [board_.stored.covers(at, at + 1) for at in range(len(picture))]
+
+
+def test_leases_of_another_hub_have_other_numbers_and_its_bytes_are_the_jobs_own() -> None:
+    state = DispatchState(wanted(name="f", attempt=1, elapsed_s=5.0, resumed_bytes=CHUNK), now_s=NOW_S)
+    told(state, joined(0), probed(0, 4 * CHUNK))
+    posts = told(state, *found("###."))
+    (granted,) = said(posts, LeaseGranted)
+    assert granted.lease > 1_000_000
+    told(state, stored(0, granted.lease, 3, 1))
+    (ended,) = said(state.report.ended("sealed", "", "", "", state.sources, None, now_s=NOW_S + 2), JobEnded)
+    assert (ended.bytes_resumed, ended.bytes_received, ended.bytes_refetched) == (CHUNK, 3 * CHUNK, 0)
+    assert ended.seconds == 7.0
+
+
+def test_places_in_queues_are_asked_for_again_in_a_new_session() -> None:
+    state = board("##aa....", rates={"a": 1.0})
+    add(state, "b", 1.0)
+    as_peer(state, "b")
+    as_peer(state, "a")
+    told(state, Ticked(), now_s=NOW_S + 1)
+    told(state, place(1, 3))
+    assert state.sources[1].waiting
+    posts = told(state, ProcessReady(process="soulseek", pid=2))
+    assert [asked.source for asked in said(posts, PlaceAsked)] == [1]
+    assert drawn(state)[2:4] == "aa", "who has bytes rides on"

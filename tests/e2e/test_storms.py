@@ -1,0 +1,43 @@
+"""Kill storms: whatever signals hit whichever child whenever, the download ends sealed and right without help."""
+
+from __future__ import annotations
+
+import random
+import signal
+
+import pytest
+
+from tests.box.mirrors import Character, Content, mirrors
+from tests.e2e.program import Shoal
+from tests.e2e.storm import Storm
+
+CONTENT = Content(24_000_000, seed=77)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [1, 2, random.SystemRandom().randrange(1 << 32)])
+def test_a_storm_of_kills_leaves_a_right_file_and_nothing_else(shoal: Shoal, seed: int) -> None:
+    print(f"seed {seed}")  # noqa: T201 - a storm that fails must be known again
+    with mirrors([Character(rate_bytes_s=1.5e6)] * 3, CONTENT) as box:
+        running = shoal.begun(*box.urls, "-o", "file.bin")
+        running.until_stored(1)
+        with Storm(running, seed, 12, 0.4, (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM)) as storm:
+            done = running.finish()
+    assert (done.code, done.ended["state"]) == (0, "sealed"), (seed, storm.hits, done.ended)
+    assert storm.hits
+    assert CONTENT.matches(shoal.folder / "file.bin"), (seed, storm.hits)
+    assert shoal.files == ["file.bin"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [1, random.SystemRandom().randrange(1 << 32)])
+def test_a_storm_with_processes_that_stand_still_is_survived_too(shoal: Shoal, seed: int) -> None:
+    print(f"seed {seed}")  # noqa: T201
+    with mirrors([Character(rate_bytes_s=1.2e6)] * 3, CONTENT) as box:
+        running = shoal.begun(*box.urls, "-o", "file.bin")
+        running.until_stored(1)
+        with Storm(running, seed, 4, 1.0, (signal.SIGSTOP, signal.SIGKILL)) as storm:
+            done = running.finish()
+    assert (done.code, done.ended["state"]) == (0, "sealed"), (seed, storm.hits, done.ended)
+    assert CONTENT.matches(shoal.folder / "file.bin"), (seed, storm.hits)
+    assert shoal.files == ["file.bin"]
