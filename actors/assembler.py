@@ -100,6 +100,9 @@ class Assembler(WireActor):
                 assert_never(message)
 
     def _open(self, wanted: TargetWanted) -> None:
+        stale = self._jobs.pop(wanted.job, None)
+        if stale is not None:  # asked for once more: who asks has forgotten that it is open
+            stale.target.abandon()
         try:
             opened = Target.open(
                 wanted.folder,
@@ -108,6 +111,7 @@ class Assembler(WireActor):
                 chunk_size=wanted.chunk_size,
                 preallocate=wanted.preallocate,
                 sync=wanted.sync,
+                again=wanted.again,
             )
         except TargetFault as fault:
             refused = TargetRefused(job=wanted.job, fault=fault.kind, detail=fault.detail)
@@ -134,7 +138,7 @@ class Assembler(WireActor):
         try:
             written = job.target.write(filled.first, view, filled.digests, filled.source_hash)
         except TargetFault as fault:
-            self._tell(job, DiskFailed(job=filled.job, fault=fault.kind, detail=fault.detail))
+            self._let_go(filled.job, job, fault)
             return
         except Spoiled:
             count = len(filled.digests) // DIGEST_BYTES
@@ -207,7 +211,14 @@ class Assembler(WireActor):
         try:
             act(job)
         except TargetFault as fault:
-            self._tell(job, DiskFailed(job=number, fault=fault.kind, detail=fault.detail))
+            self._let_go(number, job, fault)
+
+    def _let_go(self, number: int, job: _Job, fault: TargetFault) -> None:
+        """Its disk failed. Nothing of it stays open, so that the disk can be unmounted or put back; slots that still
+        come for it are dropped, and its dispatcher knows that they are."""
+        del self._jobs[number]
+        job.target.abandon()
+        self._tell(job, DiskFailed(job=number, fault=fault.kind, detail=fault.detail))
 
     def _tell(self, job: _Job, message: Message) -> None:
         self.mailroom.post(job.dispatcher, message)

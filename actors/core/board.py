@@ -5,7 +5,7 @@ Invariant (`check` asserts it; tests call it after every step), for `total` chun
 * every chunk is in exactly one of: `free`, `stored`, or the open part ``[next, stop)`` of a lease;
 * open parts are disjoint, except for the two leases of a duel (endgame: same last chunks, first one in wins);
 * in a race leases hold nothing: whatever is not stored is free, and every lease may store it;
-* chunks only go from absent to stored.
+* chunks only go from absent to stored, but for `restore`: a disk that failed may have lost some.
 
 Chunk numbers count from 0, runs are ``[first, stop)``. Pure: no clock, no input or output.
 """
@@ -148,6 +148,13 @@ class Board:
             if lease.draining and lease.open_chunks <= 0 and lease.id in self.leases:
                 self._forget(lease)
         return change
+
+    def restore(self, stored: RunSet) -> RunSet:
+        """What a disk that failed still holds, every lease having ended. Returns the chunks it lost."""
+        assert not self.leases, "a lease outlived a failing disk"
+        lost = RunSet(gap for first, stop in self.stored for gap in stored.gaps(first, stop))
+        self.stored, self.free = RunSet(stored), RunSet(stored.gaps(0, self.total))
+        return lost
 
     def learn_total(self, total: int) -> None:
         """The size became known: nothing lies behind `total`, nothing stored there either."""

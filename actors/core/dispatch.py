@@ -1,12 +1,10 @@
 """Decides who fetches which chunks of one job. The one mutating entrance is `DispatchState.handle`.
 
-This file knows the phases of a job: *opening* (probes), *target* (the part file is being opened), *riding*, *sealing*,
-*closing*, *ended*. In every phase but the last something is awaited that has a limit. Riding itself is in `riding`.
+The phases of a job are in `phase`, riding itself is in `riding`, what a failing disk means is in `pausing`.
 
 The clock is passed in; nothing here reads, writes, sleeps or draws lots.
 """
 
-from enum import Enum, unique
 from typing import Final, assert_never
 
 from actors.core import opening
@@ -14,6 +12,8 @@ from actors.core.admission import Admission
 from actors.core.board import UNBOUNDED, Board
 from actors.core.faults import Faults
 from actors.core.outbox import Outbox
+from actors.core.pausing import Pausing, mends
+from actors.core.phase import Phase
 from actors.core.report import Reporter
 from actors.core.riding import Riding
 from actors.core.rounds import Rounds
@@ -30,11 +30,9 @@ from protocol.messages import (
     DispatcherInbox,
     DispatcherWanted,
     JobForgotten,
-    JobNoted,
     JobStopAsked,
     LeaseFinished,
     LeaseReleased,
-    Message,
     PeerFailed,
     PlaceRefused,
     PlaceTaken,
@@ -58,27 +56,16 @@ from protocol.messages import (
     TargetSealed,
     Ticked,
     TurnCame,
-    ValidatorSeen,
 )
 from protocol.post import ASSEMBLER, POOL, WATCHDOG, Post, dispatcher_address
 from protocol.runs import RunSet
 
+__all__ = ["CLOSING_S_MAX", "DispatchState", "Phase"]
+
 CLOSING_S_MAX: Final = 3.0
-HEARING_S: Final = 1.0
-"""So long after the first request nothing is sealed while a source has not said how large the file is."""
 TICK_S_MIN: Final = 0.05
 REPORTED_AT_ONCE_MAX: Final = 100
 """With more sources a report is a step of its own."""
-
-
-@unique
-class Phase(Enum):
-    OPENING = "opening"
-    TARGET = "target"
-    RIDING = "riding"
-    SEALING = "sealing"
-    CLOSING = "closing"
-    ENDED = "ended"
 
 
 class DispatchState:
@@ -92,6 +79,7 @@ class DispatchState:
         self.size_bytes = -1
         self.report = Reporter(wanted, now_s=now_s)
         self.rounds = Rounds()
+        self.pausing = Pausing(wanted, self.report)
         self._verified = RunSet()
         self._closing_since_s = 0.0
         self._ticked_s = now_s - TICK_S_MIN
@@ -129,24 +117,18 @@ class DispatchState:
             case ChunksStored() | ChunksRepeated() | SourceMeasured() | SourceSlowed() | SourceStalled():
                 self._on_ride(message, now_s)
             case ChunksVerified():
-                if self.phase is Phase.TARGET:
+                if self.phase in (Phase.TARGET, Phase.PAUSED):
                     for first, stop in RunSet.from_flat(message.runs):
                         self._verified.add(first, stop)
             case TargetOpened():
                 self._on_target(message, now_s)
+            case DiskFailed() | TargetRefused():
+                self._on_disk(message, now_s)
             case TargetSealed():
                 if self._sealing:  # also when it was stopped meanwhile: the file stands
                     self.turns.finished(message.path)
                     self._end("sealed", "", message.path, message.digest_hex, now_s - message.digest_s)
-            case (
-                TargetRefused()
-                | DiskFailed()
-                | SourceChanged()
-                | ChunkDisputed()
-                | SlotSpoiled()
-                | SealRefused()
-                | JobStopAsked()
-            ):
+            case SourceChanged() | ChunkDisputed() | SlotSpoiled() | SealRefused() | JobStopAsked():
                 self._close(*verdict(message, self.sources, self.report), now_s)
             case TargetClosed():
                 if self.phase is Phase.CLOSING:
@@ -168,7 +150,7 @@ class DispatchState:
             return
         if self.phase is Phase.OPENING:
             self._consider_opening(now_s)
-        elif self.phase in (Phase.TARGET, Phase.RIDING):
+        elif self.phase in (Phase.TARGET, Phase.RIDING, Phase.PAUSED):
             self._admit_late(source, now_s)
         else:
             self.turns.leave(source)
@@ -178,18 +160,12 @@ class DispatchState:
         clash = opening.size_clash(self.sources)
         if clash:
             self._close("disagreed", clash, now_s)
-        elif self._fits(source) and self.riding is not None:
-            self._note_validator(source)
+        elif self.admission.admit(source, self.size_bytes) and self.riding is not None:
             self.riding.joined(source)
-            self.riding.serve(now_s)
-
-    def _fits(self, source: Source) -> bool:
-        """Whether what it holds can be the job's file; if not, it is out."""
-        unfit = opening.unfit(source, self.size_bytes)
-        if unfit:
-            self.turns.leave(source)
-            self._faults.ban(source, FaultKind.SIZE_DIFFERS, unfit)
-        return not unfit
+            if self.phase is Phase.RIDING:
+                self.riding.serve(now_s)
+            else:
+                self.turns.leave(source)
 
     def _on_probe_failed(self, message: SourceFailed, now_s: float) -> None:
         self.admission.failed(message, now_s=now_s)
@@ -209,11 +185,16 @@ class DispatchState:
     def _want_target(self, size_bytes: int, name: str) -> None:
         self.phase, self.size_bytes = Phase.TARGET, size_bytes
         self.report.part_path = "?"
+        self.pausing.name = name
         self._out.post(ASSEMBLER, opening.target_wanted(self.job, size_bytes, name))
 
     def _on_target(self, message: TargetOpened, now_s: float) -> None:
-        if self.phase is not Phase.TARGET:
-            return
+        if self.phase is Phase.PAUSED:
+            self._on_mended(message, now_s)
+        elif self.phase is Phase.TARGET:
+            self._begin_riding(message, now_s)
+
+    def _begin_riding(self, message: TargetOpened, now_s: float) -> None:
         self.phase = Phase.RIDING
         size, chunk = self.size_bytes, self.job.chunk_size
         total = UNBOUNDED if size < 0 else -(-size // chunk)
@@ -222,17 +203,35 @@ class DispatchState:
             self.job, board, self.sources, self.report, self._out, faults=self._faults, turns=self.turns
         )
         self.riding.size_bytes = size
-        resumed = self.report.bytes_of(self._verified, size)
-        self._out.extend(self.report.opened(message, size, board, resumed))
+        self._out.extend(self.report.opened(message, size, board, self.report.bytes_of(self._verified, size)))
         for source in self.sources.values():
-            if source.probed and self._fits(source):
-                self._note_validator(source)
+            if source.probed:
+                self.admission.admit(source, size)
         self._go_on(now_s)
 
-    def _note_validator(self, source: Source) -> None:
-        if source.validator:
-            seen = ValidatorSeen(job=self.job.job, source_name=source.name, validator=source.validator)
-            self._out.post(ASSEMBLER, seen)
+    # -- a failing disk
+
+    def _on_disk(self, message: DiskFailed | TargetRefused, now_s: float) -> None:
+        """Once the job rides, a fault that may pass by itself pauses it; anything else ends it."""
+        may_pause = self.phase in (Phase.RIDING, Phase.SEALING, Phase.PAUSED) and mends(message)
+        if self.riding is None or not may_pause:
+            self._close(*verdict(message, self.sources, self.report), now_s)
+            return
+        if self.phase is not Phase.PAUSED:
+            self.phase, self._sealing = Phase.PAUSED, False
+            self.turns.leave_all()
+            self.riding.pause(now_s)
+        self._verified = RunSet()
+        self._out.extend(self.pausing.failed(message.detail, self.riding.board.stored.count, now_s=now_s))
+
+    def _on_mended(self, message: TargetOpened, now_s: float) -> None:
+        """The disk works again. Stored is what was found in the part file just now, nothing else."""
+        if self.riding is None:
+            return
+        self.phase = Phase.RIDING
+        self.report.lost(self.riding.restore(RunSet(self._verified)), self.size_bytes, self.sources)
+        self._out.extend(self.pausing.over(message.message))
+        self._go_on(now_s)
 
     # -- riding
 
@@ -328,6 +327,8 @@ class DispatchState:
             return
         if self.riding is not None:
             self.riding.expire(now_s)
+        if self.phase is Phase.PAUSED:
+            self._out.extend(self.pausing.tick(self.size_bytes, now_s=now_s))
         self.turns.expire(now_s)
         self.admission.revisit(now_s=now_s)
         self._go_on(now_s)
@@ -339,6 +340,7 @@ class DispatchState:
     def _report(self, now_s: float) -> None:
         if self.phase is not Phase.ENDED:
             board, left_s = (None, -1.0) if self.riding is None else (self.riding.board, self.riding.left_s(now_s))
+            self.report.reason = self.pausing.reason if self.phase is Phase.PAUSED else ""
             self._out.extend(self.report.progress(self.phase.value, self.sources, board, left_s, now_s=now_s))
 
     # -- ending
@@ -354,14 +356,13 @@ class DispatchState:
         if count == 0:
             self._close("starved", opening.why_nobody(self.sources), now_s)
             return
-        self._tell(JobNoted(job=self.job.job, text=f"round {self.rounds.count} with {count} proven sources"))
+        self._out.extend(self.report.noted(f"round {self.rounds.count} with {count} proven sources"))
 
     def _seal_if_complete(self, now_s: float) -> None:
         """A small file may be there before every source was heard: sizes that differ should still be news."""
         if self.phase is not Phase.RIDING or self.riding is None or not self.riding.board.complete:
             return
-        unheard = len(self.sources) < self.job.sources_expected or any(s.asked for s in self.sources.values())
-        if unheard and self.report.elapsed_s(now_s) < HEARING_S:
+        if self.admission.hearing(now_s=now_s):
             return
         self.phase, self._sealing = Phase.SEALING, True
         self.riding.revoke_all(now_s)
@@ -373,7 +374,9 @@ class DispatchState:
         if self.phase in (Phase.CLOSING, Phase.ENDED):
             return
         self.turns.leave_all()
-        opened = self.phase in (Phase.TARGET, Phase.RIDING, Phase.SEALING)
+        if self.phase is Phase.PAUSED and state == "interrupted":
+            reason = f"paused, {self.pausing.reason}"
+        opened = self.phase in (Phase.TARGET, Phase.RIDING, Phase.SEALING, Phase.PAUSED)
         self._ending = (state, reason)
         if self.riding is not None:
             self.riding.revoke_all(now_s)
@@ -391,9 +394,3 @@ class DispatchState:
         self._out.extend(ended)
         for to in (POOL, WATCHDOG, ASSEMBLER):
             self._out.post(to, JobForgotten(job=self.job.job))
-
-    # -- small things
-
-    def _tell(self, message: Message) -> None:
-        if self.job.watcher:
-            self._out.post(self.job.watcher, message)

@@ -19,6 +19,8 @@ SURVEYED_WHOLE_MAX: Final = 320
 LOOKED_AT_MAX: Final = 128
 COUNTED_ON_S: Final = 2.0
 """A peer whose turn is later than it used to be by more than this is in a queue, and nobody knows how long."""
+YOUNG_S: Final = 2.0
+"""The rate of a ride younger than this is mixed with what its source showed before: limiters begin with a burst."""
 EXTRAPOLATED_S_MAX: Final = 0.5
 UNSTORED_BYTES_MAX: Final = 8 << 20
 UNSTORED_S_MAX: Final = 2.0
@@ -191,3 +193,11 @@ def look(lease: Lease, source: Source, guess_bytes_s: float, chunk_size: int, *,
         position = float(stored_bytes if lost else stop_bytes)
     left = stop_bytes - position + lead_in
     return Rider(lease, rate, position, left, begin_s + left / (rate if rate > CRAWL_BYTES_S else CRAWL_BYTES_S))
+
+
+def tempered(lease: Lease, rate_bytes_s: float, setup_s: float, now_s: float) -> float:
+    """The measured rate, mixed with the source's earlier one while the ride is young."""
+    if lease.prior_rate_bytes_s <= 0:
+        return rate_bytes_s
+    trust = min(max((now_s - lease.granted_s - setup_s) / YOUNG_S, 0.0), 1.0)
+    return trust * rate_bytes_s + (1 - trust) * lease.prior_rate_bytes_s

@@ -14,6 +14,7 @@ from protocol.messages import (
     ChunkMapDrawn,
     DispatcherWanted,
     JobEnded,
+    JobNoted,
     JobOpened,
     JobProgressed,
     Message,
@@ -36,10 +37,11 @@ QUIET_S: Final = 3.0
 
 
 class Reporter:
-    """Owned by one `DispatchState`."""
+    """Owned by one `DispatchState`, which keeps `reason`: why nothing comes at present, empty when it does."""
 
     def __init__(self, wanted: DispatcherWanted, *, now_s: float) -> None:
         self.job = wanted
+        self.reason = ""
         self.part_path = ""
         self.size_bytes = -1
         self.resumed_bytes = 0
@@ -89,6 +91,22 @@ class Reporter:
         for first, stop in new:
             self._own(first, stop, _FIRST_SOURCE + source.id)
 
+    def lost(self, chunks: RunSet, size_bytes: int, sources: dict[int, Source]) -> None:
+        """These were stored, and a disk that failed has lost them."""
+        for first, stop in chunks:
+            for chunk in range(first, stop):
+                length_bytes = self._length_bytes(chunk, size_bytes)
+                source = sources.get(self._owners[chunk] - _FIRST_SOURCE)
+                if source is not None:
+                    source.chunks -= 1
+                    source.bytes_stored -= length_bytes
+                self._stored_bytes -= length_bytes
+            self._own(first, stop, _MISSING)
+
+    def _length_bytes(self, chunk: int, size_bytes: int) -> int:
+        begin = chunk * self.job.chunk_size
+        return min(self.job.chunk_size, size_bytes - begin) if size_bytes >= 0 else self.job.chunk_size
+
     def ride_over(self, received_bytes: int) -> None:
         """A ride ended having received so many bytes."""
         self._over_bytes += received_bytes
@@ -118,6 +136,10 @@ class Reporter:
             for number, chunk in enumerate(chunks, 1)
         ]
 
+    def noted(self, text: str) -> list[Post]:
+        """Something people should read."""
+        return [self._post(JobNoted(job=self.job.job, text=text))] if self.job.watcher else []
+
     def due(self, now_s: float) -> bool:
         """Whether people should hear something again."""
         return bool(self.job.watcher) and now_s - self._reported_s >= REPORT_S
@@ -135,6 +157,7 @@ class Reporter:
             size_bytes=self.size_bytes,
             rate_bytes_s=self._rate(),
             left_s=left_s,
+            reason=self.reason,
         )
         out = [self._post(progressed)]
         if board is not None and board.total != UNBOUNDED:
@@ -229,7 +252,7 @@ class Reporter:
 
     def _rate(self) -> float:
         (begin_s, begin), (end_s, end) = self._history[0], self._history[-1]
-        return (end - begin) / (end_s - begin_s) if end_s > begin_s else 0.0
+        return max(end - begin, 0) / (end_s - begin_s) if end_s > begin_s else 0.0
 
     def _own(self, first: int, stop: int, owner: int) -> None:
         if stop > len(self._owners):

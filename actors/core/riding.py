@@ -10,7 +10,7 @@ from typing import Final, assert_never
 from actors.core import place, politeness
 from actors.core.board import UNBOUNDED, Board, Lease
 from actors.core.faults import Faults
-from actors.core.fleet import look
+from actors.core.fleet import look, tempered
 from actors.core.lookout import Lookout
 from actors.core.outbox import Outbox
 from actors.core.report import Reporter
@@ -37,6 +37,7 @@ from protocol.messages import (
     Ticked,
 )
 from protocol.post import MEMORY, dispatcher_address
+from protocol.runs import RunSet
 
 LEASE_S_MAX: Final = 20.0
 """A lease of which nothing was heard for so long has expired: no lease trusts delivery."""
@@ -44,8 +45,6 @@ EXPIRE_EVERY_S: Final = 1.0
 SERVED_PER_STEP: Final = 2
 """So many sources get a lease in one step; the rest follow in the next, so that no step is long."""
 EXTEND_AHEAD_S: Final = 1.0
-YOUNG_S: Final = 2.0
-"""The rate of a ride younger than this is mixed with what its source showed before: limiters begin with a burst."""
 MEASURE_AGE_S: Final = 0.05
 """What the watchdog says is on average so old when it is heard."""
 
@@ -119,7 +118,7 @@ class Riding:
             lease.received_bytes, lease.grown_s = message.received_bytes, now_s
         lease.measured_s = now_s - MEASURE_AGE_S
         if message.rate_bytes_s >= 0:
-            lease.rate_bytes_s = _tempered(lease, message.rate_bytes_s, source.traits.restart_cost_s, now_s)
+            lease.rate_bytes_s = tempered(lease, message.rate_bytes_s, source.traits.restart_cost_s, now_s)
         if message.rate_bytes_s > 0:
             source.rate_bytes_s = lease.rate_bytes_s
         if message.setup_s > 0 and lease.lead_in_bytes == 0:
@@ -243,6 +242,22 @@ class Riding:
                 continue
             if now_s - source.busy_since_s > 2 * LEASE_S_MAX:
                 self._free(source)
+
+    def pause(self, now_s: float) -> None:
+        """Everybody hangs up, and nothing that is on its way is waited for: it may not have been stored."""
+        for lease in list(self.board.leases.values()):
+            if lease.draining:
+                self.board.end(lease)
+            else:
+                self._take_back(lease, now_s)
+        self._lookout.changed()
+
+    def restore(self, stored: RunSet) -> RunSet:
+        """After a pause: exactly this is stored. Returns the chunks that were and are not any more."""
+        lost = self.board.restore(stored)
+        self._lookout.recount()
+        self._lookout.changed()
+        return lost
 
     def revoke_all(self, now_s: float) -> None:
         """Everybody hangs up; the board is left as it is, the job is ending."""
@@ -377,11 +392,3 @@ class Riding:
         source = self.sources[lease.source]
         source.busy_since_s = now_s  # its answer is awaited from now on
         self._out.post(source.worker, LeaseRevoked(job=self.job.job, source=lease.source, lease=lease.id))
-
-
-def _tempered(lease: Lease, rate_bytes_s: float, setup_s: float, now_s: float) -> float:
-    """The measured rate, mixed with the source's earlier one while the ride is young."""
-    if lease.prior_rate_bytes_s <= 0:
-        return rate_bytes_s
-    trust = min(max((now_s - lease.granted_s - setup_s) / YOUNG_S, 0.0), 1.0)
-    return trust * rate_bytes_s + (1 - trust) * lease.prior_rate_bytes_s

@@ -4,7 +4,11 @@ from protocol.messages.fact import Fact
 
 
 class TargetWanted(Fact, frozen=True, kw_only=True, gc=False):
-    """Open or create the part file of a job. `size_bytes` -1: unknown. `name` is from outside, made safe here."""
+    """Open or create the part file of a job. `size_bytes` -1: unknown. `name` is from outside, made safe here.
+
+    `again`: it was open in this run and its disk failed. Then it is not created, there must be room for more, and it
+    must be possible to write; until then the answer is `TargetRefused`.
+    """
 
     job: int
     folder: str
@@ -15,6 +19,7 @@ class TargetWanted(Fact, frozen=True, kw_only=True, gc=False):
     preallocate: bool
     sync: str
     dispatcher: str
+    again: bool = False
 
 
 class ChunksVerified(Fact, frozen=True, kw_only=True, gc=False):
@@ -126,7 +131,8 @@ class SlotSpoiled(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class DiskFailed(Fact, frozen=True, kw_only=True, gc=False):
-    """Writing failed; the bytes so far are safe. `fault` is a `TargetFaultKind` number."""
+    """The disk failed under an open part file, which has been let go of: nothing of the job is open any more, and what
+    is handed over for it is dropped until `TargetWanted` opens it again. `fault` is a `TargetFaultKind` number."""
 
     job: int
     fault: int

@@ -198,6 +198,7 @@ def drawn(seed: int, kind: str, sources: int | None = None) -> Scenario:
         limit_bytes_s=rng.choice((0, 0, 0, 200 * KB)),
         stop_at_s=rng.uniform(0, 20) if rng.random() < 0.05 else None,
         disk_fails_after=rng.randint(0, 50) if rng.random() < 0.05 and kind != "honest" else None,
+        disk_back_s=rng.choice((0.5, 3.0, 30.0)),
         disk_refuses=kind != "honest" and rng.random() < 0.03,
         checks_content=rng.random() < 0.5,
         priors=rng.random() < 0.2,

@@ -43,6 +43,7 @@ class Scenario:
     limit_bytes_s: int = 0
     stop_at_s: float | None = None
     disk_fails_after: int | None = None
+    disk_back_s: float = 0.0
     disk_refuses: bool = False
     checks_content: bool = False
     priors: bool = False
@@ -82,6 +83,7 @@ class World:
             self,
             resumed=scenario.resumed,
             fails_after_chunks=scenario.disk_fails_after,
+            back_after_s=scenario.disk_back_s,
             refuses=scenario.disk_refuses,
             checks_content=scenario.checks_content,
         )
