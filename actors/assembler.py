@@ -3,6 +3,7 @@
 Every part file of the program is open here and nowhere else. Slots belong to it from `SlotFilled` to `SlotFreed`.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, assert_never
@@ -30,6 +31,7 @@ from protocol.messages import (
     TargetCloseAsked,
     TargetClosed,
     TargetOpened,
+    TargetRead,
     TargetRefused,
     TargetSealed,
     TargetWanted,
@@ -45,6 +47,7 @@ from storage.target import ChecksumMismatch, Spoiled, Target
 
 COMMIT_S: Final = 1.0
 RUNS_PER_MESSAGE: Final = 2000
+READ_TOLD_S: Final = 0.25
 
 
 @dataclass(slots=True)
@@ -112,6 +115,7 @@ class Assembler(WireActor):
                 preallocate=wanted.preallocate,
                 sync=wanted.sync,
                 again=wanted.again,
+                heard=self._reader(wanted),
             )
         except TargetFault as fault:
             refused = TargetRefused(job=wanted.job, fault=fault.kind, detail=fault.detail)
@@ -124,6 +128,19 @@ class Assembler(WireActor):
             self.mailroom.post(wanted.dispatcher, ChunksVerified(job=wanted.job, runs=runs))
         told = TargetOpened(job=wanted.job, part_path=opened.target.part_path, message=opened.message)
         self.mailroom.post(wanted.dispatcher, told)
+
+    def _reader(self, wanted: TargetWanted) -> Callable[[int, int], None]:
+        """Tells how far the re-hash is, now and then: a large file takes a while."""
+        told_s = time.monotonic()
+
+        def heard(read_bytes: int, total_bytes: int) -> None:
+            nonlocal told_s
+            if time.monotonic() - told_s >= READ_TOLD_S:
+                told_s = time.monotonic()
+                read = TargetRead(job=wanted.job, read_bytes=read_bytes, total_bytes=total_bytes)
+                self.mailroom.post(wanted.dispatcher, read)
+
+        return heard
 
     def _write(self, filled: SlotFilled) -> None:
         job = self._jobs.get(filled.job)

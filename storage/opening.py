@@ -15,7 +15,7 @@ from storage.ledger import Ledger
 from storage.names import PART_SUFFIX, numbered
 from storage.rechunk import carried_over
 from storage.records import Header, Journal, Past
-from storage.rehash import holding
+from storage.rehash import Heard, holding, unheard
 
 ROOM_BYTES: Final = 16 << 20
 """After a full disk: with less room than this (or than is missing) it would be full again at once."""
@@ -43,6 +43,7 @@ class Prepared:
     linked_as: str = ""
     message: str = ""
     again: bool = False
+    heard: Heard = unheard
 
     @property
     def part_name(self) -> str:
@@ -64,7 +65,14 @@ class Prepared:
 
 
 def prepare(
-    folder_path: str, name: str, layout: Layout, *, preallocate: bool, sync: str, again: bool = False
+    folder_path: str,
+    name: str,
+    layout: Layout,
+    *,
+    preallocate: bool,
+    sync: str,
+    again: bool = False,
+    heard: Heard = unheard,
 ) -> Prepared:
     """Lock, look, verify, make room. TargetFault when the target cannot be used; BUSY and OTHER_JOB touch nothing.
 
@@ -78,7 +86,7 @@ def prepare(
         _check_count(layout, folder.place(name))
         journal = Journal.lock(folder, name)
         undo.callback(journal.close)
-        found = Prepared(folder, journal, name, layout, again=again)
+        found = Prepared(folder, journal, name, layout, again=again, heard=heard)
         past = journal.read()
         if past.header is None and journal.created:
             undo.callback(journal.remove)
@@ -173,7 +181,7 @@ def _resumed(found: Prepared, past: Past) -> bool:
     twin = _final_twin(found, look)
     _open_part(found)
     _distrust_cache(found)
-    good = holding(found.part_fd, layout, past.ledger)
+    good = holding(found.part_fd, layout, past.ledger, found.heard)
     if twin and look is not None and not (complete and good == claimed and look.st_size == layout.size_bytes):
         # What stands under its final name is the user's, and nothing here is ever written into it again.
         _let_go(found)

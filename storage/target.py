@@ -16,6 +16,7 @@ from storage.durable import Committer, sync_data, write_all
 from storage.layout import Layout
 from storage.ledger import DIGEST_BYTES
 from storage.opening import Prepared, prepare
+from storage.rehash import Heard, unheard
 from storage.sealing import ChecksumMismatch, Sealed, seal_steps
 
 __all__ = ["ChecksumMismatch", "Opened", "Sealed", "Spoiled", "Target", "Written"]
@@ -77,15 +78,17 @@ class Target:
         preallocate: bool = False,
         sync: str = "full",
         again: bool = False,
+        heard: Heard = unheard,
     ) -> Opened:
         """Open or create the part file of `name` (made safe by the caller) in `folder`.
 
         `size_bytes` -1: unknown, the part file grows and nothing is resumed. `sync` is "full" or "none".
         `again`: after `abandon`; the part file must be there, and there must be room and leave to write.
+        `heard` is told how far the re-hash of what is there has come.
         TargetFault of any kind; then no bytes are lost.
         """
         layout = Layout(size_bytes, chunk_size)
-        part = prepare(folder, name, layout, preallocate=preallocate, sync=sync, again=again)
+        part = prepare(folder, name, layout, preallocate=preallocate, sync=sync, again=again, heard=heard)
         return Opened(cls(part), part.ledger.runs(), list(part.notes.items()), part.message)
 
     @property

@@ -52,6 +52,7 @@ from protocol.messages import (
     TargetCloseAsked,
     TargetClosed,
     TargetOpened,
+    TargetRead,
     TargetRefused,
     TargetSealed,
     Ticked,
@@ -120,6 +121,9 @@ class DispatchState:
                 if self.phase in (Phase.TARGET, Phase.PAUSED):
                     for first, stop in RunSet.from_flat(message.runs):
                         self._verified.add(first, stop)
+            case TargetRead():
+                if self.phase in (Phase.TARGET, Phase.PAUSED):
+                    self._out.extend(self.report.verifying(message, self.size_bytes, now_s=now_s))
             case TargetOpened():
                 self._on_target(message, now_s)
             case DiskFailed() | TargetRefused():

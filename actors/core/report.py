@@ -20,11 +20,13 @@ from protocol.messages import (
     Message,
     SourceProgressed,
     TargetOpened,
+    TargetRead,
 )
 from protocol.post import Post
 from protocol.runs import Run, RunSet
 
 REPORT_S: Final = 0.25
+VERIFYING_S: Final = 1.0
 ROWS_PER_REPORT: Final = 32
 CELLS_MAX: Final = 240
 _MISSING: Final = 0
@@ -168,6 +170,19 @@ class Reporter:
             self._row_at = at + ROWS_PER_REPORT
             rows = (rows + rows)[at : at + ROWS_PER_REPORT]
         return out + [self._post(self._row(sources[number], board)) for number in rows]
+
+    def verifying(self, read: TargetRead, size_bytes: int, *, now_s: float) -> list[Post]:
+        """How far the re-hash of what is there has come. Until it is over nothing else is worth telling."""
+        self._reported_s = now_s + VERIFYING_S
+        progressed = JobProgressed(
+            job=self.job.job,
+            state="verifying",
+            stored_bytes=read.read_bytes,
+            size_bytes=size_bytes,
+            rate_bytes_s=0.0,
+            left_s=-1.0,
+        )
+        return [self._post(progressed)] if self.job.watcher else []
 
     def ended(
         self,

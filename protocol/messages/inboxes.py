@@ -84,6 +84,7 @@ from protocol.messages.store import (
     TargetCloseAsked,
     TargetClosed,
     TargetOpened,
+    TargetRead,
     TargetRefused,
     TargetSealed,
     TargetWanted,
@@ -172,6 +173,7 @@ Message = (
     | PeerRode
     | PeerFaulted
     | PeerStopped
+    | TargetRead
 )
 """Anything that can travel."""
 
@@ -204,6 +206,7 @@ DispatcherInbox = (
     | ChunksVerified
     | SourceChanged
     | TargetOpened
+    | TargetRead
     | TargetRefused
     | ChunksStored
     | ChunksRepeated

@@ -32,6 +32,14 @@ class ChunksVerified(Fact, frozen=True, kw_only=True, gc=False):
     runs: tuple[int, ...]
 
 
+class TargetRead(Fact, frozen=True, kw_only=True, gc=False):
+    """The part file is being re-hashed: so many bytes of so many. A few a second, before `TargetOpened`."""
+
+    job: int
+    read_bytes: int
+    total_bytes: int
+
+
 class SourceChanged(Fact, frozen=True, kw_only=True, gc=False):
     """This source's validator is not the one on record from when the part file was begun: its content changed."""
 

@@ -84,6 +84,7 @@ from protocol.messages.store import (
     TargetCloseAsked,
     TargetClosed,
     TargetOpened,
+    TargetRead,
     TargetRefused,
     TargetSealed,
     TargetWanted,
@@ -172,5 +173,6 @@ TAGS: tuple[type, ...] = (
     PeerRode,
     PeerFaulted,
     PeerStopped,
+    TargetRead,
 )
 """Tag = index. Append only."""

@@ -17,6 +17,7 @@ from protocol.messages import (
     SealWanted,
     TargetClosed,
     TargetOpened,
+    TargetRead,
     TargetRefused,
     TargetSealed,
     TargetWanted,
@@ -184,3 +185,20 @@ def test_a_file_of_unknown_size_is_begun_anew() -> None:
     tell(state, OPENED, at_s=NOW_S + 2)
     [granted] = list(board_of(state).leases.values())
     assert granted.first == 0
+
+
+def test_people_see_how_far_the_look_at_the_part_file_is_and_nothing_else_meanwhile() -> None:
+    state = board("####aa", rates={"a": 1})
+    tell(state, FULL)
+    posts = []
+    for step in range(1, 9):
+        read = TargetRead(job=JOB, read_bytes=step * CHUNK, total_bytes=9 * CHUNK)
+        posts += tell(state, read, Ticked(), at_s=NOW_S + 2 + step / 3)
+    told = [(each.state, each.stored_bytes) for each in said(posts, JobProgressed)]
+    assert told == [("verifying", step * CHUNK) for step in range(1, 9)]
+    assert said(tell(state, TargetRead(job=JOB, read_bytes=1, total_bytes=2), at_s=NOW_S + 5), JobEnded) == []
+
+
+def test_a_late_word_about_reading_changes_nothing_while_it_rides() -> None:
+    state = board("####aa", rates={"a": 1})
+    assert tell(state, TargetRead(job=JOB, read_bytes=1, total_bytes=2), at_s=NOW_S + 5) == []

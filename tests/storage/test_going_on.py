@@ -196,3 +196,19 @@ def test_a_seal_that_failed_half_way_is_finished_after_opening_again(
         assert finish(run, DATA) == tmp_path / NAME
         assert os.listdir(tmp_path) == [NAME]
         (tmp_path / NAME).unlink()
+
+
+def test_whoever_opens_hears_how_far_the_look_at_the_part_file_is(tmp_path: Path) -> None:
+    chunk, data = 64 << 10, content(1 << 20) * 40
+    target = opened(tmp_path, len(data), chunk=chunk).target
+    put(target, data, 0, count(data, chunk) - 3, chunk=chunk)
+    target.close()
+    heard: list[tuple[int, int]] = []
+    run = Target.open(
+        str(tmp_path), NAME, size_bytes=len(data), chunk_size=chunk, heard=lambda *amounts: heard.append(amounts)
+    )
+    run.target.close()
+    total = len(data) - 3 * chunk
+    assert heard == sorted(heard)
+    assert len(heard) >= 4
+    assert heard[-1] == (total, total)
