@@ -278,7 +278,7 @@ def _want_room(found: Prepared, look: os.stat_result | None) -> None:
     missing = max(found.layout.size_bytes - held, 0) if found.layout.known else ROOM_BYTES
     free, wanted = found.folder.free_bytes(), min(missing, ROOM_BYTES)
     if free < wanted:
-        raise TargetFault(TargetFaultKind.NO_SPACE, f"{found.part_path}: no space, {wanted >> 10} KiB are needed")
+        raise TargetFault(TargetFaultKind.NO_SPACE, f"{found.part_path}: no space, {-(-wanted >> 10)} KiB are needed")
 
 
 def _distrust_cache(found: Prepared) -> None:

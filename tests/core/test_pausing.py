@@ -31,6 +31,7 @@ from tests.core.drawing import (
     board_of,
     busy_with,
     drawn,
+    finished,
     ready,
     released,
     said,
@@ -202,3 +203,12 @@ def test_people_see_how_far_the_look_at_the_part_file_is_and_nothing_else_meanwh
 def test_a_late_word_about_reading_changes_nothing_while_it_rides() -> None:
     state = board("####aa", rates={"a": 1})
     assert tell(state, TargetRead(job=JOB, read_bytes=1, total_bytes=2), at_s=NOW_S + 5) == []
+
+
+def test_in_a_race_who_had_fetched_everything_fetches_what_the_disk_lost() -> None:
+    state = board("....", sources="a", mode="race")
+    whole = finished(state, "a", 4)
+    tell(state, whole, FULL)
+    tell(state, Ticked(), at_s=NOW_S + 2)
+    [granted] = said(tell(state, holding(0, 3), OPENED, at_s=NOW_S + 2), LeaseGranted)
+    assert (granted.first, granted.stop) == (3, 4)
