@@ -120,6 +120,12 @@ class Folder:
             raise _not_a_file(place)
         return fd
 
+    def free_bytes(self) -> int:
+        """What may still be written here. A quota may allow less."""
+        with blaming(self.path):
+            room = os.fstatvfs(self.fd)
+        return room.f_bavail * room.f_frsize
+
     def unlink(self, name: str) -> None:
         """Take the name away; nothing under it is fine too."""
         try:

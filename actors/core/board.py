@@ -5,7 +5,7 @@ Invariant (`check` asserts it; tests call it after every step), for `total` chun
 * every chunk is in exactly one of: `free`, `stored`, or the open part ``[next, stop)`` of a lease;
 * open parts are disjoint, except for the two leases of a duel (endgame: same last chunks, first one in wins);
 * in a race leases hold nothing: whatever is not stored is free, and every lease may store it;
-* chunks only go from absent to stored, but for `lose`.
+* chunks only go from absent to stored, but for `lose` and `restore`: a disk may not have what was written to it.
 
 Chunk numbers count from 0, runs are ``[first, stop)``. Pure: no clock, no input or output.
 """
@@ -156,6 +156,13 @@ class Board:
         assert self.stored.covers(first, stop)
         self.stored.discard(first, stop)
         self.free.add(first, stop)
+
+    def restore(self, stored: RunSet) -> RunSet:
+        """What a disk that failed still holds, every lease having ended. Returns the chunks it lost."""
+        assert not self.leases, "a lease outlived a failing disk"
+        lost = RunSet(gap for first, stop in self.stored for gap in stored.gaps(first, stop))
+        self.stored, self.free = RunSet(stored), RunSet(stored.gaps(0, self.total))
+        return lost
 
     def learn_total(self, total: int) -> None:
         """The size became known: nothing lies behind `total`, nothing stored there either."""

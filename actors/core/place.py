@@ -121,8 +121,10 @@ def failover(view: View, source: Source) -> Placement | None:
 def race(view: View, source: Source) -> Placement | None:
     """Everybody fetches everything that is missing."""
     run = view.board.free.first_run()
-    if run is None or source.position >= view.board.total:  # it has fetched all; its last chunks are on their way
+    if run is None:
         return None
+    if source.position >= view.board.total and any(lease.draining for lease in view.board.leases.values()):
+        return None  # it has fetched all; its last chunks are on their way, unless a failing disk lost them
     return Shared(run[0], view.board.total)
 
 

@@ -87,6 +87,7 @@ from protocol.messages.store import (
     TargetClosed,
     TargetNamed,
     TargetOpened,
+    TargetRead,
     TargetRefused,
     TargetSealed,
     TargetStands,
@@ -180,6 +181,7 @@ Message = (
     | SlotsGranted
     | TargetStands
     | TargetNamed
+    | TargetRead
 )
 """Anything that can travel."""
 
@@ -213,6 +215,7 @@ DispatcherInbox = (
     | ChunksVerified
     | SourceChanged
     | TargetOpened
+    | TargetRead
     | TargetRefused
     | ChunksStored
     | ChunksRepeated

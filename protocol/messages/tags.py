@@ -87,6 +87,7 @@ from protocol.messages.store import (
     TargetClosed,
     TargetNamed,
     TargetOpened,
+    TargetRead,
     TargetRefused,
     TargetSealed,
     TargetStands,
@@ -180,5 +181,6 @@ TAGS: tuple[type, ...] = (
     SlotsGranted,
     TargetStands,
     TargetNamed,
+    TargetRead,
 )
 """Tag = index. Append only."""
