@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 JOB = 1
 PRELOADED = (
+    "run",
     "actors.assembler",
     "actors.chunk_dispatcher",
     "actors.peer_worker",
@@ -329,6 +330,9 @@ def main() -> int:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # until somebody is there who stops in order
         modules = _preloaded(sys.argv[1:])
         if modules:
+            # What the front and its children both need is loaded once, before they part.
+            import actors.supervisor  # noqa: F401
+            import storage.arena  # noqa: F401
             from actors.launch import warm
 
             warm(modules)
