@@ -17,7 +17,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from actors import nursery
 
@@ -62,7 +62,7 @@ def launch(start: "ProcessStart") -> BaseProcess:
 def _main_module_kept_out() -> Iterator[None]:
     """Children are told nothing of `__main__`: each would compile and run that file again, and they need none of it."""
     main = sys.modules["__main__"]
-    hidden = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
+    hidden: dict[str, Any] = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
     main.__spec__ = None
     try:
         yield
