@@ -21,6 +21,10 @@ class Standing(StrEnum):
     BANNED = "banned"
 
 
+_USABLE: Final = (Standing.CANDIDATE, Standing.QUEUED, Standing.ACTIVE)
+"""A constant: of a thousand sources each is asked several times in one step."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceTraits:
     """How sources differ, as data. `restart_cost_s` is what a new ride costs before its first byte.
@@ -90,7 +94,7 @@ class Source:
     @property
     def usable(self) -> bool:
         """Whether it is to be used, now or soon."""
-        return self.standing in (Standing.CANDIDATE, Standing.QUEUED, Standing.ACTIVE) and self.lost_s is None
+        return self.lost_s is None and self.standing in _USABLE
 
     def ripe(self, now_s: float) -> bool:
         """Whether it may be asked at this moment."""
@@ -98,8 +102,9 @@ class Source:
 
     def ready(self, now_s: float) -> bool:
         """Whether it could take a lease, or be asked for a turn, at this moment."""
-        waits = self.waiting and self.ticket < 0
-        return self.probed and self.busy is None and not waits and self.ripe(now_s)
+        if not self.probed or self.busy is not None or (self.waiting and self.ticket < 0):
+            return False
+        return self.ripe(now_s)
 
     @property
     def start_cost_s(self) -> float:
