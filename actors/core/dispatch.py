@@ -125,7 +125,7 @@ class DispatchState:
             case ChunksStored() | ChunksRepeated() | SourceMeasured() | SourceSlowed() | SourceStalled():
                 self._on_ride(message, now_s)
             case ChunksVerified():
-                if self.phase is Phase.TARGET or self._reopening.under_way:
+                if self.phase is not Phase.OPENING:
                     for first, stop in RunSet.from_flat(message.runs):
                         self._verified.add(first, stop)
             case TargetOpened():
@@ -222,15 +222,16 @@ class DispatchState:
             self._reopening.begin(closing=self.phase is Phase.CLOSING)
 
     def _on_target(self, message: TargetOpened, now_s: float) -> None:
-        if self._reopening.under_way and self.riding is not None and self.phase in (Phase.RIDING, Phase.SEALING):
+        riding = self.riding
+        if riding is not None and self._reopening.awaits(self.phase, riding, message.store):
             self._sealing, self.phase = False, Phase.RIDING
-            self._reopening.opened(self.riding, message.store, self._verified, now_s=now_s)
+            self._reopening.opened(riding, message.store, self._verified, now_s=now_s)
+            self._verified = RunSet()
             self._admit_all(now_s)
         if self.phase is not Phase.TARGET:
             return
         self._reopening.under_way = False
-        self.phase = Phase.RIDING
-        size = self.size_bytes
+        self.phase, size = Phase.RIDING, self.size_bytes
         total = UNBOUNDED if size < 0 else -(-size // self.job.chunk_size)
         board = Board(total, RunSet(self._verified), first_lease=first_lease(self.job.attempt))
         self.riding = Riding(
