@@ -336,6 +336,8 @@ class Supervisor:
             child.leaving = True
             if not child.gone and child.ready and grace_s > 0:
                 self.mailroom.post(root_address(child.name), StopAsked())
+            elif not child.gone and grace_s > 0:
+                child.signal(signal.SIGTERM)  # just being started anew: it hears nothing else yet
         if not self._ended(children, grace_s):
             self._signal_all(children, signal.SIGTERM)
             self._ended(children, min(TERM_S, grace_s))

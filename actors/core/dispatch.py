@@ -121,7 +121,7 @@ class DispatchState:
             case ChunksStored() | ChunksRepeated() | SourceMeasured() | SourceSlowed() | SourceStalled():
                 self._on_ride(message, now_s)
             case ChunksVerified():
-                if self.phase in (Phase.TARGET, Phase.PAUSED) or self._reopening.under_way:
+                if self.phase is not Phase.OPENING:
                     for first, stop in RunSet.from_flat(message.runs):
                         self._verified.add(first, stop)
             case TargetRead():
@@ -214,18 +214,19 @@ class DispatchState:
                 self._reopening.begin(closing=self.phase is Phase.CLOSING)
 
     def _on_target(self, message: TargetOpened, now_s: float) -> None:
+        riding = self.riding
         if self.phase is Phase.PAUSED:
             self._on_mended(message, now_s)
         elif self.phase is Phase.TARGET:
             self._begin_riding(message, now_s)
-        elif self._reopening.under_way and self.riding is not None and self.phase in (Phase.RIDING, Phase.SEALING):
+        elif riding is not None and self._reopening.awaits(self.phase, riding, message.store):
             self._sealing, self.phase = False, Phase.RIDING
-            self._reopening.opened(self.riding, message.store, self._verified, now_s=now_s)
+            self._reopening.opened(riding, message.store, self._verified, now_s=now_s)
             self._admit_all(now_s)
+        self._verified = RunSet()
 
     def _begin_riding(self, message: TargetOpened, now_s: float) -> None:
-        self._reopening.under_way = False
-        self.phase = Phase.RIDING
+        self.phase, self._reopening.under_way = Phase.RIDING, False
         size, board = self.size_bytes, board_of(self.job, self.size_bytes, self._verified)
         self.riding = Riding(
             self.job, board, self.sources, self.report, self._out, faults=self._faults, turns=self.turns
@@ -239,8 +240,6 @@ class DispatchState:
             if source.probed:
                 self.admission.admit(source, self.size_bytes)
         self._go_on(now_s)
-
-    # -- a failing disk
 
     def _on_disk(self, message: DiskFailed | TargetRefused, now_s: float) -> None:
         """Once the job rides, a fault that may pass by itself pauses it; anything else ends it."""

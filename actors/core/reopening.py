@@ -4,6 +4,7 @@ from typing import Final
 
 from actors.core.board import UNBOUNDED, Board
 from actors.core.outbox import Outbox
+from actors.core.phase import Phase
 from actors.core.riding import LEASE_S_MAX, Riding
 from protocol.messages import ChunksStored, DispatcherWanted, TargetCloseAsked, TargetStands, TargetWanted
 from protocol.post import ASSEMBLER, shelf_address, split_address
@@ -42,6 +43,10 @@ class Reopening:
             return
         self.under_way = True
         self.ask(self._wanted)
+
+    def awaits(self, phase: Phase, riding: Riding, store: int) -> bool:
+        """Whether this store process's word is news. The last word of one that has died since may have come before."""
+        return phase in (Phase.RIDING, Phase.SEALING) and (self.under_way or store > riding.store)
 
     def opened(self, riding: Riding, store: int, found: RunSet, *, now_s: float) -> None:
         """The target stands again, with these chunks."""

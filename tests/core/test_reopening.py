@@ -77,6 +77,17 @@ def test_chunks_that_are_not_there_any_more_are_fetched_again() -> None:
     assert not state.riding.board.complete
 
 
+def test_the_last_word_of_a_store_that_has_died_since_is_not_taken_for_its_successor_s() -> None:
+    state = riding("##aa..", {"a": 1.0})
+    told(state, STORE_BACK)
+    told(state, STORE_BACK)  # it died again; what it had said comes now
+    told(state, *found("##...."))
+    verified, _ = found("####..")
+    posts = told(state, verified, TargetOpened(job=1, part_path="/box/f.part", message="", store=2))
+    assert said(posts, TargetStands) == [TargetStands(job=1, store=2)]
+    assert drawn(state)[:4] == "####"
+
+
 def test_a_new_lease_names_the_new_store() -> None:
     state = riding("##a...", {"a": 1.0})
     add(state, "b", 1.0)
