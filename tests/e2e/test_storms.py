@@ -65,6 +65,6 @@ def test_several_that_die_at_once_are_all_replaced(shoal: Shoal, names: tuple[st
         done = running.finish()
         sent = sum(count.bytes_sent for count in box.counts().values())
     assert (done.code, done.ended["state"]) == (0, "sealed")
-    assert sent - content.size <= len(names) * (16 << 20)
+    assert sent - content.size <= 4 << 20
     assert content.matches(shoal.folder / "file.bin")
     assert shoal.files == ["file.bin"]
