@@ -7,9 +7,10 @@ Children import this module again to find their builder, so nothing heavy is imp
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from actors.front_search import Searched
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 JOB = 1
 PRELOADED = (
+    "run",
     "actors.assembler",
     "actors.chunk_dispatcher",
     "actors.peer_worker",
@@ -33,7 +35,7 @@ PRELOADED_SESSION = ("actors.soulseek.net", "actors.soulseek.process")
 FETCHERS_MAX = 4
 PEERS_MAX = 64
 """So many sources of one search have a slot each."""
-SLOTS_SPARE = 24
+SLOTS_SPARE = 8
 """Slots of a fetch process beside one for each source: what may wait for the disk."""
 
 
@@ -182,10 +184,11 @@ def fetch(options: GetOptions, view: Any, *, memory: str = "") -> JobEnded:
     if options.account is not None:
         from actors.soulseek.starting import session_process, session_settings
 
-        session = session_process(session_settings(options.account), verbose=options.verbose)
-    specs, slot_count = processes(
-        len(options.urls) if not options.term else PEERS_MAX, session, memory or peer_memory()
-    )
+        memory = memory or peer_memory()
+        finished = os.path.join(os.path.dirname(memory), "finished")
+        settings = session_settings(options.account, finished_folder=finished)
+        session = session_process(settings, verbose=options.verbose)
+    specs, slot_count = processes(len(options.urls) if not options.term else PEERS_MAX, session, memory)
     asked = JobAsked(
         job=JOB,
         source_count=len(options.urls),
@@ -203,6 +206,7 @@ def fetch(options: GetOptions, view: Any, *, memory: str = "") -> JobEnded:
         watcher=FRONT,
         term=options.term,
         wanted_size_bytes=options.wanted_size_bytes,
+        **({} if options.account is None else options.account.manners),
     )
     with Interrupts().caught() as interrupts, ExitStack() as leaving:
         try:
@@ -332,25 +336,49 @@ def main() -> int:
 
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # until somebody is there who stops in order
         modules = _preloaded(sys.argv[1:])
+        gc.disable()  # nothing of what is loaded now is garbage, and looking for some takes a tenth of loading it
         if modules:
+            # What the front and its children both need is loaded once, before they part.
+            import actors.supervisor  # noqa: F401
+            import storage.arena  # noqa: F401
             from actors.launch import warm
 
             warm(modules)
         from protocol.terminal.cli import Actions, build_app
 
-        build_app(Actions(get=get, search=search, verify=verify, demo=demo))()
+        app = build_app(Actions(get=get, search=search, verify=verify, demo=demo))
+        gc.freeze()
+        gc.enable()
+        app()
     except KeyboardInterrupt:
         sys.stderr.write("error: interrupted\n")
         return 130
     return 0
 
 
+def _leave(code: int) -> NoReturn:
+    """End now: what has to be tidied up is, and taking every loaded module apart first takes as long as a fifth of
+    loading it."""
+    import atexit
+    import signal
+
+    # One more Ctrl-C must not change how this ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        sys.exit(code)  # nobody reads what was said: Python knows how to end then
+    os._exit(code)
+
+
 if __name__ == "__main__":
     try:
-        sys.exit(main())
-    finally:
-        import signal
-
-        # All is done and tidy: one more Ctrl-C must not change how this ends.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        exit_code = main()
+    except SystemExit as end:
+        if not isinstance(end.code, int):
+            raise
+        exit_code = end.code
+    _leave(exit_code)

@@ -4,6 +4,7 @@ Every part file of the program is open here and nowhere else. Slots belong to it
 Where this process is not the first of its name, its predecessors' slots are handed over again (`actors.handing`).
 """
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, assert_never
@@ -34,6 +35,7 @@ from protocol.messages import (
     TargetClosed,
     TargetNamed,
     TargetOpened,
+    TargetRead,
     TargetRefused,
     TargetSealed,
     TargetWanted,
@@ -49,6 +51,7 @@ from storage.target import ChecksumMismatch, Spoiled, Target
 
 COMMIT_S: Final = 1.0
 RUNS_PER_MESSAGE: Final = 2000
+READ_TOLD_S: Final = 0.25
 
 
 @dataclass(slots=True)
@@ -140,6 +143,9 @@ class Assembler(WireActor):
         self.mailroom.post(asked.shelf, SlotsGranted(slots=free))
 
     def _open(self, wanted: TargetWanted) -> None:
+        stale = self._jobs.pop(wanted.job, None)
+        if stale is not None:  # asked for once more: who asks has forgotten that it is open
+            stale.target.abandon()
         try:
             opened = Target.open(
                 wanted.folder,
@@ -148,6 +154,8 @@ class Assembler(WireActor):
                 chunk_size=wanted.chunk_size,
                 preallocate=wanted.preallocate,
                 sync=wanted.sync,
+                again=wanted.again,
+                heard=self._reader(wanted),
             )
         except TargetFault as fault:
             refused = TargetRefused(job=wanted.job, fault=fault.kind, detail=fault.detail)
@@ -157,6 +165,19 @@ class Assembler(WireActor):
         recorded = dict(opened.notes) if opened.verified else {}
         self._jobs[wanted.job] = _Job(wanted, opened.target, wanted.dispatcher, checksum, wanted.chunk_size, recorded)
         self._tell_opened(wanted, opened.target, opened.verified, opened.message)
+
+    def _reader(self, wanted: TargetWanted) -> Callable[[int, int], None]:
+        """Tells how far the re-hash is, now and then: a large file takes a while."""
+        told_s = time.monotonic()
+
+        def heard(read_bytes: int, total_bytes: int) -> None:
+            nonlocal told_s
+            if time.monotonic() - told_s >= READ_TOLD_S:
+                told_s = time.monotonic()
+                read = TargetRead(job=wanted.job, read_bytes=read_bytes, total_bytes=total_bytes)
+                self.mailroom.post(wanted.dispatcher, read)
+
+        return heard
 
     def _write(self, filled: SlotFilled) -> None:
         if filled.store != self._generation:
@@ -174,7 +195,7 @@ class Assembler(WireActor):
         try:
             written = job.target.write(filled.first, view, filled.digests, filled.source_hash)
         except TargetFault as fault:
-            self._tell(job, DiskFailed(job=filled.job, fault=fault.kind, detail=fault.detail))
+            self._let_go(filled.job, job, fault)
             return
         except Spoiled:
             count = len(filled.digests) // DIGEST_BYTES
@@ -252,7 +273,14 @@ class Assembler(WireActor):
         try:
             act(job)
         except TargetFault as fault:
-            self._tell(job, DiskFailed(job=number, fault=fault.kind, detail=fault.detail))
+            self._let_go(number, job, fault)
+
+    def _let_go(self, number: int, job: _Job, fault: TargetFault) -> None:
+        """Its disk failed. Nothing of it stays open, so that the disk can be unmounted or put back; slots that still
+        come for it are dropped, and its dispatcher knows that they are."""
+        del self._jobs[number]
+        job.target.abandon()
+        self._tell(job, DiskFailed(job=number, fault=fault.kind, detail=fault.detail))
 
     def _tell(self, job: _Job, message: Message) -> None:
         self.mailroom.post(job.dispatcher, message)

@@ -17,7 +17,9 @@ import threading
 from collections.abc import Iterable, Iterator
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from actors import nursery
 
 if TYPE_CHECKING:
     from actors.process import ProcessStart
@@ -28,15 +30,16 @@ _ORDERS: Final = (signal.SIGTERM, signal.SIGINT)  # the one that raises here is 
 def warm(modules: Iterable[str]) -> None:
     """Start the forkserver, which loads `modules` for all children while the caller goes on; harmless when it runs.
 
-    `Supervisor.start` does it too. A front that calls this before it imports its own things has both done at once:
-    that is why this module imports nothing of ours at its top.
+    `Supervisor.start` does it too. A front that calls this itself, after it loaded what both need and before it loads
+    its own things, has the rest done at the same time, and nothing twice (see `actors.nursery`).
     """
     context = _context()
     if not isinstance(context, ForkServerContext):
         return
+    nursery.install()
     context.set_forkserver_preload(["actors.before_fork", "actors.process_root", "actors.process", *modules])
     with _import_path_handed_down():
-        # First and apart: starting the tracker unblocks the very signals that are to be held back for the forkserver.
+        # First and apart: starting the tracker, where there is one, unblocks the very signals that are to be held back.
         multiprocessing.resource_tracker.ensure_running()
         with orders_held_back():
             multiprocessing.forkserver.ensure_running()
@@ -59,7 +62,7 @@ def launch(start: "ProcessStart") -> BaseProcess:
 def _main_module_kept_out() -> Iterator[None]:
     """Children are told nothing of `__main__`: each would compile and run that file again, and they need none of it."""
     main = sys.modules["__main__"]
-    hidden = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
+    hidden: dict[str, Any] = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
     main.__spec__ = None
     try:
         yield

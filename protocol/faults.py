@@ -57,6 +57,7 @@ class TargetFaultKind(IntEnum):
     NO_SPACE = 4
     IO_ERROR = 5
     BAD_NAME = 6
+    GONE = 7  # the part file was moved or deleted while it was written
 
 
 class SourceFault(Exception):  # noqa: N818  (the word of the design: whose fault, not "error")

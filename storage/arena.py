@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
-SLOT_BYTES: Final = 1 << 20
+SLOT_BYTES: Final = 2 << 20
+"""Every slot costs four messages on its way, every slot that waits a place in the caches."""
 
 
 class Arena:

@@ -5,16 +5,20 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import Final
 
 from protocol.faults import TargetFault, TargetFaultKind
 from protocol.runs import RunSet
-from storage.durable import Folder, blaming
+from storage.durable import Folder, blaming, sync_data, write_all
 from storage.layout import CHUNKS_MAX, UNKNOWN, Layout
 from storage.ledger import Ledger
 from storage.names import PART_SUFFIX, numbered
 from storage.rechunk import carried_over
 from storage.records import Header, Journal, Past
-from storage.rehash import holding
+from storage.rehash import Heard, holding, unheard
+
+ROOM_BYTES: Final = 16 << 20
+"""After a full disk: with less room than this (or than is missing) it would be full again at once."""
 
 
 class Plan(Enum):
@@ -25,7 +29,8 @@ class Plan(Enum):
 
 @dataclass(slots=True)
 class Prepared:
-    """An open, locked target for a `Target` to own. `linked_as`: it was sealed under this name, but for tidying up."""
+    """An open, locked target for a `Target` to own. `linked_as`: it was sealed under this name, but for tidying up.
+    `again`: this run had it open before and the disk failed under it."""
 
     folder: Folder
     journal: Journal
@@ -37,6 +42,8 @@ class Prepared:
     notes: dict[int, bytes] = field(default_factory=dict)
     linked_as: str = ""
     message: str = ""
+    again: bool = False
+    heard: Heard = unheard
 
     @property
     def part_name(self) -> str:
@@ -46,9 +53,31 @@ class Prepared:
     def part_path(self) -> str:
         return self.folder.place(self.part_name)
 
+    def check_there(self) -> None:
+        """TargetFault when the part file was taken away or its size changed behind our back: then nothing that is
+        known of it holds, and what would get the final name is not what was written."""
+        look = self.folder.look(self.part_name)
+        if look is None or not os.path.samestat(look, os.fstat(self.part_fd)):
+            raise TargetFault(TargetFaultKind.GONE, f"{self.part_path} was moved or deleted while it was written")
+        if self.layout.known and look.st_size != self.layout.size_bytes:
+            detail = f"{self.part_path} has {look.st_size} bytes: somebody else changed it while it was written"
+            raise TargetFault(TargetFaultKind.IO_ERROR, detail)
 
-def prepare(folder_path: str, name: str, layout: Layout, *, preallocate: bool, sync: str) -> Prepared:
-    """Lock, look, verify, make room. TargetFault when the target cannot be used; BUSY and OTHER_JOB touch nothing."""
+
+def prepare(
+    folder_path: str,
+    name: str,
+    layout: Layout,
+    *,
+    preallocate: bool,
+    sync: str,
+    again: bool = False,
+    heard: Heard = unheard,
+) -> Prepared:
+    """Lock, look, verify, make room. TargetFault when the target cannot be used; BUSY and OTHER_JOB touch nothing.
+
+    `again`: after a fault of the disk. The part file must be there, there must be room, and writing must work.
+    """
     if name in ("", ".", "..") or "/" in name or "\0" in name:
         raise TargetFault(TargetFaultKind.BAD_NAME, f"{name!r} is not the name of a file in a folder")
     with ExitStack() as undo:
@@ -57,15 +86,19 @@ def prepare(folder_path: str, name: str, layout: Layout, *, preallocate: bool, s
         _check_count(layout, folder.place(name))
         journal = Journal.lock(folder, name)
         undo.callback(journal.close)
-        found = Prepared(folder, journal, name, layout)
+        found = Prepared(folder, journal, name, layout, again=again, heard=heard)
         past = journal.read()
         if past.header is None and journal.created:
             undo.callback(journal.remove)
         look = folder.look(found.part_name)
         plan = judged(found.part_path, layout, past, None if look is None else look.st_size)
         undo.callback(_withdraw, found)
+        if again:
+            _want_room(found, look)
         _carry_out(plan, found, past)
         _make_room(found, preallocate)
+        if again:
+            _prove(found)
         if not journal.locked:
             found.message = f"{found.message}; this file system knows no locks".lstrip("; ")
         undo.pop_all()
@@ -130,7 +163,7 @@ def _carry_out(plan: Plan, found: Prepared, past: Past) -> None:
     if plan is Plan.OVER:
         # A new file instead of an emptied one: the old bytes may have another name, by a link of the user or of ours.
         _let_go(found)
-        _open_part(found)
+        _open_part(found, anew=True)
         why = "the size is not known" if past.header is not None else "it has no usable records"
         found.message = f"starting over: nothing in {found.part_path} can be believed, {why}"
     found.ledger = Ledger(found.layout.chunk_count)
@@ -147,11 +180,13 @@ def _resumed(found: Prepared, past: Past) -> bool:
         return True
     twin = _final_twin(found, look)
     _open_part(found)
-    good = holding(found.part_fd, layout, past.ledger)
+    _distrust_cache(found)
+    good = holding(found.part_fd, layout, past.ledger, found.heard)
     if twin and look is not None and not (complete and good == claimed and look.st_size == layout.size_bytes):
         # What stands under its final name is the user's, and nothing here is ever written into it again.
         _let_go(found)
         found.message = f"starting over: {found.folder.place(twin)} was changed or damaged since it was complete"
+        found.again = False
         return False
     found.linked_as = twin
     found.notes = past.notes
@@ -160,9 +195,14 @@ def _resumed(found: Prepared, past: Past) -> bool:
     return True
 
 
-def _open_part(found: Prepared) -> None:
-    """The part file, created when there is none. A link or folder in its place is refused."""
-    found.part_created = found.folder.look(found.part_name) is None and found.journal.created
+def _open_part(found: Prepared, *, anew: bool = False) -> None:
+    """The part file, created when there is none; when it was there a moment ago, only `anew` creates it again. A link
+    or folder in its place is refused."""
+    missing = found.folder.look(found.part_name) is None
+    if missing and found.again and not anew:
+        detail = f"{found.part_path} is gone: put it back, or stop and begin anew"
+        raise TargetFault(TargetFaultKind.GONE, detail)
+    found.part_created = missing and found.journal.created
     found.part_fd = found.folder.open_file(found.part_name, os.O_RDWR | os.O_CREAT)
 
 
@@ -225,6 +265,44 @@ def _make_room(found: Prepared, preallocate: bool) -> None:
             os.ftruncate(found.part_fd, size)
         if preallocate and size > 0:
             os.posix_fallocate(found.part_fd, 0, size)
+        missing = size - os.fstat(found.part_fd).st_blocks * 512
+    free = found.folder.free_bytes()
+    if missing > free:
+        said = f"only {free >> 10} of the {missing >> 10} KiB still needed are free: it pauses when the disk is full"
+        found.message = f"{found.message}; {said}".lstrip("; ")
+
+
+def _want_room(found: Prepared, look: os.stat_result | None) -> None:
+    """Before anything is hashed: with no more room than this the disk would be full again at once."""
+    held = look.st_blocks * 512 if look is not None else 0
+    missing = max(found.layout.size_bytes - held, 0) if found.layout.known else ROOM_BYTES
+    free, wanted = found.folder.free_bytes(), min(missing, ROOM_BYTES)
+    if free < wanted:
+        raise TargetFault(TargetFaultKind.NO_SPACE, f"{found.part_path}: no space, {-(-wanted >> 10)} KiB are needed")
+
+
+def _distrust_cache(found: Prepared) -> None:
+    """After a fault what memory holds of the part file may never reach the disk: read what the disk has."""
+    if not found.again:
+        return
+    if found.folder.full:
+        sync_data(found.part_fd, found.part_path)
+    if hasattr(os, "posix_fadvise"):
+        with blaming(found.part_path):
+            os.posix_fadvise(found.part_fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _prove(found: Prepared) -> None:
+    """Write where a chunk is missing, as the next chunk will: quotas and broken disks are only known by trying."""
+    if not found.layout.known or found.linked_as:
+        return
+    gap = next(iter(found.ledger.runs().gaps(0, found.layout.chunk_count)), None)
+    if gap is not None:
+        length = found.layout.length_bytes(gap[0], gap[0] + 1)
+        write_all(found.part_fd, bytes(length), gap[0] * found.layout.chunk_size, found.part_path)
+    if found.folder.full:
+        sync_data(found.part_fd, found.part_path)
+        sync_data(found.journal.fd, found.journal.path)
 
 
 def _said(found: Prepared, past: Past, claimed: RunSet, good: RunSet) -> str:

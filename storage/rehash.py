@@ -1,7 +1,7 @@
 """Re-reading a part file: in parallel, because xxhash and reads let go of the GIL, and in bounded memory."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
 from typing import Final
@@ -15,12 +15,25 @@ THREADS: Final = max(2, min(4, os.cpu_count() or 1))
 _READ_BYTES: Final = 1 << 20
 _PIECE_BYTES: Final = 8 << 20
 
+Heard = Callable[[int, int], None]
+"""``(bytes re-hashed so far, bytes to re-hash)``."""
 
-def holding(fd: int, layout: Layout, ledger: Ledger) -> RunSet:
-    """The chunks whose bytes match the ledger. Only claimed chunks are read; what cannot be read does not hold."""
-    good = RunSet()
-    for first, digests in hashed_runs(fd, layout, ledger.runs()):
+
+def unheard(_done_bytes: int, _total_bytes: int) -> None:
+    """For those who need not know how far it is."""
+
+
+def holding(fd: int, layout: Layout, ledger: Ledger, heard: Heard = unheard) -> RunSet:
+    """The chunks whose bytes match the ledger. Only claimed chunks are read; what cannot be read does not hold.
+
+    `heard` is told as it goes on, piece by piece, in the caller's thread.
+    """
+    good, claimed = RunSet(), ledger.runs()
+    done_bytes, total_bytes = 0, sum(layout.length_bytes(*run) for run in claimed)
+    for first, digests in hashed_runs(fd, layout, claimed):
         stop = first + len(digests) // DIGEST_BYTES
+        done_bytes += layout.length_bytes(first, stop)
+        heard(done_bytes, total_bytes)
         if ledger.digests[DIGEST_BYTES * first : DIGEST_BYTES * stop] == digests:
             good.add(first, stop)
             continue

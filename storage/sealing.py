@@ -5,11 +5,12 @@ is left; the next run finds that out by itself (`storage.opening`): the part fil
 or the part file is gone and the final file matches all records. After the records are gone, all is done.
 """
 
-import os
 import time
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass
 
+from protocol.faults import TargetFault
 from storage.digests import Checksum, WholeDigest, whole_digest
 from storage.durable import Committer, blaming, sync_data
 from storage.opening import Prepared
@@ -60,7 +61,9 @@ def seal_steps(part: Prepared, checksum: Checksum | None, committer: Committer) 
     yield "part unlinked"
     part.journal.remove()
     yield "records unlinked"
-    part.folder.sync()
+    # The name is on the device already. Should this last word fail and the machine die, the next run tidies up.
+    with suppress(TargetFault):
+        part.folder.sync()
     sealed_s = time.monotonic()
     return Sealed(
         part.folder.place(part.linked_as),
@@ -85,10 +88,8 @@ def _checked(part: Prepared, checksum: Checksum) -> WholeDigest:
 
 
 def _settle(part: Prepared) -> None:
-    """Exact size, bytes on the device; the records too, so that a crash right here can still be repaired."""
-    with blaming(part.part_path):
-        if os.fstat(part.part_fd).st_size != part.layout.size_bytes:
-            os.ftruncate(part.part_fd, part.layout.size_bytes)
+    """Still the file we wrote, bytes on the device; the records too, so that a crash right here can be repaired."""
+    part.check_there()
     if part.folder.full:
         sync_data(part.part_fd, part.part_path)
         sync_data(part.journal.fd, part.journal.path)

@@ -6,15 +6,17 @@ hashed here. What is on disk is a part file and claims about it; a resume believ
 
 import os
 from collections.abc import Callable, Generator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
+from protocol.faults import TargetFault
 from protocol.runs import Run, RunSet
 from storage.digests import Checksum, digests_of, source_hash, validator_digest
 from storage.durable import Committer, sync_data, write_all
 from storage.layout import Layout
 from storage.ledger import DIGEST_BYTES
 from storage.opening import Prepared, prepare
+from storage.rehash import Heard, unheard
 from storage.sealing import ChecksumMismatch, Sealed, seal_steps
 
 __all__ = ["ChecksumMismatch", "Opened", "Sealed", "Spoiled", "Target", "Written"]
@@ -67,15 +69,26 @@ class Target:
 
     @classmethod
     def open(
-        cls, folder: str, name: str, *, size_bytes: int, chunk_size: int, preallocate: bool = False, sync: str = "full"
+        cls,
+        folder: str,
+        name: str,
+        *,
+        size_bytes: int,
+        chunk_size: int,
+        preallocate: bool = False,
+        sync: str = "full",
+        again: bool = False,
+        heard: Heard = unheard,
     ) -> Opened:
         """Open or create the part file of `name` (made safe by the caller) in `folder`.
 
         `size_bytes` -1: unknown, the part file grows and nothing is resumed. `sync` is "full" or "none".
-        TargetFault: BUSY, OTHER_JOB, NO_FOLDER, READ_ONLY, NO_SPACE, BAD_NAME, IO_ERROR; then no bytes are lost.
+        `again`: after `abandon`; the part file must be there, and there must be room and leave to write.
+        `heard` is told how far the re-hash of what is there has come.
+        TargetFault of any kind; then no bytes are lost.
         """
         layout = Layout(size_bytes, chunk_size)
-        part = prepare(folder, name, layout, preallocate=preallocate, sync=sync)
+        part = prepare(folder, name, layout, preallocate=preallocate, sync=sync, again=again, heard=heard)
         return Opened(cls(part), part.ledger.runs(), list(part.notes.items()), part.message)
 
     @property
@@ -117,8 +130,11 @@ class Target:
     def commit(self) -> None:
         """Group commit: ask the device for what was written so far, in another thread. About once a second.
 
-        A round still under way is not waited for; what came meanwhile is in the next one.
+        A round still under way is not waited for; what came meanwhile is in the next one. Notices too when the part
+        file was taken away: writing into it would go on without an error.
         """
+        if not self._part.linked_as:
+            self._part.check_there()
         if self._dirty and self._part.folder.full:
             self._dirty = not self._committer.start()
         else:
@@ -198,6 +214,19 @@ class Target:
                 end.callback(sync_data, part.journal.fd, part.journal.path)
                 end.callback(sync_data, part.part_fd, part.part_path)
             end.callback(self._committer.finish)
+
+    def abandon(self) -> None:
+        """Let go of a target whose disk failed: nothing is synced, nothing removed, no further fault raised."""
+        if not self._open:
+            return
+        self._open = False
+        part = self._part
+        with ExitStack() as end:
+            end.callback(part.folder.close)
+            end.callback(part.journal.close)
+            end.callback(os.close, part.part_fd)
+            end.enter_context(suppress(TargetFault))
+            self._committer.finish()
 
     def _store(self, first: int, view: memoryview, digests: bytes, source: int) -> None:
         part = self._part

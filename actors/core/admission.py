@@ -10,17 +10,20 @@ from typing import Final
 from actors.core import opening
 from actors.core.faults import Faults
 from actors.core.outbox import Outbox
-from actors.core.politeness import spent
+from actors.core.politeness import weigh
 from actors.core.report import Reporter
 from actors.core.standing import Source, SourceTraits, Standing, warm
 from actors.core.turns import Turns
 from protocol.faults import FaultKind
-from protocol.messages import DispatcherWanted, ProbeAsked, SourceFailed, SourceJoined, SourceProbed
+from protocol.messages import DispatcherWanted, ProbeAsked, SourceFailed, SourceJoined, SourceProbed, ValidatorSeen
+from protocol.post import ASSEMBLER
 
 SETUP_S_MIN: Final = 0.001
 PEER_SETUP_S: Final = 1.0
 TURN_SETUP_S: Final = 0.3
 """What a Soulseek peer needs from request and from turn to its first byte, while nobody has measured it."""
+HEARING_S: Final = 1.0
+"""So long after the first request nothing is sealed while a source has not said how large the file is."""
 PROBE_S_MAX: Final = 60.0
 """A worker's own limits end a probe long before this; here it is the worker that does not answer."""
 
@@ -82,7 +85,7 @@ class Admission:
             offset_ok=message.offset_ok,
             dear_stops=True,
         )
-        source.spent = self.job.mode != "queue" and spent(source)
+        weigh(source, self.job)
 
     def probed(self, message: SourceProbed, *, now_s: float) -> Source | None:
         """Take a probe's answer. None: nobody asked, or it is known already."""
@@ -98,6 +101,17 @@ class Admission:
         setup_s = max(message.setup_s, SETUP_S_MIN)
         source.traits = replace(source.traits, restart_cost_s=setup_s, offset_ok=message.offset_ok)
         return source
+
+    def admit(self, source: Source, size_bytes: int) -> bool:
+        """Whether what it holds can be the job's file of `size_bytes`: then its validator is noted, else it is out."""
+        unfit = opening.unfit(source, size_bytes)
+        if unfit:
+            self._turns.leave(source)
+            self._faults.ban(source, FaultKind.SIZE_DIFFERS, unfit)
+        elif source.validator:
+            seen = ValidatorSeen(job=self.job.job, source_name=source.name, validator=source.validator)
+            self._out.post(ASSEMBLER, seen)
+        return not unfit
 
     def failed(self, message: SourceFailed, *, now_s: float) -> None:
         """A probe came to nothing: wait, cool or ban, as the fault says."""
@@ -142,6 +156,11 @@ class Admission:
             since_s=self.first_probed_s,
             now_s=now_s,
         )
+
+    def hearing(self, *, now_s: float) -> bool:
+        """Whether to wait a moment for what named sources may say of the size: that they differ should be news."""
+        unheard = len(self.sources) < self.job.sources_expected or any(each.asked for each in self.sources.values())
+        return unheard and self._report.elapsed_s(now_s) < HEARING_S
 
     def _probe(self, source: Source, now_s: float) -> None:
         if source.peer:

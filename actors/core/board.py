@@ -5,7 +5,7 @@ Invariant (`check` asserts it; tests call it after every step), for `total` chun
 * every chunk is in exactly one of: `free`, `stored`, or the open part ``[next, stop)`` of a lease;
 * open parts are disjoint, except for the two leases of a duel (endgame: same last chunks, first one in wins);
 * in a race leases hold nothing: whatever is not stored is free, and every lease may store it;
-* chunks only go from absent to stored, but for `lose`.
+* chunks only go from absent to stored, but for `lose` and `restore`: a disk may not have what was written to it.
 
 Chunk numbers count from 0, runs are ``[first, stop)``. Pure: no clock, no input or output.
 """
@@ -24,6 +24,7 @@ class Lease:
     """One source's right to a run. `next` is the first chunk of it that is not stored yet.
 
     `heard_s`: any word of it; `grown_s`: bytes came or were stored; `measured_s`: when `received_bytes` was true.
+    `flowing_s`: about when its first byte came, 0 while none has.
     `draining`: the ride is over, its last chunks are on their way to the Assembler. `rival` is the other lease of a
     duel. `rate_bytes_s` is what the SpeedWatchdog last said, mixed with `prior_rate_bytes_s` (what the source showed
     before) while the ride is young; -1 before its first word.
@@ -41,6 +42,7 @@ class Lease:
     shared: bool = False
     rival: int | None = None
     received_bytes: int = 0
+    flowing_s: float = 0.0
     lead_in_bytes: int = 0
     measured_s: float = 0.0
     rate_bytes_s: float = -1.0
@@ -154,6 +156,13 @@ class Board:
         assert self.stored.covers(first, stop)
         self.stored.discard(first, stop)
         self.free.add(first, stop)
+
+    def restore(self, stored: RunSet) -> RunSet:
+        """What a disk that failed still holds, every lease having ended. Returns the chunks it lost."""
+        assert not self.leases, "a lease outlived a failing disk"
+        lost = RunSet(gap for first, stop in self.stored for gap in stored.gaps(first, stop))
+        self.stored, self.free = RunSet(stored), RunSet(stored.gaps(0, self.total))
+        return lost
 
     def learn_total(self, total: int) -> None:
         """The size became known: nothing lies behind `total`, nothing stored there either."""

@@ -1,7 +1,6 @@
 """Decides who fetches which chunks of one job. The one mutating entrance is `DispatchState.handle`.
 
-This file knows the phases of a job: *opening* (probes), *target* (the part file is being opened), *riding*, *sealing*,
-*closing*, *ended*. In every phase but the last something is awaited that has a limit. Riding itself is in `riding`.
+The phases of a job are in `phase`, riding itself is in `riding`, what a failing disk means is in `pausing`.
 
 The clock is passed in; nothing here reads, writes, sleeps or draws lots.
 """
@@ -10,14 +9,14 @@ from typing import Final, assert_never
 
 from actors.core import opening
 from actors.core.admission import Admission
-from actors.core.board import UNBOUNDED, Board
 from actors.core.faults import Faults
 from actors.core.outbox import Outbox
+from actors.core.pausing import Pausing, mends
 from actors.core.peers import SESSION_PROCESS, peer_news, session_anew
 from actors.core.phase import Phase
-from actors.core.reopening import STORE_PROCESS, Reopening, first_lease
+from actors.core.reopening import STORE_PROCESS, Reopening, board_of
 from actors.core.report import Reporter
-from actors.core.riding import Riding
+from actors.core.riding import RideNews, Riding
 from actors.core.rounds import Rounds
 from actors.core.standing import Source
 from actors.core.turns import Turns
@@ -32,7 +31,6 @@ from protocol.messages import (
     DispatcherInbox,
     DispatcherWanted,
     JobForgotten,
-    JobNoted,
     JobStopAsked,
     LeaseFinished,
     LeaseReleased,
@@ -43,7 +41,6 @@ from protocol.messages import (
     SealRefused,
     SealWanted,
     SessionChanged,
-    SizeLearned,
     SlotSpoiled,
     SourceChanged,
     SourceFailed,
@@ -57,20 +54,18 @@ from protocol.messages import (
     TargetClosed,
     TargetNamed,
     TargetOpened,
+    TargetRead,
     TargetRefused,
     TargetSealed,
     Ticked,
     TurnCame,
-    ValidatorSeen,
 )
 from protocol.post import ASSEMBLER, POOL, WATCHDOG, Post, dispatcher_address
 from protocol.runs import RunSet
 
-__all__ = ["DispatchState", "Phase"]
+__all__ = ["CLOSING_S_MAX", "DispatchState", "Phase"]
 
 CLOSING_S_MAX: Final = 3.0
-HEARING_S: Final = 1.0
-"""So long after the first request nothing is sealed while a source has not said how large the file is."""
 TICK_S_MIN: Final = 0.05
 REPORTED_AT_ONCE_MAX: Final = 100
 """With more sources a report is a step of its own."""
@@ -87,6 +82,7 @@ class DispatchState:
         self.size_bytes = -1
         self.report = Reporter(wanted, now_s=now_s)
         self.rounds = Rounds()
+        self.pausing = Pausing(wanted, self.report)
         self._verified = RunSet()
         self._closing_since_s = 0.0
         self._ticked_s = now_s - TICK_S_MIN
@@ -128,20 +124,18 @@ class DispatchState:
                 if self.phase is not Phase.OPENING:
                     for first, stop in RunSet.from_flat(message.runs):
                         self._verified.add(first, stop)
+            case TargetRead():
+                if self.phase in (Phase.TARGET, Phase.PAUSED):
+                    self._out.extend(self.report.verifying(message, self.size_bytes, now_s=now_s))
             case TargetOpened():
                 self._on_target(message, now_s)
+            case DiskFailed() | TargetRefused():
+                self._on_disk(message, now_s)
             case TargetSealed():
                 if self._sealing:  # also when it was stopped meanwhile: the file stands
+                    self.turns.finished(message.path)
                     self._end("sealed", "", message.path, message.digest_hex, now_s - message.digest_s)
-            case (
-                TargetRefused()
-                | DiskFailed()
-                | SourceChanged()
-                | ChunkDisputed()
-                | SlotSpoiled()
-                | SealRefused()
-                | JobStopAsked()
-            ):
+            case SourceChanged() | ChunkDisputed() | SlotSpoiled() | SealRefused() | JobStopAsked():
                 self._close(*verdict(message, self.sources, self.report), now_s)
             case TargetClosed():
                 if self.phase is Phase.CLOSING:
@@ -167,7 +161,7 @@ class DispatchState:
             pass
         elif self.phase is Phase.OPENING:
             self._consider_opening(now_s)
-        elif self.phase in (Phase.TARGET, Phase.RIDING):
+        elif self.phase in (Phase.TARGET, Phase.RIDING, Phase.PAUSED):
             self._admit_late(source, now_s)
         else:
             self.turns.leave(source)
@@ -177,18 +171,12 @@ class DispatchState:
         clash = opening.size_clash(self.sources)
         if clash:
             self._close("disagreed", clash, now_s)
-        elif self._fits(source) and self.riding is not None:
-            self._note_validator(source)
+        elif self.admission.admit(source, self.size_bytes) and self.riding is not None:
             self.riding.joined(source)
-            self.riding.serve(now_s)
-
-    def _fits(self, source: Source) -> bool:
-        """Whether what it holds can be the job's file; if not, it is out."""
-        unfit = opening.unfit(source, self.size_bytes)
-        if unfit:
-            self.turns.leave(source)
-            self._faults.ban(source, FaultKind.SIZE_DIFFERS, unfit)
-        return not unfit
+            if self.phase is Phase.RIDING:
+                self.riding.serve(now_s)
+            else:
+                self.turns.leave(source)
 
     def _on_probe_failed(self, message: SourceFailed, now_s: float) -> None:
         self.admission.failed(message, now_s=now_s)
@@ -208,6 +196,7 @@ class DispatchState:
     def _want_target(self, size_bytes: int, name: str) -> None:
         self.phase, self.size_bytes = Phase.TARGET, size_bytes
         self.report.part_path = "?"
+        self.pausing.name = name
         self._reopening.ask(opening.target_wanted(self.job, size_bytes, name))
 
     def _on_process(self, process: str, now_s: float) -> None:
@@ -219,62 +208,73 @@ class DispatchState:
             self._end("sealed", "", self._reopening.named_path, "", now_s)
         elif process == STORE_PROCESS:
             self._verified = RunSet()
-            self._reopening.begin(closing=self.phase is Phase.CLOSING)
+            if self.phase is Phase.PAUSED:
+                self.pausing.ask_now(now_s)
+            else:
+                self._reopening.begin(closing=self.phase is Phase.CLOSING)
 
     def _on_target(self, message: TargetOpened, now_s: float) -> None:
         riding = self.riding
-        if riding is not None and self._reopening.awaits(self.phase, riding, message.store):
-            self._sealing, self.phase = False, Phase.RIDING
-            self._reopening.opened(riding, message.store, self._verified, now_s=now_s)
-            self._verified = RunSet()
+        if self.phase is Phase.PAUSED:
+            self._on_mended(message, now_s)
+        elif self.phase is Phase.TARGET:
+            self._begin_riding(message, now_s)
+        elif riding is not None and self._reopening.awaits(self.phase, riding, message.store):
+            found, self._verified, self._sealing, self.phase = self._verified, RunSet(), False, Phase.RIDING
+            self._reopening.opened(riding, message.store, found, now_s=now_s)
             self._admit_all(now_s)
-        if self.phase is not Phase.TARGET:
-            return
-        self._reopening.under_way = False
-        self.phase, size = Phase.RIDING, self.size_bytes
-        total = UNBOUNDED if size < 0 else -(-size // self.job.chunk_size)
-        board = Board(total, RunSet(self._verified), first_lease=first_lease(self.job.attempt))
+
+    def _begin_riding(self, message: TargetOpened, now_s: float) -> None:
+        self._reopening.under_way, self.phase = False, Phase.RIDING
+        size, board = self.size_bytes, board_of(self.job, self.size_bytes, self._verified)
         self.riding = Riding(
             self.job, board, self.sources, self.report, self._out, faults=self._faults, turns=self.turns
         )
         self.riding.size_bytes, self.riding.store = size, message.store
-        resumed = self.report.bytes_of(self._verified, size)
-        self._out.extend(self.report.opened(message, size, board, resumed))
+        self._out.extend(self.report.opened(message, size, board, self.report.bytes_of(self._verified, size)))
         self._admit_all(now_s)
 
     def _admit_all(self, now_s: float) -> None:
         for source in self.sources.values():
-            if source.probed and self._fits(source):
-                self._note_validator(source)
+            if source.probed:
+                self.admission.admit(source, self.size_bytes)
         self._go_on(now_s)
 
-    def _note_validator(self, source: Source) -> None:
-        if source.validator:
-            seen = ValidatorSeen(job=self.job.job, source_name=source.name, validator=source.validator)
-            self._out.post(ASSEMBLER, seen)
+    # -- a failing disk
+
+    def _on_disk(self, message: DiskFailed | TargetRefused, now_s: float) -> None:
+        """Once the job rides, a fault that may pass by itself pauses it; anything else ends it."""
+        may_pause = self.phase in (Phase.RIDING, Phase.SEALING, Phase.PAUSED) and mends(message)
+        if self.riding is None or not may_pause:
+            self._close(*verdict(message, self.sources, self.report), now_s)
+            return
+        if self.phase is not Phase.PAUSED:
+            self.phase, self._sealing, self._reopening.under_way = Phase.PAUSED, False, False
+            self.turns.leave_all()
+            self.riding.pause(now_s)
+        self._verified = RunSet()
+        self._out.extend(self.pausing.failed(message.detail, self.riding.board.stored.count, now_s=now_s))
+
+    def _on_mended(self, message: TargetOpened, now_s: float) -> None:
+        """The disk works again. Stored is what was found in the part file just now, nothing else."""
+        assert self.riding is not None, "paused before it rode"
+        self.phase, self.riding.store = Phase.RIDING, message.store
+        self.report.lost(self.riding.restore(RunSet(self._verified)), self.size_bytes, self.sources)
+        self._out.extend(self.pausing.over(message.message))
+        self._go_on(now_s)
 
     # -- riding
 
-    def _on_ride(
-        self,
-        message: ChunksStored | ChunksRepeated | SourceMeasured | SourceSlowed | SourceStalled,
-        now_s: float,
-    ) -> None:
+    def _on_ride(self, message: RideNews, now_s: float) -> None:
         riding = self.riding
         if riding is None or (self.phase is not Phase.RIDING and not isinstance(message, ChunksStored)):
             return
-        match message:
-            case ChunksStored():
-                riding.stored(message, now_s=now_s)
-                self._seal_if_complete(now_s)
-            case SourceMeasured():
-                riding.measured(message, now_s=now_s)
-            case ChunksRepeated():
-                riding.repeated(message, now_s=now_s)
-            case SourceSlowed() | SourceStalled():
-                if not self._reopening.under_way:  # nobody stores: no wonder
-                    riding.slow(message, now_s=now_s)
-                self._go_on(now_s)
+        if not self._reopening.under_way or not isinstance(message, SourceSlowed | SourceStalled):
+            riding.hear(message, now_s=now_s)  # while nobody stores, it is no wonder that a ride is slow
+        if isinstance(message, ChunksStored):
+            self._seal_if_complete(now_s)
+        elif isinstance(message, SourceSlowed | SourceStalled):
+            self._go_on(now_s)
 
     def _on_lease_over(self, message: LeaseFinished | LeaseReleased, now_s: float) -> None:
         riding, source = self.riding, self.sources.get(message.source)
@@ -290,13 +290,11 @@ class DispatchState:
         """A body of unknown length ended: now the size is known, unless more is stored already."""
         if self.riding is None or size_bytes < 0 or self.phase is not Phase.RIDING or not self.riding.size_unknown:
             return
-        last = self.riding.board.stored.last_run()
-        if last is not None and last[1] > -(-size_bytes // self.job.chunk_size):
-            self._close("disagreed", f"sizes differ: a body ended after {size_bytes} bytes, another went on", now_s)
-            return
-        self.riding.learn_size(size_bytes)
-        self.size_bytes = self.report.size_bytes = size_bytes
-        self._out.post(ASSEMBLER, SizeLearned(job=self.job.job, size_bytes=size_bytes))
+        clash = self.riding.learn_size(size_bytes)
+        if clash:
+            self._close("disagreed", clash, now_s)
+        else:
+            self.size_bytes = size_bytes
 
     def _on_lost(self, message: SourceLost, now_s: float) -> None:
         source = self.sources.get(message.source)
@@ -323,8 +321,6 @@ class DispatchState:
             self.riding.serve(now_s)
         self._end_if_nobody(now_s)
 
-    # -- time
-
     def _on_tick(self, now_s: float) -> None:
         if now_s - self._ticked_s < TICK_S_MIN:  # our own word: what was too much for one step
             apart = len(self.sources) > REPORTED_AT_ONCE_MAX and self.report.due(now_s)
@@ -338,6 +334,8 @@ class DispatchState:
             return
         if self.riding is not None and not self._reopening.under_way:
             self.riding.expire(now_s)
+        if self.phase is Phase.PAUSED:
+            self._out.extend(self.pausing.tick(self.size_bytes, now_s=now_s))
         self.turns.expire(now_s)
         self.admission.revisit(now_s=now_s)
         self._go_on(now_s)
@@ -349,6 +347,7 @@ class DispatchState:
     def _report(self, now_s: float) -> None:
         if self.phase is not Phase.ENDED:
             board, left_s = (None, -1.0) if self.riding is None else (self.riding.board, self.riding.left_s(now_s))
+            self.report.reason = self.pausing.reason if self.phase is Phase.PAUSED else ""
             self._out.extend(self.report.progress(self.phase.value, self.sources, board, left_s, now_s=now_s))
 
     def _end_if_nobody(self, now_s: float) -> None:
@@ -361,15 +360,14 @@ class DispatchState:
         count = self.rounds.begin(self.sources, stored, now_s=now_s)
         if count == 0:
             self._close("starved", opening.why_nobody(self.sources), now_s)
-        elif self.job.watcher:
-            text = f"round {self.rounds.count} with {count} proven sources"
-            self._out.post(self.job.watcher, JobNoted(job=self.job.job, text=text))
+        else:
+            self._out.extend(self.report.noted(f"round {self.rounds.count} with {count} proven sources"))
 
     def _seal_if_complete(self, now_s: float) -> None:
         """A small file may be there before every source was heard: sizes that differ should still be news."""
         if self.riding is None or not self._reopening.may_seal(self.riding) or self.phase is not Phase.RIDING:
             return
-        if self.admission.unheard() and self.report.elapsed_s(now_s) < HEARING_S:
+        if self.admission.hearing(now_s=now_s):
             return
         self.phase, self._sealing = Phase.SEALING, True
         self.riding.revoke_all(now_s)
@@ -381,7 +379,9 @@ class DispatchState:
         if self.phase in (Phase.CLOSING, Phase.ENDED):
             return
         self.turns.leave_all()
-        opened = self.phase in (Phase.TARGET, Phase.RIDING, Phase.SEALING)
+        if self.phase is Phase.PAUSED and state == "interrupted":
+            reason = f"paused, {self.pausing.reason}"
+        opened = self.phase in (Phase.TARGET, Phase.RIDING, Phase.SEALING, Phase.PAUSED)
         self._ending = (state, reason)
         if self.riding is not None:
             self.riding.revoke_all(now_s)

@@ -54,6 +54,11 @@ class Fleet:
     guess_bytes_s: float
     coming: dict[int, float]
 
+    @property
+    def mean_bytes_s(self) -> float:
+        """What one of those that ride, or will soon, sends on average."""
+        return self.rate_bytes_s / max(len(self.riders) + len(self.coming), 1)
+
     def finish_with(self, rate_bytes_s: float, setup_s: float, *, now_s: float, joining: int = -1) -> float:
         """The common finish time when one more source of this rate joins after its set-up time. `joining`: its
         number, so that it is not counted twice when it was expected."""
@@ -78,13 +83,15 @@ class Census:
 
 
 def census(sources: dict[int, Source], *, now_s: float) -> Census:
-    """Count the sources. O(sources)."""
-    return Census(
-        source_count=max(1, sum(source.standing is not Standing.BANNED for source in sources.values())),
-        front_kept=any(each.usable and not (each.probed and each.traits.offset_ok) for each in sources.values()),
-        spent_count=sum(source.spent for source in sources.values()),
-        seen_s=now_s,
-    )
+    """Count the sources. O(sources), in one pass: it stands in the longest steps there are."""
+    count = spent_count = 0
+    front_kept = False
+    for source in sources.values():
+        count += source.standing is not Standing.BANNED
+        spent_count += source.spent
+        if not front_kept and source.usable:
+            front_kept = not (source.probed and source.traits.offset_ok)
+    return Census(source_count=max(1, count), front_kept=front_kept, spent_count=spent_count, seen_s=now_s)
 
 
 def survey(

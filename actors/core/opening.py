@@ -109,8 +109,8 @@ def watching(job: DispatcherWanted) -> JobWatched:
     )
 
 
-def target_wanted(job: DispatcherWanted, size_bytes: int, name: str) -> TargetWanted:
-    """What the Assembler needs to open the part file."""
+def target_wanted(job: DispatcherWanted, size_bytes: int, name: str, *, again: bool = False) -> TargetWanted:
+    """What the Assembler needs to open the part file, or to open it `again`."""
     return TargetWanted(
         job=job.job,
         folder=job.folder,
@@ -118,7 +118,8 @@ def target_wanted(job: DispatcherWanted, size_bytes: int, name: str) -> TargetWa
         size_bytes=size_bytes,
         chunk_size=job.chunk_size,
         checksum=job.checksum,
-        preallocate=job.preallocate,
+        preallocate=job.preallocate and not again,
         sync=job.sync,
         dispatcher=dispatcher_address(job.job),
+        again=again,
     )

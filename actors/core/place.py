@@ -29,6 +29,8 @@ GAIN_MIN_S: Final = 0.02
 GAIN_MIN_SETUPS: Final = 0.3
 """Disturbing a ride, or fetching a chunk twice, must save at least this much time, and this share of a new start."""
 GAIN_MIN_SHARE: Final = 0.1
+MEAGRE_SHARE: Final = 0.3
+"""A dear ride that takes less of what its source could do until the common finish time is a ride wasted."""
 HOPELESS_S: Final = 60.0
 """A protected ride that needs longer may be fought for in the end."""
 GAPS_MAX: Final = 4
@@ -92,9 +94,12 @@ def swarm(view: View, source: Source) -> Placement | None:
         front = _front_rider(view)
         if front is not None:
             return _contest(view, source, front)
-    if view.board.free:
-        return _from_free(view, source) or _cut(view, source)
-    return _cut(view, source) or _duel(view, source)
+    meagre: Placement | None = None
+    for placement, first, stop in _rides(view, source):
+        if not _meagre(view, source, first, stop):
+            return placement
+        meagre = meagre or placement
+    return meagre or (None if view.board.free else _duel(view, source))
 
 
 def queue(view: View, source: Source) -> Placement | None:
@@ -116,8 +121,10 @@ def failover(view: View, source: Source) -> Placement | None:
 def race(view: View, source: Source) -> Placement | None:
     """Everybody fetches everything that is missing."""
     run = view.board.free.first_run()
-    if run is None or source.position >= view.board.total:  # it has fetched all; its last chunks are on their way
+    if run is None:
         return None
+    if source.position >= view.board.total and any(lease.draining for lease in view.board.leases.values()):
+        return None  # it has fetched all; its last chunks are on their way, unless a failing disk lost them
     return Shared(run[0], view.board.total)
 
 
@@ -164,7 +171,7 @@ def lead_in_chunks(source: Source, first: int) -> int:
 
 def start_cost_s(view: View, source: Source, first: int) -> float:
     """Time from grant to the first byte that counts."""
-    rate = expected_rate(source, view.fleet)
+    rate = source.rate_bytes_s or view.fleet.mean_bytes_s
     lead = lead_in_chunks(source, first) * view.chunk_size
     if lead and rate <= 0:
         rate = 1e6  # nobody measured anything yet: the least bad guess
@@ -178,15 +185,35 @@ def _finish_with(view: View, source: Source, setup_s: float) -> float:
 
 def _bound_to_end(view: View, source: Source) -> bool:
     """Whether this source may only ride to the end of the file: its stops are spent."""
-    return source.spent and (view.patient or politeness.spent_today(source))
+    return source.spent and (view.patient or source.spent_today)
 
 
-def _from_free(view: View, source: Source) -> Placement | None:
+def _from_free(view: View, source: Source) -> FreeRun | None:
     for gap in _gaps(view, source):
         run = _from_gap(view, source, gap)
         if run is not None:
             return run
     return None
+
+
+def _rides(view: View, source: Source) -> Iterator[tuple[Placement, int, int]]:
+    """What this source could ride, the best first, with the chunks of each: free ones, then tails of others."""
+    run = _from_free(view, source) if view.board.free else None
+    if run is not None:
+        yield run, run.first, run.stop
+    for rider in _victims(view, source):
+        first = _cut_point(view, source, rider)
+        if first is not None:
+            yield Tail(rider.lease, first), first, rider.lease.stop
+
+
+def _meagre(view: View, source: Source, first: int, stop: int) -> bool:
+    """Whether a ride on ``[first, stop)`` is not worth one of the starts and stops of a source that has few."""
+    if not source.traits.dear_stops or source.rate_bytes_s <= 0:
+        return False
+    setup_s = start_cost_s(view, source, first)
+    could_bytes = source.rate_bytes_s * (_finish_with(view, source, setup_s) - view.now_s - setup_s)
+    return (stop - first) * view.chunk_size < MEAGRE_SHARE * could_bytes
 
 
 def _from_gap(view: View, source: Source, gap: Run) -> FreeRun | None:
@@ -240,10 +267,10 @@ def _chunks_wanted(view: View, source: Source, first: int, *, ridden_into: bool)
     """What the source can send until the common finish time, in chunks; a measuring ride while it is unknown."""
     if view.census.source_count == 1 or view.board.total == UNBOUNDED:
         return view.board.total
+    if (ridden_into or not source.traits.offset_ok) and _too_late(view, source, first):
+        return 0
     setup_s = start_cost_s(view, source, first)
     time_s = _finish_with(view, source, setup_s) - view.now_s - setup_s
-    if time_s <= 0 and view.fleet.rate_bytes_s > 0 and (ridden_into or not source.traits.offset_ok):
-        return 0  # the others are there before it could begin
     if source.rate_bytes_s <= 0:
         # Who is not to be stopped lightly gets more: others may take the end, and it goes on if they do not.
         # What begins at 0 begins best only once: it gets an equal part.
@@ -251,6 +278,12 @@ def _chunks_wanted(view: View, source: Source, first: int, *, ridden_into: bool)
         share = share if source.traits.offset_ok else 1
         return max(source.traits.run_chunks_min, view.opened_chunks // (share * view.census.source_count))
     return max(source.traits.run_chunks_min, math.ceil(source.rate_bytes_s * time_s / view.chunk_size))
+
+
+def _too_late(view: View, source: Source, first: int) -> bool:
+    """Whether the others are done before this source could begin at `first`."""
+    setup_s = start_cost_s(view, source, first)
+    return view.fleet.rate_bytes_s > 0 and _finish_with(view, source, setup_s) - view.now_s <= setup_s
 
 
 def _victims(view: View, source: Source) -> Iterator[Rider]:
@@ -275,18 +308,12 @@ def _may_disturb(view: View, source: Source, lease: Lease) -> bool:
     return lease.stop == view.board.total or not _bound_to_end(view, source)
 
 
-def _cut(view: View, source: Source) -> Tail | None:
-    for rider in _victims(view, source):
-        first = _cut_point(view, source, rider)
-        if first is not None:
-            return Tail(rider.lease, first)
-    return None
-
-
 def _cut_point(view: View, source: Source, rider: Rider) -> int | None:
     """Where to cut so that both finish together, the victim keeping at least the chunk it is reading."""
     rate = expected_rate(source, view.fleet)
     setup_s = start_cost_s(view, source, int(rider.position_bytes // view.chunk_size))
+    if not source.traits.offset_ok and (source.rate_bytes_s <= 0 or _too_late(view, source, rider.lease.next)):
+        return None  # it would read and drop what lies before for longer than all the rest takes
     if rate <= 0:
         taken = rider.left_bytes / 2
     else:

@@ -8,24 +8,22 @@ only ride a lease that ends where the file ends, which needs no stop, or it wait
 from typing import Final
 
 from actors.core.standing import Source
+from protocol.messages import DispatcherWanted
 
-STOPS_PER_JOB_MAX: Final = 3
-STOPS_PER_DAY_MAX: Final = 8
 GAIN_ENOUGH_S: Final = 10.0
 GAIN_ENOUGH_SHARE: Final = 0.1
 """A second source is only disturbed for a gain of so many seconds, or of this share of what it still needs."""
 SPENT_TODAY: Final = "its stops of this day are spent: it is left alone"
 
 
-def spent(source: Source, *, per_job: int = STOPS_PER_JOB_MAX, per_day: int = STOPS_PER_DAY_MAX) -> bool:
-    """Whether one more stop would be too many. Only sources whose stops are dear have a budget."""
-    if not source.traits.dear_stops:
-        return False
-    return source.stops >= per_job or spent_today(source, per_day=per_day)
+def weigh(source: Source, job: DispatcherWanted) -> None:
+    """Note on the source whether one more stop would be too many, for this job or for this day.
 
-
-def spent_today(source: Source, *, per_day: int = STOPS_PER_DAY_MAX) -> bool:
-    return source.traits.dear_stops and source.stops_before + source.stops >= per_day
+    Only sources whose stops are dear have a budget, and none where the user asked for chunk by chunk.
+    """
+    counts = source.traits.dear_stops and job.mode != "queue"
+    source.spent_today = counts and source.stops_before + source.stops >= job.stops_per_day
+    source.spent = source.spent_today or (counts and source.stops >= job.stops_per_job)
 
 
 def gain_min_s(left_s: float) -> float:

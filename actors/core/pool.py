@@ -363,25 +363,8 @@ def _lost(job: _Job, source: int, detail: str) -> Post:
 
 
 def _dispatcher(asked: JobAsked, name: str, source_count: int) -> Post:
-    wanted = DispatcherWanted(
-        job=asked.job,
-        folder=asked.folder,
-        name=name,
-        chunk_size=asked.chunk_size,
-        checksum=asked.checksum,
-        mode=asked.mode,
-        limit_bytes_s=asked.limit_bytes_s,
-        preallocate=asked.preallocate,
-        sync=asked.sync,
-        slow_rate_bytes_s=asked.slow_rate_bytes_s,
-        slow_after_s=asked.slow_after_s,
-        verbose=asked.verbose,
-        watcher=asked.watcher,
-        sources_expected=source_count,
-        attempt=asked.attempt,
-        elapsed_s=asked.elapsed_s,
-        resumed_bytes=asked.resumed_bytes,
-    )
+    same = {field: getattr(asked, field) for field in DispatcherWanted.__struct_fields__ if hasattr(asked, field)}
+    wanted = DispatcherWanted(**{**same, "name": name, "sources_expected": source_count})
     return Post(to=root_address("hub"), message=wanted)
 
 

@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from actors.core.board import UNBOUNDED
+from actors.core.board import UNBOUNDED, Board
 from actors.core.outbox import Outbox
 from actors.core.phase import Phase
 from actors.core.riding import LEASE_S_MAX, Riding
-from protocol.messages import ChunksStored, TargetCloseAsked, TargetStands, TargetWanted
+from protocol.messages import ChunksStored, DispatcherWanted, TargetCloseAsked, TargetStands, TargetWanted
 from protocol.post import ASSEMBLER, shelf_address, split_address
 from protocol.runs import RunSet
 
@@ -62,6 +62,12 @@ def first_lease(attempt: int) -> int:
     return 1 + attempt * LEASES_PER_ATTEMPT
 
 
+def board_of(job: DispatcherWanted, size_bytes: int, stored: RunSet) -> Board:
+    """The board of a job whose target stands; `size_bytes` -1: unknown."""
+    total = UNBOUNDED if size_bytes < 0 else -(-size_bytes // job.chunk_size)
+    return Board(total, RunSet(stored), first_lease=first_lease(job.attempt))
+
+
 def agree(riding: Riding, found: RunSet, *, now_s: float) -> None:
     """Make the board agree with what was `found` on disk and let rides go on; nobody is blamed for the time between."""
     board, report = riding.board, riding.report
@@ -83,7 +89,7 @@ def agree(riding: Riding, found: RunSet, *, now_s: float) -> None:
     for first, stop in lost:
         board.lose(first, stop)
     if board.total != UNBOUNDED:
-        report.lost(lost)
+        report.lost(lost, size, riding.sources)
     for lease in board.leases.values():
         lease.grown_s = now_s
         lease.heard_s = now_s - LEASE_S_MAX + HANDED_AGAIN_S if lease.draining else now_s

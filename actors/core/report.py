@@ -14,16 +14,19 @@ from protocol.messages import (
     ChunkMapDrawn,
     DispatcherWanted,
     JobEnded,
+    JobNoted,
     JobOpened,
     JobProgressed,
     Message,
     SourceProgressed,
     TargetOpened,
+    TargetRead,
 )
 from protocol.post import Post
 from protocol.runs import Run, RunSet
 
 REPORT_S: Final = 0.25
+VERIFYING_S: Final = 1.0
 ROWS_PER_REPORT: Final = 32
 CELLS_MAX: Final = 240
 _MISSING: Final = 0
@@ -36,10 +39,11 @@ QUIET_S: Final = 3.0
 
 
 class Reporter:
-    """Owned by one `DispatchState`."""
+    """Owned by one `DispatchState`, which keeps `reason`: why nothing comes at present, empty when it does."""
 
     def __init__(self, wanted: DispatcherWanted, *, now_s: float) -> None:
         self.job = wanted
+        self.reason = ""
         self.part_path = ""
         self.size_bytes = -1
         self.resumed_bytes = 0
@@ -92,11 +96,21 @@ class Reporter:
         for first, stop in new:
             self._own(first, stop, _FIRST_SOURCE + source.id)
 
-    def lost(self, runs: RunSet) -> None:
-        """Stored chunks are gone."""
-        self._stored_bytes -= self.bytes_of(runs, self.size_bytes)
-        for first, stop in runs:
+    def lost(self, chunks: RunSet, size_bytes: int, sources: dict[int, Source]) -> None:
+        """These were stored, and a disk that failed has lost them."""
+        for first, stop in chunks:
+            for chunk in range(first, stop):
+                length_bytes = self._length_bytes(chunk, size_bytes)
+                source = sources.get(self._owners[chunk] - _FIRST_SOURCE)
+                if source is not None:
+                    source.chunks -= 1
+                    source.bytes_stored -= length_bytes
+                self._stored_bytes -= length_bytes
             self._own(first, stop, _MISSING)
+
+    def _length_bytes(self, chunk: int, size_bytes: int) -> int:
+        begin = chunk * self.job.chunk_size
+        return min(self.job.chunk_size, size_bytes - begin) if size_bytes >= 0 else self.job.chunk_size
 
     def ride_over(self, received_bytes: int) -> None:
         """A ride ended having received so many bytes."""
@@ -127,6 +141,10 @@ class Reporter:
             for number, chunk in enumerate(chunks, 1)
         ]
 
+    def noted(self, text: str) -> list[Post]:
+        """Something people should read."""
+        return [self._post(JobNoted(job=self.job.job, text=text))] if self.job.watcher else []
+
     def due(self, now_s: float) -> bool:
         """Whether people should hear something again."""
         return bool(self.job.watcher) and now_s - self._reported_s >= REPORT_S
@@ -144,6 +162,7 @@ class Reporter:
             size_bytes=self.size_bytes,
             rate_bytes_s=self._rate(),
             left_s=left_s,
+            reason=self.reason,
         )
         out = [self._post(progressed)]
         if board is not None and board.total != UNBOUNDED:
@@ -154,6 +173,19 @@ class Reporter:
             self._row_at = at + ROWS_PER_REPORT
             rows = (rows + rows)[at : at + ROWS_PER_REPORT]
         return out + [self._post(self._row(sources[number], board)) for number in rows]
+
+    def verifying(self, read: TargetRead, size_bytes: int, *, now_s: float) -> list[Post]:
+        """How far the re-hash of what is there has come. Until it is over nothing else is worth telling."""
+        self._reported_s = now_s + VERIFYING_S
+        progressed = JobProgressed(
+            job=self.job.job,
+            state="verifying",
+            stored_bytes=read.read_bytes,
+            size_bytes=size_bytes,
+            rate_bytes_s=0.0,
+            left_s=-1.0,
+        )
+        return [self._post(progressed)] if self.job.watcher else []
 
     def ended(
         self,
@@ -238,7 +270,7 @@ class Reporter:
 
     def _rate(self) -> float:
         (begin_s, begin), (end_s, end) = self._history[0], self._history[-1]
-        return (end - begin) / (end_s - begin_s) if end_s > begin_s else 0.0
+        return max(end - begin, 0) / (end_s - begin_s) if end_s > begin_s else 0.0
 
     def _own(self, first: int, stop: int, owner: int) -> None:
         if stop > len(self._owners):

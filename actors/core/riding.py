@@ -4,7 +4,6 @@ Owned by one `DispatchState`, which tells it what happened. Invariant: that of `
 busy with exactly that lease; a worker that was told to stop stays busy until it answers or its time is over.
 """
 
-from dataclasses import replace
 from typing import Final, assert_never
 
 from actors.core import place, politeness
@@ -13,8 +12,8 @@ from actors.core.faults import Faults
 from actors.core.fleet import look
 from actors.core.lookout import Lookout
 from actors.core.outbox import Outbox
+from actors.core.rates import learn_rate, learn_setup, note_received, tempered
 from actors.core.report import Reporter
-from actors.core.speed import QUOTA_S
 from actors.core.standing import Source, Standing, delivered
 from actors.core.turns import Turns
 from protocol.faults import FaultKind
@@ -31,12 +30,14 @@ from protocol.messages import (
     PeerRode,
     PeerStopped,
     RateCapped,
+    SizeLearned,
     SourceMeasured,
     SourceSlowed,
     SourceStalled,
     Ticked,
 )
-from protocol.post import MEMORY, dispatcher_address
+from protocol.post import ASSEMBLER, MEMORY, dispatcher_address
+from protocol.runs import RunSet
 
 LEASE_S_MAX: Final = 20.0
 """A lease of which nothing was heard for so long has expired: no lease trusts delivery."""
@@ -44,10 +45,9 @@ EXPIRE_EVERY_S: Final = 1.0
 SERVED_PER_STEP: Final = 2
 """So many sources get a lease in one step; the rest follow in the next, so that no step is long."""
 EXTEND_AHEAD_S: Final = 1.0
-YOUNG_S: Final = 2.0
-"""The rate of a ride younger than this is mixed with what its source showed before: limiters begin with a burst."""
-MEASURE_AGE_S: Final = 0.05
-"""What the watchdog says is on average so old when it is heard."""
+
+
+RideNews = ChunksStored | ChunksRepeated | SourceMeasured | SourceSlowed | SourceStalled
 
 
 class Riding:
@@ -86,6 +86,18 @@ class Riding:
         """The board was changed by somebody else."""
         self._lookout.changed()
 
+    def hear(self, message: RideNews, *, now_s: float) -> None:
+        """What the Assembler and the watchdog say of a ride."""
+        match message:
+            case ChunksStored():
+                self.stored(message, now_s=now_s)
+            case ChunksRepeated():
+                self.repeated(message, now_s=now_s)
+            case SourceMeasured():
+                self.measured(message, now_s=now_s)
+            case SourceSlowed() | SourceStalled():
+                self.slow(message, now_s=now_s)
+
     def stored(self, message: ChunksStored, *, now_s: float) -> None:
         board = self.board
         lease = self._hear(message.lease, now_s)
@@ -120,24 +132,14 @@ class Riding:
         if lease is None:
             return
         source = self.sources[lease.source]
-        if message.received_bytes > lease.received_bytes:
-            lease.received_bytes, lease.grown_s = message.received_bytes, now_s
-        lease.measured_s = now_s - MEASURE_AGE_S
+        note_received(lease, message.received_bytes, now_s)
         if message.rate_bytes_s >= 0:
-            lease.rate_bytes_s = _tempered(lease, message.rate_bytes_s, source.traits.restart_cost_s, now_s)
+            lease.rate_bytes_s = tempered(lease, message.rate_bytes_s, source.traits.restart_cost_s, now_s)
         if message.rate_bytes_s > 0:
             source.rate_bytes_s = lease.rate_bytes_s
         if message.setup_s > 0 and lease.lead_in_bytes == 0:
-            self._learn_setup(source, lease, message.setup_s)
+            learn_setup(source, lease, message.setup_s)
         self._extend_if_near(lease, source, now_s)
-
-    def _learn_setup(self, source: Source, lease: Lease, setup_s: float) -> None:
-        """What a start costs, the newest half weighing most. With a peer it begins at the request for its turn."""
-        traits = source.traits
-        if traits.dear_stops:
-            traits = replace(traits, turn_cost_s=(traits.turn_cost_s + setup_s) / 2)
-            setup_s += lease.granted_s - source.waiting_s
-        source.traits = replace(traits, restart_cost_s=(traits.restart_cost_s + setup_s) / 2)
 
     def _extend_if_near(self, lease: Lease, source: Source, now_s: float) -> None:
         board = self.board
@@ -165,7 +167,7 @@ class Riding:
         if lease is not None:
             lease.received_bytes = max(lease.received_bytes, message.received_bytes)
             lease.heard_s = now_s
-            self._learn_rate(source, lease, now_s)
+            learn_rate(source, lease, now_s)
             if source.peer and progressed:
                 setup_s = source.traits.restart_cost_s
                 self._out.post(MEMORY, PeerRode(peer=source.peer, rate_bytes_s=source.rate_bytes_s, setup_s=setup_s))
@@ -187,17 +189,10 @@ class Riding:
         source.stops += stopped
         if stopped and source.peer:
             self._out.post(MEMORY, PeerStopped(peer=source.peer))
-        before, source.spent = source.spent, self.job.mode != "queue" and politeness.spent(source)
+        before = source.spent
+        politeness.weigh(source, self.job)
         if source.spent != before:
             self._lookout.recount()
-
-    def _learn_rate(self, source: Source, lease: Lease, now_s: float) -> None:
-        """A ride that ended before the watchdog could judge it is judged by itself, when nothing better is known."""
-        kept = lease.received_bytes - lease.lead_in_bytes
-        if source.rate_bytes_s <= 0 and kept > 0:
-            setup_s = source.traits.turn_cost_s if source.peer else source.traits.restart_cost_s
-            took_s = max(now_s - lease.granted_s - setup_s, 0.01)
-            source.rate_bytes_s = lease.received_bytes / (max(took_s, QUOTA_S) if source.peer else took_s)
 
     def slow(self, message: SourceSlowed | SourceStalled, *, now_s: float) -> None:
         """Take the lease from a source that crawls, if there is somebody better to give it to."""
@@ -248,6 +243,22 @@ class Riding:
             if now_s - source.busy_since_s > 2 * LEASE_S_MAX:
                 self._free(source)
 
+    def pause(self, now_s: float) -> None:
+        """Everybody hangs up, and nothing that is on its way is waited for: it may not have been stored."""
+        for lease in list(self.board.leases.values()):
+            if lease.draining:
+                self.board.end(lease)
+            else:
+                self._take_back(lease, now_s)
+        self._lookout.changed()
+
+    def restore(self, stored: RunSet) -> RunSet:
+        """After a pause: exactly this is stored. Returns the chunks that were and are not any more."""
+        lost = self.board.restore(stored)
+        self._lookout.recount()
+        self._lookout.changed()
+        return lost
+
     def revoke_all(self, now_s: float) -> None:
         """Everybody hangs up; the board is left as it is, the job is ending."""
         for lease in list(self.board.leases.values()):
@@ -268,11 +279,16 @@ class Riding:
     def size_unknown(self) -> bool:
         return self.board.total == UNBOUNDED
 
-    def learn_size(self, size_bytes: int) -> None:
-        """The size became known at the end of a body."""
-        self.size_bytes = size_bytes
-        self.board.learn_total(-(-size_bytes // self.job.chunk_size))
+    def learn_size(self, size_bytes: int) -> str:
+        """The size became known at the end of a body. Returns what speaks against it: more than that is stored."""
+        total, last = -(-size_bytes // self.job.chunk_size), self.board.stored.last_run()
+        if last is not None and last[1] > total:
+            return f"sizes differ: a body ended after {size_bytes} bytes, another went on"
+        self.size_bytes = self.report.size_bytes = size_bytes
+        self.board.learn_total(total)
         self._lookout.changed()
+        self._out.post(ASSEMBLER, SizeLearned(job=self.job.job, size_bytes=size_bytes))
+        return ""
 
     def blame(
         self, source: Source, kind: FaultKind, detail: str, retry_after_s: float, progressed: bool, *, now_s: float
@@ -382,11 +398,3 @@ class Riding:
         source = self.sources[lease.source]
         source.busy_since_s = now_s  # its answer is awaited from now on
         self._out.post(source.worker, LeaseRevoked(job=self.job.job, source=lease.source, lease=lease.id))
-
-
-def _tempered(lease: Lease, rate_bytes_s: float, setup_s: float, now_s: float) -> float:
-    """The measured rate, mixed with the source's earlier one while the ride is young."""
-    if lease.prior_rate_bytes_s <= 0:
-        return rate_bytes_s
-    trust = min(max((now_s - lease.granted_s - setup_s) / YOUNG_S, 0.0), 1.0)
-    return trust * rate_bytes_s + (1 - trust) * lease.prior_rate_bytes_s

@@ -5,7 +5,6 @@ then silent, so anything shorter lies. The clock is passed in.
 """
 
 import itertools
-import math
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, assert_never
@@ -27,9 +26,13 @@ from protocol.post import Post
 WINDOW_S: Final = 3.0
 QUOTA_S: Final = 1.0
 """Real limiters let the quota of so long go at once."""
-QUOTA_DUE_S: Final = 0.15
-QUOTAS_S_MAX: Final = 2.5
-"""A ride older than this is judged by its mean, however it flows."""
+QUOTA_READ_S: Final = (0.55, 0.9)
+"""When in a quota's second it is read: all of it has come by then, and of the next nothing yet, though the first byte
+was heard of late."""
+QUOTAS_S_MAX: Final = 6.0
+"""A ride older than this is judged by its mean, however it flows: limiters even out."""
+SILENT_SHARE: Final = 0.2
+"""One silent report in five is not how an even flow looks."""
 UNEVEN_SHARE: Final = 0.6
 FIRST_JUDGED_S: Final = 0.2
 """A ride is judged no sooner than this after its first byte."""
@@ -70,14 +73,16 @@ class _Ride:
         return (self.received_bytes - begin) / heard_for_s if heard_for_s > 0 else -1.0
 
     def _uneven(self) -> bool:
-        """Whether nearly all came at once, as a limiter's quota does."""
+        """Whether it comes at once and is silent then, as a limiter's quotas do."""
         steps = [self.first_bytes, *(late[1] - early[1] for early, late in itertools.pairwise(self.marks))]
-        return max(steps) > UNEVEN_SHARE * self.received_bytes
+        silent = sum(step == 0 for step in steps)
+        return max(steps) > UNEVEN_SHARE * self.received_bytes or silent > SILENT_SHARE * len(steps)
 
     def _quotas(self, flowing_s: float) -> float:
-        """Just before a limiter lets the next quota go, what came is so many quotas; else it says little."""
-        quotas = max(1, math.ceil(flowing_s / QUOTA_S))
-        return self.received_bytes / (quotas * QUOTA_S) if quotas * QUOTA_S - flowing_s < QUOTA_DUE_S else -1.0
+        """Between two quotas of a limiter, what came is so many quotas; while one comes it says little."""
+        whole, into_s = divmod(flowing_s, QUOTA_S)
+        least_s, most_s = QUOTA_READ_S
+        return self.received_bytes / ((whole + 1) * QUOTA_S) if least_s <= into_s <= most_s else -1.0
 
     def setup_s(self, rate_bytes_s: float) -> float:
         """From grant to first byte; 0 while unknown. What came before the first report came at today's rate."""

@@ -21,6 +21,10 @@ class Standing(StrEnum):
     BANNED = "banned"
 
 
+_USABLE: Final = (Standing.CANDIDATE, Standing.QUEUED, Standing.ACTIVE)
+"""A constant: of a thousand sources each is asked several times in one step."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceTraits:
     """How sources differ, as data. `restart_cost_s` is what a new ride costs before its first byte.
@@ -45,7 +49,8 @@ class Source:
 
     Of a Soulseek peer's file, else empty: `peer`, `path`. `waiting`: a place in its queue is asked for or ours since
     `waiting_s`; `queue_place` as told (0: it has us, but does not say where), -1 before any word of it; `ticket` is
-    the turn that is ours to take, -1 without one. `stops_before`: this day's in other jobs. `spent`: see `politeness`.
+    the turn that is ours to take, -1 without one. `stops_before`: this day's in other jobs. `spent` and
+    `spent_today`: see `politeness`.
     """
 
     id: int
@@ -82,13 +87,14 @@ class Source:
     ticket: int = -1
     stops_before: int = 0
     spent: bool = False
+    spent_today: bool = False
     cooled: int = 0
     reason: str = ""
 
     @property
     def usable(self) -> bool:
         """Whether it is to be used, now or soon."""
-        return self.standing in (Standing.CANDIDATE, Standing.QUEUED, Standing.ACTIVE) and self.lost_s is None
+        return self.lost_s is None and self.standing in _USABLE
 
     def ripe(self, now_s: float) -> bool:
         """Whether it may be asked at this moment."""
@@ -96,8 +102,9 @@ class Source:
 
     def ready(self, now_s: float) -> bool:
         """Whether it could take a lease, or be asked for a turn, at this moment."""
-        waits = self.waiting and self.ticket < 0
-        return self.probed and self.busy is None and not waits and self.ripe(now_s)
+        if not self.probed or self.busy is not None or (self.waiting and self.ticket < 0):
+            return False
+        return self.ripe(now_s)
 
     @property
     def start_cost_s(self) -> float:

@@ -18,6 +18,7 @@ from actors.core.standing import Source, Standing
 from protocol.faults import FaultKind
 from protocol.messages import (
     DispatcherWanted,
+    FileFinished,
     PeerFailed,
     PlaceAsked,
     PlaceLeft,
@@ -87,6 +88,11 @@ class Turns:
         """The job needs nobody any more."""
         for source in self._sources.values():
             self.leave(source)
+
+    def finished(self, path: str) -> None:
+        """The file is there: what users gave is given back."""
+        if any(source.peer for source in self._sources.values()):
+            self._out.post(SESSION, FileFinished(path=path))
 
     # -- turns
 

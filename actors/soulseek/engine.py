@@ -6,13 +6,13 @@ in the loop's thread only.
 
 import asyncio
 import logging
-import os
 import resource
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, assert_never
 
 from actors.mailroom import Mailroom
+from actors.soulseek import finished
 from actors.soulseek.door import FileDoor
 from actors.soulseek.downloads import Downloads
 from actors.soulseek.ears import Line, PeerAway, Reply
@@ -24,7 +24,7 @@ from protocol.frames import BadFrame
 from protocol.messages import (
     ConnectionEnded,
     ConnectionHanded,
-    FilesShared,
+    FileFinished,
     JobForgotten,
     Message,
     PlaceAsked,
@@ -140,13 +140,22 @@ class Engine:
                 self._searches.ask(message)
             case PlaceAsked() | PlaceLeft() | TurnTaken() | TurnDeclined() | ConnectionEnded() | JobForgotten():
                 self._downloads.handle(message)
-            case FilesShared(folder=folder):
-                if self._settings.sharing and os.path.isdir(folder):
-                    self._net.share(folder)
+            case FileFinished(path=path):
+                self._share_back(path)
             case Ticked():
                 pass
             case _:
                 assert_never(message)
+
+    def _share_back(self, path: str) -> None:
+        folder = self._settings.finished_folder
+        if not self._settings.sharing or not folder:
+            return
+        try:
+            if finished.keep(folder, path):
+                self._net.share(folder)
+        except OSError as error:
+            self._once.note("finished files cannot be shared back", str(error))
 
     def _say_what_is_shared(self) -> None:
         settings = self._settings

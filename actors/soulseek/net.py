@@ -39,6 +39,7 @@ from aioslsk.settings import (  # type: ignore[import-untyped,unused-ignore]
     UsersSettings,
 )
 
+from actors.soulseek import finished
 from actors.soulseek.aioslsk_private import Client, PlainSettings, detach
 from actors.soulseek.ears import Ears, Line, PeerAway
 from actors.soulseek.login import LoginRefused, ServerAway
@@ -78,7 +79,7 @@ class Net:
     async def start(self) -> None:
         await self._client.start(connect=False)
         self._tasks = [asyncio.create_task(self._keep_scanning()), asyncio.create_task(self._keep_sweeping())]
-        if self._settings.sharing and self._settings.shared_folders:
+        if _folders_of(self._settings):
             self._scan_wanted.set()
 
     async def listen(self) -> int:
@@ -228,8 +229,16 @@ class Net:
             raise PeerAway(FaultKind.PEER_UNREACHABLE, f"{line.username} closed the connection") from None
 
 
+def _folders_of(settings: SessionSettings) -> tuple[str, ...]:
+    """What is shared from the start on."""
+    if not settings.sharing:
+        return ()
+    back = settings.finished_folder
+    return (*settings.shared_folders, *([back] if back and finished.tidy(back) else []))
+
+
 def _settings_of(settings: SessionSettings) -> Any:
-    folders = settings.shared_folders if settings.sharing else ()
+    folders = _folders_of(settings)
     return PlainSettings(
         network=NetworkSettings.model_validate(
             {

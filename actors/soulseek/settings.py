@@ -55,6 +55,8 @@ class SessionSettings:
     shared_folders: tuple[str, ...] = ()
     sharing: bool = True
     """False: share nothing, not even finished files. Many users ban those who do."""
+    finished_folder: str = ""
+    """Where links to finished files are kept, which are shared. Empty: they are not."""
     upload_slots: int = 2
     upload_limit_kib_s: int = 0
     """0: none."""

@@ -53,7 +53,7 @@ from protocol.messages.rides import (
 from protocol.messages.soulseek import (
     ConnectionEnded,
     ConnectionHanded,
-    FilesShared,
+    FileFinished,
     PeerFailed,
     PlaceAsked,
     PlaceLeft,
@@ -87,6 +87,7 @@ from protocol.messages.store import (
     TargetClosed,
     TargetNamed,
     TargetOpened,
+    TargetRead,
     TargetRefused,
     TargetSealed,
     TargetStands,
@@ -170,7 +171,7 @@ Message = (
     | ConnectionEnded
     | PeerFailed
     | SessionChanged
-    | FilesShared
+    | FileFinished
     | PriorsAsked
     | PriorsTold
     | PeerRode
@@ -180,6 +181,7 @@ Message = (
     | SlotsGranted
     | TargetStands
     | TargetNamed
+    | TargetRead
 )
 """Anything that can travel."""
 
@@ -213,6 +215,7 @@ DispatcherInbox = (
     | ChunksVerified
     | SourceChanged
     | TargetOpened
+    | TargetRead
     | TargetRefused
     | ChunksStored
     | ChunksRepeated
@@ -263,7 +266,7 @@ SessionInbox = (
     | TurnTaken
     | TurnDeclined
     | ConnectionEnded
-    | FilesShared
+    | FileFinished
     | JobForgotten
     | Ticked
 )

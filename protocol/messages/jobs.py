@@ -1,8 +1,14 @@
 """What is said about a whole job: asked for, stopped, its sources coming and going."""
 
+from typing import Final
+
 import msgspec
 
 from protocol.messages.fact import Fact
+
+STOPS_PER_JOB: Final = 3
+STOPS_PER_DAY: Final = 8
+"""How often one Soulseek user is hung up on before the end of its file, unless the user's settings say otherwise."""
 
 
 class JobAsked(Fact, frozen=True, kw_only=True, gc=False):
@@ -12,6 +18,7 @@ class JobAsked(Fact, frozen=True, kw_only=True, gc=False):
     `name` empty: taken from the sources. `chunk_size` in bytes. `checksum` is ``algorithm:hex`` or empty.
     `limit_bytes_s` 0 means none. `watcher` is the address that gets progress and the end of the job.
     `term` not empty: Soulseek users who have the file are searched for, of `wanted_size_bytes` when that is not -1.
+    `stops_per_job`, `stops_per_day`: how often each of them may be hung up on.
     `attempt` > 0: the hub has died so many times and the job is asked for anew. It began `elapsed_s` ago, and had found
     `resumed_bytes` on disk then (-1: it had not looked yet).
     """
@@ -32,6 +39,8 @@ class JobAsked(Fact, frozen=True, kw_only=True, gc=False):
     watcher: str
     term: str = ""
     wanted_size_bytes: int = -1
+    stops_per_job: int = STOPS_PER_JOB
+    stops_per_day: int = STOPS_PER_DAY
     attempt: int = 0
     elapsed_s: float = 0.0
     resumed_bytes: int = -1
@@ -72,6 +81,8 @@ class DispatcherWanted(Fact, frozen=True, kw_only=True, gc=False):
     verbose: bool
     watcher: str
     sources_expected: int
+    stops_per_job: int = STOPS_PER_JOB
+    stops_per_day: int = STOPS_PER_DAY
     attempt: int = 0
     elapsed_s: float = 0.0
     resumed_bytes: int = -1

@@ -15,7 +15,8 @@ class JobOpened(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class JobProgressed(Fact, frozen=True, kw_only=True, gc=False):
-    """`left_s` is the common finish time seen from now, -1 when nobody can say."""
+    """`left_s` is the common finish time seen from now, -1 when nobody can say. `reason` says why nothing comes while
+    the state is ``paused``; in state ``verifying`` the bytes are those re-hashed so far."""
 
     job: int
     state: str
@@ -23,6 +24,7 @@ class JobProgressed(Fact, frozen=True, kw_only=True, gc=False):
     size_bytes: int
     rate_bytes_s: float
     left_s: float
+    reason: str = ""
 
 
 class SourceProgressed(Fact, frozen=True, kw_only=True, gc=False):

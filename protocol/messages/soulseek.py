@@ -137,7 +137,7 @@ class SessionChanged(Fact, frozen=True, kw_only=True, gc=False):
     final: bool
 
 
-class FilesShared(Fact, frozen=True, kw_only=True, gc=False):
-    """Share this folder back from now on. To the session."""
+class FileFinished(Fact, frozen=True, kw_only=True, gc=False):
+    """A file that Soulseek users sent is complete at `path`: it is to be shared back. To the session."""
 
-    folder: str
+    path: str

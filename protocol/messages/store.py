@@ -6,7 +6,11 @@ from protocol.messages.fact import Fact
 
 
 class TargetWanted(Fact, frozen=True, kw_only=True, gc=False):
-    """Open or create the part file of a job. `size_bytes` -1: unknown. `name` is from outside, made safe here."""
+    """Open or create the part file of a job. `size_bytes` -1: unknown. `name` is from outside, made safe here.
+
+    `again`: it was open in this run and its disk failed. Then it is not created, there must be room for more, and it
+    must be possible to write; until then the answer is `TargetRefused`.
+    """
 
     job: int
     folder: str
@@ -17,6 +21,7 @@ class TargetWanted(Fact, frozen=True, kw_only=True, gc=False):
     preallocate: bool
     sync: str
     dispatcher: str
+    again: bool = False
 
 
 class ChunksVerified(Fact, frozen=True, kw_only=True, gc=False):
@@ -27,6 +32,14 @@ class ChunksVerified(Fact, frozen=True, kw_only=True, gc=False):
 
     job: int
     runs: tuple[int, ...]
+
+
+class TargetRead(Fact, frozen=True, kw_only=True, gc=False):
+    """The part file is being re-hashed: so many bytes of so many. A few a second, before `TargetOpened`."""
+
+    job: int
+    read_bytes: int
+    total_bytes: int
 
 
 class SourceChanged(Fact, frozen=True, kw_only=True, gc=False):
@@ -137,7 +150,8 @@ class SlotSpoiled(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class DiskFailed(Fact, frozen=True, kw_only=True, gc=False):
-    """Writing failed; the bytes so far are safe. `fault` is a `TargetFaultKind` number."""
+    """The disk failed under an open part file, which has been let go of: nothing of the job is open any more, and what
+    is handed over for it is dropped until `TargetWanted` opens it again. `fault` is a `TargetFaultKind` number."""
 
     job: int
     fault: int

@@ -53,7 +53,7 @@ from protocol.messages.rides import (
 from protocol.messages.soulseek import (
     ConnectionEnded,
     ConnectionHanded,
-    FilesShared,
+    FileFinished,
     PeerFailed,
     PlaceAsked,
     PlaceLeft,
@@ -87,6 +87,7 @@ from protocol.messages.store import (
     TargetClosed,
     TargetNamed,
     TargetOpened,
+    TargetRead,
     TargetRefused,
     TargetSealed,
     TargetStands,
@@ -170,7 +171,7 @@ TAGS: tuple[type, ...] = (
     ConnectionEnded,
     PeerFailed,
     SessionChanged,
-    FilesShared,
+    FileFinished,
     PriorsAsked,
     PriorsTold,
     PeerRode,
@@ -180,5 +181,6 @@ TAGS: tuple[type, ...] = (
     SlotsGranted,
     TargetStands,
     TargetNamed,
+    TargetRead,
 )
 """Tag = index. Append only."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from protocol.messages.jobs import STOPS_PER_DAY, STOPS_PER_JOB
 from protocol.terminal.options import BadUsage
 from protocol.terminal.words import printable
 from protocol.urls import is_host_name
@@ -32,6 +33,7 @@ class Account:
 
     `ports`: the first free one is taken, 0 is any. `obfuscated_port`: 0 any, -1 none. `shared_folders` are absolute and
     exist. `upload_limit_kib_s` 0: none. At most `searches` searches in any `searches_s` seconds.
+    A user is hung up on at most `stops_per_job` and `stops_per_day` times.
     """
 
     username: str
@@ -48,7 +50,14 @@ class Account:
     upload_limit_kib_s: int = 0
     searches: int = 34
     searches_s: float = 220.0
+    stops_per_job: int = STOPS_PER_JOB
+    stops_per_day: int = STOPS_PER_DAY
     notes: tuple[str, ...] = ()
+
+    @property
+    def manners(self) -> dict[str, int]:
+        """The fields of `JobAsked` that say what users are spared."""
+        return {"stops_per_job": self.stops_per_job, "stops_per_day": self.stops_per_day}
 
 
 def load_account(config: str = "", environ: Mapping[str, str] | None = None) -> Account:
@@ -282,6 +291,8 @@ _KEYS: Final = {
     "upload_limit_kib_s": _Key("upload_limit_kib_s", _whole(0, 1 << 30)),
     "searches": _Key("searches", _whole(1, 1000)),
     "searches_s": _Key("searches_s", _seconds),
+    "stops_per_job": _Key("stops_per_job", _whole(0, 1000)),
+    "stops_per_day": _Key("stops_per_day", _whole(0, 1000)),
 }
 """Keys of ``[soulseek]``."""
 

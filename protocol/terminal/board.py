@@ -7,6 +7,8 @@ from protocol.messages import ChunkMapDrawn, FrontInbox, JobEnded, JobOpened, Jo
 from protocol.terminal.words import printable, short_names
 
 ACTIVE: Final = "active"
+SAID_STATES: Final = ("paused", "verifying")
+"""States of a job in which nothing comes, and that is no wonder: they stand where the time left would."""
 
 
 class Board:

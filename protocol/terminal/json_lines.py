@@ -123,8 +123,10 @@ def session_fields(message: SessionChanged) -> dict[str, Any]:
 
 
 def _progress_fields(board: Board, message: JobProgressed) -> dict[str, Any]:
+    reason = {"reason": message.reason} if message.reason else {}
     return {
         "state": message.state,
+        **reason,
         "bytes_stored": message.stored_bytes,
         "size": _known(message.size_bytes),
         "rate_bytes_s": _number(message.rate_bytes_s),

@@ -11,7 +11,7 @@ from protocol.messages import (
     JobProgressed,
 )
 from protocol.terminal.amounts import show_percent, show_rate, show_size, show_whole_time
-from protocol.terminal.board import Board
+from protocol.terminal.board import SAID_STATES, Board
 from protocol.terminal.ending import last_line
 from protocol.terminal.lines import LineWriter
 from protocol.terminal.notes import Notes
@@ -88,6 +88,8 @@ def progress_line(board: Board, progress: JobProgressed) -> str:
         facts = [show_percent(stored, size), f"{show_size(stored)} of {show_size(size)}"]
     else:
         facts = [show_size(stored)]
+    if progress.state in SAID_STATES:
+        return ", ".join([*facts, f"{progress.state}: {printable(progress.reason)}".removesuffix(": ")])
     facts.append(show_rate(progress.rate_bytes_s))
     if progress.left_s >= 0:
         facts.append(f"{show_whole_time(progress.left_s)} left")

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from protocol.messages import SourceProgressed
 from protocol.terminal.amounts import show_percent, show_rate, show_size, show_whole_time
-from protocol.terminal.board import ACTIVE, Board
+from protocol.terminal.board import ACTIVE, SAID_STATES, Board
 from protocol.terminal.strip import LEASED, MISSING, source_colour, source_letter, strip_text
 from protocol.terminal.summary import share_text
 from protocol.terminal.words import count_of, printable
@@ -84,6 +84,8 @@ def _bar_line(board: Board, width: int) -> Text:
     rate = show_rate(progress.rate_bytes_s) if progress is not None else "-"
     left_s = progress.left_s if progress is not None else -1.0
     left = f"{show_whole_time(left_s)} left" if left_s >= 0 else ""
+    if progress is not None and progress.state in SAID_STATES:
+        left = progress.state
     known = board.size_bytes >= 0
     done = show_percent(board.stored_bytes, board.size_bytes) if known else show_size(board.stored_bytes)
     facts = f" {done:>5}  {rate:>11}  {left:>16}"

@@ -264,7 +264,7 @@ def test_twenty_starts_and_stops_leak_no_descriptor_thread_process_or_file(runti
         with Supervisor(echo_specs("hub", "store")):
             pass
 
-    once()  # brings the forkserver and the resource tracker, which stay until this program ends
+    once()  # brings the forkserver, which stays until this program ends
     before = held()
     for _ in range(20):
         once()
@@ -281,7 +281,7 @@ def supervising_program() -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
         stack.callback(program.kill)
         assert os.path.isdir(program.stdout.readline().strip())
         started = psutil.Process(program.pid).children(recursive=True)
-        assert len(started) >= 4  # two children, the forkserver, the resource tracker
+        assert len(started) >= 3  # two children, the forkserver
         pidfds = [os.pidfd_open(process.pid) for process in started]
         for pidfd in pidfds:
             stack.callback(os.close, pidfd)

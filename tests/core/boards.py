@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from actors.core.board import UNBOUNDED, Board, Lease
 from actors.core.dispatch import DispatchState, Phase
-from actors.core.politeness import spent
+from actors.core.politeness import weigh
 from actors.core.riding import Riding
 from actors.core.standing import Source, SourceTraits, Standing
 from protocol.messages import DispatcherWanted, SourceJoined, SourceProbed, TargetOpened
@@ -152,5 +152,5 @@ def as_peer(state: DispatchState, letter: str, *, stops: int = 0, stops_before: 
     source.peer, source.path = f"user-{letter}", f"music\\{letter}.flac"
     source.stops, source.stops_before = stops, stops_before
     source.traits = replace(source.traits, dear_stops=True, restart_cost_s=1.0, turn_cost_s=0.3)
-    source.spent = state.job.mode != "queue" and spent(source)
+    weigh(source, state.job)
     return source

@@ -76,7 +76,8 @@ def test_a_limiter_that_sends_a_seconds_quota_at_once_is_neither_slow_nor_stalle
     job = Watched()
     job.ride(40, {0: 6 * KB}, burst=True)
     assert job.of(SourceSlowed) + job.of(SourceStalled) == []
-    judged = job.rates()[20:]
+    judged = [rate for rate in job.rates()[20:] if rate >= 0]  # -1: it cannot be said while a quota comes
+    assert len(judged) > 150
     assert min(judged) >= 4 * KB
     assert max(judged) <= 9 * KB
 

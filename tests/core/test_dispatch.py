@@ -233,9 +233,9 @@ def test_closing_has_a_limit() -> None:
 
 def test_the_first_reason_to_end_stays() -> None:
     state = board("aaaa", rates={"a": 1})
-    failed = DiskFailed(job=JOB, fault=int(TargetFaultKind.NO_SPACE), detail="full")
+    failed = DiskFailed(job=JOB, fault=int(TargetFaultKind.BUSY), detail="taken")
     posts = tell(state, failed, JobStopAsked(job=JOB), TargetClosed(job=JOB))
-    assert [(ended.state, ended.reason) for ended in said(posts, JobEnded)] == [("disk", "full")]
+    assert [(ended.state, ended.reason) for ended in said(posts, JobEnded)] == [("disk", "taken")]
     assert len(said(posts, TargetCloseAsked)) == 1
 
 

@@ -179,3 +179,17 @@ def test_of_unknown_size_one_lease_goes_to_the_end_whatever_that_is() -> None:
 def _leases(state: DispatchState) -> list[Lease]:
     assert state.riding is not None
     return list(state.riding.board.leases.values())
+
+
+def test_a_source_without_offsets_gets_no_tail_it_would_reach_after_everybody_is_done() -> None:
+    """Though the ride there is hopeless: what lies before it would have to be read and dropped first."""
+    state = board("##" + "a" * 10 + "c" * 30, rates={"a": 0.01, "c": 5.0})
+    serve(state, "b", 1.0, offset_ok=False)
+    assert "B" not in drawn(state)[2:]
+    assert "b" not in drawn(state)[12:]
+
+
+def test_a_source_without_offsets_that_nobody_has_measured_takes_no_tail() -> None:
+    state = board("a" * 20 + "c" * 20, rates={"a": 1.0, "c": 0.01})
+    serve(state, "b", offset_ok=False)
+    assert "b" not in drawn(state)[20:]

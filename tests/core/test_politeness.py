@@ -2,8 +2,9 @@
 
 import pytest
 
-from actors.core.politeness import STOPS_PER_DAY_MAX, STOPS_PER_JOB_MAX, gain_min_s
+from actors.core.politeness import gain_min_s
 from protocol.messages import PlaceAsked, Ticked
+from protocol.messages.jobs import STOPS_PER_DAY, STOPS_PER_JOB
 from tests.core.boards import add, as_peer, board, drawn
 from tests.core.turning import of, told, turn, user
 
@@ -11,11 +12,11 @@ from tests.core.turning import of, told, turn, user
 @pytest.mark.parametrize(
     ("stops", "before", "is_spent"),
     [
-        (STOPS_PER_JOB_MAX - 1, 0, False),
-        (STOPS_PER_JOB_MAX, 0, True),
-        (0, STOPS_PER_DAY_MAX - 1, False),
-        (0, STOPS_PER_DAY_MAX, True),
-        (1, STOPS_PER_DAY_MAX - 1, True),
+        (STOPS_PER_JOB - 1, 0, False),
+        (STOPS_PER_JOB, 0, True),
+        (0, STOPS_PER_DAY - 1, False),
+        (0, STOPS_PER_DAY, True),
+        (1, STOPS_PER_DAY - 1, True),
     ],
 )
 def test_a_user_has_so_many_stops_a_job_and_a_day(stops: int, before: int, is_spent: bool) -> None:
@@ -74,3 +75,22 @@ def test_a_users_ride_is_not_cut_for_less_than_a_tenth() -> None:
         state = user(ride, rates={"a": 1.0}, rate=rate)
         as_peer(state, "a")
         assert bool(of(told(state, Ticked()), PlaceAsked)) is cut
+
+
+def test_one_of_few_stops_is_not_spent_on_a_crumb_while_a_large_tail_could_be_had() -> None:
+    """The crumb's rider would finish last, but b has a start to pay and few stops: it takes half of the long ride."""
+    state = board("aaa" + "c" * 60, rates={"a": 0.02, "c": 1.0})
+    for letter in "ac":
+        as_peer(state, letter)
+    add(state, "b", 1.0)
+    as_peer(state, "b")
+    told(state, Ticked(), turn(state, 1))
+    picture = drawn(state)
+    assert picture.startswith("aaac")
+    assert picture.count("b") > 20
+
+
+def test_a_crumb_is_taken_when_there_is_nothing_else() -> None:
+    state = user("aaa" + "#" * 60, rates={"a": 0.02}, rate=1.0)
+    as_peer(state, "a")
+    assert of(told(state, Ticked()), PlaceAsked)

@@ -222,7 +222,7 @@ def test_nobody_can_seal_what_is_not_complete() -> None:
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
-        (DiskFailed(job=1, fault=4, detail="no space"), "disk"),
+        (DiskFailed(job=1, fault=3, detail="it belongs to another download"), "disk"),
         (SourceChanged(job=1, source_name="a", detail="another ETag"), "disagreed"),
         (ChunkDisputed(job=1, source=0, lease=1, chunk=0, other_source_hash=3), "disagreed"),
         (SlotSpoiled(job=1, source=0, lease=1, first=0, count=1), "failed"),
@@ -249,7 +249,7 @@ def test_a_store_that_never_answers_does_not_hold_up_the_end() -> None:
 
 def test_the_first_reason_stays() -> None:
     state = board("##aa", rates={"a": 1.0})
-    told(state, DiskFailed(job=1, fault=4, detail="no space"), JobStopAsked(job=1))
+    told(state, DiskFailed(job=1, fault=3, detail="it belongs to another download"), JobStopAsked(job=1))
     (ended,) = said(told(state, TargetClosed(job=1)), JobEnded)
     assert ended.state == "disk"
 

@@ -26,7 +26,7 @@ from protocol.messages import (
 )
 from protocol.post import MEMORY, SESSION
 from tests.core.boards import CHUNK, NOW_S, add, as_peer, board, drawn, joined, probed, wanted
-from tests.core.turning import of, place, refused, session, told, turn, user
+from tests.core.turning import board_of, of, place, refused, session, told, turn, user
 from tests.core.words import finished, released, stalled, stored
 
 # -- asking
@@ -132,8 +132,8 @@ def test_after_its_ride_a_user_is_asked_again_while_there_is_work() -> None:
     told(state, Ticked(), turn(state, 1))
     lease = state.sources[1].busy
     assert lease is not None
-    stop = state.riding.board.leases[lease].stop
-    first = state.riding.board.leases[lease].first
+    stop = board_of(state).leases[lease].stop
+    first = board_of(state).leases[lease].first
     posts = told(
         state, stored(1, lease, first, stop - first), finished(1, lease, stop, received_bytes=CHUNK, stopped=True)
     )
@@ -146,7 +146,7 @@ def test_what_a_ride_showed_is_remembered() -> None:
     told(state, Ticked(), turn(state, 1))
     lease = state.sources[1].busy
     assert lease is not None
-    first = state.riding.board.leases[lease].first
+    first = board_of(state).leases[lease].first
     posts = told(state, finished(1, lease, first + 1, received_bytes=CHUNK), now_s=NOW_S + 2)
     (rode,) = [post for post in posts if isinstance(post.message, PeerRode)]
     assert rode.to == MEMORY
@@ -239,9 +239,10 @@ def test_a_queue_is_waited_in_for_hours_but_not_for_ever() -> None:
     state = user("........")
     told(state, Ticked(), place(1, 40))
     told(state, Ticked(), now_s=NOW_S + QUEUED_S_MAX - 10)
-    assert state.sources[1].waiting
+    user_b = state.sources[1]
+    assert user_b.queue_place == 40
     told(state, Ticked(), now_s=NOW_S + QUEUED_S_MAX + 10)
-    assert not state.sources[1].waiting
+    assert not user_b.waiting
     assert "still queued" in state.sources[1].reason
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from actors.core.board import Board
 from actors.core.dispatch import DispatchState
 from protocol.faults import FaultKind
 from protocol.messages import DispatcherInbox, PlaceRefused, PlaceTaken, SessionChanged, TurnCame
@@ -14,6 +15,11 @@ def told(state: DispatchState, *messages: DispatcherInbox, now_s: float = NOW_S)
     if state.riding is not None:
         state.riding.board.check()
     return posts
+
+
+def board_of(state: DispatchState) -> Board:
+    assert state.riding is not None
+    return state.riding.board
 
 
 def of(posts: list[Post], kind: type[Any]) -> list[Any]:

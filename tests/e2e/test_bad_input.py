@@ -263,17 +263,6 @@ def test_a_read_only_folder_is_the_targets_fault(shoal: Shoal, box: Box, small_d
     assert str(small_disk) in done.the_line
 
 
-def test_a_full_disk_keeps_what_came_and_says_so(shoal: Shoal, box: Box, small_disk: Path) -> None:
-    target = small_disk / "file.bin"
-    done = shoal.refused(box.url("honest"), "-o", target, "--chunk-size", "16K")
-    assert done.code == 5
-    assert "no space" in done.the_line.lower() or "full" in done.the_line.lower()
-    subprocess.run(["mount", "-o", "remount,size=2M", str(small_disk)], check=True)
-    again = shoal.get(box.url("honest"), "-o", target, "--chunk-size", "16K")
-    assert again.code == 0
-    assert CONTENT.matches(target)
-
-
 def test_preallocation_on_a_full_disk_fails_before_the_first_byte(shoal: Shoal, box: Box, small_disk: Path) -> None:
     sent = box.counts()["honest"].bytes_sent
     done = shoal.refused(box.url("honest"), "-o", small_disk / "file.bin", "--preallocate")

@@ -57,6 +57,7 @@ def test_the_last_object_is_exactly_as_documented(shoal: Shoal, box: Box) -> Non
     ]  # fmt: skip
     assert list(ended["sources"][0]) == [
         "source", "bytes", "chunks", "leases", "stops", "rate_bytes_s", "standing", "reason",
+        "phase", "peer", "queue_place",
     ]  # fmt: skip
     path = shoal.folder / "file.bin"
     with path.open("rb") as file:

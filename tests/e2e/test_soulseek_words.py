@@ -33,8 +33,9 @@ def rows_of(event: Event) -> dict[str, Event]:
 
 
 def test_users_and_mirrors_are_rows_of_one_job(shoal: Shoal, state: str) -> None:
-    users = {"ann b": Character(rate_bytes_s=1e6), "queued": Character(queue_before_us=3, queue_step_s=60.0)}
-    with network(users, CONTENT) as box, mirrors({"m": Mirror(rate_bytes_s=5e5)}, CONTENT) as web:
+    # Slow enough that the queue's answer is there long before the file is.
+    users = {"ann b": Character(rate_bytes_s=3e5), "queued": Character(queue_before_us=3, queue_step_s=60.0)}
+    with network(users, CONTENT) as box, mirrors({"m": Mirror(rate_bytes_s=2e5)}, CONTENT) as web:
         running = shoal.begun(*box.urls, *web.urls, "-o", "file.flac", **account(box, state))
         waiting = running.until(
             lambda event: event["event"] == "progress" and rows_of(event).get("queued", {}).get("queue_place")

@@ -180,7 +180,7 @@ def test_where_the_file_goes(
         (["get", URL, "--checksum", "md5:" + "g" * 32], "hexadecimal"),
         (["get", URL, "--quiet", "--verbose"], "exclude each other"),
         (["demo", "extra"], "extra"),
-        (["demo", "--kind", "soul"], "must be one of http"),
+        (["demo", "--kind", "soul"], "must be one of soulseek, http"),
         (["search"], "TERM is missing"),
         (["search", " "], "TERM is missing"),
         (["search", "a\x1bb"], "control characters"),
@@ -254,7 +254,8 @@ def test_the_exit_code_is_the_action_s(code: int) -> None:
 
 
 def test_demo_and_verify_are_understood() -> None:
-    assert run("demo", "--json")[1].asked == [DemoOptions(kind="http", json=True, quiet=False, verbose=False)]
+    for words, kind in ((["demo", "--json"], "soulseek"), (["demo", "--json", "--kind", "http"], "http")):
+        assert run(*words)[1].asked == [DemoOptions(kind=kind, json=True, quiet=False, verbose=False)]
     assert run("verify", "a/b.part", "--json")[1].asked == [VerifyOptions(path=Path("a/b.part"), json=True)]
 
 

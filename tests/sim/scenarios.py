@@ -9,6 +9,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
+from storage.records import RECORD_BYTES, START
+from tests.sim.disk import DiskScript
+from tests.sim.disk_store import REAL_CHUNK
 from tests.sim.script import Shape, SourceScript
 from tests.sim.world import Scenario
 
@@ -172,8 +175,16 @@ def living_bytes_s(scenario: Scenario) -> float:
     return scenario.size_bytes / (missing / rate)
 
 
+DRAWN: Final = ("honest", "faulty", "mixed", "disk", "dirty")
+"""Worlds drawn from a seed. `disk`: honest sources and a disk that misbehaves; `dirty`: both misbehave."""
+
+
 def drawn(seed: int, kind: str, sources: int | None = None) -> Scenario:
     """A world from a seed. `kind`: ``honest``, ``faulty`` (every source misbehaves somehow) or ``mixed``."""
+    if kind in ("disk", "dirty"):
+        rng = random.Random(f"disk-{seed}")
+        world = drawn(seed, "honest" if kind == "disk" else "mixed", sources)
+        return replace(world, disk_fails_after=None, disk_refuses=False, disk=_disk(rng, world))
     rng = random.Random(f"{kind}-{seed}")
     count = sources or rng.choice((1, 2, 3, 4, 6, 8, 12))
     scripts = tuple(_script(rng, kind) for _ in range(count))
@@ -198,11 +209,25 @@ def drawn(seed: int, kind: str, sources: int | None = None) -> Scenario:
         limit_bytes_s=rng.choice((0, 0, 0, 200 * KB)),
         stop_at_s=rng.uniform(0, 20) if rng.random() < 0.05 else None,
         disk_fails_after=rng.randint(0, 50) if rng.random() < 0.05 and kind != "honest" else None,
+        disk_back_s=rng.choice((0.5, 3.0, 30.0)),
         disk_refuses=kind != "honest" and rng.random() < 0.03,
         checks_content=rng.random() < 0.5,
         priors=rng.random() < 0.2,
         verbose=rng.random() < 0.2,
         limit_s=20_000.0 if users_share else 2_000.0,  # chunk by chunk from a queue takes its time
+    )
+
+
+def _disk(rng: random.Random, world: Scenario) -> DiskScript:
+    chunks = max(world.size_bytes // world.chunk_size, 1)
+    whole = chunks * (REAL_CHUNK + RECORD_BYTES) + START
+    return DiskScript(
+        space_left=rng.randint(START, whole) if rng.random() < 0.5 else None,
+        torn_at=tuple(sorted(rng.randint(3, 2 * chunks + 6) for _ in range(rng.choice((0, 0, 1, 3))))),
+        mends_after_s=rng.choice((0.2, 2.0, 15.0)),
+        forgets=rng.choice((0.0, 0.1, 0.5, 1.0)),
+        flips=rng.choice((0, 0, 1, 5)),
+        dies_at_s=rng.uniform(0.0, 20.0) if rng.random() < 0.4 else None,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from protocol.faults import FaultKind
 from protocol.messages import (
+    FileFinished,
     JobForgotten,
     Message,
     PeerFailed,
@@ -62,6 +63,8 @@ class SessionModel:
                     del self._places[source]
             case JobForgotten():
                 self._places.clear()
+            case FileFinished():
+                pass
             case _:
                 raise AssertionError(f"no message for a session: {message}")
 

@@ -24,7 +24,7 @@ from protocol.messages import (
     ValidatorSeen,
 )
 from protocol.post import ASSEMBLER, dispatcher_address
-from protocol.runs import Run
+from protocol.runs import Run, RunSet
 from tests.sim.worker import Surroundings
 
 WRITE_S: Final = 0.0004
@@ -40,6 +40,7 @@ class StoreModel:
         *,
         resumed: tuple[Run, ...] = (),
         fails_after_chunks: int | None = None,
+        back_after_s: float = 0.0,
         refuses: bool = False,
         checks_content: bool = False,
     ) -> None:
@@ -47,6 +48,8 @@ class StoreModel:
         self.digests = {chunk: TRUE for first, stop in resumed for chunk in range(first, stop)}
         self.resumed = resumed
         self.fails_after_chunks = fails_after_chunks
+        self.back_after_s = back_after_s
+        self.failed_s: float | None = None
         self.refuses = refuses
         self.checks_content = checks_content
         self.chunk_count = -1
@@ -80,17 +83,30 @@ class StoreModel:
         if self.refuses:
             self._tell(TargetRefused(job=wanted.job, fault=int(TargetFaultKind.NO_SPACE), detail="no space"))
             return
+        if wanted.again and self._still_fails(wanted):
+            return
         if wanted.size_bytes >= 0:
             self.chunk_count = -(-wanted.size_bytes // wanted.chunk_size)
-        for first, stop in self.resumed:
+        elif wanted.again:
+            self.digests.clear()  # of unknown size nothing is resumed
+        for first, stop in RunSet((chunk, chunk + 1) for chunk in self.digests):
             self._tell(ChunksVerified(job=wanted.job, runs=(first, stop)))
         self._tell(TargetOpened(job=wanted.job, part_path="/box/file.bin.part", message=""))
 
+    def _still_fails(self, wanted: TargetWanted) -> bool:
+        assert self.failed_s is not None, "opened again though nothing had failed"
+        if self.world.now_s - self.failed_s < self.back_after_s:
+            self._tell(TargetRefused(job=wanted.job, fault=int(TargetFaultKind.NO_SPACE), detail="no space"))
+            return True
+        self.failed_s = self.fails_after_chunks = None
+        return False
+
     def _store(self, filled: SlotFilled) -> None:
-        if self.closed:
+        if self.closed or self.failed_s is not None:
             return
         count = -(-filled.length_bytes // self.chunk_size)
         if self.fails_after_chunks is not None and len(self.digests) >= self.fails_after_chunks:
+            self.failed_s = self.world.now_s
             self._tell(DiskFailed(job=filled.job, fault=int(TargetFaultKind.NO_SPACE), detail="no space"))
             return
         first, stop = filled.first, filled.first + count

@@ -4,12 +4,13 @@ A failing seed is printed; play it alone with ``python -m tests.sim --kind KIND 
 """
 
 import statistics
+from dataclasses import replace
 
 import pytest
 
-from tests.sim.__main__ import scenario_of
+from tests.sim.__main__ import played, scenario_of
 from tests.sim.scenarios import living_bytes_s
-from tests.sim.world import Outcome, World
+from tests.sim.world import Outcome
 
 STATES = {"sealed", "starved", "disagreed", "disk", "interrupted", "failed"}
 BATCH = 10
@@ -18,7 +19,7 @@ BATCH = 10
 def play(kind: str, seed: int, *, checked: bool = True) -> Outcome:
     scenario = scenario_of(kind, seed)
     try:
-        return World(scenario, seed, checked=checked).run()
+        return played(scenario, seed, checked=checked)
     except AssertionError as error:
         raise AssertionError(f"{kind} seed {seed}: {error}") from error
 
@@ -39,9 +40,36 @@ def test_whatever_sources_do_the_job_ends_for_a_reason(kind: str, first: int) ->
         assert outcome.state == "sealed" or outcome.reason, f"seed {seed}: {outcome}"
 
 
+@pytest.mark.parametrize("first", range(0, 40, BATCH))
+@pytest.mark.parametrize("kind", ["disk", "dirty"])
+def test_whatever_the_disk_does_nothing_wrong_is_believed_and_the_job_ends(kind: str, first: int) -> None:
+    for seed in range(first, first + BATCH):
+        check_disk(kind, seed)
+
+
+def check_disk(kind: str, seed: int) -> None:
+    """Wrong bytes are an assertion of the store. With honest sources only an opening may be refused by the disk."""
+    outcome = play(kind, seed)
+    assert outcome.state == "sealed" or outcome.reason, f"seed {seed}: {outcome}"
+    if kind == "disk":
+        assert outcome.state in ("sealed", "interrupted", "disk"), f"seed {seed}: {outcome}"
+        assert outcome.state != "disk" or outcome.leases == 0, f"seed {seed}: a fault under way ended the job"
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["honest", "faulty", "mixed", "disk", "dirty"])
+def test_more_worlds_than_the_fast_suite_has_time_for(kind: str) -> None:
+    for seed in range(100, 145):
+        if kind in ("disk", "dirty"):
+            check_disk(kind, seed)
+        else:
+            assert play(kind, seed).state in STATES
+
+
 @pytest.mark.parametrize(
     ("kind", "seed"),
     [
+        ("disk", 31),  # a race: who had fetched everything was not asked for what the disk had lost
         ("honest", 52),  # failover: sources that get nothing made the dispatcher post itself for ever
         ("faulty", 24),  # a file shorter than announced: the last chunk was asked for again and again
         ("faulty", 55),  # busy for ever with a named waiting time
@@ -56,6 +84,9 @@ def test_seeds_that_once_failed(kind: str, seed: int) -> None:
 
 def test_one_seed_is_one_run() -> None:
     assert play("mixed", 7) == play("mixed", 7)
+    for kind, seed in (("dirty", 0), ("dirty", 5), ("disk", 4)):
+        once, again = play(kind, seed), play(kind, seed)
+        assert replace(once, reason="") == replace(again, reason="")  # a reason names the folder of this run
 
 
 def median_efficiency(kind: str, seeds: int) -> float:

@@ -5,6 +5,7 @@ invariants of `tests.sim.watch` are checked.
 """
 
 import heapq
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from protocol.frames import decode, encode
 from protocol.messages import DispatcherWanted, JobEnded, JobStopAsked, Message, SourceJoined, SourceLost, Ticked
 from protocol.post import ASSEMBLER, MEMORY, POOL, SESSION, WATCHDOG, dispatcher_address, split_address, worker_address
 from protocol.runs import Run
+from storage.layout import Layout
+from tests.sim.disk import Disk, DiskScript
+from tests.sim.disk_store import StoreOnDisk
 from tests.sim.script import SourceScript
 from tests.sim.session import SessionModel
 from tests.sim.store import StoreModel
@@ -43,7 +47,9 @@ class Scenario:
     limit_bytes_s: int = 0
     stop_at_s: float | None = None
     disk_fails_after: int | None = None
+    disk_back_s: float = 0.0
     disk_refuses: bool = False
+    disk: DiskScript | None = None
     checks_content: bool = False
     priors: bool = False
     verbose: bool = False
@@ -69,7 +75,7 @@ class Outcome:
 class World:
     """Owns the clock, the links and everybody in it."""
 
-    def __init__(self, scenario: Scenario, seed: int, *, checked: bool = True) -> None:
+    def __init__(self, scenario: Scenario, seed: int, *, checked: bool = True, disk: Disk | None = None) -> None:
         self.scenario, self.seed = scenario, seed
         self.now_s = 0.0
         self.ended: JobEnded | None = None
@@ -78,12 +84,17 @@ class World:
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._serial = 0
         self._arrivals: dict[tuple[str, str], float] = {}
-        self.store = StoreModel(
-            self,
-            resumed=scenario.resumed,
-            fails_after_chunks=scenario.disk_fails_after,
-            refuses=scenario.disk_refuses,
-            checks_content=scenario.checks_content,
+        self.store: StoreModel | StoreOnDisk = (
+            self._store_on(disk)
+            if disk is not None
+            else StoreModel(
+                self,
+                resumed=scenario.resumed,
+                fails_after_chunks=scenario.disk_fails_after,
+                back_after_s=scenario.disk_back_s,
+                refuses=scenario.disk_refuses,
+                checks_content=scenario.checks_content,
+            )
         )
         self.workers: dict[str, WorkerModel] = {}
         self.session = SessionModel(self, self.workers)
@@ -93,6 +104,16 @@ class World:
         self._post_all(self.state.start())
         self._populate()
         self._tick()
+
+    def _store_on(self, disk: Disk) -> StoreOnDisk:
+        scenario = self.scenario
+        return StoreOnDisk(
+            self,
+            disk,
+            layout=Layout(scenario.size_bytes, scenario.chunk_size),
+            resumed=scenario.resumed,
+            checks_content=scenario.checks_content,
+        )
 
     def _populate(self) -> None:
         for number, script in enumerate(self.scenario.sources):
@@ -177,14 +198,20 @@ class World:
 
     def run(self) -> Outcome:
         """Play until the job has ended and the last words have arrived."""
+        self.play(math.inf)
+        return self.outcome()
+
+    def play(self, until_s: float) -> None:
+        """Play to this moment, or to the end when that comes first."""
         while self._heap and (self.ended is None or self.store.sealed_s is None):
             when_s, _, action = heapq.heappop(self._heap)
+            if when_s > until_s:
+                break
             assert when_s <= self.scenario.limit_s, f"seed {self.seed}: not ended after {self.scenario.limit_s} s"
             self.now_s = when_s
             action()
             if self.ended is not None and self.state.phase is Phase.ENDED:
                 break
-        return self._outcome()
 
     def ideal_s(self) -> float:
         """Fluid time: what is missing at the sum of all rates."""
@@ -192,9 +219,9 @@ class World:
         rate = sum(script.rate_bytes_s for script in self.scenario.sources)
         return max(self.scenario.size_bytes - held, 0) / rate
 
-    def _outcome(self) -> Outcome:
+    def outcome(self) -> Outcome:
         ended = self.ended
-        assert ended is not None, f"seed {self.seed}: nobody has anything to do and the job has not ended"
+        assert ended is not None, f"seed {self.seed}: nobody has anything to do and the job has not ended: not ended"
         workers = list(self.workers.values())
         count = max(len(workers), 1)
         return Outcome(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from protocol.faults import FaultKind
-from protocol.messages import FilesShared, PlaceRefused, SearchAsked, SearchEnded, SearchHit
+from protocol.messages import FileFinished, PlaceRefused, SearchAsked, SearchEnded, SearchHit
 from tests.actors.soulseek.rig import ME, Rig, read_body, times
 from tests.box.content import Content
 from tests.box.soulseek.network import Character, Network, network
@@ -121,15 +121,17 @@ def test_an_impossible_term_is_not_sent(box: Network, term: str) -> None:
         assert not [user for user, _term in box.searches() if user == "picky"]
 
 
-def test_a_shared_folder_is_found_and_sent_and_part_files_are_not(box: Network, tmp_path: Path) -> None:
-    folder, later = tmp_path / "music", tmp_path / "finished"
+def test_shared_folders_and_finished_files_are_found_and_sent_and_nothing_beside_them(
+    box: Network, tmp_path: Path
+) -> None:
+    folder, later, back = tmp_path / "music", tmp_path / "downloads", tmp_path / "state" / "finished"
     for made in (folder, later):
         made.mkdir()
     content = Content(300_000, seed=7).whole()
     (folder / "Shared Song.flac").write_bytes(content)
     (folder / "Shared Other.flac.part").write_bytes(content)
     with (
-        Rig(box.server_port, username="giver", shared_folders=(str(folder),)) as giver,
+        Rig(box.server_port, username="giver", shared_folders=(str(folder),), finished_folder=str(back)) as giver,
         Rig(box.server_port) as taker,
     ):
         giver.online()
@@ -143,10 +145,30 @@ def test_a_shared_folder_is_found_and_sent_and_part_files_are_not(box: Network, 
             assert read_body(sock, 5, len(content) - 5) == content[5:]
         taker.end(handed, stopped=False)
         (later / "Shared Later.flac").write_bytes(content)
-        giver.say(FilesShared(folder=str(later)))
-        deadline_s = time.monotonic() + 10
-        while len({hit.path for hit in search(taker, "shared", wait_s=0.2)[0]}) < 2:
-            assert time.monotonic() < deadline_s
+        (later / "Shared Secret.flac").write_bytes(content)
+        giver.say(FileFinished(path=str(later / "Shared Later.flac")))
+        found = _shared_until(taker, 2)
+        assert not [path for path in found if "Secret" in path], "only the file that was finished"
+    with (
+        Rig(box.server_port, username="giver", finished_folder=str(back)) as again,
+        Rig(box.server_port) as taker,
+    ):
+        again.online()
+        taker.online()
+        (path,) = _shared_until(taker, 1)
+        taker.ask(box, "giver", path=path)
+        sock, handed = taker.take_turn()
+        with sock:
+            assert read_body(sock, 0, len(content)) == content
+        taker.end(handed, stopped=False)
+
+
+def _shared_until(taker: Rig, count: int) -> set[str]:
+    """Search until so many files are found."""
+    deadline_s = time.monotonic() + 10
+    while len(found := {hit.path for hit in search(taker, "shared", wait_s=0.2)[0]}) < count:
+        assert time.monotonic() < deadline_s
+    return found
 
 
 def test_an_offset_behind_the_end_does_not_keep_our_upload_slot(box: Network, tmp_path: Path) -> None:

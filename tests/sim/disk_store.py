@@ -1,0 +1,229 @@
+"""The Assembler's place in the world, with the real storage code on a disk that misbehaves.
+
+Everything is played at a scale: a chunk of the world is one of `REAL_CHUNK` bytes in the part file, made of the chunk's
+number and the mark its source sent. What the real Assembler would answer is answered.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from protocol.faults import TargetFault
+from protocol.messages import (
+    ChunkDisputed,
+    ChunksRepeated,
+    ChunksStored,
+    ChunksVerified,
+    DiskFailed,
+    JobForgotten,
+    Message,
+    SealRefused,
+    SealWanted,
+    SizeLearned,
+    SlotFilled,
+    TargetCloseAsked,
+    TargetClosed,
+    TargetOpened,
+    TargetRefused,
+    TargetSealed,
+    TargetWanted,
+    ValidatorSeen,
+)
+from protocol.post import ASSEMBLER, dispatcher_address
+from protocol.runs import Run
+from storage.digests import Checksum, chunk_digest, digests_of
+from storage.layout import Layout
+from storage.target import ChecksumMismatch, Target
+from tests.sim.disk import Disk
+from tests.sim.store import TRUE, WRITE_S
+from tests.sim.worker import Surroundings
+
+REAL_CHUNK: Final = 16
+COMMIT_S: Final = 1.0
+NAME: Final = "file.bin"
+
+
+def real_bytes(length: int, chunk_size: int) -> int:
+    """The scale: whole chunks stay whole, what is left over stays a short chunk."""
+    whole, rest = divmod(length, chunk_size)
+    return whole * REAL_CHUNK + -(-rest * REAL_CHUNK // chunk_size)
+
+
+def chunk_bytes(chunk: int, mark: bytes, length: int = REAL_CHUNK) -> bytes:
+    return chunk_digest(b"%d %s" % (chunk, mark))[:length]
+
+
+class StoreOnDisk:
+    """`digests`: chunk -> mark of what must be in the part file, as far as anybody was told that it is."""
+
+    def __init__(
+        self, world: Surroundings, disk: Disk, *, layout: Layout, resumed: tuple[Run, ...], checks_content: bool
+    ) -> None:
+        """`layout` is the world's; `resumed` is what an earlier run had stored."""
+        self.world, self.disk, self.checks_content = world, disk, checks_content
+        self.digests: dict[int, bytes] = {}
+        self.chunk_count, self.chunk_size = -1, 1
+        self.sealed_s: float | None = None
+        self.closed = False
+        self._target: Target | None = None
+        self._leave_behind(real_bytes(layout.size_bytes, layout.chunk_size), resumed)
+        self.world.at(COMMIT_S, self._commit)
+
+    def receive(self, message: Message) -> None:
+        self.disk.now_s = self.world.now_s
+        with self.disk.mounted():
+            match message:
+                case TargetWanted():
+                    self._open(message)
+                case SlotFilled():
+                    self.world.at(self.world.now_s + WRITE_S, lambda: self._later(message))
+                case SizeLearned(size_bytes=size):
+                    self.chunk_count = -(-size // self.chunk_size)
+                    self._try(lambda target: target.learn_size(real_bytes(size, self.chunk_size)))
+                case SealWanted():
+                    self._try(self._seal)
+                case TargetCloseAsked():
+                    self._close()
+                    self._tell(TargetClosed(job=1))
+                case JobForgotten():
+                    self._close()
+                case ValidatorSeen():
+                    self._try(lambda target: target.note(message.source_name, message.validator))
+                case _:
+                    raise AssertionError(f"no message for the Assembler: {message}")
+
+    def die(self) -> None:
+        """The machine dies: descriptors close by themselves, what was not synced may be gone."""
+        if self._target is not None:
+            self._target.abandon()
+        self._target, self.closed = None, True
+        self.disk.lose()
+
+    def inherit(self, dead: "StoreOnDisk") -> None:
+        """The same folder after the machine died."""
+        self.digests = dict(dead.digests)
+
+    # -- opening
+
+    def _open(self, wanted: TargetWanted) -> None:
+        assert self._target is None, "opened twice"
+        self.chunk_size = wanted.chunk_size
+        size = real_bytes(wanted.size_bytes, wanted.chunk_size) if wanted.size_bytes >= 0 else -1
+        try:
+            run = Target.open(
+                str(self.disk.folder), NAME, size_bytes=size, chunk_size=REAL_CHUNK, sync="none", again=wanted.again
+            )
+        except TargetFault as fault:
+            self._tell(TargetRefused(job=1, fault=int(fault.kind), detail=fault.detail))
+            return
+        if size >= 0:
+            self.chunk_count = -(-wanted.size_bytes // wanted.chunk_size)
+        self._target = run.target
+        self._check_verified([chunk for first, stop in run.verified for chunk in range(first, stop)])
+        for first, stop in run.verified:
+            self._tell(ChunksVerified(job=1, runs=(first, stop)))
+        self._tell(TargetOpened(job=1, part_path=run.target.part_path, message=run.message))
+
+    def _leave_behind(self, size: int, resumed: tuple[Run, ...]) -> None:
+        if not resumed:
+            return
+        target = Target.open(str(self.disk.folder), NAME, size_bytes=size, chunk_size=REAL_CHUNK, sync="none").target
+        for first, stop in resumed:
+            for chunk in range(first, stop):
+                data = chunk_bytes(chunk, TRUE, min(REAL_CHUNK, size - chunk * REAL_CHUNK))
+                target.write(chunk, memoryview(data), digests_of(memoryview(data), len(data), REAL_CHUNK), 1)
+                self.digests[chunk] = TRUE
+        target.abandon()
+
+    def _check_verified(self, chunks: list[int]) -> None:
+        """Nothing is believed but what was handed over, bit by bit; what the disk lost is not missed by anybody."""
+        held = (self.disk.folder / f"{NAME}.part").read_bytes() if chunks else b""
+        for chunk in chunks:
+            assert chunk in self.digests, f"chunk {chunk} is believed and was never stored: wrong"
+            data = held[chunk * REAL_CHUNK : (chunk + 1) * REAL_CHUNK]
+            assert data == chunk_bytes(chunk, self.digests[chunk], len(data)), f"chunk {chunk} is believed and wrong"
+        self.digests = {chunk: self.digests[chunk] for chunk in chunks}
+
+    # -- writing
+
+    def _later(self, filled: SlotFilled) -> None:
+        self.disk.now_s = self.world.now_s
+        with self.disk.mounted():
+            self._try(lambda target: self._store(target, filled))
+
+    def _store(self, target: Target, filled: SlotFilled) -> None:
+        count = -(-filled.length_bytes // self.chunk_size)
+        length = real_bytes(filled.length_bytes, self.chunk_size)
+        if target.size_bytes >= 0:  # a source that announced a few bytes too many is played as if it had sent them
+            length = min(count * REAL_CHUNK, target.size_bytes - filled.first * REAL_CHUNK)
+        marks = [filled.digests[3 * at : 3 * at + 3] for at in range(count)]
+        data = b"".join(chunk_bytes(filled.first + at, mark) for at, mark in enumerate(marks))[:length]
+        for at, mark in enumerate(marks):  # before the write: a fault in the middle may leave some of them recorded
+            self.digests.setdefault(filled.first + at, mark)
+        view = memoryview(data)
+        written = target.write(filled.first, view, digests_of(view, length, REAL_CHUNK), filled.source_hash)
+        for word, runs in ((ChunksStored, written.stored), (ChunksRepeated, written.repeated)):
+            for first, stop in runs:
+                end = min((stop - filled.first) * self.chunk_size, filled.length_bytes)
+                self._tell(
+                    word(
+                        job=1,
+                        source=filled.source,
+                        lease=filled.lease,
+                        first=first,
+                        count=stop - first,
+                        length_bytes=end - (first - filled.first) * self.chunk_size,
+                    )
+                )
+        for chunk, other in written.disputed:
+            self._tell(
+                ChunkDisputed(job=1, source=filled.source, lease=filled.lease, chunk=chunk, other_source_hash=other)
+            )
+
+    def _commit(self) -> None:
+        self.disk.now_s = self.world.now_s
+        with self.disk.mounted():
+            self._try(lambda target: target.commit())
+        self.disk.synced()
+        if not self.closed:
+            self.world.at(self.world.now_s + COMMIT_S, self._commit)
+
+    def _try(self, act: Callable[[Target], object]) -> None:
+        """As the Assembler: a fault lets go of the target, and whatever comes for it then is dropped."""
+        target = self._target
+        if target is None:
+            return
+        try:
+            act(target)
+        except TargetFault as fault:
+            self._target = None
+            target.abandon()
+            self._tell(DiskFailed(job=1, fault=int(fault.kind), detail=fault.detail))
+
+    # -- the end
+
+    def _seal(self, target: Target) -> None:
+        size = target.size_bytes
+        wanted = b"".join(chunk_bytes(chunk, TRUE) for chunk in range(self.chunk_count))[:size]
+        checksum = Checksum.parse(f"xxh3_128:{chunk_digest(wanted).hex()}") if self.checks_content else None
+        try:
+            sealed = target.seal(checksum)
+        except ChecksumMismatch as mismatch:
+            self._tell(SealRefused(job=1, detail=str(mismatch)))
+            return
+        stored = b"".join(chunk_bytes(chunk, self.digests[chunk]) for chunk in range(self.chunk_count))[:size]
+        assert Path(sealed.path).read_bytes() == stored, "wrong: the sealed file is not what was handed over"
+        assert not self.checks_content or stored == wanted, "wrong: sealed against its checksum"
+        self.sealed_s = self.world.now_s
+        self._tell(TargetSealed(job=1, path=sealed.path, digest_hex=sealed.digest_hex))
+
+    def _close(self) -> None:
+        target, self._target, self.closed = self._target, None, True
+        if target is not None:
+            try:
+                target.close()
+            except TargetFault as fault:
+                self._tell(DiskFailed(job=1, fault=int(fault.kind), detail=fault.detail))
+
+    def _tell(self, message: Message) -> None:
+        self.world.send(ASSEMBLER, dispatcher_address(1), message)
