@@ -31,7 +31,7 @@ from actors.core.restarts import Restarts
 from actors.supervisor import Supervisor
 from protocol.messages import ProcessReady
 from run import processes
-from storage.arena import Arena
+from storage.arena import SLOT_BYTES, Arena
 from tests.bench.measuring import print_table, verdict
 from tests.box.mirrors import Box, Character, Content, mirrors
 from tests.e2e import program
@@ -40,7 +40,7 @@ from tests.e2e.storm import Storm
 
 RATE_BYTES_S = 6e6
 MIB = 1 << 20
-CHUNKS_IN_A_SLOT = 8
+CHUNKS_IN_A_SLOT = SLOT_BYTES >> 17
 
 
 def sent(box: Box) -> int:

@@ -41,3 +41,30 @@ def test_a_storm_with_processes_that_stand_still_is_survived_too(shoal: Shoal, s
     assert (done.code, done.ended["state"]) == (0, "sealed"), (seed, storm.hits, done.ended)
     assert CONTENT.matches(shoal.folder / "file.bin"), (seed, storm.hits)
     assert shoal.files == ["file.bin"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("hub", "store"),
+        ("store", "fetch-1"),
+        ("hub", "fetch-2"),
+        ("fetch-1", "fetch-2"),
+        ("hub", "store", "fetch-1", "fetch-2"),
+    ],
+    ids="+".join,
+)
+def test_several_that_die_at_once_are_all_replaced(shoal: Shoal, names: tuple[str, ...]) -> None:
+    content = Content(9_000_000, seed=78)
+    with mirrors([Character(rate_bytes_s=1.5e6)] * 3, content) as box:
+        running = shoal.begun(*box.urls, "-o", "file.bin")
+        running.until_stored(10)
+        for child in [running.child(name) for name in names]:
+            child.kill()
+        done = running.finish()
+        sent = sum(count.bytes_sent for count in box.counts().values())
+    assert (done.code, done.ended["state"]) == (0, "sealed")
+    assert sent - content.size <= 4 << 20
+    assert content.matches(shoal.folder / "file.bin")
+    assert shoal.files == ["file.bin"]
