@@ -54,10 +54,17 @@ class Lookout:
             chunk_size=chunk_size,
             opened_chunks=self._opened_chunks,
             now_s=now_s,
-            patient=not counted.spent_count or self._somebody_else(),
+            patient=not counted.spent_count or self._somebody_else(fleet, now_s),
         )
 
-    def _somebody_else(self) -> bool:
-        """Whether the job goes on without sources whose stops are spent."""
-        rides = any(not lease.draining for lease in self._board.leases.values())
-        return rides or any(source.usable and not source.spent for source in self._sources.values())
+    def _somebody_else(self, fleet: Fleet, now_s: float) -> bool:
+        """Whether the job goes on without sources whose stops are spent. Who reads and drops what lies before its run
+        for long does not bring it on."""
+        dropping = {
+            rider.lease.source
+            for rider in fleet.fronts
+            if rider.lease.received_bytes < rider.lease.lead_in_bytes and rider.finish_s - now_s > place.HOPELESS_S
+        }
+        riding = {lease.source for lease in self._board.leases.values() if not lease.draining}
+        able = {source.id for source in self._sources.values() if source.usable and not source.spent}
+        return bool((riding | able) - dropping)

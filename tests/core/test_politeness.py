@@ -1,11 +1,13 @@
 """How often we hang up on Soulseek users, and what a disturbance must gain. Boards are drawn as in `boards`."""
 
+from dataclasses import replace
+
 import pytest
 
 from actors.core.politeness import gain_min_s
 from protocol.messages import PlaceAsked, Ticked
 from protocol.messages.jobs import STOPS_PER_DAY, STOPS_PER_JOB
-from tests.core.boards import add, as_peer, board, drawn
+from tests.core.boards import CHUNK, NOW_S, add, as_peer, board, drawn, lease_of
 from tests.core.turning import of, told, turn, user
 
 
@@ -94,3 +96,18 @@ def test_a_crumb_is_taken_when_there_is_nothing_else() -> None:
     state = user("aaa" + "#" * 60, rates={"a": 0.02}, rate=1.0)
     as_peer(state, "a")
     assert of(told(state, Ticked()), PlaceAsked)
+
+
+def test_who_reads_and_drops_for_long_does_not_keep_the_job_going() -> None:
+    """a refuses offsets and would be at its run in a quarter of an hour; b, whose stops are spent, may go on."""
+    state = board("#" * 50 + "aa" + "....####", rates={"a": 0.05})
+    front, lease = state.sources[0], lease_of(state, "a")
+    front.traits = replace(front.traits, offset_ok=False)
+    lease.lead_in_bytes, lease.received_bytes = 50 * CHUNK, CHUNK
+    add(state, "b", 1.0)
+    as_peer(state, "b", stops=3)
+    assert of(told(state, Ticked()), PlaceAsked)
+    lease.received_bytes = 51 * CHUNK
+    state.riding and state.riding.changed()
+    state.sources[1].waiting = False
+    assert not of(told(state, Ticked(), now_s=NOW_S + 2), PlaceAsked), "a is there by now"

@@ -66,12 +66,25 @@ def test_no_command_and_a_wrong_command_are_usage_errors(shoal: Shoal) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(180)
-def test_the_demo_works_offline_in_a_fresh_place(shoal: Shoal) -> None:
-    done = shoal.run("demo")
+@pytest.mark.parametrize("words", [(), ("--kind", "http")])
+def test_the_demo_works_offline_in_a_fresh_place(shoal: Shoal, words: tuple[str, ...]) -> None:
+    done = shoal.run("demo", *words)
     assert done.code == 0, done
     assert "content: the same as the original" in done.stderr
     assert "who sent what:" in done.stderr
     assert shoal.files == []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(180)
+def test_the_demo_names_every_chunk_and_says_how_often_each_user_was_hung_up_on(shoal: Shoal) -> None:
+    done = shoal.run("demo", "--verbose")
+    assert done.code == 0, done
+    lines = [line for line in done.stderr.splitlines() if line.startswith("✓ ")]
+    assert len(lines) == 512
+    assert lines[-1].endswith("[512/512]")
+    assert " KB/s [" in lines[0]
+    assert any(line.split()[:1] == ["fast"] and "stop" in line for line in done.stderr.splitlines())
 
 
 @pytest.mark.long
