@@ -48,7 +48,8 @@ def main() -> int:
     out = sys.stdout
     out.write(
         f"{'kind':14}{'runs':>6}{'completed':>11}{'wrong':>7}{'stuck':>7}{'broken':>8}"
-        f"{'eff med':>9}{'p10':>7}{'min':>7}{'refetch':>9}{'stops':>7}{'most':>6}{'leases':>8}{'requests':>10}{'handled':>9}  ended\n"
+        f"{'eff med':>9}{'p10':>7}{'min':>7}{'refetch':>9}{'stops':>7}{'most':>6}"
+        f"{'leases':>8}{'requests':>10}{'handled':>9}  ended\n"
     )
     failed = 0
     for kind in asked.kind or [*NAMED, *DRAWN]:
