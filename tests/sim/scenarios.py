@@ -198,7 +198,7 @@ def drawn(seed: int, kind: str, sources: int | None = None) -> Scenario:
     size_bytes = max(0, chunks * chunk_size - rng.choice((0, 1, chunk_size // 2)))
     total = -(-size_bytes // chunk_size)
     resumed = _resumed(rng, total) if rng.random() < 0.3 else ()
-    crawl_s = 2 * size_bytes / min(script.rate_bytes_s for script in scripts)
+    crawl_s = 4 * size_bytes / min(script.rate_bytes_s for script in scripts)
     unsized = all(not script.says_size for script in scripts)
     return Scenario(
         sources=scripts,
