@@ -108,6 +108,7 @@ def test_who_reads_and_drops_for_long_does_not_keep_the_job_going() -> None:
     as_peer(state, "b", stops=3)
     assert of(told(state, Ticked()), PlaceAsked)
     lease.received_bytes = 51 * CHUNK
-    state.riding and state.riding.changed()
+    assert state.riding is not None
+    state.riding.changed()
     state.sources[1].waiting = False
     assert not of(told(state, Ticked(), now_s=NOW_S + 2), PlaceAsked), "a is there by now"
