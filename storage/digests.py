@@ -132,9 +132,33 @@ def whole_digest(fd: int, size_bytes: int, checksum: Checksum | None = None) -> 
     return WholeDigest(fast.hexdigest(), slow.hexdigest())
 
 
-def _read_through(fd: int, size_bytes: int, take: Callable[[memoryview], object]) -> None:
-    buffer = memoryview(bytearray(READ_BYTES))
-    at = 0
+class FrontDigest:
+    """xxh3_128 of a file that grows from its front, made while the bytes are at hand.
+
+    What is stored elsewhere than right behind the front is not taken; `finished` reads it from the file at the end.
+    """
+
+    __slots__ = ("_at", "_hash")
+
+    def __init__(self) -> None:
+        self._hash = xxhash.xxh3_128()
+        self._at = 0
+
+    def take(self, offset: int, view: memoryview) -> None:
+        """These bytes were stored at `offset`."""
+        if offset == self._at:
+            self._hash.update(view)
+            self._at += len(view)
+
+    def finished(self, fd: int, size_bytes: int) -> str:
+        """The whole file's digest in hex. Raises OSError, also when the file is shorter than that."""
+        _read_through(fd, size_bytes, self._hash.update, at=self._at)
+        self._at = size_bytes
+        return self._hash.hexdigest()
+
+
+def _read_through(fd: int, size_bytes: int, take: Callable[[memoryview], object], *, at: int = 0) -> None:
+    buffer = memoryview(bytearray(READ_BYTES if at < size_bytes else 0))
     while at < size_bytes:
         got = _read_at(fd, buffer[: min(READ_BYTES, size_bytes - at)], at)
         take(buffer[:got])

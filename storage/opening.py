@@ -9,6 +9,7 @@ from typing import Final
 
 from protocol.faults import TargetFault, TargetFaultKind
 from protocol.runs import RunSet
+from storage.digests import FrontDigest
 from storage.durable import Folder, blaming, sync_data, write_all
 from storage.layout import CHUNKS_MAX, UNKNOWN, Layout
 from storage.ledger import Ledger
@@ -44,6 +45,7 @@ class Prepared:
     message: str = ""
     again: bool = False
     heard: Heard = unheard
+    front: FrontDigest = field(default_factory=FrontDigest)
 
     @property
     def part_name(self) -> str:

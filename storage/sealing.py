@@ -74,7 +74,7 @@ def seal_steps(part: Prepared, checksum: Checksum | None, committer: Committer) 
 
 def _for_information(part: Prepared) -> str:
     try:
-        return whole_digest(part.part_fd, part.layout.size_bytes).xxh3_hex
+        return part.front.finished(part.part_fd, part.layout.size_bytes)
     except OSError:
         return ""  # the file is sealed all the same
 

@@ -234,6 +234,7 @@ class Target:
         write_all(part.part_fd, view, offset, part.part_path)
         part.journal.append(first, part.layout, len(view), digests, source)
         part.ledger.put(first, digests, source)
+        part.front.take(offset, view)
         self._tail_bytes = max(self._tail_bytes, offset + len(view))
         self._dirty = self._touched = True
 

@@ -32,6 +32,8 @@ HOMES = {
 }
 """Where a third-party library may be imported; everywhere else it is reached through what we made of it."""
 IMPURE_IN_CORE = {"time", "socket", "threading", "random", "os", "asyncio", "subprocess", "logging", "pathlib"}
+WALL_CLOCK_HOMES = {"actors/peer_memory.py", "actors/sources/http_head.py"}
+"""The day of a ledger, and a server's ``Retry-After`` that is a date."""
 FUNCTION_LINES_MAX = 70
 FILE_LINES_MAX = 400
 
@@ -80,6 +82,18 @@ def test_imports_follow_the_arrows(path: Path) -> None:
 def test_the_core_is_pure(path: Path) -> None:
     reached = {module.partition(".")[0] for module in imports_of(path)}
     assert not reached & IMPURE_IN_CORE, "decisions are made without clock, thread, socket, file or chance"
+
+
+@pytest.mark.parametrize("path", [path for path in sources() if not name_of(path).startswith("tests")], ids=name_of)
+def test_the_wall_clock_is_read_only_where_a_date_is_meant(path: Path) -> None:
+    """People and time servers set it by hours, in both directions; what waits, expires or measures must not notice."""
+    read = {
+        f"{node.value.id}.{node.attr}"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    }
+    wall = read & {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "date.today"}
+    assert not wall or name_of(path) in WALL_CLOCK_HOMES
 
 
 @pytest.mark.parametrize("library", sorted(HOMES))

@@ -66,6 +66,15 @@ def test_people_see_chunks_by_the_user_s_name_and_the_stops_at_the_end(shoal: Sh
     assert row[:2] + row[4:8] == ["ann", "b", "100.0", "%", "3", "chunks"]
 
 
+def test_a_state_folder_that_cannot_be_written_is_said_and_nothing_is_lost(shoal: Shoal, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with network({"ann": Character()}, CONTENT) as box:
+        done = shoal.get(*box.urls, "-o", "file.flac", **account(box, str(tmp_path / "file" / "state")))
+    assert (done.code, done.ended["state"]) == (0, "sealed")
+    assert CONTENT.matches(shoal.folder / "file.flac")
+    assert "peers are remembered for this run only" in done.stderr
+
+
 def test_a_ride_goes_on_when_the_session_dies(shoal: Shoal, state: str) -> None:
     with network({"ann": Character(rate_bytes_s=8e5)}, CONTENT) as box:
         running = shoal.begun(*box.urls, "-o", "file.flac", **account(box, state))

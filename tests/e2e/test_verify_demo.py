@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from contextlib import suppress
 
 import pytest
 
@@ -24,6 +26,20 @@ def test_verify_says_what_holds_of_a_part_file_and_changes_nothing(shoal: Shoal)
     assert shoal.run("verify", "file.bin.part", "--json").stdout == done.stdout
     assert "3 chunks" in shoal.run("verify", "file.bin").stdout
     assert {name: (shoal.folder / name).read_bytes() for name in shoal.files} == before
+
+
+@pytest.mark.parametrize("after_s", [0.02, 0.1, 0.2, 0.3])
+def test_a_verify_that_is_killed_leaves_everything_as_it_was(shoal: Shoal, after_s: float) -> None:
+    leave_part(shoal.folder, WHOLE, [(0, 2), (4, 5)], chunk=CHUNK)
+    before = {name: (shoal.folder / name).read_bytes() for name in shoal.files}
+    running = shoal.start("verify", "file.bin", "--json")
+    with shoal.killed(running):
+        with suppress(subprocess.TimeoutExpired):
+            running.process.wait(after_s)
+        running.process.kill()
+    running.finish()
+    assert {name: (shoal.folder / name).read_bytes() for name in shoal.files} == before
+    assert shoal.run("verify", "file.bin", "--json").code == 0, "no lock of the dead one is in the way"
 
 
 def test_verify_finds_one_flipped_bit(shoal: Shoal) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from storage.digests import (
     READ_BYTES,
     Checksum,
+    FrontDigest,
     chunk_digest,
     digests_of,
     source_hash,
@@ -96,3 +97,24 @@ def test_checksums_that_cannot_be_are_refused_in_one_line(text: str, complaint: 
 def test_any_name_has_a_hash_that_fits_a_record(name: str) -> None:
     assert 0 < source_hash(name) < 1 << 32
     assert len(validator_digest(name)) == 16
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (0, 2, 1, 3), (1, 0, 3, 2), (2,), ()])
+def test_a_digest_made_on_the_way_is_that_of_the_whole_file(tmp_path: Path, order: tuple[int, ...]) -> None:
+    data, step = bytes(range(250)) * 40, 2_500
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    front = FrontDigest()
+    for part in order:
+        front.take(part * step, memoryview(data)[part * step : (part + 1) * step])
+    with path.open("rb") as file:
+        whole = whole_digest(file.fileno(), len(data)).xxh3_hex
+        assert front.finished(file.fileno(), len(data)) == whole
+        assert front.finished(file.fileno(), len(data)) == whole
+
+
+def test_a_digest_made_on_the_way_of_a_file_that_is_too_short_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"short")
+    with path.open("rb") as file, pytest.raises(OSError, match="ends at"):
+        FrontDigest().finished(file.fileno(), 6)
