@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 if __package__ in (None, ""):
@@ -91,23 +92,37 @@ def three(runs: int, folder: Path) -> bool:
     return measuring.verdict("three limited peers, most stops", most, at_most=2) and good
 
 
-def bare(box: Network, peer: Nicotine, content: Content, name: str) -> tuple[float, float]:
-    """Bytes/s and CPU of a loop that does nothing but recv_into, from its first byte on."""
+@dataclass(frozen=True, slots=True)
+class Bare:
+    """A loop that does nothing but recv_into: ``(second, bytes so far)`` after each call, and its CPU."""
+
+    marks: list[tuple[float, int]]
+    cpu_s: float
+
+    def bytes_s(self, begin: int) -> float:
+        """Its rate from byte `begin` on: an uploader starts slowly, so both are looked at over the same bytes."""
+        begin_s, first = next(mark for mark in self.marks if mark[1] >= begin)
+        end_s, last = self.marks[-1]
+        return (last - first) / max(end_s - begin_s, 1e-6)
+
+
+def bare(box: Network, peer: Nicotine, content: Content, name: str) -> Bare:
+    """Fetch the whole file with it."""
     buffer = memoryview(bytearray(MIB))
     with RawDownloader(box.server_port, name) as raw:
         sock, _ = raw.negotiate(peer.name, peer.remote_path(FILE), 30.0)
         cpu_s = _own_cpu_s()
         sock.sendall(struct.pack("<Q", 0))
         got = sock.recv_into(buffer)
-        begun_s = time.perf_counter()
+        marks = [(time.perf_counter(), got)]
         while got < content.size:
             count = sock.recv_into(buffer)
             if count == 0:
                 raise RuntimeError("the peer ended early")
             got += count
-        took_s = time.perf_counter() - begun_s
+            marks.append((time.perf_counter(), got))
         sock.close()
-        return content.size / took_s, _own_cpu_s() - cpu_s
+        return Bare(marks, _own_cpu_s() - cpu_s)
 
 
 def _own_cpu_s() -> float:
@@ -123,16 +138,17 @@ def alone(runs: int, folder: Path) -> bool:
         for number in range(runs):
             measuring.settle(content.size)
             if number % 2 == 0:
-                loop_bytes_s, loop_cpu_s = bare(box, made[0], content, f"bare{number}")
+                loop = bare(box, made[0], content, f"bare{number}")
             run, right = fetched(box, made, content, folder, name=f"ours{number}")
             if number % 2 == 1:
-                loop_bytes_s, loop_cpu_s = bare(box, made[0], content, f"bare{number}")
+                loop = bare(box, made[0], content, f"bare{number}")
+            loop_bytes_s = loop.bytes_s(run.flowing[1])
             ratio = run.flow_bytes_s / loop_bytes_s if right else 0.0
             empty, _ = fetched(box, made, chunk, folder, name=f"empty{number}", file=SMALL)
             print(
                 f"alone: ours {run.flow_bytes_s / 1e6:.0f} MB/s, {run.cpu_s:.2f} CPU s "
                 f"({empty.cpu_s:.2f} for one chunk); bare loop {loop_bytes_s / 1e6:.0f} MB/s, "
-                f"{loop_cpu_s:.2f} CPU s; ratio {ratio:.3f}; stops {run.stops}"
+                f"{loop.cpu_s:.2f} CPU s; ratio {ratio:.3f}; stops {run.stops}"
             )
             ratios.append(ratio)
             cpus.append(run.cpu_s - empty.cpu_s)

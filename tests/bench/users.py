@@ -33,14 +33,18 @@ class Played:
         return self.events[-1][1] if self.events and self.events[-1][1].get("event") == "job_ended" else {}
 
     @property
+    def flowing(self) -> tuple[float, int]:
+        """When the first report with stored bytes came, and how many they were; (0.0, 0) when none did."""
+        marks = ((at_s, told["bytes_stored"]) for at_s, told in self.events if told.get("event") == "progress")
+        return next(((at_s, stored) for at_s, stored in marks if stored > 0), (0.0, 0))
+
+    @property
     def flow_bytes_s(self) -> float:
         """Mean rate from the first report with stored bytes to the end: what came before and set-up do not count."""
-        marks = [(at_s, told["bytes_stored"]) for at_s, told in self.events if told.get("event") == "progress"]
-        flowing = [(at_s, stored) for at_s, stored in marks if stored > 0]
-        if not flowing or not self.ended:
+        begin_s, begin = self.flowing
+        if not begin or not self.ended:
             return 0.0
-        (begin_s, begin), end_s = flowing[0], self.events[-1][0]
-        return float(self.ended["size"] - begin) / max(end_s - begin_s, 1e-6)
+        return float(self.ended["size"] - begin) / max(self.events[-1][0] - begin_s, 1e-6)
 
     @property
     def stops(self) -> list[int]:
