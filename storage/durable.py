@@ -40,8 +40,8 @@ _WORDS: Final = {
     TargetFaultKind.IO_ERROR: "failed",
 }
 WRITE_BYTES: Final = 128 << 10
-"""At most so much in one write: measured, 1 MiB at once cost 1.1 to 3 times as much CPU. Probably because the kernel then
-gathers larger blocks of page cache, which a virtual machine may have to ask its host for; that was not traced."""
+"""At most so much in one write: 1 MiB at once was measured to cost 1.1 to 3 times as much CPU. Probably because the
+kernel then gathers larger blocks of page cache, which a virtual machine may have to ask its host for; not traced."""
 _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
 
 
