@@ -12,6 +12,33 @@ from protocol.messages.jobs import (
     WorkerReady,
     WorkerWanted,
 )
+from protocol.messages.keeping import (
+    Answered,
+    CountsQueried,
+    EndedRemoved,
+    EventHappened,
+    EventsQueried,
+    EventsWatched,
+    JobCancelled,
+    JobDeleted,
+    JobPaused,
+    JobQueried,
+    JobResumed,
+    JobRetried,
+    JobsQueried,
+    JobTuned,
+    KeeperConfigured,
+    LimitSet,
+    ManifestQueried,
+    OrderPlaced,
+    Refused,
+    RunsTold,
+    SourceDropped,
+    SourceFound,
+    SourcesAdded,
+    TimelineQueried,
+    WhyQueried,
+)
 from protocol.messages.peers import PeerFaulted, PeerRode, PeerStopped, PriorsAsked, PriorsTold
 from protocol.messages.processes import (
     ActorDied,
@@ -94,96 +121,10 @@ from protocol.messages.store import (
     TargetWanted,
     ValidatorSeen,
 )
-
-Message = (
-    JobAsked
-    | JobStopAsked
-    | DispatcherWanted
-    | WorkerWanted
-    | SourceJoined
-    | SourceLost
-    | JobForgotten
-    | ProbeAsked
-    | SourceProbed
-    | SourceFailed
-    | LeaseGranted
-    | LeaseExtended
-    | LeaseTrimmed
-    | LeaseRevoked
-    | LeaseFinished
-    | LeaseReleased
-    | RideProgressed
-    | RideEnded
-    | SourceMeasured
-    | SourceSlowed
-    | SourceStalled
-    | RateCapped
-    | JobWatched
-    | RideContinued
-    | TargetWanted
-    | ChunksVerified
-    | SourceChanged
-    | TargetOpened
-    | TargetRefused
-    | ValidatorSeen
-    | SlotFilled
-    | SlotFreed
-    | ChunksStored
-    | ChunksRepeated
-    | ChunkDisputed
-    | SlotSpoiled
-    | DiskFailed
-    | SizeLearned
-    | SealWanted
-    | TargetSealed
-    | SealRefused
-    | TargetCloseAsked
-    | TargetClosed
-    | CommitDue
-    | JobOpened
-    | JobProgressed
-    | SourceProgressed
-    | ChunkMapDrawn
-    | ChunkArrived
-    | JobNoted
-    | JobEnded
-    | ProcessReady
-    | ProcessLost
-    | PingAsked
-    | PingAnswered
-    | StopAsked
-    | ActorDied
-    | Ticked
-    | DispatcherReady
-    | WorkerReady
-    | SourceOffered
-    | SearchAsked
-    | SearchHit
-    | SearchEnded
-    | PlaceAsked
-    | PlaceLeft
-    | PlaceTaken
-    | PlaceRefused
-    | TurnCame
-    | TurnTaken
-    | TurnDeclined
-    | ConnectionHanded
-    | ConnectionEnded
-    | PeerFailed
-    | SessionChanged
-    | FileFinished
-    | PriorsAsked
-    | PriorsTold
-    | PeerRode
-    | PeerFaulted
-    | PeerStopped
-    | SlotsAsked
-    | SlotsGranted
-    | TargetStands
-    | TargetNamed
-    | TargetRead
+from protocol.messages.users import (
+    FilesTold,
+    UserTold,
 )
-"""Anything that can travel."""
 
 PoolInbox = (
     JobAsked
@@ -286,4 +227,51 @@ FrontInbox = (
     | SearchHit
     | SearchEnded
     | SessionChanged
+)
+KeeperInbox = (
+    OrderPlaced
+    | JobPaused
+    | JobResumed
+    | JobCancelled
+    | JobRetried
+    | JobDeleted
+    | EndedRemoved
+    | JobTuned
+    | SourcesAdded
+    | SourceDropped
+    | JobsQueried
+    | JobQueried
+    | WhyQueried
+    | TimelineQueried
+    | ManifestQueried
+    | EventsQueried
+    | CountsQueried
+    | EventsWatched
+    | LimitSet
+    | KeeperConfigured
+    | SourceFound
+    | RunsTold
+    | JobOpened
+    | JobProgressed
+    | SourceProgressed
+    | ChunkMapDrawn
+    | JobNoted
+    | JobEnded
+    | ProcessLost
+    | ProcessReady
+    | SessionChanged
+    | Ticked
+)
+DeskInbox = (
+    Answered
+    | Refused
+    | EventHappened
+    | RunsTold
+    | SearchHit
+    | SearchEnded
+    | UserTold
+    | FilesTold
+    | SessionChanged
+    | ProcessLost
+    | ProcessReady
 )

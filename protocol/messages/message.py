@@ -1,0 +1,260 @@
+"""The union of everything that can travel."""
+
+from protocol.messages.jobs import (
+    DispatcherReady,
+    DispatcherWanted,
+    JobAsked,
+    JobForgotten,
+    JobStopAsked,
+    SourceJoined,
+    SourceLost,
+    SourceOffered,
+    WorkerReady,
+    WorkerWanted,
+)
+from protocol.messages.keeping import (
+    Answered,
+    CountsQueried,
+    EndedRemoved,
+    EventHappened,
+    EventsQueried,
+    EventsWatched,
+    JobCancelled,
+    JobDeleted,
+    JobLimited,
+    JobPaused,
+    JobQueried,
+    JobResumed,
+    JobRetried,
+    JobsQueried,
+    JobTuned,
+    KeeperConfigured,
+    LimitSet,
+    ManifestQueried,
+    OrderPlaced,
+    Refused,
+    RunsAsked,
+    RunsTold,
+    SourceDropped,
+    SourceFound,
+    SourceLeft,
+    SourcesAdded,
+    TimelineQueried,
+    TotalLimited,
+    WhyQueried,
+)
+from protocol.messages.peers import PeerFaulted, PeerRode, PeerStopped, PriorsAsked, PriorsTold
+from protocol.messages.processes import (
+    ActorDied,
+    PingAnswered,
+    PingAsked,
+    ProcessLost,
+    ProcessReady,
+    StopAsked,
+    Ticked,
+)
+from protocol.messages.progress import (
+    ChunkArrived,
+    ChunkMapDrawn,
+    JobEnded,
+    JobNoted,
+    JobOpened,
+    JobProgressed,
+    SourceProgressed,
+)
+from protocol.messages.rides import (
+    JobWatched,
+    LeaseExtended,
+    LeaseFinished,
+    LeaseGranted,
+    LeaseReleased,
+    LeaseRevoked,
+    LeaseTrimmed,
+    ProbeAsked,
+    RateCapped,
+    RideContinued,
+    RideEnded,
+    RideProgressed,
+    SourceFailed,
+    SourceMeasured,
+    SourceProbed,
+    SourceSlowed,
+    SourceStalled,
+)
+from protocol.messages.soulseek import (
+    ConnectionEnded,
+    ConnectionHanded,
+    FileFinished,
+    PeerFailed,
+    PlaceAsked,
+    PlaceLeft,
+    PlaceRefused,
+    PlaceTaken,
+    SearchAsked,
+    SearchEnded,
+    SearchHit,
+    SessionChanged,
+    TurnCame,
+    TurnDeclined,
+    TurnTaken,
+)
+from protocol.messages.store import (
+    ChunkDisputed,
+    ChunksRepeated,
+    ChunksStored,
+    ChunksVerified,
+    CommitDue,
+    DiskFailed,
+    SealRefused,
+    SealWanted,
+    SizeLearned,
+    SlotFilled,
+    SlotFreed,
+    SlotsAsked,
+    SlotsGranted,
+    SlotSpoiled,
+    SourceChanged,
+    TargetCloseAsked,
+    TargetClosed,
+    TargetNamed,
+    TargetOpened,
+    TargetRead,
+    TargetRefused,
+    TargetSealed,
+    TargetStands,
+    TargetWanted,
+    ValidatorSeen,
+)
+from protocol.messages.users import (
+    FilesAsked,
+    FilesTold,
+    PeersQueried,
+    StopsQueried,
+    UserAsked,
+    UserTold,
+)
+
+Message = (
+    JobAsked
+    | JobStopAsked
+    | DispatcherWanted
+    | WorkerWanted
+    | SourceJoined
+    | SourceLost
+    | JobForgotten
+    | ProbeAsked
+    | SourceProbed
+    | SourceFailed
+    | LeaseGranted
+    | LeaseExtended
+    | LeaseTrimmed
+    | LeaseRevoked
+    | LeaseFinished
+    | LeaseReleased
+    | RideProgressed
+    | RideEnded
+    | SourceMeasured
+    | SourceSlowed
+    | SourceStalled
+    | RateCapped
+    | JobWatched
+    | RideContinued
+    | TargetWanted
+    | ChunksVerified
+    | SourceChanged
+    | TargetOpened
+    | TargetRefused
+    | ValidatorSeen
+    | SlotFilled
+    | SlotFreed
+    | ChunksStored
+    | ChunksRepeated
+    | ChunkDisputed
+    | SlotSpoiled
+    | DiskFailed
+    | SizeLearned
+    | SealWanted
+    | TargetSealed
+    | SealRefused
+    | TargetCloseAsked
+    | TargetClosed
+    | CommitDue
+    | JobOpened
+    | JobProgressed
+    | SourceProgressed
+    | ChunkMapDrawn
+    | ChunkArrived
+    | JobNoted
+    | JobEnded
+    | ProcessReady
+    | ProcessLost
+    | PingAsked
+    | PingAnswered
+    | StopAsked
+    | ActorDied
+    | Ticked
+    | DispatcherReady
+    | WorkerReady
+    | SourceOffered
+    | SearchAsked
+    | SearchHit
+    | SearchEnded
+    | PlaceAsked
+    | PlaceLeft
+    | PlaceTaken
+    | PlaceRefused
+    | TurnCame
+    | TurnTaken
+    | TurnDeclined
+    | ConnectionHanded
+    | ConnectionEnded
+    | PeerFailed
+    | SessionChanged
+    | FileFinished
+    | PriorsAsked
+    | PriorsTold
+    | PeerRode
+    | PeerFaulted
+    | PeerStopped
+    | SlotsAsked
+    | SlotsGranted
+    | TargetStands
+    | TargetNamed
+    | TargetRead
+    | Answered
+    | Refused
+    | OrderPlaced
+    | JobPaused
+    | JobResumed
+    | JobCancelled
+    | JobRetried
+    | JobDeleted
+    | EndedRemoved
+    | JobTuned
+    | SourcesAdded
+    | SourceDropped
+    | JobsQueried
+    | JobQueried
+    | WhyQueried
+    | TimelineQueried
+    | ManifestQueried
+    | EventsQueried
+    | CountsQueried
+    | EventsWatched
+    | EventHappened
+    | LimitSet
+    | KeeperConfigured
+    | JobLimited
+    | TotalLimited
+    | SourceLeft
+    | SourceFound
+    | RunsAsked
+    | RunsTold
+    | UserAsked
+    | UserTold
+    | FilesAsked
+    | FilesTold
+    | PeersQueried
+    | StopsQueried
+)
+"""Anything that can travel."""
