@@ -9,17 +9,36 @@ import pytest
 ROOT = Path(__file__).parents[1]
 TOP_LEVEL = {"pyproject.toml", "README.md", "actors", "protocol", "storage", "tests", "run.py"}
 BESIDE = {"LICENSE", "ARCHITECTURE.md", "CHANGELOG.md"}
-ROOMS = ("run", "actors.core", "actors.sources", "actors.soulseek", "actors", "storage", "protocol", "tests")
+ROOMS = (
+    "run",
+    "actors.core",
+    "actors.sources",
+    "actors.soulseek",
+    "actors.api",
+    "actors",
+    "storage",
+    "protocol.rest",
+    "protocol",
+    "tests",
+)
 MAY_IMPORT = {
-    "run": {"run", "actors", "actors.core", "actors.sources", "actors.soulseek", "storage", "protocol", "tests"},
+    "run": set(ROOMS),
     "actors": {"actors", "actors.core", "actors.sources", "storage", "protocol"},
     "actors.soulseek": {"actors.soulseek", "actors", "storage", "protocol"},
+    "actors.api": {"actors.api", "actors", "protocol", "protocol.rest"},
     "actors.core": {"actors.core", "protocol"},
     "actors.sources": {"actors.sources", "protocol"},
     "storage": {"storage", "protocol"},
+    "protocol.rest": {"protocol.rest", "protocol"},
     "protocol": {"protocol"},
 }
 HOMES = {
+    "fastapi": {"protocol/rest"},
+    "starlette": {"protocol/rest"},
+    "pydantic": {"protocol/rest"},
+    "uvicorn": {"actors/api/server.py"},
+    "jwt": {"protocol/rest/sessions.py"},
+    "platformdirs": {"protocol/config"},
     "aioslsk": {"actors/soulseek"},
     "msgspec": {"protocol"},
     "msgpack": {"protocol/frames.py"},
