@@ -16,6 +16,7 @@ START_S_MAX: Final = 10.0
 GRACE_S: Final = 2
 """Requests under way may take so long once the end has begun; streams have been told already."""
 HEAD_BYTES_MAX: Final = 32 * 1024
+"""Of an unfinished head; one that comes at once may be longer by what is read at once, and is looked at elsewhere."""
 CONNECTIONS_MAX: Final = 512
 BEAT_S: Final = 5.0
 

@@ -1,8 +1,8 @@
 """The API as one ASGI application.
 
 How to add routes: a module `protocol/rest/NAME.py` with a function ``router(desk: Desk) -> APIRouter``, full paths in
-the routes (``/api/v0/multisource/jobs``), and one line in `ROUTERS` below. Order counts: literal paths before those with
-parameters that match them too. What goes on beside requests is an ``async def NAME(desk) -> None`` in `TASKS`,
+the routes (``/api/v0/multisource/jobs``), and one line in `ROUTERS` below. Order counts: literal paths before
+those whose parameters they would fit. What goes on beside requests is an ``async def NAME(desk) -> None`` in `TASKS`,
 begun with the application and cancelled with it.
 
 What a handler may rely on:
@@ -29,8 +29,10 @@ from typing import Final
 
 from fastapi import APIRouter, FastAPI
 
-from protocol.rest import errors, health
+from protocol.rest import errors, health, session
+from protocol.rest.access import Access
 from protocol.rest.desk import Desk
+from protocol.rest.guard import Guard
 from protocol.rest.paths import Paths
 
 VERSION: Final = "0.2.0"
@@ -38,7 +40,7 @@ VERSION: Final = "0.2.0"
 SLSKD_VERSION: Final = "0.25.1"
 """Of the slskd whose API is spoken; its clients read three whole numbers."""
 
-ROUTERS: Final[tuple[Callable[[Desk], APIRouter], ...]] = (health.router,)
+ROUTERS: Final[tuple[Callable[[Desk], APIRouter], ...]] = (health.router, session.router)
 TASKS: Final[tuple[Callable[[Desk], Awaitable[None]], ...]] = ()
 
 
@@ -58,7 +60,10 @@ def build_app(desk: Desk) -> FastAPI:
     for router in routers:
         app.include_router(router)
     routes = [route for router in routers for route in router.routes]
+    # The last one added is the first one passed.
+    app.add_middleware(Access, desk=desk)
     app.add_middleware(Paths, routes=routes, url_base=desk.settings.api.url_base)
+    app.add_middleware(Guard, desk=desk)
     return app
 
 

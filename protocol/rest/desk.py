@@ -42,7 +42,6 @@ TALKS_MAX: Final = 1000
 HEARD_MAX: Final = 20_000
 """Messages that wait for the asker of one talk; later ones are dropped and make it `truncated`."""
 EVENTS_WAITING_MAX: Final = 1000
-LISTENERS_MAX: Final = 64
 _KEEPER: Final = split_address(KEEPER)[0]
 
 
@@ -223,8 +222,9 @@ class Desk:
             del self._talks[number]
 
     @contextmanager
-    def listen(self, listeners_max: int = LISTENERS_MAX) -> Iterator[Listener]:
+    def listen(self) -> Iterator[Listener]:
         """Every `EventHappened` from now on. Raises `RefusedError` when too many listen already."""
+        listeners_max = self.settings.api.streams_max
         if len(self._listeners) >= listeners_max:
             raise RefusedError("full", "", f"{listeners_max} listen already")
         listener = Listener()

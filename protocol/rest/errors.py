@@ -21,6 +21,7 @@ STATUS_OF: Final = {
     "unauthorized": 401,
     "forbidden": 403,
     "too large": 413,
+    "head too large": 431,
     "not allowed": 405,
     "fault": 500,
 }

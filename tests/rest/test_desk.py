@@ -192,9 +192,10 @@ def test_closing_ends_every_stream_and_question() -> None:
 
 def test_only_so_many_listen() -> None:
     async def played(desk: Desk, _told: list[tuple[str, Any]]) -> None:
-        with desk.listen(1), pytest.raises(RefusedError), desk.listen(1):
+        desk.settings = open_settings(streams_max=1)
+        with desk.listen(), pytest.raises(RefusedError), desk.listen():
             pass
-        with desk.listen(1):
+        with desk.listen():
             pass
 
     at_a_desk(played)
