@@ -1,8 +1,13 @@
 """The API as one ASGI application.
 
 How to add routes: a module `protocol/rest/NAME.py` with a function ``router(desk: Desk) -> APIRouter``, full paths in
+<<<<<<< HEAD
 the routes (``/api/v0/multisource/jobs``), and one line in `ROUTERS` below. Order counts: literal paths before
 those whose parameters they would fit. What goes on beside requests is an ``async def NAME(desk) -> None`` in `TASKS`,
+=======
+the routes (``/api/v0/multisource/jobs``), and one line in `ROUTERS` below. Order counts: literal paths before those
+with parameters that match them too. What goes on beside requests is an ``async def NAME(desk) -> None`` in `TASKS`,
+>>>>>>> 5ca0126 (Say over the API what jobs, sources, chunks and users are, and take orders by name)
 begun with the application and cancelled with it.
 
 What a handler may rely on:
@@ -29,7 +34,7 @@ from typing import Final
 
 from fastapi import APIRouter, FastAPI
 
-from protocol.rest import errors, health, session
+from protocol.rest import errors, health, multisource, session
 from protocol.rest.access import Access
 from protocol.rest.desk import Desk
 from protocol.rest.guard import Guard
@@ -40,7 +45,7 @@ VERSION: Final = "0.2.0"
 SLSKD_VERSION: Final = "0.25.1"
 """Of the slskd whose API is spoken; its clients read three whole numbers."""
 
-ROUTERS: Final[tuple[Callable[[Desk], APIRouter], ...]] = (health.router, session.router)
+ROUTERS: Final[tuple[Callable[[Desk], APIRouter], ...]] = (health.router, session.router, multisource.router)
 TASKS: Final[tuple[Callable[[Desk], Awaitable[None]], ...]] = ()
 
 
