@@ -6,6 +6,7 @@ Where this process is not the first of its name, its predecessors' slots are han
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, assert_never
 
@@ -33,7 +34,6 @@ from protocol.messages import (
     SourceChanged,
     TargetCloseAsked,
     TargetClosed,
-    TargetNamed,
     TargetOpened,
     TargetRead,
     TargetRefused,
@@ -56,7 +56,8 @@ READ_TOLD_S: Final = 0.25
 
 @dataclass(slots=True)
 class _Job:
-    """An open target, as `wanted`; `sealed` once it is, for a hub that has not heard of it. `recorded` are validators
+    """An open target, as `wanted`; `sealed` once it is, for a hub that has not heard of it (then nothing of it changes
+    any more). `recorded` are validators
     from an earlier run whose chunks were believed."""
 
     wanted: TargetWanted
@@ -84,8 +85,9 @@ class Assembler(WireActor):
         self.mailroom.post_later(COMMIT_S, self.address, CommitDue())
 
     def stopping(self) -> None:
+        """A sealed target that its dispatcher has not forgotten may be news to the next one: its records stay."""
         for job in self._jobs.values():
-            job.target.close()
+            job.target.abandon() if job.sealed is not None else job.target.close()
         self._jobs.clear()
 
     def handle(self, message: AssemblerInbox) -> None:
@@ -110,9 +112,7 @@ class Assembler(WireActor):
             case TargetCloseAsked():
                 self._close(message.job)
             case JobForgotten():
-                job = self._jobs.pop(message.job, None)
-                if job is not None:
-                    job.target.close()
+                self._forget(message.job)
             case _:
                 assert_never(message)
 
@@ -121,7 +121,7 @@ class Assembler(WireActor):
         job = self._jobs.get(wanted.job)
         if job is None:
             return False
-        if job.wanted != wanted or not job.target.resumable:
+        if not _suits(job, wanted):
             self._jobs.pop(wanted.job).target.close()
             return False
         self._tell_opened(wanted, job.target, job.target.stored, "")
@@ -244,9 +244,7 @@ class Assembler(WireActor):
             self._tell(job, job.sealed)
             return
         try:
-            sealed = job.target.seal(
-                job.checksum, named=lambda path: self._tell(job, TargetNamed(job=number, path=path))
-            )
+            sealed = job.target.seal(job.checksum)
         except ChecksumMismatch as mismatch:
             detail = f"{mismatch}; kept {job.target.part_path}: remove it to fetch anew"
             self._tell(job, SealRefused(job=number, detail=detail))
@@ -255,7 +253,12 @@ class Assembler(WireActor):
         self._tell(job, job.sealed)
 
     def _close(self, number: int) -> None:
-        job = self._jobs.pop(number, None)
+        """What is sealed stays open, and so recorded, until its dispatcher has heard that it is (`_forget`)."""
+        job = self._jobs.get(number)
+        if job is not None and job.sealed is not None:
+            self._tell(job, job.sealed)
+            return
+        self._jobs.pop(number, None)
         if job is None:  # it was refused: nothing is open, and that is the answer too
             self.mailroom.post(dispatcher_address(number), TargetClosed(job=number))
             return
@@ -264,6 +267,12 @@ class Assembler(WireActor):
         except TargetFault as fault:
             self._tell(job, DiskFailed(job=number, fault=fault.kind, detail=fault.detail))
         self._tell(job, TargetClosed(job=number))
+
+    def _forget(self, number: int) -> None:
+        job = self._jobs.pop(number, None)
+        if job is not None:
+            with suppress(TargetFault):  # nobody is left who could be told
+                job.target.close()
 
     def _with_disk(self, number: int, act: Callable[[_Job], None]) -> None:
         """Run something that touches the disk; its fault is the job's, not ours."""
@@ -284,6 +293,14 @@ class Assembler(WireActor):
 
     def _tell(self, job: _Job, message: Message) -> None:
         self.mailroom.post(job.dispatcher, message)
+
+
+def _suits(job: _Job, wanted: TargetWanted) -> bool:
+    """Whether who asks with these terms can go on with what is open. What is sealed is done, by whatever name."""
+    if job.sealed is not None:
+        same_size = wanted.size_bytes in (-1, job.target.size_bytes)
+        return same_size and job.chunk_size == wanted.chunk_size
+    return job.wanted == wanted and job.target.resumable
 
 
 def _in_messages(runs: RunSet) -> Iterator[tuple[int, ...]]:

@@ -47,6 +47,7 @@ _CLOSE_ON_EXEC: Final = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 _TOOK, _NOTHING_YET, _ENDED = range(3)
 _DATAGRAMS_A_TURN: Final = 64  # then the next connection gets its turn
+_TURNS_MAX: Final = 256  # of hearing out: somebody may never stop talking
 _MAGIC: Final = b"\0shoal1"  # no actor name is empty, so no ordinary datagram begins with a zero
 _HELLO: Final = struct.Struct(f"!{len(_MAGIC)}sI")
 
@@ -192,6 +193,7 @@ class Links:
         self._incoming: dict[str, list[_Incoming]] = {}  # by process: more than one while a dead one's words are left
         self._listener: socket.socket | None = None
         self._wake: socket.socket | None = None
+        self._heard_out = threading.Event()
         self._thread: threading.Thread | None = None
 
     def listen(self) -> None:
@@ -220,6 +222,14 @@ class Links:
         link = self._outgoing.get(process) or self._new_outgoing(process)
         return link.send(bytes((len(name),)) + name + frame, fd)
 
+    def hear_out(self, timeout_s: float) -> bool:
+        """Wait until everything has been delivered that was sent before this call. False: it was too much."""
+        if self._wake is None:
+            return True
+        self._heard_out.clear()
+        self._wake.send(b"?")
+        return self._heard_out.wait(timeout_s)
+
     def close(self) -> None:
         """End every connection and the reader. The socket file stays: it tells others that this process is gone."""
         self._closing.set()
@@ -244,11 +254,28 @@ class Links:
             selector.register(listener, selectors.EVENT_READ, partial(self._accept, selector, listener))
             selector.register(woken, selectors.EVENT_READ, lambda: None)
             while not self._closing.is_set():
-                for key, _events in selector.select():
-                    key.data()
+                if self._take_turns(selector, None, woken):
+                    self._hear_all(selector, woken)
             for key in list(selector.get_map().values()):
                 if isinstance(key.fileobj, socket.socket):
                     key.fileobj.close()
+
+    def _take_turns(self, selector: selectors.BaseSelector, timeout_s: float | None, woken: socket.socket) -> bool:
+        """Everybody who has something to say is heard once. Whether `woken` was among them."""
+        ready = [key for key, _events in selector.select(timeout_s)]
+        for key in ready:
+            key.data()
+        return any(key.fileobj is woken for key in ready)
+
+    def _hear_all(self, selector: selectors.BaseSelector, woken: socket.socket) -> None:
+        """Somebody waits until nothing is left to be read; or everything ends."""
+        if not woken.recv(64):
+            return
+        for _turn in range(_TURNS_MAX):
+            if not selector.select(0):
+                break
+            self._take_turns(selector, 0, woken)
+        self._heard_out.set()
 
     def _accept(self, selector: selectors.BaseSelector, listener: socket.socket) -> None:
         try:

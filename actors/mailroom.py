@@ -46,6 +46,10 @@ class Mailroom:
         self._links.listen()
         self._alarm.start()
 
+    def hear_out(self, timeout_s: float) -> bool:
+        """Wait until what others sent before this call is with its addressees here."""
+        return self._links.hear_out(timeout_s)
+
     def close(self) -> None:
         """No alarm rings, nothing comes in, nothing goes out any more. Idempotent."""
         self._alarm.close()

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from multiprocessing import reduction
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from actors.mailroom import Mailroom
 from protocol.messages import ProcessReady
@@ -104,6 +104,8 @@ class ProcessStart:
 
 
 _ASKED, _FAILED = 0, 1
+HEAR_OUT_S: Final = 0.5
+"""A matter of microseconds, unless this process cannot keep up anyway."""
 
 
 def child_main(start: ProcessStart) -> NoReturn:
@@ -135,6 +137,7 @@ def _live(start: ProcessStart, endings: "queue.SimpleQueue[int]") -> int:
     mailroom.start()
     mailroom.post(FRONT, ProcessReady(process=spec.process, pid=os.getpid()))
     code = endings.get()
+    mailroom.hear_out(HEAR_OUT_S)  # who was ended before this process may have said last words to it
     actors.stop()
     mailroom.close()
     return code

@@ -178,7 +178,7 @@ def _resumed(found: Prepared, past: Past) -> bool:
     layout, claimed = past.header.layout, past.ledger.runs()
     complete = claimed.count == layout.chunk_count
     look = found.folder.look(found.part_name)
-    if look is None and complete and claimed and _adopted(found, past):
+    if look is None and complete and _adopted(found, past):
         return True
     twin = _final_twin(found, look)
     _open_part(found)

@@ -2,15 +2,14 @@
 
 Before the link the next run resumes a complete part file. From the link on the file has its final name and only tidying
 is left; the next run finds that out by itself (`storage.opening`): the part file is the same inode as the final file,
-or the part file is gone and the final file matches all records. After the records are gone, all is done.
+or the part file is gone and the final file matches all records. The records stay until somebody has heard that the file
+is sealed (`Target.close`): without them the next run would know nothing of it and fetch it under another name.
 """
 
 import time
 from collections.abc import Generator
-from contextlib import suppress
 from dataclasses import dataclass
 
-from protocol.faults import TargetFault
 from storage.digests import Checksum, WholeDigest, whole_digest
 from storage.durable import Committer, blaming, sync_data
 from storage.opening import Prepared
@@ -43,7 +42,7 @@ def seal_steps(part: Prepared, checksum: Checksum | None, committer: Committer) 
     A checksum is compared before the file gets its name. Without one the digest of the whole is for information only
     (every chunk was checked when it came), so it is made afterwards and nobody waits for the name because of it.
 
-    Raises ChecksumMismatch or TargetFault; then the part file still stands and sealing can be tried again.
+    Raises ChecksumMismatch or TargetFault; then the part file or its twin still stands and sealing can be tried again.
     """
     if part.folder.full:
         committer.start()  # the device works while we hash
@@ -59,11 +58,6 @@ def seal_steps(part: Prepared, checksum: Checksum | None, committer: Committer) 
         yield "link synced"
     part.folder.unlink(part.part_name)
     yield "part unlinked"
-    part.journal.remove()
-    yield "records unlinked"
-    # The name is on the device already. Should this last word fail and the machine die, the next run tidies up.
-    with suppress(TargetFault):
-        part.folder.sync()
     sealed_s = time.monotonic()
     return Sealed(
         part.folder.place(part.linked_as),

@@ -5,7 +5,7 @@ hashed here. What is on disk is a part file and claims about it; a resume believ
 """
 
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
@@ -51,17 +51,18 @@ class Opened:
 
 
 class Target:
-    """Owns part file, records and lock from `open` to `close`; `close` is wanted after `seal` too.
+    """Owns part file, records and lock from `open` to `close`; `close` is wanted after `seal` too, once somebody knows
+    of it.
 
     Every method may raise TargetFault; what was stored until then stays stored.
     """
 
-    __slots__ = ("_committer", "_dirty", "_open", "_part", "_tail_bytes", "_touched")
+    __slots__ = ("_committer", "_dirty", "_open", "_part", "_sealed", "_tail_bytes", "_touched")
 
     def __init__(self, part: Prepared) -> None:
         self._part = part
         self._open = True
-        self._dirty = False
+        self._dirty = self._sealed = False
         self._touched = bool(part.ledger.runs())
         self._tail_bytes = 0  # while the size is unknown: where the bytes written so far end
         files = ((part.part_fd, part.part_path), (part.journal.fd, part.journal.path))
@@ -171,17 +172,15 @@ class Target:
             raise ValueError(f"{self.part_path}: nobody knows what is missing from a file of unknown size")
         return RunSet(self._part.ledger.runs().gaps(0, self._part.layout.chunk_count))
 
-    def seal(self, checksum: Checksum | None = None, *, named: Callable[[str], object] = str) -> Sealed:
-        """Everything is stored: check the whole, sync, take the final name (or the next free one), drop the records.
-        `named` is told the final path as soon as no trace of the download is left beside it.
+    def seal(self, checksum: Checksum | None = None) -> Sealed:
+        """Everything is stored: check the whole, sync, take the final name (or the next free one). The records stay.
 
         Raises ChecksumMismatch, the part file kept; ValueError when something is missing. Reads the whole file once.
         """
         steps = self.sealing(checksum)
         while True:
             try:
-                if next(steps) == "records unlinked":
-                    named(self._part.folder.place(self._part.linked_as))
+                next(steps)
             except StopIteration as end:
                 sealed: Sealed = end.value
                 return sealed
@@ -193,11 +192,12 @@ class Target:
             raise ValueError(f"{part.part_path} is not complete")
         self._touched = True
         sealed = yield from seal_steps(part, checksum, self._committer)
-        self._dirty = False
+        self._dirty, self._sealed = False, True
         return sealed
 
     def close(self) -> None:
-        """Sync and give the lock back. A part file of this run goes when nothing was ever stored. Idempotent."""
+        """Sync and give the lock back. A part file of this run goes when nothing was ever stored, and the records of a
+        sealed file go: the caller has told of it, or nobody wants to know. Idempotent."""
         if not self._open:
             return
         self._open = False
@@ -206,7 +206,9 @@ class Target:
             end.callback(part.folder.close)
             end.callback(part.journal.close)
             end.callback(os.close, part.part_fd)
-            if part.part_created and not self._touched:
+            if self._sealed:
+                end.callback(self._drop_records)
+            elif part.part_created and not self._touched:
                 end.callback(part.journal.remove)
                 end.callback(part.folder.unlink, part.part_name)
             elif self._dirty and part.folder.full:
@@ -216,7 +218,8 @@ class Target:
             end.callback(self._committer.finish)
 
     def abandon(self) -> None:
-        """Let go of a target whose disk failed: nothing is synced, nothing removed, no further fault raised."""
+        """Let go of a target whose disk failed, or of a sealed one that nobody has heard of: nothing is synced, nothing
+        removed, no further fault raised."""
         if not self._open:
             return
         self._open = False
@@ -227,6 +230,12 @@ class Target:
             end.callback(os.close, part.part_fd)
             end.enter_context(suppress(TargetFault))
             self._committer.finish()
+
+    def _drop_records(self) -> None:
+        """The file stands under its name, whatever comes of this: the next run of the same command would tidy up."""
+        with suppress(TargetFault):
+            self._part.journal.remove()
+            self._part.folder.sync()
 
     def _store(self, first: int, view: memoryview, digests: bytes, source: int) -> None:
         part = self._part

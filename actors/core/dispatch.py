@@ -52,7 +52,6 @@ from protocol.messages import (
     SourceStalled,
     TargetCloseAsked,
     TargetClosed,
-    TargetNamed,
     TargetOpened,
     TargetRead,
     TargetRefused,
@@ -132,7 +131,7 @@ class DispatchState:
             case DiskFailed() | TargetRefused():
                 self._on_disk(message, now_s)
             case TargetSealed():
-                if self._sealing:  # also when it was stopped meanwhile: the file stands
+                if self._sealing or self.phase is Phase.CLOSING:  # it was stopped meanwhile, but the file stands
                     self.turns.finished(message.path)
                     self._end("sealed", "", message.path, message.digest_hex, now_s - message.digest_s)
             case SourceChanged() | ChunkDisputed() | SlotSpoiled() | SealRefused() | JobStopAsked():
@@ -144,8 +143,6 @@ class DispatchState:
                 self._on_known(self.turns.came(message, size_bytes=self.size_bytes, now_s=now_s), now_s)
             case PlaceTaken():
                 self.turns.told(message)
-            case TargetNamed(path=path):
-                self._reopening.named_path = path
             case ProcessReady(process=process):
                 self._on_process(process, now_s)
             case PlaceRefused() | PeerFailed() | SessionChanged():
@@ -204,14 +201,12 @@ class DispatchState:
         if process == SESSION_PROCESS:
             session_anew(self.turns, self.riding, self.sources, now_s=now_s)
             self._go_on(now_s)
-        elif process == STORE_PROCESS and self._sealing and self._reopening.named_path:
-            self._end("sealed", "", self._reopening.named_path, "", now_s)
         elif process == STORE_PROCESS:
             self._verified = RunSet()
             if self.phase is Phase.PAUSED:
                 self.pausing.ask_now(now_s)
             else:
-                self._reopening.begin(closing=self.phase is Phase.CLOSING)
+                self._reopening.begin(self.size_bytes, closing=self.phase is Phase.CLOSING)
 
     def _on_target(self, message: TargetOpened, now_s: float) -> None:
         riding = self.riding

@@ -41,7 +41,8 @@ class Fleet:
     """All riders at `seen_s`, the one that finishes last first.
 
     `fronts`: those of them that could only begin at byte 0. `by_lease` and `turn` serve the next survey.
-    `coming`: sources whose turn is expected, in so many seconds; `rate_bytes_s` and `left_bytes` count on them.
+    `coming`: sources whose turn is expected, in so many seconds; `rate_bytes_s` and `left_bytes` count on them. Not on
+    those that begin at byte 0: two of them would each wait for the other to do it sooner.
     """
 
     riders: list[Rider]
@@ -129,7 +130,7 @@ def survey(
     coming: dict[int, float] = {}
     for source in waiting:
         coming_s = source.waiting_s + source.traits.restart_cost_s - now_s
-        if source.waiting and coming_s > -COUNTED_ON_S:
+        if source.waiting and source.traits.offset_ok and coming_s > -COUNTED_ON_S:
             rate += source.rate_bytes_s
             coming[source.id] = max(coming_s, 0.0)
             left += source.rate_bytes_s * coming[source.id]

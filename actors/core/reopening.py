@@ -6,7 +6,14 @@ from actors.core.board import UNBOUNDED, Board
 from actors.core.outbox import Outbox
 from actors.core.phase import Phase
 from actors.core.riding import LEASE_S_MAX, Riding
-from protocol.messages import ChunksStored, DispatcherWanted, TargetCloseAsked, TargetStands, TargetWanted
+from protocol.messages import (
+    ChunksStored,
+    DispatcherWanted,
+    TargetCloseAsked,
+    TargetStands,
+    TargetWanted,
+    target_of_size,
+)
 from protocol.post import ASSEMBLER, shelf_address, split_address
 from protocol.runs import RunSet
 
@@ -21,11 +28,10 @@ STORE_PROCESS: Final = split_address(ASSEMBLER)[0]
 
 class Reopening:
     """Owned by one `DispatchState`. `under_way`: the target was asked for again and does not stand yet; nobody is
-    blamed for silence meanwhile. `named_path` once the file has its final name and nothing is left beside it."""
+    blamed for silence meanwhile."""
 
     def __init__(self, out: Outbox) -> None:
         self.under_way = False
-        self.named_path = ""
         self._wanted: TargetWanted | None = None
         self._out = out
 
@@ -34,15 +40,15 @@ class Reopening:
         self._wanted = wanted
         self._out.post(ASSEMBLER, wanted)
 
-    def begin(self, *, closing: bool) -> None:
-        """There is a new store process: ask it for what its predecessor was asked for."""
+    def begin(self, size_bytes: int, *, closing: bool) -> None:
+        """There is a new store process: ask it for what its predecessor was asked for, or of the size learned since."""
         if self._wanted is None:
             return
         if closing:
             self._out.post(ASSEMBLER, TargetCloseAsked(job=self._wanted.job))
             return
         self.under_way = True
-        self.ask(self._wanted)
+        self.ask(target_of_size(self._wanted, size_bytes))
 
     def awaits(self, phase: Phase, riding: Riding, store: int) -> bool:
         """Whether this store process's word is news. The last word of one that has died since may have come before."""

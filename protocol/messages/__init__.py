@@ -132,7 +132,6 @@ from protocol.messages.store import (
     SourceChanged,
     TargetCloseAsked,
     TargetClosed,
-    TargetNamed,
     TargetOpened,
     TargetRead,
     TargetRefused,
@@ -141,6 +140,7 @@ from protocol.messages.store import (
     TargetWanted,
     ValidatorSeen,
     slot_filled_for,
+    target_of_size,
 )
 from protocol.messages.tags import TAGS
 from protocol.messages.users import (
@@ -267,7 +267,6 @@ __all__ = [
     "StopsQueried",
     "TargetCloseAsked",
     "TargetClosed",
-    "TargetNamed",
     "TargetOpened",
     "TargetRead",
     "TargetRefused",
@@ -290,4 +289,5 @@ __all__ = [
     "WorkerWanted",
     "asked_anew",
     "slot_filled_for",
+    "target_of_size",
 ]

@@ -112,7 +112,6 @@ from protocol.messages.store import (
     SourceChanged,
     TargetCloseAsked,
     TargetClosed,
-    TargetNamed,
     TargetOpened,
     TargetRead,
     TargetRefused,
@@ -172,7 +171,6 @@ DispatcherInbox = (
     | PeerFailed
     | SessionChanged
     | ProcessReady
-    | TargetNamed
     | Ticked
 )
 WorkerInbox = (

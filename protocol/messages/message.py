@@ -116,7 +116,6 @@ from protocol.messages.store import (
     SourceChanged,
     TargetCloseAsked,
     TargetClosed,
-    TargetNamed,
     TargetOpened,
     TargetRead,
     TargetRefused,
@@ -219,7 +218,6 @@ Message = (
     | SlotsAsked
     | SlotsGranted
     | TargetStands
-    | TargetNamed
     | TargetRead
     | Answered
     | Refused

@@ -24,6 +24,11 @@ class TargetWanted(Fact, frozen=True, kw_only=True, gc=False):
     again: bool = False
 
 
+def target_of_size(wanted: TargetWanted, size_bytes: int) -> TargetWanted:
+    """The same, now that the size is known; -1: it is not yet."""
+    return msgspec.structs.replace(wanted, size_bytes=size_bytes)
+
+
 class ChunksVerified(Fact, frozen=True, kw_only=True, gc=False):
     """Chunks found in the part file that match their records: runs as a flat tuple first, stop, first, stop ...
 
@@ -172,7 +177,10 @@ class SealWanted(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class TargetSealed(Fact, frozen=True, kw_only=True, gc=False):
-    """The file stands under its final name, for `digest_s` already: so long took its xxh3_128, `digest_hex`."""
+    """The file stands under its final name, for `digest_s` already: so long took its xxh3_128, `digest_hex`.
+
+    Its records go when the answer has come, `JobForgotten`: until then another hub or store can find out that it stands.
+    """
 
     job: int
     path: str
@@ -222,10 +230,3 @@ class TargetStands(Fact, frozen=True, kw_only=True, gc=False):
 
     job: int
     store: int
-
-
-class TargetNamed(Fact, frozen=True, kw_only=True, gc=False):
-    """The file has its final name and its records are gone; `TargetSealed` follows when its digest is known."""
-
-    job: int
-    path: str

@@ -110,6 +110,25 @@ def test_no_frame_is_lost_to_a_restart_that_is_over_before_the_next_one_is_sent(
     assert got_again.get(timeout=5) == ("box", b"2")
 
 
+def test_what_was_sent_before_is_heard_out_from_everybody(made: MakeLinks) -> None:
+    receiver, got = made("store")
+    senders = [made(f"fetch-{number}", listen=False)[0] for number in range(3)]
+    for serial in range(500):
+        for links in senders:
+            assert links.send("store", "box", b"%d" % serial)
+        if serial % 100 == 0:
+            assert receiver.hear_out(5.0)
+            assert got.qsize() == 3 * (serial + 1)
+    for links in senders:
+        links.close()
+    assert receiver.hear_out(5.0)
+    assert got.qsize() == 3 * 500
+
+
+def test_who_does_not_listen_has_heard_everything(made: MakeLinks) -> None:
+    assert made("store", listen=False)[0].hear_out(5.0)
+
+
 def test_a_process_that_is_gone_costs_its_senders_no_time(made: MakeLinks) -> None:
     (a, _), (b, _got) = made("a"), made("b")
     b.close()

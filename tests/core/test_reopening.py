@@ -12,19 +12,20 @@ from protocol.messages import (
     ChunksVerified,
     DispatcherInbox,
     JobEnded,
+    JobForgotten,
     LeaseGranted,
     PlaceAsked,
     ProcessReady,
     SealWanted,
     TargetCloseAsked,
     TargetClosed,
-    TargetNamed,
     TargetOpened,
+    TargetSealed,
     TargetStands,
     TargetWanted,
     Ticked,
 )
-from protocol.post import Post
+from protocol.post import ASSEMBLER, Post
 from protocol.runs import RunSet
 from tests.core.boards import CHUNK, NOW_S, add, as_peer, board, drawn, joined, lease_of, probed, said, wanted
 from tests.core.turning import place, told
@@ -126,12 +127,21 @@ def test_a_job_that_was_being_sealed_is_sealed_by_the_new_store() -> None:
     assert state.phase is Phase.SEALING
 
 
-def test_a_file_that_had_its_name_is_sealed_without_the_store() -> None:
+def test_a_file_of_which_nobody_had_announced_the_size_is_asked_for_by_what_was_learned() -> None:
+    state = riding("##aa", {"a": 1.0})
+    state._reopening.ask(opening.target_wanted(state.job, -1, "f"))
+    state._out.take()
+    (asked,) = said(told(state, STORE_BACK), TargetWanted)
+    assert asked.size_bytes == 4 * CHUNK
+
+
+def test_a_job_that_is_closing_hears_that_its_file_was_sealed_before_and_ends_so() -> None:
     state = riding("##a", {"a": 1.0})
-    told(state, stored(0, lease_of(state, "a").id, 2, 1))
-    told(state, TargetNamed(job=1, path="/box/f"))
-    (ended,) = said(told(state, STORE_BACK), JobEnded)
+    state._close("interrupted", "interrupted", NOW_S)
+    posts = told(state, TargetSealed(job=1, path="/box/f", digest_hex=""))
+    (ended,) = said(posts, JobEnded)
     assert (ended.state, ended.path) == ("sealed", "/box/f")
+    assert JobForgotten(job=1) in [post.message for post in posts if post.to == ASSEMBLER], "only now its records go"
 
 
 def test_a_job_that_was_closing_closes() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 
+import psutil  # type: ignore[import-untyped,unused-ignore]
 import pytest
 
 from actors.core.restarts import RESTARTS_MAX
@@ -62,6 +64,26 @@ def test_what_is_stored_is_not_fetched_again_when_the_store_or_the_hub_dies(shoa
     assert done.code == 0
     assert done.ended["bytes_resumed"] == 0, "it was fetched by this very job"
     assert sent <= CONTENT.size - 5 * CHUNK
+
+
+@pytest.mark.parametrize("names", [("store",), ("hub",), ("store", "hub")], ids="+".join)
+def test_a_file_that_has_just_got_its_name_is_not_fetched_under_another(shoal: Shoal, names: tuple[str, ...]) -> None:
+    with mirrors({"a": Character()}, CONTENT) as box:
+        running = shoal.start("get", *box.urls, "-o", "file.bin", "--json")
+        struck = [running.await_child(name) for name in names]
+        while not (shoal.folder / "file.bin").exists():
+            assert running.process.poll() is None
+        for child in struck:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+        done = running.finish()
+        if "file.bin.part.records" in shoal.files:  # both died between the last word and its answer
+            done = shoal.get(*box.urls, "-o", "file.bin")
+        sent = sum(count.bytes_sent for count in box.counts().values())
+    assert (done.code, done.ended["state"]) == (0, "sealed")
+    assert sent < 1.5 * CONTENT.size
+    assert CONTENT.matches(shoal.folder / "file.bin")
+    assert shoal.files == ["file.bin"]
 
 
 def test_a_stopped_process_is_found_killed_and_replaced(shoal: Shoal) -> None:

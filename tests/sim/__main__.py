@@ -6,6 +6,7 @@ that are not those that came. Stuck: did not end. Broken: any other invariant.
 """
 
 import argparse
+import contextlib
 import math
 import os
 import random
@@ -17,8 +18,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from tests.sim.disk import Disk
-from tests.sim.disk_store import StoreOnDisk
+from tests.sim.disk import Disk, MachineDied
+from tests.sim.disk_store import NAME, StoreOnDisk
 from tests.sim.scenarios import DRAWN, NAMED, drawn, living_bytes_s
 from tests.sim.world import Outcome, Scenario, World
 
@@ -71,7 +72,8 @@ def played(scenario: Scenario, seed: int, *, checked: bool = True) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="sim-", dir=_MEMORY if os.path.isdir(_MEMORY) else None) as folder:
         disk = Disk(scenario.disk, Path(folder), seed)
         first = World(scenario, seed, checked=checked, disk=disk)
-        first.play(scenario.disk.dies_at_s if scenario.disk.dies_at_s is not None else math.inf)
+        with contextlib.suppress(MachineDied):
+            first.play(scenario.disk.dies_at_s if scenario.disk.dies_at_s is not None else math.inf)
         if first.ended is not None:
             return first.outcome()
         second = World(replace(scenario, resumed=()), seed + 1, checked=checked, disk=disk)
@@ -79,7 +81,11 @@ def played(scenario: Scenario, seed: int, *, checked: bool = True) -> Outcome:
         assert isinstance(second.store, StoreOnDisk)
         first.store.die()
         second.store.inherit(first.store)
-        return second.run()
+        outcome = second.run()
+        if first.store.whole and outcome.state == "sealed" and not (scenario.disk.forgets or scenario.disk.flips):
+            assert outcome.leases == 0, "wrong: fetched again though all of it was stored"
+            assert os.listdir(folder) == [NAME], "wrong: one file under two names"
+        return outcome
 
 
 def scenario_of(kind: str, seed: int, sources: int | None = None) -> Scenario:

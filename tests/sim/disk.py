@@ -26,7 +26,8 @@ class DiskScript:
     `torn_at`: these writes are cut in the middle and fail with EIO, as all do until `mends_after_s` later.
     `forgets`: at such a fault, and when the machine dies, each unsynced write is lost with this probability.
     `flips`: so many bits of the part file and of the records are flipped then.
-    `dies_at_s`: the machine dies, and the same command is given again.
+    `dies_at_s`: the machine dies, and the same command is given again. `dies_at_step`: so it does right behind this
+    step of sealing, the last of which is that the file is sealed and nobody has heard of it yet.
     """
 
     space_left: int | None = None
@@ -35,6 +36,11 @@ class DiskScript:
     forgets: float = 0.0
     flips: int = 0
     dies_at_s: float | None = None
+    dies_at_step: str = ""
+
+
+class MachineDied(Exception):  # noqa: N818
+    """Nothing of this run goes on."""
 
 
 class Disk:
@@ -45,6 +51,7 @@ class Disk:
         self.script = script
         self._space = script.space_left
         self._rng = random.Random(seed)
+        self._dies_at_step = script.dies_at_step
         self._writes = 0
         self._broken: OSError | None = None
         self._heals_s = 0.0
@@ -88,6 +95,15 @@ class Disk:
         """A group commit went through."""
         if self._broken is None:
             self._unsynced.clear()
+
+    def dies_behind(self, step: str) -> bool:
+        """Whether the machine dies at this moment; it does so once at most, see `die`."""
+        return step == self._dies_at_step
+
+    def die(self) -> None:
+        """The machine dies."""
+        self._dies_at_step = ""
+        self.lose()
 
     def lose(self) -> None:
         """What was not synced may be gone, and bits are flipped that nobody touched."""

@@ -4,6 +4,7 @@ Everything is played at a scale: a chunk of the world is one of `REAL_CHUNK` byt
 number and the mark its source sent. What the real Assembler would answer is answered.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -33,8 +34,8 @@ from protocol.post import ASSEMBLER, dispatcher_address
 from protocol.runs import Run
 from storage.digests import Checksum, chunk_digest, digests_of
 from storage.layout import Layout
-from storage.target import ChecksumMismatch, Target
-from tests.sim.disk import Disk
+from storage.target import ChecksumMismatch, Sealed, Target
+from tests.sim.disk import Disk, MachineDied
 from tests.sim.store import TRUE, WRITE_S
 from tests.sim.worker import Surroundings
 
@@ -66,6 +67,8 @@ class StoreOnDisk:
         self.sealed_s: float | None = None
         self.closed = False
         self._target: Target | None = None
+        self._sealed: TargetSealed | None = None
+        self._announced = False
         self._leave_behind(real_bytes(layout.size_bytes, layout.chunk_size), resumed)
         self.world.at(COMMIT_S, self._commit)
 
@@ -82,6 +85,8 @@ class StoreOnDisk:
                     self._try(lambda target: target.learn_size(real_bytes(size, self.chunk_size)))
                 case SealWanted():
                     self._try(self._seal)
+                case TargetCloseAsked() if self._sealed is not None:
+                    self._tell(self._sealed)
                 case TargetCloseAsked():
                     self._close()
                     self._tell(TargetClosed(job=1))
@@ -97,11 +102,16 @@ class StoreOnDisk:
         if self._target is not None:
             self._target.abandon()
         self._target, self.closed = None, True
-        self.disk.lose()
+        self.disk.die()
 
     def inherit(self, dead: "StoreOnDisk") -> None:
         """The same folder after the machine died."""
         self.digests = dict(dead.digests)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of a file of announced size is there: sealing had begun, and nothing of it is to be fetched."""
+        return self._announced and len(self.digests) == self.chunk_count
 
     # -- opening
 
@@ -116,10 +126,12 @@ class StoreOnDisk:
         except TargetFault as fault:
             self._tell(TargetRefused(job=1, fault=int(fault.kind), detail=fault.detail))
             return
+        self._announced = size >= 0
         if size >= 0:
             self.chunk_count = -(-wanted.size_bytes // wanted.chunk_size)
         self._target = run.target
-        self._check_verified([chunk for first, stop in run.verified for chunk in range(first, stop)])
+        held = os.pread(run.target._part.part_fd, 1 << 30, 0)  # the part file, or what it became
+        self._check_verified([chunk for first, stop in run.verified for chunk in range(first, stop)], held)
         for first, stop in run.verified:
             self._tell(ChunksVerified(job=1, runs=(first, stop)))
         self._tell(TargetOpened(job=1, part_path=run.target.part_path, message=run.message))
@@ -135,9 +147,8 @@ class StoreOnDisk:
                 self.digests[chunk] = TRUE
         target.abandon()
 
-    def _check_verified(self, chunks: list[int]) -> None:
+    def _check_verified(self, chunks: list[int], held: bytes) -> None:
         """Nothing is believed but what was handed over, bit by bit; what the disk lost is not missed by anybody."""
-        held = (self.disk.folder / f"{NAME}.part").read_bytes() if chunks else b""
         for chunk in chunks:
             assert chunk in self.digests, f"chunk {chunk} is believed and was never stored: wrong"
             data = held[chunk * REAL_CHUNK : (chunk + 1) * REAL_CHUNK]
@@ -207,7 +218,7 @@ class StoreOnDisk:
         wanted = b"".join(chunk_bytes(chunk, TRUE) for chunk in range(self.chunk_count))[:size]
         checksum = Checksum.parse(f"xxh3_128:{chunk_digest(wanted).hex()}") if self.checks_content else None
         try:
-            sealed = target.seal(checksum)
+            sealed = self._sealed_by_steps(target, checksum)
         except ChecksumMismatch as mismatch:
             self._tell(SealRefused(job=1, detail=str(mismatch)))
             return
@@ -215,7 +226,20 @@ class StoreOnDisk:
         assert Path(sealed.path).read_bytes() == stored, "wrong: the sealed file is not what was handed over"
         assert not self.checks_content or stored == wanted, "wrong: sealed against its checksum"
         self.sealed_s = self.world.now_s
-        self._tell(TargetSealed(job=1, path=sealed.path, digest_hex=sealed.digest_hex))
+        if self.disk.dies_behind("sealed"):
+            raise MachineDied
+        self._sealed = TargetSealed(job=1, path=sealed.path, digest_hex=sealed.digest_hex)
+        self._tell(self._sealed)
+
+    def _sealed_by_steps(self, target: Target, checksum: Checksum | None) -> Sealed:
+        steps = target.sealing(checksum)
+        while True:
+            try:
+                if self.disk.dies_behind(next(steps)):
+                    raise MachineDied
+            except StopIteration as end:
+                sealed: Sealed = end.value
+                return sealed
 
     def _close(self) -> None:
         target, self._target, self.closed = self._target, None, True

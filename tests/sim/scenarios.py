@@ -220,6 +220,9 @@ def drawn(seed: int, kind: str, sources: int | None = None) -> Scenario:
     )
 
 
+_STEPS: Final = ("checked", "settled", "linked", "link synced", "part unlinked", "sealed")
+
+
 def _disk(rng: random.Random, world: Scenario) -> DiskScript:
     chunks = max(world.size_bytes // world.chunk_size, 1)
     whole = chunks * (REAL_CHUNK + RECORD_BYTES) + START
@@ -230,6 +233,7 @@ def _disk(rng: random.Random, world: Scenario) -> DiskScript:
         forgets=rng.choice((0.0, 0.1, 0.5, 1.0)),
         flips=rng.choice((0, 0, 1, 5)),
         dies_at_s=rng.uniform(0.0, 20.0) if rng.random() < 0.4 else None,
+        dies_at_step=rng.choice(_STEPS) if rng.random() < 0.2 else "",
     )
 
 

@@ -69,6 +69,8 @@ def test_more_worlds_than_the_fast_suite_has_time_for(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "seed"),
     [
+        ("dirty", 100959),  # two users without offsets: each declined its turn because the other would be sooner
+        ("disk", 13),  # an empty file that was sealed when the machine died was made again under another name
         ("disk", 31),  # a race: who had fetched everything was not asked for what the disk had lost
         ("honest", 52),  # failover: sources that get nothing made the dispatcher post itself for ever
         ("faulty", 24),  # a file shorter than announced: the last chunk was asked for again and again

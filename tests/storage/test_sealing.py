@@ -17,7 +17,7 @@ from tests.storage.parts import CHUNK, NAME, chunks, content, count, finish, lea
 
 ROOT = Path(__file__).parents[2]
 DATA = content(5 * CHUNK + 5)
-STEPS = ["checked", "settled", "linked", "link synced", "part unlinked", "records unlinked"]
+STEPS = ["checked", "settled", "linked", "link synced", "part unlinked"]
 
 CRASH = """
 import os, sys
@@ -27,25 +27,26 @@ for step in run.target.sealing():
     print(step, flush=True)
     if step == sys.argv[3]:
         os._exit(9)
+os._exit(9)
 """
 
 
 def crash_after(folder: Path, step: str) -> list[str]:
-    """A process that dies right behind this step of sealing; the steps it took."""
+    """A process that dies right behind this step of sealing, or when it is sealed and nobody has heard of it; the steps
+    it took."""
     command = [sys.executable, "-c", CRASH, str(folder), str(len(DATA)), step]
     run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert run.returncode == 9, run.stderr
     return run.stdout.splitlines()
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", [*STEPS, "sealed"])
 def test_a_crash_between_any_two_steps_is_made_good_by_the_next_run(tmp_path: Path, step: str) -> None:
     leave_part(tmp_path, DATA, [(0, count(DATA))])
-    assert crash_after(tmp_path, step) == STEPS[: STEPS.index(step) + 1]
-    if step != "records unlinked":
-        run = opened(tmp_path, len(DATA))
-        assert run.verified.count == count(DATA), "nothing is fetched again"
-        assert finish(run, DATA) == tmp_path / NAME
+    assert crash_after(tmp_path, step) == (STEPS[: STEPS.index(step) + 1] if step in STEPS else STEPS)
+    run = opened(tmp_path, len(DATA))
+    assert run.verified.count == count(DATA), "nothing is fetched again"
+    assert finish(run, DATA) == tmp_path / NAME
     assert os.listdir(tmp_path) == [NAME]
     assert (tmp_path / NAME).read_bytes() == DATA
 
@@ -58,6 +59,23 @@ def test_a_crash_after_taking_a_numbered_name_does_not_take_another(tmp_path: Pa
     assert finish(opened(tmp_path, len(DATA)), DATA) == tmp_path / "file (1).bin"
     assert sorted(os.listdir(tmp_path)) == ["file (1).bin", NAME]
     assert (tmp_path / NAME).read_bytes() == b"older"
+
+
+def test_an_empty_file_that_was_sealed_and_not_told_of_is_not_made_twice(tmp_path: Path) -> None:
+    run = opened(tmp_path, 0)
+    run.target.seal()
+    run.target.abandon()
+    assert finish(opened(tmp_path, 0), b"") == tmp_path / NAME
+    assert os.listdir(tmp_path) == [NAME]
+
+
+def test_what_is_sealed_is_on_record_until_somebody_who_was_told_closes_it(tmp_path: Path) -> None:
+    run = opened(tmp_path, len(DATA))
+    put(run.target, DATA, 0, count(DATA))
+    run.target.seal()
+    assert sorted(os.listdir(tmp_path)) == [NAME, f"{NAME}.part.records"]
+    run.target.close()
+    assert os.listdir(tmp_path) == [NAME]
 
 
 def test_another_chunk_size_after_a_crash_still_finds_the_sealed_file(tmp_path: Path) -> None:

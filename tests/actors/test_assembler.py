@@ -1,0 +1,151 @@
+"""The one writer and its job's end: a file is sealed once, whoever dies before everybody has heard of it."""
+
+import os
+import queue
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.assembler import Assembler
+from actors.mailroom import Mailroom
+from actors.wire_actor import stop_actors
+from protocol.frames import decode
+from protocol.messages import (
+    ChunksVerified,
+    JobForgotten,
+    Message,
+    SealWanted,
+    SlotFilled,
+    TargetCloseAsked,
+    TargetOpened,
+    TargetSealed,
+    TargetWanted,
+)
+from protocol.post import ASSEMBLER, dispatcher_address, shelf_address, split_address
+from storage.arena import Arena
+from storage.digests import digests_of
+
+CHUNK = 4096
+NAME = "file.bin"
+DATA = os.urandom(2 * CHUNK)
+Inbox = queue.SimpleQueue[Message]
+
+
+@pytest.fixture
+def hub() -> Iterator[tuple[Mailroom, Inbox]]:
+    """The mailroom of ``store``, in which everybody else lives too, and what the dispatcher hears."""
+    with tempfile.TemporaryDirectory(prefix="a-") as run_dir:
+        room, said = Mailroom("store", run_dir), queue.SimpleQueue[Message]()
+        elsewhere = Mailroom("hub", run_dir)
+        elsewhere.register(split_address(dispatcher_address(1))[1], lambda frame: said.put(decode(frame)))
+        elsewhere.register("shelf", lambda _frame: None)
+        elsewhere.start()
+        room.start()
+        yield room, said
+        room.close()
+        elsewhere.close()
+
+
+@pytest.fixture
+def store(hub: tuple[Mailroom, Inbox]) -> Iterator[Callable[[], Any]]:
+    """Starts an Assembler, after the one before has died if there was one."""
+    arena = Arena.create(1)
+    made: list[Any] = []
+
+    def start() -> Any:
+        if made:
+            stop_actors([made[-1]], timeout_s=5)  # with a sealed job this leaves what a crash leaves
+        made.append(Assembler.start(hub[0], arena, generation=len(made)))
+        return made[-1]
+
+    arena.view(0)[: len(DATA)] = DATA
+    yield start
+    stop_actors(made[-1:], timeout_s=5)
+    arena.close()
+
+
+def wanted(folder: Path, **changes: Any) -> TargetWanted:
+    fields: dict[str, Any] = {
+        "job": 1,
+        "folder": str(folder),
+        "name": NAME,
+        "size_bytes": len(DATA),
+        "chunk_size": CHUNK,
+        "checksum": "",
+        "preallocate": False,
+        "sync": "none",
+        "dispatcher": dispatcher_address(1),
+    }
+    return TargetWanted(**{**fields, **changes})
+
+
+def next_of(said: Inbox, kind: type) -> Any:
+    while not isinstance(message := said.get(timeout=5), kind):
+        pass
+    return message
+
+
+def seal(room: Mailroom, said: Inbox, folder: Path) -> TargetSealed:
+    """A whole download, up to the word that it is sealed."""
+    room.post(ASSEMBLER, wanted(folder))
+    next_of(said, TargetOpened)
+    view = memoryview(DATA)
+    filled = SlotFilled(
+        job=1, source=0, lease=1, first=0, slot=0, length_bytes=len(DATA), digests=digests_of(view, len(DATA), CHUNK),
+        source_hash=1, shelf=shelf_address("hub"),
+    )  # fmt: skip
+    room.post(ASSEMBLER, filled)
+    room.post(ASSEMBLER, SealWanted(job=1))
+    sealed = next_of(said, TargetSealed)
+    assert isinstance(sealed, TargetSealed)
+    return sealed
+
+
+def test_a_store_that_dies_before_its_last_word_was_heard_is_replaced_by_one_that_says_it(
+    hub: tuple[Mailroom, Inbox], store: Callable[[], Any], tmp_path: Path
+) -> None:
+    room, said = hub
+    store()
+    first = seal(room, said, tmp_path)
+    store()
+    room.post(ASSEMBLER, wanted(tmp_path))
+    verified = next_of(said, ChunksVerified)
+    assert verified.runs == (0, 2), "nothing is fetched again"
+    assert "was complete already" in next_of(said, TargetOpened).message
+    room.post(ASSEMBLER, SealWanted(job=1))
+    assert next_of(said, TargetSealed).path == first.path == str(tmp_path / NAME)
+    room.post(ASSEMBLER, JobForgotten(job=1))
+    store()
+    assert os.listdir(tmp_path) == [NAME]
+    assert (tmp_path / NAME).read_bytes() == DATA
+
+
+@pytest.mark.parametrize("changes", [{}, {"size_bytes": -1}, {"name": "another.bin"}])
+def test_another_hub_that_asks_for_what_is_sealed_is_told_so_whatever_it_knows_of_it(
+    hub: tuple[Mailroom, Inbox], store: Callable[[], Any], tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    room, said = hub
+    store()
+    first = seal(room, said, tmp_path)
+    room.post(ASSEMBLER, wanted(tmp_path, **changes))
+    assert next_of(said, ChunksVerified).runs == (0, 2)
+    room.post(ASSEMBLER, SealWanted(job=1))
+    assert next_of(said, TargetSealed) == first
+    room.post(ASSEMBLER, JobForgotten(job=1))
+
+
+def test_who_wants_a_sealed_target_closed_hears_that_it_is_sealed(
+    hub: tuple[Mailroom, Inbox], store: Callable[[], Any], tmp_path: Path
+) -> None:
+    room, said = hub
+    store()
+    first = seal(room, said, tmp_path)
+    room.post(ASSEMBLER, TargetCloseAsked(job=1))
+    assert next_of(said, TargetSealed) == first
+    assert f"{NAME}.part.records" in os.listdir(tmp_path), "still not confirmed"
+    room.post(ASSEMBLER, JobForgotten(job=1))
+    store()
+    assert os.listdir(tmp_path) == [NAME]
