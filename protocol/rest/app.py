@@ -1,13 +1,8 @@
 """The API as one ASGI application.
 
 How to add routes: a module `protocol/rest/NAME.py` with a function ``router(desk: Desk) -> APIRouter``, full paths in
-<<<<<<< HEAD
-the routes (``/api/v0/multisource/jobs``), and one line in `ROUTERS` below. Order counts: literal paths before
-those whose parameters they would fit. What goes on beside requests is an ``async def NAME(desk) -> None`` in `TASKS`,
-=======
 the routes (``/api/v0/multisource/jobs``), and one line in `ROUTERS` below. Order counts: literal paths before those
 with parameters that match them too. What goes on beside requests is an ``async def NAME(desk) -> None`` in `TASKS`,
->>>>>>> 5ca0126 (Say over the API what jobs, sources, chunks and users are, and take orders by name)
 begun with the application and cancelled with it.
 
 What a handler may rely on:
