@@ -11,6 +11,7 @@ from protocol.messages import (
     ActorDied,
     DispatcherWanted,
     JobForgotten,
+    LogLevelSet,
     PingAnswered,
     PingAsked,
     RootInbox,
@@ -52,6 +53,8 @@ class ProcessRoot(WireActor):
                 self._stop_wanted()
             case ActorDied():
                 self._tell(message)
+            case LogLevelSet(level=level):
+                logging.getLogger().setLevel(level)
             case DispatcherWanted() | WorkerWanted() | JobForgotten():
                 self._make(message)
             case _:

@@ -85,6 +85,7 @@ class Supervisor:
         self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
         self._closing = False
         self._closed = False
+        self._looked_s = time.monotonic()
 
     def __enter__(self) -> Self:
         self.start()
@@ -147,6 +148,27 @@ class Supervisor:
         """How this process (``front``) and the living children are; one that dies meanwhile is left out."""
         living = [(child.name, child.pid) for child in self._children.values() if not child.gone]
         return health_of([(self.mailroom.process, os.getpid()), *living])
+
+    def kill(self, process: str, why: str) -> None:
+        """Take a living child for lost: it is killed, that is reported, and it is started anew as any other."""
+        with self._changed:
+            child = self._children[process]
+            if not child.gone and not child.leaving:
+                child.verdict = child.verdict or why
+                child.signal(signal.SIGKILL)
+
+    def respec(self, spec: ProcessSpec) -> None:
+        """How the process of this name is started from the next time on."""
+        with self._changed:
+            self._specs[spec.process] = spec
+
+    def well(self) -> bool:
+        """Whether the children are watched, and none has been silent for longer than it may be."""
+        fresh = time.monotonic() - self._looked_s < 3 * self._ping_s + STACKS_S
+        most = self._vigil.pings_unanswered_max + 1
+        return fresh and all(
+            child.pinged - child.answered <= most for child in list(self._children.values()) if not child.gone
+        )
 
     def living(self) -> list[str]:
         """Names of the children that have not died."""
@@ -309,7 +331,7 @@ class Supervisor:
 
     def _look_after(self) -> None:
         """Ping everybody; kill those that are as good as dead, stacks first where they can still say them."""
-        now_s = time.monotonic()
+        now_s = self._looked_s = time.monotonic()
         for child in list(self._children.values()):
             if child.gone or child.leaving or child.verdict or (not child.ready and not self._started):
                 continue

@@ -30,6 +30,7 @@ from protocol.messages.jobs import (
 from protocol.messages.keeping import (
     Answered,
     CountsQueried,
+    DeskConfigured,
     EndedRemoved,
     EventHappened,
     EventsQueried,
@@ -62,6 +63,7 @@ from protocol.messages.message import Message
 from protocol.messages.peers import PeerFaulted, PeerRode, PeerStopped, PriorsAsked, PriorsTold
 from protocol.messages.processes import (
     ActorDied,
+    LogLevelSet,
     PingAnswered,
     PingAsked,
     ProcessLost,
@@ -167,6 +169,7 @@ __all__ = [
     "ConnectionEnded",
     "ConnectionHanded",
     "CountsQueried",
+    "DeskConfigured",
     "DeskInbox",
     "DiskFailed",
     "DispatcherInbox",
@@ -206,6 +209,7 @@ __all__ = [
     "LeaseRevoked",
     "LeaseTrimmed",
     "LimitSet",
+    "LogLevelSet",
     "ManifestQueried",
     "MemoryInbox",
     "Message",

@@ -15,6 +15,7 @@ from protocol.messages.jobs import (
 from protocol.messages.keeping import (
     Answered,
     CountsQueried,
+    DeskConfigured,
     EndedRemoved,
     EventHappened,
     EventsQueried,
@@ -42,6 +43,7 @@ from protocol.messages.keeping import (
 from protocol.messages.peers import PeerFaulted, PeerRode, PeerStopped, PriorsAsked, PriorsTold
 from protocol.messages.processes import (
     ActorDied,
+    LogLevelSet,
     PingAnswered,
     PingAsked,
     ProcessLost,
@@ -209,7 +211,7 @@ SessionInbox = (
     | JobForgotten
     | Ticked
 )
-RootInbox = DispatcherWanted | WorkerWanted | JobForgotten | PingAsked | StopAsked | ActorDied
+RootInbox = DispatcherWanted | WorkerWanted | JobForgotten | PingAsked | StopAsked | ActorDied | LogLevelSet
 FrontInbox = (
     JobOpened
     | JobProgressed
@@ -272,4 +274,5 @@ DeskInbox = (
     | SessionChanged
     | ProcessLost
     | ProcessReady
+    | DeskConfigured
 )

@@ -250,6 +250,14 @@ class KeeperConfigured(Fact, frozen=True, kw_only=True, gc=False):
     settings: bytes
 
 
+class DeskConfigured(Fact, frozen=True, kw_only=True, gc=False):
+    """The configuration was read again: a part of the JSON of `protocol.config.settings.Settings`, in order; `last`
+    ends it. It holds secrets."""
+
+    part: bytes
+    last: bool
+
+
 # between the keeper and the hub
 
 

@@ -34,6 +34,12 @@ class StopAsked(Fact, frozen=True, kw_only=True, gc=False):
     """End in order: stop the actors, close what is open, then leave."""
 
 
+class LogLevelSet(Fact, frozen=True, kw_only=True, gc=False):
+    """Front to a root: from now on this process writes down what is at least so grave (a number of `logging`)."""
+
+    level: int
+
+
 class ActorDied(Fact, frozen=True, kw_only=True, gc=False):
     """An actor failed with our fault. The traceback went to the log; `detail` is its last line."""
 

@@ -15,6 +15,7 @@ from protocol.messages.jobs import (
 from protocol.messages.keeping import (
     Answered,
     CountsQueried,
+    DeskConfigured,
     EndedRemoved,
     EventHappened,
     EventsQueried,
@@ -46,6 +47,7 @@ from protocol.messages.keeping import (
 from protocol.messages.peers import PeerFaulted, PeerRode, PeerStopped, PriorsAsked, PriorsTold
 from protocol.messages.processes import (
     ActorDied,
+    LogLevelSet,
     PingAnswered,
     PingAsked,
     ProcessLost,
@@ -254,5 +256,7 @@ TAGS: tuple[type, ...] = (
     FilesTold,
     PeersQueried,
     StopsQueried,
+    LogLevelSet,
+    DeskConfigured,
 )
 """Tag = index. Append only."""

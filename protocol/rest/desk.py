@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from protocol.config.settings import Settings
+from protocol.config.travelling import settings_of
 from protocol.messages import (
     Answered,
+    DeskConfigured,
     DeskInbox,
     EventHappened,
     EventsWatched,
@@ -177,6 +179,7 @@ class Desk:
         self.away: dict[str, str] = {}
         self.closing: Final = asyncio.Event()
         """Set when the daemon stops. Whoever holds a request open ends it then."""
+        self._configuration = b""
         self._next_number = first_number
         self._talks: dict[int, Talk] = {}
         self._listeners: set[Listener] = set()
@@ -222,9 +225,10 @@ class Desk:
             del self._talks[number]
 
     @contextmanager
-    def listen(self) -> Iterator[Listener]:
-        """Every `EventHappened` from now on. Raises `RefusedError` when too many listen already."""
-        listeners_max = self.settings.api.streams_max
+    def listen(self, listeners_max: int = 0) -> Iterator[Listener]:
+        """Every `EventHappened` from now on. Raises `RefusedError` when so many listen already; 0: the configured
+        number of streams."""
+        listeners_max = listeners_max or self.settings.api.streams_max
         if len(self._listeners) >= listeners_max:
             raise RefusedError("full", "", f"{listeners_max} listen already")
         listener = Listener()
@@ -257,6 +261,11 @@ class Desk:
                 self.away.pop(process, None)
                 if process == _KEEPER:
                     self.watch()
+            case DeskConfigured(part=part, last=last):
+                self._configuration += part
+                if last:
+                    self.settings = settings_of(self._configuration)
+                    self._configuration = b""
             case SearchHit(search=number) | SearchEnded(search=number):
                 self._hand(number, message)
             case Answered() | Refused() | RunsTold() | UserTold() | FilesTold():
