@@ -1,52 +1,13 @@
 """The OpenAPI document: valid, and nothing in it without a description or, where clients write, without a bound."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 import pytest
 from openapi_spec_validator import validate
 
-from protocol.rest.app import build_app
-from protocol.rest.desk import Desk
-from tests.rest.serving import open_settings, serving
-
-DOCUMENT: Final[dict[str, Any]] = build_app(
-    Desk(open_settings(), address="api/desk", post=lambda _to, _message: None)
-).openapi()
-OPERATIONS: Final = [
-    pytest.param(path, method, operation, id=f"{method.upper()} {path}")
-    for path, item in DOCUMENT["paths"].items()
-    for method, operation in item.items()
-]
-
-
-def resolved(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema that a reference names, with what stands beside the reference."""
-    if "$ref" not in schema:
-        return schema
-    name = schema["$ref"].removeprefix("#/components/schemas/")
-    return {**resolved(DOCUMENT["components"]["schemas"][name]), **{k: v for k, v in schema.items() if k != "$ref"}}
-
-
-def parts(
-    where: str, schema: dict[str, Any], seen: frozenset[str] = frozenset()
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every schema inside this one, with a name for people, itself first."""
-    name = schema.get("$ref", "")
-    if name in seen:
-        return
-    seen = seen | {name} if name else seen
-    schema = resolved(schema)
-    yield where, schema
-    for member, inside in schema.get("properties", {}).items():
-        yield from parts(f"{where}.{member}", inside, seen)
-    for word in ("anyOf", "oneOf", "allOf"):
-        for inside in schema.get(word, ()):
-            yield from parts(where, inside, seen)
-    if isinstance(schema.get("items"), dict):
-        yield from parts(f"{where}[]", schema["items"], seen)
-    if isinstance(schema.get("additionalProperties"), dict):
-        yield from parts(f"{where}{{}}", schema["additionalProperties"], seen)
+from tests.rest.document import DOCUMENT, OPERATIONS, bodies, parts
+from tests.rest.serving import serving
 
 
 def members(where: str, schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -54,11 +15,6 @@ def members(where: str, schema: dict[str, Any]) -> Iterator[tuple[str, dict[str,
     for place, inside in parts(where, schema):
         for member, value in inside.get("properties", {}).items():
             yield f"{place}.{member}", value
-
-
-def bodies(operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for kind, content in operation.get("requestBody", {}).get("content", {}).items():
-        yield kind, content["schema"]
 
 
 def is_bounded(schema: dict[str, Any]) -> bool:
