@@ -29,7 +29,7 @@ from typing import Final
 
 from fastapi import APIRouter, FastAPI
 
-from protocol.rest import errors, health, multisource, session
+from protocol.rest import documented, errors, health, multisource, session
 from protocol.rest.access import Access
 from protocol.rest.desk import Desk
 from protocol.rest.guard import Guard
@@ -56,6 +56,7 @@ def build_app(desk: Desk) -> FastAPI:
         redirect_slashes=False,
     )
     errors.install(app)
+    documented.describe(app)
     routers = [make(desk) for make in ROUTERS]
     for router in routers:
         app.include_router(router)

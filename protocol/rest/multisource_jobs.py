@@ -1,7 +1,7 @@
 """Jobs: lists, one with its chunks, what it waits for, what happened, who sent what; orders to it and its sources."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Body, Query, Response
 
@@ -35,9 +35,7 @@ States = Annotated[
     list[told.State], Query(description="Only jobs in one of these states; repeat it for more.", max_length=6)
 ]
 Origin = Annotated[str, Query(description="Only those that came through this door; empty: all.", max_length=20)]
-Order = Annotated[
-    str, Query(description="newest first, or queue: as they will be started.", pattern="^(newest|queue)$")
-]
+Order = Annotated[Literal["newest", "queue"], Query(description="newest first, or queue: as they will be started.")]
 Removed = Annotated[Flag, Query(description="Also those that were removed from lists.")]
 WithMap = Annotated[Flag, Query(alias="chunkMap", description="Whether the chunk map is wanted.")]
 Source = Annotated[int, Query(description="Number of the source in the job.", ge=0, le=COUNT_MAX)]
