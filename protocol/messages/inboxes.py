@@ -36,6 +36,8 @@ from protocol.messages.keeping import (
     SourceDropped,
     SourceFound,
     SourcesAdded,
+    TargetRemoved,
+    TargetUnwanted,
     TimelineQueried,
     WhyQueried,
 )
@@ -197,6 +199,7 @@ AssemblerInbox = (
     | TargetCloseAsked
     | JobForgotten
     | CommitDue
+    | TargetUnwanted
 )
 SessionInbox = (
     SearchAsked
@@ -258,6 +261,8 @@ KeeperInbox = (
     | ProcessLost
     | ProcessReady
     | SessionChanged
+    | TargetRemoved
+    | CommitDue
     | Ticked
 )
 DeskInbox = (

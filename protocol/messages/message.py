@@ -39,6 +39,8 @@ from protocol.messages.keeping import (
     SourceFound,
     SourceLeft,
     SourcesAdded,
+    TargetRemoved,
+    TargetUnwanted,
     TimelineQueried,
     TotalLimited,
     WhyQueried,
@@ -254,5 +256,7 @@ Message = (
     | FilesTold
     | PeersQueried
     | StopsQueried
+    | TargetUnwanted
+    | TargetRemoved
 )
 """Anything that can travel."""
