@@ -64,6 +64,30 @@ class DaemonSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """``[[webhooks]]``: events are sent to `url`. `events` are of `protocol.events.KINDS`, empty: all that are kept.
+    `secret` signs what is sent, when not empty. `attempts`: so often each is tried."""
+
+    name: str
+    url: str = field(repr=False)
+    events: tuple[str, ...] = ()
+    secret: str = field(default="", repr=False)
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    timeout_s: float = 10.0
+    attempts: int = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """``[[scripts]]``: `command` is run for each of `events` (as for a webhook), no shell between."""
+
+    name: str
+    command: tuple[str, ...]
+    events: tuple[str, ...] = ()
+    timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SlskdSettings:
     """``[slskd]``: the door for tools that know slskd. `widen`: what is enqueued from one user is fetched from all who
     have the same file."""
@@ -77,5 +101,7 @@ class Settings:
 
     daemon: DaemonSettings
     api: ApiSettings = ApiSettings()
+    webhooks: tuple[Webhook, ...] = ()
+    scripts: tuple[Script, ...] = ()
     slskd: SlskdSettings = SlskdSettings()
     jwt_key: bytes = field(default=b"", repr=False)

@@ -29,6 +29,8 @@ from protocol.messages.jobs import (
 )
 from protocol.messages.keeping import (
     Answered,
+    BookmarkQueried,
+    BookmarkSet,
     CountsQueried,
     EndedRemoved,
     EventHappened,
@@ -62,6 +64,7 @@ from protocol.messages.message import Message
 from protocol.messages.peers import PeerFaulted, PeerRode, PeerStopped, PriorsAsked, PriorsTold
 from protocol.messages.processes import (
     ActorDied,
+    HealthTold,
     PingAnswered,
     PingAsked,
     ProcessLost,
@@ -157,6 +160,8 @@ __all__ = [
     "ActorDied",
     "Answered",
     "AssemblerInbox",
+    "BookmarkQueried",
+    "BookmarkSet",
     "ChunkArrived",
     "ChunkDisputed",
     "ChunkMapDrawn",
@@ -180,6 +185,7 @@ __all__ = [
     "FilesAsked",
     "FilesTold",
     "FrontInbox",
+    "HealthTold",
     "JobAsked",
     "JobCancelled",
     "JobDeleted",

@@ -14,6 +14,8 @@ from protocol.messages.jobs import (
 )
 from protocol.messages.keeping import (
     Answered,
+    BookmarkQueried,
+    BookmarkSet,
     CountsQueried,
     EndedRemoved,
     EventHappened,
@@ -42,6 +44,7 @@ from protocol.messages.keeping import (
 from protocol.messages.peers import PeerFaulted, PeerRode, PeerStopped, PriorsAsked, PriorsTold
 from protocol.messages.processes import (
     ActorDied,
+    HealthTold,
     PingAnswered,
     PingAsked,
     ProcessLost,
@@ -227,7 +230,9 @@ FrontInbox = (
     | SessionChanged
 )
 KeeperInbox = (
-    OrderPlaced
+    BookmarkSet
+    | BookmarkQueried
+    | OrderPlaced
     | JobPaused
     | JobResumed
     | JobCancelled
@@ -261,7 +266,8 @@ KeeperInbox = (
     | Ticked
 )
 DeskInbox = (
-    Answered
+    HealthTold
+    | Answered
     | Refused
     | EventHappened
     | RunsTold

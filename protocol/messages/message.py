@@ -14,6 +14,8 @@ from protocol.messages.jobs import (
 )
 from protocol.messages.keeping import (
     Answered,
+    BookmarkQueried,
+    BookmarkSet,
     CountsQueried,
     EndedRemoved,
     EventHappened,
@@ -46,6 +48,7 @@ from protocol.messages.keeping import (
 from protocol.messages.peers import PeerFaulted, PeerRode, PeerStopped, PriorsAsked, PriorsTold
 from protocol.messages.processes import (
     ActorDied,
+    HealthTold,
     PingAnswered,
     PingAsked,
     ProcessLost,
@@ -254,5 +257,8 @@ Message = (
     | FilesTold
     | PeersQueried
     | StopsQueried
+    | BookmarkSet
+    | BookmarkQueried
+    | HealthTold
 )
 """Anything that can travel."""
