@@ -29,6 +29,8 @@ from protocol.messages.jobs import (
 )
 from protocol.messages.keeping import (
     Answered,
+    BookmarkQueried,
+    BookmarkSet,
     CountsQueried,
     DeskConfigured,
     EndedRemoved,
@@ -63,6 +65,7 @@ from protocol.messages.message import Message
 from protocol.messages.peers import PeerFaulted, PeerRode, PeerStopped, PriorsAsked, PriorsTold
 from protocol.messages.processes import (
     ActorDied,
+    HealthTold,
     LogLevelSet,
     PingAnswered,
     PingAsked,
@@ -159,6 +162,8 @@ __all__ = [
     "ActorDied",
     "Answered",
     "AssemblerInbox",
+    "BookmarkQueried",
+    "BookmarkSet",
     "ChunkArrived",
     "ChunkDisputed",
     "ChunkMapDrawn",
@@ -183,6 +188,7 @@ __all__ = [
     "FilesAsked",
     "FilesTold",
     "FrontInbox",
+    "HealthTold",
     "JobAsked",
     "JobCancelled",
     "JobDeleted",

@@ -14,6 +14,8 @@ from protocol.messages.jobs import (
 )
 from protocol.messages.keeping import (
     Answered,
+    BookmarkQueried,
+    BookmarkSet,
     CountsQueried,
     DeskConfigured,
     EndedRemoved,
@@ -43,6 +45,7 @@ from protocol.messages.keeping import (
 from protocol.messages.peers import PeerFaulted, PeerRode, PeerStopped, PriorsAsked, PriorsTold
 from protocol.messages.processes import (
     ActorDied,
+    HealthTold,
     LogLevelSet,
     PingAnswered,
     PingAsked,
@@ -229,7 +232,9 @@ FrontInbox = (
     | SessionChanged
 )
 KeeperInbox = (
-    OrderPlaced
+    BookmarkSet
+    | BookmarkQueried
+    | OrderPlaced
     | JobPaused
     | JobResumed
     | JobCancelled
@@ -263,7 +268,8 @@ KeeperInbox = (
     | Ticked
 )
 DeskInbox = (
-    Answered
+    HealthTold
+    | Answered
     | Refused
     | EventHappened
     | RunsTold

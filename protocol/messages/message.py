@@ -14,6 +14,8 @@ from protocol.messages.jobs import (
 )
 from protocol.messages.keeping import (
     Answered,
+    BookmarkQueried,
+    BookmarkSet,
     CountsQueried,
     DeskConfigured,
     EndedRemoved,
@@ -47,6 +49,7 @@ from protocol.messages.keeping import (
 from protocol.messages.peers import PeerFaulted, PeerRode, PeerStopped, PriorsAsked, PriorsTold
 from protocol.messages.processes import (
     ActorDied,
+    HealthTold,
     LogLevelSet,
     PingAnswered,
     PingAsked,
@@ -258,5 +261,8 @@ Message = (
     | StopsQueried
     | LogLevelSet
     | DeskConfigured
+    | BookmarkSet
+    | BookmarkQueried
+    | HealthTold
 )
 """Anything that can travel."""

@@ -29,9 +29,11 @@ from typing import Final
 
 from fastapi import APIRouter, FastAPI
 
-from protocol.rest import documented, errors, health, multisource, session
+from protocol.rest import documented, errors, health, metrics, multisource, session
 from protocol.rest.access import Access
 from protocol.rest.desk import Desk
+from protocol.rest.events import hooks
+from protocol.rest.events import routes as events
 from protocol.rest.guard import Guard
 from protocol.rest.paths import Paths
 
@@ -40,8 +42,14 @@ VERSION: Final = "0.2.0"
 SLSKD_VERSION: Final = "0.25.1"
 """Of the slskd whose API is spoken; its clients read three whole numbers."""
 
-ROUTERS: Final[tuple[Callable[[Desk], APIRouter], ...]] = (health.router, session.router, multisource.router)
-TASKS: Final[tuple[Callable[[Desk], Awaitable[None]], ...]] = ()
+ROUTERS: Final[tuple[Callable[[Desk], APIRouter], ...]] = (
+    health.router,
+    metrics.router,
+    session.router,
+    events.router,
+    multisource.router,
+)
+TASKS: Final[tuple[Callable[[Desk], Awaitable[None]], ...]] = (hooks.hooks,)
 
 
 def build_app(desk: Desk) -> FastAPI:
