@@ -6,10 +6,12 @@ from protocol.messages.jobs import (
     JobAsked,
     JobForgotten,
     JobStopAsked,
+    NewsAsked,
     SourceJoined,
     SourceLost,
     SourceOffered,
     WorkerReady,
+    WorkerUnwanted,
     WorkerWanted,
 )
 from protocol.messages.keeping import (
@@ -21,6 +23,7 @@ from protocol.messages.keeping import (
     EventsWatched,
     JobCancelled,
     JobDeleted,
+    JobLimited,
     JobPaused,
     JobQueried,
     JobResumed,
@@ -32,11 +35,14 @@ from protocol.messages.keeping import (
     ManifestQueried,
     OrderPlaced,
     Refused,
+    RunsAsked,
     RunsTold,
     SourceDropped,
     SourceFound,
+    SourceLeft,
     SourcesAdded,
     TimelineQueried,
+    TotalLimited,
     WhyQueried,
 )
 from protocol.messages.peers import PeerFaulted, PeerRode, PeerStopped, PriorsAsked, PriorsTold
@@ -139,6 +145,10 @@ PoolInbox = (
     | SessionChanged
     | PriorsTold
     | ProcessReady
+    | SourceLeft
+    | JobLimited
+    | RunsTold
+    | JobEnded
     | Ticked
 )
 DispatcherInbox = (
@@ -171,6 +181,10 @@ DispatcherInbox = (
     | PeerFailed
     | SessionChanged
     | ProcessReady
+    | NewsAsked
+    | SourceLeft
+    | JobLimited
+    | RunsAsked
     | Ticked
 )
 WorkerInbox = (
@@ -186,7 +200,7 @@ WorkerInbox = (
 )
 ShelfInbox = SlotFreed | SlotsGranted | SlotsAsked | TargetStands
 MemoryInbox = PriorsAsked | PeerRode | PeerFaulted | PeerStopped
-WatchdogInbox = JobWatched | RideProgressed | RideEnded | JobForgotten | Ticked
+WatchdogInbox = JobWatched | TotalLimited | RideProgressed | RideEnded | JobForgotten | Ticked
 AssemblerInbox = (
     TargetWanted
     | ValidatorSeen
@@ -209,7 +223,7 @@ SessionInbox = (
     | JobForgotten
     | Ticked
 )
-RootInbox = DispatcherWanted | WorkerWanted | JobForgotten | PingAsked | StopAsked | ActorDied
+RootInbox = DispatcherWanted | WorkerWanted | WorkerUnwanted | JobForgotten | PingAsked | StopAsked | ActorDied
 FrontInbox = (
     JobOpened
     | JobProgressed
@@ -218,6 +232,8 @@ FrontInbox = (
     | ChunkArrived
     | JobNoted
     | JobEnded
+    | SourceFound
+    | RunsTold
     | ProcessReady
     | ProcessLost
     | PingAnswered

@@ -6,10 +6,12 @@ from protocol.messages.jobs import (
     JobAsked,
     JobForgotten,
     JobStopAsked,
+    NewsAsked,
     SourceJoined,
     SourceLost,
     SourceOffered,
     WorkerReady,
+    WorkerUnwanted,
     WorkerWanted,
 )
 from protocol.messages.keeping import (
@@ -93,6 +95,7 @@ from protocol.messages.soulseek import (
     SearchAsked,
     SearchEnded,
     SearchHit,
+    SearchLeft,
     SessionChanged,
     TurnCame,
     TurnDeclined,
@@ -254,5 +257,8 @@ Message = (
     | FilesTold
     | PeersQueried
     | StopsQueried
+    | NewsAsked
+    | WorkerUnwanted
+    | SearchLeft
 )
 """Anything that can travel."""
