@@ -6,10 +6,12 @@ from protocol.messages.jobs import (
     JobAsked,
     JobForgotten,
     JobStopAsked,
+    NewsAsked,
     SourceJoined,
     SourceLost,
     SourceOffered,
     WorkerReady,
+    WorkerUnwanted,
     WorkerWanted,
 )
 from protocol.messages.keeping import (
@@ -22,6 +24,7 @@ from protocol.messages.keeping import (
     EventsWatched,
     JobCancelled,
     JobDeleted,
+    JobLimited,
     JobPaused,
     JobQueried,
     JobResumed,
@@ -33,11 +36,14 @@ from protocol.messages.keeping import (
     ManifestQueried,
     OrderPlaced,
     Refused,
+    RunsAsked,
     RunsTold,
     SourceDropped,
     SourceFound,
+    SourceLeft,
     SourcesAdded,
     TimelineQueried,
+    TotalLimited,
     WhyQueried,
 )
 from protocol.messages.peers import PeerFaulted, PeerRode, PeerStopped, PriorsAsked, PriorsTold
@@ -141,6 +147,10 @@ PoolInbox = (
     | SessionChanged
     | PriorsTold
     | ProcessReady
+    | SourceLeft
+    | JobLimited
+    | RunsTold
+    | JobEnded
     | Ticked
 )
 DispatcherInbox = (
@@ -173,6 +183,10 @@ DispatcherInbox = (
     | PeerFailed
     | SessionChanged
     | ProcessReady
+    | NewsAsked
+    | SourceLeft
+    | JobLimited
+    | RunsAsked
     | Ticked
 )
 WorkerInbox = (
@@ -188,7 +202,7 @@ WorkerInbox = (
 )
 ShelfInbox = SlotFreed | SlotsGranted | SlotsAsked | TargetStands
 MemoryInbox = PriorsAsked | PeerRode | PeerFaulted | PeerStopped
-WatchdogInbox = JobWatched | RideProgressed | RideEnded | JobForgotten | Ticked
+WatchdogInbox = JobWatched | TotalLimited | RideProgressed | RideEnded | JobForgotten | Ticked
 AssemblerInbox = (
     TargetWanted
     | ValidatorSeen
@@ -211,7 +225,9 @@ SessionInbox = (
     | JobForgotten
     | Ticked
 )
-RootInbox = DispatcherWanted | WorkerWanted | JobForgotten | PingAsked | StopAsked | ActorDied | LogLevelSet
+RootInbox = (
+    DispatcherWanted | WorkerWanted | WorkerUnwanted | JobForgotten | PingAsked | StopAsked | ActorDied | LogLevelSet
+)
 FrontInbox = (
     JobOpened
     | JobProgressed
@@ -220,6 +236,8 @@ FrontInbox = (
     | ChunkArrived
     | JobNoted
     | JobEnded
+    | SourceFound
+    | RunsTold
     | ProcessReady
     | ProcessLost
     | PingAnswered

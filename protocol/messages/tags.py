@@ -6,10 +6,12 @@ from protocol.messages.jobs import (
     JobAsked,
     JobForgotten,
     JobStopAsked,
+    NewsAsked,
     SourceJoined,
     SourceLost,
     SourceOffered,
     WorkerReady,
+    WorkerUnwanted,
     WorkerWanted,
 )
 from protocol.messages.keeping import (
@@ -95,6 +97,7 @@ from protocol.messages.soulseek import (
     SearchAsked,
     SearchEnded,
     SearchHit,
+    SearchLeft,
     SessionChanged,
     TurnCame,
     TurnDeclined,
@@ -258,5 +261,8 @@ TAGS: tuple[type, ...] = (
     StopsQueried,
     LogLevelSet,
     DeskConfigured,
+    NewsAsked,
+    WorkerUnwanted,
+    SearchLeft,
 )
 """Tag = index. Append only."""
