@@ -37,13 +37,16 @@ from protocol.messages import (
     TargetOpened,
     TargetRead,
     TargetRefused,
+    TargetRemoved,
     TargetSealed,
+    TargetUnwanted,
     TargetWanted,
     ValidatorSeen,
 )
 from protocol.post import ASSEMBLER, dispatcher_address, split_address
 from storage.arena import Arena
 from storage.digests import Checksum, source_hash, validator_digest
+from storage.discard import discard
 from storage.ledger import DIGEST_BYTES
 from storage.names import safe_name
 from storage.target import ChecksumMismatch, Spoiled, Target
@@ -110,6 +113,9 @@ class Assembler(WireActor):
                 self._with_disk(message.job, lambda job: self._seal(message.job, job))
             case TargetCloseAsked():
                 self._close(message.job)
+            case TargetUnwanted(id=id):
+                detail = discard(message.folder, safe_name(message.name, "download"))
+                self.mailroom.post(message.reply_to, TargetRemoved(id=id, detail=detail))
             case JobForgotten():
                 self._forget(message.job)
             case _:

@@ -51,8 +51,14 @@ HOMES = {
 }
 """Where a third-party library may be imported; everywhere else it is reached through what we made of it."""
 IMPURE_IN_CORE = {"time", "socket", "threading", "random", "os", "asyncio", "subprocess", "logging", "pathlib"}
-WALL_CLOCK_HOMES = {"actors/peer_memory.py", "actors/sources/http_head.py", "protocol/rest/session.py"}
-"""The day of a ledger, a server's ``Retry-After`` that is a date, and how long a session holds."""
+WALL_CLOCK_HOMES = {
+    "actors/keeper.py",
+    "actors/peer_memory.py",
+    "actors/sources/http_head.py",
+    "protocol/rest/session.py",
+}
+"""When something happened to a job and what time of the week it is, the day of a ledger, a server's ``Retry-After``
+that is a date, and how long a session holds."""
 FUNCTION_LINES_MAX = 70
 FILE_LINES_MAX = 400
 

@@ -42,6 +42,8 @@ from protocol.messages.keeping import (
     SourceFound,
     SourceLeft,
     SourcesAdded,
+    TargetRemoved,
+    TargetUnwanted,
     TimelineQueried,
     TotalLimited,
     WhyQueried,
@@ -213,6 +215,7 @@ AssemblerInbox = (
     | TargetCloseAsked
     | JobForgotten
     | CommitDue
+    | TargetUnwanted
 )
 SessionInbox = (
     SearchAsked
@@ -278,6 +281,8 @@ KeeperInbox = (
     | ProcessLost
     | ProcessReady
     | SessionChanged
+    | TargetRemoved
+    | CommitDue
     | Ticked
 )
 DeskInbox = (

@@ -313,3 +313,23 @@ class RunsTold(Fact, frozen=True, kw_only=True, gc=False):
     stops: tuple[int, ...]
     owners: tuple[int, ...]
     last: bool
+
+
+# between the keeper and the store
+
+
+class TargetUnwanted(Fact, frozen=True, kw_only=True, gc=False):
+    """Keeper to assembler: the job `id` was deleted, its part file and records of `name` in `folder` go. A finished
+    file stays, and so does what belongs to somebody else or is in use. Answered by `TargetRemoved`."""
+
+    id: str
+    folder: str
+    name: str
+    reply_to: str
+
+
+class TargetRemoved(Fact, frozen=True, kw_only=True, gc=False):
+    """Nothing of it is left to remove. `detail` says what stayed and why, empty when nothing did."""
+
+    id: str
+    detail: str

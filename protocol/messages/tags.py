@@ -42,6 +42,8 @@ from protocol.messages.keeping import (
     SourceFound,
     SourceLeft,
     SourcesAdded,
+    TargetRemoved,
+    TargetUnwanted,
     TimelineQueried,
     TotalLimited,
     WhyQueried,
@@ -264,5 +266,7 @@ TAGS: tuple[type, ...] = (
     NewsAsked,
     WorkerUnwanted,
     SearchLeft,
+    TargetUnwanted,
+    TargetRemoved,
 )
 """Tag = index. Append only."""
