@@ -13,6 +13,7 @@ from typing import Final
 NAME_BYTES_MAX: Final = 238
 """Of 255: the longest suffix of a part file's companions fits behind it (`storage.names`)."""
 
+FOLDER_BYTES_MAX: Final = 255
 LAST_RESORT: Final = "download"
 
 _DRIVE = re.compile(r"^[A-Za-z]:")
@@ -42,6 +43,28 @@ def unhidden_name(name_from_outside: str) -> str:
     """As `proposed_name` without a fallback: empty when nothing is left."""
     text = _cleaned(name_from_outside).lstrip(". ")
     return safe_name(text, "") if text else ""
+
+
+def placed_name(name_from_outside: str) -> str:
+    """As `safe_name`, but for somebody who is going to look for exactly this name: changed as little as safety allows.
+
+    One leading dot goes (``.profile``); more than one belong to a title (``...And Justice``) and hide nothing known.
+    """
+    name = safe_name(name_from_outside, "")
+    return proposed_name(name, "") if name.startswith(".") and not name.startswith("..") else name
+
+
+def placed_folder(name_from_outside: str) -> str:
+    """The name of a folder directly in another, changed as little as safety allows; empty when nothing is left.
+
+    Dots and blanks at its end stay: whoever looks for the folder expects them.
+    """
+    name = "".join(char for char in name_from_outside if _allowed(char) and char not in "/\\")
+    if not name.strip(". "):
+        return ""
+    if name.startswith(".") and not name.startswith(".."):
+        name = name[1:]
+    return name.encode()[:FOLDER_BYTES_MAX].decode("utf-8", "ignore")
 
 
 def numbered(name: str) -> Iterator[str]:
