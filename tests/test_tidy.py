@@ -53,12 +53,13 @@ HOMES = {
 IMPURE_IN_CORE = {"time", "socket", "threading", "random", "os", "asyncio", "subprocess", "logging", "pathlib"}
 WALL_CLOCK_HOMES = {
     "actors/keeper.py",
+    "protocol/rest/slskd/searches.py",
     "actors/peer_memory.py",
     "actors/sources/http_head.py",
     "protocol/rest/session.py",
 }
 """When something happened to a job and what time of the week it is, the day of a ledger, a server's ``Retry-After``
-that is a date, and how long a session holds."""
+that is a date, how long a session holds, and when a search began."""
 FUNCTION_LINES_MAX = 70
 FILE_LINES_MAX = 400
 
