@@ -70,6 +70,12 @@ class Searching:
         """Jobs that have not found their file yet."""
         return [job for job, hunt in self._hunts.items() if hunt.target is None]
 
+    def shun(self, job: int, peer: str) -> None:
+        """This user does not become a source of the job, whatever is found."""
+        hunt = self._hunts.get(job)
+        if hunt is not None and peer:
+            hunt.users.add(peer)
+
     def forget(self, job: int) -> None:
         self._hunts.pop(job, None)
 

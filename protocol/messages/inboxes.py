@@ -6,10 +6,12 @@ from protocol.messages.jobs import (
     JobAsked,
     JobForgotten,
     JobStopAsked,
+    NewsAsked,
     SourceJoined,
     SourceLost,
     SourceOffered,
     WorkerReady,
+    WorkerUnwanted,
     WorkerWanted,
 )
 from protocol.messages.keeping import (
@@ -24,6 +26,7 @@ from protocol.messages.keeping import (
     EventsWatched,
     JobCancelled,
     JobDeleted,
+    JobLimited,
     JobPaused,
     JobQueried,
     JobResumed,
@@ -35,11 +38,16 @@ from protocol.messages.keeping import (
     ManifestQueried,
     OrderPlaced,
     Refused,
+    RunsAsked,
     RunsTold,
     SourceDropped,
     SourceFound,
+    SourceLeft,
     SourcesAdded,
+    TargetRemoved,
+    TargetUnwanted,
     TimelineQueried,
+    TotalLimited,
     WhyQueried,
 )
 from protocol.messages.peers import PeerFaulted, PeerRode, PeerStopped, PriorsAsked, PriorsTold
@@ -144,6 +152,10 @@ PoolInbox = (
     | SessionChanged
     | PriorsTold
     | ProcessReady
+    | SourceLeft
+    | JobLimited
+    | RunsTold
+    | JobEnded
     | Ticked
 )
 DispatcherInbox = (
@@ -176,6 +188,10 @@ DispatcherInbox = (
     | PeerFailed
     | SessionChanged
     | ProcessReady
+    | NewsAsked
+    | SourceLeft
+    | JobLimited
+    | RunsAsked
     | Ticked
 )
 WorkerInbox = (
@@ -191,7 +207,7 @@ WorkerInbox = (
 )
 ShelfInbox = SlotFreed | SlotsGranted | SlotsAsked | TargetStands
 MemoryInbox = PriorsAsked | PeerRode | PeerFaulted | PeerStopped
-WatchdogInbox = JobWatched | RideProgressed | RideEnded | JobForgotten | Ticked
+WatchdogInbox = JobWatched | TotalLimited | RideProgressed | RideEnded | JobForgotten | Ticked
 AssemblerInbox = (
     TargetWanted
     | ValidatorSeen
@@ -202,6 +218,7 @@ AssemblerInbox = (
     | TargetCloseAsked
     | JobForgotten
     | CommitDue
+    | TargetUnwanted
 )
 SessionInbox = (
     SearchAsked
@@ -214,7 +231,9 @@ SessionInbox = (
     | JobForgotten
     | Ticked
 )
-RootInbox = DispatcherWanted | WorkerWanted | JobForgotten | PingAsked | StopAsked | ActorDied | LogLevelSet
+RootInbox = (
+    DispatcherWanted | WorkerWanted | WorkerUnwanted | JobForgotten | PingAsked | StopAsked | ActorDied | LogLevelSet
+)
 FrontInbox = (
     JobOpened
     | JobProgressed
@@ -223,6 +242,8 @@ FrontInbox = (
     | ChunkArrived
     | JobNoted
     | JobEnded
+    | SourceFound
+    | RunsTold
     | ProcessReady
     | ProcessLost
     | PingAnswered
@@ -265,6 +286,8 @@ KeeperInbox = (
     | ProcessLost
     | ProcessReady
     | SessionChanged
+    | TargetRemoved
+    | CommitDue
     | Ticked
 )
 DeskInbox = (

@@ -6,10 +6,12 @@ from protocol.messages.jobs import (
     JobAsked,
     JobForgotten,
     JobStopAsked,
+    NewsAsked,
     SourceJoined,
     SourceLost,
     SourceOffered,
     WorkerReady,
+    WorkerUnwanted,
     WorkerWanted,
 )
 from protocol.messages.keeping import (
@@ -42,6 +44,8 @@ from protocol.messages.keeping import (
     SourceFound,
     SourceLeft,
     SourcesAdded,
+    TargetRemoved,
+    TargetUnwanted,
     TimelineQueried,
     TotalLimited,
     WhyQueried,
@@ -98,6 +102,7 @@ from protocol.messages.soulseek import (
     SearchAsked,
     SearchEnded,
     SearchHit,
+    SearchLeft,
     SessionChanged,
     TurnCame,
     TurnDeclined,
@@ -264,5 +269,10 @@ TAGS: tuple[type, ...] = (
     BookmarkSet,
     BookmarkQueried,
     HealthTold,
+    NewsAsked,
+    WorkerUnwanted,
+    SearchLeft,
+    TargetUnwanted,
+    TargetRemoved,
 )
 """Tag = index. Append only."""
