@@ -96,7 +96,7 @@ def build_fetcher(context: ProcessContext) -> ProcessActors:
     from actors.handing import Handing
     from actors.peer_worker import PeerWorker
     from actors.process import ProcessActors
-    from actors.sources import open_reader
+    from actors.sources import reader_for
     from actors.wire_actor import stop_actors
     from protocol.messages import JobForgotten, WorkerUnwanted, WorkerWanted
     from protocol.post import split_address, worker_address
@@ -115,8 +115,7 @@ def build_fetcher(context: ProcessContext) -> ProcessActors:
     def make(wanted: WorkerWanted) -> None:
         if (wanted.job, wanted.source) in workers:
             dismiss(wanted.job, wanted.source)
-        reader = open_reader(wanted.url)
-        worker = PeerWorker.start(context.mailroom, wanted, reader=reader, arena=arena, handing=handing)
+        worker = PeerWorker.start(context.mailroom, wanted, reader=reader_for(wanted), arena=arena, handing=handing)
         workers[wanted.job, wanted.source] = worker
 
     def leave(unwanted: WorkerUnwanted) -> None:

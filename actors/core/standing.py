@@ -145,6 +145,7 @@ _BANNED: Final = frozenset(
         FaultKind.DISPUTED,
         FaultKind.NOT_SHARED,
         FaultKind.PEER_BANNED_US,
+        FaultKind.PRIVATE_ADDRESS,
     }
 )
 """Faults that time does not mend."""

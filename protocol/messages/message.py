@@ -274,5 +274,8 @@ Message = (
     | SearchLeft
     | TargetUnwanted
     | TargetRemoved
+    | NewsAsked
+    | WorkerUnwanted
+    | SearchLeft
 )
 """Anything that can travel."""

@@ -274,5 +274,8 @@ TAGS: tuple[type, ...] = (
     SearchLeft,
     TargetUnwanted,
     TargetRemoved,
+    NewsAsked,
+    WorkerUnwanted,
+    SearchLeft,
 )
 """Tag = index. Append only."""
