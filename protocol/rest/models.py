@@ -19,8 +19,8 @@ PRIORITY_MAX: Final = 1000
 PATH_CHARS_MAX: Final = 4000
 USERNAME_CHARS_MAX: Final = 100
 TEXT_CHARS_MAX: Final = 8000
-SOURCES_MAX: Final = 500
-"""Of one request; a job may be given more by further ones."""
+SOURCES_MAX: Final = 256
+"""Of one request, and of one job unless the keeper is told otherwise."""
 PAGE_MAX: Final = 1000
 OFFSET_MAX: Final = 1_000_000_000
 CHUNKS_MAX: Final = SIZE_MAX // CHUNK_SIZE_MIN

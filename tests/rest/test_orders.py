@@ -71,7 +71,7 @@ def addresses(*sources: dict[str, str], private_ok: bool = False) -> list[str]:
         ({"priority": 5000}, "priority"),
         ({"sources": []}, "sources"),
         ({"sources": {}}, "sources"),
-        ({"sources": [{"url": f"http://m.example/{i}"} for i in range(501)]}, "sources"),
+        ({"sources": [{"url": f"http://m.example/{i}"} for i in range(257)]}, "sources"),
         ({"sources": [{"username": "ann"}]}, "sources.0.fullPath"),
         ({"sources": [{"url": "ftp://m.example/f"}]}, "sources.0.url"),
         ({"sources": [{"url": "http://m.example/a b"}]}, "sources.0.url"),
