@@ -277,5 +277,7 @@ Message = (
     | NewsAsked
     | WorkerUnwanted
     | SearchLeft
+    | TargetUnwanted
+    | TargetRemoved
 )
 """Anything that can travel."""

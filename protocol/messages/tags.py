@@ -277,5 +277,7 @@ TAGS: tuple[type, ...] = (
     NewsAsked,
     WorkerUnwanted,
     SearchLeft,
+    TargetUnwanted,
+    TargetRemoved,
 )
 """Tag = index. Append only."""
