@@ -41,6 +41,8 @@ HOMES = {
     "uvicorn": {"actors/api/server.py"},
     "jwt": {"protocol/rest/sessions.py"},
     "platformdirs": {"protocol/config"},
+    "httpx": {"protocol/rest/events"},
+    "prometheus_client": {"protocol/rest/metrics.py"},
     "aioslsk": {"actors/soulseek"},
     "msgspec": {"protocol"},
     "msgpack": {"protocol/frames.py"},
@@ -55,12 +57,14 @@ HOMES = {
 IMPURE_IN_CORE = {"time", "socket", "threading", "random", "os", "asyncio", "subprocess", "logging", "pathlib"}
 WALL_CLOCK_HOMES = {
     "actors/keeper.py",
+    "protocol/rest/slskd/searches.py",
     "actors/peer_memory.py",
     "actors/sources/http_head.py",
     "protocol/rest/session.py",
+    "protocol/rest/events/webhook.py",
 }
 """When something happened to a job and what time of the week it is, the day of a ledger, a server's ``Retry-After``
-that is a date, and how long a session holds."""
+that is a date, how long a session holds, when a search began and when a webhook was signed."""
 FUNCTION_LINES_MAX = 70
 FILE_LINES_MAX = 400
 

@@ -15,6 +15,7 @@ from protocol.config.mistakes import BadConfig
 from protocol.config.reading import Document, Values, find_file, from_environment, read_file
 from protocol.config.settings import (
     ADMINISTRATOR,
+    AccountShown,
     ApiKey,
     ApiSettings,
     DaemonSettings,
@@ -54,6 +55,7 @@ def load(config: str = "", environ: Mapping[str, str] | None = None) -> Config:
         webhooks=tuple(webhooks),
         scripts=tuple(Script(**row) for row in document.rows.get("scripts", [])),
         slskd=SlskdSettings(**_merged(document, environ, "slskd")),
+        account=_shown(account),
     )
     for table in ("api.keys", "webhooks", "scripts"):
         _no_name_twice(document, table)
@@ -62,6 +64,12 @@ def load(config: str = "", environ: Mapping[str, str] | None = None) -> Config:
         notes.append(f"everybody on this machine can read the secrets in {document.shown}: chmod 600 it")
     path = os.path.abspath(document.path) if document.path is not None else ""
     return Config(settings=settings, account=account, path=path, notes=tuple(notes))
+
+
+def _shown(account: Account | None) -> AccountShown:
+    if account is None:
+        return AccountShown()
+    return AccountShown(username=account.username, server_host=account.server_host, server_port=account.server_port)
 
 
 def _merged(document: Document, environ: Mapping[str, str], table: str) -> Values:

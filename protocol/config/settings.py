@@ -133,8 +133,17 @@ class SlskdSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccountShown:
+    """What may be told of the Soulseek account; all empty without one."""
+
+    username: str = ""
+    server_host: str = ""
+    server_port: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything but the Soulseek account, which only its process is given. `jwt_key` signs sessions."""
+    """Everything but the secrets of the Soulseek account, which only its process is given. `jwt_key` signs sessions."""
 
     daemon: DaemonSettings
     api: ApiSettings = ApiSettings()
@@ -142,4 +151,5 @@ class Settings:
     webhooks: tuple[Webhook, ...] = ()
     scripts: tuple[Script, ...] = ()
     slskd: SlskdSettings = SlskdSettings()
+    account: AccountShown = AccountShown()
     jwt_key: bytes = field(default=b"", repr=False)

@@ -33,6 +33,8 @@ from protocol.messages.jobs import (
 )
 from protocol.messages.keeping import (
     Answered,
+    BookmarkQueried,
+    BookmarkSet,
     CountsQueried,
     DeskConfigured,
     EndedRemoved,
@@ -69,6 +71,7 @@ from protocol.messages.message import Message
 from protocol.messages.peers import PeerFaulted, PeerRode, PeerStopped, PriorsAsked, PriorsTold
 from protocol.messages.processes import (
     ActorDied,
+    HealthTold,
     LogLevelSet,
     PingAnswered,
     PingAsked,
@@ -166,6 +169,8 @@ __all__ = [
     "ActorDied",
     "Answered",
     "AssemblerInbox",
+    "BookmarkQueried",
+    "BookmarkSet",
     "ChunkArrived",
     "ChunkDisputed",
     "ChunkMapDrawn",
@@ -190,6 +195,7 @@ __all__ = [
     "FilesAsked",
     "FilesTold",
     "FrontInbox",
+    "HealthTold",
     "JobAsked",
     "JobCancelled",
     "JobDeleted",

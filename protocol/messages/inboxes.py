@@ -16,6 +16,8 @@ from protocol.messages.jobs import (
 )
 from protocol.messages.keeping import (
     Answered,
+    BookmarkQueried,
+    BookmarkSet,
     CountsQueried,
     DeskConfigured,
     EndedRemoved,
@@ -51,6 +53,7 @@ from protocol.messages.keeping import (
 from protocol.messages.peers import PeerFaulted, PeerRode, PeerStopped, PriorsAsked, PriorsTold
 from protocol.messages.processes import (
     ActorDied,
+    HealthTold,
     LogLevelSet,
     PingAnswered,
     PingAsked,
@@ -250,7 +253,9 @@ FrontInbox = (
     | SessionChanged
 )
 KeeperInbox = (
-    OrderPlaced
+    BookmarkSet
+    | BookmarkQueried
+    | OrderPlaced
     | JobPaused
     | JobResumed
     | JobCancelled
@@ -286,7 +291,8 @@ KeeperInbox = (
     | Ticked
 )
 DeskInbox = (
-    Answered
+    HealthTold
+    | Answered
     | Refused
     | EventHappened
     | RunsTold

@@ -258,6 +258,23 @@ class DeskConfigured(Fact, frozen=True, kw_only=True, gc=False):
     last: bool
 
 
+class BookmarkSet(Fact, frozen=True, kw_only=True, gc=False):
+    """Keep how far somebody (`name`) has come with the events. Answered by no rows, once it is safe."""
+
+    request: int
+    reply_to: str
+    name: str
+    serial: int
+
+
+class BookmarkQueried(Fact, frozen=True, kw_only=True, gc=False):
+    """Answered by one `Bookmark`; its serial is -1 when none was ever set."""
+
+    request: int
+    reply_to: str
+    name: str
+
+
 # between the keeper and the hub
 
 

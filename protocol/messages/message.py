@@ -16,6 +16,8 @@ from protocol.messages.jobs import (
 )
 from protocol.messages.keeping import (
     Answered,
+    BookmarkQueried,
+    BookmarkSet,
     CountsQueried,
     DeskConfigured,
     EndedRemoved,
@@ -51,6 +53,7 @@ from protocol.messages.keeping import (
 from protocol.messages.peers import PeerFaulted, PeerRode, PeerStopped, PriorsAsked, PriorsTold
 from protocol.messages.processes import (
     ActorDied,
+    HealthTold,
     LogLevelSet,
     PingAnswered,
     PingAsked,
@@ -263,6 +266,14 @@ Message = (
     | StopsQueried
     | LogLevelSet
     | DeskConfigured
+    | BookmarkSet
+    | BookmarkQueried
+    | HealthTold
+    | NewsAsked
+    | WorkerUnwanted
+    | SearchLeft
+    | TargetUnwanted
+    | TargetRemoved
     | NewsAsked
     | WorkerUnwanted
     | SearchLeft

@@ -22,6 +22,7 @@ from protocol.messages import (
     EventHappened,
     EventsWatched,
     FilesTold,
+    HealthTold,
     Message,
     ProcessLost,
     ProcessReady,
@@ -166,7 +167,7 @@ class Listener:
 class Desk:
     """`settings` is what holds now: read it anew for every request, it is replaced when the configuration was read
     again. `session`: the latest word about the login, None before there was one. `away`: processes that are not there,
-    and why. `address`: the `reply_to` of every question."""
+    and why; `health`: how those that are were, a few seconds ago. `address`: the `reply_to` of every question."""
 
     def __init__(
         self, settings: Settings, *, address: str, post: Callable[[str, Message], None], first_number: int = 1
@@ -177,6 +178,7 @@ class Desk:
         self.post: Final = post
         self.session: SessionChanged | None = None
         self.away: dict[str, str] = {}
+        self.health: dict[str, HealthTold] = {}
         self.closing: Final = asyncio.Event()
         """Set when the daemon stops. Whoever holds a request open ends it then."""
         self.at_close: Final[list[Callable[[], None]]] = []
@@ -242,6 +244,15 @@ class Desk:
         finally:
             self._listeners.discard(listener)
 
+    async def pause(self, wait_s: float) -> None:
+        """Nothing, for so long. Raises `UnavailableError` as soon as the desk closes."""
+        try:
+            async with asyncio.timeout(wait_s):
+                await self.closing.wait()
+        except TimeoutError:
+            return
+        raise UnavailableError("the daemon is stopping")
+
     def watch(self) -> None:
         """Ask the keeper for its events. The shell calls this once; afterwards the desk asks whenever a keeper comes
         back."""
@@ -255,8 +266,11 @@ class Desk:
                     listener.hear(message)
             case SessionChanged():
                 self.session = message
+            case HealthTold(process=process):
+                self.health[process] = message
             case ProcessLost(process=process, detail=detail):
                 self.away[process] = detail
+                self.health.pop(process, None)
                 for talk in self._talks.values():
                     talk.break_off(f"the {process} process died: {detail}", process)
             case ProcessReady(process=process):

@@ -8,13 +8,12 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Body, Request, Response
 
 from protocol.messages import OrderPlaced, SourcesAdded
-from protocol.post import KEEPER
 from protocol.rest import models_jobs as told
 from protocol.rest import orders, telling
 from protocol.rest.desk import Desk, RefusedError, UnavailableError
 from protocol.rest.documented import LOCATION, refusals
 from protocol.rest.idempotency import Orders
-from protocol.rest.jobs_asked import detail, detail_told, path_of
+from protocol.rest.jobs_asked import asked, detail, detail_told, path_of
 from protocol.rest.models_orders import DownloadOrder, SwarmOrder
 from protocol.rest.parameters import WAIT_S, IdempotencyKey, Wait, WaitS
 from protocol.snapshots import ENDED, JobDetail, JobSnapshot
@@ -129,7 +128,7 @@ class _Makers:
             )
 
         async def place() -> JobSnapshot:
-            job = (await self._desk.ask(KEEPER, placed)).row(JobSnapshot)
+            job = (await asked(self._desk, placed)).row(JobSnapshot)
             try:
                 await add_sources(self._desk, job.id, batches[1:])
             except RefusedError as refused:
@@ -196,8 +195,8 @@ class _Makers:
 
 async def add_sources(desk: Desk, id: str, batches: Sequence[tuple[str, ...]]) -> None:
     for urls in batches:
-        await desk.ask(
-            KEEPER,
+        await asked(
+            desk,
             lambda number, address, urls=urls: SourcesAdded(  # type: ignore[misc]
                 request=number, reply_to=address, id=id, urls=urls
             ),

@@ -42,7 +42,7 @@ class Keepers(RuleBasedStateMachine):
     @initialize(active=st.integers(1, 3), retries=st.integers(0, 2))
     def begin(self, active: int, retries: int) -> None:
         self.active = active
-        changes = {"retry_first_s": 10.0, "yield_s": 60.0, "starve_s": 500.0}
+        changes: dict[str, Any] = {"retry_first_s": 10.0, "yield_s": 60.0, "starve_s": 500.0}
         self.rig = Rig(KeeperSettings(jobs_active_max=active, retries_max=retries, **changes), PlainBook())
         self.hub: dict[int, str] = {}
         self.numbers: set[int] = set()

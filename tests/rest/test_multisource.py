@@ -145,11 +145,17 @@ def test_an_order_is_passed_on_and_a_wrong_state_is_a_conflict(
     assert response.status_code == 200
     assert response.json()["id"] == ID
     assert last(api, kind).id == ID
-    for refusal, status in (("conflict", 409), ("unknown", 404), ("invalid", 400)):
-        played.instead[kind] = refused(refusal, "source")
+    for refusal, field, status in (("conflict", "", 409), ("unknown", "id", 404), ("invalid", "sources", 400)):
+        played.instead[kind] = refused(refusal, {"id": "", "sources": "urls"}.get(field, field))
         response = api.client.request(method, path, json=body)
         assert response.status_code == status
-        assert response.json() == {"error": {"kind": refusal, "field": "source", "detail": "no"}}
+        assert response.json() == {"error": {"kind": refusal, "field": field, "detail": "no"}}
+
+
+def test_a_source_that_the_job_does_not_have_is_unknown(api: Api, played: Played) -> None:
+    played.instead[SourceDropped] = refused("invalid", "source")
+    response = api.client.delete(f"{JOB}/sources?source=9")
+    assert (response.status_code, response.json()["error"]["field"]) == (404, "source")
 
 
 def test_tuning_changes_only_what_is_named(api: Api) -> None:
