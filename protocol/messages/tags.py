@@ -274,10 +274,5 @@ TAGS: tuple[type, ...] = (
     SearchLeft,
     TargetUnwanted,
     TargetRemoved,
-    NewsAsked,
-    WorkerUnwanted,
-    SearchLeft,
-    TargetUnwanted,
-    TargetRemoved,
 )
 """Tag = index. Append only."""
