@@ -23,7 +23,7 @@ from typing import Final, Self
 from actors.child import Child, in_words
 from actors.core.restarts import Restarts
 from actors.core.vigil import START_S_MAX, Vigil
-from actors.launch import launch, make_run_dir, orders_held_back, warm, watch_fd
+from actors.launch import launch, let_server_go, make_run_dir, orders_held_back, warm, watch_fd
 from actors.mailroom import Mailroom
 from actors.process import InheritedFd, ProcessSpec, ProcessStart, preloaded
 from actors.vitals import ProcessHealth, health_of, own_memory_bytes, stands_still
@@ -365,6 +365,7 @@ class Supervisor:
         if self._watcher.is_alive():
             self._watcher.join(timeout=KILL_S)
         self.mailroom.close()
+        let_server_go()
         os.close(self._wake_r)
         os.close(self._wake_w)
         shutil.rmtree(self.run_dir, ignore_errors=True)

@@ -86,6 +86,21 @@ def test_a_stopped_child_is_killed_as_silent_and_started_anew() -> None:
         next_of(supervisor.inbox, ProcessReady)
 
 
+@pytest.mark.parametrize("order", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_forkserver_that_stands_still_or_is_dead_holds_no_restart_up(two: Supervisor, order: signal.Signals) -> None:
+    server = psutil.Process(two.pid_of("hub")).parent()
+    assert server is not None
+    server.send_signal(order)
+    os.kill(two.pid_of("store"), signal.SIGKILL)
+    lost = next_of(two.inbox, ProcessLost)
+    assert (
+        lost == ProcessLost(process="store", detail="ended, nobody knows how", restart_s=0.0) or order != signal.SIGSTOP
+    )
+    assert next_of(two.inbox, ProcessReady) == ProcessReady(process="store", pid=two.pid_of("store"))
+    assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
+    assert two.living() == ["hub", "store"]
+
+
 def test_a_deadlocked_child_says_where_it_stands_before_it_is_killed() -> None:
     """In a program of its own: children write to the stderr that the forkserver was started with."""
     command = [sys.executable, "-m", HERE, "deadlock"]

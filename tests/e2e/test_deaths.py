@@ -98,6 +98,24 @@ def test_a_stopped_process_is_found_killed_and_replaced(shoal: Shoal) -> None:
     assert CONTENT.matches(shoal.folder / "file.bin")
 
 
+@pytest.mark.parametrize("then", [("fetch-1", "store"), ()], ids=["more die", "nobody dies"])
+def test_a_forkserver_that_was_stopped_holds_nothing_up_and_is_not_left_behind(
+    shoal: Shoal, then: tuple[str, ...]
+) -> None:
+    with mirrors({"a": HALF, "b": HALF}, CONTENT) as box:
+        running = begun(shoal, box)
+        server = running.child("hub").parent()
+        assert server is not None
+        server.suspend()
+        for name in then:
+            running.child(name).kill()
+            running.until(lambda event: event["event"] == "note")
+        go_on(box)
+        done = running.finish()
+    assert (done.code, done.ended["state"]) == (0, "sealed")
+    assert CONTENT.matches(shoal.folder / "file.bin")
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["hub", "store"])
 def test_a_process_that_dies_again_and_again_ends_the_job_as_our_fault_and_loses_nothing(
