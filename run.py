@@ -139,8 +139,10 @@ def processes(source_count: int, session: ProcessSpec | None = None, memory: str
     names = tuple(f"fetch-{number}" for number in range(1, count + 1))
     slots = -(-source_count // count) + SLOTS_SPARE
     specs = [
-        ProcessSpec(process="hub", builder="run:build_hub", settings=names, stop_rank=0),
-        ProcessSpec(process="store", builder="run:build_store", settings=memory if session else "", stop_rank=2),
+        ProcessSpec(process="hub", builder="run:build_hub", settings=names, stop_rank=0, whole=True),
+        ProcessSpec(
+            process="store", builder="run:build_store", settings=memory if session else "", stop_rank=2, whole=True
+        ),
     ]
     for index, name in enumerate(names):
         own = (index * slots, (index + 1) * slots)
