@@ -10,6 +10,9 @@ import psutil  # type: ignore[import-untyped,unused-ignore]
 import pytest
 
 from actors.core.restarts import RESTARTS_MAX
+from actors.mailroom import Mailroom
+from protocol.messages import SlotFilled, WorkerReady
+from protocol.post import ASSEMBLER, POOL, Post
 from tests.box.mirrors import Box, Character, Content, mirrors
 from tests.e2e.program import Running, Shoal
 
@@ -96,6 +99,42 @@ def test_a_stopped_process_is_found_killed_and_replaced(shoal: Shoal) -> None:
         done = running.finish()
     assert done.code == 0
     assert CONTENT.matches(shoal.folder / "file.bin")
+
+
+def bad_word(name: str, generation: int) -> Post:
+    """What no process of ours says, and what makes whoever hears it fail."""
+    if name == "hub":
+        return Post(to=POOL, message=WorkerReady(job=1, source=-100, worker="nobody/nobody"))
+    filled = SlotFilled(
+        job=1, source=0, lease=0, first=0, slot=-9, length_bytes=1, digests=b"", source_hash=0, shelf="nobody/nobody",
+        store=generation,
+    )  # fmt: skip
+    return Post(to=ASSEMBLER, message=filled)
+
+
+@pytest.mark.parametrize("times", [1, pytest.param(4, marks=pytest.mark.long)])
+@pytest.mark.parametrize("name", ["hub", "store"])
+def test_an_exception_is_survived_like_a_death_but_not_again_and_again(shoal: Shoal, name: str, times: int) -> None:
+    with mirrors({"a": HALF, "b": HALF}, CONTENT) as box:
+        running = begun(shoal, box)
+        stranger = Mailroom("stranger", str(next(shoal.temp.glob("shoal-*"))))
+        for count in range(times):
+            before = running.await_child(name)
+            while psutil.wait_procs([before], timeout=0.2)[1] and before.status() != psutil.STATUS_ZOMBIE:
+                stranger.post(bad_word(name, count))  # the first may go to a predecessor
+            if count < 3:
+                note = running.until(lambda event: event["event"] == "note" and name in event["text"])
+        stranger.close()
+        go_on(box)
+        done = running.finish(traced=True)
+    assert " failed: IndexError" in note["text"] or " failed: ValueError" in note["text"], note
+    if times == 1:
+        assert (done.code, done.ended["state"]) == (0, "sealed")
+        assert CONTENT.matches(shoal.folder / "file.bin")
+    else:
+        assert (done.code, done.ended["state"]) == (1, "failed")
+        assert "it was started anew 3 times after the same failure" in done.ended["reason"]
+        assert shoal.files == ["file.bin.part", "file.bin.part.records"]
 
 
 @pytest.mark.parametrize("then", [("fetch-1", "store"), ()], ids=["more die", "nobody dies"])
