@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from contextlib import suppress
 
@@ -153,6 +154,21 @@ def test_a_forkserver_that_was_stopped_holds_nothing_up_and_is_not_left_behind(
         done = running.finish()
     assert (done.code, done.ended["state"]) == (0, "sealed")
     assert CONTENT.matches(shoal.folder / "file.bin")
+
+
+def test_a_process_with_more_memory_than_it_is_allowed_is_replaced_and_that_is_said(shoal: Shoal) -> None:
+    """The least limit there is; every process has more."""
+    with mirrors({"a": HALF, "b": HALF}, CONTENT) as box:
+        running = shoal.begun(*box.urls, "-o", "file.bin", "--chunk-size", str(CHUNK), "--memory-limit", "8M")
+        replaced = dict[str, str]()
+        while len(replaced) < 2:
+            text = running.until(lambda event: event["event"] == "note" and "too large" in event["text"])["text"]
+            replaced[text.split()[1]] = text
+        running.signal(signal.SIGINT)
+        done = running.finish()
+    for text in replaced.values():
+        assert re.fullmatch(r"process \S+ ended: too large: \d+ MiB of memory, at most 8, killed", text)
+    assert done.code == 130
 
 
 @pytest.mark.long
