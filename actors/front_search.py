@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from actors.core.targets import Target, Targets
 from actors.front import Interrupts, next_message
 from actors.supervisor import Supervisor
 from protocol.messages import ActorDied, FrontInbox, ProcessLost, SearchAsked, SearchEnded, SearchHit, SessionChanged
 from protocol.post import SESSION
+from protocol.targets import Target, Targets
 from protocol.terminal.found import Found, FoundTarget
 from protocol.urls import slsk_url
 

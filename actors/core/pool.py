@@ -28,6 +28,7 @@ from protocol.messages import (
     SearchHit,
     SessionChanged,
     SourceJoined,
+    SourceKnown,
     SourceLost,
     SourceOffered,
     Ticked,
@@ -63,11 +64,13 @@ class _Source:
 
 @dataclass(slots=True)
 class _Job:
-    """`asked` is kept for the moment its dispatcher is wanted: at once, or when a search has found the file."""
+    """`asked` is kept for the moment its dispatcher is wanted: at once, or when a search has found the file. `known`:
+    what each source had given when the last hub died."""
 
     asked: JobAsked
     dispatching: bool = False
     sources: list[_Source] = field(default_factory=list)
+    known: dict[str, SourceKnown] = field(default_factory=dict)
 
     @property
     def number(self) -> int:
@@ -98,6 +101,10 @@ class PoolState:
             case SourceOffered(job=number, url=url):
                 job = self._jobs.get(number)
                 return self._add(job, url, now_s=now_s) if job is not None else []
+            case SourceKnown(job=number, name=name):
+                if number in self._jobs:
+                    self._jobs[number].known[name] = message
+                return []
             case JobStopAsked(job=number):
                 return self._stop(message) if number in self._jobs else []
             case JobForgotten(job=number):
@@ -245,7 +252,7 @@ class PoolState:
         source = job.sources[number]
         if not source.worker or (source.peer and source.prior is None):
             return []
-        prior = source.prior
+        prior, known = source.prior, job.known.get(public_url(source.url))
         joined = SourceJoined(
             job=job.number,
             source=number,
@@ -260,6 +267,10 @@ class PoolState:
             prior_setup_s=prior.setup_s if prior is not None else 0.0,
             offset_ok=prior.offset_ok if prior is not None else True,
             stops_today=prior.stops_today if prior is not None else 0,
+            bytes_stored=known.bytes_stored if known is not None else 0,
+            chunks=known.chunks if known is not None else 0,
+            leases=known.leases if known is not None else 0,
+            stops=known.stops if known is not None else 0,
         )
         return [Post(to=dispatcher_address(job.number), message=joined)]
 

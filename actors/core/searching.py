@@ -8,9 +8,9 @@ by the session: what is over it is refused, and a later try is as good.
 from dataclasses import dataclass, field
 from typing import Final
 
-from actors.core.targets import CANDIDATES_MAX, Target, Targets, candidates
 from protocol.messages import SearchAsked, SearchEnded, SearchHit
 from protocol.post import POOL, SESSION, Post
+from protocol.targets import CANDIDATES_MAX, Target, Targets, candidates
 
 SEARCH_WAIT_S: Final = 5.0
 RESEARCH_FIRST_S: Final = 60.0

@@ -21,6 +21,7 @@ from protocol.messages.jobs import (
     JobForgotten,
     JobStopAsked,
     SourceJoined,
+    SourceKnown,
     SourceLost,
     SourceOffered,
     WorkerReady,
@@ -77,6 +78,7 @@ from protocol.messages.progress import (
     JobOpened,
     JobProgressed,
     SourceProgressed,
+    source_known,
 )
 from protocol.messages.rides import (
     JobWatched,
@@ -254,6 +256,7 @@ __all__ = [
     "SourceFailed",
     "SourceFound",
     "SourceJoined",
+    "SourceKnown",
     "SourceLeft",
     "SourceLost",
     "SourceMeasured",
@@ -289,5 +292,6 @@ __all__ = [
     "WorkerWanted",
     "asked_anew",
     "slot_filled_for",
+    "source_known",
     "target_of_size",
 ]

@@ -7,6 +7,7 @@ from protocol.messages.jobs import (
     JobForgotten,
     JobStopAsked,
     SourceJoined,
+    SourceKnown,
     SourceLost,
     SourceOffered,
     WorkerReady,
@@ -127,6 +128,7 @@ from protocol.messages.users import (
 
 PoolInbox = (
     JobAsked
+    | SourceKnown
     | SourceOffered
     | JobStopAsked
     | JobForgotten

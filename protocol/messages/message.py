@@ -7,6 +7,7 @@ from protocol.messages.jobs import (
     JobForgotten,
     JobStopAsked,
     SourceJoined,
+    SourceKnown,
     SourceLost,
     SourceOffered,
     WorkerReady,
@@ -194,6 +195,7 @@ Message = (
     | Ticked
     | DispatcherReady
     | WorkerReady
+    | SourceKnown
     | SourceOffered
     | SearchAsked
     | SearchHit

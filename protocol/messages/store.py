@@ -179,7 +179,7 @@ class SealWanted(Fact, frozen=True, kw_only=True, gc=False):
 class TargetSealed(Fact, frozen=True, kw_only=True, gc=False):
     """The file stands under its final name, for `digest_s` already: so long took its xxh3_128, `digest_hex`.
 
-    Its records go when the answer has come, `JobForgotten`: until then another hub or store finds out that it stands.
+    Its records go when the answer has come, `JobForgotten`: until then another hub or store can find that it stands.
     """
 
     job: int

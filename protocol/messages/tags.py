@@ -7,6 +7,7 @@ from protocol.messages.jobs import (
     JobForgotten,
     JobStopAsked,
     SourceJoined,
+    SourceKnown,
     SourceLost,
     SourceOffered,
     WorkerReady,
@@ -254,5 +255,6 @@ TAGS: tuple[type, ...] = (
     FilesTold,
     PeersQueried,
     StopsQueried,
+    SourceKnown,
 )
 """Tag = index. Append only."""

@@ -15,7 +15,7 @@ from actors.mailroom import Mailroom
 from protocol.messages import SlotFilled, WorkerReady
 from protocol.post import ASSEMBLER, POOL, Post
 from tests.box.mirrors import Box, Character, Content, mirrors
-from tests.e2e.program import Running, Shoal
+from tests.e2e.program import Event, Running, Shoal
 
 CHUNK = 32_768
 CONTENT = Content(1_000_000, seed=51)
@@ -68,6 +68,33 @@ def test_what_is_stored_is_not_fetched_again_when_the_store_or_the_hub_dies(shoa
     assert done.code == 0
     assert done.ended["bytes_resumed"] == 0, "it was fetched by this very job"
     assert sent <= CONTENT.size - 5 * CHUNK
+
+
+def test_what_each_source_gave_is_not_forgotten_when_the_hub_dies(shoal: Shoal) -> None:
+    """Both send a third and then nothing, so that the last account before the death is complete."""
+    with mirrors({"a": HALF, "b": HALF}, CONTENT) as box:
+        running = begun(shoal, box)
+        accounts: list[list[int]] = []
+
+        def quiet(event: Event) -> bool:
+            if event["event"] != "progress":
+                return False
+            accounts.append([row["bytes"] for row in event["sources"]])
+            return 0 not in accounts[-1] and len(accounts) > 4 and accounts[-4:] == accounts[-1:] * 4
+
+        before = {row["source"]: row for row in running.until(quiet)["sources"]}
+        running.child("hub").kill()
+        running.until(lambda event: event["event"] == "note")
+        go_on(box)
+        done = running.finish()
+    assert done.code == 0
+    on_its_way = 2 * 4 * CHUNK  # what was stored while no hub lived counts as nobody's
+    assert CONTENT.size - on_its_way <= sum(done.given.values()) <= CONTENT.size
+    for row in done.ended["sources"]:
+        assert row["bytes"] >= before[row["source"]]["bytes"]
+        assert row["chunks"] >= before[row["source"]]["chunks"]
+        assert row["leases"] > before[row["source"]]["leases"]
+        assert row["stops"] >= before[row["source"]]["stops"]
 
 
 @pytest.mark.parametrize("names", [("store",), ("hub",), ("store", "hub")], ids="+".join)

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.core.targets import CANDIDATES_MAX, Targets, base_name, candidates, extension_of, sensible
 from protocol.messages import SearchHit
+from protocol.targets import CANDIDATES_MAX, Targets, base_name, candidates, extension_of, sensible
 
 
 def hit(

@@ -1,0 +1,60 @@
+"""What the `api` process is made of."""
+
+import asyncio
+import socket
+import time
+from dataclasses import dataclass, field
+
+from actors.api.mailbox import DeskMailbox, Outbox
+from actors.api.server import HttpServer
+from actors.process import InheritedFd, ProcessActors, ProcessContext
+from actors.wire_actor import stop_actors
+from protocol.config.settings import Settings
+from protocol.messages import StopAsked
+from protocol.post import DESK, root_address
+from protocol.rest.app import build_app
+from protocol.rest.desk import Desk
+
+STUCK_S: float = 60.0
+"""A loop that has not turned for so long makes the process one that answers no pings."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiStart:
+    """`listener`: a listening socket, the front's, so that nobody is refused while this process is replaced. `absent`:
+    processes that this daemon does not have, and why."""
+
+    settings: Settings
+    listener: InheritedFd
+    absent: dict[str, str] = field(default_factory=dict)
+
+
+def build(context: ProcessContext) -> ProcessActors:
+    """The desk, its mailbox and the server. `context.settings` is an `ApiStart`."""
+    start: ApiStart = context.settings
+    mailroom = context.mailroom
+    loop = asyncio.new_event_loop()
+    outbox = Outbox(mailroom)
+    desk = Desk(start.settings, address=DESK, post=outbox.post, first_number=(context.generation + 1) << 32)
+    desk.away.update(start.absent)
+    mailbox = DeskMailbox.start(mailroom, loop, desk.arrived)
+
+    def beat() -> None:
+        mailroom.overdue_s["http"] = time.monotonic() + STUCK_S
+
+    server = HttpServer(
+        build_app(desk),
+        socket.socket(fileno=start.listener.fd),
+        loop,
+        beat=beat,
+        ended=lambda: mailroom.post(root_address(mailroom.process), StopAsked()),
+    )
+    server.start()
+    desk.watch()
+
+    def stop() -> None:
+        server.stop(desk.close)
+        outbox.close()
+        stop_actors([mailbox], timeout_s=1.0)
+
+    return ProcessActors(stop=stop)

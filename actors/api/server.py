@@ -1,0 +1,102 @@
+"""The HTTP server in its own thread, with its own loop."""
+
+import asyncio
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import uvicorn
+
+_logger = logging.getLogger(__name__)
+
+START_S_MAX: Final = 10.0
+GRACE_S: Final = 2
+"""Requests under way may take so long once the end has begun; streams have been told already."""
+HEAD_BYTES_MAX: Final = 32 * 1024
+"""Of an unfinished head; one that comes at once may be longer by what is read at once, and is looked at elsewhere."""
+CONNECTIONS_MAX: Final = 512
+BEAT_S: Final = 5.0
+
+
+class _Server(uvicorn.Server):
+    """Says when it serves."""
+
+    def __init__(self, config: uvicorn.Config, serving: threading.Event) -> None:
+        super().__init__(config)
+        self._serving = serving
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if self.started:
+            self._serving.set()
+
+
+class HttpServer:
+    """Serves `app` on `listener`, which stays the caller's. `beat` is called from the loop every `BEAT_S` as long as
+    it turns; `ended` once, from its thread, when it ends unasked."""
+
+    def __init__(
+        self,
+        app: Callable[..., Any],
+        listener: socket.socket,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        beat: Callable[[], None],
+        ended: Callable[[], None],
+    ) -> None:
+        self._serving = threading.Event()
+        config = uvicorn.Config(
+            app,
+            http="h11",  # the other one has no limit for what a head may hold
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=CONNECTIONS_MAX,
+            timeout_graceful_shutdown=GRACE_S,
+            h11_max_incomplete_event_size=HEAD_BYTES_MAX,
+        )
+        self._server = _Server(config, self._serving)
+        self._listener = listener
+        self._loop = loop
+        self._beat = beat
+        self._ended = ended
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
+
+    def start(self) -> None:
+        """Returns when it serves. Raises `RuntimeError` when it does not."""
+        self._thread.start()
+        due_s = time.monotonic() + START_S_MAX
+        while not self._serving.wait(timeout=0.05):
+            if not self._thread.is_alive() or time.monotonic() > due_s:
+                raise RuntimeError("the HTTP server does not start")
+
+    def stop(self, begin: Callable[[], None]) -> None:
+        """End within seconds. `begin` runs in the loop first: it must make open streams end."""
+        self._stopping = True
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._begin_to_stop, begin)
+            self._thread.join(timeout=GRACE_S + 1.0)
+
+    def _begin_to_stop(self, begin: Callable[[], None]) -> None:
+        begin()
+        self._server.should_exit = True
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._pulse()
+            self._loop.run_until_complete(self._server.serve(sockets=[self._listener]))
+        except BaseException:
+            _logger.exception("the HTTP server failed")
+        if not self._stopping:
+            self._ended()
+
+    def _pulse(self) -> None:
+        self._beat()
+        self._loop.call_later(BEAT_S, self._pulse)

@@ -1,0 +1,55 @@
+"""Questions about one job that more than one route asks."""
+
+from typing import Final
+
+from protocol.messages import JobQueried, ManifestQueried, RunsAsked, RunsTold
+from protocol.post import KEEPER, dispatcher_address
+from protocol.rest import models_jobs as told
+from protocol.rest import telling
+from protocol.rest.chunk_map import Owned
+from protocol.rest.desk import Desk, UnavailableError
+from protocol.snapshots import JobDetail, ManifestRun
+
+RUNS_S: Final = 2.0
+"""A dispatcher that does not say its runs by then is opening or ending; the manifest is asked instead."""
+ROOT: Final = "/api/v0/multisource"
+
+
+def path_of(desk: Desk, id: str) -> str:
+    return f"{desk.settings.api.url_base}{ROOT}/jobs/{id}"
+
+
+async def detail(desk: Desk, id: str) -> JobDetail:
+    answer = await desk.ask(KEEPER, lambda number, address: JobQueried(request=number, reply_to=address, id=id.lower()))
+    return answer.row(JobDetail)
+
+
+async def detail_told(desk: Desk, id: str, *, drawn: bool) -> told.JobDetail:
+    """One job as people get it; `drawn`: with its chunk map."""
+    row = await detail(desk, id)
+    stored = await runs(desk, row) if drawn and row.job.size_bytes >= 0 else []
+    return telling.job_detail(row, telling.chunks_of(row, stored) if drawn else None)
+
+
+async def runs(desk: Desk, row: JobDetail) -> list[Owned]:
+    """Who sent which chunks: of a running job as its dispatcher knows it, else as the keeper does."""
+    if row.job.number and row.job.phase != "opening":
+        try:
+            return await _runs_now(desk, row.job.number)
+        except UnavailableError:
+            pass
+    answer = await desk.ask(
+        KEEPER, lambda number, address: ManifestQueried(request=number, reply_to=address, id=row.job.id)
+    )
+    return telling.owned(answer.rows(ManifestRun))
+
+
+async def _runs_now(desk: Desk, job: int) -> list[Owned]:
+    found: list[Owned] = []
+    with desk.talk() as talk:
+        talk.post(dispatcher_address(job), RunsAsked(job=job, request=talk.number, reply_to=desk.address))
+        while isinstance(part := await talk.next(wait_s=RUNS_S), RunsTold):
+            found += zip(part.firsts, part.stops, part.owners, strict=True)
+            if part.last:
+                return found
+    raise UnavailableError("the dispatcher does not say")

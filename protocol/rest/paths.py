@@ -1,0 +1,41 @@
+"""One spelling for every path: without the base and the trailing slash, literal parts in lower case.
+
+Parameters (user names, ids) stay as they are written.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+from starlette.routing import compile_path
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+
+class Paths:
+    """Middleware. `routes` have `path` and `methods`, in the order in which they are tried."""
+
+    def __init__(self, app: ASGIApp, *, routes: Iterable[Any], url_base: str = "") -> None:
+        self._app: Final = app
+        self._url_base: Final = url_base
+        self._known: Final = [_known(route) for route in routes]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope["path"] = self.plain(scope["method"], scope["path"])
+        await self._app(scope, receive, send)
+
+    def plain(self, method: str, path: str) -> str:
+        """The path as our routes spell it; one that nobody serves comes back without base and slash only."""
+        base = self._url_base
+        if base and path.lower().startswith(base.lower()) and path[len(base) : len(base) + 1] in ("", "/"):
+            path = path[len(base) :]
+        path = path.rstrip("/") or "/"
+        found = [(methods, match, shape) for methods, regex, shape in self._known if (match := regex.match(path))]
+        for _methods, match, shape in sorted(found, key=lambda one: method not in one[0]):
+            return shape.format(**match.groupdict())
+        return path
+
+
+def _known(route: Any) -> tuple[frozenset[str], re.Pattern[str], str]:
+    regex, shape, _ = compile_path(route.path)
+    return frozenset(route.methods or ()), re.compile(regex.pattern, re.IGNORECASE), shape
