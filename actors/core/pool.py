@@ -5,16 +5,14 @@ A source is introduced to its dispatcher when its worker stands and, if it is a 
 peers has told what it knows of that user, or has been silent for too long.
 """
 
-from dataclasses import dataclass, field
 from typing import Final, assert_never
 
+from actors.core.pool_jobs import PoolJob, PoolSource, dispatcher_wanted, ended_early, introduction, nothing_known
 from actors.core.searching import Chosen, Searching
 from protocol.messages import (
     ActorDied,
     DispatcherReady,
-    DispatcherWanted,
     JobAsked,
-    JobEnded,
     JobForgotten,
     JobNoted,
     JobStopAsked,
@@ -27,7 +25,6 @@ from protocol.messages import (
     SearchEnded,
     SearchHit,
     SessionChanged,
-    SourceJoined,
     SourceKnown,
     SourceLost,
     SourceOffered,
@@ -36,7 +33,7 @@ from protocol.messages import (
     WorkerWanted,
 )
 from protocol.post import MEMORY, POOL, SESSION, Post, dispatcher_address, root_address, split_address, worker_address
-from protocol.urls import host_of, is_slsk, name_from_url, public_url, slsk_address, slsk_url
+from protocol.urls import is_slsk, slsk_address, slsk_url
 
 WORKER_RESTARTS_MAX: Final = 3
 RESTART_S_MAX: Final = 0.5
@@ -47,40 +44,6 @@ PRIORS_S_MAX: Final = 2.0
 _HOPELESS: Final = ("offline", "refused", "kicked", "port taken")
 
 
-@dataclass(slots=True)
-class _Source:
-    """One source of a job. `peer`, `path` and `prior` only of a Soulseek user's file; `worker` once it stands."""
-
-    url: str
-    peer: str = ""
-    path: str = ""
-    size_bytes: int = -1
-    offered_s: float = 0.0
-    prior: PriorsTold | None = None
-    worker: str = ""
-    home: str = ""
-    restarts: int = 0
-
-
-@dataclass(slots=True)
-class _Job:
-    """`asked` is kept for the moment its dispatcher is wanted: at once, or when a search has found the file. `known`:
-    what each source had given when the last hub died."""
-
-    asked: JobAsked
-    dispatching: bool = False
-    sources: list[_Source] = field(default_factory=list)
-    known: dict[str, SourceKnown] = field(default_factory=dict)
-
-    @property
-    def number(self) -> int:
-        return self.asked.job
-
-    @property
-    def of_soulseek(self) -> bool:
-        return bool(self.asked.term) or any(source.peer for source in self.sources)
-
-
 class PoolState:
     """Owned by the PoolManager. `fetchers` are the names of the fetch processes."""
 
@@ -89,7 +52,7 @@ class PoolState:
         self._fetchers = fetchers
         self._load = dict.fromkeys(fetchers, 0)
         self._away: dict[str, float] = {}  # being started anew, and so long they are waited for
-        self._jobs: dict[int, _Job] = {}
+        self._jobs: dict[int, PoolJob] = {}
         self._searching = Searching()
         self._session: SessionChanged | None = None
 
@@ -136,10 +99,10 @@ class PoolState:
     # -- jobs
 
     def _begin(self, asked: JobAsked) -> list[Post]:
-        job = self._jobs[asked.job] = _Job(asked)
+        job = self._jobs[asked.job] = PoolJob(asked)
         out = self._clear(asked) if asked.attempt else []
         if not asked.term:
-            return [*out, _dispatcher(asked, asked.name, asked.source_count)]
+            return [*out, dispatcher_wanted(asked, asked.name, asked.source_count)]
         if self._session is not None and self._session.state in _HOPELESS:
             return self._end(job, "starved", self._session.detail)
         posts = self._searching.begin(asked.job, asked.term, asked.wanted_size_bytes)
@@ -158,7 +121,7 @@ class PoolState:
         out = [Post(to=job.asked.watcher, message=noted)] if job.asked.watcher else []
         if chosen.first:
             count = len(job.sources) + len(chosen.users)
-            out.append(_dispatcher(job.asked, job.asked.name or chosen.name, count))
+            out.append(dispatcher_wanted(job.asked, job.asked.name or chosen.name, count))
         for hit in chosen.users:
             out += self._add(job, slsk_url(hit.peer, hit.path), size_bytes=hit.size_bytes, now_s=now_s)
         return out
@@ -168,20 +131,9 @@ class PoolState:
             return self._end(self._jobs[message.job], "interrupted", "interrupted")
         return [Post(to=dispatcher_address(message.job), message=message)]
 
-    def _end(self, job: _Job, state: str, reason: str) -> list[Post]:
+    def _end(self, job: PoolJob, state: str, reason: str) -> list[Post]:
         """The end of a job that never had a dispatcher."""
-        ended = JobEnded(
-            job=job.number,
-            state=state,
-            reason=reason,
-            path="",
-            size_bytes=-1,
-            seconds=0.0,
-            bytes_received=0,
-            bytes_resumed=0,
-            bytes_refetched=0,
-            digest_hex="",
-        )
+        ended = ended_early(job.number, state, reason)
         return [*([Post(to=job.asked.watcher, message=ended)] if job.asked.watcher else []), *self._forget(job.number)]
 
     def _forget(self, number: int) -> list[Post]:
@@ -200,9 +152,9 @@ class PoolState:
 
     # -- sources
 
-    def _add(self, job: _Job, url: str, *, size_bytes: int = -1, now_s: float) -> list[Post]:
+    def _add(self, job: PoolJob, url: str, *, size_bytes: int = -1, now_s: float) -> list[Post]:
         """One more source: its worker is wanted, and what is remembered of it."""
-        source = _Source(url, size_bytes=size_bytes, offered_s=now_s)
+        source = PoolSource(url, size_bytes=size_bytes, offered_s=now_s)
         number = len(job.sources)
         job.sources.append(source)
         out = self._settle(job, number)
@@ -224,7 +176,7 @@ class PoolState:
             out.insert(0, Post(to=dispatcher_address(number), message=self._session))
         return out
 
-    def _worker(self, job: _Job, number: int) -> Post:
+    def _worker(self, job: PoolJob, number: int) -> Post:
         source = job.sources[number]
         source.worker = ""
         wanted = WorkerWanted(job=job.number, source=number, url=source.url, chunk_size=job.asked.chunk_size)
@@ -247,32 +199,12 @@ class PoolState:
         source.prior = told
         return self._introduce(job, told.source)
 
-    def _introduce(self, job: _Job, number: int) -> list[Post]:
+    def _introduce(self, job: PoolJob, number: int) -> list[Post]:
         """Tell the dispatcher, when all is known that it is told."""
         source = job.sources[number]
         if not source.worker or (source.peer and source.prior is None):
             return []
-        prior, known = source.prior, job.known.get(public_url(source.url))
-        joined = SourceJoined(
-            job=job.number,
-            source=number,
-            worker=source.worker,
-            name=public_url(source.url),
-            host=host_of(source.url),
-            fallback_name=name_from_url(source.url),
-            prior_rate_bytes_s=prior.rate_bytes_s if prior is not None else 0.0,
-            peer=source.peer,
-            path=source.path,
-            size_bytes=source.size_bytes,
-            prior_setup_s=prior.setup_s if prior is not None else 0.0,
-            offset_ok=prior.offset_ok if prior is not None else True,
-            stops_today=prior.stops_today if prior is not None else 0,
-            bytes_stored=known.bytes_stored if known is not None else 0,
-            chunks=known.chunks if known is not None else 0,
-            leases=known.leases if known is not None else 0,
-            stops=known.stops if known is not None else 0,
-        )
-        return [Post(to=dispatcher_address(job.number), message=joined)]
+        return [introduction(job, number)]
 
     # -- time and the session
 
@@ -281,7 +213,7 @@ class PoolState:
         for job in self._jobs.values():
             for number, source in enumerate(job.sources):
                 if source.peer and source.prior is None and now_s - source.offered_s > PRIORS_S_MAX:
-                    source.prior = _nothing_known(job.number, number, source.peer)
+                    source.prior = nothing_known(job.number, number, source.peer)
                     out += self._introduce(job, number)
         return out
 
@@ -354,12 +286,12 @@ class PoolState:
                 out += self._settle(job, index)
         return out
 
-    def _at(self, home: str) -> list[tuple[_Job, int]]:
+    def _at(self, home: str) -> list[tuple[PoolJob, int]]:
         """Every source there, empty: that has no home."""
         found = ((job, index, each) for job in self._jobs.values() for index, each in enumerate(job.sources))
         return [(job, index) for job, index, each in found if each.home == home]
 
-    def _settle(self, job: _Job, number: int) -> list[Post]:
+    def _settle(self, job: PoolJob, number: int) -> list[Post]:
         """Give a source the home with the least to do; its worker is wanted once the dispatcher stands."""
         if not self._load:
             job.sources[number].home = ""
@@ -369,26 +301,5 @@ class PoolState:
         return [self._worker(job, number)] if job.dispatching else []
 
 
-def _lost(job: _Job, source: int, detail: str) -> Post:
+def _lost(job: PoolJob, source: int, detail: str) -> Post:
     return Post(to=dispatcher_address(job.number), message=SourceLost(job=job.number, source=source, detail=detail))
-
-
-def _dispatcher(asked: JobAsked, name: str, source_count: int) -> Post:
-    same = {field: getattr(asked, field) for field in DispatcherWanted.__struct_fields__ if hasattr(asked, field)}
-    wanted = DispatcherWanted(**{**same, "name": name, "sources_expected": source_count})
-    return Post(to=root_address("hub"), message=wanted)
-
-
-def _nothing_known(job: int, source: int, peer: str) -> PriorsTold:
-    return PriorsTold(
-        job=job,
-        source=source,
-        peer=peer,
-        rate_bytes_s=0.0,
-        setup_s=0.0,
-        offset_ok=True,
-        failures=0,
-        last_fault=0,
-        failed_s_ago=0.0,
-        stops_today=0,
-    )
