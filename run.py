@@ -144,8 +144,10 @@ def processes(source_count: int, session: ProcessSpec | None = None, memory: str
     names = tuple(f"fetch-{number}" for number in range(1, count + 1))
     slots = -(-source_count // count) + SLOTS_SPARE
     specs = [
-        ProcessSpec(process="hub", builder="run:build_hub", settings=names, stop_rank=0),
-        ProcessSpec(process="store", builder="run:build_store", settings=memory if session else "", stop_rank=2),
+        ProcessSpec(process="hub", builder="run:build_hub", settings=names, stop_rank=0, whole=True),
+        ProcessSpec(
+            process="store", builder="run:build_store", settings=memory if session else "", stop_rank=2, whole=True
+        ),
     ]
     for index, name in enumerate(names):
         own = (index * slots, (index + 1) * slots)
@@ -179,6 +181,7 @@ def fetch(options: GetOptions, view: Any, *, memory: str = "") -> JobEnded:
     from contextlib import ExitStack
 
     from actors.core.restarts import Restarts
+    from actors.core.vigil import Vigil
     from actors.front import Interrupts, failed, run_job
     from actors.supervisor import StartFailed, Supervisor
     from protocol.messages import JobAsked, asked_politely
@@ -219,8 +222,9 @@ def fetch(options: GetOptions, view: Any, *, memory: str = "") -> JobEnded:
         try:
             arena = Arena.create(slot_count)
             leaving.callback(arena.close)
+            vigil = Vigil(memory_bytes_max=options.memory_limit_bytes)
             supervisor = Supervisor(
-                specs, arena_fd=arena.fd, slot_count=slot_count, lost_to=(POOL,), restarts=Restarts()
+                specs, arena_fd=arena.fd, slot_count=slot_count, lost_to=(POOL,), vigil=vigil, restarts=Restarts()
             )
             leaving.callback(supervisor.stop)
             supervisor.start()

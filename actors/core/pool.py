@@ -33,6 +33,7 @@ from protocol.messages import (
     SearchEnded,
     SearchHit,
     SessionChanged,
+    SourceKnown,
     SourceLeft,
     SourceOffered,
     Ticked,
@@ -66,6 +67,10 @@ class PoolState:
         match message:
             case JobAsked() | SourceOffered() | SourceLeft() | JobLimited() | JobStopAsked():
                 return self._ordered(message, now_s)
+            case SourceKnown(job=number, name=name):
+                if number in self._jobs:
+                    self._jobs[number].given[name] = message
+                return []
             case JobForgotten(job=number):
                 return self._forget(number)
             case JobEnded() | RunsTold():

@@ -13,6 +13,7 @@ from protocol.messages import (
     RunsTold,
     SourceFound,
     SourceJoined,
+    SourceKnown,
     SourceLeft,
     SourceLost,
     WorkerWanted,
@@ -56,7 +57,7 @@ class PooledJob:
     """`asked` is kept for the moment its dispatcher is `wanted`: at once, or when a search has found the file.
 
     `dispatching` once it stands; `limited`: its limit was changed before. `offers`: so many were heard since the job
-    was last asked for.
+    was last asked for. `given`: what each source had given, by name, when the last hub died.
     """
 
     asked: JobAsked
@@ -65,6 +66,7 @@ class PooledJob:
     limited: bool = False
     offers: int = 0
     sources: list[PooledSource] = field(default_factory=list)
+    given: dict[str, SourceKnown] = field(default_factory=dict)
 
     @property
     def number(self) -> int:
@@ -136,7 +138,7 @@ def worker_wanted(job: PooledJob, number: int) -> Post:
 def introduced(job: PooledJob, number: int) -> Post:
     """All that is known of a source, for its dispatcher."""
     source = job.sources[number]
-    prior = source.prior
+    prior, given = source.prior, job.given.get(public_url(source.url))
     joined = SourceJoined(
         job=job.number,
         source=number,
@@ -152,6 +154,10 @@ def introduced(job: PooledJob, number: int) -> Post:
         offset_ok=prior.offset_ok if prior is not None else True,
         stops_today=prior.stops_today if prior is not None else 0,
         source_hash=source.source_hash,
+        bytes_stored=given.bytes_stored if given is not None else 0,
+        chunks=given.chunks if given is not None else 0,
+        leases=given.leases if given is not None else 0,
+        stops=given.stops if given is not None else 0,
     )
     return Post(to=dispatcher_address(job.number), message=joined)
 

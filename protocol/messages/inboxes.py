@@ -8,6 +8,7 @@ from protocol.messages.jobs import (
     JobStopAsked,
     NewsAsked,
     SourceJoined,
+    SourceKnown,
     SourceLost,
     SourceOffered,
     WorkerReady,
@@ -140,6 +141,7 @@ from protocol.messages.users import (
 
 PoolInbox = (
     JobAsked
+    | SourceKnown
     | SourceOffered
     | JobStopAsked
     | JobForgotten

@@ -90,6 +90,19 @@ class SourceOffered(Fact, frozen=True, kw_only=True, gc=False):
     private_ok: bool = True
 
 
+class SourceKnown(Fact, frozen=True, kw_only=True, gc=False):
+    """What a source had given to a job when the hub died, by the name people see. From the front to the next hub's
+    PoolManager, after `JobAsked` and before its `SourceOffered`: the same job goes on counting. Fields as in
+    `SourceProgressed`."""
+
+    job: int
+    name: str
+    bytes_stored: int
+    chunks: int
+    leases: int
+    stops: int
+
+
 class DispatcherWanted(Fact, frozen=True, kw_only=True, gc=False):
     """The hub's root starts the ChunkDispatcher of a job. Fields as in `JobAsked`."""
 
@@ -144,6 +157,8 @@ class SourceJoined(Fact, frozen=True, kw_only=True, gc=False):
 
     A Soulseek user's file has `peer` and `path`, both empty for a URL. Of it a search may have told the size (-1: not
     known); `prior_setup_s` (0: not known), `offset_ok` and `stops_today` are what is remembered of the peer.
+
+    `bytes_stored`, `chunks`, `leases` and `stops` are what it had given to this job before the hub died.
     """
 
     job: int
@@ -160,6 +175,10 @@ class SourceJoined(Fact, frozen=True, kw_only=True, gc=False):
     offset_ok: bool = True
     stops_today: int = 0
     source_hash: int = 0
+    bytes_stored: int = 0
+    chunks: int = 0
+    leases: int = 0
+    stops: int = 0
 
 
 class SourceLost(Fact, frozen=True, kw_only=True, gc=False):
