@@ -211,9 +211,11 @@ class Orders:
     def put_off(self, now: Now, ended: Job | None = None) -> None:
         """Deletions that waited for the end of a run: of this one, or for too long."""
         waiting, self._deletions = self._deletions, []
+        gone = False
         for due_s, order in waiting:
             if ended is not None and order.id == ended.id:
-                self.obey(order, ended, now)
+                self.obey(order, None if gone else ended, now)
+                gone = gone or not states.refusal(states.DELETE, ended.kept.state)
             elif now.s >= due_s:
                 detail = "it is still being stopped; try again in a moment"
                 self._scribe.refuse(order.request, order.reply_to, "unavailable", detail)
