@@ -167,6 +167,7 @@ def _settle(start: ProcessStart, endings: "queue.SimpleQueue[int]") -> None:
     """Signals, diagnosis and the tie to the supervisor; before anything else can go wrong."""
     # Ctrl-C reaches every process of the terminal; this one is told by the supervisor, in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda _number, _frame: endings.put(_ASKED))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     spec = start.spec

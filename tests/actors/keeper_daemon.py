@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import run
+from actors.building import processes
 from actors.core.restarts import Restarts
 from actors.process import ProcessSpec
 from actors.supervisor import Supervisor
@@ -56,7 +56,7 @@ class KeeperDaemon:
         self._leaving = ExitStack()
 
     def __enter__(self) -> Self:
-        specs, slots = run.processes(4)
+        specs, slots = processes(4)
         path = str(self.book_path)
         keeper = ProcessSpec(
             process="keeper",
