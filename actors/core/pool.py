@@ -83,7 +83,7 @@ class PoolState:
             case PriorsTold():
                 return self._remembered(message)
             case ActorDied():
-                return self._replace_worker(message)
+                return self._actor_died(message)
             case ProcessLost():
                 return self._lose(message, now_s)
             case ProcessReady(process=process):
@@ -327,9 +327,12 @@ class PoolState:
 
     # -- deaths
 
-    def _replace_worker(self, died: ActorDied) -> list[Post]:
-        """A worker failed with our fault: its source goes on with a new worker, a few times."""
+    def _actor_died(self, died: ActorDied) -> list[Post]:
+        """A worker failed with our fault: its source goes on with a new worker, a few times. A dispatcher: its job ends
+        (where the supervisor does not begin the whole hub anew); it would fail at the same again."""
         for number, job in self._jobs.items():
+            if dispatcher_address(number) == f"{died.process}/{died.actor}":
+                return self._end(job, "failed", f"our fault: {died.detail}") + pooled.forgotten(number)
             for index, source in enumerate(job.sources):
                 if worker_address(source.home, number, index) == f"{died.process}/{died.actor}":
                     out = [pooled.lost(job, index, f"its worker failed: {died.detail}")]

@@ -8,6 +8,7 @@ from protocol.messages import (
     DispatcherWanted,
     JobAsked,
     JobEnded,
+    JobForgotten,
     Message,
     PriorsTold,
     RunsTold,
@@ -18,7 +19,7 @@ from protocol.messages import (
     SourceLost,
     WorkerWanted,
 )
-from protocol.post import Post, dispatcher_address, root_address
+from protocol.post import ASSEMBLER, WATCHDOG, Post, dispatcher_address, root_address
 from protocol.urls import host_of, name_from_url, public_url
 
 ENDED_KEPT_MAX: Final = 1000
@@ -184,6 +185,11 @@ def left(job: PooledJob, number: int, *, banned: bool = False) -> Post:
         job=job.number, source=number, banned=banned, detail=source.why_left, source_hash=source.source_hash
     )
     return Post(to=dispatcher_address(job.number), message=told)
+
+
+def forgotten(job: int) -> list[Post]:
+    """What a dispatcher that ended with an exception did not say to those who work for it."""
+    return [Post(to=to, message=JobForgotten(job=job)) for to in (WATCHDOG, ASSEMBLER)]
 
 
 def ended(job: int, state: str, reason: str) -> JobEnded:

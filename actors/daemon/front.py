@@ -25,6 +25,7 @@ from protocol.keeper_settings import settings_json
 from protocol.messages import (
     ActorDied,
     DeskConfigured,
+    HealthTold,
     KeeperConfigured,
     LogLevelSet,
     Message,
@@ -39,7 +40,8 @@ from storage.arena import Arena
 _logger = logging.getLogger(logs.NOTICES)
 
 ENDED, FAILED, INTERRUPTED = 0, 1, 130
-IDLE_S: Final = 30.0
+HEALTH_S: Final = 15.0
+"""So often the desk is told how the processes are."""
 _JOBS_OWN: Final = ("worker-", "dispatcher-")
 """Actors that fail for one job only, which hears of it."""
 
@@ -124,12 +126,15 @@ class Daemon:
 
     def _mind(self) -> str:
         """Until the end. Why, when it is not wanted; empty when somebody said so."""
-        alive_due_s = 0.0
-        period_s = min(IDLE_S, (self._notify.watchdog_s or 2 * IDLE_S) / 3)
+        alive_due_s = health_due_s = 0.0
+        period_s = min(HEALTH_S, (self._notify.watchdog_s or 2 * HEALTH_S) / 3)
         while True:
             if self._notify.watchdog_s is not None and time.monotonic() >= alive_due_s and self._supervisor.well():
                 self._notify.alive()
                 alive_due_s = time.monotonic() + period_s / 2
+            if time.monotonic() >= health_due_s:
+                self._tell_health()
+                health_due_s = time.monotonic() + HEALTH_S
             if self._stops:
                 return ""
             if self._reloads:
@@ -149,6 +154,8 @@ class Daemon:
                 _logger.warning("the %s process died (%s) and is started anew", process, detail)
             case ProcessReady(process=process):
                 self._tell_of_the_login(process)
+                if process == split_address(DESK)[0]:
+                    self._tell_health()
             case ActorDied(process=process, actor=actor, detail=detail):
                 _logger.error("%s in the %s process failed: %s", actor, process, detail)
                 if not actor.startswith(_JOBS_OWN):
@@ -166,6 +173,20 @@ class Daemon:
         for address in processes.TOLD:
             if self._session is not None and split_address(address)[0] == process:
                 self._supervisor.mailroom.post(address, self._session)
+
+    def _tell_health(self) -> None:
+        for one in self._supervisor.health():
+            told = HealthTold(
+                process=one.process,
+                pid=one.pid,
+                restarts=one.restarts,
+                age_s=one.age_s,
+                cpu_s=one.cpu_s,
+                memory_bytes=one.rss_bytes,
+                fds=one.fds,
+                threads=one.threads,
+            )
+            self._supervisor.mailroom.post(DESK, told)
 
     def _status(self) -> str:
         login = "" if self._session is None else f", Soulseek: {_login(self._session)}"
