@@ -84,7 +84,6 @@ class Supervisor:
         self._changed = threading.Condition(threading.RLock())
         self._wake_r, self._wake_w = os.pipe()
         self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
-        self._begun_s = time.monotonic()
         self._closing = False
         self._closed = False
         self._looked_s = time.monotonic()
@@ -148,8 +147,8 @@ class Supervisor:
 
     def health(self) -> list[ProcessHealth]:
         """How this process (``front``) and the living children are; one that dies meanwhile is left out."""
-        living = [(one.name, one.pid, one.generation, one.begun_s) for one in self._children.values() if not one.gone]
-        return health_of([(self.mailroom.process, os.getpid(), 0, self._begun_s), *living], now_s=time.monotonic())
+        living = [(child.name, child.pid) for child in self._children.values() if not child.gone]
+        return health_of([(self.mailroom.process, os.getpid()), *living])
 
     def kill(self, process: str, why: str) -> None:
         """Take a living child for lost: it is killed, that is reported, and it is started anew as any other."""

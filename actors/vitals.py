@@ -7,36 +7,35 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessHealth:
-    """`restarts`: how many of this name there were before it. It began `age_s` ago."""
+    """`pss_bytes`: memory, what is shared divided among those who share it; RSS where the system does not say."""
 
     process: str
     pid: int
-    restarts: int
-    age_s: float
     rss_bytes: int
+    pss_bytes: int
     cpu_s: float
     threads: int
     fds: int
 
 
-def health_of(pids: Iterable[tuple[str, int, int, float]], *, now_s: float) -> list[ProcessHealth]:
-    """Of these ``(name, pid, restarts, begun_s)``; one that dies meanwhile is left out."""
+def health_of(pids: Iterable[tuple[str, int]]) -> list[ProcessHealth]:
+    """Of these ``(name, pid)``; one that dies meanwhile is left out."""
     # Here, not above: 20 ms that the start need not wait for.
     import psutil  # type: ignore[import-untyped,unused-ignore]
 
     figures: list[ProcessHealth] = []
-    for name, pid, restarts, begun_s in pids:
+    for name, pid in pids:
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             one = psutil.Process(pid)
             with one.oneshot():
                 times = one.cpu_times()
+                memory = one.memory_full_info()
                 figures.append(
                     ProcessHealth(
                         process=name,
                         pid=pid,
-                        restarts=restarts,
-                        age_s=now_s - begun_s,
-                        rss_bytes=one.memory_info().rss,
+                        rss_bytes=memory.rss,
+                        pss_bytes=getattr(memory, "pss", memory.rss),
                         cpu_s=times.user + times.system,
                         threads=one.num_threads(),
                         fds=one.num_fds(),

@@ -16,6 +16,7 @@ from actors.core.restarts import Restarts
 from actors.daemon import processes
 from actors.daemon.changes import applied
 from actors.daemon.ground import address_of, listening, locked_state, made_folder, with_secrets
+from actors.daemon.health import HEALTH_S, Health
 from actors.daemon.notify import Notify
 from actors.supervisor import StartFailed, Supervisor
 from protocol.config.load import Config
@@ -25,7 +26,6 @@ from protocol.keeper_settings import settings_json
 from protocol.messages import (
     ActorDied,
     DeskConfigured,
-    HealthTold,
     KeeperConfigured,
     LogLevelSet,
     Message,
@@ -34,14 +34,12 @@ from protocol.messages import (
     SessionChanged,
     Ticked,
 )
-from protocol.post import DESK, KEEPER, root_address, split_address
+from protocol.post import DESK, FRONT, KEEPER, root_address, split_address
 from storage.arena import Arena
 
 _logger = logging.getLogger(logs.NOTICES)
 
 ENDED, FAILED, INTERRUPTED = 0, 1, 130
-HEALTH_S: Final = 15.0
-"""So often the desk is told how the processes are."""
 _JOBS_OWN: Final = ("worker-", "dispatcher-")
 """Actors that fail for one job only, which hears of it."""
 
@@ -59,6 +57,7 @@ class Daemon:
         self._wake: Callable[[], None] = lambda: None
         self._session: SessionChanged | None = None
         self._address = ""
+        self._health = Health(split_address(FRONT)[0], now_s=time.monotonic())
 
     def run(self) -> int:
         """Until it is told to end, or a process cannot be kept alive. The exit code.
@@ -127,14 +126,15 @@ class Daemon:
     def _mind(self) -> str:
         """Until the end. Why, when it is not wanted; empty when somebody said so."""
         alive_due_s = health_due_s = 0.0
-        period_s = min(HEALTH_S, (self._notify.watchdog_s or 2 * HEALTH_S) / 3)
+        period_s = min(HEALTH_S, (self._notify.watchdog_s or HEALTH_S) / 3)
         while True:
             if self._notify.watchdog_s is not None and time.monotonic() >= alive_due_s and self._supervisor.well():
                 self._notify.alive()
                 alive_due_s = time.monotonic() + period_s / 2
             if time.monotonic() >= health_due_s:
-                self._tell_health()
                 health_due_s = time.monotonic() + HEALTH_S
+                for told in self._health.told(self._supervisor.health(), now_s=time.monotonic()):
+                    self._supervisor.mailroom.post(DESK, told)
             if self._stops:
                 return ""
             if self._reloads:
@@ -151,11 +151,11 @@ class Daemon:
             case ProcessLost(process=process, detail=detail, restart_s=restart_s):
                 if restart_s < 0:
                     return f"the {process} process cannot be kept alive: {detail}"
+                self._health.lost(process)
                 _logger.warning("the %s process died (%s) and is started anew", process, detail)
             case ProcessReady(process=process):
+                self._health.ready(process, now_s=time.monotonic())
                 self._tell_of_the_login(process)
-                if process == split_address(DESK)[0]:
-                    self._tell_health()
             case ActorDied(process=process, actor=actor, detail=detail):
                 _logger.error("%s in the %s process failed: %s", actor, process, detail)
                 if not actor.startswith(_JOBS_OWN):
@@ -173,20 +173,6 @@ class Daemon:
         for address in processes.TOLD:
             if self._session is not None and split_address(address)[0] == process:
                 self._supervisor.mailroom.post(address, self._session)
-
-    def _tell_health(self) -> None:
-        for one in self._supervisor.health():
-            told = HealthTold(
-                process=one.process,
-                pid=one.pid,
-                restarts=one.restarts,
-                age_s=one.age_s,
-                cpu_s=one.cpu_s,
-                memory_bytes=one.rss_bytes,
-                fds=one.fds,
-                threads=one.threads,
-            )
-            self._supervisor.mailroom.post(DESK, told)
 
     def _status(self) -> str:
         login = "" if self._session is None else f", Soulseek: {_login(self._session)}"

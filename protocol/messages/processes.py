@@ -54,8 +54,7 @@ class Ticked(Fact, frozen=True, kw_only=True, gc=False):
 
 class HealthTold(Fact, frozen=True, kw_only=True, gc=False):
     """From the front to the desk, every few seconds, for itself and each living child. `restarts`: how many processes
-    of this name there were before it. `cpu_s` since it began, `age_s` ago; memory is what is resident, with all
-    that others share."""
+    of this name there were before it. `cpu_s` since it began, `age_s` ago; memory is PSS where the system tells it."""
 
     process: str
     pid: int
