@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from actors.core import keeping_states as states
+from actors.core.keeping_asking import offer
 from actors.core.keeping_job import Job, new_source, snapshot
 from actors.core.keeping_jobs import Jobs, bare
 from actors.core.keeping_removal import Removal
@@ -22,7 +23,6 @@ from protocol.messages import (
     JobTuned,
     OrderPlaced,
     SourceDropped,
-    SourceOffered,
     SourcesAdded,
 )
 from protocol.messages.keeping import UNCHANGED
@@ -252,7 +252,7 @@ class Orders:
         for url in _distinct(new):
             source = self._runs.add(job, url, now)
             if job.run is not None:
-                self._scribe.post(POOL, SourceOffered(job=job.kept.number, url=source.url))
+                self._scribe.post(POOL, offer(job, source))
         self._answer(order, job, now)
 
     def _drop(self, order: SourceDropped, job: Job, now: Now) -> None:
