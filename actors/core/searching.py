@@ -95,9 +95,9 @@ class Searching:
             return None
         hunt.search = None
         if hunt.target is None:
-            hunt.next_s = now_s + RESEARCH_FIRST_S
+            hunt.next_s = now_s + max(RESEARCH_FIRST_S, ended.retry_after_s)
             return self._choose(hunt, ended)
-        hunt.next_s = now_s + RESEARCH_S
+        hunt.next_s = now_s + max(RESEARCH_S, ended.retry_after_s)
         return self._join(hunt)
 
     def tick(self, now_s: float) -> list[Post]:
