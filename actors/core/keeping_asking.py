@@ -34,6 +34,7 @@ def asked_for(job: Job, settings: KeeperSettings, *, now_ms: int) -> JobAsked:
         slow_rate_bytes_s=settings.slow_rate_bytes_s,
         slow_after_s=settings.slow_after_s,
         verbose=False,
+        make_folder=True,
         watcher=KEEPER,
         term=searched_words(kept) if searches(kept) else "",
         wanted_size_bytes=kept.found_bytes if kept.found_bytes >= 0 else kept.size_bytes,

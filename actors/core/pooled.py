@@ -91,9 +91,9 @@ class PooledJob:
         same = (number for number, source in enumerate(self.sources) if source.url == url and not source.left)
         return next(same, None)
 
-    def has(self, url: str) -> bool:
-        """Whether it has this source, or had it."""
-        return any(source.url == url for source in self.sources)
+    def has(self, peer: str) -> bool:
+        """Whether a file of this user is or was a source of it: a second copy there would only wait for the first."""
+        return any(source.peer == peer for source in self.sources)
 
 
 class LastWords:

@@ -24,7 +24,7 @@ class JobAsked(Fact, frozen=True, kw_only=True, gc=False):
     `attempt` > 0: the hub has died so many times and the job is asked for anew. It began `elapsed_s` ago, and had found
     `resumed_bytes` on disk then (-1: it had not looked yet).
     `private_ok`: addresses inside private networks may be fetched from. `rows_s`: the watcher hears of single sources
-    and of the chunk map at most so often.
+    and of the chunk map at most so often. `make_folder`: the last part of `folder` is made where it is missing.
 
     Asked for again while it runs, it is not begun again: the watcher is told everything anew. When it has ended, the
     watcher is told again how.
@@ -53,6 +53,7 @@ class JobAsked(Fact, frozen=True, kw_only=True, gc=False):
     resumed_bytes: int = -1
     private_ok: bool = True
     rows_s: float = ROWS_S
+    make_folder: bool = False
 
 
 def asked_anew(asked: JobAsked, *, elapsed_s: float, resumed_bytes: int) -> JobAsked:
@@ -126,6 +127,7 @@ class DispatcherWanted(Fact, frozen=True, kw_only=True, gc=False):
     elapsed_s: float = 0.0
     resumed_bytes: int = -1
     rows_s: float = ROWS_S
+    make_folder: bool = False
 
 
 class WorkerWanted(Fact, frozen=True, kw_only=True, gc=False):
