@@ -64,6 +64,7 @@ def fetch(options: GetOptions, view: Any, *, memory: str = "") -> JobEnded:
 
     from actors.building import processes
     from actors.core.restarts import Restarts
+    from actors.core.vigil import Vigil
     from actors.front import Interrupts, failed, run_job
     from actors.supervisor import StartFailed, Supervisor
     from protocol.messages import JobAsked, asked_politely
@@ -104,8 +105,9 @@ def fetch(options: GetOptions, view: Any, *, memory: str = "") -> JobEnded:
         try:
             arena = Arena.create(slot_count)
             leaving.callback(arena.close)
+            vigil = Vigil(memory_bytes_max=options.memory_limit_bytes)
             supervisor = Supervisor(
-                specs, arena_fd=arena.fd, slot_count=slot_count, lost_to=(POOL,), restarts=Restarts()
+                specs, arena_fd=arena.fd, slot_count=slot_count, lost_to=(POOL,), vigil=vigil, restarts=Restarts()
             )
             leaving.callback(supervisor.stop)
             supervisor.start()

@@ -114,9 +114,13 @@ def processes(source_count: int, session: ProcessSpec | None = None, memory: str
     names = tuple(f"fetch-{number}" for number in range(1, count + 1))
     slots = -(-source_count // count) + SLOTS_SPARE
     specs = [
-        ProcessSpec(process="hub", builder=f"{__name__}:build_hub", settings=names, stop_rank=0),
+        ProcessSpec(process="hub", builder=f"{__name__}:build_hub", settings=names, stop_rank=0, whole=True),
         ProcessSpec(
-            process="store", builder=f"{__name__}:build_store", settings=memory if session else "", stop_rank=2
+            process="store",
+            builder=f"{__name__}:build_store",
+            settings=memory if session else "",
+            stop_rank=2,
+            whole=True,
         ),
     ]
     for index, name in enumerate(names):

@@ -25,6 +25,7 @@ class Child:
     leaving: bool = False  # was asked to end: its death is no news
     gone: bool = False
     verdict: str = ""  # why we killed it, when we did
+    failed: bool = False  # the verdict is that one of its actors failed
     kill_s: float | None = None
     pinged: int = 0
     answered: int = 0

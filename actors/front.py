@@ -23,7 +23,9 @@ from protocol.messages import (
     ProcessReady,
     SessionChanged,
     SourceOffered,
+    SourceProgressed,
     asked_anew,
+    source_known,
 )
 from protocol.post import POOL, SESSION, split_address
 
@@ -96,6 +98,7 @@ class _Asking:
         self._urls = urls
         self._opened: JobOpened | None = None
         self._session: SessionChanged | None = None
+        self._rows: dict[str, SourceProgressed] = {}
         self._hub_lost = False
 
     def ask(self) -> None:
@@ -103,6 +106,8 @@ class _Asking:
         if self._session is not None:
             post(POOL, self._session)
         post(POOL, self._asked)
+        for row in self._rows.values():
+            post(POOL, source_known(row))
         for url in self._urls:
             post(POOL, SourceOffered(job=self._asked.job, url=url))
 
@@ -111,6 +116,8 @@ class _Asking:
         match message:
             case SessionChanged():
                 self._session = message
+            case SourceProgressed(name=name):
+                self._rows[name] = message
             case ProcessLost(process=process):
                 self._hub_lost = self._hub_lost or process == _HUB_PROCESS
             case ProcessReady(process=process) if process == _HUB_PROCESS and self._hub_lost:

@@ -24,6 +24,10 @@ from actors import nursery
 if TYPE_CHECKING:
     from actors.process import ProcessStart
 
+SERVER_LOOK_S: Final = 0.5
+SERVER_S_MAX: Final = 15.0
+"""A forkserver that stands still is found after the first, one that does not answer for whatever reason after the
+second; loading its modules may take it some seconds."""
 _ORDERS: Final = (signal.SIGTERM, signal.SIGINT)  # the one that raises here is given back last
 
 
@@ -46,16 +50,66 @@ def warm(modules: Iterable[str]) -> None:
 
 
 def launch(start: "ProcessStart") -> BaseProcess:
-    """A child process that runs `child_main(start)`. Blocks until it has a pid, a few ms; longer for the first one.
+    """A child process that runs `child_main(start)`. Blocks until it has a pid, a few ms; longer for the first one, and
+    where the forkserver had to be killed and replaced first. Raises OSError or EOFError when there is no child.
 
     Call it with `orders_held_back`, together with the note that there is one more child to be ended."""
     from actors.process import child_main
 
-    # A daemon in multiprocessing's sense: should the caller forget to stop it, its own exit still ends the child.
-    process = _context().Process(target=child_main, args=(start,), name=start.spec.process, daemon=True)
-    with _main_module_kept_out():
-        process.start()
-    return process
+    for _attempt in range(2):
+        # A daemon in multiprocessing's sense: should the caller forget to stop it, its own exit still ends the child.
+        process = _context().Process(target=child_main, args=(start,), name=start.spec.process, daemon=True)
+        with _main_module_kept_out(), _server_watched() as killed:
+            try:
+                process.start()
+            except (OSError, EOFError):
+                if not killed.is_set():
+                    raise
+            else:
+                return process
+    raise EOFError("two forkservers did not answer")
+
+
+@contextlib.contextmanager
+def _server_watched() -> Iterator[threading.Event]:
+    """A forkserver that does not answer is killed: whoever waits for it inside sees its end, and the event is set."""
+    over, killed = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        from actors.vitals import stands_still
+
+        for _look in range(int(SERVER_S_MAX / SERVER_LOOK_S)):
+            if over.wait(SERVER_LOOK_S):
+                return
+            if stands_still(_server_pid()):
+                break
+        killed.set()
+        _signal_server(signal.SIGKILL)
+
+    watcher = threading.Thread(target=watch, name="launch", daemon=True)
+    watcher.start()
+    try:
+        yield killed
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _server_pid() -> int:
+    """-1 when there is no forkserver."""
+    return getattr(multiprocessing.forkserver._forkserver, "_forkserver_pid", None) or -1
+
+
+def _signal_server(number: signal.Signals) -> None:
+    pid = _server_pid()
+    if pid > 0:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def let_server_go() -> None:
+    """The forkserver ends when its starter does, unless it was stopped: then it would stay for ever."""
+    _signal_server(signal.SIGCONT)
 
 
 @contextlib.contextmanager

@@ -34,7 +34,8 @@ class ProcessSpec:
     `process` is its name in addresses. `builder` is ``module:function``, a function that takes a `ProcessContext` and
     returns `ProcessActors`; named, not given, so that the supervisor need not import it. `settings` is handed to it
     (anything that pickles). `stop_rank`: lower ranks are stopped first, equal ones together. `switch_interval_s`: how
-    long a busy thread keeps the interpreter to itself; smaller where a receiver shares the process. `preload`: modules
+    long a busy thread keeps the interpreter to itself; smaller where a receiver shares the process. `whole`: its actors
+    cannot do without each other, so one that fails takes the process along, to be started anew. `preload`: modules
     that the builder imports inside; loaded once for all children, which makes each start sooner and shares the memory.
     """
 
@@ -45,6 +46,7 @@ class ProcessSpec:
     switch_interval_s: float = 0.005
     log_level: int = logging.WARNING
     log_json: bool = False
+    whole: bool = False
     preload: tuple[str, ...] = ()
 
 

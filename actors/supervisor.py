@@ -23,12 +23,12 @@ from typing import Final, Self
 from actors.child import Child, in_words
 from actors.core.restarts import Restarts
 from actors.core.vigil import START_S_MAX, Vigil
-from actors.launch import launch, make_run_dir, orders_held_back, warm, watch_fd
+from actors.launch import launch, let_server_go, make_run_dir, orders_held_back, warm, watch_fd
 from actors.mailroom import Mailroom
 from actors.process import InheritedFd, ProcessSpec, ProcessStart, preloaded
 from actors.vitals import ProcessHealth, health_of, own_memory_bytes, stands_still
 from protocol.frames import BadFrame, decode
-from protocol.messages import Message, PingAnswered, PingAsked, ProcessLost, ProcessReady, StopAsked
+from protocol.messages import ActorDied, Message, PingAnswered, PingAsked, ProcessLost, ProcessReady, StopAsked
 from protocol.post import FRONT, root_address, split_address
 
 _logger = logging.getLogger(__name__)
@@ -50,8 +50,9 @@ class Supervisor:
     `inbox` gets everything addressed to ``front/front`` (`FrontInbox` without `PingAnswered`), and a `ProcessLost` for
     each child that died unasked or was killed; the addresses in `lost_to` get that too. What makes a living child as
     good as dead says `vigil`; it is told to dump its stacks and killed here, so there is one kind of loss. Once all are
-    started, the dead are started anew as `restarts` says (None: never), and `lost_to` hears their `ProcessReady`.
-    `arena_fd` stays the caller's; every child gets a duplicate.
+    started, the dead are started anew as `restarts` says (None: never), and `lost_to` hears their `ProcessReady`; an
+    actor that fails in a process that lives as a whole is no `ActorDied` for the inbox then, but a loss: the process is
+    killed. `arena_fd` stays the caller's; every child gets a duplicate.
     """
 
     def __init__(
@@ -242,9 +243,22 @@ class Supervisor:
                         if self._children[name].generation:
                             self._back.put(message)
                             os.write(self._wake_w, b"r")
+            case ActorDied(process=name) if self._fails_whole(name):
+                self._fail(self._children[name], f"{message.actor} failed: {message.detail}")
+                return
             case _:
                 pass
         self.inbox.put(message)
+
+    def _fails_whole(self, process: str) -> bool:
+        return self._restarts is not None and process in self._specs and self._specs[process].whole
+
+    def _fail(self, child: Child, verdict: str) -> None:
+        """An actor failed without which the process is of no use. Its traceback is in the log."""
+        with self._changed:
+            if not child.verdict and not child.leaving:
+                child.verdict, child.failed = verdict, True
+                child.signal(signal.SIGKILL)
 
     # watching (a thread of its own)
 
@@ -280,14 +294,14 @@ class Supervisor:
                 child.process.close()
             self._changed.notify_all()
         if not child.leaving:
-            self._lose(child.name, child.verdict)
+            self._lose(child.name, child.verdict, failure=child.verdict if child.failed else "")
 
-    def _lose(self, process: str, detail: str) -> None:
+    def _lose(self, process: str, detail: str, *, failure: str = "") -> None:
         """Note when it is started anew, if it is, and tell of the loss."""
         wait_s = -1.0
         if self._restarts is not None and self._started and not self._stopping:
             now_s = time.monotonic()
-            again_s = self._restarts.died(process, now_s=now_s)
+            again_s = self._restarts.died(process, failure=failure, now_s=now_s)
             if again_s is None:
                 detail += f"; {self._restarts.given_up}"
             else:
@@ -387,6 +401,7 @@ class Supervisor:
         if self._watcher.is_alive():
             self._watcher.join(timeout=KILL_S)
         self.mailroom.close()
+        let_server_go()
         os.close(self._wake_r)
         os.close(self._wake_w)
         shutil.rmtree(self.run_dir, ignore_errors=True)

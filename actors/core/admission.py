@@ -77,6 +77,11 @@ class Admission:
                 message.worker,
                 message.fallback_name,
                 rate_bytes_s=message.prior_rate_bytes_s,
+                proven=message.chunks > 0,
+                bytes_stored=message.bytes_stored,
+                chunks=message.chunks,
+                leases=message.leases,
+                stops=message.stops,
             )
             if message.peer:
                 self._joined_peer(source, message)
@@ -112,7 +117,8 @@ class Admission:
 
     def _joined_peer(self, source: Source, message: SourceJoined) -> None:
         source.peer, source.path, source.size_bytes = message.peer, message.path, message.size_bytes
-        source.proposed_name, source.stops_before = message.fallback_name, message.stops_today
+        # What is remembered of this day has the stops of this job in it when a hub before this one made them.
+        source.proposed_name, source.stops_before = message.fallback_name, max(message.stops_today - message.stops, 0)
         source.traits = SourceTraits(
             restart_cost_s=message.prior_setup_s or PEER_SETUP_S,
             turn_cost_s=TURN_SETUP_S,

@@ -8,16 +8,18 @@ from protocol.messages import (
     DispatcherWanted,
     JobAsked,
     JobEnded,
+    JobForgotten,
     Message,
     PriorsTold,
     RunsTold,
     SourceFound,
     SourceJoined,
+    SourceKnown,
     SourceLeft,
     SourceLost,
     WorkerWanted,
 )
-from protocol.post import Post, dispatcher_address, root_address
+from protocol.post import ASSEMBLER, WATCHDOG, Post, dispatcher_address, root_address
 from protocol.urls import host_of, name_from_url, public_url
 
 ENDED_KEPT_MAX: Final = 1000
@@ -56,7 +58,7 @@ class PooledJob:
     """`asked` is kept for the moment its dispatcher is `wanted`: at once, or when a search has found the file.
 
     `dispatching` once it stands; `limited`: its limit was changed before. `offers`: so many were heard since the job
-    was last asked for.
+    was last asked for. `given`: what each source had given, by name, when the last hub died.
     """
 
     asked: JobAsked
@@ -65,6 +67,7 @@ class PooledJob:
     limited: bool = False
     offers: int = 0
     sources: list[PooledSource] = field(default_factory=list)
+    given: dict[str, SourceKnown] = field(default_factory=dict)
 
     @property
     def number(self) -> int:
@@ -88,9 +91,9 @@ class PooledJob:
         same = (number for number, source in enumerate(self.sources) if source.url == url and not source.left)
         return next(same, None)
 
-    def has(self, url: str) -> bool:
-        """Whether it has this source, or had it."""
-        return any(source.url == url for source in self.sources)
+    def has(self, peer: str) -> bool:
+        """Whether a file of this user is or was a source of it: a second copy there would only wait for the first."""
+        return any(source.peer == peer for source in self.sources)
 
 
 class LastWords:
@@ -136,7 +139,7 @@ def worker_wanted(job: PooledJob, number: int) -> Post:
 def introduced(job: PooledJob, number: int) -> Post:
     """All that is known of a source, for its dispatcher."""
     source = job.sources[number]
-    prior = source.prior
+    prior, given = source.prior, job.given.get(public_url(source.url))
     joined = SourceJoined(
         job=job.number,
         source=number,
@@ -152,6 +155,10 @@ def introduced(job: PooledJob, number: int) -> Post:
         offset_ok=prior.offset_ok if prior is not None else True,
         stops_today=prior.stops_today if prior is not None else 0,
         source_hash=source.source_hash,
+        bytes_stored=given.bytes_stored if given is not None else 0,
+        chunks=given.chunks if given is not None else 0,
+        leases=given.leases if given is not None else 0,
+        stops=given.stops if given is not None else 0,
     )
     return Post(to=dispatcher_address(job.number), message=joined)
 
@@ -178,6 +185,11 @@ def left(job: PooledJob, number: int, *, banned: bool = False) -> Post:
         job=job.number, source=number, banned=banned, detail=source.why_left, source_hash=source.source_hash
     )
     return Post(to=dispatcher_address(job.number), message=told)
+
+
+def forgotten(job: int) -> list[Post]:
+    """What a dispatcher that ended with an exception did not say to those who work for it."""
+    return [Post(to=to, message=JobForgotten(job=job)) for to in (WATCHDOG, ASSEMBLER)]
 
 
 def ended(job: int, state: str, reason: str) -> JobEnded:

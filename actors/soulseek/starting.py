@@ -37,5 +37,6 @@ def session_process(settings: SessionSettings, *, verbose: bool) -> ProcessSpec:
         builder="actors.soulseek.process:build",
         settings=settings,
         stop_rank=1,
+        whole=True,
         log_level=logging.WARNING if verbose else logging.ERROR,
     )

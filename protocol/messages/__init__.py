@@ -22,6 +22,7 @@ from protocol.messages.jobs import (
     JobStopAsked,
     NewsAsked,
     SourceJoined,
+    SourceKnown,
     SourceLost,
     SourceOffered,
     WorkerReady,
@@ -88,6 +89,7 @@ from protocol.messages.progress import (
     JobOpened,
     JobProgressed,
     SourceProgressed,
+    source_known,
 )
 from protocol.messages.rides import (
     JobWatched,
@@ -273,6 +275,7 @@ __all__ = [
     "SourceFailed",
     "SourceFound",
     "SourceJoined",
+    "SourceKnown",
     "SourceLeft",
     "SourceLost",
     "SourceMeasured",
@@ -313,5 +316,6 @@ __all__ = [
     "asked_limited",
     "asked_politely",
     "slot_filled_for",
+    "source_known",
     "target_of_size",
 ]

@@ -24,7 +24,7 @@ class JobAsked(Fact, frozen=True, kw_only=True, gc=False):
     `attempt` > 0: the hub has died so many times and the job is asked for anew. It began `elapsed_s` ago, and had found
     `resumed_bytes` on disk then (-1: it had not looked yet).
     `private_ok`: addresses inside private networks may be fetched from. `rows_s`: the watcher hears of single sources
-    and of the chunk map at most so often.
+    and of the chunk map at most so often. `make_folder`: the last part of `folder` is made where it is missing.
 
     Asked for again while it runs, it is not begun again: the watcher is told everything anew. When it has ended, the
     watcher is told again how.
@@ -53,6 +53,7 @@ class JobAsked(Fact, frozen=True, kw_only=True, gc=False):
     resumed_bytes: int = -1
     private_ok: bool = True
     rows_s: float = ROWS_S
+    make_folder: bool = False
 
 
 def asked_anew(asked: JobAsked, *, elapsed_s: float, resumed_bytes: int) -> JobAsked:
@@ -90,6 +91,19 @@ class SourceOffered(Fact, frozen=True, kw_only=True, gc=False):
     private_ok: bool = True
 
 
+class SourceKnown(Fact, frozen=True, kw_only=True, gc=False):
+    """What a source had given to a job when the hub died, by the name people see. From the front to the next hub's
+    PoolManager, after `JobAsked` and before its `SourceOffered`: the same job goes on counting. Fields as in
+    `SourceProgressed`."""
+
+    job: int
+    name: str
+    bytes_stored: int
+    chunks: int
+    leases: int
+    stops: int
+
+
 class DispatcherWanted(Fact, frozen=True, kw_only=True, gc=False):
     """The hub's root starts the ChunkDispatcher of a job. Fields as in `JobAsked`."""
 
@@ -113,6 +127,7 @@ class DispatcherWanted(Fact, frozen=True, kw_only=True, gc=False):
     elapsed_s: float = 0.0
     resumed_bytes: int = -1
     rows_s: float = ROWS_S
+    make_folder: bool = False
 
 
 class WorkerWanted(Fact, frozen=True, kw_only=True, gc=False):
@@ -144,6 +159,8 @@ class SourceJoined(Fact, frozen=True, kw_only=True, gc=False):
 
     A Soulseek user's file has `peer` and `path`, both empty for a URL. Of it a search may have told the size (-1: not
     known); `prior_setup_s` (0: not known), `offset_ok` and `stops_today` are what is remembered of the peer.
+
+    `bytes_stored`, `chunks`, `leases` and `stops` are what it had given to this job before the hub died.
     """
 
     job: int
@@ -160,6 +177,10 @@ class SourceJoined(Fact, frozen=True, kw_only=True, gc=False):
     offset_ok: bool = True
     stops_today: int = 0
     source_hash: int = 0
+    bytes_stored: int = 0
+    chunks: int = 0
+    leases: int = 0
+    stops: int = 0
 
 
 class SourceLost(Fact, frozen=True, kw_only=True, gc=False):

@@ -8,6 +8,7 @@ from protocol.messages.jobs import (
     JobStopAsked,
     NewsAsked,
     SourceJoined,
+    SourceKnown,
     SourceLost,
     SourceOffered,
     WorkerReady,
@@ -204,6 +205,7 @@ Message = (
     | Ticked
     | DispatcherReady
     | WorkerReady
+    | SourceKnown
     | SourceOffered
     | SearchAsked
     | SearchHit

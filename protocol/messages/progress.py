@@ -1,6 +1,7 @@
 """What a front (terminal, later API and page) is told of a job."""
 
 from protocol.messages.fact import Fact
+from protocol.messages.jobs import SourceKnown
 
 
 class JobOpened(Fact, frozen=True, kw_only=True, gc=False):
@@ -52,6 +53,13 @@ class SourceProgressed(Fact, frozen=True, kw_only=True, gc=False):
     phase: str = ""
     peer: str = ""
     queue_place: int = -1
+
+
+def source_known(row: SourceProgressed) -> SourceKnown:
+    """What another hub is to know of this source."""
+    return SourceKnown(
+        job=row.job, name=row.name, bytes_stored=row.bytes_stored, chunks=row.chunks, leases=row.leases, stops=row.stops
+    )
 
 
 class ChunkMapDrawn(Fact, frozen=True, kw_only=True, gc=False):

@@ -8,6 +8,7 @@ from protocol.messages.jobs import (
     JobStopAsked,
     NewsAsked,
     SourceJoined,
+    SourceKnown,
     SourceLost,
     SourceOffered,
     WorkerReady,
@@ -274,5 +275,6 @@ TAGS: tuple[type, ...] = (
     SearchLeft,
     TargetUnwanted,
     TargetRemoved,
+    SourceKnown,
 )
 """Tag = index. Append only."""

@@ -31,6 +31,7 @@ from protocol.terminal.options import (
     checked_chunk_size,
     checked_count,
     checked_loudness,
+    checked_memory,
     checked_path,
     checked_rate,
     checked_seconds,
@@ -131,6 +132,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but why 
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="A line for each stored chunk.")]
 SlowRate = Annotated[str, typer.Option(metavar="RATE", help="Slower than this is slow; 0: nobody is.")]
 SlowAfter = Annotated[str, typer.Option(metavar="SECONDS", help="How long a slow source is tolerated.")]
+MemoryLimit = Annotated[str, typer.Option(metavar="SIZE", help="A process of ours with more is replaced.")]
 Kind = Annotated[str, typer.Option(metavar="|".join(DEMO_KINDS), help="Kind of the sources that are played.")]
 PartPath = Annotated[str, typer.Argument(metavar="PATH", help="A part file, or a name whose part file is meant.")]
 Version = Annotated[bool, typer.Option("--version", help="Show the version.")]
@@ -180,6 +182,7 @@ def _get_command(actions: Actions) -> Callable[..., None]:
         verbose: Verbose = False,
         slow_rate: SlowRate = "5K",
         slow_after: SlowAfter = "15",
+        memory_limit: MemoryLimit = "1G",
         config: Config = "",
     ) -> None:
         """Fetch one file from all the URLs together.
@@ -204,6 +207,7 @@ def _get_command(actions: Actions) -> Callable[..., None]:
             verbose=verbose,
             slow_rate_bytes_s=checked_rate("--slow-rate", slow_rate),
             slow_after_s=checked_seconds("--slow-after", slow_after),
+            memory_limit_bytes=checked_memory(memory_limit),
             account=_account(config) if needs_soulseek(addresses) else None,
         )
         _say_notes([*notes, *_soulseek_notes(options)], quiet=quiet)
@@ -228,6 +232,7 @@ def _swarm_command(actions: Actions) -> Callable[..., None]:
         verbose: Verbose = False,
         slow_rate: SlowRate = "5K",
         slow_after: SlowAfter = "15",
+        memory_limit: MemoryLimit = "1G",
         config: Config = "",
     ) -> None:
         """Search for a file and fetch it from the Soulseek users who have it.
@@ -253,6 +258,7 @@ def _swarm_command(actions: Actions) -> Callable[..., None]:
             verbose=verbose,
             slow_rate_bytes_s=checked_rate("--slow-rate", slow_rate),
             slow_after_s=checked_seconds("--slow-after", slow_after),
+            memory_limit_bytes=checked_memory(memory_limit),
             account=_account(config),
         )
         _say_notes(_soulseek_notes(options), quiet=quiet)

@@ -23,6 +23,9 @@ SYNCS: Final = ("full", "none")
 DEMO_KINDS: Final = ("soulseek", "http")
 CHUNK_SIZE_MIN: Final = 4 * 1024
 CHUNK_SIZE_MAX: Final = 1024 * 1024
+MEMORY_LIMIT_BYTES: Final = 1 << 30
+MEMORY_LIMIT_MIN: Final = 8 << 20
+"""A process that has just begun has about twice as much."""
 WAIT_S_MAX: Final = 120.0
 TERM_CHARS_MAX: Final = 250
 TARGETS_SHOWN_MAX: Final = 2000
@@ -54,7 +57,8 @@ class GetOptions:
 
     `folder` is absolute, `name` empty means: as the source calls it. `checksum` is ``algorithm:hex`` in lower case or
     empty; `limit_bytes_s` 0 means none; `slow_rate_bytes_s` 0 means that nobody is too slow. `wanted_size_bytes` -1:
-    any. `account` is there when Soulseek is needed.
+    any. `account` is there when Soulseek is needed. A process of the program that has more memory of its own than
+    `memory_limit_bytes` is replaced.
     """
 
     urls: tuple[str, ...]
@@ -71,6 +75,7 @@ class GetOptions:
     verbose: bool
     slow_rate_bytes_s: int
     slow_after_s: float
+    memory_limit_bytes: int = MEMORY_LIMIT_BYTES
     term: str = ""
     wanted_size_bytes: int = -1
     account: "Account | None" = None
@@ -216,6 +221,14 @@ def checked_chunk_size(word: str) -> int:
     size = _amount("--chunk-size", word, rate=False)
     if not CHUNK_SIZE_MIN <= size <= CHUNK_SIZE_MAX:
         raise BadUsage(f"--chunk-size {_shown(word)}: must be from 4K to 1M (4096 to 1048576 bytes)")
+    return size
+
+
+def checked_memory(word: str) -> int:
+    """Bytes. Far less than what a process needs to begin is a slip of the hand."""
+    size = _amount("--memory-limit", word, rate=False)
+    if size < MEMORY_LIMIT_MIN:
+        raise BadUsage(f"--memory-limit {_shown(word)}: must be at least {MEMORY_LIMIT_MIN >> 20}M")
     return size
 
 

@@ -19,7 +19,7 @@ from actors.core.vigil import Vigil
 from actors.process import ProcessSpec
 from actors.supervisor import Supervisor
 from protocol.frames import decode
-from protocol.messages import JobNoted, Message, PingAnswered, PingAsked, ProcessLost, ProcessReady
+from protocol.messages import JobForgotten, JobNoted, Message, PingAnswered, PingAsked, ProcessLost, ProcessReady
 from tests.actors.plumbing_children import HERE, echo_specs
 
 ROOT = Path(__file__).parents[2]
@@ -86,6 +86,21 @@ def test_a_stopped_child_is_killed_as_silent_and_started_anew() -> None:
         next_of(supervisor.inbox, ProcessReady)
 
 
+@pytest.mark.parametrize("order", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_forkserver_that_stands_still_or_is_dead_holds_no_restart_up(two: Supervisor, order: signal.Signals) -> None:
+    server = psutil.Process(two.pid_of("hub")).parent()
+    assert server is not None
+    server.send_signal(order)
+    os.kill(two.pid_of("store"), signal.SIGKILL)
+    lost = next_of(two.inbox, ProcessLost)
+    assert (
+        lost == ProcessLost(process="store", detail="ended, nobody knows how", restart_s=0.0) or order != signal.SIGSTOP
+    )
+    assert next_of(two.inbox, ProcessReady) == ProcessReady(process="store", pid=two.pid_of("store"))
+    assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
+    assert two.living() == ["hub", "store"]
+
+
 def test_a_deadlocked_child_says_where_it_stands_before_it_is_killed() -> None:
     """In a program of its own: children write to the stderr that the forkserver was started with."""
     command = [sys.executable, "-m", HERE, "deadlock"]
@@ -104,6 +119,25 @@ def test_a_child_with_an_actor_that_takes_no_more_messages_is_silent_too() -> No
         assert isinstance(lost, ProcessLost)
         assert lost.detail.startswith("silent")
         next_of(supervisor.inbox, ProcessReady)
+
+
+def test_an_actor_that_fails_takes_a_process_that_lives_as_a_whole_along_and_there_is_an_end_to_it() -> None:
+    spec = ProcessSpec(process="hub", builder=f"{HERE}:build_echo", whole=True, log_level=logging.CRITICAL + 1)
+    with Supervisor([spec], restarts=Restarts(window_s=1e-9)) as supervisor:
+        answers = heard(supervisor, "answers")
+        details = []
+        for _ in range(4):
+            supervisor.mailroom.post("hub/echo", PingAsked(serial=1))
+            assert answers.get(timeout=10) == PingAnswered(process="hub", serial=1), "it works again"
+            supervisor.mailroom.post("hub/echo", JobForgotten(job=3))
+            lost = next_of(supervisor.inbox, ProcessLost)
+            assert isinstance(lost, ProcessLost)
+            details.append((lost.detail, lost.restart_s))
+            if lost.restart_s >= 0:
+                next_of(supervisor.inbox, ProcessReady)
+        assert supervisor.inbox.empty(), "no word of the actor beside that of the process"
+    why = "echo failed: RuntimeError: job 3 is unforgettable"
+    assert details == [(why, 0.0)] * 3 + [(f"{why}; it was started anew 3 times after the same failure", -1.0)]
 
 
 def test_a_child_that_grows_too_large_is_killed_and_started_anew() -> None:
@@ -134,7 +168,11 @@ def test_fifty_restarts_leak_no_descriptor_thread_process_or_file() -> None:
             os.kill(supervisor.pid_of("store"), signal.SIGKILL)
             next_of(supervisor.inbox, ProcessLost)
             next_of(supervisor.inbox, ProcessReady)
+            for name in ("hub", "store"):  # so that every link stands when it is counted
+                supervisor.mailroom.post(f"{name}/echo", PingAsked(serial=0))
+                next_of(answers, PingAnswered)
 
+        answers = heard(supervisor, "answers")
         once()
         before = held()
         for _ in range(50):

@@ -6,6 +6,7 @@ from protocol.messages import (
     DispatcherReady,
     DispatcherWanted,
     JobAsked,
+    JobEnded,
     JobForgotten,
     JobStopAsked,
     PoolInbox,
@@ -13,6 +14,7 @@ from protocol.messages import (
     ProcessReady,
     SourceFound,
     SourceJoined,
+    SourceKnown,
     SourceLost,
     SourceOffered,
     Ticked,
@@ -99,6 +101,21 @@ def test_a_worker_that_failed_is_replaced_a_few_times() -> None:
     assert isinstance(lost.message, SourceLost)
 
 
+def test_a_job_whose_dispatcher_failed_ends_with_that_reason_and_leaves_nothing() -> None:
+    pool, _ = running(["http://a/f", "http://b/f"])
+    posts = told(pool, ActorDied(process="hub", actor="dispatcher-1", detail="AssertionError: boom"))
+    (ended,) = [post.message for post in posts if isinstance(post.message, JobEnded)]
+    assert (ended.state, ended.reason) == ("failed", "our fault: AssertionError: boom")
+    assert [post.to for post in posts if isinstance(post.message, JobForgotten)] == [
+        "hub/root",
+        "fetch-1/root",
+        "fetch-2/root",
+        "hub/watchdog",
+        "store/assembler",
+    ]
+    assert told(pool, SourceOffered(job=1, url="http://c/f")) == []
+
+
 def of(posts: list[Post], kind: type) -> list[tuple[str, int]]:
     """Addressees and sources of the posts of one kind."""
     return [(post.to, post.message.source) for post in posts if isinstance(post.message, kind)]  # type: ignore[union-attr]
@@ -163,6 +180,21 @@ def test_a_job_asked_for_anew_begins_with_fetchers_that_know_nothing_of_it() -> 
     wanted = posts[-1].message
     assert isinstance(wanted, DispatcherWanted)
     assert (wanted.attempt, wanted.elapsed_s, wanted.resumed_bytes) == (1, 4.0, 7)
+
+
+def test_what_a_source_had_given_when_the_hub_died_is_told_with_it() -> None:
+    pool = PoolState(("fetch-1",))
+    told(pool, asked_anew(asked(sources=2), elapsed_s=4.0, resumed_bytes=0))
+    known = SourceKnown(job=1, name="http://a/f", bytes_stored=700, chunks=7, leases=3, stops=2)
+    told(pool, known)
+    told(pool, SourceKnown(job=2, name="http://b/f", bytes_stored=1, chunks=1, leases=1, stops=1))
+    for url in ("http://ann:secret@a/f", "http://b/f"):
+        told(pool, SourceOffered(job=1, url=url))
+    told(pool, DispatcherReady(job=1))
+    joined = [told(pool, WorkerReady(job=1, source=n, worker=f"fetch-1/worker-1-{n}"))[0].message for n in range(2)]
+    assert all(isinstance(each, SourceJoined) for each in joined)
+    given = [(each.bytes_stored, each.chunks, each.leases, each.stops) for each in joined]  # type: ignore[union-attr]
+    assert given == [(700, 7, 3, 2), (0, 0, 0, 0)]
 
 
 def test_a_forgotten_job_frees_its_homes_and_hears_nothing_more() -> None:

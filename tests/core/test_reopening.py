@@ -17,6 +17,7 @@ from protocol.messages import (
     PlaceAsked,
     ProcessReady,
     SealWanted,
+    SourceProgressed,
     TargetCloseAsked,
     TargetClosed,
     TargetOpened,
@@ -182,6 +183,20 @@ def test_leases_of_another_hub_have_other_numbers_and_its_bytes_are_the_jobs_own
     (ended,) = said(state.report.ended("sealed", "", "", "", state.sources, None, now_s=NOW_S + 2), JobEnded)
     assert (ended.bytes_resumed, ended.bytes_received, ended.bytes_refetched) == (CHUNK, 3 * CHUNK, 0)
     assert ended.seconds == 7.0
+
+
+def test_what_sources_gave_before_the_hub_died_counts_as_theirs() -> None:
+    state = DispatchState(wanted(name="f", attempt=1, resumed_bytes=0, stops_per_job=3, stops_per_day=8), now_s=NOW_S)
+    counts = {"bytes_stored": 2 * CHUNK, "chunks": 2, "leases": 3, "stops": 3}
+    told(state, joined(0, peer="ann", path="f", size_bytes=4 * CHUNK, stops_today=7, **counts))
+    told(state, *found("##.."))
+    source = state.sources[0]
+    assert source.proven
+    assert source.spent, "three stops a job, whichever hub made them"
+    assert not source.spent_today, "seven, not ten: those of this job are among them"
+    row = next(each for each in said(told(state, Ticked(), now_s=NOW_S + 9), SourceProgressed) if each.source == 0)
+    assert (row.bytes_stored, row.chunks, row.stops) == (2 * CHUNK, 2, 3)
+    assert row.leases >= 3
 
 
 def test_places_in_queues_are_asked_for_again_in_a_new_session() -> None:

@@ -35,6 +35,17 @@ def test_no_wait_is_longer_than_the_limit() -> None:
     assert waits(*range(20), restarts_max=20)[-1] == BACK_OFF_MAX_S
 
 
+def test_the_same_failure_again_and_again_is_not_mended_by_restarts_however_slowly_it_comes() -> None:
+    restarts = Restarts()
+    waits_s = [restarts.died("hub", failure="KeyError: 7", now_s=300.0 * count) for count in range(4)]
+    assert waits_s == [0.0, 0.0, 0.0, None]
+    assert restarts.given_up == "it was started anew 3 times after the same failure"
+    assert restarts.died("hub", failure="KeyError: 8", now_s=1200.0) == 0.0, "another one is news"
+    assert restarts.died("store", failure="KeyError: 7", now_s=1200.0) == 0.0
+    assert restarts.died("hub", now_s=2000.0) == 0.0, "a death without an exception may have any cause"
+    assert restarts.died("hub", failure="KeyError: 7", now_s=3601.0) == 0.0
+
+
 def test_every_process_is_counted_for_itself() -> None:
     restarts = Restarts(restarts_max=1)
     assert restarts.died("store", now_s=0.0) == 0.0

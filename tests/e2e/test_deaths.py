@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from contextlib import suppress
 
@@ -10,8 +11,11 @@ import psutil  # type: ignore[import-untyped,unused-ignore]
 import pytest
 
 from actors.core.restarts import RESTARTS_MAX
+from actors.mailroom import Mailroom
+from protocol.messages import SlotFilled, WorkerReady
+from protocol.post import ASSEMBLER, POOL, Post
 from tests.box.mirrors import Box, Character, Content, mirrors
-from tests.e2e.program import Running, Shoal
+from tests.e2e.program import Event, Running, Shoal
 
 CHUNK = 32_768
 CONTENT = Content(1_000_000, seed=51)
@@ -66,6 +70,33 @@ def test_what_is_stored_is_not_fetched_again_when_the_store_or_the_hub_dies(shoa
     assert sent <= CONTENT.size - 5 * CHUNK
 
 
+def test_what_each_source_gave_is_not_forgotten_when_the_hub_dies(shoal: Shoal) -> None:
+    """Both send a third and then nothing, so that the last account before the death is complete."""
+    with mirrors({"a": HALF, "b": HALF}, CONTENT) as box:
+        running = begun(shoal, box)
+        accounts: list[list[int]] = []
+
+        def quiet(event: Event) -> bool:
+            if event["event"] != "progress":
+                return False
+            accounts.append([row["bytes"] for row in event["sources"]])
+            return 0 not in accounts[-1] and len(accounts) > 4 and accounts[-4:] == accounts[-1:] * 4
+
+        before = {row["source"]: row for row in running.until(quiet)["sources"]}
+        running.child("hub").kill()
+        running.until(lambda event: event["event"] == "note")
+        go_on(box)
+        done = running.finish()
+    assert done.code == 0
+    on_its_way = 2 * 4 * CHUNK  # what was stored while no hub lived counts as nobody's
+    assert CONTENT.size - on_its_way <= sum(done.given.values()) <= CONTENT.size
+    for row in done.ended["sources"]:
+        assert row["bytes"] >= before[row["source"]]["bytes"]
+        assert row["chunks"] >= before[row["source"]]["chunks"]
+        assert row["leases"] > before[row["source"]]["leases"]
+        assert row["stops"] >= before[row["source"]]["stops"]
+
+
 @pytest.mark.parametrize("names", [("store",), ("hub",), ("store", "hub")], ids="+".join)
 def test_a_file_that_has_just_got_its_name_is_not_fetched_under_another(shoal: Shoal, names: tuple[str, ...]) -> None:
     with mirrors({"a": Character()}, CONTENT) as box:
@@ -96,6 +127,75 @@ def test_a_stopped_process_is_found_killed_and_replaced(shoal: Shoal) -> None:
         done = running.finish()
     assert done.code == 0
     assert CONTENT.matches(shoal.folder / "file.bin")
+
+
+def bad_word(name: str, generation: int) -> Post:
+    """What no process of ours says, and what makes whoever hears it fail."""
+    if name == "hub":
+        return Post(to=POOL, message=WorkerReady(job=1, source=-100, worker="nobody/nobody"))
+    filled = SlotFilled(
+        job=1, source=0, lease=0, first=0, slot=-9, length_bytes=1, digests=b"", source_hash=0, shelf="nobody/nobody",
+        store=generation,
+    )  # fmt: skip
+    return Post(to=ASSEMBLER, message=filled)
+
+
+@pytest.mark.parametrize("times", [1, pytest.param(4, marks=pytest.mark.long)])
+@pytest.mark.parametrize("name", ["hub", "store"])
+def test_an_exception_is_survived_like_a_death_but_not_again_and_again(shoal: Shoal, name: str, times: int) -> None:
+    with mirrors({"a": HALF, "b": HALF}, CONTENT) as box:
+        running = begun(shoal, box)
+        stranger = Mailroom("stranger", str(next(shoal.temp.glob("shoal-*"))))
+        for count in range(times):
+            before = running.await_child(name)
+            while psutil.wait_procs([before], timeout=0.2)[1] and before.status() != psutil.STATUS_ZOMBIE:
+                stranger.post(bad_word(name, count))  # the first may go to a predecessor
+            if count < 3:
+                note = running.until(lambda event: event["event"] == "note" and name in event["text"])
+        stranger.close()
+        go_on(box)
+        done = running.finish(traced=True)
+    assert " failed: IndexError" in note["text"] or " failed: ValueError" in note["text"], note
+    if times == 1:
+        assert (done.code, done.ended["state"]) == (0, "sealed")
+        assert CONTENT.matches(shoal.folder / "file.bin")
+    else:
+        assert (done.code, done.ended["state"]) == (1, "failed")
+        assert "it was started anew 3 times after the same failure" in done.ended["reason"]
+        assert shoal.files == ["file.bin.part", "file.bin.part.records"]
+
+
+@pytest.mark.parametrize("then", [("fetch-1", "store"), ()], ids=["more die", "nobody dies"])
+def test_a_forkserver_that_was_stopped_holds_nothing_up_and_is_not_left_behind(
+    shoal: Shoal, then: tuple[str, ...]
+) -> None:
+    with mirrors({"a": HALF, "b": HALF}, CONTENT) as box:
+        running = begun(shoal, box)
+        server = running.child("hub").parent()
+        assert server is not None
+        server.suspend()
+        for name in then:
+            running.child(name).kill()
+            running.until(lambda event: event["event"] == "note")
+        go_on(box)
+        done = running.finish()
+    assert (done.code, done.ended["state"]) == (0, "sealed")
+    assert CONTENT.matches(shoal.folder / "file.bin")
+
+
+def test_a_process_with_more_memory_than_it_is_allowed_is_replaced_and_that_is_said(shoal: Shoal) -> None:
+    """The least limit there is; every process has more."""
+    with mirrors({"a": HALF, "b": HALF}, CONTENT) as box:
+        running = shoal.begun(*box.urls, "-o", "file.bin", "--chunk-size", str(CHUNK), "--memory-limit", "8M")
+        replaced = dict[str, str]()
+        while len(replaced) < 2:
+            text = running.until(lambda event: event["event"] == "note" and "too large" in event["text"])["text"]
+            replaced[text.split()[1]] = text
+        running.signal(signal.SIGINT)
+        done = running.finish()
+    for text in replaced.values():
+        assert re.fullmatch(r"process \S+ ended: too large: \d+ MiB of memory, at most 8, killed", text)
+    assert done.code == 130
 
 
 @pytest.mark.long
