@@ -1,4 +1,4 @@
-"""Jobs in the real daemon: ordered over HTTP, they outlive its end, its death and its processes; secrets stay secret."""
+"""Jobs in the real daemon: ordered over HTTP, they outlive its end, its death and its processes; secrets stay such."""
 
 from __future__ import annotations
 
