@@ -142,7 +142,10 @@ def of_job(number: int, serial: Iterator[int]) -> list[Write]:
         path=f"/srv/music/downloads/{name}", stored_bytes=21_721_524 if state == "sealed" else 5_000_000,
         source_count=SOURCES,
     )  # fmt: skip
-    sources = [KeptSource(id=id, number=each, url=f"https://m{each}.example/{name}", peer="", path="") for each in range(SOURCES)]
+    sources = [
+        KeptSource(id=id, number=each, url=f"https://m{each}.example/{name}", peer="", path="")
+        for each in range(SOURCES)
+    ]
     kinds = ("job.queued", "job.started", f"job.{state}")
     events = [EventEntry(serial=next(serial), at_ms=at_ms, kind=kind, id=id, data=b"{}") for kind in kinds]
     return [SaveJob(kept), *map(SaveSource, sources), *map(SaveEvent, events)]
