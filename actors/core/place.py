@@ -349,7 +349,7 @@ def _duel(view: View, source: Source) -> Duel | None:
             return None
         if not is_open(view, lease) or not _gains(view, source, rider):
             continue
-        if not _may_disturb(view, source, lease) and not _hopeless(view, rider):
+        if not _may_disturb(view, source, lease) and not _hopeless(view, source, rider):
             continue
         if lease.rival is None:
             return Duel(lease)
@@ -360,9 +360,19 @@ def _duel(view: View, source: Source) -> Duel | None:
     return None
 
 
-def _hopeless(view: View, rider: Rider) -> bool:
-    """Without a stop left it keeps its run to the end, but nobody waits long for what another would have at once."""
-    return rider.finish_s - view.now_s > HOPELESS_S
+def _hopeless(view: View, source: Source, rider: Rider) -> bool:
+    """Without a stop left it keeps its run to the end, but nobody waits long for what another would have at once. A
+    source that has no stop left itself is the last to help: not while one that has will be free before long."""
+    if rider.finish_s - view.now_s <= HOPELESS_S:
+        return False
+    return not bound_to_end(view, source) or not any(_free_soon(view, other, rider) for other in view.fleet.riders)
+
+
+def _free_soon(view: View, other: Rider, rider: Rider) -> bool:
+    """Whether the source of this ride will be free before long, may be stopped once more and is faster than `rider`."""
+    theirs = view.sources[other.lease.source]
+    able = theirs.traits.offset_ok and not theirs.spent and other.rate_bytes_s > rider.rate_bytes_s
+    return able and is_open(view, other.lease) and other.finish_s - view.now_s < HOPELESS_S
 
 
 def _gains(view: View, source: Source, rider: Rider) -> bool:
