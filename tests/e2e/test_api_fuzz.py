@@ -46,7 +46,6 @@ def test_two_thousand_made_up_requests_are_answered_as_the_document_says(shoal: 
             daemon.url, daemon.client.headers["X-API-Key"], tmp_path, examples=25, seed=SEED, mirror=mirror, wait_s=850
         )
         shown = f"seed {SEED}, {done.cases} cases, {done.operations} operations\n{done.output[-20_000:]}"
-        print(shown)
         assert done.code == 0, shown
         assert done.cases >= CASES_MIN, shown
         assert done.report["complete"], shown
