@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from actors.front_search import Searched
     from actors.process import ProcessActors, ProcessContext, ProcessSpec
-    from protocol.messages import DispatcherWanted, JobEnded, JobForgotten, WorkerWanted
+    from protocol.messages import DispatcherWanted, JobEnded, JobForgotten, WorkerUnwanted, WorkerWanted
     from protocol.terminal.options import DemoOptions, GetOptions, SearchOptions, VerifyOptions
 
 JOB = 1
@@ -35,6 +35,8 @@ PRELOADED_SESSION = ("actors.soulseek.net", "actors.soulseek.process")
 FETCHERS_MAX = 4
 PEERS_MAX = 64
 """So many sources of one search have a slot each."""
+ROWS_S = 0.25
+"""How often a display is drawn anew."""
 SLOTS_SPARE = 8
 """Slots of a fetch process beside one for each source: what may wait for the disk."""
 
@@ -94,9 +96,9 @@ def build_fetcher(context: ProcessContext) -> ProcessActors:
     from actors.handing import Handing
     from actors.peer_worker import PeerWorker
     from actors.process import ProcessActors
-    from actors.sources import open_reader
+    from actors.sources import reader_for
     from actors.wire_actor import stop_actors
-    from protocol.messages import JobForgotten, WorkerWanted
+    from protocol.messages import JobForgotten, WorkerUnwanted, WorkerWanted
     from protocol.post import split_address, worker_address
     from storage.arena import Arena
 
@@ -113,9 +115,12 @@ def build_fetcher(context: ProcessContext) -> ProcessActors:
     def make(wanted: WorkerWanted) -> None:
         if (wanted.job, wanted.source) in workers:
             dismiss(wanted.job, wanted.source)
-        reader = open_reader(wanted.url)
-        worker = PeerWorker.start(context.mailroom, wanted, reader=reader, arena=arena, handing=handing)
+        worker = PeerWorker.start(context.mailroom, wanted, reader=reader_for(wanted), arena=arena, handing=handing)
         workers[wanted.job, wanted.source] = worker
+
+    def leave(unwanted: WorkerUnwanted) -> None:
+        if (unwanted.job, unwanted.source) in workers:
+            dismiss(unwanted.job, unwanted.source)
 
     def forget(message: JobForgotten) -> None:
         for job, source in [key for key in workers if key[0] == message.job]:
@@ -125,7 +130,7 @@ def build_fetcher(context: ProcessContext) -> ProcessActors:
     def stop() -> None:
         stop_actors(list(workers.values()), timeout_s=0.5)
 
-    return ProcessActors(makers={WorkerWanted: make, JobForgotten: forget}, stop=stop)
+    return ProcessActors(makers={WorkerWanted: make, WorkerUnwanted: leave, JobForgotten: forget}, stop=stop)
 
 
 def processes(source_count: int, session: ProcessSpec | None = None, memory: str = "") -> tuple[list[ProcessSpec], int]:
@@ -179,7 +184,7 @@ def fetch(options: GetOptions, view: Any, *, memory: str = "") -> JobEnded:
     from actors.core.vigil import Vigil
     from actors.front import Interrupts, failed, run_job
     from actors.supervisor import StartFailed, Supervisor
-    from protocol.messages import JobAsked
+    from protocol.messages import JobAsked, asked_politely
     from protocol.post import FRONT, POOL
     from storage.arena import Arena
 
@@ -209,8 +214,10 @@ def fetch(options: GetOptions, view: Any, *, memory: str = "") -> JobEnded:
         watcher=FRONT,
         term=options.term,
         wanted_size_bytes=options.wanted_size_bytes,
-        **({} if options.account is None else options.account.manners),
+        rows_s=ROWS_S,
     )
+    if options.account is not None:
+        asked = asked_politely(asked, **options.account.manners)
     with Interrupts().caught() as interrupts, ExitStack() as leaving:
         try:
             arena = Arena.create(slot_count)

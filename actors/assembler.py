@@ -37,14 +37,16 @@ from protocol.messages import (
     TargetOpened,
     TargetRead,
     TargetRefused,
+    TargetRemoved,
     TargetSealed,
+    TargetUnwanted,
     TargetWanted,
     ValidatorSeen,
 )
 from protocol.post import ASSEMBLER, dispatcher_address, split_address
-from protocol.runs import RunSet
 from storage.arena import Arena
 from storage.digests import Checksum, source_hash, validator_digest
+from storage.discard import discard
 from storage.ledger import DIGEST_BYTES
 from storage.names import safe_name
 from storage.target import ChecksumMismatch, Spoiled, Target
@@ -111,6 +113,9 @@ class Assembler(WireActor):
                 self._with_disk(message.job, lambda job: self._seal(message.job, job))
             case TargetCloseAsked():
                 self._close(message.job)
+            case TargetUnwanted(id=id):
+                detail = discard(message.folder, safe_name(message.name, "download"))
+                self.mailroom.post(message.reply_to, TargetRemoved(id=id, detail=detail))
             case JobForgotten():
                 self._forget(message.job)
             case _:
@@ -124,12 +129,12 @@ class Assembler(WireActor):
         if not _suits(job, wanted):
             self._jobs.pop(wanted.job).target.close()
             return False
-        self._tell_opened(wanted, job.target, job.target.stored, "")
+        self._tell_opened(wanted, job.target, "")
         return True
 
-    def _tell_opened(self, wanted: TargetWanted, target: Target, stored: RunSet, message: str) -> None:
-        for runs in _in_messages(stored):
-            self.mailroom.post(wanted.dispatcher, ChunksVerified(job=wanted.job, runs=runs))
+    def _tell_opened(self, wanted: TargetWanted, target: Target, message: str) -> None:
+        for runs, sources in _in_messages(target.claims()):
+            self.mailroom.post(wanted.dispatcher, ChunksVerified(job=wanted.job, runs=runs, sources=sources))
         told = TargetOpened(job=wanted.job, part_path=target.part_path, message=message, store=self._generation)
         self.mailroom.post(wanted.dispatcher, told)
 
@@ -164,7 +169,7 @@ class Assembler(WireActor):
         checksum = Checksum.parse(wanted.checksum) if wanted.checksum else None
         recorded = dict(opened.notes) if opened.verified else {}
         self._jobs[wanted.job] = _Job(wanted, opened.target, wanted.dispatcher, checksum, wanted.chunk_size, recorded)
-        self._tell_opened(wanted, opened.target, opened.verified, opened.message)
+        self._tell_opened(wanted, opened.target, opened.message)
 
     def _reader(self, wanted: TargetWanted) -> Callable[[int, int], None]:
         """Tells how far the re-hash is, now and then: a large file takes a while."""
@@ -303,8 +308,8 @@ def _suits(job: _Job, wanted: TargetWanted) -> bool:
     return job.wanted == wanted and job.target.resumable
 
 
-def _in_messages(runs: RunSet) -> Iterator[tuple[int, ...]]:
-    """Runs as flat tuples, each short enough for one frame."""
-    edges = [edge for run in runs for edge in run]
-    for at in range(0, len(edges), 2 * RUNS_PER_MESSAGE):
-        yield tuple(edges[at : at + 2 * RUNS_PER_MESSAGE])
+def _in_messages(claims: list[tuple[int, int, int]]) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Runs as flat tuples and who sent each, short enough for one frame."""
+    for at in range(0, len(claims), RUNS_PER_MESSAGE):
+        part = claims[at : at + RUNS_PER_MESSAGE]
+        yield tuple(edge for first, stop, _ in part for edge in (first, stop)), tuple(source for _, _, source in part)

@@ -1,15 +1,13 @@
 """The shell of one job's decisions: messages in, the core's posts out, a tick now and then."""
 
 import time
-from typing import Final
 
+from actors.alarm import AlarmHandle
 from actors.core.dispatch import DispatchState
 from actors.mailroom import Mailroom
 from actors.wire_actor import WireActor
 from protocol.messages import DispatcherInbox, DispatcherReady, DispatcherWanted, Ticked
 from protocol.post import POOL, dispatcher_address, split_address
-
-TICK_S: Final = 0.1
 
 
 class ChunkDispatcher(WireActor):
@@ -19,6 +17,7 @@ class ChunkDispatcher(WireActor):
         super().__init__(split_address(dispatcher_address(wanted.job))[1], mailroom)
         self._job = wanted.job
         self._state = DispatchState(wanted, now_s=time.monotonic())
+        self._tick: AlarmHandle | None = None
 
     def starting(self) -> None:
         self.mailroom.post_all(self._state.start())
@@ -31,4 +30,7 @@ class ChunkDispatcher(WireActor):
             self._tick_later()
 
     def _tick_later(self) -> None:
-        self.mailroom.post_later(TICK_S, self.address, Ticked())
+        """One tick is under way at a time: the core's own word to itself is a tick too."""
+        if self._tick is not None:
+            self._tick.cancel()
+        self._tick = self.mailroom.post_later(self._state.tick_s, self.address, Ticked())

@@ -8,6 +8,7 @@ from actors.mailroom import Mailroom
 from actors.wire_actor import WireActor
 from protocol.messages import PoolInbox, Ticked
 from protocol.post import POOL, split_address
+from storage.digests import source_hash
 
 TICK_S: Final = 0.5
 
@@ -17,7 +18,7 @@ class PoolManager(WireActor):
 
     def __init__(self, mailroom: Mailroom, fetchers: tuple[str, ...]) -> None:
         super().__init__(split_address(POOL)[1], mailroom)
-        self._state = PoolState(fetchers)
+        self._state = PoolState(fetchers, name_hash=source_hash)
 
     def starting(self) -> None:
         self.mailroom.post_later(TICK_S, self.address, Ticked())

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from multiprocessing import reduction
 from typing import Any, Final, NoReturn
 
+from actors import logs
 from actors.mailroom import Mailroom
 from protocol.messages import ProcessReady
 from protocol.post import FRONT
@@ -45,6 +46,7 @@ class ProcessSpec:
     switch_interval_s: float = 0.005
     log_level: int = logging.WARNING
     whole: bool = False
+    log_json: bool = False
     preload: tuple[str, ...] = ()
 
 
@@ -168,9 +170,7 @@ def _settle(start: ProcessStart, endings: "queue.SimpleQueue[int]") -> None:
     signal.signal(signal.SIGTERM, lambda _number, _frame: endings.put(_ASKED))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     spec = start.spec
-    logging.basicConfig(
-        level=spec.log_level, format=f"shoal {spec.process}: %(levelname)s %(name)s: %(message)s", force=True
-    )
+    logs.set_up(spec.process, spec.log_level, as_json=spec.log_json)
     faulthandler.enable()
     faulthandler.register(signal.SIGUSR1, all_threads=True)
     sys.setswitchinterval(spec.switch_interval_s)

@@ -11,10 +11,12 @@ from protocol.messages import (
     ActorDied,
     DispatcherWanted,
     JobForgotten,
+    LogLevelSet,
     PingAnswered,
     PingAsked,
     RootInbox,
     StopAsked,
+    WorkerUnwanted,
     WorkerWanted,
 )
 from protocol.post import FRONT, POOL, dispatcher_address, split_address, worker_address
@@ -22,7 +24,8 @@ from protocol.post import FRONT, POOL, dispatcher_address, split_address, worker
 _logger = logging.getLogger(__name__)
 
 Makers = Mapping[type, Callable[[Any], None]]
-"""What this process does about `DispatcherWanted`, `WorkerWanted`, `JobForgotten`; those it has no use for lack."""
+"""What this process does about each message of `_Made`; those it has no use for lack."""
+_Made = DispatcherWanted | WorkerWanted | WorkerUnwanted | JobForgotten
 
 
 class ProcessRoot(WireActor):
@@ -52,7 +55,9 @@ class ProcessRoot(WireActor):
                 self._stop_wanted()
             case ActorDied():
                 self._tell(message)
-            case DispatcherWanted() | WorkerWanted() | JobForgotten():
+            case LogLevelSet(level=level):
+                logging.getLogger().setLevel(level)
+            case DispatcherWanted() | WorkerWanted() | WorkerUnwanted() | JobForgotten():
                 self._make(message)
             case _:
                 assert_never(message)
@@ -70,7 +75,7 @@ class ProcessRoot(WireActor):
             return
         self.mailroom.post(FRONT, PingAnswered(process=self.mailroom.process, serial=serial))
 
-    def _make(self, message: DispatcherWanted | WorkerWanted | JobForgotten) -> None:
+    def _make(self, message: _Made) -> None:
         maker = self._makers.get(type(message))
         if maker is None:
             _logger.warning("%s: nobody makes anything of %s", self.address, type(message).__name__)
@@ -88,11 +93,11 @@ class ProcessRoot(WireActor):
         self.mailroom.post(POOL, report)
 
 
-def _actor_wanted(message: DispatcherWanted | WorkerWanted | JobForgotten) -> str:
+def _actor_wanted(message: _Made) -> str:
     match message:
         case DispatcherWanted(job=job):
             return split_address(dispatcher_address(job))[1]
-        case WorkerWanted(job=job, source=source):
+        case WorkerWanted(job=job, source=source) | WorkerUnwanted(job=job, source=source):
             return split_address(worker_address("", job, source))[1]
         case JobForgotten():
             return "root"

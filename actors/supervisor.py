@@ -86,6 +86,7 @@ class Supervisor:
         self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
         self._closing = False
         self._closed = False
+        self._looked_s = time.monotonic()
 
     def __enter__(self) -> Self:
         self.start()
@@ -148,6 +149,27 @@ class Supervisor:
         """How this process (``front``) and the living children are; one that dies meanwhile is left out."""
         living = [(child.name, child.pid) for child in self._children.values() if not child.gone]
         return health_of([(self.mailroom.process, os.getpid()), *living])
+
+    def kill(self, process: str, why: str) -> None:
+        """Take a living child for lost: it is killed, that is reported, and it is started anew as any other."""
+        with self._changed:
+            child = self._children[process]
+            if not child.gone and not child.leaving:
+                child.verdict = child.verdict or why
+                child.signal(signal.SIGKILL)
+
+    def respec(self, spec: ProcessSpec) -> None:
+        """How the process of this name is started from the next time on."""
+        with self._changed:
+            self._specs[spec.process] = spec
+
+    def well(self) -> bool:
+        """Whether the children are watched, and none has been silent for longer than it may be."""
+        fresh = time.monotonic() - self._looked_s < 3 * self._ping_s + STACKS_S
+        most = self._vigil.pings_unanswered_max + 1
+        return fresh and all(
+            child.pinged - child.answered <= most for child in list(self._children.values()) if not child.gone
+        )
 
     def living(self) -> list[str]:
         """Names of the children that have not died."""
@@ -221,22 +243,13 @@ class Supervisor:
                         if self._children[name].generation:
                             self._back.put(message)
                             os.write(self._wake_w, b"r")
-            case ActorDied(process=name) if self._fails_whole(name):
-                self._fail(self._children[name], f"{message.actor} failed: {message.detail}")
+            case ActorDied(process=name) if self._restarts and name in self._specs and self._specs[name].whole:
+                self._children[name].failed = True
+                self.kill(name, f"{message.actor} failed: {message.detail}")  # its traceback is in the log
                 return
             case _:
                 pass
         self.inbox.put(message)
-
-    def _fails_whole(self, process: str) -> bool:
-        return self._restarts is not None and process in self._specs and self._specs[process].whole
-
-    def _fail(self, child: Child, verdict: str) -> None:
-        """An actor failed without which the process is of no use. Its traceback is in the log."""
-        with self._changed:
-            if not child.verdict and not child.leaving:
-                child.verdict, child.failed = verdict, True
-                child.signal(signal.SIGKILL)
 
     # watching (a thread of its own)
 
@@ -323,7 +336,7 @@ class Supervisor:
 
     def _look_after(self) -> None:
         """Ping everybody; kill those that are as good as dead, stacks first where they can still say them."""
-        now_s = time.monotonic()
+        now_s = self._looked_s = time.monotonic()
         for child in list(self._children.values()):
             if child.gone or child.leaving or child.verdict or (not child.ready and not self._started):
                 continue

@@ -44,6 +44,7 @@ class FaultKind(IntEnum):
     UPLOAD_FAILED = 30  # the peer says so
     PEER_UNREACHABLE = 31  # neither direct nor indirect
     NOT_LOGGED_IN = 32
+    PRIVATE_ADDRESS = 33  # leads into a private network, which the user has not allowed
 
 
 @unique

@@ -136,6 +136,13 @@ class EventEntry(Snapshot, frozen=True, kw_only=True, array_like=True):
     data: bytes
 
 
+class Bookmark(Snapshot, frozen=True, kw_only=True, array_like=True):
+    """How far somebody has come with the events: the last one that is done, -1 without any."""
+
+    name: str
+    serial: int
+
+
 class Counts(Snapshot, frozen=True, kw_only=True, array_like=True):
     """The whole daemon in numbers, since it was installed unless said otherwise. `limit_bytes_s`: what holds now."""
 

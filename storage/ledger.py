@@ -5,7 +5,8 @@ and a look at a run of chunks is one scan in C.
 """
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import Final
 
 from protocol.runs import Run, RunSet
@@ -57,6 +58,14 @@ class Ledger:
 
     def digest(self, chunk: int) -> bytes:
         return bytes(self.digests[DIGEST_BYTES * chunk : DIGEST_BYTES * (chunk + 1)])
+
+    def claims(self) -> Iterator[tuple[int, int, int]]:
+        """``(first, stop, source hash)`` of the chunks that are there, in order; neighbours differ."""
+        for first, stop in self.runs():
+            at = first
+            for source, same in groupby(self.sources[first:stop]):
+                begin, at = at, at + sum(1 for _ in same)
+                yield begin, at, source
 
     def runs(self) -> RunSet:
         """The chunks that are there."""

@@ -161,6 +161,10 @@ class Target:
         """Chunks that are written and recorded."""
         return RunSet(self._part.ledger.runs())
 
+    def claims(self) -> list[tuple[int, int, int]]:
+        """The same as ``(first, stop, hash of the name of who sent them)``."""
+        return list(self._part.ledger.claims())
+
     @property
     def resumable(self) -> bool:
         """Whether somebody who knows nothing of it can go on with it: its size is known."""

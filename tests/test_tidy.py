@@ -39,6 +39,8 @@ HOMES = {
     "uvicorn": {"actors/api/server.py"},
     "jwt": {"protocol/rest/sessions.py"},
     "platformdirs": {"protocol/config"},
+    "httpx": {"protocol/rest/events"},
+    "prometheus_client": {"protocol/rest/metrics.py"},
     "aioslsk": {"actors/soulseek"},
     "msgspec": {"protocol"},
     "msgpack": {"protocol/frames.py"},
@@ -51,8 +53,16 @@ HOMES = {
 }
 """Where a third-party library may be imported; everywhere else it is reached through what we made of it."""
 IMPURE_IN_CORE = {"time", "socket", "threading", "random", "os", "asyncio", "subprocess", "logging", "pathlib"}
-WALL_CLOCK_HOMES = {"actors/peer_memory.py", "actors/sources/http_head.py", "protocol/rest/session.py"}
-"""The day of a ledger, a server's ``Retry-After`` that is a date, and how long a session holds."""
+WALL_CLOCK_HOMES = {
+    "actors/keeper.py",
+    "protocol/rest/slskd/searches.py",
+    "actors/peer_memory.py",
+    "actors/sources/http_head.py",
+    "protocol/rest/session.py",
+    "protocol/rest/events/webhook.py",
+}
+"""When something happened to a job and what time of the week it is, the day of a ledger, a server's ``Retry-After``
+that is a date, how long a session holds, when a search began and when a webhook was signed."""
 FUNCTION_LINES_MAX = 70
 FILE_LINES_MAX = 400
 

@@ -61,6 +61,9 @@ class HttpServer:
             h11_max_incomplete_event_size=HEAD_BYTES_MAX,
         )
         self._server = _Server(config, self._serving)
+        # Accepted sockets inherit it; the loop sets it only where the protocol was named, and the body of each answer
+        # would wait 40 ms for the client to acknowledge the head.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._listener = listener
         self._loop = loop
         self._beat = beat

@@ -15,7 +15,16 @@ from actors.core.report import Reporter
 from actors.core.standing import Source, SourceTraits, Standing, warm
 from actors.core.turns import Turns
 from protocol.faults import FaultKind
-from protocol.messages import DispatcherWanted, ProbeAsked, SourceFailed, SourceJoined, SourceProbed, ValidatorSeen
+from protocol.messages import (
+    DispatcherWanted,
+    ProbeAsked,
+    SourceFailed,
+    SourceJoined,
+    SourceLeft,
+    SourceLost,
+    SourceProbed,
+    ValidatorSeen,
+)
 from protocol.post import ASSEMBLER
 
 SETUP_S_MIN: Final = 0.001
@@ -44,17 +53,22 @@ class Admission:
         self.job = job
         self.sources = sources
         self.first_probed_s = 0.0
+        self._left: set[int] = set()
         self._faults = faults
         self._turns = turns
         self._report = report
         self._out = out
 
-    def joined(self, message: SourceJoined, *, now_s: float) -> Source:
-        """One more source, or a new worker for a known one: a new worker knows nothing and must probe again.
+    def joined(self, message: SourceJoined, *, now_s: float) -> Source | None:
+        """One more source, or a new worker for a known one: a new worker knows nothing and must probe again. None: it
+        is not to be used any more.
 
         A Soulseek peer's file is known without a probe when a search told its size, else from the peer's first turn.
         """
+        self._report.knows(message.source_hash, message.source)
         source = self.sources.get(message.source)
+        if message.source in self._left:
+            return None
         if source is None:
             source = self.sources[message.source] = Source(
                 message.source,
@@ -79,6 +93,26 @@ class Admission:
             self.first_probed_s = self.first_probed_s or now_s
         elif source.ripe(now_s):
             self._probe(source, now_s)
+        return source
+
+    def lost(self, message: SourceLost, *, now_s: float) -> Source | None:
+        """Its worker is gone, and with it what it was asked for."""
+        source = self.sources.get(message.source)
+        if source is not None:
+            source.asked, source.lost_s = False, now_s
+            self._turns.leave(source)
+            self._faults.blame(source, FaultKind.LOST, message.detail, progressed=True, now_s=now_s)
+        return source
+
+    def left(self, message: SourceLeft) -> Source | None:
+        """It is not to be used any more, known or not; for this job that is as final as a ban."""
+        self._left.add(message.source)
+        self._report.knows(message.source_hash, message.source)
+        source = self.sources.get(message.source)
+        if source is not None:
+            self._turns.leave(source)
+            source.standing, source.reason = Standing.BANNED, message.detail or "dropped"
+            source.probed = source.asked = False
         return source
 
     def _joined_peer(self, source: Source, message: SourceJoined) -> None:
@@ -151,22 +185,26 @@ class Admission:
 
     def unheard(self) -> bool:
         """Whether a source that was named has not said what it holds."""
-        return len(self.sources) < self.job.sources_expected or any(each.asked for each in self.sources.values())
+        return self.awaited > 0 or any(each.asked for each in self.sources.values())
+
+    @property
+    def awaited(self) -> int:
+        """How many of the sources that were named have not joined yet."""
+        return self.job.sources_expected - len(self.sources.keys() | self._left)
 
     def consider_opening(self, *, now_s: float) -> opening.Verdict:
         """Whether enough is known to open the target."""
         return opening.consider(
             self.sources,
             self.job.name,
-            expected=self.job.sources_expected,
+            expected=len(self.sources) + self.awaited,
             since_s=self.first_probed_s,
             now_s=now_s,
         )
 
     def hearing(self, *, now_s: float) -> bool:
         """Whether to wait a moment for what named sources may say of the size: that they differ should be news."""
-        unheard = len(self.sources) < self.job.sources_expected or any(each.asked for each in self.sources.values())
-        return unheard and self._report.elapsed_s(now_s) < HEARING_S
+        return self.unheard() and self._report.elapsed_s(now_s) < HEARING_S
 
     def _probe(self, source: Source, now_s: float) -> None:
         if source.peer:

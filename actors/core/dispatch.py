@@ -9,7 +9,10 @@ from typing import Final, assert_never
 
 from actors.core import opening
 from actors.core.admission import Admission
+from actors.core.board import UNBOUNDED
 from actors.core.faults import Faults
+from actors.core.found import Found
+from actors.core.orders import Orders
 from actors.core.outbox import Outbox
 from actors.core.pausing import Pausing, mends
 from actors.core.peers import SESSION_PROCESS, peer_news, session_anew
@@ -18,10 +21,12 @@ from actors.core.reopening import STORE_PROCESS, Reopening, board_of
 from actors.core.report import Reporter
 from actors.core.riding import RideNews, Riding
 from actors.core.rounds import Rounds
+from actors.core.sizing import learn_size
 from actors.core.standing import Source
+from actors.core.telling import Telling
 from actors.core.turns import Turns
 from actors.core.verdict import verdict
-from protocol.faults import FaultKind
+from actors.core.waiting import Waiting
 from protocol.messages import (
     ChunkDisputed,
     ChunksRepeated,
@@ -31,13 +36,16 @@ from protocol.messages import (
     DispatcherInbox,
     DispatcherWanted,
     JobForgotten,
+    JobLimited,
     JobStopAsked,
     LeaseFinished,
     LeaseReleased,
+    NewsAsked,
     PeerFailed,
     PlaceRefused,
     PlaceTaken,
     ProcessReady,
+    RunsAsked,
     SealRefused,
     SealWanted,
     SessionChanged,
@@ -45,6 +53,7 @@ from protocol.messages import (
     SourceChanged,
     SourceFailed,
     SourceJoined,
+    SourceLeft,
     SourceLost,
     SourceMeasured,
     SourceProbed,
@@ -59,15 +68,13 @@ from protocol.messages import (
     Ticked,
     TurnCame,
 )
-from protocol.post import ASSEMBLER, POOL, WATCHDOG, Post, dispatcher_address
+from protocol.post import ASSEMBLER, POOL, WATCHDOG, Post
 from protocol.runs import RunSet
 
 __all__ = ["CLOSING_S_MAX", "DispatchState", "Phase"]
 
 CLOSING_S_MAX: Final = 3.0
 TICK_S_MIN: Final = 0.05
-REPORTED_AT_ONCE_MAX: Final = 100
-"""With more sources a report is a step of its own."""
 
 
 class DispatchState:
@@ -82,7 +89,8 @@ class DispatchState:
         self.report = Reporter(wanted, now_s=now_s)
         self.rounds = Rounds()
         self.pausing = Pausing(wanted, self.report)
-        self._verified = RunSet()
+        self.waiting = Waiting(self.report)
+        self._verified = Found()
         self._closing_since_s = 0.0
         self._ticked_s = now_s - TICK_S_MIN
         self._sealing = False
@@ -92,16 +100,17 @@ class DispatchState:
         self._faults = Faults(wanted, self._out)
         self.turns = Turns(wanted, self.sources, self._faults, self.report, self._out)
         self.admission = Admission(wanted, self.sources, self.report, self._out, faults=self._faults, turns=self.turns)
+        self._telling = Telling(self.report, self.sources, self._out, pausing=self.pausing, waiting=self.waiting)
+        self._orders = Orders(wanted, self.report, self._out, self.admission)
 
     def handle(self, message: DispatcherInbox, *, now_s: float) -> list[Post]:
         """Take one message, return what is to be posted. A word about something long over changes nothing."""
-        if self.phase is not Phase.ENDED:
+        if self.phase is not Phase.ENDED or isinstance(message, RunsAsked):
             self._route(message, now_s)
         return self._out.take()
 
     def start(self) -> list[Post]:
-        """The posts that begin the job."""
-        return [Post(to=WATCHDOG, message=opening.watching(self.job))]
+        return [Post(to=WATCHDOG, message=opening.watching(self.job, self.job.limit_bytes_s))]
 
     def _route(self, message: DispatcherInbox, now_s: float) -> None:
         match message:
@@ -114,15 +123,15 @@ class DispatchState:
             case SourceProbed():
                 self._on_known(self.admission.probed(message, now_s=now_s), now_s)
             case SourceFailed():
-                self._on_probe_failed(message, now_s)
+                self.admission.failed(message, now_s=now_s)
+                self._reconsider(now_s)
             case SourceLost():
                 self._on_lost(message, now_s)
             case ChunksStored() | ChunksRepeated() | SourceMeasured() | SourceSlowed() | SourceStalled():
                 self._on_ride(message, now_s)
             case ChunksVerified():
                 if self.phase is not Phase.OPENING:
-                    for first, stop in RunSet.from_flat(message.runs):
-                        self._verified.add(first, stop)
+                    self._verified.hear(message)
             case TargetRead():
                 if self.phase in (Phase.TARGET, Phase.PAUSED):
                     self._out.extend(self.report.verifying(message, self.size_bytes, now_s=now_s))
@@ -146,14 +155,17 @@ class DispatchState:
             case ProcessReady(process=process):
                 self._on_process(process, now_s)
             case PlaceRefused() | PeerFailed() | SessionChanged():
-                self._on_peer(message, now_s)
+                peer_news(message, self.turns, self.riding, now_s=now_s)
+                self._reconsider(now_s)
+            case NewsAsked() | SourceLeft() | JobLimited() | RunsAsked():
+                self._orders.take(message, self.riding)
+                self._reconsider(now_s)
             case _:
                 assert_never(message)
 
-    # -- opening
-
     def _on_known(self, source: Source | None, now_s: float) -> None:
         """What a source holds is known now: it was probed, a search had told it, or its turn came."""
+        self._wake(now_s)
         if source is None or not source.probed:
             pass
         elif self.phase is Phase.OPENING:
@@ -174,12 +186,6 @@ class DispatchState:
                 self.riding.serve(now_s)
             else:
                 self.turns.leave(source)
-
-    def _on_probe_failed(self, message: SourceFailed, now_s: float) -> None:
-        self.admission.failed(message, now_s=now_s)
-        if self.phase is Phase.OPENING:
-            self._consider_opening(now_s)
-        self._end_if_nobody(now_s)
 
     def _consider_opening(self, now_s: float) -> None:
         match self.admission.consider_opening(now_s=now_s):
@@ -202,7 +208,7 @@ class DispatchState:
             session_anew(self.turns, self.riding, self.sources, now_s=now_s)
             self._go_on(now_s)
         elif process == STORE_PROCESS:
-            self._verified = RunSet()
+            self._verified = Found()
             if self.phase is Phase.PAUSED:
                 self.pausing.ask_now(now_s)
             else:
@@ -216,18 +222,18 @@ class DispatchState:
             self._begin_riding(message, now_s)
         elif riding is not None and self._reopening.awaits(self.phase, riding, message.store):
             self._sealing, self.phase = False, Phase.RIDING
-            self._reopening.opened(riding, message.store, self._verified, now_s=now_s)
+            self._reopening.opened(riding, message.store, self._verified.runs, now_s=now_s)
             self._admit_all(now_s)
-        self._verified = RunSet()
+        self._verified = Found()
 
     def _begin_riding(self, message: TargetOpened, now_s: float) -> None:
         self.phase, self._reopening.under_way = Phase.RIDING, False
-        size, board = self.size_bytes, board_of(self.job, self.size_bytes, self._verified)
+        size, board = self.size_bytes, board_of(self.job, self.size_bytes, self._verified.runs)
         self.riding = Riding(
             self.job, board, self.sources, self.report, self._out, faults=self._faults, turns=self.turns
         )
         self.riding.size_bytes, self.riding.store = size, message.store
-        self._out.extend(self.report.opened(message, size, board, self.report.bytes_of(self._verified, size)))
+        self._out.extend(self.report.opened(message, size, self._verified))
         self._admit_all(now_s)
 
     def _admit_all(self, now_s: float) -> None:
@@ -238,7 +244,7 @@ class DispatchState:
 
     def _on_disk(self, message: DiskFailed | TargetRefused, now_s: float) -> None:
         """Once the job rides, a fault that may pass by itself pauses it; anything else ends it."""
-        may_pause = self.phase in (Phase.RIDING, Phase.SEALING, Phase.PAUSED) and mends(message)
+        may_pause = self.phase in (Phase.RIDING, Phase.WAITING, Phase.SEALING, Phase.PAUSED) and mends(message)
         if self.riding is None or not may_pause:
             self._close(*verdict(message, self.sources, self.report), now_s)
             return
@@ -246,18 +252,16 @@ class DispatchState:
             self.phase, self._sealing, self._reopening.under_way = Phase.PAUSED, False, False
             self.turns.leave_all()
             self.riding.pause(now_s)
-        self._verified = RunSet()
+        self._verified = Found()
         self._out.extend(self.pausing.failed(message.detail, self.riding.board.stored.count, now_s=now_s))
 
     def _on_mended(self, message: TargetOpened, now_s: float) -> None:
         """The disk works again. Stored is what was found in the part file just now, nothing else."""
         assert self.riding is not None, "paused before it rode"
         self.phase, self.riding.store = Phase.RIDING, message.store
-        self.report.lost(self.riding.restore(RunSet(self._verified)), self.size_bytes, self.sources)
+        self.report.lost(self.riding.restore(RunSet(self._verified.runs)), self.size_bytes, self.sources)
         self._out.extend(self.pausing.over(message.message))
         self._go_on(now_s)
-
-    # -- riding
 
     def _on_ride(self, message: RideNews, now_s: float) -> None:
         riding = self.riding
@@ -267,6 +271,8 @@ class DispatchState:
             riding.hear(message, now_s=now_s)  # while nobody stores, it is no wonder that a ride is slow
         if isinstance(message, ChunksStored):
             self._seal_if_complete(now_s)
+            if not self._telling.put_off(now_s):
+                self._telling.tell(self.phase, self.riding, now_s)
         elif isinstance(message, SourceSlowed | SourceStalled):
             self._go_on(now_s)
 
@@ -282,28 +288,24 @@ class DispatchState:
 
     def _learn_size(self, size_bytes: int, now_s: float) -> None:
         """A body of unknown length ended: now the size is known, unless more is stored already."""
-        if self.riding is None or size_bytes < 0 or self.phase is not Phase.RIDING or not self.riding.size_unknown:
+        riding = self.riding
+        if riding is None or size_bytes < 0 or self.phase is not Phase.RIDING or riding.board.total != UNBOUNDED:
             return
-        clash = self.riding.learn_size(size_bytes)
+        clash = learn_size(riding, size_bytes, self._out)
         if clash:
             self._close("disagreed", clash, now_s)
         else:
             self.size_bytes = size_bytes
 
     def _on_lost(self, message: SourceLost, now_s: float) -> None:
-        source = self.sources.get(message.source)
-        if source is None:
-            return
-        source.asked, source.lost_s = False, now_s
-        if self.riding is not None:
-            self.riding.lost(source, message.detail, now_s=now_s)
-        else:
-            self.turns.leave(source)
-            self._faults.blame(source, FaultKind.LOST, message.detail, progressed=True, now_s=now_s)
+        source = self.admission.lost(message, now_s=now_s)
+        if source is not None and self.riding is not None:
+            self.riding.let_go(source)
         self._go_on(now_s)
 
-    def _on_peer(self, message: PlaceRefused | PeerFailed | SessionChanged, now_s: float) -> None:
-        peer_news(message, self.turns, self.riding, now_s=now_s)
+    def _reconsider(self, now_s: float) -> None:
+        """After anything that may have changed who can be hoped for."""
+        self._wake(now_s)
         if self.phase is Phase.OPENING:
             self._consider_opening(now_s)
         self._go_on(now_s)
@@ -317,12 +319,9 @@ class DispatchState:
 
     def _on_tick(self, now_s: float) -> None:
         if now_s - self._ticked_s < TICK_S_MIN:  # our own word: what was too much for one step
-            apart = len(self.sources) > REPORTED_AT_ONCE_MAX and self.report.due(now_s)
-            self._report(now_s) if apart else self._go_on(now_s)
+            self._telling.tell(self.phase, self.riding, now_s) if self._telling.apart(now_s) else self._go_on(now_s)
             return
         self._ticked_s = now_s
-        if self.phase is Phase.OPENING and self.admission.first_probed_s:
-            self._consider_opening(now_s)
         if self.phase is Phase.CLOSING and now_s - self._closing_since_s > CLOSING_S_MAX:
             self._end(*self._ending, self.report.part_path, "", now_s)
             return
@@ -332,30 +331,35 @@ class DispatchState:
             self._out.extend(self.pausing.tick(self.size_bytes, now_s=now_s))
         self.turns.expire(now_s)
         self.admission.revisit(now_s=now_s)
-        self._go_on(now_s)
-        if self.report.due(now_s) and len(self.sources) > REPORTED_AT_ONCE_MAX:
-            self._out.post(dispatcher_address(self.job.job), Ticked())
-        elif self.report.due(now_s):
-            self._report(now_s)
+        self._reconsider(now_s)
+        if not self._telling.put_off(now_s):
+            self._telling.tell(self.phase, self.riding, now_s)
 
-    def _report(self, now_s: float) -> None:
-        if self.phase is not Phase.ENDED:
-            board, left_s = (None, -1.0) if self.riding is None else (self.riding.board, self.riding.left_s(now_s))
-            self.report.reason = self.pausing.reason if self.phase is Phase.PAUSED else ""
-            self._out.extend(self.report.progress(self.phase.value, self.sources, board, left_s, now_s=now_s))
+    @property
+    def tick_s(self) -> float:
+        return self._telling.tick_s(self.phase, self.riding)
 
     def _end_if_nobody(self, now_s: float) -> None:
         """Nobody rides, waits or may try again: up to three rounds with proven sources, then a reasoned end."""
-        if self.phase not in (Phase.OPENING, Phase.RIDING) or len(self.sources) < self.job.sources_expected:
+        if self.phase not in (Phase.OPENING, Phase.RIDING) or self.admission.awaited > 0:
             return
         if not opening.all_out(self.sources, now_s=now_s) or (self.riding is not None and self.riding.draining()):
             return
         stored = self.riding.board.stored.count if self.riding is not None else 0
         count = self.rounds.begin(self.sources, stored, now_s=now_s)
-        if count == 0:
-            self._close("starved", opening.why_nobody(self.sources), now_s)
-        else:
+        if count:
             self._out.extend(self.report.noted(f"round {self.rounds.count} with {count} proven sources"))
+        elif self.job.waits:
+            self.phase, self.rounds = Phase.WAITING, Rounds()
+            self._out.extend(self.waiting.begin(self.sources, stored, now_s=now_s))
+        else:
+            self._close("starved", opening.why_nobody(self.sources), now_s)
+
+    def _wake(self, now_s: float) -> None:
+        """A job that waits does so no longer than it must."""
+        board = None if self.riding is None else self.riding.board
+        if self.phase is Phase.WAITING and self.waiting.over(self.sources, board, now_s=now_s):
+            self.phase = Phase.OPENING if board is None else Phase.RIDING
 
     def _seal_if_complete(self, now_s: float) -> None:
         """A small file may be there before every source was heard: sizes that differ should still be news."""
@@ -375,7 +379,7 @@ class DispatchState:
         self.turns.leave_all()
         if self.phase is Phase.PAUSED and state == "interrupted":
             reason = f"paused, {self.pausing.reason}"
-        opened = self.phase in (Phase.TARGET, Phase.RIDING, Phase.SEALING, Phase.PAUSED)
+        opened = self.phase is Phase.TARGET or self.riding is not None
         self._ending = (state, reason)
         if self.riding is not None:
             self.riding.revoke_all(now_s)

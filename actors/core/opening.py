@@ -97,7 +97,7 @@ def all_out(sources: dict[int, Source], *, now_s: float) -> bool:
     return all(source.out(now_s) for source in sources.values())
 
 
-def watching(job: DispatcherWanted) -> JobWatched:
+def watching(job: DispatcherWanted, limit_bytes_s: int) -> JobWatched:
     """What the SpeedWatchdog needs to know of a job."""
     return JobWatched(
         job=job.job,
@@ -105,7 +105,7 @@ def watching(job: DispatcherWanted) -> JobWatched:
         slow_rate_bytes_s=job.slow_rate_bytes_s,
         slow_after_s=job.slow_after_s,
         stall_s=STALL_S,
-        limit_bytes_s=job.limit_bytes_s,
+        limit_bytes_s=limit_bytes_s,
     )
 
 

@@ -1,77 +1,81 @@
 """The PoolManager's decisions: which jobs there are, which sources each has, in which process each source is read.
 
-Invariant: every source of a job has exactly one home process; a job is known from `JobAsked` to `JobForgotten`.
+Invariant: every source of a job that is used has exactly one home process; a job is known from `JobAsked` to
+`JobForgotten`, and how it ended for some time after. A source's number never changes and is never given to another.
 A source is introduced to its dispatcher when its worker stands and, if it is a Soulseek user's, when the memory of
 peers has told what it knows of that user, or has been silent for too long.
 """
 
+from collections.abc import Callable
 from typing import Final, assert_never
 
-from actors.core.pool_jobs import PoolJob, PoolSource, dispatcher_wanted, ended_early, introduction, nothing_known
+from actors.core import pooled
+from actors.core.homes import Homes
+from actors.core.pooled import LastWords, PooledJob, PooledSource
 from actors.core.searching import Chosen, Searching
 from protocol.messages import (
     ActorDied,
     DispatcherReady,
     JobAsked,
+    JobEnded,
     JobForgotten,
+    JobLimited,
     JobNoted,
     JobStopAsked,
     Message,
+    NewsAsked,
     PoolInbox,
     PriorsAsked,
     PriorsTold,
     ProcessLost,
     ProcessReady,
+    RunsTold,
     SearchEnded,
     SearchHit,
     SessionChanged,
     SourceKnown,
-    SourceLost,
+    SourceLeft,
     SourceOffered,
     Ticked,
     WorkerReady,
-    WorkerWanted,
+    WorkerUnwanted,
+    asked_limited,
 )
 from protocol.post import MEMORY, POOL, SESSION, Post, dispatcher_address, root_address, split_address, worker_address
-from protocol.urls import is_slsk, slsk_address, slsk_url
+from protocol.urls import is_slsk, public_url, slsk_address, slsk_url
 
 WORKER_RESTARTS_MAX: Final = 3
-RESTART_S_MAX: Final = 0.5
-"""A process that is started anew later than in so long is not waited for."""
-AWAY_S_MAX: Final = 2.0
 PRIORS_S_MAX: Final = 2.0
 """So long what is remembered of a user is waited for."""
 _HOPELESS: Final = ("offline", "refused", "kicked", "port taken")
 
 
 class PoolState:
-    """Owned by the PoolManager. `fetchers` are the names of the fetch processes."""
+    """Owned by the PoolManager. `fetchers` are the names of the fetch processes; `name_hash` is what records keep of a
+    source's name."""
 
-    def __init__(self, fetchers: tuple[str, ...]) -> None:
-        assert fetchers, "somebody has to fetch"
-        self._fetchers = fetchers
-        self._load = dict.fromkeys(fetchers, 0)
-        self._away: dict[str, float] = {}  # being started anew, and so long they are waited for
-        self._jobs: dict[int, PoolJob] = {}
+    def __init__(self, fetchers: tuple[str, ...], *, name_hash: Callable[[str], int] = lambda _name: 0) -> None:
+        self._homes = Homes(fetchers)
+        self._name_hash = name_hash
+        self._jobs: dict[int, PooledJob] = {}
+        self._last_words = LastWords()
         self._searching = Searching()
         self._session: SessionChanged | None = None
 
     def handle(self, message: PoolInbox, *, now_s: float) -> list[Post]:
         """Take one message, return what is to be posted. Words about unknown jobs change nothing."""
         match message:
-            case JobAsked():
-                return self._begin(message) if message.job not in self._jobs else []
-            case SourceOffered(job=number, url=url):
-                job = self._jobs.get(number)
-                return self._add(job, url, now_s=now_s) if job is not None else []
+            case JobAsked() | SourceOffered() | SourceLeft() | JobLimited() | JobStopAsked():
+                return self._ordered(message, now_s)
             case SourceKnown(job=number, name=name):
                 if number in self._jobs:
-                    self._jobs[number].known[name] = message
+                    self._jobs[number].given[name] = message
                 return []
-            case JobStopAsked(job=number):
-                return self._stop(message) if number in self._jobs else []
             case JobForgotten(job=number):
                 return self._forget(number)
+            case JobEnded() | RunsTold():
+                self._last_words.keep(message)
+                return []
             case DispatcherReady(job=number):
                 return self._ready(number)
             case WorkerReady():
@@ -83,7 +87,7 @@ class PoolState:
             case ProcessLost():
                 return self._lose(message, now_s)
             case ProcessReady(process=process):
-                return self._back(message) if process in self._fetchers else self._anew(message)
+                return self._back(message) if process in self._homes.names else self._anew(message)
             case SearchHit():
                 return self._searching.hit(message)
             case SearchEnded():
@@ -96,45 +100,77 @@ class PoolState:
             case _:
                 assert_never(message)
 
-    # -- jobs
+    # -- what the watcher of a job wants
+
+    def _ordered(
+        self, message: JobAsked | SourceOffered | SourceLeft | JobLimited | JobStopAsked, now_s: float
+    ) -> list[Post]:
+        job = self._jobs.get(message.job)
+        if job is None:
+            return self._asked(message) if isinstance(message, JobAsked) else []
+        match message:
+            case JobAsked():
+                return self._tell_anew(job, message)
+            case SourceOffered():
+                return self._offer(job, message, now_s=now_s)
+            case SourceLeft(source=number, banned=banned, detail=detail):
+                return self._leave(job, number, detail, banned=banned)
+            case JobLimited():
+                return self._limit(job, message)
+            case JobStopAsked():
+                return self._stop(job, message)
+            case _:
+                assert_never(message)
+
+    def _asked(self, asked: JobAsked) -> list[Post]:
+        """A job that is not here: it begins, or it has ended and whoever asks did not hear it."""
+        words = self._last_words.of(asked.job)
+        return [Post(to=asked.watcher, message=each) for each in words] if words else self._begin(asked)
 
     def _begin(self, asked: JobAsked) -> list[Post]:
-        job = self._jobs[asked.job] = PoolJob(asked)
+        job = self._jobs[asked.job] = PooledJob(asked)
         out = self._clear(asked) if asked.attempt else []
+        if not asked.term or asked.source_count:
+            job.wanted = True
+            out.append(pooled.dispatcher_wanted(asked, asked.name, asked.source_count))
         if not asked.term:
-            return [*out, dispatcher_wanted(asked, asked.name, asked.source_count)]
-        if self._session is not None and self._session.state in _HOPELESS:
-            return self._end(job, "starved", self._session.detail)
+            return out
+        if self._session is not None and self._session.state in _HOPELESS and not asked.waits:
+            return out + self._not_found(job, self._session.detail)
         posts = self._searching.begin(asked.job, asked.term, asked.wanted_size_bytes)
-        return out + (posts or self._end(job, "starved", "too many searches at once"))
+        return out + (posts or self._not_found(job, "too many searches at once"))
 
     def _clear(self, asked: JobAsked) -> list[Post]:
         """The hub that had this job has died; its workers go, and its places where there is a session to hear it."""
-        rooms = [*map(root_address, self._fetchers), *([SESSION] if asked.term else [])]
+        rooms = [*map(root_address, self._homes.names), *([SESSION] if asked.term else [])]
         return [Post(to=to, message=JobForgotten(job=asked.job)) for to in rooms]
 
-    def _found(self, chosen: Chosen, now_s: float) -> list[Post]:
-        job = self._jobs[chosen.job]
-        if not chosen.users:
-            return self._end(job, "starved", chosen.line)
-        noted = JobNoted(job=job.number, text=chosen.line)
-        out = [Post(to=job.asked.watcher, message=noted)] if job.asked.watcher else []
-        if chosen.first:
-            count = len(job.sources) + len(chosen.users)
-            out.append(dispatcher_wanted(job.asked, job.asked.name or chosen.name, count))
-        for hit in chosen.users:
-            out += self._add(job, slsk_url(hit.peer, hit.path), size_bytes=hit.size_bytes, now_s=now_s)
+    def _tell_anew(self, job: PooledJob, asked: JobAsked) -> list[Post]:
+        """The watcher has died and come back: it knows the job, not what was said of it since."""
+        job.offers = 0
+        limit = JobLimited(job=job.number, limit_bytes_s=asked.limit_bytes_s)
+        out = self._limit(job, limit) if asked.limit_bytes_s != job.asked.limit_bytes_s else []
+        for number in range(len(job.sources)):
+            out += pooled.found(job, number)
+        if job.dispatching:
+            out.append(Post(to=dispatcher_address(job.number), message=NewsAsked(job=job.number)))
         return out
 
-    def _stop(self, message: JobStopAsked) -> list[Post]:
-        if message.job in self._searching.hunting():
-            return self._end(self._jobs[message.job], "interrupted", "interrupted")
-        return [Post(to=dispatcher_address(message.job), message=message)]
+    def _limit(self, job: PooledJob, message: JobLimited) -> list[Post]:
+        job.asked = asked_limited(job.asked, message.limit_bytes_s)
+        job.limited = not job.dispatching
+        return [Post(to=dispatcher_address(job.number), message=message)] if job.dispatching else []
 
-    def _end(self, job: PoolJob, state: str, reason: str) -> list[Post]:
+    def _stop(self, job: PooledJob, message: JobStopAsked) -> list[Post]:
+        if not job.wanted:
+            return self._end(job, "interrupted", "interrupted")
+        return [Post(to=dispatcher_address(job.number), message=message)]
+
+    def _end(self, job: PooledJob, state: str, reason: str) -> list[Post]:
         """The end of a job that never had a dispatcher."""
-        ended = ended_early(job.number, state, reason)
-        return [*([Post(to=job.asked.watcher, message=ended)] if job.asked.watcher else []), *self._forget(job.number)]
+        ended = pooled.ended(job.number, state, reason)
+        self._last_words.keep(ended)
+        return [*pooled.to_watcher(job, ended), *self._forget(job.number)]
 
     def _forget(self, number: int) -> list[Post]:
         self._searching.forget(number)
@@ -142,28 +178,88 @@ class PoolState:
         if job is None:
             return []
         homes = {source.home for source in job.sources if source.home}
-        for home in [source.home for source in job.sources if source.home in self._load]:
-            self._load[home] -= 1
+        for source in job.sources:
+            self._homes.leave(source.home)
         told: Message = JobForgotten(job=number)
         out = [Post(to=root_address(process), message=told) for process in ["hub", *sorted(homes)]]
         if job.of_soulseek:
             out.append(Post(to=SESSION, message=told))
         return out
 
+    # -- searching
+
+    def _found(self, chosen: Chosen, now_s: float) -> list[Post]:
+        job = self._jobs[chosen.job]
+        if not chosen.users:
+            return self._not_found(job, chosen.line)
+        out = pooled.to_watcher(job, JobNoted(job=job.number, text=chosen.line))
+        urls = [(slsk_url(hit.peer, hit.path), hit.size_bytes) for hit in chosen.users]
+        new = [(url, size_bytes) for url, size_bytes in urls if not job.has(url)]
+        if not job.wanted:
+            job.wanted = True
+            name = job.asked.name or chosen.name
+            out.append(pooled.dispatcher_wanted(job.asked, name, len(job.sources) + len(new)))
+        for url, size_bytes in new:
+            source = PooledSource(url, size_bytes=size_bytes, source_hash=self._name_hash(public_url(url)))
+            out += self._add(job, source, now_s=now_s)
+        return out
+
+    def _not_found(self, job: PooledJob, why: str) -> list[Post]:
+        """A search brought nobody: the end of a job that has nobody else."""
+        if job.wanted:
+            return pooled.to_watcher(job, JobNoted(job=job.number, text=why))
+        return pooled.waits_to_be_found(job, why) if job.asked.waits else self._end(job, "starved", why)
+
     # -- sources
 
-    def _add(self, job: PoolJob, url: str, *, size_bytes: int = -1, now_s: float) -> list[Post]:
-        """One more source: its worker is wanted, and what is remembered of it."""
-        source = PoolSource(url, size_bytes=size_bytes, offered_s=now_s)
+    def _offer(self, job: PooledJob, offered: SourceOffered, *, now_s: float) -> list[Post]:
+        """One more source, or one that is there already: whoever offers it hears its number."""
+        number = job.known(offered.url)
+        if number is not None:
+            gone = self._leave(job, number, "", banned=False) if offered.left else []
+            return pooled.found(job, number) + gone
+        source = PooledSource(offered.url, private_ok=offered.private_ok, left=offered.left)
+        source.source_hash = self._name_hash(public_url(offered.url))
+        return self._add(job, source, now_s=now_s)
+
+    def _add(self, job: PooledJob, source: PooledSource, *, now_s: float) -> list[Post]:
+        """It gets the next number; its worker is wanted, and what is remembered of it."""
         number = len(job.sources)
+        source.offered_s = now_s
+        anew = is_slsk(source.url) and job.asked.attempt and not job.of_soulseek
+        if is_slsk(source.url):
+            try:
+                source.peer, source.path = slsk_address(source.url)
+            except ValueError as error:
+                source.left, source.why_left = True, str(error)
         job.sources.append(source)
-        out = self._settle(job, number)
-        if is_slsk(url):
-            if job.asked.attempt and not job.of_soulseek:
-                out.append(Post(to=SESSION, message=JobForgotten(job=job.number)))
-            source.peer, source.path = slsk_address(url)
+        out = pooled.found(job, number)
+        if source.left:
+            self._searching.shun(job.number, source.peer)
+            return out + ([pooled.left(job, number)] if job.dispatching else [])
+        out += self._settle(job, number)
+        if anew:
+            out.append(Post(to=SESSION, message=JobForgotten(job=job.number)))
+        if source.peer:
             asked = PriorsAsked(job=job.number, source=number, peer=source.peer, reply_to=POOL)
             out.append(Post(to=MEMORY, message=asked))
+        return out
+
+    def _leave(self, job: PooledJob, number: int, detail: str, *, banned: bool) -> list[Post]:
+        """It is not used any more; its worker goes, and its dispatcher gives up what it had."""
+        if not 0 <= number < len(job.sources):
+            return []
+        source = job.sources[number]
+        if banned:
+            self._searching.shun(job.number, source.peer)
+        if source.left:
+            return []
+        source.left, source.why_left, home = True, detail, source.home
+        self._homes.leave(home)
+        source.home = source.worker = ""
+        out = [pooled.left(job, number, banned=banned)] if job.dispatching else []
+        if home and job.dispatching:
+            out.append(Post(to=root_address(home), message=WorkerUnwanted(job=job.number, source=number)))
         return out
 
     def _ready(self, number: int) -> list[Post]:  # a worker must not speak before its dispatcher stands
@@ -171,20 +267,24 @@ class PoolState:
         if job is None:
             return []
         job.dispatching = True
-        out = [self._worker(job, source) for source in range(len(job.sources)) if job.sources[source].home]
+        limit = JobLimited(job=number, limit_bytes_s=job.asked.limit_bytes_s)
+        out = [Post(to=dispatcher_address(number), message=limit)] if job.limited else list[Post]()
         if job.of_soulseek and self._session is not None:
-            out.insert(0, Post(to=dispatcher_address(number), message=self._session))
+            out.append(Post(to=dispatcher_address(number), message=self._session))
+        for at, source in enumerate(job.sources):
+            if source.left:
+                out.append(pooled.left(job, at))
+            elif source.home:
+                out.append(self._worker(job, at))
         return out
 
-    def _worker(self, job: PoolJob, number: int) -> Post:
-        source = job.sources[number]
-        source.worker = ""
-        wanted = WorkerWanted(job=job.number, source=number, url=source.url, chunk_size=job.asked.chunk_size)
-        return Post(to=root_address(source.home), message=wanted)
+    def _worker(self, job: PooledJob, number: int) -> Post:
+        job.sources[number].worker = ""
+        return pooled.worker_wanted(job, number)
 
     def _standing(self, ready: WorkerReady) -> list[Post]:
         job = self._jobs.get(ready.job)
-        if job is None or ready.source >= len(job.sources):
+        if job is None or ready.source >= len(job.sources) or job.sources[ready.source].left:
             return []
         job.sources[ready.source].worker = ready.worker
         return self._introduce(job, ready.source)
@@ -199,12 +299,9 @@ class PoolState:
         source.prior = told
         return self._introduce(job, told.source)
 
-    def _introduce(self, job: PoolJob, number: int) -> list[Post]:
+    def _introduce(self, job: PooledJob, number: int) -> list[Post]:
         """Tell the dispatcher, when all is known that it is told."""
-        source = job.sources[number]
-        if not source.worker or (source.peer and source.prior is None):
-            return []
-        return [introduction(job, number)]
+        return [pooled.introduced(job, number)] if job.sources[number].known else []
 
     # -- time and the session
 
@@ -213,21 +310,25 @@ class PoolState:
         for job in self._jobs.values():
             for number, source in enumerate(job.sources):
                 if source.peer and source.prior is None and now_s - source.offered_s > PRIORS_S_MAX:
-                    source.prior = nothing_known(job.number, number, source.peer)
+                    source.prior = pooled.nothing_known(job.number, number, source.peer)
                     out += self._introduce(job, number)
         return out
 
     def _on_session(self, changed: SessionChanged) -> list[Post]:
         """Jobs hear how the login goes; those that hunt end when there is none: the person is there to try again."""
         self._session = changed
-        hunting = self._searching.hunting()
         out: list[Post] = []
         for number, job in list(self._jobs.items()):
-            if number in hunting:
-                out += self._end(job, "starved", changed.detail) if changed.state in _HOPELESS else []
+            if not job.wanted:
+                out += self._told_while_hunting(job, changed)
             elif job.of_soulseek and job.dispatching:
                 out.append(Post(to=dispatcher_address(number), message=changed))
         return out
+
+    def _told_while_hunting(self, job: PooledJob, changed: SessionChanged) -> list[Post]:
+        if job.asked.waits:
+            return self._searching.again(job.number) if changed.state == "online" else []
+        return self._end(job, "starved", changed.detail) if changed.state in _HOPELESS else []
 
     # -- deaths
 
@@ -236,7 +337,7 @@ class PoolState:
         for number, job in self._jobs.items():
             for index, source in enumerate(job.sources):
                 if worker_address(source.home, number, index) == f"{died.process}/{died.actor}":
-                    out = [_lost(job, index, f"its worker failed: {died.detail}")]
+                    out = [pooled.lost(job, index, f"its worker failed: {died.detail}")]
                     source.restarts += 1
                     if source.restarts <= WORKER_RESTARTS_MAX:
                         out.append(self._worker(job, index))
@@ -245,13 +346,10 @@ class PoolState:
 
     def _lose(self, lost: ProcessLost, now_s: float) -> list[Post]:
         """Its sources are lost for a moment: until it is back, or at once when that takes long, they find a home."""
-        self._load.pop(lost.process, None)
-        waits = 0 <= lost.restart_s <= RESTART_S_MAX
-        if waits and lost.process in self._fetchers:
-            self._away[lost.process] = now_s + AWAY_S_MAX
+        waits = self._homes.lost(lost.process, lost.restart_s, now_s=now_s)
         out = list[Post]()
         for job, index in self._at(lost.process):
-            out.append(_lost(job, index, f"{lost.process} died: {lost.detail}"))
+            out.append(pooled.lost(job, index, f"{lost.process} died: {lost.detail}"))
             job.sources[index].worker = ""
             if not waits:
                 out += self._settle(job, index)
@@ -259,13 +357,12 @@ class PoolState:
 
     def _back(self, ready: ProcessReady) -> list[Post]:
         """A fetch process was started anew: it takes its sources back, and those that have no home."""
-        self._away.pop(ready.process, None)
-        self._load[ready.process] = 0
+        self._homes.back(ready.process)
         out = list[Post]()
         for job, index in self._at(ready.process):
             if job.sources[index].worker:  # its death was told to a hub that is dead too
-                out.append(_lost(job, index, f"{ready.process} was started anew"))
-            self._load[ready.process] += 1
+                out.append(pooled.lost(job, index, f"{ready.process} was started anew"))
+            self._homes.take_back(ready.process)
             out += [self._worker(job, index)] if job.dispatching else []
         for job, index in self._at(""):
             out += self._settle(job, index)
@@ -280,26 +377,17 @@ class PoolState:
     def _stop_waiting(self, now_s: float) -> list[Post]:
         """Sources whose process does not come back find a new home, where there is one."""
         out: list[Post] = []
-        for process in [process for process, until_s in self._away.items() if until_s < now_s and self._load]:
-            del self._away[process]
+        for process in self._homes.given_up(now_s=now_s):
             for job, index in self._at(process):
                 out += self._settle(job, index)
         return out
 
-    def _at(self, home: str) -> list[tuple[PoolJob, int]]:
-        """Every source there, empty: that has no home."""
-        found = ((job, index, each) for job in self._jobs.values() for index, each in enumerate(job.sources))
-        return [(job, index) for job, index, each in found if each.home == home]
+    def _at(self, home: str) -> list[tuple[PooledJob, int]]:
+        """Every source there that is used, empty: that has no home."""
+        everywhere = ((job, index, each) for job in self._jobs.values() for index, each in enumerate(job.sources))
+        return [(job, index) for job, index, each in everywhere if each.home == home and not each.left]
 
-    def _settle(self, job: PoolJob, number: int) -> list[Post]:
+    def _settle(self, job: PooledJob, number: int) -> list[Post]:
         """Give a source the home with the least to do; its worker is wanted once the dispatcher stands."""
-        if not self._load:
-            job.sources[number].home = ""
-            return []
-        home = job.sources[number].home = min(self._load, key=lambda name: self._load[name])
-        self._load[home] += 1
-        return [self._worker(job, number)] if job.dispatching else []
-
-
-def _lost(job: PoolJob, source: int, detail: str) -> Post:
-    return Post(to=dispatcher_address(job.number), message=SourceLost(job=job.number, source=source, detail=detail))
+        home = job.sources[number].home = self._homes.settle()
+        return [self._worker(job, number)] if home and job.dispatching else []

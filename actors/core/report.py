@@ -1,14 +1,16 @@
 """What people are told of a job: derived from the state when it is due, never kept beside the truth.
 
 The only things kept here are what no other place knows: who delivered each chunk, bytes of rides that are over,
-the time of the first request.
+the time of the first request, and what the watcher was told last, so that it hears nothing twice.
 """
 
-from array import array
 from typing import Final
 
 from actors.core.board import UNBOUNDED, Board, Lease
-from actors.core.standing import Source, Standing
+from actors.core.found import Found
+from actors.core.owners import MISSING, NOBODY, Owners, recorded
+from actors.core.rows import chunk_map, row
+from actors.core.standing import Source
 from protocol.messages import (
     ChunkArrived,
     ChunkMapDrawn,
@@ -18,24 +20,19 @@ from protocol.messages import (
     JobOpened,
     JobProgressed,
     Message,
+    RunsTold,
     SourceProgressed,
     TargetOpened,
     TargetRead,
 )
-from protocol.post import Post
+from protocol.post import POOL, Post
 from protocol.runs import Run, RunSet
 
-REPORT_S: Final = 0.25
+REPORT_S: Final = 0.2
+"""Progress is told at once after a silence, and no sooner than this after the last time."""
 VERIFYING_S: Final = 1.0
 ROWS_PER_REPORT: Final = 32
-CELLS_MAX: Final = 240
-_MISSING: Final = 0
-_RESUMED: Final = 1
-_FIRST_SOURCE: Final = 2
-_LEASED: Final = 0x8000
 _RATE_WINDOW_S: Final = 3.0
-QUIET_S: Final = 3.0
-"""A ride from which nothing came for so long is called stalled; real limiters pause for a second."""
 
 
 class Reporter:
@@ -47,14 +44,19 @@ class Reporter:
         self.part_path = ""
         self.size_bytes = -1
         self.resumed_bytes = 0
-        self._owners = array("H")
+        self._owners = Owners()
+        self._names: dict[int, int] = {}
         self._started_s = now_s - wanted.elapsed_s
         self._requested = wanted.attempt > 0
         self._over_bytes = 0
         self._stored_bytes = 0
-        self._reported_s = 0.0
+        self._reported_s = self._rows_s = 0.0
         self._row_at = 0
         self._history: list[tuple[float, int]] = []
+        self._opened: JobOpened | None = None
+        self._progressed: tuple[str, int, int, float, str] | None = None
+        self._drawn: ChunkMapDrawn | None = None
+        self._rows: dict[int, SourceProgressed] = {}
 
     def first_request(self, now_s: float) -> None:
         if not self._requested:
@@ -64,19 +66,21 @@ class Reporter:
         """Since the first request; 0 before it."""
         return now_s - self._started_s if self._requested else 0.0
 
-    def opened(self, target: TargetOpened, size_bytes: int, board: Board, resumed_bytes: int) -> list[Post]:
-        """The target stands: size and place are known."""
+    def knows(self, name_hash: int, source: int) -> None:
+        """Records that name this hash mean this source."""
+        if name_hash:
+            self._names.setdefault(name_hash, source)
+
+    def opened(self, target: TargetOpened, size_bytes: int, found: Found) -> list[Post]:
+        """The target stands: size and place are known, and what was there already."""
+        resumed_bytes = self.bytes_of(found.runs, size_bytes)
         self.part_path, self.size_bytes, self.resumed_bytes = target.part_path, size_bytes, resumed_bytes
         if 0 <= self.job.resumed_bytes < resumed_bytes:  # what came since then came by this job, before the hub died
             self.resumed_bytes = self.job.resumed_bytes
             self._stored_bytes = self._over_bytes = resumed_bytes - self.job.resumed_bytes
-        if board.total != UNBOUNDED:
-            self._owners = array("H", [_MISSING]) * board.total
-        for first, stop in board.stored:
-            self._own(first, stop, _RESUMED)
-        if not self.job.watcher:
-            return []
-        opened = JobOpened(
+        for first, stop, name_hash in found.claims:
+            self._owners.put(first, stop, recorded(name_hash))
+        self._opened = JobOpened(
             job=self.job.job,
             part_path=target.part_path,
             size_bytes=size_bytes,
@@ -84,7 +88,18 @@ class Reporter:
             resumed_bytes=self.resumed_bytes,
             message=target.message,
         )
-        return [self._post(opened)]
+        return self._told(self._opened)
+
+    def anew(self) -> list[Post]:
+        """The watcher has forgotten everything; rows, map and progress follow when they are due, which is now."""
+        self._reported_s = self._rows_s = 0.0
+        self._progressed = self._drawn = None
+        self._rows.clear()
+        return self._told(self._opened) if self._opened is not None else []
+
+    def runs(self, request: int) -> list[RunsTold]:
+        """Who sent which chunks so far, as far as that is known."""
+        return self._owners.told(self.job.job, request, self._names)
 
     def bytes_of(self, chunks: RunSet, size_bytes: int) -> int:
         """How many bytes of a file of this size (-1: not known) these chunks are."""
@@ -94,19 +109,19 @@ class Reporter:
     def stored(self, source: Source, new: tuple[Run, ...], length_bytes: int) -> None:
         self._stored_bytes += length_bytes
         for first, stop in new:
-            self._own(first, stop, _FIRST_SOURCE + source.id)
+            self._owners.put(first, stop, source.id)
 
     def lost(self, chunks: RunSet, size_bytes: int, sources: dict[int, Source]) -> None:
         """These were stored, and a disk that failed has lost them."""
         for first, stop in chunks:
             for chunk in range(first, stop):
                 length_bytes = self._length_bytes(chunk, size_bytes)
-                source = sources.get(self._owners[chunk] - _FIRST_SOURCE)
+                source = sources.get(self._owners[chunk])
                 if source is not None:
                     source.chunks -= 1
                     source.bytes_stored -= length_bytes
                 self._stored_bytes -= length_bytes
-            self._own(first, stop, _MISSING)
+            self._owners.put(first, stop, MISSING)
 
     def _length_bytes(self, chunk: int, size_bytes: int) -> int:
         begin = chunk * self.job.chunk_size
@@ -117,9 +132,12 @@ class Reporter:
         self._over_bytes += received_bytes
 
     def owner_name(self, chunk: int, sources: dict[int, Source]) -> str:
-        owner = self._owners[chunk] if chunk < len(self._owners) else _MISSING
-        source = sources.get(owner - _FIRST_SOURCE)
+        source = sources.get(self._source_of(chunk))
         return source.name if source is not None else "an earlier run"
+
+    def _source_of(self, chunk: int) -> int:
+        owner = self._owners[chunk]
+        return owner if owner >= MISSING else self._names.get(NOBODY - owner, MISSING)
 
     def arrivals(self, source: Source, new: tuple[Run, ...], board: Board, lease: Lease | None) -> list[Post]:
         """One `ChunkArrived` for each new chunk, the count rising to what is stored now."""
@@ -143,7 +161,7 @@ class Reporter:
 
     def noted(self, text: str) -> list[Post]:
         """Something people should read."""
-        return [self._post(JobNoted(job=self.job.job, text=text))] if self.job.watcher else []
+        return self._told(JobNoted(job=self.job.job, text=text))
 
     def due(self, now_s: float) -> bool:
         """Whether people should hear something again."""
@@ -152,7 +170,7 @@ class Reporter:
     def progress(
         self, state: str, sources: dict[int, Source], board: Board | None, left_s: float, *, now_s: float
     ) -> list[Post]:
-        """Rows and map as of now; a bounded number of rows a time."""
+        """How far the job is; rows and map too when their time has come. What did not change is not told again."""
         self._reported_s = now_s
         self._remember(now_s)
         progressed = JobProgressed(
@@ -164,19 +182,38 @@ class Reporter:
             left_s=left_s,
             reason=self.reason,
         )
-        out = [self._post(progressed)]
-        if board is not None and board.total != UNBOUNDED:
-            out.append(self._post(self._map(board)))
-        rows = sorted(sources)
-        if len(rows) > ROWS_PER_REPORT:
-            at = self._row_at % len(rows)
+        news = (state, progressed.stored_bytes, progressed.size_bytes, progressed.rate_bytes_s, self.reason)
+        out = self._told(progressed) if news != self._progressed else []
+        self._progressed = news
+        if now_s - self._rows_s < self.job.rows_s:
+            return out
+        self._rows_s = now_s
+        return out + self._changed_map(board) + self._changed_rows(sources, board)
+
+    def _changed_map(self, board: Board | None) -> list[Post]:
+        if board is None or board.total == UNBOUNDED:
+            return []
+        before, self._drawn = self._drawn, chunk_map(self.job.job, board, self._owners)
+        return self._told(self._drawn) if self._drawn != before else []
+
+    def _changed_rows(self, sources: dict[int, Source], board: Board | None) -> list[Post]:
+        """Of many sources some, in turns."""
+        numbers = sorted(sources)
+        if len(numbers) > ROWS_PER_REPORT:
+            at = self._row_at % len(numbers)
             self._row_at = at + ROWS_PER_REPORT
-            rows = (rows + rows)[at : at + ROWS_PER_REPORT]
-        return out + [self._post(self._row(sources[number], board)) for number in rows]
+            numbers = (numbers + numbers)[at : at + ROWS_PER_REPORT]
+        out: list[Post] = []
+        for number in numbers:
+            now = row(self.job.job, sources[number], board)
+            if self._rows.get(number) != now:
+                self._rows[number] = now
+                out += self._told(now)
+        return out
 
     def verifying(self, read: TargetRead, size_bytes: int, *, now_s: float) -> list[Post]:
         """How far the re-hash of what is there has come. Until it is over nothing else is worth telling."""
-        self._reported_s = now_s + VERIFYING_S
+        self._reported_s, self._progressed = now_s + VERIFYING_S, None
         progressed = JobProgressed(
             job=self.job.job,
             state="verifying",
@@ -185,7 +222,7 @@ class Reporter:
             rate_bytes_s=0.0,
             left_s=-1.0,
         )
-        return [self._post(progressed)] if self.job.watcher else []
+        return self._told(progressed)
 
     def ended(
         self,
@@ -198,7 +235,7 @@ class Reporter:
         *,
         now_s: float,
     ) -> list[Post]:
-        """A last row for every source, then the last word."""
+        """A last row for every source, who sent what, then the last word."""
         if not self.job.watcher:
             return []
         unanswered = [source.busy for source in sources.values() if source.busy is not None]
@@ -218,50 +255,13 @@ class Reporter:
             bytes_refetched=received - self._stored_bytes,
             digest_hex=digest_hex,
         )
-        rows: list[Message] = [self._row(source, board, seconds) for _, source in sorted(sources.items())]
+        rows = [row(self.job.job, source, board, seconds) for _, source in sorted(sources.items())]
+        last: list[Message] = [*(self.runs(0) if board is not None else []), ended]
+        out = [self._post(each) for each in rows]
         if board is not None and 0 < board.total < UNBOUNDED:
-            rows.insert(0, self._map(board))  # the last picture shows how it ended
-        return [self._post(message) for message in [*rows, ended]]
-
-    def _row(self, source: Source, board: Board | None, seconds: float = 0.0) -> SourceProgressed:
-        """`seconds` > 0: the job is over and the rate is the average of what was kept."""
-        lease = board.leases.get(source.busy) if board is not None and source.busy is not None else None
-        riding = lease is not None and seconds <= 0
-        rate = max(lease.rate_bytes_s, 0.0) if lease is not None and riding else 0.0
-        if seconds > 0:
-            rate = source.bytes_stored / seconds
-        return SourceProgressed(
-            job=self.job.job,
-            source=source.id,
-            name=source.name,
-            standing=source.standing.value,
-            rate_bytes_s=rate,
-            bytes_stored=source.bytes_stored,
-            chunks=source.chunks,
-            leases=source.leases,
-            stops=source.stops,
-            lease_first=lease.first if lease is not None and riding else -1,
-            lease_stop=lease.stop if lease is not None and riding else -1,
-            reason=source.reason,
-            phase=_phase(source, lease if riding else None),
-            peer=source.peer,
-            queue_place=source.queue_place if source.waiting else -1,
-        )
-
-    def _map(self, board: Board) -> ChunkMapDrawn:
-        count = min(CELLS_MAX, board.total)
-        cells = array("H", bytes(2 * count))
-        known = len(self._owners)  # of a file whose size came last, chunks may be missing at the end
-        for cell in range(count):
-            chunk = (2 * cell + 1) * board.total // (2 * count)
-            cells[cell] = self._owners[chunk] if chunk < known else _MISSING
-        for lease in board.leases.values():
-            low = lease.next * count // board.total
-            high = -(-lease.stop * count // board.total)
-            for cell in range(low, min(high, count)):
-                if cells[cell] == _MISSING:
-                    cells[cell] = (_FIRST_SOURCE + lease.source) | _LEASED
-        return ChunkMapDrawn(job=self.job.job, cells=cells.tobytes())
+            out.insert(0, self._post(chunk_map(self.job.job, board, self._owners)))  # how it ended
+        # The pool keeps the last words: should the watcher be dead at this moment, it hears them later.
+        return out + [Post(to=to, message=each) for each in last for to in (self.job.watcher, POOL)]
 
     def _remember(self, now_s: float) -> None:
         self._history.append((now_s, self._stored_bytes))
@@ -272,23 +272,8 @@ class Reporter:
         (begin_s, begin), (end_s, end) = self._history[0], self._history[-1]
         return max(end - begin, 0) / (end_s - begin_s) if end_s > begin_s else 0.0
 
-    def _own(self, first: int, stop: int, owner: int) -> None:
-        if stop > len(self._owners):
-            self._owners.extend(array("H", bytes(2 * (stop - len(self._owners)))))
-        self._owners[first:stop] = array("H", [owner]) * (stop - first)
+    def _told(self, message: Message) -> list[Post]:
+        return [self._post(message)] if self.job.watcher else []
 
     def _post(self, message: Message) -> Post:
         return Post(to=self.job.watcher, message=message)
-
-
-def _phase(source: Source, lease: Lease | None) -> str:
-    """What a source is doing, in a word of `SourceProgressed`."""
-    if lease is not None:
-        if lease.received_bytes == 0:
-            return "granted"
-        return "stalled" if lease.measured_s - lease.grown_s > QUIET_S else "flowing"
-    if source.waiting:
-        return "connecting" if source.queue_place < 0 else "queued"
-    if source.asked:
-        return "probing"
-    return "resting" if source.standing is Standing.COOLING else ""

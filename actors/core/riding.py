@@ -16,6 +16,7 @@ from actors.core.rates import learn_rate, learn_setup, note_received, tempered
 from actors.core.report import Reporter
 from actors.core.standing import Source, Standing, delivered
 from actors.core.turns import Turns
+from actors.core.verdict import pace_fault
 from protocol.faults import FaultKind
 from protocol.messages import (
     ChunksRepeated,
@@ -30,13 +31,12 @@ from protocol.messages import (
     PeerRode,
     PeerStopped,
     RateCapped,
-    SizeLearned,
     SourceMeasured,
     SourceSlowed,
     SourceStalled,
     Ticked,
 )
-from protocol.post import ASSEMBLER, MEMORY, dispatcher_address
+from protocol.post import MEMORY, dispatcher_address
 from protocol.runs import RunSet
 
 LEASE_S_MAX: Final = 20.0
@@ -69,6 +69,7 @@ class Riding:
         self.sources = sources
         self.report = report
         self.size_bytes = -1
+        self.limit_bytes_s = job.limit_bytes_s
         self.store = 0
         self._out = out
         self._faults = faults
@@ -200,30 +201,25 @@ class Riding:
         if lease is None or lease.draining:
             return
         source = self.sources[lease.source]
-        match message:
-            case SourceSlowed(rate_bytes_s=rate):
-                if not any(other.usable and other.probed and other is not source for other in self.sources.values()):
-                    return  # the only one left: slow is better than nothing
-                kind, detail = FaultKind.SLOW, f"slow: {rate / 1024:.1f} KB/s"
-            case SourceStalled(silent_s=silent_s) if lease.received_bytes == 0:
-                kind, detail = FaultKind.SILENT, f"silent: no first byte for {silent_s:.0f} s"
-            case SourceStalled(silent_s=silent_s):
-                kind, detail = FaultKind.STALLED, f"stalled: no byte for {silent_s:.0f} s"
+        others = (other for other in self.sources.values() if other is not source)
+        if isinstance(message, SourceSlowed) and not any(other.usable and other.probed for other in others):
+            return  # the only one left: slow is better than nothing
+        kind, detail = pace_fault(message, received_bytes=lease.received_bytes)
         progressed = lease.next > lease.first
         self._take_back(lease, now_s)
         self.blame(source, kind, detail, 0.0, progressed, now_s=now_s)
 
-    def lost(self, source: Source, detail: str, *, now_s: float) -> None:
-        """The worker of this source is gone."""
+    def let_go(self, source: Source) -> None:
+        """Its worker is gone, or goes: whatever it was doing has ended."""
         for lease in list(self.board.leases.values()):
             if lease.source == source.id and not lease.draining:
                 self.report.ride_over(lease.received_bytes)
                 self.board.end(lease)
         self._lookout.changed()
+        self._lookout.recount()
         self._turns.leave(source)
         self._free(source)
-        source.lost_s, source.position = now_s, 0
-        self.blame(source, FaultKind.LOST, detail, 0.0, True, now_s=now_s)
+        source.position = 0
 
     def expire(self, now_s: float) -> None:
         """Leases and workers of which nothing was heard for too long. Looks once a second."""
@@ -274,21 +270,6 @@ class Riding:
             return -1.0
         fleet = self._lookout.view(now_s).fleet
         return fleet.finish_with(0.0, 0.0, now_s=now_s) - now_s if fleet.rate_bytes_s > 0 else -1.0
-
-    @property
-    def size_unknown(self) -> bool:
-        return self.board.total == UNBOUNDED
-
-    def learn_size(self, size_bytes: int) -> str:
-        """The size became known at the end of a body. Returns what speaks against it: more than that is stored."""
-        total, last = -(-size_bytes // self.job.chunk_size), self.board.stored.last_run()
-        if last is not None and last[1] > total:
-            return f"sizes differ: a body ended after {size_bytes} bytes, another went on"
-        self.size_bytes = self.report.size_bytes = size_bytes
-        self.board.learn_total(total)
-        self._lookout.changed()
-        self._out.post(ASSEMBLER, SizeLearned(job=self.job.job, size_bytes=size_bytes))
-        return ""
 
     def blame(
         self, source: Source, kind: FaultKind, detail: str, retry_after_s: float, progressed: bool, *, now_s: float
@@ -360,9 +341,9 @@ class Riding:
         source.busy, source.busy_since_s = lease.id, now_s
         self._idle.discard(source.id)
         source.leases += 1
-        if self.job.limit_bytes_s and source.leases == 1:
+        if self.limit_bytes_s and source.leases == 1:
             # An equal share to begin with; the watchdog shares out what is really used from its next look on.
-            share = self.job.limit_bytes_s / max(len(self.sources), self.job.sources_expected, 1)
+            share = self.limit_bytes_s / max(len(self.sources), self.job.sources_expected, 1)
             self._out.post(source.worker, RateCapped(job=self.job.job, source=source.id, rate_bytes_s=share))
         granted = LeaseGranted(
             job=self.job.job,

@@ -15,6 +15,8 @@ from protocol.targets import CANDIDATES_MAX, Target, Targets, candidates
 SEARCH_WAIT_S: Final = 5.0
 RESEARCH_FIRST_S: Final = 60.0
 RESEARCH_S: Final = 90.0
+RESEARCH_S_MAX: Final = 3600.0
+"""A file that nobody has is searched for twice as seldom each time, down to this."""
 USERS_PER_JOB_MAX: Final = 64
 """So many users become sources of one job, over its whole life."""
 HUNTS_MAX: Final = 16
@@ -36,13 +38,15 @@ class Chosen:
 
 @dataclass(slots=True)
 class _Hunt:
-    """One job's searching. `target` once chosen; `users`: everybody who became a source; `search` the pending one."""
+    """One job's searching. `target` once chosen, `missed`: how many searches did not bring one; `users`: everybody who
+    became a source; `search` the pending one."""
 
     job: int
     term: str
     wanted_size_bytes: int
     search: int | None = None
     next_s: float = 0.0
+    missed: int = 0
     hits: Targets = field(default_factory=Targets)
     target: Target | None = None
     users: set[str] = field(default_factory=set)
@@ -62,13 +66,23 @@ class Searching:
         hunt = self._hunts[job] = _Hunt(job, term, wanted_size_bytes)
         return [self._ask(hunt)]
 
-    def again(self) -> list[Post]:
-        """The session that was searching has died and a new one is there."""
-        return [self._ask(hunt) for hunt in self._hunts.values() if hunt.search is not None]
+    def again(self, job: int | None = None) -> list[Post]:
+        """The session that was searching has died and a new one is there; or search at once for this job, whose file
+        nobody could be asked for."""
+        if job is None:
+            return [self._ask(hunt) for hunt in self._hunts.values() if hunt.search is not None]
+        hunt = self._hunts.get(job)
+        return [self._ask(hunt)] if hunt is not None else []
 
     def hunting(self) -> list[int]:
         """Jobs that have not found their file yet."""
         return [job for job, hunt in self._hunts.items() if hunt.target is None]
+
+    def shun(self, job: int, peer: str) -> None:
+        """This user does not become a source of the job, whatever is found."""
+        hunt = self._hunts.get(job)
+        if hunt is not None and peer:
+            hunt.users.add(peer)
 
     def forget(self, job: int) -> None:
         self._hunts.pop(job, None)
@@ -87,7 +101,8 @@ class Searching:
             return None
         hunt.search = None
         if hunt.target is None:
-            hunt.next_s = now_s + RESEARCH_FIRST_S
+            hunt.next_s = now_s + min(RESEARCH_FIRST_S * 2**hunt.missed, RESEARCH_S_MAX)
+            hunt.missed += 1
             return self._choose(hunt, ended)
         hunt.next_s = now_s + RESEARCH_S
         return self._join(hunt)

@@ -9,16 +9,17 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, assert_never
 
+from actors.core.limits import UNLIMITED, Limits, Wish
 from protocol.messages import (
     JobForgotten,
     JobWatched,
-    RateCapped,
     RideEnded,
     RideProgressed,
     SourceMeasured,
     SourceSlowed,
     SourceStalled,
     Ticked,
+    TotalLimited,
     WatchdogInbox,
 )
 from protocol.post import Post
@@ -38,9 +39,9 @@ FIRST_JUDGED_S: Final = 0.2
 """A ride is judged no sooner than this after its first byte."""
 REPORT_GAP_S: Final = 0.3
 """A ride speaks about five times a second: a silence this long says nothing about its rate."""
-CAP_STEP: Final = 0.05
-"""A cap is said again only when it moved by this share."""
 CAP_HEADROOM: Final = 1.25
+WISH_MIN_BYTES_S: Final = 1024.0
+"""What a ride from which nothing comes may still send at once when it goes on."""
 
 
 @dataclass(slots=True)
@@ -60,7 +61,6 @@ class _Ride:
     marks: deque[tuple[float, int]] = field(default_factory=deque)
     slow_marks: deque[tuple[float, int]] = field(default_factory=deque)
     told: bool = False
-    cap_bytes_s: float = 0.0
 
     def rate(self, now_s: float) -> float:
         """Bytes a second, -1 while it cannot be said."""
@@ -97,19 +97,24 @@ class SpeedState:
     def __init__(self) -> None:
         self._jobs: dict[int, JobWatched] = {}
         self._rides: dict[tuple[int, int], _Ride] = {}
+        self._limits = Limits()
 
     def handle(self, message: WatchdogInbox, *, now_s: float) -> list[Post]:
         match message:
             case RideProgressed():
-                self._progress(message, now_s)
+                return self._progress(message, now_s)
             case RideEnded():
                 ride = self._rides.get((message.job, message.source))
                 if ride is not None and ride.lease == message.lease:
                     del self._rides[message.job, message.source]
             case JobWatched():
                 self._jobs[message.job] = message
+                self._limits.limit(message.job, message.limit_bytes_s)
+            case TotalLimited(limit_bytes_s=limit_bytes_s):
+                self._limits.total_bytes_s = limit_bytes_s
             case JobForgotten():
                 self._jobs.pop(message.job, None)
+                self._limits.forget(message.job)
                 self._rides = {key: ride for key, ride in self._rides.items() if key[0] != message.job}
             case Ticked():
                 return self._judge(now_s)
@@ -117,16 +122,16 @@ class SpeedState:
                 assert_never(message)
         return []
 
-    def _progress(self, message: RideProgressed, now_s: float) -> None:
+    def _progress(self, message: RideProgressed, now_s: float) -> list[Post]:
         if message.job not in self._jobs:
-            return
+            return []
+        out: list[Post] = []
         key = (message.job, message.source)
         ride = self._rides.get(key)
         if ride is None or ride.lease != message.lease:
-            cap = ride.cap_bytes_s if ride is not None else 0.0
-            ride = _Ride(message.job, message.source, message.lease, now_s, message.worker, cap_bytes_s=cap)
+            ride = self._rides[key] = _Ride(message.job, message.source, message.lease, now_s, message.worker)
             ride.grown_s = now_s
-            self._rides[key] = ride
+            out = self._limits.newcomer(Wish(*key, message.worker, UNLIMITED), len(self._rides))
         ride.heard = True
         if message.received_bytes > ride.received_bytes:
             ride.grown_s = now_s
@@ -136,6 +141,7 @@ class SpeedState:
         if ride.first_byte_s is not None:
             ride.marks.append((now_s, message.received_bytes))
             ride.slow_marks.append((now_s, message.received_bytes))
+        return out
 
     def _judge(self, now_s: float) -> list[Post]:
         out: list[Post] = []
@@ -144,10 +150,7 @@ class SpeedState:
             _forget_before(ride.marks, now_s - WINDOW_S)
             _forget_before(ride.slow_marks, now_s - job.slow_after_s)
             out += self._verdict(ride, job, now_s)
-        for job in self._jobs.values():
-            if job.limit_bytes_s > 0:
-                out += self._caps(job, now_s)
-        return out
+        return out + self._limits.share_out(self._wishes(now_s))
 
     def _verdict(self, ride: _Ride, job: JobWatched, now_s: float) -> list[Post]:
         out: list[Post] = []
@@ -179,40 +182,13 @@ class SpeedState:
                 out.append(Post(to=job.dispatcher, message=slowed))
         return out
 
-    def _caps(self, job: JobWatched, now_s: float) -> list[Post]:
-        rides = [ride for ride in self._rides.values() if ride.job == job.job]
-        wants = [_wish(ride, now_s) for ride in rides]
-        out: list[Post] = []
-        for ride, cap in zip(rides, fill(wants, float(job.limit_bytes_s)), strict=True):
-            if abs(cap - ride.cap_bytes_s) > CAP_STEP * max(cap, 1.0):
-                ride.cap_bytes_s = cap
-                capped = RateCapped(job=ride.job, source=ride.source, rate_bytes_s=cap)
-                out.append(Post(to=ride.worker, message=capped))
-        return out
+    def _wishes(self, now_s: float) -> list[Wish]:
+        return [Wish(ride.job, ride.source, ride.worker, self._wish(ride, now_s)) for ride in self._rides.values()]
 
-
-def fill(wants: list[float], limit: float) -> list[float]:
-    """Share a limit like water: small wishes are granted whole, the rest is shared equally by those who want more.
-
-    The result sums to `limit`: what nobody asks for is spread too, so that a wish can grow.
-    """
-    if not wants:
-        return []
-    shares = [0.0] * len(wants)
-    left, open_wants = limit, sorted(range(len(wants)), key=lambda index: wants[index])
-    while open_wants:
-        index = open_wants.pop(0)
-        shares[index] = min(wants[index], left / (len(open_wants) + 1))
-        left -= shares[index]
-    return [share + left / len(wants) for share in shares]
-
-
-def _wish(ride: _Ride, now_s: float) -> float:
-    """What a ride could use: unknown while it is new or runs at its cap, else a little more than it gets."""
-    rate = ride.rate(now_s)
-    if rate < 0 or ride.cap_bytes_s <= 0 or rate >= 0.85 * ride.cap_bytes_s:
-        return float("inf")
-    return rate * CAP_HEADROOM
+    def _wish(self, ride: _Ride, now_s: float) -> float:
+        """What a ride could use: unknown while it is new or runs at its cap, else a little more than it gets."""
+        rate, cap = ride.rate(now_s), self._limits.cap_of(ride.job, ride.source)
+        return UNLIMITED if rate < 0 or cap <= 0 or rate >= 0.85 * cap else max(rate * CAP_HEADROOM, WISH_MIN_BYTES_S)
 
 
 def _forget_before(marks: deque[tuple[float, int]], horizon_s: float) -> None:

@@ -145,6 +145,7 @@ _BANNED: Final = frozenset(
         FaultKind.DISPUTED,
         FaultKind.NOT_SHARED,
         FaultKind.PEER_BANNED_US,
+        FaultKind.PRIVATE_ADDRESS,
     }
 )
 """Faults that time does not mend."""
@@ -170,7 +171,7 @@ def blame(
     A failure after progress is the first of a new row of failures and costs no waiting: a mirror that drops the
     connection every few megabytes is annoying, not useless.
     """
-    if kind is FaultKind.REVOKED:
+    if kind is FaultKind.REVOKED or source.standing is Standing.BANNED:
         return
     source.reason = detail
     if progressed:

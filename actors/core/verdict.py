@@ -1,10 +1,10 @@
-"""News that ends a job, and how it ends by it."""
+"""News that ends a job or a ride, and how it ends by it."""
 
 from typing import assert_never
 
 from actors.core.report import Reporter
 from actors.core.standing import Source
-from protocol.faults import TargetFaultKind
+from protocol.faults import FaultKind, TargetFaultKind
 from protocol.messages import (
     ChunkDisputed,
     DiskFailed,
@@ -12,6 +12,8 @@ from protocol.messages import (
     SealRefused,
     SlotSpoiled,
     SourceChanged,
+    SourceSlowed,
+    SourceStalled,
     TargetRefused,
 )
 
@@ -35,5 +37,18 @@ def verdict(news: Fatal, sources: dict[int, Source], report: Reporter) -> tuple[
             return "failed", "bytes changed between reading and writing: a memory fault or ours"
         case JobStopAsked():
             return "interrupted", "interrupted"
+        case _:
+            assert_never(news)
+
+
+def pace_fault(news: SourceSlowed | SourceStalled, *, received_bytes: int) -> tuple[FaultKind, str]:
+    """What the watchdog says of a ride of which so much has come, as its source's fault."""
+    match news:
+        case SourceSlowed(rate_bytes_s=rate):
+            return FaultKind.SLOW, f"slow: {rate / 1024:.1f} KB/s"
+        case SourceStalled(silent_s=silent_s) if received_bytes == 0:
+            return FaultKind.SILENT, f"silent: no first byte for {silent_s:.0f} s"
+        case SourceStalled(silent_s=silent_s):
+            return FaultKind.STALLED, f"stalled: no byte for {silent_s:.0f} s"
         case _:
             assert_never(news)

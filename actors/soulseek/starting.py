@@ -5,8 +5,8 @@ from typing import Any
 
 from actors.process import ProcessSpec
 from actors.soulseek.settings import SessionSettings
+from protocol.config.account import Account
 from protocol.post import SESSION, split_address
-from protocol.terminal.account import Account
 
 
 def session_settings(account: Account, **changed: Any) -> SessionSettings:

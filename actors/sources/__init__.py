@@ -5,10 +5,17 @@ from typing import Final
 from actors.sources.http_settings import HttpSettings
 from actors.sources.reader import SLICE_S, Probed, Reader
 from protocol.faults import FaultKind, SourceFault
+from protocol.messages import WorkerWanted
 
-__all__ = ["SLICE_S", "HttpSettings", "Probed", "Reader", "open_reader"]
+__all__ = ["SLICE_S", "HttpSettings", "Probed", "Reader", "open_reader", "reader_for"]
 
 _SETTINGS: Final = HttpSettings()
+_PUBLIC_ONLY: Final = HttpSettings(private_ok=False)
+
+
+def reader_for(wanted: WorkerWanted) -> Reader:
+    """The reader of a source, as the job wants it."""
+    return open_reader(wanted.url, settings=_SETTINGS if wanted.private_ok else _PUBLIC_ONLY)
 
 
 def open_reader(url: str, *, user_agent: str = "shoal", settings: HttpSettings = _SETTINGS) -> Reader:

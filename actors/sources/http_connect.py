@@ -16,13 +16,19 @@ ADDRESSES_MAX: Final = 8
 _TUNNEL_REFUSALS: Final = {401: FaultKind.FORBIDDEN, 403: FaultKind.FORBIDDEN, 407: FaultKind.FORBIDDEN}
 
 
-def connect(target: Target, proxy: Proxy | None, *, user_agent: str, timeout_s: float) -> Wire:
+def connect(target: Target, proxy: Proxy | None, *, user_agent: str, timeout_s: float, private_ok: bool = True) -> Wire:
     """A new connection, owned by the caller. Every failure is a `SourceFault`.
 
+    Not `private_ok`: to public addresses only; there is no proxy then, nobody could know where it leads.
     `timeout_s` bounds everything but the name look-up, whose limit is the system's.
     """
     host, port = (proxy.host, proxy.port) if proxy else (target.host, target.port)
     addresses = _look_up(host, port)
+    if not private_ok:
+        from actors.sources.http_private import refuse_private
+
+        assert proxy is None
+        refuse_private(addresses, target.host)
     until_s = time.monotonic() + timeout_s
     sock = _dial(addresses, f"the proxy {host}:{port}" if proxy else target.authority, until_s)
     if target.scheme == "http":

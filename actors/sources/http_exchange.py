@@ -53,7 +53,8 @@ class Exchange:
 
     def _send(self) -> None:
         assert self._target is not None
-        proxy = proxy_for(self._target)
+        # What a proxy connects to cannot be seen from here.
+        proxy = proxy_for(self._target) if self._settings.private_ok else None
         if self._wire is None:
             self._connect(self._target, proxy)
         assert self._wire is not None
@@ -68,7 +69,13 @@ class Exchange:
 
     def _connect(self, target: Target, proxy: Proxy | None) -> None:
         began_s = time.monotonic()
-        self._wire = connect(target, proxy, user_agent=self._user_agent, timeout_s=self._settings.connect_timeout_s)
+        self._wire = connect(
+            target,
+            proxy,
+            user_agent=self._user_agent,
+            timeout_s=self._settings.connect_timeout_s,
+            private_ok=self._settings.private_ok,
+        )
         self._origin = target.origin
         self._connect_s = time.monotonic() - began_s
 

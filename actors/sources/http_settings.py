@@ -16,10 +16,14 @@ TEXT_MAX: Final = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpSettings:
-    """How long a server may take. A stalled body is the watchdog's business."""
+    """How long a server may take. A stalled body is the watchdog's business.
+
+    `private_ok`: addresses inside private networks may be fetched from; if not, environment's proxies are not used.
+    """
 
     connect_timeout_s: float = 10.0
     head_timeout_s: float = 15.0
+    private_ok: bool = True
 
 
 def plain(text: str, length_max: int = 60) -> str:

@@ -6,22 +6,28 @@ from protocol.messages.jobs import (
     JobAsked,
     JobForgotten,
     JobStopAsked,
+    NewsAsked,
     SourceJoined,
     SourceKnown,
     SourceLost,
     SourceOffered,
     WorkerReady,
+    WorkerUnwanted,
     WorkerWanted,
 )
 from protocol.messages.keeping import (
     Answered,
+    BookmarkQueried,
+    BookmarkSet,
     CountsQueried,
+    DeskConfigured,
     EndedRemoved,
     EventHappened,
     EventsQueried,
     EventsWatched,
     JobCancelled,
     JobDeleted,
+    JobLimited,
     JobPaused,
     JobQueried,
     JobResumed,
@@ -33,16 +39,23 @@ from protocol.messages.keeping import (
     ManifestQueried,
     OrderPlaced,
     Refused,
+    RunsAsked,
     RunsTold,
     SourceDropped,
     SourceFound,
+    SourceLeft,
     SourcesAdded,
+    TargetRemoved,
+    TargetUnwanted,
     TimelineQueried,
+    TotalLimited,
     WhyQueried,
 )
 from protocol.messages.peers import PeerFaulted, PeerRode, PeerStopped, PriorsAsked, PriorsTold
 from protocol.messages.processes import (
     ActorDied,
+    HealthTold,
+    LogLevelSet,
     PingAnswered,
     PingAsked,
     ProcessLost,
@@ -141,6 +154,10 @@ PoolInbox = (
     | SessionChanged
     | PriorsTold
     | ProcessReady
+    | SourceLeft
+    | JobLimited
+    | RunsTold
+    | JobEnded
     | Ticked
 )
 DispatcherInbox = (
@@ -173,6 +190,10 @@ DispatcherInbox = (
     | PeerFailed
     | SessionChanged
     | ProcessReady
+    | NewsAsked
+    | SourceLeft
+    | JobLimited
+    | RunsAsked
     | Ticked
 )
 WorkerInbox = (
@@ -188,7 +209,7 @@ WorkerInbox = (
 )
 ShelfInbox = SlotFreed | SlotsGranted | SlotsAsked | TargetStands
 MemoryInbox = PriorsAsked | PeerRode | PeerFaulted | PeerStopped
-WatchdogInbox = JobWatched | RideProgressed | RideEnded | JobForgotten | Ticked
+WatchdogInbox = JobWatched | TotalLimited | RideProgressed | RideEnded | JobForgotten | Ticked
 AssemblerInbox = (
     TargetWanted
     | ValidatorSeen
@@ -199,6 +220,7 @@ AssemblerInbox = (
     | TargetCloseAsked
     | JobForgotten
     | CommitDue
+    | TargetUnwanted
 )
 SessionInbox = (
     SearchAsked
@@ -211,7 +233,9 @@ SessionInbox = (
     | JobForgotten
     | Ticked
 )
-RootInbox = DispatcherWanted | WorkerWanted | JobForgotten | PingAsked | StopAsked | ActorDied
+RootInbox = (
+    DispatcherWanted | WorkerWanted | WorkerUnwanted | JobForgotten | PingAsked | StopAsked | ActorDied | LogLevelSet
+)
 FrontInbox = (
     JobOpened
     | JobProgressed
@@ -220,6 +244,8 @@ FrontInbox = (
     | ChunkArrived
     | JobNoted
     | JobEnded
+    | SourceFound
+    | RunsTold
     | ProcessReady
     | ProcessLost
     | PingAnswered
@@ -229,7 +255,9 @@ FrontInbox = (
     | SessionChanged
 )
 KeeperInbox = (
-    OrderPlaced
+    BookmarkSet
+    | BookmarkQueried
+    | OrderPlaced
     | JobPaused
     | JobResumed
     | JobCancelled
@@ -260,10 +288,13 @@ KeeperInbox = (
     | ProcessLost
     | ProcessReady
     | SessionChanged
+    | TargetRemoved
+    | CommitDue
     | Ticked
 )
 DeskInbox = (
-    Answered
+    HealthTold
+    | Answered
     | Refused
     | EventHappened
     | RunsTold
@@ -274,4 +305,5 @@ DeskInbox = (
     | SessionChanged
     | ProcessLost
     | ProcessReady
+    | DeskConfigured
 )

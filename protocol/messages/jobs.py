@@ -9,6 +9,8 @@ from protocol.messages.fact import Fact
 STOPS_PER_JOB: Final = 3
 STOPS_PER_DAY: Final = 8
 """How often one Soulseek user is hung up on before the end of its file, unless the user's settings say otherwise."""
+ROWS_S: Final = 1.0
+"""How often a watcher hears of single sources, unless it wants to hear it more often."""
 
 
 class JobAsked(Fact, frozen=True, kw_only=True, gc=False):
@@ -21,6 +23,12 @@ class JobAsked(Fact, frozen=True, kw_only=True, gc=False):
     `stops_per_job`, `stops_per_day`: how often each of them may be hung up on.
     `attempt` > 0: the hub has died so many times and the job is asked for anew. It began `elapsed_s` ago, and had found
     `resumed_bytes` on disk then (-1: it had not looked yet).
+    `waits`: when nobody can deliver it does not end as ``starved`` but waits until somebody can.
+    `private_ok`: addresses inside private networks may be fetched from. `rows_s`: the watcher hears of single sources
+    and of the chunk map at most so often.
+
+    Asked for again while it runs, it is not begun again: the watcher is told everything anew. When it has ended, the
+    watcher is told again how.
     """
 
     job: int
@@ -44,11 +52,24 @@ class JobAsked(Fact, frozen=True, kw_only=True, gc=False):
     attempt: int = 0
     elapsed_s: float = 0.0
     resumed_bytes: int = -1
+    waits: bool = False
+    private_ok: bool = True
+    rows_s: float = ROWS_S
 
 
 def asked_anew(asked: JobAsked, *, elapsed_s: float, resumed_bytes: int) -> JobAsked:
     """The same job for another hub."""
     return msgspec.structs.replace(asked, attempt=asked.attempt + 1, elapsed_s=elapsed_s, resumed_bytes=resumed_bytes)
+
+
+def asked_politely(asked: JobAsked, *, stops_per_job: int, stops_per_day: int) -> JobAsked:
+    """The same job with the user's own limits on hanging up."""
+    return msgspec.structs.replace(asked, stops_per_job=stops_per_job, stops_per_day=stops_per_day)
+
+
+def asked_limited(asked: JobAsked, limit_bytes_s: int) -> JobAsked:
+    """The same job with another limit."""
+    return msgspec.structs.replace(asked, limit_bytes_s=limit_bytes_s)
 
 
 class JobStopAsked(Fact, frozen=True, kw_only=True, gc=False):
@@ -58,10 +79,17 @@ class JobStopAsked(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class SourceOffered(Fact, frozen=True, kw_only=True, gc=False):
-    """One more source for a job, new or running. To the PoolManager. `url` may hold a password: never shown."""
+    """One more source for a job, new or running. To the PoolManager. `url` may hold a password: never shown.
+
+    Sources are numbered from 0 in the order they are offered or found. Those of a job that is asked for again are
+    offered again in the order of their numbers. `left`: it has its number, but is not used, nor does a search bring it
+    back. `private_ok`: as in `JobAsked`; both must say so.
+    """
 
     job: int
     url: str
+    left: bool = False
+    private_ok: bool = True
 
 
 class SourceKnown(Fact, frozen=True, kw_only=True, gc=False):
@@ -99,15 +127,27 @@ class DispatcherWanted(Fact, frozen=True, kw_only=True, gc=False):
     attempt: int = 0
     elapsed_s: float = 0.0
     resumed_bytes: int = -1
+    waits: bool = False
+    rows_s: float = ROWS_S
 
 
 class WorkerWanted(Fact, frozen=True, kw_only=True, gc=False):
-    """A fetch process's root starts the PeerWorker of one source. `chunk_size` in bytes."""
+    """A fetch process's root starts the PeerWorker of one source. `chunk_size` in bytes.
+
+    `private_ok`: see `JobAsked`."""
 
     job: int
     source: int
     url: str
     chunk_size: int
+    private_ok: bool = True
+
+
+class WorkerUnwanted(Fact, frozen=True, kw_only=True, gc=False):
+    """A fetch process's root ends the PeerWorker of a source that is not used any more."""
+
+    job: int
+    source: int
 
 
 class SourceJoined(Fact, frozen=True, kw_only=True, gc=False):
@@ -115,6 +155,8 @@ class SourceJoined(Fact, frozen=True, kw_only=True, gc=False):
 
     `name` is the source as people may see it (no password), `host` is what a ``Retry-After`` binds,
     `fallback_name` a file name made from the address, `prior_rate_bytes_s` what is known from before (0: nothing).
+
+    `source_hash` is what records keep of its name (0: not told).
 
     A Soulseek user's file has `peer` and `path`, both empty for a URL. Of it a search may have told the size (-1: not
     known); `prior_setup_s` (0: not known), `offset_ok` and `stops_today` are what is remembered of the peer.
@@ -139,6 +181,7 @@ class SourceJoined(Fact, frozen=True, kw_only=True, gc=False):
     chunks: int = 0
     leases: int = 0
     stops: int = 0
+    source_hash: int = 0
 
 
 class SourceLost(Fact, frozen=True, kw_only=True, gc=False):
@@ -147,6 +190,12 @@ class SourceLost(Fact, frozen=True, kw_only=True, gc=False):
     job: int
     source: int
     detail: str
+
+
+class NewsAsked(Fact, frozen=True, kw_only=True, gc=False):
+    """The watcher of a job has forgotten what it was told. Pool to dispatcher: tell it everything anew."""
+
+    job: int
 
 
 class JobForgotten(Fact, frozen=True, kw_only=True, gc=False):

@@ -250,6 +250,31 @@ class KeeperConfigured(Fact, frozen=True, kw_only=True, gc=False):
     settings: bytes
 
 
+class DeskConfigured(Fact, frozen=True, kw_only=True, gc=False):
+    """The configuration was read again: a part of the JSON of `protocol.config.settings.Settings`, in order; `last`
+    ends it. It holds secrets."""
+
+    part: bytes
+    last: bool
+
+
+class BookmarkSet(Fact, frozen=True, kw_only=True, gc=False):
+    """Keep how far somebody (`name`) has come with the events. Answered by no rows, once it is safe."""
+
+    request: int
+    reply_to: str
+    name: str
+    serial: int
+
+
+class BookmarkQueried(Fact, frozen=True, kw_only=True, gc=False):
+    """Answered by one `Bookmark`; its serial is -1 when none was ever set."""
+
+    request: int
+    reply_to: str
+    name: str
+
+
 # between the keeper and the hub
 
 
@@ -261,19 +286,21 @@ class JobLimited(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class TotalLimited(Fact, frozen=True, kw_only=True, gc=False):
-    """Keeper to watchdog: all jobs together at most so fast. 0: no limit."""
+    """Keeper to watchdog: all jobs together at most so fast. 0: no limit. A new hub knows of none."""
 
     limit_bytes_s: int
 
 
 class SourceLeft(Fact, frozen=True, kw_only=True, gc=False):
     """Keeper to pool, pool to dispatcher: this source of a running job is not used any more. Its number is not given
-    to another. `banned`: nor may a search bring it back."""
+    to another. `banned`: nor may a search bring it back. `source_hash`: what records keep of its name, filled in by the
+    pool."""
 
     job: int
     source: int
     banned: bool
     detail: str
+    source_hash: int = 0
 
 
 class SourceFound(Fact, frozen=True, kw_only=True, gc=False):
@@ -303,3 +330,23 @@ class RunsTold(Fact, frozen=True, kw_only=True, gc=False):
     stops: tuple[int, ...]
     owners: tuple[int, ...]
     last: bool
+
+
+# between the keeper and the store
+
+
+class TargetUnwanted(Fact, frozen=True, kw_only=True, gc=False):
+    """Keeper to assembler: the job `id` was deleted, its part file and records of `name` in `folder` go. A finished
+    file stays, and so does what belongs to somebody else or is in use. Answered by `TargetRemoved`."""
+
+    id: str
+    folder: str
+    name: str
+    reply_to: str
+
+
+class TargetRemoved(Fact, frozen=True, kw_only=True, gc=False):
+    """Nothing of it is left to remove. `detail` says what stayed and why, empty when nothing did."""
+
+    id: str
+    detail: str

@@ -6,16 +6,21 @@ from protocol.messages.jobs import (
     JobAsked,
     JobForgotten,
     JobStopAsked,
+    NewsAsked,
     SourceJoined,
     SourceKnown,
     SourceLost,
     SourceOffered,
     WorkerReady,
+    WorkerUnwanted,
     WorkerWanted,
 )
 from protocol.messages.keeping import (
     Answered,
+    BookmarkQueried,
+    BookmarkSet,
     CountsQueried,
+    DeskConfigured,
     EndedRemoved,
     EventHappened,
     EventsQueried,
@@ -40,6 +45,8 @@ from protocol.messages.keeping import (
     SourceFound,
     SourceLeft,
     SourcesAdded,
+    TargetRemoved,
+    TargetUnwanted,
     TimelineQueried,
     TotalLimited,
     WhyQueried,
@@ -47,6 +54,8 @@ from protocol.messages.keeping import (
 from protocol.messages.peers import PeerFaulted, PeerRode, PeerStopped, PriorsAsked, PriorsTold
 from protocol.messages.processes import (
     ActorDied,
+    HealthTold,
+    LogLevelSet,
     PingAnswered,
     PingAsked,
     ProcessLost,
@@ -94,6 +103,7 @@ from protocol.messages.soulseek import (
     SearchAsked,
     SearchEnded,
     SearchHit,
+    SearchLeft,
     SessionChanged,
     TurnCame,
     TurnDeclined,
@@ -256,5 +266,20 @@ Message = (
     | FilesTold
     | PeersQueried
     | StopsQueried
+    | LogLevelSet
+    | DeskConfigured
+    | BookmarkSet
+    | BookmarkQueried
+    | HealthTold
+    | NewsAsked
+    | WorkerUnwanted
+    | SearchLeft
+    | TargetUnwanted
+    | TargetRemoved
+    | NewsAsked
+    | WorkerUnwanted
+    | SearchLeft
+    | TargetUnwanted
+    | TargetRemoved
 )
 """Anything that can travel."""

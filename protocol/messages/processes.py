@@ -34,6 +34,12 @@ class StopAsked(Fact, frozen=True, kw_only=True, gc=False):
     """End in order: stop the actors, close what is open, then leave."""
 
 
+class LogLevelSet(Fact, frozen=True, kw_only=True, gc=False):
+    """Front to a root: from now on this process writes down what is at least so grave (a number of `logging`)."""
+
+    level: int
+
+
 class ActorDied(Fact, frozen=True, kw_only=True, gc=False):
     """An actor failed with our fault. The traceback went to the log; `detail` is its last line."""
 
@@ -44,3 +50,17 @@ class ActorDied(Fact, frozen=True, kw_only=True, gc=False):
 
 class Ticked(Fact, frozen=True, kw_only=True, gc=False):
     """The process's metronome; carries no time, the receiver looks at its own clock."""
+
+
+class HealthTold(Fact, frozen=True, kw_only=True, gc=False):
+    """From the front to the desk, every few seconds, for itself and each living child. `restarts`: how many processes
+    of this name there were before it. `cpu_s` since it began, `age_s` ago; memory is PSS where the system tells it."""
+
+    process: str
+    pid: int
+    restarts: int
+    age_s: float
+    cpu_s: float
+    memory_bytes: int
+    fds: int
+    threads: int

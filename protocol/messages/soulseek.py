@@ -8,11 +8,20 @@ from protocol.messages.fact import Fact
 
 
 class SearchAsked(Fact, frozen=True, kw_only=True, gc=False):
-    """Search the network. Hits go to `reply_to` as they come, then one `SearchEnded`."""
+    """Search the network. Hits go to `reply_to` as they come, then one `SearchEnded`. `search` is the asker's own
+    number for it. After `hits_max` hits (0: no limit but the session's own) it ends at once."""
 
     search: int
     term: str
     wait_s: float
+    reply_to: str
+    hits_max: int = 0
+
+
+class SearchLeft(Fact, frozen=True, kw_only=True, gc=False):
+    """Whoever asked wants no more hits of this search. It ends at once, with its `SearchEnded`."""
+
+    search: int
     reply_to: str
 
 
@@ -30,11 +39,13 @@ class SearchHit(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class SearchEnded(Fact, frozen=True, kw_only=True, gc=False):
-    """No more hits for this search. `refused` in words when it could not be made (budget, not logged in)."""
+    """No more hits for this search. `refused` in words when it could not be made (budget, not logged in); then
+    `retry_after_s` says when it can be (0: nobody knows)."""
 
     search: int
     peers: int
     refused: str
+    retry_after_s: float = 0.0
 
 
 class PlaceAsked(Fact, frozen=True, kw_only=True, gc=False):

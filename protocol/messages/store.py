@@ -32,11 +32,13 @@ def target_of_size(wanted: TargetWanted, size_bytes: int) -> TargetWanted:
 class ChunksVerified(Fact, frozen=True, kw_only=True, gc=False):
     """Chunks found in the part file that match their records: runs as a flat tuple first, stop, first, stop ...
 
-    Several of these may come before `TargetOpened`; each stays below the frame limit.
+    `sources` is, for each run, what its records keep of the name of who sent it (0: nobody in particular); empty: not
+    told. Several of these may come before `TargetOpened`; each stays below the frame limit.
     """
 
     job: int
     runs: tuple[int, ...]
+    sources: tuple[int, ...] = ()
 
 
 class TargetRead(Fact, frozen=True, kw_only=True, gc=False):

@@ -29,19 +29,24 @@ from typing import Final
 
 from fastapi import APIRouter, FastAPI
 
-from protocol.rest import errors, health, multisource, session
+from protocol.rest import documented, errors, health, metrics, multisource, session, slskd
 from protocol.rest.access import Access
 from protocol.rest.desk import Desk
+from protocol.rest.events import hooks
+from protocol.rest.events import routes as events
 from protocol.rest.guard import Guard
 from protocol.rest.paths import Paths
+from protocol.rest.versions import VERSION
 
-VERSION: Final = "0.2.0"
-"""Of this product."""
-SLSKD_VERSION: Final = "0.25.1"
-"""Of the slskd whose API is spoken; its clients read three whole numbers."""
-
-ROUTERS: Final[tuple[Callable[[Desk], APIRouter], ...]] = (health.router, session.router, multisource.router)
-TASKS: Final[tuple[Callable[[Desk], Awaitable[None]], ...]] = ()
+ROUTERS: Final[tuple[Callable[[Desk], APIRouter], ...]] = (
+    health.router,
+    metrics.router,
+    session.router,
+    events.router,
+    multisource.router,
+    slskd.router,
+)
+TASKS: Final[tuple[Callable[[Desk], Awaitable[None]], ...]] = (hooks.hooks,)
 
 
 def build_app(desk: Desk) -> FastAPI:
@@ -56,6 +61,7 @@ def build_app(desk: Desk) -> FastAPI:
         redirect_slashes=False,
     )
     errors.install(app)
+    documented.describe(app)
     routers = [make(desk) for make in ROUTERS]
     for router in routers:
         app.include_router(router)

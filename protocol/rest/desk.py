@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from protocol.config.settings import Settings
+from protocol.config.travelling import settings_of
 from protocol.messages import (
     Answered,
+    DeskConfigured,
     DeskInbox,
     EventHappened,
     EventsWatched,
     FilesTold,
+    HealthTold,
     Message,
     ProcessLost,
     ProcessReady,
@@ -164,7 +167,7 @@ class Listener:
 class Desk:
     """`settings` is what holds now: read it anew for every request, it is replaced when the configuration was read
     again. `session`: the latest word about the login, None before there was one. `away`: processes that are not there,
-    and why. `address`: the `reply_to` of every question."""
+    and why; `health`: how those that are were, a few seconds ago. `address`: the `reply_to` of every question."""
 
     def __init__(
         self, settings: Settings, *, address: str, post: Callable[[str, Message], None], first_number: int = 1
@@ -175,8 +178,10 @@ class Desk:
         self.post: Final = post
         self.session: SessionChanged | None = None
         self.away: dict[str, str] = {}
+        self.health: dict[str, HealthTold] = {}
         self.closing: Final = asyncio.Event()
         """Set when the daemon stops. Whoever holds a request open ends it then."""
+        self._configuration = b""
         self._next_number = first_number
         self._talks: dict[int, Talk] = {}
         self._listeners: set[Listener] = set()
@@ -222,9 +227,10 @@ class Desk:
             del self._talks[number]
 
     @contextmanager
-    def listen(self) -> Iterator[Listener]:
-        """Every `EventHappened` from now on. Raises `RefusedError` when too many listen already."""
-        listeners_max = self.settings.api.streams_max
+    def listen(self, listeners_max: int = 0) -> Iterator[Listener]:
+        """Every `EventHappened` from now on. Raises `RefusedError` when so many listen already; 0: the configured
+        number of streams."""
+        listeners_max = listeners_max or self.settings.api.streams_max
         if len(self._listeners) >= listeners_max:
             raise RefusedError("full", "", f"{listeners_max} listen already")
         listener = Listener()
@@ -235,6 +241,15 @@ class Desk:
             yield listener
         finally:
             self._listeners.discard(listener)
+
+    async def pause(self, wait_s: float) -> None:
+        """Nothing, for so long. Raises `UnavailableError` as soon as the desk closes."""
+        try:
+            async with asyncio.timeout(wait_s):
+                await self.closing.wait()
+        except TimeoutError:
+            return
+        raise UnavailableError("the daemon is stopping")
 
     def watch(self) -> None:
         """Ask the keeper for its events. The shell calls this once; afterwards the desk asks whenever a keeper comes
@@ -249,14 +264,22 @@ class Desk:
                     listener.hear(message)
             case SessionChanged():
                 self.session = message
+            case HealthTold(process=process):
+                self.health[process] = message
             case ProcessLost(process=process, detail=detail):
                 self.away[process] = detail
+                self.health.pop(process, None)
                 for talk in self._talks.values():
                     talk.break_off(f"the {process} process died: {detail}", process)
             case ProcessReady(process=process):
                 self.away.pop(process, None)
                 if process == _KEEPER:
                     self.watch()
+            case DeskConfigured(part=part, last=last):
+                self._configuration += part
+                if last:
+                    self.settings = settings_of(self._configuration)
+                    self._configuration = b""
             case SearchHit(search=number) | SearchEnded(search=number):
                 self._hand(number, message)
             case Answered() | Refused() | RunsTold() | UserTold() | FilesTold():

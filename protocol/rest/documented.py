@@ -5,17 +5,25 @@ from typing import Any, Final
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
+from protocol.rest.access import ANONYMOUS
+from protocol.rest.errors import OURS
+
 ERRORS: Final = {
     400: "Something in the request is wrong; field says what.",
     401: "No valid key or session came with the request.",
     403: "The key or session may not do this, or the request came from a foreign page, host or network.",
     404: "There is no such thing.",
+    405: "There is no such method here.",
+    408: "The body takes too long.",
     409: "Not possible in this state, or there already.",
     413: "The body is too large.",
     429: "Too much at once; try again after the seconds of Retry-After.",
+    431: "The headers are too large.",
     500: "Our fault. It is in the log.",
     503: "A process of the daemon is away, or does not answer; try again after the seconds of Retry-After.",
 }
+ANYWHERE: Final = (400, 401, 403, 408, 413, 429, 431, 500, 503)
+"""What any request may be answered with."""
 TOTAL: Final[dict[str, Any]] = {
     "X-Total-Count": {
         "description": "How many rows there are on all pages together.",
@@ -28,14 +36,26 @@ LOCATION: Final[dict[str, Any]] = {
 RETRY: Final[dict[str, Any]] = {
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}}
 }
+ABOUT: Final = """Downloads one file from many sources at once: Soulseek users and HTTP(S) mirrors.
+
+Reading needs a key or session of the role ReadOnly, everything else ReadWrite, what concerns the daemon itself
+Administrator. Numbers are bytes, seconds and bytes a second. Below /api/v0/multisource and /api/v0/events an error is
+an object that names the member or parameter that is wrong, and members of a body that are not known are refused;
+elsewhere the API is the one that slskd's clients know: an error is a bare string, and what is not known is passed over.
+"""
+SCHEMES: Final[dict[str, Any]] = {
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key of the configuration."},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A session's token, or an API key."},
+}
 
 
 class Trouble(BaseModel):
-    """What went wrong."""
+    """Why a request came to nothing."""
 
     kind: str = Field(
         description=(
-            "invalid, unknown, conflict, full, unavailable, unauthorized, forbidden, too large, not allowed or fault."
+            "invalid, unknown, conflict, full, unavailable, unauthorized, forbidden, too large, head too large, not "
+            "allowed or fault."
         )
     )
     field: str = Field(
@@ -51,27 +71,57 @@ class Problem(BaseModel):
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The errors of a route, for its ``responses``: these and the ones that any route may have."""
-    told: dict[int | str, dict[str, Any]] = {}
-    for status in sorted({400, 401, 403, 413, 429, 500, 503, *statuses}):
-        told[status] = {"model": Problem, "description": ERRORS[status]}
-        if status in (429, 503):
-            told[status]["headers"] = RETRY
-    return told
+    """For the ``responses`` of a route below our own paths: what it may answer beside what any route may."""
+    return {status: {"model": Problem, "description": ERRORS[status]} for status in statuses}
 
 
 def describe(app: FastAPI) -> None:
-    """Take out what the framework promises in our name and we do not keep: errors are 400, never its 422."""
+    """Say in the document what the whole application does: errors of the guard, who is let in; and take out what the
+    framework promises in our name and we do not keep: errors are 400, never its 422."""
     made = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            document = made()
-            for item in document["paths"].values():
-                for operation in item.values():
-                    operation["responses"].pop("422", None)
-            for name in ("HTTPValidationError", "ValidationError"):
-                document["components"]["schemas"].pop(name, None)
-        return app.openapi_schema or made()
+            _complete(made())
+        return made()
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _complete(document: dict[str, Any]) -> None:
+    components = document.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    for model in (Trouble, Problem):
+        schemas[model.__name__] = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas[model.__name__].pop("$defs", None)
+    components["securitySchemes"] = SCHEMES
+    document["info"]["description"] = ABOUT
+    document["security"] = [{name: []} for name in SCHEMES]
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            _complete_operation(path, method.upper(), operation)
+
+
+def _complete_operation(path: str, method: str, operation: dict[str, Any]) -> None:
+    responses = operation["responses"]
+    responses.pop("422", None)
+    for status in ANYWHERE:
+        responses.setdefault(str(status), _error(path, status))
+    for status, response in responses.items():
+        if status in ("429", "503"):
+            response.setdefault("headers", RETRY)
+        if response.get("description") == "Successful Response":
+            response["description"] = f"{operation.get('summary', '')}."
+    if (method, path) in ANONYMOUS:
+        operation["security"] = []
+    for parameter in operation.get("parameters", ()):
+        parameter["schema"].pop("title", None)
+
+
+def _error(path: str, status: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"$ref": "#/components/schemas/Problem"}
+    if not path.startswith(OURS):
+        schema = {"type": "string", "description": "One line for people."}
+    return {"description": ERRORS[status], "content": {"application/json": {"schema": schema}}}

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from protocol.rest.desk import RefusedError, UnavailableError
+from protocol.rest.paths import METHODS
 
 OURS: Final = ("/api/v0/multisource", "/api/v0/events", "/health", "/metrics")
 RETRY_AFTER_S: Final = 2
@@ -61,9 +62,8 @@ def install(app: FastAPI) -> None:
     async def http(request: Request, error: HTTPException) -> JSONResponse:
         kinds = {status: kind for kind, status in STATUS_OF.items()}
         kind = kinds.get(error.status_code, "invalid" if error.status_code < 500 else "fault")
-        return error_response(
-            request.url.path, kind, "", str(error.detail), status=error.status_code, headers=error.headers
-        )
+        headers = {"Allow": request.scope.get(METHODS, "")} if error.status_code == 405 else error.headers
+        return error_response(request.url.path, kind, "", str(error.detail), status=error.status_code, headers=headers)
 
     @app.exception_handler(Exception)
     async def fault(request: Request, error: Exception) -> JSONResponse:

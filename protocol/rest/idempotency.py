@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from protocol.rest.desk import RefusedError
+from protocol.snapshots import JobSnapshot
 
-KEYS_MAX: Final = 10_000
-"""The oldest are forgotten: about two megabytes."""
+KEYS_MAX: Final = 4096
+"""The oldest are forgotten: at most some megabytes."""
 
 
 class Orders:
@@ -21,10 +22,10 @@ class Orders:
 
     def __init__(self, keys_max: int = KEYS_MAX) -> None:
         self._keys_max: Final = keys_max
-        self._known: OrderedDict[str, tuple[bytes, asyncio.Future[str]]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[bytes, asyncio.Future[JobSnapshot]]] = OrderedDict()
 
-    async def once(self, key: str | None, body: bytes, place: Callable[[], Awaitable[str]]) -> str:
-        """The id of the job: of a new one that `place` makes, or the one that this key and body made before.
+    async def once(self, key: str | None, body: bytes, place: Callable[[], Awaitable[JobSnapshot]]) -> JobSnapshot:
+        """The job as it was when it was made: by `place` now, or earlier by this key and body.
 
         Raises what `place` raises, and `RefusedError` when the key came with another body before.
         """
@@ -38,8 +39,8 @@ class Orders:
             return await asyncio.shield(known[1])
         return await self._first(key, digest, place)
 
-    async def _first(self, key: str, digest: bytes, place: Callable[[], Awaitable[str]]) -> str:
-        made: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    async def _first(self, key: str, digest: bytes, place: Callable[[], Awaitable[JobSnapshot]]) -> JobSnapshot:
+        made: asyncio.Future[JobSnapshot] = asyncio.get_running_loop().create_future()
         self._known[key] = (digest, made)
         while len(self._known) > self._keys_max:
             self._known.popitem(last=False)

@@ -1,13 +1,14 @@
 """Questions about one job that more than one route asks."""
 
+from collections.abc import Callable
 from typing import Final
 
-from protocol.messages import JobQueried, ManifestQueried, RunsAsked, RunsTold
+from protocol.messages import JobQueried, ManifestQueried, Message, RunsAsked, RunsTold
 from protocol.post import KEEPER, dispatcher_address
 from protocol.rest import models_jobs as told
 from protocol.rest import telling
 from protocol.rest.chunk_map import Owned
-from protocol.rest.desk import Desk, UnavailableError
+from protocol.rest.desk import Answer, Desk, RefusedError, UnavailableError
 from protocol.snapshots import JobDetail, ManifestRun
 
 RUNS_S: Final = 2.0
@@ -19,8 +20,29 @@ def path_of(desk: Desk, id: str) -> str:
     return f"{desk.settings.api.url_base}{ROOT}/jobs/{id}"
 
 
+MEMBERS: Final = {
+    "name": "filename",
+    "size_bytes": "fileSize",
+    "chunk_size": "chunkSize",
+    "limit_bytes_s": "limit",
+    "urls": "sources",
+}
+"""What the keeper calls the members of a request."""
+
+
+async def asked(desk: Desk, make: Callable[[int, str], Message]) -> Answer:
+    """Ask the keeper; whatever it refuses is called as the client called it. An unknown one is the job."""
+    try:
+        return await desk.ask(KEEPER, make)
+    except RefusedError as refused:
+        field = MEMBERS.get(refused.field, refused.field)
+        if refused.kind == "unknown" and not field:
+            field = "id"
+        raise RefusedError(refused.kind, field, refused.detail) from None
+
+
 async def detail(desk: Desk, id: str) -> JobDetail:
-    answer = await desk.ask(KEEPER, lambda number, address: JobQueried(request=number, reply_to=address, id=id.lower()))
+    answer = await asked(desk, lambda number, address: JobQueried(request=number, reply_to=address, id=id.lower()))
     return answer.row(JobDetail)
 
 
@@ -38,9 +60,7 @@ async def runs(desk: Desk, row: JobDetail) -> list[Owned]:
             return await _runs_now(desk, row.job.number)
         except UnavailableError:
             pass
-    answer = await desk.ask(
-        KEEPER, lambda number, address: ManifestQueried(request=number, reply_to=address, id=row.job.id)
-    )
+    answer = await asked(desk, lambda number, address: ManifestQueried(request=number, reply_to=address, id=row.job.id))
     return telling.owned(answer.rows(ManifestRun))
 
 

@@ -5,9 +5,9 @@ misspelt ``checksum`` would quietly fetch a file unchecked. What is told always 
 or does not apply is null.
 """
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from protocol.terminal.options import CHUNK_SIZE_MAX, CHUNK_SIZE_MIN, HEX_DIGITS, TERM_CHARS_MAX
@@ -19,8 +19,8 @@ PRIORITY_MAX: Final = 1000
 PATH_CHARS_MAX: Final = 4000
 USERNAME_CHARS_MAX: Final = 100
 TEXT_CHARS_MAX: Final = 8000
-SOURCES_MAX: Final = 500
-"""Of one request; a job may be given more by further ones."""
+SOURCES_MAX: Final = 256
+"""Of one request, and of one job unless the keeper is told otherwise."""
 PAGE_MAX: Final = 1000
 OFFSET_MAX: Final = 1_000_000_000
 CHUNKS_MAX: Final = SIZE_MAX // CHUNK_SIZE_MIN
@@ -52,13 +52,21 @@ class Told(BaseModel):
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, validate_by_name=True, serialize_by_alias=True)
 
 
+def _whole(value: Any) -> Any:
+    """``7.0`` is a whole number in JSON, and some write all numbers like that."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 # what is asked
 
-FileSize = Annotated[int, Field(ge=0, le=SIZE_MAX)]
-ChunkSize = Annotated[int, Field(ge=CHUNK_SIZE_MIN, le=CHUNK_SIZE_MAX)]
-Rate = Annotated[int, Field(ge=0, le=RATE_MAX)]
-Priority = Annotated[int, Field(ge=-PRIORITY_MAX, le=PRIORITY_MAX)]
+WHOLE: Final = BeforeValidator(_whole)
+
+FileSize = Annotated[int, Field(ge=0, le=SIZE_MAX), WHOLE]
+ChunkSize = Annotated[int, Field(ge=CHUNK_SIZE_MIN, le=CHUNK_SIZE_MAX), WHOLE]
+Rate = Annotated[int, Field(ge=0, le=RATE_MAX), WHOLE]
+Priority = Annotated[int, Field(ge=-PRIORITY_MAX, le=PRIORITY_MAX), WHOLE]
 Term = Annotated[str, Field(min_length=1, max_length=TERM_CHARS_MAX, pattern=PRINTABLE)]
+Folder = Annotated[str, Field(min_length=1, max_length=250, pattern=PRINTABLE)]
 Path = Annotated[str, Field(min_length=1, max_length=PATH_CHARS_MAX, pattern=PRINTABLE)]
 FileName = Annotated[str, Field(min_length=1, max_length=PATH_CHARS_MAX, pattern=NAMED)]
 Username = Annotated[str, Field(min_length=1, max_length=USERNAME_CHARS_MAX, pattern=PRINTABLE)]

@@ -7,11 +7,14 @@ from pydantic import Field, WrapValidator
 from protocol.rest.models import (
     BARE_HASH,
     CHECKSUM,
+    SIZE_MAX,
     SOURCES_MAX,
+    WHOLE,
     Asked,
     ChunkSize,
     FileName,
     FileSize,
+    Folder,
     Path,
     Priority,
     Rate,
@@ -26,7 +29,8 @@ SEARCH_MS_MIN: Final = 1000
 SEARCH_MS_MAX: Final = 120_000
 
 Mode = Literal["swarm", "queue", "failover", "race"]
-SearchTimeout = Annotated[int, Field(ge=SEARCH_MS_MIN, le=SEARCH_MS_MAX)]
+SearchedSize = Annotated[int, Field(ge=1, le=SIZE_MAX), WHOLE]
+SearchTimeout = Annotated[int, Field(ge=SEARCH_MS_MIN, le=SEARCH_MS_MAX), WHOLE]
 
 
 class UserSource(Asked):
@@ -60,7 +64,9 @@ def _one_kind(value: Any, _either: object) -> "UserSource | UrlSource":
 
 
 AnySource = Annotated[UserSource | UrlSource, WrapValidator(_one_kind)]
-Sources = Annotated[list[AnySource], Field(min_length=1, max_length=SOURCES_MAX)]
+Sources = Annotated[
+    list[AnySource], Field(min_length=1, max_length=SOURCES_MAX, json_schema_extra={"uniqueItems": True})
+]
 
 
 class _Order(Asked):
@@ -88,7 +94,7 @@ class _Order(Asked):
             "128 sha512. Together with checksum both must say the same."
         ),
     )
-    folder: Path | None = Field(
+    folder: Folder | None = Field(
         default=None,
         description=(
             "Where the file goes: relative to the download folder, or absolute and inside one of the folders that the "
@@ -119,7 +125,7 @@ class SwarmOrder(_Order):
     """Search Soulseek users for a file, then fetch it from all who have it."""
 
     filename: Term = Field(description="What to search for.", examples=["quartet tide flac"])
-    size: Annotated[int, Field(ge=1, le=1 << 45)] = Field(
+    size: SearchedSize = Field(
         description="Exact size in bytes: what tells the file from others of that name.", examples=[21721524]
     )
     search_timeout: SearchTimeout = Field(
@@ -146,7 +152,7 @@ class FileWanted(Asked):
     filename: FileName = Field(
         description="Its name; of a path the last part is taken. Its words are searched for.", examples=["tide.flac"]
     )
-    size: Annotated[int, Field(ge=1, le=1 << 45)] = Field(description="Its exact size in bytes.", examples=[21721524])
+    size: SearchedSize = Field(description="Its exact size in bytes.", examples=[21721524])
     search_timeout: SearchTimeout = Field(default=10_000, description="Milliseconds for which answers are awaited.")
 
 

@@ -1,7 +1,7 @@
 """Jobs: lists, one with its chunks, what it waits for, what happened, who sent what; orders to it and its sources."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Body, Query, Response
 
@@ -19,12 +19,11 @@ from protocol.messages import (
     WhyQueried,
 )
 from protocol.messages.keeping import UNCHANGED
-from protocol.post import KEEPER
 from protocol.rest import models_jobs as told
 from protocol.rest import orders, telling
-from protocol.rest.desk import Desk
+from protocol.rest.desk import Desk, RefusedError
 from protocol.rest.documented import TOTAL, refusals
-from protocol.rest.jobs_asked import detail, detail_told, runs
+from protocol.rest.jobs_asked import asked, detail, detail_told, runs
 from protocol.rest.models import COUNT_MAX
 from protocol.rest.models_orders import MoreSources, Tuning
 from protocol.rest.multisource_orders import add_sources
@@ -35,9 +34,7 @@ States = Annotated[
     list[told.State], Query(description="Only jobs in one of these states; repeat it for more.", max_length=6)
 ]
 Origin = Annotated[str, Query(description="Only those that came through this door; empty: all.", max_length=20)]
-Order = Annotated[
-    str, Query(description="newest first, or queue: as they will be started.", pattern="^(newest|queue)$")
-]
+Order = Annotated[Literal["newest", "queue"], Query(description="newest first, or queue: as they will be started.")]
 Removed = Annotated[Flag, Query(description="Also those that were removed from lists.")]
 WithMap = Annotated[Flag, Query(alias="chunkMap", description="Whether the chunk map is wanted.")]
 Source = Annotated[int, Query(description="Number of the source in the job.", ge=0, le=COUNT_MAX)]
@@ -93,8 +90,8 @@ class _Jobs:
         limit: Limit = PAGE,
     ) -> list[told.Job]:
         """All jobs that the daemon ever had and that were not deleted."""
-        answer = await self._desk.ask(
-            KEEPER,
+        answer = await asked(
+            self._desk,
             lambda number, address: JobsQueried(
                 request=number,
                 reply_to=address,
@@ -156,17 +153,21 @@ class _Jobs:
 
     async def drop_source(self, id: JobId, source: Source, banned: Banned = False) -> told.JobDetail:
         """Also while the job runs: what the source was fetching goes to others."""
-        await self._order(
-            lambda number, address: SourceDropped(
-                request=number, reply_to=address, id=id.lower(), source=source, banned=banned
+        try:
+            await self._order(
+                lambda number, address: SourceDropped(
+                    request=number, reply_to=address, id=id.lower(), source=source, banned=banned
+                )
             )
-        )
+        except RefusedError as refused:
+            kind = "unknown" if refused.field == "source" else refused.kind
+            raise RefusedError(kind, refused.field, refused.detail) from None
         return await detail_told(self._desk, id, drawn=False)
 
     async def get_why(self, id: JobId) -> told.Why:
         """Queue places, one proven source, a budget that is spent, a limit, the disk ..."""
-        answer = await self._desk.ask(
-            KEEPER, lambda number, address: WhyQueried(request=number, reply_to=address, id=id.lower())
+        answer = await asked(
+            self._desk, lambda number, address: WhyQueried(request=number, reply_to=address, id=id.lower())
         )
         return telling.why(id.lower(), answer.rows(Binding))
 
@@ -174,8 +175,8 @@ class _Jobs:
         self, id: JobId, response: Response, offset: Offset = 0, limit: Limit = PAGE
     ) -> list[told.Happening]:
         """The oldest first."""
-        answer = await self._desk.ask(
-            KEEPER,
+        answer = await asked(
+            self._desk,
             lambda number, address: TimelineQueried(
                 request=number, reply_to=address, id=id.lower(), offset=offset, limit=limit
             ),
@@ -193,4 +194,4 @@ class _Jobs:
         return telling.manifest(row, stored[offset : offset + limit])
 
     async def _order(self, make: Callable[[int, str], Message]) -> told.Job:
-        return telling.job((await self._desk.ask(KEEPER, make)).row(JobSnapshot))
+        return telling.job((await asked(self._desk, make)).row(JobSnapshot))

@@ -1,28 +1,27 @@
 """Ordering jobs: from sources that are known, or from a search. Answered at once, or when the job has ended."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Request, Response
 
-from protocol.events import JOB_CANCELLED, JOB_DELETED, JOB_FAILED, JOB_SEALED
-from protocol.messages import EventHappened, OrderPlaced, SourcesAdded
-from protocol.post import KEEPER
+from protocol.messages import OrderPlaced, SourcesAdded
 from protocol.rest import models_jobs as told
-from protocol.rest import orders
-from protocol.rest.desk import Desk, Listener, RefusedError, UnavailableError
+from protocol.rest import orders, telling
+from protocol.rest.desk import Desk, RefusedError, UnavailableError
 from protocol.rest.documented import LOCATION, refusals
 from protocol.rest.idempotency import Orders
-from protocol.rest.jobs_asked import detail_told, path_of
+from protocol.rest.jobs_asked import asked, detail, detail_told, path_of
 from protocol.rest.models_orders import DownloadOrder, SwarmOrder
 from protocol.rest.parameters import WAIT_S, IdempotencyKey, Wait, WaitS
-from protocol.snapshots import ENDED, JobSnapshot
+from protocol.snapshots import ENDED, JobDetail, JobSnapshot
 
-WAITING_MAX: Final = 128
-"""Listeners at once, those of event streams among them, for one more request to be held."""
-_LOOK_S: Final = 1.0
-_ENDS: Final = frozenset({JOB_SEALED, JOB_FAILED, JOB_CANCELLED, JOB_DELETED})
+WAITING_MAX: Final = 64
+"""Requests that wait for the end of a job at once."""
+LOOK_S_MIN: Final = 0.1
+LOOK_S_MAX: Final = 2.0
 
 
 def add(routes: APIRouter, desk: Desk) -> None:
@@ -52,6 +51,7 @@ class _Makers:
     def __init__(self, desk: Desk) -> None:
         self._desk: Final = desk
         self._orders: Final = Orders()
+        self._waiting = 0
 
     async def download(
         self,
@@ -100,7 +100,7 @@ class _Makers:
         batches: Sequence[tuple[str, ...]],
         term: str,
         search_s: float,
-    ) -> Callable[[], Awaitable[str]]:
+    ) -> Callable[[], Awaitable[JobSnapshot]]:
         """What makes the job, once called; everything that can be wrong in the body is found here, before."""
         daemon = self._desk.settings.daemon
         folder, checksum = orders.folder(order.folder, daemon), orders.checksum(order)
@@ -127,10 +127,14 @@ class _Makers:
                 private_ok=daemon.allow_private_sources,
             )
 
-        async def place() -> str:
-            job = (await self._desk.ask(KEEPER, placed)).row(JobSnapshot)
-            await add_sources(self._desk, job.id, batches[1:])
-            return job.id
+        async def place() -> JobSnapshot:
+            job = (await asked(self._desk, placed)).row(JobSnapshot)
+            try:
+                await add_sources(self._desk, job.id, batches[1:])
+            except RefusedError as refused:
+                if refused.kind != "conflict":  # it has ended already: it needed no more
+                    raise
+            return job
 
         return place
 
@@ -139,54 +143,60 @@ class _Makers:
         request: Request,
         response: Response,
         order: DownloadOrder | SwarmOrder,
-        place: Callable[[], Awaitable[str]],
+        place: Callable[[], Awaitable[JobSnapshot]],
         wait: bool,
         wait_s: int,
         key: str | None,
     ) -> told.JobDetail:
         body = f"{request.url.path} {order.model_dump_json()}".encode()
-        if not wait:
-            id = await self._orders.once(key, body, place)
-        else:
-            with self._desk.listen(WAITING_MAX) as listener:
-                id = await self._orders.once(key, body, place)
-                await self._ended(request, listener, id, wait_s)
-        job = await detail_told(self._desk, id, drawn=True)
-        response.headers["Location"] = path_of(self._desk, id)
+        with self._held(wait):
+            made = await self._orders.once(key, body, place)
+            if wait:
+                await self._until_ended(request, made.id, wait_s)
+            try:
+                job = await detail_told(self._desk, made.id, drawn=True)
+            except UnavailableError:
+                # The job is made; an error would have the client order it again.
+                job = telling.job_detail(JobDetail(job=made, sources=(), notes=()), None)
+        response.headers["Location"] = path_of(self._desk, made.id)
         response.status_code = 200 if wait and job.state in ENDED else 202
         return job
 
-    async def _ended(self, request: Request, listener: Listener, id: str, wait_s: int) -> None:
-        """Return when the job has ended, the client has gone, the time is over or the daemon stops."""
+    @contextmanager
+    def _held(self, wait: bool) -> Iterator[None]:
+        """A request that waits takes one of a few places, before anything is ordered."""
+        if wait and self._waiting >= WAITING_MAX:
+            raise RefusedError("full", "wait", f"{WAITING_MAX} requests wait for a job already; order without")
+        self._waiting += wait
+        try:
+            yield
+        finally:
+            self._waiting -= wait
+
+    async def _until_ended(self, request: Request, id: str, wait_s: int) -> None:
+        """Return when the job has ended, the client has gone, the time is over or the daemon stops. Looks again and
+        again, because whatever tells of an end may be away just then."""
         loop = asyncio.get_running_loop()
         due_s = loop.time() + wait_s
-        look_s = 0.0
+        pause_s = LOOK_S_MIN
         while loop.time() < due_s and not await request.is_disconnected():
-            if loop.time() >= look_s:
-                # Events are missed while the keeper is away, and the job may be an old one.
-                look_s = loop.time() + 10 * _LOOK_S
-                if await self._has_ended(id):
-                    return
             try:
-                event = await listener.next(wait_s=_LOOK_S)
+                if (await detail(self._desk, id)).job.state in ENDED:
+                    return
             except UnavailableError:
+                pass
+            try:
+                async with asyncio.timeout(min(pause_s, due_s - loop.time())):
+                    await self._desk.closing.wait()
                 return
-            if isinstance(event, int):
-                look_s = 0.0
-            elif isinstance(event, EventHappened) and event.id == id and event.kind in _ENDS:
-                return
-
-    async def _has_ended(self, id: str) -> bool:
-        try:
-            return (await detail_told(self._desk, id, drawn=False)).state in ENDED
-        except UnavailableError:
-            return False
+            except TimeoutError:
+                pause_s = min(1.2 * pause_s, LOOK_S_MAX)
 
 
 async def add_sources(desk: Desk, id: str, batches: Sequence[tuple[str, ...]]) -> None:
     for urls in batches:
-        await desk.ask(
-            KEEPER,
+        await asked(
+            desk,
             lambda number, address, urls=urls: SourcesAdded(  # type: ignore[misc]
                 request=number, reply_to=address, id=id, urls=urls
             ),

@@ -1,7 +1,8 @@
 """From what a client sends to what the keeper is told: names, addresses, folders and digests, checked.
 
-Everything wrong is a `RefusedError` of kind ``invalid`` that names the member as the client wrote it. Nothing is
-created, no address is tried, no name is resolved.
+Everything wrong is a `RefusedError` that names the member as the client wrote it: ``invalid``, ``forbidden`` where the
+configuration would have to allow it, ``conflict`` where two members say different things. Nothing is created, no
+address is tried, no name is resolved.
 """
 
 import ipaddress
@@ -22,7 +23,8 @@ from protocol.urls import check_url, is_slsk, same_url_key, slsk_url
 ORIGIN: Final = "multisource"
 BATCH_BYTES_MAX: Final = 20_000
 """Of the addresses in one message: with a name and a folder it fits a frame."""
-NAME_BYTES_MAX: Final = 255
+PART_BYTES_MAX: Final = 255
+"""Of one part of a path, on every usual file system."""
 
 
 def addresses(sources: Sequence[UserSource | UrlSource], *, private_ok: bool) -> list[str]:
@@ -39,11 +41,11 @@ def addresses(sources: Sequence[UserSource | UrlSource], *, private_ok: bool) ->
             raise RefusedError("invalid", field, str(error)) from None
         if not private_ok and _is_private(url):
             raise RefusedError(
-                "invalid", field, "this address is inside a private network (allow_private_sources is not set)"
+                "forbidden", field, "this address is inside a private network (allow_private_sources is not set)"
             )
         first = known.setdefault(same_url_key(url), index)
         if first != index:
-            raise RefusedError("invalid", f"sources.{index}", f"the same as sources.{first}")
+            raise RefusedError("conflict", f"sources.{index}", f"the same as sources.{first}")
         urls.append(url)
     return urls
 
@@ -67,8 +69,6 @@ def file_name(filename: str) -> str:
     name = base_name(filename).strip()
     if not name.strip(". "):
         raise RefusedError("invalid", "filename", "there is no name in it")
-    if len(name.encode()) > NAME_BYTES_MAX:
-        raise RefusedError("invalid", "filename", f"the name is longer than {NAME_BYTES_MAX} bytes")
     return name
 
 
@@ -78,12 +78,12 @@ def folder(wanted: str | None, daemon: DaemonSettings) -> str:
         return daemon.downloads
     path = Path(daemon.downloads, wanted)
     if ".." in path.parts:
-        raise RefusedError("invalid", "folder", "a folder is not written with ..")
-    if any(len(part.encode()) > NAME_BYTES_MAX for part in path.parts) or len(str(path).encode()) > PATH_BYTES_MAX // 2:
+        raise RefusedError("forbidden", "folder", "a folder is not written with ..")
+    if any(len(part.encode()) > PART_BYTES_MAX for part in path.parts) or len(str(path).encode()) > PATH_BYTES_MAX // 2:
         raise RefusedError("invalid", "folder", "this path is too long")
     real = path.resolve()
     if not any(real.is_relative_to(Path(root).resolve()) for root in (daemon.downloads, *daemon.more_folders)):
-        raise RefusedError("invalid", "folder", "it is not inside the download folder or another that is configured")
+        raise RefusedError("forbidden", "folder", "it is not inside the download folder or another that is configured")
     return str(path)
 
 
@@ -95,7 +95,7 @@ def checksum(order: DownloadOrder | SwarmOrder) -> str:
         return given
     implied = f"{BARE_HASHES[len(bare)]}:{bare}"
     if given and given != implied:
-        raise RefusedError("invalid", "expectedHash", "checksum says something else")
+        raise RefusedError("conflict", "expectedHash", "checksum says something else")
     return implied
 
 

@@ -10,6 +10,9 @@ from typing import Any, Final
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+METHODS: Final = "shoal.methods"
+"""Of a request's scope: the methods that there are at its path."""
+
 
 class Paths:
     """Middleware. `routes` have `path` and `methods`, in the order in which they are tried."""
@@ -22,7 +25,12 @@ class Paths:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             scope["path"] = self.plain(scope["method"], scope["path"])
+            scope[METHODS] = self.methods(scope["path"])
         await self._app(scope, receive, send)
+
+    def methods(self, path: str) -> str:
+        """What there is at this path, as an Allow header says it: of all its routes, not of the first one only."""
+        return ", ".join(sorted({one for methods, regex, _ in self._known if regex.match(path) for one in methods}))
 
     def plain(self, method: str, path: str) -> str:
         """The path as our routes spell it; one that nobody serves comes back without base and slash only."""

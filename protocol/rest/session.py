@@ -62,7 +62,11 @@ def router(desk: Desk) -> APIRouter:
             tokenType="Bearer",
         )
 
-    @routes.get("", summary="Whether this session or key is good")
+    @routes.get(
+        "",
+        summary="Whether this session or key is good",
+        responses={200: {"description": "It is good.", "content": {"application/json": {"schema": {"type": "null"}}}}},
+    )
     async def look() -> None:
         return None
 

@@ -45,7 +45,7 @@ from protocol.terminal.options import (
 from protocol.terminal.words import printable
 
 if TYPE_CHECKING:
-    from protocol.terminal.account import Account
+    from protocol.config.account import Account
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,7 +284,7 @@ def _search_command(actions: Actions) -> Callable[..., None]:
 
 
 def _account(config: str) -> "Account":
-    from protocol.terminal.account import load_account  # most downloads need none
+    from protocol.config.account import load_account  # most downloads need none
 
     return load_account(config)
 

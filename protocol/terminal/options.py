@@ -16,7 +16,7 @@ from protocol.terminal.words import printable
 from protocol.urls import check_url, is_slsk, public_url, same_url_key
 
 if TYPE_CHECKING:
-    from protocol.terminal.account import Account
+    from protocol.config.account import Account
 
 MODES: Final = ("swarm", "queue", "failover", "race")
 SYNCS: Final = ("full", "none")

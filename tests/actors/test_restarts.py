@@ -151,7 +151,9 @@ def test_a_child_that_grows_too_large_is_killed_and_started_anew() -> None:
 
 
 def test_fifty_restarts_leak_no_descriptor_thread_process_or_file() -> None:
-    with Supervisor(echo_specs("hub", "store"), restarts=Restarts(restarts_max=1000, window_s=1e-9)) as supervisor:
+    with Supervisor(
+        echo_specs("hub", "store"), restarts=Restarts(restarts_max=1000, window_s=1e-9), ping_s=60.0
+    ) as supervisor:
         for _ in range(2):
             next_of(supervisor.inbox, ProcessReady)
 

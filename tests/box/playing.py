@@ -6,7 +6,7 @@ import sys
 from contextlib import ExitStack
 from typing import Any
 
-from protocol.terminal.account import Account
+from protocol.config.account import Account
 from protocol.terminal.options import DemoOptions, GetOptions
 from tests.box.demo import DEMO_CONTENT, DEMO_MIRRORS, demo_box
 from tests.box.soulseek.demo import DEMO_CONTENT as SHARED

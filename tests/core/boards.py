@@ -9,11 +9,12 @@ from typing import Any, Final
 
 from actors.core.board import UNBOUNDED, Board, Lease
 from actors.core.dispatch import DispatchState, Phase
+from actors.core.found import Found
 from actors.core.politeness import weigh
 from actors.core.riding import Riding
 from actors.core.standing import Source, SourceTraits, Standing
-from protocol.messages import DispatcherWanted, SourceJoined, SourceProbed, TargetOpened
-from protocol.post import Post
+from protocol.messages import DispatcherWanted, JobEnded, RunsTold, SourceJoined, SourceProbed, TargetOpened
+from protocol.post import POOL, Post
 
 CHUNK: Final = 100_000
 NOW_S: Final = 30.0
@@ -36,6 +37,7 @@ def wanted(**changes: Any) -> DispatcherWanted:
         "verbose": False,
         "watcher": "front/front",
         "sources_expected": 0,
+        "rows_s": 0.0,
     }
     return DispatcherWanted(**{**fields, **changes})
 
@@ -54,7 +56,7 @@ def board(
     riding.size_bytes = state.size_bytes = -1 if total == -2 else size * CHUNK
     state.phase, state.riding = Phase.RIDING, riding
     opened = TargetOpened(job=1, part_path="/box/f.part", message="")
-    state.report.opened(opened, state.size_bytes, chunks, 0)
+    state.report.opened(opened, state.size_bytes, Found())
     for letter in sorted({mark for mark in picture if mark.isalpha()}):
         first, stop = picture.index(letter), picture.rindex(letter) + 1
         _ride(state, letter, first, stop, (rates or {}).get(letter, 0.0))
@@ -142,8 +144,10 @@ def probed(number: int, size_bytes: int, **changes: Any) -> SourceProbed:
 
 
 def said(posts: list[Post], kind: type) -> list[Any]:
-    """The messages of one kind among posts."""
-    return [post.message for post in posts if isinstance(post.message, kind)]
+    """The messages of one kind among posts; of the last words, which the pool hears too, those to the watcher."""
+    copies = (JobEnded, RunsTold)
+    heard = [post.message for post in posts if not (post.to == POOL and isinstance(post.message, copies))]
+    return [message for message in heard if isinstance(message, kind)]
 
 
 def as_peer(state: DispatchState, letter: str, *, stops: int = 0, stops_before: int = 0) -> Source:

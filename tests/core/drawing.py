@@ -19,9 +19,11 @@ from protocol.messages import (
     ChunksStored,
     ChunksVerified,
     DispatcherWanted,
+    JobEnded,
     LeaseFinished,
     LeaseReleased,
     Message,
+    RunsTold,
     SourceFailed,
     SourceJoined,
     SourceMeasured,
@@ -32,7 +34,7 @@ from protocol.messages import (
     TargetWanted,
     Ticked,
 )
-from protocol.post import ASSEMBLER, FRONT, Post, dispatcher_address
+from protocol.post import ASSEMBLER, FRONT, POOL, Post, dispatcher_address
 
 JOB: Final = 1
 CHUNK: Final = 100_000
@@ -72,6 +74,7 @@ def wanted(*, expected: int, mode: str = "swarm", name: str = "", watcher: str =
         verbose=False,
         watcher=watcher,
         sources_expected=expected,
+        rows_s=0.0,
     )
 
 
@@ -88,8 +91,9 @@ def tell(state: DispatchState, *messages: Message, at_s: float = NOW_S) -> list[
 
 
 def said(posts: Iterable[Post], kind: type[M]) -> list[M]:
-    """The messages of one kind, in order."""
-    return [post.message for post in posts if isinstance(post.message, kind)]
+    """The messages of one kind, in order. Of the last words the pool keeps a copy, which is not counted."""
+    heard = (post.message for post in posts if not (post.to == POOL and isinstance(post.message, JobEnded | RunsTold)))
+    return [message for message in heard if isinstance(message, kind)]
 
 
 def said_to(posts: Iterable[Post], source: str) -> list[Message]:

@@ -16,6 +16,7 @@ from protocol.messages import (
     LeaseExtended,
     LeaseGranted,
     LeaseRevoked,
+    RunsTold,
     SealWanted,
     SizeLearned,
     SourceJoined,
@@ -166,7 +167,7 @@ def test_every_source_has_a_last_row_before_the_last_word() -> None:
     tell(state, released(state, "b", FaultKind.NOT_FOUND))
     posts = tell(state, JobStopAsked(job=JOB), TargetClosed(job=JOB), at_s=NOW_S + 1)
     told = [post.message for post in posts if post.to == FRONT]
-    assert [type(message) for message in told[-4:]] == [SourceProgressed] * 3 + [JobEnded]
+    assert [type(message) for message in told[-5:]] == [SourceProgressed] * 3 + [RunsTold, JobEnded]
     rows = [message for message in told if isinstance(message, SourceProgressed)]
     assert [(row.source, row.standing) for row in rows] == [(0, "active"), (1, "banned"), (2, "active")]
     assert rows[1].reason == "NOT_FOUND"

@@ -145,7 +145,7 @@ class Job(RuleBasedStateMachine):
                 self.seal_wanted = True
             case TargetCloseAsked():
                 self.close_wanted = True
-            case JobEnded():
+            case JobEnded() if post.to != POOL:
                 self.seen.ended.append(post.message)
             case _:
                 pass

@@ -25,7 +25,7 @@ from protocol.messages import (
     TargetSealed,
     Ticked,
 )
-from protocol.post import Post
+from protocol.post import POOL, Post
 from tests.core.boards import CHUNK, joined, probed, wanted
 from tests.core.words import finished, measured, released, slowed, stalled, stored
 
@@ -78,7 +78,7 @@ class Dispatching(RuleBasedStateMachine):
                 assert self.state.riding is not None
                 assert self.state.riding.board.complete
                 self.seals += 1
-            case JobEnded(state=state, reason=reason):
+            case JobEnded(state=state, reason=reason) if post.to != POOL:
                 self.ends += 1
                 assert state == "sealed" or reason, "an end without a reason"
             case _:

@@ -84,7 +84,8 @@ def test_people_hear_the_reason_once_and_see_it_as_long_as_it_holds() -> None:
     [noted] = said(posts, JobNoted)
     assert FULL.detail in noted.text
     assert noted.text.startswith("paused: ")
-    [*_, progressed] = said(tell(state, Ticked(), at_s=NOW_S + 1.9), JobProgressed)
+    posts += tell(state, Ticked(), at_s=NOW_S + 1.9)
+    [*_, progressed] = said(posts, JobProgressed)
     assert (progressed.state, progressed.reason) == ("paused", FULL.detail)
     [other] = said(tell(state, still("/f: does not exist"), at_s=NOW_S + 2.3), JobNoted)
     assert "/f: does not exist" in other.text

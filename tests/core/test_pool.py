@@ -11,6 +11,7 @@ from protocol.messages import (
     PoolInbox,
     ProcessLost,
     ProcessReady,
+    SourceFound,
     SourceJoined,
     SourceKnown,
     SourceLost,
@@ -24,7 +25,8 @@ from protocol.post import Post
 
 
 def told(pool: PoolState, message: PoolInbox, *, now_s: float = 0.0) -> list[Post]:
-    return pool.handle(message, now_s=now_s)
+    """What is posted; which sources there are is told to the watcher too, see below."""
+    return [post for post in pool.handle(message, now_s=now_s) if not isinstance(post.message, SourceFound)]
 
 
 def asked(job: int = 1, sources: int = 2) -> JobAsked:

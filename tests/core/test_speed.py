@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.core.speed import SpeedState, fill
+from actors.core.limits import fill
+from actors.core.speed import SpeedState
 from protocol.messages import (
     JobForgotten,
     JobWatched,

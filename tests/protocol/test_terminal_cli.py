@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from protocol.terminal.account import Account
+from protocol.config.account import Account
 from protocol.terminal.cli import Actions, build_app, program_version
 from protocol.terminal.exit_codes import MEANINGS
 from protocol.terminal.options import HEX_DIGITS, DemoOptions, GetOptions, SearchOptions, VerifyOptions
@@ -346,7 +346,7 @@ def test_the_session_gets_what_the_account_says() -> None:
         "import actors.front_search\n"
         "from actors.soulseek.settings import SessionSettings\n"
         "from actors.soulseek.starting import session_settings\n"
-        "from protocol.terminal.account import Account\n"
+        "from protocol.config.account import Account\n"
         "plain = session_settings(Account(username='a', password='b'))\n"
         "assert plain == SessionSettings(username='a', password='b'), plain\n"
         "print([m for m in ('aioslsk', 'asyncio', 'pykka') if m in sys.modules])"

@@ -2,13 +2,18 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from protocol.config.settings import Webhook
+from protocol.config.travelling import parts_of
+from protocol.frames import decode, encode
 from protocol.messages import (
     Answered,
     CountsQueried,
+    DeskConfigured,
     EventHappened,
     EventsWatched,
     Message,
@@ -199,6 +204,27 @@ def test_only_so_many_listen() -> None:
             pass
 
     at_a_desk(played)
+
+
+def test_another_configuration_comes_in_parts_and_holds_when_the_last_one_is_there() -> None:
+    async def played(desk: Desk, _told: list[tuple[str, Any]]) -> None:
+        before = desk.settings
+        hooks = tuple(Webhook(name=f"hook{number}", url="http://h/" + "x" * 1900) for number in range(50))
+        after = replace(open_settings(streams_max=7), webhooks=hooks)
+        parts = list(parts_of(after))
+        assert len(parts) > 1
+        for part, last in parts:
+            assert desk.settings == before
+            desk.arrived(decoded(DeskConfigured(part=part, last=last)))
+        assert desk.settings == after
+
+    at_a_desk(played)
+
+
+def decoded(message: DeskConfigured) -> DeskConfigured:
+    travelled = decode(encode(message))
+    assert isinstance(travelled, DeskConfigured)
+    return travelled
 
 
 def test_the_latest_word_about_the_login_is_kept() -> None:

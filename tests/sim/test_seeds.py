@@ -84,6 +84,13 @@ def test_seeds_that_once_failed(kind: str, seed: int) -> None:
     assert play(kind, seed).state in STATES
 
 
+@pytest.mark.parametrize("first", range(0, 20, BATCH))
+def test_a_job_that_may_wait_is_sealed_when_one_of_those_who_left_is_back(first: int) -> None:
+    for seed in range(first, first + BATCH):
+        outcome = play("deserted", seed)
+        assert outcome.state == "sealed", f"seed {seed}: {outcome}"
+
+
 def test_one_seed_is_one_run() -> None:
     assert play("mixed", 7) == play("mixed", 7)
     for kind, seed in (("dirty", 0), ("dirty", 5), ("disk", 4)):

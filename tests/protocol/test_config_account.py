@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from protocol.terminal.account import Account, load_account
+from protocol.config.account import Account, load_account
 from protocol.terminal.options import BadUsage
 
 SECRET = "s3cr3t-w0rd"

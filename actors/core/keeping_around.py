@@ -1,0 +1,81 @@
+"""What is around the jobs: the login, the other processes, and how fast all jobs together may be."""
+
+from typing import Final
+
+from actors.core.keeping_limits import limit_at
+from actors.core.keeping_step import Now, Scribe
+from protocol import events
+from protocol.keeper_settings import KeeperSettings
+from protocol.kept import SaveLimit
+from protocol.messages import LimitSet, ProcessLost, ProcessReady, SessionChanged, TotalLimited
+from protocol.post import POOL, SESSION, WATCHDOG, split_address
+
+HUB: Final = split_address(POOL)[0]
+SOULSEEK: Final = split_address(SESSION)[0]
+NO_OVERRIDE: Final = -1
+_UNKNOWN: Final = -1
+"""What the hub was told by a keeper that has died."""
+
+
+class Around:
+    """Owned by one `Keeping`. `limit_bytes_s` is what the hub was told; `session` the latest word of the login."""
+
+    def __init__(self, scribe: Scribe, settings: KeeperSettings, *, override_bytes_s: int) -> None:
+        self._scribe = scribe
+        self._override_bytes_s = override_bytes_s
+        self.settings = settings
+        self.limit_bytes_s = 0
+        self.session: SessionChanged | None = None
+
+    # -- the limit
+
+    def forget_override(self) -> None:
+        """What somebody set holds until the daemon ends."""
+        self._override_bytes_s = NO_OVERRIDE
+        self._scribe.write(SaveLimit(NO_OVERRIDE))
+
+    def forget_told(self) -> None:
+        self.limit_bytes_s = _UNKNOWN
+
+    def limit(self, now: Now) -> None:
+        """Tell the hub where it changed; one that was told nothing knows of no limit."""
+        limit = limit_at(self.settings, self._override_bytes_s, now.week_s)
+        if limit != self.limit_bytes_s:
+            self.limit_bytes_s = limit
+            self._scribe.post(WATCHDOG, TotalLimited(limit_bytes_s=limit))
+
+    def set_limit(self, message: LimitSet, now: Now) -> None:
+        if message.limit_bytes_s < NO_OVERRIDE:
+            self._scribe.refuse(message.request, message.reply_to, "invalid", "less than 0", field="limit_bytes_s")
+            return
+        self._override_bytes_s = message.limit_bytes_s
+        self._scribe.write(SaveLimit(message.limit_bytes_s))
+        self.limit(now)
+        self._scribe.count(message.request, message.reply_to)
+
+    # -- processes and the login
+
+    def login(self, changed: SessionChanged, now: Now) -> None:
+        if self.session is None or changed.state != self.session.state:
+            self._scribe.event(events.SESSION_CHANGED, "", now, state=changed.state, detail=changed.detail)
+        self.session = changed
+
+    def lost(self, lost: ProcessLost, now: Now) -> None:
+        self._scribe.forget(lost.process)
+        data = {"process": lost.process, "detail": lost.detail, "restartS": lost.restart_s}
+        self._scribe.event(events.PROCESS_LOST, "", now, **data)
+        if lost.process == SOULSEEK and lost.restart_s < 0:
+            detail = f"the soulseek process died: {lost.detail}"
+            offline = SessionChanged(state="offline", detail=detail, final=True)
+            self.login(offline, now)
+            self._scribe.post(POOL, offline)
+
+    def ready(self, ready: ProcessReady, now: Now) -> None:
+        """A new hub hears first how the login is and how fast it may be."""
+        self._scribe.event(events.PROCESS_READY, "", now, process=ready.process)
+        if ready.process != HUB:
+            return
+        if self.session is not None:
+            self._scribe.post(POOL, self.session)
+        self.limit_bytes_s = 0
+        self.limit(now)

@@ -1,0 +1,64 @@
+"""In which words the pool is asked for a run."""
+
+import re
+from typing import Final
+
+from actors.core.keeping_job import Job
+from actors.core.keeping_queue import searches
+from protocol.keeper_settings import KeeperSettings
+from protocol.kept import KeptJob
+from protocol.messages import JobAsked, SourceOffered
+from protocol.post import KEEPER
+
+WORDS_CHARS_MAX: Final = 120
+_NO_WORD: Final = re.compile(r"[\W_]+")
+
+
+def asked_for(job: Job, settings: KeeperSettings, *, now_ms: int) -> JobAsked:
+    """The run of `job`, as it is now."""
+    kept, run = job.kept, job.run
+    assert run is not None
+    anew = run.kept.attempt > 0
+    return JobAsked(
+        job=run.kept.number,
+        source_count=job.usable(),
+        folder=kept.folder,
+        name=kept.file_name,
+        chunk_size=kept.chunk_size,
+        checksum=kept.checksum,
+        mode=kept.mode,
+        limit_bytes_s=kept.limit_bytes_s,
+        preallocate=settings.preallocate,
+        sync=settings.sync,
+        slow_rate_bytes_s=settings.slow_rate_bytes_s,
+        slow_after_s=settings.slow_after_s,
+        verbose=False,
+        watcher=KEEPER,
+        term=searched_words(kept) if searches(kept) else "",
+        wanted_size_bytes=kept.found_bytes if kept.found_bytes >= 0 else kept.size_bytes,
+        stops_per_job=settings.stops_per_job,
+        stops_per_day=settings.stops_per_day,
+        attempt=run.kept.attempt,
+        elapsed_s=max(0, now_ms - run.kept.begun_ms) / 1000 if anew else 0.0,
+        resumed_bytes=run.kept.resumed_bytes if anew else -1,
+    )
+
+
+def offers(job: Job) -> list[SourceOffered]:
+    """Every source in the order of its number, so that the pool gives it the same."""
+    return [SourceOffered(job=job.kept.number, url=source.url) for source in job.sources]
+
+
+def searched_words(kept: KeptJob) -> str:
+    """What users are searched for by: the term, else the words of the file's name."""
+    if kept.term:
+        return kept.term
+    stem = (kept.remote_path or kept.name).replace("/", "\\").rpartition("\\")[2]
+    stem = stem.rpartition(".")[0] or stem
+    words = _NO_WORD.sub(" ", stem).split()
+    text = ""
+    for word in words:
+        if len(text) + len(word) >= WORDS_CHARS_MAX:
+            break
+        text = f"{text} {word}".strip()
+    return text

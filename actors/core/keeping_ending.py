@@ -1,0 +1,126 @@
+"""What becomes of a job when its run has ended."""
+
+from actors.core.keeping_job import Job, active_s, size_of
+from actors.core.keeping_jobs import Jobs
+from actors.core.keeping_queue import retry_wait_s
+from actors.core.keeping_states import RETRIED, state_after_run
+from actors.core.keeping_step import Now, Scribe
+from protocol.events import JOB_FAILED, JOB_SEALED
+from protocol.keeper_settings import KeeperSettings
+from protocol.kept import SaveRun, SaveTotals, Totals
+from protocol.messages import JobEnded
+from protocol.snapshots import ACTIVE, FAILED, QUEUED, SEALED
+
+
+class Endings:
+    """Owned by one `Runs`. `totals` are of all runs that ever ended."""
+
+    def __init__(self, jobs: Jobs, scribe: Scribe, settings: KeeperSettings) -> None:
+        self._jobs = jobs
+        self._scribe = scribe
+        self.settings = settings
+        self.totals = Totals()
+
+    def ended(self, job: Job, message: JobEnded, now: Now) -> None:
+        kept, run = job.kept, job.run
+        assert run is not None
+        again = kept.retries < self.settings.retries_max
+        state = state_after_run(kept.state, message.state, again=again)
+        retried = state == QUEUED and kept.state == ACTIVE and message.state in RETRIED
+        wait_s = retry_wait_s(self.settings, kept.retries) if retried else 0.0
+        self._count(message, retried=retried)
+        self.fold(job)
+        run.kept = run.kept.but(
+            ended_ms=now.ms,
+            outcome=message.state,
+            reason=message.reason,
+            received_bytes=message.bytes_received,
+            refetched_bytes=message.bytes_refetched,
+        )
+        found = message.size_bytes if message.size_bytes >= 0 else kept.found_bytes
+        job.kept = kept.but(
+            state=state,
+            number=0,
+            outcome=message.state,
+            reason=_reason(kept.reason, message, state, wait_s),
+            ended_ms=now.ms if state in (SEALED, FAILED) else kept.ended_ms,
+            active_s=active_s(job, now.ms),
+            retries=kept.retries + 1 if retried else kept.retries,
+            retry_at_ms=now.ms + int(1000 * wait_s) if retried else 0,
+            queued_ms=now.ms if retried else kept.queued_ms,
+            path=message.path if state == SEALED else message.path or kept.path,
+            found_bytes=found,
+            stored_bytes=message.size_bytes if state == SEALED else kept.stored_bytes,
+            received_bytes=kept.received_bytes + message.bytes_received,
+            refetched_bytes=kept.refetched_bytes + message.bytes_refetched,
+            digest_hex=message.digest_hex,
+            stops=_stops(job),
+        )
+        self._jobs.running.pop(run.kept.number, None)
+        job.run = None
+        job.rows.clear()
+        job.changed = True
+        self._scribe.write(SaveRun(run.kept), *job.unwritten())
+        self._jobs.settle(job)
+        self._tell(job, message, now)
+
+    def lost(self, job: Job, now: Now) -> None:
+        """Its run died with the whole daemon; nobody will ever say how it ended."""
+        run = job.run
+        assert run is not None
+        self.fold(job)
+        run.kept = run.kept.but(ended_ms=now.ms, outcome="lost", reason="the daemon ended")
+        job.kept = job.kept.but(number=0, stops=_stops(job))
+        self._jobs.running.pop(run.kept.number, None)
+        job.run = None
+        job.changed = True
+        self._scribe.write(SaveRun(run.kept), *job.unwritten())
+        self._jobs.settle(job)
+
+    def fold(self, job: Job) -> None:
+        """Whoever counted for the run under way begins at 0 again, or will never count again."""
+        self.totals = self.totals.but(
+            chunks=self.totals.chunks + sum(source.run_chunks for source in job.sources),
+            stops=self.totals.stops + sum(source.run_stops for source in job.sources),
+        )
+        job.fold()
+        self._scribe.write(SaveTotals(self.totals), *job.unwritten())
+
+    def _count(self, message: JobEnded, *, retried: bool) -> None:
+        totals = self.totals
+        self.totals = totals.but(
+            received_bytes=totals.received_bytes + message.bytes_received,
+            refetched_bytes=totals.refetched_bytes + message.bytes_refetched,
+            stored_bytes=totals.stored_bytes + message.bytes_received - message.bytes_refetched,
+            retries=totals.retries + retried,
+        )
+
+    def _tell(self, job: Job, message: JobEnded, now: Now) -> None:
+        kept = job.kept
+        if kept.state == SEALED:
+            self._scribe.event(
+                JOB_SEALED,
+                kept.id,
+                now,
+                path=kept.path,
+                sizeBytes=size_of(kept),
+                digest=kept.digest_hex,
+                seconds=round(kept.active_s, 3),
+                sources=sum(source.chunks > 0 for source in job.sources),
+            )
+        elif kept.state == FAILED:
+            self._scribe.event(
+                JOB_FAILED, kept.id, now, outcome=kept.outcome, reason=kept.reason, storedBytes=kept.stored_bytes
+            )
+
+
+def _stops(job: Job) -> int:
+    return sum(source.stops for source in job.sources)
+
+
+def _reason(before: str, message: JobEnded, state: str, wait_s: float) -> str:
+    if state == SEALED:
+        return ""
+    if message.state == "interrupted":
+        return before if state != FAILED else message.reason
+    return f"{message.reason}; tried again in {wait_s:.0f} s" if wait_s else message.reason

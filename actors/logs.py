@@ -1,0 +1,50 @@
+"""What a process writes down: one line for people, or one JSON object a line for programs."""
+
+import datetime
+import json
+import logging
+import re
+from typing import Final
+
+_USERINFO: Final = re.compile(r"(://)[^/\s@'\"]+@")
+
+
+def set_up(process: str, level: int, *, as_json: bool) -> None:
+    """Of this process, from now on, to stderr. Replaces what was set up before."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Json(process) if as_json else _Plain(process))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+def without_passwords(text: str) -> str:
+    """Addresses lose their name and password, wherever they stand. A net below those who should have seen to it."""
+    return _USERINFO.sub(r"\1***@", text)
+
+
+class _Plain(logging.Formatter):
+    def __init__(self, process: str) -> None:
+        super().__init__(f"shoal {process}: %(levelname)s %(name)s: %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_passwords(super().format(record))
+
+
+class _Json(logging.Formatter):
+    """`at` is UTC; `error` the traceback, where there is one."""
+
+    def __init__(self, process: str) -> None:
+        super().__init__()
+        self._process = process
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.datetime.fromtimestamp(record.created, tz=datetime.UTC)
+        line = {
+            "at": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "process": self._process,
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": without_passwords(record.getMessage()),
+        }
+        if record.exc_info:
+            line["error"] = without_passwords(self.formatException(record.exc_info))
+        return json.dumps(line, ensure_ascii=True)

@@ -1,0 +1,1 @@
+"""What happened, for tools: pages, a stream, webhooks and scripts."""

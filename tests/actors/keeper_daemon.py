@@ -1,0 +1,146 @@
+"""The processes of a daemon without its doors: hub, store, fetcher, keeper; orders come from a desk in this process."""
+
+import os
+import queue
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import run
+from actors.core.restarts import Restarts
+from actors.process import ProcessSpec
+from actors.supervisor import Supervisor
+from protocol.frames import decode
+from protocol.keeper_settings import KeeperSettings
+from protocol.messages import (
+    Answered,
+    EventHappened,
+    EventsWatched,
+    JobQueried,
+    Message,
+    ProcessReady,
+    Refused,
+)
+from protocol.post import KEEPER, POOL
+from protocol.snapshots import JobDetail, JobSnapshot, Snapshot, unpack
+from storage.arena import Arena
+from tests.core.keeping_rig import order
+
+DESK = "front/desk"
+Row = TypeVar("Row", bound=Snapshot)
+
+
+class Refusal(Exception):  # noqa: N818
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.detail)
+        self.refused = refused
+
+
+class KeeperDaemon:
+    """Lives in `with`. `state` holds the job store, `downloads` what comes; both may be used again by another one."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.downloads = folder / "downloads"
+        self.downloads.mkdir(exist_ok=True)
+        self.book_path = folder / "jobs.sqlite"
+        self.events: list[EventHappened] = []
+        self._settings = KeeperSettings(**settings)
+        self._answers: dict[int, list[Answered]] = {}
+        self._heard: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._requests = count(1)
+        self._leaving = ExitStack()
+
+    def __enter__(self) -> Self:
+        specs, slots = run.processes(4)
+        path = str(self.book_path)
+        keeper = ProcessSpec(
+            process="keeper",
+            builder="actors.building:build_keeper",
+            settings=(path, self._settings, "0"),
+            stop_rank=3,
+        )
+        arena = Arena.create(slots)
+        self._leaving.callback(arena.close)
+        self.supervisor = Supervisor(
+            [*specs, keeper],
+            arena_fd=arena.fd,
+            slot_count=slots,
+            lost_to=(POOL, KEEPER),
+            restarts=Restarts(),
+        )
+        self._leaving.callback(self.supervisor.stop)
+        self.supervisor.mailroom.register("desk", lambda frame: self._heard.put(decode(frame)))
+        self.supervisor.start()
+        self.say(EventsWatched(reply_to=DESK))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leaving.close()
+
+    def say(self, message: Message) -> None:
+        self.supervisor.mailroom.post(KEEPER, message)
+
+    def order(self, *urls: str, **changes: Any) -> JobSnapshot:
+        placed = order(next(self._requests), urls, reply_to=DESK, folder=str(self.downloads), **changes)
+        return self._answer(placed.request, placed, JobSnapshot)[0]
+
+    def ask(self, kind: type[Any], answer: type[Row], **fields: Any) -> list[Row]:
+        """Any question or order; raises `Refusal`."""
+        request = next(self._requests)
+        return self._answer(request, kind(request=request, reply_to=DESK, **fields), answer)
+
+    def job(self, id: str) -> JobDetail:
+        return self.ask(JobQueried, JobDetail, id=id)[0]
+
+    def wait_for(self, id: str, true: Callable[[JobSnapshot], bool], *, within_s: float = 30.0) -> JobSnapshot:
+        """The job, as soon as this is true of it. Looks again at every event."""
+        deadline_s = time.monotonic() + within_s
+        while not true(job := self.job(id).job):
+            assert time.monotonic() < deadline_s, job
+            self._hear(0.5)
+        return job
+
+    def kill(self, process: str) -> None:
+        """Dead and back again when this returns."""
+        pid = self.supervisor.pid_of(process)
+        os.kill(pid, signal.SIGKILL)
+        while True:
+            message = self.supervisor.inbox.get(timeout=10)
+            if isinstance(message, ProcessReady) and message.process == process and message.pid != pid:
+                break
+        if process == "keeper":
+            self.say(EventsWatched(reply_to=DESK))
+
+    def kinds(self, id: str) -> list[str]:
+        return [event.kind for event in self.events if event.id == id and event.serial]
+
+    def _answer(self, request: int, message: Message, kind: type[Row]) -> list[Row]:
+        self._answers[request] = []
+        self.say(message)
+        deadline_s = time.monotonic() + 10
+        while not (parts := self._answers[request]) or not parts[-1].last:
+            assert time.monotonic() < deadline_s, f"no answer to {message}"
+            self._hear(1.0)
+        return [row for part in parts for row in unpack(part.body, kind)]
+
+    def _hear(self, timeout_s: float) -> None:
+        try:
+            message = self._heard.get(timeout=timeout_s)
+        except queue.Empty:
+            return
+        match message:
+            case Answered(request=request):
+                self._answers[request].append(message)
+            case Refused():
+                raise Refusal(message)
+            case EventHappened():
+                self.events.append(message)
+            case _:
+                raise AssertionError(message)

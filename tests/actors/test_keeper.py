@@ -1,0 +1,91 @@
+"""Jobs kept by real processes: ordered, paused, resumed, cancelled; and whoever dies meanwhile, they are sealed."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from protocol.messages import JobCancelled, JobDeleted, JobPaused, JobResumed, JobRetried, JobsQueried
+from protocol.snapshots import JobSnapshot
+from tests.actors.keeper_daemon import KeeperDaemon, Refusal
+from tests.box.mirrors import Box, Character, Content, mirrors
+
+SIZE = 6 << 20
+CONTENT = Content(SIZE)
+CHUNK = 64 * 1024
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[Box]:
+    with mirrors({"a": Character(rate_bytes_s=3e6), "b": Character(rate_bytes_s=3e6)}, CONTENT) as box:
+        yield box
+
+
+def same(path: str) -> bool:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest() == CONTENT.sha256
+
+
+def test_an_ordered_file_is_sealed_and_its_job_is_readable_afterwards(tmp_path: Path, box: Box) -> None:
+    with KeeperDaemon(tmp_path) as daemon:
+        id = daemon.order(*box.urls, name="got.bin", chunk_size=CHUNK).id
+        job = daemon.wait_for(id, lambda job: job.state == "sealed")
+        assert same(job.path)
+        assert (job.stored_bytes, job.size_bytes, job.number) == (SIZE, SIZE, 0)
+        detail = daemon.job(id)
+        assert sum(source.bytes_stored for source in detail.sources) == SIZE
+        assert daemon.kinds(id)[:2] == ["job.queued", "job.started"]
+        assert daemon.kinds(id)[-1] == "job.sealed"
+    with KeeperDaemon(tmp_path) as daemon:
+        assert daemon.job(id).job == job
+
+
+def test_a_paused_job_stops_and_goes_on_from_what_it_has(tmp_path: Path, box: Box) -> None:
+    with KeeperDaemon(tmp_path) as daemon:
+        id = daemon.order(*box.urls, name="got.bin", chunk_size=CHUNK).id
+        daemon.wait_for(id, lambda job: job.stored_bytes > SIZE // 8)
+        assert daemon.ask(JobPaused, JobSnapshot, id=id)[0].state == "paused"
+        paused = daemon.wait_for(id, lambda job: job.number == 0)
+        assert paused.state == "paused"
+        assert 0 < paused.stored_bytes < SIZE
+        daemon.ask(JobResumed, JobSnapshot, id=id)
+        job = daemon.wait_for(id, lambda job: job.state == "sealed")
+        assert same(job.path)
+        assert job.attempts == 2
+        assert job.resumed_bytes >= SIZE // 8
+        assert job.received_bytes < SIZE + (2 << 20)
+
+
+def test_a_cancelled_job_can_be_retried_and_a_deleted_one_leaves_nothing(tmp_path: Path, box: Box) -> None:
+    with KeeperDaemon(tmp_path) as daemon:
+        id = daemon.order(*box.urls, name="got.bin", chunk_size=CHUNK).id
+        daemon.wait_for(id, lambda job: job.stored_bytes > 0)
+        daemon.ask(JobCancelled, JobSnapshot, id=id, removed=False)
+        daemon.wait_for(id, lambda job: job.number == 0)
+        assert (daemon.downloads / "got.bin.part").exists()
+        with pytest.raises(Refusal):
+            daemon.ask(JobPaused, JobSnapshot, id=id)
+        daemon.ask(JobRetried, JobSnapshot, id=id)
+        daemon.wait_for(id, lambda job: job.stored_bytes > 0 and job.phase == "riding")
+        daemon.ask(JobCancelled, JobSnapshot, id=id, removed=False)
+        daemon.ask(JobDeleted, JobSnapshot, id=id)
+        with pytest.raises(Refusal):
+            daemon.job(id)
+        assert daemon.ask(JobsQueried, JobSnapshot, **EVERYTHING) == []
+    assert not list(daemon.downloads.iterdir())
+
+
+EVERYTHING = {
+    "states": (), "origin": "", "user": "", "text": "", "removed": True, "order": "newest", "offset": 0, "limit": 100,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("victim", ["keeper", "hub", "store", "fetch-1"])
+def test_whoever_dies_the_job_is_sealed_with_the_same_id(tmp_path: Path, box: Box, victim: str) -> None:
+    with KeeperDaemon(tmp_path) as daemon:
+        id = daemon.order(*box.urls, name="got.bin", chunk_size=CHUNK).id
+        before = daemon.wait_for(id, lambda job: job.stored_bytes > SIZE // 8)
+        daemon.kill(victim)
+        job = daemon.wait_for(id, lambda job: job.state == "sealed")
+        assert same(job.path)
+        assert (job.id, job.attempts, job.created_ms) == (id, 1, before.created_ms)

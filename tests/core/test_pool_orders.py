@@ -1,0 +1,219 @@
+"""What the keeper of many jobs asks of the pool: everything anew, sources that come, stay away and go, limits."""
+
+from actors.core.pool import PoolState
+from actors.core.pooled import ENDED_KEPT_MAX, ended
+from protocol.messages import (
+    DispatcherReady,
+    DispatcherWanted,
+    JobAsked,
+    JobEnded,
+    JobForgotten,
+    JobLimited,
+    JobNoted,
+    Message,
+    NewsAsked,
+    PoolInbox,
+    RunsTold,
+    SearchAsked,
+    SearchEnded,
+    SearchHit,
+    SourceFound,
+    SourceJoined,
+    SourceLeft,
+    SourceOffered,
+    WorkerReady,
+    WorkerUnwanted,
+    WorkerWanted,
+    asked_limited,
+)
+from protocol.post import KEEPER, POOL, Post
+from tests.core.test_pool import asked as asked_of
+
+DISPATCHER = "hub/dispatcher-1"
+
+
+def asked(sources: int = 1, *, term: str = "", private_ok: bool = True) -> JobAsked:
+    plain = {name: getattr(asked_of(1, sources), name) for name in JobAsked.__struct_fields__}
+    return JobAsked(**{**plain, "watcher": KEEPER, "term": term, "private_ok": private_ok})
+
+
+def tell(pool: PoolState, *messages: PoolInbox) -> list[Post]:
+    return [post for message in messages for post in pool.handle(message, now_s=0.0)]
+
+
+def to(posts: list[Post], address: str) -> list[Message]:
+    return [post.message for post in posts if post.to == address]
+
+
+def running(*urls: str) -> PoolState:
+    pool = PoolState(("fetch-1",), name_hash=len)
+    tell(pool, asked(len(urls)), *(SourceOffered(job=1, url=url) for url in urls), DispatcherReady(job=1))
+    return pool
+
+
+def found(number: int, url: str, size_bytes: int = -1) -> SourceFound:
+    return SourceFound(job=1, source=number, url=url, size_bytes=size_bytes)
+
+
+def runs(request: int = 0) -> RunsTold:
+    return RunsTold(job=1, request=request, firsts=(0,), stops=(4,), owners=(0,), last=True)
+
+
+def test_the_watcher_hears_of_every_source_with_its_number() -> None:
+    pool = PoolState(("fetch-1",))
+    tell(pool, asked(2))
+    offers = [SourceOffered(job=1, url="http://a/f"), SourceOffered(job=1, url="http://a/f")]
+    assert to(tell(pool, *offers), KEEPER) == [found(0, "http://a/f"), found(1, "http://a/f")]
+    late = to(tell(pool, SourceOffered(job=1, url="http://b/f")), KEEPER)
+    assert late == [found(2, "http://b/f")]
+
+
+def test_a_source_that_is_offered_once_more_is_no_second_one() -> None:
+    pool = running("http://a/f")
+    posts = tell(pool, SourceOffered(job=1, url="http://a/f"))
+    assert [(post.to, post.message) for post in posts] == [(KEEPER, found(0, "http://a/f"))]
+
+
+def test_a_running_job_that_is_asked_for_again_is_told_anew_and_not_begun_anew() -> None:
+    pool = running("http://a/f", "http://b/f")
+    tell(pool, SourceOffered(job=1, url="http://c/f"))
+    posts = tell(pool, asked(3))
+    assert to(posts, KEEPER) == [found(n, f"http://{c}/f") for n, c in enumerate("abc")]
+    assert to(posts, DISPATCHER) == [NewsAsked(job=1)]
+    again = tell(pool, *(SourceOffered(job=1, url=f"http://{c}/f") for c in "abc"))
+    assert {type(post.message) for post in again} == {SourceFound}, "its sources have their numbers"
+    (new,) = to(tell(pool, SourceOffered(job=1, url="http://d/f")), KEEPER)
+    assert new == found(3, "http://d/f")
+
+
+def test_a_keeper_that_died_in_the_middle_of_offering_begins_again() -> None:
+    pool = PoolState(("fetch-1",))
+    tell(pool, asked(3), SourceOffered(job=1, url="http://a/f"), SourceOffered(job=1, url="http://a/f"))
+    tell(pool, asked(3))
+    heard = to(tell(pool, *(SourceOffered(job=1, url=f"http://{c}/f") for c in "aab")), KEEPER)
+    assert heard == [found(0, "http://a/f"), found(1, "http://a/f"), found(2, "http://b/f")]
+
+
+def test_how_a_job_ended_is_said_again_to_whoever_asks() -> None:
+    pool = running("http://a/f")
+    tell(pool, runs(), ended(1, "starved", "nobody"), JobForgotten(job=1))
+    posts = tell(pool, asked(1))
+    assert to(posts, KEEPER) == [runs(), ended(1, "starved", "nobody")]
+    assert len(posts) == 2, "it does not begin again"
+
+
+def test_the_ends_of_so_many_jobs_are_kept_and_no_more() -> None:
+    pool = PoolState(("fetch-1",))
+    for job in range(ENDED_KEPT_MAX + 1):
+        tell(pool, ended(job, "starved", "nobody"))
+    assert not any(isinstance(post.message, JobEnded) for post in tell(pool, asked_of(0)))
+    assert [type(post.message) for post in tell(pool, asked_of(1))] == [JobEnded]
+
+
+def test_a_source_offered_as_left_has_a_number_and_no_worker() -> None:
+    pool = PoolState(("fetch-1",), name_hash=len)
+    tell(pool, asked(2))
+    posts = tell(pool, SourceOffered(job=1, url="http://a/f", left=True), SourceOffered(job=1, url="http://b/f"))
+    assert to(posts, KEEPER) == [found(0, "http://a/f"), found(1, "http://b/f")]
+    posts = tell(pool, DispatcherReady(job=1))
+    assert to(posts, DISPATCHER) == [
+        SourceLeft(job=1, source=0, banned=False, detail="", source_hash=len("http://a/f"))
+    ], "nobody waits for it, and what it sent before is known to be its"
+    assert [message.source for message in to(posts, "fetch-1/root") if isinstance(message, WorkerWanted)] == [1]
+
+
+def test_a_source_that_leaves_loses_its_worker_and_never_gets_another() -> None:
+    pool = running("http://a/f", "http://b/f")
+    left = SourceLeft(job=1, source=0, banned=True, detail="banned by hand")
+    posts = tell(pool, left)
+    (told,) = to(posts, DISPATCHER)
+    assert isinstance(told, SourceLeft)
+    assert (told.source, told.banned, told.detail) == (0, True, "banned by hand")
+    assert to(posts, "fetch-1/root") == [WorkerUnwanted(job=1, source=0)]
+    assert tell(pool, left) == []
+    assert tell(pool, WorkerReady(job=1, source=0, worker="fetch-1/worker-1-0")) == [], "its last word, too late"
+    assert tell(pool, SourceLeft(job=1, source=9, banned=False, detail="")) == []
+
+
+def test_a_source_that_left_may_be_offered_again_and_is_another_one_then() -> None:
+    pool = running("http://a/f")
+    tell(pool, SourceLeft(job=1, source=0, banned=False, detail=""))
+    posts = tell(pool, SourceOffered(job=1, url="http://a/f"))
+    assert to(posts, KEEPER) == [found(1, "http://a/f")]
+
+
+def test_the_hash_of_its_public_name_travels_with_a_source() -> None:
+    pool = running("http://ann:secret@a/f")
+    (joined,) = to(tell(pool, WorkerReady(job=1, source=0, worker="fetch-1/worker-1-0")), DISPATCHER)
+    assert isinstance(joined, SourceJoined)
+    assert joined.source_hash == len("http://a/f")
+
+
+def test_a_limit_goes_to_the_dispatcher_or_waits_for_it() -> None:
+    pool = running("http://a/f")
+    limit = JobLimited(job=1, limit_bytes_s=5)
+    assert tell(pool, limit) == [Post(to=DISPATCHER, message=limit)]
+    early = PoolState(("fetch-1",))
+    tell(early, asked(0))
+    assert tell(early, limit) == []
+    assert to(tell(early, DispatcherReady(job=1)), DISPATCHER) == [limit]
+    again = tell(early, asked_limited(asked(0), 9))
+    assert to(again, DISPATCHER) == [JobLimited(job=1, limit_bytes_s=9), NewsAsked(job=1)]
+
+
+def test_both_the_job_and_its_source_must_allow_private_addresses() -> None:
+    for job_ok, source_ok in ((True, False), (False, True), (True, True)):
+        pool = PoolState(("fetch-1",))
+        offered = SourceOffered(job=1, url="http://a/f", private_ok=source_ok)
+        posts = tell(pool, asked(1, private_ok=job_ok), offered, DispatcherReady(job=1))
+        (wanted,) = [post.message for post in posts if isinstance(post.message, WorkerWanted)]
+        assert wanted.private_ok == (job_ok and source_ok)
+
+
+# -- sources and a term
+
+
+def hit(peer: str) -> SearchHit:
+    return SearchHit(
+        search=1,
+        peer=peer,
+        path="m\\f.flac",
+        size_bytes=7,
+        slots_free=True,
+        speed_bytes_s=0,
+        queue_length=0,
+        locked=False,
+    )
+
+
+def test_a_job_with_sources_and_a_term_does_not_wait_for_its_search() -> None:
+    pool = PoolState(("fetch-1",))
+    posts = tell(pool, asked(1, term="f"), SourceOffered(job=1, url="slsk://bob/m%5Cf.flac"))
+    assert {type(post.message) for post in posts} >= {DispatcherWanted, SearchAsked}
+    tell(pool, DispatcherReady(job=1), hit("bob"), hit("eve"))
+    found_now = to(tell(pool, SearchEnded(search=1, peers=2, refused="")), KEEPER)
+    assert [message.source for message in found_now if isinstance(message, SourceFound)] == [1], "bob is there already"
+
+
+def test_a_job_with_sources_whose_search_brings_nobody_goes_on() -> None:
+    pool = PoolState(("fetch-1",))
+    tell(pool, asked(1, term="f"), SourceOffered(job=1, url="http://a/f"), DispatcherReady(job=1))
+    posts = tell(pool, SearchEnded(search=1, peers=0, refused=""))
+    assert [type(message) for message in to(posts, KEEPER)] == [JobNoted]
+
+
+def test_who_was_banned_or_offered_as_left_is_not_found_again() -> None:
+    pool = PoolState(("fetch-1",))
+    offers = [SourceOffered(job=1, url="slsk://bob/x", left=True), SourceOffered(job=1, url="slsk://eve/y")]
+    tell(pool, asked(2, term="f"), *offers, DispatcherReady(job=1))
+    tell(pool, SourceLeft(job=1, source=1, banned=True, detail=""), hit("bob"), hit("eve"), hit("sue"))
+    posts = to(tell(pool, SearchEnded(search=1, peers=3, refused="")), KEEPER)
+    assert [message.url for message in posts if isinstance(message, SourceFound)] == ["slsk://sue/m%5Cf.flac"]
+    assert POOL not in {post.to for post in tell(pool)}
+
+
+def test_an_address_that_is_none_is_no_reason_to_die() -> None:
+    pool = running("slsk://", "http://b/f")
+    (left,) = to(tell(pool, DispatcherReady(job=1)), DISPATCHER)
+    assert isinstance(left, SourceLeft)
+    assert left.detail
