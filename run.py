@@ -2,7 +2,7 @@
 
 Processes: *front* (this one: supervisor and display), *hub* (PoolManager, SpeedWatchdog, a ChunkDispatcher for each
 job), *store* (Assembler), *fetch-1..n* (a PeerWorker for each source), *soulseek* (the login, where one is needed).
-Children import this module again to find their builder, so nothing heavy is imported at its top.
+What each is made of stands in `actors.building`. Nothing heavy is imported at the top.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from actors.front_search import Searched
-    from actors.process import ProcessActors, ProcessContext, ProcessSpec
-    from protocol.messages import DispatcherWanted, JobEnded, JobForgotten, WorkerUnwanted, WorkerWanted
+    from protocol.messages import JobEnded
+    from protocol.terminal.daemon_command import DaemonOptions
     from protocol.terminal.options import DemoOptions, GetOptions, SearchOptions, VerifyOptions
 
 JOB = 1
 PRELOADED = (
-    "run",
     "actors.assembler",
+    "actors.building",
     "actors.chunk_dispatcher",
     "actors.peer_worker",
     "actors.pool_manager",
@@ -32,135 +32,17 @@ PRELOADED = (
 """Loaded once before the children are forked off, while this process reads its command line."""
 PRELOADED_SESSION = ("actors.soulseek.net", "actors.soulseek.process")
 """For commands that log in; loading aioslsk takes half a second."""
-FETCHERS_MAX = 4
 PEERS_MAX = 64
 """So many sources of one search have a slot each."""
 ROWS_S = 0.25
 """How often a display is drawn anew."""
-SLOTS_SPARE = 8
-"""Slots of a fetch process beside one for each source: what may wait for the disk."""
-
-
-def build_hub(context: ProcessContext) -> ProcessActors:
-    """PoolManager and SpeedWatchdog; a ChunkDispatcher whenever one is wanted."""
-    from actors.chunk_dispatcher import ChunkDispatcher
-    from actors.pool_manager import PoolManager
-    from actors.process import ProcessActors
-    from actors.speed_watchdog import SpeedWatchdog
-    from actors.wire_actor import stop_actors
-
-    mailroom = context.mailroom
-    dispatchers: dict[int, Any] = {}
-
-    def make(wanted: DispatcherWanted) -> None:
-        dispatchers[wanted.job] = ChunkDispatcher.start(mailroom, wanted)
-
-    def forget(message: JobForgotten) -> None:
-        dispatcher = dispatchers.pop(message.job, None)
-        if dispatcher is not None:
-            dispatcher.stop(block=False)
-
-    pool = PoolManager.start(mailroom, context.settings)
-    watchdog = SpeedWatchdog.start(mailroom)
-
-    def stop() -> None:
-        stop_actors([pool, *dispatchers.values(), watchdog], timeout_s=1.0)
-
-    from protocol.messages import DispatcherWanted, JobForgotten
-
-    return ProcessActors(makers={DispatcherWanted: make, JobForgotten: forget}, stop=stop)
-
-
-def build_store(context: ProcessContext) -> ProcessActors:
-    """The Assembler, and the memory of peers where the settings name its file."""
-    from actors.assembler import Assembler
-    from actors.process import ProcessActors
-    from actors.wire_actor import stop_actors
-    from storage.arena import Arena
-
-    arena = Arena.attach(context.arena_fd, context.slot_count)
-    actors: list[Any] = [Assembler.start(context.mailroom, arena, generation=context.generation)]
-    if context.settings:
-        from actors.peer_memory import PeerMemory
-
-        actors.append(PeerMemory.start(context.mailroom, context.settings))
-
-    def stop() -> None:
-        stop_actors(actors, timeout_s=10.0)
-
-    return ProcessActors(stop=stop)
-
-
-def build_fetcher(context: ProcessContext) -> ProcessActors:
-    """This process's slots; a PeerWorker whenever one is wanted. A job forgotten may be begun anew, by another hub."""
-    from actors.handing import Handing
-    from actors.peer_worker import PeerWorker
-    from actors.process import ProcessActors
-    from actors.sources import reader_for
-    from actors.wire_actor import stop_actors
-    from protocol.messages import JobForgotten, WorkerUnwanted, WorkerWanted
-    from protocol.post import split_address, worker_address
-    from storage.arena import Arena
-
-    arena = Arena.attach(context.arena_fd, context.slot_count)
-    first, stop_slot = context.settings
-    handing = Handing(context.mailroom, range(first, stop_slot), generation=context.generation)
-    workers: dict[tuple[int, int], Any] = {}
-
-    def dismiss(job: int, source: int) -> None:
-        # Its name is free at once; it may be in the middle of a read, and reads and posts no more after that.
-        context.mailroom.unregister(split_address(worker_address("", job, source))[1])
-        workers.pop((job, source)).stop(block=False)
-
-    def make(wanted: WorkerWanted) -> None:
-        if (wanted.job, wanted.source) in workers:
-            dismiss(wanted.job, wanted.source)
-        worker = PeerWorker.start(context.mailroom, wanted, reader=reader_for(wanted), arena=arena, handing=handing)
-        workers[wanted.job, wanted.source] = worker
-
-    def leave(unwanted: WorkerUnwanted) -> None:
-        if (unwanted.job, unwanted.source) in workers:
-            dismiss(unwanted.job, unwanted.source)
-
-    def forget(message: JobForgotten) -> None:
-        for job, source in [key for key in workers if key[0] == message.job]:
-            dismiss(job, source)
-        handing.forget(message)
-
-    def stop() -> None:
-        stop_actors(list(workers.values()), timeout_s=0.5)
-
-    return ProcessActors(makers={WorkerWanted: make, WorkerUnwanted: leave, JobForgotten: forget}, stop=stop)
-
-
-def processes(source_count: int, session: ProcessSpec | None = None, memory: str = "") -> tuple[list[ProcessSpec], int]:
-    """What is to be run for one job of so many sources, and how many slots the arena needs.
-
-    `session` is the Soulseek process where one is needed; only then are peers remembered.
-    """
-    from actors.process import ProcessSpec
-
-    count = max(1, min(FETCHERS_MAX, os.cpu_count() or 1, source_count))
-    names = tuple(f"fetch-{number}" for number in range(1, count + 1))
-    slots = -(-source_count // count) + SLOTS_SPARE
-    specs = [
-        ProcessSpec(process="hub", builder="run:build_hub", settings=names, stop_rank=0, whole=True),
-        ProcessSpec(
-            process="store", builder="run:build_store", settings=memory if session else "", stop_rank=2, whole=True
-        ),
-    ]
-    for index, name in enumerate(names):
-        own = (index * slots, (index + 1) * slots)
-        specs.append(
-            ProcessSpec(process=name, builder="run:build_fetcher", settings=own, stop_rank=1, switch_interval_s=0.0005)
-        )
-    return specs + ([session] if session is not None else []), count * slots
 
 
 def peer_memory() -> str:
     """Where what is known of peers is kept: the path of a database that may not be there yet."""
-    home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-    return os.path.join(os.environ.get("SHOAL_STATE") or os.path.join(home, "shoal"), "peers.sqlite")
+    from protocol.config.folders import state_folder
+
+    return os.path.join(state_folder(os.environ), "peers.sqlite")
 
 
 def get(options: GetOptions) -> int:
@@ -180,6 +62,7 @@ def fetch(options: GetOptions, view: Any, *, memory: str = "") -> JobEnded:
     import time
     from contextlib import ExitStack
 
+    from actors.building import processes
     from actors.core.restarts import Restarts
     from actors.core.vigil import Vigil
     from actors.front import Interrupts, failed, run_job
@@ -271,6 +154,13 @@ def _searched(options: SearchOptions, view: Any) -> Searched:
         return run_search(supervisor, view.show, asked, interrupts)
 
 
+def daemon(options: DaemonOptions) -> int:
+    """``run.py daemon``: every process, until it is told to end."""
+    from actors.daemon.running import run
+
+    return run(options)
+
+
 def verify(options: VerifyOptions) -> int:
     """``run.py verify``: what holds of a part file. Reads only."""
     from protocol.faults import TargetFault
@@ -357,7 +247,7 @@ def main() -> int:
             warm(modules)
         from protocol.terminal.cli import Actions, build_app
 
-        app = build_app(Actions(get=get, search=search, verify=verify, demo=demo))
+        app = build_app(Actions(get=get, search=search, verify=verify, demo=demo, daemon=daemon))
         gc.freeze()
         gc.enable()
         app()

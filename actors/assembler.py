@@ -47,6 +47,7 @@ from protocol.post import ASSEMBLER, dispatcher_address, split_address
 from storage.arena import Arena
 from storage.digests import Checksum, source_hash, validator_digest
 from storage.discard import discard
+from storage.folders import make_folder
 from storage.ledger import DIGEST_BYTES
 from storage.names import safe_name
 from storage.target import ChecksumMismatch, Spoiled, Target
@@ -151,6 +152,8 @@ class Assembler(WireActor):
         stale = self._jobs.pop(wanted.job, None)
         if stale is not None:  # asked for once more: who asks has forgotten that it is open
             stale.target.abandon()
+        if wanted.make_folder and not wanted.again:
+            make_folder(wanted.folder, wanted.sync)
         try:
             opened = Target.open(
                 wanted.folder,

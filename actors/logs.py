@@ -6,6 +6,8 @@ import logging
 import re
 from typing import Final
 
+NOTICES: Final = "shoal"
+"""Logger of the few lines that everybody running a daemon should read; they are not filtered by level."""
 _USERINFO: Final = re.compile(r"(://)[^/\s@'\"]+@")
 
 
@@ -14,6 +16,7 @@ def set_up(process: str, level: int, *, as_json: bool) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_Json(process) if as_json else _Plain(process))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger(NOTICES).setLevel(logging.INFO)
 
 
 def without_passwords(text: str) -> str:
@@ -26,6 +29,9 @@ class _Plain(logging.Formatter):
         super().__init__(f"shoal {process}: %(levelname)s %(name)s: %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
+        if record.name == NOTICES:
+            kind = "error: " if record.levelno >= logging.ERROR else ""
+            return without_passwords(f"shoal: {kind}{record.getMessage()}")
         return without_passwords(super().format(record))
 
 

@@ -1,17 +1,32 @@
 """The memory of peers, in the store process: what a user did before this job, and how often we hung up on it today."""
 
+import datetime
 import logging
 import sqlite3
 import time
+from collections.abc import Sequence
+from typing import Final, assert_never
 
 from actors.mailroom import Mailroom
 from actors.wire_actor import WireActor
-from protocol.messages import MemoryInbox, PeerFaulted, PeerRode, PeerStopped, PriorsAsked, PriorsTold
+from protocol.messages import (
+    Answered,
+    MemoryInbox,
+    PeerFaulted,
+    PeerRode,
+    PeersQueried,
+    PeerStopped,
+    PriorsAsked,
+    PriorsTold,
+    StopsQueried,
+)
 from protocol.post import MEMORY, split_address
+from protocol.snapshots import PeerSnapshot, Snapshot, StopCount, pack
 from storage.peer_book import PeerBook
 
 _logger = logging.getLogger(__name__)
 _IN_MEMORY = ":memory:"
+PAGE_MAX: Final = 1000
 
 
 class PeerMemory(WireActor):
@@ -53,6 +68,34 @@ class PeerMemory(WireActor):
                 book.failed(message.peer, fault=message.fault, offset_ok=message.offset_ok, now_s=now_s)
             case PeerStopped():
                 book.stopped(message.peer, now_s=now_s)
+            case PeersQueried():
+                total, peers = book.known(offset=message.offset, limit=_page(message.limit), now_s=now_s)
+                rows = [
+                    PeerSnapshot(
+                        peer=each.peer,
+                        rate_bytes_s=each.rate_bytes_s,
+                        setup_s=each.setup_s,
+                        offset_ok=each.offset_ok,
+                        failures=each.failures,
+                        last_fault=each.last_fault,
+                        stops_today=each.stops_today,
+                        seen_ms=int(each.seen_s * 1000),
+                    )
+                    for each in peers
+                ]
+                self._answer(message, rows, total)
+            case StopsQueried():
+                total, stops = book.ledger(message.peer, offset=message.offset, limit=_page(message.limit))
+                counts = [StopCount(peer=peer, day=_date(day), count=count) for peer, day, count in stops]
+                self._answer(message, counts, total)
+            case _:
+                assert_never(message)
+
+    def _answer(self, query: PeersQueried | StopsQueried, rows: Sequence[Snapshot], total: int) -> None:
+        bodies = list(pack(rows))
+        for number, body in enumerate(bodies, 1):
+            last = number == len(bodies)
+            self.mailroom.post(query.reply_to, Answered(request=query.request, body=body, total=total, last=last))
 
     def _tell(self, asked: PriorsAsked, book: PeerBook, now_s: float) -> None:
         (prior,) = book.priors([asked.peer], now_s=now_s)
@@ -75,3 +118,12 @@ class PeerMemory(WireActor):
         if self._book is not None:
             self._book.close()
         self._book = PeerBook(_IN_MEMORY)
+
+
+def _page(limit: int) -> int:
+    return min(max(limit, 0), PAGE_MAX)
+
+
+def _date(day: int) -> str:
+    """Days since 1970 as people write them."""
+    return (datetime.date(1970, 1, 1) + datetime.timedelta(days=day)).isoformat()

@@ -45,8 +45,8 @@ class ProcessSpec:
     stop_rank: int = 0
     switch_interval_s: float = 0.005
     log_level: int = logging.WARNING
-    whole: bool = False
     log_json: bool = False
+    whole: bool = False
     preload: tuple[str, ...] = ()
 
 
@@ -135,7 +135,13 @@ def _live(start: ProcessStart, endings: "queue.SimpleQueue[int]") -> int:
     mailroom = Mailroom(spec.process, start.run_dir)
     makers: dict[type, Callable[[Any], None]] = {}
     # The root stands first: an actor may fail while it starts. It hears from outside only once the mailroom listens.
-    ProcessRoot.start(mailroom, makers, stop_wanted=lambda: endings.put(_ASKED), failed=lambda: endings.put(_FAILED))
+    ProcessRoot.start(
+        mailroom,
+        makers,
+        stop_wanted=lambda: endings.put(_ASKED),
+        failed=lambda: endings.put(_FAILED),
+        whole=spec.whole,
+    )
     actors = _build(start, mailroom)
     makers.update(actors.makers)
     mailroom.start()
@@ -167,6 +173,7 @@ def _settle(start: ProcessStart, endings: "queue.SimpleQueue[int]") -> None:
     """Signals, diagnosis and the tie to the supervisor; before anything else can go wrong."""
     # Ctrl-C reaches every process of the terminal; this one is told by the supervisor, in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda _number, _frame: endings.put(_ASKED))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     spec = start.spec

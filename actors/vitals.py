@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessHealth:
+    """`pss_bytes`: memory, what is shared divided among those who share it; RSS where the system does not say."""
+
     process: str
     pid: int
     rss_bytes: int
+    pss_bytes: int
     cpu_s: float
     threads: int
     fds: int
@@ -26,11 +29,13 @@ def health_of(pids: Iterable[tuple[str, int]]) -> list[ProcessHealth]:
             one = psutil.Process(pid)
             with one.oneshot():
                 times = one.cpu_times()
+                memory = one.memory_full_info()
                 figures.append(
                     ProcessHealth(
                         process=name,
                         pid=pid,
-                        rss_bytes=one.memory_info().rss,
+                        rss_bytes=memory.rss,
+                        pss_bytes=getattr(memory, "pss", memory.rss),
                         cpu_s=times.user + times.system,
                         threads=one.num_threads(),
                         fds=one.num_fds(),

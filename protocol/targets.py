@@ -78,9 +78,14 @@ class Targets:
         target.hits.setdefault(hit.peer, hit)
         return True
 
-    def best(self, *, size_bytes: int = -1) -> list[Target]:
-        """Targets by number of peers, then by peers that are free, then by speed; of one size when asked."""
-        wanted = [each for each in self._targets.values() if size_bytes in (-1, each.size_bytes)]
+    def best(self, *, size_bytes: int = -1, extension: str | None = None) -> list[Target]:
+        """Targets by number of peers, then by peers that are free, then by speed; of one size and extension when
+        asked."""
+        wanted = [
+            each
+            for each in self._targets.values()
+            if size_bytes in (-1, each.size_bytes) and extension in (None, each.extension)
+        ]
         return sorted(wanted, key=lambda each: (-len(each.hits), -each.free, -each.speed_bytes_s, -each.size_bytes))
 
 

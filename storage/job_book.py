@@ -29,9 +29,9 @@ from protocol.kept import (
     Write,
 )
 from protocol.snapshots import EventEntry, ManifestRun
-from storage.job_schema import BookFault, open_store
+from storage.job_schema import BookFault, check_store, open_store
 
-__all__ = ["BookFault", "JobBook"]
+__all__ = ["BookFault", "JobBook", "check_store"]
 
 Row = TypeVar("Row")
 _LIMIT: Final = "limit_bytes_s"

@@ -215,3 +215,9 @@ def _in_words(path: str, error: sqlite3.Error) -> str:
     if isinstance(error, sqlite3.OperationalError):
         return f"{path} cannot be used: {error}"
     return f"{path} is damaged ({error}); move it away to begin with an empty one"
+
+
+def check_store(path: str) -> None:
+    """Raise `BookFault` where the store at `path` cannot be used; one that is not there is made. For whoever has to say
+    so before anything is started: it is closed again when this returns."""
+    open_store(path).close()

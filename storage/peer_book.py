@@ -48,6 +48,7 @@ class PeerPrior:
     last_fault: int
     failed_s: float
     stops_today: int
+    seen_s: float = 0.0
 
 
 class PeerBook:
@@ -105,6 +106,41 @@ class PeerBook:
             "SELECT peer, count FROM stops WHERE day = ? ORDER BY count DESC, peer", (day_of(now_s),)
         )
         return [(str(peer), int(count)) for peer, count in rows]
+
+    def known(self, *, offset: int, limit: int, now_s: float) -> tuple[int, list[PeerPrior]]:
+        """``(how many there are, this page of them)``, the fastest first."""
+        (total,) = self._db.execute("SELECT count(*) FROM peers").fetchone()
+        rows = self._db.execute(
+            "SELECT peer, rate_bytes_s, setup_s, rides, failures, offset_ok, last_fault, failed_s, seen_s,"
+            " coalesce((SELECT count FROM stops WHERE stops.peer = peers.peer AND day = ?), 0)"
+            " FROM peers ORDER BY rate_bytes_s DESC, peer LIMIT ? OFFSET ?",
+            (day_of(now_s), limit, max(offset, 0)),
+        )
+        return int(total), [
+            PeerPrior(
+                peer=str(peer),
+                rate_bytes_s=rate,
+                setup_s=setup,
+                rides=rides,
+                failures=failures,
+                offset_ok=bool(offset_ok),
+                last_fault=last_fault if failures else 0,
+                failed_s=failed_s if failures else 0.0,
+                stops_today=stops,
+                seen_s=seen_s,
+            )
+            for peer, rate, setup, rides, failures, offset_ok, last_fault, failed_s, seen_s, stops in rows
+        ]
+
+    def ledger(self, peer: str, *, offset: int, limit: int) -> tuple[int, list[tuple[str, int, int]]]:
+        """``(how many there are, this page of (peer, day, count))``, the newest day first; of one peer unless empty."""
+        of_peer = ("WHERE peer = ?", (peer,)) if peer else ("", ())
+        (total,) = self._db.execute(f"SELECT count(*) FROM stops {of_peer[0]}", of_peer[1]).fetchone()
+        rows = self._db.execute(
+            f"SELECT peer, day, count FROM stops {of_peer[0]} ORDER BY day DESC, count DESC, peer LIMIT ? OFFSET ?",
+            (*of_peer[1], limit, max(offset, 0)),
+        )
+        return int(total), [(str(name), int(day), int(count)) for name, day, count in rows]
 
     def tidy(self, *, now_s: float) -> None:
         """Forget old days and the peers that were not seen for longest."""

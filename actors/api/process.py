@@ -3,13 +3,12 @@
 import asyncio
 import socket
 import time
-from dataclasses import dataclass, field
 
 from actors.api.mailbox import DeskMailbox, Outbox
 from actors.api.server import HttpServer
-from actors.process import InheritedFd, ProcessActors, ProcessContext
+from actors.api.start import ApiStart
+from actors.process import ProcessActors, ProcessContext
 from actors.wire_actor import stop_actors
-from protocol.config.settings import Settings
 from protocol.messages import StopAsked
 from protocol.post import DESK, root_address
 from protocol.rest.app import build_app
@@ -17,16 +16,6 @@ from protocol.rest.desk import Desk
 
 STUCK_S: float = 60.0
 """A loop that has not turned for so long makes the process one that answers no pings."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiStart:
-    """`listener`: a listening socket, the front's, so that nobody is refused while this process is replaced. `absent`:
-    processes that this daemon does not have, and why."""
-
-    settings: Settings
-    listener: InheritedFd
-    absent: dict[str, str] = field(default_factory=dict)
 
 
 def build(context: ProcessContext) -> ProcessActors:

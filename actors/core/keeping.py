@@ -145,6 +145,12 @@ class Keeping:
             if at < self.settings.jobs_active_max:
                 self._runs.start(job, now)
 
+    def take_over(self, other: "Keeping") -> None:
+        """What `other` was told and no book holds: who listens, how the login is, what was configured."""
+        self._scribe.take_over(other._scribe)
+        self._around.session = other._around.session
+        self._configured(other.settings)
+
     def recall(self, kept: KeptJob, sources: list[KeptSource]) -> None:
         """Bring back a job that has ended, for the message that comes next."""
         self._recalled = Job(kept, sources)
@@ -273,11 +279,13 @@ class Keeping:
 
     def _configure(self, text: bytes, now: Now) -> None:
         try:
-            self.settings = settings_of(text)
+            self._configured(settings_of(text))
         except ValueError:
             return  # whoever sent it has checked it: an older or newer program, whose wishes nobody here knows
-        self._runs.settings = self._runs.endings.settings = self._around.settings = self.settings
         self._around.limit(now)
+
+    def _configured(self, settings: KeeperSettings) -> None:
+        self.settings = self._runs.settings = self._runs.endings.settings = self._around.settings = settings
 
     def _on_ready(self, ready: ProcessReady, now: Now) -> None:
         self._around.ready(ready, now)

@@ -1,16 +1,17 @@
 """In which words the pool is asked for a run."""
 
 import re
-from typing import Final
+from typing import Any, Final
 
 from actors.core.keeping_job import Job
 from actors.core.keeping_queue import searches
 from protocol.keeper_settings import KeeperSettings
-from protocol.kept import KeptJob
+from protocol.kept import KeptJob, KeptSource
 from protocol.messages import JobAsked, SourceOffered
 from protocol.post import KEEPER
 
 WORDS_CHARS_MAX: Final = 120
+_WAITS: Final[dict[str, Any]] = {"waits": True} if "waits" in JobAsked.__struct_fields__ else {}
 _NO_WORD: Final = re.compile(r"[\W_]+")
 
 
@@ -33,6 +34,7 @@ def asked_for(job: Job, settings: KeeperSettings, *, now_ms: int) -> JobAsked:
         slow_rate_bytes_s=settings.slow_rate_bytes_s,
         slow_after_s=settings.slow_after_s,
         verbose=False,
+        make_folder=True,
         watcher=KEEPER,
         term=searched_words(kept) if searches(kept) else "",
         wanted_size_bytes=kept.found_bytes if kept.found_bytes >= 0 else kept.size_bytes,
@@ -41,12 +43,19 @@ def asked_for(job: Job, settings: KeeperSettings, *, now_ms: int) -> JobAsked:
         attempt=run.kept.attempt,
         elapsed_s=max(0, now_ms - run.kept.begun_ms) / 1000 if anew else 0.0,
         resumed_bytes=run.kept.resumed_bytes if anew else -1,
+        private_ok=kept.private_ok,
+        **_WAITS,
     )
 
 
 def offers(job: Job) -> list[SourceOffered]:
     """Every source in the order of its number, so that the pool gives it the same."""
-    return [SourceOffered(job=job.kept.number, url=source.url) for source in job.sources]
+    return [offer(job, source) for source in job.sources]
+
+
+def offer(job: Job, source: KeptSource) -> SourceOffered:
+    kept = job.kept
+    return SourceOffered(job=kept.number, url=source.url, left=bool(source.left), private_ok=kept.private_ok)
 
 
 def searched_words(kept: KeptJob) -> str:

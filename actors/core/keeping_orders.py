@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from actors.core import keeping_states as states
+from actors.core.keeping_asking import offer
 from actors.core.keeping_job import Job, new_source, snapshot
 from actors.core.keeping_jobs import Jobs, bare
 from actors.core.keeping_removal import Removal
@@ -22,7 +23,6 @@ from protocol.messages import (
     JobTuned,
     OrderPlaced,
     SourceDropped,
-    SourceOffered,
     SourcesAdded,
 )
 from protocol.messages.keeping import UNCHANGED
@@ -211,9 +211,11 @@ class Orders:
     def put_off(self, now: Now, ended: Job | None = None) -> None:
         """Deletions that waited for the end of a run: of this one, or for too long."""
         waiting, self._deletions = self._deletions, []
+        gone = False
         for due_s, order in waiting:
             if ended is not None and order.id == ended.id:
-                self.obey(order, ended, now)
+                self.obey(order, None if gone else ended, now)
+                gone = gone or not states.refusal(states.DELETE, ended.kept.state)
             elif now.s >= due_s:
                 detail = "it is still being stopped; try again in a moment"
                 self._scribe.refuse(order.request, order.reply_to, "unavailable", detail)
@@ -250,7 +252,7 @@ class Orders:
         for url in _distinct(new):
             source = self._runs.add(job, url, now)
             if job.run is not None:
-                self._scribe.post(POOL, SourceOffered(job=job.kept.number, url=source.url))
+                self._scribe.post(POOL, offer(job, source))
         self._answer(order, job, now)
 
     def _drop(self, order: SourceDropped, job: Job, now: Now) -> None:

@@ -95,6 +95,9 @@ class Scribe:
     def watch(self, address: str) -> None:
         self._watchers.add(address)
 
+    def take_over(self, other: "Scribe") -> None:
+        self._watchers |= other._watchers
+
     def forget(self, process: str) -> None:
         """This process died: nobody listens there until it says so again."""
         self._watchers = {address for address in self._watchers if split_address(address)[0] != process}

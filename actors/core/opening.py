@@ -122,4 +122,5 @@ def target_wanted(job: DispatcherWanted, size_bytes: int, name: str, *, again: b
         sync=job.sync,
         dispatcher=dispatcher_address(job.job),
         again=again,
+        make_folder=job.make_folder,
     )

@@ -42,6 +42,7 @@ from protocol.messages import (
     asked_limited,
 )
 from protocol.post import MEMORY, POOL, SESSION, Post, dispatcher_address, root_address, split_address, worker_address
+from protocol.targets import extension_of
 from protocol.urls import is_slsk, public_url, slsk_address, slsk_url
 
 WORKER_RESTARTS_MAX: Final = 3
@@ -83,7 +84,7 @@ class PoolState:
             case PriorsTold():
                 return self._remembered(message)
             case ActorDied():
-                return self._replace_worker(message)
+                return self._actor_died(message)
             case ProcessLost():
                 return self._lose(message, now_s)
             case ProcessReady(process=process):
@@ -137,7 +138,9 @@ class PoolState:
             return out
         if self._session is not None and self._session.state in _HOPELESS and not asked.waits:
             return out + self._not_found(job, self._session.detail)
-        posts = self._searching.begin(asked.job, asked.term, asked.wanted_size_bytes)
+        # Whose file is there already is joined by others only with the same kind of file.
+        extension = extension_of(asked.name) if asked.source_count and asked.name else None
+        posts = self._searching.begin(asked.job, asked.term, asked.wanted_size_bytes, extension)
         return out + (posts or self._not_found(job, "too many searches at once"))
 
     def _clear(self, asked: JobAsked) -> list[Post]:
@@ -193,8 +196,7 @@ class PoolState:
         if not chosen.users:
             return self._not_found(job, chosen.line)
         out = pooled.to_watcher(job, JobNoted(job=job.number, text=chosen.line))
-        urls = [(slsk_url(hit.peer, hit.path), hit.size_bytes) for hit in chosen.users]
-        new = [(url, size_bytes) for url, size_bytes in urls if not job.has(url)]
+        new = [(slsk_url(hit.peer, hit.path), hit.size_bytes) for hit in chosen.users if not job.has(hit.peer)]
         if not job.wanted:
             job.wanted = True
             name = job.asked.name or chosen.name
@@ -220,6 +222,8 @@ class PoolState:
             return pooled.found(job, number) + gone
         source = PooledSource(offered.url, private_ok=offered.private_ok, left=offered.left)
         source.source_hash = self._name_hash(public_url(offered.url))
+        if is_slsk(offered.url):  # a file of another size is another file
+            source.size_bytes = job.asked.wanted_size_bytes
         return self._add(job, source, now_s=now_s)
 
     def _add(self, job: PooledJob, source: PooledSource, *, now_s: float) -> list[Post]:
@@ -332,9 +336,12 @@ class PoolState:
 
     # -- deaths
 
-    def _replace_worker(self, died: ActorDied) -> list[Post]:
-        """A worker failed with our fault: its source goes on with a new worker, a few times."""
+    def _actor_died(self, died: ActorDied) -> list[Post]:
+        """A worker failed with our fault: its source goes on with a new worker, a few times. A dispatcher: its job ends
+        (where the supervisor does not begin the whole hub anew); it would fail at the same again."""
         for number, job in self._jobs.items():
+            if dispatcher_address(number) == f"{died.process}/{died.actor}":
+                return self._end(job, "failed", f"our fault: {died.detail}") + pooled.forgotten(number)
             for index, source in enumerate(job.sources):
                 if worker_address(source.home, number, index) == f"{died.process}/{died.actor}":
                     out = [pooled.lost(job, index, f"its worker failed: {died.detail}")]

@@ -8,6 +8,7 @@ from protocol.messages import (
     DispatcherWanted,
     JobAsked,
     JobEnded,
+    JobForgotten,
     JobProgressed,
     Message,
     PriorsTold,
@@ -19,7 +20,7 @@ from protocol.messages import (
     SourceLost,
     WorkerWanted,
 )
-from protocol.post import Post, dispatcher_address, root_address
+from protocol.post import ASSEMBLER, WATCHDOG, Post, dispatcher_address, root_address
 from protocol.urls import host_of, name_from_url, public_url
 
 ENDED_KEPT_MAX: Final = 1000
@@ -58,7 +59,7 @@ class PooledJob:
     """`asked` is kept for the moment its dispatcher is `wanted`: at once, or when a search has found the file.
 
     `dispatching` once it stands; `limited`: its limit was changed before. `offers`: so many were heard since the job
-    was last asked for. `given`: what each source, by its name, had given to it when the last hub died.
+    was last asked for. `given`: what each source had given, by name, when the last hub died.
     """
 
     asked: JobAsked
@@ -91,9 +92,9 @@ class PooledJob:
         same = (number for number, source in enumerate(self.sources) if source.url == url and not source.left)
         return next(same, None)
 
-    def has(self, url: str) -> bool:
-        """Whether it has this source, or had it."""
-        return any(source.url == url for source in self.sources)
+    def has(self, peer: str) -> bool:
+        """Whether a file of this user is or was a source of it: a second copy there would only wait for the first."""
+        return any(source.peer == peer for source in self.sources)
 
 
 class LastWords:
@@ -193,6 +194,11 @@ def left(job: PooledJob, number: int, *, banned: bool = False) -> Post:
         job=job.number, source=number, banned=banned, detail=source.why_left, source_hash=source.source_hash
     )
     return Post(to=dispatcher_address(job.number), message=told)
+
+
+def forgotten(job: int) -> list[Post]:
+    """What a dispatcher that ended with an exception did not say to those who work for it."""
+    return [Post(to=to, message=JobForgotten(job=job)) for to in (WATCHDOG, ASSEMBLER)]
 
 
 def ended(job: int, state: str, reason: str) -> JobEnded:

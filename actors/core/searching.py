@@ -39,11 +39,12 @@ class Chosen:
 @dataclass(slots=True)
 class _Hunt:
     """One job's searching. `target` once chosen, `missed`: how many searches did not bring one; `users`: everybody who
-    became a source; `search` the pending one."""
+    became a source; `search` the pending one. `extension` None: any."""
 
     job: int
     term: str
     wanted_size_bytes: int
+    extension: str | None
     search: int | None = None
     next_s: float = 0.0
     missed: int = 0
@@ -59,11 +60,11 @@ class Searching:
         self._hunts: dict[int, _Hunt] = {}
         self._last_search = 0
 
-    def begin(self, job: int, term: str, wanted_size_bytes: int) -> list[Post]:
-        """Search for a job's file. Empty: too many search already."""
+    def begin(self, job: int, term: str, wanted_size_bytes: int, extension: str | None = None) -> list[Post]:
+        """Search for a job's file, of this size and extension where they are known. Empty: too many search already."""
         if len(self._hunts) >= HUNTS_MAX:
             return []
-        hunt = self._hunts[job] = _Hunt(job, term, wanted_size_bytes)
+        hunt = self._hunts[job] = _Hunt(job, term, wanted_size_bytes, extension)
         return [self._ask(hunt)]
 
     def again(self, job: int | None = None) -> list[Post]:
@@ -101,10 +102,11 @@ class Searching:
             return None
         hunt.search = None
         if hunt.target is None:
-            hunt.next_s = now_s + min(RESEARCH_FIRST_S * 2**hunt.missed, RESEARCH_S_MAX)
+            missed_s = min(RESEARCH_FIRST_S * 2**hunt.missed, RESEARCH_S_MAX)
+            hunt.next_s = now_s + max(missed_s, ended.retry_after_s)
             hunt.missed += 1
             return self._choose(hunt, ended)
-        hunt.next_s = now_s + RESEARCH_S
+        hunt.next_s = now_s + max(RESEARCH_S, ended.retry_after_s)
         return self._join(hunt)
 
     def tick(self, now_s: float) -> list[Post]:
@@ -117,7 +119,7 @@ class Searching:
         return [self._ask(hunt) for hunt in due]
 
     def _choose(self, hunt: _Hunt, ended: SearchEnded) -> Chosen:
-        best = hunt.hits.best(size_bytes=hunt.wanted_size_bytes)
+        best = hunt.hits.best(size_bytes=hunt.wanted_size_bytes, extension=hunt.extension)
         if not best:
             size = f" of {hunt.wanted_size_bytes} bytes" if hunt.wanted_size_bytes >= 0 else ""
             return Chosen(hunt.job, True, (), "", ended.refused or f"nobody offers {hunt.term!r}{size}")

@@ -338,7 +338,7 @@ class Searching(SearchManager):  # type: ignore[misc,unused-ignore]
         peer = connection.username or message.username
         if message.ticket in self.requests:
             self._ears.replied(reply_of(peer, message))
-        if not self._ears.is_busy(peer):
+        if len(self.requests) <= 1 and not self._ears.is_busy(peer):  # else its next reply may be on the same way
             await connection.disconnect(CloseReason.REQUESTED)
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, assert_never
 
 from actors.mailroom import Mailroom
 from actors.soulseek import finished
+from actors.soulseek.browsing import Browsing
 from actors.soulseek.door import FileDoor
 from actors.soulseek.downloads import Downloads
 from actors.soulseek.ears import Line, PeerAway, Reply
@@ -25,16 +26,19 @@ from protocol.messages import (
     ConnectionEnded,
     ConnectionHanded,
     FileFinished,
+    FilesAsked,
     JobForgotten,
     Message,
     PlaceAsked,
     PlaceLeft,
     SearchAsked,
+    SearchLeft,
     SessionChanged,
     SessionInbox,
     Ticked,
     TurnDeclined,
     TurnTaken,
+    UserAsked,
 )
 from protocol.post import dispatcher_address
 
@@ -101,6 +105,7 @@ class Engine:
 
     async def _main(self) -> None:
         from actors.soulseek.net import Net, detach  # a second of loading, that nobody has waited for
+        from actors.soulseek.questions import Questions
 
         settings = self._settings
         self._say_what_is_shared()
@@ -111,6 +116,8 @@ class Engine:
         )
         budget = Budget(settings.searches_max, settings.searches_s)
         self._searches = Searches(net, budget, self._once, post=self._mailroom.post, ready=net.until_online)
+        questions = Questions(net, net.client, settings.times)
+        self._browsing = Browsing(questions, self._once, post=self._mailroom.post, ready=net.until_online)
         login = Login(net, settings.retry_s, say=self._say, logged_in=self._downloads.logged_in)
         await net.start()
         stop = self._open_gate()
@@ -119,6 +126,7 @@ class Engine:
             await stop.wait()  # a login that is over leaves the rides, and an answer to whoever asks
         finally:
             self._searches.close()
+            self._browsing.close()
             self._downloads.close()
             self._door.close()
             await net.stop()
@@ -138,6 +146,12 @@ class Engine:
         match message:
             case SearchAsked():
                 self._searches.ask(message)
+            case SearchLeft():
+                self._searches.leave(message)
+            case UserAsked():
+                self._browsing.ask_user(message)
+            case FilesAsked():
+                self._browsing.ask_files(message)
             case PlaceAsked() | PlaceLeft() | TurnTaken() | TurnDeclined() | ConnectionEnded() | JobForgotten():
                 self._downloads.handle(message)
             case FileFinished(path=path):
@@ -216,7 +230,7 @@ class Engine:
         self._door.admit(connection)
 
     def is_busy(self, peer: str) -> bool:
-        return self._downloads.is_busy(peer)
+        return self._downloads.is_busy(peer) or self._browsing.is_busy(peer)
 
 
 async def _first_of(*works: Coroutine[Any, Any, Any]) -> None:

@@ -63,7 +63,8 @@ class Net:
     def __init__(self, settings: SessionSettings, ears: Ears, once: Once) -> None:
         self._settings = settings
         self._once = once
-        self._client: Any = Client(_settings_of(settings), ears, once)
+        self.client: Any = Client(_settings_of(settings), ears, once)
+        self._client = self.client
         self.online = asyncio.Event()
         self.lost = asyncio.Event()
         self.kicked = False
@@ -210,15 +211,15 @@ class Net:
         return self.online.is_set()
 
     async def queue_upload(self, line: Line, path: str) -> None:
-        await self._say(line, PeerTransferQueue.Request(path))
+        await self.say(line, PeerTransferQueue.Request(path))
 
     async def ask_place(self, line: Line, path: str) -> None:
-        await self._say(line, PeerPlaceInQueueRequest.Request(path))
+        await self.say(line, PeerPlaceInQueueRequest.Request(path))
 
     async def answer(self, line: Line, ticket: int, *, allowed: bool) -> None:
-        await self._say(line, PeerTransferReply.Request(ticket, allowed, reason=None if allowed else CANCELLED))
+        await self.say(line, PeerTransferReply.Request(ticket, allowed, reason=None if allowed else CANCELLED))
 
-    async def _say(self, line: Line, message: Any) -> None:
+    async def say(self, line: Line, message: Any) -> None:
         """aioslsk says nothing on a closing connection, without a word."""
         # An accepted connection speaks a moment before aioslsk calls it connected.
         if line.state not in (ConnectionState.CONNECTED, ConnectionState.UNINITIALIZED):

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from actors.soulseek.ears import Reply
 from actors.soulseek.once import Once
 from actors.soulseek.settings import NAME_CHARS_MAX
-from protocol.messages import Message, SearchAsked, SearchEnded, SearchHit
+from protocol.messages import Message, SearchAsked, SearchEnded, SearchHit, SearchLeft
 from protocol.urls import URL_BYTES_MAX, slsk_url
 
 HITS_MAX: Final = 5000
@@ -18,6 +18,8 @@ HITS_OF_PEER_MAX: Final = 200
 TERM_CHARS_MAX: Final = 250
 WAIT_S_MAX: Final = 120.0
 AT_ONCE_MAX: Final = 16
+BUSY_S: Final = 5.0
+"""When so many are running one may be over by then."""
 SIZE_BYTES_MAX: Final = 1 << 50
 
 
@@ -45,13 +47,19 @@ class Budget:
 
 
 class _Running:
-    """One search whose replies are still heard."""
+    """One search, from the wish to its end. `over` ends it before its time: it brought enough, or nobody wants more."""
 
     def __init__(self, asked: SearchAsked) -> None:
         self.asked = asked
         self.hits = 0
+        self.hits_max = min(asked.hits_max, HITS_MAX) if asked.hits_max > 0 else HITS_MAX
         self.of_peer: Counter[str] = Counter()
-        self.full = asyncio.Event()
+        self.over = asyncio.Event()
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Whose it is: askers number their searches themselves."""
+        return self.asked.reply_to, self.asked.search
 
 
 class Searches:
@@ -74,17 +82,28 @@ class Searches:
         self._post = post
         self._ready = ready
         self._running: dict[int, _Running] = {}
+        self._asked: dict[tuple[str, int], _Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def ask(self, asked: SearchAsked) -> None:
+        running = _Running(asked)
+        if running.key in self._asked:
+            return  # said twice
         if len(self._tasks) >= AT_ONCE_MAX:
-            self._end(asked, 0, f"{AT_ONCE_MAX} searches are running")
+            self._end(asked, 0, f"{AT_ONCE_MAX} searches are running", retry_after_s=BUSY_S)
             return
-        task = asyncio.create_task(self._search(asked))
+        self._asked[running.key] = running
+        task = asyncio.create_task(self._search(running))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _search(self, asked: SearchAsked) -> None:
+    def leave(self, message: SearchLeft) -> None:
+        running = self._asked.get((message.reply_to, message.search))
+        if running is not None:
+            running.over.set()
+
+    async def _search(self, running: _Running) -> None:
+        asked = running.asked
         term = " ".join(asked.term.split())
         if not term or len(term) > TERM_CHARS_MAX or not term.isprintable():
             self._end(asked, 0, "no possible search term")
@@ -92,14 +111,18 @@ class Searches:
         if not await self._ready():
             self._end(asked, 0, "not logged in")
             return
+        if running.over.is_set():
+            self._end(asked, 0, "")
+            return
         wait_s = self._budget.spend(time.monotonic())
         if wait_s > 0:
-            self._end(asked, 0, f"the search budget is spent, the next one in {math.ceil(wait_s)} s")
+            why = f"the search budget is spent, the next one in {math.ceil(wait_s)} s"
+            self._end(asked, 0, why, retry_after_s=wait_s)
             return
-        await self._gather(asked, term)
+        await self._gather(running, term)
 
-    async def _gather(self, asked: SearchAsked, term: str) -> None:
-        running = _Running(asked)
+    async def _gather(self, running: _Running, term: str) -> None:
+        asked = running.asked
         try:
             ticket = await self._net.search(term)
         except OSError as error:
@@ -108,7 +131,7 @@ class Searches:
         self._running[ticket] = running
         try:
             async with asyncio.timeout(min(max(asked.wait_s, 0.0), WAIT_S_MAX)):
-                await running.full.wait()
+                await running.over.wait()
         except TimeoutError:
             pass
         finally:
@@ -122,7 +145,7 @@ class Searches:
         if running is None:
             return
         for path, size_bytes, locked in reply.files:
-            if running.of_peer[reply.peer] >= HITS_OF_PEER_MAX or running.hits >= HITS_MAX:
+            if running.of_peer[reply.peer] >= HITS_OF_PEER_MAX or running.hits >= running.hits_max:
                 self._once.note("a search brought more files than are looked at")
                 break
             if not makes_sense(reply.peer, path, size_bytes):
@@ -131,15 +154,17 @@ class Searches:
             running.hits += 1
             running.of_peer[reply.peer] += 1
             self._post(running.asked.reply_to, _hit(running.asked, reply, path, size_bytes, locked=locked))
-        if running.hits >= HITS_MAX:
-            running.full.set()
+        if running.hits >= running.hits_max:
+            running.over.set()
 
     def close(self) -> None:
         for task in self._tasks:
             task.cancel()
 
-    def _end(self, asked: SearchAsked, peers: int, refused: str) -> None:
-        self._post(asked.reply_to, SearchEnded(search=asked.search, peers=peers, refused=refused))
+    def _end(self, asked: SearchAsked, peers: int, refused: str, *, retry_after_s: float = 0.0) -> None:
+        self._asked.pop((asked.reply_to, asked.search), None)
+        ended = SearchEnded(search=asked.search, peers=peers, refused=refused, retry_after_s=retry_after_s)
+        self._post(asked.reply_to, ended)
 
 
 def makes_sense(peer: str, path: str, size_bytes: int) -> bool:

@@ -36,6 +36,10 @@ class TalkTimes:
     """When our side asks anew before the worker has said how its connection ended."""
     failed_s_max: float = 10.0
     """After the peer's UploadFailed the worker's last word is awaited for so long."""
+    server_s_max: float = 5.0
+    """What is asked about a user the server answers within so long."""
+    told_s_max: float = 30.0
+    """A user may take so long to tell what it shares: some make the list when they are asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

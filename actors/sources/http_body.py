@@ -58,7 +58,7 @@ class CountedBody:
         if self._early:
             count, self._early = _pour(self._early, view)
         else:
-            count = self._wire.fill(view, whole=True)
+            count = self._wire.fill(view, whole=True, more=self._left - len(view))
         self._left -= count
         return count
 

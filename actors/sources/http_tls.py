@@ -61,7 +61,7 @@ class TlsWire:
         self._sock.sendall(data)
         self._sock.settimeout(0.0)
 
-    def fill(self, view: memoryview, *, whole: bool) -> int:
+    def fill(self, view: memoryview, *, whole: bool, more: int = 0) -> int:
         filled, room = 0, len(view)
         until_s = time.monotonic() + SLICE_S
         while filled < room and not self.eof:

@@ -74,8 +74,9 @@ class SlskReader:
             view = view[: self._size_bytes - self._position]
         if not view:
             return 0
+        more = max(self._size_bytes - self._position - len(view), 0)
         try:
-            count = self._wire.fill(view, whole=True)
+            count = self._wire.fill(view, whole=True, more=more)
         except OSError as error:
             raise self._broken(FaultKind.RESET, "broke the connection") from error
         if count == 0 and self._wire.eof:

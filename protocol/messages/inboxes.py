@@ -103,6 +103,7 @@ from protocol.messages.soulseek import (
     SearchAsked,
     SearchEnded,
     SearchHit,
+    SearchLeft,
     SessionChanged,
     TurnCame,
     TurnDeclined,
@@ -135,7 +136,11 @@ from protocol.messages.store import (
     ValidatorSeen,
 )
 from protocol.messages.users import (
+    FilesAsked,
     FilesTold,
+    PeersQueried,
+    StopsQueried,
+    UserAsked,
     UserTold,
 )
 
@@ -208,7 +213,7 @@ WorkerInbox = (
     | JobForgotten
 )
 ShelfInbox = SlotFreed | SlotsGranted | SlotsAsked | TargetStands
-MemoryInbox = PriorsAsked | PeerRode | PeerFaulted | PeerStopped
+MemoryInbox = PriorsAsked | PeerRode | PeerFaulted | PeerStopped | PeersQueried | StopsQueried
 WatchdogInbox = JobWatched | TotalLimited | RideProgressed | RideEnded | JobForgotten | Ticked
 AssemblerInbox = (
     TargetWanted
@@ -224,6 +229,9 @@ AssemblerInbox = (
 )
 SessionInbox = (
     SearchAsked
+    | SearchLeft
+    | UserAsked
+    | FilesAsked
     | PlaceAsked
     | PlaceLeft
     | TurnTaken

@@ -25,7 +25,7 @@ class JobAsked(Fact, frozen=True, kw_only=True, gc=False):
     `resumed_bytes` on disk then (-1: it had not looked yet).
     `waits`: when nobody can deliver it does not end as ``starved`` but waits until somebody can.
     `private_ok`: addresses inside private networks may be fetched from. `rows_s`: the watcher hears of single sources
-    and of the chunk map at most so often.
+    and of the chunk map at most so often. `make_folder`: the last part of `folder` is made where it is missing.
 
     Asked for again while it runs, it is not begun again: the watcher is told everything anew. When it has ended, the
     watcher is told again how.
@@ -55,6 +55,7 @@ class JobAsked(Fact, frozen=True, kw_only=True, gc=False):
     waits: bool = False
     private_ok: bool = True
     rows_s: float = ROWS_S
+    make_folder: bool = False
 
 
 def asked_anew(asked: JobAsked, *, elapsed_s: float, resumed_bytes: int) -> JobAsked:
@@ -129,6 +130,7 @@ class DispatcherWanted(Fact, frozen=True, kw_only=True, gc=False):
     resumed_bytes: int = -1
     waits: bool = False
     rows_s: float = ROWS_S
+    make_folder: bool = False
 
 
 class WorkerWanted(Fact, frozen=True, kw_only=True, gc=False):
@@ -177,11 +179,11 @@ class SourceJoined(Fact, frozen=True, kw_only=True, gc=False):
     prior_setup_s: float = 0.0
     offset_ok: bool = True
     stops_today: int = 0
+    source_hash: int = 0
     bytes_stored: int = 0
     chunks: int = 0
     leases: int = 0
     stops: int = 0
-    source_hash: int = 0
 
 
 class SourceLost(Fact, frozen=True, kw_only=True, gc=False):

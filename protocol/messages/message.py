@@ -276,10 +276,5 @@ Message = (
     | SearchLeft
     | TargetUnwanted
     | TargetRemoved
-    | NewsAsked
-    | WorkerUnwanted
-    | SearchLeft
-    | TargetUnwanted
-    | TargetRemoved
 )
 """Anything that can travel."""

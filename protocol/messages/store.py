@@ -10,6 +10,9 @@ class TargetWanted(Fact, frozen=True, kw_only=True, gc=False):
 
     `again`: it was open in this run and its disk failed. Then it is not created, there must be room for more, and it
     must be possible to write; until then the answer is `TargetRefused`.
+
+    `make_folder`: the last part of `folder` is made where it is missing, but not again: a disk that is not mounted at
+    the moment must not be written past.
     """
 
     job: int
@@ -22,6 +25,7 @@ class TargetWanted(Fact, frozen=True, kw_only=True, gc=False):
     sync: str
     dispatcher: str
     again: bool = False
+    make_folder: bool = False
 
 
 def target_of_size(wanted: TargetWanted, size_bytes: int) -> TargetWanted:

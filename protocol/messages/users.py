@@ -1,6 +1,11 @@
 """What is asked of the session about one Soulseek user. Each question gets `UserTold` or file rows, then an end."""
 
+from typing import Final
+
 from protocol.messages.fact import Fact
+
+FILES_MAX: Final = 50_000
+"""So many files of one user are told; what is beyond is cut off."""
 
 
 class UserAsked(Fact, frozen=True, kw_only=True, gc=False):

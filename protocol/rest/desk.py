@@ -181,6 +181,8 @@ class Desk:
         self.health: dict[str, HealthTold] = {}
         self.closing: Final = asyncio.Event()
         """Set when the daemon stops. Whoever holds a request open ends it then."""
+        self.at_close: Final[list[Callable[[], None]]] = []
+        """Called when that happens."""
         self._configuration = b""
         self._next_number = first_number
         self._talks: dict[int, Talk] = {}
@@ -288,6 +290,8 @@ class Desk:
     def close(self) -> None:
         """Every open question and stream ends now."""
         self.closing.set()
+        for call in self.at_close:
+            call()
         for talk in self._talks.values():
             talk.break_off("the daemon is stopping")
         for listener in self._listeners:

@@ -40,6 +40,7 @@ class Guard:
     def __init__(self, app: ASGIApp, *, desk: Desk) -> None:
         self._app: Final = app
         self._desk: Final = desk
+        self._bodies: Final = _Bodies(desk)
         self._running = 0
         self._cors: tuple[tuple[str, ...], ASGIApp] = ((), app)
 
@@ -56,7 +57,7 @@ class Guard:
             return
         self._running += 1
         try:
-            await self._behind_cors(api.origins)(scope, _bounded(receive, api.body_bytes_max), sending)
+            await self._behind_cors(api.origins)(scope, self._bodies.bounded(receive, api.body_bytes_max), sending)
         finally:
             self._running -= 1
 
@@ -130,28 +131,46 @@ def _is_visit(scope: Scope) -> bool:
     )
 
 
-def _bounded(receive: Receive, bytes_max: int) -> Receive:
-    """The body, as long as it is not too long and comes within `BODY_S_MAX`."""
-    left = bytes_max
-    due_s = asyncio.get_running_loop().time() + BODY_S_MAX
-    whole = False
+class _Bodies:
+    """Bodies that are being read. Each ends when it is whole, too long or too slow; all end when the daemon stops."""
 
-    async def bounded() -> Message:
-        nonlocal left, whole
-        if whole:
-            return await receive()
+    def __init__(self, desk: Desk) -> None:
+        self._desk: Final = desk
+        self._waits: set[asyncio.Timeout] = set()
+        desk.at_close.append(self._end)
+
+    def bounded(self, receive: Receive, bytes_max: int) -> Receive:
+        left = bytes_max
+        due_s = asyncio.get_running_loop().time() + BODY_S_MAX
+        whole = False
+
+        async def bounded() -> Message:
+            nonlocal left, whole
+            message = await (receive() if whole else self._in_time(receive, due_s))
+            left -= len(message.get("body", b""))
+            whole = not message.get("more_body", False)
+            if left < 0:
+                raise HTTPException(413, f"a body has at most {bytes_max} bytes")
+            return message
+
+        return bounded
+
+    async def _in_time(self, receive: Receive, due_s: float) -> Message:
         try:
-            async with asyncio.timeout_at(due_s):
-                message = await receive()
+            async with asyncio.timeout_at(due_s) as wait:
+                self._waits.add(wait)
+                try:
+                    return await receive()
+                finally:
+                    self._waits.discard(wait)
         except TimeoutError:
+            if self._desk.closing.is_set():
+                raise HTTPException(503, "the daemon is stopping") from None
             raise HTTPException(408, "the body takes too long") from None
-        left -= len(message.get("body", b""))
-        whole = not message.get("more_body", False)
-        if left < 0:
-            raise HTTPException(413, f"a body has at most {bytes_max} bytes")
-        return message
 
-    return bounded
+    def _end(self) -> None:
+        for wait in self._waits:
+            wait.reschedule(0.0)
 
 
 def _with_headers(send: Send, api: ApiSettings) -> Send:

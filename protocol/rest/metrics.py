@@ -27,7 +27,7 @@ _GAUGES: Final = (
     ("shoal_limit_bytes_per_second", "What they may at most, 0: no limit.", "limit_bytes_s"),
 )
 _HEALTH: Final = (
-    ("shoal_process_memory_bytes", "Memory, a fair part of what is shared.", "memory_bytes"),
+    ("shoal_process_memory_bytes", "Memory, what is shared divided among those who share it.", "memory_bytes"),
     ("shoal_process_open_fds", "Open file descriptors.", "fds"),
     ("shoal_process_threads", "Threads.", "threads"),
     ("shoal_process_age_seconds", "Since it was started.", "age_s"),

@@ -16,7 +16,7 @@ from protocol.messages import (
     SearchHit,
     StopsQueried,
 )
-from protocol.post import KEEPER, MEMORY, SESSION
+from protocol.post import KEEPER, MEMORY, SESSION, split_address
 from protocol.rest import models_peers as told
 from protocol.rest import orders, telling
 from protocol.rest.desk import Desk, RefusedError, UnavailableError
@@ -60,14 +60,13 @@ def add(routes: APIRouter, desk: Desk) -> None:
     users = _Users(desk)
     paged: dict[int | str, dict[str, Any]] = {
         200: {"headers": TOTAL, "description": "A page of them."},
-        **refusals(),
     }
     for method, path, handler, summary, model, responses in (
-        ("GET", "/search", users.search, "Search Soulseek users", told.Found, paged),
-        ("POST", "/file-sources", users.find_file_sources, "Who has this file?", told.FileSources, refusals()),
+        ("GET", "/search", users.search, "Search Soulseek users", told.Found, {**paged, **refusals(409)}),
+        ("POST", "/file-sources", users.find_file_sources, "Who has this file?", told.FileSources, refusals(409)),
         ("GET", "/users", users.list_users, "Users who are known from earlier jobs", list[told.KnownUser], paged),
         ("GET", "/users/{username:path}/files", users.list_user_files, "What a user shares", told.UserFiles,
-         refusals(404)),
+         refusals(404, 409)),
         ("GET", "/stops", users.list_stops, "How often users were hung up on", list[told.StopsOfDay], paged),
         ("GET", "/limit", users.get_limit, "The limit of all jobs together", told.Limit, refusals()),
         ("PUT", "/limit", users.set_limit, "Another limit for all jobs together, at once", told.Limit, refusals()),
@@ -98,7 +97,7 @@ class _Users:
     ) -> told.Found:
         """What users answer, as targets: files of the same exact size and extension, most users first.
 
-        Searches are rationed, because the server bans who searches too much: 503 then.
+        Searches are rationed, because the server bans who searches too much: 429 then. Without a login: 409.
         """
         targets, hits = await self._searched(search_text, search_timeout / 1000)
         best = targets.best(size_bytes=-1 if size is None else size)
@@ -132,7 +131,8 @@ class _Users:
         return [telling.known_user(row) for row in answer.rows(PeerSnapshot)]
 
     async def list_user_files(self, username: Username, folder: FolderName = "") -> told.UserFiles:
-        """Asked of the user now: 404 when it is not there."""
+        """Asked of the user now: 404 when it is not there, 409 without a login."""
+        self._need_account()
         folders: dict[str, list[told.SharedFile]] = {}
         truncated = False
         with self._desk.talk() as talk:
@@ -183,11 +183,23 @@ class _Users:
         )
         return telling.limit(answer.row(Counts))
 
+    def _need_account(self) -> None:
+        """Without one nobody will ever answer: trying again, as after a crash of the session, does not help."""
+        why = self._desk.away.get(split_address(SESSION)[0], "")
+        if why and self._desk.session is None:
+            raise RefusedError("conflict", "", why)
+
+    def _refused_search(self, words: str) -> RefusedError:
+        """The session says no: there is no login now, or the ration of searches is used up."""
+        login = self._desk.session
+        return RefusedError("full" if login is None or login.state == "online" else "conflict", "", words)
+
     async def _searched(self, term: str, wait_s: float) -> tuple[Targets, int]:
         """``(targets, hits told)``. Raises `UnavailableError` when nothing could be searched for."""
         term = " ".join(term.split())
         if not term:
             raise RefusedError("invalid", "searchText", "there is no word to search for")
+        self._need_account()
         targets, hits = Targets(), 0
         loop = asyncio.get_running_loop()
         due_s = loop.time() + wait_s + SEARCH_GRACE_S
@@ -199,6 +211,6 @@ class _Users:
                     hits += 1
                 elif isinstance(heard, SearchEnded):
                     if heard.refused:
-                        raise RefusedError("unavailable", "", heard.refused)
+                        raise self._refused_search(heard.refused)
                     return targets, hits
         raise UnavailableError("the search did not end in time")

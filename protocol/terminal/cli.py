@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
+from protocol.terminal.daemon_command import DaemonOptions, daemon_command
 from protocol.terminal.exit_codes import MEANINGS, ExitCode
 from protocol.terminal.options import (
     DEMO_KINDS,
@@ -57,6 +58,7 @@ class Actions:
     search: Callable[[SearchOptions], int]
     verify: Callable[[VerifyOptions], int]
     demo: Callable[[DemoOptions], int]
+    daemon: Callable[[DaemonOptions], int]
 
 
 _EPILOG: Final = "\b\nExit codes:\n" + "\n".join(f"{code.value:>5}  {words}" for code, words in MEANINGS.items())
@@ -152,6 +154,7 @@ def build_app(actions: Actions) -> typer.Typer:
     app.command("search", epilog=_EPILOG)(_search_command(actions))
     app.command("demo", epilog=_EPILOG)(_demo_command(actions))
     app.command("verify", epilog=_EPILOG)(_verify_command(actions))
+    app.command("daemon", epilog=_EPILOG)(daemon_command(actions.daemon, program_version))
     return app
 
 
@@ -161,7 +164,7 @@ def _shoal(context: typer.Context, version: Version = False) -> None:
         typer.echo(f"shoal {program_version()}")
         raise typer.Exit
     if context.invoked_subcommand is None:
-        raise BadUsage("a command is missing: get, swarm, search, demo or verify")
+        raise BadUsage("a command is missing: get, swarm, search, demo, verify or daemon")
 
 
 def _get_command(actions: Actions) -> Callable[..., None]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from actors.building import processes
 from actors.core.restarts import Restarts
 from actors.supervisor import Supervisor
 from protocol.messages import (
@@ -23,7 +24,6 @@ from protocol.messages import (
     asked_anew,
 )
 from protocol.post import FRONT, POOL, WATCHDOG
-from run import processes
 from storage.arena import Arena
 
 M = TypeVar("M", bound=Message)

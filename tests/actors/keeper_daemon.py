@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import run
+from actors.building import processes
 from actors.core.restarts import Restarts
 from actors.process import ProcessSpec
 from actors.supervisor import Supervisor
@@ -19,6 +19,7 @@ from protocol.frames import decode
 from protocol.keeper_settings import KeeperSettings
 from protocol.messages import (
     Answered,
+    CountsQueried,
     EventHappened,
     EventsWatched,
     JobQueried,
@@ -27,7 +28,7 @@ from protocol.messages import (
     Refused,
 )
 from protocol.post import KEEPER, POOL
-from protocol.snapshots import JobDetail, JobSnapshot, Snapshot, unpack
+from protocol.snapshots import Counts, JobDetail, JobSnapshot, Snapshot, unpack
 from storage.arena import Arena
 from tests.core.keeping_rig import order
 
@@ -56,7 +57,7 @@ class KeeperDaemon:
         self._leaving = ExitStack()
 
     def __enter__(self) -> Self:
-        specs, slots = run.processes(4)
+        specs, slots = processes(4)
         path = str(self.book_path)
         keeper = ProcessSpec(
             process="keeper",
@@ -117,6 +118,30 @@ class KeeperDaemon:
                 break
         if process == "keeper":
             self.say(EventsWatched(reply_to=DESK))
+
+    def order_until_killed(self, url: str, *, count: int) -> list[str]:
+        """So many orders at once, and the keeper is killed among them. Returns the ids of those that were answered."""
+        orders = [
+            order(next(self._requests), (url,), reply_to=DESK, folder=str(self.downloads), name=f"{number}.bin")
+            for number in range(count)
+        ]
+        for placed in orders:
+            self._answers[placed.request] = []
+        for placed in orders[: count // 2]:
+            self.say(placed)
+        while not self._answers[orders[count // 4].request]:
+            self._hear(1.0)
+        for placed in orders[count // 2 :]:
+            self.say(placed)
+        self.kill("keeper")
+        self.ask(CountsQueried, Counts)
+        parts = [part for placed in orders for part in self._answers[placed.request]]
+        return [row.id for part in parts for row in unpack(part.body, JobSnapshot)]
+
+    def kill_everything(self) -> None:
+        """As a power failure would, but for this process."""
+        for process in self.supervisor.living():
+            os.kill(self.supervisor.pid_of(process), signal.SIGKILL)
 
     def kinds(self, id: str) -> list[str]:
         return [event.kind for event in self.events if event.id == id and event.serial]

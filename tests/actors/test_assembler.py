@@ -21,6 +21,7 @@ from protocol.messages import (
     SlotFilled,
     TargetCloseAsked,
     TargetOpened,
+    TargetRefused,
     TargetSealed,
     TargetWanted,
 )
@@ -149,3 +150,19 @@ def test_who_wants_a_sealed_target_closed_hears_that_it_is_sealed(
     room.post(ASSEMBLER, JobForgotten(job=1))
     store()
     assert os.listdir(tmp_path) == [NAME]
+
+
+def test_a_folder_is_made_when_that_is_wanted_and_not_again_after_a_fault(
+    hub: tuple[Mailroom, Inbox], store: Callable[[], Any], tmp_path: Path
+) -> None:
+    room, said = hub
+    store()
+    album = tmp_path / "Album"
+    room.post(ASSEMBLER, wanted(album))
+    next_of(said, TargetRefused)
+    room.post(ASSEMBLER, wanted(album, make_folder=True, again=True))
+    next_of(said, TargetRefused)
+    assert not album.exists()
+    room.post(ASSEMBLER, wanted(album, make_folder=True))
+    next_of(said, TargetOpened)
+    assert album.is_dir()

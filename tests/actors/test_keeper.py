@@ -1,17 +1,27 @@
 """Jobs kept by real processes: ordered, paused, resumed, cancelled; and whoever dies meanwhile, they are sealed."""
 
 import hashlib
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from protocol.messages import JobCancelled, JobDeleted, JobPaused, JobResumed, JobRetried, JobsQueried
-from protocol.snapshots import JobSnapshot
+from protocol.messages import (
+    EventsQueried,
+    JobCancelled,
+    JobDeleted,
+    JobPaused,
+    JobResumed,
+    JobRetried,
+    JobsQueried,
+    ManifestQueried,
+)
+from protocol.snapshots import EventEntry, JobSnapshot, ManifestRun
 from tests.actors.keeper_daemon import KeeperDaemon, Refusal
 from tests.box.mirrors import Box, Character, Content, mirrors
 
-SIZE = 6 << 20
+SIZE = 4 << 20
 CONTENT = Content(SIZE)
 CHUNK = 64 * 1024
 
@@ -54,6 +64,10 @@ def test_a_paused_job_stops_and_goes_on_from_what_it_has(tmp_path: Path, box: Bo
         assert job.attempts == 2
         assert job.resumed_bytes >= SIZE // 8
         assert job.received_bytes < SIZE + (2 << 20)
+        manifest = daemon.ask(ManifestQueried, ManifestRun, id=id)
+        assert [run.first for run in manifest] == [0, *(run.stop for run in manifest[:-1])]
+        assert manifest[-1].stop == SIZE // CHUNK
+        assert {run.url for run in manifest} == set(box.urls)
 
 
 def test_a_cancelled_job_can_be_retried_and_a_deleted_one_leaves_nothing(tmp_path: Path, box: Box) -> None:
@@ -80,7 +94,10 @@ EVERYTHING = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("victim", ["keeper", "hub", "store", "fetch-1"])
+LONG = [pytest.param(victim, marks=pytest.mark.long) for victim in ("store", "fetch-1")]
+
+
+@pytest.mark.parametrize("victim", ["keeper", "hub", *LONG])
 def test_whoever_dies_the_job_is_sealed_with_the_same_id(tmp_path: Path, box: Box, victim: str) -> None:
     with KeeperDaemon(tmp_path) as daemon:
         id = daemon.order(*box.urls, name="got.bin", chunk_size=CHUNK).id
@@ -89,3 +106,52 @@ def test_whoever_dies_the_job_is_sealed_with_the_same_id(tmp_path: Path, box: Bo
         job = daemon.wait_for(id, lambda job: job.state == "sealed")
         assert same(job.path)
         assert (job.id, job.attempts, job.created_ms) == (id, 1, before.created_ms)
+
+
+def test_while_the_store_cannot_be_written_orders_are_refused_and_runs_go_on(tmp_path: Path, box: Box) -> None:
+    with KeeperDaemon(tmp_path) as daemon:
+        id = daemon.order(*box.urls, name="got.bin", chunk_size=CHUNK).id
+        daemon.wait_for(id, lambda job: job.stored_bytes > SIZE // 8)
+        pid = daemon.supervisor.pid_of("keeper")
+        before = resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+        with pytest.raises(Refusal) as refusal:
+            daemon.order(*box.urls, name="more.bin", chunk_size=CHUNK)
+        assert refusal.value.refused.kind == "unavailable"
+        assert "cannot be written" in refusal.value.refused.detail
+        while not (daemon.downloads / "got.bin").exists():
+            assert daemon.job(id).job.state == "active"
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+        job = daemon.wait_for(id, lambda job: job.state == "sealed")
+        assert same(job.path)
+        assert job.attempts == 1
+        assert daemon.supervisor.pid_of("keeper") == pid
+        more = daemon.order(*box.urls, name="more.bin", chunk_size=CHUNK)
+        daemon.wait_for(more.id, lambda job: job.state == "sealed")
+
+
+def test_after_the_death_of_everything_jobs_go_on_from_their_part_files(tmp_path: Path, box: Box) -> None:
+    daemon = KeeperDaemon(tmp_path)
+    with daemon:
+        ids = [daemon.order(*box.urls, name=name, chunk_size=CHUNK).id for name in ("1.bin", "2.bin")]
+        for id in ids:
+            daemon.wait_for(id, lambda job: job.stored_bytes > SIZE // 8)
+        last = max(event.serial for event in daemon.events)
+        daemon.kill_everything()
+    with KeeperDaemon(tmp_path) as daemon:
+        for id in ids:
+            job = daemon.wait_for(id, lambda job: job.state == "sealed")
+            assert same(job.path)
+            assert job.resumed_bytes >= SIZE // 8
+            assert job.attempts == 2
+        events = daemon.ask(EventsQueried, EventEntry, after=0, offset=0, limit=1000)
+        assert [event.serial for event in events] == list(range(1, len(events) + 1))
+        assert len(events) > last
+
+
+def test_every_order_that_was_answered_is_there_after_a_kill(tmp_path: Path) -> None:
+    with KeeperDaemon(tmp_path, jobs_active_max=1, retries_max=0) as daemon:
+        answered = daemon.order_until_killed("http://127.0.0.1:9/nothing", count=150)
+        assert answered, "killed before the first answer"
+        found = daemon.ask(JobsQueried, JobSnapshot, **EVERYTHING | {"limit": 1000})
+        assert set(answered) <= {job.id for job in found}
+        assert len({job.name for job in found}) == len(found)

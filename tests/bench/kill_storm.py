@@ -27,10 +27,10 @@ import psutil  # type: ignore[import-untyped,unused-ignore]
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from actors.building import processes
 from actors.core.restarts import Restarts
 from actors.supervisor import Supervisor
 from protocol.messages import ProcessReady
-from run import processes
 from storage.arena import SLOT_BYTES, Arena
 from tests.bench.measuring import print_table, verdict
 from tests.box.mirrors import Box, Character, Content, mirrors

@@ -1,6 +1,7 @@
 """What becomes of jobs: how runs end, names, sources, deaths, step by step."""
 
 from protocol.messages import (
+    Answered,
     EventHappened,
     EventsWatched,
     JobAsked,
@@ -263,6 +264,17 @@ def test_deleting_waits_for_the_last_word_of_the_run() -> None:
     assert rig.answer(JobSnapshot)[0].id == id
     assert id not in rig.book.jobs
     assert rig.book.files[id].name == "f.bin"
+
+
+def test_of_two_deletions_that_wait_the_second_finds_nothing() -> None:
+    rig = Rig()
+    id = rig.order().id
+    rig.cancel(id)
+    rig.delete(id)
+    rig.delete(id)
+    rig.ended(1, "interrupted")
+    assert len(rig.all_heard(Answered)) == 1
+    assert rig.refusal().kind == "unknown"
 
 
 # -- events

@@ -6,6 +6,7 @@ from protocol.messages import (
     DispatcherReady,
     DispatcherWanted,
     JobAsked,
+    JobEnded,
     JobForgotten,
     JobStopAsked,
     PoolInbox,
@@ -98,6 +99,21 @@ def test_a_worker_that_failed_is_replaced_a_few_times() -> None:
         assert isinstance(wanted.message, WorkerWanted)
     (lost,) = told(pool, died)
     assert isinstance(lost.message, SourceLost)
+
+
+def test_a_job_whose_dispatcher_failed_ends_with_that_reason_and_leaves_nothing() -> None:
+    pool, _ = running(["http://a/f", "http://b/f"])
+    posts = told(pool, ActorDied(process="hub", actor="dispatcher-1", detail="AssertionError: boom"))
+    (ended,) = [post.message for post in posts if isinstance(post.message, JobEnded)]
+    assert (ended.state, ended.reason) == ("failed", "our fault: AssertionError: boom")
+    assert [post.to for post in posts if isinstance(post.message, JobForgotten)] == [
+        "hub/root",
+        "fetch-1/root",
+        "fetch-2/root",
+        "hub/watchdog",
+        "store/assembler",
+    ]
+    assert told(pool, SourceOffered(job=1, url="http://c/f")) == []
 
 
 def of(posts: list[Post], kind: type) -> list[tuple[str, int]]:

@@ -1,5 +1,7 @@
 """What the keeper of many jobs asks of the pool: everything anew, sources that come, stay away and go, limits."""
 
+from typing import Any
+
 from actors.core.pool import PoolState
 from actors.core.pooled import ENDED_KEPT_MAX, ended
 from protocol.messages import (
@@ -32,9 +34,9 @@ from tests.core.test_pool import asked as asked_of
 DISPATCHER = "hub/dispatcher-1"
 
 
-def asked(sources: int = 1, *, term: str = "", private_ok: bool = True) -> JobAsked:
+def asked(sources: int = 1, *, term: str = "", private_ok: bool = True, **more: Any) -> JobAsked:
     plain = {name: getattr(asked_of(1, sources), name) for name in JobAsked.__struct_fields__}
-    return JobAsked(**{**plain, "watcher": KEEPER, "term": term, "private_ok": private_ok})
+    return JobAsked(**{**plain, "watcher": KEEPER, "term": term, "private_ok": private_ok, **more})
 
 
 def tell(pool: PoolState, *messages: PoolInbox) -> list[Post]:
@@ -173,12 +175,12 @@ def test_both_the_job_and_its_source_must_allow_private_addresses() -> None:
 # -- sources and a term
 
 
-def hit(peer: str) -> SearchHit:
+def hit(peer: str, path: str = "m\\f.flac", size_bytes: int = 7) -> SearchHit:
     return SearchHit(
         search=1,
         peer=peer,
-        path="m\\f.flac",
-        size_bytes=7,
+        path=path,
+        size_bytes=size_bytes,
         slots_free=True,
         speed_bytes_s=0,
         queue_length=0,
@@ -193,6 +195,23 @@ def test_a_job_with_sources_and_a_term_does_not_wait_for_its_search() -> None:
     tell(pool, DispatcherReady(job=1), hit("bob"), hit("eve"))
     found_now = to(tell(pool, SearchEnded(search=1, peers=2, refused="")), KEEPER)
     assert [message.source for message in found_now if isinstance(message, SourceFound)] == [1], "bob is there already"
+
+
+def test_only_users_with_the_same_kind_of_file_join_one_that_is_there() -> None:
+    pool = PoolState(("fetch-1",))
+    wanted = asked(1, term="f", name="f.flac", wanted_size_bytes=7)
+    tell(pool, wanted, SourceOffered(job=1, url="slsk://bob/m%5Cf.flac"), DispatcherReady(job=1))
+    hits = [hit(f"u{number}", "m\\f.mp3") for number in range(3)]
+    tell(pool, *hits, hit("longer", size_bytes=8), hit("bob", "copy\\f.flac"), hit("eve", "x\\F.FLAC"))
+    found_now = to(tell(pool, SearchEnded(search=1, peers=6, refused="")), KEEPER)
+    assert [message.url for message in found_now if isinstance(message, SourceFound)] == ["slsk://eve/x%5CF.FLAC"]
+
+
+def test_a_users_file_has_the_size_that_is_wanted_or_is_another_file() -> None:
+    pool = PoolState(("fetch-1",))
+    offers = [SourceOffered(job=1, url=url) for url in ("slsk://bob/m%5Cf.flac", "http://a/f.flac")]
+    told = tell(pool, asked(2, wanted_size_bytes=7), *offers)
+    assert [message.size_bytes for message in to(told, KEEPER) if isinstance(message, SourceFound)] == [7, -1]
 
 
 def test_a_job_with_sources_whose_search_brings_nobody_goes_on() -> None:

@@ -10,13 +10,14 @@ from typer.testing import CliRunner, Result
 
 from protocol.config.account import Account
 from protocol.terminal.cli import Actions, build_app, program_version
+from protocol.terminal.daemon_command import DaemonOptions
 from protocol.terminal.exit_codes import MEANINGS
 from protocol.terminal.options import HEX_DIGITS, DemoOptions, GetOptions, SearchOptions, VerifyOptions
 
 URL = "http://127.0.0.1:8080/file.iso"
 
 PEER_URL = "slsk://ann/music%5Csong.flac"
-Options = GetOptions | SearchOptions | VerifyOptions | DemoOptions
+Options = GetOptions | SearchOptions | VerifyOptions | DemoOptions | DaemonOptions
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +50,9 @@ class Recorder:
 
 def run(*words: str, code: int = 0) -> tuple[Result, Recorder]:
     recorder = Recorder(code)
-    app = build_app(Actions(get=recorder.act, search=recorder.act, verify=recorder.act, demo=recorder.act))
+    app = build_app(
+        Actions(get=recorder.act, search=recorder.act, verify=recorder.act, demo=recorder.act, daemon=recorder.act)
+    )
     return CliRunner().invoke(app, words), recorder
 
 
@@ -269,7 +272,7 @@ def test_an_interrupt_ends_with_130_and_a_bug_is_not_hidden() -> None:
     def broken(_options: object) -> int:
         raise RuntimeError("a bug")
 
-    app = build_app(Actions(get=interrupted, search=broken, verify=broken, demo=interrupted))
+    app = build_app(Actions(get=interrupted, search=broken, verify=broken, demo=interrupted, daemon=broken))
     assert CliRunner().invoke(app, ["get", URL]).exit_code == 130
     assert isinstance(CliRunner().invoke(app, ["verify", "x"]).exception, RuntimeError)
 

@@ -24,6 +24,7 @@ from protocol.messages import (
     RunsAsked,
     SearchAsked,
     SearchEnded,
+    SessionChanged,
     SourceDropped,
     SourcesAdded,
     StopsQueried,
@@ -200,9 +201,21 @@ def test_a_search_groups_what_users_have(api: Api) -> None:
 
 def test_a_search_that_is_refused_is_for_later(api: Api, played: Played) -> None:
     played.instead[SearchAsked] = lambda asked: [SearchEnded(search=asked.search, peers=0, refused="not logged in")]
-    response = api.client.get(f"{ROOT}/search?searchText=tide")
-    assert response.status_code == 503
-    assert response.json()["error"]["detail"] == "not logged in"
+    for state, status in (("online", 429), ("connecting", 409)):
+        api.say(SessionChanged(state=state, detail="", final=False))
+        response = api.client.get(f"{ROOT}/search?searchText=tide")
+        assert response.status_code == status
+        assert response.json()["error"]["detail"] == "not logged in"
+
+
+def test_without_an_account_trying_again_does_not_help(played: Played) -> None:
+    with serving(played) as api:
+        api.say(ProcessLost(process="soulseek", detail="no account", restart_s=0.0))
+        for path in ("search?searchText=tide", "users/ann/files"):
+            response = api.client.get(f"{ROOT}/{path}")
+            assert (response.status_code, response.json()["error"]["detail"]) == (409, "no account")
+        api.say(SessionChanged(state="online", detail="", final=False))
+        assert api.client.get(f"{ROOT}/search?searchText=tide").status_code == 503
 
 
 def test_whoever_has_the_file_is_ready_for_an_order(api: Api) -> None:

@@ -60,3 +60,11 @@ def test_old_days_are_forgotten(tmp_path: Path) -> None:
     subject.stopped("ann", now_s=0.0)
     subject.tidy(now_s=DAY * (DAYS_KEPT + 1))
     assert subject.stops(now_s=0.0) == []
+
+
+def test_the_ledger_names_the_newest_day_first(tmp_path: Path) -> None:
+    subject = book(tmp_path)
+    for peer, day in (("ann", 3), ("bob", 4), ("ann", 4), ("ann", 4)):
+        subject.stopped(peer, now_s=day * DAY)
+    assert subject.ledger("", offset=0, limit=10) == (3, [("ann", 4, 2), ("bob", 4, 1), ("ann", 3, 1)])
+    assert subject.ledger("ann", offset=1, limit=1) == (2, [("ann", 3, 1)])

@@ -3,13 +3,14 @@
 import uuid
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
 from protocol.messages import EndedRemoved, JobCancelled, JobQueried, JobsQueried
 from protocol.post import KEEPER
 from protocol.rest.desk import Desk, RefusedError
+from protocol.rest.parameters import Username
 from protocol.rest.slskd import models, transfers, words
 from protocol.rest.slskd.models import FILES_MAX, Enqueued, FailedFile, Transfer, UserTransfers, WantedFile, answer
 from protocol.rest.slskd.transfers import ORIGIN
@@ -19,8 +20,6 @@ from protocol.urls import check_url, slsk_url
 _ALL: Final = "/api/v0/transfers/downloads"
 _OF_USER: Final = _ALL + "/{username:path}"
 _ONE: Final = _OF_USER + "/{id:uuid}"
-
-Username = Annotated[str, Path(min_length=1, max_length=100)]
 
 
 class Downloads:
@@ -153,17 +152,17 @@ def _add_lists(routes: APIRouter, downloads: Downloads) -> None:
         return Response(status_code=204)
 
     @routes.get(_ALL, response_model=list[UserTransfers], summary="All transfers, by user and remote folder")
-    async def everything(includeRemoved: models.Flag = False) -> Response:  # noqa: N803 - as clients write it
+    async def everything(includeRemoved: models.IncludeRemoved = False) -> Response:  # noqa: N803 - as clients write it
         return answer(transfers.by_user(await downloads.all(removed=includeRemoved)))
 
 
 def _add_one(routes: APIRouter, downloads: Downloads) -> None:
     @routes.get(f"{_ONE}/position", response_model=int, summary="Place in a queue", responses=models.errors(404))
-    async def position(username: Username, id: uuid.UUID) -> int:
+    async def position(username: Username, id: models.Guid) -> int:
         return max((await downloads.one(username, id)).queue_place, 0)
 
     @routes.get(_ONE, response_model=Transfer, summary="One transfer", responses=models.errors(404))
-    async def one(username: Username, id: uuid.UUID) -> Response:
+    async def one(username: Username, id: models.Guid) -> Response:
         return answer(transfers.transfer(await downloads.one(username, id)))
 
     @routes.delete(
@@ -173,7 +172,7 @@ def _add_one(routes: APIRouter, downloads: Downloads) -> None:
         summary="End a transfer; with remove it is not listed any more",
         responses=models.errors(404),
     )
-    async def cancel(username: Username, id: uuid.UUID, remove: models.Flag = False) -> Response:
+    async def cancel(username: Username, id: models.Guid, remove: models.Remove = False) -> Response:
         await downloads.cancel(username, id, remove=remove)
         return Response(status_code=204)
 

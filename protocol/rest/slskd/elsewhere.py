@@ -4,13 +4,14 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from protocol.rest.desk import Desk, RefusedError
+from protocol.rest.parameters import Username
 from protocol.rest.slskd import models
 from protocol.rest.slskd.models import Shares, UserTransfers, answer
 
 
 def add(routes: APIRouter, _desk: Desk) -> None:
     @routes.get("/api/v0/transfers/uploads", response_model=list[UserTransfers], summary="Uploads: none are listed")
-    async def uploads(includeRemoved: models.Flag = False) -> Response:  # noqa: N803 - as clients write it
+    async def uploads(includeRemoved: models.IncludeRemoved = False) -> Response:  # noqa: N803 - as clients write it
         return answer([])
 
     @routes.delete(
@@ -28,7 +29,7 @@ def add(routes: APIRouter, _desk: Desk) -> None:
         summary="Uploads to a user: none are listed",
         responses=models.errors(404),
     )
-    async def uploads_to(username: str) -> Response:
+    async def uploads_to(username: Username) -> Response:
         raise RefusedError("unknown", "", "no such transfer")
 
     @routes.get("/api/v0/shares", response_model=Shares, summary="Shared folders: none are listed")

@@ -4,15 +4,19 @@ What comes in is matched whatever its case (one client writes ``SearchText``, an
 are ignored. What goes out has camel case and no null members.
 """
 
+import uuid
 from typing import Annotated, Any, Final
 
-from fastapi import Query
+from fastapi import Path, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints, TypeAdapter
 from pydantic.alias_generators import to_camel
 
+from protocol.rest.parameters import Flag
 from protocol.rest.spelling import AnyCase
 
+NUMBER_MAX: Final = (1 << 31) - 1
+"""Clients say "no limit" with the largest number that their language has an `int` for."""
 PATH_CHARS_MAX: Final = 4000
 SIZE_BYTES_MAX: Final = 1 << 50
 FILES_MAX: Final = 1000
@@ -33,7 +37,21 @@ class Answer(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True)
 
 
-Flag = Annotated[bool, Query(description="``True``, ``true``, ``False`` or ``false``")]
+GUID_CHARS: Final = 36
+Guid = Annotated[
+    uuid.UUID,
+    Path(
+        description="The transfer's id.",
+        json_schema_extra={"minLength": GUID_CHARS, "maxLength": GUID_CHARS},
+        examples=["bedb8fe1-d497-43b5-a8b4-c6a328fe38fd"],
+    ),
+]
+SearchId = Annotated[
+    str, Path(description="The search's id.", max_length=64, examples=["f857d550-e646-11f1-94e2-02fc00000001"])
+]
+IncludeResponses = Annotated[Flag, Query(description="Whether what was found is told too.")]
+IncludeRemoved = Annotated[Flag, Query(description="Whether those are listed that were removed from the list.")]
+Remove = Annotated[Flag, Query(description="Whether it is taken from the list too.")]
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -130,15 +148,21 @@ class SearchBody(Body):
         description="Words that must be in a file's path; ``-word`` must not"
     )
     id: str | None = Field(default=None, max_length=64, description="A GUID to call it by; made when there is none")
-    file_limit: StrictInt = Field(default=10_000, ge=1, description="Ends after so many files")
+    file_limit: StrictInt = Field(default=10_000, ge=1, le=NUMBER_MAX, description="Ends after so many files")
     filter_responses: bool = Field(default=True, description="Whether the three limits on users below hold")
     maximum_peer_queue_length: StrictInt = Field(
-        default=1_000_000, ge=0, description="Of users with longer queues nothing"
+        default=1_000_000, ge=0, le=NUMBER_MAX, description="Of users with longer queues nothing"
     )
-    minimum_peer_upload_speed: StrictInt = Field(default=0, ge=0, description="Of slower users nothing; bytes/s")
-    minimum_response_file_count: StrictInt = Field(default=1, ge=0, description="Of users with fewer files nothing")
-    response_limit: StrictInt = Field(default=100, ge=1, description="Ends after so many users")
-    search_timeout: StrictInt = Field(default=15_000, ge=5, description="Ends after so many milliseconds")
+    minimum_peer_upload_speed: StrictInt = Field(
+        default=0, ge=0, le=NUMBER_MAX, description="Of slower users nothing; bytes/s"
+    )
+    minimum_response_file_count: StrictInt = Field(
+        default=1, ge=0, le=NUMBER_MAX, description="Of users with fewer files nothing"
+    )
+    response_limit: StrictInt = Field(default=100, ge=1, le=NUMBER_MAX, description="Ends after so many users")
+    search_timeout: StrictInt = Field(
+        default=15_000, ge=5, le=NUMBER_MAX, description="Ends after so many milliseconds"
+    )
 
 
 class FoundFile(Answer):

@@ -8,6 +8,7 @@ from fastapi.responses import Response
 from protocol.messages import FilesAsked, FilesTold, Refused, UserAsked, UserTold
 from protocol.post import SESSION
 from protocol.rest.desk import Desk, RefusedError, UnavailableError
+from protocol.rest.parameters import Username
 from protocol.rest.slskd import models, words
 from protocol.rest.slskd.models import Browse, Directory, DirectoryBody, DirectoryFile, UserStatus, answer
 
@@ -56,7 +57,7 @@ def add(routes: APIRouter, desk: Desk) -> None:
         summary="What lies in one folder of a user",
         responses=models.errors(404, 503),
     )
-    async def directory(username: str, body: DirectoryBody) -> Response:
+    async def directory(username: Username, body: DirectoryBody) -> Response:
         found = await files_of(desk, username, body.directory)
         if not found:
             raise RefusedError("unknown", "", "no such folder")
@@ -69,16 +70,15 @@ def add(routes: APIRouter, desk: Desk) -> None:
         summary="Everything that a user shares",
         responses=models.errors(404, 503),
     )
-    async def browse(username: str) -> Response:
+    async def browse(username: Username) -> Response:
         found = await files_of(desk, username, "")
         return answer(Browse(directories=found, directory_count=len(found)))
 
     @routes.get(
         "/api/v0/users/{username:path}/browse/status",
-        summary="Nothing: a browse is over when it is answered",
-        responses=models.errors(404),
+        include_in_schema=False,
     )
-    async def browsing(username: str) -> Response:
+    async def browsing(username: Username) -> Response:
         raise RefusedError("unknown", "", "nothing is being browsed")
 
     @routes.get(
@@ -87,7 +87,7 @@ def add(routes: APIRouter, desk: Desk) -> None:
         summary="Whether a user is there",
         responses=models.errors(404, 503),
     )
-    async def status(username: str) -> Response:
+    async def status(username: Username) -> Response:
         told = await presence_of(desk, username)
         return answer(UserStatus(presence=told.presence or "Offline", is_privileged=told.privileged))
 

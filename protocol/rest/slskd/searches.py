@@ -147,7 +147,7 @@ def add(routes: APIRouter, desk: Desk) -> None:
         summary="A search and how far it is",
         responses=models.errors(404),
     )
-    async def one(id: str, includeResponses: models.Flag = False) -> Response:  # noqa: N803 - as clients write it
+    async def one(id: models.SearchId, includeResponses: models.IncludeResponses = False) -> Response:  # noqa: N803 - as clients write it
         return answer(known(id).view(responses=includeResponses))
 
     @routes.get(
@@ -156,13 +156,18 @@ def add(routes: APIRouter, desk: Desk) -> None:
         summary="What was found so far",
         responses=models.errors(404),
     )
-    async def responses(id: str) -> Response:
+    async def responses(id: models.SearchId) -> Response:
         return answer(list(known(id).responses()))
 
-    @routes.put("/api/v0/searches/{id}", summary="Stop a search; what it found stays", responses=models.errors(404))
-    async def stop(id: str) -> Response:
+    @routes.put(
+        "/api/v0/searches/{id}",
+        response_model=models.Search,
+        summary="Stop a search; what it found stays",
+        responses=models.errors(404),
+    )
+    async def stop(id: models.SearchId) -> Response:
         searcher.stop(known(id))
-        return Response(status_code=200)
+        return answer(known(id).view(responses=False))
 
     @routes.delete(
         "/api/v0/searches/{id}",
@@ -171,7 +176,7 @@ def add(routes: APIRouter, desk: Desk) -> None:
         summary="Stop and forget a search",
         responses=models.errors(404),
     )
-    async def forget(id: str) -> Response:
+    async def forget(id: models.SearchId) -> Response:
         found = known(id)
         searcher.stop(found)
         findings.remove(found.id)

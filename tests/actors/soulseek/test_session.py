@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from protocol.faults import FaultKind
-from protocol.messages import FileFinished, PlaceRefused, SearchAsked, SearchEnded, SearchHit
+from protocol.messages import FileFinished, PlaceRefused, SearchAsked, SearchEnded, SearchHit, SearchLeft
 from tests.actors.soulseek.rig import ME, Rig, read_body, times
 from tests.box.content import Content
 from tests.box.soulseek.network import Character, Network, network
@@ -110,7 +110,40 @@ def test_a_search_over_the_budget_is_refused_with_the_time_of_the_next_one(box: 
         ended = search(rig, box.term, number=3)[1]
         assert (ended.search, ended.peers) == (3, 0)
         assert "budget" in ended.refused
+        assert 50 < ended.retry_after_s <= 60
         assert len([term for user, term in box.searches() if user == ME]) >= 2
+
+
+def test_several_askers_share_one_budget_and_number_their_searches_themselves(box: Network) -> None:
+    with Rig(box.server_port, username="shared", searches_max=2, searches_s=60.0) as rig:
+        rig.online()
+        askers = ("hub/pool", "hub/dispatcher-1", "hub/dispatcher-2")
+        for asker in askers:
+            rig.say(SearchAsked(search=1, term=box.term, wait_s=0.4, reply_to=asker))
+        ends = [rig.hear(SearchEnded) for _ in askers]
+        assert sorted((ended.peers, bool(ended.refused)) for ended in ends) == [(0, True), (2, False), (2, False)]
+
+
+def test_a_search_that_nobody_wants_any_more_ends_at_once(box: Network) -> None:
+    with Rig(box.server_port, username="impatient") as rig:
+        rig.online()
+        began_s = time.monotonic()
+        rig.say(SearchAsked(search=7, term=box.term, wait_s=60.0, reply_to="hub/pool"))
+        rig.hear(SearchHit)
+        rig.say(SearchLeft(search=7, reply_to="hub/dispatcher-1"))
+        rig.say(SearchLeft(search=8, reply_to="hub/pool"))
+        rig.say(SearchLeft(search=7, reply_to="hub/pool"))
+        ended = rig.hear(SearchEnded)
+        assert (ended.search, ended.refused) == (7, "")
+        assert time.monotonic() - began_s < 30
+
+
+def test_a_search_ends_when_it_has_brought_enough(box: Network) -> None:
+    with Rig(box.server_port, username="modest") as rig:
+        rig.online()
+        rig.say(SearchAsked(search=1, term=box.term, wait_s=60.0, reply_to="hub/pool", hits_max=3))
+        heard = [rig.hear(SearchHit, SearchEnded) for _ in range(4)]
+        assert [type(each) for each in heard] == [SearchHit] * 3 + [SearchEnded]
 
 
 @pytest.mark.parametrize("term", ["", "  ", "a\0b", "x" * 300])

@@ -9,6 +9,7 @@ from typing import Final
 
 ADLER_PRIME: Final = 65_521
 SEARCH_REPLY: Final = 9
+SHARES_REPLY: Final = 5
 MEBIBYTE: Final = 1 << 20
 
 
@@ -54,6 +55,19 @@ def million_files(user: str, ticket: int, thousands: int = 1000) -> bytes:
     names = b"".join(entry(f"@@many\\music\\box quartet\\tide {index:03}.flac", 1_000_000) for index in range(1000))
     parts = [(reply_head(user, ticket, 1000 * thousands), 1), (names, thousands), (reply_tail(), 1)]
     return framed(SEARCH_REPLY, _deflated(parts))
+
+
+def shares_bomb(mebibytes: int = 1024) -> bytes:
+    """A list of shares with one file, and this many MiB of zeros behind it."""
+    head = struct.pack("<I", 1) + string("@@bomb\\music") + struct.pack("<I", 1) + entry("box quartet.flac", 1)
+    return framed(SHARES_REPLY, _deflated([(head, 1), (bytes(MEBIBYTE), mebibytes)]))
+
+
+def million_shares(thousands: int = 1000) -> bytes:
+    """A list of shares with so many thousand files in one folder, each a proper one."""
+    names = b"".join(entry(f"tide {index:03}.flac", 1_000_000) for index in range(1000))
+    head = struct.pack("<I", 1) + string("@@many\\music") + struct.pack("<I", 1000 * thousands)
+    return framed(SHARES_REPLY, _deflated([(head, 1), (names, thousands), (struct.pack("<II", 0, 0), 1)]))
 
 
 def _deflated(parts: Iterable[tuple[bytes, int]]) -> bytes:

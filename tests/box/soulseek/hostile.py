@@ -6,10 +6,21 @@ import asyncio
 import random
 import struct
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol, get_args
 
-from tests.box.soulseek.bombs import SEARCH_REPLY, entry, framed, million_files, raw_reply, zlib_bomb
+from tests.box.soulseek.bombs import (
+    SEARCH_REPLY,
+    SHARES_REPLY,
+    entry,
+    framed,
+    million_files,
+    million_shares,
+    raw_reply,
+    shares_bomb,
+    zlib_bomb,
+)
 from tests.box.soulseek.character import Hostility
 from tests.box.soulseek.shelf import Shared, Shelf
 from tests.box.soulseek.talk import Talk
@@ -76,6 +87,20 @@ class Offender:
     def size_of(self, shared: Shared) -> int:
         """What a transfer request says of this file."""
         return self._lies.get(shared.path, shared.size)
+
+    async def lie_of_shares(self, user: str) -> bool:
+        """Do it to `user`, who asked what is shared; whether that was the answer."""
+        bombs: dict[str, Callable[[], bytes]] = {
+            "zlib_bomb": shares_bomb,
+            "million_files": million_shares,
+            "length_prefix": lambda: struct.pack("<II", 0xFFFF_FFFF, SHARES_REPLY) + bytes(1 << 16),
+            "garbage": lambda: framed(SHARES_REPLY, random.Random(7).randbytes(3000)),
+        }
+        for kind in self._kinds:
+            if kind in bombs:
+                await self._owner.talk.say(user, bombs[kind]())
+                return True
+        return False
 
     async def molest(self, user: str, ticket: int) -> bool:
         """Do it to `user`, who searched with `ticket`; whether an honest reply shall follow."""

@@ -154,7 +154,12 @@ class Uploader:
                 info = m.PeerUserInfoReply.Request("in a box", False, None, slots, self._queue.length(), free)
                 await self.talk.say(user, info)
             case m.PeerSharesRequest.Request():
-                await self.talk.say(user, m.PeerSharesReply.Request(self._directories()))
+                if not await self._offender.lie_of_shares(user):
+                    await self.talk.say(user, m.PeerSharesReply.Request(self._directories()))
+            case m.PeerDirectoryContentsRequest.Request():
+                found = [each for each in self._directories() if each.name == message.directory]
+                reply = m.PeerDirectoryContentsReply.Request(message.ticket, message.directory, found)
+                await self.talk.say(user, reply)
 
     def _directories(self) -> list[Any]:
         """Everything shared, as a user who browses sees it: names without their folder."""

@@ -1,0 +1,234 @@
+"""The daemon's main thread: starts everything, then waits for signals and for news of its processes."""
+
+import contextlib
+import logging
+import queue
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from types import FrameType
+from typing import Final
+
+from actors import logs
+from actors.core.restarts import Restarts
+from actors.daemon import processes
+from actors.daemon.changes import applied
+from actors.daemon.ground import address_of, listening, locked_state, made_folder, with_secrets
+from actors.daemon.health import HEALTH_S, Health
+from actors.daemon.notify import Notify
+from actors.supervisor import StartFailed, Supervisor
+from protocol.config.load import Config
+from protocol.config.mistakes import BadConfig
+from protocol.config.travelling import parts_of
+from protocol.keeper_settings import settings_json
+from protocol.messages import (
+    ActorDied,
+    DeskConfigured,
+    KeeperConfigured,
+    LogLevelSet,
+    Message,
+    ProcessLost,
+    ProcessReady,
+    SessionChanged,
+    Ticked,
+)
+from protocol.post import DESK, FRONT, KEEPER, root_address, split_address
+from storage.arena import Arena
+
+_logger = logging.getLogger(logs.NOTICES)
+
+ENDED, FAILED, INTERRUPTED = 0, 1, 130
+_JOBS_OWN: Final = ("worker-", "dispatcher-")
+"""Actors that fail for one job only, which hears of it."""
+
+
+class Daemon:
+    """One run of the daemon. `load` reads the configuration again."""
+
+    def __init__(self, config: Config, *, load: Callable[[], Config], version: str, notify: Notify) -> None:
+        self._config = config
+        self._load = load
+        self._version = version
+        self._notify = notify
+        self._stops = 0
+        self._reloads = 0
+        self._wake: Callable[[], None] = lambda: None
+        self._session: SessionChanged | None = None
+        self._address = ""
+        self._health = Health(split_address(FRONT)[0], now_s=time.monotonic())
+
+    def run(self) -> int:
+        """Until it is told to end, or a process cannot be kept alive. The exit code.
+
+        Raises `CannotStart` when something it needs is not to be had; then nothing was started.
+        """
+        with self._signals(), ExitStack() as leaving:
+            leaving.enter_context(locked_state(self._config.settings.daemon.state))
+            settings, key_path = with_secrets(self._config.settings, self._config.settings.daemon.state)
+            self._config = replace(self._config, settings=settings)
+            made_folder(settings.daemon.downloads, "the downloads folder")
+            listener = leaving.enter_context(listening(settings.api))
+            self._listener_fd = listener.fileno()
+            self._address = address_of(listener, settings.api)
+            try:
+                return self._run(leaving, key_path)
+            except KeyboardInterrupt:
+                _logger.warning("interrupted: not everything was ended in order")
+                return INTERRUPTED
+
+    def _run(self, leaving: ExitStack, key_path: str) -> int:
+        try:
+            self._start(leaving)
+        except (StartFailed, OSError, EOFError) as failure:
+            _logger.error("cannot start: %s", failure)
+            return FAILED
+        self._say_ready(key_path)
+        reason = self._mind()
+        if reason:
+            _logger.error("ends: %s", reason)
+        else:
+            _logger.info("stopping")
+        self._notify.stopping(reason or "stopping")
+        self._supervisor.stop()
+        if not reason:
+            _logger.info("stopped, everything is saved")
+        return FAILED if reason else ENDED
+
+    def _start(self, leaving: ExitStack) -> None:
+        daemon = self._config.settings.daemon
+        slots = processes.slot_count(daemon)
+        arena = Arena.create(slots)
+        leaving.callback(arena.close)
+        specs = processes.processes(self._config, version=self._version, listener_fd=self._listener_fd)
+        self._supervisor = Supervisor(
+            specs, arena_fd=arena.fd, slot_count=slots, lost_to=processes.TOLD, restarts=Restarts()
+        )
+        leaving.callback(self._supervisor.stop)
+        self._supervisor.start()
+        self._wake = lambda: self._supervisor.inbox.put(Ticked())
+
+    def _say_ready(self, key_path: str) -> None:
+        for note in self._config.notes:
+            _logger.warning("note: %s", note)
+        if self._config.account is None:
+            _logger.info("%s: HTTP sources only", processes.NO_ACCOUNT)
+        if not self._config.settings.api.authentication:
+            _logger.warning("note: nobody is asked for a key (authentication under [api])")
+        if key_path:
+            _logger.info("the API key is in %s", key_path)
+        _logger.info("listening on %s", self._address)
+        self._notify.ready(self._status())
+
+    # what may happen
+
+    def _mind(self) -> str:
+        """Until the end. Why, when it is not wanted; empty when somebody said so."""
+        alive_due_s = health_due_s = 0.0
+        period_s = min(HEALTH_S, (self._notify.watchdog_s or HEALTH_S) / 3)
+        while True:
+            if self._notify.watchdog_s is not None and time.monotonic() >= alive_due_s and self._supervisor.well():
+                self._notify.alive()
+                alive_due_s = time.monotonic() + period_s / 2
+            if time.monotonic() >= health_due_s:
+                health_due_s = time.monotonic() + HEALTH_S
+                for told in self._health.told(self._supervisor.health(), now_s=time.monotonic()):
+                    self._supervisor.mailroom.post(DESK, told)
+            if self._stops:
+                return ""
+            if self._reloads:
+                self._reloads = 0
+                self._reload()
+            with contextlib.suppress(queue.Empty):
+                reason = self._hear(self._supervisor.inbox.get(timeout=period_s))
+                if reason:
+                    return reason
+
+    def _hear(self, message: Message) -> str:
+        """Why the daemon cannot go on; empty when it can."""
+        match message:
+            case ProcessLost(process=process, detail=detail, restart_s=restart_s):
+                if restart_s < 0:
+                    return f"the {process} process cannot be kept alive: {detail}"
+                self._health.lost(process)
+                _logger.warning("the %s process died (%s) and is started anew", process, detail)
+            case ProcessReady(process=process):
+                self._health.ready(process, now_s=time.monotonic())
+                self._tell_of_the_login(process)
+            case ActorDied(process=process, actor=actor, detail=detail):
+                _logger.error("%s in the %s process failed: %s", actor, process, detail)
+                if not actor.startswith(_JOBS_OWN):
+                    self._supervisor.kill(process, f"its {actor} failed: {detail}")
+            case SessionChanged():
+                self._session = message
+                _logger.log(logging.WARNING if message.final else logging.INFO, "Soulseek: %s", _login(message))
+                self._notify.status(self._status())
+            case _:
+                pass
+        return ""
+
+    def _tell_of_the_login(self, process: str) -> None:
+        """Who was started anew has not heard it."""
+        for address in processes.TOLD:
+            if self._session is not None and split_address(address)[0] == process:
+                self._supervisor.mailroom.post(address, self._session)
+
+    def _status(self) -> str:
+        login = "" if self._session is None else f", Soulseek: {_login(self._session)}"
+        return f"listening on {self._address}{login}"
+
+    # the configuration, read again
+
+    def _reload(self) -> None:
+        self._notify.reloading()
+        try:
+            new = self._load()
+            settings, _ = with_secrets(new.settings, self._config.settings.daemon.state)
+            self._apply(replace(new, settings=settings))
+        except BadConfig as error:
+            _logger.error("the configuration is kept as it was: %s", error)
+        self._notify.ready(self._status())
+
+    def _apply(self, new: Config) -> None:
+        self._config, waiting = applied(self._config, new)
+        settings = self._config.settings
+        post = self._supervisor.mailroom.post
+        for spec in processes.processes(self._config, version=self._version, listener_fd=self._listener_fd):
+            self._supervisor.respec(spec)
+        logging.getLogger().setLevel(processes.level_of(settings))
+        for name in self._supervisor.living():
+            post(root_address(name), LogLevelSet(level=processes.level_of(settings)))
+        post(KEEPER, KeeperConfigured(settings=settings_json(processes.keeper_settings(self._config))))
+        for part, last in parts_of(settings):
+            post(DESK, DeskConfigured(part=part, last=last))
+        for note in self._config.notes:
+            _logger.warning("note: %s", note)
+        later = f"; after a restart: {', '.join(waiting)}" if waiting else ""
+        _logger.info("the configuration was read again%s", later)
+
+    # signals
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        taken = {signal.SIGINT: self._stop, signal.SIGTERM: self._stop, signal.SIGHUP: self._hang_up}
+        before = {number: signal.signal(number, handler) for number, handler in taken.items()}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._stops += 1
+        self._wake()
+        if self._stops > 1:
+            raise KeyboardInterrupt
+
+    def _hang_up(self, _number: int, _frame: FrameType | None) -> None:
+        self._reloads += 1
+        self._wake()
+
+
+def _login(session: SessionChanged) -> str:
+    return f"{session.state} ({session.detail})" if session.detail else session.state

@@ -1,0 +1,130 @@
+"""Which processes a daemon has, and how each is started."""
+
+import logging
+import os
+from typing import Any, Final
+
+from actors.api.start import ApiStart
+from actors.daemon.ground import FINISHED_FOLDER, JOBS_FILE, PEERS_FILE
+from actors.process import InheritedFd, ProcessSpec
+from actors.soulseek.starting import session_process, session_settings
+from protocol.config.account import Account
+from protocol.config.load import Config
+from protocol.config.settings import DaemonSettings, Settings
+from protocol.keeper_settings import KeeperSettings, LimitWindow
+from protocol.post import DESK, FRONT, KEEPER, MEMORY, POOL, SESSION, split_address
+
+FETCHERS_MAX: Final = 4
+SLOTS_EACH: Final = 64
+"""Of a fetch process: so many of its sources can be received from at the same moment. Memory is taken as it is used."""
+TOLD: Final = (POOL, KEEPER, DESK)
+"""Who hears of processes lost and ready, and of the login."""
+NO_ACCOUNT: Final = "no Soulseek account is configured"
+_LEVELS: Final = {
+    "error": logging.ERROR,
+    "warning": logging.WARNING,
+    "info": logging.INFO,
+    "debug": logging.DEBUG,
+}
+_API, _KEEPER, _HUB, _SESSION, _STORE = (split_address(one)[0] for one in (DESK, KEEPER, POOL, SESSION, MEMORY))
+
+
+def level_of(settings: Settings) -> int:
+    return _LEVELS[settings.daemon.log_level]
+
+
+def fetcher_count(daemon: DaemonSettings) -> int:
+    return daemon.fetchers or max(1, min(FETCHERS_MAX, os.cpu_count() or 1))
+
+
+def slot_count(daemon: DaemonSettings) -> int:
+    return fetcher_count(daemon) * SLOTS_EACH
+
+
+def processes(config: Config, *, version: str, listener_fd: int) -> list[ProcessSpec]:
+    """Everything of this configuration. The API is stopped first, so that nothing is ordered any more; then the keeper
+    writes down how all stands, then those whose work it is end."""
+    daemon = config.settings.daemon
+    names = tuple(f"fetch-{number}" for number in range(1, fetcher_count(daemon) + 1))
+    peers = os.path.join(daemon.state, PEERS_FILE)
+    common = _common(config.settings)
+    specs = [
+        api_process(config, listener_fd),
+        keeper_process(config, version),
+        ProcessSpec(process=_HUB, builder="actors.building:build_hub", settings=names, stop_rank=2, **common),
+        ProcessSpec(process=_STORE, builder="actors.building:build_store", settings=peers, stop_rank=4, **common),
+    ]
+    for index, name in enumerate(names):
+        own = (index * SLOTS_EACH, (index + 1) * SLOTS_EACH)
+        specs.append(
+            ProcessSpec(
+                process=name,
+                builder="actors.building:build_fetcher",
+                settings=own,
+                stop_rank=3,
+                switch_interval_s=0.0005,
+                **common,
+            )
+        )
+    if config.account is not None:
+        specs.append(_session_process(config.account, config.settings))
+    return specs
+
+
+def api_process(config: Config, listener_fd: int) -> ProcessSpec:
+    absent = {} if config.account is not None else {_SESSION: NO_ACCOUNT}
+    start = ApiStart(settings=config.settings, listener=InheritedFd(listener_fd), absent=absent)
+    return ProcessSpec(
+        process=_API, builder="actors.api.process:build", settings=start, stop_rank=0, **_common(config.settings)
+    )
+
+
+def keeper_process(config: Config, version: str) -> ProcessSpec:
+    path = os.path.join(config.settings.daemon.state, JOBS_FILE)
+    return ProcessSpec(
+        process=_KEEPER,
+        builder="actors.building:build_keeper",
+        settings=(path, keeper_settings(config), version),
+        stop_rank=1,
+        preload=("actors.keeper",),
+        **_common(config.settings),
+    )
+
+
+def _session_process(account: Account, settings: Settings) -> ProcessSpec:
+    finished = os.path.join(settings.daemon.state, FINISHED_FOLDER)
+    given = session_settings(account, finished_folder=finished, heard_by=(*TOLD, FRONT))
+    bare = session_process(given, verbose=True)
+    return ProcessSpec(process=bare.process, builder=bare.builder, settings=given, stop_rank=3, **_common(settings))
+
+
+def _common(settings: Settings) -> dict[str, Any]:
+    return {"log_level": level_of(settings), "log_json": settings.daemon.log_json}
+
+
+def keeper_settings(config: Config) -> KeeperSettings:
+    """What the keeper goes by, of all that was configured."""
+    daemon, limits = config.settings.daemon, config.settings.limits
+    schedule = tuple(
+        LimitWindow(
+            days=window.days,
+            begin_minute=window.begin_minute,
+            end_minute=window.end_minute,
+            limit_bytes_s=window.limit_bytes_s,
+        )
+        for window in limits.schedule
+    )
+    return KeeperSettings(
+        jobs_active_max=daemon.active_max,
+        jobs_max=daemon.jobs_max,
+        retries_max=daemon.retries_max,
+        retry_first_s=daemon.retry_first_s,
+        retry_s_max=daemon.retry_s_max,
+        limit_bytes_s=limits.limit_bytes_s,
+        schedule=schedule,
+        preallocate=daemon.preallocate,
+        sync=daemon.sync,
+        slow_rate_bytes_s=daemon.slow_rate_bytes_s,
+        slow_after_s=daemon.slow_after_s,
+        **({} if config.account is None else config.account.manners),
+    )
