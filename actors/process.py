@@ -135,7 +135,13 @@ def _live(start: ProcessStart, endings: "queue.SimpleQueue[int]") -> int:
     mailroom = Mailroom(spec.process, start.run_dir)
     makers: dict[type, Callable[[Any], None]] = {}
     # The root stands first: an actor may fail while it starts. It hears from outside only once the mailroom listens.
-    ProcessRoot.start(mailroom, makers, stop_wanted=lambda: endings.put(_ASKED), failed=lambda: endings.put(_FAILED))
+    ProcessRoot.start(
+        mailroom,
+        makers,
+        stop_wanted=lambda: endings.put(_ASKED),
+        failed=lambda: endings.put(_FAILED),
+        whole=spec.whole,
+    )
     actors = _build(start, mailroom)
     makers.update(actors.makers)
     mailroom.start()

@@ -29,7 +29,8 @@ _Made = DispatcherWanted | WorkerWanted | WorkerUnwanted | JobForgotten
 
 
 class ProcessRoot(WireActor):
-    """`root` of its process. Holds no state but what it was given.
+    """`root` of its process. Holds no state but what it was given. `whole`: see `ProcessSpec`; the death of an actor is
+    then that of the process, and nobody but the supervisor is to draw conclusions from it.
 
     `stop_wanted(why)` and `failed(why)` only tell the main thread, which runs the stop sequence; they do not block.
     """
@@ -41,8 +42,10 @@ class ProcessRoot(WireActor):
         *,
         stop_wanted: Callable[[], None],
         failed: Callable[[], None],
+        whole: bool = False,
     ) -> None:
         super().__init__("root", mailroom)
+        self._whole = whole
         self._makers = makers
         self._stop_wanted = stop_wanted
         self._failed = failed
@@ -90,7 +93,8 @@ class ProcessRoot(WireActor):
 
     def _tell(self, report: ActorDied) -> None:
         self.mailroom.post(FRONT, report)
-        self.mailroom.post(POOL, report)
+        if not self._whole:
+            self.mailroom.post(POOL, report)
 
 
 def _actor_wanted(message: _Made) -> str:

@@ -243,22 +243,13 @@ class Supervisor:
                         if self._children[name].generation:
                             self._back.put(message)
                             os.write(self._wake_w, b"r")
-            case ActorDied(process=name) if self._fails_whole(name):
-                self._fail(self._children[name], f"{message.actor} failed: {message.detail}")
+            case ActorDied(process=name) if self._restarts and name in self._specs and self._specs[name].whole:
+                self._children[name].failed = True
+                self.kill(name, f"{message.actor} failed: {message.detail}")  # its traceback is in the log
                 return
             case _:
                 pass
         self.inbox.put(message)
-
-    def _fails_whole(self, process: str) -> bool:
-        return self._restarts is not None and process in self._specs and self._specs[process].whole
-
-    def _fail(self, child: Child, verdict: str) -> None:
-        """An actor failed without which the process is of no use. Its traceback is in the log."""
-        with self._changed:
-            if not child.verdict and not child.leaving:
-                child.verdict, child.failed = verdict, True
-                child.signal(signal.SIGKILL)
 
     # watching (a thread of its own)
 

@@ -4,6 +4,7 @@ One SQLite file, exactly one connection, used by one thread. Nothing here decide
 out as they are. What `apply` has returned from is kept, through `kill -9` and a power failure alike.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar, assert_never
@@ -34,7 +35,12 @@ from storage.job_schema import BookFault, check_store, open_store
 __all__ = ["BookFault", "JobBook", "check_store"]
 
 Row = TypeVar("Row")
+VARIABLES_MAX: Final = 500
+"""So many values in one statement."""
 _LIMIT: Final = "limit_bytes_s"
+_TEXTS: Final = ("file_name", "name", "remote_path", "path")
+"""Where a text is looked for. Capitals of a to z alone are told from small letters by nobody."""
+_LIKE: Final = re.compile("[!%_]")
 
 
 class _Table(Generic[Row]):
@@ -247,29 +253,34 @@ class JobBook:
         Newest first; with `queue_first_ms` >= 0 as they will be started: who waits since before that time, oldest
         first, then by priority and age, then what does not wait.
         """
-        clauses, values = _matching(states, origin, user, text, removed)
-        where = f"WHERE {' AND '.join(clauses)} " if clauses else ""
-        order = "ORDER BY serial DESC "
+        where, values = _matching(states, origin, user, text, removed)
+        order = "serial DESC"
         if queue_first_ms >= 0:
             # The same order as `actors.core.keeping_queue` takes them in.
+            values["first"] = queue_first_ms
             starved = "state = 'queued' AND queued_ms <= :first"
             order = (
-                f"ORDER BY state <> 'queued', NOT ({starved}), CASE WHEN {starved} THEN 0 ELSE -priority END,"
-                " queued_ms, serial "
+                f"state <> 'queued', NOT ({starved}), CASE WHEN {starved} THEN 0 ELSE -priority END, queued_ms, serial"
             )
-        total = self._db.execute(f"SELECT COUNT(*) FROM jobs {where}", values).fetchone()[0]
-        values |= {"limit": limit, "offset": offset, "first": queue_first_ms}
-        found = self._db.execute(f"{_JOBS.select} {where} {order} LIMIT :limit OFFSET :offset", values)
-        return _JOBS.rows(found), int(total)
+        # One look at all of them for both the page and the total; whole rows of the page alone.
+        found = self._db.execute(f"SELECT serial FROM jobs {where} ORDER BY {order}", values).fetchall()
+        page = [serial for (serial,) in found[offset : offset + limit]]
+        rows = {job.serial: job for job in self._of_serials(page)}
+        return [rows[serial] for serial in page], len(found)
+
+    def _of_serials(self, serials: list[int]) -> Iterator[KeptJob]:
+        for at in range(0, len(serials), VARIABLES_MAX):
+            part = serials[at : at + VARIABLES_MAX]
+            marks = ", ".join("?" * len(part))
+            yield from map(_JOBS.row, self._db.execute(f"{_JOBS.select} WHERE serial IN ({marks})", part))
 
     def _last(self, table: str) -> int:
         found = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
         return int(found[0]) if found is not None else 0
 
 
-def _matching(
-    states: tuple[str, ...], origin: str, user: str, text: str, removed: bool
-) -> tuple[list[str], dict[str, Any]]:
+def _matching(states: tuple[str, ...], origin: str, user: str, text: str, removed: bool) -> tuple[str, dict[str, Any]]:
+    """A WHERE clause, empty when everything matches, and its values."""
     clauses: list[str] = []
     values: dict[str, Any] = {f"state{at}": state for at, state in enumerate(states)}
     if states:
@@ -283,9 +294,7 @@ def _matching(
         clauses.append("user = :user")
         values["user"] = user
     if text:
-        clauses.append(
-            " OR ".join(f"instr(lower({column}), :text)" for column in ("name", "path", "file_name", "remote_path"))
-        )
-        clauses[-1] = f"({clauses[-1]})"
-        values["text"] = text.lower()
-    return clauses, values
+        looked = " OR ".join(f"{column} LIKE :text ESCAPE '!'" for column in _TEXTS)
+        clauses.append(f"({looked})")
+        values["text"] = "%" + _LIKE.sub(r"!\g<0>", text) + "%"
+    return f"WHERE {' AND '.join(clauses)}" if clauses else "", values

@@ -13,8 +13,8 @@ _HEAD_BYTES: Final = 100
 
 _FIRST: Final = """
 CREATE TABLE jobs (
-    id TEXT PRIMARY KEY,
-    serial INTEGER NOT NULL UNIQUE,
+    serial INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
     name TEXT NOT NULL,
     folder TEXT NOT NULL,
     size_bytes INTEGER NOT NULL,
@@ -53,8 +53,9 @@ CREATE TABLE jobs (
     digest_hex TEXT NOT NULL,
     source_count INTEGER NOT NULL,
     stops INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE INDEX jobs_by_state ON jobs (state, removed, origin);
+) STRICT;
+CREATE INDEX jobs_by_state ON jobs (state, removed, origin, user);
+CREATE INDEX jobs_by_user ON jobs (user, origin, removed, state);
 CREATE TABLE sources (
     id TEXT NOT NULL,
     number INTEGER NOT NULL,
@@ -69,10 +70,6 @@ CREATE TABLE sources (
     chunks INTEGER NOT NULL,
     leases INTEGER NOT NULL,
     stops INTEGER NOT NULL,
-    run_bytes_stored INTEGER NOT NULL,
-    run_chunks INTEGER NOT NULL,
-    run_leases INTEGER NOT NULL,
-    run_stops INTEGER NOT NULL,
     PRIMARY KEY (id, number)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE runs (

@@ -242,7 +242,7 @@ class Journal:
         fd = self._folder.open_file(self._renewed, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             _flock(fd, self.path)
-            fresh = Header(layout)
+            fresh = Header(layout, self.header is not None and self.header.learned)
             data = _rendered(fresh, ledger, notes)
             write_all(fd, data, 0, self.path)
             if self._folder.full:
@@ -255,6 +255,15 @@ class Journal:
         os.close(self._fd)
         self._fd, self._at, self.header = fd, len(data), fresh
         self._folder.sync()
+
+    def check_there(self) -> bool:
+        """Whether the records still have their name. TargetFault when another file has it: then another run may write
+        this target too, and nothing more of ours must go into it."""
+        look = self._folder.look(self._name)
+        if look is not None and not _same_file(self._fd, look):
+            detail = f"{self.path} was replaced: the part file may be written by another run"
+            raise TargetFault(TargetFaultKind.BUSY, detail)
+        return look is not None
 
     def remove(self) -> None:
         """The target needs no records any more. The lock stays until `close`."""

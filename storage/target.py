@@ -65,8 +65,7 @@ class Target:
         self._dirty = self._sealed = False
         self._touched = bool(part.ledger.runs())
         self._tail_bytes = 0  # while the size is unknown: where the bytes written so far end
-        files = ((part.part_fd, part.part_path), (part.journal.fd, part.journal.path))
-        self._committer = Committer(files)
+        self._committer = _committer(part)
 
     @classmethod
     def open(
@@ -132,10 +131,12 @@ class Target:
         """Group commit: ask the device for what was written so far, in another thread. About once a second.
 
         A round still under way is not waited for; what came meanwhile is in the next one. Notices too when the part
-        file was taken away: writing into it would go on without an error.
+        file was taken away: writing into it would go on without an error. Records that were are written anew.
         """
         if not self._part.linked_as:
             self._part.check_there()
+            if not self._part.journal.check_there():
+                self._write_records_anew()
         if self._dirty and self._part.folder.full:
             self._dirty = not self._committer.start()
         else:
@@ -235,6 +236,12 @@ class Target:
             end.enter_context(suppress(TargetFault))
             self._committer.finish()
 
+    def _write_records_anew(self) -> None:
+        """Somebody deleted them: without, the next run could believe nothing of the part file."""
+        self._committer.finish()
+        self._part.journal.renew(self._part.layout, self._part.ledger, self._part.notes)
+        self._committer = _committer(self._part)
+
     def _drop_records(self) -> None:
         """The file stands under its name, whatever comes of this: the next run of the same command would tidy up."""
         with suppress(TargetFault):
@@ -271,3 +278,7 @@ class Target:
             )
             done.stored.append((begin, end))
         return done
+
+
+def _committer(part: Prepared) -> Committer:
+    return Committer(((part.part_fd, part.part_path), (part.journal.fd, part.journal.path)))

@@ -26,6 +26,7 @@ from actors.core.standing import Source
 from actors.core.telling import Telling
 from actors.core.turns import Turns
 from actors.core.verdict import verdict
+from actors.core.waiting import Waiting
 from protocol.messages import (
     ChunkDisputed,
     ChunksRepeated,
@@ -88,6 +89,7 @@ class DispatchState:
         self.report = Reporter(wanted, now_s=now_s)
         self.rounds = Rounds()
         self.pausing = Pausing(wanted, self.report)
+        self.waiting = Waiting(self.report)
         self._verified = Found()
         self._closing_since_s = 0.0
         self._ticked_s = now_s - TICK_S_MIN
@@ -98,7 +100,7 @@ class DispatchState:
         self._faults = Faults(wanted, self._out)
         self.turns = Turns(wanted, self.sources, self._faults, self.report, self._out)
         self.admission = Admission(wanted, self.sources, self.report, self._out, faults=self._faults, turns=self.turns)
-        self._telling = Telling(self.report, self.sources, self._out)
+        self._telling = Telling(self.report, self.sources, self._out, pausing=self.pausing, waiting=self.waiting)
         self._orders = Orders(wanted, self.report, self._out, self.admission)
 
     def handle(self, message: DispatcherInbox, *, now_s: float) -> list[Post]:
@@ -161,10 +163,9 @@ class DispatchState:
             case _:
                 assert_never(message)
 
-    # -- opening
-
     def _on_known(self, source: Source | None, now_s: float) -> None:
         """What a source holds is known now: it was probed, a search had told it, or its turn came."""
+        self._wake(now_s)
         if source is None or not source.probed:
             pass
         elif self.phase is Phase.OPENING:
@@ -243,7 +244,7 @@ class DispatchState:
 
     def _on_disk(self, message: DiskFailed | TargetRefused, now_s: float) -> None:
         """Once the job rides, a fault that may pass by itself pauses it; anything else ends it."""
-        may_pause = self.phase in (Phase.RIDING, Phase.SEALING, Phase.PAUSED) and mends(message)
+        may_pause = self.phase in (Phase.RIDING, Phase.WAITING, Phase.SEALING, Phase.PAUSED) and mends(message)
         if self.riding is None or not may_pause:
             self._close(*verdict(message, self.sources, self.report), now_s)
             return
@@ -262,8 +263,6 @@ class DispatchState:
         self._out.extend(self.pausing.over(message.message))
         self._go_on(now_s)
 
-    # -- riding
-
     def _on_ride(self, message: RideNews, now_s: float) -> None:
         riding = self.riding
         if riding is None or (self.phase is not Phase.RIDING and not isinstance(message, ChunksStored)):
@@ -273,7 +272,7 @@ class DispatchState:
         if isinstance(message, ChunksStored):
             self._seal_if_complete(now_s)
             if not self._telling.put_off(now_s):
-                self._tell(now_s)
+                self._telling.tell(self.phase, self.riding, now_s)
         elif isinstance(message, SourceSlowed | SourceStalled):
             self._go_on(now_s)
 
@@ -306,6 +305,7 @@ class DispatchState:
 
     def _reconsider(self, now_s: float) -> None:
         """After anything that may have changed who can be hoped for."""
+        self._wake(now_s)
         if self.phase is Phase.OPENING:
             self._consider_opening(now_s)
         self._go_on(now_s)
@@ -319,11 +319,9 @@ class DispatchState:
 
     def _on_tick(self, now_s: float) -> None:
         if now_s - self._ticked_s < TICK_S_MIN:  # our own word: what was too much for one step
-            self._tell(now_s) if self._telling.apart(now_s) else self._go_on(now_s)
+            self._telling.tell(self.phase, self.riding, now_s) if self._telling.apart(now_s) else self._go_on(now_s)
             return
         self._ticked_s = now_s
-        if self.phase is Phase.OPENING and self.admission.first_probed_s:
-            self._consider_opening(now_s)
         if self.phase is Phase.CLOSING and now_s - self._closing_since_s > CLOSING_S_MAX:
             self._end(*self._ending, self.report.part_path, "", now_s)
             return
@@ -333,13 +331,9 @@ class DispatchState:
             self._out.extend(self.pausing.tick(self.size_bytes, now_s=now_s))
         self.turns.expire(now_s)
         self.admission.revisit(now_s=now_s)
-        self._go_on(now_s)
+        self._reconsider(now_s)
         if not self._telling.put_off(now_s):
-            self._tell(now_s)
-
-    def _tell(self, now_s: float) -> None:
-        reason = self.pausing.reason if self.phase is Phase.PAUSED else ""
-        self._telling.tell(self.phase, reason, self.riding, now_s)
+            self._telling.tell(self.phase, self.riding, now_s)
 
     @property
     def tick_s(self) -> float:
@@ -353,10 +347,19 @@ class DispatchState:
             return
         stored = self.riding.board.stored.count if self.riding is not None else 0
         count = self.rounds.begin(self.sources, stored, now_s=now_s)
-        if count == 0:
-            self._close("starved", opening.why_nobody(self.sources), now_s)
-        else:
+        if count:
             self._out.extend(self.report.noted(f"round {self.rounds.count} with {count} proven sources"))
+        elif self.job.waits:
+            self.phase, self.rounds = Phase.WAITING, Rounds()
+            self._out.extend(self.waiting.begin(self.sources, stored, now_s=now_s))
+        else:
+            self._close("starved", opening.why_nobody(self.sources), now_s)
+
+    def _wake(self, now_s: float) -> None:
+        """A job that waits does so no longer than it must."""
+        board = None if self.riding is None else self.riding.board
+        if self.phase is Phase.WAITING and self.waiting.over(self.sources, board, now_s=now_s):
+            self.phase = Phase.OPENING if board is None else Phase.RIDING
 
     def _seal_if_complete(self, now_s: float) -> None:
         """A small file may be there before every source was heard: sizes that differ should still be news."""
@@ -376,7 +379,7 @@ class DispatchState:
         self.turns.leave_all()
         if self.phase is Phase.PAUSED and state == "interrupted":
             reason = f"paused, {self.pausing.reason}"
-        opened = self.phase in (Phase.TARGET, Phase.RIDING, Phase.SEALING, Phase.PAUSED)
+        opened = self.phase is Phase.TARGET or self.riding is not None
         self._ending = (state, reason)
         if self.riding is not None:
             self.riding.revoke_all(now_s)

@@ -103,9 +103,11 @@ def survey(
     now_s: float,
     before: Fleet | None = None,
     waiting: Iterable[Source] = (),
+    small_bytes: float = 0.0,
 ) -> Fleet:
     """Look at every riding lease once, O(leases). With very many, at some of them: what `before` says of the others
-    was true a moment ago. `waiting`: sources whose turn has not come; those that will be there soon are counted on."""
+    was true a moment ago. `waiting`: sources whose turn has not come; those that will be there soon are counted on.
+    `small_bytes`: see `_unsent`."""
     riding = [lease for lease in board.leases.values() if not lease.draining]
     many = len(riding) > SURVEYED_WHOLE_MAX
     old = before.by_lease if before is not None and many else {}
@@ -115,6 +117,7 @@ def survey(
     guess = guess or _typical_rate(riding, sources)
     riders: list[Rider] = []
     fronts: list[Rider] = []
+    dear: list[Rider] = []
     rate, left = 0.0, float(board.free.count * chunk_size)
     for lease in riding:
         rider = old.get(lease.id) if lease.id % turns != turn else None
@@ -124,6 +127,8 @@ def survey(
         riders.append(rider)
         if not source.traits.offset_ok:
             fronts.append(rider)
+        if source.traits.dear_stops:
+            dear.append(rider)
         rate += rider.rate_bytes_s
         if lease.rival is None or lease.rival > lease.id:  # the second of a duel counts nothing new
             left += rider.left_bytes
@@ -131,9 +136,13 @@ def survey(
     for source in waiting:
         coming_s = source.waiting_s + source.traits.restart_cost_s - now_s
         if source.waiting and source.traits.offset_ok and coming_s > -COUNTED_ON_S:
-            rate += source.rate_bytes_s
+            hoped = source.rate_bytes_s or guess
+            rate += hoped
             coming[source.id] = max(coming_s, 0.0)
-            left += source.rate_bytes_s * coming[source.id]
+            left += hoped * coming[source.id]
+    if dear and rate > 0:
+        restarts = [(rider, sources[rider.lease.source].traits.restart_cost_s) for rider in dear]
+        left += _unsent(restarts, board, rate, left, small_bytes + chunk_size / 2, now_s=now_s)
     riders.sort(key=_finish, reverse=True)
     return Fleet(
         riders=riders,
@@ -148,10 +157,37 @@ def survey(
     )
 
 
+def _unsent(
+    restarts: list[tuple[Rider, float]], board: Board, rate: float, left: float, small_bytes: float, *, now_s: float
+) -> float:
+    """Bytes that `rate` counts on and that will not come: of each ride (with what a new start of its source costs)
+    that ends before the common finish time what its source does not send while it starts anew, or all it could still
+    send when that is less than `small_bytes`, for then it is not asked again. Who touches free chunks rides on.
+
+    Without this everybody who is placed early is done before the others, who have yet to start once more.
+    """
+    unsent = 0.0
+    for _ in range(2):  # what is found makes the finish later, and so itself a little more
+        until_s = now_s + (left + unsent) / rate
+        unsent = 0.0
+        for rider, restart_s in restarts:
+            idle_s = until_s - rider.finish_s
+            if idle_s > 0 and rider.lease.stop not in board.free:
+                again = rider.rate_bytes_s * (idle_s - restart_s) > small_bytes
+                unsent += rider.rate_bytes_s * (restart_s if again else idle_s)
+    return unsent
+
+
 def _typical_rate(riding: list[Lease], sources: dict[int, Source]) -> float:
-    """The median of what is known, bytes a second; 0 when nothing is."""
+    """What somebody unknown probably sends, bytes a second; 0 when nothing is known.
+
+    The median, which no single mirror moves. Users differ so much that half of them send next to nothing: there the
+    mean is what their sum is reckoned with.
+    """
     known = sorted([lease.rate_bytes_s for lease in riding if lease.rate_bytes_s > 0])
     known = known or sorted([source.rate_bytes_s for source in sources.values() if source.rate_bytes_s > 0])
+    if known and any(sources[lease.source].traits.dear_stops for lease in riding):
+        return sum(known) / len(known)
     return known[len(known) // 2] if known else 0.0
 
 

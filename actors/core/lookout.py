@@ -2,10 +2,11 @@
 
 from typing import Final
 
-from actors.core import place
+from actors.core import place, worth
 from actors.core.board import Board
 from actors.core.fleet import LOOKED_AT_MAX, Census, Fleet, census, survey
 from actors.core.standing import Source
+from actors.core.view import View
 from protocol.messages import DispatcherWanted
 
 SURVEY_FRESH_MAX: Final = 64
@@ -35,7 +36,7 @@ class Lookout:
         """Sources came or went."""
         self._census = None
 
-    def view(self, now_s: float) -> place.View:
+    def view(self, now_s: float) -> View:
         board, fleet, chunk_size = self._board, self._fleet, self._job.chunk_size
         counted = self._census
         if counted is None or now_s - counted.seen_s >= CENSUS_S:
@@ -44,9 +45,18 @@ class Lookout:
         fresh = len(board.leases) <= SURVEY_FRESH_MAX and self._stale
         age_s_max = SURVEY_S if len(board.leases) <= LOOKED_AT_MAX else 2 * SURVEY_S
         if fleet is None or fresh or now_s - fleet.seen_s >= age_s_max:
-            fleet = survey(board, self._sources, chunk_size, now_s=now_s, before=fleet, waiting=self._peers)
+            small_bytes = worth.small_ride_bytes(self._opened_chunks * chunk_size, counted.source_count)
+            fleet = survey(
+                board,
+                self._sources,
+                chunk_size,
+                now_s=now_s,
+                before=fleet,
+                waiting=self._peers,
+                small_bytes=small_bytes,
+            )
             self._fleet, self._stale = fleet, False
-        return place.View(
+        return View(
             board=board,
             sources=self._sources,
             fleet=fleet,

@@ -11,6 +11,7 @@ class Phase(Enum):
     TARGET = "target"  # the part file is being opened
     RIDING = "riding"
     PAUSED = "paused"  # the disk failed; it is asked again and again whether it works by now
+    WAITING = "waiting"  # nobody can deliver at present, and the job is one that may wait; people are told why
     SEALING = "sealing"
     CLOSING = "closing"
     ENDED = "ended"

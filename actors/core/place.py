@@ -16,21 +16,35 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from actors.core import politeness
-from actors.core.board import UNBOUNDED, Board, Lease
-from actors.core.fleet import Census, Fleet, Rider, expected_rate, look
+from actors.core import politeness, worth
+from actors.core.board import UNBOUNDED, Lease
+from actors.core.fleet import Rider, expected_rate
 from actors.core.standing import Source
+from actors.core.view import (
+    View,
+    bound_to_end,
+    claim_bytes,
+    claim_chunks,
+    finish_with,
+    is_open,
+    lead_in_chunks,
+    look_at,
+    start_cost_s,
+    toucher,
+)
 from protocol.runs import Run
 
-MEASURING_SHARE: Final = 16
-"""The first, measuring rides of n sources take 1/16 of the file together."""
-MEASURING_SHARE_DEAR: Final = 10
 GAIN_MIN_S: Final = 0.02
 GAIN_MIN_SETUPS: Final = 0.3
 """Disturbing a ride, or fetching a chunk twice, must save at least this much time, and this share of a new start."""
 GAIN_MIN_SHARE: Final = 0.1
-MEAGRE_SHARE: Final = 0.3
-"""A dear ride that takes less of what its source could do until the common finish time is a ride wasted."""
+LATE_SHARE: Final = 1.05
+"""A ride that takes so much longer than until the common finish time was granted too much, or its source is slow."""
+LATE_MEAGRE_SHARE: Final = 0.5
+"""Of a late ride's tail only what keeps its new rider busy for half of the time left is worth leaving free chunks."""
+RIDE_ON_S_MAX: Final = 4.0
+"""A ride whose stop is dear goes on by so much at a time. To move its end again costs nothing, and while few rates are
+known the common finish time is far off."""
 HOPELESS_S: Final = 60.0
 """A protected ride that needs longer may be fought for in the end."""
 GAPS_MAX: Final = 4
@@ -73,21 +87,6 @@ class Shared:
 Placement = FreeRun | Tail | Duel | Shared
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """Everything a placement looks at. `opened_chunks`: missing at the start. `patient` False: nobody else can go on,
-    so a source whose stops are spent may ride anywhere."""
-
-    board: Board
-    sources: dict[int, Source]
-    fleet: Fleet
-    census: Census
-    chunk_size: int
-    opened_chunks: int
-    now_s: float
-    patient: bool = True
-
-
 def swarm(view: View, source: Source) -> Placement | None:
     """The rule of the module's head."""
     if not source.traits.offset_ok:
@@ -96,7 +95,7 @@ def swarm(view: View, source: Source) -> Placement | None:
             return _contest(view, source, front)
     meagre: Placement | None = None
     for placement, first, stop in _rides(view, source):
-        if not _meagre(view, source, first, stop):
+        if not worth.meagre(view, source, first, stop):
             return placement
         meagre = meagre or placement
     return meagre or (None if view.board.free else _duel(view, source))
@@ -150,42 +149,11 @@ def extension(view: View, rider: Rider) -> int | None:
     gap = view.board.free.run_at(lease.stop)
     if gap is None or lease.shared or lease.rival is not None or rider.rate_bytes_s <= 0:
         return None
-    more = max(_claim_bytes(view, rider), 2 * rider.rate_bytes_s)
+    more = claim_bytes(view, rider)
+    if view.sources[lease.source].traits.dear_stops:
+        more = min(more, RIDE_ON_S_MAX * rider.rate_bytes_s)
+    more = max(more, 2 * rider.rate_bytes_s)
     return min(gap[1], lease.stop + max(1, math.ceil(more / view.chunk_size)))
-
-
-def _claim_bytes(view: View, rider: Rider, *, joining: Source | None = None) -> float:
-    """What a ride could do until the common finish time beyond the end of its lease."""
-    fleet = view.fleet
-    until_s = _finish_with(view, joining, 0.0) if joining else fleet.finish_with(0.0, 0.0, now_s=view.now_s)
-    share = rider.rate_bytes_s * (until_s - view.now_s)
-    return max(0.0, share - rider.left_bytes)
-
-
-def lead_in_chunks(source: Source, first: int) -> int:
-    """Chunks a source must read and drop before it reaches `first`: none where offsets are honoured."""
-    if source.traits.offset_ok:
-        return 0
-    return first - source.position if source.position <= first else first
-
-
-def start_cost_s(view: View, source: Source, first: int) -> float:
-    """Time from grant to the first byte that counts."""
-    rate = source.rate_bytes_s or view.fleet.mean_bytes_s
-    lead = lead_in_chunks(source, first) * view.chunk_size
-    if lead and rate <= 0:
-        rate = 1e6  # nobody measured anything yet: the least bad guess
-    return source.start_cost_s + (lead / rate if lead else 0.0)
-
-
-def _finish_with(view: View, source: Source, setup_s: float) -> float:
-    """The common finish time when this source joins so late."""
-    return view.fleet.finish_with(source.rate_bytes_s, setup_s, now_s=view.now_s, joining=source.id)
-
-
-def _bound_to_end(view: View, source: Source) -> bool:
-    """Whether this source may only ride to the end of the file: its stops are spent."""
-    return source.spent and (view.patient or source.spent_today)
 
 
 def _from_free(view: View, source: Source) -> FreeRun | None:
@@ -197,9 +165,17 @@ def _from_free(view: View, source: Source) -> FreeRun | None:
 
 
 def _rides(view: View, source: Source) -> Iterator[tuple[Placement, int, int]]:
-    """What this source could ride, the best first, with the chunks of each: free ones, then tails of others."""
+    """What this source could ride, the best first, with the chunks of each: free ones, then tails of others.
+
+    Where stops are dear, tails that somebody must take anyway go before free chunks: those can be ridden into without
+    a stop. Only the end of the file is better, for it costs none either.
+    """
     run = _from_free(view, source) if view.board.free else None
     if run is not None:
+        if worth.dear(source) and run.stop < view.board.total:
+            yield from _late_tails(view, source)
+        if worth.too_small(view, source, run.first, run.stop):
+            return
         yield run, run.first, run.stop
     for rider in _victims(view, source):
         first = _cut_point(view, source, rider)
@@ -207,40 +183,41 @@ def _rides(view: View, source: Source) -> Iterator[tuple[Placement, int, int]]:
             yield Tail(rider.lease, first), first, rider.lease.stop
 
 
-def _meagre(view: View, source: Source, first: int, stop: int) -> bool:
-    """Whether a ride on ``[first, stop)`` is not worth one of the starts and stops of a source that has few."""
-    if not source.traits.dear_stops or source.rate_bytes_s <= 0:
-        return False
-    setup_s = start_cost_s(view, source, first)
-    could_bytes = source.rate_bytes_s * (_finish_with(view, source, setup_s) - view.now_s - setup_s)
-    return (stop - first) * view.chunk_size < MEAGRE_SHARE * could_bytes
+def _late_tails(view: View, source: Source) -> Iterator[tuple[Placement, int, int]]:
+    """What rides long after the common finish time would still have to do, where it keeps this source busy."""
+    until_s = view.fleet.finish_with(0.0, 0.0, now_s=view.now_s) - view.now_s
+    for rider in _victims(view, source):
+        if rider.finish_s - view.now_s < LATE_SHARE * until_s:
+            return
+        first, stop = _cut_point(view, source, rider, late_only=True), rider.lease.stop
+        if first is not None and not worth.meagre(view, source, first, stop, share=LATE_MEAGRE_SHARE):
+            yield Tail(rider.lease, first), first, stop
 
 
 def _from_gap(view: View, source: Source, gap: Run) -> FreeRun | None:
     first, stop = gap
-    toucher = None if first == source.position else _toucher(view, first)
-    wanted = _chunks_wanted(view, source, first, ridden_into=toucher is not None)
-    if toucher is not None and source.rate_bytes_s > 0:
-        claim_bytes = _claim_bytes(view, toucher, joining=source)
-        wanted = min(wanted, stop - first - math.floor(claim_bytes / view.chunk_size))
+    rider = None if first == source.position else toucher(view, first)
+    wanted = _chunks_wanted(view, source, first, ridden_into=rider is not None)
+    if rider is not None and wanted > 0 and _takes_over(view, source, rider, first):
+        begin = first + claim_chunks(view, rider, joining=source)
+        if begin < stop:
+            return FreeRun(begin, min(begin + wanted, stop))
+    if rider is not None and source.rate_bytes_s > 0:
+        wanted = min(wanted, stop - first - claim_chunks(view, rider, joining=source))
     if wanted <= 0:
         return None
     count = min(wanted, stop - first)
-    if _bound_to_end(view, source) or (source.traits.offset_ok and (toucher is not None or _kept(view, first))):
+    if bound_to_end(view, source) or (source.traits.offset_ok and (rider is not None or _kept(view, first))):
         return FreeRun(stop - count, stop)
     return FreeRun(first, first + count)
 
 
-def _toucher(view: View, first: int) -> Rider | None:
-    """The ride that could go on into the gap that begins at `first`."""
-    for lease in view.board.leases.values():
-        if lease.stop == first and lease.rival is None and _open(view, lease):
-            return _look(view, lease)
-    return None
-
-
-def _look(view: View, lease: Lease) -> Rider:
-    return look(lease, view.sources[lease.source], view.fleet.guess_bytes_s, view.chunk_size, now_s=view.now_s)
+def _takes_over(view: View, source: Source, rider: Rider, first: int) -> bool:
+    """Whether this source is a better neighbour of the free chunks than the ride that touches them, which keeps what it
+    can still do: the fastest that rides on into them makes good what all the others leave over, without a stop."""
+    if not worth.dear(source) or bound_to_end(view, source) or _kept(view, first):
+        return False
+    return source.traits.offset_ok and source.rate_bytes_s > rider.rate_bytes_s > 0
 
 
 def _kept(view: View, first: int) -> bool:
@@ -251,7 +228,7 @@ def _kept(view: View, first: int) -> bool:
 def _gaps(view: View, source: Source) -> list[Run]:
     """Where this source could begin, the best first."""
     gaps = list(view.board.free)
-    if _bound_to_end(view, source):
+    if bound_to_end(view, source):
         return gaps[-1:] if gaps[-1][1] == view.board.total else []
     if view.board.total == UNBOUNDED or not source.traits.offset_ok:
         return [min(gaps, key=lambda gap: lead_in_chunks(source, gap[0]))]
@@ -269,21 +246,15 @@ def _chunks_wanted(view: View, source: Source, first: int, *, ridden_into: bool)
         return view.board.total
     if (ridden_into or not source.traits.offset_ok) and _too_late(view, source, first):
         return 0
-    setup_s = start_cost_s(view, source, first)
-    time_s = _finish_with(view, source, setup_s) - view.now_s - setup_s
-    if source.rate_bytes_s <= 0:
-        # Who is not to be stopped lightly gets more: others may take the end, and it goes on if they do not.
-        # What begins at 0 begins best only once: it gets an equal part.
-        share = MEASURING_SHARE_DEAR if source.traits.dear_stops else MEASURING_SHARE
-        share = share if source.traits.offset_ok else 1
-        return max(source.traits.run_chunks_min, view.opened_chunks // (share * view.census.source_count))
-    return max(source.traits.run_chunks_min, math.ceil(source.rate_bytes_s * time_s / view.chunk_size))
+    known = source.rate_bytes_s > 0
+    chunks = worth.placed_chunks(view, source, first) if known else worth.measuring_chunks(view, source)
+    return max(source.traits.run_chunks_min, chunks)
 
 
 def _too_late(view: View, source: Source, first: int) -> bool:
     """Whether the others are done before this source could begin at `first`."""
     setup_s = start_cost_s(view, source, first)
-    return view.fleet.rate_bytes_s > 0 and _finish_with(view, source, setup_s) - view.now_s <= setup_s
+    return view.fleet.rate_bytes_s > 0 and finish_with(view, source, setup_s) - view.now_s <= setup_s
 
 
 def _victims(view: View, source: Source) -> Iterator[Rider]:
@@ -293,10 +264,10 @@ def _victims(view: View, source: Source) -> Iterator[Rider]:
         lease = seen.lease
         if seen.finish_s - view.now_s <= GAIN_MIN_S or seen_count == VICTIMS_MAX:
             return
-        if lease.rival is not None or not _open(view, lease) or not _may_disturb(view, source, lease):
+        if lease.rival is not None or not is_open(view, lease) or not _may_disturb(view, source, lease):
             continue
         seen_count += 1
-        rider = _look(view, lease)
+        rider = look_at(view, lease)
         if rider.finish_s - view.now_s > GAIN_MIN_S:
             yield rider
 
@@ -305,25 +276,20 @@ def _may_disturb(view: View, source: Source, lease: Lease) -> bool:
     """A ride whose source has no stop left keeps its end; a source that has none left takes only the file's end."""
     if view.sources[lease.source].spent and lease.stop == view.board.total:
         return False
-    return lease.stop == view.board.total or not _bound_to_end(view, source)
+    return lease.stop == view.board.total or not bound_to_end(view, source)
 
 
-def _cut_point(view: View, source: Source, rider: Rider) -> int | None:
-    """Where to cut so that both finish together, the victim keeping at least the chunk it is reading."""
+def _cut_point(view: View, source: Source, rider: Rider, *, late_only: bool = False) -> int | None:
+    """Where to cut so that both finish together, the victim keeping at least the chunk it is reading.
+
+    `late_only`: only what the victim would not have done until the common finish time.
+    """
     rate = expected_rate(source, view.fleet)
-    setup_s = start_cost_s(view, source, int(rider.position_bytes // view.chunk_size))
     if not source.traits.offset_ok and (source.rate_bytes_s <= 0 or _too_late(view, source, rider.lease.next)):
         return None  # it would read and drop what lies before for longer than all the rest takes
-    if rate <= 0:
-        taken = rider.left_bytes / 2
-    else:
-        both = rate + rider.rate_bytes_s
-        balanced = rate * (rider.left_bytes - setup_s * rider.rate_bytes_s) / both
-        common_s = _finish_with(view, source, setup_s) - view.now_s - setup_s
-        # Never less than half of what balances the two: shares shrink to nothing as the end comes near.
-        taken = min(balanced, max(rate * common_s, balanced / 2))
     reading = int(rider.position_bytes // view.chunk_size) + 1
-    first = max(rider.lease.stop - math.floor(taken / view.chunk_size), reading, rider.lease.next + 1)
+    taken = _cut_chunks(view, source, rider, late_only=late_only)
+    first = max(rider.lease.stop - taken, reading, rider.lease.next + 1)
     if first >= rider.lease.stop or rate <= 0:
         return first if first < rider.lease.stop else None
     moved = (rider.lease.stop - first) * view.chunk_size
@@ -332,16 +298,35 @@ def _cut_point(view: View, source: Source, rider: Rider) -> int | None:
     return first if rider.finish_s - max(mine_s, theirs_s) >= _gain_min_s(view, source, rider) else None
 
 
+def _cut_chunks(view: View, source: Source, rider: Rider, *, late_only: bool) -> int:
+    """How many chunks of a ride this source should take, rounded in favour of the faster where stops are dear."""
+    rate, left_bytes = expected_rate(source, view.fleet), rider.left_bytes
+    if rate <= 0:
+        return math.floor(left_bytes / 2 / view.chunk_size)
+    setup_s = start_cost_s(view, source, int(rider.position_bytes // view.chunk_size))
+    balanced = rate * (left_bytes - setup_s * rider.rate_bytes_s) / (rate + rider.rate_bytes_s)
+    common_s = finish_with(view, source, setup_s) - view.now_s - setup_s
+    # Never less than half of what balances the two: shares shrink to nothing as the end comes near.
+    taken = min(balanced, max(rate * common_s, balanced / 2))
+    faster = rate > rider.rate_bytes_s
+    if not source.traits.dear_stops:
+        return math.floor(taken / view.chunk_size)
+    if late_only or faster:  # who keeps less than it can do needs a start and a stop more
+        until_s = view.fleet.finish_with(0.0, 0.0, now_s=view.now_s) - view.now_s
+        taken = min(taken, max(left_bytes - rider.rate_bytes_s * until_s, view.chunk_size))
+    return math.ceil(taken / view.chunk_size) if faster else math.floor(taken / view.chunk_size)
+
+
 def _gain_min_s(view: View, source: Source, rider: Rider) -> float:
     enough_s = GAIN_MIN_S + GAIN_MIN_SETUPS * source.start_cost_s
     if source.traits.dear_stops or view.sources[rider.lease.source].traits.dear_stops:
-        enough_s = max(enough_s, politeness.gain_min_s(rider.finish_s - view.now_s))
+        enough_s = max(enough_s, politeness.gain_min_s(rider.finish_s - view.now_s, source.stops))
     return enough_s
 
 
 def _front_rider(view: View) -> Rider | None:
     """The ride of a source that began at byte 0, if there is one."""
-    return next((rider for rider in view.fleet.fronts if _open(view, rider.lease)), None)
+    return next((rider for rider in view.fleet.fronts if is_open(view, rider.lease)), None)
 
 
 def _contest(view: View, source: Source, front: Rider) -> Duel | None:
@@ -362,22 +347,32 @@ def _duel(view: View, source: Source) -> Duel | None:
         lease = rider.lease
         if rider.finish_s - view.now_s <= GAIN_MIN_S or expected_rate(source, view.fleet) <= 0:
             return None
-        if not _open(view, lease) or not _gains(view, source, rider):
+        if not is_open(view, lease) or not _gains(view, source, rider):
             continue
-        if not _may_disturb(view, source, lease) and not _hopeless(view, rider):
+        if not _may_disturb(view, source, lease) and not _hopeless(view, source, rider):
             continue
         if lease.rival is None:
             return Duel(lease)
-        rival = _look(view, view.board.leases[lease.rival])
+        rival = look_at(view, view.board.leases[lease.rival])
         if _gains(view, source, rival):
             worse, better = (rider, rival) if rider.finish_s >= rival.finish_s else (rival, rider)
             return Duel(better.lease, worse.lease)
     return None
 
 
-def _hopeless(view: View, rider: Rider) -> bool:
-    """Without a stop left it keeps its run to the end, but nobody waits long for what another would have at once."""
-    return rider.finish_s - view.now_s > HOPELESS_S
+def _hopeless(view: View, source: Source, rider: Rider) -> bool:
+    """Without a stop left it keeps its run to the end, but nobody waits long for what another would have at once. A
+    source that has no stop left itself is the last to help: not while one that has will be free before long."""
+    if rider.finish_s - view.now_s <= HOPELESS_S:
+        return False
+    return not bound_to_end(view, source) or not any(_free_soon(view, other, rider) for other in view.fleet.riders)
+
+
+def _free_soon(view: View, other: Rider, rider: Rider) -> bool:
+    """Whether the source of this ride will be free before long, may be stopped once more and is faster than `rider`."""
+    theirs = view.sources[other.lease.source]
+    able = theirs.traits.offset_ok and not theirs.spent and other.rate_bytes_s > rider.rate_bytes_s
+    return able and is_open(view, other.lease) and other.finish_s - view.now_s < HOPELESS_S
 
 
 def _gains(view: View, source: Source, rider: Rider) -> bool:
@@ -388,8 +383,3 @@ def _gains(view: View, source: Source, rider: Rider) -> bool:
         return False
     mine_s = start_cost_s(view, source, lease.next) + lease.open_chunks * view.chunk_size / rate
     return mine_s + _gain_min_s(view, source, rider) + GAIN_MIN_SHARE * left_s < left_s
-
-
-def _open(view: View, lease: Lease) -> bool:
-    """Whether a rider seen a moment ago still holds something that others could fetch too."""
-    return lease.id in view.board.leases and not lease.draining and not lease.shared and lease.open_chunks > 0

@@ -13,6 +13,10 @@ from protocol.messages import DispatcherWanted
 GAIN_ENOUGH_S: Final = 10.0
 GAIN_ENOUGH_SHARE: Final = 0.1
 """A second source is only disturbed for a gain of so many seconds, or of this share of what it still needs."""
+STOPS_USUAL: Final = 2
+"""One stop after measuring, one at the end. Whoever is stopped more often must gain twice as much by it, and something
+that can be felt: towards the end a tenth of what is left is a blink, and everybody could still gain that."""
+GAIN_FELT_S: Final = 0.5
 SPENT_TODAY: Final = "its stops of this day are spent: it is left alone"
 
 
@@ -26,6 +30,8 @@ def weigh(source: Source, job: DispatcherWanted) -> None:
     source.spent = source.spent_today or (counts and source.stops >= job.stops_per_job)
 
 
-def gain_min_s(left_s: float) -> float:
-    """What disturbing a source must gain that would need `left_s` more seconds by itself."""
-    return min(GAIN_ENOUGH_S, GAIN_ENOUGH_SHARE * left_s)
+def gain_min_s(left_s: float, stops: int = 0) -> float:
+    """What disturbing a source must gain that would need `left_s` more seconds by itself. `stops`: how often the one
+    who would ride instead was stopped in this job."""
+    enough_s = min(GAIN_ENOUGH_S, GAIN_ENOUGH_SHARE * left_s)
+    return max(2 * enough_s, GAIN_FELT_S) if stops >= STOPS_USUAL else enough_s

@@ -136,7 +136,7 @@ class PoolState:
             out.append(pooled.dispatcher_wanted(asked, asked.name, asked.source_count))
         if not asked.term:
             return out
-        if self._session is not None and self._session.state in _HOPELESS:
+        if self._session is not None and self._session.state in _HOPELESS and not asked.waits:
             return out + self._not_found(job, self._session.detail)
         # Whose file is there already is joined by others only with the same kind of file.
         extension = extension_of(asked.name) if asked.source_count and asked.name else None
@@ -210,7 +210,7 @@ class PoolState:
         """A search brought nobody: the end of a job that has nobody else."""
         if job.wanted:
             return pooled.to_watcher(job, JobNoted(job=job.number, text=why))
-        return self._end(job, "starved", why)
+        return pooled.waits_to_be_found(job, why) if job.asked.waits else self._end(job, "starved", why)
 
     # -- sources
 
@@ -324,10 +324,15 @@ class PoolState:
         out: list[Post] = []
         for number, job in list(self._jobs.items()):
             if not job.wanted:
-                out += self._end(job, "starved", changed.detail) if changed.state in _HOPELESS else []
+                out += self._told_while_hunting(job, changed)
             elif job.of_soulseek and job.dispatching:
                 out.append(Post(to=dispatcher_address(number), message=changed))
         return out
+
+    def _told_while_hunting(self, job: PooledJob, changed: SessionChanged) -> list[Post]:
+        if job.asked.waits:
+            return self._searching.again(job.number) if changed.state == "online" else []
+        return self._end(job, "starved", changed.detail) if changed.state in _HOPELESS else []
 
     # -- deaths
 

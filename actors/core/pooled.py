@@ -9,6 +9,7 @@ from protocol.messages import (
     JobAsked,
     JobEnded,
     JobForgotten,
+    JobProgressed,
     Message,
     PriorsTold,
     RunsTold,
@@ -172,6 +173,14 @@ def found(job: PooledJob, number: int) -> list[Post]:
 
 def to_watcher(job: PooledJob, message: Message) -> list[Post]:
     return [Post(to=job.asked.watcher, message=message)] if job.asked.watcher else []
+
+
+def waits_to_be_found(job: PooledJob, why: str) -> list[Post]:
+    """Nobody has its file at present; it is searched for again."""
+    progressed = JobProgressed(
+        job=job.number, state="waiting", stored_bytes=0, size_bytes=-1, rate_bytes_s=0.0, left_s=-1.0, reason=why
+    )
+    return to_watcher(job, progressed)
 
 
 def lost(job: PooledJob, number: int, detail: str) -> Post:

@@ -52,7 +52,7 @@ class Reopening:
 
     def awaits(self, phase: Phase, riding: Riding, store: int) -> bool:
         """Whether this store process's word is news. The last word of one that has died since may have come before."""
-        return phase in (Phase.RIDING, Phase.SEALING) and (self.under_way or store > riding.store)
+        return phase in (Phase.RIDING, Phase.WAITING, Phase.SEALING) and (self.under_way or store > riding.store)
 
     def opened(self, riding: Riding, store: int, found: RunSet, *, now_s: float) -> None:
         """The target stands again, with these chunks."""

@@ -17,6 +17,7 @@ from actors.core.report import Reporter
 from actors.core.standing import Source, Standing, delivered
 from actors.core.turns import Turns
 from actors.core.verdict import pace_fault
+from actors.core.view import lead_in_chunks
 from protocol.faults import FaultKind
 from protocol.messages import (
     ChunksRepeated,
@@ -231,12 +232,10 @@ class Riding:
                 self.board.end(lease)
                 continue
             self._take_back(lease, now_s)
-            source = self.sources[lease.source]
-            self.blame(source, FaultKind.LOST, "its worker fell silent", 0.0, False, now_s=now_s)
+            self.blame(self.sources[lease.source], FaultKind.LOST, "its worker fell silent", 0.0, False, now_s=now_s)
         for source in self.sources.values():
-            if source.busy is None or source.busy in self.board.leases:
-                continue
-            if now_s - source.busy_since_s > 2 * LEASE_S_MAX:
+            over = source.busy is not None and source.busy not in self.board.leases
+            if over and now_s - source.busy_since_s > 2 * LEASE_S_MAX:
                 self._free(source)
 
     def pause(self, now_s: float) -> None:
@@ -306,6 +305,7 @@ class Riding:
                 self._turns.decline(source, now_s)
             elif placement is not None and source.peer and source.ticket < 0:
                 self._turns.ask(source, now_s)
+                self._lookout.changed()  # it is counted on from now on
             elif placement is not None:
                 self._grant(source, placement, now_s)
                 served += 1
@@ -334,7 +334,7 @@ class Riding:
                 assert_never(placement)
         self._lookout.changed()
         lease.prior_rate_bytes_s = source.rate_bytes_s
-        lease.lead_in_bytes = place.lead_in_chunks(source, lease.first) * self.job.chunk_size
+        lease.lead_in_bytes = lead_in_chunks(source, lease.first) * self.job.chunk_size
         if source.peer:
             self._turns.take(source)
         source.standing = Standing.ACTIVE

@@ -15,6 +15,8 @@ from protocol.targets import CANDIDATES_MAX, Target, Targets, candidates
 SEARCH_WAIT_S: Final = 5.0
 RESEARCH_FIRST_S: Final = 60.0
 RESEARCH_S: Final = 90.0
+RESEARCH_S_MAX: Final = 3600.0
+"""A file that nobody has is searched for twice as seldom each time, down to this."""
 USERS_PER_JOB_MAX: Final = 64
 """So many users become sources of one job, over its whole life."""
 HUNTS_MAX: Final = 16
@@ -36,8 +38,8 @@ class Chosen:
 
 @dataclass(slots=True)
 class _Hunt:
-    """One job's searching. `target` once chosen; `users`: everybody who became a source; `search` the pending one.
-    `extension` None: any."""
+    """One job's searching. `target` once chosen, `missed`: how many searches did not bring one; `users`: everybody who
+    became a source; `search` the pending one. `extension` None: any."""
 
     job: int
     term: str
@@ -45,6 +47,7 @@ class _Hunt:
     extension: str | None
     search: int | None = None
     next_s: float = 0.0
+    missed: int = 0
     hits: Targets = field(default_factory=Targets)
     target: Target | None = None
     users: set[str] = field(default_factory=set)
@@ -64,9 +67,13 @@ class Searching:
         hunt = self._hunts[job] = _Hunt(job, term, wanted_size_bytes, extension)
         return [self._ask(hunt)]
 
-    def again(self) -> list[Post]:
-        """The session that was searching has died and a new one is there."""
-        return [self._ask(hunt) for hunt in self._hunts.values() if hunt.search is not None]
+    def again(self, job: int | None = None) -> list[Post]:
+        """The session that was searching has died and a new one is there; or search at once for this job, whose file
+        nobody could be asked for."""
+        if job is None:
+            return [self._ask(hunt) for hunt in self._hunts.values() if hunt.search is not None]
+        hunt = self._hunts.get(job)
+        return [self._ask(hunt)] if hunt is not None else []
 
     def hunting(self) -> list[int]:
         """Jobs that have not found their file yet."""
@@ -95,7 +102,9 @@ class Searching:
             return None
         hunt.search = None
         if hunt.target is None:
-            hunt.next_s = now_s + max(RESEARCH_FIRST_S, ended.retry_after_s)
+            missed_s = min(RESEARCH_FIRST_S * 2**hunt.missed, RESEARCH_S_MAX)
+            hunt.next_s = now_s + max(missed_s, ended.retry_after_s)
+            hunt.missed += 1
             return self._choose(hunt, ended)
         hunt.next_s = now_s + max(RESEARCH_S, ended.retry_after_s)
         return self._join(hunt)

@@ -3,10 +3,12 @@
 from typing import Final
 
 from actors.core.outbox import Outbox
+from actors.core.pausing import Pausing
 from actors.core.phase import Phase
 from actors.core.report import Reporter
 from actors.core.riding import Riding
 from actors.core.standing import Source
+from actors.core.waiting import Waiting
 from protocol.messages import Ticked
 from protocol.post import dispatcher_address
 
@@ -20,17 +22,22 @@ QUIET_TICK_S: Final = 0.5
 class Telling:
     """Owned by one `DispatchState`; `sources` is shared with it."""
 
-    def __init__(self, report: Reporter, sources: dict[int, Source], out: Outbox) -> None:
+    def __init__(
+        self, report: Reporter, sources: dict[int, Source], out: Outbox, *, pausing: Pausing, waiting: Waiting
+    ) -> None:
         self._report = report
         self._sources = sources
         self._out = out
+        self._pausing = pausing
+        self._waiting = waiting
 
-    def tell(self, phase: Phase, reason: str, riding: Riding | None, now_s: float) -> None:
-        """Whatever is due. `reason`: why nothing comes."""
+    def tell(self, phase: Phase, riding: Riding | None, now_s: float) -> None:
+        """Whatever is due; in phases in which nothing comes, with the reason."""
         if phase is Phase.ENDED or not self._report.due(now_s):
             return
         board, left_s = (None, -1.0) if riding is None else (riding.board, riding.left_s(now_s))
-        self._report.reason = reason
+        why = {Phase.PAUSED: self._pausing.reason, Phase.WAITING: self._waiting.reason}
+        self._report.reason = why.get(phase, "")
         self._out.extend(self._report.progress(phase.value, self._sources, board, left_s, now_s=now_s))
 
     def apart(self, now_s: float) -> bool:
@@ -47,4 +54,4 @@ class Telling:
         """In so long the job wants to look at its clock again."""
         asleep = phase is Phase.RIDING and riding is not None and not riding.board.leases
         hopeless = asleep and all(each.waiting or not each.usable for each in self._sources.values())
-        return QUIET_TICK_S if hopeless or phase is Phase.PAUSED else TICK_S
+        return QUIET_TICK_S if hopeless or phase in (Phase.PAUSED, Phase.WAITING) else TICK_S

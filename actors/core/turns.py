@@ -14,7 +14,7 @@ from typing import Final
 from actors.core.faults import Faults
 from actors.core.outbox import Outbox
 from actors.core.report import Reporter
-from actors.core.standing import Source, Standing
+from actors.core.standing import Source, Standing, warm
 from protocol.faults import FaultKind
 from protocol.messages import (
     DispatcherWanted,
@@ -158,11 +158,18 @@ class Turns:
         """The login came or went. Rides go on without it; those that wait do so for a while, unless it never stood."""
         if message.state == "online":
             self._was_online, self._offline_s = True, None
+            self._hope_again()
         elif message.state != "connecting":
             self._why_offline = message.detail
             self._offline_s = self._offline_s if self._offline_s is not None else now_s
             if message.final or not self._was_online:
-                self._give_up_all(now_s, banned=message.final)
+                self._give_up_all(now_s, banned=message.final and not self._job.waits)
+
+    def _hope_again(self) -> None:
+        """Those that were given up for want of a login may try again with the new one."""
+        for source in self._sources.values():
+            if source.peer and source.standing is Standing.COOLING and source.reason == self._why_offline:
+                warm(source)
 
     def expire(self, now_s: float) -> None:
         """End what has waited too long."""

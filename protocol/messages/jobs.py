@@ -23,6 +23,7 @@ class JobAsked(Fact, frozen=True, kw_only=True, gc=False):
     `stops_per_job`, `stops_per_day`: how often each of them may be hung up on.
     `attempt` > 0: the hub has died so many times and the job is asked for anew. It began `elapsed_s` ago, and had found
     `resumed_bytes` on disk then (-1: it had not looked yet).
+    `waits`: when nobody can deliver it does not end as ``starved`` but waits until somebody can.
     `private_ok`: addresses inside private networks may be fetched from. `rows_s`: the watcher hears of single sources
     and of the chunk map at most so often. `make_folder`: the last part of `folder` is made where it is missing.
 
@@ -51,6 +52,7 @@ class JobAsked(Fact, frozen=True, kw_only=True, gc=False):
     attempt: int = 0
     elapsed_s: float = 0.0
     resumed_bytes: int = -1
+    waits: bool = False
     private_ok: bool = True
     rows_s: float = ROWS_S
     make_folder: bool = False
@@ -126,6 +128,7 @@ class DispatcherWanted(Fact, frozen=True, kw_only=True, gc=False):
     attempt: int = 0
     elapsed_s: float = 0.0
     resumed_bytes: int = -1
+    waits: bool = False
     rows_s: float = ROWS_S
     make_folder: bool = False
 

@@ -17,7 +17,8 @@ class JobOpened(Fact, frozen=True, kw_only=True, gc=False):
 
 class JobProgressed(Fact, frozen=True, kw_only=True, gc=False):
     """`left_s` is the common finish time seen from now, -1 when nobody can say. `reason` says why nothing comes while
-    the state is ``paused``; in state ``verifying`` the bytes are those re-hashed so far."""
+    the state is ``paused`` (by the disk) or ``waiting`` (for sources); in state ``verifying`` the bytes are those
+    re-hashed so far."""
 
     job: int
     state: str

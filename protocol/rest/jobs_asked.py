@@ -3,16 +3,16 @@
 from collections.abc import Callable
 from typing import Final
 
-from protocol.messages import JobQueried, ManifestQueried, Message, RunsAsked, RunsTold
-from protocol.post import KEEPER, dispatcher_address
+from protocol.messages import JobQueried, ManifestQueried, Message
+from protocol.post import KEEPER
 from protocol.rest import models_jobs as told
 from protocol.rest import telling
 from protocol.rest.chunk_map import Owned
-from protocol.rest.desk import Answer, Desk, RefusedError, UnavailableError
+from protocol.rest.desk import Answer, Desk, RefusedError
 from protocol.snapshots import JobDetail, ManifestRun
 
-RUNS_S: Final = 2.0
-"""A dispatcher that does not say its runs by then is opening or ending; the manifest is asked instead."""
+NOTHING_YET: Final = ("searching", "opening")
+"""Phases in which a run has nobody yet who could say what it has."""
 ROOT: Final = "/api/v0/multisource"
 
 
@@ -54,22 +54,8 @@ async def detail_told(desk: Desk, id: str, *, drawn: bool) -> told.JobDetail:
 
 
 async def runs(desk: Desk, row: JobDetail) -> list[Owned]:
-    """Who sent which chunks: of a running job as its dispatcher knows it, else as the keeper does."""
-    if row.job.number and row.job.phase != "opening":
-        try:
-            return await _runs_now(desk, row.job.number)
-        except UnavailableError:
-            pass
+    """Who sent which chunks, by the numbers that sources have in the job; the keeper asks whoever knows."""
+    if row.job.phase in NOTHING_YET:
+        return []
     answer = await asked(desk, lambda number, address: ManifestQueried(request=number, reply_to=address, id=row.job.id))
     return telling.owned(answer.rows(ManifestRun))
-
-
-async def _runs_now(desk: Desk, job: int) -> list[Owned]:
-    found: list[Owned] = []
-    with desk.talk() as talk:
-        talk.post(dispatcher_address(job), RunsAsked(job=job, request=talk.number, reply_to=desk.address))
-        while isinstance(part := await talk.next(wait_s=RUNS_S), RunsTold):
-            found += zip(part.firsts, part.stops, part.owners, strict=True)
-            if part.last:
-                return found
-    raise UnavailableError("the dispatcher does not say")

@@ -43,9 +43,11 @@ class Refusal(Exception):  # noqa: N818
 
 
 class KeeperDaemon:
-    """Lives in `with`. `state` holds the job store, `downloads` what comes; both may be used again by another one."""
+    """Lives in `with`. `folder` holds the job store and what comes; another one may go on with it. `alone`: only the
+    keeper is there."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, *, alone: bool = False, **settings: Any) -> None:
+        self._alone = alone
         self.downloads = folder / "downloads"
         self.downloads.mkdir(exist_ok=True)
         self.book_path = folder / "jobs.sqlite"
@@ -68,14 +70,15 @@ class KeeperDaemon:
         arena = Arena.create(slots)
         self._leaving.callback(arena.close)
         self.supervisor = Supervisor(
-            [*specs, keeper],
+            [keeper] if self._alone else [*specs, keeper],
             arena_fd=arena.fd,
             slot_count=slots,
-            lost_to=(POOL, KEEPER),
+            lost_to=(KEEPER,) if self._alone else (POOL, KEEPER),
             restarts=Restarts(),
         )
         self._leaving.callback(self.supervisor.stop)
         self.supervisor.mailroom.register("desk", lambda frame: self._heard.put(decode(frame)))
+        self.started_s = time.monotonic()
         self.supervisor.start()
         self.say(EventsWatched(reply_to=DESK))
         return self

@@ -14,6 +14,7 @@ from actors.core.board import UNBOUNDED, Board, Lease
 from actors.core.dispatch import DispatchState, Phase
 from actors.core.riding import Riding
 from actors.core.standing import Source
+from actors.core.view import View
 from protocol.faults import FaultKind
 from protocol.messages import (
     ChunksStored,
@@ -249,7 +250,7 @@ def _lay(state: DispatchState, picture: str, rivals: dict[str, str], mode: str) 
     rule = place.PLACERS[mode]
     drawn_runs = {number(sign): (first, stop) for sign, first, stop in stretches(picture) if sign not in "#."}
 
-    def as_drawn(view: place.View, source: Source) -> place.Placement | None:
+    def as_drawn(view: View, source: Source) -> place.Placement | None:
         if source.id in drawn_runs:
             return place.FreeRun(*drawn_runs[source.id])
         if letter(source.id) in rivals:

@@ -26,20 +26,6 @@ def box() -> Iterator[Box]:
         yield made
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 400 KB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=400k", "none", str(folder)]
-    if subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("may not mount")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
 def begun(shoal: Shoal, box: Box, target: Path) -> Running:
     return shoal.begun(*box.urls, "-o", target, "--chunk-size", str(CHUNK))
 
@@ -146,6 +132,10 @@ def test_a_part_file_that_somebody_cuts_is_not_sealed_with_holes(shoal: Shoal, b
     os.truncate(shoal.folder / "file.bin.part", 5 * CHUNK)
     done = running.finish()
     assert (done.code, done.ended["state"]) == (0, "sealed")
+    notes = [each["text"] for each in done.events if each["event"] == "note"]
+    assert any(text.startswith("paused: ") and "somebody else changed it" in text for text in notes)
+    goes_on = next(text for text in notes if text.startswith("goes on: "))
+    assert "resumed " in goes_on or "damaged chunks will be fetched again" in goes_on, "people hear what is left of it"
     assert CONTENT.matches(shoal.folder / "file.bin")
 
 

@@ -14,8 +14,6 @@ from protocol.messages import (
     LimitSet,
     ManifestQueried,
     PeersQueried,
-    RunsAsked,
-    RunsTold,
     SearchAsked,
     SearchEnded,
     SearchHit,
@@ -54,13 +52,10 @@ class Played:
                 return answered(request, [self.detail])
             case JobsQueried(request=request):
                 return answered(request, [self.detail.job, job_row(state="sealed", number=0)], total=57)
-            case RunsAsked(request=request, job=job):
-                parts = (((0, 2), (2, 4), (0, 1)), ((4,), (5,), (0,)))
-                return [
-                    RunsTold(job=job, request=request, firsts=a, stops=b, owners=c, last=a == (4,)) for a, b, c in parts
-                ]
             case ManifestQueried(request=request):
-                return answered(request, [ManifestRun(first=0, stop=5, source=-1, url="")])
+                runs = ((0, 2, 0), (2, 4, 1), (4, 5, 0))
+                rows = [ManifestRun(first=first, stop=stop, source=source, url="") for first, stop, source in runs]
+                return answered(request, rows)
             case WhyQueried(request=request):
                 return answered(request, [Binding(kind="limit", text="It may have 5 KB/s.")])
             case TimelineQueried(request=request):

@@ -19,9 +19,9 @@ from protocol.messages import (
     JobsQueried,
     JobTuned,
     LimitSet,
+    ManifestQueried,
     ProcessLost,
     Refused,
-    RunsAsked,
     SearchAsked,
     SearchEnded,
     SessionChanged,
@@ -30,7 +30,7 @@ from protocol.messages import (
     StopsQueried,
 )
 from tests.rest.played import Played
-from tests.rest.rows import ID, detail_row, source_row
+from tests.rest.rows import ID, detail_row
 from tests.rest.serving import Api, serving
 
 ROOT = "/api/v0/multisource"
@@ -79,7 +79,7 @@ def test_a_list_is_filtered_and_paged_by_the_keeper(api: Api) -> None:
     assert (asked.removed, asked.order, asked.offset, asked.limit) == (True, "queue", 20, 2)
 
 
-def test_a_running_job_shows_the_runs_that_its_dispatcher_knows(api: Api) -> None:
+def test_a_job_shows_who_has_which_chunks(api: Api) -> None:
     told = api.client.get(JOB).json()
     assert told["percent"] == 50
     assert told["chunkMap"]["runs"] == [
@@ -89,27 +89,20 @@ def test_a_running_job_shows_the_runs_that_its_dispatcher_knows(api: Api) -> Non
         {"first": 5, "count": 3, "state": "leased", "source": 0},
         {"first": 8, "count": 2, "state": "missing", "source": None},
     ]
-    assert [to for to, message in api.told if isinstance(message, RunsAsked)] == ["hub/dispatcher-7"]
     assert api.client.get(JOB.upper().replace("/API/V0/MULTISOURCE/JOBS", f"{ROOT}/jobs")).json()["id"] == ID
 
 
-def test_a_job_that_does_not_run_shows_what_the_keeper_kept(api: Api, played: Played) -> None:
-    played.detail = detail_row(source_row(lease_first=-1, lease_stop=-1), state="paused", number=0)
-    runs = api.client.get(JOB).json()["chunkMap"]["runs"]
-    assert [(run["state"], run["source"]) for run in runs] == [("stored", None), ("missing", None)]
-    assert not [message for _, message in api.told if isinstance(message, RunsAsked)]
-
-
-def test_a_dispatcher_that_is_away_is_made_up_for_by_the_keeper(api: Api) -> None:
-    api.say(ProcessLost(process="hub", detail="killed", restart_s=0.1))
-    response = api.client.get(JOB)
-    assert response.status_code == 200
-    assert response.json()["chunkMap"]["runs"][0] == {"first": 0, "count": 5, "state": "stored", "source": None}
+def test_a_job_that_has_only_begun_is_not_held_up_by_whoever_does_not_stand_yet(api: Api, played: Played) -> None:
+    for phase in ("searching", "opening"):
+        played.detail = detail_row(phase=phase)
+        states = [run["state"] for run in api.client.get(JOB).json()["chunkMap"]["runs"]]
+        assert states == ["missing", "leased", "missing"]
+    assert not [message for _, message in api.told if isinstance(message, ManifestQueried)]
 
 
 def test_the_chunk_map_may_be_left_out(api: Api) -> None:
     assert api.client.get(f"{JOB}?chunkMap=false").json()["chunkMap"] is None
-    assert not [message for _, message in api.told if isinstance(message, RunsAsked)]
+    assert not [message for _, message in api.told if isinstance(message, ManifestQueried)]
 
 
 def test_why_timeline_and_manifest_are_told(api: Api) -> None:

@@ -186,7 +186,7 @@ def test_a_client_that_goes_away_leaves_its_place_and_the_job_alone(api: Api, mo
         assert (refused.status_code, refused.json()["error"]["field"]) == (429, "wait")
         assert len(placed(api)) == 1
     until(lambda: api.client.post(f"{DOWNLOAD}?wait=true&waitS=1", json=ORDER).status_code == 202)
-    assert {type(message).__name__ for _, message in api.told} <= {"OrderPlaced", "JobQueried", "RunsAsked"}
+    assert {type(message).__name__ for _, message in api.told} <= {"OrderPlaced", "JobQueried", "ManifestQueried"}
 
 
 def raw_order(query: str) -> bytes:

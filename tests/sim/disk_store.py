@@ -68,7 +68,7 @@ class StoreOnDisk:
         self.closed = False
         self._target: Target | None = None
         self._sealed: TargetSealed | None = None
-        self._announced = False
+        self._announced = self._sealing = False
         self._leave_behind(real_bytes(layout.size_bytes, layout.chunk_size), resumed)
         self.world.at(COMMIT_S, self._commit)
 
@@ -111,7 +111,7 @@ class StoreOnDisk:
     @property
     def whole(self) -> bool:
         """Whether all of a file of announced size is there: sealing had begun, and nothing of it is to be fetched."""
-        return self._announced and len(self.digests) == self.chunk_count
+        return self._announced and self._sealing
 
     # -- opening
 
@@ -126,7 +126,7 @@ class StoreOnDisk:
         except TargetFault as fault:
             self._tell(TargetRefused(job=1, fault=int(fault.kind), detail=fault.detail))
             return
-        self._announced = size >= 0
+        self._announced, self._sealing = size >= 0, False
         if size >= 0:
             self.chunk_count = -(-wanted.size_bytes // wanted.chunk_size)
         self._target = run.target
@@ -214,6 +214,7 @@ class StoreOnDisk:
     # -- the end
 
     def _seal(self, target: Target) -> None:
+        self._sealing = True
         size = target.size_bytes
         wanted = b"".join(chunk_bytes(chunk, TRUE) for chunk in range(self.chunk_count))[:size]
         checksum = Checksum.parse(f"xxh3_128:{chunk_digest(wanted).hex()}") if self.checks_content else None

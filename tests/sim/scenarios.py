@@ -133,6 +133,17 @@ def unequal(rng: random.Random) -> Scenario:
     return Scenario(sources=(http_source(rng, 20 * KB), http_source(rng, 20000 * KB)), size_bytes=20 * 20020 * KB)
 
 
+def deserted(rng: random.Random) -> Scenario:
+    """Everybody goes away in the middle, for ever but for one, mirror or user, who is back after minutes."""
+    rates = [50 * KB * 20 ** rng.random() for _ in range(rng.randint(1, 5))]
+    back = rng.randrange(len(rates))
+    left = [replace(http_source(rng, rate), dies_at_s=rng.uniform(0.0, 15.0)) for rate in rates]
+    left[back] = replace(left[back], back_at_s=120.0 * 10 ** rng.random())
+    if rng.random() < 0.4:
+        left = [_as_user(rng, script, number) for number, script in enumerate(left)]
+    return Scenario(sources=tuple(left), size_bytes=int(sum(rates) * 20), waits=True, limit_s=20_000.0)
+
+
 NAMED: Final[dict[str, Callable[[random.Random], Scenario]]] = {
     "ladder": ladder,
     "bursty_ladder": bursty_ladder,
@@ -145,6 +156,7 @@ NAMED: Final[dict[str, Callable[[random.Random], Scenario]]] = {
     "users100": lambda rng: users(rng, 100),
     "known_users": known_users,
     "faulty_users": faulty_users,
+    "deserted": deserted,
     "small": small,
     "holes": holes,
     "alone": alone,

@@ -14,6 +14,30 @@ from tests.sim.world import Outcome
 
 STATES = {"sealed", "starved", "disagreed", "disk", "interrupted", "failed"}
 BATCH = 10
+FAST = {
+    "honest": 60,
+    "faulty": 70,
+    "mixed": 70,
+    "disk": 40,
+    "dirty": 40,
+    "users8": 30,
+    "faulty_users": 30,
+    "deserted": 20,
+}
+"""How many seeds of each kind, from 0 on, are played with every change."""
+LONG = {"honest": 45, "faulty": 45, "mixed": 45, "disk": 45, "dirty": 45}
+"""How many more, from 100 on, by the long tests, which every change has to pass too."""
+
+
+def seeds(kind: str) -> list[int]:
+    """Where the batches of a kind begin."""
+    return list(range(0, FAST[kind], BATCH))
+
+
+def test_every_change_has_to_pass_five_hundred_seeds_and_more() -> None:
+    """Each is played with the invariants checked after every step; wrong and stuck are failures by themselves."""
+    assert all(count % BATCH == 0 for count in FAST.values())
+    assert sum(FAST.values()) + sum(LONG.values()) >= 500
 
 
 def play(kind: str, seed: int, *, checked: bool = True) -> Outcome:
@@ -24,14 +48,14 @@ def play(kind: str, seed: int, *, checked: bool = True) -> Outcome:
         raise AssertionError(f"{kind} seed {seed}: {error}") from error
 
 
-@pytest.mark.parametrize("first", range(0, 60, BATCH))
+@pytest.mark.parametrize("first", seeds("honest"))
 def test_honest_sources_always_give_the_whole_file(first: int) -> None:
     for seed in range(first, first + BATCH):
         outcome = play("honest", seed)
         assert outcome.state in ("sealed", "interrupted"), f"seed {seed}: {outcome}"
 
 
-@pytest.mark.parametrize("first", range(0, 70, BATCH))
+@pytest.mark.parametrize("first", seeds("mixed"))
 @pytest.mark.parametrize("kind", ["faulty", "mixed"])
 def test_whatever_sources_do_the_job_ends_for_a_reason(kind: str, first: int) -> None:
     for seed in range(first, first + BATCH):
@@ -40,7 +64,7 @@ def test_whatever_sources_do_the_job_ends_for_a_reason(kind: str, first: int) ->
         assert outcome.state == "sealed" or outcome.reason, f"seed {seed}: {outcome}"
 
 
-@pytest.mark.parametrize("first", range(0, 40, BATCH))
+@pytest.mark.parametrize("first", seeds("disk"))
 @pytest.mark.parametrize("kind", ["disk", "dirty"])
 def test_whatever_the_disk_does_nothing_wrong_is_believed_and_the_job_ends(kind: str, first: int) -> None:
     for seed in range(first, first + BATCH):
@@ -57,9 +81,9 @@ def check_disk(kind: str, seed: int) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("kind", ["honest", "faulty", "mixed", "disk", "dirty"])
+@pytest.mark.parametrize("kind", list(LONG))
 def test_more_worlds_than_the_fast_suite_has_time_for(kind: str) -> None:
-    for seed in range(100, 145):
+    for seed in range(100, 100 + LONG[kind]):
         if kind in ("disk", "dirty"):
             check_disk(kind, seed)
         else:
@@ -82,6 +106,13 @@ def test_more_worlds_than_the_fast_suite_has_time_for(kind: str) -> None:
 )
 def test_seeds_that_once_failed(kind: str, seed: int) -> None:
     assert play(kind, seed).state in STATES
+
+
+@pytest.mark.parametrize("first", seeds("deserted"))
+def test_a_job_that_may_wait_is_sealed_when_one_of_those_who_left_is_back(first: int) -> None:
+    for seed in range(first, first + BATCH):
+        outcome = play("deserted", seed)
+        assert outcome.state == "sealed", f"seed {seed}: {outcome}"
 
 
 def test_one_seed_is_one_run() -> None:
@@ -147,7 +178,7 @@ def test_users_are_used_well_and_disturbed_little(kind: str, least: float, stops
     assert statistics.mean(outcome.stops for outcome in outcomes) <= stops_most
 
 
-@pytest.mark.parametrize("first", range(0, 24, BATCH))
+@pytest.mark.parametrize("first", seeds("users8"))
 @pytest.mark.parametrize("kind", ["users8", "faulty_users"])
 def test_users_always_give_the_whole_file_and_no_rule_is_broken(kind: str, first: int) -> None:
     for seed in range(first, first + BATCH):

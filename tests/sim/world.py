@@ -53,6 +53,7 @@ class Scenario:
     disk: DiskScript | None = None
     checks_content: bool = False
     priors: bool = False
+    waits: bool = False
     verbose: bool = False
 
 
@@ -264,4 +265,5 @@ def _wanted(scenario: Scenario) -> DispatcherWanted:
         verbose=scenario.verbose,
         watcher=FRONT_ADDRESS,
         sources_expected=len(scenario.sources),
+        waits=scenario.waits,
     )

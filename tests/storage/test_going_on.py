@@ -166,6 +166,41 @@ def test_a_part_file_taken_from_under_the_writer_is_noticed_and_never_sealed(tmp
     assert not (tmp_path / NAME).exists()
 
 
+def test_records_deleted_under_the_writer_are_written_anew_and_a_crash_costs_nothing(tmp_path: Path) -> None:
+    target = half(tmp_path)
+    target.note("http://a/", "etag")
+    (tmp_path / RECORDS).unlink()
+    target.commit()
+    put(target, DATA, 5, 7)
+    target.commit()
+    target.abandon()
+    run = again(tmp_path)
+    assert chunks(run.verified) == {0, 1, 2, 3, 4, 5, 6}
+    assert len(run.notes) == 1
+    finish(run, DATA)
+
+
+def test_records_replaced_by_another_run_s_stop_this_one(tmp_path: Path) -> None:
+    target = half(tmp_path)
+    (tmp_path / RECORDS).unlink()
+    (tmp_path / RECORDS).write_bytes(b"another's")
+    with pytest.raises(TargetFault) as fault:
+        target.commit()
+    assert fault.value.kind is TargetFaultKind.BUSY
+    target.abandon()
+    assert (tmp_path / RECORDS).read_bytes() == b"another's"
+
+
+def test_the_lock_of_records_written_anew_holds(tmp_path: Path) -> None:
+    target = half(tmp_path)
+    (tmp_path / RECORDS).unlink()
+    target.commit()
+    with pytest.raises(TargetFault) as fault:
+        opened(tmp_path, len(DATA))
+    assert fault.value.kind is TargetFaultKind.BUSY
+    target.close()
+
+
 def test_a_last_sync_that_fails_does_not_take_back_what_is_sealed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
