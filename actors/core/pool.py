@@ -22,7 +22,6 @@ from protocol.messages import (
     JobLimited,
     JobNoted,
     JobStopAsked,
-    Message,
     NewsAsked,
     PoolInbox,
     PriorsAsked,
@@ -182,14 +181,9 @@ class PoolState:
         job = self._jobs.pop(number, None)
         if job is None:
             return []
-        homes = {source.home for source in job.sources if source.home}
         for source in job.sources:
             self._homes.leave(source.home)
-        told: Message = JobForgotten(job=number)
-        out = [Post(to=root_address(process), message=told) for process in ["hub", *sorted(homes)]]
-        if job.of_soulseek:
-            out.append(Post(to=SESSION, message=told))
-        return out
+        return pooled.dismissed(job)
 
     # -- searching
 

@@ -21,7 +21,7 @@ from protocol.messages import (
     SourcesExpected,
     WorkerWanted,
 )
-from protocol.post import ASSEMBLER, WATCHDOG, Post, dispatcher_address, root_address
+from protocol.post import ASSEMBLER, SESSION, WATCHDOG, Post, dispatcher_address, root_address
 from protocol.urls import host_of, name_from_url, public_url
 
 ENDED_KEPT_MAX: Final = 1000
@@ -205,6 +205,14 @@ def left(job: PooledJob, number: int, *, banned: bool = False) -> Post:
         job=job.number, source=number, banned=banned, detail=source.why_left, source_hash=source.source_hash
     )
     return Post(to=dispatcher_address(job.number), message=told)
+
+
+def dismissed(job: PooledJob) -> list[Post]:
+    """Everybody who worked for a job hears that it is over."""
+    homes = {source.home for source in job.sources if source.home}
+    rooms = [root_address(process) for process in ["hub", *sorted(homes)]]
+    told = JobForgotten(job=job.number)
+    return [Post(to=to, message=told) for to in [*rooms, *([SESSION] if job.of_soulseek else [])]]
 
 
 def forgotten(job: int) -> list[Post]:
