@@ -288,6 +288,8 @@ KeeperInbox = (
     | ManifestQueried
     | EventsQueried
     | CountsQueried
+    | BookmarkQueried
+    | BookmarkSet
     | EventsWatched
     | LimitSet
     | KeeperConfigured

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +143,6 @@ secret = "{secrets["hook"]}"
     for name, secret in secrets.items():
         for text in told:
             assert secret not in text, f"{name}: {text[:2000]}"
-    for one in (shoal.folder.parent / "state").iterdir():
-        assert one.stat().st_mode & (0o077 if one.is_file() else 0) == 0, f"others can read {one.name}"
-    assert os.stat(shoal.folder.parent / "state").st_mode & 0o007 == 0
+    state = shoal.folder.parent / "state"
+    for private in (state, state / "session-key", state / "jobs.sqlite"):
+        assert private.stat().st_mode & 0o077 == 0, f"others can read {private.name}"
