@@ -172,7 +172,10 @@ def test_a_hang_up_changes_what_can_be_changed_and_names_the_rest(shoal: Shoal) 
         assert daemon.get("/api/v0/multisource/jobs") == []
         file.write_text("[api]\nport = ")
         hung_up(daemon)
-        assert daemon.stderr_has("error: the configuration is kept as it was: ")
+        assert daemon.stderr_has("error: the configuration is kept as it was: shoal.toml is not TOML")
+        file.write_text("[daemon]\nchunk_kib = 3\n")
+        hung_up(daemon)
+        assert daemon.stderr_has("error: the configuration is kept as it was: shoal.toml:2: chunk_kib under [daemon]")
         assert daemon.get("/api/v0/multisource/jobs") == []
         daemon.process.child("api").kill()
         eventually(lambda: daemon.stderr_has("the api process died"))
