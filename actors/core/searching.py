@@ -68,8 +68,8 @@ class Searching:
         return [self._ask(hunt)]
 
     def again(self, job: int | None = None) -> list[Post]:
-        """The session that was searching has died and a new one is there; or search at once for this job, for whose file
-        nobody searches at present."""
+        """The session that was searching has died and a new one is there; or search at once for this job, if its next
+        search is still to come."""
         if job is None:
             return [self._ask(hunt) for hunt in self._hunts.values() if hunt.search is not None]
         hunt = self._hunts.get(job)
