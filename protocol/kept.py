@@ -26,7 +26,7 @@ class KeptJob(Kept, frozen=True, kw_only=True):
     `number`: of the run that is under way, 0 when none is; a job that was paused or cancelled has one until its run has
     ended. `retries`: by itself, since bytes last came; not before `retry_at_ms`. `file_name`: what the file is called
     in `folder`, empty while nobody knows. `path`: see `JobSnapshot`. `found_bytes`: its size as sources say it, -1
-    unknown. `received_bytes` and `refetched_bytes`, `active_s`, `stops` are of the runs that have ended.
+    unknown. `received_bytes`, `refetched_bytes` and `active_s` are of the runs that have ended.
     """
 
     id: str
@@ -75,8 +75,7 @@ class KeptSource(Kept, frozen=True, kw_only=True):
     """One source of a job; `number` counts from 0 and means the same `url` for ever. `url` may hold a password.
 
     `left`: ``dropped`` or ``banned`` when somebody said so, else empty. `found`: by a search. `standing` and `reason`
-    as told last. `bytes_stored` to `stops` are of the runs that have ended, those with `run_` of the one under way.
-    """
+    as told last. `bytes_stored` to `stops` are of all runs together, as the one under way told them last."""
 
     id: str
     number: int
@@ -91,10 +90,6 @@ class KeptSource(Kept, frozen=True, kw_only=True):
     chunks: int = 0
     leases: int = 0
     stops: int = 0
-    run_bytes_stored: int = 0
-    run_chunks: int = 0
-    run_leases: int = 0
-    run_stops: int = 0
 
 
 class KeptRun(Kept, frozen=True, kw_only=True):

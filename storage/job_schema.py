@@ -70,10 +70,6 @@ CREATE TABLE sources (
     chunks INTEGER NOT NULL,
     leases INTEGER NOT NULL,
     stops INTEGER NOT NULL,
-    run_bytes_stored INTEGER NOT NULL,
-    run_chunks INTEGER NOT NULL,
-    run_leases INTEGER NOT NULL,
-    run_stops INTEGER NOT NULL,
     PRIMARY KEY (id, number)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE runs (

@@ -19,6 +19,8 @@ HEAD_BYTES_MAX: Final = 32 * 1024
 """Of an unfinished head; one that comes at once may be longer by what is read at once, and is looked at elsewhere."""
 CONNECTIONS_MAX: Final = 512
 BEAT_S: Final = 5.0
+HEAD_S_MAX: Final = 20.0
+"""A connection that has not finished a request's head for so long is closed: there are only so many."""
 
 
 class _Server(uvicorn.Server):
@@ -35,7 +37,7 @@ class _Server(uvicorn.Server):
 
 
 class HttpServer:
-    """Serves `app` on `listener`, which stays the caller's. `beat` is called from the loop every `BEAT_S` as long as
+    """Serves `app` on `listener`, which stays the caller's. `beat` is called from the loop every `beat_s` as long as
     it turns; `ended` once, from its thread, when it ends unasked."""
 
     def __init__(
@@ -46,6 +48,8 @@ class HttpServer:
         *,
         beat: Callable[[], None],
         ended: Callable[[], None],
+        beat_s: float = BEAT_S,
+        head_s_max: float = HEAD_S_MAX,
     ) -> None:
         self._serving = threading.Event()
         config = uvicorn.Config(
@@ -68,6 +72,9 @@ class HttpServer:
         self._loop = loop
         self._beat = beat
         self._ended = ended
+        self._beat_s = beat_s
+        self._head_s_max = head_s_max
+        self._waiting: dict[tuple[Any, Any], float] = {}
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
@@ -102,4 +109,18 @@ class HttpServer:
 
     def _pulse(self) -> None:
         self._beat()
-        self._loop.call_later(BEAT_S, self._pulse)
+        self._close_the_silent(self._loop.time())
+        self._loop.call_later(self._beat_s, self._pulse)
+
+    def _close_the_silent(self, now_s: float) -> None:
+        """Those who were seen waiting for the same request before, `head_s_max` ago. uvicorn minds only connections
+        that have had an answer and say nothing at all."""
+        before, self._waiting = self._waiting, {}
+        for connection in self._server.server_state.connections:
+            cycle = getattr(connection, "cycle", None)
+            if cycle is not None and not cycle.response_complete:
+                continue
+            since_s = before.get((connection, cycle), now_s)
+            self._waiting[connection, cycle] = since_s
+            if now_s - since_s >= self._head_s_max:
+                connection.transport.close()

@@ -58,6 +58,8 @@ class Admission:
         self._turns = turns
         self._report = report
         self._out = out
+        self.expected = job.sources_expected
+        """So many sources have joined or are going to."""
 
     def joined(self, message: SourceJoined, *, now_s: float) -> Source | None:
         """One more source, or a new worker for a known one: a new worker knows nothing and must probe again. None: it
@@ -190,7 +192,7 @@ class Admission:
     @property
     def awaited(self) -> int:
         """How many of the sources that were named have not joined yet."""
-        return self.job.sources_expected - len(self.sources.keys() | self._left)
+        return self.expected - len(self.sources.keys() | self._left)
 
     def consider_opening(self, *, now_s: float) -> opening.Verdict:
         """Whether enough is known to open the target."""

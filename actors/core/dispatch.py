@@ -57,6 +57,7 @@ from protocol.messages import (
     SourceLost,
     SourceMeasured,
     SourceProbed,
+    SourcesExpected,
     SourceSlowed,
     SourceStalled,
     TargetCloseAsked,
@@ -157,7 +158,7 @@ class DispatchState:
             case PlaceRefused() | PeerFailed() | SessionChanged():
                 peer_news(message, self.turns, self.riding, now_s=now_s)
                 self._reconsider(now_s)
-            case NewsAsked() | SourceLeft() | JobLimited() | RunsAsked():
+            case NewsAsked() | SourceLeft() | JobLimited() | RunsAsked() | SourcesExpected():
                 self._orders.take(message, self.riding)
                 self._reconsider(now_s)
             case _:

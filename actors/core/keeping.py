@@ -312,6 +312,7 @@ class Keeping:
     def _unwritten(self) -> Iterator[Write]:
         for job in self.jobs.running.values():
             yield from job.unwritten()
+        yield from self._runs.endings.unwritten()
 
     def unwritten(self) -> Step:
         """Everything that is not written down yet, for the end of this process."""
@@ -344,7 +345,6 @@ class Keeping:
         """`states`: how many jobs the book has in each."""
         totals = self._runs.endings.totals
         running = [job for job in self.jobs.running.values() if job.run is not None]
-        sources = [source for job in running for source in job.sources]
         stored = sum(
             max(0, job.kept.stored_bytes - job.run.kept.resumed_bytes)
             for job in running
@@ -355,8 +355,8 @@ class Keeping:
             received_bytes=totals.received_bytes,
             refetched_bytes=totals.refetched_bytes,
             stored_bytes=totals.stored_bytes + stored,
-            chunks=totals.chunks + sum(source.run_chunks for source in sources),
-            stops=totals.stops + sum(source.run_stops for source in sources),
+            chunks=totals.chunks,
+            stops=totals.stops,
             retries=totals.retries,
             rate_bytes_s=self.rate_bytes_s,
             limit_bytes_s=self.limit_bytes_s,

@@ -7,8 +7,9 @@ from actors.core.keeping_job import Job
 from actors.core.keeping_queue import searches
 from protocol.keeper_settings import KeeperSettings
 from protocol.kept import KeptJob, KeptSource
-from protocol.messages import JobAsked, SourceOffered
+from protocol.messages import JobAsked, SourceKnown, SourceOffered
 from protocol.post import KEEPER
+from protocol.urls import public_url
 
 WORDS_CHARS_MAX: Final = 120
 _WAITS: Final[dict[str, Any]] = {"waits": True} if "waits" in JobAsked.__struct_fields__ else {}
@@ -46,6 +47,22 @@ def asked_for(job: Job, settings: KeeperSettings, *, now_ms: int) -> JobAsked:
         private_ok=kept.private_ok,
         **_WAITS,
     )
+
+
+def given(job: Job) -> list[SourceKnown]:
+    """What each source did in this job before: its counts go on, and so does the budget of stops of a user."""
+    return [
+        SourceKnown(
+            job=job.kept.number,
+            name=public_url(source.url),
+            bytes_stored=source.bytes_stored,
+            chunks=source.chunks,
+            leases=source.leases,
+            stops=source.stops,
+        )
+        for source in job.sources
+        if source.leases and not source.left
+    ]
 
 
 def offers(job: Job) -> list[SourceOffered]:

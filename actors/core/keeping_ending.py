@@ -1,13 +1,15 @@
 """What becomes of a job when its run has ended."""
 
-from actors.core.keeping_job import Job, active_s, size_of
+from collections.abc import Iterator
+
+from actors.core.keeping_job import Job, active_s, size_of, stops_of
 from actors.core.keeping_jobs import Jobs
 from actors.core.keeping_queue import retry_wait_s
 from actors.core.keeping_states import RETRIED, state_after_run
 from actors.core.keeping_step import Now, Scribe
 from protocol.events import JOB_FAILED, JOB_SEALED
 from protocol.keeper_settings import KeeperSettings
-from protocol.kept import SaveRun, SaveTotals, Totals
+from protocol.kept import SaveRun, SaveTotals, Totals, Write
 from protocol.messages import JobEnded
 from protocol.snapshots import ACTIVE, FAILED, QUEUED, SEALED
 
@@ -20,6 +22,7 @@ class Endings:
         self._scribe = scribe
         self.settings = settings
         self.totals = Totals()
+        self._totals_changed = False
 
     def ended(self, job: Job, message: JobEnded, now: Now) -> None:
         kept, run = job.kept, job.run
@@ -29,7 +32,6 @@ class Endings:
         retried = state == QUEUED and kept.state == ACTIVE and message.state in RETRIED
         wait_s = retry_wait_s(self.settings, kept.retries) if retried else 0.0
         self._count(message, retried=retried)
-        self.fold(job)
         run.kept = run.kept.but(
             ended_ms=now.ms,
             outcome=message.state,
@@ -54,13 +56,13 @@ class Endings:
             received_bytes=kept.received_bytes + message.bytes_received,
             refetched_bytes=kept.refetched_bytes + message.bytes_refetched,
             digest_hex=message.digest_hex,
-            stops=_stops(job),
+            stops=stops_of(job),
         )
         self._jobs.running.pop(run.kept.number, None)
         job.run = None
         job.rows.clear()
         job.changed = True
-        self._scribe.write(SaveRun(run.kept), *job.unwritten())
+        self._scribe.write(SaveRun(run.kept), *job.unwritten(), *self.unwritten())
         self._jobs.settle(job)
         self._tell(job, message, now)
 
@@ -68,23 +70,27 @@ class Endings:
         """Its run died with the whole daemon; nobody will ever say how it ended."""
         run = job.run
         assert run is not None
-        self.fold(job)
         run.kept = run.kept.but(ended_ms=now.ms, outcome="lost", reason="the daemon ended")
-        job.kept = job.kept.but(number=0, stops=_stops(job))
+        job.kept = job.kept.but(number=0, stops=stops_of(job))
         self._jobs.running.pop(run.kept.number, None)
         job.run = None
         job.changed = True
-        self._scribe.write(SaveRun(run.kept), *job.unwritten())
+        self._scribe.write(SaveRun(run.kept), *job.unwritten(), *self.unwritten())
         self._jobs.settle(job)
 
-    def fold(self, job: Job) -> None:
-        """Whoever counted for the run under way begins at 0 again, or will never count again."""
-        self.totals = self.totals.but(
-            chunks=self.totals.chunks + sum(source.run_chunks for source in job.sources),
-            stops=self.totals.stops + sum(source.run_stops for source in job.sources),
-        )
-        job.fold()
-        self._scribe.write(SaveTotals(self.totals), *job.unwritten())
+    def count(self, *, chunks: int, stops: int) -> None:
+        """Sources did more; what they lost again with a failing disk they had done all the same."""
+        if chunks > 0 or stops > 0:
+            self._totals_changed = True
+            self.totals = self.totals.but(
+                chunks=self.totals.chunks + max(chunks, 0), stops=self.totals.stops + max(stops, 0)
+            )
+
+    def unwritten(self) -> Iterator[Write]:
+        """The totals, where they changed since they were written down."""
+        if self._totals_changed:
+            self._totals_changed = False
+            yield SaveTotals(self.totals)
 
     def _count(self, message: JobEnded, *, retried: bool) -> None:
         totals = self.totals
@@ -112,10 +118,6 @@ class Endings:
             self._scribe.event(
                 JOB_FAILED, kept.id, now, outcome=kept.outcome, reason=kept.reason, storedBytes=kept.stored_bytes
             )
-
-
-def _stops(job: Job) -> int:
-    return sum(source.stops for source in job.sources)
 
 
 def _reason(before: str, message: JobEnded, state: str, wait_s: float) -> str:

@@ -75,26 +75,6 @@ class Job:
         self.changed_sources.clear()
         return writes
 
-    def fold(self) -> None:
-        """Whoever counted for the run under way begins at 0 again, or will never count again."""
-        for number, source in enumerate(self.sources):
-            if source.run_leases or source.run_bytes_stored or source.run_chunks or source.run_stops:
-                self.sources[number] = folded(source)
-                self.changed_sources.add(number)
-
-
-def folded(source: KeptSource) -> KeptSource:
-    return source.but(
-        bytes_stored=source.bytes_stored + source.run_bytes_stored,
-        chunks=source.chunks + source.run_chunks,
-        leases=source.leases + source.run_leases,
-        stops=source.stops + source.run_stops,
-        run_bytes_stored=0,
-        run_chunks=0,
-        run_leases=0,
-        run_stops=0,
-    )
-
 
 def new_source(id: str, number: int, url: str, *, found: bool = False) -> KeptSource:
     """`url` was checked."""
@@ -153,9 +133,14 @@ def snapshot(job: Job, now_ms: int) -> JobSnapshot:
         claim=claim(kept),
         source_count=kept.source_count,
         sources_active=sum(row.lease_first >= 0 for row in job.rows.values()) if live is not None else 0,
-        stops=kept.stops + sum(source.run_stops for source in job.sources),
+        stops=stops_of(job),
         queue_place=min(places, default=-1) if live is not None else -1,
     )
+
+
+def stops_of(job: Job) -> int:
+    """Of all its sources in all its runs; a row of a list has no sources at hand."""
+    return sum(source.stops for source in job.sources) if job.sources else job.kept.stops
 
 
 def size_of(kept: KeptJob) -> int:
@@ -173,10 +158,10 @@ def source_snapshot(source: KeptSource, row: SourceProgressed | None) -> SourceS
         phase=row.phase if row is not None else "",
         reason=source.reason,
         rate_bytes_s=row.rate_bytes_s if row is not None else 0.0,
-        bytes_stored=source.bytes_stored + source.run_bytes_stored,
-        chunks=source.chunks + source.run_chunks,
-        leases=source.leases + source.run_leases,
-        stops=source.stops + source.run_stops,
+        bytes_stored=source.bytes_stored,
+        chunks=source.chunks,
+        leases=source.leases,
+        stops=source.stops,
         lease_first=row.lease_first if row is not None else -1,
         lease_stop=row.lease_stop if row is not None else -1,
         queue_place=row.queue_place if row is not None else -1,

@@ -4,17 +4,13 @@ Invariants: a job is in `running` exactly while it has a run; in `queued` exactl
 jobs have the same file name in the same folder.
 """
 
-import re
 from collections.abc import Iterator
-from typing import Final
 
 from actors.core.keeping_job import Job, ended
 from protocol.kept import KeptJob
+from protocol.names import numbered, unhidden_name
 from protocol.snapshots import ENDED, QUEUED
 from protocol.urls import name_from_url
-
-NUMBERED_MAX: Final = 9999
-_SEPARATORS: Final = re.compile(r"[/\\]")
 
 Claim = tuple[str, str]
 
@@ -66,11 +62,11 @@ class Jobs:
         job.rows.clear()
 
     def free_name(self, folder: str, name: str, id: str) -> str:
-        """`name`, or the first of "name (1)" ... that no other living job of this folder has."""
-        for proposal in _numbered(bare(name)):
+        """`name`, which is safe, or the first of "name (1)" ... that no other living job of this folder has."""
+        for proposal in numbered(name):
             if self._claims.get(_key(folder, proposal), id) == id:
                 return proposal
-        return bare(name)
+        return name
 
     def name_taken(self, folder: str, name: str, id: str) -> bool:
         return self._claims.get(_key(folder, name), id) != id
@@ -96,25 +92,9 @@ class Jobs:
             del self._claims[claim]
 
 
-def proposed_name(kept: KeptJob, urls: list[str]) -> str:
+def likely_name(kept: KeptJob, urls: list[str]) -> str:
     """What the file will probably be called when nobody says it; empty: nobody knows."""
-    return next((name for url in urls if (name := bare(name_from_url(url)))), "") if not kept.term else ""
-
-
-def bare(name: str) -> str:
-    """The last part of what may be a path."""
-    return next((part.strip() for part in reversed(_SEPARATORS.split(name)) if part.strip()), "")
-
-
-def _numbered(name: str) -> Iterator[str]:
-    stem, dot, extension = name.rpartition(".")
-    if not stem:
-        stem, dot, extension = name, "", ""
-    elif stem.lower().endswith(".tar"):
-        stem, dot, extension = stem[:-4], ".", f"tar.{extension}"
-    yield name
-    for number in range(1, NUMBERED_MAX + 1):
-        yield f"{stem} ({number}){dot}{extension}"
+    return next((name for url in urls if (name := unhidden_name(name_from_url(url)))), "") if not kept.term else ""
 
 
 def _key(folder: str, name: str) -> Claim:

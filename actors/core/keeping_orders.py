@@ -7,7 +7,7 @@ from typing import Final
 from actors.core import keeping_states as states
 from actors.core.keeping_asking import offer
 from actors.core.keeping_job import Job, new_source, snapshot
-from actors.core.keeping_jobs import Jobs, bare
+from actors.core.keeping_jobs import Jobs
 from actors.core.keeping_removal import Removal
 from actors.core.keeping_runs import Runs
 from actors.core.keeping_step import Now, Scribe
@@ -26,6 +26,7 @@ from protocol.messages import (
     SourcesAdded,
 )
 from protocol.messages.keeping import UNCHANGED
+from protocol.names import safe_name
 from protocol.post import POOL
 from protocol.snapshots import CANCELLED, PAUSED, QUEUED, SEALED
 from protocol.terminal.options import CHUNK_SIZE_MAX, CHUNK_SIZE_MIN, HEX_DIGITS, MODES
@@ -89,7 +90,7 @@ class Orders:
             private_ok=order.private_ok,
             created_ms=now.ms,
             queued_ms=now.ms,
-            file_name=self._jobs.free_name(order.folder, order.name, id) if order.name else "",
+            file_name=self._jobs.free_name(order.folder, safe_name(order.name, ""), id) if order.name else "",
             source_count=len(urls),
         )
         job = Job(kept, [new_source(id, number, url) for number, url in enumerate(urls)])
@@ -103,7 +104,7 @@ class Orders:
         """The field that is wrong and why; empty when none is."""
         checks = (
             ("folder", "" if order.folder.startswith("/") else "not an absolute path"),
-            ("name", "" if not order.name or bare(order.name) else "cannot be the name of a file"),
+            ("name", "" if not order.name or order.name.strip("/\\. ") else "cannot be the name of a file"),
             ("size_bytes", "" if order.size_bytes >= -1 else "less than 0"),
             ("chunk_size", "" if CHUNK_SIZE_MIN <= order.chunk_size <= CHUNK_SIZE_MAX else _chunk_sizes()),
             ("checksum", wrong_checksum(order.checksum.strip().lower())),

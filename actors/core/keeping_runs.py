@@ -7,10 +7,10 @@ of a job, and no two jobs with the same file, ever write at the same time.
 from dataclasses import dataclass
 from typing import Final
 
-from actors.core.keeping_asking import asked_for, offers
+from actors.core.keeping_asking import asked_for, given, offers
 from actors.core.keeping_ending import Endings
 from actors.core.keeping_job import PHASES, SOURCE_EVENTS_MAX, Job, new_run, new_source, size_of
-from actors.core.keeping_jobs import Jobs, proposed_name
+from actors.core.keeping_jobs import Jobs, likely_name
 from actors.core.keeping_queue import searches
 from actors.core.keeping_step import Now, Scribe, Told
 from protocol.events import JOB_NOTED, JOB_PROGRESSED, JOB_STARTED, SOURCE_ADDED, SOURCE_CHANGED
@@ -66,7 +66,7 @@ class Runs:
         """A queued job gets a run with a fresh number."""
         self._last_run += 1
         kept = job.kept
-        name = kept.file_name or kept.name or self._guessed(job)
+        name = kept.file_name or self._guessed(job)
         job.kept = kept.but(
             state=ACTIVE,
             number=self._last_run,
@@ -87,6 +87,8 @@ class Runs:
         """Ask the pool for the run, and for its end at once where that was ordered already."""
         assert job.run is not None
         self._scribe.post(POOL, asked_for(job, self.settings, now_ms=now.ms))
+        for known in given(job):
+            self._scribe.post(POOL, known)
         for offered in offers(job):
             self._scribe.post(POOL, offered)
         if job.kept.state != ACTIVE:
@@ -103,7 +105,6 @@ class Runs:
 
     def hub_is_new(self, now: Now) -> None:
         for job in list(self._jobs.running.values()):
-            self.endings.fold(job)  # the new dispatcher counts from 0
             job.rows.clear()
             if job.run is not None:
                 job.run.grew_s = now.s
@@ -141,7 +142,7 @@ class Runs:
 
     def _guessed(self, job: Job) -> str:
         """A name for a file that nobody named, where the likely one belongs to another job's; else sources name it."""
-        name = proposed_name(job.kept, [source.url for source in job.sources if not source.left])
+        name = likely_name(job.kept, [source.url for source in job.sources if not source.left])
         return name if name and self._jobs.name_taken(job.kept.folder, name, job.id) else ""
 
     # -- what is learned
@@ -209,18 +210,16 @@ class Runs:
         if run is None or number < 0:
             return
         source = job.sources[number]
-        if message.leases < source.run_leases:  # who counts for this run has begun anew
-            self.endings.fold(job)
-            source = job.sources[number]
+        self.endings.count(chunks=message.chunks - source.chunks, stops=message.stops - source.stops)
         job.rows[number] = message
         changed = message.standing != source.standing
         job.sources[number] = source.but(
             standing=message.standing,
             reason=message.reason[:NOTE_CHARS_MAX],
-            run_bytes_stored=message.bytes_stored,
-            run_chunks=message.chunks,
-            run_leases=message.leases,
-            run_stops=message.stops,
+            bytes_stored=message.bytes_stored,
+            chunks=message.chunks,
+            leases=message.leases,
+            stops=message.stops,
         )
         if job.sources[number] != source:
             job.changed_sources.add(number)

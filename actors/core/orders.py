@@ -15,10 +15,11 @@ from protocol.messages import (
     RateCapped,
     RunsAsked,
     SourceLeft,
+    SourcesExpected,
 )
 from protocol.post import WATCHDOG
 
-Order = NewsAsked | RunsAsked | SourceLeft | JobLimited
+Order = NewsAsked | RunsAsked | SourceLeft | JobLimited | SourcesExpected
 
 
 class Orders:
@@ -39,6 +40,8 @@ class Orders:
                     self._out.post(reply_to, part)
             case SourceLeft():
                 self._leave(order, riding)
+            case SourcesExpected(count=count):
+                self._admission.expected = count
             case JobLimited(limit_bytes_s=limit_bytes_s):
                 self._limit(limit_bytes_s, riding)
             case _:

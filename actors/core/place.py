@@ -185,7 +185,7 @@ def _rides(view: View, source: Source) -> Iterator[tuple[Placement, int, int]]:
 
 def _late_tails(view: View, source: Source) -> Iterator[tuple[Placement, int, int]]:
     """What rides long after the common finish time would still have to do, where it keeps this source busy."""
-    until_s = view.fleet.finish_with(0.0, 0.0, now_s=view.now_s) - view.now_s
+    until_s = finish_with(view, source, source.start_cost_s) - view.now_s
     for rider in _victims(view, source):
         if rider.finish_s - view.now_s < LATE_SHARE * until_s:
             return
@@ -312,8 +312,8 @@ def _cut_chunks(view: View, source: Source, rider: Rider, *, late_only: bool) ->
     if not source.traits.dear_stops:
         return math.floor(taken / view.chunk_size)
     if late_only or faster:  # who keeps less than it can do needs a start and a stop more
-        until_s = view.fleet.finish_with(0.0, 0.0, now_s=view.now_s) - view.now_s
-        taken = min(taken, max(left_bytes - rider.rate_bytes_s * until_s, view.chunk_size))
+        in_time = rider.rate_bytes_s * (common_s + setup_s)
+        taken = min(taken, max(left_bytes - in_time, view.chunk_size))
     return math.ceil(taken / view.chunk_size) if faster else math.floor(taken / view.chunk_size)
 
 

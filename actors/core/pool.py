@@ -22,7 +22,6 @@ from protocol.messages import (
     JobLimited,
     JobNoted,
     JobStopAsked,
-    Message,
     NewsAsked,
     PoolInbox,
     PriorsAsked,
@@ -133,7 +132,9 @@ class PoolState:
         out = self._clear(asked) if asked.attempt else []
         if not asked.term or asked.source_count:
             job.wanted = True
-            out.append(pooled.dispatcher_wanted(asked, asked.name, asked.source_count))
+            # A job with sources goes on while it is searched for, but does not end before the search has.
+            expected = asked.source_count + bool(asked.term)
+            out.append(pooled.dispatcher_wanted(asked, asked.name, expected))
         if not asked.term:
             return out
         if self._session is not None and self._session.state in _HOPELESS and not asked.waits:
@@ -180,14 +181,9 @@ class PoolState:
         job = self._jobs.pop(number, None)
         if job is None:
             return []
-        homes = {source.home for source in job.sources if source.home}
         for source in job.sources:
             self._homes.leave(source.home)
-        told: Message = JobForgotten(job=number)
-        out = [Post(to=root_address(process), message=told) for process in ["hub", *sorted(homes)]]
-        if job.of_soulseek:
-            out.append(Post(to=SESSION, message=told))
-        return out
+        return pooled.dismissed(job)
 
     # -- searching
 
@@ -204,12 +200,12 @@ class PoolState:
         for url, size_bytes in new:
             source = PooledSource(url, size_bytes=size_bytes, source_hash=self._name_hash(public_url(url)))
             out += self._add(job, source, now_s=now_s)
-        return out
+        return out + pooled.heard(job)
 
     def _not_found(self, job: PooledJob, why: str) -> list[Post]:
         """A search brought nobody: the end of a job that has nobody else."""
         if job.wanted:
-            return pooled.to_watcher(job, JobNoted(job=job.number, text=why))
+            return pooled.to_watcher(job, JobNoted(job=job.number, text=why)) + pooled.heard(job)
         return pooled.waits_to_be_found(job, why) if job.asked.waits else self._end(job, "starved", why)
 
     # -- sources
@@ -275,6 +271,7 @@ class PoolState:
         out = [Post(to=dispatcher_address(number), message=limit)] if job.limited else list[Post]()
         if job.of_soulseek and self._session is not None:
             out.append(Post(to=dispatcher_address(number), message=self._session))
+        out += pooled.heard(job) if job.heard else []
         for at, source in enumerate(job.sources):
             if source.left:
                 out.append(pooled.left(job, at))

@@ -18,9 +18,10 @@ from protocol.messages import (
     SourceKnown,
     SourceLeft,
     SourceLost,
+    SourcesExpected,
     WorkerWanted,
 )
-from protocol.post import ASSEMBLER, WATCHDOG, Post, dispatcher_address, root_address
+from protocol.post import ASSEMBLER, SESSION, WATCHDOG, Post, dispatcher_address, root_address
 from protocol.urls import host_of, name_from_url, public_url
 
 ENDED_KEPT_MAX: Final = 1000
@@ -59,13 +60,15 @@ class PooledJob:
     """`asked` is kept for the moment its dispatcher is `wanted`: at once, or when a search has found the file.
 
     `dispatching` once it stands; `limited`: its limit was changed before. `offers`: so many were heard since the job
-    was last asked for. `given`: what each source had given, by name, when the last hub died.
+    was last asked for. `heard`: its first search is over. `given`: what each source had
+    given, by name, when the last hub died.
     """
 
     asked: JobAsked
     wanted: bool = False
     dispatching: bool = False
     limited: bool = False
+    heard: bool = False
     offers: int = 0
     sources: list[PooledSource] = field(default_factory=list)
     given: dict[str, SourceKnown] = field(default_factory=dict)
@@ -123,6 +126,14 @@ def dispatcher_wanted(asked: JobAsked, name: str, source_count: int) -> Post:
     same = {field: getattr(asked, field) for field in DispatcherWanted.__struct_fields__ if hasattr(asked, field)}
     wanted = DispatcherWanted(**{**same, "name": name, "sources_expected": source_count})
     return Post(to=root_address("hub"), message=wanted)
+
+
+def heard(job: PooledJob) -> list[Post]:
+    """The job's first search is over: its dispatcher is told how many sources there are, once it stands."""
+    job.heard = True
+    count = max(job.asked.source_count, len(job.sources))
+    expected = SourcesExpected(job=job.number, count=count)
+    return [Post(to=dispatcher_address(job.number), message=expected)] if job.dispatching else []
 
 
 def worker_wanted(job: PooledJob, number: int) -> Post:
@@ -194,6 +205,14 @@ def left(job: PooledJob, number: int, *, banned: bool = False) -> Post:
         job=job.number, source=number, banned=banned, detail=source.why_left, source_hash=source.source_hash
     )
     return Post(to=dispatcher_address(job.number), message=told)
+
+
+def dismissed(job: PooledJob) -> list[Post]:
+    """Everybody who worked for a job hears that it is over."""
+    homes = {source.home for source in job.sources if source.home}
+    rooms = [root_address(process) for process in ["hub", *sorted(homes)]]
+    told = JobForgotten(job=job.number)
+    return [Post(to=to, message=told) for to in [*rooms, *([SESSION] if job.of_soulseek else [])]]
 
 
 def forgotten(job: int) -> list[Post]:

@@ -20,12 +20,22 @@ class PeerAway(Exception):  # noqa: N818
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FoundFile:
+    """One file of a reply, unchecked. `attributes` are ``(key, value)`` pairs that say how it sounds."""
+
+    path: str
+    size_bytes: int
+    locked: bool = False
+    attributes: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """One peer's answer to a search. `files` are ``(path, size, locked)``, unchecked."""
+    """One peer's answer to a search."""
 
     ticket: int
     peer: str
-    files: Iterable[tuple[str, int, bool]]
+    files: Iterable[FoundFile]
     slots_free: bool
     speed_bytes_s: int
     queue_length: int

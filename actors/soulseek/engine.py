@@ -28,6 +28,8 @@ from protocol.messages import (
     FileFinished,
     FilesAsked,
     JobForgotten,
+    LoginWanted,
+    LogoutWanted,
     Message,
     PlaceAsked,
     PlaceLeft,
@@ -118,12 +120,12 @@ class Engine:
         self._searches = Searches(net, budget, self._once, post=self._mailroom.post, ready=net.until_online)
         questions = Questions(net, net.client, settings.times)
         self._browsing = Browsing(questions, self._once, post=self._mailroom.post, ready=net.until_online)
-        login = Login(net, settings.retry_s, say=self._say, logged_in=self._downloads.logged_in)
+        self._login = Login(net, settings.retry_s, say=self._say, logged_in=self._downloads.logged_in)
         await net.start()
         stop = self._open_gate()
         try:
-            await _first_of(login.run(), stop.wait())
-            await stop.wait()  # a login that is over leaves the rides, and an answer to whoever asks
+            # A login that is over leaves the rides, and an answer to whoever asks.
+            await _first_of(self._login.run(), stop.wait())
         finally:
             self._searches.close()
             self._browsing.close()
@@ -154,6 +156,10 @@ class Engine:
                 self._browsing.ask_files(message)
             case PlaceAsked() | PlaceLeft() | TurnTaken() | TurnDeclined() | ConnectionEnded() | JobForgotten():
                 self._downloads.handle(message)
+            case LoginWanted():
+                self._login.want()
+            case LogoutWanted():
+                self._leaving = asyncio.create_task(self._login.leave())
             case FileFinished(path=path):
                 self._share_back(path)
             case Ticked():

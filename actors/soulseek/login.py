@@ -33,6 +33,8 @@ class LoginNet(Protocol):
     async def log_in(self) -> None:
         """Raises `ServerAway` or `LoginRefused`."""
 
+    async def hang_up(self) -> None: ...
+
 
 class Login:
     """Owned by the session's loop. `say` gets every change; `logged_in` is called after each login."""
@@ -49,44 +51,84 @@ class Login:
         self._retry_s = retry_s
         self._say = say
         self._logged_in = logged_in
+        self._port = 0
+        self._wanted = asyncio.Event()
+        self._wanted.set()
+        self._hurry = asyncio.Event()
 
     async def run(self) -> None:
-        """Returns only when it will not be tried any more."""
-        try:
-            await self._run()
-        finally:
-            self._net.over = True
+        """Keep the login until it is not wanted or not to be had, then wait until it is wanted again."""
+        while True:
+            try:
+                await self._keep()
+            finally:
+                self._net.over = True
+            await self._wanted.wait()
+            self._net.over = False
 
-    async def _run(self) -> None:
+    def want(self) -> None:
+        """Be logged in: at once where it was put off, also where it was over. Where it holds nothing changes."""
+        self._wanted.set()
+        self._hurry.set()
+
+    async def leave(self) -> None:
+        """Log out and stay so until it is wanted again."""
+        self._wanted.clear()
+        self._hurry.set()
+        await self._net.hang_up()
+
+    async def _keep(self) -> None:
+        """Returns when it is over, having said why."""
         try:
-            port = await self._net.listen()
+            self._port = self._port or await self._net.listen()
         except ServerAway as away:
-            self._change("port taken", str(away), final=True)
+            self._final("port taken", str(away))
             return
         pause_s, pause_s_max = self._retry_s
-        while True:
+        while self._wanted.is_set():
+            self._hurry.clear()
             self._change("connecting", "")
             try:
                 await self._net.log_in()
             except LoginRefused as refused:
                 if str(refused) in WHY_FINAL:
-                    self._change("refused", WHY_FINAL[str(refused)], final=True)
+                    self._final("refused", WHY_FINAL[str(refused)])
                     return
                 trouble = f"the server refuses logins for now: {refused}"
             except ServerAway as away:
                 trouble = str(away)
             else:
                 pause_s = self._retry_s[0]
-                self._change("online", f"listening at port {port}")
+                self._change("online", f"listening at port {self._port}")
                 self._logged_in()
-                await self._net.lost.wait()
+                await self._until_lost()
                 if self._net.kicked:
-                    self._change("kicked", "somebody else has logged in by this name", final=True)
+                    self._final("kicked", "somebody else has logged in by this name")
                     return
                 trouble = "the server closed the connection"
-            self._change("offline", f"{trouble}; trying again in {pause_s:.0f} s")
-            await asyncio.sleep(pause_s * random.uniform(0.8, 1.0))
-            pause_s = min(2 * pause_s, pause_s_max)
+            if self._wanted.is_set():
+                self._change("offline", f"{trouble}; trying again in {pause_s:.0f} s")
+                await self._pause(pause_s * random.uniform(0.8, 1.0))
+                pause_s = min(2 * pause_s, pause_s_max)
+        self._final("offline", "logged out, as was asked for")
+
+    async def _until_lost(self) -> None:
+        """One who left while the login was just coming about is hung up on here."""
+        if not self._wanted.is_set():
+            await self._net.hang_up()
+        await self._net.lost.wait()
+
+    async def _pause(self, pause_s: float) -> None:
+        try:
+            async with asyncio.timeout(pause_s):
+                await self._hurry.wait()
+        except TimeoutError:
+            pass
+
+    def _final(self, state: str, detail: str) -> None:
+        """It is over until somebody wants it."""
+        self._wanted.clear()
+        self._change(state, detail, final=True)
 
     def _change(self, state: str, detail: str, *, final: bool = False) -> None:
         self._say(SessionChanged(state=state, detail=detail, final=final))

@@ -1,17 +1,19 @@
 """A search reply as aioslsk decodes it, in our words."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
-from actors.soulseek.ears import Reply
+from actors.soulseek.ears import FoundFile, Reply
+
+ATTRIBUTES_MAX: Final = 8
 
 
 def reply_of(peer: str, message: Any) -> Reply:
-    def files() -> Iterator[tuple[str, int, bool]]:
+    def files() -> Iterator[FoundFile]:
         for file in message.results:
-            yield file.filename, file.filesize, False
+            yield _file(file, locked=False)
         for file in message.locked_results or ():
-            yield file.filename, file.filesize, True
+            yield _file(file, locked=True)
 
     return Reply(
         ticket=message.ticket,
@@ -21,3 +23,8 @@ def reply_of(peer: str, message: Any) -> Reply:
         speed_bytes_s=message.avg_speed,
         queue_length=message.queue_size,
     )
+
+
+def _file(file: Any, *, locked: bool) -> FoundFile:
+    attributes = tuple((one.key, one.value) for one in file.attributes[:ATTRIBUTES_MAX])
+    return FoundFile(path=file.filename, size_bytes=file.filesize, locked=locked, attributes=attributes)

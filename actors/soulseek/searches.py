@@ -7,7 +7,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
-from actors.soulseek.ears import Reply
+from actors.soulseek.ears import FoundFile, Reply
 from actors.soulseek.once import Once
 from actors.soulseek.settings import NAME_CHARS_MAX
 from protocol.messages import Message, SearchAsked, SearchEnded, SearchHit, SearchLeft
@@ -21,6 +21,8 @@ AT_ONCE_MAX: Final = 16
 BUSY_S: Final = 5.0
 """When so many are running one may be over by then."""
 SIZE_BYTES_MAX: Final = 1 << 50
+_SOUND: Final = {0: "bit_rate_kbit_s", 1: "duration_s", 2: "variable_rate", 4: "sample_rate_hz", 5: "bit_depth"}
+"""What the network's keys of attributes mean, as fields of `SearchHit`."""
 
 
 class SearchNet(Protocol):
@@ -144,16 +146,16 @@ class Searches:
         running = self._running.get(reply.ticket)
         if running is None:
             return
-        for path, size_bytes, locked in reply.files:
+        for file in reply.files:
             if running.of_peer[reply.peer] >= HITS_OF_PEER_MAX or running.hits >= running.hits_max:
                 self._once.note("a search brought more files than are looked at")
                 break
-            if not makes_sense(reply.peer, path, size_bytes):
+            if not makes_sense(reply.peer, file.path, file.size_bytes):
                 self._once.note("a search brought files that cannot be", f"from {reply.peer[:NAME_CHARS_MAX]!a}")
                 continue
             running.hits += 1
             running.of_peer[reply.peer] += 1
-            self._post(running.asked.reply_to, _hit(running.asked, reply, path, size_bytes, locked=locked))
+            self._post(running.asked.reply_to, _hit(running.asked, reply, file))
         if running.hits >= running.hits_max:
             running.over.set()
 
@@ -184,14 +186,16 @@ def _harmless(text: str) -> bool:
     return not any(char < " " or "\x7f" <= char <= "\x9f" or "\ud800" <= char <= "\udfff" for char in text)
 
 
-def _hit(asked: SearchAsked, reply: Reply, path: str, size_bytes: int, *, locked: bool) -> SearchHit:
+def _hit(asked: SearchAsked, reply: Reply, file: FoundFile) -> SearchHit:
+    sound = {_SOUND[key]: value for key, value in file.attributes if key in _SOUND}
     return SearchHit(
         search=asked.search,
         peer=reply.peer,
-        path=path,
-        size_bytes=size_bytes,
+        path=file.path,
+        size_bytes=file.size_bytes,
         slots_free=reply.slots_free,
         speed_bytes_s=reply.speed_bytes_s,
         queue_length=reply.queue_length,
-        locked=locked,
+        locked=file.locked,
+        **sound,
     )

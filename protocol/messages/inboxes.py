@@ -11,6 +11,7 @@ from protocol.messages.jobs import (
     SourceKnown,
     SourceLost,
     SourceOffered,
+    SourcesExpected,
     WorkerReady,
     WorkerUnwanted,
     WorkerWanted,
@@ -95,6 +96,8 @@ from protocol.messages.soulseek import (
     ConnectionEnded,
     ConnectionHanded,
     FileFinished,
+    LoginWanted,
+    LogoutWanted,
     PeerFailed,
     PlaceAsked,
     PlaceLeft,
@@ -196,6 +199,7 @@ DispatcherInbox = (
     | SessionChanged
     | ProcessReady
     | NewsAsked
+    | SourcesExpected
     | SourceLeft
     | JobLimited
     | RunsAsked
@@ -238,6 +242,8 @@ SessionInbox = (
     | TurnDeclined
     | ConnectionEnded
     | FileFinished
+    | LoginWanted
+    | LogoutWanted
     | JobForgotten
     | Ticked
 )

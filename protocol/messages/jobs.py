@@ -200,6 +200,14 @@ class NewsAsked(Fact, frozen=True, kw_only=True, gc=False):
     job: int
 
 
+class SourcesExpected(Fact, frozen=True, kw_only=True, gc=False):
+    """Pool to dispatcher: so many sources are going to join in all. While users are searched for one more is expected
+    than are known, so that the job does not end before they were heard of."""
+
+    job: int
+    count: int
+
+
 class JobForgotten(Fact, frozen=True, kw_only=True, gc=False):
     """A job has ended: stop its actors, free what it held. From the dispatcher to the PoolManager and on."""
 

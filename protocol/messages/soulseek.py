@@ -26,7 +26,10 @@ class SearchLeft(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class SearchHit(Fact, frozen=True, kw_only=True, gc=False):
-    """One file of one peer. `speed_bytes_s` is what the peer advertises, 0 unknown; `queue_length` before us."""
+    """One file of one peer. `speed_bytes_s` is what the peer advertises, 0 unknown; `queue_length` before us.
+
+    What the peer says of the sound is -1 where it says nothing; `variable_rate` 0: it does not vary.
+    """
 
     search: int
     peer: str
@@ -36,6 +39,11 @@ class SearchHit(Fact, frozen=True, kw_only=True, gc=False):
     speed_bytes_s: int
     queue_length: int
     locked: bool
+    duration_s: int = -1
+    bit_rate_kbit_s: int = -1
+    variable_rate: int = -1
+    sample_rate_hz: int = -1
+    bit_depth: int = -1
 
 
 class SearchEnded(Fact, frozen=True, kw_only=True, gc=False):
@@ -146,6 +154,14 @@ class SessionChanged(Fact, frozen=True, kw_only=True, gc=False):
     state: str
     detail: str
     final: bool
+
+
+class LoginWanted(Fact, frozen=True, kw_only=True, gc=False):
+    """Be logged in: at once where it was put off, also where it was over. Where it holds nothing changes."""
+
+
+class LogoutWanted(Fact, frozen=True, kw_only=True, gc=False):
+    """Log out and stay so until a login is wanted. What rides rides on."""
 
 
 class FileFinished(Fact, frozen=True, kw_only=True, gc=False):

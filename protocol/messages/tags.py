@@ -11,6 +11,7 @@ from protocol.messages.jobs import (
     SourceKnown,
     SourceLost,
     SourceOffered,
+    SourcesExpected,
     WorkerReady,
     WorkerUnwanted,
     WorkerWanted,
@@ -95,6 +96,8 @@ from protocol.messages.soulseek import (
     ConnectionEnded,
     ConnectionHanded,
     FileFinished,
+    LoginWanted,
+    LogoutWanted,
     PeerFailed,
     PlaceAsked,
     PlaceLeft,
@@ -276,5 +279,8 @@ TAGS: tuple[type, ...] = (
     TargetUnwanted,
     TargetRemoved,
     SourceKnown,
+    SourcesExpected,
+    LoginWanted,
+    LogoutWanted,
 )
 """Tag = index. Append only."""

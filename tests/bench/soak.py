@@ -4,8 +4,8 @@
 
 Jobs come and go all the time: small files from five mirrors, of which one drops connections, one ends bodies early and
 one refuses offsets. Some jobs are paused, resumed, cancelled, retried, deleted, tuned; lists, events and metrics are
-asked for; now and then a fetch process is killed. Sampled whenever nothing is active. Compared are medians: of the third
-fifth of the time with the last fifth. Processes that were killed begin small again; they are compared all the same.
+asked for; now and then a fetch process is killed. Sampled whenever nothing is active. Compared are medians: of the
+third fifth of the time with the last fifth. Processes that were killed begin small again and are compared all the same.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from protocol.messages import (
     ProcessReady,
     SourceDropped,
     SourceFound,
+    SourceKnown,
     SourceLeft,
     SourceOffered,
     SourcesAdded,
@@ -151,7 +152,7 @@ def test_a_source_that_the_hub_numbers_differently_is_still_ours() -> None:
     rig.hear(row(1, 1, peer="peer", bytes_stored=7))
     rig.hear(row(1, 2, bytes_stored=8))
     sources = rig.keeping.find(id).sources  # type: ignore[union-attr]
-    assert [(source.url, source.run_bytes_stored) for source in sources] == [(WEB, 0), (OTHER, 8), (found, 7)]
+    assert [(source.url, source.bytes_stored) for source in sources] == [(WEB, 0), (OTHER, 8), (found, 7)]
     rig.hear(SourceDropped(request=2, reply_to=DESK, id=id, source=2, banned=False))
     assert [left.source for left in rig.all_heard(SourceLeft)] == [1]
 
@@ -164,18 +165,20 @@ def test_a_banned_user_that_a_search_finds_again_is_left_at_once() -> None:
     assert rig.all_heard(SourceLeft) == [SourceLeft(job=1, source=3, banned=True, detail="banned")]
 
 
-def test_sources_count_over_all_runs_and_hubs() -> None:
+def test_what_a_source_did_is_told_to_every_later_run_and_hub() -> None:
     rig = Rig()
-    id = rig.order().id
+    id = rig.order(urls=(WEB, OTHER)).id
     rig.hear(row(1, bytes_stored=100, chunks=1, stops=2))
-    rig.hear(ProcessLost(process="hub", detail="killed", restart_s=0.0))
     rig.hear(ProcessReady(process="hub", pid=2))
-    rig.hear(row(1, bytes_stored=50, chunks=1, stops=1))
+    known = SourceKnown(job=1, name=WEB, bytes_stored=100, chunks=1, leases=1, stops=2)
+    assert rig.all_heard(SourceKnown) == [known]
+    rig.hear(row(1, bytes_stored=150, chunks=2, leases=2, stops=3))
     rig.pause(id)
     rig.ended(1, "interrupted")
-    (source,) = rig.book.sources_of(id)
-    assert (source.bytes_stored, source.chunks, source.leases, source.stops) == (150, 2, 2, 3)
-    assert rig.kept(id).stops == 3
+    rig.resume(id)
+    (known,) = rig.all_heard(SourceKnown)
+    assert (known.job, known.bytes_stored, known.stops) == (2, 150, 3)
+    assert (rig.kept(id).stops, rig.book.totals.chunks, rig.book.totals.stops) == (3, 2, 3)
 
 
 # -- limit and priority

@@ -26,6 +26,7 @@ from protocol.messages import (
     RunsTold,
     SourceLeft,
     SourceProgressed,
+    SourcesExpected,
     TargetClosed,
     TargetOpened,
     Ticked,
@@ -111,6 +112,14 @@ def test_nobody_waits_for_a_source_that_was_dropped_before_it_joined() -> None:
     assert posts
     tell(state, joined(1))
     assert list(state.sources) == [0], "its worker was on the way"
+
+
+def test_a_job_waits_for_those_who_are_searched_for_and_for_nobody_once_it_heard_that_there_are_none() -> None:
+    state = DispatchState(wanted(sources_expected=2), now_s=NOW_S)
+    tell(state, joined(0), left(0), Ticked())
+    waited = state.phase
+    tell(state, SourcesExpected(job=1, count=1))
+    assert (waited, state.phase) == (Phase.OPENING, Phase.ENDED)
 
 
 def test_dropping_what_nobody_knows_changes_nothing() -> None:

@@ -71,6 +71,19 @@ def test_a_disturbance_must_gain_ten_seconds_or_a_tenth(left_s: float, gain_s: f
     assert gain_min_s(left_s) == pytest.approx(gain_s)
 
 
+@pytest.mark.parametrize(("left_s", "gain_s"), [(1.0, 0.5), (50.0, 10.0), (1000.0, 20.0)])
+def test_a_third_stop_must_gain_twice_as_much_and_never_a_blink(left_s: float, gain_s: float) -> None:
+    assert gain_min_s(left_s, 2) == pytest.approx(gain_s)
+    assert gain_min_s(left_s, 1) < gain_s
+
+
+def test_who_was_stopped_twice_is_not_asked_for_a_gain_others_are_asked_for() -> None:
+    for stops, asked in ((1, True), (2, False)):
+        state = user("a" * 20 + "####", rates={"a": 1.0}, rate=0.2, stops=stops)
+        as_peer(state, "a")
+        assert bool(of(told(state, Ticked()), PlaceAsked)) is asked
+
+
 def test_a_users_ride_is_not_cut_for_less_than_a_tenth() -> None:
     ride = "a" * 20
     for rate, cut in ((1.0, True), (0.05, False)):

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from actors.core.pool import PoolState
 from actors.core.pooled import ENDED_KEPT_MAX, ended
 from protocol.messages import (
@@ -23,6 +25,7 @@ from protocol.messages import (
     SourceJoined,
     SourceLeft,
     SourceOffered,
+    SourcesExpected,
     WorkerReady,
     WorkerUnwanted,
     WorkerWanted,
@@ -195,6 +198,27 @@ def test_a_job_with_sources_and_a_term_does_not_wait_for_its_search() -> None:
     tell(pool, DispatcherReady(job=1), hit("bob"), hit("eve"))
     found_now = to(tell(pool, SearchEnded(search=1, peers=2, refused="")), KEEPER)
     assert [message.source for message in found_now if isinstance(message, SourceFound)] == [1], "bob is there already"
+
+
+def expected(posts: list[Post]) -> list[int]:
+    return [message.count for message in to(posts, DISPATCHER) if isinstance(message, SourcesExpected)]
+
+
+def test_a_job_with_sources_is_not_given_up_before_its_search_was_heard() -> None:
+    pool = PoolState(("fetch-1",))
+    posts = tell(pool, asked(1, term="f"), SourceOffered(job=1, url="slsk://bob/m%5Cf.flac"))
+    (begun,) = [post.message for post in posts if isinstance(post.message, DispatcherWanted)]
+    assert begun.sources_expected == 2, "one more than is known"
+    assert expected(tell(pool, DispatcherReady(job=1), hit("bob"), hit("eve"), hit("sue"))) == []
+    assert expected(tell(pool, SearchEnded(search=1, peers=3, refused=""))) == [3]
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_search_that_brings_nobody_ends_the_waiting(early: bool) -> None:
+    pool = PoolState(("fetch-1",))
+    ended, ready = SearchEnded(search=1, peers=0, refused="the search budget is spent"), DispatcherReady(job=1)
+    tell(pool, asked(1, term="f"), SourceOffered(job=1, url="slsk://bob/m%5Cf.flac"))
+    assert expected(tell(pool, *((ended, ready) if early else (ready, ended)))) == [1]
 
 
 def test_only_users_with_the_same_kind_of_file_join_one_that_is_there() -> None:

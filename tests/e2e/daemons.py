@@ -61,7 +61,7 @@ class Daemon:
         self.process = running
         self.manager = manager
         self.state = state
-        self.url = ""
+        self.url = self.key = ""
         self.client = httpx.Client()
 
     def ready(self) -> Daemon:
@@ -75,6 +75,7 @@ class Daemon:
         return self
 
     def use_key(self, key: str) -> None:
+        self.key = key
         self.client = httpx.Client(base_url=self.url, headers={"X-API-Key": key}, timeout=10.0)
 
     def get(self, path: str) -> Any:

@@ -24,10 +24,10 @@ log_level = "error"
 [soulseek]
 username = "me"
 password = "{secret}"
-server = "{host}"
-port = {port}
+server = "{users.server_host}"
+port = {users.server_port}
 bind = "127.0.0.1"
-searches = 100000
+searches = 1000
 sharing = false
 """
 
@@ -39,7 +39,7 @@ def test_two_thousand_made_up_requests_are_answered_as_the_document_says(shoal: 
     with (
         mirrors([Mirror(rate_bytes_s=1e6)], File(1_000_000, seed=1)) as box,
         network({"ann": Character(rate_bytes_s=1e6)}, Content(300_000, seed=2), passwords={"me": SECRET}) as users,
-        running(shoal, config=CONFIG.format(secret=SECRET, host=users.server_host, port=users.server_port)) as daemon,
+        running(shoal, config=CONFIG.format(secret=SECRET, users=users), SHOAL_API_PORT="0") as daemon,
     ):
         mirror = box.urls[0].rpartition("/")[0]
         done = fuzz(

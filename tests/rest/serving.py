@@ -63,7 +63,7 @@ def open_settings(folder: str = "/nowhere", **api: Any) -> Settings:
 
 
 @contextmanager
-def serving(answer: Answer = nobody, settings: Settings | None = None) -> Iterator[Api]:
+def serving(answer: Answer = nobody, settings: Settings | None = None, **server_options: float) -> Iterator[Api]:
     loop = asyncio.new_event_loop()
     told: list[tuple[str, Any]] = []
 
@@ -75,7 +75,7 @@ def serving(answer: Answer = nobody, settings: Settings | None = None) -> Iterat
     desk = Desk(settings or open_settings(), address=DESK, post=post)
     failed = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = HttpServer(build_app(desk), listener, loop, beat=lambda: None, ended=failed.set)
+        server = HttpServer(build_app(desk), listener, loop, beat=lambda: None, ended=failed.set, **server_options)
         server.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:

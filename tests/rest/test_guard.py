@@ -162,6 +162,17 @@ def test_garbage_is_refused(api: Api) -> None:
     assert no_host.startswith((b"HTTP/1.1 403", b"HTTP/1.1 400"))
 
 
+def test_who_does_not_finish_a_request_is_hung_up_on_and_who_waits_for_an_answer_is_not() -> None:
+    with serving(beat_s=0.05, head_s_max=0.3) as api:
+        host, port = api.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10.0) as slow:
+            slow.sendall(b"GET /health HTTP/1.1\r\nHost: localh")
+            # Nobody answers the question of this one for longer than the other may be silent.
+            assert api.client.get(READY).status_code == 503
+            assert slow.recv(1000) == b""
+            assert api.client.get("/health").status_code == 200
+
+
 def test_only_so_many_requests_run_at_once() -> None:
     with serving(settings=open_settings(requests_max=2)) as api:
         threads = [threading.Thread(target=lambda: httpx.get(f"{api.url}{READY}", timeout=10.0)) for _ in range(2)]

@@ -71,7 +71,7 @@ def path(tmp_path: Path) -> str:
 
 def test_everything_comes_back_as_it_went_in(path: str) -> None:
     kept = job(1, state="active", number=7, active_s=1.5, widen=True, reason="ü", digest_hex="ab")
-    source = KeptSource(id="id-1", number=0, url="http://u:p@a/f", peer="", path="", found=True, run_stops=3)
+    source = KeptSource(id="id-1", number=0, url="http://u:p@a/f", peer="", path="", found=True, stops=3)
     run = KeptRun(number=7, id="id-1", attempt=2, begun_ms=5)
     files = JobFiles(id="id-0", folder="/box", name="x")
     manifest = (

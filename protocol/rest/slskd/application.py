@@ -3,8 +3,10 @@
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
-from protocol.rest.desk import Desk
-from protocol.rest.slskd import words
+from protocol.messages import LoginWanted, LogoutWanted
+from protocol.post import SESSION
+from protocol.rest.desk import Desk, RefusedError
+from protocol.rest.slskd import models, words
 from protocol.rest.slskd.models import (
     Application,
     Directories,
@@ -61,11 +63,35 @@ def add(routes: APIRouter, desk: Desk) -> None:
     async def server() -> Response:
         return answer(server_of(desk))
 
+    @routes.put("/api/v0/server", response_model=ServerState, summary="Be logged in", responses=models.errors(409))
+    async def log_in() -> Response:
+        _tell_session(desk, LoginWanted())
+        return answer(server_of(desk))
+
+    @routes.delete(
+        "/api/v0/server",
+        status_code=204,
+        response_class=Response,
+        summary="Log out and stay so until a login is asked for, or a restart; what is being sent goes on",
+        responses=models.errors(409),
+    )
+    async def log_out() -> Response:
+        _tell_session(desk, LogoutWanted())
+        return Response(status_code=204)
+
     @routes.get("/api/v0/options", response_model=Options, summary="Folders; no secrets")
     @routes.get("/api/v0/options/startup", response_model=Options, summary="The same")
     async def options() -> Response:
         downloads = desk.settings.daemon.downloads
         return answer(Options(directories=Directories(downloads=downloads, incomplete=downloads)))
+
+
+def _tell_session(desk: Desk, message: LoginWanted | LogoutWanted) -> None:
+    """Raises `RefusedError` without an account, and `UnavailableError`."""
+    if not desk.settings.account.username:
+        raise RefusedError("conflict", "", "no Soulseek account is configured")
+    with desk.talk() as talk:
+        talk.post(SESSION, message)
 
 
 def _version() -> Version:

@@ -178,4 +178,18 @@ def _response(name: str, token: int, free: list[SearchHit], locked: list[SearchH
 
 
 def _file(hit: SearchHit) -> FoundFile:
-    return FoundFile(filename=hit.path, size=hit.size_bytes, extension=words.extension(hit.path), is_locked=hit.locked)
+    return FoundFile(
+        filename=hit.path,
+        size=hit.size_bytes,
+        extension=words.extension(hit.path),
+        is_locked=hit.locked,
+        bit_rate=_told(hit.bit_rate_kbit_s),
+        bit_depth=_told(hit.bit_depth),
+        sample_rate=_told(hit.sample_rate_hz),
+        length=_told(hit.duration_s),
+        is_variable_bit_rate=bool(hit.variable_rate) if hit.variable_rate >= 0 else None,
+    )
+
+
+def _told(value: int) -> int | None:
+    return value if value >= 0 else None

@@ -62,7 +62,7 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 _MEANS: Final = {
     400: "Something in the request cannot be meant",
     404: "There is no such thing",
-    409: "Not logged in to Soulseek",
+    409: "Not possible without a login to Soulseek",
     429: "Too many at once; try again after what `Retry-After` says",
     503: "Nobody is there to answer now, or does not in time",
 }

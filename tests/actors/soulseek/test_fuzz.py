@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from actors.soulseek import aioslsk_private
 from actors.soulseek.bounds import ARRAY_ITEMS_MAX, UNPACKED_BYTES_MAX, BoundedZlib
 from actors.soulseek.door import FileDoor
-from actors.soulseek.ears import PeerAway, Reply
+from actors.soulseek.ears import FoundFile, PeerAway, Reply
 from actors.soulseek.once import Once
 from actors.soulseek.place import Offered
 from actors.soulseek.refusals import fault_of, shown
@@ -132,10 +132,17 @@ def test_one_peer_fills_no_more_than_its_part_of_a_search() -> None:
         searches.ask(SearchAsked(search=1, term="x", wait_s=0.05, reply_to="hub/pool"))
         await asyncio.sleep(0.01)
         for peer in ("a", "b"):
-            files = ((f"m\\{number}.mp3", 5, False) for number in itertools.count())  # without end
+            files = (FoundFile(path=f"m\\{number}.mp3", size_bytes=5) for number in itertools.count())  # without end
             searches.reply(Reply(ticket=7, peer=peer, files=files, slots_free=True, speed_bytes_s=1, queue_length=0))
         searches.reply(
-            Reply(ticket=8, peer="c", files=[("m\\x", 5, False)], slots_free=True, speed_bytes_s=1, queue_length=0)
+            Reply(
+                ticket=8,
+                peer="c",
+                files=[FoundFile(path="m\\x", size_bytes=5)],
+                slots_free=True,
+                speed_bytes_s=1,
+                queue_length=0,
+            )
         )
         await asyncio.sleep(0.1)
         return posted

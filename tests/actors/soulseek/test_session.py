@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from protocol.faults import FaultKind
-from protocol.messages import FileFinished, PlaceRefused, SearchAsked, SearchEnded, SearchHit, SearchLeft
+from protocol.messages import (
+    FileFinished,
+    LoginWanted,
+    LogoutWanted,
+    PlaceRefused,
+    SearchAsked,
+    SearchEnded,
+    SearchHit,
+    SearchLeft,
+)
 from tests.actors.soulseek.rig import ME, Rig, read_body, times
 from tests.box.content import Content
 from tests.box.soulseek.network import Character, Network, network
@@ -241,3 +250,43 @@ def test_everything_listens_on_loopback_only(box: Network) -> None:
             pass
         with pytest.raises(OSError, match="refused"), socket.create_connection(("127.0.0.2", port), timeout=5):
             pass
+
+
+def test_who_logs_out_stays_out_until_a_login_is_wanted_again(box: Network) -> None:
+    with Rig(box.server_port, username="guest") as rig:
+        rig.online()
+        rig.say(LogoutWanted())
+        out = rig.state("offline")
+        assert (out.final, out.detail) == (True, "logged out, as was asked for")
+        box.wait_for("guest", online=False)
+        logins = box.logins()
+        assert search(rig, box.term)[1].refused == "not logged in"
+        assert box.logins() == logins
+        rig.say(LogoutWanted())
+        rig.say(LoginWanted())
+        rig.state("online")
+        assert search(rig, box.term)[1].peers == 2
+
+
+def test_a_login_that_is_wanted_is_tried_at_once_however_long_the_pause() -> None:
+    with network({"a": Character()}) as own:
+        own.vanish_server()
+        with Rig(own.server_port, retry_s=(1000.0, 1000.0)) as rig:
+            rig.state("offline")
+            own.return_server()
+            own.wait_for("a")
+            rig.say(LoginWanted())
+            rig.state("online")
+            rig.say(LoginWanted())
+            assert search(rig, own.term)[1].peers == 1, "where there is one nothing changes"
+
+
+def test_a_login_that_another_one_took_is_taken_back_when_it_is_wanted(box: Network) -> None:
+    with Rig(box.server_port, username="twin") as first:
+        first.online()
+        with Rig(box.server_port, username="twin") as second:
+            second.online()
+            first.state("kicked")
+            first.say(LoginWanted())
+            first.state("online")
+            second.state("kicked")

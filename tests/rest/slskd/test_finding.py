@@ -137,3 +137,13 @@ def test_the_oldest_that_are_over_are_forgotten_when_there_are_too_many(monkeypa
         running.hear(hit(path=f"m\\{number}.mp3"), now_ms=1)
     findings.add(body(), id="new", now_ms=3)
     assert [each.id for each in findings.all()] == ["running", "new"], "what runs is kept, however much it holds"
+
+
+def test_what_a_user_says_of_the_sound_is_told_and_nothing_else() -> None:
+    flac = {"duration_s": 201, "sample_rate_hz": 44_100, "bit_depth": 16}
+    mp3 = {"path": "m\\2.mp3", "bit_rate_kbit_s": 320, "variable_rate": 0, "duration_s": 0}
+    (told,) = heard(searching(), flac, mp3).responses()
+    first, second = (file.model_dump(exclude_none=True, by_alias=True) for file in told.files)
+    assert (first["length"], first["sampleRate"], first["bitDepth"]) == (201, 44_100, 16)
+    assert not {"bitRate", "isVariableBitRate"} & first.keys()
+    assert (second["bitRate"], second["isVariableBitRate"], second["length"]) == (320, False, 0)
