@@ -87,6 +87,8 @@ class Assembler(WireActor):
         self._generation = generation
         self._held: dict[int, str] = {}  # our slots, and the shelves they go back to
         self._jobs: dict[int, _Job] = {}
+        self._opening: dict[int, TargetWanted] = {}
+        self._leaving: dict[tuple[str, str], int] = {}  # parts that are being let go of, and by which job
         self._long = LongWork("store", lambda job: mailroom.post(self.address, WorkEnded(job=job)))
 
     def starting(self) -> None:
@@ -121,9 +123,13 @@ class Assembler(WireActor):
     def _about_target(self, message: AboutTarget) -> None:
         """What is said about a target that is worked on waits. An opening that nobody wants any more is called off."""
         if self._long.busy(message.job):
-            if isinstance(message, TargetCloseAsked | JobForgotten) and message.job not in self._jobs:
+            if isinstance(message, TargetCloseAsked | JobForgotten) and message.job in self._opening:
                 self._long.call_off(message.job)
+                self._leaving[_place(self._opening[message.job])] = message.job
             self._long.put_by(message.job, message)
+            return
+        if isinstance(message, TargetWanted) and (leaving := self._leaving.get(_place(message))) is not None:
+            self._long.put_by(leaving, message)  # its lock is about to be given back
             return
         match message:
             case TargetWanted():
@@ -187,9 +193,12 @@ class Assembler(WireActor):
                 heard=self._reader(wanted, off),
             )
 
+        self._opening[wanted.job] = wanted
         self._long.begin(wanted.job, opened, lambda future: self._opened(wanted, future))
 
     def _opened(self, wanted: TargetWanted, future: "Future[Opened]") -> None:
+        del self._opening[wanted.job]
+        self._leaving.pop(_place(wanted), None)
         try:
             opened = future.result()
         except CalledOff:
@@ -311,7 +320,15 @@ class Assembler(WireActor):
         if job is None:  # it was refused: nothing is open, and that is the answer too
             self.mailroom.post(dispatcher_address(number), TargetClosed(job=number))
             return
-        self._long.begin(number, _closing(job.target), lambda future: self._closed(number, job, future))
+        self._let_close(number, job, lambda future: self._closed(number, job, future))
+
+    def _let_close(self, number: int, job: _Job, then: Callable[["Future[None]"], None]) -> None:
+        def closed(future: "Future[None]") -> None:
+            self._leaving.pop(_place(job.wanted), None)
+            then(future)
+
+        self._leaving[_place(job.wanted)] = number
+        self._long.begin(number, lambda _off: job.target.close(), closed)
 
     def _closed(self, number: int, job: _Job, future: "Future[None]") -> None:
         try:
@@ -323,7 +340,7 @@ class Assembler(WireActor):
     def _forget(self, number: int) -> None:
         job = self._jobs.pop(number, None)
         if job is not None:  # nobody is left who could be told how it went
-            self._long.begin(number, _closing(job.target), lambda future: _only_disk_faults(future))
+            self._let_close(number, job, _only_disk_faults)
 
     def _with_disk(self, number: int, act: Callable[[_Job], None]) -> None:
         """Run something that touches the disk; its fault is the job's, not ours."""
@@ -346,8 +363,9 @@ class Assembler(WireActor):
         self.mailroom.post(job.dispatcher, message)
 
 
-def _closing(target: Target) -> Callable[[threading.Event], None]:
-    return lambda _off: target.close()
+def _place(wanted: TargetWanted) -> tuple[str, str]:
+    """What two targets cannot share."""
+    return wanted.folder, safe_name(wanted.name, "download")
 
 
 def _only_disk_faults(future: "Future[None]") -> None:

@@ -242,7 +242,7 @@ def test_an_opening_that_nobody_wants_any_more_is_given_up(
     assert gate.reached.wait(10)
     room.post(ASSEMBLER, last(job=3))
     stored(room, said, tmp_path, 2)
-    gate.open.set()
     room.post(ASSEMBLER, wanted(tmp_path, job=4, name="1.bin"))
+    gate.open.set()
     opened = next_of(said, TargetOpened)
-    assert opened.job == 4, "its lock was given back"
+    assert opened.job == 4, "it waited until the lock was given back"

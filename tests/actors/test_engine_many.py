@@ -12,7 +12,7 @@ from tests.actors.engine import Engine
 from tests.box.mirrors import Character, Content, mirrors
 
 MB = 1_000_000
-LINKS = 6
+LINKS = 10
 """Connections between processes are made when somebody has something to say."""
 
 
