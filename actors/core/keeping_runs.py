@@ -154,7 +154,8 @@ class Runs:
         if self._jobs.name_taken(job.kept.folder, name, job.id):
             self._rename(job, name, now)
             return
-        if job.run.kept.resumed_bytes < 0:
+        first = job.run.kept.resumed_bytes < 0
+        if first:
             job.run.kept = job.run.kept.but(resumed_bytes=message.resumed_bytes)
             self._scribe.write(SaveRun(job.run.kept))
         job.kept = job.kept.but(
@@ -166,7 +167,7 @@ class Runs:
         )
         self._jobs.settle(job)
         self._scribe.write(SaveJob(job.kept))
-        if message.message:
+        if first and message.message:
             self.note(job, message.message, now)
 
     def _rename(self, job: Job, name: str, now: Now) -> None:
