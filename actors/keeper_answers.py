@@ -1,6 +1,7 @@
 """Questions about jobs, answered from the book and from what is told of those that run. Changes nothing."""
 
 import dataclasses
+import sqlite3
 from collections.abc import Callable, Iterable
 
 from actors.core.keeping import Keeping
@@ -11,6 +12,8 @@ from actors.core.keeping_why import why
 from protocol.kept import KeptJob
 from protocol.messages import (
     Answered,
+    BookmarkQueried,
+    BookmarkSet,
     CountsQueried,
     EndedRemoved,
     EventsQueried,
@@ -20,13 +23,23 @@ from protocol.messages import (
     TimelineQueried,
     WhyQueried,
 )
-from protocol.snapshots import Counts, JobDetail, JobSnapshot, Snapshot, details
+from protocol.snapshots import Bookmark, Counts, JobDetail, JobSnapshot, Snapshot, details
 from storage.job_book import JobBook
 
 ROWS_MAX = 10_000
 """So many at most in one answer."""
 
-Question = JobsQueried | JobQueried | WhyQueried | TimelineQueried | EventsQueried | CountsQueried | EndedRemoved
+Question = (
+    JobsQueried
+    | JobQueried
+    | WhyQueried
+    | TimelineQueried
+    | EventsQueried
+    | CountsQueried
+    | EndedRemoved
+    | BookmarkQueried
+    | BookmarkSet
+)
 Reply = Answered | Refused
 
 
@@ -55,6 +68,19 @@ class Answers:
                 return _answered(request, [self.counts()])
             case EndedRemoved(request=request, origin=origin):
                 return _answered(request, [], self.book.remove_ended(origin))
+
+            case BookmarkQueried(request=request, name=name):
+                return _answered(request, [Bookmark(name=name, serial=self.book.bookmark(name))])
+            case BookmarkSet():
+                return self._set_bookmark(question)
+
+    def _set_bookmark(self, asked: BookmarkSet) -> list[Reply]:
+        try:
+            self.book.set_bookmark(asked.name, asked.serial)
+        except sqlite3.Error as error:
+            detail = f"the job store cannot be written: {error}"
+            return [Refused(request=asked.request, kind="unavailable", field="", detail=detail)]
+        return _answered(asked.request, [])
 
     def counts(self) -> Counts:
         return self.keeping.counts(self.book.counts())

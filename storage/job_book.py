@@ -38,6 +38,7 @@ Row = TypeVar("Row")
 VARIABLES_MAX: Final = 500
 """So many values in one statement."""
 _LIMIT: Final = "limit_bytes_s"
+_BOOKMARK: Final = "bookmark "
 _TEXTS: Final = ("file_name", "name", "remote_path", "path")
 """Where a text is looked for. Capitals of a to z alone are told from small letters by nobody."""
 _LIKE: Final = re.compile("[!%_]")
@@ -109,6 +110,14 @@ class JobBook:
         )
         return done.rowcount
 
+    def set_bookmark(self, name: str, serial: int) -> None:
+        """How far somebody of this name has come with the events; safe when this returns."""
+        self._db.execute("INSERT OR REPLACE INTO kept_values VALUES (?, ?)", (_BOOKMARK + name, serial))
+
+    def bookmark(self, name: str) -> int:
+        """-1 when there is none."""
+        return self._kept_value(_BOOKMARK + name)
+
     def _write(self, write: Write) -> None:
         put = self._db.execute
         match write:
@@ -176,7 +185,11 @@ class JobBook:
 
     def limit(self) -> int:
         """As `SaveLimit` put it."""
-        row = self._db.execute("SELECT value FROM kept_values WHERE key = ?", (_LIMIT,)).fetchone()
+        return self._kept_value(_LIMIT)
+
+    def _kept_value(self, key: str) -> int:
+        """-1 when there is none."""
+        row = self._db.execute("SELECT value FROM kept_values WHERE key = ?", (key,)).fetchone()
         return -1 if row is None else int(row[0])
 
     def living(self) -> Iterator[tuple[KeptJob, list[KeptSource], KeptRun | None]]:

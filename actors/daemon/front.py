@@ -20,7 +20,6 @@ from actors.daemon.health import HEALTH_S, Health
 from actors.daemon.notify import Notify
 from actors.supervisor import StartFailed, Supervisor
 from protocol.config.load import Config
-from protocol.config.mistakes import BadConfig
 from protocol.config.travelling import parts_of
 from protocol.keeper_settings import settings_json
 from protocol.messages import (
@@ -35,6 +34,7 @@ from protocol.messages import (
     Ticked,
 )
 from protocol.post import DESK, FRONT, KEEPER, root_address, split_address
+from protocol.terminal.options import BadUsage
 from storage.arena import Arena
 
 _logger = logging.getLogger(logs.NOTICES)
@@ -185,8 +185,9 @@ class Daemon:
         try:
             new = self._load()
             settings, _ = with_secrets(new.settings, self._config.settings.daemon.state)
+            made_folder(settings.daemon.downloads, "the downloads folder")
             self._apply(replace(new, settings=settings))
-        except BadConfig as error:
+        except BadUsage as error:
             _logger.error("the configuration is kept as it was: %s", error)
         self._notify.ready(self._status())
 

@@ -291,6 +291,8 @@ KeeperInbox = (
     | ManifestQueried
     | EventsQueried
     | CountsQueried
+    | BookmarkQueried
+    | BookmarkSet
     | EventsWatched
     | LimitSet
     | KeeperConfigured

@@ -53,6 +53,7 @@ def test_ctrl_c_ends_it_in_order(shoal: Shoal) -> None:
         assert "died" not in done.stderr
 
 
+@pytest.mark.long
 def test_a_second_signal_ends_it_at_once(shoal: Shoal) -> None:
     with started(shoal) as daemon:
         daemon.ready()
@@ -171,13 +172,17 @@ def test_a_hang_up_changes_what_can_be_changed_and_names_the_rest(shoal: Shoal) 
         assert daemon.get("/api/v0/multisource/jobs") == []
         file.write_text("[api]\nport = ")
         hung_up(daemon)
-        assert daemon.stderr_has("error: the configuration is kept as it was: ")
+        assert daemon.stderr_has("error: the configuration is kept as it was: shoal.toml is not TOML")
+        file.write_text("[daemon]\nchunk_kib = 3\n")
+        hung_up(daemon)
+        assert daemon.stderr_has("error: the configuration is kept as it was: shoal.toml:2: chunk_kib under [daemon]")
         assert daemon.get("/api/v0/multisource/jobs") == []
         daemon.process.child("api").kill()
         eventually(lambda: daemon.stderr_has("the api process died"))
         assert daemon.get("/api/v0/multisource/jobs") == [], "a process started anew goes by what holds now"
 
 
+@pytest.mark.long
 def test_levels_of_the_log_change_while_it_runs(shoal: Shoal) -> None:
     with running(shoal, "--log-json", config='[daemon]\nlog_level = "debug"\n', SHOAL_API_PORT="0") as daemon:
         eventually(lambda: '"level": "debug"' in daemon.process.stderr())
@@ -191,7 +196,9 @@ def test_levels_of_the_log_change_while_it_runs(shoal: Shoal) -> None:
 # deaths
 
 
-@pytest.mark.parametrize("name", ["api", "keeper", "hub", "store"])
+@pytest.mark.parametrize(
+    "name", ["api", *(pytest.param(name, marks=pytest.mark.long) for name in ("keeper", "hub", "store"))]
+)
 def test_a_killed_process_comes_back(shoal: Shoal, name: str) -> None:
     with running(shoal) as daemon:
         before = pid_of(daemon, name)
@@ -203,6 +210,7 @@ def test_a_killed_process_comes_back(shoal: Shoal, name: str) -> None:
         eventually(lambda: daemon.client.get("/api/v0/multisource/jobs").status_code == 200)
 
 
+@pytest.mark.long
 def test_a_process_that_keeps_dying_ends_the_daemon_with_the_reason(shoal: Shoal) -> None:
     with started(shoal) as daemon:
         daemon.ready()
@@ -214,6 +222,7 @@ def test_a_process_that_keeps_dying_ends_the_daemon_with_the_reason(shoal: Shoal
         assert "error: ends: the fetch-1 process cannot be kept alive: killed by SIGKILL" in done.stderr
 
 
+@pytest.mark.long
 def test_when_the_front_is_killed_nothing_outlives_it_and_the_next_one_starts(shoal: Shoal) -> None:
     with started(shoal) as daemon:
         daemon.ready()
@@ -223,6 +232,7 @@ def test_when_the_front_is_killed_nothing_outlives_it_and_the_next_one_starts(sh
         assert daemon.get("/api/v0/multisource/jobs") == []
 
 
+@pytest.mark.long
 def test_the_watchdog_is_fed_only_while_the_processes_answer(shoal: Shoal) -> None:
     with started(shoal, WATCHDOG_USEC="1500000") as daemon:
         daemon.ready()

@@ -290,3 +290,18 @@ def test_whatever_was_told_is_kept_when_the_writer_is_killed_in_the_middle(path:
         assert told <= found <= told + 1
         assert book.jobs(limit=10_000)[1] == book.last_serial() == found, "a job without its event, or the reverse"
         book.close()
+
+
+def test_a_bookmark_is_found_again_by_its_name_and_is_no_total(tmp_path: Path) -> None:
+    path = str(tmp_path / "jobs.sqlite")
+    book = JobBook(path)
+    assert book.bookmark("webhook a") == -1
+    book.set_bookmark("webhook a", 7)
+    book.set_bookmark("webhook b", 9)
+    book.set_bookmark("webhook a", 8)
+    book.close()
+    book = JobBook(path)
+    assert (book.bookmark("webhook a"), book.bookmark("webhook b"), book.bookmark("webhook c")) == (8, 9, -1)
+    assert book.totals() == Totals()
+    assert book.limit() == -1
+    book.close()

@@ -1,0 +1,224 @@
+"""The parts of the daemon's front: what changes at once, what the service manager is told, what a daemon stands on."""
+
+import json
+import logging
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors import logs
+from actors.daemon.changes import applied
+from actors.daemon.ground import CannotStart, address_of, listening, locked_state, made_folder, with_secrets
+from actors.daemon.health import Health
+from actors.daemon.notify import Notify
+from actors.vitals import ProcessHealth
+from protocol.config.account import Account
+from protocol.config.load import Config
+from protocol.config.settings import ADMINISTRATOR, ApiKey, ApiSettings, DaemonSettings, LimitSettings, Settings
+
+ACCOUNT = Account(username="ann", password="secret")
+
+
+def config(account: Account | None = None, **changed: Any) -> Config:
+    settings = Settings(daemon=DaemonSettings(state="/s", downloads="/d"))
+    return Config(settings=replace(settings, **changed), account=account, path="", notes=())
+
+
+# what changes at once
+
+
+def test_what_can_change_does_and_what_cannot_stays_and_is_named() -> None:
+    old = config(ACCOUNT)
+    new = config(
+        replace(ACCOUNT, stops_per_day=9, server_port=1, password="other"),
+        daemon=DaemonSettings(state="/other", downloads="/more", active_max=9, log_json=True),
+        api=ApiSettings(host="0.0.0.0", port=1, url_base="/x", keys=(ApiKey(name="a", key="k" * 16),), hosts=("nas",)),
+        limits=LimitSettings(limit_bytes_s=7),
+    )
+    now, waiting = applied(old, new)
+    assert sorted(waiting) == [
+        "api.host",
+        "api.port",
+        "api.url_base",
+        "daemon.log_json",
+        "daemon.state",
+        "soulseek.password",
+        "soulseek.port",
+    ]
+    daemon, api = now.settings.daemon, now.settings.api
+    assert (daemon.state, daemon.downloads, daemon.active_max, daemon.log_json) == ("/s", "/more", 9, False)
+    assert (api.host, api.port, api.url_base, api.hosts) == ("127.0.0.1", 5030, "", ("nas",))
+    assert api.keys == new.settings.api.keys
+    assert now.settings.limits.limit_bytes_s == 7
+    assert now.account == replace(ACCOUNT, stops_per_day=9)
+
+
+def test_nothing_waits_where_nothing_changed() -> None:
+    assert applied(config(ACCOUNT), config(ACCOUNT)) == (config(ACCOUNT), [])
+
+
+@pytest.mark.parametrize(("old", "new"), [(None, ACCOUNT), (ACCOUNT, None)])
+def test_an_account_comes_and_goes_with_a_restart(old: Account | None, new: Account | None) -> None:
+    now, waiting = applied(config(old), config(new))
+    assert (now.account, waiting) == (old, ["soulseek"])
+
+
+# the service manager
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(tmp_path / "n"))
+        sock.setblocking(False)
+        yield sock
+
+
+def test_the_manager_hears_in_its_own_words(manager: socket.socket) -> None:
+    notify = Notify({"NOTIFY_SOCKET": manager.getsockname()})
+    notify.ready("listens\nREADY=0")
+    notify.reloading()
+    notify.alive()
+    notify.stopping("over")
+    said = [manager.recv(1000).decode() for _ in range(4)]
+    assert said[0] == "READY=1\nSTATUS=listens READY=0"
+    assert said[1].startswith("RELOADING=1\nMONOTONIC_USEC=")
+    assert said[2:] == ["WATCHDOG=1", "STOPPING=1\nSTATUS=over"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names without a file are Linux's")
+def test_a_manager_may_listen_under_a_name_without_a_file() -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(f"\0shoal-{os.getpid()}")
+        Notify({"NOTIFY_SOCKET": f"@shoal-{os.getpid()}"}).alive()
+        assert sock.recv(100) == b"WATCHDOG=1"
+
+
+def test_nobody_need_listen(tmp_path: Path) -> None:
+    for environ in ({}, {"NOTIFY_SOCKET": str(tmp_path / "gone")}, {"NOTIFY_SOCKET": "nonsense\0"}):
+        Notify(environ).ready("fine")
+
+
+@pytest.mark.parametrize(
+    ("environ", "seconds"),
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "30000000"}, 30.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, 30.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+    ],
+)
+def test_the_watchdog_is_fed_where_it_is_meant_for_us(environ: dict[str, str], seconds: float | None) -> None:
+    assert Notify(environ).watchdog_s == seconds
+
+
+# what it stands on
+
+
+def test_a_state_folder_is_its_owners_alone_and_one_daemons(tmp_path: Path) -> None:
+    state = tmp_path / "deep" / "state"
+    with locked_state(str(state)):
+        assert state.stat().st_mode & 0o777 == 0o700
+        in_use = rf"in use by another daemon \(process {os.getpid()}\)"
+        with pytest.raises(CannotStart, match=in_use), locked_state(str(state)):
+            pass
+    with locked_state(str(state)):
+        pass
+
+
+def test_a_folder_on_a_full_or_read_only_disk_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for folder in (str(tmp_path / "file"), "/proc/self/x", "/sys"):
+        with pytest.raises(CannotStart, match=r"the downloads folder .* cannot be"):
+            made_folder(folder, "the downloads folder")
+
+
+def test_who_listens_where(tmp_path: Path) -> None:
+    with listening(ApiSettings(port=0)) as sock:
+        port = sock.getsockname()[1]
+        assert address_of(sock, ApiSettings(port=0, url_base="/x")) == f"http://127.0.0.1:{port}/x"
+        with pytest.raises(CannotStart, match=f"cannot listen on 127.0.0.1:{port}: the port is taken"):
+            listening(ApiSettings(port=port))
+    with pytest.raises(CannotStart, match="no such name"):
+        listening(ApiSettings(host="name.invalid"))
+    with pytest.raises(CannotStart, match=r"cannot listen on 192\.0\.2\.1:0: "):
+        listening(ApiSettings(host="192.0.2.1", port=0))
+
+
+def test_a_key_is_made_only_where_nothing_else_opens(tmp_path: Path) -> None:
+    bare = config().settings
+    made, path = with_secrets(bare, str(tmp_path))
+    assert [key.role for key in made.api.keys] == [ADMINISTRATOR]
+    assert path == f"{tmp_path}/api-key"
+    assert made.jwt_key == with_secrets(bare, str(tmp_path))[0].jwt_key
+    for api in (
+        ApiSettings(authentication=False),
+        ApiSettings(username="me", password="long enough"),
+        ApiSettings(keys=(ApiKey(name="a", key="k" * 16),)),
+    ):
+        settings, path = with_secrets(replace(bare, api=api), str(tmp_path))
+        assert (settings.api.keys, path) == (api.keys, "")
+
+
+# what is written down
+
+
+@pytest.fixture
+def handled() -> Iterator[None]:
+    """The root logger as it was, afterwards."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.getLogger(logs.NOTICES).setLevel(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("handled")
+def test_json_lines_say_who_wrote_them_when_and_no_passwords(capfd: pytest.CaptureFixture[str]) -> None:
+    logs.set_up("hub", logging.WARNING, as_json=True)
+    logging.getLogger("actors.x").info("not worth a line")
+    logging.getLogger(logs.NOTICES).info("listening")
+    try:
+        raise ValueError("of ftp://me:secret@host/x")
+    except ValueError:
+        logging.getLogger("actors.x").exception("cannot fetch %s\nnext", "http://me:secret@host/")
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert [(line["process"], line["level"], line["message"]) for line in lines] == [
+        ("hub", "info", "listening"),
+        ("hub", "error", "cannot fetch http://***@host/\nnext"),
+    ]
+    assert lines[0]["at"].endswith("Z")
+    assert "ValueError" in lines[1]["error"]
+    assert "secret" not in lines[1]["error"]
+
+
+@pytest.mark.usefixtures("handled")
+def test_plain_lines_are_for_people(capfd: pytest.CaptureFixture[str]) -> None:
+    logs.set_up("hub", logging.WARNING, as_json=False)
+    logging.getLogger(logs.NOTICES).info("listening")
+    logging.getLogger(logs.NOTICES).error("ends: http://me:secret@host/")
+    logging.getLogger("actors.x").warning("hm")
+    assert capfd.readouterr().err.splitlines() == [
+        "shoal: listening",
+        "shoal: error: ends: http://***@host/",
+        "shoal hub: WARNING actors.x: hm",
+    ]
+
+
+def test_how_a_process_is_includes_how_often_it_was_started_anew() -> None:
+    seen = ProcessHealth(process="hub", pid=7, rss_bytes=9, pss_bytes=5, cpu_s=1.5, threads=2, fds=3)
+    health = Health("front", now_s=10.0)
+    health.ready("hub", now_s=12.0)
+    health.lost("hub")
+    health.ready("hub", now_s=20.0)
+    (told,) = health.told([seen], now_s=25.0)
+    assert (told.process, told.restarts, told.age_s, told.memory_bytes) == ("hub", 1, 5.0, 5)
