@@ -4,12 +4,15 @@ Every part file of the program is open here and nowhere else. Slots belong to it
 Where this process is not the first of its name, its predecessors' slots are handed over again (`actors.handing`).
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, assert_never
 
+from actors.long_work import CalledOff, LongWork
 from actors.mailroom import Mailroom
 from actors.wire_actor import WireActor
 from protocol.faults import TargetFault
@@ -42,6 +45,7 @@ from protocol.messages import (
     TargetUnwanted,
     TargetWanted,
     ValidatorSeen,
+    WorkEnded,
 )
 from protocol.post import ASSEMBLER, dispatcher_address, split_address
 from storage.arena import Arena
@@ -50,8 +54,9 @@ from storage.discard import discard
 from storage.folders import make_folder
 from storage.ledger import DIGEST_BYTES
 from storage.names import safe_name
-from storage.target import ChecksumMismatch, Spoiled, Target
+from storage.target import ChecksumMismatch, Opened, Sealed, Spoiled, Target
 
+AboutTarget = TargetWanted | ValidatorSeen | SizeLearned | SealWanted | TargetCloseAsked | JobForgotten
 COMMIT_S: Final = 1.0
 RUNS_PER_MESSAGE: Final = 2000
 READ_TOLD_S: Final = 0.25
@@ -60,8 +65,7 @@ READ_TOLD_S: Final = 0.25
 @dataclass(slots=True)
 class _Job:
     """An open target, as `wanted`; `sealed` once it is, for a hub that has not heard of it (then nothing of it changes
-    any more). `recorded` are validators
-    from an earlier run whose chunks were believed."""
+    any more). `recorded` are validators from an earlier run whose chunks were believed."""
 
     wanted: TargetWanted
     target: Target
@@ -75,7 +79,7 @@ class _Job:
 class Assembler(WireActor):
     """One a program, in the store process."""
 
-    message_s_max = 3600.0  # a terabyte may have to be read, to verify or to seal it
+    message_s_max = 600.0  # a device may take long to write; reading whole files is done beside
 
     def __init__(self, mailroom: Mailroom, arena: Arena, *, generation: int = 0) -> None:
         super().__init__(split_address(ASSEMBLER)[1], mailroom)
@@ -83,12 +87,16 @@ class Assembler(WireActor):
         self._generation = generation
         self._held: dict[int, str] = {}  # our slots, and the shelves they go back to
         self._jobs: dict[int, _Job] = {}
+        self._opening: dict[int, TargetWanted] = {}
+        self._leaving: dict[tuple[str, str], int] = {}  # parts that are being let go of, and by which job
+        self._long = LongWork("store", lambda job: mailroom.post(self.address, WorkEnded(job=job)))
 
     def starting(self) -> None:
         self.mailroom.post_later(COMMIT_S, self.address, CommitDue())
 
     def stopping(self) -> None:
         """A sealed target that its dispatcher has not forgotten may be news to the next one: its records stay."""
+        self._long.close()
         for job in self._jobs.values():
             job.target.abandon() if job.sealed is not None else job.target.close()
         self._jobs.clear()
@@ -97,26 +105,44 @@ class Assembler(WireActor):
         match message:
             case SlotFilled():
                 self._write(message)
-            case TargetWanted():
-                if not self._is_open(message):
-                    self._open(message)
             case SlotsAsked():
                 self._grant_slots(message)
             case CommitDue():
                 self.mailroom.post_later(COMMIT_S, self.address, CommitDue())
-                for number in list(self._jobs):
+                for number in [each for each in self._jobs if not self._long.busy(each)]:
                     self._with_disk(number, lambda job: job.target.commit())
+            case WorkEnded(job=number):
+                for put_by in self._long.finish(number):
+                    self.handle(put_by)  # type: ignore[arg-type]  # it was one of ours before
+            case TargetUnwanted(id=id):
+                detail = discard(message.folder, safe_name(message.name, "download"))
+                self.mailroom.post(message.reply_to, TargetRemoved(id=id, detail=detail))
+            case _:
+                self._about_target(message)
+
+    def _about_target(self, message: AboutTarget) -> None:
+        """What is said about a target that is worked on waits. An opening that nobody wants any more is called off."""
+        if self._long.busy(message.job):
+            if isinstance(message, TargetCloseAsked | JobForgotten) and message.job in self._opening:
+                self._long.call_off(message.job)
+                self._leaving[_place(self._opening[message.job])] = message.job
+            self._long.put_by(message.job, message)
+            return
+        if isinstance(message, TargetWanted) and (leaving := self._leaving.get(_place(message))) is not None:
+            self._long.put_by(leaving, message)  # its lock is about to be given back
+            return
+        match message:
+            case TargetWanted():
+                if not self._is_open(message):
+                    self._open(message)
             case ValidatorSeen():
                 self._with_disk(message.job, lambda job: self._note(message, job))
             case SizeLearned(size_bytes=size_bytes):
                 self._with_disk(message.job, lambda job: job.target.learn_size(size_bytes))
             case SealWanted():
-                self._with_disk(message.job, lambda job: self._seal(message.job, job))
+                self._seal(message.job)
             case TargetCloseAsked():
                 self._close(message.job)
-            case TargetUnwanted(id=id):
-                detail = discard(message.folder, safe_name(message.name, "download"))
-                self.mailroom.post(message.reply_to, TargetRemoved(id=id, detail=detail))
             case JobForgotten():
                 self._forget(message.job)
             case _:
@@ -152,10 +178,11 @@ class Assembler(WireActor):
         stale = self._jobs.pop(wanted.job, None)
         if stale is not None:  # asked for once more: who asks has forgotten that it is open
             stale.target.abandon()
-        if wanted.make_folder and not wanted.again:
-            make_folder(wanted.folder, wanted.sync)
-        try:
-            opened = Target.open(
+
+        def opened(off: threading.Event) -> Opened:
+            if wanted.make_folder and not wanted.again:
+                make_folder(wanted.folder, wanted.sync)
+            return Target.open(
                 wanted.folder,
                 safe_name(wanted.name, "download"),
                 size_bytes=wanted.size_bytes,
@@ -163,8 +190,19 @@ class Assembler(WireActor):
                 preallocate=wanted.preallocate,
                 sync=wanted.sync,
                 again=wanted.again,
-                heard=self._reader(wanted),
+                heard=self._reader(wanted, off),
             )
+
+        self._opening[wanted.job] = wanted
+        self._long.begin(wanted.job, opened, lambda future: self._opened(wanted, future))
+
+    def _opened(self, wanted: TargetWanted, future: "Future[Opened]") -> None:
+        del self._opening[wanted.job]
+        self._leaving.pop(_place(wanted), None)
+        try:
+            opened = future.result()
+        except CalledOff:
+            return
         except TargetFault as fault:
             refused = TargetRefused(job=wanted.job, fault=fault.kind, detail=fault.detail)
             self.mailroom.post(wanted.dispatcher, refused)
@@ -174,12 +212,14 @@ class Assembler(WireActor):
         self._jobs[wanted.job] = _Job(wanted, opened.target, wanted.dispatcher, checksum, wanted.chunk_size, recorded)
         self._tell_opened(wanted, opened.target, opened.message)
 
-    def _reader(self, wanted: TargetWanted) -> Callable[[int, int], None]:
-        """Tells how far the re-hash is, now and then: a large file takes a while."""
+    def _reader(self, wanted: TargetWanted, off: threading.Event) -> Callable[[int, int], None]:
+        """Tells how far the re-hash is, now and then: a large file takes a while. Ends it when it is called off."""
         told_s = time.monotonic()
 
         def heard(read_bytes: int, total_bytes: int) -> None:
             nonlocal told_s
+            if off.is_set():
+                raise CalledOff
             if time.monotonic() - told_s >= READ_TOLD_S:
                 told_s = time.monotonic()
                 read = TargetRead(job=wanted.job, read_bytes=read_bytes, total_bytes=total_bytes)
@@ -193,7 +233,7 @@ class Assembler(WireActor):
         job = self._jobs.get(filled.job)
         self._held[filled.slot] = filled.shelf
         try:
-            if job is not None:
+            if job is not None and not self._long.busy(filled.job):  # being sealed it lacks nothing
                 self._store(filled, job)
         finally:
             self.mailroom.post(self._held.pop(filled.slot), SlotFreed(slot=filled.slot))
@@ -247,15 +287,25 @@ class Assembler(WireActor):
             return
         job.target.note(seen.source_name, seen.validator)
 
-    def _seal(self, number: int, job: _Job) -> None:
+    def _seal(self, number: int) -> None:
+        job = self._jobs.get(number)
+        if job is None:
+            return
         if job.sealed is not None:
             self._tell(job, job.sealed)
             return
+        target, checksum = job.target, job.checksum
+        self._long.begin(number, lambda _off: target.seal(checksum), lambda future: self._sealed(number, job, future))
+
+    def _sealed(self, number: int, job: _Job, future: "Future[Sealed]") -> None:
         try:
-            sealed = job.target.seal(job.checksum)
+            sealed = future.result()
         except ChecksumMismatch as mismatch:
             detail = f"{mismatch}; kept {job.target.part_path}: remove it to fetch anew"
             self._tell(job, SealRefused(job=number, detail=detail))
+            return
+        except TargetFault as fault:
+            self._let_go(number, job, fault)
             return
         job.sealed = TargetSealed(job=number, path=sealed.path, digest_hex=sealed.digest_hex, digest_s=sealed.digest_s)
         self._tell(job, job.sealed)
@@ -270,17 +320,27 @@ class Assembler(WireActor):
         if job is None:  # it was refused: nothing is open, and that is the answer too
             self.mailroom.post(dispatcher_address(number), TargetClosed(job=number))
             return
+        self._let_close(number, job, lambda future: self._closed(number, job, future))
+
+    def _let_close(self, number: int, job: _Job, then: Callable[["Future[None]"], None]) -> None:
+        def closed(future: "Future[None]") -> None:
+            self._leaving.pop(_place(job.wanted), None)
+            then(future)
+
+        self._leaving[_place(job.wanted)] = number
+        self._long.begin(number, lambda _off: job.target.close(), closed)
+
+    def _closed(self, number: int, job: _Job, future: "Future[None]") -> None:
         try:
-            job.target.close()
+            future.result()
         except TargetFault as fault:
             self._tell(job, DiskFailed(job=number, fault=fault.kind, detail=fault.detail))
         self._tell(job, TargetClosed(job=number))
 
     def _forget(self, number: int) -> None:
         job = self._jobs.pop(number, None)
-        if job is not None:
-            with suppress(TargetFault):  # nobody is left who could be told
-                job.target.close()
+        if job is not None:  # nobody is left who could be told how it went
+            self._let_close(number, job, _only_disk_faults)
 
     def _with_disk(self, number: int, act: Callable[[_Job], None]) -> None:
         """Run something that touches the disk; its fault is the job's, not ours."""
@@ -301,6 +361,17 @@ class Assembler(WireActor):
 
     def _tell(self, job: _Job, message: Message) -> None:
         self.mailroom.post(job.dispatcher, message)
+
+
+def _place(wanted: TargetWanted) -> tuple[str, str]:
+    """What two targets cannot share."""
+    return wanted.folder, safe_name(wanted.name, "download")
+
+
+def _only_disk_faults(future: "Future[None]") -> None:
+    """Raises what is our fault."""
+    with suppress(TargetFault):
+        future.result()
 
 
 def _suits(job: _Job, wanted: TargetWanted) -> bool:

@@ -76,7 +76,7 @@ def build_fetcher(context: ProcessContext) -> ProcessActors:
 
     arena = Arena.attach(context.arena_fd, context.slot_count)
     first, stop_slot = context.settings
-    handing = Handing(context.mailroom, range(first, stop_slot), generation=context.generation)
+    handing = Handing(context.mailroom, range(first, stop_slot), generation=context.generation, forget=arena.forget)
     workers: dict[tuple[int, int], Any] = {}
 
     def dismiss(job: int, source: int) -> None:

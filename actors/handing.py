@@ -5,6 +5,7 @@ open, it is handed over again: the bytes still lie in the arena, so nothing is f
 """
 
 import threading
+from collections.abc import Callable
 from typing import Final, assert_never
 
 from actors.mailroom import Mailroom
@@ -12,6 +13,7 @@ from protocol.frames import decode
 from protocol.messages import (
     JobForgotten,
     ShelfInbox,
+    ShelfTidied,
     SlotFilled,
     SlotFreed,
     SlotsAsked,
@@ -23,6 +25,8 @@ from protocol.post import ASSEMBLER, shelf_address, split_address
 from storage.arena import SlotShelf
 
 ASK_AGAIN_S: Final = 0.3
+TIDY_S: Final = 5.0
+"""A slot that nobody took for so long gives its memory back."""
 
 
 class Handing:
@@ -34,8 +38,17 @@ class Handing:
     given back to a predecessor does not lie on the shelf twice.
     """
 
-    def __init__(self, mailroom: Mailroom, slots: range, *, generation: int = 0) -> None:
-        self.shelf = SlotShelf(() if generation else slots)
+    def __init__(
+        self,
+        mailroom: Mailroom,
+        slots: range,
+        *,
+        generation: int = 0,
+        forget: Callable[[int], None] | None = None,
+    ) -> None:
+        """`forget` gives the memory of a slot back, see `storage.arena.Arena`."""
+        self.shelf = SlotShelf(() if generation else slots, forget=forget)
+        self._tidying = False
         self.address: Final = f"{shelf_address(mailroom.process)}-{generation}"
         self._mailroom = mailroom
         self._slots = slots
@@ -65,7 +78,19 @@ class Handing:
         with self._lock:
             filled = slot_filled_for(filled, self._stores.get(filled.job, 0))
             self._handed[filled.slot] = filled
+            begins, self._tidying = not self._tidying, True
         self._mailroom.post(ASSEMBLER, filled)
+        if begins:
+            self._tidy_later()
+
+    def _tidy_later(self) -> None:
+        self._mailroom.post_later(TIDY_S, self.address, ShelfTidied())
+
+    def _tidy(self) -> None:
+        with self._lock:
+            self._tidying = more = self.shelf.tidy()
+        if more:
+            self._tidy_later()
 
     def forget(self, message: JobForgotten) -> None:
         """The job is over, or begun anew by another hub."""
@@ -98,6 +123,8 @@ class Handing:
                 if self._waits_for_slots:
                     self._mailroom.post(ASSEMBLER, message)
                     self._mailroom.post_later(ASK_AGAIN_S, self.address, message)
+            case ShelfTidied():
+                self._tidy()
             case TargetStands():
                 self._hand_over_again(message)
             case _:

@@ -23,7 +23,7 @@ from protocol.messages import (
     TimelineQueried,
     WhyQueried,
 )
-from protocol.snapshots import Bookmark, Counts, JobDetail, JobSnapshot, Snapshot
+from protocol.snapshots import Bookmark, Counts, JobDetail, JobSnapshot, Snapshot, details
 from storage.job_book import JobBook
 
 ROWS_MAX = 10_000
@@ -55,7 +55,7 @@ class Answers:
             case JobsQueried():
                 return self._jobs(question, now)
             case JobQueried():
-                return self._of_job(question, lambda job: [self._detail(job, now)])
+                return self._of_job(question, lambda job: self._details(job, now))
             case WhyQueried():
                 return self._of_job(question, lambda job: why(job, self.keeping.world(job, now)))
             case TimelineQueried():
@@ -110,9 +110,9 @@ class Answers:
     def _snapshot(self, kept: KeptJob, now: Now) -> JobSnapshot:
         return snapshot(self.keeping.jobs.living.get(kept.id) or Job(kept), now.ms)
 
-    def _detail(self, job: Job, now: Now) -> JobDetail:
-        sources = tuple(source_snapshot(source, job.rows.get(source.number)) for source in job.sources)
-        return JobDetail(job=snapshot(job, now.ms), sources=sources, notes=tuple(self.book.notes(job.id)))
+    def _details(self, job: Job, now: Now) -> list[JobDetail]:
+        sources = [source_snapshot(source, job.rows.get(source.number)) for source in job.sources]
+        return details(snapshot(job, now.ms), sources, self.book.notes(job.id))
 
     def _timeline(self, asked: TimelineQueried) -> list[Reply]:
         offset, limit = _page(asked.offset, asked.limit)

@@ -23,6 +23,7 @@ from actors.sources.slsk import SlskReader
 from actors.wire_actor import WireActor
 from protocol.faults import FaultKind, SourceFault
 from protocol.messages import (
+    ActorDied,
     ConnectionEnded,
     ConnectionHanded,
     JobForgotten,
@@ -63,6 +64,8 @@ PROGRESS_S: Final = 0.2
 HEARTBEAT_S: Final = 0.5
 UNASKED_S_MAX: Final = 2.0
 """A connection without a lease is kept for so long: the lease's own message may be a moment behind it."""
+SLOT_S_MAX: Final = 0.5
+"""While others wait a slot is kept for no longer than this."""
 _NO_LEASE: Final = -1
 
 
@@ -89,6 +92,8 @@ class PeerWorker(WireActor):
         self._pace = Pace()
         self._ride: Ride | None = None
         self._slot: int | None = None
+        self._slot_s = 0.0
+        self._aside = b""  # of a chunk that is not whole yet, while others have the slots
         self._reading = False
         self._offset_ok = True
         self._progressed_s = 0.0
@@ -100,6 +105,7 @@ class PeerWorker(WireActor):
 
     def stopping(self) -> None:
         self._put_slot_back()
+        self._shelf.leave_line(self._wake)
         self._hang_up()
         self._reader.close()
 
@@ -212,13 +218,12 @@ class PeerWorker(WireActor):
             self._waiting = self.mailroom.post_later(HEARTBEAT_S, self.address, RideContinued(lease=ride.lease))
             return
         try:
-            if self._slot is None:
-                self._slot = self._shelf.take_or_wait(self._wake)
-                if self._slot is None:
-                    self._progress(ride)
-                    return
+            if self._slot is None and not self._take_slot():
+                self._progress(ride)
+                return
             if not ride.began or (self._reader.ended and not ride.done):
                 self._open(ride)
+            assert self._slot is not None
             self._read(ride, self._slot)
         except SourceFault as fault:
             self._release(ride, fault)
@@ -258,7 +263,29 @@ class PeerWorker(WireActor):
         if handover is not None:
             self._hand_over(ride, slot, handover)
         if not ride.done:
+            self._make_way(ride)
             self._continue()
+
+    def _take_slot(self) -> bool:
+        """A slot, with what was set aside in it; False: we stand in line for one."""
+        self._slot = self._shelf.take_or_wait(self._wake)
+        if self._slot is None:
+            return False
+        self._slot_s = time.monotonic()
+        self._arena.view(self._slot)[: len(self._aside)] = self._aside
+        self._aside = b""
+        return True
+
+    def _make_way(self, ride: Ride) -> None:
+        """Others wait for a slot: a source that fills its own slowly lets them have it now and then."""
+        slot = self._slot
+        if slot is None or not self._shelf.crowded or time.monotonic() - self._slot_s < SLOT_S_MAX:
+            return
+        handover, start, stop = ride.set_aside()
+        self._aside = bytes(self._arena.view(slot)[start:stop])
+        if handover is not None:
+            self._hand_over(ride, slot, handover)
+        self._put_slot_back()
 
     def _hand_over(self, ride: Ride, slot: int, handover: Handover) -> None:
         self._slot = None
@@ -321,11 +348,17 @@ class PeerWorker(WireActor):
         return self._hang_up()
 
     def _part(self, ride: Ride) -> None:
-        self._ride = None
+        self._ride, self._aside = None, b""
         self._put_slot_back()
         self._shelf.leave_line(self._wake)
         ended = RideEnded(job=self._wanted.job, source=self._wanted.source, lease=ride.lease)
         self.mailroom.post(WATCHDOG, ended)
+
+    def died(self, report: ActorDied) -> None:
+        """Its slot is not lost with it."""
+        self._put_slot_back()
+        self._shelf.leave_line(self._wake)
+        super().died(report)
 
     def _put_slot_back(self) -> None:
         if self._slot is not None:

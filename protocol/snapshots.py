@@ -4,13 +4,15 @@ Rows are flat structs, packed many to a part so that a page of a thousand jobs i
 clock are `_ms` since 1970 (UTC), 0 when it has not happened; durations and rates as everywhere else.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeVar
 
 import msgspec
 
 PART_BYTES_MAX: Final = 48_000
 """A part fits a frame with its other fields (`protocol.frames.FRAME_BYTES_MAX`)."""
+NOTES_BYTES_MAX: Final = 8_000
+_encoder: Final = msgspec.msgpack.Encoder()
 
 QUEUED: Final = "queued"
 ACTIVE: Final = "active"
@@ -100,12 +102,47 @@ class SourceSnapshot(Snapshot, frozen=True, kw_only=True, array_like=True):
 class JobDetail(Snapshot, frozen=True, kw_only=True, array_like=True):
     """One job with its sources. Its exact chunk map comes from the dispatcher (`RunsAsked`) or the manifest.
 
-    `notes`: the latest things people should read, newest last.
+    `notes`: the latest things people should read, newest last. A job with many sources is told in several rows, each
+    with the next of them; `whole` makes one of them.
     """
 
     job: JobSnapshot
     sources: tuple[SourceSnapshot, ...]
     notes: tuple[str, ...]
+
+
+def details(job: JobSnapshot, sources: Sequence[SourceSnapshot], notes: Sequence[str]) -> list[JobDetail]:
+    """One job in as many rows as it takes for each to fit a part. The oldest notes are left out where there are more
+    than `NOTES_BYTES_MAX`."""
+    fitting = tuple(_latest(notes))
+    room = PART_BYTES_MAX - len(_encoder.encode(JobDetail(job=job, sources=(), notes=fitting))) - 64
+    rows, part, size = list[JobDetail](), list[SourceSnapshot](), 0
+    for source in sources:
+        length = len(_encoder.encode(source))
+        if part and size + length > room:
+            rows.append(JobDetail(job=job, sources=tuple(part), notes=fitting))
+            part, size = [], 0
+        part.append(source)
+        size += length
+    return [*rows, JobDetail(job=job, sources=tuple(part), notes=fitting)]
+
+
+def whole(rows: Sequence[JobDetail]) -> JobDetail:
+    """The inverse of `details`. ValueError when there are none."""
+    if not rows:
+        raise ValueError("no rows of a job")
+    sources = tuple(source for row in rows for source in row.sources)
+    return JobDetail(job=rows[0].job, sources=sources, notes=rows[0].notes)
+
+
+def _latest(notes: Sequence[str]) -> list[str]:
+    room, fitting = NOTES_BYTES_MAX, list[str]()
+    for note in reversed(notes):
+        room -= len(note.encode()) + 4
+        if room < 0:
+            break
+        fitting.append(note)
+    return fitting[::-1]
 
 
 class Binding(Snapshot, frozen=True, kw_only=True, array_like=True):
@@ -185,8 +222,6 @@ class StopCount(Snapshot, frozen=True, kw_only=True, array_like=True):
 
 
 Row = TypeVar("Row", bound=Snapshot)
-
-_encoder: Final = msgspec.msgpack.Encoder()
 
 
 def pack(rows: Iterable[Snapshot]) -> Iterator[bytes]:

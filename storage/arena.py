@@ -2,13 +2,15 @@
 
 An `Arena` is one anonymous file mapped by every process that has its descriptor, cut into slots of `SLOT_BYTES`.
 Which process may touch a slot is settled by messages (`SlotFilled`, `SlotFreed`), never by a lock in here.
-A page takes memory from its first touch on; the `SlotShelf` hands out the slot freed last, so few are ever touched.
+A page takes memory from its first touch on; the `SlotShelf` hands out the slot freed last, so few are touched, and
+gives the memory of those back that are not needed for a while.
 """
 
 import fcntl
 import mmap
 import os
 import tempfile
+import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -60,6 +62,12 @@ class Arena:
             raise ValueError(f"slot {slot} of {self.slot_count}")
         return self._all[slot * SLOT_BYTES : (slot + 1) * SLOT_BYTES]
 
+    def forget(self, slot: int) -> None:
+        """Nobody needs what is in it any more: its memory goes back to the system, for every process, and it is all
+        zero. Where the system knows no way it stays."""
+        with suppress(OSError, AttributeError, ValueError):
+            self._map.madvise(mmap.MADV_REMOVE, slot * SLOT_BYTES, SLOT_BYTES)
+
     def close(self) -> None:
         """Give descriptor and mapping back; a view still held keeps the mapping until it is gone. Idempotent."""
         if self.fd < 0:
@@ -86,63 +94,100 @@ def _anonymous_file(size_bytes: int) -> int:
 class SlotShelf:
     """The free slots of one process, last in first out, for many threads at once.
 
-    No lock: each step is one atomic operation of a C container. A worker that finds no slot joins a line, first
-    come first served; every `put` wakes the first in line. No wake-up is lost as long as callers follow the pattern
-    of `take_or_wait`: join the line, *then* try again. A slot put back before the second try is found by it; one
-    put back after it finds the worker in line.
+    A worker that finds no slot joins a line. A slot that comes back is kept for the first in line, who is woken and
+    fetches it: nobody who comes later gets in between, so everybody's turn comes. Invariant: while somebody stands in
+    line there is no free slot.
 
-    A wake-up is for somebody who wants a slot: who was woken, or stands in line, and does not want one any more
-    calls `leave_line`, which passes the wake-up on.
+    `forget` gives the memory of a slot back to the system; see `tidy`.
     """
 
-    __slots__ = ("_line", "_slots")
+    __slots__ = ("_forget", "_kept", "_line", "_lock", "_slots", "_touched", "_used")
 
-    def __init__(self, slots: Iterable[int]) -> None:
+    def __init__(self, slots: Iterable[int], *, forget: Callable[[int], None] | None = None) -> None:
         self._slots = deque(slots)
         self._line: OrderedDict[Callable[[], None], None] = OrderedDict()
+        self._kept: dict[Callable[[], None], int] = {}
+        self._lock = threading.Lock()
+        self._forget = forget
+        self._touched: set[int] = set()  # hold memory
+        self._used: set[int] = set()  # were taken since the last look
 
     def __len__(self) -> int:
         """Free slots at this moment."""
         return len(self._slots)
 
+    @property
+    def crowded(self) -> bool:
+        """Whether somebody waits for a slot."""
+        return bool(self._line)
+
     def take(self) -> int | None:
         """A free slot, now the caller's, or None."""
-        try:
-            return self._slots.pop()
-        except IndexError:
-            return None
-
-    def put(self, slot: int) -> None:
-        """The slot is free again. Calls the first waker in line, if any, in this thread."""
-        self._slots.append(slot)
-        self._wake_one()
-
-    def wait_in_line(self, waker: Callable[[], None]) -> None:
-        """A later `put` calls `waker` once, from its thread; it must neither block nor raise (post a message).
-
-        Then call `take` again, as a slot may have come in between. Standing in line twice is standing once.
-        """
-        self._line[waker] = None
-
-    def leave_line(self, waker: Callable[[], None]) -> None:
-        """No slot wanted any more (or the worker ends): a wake-up already on its way goes to the next in line."""
-        if self._line.pop(waker, self) is self and self._slots:
-            self._wake_one()
+        with self._lock:
+            return self._taken()
 
     def take_or_wait(self, waker: Callable[[], None]) -> int | None:
-        """A slot, or None and `waker` stands in line: the whole pattern in one call."""
-        slot = self.take()
-        if slot is not None:
+        """A slot, or None and the caller stands in line: when its turn has come `waker` is called once, from another
+        thread (it must neither block nor raise), and calling this again gives the slot. Standing in line twice is
+        standing once."""
+        with self._lock:
+            slot = self._kept.pop(waker, None)
+            if slot is None:
+                slot = self._taken()
+            if slot is None:
+                self._line[waker] = None
             return slot
-        self.wait_in_line(waker)
-        slot = self.take()
+
+    def put(self, slot: int) -> None:
+        """The slot is free again, or the first one's in line, whose waker is called in this thread."""
+        with self._lock:
+            waker = self._line.popitem(last=False)[0] if self._line else None
+            if waker is None:
+                self._slots.append(slot)
+            else:
+                self._kept[waker] = slot
+                self._note(slot)
+        if waker is not None:
+            waker()
+
+    def leave_line(self, waker: Callable[[], None]) -> None:
+        """No slot wanted any more (or the worker ends): one kept for it goes to the next in line."""
+        with self._lock:
+            self._line.pop(waker, None)
+            slot = self._kept.pop(waker, None)
         if slot is not None:
-            self.leave_line(waker)
+            self.put(slot)
+
+    def tidy(self) -> bool:
+        """Give back the memory of free slots that nobody took since the last time. Whether there is more to tidy."""
+        with self._lock:
+            idle = [slot for slot in self._slots if slot in self._touched and slot not in self._used]
+            self._used.clear()
+            for slot in idle:
+                self._touched.discard(slot)
+                self._slots.remove(slot)
+        for slot in idle:
+            if self._forget is not None:
+                self._forget(slot)
+            with self._lock:
+                self._slots.appendleft(slot)
+            self._wake_for_free()
+        return bool(self._touched)
+
+    def _wake_for_free(self) -> None:
+        """Somebody may have joined the line while a slot was being tidied."""
+        with self._lock:
+            slot = self._slots.popleft() if self._line and self._slots else None
+        if slot is not None:
+            self.put(slot)
+
+    def _taken(self) -> int | None:
+        if not self._slots:
+            return None
+        slot = self._slots.pop()
+        self._note(slot)
         return slot
 
-    def _wake_one(self) -> None:
-        try:
-            waker, _ = self._line.popitem(last=False)
-        except KeyError:
-            return
-        waker()
+    def _note(self, slot: int) -> None:
+        self._touched.add(slot)
+        self._used.add(slot)

@@ -1,6 +1,7 @@
 """What becomes of a job when its run has ended."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from actors.core.keeping_job import Job, active_s, size_of, stops_of
 from actors.core.keeping_jobs import Jobs
@@ -12,6 +13,8 @@ from protocol.keeper_settings import KeeperSettings
 from protocol.kept import SaveRun, SaveTotals, Totals, Write
 from protocol.messages import JobEnded
 from protocol.snapshots import ACTIVE, FAILED, QUEUED, SEALED
+
+REASON_CHARS_MAX: Final = 2000
 
 
 class Endings:
@@ -35,7 +38,7 @@ class Endings:
         run.kept = run.kept.but(
             ended_ms=now.ms,
             outcome=message.state,
-            reason=message.reason,
+            reason=message.reason[:REASON_CHARS_MAX],
             received_bytes=message.bytes_received,
             refetched_bytes=message.bytes_refetched,
         )
@@ -123,6 +126,7 @@ class Endings:
 def _reason(before: str, message: JobEnded, state: str, wait_s: float) -> str:
     if state == SEALED:
         return ""
+    reason = message.reason[:REASON_CHARS_MAX]
     if message.state == "interrupted":
-        return before if state != FAILED else message.reason
-    return f"{message.reason}; tried again in {wait_s:.0f} s" if wait_s else message.reason
+        return before if state != FAILED else reason
+    return f"{reason}; tried again in {wait_s:.0f} s" if wait_s else reason

@@ -10,6 +10,8 @@ from protocol.urls import is_slsk, public_url, same_url_key, slsk_address
 
 SOURCE_EVENTS_MAX: Final = 200
 """So many changes of sources' standings are events in one run."""
+WAITING: Final = "waiting"
+"""The phase of a run that no source can deliver to."""
 PHASES: Final = {"target": "opening", "closing": "riding"}
 """Phases of a dispatcher that people need not tell apart."""
 

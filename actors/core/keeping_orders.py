@@ -29,12 +29,21 @@ from protocol.messages.keeping import UNCHANGED
 from protocol.names import safe_name
 from protocol.post import POOL
 from protocol.snapshots import CANCELLED, PAUSED, QUEUED, SEALED
-from protocol.terminal.options import CHUNK_SIZE_MAX, CHUNK_SIZE_MIN, HEX_DIGITS, MODES
+from protocol.terminal.options import CHUNK_SIZE_MAX, CHUNK_SIZE_MIN, HEX_DIGITS, MODES, TERM_CHARS_MAX
 from protocol.urls import check_url, public_url, same_url_key, slsk_url
 
 Order = JobPaused | JobResumed | JobCancelled | JobRetried | JobDeleted | JobTuned | SourcesAdded | SourceDropped
 DELETE_WAIT_S: Final = 10.0
 """So long a deletion waits for the last word of a run that was stopped a moment ago."""
+TEXTS_MAX: Final = {
+    "name": 4096,
+    "folder": 4096,
+    "term": TERM_CHARS_MAX,
+    "origin": 32,
+    "user": 256,
+    "remote_path": 4096,
+}
+"""So many bytes each: whatever tells of a job fits a frame."""
 _HEX: Final = re.compile("[0-9a-f]+")
 
 
@@ -103,6 +112,7 @@ class Orders:
     def _wrong(self, order: OrderPlaced, urls: list[str]) -> tuple[str, str]:
         """The field that is wrong and why; empty when none is."""
         checks = (
+            *((field, _too_long(getattr(order, field), most)) for field, most in TEXTS_MAX.items()),
             ("folder", "" if order.folder.startswith("/") else "not an absolute path"),
             ("name", "" if not order.name or order.name.strip("/\\. ") else "cannot be the name of a file"),
             ("size_bytes", "" if order.size_bytes >= -1 else "less than 0"),
@@ -295,6 +305,10 @@ def wrong_checksum(text: str) -> str:
     if _HEX.fullmatch(digest) is None or len(digest) != HEX_DIGITS[algorithm]:
         return f"not {HEX_DIGITS[algorithm]} hexadecimal digits behind {algorithm}:"
     return ""
+
+
+def _too_long(text: str, most: int) -> str:
+    return f"longer than {most} bytes" if len(text.encode()) > most else ""
 
 
 def _chunk_sizes() -> str:

@@ -9,7 +9,7 @@ from typing import Final
 
 from actors.core.keeping_asking import asked_for, given, offers
 from actors.core.keeping_ending import Endings
-from actors.core.keeping_job import PHASES, SOURCE_EVENTS_MAX, Job, new_run, new_source, size_of
+from actors.core.keeping_job import PHASES, SOURCE_EVENTS_MAX, WAITING, Job, Run, new_run, new_source, size_of
 from actors.core.keeping_jobs import Jobs, likely_name
 from actors.core.keeping_queue import searches
 from actors.core.keeping_step import Now, Scribe, Told
@@ -127,9 +127,13 @@ class Runs:
         idle = [
             (job.run.grew_s, job.kept.serial, job)
             for job in self._jobs.running.values()
-            if job.run is not None and job.kept.state == ACTIVE and now.s - job.run.grew_s >= self.settings.yield_s
+            if job.run is not None and job.kept.state == ACTIVE and now.s - job.run.grew_s >= self._patience_s(job.run)
         ]
         return [job for _, _, job in sorted(idle)]
+
+    def _patience_s(self, run: Run) -> float:
+        """A place in a peer's queue is worth a long wait; sources that are gone are not."""
+        return self.settings.yield_waiting_s if run.phase == WAITING else self.settings.yield_s
 
     def give_way(self, job: Job, now: Now) -> None:
         """Back into the queue, behind those who waited meanwhile."""
@@ -154,7 +158,8 @@ class Runs:
         if self._jobs.name_taken(job.kept.folder, name, job.id):
             self._rename(job, name, now)
             return
-        if job.run.kept.resumed_bytes < 0:
+        first = job.run.kept.resumed_bytes < 0
+        if first:
             job.run.kept = job.run.kept.but(resumed_bytes=message.resumed_bytes)
             self._scribe.write(SaveRun(job.run.kept))
         job.kept = job.kept.but(
@@ -166,7 +171,7 @@ class Runs:
         )
         self._jobs.settle(job)
         self._scribe.write(SaveJob(job.kept))
-        if message.message:
+        if first and message.message:
             self.note(job, message.message, now)
 
     def _rename(self, job: Job, name: str, now: Now) -> None:

@@ -8,6 +8,9 @@ Where in a free gap: a ride that touches the gap's start may ride on into it, an
 common finish time is left to it; a newcomer is put at the gap's *end*. So the front stays open for the one ride that
 can use it without stopping, and for sources that can only begin at byte 0. Of those only the fastest is of use: they
 ride against each other from the front until the first chunk is in.
+
+Where every ride costs a stop: the ride that may go on into the gap is to be the fastest, so a faster newcomer begins
+right behind what that one can still do; and tails that would be late are taken before free chunks (see `worth`).
 """
 
 import heapq

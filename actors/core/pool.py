@@ -129,7 +129,7 @@ class PoolState:
 
     def _begin(self, asked: JobAsked) -> list[Post]:
         job = self._jobs[asked.job] = PooledJob(asked)
-        out = self._clear(asked) if asked.attempt else []
+        out = pooled.cleared(asked, self._homes.names) if asked.attempt else []
         if not asked.term or asked.source_count:
             job.wanted = True
             # A job with sources goes on while it is searched for, but does not end before the search has.
@@ -143,11 +143,6 @@ class PoolState:
         extension = extension_of(asked.name) if asked.source_count and asked.name else None
         posts = self._searching.begin(asked.job, asked.term, asked.wanted_size_bytes, extension)
         return out + (posts or self._not_found(job, "too many searches at once"))
-
-    def _clear(self, asked: JobAsked) -> list[Post]:
-        """The hub that had this job has died; its workers go, and its places where there is a session to hear it."""
-        rooms = [*map(root_address, self._homes.names), *([SESSION] if asked.term else [])]
-        return [Post(to=to, message=JobForgotten(job=asked.job)) for to in rooms]
 
     def _tell_anew(self, job: PooledJob, asked: JobAsked) -> list[Post]:
         """The watcher has died and come back: it knows the job, not what was said of it since."""

@@ -136,6 +136,12 @@ def heard(job: PooledJob) -> list[Post]:
     return [Post(to=dispatcher_address(job.number), message=expected)] if job.dispatching else []
 
 
+def cleared(asked: JobAsked, fetchers: tuple[str, ...]) -> list[Post]:
+    """The hub that had this job has died; its workers go, and its places where there is a session to hear it."""
+    rooms = [*map(root_address, fetchers), *([SESSION] if asked.term else [])]
+    return [Post(to=to, message=JobForgotten(job=asked.job)) for to in rooms]
+
+
 def worker_wanted(job: PooledJob, number: int) -> Post:
     source = job.sources[number]
     wanted = WorkerWanted(

@@ -118,6 +118,17 @@ class Ride:
         self._slot_since_s = None
         return Handover(first, length)
 
+    def set_aside(self) -> tuple[Handover | None, int, int]:
+        """Others need the slot: the whole chunks in it are handed over, and what is left, less than a chunk, lies from
+        and to which byte of it. It is to lie at the start of the next slot."""
+        used = self._slot_used
+        whole = used - used % self._chunk_size
+        self._slot_used = used - whole
+        if whole == 0:
+            return None, 0, used
+        first, self.handed_stop = self.handed_stop, self.handed_stop + whole // self._chunk_size
+        return Handover(first, whole), whole, used
+
     def surrender(self) -> Handover | None:
         """The ride breaks off here: whole chunks in the slot are kept, what is left of the last one is not."""
         length = self._slot_used if self._ends_file else self._slot_used - self._slot_used % self._chunk_size

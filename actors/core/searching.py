@@ -68,12 +68,12 @@ class Searching:
         return [self._ask(hunt)]
 
     def again(self, job: int | None = None) -> list[Post]:
-        """The session that was searching has died and a new one is there; or search at once for this job, whose file
-        nobody could be asked for."""
+        """The session that was searching has died and a new one is there; or search at once for this job, if its next
+        search is still to come."""
         if job is None:
             return [self._ask(hunt) for hunt in self._hunts.values() if hunt.search is not None]
         hunt = self._hunts.get(job)
-        return [self._ask(hunt)] if hunt is not None else []
+        return [self._ask(hunt)] if hunt is not None and hunt.search is None else []
 
     def hunting(self) -> list[int]:
         """Jobs that have not found their file yet."""

@@ -121,6 +121,7 @@ from protocol.messages.store import (
     DiskFailed,
     SealRefused,
     SealWanted,
+    ShelfTidied,
     SizeLearned,
     SlotFilled,
     SlotFreed,
@@ -137,6 +138,7 @@ from protocol.messages.store import (
     TargetStands,
     TargetWanted,
     ValidatorSeen,
+    WorkEnded,
 )
 from protocol.messages.users import (
     FilesAsked,
@@ -216,7 +218,7 @@ WorkerInbox = (
     | ConnectionHanded
     | JobForgotten
 )
-ShelfInbox = SlotFreed | SlotsGranted | SlotsAsked | TargetStands
+ShelfInbox = SlotFreed | SlotsGranted | SlotsAsked | TargetStands | ShelfTidied
 MemoryInbox = PriorsAsked | PeerRode | PeerFaulted | PeerStopped | PeersQueried | StopsQueried
 WatchdogInbox = JobWatched | TotalLimited | RideProgressed | RideEnded | JobForgotten | Ticked
 AssemblerInbox = (
@@ -229,6 +231,7 @@ AssemblerInbox = (
     | TargetCloseAsked
     | JobForgotten
     | CommitDue
+    | WorkEnded
     | TargetUnwanted
 )
 SessionInbox = (

@@ -166,7 +166,7 @@ class JobsQueried(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class JobQueried(Fact, frozen=True, kw_only=True, gc=False):
-    """Answered by one `JobDetail`."""
+    """Answered by `JobDetail` rows, see `protocol.snapshots.whole`."""
 
     request: int
     reply_to: str

@@ -121,6 +121,7 @@ from protocol.messages.store import (
     DiskFailed,
     SealRefused,
     SealWanted,
+    ShelfTidied,
     SizeLearned,
     SlotFilled,
     SlotFreed,
@@ -137,6 +138,7 @@ from protocol.messages.store import (
     TargetStands,
     TargetWanted,
     ValidatorSeen,
+    WorkEnded,
 )
 from protocol.messages.users import (
     FilesAsked,
@@ -282,5 +284,7 @@ Message = (
     | SourcesExpected
     | LoginWanted
     | LogoutWanted
+    | WorkEnded
+    | ShelfTidied
 )
 """Anything that can travel."""

@@ -215,6 +215,16 @@ class CommitDue(Fact, frozen=True, kw_only=True, gc=False):
     """The Assembler's note to itself: group-commit the records of every open part file."""
 
 
+class WorkEnded(Fact, frozen=True, kw_only=True, gc=False):
+    """The Assembler's note to itself: what was done beside it for this job is over."""
+
+    job: int
+
+
+class ShelfTidied(Fact, frozen=True, kw_only=True, gc=False):
+    """A shelf's note to itself: give the memory of slots back that were not needed for a while."""
+
+
 class SlotsAsked(Fact, frozen=True, kw_only=True, gc=False):
     """A fetch process was started anew: which of its slots ``[first, stop)`` are free? Its predecessor may have handed
     some over. To the Assembler, answered by `SlotsGranted`; slots not in it come as `SlotFreed` to `shelf`."""

@@ -9,7 +9,7 @@ from protocol.rest import models_jobs as told
 from protocol.rest import telling
 from protocol.rest.chunk_map import Owned
 from protocol.rest.desk import Answer, Desk, RefusedError
-from protocol.snapshots import JobDetail, ManifestRun
+from protocol.snapshots import JobDetail, ManifestRun, whole
 
 NOTHING_YET: Final = ("searching", "opening")
 """Phases in which a run has nobody yet who could say what it has."""
@@ -43,7 +43,7 @@ async def asked(desk: Desk, make: Callable[[int, str], Message]) -> Answer:
 
 async def detail(desk: Desk, id: str) -> JobDetail:
     answer = await asked(desk, lambda number, address: JobQueried(request=number, reply_to=address, id=id.lower()))
-    return answer.row(JobDetail)
+    return whole(answer.rows(JobDetail))
 
 
 async def detail_told(desk: Desk, id: str, *, drawn: bool) -> told.JobDetail:

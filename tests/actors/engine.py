@@ -6,12 +6,14 @@ import queue
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from actors.building import processes
 from actors.core.restarts import Restarts
+from actors.process import ProcessSpec
 from actors.supervisor import Supervisor
 from protocol.messages import (
     JobAsked,
@@ -33,11 +35,14 @@ WAIT_S = 30.0
 class Engine:
     """Everything that is said to the watcher of all jobs is in `heard`, with when (monotonic) it was heard."""
 
-    def __init__(self, folder: Path, *, sources: int = 8) -> None:
+    def __init__(self, folder: Path, *, sources: int = 8, slots: int = 0) -> None:
+        """`slots`: so few for each fetch process."""
         self.folder = folder
         self.heard: list[tuple[float, Message]] = []
         self._leaving = ExitStack()
         specs, slot_count = processes(sources)
+        if slots:
+            specs = [_with_slots(spec, slots) for spec in specs]
         arena = Arena.create(slot_count)
         self._leaving.callback(arena.close)
         self.supervisor = Supervisor(
@@ -145,3 +150,10 @@ class Engine:
     def sources(self, job: int) -> dict[int, str]:
         told = [message for _, message in self.heard if isinstance(message, SourceFound) and message.job == job]
         return {each.source: each.url for each in told}
+
+
+def _with_slots(spec: ProcessSpec, slots: int) -> ProcessSpec:
+    if not spec.process.startswith("fetch-"):
+        return spec
+    first = spec.settings[0]
+    return replace(spec, settings=(first, first + slots))

@@ -28,7 +28,7 @@ from protocol.messages import (
     Refused,
 )
 from protocol.post import KEEPER, POOL
-from protocol.snapshots import Counts, JobDetail, JobSnapshot, Snapshot, unpack
+from protocol.snapshots import Counts, JobDetail, JobSnapshot, Snapshot, unpack, whole
 from storage.arena import Arena
 from tests.core.keeping_rig import order
 
@@ -101,7 +101,7 @@ class KeeperDaemon:
         return self._answer(request, kind(request=request, reply_to=DESK, **fields), answer)
 
     def job(self, id: str) -> JobDetail:
-        return self.ask(JobQueried, JobDetail, id=id)[0]
+        return whole(self.ask(JobQueried, JobDetail, id=id))
 
     def wait_for(self, id: str, true: Callable[[JobSnapshot], bool], *, within_s: float = 30.0) -> JobSnapshot:
         """The job, as soon as this is true of it. Looks again at every event."""

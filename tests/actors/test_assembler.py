@@ -1,25 +1,31 @@
 """The one writer and its job's end: a file is sealed once, whoever dies before everybody has heard of it."""
 
+import hashlib
 import os
 import queue
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import storage.digests
+import storage.rehash
 from actors.assembler import Assembler
 from actors.mailroom import Mailroom
 from actors.wire_actor import stop_actors
 from protocol.frames import decode
 from protocol.messages import (
+    ChunksStored,
     ChunksVerified,
     JobForgotten,
     Message,
     SealWanted,
     SlotFilled,
     TargetCloseAsked,
+    TargetClosed,
     TargetOpened,
     TargetRefused,
     TargetSealed,
@@ -166,3 +172,77 @@ def test_a_folder_is_made_when_that_is_wanted_and_not_again_after_a_fault(
     room.post(ASSEMBLER, wanted(album, make_folder=True))
     next_of(said, TargetOpened)
     assert album.is_dir()
+
+
+class Gate:
+    """Stands for `os` where whole files are hashed: a read waits until the gate is opened. Counts who came to it."""
+
+    def __init__(self) -> None:
+        self.open, self.reached = threading.Event(), threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    def preadv(self, fd: int, buffers: list[memoryview], offset: int) -> int:
+        self.reached.set()
+        assert self.open.wait(20)
+        return os.preadv(fd, buffers, offset)
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
+    gate = Gate()
+    monkeypatch.setattr(storage.digests, "os", gate)
+    monkeypatch.setattr(storage.rehash, "os", gate)
+    yield gate
+    gate.open.set()
+
+
+def stored(room: Mailroom, said: Inbox, folder: Path, job: int, **changes: Any) -> None:
+    """Open a target and store all of it."""
+    room.post(ASSEMBLER, wanted(folder, job=job, name=f"{job}.bin", **changes))
+    next_of(said, TargetOpened)
+    digests = digests_of(memoryview(DATA), len(DATA), CHUNK)
+    filled = SlotFilled(
+        job=job, source=0, lease=1, first=0, slot=0, length_bytes=len(DATA), digests=digests, source_hash=1,
+        shelf=shelf_address("hub"),
+    )  # fmt: skip
+    room.post(ASSEMBLER, filled)
+    assert next_of(said, ChunksStored).job == job
+
+
+def test_a_job_that_is_being_sealed_does_not_hold_up_the_bytes_of_the_others(
+    hub: tuple[Mailroom, Inbox], store: Callable[[], Any], gate: Gate, tmp_path: Path
+) -> None:
+    room, said = hub
+    store()
+    stored(room, said, tmp_path, 1, checksum=f"sha256:{hashlib.sha256(DATA).hexdigest()}")
+    room.post(ASSEMBLER, SealWanted(job=1))
+    assert gate.reached.wait(10)
+    stored(room, said, tmp_path, 2)
+    room.post(ASSEMBLER, TargetCloseAsked(job=1))
+    room.post(ASSEMBLER, SealWanted(job=1))
+    with pytest.raises(queue.Empty):
+        said.get(timeout=0.1)
+    gate.open.set()
+    assert [next_of(said, TargetSealed).job for _ in range(3)] == [1, 1, 1], "whoever asked meanwhile hears it too"
+    room.post(ASSEMBLER, JobForgotten(job=1))
+
+
+@pytest.mark.parametrize("last", [TargetCloseAsked, JobForgotten])
+def test_an_opening_that_nobody_wants_any_more_is_given_up(
+    hub: tuple[Mailroom, Inbox], store: Callable[[], Any], gate: Gate, tmp_path: Path, last: Any
+) -> None:
+    room, said = hub
+    store()
+    stored(room, said, tmp_path, 1)
+    room.post(ASSEMBLER, TargetCloseAsked(job=1))
+    next_of(said, TargetClosed)
+    room.post(ASSEMBLER, wanted(tmp_path, job=3, name="1.bin"))
+    assert gate.reached.wait(10)
+    room.post(ASSEMBLER, last(job=3))
+    stored(room, said, tmp_path, 2)
+    room.post(ASSEMBLER, wanted(tmp_path, job=4, name="1.bin"))
+    gate.open.set()
+    opened = next_of(said, TargetOpened)
+    assert opened.job == 4, "it waited until the lock was given back"

@@ -16,14 +16,18 @@ from protocol.messages import (
     JobRetried,
     JobsQueried,
     ManifestQueried,
+    SourceDropped,
+    SourcesAdded,
+    WhyQueried,
 )
-from protocol.snapshots import EventEntry, JobSnapshot, ManifestRun
+from protocol.snapshots import Binding, EventEntry, JobSnapshot, ManifestRun
 from tests.actors.keeper_daemon import KeeperDaemon, Refusal
 from tests.box.mirrors import Box, Character, Content, mirrors
 
 SIZE = 4 << 20
 CONTENT = Content(SIZE)
 CHUNK = 64 * 1024
+NOBODY = "http://127.0.0.1:9/nothing"
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +112,24 @@ def test_whoever_dies_the_job_is_sealed_with_the_same_id(tmp_path: Path, box: Bo
         assert (job.id, job.attempts, job.created_ms) == (id, 1, before.created_ms)
 
 
+def test_a_job_whose_only_source_is_dead_waits_and_goes_on_with_another(tmp_path: Path, box: Box) -> None:
+    with KeeperDaemon(tmp_path) as daemon:
+        id = daemon.order(NOBODY, name="got.bin", chunk_size=CHUNK).id
+        job = daemon.wait_for(id, lambda job: job.phase == "waiting")
+        assert job.state == "active"
+        (why,) = daemon.ask(WhyQueried, Binding, id=id)
+        assert why.kind == "sources"
+        assert "127.0.0.1:9" in why.text
+        daemon.ask(SourcesAdded, JobSnapshot, id=id, urls=tuple(box.urls))
+        daemon.ask(SourceDropped, JobSnapshot, id=id, source=0, banned=True)
+        job = daemon.wait_for(id, lambda job: job.state == "sealed")
+        assert same(job.path)
+        sources = daemon.job(id).sources
+        assert [source.url for source in sources] == [NOBODY, *box.urls]
+        assert sources[0].standing == "banned"
+        assert sum(source.bytes_stored for source in sources[1:]) == SIZE
+
+
 def test_while_the_store_cannot_be_written_orders_are_refused_and_runs_go_on(tmp_path: Path, box: Box) -> None:
     with KeeperDaemon(tmp_path) as daemon:
         id = daemon.order(*box.urls, name="got.bin", chunk_size=CHUNK).id
@@ -150,7 +172,7 @@ def test_after_the_death_of_everything_jobs_go_on_from_their_part_files(tmp_path
 
 def test_every_order_that_was_answered_is_there_after_a_kill(tmp_path: Path) -> None:
     with KeeperDaemon(tmp_path, jobs_active_max=1, retries_max=0) as daemon:
-        answered = daemon.order_until_killed("http://127.0.0.1:9/nothing", count=150)
+        answered = daemon.order_until_killed(NOBODY, count=150)
         assert answered, "killed before the first answer"
         found = daemon.ask(JobsQueried, JobSnapshot, **EVERYTHING | {"limit": 1000})
         assert set(answered) <= {job.id for job in found}

@@ -254,6 +254,20 @@ def test_a_job_to_which_nothing_comes_lets_one_go_first_that_waits() -> None:
     assert (rig.state(idle), rig.state(waiting)) == ("queued", "active")
 
 
+def test_who_waits_for_sources_gives_way_sooner_than_who_waits_in_a_queue() -> None:
+    rig = Rig(jobs_active_max=2, yield_s=600.0, yield_waiting_s=60.0)
+    queued, gone, waiting = (rig.order(name=name).id for name in "123")
+    rig.progressed(rig.number(gone), 0, state="waiting", reason="404")
+    rig.s += 60
+    rig.hear(Ticked())
+    assert [rig.state(id) for id in (queued, gone, waiting)] == ["active", "queued", "queued"]
+    rig.ended(2, "interrupted")
+    assert rig.state(waiting) == "active"
+    rig.s += 60
+    rig.hear(Ticked())
+    assert rig.state(queued) == "active"
+
+
 # -- deleting
 
 

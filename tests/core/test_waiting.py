@@ -257,4 +257,6 @@ def test_a_search_that_brings_somebody_at_last_begins_the_job() -> None:
 def test_without_a_login_it_is_searched_for_as_soon_as_there_is_one() -> None:
     pool = hunting()
     assert pools.told(pool, session("refused", final=True)) == []
+    assert pools.told(pool, session("online"), now_s=1.0) == [], "a search is under way"
+    nothing(pool, 1, 2.0)
     assert said(pools.told(pool, session("online"), now_s=5.0), SearchAsked)

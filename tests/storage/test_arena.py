@@ -104,70 +104,91 @@ def test_an_empty_shelf_has_nothing_to_take() -> None:
     assert shelf.take() is None
 
 
-def test_put_wakes_exactly_one_in_order_of_the_line() -> None:
-    shelf, woken = SlotShelf([]), list[str]()
-    for name in "abc":
-        shelf.wait_in_line(lambda name=name: woken.append(name))  # type: ignore[misc]
-    shelf.put(1)
-    assert woken == ["a"]
-    shelf.put(2)
-    assert woken == ["a", "b"]
+class Waiter:
+    """Somebody who takes a slot, or waits for one and counts how often it was woken."""
+
+    def __init__(self, shelf: SlotShelf) -> None:
+        self.shelf, self.woken = shelf, 0
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    def take(self) -> int | None:
+        return self.shelf.take_or_wait(self.wake)
+
+
+def waiting(shelf: SlotShelf, count: int) -> list[Waiter]:
+    waiters = [Waiter(shelf) for _ in range(count)]
+    assert [waiter.take() for waiter in waiters] == [None] * count
+    assert shelf.crowded
+    return waiters
+
+
+def test_a_slot_that_comes_back_is_the_first_one_s_in_line_and_nobody_gets_in_between() -> None:
+    shelf = SlotShelf([])
+    a, b = waiting(shelf, 2)
+    shelf.put(7)
+    assert (a.woken, b.woken) == (1, 0)
+    assert shelf.take() is None
+    assert b.take() is None
+    assert Waiter(shelf).take() is None
+    assert a.take() == 7
+    shelf.put(8)
+    assert b.take() == 8
 
 
 def test_standing_in_line_twice_is_standing_once() -> None:
-    shelf, woken = SlotShelf([]), list[str]()
-
-    def waker() -> None:
-        woken.append("a")
-
-    shelf.wait_in_line(waker)
-    shelf.wait_in_line(waker)
+    shelf = SlotShelf([])
+    (a,) = waiting(shelf, 1)
+    assert a.take() is None
     shelf.put(1)
     shelf.put(2)
-    assert woken == ["a"]
+    assert (a.woken, len(shelf)) == (1, 1)
 
 
-def test_who_was_woken_and_leaves_passes_the_wake_up_on() -> None:
-    shelf, woken = SlotShelf([]), list[str]()
-
-    def a() -> None:
-        woken.append("a")
-
-    shelf.wait_in_line(a)
-    shelf.wait_in_line(lambda: woken.append("b"))
+def test_who_was_woken_and_leaves_passes_the_slot_on() -> None:
+    shelf = SlotShelf([])
+    a, b = waiting(shelf, 2)
     shelf.put(1)
-    shelf.leave_line(a)
-    assert woken == ["a", "b"]
+    shelf.leave_line(a.wake)
+    assert b.woken == 1
+    assert b.take() == 1
+    shelf.leave_line(b.wake)
+    assert not shelf.crowded
 
 
 def test_who_leaves_before_being_woken_costs_the_others_nothing() -> None:
-    shelf, woken = SlotShelf([]), list[str]()
-
-    def a() -> None:
-        woken.append("a")
-
-    shelf.wait_in_line(a)
-    shelf.wait_in_line(lambda: woken.append("b"))
-    shelf.leave_line(a)
-    assert woken == []
-    shelf.put(1)
-    assert woken == ["b"]
-
-
-def test_a_slot_put_back_while_somebody_joins_the_line_is_not_missed() -> None:
     shelf = SlotShelf([])
+    a, b = waiting(shelf, 2)
+    shelf.leave_line(a.wake)
+    shelf.put(1)
+    assert (a.woken, b.woken) == (0, 1)
 
-    class Joining:
-        """Put back a slot at the worst moment: while the line takes this waker in."""
 
-        def __hash__(self) -> int:
-            if not len(shelf):
-                shelf.put(9)
-            return 1
+def arena_bytes(arena: Arena) -> int:
+    """What the arena takes in memory."""
+    return os.fstat(arena.fd).st_blocks * 512
 
-        def __call__(self) -> None: ...
 
-    assert shelf.take_or_wait(Joining()) == 9
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="no memfd here")
+def test_slots_that_nobody_needs_for_a_while_give_their_memory_back(arena: Arena) -> None:
+    shelf = SlotShelf(range(4), forget=arena.forget)
+    slots = [shelf.take() for _ in range(3)]
+    for slot in slots:
+        assert slot is not None
+        arena.view(slot)[:] = b"x" * SLOT_BYTES
+        shelf.put(slot)
+    assert arena_bytes(arena) == 3 * SLOT_BYTES
+    assert shelf.tidy(), "they were needed a moment ago"
+    kept = shelf.take()
+    assert kept is not None
+    assert shelf.tidy()
+    assert arena_bytes(arena) == SLOT_BYTES
+    assert arena.view(kept)[0] == ord("x"), "what is in use is left alone"
+    shelf.put(kept)
+    assert not shelf.tidy()
+    assert arena_bytes(arena) == 0
+    assert len(shelf) == 4
 
 
 class _Worker(threading.Thread):

@@ -14,7 +14,7 @@ from protocol.rest.parameters import Username
 from protocol.rest.slskd import models, transfers, words
 from protocol.rest.slskd.models import FILES_MAX, Enqueued, FailedFile, Transfer, UserTransfers, WantedFile, answer
 from protocol.rest.slskd.transfers import ORIGIN
-from protocol.snapshots import ENDED, JobDetail, JobSnapshot
+from protocol.snapshots import ENDED, JobDetail, JobSnapshot, whole
 from protocol.urls import check_url, slsk_url
 
 _ALL: Final = "/api/v0/transfers/downloads"
@@ -60,7 +60,7 @@ class Downloads:
         found = await self._desk.ask(
             KEEPER, lambda request, reply_to: JobQueried(request=request, reply_to=reply_to, id=str(id))
         )
-        job = found.row(JobDetail).job
+        job = whole(found.rows(JobDetail)).job
         if job.origin != ORIGIN or job.user != user:
             raise RefusedError("unknown", "", "no such transfer")
         return job
