@@ -204,7 +204,7 @@ def test_json_lines_say_who_wrote_them_when_and_no_passwords(capfd: pytest.Captu
     assert "ValueError" in lines[1]["error"]
     assert "secret" not in lines[1]["error"]
     warnings.warn("old", stacklevel=1)
-    thread = threading.Thread(target=lambda: {}["x"], name="odd")
+    thread = threading.Thread(target=lambda: dict[str, int]()["x"], name="odd")
     thread.start()
     thread.join()
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
