@@ -150,12 +150,12 @@ class Supervisor:
         living = [(child.name, child.pid) for child in self._children.values() if not child.gone]
         return health_of([(self.mailroom.process, os.getpid()), *living])
 
-    def kill(self, process: str, why: str) -> None:
-        """Take a living child for lost: it is killed, that is reported, and it is started anew as any other."""
+    def fail(self, process: str, why: str) -> None:
+        """An actor failed without which this child is of no use: it is killed, that is a loss, it is started anew."""
         with self._changed:
             child = self._children[process]
-            if not child.gone and not child.leaving:
-                child.verdict = child.verdict or why
+            if not child.gone and not child.verdict and not child.leaving:
+                child.verdict, child.failed = why, True
                 child.signal(signal.SIGKILL)
 
     def respec(self, spec: ProcessSpec) -> None:
@@ -244,8 +244,7 @@ class Supervisor:
                             self._back.put(message)
                             os.write(self._wake_w, b"r")
             case ActorDied(process=name) if self._restarts and name in self._specs and self._specs[name].whole:
-                self._children[name].failed = True
-                self.kill(name, f"{message.actor} failed: {message.detail}")  # its traceback is in the log
+                self.fail(name, f"{message.actor} failed: {message.detail}")  # its traceback is in the log
                 return
             case _:
                 pass

@@ -159,7 +159,7 @@ class Daemon:
             case ActorDied(process=process, actor=actor, detail=detail):
                 _logger.error("%s in the %s process failed: %s", actor, process, detail)
                 if not actor.startswith(_JOBS_OWN):
-                    self._supervisor.kill(process, f"its {actor} failed: {detail}")
+                    self._supervisor.fail(process, f"{actor} failed: {detail}")
             case SessionChanged():
                 self._session = message
                 _logger.log(logging.WARNING if message.final else logging.INFO, "Soulseek: %s", _login(message))

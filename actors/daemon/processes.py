@@ -2,6 +2,7 @@
 
 import logging
 import os
+from dataclasses import replace
 from typing import Any, Final
 
 from actors.api.start import ApiStart
@@ -43,7 +44,8 @@ def slot_count(daemon: DaemonSettings) -> int:
 
 def processes(config: Config, *, version: str, listener_fd: int) -> list[ProcessSpec]:
     """Everything of this configuration. The API is stopped first, so that nothing is ordered any more; then the keeper
-    writes down how all stands, then those whose work it is end."""
+    writes down how all stands, then those whose work it is end. The hub is no whole: a dispatcher that fails takes its
+    job along and nobody else."""
     daemon = config.settings.daemon
     names = tuple(f"fetch-{number}" for number in range(1, fetcher_count(daemon) + 1))
     peers = os.path.join(daemon.state, PEERS_FILE)
@@ -52,7 +54,9 @@ def processes(config: Config, *, version: str, listener_fd: int) -> list[Process
         api_process(config, listener_fd),
         keeper_process(config, version),
         ProcessSpec(process=_HUB, builder="actors.building:build_hub", settings=names, stop_rank=2, **common),
-        ProcessSpec(process=_STORE, builder="actors.building:build_store", settings=peers, stop_rank=4, **common),
+        ProcessSpec(
+            process=_STORE, builder="actors.building:build_store", settings=peers, stop_rank=4, whole=True, **common
+        ),
     ]
     for index, name in enumerate(names):
         own = (index * SLOTS_EACH, (index + 1) * SLOTS_EACH)
@@ -75,7 +79,12 @@ def api_process(config: Config, listener_fd: int) -> ProcessSpec:
     absent = {} if config.account is not None else {_SESSION: NO_ACCOUNT}
     start = ApiStart(settings=config.settings, listener=InheritedFd(listener_fd), absent=absent)
     return ProcessSpec(
-        process=_API, builder="actors.api.process:build", settings=start, stop_rank=0, **_common(config.settings)
+        process=_API,
+        builder="actors.api.process:build",
+        settings=start,
+        stop_rank=0,
+        whole=True,
+        **_common(config.settings),
     )
 
 
@@ -86,6 +95,7 @@ def keeper_process(config: Config, version: str) -> ProcessSpec:
         builder="actors.building:build_keeper",
         settings=(path, keeper_settings(config), version),
         stop_rank=1,
+        whole=True,
         preload=("actors.keeper",),
         **_common(config.settings),
     )
@@ -94,8 +104,7 @@ def keeper_process(config: Config, version: str) -> ProcessSpec:
 def _session_process(account: Account, settings: Settings) -> ProcessSpec:
     finished = os.path.join(settings.daemon.state, FINISHED_FOLDER)
     given = session_settings(account, finished_folder=finished, heard_by=(*TOLD, FRONT))
-    bare = session_process(given, verbose=True)
-    return ProcessSpec(process=bare.process, builder=bare.builder, settings=given, stop_rank=3, **_common(settings))
+    return replace(session_process(given, verbose=True), stop_rank=3, **_common(settings))
 
 
 def _common(settings: Settings) -> dict[str, Any]:

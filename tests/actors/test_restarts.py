@@ -150,6 +150,19 @@ def test_a_child_that_grows_too_large_is_killed_and_started_anew() -> None:
         assert lost.restart_s == 0.0
 
 
+def test_a_supervisor_is_well_while_it_goes_round_and_its_children_answer() -> None:
+    with Supervisor(echo_specs("hub"), restarts=Restarts(), ping_s=60.0) as supervisor:
+        next_of(supervisor.inbox, ProcessReady)
+        assert supervisor.well()
+        child = supervisor._children["hub"]
+        child.pinged += 10  # as if so many had gone unanswered; nobody looks for a minute
+        assert not supervisor.well()
+        child.answered = child.pinged
+        assert supervisor.well()
+        supervisor._looked_s -= 1000.0
+        assert not supervisor.well(), "nobody looks after them any more"
+
+
 def test_fifty_restarts_leak_no_descriptor_thread_process_or_file() -> None:
     with Supervisor(
         echo_specs("hub", "store"), restarts=Restarts(restarts_max=1000, window_s=1e-9), ping_s=60.0
