@@ -83,6 +83,13 @@ class Daemon:
         response.raise_for_status()
         return response.json()
 
+    def status(self, path: str) -> int:
+        """Of the answer; 0 when the connection broke, which a process that is killed does to those it was serving."""
+        try:
+            return self.client.get(path).status_code
+        except httpx.TransportError:
+            return 0
+
     def stderr_has(self, words: str) -> bool:
         return words in self.process.stderr()
 

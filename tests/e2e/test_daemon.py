@@ -204,10 +204,10 @@ def test_a_killed_process_comes_back(shoal: Shoal, name: str) -> None:
         before = pid_of(daemon, name)
         os.kill(before, signal.SIGKILL)
         # Connections wait in the backlog of the socket that the front holds: nobody is refused meanwhile.
-        eventually(lambda: httpx.get(f"{daemon.url}/health/ready", timeout=10.0).status_code == 200)
+        eventually(lambda: daemon.status("/health/ready") == 200)
         eventually(lambda: daemon.stderr_has(f"the {name} process died (killed by SIGKILL) and is started anew"))
         assert pid_of(daemon, name) != before
-        eventually(lambda: daemon.client.get("/api/v0/multisource/jobs").status_code == 200)
+        eventually(lambda: daemon.status("/api/v0/multisource/jobs") == 200)
 
 
 @pytest.mark.long

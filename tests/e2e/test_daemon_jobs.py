@@ -75,7 +75,7 @@ def test_a_job_goes_on_whichever_process_dies(shoal: Shoal, name: str) -> None:
         daemon.process.child(name).kill()
         for each in box.names:
             box.become(each, FAST)
-        eventually(lambda: daemon.client.get(f"{JOBS}/{id}").status_code == 200)
+        eventually(lambda: daemon.status(f"{JOBS}/{id}") == 200)
         eventually(lambda: sealed(daemon, id))
         assert CONTENT.matches(Path(job(daemon, id)["path"]))
 
