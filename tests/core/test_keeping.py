@@ -1,5 +1,7 @@
 """What becomes of jobs: how runs end, names, sources, deaths, step by step."""
 
+import pytest
+
 from protocol.messages import (
     Answered,
     EventHappened,
@@ -42,6 +44,16 @@ def test_a_failed_run_is_tried_again_later_each_time_and_then_given_up() -> None
     rig.ended(rig.number(id), "starved", "nobody")
     assert (rig.state(id), rig.kept(id).outcome, rig.kept(id).reason) == ("failed", "starved", "nobody")
     assert rig.kinds(id)[-1] == "job.failed"
+
+
+@pytest.mark.parametrize(("origin", "waits"), [("multisource", True), ("cli", True), ("slskd", False)])
+def test_a_job_waits_for_somebody_who_can_deliver_unless_its_tool_would_take_another_user(
+    origin: str, waits: bool
+) -> None:
+    rig = Rig()
+    rig.order(origin=origin, user="ann", remote_path="m\\f.bin")
+    (asked,) = rig.all_said(JobAsked)
+    assert asked.waits is waits
 
 
 def test_bytes_that_came_begin_the_count_of_retries_anew() -> None:
