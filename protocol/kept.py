@@ -116,6 +116,7 @@ class Totals(Kept, frozen=True, kw_only=True):
     stored_bytes: int = 0
     chunks: int = 0
     stops: int = 0
+    trims: int = 0
     retries: int = 0
 
 

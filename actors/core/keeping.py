@@ -357,6 +357,7 @@ class Keeping:
             stored_bytes=totals.stored_bytes + stored,
             chunks=totals.chunks,
             stops=totals.stops,
+            trims=totals.trims,
             retries=totals.retries,
             rate_bytes_s=self.rate_bytes_s,
             limit_bytes_s=self.limit_bytes_s,

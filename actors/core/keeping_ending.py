@@ -81,12 +81,14 @@ class Endings:
         self._scribe.write(SaveRun(run.kept), *job.unwritten(), *self.unwritten())
         self._jobs.settle(job)
 
-    def count(self, *, chunks: int, stops: int) -> None:
+    def count(self, *, chunks: int, stops: int, trims: int) -> None:
         """Sources did more; what they lost again with a failing disk they had done all the same."""
-        if chunks > 0 or stops > 0:
+        if chunks > 0 or stops > 0 or trims > 0:
             self._totals_changed = True
             self.totals = self.totals.but(
-                chunks=self.totals.chunks + max(chunks, 0), stops=self.totals.stops + max(stops, 0)
+                chunks=self.totals.chunks + max(chunks, 0),
+                stops=self.totals.stops + max(stops, 0),
+                trims=self.totals.trims + max(trims, 0),
             )
 
     def unwritten(self) -> Iterator[Write]:

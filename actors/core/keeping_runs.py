@@ -215,7 +215,11 @@ class Runs:
         if run is None or number < 0:
             return
         source = job.sources[number]
-        self.endings.count(chunks=message.chunks - source.chunks, stops=message.stops - source.stops)
+        before = job.rows.get(number)
+        known = before.trims if before is not None and before.trims <= message.trims else 0
+        self.endings.count(
+            chunks=message.chunks - source.chunks, stops=message.stops - source.stops, trims=message.trims - known
+        )
         job.rows[number] = message
         changed = message.standing != source.standing
         job.sources[number] = source.but(

@@ -193,6 +193,20 @@ def test_what_a_source_did_is_told_to_every_later_run_and_hub() -> None:
     assert (rig.kept(id).stops, rig.book.totals.chunks, rig.book.totals.stops) == (3, 2, 3)
 
 
+def test_a_trim_counts_once_whichever_hub_tells_of_it() -> None:
+    rig = Rig()
+    id = rig.order(urls=(WEB, OTHER)).id
+    rig.hear(row(1, trims=2))
+    rig.hear(row(1, 1, trims=1))
+    rig.hear(row(1, trims=2))
+    rig.hear(ProcessReady(process="hub", pid=2))
+    rig.hear(row(1, trims=0))
+    rig.hear(row(1, trims=1))
+    rig.pause(id)
+    rig.ended(1, "interrupted")
+    assert rig.book.totals.trims == 4
+
+
 # -- limit and priority
 
 
