@@ -4,6 +4,7 @@ import datetime
 import json
 import logging
 import re
+import threading
 from typing import Final
 
 NOTICES: Final = "shoal"
@@ -17,6 +18,16 @@ def set_up(process: str, level: int, *, as_json: bool) -> None:
     handler.setFormatter(_Json(process) if as_json else _Plain(process))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger(NOTICES).setLevel(logging.INFO)
+    if as_json:
+        # What Python itself would write there is a line like all others.
+        logging.captureWarnings(True)
+        threading.excepthook = _thread_failed
+
+
+def _thread_failed(args: threading.ExceptHookArgs) -> None:
+    name = args.thread.name if args.thread is not None else "?"
+    error = args.exc_value or args.exc_type()
+    logging.getLogger(__name__).error("the thread %s failed", name, exc_info=error)
 
 
 def without_passwords(text: str) -> str:

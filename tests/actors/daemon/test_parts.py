@@ -5,6 +5,8 @@ import logging
 import os
 import socket
 import sys
+import threading
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -175,8 +177,10 @@ def test_a_key_is_made_only_where_nothing_else_opens(tmp_path: Path) -> None:
 def handled() -> Iterator[None]:
     """The root logger as it was, afterwards."""
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, hook = root.handlers[:], root.level, threading.excepthook
     yield
+    threading.excepthook = hook
+    logging.captureWarnings(False)
     root.handlers[:] = handlers
     root.setLevel(level)
     logging.getLogger(logs.NOTICES).setLevel(logging.NOTSET)
@@ -199,6 +203,14 @@ def test_json_lines_say_who_wrote_them_when_and_no_passwords(capfd: pytest.Captu
     assert lines[0]["at"].endswith("Z")
     assert "ValueError" in lines[1]["error"]
     assert "secret" not in lines[1]["error"]
+    warnings.warn("old", stacklevel=1)
+    thread = threading.Thread(target=lambda: dict[str, int]()["x"], name="odd")
+    thread.start()
+    thread.join()
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert "UserWarning: old" in lines[0]["message"]
+    assert lines[1]["message"] == "the thread odd failed"
+    assert "KeyError" in lines[1]["error"]
 
 
 @pytest.mark.usefixtures("handled")
