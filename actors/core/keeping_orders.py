@@ -50,13 +50,22 @@ _HEX: Final = re.compile("[0-9a-f]+")
 class Orders:
     """Owned by one `Keeping`."""
 
-    def __init__(self, jobs: Jobs, scribe: Scribe, runs: Runs, *, last_serial: int, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        jobs: Jobs,
+        scribe: Scribe,
+        runs: Runs,
+        removal: Removal,
+        *,
+        last_serial: int,
+        new_id: Callable[[], str],
+    ) -> None:
         self._jobs = jobs
         self._scribe = scribe
         self._runs = runs
         self._last_serial = last_serial
         self._new_id = new_id
-        self.removal = Removal(scribe)
+        self._removal = removal
         self._deletions: list[tuple[float, JobDeleted]] = []
 
     # -- a new job
@@ -216,7 +225,7 @@ class Orders:
         self._answer(order, job, now)
         self._scribe.write(DropJob(kept.id))
         if kept.state != SEALED and kept.file_name and not self._jobs.name_taken(kept.folder, kept.file_name, kept.id):
-            self.removal.remove(JobFiles(id=kept.id, folder=kept.folder, name=kept.file_name))
+            self._removal.remove(JobFiles(id=kept.id, folder=kept.folder, name=kept.file_name))
         self._scribe.event(events.JOB_DELETED, kept.id, now)
 
     def put_off(self, now: Now, ended: Job | None = None) -> None:

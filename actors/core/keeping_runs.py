@@ -12,10 +12,11 @@ from actors.core.keeping_ending import Endings
 from actors.core.keeping_job import PHASES, SOURCE_EVENTS_MAX, WAITING, Job, Run, new_run, new_source, size_of
 from actors.core.keeping_jobs import Jobs, likely_name
 from actors.core.keeping_queue import searches
+from actors.core.keeping_removal import Removal
 from actors.core.keeping_step import Now, Scribe, Told
 from protocol.events import JOB_NOTED, JOB_PROGRESSED, JOB_STARTED, SOURCE_ADDED, SOURCE_CHANGED
 from protocol.keeper_settings import KeeperSettings
-from protocol.kept import KeptRun, KeptSource, SaveJob, SaveNote, SaveRun, SaveSource
+from protocol.kept import JobFiles, KeptRun, KeptSource, SaveJob, SaveNote, SaveRun, SaveSource
 from protocol.messages import (
     JobOpened,
     JobProgressed,
@@ -27,7 +28,7 @@ from protocol.messages import (
     SourceProgressed,
 )
 from protocol.post import KEEPER, POOL, dispatcher_address
-from protocol.snapshots import ACTIVE, QUEUED, ManifestRun
+from protocol.snapshots import ACTIVE, FAILED, QUEUED, ManifestRun
 from protocol.urls import public_url
 
 PART_SUFFIX: Final = ".part"
@@ -51,14 +52,16 @@ class _Asked:
 class Runs:
     """Owned by one `Keeping`."""
 
-    def __init__(self, jobs: Jobs, scribe: Scribe, settings: KeeperSettings, *, last_run: int) -> None:
+    def __init__(
+        self, jobs: Jobs, scribe: Scribe, settings: KeeperSettings, removal: Removal, *, last_run: int
+    ) -> None:
         self._jobs = jobs
         self._scribe = scribe
         self._last_run = last_run
         self._last_asked = 0
         self._asked: dict[int, _Asked] = {}
         self.settings = settings
-        self.endings = Endings(jobs, scribe, settings)
+        self.endings = Endings(jobs, scribe, settings, removal)
 
     # -- begun, asked for, stopped
 
@@ -158,6 +161,9 @@ class Runs:
         if self._jobs.name_taken(job.kept.folder, name, job.id):
             self._rename(job, name, now)
             return
+        if 0 <= message.size_bytes != job.kept.size_bytes >= 0:
+            self._refuse_size(job, message, now)
+            return
         first = job.run.kept.resumed_bytes < 0
         if first:
             job.run.kept = job.run.kept.but(resumed_bytes=message.resumed_bytes)
@@ -173,6 +179,18 @@ class Runs:
         self._scribe.write(SaveJob(job.kept))
         if first and message.message:
             self.note(job, message.message, now)
+
+    def _refuse_size(self, job: Job, message: JobOpened, now: Now) -> None:
+        """Another size is another file: nothing of it is kept."""
+        ordered, found = job.kept.size_bytes, message.size_bytes
+        reason = f"sizes differ: {ordered} bytes were ordered, the sources have {found}"
+        name = message.part_path.rpartition("/")[2].removesuffix(PART_SUFFIX)
+        if job.kept.state == ACTIVE:  # else what was ordered meanwhile holds
+            job.kept = job.kept.but(state=FAILED, outcome="disagreed", reason=reason, ended_ms=now.ms)
+            self._jobs.settle(job)
+            self._scribe.write(SaveJob(job.kept))
+        self.endings.unwanted[job.kept.number] = JobFiles(id=job.id, folder=job.kept.folder, name=name)
+        self.stop(job, now)
 
     def _rename(self, job: Job, name: str, now: Now) -> None:
         other = self._jobs.free_name(job.kept.folder, name, job.id)

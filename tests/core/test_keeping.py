@@ -18,6 +18,8 @@ from protocol.messages import (
     SourceLeft,
     SourceOffered,
     SourcesAdded,
+    TargetRemoved,
+    TargetUnwanted,
     Ticked,
 )
 from protocol.snapshots import JobSnapshot
@@ -94,6 +96,32 @@ def test_a_late_word_about_a_run_that_is_over_changes_nothing() -> None:
     rig.ended(1, "sealed")
     rig.opened(1)
     assert rig.kept(id) == before
+
+
+def test_a_file_of_another_size_than_was_ordered_is_not_fetched() -> None:
+    rig = Rig()
+    id = rig.order(size_bytes=999).id
+    rig.opened(1, size=1000)
+    assert rig.all_heard(JobStopAsked) == [JobStopAsked(job=1)]
+    rig.ended(1, "interrupted")
+    kept = rig.kept(id)
+    assert (kept.state, kept.outcome) == ("failed", "disagreed")
+    assert kept.reason == "sizes differ: 999 bytes were ordered, the sources have 1000"
+    assert rig.kinds(id)[-1] == "job.failed"
+    assert rig.all_heard(TargetUnwanted) == [
+        TargetUnwanted(id=id, folder="/box", name="f.bin", reply_to="keeper/keeper")
+    ]
+    rig.hear(TargetRemoved(id=id, detail=""))
+    assert not rig.book.files
+
+
+def test_a_clock_that_was_set_back_keeps_nobody_waiting() -> None:
+    rig = Rig(retry_s_max=100.0)
+    id = rig.order().id
+    rig.ended(1, "failed")
+    rig.s -= 50_000
+    rig.hear(Ticked())
+    assert rig.state(id) == "active"
 
 
 # -- names
