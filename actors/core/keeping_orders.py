@@ -193,6 +193,7 @@ class Orders:
                 ended_ms=0,
                 retries=0,
                 retry_at_ms=0,
+                waited_s=0.0,
                 file_name=self._jobs.free_name(kept.folder, name, kept.id) if name else "",
             )
         elif state == CANCELLED:

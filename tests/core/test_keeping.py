@@ -308,6 +308,33 @@ def test_who_waits_for_sources_gives_way_sooner_than_who_waits_in_a_queue() -> N
     assert rig.state(queued) == "active"
 
 
+def test_a_job_that_no_source_can_deliver_to_is_not_waited_for_for_ever() -> None:
+    rig = Rig(wait_s_max=100.0)
+    id = rig.order().id
+    for stored in (10, 20):
+        rig.progressed(1, stored)
+        rig.hear(Ticked())
+        rig.progressed(1, stored, state="waiting", reason="a.example: 404")
+        rig.s += 99
+        rig.hear(Ticked())
+        assert rig.state(id) == "active", "bytes came in between"
+    rig.begin(anew=False)
+    rig.progressed(1, 20, state="waiting", reason="a.example: 404")
+    rig.hear(Ticked())
+    rig.s += 1
+    rig.hear(Ticked())
+    assert (rig.state(id), rig.kept(id).outcome, rig.kept(id).reason) == ("failed", "starved", "a.example: 404")
+    rig.ended(1, "interrupted")
+    assert (rig.kept(id).outcome, rig.kinds(id)[-1]) == ("starved", "job.failed")
+
+
+def test_what_came_through_slskds_door_does_not_wait() -> None:
+    rig = Rig()
+    rig.order(origin="slskd", user="ann", remote_path="a\\b.flac", name="b.flac")
+    rig.order(name="c.flac")
+    assert [asked.waits for asked in rig.all_said(JobAsked)] == [False, True]
+
+
 # -- deleting
 
 
