@@ -337,6 +337,7 @@ class Keeping:
             ahead=ahead,
             rate_bytes_s=self.rate_bytes_s,
             limit_bytes_s=self.limit_bytes_s,
+            limit_left_s=self._around.limit_left_s(now),
             session=self._around.session,
             now_ms=now.ms,
         )

@@ -35,6 +35,8 @@ from protocol.urls import check_url, public_url, same_url_key, slsk_url
 Order = JobPaused | JobResumed | JobCancelled | JobRetried | JobDeleted | JobTuned | SourcesAdded | SourceDropped
 DELETE_WAIT_S: Final = 10.0
 """So long a deletion waits for the last word of a run that was stopped a moment ago."""
+DELETIONS_MAX: Final = 1000
+STOPPING: Final = "it is still being stopped; try again in a moment"
 TEXTS_MAX: Final = {
     "name": 4096,
     "folder": 4096,
@@ -219,8 +221,11 @@ class Orders:
     def _delete(self, order: JobDeleted, job: Job, now: Now) -> None:
         if not self._allowed(order, job, states.DELETE):
             return
-        if job.run is not None:
+        if job.run is not None and len(self._deletions) < DELETIONS_MAX:
             self._deletions.append((now.s + DELETE_WAIT_S, order))
+            return
+        if job.run is not None:
+            self._scribe.refuse(order.request, order.reply_to, "unavailable", STOPPING)
             return
         kept = job.kept
         self._answer(order, job, now)
@@ -238,8 +243,7 @@ class Orders:
                 self.obey(order, None if gone else ended, now)
                 gone = gone or not states.refusal(states.DELETE, ended.kept.state)
             elif now.s >= due_s:
-                detail = "it is still being stopped; try again in a moment"
-                self._scribe.refuse(order.request, order.reply_to, "unavailable", detail)
+                self._scribe.refuse(order.request, order.reply_to, "unavailable", STOPPING)
             else:
                 self._deletions.append((due_s, order))
 
