@@ -51,7 +51,6 @@ def fuzz(
     *,
     examples: int,
     seed: int,
-    workers: int = 4,
     mirror: str = "",
     wait_s: float = 600,
 ) -> Fuzzed:
@@ -61,7 +60,7 @@ def fuzz(
     words = [str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(folder / "fuzz.toml"), "run"]
     words += [f"{url}/api/v0/openapi.json", "-H", f"X-API-Key: {key}", "--seed", str(seed)]
     words += ["--max-examples", str(examples), "--request-timeout", "20", "--report-json-path", str(report)]
-    words += ["--suppress-health-check", "all", "--no-color", "--workers", str(workers)]
+    words += ["--suppress-health-check", "all", "--no-color"]
     for path in EXCLUDED:
         words += ["--exclude-path", path]
     env = os.environ | {"SCHEMATHESIS_HOOKS": "tests.rest.fuzz_hooks", "PYTHONPATH": str(ROOT)}
