@@ -144,7 +144,7 @@ def test_the_place_in_a_queue_is_a_number() -> None:
 def test_a_transfer_of_somebody_else_or_another_door_is_404() -> None:
     with playing() as (api, daemon):
         made = enqueued(api)
-        other = snapshot(id=str(uuid.uuid4()), origin="cli", user="", remote_path="")
+        other = snapshot(id=str(uuid.uuid4()), origin="cli", user="peer one", remote_path="")
         daemon.jobs[other.id] = other
         for path in (f"peer%20two/{made['id']}", f"peer%20one/{other.id}", f"peer%20one/{uuid.uuid4()}"):
             assert api.client.get(f"{DOWNLOADS}/{path}").status_code == 404
