@@ -284,7 +284,8 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-if __name__ == "__main__":
+def shoal() -> NoReturn:
+    """The program; also the command ``shoal`` of an installed one, whose name a shell can complete."""
     try:
         exit_code = main()
     except SystemExit as end:
@@ -292,3 +293,7 @@ if __name__ == "__main__":
             raise
         exit_code = end.code
     _leave(exit_code)
+
+
+if __name__ == "__main__":
+    shoal()

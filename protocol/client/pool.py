@@ -4,6 +4,7 @@ It lies in the user's state folder as ``pool.json``, for whichever daemon is ask
 search. A target is one exact size and extension, as everywhere. What was added by hand outlives a new search.
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -124,7 +125,8 @@ def save(pool: Pool, environ: Mapping[str, str]) -> None:
             json.dump(written, file)
         os.replace(new, path)
     except OSError as error:
-        new.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            new.unlink()
         raise BadPool(f"the pool {path} cannot be written: {error.strerror}") from None
 
 
