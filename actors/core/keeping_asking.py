@@ -13,7 +13,7 @@ from protocol.urls import public_url
 
 WORDS_CHARS_MAX: Final = 120
 SLSKD: Final = "slskd"
-"""The origin of jobs that end, once they were tried again often enough: those tools take another user when one fails."""
+"""The origin of jobs that end, once they were tried again often enough: those tools ask another user then."""
 _NO_WORD: Final = re.compile(r"[\W_]+")
 
 
