@@ -161,6 +161,13 @@ def daemon(options: DaemonOptions) -> int:
     return run(options)
 
 
+def digest(path: str, algorithm: str) -> str:
+    """Of a finished file, for ``auto``."""
+    from storage.digests import file_digest
+
+    return file_digest(path, algorithm)
+
+
 def verify(options: VerifyOptions) -> int:
     """``run.py verify``: what holds of a part file. Reads only."""
     from protocol.faults import TargetFault
@@ -219,8 +226,10 @@ def _sha256(path: str) -> str:
 
 def _preloaded(words: list[str]) -> tuple[str, ...]:
     """What the children of this command line will need, guessed before it is understood; empty for none."""
-    if {"-h", "--help"} & set(words):
+    if {"-h", "--help"} & set(words) or any(word == "--daemon" or word.startswith("--url") for word in words):
         return ()
+    if words[:1] == ["swarm"] and words[1:2] and words[1].isdigit():
+        return ()  # most likely of the pool; should it be words to search for, they are loaded a little later
     if words[:1] == ["search"]:
         return PRELOADED_SESSION
     if words[:1] == ["swarm"] or (words[:1] == ["get"] and any(word[:5].lower() == "slsk:" for word in words)):
@@ -247,7 +256,7 @@ def main() -> int:
             warm(modules)
         from protocol.terminal.cli import Actions, build_app
 
-        app = build_app(Actions(get=get, search=search, verify=verify, demo=demo, daemon=daemon))
+        app = build_app(Actions(get=get, search=search, verify=verify, demo=demo, daemon=daemon, digest=digest))
         gc.freeze()
         gc.enable()
         app()
@@ -275,7 +284,8 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-if __name__ == "__main__":
+def shoal() -> NoReturn:
+    """The program; also the command ``shoal`` of an installed one, whose name a shell can complete."""
     try:
         exit_code = main()
     except SystemExit as end:
@@ -283,3 +293,7 @@ if __name__ == "__main__":
             raise
         exit_code = end.code
     _leave(exit_code)
+
+
+if __name__ == "__main__":
+    shoal()

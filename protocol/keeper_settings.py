@@ -26,7 +26,9 @@ class KeeperSettings(msgspec.Struct, frozen=True, kw_only=True):
     `retries_max`: so often a job that failed without its fault is tried again by itself, `retry_first_s` later, then
     twice as late each time, at most `retry_s_max`; bytes that came begin the count anew. `yield_s`: a job to which
     nothing came for so long lets one go first that waits for its turn. `yield_waiting_s`: where no source can deliver.
-    `starve_s`: who has waited for so long goes before all priorities. `flush_s`: progress is written down so often.
+    `starve_s`: who has waited for so long goes before all priorities. `wait_s_max`: a job fails that no source could
+    deliver to for so long; one that came through slskd's door does not wait at all, its client asks others then.
+    `flush_s`: progress is written down so often.
 
     `limit_bytes_s` for all jobs together (0: none), unless the first fitting window of `schedule` says otherwise.
     The rest is how a job is asked for: see `JobAsked`.
@@ -45,6 +47,7 @@ class KeeperSettings(msgspec.Struct, frozen=True, kw_only=True):
     yield_s: float = 1800.0
     yield_waiting_s: float = 60.0
     starve_s: float = 3600.0
+    wait_s_max: float = 7 * 86_400.0
     flush_s: float = 5.0
     limit_bytes_s: int = 0
     schedule: tuple[LimitWindow, ...] = ()

@@ -26,7 +26,8 @@ class KeptJob(Kept, frozen=True, kw_only=True):
     `number`: of the run that is under way, 0 when none is; a job that was paused or cancelled has one until its run has
     ended. `retries`: by itself, since bytes last came; not before `retry_at_ms`. `file_name`: what the file is called
     in `folder`, empty while nobody knows. `path`: see `JobSnapshot`. `found_bytes`: its size as sources say it, -1
-    unknown. `received_bytes`, `refetched_bytes` and `active_s` are of the runs that have ended.
+    unknown. `received_bytes`, `refetched_bytes` and `active_s` are of the runs that have ended. `waited_s`: so long no
+    source could deliver, since bytes last came or somebody resumed or retried it.
     """
 
     id: str
@@ -69,6 +70,7 @@ class KeptJob(Kept, frozen=True, kw_only=True):
     digest_hex: str = ""
     source_count: int = 0
     stops: int = 0
+    waited_s: float = 0.0
 
 
 class KeptSource(Kept, frozen=True, kw_only=True):
@@ -116,6 +118,7 @@ class Totals(Kept, frozen=True, kw_only=True):
     stored_bytes: int = 0
     chunks: int = 0
     stops: int = 0
+    trims: int = 0
     retries: int = 0
 
 

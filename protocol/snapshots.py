@@ -194,6 +194,7 @@ class Counts(Snapshot, frozen=True, kw_only=True, array_like=True):
     stored_bytes: int
     chunks: int
     stops: int
+    trims: int
     retries: int
     rate_bytes_s: float
     limit_bytes_s: int

@@ -132,6 +132,20 @@ def whole_digest(fd: int, size_bytes: int, checksum: Checksum | None = None) -> 
     return WholeDigest(fast.hexdigest(), slow.hexdigest())
 
 
+def file_digest(path: str, algorithm: str) -> str:
+    """Hex digest of a file by one algorithm. Raises OSError, ValueError for an algorithm that is not known."""
+    name = _canonical(algorithm)
+    if name not in _MAKERS:
+        raise ValueError(f"checksum algorithm {algorithm!r} is not known")
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        hasher = _MAKERS[name]()
+        _read_through(descriptor, os.fstat(descriptor).st_size, hasher.update)
+        return hasher.hexdigest()
+    finally:
+        os.close(descriptor)
+
+
 class FrontDigest:
     """xxh3_128 of a file that grows from its front, made while the bytes are at hand.
 

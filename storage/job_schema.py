@@ -52,7 +52,8 @@ CREATE TABLE jobs (
     resumed_bytes INTEGER NOT NULL,
     digest_hex TEXT NOT NULL,
     source_count INTEGER NOT NULL,
-    stops INTEGER NOT NULL
+    stops INTEGER NOT NULL,
+    waited_s REAL NOT NULL
 ) STRICT;
 CREATE INDEX jobs_by_state ON jobs (state, removed, origin, user);
 CREATE INDEX jobs_by_user ON jobs (user, origin, removed, state);

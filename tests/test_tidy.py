@@ -42,7 +42,7 @@ HOMES = {
     "uvicorn": {"actors/api/server.py"},
     "jwt": {"protocol/rest/sessions.py"},
     "platformdirs": {"protocol/config"},
-    "httpx": {"protocol/rest/events"},
+    "httpx": {"protocol/rest/events", "protocol/client"},
     "prometheus_client": {"protocol/rest/metrics.py"},
     "aioslsk": {"actors/soulseek"},
     "msgspec": {"protocol"},

@@ -15,7 +15,8 @@ from actors.core.keeping_around import HUB, NO_OVERRIDE, Around
 from actors.core.keeping_job import Job, new_run
 from actors.core.keeping_jobs import Jobs
 from actors.core.keeping_orders import Order, Orders
-from actors.core.keeping_queue import next_to_start, place, searches, starved_since_ms
+from actors.core.keeping_queue import due, next_to_start, place, searches, starved_since_ms
+from actors.core.keeping_removal import Removal
 from actors.core.keeping_runs import Runs
 from actors.core.keeping_step import Now, Scribe, Step
 from actors.core.keeping_why import World
@@ -97,9 +98,12 @@ class Keeping:
         self.settings = settings
         self.jobs = Jobs()
         self._scribe = Scribe(begun.last_event)
-        self._runs = Runs(self.jobs, self._scribe, settings, last_run=begun.last_run)
+        self._removal = Removal(self._scribe)
+        self._runs = Runs(self.jobs, self._scribe, settings, self._removal, last_run=begun.last_run)
         self._runs.endings.totals = begun.totals
-        self._orders = Orders(self.jobs, self._scribe, self._runs, last_serial=begun.last_job, new_id=new_id)
+        self._orders = Orders(
+            self.jobs, self._scribe, self._runs, self._removal, last_serial=begun.last_job, new_id=new_id
+        )
         self._around = Around(self._scribe, settings, override_bytes_s=begun.limit_bytes_s)
         self._flushed_s = float("-inf")
         self._trimmed_s = float("-inf")
@@ -118,7 +122,7 @@ class Keeping:
                 job.kept = kept.but(number=0)
                 job.changed = True
             self.jobs.settle(job)
-        self._orders.removal.begin(self._begun.files)
+        self._removal.begin(self._begun.files)
         self._begun = Beginning()
         if anew:
             self._scribe.event(events.DAEMON_STARTED, "", now, version=version)
@@ -201,7 +205,7 @@ class Keeping:
             case ProcessReady():
                 self._on_ready(message, now)
             case TargetRemoved(id=id):
-                self._orders.removal.removed(id)
+                self._removal.removed(id)
             case Ticked():
                 self._tick(now)
             case _:
@@ -265,7 +269,7 @@ class Keeping:
         """Who has had nothing for long lets go first who waits; one for one."""
         if len(self.jobs.running) < self.settings.jobs_active_max:
             return
-        ready = [job for job in self.jobs.queued.values() if job.run is None and job.kept.retry_at_ms <= now.ms]
+        ready = [job for job in self.jobs.queued.values() if job.run is None and due(job.kept, self.settings, now.ms)]
         leaving = sum(job.kept.state != ACTIVE for job in self.jobs.running.values())
         for job in self._runs.idle(now)[: max(0, len(ready) - leaving)]:
             self._runs.give_way(job, now)
@@ -290,7 +294,7 @@ class Keeping:
     def _on_ready(self, ready: ProcessReady, now: Now) -> None:
         self._around.ready(ready, now)
         if ready.process == STORE:
-            self._orders.removal.ask()
+            self._removal.ask()
         if ready.process == HUB:
             self._runs.hub_is_new(now)
 
@@ -333,6 +337,7 @@ class Keeping:
             ahead=ahead,
             rate_bytes_s=self.rate_bytes_s,
             limit_bytes_s=self.limit_bytes_s,
+            limit_left_s=self._around.limit_left_s(now),
             session=self._around.session,
             now_ms=now.ms,
         )
@@ -357,6 +362,7 @@ class Keeping:
             stored_bytes=totals.stored_bytes + stored,
             chunks=totals.chunks,
             stops=totals.stops,
+            trims=totals.trims,
             retries=totals.retries,
             rate_bytes_s=self.rate_bytes_s,
             limit_bytes_s=self.limit_bytes_s,

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from actors.core.keeping_limits import limit_at
+from actors.core.keeping_limits import WEEK_S, limit_at, next_change_s
 from actors.core.keeping_step import Now, Scribe
 from protocol import events
 from protocol.keeper_settings import KeeperSettings
@@ -43,6 +43,11 @@ class Around:
         if limit != self.limit_bytes_s:
             self.limit_bytes_s = limit
             self._scribe.post(WATCHDOG, TotalLimited(limit_bytes_s=limit))
+
+    def limit_left_s(self, now: Now) -> int:
+        """So long the schedule says what it says now; 0 where it always says so or somebody has set another limit."""
+        left_s = next_change_s(self.settings, now.week_s)
+        return 0 if self._override_bytes_s >= 0 or left_s == WEEK_S else left_s
 
     def set_limit(self, message: LimitSet, now: Now) -> None:
         if message.limit_bytes_s < NO_OVERRIDE:

@@ -12,6 +12,8 @@ from protocol.post import KEEPER
 from protocol.urls import public_url
 
 WORDS_CHARS_MAX: Final = 120
+SLSKD: Final = "slskd"
+"""The origin of jobs that end, once they were tried again often enough: those tools ask another user then."""
 _NO_WORD: Final = re.compile(r"[\W_]+")
 
 
@@ -44,7 +46,7 @@ def asked_for(job: Job, settings: KeeperSettings, *, now_ms: int) -> JobAsked:
         elapsed_s=max(0, now_ms - run.kept.begun_ms) / 1000 if anew else 0.0,
         resumed_bytes=run.kept.resumed_bytes if anew else -1,
         private_ok=kept.private_ok,
-        waits=True,
+        waits=kept.origin != SLSKD,
     )
 
 

@@ -6,11 +6,12 @@ from typing import Final
 from actors.core.keeping_job import Job, active_s, size_of, stops_of
 from actors.core.keeping_jobs import Jobs
 from actors.core.keeping_queue import retry_wait_s
+from actors.core.keeping_removal import Removal
 from actors.core.keeping_states import RETRIED, state_after_run
 from actors.core.keeping_step import Now, Scribe
 from protocol.events import JOB_FAILED, JOB_SEALED
 from protocol.keeper_settings import KeeperSettings
-from protocol.kept import SaveRun, SaveTotals, Totals, Write
+from protocol.kept import JobFiles, KeptJob, SaveRun, SaveTotals, Totals, Write
 from protocol.messages import JobEnded
 from protocol.snapshots import ACTIVE, FAILED, QUEUED, SEALED
 
@@ -18,13 +19,16 @@ REASON_CHARS_MAX: Final = 2000
 
 
 class Endings:
-    """Owned by one `Runs`. `totals` are of all runs that ever ended."""
+    """Owned by one `Runs`. `totals` are of all runs that ever ended. `unwanted`: what is to be removed once the run of
+    this number does not write any more."""
 
-    def __init__(self, jobs: Jobs, scribe: Scribe, settings: KeeperSettings) -> None:
+    def __init__(self, jobs: Jobs, scribe: Scribe, settings: KeeperSettings, removal: Removal) -> None:
         self._jobs = jobs
         self._scribe = scribe
         self.settings = settings
+        self._removal = removal
         self.totals = Totals()
+        self.unwanted: dict[int, JobFiles] = {}
         self._totals_changed = False
 
     def ended(self, job: Job, message: JobEnded, now: Now) -> None:
@@ -46,8 +50,8 @@ class Endings:
         job.kept = kept.but(
             state=state,
             number=0,
-            outcome=message.state,
-            reason=_reason(kept.reason, message, state, wait_s),
+            outcome=kept.outcome if kept.state == FAILED == state else message.state,
+            reason=_reason(kept, message, state, wait_s),
             ended_ms=now.ms if state in (SEALED, FAILED) else kept.ended_ms,
             active_s=active_s(job, now.ms),
             retries=kept.retries + 1 if retried else kept.retries,
@@ -67,7 +71,10 @@ class Endings:
         job.changed = True
         self._scribe.write(SaveRun(run.kept), *job.unwritten(), *self.unwritten())
         self._jobs.settle(job)
-        self._tell(job, message, now)
+        unwanted = self.unwanted.pop(run.kept.number, None)
+        if unwanted is not None:
+            self._removal.remove(unwanted)
+        self._tell(job, now)
 
     def lost(self, job: Job, now: Now) -> None:
         """Its run died with the whole daemon; nobody will ever say how it ended."""
@@ -81,12 +88,14 @@ class Endings:
         self._scribe.write(SaveRun(run.kept), *job.unwritten(), *self.unwritten())
         self._jobs.settle(job)
 
-    def count(self, *, chunks: int, stops: int) -> None:
+    def count(self, *, chunks: int, stops: int, trims: int) -> None:
         """Sources did more; what they lost again with a failing disk they had done all the same."""
-        if chunks > 0 or stops > 0:
+        if chunks > 0 or stops > 0 or trims > 0:
             self._totals_changed = True
             self.totals = self.totals.but(
-                chunks=self.totals.chunks + max(chunks, 0), stops=self.totals.stops + max(stops, 0)
+                chunks=self.totals.chunks + max(chunks, 0),
+                stops=self.totals.stops + max(stops, 0),
+                trims=self.totals.trims + max(trims, 0),
             )
 
     def unwritten(self) -> Iterator[Write]:
@@ -104,7 +113,7 @@ class Endings:
             retries=totals.retries + retried,
         )
 
-    def _tell(self, job: Job, message: JobEnded, now: Now) -> None:
+    def _tell(self, job: Job, now: Now) -> None:
         kept = job.kept
         if kept.state == SEALED:
             self._scribe.event(
@@ -123,10 +132,10 @@ class Endings:
             )
 
 
-def _reason(before: str, message: JobEnded, state: str, wait_s: float) -> str:
+def _reason(before: KeptJob, message: JobEnded, state: str, wait_s: float) -> str:
     if state == SEALED:
         return ""
     reason = message.reason[:REASON_CHARS_MAX]
     if message.state == "interrupted":
-        return before if state != FAILED else reason
+        return before.reason if state != FAILED or before.state == FAILED else reason
     return f"{reason}; tried again in {wait_s:.0f} s" if wait_s else reason

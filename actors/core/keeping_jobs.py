@@ -6,6 +6,7 @@ jobs have the same file name in the same folder.
 
 from collections.abc import Iterator
 
+from actors.core.keeping_asking import SLSKD
 from actors.core.keeping_job import Job, ended
 from protocol.kept import KeptJob
 from protocol.names import numbered, unhidden_name
@@ -51,7 +52,7 @@ class Jobs:
             self.queued[kept.id] = job
         else:
             self.queued.pop(kept.id, None)
-        if kept.origin == "slskd" and kept.state not in ENDED:
+        if kept.origin == SLSKD and kept.state not in ENDED:
             self._enqueued[kept.user, kept.remote_path] = kept.id
         self._claim(kept)
 

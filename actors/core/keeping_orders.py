@@ -35,6 +35,8 @@ from protocol.urls import check_url, public_url, same_url_key, slsk_url
 Order = JobPaused | JobResumed | JobCancelled | JobRetried | JobDeleted | JobTuned | SourcesAdded | SourceDropped
 DELETE_WAIT_S: Final = 10.0
 """So long a deletion waits for the last word of a run that was stopped a moment ago."""
+DELETIONS_MAX: Final = 1000
+STOPPING: Final = "it is still being stopped; try again in a moment"
 TEXTS_MAX: Final = {
     "name": 4096,
     "folder": 4096,
@@ -50,13 +52,22 @@ _HEX: Final = re.compile("[0-9a-f]+")
 class Orders:
     """Owned by one `Keeping`."""
 
-    def __init__(self, jobs: Jobs, scribe: Scribe, runs: Runs, *, last_serial: int, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        jobs: Jobs,
+        scribe: Scribe,
+        runs: Runs,
+        removal: Removal,
+        *,
+        last_serial: int,
+        new_id: Callable[[], str],
+    ) -> None:
         self._jobs = jobs
         self._scribe = scribe
         self._runs = runs
         self._last_serial = last_serial
         self._new_id = new_id
-        self.removal = Removal(scribe)
+        self._removal = removal
         self._deletions: list[tuple[float, JobDeleted]] = []
 
     # -- a new job
@@ -184,6 +195,7 @@ class Orders:
                 ended_ms=0,
                 retries=0,
                 retry_at_ms=0,
+                waited_s=0.0,
                 file_name=self._jobs.free_name(kept.folder, name, kept.id) if name else "",
             )
         elif state == CANCELLED:
@@ -209,14 +221,17 @@ class Orders:
     def _delete(self, order: JobDeleted, job: Job, now: Now) -> None:
         if not self._allowed(order, job, states.DELETE):
             return
-        if job.run is not None:
+        if job.run is not None and len(self._deletions) < DELETIONS_MAX:
             self._deletions.append((now.s + DELETE_WAIT_S, order))
+            return
+        if job.run is not None:
+            self._scribe.refuse(order.request, order.reply_to, "unavailable", STOPPING)
             return
         kept = job.kept
         self._answer(order, job, now)
         self._scribe.write(DropJob(kept.id))
         if kept.state != SEALED and kept.file_name and not self._jobs.name_taken(kept.folder, kept.file_name, kept.id):
-            self.removal.remove(JobFiles(id=kept.id, folder=kept.folder, name=kept.file_name))
+            self._removal.remove(JobFiles(id=kept.id, folder=kept.folder, name=kept.file_name))
         self._scribe.event(events.JOB_DELETED, kept.id, now)
 
     def put_off(self, now: Now, ended: Job | None = None) -> None:
@@ -228,8 +243,7 @@ class Orders:
                 self.obey(order, None if gone else ended, now)
                 gone = gone or not states.refusal(states.DELETE, ended.kept.state)
             elif now.s >= due_s:
-                detail = "it is still being stopped; try again in a moment"
-                self._scribe.refuse(order.request, order.reply_to, "unavailable", detail)
+                self._scribe.refuse(order.request, order.reply_to, "unavailable", STOPPING)
             else:
                 self._deletions.append((due_s, order))
 

@@ -24,7 +24,7 @@ def next_to_start(
     if room <= 0:
         return []
     starved_ms = starved_since_ms(settings, now_ms)
-    heap = [(place(job, starved_ms=starved_ms), job) for job in queued if not job.number and job.retry_at_ms <= now_ms]
+    heap = [(place(job, starved_ms=starved_ms), job) for job in queued if not job.number and due(job, settings, now_ms)]
     heapq.heapify(heap)
     chosen: list[KeptJob] = []
     while heap and len(chosen) < room:
@@ -35,6 +35,11 @@ def next_to_start(
             hunts += 1
         chosen.append(job)
     return chosen
+
+
+def due(job: KeptJob, settings: KeeperSettings, now_ms: int) -> bool:
+    """Whether it may be tried again; a clock that was set back by hours keeps nobody waiting for hours."""
+    return not 0 < job.retry_at_ms - now_ms <= 1000 * settings.retry_s_max
 
 
 def starved_since_ms(settings: KeeperSettings, now_ms: int) -> int:

@@ -12,10 +12,11 @@ from actors.core.keeping_ending import Endings
 from actors.core.keeping_job import PHASES, SOURCE_EVENTS_MAX, WAITING, Job, Run, new_run, new_source, size_of
 from actors.core.keeping_jobs import Jobs, likely_name
 from actors.core.keeping_queue import searches
+from actors.core.keeping_removal import Removal
 from actors.core.keeping_step import Now, Scribe, Told
 from protocol.events import JOB_NOTED, JOB_PROGRESSED, JOB_STARTED, SOURCE_ADDED, SOURCE_CHANGED
 from protocol.keeper_settings import KeeperSettings
-from protocol.kept import KeptRun, KeptSource, SaveJob, SaveNote, SaveRun, SaveSource
+from protocol.kept import JobFiles, KeptRun, KeptSource, SaveJob, SaveNote, SaveRun, SaveSource
 from protocol.messages import (
     JobOpened,
     JobProgressed,
@@ -27,7 +28,7 @@ from protocol.messages import (
     SourceProgressed,
 )
 from protocol.post import KEEPER, POOL, dispatcher_address
-from protocol.snapshots import ACTIVE, QUEUED, ManifestRun
+from protocol.snapshots import ACTIVE, FAILED, QUEUED, ManifestRun
 from protocol.urls import public_url
 
 PART_SUFFIX: Final = ".part"
@@ -51,14 +52,17 @@ class _Asked:
 class Runs:
     """Owned by one `Keeping`."""
 
-    def __init__(self, jobs: Jobs, scribe: Scribe, settings: KeeperSettings, *, last_run: int) -> None:
+    def __init__(
+        self, jobs: Jobs, scribe: Scribe, settings: KeeperSettings, removal: Removal, *, last_run: int
+    ) -> None:
         self._jobs = jobs
         self._scribe = scribe
         self._last_run = last_run
         self._last_asked = 0
+        self._ticked_s = 0.0
         self._asked: dict[int, _Asked] = {}
         self.settings = settings
-        self.endings = Endings(jobs, scribe, settings)
+        self.endings = Endings(jobs, scribe, settings, removal)
 
     # -- begun, asked for, stopped
 
@@ -118,9 +122,28 @@ class Runs:
 
     def tick(self, now: Now) -> None:
         self._answer_late(now)
+        self._wait(now.s - self._ticked_s if self._ticked_s else 0.0, now)
+        self._ticked_s = now.s
         for job in list(self._jobs.running.values()):
             if job.kept.state != ACTIVE and job.run is not None and now.s - job.run.stop_s >= STOP_AGAIN_S:
                 self.stop(job, now)
+
+    def _wait(self, seconds: float, now: Now) -> None:
+        """So long has passed; whom nobody could deliver to for too long is not waited for any more."""
+        for job in list(self._jobs.running.values()):
+            if job.run is None or job.kept.state != ACTIVE or job.run.phase != WAITING:
+                continue
+            job.kept = job.kept.but(waited_s=job.kept.waited_s + seconds)
+            job.changed = True
+            if job.kept.waited_s >= self.settings.wait_s_max:
+                self._fail(job, "starved", job.run.reason or "no source could deliver for too long", now)
+                self.stop(job, now)
+
+    def _fail(self, job: Job, outcome: str, reason: str, now: Now) -> None:
+        """At once; its run follows."""
+        job.kept = job.kept.but(state=FAILED, outcome=outcome, reason=reason, ended_ms=now.ms)
+        self._jobs.settle(job)
+        self._scribe.write(SaveJob(job.kept))
 
     def idle(self, now: Now) -> list[Job]:
         """Active jobs to which nothing came for long, those that wait for longest first."""
@@ -158,6 +181,9 @@ class Runs:
         if self._jobs.name_taken(job.kept.folder, name, job.id):
             self._rename(job, name, now)
             return
+        if 0 <= message.size_bytes != job.kept.size_bytes >= 0:
+            self._refuse_size(job, message, now)
+            return
         first = job.run.kept.resumed_bytes < 0
         if first:
             job.run.kept = job.run.kept.but(resumed_bytes=message.resumed_bytes)
@@ -173,6 +199,16 @@ class Runs:
         self._scribe.write(SaveJob(job.kept))
         if first and message.message:
             self.note(job, message.message, now)
+
+    def _refuse_size(self, job: Job, message: JobOpened, now: Now) -> None:
+        """Another size is another file: nothing of it is kept."""
+        ordered, found = job.kept.size_bytes, message.size_bytes
+        reason = f"sizes differ: {ordered} bytes were ordered, the sources have {found}"
+        name = message.part_path.rpartition("/")[2].removesuffix(PART_SUFFIX)
+        if job.kept.state == ACTIVE:  # else what was ordered meanwhile holds
+            self._fail(job, "disagreed", reason, now)
+        self.endings.unwanted[job.kept.number] = JobFiles(id=job.id, folder=job.kept.folder, name=name)
+        self.stop(job, now)
 
     def _rename(self, job: Job, name: str, now: Now) -> None:
         other = self._jobs.free_name(job.kept.folder, name, job.id)
@@ -194,7 +230,8 @@ class Runs:
         found = message.size_bytes if message.size_bytes >= 0 else kept.found_bytes
         if stored != kept.stored_bytes or found != kept.found_bytes:
             retries = 0 if stored > kept.stored_bytes else kept.retries
-            job.kept = kept.but(stored_bytes=stored, found_bytes=found, retries=retries)
+            waited_s = 0.0 if stored > kept.stored_bytes else kept.waited_s
+            job.kept = kept.but(stored_bytes=stored, found_bytes=found, retries=retries, waited_s=waited_s)
             job.changed = True
         run.phase = PHASES.get(message.state, message.state)
         run.reason, run.rate_bytes_s, run.left_s = message.reason, message.rate_bytes_s, message.left_s
@@ -215,7 +252,11 @@ class Runs:
         if run is None or number < 0:
             return
         source = job.sources[number]
-        self.endings.count(chunks=message.chunks - source.chunks, stops=message.stops - source.stops)
+        before = job.rows.get(number)
+        known = before.trims if before is not None and before.trims <= message.trims else 0
+        self.endings.count(
+            chunks=message.chunks - source.chunks, stops=message.stops - source.stops, trims=message.trims - known
+        )
         job.rows[number] = message
         changed = message.standing != source.standing
         job.sources[number] = source.but(

@@ -15,6 +15,7 @@ from protocol.messages import Answered, EventHappened, Message, Refused
 from protocol.post import Post, split_address
 from protocol.snapshots import EventEntry, ManifestRun, Snapshot, pack
 
+WATCHERS_MAX: Final = 16
 TEXT_CHARS_MAX: Final = 2000
 """Of one text inside an event."""
 
@@ -93,7 +94,8 @@ class Scribe:
         self._step.urgent = True
 
     def watch(self, address: str) -> None:
-        self._watchers.add(address)
+        if len(self._watchers) < WATCHERS_MAX:
+            self._watchers.add(address)
 
     def take_over(self, other: "Scribe") -> None:
         self._watchers |= other._watchers

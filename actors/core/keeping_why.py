@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from actors.core.keeping_job import Job
+from actors.core.keeping_job import WAITING, Job
 from actors.core.keeping_queue import searches
 from protocol.keeper_settings import KeeperSettings
 from protocol.messages import SessionChanged, SourceProgressed
 from protocol.snapshots import ACTIVE, PAUSED, QUEUED, SEALED, Binding
-from protocol.terminal.amounts import show_rate, show_time
+from protocol.terminal.amounts import show_rate, show_time, show_whole_time
 from protocol.urls import public_url
 
 NEAR_LIMIT: Final = 0.85
@@ -21,13 +21,15 @@ _BUDGET: Final = "stops"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
     """What a job does not know by itself. `active`: so many runs; `ahead`: so many jobs are started before this one;
-    `rate_bytes_s` of all together; `limit_bytes_s`: of all together, 0: none."""
+    `rate_bytes_s` of all together; `limit_bytes_s`: of all together, 0: none; it holds for another `limit_left_s`, 0:
+    nobody knows for how long."""
 
     settings: KeeperSettings
     active: int
     ahead: int
     rate_bytes_s: float
     limit_bytes_s: int
+    limit_left_s: int
     session: SessionChanged | None
     now_ms: int
 
@@ -84,7 +86,9 @@ def _active(job: Job, world: World) -> Iterator[Binding]:
         yield Binding(kind="sources", text="its sources have not said yet whether they have the file")
     if run.phase == "sealing":
         yield Binding(kind="disk", text="everything is here; the whole file is being checked and gets its name")
-    if run.phase == "waiting" or (rows and not flowing and not _hopeful(rows)):
+    if run.phase == WAITING and not rows and searches(job.kept):
+        yield Binding(kind="search", text=f"no user was found yet, it is searched for again: {run.reason}")
+    elif run.phase == WAITING or (rows and not flowing and not _hopeful(rows)):
         yield Binding(kind="sources", text=_waiting(job, rows, run.reason))
     if not flowing:
         yield from _places(rows)
@@ -141,7 +145,8 @@ def _limits(job: Job, world: World) -> Iterator[Binding]:
         yield Binding(kind="limit", text=f"its own limit of {show_rate(limit)}")
     limit = world.limit_bytes_s
     if limit and world.rate_bytes_s >= NEAR_LIMIT * limit:
-        yield Binding(kind="limit", text=f"the limit of {show_rate(limit)} for all jobs together")
+        until = f", for another {show_whole_time(world.limit_left_s)}" if world.limit_left_s else ""
+        yield Binding(kind="limit", text=f"the limit of {show_rate(limit)} for all jobs together{until}")
 
 
 def _budget(job: Job) -> Iterator[Binding]:

@@ -141,8 +141,7 @@ class PoolState:
             return out + self._not_found(job, self._session.detail)
         # Whose file is there already is joined by others only with the same kind of file.
         extension = extension_of(asked.name) if asked.source_count and asked.name else None
-        posts = self._searching.begin(asked.job, asked.term, asked.wanted_size_bytes, extension)
-        return out + (posts or self._not_found(job, "too many searches at once"))
+        return out + self._searching.begin(asked.job, asked.term, asked.wanted_size_bytes, extension)
 
     def _tell_anew(self, job: PooledJob, asked: JobAsked) -> list[Post]:
         """The watcher has died and come back: it knows the job, not what was said of it since."""

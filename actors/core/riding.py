@@ -117,8 +117,7 @@ class Riding:
             if self.job.verbose:
                 self._out.extend(self.report.arrivals(source, change.new, board, lease))
         for other in change.trimmed:
-            trimmed = LeaseTrimmed(job=self.job.job, source=other.source, lease=other.id, stop=other.stop)
-            self._out.post(self.sources[other.source].worker, trimmed)
+            self._trim(other)
         for other in change.lost:
             self._hang_up(other, now_s)
         if change.lost or change.trimmed:
@@ -315,6 +314,14 @@ class Riding:
             elif self.job.mode != "swarm" or (source.traits.offset_ok and not self.board.free and not source.peer):
                 return  # what the fastest cannot better, nobody can
 
+    def _trim(self, lease: Lease) -> None:
+        """Its end was moved; whoever rides it must hear where it is now."""
+        source = self.sources[lease.source]
+        source.trims += 1
+        self._out.post(
+            source.worker, LeaseTrimmed(job=self.job.job, source=lease.source, lease=lease.id, stop=lease.stop)
+        )
+
     def _grant(self, source: Source, placement: place.Placement, now_s: float) -> None:
         board = self.board
         match placement:
@@ -324,8 +331,7 @@ class Riding:
                 lease = board.grant(source.id, first, stop, now_s=now_s, shared=True)
             case place.Tail(victim, first):
                 lease = board.grant_tail(victim, source.id, first, now_s=now_s)
-                trimmed = LeaseTrimmed(job=self.job.job, source=victim.source, lease=victim.id, stop=victim.stop)
-                self._out.post(self.sources[victim.source].worker, trimmed)
+                self._trim(victim)
             case place.Duel(victim, ousted):
                 if ousted is not None:
                     self._take_back(ousted, now_s)

@@ -34,6 +34,7 @@ def row(job: int, source: Source, board: Board | None, seconds: float = 0.0) -> 
         chunks=source.chunks,
         leases=source.leases,
         stops=source.stops,
+        trims=source.trims,
         lease_first=lease.first if lease is not None and riding else -1,
         lease_stop=lease.stop if lease is not None and riding else -1,
         reason=source.reason,

@@ -19,7 +19,8 @@ RESEARCH_S_MAX: Final = 3600.0
 """A file that nobody has is searched for twice as seldom each time, down to this."""
 USERS_PER_JOB_MAX: Final = 64
 """So many users become sources of one job, over its whole life."""
-HUNTS_MAX: Final = 16
+AT_ONCE_MAX: Final = 8
+"""So many jobs search at the same time; the session has room for others' searches then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +62,15 @@ class Searching:
         self._last_search = 0
 
     def begin(self, job: int, term: str, wanted_size_bytes: int, extension: str | None = None) -> list[Post]:
-        """Search for a job's file, of this size and extension where they are known. Empty: too many search already."""
-        if len(self._hunts) >= HUNTS_MAX:
-            return []
+        """Search for a job's file, of this size and extension where they are known: at once, or when others that are
+        searching have ended."""
         hunt = self._hunts[job] = _Hunt(job, term, wanted_size_bytes, extension)
-        return [self._ask(hunt)]
+        return [self._ask(hunt)] if self._room > 0 else []
+
+    @property
+    def _room(self) -> int:
+        """So many more may search now."""
+        return AT_ONCE_MAX - sum(hunt.search is not None for hunt in self._hunts.values())
 
     def again(self, job: int | None = None) -> list[Post]:
         """The session that was searching has died and a new one is there; or search at once for this job, if its next
@@ -102,21 +107,24 @@ class Searching:
             return None
         hunt.search = None
         if hunt.target is None:
-            missed_s = min(RESEARCH_FIRST_S * 2**hunt.missed, RESEARCH_S_MAX)
-            hunt.next_s = now_s + max(missed_s, ended.retry_after_s)
-            hunt.missed += 1
+            if ended.retry_after_s > 0:  # it was not made: the budget is one for all
+                hunt.next_s = now_s + ended.retry_after_s
+            else:
+                hunt.next_s = now_s + min(RESEARCH_FIRST_S * 2**hunt.missed, RESEARCH_S_MAX)
+                hunt.missed += 1
             return self._choose(hunt, ended)
         hunt.next_s = now_s + max(RESEARCH_S, ended.retry_after_s)
         return self._join(hunt)
 
     def tick(self, now_s: float) -> list[Post]:
-        """Search again for those whose time has come and who have room for more."""
+        """Search again for those whose time has come and who have room for more, who waits for longest first."""
         due = [
             hunt
             for hunt in self._hunts.values()
             if hunt.search is None and hunt.next_s <= now_s and len(hunt.users) < USERS_PER_JOB_MAX
         ]
-        return [self._ask(hunt) for hunt in due]
+        due.sort(key=lambda hunt: hunt.next_s)
+        return [self._ask(hunt) for hunt in due[: max(self._room, 0)]]
 
     def _choose(self, hunt: _Hunt, ended: SearchEnded) -> Chosen:
         best = hunt.hits.best(size_bytes=hunt.wanted_size_bytes, extension=hunt.extension)

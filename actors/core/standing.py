@@ -79,6 +79,7 @@ class Source:
     chunks: int = 0
     leases: int = 0
     stops: int = 0
+    trims: int = 0
     peer: str = ""
     path: str = ""
     waiting: bool = False

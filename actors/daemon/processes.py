@@ -16,8 +16,9 @@ from protocol.keeper_settings import KeeperSettings, LimitWindow
 from protocol.post import DESK, FRONT, KEEPER, MEMORY, POOL, SESSION, split_address
 
 FETCHERS_MAX: Final = 4
-SLOTS_EACH: Final = 64
-"""Of a fetch process: so many of its sources can be received from at the same moment. Memory is taken as it is used."""
+SLOTS_EACH: Final = 512
+"""Slots of each fetch process: one for every source of a hundred jobs. They take memory when they are touched, and give
+it back when nobody needs them."""
 TOLD: Final = (POOL, KEEPER, DESK)
 """Who hears of processes lost and ready, and of the login."""
 NO_ACCOUNT: Final = "no Soulseek account is configured"

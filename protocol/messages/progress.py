@@ -37,6 +37,7 @@ class SourceProgressed(Fact, frozen=True, kw_only=True, gc=False):
 
     `phase` is one of ``probing``, ``connecting``, ``queued``, ``granted`` (its turn came, no byte yet), ``flowing``,
     ``stalled``, ``resting`` or empty. Of a Soulseek user: `peer`, and our `queue_place` (-1: not told).
+    `trims`: so often the end of its rides was taken for another source, since the hub began.
     """
 
     job: int
@@ -54,6 +55,7 @@ class SourceProgressed(Fact, frozen=True, kw_only=True, gc=False):
     phase: str = ""
     peer: str = ""
     queue_place: int = -1
+    trims: int = 0
 
 
 def source_known(row: SourceProgressed) -> SourceKnown:

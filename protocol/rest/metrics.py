@@ -20,6 +20,7 @@ _COUNTERS: Final = (
     ("shoal_stored_bytes", "Bytes that were checked and kept.", "stored_bytes"),
     ("shoal_chunks", "Chunks that were checked and kept.", "chunks"),
     ("shoal_stops", "Times a source was hung up on before the end of its file.", "stops"),
+    ("shoal_trims", "Times the end of a ride was taken for another source.", "trims"),
     ("shoal_retries", "Times a job was tried again by itself.", "retries"),
 )
 _GAUGES: Final = (

@@ -7,17 +7,20 @@ from protocol.messages import ChunkMapDrawn, FrontInbox, JobEnded, JobOpened, Jo
 from protocol.terminal.words import printable, short_names
 
 ACTIVE: Final = "active"
-SAID_STATES: Final = ("paused", "verifying")
+SAME_COMMAND: Final = "the same command"
+SAID_STATES: Final = ("paused", "verifying", "queued", "searching", "waiting")
 """States of a job in which nothing comes, and that is no wonder: they stand where the time left would."""
 
 
 class Board:
-    """Owned by one view. `rows` by source number; `cells` as in `ChunkMapDrawn`; sizes are -1 while unknown."""
+    """Owned by one view. `rows` by source number; `cells` as in `ChunkMapDrawn`; sizes are -1 while unknown.
+    `again`: what goes on with a job that ended too early."""
 
-    __slots__ = ("_labels", "_names", "cells", "ended", "opened", "progress", "rows", "title")
+    __slots__ = ("_labels", "_names", "again", "cells", "ended", "opened", "progress", "rows", "title")
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, again: str = SAME_COMMAND) -> None:
         self.title = title
+        self.again = again
         self.opened: JobOpened | None = None
         self.progress: JobProgressed | None = None
         self.ended: JobEnded | None = None

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from protocol.messages import ChunkArrived, FrontInbox, JobEnded, JobOpened
-from protocol.terminal.board import Board
+from protocol.terminal.board import SAME_COMMAND, Board
 from protocol.terminal.ending import last_line
 from protocol.terminal.notes import Notes
 from protocol.terminal.plain import chunk_line
@@ -35,10 +35,10 @@ def console_on(stderr: TextIO) -> Console:
 class DisplayView:
     """`FrontView` on a terminal. Owns the lower lines of it until `JobEnded` or `close`."""
 
-    def __init__(self, console: Console, title: str, *, verbose: bool) -> None:
+    def __init__(self, console: Console, title: str, *, verbose: bool, again: str = SAME_COMMAND) -> None:
         self._console = console
         self._region = LiveRegion(console)
-        self._board = Board(title)
+        self._board = Board(title, again)
         self._notes = Notes()
         self._verbose = verbose
         self._above: list[Text] = []

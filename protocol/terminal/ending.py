@@ -20,6 +20,8 @@ def last_line(board: Board, ended: JobEnded) -> str:
             return f"disk or folder: {_reason(ended)}{_goes_on(board)}"
         case "interrupted":
             return f"interrupted{_why(ended)}{_goes_on(board) or '; nothing was stored yet'}"
+        case "cancelled":
+            return f"cancelled{_goes_on(board)}"
         case _:
             return f"our fault: {_reason(ended)}{_goes_on(board)}"
 
@@ -48,4 +50,4 @@ def _goes_on(board: Board) -> str:
     if stored <= 0:
         return ""
     share = show_percent(stored, size) if size > 0 else show_size(stored)
-    return f"; the same command goes on from {share}"
+    return f"; {board.again} goes on from {share}"

@@ -12,6 +12,9 @@ class ExitCode(IntEnum):
     NO_SOURCE = 3
     DISAGREED = 4
     DISK = 5
+    CANCELLED = 6
+    NO_DAEMON = 7
+    REFUSED = 8
     INTERRUPTED = 130
 
 
@@ -22,6 +25,9 @@ MEANINGS: Final = {
     ExitCode.NO_SOURCE: "no source can deliver (the same command goes on later)",
     ExitCode.DISAGREED: "content disagrees (checksum, sizes, sources)",
     ExitCode.DISK: "disk or folder: not writable, full, in use",
+    ExitCode.CANCELLED: "cancelled: somebody ended the daemon's job",
+    ExitCode.NO_DAEMON: "no daemon answers, or the key does not open it",
+    ExitCode.REFUSED: "the daemon refuses: unknown id, wrong state, wrong folder",
     ExitCode.INTERRUPTED: "interrupted (the same command goes on from there)",
 }
 
@@ -31,6 +37,7 @@ _OF_STATE: Final = {
     "disagreed": ExitCode.DISAGREED,
     "disk": ExitCode.DISK,
     "interrupted": ExitCode.INTERRUPTED,
+    "cancelled": ExitCode.CANCELLED,
     "failed": ExitCode.OUR_FAULT,
 }
 

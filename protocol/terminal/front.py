@@ -4,9 +4,11 @@ Rule: stdout carries results for programs (``--json``), everything for people go
 """
 
 import os
+from dataclasses import dataclass
 from typing import Final, Protocol, TextIO
 
 from protocol.messages import FrontInbox
+from protocol.terminal.board import SAME_COMMAND
 from protocol.terminal.options import DemoOptions, GetOptions
 from protocol.terminal.words import printable
 from protocol.urls import name_from_url
@@ -32,22 +34,36 @@ class FrontView(Protocol):
 
 def make_view(options: GetOptions | DemoOptions, stdout: TextIO, stderr: TextIO) -> FrontView:
     """The view these options ask for. The streams stay the caller's; rich is imported only for a live terminal."""
-    if options.json:
+    loudness = Loudness(json=options.json, quiet=options.quiet, verbose=options.verbose)
+    return view_of(_title(options), loudness, stdout, stderr)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loudness:
+    """How a job is to be shown."""
+
+    json: bool
+    quiet: bool = False
+    verbose: bool = False
+
+
+def view_of(title: str, loudness: Loudness, stdout: TextIO, stderr: TextIO, *, again: str = SAME_COMMAND) -> FrontView:
+    """A view of one job. `title` is printable; `again`: what goes on with the job when it ends too early."""
+    if loudness.json:
         from protocol.terminal.json_lines import JsonView
 
-        return JsonView(stdout, quiet=options.quiet, verbose=options.verbose)
-    title = _title(options)
-    if options.quiet:
+        return JsonView(stdout, quiet=loudness.quiet, verbose=loudness.verbose)
+    if loudness.quiet:
         from protocol.terminal.quiet import QuietView
 
-        return QuietView(stderr, title)
+        return QuietView(stderr, title, again=again)
     if can_draw(stderr):
         from protocol.terminal.display import DisplayView, console_on
 
-        return DisplayView(console_on(stderr), title, verbose=options.verbose)
+        return DisplayView(console_on(stderr), title, verbose=loudness.verbose, again=again)
     from protocol.terminal.plain import PlainView
 
-    return PlainView(stderr, title, verbose=options.verbose)
+    return PlainView(stderr, title, verbose=loudness.verbose, again=again)
 
 
 def can_draw(stream: TextIO) -> bool:

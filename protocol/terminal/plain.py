@@ -11,7 +11,7 @@ from protocol.messages import (
     JobProgressed,
 )
 from protocol.terminal.amounts import show_percent, show_rate, show_size, show_whole_time
-from protocol.terminal.board import SAID_STATES, Board
+from protocol.terminal.board import SAID_STATES, SAME_COMMAND, Board
 from protocol.terminal.ending import last_line
 from protocol.terminal.lines import LineWriter
 from protocol.terminal.notes import Notes
@@ -24,9 +24,9 @@ PROGRESS_EVERY_S: Final = 5.0
 class PlainView:
     """`FrontView` where nothing can be drawn over. The first progress line comes after a full interval."""
 
-    def __init__(self, stderr: TextIO, title: str, *, verbose: bool) -> None:
+    def __init__(self, stderr: TextIO, title: str, *, verbose: bool, again: str = SAME_COMMAND) -> None:
         self._lines = LineWriter(stderr)
-        self._board = Board(title)
+        self._board = Board(title, again)
         self._notes = Notes()
         self._verbose = verbose
         self._progress_due_s = -math.inf

@@ -3,7 +3,7 @@
 from typing import TextIO
 
 from protocol.messages import FrontInbox, JobEnded, JobProgressed
-from protocol.terminal.board import Board
+from protocol.terminal.board import SAME_COMMAND, Board
 from protocol.terminal.ending import last_line
 from protocol.terminal.lines import LineWriter
 from protocol.terminal.words import printable
@@ -12,9 +12,9 @@ from protocol.terminal.words import printable
 class QuietView:
     """`FrontView` for ``--quiet``: one line on stderr for the end, and one for each reason to wait for the disk."""
 
-    def __init__(self, stderr: TextIO, title: str) -> None:
+    def __init__(self, stderr: TextIO, title: str, *, again: str = SAME_COMMAND) -> None:
         self._lines = LineWriter(stderr)
-        self._board = Board(title)
+        self._board = Board(title, again)
         self._reason = ""
 
     def show(self, message: FrontInbox, *, now_s: float) -> None:

@@ -27,7 +27,7 @@ from tests.actors.engine import Engine
 from tests.bench import measuring
 from tests.box.mirrors import Character, Content, mirrors
 
-CHUNK_BYTES = 64 << 10
+CHUNK_BYTES = 32 << 10
 IDLE_S = 10.0
 
 

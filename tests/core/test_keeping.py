@@ -1,5 +1,7 @@
 """What becomes of jobs: how runs end, names, sources, deaths, step by step."""
 
+import pytest
+
 from protocol.messages import (
     Answered,
     EventHappened,
@@ -16,6 +18,8 @@ from protocol.messages import (
     SourceLeft,
     SourceOffered,
     SourcesAdded,
+    TargetRemoved,
+    TargetUnwanted,
     Ticked,
 )
 from protocol.snapshots import JobSnapshot
@@ -42,6 +46,16 @@ def test_a_failed_run_is_tried_again_later_each_time_and_then_given_up() -> None
     rig.ended(rig.number(id), "starved", "nobody")
     assert (rig.state(id), rig.kept(id).outcome, rig.kept(id).reason) == ("failed", "starved", "nobody")
     assert rig.kinds(id)[-1] == "job.failed"
+
+
+@pytest.mark.parametrize(("origin", "waits"), [("multisource", True), ("cli", True), ("slskd", False)])
+def test_a_job_waits_for_somebody_who_can_deliver_unless_its_tool_would_take_another_user(
+    origin: str, waits: bool
+) -> None:
+    rig = Rig()
+    rig.order(origin=origin, user="ann", remote_path="m\\f.bin")
+    (asked,) = rig.all_said(JobAsked)
+    assert asked.waits is waits
 
 
 def test_bytes_that_came_begin_the_count_of_retries_anew() -> None:
@@ -82,6 +96,32 @@ def test_a_late_word_about_a_run_that_is_over_changes_nothing() -> None:
     rig.ended(1, "sealed")
     rig.opened(1)
     assert rig.kept(id) == before
+
+
+def test_a_file_of_another_size_than_was_ordered_is_not_fetched() -> None:
+    rig = Rig()
+    id = rig.order(size_bytes=999).id
+    rig.opened(1, size=1000)
+    assert rig.all_heard(JobStopAsked) == [JobStopAsked(job=1)]
+    rig.ended(1, "interrupted")
+    kept = rig.kept(id)
+    assert (kept.state, kept.outcome) == ("failed", "disagreed")
+    assert kept.reason == "sizes differ: 999 bytes were ordered, the sources have 1000"
+    assert rig.kinds(id)[-1] == "job.failed"
+    assert rig.all_heard(TargetUnwanted) == [
+        TargetUnwanted(id=id, folder="/box", name="f.bin", reply_to="keeper/keeper")
+    ]
+    rig.hear(TargetRemoved(id=id, detail=""))
+    assert not rig.book.files
+
+
+def test_a_clock_that_was_set_back_keeps_nobody_waiting() -> None:
+    rig = Rig(retry_s_max=100.0)
+    id = rig.order().id
+    rig.ended(1, "failed")
+    rig.s -= 50_000
+    rig.hear(Ticked())
+    assert rig.state(id) == "active"
 
 
 # -- names
@@ -181,6 +221,20 @@ def test_what_a_source_did_is_told_to_every_later_run_and_hub() -> None:
     assert (rig.kept(id).stops, rig.book.totals.chunks, rig.book.totals.stops) == (3, 2, 3)
 
 
+def test_a_trim_counts_once_whichever_hub_tells_of_it() -> None:
+    rig = Rig()
+    id = rig.order(urls=(WEB, OTHER)).id
+    rig.hear(row(1, trims=2))
+    rig.hear(row(1, 1, trims=1))
+    rig.hear(row(1, trims=2))
+    rig.hear(ProcessReady(process="hub", pid=2))
+    rig.hear(row(1, trims=0))
+    rig.hear(row(1, trims=1))
+    rig.pause(id)
+    rig.ended(1, "interrupted")
+    assert rig.book.totals.trims == 4
+
+
 # -- limit and priority
 
 
@@ -266,6 +320,33 @@ def test_who_waits_for_sources_gives_way_sooner_than_who_waits_in_a_queue() -> N
     rig.s += 60
     rig.hear(Ticked())
     assert rig.state(queued) == "active"
+
+
+def test_a_job_that_no_source_can_deliver_to_is_not_waited_for_for_ever() -> None:
+    rig = Rig(wait_s_max=100.0)
+    id = rig.order().id
+    for stored in (10, 20):
+        rig.progressed(1, stored)
+        rig.hear(Ticked())
+        rig.progressed(1, stored, state="waiting", reason="a.example: 404")
+        rig.s += 99
+        rig.hear(Ticked())
+        assert rig.state(id) == "active", "bytes came in between"
+    rig.begin(anew=False)
+    rig.progressed(1, 20, state="waiting", reason="a.example: 404")
+    rig.hear(Ticked())
+    rig.s += 1
+    rig.hear(Ticked())
+    assert (rig.state(id), rig.kept(id).outcome, rig.kept(id).reason) == ("failed", "starved", "a.example: 404")
+    rig.ended(1, "interrupted")
+    assert (rig.kept(id).outcome, rig.kinds(id)[-1]) == ("starved", "job.failed")
+
+
+def test_what_came_through_slskds_door_does_not_wait() -> None:
+    rig = Rig()
+    rig.order(origin="slskd", user="ann", remote_path="a\\b.flac", name="b.flac")
+    rig.order(name="c.flac")
+    assert [asked.waits for asked in rig.all_said(JobAsked)] == [False, True]
 
 
 # -- deleting

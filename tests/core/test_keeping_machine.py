@@ -34,6 +34,7 @@ LIKELY = {
 NAMES = st.sampled_from(["a.bin", "b.bin", "A.bin", ""])
 URLS = st.sampled_from([f"http://{host}.example/{name}" for host in "xyz" for name in ("a.bin", "c.bin")])
 NUMBERS = st.integers(0, 20)
+SIZES = st.sampled_from([-1, -1, 1000, 999])
 
 
 class Keepers(RuleBasedStateMachine):
@@ -82,9 +83,9 @@ class Keepers(RuleBasedStateMachine):
     # -- the desk
 
     @precondition(lambda self: len(self.rig.book.jobs) < 5)
-    @rule(name=NAMES, url=URLS, priority=st.integers(0, 2), term=st.sampled_from(["", "words"]))
-    def order(self, name: str, url: str, priority: int, term: str) -> None:
-        placed = self.rig.order(name=name, urls=(url,), priority=priority, term=term)
+    @rule(name=NAMES, url=URLS, priority=st.integers(0, 2), term=st.sampled_from(["", "words"]), size=SIZES)
+    def order(self, name: str, url: str, priority: int, term: str, size: int) -> None:
+        placed = self.rig.order(name=name, urls=(url,), priority=priority, term=term, size_bytes=size)
         assert placed.id not in self.answered, "an id that was given before"
         self.listen()
         assert placed.id in self.rig.book.jobs

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from actors.core.keeping_manifest import completed
 from actors.core.keeping_why import why
+from protocol.keeper_settings import LimitWindow
 from protocol.messages import (
     Answered,
     ManifestQueried,
@@ -128,6 +129,27 @@ def test_a_limit_binds_when_the_rate_is_near_it() -> None:
     assert "its own limit" in bindings(rig, id)[0].text
     rig.progressed(1, 200, rate=100.0)
     assert kinds(rig, id) == ["peers"]
+
+
+def test_a_limit_of_the_schedule_says_how_long_it_holds() -> None:
+    window = LimitWindow(days=(0,), begin_minute=0, end_minute=60, limit_bytes_s=1000)
+    rig = Rig(schedule=(window,))
+    id = riding(rig, FLOWING)
+    rig.s = 30 * 60.0
+    rig.hear(Ticked())
+    assert bindings(rig, id)[0].text == "the limit of 1000 B/s for all jobs together, for another 30 min 00 s"
+
+
+def test_who_found_nobody_is_told_what_the_search_said() -> None:
+    rig = Rig()
+    id = rig.order(urls=(), term="some words").id
+    rig.progressed(1, 0, state="waiting", reason="the budget of searches is spent")
+    assert bindings(rig, id) == [
+        Binding(
+            kind="search",
+            text="no user was found yet, it is searched for again: the budget of searches is spent",
+        )
+    ]
 
 
 def test_without_a_login_users_cannot_be_asked() -> None:

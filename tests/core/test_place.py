@@ -150,6 +150,7 @@ def test_a_free_source_gets_the_tail_of_the_lease_that_would_finish_last() -> No
     [trimmed] = said_to(posts, "a")
     assert isinstance(trimmed, LeaseTrimmed)
     assert trimmed.stop == 4
+    assert [source.trims for source in state.sources.values()] == [1, 0]
 
 
 def test_of_two_rides_the_later_one_is_cut() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from actors.core.pool import PoolState
 from actors.core.pooled import ENDED_KEPT_MAX, ended
+from actors.core.searching import AT_ONCE_MAX
 from protocol.messages import (
     DispatcherReady,
     DispatcherWanted,
@@ -14,6 +15,7 @@ from protocol.messages import (
     JobForgotten,
     JobLimited,
     JobNoted,
+    JobProgressed,
     Message,
     NewsAsked,
     PoolInbox,
@@ -26,6 +28,7 @@ from protocol.messages import (
     SourceLeft,
     SourceOffered,
     SourcesExpected,
+    Ticked,
     WorkerReady,
     WorkerUnwanted,
     WorkerWanted,
@@ -260,3 +263,44 @@ def test_an_address_that_is_none_is_no_reason_to_die() -> None:
     (left,) = to(tell(pool, DispatcherReady(job=1)), DISPATCHER)
     assert isinstance(left, SourceLeft)
     assert left.detail
+
+
+def searches(posts: list[Post]) -> list[int]:
+    return [post.message.search for post in posts if isinstance(post.message, SearchAsked)]
+
+
+def hunting(count: int) -> tuple[PoolState, list[int]]:
+    """So many jobs that wait for whom a search brings, and the searches that are under way."""
+    pool = PoolState(("fetch-1",))
+    asks = [replaced(asked(0, term="f"), job=job, waits=True) for job in range(1, count + 1)]
+    return pool, searches(tell(pool, *asks))
+
+
+def replaced(asked: JobAsked, **changes: object) -> JobAsked:
+    return JobAsked(**{name: changes.get(name, getattr(asked, name)) for name in JobAsked.__struct_fields__})  # type: ignore[arg-type]
+
+
+def test_a_hundred_jobs_search_a_few_at_a_time_and_every_one_gets_its_turn() -> None:
+    pool, under_way = hunting(100)
+    done: list[int] = []
+    now_s = 0.0
+    while under_way:
+        assert len(under_way) <= AT_ONCE_MAX
+        done += under_way
+        for search in under_way:
+            pool.handle(SearchEnded(search=search, peers=0, refused=""), now_s=now_s)
+        now_s += 0.5
+        under_way = searches(pool.handle(Ticked(), now_s=now_s))
+    assert len(done) == len(set(done)) == 100
+
+
+def test_a_search_that_the_budget_refused_is_made_as_soon_as_it_allows() -> None:
+    pool, (search,) = hunting(1)
+    ended = SearchEnded(search=search, peers=0, refused="the search budget is spent", retry_after_s=7.0)
+    for _ in range(5):
+        (told,) = to(pool.handle(ended, now_s=0.0), KEEPER)
+        assert isinstance(told, JobProgressed)
+        assert (told.state, told.reason) == ("waiting", "the search budget is spent")
+        assert searches(pool.handle(Ticked(), now_s=6.9)) == []
+        (search,) = searches(pool.handle(Ticked(), now_s=7.0))
+        ended = SearchEnded(search=search, peers=0, refused="the search budget is spent", retry_after_s=7.0)

@@ -41,7 +41,7 @@ def test_two_thousand_made_up_requests_are_answered_as_the_document_says(shoal: 
         network({"ann": Character(rate_bytes_s=1e6)}, Content(300_000, seed=2), passwords={"me": SECRET}) as users,
         running(shoal, config=CONFIG.format(secret=SECRET, users=users), SHOAL_API_PORT="0") as daemon,
     ):
-        mirror = box.urls[0].rpartition("/")[0]
+        mirror = box.urls[0]
         done = fuzz(
             daemon.url, daemon.client.headers["X-API-Key"], tmp_path, examples=8, seed=SEED, mirror=mirror, wait_s=850
         )

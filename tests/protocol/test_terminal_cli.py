@@ -48,10 +48,21 @@ class Recorder:
         return self.code
 
 
+def no_digest(_path: str, _algorithm: str) -> str:
+    raise AssertionError("nothing is to be hashed")
+
+
 def run(*words: str, code: int = 0) -> tuple[Result, Recorder]:
     recorder = Recorder(code)
     app = build_app(
-        Actions(get=recorder.act, search=recorder.act, verify=recorder.act, demo=recorder.act, daemon=recorder.act)
+        Actions(
+            get=recorder.act,
+            search=recorder.act,
+            verify=recorder.act,
+            demo=recorder.act,
+            daemon=recorder.act,
+            digest=no_digest,
+        )
     )
     return CliRunner().invoke(app, words), recorder
 
@@ -272,7 +283,9 @@ def test_an_interrupt_ends_with_130_and_a_bug_is_not_hidden() -> None:
     def broken(_options: object) -> int:
         raise RuntimeError("a bug")
 
-    app = build_app(Actions(get=interrupted, search=broken, verify=broken, demo=interrupted, daemon=broken))
+    app = build_app(
+        Actions(get=interrupted, search=broken, verify=broken, demo=interrupted, daemon=broken, digest=no_digest)
+    )
     assert CliRunner().invoke(app, ["get", URL]).exit_code == 130
     assert isinstance(CliRunner().invoke(app, ["verify", "x"]).exception, RuntimeError)
 

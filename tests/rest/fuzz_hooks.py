@@ -1,12 +1,11 @@
 """Loaded by schemathesis: keeps what it makes up on this machine and within seconds. Nothing that is wrong is mended.
 
-`SHOAL_FUZZ_MIRROR` is the address that every well-formed address of a source is turned into, path and all.
+`SHOAL_FUZZ_MIRROR` is the address that every well-formed address of a source is turned into.
 """
 
 import os
 import re
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import schemathesis
 
@@ -30,9 +29,9 @@ def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
         if case.path.endswith("/file-sources"):
             case.body.setdefault("searchTimeout", 1000)
         sources = case.body.get("sources")
-        for source in sources if isinstance(sources, list) else ():
+        for number, source in enumerate(sources if isinstance(sources, list) else ()):
             if isinstance(source, dict) and isinstance(source.get("url"), str):
-                source["url"] = _here(source["url"])
+                source["url"] = _here(source["url"], number)
 
 
 def _hurry(values: dict[str, Any]) -> None:
@@ -43,11 +42,7 @@ def _hurry(values: dict[str, Any]) -> None:
             values[name] = type(values[name])(short)
 
 
-def _here(url: str) -> str:
+def _here(url: str, number: int) -> str:
     if _URL.fullmatch(url) is None or url.lower().startswith("slsk:"):
         return url
-    try:
-        path = urlsplit(url).path
-    except ValueError:
-        path = ""
-    return MIRROR + path
+    return f"{MIRROR}?{number}"

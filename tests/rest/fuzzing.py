@@ -51,7 +51,6 @@ def fuzz(
     *,
     examples: int,
     seed: int,
-    workers: int = 4,
     mirror: str = "",
     wait_s: float = 600,
 ) -> Fuzzed:
@@ -59,9 +58,9 @@ def fuzz(
     (folder / "fuzz.toml").write_text(CONFIG)
     report = folder / "report.json"
     words = [str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(folder / "fuzz.toml"), "run"]
-    words += [f"{url}/api/v0/openapi.json", "-H", f"X-API-Key: {key}", "--checks", "all", "--seed", str(seed)]
+    words += [f"{url}/api/v0/openapi.json", "-H", f"X-API-Key: {key}", "--seed", str(seed)]
     words += ["--max-examples", str(examples), "--request-timeout", "20", "--report-json-path", str(report)]
-    words += ["--suppress-health-check", "all", "--no-color", "--workers", str(workers)]
+    words += ["--suppress-health-check", "all", "--no-color"]
     for path in EXCLUDED:
         words += ["--exclude-path", path]
     env = os.environ | {"SCHEMATHESIS_HOOKS": "tests.rest.fuzz_hooks", "PYTHONPATH": str(ROOT)}

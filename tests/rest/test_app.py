@@ -49,14 +49,15 @@ def test_an_unknown_path_is_an_error_in_json_as_its_callers_read_them() -> None:
 
 
 def test_the_body_of_an_answer_does_not_wait_for_its_head_to_be_acknowledged() -> None:
-    """Clients acknowledge after 40 ms what they do not answer; the fastest of many shows it on a busy machine too."""
+    """Clients acknowledge after 40 ms what they do not answer, but for the first answers of a connection; the fastest
+    of many later ones shows it on a busy machine too."""
     with serving() as api:
         took_s = []
-        for _ in range(20):
+        for _ in range(60):
             begun_s = time.perf_counter()
-            api.client.get("/health")
+            api.client.get("/api/v0/multisource/jobs/none")
             took_s.append(time.perf_counter() - begun_s)
-    assert min(took_s) < 0.03
+    assert min(took_s[30:]) < 0.03
 
 
 def test_the_end_waits_for_no_open_question() -> None:

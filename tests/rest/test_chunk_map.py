@@ -42,6 +42,10 @@ def test_neighbours_that_are_alike_are_one_run() -> None:
     assert chunk_map([(0, 1, 3), (1, 4, 3), (4, 5, 2)], [], 5) == [(0, 4, "stored", 3), (4, 1, "stored", 2)]
 
 
+def test_a_chunk_that_two_are_said_to_have_sent_is_shown_once() -> None:
+    assert chunk_map([(0, 5, 0), (1, 3, 1)], [(0, 7, 2)], 7) == [(0, 5, "stored", 0), (5, 2, "leased", 2)]
+
+
 def test_what_lies_beyond_the_file_is_cut_off() -> None:
     assert chunk_map([(3, 900, 0)], [(0, 900, 1)], 5) == [(0, 3, "leased", 1), (3, 2, "stored", 0)]
     assert chunk_map([(0, 5, 0)], [], 0) == []

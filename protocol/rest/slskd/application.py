@@ -59,6 +59,11 @@ def add(routes: APIRouter, desk: Desk) -> None:
             )
         )
 
+    @routes.put("/api/v0/application", include_in_schema=False)
+    @routes.delete("/api/v0/application", include_in_schema=False)
+    async def end() -> Response:
+        raise RefusedError("forbidden", "", "this daemon is started and ended by whoever runs it, not over the API")
+
     @routes.get("/api/v0/server", response_model=ServerState, summary="The login to the Soulseek server")
     async def server() -> Response:
         return answer(server_of(desk))

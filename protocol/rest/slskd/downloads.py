@@ -1,5 +1,6 @@
 """Downloads: enqueue, list, cancel, forget."""
 
+import asyncio
 import uuid
 from typing import Annotated, Final
 
@@ -20,6 +21,8 @@ from protocol.urls import check_url, slsk_url
 _ALL: Final = "/api/v0/transfers/downloads"
 _OF_USER: Final = _ALL + "/{username:path}"
 _ONE: Final = _OF_USER + "/{id:uuid}"
+STEP: Final = 500
+AT_ONCE_MAX: Final = 100
 
 
 class Downloads:
@@ -55,6 +58,15 @@ class Downloads:
             if len(rows) < page:
                 return list(reversed(jobs.values()))
 
+    async def tree(self, *, user: str = "", removed: bool = False) -> list[UserTransfers]:
+        """Made in steps: others are answered meanwhile, however many jobs there are."""
+        tree = transfers.Tree()
+        jobs = await self.all(user=user, removed=removed)
+        for first in range(0, len(jobs), STEP):
+            tree.add(jobs[first : first + STEP])
+            await asyncio.sleep(0)
+        return tree.users()
+
     async def one(self, user: str, id: uuid.UUID) -> JobSnapshot:
         """Raises `RefusedError` when this user has no such transfer."""
         found = await self._desk.ask(
@@ -84,24 +96,30 @@ class Downloads:
         taken: dict[str, Transfer] = {}
         failed: list[FailedFile] = []
         refusals: list[RefusedError] = []
-        for file in files:
-            try:
-                job = await self._order(user, file)
-            except RefusedError as refused:
-                refusals.append(refused)
-                failed.append(FailedFile(filename=file.filename, message=refused.detail))
+        for file, placed in zip(files, await self._order_all(user, files), strict=True):
+            if isinstance(placed, RefusedError):
+                refusals.append(placed)
+                failed.append(FailedFile(filename=file.filename, message=placed.detail))
                 continue
-            taken[job.id] = transfers.transfer(job)
-            if ended.get(job.remote_path, job.id) != job.id:
+            taken[placed.id] = transfers.transfer(placed)
+            if ended.get(placed.remote_path, placed.id) != placed.id:
                 # Clients look for a transfer by its name: an earlier one that failed must not be found instead.
-                await self._cancel(ended.pop(job.remote_path), remove=True)
+                await self._cancel(ended.pop(placed.remote_path), remove=True)
         if refusals and not taken:
             raise refusals[0]
         return Enqueued(enqueued=list(taken.values()), failed=failed)
 
-    async def _order(self, user: str, file: WantedFile) -> JobSnapshot:
+    async def _order_all(self, user: str, files: list[WantedFile]) -> list[JobSnapshot | RefusedError]:
+        """In their order, many at once: the keeper writes down together what comes together."""
+        placed: list[JobSnapshot | RefusedError] = []
+        for first in range(0, len(files), AT_ONCE_MAX):
+            part = files[first : first + AT_ONCE_MAX]
+            placed += await asyncio.gather(*(self._order(user, file) for file in part))
+        return placed
+
+    async def _order(self, user: str, file: WantedFile) -> JobSnapshot | RefusedError:
         settings = self._desk.settings
-        placed = await self._desk.ask(
+        ordering = self._desk.ask(
             KEEPER,
             lambda request, reply_to: transfers.order(
                 user,
@@ -114,7 +132,10 @@ class Downloads:
                 reply_to=reply_to,
             ),
         )
-        return placed.row(JobSnapshot)
+        try:
+            return (await ordering).row(JobSnapshot)
+        except RefusedError as refused:
+            return refused
 
     async def _cancel(self, id: str, *, remove: bool) -> None:
         await self._desk.ask(
@@ -153,7 +174,7 @@ def _add_lists(routes: APIRouter, downloads: Downloads) -> None:
 
     @routes.get(_ALL, response_model=list[UserTransfers], summary="All transfers, by user and remote folder")
     async def everything(includeRemoved: models.IncludeRemoved = False) -> Response:  # noqa: N803 - as clients write it
-        return answer(transfers.by_user(await downloads.all(removed=includeRemoved)))
+        return answer(await downloads.tree(removed=includeRemoved))
 
 
 def _add_one(routes: APIRouter, downloads: Downloads) -> None:
@@ -197,7 +218,7 @@ def _add_of_user(routes: APIRouter, downloads: Downloads) -> None:
         responses=models.errors(400, 404),
     )
     async def of_user(username: Username) -> Response:
-        tree = transfers.by_user(await downloads.all(user=username))
+        tree = await downloads.tree(user=username)
         if not tree:
             raise _no_such(username)
         return answer(tree[0])

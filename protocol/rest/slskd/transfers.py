@@ -45,13 +45,19 @@ def transfer(job: JobSnapshot) -> Transfer:
     )
 
 
-def by_user(jobs: Iterable[JobSnapshot]) -> list[UserTransfers]:
-    """All transfers as the tree that clients expect: users, their folders, files; each in the order of their jobs."""
-    tree: dict[str, dict[str, list[Transfer]]] = {}
-    for job in jobs:
-        folder = words.split_remote(job.remote_path)[0]
-        tree.setdefault(job.user, {}).setdefault(folder, []).append(transfer(job))
-    return [UserTransfers(username=user, directories=_directories(folders)) for user, folders in tree.items()]
+class Tree:
+    """All transfers as clients expect them: users, their remote folders, files; each in the order of their jobs."""
+
+    def __init__(self) -> None:
+        self._users: dict[str, dict[str, list[Transfer]]] = {}
+
+    def add(self, jobs: Iterable[JobSnapshot]) -> None:
+        for job in jobs:
+            folder = words.split_remote(job.remote_path)[0]
+            self._users.setdefault(job.user, {}).setdefault(folder, []).append(transfer(job))
+
+    def users(self) -> list[UserTransfers]:
+        return [UserTransfers(username=user, directories=_directories(own)) for user, own in self._users.items()]
 
 
 def order(

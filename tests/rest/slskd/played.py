@@ -163,7 +163,8 @@ class Daemon:
         folders = self.shared.get(asked.peer)
         if folders is None:
             return [_told(asked, last=True, refused=f"{asked.peer} is not online")]
-        chosen = {name: files for name, files in folders.items() if asked.folder in ("", name)}
+        below = f"{asked.folder}\\" if asked.folder else ""
+        chosen = {name: files for name, files in folders.items() if f"{name}\\".startswith(below)}
         parts: list[DeskInbox] = [
             _told(asked, folder=name, names=tuple(files), sizes=tuple(files.values())) for name, files in chosen.items()
         ]

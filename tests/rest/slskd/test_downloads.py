@@ -75,6 +75,16 @@ def test_a_list_that_cannot_be_meant_is_400_and_nothing_is_enqueued(idle: Api, b
     assert not any(isinstance(message, OrderPlaced) for _, message in idle.told)
 
 
+def test_a_whole_discography_is_enqueued_in_its_order() -> None:
+    with playing() as (api, daemon):
+        files = [{"filename": f"m\\A{number % 7}\\{number}.mp3", "size": number} for number in range(350)]
+        told = api.client.post(f"{DOWNLOADS}/u", json=files).json()
+        assert [one["filename"] for one in told["enqueued"]] == [file["filename"] for file in files]
+        assert [order.size_bytes for order in daemon.orders] == list(range(350))
+        (user,) = api.client.get(DOWNLOADS).json()
+        assert [each["fileCount"] for each in user["directories"]] == [50] * 7
+
+
 def test_a_failed_one_that_is_enqueued_again_is_not_listed_beside_the_new_one() -> None:
     with playing() as (api, daemon):
         first = enqueued(api)
@@ -134,7 +144,7 @@ def test_the_place_in_a_queue_is_a_number() -> None:
 def test_a_transfer_of_somebody_else_or_another_door_is_404() -> None:
     with playing() as (api, daemon):
         made = enqueued(api)
-        other = snapshot(id=str(uuid.uuid4()), origin="cli", user="", remote_path="")
+        other = snapshot(id=str(uuid.uuid4()), origin="cli", user="peer one", remote_path="")
         daemon.jobs[other.id] = other
         for path in (f"peer%20two/{made['id']}", f"peer%20one/{other.id}", f"peer%20one/{uuid.uuid4()}"):
             assert api.client.get(f"{DOWNLOADS}/{path}").status_code == 404

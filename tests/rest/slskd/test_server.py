@@ -50,3 +50,11 @@ def test_the_options_hold_folders_and_no_secret() -> None:
         told = api.client.get(f"{BASE}/options")
         assert told.json() == {"directories": {"downloads": "/data/downloads", "incomplete": "/data/downloads"}}
         assert api.client.get(f"{BASE}/options/startup").json() == told.json()
+
+
+def test_nobody_ends_the_daemon_over_this_api() -> None:
+    with playing() as (api, _):
+        for method in ("PUT", "DELETE"):
+            answer = api.client.request(method, f"{BASE}/application")
+            assert answer.status_code == 403
+            assert isinstance(answer.json(), str)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from protocol.names import FOLDER_BYTES_MAX, placed_folder, placed_name
 from protocol.rest.slskd.models import answer
-from protocol.rest.slskd.transfers import by_user, order, transfer
+from protocol.rest.slskd.transfers import Tree, order, transfer
 from protocol.snapshots import SEALED
 from tests.rest.slskd.played import SIZE, TRACK, active, snapshot
 
@@ -69,8 +69,11 @@ def test_the_tree_groups_by_user_and_folder_and_keeps_backslashes() -> None:
         snapshot(id="4", user="b", remote_path="m\\Y\\1.mp3"),
         snapshot(id="5", user="b", remote_path="alone.mp3"),
     ]
-    tree = by_user(jobs)
-    assert [(user.username, [(each.directory, each.file_count) for each in user.directories]) for user in tree] == [
+    tree = Tree()
+    tree.add(jobs[:2])
+    tree.add(jobs[2:])
+    found = [(user.username, [(each.directory, each.file_count) for each in user.directories]) for user in tree.users()]
+    assert found == [
         ("b", [("m\\X", 2), ("m\\Y", 1), ("", 1)]),
         ("a", [("m\\X", 1)]),
     ]
