@@ -1,5 +1,5 @@
-"""Questions about jobs, answered from the book and from what is told of those that run; and orders about the book alone,
-which change no job that lives."""
+"""Questions about jobs, answered from the book and from what is told of those that run; and orders about the book
+alone, which change no job that lives."""
 
 import dataclasses
 import sqlite3
