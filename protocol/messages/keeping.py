@@ -293,14 +293,12 @@ class TotalLimited(Fact, frozen=True, kw_only=True, gc=False):
 
 class SourceLeft(Fact, frozen=True, kw_only=True, gc=False):
     """Keeper to pool, pool to dispatcher: this source of a running job is not used any more. Its number is not given
-    to another. `banned`: nor may a search bring it back. `source_hash`: what records keep of its name, filled in by the
-    pool."""
+    to another. `banned`: nor may a search bring it back."""
 
     job: int
     source: int
     banned: bool
     detail: str
-    source_hash: int = 0
 
 
 class SourceFound(Fact, frozen=True, kw_only=True, gc=False):
