@@ -214,6 +214,11 @@ class JobBook:
         found = self._db.execute(_JOBS.select + "WHERE id = ?", (id,)).fetchone()
         return _JOBS.row(found) if found is not None else None
 
+    def job_of_key(self, key: str) -> KeptJob | None:
+        """The job that was ordered with this key, which is not empty."""
+        found = self._db.execute(_JOBS.select + "WHERE order_key = ? AND order_key != ''", (key,))
+        return next(iter(_JOBS.rows(found)), None)
+
     def sources(self, id: str) -> list[KeptSource]:
         return _SOURCES.rows(self._db.execute(_SOURCES.select + "WHERE id = ? ORDER BY number", (id,)))
 

@@ -28,6 +28,12 @@ enabled = false
 enabled = false
 [operations.checks.allow_header_conformance]
 enabled = false
+
+# Restart and shutdown, which are there and promised to nobody.
+[[operations]]
+include-path = "/api/v0/application"
+[operations.checks.allow_header_conformance]
+enabled = false
 """
 EXCLUDED: Final = ("/api/v0/events/stream",)
 """Answers without an end."""
