@@ -30,6 +30,7 @@ from protocol.terminal.arguments import (
 )
 from protocol.terminal.link import Link, link_of, linked
 from protocol.terminal.options import (
+    MEMORY_LIMIT_BYTES,
     MODES,
     SYNCS,
     GetOptions,
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
     from protocol.config.account import Account
     from protocol.terminal.picking import Picked
 
+SLOW_RATE: Final = "5K"
+SLOW_AFTER: Final = "15"
 QUEUE_WARNING: Final = (
     "--mode queue asks every Soulseek user anew for every chunk, leaves hundreds of failed uploads in their lists, "
     "and can get you banned"
@@ -71,8 +74,8 @@ def get_command(act: Callable[[GetOptions], int]) -> Callable[..., None]:
         json: Json = False,
         quiet: Quiet = False,
         verbose: Verbose = False,
-        slow_rate: SlowRate = "5K",
-        slow_after: SlowAfter = "15",
+        slow_rate: SlowRate = SLOW_RATE,
+        slow_after: SlowAfter = SLOW_AFTER,
         memory_limit: MemoryLimit = "1G",
         config: Config = "",
         daemon: Handed = False,
@@ -127,8 +130,8 @@ def swarm_command(act: Callable[[GetOptions], int]) -> Callable[..., None]:
         json: Json = False,
         quiet: Quiet = False,
         verbose: Verbose = False,
-        slow_rate: SlowRate = "5K",
-        slow_after: SlowAfter = "15",
+        slow_rate: SlowRate = SLOW_RATE,
+        slow_after: SlowAfter = SLOW_AFTER,
         memory_limit: MemoryLimit = "1G",
         config: Config = "",
         daemon: Handed = False,
@@ -182,7 +185,21 @@ def _picked(words: list[str]) -> "Picked | None":
     return picked_from_pool(words)
 
 
+def _say_ignored(options: GetOptions) -> None:
+    """What was asked for and goes by the daemon's configuration instead."""
+    asked = {
+        "--preallocate": options.preallocate,
+        "--sync": options.sync != "full",
+        "--slow-rate": options.slow_rate_bytes_s != checked_rate("", SLOW_RATE),
+        "--slow-after": options.slow_after_s != float(SLOW_AFTER),
+        "--memory-limit": options.memory_limit_bytes != MEMORY_LIMIT_BYTES,
+    }
+    words = ", ".join(option for option, is_asked in asked.items() if is_asked)
+    say_notes([f"the daemon goes by its own configuration, not by {words}"] if words else [], quiet=options.quiet)
+
+
 def _handed_over(link: Link, options: GetOptions, output: str | None, picked: "Picked | None" = None) -> int:
+    _say_ignored(options)
     if picked is None:
         from protocol.terminal.handing_over import hand_over
 

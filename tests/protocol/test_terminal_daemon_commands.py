@@ -1,5 +1,6 @@
 """The words of the commands that drive a daemon; none of them is asked here."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from protocol.client import pool as pools
+from protocol.terminal.daemon_commands import daemon_commands
 from protocol.terminal.download_commands import _picked
 from protocol.terminal.handing_over import place_in_daemon
 from tests.protocol.test_terminal_cli import run
 
+README = Path(__file__).parents[2] / "README.md"
 NOWHERE = "http://127.0.0.1:9"
 """Where nobody is."""
 
@@ -121,3 +124,26 @@ def test_a_plain_command_loads_nothing_of_the_client() -> None:
         [sys.executable, "-c", loaded, "get", "http://h/a"], capture_output=True, text=True, check=True, timeout=50
     )
     assert done.stdout == "0 protocol.terminal.download_commands\n"
+
+
+def test_what_only_a_download_of_ours_obeys_is_said_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOAL_URL", NOWHERE)
+    words = ("get", "http://h/a", "--daemon", "--sync", "none", "--slow-rate", "9K")
+    said = "note: the daemon goes by its own configuration, not by --sync, --slow-rate"
+    assert run(*words)[0].stderr.splitlines()[0] == said
+    assert not run(*words, "--quiet")[0].stderr.startswith("note")
+
+
+def test_the_readme_names_every_command_and_no_other() -> None:
+    section = (
+        README.read_text(encoding="utf-8").partition("## Driving a daemon from the shell")[2].partition("\n## ")[0]
+    )
+    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    named = {" ".join(word for word in words.split() if word.islower() and word.isalpha()) for cell in cells
+             for words in re.findall(r"`([^`]+)`", cell)}  # fmt: skip
+    commands = {
+        f"pool {name}" if name in ("refresh", "targets", "add", "clear") else name
+        for name in daemon_commands(lambda _path, _algorithm: "", epilog="").keys() - {"pool"} | {
+            "refresh", "targets", "add", "clear", "get", "swarm"}
+    }  # fmt: skip
+    assert {name for name in named if name} == commands
