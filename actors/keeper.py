@@ -25,6 +25,7 @@ from protocol.messages import (
     EventsWatched,
     KeeperConfigured,
     KeeperInbox,
+    OrderPlaced,
     Refused,
     SessionChanged,
     Ticked,
@@ -138,7 +139,12 @@ class JobKeeper(WireActor):
     # -- one message
 
     def _recall(self, message: KeeperInbox) -> None:
-        """An order about a job that has ended brings it back from the book."""
+        """An order about a job that has ended brings it back from the book, one with a key the job of this key."""
+        if isinstance(message, OrderPlaced) and message.key:
+            self._commit()
+            known = self._book.job_of_key(message.key)
+            if known is not None:
+                self._keeping.recall(known, self._book.sources(known.id))
         id = getattr(message, "id", "")
         if id and id not in self._keeping.jobs.living:
             self._commit()  # the book may not know yet that it has ended

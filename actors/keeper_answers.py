@@ -1,4 +1,5 @@
-"""Questions about jobs, answered from the book and from what is told of those that run. Changes nothing."""
+"""Questions about jobs, answered from the book and from what is told of those that run; and orders about the book
+alone, which change no job that lives."""
 
 import dataclasses
 import sqlite3
@@ -67,20 +68,11 @@ class Answers:
             case CountsQueried(request=request):
                 return _answered(request, [self.counts()])
             case EndedRemoved(request=request, origin=origin):
-                return _answered(request, [], self.book.remove_ended(origin))
-
+                return _written(request, lambda: self.book.remove_ended(origin))
             case BookmarkQueried(request=request, name=name):
                 return _answered(request, [Bookmark(name=name, serial=self.book.bookmark(name))])
-            case BookmarkSet():
-                return self._set_bookmark(question)
-
-    def _set_bookmark(self, asked: BookmarkSet) -> list[Reply]:
-        try:
-            self.book.set_bookmark(asked.name, asked.serial)
-        except sqlite3.Error as error:
-            detail = f"the job store cannot be written: {error}"
-            return [Refused(request=asked.request, kind="unavailable", field="", detail=detail)]
-        return _answered(asked.request, [])
+            case BookmarkSet(request=request, name=name, serial=serial):
+                return _written(request, lambda: self.book.set_bookmark(name, serial))
 
     def counts(self) -> Counts:
         return self.keeping.counts(self.book.counts())
@@ -128,6 +120,16 @@ class Answers:
 
 def _answered(request: int, rows: Iterable[Snapshot], total: int = -1) -> list[Reply]:
     return [*answers(request, rows, total=total)]
+
+
+def _written(request: int, write: Callable[[], int | None]) -> list[Reply]:
+    """No rows; the total is what was written, where it is counted."""
+    try:
+        total = write()
+    except sqlite3.Error as error:
+        detail = f"the job store cannot be written: {error}"
+        return [Refused(request=request, kind="unavailable", field="", detail=detail)]
+    return _answered(request, [], total or 0)
 
 
 def _unknown(request: int) -> Refused:

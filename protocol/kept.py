@@ -27,7 +27,8 @@ class KeptJob(Kept, frozen=True, kw_only=True):
     ended. `retries`: by itself, since bytes last came; not before `retry_at_ms`. `file_name`: what the file is called
     in `folder`, empty while nobody knows. `path`: see `JobSnapshot`. `found_bytes`: its size as sources say it, -1
     unknown. `received_bytes`, `refetched_bytes` and `active_s` are of the runs that have ended. `waited_s`: so long no
-    source could deliver, since bytes last came or somebody resumed or retried it.
+    source could deliver, since bytes last came or somebody resumed or retried it. `order_key`, `order_digest`: as
+    ordered.
     """
 
     id: str
@@ -71,6 +72,8 @@ class KeptJob(Kept, frozen=True, kw_only=True):
     source_count: int = 0
     stops: int = 0
     waited_s: float = 0.0
+    order_key: str = ""
+    order_digest: str = ""
 
 
 class KeptSource(Kept, frozen=True, kw_only=True):

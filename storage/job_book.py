@@ -214,6 +214,11 @@ class JobBook:
         found = self._db.execute(_JOBS.select + "WHERE id = ?", (id,)).fetchone()
         return _JOBS.row(found) if found is not None else None
 
+    def job_of_key(self, key: str) -> KeptJob | None:
+        """The job that was ordered with this key, which is not empty."""
+        found = self._db.execute(_JOBS.select + "WHERE order_key = ? AND order_key != ''", (key,))
+        return next(iter(_JOBS.rows(found)), None)
+
     def sources(self, id: str) -> list[KeptSource]:
         return _SOURCES.rows(self._db.execute(_SOURCES.select + "WHERE id = ? ORDER BY number", (id,)))
 
@@ -275,11 +280,17 @@ class JobBook:
             order = (
                 f"state <> 'queued', NOT ({starved}), CASE WHEN {starved} THEN 0 ELSE -priority END, queued_ms, serial"
             )
-        # One look at all of them for both the page and the total; whole rows of the page alone.
-        found = self._db.execute(f"SELECT serial FROM jobs {where} ORDER BY {order}", values).fetchall()
-        page = [serial for (serial,) in found[offset : offset + limit]]
+        if text or queue_first_ms >= 0:
+            # What has to be looked at is looked at once, for both the page and the total.
+            found = self._db.execute(f"SELECT serial FROM jobs {where} ORDER BY {order}", values).fetchall()
+            total, page = len(found), [serial for (serial,) in found[offset : offset + limit]]
+        else:
+            total = int(self._db.execute(f"SELECT COUNT(*) FROM jobs {where}", values).fetchone()[0])
+            values |= {"limit": limit, "offset": offset}
+            newest = f"SELECT serial FROM jobs {where} ORDER BY {order} LIMIT :limit OFFSET :offset"
+            page = [serial for (serial,) in self._db.execute(newest, values)]
         rows = {job.serial: job for job in self._of_serials(page)}
-        return [rows[serial] for serial in page], len(found)
+        return [rows[serial] for serial in page], total
 
     def _of_serials(self, serials: list[int]) -> Iterator[KeptJob]:
         for at in range(0, len(serials), VARIABLES_MAX):

@@ -7,7 +7,7 @@ from typing import Final
 
 APPLICATION_ID: Final = 0x53686F61
 """``Shoa``: says in the file's head whose it is."""
-VERSION: Final = 1
+VERSION: Final = 2
 _MAGIC: Final = b"SQLite format 3\x00"
 _HEAD_BYTES: Final = 100
 
@@ -118,7 +118,12 @@ CREATE TABLE kept_values (
     value INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
-MIGRATIONS: Final = (_FIRST,)
+_KEYS: Final = """
+ALTER TABLE jobs ADD COLUMN order_key TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN order_digest TEXT NOT NULL DEFAULT '';
+CREATE INDEX jobs_by_key ON jobs (order_key) WHERE order_key != '';
+"""
+MIGRATIONS: Final = (_FIRST, _KEYS)
 """`MIGRATIONS[v]` makes version ``v + 1`` of version ``v``. Only ever appended to."""
 
 

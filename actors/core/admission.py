@@ -67,7 +67,6 @@ class Admission:
 
         A Soulseek peer's file is known without a probe when a search told its size, else from the peer's first turn.
         """
-        self._report.knows(message.source_hash, message.source)
         source = self.sources.get(message.source)
         if message.source in self._left:
             return None
@@ -109,7 +108,6 @@ class Admission:
     def left(self, message: SourceLeft) -> Source | None:
         """It is not to be used any more, known or not; for this job that is as final as a ban."""
         self._left.add(message.source)
-        self._report.knows(message.source_hash, message.source)
         source = self.sources.get(message.source)
         if source is not None:
             self._turns.leave(source)

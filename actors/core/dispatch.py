@@ -56,6 +56,7 @@ from protocol.messages import (
     SourceLeft,
     SourceLost,
     SourceMeasured,
+    SourceNamed,
     SourceProbed,
     SourcesExpected,
     SourceSlowed,
@@ -158,7 +159,7 @@ class DispatchState:
             case PlaceRefused() | PeerFailed() | SessionChanged():
                 peer_news(message, self.turns, self.riding, now_s=now_s)
                 self._reconsider(now_s)
-            case NewsAsked() | SourceLeft() | JobLimited() | RunsAsked() | SourcesExpected():
+            case NewsAsked() | SourceNamed() | SourceLeft() | JobLimited() | RunsAsked() | SourcesExpected():
                 self._orders.take(message, self.riding)
                 self._reconsider(now_s)
             case _:

@@ -156,7 +156,7 @@ class Keeping:
         self._configured(other.settings)
 
     def recall(self, kept: KeptJob, sources: list[KeptSource]) -> None:
-        """Bring back a job that has ended, for the message that comes next."""
+        """Bring back a job that has ended, or the one of an order's key, for the message that comes next."""
         self._recalled = Job(kept, sources)
 
     # -- the one entrance
@@ -165,7 +165,8 @@ class Keeping:
         """Take one message. Words about runs that are over change nothing."""
         match message:
             case OrderPlaced():
-                self._orders.place(message, now)
+                before = self.find(self._recalled.id) if self._recalled is not None else None
+                self._orders.place(message, now, before=before)
             case (
                 JobPaused()
                 | JobResumed()

@@ -72,7 +72,11 @@ class Orders:
 
     # -- a new job
 
-    def place(self, order: OrderPlaced, now: Now) -> None:
+    def place(self, order: OrderPlaced, now: Now, *, before: Job | None = None) -> None:
+        """`before`: the job that was ordered with the same key."""
+        if before is not None:
+            self._again(order, before, now)
+            return
         known = self._jobs.enqueued(order.user, order.remote_path) if order.origin == "slskd" else None
         if known is not None:
             self._answer(order, known, now)
@@ -86,6 +90,13 @@ class Orders:
             self._scribe.refuse(order.request, order.reply_to, "full", detail)
         else:
             self._answer(order, self._keep(order, urls, now), now)
+
+    def _again(self, order: OrderPlaced, before: Job, now: Now) -> None:
+        if before.kept.order_digest == order.digest:
+            self._answer(order, before, now)
+        else:
+            detail = "another order came with this key before"
+            self._scribe.refuse(order.request, order.reply_to, "conflict", detail, field="key")
 
     def _keep(self, order: OrderPlaced, urls: list[str], now: Now) -> Job:
         self._last_serial += 1
@@ -112,6 +123,8 @@ class Orders:
             queued_ms=now.ms,
             file_name=self._jobs.free_name(order.folder, safe_name(order.name, ""), id) if order.name else "",
             source_count=len(urls),
+            order_key=order.key,
+            order_digest=order.digest,
         )
         job = Job(kept, [new_source(id, number, url) for number, url in enumerate(urls)])
         self._jobs.settle(job)

@@ -15,11 +15,12 @@ from protocol.messages import (
     RateCapped,
     RunsAsked,
     SourceLeft,
+    SourceNamed,
     SourcesExpected,
 )
 from protocol.post import WATCHDOG
 
-Order = NewsAsked | RunsAsked | SourceLeft | JobLimited | SourcesExpected
+Order = SourceNamed | NewsAsked | RunsAsked | SourceLeft | JobLimited | SourcesExpected
 
 
 class Orders:
@@ -38,6 +39,8 @@ class Orders:
             case RunsAsked(request=request, reply_to=reply_to):
                 for part in self._report.runs(request):
                     self._out.post(reply_to, part)
+            case SourceNamed(source=source, source_hash=name_hash):
+                self._report.knows(name_hash, source)
             case SourceLeft():
                 self._leave(order, riding)
             case SourcesExpected(count=count):

@@ -227,7 +227,7 @@ class PoolState:
             except ValueError as error:
                 source.left, source.why_left = True, str(error)
         job.sources.append(source)
-        out = pooled.found(job, number)
+        out = pooled.found(job, number) + pooled.named(job, number)
         if source.left:
             self._searching.shun(job.number, source.peer)
             return out + ([pooled.left(job, number)] if job.dispatching else [])
@@ -267,6 +267,7 @@ class PoolState:
             out.append(Post(to=dispatcher_address(number), message=self._session))
         out += pooled.heard(job) if job.heard else []
         for at, source in enumerate(job.sources):
+            out += pooled.named(job, at)
             if source.left:
                 out.append(pooled.left(job, at))
             elif source.home:

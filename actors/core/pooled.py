@@ -18,6 +18,7 @@ from protocol.messages import (
     SourceKnown,
     SourceLeft,
     SourceLost,
+    SourceNamed,
     SourcesExpected,
     WorkerWanted,
 )
@@ -172,7 +173,6 @@ def introduced(job: PooledJob, number: int) -> Post:
         prior_setup_s=prior.setup_s if prior is not None else 0.0,
         offset_ok=prior.offset_ok if prior is not None else True,
         stops_today=prior.stops_today if prior is not None else 0,
-        source_hash=source.source_hash,
         bytes_stored=given.bytes_stored if given is not None else 0,
         chunks=given.chunks if given is not None else 0,
         leases=given.leases if given is not None else 0,
@@ -186,6 +186,12 @@ def found(job: PooledJob, number: int) -> list[Post]:
     source = job.sources[number]
     told = SourceFound(job=job.number, source=number, url=source.url, size_bytes=source.size_bytes)
     return to_watcher(job, told)
+
+
+def named(job: PooledJob, number: int) -> list[Post]:
+    """Its dispatcher, where it stands, knows what records of this source look like."""
+    told = SourceNamed(job=job.number, source=number, source_hash=job.sources[number].source_hash)
+    return [Post(to=dispatcher_address(job.number), message=told)] if job.dispatching else []
 
 
 def to_watcher(job: PooledJob, message: Message) -> list[Post]:
@@ -207,9 +213,7 @@ def lost(job: PooledJob, number: int, detail: str) -> Post:
 
 def left(job: PooledJob, number: int, *, banned: bool = False) -> Post:
     source = job.sources[number]
-    told = SourceLeft(
-        job=job.number, source=number, banned=banned, detail=source.why_left, source_hash=source.source_hash
-    )
+    told = SourceLeft(job=job.number, source=number, banned=banned, detail=source.why_left)
     return Post(to=dispatcher_address(job.number), message=told)
 
 

@@ -44,9 +44,9 @@ def slot_count(daemon: DaemonSettings) -> int:
 
 
 def processes(config: Config, *, version: str, listener_fd: int) -> list[ProcessSpec]:
-    """Everything of this configuration. The API is stopped first, so that nothing is ordered any more; then the keeper
-    writes down how all stands, then those whose work it is end. The hub is no whole: a dispatcher that fails takes its
-    job along and nobody else."""
+    """Everything of this configuration. The API is stopped first, so that nothing is ordered any more; then the hub, so
+    that nothing more happens that the keeper would not hear; then the keeper, which writes down how all stands. The hub
+    is no whole: a dispatcher that fails takes its job along and nobody else."""
     daemon = config.settings.daemon
     names = tuple(f"fetch-{number}" for number in range(1, fetcher_count(daemon) + 1))
     peers = os.path.join(daemon.state, PEERS_FILE)
@@ -95,7 +95,7 @@ def keeper_process(config: Config, version: str) -> ProcessSpec:
         process=_KEEPER,
         builder="actors.building:build_keeper",
         settings=(path, keeper_settings(config), version),
-        stop_rank=1,
+        stop_rank=3,
         whole=True,
         preload=("actors.keeper",),
         **_common(config.settings),

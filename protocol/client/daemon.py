@@ -154,25 +154,27 @@ def raise_refusal(access: Access, status: int, content: bytes) -> None:
     """Nothing for an answer that is one; else a `DaemonError`."""
     if 200 <= status < 300:
         return
-    detail = _detail(content)
-    if detail is None:
+    told = _refusal(content)
+    if told is None:
         raise DaemonError("away", f"what answers at {access.url} is no Shoal daemon (HTTP status {status})")
     if status == 401:
         key = f"the key from {access.key_from}" if access.key else "anybody without a key"
         hint = "" if access.key else "; set SHOAL_API_KEY or give --api-key-file"
         raise DaemonError("access", f"the daemon at {access.url} does not let in {key}{hint}")
-    if status == 403:
+    field, detail = told
+    if status == 403 and not field:
         raise DaemonError("access", f"the daemon at {access.url} forbids it: {detail}")
     if status == 503:
         raise DaemonError("away", f"the daemon at {access.url} cannot answer now: {detail}")
-    raise DaemonError("unknown" if status == 404 else "refused", detail)
+    named = not field or detail.startswith(field) or status in (404, 409)
+    raise DaemonError("unknown" if status == 404 else "refused", detail if named else f"{field}: {detail}")
 
 
-def _detail(content: bytes) -> str | None:
-    """What a daemon says about its refusal; None: this is none."""
+def _refusal(content: bytes) -> tuple[str, str] | None:
+    """``(member that is wrong, words)`` of a daemon's refusal; None: this is none."""
     try:
         error = json.loads(content)["error"]
-        return str(error["detail"])
+        return str(error["field"]), str(error["detail"])
     except (ValueError, TypeError, KeyError):
         return None
 

@@ -10,6 +10,7 @@ from protocol.messages.jobs import (
     SourceJoined,
     SourceKnown,
     SourceLost,
+    SourceNamed,
     SourceOffered,
     SourcesExpected,
     WorkerReady,
@@ -201,6 +202,7 @@ DispatcherInbox = (
     | SessionChanged
     | ProcessReady
     | NewsAsked
+    | SourceNamed
     | SourcesExpected
     | SourceLeft
     | JobLimited

@@ -158,8 +158,6 @@ class SourceJoined(Fact, frozen=True, kw_only=True, gc=False):
     `name` is the source as people may see it (no password), `host` is what a ``Retry-After`` binds,
     `fallback_name` a file name made from the address, `prior_rate_bytes_s` what is known from before (0: nothing).
 
-    `source_hash` is what records keep of its name (0: not told).
-
     A Soulseek user's file has `peer` and `path`, both empty for a URL. Of it a search may have told the size (-1: not
     known); `prior_setup_s` (0: not known), `offset_ok` and `stops_today` are what is remembered of the peer.
 
@@ -179,11 +177,18 @@ class SourceJoined(Fact, frozen=True, kw_only=True, gc=False):
     prior_setup_s: float = 0.0
     offset_ok: bool = True
     stops_today: int = 0
-    source_hash: int = 0
     bytes_stored: int = 0
     chunks: int = 0
     leases: int = 0
     stops: int = 0
+
+
+class SourceNamed(Fact, frozen=True, kw_only=True, gc=False):
+    """What records keep of the name of this source, used or not. Pool to dispatcher, as soon as it has the source."""
+
+    job: int
+    source: int
+    source_hash: int
 
 
 class SourceLost(Fact, frozen=True, kw_only=True, gc=False):

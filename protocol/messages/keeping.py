@@ -43,7 +43,8 @@ class OrderPlaced(Fact, frozen=True, kw_only=True, gc=False):
     `origin`: which door it came through (``multisource``, ``slskd``, ``cli``). With ``slskd``: `user` and `remote_path`
     are what was enqueued, whoever sends the bytes; an active or queued job of the same two is the answer then, and no
     second one is made. `widen`: look for other users with the same file. `private_ok`: addresses inside private
-    networks may be fetched from.
+    networks may be fetched from. `key` not empty: chosen by a client that may send its order twice; a job of this key
+    is the answer then, if the orders have the same `digest`, until it is deleted.
     """
 
     request: int
@@ -64,6 +65,8 @@ class OrderPlaced(Fact, frozen=True, kw_only=True, gc=False):
     remote_path: str
     widen: bool
     private_ok: bool
+    key: str = ""
+    digest: str = ""
 
 
 class JobPaused(Fact, frozen=True, kw_only=True, gc=False):
@@ -293,14 +296,12 @@ class TotalLimited(Fact, frozen=True, kw_only=True, gc=False):
 
 class SourceLeft(Fact, frozen=True, kw_only=True, gc=False):
     """Keeper to pool, pool to dispatcher: this source of a running job is not used any more. Its number is not given
-    to another. `banned`: nor may a search bring it back. `source_hash`: what records keep of its name, filled in by the
-    pool."""
+    to another. `banned`: nor may a search bring it back."""
 
     job: int
     source: int
     banned: bool
     detail: str
-    source_hash: int = 0
 
 
 class SourceFound(Fact, frozen=True, kw_only=True, gc=False):

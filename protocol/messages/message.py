@@ -10,6 +10,7 @@ from protocol.messages.jobs import (
     SourceJoined,
     SourceKnown,
     SourceLost,
+    SourceNamed,
     SourceOffered,
     SourcesExpected,
     WorkerReady,
@@ -286,5 +287,6 @@ Message = (
     | LogoutWanted
     | WorkEnded
     | ShelfTidied
+    | SourceNamed
 )
 """Anything that can travel."""

@@ -26,6 +26,7 @@ MEMBERS: Final = {
     "chunk_size": "chunkSize",
     "limit_bytes_s": "limit",
     "urls": "sources",
+    "key": "Idempotency-Key",
 }
 """What the keeper calls the members of a request."""
 

@@ -1,6 +1,7 @@
 """Ordering jobs: from sources that are known, or from a search. Answered at once, or when the job has ended."""
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, Final
@@ -12,7 +13,6 @@ from protocol.rest import models_jobs as told
 from protocol.rest import orders, telling
 from protocol.rest.desk import Desk, RefusedError, UnavailableError
 from protocol.rest.documented import LOCATION, refusals
-from protocol.rest.idempotency import Orders
 from protocol.rest.jobs_asked import asked, detail, detail_told, path_of
 from protocol.rest.models_orders import DownloadOrder, SwarmOrder
 from protocol.rest.parameters import WAIT_S, IdempotencyKey, Wait, WaitS
@@ -50,7 +50,6 @@ def add(routes: APIRouter, desk: Desk) -> None:
 class _Makers:
     def __init__(self, desk: Desk) -> None:
         self._desk: Final = desk
-        self._orders: Final = Orders()
         self._waiting = 0
 
     async def download(
@@ -70,8 +69,9 @@ class _Makers:
         daemon = self._desk.settings.daemon
         urls = orders.addresses(order.sources, private_ok=daemon.allow_private_sources)
         size = -1 if order.file_size is None else order.file_size
-        make = self._placing(order, orders.file_name(order.filename), size, list(orders.batches(urls)), "", 0.0)
-        return await self._ordered(request, response, order, make, wait, wait_s, idempotency_key)
+        batches = list(orders.batches(urls))
+        place = self._placing(order, orders.file_name(order.filename), size, batches, key=idempotency_key)
+        return await self._ordered(request, response, place, wait, wait_s)
 
     async def swarm(
         self,
@@ -89,8 +89,9 @@ class _Makers:
         term = " ".join(order.filename.split())
         if not term:
             raise RefusedError("invalid", "filename", "there is no word to search for")
-        make = self._placing(order, "", order.size, [()], term, order.search_timeout / 1000)
-        return await self._ordered(request, response, order, make, wait, wait_s, idempotency_key)
+        search_s = order.search_timeout / 1000
+        place = self._placing(order, "", order.size, [()], term=term, search_s=search_s, key=idempotency_key)
+        return await self._ordered(request, response, place, wait, wait_s)
 
     def _placing(
         self,
@@ -98,8 +99,10 @@ class _Makers:
         name: str,
         size_bytes: int,
         batches: Sequence[tuple[str, ...]],
-        term: str,
-        search_s: float,
+        *,
+        key: str | None,
+        term: str = "",
+        search_s: float = 0.0,
     ) -> Callable[[], Awaitable[JobSnapshot]]:
         """What makes the job, once called; everything that can be wrong in the body is found here, before."""
         daemon = self._desk.settings.daemon
@@ -125,6 +128,8 @@ class _Makers:
                 remote_path="",
                 widen=False,
                 private_ok=daemon.allow_private_sources,
+                key=key or "",
+                digest=digest_of(order) if key else "",
             )
 
         async def place() -> JobSnapshot:
@@ -142,15 +147,12 @@ class _Makers:
         self,
         request: Request,
         response: Response,
-        order: DownloadOrder | SwarmOrder,
         place: Callable[[], Awaitable[JobSnapshot]],
         wait: bool,
         wait_s: int,
-        key: str | None,
     ) -> told.JobDetail:
-        body = f"{request.url.path} {order.model_dump_json()}".encode()
         with self._held(wait):
-            made = await self._orders.once(key, body, place)
+            made = await place()
             if wait:
                 await self._until_ended(request, made.id, wait_s)
             try:
@@ -201,3 +203,8 @@ async def add_sources(desk: Desk, id: str, batches: Sequence[tuple[str, ...]]) -
                 request=number, reply_to=address, id=id, urls=urls
             ),
         )
+
+
+def digest_of(order: DownloadOrder | SwarmOrder) -> str:
+    """The same for the same order, however its JSON was written."""
+    return hashlib.sha256(f"{type(order).__name__} {order.model_dump_json()}".encode()).hexdigest()

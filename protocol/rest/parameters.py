@@ -67,8 +67,8 @@ IdempotencyKey = Annotated[
     str | None,
     Header(
         description=(
-            "Chosen by the client, new for each order. The same key with the same body names the same job, so that an "
-            "order whose answer was lost can be repeated; with another body it is refused with 409."
+            "Chosen by the client, new for each order. The same key with the same body names the same job, until that "
+            "is deleted: an order whose answer was lost can be repeated. With another body it is refused with 409."
         ),
         min_length=1,
         max_length=KEY_CHARS_MAX,

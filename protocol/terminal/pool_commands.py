@@ -80,14 +80,14 @@ def refresh(
 ) -> None:
     """Search through the daemon, and let what is found be the pool."""
     term, seconds = term_and_seconds(words or [])
-    pool = refreshed(Link(url=url, api_key=api_key, api_key_file=api_key_file), term, seconds)
+    pool, found = refreshed(Link(url=url, api_key=api_key, api_key_file=api_key_file), term, seconds)
     if not json:
         for line in pool_lines(pool, every=False):
             LineWriter(sys.stdout).write(line)
     else:
         for target in pool.targets:
             JsonRows(sys.stdout).write(target_fields(target))
-    if not pool.targets:
+    if not found:
         say_line(f"nothing found for {printable(pool.term)!r}")
         raise typer.Exit(ExitCode.NO_SOURCE)
 
@@ -169,7 +169,7 @@ def auto_command(digest: Callable[[str, str], str]) -> Callable[..., None]:
         term, seconds = term_and_seconds(words or [])
         place_in_daemon(output)
         link = Link(url=url, api_key=api_key, api_key_file=api_key_file)
-        pool = refreshed(link, term, seconds)
+        pool, _ = refreshed(link, term, seconds)
         if not pool.targets:
             say_line(f"nothing found for {printable(pool.term)!r}")
             raise typer.Exit(ExitCode.NO_SOURCE)
@@ -198,13 +198,14 @@ def term_and_seconds(words: list[str]) -> tuple[str, float]:
     return checked_term(words or [load_pool().term]), seconds
 
 
-def refreshed(link: Link, term: str, seconds: float) -> pools.Pool:
-    """The pool after this search, saved."""
+def refreshed(link: Link, term: str, seconds: float) -> tuple[pools.Pool, int]:
+    """``(the pool after this search, saved; how many files were found)``."""
     before = load_pool()
     with linked(link) as daemon:
-        pool = before.refreshed(term, searched(daemon, term, seconds, most=pools.TARGETS_MAX))
+        found = searched(daemon, term, seconds, most=pools.TARGETS_MAX)
+    pool = before.refreshed(term, found)
     save_pool(pool)
-    return pool
+    return pool, len(found)
 
 
 def pool_lines(pool: pools.Pool, *, every: bool) -> list[str]:

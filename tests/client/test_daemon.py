@@ -50,8 +50,8 @@ def answering(ask: Ask) -> Iterator[str]:
         thread.join()
 
 
-def refusal(detail: str) -> dict[str, Any]:
-    return {"error": {"kind": "x", "field": "", "detail": detail}}
+def refusal(detail: str, field: str = "") -> dict[str, Any]:
+    return {"error": {"kind": "x", "field": field, "detail": detail}}
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,8 @@ def refusal(detail: str) -> dict[str, Any]:
     [
         (401, refusal("who?"), "access", "does not let in the key from SHOAL_API_KEY"),
         (403, refusal("not you"), "access", "forbids it: not you"),
+        (403, refusal("it is elsewhere", "folder"), "refused", "folder: it is elsewhere"),
+        (400, refusal("size: too large", "size"), "refused", "size: too large"),
         (404, refusal("no such job"), "unknown", "no such job"),
         (409, refusal("it is sealed"), "refused", "it is sealed"),
         (503, refusal("the keeper is away"), "away", "cannot answer now: the keeper is away"),

@@ -141,6 +141,9 @@ class Rig:
         id = getattr(message, "id", "")
         if id in self.book.jobs and id not in self.keeping.jobs.living:
             self.keeping.recall(self.book.jobs[id], self.book.sources_of(id))
+        if isinstance(message, OrderPlaced) and message.key:
+            for kept in [kept for kept in self.book.jobs.values() if kept.order_key == message.key]:
+                self.keeping.recall(kept, self.book.sources_of(kept.id))
         self._take(self.keeping.handle(message, now=self.now))
         return self.heard
 

@@ -174,3 +174,23 @@ def test_what_is_enqueued_twice_is_one_job_until_it_has_ended() -> None:
     assert [offered.url for offered in rig.all_said(SourceOffered)] == ["slsk://peer%20one/music%5Ca.flac"]
     rig.ended(1, "sealed")
     assert rig.order(**enqueued).id != first.id
+
+
+def test_the_same_key_and_order_are_one_job_for_as_long_as_it_is_known() -> None:
+    rig = Rig()
+    first = rig.order(key="k", digest="d")
+    assert rig.order(key="k", digest="d").id == first.id
+    rig.ended(rig.number(first.id), "sealed", path="/box/f.bin")
+    again = rig.order(key="k", digest="d")
+    assert (again.id, again.state) == (first.id, "sealed")
+    assert len(rig.all_said(JobAsked)) == 1
+    rig.delete(first.id)
+    assert rig.order(key="k", digest="d").id != first.id
+
+
+def test_another_order_with_the_same_key_is_refused() -> None:
+    rig = Rig()
+    rig.order(key="k", digest="d")
+    rig.hear(order(99, (WEB,), key="k", digest="e"))
+    assert (rig.refusal().kind, rig.refusal().field) == ("conflict", "key")
+    assert rig.order(key="l", digest="e").id != rig.order().id != rig.order(key="", digest="").id

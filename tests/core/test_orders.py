@@ -25,6 +25,7 @@ from protocol.messages import (
     RunsAsked,
     RunsTold,
     SourceLeft,
+    SourceNamed,
     SourceProgressed,
     SourcesExpected,
     TargetClosed,
@@ -46,8 +47,12 @@ def tell(state: DispatchState, *messages: Message, at_s: float = NOW_S) -> list[
     return posts
 
 
-def left(source: int, *, banned: bool = False, name_hash: int = 0) -> SourceLeft:
-    return SourceLeft(job=1, source=source, banned=banned, detail="dropped by hand", source_hash=name_hash)
+def left(source: int, *, banned: bool = False) -> SourceLeft:
+    return SourceLeft(job=1, source=source, banned=banned, detail="dropped by hand")
+
+
+def named(source: int, name_hash: int) -> SourceNamed:
+    return SourceNamed(job=1, source=source, source_hash=name_hash)
 
 
 def runs_of(state: DispatchState, *, at_s: float = NOW_S) -> list[tuple[int, int, int]]:
@@ -214,12 +219,12 @@ def test_who_sent_which_chunks_is_told_exactly() -> None:
 def test_what_was_there_already_is_told_as_its_sender_s_once_the_sender_is_known_again() -> None:
     state = DispatchState(wanted(sources_expected=1), now_s=NOW_S)
     assert runs_of(state) == []
-    tell(state, joined(0, source_hash=77), probed(0, 9 * CHUNK))
+    tell(state, named(0, 77), joined(0), probed(0, 9 * CHUNK))
     verified = ChunksVerified(job=1, runs=(0, 2, 2, 4, 4, 5, 6, 7), sources=(77, 88, 0, 99))
     tell(state, verified, TargetOpened(job=1, part_path="/box/f.part", message=""))
     assert runs_of(state) == [(0, 2, 0), (2, 5, -1), (6, 7, -1)]
-    tell(state, left(1, name_hash=88), joined(2, source_hash=99))
-    assert runs_of(state) == [(0, 2, 0), (2, 4, 1), (4, 5, -1), (6, 7, 2)], "also of one that is not used any more"
+    tell(state, named(1, 88), left(1), named(2, 99))
+    assert runs_of(state) == [(0, 2, 0), (2, 4, 1), (4, 5, -1), (6, 7, 2)], "also of those that are not used"
 
 
 def test_the_runs_come_just_before_the_last_word_and_can_still_be_asked_for() -> None:

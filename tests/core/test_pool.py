@@ -16,6 +16,7 @@ from protocol.messages import (
     SourceJoined,
     SourceKnown,
     SourceLost,
+    SourceNamed,
     SourceOffered,
     Ticked,
     WorkerReady,
@@ -27,7 +28,9 @@ from protocol.post import Post
 
 def told(pool: PoolState, message: PoolInbox, *, now_s: float = 0.0) -> list[Post]:
     """What is posted; which sources there are is told to the watcher too, see below."""
-    return [post for post in pool.handle(message, now_s=now_s) if not isinstance(post.message, SourceFound)]
+    return [
+        post for post in pool.handle(message, now_s=now_s) if not isinstance(post.message, SourceFound | SourceNamed)
+    ]
 
 
 def asked(job: int = 1, sources: int = 2) -> JobAsked:

@@ -24,8 +24,8 @@ from protocol.messages import (
     SearchEnded,
     SearchHit,
     SourceFound,
-    SourceJoined,
     SourceLeft,
+    SourceNamed,
     SourceOffered,
     SourcesExpected,
     Ticked,
@@ -124,9 +124,8 @@ def test_a_source_offered_as_left_has_a_number_and_no_worker() -> None:
     posts = tell(pool, SourceOffered(job=1, url="http://a/f", left=True), SourceOffered(job=1, url="http://b/f"))
     assert to(posts, KEEPER) == [found(0, "http://a/f"), found(1, "http://b/f")]
     posts = tell(pool, DispatcherReady(job=1))
-    assert to(posts, DISPATCHER) == [
-        SourceLeft(job=1, source=0, banned=False, detail="", source_hash=len("http://a/f"))
-    ], "nobody waits for it, and what it sent before is known to be its"
+    assert [type(message) for message in to(posts, DISPATCHER)] == [SourceNamed, SourceLeft, SourceNamed]
+    assert to(posts, DISPATCHER)[1] == SourceLeft(job=1, source=0, banned=False, detail=""), "nobody waits for it"
     assert [message.source for message in to(posts, "fetch-1/root") if isinstance(message, WorkerWanted)] == [1]
 
 
@@ -150,11 +149,12 @@ def test_a_source_that_left_may_be_offered_again_and_is_another_one_then() -> No
     assert to(posts, KEEPER) == [found(1, "http://a/f")]
 
 
-def test_the_hash_of_its_public_name_travels_with_a_source() -> None:
-    pool = running("http://ann:secret@a/f")
-    (joined,) = to(tell(pool, WorkerReady(job=1, source=0, worker="fetch-1/worker-1-0")), DISPATCHER)
-    assert isinstance(joined, SourceJoined)
-    assert joined.source_hash == len("http://a/f")
+def test_what_records_keep_of_a_public_name_is_told_at_once_of_every_source() -> None:
+    pool = PoolState(("fetch-1",), name_hash=len)
+    posts = tell(pool, asked(1), SourceOffered(job=1, url="http://ann:secret@a/f"), DispatcherReady(job=1))
+    posts += tell(pool, SourceOffered(job=1, url="http://later/f"))
+    named = [message for message in to(posts, DISPATCHER) if isinstance(message, SourceNamed)]
+    assert [(each.source, each.source_hash) for each in named] == [(0, len("http://a/f")), (1, len("http://later/f"))]
 
 
 def test_a_limit_goes_to_the_dispatcher_or_waits_for_it() -> None:
@@ -260,8 +260,8 @@ def test_who_was_banned_or_offered_as_left_is_not_found_again() -> None:
 
 def test_an_address_that_is_none_is_no_reason_to_die() -> None:
     pool = running("slsk://", "http://b/f")
-    (left,) = to(tell(pool, DispatcherReady(job=1)), DISPATCHER)
-    assert isinstance(left, SourceLeft)
+    told = to(tell(pool, DispatcherReady(job=1)), DISPATCHER)
+    (left,) = [message for message in told if isinstance(message, SourceLeft)]
     assert left.detail
 
 

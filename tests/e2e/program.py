@@ -71,6 +71,7 @@ class Running:
     def __init__(self, command: list[str], folder: Path, env: dict[str, str], *, stdout: IO[bytes] | None) -> None:
         self._said = tempfile.TemporaryFile(prefix="said-")  # noqa: SIM115 - closed in finish()
         self._begun_s = time.monotonic()
+        self.run_s_max = RUN_S_MAX
         self.events: list[Event] = []
         self._text: list[str] = []
         self._news: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -90,6 +91,11 @@ class Running:
     @property
     def pid(self) -> int:
         return self.process.pid
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there are lines that nobody took yet."""
+        return not self._news.empty()
 
     def until(self, wanted: Callable[[Event], Any]) -> Event:
         """The next event that is wanted. Fails when the program ends or dawdles first."""
@@ -111,11 +117,11 @@ class Running:
         return self.until(enough)
 
     def _next(self) -> bytes:
-        left_s = self._begun_s + RUN_S_MAX - time.monotonic()
+        left_s = self._begun_s + self.run_s_max - time.monotonic()
         try:
             line = self._news.get(timeout=max(left_s, 0.01))
         except queue.Empty:
-            raise AssertionError(f"nothing more within {RUN_S_MAX} s; stderr: {self.stderr()}") from None
+            raise AssertionError(f"nothing more within {self.run_s_max} s; stderr: {self.stderr()}") from None
         self._text.append(line.decode())
         if line.startswith(b"{"):
             self.events.append(json.loads(line))

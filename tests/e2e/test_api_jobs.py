@@ -1,10 +1,11 @@
 """Jobs over the API of a running daemon: watched, changed, waited for, and kept out of private networks."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
 from tests.box.mirrors import Character, Content, mirrors
-from tests.e2e.daemons import Daemon, eventually, running
+from tests.e2e.daemons import Daemon, eventually, running, started
 from tests.e2e.program import Shoal
 
 ROOT = "/api/v0/multisource"
@@ -32,7 +33,7 @@ def runs_cover(runs: list[dict[str, Any]], chunks: int) -> bool:
 
 
 def test_a_running_job_shows_whose_chunks_it_has_and_the_manifest_says_it_for_ever(shoal: Shoal) -> None:
-    with mirrors([Character(rate_bytes_s=5e5)] * 2, FILE) as box, running(shoal, config=OPEN) as daemon:
+    with mirrors([Character(rate_bytes_s=8e5)] * 2, FILE) as box, running(shoal, config=OPEN) as daemon:
         job = f"{ROOT}/jobs/{order(daemon, box.urls)['id']}"
         maps: list[dict[str, Any]] = []
 
@@ -57,7 +58,7 @@ def test_a_running_job_shows_whose_chunks_it_has_and_the_manifest_says_it_for_ev
 
 
 def test_a_slow_job_may_be_changed_while_it_runs(shoal: Shoal) -> None:
-    with mirrors([Character(rate_bytes_s=2e5)] * 2, FILE) as box, running(shoal, config=OPEN) as daemon:
+    with mirrors([Character(rate_bytes_s=6e5)] * 2, FILE) as box, running(shoal, config=OPEN) as daemon:
         job = f"{ROOT}/jobs/{order(daemon, box.urls[:1])['id']}"
         eventually(lambda: daemon.get(job)["storedBytes"] > 0)
         paused = daemon.client.post(f"{job}/pause")
@@ -86,3 +87,20 @@ def test_no_spelling_of_an_address_leads_into_a_private_network(shoal: Shoal) ->
         for id in jobs:
             eventually(lambda id=id: "private" in str(daemon.get(f"{ROOT}/jobs/{id}")["sources"][0]["reason"]))  # type: ignore[misc]
         assert all(count.requests == 0 for count in box.counts().values())
+
+
+def test_an_order_sent_again_after_a_crash_of_everything_is_the_same_job(shoal: Shoal) -> None:
+    body = {"filename": "tide.bin", "fileSize": FILE.size}
+    key = {"Idempotency-Key": "order-17"}
+    with mirrors([Character(rate_bytes_s=1e6)], FILE) as box:
+        body["sources"] = [{"url": box.urls[0]}]
+        with started(shoal, config=OPEN) as daemon:
+            first = daemon.ready().client.post(f"{ROOT}/download", json=body, headers=key).json()
+            daemon.process.signal(signal.SIGKILL)
+            daemon.process.finish()
+        with running(shoal, config=OPEN) as daemon:
+            again = daemon.client.post(f"{ROOT}/download?wait=true&waitS=40", json=body, headers=key, timeout=45)
+            assert (again.json()["id"], again.json()["state"]) == (first["id"], "sealed")
+            other = daemon.client.post(f"{ROOT}/download", json=body | {"limit": 5}, headers=key)
+            assert (other.status_code, other.json()["error"]["field"]) == (409, "Idempotency-Key")
+            assert len(daemon.get(f"{ROOT}/jobs")) == 1

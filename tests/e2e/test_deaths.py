@@ -93,8 +93,10 @@ def test_what_each_source_gave_is_not_forgotten_when_the_hub_dies(shoal: Shoal) 
     for row in done.ended["sources"]:
         assert row["bytes"] >= before[row["source"]]["bytes"]
         assert row["chunks"] >= before[row["source"]]["chunks"]
-        assert row["leases"] > before[row["source"]]["leases"]
+        assert row["leases"] >= before[row["source"]]["leases"]
         assert row["stops"] >= before[row["source"]]["stops"]
+    # On a busy machine one of them may have fetched what was left before the other was there again.
+    assert any(row["leases"] > before[row["source"]]["leases"] for row in done.ended["sources"])
 
 
 @pytest.mark.parametrize("names", [("store",), ("hub",), ("store", "hub")], ids="+".join)

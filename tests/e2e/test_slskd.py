@@ -107,11 +107,13 @@ def found(soularr: Library, term: str) -> list[dict[str, Any]]:
     return responses
 
 
+@pytest.mark.parametrize("version", ["0.1.5", pytest.param("0.2.4", marks=pytest.mark.long)])
 def test_what_soularr_enqueues_from_one_user_comes_from_all_and_lies_where_it_looks(
-    shoal: Shoal, box: Network, pytestconfig: pytest.Config
+    shoal: Shoal, box: Network, pytestconfig: pytest.Config, version: str
 ) -> None:
+    """Soularr pins the older version of the library; its calls are those of the newer one too."""
     assert pytestconfig.cache is not None
-    library = unpacked("0.1.5", pytestconfig.cache.mkdir("slskd-api"))
+    library = unpacked(version, pytestconfig.cache.mkdir("slskd-api"))
     with running(shoal, **account(box)) as daemon, driving(library, daemon.url, api_key=daemon.key) as soularr:
         logged_in(daemon)
         assert soularr.call("application.version") == "0.25.1"

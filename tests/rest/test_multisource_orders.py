@@ -105,53 +105,25 @@ def test_the_base_of_our_paths_stands_in_the_location(played: Played) -> None:
 # the same order twice
 
 
-def test_the_same_key_and_body_make_one_job(api: Api, key: str) -> None:
+def test_a_key_is_kept_with_what_was_ordered_however_it_was_written(api: Api, key: str) -> None:
     reordered = dict(reversed(list(ORDER.items())))
-    for body in (ORDER, ORDER, reordered):
-        response = api.client.post(DOWNLOAD, json=body, headers={"Idempotency-Key": key})
-        assert (response.status_code, response.headers["Location"]) == (202, f"{ROOT}/jobs/{ID}")
-    assert len(placed(api)) == 1
-    api.client.post(DOWNLOAD, json=ORDER, headers={"Idempotency-Key": f"{key}-2"})
+    spelled_out = ORDER | {"mode": "swarm", "limit": 0.0}
+    for body in (ORDER, reordered, spelled_out, ORDER | {"limit": 1}):
+        assert api.client.post(DOWNLOAD, json=body, headers={"Idempotency-Key": key}).status_code == 202
     api.client.post(DOWNLOAD, json=ORDER)
-    api.client.post(DOWNLOAD, json=ORDER)
-    assert len(placed(api)) == 4
+    *keyed, other, none = placed(api)
+    assert {order.key for order in (*keyed, other)} == {key}
+    assert len({order.digest for order in keyed}) == 1
+    assert other.digest not in ("", keyed[0].digest)
+    assert (none.key, none.digest) == ("", "")
 
 
-def test_the_same_key_with_another_body_is_refused(api: Api, key: str) -> None:
-    api.client.post(DOWNLOAD, json=ORDER, headers={"Idempotency-Key": key})
-    response = api.client.post(DOWNLOAD, json=ORDER | {"limit": 1}, headers={"Idempotency-Key": key})
-    assert response.status_code == 409
-    assert response.json()["error"]["field"] == "Idempotency-Key"
-    swarm = {"filename": "tide", "size": 1000}
-    assert api.client.post(f"{ROOT}/swarm", json=swarm, headers={"Idempotency-Key": key}).status_code == 409
-    assert len(placed(api)) == 1
-
-
-def test_an_order_that_failed_leaves_its_key_free(api: Api, played: Played, key: str) -> None:
-    played.instead[OrderPlaced] = lambda order: [Refused(request=order.request, kind="full", field="", detail="no")]
-    refused = api.client.post(DOWNLOAD, json=ORDER, headers={"Idempotency-Key": key})
-    assert refused.status_code == 429
-    del played.instead[OrderPlaced]
-    assert api.client.post(DOWNLOAD, json=ORDER, headers={"Idempotency-Key": key}).status_code == 202
-
-
-def test_two_at_once_with_one_key_make_one_job(api: Api, played: Played, key: str) -> None:
-    played.instead[OrderPlaced] = lambda _order: []
-    told: list[httpx.Response] = []
-
-    def order() -> None:
-        told.append(httpx.post(api.url + DOWNLOAD, json=ORDER, headers={"Idempotency-Key": key}))
-
-    ordering = [threading.Thread(target=order) for _ in range(4)]
-    for thread in ordering:
-        thread.start()
-    until(lambda: len(placed(api)) == 1)
-    del played.instead[OrderPlaced]
-    api.say(*played("", placed(api)[0]))
-    for thread in ordering:
-        thread.join()
-    assert [response.status_code for response in told] == [202] * 4
-    assert len(placed(api)) == 1
+def test_a_key_that_came_with_another_order_is_a_conflict(api: Api, played: Played, key: str) -> None:
+    played.instead[OrderPlaced] = lambda order: [
+        Refused(request=order.request, kind="conflict", field="key", detail="another order came with this key")
+    ]
+    response = api.client.post(DOWNLOAD, json=ORDER, headers={"Idempotency-Key": key})
+    assert (response.status_code, response.json()["error"]["field"]) == (409, "Idempotency-Key")
 
 
 # waiting

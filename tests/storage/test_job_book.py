@@ -30,7 +30,7 @@ from protocol.kept import (
 )
 from protocol.snapshots import EventEntry, ManifestRun
 from storage.job_book import BookFault, JobBook
-from storage.job_schema import MIGRATIONS, VERSION
+from storage.job_schema import APPLICATION_ID, MIGRATIONS, VERSION
 
 ROOT = Path(__file__).parents[2]
 
@@ -244,10 +244,21 @@ def test_a_folder_that_cannot_be_made_is_a_fault_that_names_it(tmp_path: Path) -
         JobBook(str(tmp_path / "file" / "jobs.sqlite"))
 
 
+def test_a_job_is_found_by_the_key_of_its_order(path: str) -> None:
+    book = JobBook(path)
+    book.apply([SaveJob(job(1, order_key="k", order_digest="d")), SaveJob(job(2)), SaveJob(job(3))])
+    assert book.job_of_key("k") == job(1, order_key="k", order_digest="d")
+    assert book.job_of_key("l") is None
+    assert book.job_of_key("") is None
+    book.close()
+
+
 def test_every_version_is_brought_to_the_latest(path: str) -> None:
+    Path(path).parent.mkdir(exist_ok=True)
     for version in range(1, VERSION):
         db = sqlite3.connect(path)
         db.executescript("".join(MIGRATIONS[:version]))
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {version}")
         db.close()
         JobBook(path).close()

@@ -7,7 +7,9 @@ The contract is what its clients rely on: spelled in `words` and `models`, jobs 
 from fastapi import APIRouter
 
 from protocol.rest.desk import Desk
-from protocol.rest.slskd import application, downloads, elsewhere, people, searches
+from protocol.rest.slskd import application, downloads, elsewhere, names_in_paths, people, searches
+
+__all__ = ["names_in_paths", "router"]
 
 
 def router(desk: Desk) -> APIRouter:

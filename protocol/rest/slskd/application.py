@@ -59,8 +59,8 @@ def add(routes: APIRouter, desk: Desk) -> None:
             )
         )
 
-    @routes.put("/api/v0/application", include_in_schema=False)
-    @routes.delete("/api/v0/application", include_in_schema=False)
+    @routes.put("/api/v0/application", status_code=403, response_model=str, summary="Restart: refused")
+    @routes.delete("/api/v0/application", status_code=403, response_model=str, summary="Stop: refused")
     async def end() -> Response:
         raise RefusedError("forbidden", "", "this daemon is started and ended by whoever runs it, not over the API")
 

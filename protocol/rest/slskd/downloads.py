@@ -19,8 +19,8 @@ from protocol.snapshots import ENDED, JobDetail, JobSnapshot, whole
 from protocol.urls import check_url, slsk_url
 
 _ALL: Final = "/api/v0/transfers/downloads"
-_OF_USER: Final = _ALL + "/{username:path}"
-_ONE: Final = _OF_USER + "/{id:uuid}"
+_OF_USER: Final = _ALL + "/{username:lone_user}"
+_ONE: Final = _ALL + "/{username:path}/{id:uuid}"
 STEP: Final = 500
 AT_ONCE_MAX: Final = 100
 
@@ -223,7 +223,13 @@ def _add_of_user(routes: APIRouter, downloads: Downloads) -> None:
             raise _no_such(username)
         return answer(tree[0])
 
-    @routes.delete(_OF_USER, include_in_schema=False)
+    @routes.delete(
+        _OF_USER,
+        status_code=404,
+        response_model=str,
+        summary="Nothing is ended without an id",
+        responses=models.errors(400, 404),
+    )
     async def no_id(username: Username) -> Response:
         raise _no_such(username)
 

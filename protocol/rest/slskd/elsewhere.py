@@ -24,7 +24,7 @@ def add(routes: APIRouter, _desk: Desk) -> None:
         return Response(status_code=204)
 
     @routes.get(
-        "/api/v0/transfers/uploads/{username:path}",
+        "/api/v0/transfers/uploads/{username:lone_user}",
         response_model=UserTransfers,
         summary="Uploads to a user: none are listed",
         responses=models.errors(404),

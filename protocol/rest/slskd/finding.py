@@ -89,7 +89,7 @@ class Finding:
         return Search(
             id=self.id,
             search_text=self.asked.search_text,
-            started_at=words.timestamp(self._started_ms) or "",
+            started_at=words.moment(self._started_ms),
             ended_at=words.timestamp(self._ended_ms),
             state=self.state,
             is_complete=self.over,

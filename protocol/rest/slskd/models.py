@@ -9,26 +9,28 @@ from typing import Annotated, Any, Final
 
 from fastapi import Path, Query
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 from pydantic.alias_generators import to_camel
 
+from protocol.rest.models import PATH_CHARS_MAX, WHOLE, FileName, FileSize
 from protocol.rest.parameters import Flag
 from protocol.rest.spelling import AnyCase
+from protocol.terminal.options import TERM_CHARS_MAX
 
 NUMBER_MAX: Final = (1 << 31) - 1
 """Clients say "no limit" with the largest number that their language has an `int` for."""
-PATH_CHARS_MAX: Final = 4000
-SIZE_BYTES_MAX: Final = 1 << 50
 FILES_MAX: Final = 1000
 """So many files may be enqueued with one request."""
 
-RemotePath = Annotated[str, StringConstraints(min_length=1, max_length=PATH_CHARS_MAX)]
+Whole = Annotated[int, WHOLE]
+GUID_CHARS: Final = 36
+GUID: Final = "^[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}$"
 
 
 class Body(AnyCase):
-    """Something a client sends."""
+    """Something a client sends: members in any case, but numbers as numbers."""
 
-    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True)
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, strict=True)
 
 
 class Answer(BaseModel):
@@ -37,7 +39,6 @@ class Answer(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True)
 
 
-GUID_CHARS: Final = 36
 Guid = Annotated[
     uuid.UUID,
     Path(
@@ -144,25 +145,31 @@ class Options(Answer):
 class SearchBody(Body):
     """A search as it is asked for."""
 
-    search_text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=250)] = Field(
-        description="Words that must be in a file's path; ``-word`` must not"
+    search_text: str = Field(
+        min_length=1,
+        max_length=TERM_CHARS_MAX,
+        pattern=r"\S",
+        description="Words that must be in a file's path; ``-word`` must not",
+        examples=["artist album"],
     )
-    id: str | None = Field(default=None, max_length=64, description="A GUID to call it by; made when there is none")
-    file_limit: StrictInt = Field(default=10_000, ge=1, le=NUMBER_MAX, description="Ends after so many files")
+    id: Annotated[str, StringConstraints(max_length=GUID_CHARS, pattern=GUID)] | None = Field(
+        default=None,
+        description="A GUID to call it by; made when there is none",
+        examples=["f857d550-e646-11f1-94e2-02fc00000001"],
+    )
+    file_limit: Whole = Field(default=10_000, ge=1, le=NUMBER_MAX, description="Ends after so many files")
     filter_responses: bool = Field(default=True, description="Whether the three limits on users below hold")
-    maximum_peer_queue_length: StrictInt = Field(
+    maximum_peer_queue_length: Whole = Field(
         default=1_000_000, ge=0, le=NUMBER_MAX, description="Of users with longer queues nothing"
     )
-    minimum_peer_upload_speed: StrictInt = Field(
+    minimum_peer_upload_speed: Whole = Field(
         default=0, ge=0, le=NUMBER_MAX, description="Of slower users nothing; bytes/s"
     )
-    minimum_response_file_count: StrictInt = Field(
+    minimum_response_file_count: Whole = Field(
         default=1, ge=0, le=NUMBER_MAX, description="Of users with fewer files nothing"
     )
-    response_limit: StrictInt = Field(default=100, ge=1, le=NUMBER_MAX, description="Ends after so many users")
-    search_timeout: StrictInt = Field(
-        default=15_000, ge=5, le=NUMBER_MAX, description="Ends after so many milliseconds"
-    )
+    response_limit: Whole = Field(default=100, ge=1, le=NUMBER_MAX, description="Ends after so many users")
+    search_timeout: Whole = Field(default=15_000, ge=5, le=NUMBER_MAX, description="Ends after so many milliseconds")
 
 
 class FoundFile(Answer):
@@ -254,8 +261,10 @@ class UserStatus(Answer):
 class WantedFile(Body):
     """A file to be enqueued; a file of a search's answer may be sent as it is."""
 
-    filename: RemotePath = Field(description="The whole remote path, backslashes and all")
-    size: StrictInt = Field(ge=0, le=SIZE_BYTES_MAX, description="Bytes")
+    filename: FileName = Field(
+        description="The whole remote path, backslashes and all", examples=["music\\Artist\\Album\\01 - Track 1.flac"]
+    )
+    size: FileSize = Field(description="Bytes")
 
 
 class Transfer(Answer):

@@ -26,7 +26,7 @@ def transfer(job: JobSnapshot) -> Transfer:
         filename=job.remote_path,
         size=size,
         state=words.transfer_state(job),
-        requested_at=words.timestamp(job.created_ms) or words.timestamp(1) or "",
+        requested_at=words.moment(job.created_ms),
         enqueued_at=words.timestamp(job.created_ms),
         started_at=words.timestamp(job.started_ms),
         ended_at=words.timestamp(job.ended_ms) if job.state in ENDED else None,

@@ -52,9 +52,12 @@ def server_state(session: str) -> str:
 
 
 def timestamp(at_ms: int) -> str | None:
-    """ISO 8601 in UTC with seven decimals; None for 0, which is a time that has not come."""
-    if at_ms <= 0:
-        return None
+    """As `moment`; None for 0, which is a time that has not come."""
+    return moment(at_ms) if at_ms > 0 else None
+
+
+def moment(at_ms: int) -> str:
+    """ISO 8601 in UTC with seven decimals."""
     at = datetime.fromtimestamp(at_ms // 1000, UTC) + timedelta(milliseconds=at_ms % 1000)
     return at.strftime("%Y-%m-%dT%H:%M:%S.%f") + "0Z"
 

@@ -93,7 +93,7 @@ def unpacked(version: str, cache: Path) -> Path:
         with tempfile.TemporaryDirectory(dir=cache) as temporary:
             trouble = _install(version, Path(temporary))
             if trouble:
-                if os.environ.get("CI"):
+                if os.environ.get("SHOAL_NEEDS_INDEX"):
                     pytest.fail(f"slskd-api {version} cannot be installed: {trouble}")
                 pytest.skip(f"slskd-api {version} is not there and no package index can be reached: {trouble}")
             shutil.copytree(temporary, f"{temporary}.whole")

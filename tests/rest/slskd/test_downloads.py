@@ -63,6 +63,7 @@ def test_many_files_are_enqueued_at_once_and_those_that_fail_are_told() -> None:
         [], [None], {}, None, [{}], [{"filename": "a"}], [{"size": 1}], [{"filename": "", "size": 1}],
         [{"filename": "a\\..\\b", "size": 1}], [{"filename": "a/../../b", "size": 1}], [{"filename": "a\\", "size": 1}],
         [{"filename": "a", "size": -1}], [{"filename": "a", "size": "1"}], [{"filename": "a", "size": 1 << 60}],
+        [{"filename": "a", "size": 1.5}], [{"filename": "a\\..", "size": 1}],
         [{"filename": "a", "size": True}], [{"filename": "a" * 4001, "size": 1}], [FILE, None],
         [{"filename": "a\x00b", "size": 1}], [{"filename": "a\nb", "size": 1}], [{"filename": 5, "size": 1}],
         [FILE] * 1001,

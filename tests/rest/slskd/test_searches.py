@@ -124,6 +124,7 @@ def test_an_id_is_made_when_none_is_given_and_used_once() -> None:
     "body",
     [
         {}, {"searchText": ""}, {"searchText": "   "}, {"searchText": None}, {"searchText": 5},
+        {"searchText": "x", "fileLimit": 1.5}, {"searchText": "x", "fileLimit": "7"},
         {"searchText": "x" * 251}, {"searchText": "x", "id": "no guid"}, {"searchText": "x", "searchTimeout": 4},
         {"searchText": "x", "fileLimit": 0}, {"searchText": "x", "responseLimit": -1},
         {"searchText": "x", "filterResponses": "perhaps"}, [], "x", None,
