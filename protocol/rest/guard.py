@@ -19,6 +19,7 @@ from protocol.config.settings import ApiSettings
 from protocol.rest.desk import Desk, RefusedError
 from protocol.rest.errors import error_response
 from protocol.rest.heads import head, heads
+from protocol.rest.paths import without_base
 
 BODY_S_MAX: Final = 30.0
 HEAD_BYTES_MAX: Final = 32 * 1024
@@ -53,7 +54,8 @@ class Guard:
         try:
             self._look_at(scope, api)
         except RefusedError as refused:
-            await error_response(scope["path"], refused.kind, refused.field, refused.detail)(scope, receive, sending)
+            path = without_base(scope["path"], api.url_base)
+            await error_response(path, refused.kind, refused.field, refused.detail)(scope, receive, sending)
             return
         self._running += 1
         try:

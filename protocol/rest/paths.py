@@ -34,14 +34,17 @@ class Paths:
 
     def plain(self, method: str, path: str) -> str:
         """The path as our routes spell it; one that nobody serves comes back without base and slash only."""
-        base = self._url_base
-        if base and path.lower().startswith(base.lower()) and path[len(base) : len(base) + 1] in ("", "/"):
-            path = path[len(base) :]
-        path = path.rstrip("/") or "/"
+        path = without_base(path, self._url_base).rstrip("/") or "/"
         found = [(methods, match, shape) for methods, regex, shape in self._known if (match := regex.match(path))]
         for _methods, match, shape in sorted(found, key=lambda one: method not in one[0]):
             return shape.format(**match.groupdict())
         return path
+
+
+def without_base(path: str, base: str) -> str:
+    """What a proxy shows below its base; also without it, as proxies differ in whether they cut it off."""
+    below = path.lower().startswith(base.lower()) and path[len(base) : len(base) + 1] in ("", "/")
+    return path[len(base) :] if base and below else path
 
 
 def _known(route: Any) -> tuple[frozenset[str], re.Pattern[str], str]:

@@ -65,6 +65,12 @@ def test_another_name_for_our_address_gets_nothing(api: Api) -> None:
     assert api.client.get("/health", headers={"Host": "other.example"}).status_code == 200
 
 
+def test_below_a_base_an_error_looks_as_without_one(api: Api) -> None:
+    api.configure(open_settings(url_base="/shoal"))
+    refused = api.client.get("/Shoal/api/v0/multisource/jobs", headers={"Host": "rebound.example"})
+    assert refused.json()["error"]["field"] == "Host"
+
+
 def test_two_hosts_or_none_get_nothing(api: Api) -> None:
     two = b"GET /health HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n"
     assert raw_answer(api.url, two).startswith((b"HTTP/1.1 400", b"HTTP/1.1 403"))
