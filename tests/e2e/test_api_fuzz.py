@@ -1,6 +1,8 @@
 """schemathesis against the running daemon: no 5xx, no answer other than the document says."""
 
 import os
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,7 +36,9 @@ sharing = false
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_two_thousand_made_up_requests_are_answered_as_the_document_says(shoal: Shoal, tmp_path: Path) -> None:
+def test_two_thousand_made_up_requests_are_answered_as_the_document_says(
+    shoal: Shoal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """`SHOAL_FUZZ_SEED` decides what is sent. Counted are requests whose answers were checked."""
     with (
         mirrors([Mirror(rate_bytes_s=1e6)], File(1_000_000, seed=1)) as box,
@@ -45,8 +49,13 @@ def test_two_thousand_made_up_requests_are_answered_as_the_document_says(shoal: 
         done = fuzz(
             daemon.url, daemon.client.headers["X-API-Key"], tmp_path, examples=8, seed=SEED, mirror=mirror, wait_s=850
         )
-        shown = f"seed {SEED}, {done.cases} cases, {done.operations} operations\n{done.output[-20_000:]}"
+        told = f"seed {SEED}: {done.cases} cases, {done.operations} operations"
+        with capsys.disabled():
+            sys.stdout.write(f"\n{told}\n")
+        shown = f"{told}\n{done.output[-20_000:]}"
         assert done.code == 0, shown
         assert done.cases >= CASES_MIN, shown
         assert done.report["complete"], shown
         assert daemon.get("/health/ready")["status"] == "ready"
+        daemon.process.signal(signal.SIGTERM)
+        assert daemon.process.process.wait(timeout=40) == 0, "it ends in order after all this"
