@@ -396,5 +396,5 @@ class DispatchState:
         path = "" if path == "?" else path
         board = self.riding.board if self.riding is not None else None
         self._out.extend(self.report.ended(state, reason, path, digest_hex, self.sources, board, now_s=now_s))
-        for to in (POOL, WATCHDOG, ASSEMBLER):
+        for to in (ASSEMBLER, WATCHDOG, POOL):  # the pool has this actor stopped: it may say nothing after that
             self._out.post(to, JobForgotten(job=self.job.job))

@@ -170,7 +170,8 @@ class Reporter:
     def progress(
         self, state: str, sources: dict[int, Source], board: Board | None, left_s: float, *, now_s: float
     ) -> list[Post]:
-        """How far the job is; rows and map too when their time has come. What did not change is not told again."""
+        """How far the job is, after the rows and the map where their time has come: it ends a picture that holds
+        together. What did not change is not told again."""
         self._reported_s = now_s
         self._remember(now_s)
         progressed = JobProgressed(
@@ -183,12 +184,12 @@ class Reporter:
             reason=self.reason,
         )
         news = (state, progressed.stored_bytes, progressed.size_bytes, progressed.rate_bytes_s, self.reason)
-        out = self._told(progressed) if news != self._progressed else []
-        self._progressed = news
-        if now_s - self._rows_s < self.job.rows_s:
-            return out
-        self._rows_s = now_s
-        return out + self._changed_map(board) + self._changed_rows(sources, board)
+        out: list[Post] = []
+        if now_s - self._rows_s >= self.job.rows_s:
+            self._rows_s = now_s
+            out = self._changed_map(board) + self._changed_rows(sources, board)
+        changed, self._progressed = news != self._progressed, news
+        return out + (self._told(progressed) if out or changed else [])
 
     def _changed_map(self, board: Board | None) -> list[Post]:
         if board is None or board.total == UNBOUNDED:

@@ -88,7 +88,7 @@ def test_a_ride_goes_on_when_the_session_dies(shoal: Shoal, state: str) -> None:
 
 
 def test_who_waited_in_a_queue_is_asked_again_when_the_session_dies(shoal: Shoal, state: str) -> None:
-    with network({"ann": Character(queue_before_us=3, queue_step_s=1.2, tells_place=True)}, CONTENT) as box:
+    with network({"ann": Character(queue_before_us=3, queue_step_s=2.0, tells_place=True)}, CONTENT) as box:
         running = shoal.begun(*box.urls, "-o", "file.flac", **account(box, state))
         running.until(lambda event: event["event"] == "progress" and rows_of(event).get("ann", {}).get("queue_place"))
         running.child("soulseek").kill()
