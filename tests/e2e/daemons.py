@@ -94,6 +94,7 @@ class Daemon:
         return words in self.process.stderr()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> Done:
+        self.process.allow(READY_S_MAX)
         self.process.signal(number)
         return self.process.finish()
 

@@ -127,6 +127,10 @@ class Running:
             self.events.append(json.loads(line))
         return line
 
+    def allow(self, longer_s: float) -> None:
+        """It may run for so much longer, however long it has."""
+        self.run_s_max = max(self.run_s_max, time.monotonic() - self._begun_s + longer_s)
+
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
