@@ -45,9 +45,11 @@ def answering(ask: Ask) -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def refusal(detail: str, field: str = "") -> dict[str, Any]:
@@ -115,8 +117,10 @@ def test_an_order_whose_answer_is_lost_is_sent_again_under_the_same_key() -> Non
 
     with answering(ask) as url, Daemon(Access(url=url)) as daemon:
         assert daemon.order("/download", {}) == {"id": "x"}
-    assert len(keys) == 2
-    assert len(set(keys)) == 1
+        assert len(keys) == 2
+        assert len(set(keys)) == 1
+        daemon.order("/download", {})
+        assert len(set(keys)) == 2, "the same order given twice is two jobs"
 
 
 def test_an_order_that_is_refused_is_sent_once() -> None:
