@@ -165,7 +165,8 @@ class Keeping:
         """Take one message. Words about runs that are over change nothing."""
         match message:
             case OrderPlaced():
-                before = self.find(self._recalled.id) if self._recalled is not None else None
+                same = self._recalled is not None and message.key and self._recalled.kept.order_key == message.key
+                before = self.find(self._recalled.id) if self._recalled is not None and same else None
                 self._orders.place(message, now, before=before)
             case (
                 JobPaused()
