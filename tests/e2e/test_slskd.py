@@ -83,7 +83,12 @@ class Watched:
         return self.told
 
     def end(self) -> dict[str, Any]:
-        until(lambda: self.look()["state"].startswith("Completed"))
+        try:
+            until(lambda: self.look()["state"].startswith("Completed"))
+        except AssertionError as error:
+            job = f"/api/v0/multisource/jobs/{self.told['id']}"
+            told = [self._daemon.get(path) for path in (job, f"{job}/why", f"{job}/timeline")]
+            raise AssertionError(f"{error}: {self.states} {told}") from None
         return self.told
 
     def stored(self, count: int) -> None:
