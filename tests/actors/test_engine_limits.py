@@ -10,6 +10,8 @@ from protocol.post import POOL
 from tests.actors.engine import Engine
 from tests.box.mirrors import Box, Character, Content, mirrors
 
+pytestmark = pytest.mark.long
+
 MB = 1_000_000
 
 

@@ -11,6 +11,8 @@ from protocol.messages import JobEnded, JobProgressed, SourceProgressed
 from tests.actors.engine import Engine
 from tests.box.mirrors import Character, Content, mirrors
 
+pytestmark = pytest.mark.long
+
 MB = 1_000_000
 LINKS = 10
 """Connections between processes are made when somebody has something to say."""

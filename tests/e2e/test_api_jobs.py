@@ -4,9 +4,13 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.box.mirrors import Character, Content, mirrors
 from tests.e2e.daemons import Daemon, eventually, running, started
 from tests.e2e.program import Shoal
+
+pytestmark = pytest.mark.long
 
 ROOT = "/api/v0/multisource"
 CHUNK = 65_536

@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.box.soulseek.network import Character, Content, network
 from tests.e2e.daemons import eventually, running
 from tests.e2e.program import Shoal
+
+pytestmark = pytest.mark.long
 
 ROOT = "/api/v0/multisource"
 SECRET = "s3cr3t"

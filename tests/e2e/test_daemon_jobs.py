@@ -12,6 +12,8 @@ from tests.box.mirrors import Box, Character, Content, mirrors
 from tests.e2e.daemons import Daemon, eventually, hung_up, running, started
 from tests.e2e.program import Shoal
 
+pytestmark = pytest.mark.long
+
 CONTENT = Content(3_000_000, seed=77)
 SLOW = {"a": Character(rate_bytes_s=200_000), "b": Character(rate_bytes_s=200_000)}
 FAST = Character()
@@ -42,7 +44,6 @@ def sealed(daemon: Daemon, id: str) -> bool:
     return bool(told["state"] == "sealed")
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("order", ["SIGTERM", "SIGKILL"])
 def test_a_running_job_goes_on_after_the_daemon_has_ended_or_died(shoal: Shoal, order: str) -> None:
     with mirrors(SLOW, CONTENT) as box:
@@ -66,7 +67,6 @@ def test_a_running_job_goes_on_after_the_daemon_has_ended_or_died(shoal: Shoal, 
             assert sent < CONTENT.size + (8 << 20), "what was stored was not fetched again"
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("name", ["api", "keeper", "hub", "store", "fetch-1"])
 def test_a_job_goes_on_whichever_process_dies(shoal: Shoal, name: str) -> None:
     with mirrors(SLOW, CONTENT) as box, running(shoal, config=PRIVATE, SHOAL_API_PORT="0") as daemon:
@@ -80,7 +80,6 @@ def test_a_job_goes_on_whichever_process_dies(shoal: Shoal, name: str) -> None:
         assert CONTENT.matches(Path(job(daemon, id)["path"]))
 
 
-@pytest.mark.long
 def test_a_limit_that_is_configured_anew_holds_for_running_jobs(shoal: Shoal) -> None:
     quick = {"a": Character(rate_bytes_s=400_000), "b": Character(rate_bytes_s=400_000)}
     with mirrors(quick, CONTENT) as box, running(shoal, config=PRIVATE, SHOAL_API_PORT="0") as daemon:

@@ -12,6 +12,8 @@ from tests.box.soulseek.network import Character, Content, Network, network
 from tests.e2e.daemons import Daemon, eventually, running
 from tests.e2e.program import Shoal
 
+pytestmark = pytest.mark.long
+
 CONTENT = Content(500_000, seed=5)
 SECRET = "s3cr3t-of-the-box"
 
@@ -51,7 +53,6 @@ def test_the_login_is_known_and_known_again_to_who_was_started_anew(shoal: Shoal
         assert SECRET not in daemon.process.stderr()
 
 
-@pytest.mark.long
 def test_a_wrong_password_is_said_and_everything_else_goes_on(shoal: Shoal, box: Network) -> None:
     with running(shoal, **account(box, PASSWORD="wr0ng-w0rd")) as daemon:
         eventually(lambda: login(daemon) == "refused")
@@ -60,7 +61,6 @@ def test_a_wrong_password_is_said_and_everything_else_goes_on(shoal: Shoal, box:
         assert "wr0ng-w0rd" not in daemon.process.stderr()
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("name", ["api", "keeper"])
 def test_who_stands_still_is_replaced(shoal: Shoal, name: str) -> None:
     with running(shoal) as daemon:

@@ -5,9 +5,13 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.box.mirrors import Character, Content, mirrors
 from tests.e2e.daemons import running
 from tests.e2e.program import Shoal
+
+pytestmark = pytest.mark.long
 
 README = Path(__file__).parents[2] / "README.md"
 CONFIG = "[daemon]\nallow_private_sources = true\n"

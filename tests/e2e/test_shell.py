@@ -24,6 +24,8 @@ from tests.e2e.daemons import Daemon, eventually, running
 from tests.e2e.program import ROOT, Done, Running, Shoal
 from tests.e2e.test_display import Terminal
 
+pytestmark = pytest.mark.long
+
 CONTENT = Content(3_000_000, seed=41)
 USERS = {"ann": Character(rate_bytes_s=2e6), "bob smith": Character(rate_bytes_s=1e6), "cid": Character()}
 CONFIG = "[daemon]\nallow_private_sources = true\nmax_active_jobs = 20\n"
@@ -113,7 +115,6 @@ def test_a_pool_is_found_listed_and_swarmed_from(house: House) -> None:
     assert CONTENT.matches(house.downloads / "pool" / "01 - Tide.flac")
 
 
-@pytest.mark.long
 def test_everybody_races_for_a_file_of_the_pool(house: House) -> None:
     for name in ("fast", "other"):
         house.run("pool", "add", house.web.url(name), "--size", str(CONTENT.size))
@@ -124,7 +125,6 @@ def test_everybody_races_for_a_file_of_the_pool(house: House) -> None:
     assert (job["name"], job["mode"]) == ("x.flac", "race")
 
 
-@pytest.mark.long
 def test_auto_searches_anew_fetches_what_most_have_and_checks_it(house: House) -> None:
     done = house.run("auto", house.users.term, "1", "-o", "auto/")
     assert done.code == 0, done.stderr
@@ -135,7 +135,6 @@ def test_auto_searches_anew_fetches_what_most_have_and_checks_it(house: House) -
     assert len(list((house.downloads / "auto").iterdir())) == 1
 
 
-@pytest.mark.long
 def test_nothing_found_is_exit_code_3(house: House) -> None:
     done = house.run("pool", "refresh", "no such thing", "1")
     assert (done.code, done.stderr) == (3, "nothing found for 'no such thing'\n")
@@ -155,14 +154,12 @@ def test_get_hands_over_and_nothing_is_fetched_here(house: House) -> None:
     assert house.daemon.shoal.files == before
 
 
-@pytest.mark.long
 def test_swarm_with_words_hands_over_and_takes_what_most_have(house: House) -> None:
     done = house.run("swarm", house.users.term, "--url", house.daemon.url, "--size", str(CONTENT.size), "-o", "words/")
     assert done.code == 0, done.stderr
     assert CONTENT.matches(house.downloads / "words" / "01 - Tide.flac")
 
 
-@pytest.mark.long
 def test_a_job_s_own_exit_code_is_the_command_s(house: House) -> None:
     done = house.run("get", house.web.url("fast"), "--daemon", "-o", "bad.bin", "--checksum", f"md5:{'0' * 32}")
     assert done.code == 4
@@ -170,7 +167,6 @@ def test_a_job_s_own_exit_code_is_the_command_s(house: House) -> None:
     assert last.startswith("content disagrees: ")
 
 
-@pytest.mark.long
 def test_a_folder_that_the_daemon_does_not_allow_is_refused_in_one_line(house: House) -> None:
     done = house.run("get", house.web.url("fast"), "--daemon", "-o", "/etc/x.bin")
     assert done.code == 8
@@ -193,7 +189,6 @@ def test_orders_are_obeyed_and_told_by_the_beginnings_of_ids(house: House) -> No
     assert house.run("job", short).code == 6
 
 
-@pytest.mark.long
 def test_a_job_is_limited_retried_watched_and_forgotten(house: House) -> None:
     house.web.become("stuck", Mirror(stall_after_bytes=1_500_000))
     id = house.order("again.bin", "stuck")
@@ -216,7 +211,6 @@ def test_a_job_is_limited_retried_watched_and_forgotten(house: House) -> None:
     assert (gone.code, gone.the_line) == (8, f"error: no job has an id that begins with {short}")
 
 
-@pytest.mark.long
 def test_the_limit_of_all_jobs_is_set_shown_and_given_back(house: House) -> None:
     assert house.run("limit", "5M").stdout == "at most 5.0 MB/s, now 0 B/s\n"
     assert house.rows("limit")[0]["limit"] == 5 << 20
@@ -240,7 +234,6 @@ def test_ctrl_c_leaves_a_job_that_goes_on(house: House) -> None:
     assert (done.code, done.ended["state"]) == (6, "cancelled")
 
 
-@pytest.mark.long
 def test_a_job_is_watched_across_the_death_of_the_api(house: House) -> None:
     id = house.order("calm.bin", "calm")
     watching = house.start("job", id, "--json")
@@ -251,7 +244,6 @@ def test_a_job_is_watched_across_the_death_of_the_api(house: House) -> None:
     assert CONTENT.matches(house.downloads / "calm.bin")
 
 
-@pytest.mark.long
 def test_a_job_is_drawn_on_a_terminal_and_left_with_a_key(house: House) -> None:
     house.web.become("stuck", Mirror(stall_after_bytes=1_500_000))
     id = house.order("drawn.bin", "stuck")
@@ -314,7 +306,6 @@ def test_a_wrong_key_is_one_line_and_no_key_is_shown(house: House, tmp_path: Pat
         assert "wr0ng" not in done.stderr
 
 
-@pytest.mark.long
 def test_a_key_given_as_an_option_is_taken_out_of_the_process_title(house: House) -> None:
     key = (house.daemon.state / "api-key").read_text().strip()
     monitor = house.start("monitor", "--json", "--api-key", key, SHOAL_STATE="/nowhere")
@@ -342,7 +333,6 @@ def test_an_unknown_id_and_no_daemon_are_one_line(house: House) -> None:
 # the shell
 
 
-@pytest.mark.long
 def test_bash_completes_commands_and_ids(house: House, tmp_path: Path) -> None:
     id = house.order("shell.bin", "fast")
     program = tmp_path / "shoal"

@@ -16,6 +16,8 @@ from tests.e2e.daemons import Daemon, running
 from tests.e2e.program import Shoal
 from tests.rest.slskd.libraries import Library, driving, unpacked
 
+pytestmark = pytest.mark.long
+
 CONTENT = Content(6_000_000, seed=9)
 FOLDER = "Loopback (2022)"
 SECRET = "s3cr3t"
@@ -112,7 +114,7 @@ def found(soularr: Library, term: str) -> list[dict[str, Any]]:
     return responses
 
 
-@pytest.mark.parametrize("version", ["0.1.5", pytest.param("0.2.4", marks=pytest.mark.long)])
+@pytest.mark.parametrize("version", ["0.1.5", "0.2.4"])
 def test_what_soularr_enqueues_from_one_user_comes_from_all_and_lies_where_it_looks(
     shoal: Shoal, box: Network, pytestconfig: pytest.Config, version: str
 ) -> None:
@@ -150,7 +152,6 @@ def test_what_soularr_enqueues_from_one_user_comes_from_all_and_lies_where_it_lo
         assert SECRET not in daemon.client.get("/api/v0/options").text
 
 
-@pytest.mark.long
 def test_a_user_who_leaves_in_the_middle_is_no_failure_while_others_go_on(shoal: Shoal, box: Network) -> None:
     with running(shoal, **account(box)) as daemon:
         logged_in(daemon)
@@ -162,7 +163,6 @@ def test_a_user_who_leaves_in_the_middle_is_no_failure_while_others_go_on(shoal:
         assert not [state for state in watched.states[:-1] if state.startswith("Completed")]
 
 
-@pytest.mark.long
 def test_without_widening_it_comes_from_whom_it_was_enqueued_however_he_is_called(shoal: Shoal, box: Network) -> None:
     with running(shoal, SHOAL_SLSKD_WIDEN="false", **account(box)) as daemon:
         logged_in(daemon)
@@ -174,7 +174,6 @@ def test_without_widening_it_comes_from_whom_it_was_enqueued_however_he_is_calle
         assert givers(box) == {ODD}
 
 
-@pytest.mark.long
 def test_a_daemon_that_is_killed_goes_on_with_the_same_ids(shoal: Shoal, box: Network) -> None:
     with running(shoal, **account(box)) as daemon:
         logged_in(daemon)
@@ -192,7 +191,6 @@ def test_a_daemon_that_is_killed_goes_on_with_the_same_ids(shoal: Shoal, box: Ne
         assert sent < CONTENT.size * 1.7, "what was there is not fetched again"
 
 
-@pytest.mark.long
 def test_a_file_that_nobody_has_ends_in_a_state_that_says_so(shoal: Shoal, box: Network) -> None:
     with running(shoal, **account(box)) as daemon:
         logged_in(daemon)
@@ -208,7 +206,6 @@ def test_a_file_that_nobody_has_ends_in_a_state_that_says_so(shoal: Shoal, box: 
         assert daemon.get(DOWNLOADS) == []
 
 
-@pytest.mark.long
 def test_a_logout_and_a_login_over_the_api_are_obeyed(shoal: Shoal, box: Network) -> None:
     with running(shoal, **account(box)) as daemon:
         logged_in(daemon)

@@ -20,12 +20,21 @@ FAST = {
     "mixed": 70,
     "disk": 40,
     "dirty": 40,
-    "users8": 30,
-    "faulty_users": 30,
-    "deserted": 20,
+    "users8": 10,
+    "faulty_users": 10,
+    "deserted": 10,
 }
 """How many seeds of each kind, from 0 on, are played with every change."""
-LONG = {"honest": 45, "faulty": 45, "mixed": 45, "disk": 45, "dirty": 45}
+LONG = {
+    "honest": 45,
+    "faulty": 45,
+    "mixed": 45,
+    "disk": 45,
+    "dirty": 45,
+    "users8": 20,
+    "faulty_users": 20,
+    "deserted": 10,
+}
 """How many more, from 100 on, by the long tests, which every change has to pass too."""
 
 
