@@ -159,7 +159,7 @@ class Engine:
             case LoginWanted():
                 self._login.want()
             case LogoutWanted():
-                self._leaving = asyncio.create_task(self._login.leave())
+                self._login.leave()
             case FileFinished(path=path):
                 self._share_back(path)
             case Ticked():

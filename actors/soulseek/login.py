@@ -55,6 +55,7 @@ class Login:
         self._wanted = asyncio.Event()
         self._wanted.set()
         self._hurry = asyncio.Event()
+        self._leaving: asyncio.Future[None] | None = None  # kept, or nobody would wait for it
 
     async def run(self) -> None:
         """Keep the login until it is not wanted or not to be had, then wait until it is wanted again."""
@@ -71,11 +72,13 @@ class Login:
         self._wanted.set()
         self._hurry.set()
 
-    async def leave(self) -> None:
-        """Log out and stay so until it is wanted again."""
-        self._wanted.clear()
-        self._hurry.set()
-        await self._net.hang_up()
+    def leave(self) -> None:
+        """Log out and stay so until it is wanted again. Takes effect before anything that is said later; who is out
+        already stays out."""
+        if self._wanted.is_set():
+            self._wanted.clear()
+            self._hurry.set()
+            self._leaving = asyncio.ensure_future(self._net.hang_up())
 
     async def _keep(self) -> None:
         """Returns when it is over, having said why."""
