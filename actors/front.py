@@ -25,6 +25,7 @@ from protocol.messages import (
     SourceOffered,
     SourceProgressed,
     asked_anew,
+    ended_early,
     source_known,
 )
 from protocol.post import POOL, SESSION, split_address
@@ -172,15 +173,4 @@ def _fatal(message: FrontInbox, job: int, living: list[str]) -> JobEnded | None:
 
 def failed(job: int, reason: str) -> JobEnded:
     """A last word said by the front itself: our fault."""
-    return JobEnded(
-        job=job,
-        state="failed",
-        reason=reason,
-        path="",
-        size_bytes=-1,
-        seconds=0.0,
-        bytes_received=0,
-        bytes_resumed=0,
-        bytes_refetched=0,
-        digest_hex="",
-    )
+    return ended_early(job, "failed", reason)

@@ -39,6 +39,7 @@ from protocol.messages import (
     WorkerReady,
     WorkerUnwanted,
     asked_limited,
+    ended_early,
 )
 from protocol.post import MEMORY, POOL, SESSION, Post, dispatcher_address, root_address, split_address, worker_address
 from protocol.targets import extension_of
@@ -166,7 +167,7 @@ class PoolState:
 
     def _end(self, job: PooledJob, state: str, reason: str) -> list[Post]:
         """The end of a job that never had a dispatcher."""
-        ended = pooled.ended(job.number, state, reason)
+        ended = ended_early(job.number, state, reason)
         self._last_words.keep(ended)
         return [*pooled.to_watcher(job, ended), *self._forget(job.number)]
 

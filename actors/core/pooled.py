@@ -230,22 +230,6 @@ def forgotten(job: int) -> list[Post]:
     return [Post(to=to, message=JobForgotten(job=job)) for to in (WATCHDOG, ASSEMBLER)]
 
 
-def ended(job: int, state: str, reason: str) -> JobEnded:
-    """The last word on a job that never had a dispatcher."""
-    return JobEnded(
-        job=job,
-        state=state,
-        reason=reason,
-        path="",
-        size_bytes=-1,
-        seconds=0.0,
-        bytes_received=0,
-        bytes_resumed=0,
-        bytes_refetched=0,
-        digest_hex="",
-    )
-
-
 def nothing_known(job: int, source: int, peer: str) -> PriorsTold:
     return PriorsTold(
         job=job,

@@ -91,6 +91,7 @@ from protocol.messages.progress import (
     JobOpened,
     JobProgressed,
     SourceProgressed,
+    ended_early,
     source_known,
 )
 from protocol.messages.rides import (
@@ -327,6 +328,7 @@ __all__ = [
     "asked_anew",
     "asked_limited",
     "asked_politely",
+    "ended_early",
     "slot_filled_for",
     "source_known",
     "target_of_size",

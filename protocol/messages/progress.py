@@ -112,3 +112,19 @@ class JobEnded(Fact, frozen=True, kw_only=True, gc=False):
     bytes_resumed: int
     bytes_refetched: int
     digest_hex: str
+
+
+def ended_early(job: int, state: str, reason: str) -> JobEnded:
+    """The last word on a job when there is nobody who could say what it had reached."""
+    return JobEnded(
+        job=job,
+        state=state,
+        reason=reason,
+        path="",
+        size_bytes=-1,
+        seconds=0.0,
+        bytes_received=0,
+        bytes_resumed=0,
+        bytes_refetched=0,
+        digest_hex="",
+    )

@@ -1,8 +1,9 @@
 """What every route's description in the OpenAPI document has beside its own: errors, headers, who may use it."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel, Field
 
 from protocol.rest.access import ANONYMOUS
@@ -73,6 +74,28 @@ class Problem(BaseModel):
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For the ``responses`` of a route below our own paths: what it may answer beside what any route may."""
     return {status: {"model": Problem, "description": ERRORS[status]} for status in statuses}
+
+
+def add_route(
+    routes: APIRouter,
+    method: str,
+    path: str,
+    handler: Callable[..., Any],
+    *,
+    summary: str,
+    model: Any,
+    responses: dict[int | str, dict[str, Any]],
+) -> None:
+    """One route of a table of them; in the document it is called like its handler."""
+    routes.add_api_route(
+        path,
+        handler,
+        methods=[method],
+        summary=summary,
+        response_model=model,
+        responses=responses,
+        operation_id=handler.__name__,
+    )
 
 
 def describe(app: FastAPI) -> None:

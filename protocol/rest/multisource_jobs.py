@@ -22,7 +22,7 @@ from protocol.messages.keeping import UNCHANGED
 from protocol.rest import models_jobs as told
 from protocol.rest import orders, telling
 from protocol.rest.desk import Desk, RefusedError
-from protocol.rest.documented import TOTAL, refusals
+from protocol.rest.documented import TOTAL, add_route, refusals
 from protocol.rest.jobs_asked import asked, detail, detail_told, runs
 from protocol.rest.models import COUNT_MAX
 from protocol.rest.models_orders import MoreSources, Tuning
@@ -62,15 +62,7 @@ def add(routes: APIRouter, desk: Desk) -> None:
          {**paged, **one}),
         ("GET", "/jobs/{id}/manifest", jobs.get_manifest, "Who sent which bytes", told.Manifest, {**paged, **one}),
     ):  # fmt: skip
-        routes.add_api_route(
-            path,
-            handler,
-            methods=[method],
-            summary=summary,
-            response_model=model,
-            responses=responses,
-            operation_id=handler.__name__,
-        )
+        add_route(routes, method, path, handler, summary=summary, model=model, responses=responses)
 
 
 class _Jobs:

@@ -20,7 +20,7 @@ from protocol.post import KEEPER, MEMORY, SESSION, split_address
 from protocol.rest import models_peers as told
 from protocol.rest import orders, telling
 from protocol.rest.desk import Desk, RefusedError, UnavailableError
-from protocol.rest.documented import TOTAL, refusals
+from protocol.rest.documented import TOTAL, add_route, refusals
 from protocol.rest.models import PRINTABLE, SIZE_MAX
 from protocol.rest.models_orders import SEARCH_MS_MAX, SEARCH_MS_MIN, FileWanted, LimitOrder
 from protocol.rest.parameters import PAGE, FolderName, Limit, Offset, User, Username
@@ -71,15 +71,7 @@ def add(routes: APIRouter, desk: Desk) -> None:
         ("GET", "/limit", users.get_limit, "The limit of all jobs together", told.Limit, refusals()),
         ("PUT", "/limit", users.set_limit, "Another limit for all jobs together, at once", told.Limit, refusals()),
     ):  # fmt: skip
-        routes.add_api_route(
-            path,
-            handler,
-            methods=[method],
-            summary=summary,
-            response_model=model,
-            responses=responses,
-            operation_id=handler.__name__,
-        )
+        add_route(routes, method, path, handler, summary=summary, model=model, responses=responses)
 
 
 class _Users:

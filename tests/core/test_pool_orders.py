@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from actors.core.pool import PoolState
-from actors.core.pooled import ENDED_KEPT_MAX, ended
+from actors.core.pooled import ENDED_KEPT_MAX
 from actors.core.searching import AT_ONCE_MAX
 from protocol.messages import (
     DispatcherReady,
@@ -33,6 +33,7 @@ from protocol.messages import (
     WorkerUnwanted,
     WorkerWanted,
     asked_limited,
+    ended_early,
 )
 from protocol.post import KEEPER, POOL, Post
 from tests.core.test_pool import asked as asked_of
@@ -104,16 +105,16 @@ def test_a_keeper_that_died_in_the_middle_of_offering_begins_again() -> None:
 
 def test_how_a_job_ended_is_said_again_to_whoever_asks() -> None:
     pool = running("http://a/f")
-    tell(pool, runs(), ended(1, "starved", "nobody"), JobForgotten(job=1))
+    tell(pool, runs(), ended_early(1, "starved", "nobody"), JobForgotten(job=1))
     posts = tell(pool, asked(1))
-    assert to(posts, KEEPER) == [runs(), ended(1, "starved", "nobody")]
+    assert to(posts, KEEPER) == [runs(), ended_early(1, "starved", "nobody")]
     assert len(posts) == 2, "it does not begin again"
 
 
 def test_the_ends_of_so_many_jobs_are_kept_and_no_more() -> None:
     pool = PoolState(("fetch-1",))
     for job in range(ENDED_KEPT_MAX + 1):
-        tell(pool, ended(job, "starved", "nobody"))
+        tell(pool, ended_early(job, "starved", "nobody"))
     assert not any(isinstance(post.message, JobEnded) for post in tell(pool, asked_of(0)))
     assert [type(post.message) for post in tell(pool, asked_of(1))] == [JobEnded]
 
