@@ -2,7 +2,7 @@
 
 Processes: *front* (this one: supervisor and display), *hub* (PoolManager, SpeedWatchdog, a ChunkDispatcher for each
 job), *store* (Assembler), *fetch-1..n* (a PeerWorker for each source), *soulseek* (the login, where one is needed).
-What each is made of stands in `actors.building`. Nothing heavy is imported at the top.
+What each is made of stands in `actors.builders`. Nothing heavy is imported at the top.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from actors.front_search import Searched
+    from actors.local.search import Searched
+    from protocol.cli.commands.daemon import DaemonOptions
+    from protocol.cli.parsing import DemoOptions, GetOptions, SearchOptions, VerifyOptions
     from protocol.messages import JobEnded
-    from protocol.terminal.daemon_command import DaemonOptions
-    from protocol.terminal.options import DemoOptions, GetOptions, SearchOptions, VerifyOptions
 
 JOB = 1
 PRELOADED = (
     "actors.assembler",
-    "actors.building",
+    "actors.builders",
     "actors.chunk_dispatcher",
     "actors.peer_worker",
     "actors.pool_manager",
-    "actors.process_root",
-    "actors.sources.http",
+    "actors.runtime.process_root",
+    "actors.sources.http.reader",
     "actors.speed_watchdog",
 )
 """Loaded once before the children are forked off, while this process reads its command line."""
-PRELOADED_SESSION = ("actors.soulseek.net", "actors.soulseek.process")
+PRELOADED_SESSION = ("actors.soulseek.network", "actors.soulseek.actor")
 """For commands that log in; loading aioslsk takes half a second."""
 PEERS_MAX = 64
 """So many sources of one search have a slot each."""
@@ -47,8 +47,8 @@ def peer_memory() -> str:
 
 def get(options: GetOptions) -> int:
     """``run.py get``: one job, from the first request to its last word."""
-    from protocol.terminal.exit_codes import exit_code_of
-    from protocol.terminal.front import make_view
+    from protocol.cli.exit_codes import exit_code_of
+    from protocol.cli.views.base import make_view
 
     view = make_view(options, sys.stdout, sys.stderr)
     try:
@@ -62,14 +62,13 @@ def fetch(options: GetOptions, view: Any, *, memory: str = "") -> JobEnded:
     import time
     from contextlib import ExitStack
 
-    from actors.building import processes
-    from actors.core.restarts import Restarts
-    from actors.core.vigil import Vigil
-    from actors.front import Interrupts, failed, run_job
-    from actors.supervisor import StartFailed, Supervisor
+    from actors.builders import processes
+    from actors.core.supervision.process_policy import Restarts, Vigil
+    from actors.local.download import Interrupts, failed, run_job
+    from actors.runtime.supervisor import StartFailed, Supervisor
     from protocol.messages import JobAsked, asked_politely
-    from protocol.post import FRONT, POOL
-    from storage.arena import Arena
+    from protocol.messages.addresses import FRONT, POOL
+    from storage.shared_memory import Arena
 
     session = None
     if options.account is not None:
@@ -121,8 +120,8 @@ def fetch(options: GetOptions, view: Any, *, memory: str = "") -> JobEnded:
 
 def search(options: SearchOptions) -> int:
     """``run.py search``: log in, search, say which targets there are."""
-    from actors.front_search import found
-    from protocol.terminal.found import SearchView, search_exit_code
+    from actors.local.search import found
+    from protocol.cli.views.search import SearchView, search_exit_code
 
     view = SearchView(sys.stdout, sys.stderr, json=options.json)
     result = found(options.term, _searched(options, view), targets_max=options.targets_max)
@@ -134,12 +133,12 @@ def _searched(options: SearchOptions, view: Any) -> Searched:
     """Search in a process of its own and leave none behind."""
     from contextlib import ExitStack
 
-    from actors.front import Interrupts
-    from actors.front_search import Searched, run_search
+    from actors.local.download import Interrupts
+    from actors.local.search import Searched, run_search
+    from actors.runtime.supervisor import StartFailed, Supervisor
     from actors.soulseek.starting import session_process, session_settings
-    from actors.supervisor import StartFailed, Supervisor
     from protocol.messages import SearchAsked
-    from protocol.post import FRONT
+    from protocol.messages.addresses import FRONT
 
     settings = session_settings(options.account, heard_by=(FRONT,))
     asked = SearchAsked(search=1, term=options.term, wait_s=options.wait_s, reply_to=FRONT)
@@ -156,7 +155,7 @@ def _searched(options: SearchOptions, view: Any) -> Searched:
 
 def daemon(options: DaemonOptions) -> int:
     """``run.py daemon``: every process, until it is told to end."""
-    from actors.daemon.running import run
+    from actors.daemon.main import run
 
     return run(options)
 
@@ -170,9 +169,9 @@ def digest(path: str, algorithm: str) -> str:
 
 def verify(options: VerifyOptions) -> int:
     """``run.py verify``: what holds of a part file. Reads only."""
-    from protocol.faults import TargetFault
-    from protocol.terminal.exit_codes import ExitCode
-    from protocol.terminal.verify_report import Verified, verify_exit_code, verify_json, verify_text
+    from protocol.cli.exit_codes import ExitCode
+    from protocol.cli.views.verify import Verified, verify_exit_code, verify_json, verify_text
+    from protocol.model.faults import TargetFault
     from storage.verify import verify as verify_part
 
     try:
@@ -198,9 +197,9 @@ def demo(options: DemoOptions) -> int:
     import tempfile
     from contextlib import ExitStack
 
-    from protocol.terminal.exit_codes import ExitCode, exit_code_of
-    from protocol.terminal.front import make_view
-    from tests.box.playing import demo_mirrors, demo_users, say
+    from actors.demo.main import demo_mirrors, demo_users, say
+    from protocol.cli.exit_codes import ExitCode, exit_code_of
+    from protocol.cli.views.base import make_view
 
     with ExitStack() as leaving:
         folder = leaving.enter_context(tempfile.TemporaryDirectory(prefix="shoal-demo-"))
@@ -249,12 +248,12 @@ def main() -> int:
         gc.disable()  # nothing of what is loaded now is garbage, and looking for some takes a tenth of loading it
         if modules:
             # What the front and its children both need is loaded once, before they part.
-            import actors.supervisor  # noqa: F401
-            import storage.arena  # noqa: F401
-            from actors.launch import warm
+            import actors.runtime.supervisor  # noqa: F401
+            import storage.shared_memory  # noqa: F401
+            from actors.runtime.spawn import warm
 
             warm(modules)
-        from protocol.terminal.cli import Actions, build_app
+        from protocol.cli.app import Actions, build_app
 
         app = build_app(Actions(get=get, search=search, verify=verify, demo=demo, daemon=daemon, digest=digest))
         gc.freeze()

@@ -1,7 +1,7 @@
 """The one writer: takes filled slots, checks them once more, writes and records them, seals the file.
 
 Every part file of the program is open here and nowhere else. Slots belong to it from `SlotFilled` to `SlotFreed`.
-Where this process is not the first of its name, its predecessors' slots are handed over again (`actors.handing`).
+Where this process is not the first of its name, its predecessors' slots are handed over again (`actors.slot_returns`).
 """
 
 import threading
@@ -12,10 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, assert_never
 
-from actors.long_work import CalledOff, LongWork
-from actors.mailroom import Mailroom
-from actors.wire_actor import WireActor
-from protocol.faults import TargetFault
+from actors.runtime.actor import WireActor
+from actors.runtime.background_work import CalledOff, LongWork
+from actors.runtime.message_bus import Mailroom
 from protocol.messages import (
     AssemblerInbox,
     ChunkDisputed,
@@ -47,14 +46,15 @@ from protocol.messages import (
     ValidatorSeen,
     WorkEnded,
 )
-from protocol.post import ASSEMBLER, dispatcher_address, split_address
-from storage.arena import Arena
+from protocol.messages.addresses import ASSEMBLER, dispatcher_address, split_address
+from protocol.model.faults import TargetFault
+from storage.chunk_index import DIGEST_BYTES
 from storage.digests import Checksum, source_hash, validator_digest
 from storage.discard import discard
-from storage.folders import make_folder
-from storage.ledger import DIGEST_BYTES
-from storage.names import safe_name
-from storage.target import ChecksumMismatch, Opened, Sealed, Spoiled, Target
+from storage.durable import make_folder
+from storage.layout import safe_name
+from storage.part_file import ChecksumMismatch, Opened, Sealed, Spoiled, Target
+from storage.shared_memory import Arena
 
 AboutTarget = TargetWanted | ValidatorSeen | SizeLearned | SealWanted | TargetCloseAsked | JobForgotten
 COMMIT_S: Final = 1.0
@@ -166,7 +166,7 @@ class Assembler(WireActor):
         self.mailroom.post(wanted.dispatcher, told)
 
     def _grant_slots(self, asked: SlotsAsked) -> None:
-        """A fetch process was started anew. All its predecessor ever said was heard before this, see `actors.links`."""
+        """A fetch process was started anew. All its predecessor ever said was heard before this, see `actors.runtime.unix_links`."""
         slots = range(asked.first, asked.stop)
         for slot in self._held:
             if slot in slots:

@@ -2,12 +2,12 @@
 
 import time
 
-from actors.alarm import AlarmHandle
-from actors.core.dispatch import DispatchState
-from actors.mailroom import Mailroom
-from actors.wire_actor import WireActor
+from actors.core.dispatch.dispatcher import DispatchState
+from actors.runtime.actor import WireActor
+from actors.runtime.message_bus import Mailroom
+from actors.runtime.timers import AlarmHandle
 from protocol.messages import DispatcherInbox, DispatcherReady, DispatcherWanted, Ticked
-from protocol.post import POOL, dispatcher_address, split_address
+from protocol.messages.addresses import POOL, dispatcher_address, split_address
 
 
 class ChunkDispatcher(WireActor):

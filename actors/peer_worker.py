@@ -14,14 +14,14 @@ import time
 from collections.abc import Callable
 from typing import Final, assert_never
 
-from actors.alarm import AlarmHandle
-from actors.core.ride import Handover, Pace, Ride
-from actors.handing import Handing
-from actors.mailroom import Mailroom
+from actors.core.worker.token_bucket import Pace
+from actors.core.worker.transfer import Handover, Ride
+from actors.runtime.actor import WireActor
+from actors.runtime.message_bus import Mailroom
+from actors.runtime.timers import AlarmHandle
+from actors.slot_returns import Handing
 from actors.sources.reader import Reader
-from actors.sources.slsk import SlskReader
-from actors.wire_actor import WireActor
-from protocol.faults import FaultKind, SourceFault
+from actors.sources.soulseek import SlskReader
 from protocol.messages import (
     ActorDied,
     ConnectionEnded,
@@ -45,18 +45,12 @@ from protocol.messages import (
     WorkerReady,
     WorkerWanted,
 )
-from protocol.post import (
-    POOL,
-    SESSION,
-    WATCHDOG,
-    dispatcher_address,
-    split_address,
-    worker_address,
-)
-from protocol.urls import public_url
-from storage.arena import SLOT_BYTES, Arena
+from protocol.messages.addresses import POOL, SESSION, WATCHDOG, dispatcher_address, split_address, worker_address
+from protocol.model.faults import FaultKind, SourceFault
+from protocol.model.source_url import public_url
 from storage.digests import digests_of, source_hash
-from storage.names import unhidden_name
+from storage.layout import unhidden_name
+from storage.shared_memory import SLOT_BYTES, Arena
 
 _logger = logging.getLogger(__name__)
 

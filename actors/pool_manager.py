@@ -3,11 +3,11 @@
 import time
 from typing import Final
 
-from actors.core.pool import PoolState
-from actors.mailroom import Mailroom
-from actors.wire_actor import WireActor
+from actors.core.pool.pool import PoolState
+from actors.runtime.actor import WireActor
+from actors.runtime.message_bus import Mailroom
 from protocol.messages import PoolInbox, Ticked
-from protocol.post import POOL, split_address
+from protocol.messages.addresses import POOL, split_address
 from storage.digests import source_hash
 
 TICK_S: Final = 0.5

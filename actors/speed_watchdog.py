@@ -3,11 +3,11 @@
 import time
 from typing import Final
 
-from actors.core.speed import SpeedState
-from actors.mailroom import Mailroom
-from actors.wire_actor import WireActor
+from actors.core.rates.rate_monitor import SpeedState
+from actors.runtime.actor import WireActor
+from actors.runtime.message_bus import Mailroom
 from protocol.messages import Ticked, WatchdogInbox
-from protocol.post import WATCHDOG, split_address
+from protocol.messages.addresses import WATCHDOG, split_address
 
 TICK_S: Final = 0.1
 

@@ -2,10 +2,10 @@
 
 from contextlib import suppress
 
-from protocol.faults import TargetFault, TargetFaultKind
+from protocol.model.faults import TargetFault, TargetFaultKind
+from storage.chunk_journal import Journal
 from storage.durable import Folder
-from storage.names import PART_SUFFIX, RECORDS_SUFFIX
-from storage.records import Journal
+from storage.layout import PART_SUFFIX, RECORDS_SUFFIX
 
 
 def discard(folder_path: str, name: str) -> str:

@@ -15,11 +15,11 @@ import os
 import stat
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
-from protocol.faults import TargetFault, TargetFaultKind
-from storage.names import numbered
+from protocol.model.faults import TargetFault, TargetFaultKind
+from storage.layout import numbered
 
 _KINDS: Final = {
     errno.ENOSPC: TargetFaultKind.NO_SPACE,
@@ -241,3 +241,26 @@ def _not_a_file(place: str) -> TargetFault:
 
 def _all_taken(place: str) -> TargetFault:
     return TargetFault(TargetFaultKind.BAD_NAME, f"{place}: every name up to (9999) is taken")
+
+
+# A folder for a file of its own, made when the file is begun.
+
+
+def make_folder(path: str, sync: str) -> None:
+    """Make the last part of this path where it is missing; its name is on disk afterwards unless `sync` is "none".
+
+    Only the last: where the folder around it is missing too, a disk is probably not mounted. Raises nothing: whoever
+    opens the folder next finds out whether it is there, and says why not.
+    """
+    with suppress(OSError):
+        os.mkdir(path)
+        if sync == "full":
+            _sync(os.path.dirname(path.rstrip("/")) or "/")
+
+
+def _sync(folder: str) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,7 +1,10 @@
 """How a file falls into chunks: the only arithmetic of sizes, counts and lengths in this room."""
 
+import os
 from dataclasses import dataclass
 from typing import Final
+
+from protocol.model.filenames import NAME_BYTES_MAX, numbered, proposed_name, safe_name, unhidden_name
 
 UNKNOWN: Final = -1
 """The size of a file nobody has announced."""
@@ -49,3 +52,37 @@ class Layout:
         if self.known and (stop > self.chunk_count or length_bytes != self.length_bytes(first, stop)):
             raise ValueError(f"{length_bytes} bytes from chunk {first} do not fill chunks of {self}")
         return stop
+
+
+# Names of the files that belong to a target, all in one folder. What makes a name safe is in `protocol.model.filenames`.
+
+__all__ = [
+    "NAME_BYTES_MAX",
+    "PART_SUFFIX",
+    "RECORDS_SUFFIX",
+    "RENEWED_SUFFIX",
+    "free_name",
+    "numbered",
+    "proposed_name",
+    "safe_name",
+    "unhidden_name",
+]
+
+PART_SUFFIX: Final = ".part"
+RECORDS_SUFFIX: Final = ".part.records"
+RENEWED_SUFFIX: Final = ".part.records.new"
+"""Records being rewritten; renamed over the old ones when complete."""
+
+assert NAME_BYTES_MAX + len(RENEWED_SUFFIX) <= 255
+# " (1)" up to " (9999)" is shorter than that suffix.
+
+
+def free_name(folder: str, name: str) -> str:
+    """The first of `numbered` that nothing in the folder has now; FileExistsError when all are taken.
+
+    Somebody may take it a moment later: whoever creates the file must still do it without overwriting.
+    """
+    for candidate in numbered(name):
+        if not os.path.lexists(os.path.join(folder, candidate)):
+            return candidate
+    raise FileExistsError(f"{name}: every name up to (9999) is taken in {folder}")

@@ -4,12 +4,11 @@ import fcntl
 import os
 from dataclasses import dataclass
 
-from protocol.faults import TargetFault, TargetFaultKind
-from protocol.runs import RunSet
+from protocol.model.chunk_ranges import RunSet
+from protocol.model.faults import TargetFault, TargetFaultKind
+from storage.chunk_journal import Header, Past, read_past
 from storage.durable import Folder
-from storage.layout import Layout
-from storage.names import PART_SUFFIX, RECORDS_SUFFIX
-from storage.records import Header, Past, read_past
+from storage.layout import PART_SUFFIX, RECORDS_SUFFIX, Layout
 from storage.rehash import holding
 
 

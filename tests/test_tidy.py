@@ -19,7 +19,7 @@ ROOMS = (
     "actors.daemon",
     "actors",
     "storage",
-    "protocol.rest",
+    "protocol.http_api",
     "protocol",
     "tests",
 )
@@ -27,12 +27,12 @@ MAY_IMPORT = {
     "run": set(ROOMS),
     "actors": {"actors", "actors.core", "actors.sources", "storage", "protocol"},
     "actors.soulseek": {"actors.soulseek", "actors", "storage", "protocol"},
-    "actors.api": {"actors.api", "actors", "protocol", "protocol.rest"},
+    "actors.api": {"actors.api", "actors", "protocol", "protocol.http_api"},
     "actors.daemon": {"actors.daemon", "actors", "actors.core", "actors.api", "actors.soulseek", "storage", "protocol"},
     "actors.core": {"actors.core", "protocol"},
     "actors.sources": {"actors.sources", "protocol"},
     "storage": {"storage", "protocol"},
-    "protocol.rest": {"protocol.rest", "protocol"},
+    "protocol.http_api": {"protocol.http_api", "protocol"},
     "protocol": {"protocol"},
 }
 HOMES = {
@@ -40,29 +40,29 @@ HOMES = {
     "starlette": {"protocol/rest"},
     "pydantic": {"protocol/rest"},
     "uvicorn": {"actors/api/server.py"},
-    "jwt": {"protocol/rest/sessions.py"},
+    "jwt": {"protocol/http_api/middleware/authorization.py"},
     "platformdirs": {"protocol/config"},
     "httpx": {"protocol/rest/events", "protocol/client"},
-    "prometheus_client": {"protocol/rest/metrics.py"},
+    "prometheus_client": {"protocol/http_api/metrics.py"},
     "aioslsk": {"actors/soulseek"},
     "msgspec": {"protocol"},
-    "msgpack": {"protocol/frames.py"},
-    "pykka": {"actors/wire_actor.py"},
+    "msgpack": {"protocol/messages/codec.py"},
+    "pykka": {"actors/runtime/actor.py"},
     "h11": {"actors/sources"},
     "typer": {"protocol/terminal"},
     "rich": {"protocol/terminal"},
     "xxhash": {"storage"},
-    "psutil": {"actors/vitals.py"},
+    "psutil": {"actors/runtime/process_stats.py"},
 }
 """Where a third-party library may be imported; everywhere else it is reached through what we made of it."""
 IMPURE_IN_CORE = {"time", "socket", "threading", "random", "os", "asyncio", "subprocess", "logging", "pathlib"}
 WALL_CLOCK_HOMES = {
-    "actors/keeper.py",
-    "protocol/rest/slskd/searches.py",
-    "actors/peer_memory.py",
-    "actors/sources/http_head.py",
-    "protocol/rest/session.py",
-    "protocol/rest/events/webhook.py",
+    "actors/job_manager.py",
+    "protocol/http_api/slskd/searches.py",
+    "actors/peer_history.py",
+    "actors/sources/http/head.py",
+    "protocol/http_api/login.py",
+    "protocol/http_api/events/webhook.py",
 }
 """When something happened to a job and what time of the week it is, the day of a ledger, a server's ``Retry-After``
 that is a date, how long a session holds, when a search began and when a webhook was signed."""

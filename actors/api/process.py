@@ -4,15 +4,15 @@ import asyncio
 import socket
 import time
 
-from actors.api.mailbox import DeskMailbox, Outbox
+from actors.api.gateway_actor import DeskMailbox, Outbox
 from actors.api.server import HttpServer
 from actors.api.start import ApiStart
-from actors.process import ProcessActors, ProcessContext
-from actors.wire_actor import stop_actors
+from actors.runtime.actor import stop_actors
+from actors.runtime.process import ProcessActors, ProcessContext
+from protocol.http_api.app import build_app
+from protocol.http_api.gateway import Desk
 from protocol.messages import StopAsked
-from protocol.post import DESK, root_address
-from protocol.rest.app import build_app
-from protocol.rest.desk import Desk
+from protocol.messages.addresses import DESK, root_address
 
 STUCK_S: float = 60.0
 """A loop that has not turned for so long makes the process one that answers no pings."""

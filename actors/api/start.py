@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from actors.process import InheritedFd
+from actors.runtime.process import InheritedFd
 from protocol.config.settings import Settings
 
 

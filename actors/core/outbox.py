@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from protocol.messages import Message
-from protocol.post import Post
+from protocol.messages.addresses import Post
 
 
 class Outbox:

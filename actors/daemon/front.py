@@ -5,26 +5,28 @@ import logging
 import queue
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
-from actors import logs
-from actors.core.restarts import Restarts
+from actors.core.supervision.process_policy import Restarts
 from actors.daemon import processes
-from actors.daemon.changes import applied
-from actors.daemon.ground import address_of, listening, locked_state, made_folder, with_secrets
-from actors.daemon.health import HEALTH_S, Health
-from actors.daemon.notify import Notify
-from actors.supervisor import StartFailed, Supervisor
+from actors.daemon.preflight import address_of, listening, locked_state, made_folder, with_secrets
+from actors.daemon.systemd import Notify
+from actors.runtime import log_setup
+from actors.runtime.process_stats import ProcessHealth
+from actors.runtime.supervisor import StartFailed, Supervisor
+from protocol.config.account import Account
 from protocol.config.load import Config
-from protocol.config.travelling import parts_of
-from protocol.keeper_settings import settings_json
+from protocol.config.schema import TABLES
+from protocol.config.settings import parts_of
 from protocol.messages import (
     ActorDied,
     DeskConfigured,
+    HealthTold,
     KeeperConfigured,
     LogLevelSet,
     Message,
@@ -33,11 +35,78 @@ from protocol.messages import (
     SessionChanged,
     Ticked,
 )
-from protocol.post import DESK, FRONT, KEEPER, root_address, split_address
-from protocol.terminal.options import BadUsage
-from storage.arena import Arena
+from protocol.messages.addresses import DESK, FRONT, KEEPER, root_address, split_address
+from protocol.model.errors import BadUsage
+from protocol.model.job_policy import settings_json
+from storage.shared_memory import Arena
 
-_logger = logging.getLogger(logs.NOTICES)
+# What of another configuration holds at once, and what only after a restart.
+
+
+def applied(old: Config, new: Config) -> tuple[Config, list[str]]:
+    """``(what holds from now on, keys whose new values have to wait for a restart)``."""
+    waiting: list[str] = []
+    settings = replace(
+        new.settings,
+        daemon=_kept("daemon", old.settings.daemon, new.settings.daemon, waiting),
+        api=_kept("api", old.settings.api, new.settings.api, waiting),
+    )
+    return replace(new, settings=settings, account=_account(old.account, new.account, waiting)), waiting
+
+
+def _kept(table: str, old: Any, new: Any, waiting: list[str]) -> Any:
+    """`new` with the fields of `old` that cannot change; their keys go into `waiting`."""
+    keys = {key.field or name: name for name, key in TABLES[table].items() if not key.live}
+    changed = [one.name for one in fields(old) if one.name in keys and getattr(old, one.name) != getattr(new, one.name)]
+    waiting += [f"{table}.{keys[name]}" for name in changed]
+    return replace(new, **{name: getattr(old, name) for name in changed})
+
+
+def _account(old: Account | None, new: Account | None, waiting: list[str]) -> Account | None:
+    if old is None or new is None:
+        waiting += [] if old is new else [_ACCOUNT]
+        return old
+    kept: Account = _kept(_ACCOUNT, old, new, waiting)
+    return kept
+
+
+_ACCOUNT: Final = "soulseek"
+
+
+# How the processes are, for those who watch over a daemon.
+
+HEALTH_S: Final = 15.0
+"""So often it is told. Looking costs some milliseconds a process."""
+
+
+class Health:
+    """What the system does not say of a process: since when it is, and how many of its name were there before."""
+
+    def __init__(self, front: str, *, now_s: float) -> None:
+        self._begun_s: dict[str, float] = {front: now_s}
+        self._restarts: Counter[str] = Counter()
+
+    def ready(self, process: str, *, now_s: float) -> None:
+        self._begun_s[process] = now_s
+
+    def lost(self, process: str) -> None:
+        self._restarts[process] += 1
+
+    def told(self, seen: Iterable[ProcessHealth], *, now_s: float) -> Iterator[HealthTold]:
+        for one in seen:
+            yield HealthTold(
+                process=one.process,
+                pid=one.pid,
+                restarts=self._restarts[one.process],
+                age_s=now_s - self._begun_s.get(one.process, now_s),
+                cpu_s=one.cpu_s,
+                memory_bytes=one.pss_bytes,
+                fds=one.fds,
+                threads=one.threads,
+            )
+
+
+_logger = logging.getLogger(log_setup.NOTICES)
 
 ENDED, FAILED, INTERRUPTED = 0, 1, 130
 _JOBS_OWN: Final = ("worker-", "dispatcher-")

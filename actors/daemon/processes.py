@@ -6,14 +6,14 @@ from dataclasses import replace
 from typing import Any, Final
 
 from actors.api.start import ApiStart
-from actors.daemon.ground import FINISHED_FOLDER, JOBS_FILE, PEERS_FILE
-from actors.process import InheritedFd, ProcessSpec
+from actors.daemon.preflight import FINISHED_FOLDER, JOBS_FILE, PEERS_FILE
+from actors.runtime.process import InheritedFd, ProcessSpec
 from actors.soulseek.starting import session_process, session_settings
 from protocol.config.account import Account
 from protocol.config.load import Config
 from protocol.config.settings import DaemonSettings, Settings
-from protocol.keeper_settings import KeeperSettings, LimitWindow
-from protocol.post import DESK, FRONT, KEEPER, MEMORY, POOL, SESSION, split_address
+from protocol.messages.addresses import DESK, FRONT, KEEPER, MEMORY, POOL, SESSION, split_address
+from protocol.model.job_policy import KeeperSettings, LimitWindow
 
 FETCHERS_MAX: Final = 4
 SLOTS_EACH: Final = 512
@@ -54,9 +54,9 @@ def processes(config: Config, *, version: str, listener_fd: int) -> list[Process
     specs = [
         api_process(config, listener_fd),
         keeper_process(config, version),
-        ProcessSpec(process=_HUB, builder="actors.building:build_hub", settings=names, stop_rank=2, **common),
+        ProcessSpec(process=_HUB, builder="actors.builders:build_hub", settings=names, stop_rank=2, **common),
         ProcessSpec(
-            process=_STORE, builder="actors.building:build_store", settings=peers, stop_rank=4, whole=True, **common
+            process=_STORE, builder="actors.builders:build_store", settings=peers, stop_rank=4, whole=True, **common
         ),
     ]
     for index, name in enumerate(names):
@@ -64,7 +64,7 @@ def processes(config: Config, *, version: str, listener_fd: int) -> list[Process
         specs.append(
             ProcessSpec(
                 process=name,
-                builder="actors.building:build_fetcher",
+                builder="actors.builders:build_fetcher",
                 settings=own,
                 stop_rank=3,
                 switch_interval_s=0.0005,
@@ -93,11 +93,11 @@ def keeper_process(config: Config, version: str) -> ProcessSpec:
     path = os.path.join(config.settings.daemon.state, JOBS_FILE)
     return ProcessSpec(
         process=_KEEPER,
-        builder="actors.building:build_keeper",
+        builder="actors.builders:build_keeper",
         settings=(path, keeper_settings(config), version),
         stop_rank=3,
         whole=True,
-        preload=("actors.keeper",),
+        preload=("actors.job_manager",),
         **_common(config.settings),
     )
 

@@ -18,9 +18,9 @@ from aioslsk.protocol.messages import (  # type: ignore[import-untyped,unused-ig
     PeerSharesRequest,
 )
 
-from actors.soulseek.browsing import Folder, Stats
-from actors.soulseek.net import Net
+from actors.soulseek.network import Net
 from actors.soulseek.settings import TalkTimes
+from actors.soulseek.user_queries import Folder, Stats
 
 _PRESENCE: Final = {0: "Offline", 1: "Away", 2: "Online"}
 

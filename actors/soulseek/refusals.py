@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from protocol.faults import FaultKind
+from protocol.model.faults import FaultKind
 
 TEXT_CHARS_MAX: Final = 200
 

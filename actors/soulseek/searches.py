@@ -7,11 +7,11 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
-from actors.soulseek.ears import FoundFile, Reply
-from actors.soulseek.once import Once
+from actors.soulseek.input_limits import Once
+from actors.soulseek.ports import FoundFile, Reply
 from actors.soulseek.settings import NAME_CHARS_MAX
 from protocol.messages import Message, SearchAsked, SearchEnded, SearchHit, SearchLeft
-from protocol.urls import URL_BYTES_MAX, slsk_url
+from protocol.model.source_url import URL_BYTES_MAX, slsk_url
 
 HITS_MAX: Final = 5000
 HITS_OF_PEER_MAX: Final = 200

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from protocol.post import FRONT, POOL
+from protocol.messages.addresses import FRONT, POOL
 
 NAME_CHARS_MAX = 30
 

@@ -3,10 +3,10 @@
 import logging
 from typing import Any
 
-from actors.process import ProcessSpec
+from actors.runtime.process import ProcessSpec
 from actors.soulseek.settings import SessionSettings
 from protocol.config.account import Account
-from protocol.post import SESSION, split_address
+from protocol.messages.addresses import SESSION, split_address
 
 
 def session_settings(account: Account, **changed: Any) -> SessionSettings:
@@ -34,7 +34,7 @@ def session_process(settings: SessionSettings, *, verbose: bool) -> ProcessSpec:
     """The process that holds the login. Its warnings are for `verbose` people: a log disturbs a live display."""
     return ProcessSpec(
         process=split_address(SESSION)[0],
-        builder="actors.soulseek.process:build",
+        builder="actors.soulseek.actor:build",
         settings=settings,
         stop_rank=1,
         whole=True,

@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from actors.sources.http_settings import HttpSettings
+from actors.sources.http.settings import HttpSettings
 from actors.sources.reader import SLICE_S, Probed, Reader
-from protocol.faults import FaultKind, SourceFault
 from protocol.messages import WorkerWanted
+from protocol.model.faults import FaultKind, SourceFault
 
 __all__ = ["SLICE_S", "HttpSettings", "Probed", "Reader", "open_reader", "reader_for"]
 
@@ -25,11 +25,11 @@ def open_reader(url: str, *, user_agent: str = "shoal", settings: HttpSettings =
     """
     scheme = url.strip().partition(":")[0].lower()
     if scheme in ("http", "https"):
-        from actors.sources.http import HttpReader
+        from actors.sources.http.reader import HttpReader
 
         return HttpReader(url, user_agent=user_agent, settings=settings)
     if scheme == "slsk":
-        from actors.sources.slsk import SlskReader
+        from actors.sources.soulseek import SlskReader
 
         return SlskReader(url)
     raise SourceFault(FaultKind.UNSUPPORTED_URL, "only http://, https:// and slsk:// can be downloaded from")

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from protocol.config.credentials import credential
-from protocol.config.mistakes import BadConfig
-from protocol.config.reading import FILE_NAME, Document, Values, find_file, from_environment, read_file
-from protocol.messages.jobs import STOPS_PER_DAY, STOPS_PER_JOB
-from protocol.terminal.words import printable
+from protocol.config.file import FILE_NAME, Document, Values, find_file, from_environment, read_file
+from protocol.model.errors import BadConfig
+from protocol.model.limits import STOPS_PER_DAY, STOPS_PER_JOB
+from protocol.model.printable import printable
 
 _TABLE: Final = "soulseek"
 _LOGIN: Final = ("username", "password")

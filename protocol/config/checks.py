@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from protocol.urls import is_host_name
+from protocol.model.source_url import is_host_name
 
 Check = Callable[[object], Any]
 

@@ -8,8 +8,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from protocol.config.keys import ARRAYS, TABLES
-from protocol.config.mistakes import BadConfig
+from protocol.config.schema import ARRAYS, TABLES
+from protocol.model.errors import BadConfig
 
 _BYTES_MAX = 4096
 

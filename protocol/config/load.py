@@ -9,10 +9,9 @@ from typing import Any, Final
 
 from protocol.config.account import Account, account_of
 from protocol.config.credentials import credential, credential_name
+from protocol.config.file import Document, Values, find_file, from_environment, read_file
 from protocol.config.folders import downloads_folder, state_folder
-from protocol.config.keys import TABLES
-from protocol.config.mistakes import BadConfig
-from protocol.config.reading import Document, Values, find_file, from_environment, read_file
+from protocol.config.schema import TABLES
 from protocol.config.settings import (
     ADMINISTRATOR,
     AccountShown,
@@ -26,6 +25,7 @@ from protocol.config.settings import (
     SlskdSettings,
     Webhook,
 )
+from protocol.model.errors import BadConfig
 
 ENVIRONMENT_KEY: Final = "SHOAL_API_KEY"
 """An administrator's key, the same that clients read."""

@@ -1,7 +1,10 @@
 """What the daemon goes by, read from file, environment and credentials, checked. Frozen; secrets are in no repr."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 READ_ONLY: Final = "ReadOnly"
 READ_WRITE: Final = "ReadWrite"
@@ -102,7 +105,7 @@ class LimitSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
-    """``[[webhooks]]``: events are sent to `url`. `events` are of `protocol.events.KINDS`, empty: all that are kept.
+    """``[[webhooks]]``: events are sent to `url`. `events` are of `protocol.model.event_kinds.KINDS`, empty: all that are kept.
     `secret` signs what is sent, when not empty. `attempts`: so often each is tried."""
 
     name: str
@@ -153,3 +156,21 @@ class Settings:
     slskd: SlskdSettings = SlskdSettings()
     account: AccountShown = AccountShown()
     jwt_key: bytes = field(default=b"", repr=False)
+
+
+# Settings on their way between processes, as JSON in parts that fit a frame.
+
+PART_BYTES_MAX: Final = 48_000
+
+
+def parts_of(settings: Settings) -> Iterator[tuple[bytes, bool]]:
+    """``(part, whether it is the last)``, in order."""
+    text = msgspec.json.encode(settings)
+    starts = range(0, len(text), PART_BYTES_MAX)
+    for start in starts:
+        yield text[start : start + PART_BYTES_MAX], start == starts[-1]
+
+
+def settings_of(text: bytes) -> Settings:
+    """The parts together, read. Raises `ValueError` for what is none."""
+    return msgspec.json.decode(text, type=Settings)

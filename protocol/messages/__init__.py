@@ -14,27 +14,7 @@ from protocol.messages.inboxes import (
     WatchdogInbox,
     WorkerInbox,
 )
-from protocol.messages.jobs import (
-    DispatcherReady,
-    DispatcherWanted,
-    JobAsked,
-    JobForgotten,
-    JobStopAsked,
-    NewsAsked,
-    SourceJoined,
-    SourceKnown,
-    SourceLost,
-    SourceNamed,
-    SourceOffered,
-    SourcesExpected,
-    WorkerReady,
-    WorkerUnwanted,
-    WorkerWanted,
-    asked_anew,
-    asked_limited,
-    asked_politely,
-)
-from protocol.messages.keeping import (
+from protocol.messages.job_commands import (
     Answered,
     BookmarkQueried,
     BookmarkSet,
@@ -70,31 +50,27 @@ from protocol.messages.keeping import (
     TotalLimited,
     WhyQueried,
 )
-from protocol.messages.message import Message
-from protocol.messages.peers import PeerFaulted, PeerRode, PeerStopped, PriorsAsked, PriorsTold
-from protocol.messages.processes import (
-    ActorDied,
-    HealthTold,
-    LogLevelSet,
-    PingAnswered,
-    PingAsked,
-    ProcessLost,
-    ProcessReady,
-    StopAsked,
-    Ticked,
+from protocol.messages.jobs import (
+    DispatcherReady,
+    DispatcherWanted,
+    JobAsked,
+    JobForgotten,
+    JobStopAsked,
+    NewsAsked,
+    SourceJoined,
+    SourceKnown,
+    SourceLost,
+    SourceNamed,
+    SourceOffered,
+    SourcesExpected,
+    WorkerReady,
+    WorkerUnwanted,
+    WorkerWanted,
+    asked_anew,
+    asked_limited,
+    asked_politely,
 )
-from protocol.messages.progress import (
-    ChunkArrived,
-    ChunkMapDrawn,
-    JobEnded,
-    JobNoted,
-    JobOpened,
-    JobProgressed,
-    SourceProgressed,
-    ended_early,
-    source_known,
-)
-from protocol.messages.rides import (
+from protocol.messages.leases import (
     JobWatched,
     LeaseExtended,
     LeaseFinished,
@@ -113,27 +89,50 @@ from protocol.messages.rides import (
     SourceSlowed,
     SourceStalled,
 )
+from protocol.messages.message import TAGS, Message
+from protocol.messages.progress import (
+    ChunkArrived,
+    ChunkMapDrawn,
+    JobEnded,
+    JobNoted,
+    JobOpened,
+    JobProgressed,
+    SourceProgressed,
+    ended_early,
+    source_known,
+)
 from protocol.messages.soulseek import (
     ConnectionEnded,
     ConnectionHanded,
     FileFinished,
+    FilesAsked,
+    FilesTold,
     LoginWanted,
     LogoutWanted,
     PeerFailed,
+    PeerFaulted,
+    PeerRode,
+    PeersQueried,
+    PeerStopped,
     PlaceAsked,
     PlaceLeft,
     PlaceRefused,
     PlaceTaken,
+    PriorsAsked,
+    PriorsTold,
     SearchAsked,
     SearchEnded,
     SearchHit,
     SearchLeft,
     SessionChanged,
+    StopsQueried,
     TurnCame,
     TurnDeclined,
     TurnTaken,
+    UserAsked,
+    UserTold,
 )
-from protocol.messages.store import (
+from protocol.messages.storage import (
     ChunkDisputed,
     ChunksRepeated,
     ChunksStored,
@@ -163,14 +162,16 @@ from protocol.messages.store import (
     slot_filled_for,
     target_of_size,
 )
-from protocol.messages.tags import TAGS
-from protocol.messages.users import (
-    FilesAsked,
-    FilesTold,
-    PeersQueried,
-    StopsQueried,
-    UserAsked,
-    UserTold,
+from protocol.messages.supervision import (
+    ActorDied,
+    HealthTold,
+    LogLevelSet,
+    PingAnswered,
+    PingAsked,
+    ProcessLost,
+    ProcessReady,
+    StopAsked,
+    Ticked,
 )
 
 __all__ = [

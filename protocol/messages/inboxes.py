@@ -1,23 +1,6 @@
 """One closed union for each inbox, so that `match` can be checked to be exhaustive."""
 
-from protocol.messages.jobs import (
-    DispatcherReady,
-    DispatcherWanted,
-    JobAsked,
-    JobForgotten,
-    JobStopAsked,
-    NewsAsked,
-    SourceJoined,
-    SourceKnown,
-    SourceLost,
-    SourceNamed,
-    SourceOffered,
-    SourcesExpected,
-    WorkerReady,
-    WorkerUnwanted,
-    WorkerWanted,
-)
-from protocol.messages.keeping import (
+from protocol.messages.job_commands import (
     Answered,
     BookmarkQueried,
     BookmarkSet,
@@ -53,28 +36,24 @@ from protocol.messages.keeping import (
     TotalLimited,
     WhyQueried,
 )
-from protocol.messages.peers import PeerFaulted, PeerRode, PeerStopped, PriorsAsked, PriorsTold
-from protocol.messages.processes import (
-    ActorDied,
-    HealthTold,
-    LogLevelSet,
-    PingAnswered,
-    PingAsked,
-    ProcessLost,
-    ProcessReady,
-    StopAsked,
-    Ticked,
+from protocol.messages.jobs import (
+    DispatcherReady,
+    DispatcherWanted,
+    JobAsked,
+    JobForgotten,
+    JobStopAsked,
+    NewsAsked,
+    SourceJoined,
+    SourceKnown,
+    SourceLost,
+    SourceNamed,
+    SourceOffered,
+    SourcesExpected,
+    WorkerReady,
+    WorkerUnwanted,
+    WorkerWanted,
 )
-from protocol.messages.progress import (
-    ChunkArrived,
-    ChunkMapDrawn,
-    JobEnded,
-    JobNoted,
-    JobOpened,
-    JobProgressed,
-    SourceProgressed,
-)
-from protocol.messages.rides import (
+from protocol.messages.leases import (
     JobWatched,
     LeaseExtended,
     LeaseFinished,
@@ -93,27 +72,47 @@ from protocol.messages.rides import (
     SourceSlowed,
     SourceStalled,
 )
+from protocol.messages.progress import (
+    ChunkArrived,
+    ChunkMapDrawn,
+    JobEnded,
+    JobNoted,
+    JobOpened,
+    JobProgressed,
+    SourceProgressed,
+)
 from protocol.messages.soulseek import (
     ConnectionEnded,
     ConnectionHanded,
     FileFinished,
+    FilesAsked,
+    FilesTold,
     LoginWanted,
     LogoutWanted,
     PeerFailed,
+    PeerFaulted,
+    PeerRode,
+    PeersQueried,
+    PeerStopped,
     PlaceAsked,
     PlaceLeft,
     PlaceRefused,
     PlaceTaken,
+    PriorsAsked,
+    PriorsTold,
     SearchAsked,
     SearchEnded,
     SearchHit,
     SearchLeft,
     SessionChanged,
+    StopsQueried,
     TurnCame,
     TurnDeclined,
     TurnTaken,
+    UserAsked,
+    UserTold,
 )
-from protocol.messages.store import (
+from protocol.messages.storage import (
     ChunkDisputed,
     ChunksRepeated,
     ChunksStored,
@@ -141,13 +140,16 @@ from protocol.messages.store import (
     ValidatorSeen,
     WorkEnded,
 )
-from protocol.messages.users import (
-    FilesAsked,
-    FilesTold,
-    PeersQueried,
-    StopsQueried,
-    UserAsked,
-    UserTold,
+from protocol.messages.supervision import (
+    ActorDied,
+    HealthTold,
+    LogLevelSet,
+    PingAnswered,
+    PingAsked,
+    ProcessLost,
+    ProcessReady,
+    StopAsked,
+    Ticked,
 )
 
 PoolInbox = (

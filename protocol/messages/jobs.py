@@ -4,11 +4,9 @@ from typing import Final
 
 import msgspec
 
-from protocol.messages.fact import Fact
+from protocol.messages.base import Fact
+from protocol.model.limits import STOPS_PER_DAY, STOPS_PER_JOB
 
-STOPS_PER_JOB: Final = 3
-STOPS_PER_DAY: Final = 8
-"""How often one Soulseek user is hung up on before the end of its file, unless the user's settings say otherwise."""
 ROWS_S: Final = 1.0
 """How often a watcher hears of single sources, unless it wants to hear it more often."""
 

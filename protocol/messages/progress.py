@@ -1,6 +1,6 @@
 """What a front (terminal, later API and page) is told of a job."""
 
-from protocol.messages.fact import Fact
+from protocol.messages.base import Fact
 from protocol.messages.jobs import SourceKnown
 
 

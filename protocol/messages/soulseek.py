@@ -4,7 +4,9 @@ A *peer* is a Soulseek user, a *place* is ours in a peer's upload queue, a *turn
 (its TransferRequest), named by the ticket it chose. A turn is answered at once: taken or declined.
 """
 
-from protocol.messages.fact import Fact
+from typing import Final
+
+from protocol.messages.base import Fact
 
 
 class SearchAsked(Fact, frozen=True, kw_only=True, gc=False):
@@ -168,3 +170,126 @@ class FileFinished(Fact, frozen=True, kw_only=True, gc=False):
     """A file that Soulseek users sent is complete at `path`: it is to be shared back. To the session."""
 
     path: str
+
+
+# What is said to and by the memory of peers: what a Soulseek user did in jobs before this one.
+# Keyed by user name. The memory keeps and tells; what follows from it is decided by those who ask.
+
+
+class PriorsAsked(Fact, frozen=True, kw_only=True, gc=False):
+    """What is known of this peer? Answered by `PriorsTold` to `reply_to`. `job` and `source` only come back."""
+
+    job: int
+    source: int
+    peer: str
+    reply_to: str
+
+
+class PriorsTold(Fact, frozen=True, kw_only=True, gc=False):
+    """What is remembered of a peer; zeros and `offset_ok` when nothing is, or nothing can be read.
+
+    `failures`: attempts in a row that came to nothing, the last with `last_fault` (a `FaultKind` number) `failed_s_ago`
+    seconds ago. `stops_today`: how often we hung up on it this day (UTC), in all jobs.
+    """
+
+    job: int
+    source: int
+    peer: str
+    rate_bytes_s: float
+    setup_s: float
+    offset_ok: bool
+    failures: int
+    last_fault: int
+    failed_s_ago: float
+    stops_today: int
+
+
+class PeerRode(Fact, frozen=True, kw_only=True, gc=False):
+    """A ride of this peer delivered, at this rate, so long after it was asked (0: not measured)."""
+
+    peer: str
+    rate_bytes_s: float
+    setup_s: float
+
+
+class PeerFaulted(Fact, frozen=True, kw_only=True, gc=False):
+    """An attempt came to nothing. `fault` is a `FaultKind` number."""
+
+    peer: str
+    fault: int
+    offset_ok: bool
+
+
+class PeerStopped(Fact, frozen=True, kw_only=True, gc=False):
+    """We hung up on this peer before the end of its file: one more in its ledger of this day."""
+
+    peer: str
+
+
+# What is asked of the session about one Soulseek user. Each question gets `UserTold` or file rows, then an end.
+
+FILES_MAX: Final = 50_000
+"""So many files of one user are told; what is beyond is cut off."""
+
+
+class UserAsked(Fact, frozen=True, kw_only=True, gc=False):
+    """Is this user there? Answered by `UserTold`."""
+
+    request: int
+    reply_to: str
+    peer: str
+
+
+class UserTold(Fact, frozen=True, kw_only=True, gc=False):
+    """`presence`: ``Online``, ``Away``, ``Offline`` or empty when nobody answered. Numbers are 0 when not told."""
+
+    request: int
+    peer: str
+    presence: str
+    privileged: bool
+    speed_bytes_s: int
+    files: int
+    folders: int
+
+
+class FilesAsked(Fact, frozen=True, kw_only=True, gc=False):
+    """What does this user share: in one `folder` (remote path), or everything when it is empty. Answered by `FilesTold`
+    parts. Bounded: at most `FILES_MAX` rows of one answer are told."""
+
+    request: int
+    reply_to: str
+    peer: str
+    folder: str
+
+
+class FilesTold(Fact, frozen=True, kw_only=True, gc=False):
+    """Files of one folder, names without it. `last` ends the answer; `refused` then says in words why there is nothing.
+    `truncated`: there was more."""
+
+    request: int
+    peer: str
+    folder: str
+    names: tuple[str, ...]
+    sizes: tuple[int, ...]
+    last: bool
+    truncated: bool
+    refused: str
+
+
+class PeersQueried(Fact, frozen=True, kw_only=True, gc=False):
+    """To the memory of peers: whom do we know? Answered by `PeerSnapshot` rows, the fastest first."""
+
+    request: int
+    reply_to: str
+    offset: int
+    limit: int
+
+
+class StopsQueried(Fact, frozen=True, kw_only=True, gc=False):
+    """To the memory of peers: the ledger of stops. Answered by `StopCount` rows, the newest day first."""
+
+    request: int
+    reply_to: str
+    peer: str
+    offset: int
+    limit: int

@@ -11,10 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from actors.building import processes
-from actors.core.restarts import Restarts
-from actors.process import ProcessSpec
-from actors.supervisor import Supervisor
+from actors.builders import processes
+from actors.core.supervision.process_policy import Restarts
+from actors.runtime.process import ProcessSpec
+from actors.runtime.supervisor import Supervisor
 from protocol.messages import (
     JobAsked,
     JobEnded,
@@ -25,8 +25,8 @@ from protocol.messages import (
     SourceOffered,
     asked_anew,
 )
-from protocol.post import FRONT, POOL, WATCHDOG
-from storage.arena import Arena
+from protocol.messages.addresses import FRONT, POOL, WATCHDOG
+from storage.shared_memory import Arena
 
 M = TypeVar("M", bound=Message)
 WAIT_S = 30.0

@@ -14,9 +14,8 @@ import pytest
 import storage.digests
 import storage.rehash
 from actors.assembler import Assembler
-from actors.mailroom import Mailroom
-from actors.wire_actor import stop_actors
-from protocol.frames import decode
+from actors.runtime.actor import stop_actors
+from actors.runtime.message_bus import Mailroom
 from protocol.messages import (
     ChunksStored,
     ChunksVerified,
@@ -31,9 +30,10 @@ from protocol.messages import (
     TargetSealed,
     TargetWanted,
 )
-from protocol.post import ASSEMBLER, dispatcher_address, shelf_address, split_address
-from storage.arena import Arena
+from protocol.messages.addresses import ASSEMBLER, dispatcher_address, shelf_address, split_address
+from protocol.messages.codec import decode
 from storage.digests import digests_of
+from storage.shared_memory import Arena
 
 CHUNK = 4096
 NAME = "file.bin"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from actors.demo.mirrors.owner import Box, Character, Content, mirrors
 from protocol.messages import JobLimited, JobStopAsked, TotalLimited
-from protocol.post import POOL
+from protocol.messages.addresses import POOL
 from tests.actors.engine import Engine
-from tests.box.mirrors import Box, Character, Content, mirrors
 
 pytestmark = pytest.mark.long
 

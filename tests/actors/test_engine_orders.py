@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.demo.mirrors.owner import Character, Content, mirrors
 from protocol.messages import (
     JobEnded,
     JobOpened,
@@ -20,9 +21,8 @@ from protocol.messages import (
     SourceOffered,
     SourceProgressed,
 )
-from protocol.post import FRONT, POOL, dispatcher_address
+from protocol.messages.addresses import FRONT, POOL, dispatcher_address
 from tests.actors.engine import Engine
-from tests.box.mirrors import Character, Content, mirrors
 
 MB = 1_000_000
 CHUNK = 1 << 16

@@ -5,12 +5,12 @@ import tempfile
 import threading
 from typing import Any
 
-from actors.handing import Handing
-from actors.mailroom import Mailroom
 from actors.peer_worker import PeerWorker
-from protocol.frames import decode
+from actors.runtime.message_bus import Mailroom
+from actors.slot_returns import Handing
 from protocol.messages import ActorDied, LeaseGranted, Message, WorkerWanted
-from storage.arena import Arena
+from protocol.messages.codec import decode
+from storage.shared_memory import Arena
 
 CHUNK = 4096
 

@@ -12,13 +12,11 @@ from typing import TypeVar
 
 import pytest
 
-from actors.handing import Handing
-from actors.mailroom import Mailroom
 from actors.peer_worker import PeerWorker
+from actors.runtime.actor import stop_actors
+from actors.runtime.message_bus import Mailroom
+from actors.slot_returns import Handing
 from actors.sources import open_reader
-from actors.wire_actor import stop_actors
-from protocol.faults import FaultKind
-from protocol.frames import decode
 from protocol.messages import (
     ConnectionEnded,
     ConnectionHanded,
@@ -33,7 +31,9 @@ from protocol.messages import (
     SlotFreed,
     WorkerWanted,
 )
-from storage.arena import Arena
+from protocol.messages.codec import decode
+from protocol.model.faults import FaultKind
+from storage.shared_memory import Arena
 from tests.actors.soulseek.tcp import pair
 
 CHUNK = 4096

@@ -28,12 +28,12 @@ from urllib.parse import urlsplit
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from protocol.kept import KeptJob, KeptSource, SaveEvent, SaveJob, SaveSource, Write
-from protocol.snapshots import EventEntry
-from storage.job_book import JobBook
+from actors.demo.mirrors.owner import Character, Content, mirrors
+from protocol.model.job_records import KeptJob, KeptSource, SaveEvent, SaveJob, SaveSource, Write
+from protocol.model.job_views import EventEntry
+from storage.job_store import JobBook
 from tests.bench import measuring
-from tests.box.mirrors import Character, Content, mirrors
-from tests.e2e.daemons import Daemon, running
+from tests.e2e.daemon.daemons import Daemon, running
 from tests.e2e.program import Shoal
 
 ROOT = "/api/v0/multisource"

@@ -18,7 +18,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from actors.core.dispatch import DispatchState
+from actors.core.dispatch.dispatcher import DispatchState
 from protocol.messages import (
     ChunksStored,
     DispatcherWanted,

@@ -29,9 +29,9 @@ import httpx
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from actors.demo.mirrors.owner import Character, Content, mirrors
 from tests.bench import measuring
-from tests.box.mirrors import Character, Content, mirrors
-from tests.e2e.daemons import Daemon, running
+from tests.e2e.daemon.daemons import Daemon, running
 from tests.e2e.program import Shoal
 
 ROOT = "/api/v0/multisource"

@@ -17,12 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from protocol.kept import KeptSource, SaveEvent, SaveJob, SaveSource, Write
 from protocol.messages import CountsQueried, JobPaused, JobQueried, JobsQueried
-from protocol.snapshots import Counts, EventEntry, JobDetail, JobSnapshot
-from storage.job_book import JobBook
-from tests.actors.keeper_daemon import KeeperDaemon
-from tests.storage.test_job_book import job
+from protocol.model.job_records import KeptSource, SaveEvent, SaveJob, SaveSource, Write
+from protocol.model.job_views import Counts, EventEntry, JobDetail, JobSnapshot
+from storage.job_store import JobBook
+from tests.actors.job_manager_daemon import KeeperDaemon
+from tests.storage.test_job_store import job
 
 BEGUN_S_MAX = 3.0
 PAGE_MS_MAX = 50.0

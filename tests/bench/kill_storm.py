@@ -27,13 +27,13 @@ import psutil  # type: ignore[import-untyped,unused-ignore]
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from actors.building import processes
-from actors.core.restarts import Restarts
-from actors.supervisor import Supervisor
+from actors.builders import processes
+from actors.core.supervision.process_policy import Restarts
+from actors.demo.mirrors.owner import Box, Character, Content, mirrors
+from actors.runtime.supervisor import Supervisor
 from protocol.messages import ProcessReady
-from storage.arena import SLOT_BYTES, Arena
+from storage.shared_memory import SLOT_BYTES, Arena
 from tests.bench.measuring import print_table, verdict
-from tests.box.mirrors import Box, Character, Content, mirrors
 from tests.e2e import program
 from tests.e2e.program import Shoal
 from tests.e2e.storm import Storm

@@ -12,9 +12,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from storage.chunk_index import Ledger
 from storage.digests import digests_of
 from storage.layout import Layout
-from storage.ledger import Ledger
 from storage.rehash import THREADS, holding
 
 CHUNK_BYTES = 128 << 10

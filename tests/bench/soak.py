@@ -28,10 +28,10 @@ import psutil  # type: ignore[import-untyped,unused-ignore]
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from actors.demo.mirrors.owner import Character, Content, mirrors
 from tests.bench import measuring
-from tests.box.mirrors import Character, Content, mirrors
 from tests.e2e import program
-from tests.e2e.daemons import Daemon, pid_of, running
+from tests.e2e.daemon.daemons import Daemon, pid_of, running
 from tests.e2e.program import Shoal
 
 ROOT = "/api/v0/multisource"

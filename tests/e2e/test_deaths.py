@@ -10,11 +10,11 @@ from contextlib import suppress
 import psutil  # type: ignore[import-untyped,unused-ignore]
 import pytest
 
-from actors.core.restarts import RESTARTS_MAX
-from actors.mailroom import Mailroom
+from actors.core.supervision.process_policy import RESTARTS_MAX
+from actors.demo.mirrors.owner import Box, Character, Content, mirrors
+from actors.runtime.message_bus import Mailroom
 from protocol.messages import SlotFilled, SourceJoined, WorkerReady
-from protocol.post import ASSEMBLER, POOL, Post, dispatcher_address
-from tests.box.mirrors import Box, Character, Content, mirrors
+from protocol.messages.addresses import ASSEMBLER, POOL, Post, dispatcher_address
 from tests.e2e.program import Event, Running, Shoal
 
 CHUNK = 32_768

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.box.mirrors import Box, Character, Content, mirrors
+from actors.demo.mirrors.owner import Box, Character, Content, mirrors
 from tests.e2e.program import Event, Running, Shoal
 
 SIZE = 1_000_000

@@ -15,7 +15,7 @@ import termios
 import threading
 from pathlib import Path
 
-from tests.box.mirrors import Character, Content, mirrors
+from actors.demo.mirrors.owner import Character, Content, mirrors
 from tests.e2e.program import ROOT, Shoal
 
 CONTENT = Content(1_500_000, seed=71)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.box.mirrors import Character, Content, mirrors
+from actors.demo.mirrors.owner import Character, Content, mirrors
 from tests.e2e.program import Shoal
 
 CONTENT = Content(3_000_000, seed=61)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from actors.demo.mirrors.owner import Box, Character, Content, mirrors
 from storage.digests import whole_digest
-from tests.box.mirrors import Box, Character, Content, mirrors
 from tests.e2e.program import ROOT, Shoal
 
 CONTENT = Content(2_500_001, seed=21)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.box.mirrors import Box, Character, Content, mirrors
+from actors.demo.mirrors.owner import Box, Character, Content, mirrors
 from tests.e2e.program import Shoal
 
 CONTENT = Content(50_000, seed=31)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.box.content import Content
-from tests.box.mirrors import Character as Mirror
-from tests.box.mirrors import mirrors
-from tests.box.soulseek import aioslsk_peer, nicotine
-from tests.box.soulseek.network import Network, network
+from actors.demo.content import Content
+from actors.demo.mirrors.owner import Character as Mirror
+from actors.demo.mirrors.owner import mirrors
+from actors.demo.soulseek.network import Network, network
 from tests.e2e.program import Shoal
 from tests.e2e.test_soulseek_words import account, rows_of
+from tests.real_peers import aioslsk_peer, nicotine
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
 

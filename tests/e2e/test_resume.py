@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.box.mirrors import Box, Character, Content, mirrors
+from actors.demo.mirrors.owner import Box, Character, Content, mirrors
 from tests.e2e.program import Done, Running, Shoal
 
 CHUNK = 32_768

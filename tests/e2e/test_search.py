@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.box.mirrors import Character as StallingMirror
-from tests.box.mirrors import mirrors
-from tests.box.soulseek.network import Character, Content, Network, network
+from actors.demo.mirrors.owner import Character as StallingMirror
+from actors.demo.mirrors.owner import mirrors
+from actors.demo.soulseek.network import Character, Content, Network, network
 from tests.e2e.program import Running, Shoal
 
 CONTENT = Content(3_000_000, seed=5)

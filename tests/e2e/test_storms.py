@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from tests.box.mirrors import Character, Content, mirrors
+from actors.demo.mirrors.owner import Character, Content, mirrors
 from tests.e2e.program import Shoal
 from tests.e2e.storm import Storm
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from protocol.faults import TargetFault
 from protocol.messages import (
     ChunkDisputed,
     ChunksRepeated,
@@ -30,11 +29,12 @@ from protocol.messages import (
     TargetWanted,
     ValidatorSeen,
 )
-from protocol.post import ASSEMBLER, dispatcher_address
-from protocol.runs import Run
+from protocol.messages.addresses import ASSEMBLER, dispatcher_address
+from protocol.model.chunk_ranges import Run
+from protocol.model.faults import TargetFault
 from storage.digests import Checksum, chunk_digest, digests_of
 from storage.layout import Layout
-from storage.target import ChecksumMismatch, Sealed, Target
+from storage.part_file import ChecksumMismatch, Sealed, Target
 from tests.sim.disk import Disk, MachineDied
 from tests.sim.store import TRUE, WRITE_S
 from tests.sim.worker import Surroundings

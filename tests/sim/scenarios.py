@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from storage.records import RECORD_BYTES, START
+from storage.chunk_journal import RECORD_BYTES, START
 from tests.sim.disk import DiskScript
 from tests.sim.disk_store import REAL_CHUNK
 from tests.sim.script import Shape, SourceScript

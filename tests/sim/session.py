@@ -7,7 +7,6 @@ After a stop the session waits for the peer's word before it asks again, as the 
 from dataclasses import dataclass
 from typing import Final
 
-from protocol.faults import FaultKind
 from protocol.messages import (
     FileFinished,
     JobForgotten,
@@ -21,7 +20,8 @@ from protocol.messages import (
     TurnDeclined,
     TurnTaken,
 )
-from protocol.post import SESSION, dispatcher_address
+from protocol.messages.addresses import SESSION, dispatcher_address
+from protocol.model.faults import FaultKind
 from tests.sim.worker import Surroundings, WorkerModel
 
 ANSWER_S_MAX: Final = 10.0

@@ -2,7 +2,6 @@
 
 from typing import Final
 
-from protocol.faults import TargetFaultKind
 from protocol.messages import (
     ChunkDisputed,
     ChunksRepeated,
@@ -23,8 +22,9 @@ from protocol.messages import (
     TargetWanted,
     ValidatorSeen,
 )
-from protocol.post import ASSEMBLER, dispatcher_address
-from protocol.runs import Run, RunSet
+from protocol.messages.addresses import ASSEMBLER, dispatcher_address
+from protocol.model.chunk_ranges import Run, RunSet
+from protocol.model.faults import TargetFaultKind
 from tests.sim.worker import Surroundings
 
 WRITE_S: Final = 0.0004

@@ -1,8 +1,8 @@
 """What must hold after every step of the dispatcher, whatever the sources do."""
 
-from actors.core.dispatch import DispatchState, Phase
+from actors.core.dispatch.dispatcher import DispatchState, Phase
 from protocol.messages import LeaseGranted, Message, TargetOpened
-from protocol.post import ASSEMBLER, MEMORY, POOL, SESSION, WATCHDOG, Post, dispatcher_address
+from protocol.messages.addresses import ASSEMBLER, MEMORY, POOL, SESSION, WATCHDOG, Post, dispatcher_address
 from tests.sim.disk_store import StoreOnDisk
 from tests.sim.store import StoreModel
 

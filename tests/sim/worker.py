@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, Protocol
 
-from protocol.faults import FaultKind
 from protocol.messages import (
     JobForgotten,
     LeaseExtended,
@@ -23,7 +22,8 @@ from protocol.messages import (
     SourceFailed,
     SourceProbed,
 )
-from protocol.post import ASSEMBLER, WATCHDOG, dispatcher_address
+from protocol.messages.addresses import ASSEMBLER, WATCHDOG, dispatcher_address
+from protocol.model.faults import FaultKind
 from tests.sim.script import RateCurve, SourceScript
 
 SLOT_BYTES: Final = 1 << 20

@@ -11,12 +11,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from actors.core.dispatch import DispatchState, Phase
-from actors.core.speed import SpeedState
-from protocol.frames import decode, encode
+from actors.core.dispatch.dispatcher import DispatchState, Phase
+from actors.core.rates.rate_monitor import SpeedState
 from protocol.messages import DispatcherWanted, JobEnded, JobStopAsked, Message, SourceJoined, SourceLost, Ticked
-from protocol.post import ASSEMBLER, MEMORY, POOL, SESSION, WATCHDOG, dispatcher_address, split_address, worker_address
-from protocol.runs import Run
+from protocol.messages.addresses import (
+    ASSEMBLER,
+    MEMORY,
+    POOL,
+    SESSION,
+    WATCHDOG,
+    dispatcher_address,
+    split_address,
+    worker_address,
+)
+from protocol.messages.codec import decode, encode
+from protocol.model.chunk_ranges import Run
 from storage.layout import Layout
 from tests.sim.disk import Disk, DiskScript
 from tests.sim.disk_store import StoreOnDisk

@@ -3,9 +3,9 @@
 import random
 from pathlib import Path
 
-from protocol.runs import RunSet
+from protocol.model.chunk_ranges import RunSet
 from storage.digests import digests_of
-from storage.target import Opened, Target, Written
+from storage.part_file import Opened, Target, Written
 
 CHUNK = 16
 NAME = "file.bin"

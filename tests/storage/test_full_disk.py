@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from protocol.faults import TargetFault, TargetFaultKind
-from storage.target import Target
+from protocol.model.faults import TargetFault, TargetFaultKind
+from storage.part_file import Target
 from tests.storage.parts import NAME, chunks, content, finish, leave_part, opened, put
 
 CHUNK = 64 << 10

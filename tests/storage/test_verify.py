@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from protocol.faults import TargetFault, TargetFaultKind
+from protocol.model.faults import TargetFault, TargetFaultKind
 from storage.verify import verify
 from tests.storage.parts import CHUNK, NAME, chunks, content, count, leave_part, opened, put
-from tests.storage.test_opening import snapshot
+from tests.storage.test_part_file_open import snapshot
 
 DATA = content(9 * CHUNK + 5)
 

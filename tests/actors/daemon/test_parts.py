@@ -14,12 +14,11 @@ from typing import Any
 
 import pytest
 
-from actors import logs
-from actors.daemon.changes import applied
-from actors.daemon.ground import CannotStart, address_of, listening, locked_state, made_folder, with_secrets
-from actors.daemon.health import Health
-from actors.daemon.notify import Notify
-from actors.vitals import ProcessHealth
+from actors.daemon.front import Health, applied
+from actors.daemon.preflight import CannotStart, address_of, listening, locked_state, made_folder, with_secrets
+from actors.daemon.systemd import Notify
+from actors.runtime import log_setup
+from actors.runtime.process_stats import ProcessHealth
 from protocol.config.account import Account
 from protocol.config.load import Config
 from protocol.config.settings import ADMINISTRATOR, ApiKey, ApiSettings, DaemonSettings, LimitSettings, Settings
@@ -183,14 +182,14 @@ def handled() -> Iterator[None]:
     logging.captureWarnings(False)
     root.handlers[:] = handlers
     root.setLevel(level)
-    logging.getLogger(logs.NOTICES).setLevel(logging.NOTSET)
+    logging.getLogger(log_setup.NOTICES).setLevel(logging.NOTSET)
 
 
 @pytest.mark.usefixtures("handled")
 def test_json_lines_say_who_wrote_them_when_and_no_passwords(capfd: pytest.CaptureFixture[str]) -> None:
-    logs.set_up("hub", logging.WARNING, as_json=True)
+    log_setup.set_up("hub", logging.WARNING, as_json=True)
     logging.getLogger("actors.x").info("not worth a line")
-    logging.getLogger(logs.NOTICES).info("listening")
+    logging.getLogger(log_setup.NOTICES).info("listening")
     try:
         raise ValueError("of ftp://me:secret@host/x")
     except ValueError:
@@ -215,9 +214,9 @@ def test_json_lines_say_who_wrote_them_when_and_no_passwords(capfd: pytest.Captu
 
 @pytest.mark.usefixtures("handled")
 def test_plain_lines_are_for_people(capfd: pytest.CaptureFixture[str]) -> None:
-    logs.set_up("hub", logging.WARNING, as_json=False)
-    logging.getLogger(logs.NOTICES).info("listening")
-    logging.getLogger(logs.NOTICES).error("ends: http://me:secret@host/")
+    log_setup.set_up("hub", logging.WARNING, as_json=False)
+    logging.getLogger(log_setup.NOTICES).info("listening")
+    logging.getLogger(log_setup.NOTICES).error("ends: http://me:secret@host/")
     logging.getLogger("actors.x").warning("hm")
     assert capfd.readouterr().err.splitlines() == [
         "shoal: listening",

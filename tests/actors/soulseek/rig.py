@@ -11,11 +11,10 @@ import time
 from types import TracebackType
 from typing import Any, TypeVar
 
-from actors.mailroom import Mailroom
-from actors.soulseek.session import Session
+from actors.runtime.actor import stop_actors
+from actors.runtime.message_bus import Mailroom
+from actors.soulseek.actor import Session
 from actors.soulseek.settings import SessionSettings, TalkTimes
-from actors.wire_actor import stop_actors
-from protocol.frames import decode
 from protocol.messages import (
     ConnectionEnded,
     ConnectionHanded,
@@ -25,7 +24,8 @@ from protocol.messages import (
     TurnCame,
     TurnTaken,
 )
-from protocol.post import SESSION
+from protocol.messages.addresses import SESSION
+from protocol.messages.codec import decode
 
 HEAR_S_MAX = 20.0
 WORKER = "fetch-1/worker-1-1"

@@ -12,18 +12,16 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from actors.soulseek import aioslsk_private
-from actors.soulseek.bounds import ARRAY_ITEMS_MAX, UNPACKED_BYTES_MAX, BoundedZlib
-from actors.soulseek.door import FileDoor
-from actors.soulseek.ears import FoundFile, PeerAway, Reply
-from actors.soulseek.once import Once
-from actors.soulseek.place import Offered
+from actors.demo.soulseek.wire import messages, primitives
+from actors.soulseek import aioslsk_patches
+from actors.soulseek.file_connections import FileDoor
+from actors.soulseek.input_limits import ARRAY_ITEMS_MAX, UNPACKED_BYTES_MAX, BoundedZlib, Once
+from actors.soulseek.negotiation import Talk
+from actors.soulseek.ports import FoundFile, PeerAway, Reply
+from actors.soulseek.queue_entry import Offered
 from actors.soulseek.refusals import fault_of, shown
 from actors.soulseek.searches import HITS_OF_PEER_MAX, Budget, Searches, makes_sense
 from actors.soulseek.settings import TalkTimes
-from actors.soulseek.talk import Talk
-from protocol.faults import FaultKind
-from protocol.frames import decode, encode
 from protocol.messages import (
     ConnectionHanded,
     Message,
@@ -34,9 +32,10 @@ from protocol.messages import (
     SearchHit,
     TurnCame,
 )
-from tests.box.soulseek.wire import messages, primitives
+from protocol.messages.codec import decode, encode
+from protocol.model.faults import FaultKind
 
-aioslsk_private.bound_aioslsk()
+aioslsk_patches.bound_aioslsk()
 
 SOON = TalkTimes(
     connect_s_max=0.01, upload_failed_s_max=0.003, finished_s=0.001, repeat_s=(0.002,), repeat_every_s=0.01,

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 import psutil  # type: ignore[import-untyped,unused-ignore]
 import pytest
 
-from actors.soulseek import aioslsk_private
+from actors.demo.content import Content
+from actors.demo.soulseek.behavior import Hostility
+from actors.demo.soulseek.network import Character, Network, network
+from actors.soulseek import aioslsk_patches
 from protocol.messages import SearchAsked, SearchEnded, SearchHit, TurnCame
-from protocol.urls import slsk_address, slsk_url
+from protocol.model.source_url import slsk_address, slsk_url
 from tests.actors.soulseek.rig import Rig, read_body
-from tests.box.content import Content
-from tests.box.soulseek.character import Hostility
-from tests.box.soulseek.network import Character, Network, network
 
 SIZE = 200_000
 CONTENT = Content(SIZE)
@@ -76,7 +76,7 @@ def test_what_a_hostile_peer_sends_honestly_is_still_taken(box: Network, peer: s
 def test_strangers_at_our_port_that_say_nothing_cannot_keep_the_others_out(
     box: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aioslsk_private, "MUTE_S_MIN", 0.0)
+    monkeypatch.setattr(aioslsk_patches, "MUTE_S_MIN", 0.0)
     with Rig(box.server_port) as rig:
         port = int(rig.state("online").detail.rpartition(" ")[2])
         strangers = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(200)]

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from actors.demo.content import Content
+from actors.demo.soulseek.network import Network, network
 from protocol.messages import PlaceTaken, SearchAsked, SearchEnded, SearchHit
 from tests.actors.soulseek.rig import Rig, read_body
-from tests.box.content import Content
-from tests.box.soulseek import aioslsk_peer, nicotine
-from tests.box.soulseek.network import Network, network
+from tests.real_peers import aioslsk_peer, nicotine
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
 

@@ -1,0 +1,69 @@
+"""What is addressed to the API goes from here into the loop that its handlers run in; what they say goes out."""
+
+import asyncio
+import contextlib
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from actors.runtime.actor import WireActor
+from actors.runtime.message_bus import Mailroom
+from protocol.http_api.gateway import RefusedError
+from protocol.messages import DeskInbox, Message
+from protocol.messages.addresses import DESK, split_address
+from protocol.messages.codec import BadFrame, encode
+
+
+class DeskMailbox(WireActor):
+    """`desk` of the api process. Hands every message on, in order, and waits for nobody.
+
+    The loop is woken once for all that came since it last looked: a stream of progress costs it little.
+    """
+
+    def __init__(
+        self, mailroom: Mailroom, loop: asyncio.AbstractEventLoop, arrived: Callable[[DeskInbox], None]
+    ) -> None:
+        super().__init__(split_address(DESK)[1], mailroom)
+        self._loop = loop
+        self._arrived = arrived
+        self._waiting: deque[DeskInbox] = deque()
+
+    def handle(self, message: DeskInbox) -> None:
+        wake = not self._waiting  # the loop takes until there is nothing; at worst it is woken once too often
+        self._waiting.append(message)
+        if wake:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._take)
+
+    def _take(self) -> None:
+        while self._waiting:
+            self._arrived(self._waiting[0])
+            self._waiting.popleft()
+
+
+class Outbox:
+    """Posts in a thread of its own: the way to a process that does not drain blocks, and the loop must not."""
+
+    def __init__(self, mailroom: Mailroom) -> None:
+        self._mailroom: Final = mailroom
+        self._frames: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
+        self._thread: Final = threading.Thread(target=self._send, name="api-out", daemon=True)
+        self._thread.start()
+
+    def post(self, to: str, message: Message) -> None:
+        """Raises `RefusedError` for what is too long to be said."""
+        try:
+            self._frames.put((to, encode(message)))
+        except BadFrame as error:
+            raise RefusedError("too large", "", str(error)) from None
+
+    def close(self) -> None:
+        """What was posted before still goes out, for a second at most."""
+        self._frames.put(None)
+        self._thread.join(timeout=1.0)
+
+    def _send(self) -> None:
+        while (one := self._frames.get()) is not None:
+            self._mailroom.post_frame(*one)

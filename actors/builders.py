@@ -1,0 +1,152 @@
+"""Builders: what each process is made of. Children import this module to find theirs, so nothing heavy is imported at
+its top."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from actors.runtime.process import ProcessActors, ProcessContext, ProcessSpec
+
+if TYPE_CHECKING:
+    from protocol.messages import DispatcherWanted, JobForgotten, WorkerUnwanted, WorkerWanted
+
+FETCHERS_MAX = 4
+SLOTS_SPARE = 8
+"""Slots of a fetch process beside one for each source: what may wait for the disk."""
+
+
+def build_hub(context: ProcessContext) -> ProcessActors:
+    """PoolManager and SpeedWatchdog; a ChunkDispatcher whenever one is wanted."""
+    from actors.chunk_dispatcher import ChunkDispatcher
+    from actors.pool_manager import PoolManager
+    from actors.runtime.actor import stop_actors
+    from actors.speed_watchdog import SpeedWatchdog
+
+    mailroom = context.mailroom
+    dispatchers: dict[int, Any] = {}
+
+    def make(wanted: DispatcherWanted) -> None:
+        dispatchers[wanted.job] = ChunkDispatcher.start(mailroom, wanted)
+
+    def forget(message: JobForgotten) -> None:
+        dispatcher = dispatchers.pop(message.job, None)
+        if dispatcher is not None:
+            dispatcher.stop(block=False)
+
+    pool = PoolManager.start(mailroom, context.settings)
+    watchdog = SpeedWatchdog.start(mailroom)
+
+    def stop() -> None:
+        stop_actors([pool, *dispatchers.values(), watchdog], timeout_s=1.0)
+
+    from protocol.messages import DispatcherWanted, JobForgotten
+
+    return ProcessActors(makers={DispatcherWanted: make, JobForgotten: forget}, stop=stop)
+
+
+def build_store(context: ProcessContext) -> ProcessActors:
+    """The Assembler, and the memory of peers where the settings name its file."""
+    from actors.assembler import Assembler
+    from actors.runtime.actor import stop_actors
+    from storage.shared_memory import Arena
+
+    arena = Arena.attach(context.arena_fd, context.slot_count)
+    actors: list[Any] = [Assembler.start(context.mailroom, arena, generation=context.generation)]
+    if context.settings:
+        from actors.peer_history import PeerMemory
+
+        actors.append(PeerMemory.start(context.mailroom, context.settings))
+
+    def stop() -> None:
+        stop_actors(actors, timeout_s=10.0)
+
+    return ProcessActors(stop=stop)
+
+
+def build_fetcher(context: ProcessContext) -> ProcessActors:
+    """This process's slots; a PeerWorker whenever one is wanted. A job forgotten may be begun anew, by another hub."""
+    from actors.peer_worker import PeerWorker
+    from actors.runtime.actor import stop_actors
+    from actors.slot_returns import Handing
+    from actors.sources import reader_for
+    from protocol.messages import JobForgotten, WorkerUnwanted, WorkerWanted
+    from protocol.messages.addresses import split_address, worker_address
+    from storage.shared_memory import Arena
+
+    arena = Arena.attach(context.arena_fd, context.slot_count)
+    first, stop_slot = context.settings
+    handing = Handing(context.mailroom, range(first, stop_slot), generation=context.generation, forget=arena.forget)
+    workers: dict[tuple[int, int], Any] = {}
+
+    def dismiss(job: int, source: int) -> None:
+        # Its name is free at once; it may be in the middle of a read, and reads and posts no more after that.
+        context.mailroom.unregister(split_address(worker_address("", job, source))[1])
+        workers.pop((job, source)).stop(block=False)
+
+    def make(wanted: WorkerWanted) -> None:
+        if (wanted.job, wanted.source) in workers:
+            dismiss(wanted.job, wanted.source)
+        worker = PeerWorker.start(context.mailroom, wanted, reader=reader_for(wanted), arena=arena, handing=handing)
+        workers[wanted.job, wanted.source] = worker
+
+    def leave(unwanted: WorkerUnwanted) -> None:
+        if (unwanted.job, unwanted.source) in workers:
+            dismiss(unwanted.job, unwanted.source)
+
+    def forget(message: JobForgotten) -> None:
+        for job, source in [key for key in workers if key[0] == message.job]:
+            dismiss(job, source)
+        handing.forget(message)
+
+    def stop() -> None:
+        stop_actors(list(workers.values()), timeout_s=0.5)
+
+    return ProcessActors(makers={WorkerWanted: make, WorkerUnwanted: leave, JobForgotten: forget}, stop=stop)
+
+
+def processes(source_count: int, session: ProcessSpec | None = None, memory: str = "") -> tuple[list[ProcessSpec], int]:
+    """What is to be run for one job of so many sources, and how many slots the arena needs.
+
+    `session` is the Soulseek process where one is needed; only then are peers remembered.
+    """
+    count = max(1, min(FETCHERS_MAX, os.cpu_count() or 1, source_count))
+    names = tuple(f"fetch-{number}" for number in range(1, count + 1))
+    slots = -(-source_count // count) + SLOTS_SPARE
+    specs = [
+        ProcessSpec(process="hub", builder=f"{__name__}:build_hub", settings=names, stop_rank=0, whole=True),
+        ProcessSpec(
+            process="store",
+            builder=f"{__name__}:build_store",
+            settings=memory if session else "",
+            stop_rank=2,
+            whole=True,
+        ),
+    ]
+    for index, name in enumerate(names):
+        own = (index * slots, (index + 1) * slots)
+        specs.append(
+            ProcessSpec(
+                process=name,
+                builder=f"{__name__}:build_fetcher",
+                settings=own,
+                stop_rank=1,
+                switch_interval_s=0.0005,
+            )
+        )
+    return specs + ([session] if session is not None else []), count * slots
+
+
+def build_keeper(context: ProcessContext) -> ProcessActors:
+    """The JobKeeper. `context.settings` is ``(path of the job store, KeeperSettings, version of this program)``."""
+    from actors.job_manager import JobKeeper
+    from actors.runtime.actor import stop_actors
+
+    path, settings, version = context.settings
+    anew = context.generation == 0
+    keeper = JobKeeper.start(context.mailroom, path, settings, anew=anew, version=version)
+
+    def stop() -> None:
+        stop_actors([keeper], timeout_s=10.0)
+
+    return ProcessActors(stop=stop)

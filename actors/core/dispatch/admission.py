@@ -1,0 +1,357 @@
+"""How sources come into a job: they join, are probed, fail and are asked again, vanish and come back.
+
+Owned by one `DispatchState`, which is told here only what concerns single sources; what follows for the job (open the
+target, end because sizes differ) it decides itself.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from actors.core.dispatch import admission
+from actors.core.dispatch.chunk_tracker import UNBOUNDED
+from actors.core.dispatch.leases import Riding
+from actors.core.dispatch.progress import Reporter
+from actors.core.dispatch.remote_queue import Turns
+from actors.core.dispatch.sources import Faults, Source, SourceTraits, Standing, warm
+from actors.core.dispatch.stop_cost import weigh
+from actors.core.outbox import Outbox
+from protocol.messages import (
+    DispatcherWanted,
+    JobWatched,
+    ProbeAsked,
+    SizeLearned,
+    SourceFailed,
+    SourceJoined,
+    SourceLeft,
+    SourceLost,
+    SourceProbed,
+    TargetWanted,
+    ValidatorSeen,
+)
+from protocol.messages.addresses import ASSEMBLER, dispatcher_address
+from protocol.model.faults import FaultKind
+
+# From probes to a target: how large is the file, what is it called, do the sources agree?
+
+STALL_S: Final = 10.0
+NAME_WAIT_S: Final = 1.0
+"""So long the first-named source may take to propose a name once another has told the size. It is not waited for
+when its address ends in the name that the others give."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Not enough is known yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Go: `size_bytes` -1 when no source says it."""
+
+    size_bytes: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disagree:
+    reason: str
+
+
+Verdict = Wait | Open | Disagree
+
+
+def consider(sources: dict[int, Source], asked_name: str, *, expected: int, since_s: float, now_s: float) -> Verdict:
+    """`since_s`: when the first probe was answered. Nothing can be said before one was."""
+    clash = size_clash(sources)
+    if clash:
+        return Disagree(clash)
+    answered = [source for _, source in sorted(sources.items()) if source.probed and source.usable]
+    sized = [source for source in answered if source.size_bytes >= 0]
+    pending = len(sources) < expected or any(source.usable and not source.probed for source in sources.values())
+    if not answered or (not sized and pending):
+        return Wait()
+    first = sources.get(0)
+    first_may_answer = first is None or (first.usable and not first.probed)
+    name = asked_name or _name(sources, answered)
+    expected_name = first is not None and name == first.fallback_name
+    if not asked_name and not expected_name and first_may_answer and now_s - since_s < NAME_WAIT_S:
+        return Wait()
+    return Open(sized[0].size_bytes if sized else -1, name)
+
+
+def size_clash(sources: dict[int, Source]) -> str:
+    """Words for people when two addresses announce different sizes, else empty. A Soulseek peer's file is found by its
+    name: one of another size is another file, which is no news (see `unfit`)."""
+    sized = [source for source in sources.values() if source.probed and source.size_bytes >= 0 and not source.peer]
+    for source in sized[1:]:
+        if source.size_bytes != sized[0].size_bytes:
+            return (
+                f"sizes differ: {sized[0].name} says {sized[0].size_bytes} bytes, "
+                f"{source.name} says {source.size_bytes}"
+            )
+    return ""
+
+
+def unfit(source: Source, size_bytes: int) -> str:
+    """Why this source cannot join a job whose file has so many bytes (-1: nobody said), empty when it can."""
+    if size_bytes < 0 <= source.size_bytes:
+        return "came after the file had been begun without knowing its size"
+    if source.size_bytes < 0 <= size_bytes:
+        return "does not say how large the file is"
+    if source.size_bytes != size_bytes:
+        return f"size differs: it has {source.size_bytes} bytes, the file has {size_bytes}"
+    return ""
+
+
+def why_nobody(sources: dict[int, Source]) -> str:
+    """Every source and its reason, for the end of a job that nobody could deliver."""
+    told = [f"{source.name}: {source.reason or source.standing.value}" for source in sources.values()]
+    shown = "; ".join(told[:8])
+    return shown + (f"; and {len(told) - 8} more" if len(told) > 8 else "")
+
+
+def _name(sources: dict[int, Source], answered: list[Source]) -> str:
+    """What a source calls the file, else the end of the first address: the same at every run of a command."""
+    for source in answered:
+        if source.proposed_name:
+            return source.proposed_name
+    return next((source.fallback_name for _, source in sorted(sources.items()) if source.fallback_name), "")
+
+
+def all_out(sources: dict[int, Source], *, now_s: float) -> bool:
+    """Whether no source can still be hoped for without another round."""
+    return all(source.out(now_s) for source in sources.values())
+
+
+def watching(job: DispatcherWanted, limit_bytes_s: int) -> JobWatched:
+    """What the SpeedWatchdog needs to know of a job."""
+    return JobWatched(
+        job=job.job,
+        dispatcher=dispatcher_address(job.job),
+        slow_rate_bytes_s=job.slow_rate_bytes_s,
+        slow_after_s=job.slow_after_s,
+        stall_s=STALL_S,
+        limit_bytes_s=limit_bytes_s,
+    )
+
+
+def target_wanted(job: DispatcherWanted, size_bytes: int, name: str, *, again: bool = False) -> TargetWanted:
+    """What the Assembler needs to open the part file, or to open it `again`."""
+    return TargetWanted(
+        job=job.job,
+        folder=job.folder,
+        name=name,
+        size_bytes=size_bytes,
+        chunk_size=job.chunk_size,
+        checksum=job.checksum,
+        preallocate=job.preallocate and not again,
+        sync=job.sync,
+        dispatcher=dispatcher_address(job.job),
+        again=again,
+        make_folder=job.make_folder,
+    )
+
+
+SETUP_S_MIN: Final = 0.001
+PEER_SETUP_S: Final = 1.0
+TURN_SETUP_S: Final = 0.3
+"""What a Soulseek peer needs from request and from turn to its first byte, while nobody has measured it."""
+HEARING_S: Final = 1.0
+"""So long after the first request nothing is sealed while a source has not said how large the file is."""
+PROBE_S_MAX: Final = 60.0
+"""A worker's own limits end a probe long before this; here it is the worker that does not answer."""
+
+
+class Admission:
+    """`sources` is shared with the owner; only this adds to it. `first_probed_s`: 0 before the first answer."""
+
+    def __init__(
+        self,
+        job: DispatcherWanted,
+        sources: dict[int, Source],
+        report: Reporter,
+        out: Outbox,
+        *,
+        faults: Faults,
+        turns: Turns,
+    ) -> None:
+        self.job = job
+        self.sources = sources
+        self.first_probed_s = 0.0
+        self._left: set[int] = set()
+        self._faults = faults
+        self._turns = turns
+        self._report = report
+        self._out = out
+        self.expected = job.sources_expected
+        """So many sources have joined or are going to."""
+
+    def joined(self, message: SourceJoined, *, now_s: float) -> Source | None:
+        """One more source, or a new worker for a known one: a new worker knows nothing and must probe again. None: it
+        is not to be used any more.
+
+        A Soulseek peer's file is known without a probe when a search told its size, else from the peer's first turn.
+        """
+        source = self.sources.get(message.source)
+        if message.source in self._left:
+            return None
+        if source is None:
+            source = self.sources[message.source] = Source(
+                message.source,
+                message.name,
+                message.host,
+                message.worker,
+                message.fallback_name,
+                rate_bytes_s=message.prior_rate_bytes_s,
+                proven=message.chunks > 0,
+                bytes_stored=message.bytes_stored,
+                chunks=message.chunks,
+                leases=message.leases,
+                stops=message.stops,
+            )
+            if message.peer:
+                self._joined_peer(source, message)
+        source.worker, source.lost_s, source.asked = message.worker, None, False
+        source.probed = bool(source.peer) and source.size_bytes >= 0
+        if source.waiting:
+            self._turns.leave(source)  # its turn would be handed to the worker that is gone
+        if source.probed:
+            self.first_probed_s = self.first_probed_s or now_s
+        elif source.ripe(now_s):
+            self._probe(source, now_s)
+        return source
+
+    def lost(self, message: SourceLost, *, now_s: float) -> Source | None:
+        """Its worker is gone, and with it what it was asked for."""
+        source = self.sources.get(message.source)
+        if source is not None:
+            source.asked, source.lost_s = False, now_s
+            self._turns.leave(source)
+            self._faults.blame(source, FaultKind.LOST, message.detail, progressed=True, now_s=now_s)
+        return source
+
+    def left(self, message: SourceLeft) -> Source | None:
+        """It is not to be used any more, known or not; for this job that is as final as a ban."""
+        self._left.add(message.source)
+        source = self.sources.get(message.source)
+        if source is not None:
+            self._turns.leave(source)
+            source.standing, source.reason = Standing.BANNED, message.detail or "dropped"
+            source.probed = source.asked = False
+        return source
+
+    def _joined_peer(self, source: Source, message: SourceJoined) -> None:
+        source.peer, source.path, source.size_bytes = message.peer, message.path, message.size_bytes
+        # What is remembered of this day has the stops of this job in it when a hub before this one made them.
+        source.proposed_name, source.stops_before = message.fallback_name, max(message.stops_today - message.stops, 0)
+        source.traits = SourceTraits(
+            restart_cost_s=message.prior_setup_s or PEER_SETUP_S,
+            turn_cost_s=TURN_SETUP_S,
+            offset_ok=message.offset_ok,
+            dear_stops=True,
+        )
+        weigh(source, self.job)
+
+    def probed(self, message: SourceProbed, *, now_s: float) -> Source | None:
+        """Take a probe's answer. None: nobody asked, or it is known already."""
+        source = self.sources.get(message.source)
+        if source is None or source.probed or source.lost_s is not None:
+            return None
+        self.first_probed_s = self.first_probed_s or now_s
+        source.probed, source.asked = True, False
+        source.failures = source.busy_answers = 0
+        source.reason = ""
+        source.size_bytes = message.size_bytes
+        source.proposed_name, source.validator = message.name, message.validator
+        setup_s = max(message.setup_s, SETUP_S_MIN)
+        source.traits = replace(source.traits, restart_cost_s=setup_s, offset_ok=message.offset_ok)
+        return source
+
+    def admit(self, source: Source, size_bytes: int) -> bool:
+        """Whether what it holds can be the job's file of `size_bytes`: then its validator is noted, else it is out."""
+        unfit = admission.unfit(source, size_bytes)
+        if unfit:
+            self._turns.leave(source)
+            self._faults.ban(source, FaultKind.SIZE_DIFFERS, unfit)
+        elif source.validator:
+            seen = ValidatorSeen(job=self.job.job, source_name=source.name, validator=source.validator)
+            self._out.post(ASSEMBLER, seen)
+        return not unfit
+
+    def failed(self, message: SourceFailed, *, now_s: float) -> None:
+        """A probe came to nothing: wait, cool or ban, as the fault says."""
+        source = self.sources.get(message.source)
+        if source is None or source.probed:
+            return
+        source.asked = False
+        self.bind_host(source, message.retry_after_s, now_s=now_s)
+        retry_after_s = message.retry_after_s
+        fault = FaultKind(message.fault)
+        self._faults.blame(source, fault, message.detail, retry_after_s=retry_after_s, now_s=now_s)
+
+    def bind_host(self, source: Source, retry_after_s: float, *, now_s: float) -> None:
+        """A ``Retry-After`` binds every source of its host."""
+        if retry_after_s > 0:
+            for other in self.sources.values():
+                if other.host == source.host:
+                    other.not_before_s = max(other.not_before_s, now_s + retry_after_s)
+
+    def revisit(self, *, now_s: float) -> None:
+        """Warm up those that have cooled long enough; probe again those that never answered well, or not at all."""
+        for source in self.sources.values():
+            if source.asked and now_s - source.asked_s > PROBE_S_MAX:
+                source.asked = False
+                detail = f"no answer to a probe for {PROBE_S_MAX:.0f} s"
+                self._faults.blame(source, FaultKind.SILENT, detail, now_s=now_s)
+            if source.standing is Standing.COOLING and source.not_before_s <= now_s:
+                warm(source)
+            if not source.probed and not source.asked and not source.waiting and source.ripe(now_s):
+                self._probe(source, now_s)
+
+    def unheard(self) -> bool:
+        """Whether a source that was named has not said what it holds."""
+        return self.awaited > 0 or any(each.asked for each in self.sources.values())
+
+    @property
+    def awaited(self) -> int:
+        """How many of the sources that were named have not joined yet."""
+        return self.expected - len(self.sources.keys() | self._left)
+
+    def consider_opening(self, *, now_s: float) -> admission.Verdict:
+        """Whether enough is known to open the target."""
+        return admission.consider(
+            self.sources,
+            self.job.name,
+            expected=len(self.sources) + self.awaited,
+            since_s=self.first_probed_s,
+            now_s=now_s,
+        )
+
+    def hearing(self, *, now_s: float) -> bool:
+        """Whether to wait a moment for what named sources may say of the size: that they differ should be news."""
+        return self.unheard() and self._report.elapsed_s(now_s) < HEARING_S
+
+    def _probe(self, source: Source, now_s: float) -> None:
+        if source.peer:
+            self._turns.ask(source, now_s)
+            return
+        self._report.first_request(now_s)
+        source.asked, source.asked_s = True, now_s
+        self._out.post(source.worker, ProbeAsked(job=self.job.job, source=source.id))
+
+
+# A file whose size nobody announced: it is known when the first body has come to its end.
+
+
+def learn_size(riding: Riding, size_bytes: int, out: Outbox) -> str:
+    """A body ended at this size. Returns what speaks against it: more than that is stored."""
+    board = riding.board
+    assert board.total == UNBOUNDED
+    total, last = -(-size_bytes // riding.job.chunk_size), board.stored.last_run()
+    if last is not None and last[1] > total:
+        return f"sizes differ: a body ended after {size_bytes} bytes, another went on"
+    riding.size_bytes = riding.report.size_bytes = size_bytes
+    board.learn_total(total)
+    riding.changed()
+    out.post(ASSEMBLER, SizeLearned(job=riding.job.job, size_bytes=size_bytes))
+    return ""

@@ -1,0 +1,243 @@
+"""The board: which chunks are free, leased, stored. The only place where chunks change hands.
+
+Invariant (`check` asserts it; tests call it after every step), for `total` chunks:
+
+* every chunk is in exactly one of: `free`, `stored`, or the open part ``[next, stop)`` of a lease;
+* open parts are disjoint, except for the two leases of a duel (endgame: same last chunks, first one in wins);
+* in a race leases hold nothing: whatever is not stored is free, and every lease may store it;
+* chunks only go from absent to stored, but for `lose` and `restore`: a disk may not have what was written to it.
+
+Chunk numbers count from 0, runs are ``[first, stop)``. Pure: no clock, no input or output.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from protocol.model.chunk_ranges import Run, RunSet
+
+UNBOUNDED: Final = 1 << 40
+"""`total` while nobody knows the size of the file: more chunks than any file has."""
+
+
+@dataclass(slots=True)
+class Lease:
+    """One source's right to a run. `next` is the first chunk of it that is not stored yet.
+
+    `heard_s`: any word of it; `grown_s`: bytes came or were stored; `measured_s`: when `received_bytes` was true.
+    `flowing_s`: about when its first byte came, 0 while none has.
+    `draining`: the ride is over, its last chunks are on their way to the Assembler. `rival` is the other lease of a
+    duel. `rate_bytes_s` is what the SpeedWatchdog last said, mixed with `prior_rate_bytes_s` (what the source showed
+    before) while the ride is young; -1 before its first word.
+    """
+
+    id: int
+    source: int
+    first: int
+    next: int
+    stop: int
+    granted_s: float
+    heard_s: float
+    grown_s: float
+    draining: bool = False
+    shared: bool = False
+    rival: int | None = None
+    received_bytes: int = 0
+    flowing_s: float = 0.0
+    lead_in_bytes: int = 0
+    measured_s: float = 0.0
+    rate_bytes_s: float = -1.0
+    prior_rate_bytes_s: float = 0.0
+
+    @property
+    def open_chunks(self) -> int:
+        return self.stop - self.next
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What storing a run did to the leases of others: ends that moved nearer, leases with nothing left."""
+
+    new: tuple[Run, ...]
+    trimmed: tuple[Lease, ...] = ()
+    lost: tuple[Lease, ...] = ()
+
+
+class Board:
+    """Owned by one `DispatchState`. `leases` holds riding and draining leases by id."""
+
+    def __init__(self, total: int, stored: RunSet | None = None, *, first_lease: int = 1) -> None:
+        self.total = total
+        self.stored = stored if stored is not None else RunSet()
+        self.free = RunSet([(0, total)])
+        for first, stop in self.stored:
+            self.free.discard(first, stop)
+        self.leases: dict[int, Lease] = {}
+        self._next_id = first_lease
+
+    @property
+    def missing(self) -> int:
+        """Chunks not stored yet, leased or not."""
+        return self.total - self.stored.count
+
+    @property
+    def complete(self) -> bool:
+        return self.stored.count == self.total
+
+    def grant(self, source: int, first: int, stop: int, *, now_s: float, shared: bool = False) -> Lease:
+        """Lease a free run. In a race (`shared`) it stays free."""
+        assert first < stop <= self.total, "an empty lease"
+        if not shared:
+            assert self.free.covers(first, stop), f"[{first}, {stop}) is not free"
+            self.free.discard(first, stop)
+        return self._new_lease(source, first, stop, now_s=now_s, shared=shared)
+
+    def grant_tail(self, victim: Lease, source: int, first: int, *, now_s: float) -> Lease:
+        """Move the tail ``[first, stop)`` of a lease to another source."""
+        assert victim.next < first < victim.stop, "the victim keeps at least one chunk"
+        assert victim.rival is None, "a duel is not cut"
+        stop, victim.stop = victim.stop, first
+        return self._new_lease(source, first, stop, now_s=now_s)
+
+    def grant_duel(self, victim: Lease, source: int, *, now_s: float) -> Lease:
+        """Let a second source fetch all that is open of a lease: first one in wins."""
+        assert victim.rival is None
+        assert victim.open_chunks > 0
+        lease = self._new_lease(source, victim.next, victim.stop, now_s=now_s)
+        lease.rival, victim.rival = victim.id, lease.id
+        return lease
+
+    def extend(self, lease: Lease, stop: int) -> None:
+        """The ride goes on into the free run behind it."""
+        assert self.free.covers(lease.stop, stop)
+        assert lease.stop < stop
+        self.free.discard(lease.stop, stop)
+        lease.stop = stop
+
+    def drain(self, lease: Lease, handed_stop: int) -> None:
+        """The ride is over: chunks before `handed_stop` are still coming, the rest is free again."""
+        if lease.rival is not None:  # the rival holds the same run; what still comes in cuts it short
+            self._forget(lease)
+            return
+        handed_stop = min(max(handed_stop, lease.next), lease.stop)
+        lease.draining = True
+        self._give_back(lease, handed_stop)
+        lease.stop = handed_stop
+        if lease.open_chunks <= 0:
+            self._forget(lease)
+
+    def end(self, lease: Lease) -> None:
+        """The lease is over now, nothing more is expected from it."""
+        self._give_back(lease, lease.next)
+        self._forget(lease)
+
+    def store(self, lease_id: int, first: int, stop: int) -> Change:
+        """Chunks ``[first, stop)`` are stored, as said of this lease (which may have ended long ago)."""
+        stop = min(stop, self.total)
+        new = tuple(self.stored.gaps(first, stop))
+        self.stored.add(first, stop)
+        self.free.discard(first, stop)
+        lease = self.leases.get(lease_id)
+        mine = lease is not None and lease.next <= first and stop <= lease.stop
+        change = Change(new)
+        if lease is None or not mine or lease.rival is not None:
+            change = self._settle(lease, first, stop, new)
+        if lease is not None:
+            if first < lease.stop and lease.next < stop:
+                if not lease.shared:  # a ride stores in order; should it ever skip chunks, they are free again
+                    for begin, end in list(self.stored.gaps(lease.next, first)):
+                        self.free.add(begin, end)
+                lease.next = min(stop, lease.stop)
+            if lease.draining and lease.open_chunks <= 0 and lease.id in self.leases:
+                self._forget(lease)
+        return change
+
+    def lose(self, first: int, stop: int) -> None:
+        """Stored chunks that a new look at the disk does not find are free again."""
+        assert self.stored.covers(first, stop)
+        self.stored.discard(first, stop)
+        self.free.add(first, stop)
+
+    def restore(self, stored: RunSet) -> RunSet:
+        """What a disk that failed still holds, every lease having ended. Returns the chunks it lost."""
+        assert not self.leases, "a lease outlived a failing disk"
+        lost = RunSet(gap for first, stop in self.stored for gap in stored.gaps(first, stop))
+        self.stored, self.free = RunSet(stored), RunSet(stored.gaps(0, self.total))
+        return lost
+
+    def learn_total(self, total: int) -> None:
+        """The size became known: nothing lies behind `total`, nothing stored there either."""
+        assert self.total == UNBOUNDED
+        last = self.stored.last_run()
+        assert last is None or last[1] <= total, "stored behind the end of the file"
+        self.free.discard(total, self.total)
+        self.total = total
+        for lease in list(self.leases.values()):
+            lease.stop = min(lease.stop, total)
+            if lease.open_chunks <= 0:
+                self._forget(lease)
+
+    def check(self) -> None:
+        """Assert the invariant. O(runs + leases)."""
+        seen = RunSet(self.stored)
+        for first, stop in self.free:
+            assert seen.add(first, stop) == stop - first, "free and stored overlap"
+        for lease in self.leases.values():
+            assert lease.first <= lease.next <= lease.stop <= self.total, lease
+            if lease.shared:
+                continue
+            rival = self.leases.get(lease.rival) if lease.rival is not None else None
+            if rival is None or lease.id < rival.id:
+                added = seen.add(lease.next, lease.stop)
+                assert added == lease.open_chunks, f"{lease} overlaps"
+            else:
+                seen.add(lease.next, lease.stop)
+                assert (rival.next, rival.stop) == (lease.next, lease.stop), "duellists hold the same run"
+        assert seen.count == self.total, "a chunk is nowhere"
+
+    def _new_lease(self, source: int, first: int, stop: int, *, now_s: float, shared: bool = False) -> Lease:
+        lease = Lease(self._next_id, source, first, first, stop, now_s, now_s, now_s, shared=shared)
+        self._next_id += 1
+        self.leases[lease.id] = lease
+        return lease
+
+    def _give_back(self, lease: Lease, first: int) -> None:
+        """Free ``[first, stop)`` of a lease, unless its rival still holds it."""
+        if lease.shared or lease.rival is not None:
+            return
+        for begin, end in list(self.stored.gaps(first, lease.stop)):
+            self.free.add(begin, end)
+
+    def _forget(self, lease: Lease) -> None:
+        self.leases.pop(lease.id, None)
+        self._part(lease)
+
+    def _part(self, lease: Lease) -> None:
+        """End the duel of this lease, if it fights one; the other stays as the only holder."""
+        rival = self.leases.get(lease.rival) if lease.rival is not None else None
+        lease.rival = None
+        if rival is not None:
+            rival.rival = None
+
+    def _settle(self, winner: Lease | None, first: int, stop: int, new: tuple[Run, ...]) -> Change:
+        """Chunks came in that others hold open: whoever came first keeps the rest, the other is cut short."""
+        trimmed: list[Lease] = []
+        lost: list[Lease] = []
+        for lease in list(self.leases.values()):
+            if lease is winner or lease.shared or lease.next >= stop or lease.stop <= first:
+                continue
+            if winner is not None and lease.rival == winner.id:
+                # Both were to fetch the same run from its start: the first chunk in decides.
+                self._part(lease)
+                lease.stop = lease.next
+            elif first <= lease.next:
+                lease.next = min(stop, lease.stop)
+            else:
+                for begin, end in list(self.stored.gaps(stop, lease.stop)):
+                    self.free.add(begin, end)
+                lease.stop = first
+            if lease.open_chunks > 0:
+                trimmed.append(lease)
+            else:
+                self._forget(lease)
+                lost.append(lease)
+        return Change(new, tuple(trimmed), tuple(lost))

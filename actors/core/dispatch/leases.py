@@ -1,0 +1,424 @@
+"""The riding part of a job: leases granted, measured, extended, cut, fought for, ended.
+
+Owned by one `DispatchState`, which tells it what happened. Invariant: that of `Board`, and: a source with a lease is
+busy with exactly that lease; a worker that was told to stop stays busy until it answers or its time is over.
+"""
+
+from typing import Final, assert_never
+
+from actors.core.dispatch import placement as place
+from actors.core.dispatch import stop_cost
+from actors.core.dispatch.chunk_tracker import UNBOUNDED, Board, Lease
+from actors.core.dispatch.finish_time import lead_in_chunks, look
+from actors.core.dispatch.outcome import pace_fault
+from actors.core.dispatch.placement_view import Lookout
+from actors.core.dispatch.progress import Reporter
+from actors.core.dispatch.remote_queue import Turns
+from actors.core.dispatch.sources import (
+    Faults,
+    Source,
+    Standing,
+    delivered,
+    learn_rate,
+    learn_setup,
+    note_received,
+    tempered,
+)
+from actors.core.outbox import Outbox
+from protocol.messages import (
+    ChunksRepeated,
+    ChunksStored,
+    DispatcherWanted,
+    LeaseExtended,
+    LeaseFinished,
+    LeaseGranted,
+    LeaseReleased,
+    LeaseRevoked,
+    LeaseTrimmed,
+    PeerFailed,
+    PeerRode,
+    PeerStopped,
+    PlaceRefused,
+    RateCapped,
+    SessionChanged,
+    SourceMeasured,
+    SourceSlowed,
+    SourceStalled,
+    Ticked,
+)
+from protocol.messages.addresses import MEMORY, SESSION, dispatcher_address, split_address
+from protocol.model.chunk_ranges import RunSet
+from protocol.model.faults import FaultKind
+
+LEASE_S_MAX: Final = 20.0
+"""A lease of which nothing was heard for so long has expired: no lease trusts delivery."""
+EXPIRE_EVERY_S: Final = 1.0
+SERVED_PER_STEP: Final = 2
+"""So many sources get a lease in one step; the rest follow in the next, so that no step is long."""
+EXTEND_AHEAD_S: Final = 1.0
+
+
+RideNews = ChunksStored | ChunksRepeated | SourceMeasured | SourceSlowed | SourceStalled
+
+
+class Riding:
+    """`sources` is shared with the owner, who alone adds to it."""
+
+    def __init__(
+        self,
+        job: DispatcherWanted,
+        board: Board,
+        sources: dict[int, Source],
+        report: Reporter,
+        out: Outbox,
+        *,
+        faults: Faults,
+        turns: Turns,
+    ) -> None:
+        self.job = job
+        self.board = board
+        self.sources = sources
+        self.report = report
+        self.size_bytes = -1
+        self.limit_bytes_s = job.limit_bytes_s
+        self.store = 0
+        self._out = out
+        self._faults = faults
+        self._turns = turns
+        self._lookout = Lookout(job, board, sources)
+        self._idle = set(sources)
+        self._expired_s = 0.0
+
+    def joined(self, source: Source) -> None:
+        """One more source, or one whose worker was started anew."""
+        self._idle.add(source.id)
+        self._lookout.recount()
+
+    def changed(self) -> None:
+        """The board was changed by somebody else."""
+        self._lookout.changed()
+
+    def hear(self, message: RideNews, *, now_s: float) -> None:
+        """What the Assembler and the watchdog say of a ride."""
+        match message:
+            case ChunksStored():
+                self.stored(message, now_s=now_s)
+            case ChunksRepeated():
+                self.repeated(message, now_s=now_s)
+            case SourceMeasured():
+                self.measured(message, now_s=now_s)
+            case SourceSlowed() | SourceStalled():
+                self.slow(message, now_s=now_s)
+
+    def stored(self, message: ChunksStored, *, now_s: float) -> None:
+        board = self.board
+        lease = self._hear(message.lease, now_s)
+        if lease is not None:
+            lease.grown_s = now_s
+        first, stop = message.first, message.first + message.count
+        change = board.store(message.lease, first, stop)
+        source = self.sources.get(message.source)
+        if source is not None and change.new:
+            count = sum(end - begin for begin, end in change.new)
+            source.chunks += count
+            source.bytes_stored += message.length_bytes
+            delivered(source)
+            self.report.stored(source, change.new, message.length_bytes)
+            if self.job.verbose:
+                self._out.extend(self.report.arrivals(source, change.new, board, lease))
+        for other in change.trimmed:
+            self._trim(other)
+        for other in change.lost:
+            self._hang_up(other, now_s)
+        if change.lost or change.trimmed:
+            self._lookout.changed()
+
+    def repeated(self, message: ChunksRepeated, *, now_s: float) -> None:
+        """Nothing new, but the ride is that much further."""
+        self._hear(message.lease, now_s)
+        self.board.store(message.lease, message.first, message.first + message.count)
+
+    def measured(self, message: SourceMeasured, *, now_s: float) -> None:
+        lease = self._hear(message.lease, now_s)
+        if lease is None:
+            return
+        source = self.sources[lease.source]
+        note_received(lease, message.received_bytes, now_s)
+        if message.rate_bytes_s >= 0:
+            lease.rate_bytes_s = tempered(lease, message.rate_bytes_s, source.traits.restart_cost_s, now_s)
+        if message.rate_bytes_s > 0:
+            source.rate_bytes_s = lease.rate_bytes_s
+        if message.setup_s > 0 and lease.lead_in_bytes == 0:
+            learn_setup(source, lease, message.setup_s)
+        self._extend_if_near(lease, source, now_s)
+
+    def _extend_if_near(self, lease: Lease, source: Source, now_s: float) -> None:
+        board = self.board
+        if self.job.mode != "swarm" or lease.draining or lease.stop not in board.free:
+            return
+        rider = look(lease, source, 0.0, self.job.chunk_size, now_s=now_s)
+        if rider.finish_s - now_s > max(EXTEND_AHEAD_S, 2 * source.traits.restart_cost_s):
+            return
+        stop = place.extension(self._lookout.view(now_s), rider)
+        if stop is not None:
+            board.extend(lease, stop)
+            self._lookout.changed()
+            self._out.post(source.worker, LeaseExtended(job=self.job.job, source=source.id, lease=lease.id, stop=stop))
+
+    def lease_over(self, message: LeaseFinished | LeaseReleased, *, now_s: float) -> bool:
+        """A worker is done with its lease. False: it speaks of one that is long forgotten."""
+        source = self.sources.get(message.source)
+        if source is None or source.busy != message.lease:
+            return False
+        self._free(source)
+        self._count_stop(source, stopped=message.stopped)
+        lease = self.board.leases.get(message.lease)
+        progressed = message.handed_stop > lease.first if lease is not None else False
+        self.report.ride_over(message.received_bytes)
+        if lease is not None:
+            lease.received_bytes = max(lease.received_bytes, message.received_bytes)
+            lease.heard_s = now_s
+            learn_rate(source, lease, now_s)
+            if source.peer and progressed:
+                setup_s = source.traits.restart_cost_s
+                self._out.post(MEMORY, PeerRode(peer=source.peer, rate_bytes_s=source.rate_bytes_s, setup_s=setup_s))
+            self.board.drain(lease, message.handed_stop)
+        self._lookout.changed()
+        match message:
+            case LeaseFinished():
+                if lease is not None and not progressed and self.board.total != UNBOUNDED:
+                    detail = "ended without a single chunk"
+                    self.blame(source, FaultKind.SHORT_BODY, detail, 0.0, False, now_s=now_s)
+                source.position = message.handed_stop if source.traits.offset_ok or not message.stopped else 0
+            case LeaseReleased():
+                fault = FaultKind(message.fault)
+                self.blame(source, fault, message.detail, message.retry_after_s, progressed, now_s=now_s)
+                source.position = message.handed_stop if source.traits.offset_ok else 0
+        return True
+
+    def _count_stop(self, source: Source, *, stopped: bool) -> None:
+        source.stops += stopped
+        if stopped and source.peer:
+            self._out.post(MEMORY, PeerStopped(peer=source.peer))
+        before = source.spent
+        stop_cost.weigh(source, self.job)
+        if source.spent != before:
+            self._lookout.recount()
+
+    def slow(self, message: SourceSlowed | SourceStalled, *, now_s: float) -> None:
+        """Take the lease from a source that crawls, if there is somebody better to give it to."""
+        lease = self.board.leases.get(message.lease)
+        if lease is None or lease.draining:
+            return
+        source = self.sources[lease.source]
+        others = (other for other in self.sources.values() if other is not source)
+        if isinstance(message, SourceSlowed) and not any(other.usable and other.probed for other in others):
+            return  # the only one left: slow is better than nothing
+        kind, detail = pace_fault(message, received_bytes=lease.received_bytes)
+        progressed = lease.next > lease.first
+        self._take_back(lease, now_s)
+        self.blame(source, kind, detail, 0.0, progressed, now_s=now_s)
+
+    def let_go(self, source: Source) -> None:
+        """Its worker is gone, or goes: whatever it was doing has ended."""
+        for lease in list(self.board.leases.values()):
+            if lease.source == source.id and not lease.draining:
+                self.report.ride_over(lease.received_bytes)
+                self.board.end(lease)
+        self._lookout.changed()
+        self._lookout.recount()
+        self._turns.leave(source)
+        self._free(source)
+        source.position = 0
+
+    def expire(self, now_s: float) -> None:
+        """Leases and workers of which nothing was heard for too long. Looks once a second."""
+        if now_s - self._expired_s < EXPIRE_EVERY_S:
+            return
+        self._expired_s = now_s
+        for lease in [each for each in self.board.leases.values() if now_s - each.heard_s > LEASE_S_MAX]:
+            if lease.draining:
+                self.board.end(lease)
+                continue
+            self._take_back(lease, now_s)
+            self.blame(self.sources[lease.source], FaultKind.LOST, "its worker fell silent", 0.0, False, now_s=now_s)
+        for source in self.sources.values():
+            over = source.busy is not None and source.busy not in self.board.leases
+            if over and now_s - source.busy_since_s > 2 * LEASE_S_MAX:
+                self._free(source)
+
+    def pause(self, now_s: float) -> None:
+        """Everybody hangs up, and nothing that is on its way is waited for: it may not have been stored."""
+        for lease in list(self.board.leases.values()):
+            if lease.draining:
+                self.board.end(lease)
+            else:
+                self._take_back(lease, now_s)
+        self._lookout.changed()
+
+    def restore(self, stored: RunSet) -> RunSet:
+        """After a pause: exactly this is stored. Returns the chunks that were and are not any more."""
+        lost = self.board.restore(stored)
+        self._lookout.recount()
+        self._lookout.changed()
+        return lost
+
+    def revoke_all(self, now_s: float) -> None:
+        """Everybody hangs up; the board is left as it is, the job is ending."""
+        for lease in list(self.board.leases.values()):
+            if not lease.draining:
+                self._hang_up(lease, now_s)
+
+    def draining(self) -> bool:
+        return any(lease.draining for lease in self.board.leases.values())
+
+    def left_s(self, now_s: float) -> float:
+        """Seconds until everything is stored at today's rates, -1 when nobody can say."""
+        if self.size_bytes < 0:
+            return -1.0
+        fleet = self._lookout.view(now_s).fleet
+        return fleet.finish_with(0.0, 0.0, now_s=now_s) - now_s if fleet.rate_bytes_s > 0 else -1.0
+
+    def blame(
+        self, source: Source, kind: FaultKind, detail: str, retry_after_s: float, progressed: bool, *, now_s: float
+    ) -> None:
+        """Apply a fault's policy."""
+        self._faults.blame(source, kind, detail, retry_after_s=retry_after_s, progressed=progressed, now_s=now_s)
+        self._lookout.recount()
+
+    def turn_failed(self, source: Source, kind: FaultKind, detail: str, *, now_s: float) -> None:
+        """The turn of its lease came to nothing: take the lease back, if no byte has come yet."""
+        lease = self.board.leases.get(source.busy) if source.busy is not None else None
+        if lease is not None and not lease.draining and lease.received_bytes == 0:
+            self._take_back(lease, now_s)
+            self.blame(source, kind, detail, 0.0, False, now_s=now_s)
+
+    # -- granting
+
+    def serve(self, now_s: float) -> None:
+        """Give work to sources that have none, the fastest first; ask peers for whom there would be some for a turn.
+
+        A turn that has come goes before all else: a slot of its peer is waiting.
+        """
+        ready = [self.sources[number] for number in self._idle if self.sources[number].ready(now_s)]
+        # While there is free work, those that can only begin at byte 0 choose first: the front is all they can use.
+        any_offset = not self.board.free
+        ready.sort(key=lambda each: (each.ticket < 0, each.traits.offset_ok or any_offset, -each.rate_bytes_s, each.id))
+        served = 0
+        for source in ready:
+            placement = place.place(self.job.mode, self._lookout.view(now_s), source)
+            if placement is None and source.spent and not self._lookout.view(now_s).patient:
+                self._turns.leave(source)
+                self.blame(source, FaultKind.TOO_MANY_FILES, stop_cost.SPENT_TODAY, 0.0, False, now_s=now_s)
+            elif placement is None and source.ticket >= 0:
+                self._turns.decline(source, now_s)
+            elif placement is not None and source.peer and source.ticket < 0:
+                self._turns.ask(source, now_s)
+                self._lookout.changed()  # it is counted on from now on
+            elif placement is not None:
+                self._grant(source, placement, now_s)
+                served += 1
+                if served == SERVED_PER_STEP:
+                    self._out.post(dispatcher_address(self.job.job), Ticked())
+                    return
+            elif self.job.mode != "swarm" or (source.traits.offset_ok and not self.board.free and not source.peer):
+                return  # what the fastest cannot better, nobody can
+
+    def _trim(self, lease: Lease) -> None:
+        """Its end was moved; whoever rides it must hear where it is now."""
+        source = self.sources[lease.source]
+        source.trims += 1
+        self._out.post(
+            source.worker, LeaseTrimmed(job=self.job.job, source=lease.source, lease=lease.id, stop=lease.stop)
+        )
+
+    def _grant(self, source: Source, placement: place.Placement, now_s: float) -> None:
+        board = self.board
+        match placement:
+            case place.FreeRun(first, stop):
+                lease = board.grant(source.id, first, stop, now_s=now_s)
+            case place.Shared(first, stop):
+                lease = board.grant(source.id, first, stop, now_s=now_s, shared=True)
+            case place.Tail(victim, first):
+                lease = board.grant_tail(victim, source.id, first, now_s=now_s)
+                self._trim(victim)
+            case place.Duel(victim, ousted):
+                if ousted is not None:
+                    self._take_back(ousted, now_s)
+                lease = board.grant_duel(victim, source.id, now_s=now_s)
+            case _:
+                assert_never(placement)
+        self._lookout.changed()
+        lease.prior_rate_bytes_s = source.rate_bytes_s
+        lease.lead_in_bytes = lead_in_chunks(source, lease.first) * self.job.chunk_size
+        if source.peer:
+            self._turns.take(source)
+        source.standing = Standing.ACTIVE
+        source.busy, source.busy_since_s = lease.id, now_s
+        self._idle.discard(source.id)
+        source.leases += 1
+        if self.limit_bytes_s and source.leases == 1:
+            # An equal share to begin with; the watchdog shares out what is really used from its next look on.
+            share = self.limit_bytes_s / max(len(self.sources), self.job.sources_expected, 1)
+            self._out.post(source.worker, RateCapped(job=self.job.job, source=source.id, rate_bytes_s=share))
+        granted = LeaseGranted(
+            job=self.job.job,
+            source=source.id,
+            lease=lease.id,
+            first=lease.first,
+            stop=lease.stop,
+            size_bytes=self.size_bytes,
+            store=self.store,
+        )
+        self._out.post(source.worker, granted)
+
+    # -- small things
+
+    def _take_back(self, lease: Lease, now_s: float) -> None:
+        self.board.end(lease)
+        self._hang_up(lease, now_s)
+        self._lookout.changed()
+
+    def _free(self, source: Source) -> None:
+        source.busy, source.ticket = None, -1
+        if source.peer and source.standing is Standing.ACTIVE:
+            source.standing = Standing.CANDIDATE
+        self._idle.add(source.id)
+
+    def _hear(self, lease_id: int, now_s: float) -> Lease | None:
+        lease = self.board.leases.get(lease_id)
+        if lease is not None:
+            lease.heard_s = now_s
+        return lease
+
+    def _hang_up(self, lease: Lease, now_s: float) -> None:
+        source = self.sources[lease.source]
+        source.busy_since_s = now_s  # its answer is awaited from now on
+        self._out.post(source.worker, LeaseRevoked(job=self.job.job, source=lease.source, lease=lease.id))
+
+
+# What Soulseek peers and the session say that concerns both turns and rides, and what the session's death means.
+
+SESSION_PROCESS: Final = split_address(SESSION)[0]
+
+
+def peer_news(
+    message: PlaceRefused | PeerFailed | SessionChanged, turns: Turns, riding: Riding | None, *, now_s: float
+) -> None:
+    match message:
+        case PlaceRefused():
+            turns.refused(message, now_s=now_s)
+        case SessionChanged():
+            turns.session(message, now_s=now_s)
+        case PeerFailed():
+            source = turns.failed(message, now_s=now_s)
+            if source is not None and riding is not None:
+                riding.turn_failed(source, FaultKind(message.fault), message.detail, now_s=now_s)
+
+
+def session_anew(turns: Turns, riding: Riding | None, sources: dict[int, Source], *, now_s: float) -> None:
+    """Places and turns were the dead session's; rides that have bytes go on without one."""
+    for source in sources.values():
+        if source.peer and source.busy is not None and riding is not None:
+            riding.turn_failed(source, FaultKind.LOST, "the soulseek process died", now_s=now_s)
+    turns.ask_again(now_s)

@@ -1,0 +1,211 @@
+"""The store died in the middle of a job and a new one opens the target again: the board learns what is on disk."""
+
+from typing import Final
+
+from actors.core.dispatch import admission
+from actors.core.dispatch.chunk_tracker import UNBOUNDED, Board
+from actors.core.dispatch.leases import LEASE_S_MAX, Riding
+from actors.core.dispatch.phase import Phase
+from actors.core.dispatch.progress import Reporter
+from actors.core.dispatch.sources import Source, Standing
+from actors.core.outbox import Outbox
+from protocol.messages import (
+    ChunksStored,
+    DiskFailed,
+    DispatcherWanted,
+    TargetCloseAsked,
+    TargetRefused,
+    TargetStands,
+    TargetWanted,
+    target_of_size,
+)
+from protocol.messages.addresses import ASSEMBLER, Post, shelf_address, split_address
+from protocol.model.chunk_ranges import RunSet
+from protocol.model.faults import TargetFaultKind
+
+HANDED_AGAIN_S: Final = 3.0
+"""So long what was handed to the dead store may take to be stored by the new one; then it is fetched again."""
+LEASES_PER_ATTEMPT: Final = 1_000_000
+"""Leases of another hub have other numbers: a late word about one of the dead hub's must not be taken for ours."""
+
+
+STORE_PROCESS: Final = split_address(ASSEMBLER)[0]
+
+
+class Reopening:
+    """Owned by one `DispatchState`. `under_way`: the target was asked for again and does not stand yet; nobody is
+    blamed for silence meanwhile."""
+
+    def __init__(self, out: Outbox) -> None:
+        self.under_way = False
+        self._wanted: TargetWanted | None = None
+        self._out = out
+
+    def ask(self, wanted: TargetWanted) -> None:
+        """The job's target is wanted, in the same words at every store process."""
+        self._wanted = wanted
+        self._out.post(ASSEMBLER, wanted)
+
+    def begin(self, size_bytes: int, *, closing: bool) -> None:
+        """There is a new store process: ask it for what its predecessor was asked for, or of the size learned since."""
+        if self._wanted is None:
+            return
+        if closing:
+            self._out.post(ASSEMBLER, TargetCloseAsked(job=self._wanted.job))
+            return
+        self.under_way = True
+        self.ask(target_of_size(self._wanted, size_bytes))
+
+    def awaits(self, phase: Phase, riding: Riding, store: int) -> bool:
+        """Whether this store process's word is news. The last word of one that has died since may have come before."""
+        return phase in (Phase.RIDING, Phase.WAITING, Phase.SEALING) and (self.under_way or store > riding.store)
+
+    def opened(self, riding: Riding, store: int, found: RunSet, *, now_s: float) -> None:
+        """The target stands again, with these chunks."""
+        self.under_way, riding.store = False, store
+        agree(riding, found, now_s=now_s)
+        hand_over_again(riding, self._out)
+
+    def may_seal(self, riding: Riding) -> bool:
+        return not self.under_way and riding.board.complete
+
+
+def first_lease(attempt: int) -> int:
+    return 1 + attempt * LEASES_PER_ATTEMPT
+
+
+def board_of(job: DispatcherWanted, size_bytes: int, stored: RunSet) -> Board:
+    """The board of a job whose target stands; `size_bytes` -1: unknown."""
+    total = UNBOUNDED if size_bytes < 0 else -(-size_bytes // job.chunk_size)
+    return Board(total, RunSet(stored), first_lease=first_lease(job.attempt))
+
+
+def agree(riding: Riding, found: RunSet, *, now_s: float) -> None:
+    """Make the board agree with what was `found` on disk and let rides go on; nobody is blamed for the time between."""
+    board, report = riding.board, riding.report
+    size = riding.size_bytes
+    for run in found:
+        for first, stop in list(board.stored.gaps(*run)):
+            holder = next((each for each in board.leases.values() if each.next <= first < each.stop), None)
+            length = report.bytes_of(RunSet([(first, stop)]), size)
+            stored = ChunksStored(
+                job=riding.job.job,
+                source=holder.source if holder is not None else min(riding.sources, default=0),
+                lease=holder.id if holder is not None else 0,
+                first=first,
+                count=stop - first,
+                length_bytes=length,
+            )
+            riding.stored(stored, now_s=now_s)
+    lost = RunSet(gap for run in board.stored for gap in found.gaps(*run))
+    for first, stop in lost:
+        board.lose(first, stop)
+    if board.total != UNBOUNDED:
+        report.lost(lost, size, riding.sources)
+    for lease in board.leases.values():
+        lease.grown_s = now_s
+        lease.heard_s = now_s - LEASE_S_MAX + HANDED_AGAIN_S if lease.draining else now_s
+    riding.changed()
+
+
+def hand_over_again(riding: Riding, out: Outbox) -> None:
+    """Every fetch process hands over again what the dead store did not give back."""
+    stands = TargetStands(job=riding.job.job, store=riding.store)
+    for process in sorted({split_address(source.worker)[0] for source in riding.sources.values() if source.worker}):
+        out.post(shelf_address(process), stands)
+
+
+# A disk that fails under a running job: wait, say why, ask again whether it works by now.
+# While a job is paused nobody rides and no part file is open: the Assembler has let go of it, so that the disk can be
+# unmounted, grown or put back. The job goes on when the part file could be opened and written again; what it then holds
+# has been hashed anew, because what was written before a failing disk may never have arrived there.
+
+ASK_S_MIN: Final = 1.0
+ASK_S_MAX: Final = 10.0
+"""The first wait, and what it grows to (twofold each time) while the disk works only to fail again."""
+ANSWER_S_MAX: Final = 600.0
+"""An answer is awaited for so long: a large part file is hashed before it comes."""
+_HOPELESS: Final = (TargetFaultKind.BUSY, TargetFaultKind.OTHER_JOB, TargetFaultKind.BAD_NAME)
+
+
+def mends(news: DiskFailed | TargetRefused) -> bool:
+    """Whether this may pass by itself or by a person's hand, without another command."""
+    return news.fault not in _HOPELESS
+
+
+class Pausing:
+    """Owned by one `DispatchState`. `name` is what the part file was asked for by; `reason` is one line for people."""
+
+    def __init__(self, job: DispatcherWanted, report: Reporter) -> None:
+        self._job = job
+        self._report = report
+        self.name = ""
+        self.reason = ""
+        self._paused = False
+        self._stored = -1
+        self._wait_s = ASK_S_MIN
+        self._due_s = 0.0
+
+    def failed(self, detail: str, stored_chunks: int, *, now_s: float) -> list[Post]:
+        """The disk failed, or does still. People hear every new reason once."""
+        if not self._paused:
+            self._wait_s = ASK_S_MIN if stored_chunks > self._stored else min(2 * self._wait_s, ASK_S_MAX)
+            self._stored = max(self._stored, stored_chunks)
+        news = not self._paused or detail != self.reason
+        self._paused, self.reason, self._due_s = True, detail, now_s + self._wait_s
+        text = f"paused: {detail}; goes on by itself when this has passed, an interrupt keeps everything"
+        return self._report.noted(text) if news else []
+
+    def ask_now(self, now_s: float) -> None:
+        """Whoever was asked is gone; somebody new can answer."""
+        self._due_s = now_s
+
+    def tick(self, size_bytes: int, *, now_s: float) -> list[Post]:
+        """Ask for the part file of a file of `size_bytes` when it is time to."""
+        if now_s < self._due_s:
+            return []
+        self._due_s = now_s + ANSWER_S_MAX
+        wanted = admission.target_wanted(self._job, size_bytes, self.name, again=True)
+        return [Post(to=ASSEMBLER, message=wanted)]
+
+    def over(self, found: str) -> list[Post]:
+        """It works again; `found` is what the Assembler says of the part file."""
+        self._paused = False
+        return self._report.noted(f"goes on: {found}" if found else "goes on")
+
+
+# Nobody can deliver, and the job is one that may wait: it says why, holds nothing but its part file, and goes on by
+# itself as soon as there is somebody to hope for.
+# That is a source that was offered or found by a search, one whose worker is back, a peer once the session has logged in
+# again, or one that has cooled long enough. Nobody rides meanwhile, no slot is used and nobody stands in a queue.
+
+PAUSE_S_MIN: Final = 60.0
+PAUSE_S_MAX: Final = 3600.0
+"""How long those that failed are left alone: twice as long each time that nothing was stored since, up to an hour."""
+
+
+class Waiting:
+    """Owned by one `DispatchState`. `reason` is one line for people, of the last time it waited."""
+
+    def __init__(self, report: Reporter) -> None:
+        self._report = report
+        self.reason = ""
+        self._pause_s = PAUSE_S_MIN
+        self._stored = 0
+
+    def begin(self, sources: dict[int, Source], stored_chunks: int, *, now_s: float) -> list[Post]:
+        """Every source is out. They are tried again after a pause, those that asked for a longer one after that."""
+        progress = not self.reason or stored_chunks > self._stored
+        self._pause_s = PAUSE_S_MIN if progress else min(2 * self._pause_s, PAUSE_S_MAX)
+        self._stored = stored_chunks
+        cooling = [source for source in sources.values() if source.standing is Standing.COOLING]
+        for source in cooling:
+            source.not_before_s = max(now_s + self._pause_s, min(source.not_before_s, now_s + PAUSE_S_MAX))
+        again = f"; tries again in {self._pause_s:.0f} s" if cooling else ""
+        news = self.reason
+        self.reason = (admission.why_nobody(sources) or "it has no sources") + again
+        return self._report.noted(f"waits: {self.reason}") if self.reason != news else []
+
+    def over(self, sources: dict[int, Source], board: Board | None, *, now_s: float) -> bool:
+        """There is somebody to hope for again, or what was on its way for long was all that lacked."""
+        return (board is not None and board.complete) or not admission.all_out(sources, now_s=now_s)

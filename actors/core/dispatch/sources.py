@@ -1,0 +1,359 @@
+"""The standing of a source, and what each fault does to it.
+
+A source is *candidate* (may be used), *queued* (a Soulseek peer has our request and will say when our turn has come),
+*active* (has a lease or is free for one at once), *cooling* (left alone until `not_before_s`, then tried again with one
+failure to spare) or *banned* (not used again in this job).
+"""
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum, unique
+from typing import Final
+
+from actors.core.dispatch.chunk_tracker import Lease
+from actors.core.outbox import Outbox
+from actors.core.rates.rate_monitor import QUOTA_S
+from protocol.messages import DispatcherWanted, JobNoted, PeerFaulted
+from protocol.messages.addresses import MEMORY
+from protocol.model.faults import FaultKind
+
+
+@unique
+class Standing(StrEnum):
+    CANDIDATE = "candidate"
+    QUEUED = "queued"
+    ACTIVE = "active"
+    COOLING = "cooling"
+    BANNED = "banned"
+
+
+_USABLE: Final = (Standing.CANDIDATE, Standing.QUEUED, Standing.ACTIVE)
+"""A constant: of a thousand sources each is asked several times in one step."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceTraits:
+    """How sources differ, as data. `restart_cost_s` is what a new ride costs before its first byte.
+
+    `offset_ok` False: a ride can only begin at byte 0, everything before the run is read and dropped. `dear_stops`: a
+    ride that is broken off before the end of the file is a failed upload in the peer's list. Of such a source
+    `restart_cost_s` is counted from the request for a place in its queue, `turn_cost_s` from the turn it gives.
+    """
+
+    restart_cost_s: float = 0.05
+    offset_ok: bool = True
+    run_chunks_min: int = 1
+    dear_stops: bool = False
+    turn_cost_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Source:
+    """One row of the pool. `busy` is the lease its worker still has to answer for, also after a revocation.
+
+    `position` is the chunk at which its last ride ended. `lost_s`: since when it has had no worker, None with one.
+
+    Of a Soulseek peer's file, else empty: `peer`, `path`. `waiting`: a place in its queue is asked for or ours since
+    `waiting_s`; `queue_place` as told (0: it has us, but does not say where), -1 before any word of it; `ticket` is
+    the turn that is ours to take, -1 without one. `stops_before`: this day's in other jobs. `spent` and
+    `spent_today`: see `politeness`.
+    """
+
+    id: int
+    name: str
+    host: str
+    worker: str
+    fallback_name: str
+    standing: Standing = Standing.CANDIDATE
+    traits: SourceTraits = field(default_factory=SourceTraits)
+    probed: bool = False
+    asked: bool = False
+    asked_s: float = 0.0
+    size_bytes: int = -1
+    proposed_name: str = ""
+    validator: str = ""
+    busy: int | None = None
+    busy_since_s: float = 0.0
+    position: int = 0
+    not_before_s: float = 0.0
+    lost_s: float | None = None
+    failures: int = 0
+    busy_answers: int = 0
+    proven: bool = False
+    rate_bytes_s: float = 0.0
+    bytes_stored: int = 0
+    chunks: int = 0
+    leases: int = 0
+    stops: int = 0
+    trims: int = 0
+    peer: str = ""
+    path: str = ""
+    waiting: bool = False
+    waiting_s: float = 0.0
+    queue_place: int = -1
+    ticket: int = -1
+    stops_before: int = 0
+    spent: bool = False
+    spent_today: bool = False
+    cooled: int = 0
+    reason: str = ""
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is to be used, now or soon."""
+        return self.lost_s is None and self.standing in _USABLE
+
+    def ripe(self, now_s: float) -> bool:
+        """Whether it may be asked at this moment."""
+        return self.not_before_s <= now_s and self.usable
+
+    def ready(self, now_s: float) -> bool:
+        """Whether it could take a lease, or be asked for a turn, at this moment."""
+        if not self.probed or self.busy is not None or (self.waiting and self.ticket < 0):
+            return False
+        return self.ripe(now_s)
+
+    @property
+    def start_cost_s(self) -> float:
+        """From now to the first byte of a ride that is decided now."""
+        return self.traits.turn_cost_s if self.ticket >= 0 else self.traits.restart_cost_s
+
+    def out(self, now_s: float) -> bool:
+        """Whether nothing is to be hoped from it without another round."""
+        if self.lost_s is not None and now_s - self.lost_s > REJOIN_S_MAX:
+            return True
+        return self.standing in (Standing.BANNED, Standing.COOLING)
+
+
+FAILURES_MAX: Final = 3
+"""Consecutive failures without a byte kept in between, then the source cools (the seed's figure)."""
+BUSY_ANSWERS_MAX: Final = 10
+"""Consecutive 429/503 answers, then the source cools: a limit on everything."""
+BACK_OFF_FIRST_S: Final = 0.5
+BACK_OFF_MAX_S: Final = 8.0
+BUSY_BACK_OFF_FIRST_S: Final = 0.1
+COOL_S: Final = 30.0
+REJOIN_S_MAX: Final = 10.0
+"""So long a source whose worker is gone may wait for a new one."""
+COOL_MAX_S: Final = 600.0
+
+_BANNED: Final = frozenset(
+    {
+        FaultKind.NO_SUCH_HOST,
+        FaultKind.TLS_UNTRUSTED,
+        FaultKind.NOT_FOUND,
+        FaultKind.FORBIDDEN,
+        FaultKind.WRONG_RANGE,
+        FaultKind.CHANGED,
+        FaultKind.ENCODED,
+        FaultKind.REDIRECT_LOOP,
+        FaultKind.UNSUPPORTED_URL,
+        FaultKind.SIZE_DIFFERS,
+        FaultKind.DISPUTED,
+        FaultKind.NOT_SHARED,
+        FaultKind.PEER_BANNED_US,
+        FaultKind.PRIVATE_ADDRESS,
+    }
+)
+"""Faults that time does not mend."""
+_COOLED: Final = frozenset(
+    {
+        FaultKind.SLOW,
+        FaultKind.OFFLINE,
+        FaultKind.TOO_MANY_FILES,
+        FaultKind.PEER_UNREACHABLE,
+        FaultKind.NOT_LOGGED_IN,
+    }
+)
+"""Faults that only time mends: asking again soon would be a nuisance."""
+_COOLED_DEAR: Final = frozenset({FaultKind.SILENT, FaultKind.STALLED})
+"""The same of a source whose every broken ride counts."""
+
+
+def blame(
+    source: Source, kind: FaultKind, detail: str, *, retry_after_s: float, progressed: bool, now_s: float
+) -> None:
+    """Apply a fault's policy. `progressed`: the lease that ended had kept at least one chunk.
+
+    A failure after progress is the first of a new row of failures and costs no waiting: a mirror that drops the
+    connection every few megabytes is annoying, not useless.
+    """
+    if kind is FaultKind.REVOKED or source.standing is Standing.BANNED:
+        return
+    source.reason = detail
+    if progressed:
+        source.failures = source.busy_answers = 0
+    if kind in _BANNED:
+        source.standing = Standing.BANNED
+    elif kind is FaultKind.RANGE_REFUSED:
+        _give_up_offsets(source, detail)
+    elif kind is FaultKind.BUSY:
+        _wait_for_busy(source, retry_after_s, now_s)
+    elif kind in _COOLED or (source.traits.dear_stops and kind in _COOLED_DEAR):
+        cool(source, now_s)
+    else:
+        source.failures += 1
+        if kind is FaultKind.STALLED:
+            progressed = False  # what it sent before does not make the silence shorter
+        if source.failures >= FAILURES_MAX:
+            cool(source, now_s)
+        elif not progressed:
+            source.not_before_s = now_s + min(BACK_OFF_FIRST_S * 2 ** (source.failures - 1), BACK_OFF_MAX_S)
+
+
+def cool(source: Source, now_s: float) -> None:
+    """Leave the source alone for a while, longer each time."""
+    source.standing = Standing.COOLING
+    source.not_before_s = now_s + min(COOL_S * 2**source.cooled, COOL_MAX_S)
+    source.cooled += 1
+
+
+def warm(source: Source) -> None:
+    """A cooled source may try again: one failure more and it cools again."""
+    source.standing = Standing.CANDIDATE
+    source.failures = FAILURES_MAX - 1
+    source.busy_answers = 0
+    source.not_before_s = 0.0
+
+
+def delivered(source: Source) -> None:
+    """A chunk of it was stored: it is proven and its row of failures is over."""
+    source.proven = True
+    source.failures = source.busy_answers = 0
+    source.reason = ""
+
+
+def _give_up_offsets(source: Source, detail: str) -> None:
+    if not source.traits.offset_ok:  # it refused even a ride from byte 0
+        source.standing = Standing.BANNED
+        return
+    source.traits = replace(source.traits, offset_ok=False)
+    source.reason = f"{detail}; used from the start of the file only"
+
+
+def _wait_for_busy(source: Source, retry_after_s: float, now_s: float) -> None:
+    source.busy_answers += 1
+    if source.busy_answers >= BUSY_ANSWERS_MAX or retry_after_s > COOL_MAX_S:
+        cool(source, now_s)
+        source.not_before_s = max(source.not_before_s, now_s + retry_after_s)
+    elif retry_after_s > 0:
+        source.not_before_s = now_s + retry_after_s
+    else:
+        source.not_before_s = now_s + min(BUSY_BACK_OFF_FIRST_S * 2 ** (source.busy_answers - 1), BACK_OFF_MAX_S)
+
+
+# A source's fault: its policy is applied, people and the memory of peers hear of it.
+
+
+class Faults:
+    """Owned by one `DispatchState`; the one place where a source is blamed."""
+
+    def __init__(self, job: DispatcherWanted, out: Outbox) -> None:
+        self._job = job
+        self._out = out
+
+    def blame(
+        self,
+        source: Source,
+        kind: FaultKind,
+        detail: str,
+        *,
+        retry_after_s: float = 0.0,
+        progressed: bool = False,
+        now_s: float,
+    ) -> None:
+        """As `standing.blame`. People are told when the source is out."""
+        before = source.standing
+        blame(source, kind, detail, retry_after_s=retry_after_s, progressed=progressed, now_s=now_s)
+        if kind is FaultKind.REVOKED:
+            return
+        if source.peer and kind is not FaultKind.LOST:
+            self._out.post(MEMORY, PeerFaulted(peer=source.peer, fault=kind, offset_ok=source.traits.offset_ok))
+        self._tell_if_out(source, before, detail)
+
+    def ban(self, source: Source, kind: FaultKind, detail: str) -> None:
+        """It is not used again in this job, for a reason that is found here and not by its worker."""
+        before, source.standing, source.reason = source.standing, Standing.BANNED, detail
+        if source.peer:
+            self._out.post(MEMORY, PeerFaulted(peer=source.peer, fault=kind, offset_ok=source.traits.offset_ok))
+        self._tell_if_out(source, before, detail)
+
+    def _tell_if_out(self, source: Source, before: Standing, detail: str) -> None:
+        out = source.standing in (Standing.COOLING, Standing.BANNED)
+        if out and source.standing is not before and self._job.watcher:
+            text = f"{source.name}: {source.standing.value}: {detail}"
+            self._out.post(self._job.watcher, JobNoted(job=self._job.job, text=text))
+
+
+# When every source is out: up to three more rounds with those that have delivered, each of which needs progress.
+
+ROUNDS_MAX: Final = 3
+PAUSE_S: Final = 0.5
+"""Before round n everybody rests n times this."""
+
+
+class Rounds:
+    """Owned by one `DispatchState`. `count` is how many rounds were begun."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._mark = 0
+
+    def begin(self, sources: dict[int, Source], stored_chunks: int, *, now_s: float) -> int:
+        """How many sources take part in another round; 0: there is none, because nobody is proven, the last round
+        brought nothing, or it was the last."""
+        proven = [each for each in sources.values() if each.proven and each.standing is Standing.COOLING]
+        progress = self.count == 0 or stored_chunks > self._mark
+        if not progress or self.count >= ROUNDS_MAX or not proven:
+            return 0
+        self.count += 1
+        self._mark = stored_chunks
+        for source in proven:
+            warm(source)
+            source.failures = 0
+            source.not_before_s = now_s + self.count * PAUSE_S
+        return len(proven)
+
+
+# What a ride teaches about its source: how fast it sends and what a start costs.
+
+YOUNG_S: Final = 2.0
+"""The rate of a ride younger than this is mixed with what its source showed before: limiters begin with a burst."""
+MEASURE_AGE_S: Final = 0.05
+"""What the watchdog says is on average so old when it is heard."""
+FIRST_HEARD_AGE_S: Final = 0.15
+"""A first byte is heard of with the next report, on average so late."""
+
+
+def note_received(lease: Lease, received_bytes: int, now_s: float) -> None:
+    """The watchdog said how much of a ride has come."""
+    if received_bytes > lease.received_bytes:
+        lease.flowing_s = lease.flowing_s or now_s - FIRST_HEARD_AGE_S
+        lease.received_bytes, lease.grown_s = received_bytes, now_s
+    lease.measured_s = now_s - MEASURE_AGE_S
+
+
+def learn_setup(source: Source, lease: Lease, setup_s: float) -> None:
+    """What a start costs, the newest half weighing most. With a peer it begins at the request for its turn."""
+    traits = source.traits
+    if traits.dear_stops:
+        traits = replace(traits, turn_cost_s=(traits.turn_cost_s + setup_s) / 2)
+        setup_s += lease.granted_s - source.waiting_s
+    source.traits = replace(traits, restart_cost_s=(traits.restart_cost_s + setup_s) / 2)
+
+
+def learn_rate(source: Source, lease: Lease, now_s: float) -> None:
+    """A ride that ended before the watchdog could judge it is judged by itself, when nothing better is known."""
+    kept = lease.received_bytes - lease.lead_in_bytes
+    if source.rate_bytes_s <= 0 and kept > 0:
+        setup_s = source.traits.turn_cost_s if source.peer else source.traits.restart_cost_s
+        begun_s = lease.flowing_s if source.peer and lease.flowing_s else lease.granted_s + setup_s
+        took_s = max(now_s - begun_s, 0.01)
+        source.rate_bytes_s = lease.received_bytes / (max(took_s, QUOTA_S) if source.peer else took_s)
+
+
+def tempered(lease: Lease, rate_bytes_s: float, setup_s: float, now_s: float) -> float:
+    """The measured rate, mixed with the source's earlier one while the ride is young."""
+    if lease.prior_rate_bytes_s <= 0:
+        return rate_bytes_s
+    trust = min(max((now_s - lease.granted_s - setup_s) / YOUNG_S, 0.0), 1.0)
+    return trust * rate_bytes_s + (1 - trust) * lease.prior_rate_bytes_s

@@ -1,0 +1,91 @@
+"""In which words the pool is asked for a run."""
+
+import re
+from typing import Final
+
+from actors.core.jobs.job import Job
+from actors.core.jobs.queue import searches
+from protocol.messages import JobAsked, SourceKnown, SourceOffered
+from protocol.messages.addresses import KEEPER
+from protocol.model.job_policy import KeeperSettings
+from protocol.model.job_records import KeptJob, KeptSource
+from protocol.model.source_url import public_url
+
+WORDS_CHARS_MAX: Final = 120
+SLSKD: Final = "slskd"
+"""The origin of jobs that end, once they were tried again often enough: those tools ask another user then."""
+_NO_WORD: Final = re.compile(r"[\W_]+")
+
+
+def asked_for(job: Job, settings: KeeperSettings, *, now_ms: int) -> JobAsked:
+    """The run of `job`, as it is now."""
+    kept, run = job.kept, job.run
+    assert run is not None
+    anew = run.kept.attempt > 0
+    return JobAsked(
+        job=run.kept.number,
+        source_count=job.usable(),
+        folder=kept.folder,
+        name=kept.file_name,
+        chunk_size=kept.chunk_size,
+        checksum=kept.checksum,
+        mode=kept.mode,
+        limit_bytes_s=kept.limit_bytes_s,
+        preallocate=settings.preallocate,
+        sync=settings.sync,
+        slow_rate_bytes_s=settings.slow_rate_bytes_s,
+        slow_after_s=settings.slow_after_s,
+        verbose=False,
+        make_folder=True,
+        watcher=KEEPER,
+        term=searched_words(kept) if searches(kept) else "",
+        wanted_size_bytes=kept.found_bytes if kept.found_bytes >= 0 else kept.size_bytes,
+        stops_per_job=settings.stops_per_job,
+        stops_per_day=settings.stops_per_day,
+        attempt=run.kept.attempt,
+        elapsed_s=max(0, now_ms - run.kept.begun_ms) / 1000 if anew else 0.0,
+        resumed_bytes=run.kept.resumed_bytes if anew else -1,
+        private_ok=kept.private_ok,
+        waits=kept.origin != SLSKD,
+    )
+
+
+def given(job: Job) -> list[SourceKnown]:
+    """What each source did in this job before: its counts go on, and so does the budget of stops of a user."""
+    return [
+        SourceKnown(
+            job=job.kept.number,
+            name=public_url(source.url),
+            bytes_stored=source.bytes_stored,
+            chunks=source.chunks,
+            leases=source.leases,
+            stops=source.stops,
+        )
+        for source in job.sources
+        if source.leases and not source.left
+    ]
+
+
+def offers(job: Job) -> list[SourceOffered]:
+    """Every source in the order of its number, so that the pool gives it the same."""
+    return [offer(job, source) for source in job.sources]
+
+
+def offer(job: Job, source: KeptSource) -> SourceOffered:
+    kept = job.kept
+    return SourceOffered(job=kept.number, url=source.url, left=bool(source.left), private_ok=kept.private_ok)
+
+
+def searched_words(kept: KeptJob) -> str:
+    """What users are searched for by: the term, else the words of the file's name."""
+    if kept.term:
+        return kept.term
+    stem = (kept.remote_path or kept.name).replace("/", "\\").rpartition("\\")[2]
+    stem = stem.rpartition(".")[0] or stem
+    words = _NO_WORD.sub(" ", stem).split()
+    text = ""
+    for word in words:
+        if len(text) + len(word) >= WORDS_CHARS_MAX:
+            break
+        text = f"{text} {word}".strip()
+    return text

@@ -1,0 +1,86 @@
+"""When a dead process is started anew, and when it has died too often for that to help.
+
+Pure: the clock is passed in. Owned by the supervisor, which does what is said here.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+WINDOW_S: Final = 60.0
+RESTARTS_MAX: Final = 10
+"""Of one process within `WINDOW_S`. One that dies more often dies of something that a restart does not mend."""
+FAILURES_SAME_MAX: Final = 3
+FAILURES_S: Final = 3600.0
+"""What fails again in the same words, having been started anew so often within so long, fails whatever is done: each
+restart may have a large part file hashed first, so this is rarely within `WINDOW_S`."""
+BACK_OFF_FIRST_S: Final = 0.1
+BACK_OFF_MAX_S: Final = 2.0
+
+
+class Restarts:
+    """Invariant: no process is started anew more than `restarts_max` times within any `window_s`, nor more than
+    `FAILURES_SAME_MAX` times within `FAILURES_S` after the same failure. `given_up` tells people why the last was not.
+
+    The first death within a window costs no waiting, so that bytes flow again at once; the next ones wait twice as long
+    each, up to `BACK_OFF_MAX_S`.
+    """
+
+    def __init__(self, *, restarts_max: int = RESTARTS_MAX, window_s: float = WINDOW_S) -> None:
+        self.restarts_max = restarts_max
+        self.window_s = window_s
+        self.given_up = ""
+        self._begun: dict[str, deque[float]] = {}  # when restarts are due, oldest first
+        self._failed: dict[tuple[str, str], deque[float]] = {}
+
+    def died(self, process: str, *, failure: str = "", now_s: float) -> float | None:
+        """In how many seconds it is to be started anew; None: not any more. `failure`: the exception it died of, empty
+        when it was none."""
+        begun = _recent(self._begun.setdefault(process, deque()), now_s - self.window_s)
+        if len(begun) >= self.restarts_max:
+            self.given_up = f"it was started anew {self.restarts_max} times within {self.window_s:.0f} s"
+            return None
+        if failure:
+            failed = _recent(self._failed.setdefault((process, failure), deque()), now_s - FAILURES_S)
+            if len(failed) >= FAILURES_SAME_MAX:
+                self.given_up = f"it was started anew {FAILURES_SAME_MAX} times after the same failure"
+                return None
+            failed.append(now_s)
+        wait_s = min(BACK_OFF_FIRST_S * 2 ** (len(begun) - 1), BACK_OFF_MAX_S) if begun else 0.0
+        begun.append(now_s + wait_s)
+        return wait_s
+
+
+def _recent(times_s: deque[float], since_s: float) -> deque[float]:
+    """The same, without what is as old as `since_s`."""
+    while times_s and times_s[0] <= since_s:
+        times_s.popleft()
+    return times_s
+
+
+# What makes a living process as good as dead: it does not come up, does not answer, or eats the memory.
+
+MEMORY_BYTES_MAX: Final = 1 << 30
+"""Of its own, what it shares with others (the arena, modules loaded before the fork) not counted."""
+START_S_MAX: Final = 15.0
+PINGS_UNANSWERED_MAX: Final = 5
+"""Counted in pings, not in seconds: when everything was suspended together, nobody was silent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vigil:
+    """The limits. Owned by the supervisor."""
+
+    pings_unanswered_max: int = PINGS_UNANSWERED_MAX
+    memory_bytes_max: int = MEMORY_BYTES_MAX
+    start_s_max: float = START_S_MAX
+
+    def verdict(self, *, ready: bool, age_s: float, unanswered: int, memory_bytes: int) -> str:
+        """Why this process is to be killed, empty while it is well. `memory_bytes` -1: nobody looked."""
+        if not ready:
+            return f"not ready after {self.start_s_max:.0f} s, killed" if age_s > self.start_s_max else ""
+        if unanswered >= self.pings_unanswered_max:
+            return f"silent: {self.pings_unanswered_max} pings without an answer, killed"
+        if memory_bytes > self.memory_bytes_max:
+            return f"too large: {memory_bytes >> 20} MiB of memory, at most {self.memory_bytes_max >> 20}, killed"
+        return ""

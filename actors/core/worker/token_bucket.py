@@ -1,0 +1,41 @@
+"""Token bucket that caps the rate of one transfer."""
+
+from typing import Final
+
+
+class Pace:
+    """A token bucket for one worker's cap. `allowance` bytes may be read now, else wait `wait_s`."""
+
+    BURST_S: Final = 0.1
+
+    def __init__(self) -> None:
+        self._rate_bytes_s = 0.0
+        self._tokens = 0.0
+        self._at_s = 0.0
+
+    def cap(self, rate_bytes_s: float, *, now_s: float) -> None:
+        """0 lifts the cap."""
+        self._refill(now_s)
+        self._rate_bytes_s = rate_bytes_s
+
+    def allowance(self, wanted: int, *, now_s: float) -> int:
+        if self._rate_bytes_s <= 0:
+            return wanted
+        self._refill(now_s)
+        return min(wanted, int(self._tokens))
+
+    def spend(self, count: int) -> None:
+        self._tokens -= count
+
+    @property
+    def wait_s(self) -> float:
+        """Until a useful amount may be read."""
+        return min(max((self._burst - self._tokens) / max(self._rate_bytes_s, 1.0), 0.01), 1.0)
+
+    @property
+    def _burst(self) -> float:
+        return max(self._rate_bytes_s * self.BURST_S, 1024.0)
+
+    def _refill(self, now_s: float) -> None:
+        self._tokens = min(self._tokens + (now_s - self._at_s) * self._rate_bytes_s, self._burst)
+        self._at_s = now_s

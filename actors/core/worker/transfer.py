@@ -1,0 +1,155 @@
+"""One ride as its worker sees it: which bytes to read next, when a slot is full enough, when the ride is over.
+
+Bytes are counted from the start of the file, chunks from 0. The worker reads into a slot at `slot_offset`, at most
+`want` bytes, tells `took`, and hands the slot over when `handover` says so. Nothing is ever copied: a slot always
+begins at a chunk's first byte and is handed over at a chunk's end.
+
+Invariant: ``handed_stop * chunk_size + slot_used == position`` once the lead-in is over.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+FILL_S: Final = 0.25
+"""A slot is filled for about so long: slow sources hand over single chunks, fast ones a whole slot."""
+FILL_S_MAX: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """Chunks from `first` on lie at the start of the slot, `length_bytes` of them."""
+
+    first: int
+    length_bytes: int
+
+
+class Ride:
+    """Owned by one PeerWorker, for one lease."""
+
+    def __init__(self, lease: int, first: int, stop: int, *, size_bytes: int, chunk_size: int, slot_bytes: int) -> None:
+        self.lease = lease
+        self.first = first
+        self.stop = stop
+        self.size_bytes = size_bytes
+        self.handed_stop = first
+        self.position = first * chunk_size
+        self.received_bytes = 0
+        self.began = False
+        self._chunk_size = chunk_size
+        self._slot_chunks = slot_bytes // chunk_size
+        self._slot_used = 0
+        self._slot_since_s: float | None = None
+        self._fill_chunks = 1
+        self._over = False
+
+    def begin(self, position: int) -> None:
+        """Reading begins at this byte; what lies before the run is read and dropped."""
+        assert position <= self.first * self._chunk_size
+        self.position = position
+        self.began = True
+
+    @property
+    def stop_byte(self) -> int | None:
+        """Where the run ends; None when nobody knows the size and the ride goes on to the end of the body."""
+        if self.size_bytes < 0:
+            return None
+        return min(self.stop * self._chunk_size, self.size_bytes)
+
+    @property
+    def dropping(self) -> bool:
+        """Still before the run: bytes are read and forgotten."""
+        return self.position < self.first * self._chunk_size
+
+    @property
+    def slot_offset(self) -> int:
+        return 0 if self.dropping else self._slot_used
+
+    @property
+    def want(self) -> int:
+        """How many bytes to read now at most, >= 1 unless the ride is done."""
+        if self.done:
+            return 0
+        if self.dropping:
+            return min(self.first * self._chunk_size - self.position, self._slot_chunks * self._chunk_size)
+        room = self._fill_chunks * self._chunk_size - self._slot_used
+        stop_byte = self.stop_byte
+        return room if stop_byte is None else min(room, stop_byte - self.position)
+
+    @property
+    def done(self) -> bool:
+        """Every byte of the run was received, or the body ended."""
+        stop_byte = self.stop_byte
+        return self._over or (stop_byte is not None and self.position >= stop_byte)
+
+    def took(self, count: int, *, now_s: float) -> None:
+        """So many bytes came."""
+        if not self.dropping:
+            self._slot_used += count
+            if self._slot_since_s is None:
+                self._slot_since_s = now_s
+        self.position += count
+        self.received_bytes += count
+        self._settle_for_less(now_s)
+
+    def body_ended(self) -> None:
+        """The body is over in good order where nobody knew its length: the position is the file's size."""
+        self._over = True
+        self.size_bytes = self.position
+
+    def trim(self, stop: int) -> None:
+        self.stop = min(self.stop, stop)
+
+    def extend(self, stop: int) -> None:
+        self.stop = max(self.stop, stop)
+
+    def handover(self, *, now_s: float) -> Handover | None:
+        """What to hand over now, if anything; afterwards a new slot begins."""
+        full = self._slot_used >= self._fill_chunks * self._chunk_size
+        if self._slot_used == 0 or not (full or self.done):
+            return None
+        length = self._slot_used
+        if not self._ends_file:  # the end moved into the middle of a chunk that others fetch now
+            length -= length % self._chunk_size
+        if length <= 0:
+            return None
+        first, self.handed_stop = self.handed_stop, self.handed_stop - (-length // self._chunk_size)
+        self._aim(length, now_s)
+        self._slot_used = 0
+        self._slot_since_s = None
+        return Handover(first, length)
+
+    def set_aside(self) -> tuple[Handover | None, int, int]:
+        """Others need the slot: the whole chunks in it are handed over, and what is left, less than a chunk, lies from
+        and to which byte of it. It is to lie at the start of the next slot."""
+        used = self._slot_used
+        whole = used - used % self._chunk_size
+        self._slot_used = used - whole
+        if whole == 0:
+            return None, 0, used
+        first, self.handed_stop = self.handed_stop, self.handed_stop + whole // self._chunk_size
+        return Handover(first, whole), whole, used
+
+    def surrender(self) -> Handover | None:
+        """The ride breaks off here: whole chunks in the slot are kept, what is left of the last one is not."""
+        length = self._slot_used if self._ends_file else self._slot_used - self._slot_used % self._chunk_size
+        self._slot_used = 0
+        if length <= 0:
+            return None
+        first, self.handed_stop = self.handed_stop, self.handed_stop - (-length // self._chunk_size)
+        return Handover(first, length)
+
+    @property
+    def _ends_file(self) -> bool:
+        return self.size_bytes >= 0 and self.position >= self.size_bytes
+
+    def _aim(self, length: int, now_s: float) -> None:
+        """Fill the next slot for about `FILL_S`."""
+        took_s = max(now_s - self._slot_since_s, 1e-4) if self._slot_since_s is not None else FILL_S
+        likely = int(length / took_s * FILL_S / self._chunk_size)
+        # Grow by doubling: the first slot of a ride may hold what the kernel had buffered.
+        self._fill_chunks = max(1, min(likely, 4 * self._fill_chunks, self._slot_chunks))
+
+    def _settle_for_less(self, now_s: float) -> None:
+        """A source that became slow hands over at the end of the chunk it is in."""
+        if self._slot_since_s is not None and now_s - self._slot_since_s > FILL_S_MAX:
+            self._fill_chunks = max(1, min(self._fill_chunks, -(-self._slot_used // self._chunk_size)))

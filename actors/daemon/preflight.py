@@ -1,0 +1,110 @@
+"""What a daemon stands on: its folders, the lock on its state, the socket it listens on. Each is there or it cannot
+start, which is one line."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Final
+
+from protocol.config.folders import made_api_key, session_key
+from protocol.config.settings import ADMINISTRATOR, ApiKey, ApiSettings, Settings
+from protocol.model.errors import BadUsage
+from protocol.model.printable import printable
+
+LOCK_FILE: Final = "lock"
+JOBS_FILE: Final = "jobs.sqlite"
+PEERS_FILE: Final = "peers.sqlite"
+FINISHED_FOLDER: Final = "finished"
+_BACKLOG: Final = 128
+
+
+class CannotStart(BadUsage):
+    """Something that the daemon needs is not to be had. One line for people."""
+
+
+@contextmanager
+def locked_state(folder: str) -> Iterator[None]:
+    """The state folder is there, writable, and nobody else's while this lasts. Raises `CannotStart`."""
+    shown = printable(folder)
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        fd = os.open(os.path.join(folder, LOCK_FILE), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise CannotStart(f"the state folder {shown} cannot be written: {error.strerror}") from None
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
+            who = f" (process {owner})" if owner.isdigit() else ""
+            raise CannotStart(f"the state folder {shown} is in use by another daemon{who}") from None
+        _try_writing(folder, f"the state folder {shown}")
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+        yield
+    finally:
+        os.close(fd)
+
+
+def made_folder(folder: str, what: str) -> None:
+    """Is there and can be written, or `CannotStart`."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise CannotStart(f"{what} {printable(folder)} cannot be made: {error.strerror}") from None
+    _try_writing(folder, f"{what} {printable(folder)}")
+
+
+def _try_writing(folder: str, what: str) -> None:
+    """An administrator may write where the file system says otherwise, and a mode says nothing of a full disk."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"x")
+            file.flush()
+    except OSError as error:
+        raise CannotStart(f"{what} cannot be written: {error.strerror}") from None
+
+
+def with_secrets(settings: Settings, state: str) -> tuple[Settings, str]:
+    """The settings with what the daemon makes for itself; and where the key lies that it made, empty when keys were
+    configured. Raises `CannotStart`."""
+    api, path = settings.api, ""
+    try:
+        if api.authentication and not api.keys and not api.password:
+            key, path, _ = made_api_key(state)
+            api = replace(api, keys=(ApiKey(name="made", key=key, role=ADMINISTRATOR),))
+        return replace(settings, api=api, jwt_key=session_key(state)), path
+    except OSError as error:
+        raise CannotStart(f"the state folder {printable(state)} cannot be used: {error.strerror}") from None
+
+
+def listening(api: ApiSettings) -> socket.socket:
+    """The socket of the API, listening. Raises `CannotStart`."""
+    where = f"{api.host}:{api.port}"
+    try:
+        found = socket.getaddrinfo(api.host, api.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = found[0]
+        with contextlib.ExitStack() as on_failure:
+            sock = on_failure.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(address)
+            sock.listen(_BACKLOG)
+            on_failure.pop_all()
+            return sock
+    except socket.gaierror:
+        raise CannotStart(f"cannot listen on {where}: no such name") from None
+    except OSError as error:
+        taken = "the port is taken" if error.errno == errno.EADDRINUSE else error.strerror
+        raise CannotStart(f"cannot listen on {where}: {taken}") from None
+
+
+def address_of(sock: socket.socket, api: ApiSettings) -> str:
+    """Where people find it: as configured, with the port that it really is."""
+    host = f"[{api.host}]" if ":" in api.host else api.host
+    return f"http://{host}:{sock.getsockname()[1]}{api.url_base}"

@@ -1,0 +1,176 @@
+"""The front of one job: asks for it, shows what is said of it, tells when it ended and how.
+
+Runs in the main thread of the process a person started, beside the supervisor; no actor.
+"""
+
+import queue
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final, Protocol, cast
+
+from actors.runtime.supervisor import Supervisor
+from protocol.messages import (
+    ActorDied,
+    FrontInbox,
+    JobAsked,
+    JobEnded,
+    JobOpened,
+    JobStopAsked,
+    ProcessLost,
+    ProcessReady,
+    SessionChanged,
+    SourceOffered,
+    SourceProgressed,
+    asked_anew,
+    ended_early,
+    source_known,
+)
+from protocol.messages.addresses import POOL, SESSION, split_address
+
+REFRESH_S: Final = 0.1
+STOP_AGAIN_S: Final = 0.5
+"""So often a stop is asked for until the job has ended: the first word may come before there is anybody to hear it."""
+_FETCHER: Final = "fetch-"
+_WORKER: Final = "worker-"
+_HUB_PROCESS: Final = split_address(POOL)[0]
+_SESSION_PROCESS: Final = split_address(SESSION)[0]
+
+
+class View(Protocol):
+    def show(self, message: FrontInbox, *, now_s: float) -> None: ...
+    def refresh(self, *, now_s: float) -> None: ...
+
+
+class Interrupts:
+    """Counts Ctrl-C and SIGTERM. The first asks the job to stop, one more ends the program at once."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    @contextmanager
+    def caught(self) -> Iterator["Interrupts"]:
+        before = {number: signal.signal(number, self._hit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _hit(self, _number: int, _frame: FrameType | None) -> None:
+        self.count += 1
+        if self.count > 1:
+            raise KeyboardInterrupt
+
+
+def run_job(
+    supervisor: Supervisor, view: View, asked: JobAsked, urls: tuple[str, ...], interrupts: Interrupts
+) -> JobEnded:
+    """Ask for the job and stay until it ended. Returns its last word, also where nobody was left to say one."""
+    begun_s = time.monotonic()
+    asking = _Asking(supervisor, asked, urls)
+    asking.ask()
+    stop_due_s = 0.0
+    while True:
+        if interrupts.count and time.monotonic() >= stop_due_s:
+            stop_due_s = time.monotonic() + STOP_AGAIN_S
+            supervisor.mailroom.post(POOL, JobStopAsked(job=asked.job))
+        message = next_message(supervisor)
+        if message is not None:
+            lost = _session_lost(message)
+            if lost is not None:
+                supervisor.mailroom.post(POOL, lost)
+            message = lost or _fatal(message, asked.job, supervisor.living()) or message
+            if asking.is_news(message, elapsed_s=time.monotonic() - begun_s):
+                view.show(message, now_s=time.monotonic())
+        if isinstance(message, JobEnded):
+            return message
+        view.refresh(now_s=time.monotonic())
+
+
+class _Asking:
+    """Asks for the job, anew whenever a dead hub was replaced, and remembers for the next one what was said before."""
+
+    def __init__(self, supervisor: Supervisor, asked: JobAsked, urls: tuple[str, ...]) -> None:
+        self._supervisor = supervisor
+        self._asked = asked
+        self._urls = urls
+        self._opened: JobOpened | None = None
+        self._session: SessionChanged | None = None
+        self._rows: dict[str, SourceProgressed] = {}
+        self._hub_lost = False
+
+    def ask(self) -> None:
+        post = self._supervisor.mailroom.post
+        if self._session is not None:
+            post(POOL, self._session)
+        post(POOL, self._asked)
+        for row in self._rows.values():
+            post(POOL, source_known(row))
+        for url in self._urls:
+            post(POOL, SourceOffered(job=self._asked.job, url=url))
+
+    def is_news(self, message: FrontInbox, *, elapsed_s: float) -> bool:
+        """Whether people should hear it; a job that is opened again by another hub is opened already."""
+        match message:
+            case SessionChanged():
+                self._session = message
+            case SourceProgressed(name=name):
+                self._rows[name] = message
+            case ProcessLost(process=process):
+                self._hub_lost = self._hub_lost or process == _HUB_PROCESS
+            case ProcessReady(process=process) if process == _HUB_PROCESS and self._hub_lost:
+                self._hub_lost = False
+                resumed = self._opened.resumed_bytes if self._opened is not None else -1
+                self._asked = asked_anew(self._asked, elapsed_s=elapsed_s, resumed_bytes=resumed)
+                self.ask()
+            case JobOpened(part_path=path):
+                before, self._opened = self._opened, self._opened or message
+                return before is None or before.part_path != path
+            case _:
+                pass
+        return True
+
+
+def _session_lost(message: FrontInbox) -> SessionChanged | None:
+    """What the death of the session means when it is not started anew: no login any more. Rides go on without it."""
+    match message:
+        case ProcessLost(restart_s=restart_s) if restart_s >= 0:
+            return None
+        case ProcessLost(process=process, detail=detail) | ActorDied(process=process, detail=detail) if (
+            process == _SESSION_PROCESS
+        ):
+            return SessionChanged(state="offline", detail=f"the soulseek process died: {detail}", final=True)
+        case _:
+            return None
+
+
+def next_message(supervisor: Supervisor) -> FrontInbox | None:
+    """What came for the front; None when nothing did for `REFRESH_S`."""
+    try:
+        return cast(FrontInbox, supervisor.inbox.get(timeout=REFRESH_S))
+    except queue.Empty:
+        return None
+
+
+def _fatal(message: FrontInbox, job: int, living: list[str]) -> JobEnded | None:
+    """The end of the job when somebody it cannot do without has died for good. A worker it can, and a fetcher if not
+    the last: other sources go on."""
+    match message:
+        case ProcessLost(restart_s=restart_s) if restart_s >= 0:
+            return None
+        case ProcessLost(process=name) if name.startswith(_FETCHER) and any(one.startswith(_FETCHER) for one in living):
+            return None
+        case ActorDied(actor=name) if name.startswith(_WORKER):
+            return None
+        case ProcessLost(process=name, detail=detail) | ActorDied(actor=name, detail=detail):
+            return failed(job, f"{name} died: {detail}")
+        case _:
+            return None
+
+
+def failed(job: int, reason: str) -> JobEnded:
+    """A last word said by the front itself: our fault."""
+    return ended_early(job, "failed", reason)

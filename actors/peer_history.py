@@ -1,0 +1,129 @@
+"""The memory of peers, in the store process: what a user did before this job, and how often we hung up on it today."""
+
+import datetime
+import logging
+import sqlite3
+import time
+from collections.abc import Sequence
+from typing import Final, assert_never
+
+from actors.runtime.actor import WireActor
+from actors.runtime.message_bus import Mailroom
+from protocol.messages import (
+    Answered,
+    MemoryInbox,
+    PeerFaulted,
+    PeerRode,
+    PeersQueried,
+    PeerStopped,
+    PriorsAsked,
+    PriorsTold,
+    StopsQueried,
+)
+from protocol.messages.addresses import MEMORY, split_address
+from protocol.model.job_views import PeerSnapshot, Snapshot, StopCount, pack
+from storage.peer_store import PeerBook
+
+_logger = logging.getLogger(__name__)
+_IN_MEMORY = ":memory:"
+PAGE_MAX: Final = 1000
+
+
+class PeerMemory(WireActor):
+    """One. Owns the book at `path` (empty: it lasts as long as the process). Where the file cannot be used it says so
+    once and goes on without: what this run learns and spends still counts."""
+
+    def __init__(self, mailroom: Mailroom, path: str) -> None:
+        super().__init__(split_address(MEMORY)[1], mailroom)
+        self._path = path
+        self._book: PeerBook | None = None
+
+    def starting(self) -> None:
+        try:
+            self._book = PeerBook(self._path or _IN_MEMORY)
+            self._book.tidy(now_s=time.time())
+        except (sqlite3.Error, OSError) as error:
+            self._go_on_without(error)
+
+    def stopping(self) -> None:
+        if self._book is not None:
+            self._book.close()
+
+    def handle(self, message: MemoryInbox) -> None:
+        try:
+            self._keep_or_tell(message)
+        except sqlite3.Error as error:
+            self._go_on_without(error)
+            self._keep_or_tell(message)
+
+    def _keep_or_tell(self, message: MemoryInbox) -> None:
+        book, now_s = self._book, time.time()
+        assert book is not None
+        match message:
+            case PriorsAsked():
+                self._tell(message, book, now_s)
+            case PeerRode():
+                book.rode(message.peer, rate_bytes_s=message.rate_bytes_s, setup_s=message.setup_s, now_s=now_s)
+            case PeerFaulted():
+                book.failed(message.peer, fault=message.fault, offset_ok=message.offset_ok, now_s=now_s)
+            case PeerStopped():
+                book.stopped(message.peer, now_s=now_s)
+            case PeersQueried():
+                total, peers = book.known(offset=message.offset, limit=_page(message.limit), now_s=now_s)
+                rows = [
+                    PeerSnapshot(
+                        peer=each.peer,
+                        rate_bytes_s=each.rate_bytes_s,
+                        setup_s=each.setup_s,
+                        offset_ok=each.offset_ok,
+                        failures=each.failures,
+                        last_fault=each.last_fault,
+                        stops_today=each.stops_today,
+                        seen_ms=int(each.seen_s * 1000),
+                    )
+                    for each in peers
+                ]
+                self._answer(message, rows, total)
+            case StopsQueried():
+                total, stops = book.ledger(message.peer, offset=message.offset, limit=_page(message.limit))
+                counts = [StopCount(peer=peer, day=_date(day), count=count) for peer, day, count in stops]
+                self._answer(message, counts, total)
+            case _:
+                assert_never(message)
+
+    def _answer(self, query: PeersQueried | StopsQueried, rows: Sequence[Snapshot], total: int) -> None:
+        bodies = list(pack(rows))
+        for number, body in enumerate(bodies, 1):
+            last = number == len(bodies)
+            self.mailroom.post(query.reply_to, Answered(request=query.request, body=body, total=total, last=last))
+
+    def _tell(self, asked: PriorsAsked, book: PeerBook, now_s: float) -> None:
+        (prior,) = book.priors([asked.peer], now_s=now_s)
+        told = PriorsTold(
+            job=asked.job,
+            source=asked.source,
+            peer=asked.peer,
+            rate_bytes_s=prior.rate_bytes_s,
+            setup_s=prior.setup_s,
+            offset_ok=prior.offset_ok,
+            failures=prior.failures,
+            last_fault=prior.last_fault,
+            failed_s_ago=max(0.0, now_s - prior.failed_s) if prior.failures else 0.0,
+            stops_today=prior.stops_today,
+        )
+        self.mailroom.post(asked.reply_to, told)
+
+    def _go_on_without(self, error: Exception) -> None:
+        _logger.warning("%s cannot be used, peers are remembered for this run only: %s", self._path, error)
+        if self._book is not None:
+            self._book.close()
+        self._book = PeerBook(_IN_MEMORY)
+
+
+def _page(limit: int) -> int:
+    return min(max(limit, 0), PAGE_MAX)
+
+
+def _date(day: int) -> str:
+    """Days since 1970 as people write them."""
+    return (datetime.date(1970, 1, 1) + datetime.timedelta(days=day)).isoformat()

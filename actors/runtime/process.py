@@ -1,0 +1,198 @@
+"""What a child process is and does: a mailroom, a root, and the actors its builder makes.
+
+A child lives exactly as long as somebody wants it: until `StopAsked` or SIGTERM, and never longer than its supervisor.
+"""
+
+import faulthandler
+import gc
+import importlib
+import logging
+import multiprocessing
+import os
+import queue
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from multiprocessing import reduction
+from typing import Any, Final, NoReturn
+
+from actors.runtime import log_setup
+from actors.runtime.message_bus import Mailroom
+from protocol.messages import ProcessReady
+from protocol.messages.addresses import FRONT
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessSpec:
+    """One process to be run.
+
+    `process` is its name in addresses. `builder` is ``module:function``, a function that takes a `ProcessContext` and
+    returns `ProcessActors`; named, not given, so that the supervisor need not import it. `settings` is handed to it
+    (anything that pickles). `stop_rank`: lower ranks are stopped first, equal ones together. `switch_interval_s`: how
+    long a busy thread keeps the interpreter to itself; smaller where a receiver shares the process. `whole`: its actors
+    cannot do without each other, so one that fails takes the process along, to be started anew. `preload`: modules
+    that the builder imports inside; loaded once for all children, which makes each start sooner and shares the memory.
+    """
+
+    process: str
+    builder: str
+    settings: Any = None
+    stop_rank: int = 0
+    switch_interval_s: float = 0.005
+    log_level: int = logging.WARNING
+    log_json: bool = False
+    whole: bool = False
+    preload: tuple[str, ...] = ()
+
+
+def preloaded(specs: Iterable[ProcessSpec]) -> list[str]:
+    """The modules the forkserver is to load for these: their builders' and what they name."""
+    modules = {module for spec in specs for module in (spec.builder.partition(":")[0], *spec.preload)}
+    return sorted(modules)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessContext:
+    """What a builder gets. `arena_fd` is this process's own descriptor (-1: there is no arena). `generation`: how many
+    processes of this name were there before it, all of them dead."""
+
+    process: str
+    mailroom: Mailroom
+    arena_fd: int
+    slot_count: int
+    settings: Any
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessActors:
+    """What a builder made.
+
+    `makers`: see `actors.runtime.process_root.Makers`. `stop` ends the actors in order and closes what they held; it runs once,
+    in the main thread, and should be bounded (`actors.runtime.actor.stop_actors`).
+    """
+
+    makers: dict[type, Callable[[Any], None]] = field(default_factory=dict)
+    stop: Callable[[], None] = lambda: None
+
+
+class InheritedFd:
+    """A file descriptor on its way into a child: pickles only while that child is being started."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __reduce__(self) -> tuple[Callable[[Any], "InheritedFd"], tuple[Any]]:
+        return _inherited, (reduction.DupFd(self.fd),)
+
+
+def _inherited(duplicate: Any) -> InheritedFd:
+    return InheritedFd(duplicate.detach())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessStart:
+    """Everything a child needs to know, pickled on its way. `litter`: folders to remove should the supervisor die."""
+
+    spec: ProcessSpec
+    generation: int
+    run_dir: str
+    litter: tuple[str, ...]
+    arena: InheritedFd | None
+    slot_count: int
+
+
+_ASKED, _FAILED = 0, 1
+HEAR_OUT_S: Final = 0.5
+"""A matter of microseconds, unless this process cannot keep up anyway."""
+
+
+def child_main(start: ProcessStart) -> NoReturn:
+    """The whole life of a child process. Ends it: exit code 0 when it was asked to end, 1 when it failed."""
+    endings: queue.SimpleQueue[int] = queue.SimpleQueue()  # its put may be called from a signal handler
+    code = _FAILED
+    try:
+        _settle(start, endings)
+        code = _live(start, endings)
+    except BaseException:
+        _logger.exception("process %s failed", start.spec.process)
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # whatever thread is stuck, this process has ended
+
+
+def _live(start: ProcessStart, endings: "queue.SimpleQueue[int]") -> int:
+    # Imported here: the supervisor imports this module too and has no use for actors.
+    from actors.runtime.process_root import ProcessRoot
+
+    spec = start.spec
+    mailroom = Mailroom(spec.process, start.run_dir)
+    makers: dict[type, Callable[[Any], None]] = {}
+    # The root stands first: an actor may fail while it starts. It hears from outside only once the mailroom listens.
+    ProcessRoot.start(
+        mailroom,
+        makers,
+        stop_wanted=lambda: endings.put(_ASKED),
+        failed=lambda: endings.put(_FAILED),
+        whole=spec.whole,
+    )
+    actors = _build(start, mailroom)
+    makers.update(actors.makers)
+    mailroom.start()
+    mailroom.post(FRONT, ProcessReady(process=spec.process, pid=os.getpid()))
+    code = endings.get()
+    mailroom.hear_out(HEAR_OUT_S)  # who was ended before this process may have said last words to it
+    actors.stop()
+    mailroom.close()
+    return code
+
+
+def _build(start: ProcessStart, mailroom: Mailroom) -> ProcessActors:
+    module, _, function = start.spec.builder.partition(":")
+    context = ProcessContext(
+        process=start.spec.process,
+        mailroom=mailroom,
+        arena_fd=-1 if start.arena is None else start.arena.fd,
+        slot_count=start.slot_count,
+        settings=start.spec.settings,
+        generation=start.generation,
+    )
+    actors = getattr(importlib.import_module(module), function)(context)
+    if not isinstance(actors, ProcessActors):
+        raise TypeError(f"{start.spec.builder} returned {type(actors).__name__}, not ProcessActors")
+    return actors
+
+
+def _settle(start: ProcessStart, endings: "queue.SimpleQueue[int]") -> None:
+    """Signals, diagnosis and the tie to the supervisor; before anything else can go wrong."""
+    # Ctrl-C reaches every process of the terminal; this one is told by the supervisor, in order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: endings.put(_ASKED))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+    spec = start.spec
+    log_setup.set_up(spec.process, spec.log_level, as_json=spec.log_json)
+    faulthandler.enable()
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    sys.setswitchinterval(spec.switch_interval_s)
+    gc.freeze()  # what was loaded before the fork stays in pages shared with the other children
+    gc.enable()  # see `actors.runtime.before_fork`
+    threading.Thread(target=_outlive_nobody, args=(start.litter,), name="lifeline", daemon=True).start()
+
+
+def _outlive_nobody(litter: tuple[str, ...]) -> None:
+    """Ends this process when its supervisor is gone, however it went: a pipe end only the supervisor held closes."""
+    supervisor = multiprocessing.parent_process()
+    if supervisor is None:
+        return
+    supervisor.join()
+    # Nobody else is left to tidy up. No orderly stop: what is on disk already is good at any moment.
+    for folder in litter:
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(_FAILED)

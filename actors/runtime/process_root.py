@@ -1,0 +1,109 @@
+"""The root of a process: the actor that answers the supervisor and starts the others."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, assert_never
+
+from actors.runtime.actor import WireActor
+from actors.runtime.message_bus import Mailroom
+from protocol.messages import (
+    ActorDied,
+    DispatcherWanted,
+    JobForgotten,
+    LogLevelSet,
+    PingAnswered,
+    PingAsked,
+    RootInbox,
+    StopAsked,
+    WorkerUnwanted,
+    WorkerWanted,
+)
+from protocol.messages.addresses import FRONT, POOL, dispatcher_address, split_address, worker_address
+
+_logger = logging.getLogger(__name__)
+
+Makers = Mapping[type, Callable[[Any], None]]
+"""What this process does about each message of `_Made`; those it has no use for lack."""
+_Made = DispatcherWanted | WorkerWanted | WorkerUnwanted | JobForgotten
+
+
+class ProcessRoot(WireActor):
+    """`root` of its process. Holds no state but what it was given. `whole`: see `ProcessSpec`; the death of an actor is
+    then that of the process, and nobody but the supervisor is to draw conclusions from it.
+
+    `stop_wanted(why)` and `failed(why)` only tell the main thread, which runs the stop sequence; they do not block.
+    """
+
+    def __init__(
+        self,
+        mailroom: Mailroom,
+        makers: Makers,
+        *,
+        stop_wanted: Callable[[], None],
+        failed: Callable[[], None],
+        whole: bool = False,
+    ) -> None:
+        super().__init__("root", mailroom)
+        self._whole = whole
+        self._makers = makers
+        self._stop_wanted = stop_wanted
+        self._failed = failed
+
+    def handle(self, message: RootInbox) -> None:
+        match message:
+            case PingAsked(serial=serial):
+                self._answer(serial)
+            case StopAsked():
+                self._stop_wanted()
+            case ActorDied():
+                self._tell(message)
+            case LogLevelSet(level=level):
+                logging.getLogger().setLevel(level)
+            case DispatcherWanted() | WorkerWanted() | WorkerUnwanted() | JobForgotten():
+                self._make(message)
+            case _:
+                assert_never(message)
+
+    def died(self, report: ActorDied) -> None:
+        """A process that cannot be told anything any more is worse than one that ends."""
+        self._tell(report)
+        self._failed()
+
+    def _answer(self, serial: int) -> None:
+        """A process in which an inbox does not drain is as good as silent."""
+        stuck = self.mailroom.stuck(time.monotonic())
+        if stuck:
+            _logger.error("%s: stuck: %s", self.address, ", ".join(stuck))
+            return
+        self.mailroom.post(FRONT, PingAnswered(process=self.mailroom.process, serial=serial))
+
+    def _make(self, message: _Made) -> None:
+        maker = self._makers.get(type(message))
+        if maker is None:
+            _logger.warning("%s: nobody makes anything of %s", self.address, type(message).__name__)
+            return
+        try:
+            maker(message)
+        except Exception as error:
+            # The actor that was wanted has failed before it lived; the process and its other actors have not.
+            _logger.exception("%s: %s failed", self.address, type(message).__name__)
+            detail = f"{type(error).__name__}: {error}"[:500]
+            self._tell(ActorDied(process=self.mailroom.process, actor=_actor_wanted(message), detail=detail))
+
+    def _tell(self, report: ActorDied) -> None:
+        self.mailroom.post(FRONT, report)
+        if not self._whole:
+            self.mailroom.post(POOL, report)
+
+
+def _actor_wanted(message: _Made) -> str:
+    match message:
+        case DispatcherWanted(job=job):
+            return split_address(dispatcher_address(job))[1]
+        case WorkerWanted(job=job, source=source) | WorkerUnwanted(job=job, source=source):
+            return split_address(worker_address("", job, source))[1]
+        case JobForgotten():
+            return "root"
+        case _:
+            assert_never(message)

@@ -1,0 +1,280 @@
+"""How a child process comes to be: start method, what it inherits, where it listens, how its death is seen.
+
+Children come from multiprocessing's forkserver where there is one (every Unix), else from spawn; never from a plain
+fork, which would copy locks that threads hold.
+"""
+
+import contextlib
+import errno
+import multiprocessing
+import multiprocessing.connection
+import multiprocessing.forkserver
+import multiprocessing.forkserver as stock
+import multiprocessing.resource_tracker
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from actors.runtime import spawn
+
+if TYPE_CHECKING:
+    from actors.runtime.process import ProcessStart
+
+
+SERVER_LOOK_S: Final = 0.5
+SERVER_S_MAX: Final = 15.0
+"""A forkserver that stands still is found after the first, one that does not answer for whatever reason after the
+second; loading its modules may take it some seconds."""
+_ORDERS: Final = (signal.SIGTERM, signal.SIGINT)  # the one that raises here is given back last
+
+
+def warm(modules: Iterable[str]) -> None:
+    """Start the forkserver, which loads `modules` for all children while the caller goes on; harmless when it runs.
+
+    `Supervisor.start` does it too. A front that calls this itself, after it loaded what both need and before it loads
+    its own things, has the rest done at the same time, and nothing twice (see `actors.runtime.spawn`).
+    """
+    context = _context()
+    if not isinstance(context, ForkServerContext):
+        return
+    spawn.install()
+    context.set_forkserver_preload(
+        ["actors.runtime.before_fork", "actors.runtime.process_root", "actors.runtime.process", *modules]
+    )
+    with _import_path_handed_down():
+        # First and apart: starting the tracker, where there is one, unblocks the very signals that are to be held back.
+        multiprocessing.resource_tracker.ensure_running()
+        with orders_held_back():
+            multiprocessing.forkserver.ensure_running()
+
+
+def launch(start: "ProcessStart") -> BaseProcess:
+    """A child process that runs `child_main(start)`. Blocks until it has a pid, a few ms; longer for the first one, and
+    where the forkserver had to be killed and replaced first. Raises OSError or EOFError when there is no child.
+
+    Call it with `orders_held_back`, together with the note that there is one more child to be ended."""
+    from actors.runtime.process import child_main
+
+    for _attempt in range(2):
+        # A daemon in multiprocessing's sense: should the caller forget to stop it, its own exit still ends the child.
+        process = _context().Process(target=child_main, args=(start,), name=start.spec.process, daemon=True)
+        with _main_module_kept_out(), _server_watched() as killed:
+            try:
+                process.start()
+            except (OSError, EOFError):
+                if not killed.is_set():
+                    raise
+            else:
+                return process
+    raise EOFError("two forkservers did not answer")
+
+
+@contextlib.contextmanager
+def _server_watched() -> Iterator[threading.Event]:
+    """A forkserver that does not answer is killed: whoever waits for it inside sees its end, and the event is set."""
+    over, killed = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        from actors.runtime.process_stats import stands_still
+
+        for _look in range(int(SERVER_S_MAX / SERVER_LOOK_S)):
+            if over.wait(SERVER_LOOK_S):
+                return
+            if stands_still(_server_pid()):
+                break
+        killed.set()
+        _signal_server(signal.SIGKILL)
+
+    watcher = threading.Thread(target=watch, name="launch", daemon=True)
+    watcher.start()
+    try:
+        yield killed
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _server_pid() -> int:
+    """-1 when there is no forkserver."""
+    return getattr(multiprocessing.forkserver._forkserver, "_forkserver_pid", None) or -1
+
+
+def _signal_server(number: signal.Signals) -> None:
+    pid = _server_pid()
+    if pid > 0:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def let_server_go() -> None:
+    """The forkserver ends when its starter does, unless it was stopped: then it would stay for ever."""
+    _signal_server(signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def _main_module_kept_out() -> Iterator[None]:
+    """Children are told nothing of `__main__`: each would compile and run that file again, and they need none of it."""
+    main = sys.modules["__main__"]
+    hidden: dict[str, Any] = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        vars(main).update(hidden)
+
+
+def _context() -> ForkServerContext | SpawnContext:
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("forkserver")
+    return multiprocessing.get_context("spawn")
+
+
+@contextlib.contextmanager
+def orders_held_back() -> Iterator[None]:
+    """SIGINT and SIGTERM take effect only at the end of this block, here and in whatever is started inside.
+
+    A process started in here inherits them blocked: a Ctrl-C for the whole group cannot kill the forkserver, nor a
+    child before it has settled. Blocking is not enough for this process: another thread may take the signal, and
+    Python then runs its handler in the main thread all the same.
+    """
+    held: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()
+    handlers = {number: signal.getsignal(number) for number in _ORDERS} if is_main else {}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ORDERS)
+    try:
+        for number in handlers:
+            signal.signal(number, lambda order, _frame: held.append(order))
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for order in sorted(set(held), reverse=True):
+            signal.raise_signal(order)
+
+
+@contextlib.contextmanager
+def _import_path_handed_down() -> Iterator[None]:
+    """Python 3.11's forkserver preloads without the starter's `sys.path` and hides that it found nothing.
+
+    Nor may it look into the current folder first, as ``python -c`` does: a file there that is called like a module, be
+    it one that somebody downloaded, would be run.
+    """
+    ours = {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path), "PYTHONSAFEPATH": "1"}
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def make_run_dir(processes: Iterable[str]) -> str:
+    """A private folder (0700) whose socket paths fit the kernel's limit. Raises OSError when there is no place."""
+    from actors.runtime.unix_links import SOCKET_PATH_BYTES_MAX, socket_path
+
+    longest = max((len(name) for name in [*processes, "front"]), default=0)
+    for base in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"):
+        if not base or not os.access(base, os.W_OK | os.X_OK):
+            continue
+        path = tempfile.mkdtemp(prefix="shoal-", dir=base)
+        if len(os.fsencode(socket_path(path, "x" * longest))) + len(".new") <= SOCKET_PATH_BYTES_MAX:
+            return path
+        os.rmdir(path)
+    raise OSError(errno.ENAMETOOLONG, "no folder short enough for sockets")
+
+
+def watch_fd(process: BaseProcess) -> tuple[int, bool]:
+    """A pidfd when there are such: multiprocessing's sentinels all fire when merely the forkserver dies."""
+    assert process.pid is not None
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            return os.pidfd_open(process.pid), True
+    return process.sentinel, False
+
+
+# The forkserver, forked off this process while it is young, instead of started as a program of its own.
+# An interpreter that starts anew loads for a second time what this process has just loaded, and multiprocessing starts
+# one more beside it, the resource tracker, for semaphores and named memory that nobody here uses: together a third of
+# what a start costs. Both are spared here; all else is multiprocessing's own server.
+# A plain fork is safe exactly as long as there is one thread: no other can hold a lock that the copy would never get.
+# So it happens only then, and only on Linux; later, elsewhere, and when the forked one has died, `ensure_running` brings
+# the ordinary forkserver.
+
+_KNOWN = sys.platform == "linux" and sys.version_info < (3, 14)
+"""From 3.14 on the server wants a key of its own, and `connect_to_new_process` sends it."""
+
+
+class Nursery(stock.ForkServer):
+    """Stands in for multiprocessing's one `ForkServer`, whose attributes and methods it uses."""
+
+    _forkserver_address: Any
+    _forkserver_alive_fd: Any
+    _forkserver_pid: Any
+    _preload_modules: list[str]
+
+    def ensure_running(self) -> None:
+        """A server is there when this returns. Raises OSError when the system refuses."""
+        if self._forkserver_pid is None and threading.active_count() == 1:
+            self._fork()
+        else:
+            super().ensure_running()
+
+    def connect_to_new_process(self, fds: Sequence[int]) -> tuple[int, int]:
+        """As in multiprocessing, also while a killed server is on its way out: then another takes its place."""
+        try:
+            return super().connect_to_new_process(fds)
+        except ConnectionRefusedError:  # it listens no more, and is dead in a moment
+            os.waitid(os.P_PID, self._forkserver_pid, os.WEXITED | os.WNOWAIT)
+            return super().connect_to_new_process(fds)
+
+    def _fork(self) -> None:
+        address = multiprocessing.connection.arbitrary_address("AF_UNIX")  # type: ignore[attr-defined]
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(address)
+            os.chmod(address, 0o600)
+            listener.listen()
+            alive_r, alive_w = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                os.close(alive_w)
+                _serve(listener.detach(), alive_r, self._preload_modules)
+            os.close(alive_r)
+        self._forkserver_address, self._forkserver_alive_fd, self._forkserver_pid = address, alive_w, pid
+
+
+def _serve(listener_fd: int, alive_r: int, modules: list[str]) -> NoReturn:
+    """The server's whole life. What this process had registered for its own end is none of the copy's business."""
+    code = 1
+    try:
+        stock.main(listener_fd, alive_r, modules)
+    except SystemExit:  # nobody is left who might want children
+        code = 0
+    except BaseException:  # noqa: BLE001 - whatever it is, no further than here
+        sys.excepthook(*sys.exc_info())
+        sys.stderr.flush()
+    os._exit(code)
+
+
+def install() -> None:
+    """Let multiprocessing use a nursery and no tracker. Before any child; harmless when done or when a server runs."""
+    server: Any = stock._forkserver
+    if not _KNOWN or isinstance(server, Nursery) or server._forkserver_pid is not None:
+        return
+    nursery = stock._forkserver = Nursery()
+    for name in stock.__all__:
+        setattr(stock, name, getattr(nursery, name))
+    tracker: Any = multiprocessing.resource_tracker._resource_tracker
+    if tracker._fd is None:  # what it would be told goes to nobody
+        tracker._fd = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)

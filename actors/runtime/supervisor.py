@@ -1,0 +1,396 @@
+"""The supervisor: starts, watches and ends the child processes. Lives in the process a person started.
+
+No actor, a plain object: the caller's main thread starts and stops, one daemon thread watches. Children are told what
+to do through the same mailroom as everybody else; this process is ``front``.
+
+Invariant: a child in `_children` that is not `gone` has a watch descriptor, owned and closed by the watching thread,
+which alone declares children gone. Everything about them changes under `_changed`.
+"""
+
+import logging
+import multiprocessing.connection
+import multiprocessing.util
+import os
+import queue
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Final, Self
+
+from actors.core.supervision.process_policy import START_S_MAX, Restarts, Vigil
+from actors.runtime.child import Child, in_words
+from actors.runtime.message_bus import Mailroom
+from actors.runtime.process import InheritedFd, ProcessSpec, ProcessStart, preloaded
+from actors.runtime.process_stats import ProcessHealth, health_of, own_memory_bytes, stands_still
+from actors.runtime.spawn import launch, let_server_go, make_run_dir, orders_held_back, warm, watch_fd
+from protocol.messages import ActorDied, Message, PingAnswered, PingAsked, ProcessLost, ProcessReady, StopAsked
+from protocol.messages.addresses import FRONT, root_address, split_address
+from protocol.messages.codec import BadFrame, decode
+
+_logger = logging.getLogger(__name__)
+
+PING_S: Final = 1.0
+STACKS_S: Final = 0.2
+"""So long a silent process may take to say where it stands."""
+TERM_S: Final = 0.5
+KILL_S: Final = 2.0
+
+
+class StartFailed(Exception):  # noqa: N818
+    """A child did not come up. One line, for people; its traceback is in the log."""
+
+
+class Supervisor:
+    """Owns the children of `specs`, the run folder and the mailroom of ``front``.
+
+    `inbox` gets everything addressed to ``front/front`` (`FrontInbox` without `PingAnswered`), and a `ProcessLost` for
+    each child that died unasked or was killed; the addresses in `lost_to` get that too. What makes a living child as
+    good as dead says `vigil`; it is told to dump its stacks and killed here, so there is one kind of loss. Once all are
+    started, the dead are started anew as `restarts` says (None: never), and `lost_to` hears their `ProcessReady`; an
+    actor that fails in a process that lives as a whole is no `ActorDied` for the inbox then, but a loss: the process is
+    killed. `arena_fd` stays the caller's; every child gets a duplicate.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[ProcessSpec],
+        *,
+        arena_fd: int = -1,
+        slot_count: int = 0,
+        lost_to: Sequence[str] = (),
+        ping_s: float = PING_S,
+        vigil: Vigil | None = None,
+        restarts: Restarts | None = None,
+    ) -> None:
+        self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._specs = {spec.process: spec for spec in specs}
+        self._arena = InheritedFd(arena_fd) if arena_fd >= 0 else None
+        self._slot_count = slot_count
+        self._lost_to = tuple(lost_to)
+        self._ping_s = ping_s
+        self._vigil = vigil or Vigil()
+        self._restarts = restarts
+        self._restart_due_s: dict[str, float] = {}
+        self._lost: dict[str, ProcessLost] = {}  # of those that are away: who comes later must hear of it
+        self._back: queue.SimpleQueue[ProcessReady] = queue.SimpleQueue()
+        self._started = self._stopping = False
+        self.run_dir = make_run_dir(self._specs)
+        self.mailroom = Mailroom(split_address(FRONT)[0], self.run_dir)
+        self._children: dict[str, Child] = {}
+        self._changed = threading.Condition(threading.RLock())
+        self._wake_r, self._wake_w = os.pipe()
+        self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
+        self._closing = False
+        self._closed = False
+        self._looked_s = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start every child, all at the same time, and return when all are ready.
+
+        Raises `StartFailed` when one dies or is not ready within `START_S_MAX`; then nothing is left running.
+        """
+        try:
+            self.mailroom.register(split_address(FRONT)[1], self._deliver)
+            self.mailroom.start()
+            self._watcher.start()
+            warm(preloaded(self._specs.values()))
+            for spec in self._specs.values():
+                self._launch(spec)
+            self._wait_until_ready()
+            self._started = True
+        except BaseException:
+            self.stop(grace_s=0.0)
+            raise
+
+    def restart(self, process: str) -> None:
+        """Start a dead child anew, or kill a living one first (that is reported as a loss). Its `ProcessReady` comes
+        through the inbox; the links of the others find it by themselves."""
+        with self._changed:
+            child = self._children[process]
+            if not child.gone:
+                child.verdict = child.verdict or "killed to be restarted"
+                child.signal(signal.SIGKILL)
+            if not self._changed.wait_for(lambda: child.gone, timeout=KILL_S):
+                raise StartFailed(f"{process}: the old process does not end")
+        self._launch(child.spec)
+
+    def stop(self, grace_s: float = 5.0) -> None:
+        """End every child and leave nothing behind: no process, thread, descriptor or file. Idempotent.
+
+        Ranks are ended one after the other; each rank has `grace_s` to obey `StopAsked`, then gets SIGTERM, then
+        SIGKILL. When this is interrupted itself (Ctrl-C once more), everything is killed at once.
+        """
+        if self._closed:
+            return
+        with self._changed:
+            self._stopping = True
+        try:
+            for rank in sorted({spec.stop_rank for spec in self._specs.values()}):
+                self._stop_rank(rank, grace_s)
+        finally:
+            with orders_held_back():  # bounded by `KILL_S`
+                self._kill(list(self._children.values()))
+                self._close()
+
+    def health(self) -> list[ProcessHealth]:
+        """How this process (``front``) and the living children are; one that dies meanwhile is left out."""
+        living = [(child.name, child.pid) for child in self._children.values() if not child.gone]
+        return health_of([(self.mailroom.process, os.getpid()), *living])
+
+    def fail(self, process: str, why: str) -> None:
+        """An actor failed without which this child is of no use: it is killed, that is a loss, it is started anew."""
+        with self._changed:
+            child = self._children[process]
+            if not child.gone and not child.verdict and not child.leaving:
+                child.verdict, child.failed = why, True
+                child.signal(signal.SIGKILL)
+
+    def respec(self, spec: ProcessSpec) -> None:
+        """How the process of this name is started from the next time on."""
+        with self._changed:
+            self._specs[spec.process] = spec
+
+    def well(self) -> bool:
+        """Whether the children are watched, and none has been silent for longer than it may be."""
+        fresh = time.monotonic() - self._looked_s < 3 * self._ping_s + STACKS_S
+        most = self._vigil.pings_unanswered_max + 1
+        return fresh and all(
+            child.pinged - child.answered <= most for child in list(self._children.values()) if not child.gone
+        )
+
+    def living(self) -> list[str]:
+        """Names of the children that have not died."""
+        return [name for name, child in self._children.items() if not child.gone]
+
+    def pid_of(self, process: str) -> int:
+        return self._children[process].pid
+
+    # starting
+
+    def _launch(self, spec: ProcessSpec) -> None:
+        before = self._children.get(spec.process)
+        generation = 0 if before is None else before.generation + 1
+        start = ProcessStart(
+            spec=spec,
+            generation=generation,
+            run_dir=self.run_dir,
+            litter=(self.run_dir, multiprocessing.util.get_temp_dir()),  # there is the forkserver's socket
+            arena=self._arena,
+            slot_count=self._slot_count,
+        )
+        with orders_held_back(), self._changed:
+            process = launch(start)
+            assert process.pid is not None
+            fd, is_pidfd = watch_fd(process)
+            self._children[spec.process] = Child(
+                spec=spec,
+                process=process,
+                pid=process.pid,
+                watch_fd=fd,
+                is_pidfd=is_pidfd,
+                generation=generation,
+                begun_s=time.monotonic(),
+            )
+        os.write(self._wake_w, b"c")
+
+    def _wait_until_ready(self) -> None:
+        def settled() -> bool:
+            return any(child.gone for child in self._children.values()) or not self._waiting()
+
+        with self._changed:
+            in_time = self._changed.wait_for(settled, timeout=START_S_MAX)
+            dead = [f"{name}: {child.verdict}" for name, child in self._children.items() if child.gone]
+        if dead:
+            raise StartFailed("; ".join(dead))
+        if not in_time:
+            raise StartFailed(f"not ready after {START_S_MAX:.0f} s: {', '.join(self._waiting())}")
+
+    def _waiting(self) -> list[str]:
+        return [name for name, child in self._children.items() if not child.ready]
+
+    # what comes in (the links' thread)
+
+    def _deliver(self, frame: bytes) -> None:
+        try:
+            message = decode(frame)
+        except BadFrame as error:
+            _logger.error("frame for %s dropped: %s", FRONT, error)
+            return
+        match message:
+            case PingAnswered(process=name, serial=serial):
+                with self._changed:
+                    if name in self._children:
+                        self._children[name].answered = max(self._children[name].answered, serial)
+                return
+            case ProcessReady(process=name, pid=pid):
+                with self._changed:
+                    if name in self._children and self._children[name].pid == pid:
+                        self._children[name].ready = True
+                        self._changed.notify_all()
+                        if self._children[name].generation:
+                            self._back.put(message)
+                            os.write(self._wake_w, b"r")
+            case ActorDied(process=name) if self._restarts and name in self._specs and self._specs[name].whole:
+                self.fail(name, f"{message.actor} failed: {message.detail}")  # its traceback is in the log
+                return
+            case _:
+                pass
+        self.inbox.put(message)
+
+    # watching (a thread of its own)
+
+    def _watch(self) -> None:
+        next_ping_s = time.monotonic() + self._ping_s
+        while not self._closing:
+            with self._changed:
+                living = {child.watch_fd: child for child in self._children.values() if not child.gone}
+            kills_s = [child.kill_s for child in living.values() if child.kill_s is not None]
+            due_s = min([next_ping_s, *kills_s, *self._restart_due_s.values()])
+            timeout_s = max(0.0, due_s - time.monotonic())
+            for fd in multiprocessing.connection.wait([*living, self._wake_r], timeout=timeout_s):
+                if fd == self._wake_r:
+                    os.read(self._wake_r, 64)
+                elif isinstance(fd, int):
+                    self._bury(living[fd])
+            self._tell_who_is_back()
+            self._do_what_is_due(time.monotonic())
+            if time.monotonic() >= next_ping_s:
+                self._look_after()
+                next_ping_s = time.monotonic() + self._ping_s
+
+    def _bury(self, child: Child) -> None:
+        """A child has died: learn how, let go of what it held here, tell everybody."""
+        with self._changed:
+            child.process.join(timeout=0.2)  # its exit code comes from the forkserver, a moment later
+            code = child.process.exitcode
+            child.verdict = child.verdict or in_words(code)
+            child.gone = True
+            if child.is_pidfd:
+                os.close(child.watch_fd)
+            if code is not None:
+                child.process.close()
+            self._changed.notify_all()
+        if not child.leaving:
+            self._lose(child.name, child.verdict, failure=child.verdict if child.failed else "")
+
+    def _lose(self, process: str, detail: str, *, failure: str = "") -> None:
+        """Note when it is started anew, if it is, and tell of the loss."""
+        wait_s = -1.0
+        if self._restarts is not None and self._started and not self._stopping:
+            now_s = time.monotonic()
+            again_s = self._restarts.died(process, failure=failure, now_s=now_s)
+            if again_s is None:
+                detail += f"; {self._restarts.given_up}"
+            else:
+                wait_s, self._restart_due_s[process] = again_s, now_s + again_s
+        lost = self._lost[process] = ProcessLost(process=process, detail=detail, restart_s=wait_s)
+        self.inbox.put(lost)
+        self._tell_heirs(lost)
+
+    def _tell_heirs(self, message: ProcessLost | ProcessReady, *, only: str = "") -> None:
+        """`only`: those of this process."""
+        for address in self._lost_to:
+            process = split_address(address)[0]
+            heir = self._children.get(process)
+            # One that does not listen yet would be waited for, and nobody else be buried meanwhile.
+            if (heir is None or (heir.ready and not heir.gone)) and only in ("", process):
+                self.mailroom.post(address, message)
+
+    def _tell_who_is_back(self) -> None:
+        while not self._back.empty():
+            ready = self._back.get()
+            self._lost.pop(ready.process, None)
+            self._tell_heirs(ready)
+            for lost in self._lost.values():
+                self._tell_heirs(lost, only=ready.process)
+
+    def _do_what_is_due(self, now_s: float) -> None:
+        for name in [name for name, due_s in self._restart_due_s.items() if due_s <= now_s]:
+            del self._restart_due_s[name]
+            try:
+                with self._changed:
+                    if not self._stopping:
+                        warm(preloaded(self._specs.values()))  # the forkserver may have died too
+                        self._launch(self._specs[name])
+            except (OSError, EOFError) as failure:
+                _logger.exception("%s cannot be started anew", name)
+                self._lose(name, f"cannot be started anew: {failure}")
+        for child in self._children.values():
+            if child.kill_s is not None and child.kill_s <= now_s:
+                child.kill_s = None
+                child.signal(signal.SIGKILL)
+
+    def _look_after(self) -> None:
+        """Ping everybody; kill those that are as good as dead, stacks first where they can still say them."""
+        now_s = self._looked_s = time.monotonic()
+        for child in list(self._children.values()):
+            if child.gone or child.leaving or child.verdict or (not child.ready and not self._started):
+                continue
+            child.verdict = self._vigil.verdict(
+                ready=child.ready,
+                age_s=now_s - child.begun_s,
+                unanswered=child.pinged - child.answered,
+                memory_bytes=own_memory_bytes(child.pid),
+            )
+            if child.verdict:
+                still = stands_still(child.pid)
+                child.kill_s = now_s if still else now_s + STACKS_S
+                if child.ready and not still:
+                    child.signal(signal.SIGUSR1)  # see `actors.runtime.process`: faulthandler is waiting for it
+            elif child.ready:
+                child.pinged += 1
+                self.mailroom.post(root_address(child.name), PingAsked(serial=child.pinged))
+
+    # stopping
+
+    def _stop_rank(self, rank: int, grace_s: float) -> None:
+        children = [child for child in self._children.values() if child.spec.stop_rank == rank]
+        for child in children:
+            child.leaving = True
+            if not child.gone and child.ready and grace_s > 0:
+                self.mailroom.post(root_address(child.name), StopAsked())
+            elif not child.gone and grace_s > 0:
+                child.signal(signal.SIGTERM)  # just being started anew: it hears nothing else yet
+        if not self._ended(children, grace_s):
+            self._signal_all(children, signal.SIGTERM)
+            self._ended(children, min(TERM_S, grace_s))
+        self._kill(children)
+
+    def _kill(self, children: list[Child]) -> None:
+        for child in children:
+            child.leaving = True
+        self._signal_all(children, signal.SIGKILL)
+        if not self._ended(children, KILL_S):
+            _logger.error("cannot be killed: %s", [child.name for child in children if not child.gone])
+
+    def _signal_all(self, children: Iterable[Child], number: signal.Signals) -> None:
+        with self._changed:  # or a descriptor might be closed, and another process have its number, in between
+            for child in children:
+                child.signal(number)
+
+    def _ended(self, children: list[Child], timeout_s: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: all(child.gone for child in children), timeout=timeout_s)
+
+    def _close(self) -> None:
+        self._closed = self._closing = True
+        os.write(self._wake_w, b"x")
+        if self._watcher.is_alive():
+            self._watcher.join(timeout=KILL_S)
+        self.mailroom.close()
+        let_server_go()
+        os.close(self._wake_r)
+        os.close(self._wake_w)
+        shutil.rmtree(self.run_dir, ignore_errors=True)

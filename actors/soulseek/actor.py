@@ -1,0 +1,49 @@
+"""The shell of the session: frames in, over to the loop's thread."""
+
+from actors.runtime.actor import WireActor, stop_actors
+from actors.runtime.message_bus import Mailroom
+from actors.runtime.process import ProcessActors, ProcessContext
+from actors.soulseek.event_loop import Engine
+from actors.soulseek.settings import SessionSettings
+from protocol.messages import ActorDied, SessionInbox
+from protocol.messages.addresses import SESSION, split_address
+
+
+class Session(WireActor):
+    """One, in the `soulseek` process. Stands before aioslsk is loaded; `SessionChanged` tells how the login goes."""
+
+    def __init__(self, mailroom: Mailroom, settings: SessionSettings) -> None:
+        super().__init__(split_address(SESSION)[1], mailroom)
+        self._engine = Engine(mailroom, settings, failed=self._engine_failed)
+
+    def starting(self) -> None:
+        self._engine.start()
+
+    def stopping(self) -> None:
+        self._engine.stop()
+
+    def handle(self, message: SessionInbox) -> None:
+        self._engine.post(message)
+
+    def _engine_failed(self, error: BaseException) -> None:
+        self.mailroom.unregister(self.name)
+        detail = f"{type(error).__name__}: {error}"[:500]
+        self.died(ActorDied(process=self.mailroom.process, actor=self.name, detail=detail))
+
+
+# What the `soulseek` process is made of.
+
+STOP_S_MAX = 6.0
+
+
+def build(context: ProcessContext) -> ProcessActors:
+    """The session. `context.settings` is a `SessionSettings`."""
+    settings = context.settings
+    if not isinstance(settings, SessionSettings):
+        raise TypeError(f"the soulseek process wants SessionSettings, not {type(settings).__name__}")
+    session = Session.start(context.mailroom, settings)
+
+    def stop() -> None:
+        stop_actors([session], timeout_s=STOP_S_MAX)
+
+    return ProcessActors(stop=stop)

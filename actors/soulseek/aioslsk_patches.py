@@ -1,0 +1,398 @@
+"""Every private name of aioslsk that is touched, and every limit that is set inside it.
+
+aioslsk keeps no limits of its own against hostile peers and has no hook between a turn and its bytes; so some of its
+methods are replaced or overridden here, and nowhere else. The test beside this file lists them with digests of the
+source that was read when this was written: whoever raises aioslsk's version reads again what has changed.
+"""
+
+import asyncio
+import logging
+import os
+import struct
+import time
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from aioslsk.client import SoulSeekClient  # type: ignore[import-untyped,unused-ignore]
+from aioslsk.events import on_message  # type: ignore[import-untyped,unused-ignore]
+from aioslsk.network import connection as connections  # type: ignore[import-untyped,unused-ignore]
+from aioslsk.network.connection import (  # type: ignore[import-untyped,unused-ignore]
+    CloseReason,
+    DataConnection,
+    ListeningConnection,
+    PeerConnection,
+    PeerConnectionState,
+    ServerConnection,
+)
+from aioslsk.network.network import Network, PeerFuture  # type: ignore[import-untyped,unused-ignore]
+from aioslsk.protocol import obfuscation, primitives  # type: ignore[import-untyped,unused-ignore]
+from aioslsk.protocol.messages import (  # type: ignore[import-untyped,unused-ignore]
+    ConnectToPeer,
+    PeerPlaceInQueueReply,
+    PeerSearchReply,
+    PeerTransferQueueFailed,
+    PeerTransferRequest,
+    PeerUploadFailed,
+)
+from aioslsk.search.manager import SearchManager  # type: ignore[import-untyped,unused-ignore]
+from aioslsk.settings import Settings  # type: ignore[import-untyped,unused-ignore]
+from aioslsk.shares.manager import SharesManager  # type: ignore[import-untyped,unused-ignore]
+from aioslsk.transfer.manager import TransferManager  # type: ignore[import-untyped,unused-ignore]
+from aioslsk.transfer.state import TransferState  # type: ignore[import-untyped,unused-ignore]
+
+from actors.soulseek.input_limits import (
+    CALLS_MAX,
+    DISTRIBUTED_BYTES_MAX,
+    INIT_BYTES_MAX,
+    INIT_S_MAX,
+    LARGE_AT_ONCE,
+    LARGE_S_MAX,
+    LATE_MAX,
+    LATE_S_MAX,
+    MUTE_LIMIT,
+    MUTE_MAX,
+    MUTE_S_MIN,
+    OBFUSCATED_BYTES_MAX,
+    PEER_BYTES_MAX,
+    PEERS_MAX,
+    SERVER_BYTES_MAX,
+    SMALL_BYTES_MAX,
+    BoundedZlib,
+    Once,
+    bounded_array,
+)
+from actors.soulseek.ports import Ears
+from actors.soulseek.search_replies import reply_of
+from storage.layout import PART_SUFFIX, RECORDS_SUFFIX, RENEWED_SUFFIX
+
+SPEED_MAX: Final = (1 << 32) - 1
+UPLOAD: Final = 1
+"""Direction of a TransferRequest: the sender wants to send."""
+_UNFINISHED: Final = (PART_SUFFIX, RECORDS_SUFFIX, RENEWED_SUFFIX)
+
+_Handler = TypeVar("_Handler", bound=Callable[..., Any])
+
+
+def _on(message: Any) -> Callable[[_Handler], _Handler]:
+    register: Callable[[_Handler], _Handler] = on_message(message)
+    return register
+
+
+def bytes_max(connection: Any) -> int:
+    """How long a message on this connection may be."""
+    if isinstance(connection, ServerConnection):
+        return SERVER_BYTES_MAX
+    if connection.connection_state is PeerConnectionState.AWAITING_INIT:
+        return INIT_BYTES_MAX
+    if connection.connection_type != "P":
+        return DISTRIBUTED_BYTES_MAX
+    return OBFUSCATED_BYTES_MAX if connection.obfuscated else PEER_BYTES_MAX
+
+
+async def _read_message(self: Any) -> bytes:
+    """In place of `DataConnection._read_message`: the same with limits. Whatever it raises closes the connection."""
+    reader = self._reader
+    if reader is None:
+        raise EOFError("the connection is closed")
+    is_mute = isinstance(self, PeerConnection) and self.connection_state is PeerConnectionState.AWAITING_INIT
+    async with asyncio.timeout(INIT_S_MAX if is_mute else None):
+        key_bytes = obfuscation.KEY_SIZE if self.obfuscated else 0
+        header: bytes = await reader.readexactly(key_bytes + 4)
+        (length,) = struct.unpack("<I", obfuscation.decode(header) if self.obfuscated else header)
+        if not 0 < length <= bytes_max(self):
+            _note(self, "a message of impossible length was refused", f"{length} bytes from {self.hostname}")
+            raise ValueError(f"a message of {length} bytes")
+        if length <= SMALL_BYTES_MAX:
+            return header + bytes(await reader.readexactly(length))
+    return header + await _large(self, reader, length)
+
+
+async def _large(self: Any, reader: asyncio.StreamReader, length: int) -> bytes:
+    if isinstance(self, ServerConnection):
+        return await reader.readexactly(length)
+    async with self.network.large, asyncio.timeout(LARGE_S_MAX):
+        return await reader.readexactly(length)
+
+
+def _note(connection: Any, kind: str, detail: str) -> None:
+    once: Once | None = getattr(connection.network, "once", None)
+    if once is not None:
+        once.note(kind, detail)
+
+
+def _decode_message_data(self: Any, data: bytes) -> Any:
+    """Around `DataConnection.decode_message_data`, to say once what could not be read."""
+    try:
+        return _decode_unbounded(self, data)
+    except Exception as error:
+        _note(self, "an unreadable message was dropped", f"from {self.hostname}: {error.__cause__ or error!r}"[:200])
+        raise
+
+
+_decode_unbounded: Final = DataConnection.decode_message_data
+
+
+def bound_aioslsk() -> None:
+    """Put the limits in place. For the whole process and for good; again does nothing."""
+    primitives.zlib = BoundedZlib
+    primitives.array.deserialize = classmethod(bounded_array)
+    DataConnection._read_message = _read_message
+    DataConnection.decode_message_data = _decode_message_data
+    if logging.getLogger().getEffectiveLevel() > logging.DEBUG:
+        # It logs what peers send, whole messages and at every occasion.
+        logging.getLogger("aioslsk").setLevel(logging.CRITICAL + 1)
+
+
+# The client, part by part.
+
+
+class PlainSettings(Settings):  # type: ignore[misc,unused-ignore]
+    """aioslsk's settings read environment variables as common as DEBUG; these take only what they are given."""
+
+    @classmethod
+    def settings_customise_sources(cls, settings_cls: Any, init_settings: Any, **_others: Any) -> tuple[Any, ...]:
+        return (init_settings,)
+
+
+class BoundedNetwork(Network):  # type: ignore[misc,unused-ignore]
+    """Accepts and makes only so many connections. `busy` says which peers' connections are not to be dropped."""
+
+    def __init__(self, settings: Any, events: Any, *, once: Once, busy: Callable[[str], bool]) -> None:
+        super().__init__(settings, events)
+        self.once = once
+        self.large = asyncio.Semaphore(LARGE_AT_ONCE)
+        self._busy = busy
+        self._mute: OrderedDict[Any, float] = OrderedDict()  # since when, oldest first
+        self._closing_tasks: set[asyncio.Task[None]] = set()
+        self._late: set[int] = set()
+        self._spoken: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def create_listening_connections(self) -> tuple[None, None]:
+        """None yet: `listen` makes them."""
+        return None, None
+
+    async def listen(self, host: str, port: int, obfuscated_port: int) -> int:
+        """Listen at `port` (0: any) and return which; the second port only if it is free. Raises NetworkError."""
+        plain = await self._listening(host, port, obfuscated=False)
+        hidden = None
+        if obfuscated_port >= 0:
+            try:
+                hidden = await self._listening(host, obfuscated_port, obfuscated=True)
+            except connections.ConnectionFailedError:
+                self.once.note("the port for obfuscated connections is taken", str(obfuscated_port))
+        self.listening_connections = (plain, hidden)
+        return int(plain.port)
+
+    async def _listening(self, host: str, port: int, *, obfuscated: bool) -> Any:
+        made = ListeningConnection(host, port, self, obfuscated=obfuscated)
+        await made.connect()
+        made.port = made._server.sockets[0].getsockname()[1]
+        return made
+
+    async def on_peer_accepted(self, connection: Any) -> None:
+        if len(self._mute) >= MUTE_LIMIT:
+            await connection.disconnect(CloseReason.REQUESTED)
+            return
+        now_s = time.monotonic()
+        self._mute[connection] = now_s
+        oldest, since_s = next(iter(self._mute.items()))
+        if len(self._mute) > MUTE_MAX and since_s <= now_s - MUTE_S_MIN:
+            del self._mute[oldest]
+            self.once.note("too many connections that say nothing: the oldest are closed", oldest.hostname)
+            self.close_soon(oldest)
+        try:
+            await super().on_peer_accepted(connection)
+        finally:
+            self._mute.pop(connection, None)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Over the limit the oldest P connection that nobody needs is closed."""
+        if len(self.peer_connections) - len(self._mute) <= PEERS_MAX:
+            return
+        for connection in self.peer_connections:
+            if connection in self._mute or connection.connection_type != "P" or self._busy(connection.username or ""):
+                continue
+            self.once.note("too many connections of peers: the oldest are closed", connection.hostname)
+            self.close_soon(connection)
+            return
+
+    def close_soon(self, connection: Any) -> None:
+        task = asyncio.ensure_future(connection.disconnect(CloseReason.REQUESTED))
+        self._closing_tasks.add(task)
+        task.add_done_callback(self._closing_tasks.discard)
+
+    def _remove_connection_future(self, ticket: int, connection_future: Any) -> None:
+        """A peer's answer to our call for a P connection is welcome after the direct way has won, too: the peer may
+        already be talking on it, and aioslsk would close it with what was said."""
+        super()._remove_connection_future(ticket, connection_future)
+        if connection_future.typ == "P" and connection_future.cancelled() and len(self._late) < LATE_MAX:
+            self._late.add(ticket)
+            self._expected_connection_futures[ticket] = PeerFuture(ticket, connection_future.username, "P")
+            asyncio.get_running_loop().call_later(LATE_S_MAX, self._forget_late, ticket)
+
+    def _forget_late(self, ticket: int) -> None:
+        self._late.discard(ticket)
+        self._expected_connection_futures.pop(ticket, None)
+
+    async def on_message_received(self, message: Any, connection: Any) -> None:
+        self._spoken.add(connection)
+        await super().on_message_received(message, connection)
+
+    def best_line(self, peer: str) -> Any:
+        """The P connection to use: one that the peer has spoken on, since of two it may have dropped the other."""
+        active = self.get_active_peer_connections(peer, "P")
+        return next((each for each in reversed(active) if each in self._spoken), active[-1] if active else None)
+
+    @_on(ConnectToPeer.Response)
+    async def _on_connect_to_peer(self, message: Any, connection: Any) -> None:
+        if len(self._create_peer_connection_tasks) >= CALLS_MAX:
+            self.once.note("too many requests to call peers: some are ignored", str(message.ip))
+            return
+        await super()._on_connect_to_peer(message, connection)
+
+    def sweep(self, seen: set[int]) -> set[int]:
+        """Drop what attempts to connect left behind when they were cancelled: aioslsk forgets those. `seen` is what the
+        last sweep returned; what is found twice is dropped."""
+        lost: set[int] = set()
+        for connection in list(self.peer_connections):
+            if connection.incoming or connection.connection_state is not PeerConnectionState.AWAITING_INIT:
+                continue
+            if id(connection) in seen:
+                self.close_soon(connection)
+                self.remove_peer_connection(connection)
+            else:
+                lost.add(id(connection))
+        return lost
+
+
+class Uploads(TransferManager):  # type: ignore[misc,unused-ignore]
+    """Uploads are aioslsk's; whatever concerns a download is told to the ears. Three of its uploading faults are
+    mended: a speed or an offset that is too large for its own code, and a queue length that is always 0."""
+
+    def __init__(self, ears: Ears, once: Once, *parts: Any, **more: Any) -> None:
+        self._ears = ears
+        self._once = once
+        super().__init__(*parts, **more)
+
+    @_on(PeerTransferRequest.Request)
+    async def _on_peer_transfer_request(self, message: Any, connection: Any) -> None:
+        if not connection.username:
+            return
+        if message.direction == UPLOAD:
+            size = -1 if message.filesize is None else message.filesize
+            self._ears.offered(connection.username, message.filename, message.ticket, size, connection)
+        elif message.direction == 0:
+            await super()._on_peer_transfer_request(message, connection)
+        else:
+            self._once.note("a transfer request of no known direction was ignored", str(message.direction))
+
+    @_on(PeerTransferQueueFailed.Request)
+    async def _on_peer_transfer_queue_failed(self, message: Any, connection: Any) -> None:
+        if connection.username:
+            self._ears.denied(connection.username, message.filename, message.reason)
+
+    @_on(PeerUploadFailed.Request)
+    async def _on_peer_upload_failed(self, message: Any, connection: Any) -> None:
+        if connection.username:
+            self._ears.upload_failed(connection.username, message.filename)
+
+    @_on(PeerPlaceInQueueReply.Request)
+    async def _on_peer_place_in_queue_reply(self, message: Any, connection: Any) -> None:
+        if connection.username:
+            self._ears.place_told(connection.username, message.filename, message.place)
+
+    async def _on_peer_initialized(self, event: Any) -> None:
+        if event.connection.connection_type == "F" and not event.requested:
+            self._ears.file_connection(event.connection)
+
+    async def _upload_file(self, transfer: Any, connection: Any) -> None:
+        if transfer.bytes_transfered > (transfer.filesize or 0):
+            self._once.note("an offset behind the end of a file was refused", str(transfer.username))
+            await transfer.state.start_transferring()
+            await transfer.state.fail()
+            await connection.disconnect(CloseReason.REQUESTED)
+            return
+        await super()._upload_file(transfer, connection)
+
+    def get_average_upload_speed(self) -> float:
+        return min(float(super().get_average_upload_speed()), float(SPEED_MAX))
+
+    def get_queue_size(self) -> int:
+        return sum(each.is_upload() and each.state.VALUE is TransferState.QUEUED for each in self.transfers)
+
+
+class Searching(SearchManager):  # type: ignore[misc,unused-ignore]
+    """Replies go to the ears, and the connection a reply came on is closed only when nobody needs it: aioslsk would
+    close it in any case, and with it the talk about a place in the queue."""
+
+    def __init__(self, ears: Ears, once: Once, *parts: Any, **more: Any) -> None:
+        self._ears = ears
+        self._once = once
+        super().__init__(*parts, **more)
+
+    @_on(PeerSearchReply.Request)
+    async def _on_peer_search_reply(self, message: Any, connection: Any) -> None:
+        peer = connection.username or message.username
+        if message.ticket in self.requests:
+            self._ears.replied(reply_of(peer, message))
+        if len(self.requests) <= 1 and not self._ears.is_busy(peer):  # else its next reply may be on the same way
+            await connection.disconnect(CloseReason.REQUESTED)
+
+
+class Sharing(SharesManager):  # type: ignore[misc,unused-ignore]
+    """Part files and their records are nobody's business yet."""
+
+    async def scan_directory_files(self, shared_directory: Any) -> None:
+        await super().scan_directory_files(shared_directory)
+        items = {item for item in shared_directory.items if not item.filename.endswith(_UNFINISHED)}
+        shared_directory.items.intersection_update(items)
+        self._cleanup_term_map()
+
+
+class Client(SoulSeekClient):  # type: ignore[misc,unused-ignore]
+    """aioslsk's client made of the parts above."""
+
+    def __init__(self, settings: Any, ears: Ears, once: Once) -> None:
+        self._ears = ears
+        self._once = once
+        bound_aioslsk()
+        super().__init__(settings)
+
+    def create_network(self) -> BoundedNetwork:
+        return BoundedNetwork(self.settings, self.events, once=self._once, busy=self._ears.is_busy)
+
+    def create_transfer_manager(self, cache: Any) -> Uploads:
+        return Uploads(
+            self._ears, self._once, self.settings, self.events, self.users, self.shares, self.network, cache=cache
+        )
+
+    def create_search_manager(self) -> Searching:
+        return Searching(self._ears, self._once, self.settings, self.events, self.shares, self.transfers, self.network)
+
+    def create_shares_manager(self, cache: Any, executor_factory: Any = None) -> Sharing:
+        return Sharing(self.settings, self.events, self.network, cache=cache, executor_factory=executor_factory)
+
+
+async def detach(connection: Any) -> int:
+    """Take the plain socket out of an F connection whose ticket was read; its descriptor is the caller's.
+
+    -1: the other side has gone, or spoke before the offset, which no uploader does. aioslsk forgets the connection.
+    """
+    reader, writer = connection._reader, connection._writer
+    sock = None if writer is None else writer.get_extra_info("socket")
+    if sock is None or sock.fileno() < 0:
+        return -1
+    fd = os.dup(sock.fileno())
+    try:
+        await connection.disconnect(CloseReason.REQUESTED)  # closes its own descriptor; ours keeps the socket alive
+        early = await reader.read(1)
+    except BaseException:
+        os.close(fd)
+        raise
+    if early:
+        os.close(fd)
+        return -1
+    return fd

@@ -1,0 +1,84 @@
+"""How much a message from outside may be, packed and unpacked, and how many connections there may be."""
+
+import logging
+import struct
+import zlib
+from collections import Counter
+from typing import Any, Final
+
+SERVER_BYTES_MAX: Final = 16 << 20
+PEER_BYTES_MAX: Final = 2 << 20
+OBFUSCATED_BYTES_MAX: Final = 256 << 10
+"""They are unscrambled byte by byte, in the loop's thread."""
+DISTRIBUTED_BYTES_MAX: Final = 64 << 10
+INIT_BYTES_MAX: Final = 1 << 10
+SMALL_BYTES_MAX: Final = 64 << 10
+LARGE_AT_ONCE: Final = 8
+"""So many messages longer than `SMALL_BYTES_MAX` are received at the same time; the others wait their turn."""
+LARGE_S_MAX: Final = 20.0
+INIT_S_MAX: Final = 10.0
+UNPACKED_BYTES_MAX: Final = 8 << 20
+ARRAY_ITEMS_MAX: Final = 20_000
+
+MUTE_MAX: Final = 128
+"""Accepted connections that have not said who they are; one more costs the oldest its place, unless it is younger than
+`MUTE_S_MIN`: in a flood the honest ones must have a chance to speak."""
+MUTE_S_MIN: Final = 1.0
+MUTE_LIMIT: Final = 512
+"""Then even the youngest is refused."""
+PEERS_MAX: Final = 512
+CALLS_MAX: Final = 128
+"""Calls that we make at others' request (ConnectToPeer) at the same time."""
+LATE_MAX: Final = 256
+LATE_S_MAX: Final = 20.0
+"""So long after the direct way has won the peer's own call is still taken."""
+
+_COUNT: Final = struct.Struct("<I")
+
+
+class BoundedZlib:
+    """Stands where `aioslsk.protocol.primitives` expects the module `zlib`."""
+
+    compress = staticmethod(zlib.compress)
+    error = zlib.error
+
+    @staticmethod
+    def decompress(data: bytes) -> bytes:
+        """Raises `zlib.error` for what unpacks to more than `UNPACKED_BYTES_MAX`, or was cut off."""
+        unpacker = zlib.decompressobj()
+        unpacked = unpacker.decompress(data, UNPACKED_BYTES_MAX)
+        if not unpacker.eof:
+            raise zlib.error(f"unpacks to more than {UNPACKED_BYTES_MAX} bytes, or is cut off")
+        return unpacked
+
+
+def bounded_array(cls: Any, pos: int, data: bytes, element_type: Any) -> tuple[int, list[Any]]:
+    pos, count = pos + _COUNT.size, _COUNT.unpack_from(data, pos)[0]
+    if count > min(ARRAY_ITEMS_MAX, len(data) - pos):
+        raise ValueError(f"an array of {count} items")
+    items = []
+    for _ in range(count):
+        pos, item = element_type.deserialize(pos, data)
+        items.append(item)
+    return pos, items
+
+
+# Says the same kind of trouble once, however often a hostile peer makes it.
+
+_logger = logging.getLogger("actors.soulseek")
+
+KINDS_MAX = 256
+
+
+class Once:
+    """Counts troubles by kind; the first of each kind is logged. Owned by the session's loop."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def note(self, kind: str, detail: str = "") -> None:
+        """`kind` is one of ours, never a peer's words."""
+        assert kind in self.counts or len(self.counts) < KINDS_MAX
+        self.counts[kind] += 1
+        if self.counts[kind] == 1:
+            _logger.warning("%s%s (said once, counted from now on)", kind, f": {detail}" if detail else "")

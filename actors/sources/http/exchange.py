@@ -1,0 +1,188 @@
+"""Requests and answers, one after another, over one connection that is kept while it can be."""
+
+import time
+from typing import Final
+
+import h11
+
+from actors.sources.http.body import Body, ChunkedBody, CountedBody, OpenBody
+from actors.sources.http.connect import Proxy, connect, proxy_for
+from actors.sources.http.head import Head, head_of
+from actors.sources.http.settings import HEAD_BYTES_MAX, HttpSettings
+from actors.sources.http.target import Target
+from actors.sources.socket_io import Wire
+from protocol.model.faults import FaultKind, SourceFault
+
+_SCRATCH_BYTES: Final = 16 * 1024
+
+
+class Exchange:
+    """`send`, then `head` until there is one, then `body`, then `settle`. Every failure is a `SourceFault`."""
+
+    def __init__(self, *, user_agent: str, settings: HttpSettings) -> None:
+        self._user_agent = user_agent
+        self._settings = settings
+        self._scratch = memoryview(bytearray(_SCRATCH_BYTES))
+        self._wire: Wire | None = None
+        self._origin: tuple[str, str, int] | None = None
+        self._reused = False
+        self._connect_s = 0.0
+        self._sent_s = 0.0
+        self._head_s = 0.0
+        self._heard = False
+        self._asking = False
+        self._target: Target | None = None
+        self._request: list[tuple[str, str]] = []
+        self._talk = h11.Connection(h11.CLIENT)
+        self._head: Head | None = None
+        self._body: Body | None = None
+
+    @property
+    def setup_s(self) -> float:
+        """What a new connection and the answer to the last request took."""
+        return self._connect_s + self._head_s
+
+    def send(self, target: Target, fields: list[tuple[str, str]]) -> None:
+        """Ask for `target` with these fields besides the usual ones. A former answer must be settled."""
+        self._target, self._request = target, fields
+        if self._wire is not None and (self._origin != target.origin or not self._wire.idle()):
+            self.close()
+        self._reused = self._wire is not None
+        self._send()
+
+    def _send(self) -> None:
+        assert self._target is not None
+        # What a proxy connects to cannot be seen from here.
+        proxy = proxy_for(self._target) if self._settings.private_ok else None
+        if self._wire is None:
+            self._connect(self._target, proxy)
+        assert self._wire is not None
+        self._talk = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES_MAX)
+        self._asking, self._heard, self._head, self._body = True, False, None, None
+        data = (self._talk.send(self._get(self._target, proxy)) or b"") + (self._talk.send(h11.EndOfMessage()) or b"")
+        self._sent_s = time.monotonic()
+        try:
+            self._wire.send(data)
+        except OSError as error:
+            self._again_or(error)
+
+    def _connect(self, target: Target, proxy: Proxy | None) -> None:
+        began_s = time.monotonic()
+        self._wire = connect(
+            target,
+            proxy,
+            user_agent=self._user_agent,
+            timeout_s=self._settings.connect_timeout_s,
+            private_ok=self._settings.private_ok,
+        )
+        self._origin = target.origin
+        self._connect_s = time.monotonic() - began_s
+
+    def _get(self, target: Target, proxy: Proxy | None) -> h11.Request:
+        fields = [
+            ("Host", target.authority),
+            ("User-Agent", self._user_agent),
+            ("Accept", "*/*"),
+            ("Accept-Encoding", "identity"),
+            *self._request,
+        ]
+        if target.login:
+            fields.append(("Authorization", target.login))
+        through = proxy is not None and target.scheme == "http"
+        if proxy is not None and through and proxy.login:
+            fields.append(("Proxy-Authorization", proxy.login))
+        headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in fields]
+        return h11.Request(method="GET", target=target.url if through else target.path, headers=headers)
+
+    def _again_or(self, error: OSError | None) -> None:
+        """A kept connection may have been ended while nobody used it: that is no fault, once."""
+        self._drop()
+        if self._reused and not self._heard:
+            self._reused = False
+            self._send()
+            return
+        words = "broke the connection" if error else "closed the connection"
+        when = "in the middle of its answer" if self._heard else "without an answer"
+        raise SourceFault(FaultKind.RESET, f"{self._host} {words} {when}") from error
+
+    @property
+    def _host(self) -> str:
+        return self._target.authority if self._target else "?"
+
+    def head(self) -> Head | None:
+        """The answer's head once it is there; None when it has not come within a slice."""
+        wire = self._wire
+        if wire is None:  # closed by a fault before
+            raise SourceFault(FaultKind.RESET, f"the connection to {self._host} is closed")
+        try:
+            count = wire.fill(self._scratch, whole=False)
+        except OSError as error:
+            self._again_or(error)
+            return None
+        if count:
+            self._hear(self._scratch[:count])
+        elif wire.eof:
+            self._again_or(None)
+        if self._head is None and time.monotonic() - self._sent_s > self._settings.head_timeout_s:
+            raise SourceFault(
+                FaultKind.SILENT, f"{self._host} did not answer within {self._settings.head_timeout_s:g} s"
+            )
+        return self._head
+
+    def _hear(self, data: memoryview) -> None:
+        first = not self._heard
+        self._heard = True
+        if first and not b"HTTP/1.".startswith(bytes(data[:7])):
+            # h11 would wait for the end of a line that may never come.
+            raise SourceFault(FaultKind.BAD_ANSWER, f"{self._host} does not answer in HTTP")
+        self._talk.receive_data(bytes(data))
+        try:
+            event = self._talk.next_event()
+            while isinstance(event, h11.InformationalResponse):
+                event = self._talk.next_event()
+        except h11.RemoteProtocolError as error:
+            raise SourceFault(FaultKind.BAD_ANSWER, f"{self._host} does not answer in proper HTTP") from error
+        if isinstance(event, h11.Response):
+            self._head_s = time.monotonic() - self._sent_s
+            self._head = head_of(event, self._host)
+
+    def body(self) -> Body:
+        """The body after the head. Owned by this exchange, dead after `settle`."""
+        assert self._head is not None
+        assert self._wire is not None
+        if self._body is None:
+            self._body = self._framed(self._head, self._wire)
+        return self._body
+
+    def _framed(self, head: Head, wire: Wire) -> Body:
+        if head.chunked and head.length is None:
+            return ChunkedBody(wire, self._talk)
+        early = self._talk.trailing_data[0]
+        return OpenBody(wire, early) if head.length is None else CountedBody(wire, early, head.length)
+
+    def settle(self) -> bool:
+        """End the answer, keeping the connection if that is cheap. True when the server was cut off in its answer."""
+        if not self._asking or self._wire is None:
+            return False
+        self._asking = False
+        if self._head is None:
+            self._drop()
+            return True
+        body = self.body()
+        try:
+            kept = body.settle() and self._head.keep_alive
+        except (OSError, h11.RemoteProtocolError):
+            kept = False
+        if not kept:
+            self._drop()
+        return not body.ended
+
+    def close(self) -> None:
+        """Let go of the connection; the next `send` makes another."""
+        self._asking = False
+        self._drop()
+
+    def _drop(self) -> None:
+        if self._wire is not None:
+            self._wire.close()
+        self._wire = None

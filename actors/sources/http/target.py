@@ -1,0 +1,98 @@
+"""A URL taken apart into what a request needs. The password lives here and is shown nowhere."""
+
+import base64
+import re
+from dataclasses import dataclass, field, replace
+from typing import Final
+from urllib.parse import quote, unquote, urljoin, urlsplit
+
+from actors.sources.http.settings import plain
+from protocol.model.faults import FaultKind, SourceFault
+
+PORTS: Final = {"http": 80, "https": 443}
+_PATH_SAFE: Final = "/%!$&'()*+,;=:@~"
+_NAME: Final = re.compile(r"[A-Za-z0-9._~-]+")
+_IPV6: Final = re.compile(r"[0-9A-Fa-f:.]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where a request goes. `path` with query, as it is sent; `login` is a Basic credential or empty."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str = field(repr=False)  # a signed URL's query is a secret too
+    login: str = field(repr=False)
+
+    @property
+    def origin(self) -> tuple[str, str, int]:
+        """Whom a connection belongs to."""
+        return self.scheme, self.host, self.port
+
+    @property
+    def authority(self) -> str:
+        """``host`` or ``host:port`` when it is not the usual one: for the Host field and for people."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """Without the login."""
+        return f"{self.scheme}://{self.authority}{self.path}"
+
+
+def parse_target(url: str) -> Target:
+    """The target of an http or https URL; `SourceFault` UNSUPPORTED_URL for anything else."""
+    try:
+        parts = urlsplit(url.strip())
+        host, port = parts.hostname or "", parts.port
+        path = _quoted(parts.path or "/") + (f"?{_quoted(parts.query, '?')}" if parts.query else "")
+        login = basic_login(parts.username, parts.password)
+        host = host if host.isascii() else host.encode("idna").decode("ascii")
+    except ValueError:  # UnicodeError is one; its text would quote the URL
+        raise SourceFault(FaultKind.UNSUPPORTED_URL, "this is not a URL that can be understood") from None
+    if parts.scheme not in PORTS:
+        raise SourceFault(FaultKind.UNSUPPORTED_URL, f"the scheme {plain(parts.scheme, 20)!r} is not supported")
+    if not (_IPV6 if ":" in host else _NAME).fullmatch(host) or port == 0:
+        raise SourceFault(FaultKind.UNSUPPORTED_URL, "the URL names no host that can be reached")
+    path = path if path.startswith("/") else f"/{path}"
+    return Target(scheme=parts.scheme, host=host, port=port or PORTS[parts.scheme], path=path, login=login)
+
+
+def _quoted(text: str, more_safe: str = "") -> str:
+    return quote(text, safe=_PATH_SAFE + more_safe, errors="surrogateescape")
+
+
+def basic_login(user: str | None, password: str | None) -> str:
+    """The value of an Authorization field for percent-encoded user and password; empty without a user."""
+    if not user:
+        return ""
+    pair = f"{unquote(user)}:{unquote(password or '')}"
+    return "Basic " + base64.b64encode(pair.encode()).decode("ascii")
+
+
+def redirected(old: Target, location: str) -> Target:
+    """Where a Location field leads. The login goes along only to the same host, and never off TLS."""
+    try:
+        url = urljoin(old.url, _as_utf8(location))
+    except ValueError:
+        raise SourceFault(FaultKind.BAD_ANSWER, f"{old.authority} redirects to no URL that can be read") from None
+    new = parse_target(url)
+    if old.scheme == "https" and new.scheme == "http":
+        # The user asked for a connection that nobody can read or change; a server may not give that away.
+        raise SourceFault(FaultKind.BAD_ANSWER, f"{old.authority} redirects from https to plain http: not followed")
+    return new if new.login or not _same_keeper(old, new) else replace(new, login=old.login)
+
+
+def _same_keeper(old: Target, new: Target) -> bool:
+    upgraded = (old.scheme, old.port, new.scheme, new.port) == ("http", 80, "https", 443)
+    return old.host == new.host and (old.origin == new.origin or upgraded)
+
+
+def _as_utf8(text: str) -> str:
+    """Header fields arrive as latin-1; what is in them is UTF-8 when it can be."""
+    try:
+        return text.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return text

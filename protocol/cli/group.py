@@ -1,0 +1,87 @@
+"""How the program's group of commands behaves with every version of typer: mistakes are one line, an interrupt is 130.
+
+The commands that drive a daemon are known to it by name only; they are loaded when one of them is meant, or when all
+are to be listed, because a plain download should start fast.
+"""
+
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from protocol.cli.exit_codes import ExitCode
+from protocol.model.errors import BadUsage
+from protocol.model.printable import printable
+
+
+class OneLineGroup(TyperGroup):
+    """Ends the process itself, so that mistakes are one line and an interrupt is 130 with every typer."""
+
+    @staticmethod
+    def more() -> Mapping[str, TyperCommand | TyperGroup]:
+        """Loads the commands that are rarely meant."""
+        return {}
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        self._load()
+        return super().list_commands(ctx)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in self.commands:
+            self._load()
+        return super().get_command(ctx, cmd_name)
+
+    def _load(self) -> None:
+        for name, command in self.more().items():
+            self.commands.setdefault(name, command)
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        extra["standalone_mode"] = False
+        try:
+            code = super().main(*args, **extra)
+        except BadUsage as error:
+            say_error(str(error), "")
+            code = ExitCode.USAGE
+        except (typer.Abort, KeyboardInterrupt):
+            say_error("interrupted", "")
+            code = ExitCode.INTERRUPTED
+        except Exception as error:
+            # typer's usage errors have no common public class over its versions; this is what they share.
+            if not hasattr(error, "format_message"):
+                raise
+            say_error(error.format_message(), _help_hint(error))
+            code = ExitCode.USAGE
+        sys.exit(int(code or 0))
+
+    # Some versions of typer end an interrupted command with 130 and not one word; an abort they all let through.
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        try:
+            return super().make_context(*args, **extra)
+        except KeyboardInterrupt:
+            raise typer.Abort from None
+
+    def invoke(self, *args: Any, **extra: Any) -> Any:
+        try:
+            return super().invoke(*args, **extra)
+        except KeyboardInterrupt:
+            raise typer.Abort from None
+
+
+def _help_hint(error: Exception) -> str:
+    context = getattr(error, "ctx", None)
+    return f" (see {context.command_path} --help)" if context is not None else ""
+
+
+def say_error(text: str, hint: str = "") -> None:
+    """One line on stderr, without what may be a secret."""
+    # typer quotes what it did not understand, and that may be an address with a password.
+    shown = re.sub(r"\S*:\S*@", "***@", printable(text)).rstrip(". ")
+    if shown.startswith("No such command") and ("://" in shown or "***@" in shown):
+        hint = "; to fetch an address, write: get URL"
+    if not shown[1:2].isupper():
+        shown = shown[:1].lower() + shown[1:]
+    typer.echo(f"error: {shown}{hint}", err=True)

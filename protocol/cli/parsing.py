@@ -1,0 +1,250 @@
+"""What a person asked for at the command line, parsed and checked.
+
+Raw words go in, a frozen value comes out; anything wrong is one `BadUsage` line. Nothing is created and no address
+is tried here: whether a folder can be written or a host exists shows later and has its own exit code.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from protocol.model.errors import BadUsage
+from protocol.model.limits import (
+    CHUNK_SIZE_MAX,
+    CHUNK_SIZE_MIN,
+    HEX_DIGITS,
+    PATH_BYTES_MAX,
+    SOURCES_MAX,
+    TERM_CHARS_MAX,
+)
+from protocol.model.printable import printable
+from protocol.model.source_url import check_url, is_slsk, public_url, same_url_key
+from protocol.model.units import parse_rate, parse_seconds, parse_size
+
+if TYPE_CHECKING:
+    from protocol.config.account import Account
+
+DEMO_KINDS: Final = ("soulseek", "http")
+MEMORY_LIMIT_BYTES: Final = 1 << 30
+MEMORY_LIMIT_MIN: Final = 8 << 20
+"""A process that has just begun has about twice as much."""
+WAIT_S_MAX: Final = 120.0
+TARGETS_SHOWN_MAX: Final = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetOptions:
+    """One file wanted, from `urls` or from the Soulseek users that a search for `term` finds.
+
+    `folder` is absolute, `name` empty means: as the source calls it. `checksum` is ``algorithm:hex`` in lower case or
+    empty; `limit_bytes_s` 0 means none; `slow_rate_bytes_s` 0 means that nobody is too slow. `wanted_size_bytes` -1:
+    any. `account` is there when Soulseek is needed. A process of the program that has more memory of its own than
+    `memory_limit_bytes` is replaced.
+    """
+
+    urls: tuple[str, ...]
+    folder: str
+    name: str
+    chunk_size: int
+    checksum: str
+    mode: str
+    limit_bytes_s: int
+    preallocate: bool
+    sync: str
+    json: bool
+    quiet: bool
+    verbose: bool
+    slow_rate_bytes_s: int
+    slow_after_s: float
+    memory_limit_bytes: int = MEMORY_LIMIT_BYTES
+    term: str = ""
+    wanted_size_bytes: int = -1
+    account: "Account | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchOptions:
+    """What Soulseek users have is wanted, the first `targets_max` targets of it."""
+
+    term: str
+    wait_s: float
+    targets_max: int
+    json: bool
+    account: "Account"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoOptions:
+    kind: str
+    json: bool
+    quiet: bool
+    verbose: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyOptions:
+    path: Path
+    json: bool
+
+
+def needs_soulseek(urls: Sequence[str]) -> bool:
+    """Whether one of these addresses is a Soulseek user's file."""
+    return any(is_slsk(url) for url in urls)
+
+
+def checked_urls(words: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """``(addresses, notes)``: every address is usable and stands once; a note for each one dropped."""
+    if not words:
+        raise BadUsage("get needs at least one address, like http://host/file")
+    kept: dict[tuple[str, ...], str] = {}
+    notes: list[str] = []
+    for word in words:
+        try:
+            check_url(word)
+        except ValueError as error:
+            raise BadUsage(str(error)) from None
+        key = same_url_key(word)
+        if key in kept:
+            notes.append(f"given twice, used once: {public_url(word)}")
+        kept.setdefault(key, word)
+    urls = tuple(kept.values())
+    if len(urls) > SOURCES_MAX:
+        raise BadUsage(f"too many addresses: {len(urls)}, at most {SOURCES_MAX}")
+    return urls, tuple(notes)
+
+
+def checked_term(words: Sequence[str]) -> str:
+    """What is searched for, from one quoted word of the shell or many."""
+    term = " ".join(" ".join(words).split())
+    if "://" in term:
+        raise BadUsage("TERM is what to search for; to fetch an address, write: get URL")
+    if not term:
+        raise BadUsage("TERM is missing: the words to search for")
+    if not term.isprintable():
+        raise BadUsage("TERM: control characters in what is to be searched for")
+    if len(term) > TERM_CHARS_MAX:
+        raise BadUsage(f"TERM: longer than {TERM_CHARS_MAX} characters")
+    return term
+
+
+def checked_wanted_size(word: str) -> int:
+    """Exact bytes; empty is any, -1."""
+    if not word:
+        return -1
+    size = _amount("--size", word, rate=False)
+    if size == 0:
+        raise BadUsage("--size: nobody is asked for an empty file")
+    return size
+
+
+def checked_wait(word: str) -> float:
+    try:
+        return parse_seconds(word, least_s=0.1, most_s=WAIT_S_MAX)
+    except ValueError as error:
+        raise BadUsage(f"--wait: {error}") from None
+
+
+def checked_count(option: str, word: str, most: int) -> int:
+    if not (word.isascii() and word.isdigit() and len(word) < 10 and 0 < int(word) <= most):
+        raise BadUsage(f"{option} {_shown(word)}: must be a number from 1 to {most}")
+    return int(word)
+
+
+def split_target(output: str | None) -> tuple[str, str]:
+    """``(folder, name)`` of ``-o``: an existing folder or a path with a slash at its end is a folder."""
+    if output is None:
+        return os.getcwd(), ""
+    _check_path("-o", output)
+    if output == "-":
+        raise BadUsage("-o -: a file that comes in parts cannot go to stdout; give a path")
+    if output.endswith("/") or os.path.isdir(output):
+        return str(Path.cwd() / output), ""
+    folder, _, name = output.rpartition("/")
+    if name in (".", ".."):
+        raise BadUsage(f"-o {printable(output)}: there is no such folder")
+    return str(Path.cwd() / (folder or ("/" if output.startswith("/") else "."))), name
+
+
+def checked_path(word: str) -> Path:
+    _check_path("PATH", word)
+    return Path(word)
+
+
+def _check_path(what: str, word: str) -> None:
+    if not word:
+        raise BadUsage(f"{what}: the path is empty")
+    if any(ord(char) < 0x20 or ord(char) == 0x7F for char in word):
+        raise BadUsage(f"{what}: control characters in the path {word!a}")
+    try:
+        length = len(word.encode())
+    except UnicodeEncodeError:
+        raise BadUsage(f"{what}: the path is not UTF-8: {word!a}") from None
+    if length > PATH_BYTES_MAX:
+        raise BadUsage(f"{what}: the path is longer than {PATH_BYTES_MAX} bytes")
+
+
+def checked_checksum(word: str) -> str:
+    """``algorithm:hex`` in lower case, only its form is checked; empty stays empty (none wanted)."""
+    if not word:
+        return ""
+    algorithm, colon, digest = word.strip().lower().partition(":")
+    if not colon or algorithm not in HEX_DIGITS:
+        raise BadUsage(f"--checksum {_shown(word)}: write it as ALGORITHM:HEX with one of {', '.join(HEX_DIGITS)}")
+    if re.fullmatch("[0-9a-f]*", digest) is None:
+        raise BadUsage(f"--checksum: what follows {algorithm}: is not a hexadecimal number")
+    if len(digest) != HEX_DIGITS[algorithm]:
+        raise BadUsage(f"--checksum: {algorithm} has {HEX_DIGITS[algorithm]} hexadecimal digits, not {len(digest)}")
+    return f"{algorithm}:{digest}"
+
+
+def checked_chunk_size(word: str) -> int:
+    """Bytes, within the range that slots and records are made for."""
+    size = _amount("--chunk-size", word, rate=False)
+    if not CHUNK_SIZE_MIN <= size <= CHUNK_SIZE_MAX:
+        raise BadUsage(f"--chunk-size {_shown(word)}: must be from 4K to 1M (4096 to 1048576 bytes)")
+    return size
+
+
+def checked_memory(word: str) -> int:
+    """Bytes. Far less than what a process needs to begin is a slip of the hand."""
+    size = _amount("--memory-limit", word, rate=False)
+    if size < MEMORY_LIMIT_MIN:
+        raise BadUsage(f"--memory-limit {_shown(word)}: must be at least {MEMORY_LIMIT_MIN >> 20}M")
+    return size
+
+
+def checked_rate(option: str, word: str) -> int:
+    return _amount(option, word, rate=True)
+
+
+def checked_seconds(option: str, word: str) -> float:
+    try:
+        return parse_seconds(word, least_s=0.1, most_s=86400)
+    except ValueError as error:
+        raise BadUsage(f"{option}: {error}") from None
+
+
+def checked_word(option: str, word: str, known: Sequence[str]) -> str:
+    if word not in known:
+        raise BadUsage(f"{option} {_shown(word)}: must be one of {', '.join(known)}")
+    return word
+
+
+def checked_loudness(*, quiet: bool, verbose: bool) -> None:
+    if quiet and verbose:
+        raise BadUsage("--quiet and --verbose exclude each other")
+
+
+def _amount(option: str, word: str, *, rate: bool) -> int:
+    try:
+        return parse_rate(word) if rate else parse_size(word)
+    except ValueError as error:
+        raise BadUsage(f"{option}: {error}") from None
+
+
+def _shown(word: str) -> str:
+    """A wrong word as it may be shown: it could be an address with a password, put in the wrong place."""
+    return repr(printable(public_url(word)[:80]))

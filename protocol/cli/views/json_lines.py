@@ -1,0 +1,154 @@
+"""One JSON object a line, for programs: ``job_opened``, ``progress``, ``note``, ``session``, ``chunk`` and, last,
+``job_ended``.
+
+Keys are the program's own words. What is unknown is null. Text from outside is given as it is: JSON escapes every
+control character and everything beyond ASCII, so a terminal is safe too.
+"""
+
+import json
+import math
+from typing import Any, Final, TextIO
+
+from protocol.cli.views.lines import LineWriter
+from protocol.cli.views.progress_state import Board
+from protocol.messages import (
+    ActorDied,
+    ChunkArrived,
+    FrontInbox,
+    JobEnded,
+    JobNoted,
+    JobOpened,
+    JobProgressed,
+    ProcessLost,
+    SessionChanged,
+    SourceProgressed,
+)
+
+PROGRESS_EVERY_S: Final = 0.5
+
+
+class JsonView:
+    """`FrontView` for ``--json``. With `quiet` only the last object is written, with `verbose` one for each chunk."""
+
+    def __init__(self, stdout: TextIO, *, quiet: bool, verbose: bool) -> None:
+        self._lines = LineWriter(stdout)
+        self._quiet = quiet
+        self._verbose = verbose
+        self._board = Board("")
+        self._progress_due_s = -math.inf
+
+    def show(self, message: FrontInbox, *, now_s: float) -> None:
+        self._board.take(message)
+        if isinstance(message, JobEnded):
+            self._write("job_ended", ended_fields(self._board, message))
+        elif not self._quiet and self._board.ended is None:
+            self._show_event(message, now_s)
+
+    def refresh(self, *, now_s: float) -> None:
+        """Nothing changes with time: a progress object is written when there is news."""
+
+    def close(self) -> None:
+        """Every line was flushed."""
+
+    def _show_event(self, message: FrontInbox, now_s: float) -> None:
+        match message:
+            case JobOpened():
+                self._write("job_opened", _opened_fields(message))
+            case JobProgressed() if now_s >= self._progress_due_s:
+                self._progress_due_s = now_s + PROGRESS_EVERY_S
+                self._write("progress", _progress_fields(self._board, message))
+            case SessionChanged():
+                self._write("session", session_fields(message))
+            case JobNoted():
+                self._write("note", {"text": message.text})
+            case ProcessLost():
+                self._write("note", {"text": f"process {message.process} ended: {message.detail}"})
+            case ActorDied():
+                self._write("note", {"text": f"{message.process}/{message.actor} failed: {message.detail}"})
+            case ChunkArrived() if self._verbose:
+                self._write("chunk", _chunk_fields(message))
+            case _:
+                pass
+
+    def _write(self, event: str, fields: dict[str, Any]) -> None:
+        self._lines.write(json.dumps({"event": event, **fields}, separators=(",", ":")))
+
+
+def ended_fields(board: Board, ended: JobEnded) -> dict[str, Any]:
+    """The last object, in the order that is documented; `reason` only where there is no sealed file."""
+    reason = {} if ended.state == "sealed" else {"reason": ended.reason}
+    return {
+        "state": ended.state,
+        **reason,
+        "path": ended.path,
+        "size": _known(ended.size_bytes),
+        "seconds": _number(ended.seconds),
+        "bytes_received": ended.bytes_received,
+        "bytes_resumed": ended.bytes_resumed,
+        "bytes_refetched": ended.bytes_refetched,
+        "xxh3_128": ended.digest_hex,
+        "sources": [_source_fields(row) for row in board.sorted_rows],
+    }
+
+
+def _source_fields(row: SourceProgressed) -> dict[str, Any]:
+    return {
+        "source": row.name,
+        "bytes": row.bytes_stored,
+        "chunks": row.chunks,
+        "leases": row.leases,
+        "stops": row.stops,
+        "rate_bytes_s": _number(row.rate_bytes_s),
+        "standing": row.standing,
+        "reason": row.reason,
+        "phase": row.phase,
+        "peer": row.peer or None,
+        "queue_place": row.queue_place if row.queue_place > 0 else None,
+    }
+
+
+def _opened_fields(message: JobOpened) -> dict[str, Any]:
+    return {
+        "part_path": message.part_path,
+        "size": _known(message.size_bytes),
+        "chunk_size": message.chunk_size,
+        "bytes_resumed": message.resumed_bytes,
+        "message": message.message,
+    }
+
+
+def session_fields(message: SessionChanged) -> dict[str, Any]:
+    """How the login goes."""
+    return {"state": message.state, "detail": message.detail, "final": message.final}
+
+
+def _progress_fields(board: Board, message: JobProgressed) -> dict[str, Any]:
+    reason = {"reason": message.reason} if message.reason else {}
+    return {
+        "state": message.state,
+        **reason,
+        "bytes_stored": message.stored_bytes,
+        "size": _known(message.size_bytes),
+        "rate_bytes_s": _number(message.rate_bytes_s),
+        "left_s": _number(message.left_s) if message.left_s >= 0 else None,
+        "sources": [_source_fields(row) for row in board.sorted_rows],
+    }
+
+
+def _chunk_fields(message: ChunkArrived) -> dict[str, Any]:
+    return {
+        "source": message.name,
+        "chunk": message.chunk,
+        "rate_bytes_s": _number(message.rate_bytes_s),
+        "chunks_stored": message.stored_chunks,
+        "chunk_count": message.chunk_count or None,
+    }
+
+
+def _known(size_bytes: int) -> int | None:
+    return size_bytes if size_bytes >= 0 else None
+
+
+def _number(value: float) -> float | None:
+    """JSON has no infinity."""
+    return round(float(value), 3) if math.isfinite(value) else None

@@ -1,0 +1,53 @@
+"""The last line of a job: how it ended, whose fault that is, and what the same command would do next."""
+
+from protocol.cli.views.progress_state import Board
+from protocol.messages import JobEnded
+from protocol.model.printable import count_of, printable
+from protocol.model.units import show_percent, show_rate, show_size, show_time
+
+
+def last_line(board: Board, ended: JobEnded) -> str:
+    """One printable line, no line end. The word before the first colon never depends on anything but the state."""
+    match ended.state:
+        case "sealed":
+            return _sealed_line(board, ended)
+        case "starved":
+            return f"no source can deliver: {_reason(ended)}{_goes_on(board)}"
+        case "disagreed":
+            kept = f"; what came is kept in {printable(ended.path)}" if ended.path else ""
+            return f"content disagrees: {_reason(ended)}{kept}"
+        case "disk":
+            return f"disk or folder: {_reason(ended)}{_goes_on(board)}"
+        case "interrupted":
+            return f"interrupted{_why(ended)}{_goes_on(board) or '; nothing was stored yet'}"
+        case "cancelled":
+            return f"cancelled{_goes_on(board)}"
+        case _:
+            return f"our fault: {_reason(ended)}{_goes_on(board)}"
+
+
+def _sealed_line(board: Board, ended: JobEnded) -> str:
+    facts = [f"{show_size(ended.size_bytes)} in {show_time(ended.seconds)}"]
+    new_bytes = ended.size_bytes - ended.bytes_resumed
+    if ended.seconds > 0 and new_bytes > 0:
+        facts.append(show_rate(new_bytes / ended.seconds))
+    facts.append(count_of(board.giver_count, "source"))
+    if ended.bytes_resumed > 0:
+        facts.append(f"{show_size(ended.bytes_resumed)} were here before")
+    return f"sealed: {printable(ended.path)} ({', '.join(facts)})"
+
+
+def _reason(ended: JobEnded) -> str:
+    return printable(ended.reason).rstrip(". ") or "no reason was given"
+
+
+def _why(ended: JobEnded) -> str:
+    return f": {_reason(ended)}" if ended.reason not in ("", ended.state) else ""
+
+
+def _goes_on(board: Board) -> str:
+    stored, size = board.stored_bytes, board.size_bytes
+    if stored <= 0:
+        return ""
+    share = show_percent(stored, size) if size > 0 else show_size(stored)
+    return f"; {board.again} goes on from {share}"

@@ -1,0 +1,148 @@
+"""What a search found, for people and for programs. Plain values in; sorting the hits is somebody else's work."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TextIO
+
+from protocol.cli.exit_codes import ExitCode
+from protocol.cli.views.json_lines import session_fields
+from protocol.cli.views.lines import LineWriter
+from protocol.cli.views.plain import Notes
+from protocol.messages import FrontInbox, SessionChanged
+from protocol.model.printable import cell_width, count_of, cut, printable
+from protocol.model.units import show_rate, show_size
+
+NAME_WIDTH_MAX: Final = 60
+_HEAD: Final = ("size", "users", "free", "speed", "queue", "name")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundTarget:
+    """One file as far as a search can tell. `name` and `sources` (addresses, best first) come from strangers.
+
+    `free`: users who would send at once. `speed_bytes_s`: what they advertise, together.
+    """
+
+    size_bytes: int
+    extension: str
+    name: str
+    users: int
+    free: int
+    speed_bytes_s: int
+    shortest_queue: int
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A search that is over. `targets` are the first of `target_count`. `refused` says in words why it failed.
+
+    `state`: ``ended``, ``refused``, ``interrupted`` or ``failed`` (our fault).
+    """
+
+    term: str
+    state: str
+    targets: Sequence[FoundTarget]
+    target_count: int
+    users: int
+    refused: str
+
+
+class SearchView:
+    """Shows one search: notes on stderr, what was found on stdout. With `json` everything is objects on stdout."""
+
+    def __init__(self, stdout: TextIO, stderr: TextIO, *, json: bool) -> None:
+        self._out = LineWriter(stdout)
+        self._err = LineWriter(stderr)
+        self._json = json
+
+    def show(self, message: FrontInbox) -> None:
+        """What is said of the login. A failure is for people the last word, so it is not said twice."""
+        if not isinstance(message, SessionChanged):
+            return
+        if self._json:
+            self._write("session", session_fields(message))
+        elif message.state == "online":
+            self._err.write(Notes().line(message))
+
+    def finish(self, found: Found) -> None:
+        """The targets and the last word."""
+        if self._json:
+            for target in found.targets:
+                self._write("target", _target_fields(target))
+            ended = {"targets": found.target_count, "users": found.users, "refused": found.refused}
+            self._write("search_ended", ended)
+            return
+        for line in table_lines(found.targets):
+            self._out.write(line)
+        (self._out if found.targets and found.state == "ended" else self._err).write(last_search_line(found))
+
+    def _write(self, event: str, fields: dict[str, Any]) -> None:
+        self._out.write(json.dumps({"event": event, **fields}, separators=(",", ":")))
+
+
+def table_lines(targets: Sequence[FoundTarget]) -> list[str]:
+    """A head and a line for each target, printable; nothing for none."""
+    if not targets:
+        return []
+    rows = [_HEAD, *map(_cells, targets)]
+    widths = [max(cell_width(row[column]) for row in rows) for column in range(len(_HEAD) - 1)]
+    return [
+        "  ".join([*(cell.rjust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows
+    ]
+
+
+def last_search_line(found: Found) -> str:
+    """One printable line."""
+    term = printable(found.term)
+    match found.state:
+        case "refused":
+            return f"search failed: {printable(found.refused)}"
+        case "interrupted":
+            return "interrupted"
+        case "failed":
+            return f"our fault: {printable(found.refused)}"
+        case _ if not found.targets:
+            return f"nothing found for {term!r}"
+        case _:
+            more = found.target_count - len(found.targets)
+            rest = f", {more} not shown (--limit)" if more > 0 else ""
+            return f"{count_of(found.target_count, 'target')} from {count_of(found.users, 'user')}{rest}"
+
+
+def search_exit_code(found: Found) -> ExitCode:
+    """0 only for a search that ended well and found something."""
+    match found.state:
+        case "interrupted":
+            return ExitCode.INTERRUPTED
+        case "failed":
+            return ExitCode.OUR_FAULT
+        case "ended" if found.targets:
+            return ExitCode.SEALED
+        case _:
+            return ExitCode.NO_SOURCE
+
+
+def _cells(target: FoundTarget) -> tuple[str, ...]:
+    return (
+        f"{show_size(target.size_bytes)} ({target.size_bytes})",
+        str(target.users),
+        str(target.free),
+        show_rate(target.speed_bytes_s) if target.speed_bytes_s > 0 else "-",
+        str(target.shortest_queue),
+        cut(printable(target.name), NAME_WIDTH_MAX),
+    )
+
+
+def _target_fields(target: FoundTarget) -> dict[str, Any]:
+    return {
+        "size": target.size_bytes,
+        "extension": target.extension,
+        "name": target.name,
+        "users": target.users,
+        "free": target.free,
+        "speed_bytes_s": target.speed_bytes_s,
+        "shortest_queue": target.shortest_queue,
+        "sources": list(target.sources),
+    }

@@ -1,0 +1,74 @@
+"""What ``verify`` found, for people and for programs. Plain values in; reading files is somebody else's work."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from protocol.cli.exit_codes import ExitCode
+from protocol.model.chunk_ranges import Run
+from protocol.model.printable import count_of, printable
+from protocol.model.units import show_percent, show_size
+
+RUNS_SHOWN_MAX: Final = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """`size_bytes` -1: not known. Runs are ``(first, stop)`` chunk numbers; `damaged` do not match their records."""
+
+    path: str
+    size_bytes: int
+    chunk_size: int
+    held_chunks: int
+    damaged: Sequence[Run]
+    missing: Sequence[Run]
+    being_written: bool
+
+
+def verify_text(found: Verified) -> str:
+    """A few lines, no line end after the last."""
+    damaged, missing = _count(found.damaged), _count(found.missing)
+    total = found.held_chunks + damaged + missing
+    size = show_size(found.size_bytes) if found.size_bytes >= 0 else "size unknown"
+    lines = [f"{printable(found.path)}: {size}, {count_of(total, 'chunk')} of {show_size(found.chunk_size)}"]
+    lines.append(f"  holds    {count_of(found.held_chunks, 'chunk')} ({show_percent(found.held_chunks, total)})")
+    if damaged:
+        lines.append(f"  damaged  {count_of(damaged, 'chunk')}: {_runs_text(found.damaged)}; will be fetched again")
+    if missing:
+        lines.append(f"  missing  {count_of(missing, 'chunk')}: {_runs_text(found.missing)}")
+    if found.being_written:
+        lines.append("  being written by another run right now: this was true a moment ago")
+    return "\n".join(lines)
+
+
+def verify_json(found: Verified) -> str:
+    """One line; runs as ``[first, stop]``, stop not included."""
+    fields = {
+        "event": "verified",
+        "path": found.path,
+        "size": found.size_bytes if found.size_bytes >= 0 else None,
+        "chunk_size": found.chunk_size,
+        "chunks_held": found.held_chunks,
+        "chunks_damaged": _count(found.damaged),
+        "chunks_missing": _count(found.missing),
+        "damaged": [list(run) for run in found.damaged],
+        "missing": [list(run) for run in found.missing],
+        "being_written": found.being_written,
+    }
+    return json.dumps(fields, separators=(",", ":"))
+
+
+def verify_exit_code(found: Verified) -> ExitCode:
+    """Damage is content that disagrees; chunks that are not there yet are no fault."""
+    return ExitCode.DISAGREED if _count(found.damaged) else ExitCode.SEALED
+
+
+def _count(runs: Sequence[Run]) -> int:
+    return sum(stop - first for first, stop in runs)
+
+
+def _runs_text(runs: Sequence[Run]) -> str:
+    shown = [str(first) if stop == first + 1 else f"{first}-{stop - 1}" for first, stop in runs[:RUNS_SHOWN_MAX]]
+    rest = len(runs) - len(shown)
+    return ", ".join(shown) + (f" and {count_of(rest, 'more run')}" if rest else "")

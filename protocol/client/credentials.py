@@ -1,0 +1,125 @@
+"""Where a daemon is and what opens it: from options, the environment, and the file that a daemon here keeps.
+
+A key is a secret: it is in no repr and in no error, and the file of this machine's daemon is only ever sent to this
+machine.
+"""
+
+import contextlib
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
+
+DEFAULT_URL: Final = "http://127.0.0.1:5030"
+KEY_CHARS_MAX: Final = 255
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """`url` has no slash at its end. `key` is empty where there is none; `key_from` says where it is from."""
+
+    url: str
+    key: str = field(default="", repr=False)
+    key_from: str = ""
+
+
+def find_access(url: str, key: str, key_file: str, environ: Mapping[str, str]) -> Access:
+    """Empty options: as the environment says. Raises `ValueError` with one line for people."""
+    where = checked_url(url or environ.get("SHOAL_URL", "") or DEFAULT_URL)
+    if key and key_file:
+        raise ValueError("--api-key and --api-key-file exclude each other")
+    if key:
+        return Access(url=where, key=checked_key(key, "--api-key"), key_from="--api-key")
+    if key_file:
+        return Access(url=where, key=_from_file(key_file), key_from=key_file)
+    if word := environ.get("SHOAL_API_KEY", ""):
+        return Access(url=where, key=checked_key(word, "SHOAL_API_KEY"), key_from="SHOAL_API_KEY")
+    return _own(where, environ) if is_here(where) else Access(url=where)
+
+
+def checked_url(word: str) -> str:
+    """An address that paths can be put behind. Raises `ValueError`, which quotes nothing that may be a secret."""
+    try:
+        parts = urlsplit(word)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("--url: this is not an address; write it like http://127.0.0.1:5030") from None
+    if "@" in parts.netloc:
+        raise ValueError("--url: no name and password in it; the key is given with SHOAL_API_KEY or --api-key-file")
+    if parts.scheme not in ("http", "https") or not host or not (word.isascii() and word.isprintable()) or " " in word:
+        raise ValueError("--url: this is not an address; write it like http://127.0.0.1:5030")
+    if parts.query or parts.fragment:
+        raise ValueError("--url: where the daemon is, without ? and #")
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def checked_key(word: str, where: str) -> str:
+    key = word.strip()
+    if not key or len(key) > KEY_CHARS_MAX or not (key.isascii() and key.isprintable()):
+        raise ValueError(f"{where}: this is no API key")
+    return key
+
+
+def is_here(url: str) -> bool:
+    """Whether this address is this machine's own."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _from_file(path: str) -> str:
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            return checked_key(file.read(4 * KEY_CHARS_MAX), f"--api-key-file {path}")
+    except OSError as error:
+        raise ValueError(f"--api-key-file {path}: {error.strerror}") from None
+
+
+def _own(url: str, environ: Mapping[str, str]) -> Access:
+    """With the key of a daemon of this user, where there is one."""
+    from protocol.config.folders import API_KEY_FILE, state_folder
+
+    path = os.path.join(state_folder(environ), API_KEY_FILE)
+    with contextlib.suppress(OSError, ValueError), open(path, encoding="ascii", errors="replace") as file:
+        return Access(url=url, key=checked_key(file.read(4 * KEY_CHARS_MAX), path), key_from=path)
+    return Access(url=url)
+
+
+# A key that was given as an option, taken out of what other users of the machine see of this process.
+
+_STAT_ARGUMENTS: Final = 45
+"""Of /proc/PID/stat behind the name: the field that says where the arguments begin; the next one, where they end."""
+
+
+def hide_argument(secret: str) -> bool:
+    """Whether the words that are it, or end in ``=`` and it, are stars in ``ps`` from now on; only Linux can.
+
+    For a moment, until this is called, everybody could read them: that is why an option is no place for a secret.
+    """
+    if not secret:
+        return False
+    with contextlib.suppress(OSError, ValueError, IndexError), open("/proc/self/stat", "rb") as stat:
+        fields = stat.read().rpartition(b")")[2].split()
+        first, stop = int(fields[_STAT_ARGUMENTS]), int(fields[_STAT_ARGUMENTS + 1])
+        with open("/proc/self/mem", "r+b", buffering=0) as memory:
+            memory.seek(first)
+            hidden = hidden_in(memory.read(stop - first), secret.encode())
+            memory.seek(first)
+            memory.write(hidden)
+            return True
+    return False
+
+
+def hidden_in(arguments: bytes, secret: bytes) -> bytes:
+    """Arguments as a process has them, each with a zero at its end; as long as before."""
+    stars = b"*" * len(secret)
+    words = arguments.split(b"\0")
+    return b"\0".join(
+        word[: -len(secret)] + stars if word == secret or word.endswith(b"=" + secret) else word for word in words
+    )

@@ -1,0 +1,178 @@
+"""The pool: files that a search found or somebody named, with those who have them, kept between commands.
+
+It lies in the user's state folder as ``pool.json``, for whichever daemon is asked next; the daemon itself remembers no
+search. A target is one exact size and extension, as everywhere. What was added by hand outlives a new search.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from protocol.config.folders import state_folder
+from protocol.model.source_url import is_slsk, name_from_url, same_url_key, slsk_address, slsk_url
+from protocol.search_results import base_name, extension_of
+
+FILE: Final = "pool.json"
+VERSION: Final = 1
+TARGETS_MAX: Final = 1000
+SOURCES_MAX: Final = 256
+"""Of one target: no order may have more."""
+
+
+class BadPool(Exception):  # noqa: N818
+    """The file cannot be read or written. The text is one line for people."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSource:
+    """`url` as in an order; of a mirror nothing else is known. `by_hand`: somebody added it."""
+
+    url: str
+    free: bool = True
+    queue: int = 0
+    speed_bytes_s: int = 0
+    by_hand: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolTarget:
+    """`sources`: who would send soonest first, those added by hand last."""
+
+    size_bytes: int
+    name: str
+    sources: tuple[PoolSource, ...]
+
+    @property
+    def extension(self) -> str:
+        return extension_of(self.name)
+
+    @property
+    def free(self) -> int:
+        return sum(source.free for source in self.sources)
+
+    @property
+    def speed_bytes_s(self) -> int:
+        return sum(source.speed_bytes_s for source in self.sources)
+
+    @property
+    def shortest_queue(self) -> int:
+        return min((source.queue for source in self.sources), default=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """`term`: what was searched for last, empty: nothing was. `targets`: what most have first."""
+
+    term: str = ""
+    targets: tuple[PoolTarget, ...] = ()
+
+    def of_size(self, size_bytes: int) -> list[PoolTarget]:
+        return [target for target in self.targets if target.size_bytes == size_bytes]
+
+    def refreshed(self, term: str, found: Iterable[Mapping[str, Any]]) -> "Pool":
+        """With what the daemon's search told instead of what an earlier one found."""
+        targets = [_target(told) for told in found]
+        for kept in self.targets:
+            if by_hand := tuple(source for source in kept.sources if source.by_hand):
+                targets = _joined(targets, replace(kept, sources=by_hand))
+        return Pool(term=term, targets=_ranked(targets))
+
+    def with_source(self, url: str, *, size_bytes: int, name: str) -> "Pool":
+        """With one more. `name` empty: as the address calls it."""
+        source = PoolSource(url=url, by_hand=True)
+        target = PoolTarget(size_bytes=size_bytes, name=name or name_of(url), sources=(source,))
+        return replace(self, targets=_ranked(_joined(list(self.targets), target)))
+
+
+def name_of(url: str) -> str:
+    """What the file is called there; empty when the address does not say."""
+    return base_name(slsk_address(url)[1]) if is_slsk(url) else (name_from_url(url) or "")
+
+
+def source_of(url: str) -> dict[str, str]:
+    """An address as an order wants it."""
+    if not is_slsk(url):
+        return {"url": url}
+    username, path = slsk_address(url)
+    return {"username": username, "fullPath": path}
+
+
+def load(environ: Mapping[str, str]) -> Pool:
+    """Empty when there is none. Raises `BadPool`."""
+    path = pool_file(environ)
+    try:
+        return _read(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return Pool()
+    except OSError as error:
+        raise BadPool(f"the pool {path} cannot be read: {error.strerror}") from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise BadPool(f"the pool {path} is not one of this version; begin anew: pool clear") from None
+
+
+def save(pool: Pool, environ: Mapping[str, str]) -> None:
+    """Replaces the file as a whole; addresses may have passwords, so it is its owner's alone. Raises `BadPool`."""
+    path = pool_file(environ)
+    new = path.with_name(f"{FILE}.{os.getpid()}.new")
+    written = {"version": VERSION, "term": pool.term, "targets": [asdict(target) for target in pool.targets]}
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            json.dump(written, file)
+        os.replace(new, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise BadPool(f"the pool {path} cannot be written: {error.strerror}") from None
+
+
+def pool_file(environ: Mapping[str, str]) -> Path:
+    return Path(state_folder(environ), FILE)
+
+
+def _read(document: Any) -> Pool:
+    if document["version"] != VERSION:
+        raise ValueError
+    targets = tuple(
+        PoolTarget(
+            size_bytes=int(target["size_bytes"]),
+            name=str(target["name"]),
+            sources=tuple(PoolSource(**source) for source in target["sources"]),
+        )
+        for target in document["targets"]
+    )
+    return Pool(term=str(document["term"]), targets=targets)
+
+
+def _target(told: Mapping[str, Any]) -> PoolTarget:
+    sources = tuple(
+        PoolSource(
+            url=slsk_url(holder["username"], holder["fullPath"]),
+            free=holder["slotsFree"],
+            queue=holder["queueLength"],
+            speed_bytes_s=holder["speedBytesS"],
+        )
+        for holder in told["sources"][:SOURCES_MAX]
+    )
+    return PoolTarget(size_bytes=told["size"], name=told["name"], sources=sources)
+
+
+def _joined(targets: list[PoolTarget], by_hand: PoolTarget) -> list[PoolTarget]:
+    """With sources that were added by hand: at the target of that size, of the same extension where there are more;
+    a mirror may call the file anything. Each stands there once."""
+    same = [index for index, target in enumerate(targets) if target.size_bytes == by_hand.size_bytes]
+    if not same:
+        return [*targets, by_hand]
+    index = next((one for one in same if targets[one].extension == by_hand.extension), same[0])
+    kept = {same_url_key(source.url): source for source in (*targets[index].sources, *by_hand.sources)}
+    joined = replace(targets[index], sources=tuple(kept.values())[-SOURCES_MAX:])
+    return [*targets[:index], joined, *targets[index + 1 :]]
+
+
+def _ranked(targets: Iterable[PoolTarget]) -> tuple[PoolTarget, ...]:
+    ranked = sorted(targets, key=lambda target: (-len(target.sources), -target.free, -target.size_bytes))
+    return tuple(ranked[:TARGETS_MAX])

@@ -1,0 +1,210 @@
+"""Ordering jobs: from sources that are known, or from a search. Answered at once, or when the job has ended."""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Body, Request, Response
+
+from protocol.http_api.gateway import Desk, RefusedError, UnavailableError
+from protocol.http_api.native import job_schemas as told
+from protocol.http_api.native import serializers, validation
+from protocol.http_api.native.job_queries import asked, detail, detail_told, path_of
+from protocol.http_api.native.order_schemas import DownloadOrder, SwarmOrder
+from protocol.http_api.native.params import WAIT_S, IdempotencyKey, Wait, WaitS
+from protocol.http_api.openapi import LOCATION, refusals
+from protocol.messages import OrderPlaced, SourcesAdded
+from protocol.model.job_views import ENDED, JobDetail, JobSnapshot
+
+WAITING_MAX: Final = 64
+"""Requests that wait for the end of a job at once."""
+LOOK_S_MIN: Final = 0.1
+LOOK_S_MAX: Final = 2.0
+
+
+def add(routes: APIRouter, desk: Desk) -> None:
+    makers = _Makers(desk)
+    answers: dict[int | str, dict[str, Any]] = {
+        200: {"model": told.JobDetail, "description": "The job, ended (only with wait).", "headers": LOCATION},
+        202: {"model": told.JobDetail, "description": "The job, accepted.", "headers": LOCATION},
+        **refusals(404, 409),
+    }
+    for path, handler, summary in (
+        ("/download", makers.download, "Fetch one file from sources that are named"),
+        ("/swarm", makers.swarm, "Search users for a file and fetch it from all who have it"),
+    ):
+        routes.add_api_route(
+            path,
+            handler,
+            methods=["POST"],
+            status_code=202,
+            response_model=told.JobDetail,
+            responses=answers,
+            summary=summary,
+            operation_id=handler.__name__,
+        )
+
+
+class _Makers:
+    def __init__(self, desk: Desk) -> None:
+        self._desk: Final = desk
+        self._waiting = 0
+
+    async def download(
+        self,
+        request: Request,
+        response: Response,
+        order: Annotated[DownloadOrder, Body()],
+        wait: Wait = False,
+        wait_s: WaitS = WAIT_S,
+        idempotency_key: IdempotencyKey = None,
+    ) -> told.JobDetail:
+        """A job is made and answered at once; it can be read by its id for ever after, until it is deleted.
+
+        The chunks of all sources are compared with each other only as far as they overlap: without a checksum the claim
+        about the content is that its size is the same everywhere.
+        """
+        daemon = self._desk.settings.daemon
+        urls = validation.addresses(order.sources, private_ok=daemon.allow_private_sources)
+        size = -1 if order.file_size is None else order.file_size
+        batches = list(validation.batches(urls))
+        place = self._placing(order, validation.file_name(order.filename), size, batches, key=idempotency_key)
+        return await self._ordered(request, response, place, wait, wait_s)
+
+    async def swarm(
+        self,
+        request: Request,
+        response: Response,
+        order: Annotated[SwarmOrder, Body()],
+        wait: Wait = False,
+        wait_s: WaitS = WAIT_S,
+        idempotency_key: IdempotencyKey = None,
+    ) -> told.JobDetail:
+        """Users who have a file of exactly this size are searched for, now and again while the job runs.
+
+        The file is called what most of them call it.
+        """
+        term = " ".join(order.filename.split())
+        if not term:
+            raise RefusedError("invalid", "filename", "there is no word to search for")
+        search_s = order.search_timeout / 1000
+        place = self._placing(order, "", order.size, [()], term=term, search_s=search_s, key=idempotency_key)
+        return await self._ordered(request, response, place, wait, wait_s)
+
+    def _placing(
+        self,
+        order: DownloadOrder | SwarmOrder,
+        name: str,
+        size_bytes: int,
+        batches: Sequence[tuple[str, ...]],
+        *,
+        key: str | None,
+        term: str = "",
+        search_s: float = 0.0,
+    ) -> Callable[[], Awaitable[JobSnapshot]]:
+        """What makes the job, once called; everything that can be wrong in the body is found here, before."""
+        daemon = self._desk.settings.daemon
+        folder, checksum = validation.folder(order.folder, daemon), validation.checksum(order)
+
+        def placed(request: int, reply_to: str) -> OrderPlaced:
+            return OrderPlaced(
+                request=request,
+                reply_to=reply_to,
+                name=name,
+                folder=folder,
+                size_bytes=size_bytes,
+                chunk_size=order.chunk_size,
+                checksum=checksum,
+                mode=order.mode,
+                limit_bytes_s=order.limit,
+                priority=order.priority,
+                sources=batches[0],
+                term=term,
+                search_s=search_s,
+                origin=validation.ORIGIN,
+                user="",
+                remote_path="",
+                widen=False,
+                private_ok=daemon.allow_private_sources,
+                key=key or "",
+                digest=digest_of(order) if key else "",
+            )
+
+        async def place() -> JobSnapshot:
+            job = (await asked(self._desk, placed)).row(JobSnapshot)
+            try:
+                await add_sources(self._desk, job.id, batches[1:])
+            except RefusedError as refused:
+                if refused.kind != "conflict":  # it has ended already: it needed no more
+                    raise
+            return job
+
+        return place
+
+    async def _ordered(
+        self,
+        request: Request,
+        response: Response,
+        place: Callable[[], Awaitable[JobSnapshot]],
+        wait: bool,
+        wait_s: int,
+    ) -> told.JobDetail:
+        with self._held(wait):
+            made = await place()
+            if wait:
+                await self._until_ended(request, made.id, wait_s)
+            try:
+                job = await detail_told(self._desk, made.id, drawn=True)
+            except UnavailableError:
+                # The job is made; an error would have the client order it again.
+                job = serializers.job_detail(JobDetail(job=made, sources=(), notes=()), None)
+        response.headers["Location"] = path_of(self._desk, made.id)
+        response.status_code = 200 if wait and job.state in ENDED else 202
+        return job
+
+    @contextmanager
+    def _held(self, wait: bool) -> Iterator[None]:
+        """A request that waits takes one of a few places, before anything is ordered."""
+        if wait and self._waiting >= WAITING_MAX:
+            raise RefusedError("full", "wait", f"{WAITING_MAX} requests wait for a job already; order without")
+        self._waiting += wait
+        try:
+            yield
+        finally:
+            self._waiting -= wait
+
+    async def _until_ended(self, request: Request, id: str, wait_s: int) -> None:
+        """Return when the job has ended, the client has gone, the time is over or the daemon stops. Looks again and
+        again, because whatever tells of an end may be away just then."""
+        loop = asyncio.get_running_loop()
+        due_s = loop.time() + wait_s
+        pause_s = LOOK_S_MIN
+        while loop.time() < due_s and not await request.is_disconnected():
+            try:
+                if (await detail(self._desk, id)).job.state in ENDED:
+                    return
+            except UnavailableError:
+                pass
+            try:
+                async with asyncio.timeout(min(pause_s, due_s - loop.time())):
+                    await self._desk.closing.wait()
+                return
+            except TimeoutError:
+                pause_s = min(1.2 * pause_s, LOOK_S_MAX)
+
+
+async def add_sources(desk: Desk, id: str, batches: Sequence[tuple[str, ...]]) -> None:
+    for urls in batches:
+        await asked(
+            desk,
+            lambda number, address, urls=urls: SourcesAdded(  # type: ignore[misc]
+                request=number, reply_to=address, id=id, urls=urls
+            ),
+        )
+
+
+def digest_of(order: DownloadOrder | SwarmOrder) -> str:
+    """The same for the same order, however its JSON was written."""
+    return hashlib.sha256(f"{type(order).__name__} {order.model_dump_json()}".encode()).hexdigest()

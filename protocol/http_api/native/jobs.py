@@ -1,0 +1,189 @@
+"""Jobs: lists, one with its chunks, what it waits for, what happened, who sent what; orders to it and its sources."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Body, Query, Response
+
+from protocol.http_api.gateway import Desk, RefusedError
+from protocol.http_api.native import job_schemas as told
+from protocol.http_api.native import serializers, validation
+from protocol.http_api.native.downloads import add_sources
+from protocol.http_api.native.job_queries import asked, detail, detail_told, runs
+from protocol.http_api.native.order_schemas import MoreSources, Tuning
+from protocol.http_api.native.params import PAGE, Flag, JobId, Limit, Offset, Text, User
+from protocol.http_api.native.schema_base import COUNT_MAX
+from protocol.http_api.openapi import TOTAL, add_route, refusals
+from protocol.messages import (
+    JobCancelled,
+    JobDeleted,
+    JobPaused,
+    JobResumed,
+    JobRetried,
+    JobsQueried,
+    JobTuned,
+    Message,
+    SourceDropped,
+    TimelineQueried,
+    WhyQueried,
+)
+from protocol.messages.job_commands import UNCHANGED
+from protocol.model.job_views import Binding, EventEntry, JobSnapshot
+
+States = Annotated[
+    list[told.State], Query(description="Only jobs in one of these states; repeat it for more.", max_length=6)
+]
+Origin = Annotated[str, Query(description="Only those that came through this door; empty: all.", max_length=20)]
+Order = Annotated[Literal["newest", "queue"], Query(description="newest first, or queue: as they will be started.")]
+Removed = Annotated[Flag, Query(description="Also those that were removed from lists.")]
+WithMap = Annotated[Flag, Query(alias="chunkMap", description="Whether the chunk map is wanted.")]
+Source = Annotated[int, Query(description="Number of the source in the job.", ge=0, le=COUNT_MAX)]
+Banned = Annotated[Flag, Query(description="Ban it: nor may a search bring it back. Otherwise it is only dropped.")]
+RunsLimit = Annotated[int, Query(description="At most so many runs.", ge=1, le=told.MAP_RUNS_MAX)]
+
+
+def add(routes: APIRouter, desk: Desk) -> None:
+    jobs = _Jobs(desk)
+    one, of_state = refusals(404), refusals(404, 409)
+    paged: dict[int | str, dict[str, Any]] = {200: {"headers": TOTAL, "description": "A page of them."}}
+    for method, path, handler, summary, model, responses in (
+        ("GET", "/jobs", jobs.list_jobs, "Jobs, a page of them", list[told.Job], {**paged, **refusals()}),
+        ("GET", "/jobs/{id}", jobs.get_job, "One job with its sources and chunks", told.JobDetail, one),
+        ("PATCH", "/jobs/{id}", jobs.tune_job, "Another limit or priority, at once", told.Job, of_state),
+        ("DELETE", "/jobs/{id}", jobs.delete_job, "Forget an ended job", told.Job, of_state),
+        ("POST", "/jobs/{id}/pause", jobs.pause_job, "Stop a job and keep what it has", told.Job, of_state),
+        ("POST", "/jobs/{id}/resume", jobs.resume_job, "Put a paused job back into the queue", told.Job, of_state),
+        ("POST", "/jobs/{id}/cancel", jobs.cancel_job, "End a job", told.Job, of_state),
+        ("POST", "/jobs/{id}/retry", jobs.retry_job, "Put a failed or cancelled job back", told.Job, of_state),
+        ("POST", "/jobs/{id}/sources", jobs.add_sources, "Give a job more sources", told.JobDetail, of_state),
+        ("DELETE", "/jobs/{id}/sources", jobs.drop_source, "Drop or ban one source", told.JobDetail, of_state),
+        ("GET", "/jobs/{id}/why", jobs.get_why, "What holds a job back now, in words", told.Why, one),
+        ("GET", "/jobs/{id}/timeline", jobs.get_timeline, "What happened to a job", list[told.Happening],
+         {**paged, **one}),
+        ("GET", "/jobs/{id}/manifest", jobs.get_manifest, "Who sent which bytes", told.Manifest, {**paged, **one}),
+    ):  # fmt: skip
+        add_route(routes, method, path, handler, summary=summary, model=model, responses=responses)
+
+
+class _Jobs:
+    def __init__(self, desk: Desk) -> None:
+        self._desk: Final = desk
+
+    async def list_jobs(
+        self,
+        response: Response,
+        state: States = [],  # noqa: B006  (the framework copies it)
+        text: Text = "",
+        origin: Origin = "",
+        user: User = "",
+        removed: Removed = False,
+        order: Order = "newest",
+        offset: Offset = 0,
+        limit: Limit = PAGE,
+    ) -> list[told.Job]:
+        """All jobs that the daemon ever had and that were not deleted."""
+        answer = await asked(
+            self._desk,
+            lambda number, address: JobsQueried(
+                request=number,
+                reply_to=address,
+                states=tuple(dict.fromkeys(state)),
+                origin=origin,
+                user=user,
+                text=text,
+                removed=removed,
+                order=order,
+                offset=offset,
+                limit=min(limit, self._desk.settings.api.page_max),
+            ),
+        )
+        response.headers["X-Total-Count"] = str(answer.total)
+        return [serializers.job(row) for row in answer.rows(JobSnapshot)]
+
+    async def get_job(self, id: JobId, chunk_map: WithMap = True) -> told.JobDetail:
+        """Also after it ended, until it is deleted."""
+        return await detail_told(self._desk, id, drawn=chunk_map)
+
+    async def tune_job(self, id: JobId, tuning: Annotated[Tuning, Body()]) -> told.Job:
+        """What is left out stays as it is."""
+        limit = UNCHANGED if tuning.limit is None else tuning.limit
+        priority = UNCHANGED if tuning.priority is None else tuning.priority
+        return await self._order(
+            lambda number, address: JobTuned(
+                request=number, reply_to=address, id=id.lower(), limit_bytes_s=limit, priority=priority
+            )
+        )
+
+    async def delete_job(self, id: JobId) -> told.Job:
+        """The answer is its last state. Its part file goes too; the finished file stays."""
+        return await self._order(lambda number, address: JobDeleted(request=number, reply_to=address, id=id.lower()))
+
+    async def pause_job(self, id: JobId) -> told.Job:
+        """It goes on from there when it is resumed."""
+        return await self._order(lambda number, address: JobPaused(request=number, reply_to=address, id=id.lower()))
+
+    async def resume_job(self, id: JobId) -> told.Job:
+        """It goes on with what it has."""
+        return await self._order(lambda number, address: JobResumed(request=number, reply_to=address, id=id.lower()))
+
+    async def cancel_job(self, id: JobId) -> told.Job:
+        """What it has stays on the disk: a retry goes on from there."""
+        return await self._order(
+            lambda number, address: JobCancelled(request=number, reply_to=address, id=id.lower(), removed=False)
+        )
+
+    async def retry_job(self, id: JobId) -> told.Job:
+        """It goes on with what it has."""
+        return await self._order(lambda number, address: JobRetried(request=number, reply_to=address, id=id.lower()))
+
+    async def add_sources(self, id: JobId, more: Annotated[MoreSources, Body()]) -> told.JobDetail:
+        """A running job uses them at once."""
+        private_ok = self._desk.settings.daemon.allow_private_sources
+        urls = validation.addresses(more.sources, private_ok=private_ok)
+        await add_sources(self._desk, id.lower(), list(validation.batches(urls)))
+        return await detail_told(self._desk, id, drawn=False)
+
+    async def drop_source(self, id: JobId, source: Source, banned: Banned = False) -> told.JobDetail:
+        """Also while the job runs: what the source was fetching goes to others."""
+        try:
+            await self._order(
+                lambda number, address: SourceDropped(
+                    request=number, reply_to=address, id=id.lower(), source=source, banned=banned
+                )
+            )
+        except RefusedError as refused:
+            kind = "unknown" if refused.field == "source" else refused.kind
+            raise RefusedError(kind, refused.field, refused.detail) from None
+        return await detail_told(self._desk, id, drawn=False)
+
+    async def get_why(self, id: JobId) -> told.Why:
+        """Queue places, one proven source, a budget that is spent, a limit, the disk ..."""
+        answer = await asked(
+            self._desk, lambda number, address: WhyQueried(request=number, reply_to=address, id=id.lower())
+        )
+        return serializers.why(id.lower(), answer.rows(Binding))
+
+    async def get_timeline(
+        self, id: JobId, response: Response, offset: Offset = 0, limit: Limit = PAGE
+    ) -> list[told.Happening]:
+        """The oldest first."""
+        answer = await asked(
+            self._desk,
+            lambda number, address: TimelineQueried(
+                request=number, reply_to=address, id=id.lower(), offset=offset, limit=limit
+            ),
+        )
+        response.headers["X-Total-Count"] = str(answer.total)
+        return [serializers.happening(row) for row in answer.rows(EventEntry)]
+
+    async def get_manifest(
+        self, id: JobId, response: Response, offset: Offset = 0, limit: RunsLimit = told.MAP_RUNS_MAX
+    ) -> told.Manifest:
+        """Also after the job ended. Pages are of runs."""
+        row = await detail(self._desk, id)
+        stored = sorted(await runs(self._desk, row))
+        response.headers["X-Total-Count"] = str(len(stored))
+        return serializers.manifest(row, stored[offset : offset + limit])
+
+    async def _order(self, make: Callable[[int, str], Message]) -> told.Job:
+        return serializers.job((await asked(self._desk, make)).row(JobSnapshot))

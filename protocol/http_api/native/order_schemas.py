@@ -1,0 +1,167 @@
+"""What clients ask for: bodies of the native API."""
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, WrapValidator
+
+from protocol.http_api.native.schema_base import (
+    BARE_HASH,
+    CHECKSUM,
+    SIZE_MAX,
+    SOURCES_MAX,
+    WHOLE,
+    Asked,
+    ChunkSize,
+    FileName,
+    FileSize,
+    Folder,
+    Path,
+    Priority,
+    Rate,
+    Term,
+    Url,
+    Username,
+)
+
+CHUNK_SIZE: Final = 128 * 1024
+SEARCH_MS: Final = 30_000
+SEARCH_MS_MIN: Final = 1000
+SEARCH_MS_MAX: Final = 120_000
+
+Mode = Literal["swarm", "queue", "failover", "race"]
+SearchedSize = Annotated[int, Field(ge=1, le=SIZE_MAX), WHOLE]
+SearchTimeout = Annotated[int, Field(ge=SEARCH_MS_MIN, le=SEARCH_MS_MAX), WHOLE]
+
+
+class UserSource(Asked):
+    """The same file at one Soulseek user."""
+
+    username: Username = Field(description="Name of the Soulseek user.", examples=["ann"])
+    full_path: Path = Field(
+        description="Remote path of the file exactly as the user tells it, backslashes and all.",
+        examples=["music\\quartet\\tide.flac"],
+    )
+
+
+class UrlSource(Asked):
+    """The same file at one address."""
+
+    url: Url = Field(
+        description=(
+            "http://, https:// or slsk://user/percent-encoded-path. Addresses inside private networks are refused "
+            "unless the configuration allows them. user:password@ is sent to the server and never shown."
+        ),
+        examples=["https://mirror.example/tide.flac"],
+    )
+
+
+def _one_kind(value: Any, _either: object) -> "UserSource | UrlSource":
+    """Let the complaint about a wrong source name its member, not both kinds of sources."""
+    if isinstance(value, UserSource | UrlSource):
+        return value
+    kind = UrlSource if isinstance(value, dict) and "url" in value else UserSource
+    return kind.model_validate(value)
+
+
+AnySource = Annotated[UserSource | UrlSource, WrapValidator(_one_kind)]
+Sources = Annotated[
+    list[AnySource], Field(min_length=1, max_length=SOURCES_MAX, json_schema_extra={"uniqueItems": True})
+]
+
+
+class _Order(Asked):
+    """What both kinds of orders have."""
+
+    chunk_size: ChunkSize = Field(
+        default=CHUNK_SIZE, description="Bytes of a chunk: unit of hash, record, retry and display."
+    )
+    mode: Mode = Field(
+        default="swarm",
+        description=(
+            "swarm: every source rides one long run whose end moves. queue: one chunk a request. failover: one source "
+            "at a time. race: every source fetches everything, the first complete one wins."
+        ),
+    )
+    checksum: Annotated[str, Field(pattern=CHECKSUM, max_length=150)] | None = Field(
+        default=None,
+        description="algorithm:hex of the whole file; it gets its name only when this matches.",
+        examples=["sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    )
+    expected_hash: Annotated[str, Field(pattern=BARE_HASH, max_length=128)] | None = Field(
+        default=None,
+        description=(
+            "The same without the algorithm, which follows from the length: 32 digits md5, 40 sha1, 64 sha256, "
+            "128 sha512. Together with checksum both must say the same."
+        ),
+    )
+    folder: Folder | None = Field(
+        default=None,
+        description=(
+            "Where the file goes: relative to the download folder, or absolute and inside one of the folders that the "
+            "configuration names. Null: the download folder."
+        ),
+        examples=["quartet"],
+    )
+    limit: Rate = Field(default=0, description="At most so many bytes a second, all sources together; 0: no limit.")
+    priority: Priority = Field(default=0, description="The highest goes first; equal ones in the order they came.")
+
+
+class DownloadOrder(_Order):
+    """Fetch one file from these sources."""
+
+    filename: FileName = Field(
+        description="Name of the finished file; of a path the last part is taken.", examples=["tide.flac"]
+    )
+    file_size: FileSize | None = Field(
+        description="Exact size in bytes; null when it is not known: then the sources, who must agree, tell it.",
+        examples=[21721524],
+    )
+    sources: Sources = Field(
+        description="Where the file can be had, each place once. More may be added while the job runs."
+    )
+
+
+class SwarmOrder(_Order):
+    """Search Soulseek users for a file, then fetch it from all who have it."""
+
+    filename: Term = Field(description="What to search for.", examples=["quartet tide flac"])
+    size: SearchedSize = Field(
+        description="Exact size in bytes: what tells the file from others of that name.", examples=[21721524]
+    )
+    search_timeout: SearchTimeout = Field(
+        default=SEARCH_MS, description="Milliseconds for which answers to the first search are awaited."
+    )
+
+
+class Tuning(Asked):
+    """What may change while a job waits or runs; what is left out or null stays as it is."""
+
+    limit: Rate | None = Field(default=None, description="At most so many bytes a second from now on; 0: no limit.")
+    priority: Priority | None = Field(default=None, description="Its priority in the queue from now on.")
+
+
+class MoreSources(Asked):
+    """More places for a job that has not ended."""
+
+    sources: Sources = Field(description="Places to add, each once. Those the job has already are no error.")
+
+
+class FileWanted(Asked):
+    """One exact file that is looked for."""
+
+    filename: FileName = Field(
+        description="Its name; of a path the last part is taken. Its words are searched for.", examples=["tide.flac"]
+    )
+    size: SearchedSize = Field(description="Its exact size in bytes.", examples=[21721524])
+    search_timeout: SearchTimeout = Field(default=10_000, description="Milliseconds for which answers are awaited.")
+
+
+class LimitOrder(Asked):
+    """Another limit for all jobs together."""
+
+    limit: Rate | None = Field(
+        description=(
+            "At most so many bytes a second, all jobs together, until the next such order or restart; 0: no limit; "
+            "null: as configuration and schedule say."
+        )
+    )

@@ -1,0 +1,208 @@
+"""Soulseek users: searches, who has a file, what a user shares, who is known, the ledger of stops; the limit."""
+
+import asyncio
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Body, Query, Response
+
+from protocol.http_api.gateway import Desk, RefusedError, UnavailableError
+from protocol.http_api.native import peer_schemas as told
+from protocol.http_api.native import serializers, validation
+from protocol.http_api.native.order_schemas import SEARCH_MS_MAX, SEARCH_MS_MIN, FileWanted, LimitOrder
+from protocol.http_api.native.params import PAGE, FolderName, Limit, Offset, User, Username
+from protocol.http_api.native.schema_base import PRINTABLE, SIZE_MAX
+from protocol.http_api.openapi import TOTAL, add_route, refusals
+from protocol.messages import (
+    CountsQueried,
+    FilesAsked,
+    FilesTold,
+    LimitSet,
+    PeersQueried,
+    SearchAsked,
+    SearchEnded,
+    SearchHit,
+    StopsQueried,
+)
+from protocol.messages.addresses import KEEPER, MEMORY, SESSION, split_address
+from protocol.model.job_views import Counts, PeerSnapshot, StopCount
+from protocol.model.limits import TERM_CHARS_MAX
+from protocol.search_results import Targets, base_name
+
+SEARCH_GRACE_S: Final = 5.0
+"""So long after its time a search may say that it ended."""
+FILES_S: Final = 90.0
+"""A list of shared files comes from the user's own machine, over one more connection."""
+
+SearchText = Annotated[
+    str,
+    Query(
+        alias="searchText",
+        description="Words to search for.",
+        min_length=1,
+        max_length=TERM_CHARS_MAX,
+        pattern=PRINTABLE,
+        examples=["quartet tide flac"],
+    ),
+]
+Size = Annotated[int | None, Query(description="Only files of exactly so many bytes.", ge=1, le=SIZE_MAX)]
+SearchTimeout = Annotated[
+    int,
+    Query(
+        alias="searchTimeout",
+        description="Milliseconds for which answers are awaited.",
+        ge=SEARCH_MS_MIN,
+        le=SEARCH_MS_MAX,
+    ),
+]
+
+
+def add(routes: APIRouter, desk: Desk) -> None:
+    users = _Users(desk)
+    paged: dict[int | str, dict[str, Any]] = {
+        200: {"headers": TOTAL, "description": "A page of them."},
+    }
+    for method, path, handler, summary, model, responses in (
+        ("GET", "/search", users.search, "Search Soulseek users", told.Found, {**paged, **refusals(409)}),
+        ("POST", "/file-sources", users.find_file_sources, "Who has this file?", told.FileSources, refusals(409)),
+        ("GET", "/users", users.list_users, "Users who are known from earlier jobs", list[told.KnownUser], paged),
+        ("GET", "/users/{username:path}/files", users.list_user_files, "What a user shares", told.UserFiles,
+         refusals(404, 409)),
+        ("GET", "/stops", users.list_stops, "How often users were hung up on", list[told.StopsOfDay], paged),
+        ("GET", "/limit", users.get_limit, "The limit of all jobs together", told.Limit, refusals()),
+        ("PUT", "/limit", users.set_limit, "Another limit for all jobs together, at once", told.Limit, refusals()),
+    ):  # fmt: skip
+        add_route(routes, method, path, handler, summary=summary, model=model, responses=responses)
+
+
+class _Users:
+    def __init__(self, desk: Desk) -> None:
+        self._desk: Final = desk
+
+    async def search(
+        self,
+        response: Response,
+        search_text: SearchText,
+        size: Size = None,
+        search_timeout: SearchTimeout = 10_000,
+        offset: Offset = 0,
+        limit: Limit = PAGE,
+    ) -> told.Found:
+        """What users answer, as targets: files of the same exact size and extension, most users first.
+
+        Searches are rationed, because the server bans who searches too much: 429 then. Without a login: 409.
+        """
+        targets, hits = await self._searched(search_text, search_timeout / 1000)
+        best = targets.best(size_bytes=-1 if size is None else size)
+        response.headers["X-Total-Count"] = str(len(best))
+        return told.Found(
+            search_text=search_text,
+            hits=hits,
+            refused=targets.refused,
+            targets=[serializers.target(one) for one in best[offset : offset + limit]],
+        )
+
+    async def find_file_sources(self, wanted: Annotated[FileWanted, Body()]) -> told.FileSources:
+        """Users who have a file of this size and of the same extension when the words of its name are searched for."""
+        term = validation.words_of(wanted.filename)
+        targets, _ = await self._searched(term, wanted.search_timeout / 1000)
+        return told.FileSources(
+            filename=base_name(wanted.filename),
+            size=wanted.size,
+            sources=[holder for one in targets.best(size_bytes=wanted.size) for holder in serializers.holders(one)][
+                : told.HITS_TOLD_MAX
+            ],
+        )
+
+    async def list_users(self, response: Response, offset: Offset = 0, limit: Limit = PAGE) -> list[told.KnownUser]:
+        """The fastest first."""
+        answer = await self._desk.ask(
+            MEMORY,
+            lambda number, address: PeersQueried(request=number, reply_to=address, offset=offset, limit=limit),
+        )
+        response.headers["X-Total-Count"] = str(answer.total)
+        return [serializers.known_user(row) for row in answer.rows(PeerSnapshot)]
+
+    async def list_user_files(self, username: Username, folder: FolderName = "") -> told.UserFiles:
+        """Asked of the user now: 404 when it is not there, 409 without a login."""
+        self._need_account()
+        folders: dict[str, list[told.SharedFile]] = {}
+        truncated = False
+        with self._desk.talk() as talk:
+            talk.post(
+                SESSION, FilesAsked(request=talk.number, reply_to=self._desk.address, peer=username, folder=folder)
+            )
+            while True:
+                part = await talk.next(wait_s=FILES_S)
+                if not isinstance(part, FilesTold):
+                    raise UnavailableError("the user did not answer")
+                if part.refused:
+                    raise RefusedError("unknown", "username", part.refused)
+                rows = folders.setdefault(part.folder, [])
+                rows += [told.SharedFile(filename=n, size=s) for n, s in zip(part.names, part.sizes, strict=True)]
+                truncated = truncated or part.truncated
+                if part.last:
+                    break
+        return told.UserFiles(
+            username=username,
+            folders=[told.SharedFolder(name=name, files=rows) for name, rows in folders.items() if rows],
+            truncated=truncated or talk.truncated,
+        )
+
+    async def list_stops(
+        self, response: Response, username: User = "", offset: Offset = 0, limit: Limit = PAGE
+    ) -> list[told.StopsOfDay]:
+        """The newest day first."""
+        answer = await self._desk.ask(
+            MEMORY,
+            lambda number, address: StopsQueried(
+                request=number, reply_to=address, peer=username, offset=offset, limit=limit
+            ),
+        )
+        response.headers["X-Total-Count"] = str(answer.total)
+        return [serializers.stops_of_day(row) for row in answer.rows(StopCount)]
+
+    async def get_limit(self) -> told.Limit:
+        """What holds now, by order, configuration or schedule."""
+        answer = await self._desk.ask(KEEPER, lambda number, address: CountsQueried(request=number, reply_to=address))
+        return serializers.limit(answer.row(Counts))
+
+    async def set_limit(self, order: Annotated[LimitOrder, Body()]) -> told.Limit:
+        """Until the next such order or restart, whatever the schedule says."""
+        limit_bytes_s = -1 if order.limit is None else order.limit
+        answer = await self._desk.ask(
+            KEEPER,
+            lambda number, address: LimitSet(request=number, reply_to=address, limit_bytes_s=limit_bytes_s),
+        )
+        return serializers.limit(answer.row(Counts))
+
+    def _need_account(self) -> None:
+        """Without one nobody will ever answer: trying again, as after a crash of the session, does not help."""
+        why = self._desk.away.get(split_address(SESSION)[0], "")
+        if why and self._desk.session is None:
+            raise RefusedError("conflict", "", why)
+
+    def _refused_search(self, words: str) -> RefusedError:
+        """The session says no: there is no login now, or the ration of searches is used up."""
+        login = self._desk.session
+        return RefusedError("full" if login is None or login.state == "online" else "conflict", "", words)
+
+    async def _searched(self, term: str, wait_s: float) -> tuple[Targets, int]:
+        """``(targets, hits told)``. Raises `UnavailableError` when nothing could be searched for."""
+        term = " ".join(term.split())
+        if not term:
+            raise RefusedError("invalid", "searchText", "there is no word to search for")
+        self._need_account()
+        targets, hits = Targets(), 0
+        loop = asyncio.get_running_loop()
+        due_s = loop.time() + wait_s + SEARCH_GRACE_S
+        with self._desk.talk() as talk:
+            talk.post(SESSION, SearchAsked(search=talk.number, term=term, wait_s=wait_s, reply_to=self._desk.address))
+            while (heard := await talk.next(wait_s=due_s - loop.time())) is not None:
+                if isinstance(heard, SearchHit):
+                    targets.add(heard)
+                    hits += 1
+                elif isinstance(heard, SearchEnded):
+                    if heard.refused:
+                        raise self._refused_search(heard.refused)
+                    return targets, hits
+        raise UnavailableError("the search did not end in time")

@@ -1,0 +1,117 @@
+"""From what a client sends to what the keeper is told: names, addresses, folders and digests, checked.
+
+Everything wrong is a `RefusedError` that names the member as the client wrote it: ``invalid``, ``forbidden`` where the
+configuration would have to allow it, ``conflict`` where two members say different things. Nothing is created, no
+address is tried, no name is resolved.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from protocol.config.settings import DaemonSettings
+from protocol.http_api.gateway import RefusedError
+from protocol.http_api.native.order_schemas import DownloadOrder, SwarmOrder, UrlSource, UserSource
+from protocol.http_api.native.schema_base import BARE_HASHES
+from protocol.model.limits import PATH_BYTES_MAX
+from protocol.model.source_url import check_url, is_slsk, same_url_key, slsk_url
+from protocol.search_results import base_name
+
+ORIGIN: Final = "multisource"
+BATCH_BYTES_MAX: Final = 20_000
+"""Of the addresses in one message: with a name and a folder it fits a frame."""
+PART_BYTES_MAX: Final = 255
+"""Of one part of a path, on every usual file system."""
+
+
+def addresses(sources: Sequence[UserSource | UrlSource], *, private_ok: bool) -> list[str]:
+    """An address for each, all usable, none twice."""
+    known: dict[tuple[str, ...], int] = {}
+    urls = []
+    for index, source in enumerate(sources):
+        member = "url" if isinstance(source, UrlSource) else "fullPath"
+        field = f"sources.{index}.{member}"
+        url = source.url if isinstance(source, UrlSource) else slsk_url(source.username, source.full_path)
+        try:
+            check_url(url)
+        except ValueError as error:
+            raise RefusedError("invalid", field, str(error)) from None
+        if not private_ok and _is_private(url):
+            raise RefusedError(
+                "forbidden", field, "this address is inside a private network (allow_private_sources is not set)"
+            )
+        first = known.setdefault(same_url_key(url), index)
+        if first != index:
+            raise RefusedError("conflict", f"sources.{index}", f"the same as sources.{first}")
+        urls.append(url)
+    return urls
+
+
+def batches(urls: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """The addresses, so many together as fit one message; at least one batch."""
+    batch: list[str] = []
+    size = 0
+    for url in urls:
+        length = len(url.encode())
+        if batch and size + length > BATCH_BYTES_MAX:
+            yield tuple(batch)
+            batch, size = [], 0
+        batch.append(url)
+        size += length
+    yield tuple(batch)
+
+
+def file_name(filename: str) -> str:
+    """The last part of what may be a path. How it is spelled on disk is decided where it is written."""
+    name = base_name(filename).strip()
+    if not name.strip(". "):
+        raise RefusedError("invalid", "filename", "there is no name in it")
+    return name
+
+
+def folder(wanted: str | None, daemon: DaemonSettings) -> str:
+    """Where the file may go: absolute, inside the folders that the configuration names, links followed."""
+    if wanted is None:
+        return daemon.downloads
+    path = Path(daemon.downloads, wanted)
+    if ".." in path.parts:
+        raise RefusedError("forbidden", "folder", "a folder is not written with ..")
+    if any(len(part.encode()) > PART_BYTES_MAX for part in path.parts) or len(str(path).encode()) > PATH_BYTES_MAX // 2:
+        raise RefusedError("invalid", "folder", "this path is too long")
+    real = path.resolve()
+    if not any(real.is_relative_to(Path(root).resolve()) for root in (daemon.downloads, *daemon.more_folders)):
+        raise RefusedError("forbidden", "folder", "it is not inside the download folder or another that is configured")
+    return str(path)
+
+
+def checksum(order: DownloadOrder | SwarmOrder) -> str:
+    """``algorithm:hex`` in lower case, empty without one."""
+    given = (order.checksum or "").lower()
+    bare = (order.expected_hash or "").lower()
+    if not bare:
+        return given
+    implied = f"{BARE_HASHES[len(bare)]}:{bare}"
+    if given and given != implied:
+        raise RefusedError("conflict", "expectedHash", "checksum says something else")
+    return implied
+
+
+def words_of(filename: str) -> str:
+    """What to search for to find a file of this name: its words, without the dots and dashes that nobody agrees on."""
+    return " ".join(re.findall(r"\w+", file_name(filename), re.UNICODE))
+
+
+def _is_private(url: str) -> bool:
+    """Whether the address itself says so. What a name resolves or redirects to shows when it is fetched."""
+    if is_slsk(url):
+        return False
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return not ipaddress.ip_address(host.partition("%")[0]).is_global
+    except ValueError:
+        return False

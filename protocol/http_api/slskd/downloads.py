@@ -1,0 +1,241 @@
+"""Downloads: enqueue, list, cancel, forget."""
+
+import asyncio
+import uuid
+from typing import Annotated, Final
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+from pydantic import Field
+
+from protocol.http_api.gateway import Desk, RefusedError
+from protocol.http_api.native.params import Username
+from protocol.http_api.slskd import formatting, schemas, transfer_mapping
+from protocol.http_api.slskd.schemas import FILES_MAX, Enqueued, FailedFile, Transfer, UserTransfers, WantedFile, answer
+from protocol.http_api.slskd.transfer_mapping import ORIGIN
+from protocol.messages import EndedRemoved, JobCancelled, JobQueried, JobsQueried
+from protocol.messages.addresses import KEEPER
+from protocol.model.job_views import ENDED, JobDetail, JobSnapshot, whole
+from protocol.model.source_url import check_url, slsk_url
+
+_ALL: Final = "/api/v0/transfers/downloads"
+_OF_USER: Final = _ALL + "/{username:lone_user}"
+_ONE: Final = _ALL + "/{username:path}/{id:uuid}"
+STEP: Final = 500
+AT_ONCE_MAX: Final = 100
+
+
+class Downloads:
+    """What the routes do, in terms of jobs."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def all(self, *, user: str = "", removed: bool = False, states: tuple[str, ...] = ()) -> list[JobSnapshot]:
+        """The oldest first."""
+        page = self._desk.settings.api.page_max
+        jobs: dict[str, JobSnapshot] = {}
+        offset = 0
+        while True:
+            found = await self._desk.ask(
+                KEEPER,
+                lambda request, reply_to: JobsQueried(
+                    request=request,
+                    reply_to=reply_to,
+                    states=states,
+                    origin=ORIGIN,
+                    user=user,
+                    text="",
+                    removed=removed,
+                    order="newest",
+                    offset=offset,  # noqa: B023 - called before the next turn
+                    limit=page,
+                ),
+            )
+            rows = found.rows(JobSnapshot)
+            jobs.update((job.id, job) for job in rows)
+            offset += len(rows)
+            if len(rows) < page:
+                return list(reversed(jobs.values()))
+
+    async def tree(self, *, user: str = "", removed: bool = False) -> list[UserTransfers]:
+        """Made in steps: others are answered meanwhile, however many jobs there are."""
+        tree = transfer_mapping.Tree()
+        jobs = await self.all(user=user, removed=removed)
+        for first in range(0, len(jobs), STEP):
+            tree.add(jobs[first : first + STEP])
+            await asyncio.sleep(0)
+        return tree.users()
+
+    async def one(self, user: str, id: uuid.UUID) -> JobSnapshot:
+        """Raises `RefusedError` when this user has no such transfer."""
+        found = await self._desk.ask(
+            KEEPER, lambda request, reply_to: JobQueried(request=request, reply_to=reply_to, id=str(id))
+        )
+        job = whole(found.rows(JobDetail)).job
+        if job.origin != ORIGIN or job.user != user:
+            raise RefusedError("unknown", "", "no such transfer")
+        return job
+
+    async def cancel(self, user: str, id: uuid.UUID, *, remove: bool) -> None:
+        job = await self.one(user, id)
+        if job.state in ENDED and not remove:
+            return
+        await self._cancel(job.id, remove=remove)
+
+    async def forget_ended(self) -> None:
+        await self._desk.ask(
+            KEEPER, lambda request, reply_to: EndedRemoved(request=request, reply_to=reply_to, origin=ORIGIN)
+        )
+
+    async def enqueue(self, user: str, files: list[WantedFile]) -> Enqueued:
+        """Raises `RefusedError`, and nothing was enqueued, when a file cannot be meant or none was taken."""
+        for file in files:
+            _check(user, file)
+        ended = {job.remote_path: job.id for job in await self.all(user=user, states=ENDED)}
+        taken: dict[str, Transfer] = {}
+        failed: list[FailedFile] = []
+        refusals: list[RefusedError] = []
+        for file, placed in zip(files, await self._order_all(user, files), strict=True):
+            if isinstance(placed, RefusedError):
+                refusals.append(placed)
+                failed.append(FailedFile(filename=file.filename, message=placed.detail))
+                continue
+            taken[placed.id] = transfer_mapping.transfer(placed)
+            if ended.get(placed.remote_path, placed.id) != placed.id:
+                # Clients look for a transfer by its name: an earlier one that failed must not be found instead.
+                await self._cancel(ended.pop(placed.remote_path), remove=True)
+        if refusals and not taken:
+            raise refusals[0]
+        return Enqueued(enqueued=list(taken.values()), failed=failed)
+
+    async def _order_all(self, user: str, files: list[WantedFile]) -> list[JobSnapshot | RefusedError]:
+        """In their order, many at once: the keeper writes down together what comes together."""
+        placed: list[JobSnapshot | RefusedError] = []
+        for first in range(0, len(files), AT_ONCE_MAX):
+            part = files[first : first + AT_ONCE_MAX]
+            placed += await asyncio.gather(*(self._order(user, file) for file in part))
+        return placed
+
+    async def _order(self, user: str, file: WantedFile) -> JobSnapshot | RefusedError:
+        settings = self._desk.settings
+        ordering = self._desk.ask(
+            KEEPER,
+            lambda request, reply_to: transfer_mapping.order(
+                user,
+                file.filename,
+                file.size,
+                downloads=settings.daemon.downloads,
+                chunk_size=settings.daemon.chunk_size,
+                widen=settings.slskd.widen,
+                request=request,
+                reply_to=reply_to,
+            ),
+        )
+        try:
+            return (await ordering).row(JobSnapshot)
+        except RefusedError as refused:
+            return refused
+
+    async def _cancel(self, id: str, *, remove: bool) -> None:
+        await self._desk.ask(
+            KEEPER, lambda request, reply_to: JobCancelled(request=request, reply_to=reply_to, id=id, removed=remove)
+        )
+
+
+def _check(user: str, file: WantedFile) -> None:
+    if formatting.traverses(file.filename):
+        raise RefusedError("invalid", "filename", "filename: '..' is no part of a remote path")
+    if not formatting.split_remote(file.filename)[1]:
+        raise RefusedError("invalid", "filename", "filename: a folder, not a file")
+    try:
+        check_url(slsk_url(user, file.filename))
+    except (ValueError, UnicodeError) as error:
+        raise RefusedError("invalid", "filename", f"no possible file of this user: {error}") from None
+
+
+def add(routes: APIRouter, desk: Desk) -> None:
+    downloads = Downloads(desk)
+    _add_lists(routes, downloads)
+    _add_one(routes, downloads)
+    _add_of_user(routes, downloads)
+
+
+def _add_lists(routes: APIRouter, downloads: Downloads) -> None:
+    @routes.delete(
+        f"{_ALL}/all/completed",
+        status_code=204,
+        response_class=Response,
+        summary="List none of the ended transfers any more",
+    )
+    async def forget_ended() -> Response:
+        await downloads.forget_ended()
+        return Response(status_code=204)
+
+    @routes.get(_ALL, response_model=list[UserTransfers], summary="All transfers, by user and remote folder")
+    async def everything(includeRemoved: schemas.IncludeRemoved = False) -> Response:  # noqa: N803 - as clients write it
+        return answer(await downloads.tree(removed=includeRemoved))
+
+
+def _add_one(routes: APIRouter, downloads: Downloads) -> None:
+    @routes.get(f"{_ONE}/position", response_model=int, summary="Place in a queue", responses=schemas.errors(404))
+    async def position(username: Username, id: schemas.Guid) -> int:
+        return max((await downloads.one(username, id)).queue_place, 0)
+
+    @routes.get(_ONE, response_model=Transfer, summary="One transfer", responses=schemas.errors(404))
+    async def one(username: Username, id: schemas.Guid) -> Response:
+        return answer(transfer_mapping.transfer(await downloads.one(username, id)))
+
+    @routes.delete(
+        _ONE,
+        status_code=204,
+        response_class=Response,
+        summary="End a transfer; with remove it is not listed any more",
+        responses=schemas.errors(404),
+    )
+    async def cancel(username: Username, id: schemas.Guid, remove: schemas.Remove = False) -> Response:
+        await downloads.cancel(username, id, remove=remove)
+        return Response(status_code=204)
+
+
+def _add_of_user(routes: APIRouter, downloads: Downloads) -> None:
+    @routes.post(
+        _OF_USER,
+        status_code=201,
+        response_model=Enqueued,
+        summary="Fetch files of a user, and of all others who have the same",
+        responses=schemas.errors(400, 429),
+    )
+    async def enqueue(
+        username: Username, files: Annotated[list[WantedFile], Field(min_length=1, max_length=FILES_MAX)]
+    ) -> Response:
+        return answer(await downloads.enqueue(username, files), 201)
+
+    @routes.get(
+        _OF_USER,
+        response_model=UserTransfers,
+        summary="The transfers of one user",
+        responses=schemas.errors(400, 404),
+    )
+    async def of_user(username: Username) -> Response:
+        tree = await downloads.tree(user=username)
+        if not tree:
+            raise _no_such(username)
+        return answer(tree[0])
+
+    @routes.delete(
+        _OF_USER,
+        status_code=404,
+        response_model=str,
+        summary="Nothing is ended without an id",
+        responses=schemas.errors(400, 404),
+    )
+    async def no_id(username: Username) -> Response:
+        raise _no_such(username)
+
+
+def _no_such(path: str) -> RefusedError:
+    """Neither a user with transfers, nor a user and a GUID."""
+    if "/" in path:
+        return RefusedError("invalid", "id", "id: not a GUID")
+    return RefusedError("unknown", "", "this user has no transfers")

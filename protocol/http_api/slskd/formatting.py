@@ -1,0 +1,145 @@
+"""How slskd's clients expect states, times, names and paths to be spelled. Pure."""
+
+import re
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from starlette.convertors import Convertor, register_url_convertor
+
+from protocol.model.job_views import ACTIVE, CANCELLED, FAILED, SEALED, JobSnapshot
+
+SEARCH_WORDS_MAX: Final = 12
+_WORD: Final = re.compile(r"[^\W_]+")
+_NUMBER: Final = re.compile(r"^\W*\d{1,3}[\W_]+")
+_BRACKETED: Final = re.compile(r"[(\[{].*?[)\]}]")
+
+QUEUED_LOCALLY: Final = "Queued, Locally"
+QUEUED_REMOTELY: Final = "Queued, Remotely"
+INITIALIZING: Final = "Initializing"
+IN_PROGRESS: Final = "InProgress"
+SUCCEEDED: Final = "Completed, Succeeded"
+
+_FINAL: Final = {SEALED: SUCCEEDED, CANCELLED: "Completed, Cancelled"}
+_FAILED: Final = {"interrupted": "Completed, Aborted"}
+_SERVER: Final = {"online": "Connected, LoggedIn", "connecting": "Connecting"}
+_OF_PHASE: Final = {
+    "searching": QUEUED_LOCALLY,
+    "paused": QUEUED_LOCALLY,
+    "verifying": INITIALIZING,
+    "sealing": IN_PROGRESS,
+}
+"""Phases that say enough. ``paused`` is the disk's; no peer has to do with it."""
+
+
+def transfer_state(job: JobSnapshot) -> str:
+    """A job as the state of a transfer. ``Completed`` only when the job has ended: a source that fails while another
+    can go on changes nothing here."""
+    if job.state in _FINAL:
+        return _FINAL[job.state]
+    if job.state == FAILED:
+        return _FAILED.get(job.outcome, "Completed, Errored")
+    if job.state != ACTIVE:
+        return QUEUED_LOCALLY
+    if job.phase in _OF_PHASE:
+        return _OF_PHASE[job.phase]
+    if job.sources_active == 0:
+        return QUEUED_REMOTELY
+    return IN_PROGRESS if job.rate_bytes_s > 0 else INITIALIZING
+
+
+def server_state(session: str) -> str:
+    """The login's state, as in `SessionChanged`, in slskd's words."""
+    return _SERVER.get(session, "Disconnected")
+
+
+def timestamp(at_ms: int) -> str | None:
+    """As `moment`; None for 0, which is a time that has not come."""
+    return moment(at_ms) if at_ms > 0 else None
+
+
+def moment(at_ms: int) -> str:
+    """ISO 8601 in UTC with seven decimals."""
+    at = datetime.fromtimestamp(at_ms // 1000, UTC) + timedelta(milliseconds=at_ms % 1000)
+    return at.strftime("%Y-%m-%dT%H:%M:%S.%f") + "0Z"
+
+
+def time_span(seconds: float) -> str | None:
+    """``[d.]hh:mm:ss.fffffff``; None when it is not known, which is any negative."""
+    if seconds < 0:
+        return None
+    ticks = round(seconds * 10_000_000)
+    whole, fraction = divmod(ticks, 10_000_000)
+    minutes, second = divmod(whole, 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    return (f"{days}." if days else "") + f"{hour:02}:{minute:02}:{second:02}.{fraction:07}"
+
+
+def guid(text: str) -> str | None:
+    """This GUID in lower case with dashes; None when it is none."""
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        return None
+
+
+def split_remote(path: str) -> tuple[str, str]:
+    """``(folder, base name)`` of a remote path. Peers write backslashes, some slashes; both stay as they are."""
+    cut = max(path.rfind("\\"), path.rfind("/"))
+    return path[: max(cut, 0)], path[cut + 1 :]
+
+
+def last_folder(path: str) -> str:
+    """The name of the folder that a remote file lies in, empty when it lies in none."""
+    return split_remote(split_remote(path)[0])[1]
+
+
+def traverses(path: str) -> bool:
+    """Whether a part of this remote path is ``..``. Dots inside of a name are only dots."""
+    return ".." in re.split(r"[/\\]", path)
+
+
+def extension(path: str) -> str:
+    """Lower case without the dot, empty without one."""
+    stem, dot, found = split_remote(path)[1].rpartition(".")
+    return found.lower() if dot and stem else ""
+
+
+def search_term(path: str) -> str:
+    """What to search for to find other users with the same file: the words of its name without extension and the number
+    at its front.
+
+    One word alone would find half of the network, and each user tells only some of what it has: then the words of the
+    folder come before it, without years and what stands in brackets. Empty when there are no words at all.
+    """
+    folder, name = last_folder(path), split_remote(path)[1]
+    words = _words(_NUMBER.sub("", name.rpartition(".")[0] or name))
+    if sum(not word.isdigit() for word in words) < 2:
+        words = [*(word for word in _words(_BRACKETED.sub(" ", folder)) if not word.isdigit()), *words]
+    return " ".join(list(dict.fromkeys(words))[:SEARCH_WORDS_MAX])
+
+
+def _words(text: str) -> list[str]:
+    return [word.lower() for word in _WORD.findall(text)]
+
+
+# User names in paths. They may hold a slash that nobody encodes: what stands behind them tells routes apart.
+
+_GUID: Final = "[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}"
+_OTHER_ROUTES: Final = f"(?!all/completed$)(?!.+/{_GUID}(?:/position)?$)"
+
+
+class LoneUser(Convertor[str]):
+    """A user's name at the end of a path: whatever none of the longer routes means. ``{username:lone_user}``."""
+
+    regex = f"{_OTHER_ROUTES}.+"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("lone_user", LoneUser())

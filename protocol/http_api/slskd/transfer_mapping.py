@@ -1,0 +1,100 @@
+"""Jobs as transfers: one transfer is one swarm, called by the user and path that were enqueued. Pure."""
+
+import os.path
+from collections.abc import Iterable
+
+from protocol.http_api.slskd import formatting
+from protocol.http_api.slskd.schemas import Transfer, TransferDirectory, UserTransfers
+from protocol.messages import OrderPlaced
+from protocol.model.filenames import placed_folder, placed_name
+from protocol.model.job_views import ACTIVE, ENDED, FAILED, SEALED, JobSnapshot
+from protocol.model.source_url import slsk_url
+
+ORIGIN = "slskd"
+"""`OrderPlaced.origin` of what comes through this door."""
+WIDEN_SEARCH_S = 8.0
+
+
+def transfer(job: JobSnapshot) -> Transfer:
+    """How clients of slskd see a job."""
+    size = max(job.size_bytes, 0)
+    done = size if job.state == SEALED else min(max(job.stored_bytes, 0), size)
+    begun = job.attempts > 0 or job.started_ms > 0
+    return Transfer(
+        id=job.id,
+        username=job.user,
+        filename=job.remote_path,
+        size=size,
+        state=formatting.transfer_state(job),
+        requested_at=formatting.moment(job.created_ms),
+        enqueued_at=formatting.timestamp(job.created_ms),
+        started_at=formatting.timestamp(job.started_ms),
+        ended_at=formatting.timestamp(job.ended_ms) if job.state in ENDED else None,
+        bytes_transferred=done,
+        average_speed=_speed(job, done),
+        place_in_queue=job.queue_place if job.state == ACTIVE and job.queue_place >= 0 else None,
+        exception=(job.reason or job.outcome or "failed") if job.state == FAILED else None,
+        attempts=max(job.attempts, 1),
+        removed=job.removed,
+        bytes_remaining=size - done,
+        elapsed_time=formatting.time_span(job.active_s) if begun else None,
+        percent_complete=100.0 * done / size if size else 0.0,
+        remaining_time=formatting.time_span(job.left_s) if job.state == ACTIVE else None,
+        sources=job.source_count,
+        sources_active=job.sources_active if job.state == ACTIVE else 0,
+    )
+
+
+class Tree:
+    """All transfers as clients expect them: users, their remote folders, files; each in the order of their jobs."""
+
+    def __init__(self) -> None:
+        self._users: dict[str, dict[str, list[Transfer]]] = {}
+
+    def add(self, jobs: Iterable[JobSnapshot]) -> None:
+        for job in jobs:
+            folder = formatting.split_remote(job.remote_path)[0]
+            self._users.setdefault(job.user, {}).setdefault(folder, []).append(transfer(job))
+
+    def users(self) -> list[UserTransfers]:
+        return [UserTransfers(username=user, directories=_directories(own)) for user, own in self._users.items()]
+
+
+def order(
+    user: str, path: str, size_bytes: int, *, downloads: str, chunk_size: int, widen: bool, request: int, reply_to: str
+) -> OrderPlaced:
+    """Fetch this file. It will lie at ``downloads/last remote folder/base name``, where clients look for it."""
+    return OrderPlaced(
+        request=request,
+        reply_to=reply_to,
+        name=placed_name(formatting.split_remote(path)[1]),
+        folder=os.path.join(downloads, placed_folder(formatting.last_folder(path))).rstrip("/"),
+        size_bytes=size_bytes,
+        chunk_size=chunk_size,
+        checksum="",
+        mode="swarm",
+        limit_bytes_s=0,
+        priority=0,
+        sources=(slsk_url(user, path),),
+        term=formatting.search_term(path) if widen else "",
+        search_s=WIDEN_SEARCH_S,
+        origin=ORIGIN,
+        user=user,
+        remote_path=path,
+        widen=widen,
+        private_ok=False,
+    )
+
+
+def _directories(folders: dict[str, list[Transfer]]) -> list[TransferDirectory]:
+    return [
+        TransferDirectory(directory=folder, file_count=len(files), files=files) for folder, files in folders.items()
+    ]
+
+
+def _speed(job: JobSnapshot, done: int) -> float:
+    """Now while it runs, on average afterwards."""
+    if job.state == ACTIVE:
+        return max(job.rate_bytes_s, 0.0)
+    fetched = max(done - job.resumed_bytes, 0)
+    return fetched / job.active_s if job.active_s > 0 else 0.0

@@ -1,0 +1,353 @@
+"""What is said to and by the JobKeeper, who holds every job the daemon ever had.
+
+Questions and orders carry `request` (chosen by the asker, comes back) and `reply_to`. Each gets exactly one of: an
+`Answered` of one or more parts, or a `Refused`. `id` is a job's public id (a UUID in text); `number` is what one run of
+it is called in the hub, another one at every start.
+"""
+
+from protocol.messages.base import Fact
+
+UNCHANGED = -1
+"""For the numbers of `JobTuned`: leave as it is."""
+
+
+class Answered(Fact, frozen=True, kw_only=True, gc=False):
+    """A part of an answer, in order; `last` ends it. `body` is read by `protocol.model.job_views.unpack` with the class that
+    the question names; the answer is the parts' rows together. `total`: how many rows there are beyond this page."""
+
+    request: int
+    body: bytes
+    total: int
+    last: bool
+
+
+class Refused(Fact, frozen=True, kw_only=True, gc=False):
+    """Nothing was changed. `kind`: ``unknown`` (no such job), ``conflict`` (not in this state, or there already),
+    ``invalid`` (`field` says what), ``full`` (too many), ``unavailable`` (ask again later). `detail`: one line."""
+
+    request: int
+    kind: str
+    field: str
+    detail: str
+
+
+# orders: answered by one `JobSnapshot`, as it is afterwards
+
+
+class OrderPlaced(Fact, frozen=True, kw_only=True, gc=False):
+    """Fetch one file. `name` empty: taken from the sources; `folder` is absolute, checked by whoever asks.
+
+    `sources` are addresses (``http(s)://``, ``slsk://``); `term` not empty: users are searched for, for `search_s`.
+    `size_bytes` -1: not known. `checksum`: ``algorithm:hex`` or empty. `limit_bytes_s` 0: none. The highest `priority`
+    goes first.
+    `origin`: which door it came through (``multisource``, ``slskd``, ``cli``). With ``slskd``: `user` and `remote_path`
+    are what was enqueued, whoever sends the bytes; an active or queued job of the same two is the answer then, and no
+    second one is made. `widen`: look for other users with the same file. `private_ok`: addresses inside private
+    networks may be fetched from. `key` not empty: chosen by a client that may send its order twice; a job of this key
+    is the answer then, if the orders have the same `digest`, until it is deleted.
+    """
+
+    request: int
+    reply_to: str
+    name: str
+    folder: str
+    size_bytes: int
+    chunk_size: int
+    checksum: str
+    mode: str
+    limit_bytes_s: int
+    priority: int
+    sources: tuple[str, ...]
+    term: str
+    search_s: float
+    origin: str
+    user: str
+    remote_path: str
+    widen: bool
+    private_ok: bool
+    key: str = ""
+    digest: str = ""
+
+
+class JobPaused(Fact, frozen=True, kw_only=True, gc=False):
+    """Stop this job and keep what it has until it is resumed."""
+
+    request: int
+    reply_to: str
+    id: str
+
+
+class JobResumed(Fact, frozen=True, kw_only=True, gc=False):
+    """A paused job goes back into the queue."""
+
+    request: int
+    reply_to: str
+    id: str
+
+
+class JobCancelled(Fact, frozen=True, kw_only=True, gc=False):
+    """End this job. What it has stays on disk: a retry goes on from there. `removed`: no longer listed by default."""
+
+    request: int
+    reply_to: str
+    id: str
+    removed: bool
+
+
+class JobRetried(Fact, frozen=True, kw_only=True, gc=False):
+    """A failed or cancelled job goes back into the queue."""
+
+    request: int
+    reply_to: str
+    id: str
+
+
+class JobDeleted(Fact, frozen=True, kw_only=True, gc=False):
+    """Forget an ended job: the answer is its last snapshot. Its part file goes too, the finished file stays."""
+
+    request: int
+    reply_to: str
+    id: str
+
+
+class EndedRemoved(Fact, frozen=True, kw_only=True, gc=False):
+    """All ended jobs of this `origin` are no longer listed by default. Answered by no rows; `total` says how many."""
+
+    request: int
+    reply_to: str
+    origin: str
+
+
+class JobTuned(Fact, frozen=True, kw_only=True, gc=False):
+    """Another limit or priority, at once; `UNCHANGED` leaves one as it is. Limit 0: none."""
+
+    request: int
+    reply_to: str
+    id: str
+    limit_bytes_s: int
+    priority: int
+
+
+class SourcesAdded(Fact, frozen=True, kw_only=True, gc=False):
+    """More sources for a job that has not ended. Those it has already are no error."""
+
+    request: int
+    reply_to: str
+    id: str
+    urls: tuple[str, ...]
+
+
+class SourceDropped(Fact, frozen=True, kw_only=True, gc=False):
+    """This source, by its number in the job, is not used any more. `banned`: nor may a search bring it back."""
+
+    request: int
+    reply_to: str
+    id: str
+    source: int
+    banned: bool
+
+
+# questions
+
+
+class JobsQueried(Fact, frozen=True, kw_only=True, gc=False):
+    """Answered by `JobSnapshot` rows. Empty filters match everything. `text` is looked for in name and path.
+
+    `order`: ``newest`` or ``queue`` (as they will be started). `removed`: those too. At most `limit` from `offset` on.
+    """
+
+    request: int
+    reply_to: str
+    states: tuple[str, ...]
+    origin: str
+    user: str
+    text: str
+    removed: bool
+    order: str
+    offset: int
+    limit: int
+
+
+class JobQueried(Fact, frozen=True, kw_only=True, gc=False):
+    """Answered by `JobDetail` rows, see `protocol.model.job_views.whole`."""
+
+    request: int
+    reply_to: str
+    id: str
+
+
+class WhyQueried(Fact, frozen=True, kw_only=True, gc=False):
+    """What binds this job now? Answered by `Binding` rows, the tightest first."""
+
+    request: int
+    reply_to: str
+    id: str
+
+
+class TimelineQueried(Fact, frozen=True, kw_only=True, gc=False):
+    """What happened to a job. Answered by `EventEntry` rows, oldest first."""
+
+    request: int
+    reply_to: str
+    id: str
+    offset: int
+    limit: int
+
+
+class ManifestQueried(Fact, frozen=True, kw_only=True, gc=False):
+    """Who sent which chunks of an ended, paused or running job. Answered by `ManifestRun` rows."""
+
+    request: int
+    reply_to: str
+    id: str
+
+
+class EventsQueried(Fact, frozen=True, kw_only=True, gc=False):
+    """Kept events. Answered by `EventEntry` rows: those with a serial above `after`, oldest first; with `after` -1 the
+    newest first, from `offset` on."""
+
+    request: int
+    reply_to: str
+    after: int
+    offset: int
+    limit: int
+
+
+class CountsQueried(Fact, frozen=True, kw_only=True, gc=False):
+    """Answered by one `Counts`."""
+
+    request: int
+    reply_to: str
+
+
+class EventsWatched(Fact, frozen=True, kw_only=True, gc=False):
+    """From now on `EventHappened` goes to this address, until its process is lost. Not answered; ask once after each
+    `ProcessReady` of the keeper."""
+
+    reply_to: str
+
+
+class EventHappened(Fact, frozen=True, kw_only=True, gc=False):
+    """Something that people or tools may want to hear. `serial` 0: fleeting (progress), not kept, not replayed; else it
+    rises by one with each. `kind` as in `protocol.model.event_kinds.KINDS`; `data` is JSON. `id` empty: of no job."""
+
+    serial: int
+    at_ms: int
+    kind: str
+    id: str
+    data: bytes
+
+
+class LimitSet(Fact, frozen=True, kw_only=True, gc=False):
+    """All jobs together at most so fast from now on, whatever the schedule says, until `LimitSet` with -1 or a restart.
+    0: no limit. Answered by one `Counts`."""
+
+    request: int
+    reply_to: str
+    limit_bytes_s: int
+
+
+class KeeperConfigured(Fact, frozen=True, kw_only=True, gc=False):
+    """The configuration was read again; `settings` is JSON of what the keeper goes by (`protocol.config`)."""
+
+    settings: bytes
+
+
+class DeskConfigured(Fact, frozen=True, kw_only=True, gc=False):
+    """The configuration was read again: a part of the JSON of `protocol.config.settings.Settings`, in order; `last`
+    ends it. It holds secrets."""
+
+    part: bytes
+    last: bool
+
+
+class BookmarkSet(Fact, frozen=True, kw_only=True, gc=False):
+    """Keep how far somebody (`name`) has come with the events. Answered by no rows, once it is safe."""
+
+    request: int
+    reply_to: str
+    name: str
+    serial: int
+
+
+class BookmarkQueried(Fact, frozen=True, kw_only=True, gc=False):
+    """Answered by one `Bookmark`; its serial is -1 when none was ever set."""
+
+    request: int
+    reply_to: str
+    name: str
+
+
+# between the keeper and the hub
+
+
+class JobLimited(Fact, frozen=True, kw_only=True, gc=False):
+    """Keeper to dispatcher (by way of the pool): another limit for a running job. 0: none."""
+
+    job: int
+    limit_bytes_s: int
+
+
+class TotalLimited(Fact, frozen=True, kw_only=True, gc=False):
+    """Keeper to watchdog: all jobs together at most so fast. 0: no limit. A new hub knows of none."""
+
+    limit_bytes_s: int
+
+
+class SourceLeft(Fact, frozen=True, kw_only=True, gc=False):
+    """Keeper to pool, pool to dispatcher: this source of a running job is not used any more. Its number is not given
+    to another. `banned`: nor may a search bring it back."""
+
+    job: int
+    source: int
+    banned: bool
+    detail: str
+
+
+class SourceFound(Fact, frozen=True, kw_only=True, gc=False):
+    """Pool to the watcher of a job: it has this source now, offered or found by a search. `url` may hold a password."""
+
+    job: int
+    source: int
+    url: str
+    size_bytes: int
+
+
+class RunsAsked(Fact, frozen=True, kw_only=True, gc=False):
+    """To a dispatcher: who sent which chunks so far? Answered by `RunsTold` parts."""
+
+    job: int
+    request: int
+    reply_to: str
+
+
+class RunsTold(Fact, frozen=True, kw_only=True, gc=False):
+    """Chunks ``[firsts[i], stops[i])`` were stored by source ``owners[i]``; -1: by nobody who is known any more.
+    Neighbours differ; what lies between runs is missing. To the watcher with `request` 0 just before `JobEnded`."""
+
+    job: int
+    request: int
+    firsts: tuple[int, ...]
+    stops: tuple[int, ...]
+    owners: tuple[int, ...]
+    last: bool
+
+
+# between the keeper and the store
+
+
+class TargetUnwanted(Fact, frozen=True, kw_only=True, gc=False):
+    """Keeper to assembler: the job `id` was deleted, its part file and records of `name` in `folder` go. A finished
+    file stays, and so does what belongs to somebody else or is in use. Answered by `TargetRemoved`."""
+
+    id: str
+    folder: str
+    name: str
+    reply_to: str
+
+
+class TargetRemoved(Fact, frozen=True, kw_only=True, gc=False):
+    """Nothing of it is left to remove. `detail` says what stayed and why, empty when nothing did."""
+
+    id: str
+    detail: str

@@ -1,0 +1,248 @@
+"""What is said to and by the Assembler, the one writer of part files."""
+
+import msgspec
+
+from protocol.messages.base import Fact
+
+
+class TargetWanted(Fact, frozen=True, kw_only=True, gc=False):
+    """Open or create the part file of a job. `size_bytes` -1: unknown. `name` is from outside, made safe here.
+
+    `again`: it was open in this run and its disk failed. Then it is not created, there must be room for more, and it
+    must be possible to write; until then the answer is `TargetRefused`.
+
+    `make_folder`: the last part of `folder` is made where it is missing, but not again: a disk that is not mounted at
+    the moment must not be written past.
+    """
+
+    job: int
+    folder: str
+    name: str
+    size_bytes: int
+    chunk_size: int
+    checksum: str
+    preallocate: bool
+    sync: str
+    dispatcher: str
+    again: bool = False
+    make_folder: bool = False
+
+
+def target_of_size(wanted: TargetWanted, size_bytes: int) -> TargetWanted:
+    """The same, now that the size is known; -1: it is not yet."""
+    return msgspec.structs.replace(wanted, size_bytes=size_bytes)
+
+
+class ChunksVerified(Fact, frozen=True, kw_only=True, gc=False):
+    """Chunks found in the part file that match their records: runs as a flat tuple first, stop, first, stop ...
+
+    `sources` is, for each run, what its records keep of the name of who sent it (0: nobody in particular); empty: not
+    told. Several of these may come before `TargetOpened`; each stays below the frame limit.
+    """
+
+    job: int
+    runs: tuple[int, ...]
+    sources: tuple[int, ...] = ()
+
+
+class TargetRead(Fact, frozen=True, kw_only=True, gc=False):
+    """The part file is being re-hashed: so many bytes of so many. A few a second, before `TargetOpened`."""
+
+    job: int
+    read_bytes: int
+    total_bytes: int
+
+
+class SourceChanged(Fact, frozen=True, kw_only=True, gc=False):
+    """This source's validator is not the one on record from when the part file was begun: its content changed."""
+
+    job: int
+    source_name: str
+    detail: str
+
+
+class TargetOpened(Fact, frozen=True, kw_only=True, gc=False):
+    """The part file stands. `message` tells people what was found there (may be empty). `store`: which store process
+    has it, counted from 0."""
+
+    job: int
+    part_path: str
+    message: str
+    store: int = 0
+
+
+class TargetRefused(Fact, frozen=True, kw_only=True, gc=False):
+    """The part file cannot be used. `fault` is a `TargetFaultKind` number."""
+
+    job: int
+    fault: int
+    detail: str
+
+
+class ValidatorSeen(Fact, frozen=True, kw_only=True, gc=False):
+    """A source showed this validator; keep it with the part file so that a resume notices a changed origin."""
+
+    job: int
+    source_name: str
+    validator: str
+
+
+class SlotFilled(Fact, frozen=True, kw_only=True, gc=False):
+    """Chunks from `first` on lie in `slot`, `length_bytes` in all; `digests` is 16 bytes of xxh3_128 for each.
+    `source_hash` is what the records keep of the source's name; `shelf` is the address that gets the slot back.
+
+    The slot belongs to the Assembler from here until its `SlotFreed`. `store`: the store process it is meant for; any
+    other leaves it alone, and it is handed over again when that one has the target open (`TargetStands`).
+    """
+
+    job: int
+    source: int
+    lease: int
+    first: int
+    slot: int
+    length_bytes: int
+    digests: bytes
+    source_hash: int
+    shelf: str
+    store: int = 0
+
+
+def slot_filled_for(filled: SlotFilled, store: int) -> SlotFilled:
+    """The same, meant for another store process."""
+    return filled if filled.store == store else msgspec.structs.replace(filled, store=store)
+
+
+class SlotFreed(Fact, frozen=True, kw_only=True, gc=False):
+    """The Assembler has no more use for the slot; its worker may fill it again."""
+
+    slot: int
+
+
+class ChunksStored(Fact, frozen=True, kw_only=True, gc=False):
+    """Written and recorded: chunks ``[first, first + count)``."""
+
+    job: int
+    source: int
+    lease: int
+    first: int
+    count: int
+    length_bytes: int
+
+
+class ChunksRepeated(Fact, frozen=True, kw_only=True, gc=False):
+    """They were stored already and the digests agree: a joint that two sources agree on."""
+
+    job: int
+    source: int
+    lease: int
+    first: int
+    count: int
+    length_bytes: int
+
+
+class ChunkDisputed(Fact, frozen=True, kw_only=True, gc=False):
+    """Stored already with another digest: two sources disagree about this chunk."""
+
+    job: int
+    source: int
+    lease: int
+    chunk: int
+    other_source_hash: int
+
+
+class SlotSpoiled(Fact, frozen=True, kw_only=True, gc=False):
+    """The slot's bytes no longer match the worker's digests: our fault; nothing was written."""
+
+    job: int
+    source: int
+    lease: int
+    first: int
+    count: int
+
+
+class DiskFailed(Fact, frozen=True, kw_only=True, gc=False):
+    """The disk failed under an open part file, which has been let go of: nothing of the job is open any more, and what
+    is handed over for it is dropped until `TargetWanted` opens it again. `fault` is a `TargetFaultKind` number."""
+
+    job: int
+    fault: int
+    detail: str
+
+
+class SizeLearned(Fact, frozen=True, kw_only=True, gc=False):
+    """The size of a file that nobody announced is known now: its body ended."""
+
+    job: int
+    size_bytes: int
+
+
+class SealWanted(Fact, frozen=True, kw_only=True, gc=False):
+    """Every chunk is stored: check, sync, rename, sync the folder."""
+
+    job: int
+
+
+class TargetSealed(Fact, frozen=True, kw_only=True, gc=False):
+    """The file stands under its final name, for `digest_s` already: so long took its xxh3_128, `digest_hex`.
+
+    Its records go when the answer has come, `JobForgotten`: until then another hub or store can find that it stands.
+    """
+
+    job: int
+    path: str
+    digest_hex: str
+    digest_s: float = 0.0
+
+
+class SealRefused(Fact, frozen=True, kw_only=True, gc=False):
+    """The whole file is not what was asked for (checksum); the part file is kept."""
+
+    job: int
+    detail: str
+
+
+class TargetCloseAsked(Fact, frozen=True, kw_only=True, gc=False):
+    """Sync and close; answered by `TargetClosed`."""
+
+    job: int
+
+
+class TargetClosed(Fact, frozen=True, kw_only=True, gc=False):
+    job: int
+
+
+class CommitDue(Fact, frozen=True, kw_only=True, gc=False):
+    """The Assembler's note to itself: group-commit the records of every open part file."""
+
+
+class WorkEnded(Fact, frozen=True, kw_only=True, gc=False):
+    """The Assembler's note to itself: what was done beside it for this job is over."""
+
+    job: int
+
+
+class ShelfTidied(Fact, frozen=True, kw_only=True, gc=False):
+    """A shelf's note to itself: give the memory of slots back that were not needed for a while."""
+
+
+class SlotsAsked(Fact, frozen=True, kw_only=True, gc=False):
+    """A fetch process was started anew: which of its slots ``[first, stop)`` are free? Its predecessor may have handed
+    some over. To the Assembler, answered by `SlotsGranted`; slots not in it come as `SlotFreed` to `shelf`."""
+
+    shelf: str
+    first: int
+    stop: int
+
+
+class SlotsGranted(Fact, frozen=True, kw_only=True, gc=False):
+    """The Assembler has none of these slots."""
+
+    slots: tuple[int, ...]
+
+
+class TargetStands(Fact, frozen=True, kw_only=True, gc=False):
+    """Another store process, the `store`-th, has the job's target open. From the dispatcher to the shelves: hand over
+    again what its predecessors have not given back."""
+
+    job: int
+    store: int

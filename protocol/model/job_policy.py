@@ -1,0 +1,68 @@
+"""What the JobKeeper goes by: given to its process at the start, and again as JSON whenever the configuration was read
+anew (`KeeperConfigured`)."""
+
+import msgspec
+
+from protocol.model.limits import STOPS_PER_DAY, STOPS_PER_JOB
+
+
+class LimitWindow(msgspec.Struct, frozen=True, kw_only=True):
+    """A time of the week with its own limit for all jobs together.
+
+    `days` are 0 (Monday) to 6, of its beginning. From `begin_minute` of the day to `end_minute`, in local time; an end
+    that is not after the beginning is on the next day. `limit_bytes_s` 0: no limit then.
+    """
+
+    days: tuple[int, ...]
+    begin_minute: int
+    end_minute: int
+    limit_bytes_s: int
+
+
+class KeeperSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`jobs_active_max`: so many runs at once. `jobs_max`: so many that have not ended. `hunts_max`: so many of the
+    runs may search for users.
+
+    `retries_max`: so often a job that failed without its fault is tried again by itself, `retry_first_s` later, then
+    twice as late each time, at most `retry_s_max`; bytes that came begin the count anew. `yield_s`: a job to which
+    nothing came for so long lets one go first that waits for its turn. `yield_waiting_s`: where no source can deliver.
+    `starve_s`: who has waited for so long goes before all priorities. `wait_s_max`: a job fails that no source could
+    deliver to for so long; one that came through slskd's door does not wait at all, its client asks others then.
+    `flush_s`: progress is written down so often.
+
+    `limit_bytes_s` for all jobs together (0: none), unless the first fitting window of `schedule` says otherwise.
+    The rest is how a job is asked for: see `JobAsked`.
+    """
+
+    jobs_active_max: int = 4
+    jobs_max: int = 10_000
+    hunts_max: int = 16
+    sources_max: int = 256
+    notes_max: int = 50
+    events_max: int = 200_000
+    events_days: int = 365
+    retries_max: int = 3
+    retry_first_s: float = 30.0
+    retry_s_max: float = 3600.0
+    yield_s: float = 1800.0
+    yield_waiting_s: float = 60.0
+    starve_s: float = 3600.0
+    wait_s_max: float = 7 * 86_400.0
+    flush_s: float = 5.0
+    limit_bytes_s: int = 0
+    schedule: tuple[LimitWindow, ...] = ()
+    preallocate: bool = False
+    sync: str = "full"
+    slow_rate_bytes_s: int = 5000
+    slow_after_s: float = 15.0
+    stops_per_job: int = STOPS_PER_JOB
+    stops_per_day: int = STOPS_PER_DAY
+
+
+def settings_json(settings: KeeperSettings) -> bytes:
+    return msgspec.json.encode(settings)
+
+
+def settings_of(text: bytes) -> KeeperSettings:
+    """The inverse of `settings_json`. Raises `ValueError` with one line that names what is wrong."""
+    return msgspec.json.decode(text, type=KeeperSettings)

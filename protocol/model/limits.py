@@ -1,0 +1,27 @@
+"""Bounds and choices of a job that hold at every entrance: command line, configuration, API."""
+
+from typing import Final
+
+STOPS_PER_JOB: Final = 3
+STOPS_PER_DAY: Final = 8
+"""How often one Soulseek user is hung up on before the end of its file, unless the user's settings say otherwise."""
+MODES: Final = ("swarm", "queue", "failover", "race")
+SYNCS: Final = ("full", "none")
+CHUNK_SIZE_MIN: Final = 4 * 1024
+CHUNK_SIZE_MAX: Final = 1024 * 1024
+TERM_CHARS_MAX: Final = 250
+PATH_BYTES_MAX: Final = 4096
+HEX_DIGITS: Final = {
+    "sha256": 64,
+    "sha1": 40,
+    "sha512": 128,
+    "sha384": 96,
+    "sha224": 56,
+    "md5": 32,
+    "blake2b": 128,
+    "blake2s": 64,
+    "xxh3_128": 32,
+}
+"""Algorithms of ``--checksum`` and the length of their digests."""
+SOURCES_MAX: Final = 2000
+"""Far above any list of mirrors; everything about a job grows with its sources."""

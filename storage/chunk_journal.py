@@ -1,0 +1,318 @@
+"""The journal beside a part file, ``NAME.part.records``: which chunks were written, with which digest, from whom.
+
+A record is a *claim*. Resuming re-hashes the part file and believes a claim only where the bytes match. So neither the
+order in which data and records reach the disk matters, nor a torn tail, nor a lost or damaged record: the worst is
+that a chunk is fetched again. That is why appending needs no sync of its own, and one group commit a second will do.
+
+Layout, little endian: the header twice (64 bytes each; one readable copy is enough), then records of 32 bytes each::
+
+    header  magic 8 · version u16 · flags u16 · chunk_size u32 · size i64 (-1 unknown) · journal id 16 · xxh3_128 · 0s
+    chunk   chunk u32 · length u32 (> 0)  · xxh3_128 of the chunk 16 · source_hash u32 · check u32
+    note    0 u32     · 0 u32             · validator digest 16      · source_hash u32 · check u32
+
+`check` is xxh3_64 of the first 28 bytes, seeded by the journal id, cut to 32 bits: a record of another file's journal
+never passes. The later record of a chunk wins. Damaged records are skipped at 32-byte steps.
+
+The exclusive flock on this file means "this target is being written by another run".
+"""
+
+import errno
+import fcntl
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import xxhash
+
+from protocol.model.faults import TargetFault, TargetFaultKind
+from storage.chunk_index import DIGEST_BYTES, NO_DIGEST, Ledger
+from storage.digests import validator_digest
+from storage.durable import Folder, blaming, fault_of, sync_data, write_all
+from storage.layout import CHUNKS_MAX, RECORDS_SUFFIX, RENEWED_SUFFIX, UNKNOWN, Layout
+
+RECORD_BYTES: Final = 32
+HEADER_BYTES: Final = 64
+START: Final = 2 * HEADER_BYTES
+"""Where the records begin."""
+
+CHUNK_SIZE_MAX: Final = 64 << 20
+"""A larger chunk size in a header is damage that its check missed, or mischief."""
+
+_MAGIC: Final = b"SHOALREC"
+_VERSION: Final = 1
+_LEARNED: Final = 1
+_HEAD: Final = struct.Struct("<8sHHIq16s")
+_BODY: Final = struct.Struct("<II16sI")
+_CHECK: Final = struct.Struct("<I")
+_BLOCK_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a journal is about. `learned`: begun without knowing the size, which became known later."""
+
+    layout: Layout
+    learned: bool = False
+    journal_id: bytes = field(default_factory=lambda: os.urandom(16))
+
+    @property
+    def seed(self) -> int:
+        return int.from_bytes(self.journal_id[:8], "little")
+
+    def packed(self) -> bytes:
+        """One copy, `HEADER_BYTES`."""
+        layout, flags = self.layout, _LEARNED if self.learned else 0
+        body = _HEAD.pack(_MAGIC, _VERSION, flags, layout.chunk_size, layout.size_bytes, self.journal_id)
+        return (body + xxhash.xxh3_128_digest(body)).ljust(HEADER_BYTES, b"\0")
+
+
+@dataclass(slots=True)
+class Past:
+    """What a journal says. `header` None: there is none that can be read, and `ledger` and `notes` are empty.
+
+    `ledger` holds claims, not truths. `end_bytes` is where the last claimed chunk ends. `intact`: both copies of the
+    header agree. `newer`: written by a version of this program that knows more.
+    """
+
+    header: Header | None = None
+    ledger: Ledger = field(default_factory=Ledger)
+    notes: dict[int, bytes] = field(default_factory=dict)
+    end_bytes: int = 0
+    damaged_records: int = 0
+    intact: bool = False
+    newer: bool = False
+
+
+def packed_record(chunk: int, length: int, digest: bytes, source_hash: int, seed: int) -> bytes:
+    """One record; `length` 0 makes it a note and `digest` that of a validator."""
+    body = _BODY.pack(chunk, length, digest, source_hash)
+    return body + _CHECK.pack(xxhash.xxh3_64_intdigest(body, seed) & 0xFFFFFFFF)
+
+
+def read_past(fd: int, path: str) -> Past:
+    """Read a journal through any descriptor, locked or not. Raises TargetFault."""
+    with blaming(path):
+        head = os.pread(fd, START, 0)
+        past = Past()
+        copies = [_header(head[at : at + HEADER_BYTES], past) for at in (0, HEADER_BYTES)]
+        past.header = copies[0] or copies[1]
+        past.intact = copies[0] is not None and copies[0] == copies[1]
+        if past.header is not None:
+            past.ledger = Ledger(past.header.layout.chunk_count)
+            for block in _blocks(fd):
+                _take_block(block, past, past.header)
+        return past
+
+
+def _header(copy: bytes, past: Past) -> Header | None:
+    body, check = copy[: _HEAD.size], copy[_HEAD.size : _HEAD.size + 16]
+    if len(copy) < HEADER_BYTES or xxhash.xxh3_128_digest(body) != check:
+        return None
+    magic, version, flags, chunk_size, size_bytes, journal_id = _HEAD.unpack(body)
+    if magic != _MAGIC or version != _VERSION:
+        past.newer = past.newer or magic == _MAGIC
+        return None
+    if not 1 <= chunk_size <= CHUNK_SIZE_MAX or size_bytes < UNKNOWN:
+        return None
+    layout = Layout(size_bytes, chunk_size)
+    return Header(layout, bool(flags & _LEARNED), journal_id) if layout.chunk_count <= CHUNKS_MAX else None
+
+
+def _blocks(fd: int) -> Iterator[bytes]:
+    at = START
+    while block := os.pread(fd, _BLOCK_BYTES, at):
+        whole = block[: len(block) // RECORD_BYTES * RECORD_BYTES]
+        yield whole
+        at += len(whole)
+        if not whole:
+            return  # a torn tail
+
+
+def _take_block(block: bytes, past: Past, header: Header) -> None:
+    seed, hashed = header.seed, xxhash.xxh3_64_intdigest
+    for at in range(0, len(block), RECORD_BYTES):
+        body = block[at : at + _BODY.size]
+        if _CHECK.unpack_from(block, at + _BODY.size)[0] == hashed(body, seed) & 0xFFFFFFFF:
+            _take(past, header.layout, *_BODY.unpack(body))
+        else:
+            past.damaged_records += 1
+
+
+def _take(past: Past, layout: Layout, chunk: int, length: int, digest: bytes, source_hash: int) -> None:
+    if length == 0:
+        past.notes[source_hash] = digest
+        return
+    limit = layout.chunk_count if layout.known else CHUNKS_MAX
+    fits = chunk < limit and length <= layout.chunk_size and digest != NO_DIGEST
+    if not fits or (layout.known and length != layout.length_bytes(chunk, chunk + 1)):
+        past.damaged_records += 1
+        return
+    past.ledger.reserve(chunk + 1)
+    past.ledger.put(chunk, digest, source_hash)
+    past.end_bytes = max(past.end_bytes, chunk * layout.chunk_size + length)
+
+
+class Journal:
+    """The locked, writable journal of one target. Used by one thread; `close` gives the lock back."""
+
+    __slots__ = ("_at", "_fd", "_folder", "_name", "_renewed", "created", "header", "locked", "path")
+
+    def __init__(self, folder: Folder, name: str, fd: int, *, created: bool, locked: bool) -> None:
+        self._folder = folder
+        self._name = name + RECORDS_SUFFIX
+        self._renewed = name + RENEWED_SUFFIX
+        self._fd = fd
+        self._at = START
+        self.path = folder.place(self._name)
+        self.header: Header | None = None
+        self.created = created
+        """By this object, as far as it could see."""
+        self.locked = locked
+        """False where the file system knows no locks."""
+
+    @classmethod
+    def lock(cls, folder: Folder, name: str) -> "Journal":
+        """Open or create the records of a target for this run alone. TargetFault BUSY when another run has it."""
+        while True:
+            fd, created = _open_or_create(folder, name + RECORDS_SUFFIX)
+            try:
+                locked = _flock(fd, folder.place(name))
+                if _same_file(fd, folder.look(name + RECORDS_SUFFIX)):
+                    folder.unlink(name + RENEWED_SUFFIX)  # of a run that died while renewing
+                    return cls(folder, name, fd, created=created, locked=locked)
+            except TargetFault:
+                os.close(fd)
+                raise
+            os.close(fd)  # sealed or renewed by its owner between our open and our lock: look again
+
+    @property
+    def fd(self) -> int:
+        """For syncing."""
+        return self._fd
+
+    def read(self) -> Past:
+        """What is on record; the next `append` goes behind the last whole record. Repairs a damaged header copy."""
+        past = read_past(self._fd, self.path)
+        if past.header is None:
+            return past
+        self.header = past.header
+        with blaming(self.path):
+            size = os.fstat(self._fd).st_size
+        # A torn tail is overwritten: records stay at 32-byte steps whatever was cut off.
+        self._at = START + max(0, size - START) // RECORD_BYTES * RECORD_BYTES
+        if not past.intact:
+            self._write_header(past.header)
+        return past
+
+    def begin(self, layout: Layout) -> None:
+        """Forget everything on record. The new id alone makes old records void, should a crash leave them behind."""
+        self.header = Header(layout)
+        self._write_header(self.header)
+        with blaming(self.path):
+            os.ftruncate(self._fd, START)
+        self._at = START
+
+    def append(self, first: int, layout: Layout, length_bytes: int, digests: bytes, source_hash: int) -> None:
+        """Records for consecutive chunks, `length_bytes` in all, in one write."""
+        seed, size = self._known_header().seed, layout.chunk_size
+        count = len(digests) // DIGEST_BYTES
+        lengths = [size] * (count - 1) + [length_bytes - (count - 1) * size]
+        self._append(
+            b"".join(
+                packed_record(first + i, length, digests[i * DIGEST_BYTES : (i + 1) * DIGEST_BYTES], source_hash, seed)
+                for i, length in enumerate(lengths)
+            )
+        )
+
+    def note(self, source_hash: int, validator: str) -> None:
+        """Keep what a source showed, hashed, so that a resume notices a changed origin."""
+        self._append(packed_record(0, 0, validator_digest(validator), source_hash, self._known_header().seed))
+
+    def learn_size(self, size_bytes: int) -> None:
+        """Write the size into the header, one copy after the other."""
+        header = self._known_header()
+        self.header = replace(header, layout=Layout(size_bytes, header.layout.chunk_size), learned=True)
+        self._write_header(self.header)
+
+    def renew(self, layout: Layout, ledger: Ledger, notes: dict[int, bytes]) -> None:
+        """Put a journal with just this in the place of the old one, in one step, without losing the lock."""
+        fd = self._folder.open_file(self._renewed, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        try:
+            _flock(fd, self.path)
+            fresh = Header(layout, self.header is not None and self.header.learned)
+            data = _rendered(fresh, ledger, notes)
+            write_all(fd, data, 0, self.path)
+            if self._folder.full:
+                sync_data(fd, self.path)
+            self._folder.replace(self._name, self._renewed)
+        except TargetFault:
+            os.close(fd)
+            self._folder.unlink(self._renewed)
+            raise
+        os.close(self._fd)
+        self._fd, self._at, self.header = fd, len(data), fresh
+        self._folder.sync()
+
+    def check_there(self) -> bool:
+        """Whether the records still have their name. TargetFault when another file has it: then another run may write
+        this target too, and nothing more of ours must go into it."""
+        look = self._folder.look(self._name)
+        if look is not None and not _same_file(self._fd, look):
+            detail = f"{self.path} was replaced: the part file may be written by another run"
+            raise TargetFault(TargetFaultKind.BUSY, detail)
+        return look is not None
+
+    def remove(self) -> None:
+        """The target needs no records any more. The lock stays until `close`."""
+        self._folder.unlink(self._name)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def _known_header(self) -> Header:
+        if self.header is None:
+            raise ValueError("this journal was neither read nor begun")
+        return self.header
+
+    def _append(self, data: bytes) -> None:
+        # Only a write that succeeded moves on: a torn one is overwritten by the next.
+        write_all(self._fd, data, self._at, self.path)
+        self._at += len(data)
+
+    def _write_header(self, header: Header) -> None:
+        for at in (0, HEADER_BYTES):
+            write_all(self._fd, header.packed(), at, self.path)
+
+
+def _rendered(header: Header, ledger: Ledger, notes: dict[int, bytes]) -> bytes:
+    layout, seed = header.layout, header.seed
+    parts = [header.packed(), header.packed()]
+    parts += [packed_record(0, 0, digest, source, seed) for source, digest in notes.items()]
+    for first, stop in ledger.runs():
+        for chunk in range(first, stop):
+            length = layout.length_bytes(chunk, chunk + 1)
+            parts.append(packed_record(chunk, length, ledger.digest(chunk), ledger.sources[chunk], seed))
+    return b"".join(parts)
+
+
+def _open_or_create(folder: Folder, name: str) -> tuple[int, bool]:
+    created = folder.look(name) is None
+    return folder.open_file(name, os.O_RDWR | os.O_CREAT), created
+
+
+def _same_file(fd: int, found: os.stat_result | None) -> bool:
+    return found is not None and os.path.samestat(os.fstat(fd), found)
+
+
+def _flock(fd: int, target: str) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise TargetFault(TargetFaultKind.BUSY, f"{target} is being written by another run") from error
+    except OSError as error:
+        if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL):
+            return False
+        raise fault_of(error, target) from error
+    return True

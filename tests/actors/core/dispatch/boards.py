@@ -1,0 +1,160 @@
+"""Boards drawn as strings: ``#`` stored, ``.`` free, a letter: leased to that source, a capital: fought for in a duel.
+
+``board("##aaaa..", rates={"a": 1.0})`` is a job in the middle of riding: source a (number 0) rides chunks 2 to 6, of
+which none is stored yet, at one chunk a second. Rates are chunks a second throughout, the clock stands at `NOW_S`.
+"""
+
+from dataclasses import replace
+from typing import Any, Final
+
+from actors.core.dispatch.chunk_tracker import UNBOUNDED, Board, Lease
+from actors.core.dispatch.dispatcher import DispatchState, Phase
+from actors.core.dispatch.leases import Riding
+from actors.core.dispatch.progress import Found
+from actors.core.dispatch.sources import Source, SourceTraits, Standing
+from actors.core.dispatch.stop_cost import weigh
+from protocol.messages import DispatcherWanted, JobEnded, RunsTold, SourceJoined, SourceProbed, TargetOpened
+from protocol.messages.addresses import POOL, Post
+
+CHUNK: Final = 100_000
+NOW_S: Final = 30.0
+SETUP_S: Final = 0.05
+
+
+def wanted(**changes: Any) -> DispatcherWanted:
+    fields: dict[str, Any] = {
+        "job": 1,
+        "folder": "/box",
+        "name": "",
+        "chunk_size": CHUNK,
+        "checksum": "",
+        "mode": "swarm",
+        "limit_bytes_s": 0,
+        "preallocate": False,
+        "sync": "none",
+        "slow_rate_bytes_s": 5120,
+        "slow_after_s": 15.0,
+        "verbose": False,
+        "watcher": "front/front",
+        "sources_expected": 0,
+        "rows_s": 0.0,
+    }
+    return DispatcherWanted(**{**fields, **changes})
+
+
+def board(
+    picture: str, *, rates: dict[str, float] | None = None, mode: str = "swarm", total: int = -1
+) -> DispatchState:
+    """`total` -2: of unknown size."""
+    state = DispatchState(wanted(mode=mode), now_s=NOW_S)
+    size = len(picture)
+    chunks = Board(UNBOUNDED if total == -2 else size)
+    for chunk, mark in enumerate(picture):
+        if mark == "#":
+            chunks.store(0, chunk, chunk + 1)
+    riding = Riding(state.job, chunks, state.sources, state.report, state._out, faults=state._faults, turns=state.turns)
+    riding.size_bytes = state.size_bytes = -1 if total == -2 else size * CHUNK
+    state.phase, state.riding = Phase.RIDING, riding
+    opened = TargetOpened(job=1, part_path="/box/f.part", message="")
+    state.report.opened(opened, state.size_bytes, Found())
+    for letter in sorted({mark for mark in picture if mark.isalpha()}):
+        first, stop = picture.index(letter), picture.rindex(letter) + 1
+        _ride(state, letter, first, stop, (rates or {}).get(letter, 0.0))
+    return state
+
+
+def _ride(state: DispatchState, letter: str, first: int, stop: int, rate: float) -> Lease:
+    assert state.riding is not None
+    source = add(state, letter, rate)
+    lease = state.riding.board.grant(source.id, first, stop, now_s=NOW_S - 3)
+    lease.heard_s = lease.grown_s = lease.measured_s = NOW_S
+    lease.rate_bytes_s = rate * CHUNK if rate > 0 else -1.0
+    lease.received_bytes = 1 if rate > 0 else 0
+    source.standing, source.busy, source.busy_since_s = Standing.ACTIVE, lease.id, NOW_S - 3
+    state.riding._idle.discard(source.id)
+    return lease
+
+
+def add(state: DispatchState, letter: str, rate: float = 0.0, *, offset_ok: bool = True) -> Source:
+    """One more probed source; it gets work at the next message."""
+    number = ord(letter) - ord("a")
+    source = Source(number, letter, f"host-{letter}", f"fetch-1/worker-1-{number}", "f")
+    source.probed, source.size_bytes = True, state.size_bytes
+    source.traits = SourceTraits(restart_cost_s=SETUP_S, offset_ok=offset_ok)
+    source.rate_bytes_s, source.proven = rate * CHUNK, rate > 0
+    state.sources[number] = source
+    if state.riding is not None:
+        state.riding.joined(source)
+    return source
+
+
+def serve(state: DispatchState, letter: str, rate: float = 0.0, *, offset_ok: bool = True) -> list[Post]:
+    """A source with nothing to do comes along."""
+    assert state.riding is not None
+    add(state, letter, rate, offset_ok=offset_ok)
+    state.riding.serve(NOW_S)
+    state.riding.board.check()
+    return state._out.take()
+
+
+def drawn(state: DispatchState) -> str:
+    assert state.riding is not None
+    chunks = state.riding.board
+    cells = ["."] * min(chunks.total, 64)
+    for lease in chunks.leases.values():
+        for chunk in range(lease.next, min(lease.stop, len(cells))):
+            letter = chr(ord("a") + lease.source)
+            cells[chunk] = letter.upper() if lease.rival is not None else letter
+    for first, stop in chunks.stored:
+        cells[first:stop] = "#" * (stop - first)
+    return "".join(cells)
+
+
+def lease_of(state: DispatchState, letter: str) -> Lease:
+    assert state.riding is not None
+    busy = state.sources[ord(letter) - ord("a")].busy
+    assert busy is not None
+    return state.riding.board.leases[busy]
+
+
+def joined(number: int, **changes: Any) -> SourceJoined:
+    fields: dict[str, Any] = {
+        "job": 1,
+        "source": number,
+        "worker": f"fetch-1/worker-1-{number}",
+        "name": f"source-{number}",
+        "host": f"host-{number}",
+        "fallback_name": "f",
+        "prior_rate_bytes_s": 0.0,
+    }
+    return SourceJoined(**{**fields, **changes})
+
+
+def probed(number: int, size_bytes: int, **changes: Any) -> SourceProbed:
+    fields: dict[str, Any] = {
+        "job": 1,
+        "source": number,
+        "size_bytes": size_bytes,
+        "offset_ok": True,
+        "validator": "",
+        "name": "",
+        "setup_s": SETUP_S,
+    }
+    return SourceProbed(**{**fields, **changes})
+
+
+def said(posts: list[Post], kind: type) -> list[Any]:
+    """The messages of one kind among posts; of the last words, which the pool hears too, those to the watcher."""
+    copies = (JobEnded, RunsTold)
+    heard = [post.message for post in posts if not (post.to == POOL and isinstance(post.message, copies))]
+    return [message for message in heard if isinstance(message, kind)]
+
+
+def as_peer(state: DispatchState, letter: str, *, stops: int = 0, stops_before: int = 0) -> Source:
+    """Let this source be a Soulseek user's file; with `stops` behind it."""
+    source = state.sources[ord(letter) - ord("a")]
+    source.peer, source.path = f"user-{letter}", f"music\\{letter}.flac"
+    source.stops, source.stops_before = stops, stops_before
+    source.traits = replace(source.traits, dear_stops=True, restart_cost_s=1.0, turn_cost_s=0.3)
+    weigh(source, state.job)
+    return source

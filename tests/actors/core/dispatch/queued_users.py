@@ -1,0 +1,59 @@
+"""A board with users who wait, and the words of peers and session."""
+
+from typing import Any
+
+from actors.core.dispatch.chunk_tracker import Board
+from actors.core.dispatch.dispatcher import DispatchState
+from protocol.messages import DispatcherInbox, PlaceRefused, PlaceTaken, SessionChanged, TurnCame
+from protocol.messages.addresses import Post
+from protocol.model.faults import FaultKind
+from tests.actors.core.dispatch.boards import NOW_S, add, as_peer, board
+
+
+def told(state: DispatchState, *messages: DispatcherInbox, now_s: float = NOW_S) -> list[Post]:
+    posts = [post for message in messages for post in state.handle(message, now_s=now_s)]
+    if state.riding is not None:
+        state.riding.board.check()
+    return posts
+
+
+def board_of(state: DispatchState) -> Board:
+    assert state.riding is not None
+    return state.riding.board
+
+
+def of(posts: list[Post], kind: type[Any]) -> list[Any]:
+    return [post.message for post in posts if isinstance(post.message, kind)]
+
+
+def user(
+    picture: str,
+    letter: str = "b",
+    rate: float = 0.0,
+    *,
+    rates: dict[str, float] | None = None,
+    mode: str = "swarm",
+    stops: int = 0,
+    stops_before: int = 0,
+) -> DispatchState:
+    """A board, and one more user who has nothing to do yet."""
+    state = board(picture, rates=rates, mode=mode)
+    add(state, letter, rate)
+    as_peer(state, letter, stops=stops, stops_before=stops_before)
+    return state
+
+
+def turn(state: DispatchState, source: int, ticket: int = 7, size_bytes: int = -1) -> TurnCame:
+    return TurnCame(job=1, source=source, ticket=ticket, size_bytes=state.size_bytes if size_bytes < 0 else size_bytes)
+
+
+def place(source: int, number: int) -> PlaceTaken:
+    return PlaceTaken(job=1, source=source, place=number)
+
+
+def refused(source: int, fault: FaultKind) -> PlaceRefused:
+    return PlaceRefused(job=1, source=source, fault=int(fault), detail=fault.name.lower())
+
+
+def session(state: str, *, final: bool = False) -> SessionChanged:
+    return SessionChanged(state=state, detail=f"session {state}", final=final)

@@ -1,0 +1,339 @@
+"""A job as a whole: what is said at its end, who is told what, and that no word from outside can spoil it."""
+
+import pytest
+
+from actors.core.dispatch.dispatcher import CLOSING_S_MAX, DispatchState, Phase
+from protocol.messages import (
+    ChunkDisputed,
+    ChunksVerified,
+    DiskFailed,
+    DispatcherInbox,
+    JobEnded,
+    JobForgotten,
+    JobOpened,
+    JobStopAsked,
+    LeaseExtended,
+    LeaseGranted,
+    LeaseRevoked,
+    RunsTold,
+    SealWanted,
+    SizeLearned,
+    SourceJoined,
+    SourceProgressed,
+    TargetCloseAsked,
+    TargetClosed,
+    TargetOpened,
+    TargetRefused,
+    TargetSealed,
+    Ticked,
+    ValidatorSeen,
+)
+from protocol.messages.addresses import ASSEMBLER, FRONT, POOL, WATCHDOG, Post
+from protocol.model.faults import FaultKind, TargetFaultKind
+from tests.actors.core.dispatch.drawing import (
+    CHUNK,
+    JOB,
+    NOW_S,
+    board,
+    board_of,
+    busy_with,
+    drawn,
+    finished,
+    joined,
+    measured,
+    probed,
+    ready,
+    refused,
+    released,
+    said,
+    said_to,
+    stalled,
+    stored,
+    target_of,
+    tell,
+    wanted,
+)
+
+SIZE = 4 * CHUNK
+
+
+def opening(sources: str = "ab", *, name: str = "") -> DispatchState:
+    """A job whose sources have joined and are being probed."""
+    state = DispatchState(wanted(expected=len(sources), name=name), now_s=NOW_S)
+    for source in sources:
+        tell(state, joined(source, file=f"{source}.iso"))
+    return state
+
+
+def passing(state: DispatchState, *, seconds: float, from_s: float = 0.0) -> list[Post]:
+    """Nobody says anything while time passes."""
+    return [
+        post for step in range(1, int(2 * seconds)) for post in tell(state, Ticked(), at_s=NOW_S + from_s + step / 2)
+    ]
+
+
+def sealing() -> DispatchState:
+    state = board("##aa", rates={"a": 1})
+    tell(state, stored(state, "a", 2, 2), at_s=NOW_S + 1)
+    assert state.phase is Phase.SEALING
+    return state
+
+
+# -- the name
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_the_name_is_what_the_lowest_source_proposes_whoever_answers_first(order: str) -> None:
+    state = opening()
+    posts = [post for source in order for post in tell(state, probed(source, SIZE, name=f"says {source}"))]
+    assert target_of(posts).name == "says a"
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+def test_a_proposed_name_is_better_than_what_an_address_ends_in(order: str) -> None:
+    state = opening()
+    tell(state, refused("a"))
+    assert target_of(tell(state, probed("b", SIZE, name="proposed"))).name == "proposed"
+
+
+def test_without_a_proposal_the_first_address_names_the_file_though_another_opened_it() -> None:
+    state = opening()
+    tell(state, refused("a"))
+    assert target_of(tell(state, probed("b", SIZE))).name == "a.iso"
+
+
+# -- opening
+
+
+@pytest.mark.parametrize(("first", "second"), [("a", "b"), ("b", "a")])
+def test_sizes_that_differ_name_both_sources_and_both_sizes(first: str, second: str) -> None:
+    state = board("aaaa", rates={"a": 1}) if first == "a" else opening()
+    if first == "b":
+        tell(state, probed("b", 777))
+        posts = tell(state, probed("a", 778), TargetClosed(job=JOB))
+        sizes = ("777", "778")
+    else:
+        tell(state, joined("b"))
+        posts = tell(state, probed("b", 5), TargetClosed(job=JOB))
+        sizes = ("5", str(SIZE))
+    [ended] = said(posts, JobEnded)
+    assert ended.state == "disagreed"
+    for part in (f"source {first}", f"source {second}", *sizes):
+        assert part in ended.reason
+
+
+def test_a_late_source_of_another_size_is_not_ridden() -> None:
+    state = board("aaaa", rates={"a": 1})
+    posts = ready(state, "b") + tell(state, joined("c"), probed("c", SIZE + 1))
+    assert said_to(posts, "c") == [said_to(posts, "c")[0]], "its probe, nothing more"
+    assert {message.source for message in said(posts, LeaseRevoked)} == {0, 1}
+
+
+def test_validators_go_to_the_assembler_once_the_target_stands() -> None:
+    state = opening()
+    tell(state, probed("a", SIZE, validator="etag-a"))
+    assert state.phase is Phase.TARGET
+    posts = tell(state, TargetOpened(job=JOB, part_path="/f/p", message=""))
+    posts += tell(state, probed("b", SIZE, validator="etag-b"))
+    seen = [(message.source_name, message.validator) for message in said(posts, ValidatorSeen)]
+    assert seen == [("source a", "etag-a"), ("source b", "etag-b")]
+
+
+@pytest.mark.parametrize("size_bytes", [SIZE, SIZE - 7])
+def test_resumed_bytes_are_counted_to_the_byte_though_the_last_chunk_is_short(size_bytes: int) -> None:
+    state = opening("a")
+    tell(state, probed("a", size_bytes))
+    for runs in ((0, 1), (3, 4)):
+        tell(state, ChunksVerified(job=JOB, runs=runs))
+    posts = tell(state, TargetOpened(job=JOB, part_path="/f/p", message="found"))
+    [opened] = said(posts, JobOpened)
+    assert opened.resumed_bytes == 2 * CHUNK - (SIZE - size_bytes)
+    assert drawn(state) == "#aa#"
+
+
+def test_a_source_of_unknown_size_is_used_when_nobody_knows_better() -> None:
+    state = board(".", sources="a", fronts="a", sized=False)
+    tell(state, stored(state, "a", 0, 3))
+    posts = tell(state, finished(state, "a", 4, size_bytes=3 * CHUNK + 1))
+    assert [learned.size_bytes for learned in said(posts, SizeLearned)] == [3 * CHUNK + 1]
+    assert drawn(state) == "###a"
+
+
+# -- ends
+
+
+def test_every_source_has_a_last_row_before_the_last_word() -> None:
+    state = board("aabbcc", rates={"a": 1, "b": 1, "c": 1})
+    tell(state, released(state, "b", FaultKind.NOT_FOUND))
+    posts = tell(state, JobStopAsked(job=JOB), TargetClosed(job=JOB), at_s=NOW_S + 1)
+    told = [post.message for post in posts if post.to == FRONT]
+    assert [type(message) for message in told[-5:]] == [SourceProgressed] * 3 + [RunsTold, JobEnded]
+    rows = [message for message in told if isinstance(message, SourceProgressed)]
+    assert [(row.source, row.standing) for row in rows] == [(0, "active"), (1, "banned"), (2, "active")]
+    assert rows[1].reason == "NOT_FOUND"
+
+
+def test_everybody_may_forget_a_job_after_its_last_word() -> None:
+    state = sealing()
+    posts = tell(state, TargetSealed(job=JOB, path="/f/file", digest_hex="aa"), at_s=NOW_S + 2)
+    kinds = [type(post.message) for post in posts]
+    assert kinds.index(JobEnded) < kinds.index(JobForgotten)
+    told = [post.to for post in posts if isinstance(post.message, JobForgotten)]
+    assert set(told) == {POOL, WATCHDOG, ASSEMBLER}
+    assert told[-1] == POOL, "who has the dispatcher stopped hears of it last: nothing may be said after that"
+
+
+def test_without_a_watcher_nobody_is_told_and_the_job_ends_all_the_same() -> None:
+    state = DispatchState(wanted(expected=1, watcher=""), now_s=NOW_S)
+    posts = tell(state, joined("a"), refused("a"))
+    assert state.phase is Phase.ENDED
+    assert {type(post.message) for post in posts if post.to not in (POOL, WATCHDOG, ASSEMBLER)} <= {
+        type(said_to(posts, "a")[0])
+    }
+
+
+@pytest.mark.parametrize(
+    ("fault", "state"),
+    [(kind, "disagreed" if kind is TargetFaultKind.OTHER_JOB else "disk") for kind in TargetFaultKind],
+)
+def test_a_target_that_is_refused_says_whose_fault_it_is(fault: TargetFaultKind, state: str) -> None:
+    job = opening("a")
+    tell(job, probed("a", SIZE))
+    posts = tell(job, TargetRefused(job=JOB, fault=int(fault), detail="why"), TargetClosed(job=JOB))
+    assert [(ended.state, ended.reason, ended.path) for ended in said(posts, JobEnded)] == [(state, "why", "")]
+
+
+def test_a_disputed_chunk_names_both_sources() -> None:
+    state = board("aabb", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "a", 0))
+    disputed = ChunkDisputed(job=JOB, source=1, lease=busy_with(state, "b"), chunk=0, other_source_hash=1)
+    [ended] = said(tell(state, disputed, TargetClosed(job=JOB)), JobEnded)
+    assert ended.state == "disagreed"
+    assert "source a" in ended.reason
+    assert "source b" in ended.reason
+
+
+def test_a_chunk_that_differs_from_a_resumed_one_says_so() -> None:
+    state = board("##aa", rates={"a": 1})
+    disputed = ChunkDisputed(job=JOB, source=0, lease=busy_with(state, "a"), chunk=0, other_source_hash=1)
+    [ended] = said(tell(state, disputed, TargetClosed(job=JOB)), JobEnded)
+    assert "an earlier run" in ended.reason
+
+
+def test_stopping_before_anything_was_opened_ends_at_once() -> None:
+    posts = tell(opening(), JobStopAsked(job=JOB))
+    assert [ended.state for ended in said(posts, JobEnded)] == ["interrupted"]
+    assert said(posts, TargetCloseAsked) == []
+
+
+def test_closing_has_a_limit() -> None:
+    state = board("aaaa", rates={"a": 1})
+    assert len(said(tell(state, JobStopAsked(job=JOB)), TargetCloseAsked)) == 1
+    assert said(tell(state, Ticked(), at_s=NOW_S + CLOSING_S_MAX - 0.1), JobEnded) == []
+    [ended] = said(tell(state, Ticked(), at_s=NOW_S + CLOSING_S_MAX + 0.1), JobEnded)
+    assert (ended.state, ended.path) == ("interrupted", "/f/file.bin.part")
+
+
+def test_the_first_reason_to_end_stays() -> None:
+    state = board("aaaa", rates={"a": 1})
+    failed = DiskFailed(job=JOB, fault=int(TargetFaultKind.BUSY), detail="taken")
+    posts = tell(state, failed, JobStopAsked(job=JOB), TargetClosed(job=JOB))
+    assert [(ended.state, ended.reason) for ended in said(posts, JobEnded)] == [("disk", "taken")]
+    assert len(said(posts, TargetCloseAsked)) == 1
+
+
+def test_a_job_that_is_stopped_while_it_is_being_sealed_says_what_came_of_it() -> None:
+    state = sealing()
+    tell(state, JobStopAsked(job=JOB))
+    posts = tell(state, TargetSealed(job=JOB, path="/f/file", digest_hex="aa"))
+    assert [ended.state for ended in said(posts, JobEnded)] == ["sealed"]
+
+
+def test_sealing_is_asked_for_once() -> None:
+    state = sealing()
+    posts = tell(state, stored(state, "a", 2, 2, lease=1), Ticked(), at_s=NOW_S + 2)
+    assert said(posts, SealWanted) == []
+
+
+def test_nothing_is_said_after_the_last_word() -> None:
+    state = sealing()
+    late = finished(board("aaaa"), "a")
+    tell(state, TargetSealed(job=JOB, path="/f/file", digest_hex="aa"))
+    again = (late, joined("c"), probed("a", 5), JobStopAsked(job=JOB), TargetClosed(job=JOB), Ticked())
+    assert tell(state, *again, at_s=NOW_S + 99) == []
+
+
+def test_a_file_nobody_asked_to_seal_cannot_be_sealed() -> None:
+    state = board("aaaa")
+    assert tell(state, TargetSealed(job=JOB, path="/f/file", digest_hex="aa")) == []
+
+
+# -- what these tests once found wrong
+
+
+def test_a_body_shorter_than_what_is_stored_ends_the_job_with_a_reason() -> None:
+    state = board(".", sources="a", fronts="a", sized=False)
+    tell(state, stored(state, "a", 0, 10), released(state, "a", FaultKind.RESET, handed_stop=10))
+    tell(state, Ticked(), at_s=NOW_S + 3)
+    tell(state, finished(state, "a", 10, size_bytes=6 * CHUNK), at_s=NOW_S + 4)
+    board_of(state).check()
+    assert [ended.state for ended in said(passing(state, seconds=100, from_s=4), JobEnded)] == ["disagreed"]
+
+
+def test_of_unknown_size_nobody_is_asked_for_chunks_that_no_file_has() -> None:
+    state = board(".", sources="ab", sized=False)
+    assert max(lease.first for lease in board_of(state).leases.values()) == 0
+
+
+def test_a_worker_told_to_hang_up_after_a_long_ride_is_awaited_too() -> None:
+    state, at_s = board("aaaabbbb", rates={"a": 1, "b": 1}), NOW_S
+    while at_s < NOW_S + 50:
+        at_s += 1
+        words = [measured(state, source, received=0.1, rate=0.01) for source in "ab"]
+        tell(state, *words, Ticked(), at_s=at_s)
+    tell(state, stalled(state, "b"), at_s=at_s)
+    posts = tell(state, Ticked(), at_s=at_s + 1.2) + tell(state, Ticked(), at_s=at_s + 1.3)
+    assert said(posts, LeaseGranted) == []
+
+
+@pytest.mark.parametrize("phase", [Phase.OPENING, Phase.RIDING])
+def test_a_probe_that_is_never_answered_does_not_hold_up_the_end(phase: Phase) -> None:
+    state = opening("ab") if phase is Phase.OPENING else board("aaaa")
+    tell(state, joined("b"))
+    tell(state, refused("a") if phase is Phase.OPENING else released(state, "a", FaultKind.NOT_FOUND))
+    assert said(passing(state, seconds=300), JobEnded) != []
+
+
+def test_a_ride_is_not_extended_while_the_job_is_closing() -> None:
+    state = board("aaaa....", rates={"a": 2})
+    tell(state, JobStopAsked(job=JOB))
+    posts = tell(state, measured(state, "a", received=3.5, rate=2), at_s=NOW_S + 1.5)
+    assert said(posts, LeaseExtended) == []
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        ChunkDisputed(job=JOB, source=9, lease=9, chunk=0, other_source_hash=0),
+        ChunksVerified(job=JOB, runs=(2, 3)),
+        TargetClosed(job=JOB),
+    ],
+    ids=lambda word: type(word).__name__,
+)
+def test_a_word_that_cannot_be_meant_leaves_a_whole_board_and_no_end_without_reason(word: DispatcherInbox) -> None:
+    state = board("aaaa")
+    posts = tell(state, word)
+    board_of(state).check()
+    assert all(ended.reason for ended in said(posts, JobEnded))
+
+
+def test_a_late_source_is_not_said_to_hide_a_size_that_it_named() -> None:
+    state = board(".", sources="a", fronts="a", sized=False)
+    tell(
+        state,
+        SourceJoined(
+            job=JOB, source=1, worker="fetch-1/worker-1-1", name="b", host="b", fallback_name="", prior_rate_bytes_s=0.0
+        ),
+    )
+    tell(state, probed("b", SIZE))
+    assert "does not say" not in state.sources[1].reason

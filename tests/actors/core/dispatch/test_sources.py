@@ -1,0 +1,157 @@
+"""What each fault does to the standing of a source, as a table."""
+
+import pytest
+
+from actors.core.dispatch.sources import (
+    BUSY_ANSWERS_MAX,
+    COOL_S,
+    FAILURES_MAX,
+    REJOIN_S_MAX,
+    Source,
+    Standing,
+    blame,
+    cool,
+    delivered,
+    warm,
+)
+from protocol.model.faults import FaultKind
+
+BANNED, COOLING, CANDIDATE = Standing.BANNED, Standing.COOLING, Standing.CANDIDATE
+
+
+def source() -> Source:
+    made = Source(0, "a", "host", "fetch-1/worker-1-0", "f")
+    made.probed = True
+    return made
+
+
+def fault(made: Source, kind: FaultKind, *, progressed: bool = False, retry_after_s: float = 0.0) -> None:
+    blame(made, kind, kind.name, retry_after_s=retry_after_s, progressed=progressed, now_s=100.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "standing", "waits"),
+    [
+        (FaultKind.REVOKED, CANDIDATE, False),
+        (FaultKind.NO_SUCH_HOST, BANNED, False),
+        (FaultKind.REFUSED, CANDIDATE, True),
+        (FaultKind.CONNECT_TIMEOUT, CANDIDATE, True),
+        (FaultKind.TLS_UNTRUSTED, BANNED, False),
+        (FaultKind.NOT_FOUND, BANNED, False),
+        (FaultKind.FORBIDDEN, BANNED, False),
+        (FaultKind.BUSY, CANDIDATE, True),
+        (FaultKind.SERVER_ERROR, CANDIDATE, True),
+        (FaultKind.BAD_ANSWER, CANDIDATE, True),
+        (FaultKind.RANGE_REFUSED, CANDIDATE, False),
+        (FaultKind.WRONG_RANGE, BANNED, False),
+        (FaultKind.CHANGED, BANNED, False),
+        (FaultKind.ENCODED, BANNED, False),
+        (FaultKind.REDIRECT_LOOP, BANNED, False),
+        (FaultKind.SHORT_BODY, CANDIDATE, True),
+        (FaultKind.RESET, CANDIDATE, True),
+        (FaultKind.STALLED, CANDIDATE, True),
+        (FaultKind.SILENT, CANDIDATE, True),
+        (FaultKind.UNSUPPORTED_URL, BANNED, False),
+        (FaultKind.SIZE_DIFFERS, BANNED, False),
+        (FaultKind.SLOW, COOLING, True),
+        (FaultKind.LOST, CANDIDATE, True),
+        (FaultKind.DISPUTED, BANNED, False),
+        (FaultKind.SENT_MORE, CANDIDATE, True),
+    ],
+)
+def test_the_first_fault_of_each_kind_has_its_policy(kind: FaultKind, standing: Standing, waits: bool) -> None:
+    made = source()
+    fault(made, kind)
+    assert made.standing is standing
+    assert (made.not_before_s > 100.0) is waits
+
+
+def test_three_failures_in_a_row_cool_a_source() -> None:
+    made = source()
+    for _ in range(FAILURES_MAX - 1):
+        fault(made, FaultKind.RESET)
+        assert made.standing is CANDIDATE
+    fault(made, FaultKind.RESET)
+    assert made.standing is COOLING
+    assert made.not_before_s == 100.0 + COOL_S
+
+
+def test_a_source_that_drops_after_progress_never_cools_and_never_waits() -> None:
+    made = source()
+    for _ in range(50):
+        fault(made, FaultKind.SHORT_BODY, progressed=True)
+    assert made.standing is CANDIDATE
+    assert made.not_before_s == 0.0
+
+
+def test_a_stall_waits_even_after_progress() -> None:
+    made = source()
+    fault(made, FaultKind.STALLED, progressed=True)
+    assert made.not_before_s > 100.0
+
+
+def test_a_delivered_chunk_ends_the_row_of_failures_and_proves_the_source() -> None:
+    made = source()
+    fault(made, FaultKind.RESET)
+    fault(made, FaultKind.RESET)
+    delivered(made)
+    fault(made, FaultKind.RESET)
+    assert made.standing is CANDIDATE
+    assert made.proven
+
+
+def test_each_cooling_is_longer_than_the_one_before() -> None:
+    made = source()
+    lengths = []
+    for _ in range(8):
+        cool(made, 0.0)
+        lengths.append(made.not_before_s)
+    assert lengths == sorted(lengths)
+    assert lengths[1] == 2 * lengths[0]
+    assert lengths[-1] == 600.0
+
+
+def test_a_source_warmed_up_has_one_failure_to_spare_for() -> None:
+    made = source()
+    cool(made, 0.0)
+    warm(made)
+    assert made.standing is CANDIDATE
+    fault(made, FaultKind.RESET)
+    assert made.standing is COOLING
+
+
+def test_a_named_waiting_time_is_honoured_to_the_second() -> None:
+    made = source()
+    fault(made, FaultKind.BUSY, retry_after_s=7.0)
+    assert not made.ready(106.9)
+    assert made.ready(107.0)
+
+
+def test_a_source_that_is_busy_for_ever_cools_in_the_end() -> None:
+    made = source()
+    for _ in range(BUSY_ANSWERS_MAX):
+        fault(made, FaultKind.BUSY, retry_after_s=2.0)
+    assert made.standing is COOLING
+
+
+def test_a_waiting_time_of_hours_does_not_hold_up_the_end_of_the_job() -> None:
+    made = source()
+    fault(made, FaultKind.BUSY, retry_after_s=7200.0)
+    assert made.out(101.0)
+    assert made.not_before_s == 7300.0
+
+
+def test_refusing_offsets_leaves_the_front_and_refusing_that_too_is_the_end() -> None:
+    made = source()
+    fault(made, FaultKind.RANGE_REFUSED)
+    assert not made.traits.offset_ok
+    fault(made, FaultKind.RANGE_REFUSED)
+    assert made.standing is BANNED
+
+
+def test_a_source_without_worker_is_hoped_for_a_while_only() -> None:
+    made = source()
+    made.lost_s = 100.0
+    assert not made.usable
+    assert not made.out(101.0)
+    assert made.out(100.0 + REJOIN_S_MAX + 0.1)

@@ -1,0 +1,127 @@
+"""How often we hang up on Soulseek users, and what a disturbance must gain. Boards are drawn as in `boards`."""
+
+from dataclasses import replace
+
+import pytest
+
+from actors.core.dispatch.stop_cost import gain_min_s
+from protocol.messages import PlaceAsked, Ticked
+from protocol.model.limits import STOPS_PER_DAY, STOPS_PER_JOB
+from tests.actors.core.dispatch.boards import CHUNK, NOW_S, add, as_peer, board, drawn, lease_of
+from tests.actors.core.dispatch.queued_users import of, told, turn, user
+
+
+@pytest.mark.parametrize(
+    ("stops", "before", "is_spent"),
+    [
+        (STOPS_PER_JOB - 1, 0, False),
+        (STOPS_PER_JOB, 0, True),
+        (0, STOPS_PER_DAY - 1, False),
+        (0, STOPS_PER_DAY, True),
+        (1, STOPS_PER_DAY - 1, True),
+    ],
+)
+def test_a_user_has_so_many_stops_a_job_and_a_day(stops: int, before: int, is_spent: bool) -> None:
+    state = user("aaaa............", rates={"a": 1.0}, rate=1.0, stops=stops, stops_before=before)
+    assert state.sources[1].spent is is_spent
+
+
+def test_whose_stops_are_spent_rides_to_the_end_of_the_file() -> None:
+    state = user("aaaa............####....", rates={"a": 1.0}, rate=1.0, stops=3)
+    told(state, Ticked(), turn(state, 1))
+    assert drawn(state).endswith("bb")
+    assert "b" not in drawn(state)[:20]
+
+
+def test_whose_stops_are_spent_waits_when_the_end_is_not_free() -> None:
+    state = user("aaaa............####", rates={"a": 0.1}, rate=1.0, stops=3)
+    assert not of(told(state, Ticked()), PlaceAsked)
+
+
+def test_whose_stops_are_spent_takes_no_tail_but_the_last() -> None:
+    state = user("aaaaaaaaaaaaaaaaaaaa####", rates={"a": 0.5}, rate=1.0, stops=3)
+    assert not of(told(state, Ticked()), PlaceAsked)
+    state = user("####aaaaaaaaaaaaaaaaaaaa", rates={"a": 0.5}, rate=1.0, stops=3)
+    assert of(told(state, Ticked()), PlaceAsked)
+
+
+def test_the_ride_to_the_end_of_one_whose_stops_are_spent_is_not_cut() -> None:
+    state = board("aaaaaaaaaaaaaaaaaaaa", rates={"a": 1.0})
+    as_peer(state, "a", stops=3)
+    add(state, "b", 1.0)
+    told(state, Ticked())
+    assert drawn(state) == "aaaaaaaaaaaaaaaaaaaa"
+
+
+def test_when_nobody_else_is_left_a_job_goes_on_beyond_its_own_budget_but_not_beyond_the_days() -> None:
+    state = user("........####", "a", 1.0, stops=3)
+    assert of(told(state, Ticked()), PlaceAsked)
+    state = user("........####", "a", 1.0, stops=0, stops_before=8)
+    assert not of(told(state, Ticked()), PlaceAsked)
+    assert "this day" in state.sources[0].reason
+
+
+def test_chunk_by_chunk_spends_no_budget_for_it_was_asked_for() -> None:
+    state = user("........####", "a", 1.0, stops=9, mode="queue")
+    assert of(told(state, Ticked()), PlaceAsked)
+
+
+@pytest.mark.parametrize(("left_s", "gain_s"), [(5.0, 0.5), (50.0, 5.0), (100.0, 10.0), (1000.0, 10.0)])
+def test_a_disturbance_must_gain_ten_seconds_or_a_tenth(left_s: float, gain_s: float) -> None:
+    assert gain_min_s(left_s) == pytest.approx(gain_s)
+
+
+@pytest.mark.parametrize(("left_s", "gain_s"), [(1.0, 0.5), (50.0, 10.0), (1000.0, 20.0)])
+def test_a_third_stop_must_gain_twice_as_much_and_never_a_blink(left_s: float, gain_s: float) -> None:
+    assert gain_min_s(left_s, 2) == pytest.approx(gain_s)
+    assert gain_min_s(left_s, 1) < gain_s
+
+
+def test_who_was_stopped_twice_is_not_asked_for_a_gain_others_are_asked_for() -> None:
+    for stops, asked in ((1, True), (2, False)):
+        state = user("a" * 20 + "####", rates={"a": 1.0}, rate=0.2, stops=stops)
+        as_peer(state, "a")
+        assert bool(of(told(state, Ticked()), PlaceAsked)) is asked
+
+
+def test_a_users_ride_is_not_cut_for_less_than_a_tenth() -> None:
+    ride = "a" * 20
+    for rate, cut in ((1.0, True), (0.05, False)):
+        state = user(ride, rates={"a": 1.0}, rate=rate)
+        as_peer(state, "a")
+        assert bool(of(told(state, Ticked()), PlaceAsked)) is cut
+
+
+def test_one_of_few_stops_is_not_spent_on_a_crumb_while_a_large_tail_could_be_had() -> None:
+    """The crumb's rider would finish last, but b has a start to pay and few stops: it takes half of the long ride."""
+    state = board("aaa" + "c" * 60, rates={"a": 0.02, "c": 1.0})
+    for letter in "ac":
+        as_peer(state, letter)
+    add(state, "b", 1.0)
+    as_peer(state, "b")
+    told(state, Ticked(), turn(state, 1))
+    picture = drawn(state)
+    assert picture.startswith("aaac")
+    assert picture.count("b") > 20
+
+
+def test_a_crumb_is_taken_when_there_is_nothing_else() -> None:
+    state = user("aaa" + "#" * 60, rates={"a": 0.02}, rate=1.0)
+    as_peer(state, "a")
+    assert of(told(state, Ticked()), PlaceAsked)
+
+
+def test_who_reads_and_drops_for_long_does_not_keep_the_job_going() -> None:
+    """a refuses offsets and would be at its run in a quarter of an hour; b, whose stops are spent, may go on."""
+    state = board("#" * 50 + "aa" + "....####", rates={"a": 0.05})
+    front, lease = state.sources[0], lease_of(state, "a")
+    front.traits = replace(front.traits, offset_ok=False)
+    lease.lead_in_bytes, lease.received_bytes = 50 * CHUNK, CHUNK
+    add(state, "b", 1.0)
+    as_peer(state, "b", stops=3)
+    assert of(told(state, Ticked()), PlaceAsked)
+    lease.received_bytes = 51 * CHUNK
+    assert state.riding is not None
+    state.riding.changed()
+    state.sources[1].waiting = False
+    assert not of(told(state, Ticked(), now_s=NOW_S + 2), PlaceAsked), "a is there by now"

@@ -1,0 +1,128 @@
+"""Whether a ride is worth a start and a stop of a user, and how long it is to be. Boards are drawn as in `boards`."""
+
+from dataclasses import replace
+
+import pytest
+
+from actors.core.dispatch.dispatcher import DispatchState
+from protocol.messages import PlaceAsked, Ticked
+from tests.actors.core.dispatch.boards import NOW_S, add, as_peer, board, drawn, lease_of
+from tests.actors.core.dispatch.queued_users import of, told, turn
+from tests.actors.core.dispatch.replies import measured
+
+
+def ridden(picture: str, **rates: float) -> DispatchState:
+    """A board on which all that ride are users."""
+    state = board(picture, rates=rates)
+    for letter in rates:
+        as_peer(state, letter)
+    return state
+
+
+def comes(state: DispatchState, letter: str, rate: float, *, stops: int = 0) -> str:
+    """One more user with nothing to do. The picture once its turn has come, empty when it is not asked for one."""
+    source = add(state, letter, rate)
+    as_peer(state, letter, stops=stops)
+    if not of(told(state, Ticked()), PlaceAsked):
+        return ""
+    told(state, turn(state, source.id))
+    return drawn(state)
+
+
+def test_starts_still_to_come_make_the_common_finish_later() -> None:
+    """c is soon done and has to start anew. What it does not send meanwhile is left to a and b."""
+    counts = []
+    for restart_s in (0.1, 8.0):
+        state = ridden("aaaa" + "." * 48 + "cccc####", a=1.0, c=1.0)
+        state.sources[2].traits = replace(state.sources[2].traits, restart_cost_s=restart_s)
+        counts.append(comes(state, "b", 2.0).count("b"))
+    assert counts[1] >= counts[0] + 3
+
+
+def test_a_user_who_is_asked_for_a_turn_is_counted_on_at_once() -> None:
+    """Two are asked in one step. When the turn of the first comes, the other's share is left to it."""
+    state = ridden("aaaa" + "." * 56 + "####", a=1.0)
+    for letter in "bc":
+        add(state, letter, 1.0)
+        as_peer(state, letter)
+    told(state, Ticked(), turn(state, 1))
+    assert 18 <= drawn(state).count("b") <= 20
+
+
+@pytest.mark.parametrize(("rate", "chunks"), [(0.19, 1), (0.21, 2), (5.0, 24)])
+def test_a_slow_user_gets_whole_chunks_it_can_finish_and_a_fast_one_the_nearest_number(
+    rate: float, chunks: int
+) -> None:
+    assert comes(ridden("aaaa" + "." * 40, a=4.0), "b", rate).count("b") == chunks
+
+
+def test_a_faster_user_begins_behind_what_the_ride_before_the_gap_can_still_do_and_touches_the_rest() -> None:
+    state = ridden("aaaa" + "." * 40 + "cccccccccccc####", a=1.0, c=1.0)
+    picture = comes(state, "b", 2.0)
+    assert picture.startswith("aaaa......"), picture
+    assert "b." in picture, picture
+
+
+def test_a_slower_user_takes_the_end_of_the_gap() -> None:
+    picture = comes(ridden("aaaa" + "." * 40, a=1.0), "b", 0.9)
+    assert picture.endswith("b")
+    assert picture[4] == "."
+
+
+def test_next_to_nothing_is_left_to_a_faster_ride_that_touches_it() -> None:
+    """b could send 7 of 640 chunks. a goes on into them without a stop."""
+    assert not comes(ridden("a" + "." * 639, a=9.0), "b", 0.1)
+
+
+def test_next_to_nothing_is_taken_where_only_a_slower_ride_touches_it() -> None:
+    assert comes(ridden("a" + "." * 299 + "c" * 340, a=0.05, c=9.0), "b", 0.08)
+
+
+def test_next_to_nothing_is_taken_where_nobody_rides_on_into_it() -> None:
+    assert comes(ridden("." * 632 + "aaaaaaaa", a=9.0), "b", 0.1)
+
+
+def test_a_tail_that_would_be_late_goes_before_free_chunks() -> None:
+    """a would ride its last chunks for minutes; the free ones c can go on into."""
+    picture = comes(ridden("a" * 12 + "####" + "c" * 10 + "." * 24 + "####", a=0.05, c=1.0), "b", 0.5)
+    assert "b" in picture[:12], picture
+    assert "b" not in picture[16:], picture
+
+
+def test_of_a_late_ride_only_what_it_cannot_do_in_time_is_taken() -> None:
+    """There is half a minute: a does eight of its twenty chunks. Cut in balance it would keep six, and come back."""
+    picture = comes(ridden("a" * 20 + "####" + "c" * 10 + "." * 22 + "####", a=0.3, c=1.0), "b", 0.6)
+    assert picture[:20].count("a") == 8, picture
+
+
+def test_a_late_tail_that_keeps_its_rider_busy_for_less_than_half_the_time_is_left_for_a_slower_one() -> None:
+    picture = comes(ridden("a" * 12 + "####" + "c" * 10 + "." * 40 + "####", a=0.05, c=1.0), "b", 1.0)
+    assert picture.startswith("a" * 12), picture
+    assert picture.count("b") == 18, picture
+
+
+def test_a_user_of_unknown_rate_who_is_waited_for_counts_like_the_mean_of_the_others() -> None:
+    """Half of all users send next to nothing: with their median, everybody placed early would be given too much."""
+    state = ridden("aaaa" + "." * 40 + "ccccdddd####", a=1.0, c=1.0, d=7.0)
+    add(state, "b")
+    as_peer(state, "b")
+    assert of(told(state, Ticked()), PlaceAsked)
+    assert state.riding is not None
+    state.riding.changed()
+    assert state.riding.left_s(NOW_S) == pytest.approx((40 + 12 + 3 * 1.0 + 1.0 + 7.0) / (9 + 3), rel=0.1)
+
+
+@pytest.mark.parametrize("dear", [True, False])
+def test_a_users_ride_goes_on_a_little_at_a_time(dear: bool) -> None:
+    """While few rates are known the common finish time is far off, and moving the end again costs nothing."""
+    state = board("aaaa" + "." * 60, rates={"a": 1.0})
+    if dear:
+        as_peer(state, "a")
+    state.handle(measured(0, lease_of(state, "a").id, 3.5, 1.0), now_s=NOW_S)
+    assert drawn(state).count("a") == (8 if dear else 64)
+
+
+def test_a_user_without_a_stop_left_does_not_fight_while_another_is_free_soon() -> None:
+    """a needs minutes for its last chunks. c may still be stopped and is done in ten seconds; without it b is asked."""
+    assert not comes(ridden("#" * 20 + "aaaa" + "cccccccccc##", a=0.02, c=1.0), "b", 1.0, stops=3)
+    assert comes(ridden("#" * 20 + "aaaa" + "#" * 12, a=0.02), "b", 1.0, stops=3)

@@ -1,0 +1,300 @@
+"""A keeper without a daemon: its book is a few dictionaries, its clock is turned by hand, its hub is played."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, TypeVar
+
+from actors.core.jobs.manager import Beginning, Keeping
+from actors.core.jobs.provenance import completed
+from actors.core.jobs.transaction import Now, Step, answers
+from protocol.messages import (
+    Answered,
+    JobAsked,
+    JobCancelled,
+    JobDeleted,
+    JobEnded,
+    JobOpened,
+    JobPaused,
+    JobProgressed,
+    JobResumed,
+    JobRetried,
+    Message,
+    OrderPlaced,
+    Refused,
+    SourceProgressed,
+)
+from protocol.messages.addresses import Post
+from protocol.model.job_policy import KeeperSettings
+from protocol.model.job_records import (
+    DropFiles,
+    DropJob,
+    JobFiles,
+    KeptJob,
+    KeptRun,
+    KeptSource,
+    SaveEvent,
+    SaveFiles,
+    SaveJob,
+    SaveLimit,
+    SaveManifest,
+    SaveNote,
+    SaveRun,
+    SaveSource,
+    SaveTotals,
+    Totals,
+    TrimEvents,
+    Write,
+)
+from protocol.model.job_views import EventEntry, JobSnapshot, ManifestRun, Snapshot, unpack
+
+DESK = "api/desk"
+WEB = "http://a.example/f.bin"
+Row = TypeVar("Row", bound=Snapshot)
+M = TypeVar("M", bound=Message)
+
+
+@dataclass
+class PlainBook:
+    """What the job store is by contract, without a disk."""
+
+    jobs: dict[str, KeptJob] = field(default_factory=dict)
+    sources: dict[tuple[str, int], KeptSource] = field(default_factory=dict)
+    runs: dict[int, KeptRun] = field(default_factory=dict)
+    events: list[EventEntry] = field(default_factory=list)
+    notes: list[tuple[str, str]] = field(default_factory=list)
+    manifests: dict[str, tuple[ManifestRun, ...]] = field(default_factory=dict)
+    totals: Totals = field(default_factory=Totals)
+    limit_bytes_s: int = -1
+    files: dict[str, JobFiles] = field(default_factory=dict)
+
+    def apply(self, writes: Iterable[Write]) -> None:
+        for write in writes:
+            match write:
+                case SaveJob(job):
+                    self.jobs[job.id] = job
+                case SaveSource(source):
+                    self.sources[source.id, source.number] = source
+                case SaveRun(run):
+                    self.runs[run.number] = run
+                case SaveEvent(event):
+                    assert not self.events or event.serial == self.events[-1].serial + 1
+                    self.events.append(event)
+                case SaveNote(id, text):
+                    self.notes.append((id, text))
+                case SaveManifest(id, runs):
+                    self.manifests[id] = runs
+                case SaveTotals(totals):
+                    self.totals = totals
+                case SaveLimit(limit):
+                    self.limit_bytes_s = limit
+                case DropJob(id):
+                    del self.jobs[id]
+                    for key in [key for key in self.sources if key[0] == id]:
+                        del self.sources[key]
+                case SaveFiles(files):
+                    self.files[files.id] = files
+                case DropFiles(id):
+                    del self.files[id]
+                case TrimEvents():
+                    pass
+
+    def sources_of(self, id: str) -> list[KeptSource]:
+        return [source for key, source in sorted(self.sources.items()) if key[0] == id]
+
+    def beginning(self) -> Beginning:
+        living = [job for job in self.jobs.values() if job.state in ("queued", "active", "paused") or job.number]
+        return Beginning(
+            jobs=[(job, self.sources_of(job.id), self.runs.get(job.number)) for job in living],
+            last_run=max(self.runs, default=0),
+            last_event=self.events[-1].serial if self.events else 0,
+            last_job=max((job.serial for job in self.jobs.values()), default=0),
+            totals=self.totals,
+            limit_bytes_s=self.limit_bytes_s,
+            files=list(self.files.values()),
+        )
+
+
+class Rig:
+    """A keeper that has begun. `said` is everything it ever posted, `heard` the posts of the last step."""
+
+    def __init__(self, settings: KeeperSettings | None = None, book: PlainBook | None = None, **changes: Any) -> None:
+        self.settings = settings or KeeperSettings(**changes)
+        self.book = book or PlainBook()
+        self.s = 100.0
+        self.said: list[Post] = []
+        self.heard: list[Post] = []
+        self._ids = (f"id-{number}" for number in count(len(self.book.jobs) + 1))
+        self._requests = count(1)
+        self.begin(anew=True)
+
+    def begin(self, *, anew: bool) -> None:
+        """Another keeper takes over what is in the book: the old one has died. `anew`: everything has."""
+        self.keeping = Keeping(self.settings, self.book.beginning(), new_id=lambda: next(self._ids))
+        self._take(self.keeping.begin(self.now, anew=anew, version="1"))
+
+    @property
+    def now(self) -> Now:
+        return Now(s=self.s, ms=1_700_000_000_000 + int(1000 * self.s), week_s=int(self.s) % 604_800)
+
+    def hear(self, message: Any) -> list[Post]:
+        id = getattr(message, "id", "")
+        if id in self.book.jobs and id not in self.keeping.jobs.living:
+            self.keeping.recall(self.book.jobs[id], self.book.sources_of(id))
+        if isinstance(message, OrderPlaced) and message.key:
+            for kept in [kept for kept in self.book.jobs.values() if kept.order_key == message.key]:
+                self.keeping.recall(kept, self.book.sources_of(kept.id))
+        self._take(self.keeping.handle(message, now=self.now))
+        return self.heard
+
+    def _take(self, step: Step) -> None:
+        for told in step.told:
+            before = self.book.manifests.get(told.id, ())
+            runs = before if told.runs is None else tuple(completed(told.runs, before))
+            if told.asker is None:
+                step.writes.append(SaveManifest(told.id, runs))
+            else:
+                step.posts += [Post(to=told.asker[1], message=part) for part in answers(told.asker[0], runs)]
+        self.book.apply(step.writes)
+        self.heard = [*step.at_once, *step.posts]
+        self.said += self.heard
+
+    # -- what is said to it
+
+    def order(self, *, urls: tuple[str, ...] = (WEB,), **changes: Any) -> JobSnapshot:
+        """A job that must not be refused."""
+        self.hear(order(next(self._requests), urls, **changes))
+        return self.answer(JobSnapshot)[0]
+
+    def pause(self, id: str) -> None:
+        self.hear(JobPaused(request=next(self._requests), reply_to=DESK, id=id))
+
+    def resume(self, id: str) -> None:
+        self.hear(JobResumed(request=next(self._requests), reply_to=DESK, id=id))
+
+    def retry(self, id: str) -> None:
+        self.hear(JobRetried(request=next(self._requests), reply_to=DESK, id=id))
+
+    def cancel(self, id: str, *, removed: bool = False) -> None:
+        self.hear(JobCancelled(request=next(self._requests), reply_to=DESK, id=id, removed=removed))
+
+    def delete(self, id: str) -> None:
+        self.hear(JobDeleted(request=next(self._requests), reply_to=DESK, id=id))
+
+    def opened(self, number: int, path: str = "/box/f.bin.part", *, size: int = 1000, resumed: int = 0) -> None:
+        opened = JobOpened(
+            job=number, part_path=path, size_bytes=size, chunk_size=4096, resumed_bytes=resumed, message=""
+        )
+        self.hear(opened)
+
+    def progressed(
+        self, number: int, stored: int, *, state: str = "riding", rate: float = 10.0, reason: str = ""
+    ) -> None:
+        self.hear(progressed(number, stored, state=state, rate=rate, reason=reason))
+
+    def ended(self, number: int, state: str, reason: str = "", *, path: str = "") -> None:
+        self.hear(run_ended(number, state, reason, path=path))
+
+    # -- what it said
+
+    def answer(self, kind: type[Row]) -> list[Row]:
+        """The rows of the last step's answer."""
+        parts = [post.message for post in self.heard if isinstance(post.message, Answered)]
+        assert parts, f"no answer among {self.heard}"
+        return [row for part in parts for row in unpack(part.body, kind)]
+
+    def refusal(self) -> Refused:
+        (refused,) = self.all_heard(Refused)
+        return refused
+
+    def all_heard(self, kind: type[M]) -> list[M]:
+        return [post.message for post in self.heard if isinstance(post.message, kind)]
+
+    def all_said(self, kind: type[M]) -> list[M]:
+        return [post.message for post in self.said if isinstance(post.message, kind)]
+
+    def kept(self, id: str) -> KeptJob:
+        return self.book.jobs[id]
+
+    def number(self, id: str) -> int:
+        return self.book.jobs[id].number
+
+    def state(self, id: str) -> str:
+        return self.book.jobs[id].state
+
+    def started(self) -> list[int]:
+        """Numbers of the runs that were asked for in the last step."""
+        return [asked.job for asked in self.all_heard(JobAsked)]
+
+    def kinds(self, id: str) -> list[str]:
+        """What happened to a job."""
+        return [event.kind for event in self.book.events if event.id == id]
+
+
+def order(request: int, urls: tuple[str, ...], **changes: Any) -> OrderPlaced:
+    fields: dict[str, Any] = {
+        "request": request,
+        "reply_to": DESK,
+        "name": "f.bin",
+        "folder": "/box",
+        "size_bytes": -1,
+        "chunk_size": 4096,
+        "checksum": "",
+        "mode": "swarm",
+        "limit_bytes_s": 0,
+        "priority": 0,
+        "sources": urls,
+        "term": "",
+        "search_s": 0.0,
+        "origin": "multisource",
+        "user": "",
+        "remote_path": "",
+        "widen": False,
+        "private_ok": True,
+    }
+    return OrderPlaced(**(fields | changes))
+
+
+def progressed(number: int, stored: int, *, state: str, rate: float, reason: str = "") -> JobProgressed:
+    return JobProgressed(
+        job=number,
+        state=state,
+        stored_bytes=stored,
+        size_bytes=1000,
+        rate_bytes_s=rate,
+        left_s=5.0,
+        reason=reason,
+    )
+
+
+def run_ended(number: int, state: str, reason: str = "", *, path: str = "") -> JobEnded:
+    return JobEnded(
+        job=number,
+        state=state,
+        reason=reason or ("" if state == "sealed" else state),
+        path=path or ("/box/f.bin" if state == "sealed" else ""),
+        size_bytes=1000,
+        seconds=1.0,
+        bytes_received=1100,
+        bytes_resumed=0,
+        bytes_refetched=100,
+        digest_hex="ab" if state == "sealed" else "",
+    )
+
+
+def row(number: int, source: int = 0, **changes: Any) -> SourceProgressed:
+    fields: dict[str, Any] = {
+        "job": number,
+        "source": source,
+        "name": "a.example",
+        "standing": "active",
+        "rate_bytes_s": 10.0,
+        "bytes_stored": 0,
+        "chunks": 0,
+        "leases": 1,
+        "stops": 0,
+        "lease_first": -1,
+        "lease_stop": -1,
+        "reason": "",
+    }
+    return SourceProgressed(**(fields | changes))

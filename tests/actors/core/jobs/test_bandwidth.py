@@ -1,0 +1,126 @@
+"""How fast all jobs together may be, at each time of the week."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.core.jobs.bandwidth import WEEK_S, limit_at, next_change_s
+from protocol.messages import KeeperConfigured, LimitSet, ProcessReady, Ticked, TotalLimited
+from protocol.model.job_policy import KeeperSettings, LimitWindow, settings_json, settings_of
+from tests.actors.core.jobs.rig import DESK, Rig
+
+MONDAY, TUESDAY, SUNDAY = 0, 86_400, 6 * 86_400
+HOUR = 3600
+
+
+def window(days: tuple[int, ...], begin_h: int, end_h: int, limit: int) -> LimitWindow:
+    return LimitWindow(days=days, begin_minute=begin_h * 60, end_minute=end_h * 60, limit_bytes_s=limit)
+
+
+OFFICE = window((0, 1, 2, 3, 4), 8, 18, 100)
+NIGHT = window((6,), 22, 6, 0)
+SETTINGS = KeeperSettings(limit_bytes_s=500, schedule=(OFFICE, NIGHT))
+
+
+@pytest.mark.parametrize(
+    ("week_s", "limit"),
+    [
+        (MONDAY + 8 * HOUR - 1, 500),
+        (MONDAY + 8 * HOUR, 100),
+        (MONDAY + 18 * HOUR - 1, 100),
+        (MONDAY + 18 * HOUR, 500),
+        (SUNDAY + 12 * HOUR, 500),
+        (SUNDAY + 22 * HOUR, 0),
+        (MONDAY + 6 * HOUR - 1, 0),  # Sunday's night ends on Monday
+        (MONDAY + 6 * HOUR, 500),
+        (TUESDAY + 5 * HOUR, 500),
+    ],
+)
+def test_the_first_window_that_fits_holds(week_s: int, limit: int) -> None:
+    assert limit_at(SETTINGS, -1, week_s) == limit
+
+
+def test_a_window_without_a_length_is_a_whole_day() -> None:
+    settings = KeeperSettings(schedule=(window((2,), 0, 0, 7),))
+    assert [limit_at(settings, -1, day * 86_400 + 5) for day in range(7)] == [0, 0, 7, 0, 0, 0, 0]
+
+
+def test_what_somebody_said_holds_whatever_the_schedule_says() -> None:
+    assert limit_at(SETTINGS, 42, MONDAY + 9 * HOUR) == 42
+    assert limit_at(SETTINGS, 0, MONDAY + 9 * HOUR) == 0
+
+
+WINDOWS = st.builds(
+    LimitWindow,
+    days=st.lists(st.integers(0, 6), max_size=3).map(tuple),
+    begin_minute=st.integers(0, 1439),
+    end_minute=st.integers(0, 1440),
+    limit_bytes_s=st.integers(0, 2),
+)
+
+
+@given(windows=st.lists(WINDOWS, max_size=4), week_s=st.integers(0, WEEK_S - 1), part=st.floats(0, 1))
+def test_nothing_changes_before_the_next_change(windows: list[LimitWindow], week_s: int, part: float) -> None:
+    settings = KeeperSettings(limit_bytes_s=1, schedule=tuple(windows))
+    wait = next_change_s(settings, week_s)
+    now = limit_at(settings, -1, week_s)
+    assert limit_at(settings, -1, (week_s + int(part * (wait - 1))) % WEEK_S) == now
+    assert wait == WEEK_S or limit_at(settings, -1, (week_s + wait) % WEEK_S) != now
+
+
+def test_settings_come_back_from_json_and_wrong_ones_are_named() -> None:
+    assert settings_of(settings_json(SETTINGS)) == SETTINGS
+    with pytest.raises(ValueError, match="jobs_active_max"):
+        settings_of(b'{"jobs_active_max": "many"}')
+
+
+# -- the keeper
+
+
+def at(rig: Rig, week_s: int) -> list[TotalLimited]:
+    """The clock is set, and a tick comes."""
+    rig.s = 604_800 + week_s
+    rig.hear(Ticked())
+    return rig.all_heard(TotalLimited)
+
+
+def test_the_hub_hears_of_another_limit_when_its_time_comes_and_once() -> None:
+    rig = Rig(SETTINGS)
+    assert at(rig, MONDAY + 9 * HOUR) == [TotalLimited(limit_bytes_s=100)]
+    assert at(rig, MONDAY + 10 * HOUR) == []
+    assert at(rig, MONDAY + 19 * HOUR) == [TotalLimited(limit_bytes_s=500)]
+
+
+def test_a_limit_that_was_set_outlives_the_keeper_but_not_the_daemon() -> None:
+    rig = Rig(SETTINGS)
+    at(rig, MONDAY + 9 * HOUR)
+    rig.hear(LimitSet(request=1, reply_to=DESK, limit_bytes_s=7))
+    assert rig.all_heard(TotalLimited) == [TotalLimited(limit_bytes_s=7)]
+    rig.begin(anew=False)
+    assert rig.all_heard(TotalLimited) == [TotalLimited(limit_bytes_s=7)]
+    rig.hear(ProcessReady(process="hub", pid=1))
+    assert rig.all_heard(TotalLimited) == [TotalLimited(limit_bytes_s=7)], "a new hub knows of none"
+    rig.begin(anew=True)
+    assert rig.all_heard(TotalLimited) == [TotalLimited(limit_bytes_s=100)]
+
+
+def test_without_a_word_of_it_again_the_schedule_holds_again() -> None:
+    rig = Rig(SETTINGS)
+    at(rig, MONDAY + 9 * HOUR)
+    rig.hear(LimitSet(request=1, reply_to=DESK, limit_bytes_s=0))
+    assert rig.all_heard(TotalLimited) == [TotalLimited(limit_bytes_s=0)]
+    rig.hear(LimitSet(request=2, reply_to=DESK, limit_bytes_s=-1))
+    assert rig.all_heard(TotalLimited) == [TotalLimited(limit_bytes_s=100)]
+    rig.hear(LimitSet(request=3, reply_to=DESK, limit_bytes_s=-2))
+    assert rig.refusal().field == "limit_bytes_s"
+
+
+def test_settings_that_were_read_again_hold_from_then_on() -> None:
+    rig = Rig(jobs_active_max=1)
+    rig.order(name="1")
+    rig.order(name="2")
+    rig.hear(KeeperConfigured(settings=settings_json(KeeperSettings(jobs_active_max=2, limit_bytes_s=9))))
+    assert rig.all_heard(TotalLimited) == [TotalLimited(limit_bytes_s=9)]
+    assert rig.started() == [2]
+    rig.hear(KeeperConfigured(settings=b"{}nonsense"))
+    assert rig.keeping.settings.jobs_active_max == 2

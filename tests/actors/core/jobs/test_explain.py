@@ -1,0 +1,271 @@
+"""What binds a job now, as people are told it; and who sent what of its file."""
+
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.core.jobs.explain import why
+from actors.core.jobs.provenance import completed
+from protocol.messages import (
+    Answered,
+    ManifestQueried,
+    ProcessLost,
+    RunsAsked,
+    RunsTold,
+    SessionChanged,
+    Ticked,
+    TotalLimited,
+)
+from protocol.model.job_policy import LimitWindow
+from protocol.model.job_views import Binding, ManifestRun, unpack
+from tests.actors.core.jobs.rig import DESK, WEB, Rig, row
+
+OTHER = "http://b.example/f.bin"
+USER = "slsk://ann/a.flac"
+
+
+def bindings(rig: Rig, id: str) -> list[Binding]:
+    job = rig.keeping.find(id)
+    if job is None:
+        rig.keeping.recall(rig.book.jobs[id], rig.book.sources_of(id))
+        job = rig.keeping.find(id)
+    assert job is not None
+    return why(job, rig.keeping.world(job, rig.now))
+
+
+def kinds(rig: Rig, id: str) -> list[str]:
+    return [binding.kind for binding in bindings(rig, id)]
+
+
+def riding(rig: Rig, *rows: dict[str, Any], **order: Any) -> str:
+    """A job that rides, of whose sources this was told."""
+    id = rig.order(**order).id
+    rig.opened(1)
+    rig.progressed(1, 100, rate=1000.0)
+    for number, changes in enumerate(rows):
+        rig.hear(row(1, number, **changes))
+    return id
+
+
+FLOWING: dict[str, Any] = {"phase": "flowing", "lease_first": 0, "lease_stop": 9, "chunks": 3}
+
+
+def test_who_waits_for_its_turn_is_told_how_many_go_first() -> None:
+    rig = Rig(jobs_active_max=1)
+    for name in "123":
+        id = rig.order(name=name).id
+    (binding,) = bindings(rig, id)
+    assert binding == Binding(kind="queue", text="1 jobs are active, at most 1 may be; 1 wait before this one")
+
+
+def test_who_failed_and_is_tried_again_is_told_when() -> None:
+    rig = Rig(retry_first_s=30.0)
+    id = rig.order().id
+    rig.ended(1, "starved", "nobody has it")
+    rig.s += 10
+    (binding,) = bindings(rig, id)
+    assert "tried again in 20.0 s: nobody has it" in binding.text
+
+
+def test_a_pause_binds_and_an_end_says_how() -> None:
+    rig = Rig(retries_max=0)
+    id = rig.order().id
+    rig.pause(id)
+    assert kinds(rig, id) == ["paused"]
+    rig.cancel(id)
+    rig.ended(1, "interrupted")
+    assert bindings(rig, id)[0].text == "it has ended: cancelled, cancelled"
+    id = rig.order().id
+    rig.ended(2, "sealed")
+    assert bindings(rig, id) == [Binding(kind="ended", text="it is complete")]
+
+
+def test_the_disk_is_all_that_binds_while_it_fails() -> None:
+    rig = Rig()
+    id = rig.order().id
+    rig.progressed(1, 0, state="paused", reason="/box: no space")
+    assert bindings(rig, id) == [Binding(kind="disk", text="the disk does not take it: /box: no space")]
+
+
+def test_a_job_is_as_fast_as_its_sources_are() -> None:
+    rig = Rig()
+    id = riding(rig, FLOWING, FLOWING, urls=(WEB, OTHER))
+    (binding,) = bindings(rig, id)
+    assert (binding.kind, binding.text) == ("peers", "2 sources send, and this is how fast: 1000 B/s together")
+
+
+def test_one_source_that_has_proven_itself_is_named() -> None:
+    rig = Rig()
+    id = riding(rig, FLOWING, {"standing": "cooling"}, urls=(WEB, OTHER))
+    assert kinds(rig, id) == ["one source", "peers"]
+    assert WEB in bindings(rig, id)[0].text
+
+
+def test_places_in_queues_are_told_with_their_numbers_the_best_first() -> None:
+    rig = Rig()
+    rows = [
+        {"peer": "ann", "phase": "queued", "standing": "queued", "queue_place": 12},
+        {"peer": "bob", "phase": "queued", "standing": "queued", "queue_place": 3},
+    ]
+    id = riding(rig, *rows, urls=(USER, "slsk://bob/a.flac"))
+    (binding,) = bindings(rig, id)
+    assert binding.kind == "places"
+    assert "bob: place 3, ann: place 12" in binding.text
+
+
+def test_a_spent_budget_of_stops_binds() -> None:
+    rig = Rig()
+    spent = {"peer": "ann", "standing": "banned", "reason": "its stops of this day are spent: it is left alone"}
+    id = riding(rig, spent, FLOWING, urls=(USER, WEB))
+    assert "budget" in kinds(rig, id)
+
+
+def test_a_limit_binds_when_the_rate_is_near_it() -> None:
+    rig = Rig(limit_bytes_s=1100)
+    id = riding(rig, FLOWING, limit_bytes_s=1050)
+    assert kinds(rig, id)[:2] == ["limit", "limit"]
+    assert "its own limit" in bindings(rig, id)[0].text
+    rig.progressed(1, 200, rate=100.0)
+    assert kinds(rig, id) == ["peers"]
+
+
+def test_a_limit_of_the_schedule_says_how_long_it_holds() -> None:
+    window = LimitWindow(days=(0,), begin_minute=0, end_minute=60, limit_bytes_s=1000)
+    rig = Rig(schedule=(window,))
+    id = riding(rig, FLOWING)
+    rig.s = 30 * 60.0
+    rig.hear(Ticked())
+    assert bindings(rig, id)[0].text == "the limit of 1000 B/s for all jobs together, for another 30 min 00 s"
+
+
+def test_who_found_nobody_is_told_what_the_search_said() -> None:
+    rig = Rig()
+    id = rig.order(urls=(), term="some words").id
+    rig.progressed(1, 0, state="waiting", reason="the budget of searches is spent")
+    assert bindings(rig, id) == [
+        Binding(
+            kind="search",
+            text="no user was found yet, it is searched for again: the budget of searches is spent",
+        )
+    ]
+
+
+def test_without_a_login_users_cannot_be_asked() -> None:
+    rig = Rig()
+    id = rig.order(urls=(USER,)).id
+    rig.hear(SessionChanged(state="refused", detail="wrong password", final=True))
+    assert bindings(rig, id)[0] == Binding(kind="login", text="not logged in to Soulseek (refused): wrong password")
+
+
+def test_the_death_of_the_session_for_good_is_a_login_that_is_gone() -> None:
+    rig = Rig()
+    id = rig.order(urls=(USER,)).id
+    rig.hear(ProcessLost(process="soulseek", detail="killed", restart_s=-1.0))
+    assert kinds(rig, id)[0] == "login"
+    assert rig.all_heard(SessionChanged)[0].state == "offline"
+
+
+def test_who_hunts_is_told_so_and_who_may_not_hunt_yet_too() -> None:
+    rig = Rig(hunts_max=1)
+    hunting = rig.order(name="1", urls=(), term="some words").id
+    waiting = rig.order(name="2", urls=(), term="other words").id
+    plain = rig.order(name="3").id
+    assert kinds(rig, hunting) == ["search"]
+    assert (rig.state(waiting), kinds(rig, waiting)) == ("queued", ["search"])
+    assert rig.state(plain) == "active", "it does not search and passes by"
+
+
+def test_who_waits_for_sources_is_told_what_was_heard_of_each() -> None:
+    rig = Rig()
+    gone = {"standing": "banned", "reason": "404", "name": "a.example"}
+    id = riding(rig, gone)
+    rig.progressed(1, 100, state="waiting", rate=0.0)
+    assert kinds(rig, id) == ["sources"]
+    assert "a.example: 404" in bindings(rig, id)[0].text
+
+
+# -- who sent what
+
+
+def runs(*told: tuple[int, int, int]) -> list[ManifestRun]:
+    return [ManifestRun(first=first, stop=stop, source=source, url=f"u{source}") for first, stop, source in told]
+
+
+def test_what_a_later_run_does_not_know_is_known_from_before() -> None:
+    before = runs((0, 4, 1), (6, 9, 2))
+    assert completed(runs((0, 9, -1), (9, 12, 1)), before) == [
+        *runs((0, 4, 1)),
+        ManifestRun(first=4, stop=6, source=-1, url="u-1"),
+        *runs((6, 9, 2), (9, 12, 1)),
+    ]
+
+
+@given(
+    told=st.lists(st.integers(-2, 2), max_size=12),
+    before=st.lists(st.integers(-2, 2), max_size=12),
+)
+def test_every_chunk_has_the_owner_that_was_told_else_the_one_of_before(told: list[int], before: list[int]) -> None:
+    """-2: the chunk is missing."""
+
+    def rows(owners: list[int]) -> list[ManifestRun]:
+        return runs(*((at, at + 1, owner) for at, owner in enumerate(owners) if owner > -2))
+
+    found = completed(rows(told), rows(before))
+    owners = {chunk: run.source for run in found for chunk in range(run.first, run.stop)}
+    past = dict(enumerate(before))
+    assert owners == {
+        chunk: owner if owner >= 0 else max(past.get(chunk, -1), -1) for chunk, owner in enumerate(told) if owner > -2
+    }
+    assert all((a.stop, a.source) != (b.first, b.source) for a, b in pairwise(found))
+
+
+def told(number: int, *owned: tuple[int, int, int], request: int = 0, last: bool = True) -> RunsTold:
+    firsts, stops, owners = zip(*owned, strict=True) if owned else ((), (), ())
+    return RunsTold(job=number, request=request, firsts=firsts, stops=stops, owners=owners, last=last)
+
+
+def test_the_manifest_is_kept_over_all_runs_and_for_ever() -> None:
+    rig = Rig()
+    id = rig.order(urls=(WEB, OTHER)).id
+    rig.hear(told(1, (0, 4, 0), last=False))
+    rig.hear(told(1, (6, 7, 1)))
+    rig.pause(id)
+    rig.ended(1, "interrupted")
+    rig.resume(id)
+    rig.hear(told(2, (0, 4, -1), (4, 6, 1), (6, 7, -1)))
+    rig.ended(2, "sealed")
+    assert [(run.first, run.stop, run.source, run.url) for run in rig.book.manifests[id]] == [
+        (0, 4, 0, WEB),
+        (4, 7, 1, OTHER),
+    ]
+
+
+def test_a_running_job_is_asked_what_it_knows() -> None:
+    rig = Rig()
+    id = rig.order().id
+    rig.hear(ManifestQueried(request=5, reply_to=DESK, id=id))
+    (asked,) = rig.all_heard(RunsAsked)
+    assert rig.said[-1].to == "hub/dispatcher-1"
+    rig.hear(told(1, (0, 4, 0), request=asked.request))
+    assert [run.stop for run in rig.answer(ManifestRun)] == [4]
+    assert id not in rig.book.manifests, "nothing is written down for a question"
+
+
+def test_a_run_that_does_not_answer_is_not_waited_for() -> None:
+    rig = Rig()
+    id = rig.order().id
+    rig.hear(told(1, (0, 4, 0)))
+    rig.hear(ManifestQueried(request=5, reply_to=DESK, id=id))
+    rig.s += 4
+    rig.hear(Ticked())
+    (answer,) = rig.all_heard(Answered)
+    assert [run.stop for run in unpack(answer.body, ManifestRun)] == [4]
+    assert rig.all_heard(TotalLimited) == []
+
+
+def test_who_sent_what_of_an_unknown_job_is_refused() -> None:
+    rig = Rig()
+    rig.hear(ManifestQueried(request=5, reply_to=DESK, id="nobody"))
+    assert rig.refusal().kind == "unknown"

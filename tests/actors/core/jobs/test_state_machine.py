@@ -1,0 +1,265 @@
+"""Any orders, deaths and ends of runs in any order: what was answered is kept, and nothing happens twice."""
+
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from protocol.messages import (
+    Answered,
+    JobAsked,
+    JobStopAsked,
+    ProcessReady,
+    Refused,
+    SourceDropped,
+    SourceFound,
+    SourcesAdded,
+    Ticked,
+)
+from protocol.model.job_policy import KeeperSettings
+from protocol.model.job_views import JobSnapshot, unpack
+from tests.actors.core.jobs.rig import DESK, PlainBook, Rig, row
+
+OUTCOMES = st.sampled_from(["sealed", "starved", "disagreed", "disk", "interrupted", "failed"])
+ORDERS = ["pause", "resume", "cancel", "retry", "delete"]
+LIKELY = {
+    "queued": ["pause", "cancel"],
+    "active": ["pause", "pause", "cancel"],
+    "paused": ["resume", "resume", "cancel"],
+    "sealed": ["delete"],
+    "failed": ["retry", "delete"],
+    "cancelled": ["retry", "retry", "delete"],
+}
+NAMES = st.sampled_from(["a.bin", "b.bin", "A.bin", ""])
+URLS = st.sampled_from([f"http://{host}.example/{name}" for host in "xyz" for name in ("a.bin", "c.bin")])
+NUMBERS = st.integers(0, 20)
+SIZES = st.sampled_from([-1, -1, 1000, 999])
+
+
+class Keepers(RuleBasedStateMachine):
+    """Plays the desk and the hub. `hub` are the runs that the hub knows, with the name each writes under."""
+
+    @initialize(active=st.integers(1, 3), retries=st.integers(0, 2))
+    def begin(self, active: int, retries: int) -> None:
+        self.active = active
+        changes: dict[str, Any] = {"retry_first_s": 10.0, "yield_s": 60.0, "starve_s": 500.0}
+        self.rig = Rig(KeeperSettings(jobs_active_max=active, retries_max=retries, **changes), PlainBook())
+        self.hub: dict[int, str] = {}
+        self.numbers: set[int] = set()
+        self.answered: dict[str, JobSnapshot] = {}
+        self.deleted: set[str] = set()
+        self.stored: dict[str, int] = {}
+        self.ordered: dict[str, str] = {}
+        self.heard = 0
+        self.listen()
+
+    def hear(self, message: Any) -> None:
+        self.rig.hear(message)
+        self.listen()
+
+    def listen(self) -> None:
+        """What the keeper said since, as the hub and the desk take it."""
+        for post in self.rig.said[self.heard :]:
+            match post.message:
+                case JobAsked(job=number, attempt=attempt, name=name):
+                    if attempt == 0:
+                        assert number not in self.numbers, "a number that was given before"
+                    self.numbers.add(number)
+                    self.hub[number] = name
+                case JobStopAsked(job=number):
+                    assert number in self.hub
+                case Answered(body=body):
+                    for snapshot in unpack(body, JobSnapshot):
+                        self.answered[snapshot.id] = snapshot
+                case _:
+                    pass
+        self.heard = len(self.rig.said)
+
+    @property
+    def ids(self) -> list[str]:
+        return sorted(set(self.rig.book.jobs))
+
+    # -- the desk
+
+    @precondition(lambda self: len(self.rig.book.jobs) < 5)
+    @rule(name=NAMES, url=URLS, priority=st.integers(0, 2), term=st.sampled_from(["", "words"]), size=SIZES)
+    def order(self, name: str, url: str, priority: int, term: str, size: int) -> None:
+        placed = self.rig.order(name=name, urls=(url,), priority=priority, term=term, size_bytes=size)
+        assert placed.id not in self.answered, "an id that was given before"
+        self.listen()
+        assert placed.id in self.rig.book.jobs
+
+    @precondition(lambda self: self.rig.book.jobs)
+    @rule(data=st.data())
+    def command(self, data: st.DataObject) -> None:
+        id = data.draw(st.sampled_from(self.ids))
+        before = self.rig.book.jobs[id]
+        what = data.draw(st.sampled_from([*LIKELY[before.state] * 3, *ORDERS]))
+        getattr(self.rig, what)(id)
+        self.listen()
+        if self.rig.all_heard(Refused):
+            assert self.rig.book.jobs[id] == before
+        elif what == "delete":
+            self.deleted.add(id)
+        else:
+            self.ordered[id] = what
+
+    @precondition(lambda self: self.rig.book.jobs)
+    @rule(data=st.data())
+    def command_more(self, data: st.DataObject) -> None:
+        self.command(data)
+
+    @precondition(lambda self: self.rig.book.jobs)
+    @rule(data=st.data(), url=URLS, source=st.integers(-1, 3), banned=st.booleans())
+    def feed_or_drop(self, data: st.DataObject, url: str, source: int, banned: bool) -> None:
+        id = data.draw(st.sampled_from(self.ids))
+        if source < 0:
+            self.hear(SourcesAdded(request=1, reply_to=DESK, id=id, urls=(url,)))
+        else:
+            self.hear(SourceDropped(request=1, reply_to=DESK, id=id, source=source, banned=banned))
+
+    # -- the hub
+
+    @precondition(lambda self: self.hub)
+    @rule(data=st.data(), name=st.sampled_from(["a.bin", "d.bin"]))
+    def open(self, data: st.DataObject, name: str) -> None:
+        number = data.draw(st.sampled_from(sorted(self.hub)))
+        self.hub[number] = self.hub[number] or name
+        self.rig.opened(number, f"/box/{self.hub[number]}.part")
+        self.listen()
+
+    @precondition(lambda self: self.hub)
+    @rule(data=st.data(), stored=st.integers(0, 1000))
+    def progress(self, data: st.DataObject, stored: int) -> None:
+        self.rig.progressed(data.draw(st.sampled_from(sorted(self.hub))), stored)
+        self.listen()
+
+    @precondition(lambda self: self.hub)
+    @rule(data=st.data(), source=st.integers(0, 4), leases=st.integers(0, 5), url=URLS, found=st.booleans())
+    def tell_source(self, data: st.DataObject, source: int, leases: int, url: str, found: bool) -> None:
+        number = data.draw(st.sampled_from(sorted(self.hub)))
+        if found:
+            self.hear(SourceFound(job=number, source=source, url=url, size_bytes=9))
+        self.hear(row(number, source, leases=leases, chunks=leases))
+
+    @precondition(lambda self: self.hub)
+    @rule(data=st.data(), outcome=OUTCOMES)
+    def end(self, data: st.DataObject, outcome: str) -> None:
+        number = data.draw(st.sampled_from(sorted(self.hub)))
+        del self.hub[number]
+        self.rig.ended(number, outcome)
+        self.listen()
+
+    @rule(number=NUMBERS, outcome=OUTCOMES)
+    def say_something_late(self, number: int, outcome: str) -> None:
+        if number not in self.hub:
+            before = dict(self.rig.book.jobs)
+            self.rig.ended(number, outcome)
+            self.rig.progressed(number, 999)
+            self.listen()
+            assert self.rig.book.jobs == before
+
+    # -- time and deaths
+
+    @rule(seconds=st.sampled_from([0.0, 1.0, 11.0, 70.0, 600.0]))
+    def tick(self, seconds: float) -> None:
+        self.rig.s += seconds
+        self.hear(Ticked())
+
+    @rule(who=st.sampled_from(["hub", "keeper", "all"]))
+    def die(self, who: str) -> None:
+        """A keeper goes with what it had not written down, and with the deletions that it had put off."""
+        if who != "keeper":
+            self.hub.clear()
+        if who == "hub":
+            self.hear(ProcessReady(process="hub", pid=1))
+            return
+        self.stored.clear()
+        self.rig.begin(anew=who == "all")
+        self.listen()
+
+    # -- what always holds
+
+    @invariant()
+    def nothing_answered_is_lost(self) -> None:
+        if hasattr(self, "rig"):
+            assert set(self.answered) - set(self.rig.book.jobs) <= self.deleted
+
+    @invariant()
+    def what_was_ordered_last_holds(self) -> None:
+        if not hasattr(self, "rig"):
+            return
+        for id, what in self.ordered.items():
+            kept = self.rig.book.jobs.get(id)
+            if kept is not None and what in ("pause", "cancel"):
+                assert kept.state in ("sealed", {"pause": "paused", "cancel": "cancelled"}[what])
+
+    @invariant()
+    def book_and_keeper_agree(self) -> None:
+        if not hasattr(self, "rig"):
+            return
+        jobs = self.rig.keeping.jobs
+        for kept in self.rig.book.jobs.values():
+            living = jobs.living.get(kept.id)
+            if kept.state in ("queued", "active", "paused") or kept.number:
+                assert living is not None
+                assert (living.kept.state, living.kept.number) == (kept.state, kept.number)
+                assert (living.run is not None) == bool(kept.number)
+            else:
+                assert living is None
+            assert kept.state != "active" or kept.number
+
+    @invariant()
+    def no_more_than_allowed_are_active(self) -> None:
+        if hasattr(self, "rig"):
+            running = [kept.number for kept in self.rig.book.jobs.values() if kept.number]
+            assert len(running) <= self.active
+            assert set(running) == set(self.hub)
+
+    @invariant()
+    def no_two_runs_write_one_file(self) -> None:
+        if hasattr(self, "rig"):
+            names = [
+                job.kept.file_name.casefold() for job in self.rig.keeping.jobs.living.values() if job.kept.file_name
+            ]
+            assert len(names) == len(set(names))
+
+    @invariant()
+    def stored_bytes_never_fall(self) -> None:
+        if hasattr(self, "rig"):
+            for id, job in self.rig.keeping.jobs.living.items():
+                assert job.kept.stored_bytes >= self.stored.get(id, 0)
+                self.stored[id] = job.kept.stored_bytes
+
+    @invariant()
+    def nobody_waits_while_there_is_room(self) -> None:
+        if hasattr(self, "rig") and len(self.hub) < self.active:
+            now_ms = self.rig.now.ms
+            waiting = [
+                kept
+                for kept in self.rig.book.jobs.values()
+                if kept.state == "queued" and not kept.number and kept.retry_at_ms <= now_ms
+            ]
+            assert not waiting or self.ticks_pending(waiting)
+
+    def ticks_pending(self, waiting: list[Any]) -> bool:
+        """Whose retry became due just now is started at the next tick."""
+        return all(kept.retry_at_ms for kept in waiting)
+
+    def teardown(self) -> None:
+        """Whoever waits gets its turn, however many there are."""
+        if not hasattr(self, "rig"):
+            return
+        for _ in range(len(self.rig.book.jobs) * 4 + 10):
+            for number in list(self.hub):
+                del self.hub[number]
+                self.rig.ended(number, "sealed")
+                self.listen()
+            self.rig.s += 5000
+            self.hear(Ticked())
+        assert all(kept.state in ("sealed", "paused", "failed", "cancelled") for kept in self.rig.book.jobs.values())
+
+
+TestKeepers = Keepers.TestCase
+TestKeepers.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)

@@ -1,0 +1,214 @@
+"""Which source is read in which process, and who hears when a worker or a process is gone."""
+
+from actors.core.pool.pool import WORKER_RESTARTS_MAX, PoolState
+from protocol.messages import (
+    ActorDied,
+    DispatcherReady,
+    DispatcherWanted,
+    JobAsked,
+    JobEnded,
+    JobForgotten,
+    JobStopAsked,
+    PoolInbox,
+    ProcessLost,
+    ProcessReady,
+    SourceFound,
+    SourceJoined,
+    SourceKnown,
+    SourceLost,
+    SourceNamed,
+    SourceOffered,
+    Ticked,
+    WorkerReady,
+    WorkerWanted,
+    asked_anew,
+)
+from protocol.messages.addresses import Post
+
+
+def told(pool: PoolState, message: PoolInbox, *, now_s: float = 0.0) -> list[Post]:
+    """What is posted; which sources there are is told to the watcher too, see below."""
+    return [
+        post for post in pool.handle(message, now_s=now_s) if not isinstance(post.message, SourceFound | SourceNamed)
+    ]
+
+
+def asked(job: int = 1, sources: int = 2) -> JobAsked:
+    return JobAsked(
+        job=job,
+        source_count=sources,
+        folder="/f",
+        name="",
+        chunk_size=131072,
+        checksum="",
+        mode="swarm",
+        limit_bytes_s=0,
+        preallocate=False,
+        sync="full",
+        slow_rate_bytes_s=5120,
+        slow_after_s=15.0,
+        verbose=False,
+        watcher="front/front",
+    )
+
+
+def running(urls: list[str]) -> tuple[PoolState, list[Post]]:
+    """A job whose dispatcher stands, and the posts that want its workers."""
+    pool = PoolState(("fetch-1", "fetch-2"))
+    told(pool, asked(sources=len(urls)))
+    for url in urls:
+        assert told(pool, SourceOffered(job=1, url=url)) == [], "workers come after the dispatcher"
+    return pool, told(pool, DispatcherReady(job=1))
+
+
+def test_a_job_begins_with_its_dispatcher_alone() -> None:
+    (post,) = told(PoolState(("fetch-1",)), asked())
+    assert post.to == "hub/root"
+    assert isinstance(post.message, DispatcherWanted)
+    assert post.message.sources_expected == 2
+
+
+def test_sources_are_spread_over_the_fetch_processes() -> None:
+    _, posts = running([f"http://h{n}/f" for n in range(5)])
+    assert [post.to for post in posts] == [f"fetch-{n}/root" for n in (1, 2, 1, 2, 1)]
+    assert [post.message.source for post in posts if isinstance(post.message, WorkerWanted)] == [0, 1, 2, 3, 4]
+
+
+def test_a_source_is_introduced_when_its_worker_stands_and_without_its_password() -> None:
+    pool, _ = running(["http://ann:secret@Mirror.example:8080/pub/big%20file.iso?x=1"])
+    (post,) = told(pool, WorkerReady(job=1, source=0, worker="fetch-1/worker-1-0"))
+    joined = post.message
+    assert isinstance(joined, SourceJoined)
+    assert post.to == "hub/dispatcher-1"
+    assert "secret" not in repr(joined)
+    assert (joined.host, joined.fallback_name) == ("mirror.example:8080", "big file.iso")
+
+
+def test_a_source_may_join_a_running_job() -> None:
+    pool, _ = running(["http://a/f"])
+    (post,) = told(pool, SourceOffered(job=1, url="http://b/f"))
+    assert (post.to, post.message) == (
+        "fetch-2/root",
+        WorkerWanted(job=1, source=1, url="http://b/f", chunk_size=131072),
+    )
+
+
+def test_a_worker_that_failed_is_replaced_a_few_times() -> None:
+    pool, _ = running(["http://a/f"])
+    died = ActorDied(process="fetch-1", actor="worker-1-0", detail="boom")
+    for _ in range(WORKER_RESTARTS_MAX):
+        lost, wanted = told(pool, died)
+        assert isinstance(lost.message, SourceLost)
+        assert isinstance(wanted.message, WorkerWanted)
+    (lost,) = told(pool, died)
+    assert isinstance(lost.message, SourceLost)
+
+
+def test_a_job_whose_dispatcher_failed_ends_with_that_reason_and_leaves_nothing() -> None:
+    pool, _ = running(["http://a/f", "http://b/f"])
+    posts = told(pool, ActorDied(process="hub", actor="dispatcher-1", detail="AssertionError: boom"))
+    (ended,) = [post.message for post in posts if isinstance(post.message, JobEnded)]
+    assert (ended.state, ended.reason) == ("failed", "our fault: AssertionError: boom")
+    assert [post.to for post in posts if isinstance(post.message, JobForgotten)] == [
+        "hub/root",
+        "fetch-1/root",
+        "fetch-2/root",
+        "hub/watchdog",
+        "store/assembler",
+    ]
+    assert told(pool, SourceOffered(job=1, url="http://c/f")) == []
+
+
+def of(posts: list[Post], kind: type) -> list[tuple[str, int]]:
+    """Addressees and sources of the posts of one kind."""
+    return [(post.to, post.message.source) for post in posts if isinstance(post.message, kind)]  # type: ignore[union-attr]
+
+
+def test_the_sources_of_a_process_lost_for_good_move_to_those_that_are_left() -> None:
+    pool, _ = running(["http://a/f", "http://b/f", "http://c/f"])
+    posts = told(pool, ProcessLost(process="fetch-1", detail="killed by SIGKILL"))
+    assert [source for _, source in of(posts, SourceLost)] == [0, 2]
+    assert of(posts, WorkerWanted) == [("fetch-2/root", 0), ("fetch-2/root", 2)]
+    posts = told(pool, ProcessLost(process="fetch-2", detail="killed by SIGKILL"))
+    assert [type(post.message) for post in posts] == [SourceLost] * 3, "nobody is left to read them"
+    assert told(pool, ProcessLost(process="store", detail="")) == []
+
+
+def test_the_sources_of_a_process_that_is_started_anew_wait_for_it() -> None:
+    pool, _ = running(["http://a/f", "http://b/f", "http://c/f"])
+    lost = told(pool, ProcessLost(process="fetch-1", detail="", restart_s=0.0), now_s=10.0)
+    assert of(lost, SourceLost) == [("hub/dispatcher-1", 0), ("hub/dispatcher-1", 2)]
+    assert of(lost, WorkerWanted) == []
+    back = told(pool, ProcessReady(process="fetch-1", pid=1), now_s=10.2)
+    assert of(back, WorkerWanted) == [("fetch-1/root", 0), ("fetch-1/root", 2)]
+    assert told(pool, Ticked(), now_s=99.0) == []
+
+
+def test_a_process_that_does_not_come_back_is_not_waited_for() -> None:
+    pool, _ = running(["http://a/f", "http://b/f"])
+    told(pool, ProcessLost(process="fetch-1", detail="", restart_s=0.0), now_s=10.0)
+    assert told(pool, Ticked(), now_s=11.9) == []
+    assert of(told(pool, Ticked(), now_s=12.1), WorkerWanted) == [("fetch-2/root", 0)]
+
+
+def test_a_late_restart_is_not_waited_for_and_the_process_takes_those_without_a_home() -> None:
+    pool, _ = running(["http://a/f", "http://b/f"])
+    lost = told(pool, ProcessLost(process="fetch-1", detail="", restart_s=1.6))
+    assert of(lost, WorkerWanted) == [("fetch-2/root", 0)]
+    told(pool, ProcessLost(process="fetch-2", detail=""))
+    back = told(pool, ProcessReady(process="fetch-1", pid=1))
+    assert of(back, WorkerWanted) == [("fetch-1/root", 0), ("fetch-1/root", 1)]
+
+
+def test_a_process_whose_death_a_new_hub_did_not_hear_of_makes_its_workers_anew() -> None:
+    pool, _ = running(["http://a/f"])
+    told(pool, WorkerReady(job=1, source=0, worker="fetch-1/worker-1-0"))
+    posts = told(pool, ProcessReady(process="fetch-1", pid=2))
+    assert of(posts, SourceLost) == [("hub/dispatcher-1", 0)]
+    assert of(posts, WorkerWanted) == [("fetch-1/root", 0)]
+
+
+def test_a_new_store_or_session_is_told_to_every_dispatcher() -> None:
+    pool, _ = running(["http://a/f"])
+    for process in ("store", "soulseek"):
+        ready = ProcessReady(process=process, pid=1)
+        assert told(pool, ready) == [Post(to="hub/dispatcher-1", message=ready)]
+
+
+def test_a_job_asked_for_anew_begins_with_fetchers_that_know_nothing_of_it() -> None:
+    pool = PoolState(("fetch-1", "fetch-2"))
+    posts = told(pool, asked_anew(asked(), elapsed_s=4.0, resumed_bytes=7))
+    assert [post.to for post in posts] == ["fetch-1/root", "fetch-2/root", "hub/root"]
+    assert [type(post.message) for post in posts] == [JobForgotten, JobForgotten, DispatcherWanted]
+    wanted = posts[-1].message
+    assert isinstance(wanted, DispatcherWanted)
+    assert (wanted.attempt, wanted.elapsed_s, wanted.resumed_bytes) == (1, 4.0, 7)
+
+
+def test_what_a_source_had_given_when_the_hub_died_is_told_with_it() -> None:
+    pool = PoolState(("fetch-1",))
+    told(pool, asked_anew(asked(sources=2), elapsed_s=4.0, resumed_bytes=0))
+    known = SourceKnown(job=1, name="http://a/f", bytes_stored=700, chunks=7, leases=3, stops=2)
+    told(pool, known)
+    told(pool, SourceKnown(job=2, name="http://b/f", bytes_stored=1, chunks=1, leases=1, stops=1))
+    for url in ("http://ann:secret@a/f", "http://b/f"):
+        told(pool, SourceOffered(job=1, url=url))
+    told(pool, DispatcherReady(job=1))
+    joined = [told(pool, WorkerReady(job=1, source=n, worker=f"fetch-1/worker-1-{n}"))[0].message for n in range(2)]
+    assert all(isinstance(each, SourceJoined) for each in joined)
+    given = [(each.bytes_stored, each.chunks, each.leases, each.stops) for each in joined]  # type: ignore[union-attr]
+    assert given == [(700, 7, 3, 2), (0, 0, 0, 0)]
+
+
+def test_a_forgotten_job_frees_its_homes_and_hears_nothing_more() -> None:
+    pool, _ = running(["http://a/f", "http://b/f"])
+    assert [post.to for post in told(pool, JobForgotten(job=1))] == ["hub/root", "fetch-1/root", "fetch-2/root"]
+    assert told(pool, JobStopAsked(job=1)) == []
+    assert told(pool, JobForgotten(job=1)) == []
+    assert told(pool, SourceOffered(job=1, url="http://a/f")) == []
+
+
+def test_a_stop_goes_to_the_dispatcher() -> None:
+    pool, _ = running(["http://a/f"])
+    assert told(pool, JobStopAsked(job=1)) == [Post(to="hub/dispatcher-1", message=JobStopAsked(job=1))]
+    assert told(pool, JobStopAsked(job=2)) == []

@@ -1,0 +1,157 @@
+"""One ride at its worker: what is read, when a slot is handed over, how an end that moves is obeyed."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.core.worker.token_bucket import Pace
+from actors.core.worker.transfer import Handover, Ride
+
+K = 1024
+CHUNK = 4 * K
+SLOT = 16 * K
+
+
+def ride(first: int, stop: int, *, size: int = 100 * CHUNK) -> Ride:
+    return Ride(7, first, stop, size_bytes=size, chunk_size=CHUNK, slot_bytes=SLOT)
+
+
+def read(subject: Ride, *, now_s: float = 0.0, at_most: int = 1 << 30) -> list[Handover]:
+    """Read whatever is wanted, in pieces of at most so many bytes, until the ride is done."""
+    out: list[Handover] = []
+    while not subject.done:
+        count = min(subject.want, at_most)
+        assert count > 0
+        subject.took(count, now_s=now_s)
+        given = subject.handover(now_s=now_s)
+        if given is not None:
+            out.append(given)
+    return out
+
+
+def runs(handed: list[Handover]) -> list[tuple[int, int]]:
+    return [(each.first, each.length_bytes) for each in handed]
+
+
+def test_the_first_slot_holds_one_chunk_and_fast_sources_fill_more_and_more() -> None:
+    assert runs(read(ride(0, 12))) == [(0, CHUNK), (1, 4 * CHUNK), (5, 4 * CHUNK), (9, 3 * CHUNK)]
+
+
+def test_a_slow_source_hands_over_chunk_by_chunk() -> None:
+    subject, now_s, handed = ride(0, 3), 0.0, []
+    while not subject.done:
+        now_s += 1.0
+        subject.took(min(subject.want, K), now_s=now_s)
+        given = subject.handover(now_s=now_s)
+        if given is not None:
+            handed.append(given)
+    assert runs(handed) == [(0, CHUNK), (1, CHUNK), (2, CHUNK)]
+
+
+def test_a_source_that_became_slow_settles_for_the_chunk_it_is_in() -> None:
+    subject = ride(0, 50)
+    subject.took(CHUNK, now_s=0.001)
+    assert subject.handover(now_s=0.001) == Handover(0, CHUNK)
+    assert subject.want == 4 * CHUNK
+    subject.took(CHUNK + 1, now_s=1.0)
+    assert subject.handover(now_s=1.0) is None
+    subject.took(1, now_s=2.5)
+    assert subject.want == CHUNK - 2, "to the end of the second chunk, no further"
+
+
+def test_the_last_chunk_of_a_file_may_be_short() -> None:
+    size = 2 * CHUNK + 5
+    assert runs(read(ride(2, 3, size=size))) == [(2, 5)]
+
+
+def test_a_trim_behind_the_position_ends_the_ride_and_drops_the_open_chunk() -> None:
+    subject = ride(0, 20)
+    subject.took(CHUNK, now_s=0.0)
+    subject.handover(now_s=0.0)
+    subject.took(2 * CHUNK + 10, now_s=0.0)
+    subject.trim(2)
+    assert subject.done
+    assert subject.handover(now_s=0.0) == Handover(1, 2 * CHUNK), "whole chunks that came are kept, the rest is not"
+    assert subject.handed_stop == 3
+
+
+def test_a_trim_ahead_of_the_position_only_moves_the_end() -> None:
+    subject = ride(0, 20)
+    subject.trim(3)
+    assert sum(length for _, length in runs(read(subject))) == 3 * CHUNK
+
+
+def test_a_ride_that_breaks_off_keeps_its_whole_chunks() -> None:
+    subject = ride(0, 20)
+    subject.took(CHUNK, now_s=0.0)
+    subject.handover(now_s=0.0)
+    subject.took(2 * CHUNK + 10, now_s=0.0)
+    assert subject.surrender() == Handover(1, 2 * CHUNK)
+    assert (subject.handed_stop, subject.surrender()) == (3, None)
+
+
+def test_an_extension_lets_it_ride_on() -> None:
+    subject = ride(0, 1)
+    subject.extend(4)
+    assert sum(length for _, length in runs(read(subject))) == 4 * CHUNK
+
+
+def test_what_lies_before_the_run_is_read_and_dropped() -> None:
+    subject = ride(5, 6)
+    subject.begin(CHUNK)
+    assert subject.dropping
+    assert subject.slot_offset == 0
+    handed = read(subject)
+    assert runs(handed) == [(5, CHUNK)]
+    assert subject.received_bytes == 5 * CHUNK, "dropped bytes were received all the same"
+
+
+def test_a_body_of_unknown_length_ends_where_it_ends() -> None:
+    subject = ride(0, 1 << 40, size=-1)
+    subject.took(CHUNK, now_s=0.0)
+    subject.handover(now_s=0.0)
+    subject.took(10, now_s=0.0)
+    assert subject.handover(now_s=0.0) is None
+    subject.body_ended()
+    assert subject.handover(now_s=0.0) == Handover(1, 10)
+    assert (subject.done, subject.size_bytes) == (True, CHUNK + 10)
+
+
+@given(
+    first=st.integers(0, 20),
+    length=st.integers(1, 30),
+    tail=st.integers(1, CHUNK),
+    at_most=st.integers(97, 3 * SLOT),
+    lead=st.integers(0, 20 * CHUNK),
+)
+def test_every_byte_of_the_run_is_handed_over_once_and_in_order(
+    first: int, length: int, tail: int, at_most: int, lead: int
+) -> None:
+    size = (first + length - 1) * CHUNK + tail
+    subject = ride(first, first + length, size=size)
+    subject.begin(max(0, first * CHUNK - lead))
+    at = first
+    for handed in read(subject, at_most=at_most):
+        assert handed.first == at
+        assert handed.length_bytes <= SLOT
+        at += -(-handed.length_bytes // CHUNK)
+    assert at == first + length == subject.handed_stop
+    assert subject.position == size
+
+
+def test_a_pace_lets_through_its_rate_and_no_more() -> None:
+    pace, now_s, sent = Pace(), 0.0, 0
+    pace.cap(100_000.0, now_s=now_s)
+    while now_s < 10.0:
+        allowed = pace.allowance(1 << 20, now_s=now_s)
+        pace.spend(allowed)
+        sent += allowed
+        now_s += pace.wait_s if not allowed else 0.001
+    assert 0.95 <= sent / 1_000_000 <= 1.05
+
+
+def test_without_a_cap_everything_is_allowed() -> None:
+    pace = Pace()
+    assert pace.allowance(12345, now_s=1.0) == 12345
+    pace.cap(10.0, now_s=1.0)
+    pace.cap(0.0, now_s=2.0)
+    assert pace.allowance(12345, now_s=2.0) == 12345

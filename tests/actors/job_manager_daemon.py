@@ -1,0 +1,174 @@
+"""The processes of a daemon without its doors: hub, store, fetcher, keeper; orders come from a desk in this process."""
+
+import os
+import queue
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from actors.builders import processes
+from actors.core.supervision.process_policy import Restarts
+from actors.runtime.process import ProcessSpec
+from actors.runtime.supervisor import Supervisor
+from protocol.messages import (
+    Answered,
+    CountsQueried,
+    EventHappened,
+    EventsWatched,
+    JobQueried,
+    Message,
+    ProcessReady,
+    Refused,
+)
+from protocol.messages.addresses import KEEPER, POOL
+from protocol.messages.codec import decode
+from protocol.model.job_policy import KeeperSettings
+from protocol.model.job_views import Counts, JobDetail, JobSnapshot, Snapshot, unpack, whole
+from storage.shared_memory import Arena
+from tests.actors.core.jobs.rig import order
+
+DESK = "front/desk"
+Row = TypeVar("Row", bound=Snapshot)
+
+
+class Refusal(Exception):  # noqa: N818
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.detail)
+        self.refused = refused
+
+
+class KeeperDaemon:
+    """Lives in `with`. `folder` holds the job store and what comes; another one may go on with it. `alone`: only the
+    keeper is there."""
+
+    def __init__(self, folder: Path, *, alone: bool = False, **settings: Any) -> None:
+        self._alone = alone
+        self.downloads = folder / "downloads"
+        self.downloads.mkdir(exist_ok=True)
+        self.book_path = folder / "jobs.sqlite"
+        self.events: list[EventHappened] = []
+        self._settings = KeeperSettings(**settings)
+        self._answers: dict[int, list[Answered]] = {}
+        self._heard: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._requests = count(1)
+        self._leaving = ExitStack()
+
+    def __enter__(self) -> Self:
+        specs, slots = processes(4)
+        path = str(self.book_path)
+        keeper = ProcessSpec(
+            process="keeper",
+            builder="actors.builders:build_keeper",
+            settings=(path, self._settings, "0"),
+            stop_rank=3,
+        )
+        arena = Arena.create(slots)
+        self._leaving.callback(arena.close)
+        self.supervisor = Supervisor(
+            [keeper] if self._alone else [*specs, keeper],
+            arena_fd=arena.fd,
+            slot_count=slots,
+            lost_to=(KEEPER,) if self._alone else (POOL, KEEPER),
+            restarts=Restarts(),
+        )
+        self._leaving.callback(self.supervisor.stop)
+        self.supervisor.mailroom.register("desk", lambda frame: self._heard.put(decode(frame)))
+        self.started_s = time.monotonic()
+        self.supervisor.start()
+        self.say(EventsWatched(reply_to=DESK))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leaving.close()
+
+    def say(self, message: Message) -> None:
+        self.supervisor.mailroom.post(KEEPER, message)
+
+    def order(self, *urls: str, **changes: Any) -> JobSnapshot:
+        placed = order(next(self._requests), urls, reply_to=DESK, folder=str(self.downloads), **changes)
+        return self._answer(placed.request, placed, JobSnapshot)[0]
+
+    def ask(self, kind: type[Any], answer: type[Row], **fields: Any) -> list[Row]:
+        """Any question or order; raises `Refusal`."""
+        request = next(self._requests)
+        return self._answer(request, kind(request=request, reply_to=DESK, **fields), answer)
+
+    def job(self, id: str) -> JobDetail:
+        return whole(self.ask(JobQueried, JobDetail, id=id))
+
+    def wait_for(self, id: str, true: Callable[[JobSnapshot], bool], *, within_s: float = 30.0) -> JobSnapshot:
+        """The job, as soon as this is true of it. Looks again at every event."""
+        deadline_s = time.monotonic() + within_s
+        while not true(job := self.job(id).job):
+            assert time.monotonic() < deadline_s, job
+            self._hear(0.5)
+        return job
+
+    def kill(self, process: str) -> None:
+        """Dead and back again when this returns."""
+        pid = self.supervisor.pid_of(process)
+        os.kill(pid, signal.SIGKILL)
+        while True:
+            message = self.supervisor.inbox.get(timeout=10)
+            if isinstance(message, ProcessReady) and message.process == process and message.pid != pid:
+                break
+        if process == "keeper":
+            self.say(EventsWatched(reply_to=DESK))
+
+    def order_until_killed(self, url: str, *, count: int) -> list[str]:
+        """So many orders at once, and the keeper is killed among them. Returns the ids of those that were answered."""
+        orders = [
+            order(next(self._requests), (url,), reply_to=DESK, folder=str(self.downloads), name=f"{number}.bin")
+            for number in range(count)
+        ]
+        for placed in orders:
+            self._answers[placed.request] = []
+        for placed in orders[: count // 2]:
+            self.say(placed)
+        while not self._answers[orders[count // 4].request]:
+            self._hear(1.0)
+        for placed in orders[count // 2 :]:
+            self.say(placed)
+        self.kill("keeper")
+        self.ask(CountsQueried, Counts)
+        parts = [part for placed in orders for part in self._answers[placed.request]]
+        return [row.id for part in parts for row in unpack(part.body, JobSnapshot)]
+
+    def kill_everything(self) -> None:
+        """As a power failure would, but for this process."""
+        for process in self.supervisor.living():
+            os.kill(self.supervisor.pid_of(process), signal.SIGKILL)
+
+    def kinds(self, id: str) -> list[str]:
+        return [event.kind for event in self.events if event.id == id and event.serial]
+
+    def _answer(self, request: int, message: Message, kind: type[Row]) -> list[Row]:
+        self._answers[request] = []
+        self.say(message)
+        deadline_s = time.monotonic() + 10
+        while not (parts := self._answers[request]) or not parts[-1].last:
+            assert time.monotonic() < deadline_s, f"no answer to {message}"
+            self._hear(1.0)
+        return [row for part in parts for row in unpack(part.body, kind)]
+
+    def _hear(self, timeout_s: float) -> None:
+        try:
+            message = self._heard.get(timeout=timeout_s)
+        except queue.Empty:
+            return
+        match message:
+            case Answered(request=request):
+                self._answers[request].append(message)
+            case Refused():
+                raise Refusal(message)
+            case EventHappened():
+                self.events.append(message)
+            case _:
+                raise AssertionError(message)

@@ -1,0 +1,135 @@
+"""Child processes for the tests of the plumbing, and one program that supervises some of them."""
+
+import os
+import sys
+import threading
+from typing import Any
+
+from actors.core.supervision.process_policy import Restarts, Vigil
+from actors.runtime.actor import WireActor, stop_actors
+from actors.runtime.process import ProcessActors, ProcessContext, ProcessSpec
+from actors.runtime.supervisor import Supervisor
+from protocol.messages import JobForgotten, JobNoted, PingAnswered, PingAsked, ProcessLost, ProcessReady, WorkerWanted
+
+HERE = __name__ if __name__ != "__main__" else "tests.actors.runtime.children"
+
+
+class Echo(WireActor):
+    """Answers every `PingAsked` to ``front/answers``; fails at a `JobForgotten`."""
+
+    def handle(self, message: Any) -> None:
+        match message:
+            case PingAsked(serial=serial):
+                self.mailroom.post("front/answers", PingAnswered(process=self.mailroom.process, serial=serial))
+            case JobForgotten(job=job):
+                raise RuntimeError(f"job {job} is unforgettable")
+
+
+class Stillborn(WireActor):
+    def starting(self) -> None:
+        raise RuntimeError("never lived")
+
+    def handle(self, message: Any) -> None:
+        raise AssertionError(message)
+
+
+def build_echo(context: ProcessContext) -> ProcessActors:
+    echo = Echo.start("echo", context.mailroom)
+
+    def stop() -> None:
+        stop_actors([echo], timeout_s=5)
+        context.mailroom.post("front/answers", JobNoted(job=0, text=f"{context.process} stopped"))
+
+    return ProcessActors(stop=stop)
+
+
+def build_with_a_stillborn(context: ProcessContext) -> ProcessActors:
+    Stillborn.start("stillborn", context.mailroom)
+    return ProcessActors()
+
+
+def build_with_a_failing_maker(context: ProcessContext) -> ProcessActors:
+    def make(wanted: WorkerWanted) -> None:
+        raise RuntimeError(f"cannot read {wanted.url}")
+
+    return ProcessActors(makers={WorkerWanted: make})
+
+
+def build_and_fail(context: ProcessContext) -> ProcessActors:
+    raise RuntimeError("no such thing")
+
+
+def build_stubborn(context: ProcessContext) -> ProcessActors:
+    """Its stop sequence never ends."""
+
+    def stop() -> None:
+        threading.Event().wait()
+
+    return ProcessActors(stop=stop)
+
+
+def build_deadlocked(context: ProcessContext) -> ProcessActors:
+    """A word to ``lock`` and nothing that comes from outside is heard any more."""
+
+    def stand_for_ever(_frame: bytes) -> None:
+        threading.Event().wait()
+
+    context.mailroom.register("lock", stand_for_ever)
+    return ProcessActors()
+
+
+class Stuck(WireActor):
+    message_s_max = 0.05
+
+    def handle(self, message: Any) -> None:
+        threading.Event().wait()
+
+
+def build_stuck(context: ProcessContext) -> ProcessActors:
+    Stuck.start("stuck", context.mailroom)
+    return ProcessActors()
+
+
+def build_greedy(context: ProcessContext) -> ProcessActors:
+    kept = bytearray(os.urandom(1 << 20) * (context.settings >> 20))
+    return ProcessActors(stop=kept.clear)
+
+
+def build_reader_of_the_arena(context: ProcessContext) -> ProcessActors:
+    text = os.pread(context.arena_fd, 100, 0).decode()
+    context.mailroom.post("front/front", JobNoted(job=context.slot_count, text=text + context.settings["more"]))
+    return ProcessActors()
+
+
+def echo_specs(*names: str) -> list[ProcessSpec]:
+    return [ProcessSpec(process=name, builder=f"{HERE}:build_echo") for name in names]
+
+
+def deadlock() -> None:
+    """Supervise a child that stands still for ever after one word; says why it was killed, and that it is back."""
+    spec = ProcessSpec(process="hub", builder=f"{HERE}:build_deadlocked")
+    vigil = Vigil(pings_unanswered_max=3)
+    with Supervisor([spec], ping_s=0.1, vigil=vigil, restarts=Restarts()) as supervisor:
+        supervisor.mailroom.post("hub/lock", PingAsked(serial=0))
+        readies = 0
+        while readies < 2:
+            message = supervisor.inbox.get(timeout=10)
+            readies += isinstance(message, ProcessReady)
+            if isinstance(message, ProcessLost):
+                sys.stdout.write(f"{message.detail}\n")
+        sys.stdout.write("hub is back\n")
+
+
+def main() -> None:
+    """Supervise two children until Ctrl-C; says the run folder when they are ready."""
+    try:
+        with Supervisor(echo_specs("hub", "store")) as supervisor:
+            sys.stdout.write(supervisor.run_dir + "\n")
+            sys.stdout.flush()
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    deadlock() if sys.argv[1:] == ["deadlock"] else main()

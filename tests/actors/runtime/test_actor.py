@@ -1,0 +1,175 @@
+"""Actors take frames in order; a failure is one report and the end of that actor alone."""
+
+import queue
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pykka
+import pytest
+
+from actors.runtime.actor import WireActor, stop_actors
+from actors.runtime.message_bus import Mailroom
+from protocol.messages import ActorDied, JobForgotten, Message, PingAsked, Ticked
+from protocol.messages.codec import decode
+
+Words = queue.SimpleQueue[object]
+
+
+class Listener(WireActor):
+    """Says what it gets; fails at `Ticked`, leaves the interpreter at `JobForgotten`."""
+
+    def __init__(self, name: str, mailroom: Mailroom, words: Words, *, fails: str = "") -> None:
+        super().__init__(name, mailroom)
+        self.words = words
+        self.fails = fails
+
+    def starting(self) -> None:
+        if self.fails == "starting":
+            raise KeyError("starting")
+        self.words.put("starting")
+
+    def stopping(self) -> None:
+        self.words.put("stopping")
+        if self.fails == "stopping":
+            raise KeyError("stopping")
+
+    def handle(self, message: Any) -> None:
+        match message:
+            case PingAsked(serial=serial):
+                self.words.put(serial)
+            case Ticked():
+                raise ValueError("cannot stand ticks")
+            case JobForgotten():
+                raise SystemExit("leaving")
+
+
+@pytest.fixture
+def mailroom() -> Iterator[Mailroom]:
+    mailroom = Mailroom("here", "/nonexistent")
+    yield mailroom
+    pykka.ActorRegistry.stop_all()
+    mailroom.close()
+
+
+@pytest.fixture
+def reports(mailroom: Mailroom) -> "queue.SimpleQueue[Message]":
+    """The inbox of ``here/root``."""
+    reports: queue.SimpleQueue[Message] = queue.SimpleQueue()
+    mailroom.register("root", lambda frame: reports.put(decode(frame)))
+    return reports
+
+
+@pytest.fixture
+def words() -> Words:
+    return queue.SimpleQueue()
+
+
+def heard(words: Words, count: int) -> list[object]:
+    return [words.get(timeout=5) for _ in range(count)]
+
+
+def test_what_is_posted_right_after_the_start_is_handled_in_order_after_starting(
+    mailroom: Mailroom, words: Words
+) -> None:
+    Listener.start("ear", mailroom, words)
+    for serial in range(1000):
+        mailroom.post("here/ear", PingAsked(serial=serial))
+    assert heard(words, 1001) == ["starting", *range(1000)]
+
+
+def test_an_actor_that_fails_at_a_message_is_reported_once_and_handles_nothing_more(
+    mailroom: Mailroom, words: Words, reports: "queue.SimpleQueue[Message]", caplog: pytest.LogCaptureFixture
+) -> None:
+    ref = Listener.start("ear", mailroom, words)
+    for message in (PingAsked(serial=1), Ticked(), PingAsked(serial=2), Ticked()):
+        mailroom.post("here/ear", message)
+    died = ActorDied(process="here", actor="ear", detail="ValueError: cannot stand ticks")
+    assert reports.get(timeout=5) == died
+    assert ref.actor_stopped.wait(5)
+    assert heard(words, 2) == ["starting", 1]
+    mailroom.post("here/ear", Ticked())
+    assert reports.empty()
+    assert words.empty()
+    assert [record.name for record in caplog.records] == ["actors.runtime.actor"]
+
+
+def test_an_actor_that_fails_while_starting_is_reported_once_and_its_name_is_free(
+    mailroom: Mailroom, words: Words, reports: "queue.SimpleQueue[Message]"
+) -> None:
+    Listener.start("ear", mailroom, words, fails="starting")
+    assert reports.get(timeout=5) == ActorDied(process="here", actor="ear", detail="KeyError: 'starting'")
+    Listener.start("ear", mailroom, words)
+    mailroom.post("here/ear", PingAsked(serial=7))
+    assert heard(words, 2) == ["starting", 7]
+    assert reports.empty()
+
+
+def test_an_actor_that_fails_while_stopping_is_reported_once(
+    mailroom: Mailroom, words: Words, reports: "queue.SimpleQueue[Message]"
+) -> None:
+    ref = Listener.start("ear", mailroom, words, fails="stopping")
+    assert stop_actors([ref], timeout_s=5) == []
+    assert reports.get(timeout=5) == ActorDied(process="here", actor="ear", detail="KeyError: 'stopping'")
+    assert reports.empty()
+
+
+def test_even_an_exit_inside_an_actor_ends_only_that_actor(
+    mailroom: Mailroom, words: Words, reports: "queue.SimpleQueue[Message]"
+) -> None:
+    Listener.start("leaver", mailroom, queue.SimpleQueue())
+    Listener.start("ear", mailroom, words)
+    mailroom.post("here/leaver", JobForgotten(job=1))
+    assert reports.get(timeout=5) == ActorDied(process="here", actor="leaver", detail="SystemExit: leaving")
+    mailroom.post("here/ear", PingAsked(serial=1))
+    assert heard(words, 2) == ["starting", 1]
+
+
+def test_a_frame_that_is_no_message_is_dropped_and_the_actor_lives(
+    mailroom: Mailroom, words: Words, reports: "queue.SimpleQueue[Message]"
+) -> None:
+    Listener.start("ear", mailroom, words)
+    mailroom.post_frame("here/ear", b"\x93not a message")
+    mailroom.post("here/ear", PingAsked(serial=1))
+    assert heard(words, 2) == ["starting", 1]
+    assert reports.empty()
+
+
+def test_stopping_works_the_inbox_off_first(mailroom: Mailroom, words: Words) -> None:
+    ref = Listener.start("ear", mailroom, words)
+    for serial in range(100):
+        mailroom.post("here/ear", PingAsked(serial=serial))
+    assert stop_actors([ref], timeout_s=5) == []
+    assert heard(words, 102) == ["starting", *range(100), "stopping"]
+    mailroom.post("here/ear", PingAsked(serial=0))
+    assert mailroom.dropped == 1
+
+
+def test_an_actor_that_does_not_end_in_time_is_named(mailroom: Mailroom) -> None:
+    entered, leave = threading.Event(), threading.Event()
+
+    class Stuck(WireActor):
+        def handle(self, message: Any) -> None:
+            entered.set()
+            leave.wait(10)
+
+    ref = Stuck.start("stuck", mailroom)
+    mailroom.post("here/stuck", Ticked())
+    assert entered.wait(5)
+    assert stop_actors([ref], timeout_s=0.05) == ["Stuck"]
+    leave.set()
+    assert stop_actors([ref], timeout_s=5) == []
+
+
+def test_a_name_is_given_only_once(mailroom: Mailroom, words: Words) -> None:
+    Listener.start("ear", mailroom, words)
+    with pytest.raises(ValueError, match="here/ear is taken"):
+        Listener.start("ear", mailroom, words)
+    assert len(pykka.ActorRegistry.get_all()) == 1
+
+
+def test_actors_never_keep_the_process_alive(mailroom: Mailroom, words: Words) -> None:
+    Listener.start("ear", mailroom, words)
+    heard(words, 1)
+    (thread,) = (thread for thread in threading.enumerate() if thread.name == "ear")
+    assert thread.daemon

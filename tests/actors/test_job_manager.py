@@ -1,0 +1,179 @@
+"""Jobs kept by real processes: ordered, paused, resumed, cancelled; and whoever dies meanwhile, they are sealed."""
+
+import hashlib
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from actors.demo.mirrors.owner import Box, Character, Content, mirrors
+from protocol.messages import (
+    EventsQueried,
+    JobCancelled,
+    JobDeleted,
+    JobPaused,
+    JobResumed,
+    JobRetried,
+    JobsQueried,
+    ManifestQueried,
+    SourceDropped,
+    SourcesAdded,
+    WhyQueried,
+)
+from protocol.model.job_views import Binding, EventEntry, JobSnapshot, ManifestRun
+from tests.actors.job_manager_daemon import KeeperDaemon, Refusal
+
+SIZE = 4 << 20
+CONTENT = Content(SIZE)
+CHUNK = 64 * 1024
+NOBODY = "http://127.0.0.1:9/nothing"
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[Box]:
+    with mirrors({"a": Character(rate_bytes_s=3e6), "b": Character(rate_bytes_s=3e6)}, CONTENT) as box:
+        yield box
+
+
+def same(path: str) -> bool:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest() == CONTENT.sha256
+
+
+def test_an_ordered_file_is_sealed_and_its_job_is_readable_afterwards(tmp_path: Path, box: Box) -> None:
+    with KeeperDaemon(tmp_path) as daemon:
+        id = daemon.order(*box.urls, name="got.bin", chunk_size=CHUNK).id
+        job = daemon.wait_for(id, lambda job: job.state == "sealed")
+        assert same(job.path)
+        assert (job.stored_bytes, job.size_bytes, job.number) == (SIZE, SIZE, 0)
+        detail = daemon.job(id)
+        assert sum(source.bytes_stored for source in detail.sources) == SIZE
+        assert daemon.kinds(id)[:2] == ["job.queued", "job.started"]
+        assert daemon.kinds(id)[-1] == "job.sealed"
+    with KeeperDaemon(tmp_path) as daemon:
+        assert daemon.job(id).job == job
+
+
+def test_a_paused_job_stops_and_goes_on_from_what_it_has(tmp_path: Path, box: Box) -> None:
+    with KeeperDaemon(tmp_path) as daemon:
+        id = daemon.order(*box.urls, name="got.bin", chunk_size=CHUNK).id
+        daemon.wait_for(id, lambda job: job.stored_bytes > SIZE // 8)
+        assert daemon.ask(JobPaused, JobSnapshot, id=id)[0].state == "paused"
+        paused = daemon.wait_for(id, lambda job: job.number == 0)
+        assert paused.state == "paused"
+        assert 0 < paused.stored_bytes < SIZE
+        daemon.ask(JobResumed, JobSnapshot, id=id)
+        job = daemon.wait_for(id, lambda job: job.state == "sealed")
+        assert same(job.path)
+        assert job.attempts == 2
+        assert job.resumed_bytes >= SIZE // 8
+        assert job.received_bytes < SIZE + (2 << 20)
+        manifest = daemon.ask(ManifestQueried, ManifestRun, id=id)
+        assert [run.first for run in manifest] == [0, *(run.stop for run in manifest[:-1])]
+        assert manifest[-1].stop == SIZE // CHUNK
+        assert {run.url for run in manifest} == set(box.urls)
+
+
+def test_a_cancelled_job_can_be_retried_and_a_deleted_one_leaves_nothing(tmp_path: Path, box: Box) -> None:
+    with KeeperDaemon(tmp_path) as daemon:
+        id = daemon.order(*box.urls, name="got.bin", chunk_size=CHUNK).id
+        daemon.wait_for(id, lambda job: job.stored_bytes > 0)
+        daemon.ask(JobCancelled, JobSnapshot, id=id, removed=False)
+        daemon.wait_for(id, lambda job: job.number == 0)
+        assert (daemon.downloads / "got.bin.part").exists()
+        with pytest.raises(Refusal):
+            daemon.ask(JobPaused, JobSnapshot, id=id)
+        daemon.ask(JobRetried, JobSnapshot, id=id)
+        daemon.wait_for(id, lambda job: job.stored_bytes > 0 and job.phase == "riding")
+        daemon.ask(JobCancelled, JobSnapshot, id=id, removed=False)
+        daemon.ask(JobDeleted, JobSnapshot, id=id)
+        with pytest.raises(Refusal):
+            daemon.job(id)
+        assert daemon.ask(JobsQueried, JobSnapshot, **EVERYTHING) == []
+    assert not list(daemon.downloads.iterdir())
+
+
+EVERYTHING = {
+    "states": (), "origin": "", "user": "", "text": "", "removed": True, "order": "newest", "offset": 0, "limit": 100,
+}  # fmt: skip
+
+
+LONG = [pytest.param(victim, marks=pytest.mark.long) for victim in ("store", "fetch-1")]
+
+
+@pytest.mark.parametrize("victim", ["keeper", "hub", *LONG])
+def test_whoever_dies_the_job_is_sealed_with_the_same_id(tmp_path: Path, box: Box, victim: str) -> None:
+    with KeeperDaemon(tmp_path) as daemon:
+        id = daemon.order(*box.urls, name="got.bin", chunk_size=CHUNK).id
+        before = daemon.wait_for(id, lambda job: job.stored_bytes > SIZE // 8)
+        daemon.kill(victim)
+        job = daemon.wait_for(id, lambda job: job.state == "sealed")
+        assert same(job.path)
+        assert (job.id, job.attempts, job.created_ms) == (id, 1, before.created_ms)
+
+
+def test_a_job_whose_only_source_is_dead_waits_and_goes_on_with_another(tmp_path: Path, box: Box) -> None:
+    with KeeperDaemon(tmp_path) as daemon:
+        id = daemon.order(NOBODY, name="got.bin", chunk_size=CHUNK).id
+        job = daemon.wait_for(id, lambda job: job.phase == "waiting")
+        assert job.state == "active"
+        (why,) = daemon.ask(WhyQueried, Binding, id=id)
+        assert why.kind == "sources"
+        assert "127.0.0.1:9" in why.text
+        daemon.ask(SourcesAdded, JobSnapshot, id=id, urls=tuple(box.urls))
+        daemon.ask(SourceDropped, JobSnapshot, id=id, source=0, banned=True)
+        job = daemon.wait_for(id, lambda job: job.state == "sealed")
+        assert same(job.path)
+        sources = daemon.job(id).sources
+        assert [source.url for source in sources] == [NOBODY, *box.urls]
+        assert sources[0].standing == "banned"
+        assert sum(source.bytes_stored for source in sources[1:]) == SIZE
+
+
+def test_while_the_store_cannot_be_written_orders_are_refused_and_runs_go_on(tmp_path: Path, box: Box) -> None:
+    with KeeperDaemon(tmp_path) as daemon:
+        id = daemon.order(*box.urls, name="got.bin", chunk_size=CHUNK).id
+        daemon.wait_for(id, lambda job: job.stored_bytes > SIZE // 8)
+        pid = daemon.supervisor.pid_of("keeper")
+        before = resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+        with pytest.raises(Refusal) as refusal:
+            daemon.order(*box.urls, name="more.bin", chunk_size=CHUNK)
+        assert refusal.value.refused.kind == "unavailable"
+        assert "cannot be written" in refusal.value.refused.detail
+        while not (daemon.downloads / "got.bin").exists():
+            assert daemon.job(id).job.state == "active"
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+        job = daemon.wait_for(id, lambda job: job.state == "sealed")
+        assert same(job.path)
+        assert job.attempts == 1
+        assert daemon.supervisor.pid_of("keeper") == pid
+        more = daemon.order(*box.urls, name="more.bin", chunk_size=CHUNK)
+        daemon.wait_for(more.id, lambda job: job.state == "sealed")
+
+
+def test_after_the_death_of_everything_jobs_go_on_from_their_part_files(tmp_path: Path, box: Box) -> None:
+    daemon = KeeperDaemon(tmp_path)
+    with daemon:
+        ids = [daemon.order(*box.urls, name=name, chunk_size=CHUNK).id for name in ("1.bin", "2.bin")]
+        for id in ids:
+            daemon.wait_for(id, lambda job: job.stored_bytes > SIZE // 8)
+        last = max(event.serial for event in daemon.events)
+        daemon.kill_everything()
+    with KeeperDaemon(tmp_path) as daemon:
+        for id in ids:
+            job = daemon.wait_for(id, lambda job: job.state == "sealed")
+            assert same(job.path)
+            assert job.resumed_bytes >= SIZE // 8
+            assert job.attempts == 2
+        events = daemon.ask(EventsQueried, EventEntry, after=0, offset=0, limit=1000)
+        assert [event.serial for event in events] == list(range(1, len(events) + 1))
+        assert len(events) > last
+
+
+def test_every_order_that_was_answered_is_there_after_a_kill(tmp_path: Path) -> None:
+    with KeeperDaemon(tmp_path, jobs_active_max=1, retries_max=0) as daemon:
+        answered = daemon.order_until_killed(NOBODY, count=150)
+        assert answered, "killed before the first answer"
+        found = daemon.ask(JobsQueried, JobSnapshot, **EVERYTHING | {"limit": 1000})
+        assert set(answered) <= {job.id for job in found}
+        assert len({job.name for job in found}) == len(found)

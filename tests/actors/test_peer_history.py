@@ -1,0 +1,93 @@
+"""The memory of peers answers what people ask: whom do we know, how often did we hang up on whom."""
+
+import queue
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from actors.peer_history import PAGE_MAX, PeerMemory
+from actors.runtime.actor import stop_actors
+from actors.runtime.message_bus import Mailroom
+from protocol.messages import (
+    Answered,
+    Message,
+    PeerFaulted,
+    PeerRode,
+    PeersQueried,
+    PeerStopped,
+    StopsQueried,
+)
+from protocol.messages.addresses import MEMORY
+from protocol.messages.codec import decode
+from protocol.model.job_views import PeerSnapshot, Row, StopCount, unpack
+
+
+class Asker:
+    def __init__(self, folder: Path) -> None:
+        self.mailroom = Mailroom("store", str(folder))
+        self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self.mailroom.register("desk", lambda frame: self.inbox.put(decode(frame)))
+        self.memory = PeerMemory.start(self.mailroom, str(folder / "peers.sqlite"))
+
+    def tell(self, *messages: Message) -> None:
+        for message in messages:
+            self.mailroom.post(MEMORY, message)
+
+    def ask(self, question: PeersQueried | StopsQueried, kind: type[Row]) -> tuple[int, list[Row]]:
+        self.tell(question)
+        rows: list[Row] = []
+        while True:
+            part = self.inbox.get(timeout=10.0)
+            assert isinstance(part, Answered)
+            assert part.request == question.request
+            rows += unpack(part.body, kind)
+            if part.last:
+                return part.total, rows
+
+
+@pytest.fixture
+def asker(tmp_path: Path) -> Iterator[Asker]:
+    made = Asker(tmp_path)
+    yield made
+    stop_actors([made.memory], timeout_s=5.0)
+    made.mailroom.close()
+
+
+def peers(offset: int = 0, limit: int = 10) -> PeersQueried:
+    return PeersQueried(request=4, reply_to="store/desk", offset=offset, limit=limit)
+
+
+def stops(peer: str = "", offset: int = 0, limit: int = 10) -> StopsQueried:
+    return StopsQueried(request=5, reply_to="store/desk", peer=peer, offset=offset, limit=limit)
+
+
+def test_known_peers_come_fastest_first_in_pages(asker: Asker) -> None:
+    assert asker.ask(peers(), PeerSnapshot) == (0, [])
+    for number in range(5):
+        asker.tell(PeerRode(peer=f"p{number}", rate_bytes_s=1000.0 * number, setup_s=0.5))
+    asker.tell(PeerFaulted(peer="p1", fault=17, offset_ok=False), PeerStopped(peer="p1"), PeerStopped(peer="p1"))
+    total, page = asker.ask(peers(offset=2, limit=2), PeerSnapshot)
+    assert (total, [row.peer for row in page]) == (5, ["p2", "p1"])
+    one = page[1]
+    assert (one.rate_bytes_s, one.setup_s, one.failures, one.last_fault) == (1000.0, 0.5, 1, 17)
+    assert (one.offset_ok, one.stops_today) == (False, 2)
+    assert one.seen_ms > 1_600_000_000_000
+    assert asker.ask(peers(offset=99), PeerSnapshot) == (5, [])
+
+
+def test_the_ledger_of_stops_is_told_of_all_or_of_one(asker: Asker) -> None:
+    asker.tell(*(PeerStopped(peer=peer) for peer in ("ann", "bob", "bob")))
+    total, rows = asker.ask(stops(), StopCount)
+    assert (total, [(row.peer, row.count) for row in rows]) == (2, [("bob", 2), ("ann", 1)])
+    assert len(rows[0].day) == len("2026-11-25")
+    assert [row.peer for row in asker.ask(stops("ann"), StopCount)[1]] == ["ann"]
+    assert asker.ask(stops("eve"), StopCount) == (0, [])
+
+
+def test_a_page_is_bounded_and_comes_in_several_parts(asker: Asker) -> None:
+    for number in range(PAGE_MAX + 5):
+        asker.tell(PeerRode(peer=f"{'x' * 60}{number}", rate_bytes_s=1.0, setup_s=0.0))
+    total, rows = asker.ask(peers(limit=10**9), PeerSnapshot)
+    assert (total, len(rows)) == (PAGE_MAX + 5, PAGE_MAX)
+    assert asker.ask(peers(offset=-5, limit=-1), PeerSnapshot) == (PAGE_MAX + 5, [])

@@ -1,0 +1,51 @@
+"""The API with a login: what is searched for is found, listed, fetched from everybody, and remembered of them."""
+
+from pathlib import Path
+
+import pytest
+
+from actors.demo.soulseek.network import Character, Content, network
+from tests.e2e.daemon.daemons import eventually, running
+from tests.e2e.program import Shoal
+
+pytestmark = pytest.mark.long
+
+ROOT = "/api/v0/multisource"
+SECRET = "s3cr3t"
+FILE = Content(3_000_000, seed=5)
+USERS = {"ann": Character(rate_bytes_s=1e6), "bob smith": Character(rate_bytes_s=1e6), "cid": Character()}
+
+
+def test_what_users_have_is_found_and_fetched_over_the_api(shoal: Shoal) -> None:
+    with network(USERS, FILE, passwords={"me": SECRET}) as box:
+        account = {
+            "USERNAME": "me", "PASSWORD": SECRET, "SERVER": box.server_host, "PORT": str(box.server_port),
+            "BIND": "127.0.0.1",
+        }  # fmt: skip
+        env = {f"SHOAL_SOULSEEK_{name}": word for name, word in account.items()}
+        with running(shoal, **env) as daemon:
+            eventually(lambda: daemon.get("/health/ready")["login"] == "online")
+            found = daemon.get(f"{ROOT}/search?searchText={box.term}&searchTimeout=1000&size={FILE.size}")
+            (target,) = found["targets"]
+            assert (target["users"], target["size"], target["extension"]) == (3, FILE.size, "flac")
+            wanted = {"filename": target["name"], "size": FILE.size, "searchTimeout": 1000}
+            told = daemon.client.post(f"{ROOT}/file-sources", json=wanted).json()
+            assert {one["username"] for one in told["sources"]} == set(USERS)
+
+            files = daemon.get(f"{ROOT}/users/bob%20smith/files")
+            assert FILE.size in [one["size"] for folder in files["folders"] for one in folder["files"]]
+            assert daemon.client.get(f"{ROOT}/users/nobody/files").status_code == 404
+
+            order = {"filename": box.term, "size": FILE.size, "searchTimeout": 1000}
+            done = daemon.client.post(f"{ROOT}/swarm?wait=true&waitS=40", json=order, timeout=45)
+            assert (done.status_code, done.json()["state"]) == (200, "sealed"), done.text
+            assert FILE.matches(Path(done.json()["path"]))
+            senders = {one["username"] for one in done.json()["sources"] if one["bytesStored"]}
+            assert senders <= set(USERS)
+            assert senders
+
+            known = {one["username"]: one for one in daemon.get(f"{ROOT}/users")}
+            assert senders <= known.keys()
+            assert known[min(senders)]["rateBytesS"] > 0
+            stops = daemon.get(f"{ROOT}/stops")
+            assert sum(day["count"] for day in stops) == done.json()["stops"]

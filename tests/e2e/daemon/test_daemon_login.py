@@ -1,0 +1,71 @@
+"""The real daemon with an account on a Soulseek network in a box: its login is known everywhere, whoever dies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import psutil  # type: ignore[import-untyped,unused-ignore]
+import pytest
+
+from actors.demo.soulseek.network import Character, Content, Network, network
+from tests.e2e.daemon.daemons import Daemon, eventually, running
+from tests.e2e.program import Shoal
+
+pytestmark = pytest.mark.long
+
+CONTENT = Content(500_000, seed=5)
+SECRET = "s3cr3t-of-the-box"
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[Network]:
+    with network({"ann": Character()}, CONTENT, passwords={"me": SECRET}) as made:
+        yield made
+
+
+def account(box: Network, **changed: str) -> dict[str, str]:
+    chosen = {
+        "USERNAME": "me", "PASSWORD": SECRET, "SERVER": box.server_host, "PORT": str(box.server_port),
+        "BIND": "127.0.0.1", **changed,
+    }  # fmt: skip
+    return {f"SHOAL_SOULSEEK_{name}": word for name, word in chosen.items()}
+
+
+def login(daemon: Daemon) -> str:
+    try:
+        return str(httpx.get(f"{daemon.url}/health/ready", timeout=10.0).json()["login"])
+    except httpx.TransportError:
+        return ""
+
+
+def test_the_login_is_known_and_known_again_to_who_was_started_anew(shoal: Shoal, box: Network) -> None:
+    with running(shoal, **account(box)) as daemon:
+        eventually(lambda: login(daemon) == "online")
+        daemon.manager.until("Soulseek: online")
+        daemon.process.child("api").kill()
+        eventually(lambda: daemon.stderr_has("the api process died"))
+        eventually(lambda: login(daemon) == "online")
+        daemon.process.child("soulseek").kill()
+        eventually(lambda: daemon.stderr_has("the soulseek process died"))
+        daemon.manager.until("Soulseek: online")
+        eventually(lambda: login(daemon) == "online")
+        assert SECRET not in daemon.process.stderr()
+
+
+def test_a_wrong_password_is_said_and_everything_else_goes_on(shoal: Shoal, box: Network) -> None:
+    with running(shoal, **account(box, PASSWORD="wr0ng-w0rd")) as daemon:
+        eventually(lambda: login(daemon) == "refused")
+        assert daemon.stderr_has("Soulseek: refused")
+        assert daemon.get("/api/v0/multisource/jobs") == []
+        assert "wr0ng-w0rd" not in daemon.process.stderr()
+
+
+@pytest.mark.parametrize("name", ["api", "keeper"])
+def test_who_stands_still_is_replaced(shoal: Shoal, name: str) -> None:
+    with running(shoal) as daemon:
+        before = daemon.process.child(name)
+        psutil.Process(before.pid).suspend()
+        eventually(lambda: daemon.stderr_has(f"the {name} process died (silent"), wait_s=30.0)
+        eventually(lambda: daemon.status("/health/ready") == 200)
+        assert daemon.process.await_child(name).pid != before.pid

@@ -1,0 +1,49 @@
+"""The README's commands for the API do what stands there, run by a shell one after the other."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from actors.demo.mirrors.owner import Character, Content, mirrors
+from tests.e2e.daemon.daemons import running
+from tests.e2e.program import Shoal
+
+pytestmark = pytest.mark.long
+
+README = Path(__file__).parents[3] / "README.md"
+CONFIG = "[daemon]\nallow_private_sources = true\n"
+SIZE = "21721524"
+
+
+def commands() -> list[str]:
+    """Every line after a prompt in the section about the API."""
+    text = README.read_text(encoding="utf-8")
+    section = text[text.index("## Drive it over HTTP") :]
+    section = section[: section.index("\n## ", 3)]
+    return re.findall(r"^\$ (.+)$", section, re.MULTILINE)
+
+
+def test_every_command_about_the_api_works(shoal: Shoal) -> None:
+    script = commands()
+    assert sum("api " in line for line in script) >= 12, "the section was found"
+    content = Content(2_000_000, seed=3)
+    with mirrors([Character(rate_bytes_s=4e5)] * 2, content) as box, running(shoal, config=CONFIG) as daemon:
+        text = "\n".join(["set -euo pipefail", *script])
+        for said, meant in {
+            "~/.local/state/shoal": str(daemon.state),
+            "http://127.0.0.1:5030": daemon.url,
+            "https://mirror-a.example/tide.flac": box.urls[0],
+            "https://mirror-b.example/tide.flac": box.urls[1],
+            SIZE: str(content.size),
+        }.items():
+            assert said in text
+            text = text.replace(said, meant)
+        done = subprocess.run(
+            ["bash", "-c", text], env=os.environ | {"HOME": "/nowhere"}, capture_output=True, text=True, timeout=50
+        )
+        assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr}"
+        assert '"state":"sealed"' in done.stdout
+        assert content.matches(shoal.folder.parent / "downloads" / "shore.flac")

@@ -1,0 +1,142 @@
+"""A daemon's job as the messages that views are shown."""
+
+import io
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol.cli.exit_codes import ExitCode, exit_code_of
+from protocol.cli.remote.api_to_messages import CELLS, JobTold, chunk_map, ended, opened, progressed
+from protocol.cli.views.base import Loudness, view_of
+from protocol.cli.views.live_table import FIRST_SOURCE, LEASED, MISSING, RESUMED
+from protocol.cli.views.outcome import last_line
+from protocol.cli.views.progress_state import Board, read_cells
+from protocol.messages import ChunkMapDrawn, JobEnded, JobNoted, JobOpened, JobProgressed, SourceProgressed
+from tests.protocol.cli.messages import told_job, told_map, told_source
+
+
+def kinds(messages: list[Any]) -> list[type]:
+    return [type(message) for message in messages]
+
+
+def test_the_first_answer_says_everything_and_the_same_again_nothing() -> None:
+    told = JobTold()
+    job = told_job(told_source(0), told_source(1, "http://b/f"), chunkMap=told_map((0, 10, "missing", None)))
+    assert kinds(told.take(job)) == [JobOpened, SourceProgressed, SourceProgressed, ChunkMapDrawn, JobProgressed]
+    assert told.take(job) == []
+
+
+def test_only_what_changed_is_told_again() -> None:
+    told = JobTold()
+    told.take(told_job(told_source(0), told_source(1)))
+    news = told.take(told_job(told_source(0), told_source(1, bytesStored=11), storedBytes=371, path="/d/x"))
+    assert kinds(news) == [SourceProgressed, JobProgressed]
+
+
+def test_a_job_without_a_file_yet_is_not_opened() -> None:
+    assert opened(told_job(path=None, sizeBytes=None)) is None
+    unknown = opened(told_job(path=None, sizeBytes=5))
+    assert unknown is not None
+    assert (unknown.part_path, unknown.size_bytes) == ("tide.flac", 5)
+
+
+@pytest.mark.parametrize(
+    ("members", "state", "reason"),
+    [
+        ({"state": "queued", "phase": None, "reason": "too many"}, "queued", "too many"),
+        ({"state": "paused", "phase": None}, "paused", ""),
+        ({"phase": "paused", "reason": "disk full"}, "paused", "disk full"),
+        ({"phase": "riding", "reason": "whatever"}, "riding", ""),
+        ({"phase": None}, "active", ""),
+    ],
+)
+def test_the_state_is_what_people_see(members: dict[str, Any], state: str, reason: str) -> None:
+    told = progressed(told_job(**members))
+    assert (told.state, told.reason) == (state, reason)
+
+
+def test_notes_are_told_once_also_when_the_oldest_are_gone() -> None:
+    told = JobTold()
+
+    def notes(*texts: str) -> list[str]:
+        return [m.text for m in told.take(told_job(notes=list(texts))) if isinstance(m, JobNoted)]
+
+    assert notes("a", "b") == ["a", "b"]
+    assert notes("a", "b") == []
+    assert notes("a", "b", "c") == ["c"]
+    assert notes("c", "d", "e") == ["d", "e"]
+    assert notes("x") == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("members", "state", "code"),
+    [
+        ({"state": "sealed", "outcome": "sealed"}, "sealed", ExitCode.SEALED),
+        ({"state": "failed", "outcome": "starved"}, "starved", ExitCode.NO_SOURCE),
+        ({"state": "failed", "outcome": "disagreed"}, "disagreed", ExitCode.DISAGREED),
+        ({"state": "failed", "outcome": None}, "failed", ExitCode.OUR_FAULT),
+        ({"state": "cancelled", "outcome": "interrupted"}, "cancelled", ExitCode.CANCELLED),
+    ],
+)
+def test_the_end_comes_last_and_once_and_has_its_exit_code(members: dict[str, Any], state: str, code: int) -> None:
+    told = JobTold()
+    job = told_job(told_source(0), **members)
+    last = told.take(job)[-1]
+    assert isinstance(last, JobEnded)
+    assert (last.state, exit_code_of(last.state)) == (state, code)
+    assert told.ended
+    assert told.take(job) == []
+
+
+def test_the_last_line_names_the_command_that_goes_on() -> None:
+    board = Board("tide.flac", "shoal retry 3f0c9f0e")
+    job = told_job(state="cancelled")
+    for message in JobTold().take(job):
+        board.take(message)
+    assert last_line(board, ended(job)) == "cancelled; shoal retry 3f0c9f0e goes on from 37 %"
+
+
+def test_the_map_has_a_cell_for_each_chunk_of_a_small_file() -> None:
+    runs = ((0, 1, "stored", None), (1, 2, "stored", 3), (3, 2, "leased", 0), (5, 1, "missing", None))
+    drawn = chunk_map(told_map(*runs))
+    assert drawn is not None
+    source, leased = FIRST_SOURCE + 3, FIRST_SOURCE | LEASED
+    assert read_cells(drawn.cells) == (RESUMED, source, source, leased, leased, MISSING)
+
+
+@given(st.lists(st.tuples(st.integers(1, 3000), st.sampled_from([None, 0, 1, 70_000])), min_size=1, max_size=40))
+def test_a_large_map_shows_what_stands_at_most_of_each_cell(lengths: list[tuple[int, int | None]]) -> None:
+    runs, at = [], 0
+    for length, source in lengths:
+        runs.append((at, length, "stored", source))
+        at += length
+    drawn = chunk_map(told_map(*runs))
+    assert drawn is not None
+    cells = read_cells(drawn.cells)
+    assert len(cells) == min(CELLS, at)
+    assert MISSING not in cells
+    assert {value & LEASED for value in cells} == {0}
+    if len({source for _, source in lengths}) == 1:
+        assert len(set(cells)) == 1
+
+
+def test_no_map_is_no_news() -> None:
+    assert chunk_map(None) is None
+    assert chunk_map({"chunkSize": 1, "chunkCount": 0, "runs": [], "truncated": False}) is None
+
+
+def test_what_strangers_say_reaches_no_terminal() -> None:
+    evil = "\x1b]0;evil\x07\u202e\x9b2J"
+    stderr = io.StringIO()
+    view = view_of("x", Loudness(json=False), io.StringIO(), stderr)
+    job = told_job(
+        told_source(0, f"slsk://{evil}/x", username=evil, reason=evil, standing="banned"),
+        notes=[evil], path=f"/d/{evil}", reason=evil, state="failed", outcome="starved",
+    )  # fmt: skip
+    for message in JobTold().take(job):
+        view.show(message, now_s=0.0)
+    lines = stderr.getvalue().splitlines()
+    assert len(lines) >= 4
+    assert all(line.isprintable() for line in lines)

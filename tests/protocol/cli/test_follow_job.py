@@ -1,0 +1,93 @@
+"""A daemon's job that is watched, step by step, with a clock of the test's own."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+
+from protocol.cli.exit_codes import ExitCode
+from protocol.cli.remote.follow_job import AWAY_S_MAX, LOOK_S, LOOK_S_MAX, TICK_S, _Looker
+from protocol.cli.views.base import Loudness, view_of
+from protocol.client.credentials import Access
+from protocol.client.http_client import Daemon, DaemonError
+from protocol.client.sse_client import Gone
+from tests.protocol.cli.messages import ID, told_job, told_source
+from tests.protocol.client.test_http_client import Answer, answering, refusal
+
+
+class Told:
+    """What the daemon answers next, and what was said to people."""
+
+    def __init__(self) -> None:
+        self.answer: Answer = (200, told_job(told_source(0)))
+        self.stderr = io.StringIO()
+
+    def ask(self, *_: Any) -> Answer:
+        return self.answer
+
+    def looker(self, daemon: Daemon) -> _Looker:
+        view = view_of("tide.flac", Loudness(json=False), io.StringIO(), self.stderr)
+        return _Looker(daemon, ID, view)
+
+
+AWAY = (503, refusal("the keeper is away"))
+
+
+def test_a_daemon_that_is_away_is_waited_for_and_greeted() -> None:
+    told = Told()
+    with answering(told.ask) as url, Daemon(Access(url=url)) as daemon:
+        looker = told.looker(daemon)
+        assert looker.look(now_s=0.0) is None
+        told.answer = AWAY
+        for second in range(1, 30):
+            assert looker.look(now_s=float(second)) is None
+            assert looker.due_s == second + LOOK_S
+        told.answer = (200, told_job(told_source(0), state="sealed", outcome="sealed"))
+        assert looker.look(now_s=31.0) == ExitCode.SEALED
+    notes = [line for line in told.stderr.getvalue().splitlines() if line.startswith("note: ")]
+    assert notes == [
+        f"note: the daemon at {url} cannot answer now: the keeper is away; waiting for it",
+        "note: the daemon is back",
+    ]
+
+
+def test_it_is_not_waited_for_for_ever_nor_at_the_beginning() -> None:
+    told = Told()
+    with answering(told.ask) as url, Daemon(Access(url=url)) as daemon:
+        looker = told.looker(daemon)
+        looker.look(now_s=0.0)
+        told.answer = AWAY
+        looker.look(now_s=1.0)
+        looker.look(now_s=AWAY_S_MAX)
+        with pytest.raises(DaemonError, match="cannot answer now"):
+            looker.look(now_s=1.1 + AWAY_S_MAX)
+        with pytest.raises(DaemonError, match="cannot answer now"):
+            told.looker(daemon).look(now_s=0.0)
+
+
+def test_a_job_that_is_deleted_meanwhile_ends_it_at_once() -> None:
+    told = Told()
+    with answering(told.ask) as url, Daemon(Access(url=url)) as daemon:
+        looker = told.looker(daemon)
+        looker.look(now_s=0.0)
+        told.answer = (404, refusal("no such job"))
+        with pytest.raises(DaemonError, match="no such job"):
+            looker.look(now_s=1.0)
+
+
+def test_news_bring_the_next_look_closer_and_progress_no_closer_than_its_pace() -> None:
+    told = Told()
+    with answering(told.ask) as url, Daemon(Access(url=url)) as daemon:
+        looker = told.looker(daemon)
+        looker.look(now_s=10.0)
+        assert looker.due_s == 10.0 + LOOK_S_MAX
+        looker.hear(None, now_s=10.0)
+        assert looker.due_s == 10.0 + LOOK_S_MAX
+        looker.hear({"id": 0, "type": "job.progressed"}, now_s=10.1)
+        assert looker.due_s == 10.0 + LOOK_S
+        looker.hear({"id": 7, "type": "job.sealed"}, now_s=10.1)
+        assert looker.due_s == 10.1 + TICK_S
+        with pytest.raises(DaemonError, match="who"):
+            looker.hear(Gone("who?", final=True), now_s=10.2)

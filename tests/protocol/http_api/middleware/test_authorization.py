@@ -1,0 +1,239 @@
+"""Who may do what over HTTP: keys, roles, networks, sessions, and how often a password may be tried."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import jwt
+import pytest
+
+from protocol.config.settings import ADMINISTRATOR, READ_ONLY, READ_WRITE, ApiKey, Settings
+from protocol.http_api.login import ADDRESSES_MAX, OF_ALL_MAX, OF_ONE_MAX, WINDOW_S, Attempts
+from protocol.http_api.middleware import authorization
+from protocol.messages import ProcessLost
+from tests.protocol.http_api.serving import Api, open_settings, serving
+
+READER = ApiKey(name="reader", key="reader-key-of-16-chars", role=READ_ONLY)
+WRITER = ApiKey(name="writer", key="writer-key-of-16-chars", role=READ_WRITE)
+CHIEF = ApiKey(name="chief", key="administrators-key-16+", role=ADMINISTRATOR)
+FAR = ApiKey(name="far", key="key-from-far-away-16-chars", role=ADMINISTRATOR, networks=("192.0.2.0/24",))
+PASSWORD = "correct horse battery"
+
+
+def locked(**api: Any) -> Settings:
+    keys = (READER, WRITER, CHIEF, FAR)
+    return open_settings(authentication=True, keys=keys, username="me", password=PASSWORD, **api)
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Api]:
+    with serving(settings=locked()) as api:
+        yield api
+
+
+@pytest.fixture
+def api(shared: Api) -> Api:
+    shared.configure(locked())
+    return shared
+
+
+def test_without_a_key_nothing_is_told_but_whether_we_live_and_how_to_log_in(api: Api) -> None:
+    assert api.client.get("/health").status_code == 200
+    api.say(ProcessLost(process="keeper", detail="not there", restart_s=-1.0))
+    assert api.client.get("/health/ready").status_code == 503
+    assert api.client.get("/api/v0/session/enabled").json() is True
+    for path in ("/api/v0/session", "/api/v0/openapi.json", "/api/v0/nothing", "/nothing", "/"):
+        refused = api.client.get(path)
+        assert refused.status_code == 401, path
+        assert refused.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("key", [READER, WRITER, CHIEF])
+def test_a_key_opens_as_header_and_as_bearer(api: Api, key: ApiKey) -> None:
+    assert api.client.get("/api/v0/session", headers={"X-API-Key": key.key}).status_code == 200
+    assert api.client.get("/api/v0/session", headers={"Authorization": f"Bearer {key.key}"}).status_code == 200
+    assert api.client.get("/api/v0/session", headers={"authorization": f"bearer  {key.key}"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-API-Key": "wrong-key-of-sixteen"},
+        {"X-API-Key": READER.key + "x"},
+        {"X-API-Key": READER.key[:-1]},
+        {"X-API-Key": READER.key.upper()},
+        {"X-API-Key": "ü" * 20},
+        {"X-API-Key": "a" * 20_000},
+        {"Authorization": f"Basic {READER.key}"},
+        {"Authorization": READER.key},
+        {"Authorization": "Bearer"},
+        {"Authorization": "Bearer a.b.c"},
+    ],
+)
+def test_a_wrong_key_is_unauthorized(api: Api, headers: dict[str, str]) -> None:
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    assert api.client.get("/api/v0/session", headers=raw).status_code == 401
+
+
+def test_a_role_that_is_too_small_is_forbidden(api: Api) -> None:
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        assert api.client.request(method, "/api/v0/x", headers={"X-API-Key": READER.key}).status_code == 403
+        assert api.client.request(method, "/api/v0/x", headers={"X-API-Key": WRITER.key}).status_code == 404
+    refused = api.client.post("/api/v0/multisource/x", headers={"X-API-Key": READER.key}).json()
+    assert refused["error"]["kind"] == "forbidden"
+    assert READ_WRITE in refused["error"]["detail"]
+
+
+def test_a_key_from_elsewhere_than_it_may_be_used_is_forbidden(api: Api) -> None:
+    headers = {"X-API-Key": FAR.key}
+    assert api.client.get("/api/v0/session", headers=headers).status_code == 403
+    forged = {**headers, "X-Forwarded-For": "192.0.2.7"}
+    assert api.client.get("/api/v0/session", headers=forged).status_code == 403, "anybody can write that"
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "status"),
+    [
+        ("192.0.2.7", 200),
+        ("203.0.113.1, 192.0.2.7", 200),  # what stands before our proxy's word does not matter
+        ("192.0.2.7, 203.0.113.1", 403),  # that is what our proxy saw
+        ("192.0.2.7, 127.0.0.9", 200),  # two proxies of ours
+        ("192.0.2.7, nonsense", 403),
+        ("", 403),
+    ],
+)
+def test_a_proxy_we_trust_says_who_asks(api: Api, forwarded: str, status: int) -> None:
+    api.configure(locked(proxies=("127.0.0.0/8",)))
+    headers = {"X-API-Key": FAR.key, "X-Forwarded-For": forwarded}
+    assert api.client.get("/api/v0/session", headers=headers).status_code == status
+
+
+def test_keys_that_were_configured_anew_hold_at_once(api: Api) -> None:
+    new = ApiKey(name="new", key="another-key-of-16-chars")
+    settings = locked()
+    api.configure(replace(settings, api=replace(settings.api, keys=(new,))))
+    assert api.client.get("/api/v0/session", headers={"X-API-Key": new.key}).status_code == 200
+    assert api.client.get("/api/v0/session", headers={"X-API-Key": CHIEF.key}).status_code == 401
+
+
+# sessions
+
+
+def log_in(api: Api, password: str = PASSWORD, **headers: str) -> Any:
+    return api.client.post("/api/v0/session", json={"username": "me", "password": password}, headers=headers)
+
+
+def test_a_login_gives_a_session_that_may_everything(api: Api) -> None:
+    begun = log_in(api)
+    assert begun.status_code == 200
+    told = begun.json()
+    assert set(told) == {"expires", "issued", "name", "notBefore", "token", "tokenType"}
+    assert (told["name"], told["tokenType"]) == ("me", "Bearer")
+    assert told["expires"] - told["issued"] == 7 * 86400
+    headers = {"Authorization": f"Bearer {told['token']}"}
+    assert api.client.get("/api/v0/session", headers=headers).status_code == 200
+    assert api.client.post("/api/v0/nothing", headers=headers).status_code == 404
+
+
+def test_member_names_of_a_body_may_be_spelled_in_any_case(api: Api) -> None:
+    body = {"Username": "me", "PASSWORD": PASSWORD, "more": [1]}
+    assert api.client.post("/api/v0/session/", json=body).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"username": "me"}, "password"),
+        ({"password": "x"}, "username"),
+        ({"username": "", "password": "x"}, "username"),
+        ({"username": 7, "password": "x"}, "username"),
+        ({"username": "me", "password": "x" * 5000}, "password"),
+        ([], "body"),
+        ("me", "body"),
+        (None, "body"),
+    ],
+)
+def test_a_login_that_lacks_something_says_what(api: Api, body: Any, field: str) -> None:
+    refused = api.client.post("/api/v0/session", json=body)
+    assert refused.status_code == 400
+    assert refused.json().startswith(f"{field}: ")
+
+
+def test_a_body_that_is_no_json_is_refused(api: Api) -> None:
+    for body in (b"{", b"\xff", b"[" * 100_000, b"", b'{"username": NaN}'):
+        refused = api.client.post("/api/v0/session", content=body, headers={"Content-Type": "application/json"})
+        assert refused.status_code == 400, body[:10]
+
+
+def test_a_token_that_was_tampered_with_is_over_or_signed_by_others_opens_nothing(api: Api) -> None:
+    settings = api.desk.settings
+    token, _ = authorization.begin(settings, "me", now_s=int(time.time()))
+    claims = jwt.decode(token, options={"verify_signature": False})
+    over, _ = authorization.begin(settings, "me", now_s=int(time.time()) - 8 * 86400)
+    early, _ = authorization.begin(settings, "me", now_s=int(time.time()) + 3600)
+    foreign, _ = authorization.begin(replace(settings, jwt_key=b"x" * 32), "me", now_s=int(time.time()))
+    other_password = replace(settings, api=replace(settings.api, password="another one"))
+    before, _ = authorization.begin(other_password, "me", now_s=int(time.time()))
+    unsigned = jwt.encode(claims, "", algorithm="none")
+    head, _, tail = token.rpartition(".")
+    for bad in (over, early, foreign, before, unsigned, f"{head}.", f"{head}.{tail[::-1]}"):
+        refused = api.client.get("/api/v0/session", headers={"Authorization": f"Bearer {bad}"})
+        assert refused.status_code == 401, bad
+    good = api.client.get("/api/v0/session", headers={"Authorization": f"Bearer {token}"})
+    assert good.status_code == 200
+
+
+def test_where_nobody_is_asked_everybody_may_everything() -> None:
+    with serving(settings=open_settings()) as api:
+        assert api.client.get("/api/v0/session/enabled").json() is False
+        assert api.client.get("/api/v0/session").status_code == 200
+        assert api.client.delete("/api/v0/x").status_code == 404
+
+
+def test_without_a_password_in_the_configuration_nobody_can_log_in() -> None:
+    with serving(settings=open_settings(authentication=True, keys=(READER,))) as api:
+        assert log_in(api, "x").status_code == 401
+
+
+def test_after_some_wrong_passwords_even_the_right_one_has_to_wait() -> None:
+    with serving(settings=locked()) as api:
+        assert [log_in(api, "wrong").status_code for _ in range(OF_ONE_MAX)] == [401] * OF_ONE_MAX
+        refused = log_in(api)
+        assert refused.status_code == 429
+        assert 0 < int(refused.headers["retry-after"]) <= WINDOW_S
+        assert api.client.get("/api/v0/session", headers={"X-API-Key": READER.key}).status_code == 200
+
+
+def test_the_right_password_makes_up_for_wrong_ones() -> None:
+    with serving(settings=locked()) as api:
+        for _ in range(3):
+            assert [log_in(api, "wrong").status_code for _ in range(OF_ONE_MAX - 1)] == [401] * (OF_ONE_MAX - 1)
+            assert log_in(api).status_code == 200
+
+
+def test_an_address_waits_until_its_oldest_failure_is_old_enough() -> None:
+    attempts = Attempts()
+    for second in range(OF_ONE_MAX):
+        assert attempts.wait_s("192.0.2.1", now_s=float(second)) == 0
+        attempts.failed("192.0.2.1", now_s=float(second))
+    assert attempts.wait_s("192.0.2.1", now_s=10.0) == WINDOW_S - 10.0
+    assert attempts.wait_s("192.0.2.2", now_s=10.0) == 0
+    assert attempts.wait_s("192.0.2.1", now_s=WINDOW_S + 0.5) == 0
+
+
+def test_addresses_of_one_ipv6_network_are_one() -> None:
+    attempts = Attempts()
+    for number in range(OF_ONE_MAX):
+        attempts.failed(f"2001:db8::{number}", now_s=0.0)
+    assert attempts.wait_s("2001:db8::ffff", now_s=1.0) > 0
+    assert attempts.wait_s("2001:db8:0:1::1", now_s=1.0) == 0
+
+
+def test_many_addresses_together_are_slowed_down_too_and_remembered_within_bounds() -> None:
+    attempts = Attempts()
+    for number in range(ADDRESSES_MAX + 100):
+        attempts.failed(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", now_s=0.0)
+    assert attempts.wait_s("192.0.2.1", now_s=1.0) > 0
+    assert len(attempts._of_s) == ADDRESSES_MAX
+    assert len(attempts._all_s) == OF_ALL_MAX

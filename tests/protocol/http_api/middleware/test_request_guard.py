@@ -1,0 +1,194 @@
+"""What no request gets past: foreign names and pages, bodies that are too large, too many at once."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from protocol.config.settings import ApiKey, ApiSettings
+from protocol.http_api.middleware.request_guard import is_ours
+from tests.protocol.http_api.serving import Api, open_settings, serving
+
+READY = "/health/ready"
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Api]:
+    with serving() as api:
+        yield api
+
+
+@pytest.fixture
+def api(shared: Api) -> Api:
+    shared.configure(open_settings())
+    return shared
+
+
+@pytest.mark.parametrize(
+    ("host", "ours"),
+    [
+        ("127.0.0.1:5030", True),
+        ("192.0.2.1", True),
+        ("[::1]:5030", True),
+        ("localhost:5030", True),
+        ("LOCALHOST", True),
+        ("localhost.", True),
+        ("nas.example.org:80", True),
+        ("evil.example.org", False),
+        ("a.wild.example.org", True),
+        ("wild.example.org", False),
+        ("localhost.evil.example", False),
+        ("127.0.0.1.evil.example", False),
+        ("evil.example", False),
+        ("", False),
+        (":5030", False),
+        ("[::1", False),
+        ("localhost:port", True),  # only the name matters
+        ("evil.example@localhost", False),
+    ],
+)
+def test_only_our_names_are_answered_to(host: str, ours: bool) -> None:
+    assert is_ours(host, ApiSettings(hosts=("NAS.example.org", "*.wild.example.org"))) is ours
+
+
+def test_another_name_for_our_address_gets_nothing(api: Api) -> None:
+    refused = api.client.get("/health", headers={"Host": "rebound.example"})
+    assert refused.status_code == 403
+    assert refused.json()["error"]["field"] == "Host"
+    api.configure(open_settings(hosts=("rebound.example",)))
+    assert api.client.get("/health", headers={"Host": "rebound.example:5030"}).status_code == 200
+    api.configure(open_settings(hosts=("*",)))
+    assert api.client.get("/health", headers={"Host": "other.example"}).status_code == 200
+
+
+def test_below_a_base_an_error_looks_as_without_one(api: Api) -> None:
+    api.configure(open_settings(url_base="/shoal"))
+    refused = api.client.get("/Shoal/api/v0/multisource/jobs", headers={"Host": "rebound.example"})
+    assert refused.json()["error"]["field"] == "Host"
+
+
+def test_two_hosts_or_none_get_nothing(api: Api) -> None:
+    two = b"GET /health HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n"
+    assert raw_answer(api.url, two).startswith((b"HTTP/1.1 400", b"HTTP/1.1 403"))
+    assert raw_answer(api.url, b"GET /health HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://localhost"])
+def test_a_foreign_page_can_have_nothing_done(api: Api, origin: str) -> None:
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        refused = api.client.request(method, "/api/v0/multisource/x", headers={"Origin": origin})
+        assert refused.status_code == 403
+        assert refused.json()["error"]["field"] == "Origin"
+
+
+def test_our_own_page_can(api: Api) -> None:
+    assert api.client.post("/api/v0/x", headers={"Origin": api.url}).status_code == 404
+    assert api.client.post("/api/v0/x", headers={"Sec-Fetch-Site": "same-origin"}).status_code == 404
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_browser_that_says_so_itself_is_believed_for_reading_too(api: Api, site: str) -> None:
+    assert api.client.get("/api/v0/session", headers={"Sec-Fetch-Site": site}).status_code == 403
+    visit = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    assert api.client.get("/health", headers=visit).status_code == 200
+    assert api.client.get("/api/v0/session", headers=visit).status_code == 403
+
+
+def test_other_pages_are_told_nothing_unless_they_were_configured(api: Api) -> None:
+    page = {"Origin": "https://page.example"}
+    preflight = {**page, "Access-Control-Request-Method": "DELETE", "Access-Control-Request-Headers": "X-API-Key"}
+    assert "access-control-allow-origin" not in api.client.get("/health", headers=page).headers
+    assert "access-control-allow-origin" not in api.client.options("/api/v0/x", headers=preflight).headers
+    api.configure(open_settings(origins=("https://page.example",)))
+    answer = api.client.get("/health", headers=page)
+    assert answer.headers["access-control-allow-origin"] == "https://page.example"
+    assert "X-Total-Count" in answer.headers["access-control-expose-headers"]
+    assert "X-URL-Base" in answer.headers["access-control-expose-headers"]
+    assert api.client.options("/api/v0/x", headers=preflight).status_code == 200
+    assert api.client.delete("/api/v0/x", headers=page).status_code == 404
+    other = api.client.get("/health", headers={"Origin": "https://other.example"})
+    assert "access-control-allow-origin" not in other.headers
+
+
+def test_a_preflight_needs_no_key() -> None:
+    key = ApiKey(name="one", key="a-key-of-16-characters")
+    settings = open_settings(authentication=True, keys=(key,), origins=("https://page.example",))
+    with serving(settings=settings) as api:
+        preflight = {"Origin": "https://page.example", "Access-Control-Request-Method": "GET"}
+        assert api.client.options("/api/v0/session", headers=preflight).status_code == 200
+        assert api.client.get("/api/v0/session", headers=preflight).status_code == 401
+
+
+def test_every_answer_says_what_browsers_may_do_with_it(api: Api) -> None:
+    for path in ("/health", "/api/v0/nothing"):
+        headers = api.client.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["x-frame-options"] == "DENY"
+        assert headers["cache-control"] == "no-store"
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert headers["x-url-base"] == "/"
+        assert "server" not in headers
+
+
+def test_a_body_that_is_too_large_is_refused_however_it_comes(api: Api) -> None:
+    api.configure(open_settings(body_bytes_max=1000))
+
+    def chunks() -> Iterator[bytes]:
+        yield b'{"username": "'
+        for _ in range(100):
+            yield b"x" * 100
+        yield b'"}'
+
+    json = {"Content-Type": "application/json"}
+    assert api.client.post("/api/v0/session", content=b" " * 1001, headers=json).status_code == 413
+    assert api.client.post("/api/v0/session", content=chunks(), headers=json).status_code == 413
+    assert api.client.post("/api/v0/session", content=b" " * 1000, headers=json).status_code == 400
+
+
+def raw_answer(url: str, request: bytes) -> bytes:
+    parts = urlsplit(url)
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=5.0) as sock:
+        sock.sendall(request)
+        return sock.recv(65536)
+
+
+def test_a_head_that_is_too_large_is_refused(api: Api) -> None:
+    many = b"".join(b"X-%d: %s\r\n" % (number, b"y" * 1000) for number in range(100))
+    answer = raw_answer(api.url, b"GET /health HTTP/1.1\r\nHost: localhost\r\n" + many + b"\r\n")
+    assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 431"))
+
+
+def test_garbage_is_refused(api: Api) -> None:
+    assert raw_answer(api.url, b"\x16\x03\x01 not http\r\n\r\n").startswith(b"HTTP/1.1 400")
+    no_host = raw_answer(api.url, b"GET /health HTTP/1.0\r\n\r\n")
+    assert no_host.startswith((b"HTTP/1.1 403", b"HTTP/1.1 400"))
+
+
+def test_who_does_not_finish_a_request_is_hung_up_on_and_who_waits_for_an_answer_is_not() -> None:
+    with serving(beat_s=0.05, head_s_max=0.3) as api:
+        host, port = api.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10.0) as slow:
+            slow.sendall(b"GET /health HTTP/1.1\r\nHost: localh")
+            # Nobody answers the question of this one for longer than the other may be silent.
+            assert api.client.get(READY).status_code == 503
+            assert slow.recv(1000) == b""
+            assert api.client.get("/health").status_code == 200
+
+
+def test_only_so_many_requests_run_at_once() -> None:
+    with serving(settings=open_settings(requests_max=2)) as api:
+        threads = [threading.Thread(target=lambda: httpx.get(f"{api.url}{READY}", timeout=10.0)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        while len(api.told) < 2:
+            time.sleep(0.01)
+        refused = api.client.get("/health")
+        assert refused.status_code == 503
+        assert int(refused.headers["retry-after"]) > 0
+        for thread in threads:
+            thread.join()
+        assert api.client.get("/health").status_code == 200

@@ -1,0 +1,200 @@
+"""Ordering over the API: what the keeper is told, once for each key, and requests that wait for the end."""
+
+import json
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from protocol.http_api.native import downloads
+from protocol.messages import JobQueried, OrderPlaced, ProcessLost, Refused, SourcesAdded
+from tests.protocol.http_api.fake_daemon import Played
+from tests.protocol.http_api.rows import ID, detail_row
+from tests.protocol.http_api.serving import Api, open_settings, serving
+
+ROOT = "/api/v0/multisource"
+DOWNLOAD = f"{ROOT}/download"
+FOLDER = "/nowhere"
+ORDER: dict[str, Any] = {
+    "filename": "path/to/tide.flac",
+    "fileSize": 1000,
+    "sources": [{"username": "ann", "fullPath": "music\\tide.flac"}, {"url": "https://m.example/t"}],
+}
+SHA = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
+
+@pytest.fixture(scope="module")
+def standing() -> Iterator[tuple[Api, Played]]:
+    played = Played()
+    with serving(played, open_settings(FOLDER)) as api:
+        yield api, played
+
+
+@pytest.fixture
+def played(standing: tuple[Api, Played]) -> Played:
+    standing[1].reset()
+    return standing[1]
+
+
+@pytest.fixture
+def api(standing: tuple[Api, Played], played: Played) -> Api:
+    standing[0].told.clear()
+    standing[0].desk.away.clear()
+    return standing[0]
+
+
+@pytest.fixture
+def key() -> str:
+    return f"order-{uuid.uuid4()}"
+
+
+def placed(api: Api) -> list[OrderPlaced]:
+    return [message for _, message in api.told if isinstance(message, OrderPlaced)]
+
+
+def test_a_download_is_accepted_and_says_where_it_is(api: Api) -> None:
+    more = {"expectedHash": SHA, "folder": "quartet", "limit": 7, "priority": -2, "mode": "race", "chunkSize": 65536}
+    response = api.client.post(DOWNLOAD, json=ORDER | more)
+    assert response.status_code == 202
+    assert response.headers["Location"] == f"{ROOT}/jobs/{ID}"
+    assert response.json()["id"] == ID
+    (order,) = placed(api)
+    assert order.sources == ("slsk://ann/music%5Ctide.flac", "https://m.example/t")
+    assert (order.name, order.size_bytes, order.folder) == ("tide.flac", 1000, f"{FOLDER}/downloads/quartet")
+    assert (order.checksum, order.limit_bytes_s, order.priority) == (f"sha256:{SHA}", 7, -2)
+    assert (order.mode, order.chunk_size, order.origin, order.private_ok) == ("race", 65536, "multisource", False)
+
+
+def test_a_swarm_is_a_search_that_becomes_a_job(api: Api) -> None:
+    body = {"filename": " quartet  tide ", "size": 1000, "searchTimeout": 5000}
+    assert api.client.post(f"{ROOT}/swarm", json=body).status_code == 202
+    (order,) = placed(api)
+    assert (order.term, order.search_s, order.size_bytes, order.name, order.sources) == (
+        "quartet tide",
+        5.0,
+        1000,
+        "",
+        (),
+    )
+    blank = api.client.post(f"{ROOT}/swarm", json=body | {"filename": "  "})
+    assert (blank.status_code, blank.json()["error"]["field"]) == (400, "filename")
+
+
+def test_sources_that_do_not_fit_one_message_follow(api: Api) -> None:
+    sources = [{"url": f"https://m.example/{number}/{'x' * 900}"} for number in range(60)]
+    assert api.client.post(DOWNLOAD, json=ORDER | {"sources": sources}).status_code == 202
+    told = [*placed(api)[0].sources]
+    for _, message in api.told:
+        if isinstance(message, SourcesAdded):
+            assert message.id == ID
+            told += message.urls
+    assert told == [source["url"] for source in sources]
+
+
+def test_the_base_of_our_paths_stands_in_the_location(played: Played) -> None:
+    with serving(played, open_settings(url_base="/shoal")) as api:
+        response = api.client.post(f"/shoal{DOWNLOAD}/", json=ORDER)
+        assert response.headers["Location"] == f"/shoal{ROOT}/jobs/{ID}"
+
+
+# the same order twice
+
+
+def test_a_key_is_kept_with_what_was_ordered_however_it_was_written(api: Api, key: str) -> None:
+    reordered = dict(reversed(list(ORDER.items())))
+    spelled_out = ORDER | {"mode": "swarm", "limit": 0.0}
+    for body in (ORDER, reordered, spelled_out, ORDER | {"limit": 1}):
+        assert api.client.post(DOWNLOAD, json=body, headers={"Idempotency-Key": key}).status_code == 202
+    api.client.post(DOWNLOAD, json=ORDER)
+    *keyed, other, none = placed(api)
+    assert {order.key for order in (*keyed, other)} == {key}
+    assert len({order.digest for order in keyed}) == 1
+    assert other.digest not in ("", keyed[0].digest)
+    assert (none.key, none.digest) == ("", "")
+
+
+def test_a_key_that_came_with_another_order_is_a_conflict(api: Api, played: Played, key: str) -> None:
+    played.instead[OrderPlaced] = lambda order: [
+        Refused(request=order.request, kind="conflict", field="key", detail="another order came with this key")
+    ]
+    response = api.client.post(DOWNLOAD, json=ORDER, headers={"Idempotency-Key": key})
+    assert (response.status_code, response.json()["error"]["field"]) == (409, "Idempotency-Key")
+
+
+# waiting
+
+
+def test_a_request_that_waits_is_answered_when_the_job_has_ended(api: Api, played: Played) -> None:
+    told: list[httpx.Response] = []
+    waiting = threading.Thread(
+        target=lambda: told.append(httpx.post(f"{api.url}{DOWNLOAD}?wait=True", json=ORDER, timeout=30))
+    )
+    waiting.start()
+    until(lambda: sum(isinstance(message, JobQueried) for _, message in api.told) >= 2)
+    assert not told
+    played.detail = detail_row(state="sealed", number=0, path="/music/tide.flac")
+    waiting.join()
+    assert told[0].status_code == 200
+    assert (told[0].json()["state"], told[0].json()["path"]) == ("sealed", "/music/tide.flac")
+    assert told[0].headers["Location"] == f"{ROOT}/jobs/{ID}"
+
+
+def test_waiting_ends_after_the_time_that_was_asked_for(api: Api) -> None:
+    response = api.client.post(f"{DOWNLOAD}?wait=true&waitS=1", json=ORDER)
+    assert (response.status_code, response.json()["state"]) == (202, "active")
+
+
+def test_a_client_that_goes_away_leaves_its_place_and_the_job_alone(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloads, "WAITING_MAX", 1)
+    with socket.create_connection(("127.0.0.1", httpx.URL(api.url).port or 0)) as client:
+        client.sendall(raw_order("?wait=true"))
+        until(lambda: len(placed(api)) == 1)
+        refused = api.client.post(f"{DOWNLOAD}?wait=true&waitS=1", json=ORDER)
+        assert (refused.status_code, refused.json()["error"]["field"]) == (429, "wait")
+        assert len(placed(api)) == 1
+    until(lambda: api.client.post(f"{DOWNLOAD}?wait=true&waitS=1", json=ORDER).status_code == 202)
+    assert {type(message).__name__ for _, message in api.told} <= {"OrderPlaced", "JobQueried", "ManifestQueried"}
+
+
+def raw_order(query: str) -> bytes:
+    body = json.dumps(ORDER).encode()
+    head = f"POST {DOWNLOAD}{query} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def test_the_end_of_the_daemon_ends_the_waiting_with_the_job_that_was_made() -> None:
+    with serving(Played()) as api:
+        end_while_waiting(api)
+
+
+def end_while_waiting(api: Api) -> None:
+    told: list[httpx.Response] = []
+    waiting = threading.Thread(
+        target=lambda: told.append(httpx.post(f"{api.url}{DOWNLOAD}?wait=true", json=ORDER, timeout=30))
+    )
+    waiting.start()
+    until(lambda: len(placed(api)) == 1)
+    api.loop.call_soon_threadsafe(api.desk.close)
+    waiting.join()
+    assert (told[0].status_code, told[0].json()["id"]) == (202, ID)
+
+
+def test_a_job_that_was_made_is_told_even_if_the_keeper_dies_then(api: Api, played: Played) -> None:
+    def die(_message: Any) -> list[Any]:
+        return [ProcessLost(process="keeper", detail="killed", restart_s=1.0)]
+
+    played.instead[JobQueried] = die
+    response = api.client.post(DOWNLOAD, json=ORDER)
+    assert (response.status_code, response.json()["id"], response.json()["sources"]) == (202, ID, [])
+
+
+def until(condition: Any, within_s: float = 10.0) -> None:
+    due_s = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < due_s
+        time.sleep(0.02)

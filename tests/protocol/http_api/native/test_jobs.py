@@ -1,0 +1,277 @@
+"""The native API: what each route tells the daemon's processes, and what it makes of their answers."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from protocol.messages import (
+    FilesAsked,
+    FilesTold,
+    JobCancelled,
+    JobDeleted,
+    JobPaused,
+    JobResumed,
+    JobRetried,
+    JobsQueried,
+    JobTuned,
+    LimitSet,
+    ManifestQueried,
+    ProcessLost,
+    Refused,
+    SearchAsked,
+    SearchEnded,
+    SessionChanged,
+    SourceDropped,
+    SourcesAdded,
+    StopsQueried,
+)
+from tests.protocol.http_api.fake_daemon import Played
+from tests.protocol.http_api.rows import ID, detail_row
+from tests.protocol.http_api.serving import Api, serving
+
+ROOT = "/api/v0/multisource"
+JOB = f"{ROOT}/jobs/{ID}"
+
+
+@pytest.fixture(scope="module")
+def standing() -> Iterator[tuple[Api, Played]]:
+    played = Played()
+    with serving(played) as api:
+        yield api, played
+
+
+@pytest.fixture
+def played(standing: tuple[Api, Played]) -> Played:
+    standing[1].reset()
+    return standing[1]
+
+
+@pytest.fixture
+def api(standing: tuple[Api, Played], played: Played) -> Api:
+    standing[0].told.clear()
+    standing[0].desk.away.clear()
+    return standing[0]
+
+
+def last(api: Api, kind: type) -> Any:
+    return [message for _, message in api.told if type(message) is kind][-1]
+
+
+def refused(kind: str, field: str = "") -> Callable[[Any], list[Refused]]:
+    return lambda message: [Refused(request=message.request, kind=kind, field=field, detail="no")]
+
+
+# lists and single jobs
+
+
+def test_a_list_is_filtered_and_paged_by_the_keeper(api: Api) -> None:
+    query = "state=queued&state=active&state=queued&text=tide&origin=cli&user=ann&removed=True&order=queue"
+    response = api.client.get(f"{ROOT}/jobs?{query}&offset=20&limit=2")
+    assert response.status_code == 200
+    assert response.headers["X-Total-Count"] == "57"
+    assert [(job["id"], job["state"]) for job in response.json()] == [(ID, "active"), (ID, "sealed")]
+    asked = last(api, JobsQueried)
+    assert (asked.states, asked.text, asked.origin, asked.user) == (("queued", "active"), "tide", "cli", "ann")
+    assert (asked.removed, asked.order, asked.offset, asked.limit) == (True, "queue", 20, 2)
+
+
+def test_a_job_shows_who_has_which_chunks(api: Api) -> None:
+    told = api.client.get(JOB).json()
+    assert told["percent"] == 50
+    assert told["chunkMap"]["runs"] == [
+        {"first": 0, "count": 2, "state": "stored", "source": 0},
+        {"first": 2, "count": 2, "state": "stored", "source": 1},
+        {"first": 4, "count": 1, "state": "stored", "source": 0},
+        {"first": 5, "count": 3, "state": "leased", "source": 0},
+        {"first": 8, "count": 2, "state": "missing", "source": None},
+    ]
+    assert api.client.get(JOB.upper().replace("/API/V0/MULTISOURCE/JOBS", f"{ROOT}/jobs")).json()["id"] == ID
+
+
+def test_a_job_that_has_only_begun_is_not_held_up_by_whoever_does_not_stand_yet(api: Api, played: Played) -> None:
+    for phase in ("searching", "opening"):
+        played.detail = detail_row(phase=phase)
+        states = [run["state"] for run in api.client.get(JOB).json()["chunkMap"]["runs"]]
+        assert states == ["missing", "leased", "missing"]
+    assert not [message for _, message in api.told if isinstance(message, ManifestQueried)]
+
+
+def test_the_chunk_map_may_be_left_out(api: Api) -> None:
+    assert api.client.get(f"{JOB}?chunkMap=false").json()["chunkMap"] is None
+    assert not [message for _, message in api.told if isinstance(message, ManifestQueried)]
+
+
+def test_why_timeline_and_manifest_are_told(api: Api) -> None:
+    assert api.client.get(f"{JOB}/why").json() == {
+        "id": ID,
+        "text": "It may have 5 KB/s.",
+        "bindings": [{"kind": "limit", "text": "It may have 5 KB/s."}],
+    }
+    timeline = api.client.get(f"{JOB}/timeline")
+    assert timeline.headers["X-Total-Count"] == "9"
+    assert timeline.json()[0]["data"] == {"name": "t"}
+    manifest = api.client.get(f"{JOB}/manifest?offset=1&limit=1")
+    assert manifest.headers["X-Total-Count"] == "3"
+    assert [(run["first"], run["count"], run["source"]) for run in manifest.json()["runs"]] == [(2, 2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "kind"),
+    [
+        ("POST", f"{JOB}/pause", None, JobPaused),
+        ("POST", f"{JOB}/resume", None, JobResumed),
+        ("POST", f"{JOB}/cancel", None, JobCancelled),
+        ("POST", f"{JOB}/retry", None, JobRetried),
+        ("DELETE", JOB, None, JobDeleted),
+        ("PATCH", JOB, {"limit": 5}, JobTuned),
+        ("POST", f"{JOB}/sources", {"sources": [{"url": "http://m.example/f"}]}, SourcesAdded),
+        ("DELETE", f"{JOB}/sources?source=1", None, SourceDropped),
+    ],
+)
+def test_an_order_is_passed_on_and_a_wrong_state_is_a_conflict(
+    api: Api, played: Played, method: str, path: str, body: Any, kind: type
+) -> None:
+    response = api.client.request(method, path, json=body)
+    assert response.status_code == 200
+    assert response.json()["id"] == ID
+    assert last(api, kind).id == ID
+    for refusal, field, status in (("conflict", "", 409), ("unknown", "id", 404), ("invalid", "sources", 400)):
+        played.instead[kind] = refused(refusal, {"id": "", "sources": "urls"}.get(field, field))
+        response = api.client.request(method, path, json=body)
+        assert response.status_code == status
+        assert response.json() == {"error": {"kind": refusal, "field": field, "detail": "no"}}
+
+
+def test_a_source_that_the_job_does_not_have_is_unknown(api: Api, played: Played) -> None:
+    played.instead[SourceDropped] = refused("invalid", "source")
+    response = api.client.delete(f"{JOB}/sources?source=9")
+    assert (response.status_code, response.json()["error"]["field"]) == (404, "source")
+
+
+def test_tuning_changes_only_what_is_named(api: Api) -> None:
+    api.client.patch(JOB, json={"limit": 0})
+    assert (last(api, JobTuned).limit_bytes_s, last(api, JobTuned).priority) == (0, -1)
+    api.client.patch(JOB, json={"priority": 7, "limit": None})
+    assert (last(api, JobTuned).limit_bytes_s, last(api, JobTuned).priority) == (-1, 7)
+
+
+def test_a_source_is_dropped_or_banned(api: Api) -> None:
+    api.client.delete(f"{JOB}/sources?source=3")
+    assert (last(api, SourceDropped).source, last(api, SourceDropped).banned) == (3, False)
+    api.client.delete(f"{JOB}/sources?source=3&banned=True")
+    assert last(api, SourceDropped).banned is True
+
+
+def test_a_keeper_that_is_away_makes_every_route_unavailable_for_now(api: Api) -> None:
+    api.say(ProcessLost(process="keeper", detail="killed", restart_s=0.1))
+    for path in (f"{ROOT}/jobs", JOB, f"{JOB}/why", f"{ROOT}/limit"):
+        response = api.client.get(path)
+        assert response.status_code == 503
+        assert int(response.headers["Retry-After"]) > 0
+        assert response.json()["error"]["kind"] == "unavailable"
+
+
+# users
+
+
+def test_a_search_groups_what_users_have(api: Api) -> None:
+    response = api.client.get(f"{ROOT}/search", params={"searchText": " quartet  tide ", "searchTimeout": 2000})
+    told = response.json()
+    assert (last(api, SearchAsked).term, last(api, SearchAsked).wait_s) == ("quartet tide", 2.0)
+    assert (told["hits"], told["refused"], response.headers["X-Total-Count"]) == (4, 1, "2")
+    assert [(one["name"], one["size"], one["users"]) for one in told["targets"]] == [
+        ("tide.FLAC", 1000, 2),
+        ("b.mp3", 7, 1),
+    ]
+    assert [one["username"] for one in told["targets"][0]["sources"]] == ["bob", "ann"]
+    assert api.client.get(f"{ROOT}/search?searchText=t&size=7").json()["targets"][0]["name"] == "b.mp3"
+    assert api.client.get(f"{ROOT}/search?searchText=t&offset=1&limit=1").json()["targets"][0]["name"] == "b.mp3"
+
+
+def test_a_search_that_is_refused_is_for_later(api: Api, played: Played) -> None:
+    played.instead[SearchAsked] = lambda asked: [SearchEnded(search=asked.search, peers=0, refused="not logged in")]
+    for state, status in (("online", 429), ("connecting", 409)):
+        api.say(SessionChanged(state=state, detail="", final=False))
+        response = api.client.get(f"{ROOT}/search?searchText=tide")
+        assert response.status_code == status
+        assert response.json()["error"]["detail"] == "not logged in"
+
+
+def test_without_an_account_trying_again_does_not_help(played: Played) -> None:
+    with serving(played) as api:
+        api.say(ProcessLost(process="soulseek", detail="no account", restart_s=0.0))
+        for path in ("search?searchText=tide", "users/ann/files"):
+            response = api.client.get(f"{ROOT}/{path}")
+            assert (response.status_code, response.json()["error"]["detail"]) == (409, "no account")
+        api.say(SessionChanged(state="online", detail="", final=False))
+        assert api.client.get(f"{ROOT}/search?searchText=tide").status_code == 503
+
+
+def test_whoever_has_the_file_is_ready_for_an_order(api: Api) -> None:
+    wanted = {"filename": "x/01 - Tide.flac", "size": 1000}
+    told = api.client.post(f"{ROOT}/file-sources", json=wanted).json()
+    assert last(api, SearchAsked).term == "01 Tide flac"
+    assert [(one["username"], one["fullPath"]) for one in told["sources"]] == [
+        ("bob", "n\\tide.FLAC"),
+        ("ann", "m\\tide.flac"),
+    ]
+    sources = [{key: one[key] for key in ("username", "fullPath")} for one in told["sources"]]
+    order = {"filename": "tide.flac", "fileSize": told["size"], "sources": sources}
+    assert api.client.post(f"{ROOT}/download", json=order).status_code == 202
+
+
+@pytest.mark.parametrize("name", ["ann", "ann b", "a/b", "100%", "ü%2F", "files"])
+def test_a_user_may_be_called_anything(api: Api, name: str) -> None:
+    response = api.client.get(f"{ROOT}/users/{quote(name, safe='')}/files?folder=m%5Ca")
+    assert response.status_code == 200
+    assert (last(api, FilesAsked).peer, last(api, FilesAsked).folder) == (name, "m\\a")
+    assert [(folder["name"], len(folder["files"])) for folder in response.json()["folders"]] == [
+        ("music\\a", 2),
+        ("music\\b", 1),
+    ]
+
+
+def test_a_user_who_is_not_there_is_not_found(api: Api, played: Played) -> None:
+    played.instead[FilesAsked] = lambda asked: [
+        FilesTold(
+            request=asked.request,
+            peer="ann",
+            folder="",
+            names=(),
+            sizes=(),
+            last=True,
+            truncated=False,
+            refused="ann is offline",
+        )
+    ]
+    response = api.client.get(f"{ROOT}/users/ann/files")
+    assert response.status_code == 404
+    assert response.json()["error"]["detail"] == "ann is offline"
+
+
+def test_known_users_stops_and_the_limit_are_told(api: Api) -> None:
+    users = api.client.get(f"{ROOT}/users?offset=1&limit=5")
+    assert (users.headers["X-Total-Count"], users.json()[0]["rateBytesS"]) == ("2", 5e5)
+    stops = api.client.get(f"{ROOT}/stops?username=ann")
+    assert stops.json() == [{"username": "ann", "day": "2026-11-25", "count": 3}]
+    assert last(api, StopsQueried).peer == "ann"
+    assert api.client.get(f"{ROOT}/limit").json() == {"limit": 500, "rateBytesS": 0}
+    assert api.client.put(f"{ROOT}/limit", json={"limit": 9}).status_code == 200
+    assert last(api, LimitSet).limit_bytes_s == 9
+    api.client.put(f"{ROOT}/limit", json={"limit": None})
+    assert last(api, LimitSet).limit_bytes_s == -1
+
+
+def test_a_name_that_is_asked_for_twice_at_once_is_asked_for_twice(api: Api) -> None:
+    """Reading is not limited to one at a time, and answers do not get mixed up."""
+    told: list[int] = []
+    asking = [threading.Thread(target=lambda: told.append(httpx.get(api.url + JOB).status_code)) for _ in range(8)]
+    for thread in asking:
+        thread.start()
+    for thread in asking:
+        thread.join()
+    assert told == [200] * 8

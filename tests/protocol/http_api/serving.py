@@ -1,0 +1,87 @@
+"""The API on a real socket, the daemon's other processes played: what they are told is kept, what they say made up.
+
+``with serving(answer) as api: api.client.get(...)``. `answer(to, message)` gives what comes back, at once; `api.say`
+says something unasked.
+"""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from actors.api.server import HttpServer
+from protocol.config.settings import ApiSettings, DaemonSettings, Settings
+from protocol.http_api.app import build_app
+from protocol.http_api.gateway import Desk
+from protocol.messages import Answered, DeskInbox, Message
+from protocol.messages.addresses import DESK
+from protocol.model.job_views import Snapshot, pack
+
+Answer = Callable[[str, Any], Iterable[DeskInbox]]
+
+
+def nobody(_to: str, _message: Message) -> Iterable[DeskInbox]:
+    return ()
+
+
+def answered(request: int, rows: Iterable[Snapshot] = (), *, total: int = 0) -> list[DeskInbox]:
+    """The parts of an answer with these rows."""
+    bodies = list(pack(rows))
+    return [
+        Answered(request=request, body=body, total=total, last=number == len(bodies))
+        for number, body in enumerate(bodies, start=1)
+    ]
+
+
+@dataclass
+class Api:
+    """`told`: everything that was posted, in order."""
+
+    url: str
+    client: httpx.Client
+    desk: Desk
+    loop: asyncio.AbstractEventLoop
+    told: list[tuple[str, Any]] = field(default_factory=list)
+
+    def say(self, *messages: DeskInbox) -> None:
+        for message in messages:
+            self.loop.call_soon_threadsafe(self.desk.arrived, message)
+
+    def configure(self, settings: Settings) -> None:
+        self.desk.settings = settings
+
+
+def open_settings(folder: str = "/nowhere", **api: Any) -> Settings:
+    """Nobody is asked for a key."""
+    daemon = DaemonSettings(state=f"{folder}/state", downloads=f"{folder}/downloads")
+    return Settings(daemon=daemon, api=ApiSettings(**{"authentication": False, **api}), jwt_key=b"k" * 32)
+
+
+@contextmanager
+def serving(answer: Answer = nobody, settings: Settings | None = None, **server_options: float) -> Iterator[Api]:
+    loop = asyncio.new_event_loop()
+    told: list[tuple[str, Any]] = []
+
+    def post(to: str, message: Message) -> None:
+        told.append((to, message))
+        for reply in answer(to, message):
+            loop.call_soon_threadsafe(desk.arrived, reply)
+
+    desk = Desk(settings or open_settings(), address=DESK, post=post)
+    failed = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = HttpServer(build_app(desk), listener, loop, beat=lambda: None, ended=failed.set, **server_options)
+        server.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        try:
+            with httpx.Client(base_url=url, timeout=10.0) as client:
+                yield Api(url=url, client=client, desk=desk, loop=loop, told=told)
+        finally:
+            server.stop(desk.close)
+            loop.close()
+    assert not failed.is_set()

@@ -1,0 +1,208 @@
+"""A daemon played for the API: jobs that live in a dictionary, users who answer searches at once.
+
+The answers keep to what `protocol.messages.job_commands` promises. What the real ones do is shown end to end.
+"""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from protocol.config.settings import AccountShown, Settings
+from protocol.messages import (
+    DeskInbox,
+    EndedRemoved,
+    FilesAsked,
+    FilesTold,
+    JobCancelled,
+    JobQueried,
+    JobsQueried,
+    OrderPlaced,
+    Refused,
+    SearchAsked,
+    SearchEnded,
+    SearchHit,
+    SearchLeft,
+    SessionChanged,
+    UserAsked,
+    UserTold,
+)
+from protocol.model.job_views import ACTIVE, CANCELLED, ENDED, FAILED, SEALED, JobDetail, JobSnapshot
+from tests.protocol.http_api.serving import Api, answered, open_settings, serving
+
+BASE: Final = "/api/v0"
+ONLINE: Final = SessionChanged(state="online", detail="listening at port 2234", final=False)
+TRACK: Final = "music\\Artist\\Album\\01 - Track 1.flac"
+FOLDER: Final = "music\\Artist\\Album"
+SIZE: Final = 20_000_001
+
+
+def snapshot(**changed: Any) -> JobSnapshot:
+    """A job that was just enqueued, but for what is said."""
+    plain: dict[str, Any] = {
+        name: {"int": 0, "float": 0.0, "str": "", "bool": False}[kind]
+        for name, kind in ((one.name, one.type.__name__) for one in msgspec.structs.fields(JobSnapshot))
+    }
+    told = {
+        **plain, "id": str(uuid.UUID(int=7)), "state": "queued", "origin": "slskd", "user": "peer one",
+        "remote_path": TRACK, "size_bytes": SIZE, "created_ms": 1_763_794_800_123, "left_s": -1.0, "queue_place": -1,
+        "source_count": 1,
+    }  # fmt: skip
+    return JobSnapshot(**{**told, **changed})
+
+
+@dataclass
+class Daemon:
+    """`jobs` by id, in order. `hits`: what every search finds; `refused`: how the next searches end instead.
+    `shared`: folders of users, by user and name. Searches end at once unless `holding`."""
+
+    jobs: dict[str, JobSnapshot] = field(default_factory=dict)
+    orders: list[OrderPlaced] = field(default_factory=list)
+    hits: list[dict[str, Any]] = field(default_factory=list)
+    refused: list[tuple[str, float]] = field(default_factory=list)
+    shared: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    online: dict[str, str] = field(default_factory=dict)
+    holding: bool = False
+    full: bool = False
+    left: list[int] = field(default_factory=list)
+    _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def answer(self, _to: str, message: Any) -> Iterable[DeskInbox]:
+        match message:
+            case OrderPlaced():
+                return self._order(message)
+            case JobsQueried():
+                return self._list(message)
+            case JobQueried(request=request, id=id) | JobCancelled(request=request, id=id) if id not in self.jobs:
+                return [Refused(request=request, kind="unknown", field="", detail="no such job")]
+            case JobQueried():
+                detail = JobDetail(job=self.jobs[message.id], sources=(), notes=())
+                return answered(message.request, [detail])
+            case JobCancelled(id=id, removed=removed):
+                job = self.jobs[id]
+                self.become(id, removed=removed or job.removed, **({} if job.state in ENDED else {"state": CANCELLED}))
+                return answered(message.request, [self.jobs[id]])
+            case EndedRemoved(origin=origin):
+                ended = [job for job in self.jobs.values() if job.state in ENDED and job.origin == origin]
+                for job in ended:
+                    self.become(job.id, removed=True)
+                return answered(message.request, total=len(ended))
+            case SearchAsked():
+                return self._search(message)
+            case SearchLeft(search=search):
+                self.left.append(search)
+            case FilesAsked():
+                return self._files(message)
+            case UserAsked(request=request, peer=peer):
+                presence = self.online.get(peer, "Offline")
+                return [
+                    UserTold(
+                        request=request, peer=peer, presence=presence, privileged=False, speed_bytes_s=0, files=0,
+                        folders=0,
+                    )
+                ]  # fmt: skip
+        return []
+
+    def become(self, id: str, **changed: Any) -> JobSnapshot:
+        job = self.jobs[id] = msgspec.structs.replace(self.jobs[id], **changed)
+        return job
+
+    def seal(self, id: str) -> None:
+        job = self.jobs[id]
+        self.become(id, state=SEALED, stored_bytes=job.size_bytes, ended_ms=job.created_ms + 5000, active_s=4.0)
+
+    def fail(self, id: str, outcome: str = "starved", reason: str = "no source can deliver") -> None:
+        self.become(id, state=FAILED, outcome=outcome, reason=reason, ended_ms=self.jobs[id].created_ms + 5000)
+
+    def _order(self, order: OrderPlaced) -> list[DeskInbox]:
+        self.orders.append(order)
+        if self.full:
+            return [Refused(request=order.request, kind="full", field="", detail="too many jobs")]
+        for job in self.jobs.values():
+            if (job.user, job.remote_path) == (order.user, order.remote_path) and job.state not in ENDED:
+                return answered(order.request, [job])
+        number = next(self._ids)
+        job = snapshot(
+            id=str(uuid.UUID(int=number)),
+            user=order.user,
+            remote_path=order.remote_path,
+            name=order.name,
+            folder=order.folder,
+            size_bytes=order.size_bytes,
+            created_ms=1_763_794_800_000 + number,
+            origin=order.origin,
+        )
+        self.jobs[job.id] = job
+        return answered(order.request, [job])
+
+    def _list(self, asked: JobsQueried) -> list[DeskInbox]:
+        found = [
+            job
+            for job in reversed(self.jobs.values())
+            if (not asked.states or job.state in asked.states)
+            and asked.origin in ("", job.origin)
+            and asked.user in ("", job.user)
+            and (asked.removed or not job.removed)
+        ]
+        return answered(asked.request, found[asked.offset : asked.offset + asked.limit], total=len(found))
+
+    def _search(self, asked: SearchAsked) -> list[DeskInbox]:
+        if self.refused:
+            why, retry_after_s = self.refused.pop(0)
+            return [SearchEnded(search=asked.search, peers=0, refused=why, retry_after_s=retry_after_s)]
+        found: list[DeskInbox] = [hit(asked.search, **one) for one in self.hits]
+        return found if self.holding else [*found, SearchEnded(search=asked.search, peers=1, refused="")]
+
+    def _files(self, asked: FilesAsked) -> list[DeskInbox]:
+        folders = self.shared.get(asked.peer)
+        if folders is None:
+            return [_told(asked, last=True, refused=f"{asked.peer} is not online")]
+        below = f"{asked.folder}\\" if asked.folder else ""
+        chosen = {name: files for name, files in folders.items() if f"{name}\\".startswith(below)}
+        parts: list[DeskInbox] = [
+            _told(asked, folder=name, names=tuple(files), sizes=tuple(files.values())) for name, files in chosen.items()
+        ]
+        return [*parts, _told(asked, last=True)]
+
+
+def hit(search: int = 1, **changed: Any) -> SearchHit:
+    told: dict[str, Any] = {
+        "peer": "peer one", "path": TRACK, "size_bytes": SIZE, "slots_free": True, "speed_bytes_s": 1_500_000,
+        "queue_length": 0, "locked": False,
+    }  # fmt: skip
+    return SearchHit(search=search, **{**told, **changed})
+
+
+def _told(asked: FilesAsked, **changed: Any) -> FilesTold:
+    told: dict[str, Any] = {
+        "folder": asked.folder, "names": (), "sizes": (), "last": False, "truncated": False, "refused": "",
+    }  # fmt: skip
+    return FilesTold(request=asked.request, peer=asked.peer, **{**told, **changed})
+
+
+def settings(folder: str = "/data", **api: Any) -> Settings:
+    plain = open_settings(folder, **api)
+    account = AccountShown(username="me", server_host="server.example", server_port=2242)
+    return Settings(daemon=plain.daemon, api=plain.api, account=account, jwt_key=plain.jwt_key)
+
+
+@contextmanager
+def playing(daemon: Daemon | None = None, *, online: bool = True, **api: Any) -> Iterator[tuple[Api, Daemon]]:
+    """The API before a played daemon, logged in."""
+    daemon = daemon if daemon is not None else Daemon()
+    with serving(daemon.answer, settings(**api)) as served:
+        if online:
+            served.say(ONLINE)
+            while served.desk.session is None:
+                pass
+        yield served, daemon
+
+
+def active(**changed: Any) -> JobSnapshot:
+    return snapshot(state=ACTIVE, phase="riding", attempts=1, started_ms=1_763_794_801_000, **changed)

@@ -1,0 +1,52 @@
+"""Numbers for Prometheus, read back with its own parser."""
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from protocol.messages import HealthTold, ProcessLost, SessionChanged
+from tests.protocol.http_api.events.event_store import Book
+from tests.protocol.http_api.serving import Api, nobody, serving
+
+
+def health(process: str) -> HealthTold:
+    return HealthTold(
+        process=process, pid=7, restarts=2, age_s=60.0, cpu_s=1.25, memory_bytes=1 << 20, fds=12, threads=5
+    )
+
+
+def told(api: Api) -> dict[tuple[str, str], float]:
+    answer = api.client.get("/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    return {
+        (sample.name, ",".join(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def test_jobs_bytes_and_every_process_are_told() -> None:
+    with serving(Book().answer) as api:
+        api.say(health("hub"), health("store"), SessionChanged(state="online", detail="", final=False))
+        api.say(ProcessLost(process="store", detail="killed"))
+        numbers = told(api)
+    assert numbers["shoal_jobs", "active"] == 3
+    assert numbers["shoal_rate_bytes_per_second", ""] == 1.5
+    assert numbers["shoal_received_bytes_total", ""] == 0
+    assert numbers["shoal_process_up", "hub"] == 1
+    assert numbers["shoal_process_up", "store"] == 0
+    assert numbers["shoal_process_memory_bytes", "hub"] == 1 << 20
+    assert numbers["shoal_process_cpu_seconds_total", "hub"] == 1.25
+    assert numbers["shoal_process_restarts_total", "hub"] == 2
+    assert ("shoal_process_memory_bytes", "store") not in numbers
+    assert numbers["shoal_logged_in", ""] == 1
+
+
+def test_without_a_keeper_there_are_no_numbers() -> None:
+    with serving(nobody) as api:
+        api.say(ProcessLost(process="keeper", detail="killed"))
+        answer = api.client.get("/metrics")
+        for _ in range(20):  # it may be asked before the loss is heard
+            if answer.status_code == 503:
+                break
+            answer = api.client.get("/metrics")
+    assert answer.status_code == 503

@@ -1,0 +1,146 @@
+"""Addresses: a password is never shown, a wrong address is refused in one line, hosts and names are found."""
+
+from string import ascii_letters
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from protocol.model.source_url import check_url, host_of, name_from_url, public_url, same_url_key
+
+words = st.text(ascii_letters + "0123456789-._~%!$&'()*+,;=", min_size=1, max_size=12)
+secrets = st.text(st.characters(exclude_characters="/?#\\", exclude_categories=["Cs"]), min_size=6, max_size=20)
+rests = st.sampled_from(["", "/", "/file.iso", "/a/@scope/b", "/x?q=1&mail=me@there", "/x#top", ":8080/x"])
+
+
+def refusal(url: str) -> str:
+    """Why the address is refused, empty when it is not."""
+    try:
+        check_url(url)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+@given(words, secrets, st.sampled_from(["host", "example.org", "[::1]", "h-1.x"]), rests)
+def test_a_password_never_appears(user: str, password: str, host: str, rest: str) -> None:
+    shown = public_url(f"http://{user}:{password}@{host}{rest}")
+    assert shown == f"http://{host}{rest}"
+
+
+@given(secrets)
+def test_a_password_with_a_slash_is_hidden_although_the_address_is_malformed(password: str) -> None:
+    assume("@" not in password)  # http://user:x@host/@file is a sound address
+    shown = public_url(f"http://user:x{password}/{password}@host/file")
+    assert password not in shown
+
+
+@given(words, secrets)
+def test_without_a_scheme_a_password_is_hidden_too(user: str, password: str) -> None:
+    assert public_url(f"{user}:{password}@host/file") == "host/file"
+
+
+@given(words, secrets, st.sampled_from(["ftp://", "http://", "", "slsk://", "http:"]), st.text(max_size=10))
+def test_no_refusal_quotes_a_password(user: str, password: str, scheme: str, tail: str) -> None:
+    assume(password not in tail and "@" not in tail and password not in "spaces or control characters")
+    assert password not in refusal(f"{scheme}{user}:{password}@host{tail}")
+
+
+@pytest.mark.parametrize("url", ["http://host/a@b", "http://host:80/@scope/pkg", "https://[::1]:8443/x@y", "host/a"])
+def test_an_at_sign_in_the_path_stays(url: str) -> None:
+    assert public_url(url) == url
+
+
+@given(st.text(max_size=60))
+def test_any_text_has_a_public_form_and_is_accepted_or_refused_in_one_line(text: str) -> None:
+    public_url(text), host_of(text), name_from_url(text)
+    assert "\n" not in refusal(text)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://host",
+        "HTTPS://Host.Example:8443/a/b?c=d#e",
+        "http://user:pw@127.0.0.1:8080/file",
+        "http://[::1]:80/x",
+        "http://bücher.example/ä.iso",
+        "http://host./x",
+        "http://under_score.example/x",
+    ],
+)
+def test_a_usable_address_is_accepted(url: str) -> None:
+    check_url(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("", "empty"),
+        ("-", "stdin"),
+        ("file.iso", "no scheme in file.iso; did you mean http://file.iso?"),
+        ("//host/x", "did you mean http://host/x?"),
+        ("ftp://host/x", "ftp:// is not supported (supported: http, https, slsk)"),
+        ("slsk://user", "slsk://user/percent-encoded-remote-path"),
+        ("http:///x", "no host"),
+        ("http://:80/x", "no host"),
+        ("http://user:pw@/x", "no host in http:///x"),
+        ("http://host:0/x", "port"),
+        ("http://host:65536/x", "port"),
+        ("http://host:port/x", "port"),
+        ("http://host:-1/x", "port"),
+        ("http://ho st/x", "%20"),
+        ("http://host/a b", "%20"),
+        ("http://host/a\nb", "control"),
+        ("http://host/a\x1b[31m", "control"),
+        ("http://host/\udcff", "UTF-8"),
+        ("http://[::1/x", "malformed"),
+        ("http://a..b/x", "host name"),
+        (f"http://{'a' * 64}.org/x", "host name"),
+        ("http://host\\@other/x", "host name"),
+        ("http://<host>/x", "host name"),
+        ("http://host/" + "a" * 9000, "longer"),
+    ],
+)
+def test_a_wrong_address_is_refused_with_its_reason(url: str, why: str) -> None:
+    assert why in refusal(url)
+    assert "pw" not in refusal(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("http://Host/x", "host"),
+        ("http://host:80/x", "host"),
+        ("https://host:443", "host"),
+        ("https://host:80/x", "host:80"),
+        ("http://u:p@127.0.0.1:8081/x", "127.0.0.1:8081"),
+        ("http://[::1]:81/", "[::1]:81"),
+        ("http://h:nonsense/", ""),
+        ("nonsense", ""),
+    ],
+)
+def test_the_host_is_what_a_server_speaks_for(url: str, host: str) -> None:
+    assert host_of(url) == host
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("http://h/a/debian-12.iso", "debian-12.iso"),
+        ("http://h/a%20b.iso?x=/y/z", "a b.iso"),
+        ("http://h/%E2%82%AC.flac", "€.flac"),
+        ("http://h/dir/", ""),
+        ("http://h", ""),
+        ("http://h/..%2Fetc", "../etc"),
+        ("http://h/%FF", "\ufffd"),
+    ],
+)
+def test_the_name_is_the_decoded_last_segment(url: str, name: str) -> None:
+    assert name_from_url(url) == name
+
+
+def test_spellings_of_one_address_are_one_and_others_are_not() -> None:
+    assert same_url_key("http://HOST:80") == same_url_key("HTTP://host/#top")
+    keys = {same_url_key(url) for url in ("http://h/a", "http://h/A", "http://h/a?b", "https://h/a", "http://u@h/a")}
+    assert len(keys) == 5

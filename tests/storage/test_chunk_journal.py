@@ -1,0 +1,173 @@
+"""Cut, flipped, foreign: whatever happens to the records, only what matches its bytes is believed."""
+
+from pathlib import Path
+
+import pytest
+
+from storage.chunk_journal import HEADER_BYTES, RECORD_BYTES, START
+from tests.storage.parts import CHUNK, NAME, chunks, content, count, finish, leave_part, opened, put
+
+DATA = content(4 * CHUNK + 7)
+ALL = set(range(count(DATA)))
+
+
+@pytest.fixture
+def part(tmp_path: Path) -> Path:
+    """An interrupted run: everything stored, one note first."""
+    target = opened(tmp_path, len(DATA)).target
+    target.note("http://a/", "etag")
+    put(target, DATA, 0, count(DATA))
+    target.close()
+    return tmp_path / f"{NAME}.part"
+
+
+def records_of(part: Path) -> Path:
+    return Path(f"{part}.records")
+
+
+def overwrite(path: Path, data: bytes) -> None:
+    """In place: emptying a file first makes some file systems flush it, which takes seconds over thousands of times."""
+    with path.open("r+b") as file:
+        file.write(data)
+        file.truncate()
+
+
+def with_flipped_bit(data: bytes, bit: int) -> bytes:
+    flipped = bytearray(data)
+    flipped[bit // 8] ^= 1 << bit % 8
+    return bytes(flipped)
+
+
+def reopened(part: Path) -> set[int]:
+    """What a new run believes; every one of these chunks is right in the part file."""
+    run = opened(part.parent, len(DATA))
+    held = part.read_bytes()
+    run.target.close()
+    good = chunks(run.verified)
+    assert all(held[c * CHUNK : (c + 1) * CHUNK] == DATA[c * CHUNK : (c + 1) * CHUNK] for c in good)
+    return good
+
+
+def test_a_whole_journal_brings_everything_back(part: Path) -> None:
+    assert records_of(part).stat().st_size == START + RECORD_BYTES * (1 + len(ALL))
+    assert reopened(part) == ALL
+
+
+def test_cut_at_every_byte_only_the_chunks_cut_off_are_lost(part: Path) -> None:
+    whole = records_of(part).read_bytes()
+    for cut in range(len(whole)):
+        overwrite(records_of(part), whole[:cut])
+        overwrite(part, DATA)
+        kept = max(0, (cut - START) // RECORD_BYTES - 1)
+        assert reopened(part) == set(range(kept)), f"cut at {cut}"
+
+
+def test_what_is_fetched_after_a_torn_tail_is_on_record_too(part: Path) -> None:
+    whole = records_of(part).read_bytes()
+    for cut in range(START, len(whole)):
+        overwrite(records_of(part), whole[:cut])
+        run = opened(part.parent, len(DATA))
+        for first, stop in run.target.missing():
+            put(run.target, DATA, first, stop)
+        run.target.close()
+        assert reopened(part) == ALL, f"cut at {cut}"
+
+
+def test_any_flipped_bit_of_the_records_loses_at_most_its_own_chunk(part: Path) -> None:
+    whole = records_of(part).read_bytes()
+    for bit in range(8 * len(whole)):
+        overwrite(records_of(part), with_flipped_bit(whole, bit))
+        record = (bit // 8 - START) // RECORD_BYTES
+        expected = ALL - {record - 1} if bit // 8 >= START else ALL
+        assert reopened(part) == expected, f"bit {bit}"
+
+
+def test_any_flipped_bit_of_the_part_file_loses_just_its_chunk(part: Path) -> None:
+    for bit in range(8 * len(DATA)):
+        overwrite(part, with_flipped_bit(DATA, bit))
+        assert reopened(part) == ALL - {bit // 8 // CHUNK}, f"bit {bit}"
+
+
+def test_a_damaged_header_copy_is_repaired_so_the_other_may_go_next(part: Path) -> None:
+    whole = records_of(part).read_bytes()
+    for damaged in (0, HEADER_BYTES):
+        broken = bytearray(records_of(part).read_bytes())
+        broken[damaged : damaged + HEADER_BYTES] = bytes(HEADER_BYTES)
+        records_of(part).write_bytes(broken)
+        assert reopened(part) == ALL
+        assert records_of(part).read_bytes() == whole
+
+
+def test_both_header_copies_gone_means_starting_over_and_saying_so(part: Path) -> None:
+    whole = records_of(part).read_bytes()
+    records_of(part).write_bytes(bytes(START) + whole[START:])
+    run = opened(part.parent, len(DATA))
+    assert not run.verified
+    assert "starting over" in run.message
+    finish(run, DATA)
+
+
+def test_records_of_another_journal_are_not_believed_even_when_they_would_match(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    leave_part(tmp_path / "a", DATA, [(0, 5)])
+    leave_part(tmp_path / "b", DATA, [(0, 1)])
+    mine, other = (records_of(tmp_path / folder / f"{NAME}.part") for folder in "ba")
+    (tmp_path / "b" / f"{NAME}.part").write_bytes(DATA)
+    mine.write_bytes(mine.read_bytes() + other.read_bytes()[START:])
+    assert reopened(tmp_path / "b" / f"{NAME}.part") == {0}
+
+
+def test_the_later_record_of_a_chunk_wins(part: Path) -> None:
+    part.write_bytes(bytes(CHUNK) + DATA[CHUNK:])
+    run = opened(part.parent, len(DATA))
+    assert chunks(run.verified) == ALL - {0}
+    put(run.target, DATA, 0, 1)
+    run.target.close()
+    assert records_of(part).stat().st_size == START + RECORD_BYTES * (2 + len(ALL))
+    assert reopened(part) == ALL
+
+
+def test_lost_data_under_good_records_is_fetched_again(part: Path) -> None:
+    with part.open("r+b") as file:
+        file.truncate(2 * CHUNK + 5)
+    run = opened(part.parent, len(DATA))
+    assert chunks(run.verified) == {0, 1}
+    assert "3 damaged chunks will be fetched again" in run.message
+    finish(run, DATA)
+
+
+def test_records_without_a_part_file_promise_nothing(part: Path) -> None:
+    part.unlink()
+    run = opened(part.parent, len(DATA))
+    assert not run.verified
+    finish(run, DATA)
+
+
+def test_notes_come_back_the_last_of_each_source(tmp_path: Path) -> None:
+    from storage.digests import source_hash, validator_digest
+
+    target = opened(tmp_path, len(DATA)).target
+    for validator in ("old", "new", "new"):
+        target.note("http://a/", validator)
+    target.note("http://b/", "etag")
+    put(target, DATA, 0, 1)
+    target.close()
+    run = opened(tmp_path, len(DATA))
+    run.target.close()
+    assert dict(run.notes) == {
+        source_hash("http://a/"): validator_digest("new"),
+        source_hash("http://b/"): validator_digest("etag"),
+    }
+    assert records_of(tmp_path / f"{NAME}.part").stat().st_size == START + 4 * RECORD_BYTES
+
+
+def test_bytes_that_are_gone_are_not_taken_for_those_read_before_them(tmp_path: Path) -> None:
+    chunk = 128 << 10
+    data = content(1 << 20) * 3  # each read finds in its buffer what the next should have brought
+    leave_part(tmp_path, data, [(0, 24)], chunk=chunk)
+    with (tmp_path / f"{NAME}.part").open("r+b") as file:
+        file.truncate((1 << 20) + 5)
+    run = opened(tmp_path, len(data), chunk=chunk)
+    assert chunks(run.verified) == set(range(8))
+    run.target.close()

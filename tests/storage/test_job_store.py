@@ -1,0 +1,318 @@
+"""The job store: what was applied is kept, whoever is killed; what is not ours or not whole is refused untouched."""
+
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from protocol.model.job_records import (
+    DropJob,
+    JobFiles,
+    KeptJob,
+    KeptRun,
+    KeptSource,
+    SaveEvent,
+    SaveFiles,
+    SaveJob,
+    SaveLimit,
+    SaveManifest,
+    SaveNote,
+    SaveRun,
+    SaveSource,
+    SaveTotals,
+    Totals,
+    TrimEvents,
+)
+from protocol.model.job_views import EventEntry, ManifestRun
+from storage.job_store import BookFault, JobBook
+from storage.job_store_schema import APPLICATION_ID, MIGRATIONS, VERSION
+
+ROOT = Path(__file__).parents[2]
+
+
+def job(at: int, **changes: object) -> KeptJob:
+    fields: dict[str, object] = {
+        "id": f"id-{at}",
+        "serial": at,
+        "name": f"f{at}.bin",
+        "folder": "/box",
+        "size_bytes": -1,
+        "chunk_size": 4096,
+        "checksum": "",
+        "mode": "swarm",
+        "limit_bytes_s": 0,
+        "priority": 0,
+        "term": "",
+        "search_s": 0.0,
+        "origin": "multisource",
+        "user": "",
+        "remote_path": "",
+        "widen": False,
+        "private_ok": True,
+        "created_ms": at,
+        "queued_ms": at,
+    }
+    return KeptJob(**(fields | changes))  # type: ignore[arg-type]
+
+
+def event(serial: int, id: str = "", at_ms: int = 0) -> EventEntry:
+    return EventEntry(serial=serial, at_ms=at_ms, kind="job.noted", id=id, data=b"{}")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "state" / "jobs.sqlite")
+
+
+def test_everything_comes_back_as_it_went_in(path: str) -> None:
+    kept = job(1, state="active", number=7, active_s=1.5, widen=True, reason="ü", digest_hex="ab")
+    source = KeptSource(id="id-1", number=0, url="http://u:p@a/f", peer="", path="", found=True, stops=3)
+    run = KeptRun(number=7, id="id-1", attempt=2, begun_ms=5)
+    files = JobFiles(id="id-0", folder="/box", name="x")
+    manifest = (
+        ManifestRun(first=0, stop=4, source=0, url="http://a/f"),
+        ManifestRun(first=4, stop=9, source=-1, url=""),
+    )
+    book = JobBook(path)
+    book.apply([SaveJob(kept), SaveSource(source), SaveRun(run), SaveEvent(event(3, "id-1")), SaveFiles(files)])
+    book.apply([SaveManifest("id-1", manifest), SaveTotals(Totals(stops=4)), SaveLimit(1000), SaveNote("id-1", "a", 2)])
+    book.apply([SaveNote("id-1", "b", 2), SaveNote("id-1", "c", 2)])
+    book.close()
+    book = JobBook(path)
+    assert list(book.living()) == [(kept, [source], run)]
+    assert (book.job("id-1"), book.sources("id-1"), book.runs("id-1")) == (kept, [source], [run])
+    assert (book.manifest("id-1"), book.notes("id-1")) == (list(manifest), ["b", "c"])
+    assert (book.totals(), book.limit(), book.files()) == (Totals(stops=4), 1000, [files])
+    assert (book.last_run(), book.last_serial(), book.last_job()) == (7, 3, 1)
+    assert book.timeline("id-1", offset=0, limit=9) == ([event(3, "id-1")], 1)
+
+
+def test_numbers_are_never_given_again(path: str) -> None:
+    book = JobBook(path)
+    book.apply([SaveJob(job(1)), SaveRun(KeptRun(number=9, id="id-1", attempt=0, begun_ms=1)), SaveEvent(event(5))])
+    book.apply([DropJob("id-1"), TrimEvents(0, 0)])
+    book.close()
+    book = JobBook(path)
+    assert (book.job("id-1"), book.runs("id-1"), book.events(after=0, offset=0, limit=9)) == (None, [], ([], 0))
+    assert (book.last_run(), book.last_serial()) == (9, 5)
+
+
+def test_a_batch_is_kept_whole_or_not_at_all(path: str) -> None:
+    book = JobBook(path)
+    book.apply([SaveJob(job(1))])
+    with pytest.raises(sqlite3.Error):
+        book.apply([SaveJob(job(2)), SaveLimit("many")])  # type: ignore[arg-type]
+    assert book.jobs(limit=9) == ([job(1)], 1)
+    book.apply([SaveJob(job(2))])
+
+
+def test_only_its_owner_can_read_it(path: str) -> None:
+    JobBook(path)
+    for name in os.listdir(os.path.dirname(path)):
+        assert stat.S_IMODE(os.stat(os.path.join(os.path.dirname(path), name)).st_mode) & 0o077 == 0
+
+
+# -- pages
+
+
+@pytest.fixture
+def shelf(path: str) -> JobBook:
+    book = JobBook(path)
+    book.apply(
+        [
+            SaveJob(job(1, state="sealed", user="ann", origin="slskd", remote_path="Music\\Blue.flac")),
+            SaveJob(job(2, priority=1)),
+            SaveJob(job(3, priority=5)),
+            SaveJob(job(4, state="failed", removed=True, origin="slskd")),
+            SaveJob(job(5, priority=5, state="paused", number=3)),
+        ]
+    )
+    return book
+
+
+def ids(found: tuple[list[KeptJob], int]) -> list[str]:
+    return [job.id.removeprefix("id-") for job in found[0]]
+
+
+def test_a_page_holds_what_matches_newest_first(shelf: JobBook) -> None:
+    assert ids(shelf.jobs(limit=9)) == ["5", "3", "2", "1"]
+    assert ids(shelf.jobs(limit=9, removed=True)) == ["5", "4", "3", "2", "1"]
+    assert shelf.jobs(limit=1, offset=1) == ([job(3, priority=5)], 4)
+    assert ids(shelf.jobs(limit=9, states=("sealed", "failed"), removed=True)) == ["4", "1"]
+    assert ids(shelf.jobs(limit=9, origin="slskd")) == ["1"]
+    assert ids(shelf.jobs(limit=9, user="ann")) == ["1"]
+    assert ids(shelf.jobs(limit=9, text="BLUE")) == ["1"]
+    assert ids(shelf.jobs(limit=9, text="f3.")) == ["3"]
+    assert ids(shelf.jobs(limit=9, text="%")) == []
+
+
+def test_the_queue_is_listed_as_it_will_be_started(shelf: JobBook) -> None:
+    assert ids(shelf.jobs(limit=9, states=("queued",), queue_first_ms=0)) == ["3", "2"]
+    assert ids(shelf.jobs(limit=9, states=("queued",), queue_first_ms=2)) == ["2", "3"], "it has waited for too long"
+
+
+def test_ended_jobs_of_one_door_leave_the_list(shelf: JobBook) -> None:
+    assert shelf.remove_ended("slskd") == 1
+    assert ids(shelf.jobs(limit=9)) == ["5", "3", "2"]
+    assert shelf.remove_ended("slskd") == 0
+    assert shelf.counts() == {"sealed": 1, "queued": 2, "failed": 1, "paused": 1}
+
+
+def test_events_are_paged_from_both_ends_and_trimmed_by_count_and_age(path: str) -> None:
+    book = JobBook(path)
+    book.apply([SaveEvent(event(serial, at_ms=100 * serial)) for serial in range(1, 11)])
+    assert [each.serial for each in book.events(after=3, offset=0, limit=2)[0]] == [4, 5]
+    assert [each.serial for each in book.events(after=-1, offset=1, limit=2)[0]] == [9, 8]
+    book.apply([TrimEvents(8, 0)])
+    assert book.events(after=-1, offset=0, limit=0)[1] == 8
+    book.apply([TrimEvents(8, 500)])
+    assert [each.serial for each in book.events(after=0, offset=0, limit=9)[0]] == [5, 6, 7, 8, 9, 10]
+
+
+# -- what is refused
+
+
+def tree(path: str) -> dict[str, bytes]:
+    folder = Path(path).parent
+    return {name: (folder / name).read_bytes() for name in os.listdir(folder)}
+
+
+def made(path: str, *statements: str) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with sqlite3.connect(path) as db:
+        for statement in statements:
+            db.execute(statement)
+    db.close()
+
+
+def test_a_newer_store_is_refused_and_not_touched(path: str) -> None:
+    JobBook(path).close()
+    made(path, f"PRAGMA user_version = {VERSION + 1}")
+    before = tree(path)
+    with pytest.raises(BookFault, match="newer version"):
+        JobBook(path)
+    assert tree(path) == before
+
+
+def test_another_programs_database_is_refused_and_not_touched(path: str) -> None:
+    made(path, "CREATE TABLE theirs (x)")
+    before = tree(path)
+    with pytest.raises(BookFault, match="another program"):
+        JobBook(path)
+    assert tree(path) == before
+
+
+@pytest.mark.parametrize("damage", ["head", "text", "middle", "cut"])
+def test_a_damaged_store_is_refused_and_not_touched(path: str, damage: str) -> None:
+    book = JobBook(path)
+    book.apply([SaveJob(job(number)) for number in range(1, 300)])
+    book.close()
+    whole = Path(path).read_bytes()
+    half = len(whole) // 2 // 4096 * 4096
+    Path(path).write_bytes(
+        {
+            "head": b"SQLite format 3\x00",
+            "text": b"[section]\nkey = 1\n" * 100,
+            "middle": whole[:4096] + b"\xa5" * (len(whole) - 4096),
+            "cut": whole[:half],
+        }[damage]
+    )
+    before = tree(path)
+    with pytest.raises(BookFault, match=r"jobs\.sqlite is damaged"):
+        JobBook(path)
+    assert tree(path) == before
+
+
+def test_a_store_that_is_in_use_is_refused(path: str) -> None:
+    book = JobBook(path)
+    book.apply([SaveLimit(1)])
+    look = "import sys; from storage.job_store import JobBook; JobBook(sys.argv[1])"
+    done = subprocess.run([sys.executable, "-c", look, path], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "in use by another program" in done.stderr
+    book.apply([SaveLimit(2)])
+
+
+def test_a_folder_that_cannot_be_made_is_a_fault_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BookFault, match="file"):
+        JobBook(str(tmp_path / "file" / "jobs.sqlite"))
+
+
+def test_a_job_is_found_by_the_key_of_its_order(path: str) -> None:
+    book = JobBook(path)
+    book.apply([SaveJob(job(1, order_key="k", order_digest="d")), SaveJob(job(2)), SaveJob(job(3))])
+    assert book.job_of_key("k") == job(1, order_key="k", order_digest="d")
+    assert book.job_of_key("l") is None
+    assert book.job_of_key("") is None
+    book.close()
+
+
+def test_every_version_is_brought_to_the_latest(path: str) -> None:
+    Path(path).parent.mkdir(exist_ok=True)
+    for version in range(1, VERSION):
+        db = sqlite3.connect(path)
+        db.executescript("".join(MIGRATIONS[:version]))
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version = {version}")
+        db.close()
+        JobBook(path).close()
+        os.unlink(path)
+    JobBook(path).close()
+    db = sqlite3.connect(path)
+    assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)
+    db.close()
+
+
+# -- kill -9
+
+WRITER = """
+import sys
+from storage.job_book import JobBook
+from protocol.kept import SaveJob, SaveEvent
+from tests.storage.test_job_book import job, event
+book = JobBook(sys.argv[1])
+at = book.last_job()
+while True:
+    at += 1
+    book.apply([SaveJob(job(at)), SaveEvent(event(at, f"id-{at}"))])
+    sys.stdout.write(f"{at}\\n")
+    sys.stdout.flush()
+"""
+
+
+def test_whatever_was_told_is_kept_when_the_writer_is_killed_in_the_middle(path: str) -> None:
+    for round_ in range(4):
+        child = subprocess.Popen([sys.executable, "-c", WRITER, path], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert child.stdout is not None
+        for _ in range(20 + 7 * round_):
+            told = int(child.stdout.readline())
+        child.send_signal(signal.SIGKILL)
+        told = int(([str(told), *child.stdout.read().splitlines()])[-1])
+        child.wait()
+        child.stdout.close()
+        book = JobBook(path)
+        found = book.last_job()
+        assert told <= found <= told + 1
+        assert book.jobs(limit=10_000)[1] == book.last_serial() == found, "a job without its event, or the reverse"
+        book.close()
+
+
+def test_a_bookmark_is_found_again_by_its_name_and_is_no_total(tmp_path: Path) -> None:
+    path = str(tmp_path / "jobs.sqlite")
+    book = JobBook(path)
+    assert book.bookmark("webhook a") == -1
+    book.set_bookmark("webhook a", 7)
+    book.set_bookmark("webhook b", 9)
+    book.set_bookmark("webhook a", 8)
+    book.close()
+    book = JobBook(path)
+    assert (book.bookmark("webhook a"), book.bookmark("webhook b"), book.bookmark("webhook c")) == (8, 9, -1)
+    assert book.totals() == Totals()
+    assert book.limit() == -1
+    book.close()
