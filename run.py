@@ -63,10 +63,10 @@ def fetch(options: GetOptions, view: Any, *, memory: str = "") -> JobEnded:
     from contextlib import ExitStack
 
     from actors.builders import processes
-    from actors.core.supervision.process_policy import Restarts, Vigil
+    from actors.core.supervision.process_policy import HealthPolicy, RestartPolicy
     from actors.local.download import Interrupts, failed, run_job
     from actors.runtime.supervisor import StartFailed, Supervisor
-    from protocol.messages import JobAsked, asked_politely
+    from protocol.messages import StartJob, with_stop_budget
     from protocol.messages.addresses import FRONT, POOL
     from storage.shared_memory import Arena
 
@@ -79,7 +79,7 @@ def fetch(options: GetOptions, view: Any, *, memory: str = "") -> JobEnded:
         settings = session_settings(options.account, finished_folder=finished)
         session = session_process(settings, verbose=options.verbose)
     specs, slot_count = processes(len(options.urls) if not options.term else PEERS_MAX, session, memory)
-    asked = JobAsked(
+    asked = StartJob(
         job=JOB,
         source_count=len(options.urls),
         folder=options.folder,
@@ -99,14 +99,14 @@ def fetch(options: GetOptions, view: Any, *, memory: str = "") -> JobEnded:
         rows_s=ROWS_S,
     )
     if options.account is not None:
-        asked = asked_politely(asked, **options.account.manners)
+        asked = with_stop_budget(asked, **options.account.manners)
     with Interrupts().caught() as interrupts, ExitStack() as leaving:
         try:
             arena = Arena.create(slot_count)
             leaving.callback(arena.close)
-            vigil = Vigil(memory_bytes_max=options.memory_limit_bytes)
+            vigil = HealthPolicy(memory_bytes_max=options.memory_limit_bytes)
             supervisor = Supervisor(
-                specs, arena_fd=arena.fd, slot_count=slot_count, lost_to=(POOL,), vigil=vigil, restarts=Restarts()
+                specs, arena_fd=arena.fd, slot_count=slot_count, lost_to=(POOL,), vigil=vigil, restarts=RestartPolicy()
             )
             leaving.callback(supervisor.stop)
             supervisor.start()
@@ -137,11 +137,11 @@ def _searched(options: SearchOptions, view: Any) -> Searched:
     from actors.local.search import Searched, run_search
     from actors.runtime.supervisor import StartFailed, Supervisor
     from actors.soulseek.starting import session_process, session_settings
-    from protocol.messages import SearchAsked
+    from protocol.messages import StartSearch
     from protocol.messages.addresses import FRONT
 
     settings = session_settings(options.account, heard_by=(FRONT,))
-    asked = SearchAsked(search=1, term=options.term, wait_s=options.wait_s, reply_to=FRONT)
+    asked = StartSearch(search=1, term=options.term, wait_s=options.wait_s, reply_to=FRONT)
     with Interrupts().caught() as interrupts, ExitStack() as leaving:
         try:
             supervisor = Supervisor([session_process(settings, verbose=False)])
@@ -171,12 +171,12 @@ def verify(options: VerifyOptions) -> int:
     """``run.py verify``: what holds of a part file. Reads only."""
     from protocol.cli.exit_codes import ExitCode
     from protocol.cli.views.verify import Verified, verify_exit_code, verify_json, verify_text
-    from protocol.model.faults import TargetFault
+    from protocol.model.faults import PartFileFault
     from storage.verify import verify as verify_part
 
     try:
         report = verify_part(str(options.path))
-    except TargetFault as fault:
+    except PartFileFault as fault:
         sys.stderr.write(f"error: {fault.detail}\n")
         return ExitCode.DISK
     found = Verified(

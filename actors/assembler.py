@@ -12,51 +12,51 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, assert_never
 
-from actors.runtime.actor import WireActor
-from actors.runtime.background_work import CalledOff, LongWork
-from actors.runtime.message_bus import Mailroom
+from actors.runtime.actor import Actor
+from actors.runtime.background_work import BackgroundWork, CalledOff
+from actors.runtime.message_bus import MessageBus
 from protocol.messages import (
     AssemblerInbox,
+    BackgroundWorkEnded,
     ChunkDisputed,
     ChunksRepeated,
     ChunksStored,
     ChunksVerified,
-    CommitDue,
+    ClaimSlots,
+    ClosePartFile,
+    CommitRecords,
     DiskFailed,
-    JobForgotten,
+    FileSealed,
+    JobClosed,
     Message,
+    OpenPartFile,
+    PartFileClosed,
+    PartFileReady,
+    PartFileRefused,
+    PartFileRehashed,
+    PartFileRemoved,
+    RemovePartFile,
+    SealFile,
     SealRefused,
-    SealWanted,
     SizeLearned,
     SlotFilled,
     SlotFreed,
-    SlotsAsked,
     SlotsGranted,
     SlotSpoiled,
     SourceChanged,
-    TargetCloseAsked,
-    TargetClosed,
-    TargetOpened,
-    TargetRead,
-    TargetRefused,
-    TargetRemoved,
-    TargetSealed,
-    TargetUnwanted,
-    TargetWanted,
     ValidatorSeen,
-    WorkEnded,
 )
 from protocol.messages.addresses import ASSEMBLER, dispatcher_address, split_address
-from protocol.model.faults import TargetFault
+from protocol.model.faults import PartFileFault
 from storage.chunk_index import DIGEST_BYTES
 from storage.digests import Checksum, source_hash, validator_digest
 from storage.discard import discard
 from storage.durable import make_folder
 from storage.layout import safe_name
-from storage.part_file import ChecksumMismatch, Opened, Sealed, Spoiled, Target
+from storage.part_file import ChecksumMismatch, Opened, PartFile, Sealed, Spoiled
 from storage.shared_memory import Arena
 
-AboutTarget = TargetWanted | ValidatorSeen | SizeLearned | SealWanted | TargetCloseAsked | JobForgotten
+AboutTarget = OpenPartFile | ValidatorSeen | SizeLearned | SealFile | ClosePartFile | JobClosed
 COMMIT_S: Final = 1.0
 RUNS_PER_MESSAGE: Final = 2000
 READ_TOLD_S: Final = 0.25
@@ -67,32 +67,32 @@ class _Job:
     """An open target, as `wanted`; `sealed` once it is, for a hub that has not heard of it (then nothing of it changes
     any more). `recorded` are validators from an earlier run whose chunks were believed."""
 
-    wanted: TargetWanted
-    target: Target
+    wanted: OpenPartFile
+    target: PartFile
     dispatcher: str
     checksum: Checksum | None
     chunk_size: int
     recorded: dict[int, bytes]
-    sealed: TargetSealed | None = None
+    sealed: FileSealed | None = None
 
 
-class Assembler(WireActor):
+class Assembler(Actor):
     """One a program, in the store process."""
 
     message_s_max = 600.0  # a device may take long to write; reading whole files is done beside
 
-    def __init__(self, mailroom: Mailroom, arena: Arena, *, generation: int = 0) -> None:
+    def __init__(self, mailroom: MessageBus, arena: Arena, *, generation: int = 0) -> None:
         super().__init__(split_address(ASSEMBLER)[1], mailroom)
         self._arena = arena
         self._generation = generation
         self._held: dict[int, str] = {}  # our slots, and the shelves they go back to
         self._jobs: dict[int, _Job] = {}
-        self._opening: dict[int, TargetWanted] = {}
+        self._opening: dict[int, OpenPartFile] = {}
         self._leaving: dict[tuple[str, str], int] = {}  # parts that are being let go of, and by which job
-        self._long = LongWork("store", lambda job: mailroom.post(self.address, WorkEnded(job=job)))
+        self._long = BackgroundWork("store", lambda job: mailroom.post(self.address, BackgroundWorkEnded(job=job)))
 
     def starting(self) -> None:
-        self.mailroom.post_later(COMMIT_S, self.address, CommitDue())
+        self.mailroom.post_later(COMMIT_S, self.address, CommitRecords())
 
     def stopping(self) -> None:
         """A sealed target that its dispatcher has not forgotten may be news to the next one: its records stay."""
@@ -105,50 +105,50 @@ class Assembler(WireActor):
         match message:
             case SlotFilled():
                 self._write(message)
-            case SlotsAsked():
+            case ClaimSlots():
                 self._grant_slots(message)
-            case CommitDue():
-                self.mailroom.post_later(COMMIT_S, self.address, CommitDue())
+            case CommitRecords():
+                self.mailroom.post_later(COMMIT_S, self.address, CommitRecords())
                 for number in [each for each in self._jobs if not self._long.busy(each)]:
                     self._with_disk(number, lambda job: job.target.commit())
-            case WorkEnded(job=number):
+            case BackgroundWorkEnded(job=number):
                 for put_by in self._long.finish(number):
                     self.handle(put_by)  # type: ignore[arg-type]  # it was one of ours before
-            case TargetUnwanted(id=id):
+            case RemovePartFile(id=id):
                 detail = discard(message.folder, safe_name(message.name, "download"))
-                self.mailroom.post(message.reply_to, TargetRemoved(id=id, detail=detail))
+                self.mailroom.post(message.reply_to, PartFileRemoved(id=id, detail=detail))
             case _:
                 self._about_target(message)
 
     def _about_target(self, message: AboutTarget) -> None:
         """What is said about a target that is worked on waits. An opening that nobody wants any more is called off."""
         if self._long.busy(message.job):
-            if isinstance(message, TargetCloseAsked | JobForgotten) and message.job in self._opening:
+            if isinstance(message, ClosePartFile | JobClosed) and message.job in self._opening:
                 self._long.call_off(message.job)
                 self._leaving[_place(self._opening[message.job])] = message.job
             self._long.put_by(message.job, message)
             return
-        if isinstance(message, TargetWanted) and (leaving := self._leaving.get(_place(message))) is not None:
+        if isinstance(message, OpenPartFile) and (leaving := self._leaving.get(_place(message))) is not None:
             self._long.put_by(leaving, message)  # its lock is about to be given back
             return
         match message:
-            case TargetWanted():
+            case OpenPartFile():
                 if not self._is_open(message):
                     self._open(message)
             case ValidatorSeen():
                 self._with_disk(message.job, lambda job: self._note(message, job))
             case SizeLearned(size_bytes=size_bytes):
                 self._with_disk(message.job, lambda job: job.target.learn_size(size_bytes))
-            case SealWanted():
+            case SealFile():
                 self._seal(message.job)
-            case TargetCloseAsked():
+            case ClosePartFile():
                 self._close(message.job)
-            case JobForgotten():
+            case JobClosed():
                 self._forget(message.job)
             case _:
                 assert_never(message)
 
-    def _is_open(self, wanted: TargetWanted) -> bool:
+    def _is_open(self, wanted: OpenPartFile) -> bool:
         """Another hub asks for what stands already: it is told what is stored. A target of other terms is let go."""
         job = self._jobs.get(wanted.job)
         if job is None:
@@ -159,13 +159,13 @@ class Assembler(WireActor):
         self._tell_opened(wanted, job.target, "")
         return True
 
-    def _tell_opened(self, wanted: TargetWanted, target: Target, message: str) -> None:
+    def _tell_opened(self, wanted: OpenPartFile, target: PartFile, message: str) -> None:
         for runs, sources in _in_messages(target.claims()):
             self.mailroom.post(wanted.dispatcher, ChunksVerified(job=wanted.job, runs=runs, sources=sources))
-        told = TargetOpened(job=wanted.job, part_path=target.part_path, message=message, store=self._generation)
+        told = PartFileReady(job=wanted.job, part_path=target.part_path, message=message, store=self._generation)
         self.mailroom.post(wanted.dispatcher, told)
 
-    def _grant_slots(self, asked: SlotsAsked) -> None:
+    def _grant_slots(self, asked: ClaimSlots) -> None:
         """A fetch process was started anew. All its predecessor ever said was heard before this, see `actors.runtime.unix_links`."""
         slots = range(asked.first, asked.stop)
         for slot in self._held:
@@ -174,7 +174,7 @@ class Assembler(WireActor):
         free = tuple(slot for slot in slots if slot not in self._held)
         self.mailroom.post(asked.shelf, SlotsGranted(slots=free))
 
-    def _open(self, wanted: TargetWanted) -> None:
+    def _open(self, wanted: OpenPartFile) -> None:
         stale = self._jobs.pop(wanted.job, None)
         if stale is not None:  # asked for once more: who asks has forgotten that it is open
             stale.target.abandon()
@@ -182,7 +182,7 @@ class Assembler(WireActor):
         def opened(off: threading.Event) -> Opened:
             if wanted.make_folder and not wanted.again:
                 make_folder(wanted.folder, wanted.sync)
-            return Target.open(
+            return PartFile.open(
                 wanted.folder,
                 safe_name(wanted.name, "download"),
                 size_bytes=wanted.size_bytes,
@@ -196,15 +196,15 @@ class Assembler(WireActor):
         self._opening[wanted.job] = wanted
         self._long.begin(wanted.job, opened, lambda future: self._opened(wanted, future))
 
-    def _opened(self, wanted: TargetWanted, future: "Future[Opened]") -> None:
+    def _opened(self, wanted: OpenPartFile, future: "Future[Opened]") -> None:
         del self._opening[wanted.job]
         self._leaving.pop(_place(wanted), None)
         try:
             opened = future.result()
         except CalledOff:
             return
-        except TargetFault as fault:
-            refused = TargetRefused(job=wanted.job, fault=fault.kind, detail=fault.detail)
+        except PartFileFault as fault:
+            refused = PartFileRefused(job=wanted.job, fault=fault.kind, detail=fault.detail)
             self.mailroom.post(wanted.dispatcher, refused)
             return
         checksum = Checksum.parse(wanted.checksum) if wanted.checksum else None
@@ -212,7 +212,7 @@ class Assembler(WireActor):
         self._jobs[wanted.job] = _Job(wanted, opened.target, wanted.dispatcher, checksum, wanted.chunk_size, recorded)
         self._tell_opened(wanted, opened.target, opened.message)
 
-    def _reader(self, wanted: TargetWanted, off: threading.Event) -> Callable[[int, int], None]:
+    def _reader(self, wanted: OpenPartFile, off: threading.Event) -> Callable[[int, int], None]:
         """Tells how far the re-hash is, now and then: a large file takes a while. Ends it when it is called off."""
         told_s = time.monotonic()
 
@@ -222,7 +222,7 @@ class Assembler(WireActor):
                 raise CalledOff
             if time.monotonic() - told_s >= READ_TOLD_S:
                 told_s = time.monotonic()
-                read = TargetRead(job=wanted.job, read_bytes=read_bytes, total_bytes=total_bytes)
+                read = PartFileRehashed(job=wanted.job, read_bytes=read_bytes, total_bytes=total_bytes)
                 self.mailroom.post(wanted.dispatcher, read)
 
         return heard
@@ -242,7 +242,7 @@ class Assembler(WireActor):
         view = self._arena.view(filled.slot)[: filled.length_bytes]
         try:
             written = job.target.write(filled.first, view, filled.digests, filled.source_hash)
-        except TargetFault as fault:
+        except PartFileFault as fault:
             self._let_go(filled.job, job, fault)
             return
         except Spoiled:
@@ -304,10 +304,10 @@ class Assembler(WireActor):
             detail = f"{mismatch}; kept {job.target.part_path}: remove it to fetch anew"
             self._tell(job, SealRefused(job=number, detail=detail))
             return
-        except TargetFault as fault:
+        except PartFileFault as fault:
             self._let_go(number, job, fault)
             return
-        job.sealed = TargetSealed(job=number, path=sealed.path, digest_hex=sealed.digest_hex, digest_s=sealed.digest_s)
+        job.sealed = FileSealed(job=number, path=sealed.path, digest_hex=sealed.digest_hex, digest_s=sealed.digest_s)
         self._tell(job, job.sealed)
 
     def _close(self, number: int) -> None:
@@ -318,7 +318,7 @@ class Assembler(WireActor):
             return
         self._jobs.pop(number, None)
         if job is None:  # it was refused: nothing is open, and that is the answer too
-            self.mailroom.post(dispatcher_address(number), TargetClosed(job=number))
+            self.mailroom.post(dispatcher_address(number), PartFileClosed(job=number))
             return
         self._let_close(number, job, lambda future: self._closed(number, job, future))
 
@@ -333,9 +333,9 @@ class Assembler(WireActor):
     def _closed(self, number: int, job: _Job, future: "Future[None]") -> None:
         try:
             future.result()
-        except TargetFault as fault:
+        except PartFileFault as fault:
             self._tell(job, DiskFailed(job=number, fault=fault.kind, detail=fault.detail))
-        self._tell(job, TargetClosed(job=number))
+        self._tell(job, PartFileClosed(job=number))
 
     def _forget(self, number: int) -> None:
         job = self._jobs.pop(number, None)
@@ -349,10 +349,10 @@ class Assembler(WireActor):
             return
         try:
             act(job)
-        except TargetFault as fault:
+        except PartFileFault as fault:
             self._let_go(number, job, fault)
 
-    def _let_go(self, number: int, job: _Job, fault: TargetFault) -> None:
+    def _let_go(self, number: int, job: _Job, fault: PartFileFault) -> None:
         """Its disk failed. Nothing of it stays open, so that the disk can be unmounted or put back; slots that still
         come for it are dropped, and its dispatcher knows that they are."""
         del self._jobs[number]
@@ -363,18 +363,18 @@ class Assembler(WireActor):
         self.mailroom.post(job.dispatcher, message)
 
 
-def _place(wanted: TargetWanted) -> tuple[str, str]:
+def _place(wanted: OpenPartFile) -> tuple[str, str]:
     """What two targets cannot share."""
     return wanted.folder, safe_name(wanted.name, "download")
 
 
 def _only_disk_faults(future: "Future[None]") -> None:
     """Raises what is our fault."""
-    with suppress(TargetFault):
+    with suppress(PartFileFault):
         future.result()
 
 
-def _suits(job: _Job, wanted: TargetWanted) -> bool:
+def _suits(job: _Job, wanted: OpenPartFile) -> bool:
     """Whether who asks with these terms can go on with what is open. What is sealed is done, by whatever name."""
     if job.sealed is not None:
         same_size = wanted.size_bytes in (-1, job.target.size_bytes)

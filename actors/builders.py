@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from actors.runtime.process import ProcessActors, ProcessContext, ProcessSpec
 
 if TYPE_CHECKING:
-    from protocol.messages import DispatcherWanted, JobForgotten, WorkerUnwanted, WorkerWanted
+    from protocol.messages import JobClosed, StartDispatcher, StartWorker, StopWorker
 
 FETCHERS_MAX = 4
 SLOTS_SPARE = 8
@@ -26,10 +26,10 @@ def build_hub(context: ProcessContext) -> ProcessActors:
     mailroom = context.mailroom
     dispatchers: dict[int, Any] = {}
 
-    def make(wanted: DispatcherWanted) -> None:
+    def make(wanted: StartDispatcher) -> None:
         dispatchers[wanted.job] = ChunkDispatcher.start(mailroom, wanted)
 
-    def forget(message: JobForgotten) -> None:
+    def forget(message: JobClosed) -> None:
         dispatcher = dispatchers.pop(message.job, None)
         if dispatcher is not None:
             dispatcher.stop(block=False)
@@ -40,9 +40,9 @@ def build_hub(context: ProcessContext) -> ProcessActors:
     def stop() -> None:
         stop_actors([pool, *dispatchers.values(), watchdog], timeout_s=1.0)
 
-    from protocol.messages import DispatcherWanted, JobForgotten
+    from protocol.messages import JobClosed, StartDispatcher
 
-    return ProcessActors(makers={DispatcherWanted: make, JobForgotten: forget}, stop=stop)
+    return ProcessActors(makers={StartDispatcher: make, JobClosed: forget}, stop=stop)
 
 
 def build_store(context: ProcessContext) -> ProcessActors:
@@ -54,9 +54,9 @@ def build_store(context: ProcessContext) -> ProcessActors:
     arena = Arena.attach(context.arena_fd, context.slot_count)
     actors: list[Any] = [Assembler.start(context.mailroom, arena, generation=context.generation)]
     if context.settings:
-        from actors.peer_history import PeerMemory
+        from actors.peer_history import PeerHistory
 
-        actors.append(PeerMemory.start(context.mailroom, context.settings))
+        actors.append(PeerHistory.start(context.mailroom, context.settings))
 
     def stop() -> None:
         stop_actors(actors, timeout_s=10.0)
@@ -68,15 +68,15 @@ def build_fetcher(context: ProcessContext) -> ProcessActors:
     """This process's slots; a PeerWorker whenever one is wanted. A job forgotten may be begun anew, by another hub."""
     from actors.peer_worker import PeerWorker
     from actors.runtime.actor import stop_actors
-    from actors.slot_returns import Handing
+    from actors.slot_returns import SlotReturns
     from actors.sources import reader_for
-    from protocol.messages import JobForgotten, WorkerUnwanted, WorkerWanted
+    from protocol.messages import JobClosed, StartWorker, StopWorker
     from protocol.messages.addresses import split_address, worker_address
     from storage.shared_memory import Arena
 
     arena = Arena.attach(context.arena_fd, context.slot_count)
     first, stop_slot = context.settings
-    handing = Handing(context.mailroom, range(first, stop_slot), generation=context.generation, forget=arena.forget)
+    handing = SlotReturns(context.mailroom, range(first, stop_slot), generation=context.generation, forget=arena.forget)
     workers: dict[tuple[int, int], Any] = {}
 
     def dismiss(job: int, source: int) -> None:
@@ -84,17 +84,17 @@ def build_fetcher(context: ProcessContext) -> ProcessActors:
         context.mailroom.unregister(split_address(worker_address("", job, source))[1])
         workers.pop((job, source)).stop(block=False)
 
-    def make(wanted: WorkerWanted) -> None:
+    def make(wanted: StartWorker) -> None:
         if (wanted.job, wanted.source) in workers:
             dismiss(wanted.job, wanted.source)
         worker = PeerWorker.start(context.mailroom, wanted, reader=reader_for(wanted), arena=arena, handing=handing)
         workers[wanted.job, wanted.source] = worker
 
-    def leave(unwanted: WorkerUnwanted) -> None:
+    def leave(unwanted: StopWorker) -> None:
         if (unwanted.job, unwanted.source) in workers:
             dismiss(unwanted.job, unwanted.source)
 
-    def forget(message: JobForgotten) -> None:
+    def forget(message: JobClosed) -> None:
         for job, source in [key for key in workers if key[0] == message.job]:
             dismiss(job, source)
         handing.forget(message)
@@ -102,7 +102,7 @@ def build_fetcher(context: ProcessContext) -> ProcessActors:
     def stop() -> None:
         stop_actors(list(workers.values()), timeout_s=0.5)
 
-    return ProcessActors(makers={WorkerWanted: make, WorkerUnwanted: leave, JobForgotten: forget}, stop=stop)
+    return ProcessActors(makers={StartWorker: make, StopWorker: leave, JobClosed: forget}, stop=stop)
 
 
 def processes(source_count: int, session: ProcessSpec | None = None, memory: str = "") -> tuple[list[ProcessSpec], int]:
@@ -138,13 +138,13 @@ def processes(source_count: int, session: ProcessSpec | None = None, memory: str
 
 
 def build_keeper(context: ProcessContext) -> ProcessActors:
-    """The JobKeeper. `context.settings` is ``(path of the job store, KeeperSettings, version of this program)``."""
-    from actors.job_manager import JobKeeper
+    """The JobManager. `context.settings` is ``(path of the job store, JobPolicy, version of this program)``."""
+    from actors.job_manager import JobManager
     from actors.runtime.actor import stop_actors
 
     path, settings, version = context.settings
     anew = context.generation == 0
-    keeper = JobKeeper.start(context.mailroom, path, settings, anew=anew, version=version)
+    keeper = JobManager.start(context.mailroom, path, settings, anew=anew, version=version)
 
     def stop() -> None:
         stop_actors([keeper], timeout_s=10.0)

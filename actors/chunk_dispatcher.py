@@ -3,17 +3,17 @@
 import time
 
 from actors.core.dispatch.dispatcher import DispatchState
-from actors.runtime.actor import WireActor
-from actors.runtime.message_bus import Mailroom
+from actors.runtime.actor import Actor
+from actors.runtime.message_bus import MessageBus
 from actors.runtime.timers import AlarmHandle
-from protocol.messages import DispatcherInbox, DispatcherReady, DispatcherWanted, Ticked
+from protocol.messages import DispatcherInbox, DispatcherReady, StartDispatcher, Ticked
 from protocol.messages.addresses import POOL, dispatcher_address, split_address
 
 
-class ChunkDispatcher(WireActor):
+class ChunkDispatcher(Actor):
     """One a job. Holds no state but the core's."""
 
-    def __init__(self, mailroom: Mailroom, wanted: DispatcherWanted) -> None:
+    def __init__(self, mailroom: MessageBus, wanted: StartDispatcher) -> None:
         super().__init__(split_address(dispatcher_address(wanted.job))[1], mailroom)
         self._job = wanted.job
         self._state = DispatchState(wanted, now_s=time.monotonic())

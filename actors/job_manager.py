@@ -1,4 +1,4 @@
-"""The shell of the JobKeeper: takes a message, asks the core, writes down what it says, then says what it says.
+"""The shell of the JobManager: takes a message, asks the core, writes down what it says, then says what it says.
 
 Owns the job store. Nothing that was answered is lost: answers and events leave after the commit that holds them.
 Several messages that wait in the inbox share one commit. While the store cannot be written (its disk is full), orders
@@ -15,37 +15,37 @@ from typing import Final, cast, get_args
 
 from actors.core.jobs.explain import why
 from actors.core.jobs.job import Job, snapshot, source_snapshot
-from actors.core.jobs.manager import Beginning, Decided, Keeping
+from actors.core.jobs.manager import Beginning, Decided, JobManagerState
 from actors.core.jobs.provenance import completed
 from actors.core.jobs.queue import starved_since_ms
 from actors.core.jobs.transaction import Now, Step, answers
-from actors.runtime.actor import WireActor
-from actors.runtime.message_bus import Mailroom
+from actors.runtime.actor import Actor
+from actors.runtime.message_bus import MessageBus
 from protocol.messages import (
-    Answered,
-    BookmarkQueried,
-    BookmarkSet,
-    CommitDue,
-    CountsQueried,
-    EndedRemoved,
-    EventsQueried,
-    EventsWatched,
-    JobQueried,
-    JobsQueried,
-    KeeperConfigured,
-    KeeperInbox,
-    OrderPlaced,
-    Refused,
+    CommitRecords,
+    ConfigureJobManager,
+    CreateJob,
+    ExplainJob,
+    GetBookmark,
+    GetCounts,
+    GetJob,
+    GetTimeline,
+    HideEndedJobs,
+    JobManagerInbox,
+    ListEvents,
+    ListJobs,
+    RequestAnswered,
+    RequestRefused,
     SessionChanged,
+    SetBookmark,
     Ticked,
-    TimelineQueried,
-    WhyQueried,
+    WatchEvents,
 )
-from protocol.messages.addresses import KEEPER, Post, split_address
-from protocol.model.job_policy import KeeperSettings
-from protocol.model.job_records import KeptJob, SaveManifest, Write
-from protocol.model.job_views import Bookmark, Counts, JobDetail, JobSnapshot, Snapshot, details
-from storage.job_store import JobBook
+from protocol.messages.addresses import JOB_MANAGER, Post, split_address
+from protocol.model.job_policy import JobPolicy
+from protocol.model.job_records import JobRecord, SaveManifest, Write
+from protocol.model.job_views import Bookmark, Counts, JobDetail, JobView, ViewRow, details
+from storage.job_store import JobStore
 
 # Questions about jobs, answered from the book and from what is told of those that run; and orders about the book
 # alone, which change no job that lives.
@@ -54,47 +54,39 @@ ROWS_MAX = 10_000
 """So many at most in one answer."""
 
 Question = (
-    JobsQueried
-    | JobQueried
-    | WhyQueried
-    | TimelineQueried
-    | EventsQueried
-    | CountsQueried
-    | EndedRemoved
-    | BookmarkQueried
-    | BookmarkSet
+    ListJobs | GetJob | ExplainJob | GetTimeline | ListEvents | GetCounts | HideEndedJobs | GetBookmark | SetBookmark
 )
-Reply = Answered | Refused
+Reply = RequestAnswered | RequestRefused
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Answers:
     """`book` is up to date in everything but the progress of jobs that run."""
 
-    keeping: Keeping
-    book: JobBook
+    keeping: JobManagerState
+    book: JobStore
 
     def to(self, question: Question, now: Now) -> list[Reply]:
         match question:
-            case JobsQueried():
+            case ListJobs():
                 return self._jobs(question, now)
-            case JobQueried():
+            case GetJob():
                 return self._of_job(question, lambda job: self._details(job, now))
-            case WhyQueried():
+            case ExplainJob():
                 return self._of_job(question, lambda job: why(job, self.keeping.world(job, now)))
-            case TimelineQueried():
+            case GetTimeline():
                 return self._timeline(question)
-            case EventsQueried(after=after):
+            case ListEvents(after=after):
                 offset, limit = _page(question.offset, question.limit)
                 events, total = self.book.events(after=after, offset=offset, limit=limit)
                 return _answered(question.request, events, total)
-            case CountsQueried(request=request):
+            case GetCounts(request=request):
                 return _answered(request, [self.counts()])
-            case EndedRemoved(request=request, origin=origin):
+            case HideEndedJobs(request=request, origin=origin):
                 return _written(request, lambda: self.book.remove_ended(origin))
-            case BookmarkQueried(request=request, name=name):
+            case GetBookmark(request=request, name=name):
                 return _answered(request, [Bookmark(name=name, serial=self.book.bookmark(name))])
-            case BookmarkSet(request=request, name=name, serial=serial):
+            case SetBookmark(request=request, name=name, serial=serial):
                 return _written(request, lambda: self.book.set_bookmark(name, serial))
 
     def counts(self) -> Counts:
@@ -107,7 +99,7 @@ class Answers:
         kept = self.book.job(id)
         return Job(kept, self.book.sources(id)) if kept is not None else None
 
-    def _jobs(self, asked: JobsQueried, now: Now) -> list[Reply]:
+    def _jobs(self, asked: ListJobs, now: Now) -> list[Reply]:
         first_ms = starved_since_ms(self.keeping.settings, now.ms) if asked.order == "queue" else -1
         offset, limit = _page(asked.offset, asked.limit)
         found, total = self.book.jobs(
@@ -122,26 +114,26 @@ class Answers:
         )
         return _answered(asked.request, [self._snapshot(kept, now) for kept in found], total)
 
-    def _snapshot(self, kept: KeptJob, now: Now) -> JobSnapshot:
+    def _snapshot(self, kept: JobRecord, now: Now) -> JobView:
         return snapshot(self.keeping.jobs.living.get(kept.id) or Job(kept), now.ms)
 
     def _details(self, job: Job, now: Now) -> list[JobDetail]:
         sources = [source_snapshot(source, job.rows.get(source.number)) for source in job.sources]
         return details(snapshot(job, now.ms), sources, self.book.notes(job.id))
 
-    def _timeline(self, asked: TimelineQueried) -> list[Reply]:
+    def _timeline(self, asked: GetTimeline) -> list[Reply]:
         offset, limit = _page(asked.offset, asked.limit)
         events, total = self.book.timeline(asked.id, offset=offset, limit=limit)
         if not total and self.job(asked.id) is None:
             return [_unknown(asked.request)]
         return _answered(asked.request, events, total)
 
-    def _of_job(self, asked: JobQueried | WhyQueried, rows: Callable[[Job], Iterable[Snapshot]]) -> list[Reply]:
+    def _of_job(self, asked: GetJob | ExplainJob, rows: Callable[[Job], Iterable[ViewRow]]) -> list[Reply]:
         job = self.job(asked.id)
         return [_unknown(asked.request)] if job is None else _answered(asked.request, rows(job))
 
 
-def _answered(request: int, rows: Iterable[Snapshot], total: int = -1) -> list[Reply]:
+def _answered(request: int, rows: Iterable[ViewRow], total: int = -1) -> list[Reply]:
     return [*answers(request, rows, total=total)]
 
 
@@ -151,12 +143,12 @@ def _written(request: int, write: Callable[[], int | None]) -> list[Reply]:
         total = write()
     except sqlite3.Error as error:
         detail = f"the job store cannot be written: {error}"
-        return [Refused(request=request, kind="unavailable", field="", detail=detail)]
+        return [RequestRefused(request=request, kind="unavailable", field="", detail=detail)]
     return _answered(request, [], total or 0)
 
 
-def _unknown(request: int) -> Refused:
-    return Refused(request=request, kind="unknown", field="", detail="no such job")
+def _unknown(request: int) -> RequestRefused:
+    return RequestRefused(request=request, kind="unknown", field="", detail="no such job")
 
 
 def _page(offset: int, limit: int) -> tuple[int, int]:
@@ -171,17 +163,15 @@ COMMIT_S: Final = 0.1
 STEPS_MAX: Final = 256
 """So many share a commit at most."""
 _QUESTIONS: Final = get_args(Question)
-_SURROUNDING: Final = (EventsWatched, KeeperConfigured, SessionChanged)
+_SURROUNDING: Final = (WatchEvents, ConfigureJobManager, SessionChanged)
 """What is heard also while the store cannot be written: nobody will say it again."""
 
 
-class JobKeeper(WireActor):
+class JobManager(Actor):
     """One a daemon. `anew`: the daemon has just been started, and no run of before can be going on."""
 
-    def __init__(
-        self, mailroom: Mailroom, path: str, settings: KeeperSettings, *, anew: bool, version: str = ""
-    ) -> None:
-        super().__init__(split_address(KEEPER)[1], mailroom)
+    def __init__(self, mailroom: MessageBus, path: str, settings: JobPolicy, *, anew: bool, version: str = "") -> None:
+        super().__init__(split_address(JOB_MANAGER)[1], mailroom)
         self._path = path
         self._settings = settings
         self._anew = anew
@@ -191,7 +181,7 @@ class JobKeeper(WireActor):
         self._fault = "not begun yet"
 
     def starting(self) -> None:
-        self._book = JobBook(self._path)
+        self._book = JobStore(self._path)
         self._keeping = self._read()
         self._begin()
         self.mailroom.post_later(TICK_S, self.address, Ticked())
@@ -202,12 +192,12 @@ class JobKeeper(WireActor):
             self._commit()
         self._book.close()
 
-    def handle(self, message: KeeperInbox) -> None:
+    def handle(self, message: JobManagerInbox) -> None:
         if isinstance(message, Ticked):
             self.mailroom.post_later(TICK_S, self.address, Ticked())
             if self._fault:
                 self._begin()
-        if isinstance(message, CommitDue):
+        if isinstance(message, CommitRecords):
             self._due = False
             self._commit()
         elif isinstance(message, _QUESTIONS):
@@ -223,7 +213,7 @@ class JobKeeper(WireActor):
 
     # -- taking up what the book holds
 
-    def _read(self) -> Keeping:
+    def _read(self) -> JobManagerState:
         """The keeper that the book makes; it begins when the book can be written."""
         book = self._book
         begun = Beginning(
@@ -235,7 +225,7 @@ class JobKeeper(WireActor):
             limit_bytes_s=book.limit(),
             files=book.files(),
         )
-        keeping = Keeping(self._settings, begun, new_id=lambda: str(uuid.uuid4()))
+        keeping = JobManagerState(self._settings, begun, new_id=lambda: str(uuid.uuid4()))
         self._answers = Answers(keeping, book)
         return keeping
 
@@ -251,26 +241,28 @@ class JobKeeper(WireActor):
         _logger.error("%s cannot be written: %s", self._path, error)
         self._fault = f"the job store cannot be written: {error}"
         for step in steps:
-            asked = [(post.to, post.message.request) for post in step.posts if isinstance(post.message, Answered)]
+            asked = [
+                (post.to, post.message.request) for post in step.posts if isinstance(post.message, RequestAnswered)
+            ]
             for to, request in {*asked, *((to, request) for request, to in step.counted)}:
                 self.mailroom.post(to, self._unavailable(request))
-            self.mailroom.post_all([post for post in step.posts if isinstance(post.message, Refused)])
+            self.mailroom.post_all([post for post in step.posts if isinstance(post.message, RequestRefused)])
         before, self._keeping = self._keeping, self._read()
         self._keeping.take_over(before)
 
-    def _refuse(self, message: KeeperInbox) -> None:
+    def _refuse(self, message: JobManagerInbox) -> None:
         request, reply_to = getattr(message, "request", None), getattr(message, "reply_to", "")
         if request is not None and reply_to:
             self.mailroom.post(reply_to, self._unavailable(request))
 
-    def _unavailable(self, request: int) -> Refused:
-        return Refused(request=request, kind="unavailable", field="", detail=self._fault)
+    def _unavailable(self, request: int) -> RequestRefused:
+        return RequestRefused(request=request, kind="unavailable", field="", detail=self._fault)
 
     # -- one message
 
-    def _recall(self, message: KeeperInbox) -> None:
+    def _recall(self, message: JobManagerInbox) -> None:
         """An order about a job that has ended brings it back from the book, one with a key the job of this key."""
-        if isinstance(message, OrderPlaced) and message.key:
+        if isinstance(message, CreateJob) and message.key:
             self._commit()
             known = self._book.job_of_key(message.key)
             if known is not None:
@@ -309,7 +301,7 @@ class JobKeeper(WireActor):
             self._commit()
         elif not self._due:
             self._due = True
-            self.mailroom.post_later(COMMIT_S, self.address, CommitDue())
+            self.mailroom.post_later(COMMIT_S, self.address, CommitRecords())
 
     def _commit(self) -> None:
         """Write down what is open, then say it."""

@@ -7,40 +7,40 @@ import time
 from collections.abc import Sequence
 from typing import Final, assert_never
 
-from actors.runtime.actor import WireActor
-from actors.runtime.message_bus import Mailroom
+from actors.runtime.actor import Actor
+from actors.runtime.message_bus import MessageBus
 from protocol.messages import (
-    Answered,
-    MemoryInbox,
+    ListPeers,
+    ListStops,
+    LoadPeerHistory,
+    PeerDelivered,
     PeerFaulted,
-    PeerRode,
-    PeersQueried,
+    PeerHistoryInbox,
+    PeerHistoryLoaded,
     PeerStopped,
-    PriorsAsked,
-    PriorsTold,
-    StopsQueried,
+    RequestAnswered,
 )
-from protocol.messages.addresses import MEMORY, split_address
-from protocol.model.job_views import PeerSnapshot, Snapshot, StopCount, pack
-from storage.peer_store import PeerBook
+from protocol.messages.addresses import PEER_HISTORY, split_address
+from protocol.model.job_views import PeerView, StopCount, ViewRow, pack
+from storage.peer_store import PeerStore
 
 _logger = logging.getLogger(__name__)
 _IN_MEMORY = ":memory:"
 PAGE_MAX: Final = 1000
 
 
-class PeerMemory(WireActor):
+class PeerHistory(Actor):
     """One. Owns the book at `path` (empty: it lasts as long as the process). Where the file cannot be used it says so
     once and goes on without: what this run learns and spends still counts."""
 
-    def __init__(self, mailroom: Mailroom, path: str) -> None:
-        super().__init__(split_address(MEMORY)[1], mailroom)
+    def __init__(self, mailroom: MessageBus, path: str) -> None:
+        super().__init__(split_address(PEER_HISTORY)[1], mailroom)
         self._path = path
-        self._book: PeerBook | None = None
+        self._book: PeerStore | None = None
 
     def starting(self) -> None:
         try:
-            self._book = PeerBook(self._path or _IN_MEMORY)
+            self._book = PeerStore(self._path or _IN_MEMORY)
             self._book.tidy(now_s=time.time())
         except (sqlite3.Error, OSError) as error:
             self._go_on_without(error)
@@ -49,29 +49,29 @@ class PeerMemory(WireActor):
         if self._book is not None:
             self._book.close()
 
-    def handle(self, message: MemoryInbox) -> None:
+    def handle(self, message: PeerHistoryInbox) -> None:
         try:
             self._keep_or_tell(message)
         except sqlite3.Error as error:
             self._go_on_without(error)
             self._keep_or_tell(message)
 
-    def _keep_or_tell(self, message: MemoryInbox) -> None:
+    def _keep_or_tell(self, message: PeerHistoryInbox) -> None:
         book, now_s = self._book, time.time()
         assert book is not None
         match message:
-            case PriorsAsked():
+            case LoadPeerHistory():
                 self._tell(message, book, now_s)
-            case PeerRode():
+            case PeerDelivered():
                 book.rode(message.peer, rate_bytes_s=message.rate_bytes_s, setup_s=message.setup_s, now_s=now_s)
             case PeerFaulted():
                 book.failed(message.peer, fault=message.fault, offset_ok=message.offset_ok, now_s=now_s)
             case PeerStopped():
                 book.stopped(message.peer, now_s=now_s)
-            case PeersQueried():
+            case ListPeers():
                 total, peers = book.known(offset=message.offset, limit=_page(message.limit), now_s=now_s)
                 rows = [
-                    PeerSnapshot(
+                    PeerView(
                         peer=each.peer,
                         rate_bytes_s=each.rate_bytes_s,
                         setup_s=each.setup_s,
@@ -84,22 +84,24 @@ class PeerMemory(WireActor):
                     for each in peers
                 ]
                 self._answer(message, rows, total)
-            case StopsQueried():
+            case ListStops():
                 total, stops = book.ledger(message.peer, offset=message.offset, limit=_page(message.limit))
                 counts = [StopCount(peer=peer, day=_date(day), count=count) for peer, day, count in stops]
                 self._answer(message, counts, total)
             case _:
                 assert_never(message)
 
-    def _answer(self, query: PeersQueried | StopsQueried, rows: Sequence[Snapshot], total: int) -> None:
+    def _answer(self, query: ListPeers | ListStops, rows: Sequence[ViewRow], total: int) -> None:
         bodies = list(pack(rows))
         for number, body in enumerate(bodies, 1):
             last = number == len(bodies)
-            self.mailroom.post(query.reply_to, Answered(request=query.request, body=body, total=total, last=last))
+            self.mailroom.post(
+                query.reply_to, RequestAnswered(request=query.request, body=body, total=total, last=last)
+            )
 
-    def _tell(self, asked: PriorsAsked, book: PeerBook, now_s: float) -> None:
+    def _tell(self, asked: LoadPeerHistory, book: PeerStore, now_s: float) -> None:
         (prior,) = book.priors([asked.peer], now_s=now_s)
-        told = PriorsTold(
+        told = PeerHistoryLoaded(
             job=asked.job,
             source=asked.source,
             peer=asked.peer,
@@ -117,7 +119,7 @@ class PeerMemory(WireActor):
         _logger.warning("%s cannot be used, peers are remembered for this run only: %s", self._path, error)
         if self._book is not None:
             self._book.close()
-        self._book = PeerBook(_IN_MEMORY)
+        self._book = PeerStore(_IN_MEMORY)
 
 
 def _page(limit: int) -> int:

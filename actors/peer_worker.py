@@ -1,7 +1,7 @@
 """One source's worker: rides its leases, fills slots, hands them over.
 
 It never waits longer than one short read, so trimmed and revoked leases are obeyed in time: after each read it posts
-itself `RideContinued`. No free slot: it stops reading and TCP holds the source back.
+itself `ContinueTransfer`. No free slot: it stops reading and TCP holds the source back.
 
 A Soulseek source's connection comes by mail: its lease is granted when its turn is taken, and the ride waits until the
 session hands the connection over. It reads nothing and holds no slot meanwhile, and says every `HEARTBEAT_S` that it
@@ -14,36 +14,36 @@ import time
 from collections.abc import Callable
 from typing import Final, assert_never
 
-from actors.core.worker.token_bucket import Pace
-from actors.core.worker.transfer import Handover, Ride
-from actors.runtime.actor import WireActor
-from actors.runtime.message_bus import Mailroom
+from actors.core.worker.token_bucket import TokenBucket
+from actors.core.worker.transfer import Handover, Transfer
+from actors.runtime.actor import Actor
+from actors.runtime.message_bus import MessageBus
 from actors.runtime.timers import AlarmHandle
-from actors.slot_returns import Handing
+from actors.slot_returns import SlotReturns
 from actors.sources.reader import Reader
 from actors.sources.soulseek import SlskReader
 from protocol.messages import (
     ActorDied,
-    ConnectionEnded,
-    ConnectionHanded,
-    JobForgotten,
+    CapRate,
+    ConnectionClosed,
+    ConnectionReady,
+    ContinueTransfer,
+    JobClosed,
     LeaseExtended,
     LeaseFinished,
     LeaseGranted,
     LeaseReleased,
     LeaseRevoked,
     LeaseTrimmed,
-    ProbeAsked,
-    RateCapped,
-    RideContinued,
-    RideEnded,
-    RideProgressed,
+    ProbeSource,
     SlotFilled,
     SourceFailed,
     SourceProbed,
+    StartWorker,
+    TransferEnded,
+    TransferProgressed,
     WorkerInbox,
     WorkerReady,
-    WorkerWanted,
 )
 from protocol.messages.addresses import POOL, SESSION, WATCHDOG, dispatcher_address, split_address, worker_address
 from protocol.model.faults import FaultKind, SourceFault
@@ -63,13 +63,13 @@ SLOT_S_MAX: Final = 0.5
 _NO_LEASE: Final = -1
 
 
-class PeerWorker(WireActor):
+class PeerWorker(Actor):
     """One a source, in a fetch process. Owns the reader and at most one slot; a slot handed over is the Assembler's."""
 
     message_s_max = 180.0  # a probe may be redirected again and again, each time within its own limits
 
     def __init__(
-        self, mailroom: Mailroom, wanted: WorkerWanted, *, reader: Reader, arena: Arena, handing: Handing
+        self, mailroom: MessageBus, wanted: StartWorker, *, reader: Reader, arena: Arena, handing: SlotReturns
     ) -> None:
         super().__init__(split_address(worker_address("", wanted.job, wanted.source))[1], mailroom)
         self._wanted = wanted
@@ -83,8 +83,8 @@ class PeerWorker(WireActor):
         self._arena = arena
         self._handing = handing
         self._shelf = handing.shelf
-        self._pace = Pace()
-        self._ride: Ride | None = None
+        self._pace = TokenBucket()
+        self._ride: Transfer | None = None
         self._slot: int | None = None
         self._slot_s = 0.0
         self._aside = b""  # of a chunk that is not whole yet, while others have the slots
@@ -105,12 +105,12 @@ class PeerWorker(WireActor):
 
     def handle(self, message: WorkerInbox) -> None:
         match message:
-            case RideContinued():
+            case ContinueTransfer():
                 if self._ride is not None and self._ride.lease == message.lease:
                     self._step(self._ride)
                 elif message.lease == _NO_LEASE and self._ride is None:
                     self._hang_up()
-            case ConnectionHanded():
+            case ConnectionReady():
                 self._connect(message)
             case LeaseGranted():
                 self._begin(message)
@@ -123,11 +123,11 @@ class PeerWorker(WireActor):
             case LeaseRevoked(lease=lease):
                 if self._ride is not None and self._ride.lease == lease:
                     self._release(self._ride, SourceFault(FaultKind.REVOKED, ""))
-            case RateCapped(rate_bytes_s=rate):
+            case CapRate(rate_bytes_s=rate):
                 self._pace.cap(rate, now_s=time.monotonic())
-            case ProbeAsked():
+            case ProbeSource():
                 self._probe()
-            case JobForgotten():
+            case JobClosed():
                 self.actor_ref.stop(block=False)
             case _:
                 assert_never(message)
@@ -157,7 +157,7 @@ class PeerWorker(WireActor):
     def _begin(self, granted: LeaseGranted) -> None:
         if self._ride is not None:
             self._release(self._ride, SourceFault(FaultKind.REVOKED, "another lease was granted"))
-        self._ride = Ride(
+        self._ride = Transfer(
             granted.lease,
             granted.first,
             granted.stop,
@@ -171,7 +171,7 @@ class PeerWorker(WireActor):
         self._progress(self._ride)
         self._continue()
 
-    def _connect(self, handed: ConnectionHanded) -> None:
+    def _connect(self, handed: ConnectionReady) -> None:
         """The turn's connection: for the ride that waits for it, or for a lease that must come in a moment."""
         fd = self.mailroom.fds.take(handed.fd_token)
         if fd is None or self._turns is None:
@@ -191,7 +191,7 @@ class PeerWorker(WireActor):
         elif self._unwanted:
             self._hang_up()
         else:
-            self.mailroom.post_later(UNASKED_S_MAX, self.address, RideContinued(lease=_NO_LEASE))
+            self.mailroom.post_later(UNASKED_S_MAX, self.address, ContinueTransfer(lease=_NO_LEASE))
 
     def _hang_up(self) -> bool:
         """End the body; the session hears of it when the connection was its."""
@@ -202,14 +202,14 @@ class PeerWorker(WireActor):
         return stopped
 
     def _part_with(self, ticket: int, *, stopped: bool) -> None:
-        ended = ConnectionEnded(job=self._wanted.job, source=self._wanted.source, ticket=ticket, stopped=stopped)
+        ended = ConnectionClosed(job=self._wanted.job, source=self._wanted.source, ticket=ticket, stopped=stopped)
         self.mailroom.post(SESSION, ended)
 
-    def _step(self, ride: Ride) -> None:
+    def _step(self, ride: Transfer) -> None:
         """One short read and what follows from it."""
         if self._turns is not None and not self._turns.connected and not ride.began:
             self._progress(ride)
-            self._waiting = self.mailroom.post_later(HEARTBEAT_S, self.address, RideContinued(lease=ride.lease))
+            self._waiting = self.mailroom.post_later(HEARTBEAT_S, self.address, ContinueTransfer(lease=ride.lease))
             return
         try:
             if self._slot is None and not self._take_slot():
@@ -226,7 +226,7 @@ class PeerWorker(WireActor):
         if ride.done:
             self._finish(ride)
 
-    def _open(self, ride: Ride) -> None:
+    def _open(self, ride: Transfer) -> None:
         """Ask for what the ride still lacks. Where offsets are refused the body is the whole file: read on in it if it
         is not past the run, else from 0."""
         if self._offset_ok:
@@ -240,11 +240,11 @@ class PeerWorker(WireActor):
             ride.begin(self._reader.position)
         self._reading = True
 
-    def _read(self, ride: Ride, slot: int) -> None:
+    def _read(self, ride: Transfer, slot: int) -> None:
         now_s = time.monotonic()
         want = self._pace.allowance(ride.want, now_s=now_s)
         if want <= 0 and not ride.done:
-            self.mailroom.post_later(self._pace.wait_s, self.address, RideContinued(lease=ride.lease))
+            self.mailroom.post_later(self._pace.wait_s, self.address, ContinueTransfer(lease=ride.lease))
             return
         if want > 0:
             offset = ride.slot_offset
@@ -270,7 +270,7 @@ class PeerWorker(WireActor):
         self._aside = b""
         return True
 
-    def _make_way(self, ride: Ride) -> None:
+    def _make_way(self, ride: Transfer) -> None:
         """Others wait for a slot: a source that fills its own slowly lets them have it now and then."""
         slot = self._slot
         if slot is None or not self._shelf.crowded or time.monotonic() - self._slot_s < SLOT_S_MAX:
@@ -281,7 +281,7 @@ class PeerWorker(WireActor):
             self._hand_over(ride, slot, handover)
         self._put_slot_back()
 
-    def _hand_over(self, ride: Ride, slot: int, handover: Handover) -> None:
+    def _hand_over(self, ride: Transfer, slot: int, handover: Handover) -> None:
         self._slot = None
         view = self._arena.view(slot)
         filled = SlotFilled(
@@ -297,7 +297,7 @@ class PeerWorker(WireActor):
         )
         self._handing.hand_over(filled)
 
-    def _finish(self, ride: Ride) -> None:
+    def _finish(self, ride: Transfer) -> None:
         finished = LeaseFinished(
             job=self._wanted.job,
             source=self._wanted.source,
@@ -310,7 +310,7 @@ class PeerWorker(WireActor):
         self._part(ride)
         self.mailroom.post(self._dispatcher, finished)
 
-    def _release(self, ride: Ride, fault: SourceFault) -> None:
+    def _release(self, ride: Transfer, fault: SourceFault) -> None:
         if fault.kind is FaultKind.RANGE_REFUSED:
             self._offset_ok = False
         self._unwanted = self._turns is not None and not self._turns.connected and not ride.began
@@ -341,11 +341,11 @@ class PeerWorker(WireActor):
         self._reading = False
         return self._hang_up()
 
-    def _part(self, ride: Ride) -> None:
+    def _part(self, ride: Transfer) -> None:
         self._ride, self._aside = None, b""
         self._put_slot_back()
         self._shelf.leave_line(self._wake)
-        ended = RideEnded(job=self._wanted.job, source=self._wanted.source, lease=ride.lease)
+        ended = TransferEnded(job=self._wanted.job, source=self._wanted.source, lease=ride.lease)
         self.mailroom.post(WATCHDOG, ended)
 
     def died(self, report: ActorDied) -> None:
@@ -359,12 +359,12 @@ class PeerWorker(WireActor):
             self._shelf.put(self._slot)
             self._slot = None
 
-    def _progress(self, ride: Ride) -> None:
+    def _progress(self, ride: Transfer) -> None:
         now_s = time.monotonic()
         if now_s - self._progressed_s < PROGRESS_S:
             return
         self._progressed_s = now_s
-        progressed = RideProgressed(
+        progressed = TransferProgressed(
             job=self._wanted.job,
             source=self._wanted.source,
             lease=ride.lease,
@@ -375,4 +375,4 @@ class PeerWorker(WireActor):
 
     def _continue(self) -> None:
         if self._ride is not None:
-            self.mailroom.post(self.address, RideContinued(lease=self._ride.lease))
+            self.mailroom.post(self.address, ContinueTransfer(lease=self._ride.lease))

@@ -4,8 +4,8 @@ import time
 from typing import Final
 
 from actors.core.pool.pool import PoolState
-from actors.runtime.actor import WireActor
-from actors.runtime.message_bus import Mailroom
+from actors.runtime.actor import Actor
+from actors.runtime.message_bus import MessageBus
 from protocol.messages import PoolInbox, Ticked
 from protocol.messages.addresses import POOL, split_address
 from storage.digests import source_hash
@@ -13,10 +13,10 @@ from storage.digests import source_hash
 TICK_S: Final = 0.5
 
 
-class PoolManager(WireActor):
+class PoolManager(Actor):
     """One for all jobs, in the hub. `fetchers`: names of the fetch processes."""
 
-    def __init__(self, mailroom: Mailroom, fetchers: tuple[str, ...]) -> None:
+    def __init__(self, mailroom: MessageBus, fetchers: tuple[str, ...]) -> None:
         super().__init__(split_address(POOL)[1], mailroom)
         self._state = PoolState(fetchers, name_hash=source_hash)
 

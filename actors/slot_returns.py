@@ -8,16 +8,16 @@ import threading
 from collections.abc import Callable
 from typing import Final, assert_never
 
-from actors.runtime.message_bus import Mailroom
+from actors.runtime.message_bus import MessageBus
 from protocol.messages import (
-    JobForgotten,
+    ClaimSlots,
+    JobClosed,
+    PartFileReopened,
     ShelfInbox,
-    ShelfTidied,
     SlotFilled,
     SlotFreed,
-    SlotsAsked,
     SlotsGranted,
-    TargetStands,
+    TrimSlots,
     slot_filled_for,
 )
 from protocol.messages.addresses import ASSEMBLER, shelf_address, split_address
@@ -29,7 +29,7 @@ TIDY_S: Final = 5.0
 """A slot that nobody took for so long gives its memory back."""
 
 
-class Handing:
+class SlotReturns:
     """One a fetch process, for its workers' threads and the links' thread at once.
 
     Invariant: each slot is in exactly one place: on the `shelf`, with a worker, or in `_handed`. A process that is not
@@ -40,7 +40,7 @@ class Handing:
 
     def __init__(
         self,
-        mailroom: Mailroom,
+        mailroom: MessageBus,
         slots: range,
         *,
         generation: int = 0,
@@ -62,11 +62,11 @@ class Handing:
             mailroom.post_later(0.0, self.address, self._question)
 
     @property
-    def _question(self) -> SlotsAsked:
-        return SlotsAsked(shelf=self.address, first=self._slots.start, stop=self._slots.stop)
+    def _question(self) -> ClaimSlots:
+        return ClaimSlots(shelf=self.address, first=self._slots.start, stop=self._slots.stop)
 
     def learn(self, job: int, store: int) -> None:
-        """A lease was granted: the target stood in this store process then. A later `TargetStands` knows better."""
+        """A lease was granted: the target stood in this store process then. A later `PartFileReopened` knows better."""
         if job in self._stores:
             return
         with self._lock:
@@ -84,7 +84,7 @@ class Handing:
             self._tidy_later()
 
     def _tidy_later(self) -> None:
-        self._mailroom.post_later(TIDY_S, self.address, ShelfTidied())
+        self._mailroom.post_later(TIDY_S, self.address, TrimSlots())
 
     def _tidy(self) -> None:
         with self._lock:
@@ -92,7 +92,7 @@ class Handing:
         if more:
             self._tidy_later()
 
-    def forget(self, message: JobForgotten) -> None:
+    def forget(self, message: JobClosed) -> None:
         """The job is over, or begun anew by another hub."""
         store = self._stores.pop(message.job, None)
         if store is not None:
@@ -112,25 +112,25 @@ class Handing:
         assert isinstance(message, ShelfInbox)
         match message:
             case SlotFreed(slot=slot):
-                self._handed.pop(slot, None)  # not there: a predecessor had handed it over, see `SlotsAsked`
+                self._handed.pop(slot, None)  # not there: a predecessor had handed it over, see `ClaimSlots`
                 self.shelf.put(slot)
             case SlotsGranted(slots=slots):
                 if self._waits_for_slots:
                     self._waits_for_slots = False
                     for slot in slots:
                         self.shelf.put(slot)
-            case SlotsAsked():
+            case ClaimSlots():
                 if self._waits_for_slots:
                     self._mailroom.post(ASSEMBLER, message)
                     self._mailroom.post_later(ASK_AGAIN_S, self.address, message)
-            case ShelfTidied():
+            case TrimSlots():
                 self._tidy()
-            case TargetStands():
+            case PartFileReopened():
                 self._hand_over_again(message)
             case _:
                 assert_never(message)
 
-    def _hand_over_again(self, stands: TargetStands) -> None:
+    def _hand_over_again(self, stands: PartFileReopened) -> None:
         """In the order of before. Workers wait meanwhile, so that a ride's chunks come in order."""
         with self._lock:
             self._stores[stands.job] = stands.store

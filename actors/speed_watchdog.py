@@ -4,18 +4,18 @@ import time
 from typing import Final
 
 from actors.core.rates.rate_monitor import SpeedState
-from actors.runtime.actor import WireActor
-from actors.runtime.message_bus import Mailroom
+from actors.runtime.actor import Actor
+from actors.runtime.message_bus import MessageBus
 from protocol.messages import Ticked, WatchdogInbox
 from protocol.messages.addresses import WATCHDOG, split_address
 
 TICK_S: Final = 0.1
 
 
-class SpeedWatchdog(WireActor):
+class SpeedWatchdog(Actor):
     """One for all jobs, in the hub."""
 
-    def __init__(self, mailroom: Mailroom) -> None:
+    def __init__(self, mailroom: MessageBus) -> None:
         super().__init__(split_address(WATCHDOG)[1], mailroom)
         self._state = SpeedState()
 

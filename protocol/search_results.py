@@ -20,7 +20,7 @@ NAME_CHARS_MAX: Final = 4000
 
 
 @dataclass(slots=True)
-class Target:
+class FileMatch:
     """`hits` holds one hit for each peer, the best offer first once `ranked` was asked."""
 
     size_bytes: int
@@ -53,11 +53,11 @@ class Target:
         )
 
 
-class Targets:
+class FileMatches:
     """All targets of one search. Owned by whoever asked."""
 
     def __init__(self) -> None:
-        self._targets: dict[tuple[int, str], Target] = {}
+        self._targets: dict[tuple[int, str], FileMatch] = {}
         self.refused = 0
 
     def add(self, hit: SearchHit) -> bool:
@@ -71,15 +71,15 @@ class Targets:
             if len(self._targets) >= TARGETS_MAX:
                 self.refused += 1
                 return False
-            target = self._targets[key] = Target(*key)
+            target = self._targets[key] = FileMatch(*key)
         if hit.peer not in target.hits and len(target.hits) >= HITS_PER_TARGET_MAX:
             self.refused += 1
             return False
         target.hits.setdefault(hit.peer, hit)
         return True
 
-    def best(self, *, size_bytes: int = -1, extension: str | None = None) -> list[Target]:
-        """Targets by number of peers, then by peers that are free, then by speed; of one size and extension when
+    def best(self, *, size_bytes: int = -1, extension: str | None = None) -> list[FileMatch]:
+        """FileMatches by number of peers, then by peers that are free, then by speed; of one size and extension when
         asked."""
         wanted = [
             each
@@ -115,7 +115,7 @@ def extension_of(path: str) -> str:
     return extension.lower() if dot and stem else ""
 
 
-def candidates(target: Target, taken: Iterable[str], *, room: int = CANDIDATES_MAX) -> list[SearchHit]:
+def candidates(target: FileMatch, taken: Iterable[str], *, room: int = CANDIDATES_MAX) -> list[SearchHit]:
     """The peers of a target to be asked next, best first, none of those `taken`, at most `room`."""
     known = set(taken)
     return [hit for hit in target.ranked() if hit.peer not in known][:room]

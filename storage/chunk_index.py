@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Final
 
-from protocol.model.chunk_ranges import Run, RunSet
+from protocol.model.chunk_ranges import ChunkRange, RangeSet
 
 DIGEST_BYTES: Final = 16
 NO_DIGEST: Final = bytes(DIGEST_BYTES)
 """Stands for a chunk that could not be read; no record may claim it."""
 
 
-class Ledger:
+class ChunkIndex:
     """Invariant: `digests` and `sources` mean something exactly where the chunk is present."""
 
     __slots__ = ("_present", "digests", "sources")
@@ -43,7 +43,7 @@ class Ledger:
         self.digests[DIGEST_BYTES * first : DIGEST_BYTES * (first + count)] = digests
         self.sources[first : first + count] = array("I", (source_hash,)) * count
 
-    def drop(self, runs: Iterable[Run]) -> None:
+    def drop(self, runs: Iterable[ChunkRange]) -> None:
         for first, stop in runs:
             self._present[first:stop] = bytes(stop - first)
 
@@ -67,9 +67,9 @@ class Ledger:
                 begin, at = at, at + sum(1 for _ in same)
                 yield begin, at, source
 
-    def runs(self) -> RunSet:
+    def runs(self) -> RangeSet:
         """The chunks that are there."""
-        found = RunSet()
+        found = RangeSet()
         at = self._present.find(1)
         while at >= 0:
             stop = self._present.find(0, at)

@@ -26,8 +26,8 @@ from typing import Final
 
 import xxhash
 
-from protocol.model.faults import TargetFault, TargetFaultKind
-from storage.chunk_index import DIGEST_BYTES, NO_DIGEST, Ledger
+from protocol.model.faults import PartFileFault, PartFileFaultKind
+from storage.chunk_index import DIGEST_BYTES, NO_DIGEST, ChunkIndex
 from storage.digests import validator_digest
 from storage.durable import Folder, blaming, fault_of, sync_data, write_all
 from storage.layout import CHUNKS_MAX, RECORDS_SUFFIX, RENEWED_SUFFIX, UNKNOWN, Layout
@@ -77,7 +77,7 @@ class Past:
     """
 
     header: Header | None = None
-    ledger: Ledger = field(default_factory=Ledger)
+    ledger: ChunkIndex = field(default_factory=ChunkIndex)
     notes: dict[int, bytes] = field(default_factory=dict)
     end_bytes: int = 0
     damaged_records: int = 0
@@ -92,7 +92,7 @@ def packed_record(chunk: int, length: int, digest: bytes, source_hash: int, seed
 
 
 def read_past(fd: int, path: str) -> Past:
-    """Read a journal through any descriptor, locked or not. Raises TargetFault."""
+    """Read a journal through any descriptor, locked or not. Raises PartFileFault."""
     with blaming(path):
         head = os.pread(fd, START, 0)
         past = Past()
@@ -100,7 +100,7 @@ def read_past(fd: int, path: str) -> Past:
         past.header = copies[0] or copies[1]
         past.intact = copies[0] is not None and copies[0] == copies[1]
         if past.header is not None:
-            past.ledger = Ledger(past.header.layout.chunk_count)
+            past.ledger = ChunkIndex(past.header.layout.chunk_count)
             for block in _blocks(fd):
                 _take_block(block, past, past.header)
         return past
@@ -174,7 +174,7 @@ class Journal:
 
     @classmethod
     def lock(cls, folder: Folder, name: str) -> "Journal":
-        """Open or create the records of a target for this run alone. TargetFault BUSY when another run has it."""
+        """Open or create the records of a target for this run alone. PartFileFault BUSY when another run has it."""
         while True:
             fd, created = _open_or_create(folder, name + RECORDS_SUFFIX)
             try:
@@ -182,7 +182,7 @@ class Journal:
                 if _same_file(fd, folder.look(name + RECORDS_SUFFIX)):
                     folder.unlink(name + RENEWED_SUFFIX)  # of a run that died while renewing
                     return cls(folder, name, fd, created=created, locked=locked)
-            except TargetFault:
+            except PartFileFault:
                 os.close(fd)
                 raise
             os.close(fd)  # sealed or renewed by its owner between our open and our lock: look again
@@ -236,7 +236,7 @@ class Journal:
         self.header = replace(header, layout=Layout(size_bytes, header.layout.chunk_size), learned=True)
         self._write_header(self.header)
 
-    def renew(self, layout: Layout, ledger: Ledger, notes: dict[int, bytes]) -> None:
+    def renew(self, layout: Layout, ledger: ChunkIndex, notes: dict[int, bytes]) -> None:
         """Put a journal with just this in the place of the old one, in one step, without losing the lock."""
         fd = self._folder.open_file(self._renewed, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
@@ -247,7 +247,7 @@ class Journal:
             if self._folder.full:
                 sync_data(fd, self.path)
             self._folder.replace(self._name, self._renewed)
-        except TargetFault:
+        except PartFileFault:
             os.close(fd)
             self._folder.unlink(self._renewed)
             raise
@@ -256,12 +256,12 @@ class Journal:
         self._folder.sync()
 
     def check_there(self) -> bool:
-        """Whether the records still have their name. TargetFault when another file has it: then another run may write
+        """Whether the records still have their name. PartFileFault when another file has it: then another run may write
         this target too, and nothing more of ours must go into it."""
         look = self._folder.look(self._name)
         if look is not None and not _same_file(self._fd, look):
             detail = f"{self.path} was replaced: the part file may be written by another run"
-            raise TargetFault(TargetFaultKind.BUSY, detail)
+            raise PartFileFault(PartFileFaultKind.BUSY, detail)
         return look is not None
 
     def remove(self) -> None:
@@ -286,7 +286,7 @@ class Journal:
             write_all(self._fd, header.packed(), at, self.path)
 
 
-def _rendered(header: Header, ledger: Ledger, notes: dict[int, bytes]) -> bytes:
+def _rendered(header: Header, ledger: ChunkIndex, notes: dict[int, bytes]) -> bytes:
     layout, seed = header.layout, header.seed
     parts = [header.packed(), header.packed()]
     parts += [packed_record(0, 0, digest, source, seed) for source, digest in notes.items()]
@@ -310,7 +310,7 @@ def _flock(fd: int, target: str) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise TargetFault(TargetFaultKind.BUSY, f"{target} is being written by another run") from error
+        raise PartFileFault(PartFileFaultKind.BUSY, f"{target} is being written by another run") from error
     except OSError as error:
         if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL):
             return False

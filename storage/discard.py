@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 
-from protocol.model.faults import TargetFault, TargetFaultKind
+from protocol.model.faults import PartFileFault, PartFileFaultKind
 from storage.chunk_journal import Journal
 from storage.durable import Folder
 from storage.layout import PART_SUFFIX, RECORDS_SUFFIX
@@ -16,13 +16,13 @@ def discard(folder_path: str, name: str) -> str:
     """
     try:
         folder = Folder(folder_path, "full")
-    except TargetFault as fault:
-        return "" if fault.kind is TargetFaultKind.NO_FOLDER else fault.detail
+    except PartFileFault as fault:
+        return "" if fault.kind is PartFileFaultKind.NO_FOLDER else fault.detail
     try:
         if folder.look(name + RECORDS_SUFFIX) is None:
             return _left(folder, name)
         return _discard(folder, name)
-    except TargetFault as fault:
+    except PartFileFault as fault:
         return fault.detail
     finally:
         folder.close()
@@ -37,7 +37,7 @@ def _discard(folder: Folder, name: str) -> str:
         journal.remove()
     finally:
         journal.close()
-    with suppress(TargetFault):  # at worst it is there again after a power failure
+    with suppress(PartFileFault):  # at worst it is there again after a power failure
         folder.sync()
     return ""
 

@@ -7,7 +7,7 @@ does not, so a failed sync is final for the job), or anything over a network fil
 nothing in this room *believes* the disk: records are claims, and every resume re-hashes. With ``sync="none"`` nothing
 is asked of the device; a crash of the machine (not of the program) may then cost everything since the job began.
 
-Every OSError leaves here as a `TargetFault` that names the path.
+Every OSError leaves here as a `PartFileFault` that names the path.
 """
 
 import errno
@@ -18,26 +18,26 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from protocol.model.faults import TargetFault, TargetFaultKind
+from protocol.model.faults import PartFileFault, PartFileFaultKind
 from storage.layout import numbered
 
 _KINDS: Final = {
-    errno.ENOSPC: TargetFaultKind.NO_SPACE,
-    errno.EDQUOT: TargetFaultKind.NO_SPACE,
-    errno.EFBIG: TargetFaultKind.NO_SPACE,
-    errno.EROFS: TargetFaultKind.READ_ONLY,
-    errno.EACCES: TargetFaultKind.READ_ONLY,
-    errno.EPERM: TargetFaultKind.READ_ONLY,
-    errno.ENOENT: TargetFaultKind.NO_FOLDER,
-    errno.ENOTDIR: TargetFaultKind.NO_FOLDER,
-    errno.ENAMETOOLONG: TargetFaultKind.BAD_NAME,
+    errno.ENOSPC: PartFileFaultKind.NO_SPACE,
+    errno.EDQUOT: PartFileFaultKind.NO_SPACE,
+    errno.EFBIG: PartFileFaultKind.NO_SPACE,
+    errno.EROFS: PartFileFaultKind.READ_ONLY,
+    errno.EACCES: PartFileFaultKind.READ_ONLY,
+    errno.EPERM: PartFileFaultKind.READ_ONLY,
+    errno.ENOENT: PartFileFaultKind.NO_FOLDER,
+    errno.ENOTDIR: PartFileFaultKind.NO_FOLDER,
+    errno.ENAMETOOLONG: PartFileFaultKind.BAD_NAME,
 }
 _WORDS: Final = {
-    TargetFaultKind.NO_SPACE: "no space",
-    TargetFaultKind.READ_ONLY: "may not be written",
-    TargetFaultKind.NO_FOLDER: "does not exist",
-    TargetFaultKind.BAD_NAME: "cannot be a file name here",
-    TargetFaultKind.IO_ERROR: "failed",
+    PartFileFaultKind.NO_SPACE: "no space",
+    PartFileFaultKind.READ_ONLY: "may not be written",
+    PartFileFaultKind.NO_FOLDER: "does not exist",
+    PartFileFaultKind.BAD_NAME: "cannot be a file name here",
+    PartFileFaultKind.IO_ERROR: "failed",
 }
 WRITE_BYTES: Final = 128 << 10
 """At most so much in one write: as long are the blocks in which the kernel takes memory for the file.
@@ -47,15 +47,15 @@ for 512 MiB, memory warm: 0.16 in pieces of 32 KiB, 0.13 of 64, 0.12 of 128, 0.1
 _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
 
 
-def fault_of(error: OSError, path: str) -> TargetFault:
+def fault_of(error: OSError, path: str) -> PartFileFault:
     """Whose fault an OSError is, in one line that names the path."""
-    kind = _KINDS.get(error.errno or 0, TargetFaultKind.IO_ERROR)
-    return TargetFault(kind, f"{path}: {_WORDS[kind]} ({error.strerror or error})")
+    kind = _KINDS.get(error.errno or 0, PartFileFaultKind.IO_ERROR)
+    return PartFileFault(kind, f"{path}: {_WORDS[kind]} ({error.strerror or error})")
 
 
 @contextmanager
 def blaming(path: str) -> Iterator[None]:
-    """OSError inside becomes the TargetFault of this path."""
+    """OSError inside becomes the PartFileFault of this path."""
     try:
         yield
     except OSError as error:
@@ -195,7 +195,7 @@ class Folder:
 class Committer:
     """Syncs files in a thread of its own, one round at a time, so the writer never waits for the device.
 
-    An error surfaces at the next call, as TargetFault. Owned by one thread; `finish` ends the thread.
+    An error surfaces at the next call, as PartFileFault. Owned by one thread; `finish` ends the thread.
     """
 
     __slots__ = ("_files", "_pool", "_round")
@@ -235,12 +235,14 @@ class Committer:
             sync_data(fd, path)
 
 
-def _not_a_file(place: str) -> TargetFault:
-    return TargetFault(TargetFaultKind.OTHER_JOB, f"{place} is not a plain file; move it away or choose another name")
+def _not_a_file(place: str) -> PartFileFault:
+    return PartFileFault(
+        PartFileFaultKind.OTHER_JOB, f"{place} is not a plain file; move it away or choose another name"
+    )
 
 
-def _all_taken(place: str) -> TargetFault:
-    return TargetFault(TargetFaultKind.BAD_NAME, f"{place}: every name up to (9999) is taken")
+def _all_taken(place: str) -> PartFileFault:
+    return PartFileFault(PartFileFaultKind.BAD_NAME, f"{place}: every name up to (9999) is taken")
 
 
 # A folder for a file of its own, made when the file is begun.

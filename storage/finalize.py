@@ -42,7 +42,7 @@ def seal_steps(part: Prepared, checksum: Checksum | None, committer: Committer) 
     A checksum is compared before the file gets its name. Without one the digest of the whole is for information only
     (every chunk was checked when it came), so it is made afterwards and nobody waits for the name because of it.
 
-    Raises ChecksumMismatch or TargetFault; then the part file or its twin still stands and sealing can be tried again.
+    Raises ChecksumMismatch or PartFileFault; then the part file or its twin still stands and sealing can be tried again.
     """
     if part.folder.full:
         committer.start()  # the device works while we hash

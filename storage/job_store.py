@@ -10,29 +10,29 @@ from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar, assert_never
 
 from protocol.model.job_records import (
+    AttemptRecord,
     DropFiles,
     DropJob,
     JobFiles,
-    KeptJob,
-    KeptRun,
-    KeptSource,
+    JobRecord,
+    SaveAttempt,
     SaveEvent,
     SaveFiles,
     SaveJob,
     SaveLimit,
     SaveManifest,
     SaveNote,
-    SaveRun,
     SaveSource,
     SaveTotals,
+    SourceRecord,
     Totals,
     TrimEvents,
     Write,
 )
-from protocol.model.job_views import EventEntry, ManifestRun
-from storage.job_store_schema import BookFault, check_store, open_store
+from protocol.model.job_views import EventEntry, ManifestRange
+from storage.job_store_schema import StoreFault, check_store, open_store
 
-__all__ = ["BookFault", "JobBook", "check_store"]
+__all__ = ["StoreFault", "JobStore", "check_store"]
 
 Row = TypeVar("Row")
 VARIABLES_MAX: Final = 500
@@ -70,16 +70,16 @@ class _Table(Generic[Row]):
         return [self.row(values) for values in found]
 
 
-_JOBS: Final = _Table("jobs", KeptJob)
-_SOURCES: Final = _Table("sources", KeptSource)
-_RUNS: Final = _Table("runs", KeptRun)
+_JOBS: Final = _Table("jobs", JobRecord)
+_SOURCES: Final = _Table("sources", SourceRecord)
+_RUNS: Final = _Table("runs", AttemptRecord)
 _EVENTS: Final = _Table("events", EventEntry)
-_MANIFEST: Final = _Table("manifest", ManifestRun)
+_MANIFEST: Final = _Table("manifest", ManifestRange)
 _FILES: Final = _Table("files", JobFiles)
 
 
-class JobBook:
-    """Owns the connection. `BookFault` when the file cannot be used, see `open_store`; `sqlite3.Error` later."""
+class JobStore:
+    """Owns the connection. `StoreFault` when the file cannot be used, see `open_store`; `sqlite3.Error` later."""
 
     def __init__(self, path: str) -> None:
         self._db = open_store(path)
@@ -125,7 +125,7 @@ class JobBook:
                 put(_JOBS.put, _JOBS.values(job))
             case SaveSource(source):
                 put(_SOURCES.put, _SOURCES.values(source))
-            case SaveRun(run):
+            case SaveAttempt(run):
                 put(_RUNS.put, _RUNS.values(run))
             case SaveEvent(event):
                 put(_EVENTS.put, _EVENTS.values(event))
@@ -192,11 +192,11 @@ class JobBook:
         row = self._db.execute("SELECT value FROM kept_values WHERE key = ?", (key,)).fetchone()
         return -1 if row is None else int(row[0])
 
-    def living(self) -> Iterator[tuple[KeptJob, list[KeptSource], KeptRun | None]]:
+    def living(self) -> Iterator[tuple[JobRecord, list[SourceRecord], AttemptRecord | None]]:
         """Every job that has not ended, or whose last run has not; its sources; that run."""
         where = "(state IN ('queued', 'active', 'paused') OR number > 0)"
         jobs = _JOBS.rows(self._db.execute(_JOBS.select + f"WHERE {where} ORDER BY serial"))
-        sources: dict[str, list[KeptSource]] = {job.id: [] for job in jobs}
+        sources: dict[str, list[SourceRecord]] = {job.id: [] for job in jobs}
         found = f"WHERE id IN (SELECT id FROM jobs WHERE {where}) ORDER BY id, number"
         for source in map(_SOURCES.row, self._db.execute(_SOURCES.select + found)):
             sources[source.id].append(source)
@@ -210,22 +210,22 @@ class JobBook:
 
     # -- reading what people ask for
 
-    def job(self, id: str) -> KeptJob | None:
+    def job(self, id: str) -> JobRecord | None:
         found = self._db.execute(_JOBS.select + "WHERE id = ?", (id,)).fetchone()
         return _JOBS.row(found) if found is not None else None
 
-    def job_of_key(self, key: str) -> KeptJob | None:
+    def job_of_key(self, key: str) -> JobRecord | None:
         """The job that was ordered with this key, which is not empty."""
         found = self._db.execute(_JOBS.select + "WHERE order_key = ? AND order_key != ''", (key,))
         return next(iter(_JOBS.rows(found)), None)
 
-    def sources(self, id: str) -> list[KeptSource]:
+    def sources(self, id: str) -> list[SourceRecord]:
         return _SOURCES.rows(self._db.execute(_SOURCES.select + "WHERE id = ? ORDER BY number", (id,)))
 
-    def runs(self, id: str) -> list[KeptRun]:
+    def runs(self, id: str) -> list[AttemptRecord]:
         return _RUNS.rows(self._db.execute(_RUNS.select + "WHERE id = ? ORDER BY number", (id,)))
 
-    def manifest(self, id: str) -> list[ManifestRun]:
+    def manifest(self, id: str) -> list[ManifestRange]:
         return _MANIFEST.rows(self._db.execute(_MANIFEST.select + "WHERE id = ? ORDER BY first", (id,)))
 
     def notes(self, id: str) -> list[str]:
@@ -237,13 +237,13 @@ class JobBook:
         return dict(self._db.execute("SELECT state, COUNT(*) FROM jobs GROUP BY state"))
 
     def timeline(self, id: str, *, offset: int, limit: int) -> tuple[list[EventEntry], int]:
-        """Kept events of a job, oldest first, and how many there are."""
+        """Record events of a job, oldest first, and how many there are."""
         total = int(self._db.execute("SELECT COUNT(*) FROM events WHERE id = ?", (id,)).fetchone()[0])
         found = self._db.execute(_EVENTS.select + "WHERE id = ? ORDER BY serial LIMIT ? OFFSET ?", (id, limit, offset))
         return _EVENTS.rows(found), total
 
     def events(self, *, after: int, offset: int, limit: int) -> tuple[list[EventEntry], int]:
-        """As `EventsQueried` says; and how many match."""
+        """As `ListEvents` says; and how many match."""
         if after >= 0:
             total = self._db.execute("SELECT COUNT(*) FROM events WHERE serial > ?", (after,)).fetchone()[0]
             found = self._db.execute(
@@ -265,7 +265,7 @@ class JobBook:
         queue_first_ms: int = -1,
         offset: int = 0,
         limit: int,
-    ) -> tuple[list[KeptJob], int]:
+    ) -> tuple[list[JobRecord], int]:
         """A page of those that match (empty: everything does), and how many match in all.
 
         Newest first; with `queue_first_ms` >= 0 as they will be started: who waits since before that time, oldest
@@ -292,7 +292,7 @@ class JobBook:
         rows = {job.serial: job for job in self._of_serials(page)}
         return [rows[serial] for serial in page], total
 
-    def _of_serials(self, serials: list[int]) -> Iterator[KeptJob]:
+    def _of_serials(self, serials: list[int]) -> Iterator[JobRecord]:
         for at in range(0, len(serials), VARIABLES_MAX):
             part = serials[at : at + VARIABLES_MAX]
             marks = ", ".join("?" * len(part))

@@ -127,7 +127,7 @@ MIGRATIONS: Final = (_FIRST, _KEYS)
 """`MIGRATIONS[v]` makes version ``v + 1`` of version ``v``. Only ever appended to."""
 
 
-class BookFault(Exception):  # noqa: N818  (says whose fault, like the other faults)
+class StoreFault(Exception):  # noqa: N818  (says whose fault, like the other faults)
     """The job store cannot be used. One line for people that names the file; nothing was changed in it."""
 
 
@@ -136,22 +136,22 @@ def open_store(path: str) -> sqlite3.Connection:
 
     Readable by its owner alone: addresses may hold passwords. What was committed is on the device, as far as that keeps
     its promises: one sync a commit, in a write-ahead log that no other connection can share.
-    Raises `BookFault` for a file that is damaged, foreign, of a newer version or in use.
+    Raises `StoreFault` for a file that is damaged, foreign, of a newer version or in use.
     """
     try:
         _look_at_head(path)
         _make_private(path)
         db = sqlite3.connect(path, isolation_level=None, timeout=2.0)
     except OSError as error:
-        raise BookFault(f"{path}: {error.strerror}") from error
+        raise StoreFault(f"{path}: {error.strerror}") from error
     except sqlite3.Error as error:
-        raise BookFault(f"{path} cannot be opened: {error}") from error
+        raise StoreFault(f"{path} cannot be opened: {error}") from error
     try:
         _settle(db, path)
     except sqlite3.Error as error:
         db.close()
-        raise BookFault(_in_words(path, error)) from error
-    except BookFault:
+        raise StoreFault(_in_words(path, error)) from error
+    except StoreFault:
         db.close()
         raise
     return db
@@ -172,15 +172,15 @@ def _look_at_head(path: str) -> None:
     if not head:
         return
     if not head.startswith(_MAGIC) or len(head) < _HEAD_BYTES:
-        raise BookFault(f"{path} is damaged or no job store; move it away to begin with an empty one")
+        raise StoreFault(f"{path} is damaged or no job store; move it away to begin with an empty one")
     _check(path, application=int.from_bytes(head[68:72], "big"), version=int.from_bytes(head[60:64], "big"))
 
 
 def _check(path: str, *, application: int, version: int) -> None:
     if application not in (0, APPLICATION_ID) or (application == 0 and version):
-        raise BookFault(f"{path} belongs to another program; move it away to begin with an empty job store")
+        raise StoreFault(f"{path} belongs to another program; move it away to begin with an empty job store")
     if version > VERSION:
-        raise BookFault(f"{path} was written by a newer version of this program (job store {version}, not {VERSION})")
+        raise StoreFault(f"{path} was written by a newer version of this program (job store {version}, not {VERSION})")
 
 
 def _settle(db: sqlite3.Connection, path: str) -> None:
@@ -192,10 +192,10 @@ def _settle(db: sqlite3.Connection, path: str) -> None:
     _check(path, application=application, version=version)
     tables = db.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()[0]
     if application == 0 and tables:
-        raise BookFault(f"{path} belongs to another program; move it away to begin with an empty job store")
+        raise StoreFault(f"{path} belongs to another program; move it away to begin with an empty job store")
     found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
-        raise BookFault(f"{path} is damaged ({found}); move it away to begin with an empty one")
+        raise StoreFault(f"{path} is damaged ({found}); move it away to begin with an empty one")
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
     if version < VERSION:
@@ -221,6 +221,6 @@ def _in_words(path: str, error: sqlite3.Error) -> str:
 
 
 def check_store(path: str) -> None:
-    """Raise `BookFault` where the store at `path` cannot be used; one that is not there is made. For whoever has to say
+    """Raise `StoreFault` where the store at `path` cannot be used; one that is not there is made. For whoever has to say
     so before anything is started: it is closed again when this returns."""
     open_store(path).close()

@@ -9,8 +9,8 @@ from collections.abc import Generator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
-from protocol.model.chunk_ranges import Run, RunSet
-from protocol.model.faults import TargetFault
+from protocol.model.chunk_ranges import ChunkRange, RangeSet
+from protocol.model.faults import PartFileFault
 from storage.chunk_index import DIGEST_BYTES
 from storage.digests import Checksum, digests_of, source_hash, validator_digest
 from storage.durable import Committer, sync_data, write_all
@@ -19,7 +19,7 @@ from storage.layout import Layout
 from storage.part_file_open import Prepared, prepare
 from storage.rehash import Heard, unheard
 
-__all__ = ["ChecksumMismatch", "Opened", "Sealed", "Spoiled", "Target", "Written"]
+__all__ = ["ChecksumMismatch", "Opened", "Sealed", "Spoiled", "PartFile", "Written"]
 
 
 class Spoiled(Exception):  # noqa: N818
@@ -34,8 +34,8 @@ class Written:
     digest, as ``(chunk, hash of the source that sent the stored one)``; 0 where nobody in particular did.
     """
 
-    stored: list[Run] = field(default_factory=list)
-    repeated: list[Run] = field(default_factory=list)
+    stored: list[ChunkRange] = field(default_factory=list)
+    repeated: list[ChunkRange] = field(default_factory=list)
     disputed: list[tuple[int, int]] = field(default_factory=list)
 
 
@@ -44,17 +44,17 @@ class Opened:
     """A target that stands. `verified` re-hashed to their records just now; `notes` are ``(source_hash,
     validator_digest)`` on record; `message` says to people what was found ("" for nothing)."""
 
-    target: "Target"
-    verified: RunSet
+    target: "PartFile"
+    verified: RangeSet
     notes: list[tuple[int, bytes]]
     message: str
 
 
-class Target:
+class PartFile:
     """Owns part file, records and lock from `open` to `close`; `close` is wanted after `seal` too, once somebody knows
     of it.
 
-    Every method may raise TargetFault; what was stored until then stays stored.
+    Every method may raise PartFileFault; what was stored until then stays stored.
     """
 
     __slots__ = ("_committer", "_dirty", "_open", "_part", "_sealed", "_tail_bytes", "_touched")
@@ -85,7 +85,7 @@ class Target:
         `size_bytes` -1: unknown, the part file grows and nothing is resumed. `sync` is "full" or "none".
         `again`: after `abandon`; the part file must be there, and there must be room and leave to write.
         `heard` is told how far the re-hash of what is there has come.
-        TargetFault of any kind; then no bytes are lost.
+        PartFileFault of any kind; then no bytes are lost.
         """
         layout = Layout(size_bytes, chunk_size)
         part = prepare(folder, name, layout, preallocate=preallocate, sync=sync, again=again, heard=heard)
@@ -158,9 +158,9 @@ class Target:
         self._dirty = True
 
     @property
-    def stored(self) -> RunSet:
+    def stored(self) -> RangeSet:
         """Chunks that are written and recorded."""
-        return RunSet(self._part.ledger.runs())
+        return RangeSet(self._part.ledger.runs())
 
     def claims(self) -> list[tuple[int, int, int]]:
         """The same as ``(first, stop, hash of the name of who sent them)``."""
@@ -171,11 +171,11 @@ class Target:
         """Whether somebody who knows nothing of it can go on with it: its size is known."""
         return self._part.layout.known
 
-    def missing(self) -> RunSet:
+    def missing(self) -> RangeSet:
         """Chunks not stored. ValueError while the size is unknown."""
         if not self._part.layout.known:
             raise ValueError(f"{self.part_path}: nobody knows what is missing from a file of unknown size")
-        return RunSet(self._part.ledger.runs().gaps(0, self._part.layout.chunk_count))
+        return RangeSet(self._part.ledger.runs().gaps(0, self._part.layout.chunk_count))
 
     def seal(self, checksum: Checksum | None = None) -> Sealed:
         """Everything is stored: check the whole, sync, take the final name (or the next free one). The records stay.
@@ -233,7 +233,7 @@ class Target:
             end.callback(part.folder.close)
             end.callback(part.journal.close)
             end.callback(os.close, part.part_fd)
-            end.enter_context(suppress(TargetFault))
+            end.enter_context(suppress(PartFileFault))
             self._committer.finish()
 
     def _write_records_anew(self) -> None:
@@ -244,7 +244,7 @@ class Target:
 
     def _drop_records(self) -> None:
         """The file stands under its name, whatever comes of this: the next run of the same command would tidy up."""
-        with suppress(TargetFault):
+        with suppress(PartFileFault):
             self._part.journal.remove()
             self._part.folder.sync()
 
@@ -261,7 +261,7 @@ class Target:
     def _write_sorted(self, first: int, stop: int, view: memoryview, digests: bytes, source: int) -> Written:
         """The rare case: some of these chunks are there."""
         done, ledger = Written(), self._part.ledger
-        new, same = RunSet(), RunSet()
+        new, same = RangeSet(), RangeSet()
         for at, chunk in enumerate(range(first, stop)):
             if not ledger.has(chunk):
                 new.add(chunk, chunk + 1)

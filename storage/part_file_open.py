@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
-from protocol.model.chunk_ranges import RunSet
-from protocol.model.faults import TargetFault, TargetFaultKind
-from storage.chunk_index import Ledger
+from protocol.model.chunk_ranges import RangeSet
+from protocol.model.faults import PartFileFault, PartFileFaultKind
+from storage.chunk_index import ChunkIndex
 from storage.chunk_journal import Header, Journal, Past
 from storage.digests import FrontDigest
 from storage.durable import Folder, blaming, sync_data, write_all
@@ -37,7 +37,7 @@ class Prepared:
     layout: Layout
     part_fd: int = -1
     part_created: bool = False
-    ledger: Ledger = field(default_factory=Ledger)
+    ledger: ChunkIndex = field(default_factory=ChunkIndex)
     notes: dict[int, bytes] = field(default_factory=dict)
     linked_as: str = ""
     message: str = ""
@@ -54,14 +54,14 @@ class Prepared:
         return self.folder.place(self.part_name)
 
     def check_there(self) -> None:
-        """TargetFault when the part file was taken away or its size changed behind our back: then nothing that is
+        """PartFileFault when the part file was taken away or its size changed behind our back: then nothing that is
         known of it holds, and what would get the final name is not what was written."""
         look = self.folder.look(self.part_name)
         if look is None or not os.path.samestat(look, os.fstat(self.part_fd)):
-            raise TargetFault(TargetFaultKind.GONE, f"{self.part_path} was moved or deleted while it was written")
+            raise PartFileFault(PartFileFaultKind.GONE, f"{self.part_path} was moved or deleted while it was written")
         if self.layout.known and look.st_size != self.layout.size_bytes:
             detail = f"{self.part_path} has {look.st_size} bytes: somebody else changed it while it was written"
-            raise TargetFault(TargetFaultKind.IO_ERROR, detail)
+            raise PartFileFault(PartFileFaultKind.IO_ERROR, detail)
 
 
 def prepare(
@@ -74,12 +74,12 @@ def prepare(
     again: bool = False,
     heard: Heard = unheard,
 ) -> Prepared:
-    """Lock, look, verify, make room. TargetFault when the target cannot be used; BUSY and OTHER_JOB touch nothing.
+    """Lock, look, verify, make room. PartFileFault when the target cannot be used; BUSY and OTHER_JOB touch nothing.
 
     `again`: after a fault of the disk. The part file must be there, there must be room, and writing must work.
     """
     if name in ("", ".", "..") or "/" in name or "\0" in name:
-        raise TargetFault(TargetFaultKind.BAD_NAME, f"{name!r} is not the name of a file in a folder")
+        raise PartFileFault(PartFileFaultKind.BAD_NAME, f"{name!r} is not the name of a file in a folder")
     with ExitStack() as undo:
         folder = Folder(folder_path, sync)
         undo.callback(folder.close)
@@ -106,7 +106,7 @@ def prepare(
 
 
 def judged(part_path: str, wanted: Layout, past: Past, part_size: int | None) -> Plan:
-    """What to do with what is there; TargetFault OTHER_JOB when it is not ours to touch. Looks at nothing itself."""
+    """What to do with what is there; PartFileFault OTHER_JOB when it is not ours to touch. Looks at nothing itself."""
     if past.newer and past.header is None:
         raise _other_job(f"{part_path} belongs to a newer version of this program")
     if past.header is None:
@@ -135,8 +135,8 @@ def _judged_without_records(part_path: str, wanted: Layout, part_size: int | Non
     raise _other_job(f"{part_path} has {part_size} bytes and no records, this download has {ours}")
 
 
-def _other_job(text: str) -> TargetFault:
-    return TargetFault(TargetFaultKind.OTHER_JOB, f"{text}; choose another name or delete it")
+def _other_job(text: str) -> PartFileFault:
+    return PartFileFault(PartFileFaultKind.OTHER_JOB, f"{text}; choose another name or delete it")
 
 
 def _check_count(layout: Layout, place: str) -> None:
@@ -144,7 +144,7 @@ def _check_count(layout: Layout, place: str) -> None:
         detail = (
             f"{place}: {layout.size_bytes} bytes are too many for chunks of {layout.chunk_size}; choose larger chunks"
         )
-        raise TargetFault(TargetFaultKind.NO_SPACE, detail)
+        raise PartFileFault(PartFileFaultKind.NO_SPACE, detail)
 
 
 def _withdraw(found: Prepared) -> None:
@@ -166,7 +166,7 @@ def _carry_out(plan: Plan, found: Prepared, past: Past) -> None:
         _open_part(found, anew=True)
         why = "the size is not known" if past.header is not None else "it has no usable records"
         found.message = f"starting over: nothing in {found.part_path} can be believed, {why}"
-    found.ledger = Ledger(found.layout.chunk_count)
+    found.ledger = ChunkIndex(found.layout.chunk_count)
     found.journal.begin(found.layout)
 
 
@@ -201,7 +201,7 @@ def _open_part(found: Prepared, *, anew: bool = False) -> None:
     missing = found.folder.look(found.part_name) is None
     if missing and found.again and not anew:
         detail = f"{found.part_path} is gone: put it back, or stop and begin anew"
-        raise TargetFault(TargetFaultKind.GONE, detail)
+        raise PartFileFault(PartFileFaultKind.GONE, detail)
     found.part_created = missing and found.journal.created
     found.part_fd = found.folder.open_file(found.part_name, os.O_RDWR | os.O_CREAT)
 
@@ -227,7 +227,7 @@ def _adopted(found: Prepared, past: Past) -> bool:
             continue
         try:
             fd = found.folder.open_file(name, os.O_RDONLY)
-        except TargetFault:
+        except PartFileFault:
             continue  # not a file of ours, whatever it is
         if holding(fd, past.header.layout, past.ledger).count == past.header.layout.chunk_count:
             found.part_fd, found.linked_as, found.notes = fd, name, past.notes
@@ -246,7 +246,7 @@ def _finals(found: Prepared) -> Iterator[tuple[str, os.stat_result]]:
             yield name, look
 
 
-def _believe(found: Prepared, header: Header, ledger: Ledger, good: RunSet) -> None:
+def _believe(found: Prepared, header: Header, ledger: ChunkIndex, good: RangeSet) -> None:
     """Keep what holds, in chunks of the wanted size; another chunk size makes new records."""
     for first, stop in ledger.runs():
         ledger.drop(good.gaps(first, stop))
@@ -278,7 +278,9 @@ def _want_room(found: Prepared, look: os.stat_result | None) -> None:
     missing = max(found.layout.size_bytes - held, 0) if found.layout.known else ROOM_BYTES
     free, wanted = found.folder.free_bytes(), min(missing, ROOM_BYTES)
     if free < wanted:
-        raise TargetFault(TargetFaultKind.NO_SPACE, f"{found.part_path}: no space, {-(-wanted >> 10)} KiB are needed")
+        raise PartFileFault(
+            PartFileFaultKind.NO_SPACE, f"{found.part_path}: no space, {-(-wanted >> 10)} KiB are needed"
+        )
 
 
 def _distrust_cache(found: Prepared) -> None:
@@ -305,7 +307,7 @@ def _prove(found: Prepared) -> None:
         sync_data(found.journal.fd, found.journal.path)
 
 
-def _said(found: Prepared, past: Past, claimed: RunSet, good: RunSet) -> str:
+def _said(found: Prepared, past: Past, claimed: RangeSet, good: RangeSet) -> str:
     assert past.header is not None
     parts = []
     kept = sum(found.layout.length_bytes(first, stop) for first, stop in found.ledger.runs())

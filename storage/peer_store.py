@@ -51,7 +51,7 @@ class PeerPrior:
     seen_s: float = 0.0
 
 
-class PeerBook:
+class PeerStore:
     """Owns the connection. `now_s` is wall time in seconds since 1970, given by the caller.
 
     Raises sqlite3.Error when the file is not usable; the caller goes on without a memory then.

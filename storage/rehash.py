@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
 from typing import Final
 
-from protocol.model.chunk_ranges import Run, RunSet
-from storage.chunk_index import DIGEST_BYTES, NO_DIGEST, Ledger
+from protocol.model.chunk_ranges import ChunkRange, RangeSet
+from storage.chunk_index import DIGEST_BYTES, NO_DIGEST, ChunkIndex
 from storage.digests import digests_of
 from storage.layout import Layout
 
@@ -23,12 +23,12 @@ def unheard(_done_bytes: int, _total_bytes: int) -> None:
     """For those who need not know how far it is."""
 
 
-def holding(fd: int, layout: Layout, ledger: Ledger, heard: Heard = unheard) -> RunSet:
+def holding(fd: int, layout: Layout, ledger: ChunkIndex, heard: Heard = unheard) -> RangeSet:
     """The chunks whose bytes match the ledger. Only claimed chunks are read; what cannot be read does not hold.
 
     `heard` is told as it goes on, piece by piece, in the caller's thread.
     """
-    good, claimed = RunSet(), ledger.runs()
+    good, claimed = RangeSet(), ledger.runs()
     done_bytes, total_bytes = 0, sum(layout.length_bytes(*run) for run in claimed)
     for first, digests in hashed_runs(fd, layout, claimed):
         stop = first + len(digests) // DIGEST_BYTES
@@ -43,9 +43,9 @@ def holding(fd: int, layout: Layout, ledger: Ledger, heard: Heard = unheard) -> 
     return good
 
 
-def hashed_runs(fd: int, layout: Layout, runs: Iterable[Run]) -> Iterator[tuple[int, bytes]]:
+def hashed_runs(fd: int, layout: Layout, runs: Iterable[ChunkRange]) -> Iterator[tuple[int, bytes]]:
     """``(first, digests)`` of pieces of the runs, in order. `NO_DIGEST` for a chunk that cannot be read."""
-    pieces: Iterator[Run] = _pieces(runs, max(1, _PIECE_BYTES // layout.chunk_size))
+    pieces: Iterator[ChunkRange] = _pieces(runs, max(1, _PIECE_BYTES // layout.chunk_size))
     one = list(islice(pieces, 2))
     if len(one) < 2:  # a small file is hashed before a thread has started
         yield from ((run[0], _digests_at(fd, layout, run)) for run in one)
@@ -57,13 +57,13 @@ def hashed_runs(fd: int, layout: Layout, runs: Iterable[Run]) -> Iterator[tuple[
             yield from pool.map(lambda run: (run[0], _digests_at(fd, layout, run)), window)
 
 
-def _pieces(runs: Iterable[Run], chunks_max: int) -> Iterator[Run]:
+def _pieces(runs: Iterable[ChunkRange], chunks_max: int) -> Iterator[ChunkRange]:
     for first, stop in runs:
         for at in range(first, stop, chunks_max):
             yield at, min(at + chunks_max, stop)
 
 
-def _digests_at(fd: int, layout: Layout, run: Run) -> bytes:
+def _digests_at(fd: int, layout: Layout, run: ChunkRange) -> bytes:
     step = max(1, _READ_BYTES // layout.chunk_size)
     buffer = memoryview(bytearray(min(step, run[1] - run[0]) * layout.chunk_size))
     parts = []
@@ -93,12 +93,12 @@ def _read(fd: int, buffer: memoryview, offset: int) -> int:
 # Another chunk size than last time: carry over what was verified wherever it covers whole new chunks.
 
 
-def carried_over(fd: int, old: Layout, new: Layout, verified: Ledger) -> Ledger:
+def carried_over(fd: int, old: Layout, new: Layout, verified: ChunkIndex) -> ChunkIndex:
     """The ledger in new chunks. `verified` holds old chunks whose bytes were just seen to match, nothing else.
 
     A new chunk made of chunks from several sources is nobody's in particular (source hash 0).
     """
-    fresh = Ledger(new.chunk_count)
+    fresh = ChunkIndex(new.chunk_count)
     for first, digests in hashed_runs(fd, new, _whole_runs(old, new, verified.runs())):
         for at in range(len(digests) // DIGEST_BYTES):
             chunk = first + at
@@ -108,7 +108,7 @@ def carried_over(fd: int, old: Layout, new: Layout, verified: Ledger) -> Ledger:
     return fresh
 
 
-def _whole_runs(old: Layout, new: Layout, runs: Iterable[Run]) -> Iterator[Run]:
+def _whole_runs(old: Layout, new: Layout, runs: Iterable[ChunkRange]) -> Iterator[ChunkRange]:
     for first, stop in runs:
         end = old.end_bytes(stop)
         new_first = -(-first * old.chunk_size // new.chunk_size)
@@ -117,7 +117,7 @@ def _whole_runs(old: Layout, new: Layout, runs: Iterable[Run]) -> Iterator[Run]:
             yield new_first, new_stop
 
 
-def _sender(old: Layout, new: Layout, verified: Ledger, chunk: int) -> int:
+def _sender(old: Layout, new: Layout, verified: ChunkIndex, chunk: int) -> int:
     first = chunk * new.chunk_size // old.chunk_size
     stop = -(-new.end_bytes(chunk + 1) // old.chunk_size)
     senders = set(verified.sources[first:stop])

@@ -128,7 +128,7 @@ class SlotShelf:
 
     def take_or_wait(self, waker: Callable[[], None]) -> int | None:
         """A slot, or None and the caller stands in line: when its turn has come `waker` is called once, from another
-        thread (it must neither block nor raise), and calling this again gives the slot. Standing in line twice is
+        thread (it must neither block nor raise), and calling this again gives the slot. SourceState in line twice is
         standing once."""
         with self._lock:
             slot = self._kept.pop(waker, None)

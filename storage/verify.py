@@ -4,8 +4,8 @@ import fcntl
 import os
 from dataclasses import dataclass
 
-from protocol.model.chunk_ranges import RunSet
-from protocol.model.faults import TargetFault, TargetFaultKind
+from protocol.model.chunk_ranges import RangeSet
+from protocol.model.faults import PartFileFault, PartFileFaultKind
 from storage.chunk_journal import Header, Past, read_past
 from storage.durable import Folder
 from storage.layout import PART_SUFFIX, RECORDS_SUFFIX, Layout
@@ -22,9 +22,9 @@ class Report:
     part_path: str
     size_bytes: int
     chunk_size: int
-    holding: RunSet
-    damaged: RunSet
-    missing: RunSet
+    holding: RangeSet
+    damaged: RangeSet
+    missing: RangeSet
     damaged_records: int
     being_written: bool
 
@@ -53,7 +53,7 @@ class Report:
 
 
 def verify(path: str) -> Report:
-    """`path` is NAME, NAME.part or NAME.part.records. TargetFault when there is nothing to verify."""
+    """`path` is NAME, NAME.part or NAME.part.records. PartFileFault when there is nothing to verify."""
     folder_path, name = os.path.split(_bare(path))
     folder = Folder(folder_path, "none")
     try:
@@ -72,7 +72,9 @@ def _bare(path: str) -> str:
 def _verified(folder: Folder, name: str) -> Report:
     place = folder.place(name + RECORDS_SUFFIX)
     if folder.look(name + RECORDS_SUFFIX) is None:
-        raise TargetFault(TargetFaultKind.OTHER_JOB, f"{place} does not exist: nothing says what should be in the file")
+        raise PartFileFault(
+            PartFileFaultKind.OTHER_JOB, f"{place} does not exist: nothing says what should be in the file"
+        )
     records_fd = folder.open_file(name + RECORDS_SUFFIX, os.O_RDONLY)
     try:
         being_written = _is_locked(records_fd)
@@ -80,14 +82,14 @@ def _verified(folder: Folder, name: str) -> Report:
     finally:
         os.close(records_fd)
     if past.header is None:
-        raise TargetFault(TargetFaultKind.OTHER_JOB, f"{place} cannot be read: no intact header")
+        raise PartFileFault(PartFileFaultKind.OTHER_JOB, f"{place} cannot be read: no intact header")
     good = _good(folder, name, past, past.header)
     return _report(folder.place(name + PART_SUFFIX), past, past.header, good, being_written)
 
 
-def _good(folder: Folder, name: str, past: Past, header: Header) -> RunSet:
+def _good(folder: Folder, name: str, past: Past, header: Header) -> RangeSet:
     if folder.look(name + PART_SUFFIX) is None:
-        return RunSet()
+        return RangeSet()
     fd = folder.open_file(name + PART_SUFFIX, os.O_RDONLY)
     try:
         return holding(fd, _seen_layout(past, header), past.ledger)
@@ -100,16 +102,16 @@ def _seen_layout(past: Past, header: Header) -> Layout:
     return header.layout if header.layout.known else Layout(past.end_bytes, header.layout.chunk_size)
 
 
-def _report(part_path: str, past: Past, header: Header, good: RunSet, being_written: bool) -> Report:
+def _report(part_path: str, past: Past, header: Header, good: RangeSet, being_written: bool) -> Report:
     claimed = past.ledger.runs()
-    damaged = RunSet(gap for first, stop in claimed for gap in good.gaps(first, stop))
+    damaged = RangeSet(gap for first, stop in claimed for gap in good.gaps(first, stop))
     return Report(
         part_path=part_path,
         size_bytes=header.layout.size_bytes,
         chunk_size=header.layout.chunk_size,
         holding=good,
         damaged=damaged,
-        missing=RunSet(claimed.gaps(0, _seen_layout(past, header).chunk_count)),
+        missing=RangeSet(claimed.gaps(0, _seen_layout(past, header).chunk_count)),
         damaged_records=past.damaged_records,
         being_written=being_written,
     )
@@ -127,7 +129,7 @@ def _is_locked(fd: int) -> bool:
     return False
 
 
-def _spelled(runs: RunSet) -> str:
+def _spelled(runs: RangeSet) -> str:
     """Chunk numbers, at most a line of them."""
     if not runs:
         return "none"

@@ -13,45 +13,80 @@ BESIDE = {"LICENSE", "ARCHITECTURE.md", "CHANGELOG.md"}
 ROOMS = (
     "run",
     "actors.core",
+    "actors.runtime",
     "actors.sources",
     "actors.soulseek",
     "actors.api",
     "actors.daemon",
+    "actors.local",
+    "actors.demo",
     "actors",
     "storage",
+    "protocol.model",
+    "protocol.messages",
+    "protocol.config",
+    "protocol.client",
     "protocol.http_api",
+    "protocol.cli",
     "protocol",
     "tests",
 )
+VOCABULARY = {"protocol.model", "protocol.messages"}
+PROTOCOL = {room for room in ROOMS if room.startswith("protocol")}
 MAY_IMPORT = {
-    "run": set(ROOMS),
-    "actors": {"actors", "actors.core", "actors.sources", "storage", "protocol"},
-    "actors.soulseek": {"actors.soulseek", "actors", "storage", "protocol"},
-    "actors.api": {"actors.api", "actors", "protocol", "protocol.http_api"},
-    "actors.daemon": {"actors.daemon", "actors", "actors.core", "actors.api", "actors.soulseek", "storage", "protocol"},
-    "actors.core": {"actors.core", "protocol"},
-    "actors.sources": {"actors.sources", "protocol"},
-    "storage": {"storage", "protocol"},
-    "protocol.http_api": {"protocol.http_api", "protocol"},
-    "protocol": {"protocol"},
+    "run": set(ROOMS) - {"tests"},
+    "actors": {"actors", "actors.core", "actors.runtime", "actors.sources", "storage", *PROTOCOL},
+    "actors.core": {"actors.core", *VOCABULARY},
+    "actors.runtime": {"actors.runtime", "actors.core", "storage", *VOCABULARY},
+    "actors.sources": {"actors.sources", "actors.runtime", *VOCABULARY},
+    "actors.soulseek": {"actors.soulseek", "actors.runtime", "storage", *PROTOCOL},
+    "actors.api": {"actors.api", "actors.runtime", *PROTOCOL},
+    "actors.daemon": {
+        "actors.daemon",
+        "actors",
+        "actors.core",
+        "actors.runtime",
+        "actors.api",
+        "actors.soulseek",
+        "storage",
+        *PROTOCOL,
+    },
+    "actors.local": {
+        "actors.local",
+        "actors",
+        "actors.core",
+        "actors.runtime",
+        "actors.soulseek",
+        "storage",
+        *PROTOCOL,
+    },
+    "actors.demo": {"actors.demo", "actors.local", *PROTOCOL},
+    "storage": {"storage", *VOCABULARY},
+    "protocol.model": {"protocol.model"},
+    "protocol.messages": VOCABULARY,
+    "protocol.config": {"protocol.config", *VOCABULARY},
+    "protocol.client": {"protocol.client", "protocol.config", *VOCABULARY},
+    "protocol.http_api": {"protocol.http_api", "protocol.config", "protocol", *VOCABULARY},
+    "protocol.cli": {"protocol.cli", "protocol.client", "protocol.config", "protocol", *VOCABULARY},
+    "protocol": {"protocol", *VOCABULARY},
 }
 HOMES = {
-    "fastapi": {"protocol/rest"},
-    "starlette": {"protocol/rest"},
-    "pydantic": {"protocol/rest"},
+    "fastapi": {"protocol/http_api"},
+    "starlette": {"protocol/http_api"},
+    "pydantic": {"protocol/http_api"},
     "uvicorn": {"actors/api/server.py"},
     "jwt": {"protocol/http_api/middleware/authorization.py"},
     "platformdirs": {"protocol/config"},
-    "httpx": {"protocol/rest/events", "protocol/client"},
+    "httpx": {"protocol/http_api/events", "protocol/client"},
     "prometheus_client": {"protocol/http_api/metrics.py"},
-    "aioslsk": {"actors/soulseek"},
+    "aioslsk": {"actors/soulseek", "actors/demo/soulseek"},
     "msgspec": {"protocol"},
     "msgpack": {"protocol/messages/codec.py"},
     "pykka": {"actors/runtime/actor.py"},
-    "h11": {"actors/sources"},
-    "typer": {"protocol/terminal"},
-    "rich": {"protocol/terminal"},
-    "xxhash": {"storage"},
+    "h11": {"actors/sources/http"},
+    "typer": {"protocol/cli"},
+    "rich": {"protocol/cli"},
+    "xxhash": {"storage", "actors/demo"},
     "psutil": {"actors/runtime/process_stats.py"},
 }
 """Where a third-party library may be imported; everywhere else it is reached through what we made of it."""
@@ -67,7 +102,7 @@ WALL_CLOCK_HOMES = {
 """When something happened to a job and what time of the week it is, the day of a ledger, a server's ``Retry-After``
 that is a date, how long a session holds, when a search began and when a webhook was signed."""
 FUNCTION_LINES_MAX = 70
-FILE_LINES_MAX = 400
+FILE_LINES_MAX = 620
 
 
 def sources() -> Iterator[Path]:
@@ -121,7 +156,7 @@ def test_imports_follow_the_arrows(path: Path) -> None:
         assert room is None or room in MAY_IMPORT[own], f"{name_of(path)} imports {module}"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "actors" / "core").glob("*.py")), ids=name_of)
+@pytest.mark.parametrize("path", sorted((ROOT / "actors" / "core").rglob("*.py")), ids=name_of)
 def test_the_core_is_pure(path: Path) -> None:
     reached = {module.partition(".")[0] for module in imports_of(path)}
     assert not reached & IMPURE_IN_CORE, "decisions are made without clock, thread, socket, file or chance"

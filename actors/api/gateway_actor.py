@@ -8,24 +8,24 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from actors.runtime.actor import WireActor
-from actors.runtime.message_bus import Mailroom
+from actors.runtime.actor import Actor
+from actors.runtime.message_bus import MessageBus
 from protocol.http_api.gateway import RefusedError
 from protocol.messages import DeskInbox, Message
-from protocol.messages.addresses import DESK, split_address
+from protocol.messages.addresses import GATEWAY, split_address
 from protocol.messages.codec import BadFrame, encode
 
 
-class DeskMailbox(WireActor):
+class GatewayActor(Actor):
     """`desk` of the api process. Hands every message on, in order, and waits for nobody.
 
     The loop is woken once for all that came since it last looked: a stream of progress costs it little.
     """
 
     def __init__(
-        self, mailroom: Mailroom, loop: asyncio.AbstractEventLoop, arrived: Callable[[DeskInbox], None]
+        self, mailroom: MessageBus, loop: asyncio.AbstractEventLoop, arrived: Callable[[DeskInbox], None]
     ) -> None:
-        super().__init__(split_address(DESK)[1], mailroom)
+        super().__init__(split_address(GATEWAY)[1], mailroom)
         self._loop = loop
         self._arrived = arrived
         self._waiting: deque[DeskInbox] = deque()
@@ -46,7 +46,7 @@ class DeskMailbox(WireActor):
 class Outbox:
     """Posts in a thread of its own: the way to a process that does not drain blocks, and the loop must not."""
 
-    def __init__(self, mailroom: Mailroom) -> None:
+    def __init__(self, mailroom: MessageBus) -> None:
         self._mailroom: Final = mailroom
         self._frames: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
         self._thread: Final = threading.Thread(target=self._send, name="api-out", daemon=True)

@@ -4,15 +4,15 @@ import asyncio
 import socket
 import time
 
-from actors.api.gateway_actor import DeskMailbox, Outbox
+from actors.api.gateway_actor import GatewayActor, Outbox
 from actors.api.server import HttpServer
 from actors.api.start import ApiStart
 from actors.runtime.actor import stop_actors
 from actors.runtime.process import ProcessActors, ProcessContext
 from protocol.http_api.app import build_app
-from protocol.http_api.gateway import Desk
-from protocol.messages import StopAsked
-from protocol.messages.addresses import DESK, root_address
+from protocol.http_api.gateway import Gateway
+from protocol.messages import StopProcess
+from protocol.messages.addresses import GATEWAY, root_address
 
 STUCK_S: float = 60.0
 """A loop that has not turned for so long makes the process one that answers no pings."""
@@ -24,9 +24,9 @@ def build(context: ProcessContext) -> ProcessActors:
     mailroom = context.mailroom
     loop = asyncio.new_event_loop()
     outbox = Outbox(mailroom)
-    desk = Desk(start.settings, address=DESK, post=outbox.post, first_number=(context.generation + 1) << 32)
+    desk = Gateway(start.settings, address=GATEWAY, post=outbox.post, first_number=(context.generation + 1) << 32)
     desk.away.update(start.absent)
-    mailbox = DeskMailbox.start(mailroom, loop, desk.arrived)
+    mailbox = GatewayActor.start(mailroom, loop, desk.arrived)
 
     def beat() -> None:
         mailroom.overdue_s["http"] = time.monotonic() + STUCK_S
@@ -36,7 +36,7 @@ def build(context: ProcessContext) -> ProcessActors:
         socket.socket(fileno=start.listener.fd),
         loop,
         beat=beat,
-        ended=lambda: mailroom.post(root_address(mailroom.process), StopAsked()),
+        ended=lambda: mailroom.post(root_address(mailroom.process), StopProcess()),
     )
     server.start()
     desk.watch()

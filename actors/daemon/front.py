@@ -12,10 +12,10 @@ from dataclasses import fields, replace
 from types import FrameType
 from typing import Any, Final
 
-from actors.core.supervision.process_policy import Restarts
+from actors.core.supervision.process_policy import RestartPolicy
 from actors.daemon import processes
 from actors.daemon.preflight import address_of, listening, locked_state, made_folder, with_secrets
-from actors.daemon.systemd import Notify
+from actors.daemon.systemd import SystemdNotifier
 from actors.runtime import log_setup
 from actors.runtime.process_stats import ProcessHealth
 from actors.runtime.supervisor import StartFailed, Supervisor
@@ -25,17 +25,17 @@ from protocol.config.schema import TABLES
 from protocol.config.settings import parts_of
 from protocol.messages import (
     ActorDied,
-    DeskConfigured,
-    HealthTold,
-    KeeperConfigured,
-    LogLevelSet,
+    ConfigureGateway,
+    ConfigureJobManager,
+    HealthReported,
     Message,
     ProcessLost,
     ProcessReady,
     SessionChanged,
+    SetLogLevel,
     Ticked,
 )
-from protocol.messages.addresses import DESK, FRONT, KEEPER, root_address, split_address
+from protocol.messages.addresses import FRONT, GATEWAY, JOB_MANAGER, root_address, split_address
 from protocol.model.errors import BadUsage
 from protocol.model.job_policy import settings_json
 from storage.shared_memory import Arena
@@ -92,9 +92,9 @@ class Health:
     def lost(self, process: str) -> None:
         self._restarts[process] += 1
 
-    def told(self, seen: Iterable[ProcessHealth], *, now_s: float) -> Iterator[HealthTold]:
+    def told(self, seen: Iterable[ProcessHealth], *, now_s: float) -> Iterator[HealthReported]:
         for one in seen:
-            yield HealthTold(
+            yield HealthReported(
                 process=one.process,
                 pid=one.pid,
                 restarts=self._restarts[one.process],
@@ -116,7 +116,7 @@ _JOBS_OWN: Final = ("worker-", "dispatcher-")
 class Daemon:
     """One run of the daemon. `load` reads the configuration again."""
 
-    def __init__(self, config: Config, *, load: Callable[[], Config], version: str, notify: Notify) -> None:
+    def __init__(self, config: Config, *, load: Callable[[], Config], version: str, notify: SystemdNotifier) -> None:
         self._config = config
         self._load = load
         self._version = version
@@ -172,7 +172,7 @@ class Daemon:
         leaving.callback(arena.close)
         specs = processes.processes(self._config, version=self._version, listener_fd=self._listener_fd)
         self._supervisor = Supervisor(
-            specs, arena_fd=arena.fd, slot_count=slots, lost_to=processes.TOLD, restarts=Restarts()
+            specs, arena_fd=arena.fd, slot_count=slots, lost_to=processes.TOLD, restarts=RestartPolicy()
         )
         leaving.callback(self._supervisor.stop)
         self._supervisor.start()
@@ -203,7 +203,7 @@ class Daemon:
             if time.monotonic() >= health_due_s:
                 health_due_s = time.monotonic() + HEALTH_S
                 for told in self._health.told(self._supervisor.health(), now_s=time.monotonic()):
-                    self._supervisor.mailroom.post(DESK, told)
+                    self._supervisor.mailroom.post(GATEWAY, told)
             if self._stops:
                 return ""
             if self._reloads:
@@ -268,10 +268,10 @@ class Daemon:
             self._supervisor.respec(spec)
         logging.getLogger().setLevel(processes.level_of(settings))
         for name in self._supervisor.living():
-            post(root_address(name), LogLevelSet(level=processes.level_of(settings)))
-        post(KEEPER, KeeperConfigured(settings=settings_json(processes.keeper_settings(self._config))))
+            post(root_address(name), SetLogLevel(level=processes.level_of(settings)))
+        post(JOB_MANAGER, ConfigureJobManager(settings=settings_json(processes.keeper_settings(self._config))))
         for part, last in parts_of(settings):
-            post(DESK, DeskConfigured(part=part, last=last))
+            post(GATEWAY, ConfigureGateway(part=part, last=last))
         for note in self._config.notes:
             _logger.warning("note: %s", note)
         later = f"; after a restart: {', '.join(waiting)}" if waiting else ""

@@ -55,12 +55,12 @@ def _run(options: DaemonOptions) -> int:
     warm((*PRELOADED, *(PRELOADED_SESSION if config.account is not None else ())))
     from actors.daemon.front import Daemon
     from actors.daemon.processes import level_of
-    from actors.daemon.systemd import Notify
+    from actors.daemon.systemd import SystemdNotifier
 
     gc.freeze()
     gc.enable()
     log_setup.set_up("front", level_of(config.settings), as_json=config.settings.daemon.log_json)
-    daemon = Daemon(config, load=lambda: _loaded(options), version=options.version, notify=Notify(os.environ))
+    daemon = Daemon(config, load=lambda: _loaded(options), version=options.version, notify=SystemdNotifier(os.environ))
     return daemon.run()
 
 

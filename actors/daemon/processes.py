@@ -12,14 +12,14 @@ from actors.soulseek.starting import session_process, session_settings
 from protocol.config.account import Account
 from protocol.config.load import Config
 from protocol.config.settings import DaemonSettings, Settings
-from protocol.messages.addresses import DESK, FRONT, KEEPER, MEMORY, POOL, SESSION, split_address
-from protocol.model.job_policy import KeeperSettings, LimitWindow
+from protocol.messages.addresses import FRONT, GATEWAY, JOB_MANAGER, PEER_HISTORY, POOL, SESSION, split_address
+from protocol.model.job_policy import JobPolicy, LimitWindow
 
 FETCHERS_MAX: Final = 4
 SLOTS_EACH: Final = 512
 """Slots of each fetch process: one for every source of a hundred jobs. They take memory when they are touched, and give
 it back when nobody needs them."""
-TOLD: Final = (POOL, KEEPER, DESK)
+TOLD: Final = (POOL, JOB_MANAGER, GATEWAY)
 """Who hears of processes lost and ready, and of the login."""
 NO_ACCOUNT: Final = "no Soulseek account is configured"
 _LEVELS: Final = {
@@ -28,7 +28,9 @@ _LEVELS: Final = {
     "info": logging.INFO,
     "debug": logging.DEBUG,
 }
-_API, _KEEPER, _HUB, _SESSION, _STORE = (split_address(one)[0] for one in (DESK, KEEPER, POOL, SESSION, MEMORY))
+_API, _KEEPER, _HUB, _SESSION, _STORE = (
+    split_address(one)[0] for one in (GATEWAY, JOB_MANAGER, POOL, SESSION, PEER_HISTORY)
+)
 
 
 def level_of(settings: Settings) -> int:
@@ -112,7 +114,7 @@ def _common(settings: Settings) -> dict[str, Any]:
     return {"log_level": level_of(settings), "log_json": settings.daemon.log_json}
 
 
-def keeper_settings(config: Config) -> KeeperSettings:
+def keeper_settings(config: Config) -> JobPolicy:
     """What the keeper goes by, of all that was configured."""
     daemon, limits = config.settings.daemon, config.settings.limits
     schedule = tuple(
@@ -124,7 +126,7 @@ def keeper_settings(config: Config) -> KeeperSettings:
         )
         for window in limits.schedule
     )
-    return KeeperSettings(
+    return JobPolicy(
         jobs_active_max=daemon.active_max,
         jobs_max=daemon.jobs_max,
         retries_max=daemon.retries_max,

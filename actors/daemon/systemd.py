@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 
-class Notify:
+class SystemdNotifier:
     """`watchdog_s`: so often at least it wants a sign of life; None: it does not watch."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:

@@ -15,17 +15,17 @@ from actors.runtime.supervisor import Supervisor
 from protocol.messages import (
     ActorDied,
     FrontInbox,
-    JobAsked,
     JobEnded,
     JobOpened,
-    JobStopAsked,
+    OfferSource,
     ProcessLost,
     ProcessReady,
     SessionChanged,
-    SourceOffered,
     SourceProgressed,
-    asked_anew,
+    StartJob,
+    StopJob,
     ended_early,
+    restarted_job,
     source_known,
 )
 from protocol.messages.addresses import POOL, SESSION, split_address
@@ -66,7 +66,7 @@ class Interrupts:
 
 
 def run_job(
-    supervisor: Supervisor, view: View, asked: JobAsked, urls: tuple[str, ...], interrupts: Interrupts
+    supervisor: Supervisor, view: View, asked: StartJob, urls: tuple[str, ...], interrupts: Interrupts
 ) -> JobEnded:
     """Ask for the job and stay until it ended. Returns its last word, also where nobody was left to say one."""
     begun_s = time.monotonic()
@@ -76,7 +76,7 @@ def run_job(
     while True:
         if interrupts.count and time.monotonic() >= stop_due_s:
             stop_due_s = time.monotonic() + STOP_AGAIN_S
-            supervisor.mailroom.post(POOL, JobStopAsked(job=asked.job))
+            supervisor.mailroom.post(POOL, StopJob(job=asked.job))
         message = next_message(supervisor)
         if message is not None:
             lost = _session_lost(message)
@@ -93,7 +93,7 @@ def run_job(
 class _Asking:
     """Asks for the job, anew whenever a dead hub was replaced, and remembers for the next one what was said before."""
 
-    def __init__(self, supervisor: Supervisor, asked: JobAsked, urls: tuple[str, ...]) -> None:
+    def __init__(self, supervisor: Supervisor, asked: StartJob, urls: tuple[str, ...]) -> None:
         self._supervisor = supervisor
         self._asked = asked
         self._urls = urls
@@ -110,7 +110,7 @@ class _Asking:
         for row in self._rows.values():
             post(POOL, source_known(row))
         for url in self._urls:
-            post(POOL, SourceOffered(job=self._asked.job, url=url))
+            post(POOL, OfferSource(job=self._asked.job, url=url))
 
     def is_news(self, message: FrontInbox, *, elapsed_s: float) -> bool:
         """Whether people should hear it; a job that is opened again by another hub is opened already."""
@@ -124,7 +124,7 @@ class _Asking:
             case ProcessReady(process=process) if process == _HUB_PROCESS and self._hub_lost:
                 self._hub_lost = False
                 resumed = self._opened.resumed_bytes if self._opened is not None else -1
-                self._asked = asked_anew(self._asked, elapsed_s=elapsed_s, resumed_bytes=resumed)
+                self._asked = restarted_job(self._asked, elapsed_s=elapsed_s, resumed_bytes=resumed)
                 self.ask()
             case JobOpened(part_path=path):
                 before, self._opened = self._opened, self._opened or message

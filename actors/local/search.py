@@ -11,10 +11,10 @@ from typing import Final
 from actors.local.download import Interrupts, next_message
 from actors.runtime.supervisor import Supervisor
 from protocol.cli.views.search import Found, FoundTarget
-from protocol.messages import ActorDied, FrontInbox, ProcessLost, SearchAsked, SearchEnded, SearchHit, SessionChanged
+from protocol.messages import ActorDied, FrontInbox, ProcessLost, SearchEnded, SearchHit, SessionChanged, StartSearch
 from protocol.messages.addresses import SESSION
 from protocol.model.source_url import slsk_url
-from protocol.search_results import Target, Targets
+from protocol.search_results import FileMatch, FileMatches
 
 SPARE_S: Final = 30.0
 """The session has so long for login and last word beside the time a search waits for answers."""
@@ -26,13 +26,13 @@ class Searched:
     or ``failed`` (our fault). `targets` and `peers` are what came until then."""
 
     state: str = "ended"
-    targets: Targets = field(default_factory=Targets)
+    targets: FileMatches = field(default_factory=FileMatches)
     peers: int = 0
     refused: str = ""
 
 
 def run_search(
-    supervisor: Supervisor, show: Callable[[FrontInbox], None], asked: SearchAsked, interrupts: Interrupts
+    supervisor: Supervisor, show: Callable[[FrontInbox], None], asked: StartSearch, interrupts: Interrupts
 ) -> Searched:
     """Search and stay until the answers are in, or until it is clear that there will be none. A login that fails once
     ends it: the person is there to try again. `show` gets every message but the hits."""
@@ -89,7 +89,7 @@ def found(term: str, searched: Searched, *, targets_max: int) -> Found:
     )
 
 
-def _found_target(target: Target) -> FoundTarget:
+def _found_target(target: FileMatch) -> FoundTarget:
     return FoundTarget(
         size_bytes=target.size_bytes,
         extension=target.extension,

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final
 
 import pykka
 
-from actors.runtime.message_bus import Mailroom
+from actors.runtime.message_bus import MessageBus
 from protocol.messages import ActorDied
 from protocol.messages.addresses import root_address
 from protocol.messages.codec import BadFrame, decode
@@ -26,7 +26,7 @@ _logger = logging.getLogger(__name__)
 DETAIL_CHARS_MAX: Final = 500
 
 
-class WireActor(pykka.ThreadingActor):
+class Actor(pykka.ThreadingActor):
     """An actor that is reached through the mailroom under `name`, one thread, one message at a time.
 
     ``Class.start(name, mailroom, ...)`` returns when the name is registered: whatever is posted from then on is in
@@ -38,7 +38,7 @@ class WireActor(pykka.ThreadingActor):
     message_s_max: ClassVar[float] = 60.0
     """Who is at one message for longer is stuck: its process answers no pings any more and is replaced."""
 
-    def __init__(self, name: str, mailroom: Mailroom) -> None:
+    def __init__(self, name: str, mailroom: MessageBus) -> None:
         super().__init__()
         self.name: Final = name
         self.mailroom: Final = mailroom

@@ -29,7 +29,7 @@ class _Work:
     put_by: deque[Message] = field(default_factory=deque)
 
 
-class LongWork:
+class BackgroundWork:
     """Owned by an actor and used in its thread. `ended(job)` is called in another: it posts a message to the actor, who
     then calls `finish`."""
 

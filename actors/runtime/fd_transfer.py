@@ -14,7 +14,7 @@ WAITING_MAX: Final = 64
 AGE_S_MAX: Final = 30.0
 
 
-class FdDesk:
+class FdTransfer:
     """One a process, in its mailroom. Owns the descriptors that lie here; every method may be called from any thread.
 
     More than `waiting_max`, or one older than `age_s_max` (measured by a timer, not only when somebody comes): the

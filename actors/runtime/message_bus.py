@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import overload
 
-from actors.runtime.fd_transfer import FdDesk
+from actors.runtime.fd_transfer import FdTransfer
 from actors.runtime.timers import Alarm, AlarmHandle
 from actors.runtime.unix_links import Links
 from protocol.messages import Message
@@ -21,7 +21,7 @@ Deliver = Callable[[bytes], None]
 """Takes a frame for one actor. Runs in the poster's or in the links' thread and must not block."""
 
 
-class Mailroom:
+class MessageBus:
     """One a process. Every method may be called from any thread.
 
     Posting never fails because of the addressee: a frame for an actor or process that is not there is dropped and
@@ -36,7 +36,7 @@ class Mailroom:
         self.overdue_s: dict[str, float] = {}
         """Actors in the middle of a message, and when (monotonic) it will have taken too long. Each writes its own."""
         self._boxes: dict[str, Deliver] = {}
-        self.fds = FdDesk()
+        self.fds = FdTransfer()
         """Where descriptors lie that came with a message, under its `fd_token`, until their addressee fetches them."""
         self._links = Links(process, run_dir, self._deliver, link_lost, deliver_fd=self._deliver_fd)
         self._alarm = Alarm(self.post_frame)

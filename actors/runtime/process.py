@@ -1,6 +1,6 @@
 """What a child process is and does: a mailroom, a root, and the actors its builder makes.
 
-A child lives exactly as long as somebody wants it: until `StopAsked` or SIGTERM, and never longer than its supervisor.
+A child lives exactly as long as somebody wants it: until `StopProcess` or SIGTERM, and never longer than its supervisor.
 """
 
 import faulthandler
@@ -20,7 +20,7 @@ from multiprocessing import reduction
 from typing import Any, Final, NoReturn
 
 from actors.runtime import log_setup
-from actors.runtime.message_bus import Mailroom
+from actors.runtime.message_bus import MessageBus
 from protocol.messages import ProcessReady
 from protocol.messages.addresses import FRONT
 
@@ -62,7 +62,7 @@ class ProcessContext:
     processes of this name were there before it, all of them dead."""
 
     process: str
-    mailroom: Mailroom
+    mailroom: MessageBus
     arena_fd: int
     slot_count: int
     settings: Any
@@ -132,7 +132,7 @@ def _live(start: ProcessStart, endings: "queue.SimpleQueue[int]") -> int:
     from actors.runtime.process_root import ProcessRoot
 
     spec = start.spec
-    mailroom = Mailroom(spec.process, start.run_dir)
+    mailroom = MessageBus(spec.process, start.run_dir)
     makers: dict[type, Callable[[Any], None]] = {}
     # The root stands first: an actor may fail while it starts. It hears from outside only once the mailroom listens.
     ProcessRoot.start(
@@ -153,7 +153,7 @@ def _live(start: ProcessStart, endings: "queue.SimpleQueue[int]") -> int:
     return code
 
 
-def _build(start: ProcessStart, mailroom: Mailroom) -> ProcessActors:
+def _build(start: ProcessStart, mailroom: MessageBus) -> ProcessActors:
     module, _, function = start.spec.builder.partition(":")
     context = ProcessContext(
         process=start.spec.process,

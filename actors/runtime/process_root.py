@@ -5,19 +5,19 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, assert_never
 
-from actors.runtime.actor import WireActor
-from actors.runtime.message_bus import Mailroom
+from actors.runtime.actor import Actor
+from actors.runtime.message_bus import MessageBus
 from protocol.messages import (
     ActorDied,
-    DispatcherWanted,
-    JobForgotten,
-    LogLevelSet,
-    PingAnswered,
-    PingAsked,
+    JobClosed,
+    Ping,
+    Pong,
     RootInbox,
-    StopAsked,
-    WorkerUnwanted,
-    WorkerWanted,
+    SetLogLevel,
+    StartDispatcher,
+    StartWorker,
+    StopProcess,
+    StopWorker,
 )
 from protocol.messages.addresses import FRONT, POOL, dispatcher_address, split_address, worker_address
 
@@ -25,10 +25,10 @@ _logger = logging.getLogger(__name__)
 
 Makers = Mapping[type, Callable[[Any], None]]
 """What this process does about each message of `_Made`; those it has no use for lack."""
-_Made = DispatcherWanted | WorkerWanted | WorkerUnwanted | JobForgotten
+_Made = StartDispatcher | StartWorker | StopWorker | JobClosed
 
 
-class ProcessRoot(WireActor):
+class ProcessRoot(Actor):
     """`root` of its process. Holds no state but what it was given. `whole`: see `ProcessSpec`; the death of an actor is
     then that of the process, and nobody but the supervisor is to draw conclusions from it.
 
@@ -37,7 +37,7 @@ class ProcessRoot(WireActor):
 
     def __init__(
         self,
-        mailroom: Mailroom,
+        mailroom: MessageBus,
         makers: Makers,
         *,
         stop_wanted: Callable[[], None],
@@ -52,15 +52,15 @@ class ProcessRoot(WireActor):
 
     def handle(self, message: RootInbox) -> None:
         match message:
-            case PingAsked(serial=serial):
+            case Ping(serial=serial):
                 self._answer(serial)
-            case StopAsked():
+            case StopProcess():
                 self._stop_wanted()
             case ActorDied():
                 self._tell(message)
-            case LogLevelSet(level=level):
+            case SetLogLevel(level=level):
                 logging.getLogger().setLevel(level)
-            case DispatcherWanted() | WorkerWanted() | WorkerUnwanted() | JobForgotten():
+            case StartDispatcher() | StartWorker() | StopWorker() | JobClosed():
                 self._make(message)
             case _:
                 assert_never(message)
@@ -76,7 +76,7 @@ class ProcessRoot(WireActor):
         if stuck:
             _logger.error("%s: stuck: %s", self.address, ", ".join(stuck))
             return
-        self.mailroom.post(FRONT, PingAnswered(process=self.mailroom.process, serial=serial))
+        self.mailroom.post(FRONT, Pong(process=self.mailroom.process, serial=serial))
 
     def _make(self, message: _Made) -> None:
         maker = self._makers.get(type(message))
@@ -99,11 +99,11 @@ class ProcessRoot(WireActor):
 
 def _actor_wanted(message: _Made) -> str:
     match message:
-        case DispatcherWanted(job=job):
+        case StartDispatcher(job=job):
             return split_address(dispatcher_address(job))[1]
-        case WorkerWanted(job=job, source=source) | WorkerUnwanted(job=job, source=source):
+        case StartWorker(job=job, source=source) | StopWorker(job=job, source=source):
             return split_address(worker_address("", job, source))[1]
-        case JobForgotten():
+        case JobClosed():
             return "root"
         case _:
             assert_never(message)

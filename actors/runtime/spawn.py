@@ -216,7 +216,7 @@ _KNOWN = sys.platform == "linux" and sys.version_info < (3, 14)
 """From 3.14 on the server wants a key of its own, and `connect_to_new_process` sends it."""
 
 
-class Nursery(stock.ForkServer):
+class EarlyForkserver(stock.ForkServer):
     """Stands in for multiprocessing's one `ForkServer`, whose attributes and methods it uses."""
 
     _forkserver_address: Any
@@ -270,9 +270,9 @@ def _serve(listener_fd: int, alive_r: int, modules: list[str]) -> NoReturn:
 def install() -> None:
     """Let multiprocessing use a nursery and no tracker. Before any child; harmless when done or when a server runs."""
     server: Any = stock._forkserver
-    if not _KNOWN or isinstance(server, Nursery) or server._forkserver_pid is not None:
+    if not _KNOWN or isinstance(server, EarlyForkserver) or server._forkserver_pid is not None:
         return
-    nursery = stock._forkserver = Nursery()
+    nursery = stock._forkserver = EarlyForkserver()
     for name in stock.__all__:
         setattr(stock, name, getattr(nursery, name))
     tracker: Any = multiprocessing.resource_tracker._resource_tracker

@@ -20,13 +20,13 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
-from actors.core.supervision.process_policy import START_S_MAX, Restarts, Vigil
+from actors.core.supervision.process_policy import START_S_MAX, HealthPolicy, RestartPolicy
 from actors.runtime.child import Child, in_words
-from actors.runtime.message_bus import Mailroom
+from actors.runtime.message_bus import MessageBus
 from actors.runtime.process import InheritedFd, ProcessSpec, ProcessStart, preloaded
 from actors.runtime.process_stats import ProcessHealth, health_of, own_memory_bytes, stands_still
 from actors.runtime.spawn import launch, let_server_go, make_run_dir, orders_held_back, warm, watch_fd
-from protocol.messages import ActorDied, Message, PingAnswered, PingAsked, ProcessLost, ProcessReady, StopAsked
+from protocol.messages import ActorDied, Message, Ping, Pong, ProcessLost, ProcessReady, StopProcess
 from protocol.messages.addresses import FRONT, root_address, split_address
 from protocol.messages.codec import BadFrame, decode
 
@@ -46,7 +46,7 @@ class StartFailed(Exception):  # noqa: N818
 class Supervisor:
     """Owns the children of `specs`, the run folder and the mailroom of ``front``.
 
-    `inbox` gets everything addressed to ``front/front`` (`FrontInbox` without `PingAnswered`), and a `ProcessLost` for
+    `inbox` gets everything addressed to ``front/front`` (`FrontInbox` without `Pong`), and a `ProcessLost` for
     each child that died unasked or was killed; the addresses in `lost_to` get that too. What makes a living child as
     good as dead says `vigil`; it is told to dump its stacks and killed here, so there is one kind of loss. Once all are
     started, the dead are started anew as `restarts` says (None: never), and `lost_to` hears their `ProcessReady`; an
@@ -62,8 +62,8 @@ class Supervisor:
         slot_count: int = 0,
         lost_to: Sequence[str] = (),
         ping_s: float = PING_S,
-        vigil: Vigil | None = None,
-        restarts: Restarts | None = None,
+        vigil: HealthPolicy | None = None,
+        restarts: RestartPolicy | None = None,
     ) -> None:
         self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._specs = {spec.process: spec for spec in specs}
@@ -71,14 +71,14 @@ class Supervisor:
         self._slot_count = slot_count
         self._lost_to = tuple(lost_to)
         self._ping_s = ping_s
-        self._vigil = vigil or Vigil()
+        self._vigil = vigil or HealthPolicy()
         self._restarts = restarts
         self._restart_due_s: dict[str, float] = {}
         self._lost: dict[str, ProcessLost] = {}  # of those that are away: who comes later must hear of it
         self._back: queue.SimpleQueue[ProcessReady] = queue.SimpleQueue()
         self._started = self._stopping = False
         self.run_dir = make_run_dir(self._specs)
-        self.mailroom = Mailroom(split_address(FRONT)[0], self.run_dir)
+        self.mailroom = MessageBus(split_address(FRONT)[0], self.run_dir)
         self._children: dict[str, Child] = {}
         self._changed = threading.Condition(threading.RLock())
         self._wake_r, self._wake_w = os.pipe()
@@ -129,7 +129,7 @@ class Supervisor:
     def stop(self, grace_s: float = 5.0) -> None:
         """End every child and leave nothing behind: no process, thread, descriptor or file. Idempotent.
 
-        Ranks are ended one after the other; each rank has `grace_s` to obey `StopAsked`, then gets SIGTERM, then
+        Ranks are ended one after the other; each rank has `grace_s` to obey `StopProcess`, then gets SIGTERM, then
         SIGKILL. When this is interrupted itself (Ctrl-C once more), everything is killed at once.
         """
         if self._closed:
@@ -229,7 +229,7 @@ class Supervisor:
             _logger.error("frame for %s dropped: %s", FRONT, error)
             return
         match message:
-            case PingAnswered(process=name, serial=serial):
+            case Pong(process=name, serial=serial):
                 with self._changed:
                     if name in self._children:
                         self._children[name].answered = max(self._children[name].answered, serial)
@@ -351,7 +351,7 @@ class Supervisor:
                     child.signal(signal.SIGUSR1)  # see `actors.runtime.process`: faulthandler is waiting for it
             elif child.ready:
                 child.pinged += 1
-                self.mailroom.post(root_address(child.name), PingAsked(serial=child.pinged))
+                self.mailroom.post(root_address(child.name), Ping(serial=child.pinged))
 
     # stopping
 
@@ -360,7 +360,7 @@ class Supervisor:
         for child in children:
             child.leaving = True
             if not child.gone and child.ready and grace_s > 0:
-                self.mailroom.post(root_address(child.name), StopAsked())
+                self.mailroom.post(root_address(child.name), StopProcess())
             elif not child.gone and grace_s > 0:
                 child.signal(signal.SIGTERM)  # just being started anew: it hears nothing else yet
         if not self._ended(children, grace_s):

@@ -1,20 +1,20 @@
 """The shell of the session: frames in, over to the loop's thread."""
 
-from actors.runtime.actor import WireActor, stop_actors
-from actors.runtime.message_bus import Mailroom
+from actors.runtime.actor import Actor, stop_actors
+from actors.runtime.message_bus import MessageBus
 from actors.runtime.process import ProcessActors, ProcessContext
-from actors.soulseek.event_loop import Engine
+from actors.soulseek.event_loop import EventLoop
 from actors.soulseek.settings import SessionSettings
 from protocol.messages import ActorDied, SessionInbox
 from protocol.messages.addresses import SESSION, split_address
 
 
-class Session(WireActor):
+class Session(Actor):
     """One, in the `soulseek` process. Stands before aioslsk is loaded; `SessionChanged` tells how the login goes."""
 
-    def __init__(self, mailroom: Mailroom, settings: SessionSettings) -> None:
+    def __init__(self, mailroom: MessageBus, settings: SessionSettings) -> None:
         super().__init__(split_address(SESSION)[1], mailroom)
-        self._engine = Engine(mailroom, settings, failed=self._engine_failed)
+        self._engine = EventLoop(mailroom, settings, failed=self._engine_failed)
 
     def starting(self) -> None:
         self._engine.start()

@@ -63,7 +63,7 @@ from actors.soulseek.input_limits import (
     Once,
     bounded_array,
 )
-from actors.soulseek.ports import Ears
+from actors.soulseek.ports import Ports
 from actors.soulseek.search_replies import reply_of
 from storage.layout import PART_SUFFIX, RECORDS_SUFFIX, RENEWED_SUFFIX
 
@@ -123,7 +123,7 @@ def _note(connection: Any, kind: str, detail: str) -> None:
 
 
 def _decode_message_data(self: Any, data: bytes) -> Any:
-    """Around `DataConnection.decode_message_data`, to say once what could not be read."""
+    """Bandwidth `DataConnection.decode_message_data`, to say once what could not be read."""
     try:
         return _decode_unbounded(self, data)
     except Exception as error:
@@ -272,7 +272,7 @@ class Uploads(TransferManager):  # type: ignore[misc,unused-ignore]
     """Uploads are aioslsk's; whatever concerns a download is told to the ears. Three of its uploading faults are
     mended: a speed or an offset that is too large for its own code, and a queue length that is always 0."""
 
-    def __init__(self, ears: Ears, once: Once, *parts: Any, **more: Any) -> None:
+    def __init__(self, ears: Ports, once: Once, *parts: Any, **more: Any) -> None:
         self._ears = ears
         self._once = once
         super().__init__(*parts, **more)
@@ -328,7 +328,7 @@ class Searching(SearchManager):  # type: ignore[misc,unused-ignore]
     """Replies go to the ears, and the connection a reply came on is closed only when nobody needs it: aioslsk would
     close it in any case, and with it the talk about a place in the queue."""
 
-    def __init__(self, ears: Ears, once: Once, *parts: Any, **more: Any) -> None:
+    def __init__(self, ears: Ports, once: Once, *parts: Any, **more: Any) -> None:
         self._ears = ears
         self._once = once
         super().__init__(*parts, **more)
@@ -355,7 +355,7 @@ class Sharing(SharesManager):  # type: ignore[misc,unused-ignore]
 class Client(SoulSeekClient):  # type: ignore[misc,unused-ignore]
     """aioslsk's client made of the parts above."""
 
-    def __init__(self, settings: Any, ears: Ears, once: Once) -> None:
+    def __init__(self, settings: Any, ears: Ports, once: Once) -> None:
         self._ears = ears
         self._once = once
         bound_aioslsk()

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, assert_never
 
-from actors.runtime.message_bus import Mailroom
+from actors.runtime.message_bus import MessageBus
 from actors.soulseek import finished_shares
 from actors.soulseek.file_connections import FileDoor
 from actors.soulseek.input_limits import Once
@@ -22,24 +22,24 @@ from actors.soulseek.searches import Budget, Searches
 from actors.soulseek.settings import SessionSettings
 from actors.soulseek.user_queries import Browsing
 from protocol.messages import (
-    ConnectionEnded,
-    ConnectionHanded,
+    AcceptUpload,
+    BrowseUser,
+    CancelSearch,
+    ConnectionClosed,
+    ConnectionReady,
+    DeclineUpload,
+    DequeueFile,
+    EnqueueFile,
     FileFinished,
-    FilesAsked,
-    JobForgotten,
-    LoginWanted,
-    LogoutWanted,
+    GetUser,
+    JobClosed,
+    LogIn,
+    LogOut,
     Message,
-    PlaceAsked,
-    PlaceLeft,
-    SearchAsked,
-    SearchLeft,
     SessionChanged,
     SessionInbox,
+    StartSearch,
     Ticked,
-    TurnDeclined,
-    TurnTaken,
-    UserAsked,
 )
 from protocol.messages.addresses import dispatcher_address
 from protocol.messages.codec import BadFrame
@@ -52,11 +52,11 @@ STOP_S_MAX: Final = 5.0
 DECLINES_MAX: Final = 64
 
 
-class Engine:
+class EventLoop:
     """Started by the session actor, which owns it. `failed(error)` is called in the loop's thread, as its last act."""
 
     def __init__(
-        self, mailroom: Mailroom, settings: SessionSettings, *, failed: Callable[[BaseException], None]
+        self, mailroom: MessageBus, settings: SessionSettings, *, failed: Callable[[BaseException], None]
     ) -> None:
         self._mailroom = mailroom
         self._settings = settings
@@ -146,19 +146,19 @@ class Engine:
 
     def _handle(self, message: SessionInbox) -> None:
         match message:
-            case SearchAsked():
+            case StartSearch():
                 self._searches.ask(message)
-            case SearchLeft():
+            case CancelSearch():
                 self._searches.leave(message)
-            case UserAsked():
+            case GetUser():
                 self._browsing.ask_user(message)
-            case FilesAsked():
+            case BrowseUser():
                 self._browsing.ask_files(message)
-            case PlaceAsked() | PlaceLeft() | TurnTaken() | TurnDeclined() | ConnectionEnded() | JobForgotten():
+            case EnqueueFile() | DequeueFile() | AcceptUpload() | DeclineUpload() | ConnectionClosed() | JobClosed():
                 self._downloads.handle(message)
-            case LoginWanted():
+            case LogIn():
                 self._login.want()
-            case LogoutWanted():
+            case LogOut():
                 self._login.leave()
             case FileFinished(path=path):
                 self._share_back(path)
@@ -196,10 +196,10 @@ class Engine:
         except BadFrame:
             self._once.note("a message was too long to be told", type(message).__name__)
 
-    def _hand(self, worker: str, handed: ConnectionHanded, fd: int) -> None:
+    def _hand(self, worker: str, handed: ConnectionReady, fd: int) -> None:
         if not self._mailroom.post_with_fd(worker, handed, fd):
             _logger.info("%s is not there to take its connection", worker)
-            gone = ConnectionEnded(job=handed.job, source=handed.source, ticket=handed.ticket, stopped=True)
+            gone = ConnectionClosed(job=handed.job, source=handed.source, ticket=handed.ticket, stopped=True)
             self._downloads.handle(gone)
 
     def _decline(self, line: Line, ticket: int) -> None:
@@ -215,7 +215,7 @@ class Engine:
         except PeerAway as away:
             _logger.debug("not declined: %s", away)
 
-    # Ears
+    # Ports
 
     def offered(self, peer: str, path: str, ticket: int, size_bytes: int, line: Line) -> None:
         self._downloads.offered(peer, path, ticket, size_bytes, line)

@@ -14,7 +14,6 @@ from typing import Final
 from actors.soulseek.file_connections import FileDoor
 from actors.soulseek.ports import Line, Lines, PeerAway
 from actors.soulseek.queue_entry import (
-    Answered,
     AskedAgain,
     Came,
     Denied,
@@ -23,13 +22,14 @@ from actors.soulseek.queue_entry import (
     Left,
     LoggedIn,
     Offered,
-    Place,
+    QueueEntry,
+    OfferAnswered,
     Told,
 )
 from actors.soulseek.refusals import fault_of, shown
-from actors.soulseek.retry_timing import Asking, Settling
+from actors.soulseek.retry_timing import Asking, RetryTiming
 from actors.soulseek.settings import TalkTimes
-from protocol.messages import ConnectionHanded, Message, PeerFailed, PlaceRefused, PlaceTaken, TurnCame
+from protocol.messages import ConnectionReady, EnqueueRefused, Message, QueuePlaceChanged, UploadFailed, UploadOffered
 from protocol.model.faults import FaultKind
 
 SIZE_BYTES_MAX: Final = 1 << 50
@@ -37,7 +37,7 @@ TICKETS_MAX: Final = 4
 """Offers of one turn that are accepted: a peer may make its offer anew while the connection is on its way."""
 
 
-class Talk:
+class Negotiation:
     """One peer's. Owned by the session's loop; lives while there is a place to talk about, and a little longer.
 
     `tell(message)` goes to the place's dispatcher; `hand(worker, message, fd)` owns the descriptor.
@@ -51,7 +51,7 @@ class Talk:
         times: TalkTimes,
         *,
         tell: Callable[[int, Message], None],
-        hand: Callable[[str, ConnectionHanded, int], None],
+        hand: Callable[[str, ConnectionReady, int], None],
         tokens: "itertools.count[int]",
     ) -> None:
         self._peer = peer
@@ -61,10 +61,10 @@ class Talk:
         self._tell = tell
         self._hand = hand
         self._tokens = tokens
-        self._served: Place | None = None
-        self._waiting: dict[tuple[int, int], Place] = {}  # in the order they were asked for
+        self._served: QueueEntry | None = None
+        self._waiting: dict[tuple[int, int], QueueEntry] = {}  # in the order they were asked for
         self._task: asyncio.Task[None] | None = None
-        self._settling = Settling(times)
+        self._settling = RetryTiming(times)
 
     @property
     def idle(self) -> bool:
@@ -80,7 +80,7 @@ class Talk:
             served.put(AskedAgain())
             return
         self.leave(job, source)
-        self._waiting[job, source] = Place(job, source, path, worker)
+        self._waiting[job, source] = QueueEntry(job, source, path, worker)
         if self._task is None:
             self._task = asyncio.create_task(self._serve_all())
 
@@ -98,7 +98,7 @@ class Talk:
 
     def answer(self, job: int, source: int, ticket: int, *, taken: bool) -> None:
         if (place := self._served_as(job, source)) is not None:
-            place.put(Answered(ticket, taken))
+            place.put(OfferAnswered(ticket, taken))
 
     def ended(self, job: int, source: int, ticket: int, *, stopped: bool) -> None:
         if (place := self._served_as(job, source)) is not None:
@@ -136,7 +136,7 @@ class Talk:
 
     # serving
 
-    def _served_as(self, job: int, source: int) -> Place | None:
+    def _served_as(self, job: int, source: int) -> QueueEntry | None:
         place = self._served
         return place if place is not None and (place.job, place.source) == (job, source) else None
 
@@ -154,7 +154,7 @@ class Talk:
         finally:
             self._task = None
 
-    async def _serve(self, place: Place) -> None:
+    async def _serve(self, place: QueueEntry) -> None:
         """One attempt. `place.again` afterwards: our side has asked for another one."""
         await self._settling.wait()
         if place.left:
@@ -166,7 +166,7 @@ class Talk:
         if offer is not None and await self._take(place, offer):
             await self._ride(place, offer.ticket)
 
-    async def _queue(self, place: Place) -> Offered | None:
+    async def _queue(self, place: QueueEntry) -> Offered | None:
         """Ask, and wait for the offer, however long the queue."""
         if not await self._request(place, again=True):
             return None
@@ -205,10 +205,10 @@ class Talk:
                     return None
                 case AskedAgain():
                     place.again = False  # this attempt is what was asked for
-                case Answered() | Came() | Ended():
+                case OfferAnswered() | Came() | Ended():
                     pass
 
-    async def _request(self, place: Place, *, again: bool) -> bool:
+    async def _request(self, place: QueueEntry, *, again: bool) -> bool:
         """QueueUpload, or the question for our place. False: it did not get through, and that was told."""
         try:
             line = await self._lines.line(self._peer)
@@ -222,7 +222,7 @@ class Talk:
             return False
         return True
 
-    async def _propose(self, place: Place, offer: Offered) -> Offered | None:
+    async def _propose(self, place: QueueEntry, offer: Offered) -> Offered | None:
         """The offer to our side; the offer that was taken, or None."""
         until_s = time.monotonic() + self._times.answer_s_max
         self._tell_turn(place, offer)
@@ -234,7 +234,7 @@ class Talk:
                 self._fail(place, offer.ticket, FaultKind.TURN_LOST, "nobody took the turn in time")
                 return None
             match event:
-                case Answered(ticket=offer.ticket, taken=taken):
+                case OfferAnswered(ticket=offer.ticket, taken=taken):
                     if taken:
                         return offer
                     await self._answer(offer, allowed=False)
@@ -255,7 +255,7 @@ class Talk:
                 case _:
                     pass
 
-    async def _take(self, place: Place, offer: Offered) -> bool:
+    async def _take(self, place: QueueEntry, offer: Offered) -> bool:
         """Accept, and hand the connection over when it comes."""
         until_s = time.monotonic() + self._times.file_s_max
         tickets = [offer.ticket]
@@ -287,7 +287,7 @@ class Talk:
             for ticket in tickets:
                 self._door.release(self._peer, ticket)
 
-    async def _accept(self, place: Place, offer: Offered) -> bool:
+    async def _accept(self, place: QueueEntry, offer: Offered) -> bool:
         # Claimed first: the connection may come before the answer has left us.
         self._door.claim(self._peer, offer.ticket, place.came)
         return await self._answer(offer, allowed=True)
@@ -309,11 +309,11 @@ class Talk:
     async def _new_line(self, _offer: Offered) -> Line:
         return await self._lines.line(self._peer)
 
-    def _hand_over(self, place: Place, ticket: int) -> None:
-        handed = ConnectionHanded(job=place.job, source=place.source, ticket=ticket, fd_token=next(self._tokens))
+    def _hand_over(self, place: QueueEntry, ticket: int) -> None:
+        handed = ConnectionReady(job=place.job, source=place.source, ticket=ticket, fd_token=next(self._tokens))
         self._hand(place.worker, handed, place.take_fd())
 
-    async def _ride(self, place: Place, ticket: int) -> None:
+    async def _ride(self, place: QueueEntry, ticket: int) -> None:
         """The worker has the connection: wait for its end."""
         failed = False
         while True:
@@ -346,16 +346,16 @@ class Talk:
 
     # what is told
 
-    def _tell_place(self, place: Place, number: int) -> None:
-        self._tell(place.job, PlaceTaken(job=place.job, source=place.source, place=number))
+    def _tell_place(self, place: QueueEntry, number: int) -> None:
+        self._tell(place.job, QueuePlaceChanged(job=place.job, source=place.source, place=number))
 
-    def _tell_turn(self, place: Place, offer: Offered) -> None:
-        came = TurnCame(job=place.job, source=place.source, ticket=offer.ticket, size_bytes=offer.size_bytes)
+    def _tell_turn(self, place: QueueEntry, offer: Offered) -> None:
+        came = UploadOffered(job=place.job, source=place.source, ticket=offer.ticket, size_bytes=offer.size_bytes)
         self._tell(place.job, came)
 
-    def _refuse(self, place: Place, kind: FaultKind, detail: str) -> None:
-        self._tell(place.job, PlaceRefused(job=place.job, source=place.source, fault=kind, detail=detail))
+    def _refuse(self, place: QueueEntry, kind: FaultKind, detail: str) -> None:
+        self._tell(place.job, EnqueueRefused(job=place.job, source=place.source, fault=kind, detail=detail))
 
-    def _fail(self, place: Place, ticket: int, kind: FaultKind, detail: str) -> None:
-        failed = PeerFailed(job=place.job, source=place.source, ticket=ticket, fault=kind, detail=detail)
+    def _fail(self, place: QueueEntry, ticket: int, kind: FaultKind, detail: str) -> None:
+        failed = UploadFailed(job=place.job, source=place.source, ticket=ticket, fault=kind, detail=detail)
         self._tell(place.job, failed)

@@ -7,22 +7,22 @@ from typing import Any
 
 from actors.soulseek.file_connections import FileDoor
 from actors.soulseek.input_limits import Once
-from actors.soulseek.negotiation import Talk
+from actors.soulseek.negotiation import Negotiation
 from actors.soulseek.ports import Line, Lines
 from actors.soulseek.queue_entry import Offered
 from actors.soulseek.settings import TalkTimes
 from protocol.messages import (
-    ConnectionEnded,
-    ConnectionHanded,
-    JobForgotten,
+    AcceptUpload,
+    ConnectionClosed,
+    ConnectionReady,
+    DeclineUpload,
+    DequeueFile,
+    EnqueueFile,
+    JobClosed,
     Message,
-    PlaceAsked,
-    PlaceLeft,
-    TurnDeclined,
-    TurnTaken,
 )
 
-Wish = PlaceAsked | PlaceLeft | TurnTaken | TurnDeclined | ConnectionEnded | JobForgotten
+Wish = EnqueueFile | DequeueFile | AcceptUpload | DeclineUpload | ConnectionClosed | JobClosed
 
 
 class Downloads:
@@ -36,23 +36,23 @@ class Downloads:
         once: Once,
         *,
         tell: Callable[[int, Message], None],
-        hand: Callable[[str, ConnectionHanded, int], None],
+        hand: Callable[[str, ConnectionReady, int], None],
         decline: Callable[[Line, int], None],
     ) -> None:
-        self._make: Callable[[str], Talk] = lambda peer: Talk(
+        self._make: Callable[[str], Negotiation] = lambda peer: Negotiation(
             peer, lines, door, times, tell=tell, hand=hand, tokens=tokens
         )
         # Tokens of a session that died may still lie on a desk: begin somewhere else.
         tokens = itertools.count(secrets.randbits(60))
         self._once = once
         self._decline = decline
-        self._talks: dict[str, Talk] = {}
+        self._talks: dict[str, Negotiation] = {}
         self._peers: dict[tuple[int, int], str] = {}
 
     def handle(self, wish: Wish) -> None:
-        if isinstance(wish, PlaceAsked):
+        if isinstance(wish, EnqueueFile):
             self._ask(wish)
-        elif isinstance(wish, JobForgotten):
+        elif isinstance(wish, JobClosed):
             self._forget(wish.job)
         else:
             talk = self._talks.get(self._peers.get((wish.job, wish.source), ""))
@@ -60,18 +60,18 @@ class Downloads:
                 self._pass_on(wish, talk)
         self._prune()
 
-    def _pass_on(self, wish: PlaceLeft | TurnTaken | TurnDeclined | ConnectionEnded, talk: Talk) -> None:
+    def _pass_on(self, wish: DequeueFile | AcceptUpload | DeclineUpload | ConnectionClosed, talk: Negotiation) -> None:
         match wish:
-            case PlaceLeft(job=job, source=source):
+            case DequeueFile(job=job, source=source):
                 talk.leave(job, source)
-            case TurnTaken(job=job, source=source, ticket=ticket):
+            case AcceptUpload(job=job, source=source, ticket=ticket):
                 talk.answer(job, source, ticket, taken=True)
-            case TurnDeclined(job=job, source=source, ticket=ticket):
+            case DeclineUpload(job=job, source=source, ticket=ticket):
                 talk.answer(job, source, ticket, taken=False)
-            case ConnectionEnded(job=job, source=source, ticket=ticket, stopped=stopped):
+            case ConnectionClosed(job=job, source=source, ticket=ticket, stopped=stopped):
                 talk.ended(job, source, ticket, stopped=stopped)
 
-    def _ask(self, asked: PlaceAsked) -> None:
+    def _ask(self, asked: EnqueueFile) -> None:
         key = (asked.job, asked.source)
         before = self._peers.get(key)
         if before is not None and before != asked.peer and before in self._talks:

@@ -42,7 +42,7 @@ from aioslsk.settings import (  # type: ignore[import-untyped,unused-ignore]
 from actors.soulseek import finished_shares
 from actors.soulseek.aioslsk_patches import Client, PlainSettings, detach
 from actors.soulseek.input_limits import Once
-from actors.soulseek.ports import Ears, Line, PeerAway
+from actors.soulseek.ports import Line, PeerAway, Ports
 from actors.soulseek.reconnect import LoginRefused, ServerAway
 from actors.soulseek.settings import SessionSettings
 from protocol.model.faults import FaultKind
@@ -60,7 +60,7 @@ SWEEP_S: Final = 30.0
 class Net:
     """Owns aioslsk's client. `online` is set while logged in, `lost` when the server's connection is gone."""
 
-    def __init__(self, settings: SessionSettings, ears: Ears, once: Once) -> None:
+    def __init__(self, settings: SessionSettings, ears: Ports, once: Once) -> None:
         self._settings = settings
         self._once = once
         self.client: Any = Client(_settings_of(settings), ears, once)

@@ -41,7 +41,7 @@ class Reply:
     queue_length: int
 
 
-class Ears(Protocol):
+class Ports(Protocol):
     """Hears what peers say. Called in the loop's thread; bounded, and never fails because of a peer's words."""
 
     def offered(self, peer: str, path: str, ticket: int, size_bytes: int, line: Line) -> None:

@@ -39,7 +39,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class OfferAnswered:
     """Our side's answer to an offer."""
 
     ticket: int
@@ -48,7 +48,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Came:
-    """The F connection; its descriptor is in `Place.fd`."""
+    """The F connection; its descriptor is in `QueueEntry.fd`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +74,10 @@ class LoggedIn:
     """After a lost login: peers may have forgotten us."""
 
 
-Event = Offered | Denied | Failed | Told | Answered | Came | Ended | Left | AskedAgain | LoggedIn
+Event = Offered | Denied | Failed | Told | OfferAnswered | Came | Ended | Left | AskedAgain | LoggedIn
 
 
-class Place:
+class QueueEntry:
     """One source's place. Owned by its peer's talk."""
 
     def __init__(self, job: int, source: int, path: str, worker: str) -> None:

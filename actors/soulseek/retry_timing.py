@@ -6,7 +6,7 @@ import time
 from actors.soulseek.settings import TalkTimes
 
 
-class Settling:
+class RetryTiming:
     """One peer's. After a stop the peer is asked again only when its UploadFailed has come or is late; one that comes
     later still is owed by the attempt before and concerns nobody."""
 

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from actors.soulseek.input_limits import Once
 from actors.soulseek.ports import FoundFile, Reply
 from actors.soulseek.settings import NAME_CHARS_MAX
-from protocol.messages import Message, SearchAsked, SearchEnded, SearchHit, SearchLeft
+from protocol.messages import CancelSearch, Message, SearchEnded, SearchHit, StartSearch
 from protocol.model.source_url import URL_BYTES_MAX, slsk_url
 
 HITS_MAX: Final = 5000
@@ -51,7 +51,7 @@ class Budget:
 class _Running:
     """One search, from the wish to its end. `over` ends it before its time: it brought enough, or nobody wants more."""
 
-    def __init__(self, asked: SearchAsked) -> None:
+    def __init__(self, asked: StartSearch) -> None:
         self.asked = asked
         self.hits = 0
         self.hits_max = min(asked.hits_max, HITS_MAX) if asked.hits_max > 0 else HITS_MAX
@@ -87,7 +87,7 @@ class Searches:
         self._asked: dict[tuple[str, int], _Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def ask(self, asked: SearchAsked) -> None:
+    def ask(self, asked: StartSearch) -> None:
         running = _Running(asked)
         if running.key in self._asked:
             return  # said twice
@@ -99,7 +99,7 @@ class Searches:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def leave(self, message: SearchLeft) -> None:
+    def leave(self, message: CancelSearch) -> None:
         running = self._asked.get((message.reply_to, message.search))
         if running is not None:
             running.over.set()
@@ -163,7 +163,7 @@ class Searches:
         for task in self._tasks:
             task.cancel()
 
-    def _end(self, asked: SearchAsked, peers: int, refused: str, *, retry_after_s: float = 0.0) -> None:
+    def _end(self, asked: StartSearch, peers: int, refused: str, *, retry_after_s: float = 0.0) -> None:
         self._asked.pop((asked.reply_to, asked.search), None)
         ended = SearchEnded(search=asked.search, peers=peers, refused=refused, retry_after_s=retry_after_s)
         self._post(asked.reply_to, ended)
@@ -186,7 +186,7 @@ def _harmless(text: str) -> bool:
     return not any(char < " " or "\x7f" <= char <= "\x9f" or "\ud800" <= char <= "\udfff" for char in text)
 
 
-def _hit(asked: SearchAsked, reply: Reply, file: FoundFile) -> SearchHit:
+def _hit(asked: StartSearch, reply: Reply, file: FoundFile) -> SearchHit:
     sound = {_SOUND[key]: value for key, value in file.attributes if key in _SOUND}
     return SearchHit(
         search=asked.search,

@@ -12,7 +12,7 @@ from actors.soulseek.input_limits import Once
 from actors.soulseek.ports import PeerAway
 from actors.soulseek.searches import makes_sense
 from actors.soulseek.settings import NAME_CHARS_MAX
-from protocol.messages import FilesAsked, FilesTold, Message, UserAsked, UserTold
+from protocol.messages import BrowseUser, FilesListed, GetUser, Message, UserDescribed
 from protocol.messages.soulseek import FILES_MAX
 
 AT_ONCE_MAX: Final = 8
@@ -70,13 +70,13 @@ class Browsing:
         """Whether its connections are needed."""
         return peer in self._peers
 
-    def ask_user(self, asked: UserAsked) -> None:
+    def ask_user(self, asked: GetUser) -> None:
         if len(self._tasks) >= AT_ONCE_MAX or not _possible(asked.peer):
             self._tell_user(asked, "", False, Stats(0, 0, 0))
             return
         self._begin(self._user(asked))
 
-    def ask_files(self, asked: FilesAsked) -> None:
+    def ask_files(self, asked: BrowseUser) -> None:
         if len(self._tasks) >= AT_ONCE_MAX:
             self._refuse(asked, "too many questions at once; try again in a moment")
         elif not _possible(asked.peer) or len(asked.folder) > PATH_CHARS_MAX:
@@ -93,7 +93,7 @@ class Browsing:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _user(self, asked: UserAsked) -> None:
+    async def _user(self, asked: GetUser) -> None:
         presence, stats = ("", False), Stats(0, 0, 0)
         try:
             if await self._ready():
@@ -103,8 +103,8 @@ class Browsing:
             pass  # what is known is told
         self._tell_user(asked, *presence, stats)
 
-    def _tell_user(self, asked: UserAsked, presence: str, privileged: bool, stats: Stats) -> None:
-        told = UserTold(
+    def _tell_user(self, asked: GetUser, presence: str, privileged: bool, stats: Stats) -> None:
+        told = UserDescribed(
             request=asked.request,
             peer=asked.peer[:NAME_CHARS_MAX],
             presence=presence,
@@ -115,7 +115,7 @@ class Browsing:
         )
         self._post(asked.reply_to, told)
 
-    async def _files(self, asked: FilesAsked) -> None:
+    async def _files(self, asked: BrowseUser) -> None:
         self._peers.append(asked.peer)
         try:
             if not await self._ready():
@@ -133,7 +133,7 @@ class Browsing:
         finally:
             self._peers.remove(asked.peer)
 
-    async def _tell_files(self, asked: FilesAsked, folders: Iterable[Folder]) -> None:
+    async def _tell_files(self, asked: BrowseUser, folders: Iterable[Folder]) -> None:
         told = 0
         truncated = False
         for number, (folder, files) in enumerate(self._parts(asked.peer, folders)):
@@ -165,15 +165,15 @@ class Browsing:
             if part:
                 yield folder.path, part
 
-    def _refuse(self, asked: FilesAsked, why: str) -> None:
+    def _refuse(self, asked: BrowseUser, why: str) -> None:
         self._end(asked, why, truncated=False)
 
-    def _end(self, asked: FilesAsked, refused: str, *, truncated: bool) -> None:
+    def _end(self, asked: BrowseUser, refused: str, *, truncated: bool) -> None:
         self._tell_part(asked, "", [], last=True, truncated=truncated, refused=refused)
 
     def _tell_part(
         self,
-        asked: FilesAsked,
+        asked: BrowseUser,
         folder: str,
         files: list[tuple[str, int]],
         *,
@@ -181,7 +181,7 @@ class Browsing:
         truncated: bool = False,
         refused: str = "",
     ) -> None:
-        told = FilesTold(
+        told = FilesListed(
             request=asked.request,
             peer=asked.peer[:NAME_CHARS_MAX],
             folder=folder,

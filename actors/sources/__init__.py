@@ -4,7 +4,7 @@ from typing import Final
 
 from actors.sources.http.settings import HttpSettings
 from actors.sources.reader import SLICE_S, Probed, Reader
-from protocol.messages import WorkerWanted
+from protocol.messages import StartWorker
 from protocol.model.faults import FaultKind, SourceFault
 
 __all__ = ["SLICE_S", "HttpSettings", "Probed", "Reader", "open_reader", "reader_for"]
@@ -13,7 +13,7 @@ _SETTINGS: Final = HttpSettings()
 _PUBLIC_ONLY: Final = HttpSettings(private_ok=False)
 
 
-def reader_for(wanted: WorkerWanted) -> Reader:
+def reader_for(wanted: StartWorker) -> Reader:
     """The reader of a source, as the job wants it."""
     return open_reader(wanted.url, settings=_SETTINGS if wanted.private_ok else _PUBLIC_ONLY)
 

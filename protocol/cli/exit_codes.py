@@ -1,4 +1,4 @@
-"""How the program ends, as numbers for scripts. Kept stable: people test for them."""
+"""How the program ends, as numbers for scripts. Record stable: people test for them."""
 
 from enum import IntEnum, unique
 from typing import Final

@@ -49,7 +49,7 @@ class Account:
 
     @property
     def manners(self) -> dict[str, int]:
-        """The fields of `JobAsked` that say what users are spared."""
+        """The fields of `StartJob` that say what users are spared."""
         return {"stops_per_job": self.stops_per_job, "stops_per_day": self.stops_per_day}
 
 

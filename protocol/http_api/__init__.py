@@ -1,1 +1,1 @@
-"""The language of people's tools: HTTP, JSON, events. Knows messages and one `Desk`, no actor."""
+"""The language of people's tools: HTTP, JSON, events. Knows messages and one `Gateway`, no actor."""

@@ -1,16 +1,16 @@
 """The API as one ASGI application.
 
-How to add routes: a module `protocol/rest/NAME.py` with a function ``router(desk: Desk) -> APIRouter``, full paths in
+How to add routes: a module `protocol/rest/NAME.py` with a function ``router(desk: Gateway) -> APIRouter``, full paths in
 the routes (``/api/v0/multisource/jobs``), and one line in `ROUTERS` below. Order counts: literal paths before those
 with parameters that match them too. What goes on beside requests is an ``async def NAME(desk) -> None`` in `TASKS`,
 begun with the application and cancelled with it.
 
 What a handler may rely on:
 
-- ``await desk.ask(KEEPER, lambda number, address: JobQueried(request=number, reply_to=address, id=id))`` gives an
-  `Answer` (``.row(JobDetail)``, ``.rows(JobSnapshot)``, ``.total``). `RefusedError` and `UnavailableError` need not be
+- ``await desk.ask(JOB_MANAGER, lambda number, address: GetJob(request=number, reply_to=address, id=id))`` gives an
+  `Answer` (``.row(JobDetail)``, ``.rows(JobView)``, ``.total``). `RefusedError` and `UnavailableError` need not be
   caught: they become the right status and body. Raise `RefusedError(kind, field, detail)` for refusals of your own.
-- ``with desk.talk() as talk: talk.post(SESSION, SearchAsked(search=talk.number, reply_to=desk.address, ...))`` and
+- ``with desk.talk() as talk: talk.post(SESSION, StartSearch(search=talk.number, reply_to=desk.address, ...))`` and
   ``await talk.next(wait_s=...)`` for everything that is answered by several messages.
 - ``with desk.listen() as listener: await listener.next(wait_s=15)`` for events. Streams end when that raises
   `UnavailableError`; whatever else holds a request open watches `desk.closing`.
@@ -32,14 +32,14 @@ from fastapi import APIRouter, FastAPI
 from protocol.http_api import errors, health, login, metrics, openapi, slskd
 from protocol.http_api.events import hook_runner
 from protocol.http_api.events import routes as events
-from protocol.http_api.gateway import Desk
+from protocol.http_api.gateway import Gateway
 from protocol.http_api.middleware.authorization import Access
 from protocol.http_api.middleware.paths import Paths
 from protocol.http_api.middleware.request_guard import Guard
 from protocol.http_api.native import routes as multisource
 from protocol.http_api.version import VERSION
 
-ROUTERS: Final[tuple[Callable[[Desk], APIRouter], ...]] = (
+ROUTERS: Final[tuple[Callable[[Gateway], APIRouter], ...]] = (
     health.router,
     metrics.router,
     login.router,
@@ -47,10 +47,10 @@ ROUTERS: Final[tuple[Callable[[Desk], APIRouter], ...]] = (
     multisource.router,
     slskd.router,
 )
-TASKS: Final[tuple[Callable[[Desk], Awaitable[None]], ...]] = (hook_runner.hooks,)
+TASKS: Final[tuple[Callable[[Gateway], Awaitable[None]], ...]] = (hook_runner.hooks,)
 
 
-def build_app(desk: Desk) -> FastAPI:
+def build_app(desk: Gateway) -> FastAPI:
     """The application around this desk. Call it in the loop that it will run in."""
     app = FastAPI(
         title="Shoal",
@@ -74,7 +74,7 @@ def build_app(desk: Desk) -> FastAPI:
     return app
 
 
-def _lifespan(desk: Desk) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(desk: Gateway) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         tasks = [asyncio.ensure_future(task(desk)) for task in TASKS]

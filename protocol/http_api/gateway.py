@@ -1,6 +1,6 @@
 """The desk: how a request handler asks the daemon's processes something, and hears from them.
 
-Lives in one asyncio loop; everything but `Desk.arrived` (called there by the shell, `actors.api`) may be used by any
+Lives in one asyncio loop; everything but `Gateway.arrived` (called there by the shell, `actors.api`) may be used by any
 handler. Owns no truth: what is lost with it are open questions, which their askers repeat.
 
 Invariant: a number names one talk only, for ever: also a late answer to the desk of a process that died finds nobody.
@@ -15,28 +15,28 @@ from typing import Final, TypeVar
 
 from protocol.config.settings import Settings, settings_of
 from protocol.messages import (
-    Answered,
-    DeskConfigured,
+    ConfigureGateway,
+    ContributorsListed,
     DeskInbox,
-    EventHappened,
-    EventsWatched,
-    FilesTold,
-    HealthTold,
+    EventOccurred,
+    FilesListed,
+    HealthReported,
     Message,
     ProcessLost,
     ProcessReady,
-    Refused,
-    RunsTold,
+    RequestAnswered,
+    RequestRefused,
     SearchEnded,
     SearchHit,
     SessionChanged,
-    UserTold,
+    UserDescribed,
+    WatchEvents,
 )
-from protocol.messages.addresses import KEEPER, split_address
-from protocol.model.job_views import Snapshot, unpack
+from protocol.messages.addresses import JOB_MANAGER, split_address
+from protocol.model.job_views import ViewRow, unpack
 
-Row = TypeVar("Row", bound=Snapshot)
-Told = Answered | Refused | RunsTold | SearchHit | SearchEnded | UserTold | FilesTold
+Row = TypeVar("Row", bound=ViewRow)
+Told = RequestAnswered | RequestRefused | ContributorsListed | SearchHit | SearchEnded | UserDescribed | FilesListed
 """What a talk may hear. All carry the number that the asker gave, as `request` or as `search`."""
 
 ASK_S: Final = 5.0
@@ -44,11 +44,11 @@ TALKS_MAX: Final = 1000
 HEARD_MAX: Final = 20_000
 """Messages that wait for the asker of one talk; later ones are dropped and make it `truncated`."""
 EVENTS_WAITING_MAX: Final = 1000
-_KEEPER: Final = split_address(KEEPER)[0]
+_KEEPER: Final = split_address(JOB_MANAGER)[0]
 
 
 class RefusedError(Exception):
-    """Somebody said no, and nothing was changed. `kind` as in `Refused`, or ``forbidden``."""
+    """Somebody said no, and nothing was changed. `kind` as in `RequestRefused`, or ``forbidden``."""
 
     def __init__(self, kind: str, field: str, detail: str) -> None:
         super().__init__(detail)
@@ -77,10 +77,10 @@ class Answer:
         return row
 
 
-class Talk:
+class PendingRequest:
     """One question under way and what was heard of it, in order. Bounded."""
 
-    def __init__(self, desk: "Desk", number: int) -> None:
+    def __init__(self, desk: "Gateway", number: int) -> None:
         self.number: Final = number
         self.truncated = False
         self._desk = desk
@@ -112,7 +112,7 @@ class Talk:
         raise UnavailableError(self._broken)
 
     def hear(self, message: Told) -> None:
-        if len(self._heard) >= HEARD_MAX and not isinstance(message, Refused | SearchEnded):
+        if len(self._heard) >= HEARD_MAX and not isinstance(message, RequestRefused | SearchEnded):
             self.truncated = True
             return
         self._heard.append(message)
@@ -129,12 +129,12 @@ class Listener:
     """Somebody who wants every event, in order. One who does not keep up loses the oldest and is told how many."""
 
     def __init__(self) -> None:
-        self._waiting: deque[EventHappened] = deque()
+        self._waiting: deque[EventOccurred] = deque()
         self._news = asyncio.Event()
         self._missed = 0
         self._closed = False
 
-    async def next(self, *, wait_s: float) -> EventHappened | int | None:
+    async def next(self, *, wait_s: float) -> EventOccurred | int | None:
         """The next event; a number when so many were missed before it; None when there was none for `wait_s`.
         Raises `UnavailableError` when the desk closes: end the stream then."""
         if not self._waiting and not self._closed:
@@ -151,7 +151,7 @@ class Listener:
             return missed
         return self._waiting.popleft()
 
-    def hear(self, event: EventHappened) -> None:
+    def hear(self, event: EventOccurred) -> None:
         if len(self._waiting) >= EVENTS_WAITING_MAX:
             self._waiting.popleft()
             self._missed += 1
@@ -163,7 +163,7 @@ class Listener:
         self._news.set()
 
 
-class Desk:
+class Gateway:
     """`settings` is what holds now: read it anew for every request, it is replaced when the configuration was read
     again. `session`: the latest word about the login, None before there was one. `away`: processes that are not there,
     and why; `health`: how those that are were, a few seconds ago. `address`: the `reply_to` of every question."""
@@ -177,20 +177,20 @@ class Desk:
         self.post: Final = post
         self.session: SessionChanged | None = None
         self.away: dict[str, str] = {}
-        self.health: dict[str, HealthTold] = {}
+        self.health: dict[str, HealthReported] = {}
         self.closing: Final = asyncio.Event()
         """Set when the daemon stops. Whoever holds a request open ends it then."""
         self.at_close: Final[list[Callable[[], None]]] = []
         """Called when that happens."""
         self._configuration = b""
         self._next_number = first_number
-        self._talks: dict[int, Talk] = {}
+        self._talks: dict[int, PendingRequest] = {}
         self._listeners: set[Listener] = set()
 
     async def ask(self, to: str, make: Callable[[int, str], Message], *, wait_s: float = ASK_S) -> Answer:
         """Ask and wait for the whole answer. `make(number, reply_to)` makes the question.
 
-        Raises `RefusedError` when the answer is `Refused`, `UnavailableError` when there is none within `wait_s`.
+        Raises `RefusedError` when the answer is `RequestRefused`, `UnavailableError` when there is none within `wait_s`.
         """
         loop = asyncio.get_running_loop()
         due_s = loop.time() + wait_s
@@ -200,11 +200,11 @@ class Desk:
             while True:
                 told = await talk.next(wait_s=due_s - loop.time())
                 match told:
-                    case Answered(body=body, total=total, last=last):
+                    case RequestAnswered(body=body, total=total, last=last):
                         bodies.append(body)
                         if last:
                             return Answer(tuple(bodies), total)
-                    case Refused(kind=kind, field=field, detail=detail):
+                    case RequestRefused(kind=kind, field=field, detail=detail):
                         raise RefusedError(kind, field, detail)
                     case None:
                         raise UnavailableError(f"{split_address(to)[0]} did not answer within {wait_s:.0f} s")
@@ -212,16 +212,16 @@ class Desk:
                         pass
 
     @contextmanager
-    def talk(self) -> Iterator[Talk]:
-        """For questions with other answers than `Answered`: searches, users' files, runs. Post with its number, then
-        read `Talk.next` until the last word; leaving the block makes everything later a late word."""
+    def talk(self) -> Iterator[PendingRequest]:
+        """For questions with other answers than `RequestAnswered`: searches, users' files, runs. Post with its number, then
+        read `PendingRequest.next` until the last word; leaving the block makes everything later a late word."""
         if self.closing.is_set():
             raise UnavailableError("the daemon is stopping")
         if len(self._talks) >= TALKS_MAX:
             raise RefusedError("full", "", f"{TALKS_MAX} questions are waiting for an answer")
         number = self._next_number
         self._next_number += 1
-        talk = self._talks[number] = Talk(self, number)
+        talk = self._talks[number] = PendingRequest(self, number)
         try:
             yield talk
         finally:
@@ -229,7 +229,7 @@ class Desk:
 
     @contextmanager
     def listen(self, listeners_max: int = 0) -> Iterator[Listener]:
-        """Every `EventHappened` from now on. Raises `RefusedError` when so many listen already; 0: the configured
+        """Every `EventOccurred` from now on. Raises `RefusedError` when so many listen already; 0: the configured
         number of streams."""
         listeners_max = listeners_max or self.settings.api.streams_max
         if len(self._listeners) >= listeners_max:
@@ -255,17 +255,17 @@ class Desk:
     def watch(self) -> None:
         """Ask the keeper for its events. The shell calls this once; afterwards the desk asks whenever a keeper comes
         back."""
-        self.post(KEEPER, EventsWatched(reply_to=self.address))
+        self.post(JOB_MANAGER, WatchEvents(reply_to=self.address))
 
     def arrived(self, message: DeskInbox) -> None:
         """Take in what the mailbox got. In the loop's thread."""
         match message:
-            case EventHappened():
+            case EventOccurred():
                 for listener in self._listeners:
                     listener.hear(message)
             case SessionChanged():
                 self.session = message
-            case HealthTold(process=process):
+            case HealthReported(process=process):
                 self.health[process] = message
             case ProcessLost(process=process, detail=detail):
                 self.away[process] = detail
@@ -276,14 +276,14 @@ class Desk:
                 self.away.pop(process, None)
                 if process == _KEEPER:
                     self.watch()
-            case DeskConfigured(part=part, last=last):
+            case ConfigureGateway(part=part, last=last):
                 self._configuration += part
                 if last:
                     self.settings = settings_of(self._configuration)
                     self._configuration = b""
             case SearchHit(search=number) | SearchEnded(search=number):
                 self._hand(number, message)
-            case Answered() | Refused() | RunsTold() | UserTold() | FilesTold():
+            case RequestAnswered() | RequestRefused() | ContributorsListed() | UserDescribed() | FilesListed():
                 self._hand(message.request, message)
 
     def close(self) -> None:

@@ -5,9 +5,9 @@ from typing import Annotated, Final, Literal
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from protocol.http_api.gateway import Desk, RefusedError, UnavailableError
-from protocol.messages import CountsQueried
-from protocol.messages.addresses import KEEPER
+from protocol.http_api.gateway import Gateway, RefusedError, UnavailableError
+from protocol.messages import GetCounts
+from protocol.messages.addresses import JOB_MANAGER
 
 READY_S_MAX: Final = 2.0
 
@@ -30,7 +30,7 @@ class Readiness(BaseModel):
     )
 
 
-def router(desk: Desk) -> APIRouter:
+def router(desk: Gateway) -> APIRouter:
     routes = APIRouter(tags=["health"])
 
     @routes.get("/health", summary="Whether the API's process lives")
@@ -47,7 +47,7 @@ def router(desk: Desk) -> APIRouter:
         login = desk.session.state if desk.session is not None else "none"
         try:
             await desk.ask(
-                KEEPER, lambda number, address: CountsQueried(request=number, reply_to=address), wait_s=READY_S_MAX
+                JOB_MANAGER, lambda number, address: GetCounts(request=number, reply_to=address), wait_s=READY_S_MAX
             )
         except (UnavailableError, RefusedError) as error:
             response.status_code = 503

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from protocol.http_api.errors import error_response
-from protocol.http_api.gateway import Desk
+from protocol.http_api.gateway import Gateway
 from protocol.http_api.middleware import authorization
 from protocol.http_api.middleware.client_address import sender
 from protocol.http_api.slskd.case_insensitive import AnyCase
@@ -89,7 +89,7 @@ class SessionBegun(BaseModel):
     tokenType: str = Field(description="always `Bearer`")  # noqa: N815
 
 
-def router(desk: Desk) -> APIRouter:
+def router(desk: Gateway) -> APIRouter:
     routes = APIRouter(prefix="/api/v0/session", tags=["session"])
     attempts = Attempts()
 

@@ -8,10 +8,10 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from protocol.http_api.gateway import Desk
+from protocol.http_api.gateway import Gateway
 from protocol.http_api.openapi import refusals
-from protocol.messages import CountsQueried, HealthTold
-from protocol.messages.addresses import KEEPER
+from protocol.messages import GetCounts, HealthReported
+from protocol.messages.addresses import JOB_MANAGER
 from protocol.model.job_views import STATES, Counts
 
 _COUNTERS: Final = (
@@ -36,7 +36,7 @@ _HEALTH: Final = (
 CONTENT: Final = {"text/plain": {"schema": {"type": "string"}}}
 
 
-def router(desk: Desk) -> APIRouter:
+def router(desk: Gateway) -> APIRouter:
     routes = APIRouter(tags=["metrics"])
 
     @routes.get(
@@ -49,7 +49,7 @@ def router(desk: Desk) -> APIRouter:
         },
     )
     async def get_metrics() -> Response:
-        answer = await desk.ask(KEEPER, lambda number, to: CountsQueried(request=number, reply_to=to))
+        answer = await desk.ask(JOB_MANAGER, lambda number, to: GetCounts(request=number, reply_to=to))
         body = generate_latest(_registry(answer.row(Counts), desk))
         return Response(body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
@@ -66,7 +66,7 @@ class _Told:
         yield from self._metrics
 
 
-def _registry(counts: Counts, desk: Desk) -> CollectorRegistry:
+def _registry(counts: Counts, desk: Gateway) -> CollectorRegistry:
     registry = CollectorRegistry(auto_describe=False)
     login = desk.session.state if desk.session is not None else ""
     metrics = [*_of_jobs(counts), *_of_processes(list(desk.health.values()), list(desk.away))]
@@ -86,7 +86,7 @@ def _of_jobs(counts: Counts) -> Iterator[Metric]:
         yield GaugeMetricFamily(name, text, value=getattr(counts, field))
 
 
-def _of_processes(living: list[HealthTold], away: list[str]) -> Iterator[Metric]:
+def _of_processes(living: list[HealthReported], away: list[str]) -> Iterator[Metric]:
     up = GaugeMetricFamily("shoal_process_up", "Whether the process is there.", labels=["process"])
     for health in living:
         up.add_metric([health.process], 1)

@@ -1,76 +1,76 @@
 """One closed union for each inbox, so that `match` can be checked to be exhaustive."""
 
 from protocol.messages.job_commands import (
-    Answered,
-    BookmarkQueried,
-    BookmarkSet,
-    CountsQueried,
-    DeskConfigured,
-    EndedRemoved,
-    EventHappened,
-    EventsQueried,
-    EventsWatched,
-    JobCancelled,
-    JobDeleted,
-    JobLimited,
-    JobPaused,
-    JobQueried,
-    JobResumed,
-    JobRetried,
-    JobsQueried,
-    JobTuned,
-    KeeperConfigured,
-    LimitSet,
-    ManifestQueried,
-    OrderPlaced,
-    Refused,
-    RunsAsked,
-    RunsTold,
-    SourceDropped,
+    AddSources,
+    CancelJob,
+    ConfigureGateway,
+    ConfigureJobManager,
+    ContributorsListed,
+    CreateJob,
+    DeleteJob,
+    DropSource,
+    EventOccurred,
+    ExplainJob,
+    GetBookmark,
+    GetCounts,
+    GetJob,
+    GetManifest,
+    GetTimeline,
+    HideEndedJobs,
+    LimitJob,
+    LimitTotal,
+    ListContributors,
+    ListEvents,
+    ListJobs,
+    PartFileRemoved,
+    PauseJob,
+    RemovePartFile,
+    RequestAnswered,
+    RequestRefused,
+    ResumeJob,
+    RetryJob,
+    SetBookmark,
+    SetTotalLimit,
+    SourceDisabled,
     SourceFound,
-    SourceLeft,
-    SourcesAdded,
-    TargetRemoved,
-    TargetUnwanted,
-    TimelineQueried,
-    TotalLimited,
-    WhyQueried,
+    UpdateJob,
+    WatchEvents,
 )
 from protocol.messages.jobs import (
     DispatcherReady,
-    DispatcherWanted,
-    JobAsked,
-    JobForgotten,
-    JobStopAsked,
-    NewsAsked,
+    JobClosed,
+    OfferSource,
+    ResendState,
+    RestoreSourceCounts,
     SourceJoined,
-    SourceKnown,
     SourceLost,
     SourceNamed,
-    SourceOffered,
     SourcesExpected,
+    StartDispatcher,
+    StartJob,
+    StartWorker,
+    StopJob,
+    StopWorker,
     WorkerReady,
-    WorkerUnwanted,
-    WorkerWanted,
 )
 from protocol.messages.leases import (
-    JobWatched,
+    CapRate,
+    ContinueTransfer,
     LeaseExtended,
     LeaseFinished,
     LeaseGranted,
     LeaseReleased,
     LeaseRevoked,
     LeaseTrimmed,
-    ProbeAsked,
-    RateCapped,
-    RideContinued,
-    RideEnded,
-    RideProgressed,
+    MonitorJob,
+    ProbeSource,
     SourceFailed,
     SourceMeasured,
     SourceProbed,
     SourceSlowed,
     SourceStalled,
+    TransferEnded,
+    TransferProgressed,
 )
 from protocol.messages.progress import (
     ChunkArrived,
@@ -82,82 +82,82 @@ from protocol.messages.progress import (
     SourceProgressed,
 )
 from protocol.messages.soulseek import (
-    ConnectionEnded,
-    ConnectionHanded,
+    AcceptUpload,
+    BrowseUser,
+    CancelSearch,
+    ConnectionClosed,
+    ConnectionReady,
+    DeclineUpload,
+    DequeueFile,
+    EnqueueFile,
+    EnqueueRefused,
     FileFinished,
-    FilesAsked,
-    FilesTold,
-    LoginWanted,
-    LogoutWanted,
-    PeerFailed,
+    FilesListed,
+    GetUser,
+    ListPeers,
+    ListStops,
+    LoadPeerHistory,
+    LogIn,
+    LogOut,
+    PeerDelivered,
     PeerFaulted,
-    PeerRode,
-    PeersQueried,
+    PeerHistoryLoaded,
     PeerStopped,
-    PlaceAsked,
-    PlaceLeft,
-    PlaceRefused,
-    PlaceTaken,
-    PriorsAsked,
-    PriorsTold,
-    SearchAsked,
+    QueuePlaceChanged,
     SearchEnded,
     SearchHit,
-    SearchLeft,
     SessionChanged,
-    StopsQueried,
-    TurnCame,
-    TurnDeclined,
-    TurnTaken,
-    UserAsked,
-    UserTold,
+    StartSearch,
+    UploadFailed,
+    UploadOffered,
+    UserDescribed,
 )
 from protocol.messages.storage import (
+    BackgroundWorkEnded,
     ChunkDisputed,
     ChunksRepeated,
     ChunksStored,
     ChunksVerified,
-    CommitDue,
+    ClaimSlots,
+    ClosePartFile,
+    CommitRecords,
     DiskFailed,
+    FileSealed,
+    OpenPartFile,
+    PartFileClosed,
+    PartFileReady,
+    PartFileRefused,
+    PartFileRehashed,
+    PartFileReopened,
+    SealFile,
     SealRefused,
-    SealWanted,
-    ShelfTidied,
     SizeLearned,
     SlotFilled,
     SlotFreed,
-    SlotsAsked,
     SlotsGranted,
     SlotSpoiled,
     SourceChanged,
-    TargetCloseAsked,
-    TargetClosed,
-    TargetOpened,
-    TargetRead,
-    TargetRefused,
-    TargetSealed,
-    TargetStands,
-    TargetWanted,
+    TrimSlots,
     ValidatorSeen,
-    WorkEnded,
 )
 from protocol.messages.supervision import (
     ActorDied,
-    HealthTold,
-    LogLevelSet,
-    PingAnswered,
-    PingAsked,
+    HealthReported,
+    Ping,
+    Pong,
     ProcessLost,
     ProcessReady,
-    StopAsked,
+    SetLogLevel,
+    StopProcess,
     Ticked,
 )
 
 PoolInbox = (
-    JobAsked
-    | SourceKnown
-    | SourceOffered
-    | JobStopAsked
-    | JobForgotten
+    StartJob
+    | RestoreSourceCounts
+    | OfferSource
+    | StopJob
+    | JobClosed
     | DispatcherReady
     | WorkerReady
     | ProcessLost
@@ -165,18 +165,18 @@ PoolInbox = (
     | SearchHit
     | SearchEnded
     | SessionChanged
-    | PriorsTold
+    | PeerHistoryLoaded
     | ProcessReady
-    | SourceLeft
-    | JobLimited
-    | RunsTold
+    | SourceDisabled
+    | LimitJob
+    | ContributorsListed
     | JobEnded
     | Ticked
 )
 DispatcherInbox = (
     SourceJoined
     | SourceLost
-    | JobStopAsked
+    | StopJob
     | SourceProbed
     | SourceFailed
     | LeaseFinished
@@ -186,77 +186,75 @@ DispatcherInbox = (
     | SourceStalled
     | ChunksVerified
     | SourceChanged
-    | TargetOpened
-    | TargetRead
-    | TargetRefused
+    | PartFileReady
+    | PartFileRehashed
+    | PartFileRefused
     | ChunksStored
     | ChunksRepeated
     | ChunkDisputed
     | SlotSpoiled
     | DiskFailed
-    | TargetSealed
+    | FileSealed
     | SealRefused
-    | TargetClosed
-    | TurnCame
-    | PlaceTaken
-    | PlaceRefused
-    | PeerFailed
+    | PartFileClosed
+    | UploadOffered
+    | QueuePlaceChanged
+    | EnqueueRefused
+    | UploadFailed
     | SessionChanged
     | ProcessReady
-    | NewsAsked
+    | ResendState
     | SourceNamed
     | SourcesExpected
-    | SourceLeft
-    | JobLimited
-    | RunsAsked
+    | SourceDisabled
+    | LimitJob
+    | ListContributors
     | Ticked
 )
 WorkerInbox = (
-    ProbeAsked
+    ProbeSource
     | LeaseGranted
     | LeaseExtended
     | LeaseTrimmed
     | LeaseRevoked
-    | RateCapped
-    | RideContinued
-    | ConnectionHanded
-    | JobForgotten
+    | CapRate
+    | ContinueTransfer
+    | ConnectionReady
+    | JobClosed
 )
-ShelfInbox = SlotFreed | SlotsGranted | SlotsAsked | TargetStands | ShelfTidied
-MemoryInbox = PriorsAsked | PeerRode | PeerFaulted | PeerStopped | PeersQueried | StopsQueried
-WatchdogInbox = JobWatched | TotalLimited | RideProgressed | RideEnded | JobForgotten | Ticked
+ShelfInbox = SlotFreed | SlotsGranted | ClaimSlots | PartFileReopened | TrimSlots
+PeerHistoryInbox = LoadPeerHistory | PeerDelivered | PeerFaulted | PeerStopped | ListPeers | ListStops
+WatchdogInbox = MonitorJob | LimitTotal | TransferProgressed | TransferEnded | JobClosed | Ticked
 AssemblerInbox = (
-    TargetWanted
+    OpenPartFile
     | ValidatorSeen
     | SlotFilled
-    | SlotsAsked
+    | ClaimSlots
     | SizeLearned
-    | SealWanted
-    | TargetCloseAsked
-    | JobForgotten
-    | CommitDue
-    | WorkEnded
-    | TargetUnwanted
+    | SealFile
+    | ClosePartFile
+    | JobClosed
+    | CommitRecords
+    | BackgroundWorkEnded
+    | RemovePartFile
 )
 SessionInbox = (
-    SearchAsked
-    | SearchLeft
-    | UserAsked
-    | FilesAsked
-    | PlaceAsked
-    | PlaceLeft
-    | TurnTaken
-    | TurnDeclined
-    | ConnectionEnded
+    StartSearch
+    | CancelSearch
+    | GetUser
+    | BrowseUser
+    | EnqueueFile
+    | DequeueFile
+    | AcceptUpload
+    | DeclineUpload
+    | ConnectionClosed
     | FileFinished
-    | LoginWanted
-    | LogoutWanted
-    | JobForgotten
+    | LogIn
+    | LogOut
+    | JobClosed
     | Ticked
 )
-RootInbox = (
-    DispatcherWanted | WorkerWanted | WorkerUnwanted | JobForgotten | PingAsked | StopAsked | ActorDied | LogLevelSet
-)
+RootInbox = StartDispatcher | StartWorker | StopWorker | JobClosed | Ping | StopProcess | ActorDied | SetLogLevel
 FrontInbox = (
     JobOpened
     | JobProgressed
@@ -266,42 +264,42 @@ FrontInbox = (
     | JobNoted
     | JobEnded
     | SourceFound
-    | RunsTold
+    | ContributorsListed
     | ProcessReady
     | ProcessLost
-    | PingAnswered
+    | Pong
     | ActorDied
     | SearchHit
     | SearchEnded
     | SessionChanged
 )
-KeeperInbox = (
-    BookmarkSet
-    | BookmarkQueried
-    | OrderPlaced
-    | JobPaused
-    | JobResumed
-    | JobCancelled
-    | JobRetried
-    | JobDeleted
-    | EndedRemoved
-    | JobTuned
-    | SourcesAdded
-    | SourceDropped
-    | JobsQueried
-    | JobQueried
-    | WhyQueried
-    | TimelineQueried
-    | ManifestQueried
-    | EventsQueried
-    | CountsQueried
-    | BookmarkQueried
-    | BookmarkSet
-    | EventsWatched
-    | LimitSet
-    | KeeperConfigured
+JobManagerInbox = (
+    SetBookmark
+    | GetBookmark
+    | CreateJob
+    | PauseJob
+    | ResumeJob
+    | CancelJob
+    | RetryJob
+    | DeleteJob
+    | HideEndedJobs
+    | UpdateJob
+    | AddSources
+    | DropSource
+    | ListJobs
+    | GetJob
+    | ExplainJob
+    | GetTimeline
+    | GetManifest
+    | ListEvents
+    | GetCounts
+    | GetBookmark
+    | SetBookmark
+    | WatchEvents
+    | SetTotalLimit
+    | ConfigureJobManager
     | SourceFound
-    | RunsTold
+    | ContributorsListed
     | JobOpened
     | JobProgressed
     | SourceProgressed
@@ -311,22 +309,22 @@ KeeperInbox = (
     | ProcessLost
     | ProcessReady
     | SessionChanged
-    | TargetRemoved
-    | CommitDue
+    | PartFileRemoved
+    | CommitRecords
     | Ticked
 )
 DeskInbox = (
-    HealthTold
-    | Answered
-    | Refused
-    | EventHappened
-    | RunsTold
+    HealthReported
+    | RequestAnswered
+    | RequestRefused
+    | EventOccurred
+    | ContributorsListed
     | SearchHit
     | SearchEnded
-    | UserTold
-    | FilesTold
+    | UserDescribed
+    | FilesListed
     | SessionChanged
     | ProcessLost
     | ProcessReady
-    | DeskConfigured
+    | ConfigureGateway
 )

@@ -1,17 +1,17 @@
-"""What is said to and by the JobKeeper, who holds every job the daemon ever had.
+"""What is said to and by the JobManager, who holds every job the daemon ever had.
 
 Questions and orders carry `request` (chosen by the asker, comes back) and `reply_to`. Each gets exactly one of: an
-`Answered` of one or more parts, or a `Refused`. `id` is a job's public id (a UUID in text); `number` is what one run of
+`RequestAnswered` of one or more parts, or a `RequestRefused`. `id` is a job's public id (a UUID in text); `number` is what one run of
 it is called in the hub, another one at every start.
 """
 
 from protocol.messages.base import Fact
 
 UNCHANGED = -1
-"""For the numbers of `JobTuned`: leave as it is."""
+"""For the numbers of `UpdateJob`: leave as it is."""
 
 
-class Answered(Fact, frozen=True, kw_only=True, gc=False):
+class RequestAnswered(Fact, frozen=True, kw_only=True, gc=False):
     """A part of an answer, in order; `last` ends it. `body` is read by `protocol.model.job_views.unpack` with the class that
     the question names; the answer is the parts' rows together. `total`: how many rows there are beyond this page."""
 
@@ -21,7 +21,7 @@ class Answered(Fact, frozen=True, kw_only=True, gc=False):
     last: bool
 
 
-class Refused(Fact, frozen=True, kw_only=True, gc=False):
+class RequestRefused(Fact, frozen=True, kw_only=True, gc=False):
     """Nothing was changed. `kind`: ``unknown`` (no such job), ``conflict`` (not in this state, or there already),
     ``invalid`` (`field` says what), ``full`` (too many), ``unavailable`` (ask again later). `detail`: one line."""
 
@@ -31,10 +31,10 @@ class Refused(Fact, frozen=True, kw_only=True, gc=False):
     detail: str
 
 
-# orders: answered by one `JobSnapshot`, as it is afterwards
+# orders: answered by one `JobView`, as it is afterwards
 
 
-class OrderPlaced(Fact, frozen=True, kw_only=True, gc=False):
+class CreateJob(Fact, frozen=True, kw_only=True, gc=False):
     """Fetch one file. `name` empty: taken from the sources; `folder` is absolute, checked by whoever asks.
 
     `sources` are addresses (``http(s)://``, ``slsk://``); `term` not empty: users are searched for, for `search_s`.
@@ -69,7 +69,7 @@ class OrderPlaced(Fact, frozen=True, kw_only=True, gc=False):
     digest: str = ""
 
 
-class JobPaused(Fact, frozen=True, kw_only=True, gc=False):
+class PauseJob(Fact, frozen=True, kw_only=True, gc=False):
     """Stop this job and keep what it has until it is resumed."""
 
     request: int
@@ -77,7 +77,7 @@ class JobPaused(Fact, frozen=True, kw_only=True, gc=False):
     id: str
 
 
-class JobResumed(Fact, frozen=True, kw_only=True, gc=False):
+class ResumeJob(Fact, frozen=True, kw_only=True, gc=False):
     """A paused job goes back into the queue."""
 
     request: int
@@ -85,7 +85,7 @@ class JobResumed(Fact, frozen=True, kw_only=True, gc=False):
     id: str
 
 
-class JobCancelled(Fact, frozen=True, kw_only=True, gc=False):
+class CancelJob(Fact, frozen=True, kw_only=True, gc=False):
     """End this job. What it has stays on disk: a retry goes on from there. `removed`: no longer listed by default."""
 
     request: int
@@ -94,7 +94,7 @@ class JobCancelled(Fact, frozen=True, kw_only=True, gc=False):
     removed: bool
 
 
-class JobRetried(Fact, frozen=True, kw_only=True, gc=False):
+class RetryJob(Fact, frozen=True, kw_only=True, gc=False):
     """A failed or cancelled job goes back into the queue."""
 
     request: int
@@ -102,7 +102,7 @@ class JobRetried(Fact, frozen=True, kw_only=True, gc=False):
     id: str
 
 
-class JobDeleted(Fact, frozen=True, kw_only=True, gc=False):
+class DeleteJob(Fact, frozen=True, kw_only=True, gc=False):
     """Forget an ended job: the answer is its last snapshot. Its part file goes too, the finished file stays."""
 
     request: int
@@ -110,15 +110,15 @@ class JobDeleted(Fact, frozen=True, kw_only=True, gc=False):
     id: str
 
 
-class EndedRemoved(Fact, frozen=True, kw_only=True, gc=False):
-    """All ended jobs of this `origin` are no longer listed by default. Answered by no rows; `total` says how many."""
+class HideEndedJobs(Fact, frozen=True, kw_only=True, gc=False):
+    """All ended jobs of this `origin` are no longer listed by default. RequestAnswered by no rows; `total` says how many."""
 
     request: int
     reply_to: str
     origin: str
 
 
-class JobTuned(Fact, frozen=True, kw_only=True, gc=False):
+class UpdateJob(Fact, frozen=True, kw_only=True, gc=False):
     """Another limit or priority, at once; `UNCHANGED` leaves one as it is. Limit 0: none."""
 
     request: int
@@ -128,7 +128,7 @@ class JobTuned(Fact, frozen=True, kw_only=True, gc=False):
     priority: int
 
 
-class SourcesAdded(Fact, frozen=True, kw_only=True, gc=False):
+class AddSources(Fact, frozen=True, kw_only=True, gc=False):
     """More sources for a job that has not ended. Those it has already are no error."""
 
     request: int
@@ -137,7 +137,7 @@ class SourcesAdded(Fact, frozen=True, kw_only=True, gc=False):
     urls: tuple[str, ...]
 
 
-class SourceDropped(Fact, frozen=True, kw_only=True, gc=False):
+class DropSource(Fact, frozen=True, kw_only=True, gc=False):
     """This source, by its number in the job, is not used any more. `banned`: nor may a search bring it back."""
 
     request: int
@@ -150,8 +150,8 @@ class SourceDropped(Fact, frozen=True, kw_only=True, gc=False):
 # questions
 
 
-class JobsQueried(Fact, frozen=True, kw_only=True, gc=False):
-    """Answered by `JobSnapshot` rows. Empty filters match everything. `text` is looked for in name and path.
+class ListJobs(Fact, frozen=True, kw_only=True, gc=False):
+    """RequestAnswered by `JobView` rows. Empty filters match everything. `text` is looked for in name and path.
 
     `order`: ``newest`` or ``queue`` (as they will be started). `removed`: those too. At most `limit` from `offset` on.
     """
@@ -168,24 +168,24 @@ class JobsQueried(Fact, frozen=True, kw_only=True, gc=False):
     limit: int
 
 
-class JobQueried(Fact, frozen=True, kw_only=True, gc=False):
-    """Answered by `JobDetail` rows, see `protocol.model.job_views.whole`."""
+class GetJob(Fact, frozen=True, kw_only=True, gc=False):
+    """RequestAnswered by `JobDetail` rows, see `protocol.model.job_views.whole`."""
 
     request: int
     reply_to: str
     id: str
 
 
-class WhyQueried(Fact, frozen=True, kw_only=True, gc=False):
-    """What binds this job now? Answered by `Binding` rows, the tightest first."""
+class ExplainJob(Fact, frozen=True, kw_only=True, gc=False):
+    """What binds this job now? RequestAnswered by `Binding` rows, the tightest first."""
 
     request: int
     reply_to: str
     id: str
 
 
-class TimelineQueried(Fact, frozen=True, kw_only=True, gc=False):
-    """What happened to a job. Answered by `EventEntry` rows, oldest first."""
+class GetTimeline(Fact, frozen=True, kw_only=True, gc=False):
+    """What happened to a job. RequestAnswered by `EventEntry` rows, oldest first."""
 
     request: int
     reply_to: str
@@ -194,16 +194,16 @@ class TimelineQueried(Fact, frozen=True, kw_only=True, gc=False):
     limit: int
 
 
-class ManifestQueried(Fact, frozen=True, kw_only=True, gc=False):
-    """Who sent which chunks of an ended, paused or running job. Answered by `ManifestRun` rows."""
+class GetManifest(Fact, frozen=True, kw_only=True, gc=False):
+    """Who sent which chunks of an ended, paused or running job. RequestAnswered by `ManifestRange` rows."""
 
     request: int
     reply_to: str
     id: str
 
 
-class EventsQueried(Fact, frozen=True, kw_only=True, gc=False):
-    """Kept events. Answered by `EventEntry` rows: those with a serial above `after`, oldest first; with `after` -1 the
+class ListEvents(Fact, frozen=True, kw_only=True, gc=False):
+    """Record events. RequestAnswered by `EventEntry` rows: those with a serial above `after`, oldest first; with `after` -1 the
     newest first, from `offset` on."""
 
     request: int
@@ -213,21 +213,21 @@ class EventsQueried(Fact, frozen=True, kw_only=True, gc=False):
     limit: int
 
 
-class CountsQueried(Fact, frozen=True, kw_only=True, gc=False):
-    """Answered by one `Counts`."""
+class GetCounts(Fact, frozen=True, kw_only=True, gc=False):
+    """RequestAnswered by one `Counts`."""
 
     request: int
     reply_to: str
 
 
-class EventsWatched(Fact, frozen=True, kw_only=True, gc=False):
-    """From now on `EventHappened` goes to this address, until its process is lost. Not answered; ask once after each
+class WatchEvents(Fact, frozen=True, kw_only=True, gc=False):
+    """From now on `EventOccurred` goes to this address, until its process is lost. Not answered; ask once after each
     `ProcessReady` of the keeper."""
 
     reply_to: str
 
 
-class EventHappened(Fact, frozen=True, kw_only=True, gc=False):
+class EventOccurred(Fact, frozen=True, kw_only=True, gc=False):
     """Something that people or tools may want to hear. `serial` 0: fleeting (progress), not kept, not replayed; else it
     rises by one with each. `kind` as in `protocol.model.event_kinds.KINDS`; `data` is JSON. `id` empty: of no job."""
 
@@ -238,22 +238,22 @@ class EventHappened(Fact, frozen=True, kw_only=True, gc=False):
     data: bytes
 
 
-class LimitSet(Fact, frozen=True, kw_only=True, gc=False):
-    """All jobs together at most so fast from now on, whatever the schedule says, until `LimitSet` with -1 or a restart.
-    0: no limit. Answered by one `Counts`."""
+class SetTotalLimit(Fact, frozen=True, kw_only=True, gc=False):
+    """All jobs together at most so fast from now on, whatever the schedule says, until `SetTotalLimit` with -1 or a restart.
+    0: no limit. RequestAnswered by one `Counts`."""
 
     request: int
     reply_to: str
     limit_bytes_s: int
 
 
-class KeeperConfigured(Fact, frozen=True, kw_only=True, gc=False):
+class ConfigureJobManager(Fact, frozen=True, kw_only=True, gc=False):
     """The configuration was read again; `settings` is JSON of what the keeper goes by (`protocol.config`)."""
 
     settings: bytes
 
 
-class DeskConfigured(Fact, frozen=True, kw_only=True, gc=False):
+class ConfigureGateway(Fact, frozen=True, kw_only=True, gc=False):
     """The configuration was read again: a part of the JSON of `protocol.config.settings.Settings`, in order; `last`
     ends it. It holds secrets."""
 
@@ -261,8 +261,8 @@ class DeskConfigured(Fact, frozen=True, kw_only=True, gc=False):
     last: bool
 
 
-class BookmarkSet(Fact, frozen=True, kw_only=True, gc=False):
-    """Keep how far somebody (`name`) has come with the events. Answered by no rows, once it is safe."""
+class SetBookmark(Fact, frozen=True, kw_only=True, gc=False):
+    """Keep how far somebody (`name`) has come with the events. RequestAnswered by no rows, once it is safe."""
 
     request: int
     reply_to: str
@@ -270,8 +270,8 @@ class BookmarkSet(Fact, frozen=True, kw_only=True, gc=False):
     serial: int
 
 
-class BookmarkQueried(Fact, frozen=True, kw_only=True, gc=False):
-    """Answered by one `Bookmark`; its serial is -1 when none was ever set."""
+class GetBookmark(Fact, frozen=True, kw_only=True, gc=False):
+    """RequestAnswered by one `Bookmark`; its serial is -1 when none was ever set."""
 
     request: int
     reply_to: str
@@ -281,20 +281,20 @@ class BookmarkQueried(Fact, frozen=True, kw_only=True, gc=False):
 # between the keeper and the hub
 
 
-class JobLimited(Fact, frozen=True, kw_only=True, gc=False):
+class LimitJob(Fact, frozen=True, kw_only=True, gc=False):
     """Keeper to dispatcher (by way of the pool): another limit for a running job. 0: none."""
 
     job: int
     limit_bytes_s: int
 
 
-class TotalLimited(Fact, frozen=True, kw_only=True, gc=False):
+class LimitTotal(Fact, frozen=True, kw_only=True, gc=False):
     """Keeper to watchdog: all jobs together at most so fast. 0: no limit. A new hub knows of none."""
 
     limit_bytes_s: int
 
 
-class SourceLeft(Fact, frozen=True, kw_only=True, gc=False):
+class SourceDisabled(Fact, frozen=True, kw_only=True, gc=False):
     """Keeper to pool, pool to dispatcher: this source of a running job is not used any more. Its number is not given
     to another. `banned`: nor may a search bring it back."""
 
@@ -313,15 +313,15 @@ class SourceFound(Fact, frozen=True, kw_only=True, gc=False):
     size_bytes: int
 
 
-class RunsAsked(Fact, frozen=True, kw_only=True, gc=False):
-    """To a dispatcher: who sent which chunks so far? Answered by `RunsTold` parts."""
+class ListContributors(Fact, frozen=True, kw_only=True, gc=False):
+    """To a dispatcher: who sent which chunks so far? RequestAnswered by `ContributorsListed` parts."""
 
     job: int
     request: int
     reply_to: str
 
 
-class RunsTold(Fact, frozen=True, kw_only=True, gc=False):
+class ContributorsListed(Fact, frozen=True, kw_only=True, gc=False):
     """Chunks ``[firsts[i], stops[i])`` were stored by source ``owners[i]``; -1: by nobody who is known any more.
     Neighbours differ; what lies between runs is missing. To the watcher with `request` 0 just before `JobEnded`."""
 
@@ -336,9 +336,9 @@ class RunsTold(Fact, frozen=True, kw_only=True, gc=False):
 # between the keeper and the store
 
 
-class TargetUnwanted(Fact, frozen=True, kw_only=True, gc=False):
+class RemovePartFile(Fact, frozen=True, kw_only=True, gc=False):
     """Keeper to assembler: the job `id` was deleted, its part file and records of `name` in `folder` go. A finished
-    file stays, and so does what belongs to somebody else or is in use. Answered by `TargetRemoved`."""
+    file stays, and so does what belongs to somebody else or is in use. RequestAnswered by `PartFileRemoved`."""
 
     id: str
     folder: str
@@ -346,7 +346,7 @@ class TargetUnwanted(Fact, frozen=True, kw_only=True, gc=False):
     reply_to: str
 
 
-class TargetRemoved(Fact, frozen=True, kw_only=True, gc=False):
+class PartFileRemoved(Fact, frozen=True, kw_only=True, gc=False):
     """Nothing of it is left to remove. `detail` says what stayed and why, empty when nothing did."""
 
     id: str

@@ -11,8 +11,8 @@ ROWS_S: Final = 1.0
 """How often a watcher hears of single sources, unless it wants to hear it more often."""
 
 
-class JobAsked(Fact, frozen=True, kw_only=True, gc=False):
-    """A person or a tool wants one file. From a front to the PoolManager, followed by its `SourceOffered`.
+class StartJob(Fact, frozen=True, kw_only=True, gc=False):
+    """A person or a tool wants one file. From a front to the PoolManager, followed by its `OfferSource`.
 
     `source_count`: so many sources are going to be offered at once; nobody gives up before they were heard.
     `name` empty: taken from the sources. `chunk_size` in bytes. `checksum` is ``algorithm:hex`` or empty.
@@ -56,33 +56,33 @@ class JobAsked(Fact, frozen=True, kw_only=True, gc=False):
     make_folder: bool = False
 
 
-def asked_anew(asked: JobAsked, *, elapsed_s: float, resumed_bytes: int) -> JobAsked:
+def restarted_job(asked: StartJob, *, elapsed_s: float, resumed_bytes: int) -> StartJob:
     """The same job for another hub."""
     return msgspec.structs.replace(asked, attempt=asked.attempt + 1, elapsed_s=elapsed_s, resumed_bytes=resumed_bytes)
 
 
-def asked_politely(asked: JobAsked, *, stops_per_job: int, stops_per_day: int) -> JobAsked:
+def with_stop_budget(asked: StartJob, *, stops_per_job: int, stops_per_day: int) -> StartJob:
     """The same job with the user's own limits on hanging up."""
     return msgspec.structs.replace(asked, stops_per_job=stops_per_job, stops_per_day=stops_per_day)
 
 
-def asked_limited(asked: JobAsked, limit_bytes_s: int) -> JobAsked:
+def with_limit(asked: StartJob, limit_bytes_s: int) -> StartJob:
     """The same job with another limit."""
     return msgspec.structs.replace(asked, limit_bytes_s=limit_bytes_s)
 
 
-class JobStopAsked(Fact, frozen=True, kw_only=True, gc=False):
+class StopJob(Fact, frozen=True, kw_only=True, gc=False):
     """The job is to stop now and keep what it has; the same request goes on later."""
 
     job: int
 
 
-class SourceOffered(Fact, frozen=True, kw_only=True, gc=False):
+class OfferSource(Fact, frozen=True, kw_only=True, gc=False):
     """One more source for a job, new or running. To the PoolManager. `url` may hold a password: never shown.
 
     Sources are numbered from 0 in the order they are offered or found. Those of a job that is asked for again are
     offered again in the order of their numbers. `left`: it has its number, but is not used, nor does a search bring it
-    back. `private_ok`: as in `JobAsked`; both must say so.
+    back. `private_ok`: as in `StartJob`; both must say so.
     """
 
     job: int
@@ -91,9 +91,9 @@ class SourceOffered(Fact, frozen=True, kw_only=True, gc=False):
     private_ok: bool = True
 
 
-class SourceKnown(Fact, frozen=True, kw_only=True, gc=False):
+class RestoreSourceCounts(Fact, frozen=True, kw_only=True, gc=False):
     """What a source had given to a job when the hub died, by the name people see. From the front to the next hub's
-    PoolManager, after `JobAsked` and before its `SourceOffered`: the same job goes on counting. Fields as in
+    PoolManager, after `StartJob` and before its `OfferSource`: the same job goes on counting. Fields as in
     `SourceProgressed`."""
 
     job: int
@@ -104,8 +104,8 @@ class SourceKnown(Fact, frozen=True, kw_only=True, gc=False):
     stops: int
 
 
-class DispatcherWanted(Fact, frozen=True, kw_only=True, gc=False):
-    """The hub's root starts the ChunkDispatcher of a job. Fields as in `JobAsked`."""
+class StartDispatcher(Fact, frozen=True, kw_only=True, gc=False):
+    """The hub's root starts the ChunkDispatcher of a job. Fields as in `StartJob`."""
 
     job: int
     folder: str
@@ -131,10 +131,10 @@ class DispatcherWanted(Fact, frozen=True, kw_only=True, gc=False):
     make_folder: bool = False
 
 
-class WorkerWanted(Fact, frozen=True, kw_only=True, gc=False):
+class StartWorker(Fact, frozen=True, kw_only=True, gc=False):
     """A fetch process's root starts the PeerWorker of one source. `chunk_size` in bytes.
 
-    `private_ok`: see `JobAsked`."""
+    `private_ok`: see `StartJob`."""
 
     job: int
     source: int
@@ -143,7 +143,7 @@ class WorkerWanted(Fact, frozen=True, kw_only=True, gc=False):
     private_ok: bool = True
 
 
-class WorkerUnwanted(Fact, frozen=True, kw_only=True, gc=False):
+class StopWorker(Fact, frozen=True, kw_only=True, gc=False):
     """A fetch process's root ends the PeerWorker of a source that is not used any more."""
 
     job: int
@@ -197,7 +197,7 @@ class SourceLost(Fact, frozen=True, kw_only=True, gc=False):
     detail: str
 
 
-class NewsAsked(Fact, frozen=True, kw_only=True, gc=False):
+class ResendState(Fact, frozen=True, kw_only=True, gc=False):
     """The watcher of a job has forgotten what it was told. Pool to dispatcher: tell it everything anew."""
 
     job: int
@@ -211,7 +211,7 @@ class SourcesExpected(Fact, frozen=True, kw_only=True, gc=False):
     count: int
 
 
-class JobForgotten(Fact, frozen=True, kw_only=True, gc=False):
+class JobClosed(Fact, frozen=True, kw_only=True, gc=False):
     """A job has ended: stop its actors, free what it held. From the dispatcher to the PoolManager and on."""
 
     job: int

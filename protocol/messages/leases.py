@@ -8,7 +8,7 @@ recognised and dropped.
 from protocol.messages.base import Fact
 
 
-class ProbeAsked(Fact, frozen=True, kw_only=True, gc=False):
+class ProbeSource(Fact, frozen=True, kw_only=True, gc=False):
     """Find out size, name, validator and whether offsets work."""
 
     job: int
@@ -73,7 +73,7 @@ class LeaseTrimmed(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class LeaseRevoked(Fact, frozen=True, kw_only=True, gc=False):
-    """Hang up; the run is no longer this source's. Answered by `LeaseReleased` like any other end."""
+    """Hang up; the run is no longer this source's. RequestAnswered by `LeaseReleased` like any other end."""
 
     job: int
     source: int
@@ -113,7 +113,7 @@ class LeaseReleased(Fact, frozen=True, kw_only=True, gc=False):
     stopped: bool
 
 
-class RideProgressed(Fact, frozen=True, kw_only=True, gc=False):
+class TransferProgressed(Fact, frozen=True, kw_only=True, gc=False):
     """How far a ride is: bytes of body received in this lease. From the worker to the SpeedWatchdog, <= 5 Hz.
 
     `worker` is the sender's address: caps go there.
@@ -126,7 +126,7 @@ class RideProgressed(Fact, frozen=True, kw_only=True, gc=False):
     worker: str
 
 
-class RideEnded(Fact, frozen=True, kw_only=True, gc=False):
+class TransferEnded(Fact, frozen=True, kw_only=True, gc=False):
     """The watchdog may forget this ride. From the worker."""
 
     job: int
@@ -166,7 +166,7 @@ class SourceStalled(Fact, frozen=True, kw_only=True, gc=False):
     silent_s: float
 
 
-class RateCapped(Fact, frozen=True, kw_only=True, gc=False):
+class CapRate(Fact, frozen=True, kw_only=True, gc=False):
     """This source may send at most so much; 0 lifts the cap. From the watchdog to the worker."""
 
     job: int
@@ -174,7 +174,7 @@ class RateCapped(Fact, frozen=True, kw_only=True, gc=False):
     rate_bytes_s: float
 
 
-class JobWatched(Fact, frozen=True, kw_only=True, gc=False):
+class MonitorJob(Fact, frozen=True, kw_only=True, gc=False):
     """The watchdog learns a job's thresholds and its limit. From the dispatcher."""
 
     job: int
@@ -185,7 +185,7 @@ class JobWatched(Fact, frozen=True, kw_only=True, gc=False):
     limit_bytes_s: int
 
 
-class RideContinued(Fact, frozen=True, kw_only=True, gc=False):
+class ContinueTransfer(Fact, frozen=True, kw_only=True, gc=False):
     """A worker's note to itself: read on. It never blocks its inbox for longer than one short read."""
 
     lease: int

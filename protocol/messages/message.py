@@ -1,76 +1,76 @@
 """The union of everything that can travel."""
 
 from protocol.messages.job_commands import (
-    Answered,
-    BookmarkQueried,
-    BookmarkSet,
-    CountsQueried,
-    DeskConfigured,
-    EndedRemoved,
-    EventHappened,
-    EventsQueried,
-    EventsWatched,
-    JobCancelled,
-    JobDeleted,
-    JobLimited,
-    JobPaused,
-    JobQueried,
-    JobResumed,
-    JobRetried,
-    JobsQueried,
-    JobTuned,
-    KeeperConfigured,
-    LimitSet,
-    ManifestQueried,
-    OrderPlaced,
-    Refused,
-    RunsAsked,
-    RunsTold,
-    SourceDropped,
+    AddSources,
+    CancelJob,
+    ConfigureGateway,
+    ConfigureJobManager,
+    ContributorsListed,
+    CreateJob,
+    DeleteJob,
+    DropSource,
+    EventOccurred,
+    ExplainJob,
+    GetBookmark,
+    GetCounts,
+    GetJob,
+    GetManifest,
+    GetTimeline,
+    HideEndedJobs,
+    LimitJob,
+    LimitTotal,
+    ListContributors,
+    ListEvents,
+    ListJobs,
+    PartFileRemoved,
+    PauseJob,
+    RemovePartFile,
+    RequestAnswered,
+    RequestRefused,
+    ResumeJob,
+    RetryJob,
+    SetBookmark,
+    SetTotalLimit,
+    SourceDisabled,
     SourceFound,
-    SourceLeft,
-    SourcesAdded,
-    TargetRemoved,
-    TargetUnwanted,
-    TimelineQueried,
-    TotalLimited,
-    WhyQueried,
+    UpdateJob,
+    WatchEvents,
 )
 from protocol.messages.jobs import (
     DispatcherReady,
-    DispatcherWanted,
-    JobAsked,
-    JobForgotten,
-    JobStopAsked,
-    NewsAsked,
+    JobClosed,
+    OfferSource,
+    ResendState,
+    RestoreSourceCounts,
     SourceJoined,
-    SourceKnown,
     SourceLost,
     SourceNamed,
-    SourceOffered,
     SourcesExpected,
+    StartDispatcher,
+    StartJob,
+    StartWorker,
+    StopJob,
+    StopWorker,
     WorkerReady,
-    WorkerUnwanted,
-    WorkerWanted,
 )
 from protocol.messages.leases import (
-    JobWatched,
+    CapRate,
+    ContinueTransfer,
     LeaseExtended,
     LeaseFinished,
     LeaseGranted,
     LeaseReleased,
     LeaseRevoked,
     LeaseTrimmed,
-    ProbeAsked,
-    RateCapped,
-    RideContinued,
-    RideEnded,
-    RideProgressed,
+    MonitorJob,
+    ProbeSource,
     SourceFailed,
     SourceMeasured,
     SourceProbed,
     SourceSlowed,
     SourceStalled,
+    TransferEnded,
+    TransferProgressed,
 )
 from protocol.messages.progress import (
     ChunkArrived,
@@ -82,85 +82,85 @@ from protocol.messages.progress import (
     SourceProgressed,
 )
 from protocol.messages.soulseek import (
-    ConnectionEnded,
-    ConnectionHanded,
+    AcceptUpload,
+    BrowseUser,
+    CancelSearch,
+    ConnectionClosed,
+    ConnectionReady,
+    DeclineUpload,
+    DequeueFile,
+    EnqueueFile,
+    EnqueueRefused,
     FileFinished,
-    FilesAsked,
-    FilesTold,
-    LoginWanted,
-    LogoutWanted,
-    PeerFailed,
+    FilesListed,
+    GetUser,
+    ListPeers,
+    ListStops,
+    LoadPeerHistory,
+    LogIn,
+    LogOut,
+    PeerDelivered,
     PeerFaulted,
-    PeerRode,
-    PeersQueried,
+    PeerHistoryLoaded,
     PeerStopped,
-    PlaceAsked,
-    PlaceLeft,
-    PlaceRefused,
-    PlaceTaken,
-    PriorsAsked,
-    PriorsTold,
-    SearchAsked,
+    QueuePlaceChanged,
     SearchEnded,
     SearchHit,
-    SearchLeft,
     SessionChanged,
-    StopsQueried,
-    TurnCame,
-    TurnDeclined,
-    TurnTaken,
-    UserAsked,
-    UserTold,
+    StartSearch,
+    UploadFailed,
+    UploadOffered,
+    UserDescribed,
 )
 from protocol.messages.storage import (
+    BackgroundWorkEnded,
     ChunkDisputed,
     ChunksRepeated,
     ChunksStored,
     ChunksVerified,
-    CommitDue,
+    ClaimSlots,
+    ClosePartFile,
+    CommitRecords,
     DiskFailed,
+    FileSealed,
+    OpenPartFile,
+    PartFileClosed,
+    PartFileReady,
+    PartFileRefused,
+    PartFileRehashed,
+    PartFileReopened,
+    SealFile,
     SealRefused,
-    SealWanted,
-    ShelfTidied,
     SizeLearned,
     SlotFilled,
     SlotFreed,
-    SlotsAsked,
     SlotsGranted,
     SlotSpoiled,
     SourceChanged,
-    TargetCloseAsked,
-    TargetClosed,
-    TargetOpened,
-    TargetRead,
-    TargetRefused,
-    TargetSealed,
-    TargetStands,
-    TargetWanted,
+    TrimSlots,
     ValidatorSeen,
-    WorkEnded,
 )
 from protocol.messages.supervision import (
     ActorDied,
-    HealthTold,
-    LogLevelSet,
-    PingAnswered,
-    PingAsked,
+    HealthReported,
+    Ping,
+    Pong,
     ProcessLost,
     ProcessReady,
-    StopAsked,
+    SetLogLevel,
+    StopProcess,
     Ticked,
 )
 
 Message = (
-    JobAsked
-    | JobStopAsked
-    | DispatcherWanted
-    | WorkerWanted
+    StartJob
+    | StopJob
+    | StartDispatcher
+    | StartWorker
     | SourceJoined
     | SourceLost
-    | JobForgotten
-    | ProbeAsked
+    | JobClosed
+    | ProbeSource
     | SourceProbed
     | SourceFailed
     | LeaseGranted
@@ -169,19 +169,19 @@ Message = (
     | LeaseRevoked
     | LeaseFinished
     | LeaseReleased
-    | RideProgressed
-    | RideEnded
+    | TransferProgressed
+    | TransferEnded
     | SourceMeasured
     | SourceSlowed
     | SourceStalled
-    | RateCapped
-    | JobWatched
-    | RideContinued
-    | TargetWanted
+    | CapRate
+    | MonitorJob
+    | ContinueTransfer
+    | OpenPartFile
     | ChunksVerified
     | SourceChanged
-    | TargetOpened
-    | TargetRefused
+    | PartFileReady
+    | PartFileRefused
     | ValidatorSeen
     | SlotFilled
     | SlotFreed
@@ -191,12 +191,12 @@ Message = (
     | SlotSpoiled
     | DiskFailed
     | SizeLearned
-    | SealWanted
-    | TargetSealed
+    | SealFile
+    | FileSealed
     | SealRefused
-    | TargetCloseAsked
-    | TargetClosed
-    | CommitDue
+    | ClosePartFile
+    | PartFileClosed
+    | CommitRecords
     | JobOpened
     | JobProgressed
     | SourceProgressed
@@ -206,89 +206,89 @@ Message = (
     | JobEnded
     | ProcessReady
     | ProcessLost
-    | PingAsked
-    | PingAnswered
-    | StopAsked
+    | Ping
+    | Pong
+    | StopProcess
     | ActorDied
     | Ticked
     | DispatcherReady
     | WorkerReady
-    | SourceKnown
-    | SourceOffered
-    | SearchAsked
+    | RestoreSourceCounts
+    | OfferSource
+    | StartSearch
     | SearchHit
     | SearchEnded
-    | PlaceAsked
-    | PlaceLeft
-    | PlaceTaken
-    | PlaceRefused
-    | TurnCame
-    | TurnTaken
-    | TurnDeclined
-    | ConnectionHanded
-    | ConnectionEnded
-    | PeerFailed
+    | EnqueueFile
+    | DequeueFile
+    | QueuePlaceChanged
+    | EnqueueRefused
+    | UploadOffered
+    | AcceptUpload
+    | DeclineUpload
+    | ConnectionReady
+    | ConnectionClosed
+    | UploadFailed
     | SessionChanged
     | FileFinished
-    | PriorsAsked
-    | PriorsTold
-    | PeerRode
+    | LoadPeerHistory
+    | PeerHistoryLoaded
+    | PeerDelivered
     | PeerFaulted
     | PeerStopped
-    | SlotsAsked
+    | ClaimSlots
     | SlotsGranted
-    | TargetStands
-    | TargetRead
-    | Answered
-    | Refused
-    | OrderPlaced
-    | JobPaused
-    | JobResumed
-    | JobCancelled
-    | JobRetried
-    | JobDeleted
-    | EndedRemoved
-    | JobTuned
-    | SourcesAdded
-    | SourceDropped
-    | JobsQueried
-    | JobQueried
-    | WhyQueried
-    | TimelineQueried
-    | ManifestQueried
-    | EventsQueried
-    | CountsQueried
-    | EventsWatched
-    | EventHappened
-    | LimitSet
-    | KeeperConfigured
-    | JobLimited
-    | TotalLimited
-    | SourceLeft
+    | PartFileReopened
+    | PartFileRehashed
+    | RequestAnswered
+    | RequestRefused
+    | CreateJob
+    | PauseJob
+    | ResumeJob
+    | CancelJob
+    | RetryJob
+    | DeleteJob
+    | HideEndedJobs
+    | UpdateJob
+    | AddSources
+    | DropSource
+    | ListJobs
+    | GetJob
+    | ExplainJob
+    | GetTimeline
+    | GetManifest
+    | ListEvents
+    | GetCounts
+    | WatchEvents
+    | EventOccurred
+    | SetTotalLimit
+    | ConfigureJobManager
+    | LimitJob
+    | LimitTotal
+    | SourceDisabled
     | SourceFound
-    | RunsAsked
-    | RunsTold
-    | UserAsked
-    | UserTold
-    | FilesAsked
-    | FilesTold
-    | PeersQueried
-    | StopsQueried
-    | LogLevelSet
-    | DeskConfigured
-    | BookmarkSet
-    | BookmarkQueried
-    | HealthTold
-    | NewsAsked
-    | WorkerUnwanted
-    | SearchLeft
-    | TargetUnwanted
-    | TargetRemoved
+    | ListContributors
+    | ContributorsListed
+    | GetUser
+    | UserDescribed
+    | BrowseUser
+    | FilesListed
+    | ListPeers
+    | ListStops
+    | SetLogLevel
+    | ConfigureGateway
+    | SetBookmark
+    | GetBookmark
+    | HealthReported
+    | ResendState
+    | StopWorker
+    | CancelSearch
+    | RemovePartFile
+    | PartFileRemoved
     | SourcesExpected
-    | LoginWanted
-    | LogoutWanted
-    | WorkEnded
-    | ShelfTidied
+    | LogIn
+    | LogOut
+    | BackgroundWorkEnded
+    | TrimSlots
     | SourceNamed
 )
 """Anything that can travel."""
@@ -297,14 +297,14 @@ Message = (
 # The tag table: a message's number on the wire is its place here. The table only ever grows at its end.
 
 TAGS: tuple[type, ...] = (
-    JobAsked,
-    JobStopAsked,
-    DispatcherWanted,
-    WorkerWanted,
+    StartJob,
+    StopJob,
+    StartDispatcher,
+    StartWorker,
     SourceJoined,
     SourceLost,
-    JobForgotten,
-    ProbeAsked,
+    JobClosed,
+    ProbeSource,
     SourceProbed,
     SourceFailed,
     LeaseGranted,
@@ -313,19 +313,19 @@ TAGS: tuple[type, ...] = (
     LeaseRevoked,
     LeaseFinished,
     LeaseReleased,
-    RideProgressed,
-    RideEnded,
+    TransferProgressed,
+    TransferEnded,
     SourceMeasured,
     SourceSlowed,
     SourceStalled,
-    RateCapped,
-    JobWatched,
-    RideContinued,
-    TargetWanted,
+    CapRate,
+    MonitorJob,
+    ContinueTransfer,
+    OpenPartFile,
     ChunksVerified,
     SourceChanged,
-    TargetOpened,
-    TargetRefused,
+    PartFileReady,
+    PartFileRefused,
     ValidatorSeen,
     SlotFilled,
     SlotFreed,
@@ -335,12 +335,12 @@ TAGS: tuple[type, ...] = (
     SlotSpoiled,
     DiskFailed,
     SizeLearned,
-    SealWanted,
-    TargetSealed,
+    SealFile,
+    FileSealed,
     SealRefused,
-    TargetCloseAsked,
-    TargetClosed,
-    CommitDue,
+    ClosePartFile,
+    PartFileClosed,
+    CommitRecords,
     JobOpened,
     JobProgressed,
     SourceProgressed,
@@ -350,89 +350,89 @@ TAGS: tuple[type, ...] = (
     JobEnded,
     ProcessReady,
     ProcessLost,
-    PingAsked,
-    PingAnswered,
-    StopAsked,
+    Ping,
+    Pong,
+    StopProcess,
     ActorDied,
     Ticked,
     DispatcherReady,
     WorkerReady,
-    SourceOffered,
-    SearchAsked,
+    OfferSource,
+    StartSearch,
     SearchHit,
     SearchEnded,
-    PlaceAsked,
-    PlaceLeft,
-    PlaceTaken,
-    PlaceRefused,
-    TurnCame,
-    TurnTaken,
-    TurnDeclined,
-    ConnectionHanded,
-    ConnectionEnded,
-    PeerFailed,
+    EnqueueFile,
+    DequeueFile,
+    QueuePlaceChanged,
+    EnqueueRefused,
+    UploadOffered,
+    AcceptUpload,
+    DeclineUpload,
+    ConnectionReady,
+    ConnectionClosed,
+    UploadFailed,
     SessionChanged,
     FileFinished,
-    PriorsAsked,
-    PriorsTold,
-    PeerRode,
+    LoadPeerHistory,
+    PeerHistoryLoaded,
+    PeerDelivered,
     PeerFaulted,
     PeerStopped,
-    SlotsAsked,
+    ClaimSlots,
     SlotsGranted,
-    TargetStands,
-    TargetRead,
-    Answered,
-    Refused,
-    OrderPlaced,
-    JobPaused,
-    JobResumed,
-    JobCancelled,
-    JobRetried,
-    JobDeleted,
-    EndedRemoved,
-    JobTuned,
-    SourcesAdded,
-    SourceDropped,
-    JobsQueried,
-    JobQueried,
-    WhyQueried,
-    TimelineQueried,
-    ManifestQueried,
-    EventsQueried,
-    CountsQueried,
-    EventsWatched,
-    EventHappened,
-    LimitSet,
-    KeeperConfigured,
-    JobLimited,
-    TotalLimited,
-    SourceLeft,
+    PartFileReopened,
+    PartFileRehashed,
+    RequestAnswered,
+    RequestRefused,
+    CreateJob,
+    PauseJob,
+    ResumeJob,
+    CancelJob,
+    RetryJob,
+    DeleteJob,
+    HideEndedJobs,
+    UpdateJob,
+    AddSources,
+    DropSource,
+    ListJobs,
+    GetJob,
+    ExplainJob,
+    GetTimeline,
+    GetManifest,
+    ListEvents,
+    GetCounts,
+    WatchEvents,
+    EventOccurred,
+    SetTotalLimit,
+    ConfigureJobManager,
+    LimitJob,
+    LimitTotal,
+    SourceDisabled,
     SourceFound,
-    RunsAsked,
-    RunsTold,
-    UserAsked,
-    UserTold,
-    FilesAsked,
-    FilesTold,
-    PeersQueried,
-    StopsQueried,
-    LogLevelSet,
-    DeskConfigured,
-    BookmarkSet,
-    BookmarkQueried,
-    HealthTold,
-    NewsAsked,
-    WorkerUnwanted,
-    SearchLeft,
-    TargetUnwanted,
-    TargetRemoved,
-    SourceKnown,
+    ListContributors,
+    ContributorsListed,
+    GetUser,
+    UserDescribed,
+    BrowseUser,
+    FilesListed,
+    ListPeers,
+    ListStops,
+    SetLogLevel,
+    ConfigureGateway,
+    SetBookmark,
+    GetBookmark,
+    HealthReported,
+    ResendState,
+    StopWorker,
+    CancelSearch,
+    RemovePartFile,
+    PartFileRemoved,
+    RestoreSourceCounts,
     SourcesExpected,
-    LoginWanted,
-    LogoutWanted,
-    WorkEnded,
-    ShelfTidied,
+    LogIn,
+    LogOut,
+    BackgroundWorkEnded,
+    TrimSlots,
     SourceNamed,
 )
 """Tag = index. Append only."""

@@ -1,7 +1,7 @@
 """What a front (terminal, later API and page) is told of a job."""
 
 from protocol.messages.base import Fact
-from protocol.messages.jobs import SourceKnown
+from protocol.messages.jobs import RestoreSourceCounts
 
 
 class JobOpened(Fact, frozen=True, kw_only=True, gc=False):
@@ -58,9 +58,9 @@ class SourceProgressed(Fact, frozen=True, kw_only=True, gc=False):
     trims: int = 0
 
 
-def source_known(row: SourceProgressed) -> SourceKnown:
+def source_known(row: SourceProgressed) -> RestoreSourceCounts:
     """What another hub is to know of this source."""
-    return SourceKnown(
+    return RestoreSourceCounts(
         job=row.job, name=row.name, bytes_stored=row.bytes_stored, chunks=row.chunks, leases=row.leases, stops=row.stops
     )
 

@@ -9,7 +9,7 @@ from typing import Final
 from protocol.messages.base import Fact
 
 
-class SearchAsked(Fact, frozen=True, kw_only=True, gc=False):
+class StartSearch(Fact, frozen=True, kw_only=True, gc=False):
     """Search the network. Hits go to `reply_to` as they come, then one `SearchEnded`. `search` is the asker's own
     number for it. After `hits_max` hits (0: no limit but the session's own) it ends at once."""
 
@@ -20,7 +20,7 @@ class SearchAsked(Fact, frozen=True, kw_only=True, gc=False):
     hits_max: int = 0
 
 
-class SearchLeft(Fact, frozen=True, kw_only=True, gc=False):
+class CancelSearch(Fact, frozen=True, kw_only=True, gc=False):
     """Whoever asked wants no more hits of this search. It ends at once, with its `SearchEnded`."""
 
     search: int
@@ -58,7 +58,7 @@ class SearchEnded(Fact, frozen=True, kw_only=True, gc=False):
     retry_after_s: float = 0.0
 
 
-class PlaceAsked(Fact, frozen=True, kw_only=True, gc=False):
+class EnqueueFile(Fact, frozen=True, kw_only=True, gc=False):
     """Ask the peer to queue its file for us (QueueUpload). One at a time for each peer; the session holds others back.
 
     `worker` is where the connection of the turn goes.
@@ -71,14 +71,14 @@ class PlaceAsked(Fact, frozen=True, kw_only=True, gc=False):
     worker: str
 
 
-class PlaceLeft(Fact, frozen=True, kw_only=True, gc=False):
+class DequeueFile(Fact, frozen=True, kw_only=True, gc=False):
     """The place is no longer needed: an offer for it will be declined."""
 
     job: int
     source: int
 
 
-class PlaceTaken(Fact, frozen=True, kw_only=True, gc=False):
+class QueuePlaceChanged(Fact, frozen=True, kw_only=True, gc=False):
     """Our place in the peer's queue, from 1; 0 when the peer does not say."""
 
     job: int
@@ -86,7 +86,7 @@ class PlaceTaken(Fact, frozen=True, kw_only=True, gc=False):
     place: int
 
 
-class PlaceRefused(Fact, frozen=True, kw_only=True, gc=False):
+class EnqueueRefused(Fact, frozen=True, kw_only=True, gc=False):
     """The peer or the network refused. `fault` is a `FaultKind` number."""
 
     job: int
@@ -95,8 +95,8 @@ class PlaceRefused(Fact, frozen=True, kw_only=True, gc=False):
     detail: str
 
 
-class TurnCame(Fact, frozen=True, kw_only=True, gc=False):
-    """The peer offers to send now. To be answered with `TurnTaken` or `TurnDeclined` at once."""
+class UploadOffered(Fact, frozen=True, kw_only=True, gc=False):
+    """The peer offers to send now. To be answered with `AcceptUpload` or `DeclineUpload` at once."""
 
     job: int
     source: int
@@ -104,7 +104,7 @@ class TurnCame(Fact, frozen=True, kw_only=True, gc=False):
     size_bytes: int
 
 
-class TurnTaken(Fact, frozen=True, kw_only=True, gc=False):
+class AcceptUpload(Fact, frozen=True, kw_only=True, gc=False):
     """Accept the offer; the connection is to be handed to the worker."""
 
     job: int
@@ -112,7 +112,7 @@ class TurnTaken(Fact, frozen=True, kw_only=True, gc=False):
     ticket: int
 
 
-class TurnDeclined(Fact, frozen=True, kw_only=True, gc=False):
+class DeclineUpload(Fact, frozen=True, kw_only=True, gc=False):
     """Answer the offer with Cancelled."""
 
     job: int
@@ -120,7 +120,7 @@ class TurnDeclined(Fact, frozen=True, kw_only=True, gc=False):
     ticket: int
 
 
-class ConnectionHanded(Fact, frozen=True, kw_only=True, gc=False):
+class ConnectionReady(Fact, frozen=True, kw_only=True, gc=False):
     """The turn's F connection, ready for the offset; its descriptor came with this frame under `fd_token`."""
 
     job: int
@@ -129,7 +129,7 @@ class ConnectionHanded(Fact, frozen=True, kw_only=True, gc=False):
     fd_token: int
 
 
-class ConnectionEnded(Fact, frozen=True, kw_only=True, gc=False):
+class ConnectionClosed(Fact, frozen=True, kw_only=True, gc=False):
     """The worker is done with the turn's connection. `stopped`: it hung up before the end of the file, so the peer's
     UploadFailed is to be awaited before it is asked again."""
 
@@ -139,7 +139,7 @@ class ConnectionEnded(Fact, frozen=True, kw_only=True, gc=False):
     stopped: bool
 
 
-class PeerFailed(Fact, frozen=True, kw_only=True, gc=False):
+class UploadFailed(Fact, frozen=True, kw_only=True, gc=False):
     """The peer says that the running upload failed (UploadFailed of this turn), or its offer came to nothing."""
 
     job: int
@@ -158,11 +158,11 @@ class SessionChanged(Fact, frozen=True, kw_only=True, gc=False):
     final: bool
 
 
-class LoginWanted(Fact, frozen=True, kw_only=True, gc=False):
+class LogIn(Fact, frozen=True, kw_only=True, gc=False):
     """Be logged in: at once where it was put off, also where it was over. Where it holds nothing changes."""
 
 
-class LogoutWanted(Fact, frozen=True, kw_only=True, gc=False):
+class LogOut(Fact, frozen=True, kw_only=True, gc=False):
     """Log out and stay so until a login is wanted. What rides rides on."""
 
 
@@ -176,8 +176,8 @@ class FileFinished(Fact, frozen=True, kw_only=True, gc=False):
 # Keyed by user name. The memory keeps and tells; what follows from it is decided by those who ask.
 
 
-class PriorsAsked(Fact, frozen=True, kw_only=True, gc=False):
-    """What is known of this peer? Answered by `PriorsTold` to `reply_to`. `job` and `source` only come back."""
+class LoadPeerHistory(Fact, frozen=True, kw_only=True, gc=False):
+    """What is known of this peer? RequestAnswered by `PeerHistoryLoaded` to `reply_to`. `job` and `source` only come back."""
 
     job: int
     source: int
@@ -185,7 +185,7 @@ class PriorsAsked(Fact, frozen=True, kw_only=True, gc=False):
     reply_to: str
 
 
-class PriorsTold(Fact, frozen=True, kw_only=True, gc=False):
+class PeerHistoryLoaded(Fact, frozen=True, kw_only=True, gc=False):
     """What is remembered of a peer; zeros and `offset_ok` when nothing is, or nothing can be read.
 
     `failures`: attempts in a row that came to nothing, the last with `last_fault` (a `FaultKind` number) `failed_s_ago`
@@ -204,7 +204,7 @@ class PriorsTold(Fact, frozen=True, kw_only=True, gc=False):
     stops_today: int
 
 
-class PeerRode(Fact, frozen=True, kw_only=True, gc=False):
+class PeerDelivered(Fact, frozen=True, kw_only=True, gc=False):
     """A ride of this peer delivered, at this rate, so long after it was asked (0: not measured)."""
 
     peer: str
@@ -226,21 +226,21 @@ class PeerStopped(Fact, frozen=True, kw_only=True, gc=False):
     peer: str
 
 
-# What is asked of the session about one Soulseek user. Each question gets `UserTold` or file rows, then an end.
+# What is asked of the session about one Soulseek user. Each question gets `UserDescribed` or file rows, then an end.
 
 FILES_MAX: Final = 50_000
 """So many files of one user are told; what is beyond is cut off."""
 
 
-class UserAsked(Fact, frozen=True, kw_only=True, gc=False):
-    """Is this user there? Answered by `UserTold`."""
+class GetUser(Fact, frozen=True, kw_only=True, gc=False):
+    """Is this user there? RequestAnswered by `UserDescribed`."""
 
     request: int
     reply_to: str
     peer: str
 
 
-class UserTold(Fact, frozen=True, kw_only=True, gc=False):
+class UserDescribed(Fact, frozen=True, kw_only=True, gc=False):
     """`presence`: ``Online``, ``Away``, ``Offline`` or empty when nobody answered. Numbers are 0 when not told."""
 
     request: int
@@ -252,8 +252,8 @@ class UserTold(Fact, frozen=True, kw_only=True, gc=False):
     folders: int
 
 
-class FilesAsked(Fact, frozen=True, kw_only=True, gc=False):
-    """What does this user share: in one `folder` (remote path), or everything when it is empty. Answered by `FilesTold`
+class BrowseUser(Fact, frozen=True, kw_only=True, gc=False):
+    """What does this user share: in one `folder` (remote path), or everything when it is empty. RequestAnswered by `FilesListed`
     parts. Bounded: at most `FILES_MAX` rows of one answer are told."""
 
     request: int
@@ -262,7 +262,7 @@ class FilesAsked(Fact, frozen=True, kw_only=True, gc=False):
     folder: str
 
 
-class FilesTold(Fact, frozen=True, kw_only=True, gc=False):
+class FilesListed(Fact, frozen=True, kw_only=True, gc=False):
     """Files of one folder, names without it. `last` ends the answer; `refused` then says in words why there is nothing.
     `truncated`: there was more."""
 
@@ -276,8 +276,8 @@ class FilesTold(Fact, frozen=True, kw_only=True, gc=False):
     refused: str
 
 
-class PeersQueried(Fact, frozen=True, kw_only=True, gc=False):
-    """To the memory of peers: whom do we know? Answered by `PeerSnapshot` rows, the fastest first."""
+class ListPeers(Fact, frozen=True, kw_only=True, gc=False):
+    """To the memory of peers: whom do we know? RequestAnswered by `PeerView` rows, the fastest first."""
 
     request: int
     reply_to: str
@@ -285,8 +285,8 @@ class PeersQueried(Fact, frozen=True, kw_only=True, gc=False):
     limit: int
 
 
-class StopsQueried(Fact, frozen=True, kw_only=True, gc=False):
-    """To the memory of peers: the ledger of stops. Answered by `StopCount` rows, the newest day first."""
+class ListStops(Fact, frozen=True, kw_only=True, gc=False):
+    """To the memory of peers: the ledger of stops. RequestAnswered by `StopCount` rows, the newest day first."""
 
     request: int
     reply_to: str

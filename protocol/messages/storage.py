@@ -5,11 +5,11 @@ import msgspec
 from protocol.messages.base import Fact
 
 
-class TargetWanted(Fact, frozen=True, kw_only=True, gc=False):
+class OpenPartFile(Fact, frozen=True, kw_only=True, gc=False):
     """Open or create the part file of a job. `size_bytes` -1: unknown. `name` is from outside, made safe here.
 
     `again`: it was open in this run and its disk failed. Then it is not created, there must be room for more, and it
-    must be possible to write; until then the answer is `TargetRefused`.
+    must be possible to write; until then the answer is `PartFileRefused`.
 
     `make_folder`: the last part of `folder` is made where it is missing, but not again: a disk that is not mounted at
     the moment must not be written past.
@@ -28,7 +28,7 @@ class TargetWanted(Fact, frozen=True, kw_only=True, gc=False):
     make_folder: bool = False
 
 
-def target_of_size(wanted: TargetWanted, size_bytes: int) -> TargetWanted:
+def target_of_size(wanted: OpenPartFile, size_bytes: int) -> OpenPartFile:
     """The same, now that the size is known; -1: it is not yet."""
     return msgspec.structs.replace(wanted, size_bytes=size_bytes)
 
@@ -37,7 +37,7 @@ class ChunksVerified(Fact, frozen=True, kw_only=True, gc=False):
     """Chunks found in the part file that match their records: runs as a flat tuple first, stop, first, stop ...
 
     `sources` is, for each run, what its records keep of the name of who sent it (0: nobody in particular); empty: not
-    told. Several of these may come before `TargetOpened`; each stays below the frame limit.
+    told. Several of these may come before `PartFileReady`; each stays below the frame limit.
     """
 
     job: int
@@ -45,8 +45,8 @@ class ChunksVerified(Fact, frozen=True, kw_only=True, gc=False):
     sources: tuple[int, ...] = ()
 
 
-class TargetRead(Fact, frozen=True, kw_only=True, gc=False):
-    """The part file is being re-hashed: so many bytes of so many. A few a second, before `TargetOpened`."""
+class PartFileRehashed(Fact, frozen=True, kw_only=True, gc=False):
+    """The part file is being re-hashed: so many bytes of so many. A few a second, before `PartFileReady`."""
 
     job: int
     read_bytes: int
@@ -61,7 +61,7 @@ class SourceChanged(Fact, frozen=True, kw_only=True, gc=False):
     detail: str
 
 
-class TargetOpened(Fact, frozen=True, kw_only=True, gc=False):
+class PartFileReady(Fact, frozen=True, kw_only=True, gc=False):
     """The part file stands. `message` tells people what was found there (may be empty). `store`: which store process
     has it, counted from 0."""
 
@@ -71,8 +71,8 @@ class TargetOpened(Fact, frozen=True, kw_only=True, gc=False):
     store: int = 0
 
 
-class TargetRefused(Fact, frozen=True, kw_only=True, gc=False):
-    """The part file cannot be used. `fault` is a `TargetFaultKind` number."""
+class PartFileRefused(Fact, frozen=True, kw_only=True, gc=False):
+    """The part file cannot be used. `fault` is a `PartFileFaultKind` number."""
 
     job: int
     fault: int
@@ -92,7 +92,7 @@ class SlotFilled(Fact, frozen=True, kw_only=True, gc=False):
     `source_hash` is what the records keep of the source's name; `shelf` is the address that gets the slot back.
 
     The slot belongs to the Assembler from here until its `SlotFreed`. `store`: the store process it is meant for; any
-    other leaves it alone, and it is handed over again when that one has the target open (`TargetStands`).
+    other leaves it alone, and it is handed over again when that one has the target open (`PartFileReopened`).
     """
 
     job: int
@@ -162,7 +162,7 @@ class SlotSpoiled(Fact, frozen=True, kw_only=True, gc=False):
 
 class DiskFailed(Fact, frozen=True, kw_only=True, gc=False):
     """The disk failed under an open part file, which has been let go of: nothing of the job is open any more, and what
-    is handed over for it is dropped until `TargetWanted` opens it again. `fault` is a `TargetFaultKind` number."""
+    is handed over for it is dropped until `OpenPartFile` opens it again. `fault` is a `PartFileFaultKind` number."""
 
     job: int
     fault: int
@@ -176,16 +176,16 @@ class SizeLearned(Fact, frozen=True, kw_only=True, gc=False):
     size_bytes: int
 
 
-class SealWanted(Fact, frozen=True, kw_only=True, gc=False):
+class SealFile(Fact, frozen=True, kw_only=True, gc=False):
     """Every chunk is stored: check, sync, rename, sync the folder."""
 
     job: int
 
 
-class TargetSealed(Fact, frozen=True, kw_only=True, gc=False):
+class FileSealed(Fact, frozen=True, kw_only=True, gc=False):
     """The file stands under its final name, for `digest_s` already: so long took its xxh3_128, `digest_hex`.
 
-    Its records go when the answer has come, `JobForgotten`: until then another hub or store can find that it stands.
+    Its records go when the answer has come, `JobClosed`: until then another hub or store can find that it stands.
     """
 
     job: int
@@ -201,31 +201,31 @@ class SealRefused(Fact, frozen=True, kw_only=True, gc=False):
     detail: str
 
 
-class TargetCloseAsked(Fact, frozen=True, kw_only=True, gc=False):
-    """Sync and close; answered by `TargetClosed`."""
+class ClosePartFile(Fact, frozen=True, kw_only=True, gc=False):
+    """Sync and close; answered by `PartFileClosed`."""
 
     job: int
 
 
-class TargetClosed(Fact, frozen=True, kw_only=True, gc=False):
+class PartFileClosed(Fact, frozen=True, kw_only=True, gc=False):
     job: int
 
 
-class CommitDue(Fact, frozen=True, kw_only=True, gc=False):
+class CommitRecords(Fact, frozen=True, kw_only=True, gc=False):
     """The Assembler's note to itself: group-commit the records of every open part file."""
 
 
-class WorkEnded(Fact, frozen=True, kw_only=True, gc=False):
+class BackgroundWorkEnded(Fact, frozen=True, kw_only=True, gc=False):
     """The Assembler's note to itself: what was done beside it for this job is over."""
 
     job: int
 
 
-class ShelfTidied(Fact, frozen=True, kw_only=True, gc=False):
+class TrimSlots(Fact, frozen=True, kw_only=True, gc=False):
     """A shelf's note to itself: give the memory of slots back that were not needed for a while."""
 
 
-class SlotsAsked(Fact, frozen=True, kw_only=True, gc=False):
+class ClaimSlots(Fact, frozen=True, kw_only=True, gc=False):
     """A fetch process was started anew: which of its slots ``[first, stop)`` are free? Its predecessor may have handed
     some over. To the Assembler, answered by `SlotsGranted`; slots not in it come as `SlotFreed` to `shelf`."""
 
@@ -240,7 +240,7 @@ class SlotsGranted(Fact, frozen=True, kw_only=True, gc=False):
     slots: tuple[int, ...]
 
 
-class TargetStands(Fact, frozen=True, kw_only=True, gc=False):
+class PartFileReopened(Fact, frozen=True, kw_only=True, gc=False):
     """Another store process, the `store`-th, has the job's target open. From the dispatcher to the shelves: hand over
     again what its predecessors have not given back."""
 

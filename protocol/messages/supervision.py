@@ -21,20 +21,20 @@ class ProcessLost(Fact, frozen=True, kw_only=True, gc=False):
     restart_s: float = -1.0
 
 
-class PingAsked(Fact, frozen=True, kw_only=True, gc=False):
+class Ping(Fact, frozen=True, kw_only=True, gc=False):
     serial: int
 
 
-class PingAnswered(Fact, frozen=True, kw_only=True, gc=False):
+class Pong(Fact, frozen=True, kw_only=True, gc=False):
     process: str
     serial: int
 
 
-class StopAsked(Fact, frozen=True, kw_only=True, gc=False):
+class StopProcess(Fact, frozen=True, kw_only=True, gc=False):
     """End in order: stop the actors, close what is open, then leave."""
 
 
-class LogLevelSet(Fact, frozen=True, kw_only=True, gc=False):
+class SetLogLevel(Fact, frozen=True, kw_only=True, gc=False):
     """Front to a root: from now on this process writes down what is at least so grave (a number of `logging`)."""
 
     level: int
@@ -52,7 +52,7 @@ class Ticked(Fact, frozen=True, kw_only=True, gc=False):
     """The process's metronome; carries no time, the receiver looks at its own clock."""
 
 
-class HealthTold(Fact, frozen=True, kw_only=True, gc=False):
+class HealthReported(Fact, frozen=True, kw_only=True, gc=False):
     """From the front to the desk, every few seconds, for itself and each living child. `restarts`: how many processes
     of this name there were before it. `cpu_s` since it began, `age_s` ago; memory is PSS where the system tells it."""
 

@@ -8,16 +8,16 @@ so a set of a million chunks in a thousand runs changes in about a microsecond.
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 
-Run = tuple[int, int]
+ChunkRange = tuple[int, int]
 """``(first, stop)``, ``first < stop``."""
 
 
-class RunSet:
+class RangeSet:
     """A set of chunk numbers >= 0. Invariant: ``starts[i] < stops[i] < starts[i+1]``, `count` is their sum."""
 
     __slots__ = ("_count", "_starts", "_stops")
 
-    def __init__(self, runs: Iterable[Run] = ()) -> None:
+    def __init__(self, runs: Iterable[ChunkRange] = ()) -> None:
         self._starts: list[int] = []
         self._stops: list[int] = []
         self._count = 0
@@ -25,7 +25,7 @@ class RunSet:
             self.add(first, stop)
 
     @classmethod
-    def from_flat(cls, flat: tuple[int, ...]) -> "RunSet":
+    def from_flat(cls, flat: tuple[int, ...]) -> "RangeSet":
         """From first, stop, first, stop ... as messages carry runs."""
         return cls(zip(flat[::2], flat[1::2], strict=True))
 
@@ -41,32 +41,32 @@ class RunSet:
         """How many runs (not chunks)."""
         return len(self._starts)
 
-    def __iter__(self) -> Iterator[Run]:
+    def __iter__(self) -> Iterator[ChunkRange]:
         return iter(list(zip(self._starts, self._stops, strict=True)))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, RunSet) and self._starts == other._starts and self._stops == other._stops
+        return isinstance(other, RangeSet) and self._starts == other._starts and self._stops == other._stops
 
     __hash__ = None  # type: ignore[assignment]  # mutable
 
     def __repr__(self) -> str:
-        return f"RunSet({list(self)})"
+        return f"RangeSet({list(self)})"
 
     def __contains__(self, chunk: int) -> bool:
         index = bisect_right(self._starts, chunk) - 1
         return index >= 0 and chunk < self._stops[index]
 
-    def run_at(self, chunk: int) -> Run | None:
+    def run_at(self, chunk: int) -> ChunkRange | None:
         """The run that holds this chunk."""
         index = bisect_right(self._starts, chunk) - 1
         if index >= 0 and chunk < self._stops[index]:
             return self._starts[index], self._stops[index]
         return None
 
-    def first_run(self) -> Run | None:
+    def first_run(self) -> ChunkRange | None:
         return (self._starts[0], self._stops[0]) if self._starts else None
 
-    def last_run(self) -> Run | None:
+    def last_run(self) -> ChunkRange | None:
         return (self._starts[-1], self._stops[-1]) if self._starts else None
 
     def covers(self, first: int, stop: int) -> bool:
@@ -76,14 +76,14 @@ class RunSet:
         run = self.run_at(first)
         return run is not None and run[1] >= stop
 
-    def overlap(self, first: int, stop: int) -> Iterator[Run]:
+    def overlap(self, first: int, stop: int) -> Iterator[ChunkRange]:
         """The parts of ``[first, stop)`` that are in the set, in order."""
         index = bisect_right(self._stops, first)
         while index < len(self._starts) and self._starts[index] < stop:
             yield max(first, self._starts[index]), min(stop, self._stops[index])
             index += 1
 
-    def gaps(self, first: int, stop: int) -> Iterator[Run]:
+    def gaps(self, first: int, stop: int) -> Iterator[ChunkRange]:
         """The parts of ``[first, stop)`` that are not in the set, in order."""
         at = first
         for begin, end in self.overlap(first, stop):
@@ -118,7 +118,7 @@ class RunSet:
         if low >= high:
             return 0
         held = sum(self._stops[i] - self._starts[i] for i in range(low, high))
-        rest: list[Run] = []
+        rest: list[ChunkRange] = []
         if self._starts[low] < first:
             rest.append((self._starts[low], first))
         if self._stops[high - 1] > stop:

@@ -48,7 +48,7 @@ class FaultKind(IntEnum):
 
 
 @unique
-class TargetFaultKind(IntEnum):
+class PartFileFaultKind(IntEnum):
     """What is wrong with the place the file should go. Append only."""
 
     NO_FOLDER = 0
@@ -71,10 +71,10 @@ class SourceFault(Exception):  # noqa: N818  (the word of the design: whose faul
         self.retry_after_s = retry_after_s
 
 
-class TargetFault(Exception):  # noqa: N818
+class PartFileFault(Exception):  # noqa: N818
     """The target cannot be used or written. `detail` is one line for people."""
 
-    def __init__(self, kind: TargetFaultKind, detail: str) -> None:
+    def __init__(self, kind: PartFileFaultKind, detail: str) -> None:
         super().__init__(detail)
         self.kind = kind
         self.detail = detail

@@ -1,5 +1,5 @@
-"""What the JobKeeper goes by: given to its process at the start, and again as JSON whenever the configuration was read
-anew (`KeeperConfigured`)."""
+"""What the JobManager goes by: given to its process at the start, and again as JSON whenever the configuration was read
+anew (`ConfigureJobManager`)."""
 
 import msgspec
 
@@ -19,7 +19,7 @@ class LimitWindow(msgspec.Struct, frozen=True, kw_only=True):
     limit_bytes_s: int
 
 
-class KeeperSettings(msgspec.Struct, frozen=True, kw_only=True):
+class JobPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """`jobs_active_max`: so many runs at once. `jobs_max`: so many that have not ended. `hunts_max`: so many of the
     runs may search for users.
 
@@ -31,7 +31,7 @@ class KeeperSettings(msgspec.Struct, frozen=True, kw_only=True):
     `flush_s`: progress is written down so often.
 
     `limit_bytes_s` for all jobs together (0: none), unless the first fitting window of `schedule` says otherwise.
-    The rest is how a job is asked for: see `JobAsked`.
+    The rest is how a job is asked for: see `StartJob`.
     """
 
     jobs_active_max: int = 4
@@ -59,10 +59,10 @@ class KeeperSettings(msgspec.Struct, frozen=True, kw_only=True):
     stops_per_day: int = STOPS_PER_DAY
 
 
-def settings_json(settings: KeeperSettings) -> bytes:
+def settings_json(settings: JobPolicy) -> bytes:
     return msgspec.json.encode(settings)
 
 
-def settings_of(text: bytes) -> KeeperSettings:
+def settings_of(text: bytes) -> JobPolicy:
     """The inverse of `settings_json`. Raises `ValueError` with one line that names what is wrong."""
-    return msgspec.json.decode(text, type=KeeperSettings)
+    return msgspec.json.decode(text, type=JobPolicy)

@@ -8,10 +8,10 @@ from typing import Any, Self
 
 import msgspec
 
-from protocol.model.job_views import QUEUED, EventEntry, ManifestRun
+from protocol.model.job_views import QUEUED, EventEntry, ManifestRange
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all rows: columns are the fields, in their order."""
 
     def but(self, **changed: Any) -> Self:
@@ -19,13 +19,13 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, **changed)
 
 
-class KeptJob(Kept, frozen=True, kw_only=True):
-    """One job. As ordered: `name` to `private_ok` (see `OrderPlaced`).
+class JobRecord(Record, frozen=True, kw_only=True):
+    """One job. As ordered: `name` to `private_ok` (see `CreateJob`).
 
     `serial` rises with every order. `queued_ms`: since when it waits for its turn, also after a pause or a retry.
     `number`: of the run that is under way, 0 when none is; a job that was paused or cancelled has one until its run has
     ended. `retries`: by itself, since bytes last came; not before `retry_at_ms`. `file_name`: what the file is called
-    in `folder`, empty while nobody knows. `path`: see `JobSnapshot`. `found_bytes`: its size as sources say it, -1
+    in `folder`, empty while nobody knows. `path`: see `JobView`. `found_bytes`: its size as sources say it, -1
     unknown. `received_bytes`, `refetched_bytes` and `active_s` are of the runs that have ended. `waited_s`: so long no
     source could deliver, since bytes last came or somebody resumed or retried it. `order_key`, `order_digest`: as
     ordered.
@@ -76,7 +76,7 @@ class KeptJob(Kept, frozen=True, kw_only=True):
     order_digest: str = ""
 
 
-class KeptSource(Kept, frozen=True, kw_only=True):
+class SourceRecord(Record, frozen=True, kw_only=True):
     """One source of a job; `number` counts from 0 and means the same `url` for ever. `url` may hold a password.
 
     `left`: ``dropped`` or ``banned`` when somebody said so, else empty. `found`: by a search. `standing` and `reason`
@@ -97,7 +97,7 @@ class KeptSource(Kept, frozen=True, kw_only=True):
     stops: int = 0
 
 
-class KeptRun(Kept, frozen=True, kw_only=True):
+class AttemptRecord(Record, frozen=True, kw_only=True):
     """One run of a job. `number` is never given again. `attempt`: so often it was asked for anew. `outcome` and the
     rest as in `JobEnded`, empty while it is under way; ``lost`` when the whole daemon died."""
 
@@ -113,7 +113,7 @@ class KeptRun(Kept, frozen=True, kw_only=True):
     refetched_bytes: int = 0
 
 
-class Totals(Kept, frozen=True, kw_only=True):
+class Totals(Record, frozen=True, kw_only=True):
     """Of all runs that ever ended, also of jobs that were deleted."""
 
     received_bytes: int = 0
@@ -125,7 +125,7 @@ class Totals(Kept, frozen=True, kw_only=True):
     retries: int = 0
 
 
-class JobFiles(Kept, frozen=True, kw_only=True):
+class JobFiles(Record, frozen=True, kw_only=True):
     """What of a job is still to be removed from a folder."""
 
     id: str
@@ -137,15 +137,15 @@ class JobFiles(Kept, frozen=True, kw_only=True):
 
 
 class SaveJob(msgspec.Struct, frozen=True):
-    job: KeptJob
+    job: JobRecord
 
 
 class SaveSource(msgspec.Struct, frozen=True):
-    source: KeptSource
+    source: SourceRecord
 
 
-class SaveRun(msgspec.Struct, frozen=True):
-    run: KeptRun
+class SaveAttempt(msgspec.Struct, frozen=True):
+    run: AttemptRecord
 
 
 class SaveEvent(msgspec.Struct, frozen=True):
@@ -164,7 +164,7 @@ class SaveManifest(msgspec.Struct, frozen=True):
     """Instead of what was there."""
 
     id: str
-    runs: tuple[ManifestRun, ...]
+    runs: tuple[ManifestRange, ...]
 
 
 class SaveTotals(msgspec.Struct, frozen=True):
@@ -203,7 +203,7 @@ class TrimEvents(msgspec.Struct, frozen=True):
 Write = (
     SaveJob
     | SaveSource
-    | SaveRun
+    | SaveAttempt
     | SaveEvent
     | SaveNote
     | SaveManifest

@@ -1,4 +1,4 @@
-"""What is told of jobs, sources and peers in bulk: the rows inside the `body` of an `Answered`.
+"""What is told of jobs, sources and peers in bulk: the rows inside the `body` of an `RequestAnswered`.
 
 Rows are flat structs, packed many to a part so that a page of a thousand jobs is a few dozen frames. Times of the wall
 clock are `_ms` since 1970 (UTC), 0 when it has not happened; durations and rates as everywhere else.
@@ -24,11 +24,11 @@ STATES: Final = (QUEUED, ACTIVE, PAUSED, SEALED, FAILED, CANCELLED)
 ENDED: Final = (SEALED, FAILED, CANCELLED)
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class ViewRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """Base of all rows."""
 
 
-class JobSnapshot(Snapshot, frozen=True, kw_only=True, array_like=True):
+class JobView(ViewRow, frozen=True, kw_only=True, array_like=True):
     """One job as a list shows it.
 
     `state` is one of `STATES`. `phase` says what an active one is doing (``searching``, ``opening``, ``verifying``,
@@ -78,7 +78,7 @@ class JobSnapshot(Snapshot, frozen=True, kw_only=True, array_like=True):
     queue_place: int
 
 
-class SourceSnapshot(Snapshot, frozen=True, kw_only=True, array_like=True):
+class SourceView(ViewRow, frozen=True, kw_only=True, array_like=True):
     """One source of a job. `url` as people may see it: without a password. `standing` as in `SourceProgressed`, or
     ``dropped`` or ``banned`` when somebody said so. Numbers are of all its runs."""
 
@@ -99,24 +99,24 @@ class SourceSnapshot(Snapshot, frozen=True, kw_only=True, array_like=True):
     queue_place: int
 
 
-class JobDetail(Snapshot, frozen=True, kw_only=True, array_like=True):
-    """One job with its sources. Its exact chunk map comes from the dispatcher (`RunsAsked`) or the manifest.
+class JobDetail(ViewRow, frozen=True, kw_only=True, array_like=True):
+    """One job with its sources. Its exact chunk map comes from the dispatcher (`ListContributors`) or the manifest.
 
     `notes`: the latest things people should read, newest last. A job with many sources is told in several rows, each
     with the next of them; `whole` makes one of them.
     """
 
-    job: JobSnapshot
-    sources: tuple[SourceSnapshot, ...]
+    job: JobView
+    sources: tuple[SourceView, ...]
     notes: tuple[str, ...]
 
 
-def details(job: JobSnapshot, sources: Sequence[SourceSnapshot], notes: Sequence[str]) -> list[JobDetail]:
+def details(job: JobView, sources: Sequence[SourceView], notes: Sequence[str]) -> list[JobDetail]:
     """One job in as many rows as it takes for each to fit a part. The oldest notes are left out where there are more
     than `NOTES_BYTES_MAX`."""
     fitting = tuple(_latest(notes))
     room = PART_BYTES_MAX - len(_encoder.encode(JobDetail(job=job, sources=(), notes=fitting))) - 64
-    rows, part, size = list[JobDetail](), list[SourceSnapshot](), 0
+    rows, part, size = list[JobDetail](), list[SourceView](), 0
     for source in sources:
         length = len(_encoder.encode(source))
         if part and size + length > room:
@@ -145,7 +145,7 @@ def _latest(notes: Sequence[str]) -> list[str]:
     return fitting[::-1]
 
 
-class Binding(Snapshot, frozen=True, kw_only=True, array_like=True):
+class Bottleneck(ViewRow, frozen=True, kw_only=True, array_like=True):
     """One thing that holds a job back. `kind`: ``queue`` (too many active), ``paused``, ``sources``, ``places`` (in
     peers' queues), ``one source``, ``budget`` (of stops), ``limit``, ``disk``, ``login``, ``search``, ``peers`` (as
     fast as they are), ``ended``. `text` is a sentence."""
@@ -154,7 +154,7 @@ class Binding(Snapshot, frozen=True, kw_only=True, array_like=True):
     text: str
 
 
-class ManifestRun(Snapshot, frozen=True, kw_only=True, array_like=True):
+class ManifestRange(ViewRow, frozen=True, kw_only=True, array_like=True):
     """Chunks ``[first, stop)`` came from this source; `source` -1: nobody knows any more."""
 
     first: int
@@ -163,8 +163,8 @@ class ManifestRun(Snapshot, frozen=True, kw_only=True, array_like=True):
     url: str
 
 
-class EventEntry(Snapshot, frozen=True, kw_only=True, array_like=True):
-    """A kept event, as in `EventHappened`."""
+class EventEntry(ViewRow, frozen=True, kw_only=True, array_like=True):
+    """A kept event, as in `EventOccurred`."""
 
     serial: int
     at_ms: int
@@ -173,14 +173,14 @@ class EventEntry(Snapshot, frozen=True, kw_only=True, array_like=True):
     data: bytes
 
 
-class Bookmark(Snapshot, frozen=True, kw_only=True, array_like=True):
+class Bookmark(ViewRow, frozen=True, kw_only=True, array_like=True):
     """How far somebody has come with the events: the last one that is done, -1 without any."""
 
     name: str
     serial: int
 
 
-class Counts(Snapshot, frozen=True, kw_only=True, array_like=True):
+class Counts(ViewRow, frozen=True, kw_only=True, array_like=True):
     """The whole daemon in numbers, since it was installed unless said otherwise. `limit_bytes_s`: what holds now."""
 
     queued: int
@@ -201,7 +201,7 @@ class Counts(Snapshot, frozen=True, kw_only=True, array_like=True):
     last_serial: int
 
 
-class PeerSnapshot(Snapshot, frozen=True, kw_only=True, array_like=True):
+class PeerView(ViewRow, frozen=True, kw_only=True, array_like=True):
     """What is remembered of a Soulseek user; zeros where nothing is."""
 
     peer: str
@@ -214,7 +214,7 @@ class PeerSnapshot(Snapshot, frozen=True, kw_only=True, array_like=True):
     seen_ms: int
 
 
-class StopCount(Snapshot, frozen=True, kw_only=True, array_like=True):
+class StopCount(ViewRow, frozen=True, kw_only=True, array_like=True):
     """So often we hung up on this user on this day (UTC, ``2026-11-25``)."""
 
     peer: str
@@ -222,10 +222,10 @@ class StopCount(Snapshot, frozen=True, kw_only=True, array_like=True):
     count: int
 
 
-Row = TypeVar("Row", bound=Snapshot)
+Row = TypeVar("Row", bound=ViewRow)
 
 
-def pack(rows: Iterable[Snapshot]) -> Iterator[bytes]:
+def pack(rows: Iterable[ViewRow]) -> Iterator[bytes]:
     """Bodies for the parts of an answer; at least one, empty when there are no rows. A single row must fit a part."""
     part: list[bytes] = []
     size = 0

@@ -12,18 +12,18 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from actors.builders import processes
-from actors.core.supervision.process_policy import Restarts
+from actors.core.supervision.process_policy import RestartPolicy
 from actors.runtime.process import ProcessSpec
 from actors.runtime.supervisor import Supervisor
 from protocol.messages import (
-    JobAsked,
+    ContributorsListed,
     JobEnded,
     JobProgressed,
     Message,
-    RunsTold,
+    OfferSource,
     SourceFound,
-    SourceOffered,
-    asked_anew,
+    StartJob,
+    restarted_job,
 )
 from protocol.messages.addresses import FRONT, POOL, WATCHDOG
 from storage.shared_memory import Arena
@@ -50,7 +50,7 @@ class Engine:
             arena_fd=arena.fd,
             slot_count=slot_count,
             lost_to=(POOL,),
-            restarts=Restarts(),
+            restarts=RestartPolicy(),
         )
         self._leaving.callback(self.supervisor.stop)
         self.supervisor.start()
@@ -65,7 +65,7 @@ class Engine:
 
     # -- what is asked
 
-    def asked(self, job: int, sources: int, **changes: Any) -> JobAsked:
+    def asked(self, job: int, sources: int, **changes: Any) -> StartJob:
         fields: dict[str, Any] = {
             "job": job,
             "source_count": sources,
@@ -83,22 +83,22 @@ class Engine:
             "watcher": FRONT,
             "rows_s": 0.25,
         }
-        return JobAsked(**{**fields, **changes})
+        return StartJob(**{**fields, **changes})
 
-    def begin(self, job: int, urls: Iterable[str], **changes: Any) -> JobAsked:
+    def begin(self, job: int, urls: Iterable[str], **changes: Any) -> StartJob:
         urls = list(urls)
         asked = self.asked(job, len(urls), **changes)
         self.ask(asked, urls)
         return asked
 
-    def ask(self, asked: JobAsked, urls: Iterable[str]) -> None:
+    def ask(self, asked: StartJob, urls: Iterable[str]) -> None:
         self.tell(POOL, asked)
         for url in urls:
-            self.tell(POOL, SourceOffered(job=asked.job, url=url))
+            self.tell(POOL, OfferSource(job=asked.job, url=url))
 
-    def ask_anew(self, asked: JobAsked, urls: Iterable[str]) -> None:
+    def ask_anew(self, asked: StartJob, urls: Iterable[str]) -> None:
         """The hub has died and is back."""
-        self.ask(asked_anew(asked, elapsed_s=1.0, resumed_bytes=-1), urls)
+        self.ask(restarted_job(asked, elapsed_s=1.0, resumed_bytes=-1), urls)
 
     def tell(self, to: str, message: Message) -> None:
         self.supervisor.mailroom.post(to, message)
@@ -144,7 +144,11 @@ class Engine:
 
     def runs(self, job: int) -> list[tuple[int, int, int]]:
         """Who sent what, as said just before the job ended."""
-        parts = [each for _, each in self.heard if isinstance(each, RunsTold) and each.job == job and each.request == 0]
+        parts = [
+            each
+            for _, each in self.heard
+            if isinstance(each, ContributorsListed) and each.job == job and each.request == 0
+        ]
         return [run for part in parts for run in zip(part.firsts, part.stops, part.owners, strict=True)]
 
     def sources(self, job: int) -> dict[int, str]:

@@ -12,32 +12,32 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from actors.builders import processes
-from actors.core.supervision.process_policy import Restarts
+from actors.core.supervision.process_policy import RestartPolicy
 from actors.runtime.process import ProcessSpec
 from actors.runtime.supervisor import Supervisor
 from protocol.messages import (
-    Answered,
-    CountsQueried,
-    EventHappened,
-    EventsWatched,
-    JobQueried,
+    EventOccurred,
+    GetCounts,
+    GetJob,
     Message,
     ProcessReady,
-    Refused,
+    RequestAnswered,
+    RequestRefused,
+    WatchEvents,
 )
-from protocol.messages.addresses import KEEPER, POOL
+from protocol.messages.addresses import JOB_MANAGER, POOL
 from protocol.messages.codec import decode
-from protocol.model.job_policy import KeeperSettings
-from protocol.model.job_views import Counts, JobDetail, JobSnapshot, Snapshot, unpack, whole
+from protocol.model.job_policy import JobPolicy
+from protocol.model.job_views import Counts, JobDetail, JobView, ViewRow, unpack, whole
 from storage.shared_memory import Arena
 from tests.actors.core.jobs.rig import order
 
-DESK = "front/desk"
-Row = TypeVar("Row", bound=Snapshot)
+GATEWAY = "front/desk"
+Row = TypeVar("Row", bound=ViewRow)
 
 
 class Refusal(Exception):  # noqa: N818
-    def __init__(self, refused: Refused) -> None:
+    def __init__(self, refused: RequestRefused) -> None:
         super().__init__(refused.detail)
         self.refused = refused
 
@@ -51,9 +51,9 @@ class KeeperDaemon:
         self.downloads = folder / "downloads"
         self.downloads.mkdir(exist_ok=True)
         self.book_path = folder / "jobs.sqlite"
-        self.events: list[EventHappened] = []
-        self._settings = KeeperSettings(**settings)
-        self._answers: dict[int, list[Answered]] = {}
+        self.events: list[EventOccurred] = []
+        self._settings = JobPolicy(**settings)
+        self._answers: dict[int, list[RequestAnswered]] = {}
         self._heard: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._requests = count(1)
         self._leaving = ExitStack()
@@ -73,14 +73,14 @@ class KeeperDaemon:
             [keeper] if self._alone else [*specs, keeper],
             arena_fd=arena.fd,
             slot_count=slots,
-            lost_to=(KEEPER,) if self._alone else (POOL, KEEPER),
-            restarts=Restarts(),
+            lost_to=(JOB_MANAGER,) if self._alone else (POOL, JOB_MANAGER),
+            restarts=RestartPolicy(),
         )
         self._leaving.callback(self.supervisor.stop)
         self.supervisor.mailroom.register("desk", lambda frame: self._heard.put(decode(frame)))
         self.started_s = time.monotonic()
         self.supervisor.start()
-        self.say(EventsWatched(reply_to=DESK))
+        self.say(WatchEvents(reply_to=GATEWAY))
         return self
 
     def __exit__(
@@ -89,21 +89,21 @@ class KeeperDaemon:
         self._leaving.close()
 
     def say(self, message: Message) -> None:
-        self.supervisor.mailroom.post(KEEPER, message)
+        self.supervisor.mailroom.post(JOB_MANAGER, message)
 
-    def order(self, *urls: str, **changes: Any) -> JobSnapshot:
-        placed = order(next(self._requests), urls, reply_to=DESK, folder=str(self.downloads), **changes)
-        return self._answer(placed.request, placed, JobSnapshot)[0]
+    def order(self, *urls: str, **changes: Any) -> JobView:
+        placed = order(next(self._requests), urls, reply_to=GATEWAY, folder=str(self.downloads), **changes)
+        return self._answer(placed.request, placed, JobView)[0]
 
     def ask(self, kind: type[Any], answer: type[Row], **fields: Any) -> list[Row]:
         """Any question or order; raises `Refusal`."""
         request = next(self._requests)
-        return self._answer(request, kind(request=request, reply_to=DESK, **fields), answer)
+        return self._answer(request, kind(request=request, reply_to=GATEWAY, **fields), answer)
 
     def job(self, id: str) -> JobDetail:
-        return whole(self.ask(JobQueried, JobDetail, id=id))
+        return whole(self.ask(GetJob, JobDetail, id=id))
 
-    def wait_for(self, id: str, true: Callable[[JobSnapshot], bool], *, within_s: float = 30.0) -> JobSnapshot:
+    def wait_for(self, id: str, true: Callable[[JobView], bool], *, within_s: float = 30.0) -> JobView:
         """The job, as soon as this is true of it. Looks again at every event."""
         deadline_s = time.monotonic() + within_s
         while not true(job := self.job(id).job):
@@ -120,12 +120,12 @@ class KeeperDaemon:
             if isinstance(message, ProcessReady) and message.process == process and message.pid != pid:
                 break
         if process == "keeper":
-            self.say(EventsWatched(reply_to=DESK))
+            self.say(WatchEvents(reply_to=GATEWAY))
 
     def order_until_killed(self, url: str, *, count: int) -> list[str]:
         """So many orders at once, and the keeper is killed among them. Returns the ids of those that were answered."""
         orders = [
-            order(next(self._requests), (url,), reply_to=DESK, folder=str(self.downloads), name=f"{number}.bin")
+            order(next(self._requests), (url,), reply_to=GATEWAY, folder=str(self.downloads), name=f"{number}.bin")
             for number in range(count)
         ]
         for placed in orders:
@@ -137,9 +137,9 @@ class KeeperDaemon:
         for placed in orders[count // 2 :]:
             self.say(placed)
         self.kill("keeper")
-        self.ask(CountsQueried, Counts)
+        self.ask(GetCounts, Counts)
         parts = [part for placed in orders for part in self._answers[placed.request]]
-        return [row.id for part in parts for row in unpack(part.body, JobSnapshot)]
+        return [row.id for part in parts for row in unpack(part.body, JobView)]
 
     def kill_everything(self) -> None:
         """As a power failure would, but for this process."""
@@ -164,11 +164,11 @@ class KeeperDaemon:
         except queue.Empty:
             return
         match message:
-            case Answered(request=request):
+            case RequestAnswered(request=request):
                 self._answers[request].append(message)
-            case Refused():
+            case RequestRefused():
                 raise Refusal(message)
-            case EventHappened():
+            case EventOccurred():
                 self.events.append(message)
             case _:
                 raise AssertionError(message)

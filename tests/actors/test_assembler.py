@@ -15,20 +15,20 @@ import storage.digests
 import storage.rehash
 from actors.assembler import Assembler
 from actors.runtime.actor import stop_actors
-from actors.runtime.message_bus import Mailroom
+from actors.runtime.message_bus import MessageBus
 from protocol.messages import (
     ChunksStored,
     ChunksVerified,
-    JobForgotten,
+    ClosePartFile,
+    FileSealed,
+    JobClosed,
     Message,
-    SealWanted,
+    OpenPartFile,
+    PartFileClosed,
+    PartFileReady,
+    PartFileRefused,
+    SealFile,
     SlotFilled,
-    TargetCloseAsked,
-    TargetClosed,
-    TargetOpened,
-    TargetRefused,
-    TargetSealed,
-    TargetWanted,
 )
 from protocol.messages.addresses import ASSEMBLER, dispatcher_address, shelf_address, split_address
 from protocol.messages.codec import decode
@@ -42,11 +42,11 @@ Inbox = queue.SimpleQueue[Message]
 
 
 @pytest.fixture
-def hub() -> Iterator[tuple[Mailroom, Inbox]]:
+def hub() -> Iterator[tuple[MessageBus, Inbox]]:
     """The mailroom of ``store``, in which everybody else lives too, and what the dispatcher hears."""
     with tempfile.TemporaryDirectory(prefix="a-") as run_dir:
-        room, said = Mailroom("store", run_dir), queue.SimpleQueue[Message]()
-        elsewhere = Mailroom("hub", run_dir)
+        room, said = MessageBus("store", run_dir), queue.SimpleQueue[Message]()
+        elsewhere = MessageBus("hub", run_dir)
         elsewhere.register(split_address(dispatcher_address(1))[1], lambda frame: said.put(decode(frame)))
         elsewhere.register("shelf", lambda _frame: None)
         elsewhere.start()
@@ -57,7 +57,7 @@ def hub() -> Iterator[tuple[Mailroom, Inbox]]:
 
 
 @pytest.fixture
-def store(hub: tuple[Mailroom, Inbox]) -> Iterator[Callable[[], Any]]:
+def store(hub: tuple[MessageBus, Inbox]) -> Iterator[Callable[[], Any]]:
     """Starts an Assembler, after the one before has died if there was one."""
     arena = Arena.create(1)
     made: list[Any] = []
@@ -74,7 +74,7 @@ def store(hub: tuple[Mailroom, Inbox]) -> Iterator[Callable[[], Any]]:
     arena.close()
 
 
-def wanted(folder: Path, **changes: Any) -> TargetWanted:
+def wanted(folder: Path, **changes: Any) -> OpenPartFile:
     fields: dict[str, Any] = {
         "job": 1,
         "folder": str(folder),
@@ -86,7 +86,7 @@ def wanted(folder: Path, **changes: Any) -> TargetWanted:
         "sync": "none",
         "dispatcher": dispatcher_address(1),
     }
-    return TargetWanted(**{**fields, **changes})
+    return OpenPartFile(**{**fields, **changes})
 
 
 def next_of(said: Inbox, kind: type) -> Any:
@@ -95,24 +95,24 @@ def next_of(said: Inbox, kind: type) -> Any:
     return message
 
 
-def seal(room: Mailroom, said: Inbox, folder: Path) -> TargetSealed:
+def seal(room: MessageBus, said: Inbox, folder: Path) -> FileSealed:
     """A whole download, up to the word that it is sealed."""
     room.post(ASSEMBLER, wanted(folder))
-    next_of(said, TargetOpened)
+    next_of(said, PartFileReady)
     view = memoryview(DATA)
     filled = SlotFilled(
         job=1, source=0, lease=1, first=0, slot=0, length_bytes=len(DATA), digests=digests_of(view, len(DATA), CHUNK),
         source_hash=1, shelf=shelf_address("hub"),
     )  # fmt: skip
     room.post(ASSEMBLER, filled)
-    room.post(ASSEMBLER, SealWanted(job=1))
-    sealed = next_of(said, TargetSealed)
-    assert isinstance(sealed, TargetSealed)
+    room.post(ASSEMBLER, SealFile(job=1))
+    sealed = next_of(said, FileSealed)
+    assert isinstance(sealed, FileSealed)
     return sealed
 
 
 def test_a_store_that_dies_before_its_last_word_was_heard_is_replaced_by_one_that_says_it(
-    hub: tuple[Mailroom, Inbox], store: Callable[[], Any], tmp_path: Path
+    hub: tuple[MessageBus, Inbox], store: Callable[[], Any], tmp_path: Path
 ) -> None:
     room, said = hub
     store()
@@ -121,10 +121,10 @@ def test_a_store_that_dies_before_its_last_word_was_heard_is_replaced_by_one_tha
     room.post(ASSEMBLER, wanted(tmp_path))
     verified = next_of(said, ChunksVerified)
     assert verified.runs == (0, 2), "nothing is fetched again"
-    assert "was complete already" in next_of(said, TargetOpened).message
-    room.post(ASSEMBLER, SealWanted(job=1))
-    assert next_of(said, TargetSealed).path == first.path == str(tmp_path / NAME)
-    room.post(ASSEMBLER, JobForgotten(job=1))
+    assert "was complete already" in next_of(said, PartFileReady).message
+    room.post(ASSEMBLER, SealFile(job=1))
+    assert next_of(said, FileSealed).path == first.path == str(tmp_path / NAME)
+    room.post(ASSEMBLER, JobClosed(job=1))
     store()
     assert os.listdir(tmp_path) == [NAME]
     assert (tmp_path / NAME).read_bytes() == DATA
@@ -132,45 +132,45 @@ def test_a_store_that_dies_before_its_last_word_was_heard_is_replaced_by_one_tha
 
 @pytest.mark.parametrize("changes", [{}, {"size_bytes": -1}, {"name": "another.bin"}])
 def test_another_hub_that_asks_for_what_is_sealed_is_told_so_whatever_it_knows_of_it(
-    hub: tuple[Mailroom, Inbox], store: Callable[[], Any], tmp_path: Path, changes: dict[str, Any]
+    hub: tuple[MessageBus, Inbox], store: Callable[[], Any], tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     room, said = hub
     store()
     first = seal(room, said, tmp_path)
     room.post(ASSEMBLER, wanted(tmp_path, **changes))
     assert next_of(said, ChunksVerified).runs == (0, 2)
-    room.post(ASSEMBLER, SealWanted(job=1))
-    assert next_of(said, TargetSealed) == first
-    room.post(ASSEMBLER, JobForgotten(job=1))
+    room.post(ASSEMBLER, SealFile(job=1))
+    assert next_of(said, FileSealed) == first
+    room.post(ASSEMBLER, JobClosed(job=1))
 
 
 def test_who_wants_a_sealed_target_closed_hears_that_it_is_sealed(
-    hub: tuple[Mailroom, Inbox], store: Callable[[], Any], tmp_path: Path
+    hub: tuple[MessageBus, Inbox], store: Callable[[], Any], tmp_path: Path
 ) -> None:
     room, said = hub
     store()
     first = seal(room, said, tmp_path)
-    room.post(ASSEMBLER, TargetCloseAsked(job=1))
-    assert next_of(said, TargetSealed) == first
+    room.post(ASSEMBLER, ClosePartFile(job=1))
+    assert next_of(said, FileSealed) == first
     assert f"{NAME}.part.records" in os.listdir(tmp_path), "still not confirmed"
-    room.post(ASSEMBLER, JobForgotten(job=1))
+    room.post(ASSEMBLER, JobClosed(job=1))
     store()
     assert os.listdir(tmp_path) == [NAME]
 
 
 def test_a_folder_is_made_when_that_is_wanted_and_not_again_after_a_fault(
-    hub: tuple[Mailroom, Inbox], store: Callable[[], Any], tmp_path: Path
+    hub: tuple[MessageBus, Inbox], store: Callable[[], Any], tmp_path: Path
 ) -> None:
     room, said = hub
     store()
     album = tmp_path / "Album"
     room.post(ASSEMBLER, wanted(album))
-    next_of(said, TargetRefused)
+    next_of(said, PartFileRefused)
     room.post(ASSEMBLER, wanted(album, make_folder=True, again=True))
-    next_of(said, TargetRefused)
+    next_of(said, PartFileRefused)
     assert not album.exists()
     room.post(ASSEMBLER, wanted(album, make_folder=True))
-    next_of(said, TargetOpened)
+    next_of(said, PartFileReady)
     assert album.is_dir()
 
 
@@ -198,10 +198,10 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
     gate.open.set()
 
 
-def stored(room: Mailroom, said: Inbox, folder: Path, job: int, **changes: Any) -> None:
+def stored(room: MessageBus, said: Inbox, folder: Path, job: int, **changes: Any) -> None:
     """Open a target and store all of it."""
     room.post(ASSEMBLER, wanted(folder, job=job, name=f"{job}.bin", **changes))
-    next_of(said, TargetOpened)
+    next_of(said, PartFileReady)
     digests = digests_of(memoryview(DATA), len(DATA), CHUNK)
     filled = SlotFilled(
         job=job, source=0, lease=1, first=0, slot=0, length_bytes=len(DATA), digests=digests, source_hash=1,
@@ -212,37 +212,37 @@ def stored(room: Mailroom, said: Inbox, folder: Path, job: int, **changes: Any) 
 
 
 def test_a_job_that_is_being_sealed_does_not_hold_up_the_bytes_of_the_others(
-    hub: tuple[Mailroom, Inbox], store: Callable[[], Any], gate: Gate, tmp_path: Path
+    hub: tuple[MessageBus, Inbox], store: Callable[[], Any], gate: Gate, tmp_path: Path
 ) -> None:
     room, said = hub
     store()
     stored(room, said, tmp_path, 1, checksum=f"sha256:{hashlib.sha256(DATA).hexdigest()}")
-    room.post(ASSEMBLER, SealWanted(job=1))
+    room.post(ASSEMBLER, SealFile(job=1))
     assert gate.reached.wait(10)
     stored(room, said, tmp_path, 2)
-    room.post(ASSEMBLER, TargetCloseAsked(job=1))
-    room.post(ASSEMBLER, SealWanted(job=1))
+    room.post(ASSEMBLER, ClosePartFile(job=1))
+    room.post(ASSEMBLER, SealFile(job=1))
     with pytest.raises(queue.Empty):
         said.get(timeout=0.1)
     gate.open.set()
-    assert [next_of(said, TargetSealed).job for _ in range(3)] == [1, 1, 1], "whoever asked meanwhile hears it too"
-    room.post(ASSEMBLER, JobForgotten(job=1))
+    assert [next_of(said, FileSealed).job for _ in range(3)] == [1, 1, 1], "whoever asked meanwhile hears it too"
+    room.post(ASSEMBLER, JobClosed(job=1))
 
 
-@pytest.mark.parametrize("last", [TargetCloseAsked, JobForgotten])
+@pytest.mark.parametrize("last", [ClosePartFile, JobClosed])
 def test_an_opening_that_nobody_wants_any_more_is_given_up(
-    hub: tuple[Mailroom, Inbox], store: Callable[[], Any], gate: Gate, tmp_path: Path, last: Any
+    hub: tuple[MessageBus, Inbox], store: Callable[[], Any], gate: Gate, tmp_path: Path, last: Any
 ) -> None:
     room, said = hub
     store()
     stored(room, said, tmp_path, 1)
-    room.post(ASSEMBLER, TargetCloseAsked(job=1))
-    next_of(said, TargetClosed)
+    room.post(ASSEMBLER, ClosePartFile(job=1))
+    next_of(said, PartFileClosed)
     room.post(ASSEMBLER, wanted(tmp_path, job=3, name="1.bin"))
     assert gate.reached.wait(10)
     room.post(ASSEMBLER, last(job=3))
     stored(room, said, tmp_path, 2)
     room.post(ASSEMBLER, wanted(tmp_path, job=4, name="1.bin"))
     gate.open.set()
-    opened = next_of(said, TargetOpened)
+    opened = next_of(said, PartFileReady)
     assert opened.job == 4, "it waited until the lock was given back"

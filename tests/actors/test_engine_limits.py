@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from actors.demo.mirrors.owner import Box, Character, Content, mirrors
-from protocol.messages import JobLimited, JobStopAsked, TotalLimited
+from protocol.messages import LimitJob, LimitTotal, StopJob
 from protocol.messages.addresses import POOL
 from tests.actors.engine import Engine
 
@@ -35,7 +35,7 @@ def gained(engine: Engine, seconds: float, *jobs: int) -> list[float]:
 
 
 def test_two_jobs_share_a_total_and_hear_of_another_one_at_once(engine: Engine, box: Box) -> None:
-    engine.tell_watchdog(TotalLimited(limit_bytes_s=2 * MB))
+    engine.tell_watchdog(LimitTotal(limit_bytes_s=2 * MB))
     engine.begin(1, box.urls[:1])
     engine.begin(2, box.urls[1:])
     engine.until_stored(1, MB // 4)
@@ -43,17 +43,17 @@ def test_two_jobs_share_a_total_and_hear_of_another_one_at_once(engine: Engine, 
     one, two = gained(engine, 2.0, 1, 2)
     assert 1.2 * MB < one + two < 2.6 * MB
     assert 0.5 < one / two < 2.0, "equal shares, though one of them has three sources"
-    engine.tell_watchdog(TotalLimited(limit_bytes_s=8 * MB))
+    engine.tell_watchdog(LimitTotal(limit_bytes_s=8 * MB))
     engine.listen(1.0)
     more = sum(gained(engine, 1.5, 1, 2))
     assert more > 4 * MB, "it holds within a second"
-    engine.tell(POOL, JobLimited(job=2, limit_bytes_s=MB))
+    engine.tell(POOL, LimitJob(job=2, limit_bytes_s=MB))
     engine.listen(1.0)
     one, two = gained(engine, 1.5, 1, 2)
     assert two < 1.8 * MB
     assert one > 3 * MB, "what the limited one may not use goes to the other"
     for job in (1, 2):
-        engine.tell(POOL, JobStopAsked(job=job))
+        engine.tell(POOL, StopJob(job=job))
         assert engine.ended(job).state == "interrupted"
 
 
@@ -62,7 +62,7 @@ def test_a_limit_that_is_lifted_is_gone_within_a_second(engine: Engine, box: Box
     engine.until_stored(1, MB // 8)
     (slow,) = gained(engine, 1.5, 1)
     assert slow < MB
-    engine.tell(POOL, JobLimited(job=1, limit_bytes_s=0))
+    engine.tell(POOL, LimitJob(job=1, limit_bytes_s=0))
     engine.listen(1.0)
     (fast,) = gained(engine, 1.0, 1)
     assert fast > 5 * MB

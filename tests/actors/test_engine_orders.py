@@ -10,15 +10,15 @@ import pytest
 
 from actors.demo.mirrors.owner import Character, Content, mirrors
 from protocol.messages import (
+    ContributorsListed,
     JobEnded,
     JobOpened,
     JobProgressed,
+    ListContributors,
+    OfferSource,
     ProcessReady,
-    RunsAsked,
-    RunsTold,
+    SourceDisabled,
     SourceFound,
-    SourceLeft,
-    SourceOffered,
     SourceProgressed,
 )
 from protocol.messages.addresses import FRONT, POOL, dispatcher_address
@@ -43,11 +43,11 @@ def test_a_source_that_is_dropped_hangs_up_and_the_others_finish(engine: Engine,
     with mirrors([slow(), slow()], content) as box:
         engine.begin(1, box.urls)
         engine.hear(SourceProgressed, lambda row: row.source == 0 and row.bytes_stored > 0)
-        engine.tell(POOL, SourceLeft(job=1, source=0, banned=True, detail="dropped by hand"))
+        engine.tell(POOL, SourceDisabled(job=1, source=0, banned=True, detail="dropped by hand"))
         engine.hear(SourceProgressed, lambda row: row.source == 0 and row.standing == "banned")
         engine.listen(0.5)
         sent = box.counts()["m0"].bytes_sent
-        engine.tell(POOL, SourceOffered(job=1, url=box.urls[1]))
+        engine.tell(POOL, OfferSource(job=1, url=box.urls[1]))
         ended = engine.ended(1)
         assert ended.state == "sealed"
         assert box.counts()["m0"].bytes_sent == sent, "nothing was asked of it again"
@@ -60,14 +60,14 @@ def test_the_last_source_dropped_ends_the_job_and_another_offered_in_time_saves_
     with mirrors([slow(), slow(20)], Content(8 * MB)) as box:
         engine.begin(1, box.urls[:1])
         engine.until_stored(1, MB // 2)
-        engine.tell(POOL, SourceOffered(job=1, url=box.urls[1]))
+        engine.tell(POOL, OfferSource(job=1, url=box.urls[1]))
         engine.hear(SourceFound, lambda found: found.source == 1)
         engine.hear(SourceProgressed, lambda row: row.source == 1 and row.standing == "active")
-        engine.tell(POOL, SourceLeft(job=1, source=0, banned=False, detail="dropped by hand"))
+        engine.tell(POOL, SourceDisabled(job=1, source=0, banned=False, detail="dropped by hand"))
         assert engine.ended(1).state == "sealed"
         engine.begin(2, box.urls[:1])
         engine.until_stored(2, MB // 2)
-        engine.tell(POOL, SourceLeft(job=2, source=0, banned=False, detail="dropped by hand"))
+        engine.tell(POOL, SourceDisabled(job=2, source=0, banned=False, detail="dropped by hand"))
         ended = engine.ended(2)
         assert (ended.state, "dropped by hand" in ended.reason) == ("starved", True)
 
@@ -98,18 +98,18 @@ def test_a_resumed_job_knows_what_its_sources_sent_before(engine: Engine, tmp_pa
     with mirrors([slow(), slow()], Content(4 * MB)) as box:
         engine.begin(1, box.urls, name="same.bin")
         engine.until_stored(1, 2 * MB)
-        engine.tell(dispatcher_address(1), RunsAsked(job=1, request=9, reply_to=FRONT))
-        before = engine.hear(RunsTold, lambda told: told.request == 9)
+        engine.tell(dispatcher_address(1), ListContributors(job=1, request=9, reply_to=FRONT))
+        before = engine.hear(ContributorsListed, lambda told: told.request == 9)
         assert {0, 1} == set(before.owners)
-        engine.tell(POOL, SourceLeft(job=1, source=0, banned=False, detail=""))
-        engine.tell(POOL, SourceLeft(job=1, source=1, banned=False, detail=""))
+        engine.tell(POOL, SourceDisabled(job=1, source=0, banned=False, detail=""))
+        engine.tell(POOL, SourceDisabled(job=1, source=1, banned=False, detail=""))
         assert engine.ended(1).state == "starved"
         engine.tell(POOL, engine.asked(2, 2, name="same.bin"))
-        engine.tell(POOL, SourceOffered(job=2, url=box.urls[0], left=True))
-        engine.tell(POOL, SourceOffered(job=2, url=box.urls[1]))
+        engine.tell(POOL, OfferSource(job=2, url=box.urls[0], left=True))
+        engine.tell(POOL, OfferSource(job=2, url=box.urls[1]))
         engine.hear(JobOpened, lambda opened: opened.job == 2)
-        engine.tell(dispatcher_address(2), RunsAsked(job=2, request=10, reply_to=FRONT))
-        after = engine.hear(RunsTold, lambda told: told.request == 10)
+        engine.tell(dispatcher_address(2), ListContributors(job=2, request=10, reply_to=FRONT))
+        after = engine.hear(ContributorsListed, lambda told: told.request == 10)
         begun = dict(zip(before.firsts, before.owners, strict=True))
         assert [begun[first] for first in after.firsts if first in begun] == [
             owner for first, owner in zip(after.firsts, after.owners, strict=True) if first in begun
@@ -134,7 +134,7 @@ def test_a_keeper_that_comes_back_hears_everything_anew_and_how_jobs_ended(engin
         engine.ask(asked, box.urls)
         assert engine.ended(1) == first
         assert engine.runs(1) == [(0, -(-3 * MB // CHUNK), 0)]
-        assert [type(each) for _, each in engine.heard] == [RunsTold, JobEnded]
+        assert [type(each) for _, each in engine.heard] == [ContributorsListed, JobEnded]
 
 
 def test_what_is_stored_is_told_within_a_quarter_of_a_second(engine: Engine, tmp_path: Path) -> None:

@@ -9,19 +9,19 @@ import pytest
 
 from actors.demo.mirrors.owner import Box, Character, Content, mirrors
 from protocol.messages import (
-    EventsQueried,
-    JobCancelled,
-    JobDeleted,
-    JobPaused,
-    JobResumed,
-    JobRetried,
-    JobsQueried,
-    ManifestQueried,
-    SourceDropped,
-    SourcesAdded,
-    WhyQueried,
+    AddSources,
+    CancelJob,
+    DeleteJob,
+    DropSource,
+    ExplainJob,
+    GetManifest,
+    ListEvents,
+    ListJobs,
+    PauseJob,
+    ResumeJob,
+    RetryJob,
 )
-from protocol.model.job_views import Binding, EventEntry, JobSnapshot, ManifestRun
+from protocol.model.job_views import Bottleneck, EventEntry, JobView, ManifestRange
 from tests.actors.job_manager_daemon import KeeperDaemon, Refusal
 
 SIZE = 4 << 20
@@ -58,17 +58,17 @@ def test_a_paused_job_stops_and_goes_on_from_what_it_has(tmp_path: Path, box: Bo
     with KeeperDaemon(tmp_path) as daemon:
         id = daemon.order(*box.urls, name="got.bin", chunk_size=CHUNK).id
         daemon.wait_for(id, lambda job: job.stored_bytes > SIZE // 8)
-        assert daemon.ask(JobPaused, JobSnapshot, id=id)[0].state == "paused"
+        assert daemon.ask(PauseJob, JobView, id=id)[0].state == "paused"
         paused = daemon.wait_for(id, lambda job: job.number == 0)
         assert paused.state == "paused"
         assert 0 < paused.stored_bytes < SIZE
-        daemon.ask(JobResumed, JobSnapshot, id=id)
+        daemon.ask(ResumeJob, JobView, id=id)
         job = daemon.wait_for(id, lambda job: job.state == "sealed")
         assert same(job.path)
         assert job.attempts == 2
         assert job.resumed_bytes >= SIZE // 8
         assert job.received_bytes < SIZE + (2 << 20)
-        manifest = daemon.ask(ManifestQueried, ManifestRun, id=id)
+        manifest = daemon.ask(GetManifest, ManifestRange, id=id)
         assert [run.first for run in manifest] == [0, *(run.stop for run in manifest[:-1])]
         assert manifest[-1].stop == SIZE // CHUNK
         assert {run.url for run in manifest} == set(box.urls)
@@ -78,18 +78,18 @@ def test_a_cancelled_job_can_be_retried_and_a_deleted_one_leaves_nothing(tmp_pat
     with KeeperDaemon(tmp_path) as daemon:
         id = daemon.order(*box.urls, name="got.bin", chunk_size=CHUNK).id
         daemon.wait_for(id, lambda job: job.stored_bytes > 0)
-        daemon.ask(JobCancelled, JobSnapshot, id=id, removed=False)
+        daemon.ask(CancelJob, JobView, id=id, removed=False)
         daemon.wait_for(id, lambda job: job.number == 0)
         assert (daemon.downloads / "got.bin.part").exists()
         with pytest.raises(Refusal):
-            daemon.ask(JobPaused, JobSnapshot, id=id)
-        daemon.ask(JobRetried, JobSnapshot, id=id)
+            daemon.ask(PauseJob, JobView, id=id)
+        daemon.ask(RetryJob, JobView, id=id)
         daemon.wait_for(id, lambda job: job.stored_bytes > 0 and job.phase == "riding")
-        daemon.ask(JobCancelled, JobSnapshot, id=id, removed=False)
-        daemon.ask(JobDeleted, JobSnapshot, id=id)
+        daemon.ask(CancelJob, JobView, id=id, removed=False)
+        daemon.ask(DeleteJob, JobView, id=id)
         with pytest.raises(Refusal):
             daemon.job(id)
-        assert daemon.ask(JobsQueried, JobSnapshot, **EVERYTHING) == []
+        assert daemon.ask(ListJobs, JobView, **EVERYTHING) == []
     assert not list(daemon.downloads.iterdir())
 
 
@@ -117,11 +117,11 @@ def test_a_job_whose_only_source_is_dead_waits_and_goes_on_with_another(tmp_path
         id = daemon.order(NOBODY, name="got.bin", chunk_size=CHUNK).id
         job = daemon.wait_for(id, lambda job: job.phase == "waiting")
         assert job.state == "active"
-        (why,) = daemon.ask(WhyQueried, Binding, id=id)
+        (why,) = daemon.ask(ExplainJob, Bottleneck, id=id)
         assert why.kind == "sources"
         assert "127.0.0.1:9" in why.text
-        daemon.ask(SourcesAdded, JobSnapshot, id=id, urls=tuple(box.urls))
-        daemon.ask(SourceDropped, JobSnapshot, id=id, source=0, banned=True)
+        daemon.ask(AddSources, JobView, id=id, urls=tuple(box.urls))
+        daemon.ask(DropSource, JobView, id=id, source=0, banned=True)
         job = daemon.wait_for(id, lambda job: job.state == "sealed")
         assert same(job.path)
         sources = daemon.job(id).sources
@@ -165,7 +165,7 @@ def test_after_the_death_of_everything_jobs_go_on_from_their_part_files(tmp_path
             assert same(job.path)
             assert job.resumed_bytes >= SIZE // 8
             assert job.attempts == 2
-        events = daemon.ask(EventsQueried, EventEntry, after=0, offset=0, limit=1000)
+        events = daemon.ask(ListEvents, EventEntry, after=0, offset=0, limit=1000)
         assert [event.serial for event in events] == list(range(1, len(events) + 1))
         assert len(events) > last
 
@@ -174,6 +174,6 @@ def test_every_order_that_was_answered_is_there_after_a_kill(tmp_path: Path) -> 
     with KeeperDaemon(tmp_path, jobs_active_max=1, retries_max=0) as daemon:
         answered = daemon.order_until_killed(NOBODY, count=150)
         assert answered, "killed before the first answer"
-        found = daemon.ask(JobsQueried, JobSnapshot, **EVERYTHING | {"limit": 1000})
+        found = daemon.ask(ListJobs, JobView, **EVERYTHING | {"limit": 1000})
         assert set(answered) <= {job.id for job in found}
         assert len({job.name for job in found}) == len(found)

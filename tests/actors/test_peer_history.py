@@ -6,40 +6,40 @@ from pathlib import Path
 
 import pytest
 
-from actors.peer_history import PAGE_MAX, PeerMemory
+from actors.peer_history import PAGE_MAX, PeerHistory
 from actors.runtime.actor import stop_actors
-from actors.runtime.message_bus import Mailroom
+from actors.runtime.message_bus import MessageBus
 from protocol.messages import (
-    Answered,
+    ListPeers,
+    ListStops,
     Message,
+    PeerDelivered,
     PeerFaulted,
-    PeerRode,
-    PeersQueried,
     PeerStopped,
-    StopsQueried,
+    RequestAnswered,
 )
-from protocol.messages.addresses import MEMORY
+from protocol.messages.addresses import PEER_HISTORY
 from protocol.messages.codec import decode
-from protocol.model.job_views import PeerSnapshot, Row, StopCount, unpack
+from protocol.model.job_views import PeerView, Row, StopCount, unpack
 
 
 class Asker:
     def __init__(self, folder: Path) -> None:
-        self.mailroom = Mailroom("store", str(folder))
+        self.mailroom = MessageBus("store", str(folder))
         self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self.mailroom.register("desk", lambda frame: self.inbox.put(decode(frame)))
-        self.memory = PeerMemory.start(self.mailroom, str(folder / "peers.sqlite"))
+        self.memory = PeerHistory.start(self.mailroom, str(folder / "peers.sqlite"))
 
     def tell(self, *messages: Message) -> None:
         for message in messages:
-            self.mailroom.post(MEMORY, message)
+            self.mailroom.post(PEER_HISTORY, message)
 
-    def ask(self, question: PeersQueried | StopsQueried, kind: type[Row]) -> tuple[int, list[Row]]:
+    def ask(self, question: ListPeers | ListStops, kind: type[Row]) -> tuple[int, list[Row]]:
         self.tell(question)
         rows: list[Row] = []
         while True:
             part = self.inbox.get(timeout=10.0)
-            assert isinstance(part, Answered)
+            assert isinstance(part, RequestAnswered)
             assert part.request == question.request
             rows += unpack(part.body, kind)
             if part.last:
@@ -54,26 +54,26 @@ def asker(tmp_path: Path) -> Iterator[Asker]:
     made.mailroom.close()
 
 
-def peers(offset: int = 0, limit: int = 10) -> PeersQueried:
-    return PeersQueried(request=4, reply_to="store/desk", offset=offset, limit=limit)
+def peers(offset: int = 0, limit: int = 10) -> ListPeers:
+    return ListPeers(request=4, reply_to="store/desk", offset=offset, limit=limit)
 
 
-def stops(peer: str = "", offset: int = 0, limit: int = 10) -> StopsQueried:
-    return StopsQueried(request=5, reply_to="store/desk", peer=peer, offset=offset, limit=limit)
+def stops(peer: str = "", offset: int = 0, limit: int = 10) -> ListStops:
+    return ListStops(request=5, reply_to="store/desk", peer=peer, offset=offset, limit=limit)
 
 
 def test_known_peers_come_fastest_first_in_pages(asker: Asker) -> None:
-    assert asker.ask(peers(), PeerSnapshot) == (0, [])
+    assert asker.ask(peers(), PeerView) == (0, [])
     for number in range(5):
-        asker.tell(PeerRode(peer=f"p{number}", rate_bytes_s=1000.0 * number, setup_s=0.5))
+        asker.tell(PeerDelivered(peer=f"p{number}", rate_bytes_s=1000.0 * number, setup_s=0.5))
     asker.tell(PeerFaulted(peer="p1", fault=17, offset_ok=False), PeerStopped(peer="p1"), PeerStopped(peer="p1"))
-    total, page = asker.ask(peers(offset=2, limit=2), PeerSnapshot)
+    total, page = asker.ask(peers(offset=2, limit=2), PeerView)
     assert (total, [row.peer for row in page]) == (5, ["p2", "p1"])
     one = page[1]
     assert (one.rate_bytes_s, one.setup_s, one.failures, one.last_fault) == (1000.0, 0.5, 1, 17)
     assert (one.offset_ok, one.stops_today) == (False, 2)
     assert one.seen_ms > 1_600_000_000_000
-    assert asker.ask(peers(offset=99), PeerSnapshot) == (5, [])
+    assert asker.ask(peers(offset=99), PeerView) == (5, [])
 
 
 def test_the_ledger_of_stops_is_told_of_all_or_of_one(asker: Asker) -> None:
@@ -87,7 +87,7 @@ def test_the_ledger_of_stops_is_told_of_all_or_of_one(asker: Asker) -> None:
 
 def test_a_page_is_bounded_and_comes_in_several_parts(asker: Asker) -> None:
     for number in range(PAGE_MAX + 5):
-        asker.tell(PeerRode(peer=f"{'x' * 60}{number}", rate_bytes_s=1.0, setup_s=0.0))
-    total, rows = asker.ask(peers(limit=10**9), PeerSnapshot)
+        asker.tell(PeerDelivered(peer=f"{'x' * 60}{number}", rate_bytes_s=1.0, setup_s=0.0))
+    total, rows = asker.ask(peers(limit=10**9), PeerView)
     assert (total, len(rows)) == (PAGE_MAX + 5, PAGE_MAX)
-    assert asker.ask(peers(offset=-5, limit=-1), PeerSnapshot) == (PAGE_MAX + 5, [])
+    assert asker.ask(peers(offset=-5, limit=-1), PeerView) == (PAGE_MAX + 5, [])

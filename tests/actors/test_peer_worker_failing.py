@@ -6,9 +6,9 @@ import threading
 from typing import Any
 
 from actors.peer_worker import PeerWorker
-from actors.runtime.message_bus import Mailroom
-from actors.slot_returns import Handing
-from protocol.messages import ActorDied, LeaseGranted, Message, WorkerWanted
+from actors.runtime.message_bus import MessageBus
+from actors.slot_returns import SlotReturns
+from protocol.messages import ActorDied, LeaseGranted, Message, StartWorker
 from protocol.messages.codec import decode
 from storage.shared_memory import Arena
 
@@ -41,13 +41,13 @@ class Broken:
 def test_the_slot_of_a_worker_that_failed_is_the_next_one_s_in_line() -> None:
     arena = Arena.create(1)
     with tempfile.TemporaryDirectory(prefix="w-") as run_dir:
-        room, said = Mailroom("fetch-1", run_dir), queue.SimpleQueue[Message]()
+        room, said = MessageBus("fetch-1", run_dir), queue.SimpleQueue[Message]()
         room.register("root", lambda frame: said.put(decode(frame)))
         room.start()
-        handing = Handing(room, range(1))
+        handing = SlotReturns(room, range(1))
         readers = [Broken(), Broken()]
         for source, reader in enumerate(readers):
-            wanted = WorkerWanted(job=1, source=source, url="http://a/f", chunk_size=CHUNK)
+            wanted = StartWorker(job=1, source=source, url="http://a/f", chunk_size=CHUNK)
             PeerWorker.start(room, wanted, reader=reader, arena=arena, handing=handing)
             granted = LeaseGranted(job=1, source=source, lease=1, first=0, stop=9, size_bytes=9 * CHUNK)
             room.post(f"fetch-1/worker-1-{source}", granted)

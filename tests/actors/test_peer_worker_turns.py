@@ -14,22 +14,22 @@ import pytest
 
 from actors.peer_worker import PeerWorker
 from actors.runtime.actor import stop_actors
-from actors.runtime.message_bus import Mailroom
-from actors.slot_returns import Handing
+from actors.runtime.message_bus import MessageBus
+from actors.slot_returns import SlotReturns
 from actors.sources import open_reader
 from protocol.messages import (
-    ConnectionEnded,
-    ConnectionHanded,
+    ConnectionClosed,
+    ConnectionReady,
     LeaseFinished,
     LeaseGranted,
     LeaseReleased,
     LeaseRevoked,
     LeaseTrimmed,
     Message,
-    RideProgressed,
     SlotFilled,
     SlotFreed,
-    WorkerWanted,
+    StartWorker,
+    TransferProgressed,
 )
 from protocol.messages.codec import decode
 from protocol.model.faults import FaultKind
@@ -55,15 +55,15 @@ class World:
         self.arena = Arena.create(4)
         self._stored = threading.Condition()
         self._tokens = itertools.count(1)
-        self.rooms = {name: Mailroom(name, run_dir) for name in ("fetch-1", "hub", "store", "soulseek")}
+        self.rooms = {name: MessageBus(name, run_dir) for name in ("fetch-1", "hub", "store", "soulseek")}
         for process, box in (("hub", "pool"), ("hub", "dispatcher-1"), ("hub", "watchdog"), ("soulseek", "session")):
             self.rooms[process].register(box, lambda frame: self.inbox.put(decode(frame)))
         self.rooms["store"].register("assembler", self._store)
-        self.handing = Handing(self.rooms["fetch-1"], range(4))
+        self.handing = SlotReturns(self.rooms["fetch-1"], range(4))
         self.shelf = self.handing.shelf
         for room in self.rooms.values():
             room.start()
-        wanted = WorkerWanted(job=1, source=1, url=URL, chunk_size=CHUNK)
+        wanted = StartWorker(job=1, source=1, url=URL, chunk_size=CHUNK)
         self.worker = PeerWorker.start(
             self.rooms["fetch-1"], wanted, reader=open_reader(URL), arena=self.arena, handing=self.handing
         )
@@ -92,7 +92,7 @@ class World:
         """The uploader's end of the connection the worker gets."""
         ours, theirs = pair()
         token = next(self._tokens)
-        handed = ConnectionHanded(job=1, source=1, ticket=ticket, fd_token=token)
+        handed = ConnectionReady(job=1, source=1, ticket=ticket, fd_token=token)
         self.rooms["soulseek"].post_with_fd(WORKER, handed, ours.detach())
         return theirs
 
@@ -103,15 +103,15 @@ class World:
             if isinstance(message, kind):
                 return message
 
-    def hear_end(self) -> tuple[ConnectionEnded, LeaseFinished]:
+    def hear_end(self) -> tuple[ConnectionClosed, LeaseFinished]:
         """Both last words of a ride; they travel different ways, so either may come first."""
         ends: dict[type, Message] = {}
         while len(ends) < 2:
             message = self.inbox.get(timeout=S_MAX)
-            if isinstance(message, ConnectionEnded | LeaseFinished):
+            if isinstance(message, ConnectionClosed | LeaseFinished):
                 ends[type(message)] = message
-        ended, finished = ends[ConnectionEnded], ends[LeaseFinished]
-        assert isinstance(ended, ConnectionEnded)
+        ended, finished = ends[ConnectionClosed], ends[LeaseFinished]
+        assert isinstance(ended, ConnectionClosed)
         assert isinstance(finished, LeaseFinished)
         return ended, finished
 
@@ -138,7 +138,7 @@ def offset_said(peer: socket.socket) -> int:
 def test_a_lease_waits_for_its_connection_and_shows_that_it_lives(world: World) -> None:
     world.grant(2, 11)
     for _ in range(3):
-        assert world.hear(RideProgressed).received_bytes == 0
+        assert world.hear(TransferProgressed).received_bytes == 0
     assert len([slot for slot in range(4) if world.shelf.take() is not None]) == 4, "it holds no slot while it waits"
     for slot in range(4):
         world.shelf.put(slot)
@@ -154,12 +154,12 @@ def test_the_session_hears_how_the_connection_ended(world: World) -> None:
     world.grant(0, 11)
     with world.hand(ticket=7) as peer:
         peer.sendall(BODY)
-        assert world.hear_end()[0] == ConnectionEnded(job=1, source=1, ticket=7, stopped=False)
+        assert world.hear_end()[0] == ConnectionClosed(job=1, source=1, ticket=7, stopped=False)
     world.grant(0, 4, lease=2)
     with world.hand(ticket=8) as peer:
         peer.sendall(BODY[: 6 * CHUNK])
         ended, finished = world.hear_end()
-        assert ended == ConnectionEnded(job=1, source=1, ticket=8, stopped=True)
+        assert ended == ConnectionClosed(job=1, source=1, ticket=8, stopped=True)
         assert finished.stopped
 
 
@@ -168,11 +168,11 @@ def test_a_trimmed_ride_hangs_up_at_its_new_end(world: World) -> None:
     with world.hand() as peer:
         assert offset_said(peer) == 0
         peer.sendall(BODY[: 2 * CHUNK])
-        while world.hear(RideProgressed).received_bytes < 2 * CHUNK:
+        while world.hear(TransferProgressed).received_bytes < 2 * CHUNK:
             pass
         world.say(LeaseTrimmed(job=1, source=1, lease=1, stop=3))
         for _ in range(2):  # whatever it says twice from now on, it says after it has read that
-            world.hear(RideProgressed)
+            world.hear(TransferProgressed)
         peer.sendall(BODY[2 * CHUNK : 5 * CHUNK])
         finished = world.hear(LeaseFinished)
         assert (finished.handed_stop, finished.stopped) == (3, True)
@@ -180,13 +180,13 @@ def test_a_trimmed_ride_hangs_up_at_its_new_end(world: World) -> None:
 
 def test_a_connection_that_comes_after_its_lease_was_revoked_is_closed_at_once(world: World) -> None:
     world.grant(0, 11)
-    world.hear(RideProgressed)
+    world.hear(TransferProgressed)
     world.say(LeaseRevoked(job=1, source=1, lease=1))
     released = world.hear(LeaseReleased)
     assert (released.fault, released.stopped) == (FaultKind.REVOKED, False)
     with world.hand(ticket=9) as peer:
         assert peer.recv(1) == b""
-    assert world.hear(ConnectionEnded) == ConnectionEnded(job=1, source=1, ticket=9, stopped=True)
+    assert world.hear(ConnectionClosed) == ConnectionClosed(job=1, source=1, ticket=9, stopped=True)
 
 
 def test_a_turn_lost_before_does_not_spoil_the_next_one(world: World) -> None:
@@ -213,7 +213,7 @@ def test_a_connection_that_overtakes_its_lease_is_kept_for_it(world: World) -> N
 def test_a_connection_for_which_no_lease_comes_is_closed(world: World) -> None:
     with world.hand(ticket=3) as peer:
         assert peer.recv(1) == b""
-    assert world.hear(ConnectionEnded).ticket == 3
+    assert world.hear(ConnectionClosed).ticket == 3
 
 
 def test_a_second_connection_during_a_ride_is_refused_and_the_ride_goes_on(world: World) -> None:
@@ -223,7 +223,7 @@ def test_a_second_connection_during_a_ride_is_refused_and_the_ride_goes_on(world
         peer.sendall(BODY[:100])
         with world.hand(ticket=2) as other:
             assert other.recv(1) == b""
-        assert world.hear(ConnectionEnded) == ConnectionEnded(job=1, source=1, ticket=2, stopped=True)
+        assert world.hear(ConnectionClosed) == ConnectionClosed(job=1, source=1, ticket=2, stopped=True)
         peer.sendall(BODY[100:])
         assert world.hear(LeaseFinished).handed_stop == 11
     assert world.has_stored(0)

@@ -9,20 +9,20 @@ import pytest
 
 from actors.assembler import Assembler
 from actors.runtime.actor import stop_actors
-from actors.runtime.message_bus import Mailroom
-from actors.slot_returns import Handing
+from actors.runtime.message_bus import MessageBus
+from actors.slot_returns import SlotReturns
 from protocol.messages import (
     ChunksStored,
     ChunksVerified,
-    JobForgotten,
+    ClaimSlots,
+    JobClosed,
     Message,
+    OpenPartFile,
+    PartFileReady,
+    PartFileReopened,
     SlotFilled,
     SlotFreed,
-    SlotsAsked,
     SlotsGranted,
-    TargetOpened,
-    TargetStands,
-    TargetWanted,
 )
 from protocol.messages.codec import decode
 from storage.digests import digests_of
@@ -33,18 +33,18 @@ Inbox = queue.SimpleQueue[Message]
 
 
 @pytest.fixture
-def room() -> Iterator[Mailroom]:
+def room() -> Iterator[MessageBus]:
     """One mailroom that is ``fetch-1`` and, for those it posts to, everybody else."""
     with tempfile.TemporaryDirectory(prefix="h-") as run_dir:
-        made = Mailroom("fetch-1", run_dir)
+        made = MessageBus("fetch-1", run_dir)
         made.start()
         yield made
         made.close()
 
 
-def heard(run_dir: str, process: str, actor: str) -> tuple[Mailroom, Inbox]:
+def heard(run_dir: str, process: str, actor: str) -> tuple[MessageBus, Inbox]:
     said: Inbox = queue.SimpleQueue()
-    made = Mailroom(process, run_dir)
+    made = MessageBus(process, run_dir)
     made.register(actor, lambda frame: said.put(decode(frame)))
     made.start()
     return made, said
@@ -57,9 +57,9 @@ def filled(slot: int, first: int = 0, store: int = 0, shelf: str = "fetch-1/shel
     )  # fmt: skip
 
 
-def test_what_a_dead_store_did_not_give_back_is_handed_over_again_in_order_and_once(room: Mailroom) -> None:
+def test_what_a_dead_store_did_not_give_back_is_handed_over_again_in_order_and_once(room: MessageBus) -> None:
     store, said = heard(room.run_dir, "store", "assembler")
-    handing = Handing(room, range(4))
+    handing = SlotReturns(room, range(4))
     slots = [handing.shelf.take() for _ in range(4)]
     for first, slot in enumerate(slots[:3]):
         assert slot is not None
@@ -67,7 +67,7 @@ def test_what_a_dead_store_did_not_give_back_is_handed_over_again_in_order_and_o
     assert [said.get(timeout=5) for _ in range(3)] == [filled(slots[at], at) for at in range(3)]  # type: ignore[arg-type]
     room.post(handing.address, SlotFreed(slot=slots[0] or 0))
     for _ in range(2):
-        room.post("fetch-1/shelf", TargetStands(job=1, store=1))
+        room.post("fetch-1/shelf", PartFileReopened(job=1, store=1))
     again = [said.get(timeout=5) for _ in range(2)]
     assert again == [filled(slots[at], at, store=1) for at in (1, 2)]  # type: ignore[arg-type]
     handing.learn(1, 0)  # an older word
@@ -77,11 +77,11 @@ def test_what_a_dead_store_did_not_give_back_is_handed_over_again_in_order_and_o
     store.close()
 
 
-def test_a_fetch_process_started_anew_begins_with_the_slots_it_is_granted_and_takes_them_once(room: Mailroom) -> None:
+def test_a_fetch_process_started_anew_begins_with_the_slots_it_is_granted_and_takes_them_once(room: MessageBus) -> None:
     store, said = heard(room.run_dir, "store", "assembler")
-    handing = Handing(room, range(4, 8), generation=2)
+    handing = SlotReturns(room, range(4, 8), generation=2)
     asked = said.get(timeout=5)
-    assert asked == SlotsAsked(shelf="fetch-1/shelf-2", first=4, stop=8)
+    assert asked == ClaimSlots(shelf="fetch-1/shelf-2", first=4, stop=8)
     assert handing.shelf.take() is None
     for _ in range(2):  # the question may have been asked twice
         room.post(handing.address, SlotsGranted(slots=(4, 5, 7)))
@@ -92,17 +92,17 @@ def test_a_fetch_process_started_anew_begins_with_the_slots_it_is_granted_and_ta
     store.close()
 
 
-def test_slots_that_a_dead_store_has_are_free_when_another_hub_knows_nothing_of_them(room: Mailroom) -> None:
+def test_slots_that_a_dead_store_has_are_free_when_another_hub_knows_nothing_of_them(room: MessageBus) -> None:
     store, _said = heard(room.run_dir, "store", "assembler")
-    handing = Handing(room, range(2))
+    handing = SlotReturns(room, range(2))
     handing.learn(1, 0)
     handing.hand_over(filled(handing.shelf.take() or 0))
-    handing.forget(JobForgotten(job=1))
+    handing.forget(JobClosed(job=1))
     handing.learn(1, 1)
     handing.hand_over(filled(handing.shelf.take() or 0))
     assert len(handing.shelf) == 1, "the one that the living store has is not"
     for _ in range(2):
-        handing.forget(JobForgotten(job=1))
+        handing.forget(JobClosed(job=1))
     assert len(handing.shelf) == 1
     store.close()
 
@@ -110,14 +110,14 @@ def test_slots_that_a_dead_store_has_are_free_when_another_hub_knows_nothing_of_
 class Store:
     """A real Assembler of the second generation and what it says."""
 
-    def __init__(self, room: Mailroom, folder: Path) -> None:
+    def __init__(self, room: MessageBus, folder: Path) -> None:
         self.room = room
         self.arena = Arena.create(4)
         self.said: Inbox = queue.SimpleQueue()
         for actor in ("dispatcher-1", "shelf-0", "shelf-1"):
             room.register(actor, lambda frame: self.said.put(decode(frame)))
         self.ref = Assembler.start(room, self.arena, generation=1)
-        self.wanted = TargetWanted(
+        self.wanted = OpenPartFile(
             job=1, folder=str(folder), name="f", size_bytes=4 * CHUNK, chunk_size=CHUNK, checksum="", preallocate=False,
             sync="none", dispatcher="fetch-1/dispatcher-1",
         )  # fmt: skip
@@ -153,7 +153,7 @@ class Store:
 
 
 @pytest.fixture
-def store(room: Mailroom, tmp_path: Path) -> Iterator[Store]:
+def store(room: MessageBus, tmp_path: Path) -> Iterator[Store]:
     made = Store(room, tmp_path)
     yield made
     made.close()
@@ -162,7 +162,7 @@ def store(room: Mailroom, tmp_path: Path) -> Iterator[Store]:
 def test_a_store_leaves_slots_alone_that_were_handed_to_another(store: Store) -> None:
     store.hand(0, 0, store=0)  # and the target is not even open
     store.tell(store.wanted)
-    assert store.next() == TargetOpened(job=1, part_path=store.wanted.folder + "/f.part", message="", store=1), (
+    assert store.next() == PartFileReady(job=1, part_path=store.wanted.folder + "/f.part", message="", store=1), (
         "no word of the slot, which its fetch process still counts as handed over"
     )
     store.hand(0, 0, store=1)
@@ -172,9 +172,9 @@ def test_a_store_leaves_slots_alone_that_were_handed_to_another(store: Store) ->
 
 def test_slots_that_the_store_does_not_have_are_granted_to_a_process_started_anew(store: Store) -> None:
     store.tell(store.wanted)
-    assert isinstance(store.next(), TargetOpened)
+    assert isinstance(store.next(), PartFileReady)
     store.hand(2, 0)
-    store.tell(SlotsAsked(shelf="fetch-1/shelf-1", first=0, stop=4))
+    store.tell(ClaimSlots(shelf="fetch-1/shelf-1", first=0, stop=4))
     assert isinstance(store.next(), ChunksStored)
     assert store.next() == SlotFreed(slot=2), "to the predecessor, in vain"
     assert store.next() == SlotsGranted(slots=(0, 1, 2, 3))
@@ -182,10 +182,10 @@ def test_slots_that_the_store_does_not_have_are_granted_to_a_process_started_ane
 
 def test_a_new_hub_is_told_what_is_stored_without_another_look_at_the_disk(store: Store) -> None:
     store.tell(store.wanted)
-    assert isinstance(store.next(), TargetOpened)
+    assert isinstance(store.next(), PartFileReady)
     store.hand(0, 1)
     assert isinstance(store.next(), ChunksStored)
     assert isinstance(store.next(), SlotFreed)
     store.tell(store.wanted)
     assert store.next() == ChunksVerified(job=1, runs=(1, 2), sources=(1,))
-    assert isinstance(store.next(), TargetOpened)
+    assert isinstance(store.next(), PartFileReady)

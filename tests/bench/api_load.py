@@ -29,9 +29,9 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from actors.demo.mirrors.owner import Character, Content, mirrors
-from protocol.model.job_records import KeptJob, KeptSource, SaveEvent, SaveJob, SaveSource, Write
+from protocol.model.job_records import JobRecord, SaveEvent, SaveJob, SaveSource, SourceRecord, Write
 from protocol.model.job_views import EventEntry
-from storage.job_store import JobBook
+from storage.job_store import JobStore
 from tests.bench import measuring
 from tests.e2e.daemon.daemons import Daemon, running
 from tests.e2e.program import Shoal
@@ -121,7 +121,7 @@ def queries(jobs: int) -> Iterator[str]:
 
 def fill(path: Path, jobs: int) -> None:
     """Jobs that have ended, with five sources and three events each."""
-    book = JobBook(str(path))
+    book = JobStore(str(path))
     serial = itertools.count(1)
     for first in range(0, jobs, 500):
         writes: list[Write] = []
@@ -134,7 +134,7 @@ def fill(path: Path, jobs: int) -> None:
 def of_job(number: int, serial: Iterator[int]) -> list[Write]:
     id = str(uuid.UUID(int=number + 1, version=4))
     state, at_ms, name = STATES[number % len(STATES)], 1_760_000_000_000 + number * 60_000, f"tide-{number}.flac"
-    kept = KeptJob(
+    kept = JobRecord(
         id=id, serial=number + 1, name=name, folder="/srv/music/downloads", size_bytes=21_721_524, chunk_size=131_072,
         checksum="", mode="swarm", limit_bytes_s=0, priority=0, term="", search_s=0.0, origin="multisource", user="",
         remote_path="", widen=False, private_ok=False, created_ms=at_ms, queued_ms=at_ms, state=state, outcome=state,
@@ -143,7 +143,7 @@ def of_job(number: int, serial: Iterator[int]) -> list[Write]:
         source_count=SOURCES,
     )  # fmt: skip
     sources = [
-        KeptSource(id=id, number=each, url=f"https://m{each}.example/{name}", peer="", path="")
+        SourceRecord(id=id, number=each, url=f"https://m{each}.example/{name}", peer="", path="")
         for each in range(SOURCES)
     ]
     kinds = ("job.queued", "job.started", f"job.{state}")

@@ -21,7 +21,7 @@ from typing import Any
 from actors.core.dispatch.dispatcher import DispatchState
 from protocol.messages import (
     ChunksStored,
-    DispatcherWanted,
+    FileSealed,
     LeaseExtended,
     LeaseFinished,
     LeaseGranted,
@@ -29,14 +29,14 @@ from protocol.messages import (
     LeaseRevoked,
     LeaseTrimmed,
     Message,
-    ProbeAsked,
-    SealWanted,
+    OpenPartFile,
+    PartFileReady,
+    ProbeSource,
+    SealFile,
     SourceJoined,
     SourceMeasured,
     SourceProbed,
-    TargetOpened,
-    TargetSealed,
-    TargetWanted,
+    StartDispatcher,
     Ticked,
 )
 
@@ -75,7 +75,7 @@ class Driver:
         self.events: list[tuple[float, int, Any]] = []
         self.serial = 0
         self.sealed = False
-        wanted = DispatcherWanted(
+        wanted = StartDispatcher(
             job=1,
             folder="/f",
             name="f",
@@ -132,7 +132,7 @@ class Driver:
     def hear(self, message: Message) -> None:
         """What the core wants done, done by the plainest worker and Assembler there are."""
         match message:
-            case ProbeAsked(source=source):
+            case ProbeSource(source=source):
                 probed = SourceProbed(
                     job=1,
                     source=source,
@@ -143,8 +143,8 @@ class Driver:
                     setup_s=0.02,
                 )
                 self.later(0.02, probed)
-            case TargetWanted():
-                self.later(0.01, TargetOpened(job=1, part_path="/f/f.part", message=""))
+            case OpenPartFile():
+                self.later(0.01, PartFileReady(job=1, part_path="/f/f.part", message=""))
             case LeaseGranted():
                 rider = self.riders[message.source]
                 rider.lease, rider.first, rider.at, rider.stop = (
@@ -164,8 +164,8 @@ class Driver:
                 self.release(self.riders[message.source], message.lease)
             case Ticked():
                 self.later(0.0, _CONTINUED)
-            case SealWanted():
-                self.later(0.0, TargetSealed(job=1, path="/f/f", digest_hex=""))
+            case SealFile():
+                self.later(0.0, FileSealed(job=1, path="/f/f", digest_hex=""))
                 self.sealed = True
             case _:
                 pass

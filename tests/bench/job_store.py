@@ -17,10 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from protocol.messages import CountsQueried, JobPaused, JobQueried, JobsQueried
-from protocol.model.job_records import KeptSource, SaveEvent, SaveJob, SaveSource, Write
-from protocol.model.job_views import Counts, EventEntry, JobDetail, JobSnapshot
-from storage.job_store import JobBook
+from protocol.messages import GetCounts, GetJob, ListJobs, PauseJob
+from protocol.model.job_records import SaveEvent, SaveJob, SaveSource, SourceRecord, Write
+from protocol.model.job_views import Counts, EventEntry, JobDetail, JobView
+from storage.job_store import JobStore
 from tests.actors.job_manager_daemon import KeeperDaemon
 from tests.storage.test_job_store import job
 
@@ -52,7 +52,7 @@ def main() -> int:
 
 def fill(path: str, count: int, lots: random.Random) -> None:
     """Jobs as months of use leave them."""
-    book = JobBook(path)
+    book = JobStore(path)
     for first in range(1, count + 1, BATCH):
         writes: list[Write] = []
         for at in range(first, min(first + BATCH, count + 1)):
@@ -68,7 +68,7 @@ def rows(at: int, lots: random.Random) -> Iterator[Write]:
     fields: dict[str, Any] = {"state": state, "origin": origin, "user": user, "remote_path": path}
     yield SaveJob(job(at, name=f"{at:05} - A longer title.flac", priority=at % 3, source_count=5, **fields))
     for number in range(5):
-        yield SaveSource(KeptSource(id=id, number=number, url=f"slsk://user%20{number}/{at}", peer=user, path=path))
+        yield SaveSource(SourceRecord(id=id, number=number, url=f"slsk://user%20{number}/{at}", peer=user, path=path))
     for event in range(6):
         serial = 6 * (at - 1) + event + 1
         data = b'{"name":"A longer title.flac","size":123456789,"origin":"slskd"}'
@@ -79,7 +79,7 @@ def begun(folder: str, *, killed: bool = False) -> float:
     """From the start of all processes until the keeper answers. Ends it in order, or not."""
     with KeeperDaemon(Path(folder), alone=True, jobs_active_max=0) as daemon:
         begin_s = daemon.started_s
-        daemon.ask(CountsQueried, Counts)
+        daemon.ask(GetCounts, Counts)
         took_s = time.monotonic() - begin_s
         if killed:
             daemon.kill_everything()
@@ -102,16 +102,16 @@ def asked(daemon: KeeperDaemon, lots: random.Random, count: int) -> Iterator[flo
     }
     for name, fields in kinds.items():
         yield timed(name, partial(page, daemon, fields), 100)
-    timed("one job", lambda: daemon.ask(JobQueried, JobDetail, id=f"id-{lots.randrange(count) + 1}"), 200)
-    timed("counts", lambda: daemon.ask(CountsQueried, Counts), 100)
+    timed("one job", lambda: daemon.ask(GetJob, JobDetail, id=f"id-{lots.randrange(count) + 1}"), 200)
+    timed("counts", lambda: daemon.ask(GetCounts, Counts), 100)
     timed("an order", lambda: daemon.order("http://a.example/f", name=f"{lots.random()}"), 100)
-    waiting = daemon.ask(JobsQueried, JobSnapshot, **every | {"states": ("queued",), "limit": 500})
+    waiting = daemon.ask(ListJobs, JobView, **every | {"states": ("queued",), "limit": 500})
     queued = iter([row.id for row in waiting])
-    timed("a pause", lambda: daemon.ask(JobPaused, JobSnapshot, id=next(queued)), 100)
+    timed("a pause", lambda: daemon.ask(PauseJob, JobView, id=next(queued)), 100)
 
 
 def page(daemon: KeeperDaemon, fields: Callable[[], dict[str, Any]]) -> None:
-    daemon.ask(JobsQueried, JobSnapshot, **fields())
+    daemon.ask(ListJobs, JobView, **fields())
 
 
 def timed(name: str, act: Callable[[], object], turns: int) -> float:

@@ -23,7 +23,7 @@ if __package__ in (None, ""):
 import psutil  # type: ignore[import-untyped,unused-ignore]
 
 from actors.demo.mirrors.owner import Character, Content, mirrors
-from protocol.messages import JobEnded, JobProgressed, TotalLimited
+from protocol.messages import JobEnded, JobProgressed, LimitTotal
 from tests.actors.engine import Engine
 from tests.bench import measuring
 
@@ -103,7 +103,7 @@ def run(
         ends.append(engine.hear(JobEnded, wait_s=4 * seconds))
     took_s = time.monotonic() - begun_s
     right = [each for each in ends if each.state == "sealed" and content.matches(Path(each.path))]
-    engine.tell_watchdog(TotalLimited(limit_bytes_s=0))
+    engine.tell_watchdog(LimitTotal(limit_bytes_s=0))
     engine.listen(IDLE_S)
     after = sight(engine)
     print(after.line(f"{IDLE_S:.0f} s after the end"))

@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from storage.chunk_index import Ledger
+from storage.chunk_index import ChunkIndex
 from storage.digests import digests_of
 from storage.layout import Layout
 from storage.rehash import THREADS, holding
@@ -21,10 +21,10 @@ CHUNK_BYTES = 128 << 10
 PIECE_BYTES = 8 << 20
 
 
-def made(path: Path, size_bytes: int) -> tuple[Layout, Ledger]:
+def made(path: Path, size_bytes: int) -> tuple[Layout, ChunkIndex]:
     """A file of chance and the ledger that is true of it."""
     layout = Layout(size_bytes, CHUNK_BYTES)
-    ledger = Ledger(layout.chunk_count)
+    ledger = ChunkIndex(layout.chunk_count)
     with path.open("wb") as file:
         for first in range(0, layout.chunk_count, PIECE_BYTES // CHUNK_BYTES):
             stop = min(first + PIECE_BYTES // CHUNK_BYTES, layout.chunk_count)
@@ -36,7 +36,7 @@ def made(path: Path, size_bytes: int) -> tuple[Layout, Ledger]:
     return layout, ledger
 
 
-def measured(path: Path, layout: Layout, ledger: Ledger, *, cold: bool) -> float:
+def measured(path: Path, layout: Layout, ledger: ChunkIndex, *, cold: bool) -> float:
     """Bytes a second of one look; every chunk must hold."""
     fd = os.open(path, os.O_RDONLY)
     try:

@@ -12,7 +12,7 @@ import pytest
 
 from actors.core.supervision.process_policy import RESTARTS_MAX
 from actors.demo.mirrors.owner import Box, Character, Content, mirrors
-from actors.runtime.message_bus import Mailroom
+from actors.runtime.message_bus import MessageBus
 from protocol.messages import SlotFilled, SourceJoined, WorkerReady
 from protocol.messages.addresses import ASSEMBLER, POOL, Post, dispatcher_address
 from tests.e2e.program import Event, Running, Shoal
@@ -155,7 +155,7 @@ def test_an_exception_is_survived_like_a_death_but_not_again_and_again(shoal: Sh
     with mirrors({"a": HALF, "b": HALF}, CONTENT) as box:
         running = begun(shoal, box)
         process = "hub" if name == "dispatcher" else name
-        stranger = Mailroom("stranger", str(next(shoal.temp.glob("shoal-*"))))
+        stranger = MessageBus("stranger", str(next(shoal.temp.glob("shoal-*"))))
         for count in range(times):
             before = running.await_child(process)
             while psutil.wait_procs([before], timeout=0.2)[1] and before.status() != psutil.STATUS_ZOMBIE:

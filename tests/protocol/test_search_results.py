@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.messages import SearchHit
-from protocol.search_results import CANDIDATES_MAX, Targets, base_name, candidates, extension_of, sensible
+from protocol.search_results import CANDIDATES_MAX, FileMatches, base_name, candidates, extension_of, sensible
 
 
 def hit(
@@ -30,7 +30,7 @@ def hit(
 
 
 def test_the_same_size_and_extension_are_one_target_whatever_the_name() -> None:
-    targets = Targets()
+    targets = FileMatches()
     for each in (hit("ann"), hit("bob", "x\\Song.FLAC"), hit("cid", "song.mp3"), hit("dan", size=1001)):
         assert targets.add(each)
     assert [(t.size_bytes, t.extension, sorted(t.hits)) for t in targets.best()] == [
@@ -42,14 +42,14 @@ def test_the_same_size_and_extension_are_one_target_whatever_the_name() -> None:
 
 
 def test_a_peer_counts_once_for_a_target() -> None:
-    targets = Targets()
+    targets = FileMatches()
     for path in ("a\\song.flac", "b\\song.flac"):
         targets.add(hit(path=path))
     assert len(targets.best()[0].hits) == 1
 
 
 def test_those_who_would_send_soonest_come_first() -> None:
-    targets = Targets()
+    targets = FileMatches()
     for each in (
         hit("queued", free=False, queue=3),
         hit("slow", speed=10),
@@ -61,7 +61,7 @@ def test_those_who_would_send_soonest_come_first() -> None:
 
 
 def test_only_so_many_become_candidates_and_none_twice() -> None:
-    targets = Targets()
+    targets = FileMatches()
     for number in range(50):
         targets.add(hit(f"peer{number:02}"))
     target = targets.best()[0]
@@ -74,7 +74,7 @@ def test_only_so_many_become_candidates_and_none_twice() -> None:
 
 
 def test_nonsense_is_refused_and_counted() -> None:
-    targets = Targets()
+    targets = FileMatches()
     bad = [
         hit(size=0),
         hit(size=2**64 - 1),
@@ -94,7 +94,7 @@ def test_nonsense_is_refused_and_counted() -> None:
 
 @given(st.text(max_size=30), st.text(max_size=60), st.integers(-(2**63), 2**63))
 def test_whatever_strangers_send_is_sorted_or_refused(peer: str, path: str, size: int) -> None:
-    targets = Targets()
+    targets = FileMatches()
     each = hit(peer, path, size=size)
     assert targets.add(each) == sensible(each)
 

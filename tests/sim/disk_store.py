@@ -14,27 +14,27 @@ from protocol.messages import (
     ChunksRepeated,
     ChunksStored,
     ChunksVerified,
+    ClosePartFile,
     DiskFailed,
-    JobForgotten,
+    FileSealed,
+    JobClosed,
     Message,
+    OpenPartFile,
+    PartFileClosed,
+    PartFileReady,
+    PartFileRefused,
+    SealFile,
     SealRefused,
-    SealWanted,
     SizeLearned,
     SlotFilled,
-    TargetCloseAsked,
-    TargetClosed,
-    TargetOpened,
-    TargetRefused,
-    TargetSealed,
-    TargetWanted,
     ValidatorSeen,
 )
 from protocol.messages.addresses import ASSEMBLER, dispatcher_address
-from protocol.model.chunk_ranges import Run
-from protocol.model.faults import TargetFault
+from protocol.model.chunk_ranges import ChunkRange
+from protocol.model.faults import PartFileFault
 from storage.digests import Checksum, chunk_digest, digests_of
 from storage.layout import Layout
-from storage.part_file import ChecksumMismatch, Sealed, Target
+from storage.part_file import ChecksumMismatch, PartFile, Sealed
 from tests.sim.disk import Disk, MachineDied
 from tests.sim.store import TRUE, WRITE_S
 from tests.sim.worker import Surroundings
@@ -58,7 +58,7 @@ class StoreOnDisk:
     """`digests`: chunk -> mark of what must be in the part file, as far as anybody was told that it is."""
 
     def __init__(
-        self, world: Surroundings, disk: Disk, *, layout: Layout, resumed: tuple[Run, ...], checks_content: bool
+        self, world: Surroundings, disk: Disk, *, layout: Layout, resumed: tuple[ChunkRange, ...], checks_content: bool
     ) -> None:
         """`layout` is the world's; `resumed` is what an earlier run had stored."""
         self.world, self.disk, self.checks_content = world, disk, checks_content
@@ -66,8 +66,8 @@ class StoreOnDisk:
         self.chunk_count, self.chunk_size = -1, 1
         self.sealed_s: float | None = None
         self.closed = False
-        self._target: Target | None = None
-        self._sealed: TargetSealed | None = None
+        self._target: PartFile | None = None
+        self._sealed: FileSealed | None = None
         self._announced = self._sealing = False
         self._leave_behind(real_bytes(layout.size_bytes, layout.chunk_size), resumed)
         self.world.at(COMMIT_S, self._commit)
@@ -76,21 +76,21 @@ class StoreOnDisk:
         self.disk.now_s = self.world.now_s
         with self.disk.mounted():
             match message:
-                case TargetWanted():
+                case OpenPartFile():
                     self._open(message)
                 case SlotFilled():
                     self.world.at(self.world.now_s + WRITE_S, lambda: self._later(message))
                 case SizeLearned(size_bytes=size):
                     self.chunk_count = -(-size // self.chunk_size)
                     self._try(lambda target: target.learn_size(real_bytes(size, self.chunk_size)))
-                case SealWanted():
+                case SealFile():
                     self._try(self._seal)
-                case TargetCloseAsked() if self._sealed is not None:
+                case ClosePartFile() if self._sealed is not None:
                     self._tell(self._sealed)
-                case TargetCloseAsked():
+                case ClosePartFile():
                     self._close()
-                    self._tell(TargetClosed(job=1))
-                case JobForgotten():
+                    self._tell(PartFileClosed(job=1))
+                case JobClosed():
                     self._close()
                 case ValidatorSeen():
                     self._try(lambda target: target.note(message.source_name, message.validator))
@@ -115,16 +115,16 @@ class StoreOnDisk:
 
     # -- opening
 
-    def _open(self, wanted: TargetWanted) -> None:
+    def _open(self, wanted: OpenPartFile) -> None:
         assert self._target is None, "opened twice"
         self.chunk_size = wanted.chunk_size
         size = real_bytes(wanted.size_bytes, wanted.chunk_size) if wanted.size_bytes >= 0 else -1
         try:
-            run = Target.open(
+            run = PartFile.open(
                 str(self.disk.folder), NAME, size_bytes=size, chunk_size=REAL_CHUNK, sync="none", again=wanted.again
             )
-        except TargetFault as fault:
-            self._tell(TargetRefused(job=1, fault=int(fault.kind), detail=fault.detail))
+        except PartFileFault as fault:
+            self._tell(PartFileRefused(job=1, fault=int(fault.kind), detail=fault.detail))
             return
         self._announced, self._sealing = size >= 0, False
         if size >= 0:
@@ -134,12 +134,12 @@ class StoreOnDisk:
         self._check_verified([chunk for first, stop in run.verified for chunk in range(first, stop)], held)
         for first, stop in run.verified:
             self._tell(ChunksVerified(job=1, runs=(first, stop)))
-        self._tell(TargetOpened(job=1, part_path=run.target.part_path, message=run.message))
+        self._tell(PartFileReady(job=1, part_path=run.target.part_path, message=run.message))
 
-    def _leave_behind(self, size: int, resumed: tuple[Run, ...]) -> None:
+    def _leave_behind(self, size: int, resumed: tuple[ChunkRange, ...]) -> None:
         if not resumed:
             return
-        target = Target.open(str(self.disk.folder), NAME, size_bytes=size, chunk_size=REAL_CHUNK, sync="none").target
+        target = PartFile.open(str(self.disk.folder), NAME, size_bytes=size, chunk_size=REAL_CHUNK, sync="none").target
         for first, stop in resumed:
             for chunk in range(first, stop):
                 data = chunk_bytes(chunk, TRUE, min(REAL_CHUNK, size - chunk * REAL_CHUNK))
@@ -162,7 +162,7 @@ class StoreOnDisk:
         with self.disk.mounted():
             self._try(lambda target: self._store(target, filled))
 
-    def _store(self, target: Target, filled: SlotFilled) -> None:
+    def _store(self, target: PartFile, filled: SlotFilled) -> None:
         count = -(-filled.length_bytes // self.chunk_size)
         length = real_bytes(filled.length_bytes, self.chunk_size)
         if target.size_bytes >= 0:  # a source that announced a few bytes too many is played as if it had sent them
@@ -199,21 +199,21 @@ class StoreOnDisk:
         if not self.closed:
             self.world.at(self.world.now_s + COMMIT_S, self._commit)
 
-    def _try(self, act: Callable[[Target], object]) -> None:
+    def _try(self, act: Callable[[PartFile], object]) -> None:
         """As the Assembler: a fault lets go of the target, and whatever comes for it then is dropped."""
         target = self._target
         if target is None:
             return
         try:
             act(target)
-        except TargetFault as fault:
+        except PartFileFault as fault:
             self._target = None
             target.abandon()
             self._tell(DiskFailed(job=1, fault=int(fault.kind), detail=fault.detail))
 
     # -- the end
 
-    def _seal(self, target: Target) -> None:
+    def _seal(self, target: PartFile) -> None:
         self._sealing = True
         size = target.size_bytes
         wanted = b"".join(chunk_bytes(chunk, TRUE) for chunk in range(self.chunk_count))[:size]
@@ -229,10 +229,10 @@ class StoreOnDisk:
         self.sealed_s = self.world.now_s
         if self.disk.dies_behind("sealed"):
             raise MachineDied
-        self._sealed = TargetSealed(job=1, path=sealed.path, digest_hex=sealed.digest_hex)
+        self._sealed = FileSealed(job=1, path=sealed.path, digest_hex=sealed.digest_hex)
         self._tell(self._sealed)
 
-    def _sealed_by_steps(self, target: Target, checksum: Checksum | None) -> Sealed:
+    def _sealed_by_steps(self, target: PartFile, checksum: Checksum | None) -> Sealed:
         steps = target.sealing(checksum)
         while True:
             try:
@@ -247,7 +247,7 @@ class StoreOnDisk:
         if target is not None:
             try:
                 target.close()
-            except TargetFault as fault:
+            except PartFileFault as fault:
                 self._tell(DiskFailed(job=1, fault=int(fault.kind), detail=fault.detail))
 
     def _tell(self, message: Message) -> None:

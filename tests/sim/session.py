@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from protocol.messages import (
+    AcceptUpload,
+    DeclineUpload,
+    DequeueFile,
+    EnqueueFile,
+    EnqueueRefused,
     FileFinished,
-    JobForgotten,
+    JobClosed,
     Message,
-    PeerFailed,
-    PlaceAsked,
-    PlaceLeft,
-    PlaceRefused,
-    PlaceTaken,
-    TurnCame,
-    TurnDeclined,
-    TurnTaken,
+    QueuePlaceChanged,
+    UploadFailed,
+    UploadOffered,
 )
 from protocol.messages.addresses import SESSION, dispatcher_address
 from protocol.model.faults import FaultKind
@@ -51,24 +51,24 @@ class SessionModel:
 
     def receive(self, message: Message) -> None:
         match message:
-            case PlaceAsked():
+            case EnqueueFile():
                 self._ask(message)
-            case PlaceLeft(source=source):
+            case DequeueFile(source=source):
                 self._places.pop(source, None)
-            case TurnTaken():
+            case AcceptUpload():
                 self._take(message)
-            case TurnDeclined(source=source, ticket=ticket):
+            case DeclineUpload(source=source, ticket=ticket):
                 if (place := self._places.get(source)) is not None and place.ticket == ticket:
                     self.declined += 1
                     del self._places[source]
-            case JobForgotten():
+            case JobClosed():
                 self._places.clear()
             case FileFinished():
                 pass
             case _:
                 raise AssertionError(f"no message for a session: {message}")
 
-    def _ask(self, asked: PlaceAsked) -> None:
+    def _ask(self, asked: EnqueueFile) -> None:
         worker = self._workers[asked.worker]
         assert asked.peer == worker.script.peer, "the place of another peer"
         assert worker.lease is None, "a second request at a peer that is sending"
@@ -81,10 +81,10 @@ class SessionModel:
         script = worker.script
         connect_s = settle_s + CONNECT_SHARE * script.setup_s
         if worker.dead:
-            refused = PlaceRefused(job=1, source=asked.source, fault=int(FaultKind.OFFLINE), detail="offline")
+            refused = EnqueueRefused(job=1, source=asked.source, fault=int(FaultKind.OFFLINE), detail="offline")
             self._later(connect_s, asked.source, place, refused)
             return
-        self._later(connect_s, asked.source, place, PlaceTaken(job=1, source=asked.source, place=0))
+        self._later(connect_s, asked.source, place, QueuePlaceChanged(job=1, source=asked.source, place=0))
         self._world.at(
             self._world.now_s + settle_s + script.queue_s + script.setup_s, lambda: self._offer(asked.source, place)
         )
@@ -94,16 +94,16 @@ class SessionModel:
             return
         place.ticket = place.serial
         size = place.worker.file_bytes + 7 if place.worker.script.wrong_size else place.worker.file_bytes
-        self._tell(TurnCame(job=1, source=source, ticket=place.ticket, size_bytes=size))
+        self._tell(UploadOffered(job=1, source=source, ticket=place.ticket, size_bytes=size))
         self._world.at(self._world.now_s + ANSWER_S_MAX, lambda: self._lapse(source, place))
 
     def _lapse(self, source: int, place: _Place) -> None:
         if self._places.get(source) is place and not place.taken:
             del self._places[source]
             fault = int(FaultKind.TURN_LOST)
-            self._tell(PeerFailed(job=1, source=source, ticket=place.ticket, fault=fault, detail="nobody answered"))
+            self._tell(UploadFailed(job=1, source=source, ticket=place.ticket, fault=fault, detail="nobody answered"))
 
-    def _take(self, taken: TurnTaken) -> None:
+    def _take(self, taken: AcceptUpload) -> None:
         place = self._places.get(taken.source)
         if place is None or place.ticket != taken.ticket:
             return
@@ -114,7 +114,7 @@ class SessionModel:
     def _later(self, delay_s: float, source: int, place: _Place, message: Message) -> None:
         def tell() -> None:
             if self._places.get(source) is place:
-                if isinstance(message, PlaceRefused):
+                if isinstance(message, EnqueueRefused):
                     del self._places[source]
                 self._tell(message)
 

@@ -7,24 +7,24 @@ from protocol.messages import (
     ChunksRepeated,
     ChunksStored,
     ChunksVerified,
+    ClosePartFile,
     DiskFailed,
-    JobForgotten,
+    FileSealed,
+    JobClosed,
     Message,
+    OpenPartFile,
+    PartFileClosed,
+    PartFileReady,
+    PartFileRefused,
+    SealFile,
     SealRefused,
-    SealWanted,
     SizeLearned,
     SlotFilled,
-    TargetCloseAsked,
-    TargetClosed,
-    TargetOpened,
-    TargetRefused,
-    TargetSealed,
-    TargetWanted,
     ValidatorSeen,
 )
 from protocol.messages.addresses import ASSEMBLER, dispatcher_address
-from protocol.model.chunk_ranges import Run, RunSet
-from protocol.model.faults import TargetFaultKind
+from protocol.model.chunk_ranges import ChunkRange, RangeSet
+from protocol.model.faults import PartFileFaultKind
 from tests.sim.worker import Surroundings
 
 WRITE_S: Final = 0.0004
@@ -38,7 +38,7 @@ class StoreModel:
         self,
         world: Surroundings,
         *,
-        resumed: tuple[Run, ...] = (),
+        resumed: tuple[ChunkRange, ...] = (),
         fails_after_chunks: int | None = None,
         back_after_s: float = 0.0,
         refuses: bool = False,
@@ -60,28 +60,28 @@ class StoreModel:
 
     def receive(self, message: Message) -> None:
         match message:
-            case TargetWanted():
+            case OpenPartFile():
                 self._open(message)
             case SlotFilled():
                 self.world.at(self.world.now_s + WRITE_S, lambda: self._store(message))
             case SizeLearned():
                 self.chunk_count = -(-message.size_bytes // self.chunk_size)
-            case SealWanted():
+            case SealFile():
                 self._seal()
-            case TargetCloseAsked():
+            case ClosePartFile():
                 self.closed = True
-                self._tell(TargetClosed(job=message.job))
-            case JobForgotten():
+                self._tell(PartFileClosed(job=message.job))
+            case JobClosed():
                 self.closed = True
             case ValidatorSeen():
                 pass
             case _:
                 raise AssertionError(f"no message for the Assembler: {message}")
 
-    def _open(self, wanted: TargetWanted) -> None:
+    def _open(self, wanted: OpenPartFile) -> None:
         self.chunk_size = wanted.chunk_size
         if self.refuses:
-            self._tell(TargetRefused(job=wanted.job, fault=int(TargetFaultKind.NO_SPACE), detail="no space"))
+            self._tell(PartFileRefused(job=wanted.job, fault=int(PartFileFaultKind.NO_SPACE), detail="no space"))
             return
         if wanted.again and self._still_fails(wanted):
             return
@@ -89,14 +89,14 @@ class StoreModel:
             self.chunk_count = -(-wanted.size_bytes // wanted.chunk_size)
         elif wanted.again:
             self.digests.clear()  # of unknown size nothing is resumed
-        for first, stop in RunSet((chunk, chunk + 1) for chunk in self.digests):
+        for first, stop in RangeSet((chunk, chunk + 1) for chunk in self.digests):
             self._tell(ChunksVerified(job=wanted.job, runs=(first, stop)))
-        self._tell(TargetOpened(job=wanted.job, part_path="/box/file.bin.part", message=""))
+        self._tell(PartFileReady(job=wanted.job, part_path="/box/file.bin.part", message=""))
 
-    def _still_fails(self, wanted: TargetWanted) -> bool:
+    def _still_fails(self, wanted: OpenPartFile) -> bool:
         assert self.failed_s is not None, "opened again though nothing had failed"
         if self.world.now_s - self.failed_s < self.back_after_s:
-            self._tell(TargetRefused(job=wanted.job, fault=int(TargetFaultKind.NO_SPACE), detail="no space"))
+            self._tell(PartFileRefused(job=wanted.job, fault=int(PartFileFaultKind.NO_SPACE), detail="no space"))
             return True
         self.failed_s = self.fails_after_chunks = None
         return False
@@ -107,7 +107,7 @@ class StoreModel:
         count = -(-filled.length_bytes // self.chunk_size)
         if self.fails_after_chunks is not None and len(self.digests) >= self.fails_after_chunks:
             self.failed_s = self.world.now_s
-            self._tell(DiskFailed(job=filled.job, fault=int(TargetFaultKind.NO_SPACE), detail="no space"))
+            self._tell(DiskFailed(job=filled.job, fault=int(PartFileFaultKind.NO_SPACE), detail="no space"))
             return
         first, stop = filled.first, filled.first + count
         marks = [filled.digests[3 * index : 3 * index + 3] for index in range(count)]
@@ -153,7 +153,7 @@ class StoreModel:
             self._tell(SealRefused(job=1, detail="checksum differs"))
             return
         self.sealed_s = self.world.now_s
-        self._tell(TargetSealed(job=1, path="/box/file.bin", digest_hex="00"))
+        self._tell(FileSealed(job=1, path="/box/file.bin", digest_hex="00"))
 
     def _tell(self, message: Message) -> None:
         self.world.send(ASSEMBLER, dispatcher_address(1), message)

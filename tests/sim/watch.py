@@ -1,8 +1,8 @@
 """What must hold after every step of the dispatcher, whatever the sources do."""
 
 from actors.core.dispatch.dispatcher import DispatchState, Phase
-from protocol.messages import LeaseGranted, Message, TargetOpened
-from protocol.messages.addresses import ASSEMBLER, MEMORY, POOL, SESSION, WATCHDOG, Post, dispatcher_address
+from protocol.messages import LeaseGranted, Message, PartFileReady
+from protocol.messages.addresses import ASSEMBLER, PEER_HISTORY, POOL, SESSION, WATCHDOG, Post, dispatcher_address
 from tests.sim.disk_store import StoreOnDisk
 from tests.sim.store import StoreModel
 
@@ -23,7 +23,7 @@ class Watch:
             return
         board = state.riding.board
         board.check()
-        if isinstance(message, TargetOpened):
+        if isinstance(message, PartFileReady):
             self._stored = 0  # after a fault exactly what the disk still holds counts
         assert board.stored.count >= self._stored, f"chunks went back after {message}"
         self._stored = board.stored.count
@@ -34,7 +34,7 @@ class Watch:
 
     def _look_at_post(self, post: Post) -> None:
         state = self._state
-        known = {ASSEMBLER, MEMORY, POOL, SESSION, WATCHDOG, state.job.watcher, dispatcher_address(state.job.job)}
+        known = {ASSEMBLER, PEER_HISTORY, POOL, SESSION, WATCHDOG, state.job.watcher, dispatcher_address(state.job.job)}
         known |= {source.worker for source in state.sources.values()}
         assert post.to in known, f"nobody lives at {post.to}"
         if isinstance(post.message, LeaseGranted):

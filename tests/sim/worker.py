@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from protocol.messages import (
-    JobForgotten,
+    CapRate,
+    JobClosed,
     LeaseExtended,
     LeaseFinished,
     LeaseGranted,
@@ -14,13 +15,12 @@ from protocol.messages import (
     LeaseRevoked,
     LeaseTrimmed,
     Message,
-    ProbeAsked,
-    RateCapped,
-    RideEnded,
-    RideProgressed,
+    ProbeSource,
     SlotFilled,
     SourceFailed,
     SourceProbed,
+    TransferEnded,
+    TransferProgressed,
 )
 from protocol.messages.addresses import ASSEMBLER, WATCHDOG, dispatcher_address
 from protocol.model.faults import FaultKind
@@ -71,7 +71,7 @@ class WorkerModel:
         if self.gone:
             return
         match message:
-            case ProbeAsked():
+            case ProbeSource():
                 self._later(self.script.probe_s, self._answer_probe)
             case LeaseGranted():
                 self._begin(message)
@@ -83,9 +83,9 @@ class WorkerModel:
                     self._advance()
                     self._hand_over()
                     self._release(FaultKind.REVOKED, "revoked")
-            case RateCapped():
+            case CapRate():
                 self.cap_bytes_s = message.rate_bytes_s
-            case JobForgotten():
+            case JobClosed():
                 self.gone = True
             case _:
                 raise AssertionError(f"no message for a worker: {message}")
@@ -324,7 +324,7 @@ class WorkerModel:
         assert lease is not None
         self._turn += 1
         self._tell(message)
-        self.world.send(self.address, WATCHDOG, RideEnded(job=lease.job, source=self.source, lease=lease.lease))
+        self.world.send(self.address, WATCHDOG, TransferEnded(job=lease.job, source=self.source, lease=lease.lease))
 
     def _hang_up(self, *, reads_on: bool = False) -> bool:
         """Whether a body is cut off before the end of what was asked for."""
@@ -371,7 +371,7 @@ class WorkerModel:
         if self.lease is None or self.world.now_s - self._reported_s < SLICE_S:
             return
         self._reported_s = self.world.now_s
-        progressed = RideProgressed(
+        progressed = TransferProgressed(
             job=self.lease.job,
             source=self.source,
             lease=self.lease.lease,

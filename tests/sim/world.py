@@ -13,10 +13,10 @@ from typing import Any, Final, cast
 
 from actors.core.dispatch.dispatcher import DispatchState, Phase
 from actors.core.rates.rate_monitor import SpeedState
-from protocol.messages import DispatcherWanted, JobEnded, JobStopAsked, Message, SourceJoined, SourceLost, Ticked
+from protocol.messages import JobEnded, Message, SourceJoined, SourceLost, StartDispatcher, StopJob, Ticked
 from protocol.messages.addresses import (
     ASSEMBLER,
-    MEMORY,
+    PEER_HISTORY,
     POOL,
     SESSION,
     WATCHDOG,
@@ -25,7 +25,7 @@ from protocol.messages.addresses import (
     worker_address,
 )
 from protocol.messages.codec import decode, encode
-from protocol.model.chunk_ranges import Run
+from protocol.model.chunk_ranges import ChunkRange
 from storage.layout import Layout
 from tests.sim.disk import Disk, DiskScript
 from tests.sim.disk_store import StoreOnDisk
@@ -50,7 +50,7 @@ class Scenario:
     size_bytes: int
     chunk_size: int = 128 * 1024
     mode: str = "swarm"
-    resumed: tuple[Run, ...] = ()
+    resumed: tuple[ChunkRange, ...] = ()
     limit_s: float = 2000.0
     slow_rate_bytes_s: int = 5 * 1024
     slow_after_s: float = 15.0
@@ -133,7 +133,7 @@ class World:
             if script.lost_at_s is not None:
                 self.at(script.lost_at_s, lambda number=number: self._lose(number))  # type: ignore[misc]
         if self.scenario.stop_at_s is not None:
-            self.at(self.scenario.stop_at_s, lambda: self.send(POOL, DISPATCHER, JobStopAsked(job=1)))
+            self.at(self.scenario.stop_at_s, lambda: self.send(POOL, DISPATCHER, StopJob(job=1)))
 
     def _join(self, number: int, script: SourceScript) -> None:
         address = worker_address(f"fetch-{number % 2 + 1}", 1, number)
@@ -190,7 +190,7 @@ class World:
                 self.ended = message
         elif to == SESSION:
             self.session.receive(message)
-        elif to not in (POOL, MEMORY):
+        elif to not in (POOL, PEER_HISTORY):
             self.workers[to].receive(message)
 
     def _post_all(self, posts: list[Any]) -> None:
@@ -258,8 +258,8 @@ class World:
         )
 
 
-def _wanted(scenario: Scenario) -> DispatcherWanted:
-    return DispatcherWanted(
+def _wanted(scenario: Scenario) -> StartDispatcher:
+    return StartDispatcher(
         job=1,
         folder="/box",
         name="",

@@ -3,9 +3,9 @@
 import random
 from pathlib import Path
 
-from protocol.model.chunk_ranges import RunSet
+from protocol.model.chunk_ranges import RangeSet
 from storage.digests import digests_of
-from storage.part_file import Opened, Target, Written
+from storage.part_file import Opened, PartFile, Written
 
 CHUNK = 16
 NAME = "file.bin"
@@ -24,10 +24,10 @@ def opened(
     sync: str = "none",
     preallocate: bool = False,
 ) -> Opened:
-    return Target.open(str(folder), name, size_bytes=size, chunk_size=chunk, preallocate=preallocate, sync=sync)
+    return PartFile.open(str(folder), name, size_bytes=size, chunk_size=chunk, preallocate=preallocate, sync=sync)
 
 
-def put(target: Target, data: bytes, first: int, stop: int, *, chunk: int = CHUNK, source: int = 1) -> Written:
+def put(target: PartFile, data: bytes, first: int, stop: int, *, chunk: int = CHUNK, source: int = 1) -> Written:
     """Hand over chunks ``[first, stop)`` of the whole content `data`."""
     view = memoryview(data)[first * chunk : stop * chunk]
     return target.write(first, view, digests_of(view, len(view), chunk), source)
@@ -45,7 +45,7 @@ def leave_part(folder: Path | str, data: bytes, runs: list[tuple[int, int]], *, 
     target.close()
 
 
-def chunks(of: RunSet) -> set[int]:
+def chunks(of: RangeSet) -> set[int]:
     return {chunk for first, stop in of for chunk in range(first, stop)}
 
 

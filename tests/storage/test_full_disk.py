@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from protocol.model.faults import TargetFault, TargetFaultKind
-from storage.part_file import Target
+from protocol.model.faults import PartFileFault, PartFileFaultKind
+from storage.part_file import PartFile
 from tests.storage.parts import NAME, chunks, content, finish, leave_part, opened, put
 
 CHUNK = 64 << 10
@@ -39,13 +39,15 @@ def file_size_limit(limit: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def put_until_refused(target: Target, data: bytes, chunk_numbers: range, chunk: int) -> tuple[set[int], TargetFault]:
+def put_until_refused(
+    target: PartFile, data: bytes, chunk_numbers: range, chunk: int
+) -> tuple[set[int], PartFileFault]:
     """What was stored before the disk said no, and what it said."""
     stored = set[int]()
     for number in chunk_numbers:
         try:
             put(target, data, number, number + 1, chunk=chunk)
-        except TargetFault as fault:
+        except PartFileFault as fault:
             return stored, fault
         stored.add(number)
     pytest.fail("the disk never filled up")
@@ -54,7 +56,7 @@ def put_until_refused(target: Target, data: bytes, chunk_numbers: range, chunk: 
 def test_a_disk_that_fills_up_is_named_and_what_was_stored_stays(small_disk: Path) -> None:
     target = opened(small_disk, len(DATA), chunk=CHUNK).target
     stored, fault = put_until_refused(target, DATA, range(8), CHUNK)
-    assert fault.kind is TargetFaultKind.NO_SPACE
+    assert fault.kind is PartFileFaultKind.NO_SPACE
     assert target.part_path in fault.detail
     assert len(stored) >= 2
     target.close()
@@ -64,18 +66,18 @@ def test_a_disk_that_fills_up_is_named_and_what_was_stored_stays(small_disk: Pat
 
 
 def test_room_asked_for_and_not_there_is_said_at_the_start_and_leaves_nothing(small_disk: Path) -> None:
-    with pytest.raises(TargetFault) as refused:
+    with pytest.raises(PartFileFault) as refused:
         opened(small_disk, len(DATA), chunk=CHUNK, preallocate=True)
-    assert refused.value.kind is TargetFaultKind.NO_SPACE
+    assert refused.value.kind is PartFileFaultKind.NO_SPACE
     assert os.listdir(small_disk) == []
 
 
 def test_a_write_cut_in_the_middle_is_not_on_record_and_can_be_done_again(tmp_path: Path) -> None:
     target = opened(tmp_path, -1, chunk=CHUNK).target
     put(target, DATA, 0, 2, chunk=CHUNK)
-    with file_size_limit(3 * CHUNK + 5), pytest.raises(TargetFault) as refused:
+    with file_size_limit(3 * CHUNK + 5), pytest.raises(PartFileFault) as refused:
         put(target, DATA, 2, 5, chunk=CHUNK)
-    assert refused.value.kind is TargetFaultKind.NO_SPACE
+    assert refused.value.kind is PartFileFaultKind.NO_SPACE
     put(target, DATA, 2, 8, chunk=CHUNK)
     target.learn_size(len(DATA))
     assert Path(target.seal().path).read_bytes() == DATA

@@ -11,31 +11,31 @@ from pathlib import Path
 import pytest
 
 from protocol.model.job_records import (
+    AttemptRecord,
     DropJob,
     JobFiles,
-    KeptJob,
-    KeptRun,
-    KeptSource,
+    JobRecord,
+    SaveAttempt,
     SaveEvent,
     SaveFiles,
     SaveJob,
     SaveLimit,
     SaveManifest,
     SaveNote,
-    SaveRun,
     SaveSource,
     SaveTotals,
+    SourceRecord,
     Totals,
     TrimEvents,
 )
-from protocol.model.job_views import EventEntry, ManifestRun
-from storage.job_store import BookFault, JobBook
+from protocol.model.job_views import EventEntry, ManifestRange
+from storage.job_store import JobStore, StoreFault
 from storage.job_store_schema import APPLICATION_ID, MIGRATIONS, VERSION
 
 ROOT = Path(__file__).parents[2]
 
 
-def job(at: int, **changes: object) -> KeptJob:
+def job(at: int, **changes: object) -> JobRecord:
     fields: dict[str, object] = {
         "id": f"id-{at}",
         "serial": at,
@@ -57,7 +57,7 @@ def job(at: int, **changes: object) -> KeptJob:
         "created_ms": at,
         "queued_ms": at,
     }
-    return KeptJob(**(fields | changes))  # type: ignore[arg-type]
+    return JobRecord(**(fields | changes))  # type: ignore[arg-type]
 
 
 def event(serial: int, id: str = "", at_ms: int = 0) -> EventEntry:
@@ -71,19 +71,19 @@ def path(tmp_path: Path) -> str:
 
 def test_everything_comes_back_as_it_went_in(path: str) -> None:
     kept = job(1, state="active", number=7, active_s=1.5, widen=True, reason="ü", digest_hex="ab")
-    source = KeptSource(id="id-1", number=0, url="http://u:p@a/f", peer="", path="", found=True, stops=3)
-    run = KeptRun(number=7, id="id-1", attempt=2, begun_ms=5)
+    source = SourceRecord(id="id-1", number=0, url="http://u:p@a/f", peer="", path="", found=True, stops=3)
+    run = AttemptRecord(number=7, id="id-1", attempt=2, begun_ms=5)
     files = JobFiles(id="id-0", folder="/box", name="x")
     manifest = (
-        ManifestRun(first=0, stop=4, source=0, url="http://a/f"),
-        ManifestRun(first=4, stop=9, source=-1, url=""),
+        ManifestRange(first=0, stop=4, source=0, url="http://a/f"),
+        ManifestRange(first=4, stop=9, source=-1, url=""),
     )
-    book = JobBook(path)
-    book.apply([SaveJob(kept), SaveSource(source), SaveRun(run), SaveEvent(event(3, "id-1")), SaveFiles(files)])
+    book = JobStore(path)
+    book.apply([SaveJob(kept), SaveSource(source), SaveAttempt(run), SaveEvent(event(3, "id-1")), SaveFiles(files)])
     book.apply([SaveManifest("id-1", manifest), SaveTotals(Totals(stops=4)), SaveLimit(1000), SaveNote("id-1", "a", 2)])
     book.apply([SaveNote("id-1", "b", 2), SaveNote("id-1", "c", 2)])
     book.close()
-    book = JobBook(path)
+    book = JobStore(path)
     assert list(book.living()) == [(kept, [source], run)]
     assert (book.job("id-1"), book.sources("id-1"), book.runs("id-1")) == (kept, [source], [run])
     assert (book.manifest("id-1"), book.notes("id-1")) == (list(manifest), ["b", "c"])
@@ -93,17 +93,19 @@ def test_everything_comes_back_as_it_went_in(path: str) -> None:
 
 
 def test_numbers_are_never_given_again(path: str) -> None:
-    book = JobBook(path)
-    book.apply([SaveJob(job(1)), SaveRun(KeptRun(number=9, id="id-1", attempt=0, begun_ms=1)), SaveEvent(event(5))])
+    book = JobStore(path)
+    book.apply(
+        [SaveJob(job(1)), SaveAttempt(AttemptRecord(number=9, id="id-1", attempt=0, begun_ms=1)), SaveEvent(event(5))]
+    )
     book.apply([DropJob("id-1"), TrimEvents(0, 0)])
     book.close()
-    book = JobBook(path)
+    book = JobStore(path)
     assert (book.job("id-1"), book.runs("id-1"), book.events(after=0, offset=0, limit=9)) == (None, [], ([], 0))
     assert (book.last_run(), book.last_serial()) == (9, 5)
 
 
 def test_a_batch_is_kept_whole_or_not_at_all(path: str) -> None:
-    book = JobBook(path)
+    book = JobStore(path)
     book.apply([SaveJob(job(1))])
     with pytest.raises(sqlite3.Error):
         book.apply([SaveJob(job(2)), SaveLimit("many")])  # type: ignore[arg-type]
@@ -112,7 +114,7 @@ def test_a_batch_is_kept_whole_or_not_at_all(path: str) -> None:
 
 
 def test_only_its_owner_can_read_it(path: str) -> None:
-    JobBook(path)
+    JobStore(path)
     for name in os.listdir(os.path.dirname(path)):
         assert stat.S_IMODE(os.stat(os.path.join(os.path.dirname(path), name)).st_mode) & 0o077 == 0
 
@@ -121,8 +123,8 @@ def test_only_its_owner_can_read_it(path: str) -> None:
 
 
 @pytest.fixture
-def shelf(path: str) -> JobBook:
-    book = JobBook(path)
+def shelf(path: str) -> JobStore:
+    book = JobStore(path)
     book.apply(
         [
             SaveJob(job(1, state="sealed", user="ann", origin="slskd", remote_path="Music\\Blue.flac")),
@@ -135,11 +137,11 @@ def shelf(path: str) -> JobBook:
     return book
 
 
-def ids(found: tuple[list[KeptJob], int]) -> list[str]:
+def ids(found: tuple[list[JobRecord], int]) -> list[str]:
     return [job.id.removeprefix("id-") for job in found[0]]
 
 
-def test_a_page_holds_what_matches_newest_first(shelf: JobBook) -> None:
+def test_a_page_holds_what_matches_newest_first(shelf: JobStore) -> None:
     assert ids(shelf.jobs(limit=9)) == ["5", "3", "2", "1"]
     assert ids(shelf.jobs(limit=9, removed=True)) == ["5", "4", "3", "2", "1"]
     assert shelf.jobs(limit=1, offset=1) == ([job(3, priority=5)], 4)
@@ -151,12 +153,12 @@ def test_a_page_holds_what_matches_newest_first(shelf: JobBook) -> None:
     assert ids(shelf.jobs(limit=9, text="%")) == []
 
 
-def test_the_queue_is_listed_as_it_will_be_started(shelf: JobBook) -> None:
+def test_the_queue_is_listed_as_it_will_be_started(shelf: JobStore) -> None:
     assert ids(shelf.jobs(limit=9, states=("queued",), queue_first_ms=0)) == ["3", "2"]
     assert ids(shelf.jobs(limit=9, states=("queued",), queue_first_ms=2)) == ["2", "3"], "it has waited for too long"
 
 
-def test_ended_jobs_of_one_door_leave_the_list(shelf: JobBook) -> None:
+def test_ended_jobs_of_one_door_leave_the_list(shelf: JobStore) -> None:
     assert shelf.remove_ended("slskd") == 1
     assert ids(shelf.jobs(limit=9)) == ["5", "3", "2"]
     assert shelf.remove_ended("slskd") == 0
@@ -164,7 +166,7 @@ def test_ended_jobs_of_one_door_leave_the_list(shelf: JobBook) -> None:
 
 
 def test_events_are_paged_from_both_ends_and_trimmed_by_count_and_age(path: str) -> None:
-    book = JobBook(path)
+    book = JobStore(path)
     book.apply([SaveEvent(event(serial, at_ms=100 * serial)) for serial in range(1, 11)])
     assert [each.serial for each in book.events(after=3, offset=0, limit=2)[0]] == [4, 5]
     assert [each.serial for each in book.events(after=-1, offset=1, limit=2)[0]] == [9, 8]
@@ -191,25 +193,25 @@ def made(path: str, *statements: str) -> None:
 
 
 def test_a_newer_store_is_refused_and_not_touched(path: str) -> None:
-    JobBook(path).close()
+    JobStore(path).close()
     made(path, f"PRAGMA user_version = {VERSION + 1}")
     before = tree(path)
-    with pytest.raises(BookFault, match="newer version"):
-        JobBook(path)
+    with pytest.raises(StoreFault, match="newer version"):
+        JobStore(path)
     assert tree(path) == before
 
 
 def test_another_programs_database_is_refused_and_not_touched(path: str) -> None:
     made(path, "CREATE TABLE theirs (x)")
     before = tree(path)
-    with pytest.raises(BookFault, match="another program"):
-        JobBook(path)
+    with pytest.raises(StoreFault, match="another program"):
+        JobStore(path)
     assert tree(path) == before
 
 
 @pytest.mark.parametrize("damage", ["head", "text", "middle", "cut"])
 def test_a_damaged_store_is_refused_and_not_touched(path: str, damage: str) -> None:
-    book = JobBook(path)
+    book = JobStore(path)
     book.apply([SaveJob(job(number)) for number in range(1, 300)])
     book.close()
     whole = Path(path).read_bytes()
@@ -223,15 +225,15 @@ def test_a_damaged_store_is_refused_and_not_touched(path: str, damage: str) -> N
         }[damage]
     )
     before = tree(path)
-    with pytest.raises(BookFault, match=r"jobs\.sqlite is damaged"):
-        JobBook(path)
+    with pytest.raises(StoreFault, match=r"jobs\.sqlite is damaged"):
+        JobStore(path)
     assert tree(path) == before
 
 
 def test_a_store_that_is_in_use_is_refused(path: str) -> None:
-    book = JobBook(path)
+    book = JobStore(path)
     book.apply([SaveLimit(1)])
-    look = "import sys; from storage.job_store import JobBook; JobBook(sys.argv[1])"
+    look = "import sys; from storage.job_store import JobStore; JobStore(sys.argv[1])"
     done = subprocess.run([sys.executable, "-c", look, path], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "in use by another program" in done.stderr
@@ -240,12 +242,12 @@ def test_a_store_that_is_in_use_is_refused(path: str) -> None:
 
 def test_a_folder_that_cannot_be_made_is_a_fault_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(BookFault, match="file"):
-        JobBook(str(tmp_path / "file" / "jobs.sqlite"))
+    with pytest.raises(StoreFault, match="file"):
+        JobStore(str(tmp_path / "file" / "jobs.sqlite"))
 
 
 def test_a_job_is_found_by_the_key_of_its_order(path: str) -> None:
-    book = JobBook(path)
+    book = JobStore(path)
     book.apply([SaveJob(job(1, order_key="k", order_digest="d")), SaveJob(job(2)), SaveJob(job(3))])
     assert book.job_of_key("k") == job(1, order_key="k", order_digest="d")
     assert book.job_of_key("l") is None
@@ -261,9 +263,9 @@ def test_every_version_is_brought_to_the_latest(path: str) -> None:
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {version}")
         db.close()
-        JobBook(path).close()
+        JobStore(path).close()
         os.unlink(path)
-    JobBook(path).close()
+    JobStore(path).close()
     db = sqlite3.connect(path)
     assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)
     db.close()
@@ -273,10 +275,10 @@ def test_every_version_is_brought_to_the_latest(path: str) -> None:
 
 WRITER = """
 import sys
-from storage.job_book import JobBook
+from storage.job_book import JobStore
 from protocol.kept import SaveJob, SaveEvent
 from tests.storage.test_job_book import job, event
-book = JobBook(sys.argv[1])
+book = JobStore(sys.argv[1])
 at = book.last_job()
 while True:
     at += 1
@@ -296,7 +298,7 @@ def test_whatever_was_told_is_kept_when_the_writer_is_killed_in_the_middle(path:
         told = int(([str(told), *child.stdout.read().splitlines()])[-1])
         child.wait()
         child.stdout.close()
-        book = JobBook(path)
+        book = JobStore(path)
         found = book.last_job()
         assert told <= found <= told + 1
         assert book.jobs(limit=10_000)[1] == book.last_serial() == found, "a job without its event, or the reverse"
@@ -305,13 +307,13 @@ def test_whatever_was_told_is_kept_when_the_writer_is_killed_in_the_middle(path:
 
 def test_a_bookmark_is_found_again_by_its_name_and_is_no_total(tmp_path: Path) -> None:
     path = str(tmp_path / "jobs.sqlite")
-    book = JobBook(path)
+    book = JobStore(path)
     assert book.bookmark("webhook a") == -1
     book.set_bookmark("webhook a", 7)
     book.set_bookmark("webhook b", 9)
     book.set_bookmark("webhook a", 8)
     book.close()
-    book = JobBook(path)
+    book = JobStore(path)
     assert (book.bookmark("webhook a"), book.bookmark("webhook b"), book.bookmark("webhook c")) == (8, 9, -1)
     assert book.totals() == Totals()
     assert book.limit() == -1

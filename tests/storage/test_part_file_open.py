@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.model.faults import TargetFault, TargetFaultKind
+from protocol.model.faults import PartFileFault, PartFileFaultKind
 from storage.layout import CHUNKS_MAX
 from tests.storage.parts import CHUNK, NAME, chunks, content, count, finish, leave_part, opened, put
 
@@ -26,10 +26,10 @@ def snapshot(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
-def refusal(folder: Path | str, size: int, *, name: str = NAME, chunk: int = CHUNK) -> TargetFault:
+def refusal(folder: Path | str, size: int, *, name: str = NAME, chunk: int = CHUNK) -> PartFileFault:
     """The fault of an open that must not succeed nor leave a descriptor."""
     before = len(os.listdir("/proc/self/fd"))
-    with pytest.raises(TargetFault) as refused:
+    with pytest.raises(PartFileFault) as refused:
         opened(folder, size, name=name, chunk=chunk)
     assert len(os.listdir("/proc/self/fd")) == before
     assert "\n" not in refused.value.detail
@@ -40,7 +40,7 @@ def test_a_second_run_on_the_same_target_is_told_and_leaves(tmp_path: Path) -> N
     target = opened(tmp_path, len(DATA)).target
     put(target, DATA, 0, 2)
     fault = refusal(tmp_path, len(DATA))
-    assert fault.kind is TargetFaultKind.BUSY
+    assert fault.kind is PartFileFaultKind.BUSY
     assert str(tmp_path / NAME) in fault.detail
     put(target, DATA, 2, 4)
     target.close()
@@ -67,7 +67,7 @@ def test_a_lock_on_records_that_were_sealed_away_meanwhile_is_worth_nothing(
     run = opened(tmp_path, len(DATA))
     assert len(calls) == 2
     assert not run.verified
-    assert refusal(tmp_path, len(DATA)).kind is TargetFaultKind.BUSY
+    assert refusal(tmp_path, len(DATA)).kind is PartFileFaultKind.BUSY
     run.target.close()
     assert os.listdir(tmp_path) == [NAME]
 
@@ -75,7 +75,7 @@ def test_a_lock_on_records_that_were_sealed_away_meanwhile_is_worth_nothing(
 def test_the_lock_survives_new_records_for_another_chunk_size(tmp_path: Path) -> None:
     leave_part(tmp_path, DATA, [(0, 4)])
     target = opened(tmp_path, len(DATA), chunk=2 * CHUNK).target
-    assert refusal(tmp_path, len(DATA)).kind is TargetFaultKind.BUSY
+    assert refusal(tmp_path, len(DATA)).kind is PartFileFaultKind.BUSY
     target.close()
 
 
@@ -83,7 +83,7 @@ def test_records_of_another_size_are_left_alone(tmp_path: Path) -> None:
     leave_part(tmp_path, DATA, [(0, 4)])
     before = snapshot(tmp_path)
     fault = refusal(tmp_path, len(DATA) + 1)
-    assert fault.kind is TargetFaultKind.OTHER_JOB
+    assert fault.kind is PartFileFaultKind.OTHER_JOB
     assert str(len(DATA)) in fault.detail
     assert str(len(DATA) + 1) in fault.detail
     assert snapshot(tmp_path) == before
@@ -92,14 +92,14 @@ def test_records_of_another_size_are_left_alone(tmp_path: Path) -> None:
 def test_a_download_of_known_size_is_not_thrown_away_for_one_of_unknown_size(tmp_path: Path) -> None:
     leave_part(tmp_path, DATA, [(0, 4)])
     before = snapshot(tmp_path)
-    assert refusal(tmp_path, -1).kind is TargetFaultKind.OTHER_JOB
+    assert refusal(tmp_path, -1).kind is PartFileFaultKind.OTHER_JOB
     assert snapshot(tmp_path) == before
 
 
 @pytest.mark.parametrize("size", [len(DATA), -1])
 def test_a_part_file_of_another_size_without_records_is_left_alone(tmp_path: Path, size: int) -> None:
     (tmp_path / PART).write_bytes(b"somebody else's")
-    assert refusal(tmp_path, size).kind is TargetFaultKind.OTHER_JOB
+    assert refusal(tmp_path, size).kind is PartFileFaultKind.OTHER_JOB
     assert snapshot(tmp_path) == {PART: b"somebody else's"}
 
 
@@ -164,7 +164,7 @@ def test_records_of_a_newer_version_are_left_alone(tmp_path: Path) -> None:
     records.write_bytes(copy * 2 + b"what only it can read")
     before = snapshot(tmp_path)
     fault = refusal(tmp_path, len(DATA))
-    assert fault.kind is TargetFaultKind.OTHER_JOB
+    assert fault.kind is PartFileFaultKind.OTHER_JOB
     assert "newer version" in fault.detail
     assert snapshot(tmp_path) == before
 
@@ -234,7 +234,7 @@ def test_what_is_not_a_plain_file_is_refused_untouched(tmp_path: Path, name: str
     else:
         place.symlink_to(outside if kind == "link" else tmp_path / "nowhere")
     fault = refusal(place.parent, len(DATA))
-    assert fault.kind is TargetFaultKind.OTHER_JOB
+    assert fault.kind is PartFileFaultKind.OTHER_JOB
     assert name in fault.detail
     assert outside.read_bytes() == b"precious"
     assert not (tmp_path / "nowhere").exists()
@@ -245,19 +245,19 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for folder in (tmp_path / "nowhere", tmp_path / "file"):
         fault = refusal(folder, 1)
-        assert fault.kind is TargetFaultKind.NO_FOLDER
+        assert fault.kind is PartFileFaultKind.NO_FOLDER
         assert str(folder) in fault.detail
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../x", "a\0b"])
 def test_a_name_that_is_no_name_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "in").mkdir()
-    assert refusal(tmp_path / "in", 1, name=name).kind is TargetFaultKind.BAD_NAME
+    assert refusal(tmp_path / "in", 1, name=name).kind is PartFileFaultKind.BAD_NAME
     assert os.listdir(tmp_path) == ["in"]
 
 
 def test_a_name_too_long_for_the_folder_is_a_bad_name(tmp_path: Path) -> None:
-    assert refusal(tmp_path, 1, name="x" * 250).kind is TargetFaultKind.BAD_NAME
+    assert refusal(tmp_path, 1, name="x" * 250).kind is PartFileFaultKind.BAD_NAME
 
 
 def test_an_absurd_size_is_refused_without_taking_memory(tmp_path: Path) -> None:
@@ -284,7 +284,7 @@ def read_only(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_read_only_folder_is_named(read_only: Path) -> None:
     fault = refusal(read_only, 1)
-    assert fault.kind is TargetFaultKind.READ_ONLY
+    assert fault.kind is PartFileFaultKind.READ_ONLY
     assert str(read_only) in fault.detail
 
 

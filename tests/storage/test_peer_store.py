@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from storage.peer_store import DAYS_KEPT, PeerBook, PeerPrior
+from storage.peer_store import DAYS_KEPT, PeerPrior, PeerStore
 
 DAY = 86400.0
 
 
-def book(tmp_path: Path) -> PeerBook:
-    return PeerBook(str(tmp_path / "state" / "peers.sqlite"))
+def book(tmp_path: Path) -> PeerStore:
+    return PeerStore(str(tmp_path / "state" / "peers.sqlite"))
 
 
 def test_a_stranger_has_no_prior(tmp_path: Path) -> None:

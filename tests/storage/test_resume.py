@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from protocol.model.faults import TargetFault, TargetFaultKind
-from storage.part_file import Opened, Target
+from protocol.model.faults import PartFileFault, PartFileFaultKind
+from storage.part_file import Opened, PartFile
 from tests.storage.parts import CHUNK, NAME, chunks, content, count, finish, opened, put
 
 DATA = content(9 * CHUNK + 5)
@@ -18,22 +18,22 @@ RECORDS = f"{NAME}.part.records"
 
 
 def again(folder: Path) -> Opened:
-    return Target.open(str(folder), NAME, size_bytes=len(DATA), chunk_size=CHUNK, sync="full", again=True)
+    return PartFile.open(str(folder), NAME, size_bytes=len(DATA), chunk_size=CHUNK, sync="full", again=True)
 
 
-def refusal(folder: Path) -> TargetFault:
-    with pytest.raises(TargetFault) as refused:
+def refusal(folder: Path) -> PartFileFault:
+    with pytest.raises(PartFileFault) as refused:
         again(folder)
     return refused.value
 
 
-def half(folder: Path) -> Target:
+def half(folder: Path) -> PartFile:
     target = opened(folder, len(DATA), sync="full").target
     put(target, DATA, 0, 5)
     return target
 
 
-def commit_for_ever(target: Target) -> None:
+def commit_for_ever(target: PartFile) -> None:
     while True:
         target.commit()
 
@@ -75,15 +75,15 @@ def test_letting_go_gives_every_descriptor_and_the_lock_back(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("number", "kind"),
     [
-        (errno.ENOSPC, TargetFaultKind.NO_SPACE),
-        (errno.EDQUOT, TargetFaultKind.NO_SPACE),
-        (errno.EIO, TargetFaultKind.IO_ERROR),
-        (errno.EROFS, TargetFaultKind.READ_ONLY),
+        (errno.ENOSPC, PartFileFaultKind.NO_SPACE),
+        (errno.EDQUOT, PartFileFaultKind.NO_SPACE),
+        (errno.EIO, PartFileFaultKind.IO_ERROR),
+        (errno.EROFS, PartFileFaultKind.READ_ONLY),
     ],
 )
 @pytest.mark.parametrize("call", ["pwrite", "fdatasync"])
 def test_while_the_disk_fails_it_is_not_opened_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int, kind: TargetFaultKind
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int, kind: PartFileFaultKind
 ) -> None:
     half(tmp_path).abandon()
     with failing(monkeypatch, call, number):
@@ -100,10 +100,10 @@ def test_a_failed_sync_in_the_background_is_heard_and_letting_go_raises_no_more(
 ) -> None:
     target = half(tmp_path)
     with failing(monkeypatch, "fdatasync", errno.EIO):
-        with pytest.raises(TargetFault) as fault:
+        with pytest.raises(PartFileFault) as fault:
             commit_for_ever(target)
         target.abandon()
-    assert fault.value.kind is TargetFaultKind.IO_ERROR
+    assert fault.value.kind is PartFileFaultKind.IO_ERROR
 
 
 def test_chunks_that_the_disk_lost_are_missing_again(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_chunks_that_the_disk_lost_are_missing_again(tmp_path: Path) -> None:
 def test_a_part_file_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
     half(tmp_path).abandon()
     (tmp_path / PART).rename(tmp_path / "elsewhere")
-    assert refusal(tmp_path).kind is TargetFaultKind.GONE
+    assert refusal(tmp_path).kind is PartFileFaultKind.GONE
     assert sorted(os.listdir(tmp_path)) == ["elsewhere", RECORDS]
     (tmp_path / "elsewhere").rename(tmp_path / PART)
     finish(again(tmp_path), DATA)
@@ -131,9 +131,9 @@ def test_an_empty_folder_in_the_place_of_the_disk_is_left_empty(tmp_path: Path) 
     disk.mkdir()
     half(disk).abandon()
     disk.rename(elsewhere)
-    assert refusal(disk).kind is TargetFaultKind.NO_FOLDER
+    assert refusal(disk).kind is PartFileFaultKind.NO_FOLDER
     disk.mkdir()
-    assert refusal(disk).kind is TargetFaultKind.GONE
+    assert refusal(disk).kind is PartFileFaultKind.GONE
     assert os.listdir(disk) == []
     disk.rmdir()
     elsewhere.rename(disk)
@@ -158,9 +158,9 @@ def test_a_part_file_taken_from_under_the_writer_is_noticed_and_never_sealed(tmp
         case _:
             os.truncate(part, len(DATA) + 1)
     for act in (target.commit, target.seal):
-        with pytest.raises(TargetFault) as fault:
+        with pytest.raises(PartFileFault) as fault:
             act()
-        assert fault.value.kind in (TargetFaultKind.GONE, TargetFaultKind.IO_ERROR)
+        assert fault.value.kind in (PartFileFaultKind.GONE, PartFileFaultKind.IO_ERROR)
         assert str(part) in fault.value.detail
     target.abandon()
     assert not (tmp_path / NAME).exists()
@@ -184,9 +184,9 @@ def test_records_replaced_by_another_run_s_stop_this_one(tmp_path: Path) -> None
     target = half(tmp_path)
     (tmp_path / RECORDS).unlink()
     (tmp_path / RECORDS).write_bytes(b"another's")
-    with pytest.raises(TargetFault) as fault:
+    with pytest.raises(PartFileFault) as fault:
         target.commit()
-    assert fault.value.kind is TargetFaultKind.BUSY
+    assert fault.value.kind is PartFileFaultKind.BUSY
     target.abandon()
     assert (tmp_path / RECORDS).read_bytes() == b"another's"
 
@@ -195,9 +195,9 @@ def test_the_lock_of_records_written_anew_holds(tmp_path: Path) -> None:
     target = half(tmp_path)
     (tmp_path / RECORDS).unlink()
     target.commit()
-    with pytest.raises(TargetFault) as fault:
+    with pytest.raises(PartFileFault) as fault:
         opened(tmp_path, len(DATA))
-    assert fault.value.kind is TargetFaultKind.BUSY
+    assert fault.value.kind is PartFileFaultKind.BUSY
     target.close()
 
 
@@ -236,7 +236,7 @@ def test_whoever_opens_hears_how_far_the_look_at_the_part_file_is(tmp_path: Path
     put(target, data, 0, count(data, chunk) - 3, chunk=chunk)
     target.close()
     heard: list[tuple[int, int]] = []
-    run = Target.open(
+    run = PartFile.open(
         str(tmp_path), NAME, size_bytes=len(data), chunk_size=chunk, heard=lambda *amounts: heard.append(amounts)
     )
     run.target.close()

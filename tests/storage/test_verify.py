@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from protocol.model.faults import TargetFault, TargetFaultKind
+from protocol.model.faults import PartFileFault, PartFileFaultKind
 from storage.verify import verify
 from tests.storage.parts import CHUNK, NAME, chunks, content, count, leave_part, opened, put
 from tests.storage.test_part_file_open import snapshot
@@ -81,10 +81,10 @@ def test_records_without_a_part_file_do_not_hold(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["", ".part", ".part.records"])
 def test_nothing_to_verify_is_said_in_one_line(tmp_path: Path, suffix: str) -> None:
     (tmp_path / NAME).write_bytes(b"sealed long ago")
-    with pytest.raises(TargetFault, match="does not exist") as refused:
+    with pytest.raises(PartFileFault, match="does not exist") as refused:
         verify(str(tmp_path / NAME) + suffix)
-    assert refused.value.kind is TargetFaultKind.OTHER_JOB
-    with pytest.raises(TargetFault):
+    assert refused.value.kind is PartFileFaultKind.OTHER_JOB
+    with pytest.raises(PartFileFault):
         verify(str(tmp_path / "nowhere" / NAME))
 
 
@@ -100,5 +100,5 @@ def test_a_pipe_in_the_place_of_a_part_file_does_not_hang_it(tmp_path: Path) -> 
     leave_part(tmp_path, DATA, [(0, 4)])
     (tmp_path / f"{NAME}.part").unlink()
     os.mkfifo(tmp_path / f"{NAME}.part")
-    with pytest.raises(TargetFault, match="not a plain file"):
+    with pytest.raises(PartFileFault, match="not a plain file"):
         verify(str(tmp_path / NAME))

@@ -9,23 +9,23 @@ from typing import Final
 
 from actors.core.dispatch import admission
 from actors.core.dispatch.chunk_tracker import UNBOUNDED
-from actors.core.dispatch.leases import Riding
+from actors.core.dispatch.leases import Leases
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.remote_queue import Turns
-from actors.core.dispatch.sources import Faults, Source, SourceTraits, Standing, warm
+from actors.core.dispatch.sources import Faults, Source, SourceState, SourceTraits, warm
 from actors.core.dispatch.stop_cost import weigh
 from actors.core.outbox import Outbox
 from protocol.messages import (
-    DispatcherWanted,
-    JobWatched,
-    ProbeAsked,
+    MonitorJob,
+    OpenPartFile,
+    ProbeSource,
     SizeLearned,
+    SourceDisabled,
     SourceFailed,
     SourceJoined,
-    SourceLeft,
     SourceLost,
     SourceProbed,
-    TargetWanted,
+    StartDispatcher,
     ValidatorSeen,
 )
 from protocol.messages.addresses import ASSEMBLER, dispatcher_address
@@ -123,9 +123,9 @@ def all_out(sources: dict[int, Source], *, now_s: float) -> bool:
     return all(source.out(now_s) for source in sources.values())
 
 
-def watching(job: DispatcherWanted, limit_bytes_s: int) -> JobWatched:
+def watching(job: StartDispatcher, limit_bytes_s: int) -> MonitorJob:
     """What the SpeedWatchdog needs to know of a job."""
-    return JobWatched(
+    return MonitorJob(
         job=job.job,
         dispatcher=dispatcher_address(job.job),
         slow_rate_bytes_s=job.slow_rate_bytes_s,
@@ -135,9 +135,9 @@ def watching(job: DispatcherWanted, limit_bytes_s: int) -> JobWatched:
     )
 
 
-def target_wanted(job: DispatcherWanted, size_bytes: int, name: str, *, again: bool = False) -> TargetWanted:
+def target_wanted(job: StartDispatcher, size_bytes: int, name: str, *, again: bool = False) -> OpenPartFile:
     """What the Assembler needs to open the part file, or to open it `again`."""
-    return TargetWanted(
+    return OpenPartFile(
         job=job.job,
         folder=job.folder,
         name=name,
@@ -167,7 +167,7 @@ class Admission:
 
     def __init__(
         self,
-        job: DispatcherWanted,
+        job: StartDispatcher,
         sources: dict[int, Source],
         report: Reporter,
         out: Outbox,
@@ -230,13 +230,13 @@ class Admission:
             self._faults.blame(source, FaultKind.LOST, message.detail, progressed=True, now_s=now_s)
         return source
 
-    def left(self, message: SourceLeft) -> Source | None:
+    def left(self, message: SourceDisabled) -> Source | None:
         """It is not to be used any more, known or not; for this job that is as final as a ban."""
         self._left.add(message.source)
         source = self.sources.get(message.source)
         if source is not None:
             self._turns.leave(source)
-            source.standing, source.reason = Standing.BANNED, message.detail or "dropped"
+            source.standing, source.reason = SourceState.BANNED, message.detail or "dropped"
             source.probed = source.asked = False
         return source
 
@@ -248,7 +248,7 @@ class Admission:
             restart_cost_s=message.prior_setup_s or PEER_SETUP_S,
             turn_cost_s=TURN_SETUP_S,
             offset_ok=message.offset_ok,
-            dear_stops=True,
+            abort_is_costly=True,
         )
         weigh(source, self.job)
 
@@ -303,7 +303,7 @@ class Admission:
                 source.asked = False
                 detail = f"no answer to a probe for {PROBE_S_MAX:.0f} s"
                 self._faults.blame(source, FaultKind.SILENT, detail, now_s=now_s)
-            if source.standing is Standing.COOLING and source.not_before_s <= now_s:
+            if source.standing is SourceState.COOLING and source.not_before_s <= now_s:
                 warm(source)
             if not source.probed and not source.asked and not source.waiting and source.ripe(now_s):
                 self._probe(source, now_s)
@@ -337,13 +337,13 @@ class Admission:
             return
         self._report.first_request(now_s)
         source.asked, source.asked_s = True, now_s
-        self._out.post(source.worker, ProbeAsked(job=self.job.job, source=source.id))
+        self._out.post(source.worker, ProbeSource(job=self.job.job, source=source.id))
 
 
 # A file whose size nobody announced: it is known when the first body has come to its end.
 
 
-def learn_size(riding: Riding, size_bytes: int, out: Outbox) -> str:
+def learn_size(riding: Leases, size_bytes: int, out: Outbox) -> str:
     """A body ended at this size. Returns what speaks against it: more than that is stored."""
     board = riding.board
     assert board.total == UNBOUNDED

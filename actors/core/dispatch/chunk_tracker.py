@@ -13,7 +13,7 @@ Chunk numbers count from 0, runs are ``[first, stop)``. Pure: no clock, no input
 from dataclasses import dataclass
 from typing import Final
 
-from protocol.model.chunk_ranges import Run, RunSet
+from protocol.model.chunk_ranges import ChunkRange, RangeSet
 
 UNBOUNDED: Final = 1 << 40
 """`total` while nobody knows the size of the file: more chunks than any file has."""
@@ -57,18 +57,18 @@ class Lease:
 class Change:
     """What storing a run did to the leases of others: ends that moved nearer, leases with nothing left."""
 
-    new: tuple[Run, ...]
+    new: tuple[ChunkRange, ...]
     trimmed: tuple[Lease, ...] = ()
     lost: tuple[Lease, ...] = ()
 
 
-class Board:
+class ChunkTracker:
     """Owned by one `DispatchState`. `leases` holds riding and draining leases by id."""
 
-    def __init__(self, total: int, stored: RunSet | None = None, *, first_lease: int = 1) -> None:
+    def __init__(self, total: int, stored: RangeSet | None = None, *, first_lease: int = 1) -> None:
         self.total = total
-        self.stored = stored if stored is not None else RunSet()
-        self.free = RunSet([(0, total)])
+        self.stored = stored if stored is not None else RangeSet()
+        self.free = RangeSet([(0, total)])
         for first, stop in self.stored:
             self.free.discard(first, stop)
         self.leases: dict[int, Lease] = {}
@@ -157,11 +157,11 @@ class Board:
         self.stored.discard(first, stop)
         self.free.add(first, stop)
 
-    def restore(self, stored: RunSet) -> RunSet:
+    def restore(self, stored: RangeSet) -> RangeSet:
         """What a disk that failed still holds, every lease having ended. Returns the chunks it lost."""
         assert not self.leases, "a lease outlived a failing disk"
-        lost = RunSet(gap for first, stop in self.stored for gap in stored.gaps(first, stop))
-        self.stored, self.free = RunSet(stored), RunSet(stored.gaps(0, self.total))
+        lost = RangeSet(gap for first, stop in self.stored for gap in stored.gaps(first, stop))
+        self.stored, self.free = RangeSet(stored), RangeSet(stored.gaps(0, self.total))
         return lost
 
     def learn_total(self, total: int) -> None:
@@ -178,7 +178,7 @@ class Board:
 
     def check(self) -> None:
         """Assert the invariant. O(runs + leases)."""
-        seen = RunSet(self.stored)
+        seen = RangeSet(self.stored)
         for first, stop in self.free:
             assert seen.add(first, stop) == stop - first, "free and stored overlap"
         for lease in self.leases.values():
@@ -218,7 +218,7 @@ class Board:
         if rival is not None:
             rival.rival = None
 
-    def _settle(self, winner: Lease | None, first: int, stop: int, new: tuple[Run, ...]) -> Change:
+    def _settle(self, winner: Lease | None, first: int, stop: int, new: tuple[ChunkRange, ...]) -> Change:
         """Chunks came in that others hold open: whoever came first keeps the rest, the other is cut short."""
         trimmed: list[Lease] = []
         lost: list[Lease] = []

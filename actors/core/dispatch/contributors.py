@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from protocol.messages import RunsTold
+from protocol.messages import ContributorsListed
 
 MISSING: Final = -1
 NOBODY: Final = -2
@@ -20,7 +20,7 @@ def recorded(name_hash: int) -> int:
     return NOBODY - name_hash
 
 
-class Owners:
+class Contributors:
     """Invariant: `_firsts` rises from 0, neighbours differ; what lies behind the last entry has its owner."""
 
     __slots__ = ("_firsts", "_who")
@@ -55,7 +55,7 @@ class Owners:
             if owner != MISSING:
                 yield first, stop, owner
 
-    def told(self, job: int, request: int, known: Mapping[int, int]) -> list[RunsTold]:
+    def told(self, job: int, request: int, known: Mapping[int, int]) -> list[ContributorsListed]:
         """Everything that is there, in messages of bounded length. `known`: which source has a recorded name."""
         rows: list[tuple[int, int, int]] = []
         for first, stop, owner in self.runs():
@@ -65,7 +65,7 @@ class Owners:
             rows.append((first, stop, source))
         parts = [rows[at : at + RUNS_PER_MESSAGE] for at in range(0, len(rows), RUNS_PER_MESSAGE)] or [[]]
         return [
-            RunsTold(
+            ContributorsListed(
                 job=job,
                 request=request,
                 firsts=tuple(row[0] for row in part),

@@ -10,7 +10,7 @@ from typing import Final, assert_never
 from actors.core.dispatch import admission
 from actors.core.dispatch.admission import Admission, learn_size
 from actors.core.dispatch.chunk_tracker import UNBOUNDED
-from actors.core.dispatch.leases import SESSION_PROCESS, RideNews, Riding, peer_news, session_anew
+from actors.core.dispatch.leases import SESSION_PROCESS, Leases, RideNews, peer_news, session_anew
 from actors.core.dispatch.outcome import verdict
 from actors.core.dispatch.phase import Phase
 from actors.core.dispatch.progress import Found, Reporter
@@ -24,28 +24,31 @@ from protocol.messages import (
     ChunksRepeated,
     ChunksStored,
     ChunksVerified,
+    ClosePartFile,
     DiskFailed,
     DispatcherInbox,
-    DispatcherWanted,
-    JobForgotten,
-    JobLimited,
-    JobStopAsked,
+    EnqueueRefused,
+    FileSealed,
+    JobClosed,
     LeaseFinished,
     LeaseReleased,
-    NewsAsked,
-    PeerFailed,
-    PlaceRefused,
-    PlaceTaken,
+    LimitJob,
+    ListContributors,
+    PartFileClosed,
+    PartFileReady,
+    PartFileRefused,
+    PartFileRehashed,
     ProcessReady,
-    RunsAsked,
+    QueuePlaceChanged,
+    ResendState,
+    SealFile,
     SealRefused,
-    SealWanted,
     SessionChanged,
     SlotSpoiled,
     SourceChanged,
+    SourceDisabled,
     SourceFailed,
     SourceJoined,
-    SourceLeft,
     SourceLost,
     SourceMeasured,
     SourceNamed,
@@ -53,17 +56,14 @@ from protocol.messages import (
     SourcesExpected,
     SourceSlowed,
     SourceStalled,
-    TargetCloseAsked,
-    TargetClosed,
-    TargetOpened,
-    TargetRead,
-    TargetRefused,
-    TargetSealed,
+    StartDispatcher,
+    StopJob,
     Ticked,
-    TurnCame,
+    UploadFailed,
+    UploadOffered,
 )
 from protocol.messages.addresses import ASSEMBLER, POOL, WATCHDOG, Post
-from protocol.model.chunk_ranges import RunSet
+from protocol.model.chunk_ranges import RangeSet
 
 __all__ = ["CLOSING_S_MAX", "DispatchState", "Phase"]
 
@@ -74,11 +74,11 @@ TICK_S_MIN: Final = 0.05
 class DispatchState:
     """All that is decided about one job. Owned by its ChunkDispatcher."""
 
-    def __init__(self, wanted: DispatcherWanted, *, now_s: float) -> None:
+    def __init__(self, wanted: StartDispatcher, *, now_s: float) -> None:
         self.job = wanted
         self.phase = Phase.OPENING
         self.sources: dict[int, Source] = {}
-        self.riding: Riding | None = None
+        self.riding: Leases | None = None
         self.size_bytes = -1
         self.report = Reporter(wanted, now_s=now_s)
         self.rounds = Rounds()
@@ -99,7 +99,7 @@ class DispatchState:
 
     def handle(self, message: DispatcherInbox, *, now_s: float) -> list[Post]:
         """Take one message, return what is to be posted. A word about something long over changes nothing."""
-        if self.phase is not Phase.ENDED or isinstance(message, RunsAsked):
+        if self.phase is not Phase.ENDED or isinstance(message, ListContributors):
             self._route(message, now_s)
         return self._out.take()
 
@@ -126,32 +126,32 @@ class DispatchState:
             case ChunksVerified():
                 if self.phase is not Phase.OPENING:
                     self._verified.hear(message)
-            case TargetRead():
+            case PartFileRehashed():
                 if self.phase in (Phase.TARGET, Phase.PAUSED):
                     self._out.extend(self.report.verifying(message, self.size_bytes, now_s=now_s))
-            case TargetOpened():
+            case PartFileReady():
                 self._on_target(message, now_s)
-            case DiskFailed() | TargetRefused():
+            case DiskFailed() | PartFileRefused():
                 self._on_disk(message, now_s)
-            case TargetSealed():
+            case FileSealed():
                 if self._sealing or self.phase is Phase.CLOSING:  # it was stopped meanwhile, but the file stands
                     self.turns.finished(message.path)
                     self._end("sealed", "", message.path, message.digest_hex, now_s - message.digest_s)
-            case SourceChanged() | ChunkDisputed() | SlotSpoiled() | SealRefused() | JobStopAsked():
+            case SourceChanged() | ChunkDisputed() | SlotSpoiled() | SealRefused() | StopJob():
                 self._close(*verdict(message, self.sources, self.report), now_s)
-            case TargetClosed():
+            case PartFileClosed():
                 if self.phase is Phase.CLOSING:
                     self._end(*self._ending, self.report.part_path, "", now_s)
-            case TurnCame():
+            case UploadOffered():
                 self._on_known(self.turns.came(message, size_bytes=self.size_bytes, now_s=now_s), now_s)
-            case PlaceTaken():
+            case QueuePlaceChanged():
                 self.turns.told(message)
             case ProcessReady(process=process):
                 self._on_process(process, now_s)
-            case PlaceRefused() | PeerFailed() | SessionChanged():
+            case EnqueueRefused() | UploadFailed() | SessionChanged():
                 peer_news(message, self.turns, self.riding, now_s=now_s)
                 self._reconsider(now_s)
-            case NewsAsked() | SourceNamed() | SourceLeft() | JobLimited() | RunsAsked() | SourcesExpected():
+            case ResendState() | SourceNamed() | SourceDisabled() | LimitJob() | ListContributors() | SourcesExpected():
                 self._orders.take(message, self.riding)
                 self._reconsider(now_s)
             case _:
@@ -208,7 +208,7 @@ class DispatchState:
             else:
                 self._reopening.begin(self.size_bytes, closing=self.phase is Phase.CLOSING)
 
-    def _on_target(self, message: TargetOpened, now_s: float) -> None:
+    def _on_target(self, message: PartFileReady, now_s: float) -> None:
         riding = self.riding
         if self.phase is Phase.PAUSED:
             self._on_mended(message, now_s)
@@ -220,10 +220,10 @@ class DispatchState:
             self._admit_all(now_s)
         self._verified = Found()
 
-    def _begin_riding(self, message: TargetOpened, now_s: float) -> None:
+    def _begin_riding(self, message: PartFileReady, now_s: float) -> None:
         self.phase, self._reopening.under_way = Phase.RIDING, False
         size, board = self.size_bytes, board_of(self.job, self.size_bytes, self._verified.runs)
-        self.riding = Riding(
+        self.riding = Leases(
             self.job, board, self.sources, self.report, self._out, faults=self._faults, turns=self.turns
         )
         self.riding.size_bytes, self.riding.store = size, message.store
@@ -236,7 +236,7 @@ class DispatchState:
                 self.admission.admit(source, self.size_bytes)
         self._go_on(now_s)
 
-    def _on_disk(self, message: DiskFailed | TargetRefused, now_s: float) -> None:
+    def _on_disk(self, message: DiskFailed | PartFileRefused, now_s: float) -> None:
         """Once the job rides, a fault that may pass by itself pauses it; anything else ends it."""
         may_pause = self.phase in (Phase.RIDING, Phase.WAITING, Phase.SEALING, Phase.PAUSED) and mends(message)
         if self.riding is None or not may_pause:
@@ -249,11 +249,11 @@ class DispatchState:
         self._verified = Found()
         self._out.extend(self.pausing.failed(message.detail, self.riding.board.stored.count, now_s=now_s))
 
-    def _on_mended(self, message: TargetOpened, now_s: float) -> None:
+    def _on_mended(self, message: PartFileReady, now_s: float) -> None:
         """The disk works again. Stored is what was found in the part file just now, nothing else."""
         assert self.riding is not None, "paused before it rode"
         self.phase, self.riding.store = Phase.RIDING, message.store
-        self.report.lost(self.riding.restore(RunSet(self._verified.runs)), self.size_bytes, self.sources)
+        self.report.lost(self.riding.restore(RangeSet(self._verified.runs)), self.size_bytes, self.sources)
         self._out.extend(self.pausing.over(message.message))
         self._go_on(now_s)
 
@@ -364,7 +364,7 @@ class DispatchState:
         self.phase, self._sealing = Phase.SEALING, True
         self.riding.revoke_all(now_s)
         self.turns.leave_all()
-        self._out.post(ASSEMBLER, SealWanted(job=self.job.job))
+        self._out.post(ASSEMBLER, SealFile(job=self.job.job))
 
     def _close(self, state: str, reason: str, now_s: float) -> None:
         """Stop everything, keep what is safe, then end with this state. The first reason stays."""
@@ -379,7 +379,7 @@ class DispatchState:
             self.riding.revoke_all(now_s)
         self.phase, self._closing_since_s = Phase.CLOSING, now_s
         if opened:
-            self._out.post(ASSEMBLER, TargetCloseAsked(job=self.job.job))
+            self._out.post(ASSEMBLER, ClosePartFile(job=self.job.job))
         else:
             self._end(state, reason, "", "", now_s)
 
@@ -389,4 +389,4 @@ class DispatchState:
         board = self.riding.board if self.riding is not None else None
         self._out.extend(self.report.ended(state, reason, path, digest_hex, self.sources, board, now_s=now_s))
         for to in (ASSEMBLER, WATCHDOG, POOL):  # the pool has this actor stopped: it may say nothing after that
-            self._out.post(to, JobForgotten(job=self.job.job))
+            self._out.post(to, JobClosed(job=self.job.job))

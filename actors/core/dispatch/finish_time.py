@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from actors.core.dispatch.chunk_tracker import Board, Lease
-from actors.core.dispatch.sources import Source, Standing
+from actors.core.dispatch.chunk_tracker import ChunkTracker, Lease
+from actors.core.dispatch.sources import Source, SourceState
 
 CRAWL_BYTES_S: Final = 1.0
 """A ride from which nothing comes still gets a rate, so that its finish time is far away and not undefined."""
@@ -38,7 +38,7 @@ class Rider:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fleet:
+class SourceRates:
     """All riders at `seen_s`, the one that finishes last first.
 
     `fronts`: those of them that could only begin at byte 0. `by_lease` and `turn` serve the next survey.
@@ -89,7 +89,7 @@ def census(sources: dict[int, Source], *, now_s: float) -> Census:
     count = spent_count = 0
     front_kept = False
     for source in sources.values():
-        count += source.standing is not Standing.BANNED
+        count += source.standing is not SourceState.BANNED
         spent_count += source.spent
         if not front_kept and source.usable:
             front_kept = not (source.probed and source.traits.offset_ok)
@@ -97,15 +97,15 @@ def census(sources: dict[int, Source], *, now_s: float) -> Census:
 
 
 def survey(
-    board: Board,
+    board: ChunkTracker,
     sources: dict[int, Source],
     chunk_size: int,
     *,
     now_s: float,
-    before: Fleet | None = None,
+    before: SourceRates | None = None,
     waiting: Iterable[Source] = (),
     small_bytes: float = 0.0,
-) -> Fleet:
+) -> SourceRates:
     """Look at every riding lease once, O(leases). With very many, at some of them: what `before` says of the others
     was true a moment ago. `waiting`: sources whose turn has not come; those that will be there soon are counted on.
     `small_bytes`: see `_unsent`."""
@@ -128,7 +128,7 @@ def survey(
         riders.append(rider)
         if not source.traits.offset_ok:
             fronts.append(rider)
-        if source.traits.dear_stops:
+        if source.traits.abort_is_costly:
             dear.append(rider)
         rate += rider.rate_bytes_s
         if lease.rival is None or lease.rival > lease.id:  # the second of a duel counts nothing new
@@ -145,7 +145,7 @@ def survey(
         restarts = [(rider, sources[rider.lease.source].traits.restart_cost_s) for rider in dear]
         left += _unsent(restarts, board, rate, left, small_bytes + chunk_size / 2, now_s=now_s)
     riders.sort(key=_finish, reverse=True)
-    return Fleet(
+    return SourceRates(
         riders=riders,
         by_lease={rider.lease.id: rider for rider in riders} if many else {},
         turn=turn,
@@ -159,7 +159,13 @@ def survey(
 
 
 def _unsent(
-    restarts: list[tuple[Rider, float]], board: Board, rate: float, left: float, small_bytes: float, *, now_s: float
+    restarts: list[tuple[Rider, float]],
+    board: ChunkTracker,
+    rate: float,
+    left: float,
+    small_bytes: float,
+    *,
+    now_s: float,
 ) -> float:
     """Bytes that `rate` counts on and that will not come: of each ride (with what a new start of its source costs)
     that ends before the common finish time what its source does not send while it starts anew, or all it could still
@@ -187,7 +193,7 @@ def _typical_rate(riding: list[Lease], sources: dict[int, Source]) -> float:
     """
     known = sorted([lease.rate_bytes_s for lease in riding if lease.rate_bytes_s > 0])
     known = known or sorted([source.rate_bytes_s for source in sources.values() if source.rate_bytes_s > 0])
-    if known and any(sources[lease.source].traits.dear_stops for lease in riding):
+    if known and any(sources[lease.source].traits.abort_is_costly for lease in riding):
         return sum(known) / len(known)
     return known[len(known) // 2] if known else 0.0
 
@@ -195,7 +201,7 @@ def _typical_rate(riding: list[Lease], sources: dict[int, Source]) -> float:
 _finish = operator.attrgetter("finish_s")
 
 
-def expected_rate(source: Source, fleet: Fleet) -> float:
+def expected_rate(source: Source, fleet: SourceRates) -> float:
     """What this source will probably send: measured, known from before, or like the others (0: nobody knows)."""
     return source.rate_bytes_s or fleet.guess_bytes_s
 
@@ -215,7 +221,7 @@ def look(lease: Lease, source: Source, guess_bytes_s: float, chunk_size: int, *,
         )
     else:
         traits = source.traits
-        expected = traits.turn_cost_s if traits.dear_stops else traits.restart_cost_s
+        expected = traits.turn_cost_s if traits.abort_is_costly else traits.restart_cost_s
         late = now_s - lease.granted_s > 2 * expected + FIRST_BYTE_GRACE_S
         rate, come = 0.0 if late else (source.rate_bytes_s or guess_bytes_s), 0.0 - lease.lead_in_bytes
         if lease.granted_s + expected > now_s:
@@ -241,9 +247,9 @@ class View:
     """Everything a placement looks at. `opened_chunks`: missing at the start. `patient` False: nobody else can go on,
     so a source whose stops are spent may ride anywhere."""
 
-    board: Board
+    board: ChunkTracker
     sources: dict[int, Source]
-    fleet: Fleet
+    fleet: SourceRates
     census: Census
     chunk_size: int
     opened_chunks: int

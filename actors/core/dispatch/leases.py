@@ -1,6 +1,6 @@
 """The riding part of a job: leases granted, measured, extended, cut, fought for, ended.
 
-Owned by one `DispatchState`, which tells it what happened. Invariant: that of `Board`, and: a source with a lease is
+Owned by one `DispatchState`, which tells it what happened. Invariant: that of `ChunkTracker`, and: a source with a lease is
 busy with exactly that lease; a worker that was told to stop stays busy until it answers or its time is over.
 """
 
@@ -8,16 +8,16 @@ from typing import Final, assert_never
 
 from actors.core.dispatch import placement as place
 from actors.core.dispatch import stop_cost
-from actors.core.dispatch.chunk_tracker import UNBOUNDED, Board, Lease
+from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
 from actors.core.dispatch.finish_time import lead_in_chunks, look
 from actors.core.dispatch.outcome import pace_fault
-from actors.core.dispatch.placement_view import Lookout
+from actors.core.dispatch.placement_view import PlacementView
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.remote_queue import Turns
 from actors.core.dispatch.sources import (
     Faults,
     Source,
-    Standing,
+    SourceState,
     delivered,
     learn_rate,
     learn_setup,
@@ -26,28 +26,28 @@ from actors.core.dispatch.sources import (
 )
 from actors.core.outbox import Outbox
 from protocol.messages import (
+    CapRate,
     ChunksRepeated,
     ChunksStored,
-    DispatcherWanted,
+    EnqueueRefused,
     LeaseExtended,
     LeaseFinished,
     LeaseGranted,
     LeaseReleased,
     LeaseRevoked,
     LeaseTrimmed,
-    PeerFailed,
-    PeerRode,
+    PeerDelivered,
     PeerStopped,
-    PlaceRefused,
-    RateCapped,
     SessionChanged,
     SourceMeasured,
     SourceSlowed,
     SourceStalled,
+    StartDispatcher,
     Ticked,
+    UploadFailed,
 )
-from protocol.messages.addresses import MEMORY, SESSION, dispatcher_address, split_address
-from protocol.model.chunk_ranges import RunSet
+from protocol.messages.addresses import PEER_HISTORY, SESSION, dispatcher_address, split_address
+from protocol.model.chunk_ranges import RangeSet
 from protocol.model.faults import FaultKind
 
 LEASE_S_MAX: Final = 20.0
@@ -61,13 +61,13 @@ EXTEND_AHEAD_S: Final = 1.0
 RideNews = ChunksStored | ChunksRepeated | SourceMeasured | SourceSlowed | SourceStalled
 
 
-class Riding:
+class Leases:
     """`sources` is shared with the owner, who alone adds to it."""
 
     def __init__(
         self,
-        job: DispatcherWanted,
-        board: Board,
+        job: StartDispatcher,
+        board: ChunkTracker,
         sources: dict[int, Source],
         report: Reporter,
         out: Outbox,
@@ -85,7 +85,7 @@ class Riding:
         self._out = out
         self._faults = faults
         self._turns = turns
-        self._lookout = Lookout(job, board, sources)
+        self._lookout = PlacementView(job, board, sources)
         self._idle = set(sources)
         self._expired_s = 0.0
 
@@ -181,7 +181,9 @@ class Riding:
             learn_rate(source, lease, now_s)
             if source.peer and progressed:
                 setup_s = source.traits.restart_cost_s
-                self._out.post(MEMORY, PeerRode(peer=source.peer, rate_bytes_s=source.rate_bytes_s, setup_s=setup_s))
+                self._out.post(
+                    PEER_HISTORY, PeerDelivered(peer=source.peer, rate_bytes_s=source.rate_bytes_s, setup_s=setup_s)
+                )
             self.board.drain(lease, message.handed_stop)
         self._lookout.changed()
         match message:
@@ -199,7 +201,7 @@ class Riding:
     def _count_stop(self, source: Source, *, stopped: bool) -> None:
         source.stops += stopped
         if stopped and source.peer:
-            self._out.post(MEMORY, PeerStopped(peer=source.peer))
+            self._out.post(PEER_HISTORY, PeerStopped(peer=source.peer))
         before = source.spent
         stop_cost.weigh(source, self.job)
         if source.spent != before:
@@ -256,7 +258,7 @@ class Riding:
                 self._take_back(lease, now_s)
         self._lookout.changed()
 
-    def restore(self, stored: RunSet) -> RunSet:
+    def restore(self, stored: RangeSet) -> RangeSet:
         """After a pause: exactly this is stored. Returns the chunks that were and are not any more."""
         lost = self.board.restore(stored)
         self._lookout.recount()
@@ -335,7 +337,7 @@ class Riding:
     def _grant(self, source: Source, placement: place.Placement, now_s: float) -> None:
         board = self.board
         match placement:
-            case place.FreeRun(first, stop):
+            case place.FreeRange(first, stop):
                 lease = board.grant(source.id, first, stop, now_s=now_s)
             case place.Shared(first, stop):
                 lease = board.grant(source.id, first, stop, now_s=now_s, shared=True)
@@ -353,14 +355,14 @@ class Riding:
         lease.lead_in_bytes = lead_in_chunks(source, lease.first) * self.job.chunk_size
         if source.peer:
             self._turns.take(source)
-        source.standing = Standing.ACTIVE
+        source.standing = SourceState.ACTIVE
         source.busy, source.busy_since_s = lease.id, now_s
         self._idle.discard(source.id)
         source.leases += 1
         if self.limit_bytes_s and source.leases == 1:
             # An equal share to begin with; the watchdog shares out what is really used from its next look on.
             share = self.limit_bytes_s / max(len(self.sources), self.job.sources_expected, 1)
-            self._out.post(source.worker, RateCapped(job=self.job.job, source=source.id, rate_bytes_s=share))
+            self._out.post(source.worker, CapRate(job=self.job.job, source=source.id, rate_bytes_s=share))
         granted = LeaseGranted(
             job=self.job.job,
             source=source.id,
@@ -381,8 +383,8 @@ class Riding:
 
     def _free(self, source: Source) -> None:
         source.busy, source.ticket = None, -1
-        if source.peer and source.standing is Standing.ACTIVE:
-            source.standing = Standing.CANDIDATE
+        if source.peer and source.standing is SourceState.ACTIVE:
+            source.standing = SourceState.CANDIDATE
         self._idle.add(source.id)
 
     def _hear(self, lease_id: int, now_s: float) -> Lease | None:
@@ -403,20 +405,20 @@ SESSION_PROCESS: Final = split_address(SESSION)[0]
 
 
 def peer_news(
-    message: PlaceRefused | PeerFailed | SessionChanged, turns: Turns, riding: Riding | None, *, now_s: float
+    message: EnqueueRefused | UploadFailed | SessionChanged, turns: Turns, riding: Leases | None, *, now_s: float
 ) -> None:
     match message:
-        case PlaceRefused():
+        case EnqueueRefused():
             turns.refused(message, now_s=now_s)
         case SessionChanged():
             turns.session(message, now_s=now_s)
-        case PeerFailed():
+        case UploadFailed():
             source = turns.failed(message, now_s=now_s)
             if source is not None and riding is not None:
                 riding.turn_failed(source, FaultKind(message.fault), message.detail, now_s=now_s)
 
 
-def session_anew(turns: Turns, riding: Riding | None, sources: dict[int, Source], *, now_s: float) -> None:
+def session_anew(turns: Turns, riding: Leases | None, sources: dict[int, Source], *, now_s: float) -> None:
     """Places and turns were the dead session's; rides that have bytes go on without one."""
     for source in sources.values():
         if source.peer and source.busy is not None and riding is not None:

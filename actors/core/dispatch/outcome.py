@@ -7,25 +7,25 @@ from actors.core.dispatch.sources import Source
 from protocol.messages import (
     ChunkDisputed,
     DiskFailed,
-    JobStopAsked,
+    PartFileRefused,
     SealRefused,
     SlotSpoiled,
     SourceChanged,
     SourceSlowed,
     SourceStalled,
-    TargetRefused,
+    StopJob,
 )
-from protocol.model.faults import FaultKind, TargetFaultKind
+from protocol.model.faults import FaultKind, PartFileFaultKind
 
-Fatal = TargetRefused | DiskFailed | SourceChanged | ChunkDisputed | SlotSpoiled | SealRefused | JobStopAsked
+Fatal = PartFileRefused | DiskFailed | SourceChanged | ChunkDisputed | SlotSpoiled | SealRefused | StopJob
 
 
 def verdict(news: Fatal, sources: dict[int, Source], report: Reporter) -> tuple[str, str]:
     """``(state, reason)`` as in `JobEnded`."""
     match news:
-        case TargetRefused(fault=TargetFaultKind.OTHER_JOB, detail=detail):
+        case PartFileRefused(fault=PartFileFaultKind.OTHER_JOB, detail=detail):
             return "disagreed", detail
-        case TargetRefused(detail=detail) | DiskFailed(detail=detail):
+        case PartFileRefused(detail=detail) | DiskFailed(detail=detail):
             return "disk", detail
         case SourceChanged(detail=detail) | SealRefused(detail=detail):
             return "disagreed", detail
@@ -35,7 +35,7 @@ def verdict(news: Fatal, sources: dict[int, Source], report: Reporter) -> tuple[
             return "disagreed", f"content differs: {name} and {other} disagree about chunk {chunk}"
         case SlotSpoiled():
             return "failed", "bytes changed between reading and writing: a memory fault or ours"
-        case JobStopAsked():
+        case StopJob():
             return "interrupted", "interrupted"
         case _:
             assert_never(news)

@@ -36,7 +36,7 @@ from actors.core.dispatch.finish_time import (
     toucher,
 )
 from actors.core.dispatch.sources import Source
-from protocol.model.chunk_ranges import Run
+from protocol.model.chunk_ranges import ChunkRange
 
 GAIN_MIN_S: Final = 0.02
 GAIN_MIN_SETUPS: Final = 0.3
@@ -57,7 +57,7 @@ VICTIMS_MAX: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class FreeRun:
+class FreeRange:
     """Lease this free run."""
 
     first: int
@@ -88,7 +88,7 @@ class Shared:
     stop: int
 
 
-Placement = FreeRun | Tail | Duel | Shared
+Placement = FreeRange | Tail | Duel | Shared
 
 
 def swarm(view: View, source: Source) -> Placement | None:
@@ -110,7 +110,7 @@ def queue(view: View, source: Source) -> Placement | None:
     run = view.board.free.first_run()
     if run is None:
         return _duel(view, source)
-    return FreeRun(run[0], run[0] + 1)
+    return FreeRange(run[0], run[0] + 1)
 
 
 def failover(view: View, source: Source) -> Placement | None:
@@ -118,7 +118,7 @@ def failover(view: View, source: Source) -> Placement | None:
     run = view.board.free.first_run()
     if run is None or any(not lease.draining for lease in view.board.leases.values()):
         return None
-    return FreeRun(*run)
+    return FreeRange(*run)
 
 
 def race(view: View, source: Source) -> Placement | None:
@@ -154,13 +154,13 @@ def extension(view: View, rider: Rider) -> int | None:
     if gap is None or lease.shared or lease.rival is not None or rider.rate_bytes_s <= 0:
         return None
     more = claim_bytes(view, rider)
-    if view.sources[lease.source].traits.dear_stops:
+    if view.sources[lease.source].traits.abort_is_costly:
         more = min(more, RIDE_ON_S_MAX * rider.rate_bytes_s)
     more = max(more, 2 * rider.rate_bytes_s)
     return min(gap[1], lease.stop + max(1, math.ceil(more / view.chunk_size)))
 
 
-def _from_free(view: View, source: Source) -> FreeRun | None:
+def _from_free(view: View, source: Source) -> FreeRange | None:
     for gap in _gaps(view, source):
         run = _from_gap(view, source, gap)
         if run is not None:
@@ -198,22 +198,22 @@ def _late_tails(view: View, source: Source) -> Iterator[tuple[Placement, int, in
             yield Tail(rider.lease, first), first, stop
 
 
-def _from_gap(view: View, source: Source, gap: Run) -> FreeRun | None:
+def _from_gap(view: View, source: Source, gap: ChunkRange) -> FreeRange | None:
     first, stop = gap
     rider = None if first == source.position else toucher(view, first)
     wanted = _chunks_wanted(view, source, first, ridden_into=rider is not None)
     if rider is not None and wanted > 0 and _takes_over(view, source, rider, first):
         begin = first + claim_chunks(view, rider, joining=source)
         if begin < stop:
-            return FreeRun(begin, min(begin + wanted, stop))
+            return FreeRange(begin, min(begin + wanted, stop))
     if rider is not None and source.rate_bytes_s > 0:
         wanted = min(wanted, stop - first - claim_chunks(view, rider, joining=source))
     if wanted <= 0:
         return None
     count = min(wanted, stop - first)
     if bound_to_end(view, source) or (source.traits.offset_ok and (rider is not None or _kept(view, first))):
-        return FreeRun(stop - count, stop)
-    return FreeRun(first, first + count)
+        return FreeRange(stop - count, stop)
+    return FreeRange(first, first + count)
 
 
 def _takes_over(view: View, source: Source, rider: Rider, first: int) -> bool:
@@ -229,7 +229,7 @@ def _kept(view: View, first: int) -> bool:
     return view.census.front_kept and view.board.total != UNBOUNDED and all(first <= gap[0] for gap in view.board.free)
 
 
-def _gaps(view: View, source: Source) -> list[Run]:
+def _gaps(view: View, source: Source) -> list[ChunkRange]:
     """Where this source could begin, the best first."""
     gaps = list(view.board.free)
     if bound_to_end(view, source):
@@ -237,7 +237,7 @@ def _gaps(view: View, source: Source) -> list[Run]:
     if view.board.total == UNBOUNDED or not source.traits.offset_ok:
         return [min(gaps, key=lambda gap: lead_in_chunks(source, gap[0]))]
     # For a source whose every ride is dear, only a large gap is worth one.
-    proven = source.proven and not source.traits.dear_stops
+    proven = source.proven and not source.traits.abort_is_costly
     behind = view.board.free.run_at(source.position) if proven else None
     if behind is not None and behind[0] == source.position:
         return [behind]  # it goes on where it stands
@@ -313,7 +313,7 @@ def _cut_chunks(view: View, source: Source, rider: Rider, *, late_only: bool) ->
     # Never less than half of what balances the two: shares shrink to nothing as the end comes near.
     taken = min(balanced, max(rate * common_s, balanced / 2))
     faster = rate > rider.rate_bytes_s
-    if not source.traits.dear_stops:
+    if not source.traits.abort_is_costly:
         return math.floor(taken / view.chunk_size)
     if late_only or faster:  # who keeps less than it can do needs a start and a stop more
         in_time = rider.rate_bytes_s * (common_s + setup_s)
@@ -323,7 +323,7 @@ def _cut_chunks(view: View, source: Source, rider: Rider, *, late_only: bool) ->
 
 def _gain_min_s(view: View, source: Source, rider: Rider) -> float:
     enough_s = GAIN_MIN_S + GAIN_MIN_SETUPS * source.start_cost_s
-    if source.traits.dear_stops or view.sources[rider.lease.source].traits.dear_stops:
+    if source.traits.abort_is_costly or view.sources[rider.lease.source].traits.abort_is_costly:
         enough_s = max(enough_s, stop_cost.gain_min_s(rider.finish_s - view.now_s, source.stops))
     return enough_s
 

@@ -3,10 +3,10 @@
 from typing import Final
 
 from actors.core.dispatch import placement, stop_cost
-from actors.core.dispatch.chunk_tracker import Board
-from actors.core.dispatch.finish_time import LOOKED_AT_MAX, Census, Fleet, View, census, survey
+from actors.core.dispatch.chunk_tracker import ChunkTracker
+from actors.core.dispatch.finish_time import LOOKED_AT_MAX, Census, SourceRates, View, census, survey
 from actors.core.dispatch.sources import Source
-from protocol.messages import DispatcherWanted
+from protocol.messages import StartDispatcher
 
 SURVEY_FRESH_MAX: Final = 64
 """Up to so many leases are looked at for every placement; with more, one look serves `SURVEY_S`."""
@@ -14,14 +14,14 @@ SURVEY_S: Final = 0.1
 CENSUS_S: Final = 1.0
 
 
-class Lookout:
-    """Owned by one `Riding`, whose board and sources it shares and does not change."""
+class PlacementView:
+    """Owned by one `Leases`, whose board and sources it shares and does not change."""
 
-    def __init__(self, job: DispatcherWanted, board: Board, sources: dict[int, Source]) -> None:
+    def __init__(self, job: StartDispatcher, board: ChunkTracker, sources: dict[int, Source]) -> None:
         self._job = job
         self._board = board
         self._sources = sources
-        self._fleet: Fleet | None = None
+        self._fleet: SourceRates | None = None
         self._stale = True
         self._census: Census | None = None
         self._opened_chunks = board.missing
@@ -66,7 +66,7 @@ class Lookout:
             patient=not counted.spent_count or self._somebody_else(fleet, now_s),
         )
 
-    def _somebody_else(self, fleet: Fleet, now_s: float) -> bool:
+    def _somebody_else(self, fleet: SourceRates, now_s: float) -> bool:
         """Whether the job goes on without sources whose stops are spent. Who reads and drops what lies before its run
         for long does not bring it on."""
         dropping = {

@@ -7,26 +7,26 @@ the time of the first request, and what the watcher was told last, so that it he
 from array import array
 from typing import Final
 
-from actors.core.dispatch.chunk_tracker import UNBOUNDED, Board, Lease
-from actors.core.dispatch.contributors import MISSING, NOBODY, Owners, recorded
-from actors.core.dispatch.sources import Source, Standing
+from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
+from actors.core.dispatch.contributors import MISSING, NOBODY, Contributors, recorded
+from actors.core.dispatch.sources import Source, SourceState
 from protocol.messages import (
     ChunkArrived,
     ChunkMapDrawn,
     ChunksVerified,
-    DispatcherWanted,
+    ContributorsListed,
     JobEnded,
     JobNoted,
     JobOpened,
     JobProgressed,
     Message,
-    RunsTold,
+    PartFileReady,
+    PartFileRehashed,
     SourceProgressed,
-    TargetOpened,
-    TargetRead,
+    StartDispatcher,
 )
 from protocol.messages.addresses import POOL, Post
-from protocol.model.chunk_ranges import Run, RunSet
+from protocol.model.chunk_ranges import ChunkRange, RangeSet
 
 # What the Assembler found in a part file before it said that the target stands.
 
@@ -35,7 +35,7 @@ class Found:
     """`runs` re-hashed to their records; `claims` are ``(first, stop, hash of a source's name)`` of the same chunks."""
 
     def __init__(self) -> None:
-        self.runs = RunSet()
+        self.runs = RangeSet()
         self.claims: list[tuple[int, int, int]] = []
 
     def hear(self, message: ChunksVerified) -> None:
@@ -56,7 +56,7 @@ QUIET_S: Final = 3.0
 """A ride from which nothing came for so long is called stalled; real limiters pause for a second."""
 
 
-def row(job: int, source: Source, board: Board | None, seconds: float = 0.0) -> SourceProgressed:
+def row(job: int, source: Source, board: ChunkTracker | None, seconds: float = 0.0) -> SourceProgressed:
     """One source. `seconds` > 0: the job is over and the rate is the average of what was kept."""
     lease = board.leases.get(source.busy) if board is not None and source.busy is not None else None
     riding = lease is not None and seconds <= 0
@@ -83,7 +83,7 @@ def row(job: int, source: Source, board: Board | None, seconds: float = 0.0) -> 
     )
 
 
-def chunk_map(job: int, board: Board, owners: Owners) -> ChunkMapDrawn:
+def chunk_map(job: int, board: ChunkTracker, owners: Contributors) -> ChunkMapDrawn:
     """The file in at most `CELLS_MAX` cells; the number of chunks must be known."""
     count = min(CELLS_MAX, board.total)
     cells = array("H", bytes(2 * count))
@@ -110,7 +110,7 @@ def _phase(source: Source, lease: Lease | None) -> str:
         return "connecting" if source.queue_place < 0 else "queued"
     if source.asked:
         return "probing"
-    return "resting" if source.standing is Standing.COOLING else ""
+    return "resting" if source.standing is SourceState.COOLING else ""
 
 
 REPORT_S: Final = 0.2
@@ -123,13 +123,13 @@ _RATE_WINDOW_S: Final = 3.0
 class Reporter:
     """Owned by one `DispatchState`, which keeps `reason`: why nothing comes at present, empty when it does."""
 
-    def __init__(self, wanted: DispatcherWanted, *, now_s: float) -> None:
+    def __init__(self, wanted: StartDispatcher, *, now_s: float) -> None:
         self.job = wanted
         self.reason = ""
         self.part_path = ""
         self.size_bytes = -1
         self.resumed_bytes = 0
-        self._owners = Owners()
+        self._owners = Contributors()
         self._names: dict[int, int] = {}
         self._started_s = now_s - wanted.elapsed_s
         self._requested = wanted.attempt > 0
@@ -156,7 +156,7 @@ class Reporter:
         if name_hash:
             self._names.setdefault(name_hash, source)
 
-    def opened(self, target: TargetOpened, size_bytes: int, found: Found) -> list[Post]:
+    def opened(self, target: PartFileReady, size_bytes: int, found: Found) -> list[Post]:
         """The target stands: size and place are known, and what was there already."""
         resumed_bytes = self.bytes_of(found.runs, size_bytes)
         self.part_path, self.size_bytes, self.resumed_bytes = target.part_path, size_bytes, resumed_bytes
@@ -182,21 +182,21 @@ class Reporter:
         self._rows.clear()
         return self._told(self._opened) if self._opened is not None else []
 
-    def runs(self, request: int) -> list[RunsTold]:
+    def runs(self, request: int) -> list[ContributorsListed]:
         """Who sent which chunks so far, as far as that is known."""
         return self._owners.told(self.job.job, request, self._names)
 
-    def bytes_of(self, chunks: RunSet, size_bytes: int) -> int:
+    def bytes_of(self, chunks: RangeSet, size_bytes: int) -> int:
         """How many bytes of a file of this size (-1: not known) these chunks are."""
         size = self.job.chunk_size
         return sum(min(stop * size, max(size_bytes, 0)) - first * size for first, stop in chunks)
 
-    def stored(self, source: Source, new: tuple[Run, ...], length_bytes: int) -> None:
+    def stored(self, source: Source, new: tuple[ChunkRange, ...], length_bytes: int) -> None:
         self._stored_bytes += length_bytes
         for first, stop in new:
             self._owners.put(first, stop, source.id)
 
-    def lost(self, chunks: RunSet, size_bytes: int, sources: dict[int, Source]) -> None:
+    def lost(self, chunks: RangeSet, size_bytes: int, sources: dict[int, Source]) -> None:
         """These were stored, and a disk that failed has lost them."""
         for first, stop in chunks:
             for chunk in range(first, stop):
@@ -224,7 +224,9 @@ class Reporter:
         owner = self._owners[chunk]
         return owner if owner >= MISSING else self._names.get(NOBODY - owner, MISSING)
 
-    def arrivals(self, source: Source, new: tuple[Run, ...], board: Board, lease: Lease | None) -> list[Post]:
+    def arrivals(
+        self, source: Source, new: tuple[ChunkRange, ...], board: ChunkTracker, lease: Lease | None
+    ) -> list[Post]:
         """One `ChunkArrived` for each new chunk, the count rising to what is stored now."""
         rate = lease.rate_bytes_s if lease is not None and lease.rate_bytes_s > 0 else source.rate_bytes_s
         chunks = [chunk for first, stop in new for chunk in range(first, stop)]
@@ -253,7 +255,7 @@ class Reporter:
         return bool(self.job.watcher) and now_s - self._reported_s >= REPORT_S
 
     def progress(
-        self, state: str, sources: dict[int, Source], board: Board | None, left_s: float, *, now_s: float
+        self, state: str, sources: dict[int, Source], board: ChunkTracker | None, left_s: float, *, now_s: float
     ) -> list[Post]:
         """How far the job is, after the rows and the map where their time has come: it ends a picture that holds
         together. What did not change is not told again."""
@@ -276,13 +278,13 @@ class Reporter:
         changed, self._progressed = news != self._progressed, news
         return out + (self._told(progressed) if out or changed else [])
 
-    def _changed_map(self, board: Board | None) -> list[Post]:
+    def _changed_map(self, board: ChunkTracker | None) -> list[Post]:
         if board is None or board.total == UNBOUNDED:
             return []
         before, self._drawn = self._drawn, chunk_map(self.job.job, board, self._owners)
         return self._told(self._drawn) if self._drawn != before else []
 
-    def _changed_rows(self, sources: dict[int, Source], board: Board | None) -> list[Post]:
+    def _changed_rows(self, sources: dict[int, Source], board: ChunkTracker | None) -> list[Post]:
         """Of many sources some, in turns."""
         numbers = sorted(sources)
         if len(numbers) > ROWS_PER_REPORT:
@@ -297,7 +299,7 @@ class Reporter:
                 out += self._told(now)
         return out
 
-    def verifying(self, read: TargetRead, size_bytes: int, *, now_s: float) -> list[Post]:
+    def verifying(self, read: PartFileRehashed, size_bytes: int, *, now_s: float) -> list[Post]:
         """How far the re-hash of what is there has come. Until it is over nothing else is worth telling."""
         self._reported_s, self._progressed = now_s + VERIFYING_S, None
         progressed = JobProgressed(
@@ -317,7 +319,7 @@ class Reporter:
         path: str,
         digest_hex: str,
         sources: dict[int, Source],
-        board: Board | None,
+        board: ChunkTracker | None,
         *,
         now_s: float,
     ) -> list[Post]:

@@ -3,25 +3,25 @@
 from typing import Final
 
 from actors.core.dispatch import admission
-from actors.core.dispatch.chunk_tracker import UNBOUNDED, Board
-from actors.core.dispatch.leases import LEASE_S_MAX, Riding
+from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker
+from actors.core.dispatch.leases import LEASE_S_MAX, Leases
 from actors.core.dispatch.phase import Phase
 from actors.core.dispatch.progress import Reporter
-from actors.core.dispatch.sources import Source, Standing
+from actors.core.dispatch.sources import Source, SourceState
 from actors.core.outbox import Outbox
 from protocol.messages import (
     ChunksStored,
+    ClosePartFile,
     DiskFailed,
-    DispatcherWanted,
-    TargetCloseAsked,
-    TargetRefused,
-    TargetStands,
-    TargetWanted,
+    OpenPartFile,
+    PartFileRefused,
+    PartFileReopened,
+    StartDispatcher,
     target_of_size,
 )
 from protocol.messages.addresses import ASSEMBLER, Post, shelf_address, split_address
-from protocol.model.chunk_ranges import RunSet
-from protocol.model.faults import TargetFaultKind
+from protocol.model.chunk_ranges import RangeSet
+from protocol.model.faults import PartFileFaultKind
 
 HANDED_AGAIN_S: Final = 3.0
 """So long what was handed to the dead store may take to be stored by the new one; then it is fetched again."""
@@ -38,10 +38,10 @@ class Reopening:
 
     def __init__(self, out: Outbox) -> None:
         self.under_way = False
-        self._wanted: TargetWanted | None = None
+        self._wanted: OpenPartFile | None = None
         self._out = out
 
-    def ask(self, wanted: TargetWanted) -> None:
+    def ask(self, wanted: OpenPartFile) -> None:
         """The job's target is wanted, in the same words at every store process."""
         self._wanted = wanted
         self._out.post(ASSEMBLER, wanted)
@@ -51,22 +51,22 @@ class Reopening:
         if self._wanted is None:
             return
         if closing:
-            self._out.post(ASSEMBLER, TargetCloseAsked(job=self._wanted.job))
+            self._out.post(ASSEMBLER, ClosePartFile(job=self._wanted.job))
             return
         self.under_way = True
         self.ask(target_of_size(self._wanted, size_bytes))
 
-    def awaits(self, phase: Phase, riding: Riding, store: int) -> bool:
+    def awaits(self, phase: Phase, riding: Leases, store: int) -> bool:
         """Whether this store process's word is news. The last word of one that has died since may have come before."""
         return phase in (Phase.RIDING, Phase.WAITING, Phase.SEALING) and (self.under_way or store > riding.store)
 
-    def opened(self, riding: Riding, store: int, found: RunSet, *, now_s: float) -> None:
+    def opened(self, riding: Leases, store: int, found: RangeSet, *, now_s: float) -> None:
         """The target stands again, with these chunks."""
         self.under_way, riding.store = False, store
         agree(riding, found, now_s=now_s)
         hand_over_again(riding, self._out)
 
-    def may_seal(self, riding: Riding) -> bool:
+    def may_seal(self, riding: Leases) -> bool:
         return not self.under_way and riding.board.complete
 
 
@@ -74,20 +74,20 @@ def first_lease(attempt: int) -> int:
     return 1 + attempt * LEASES_PER_ATTEMPT
 
 
-def board_of(job: DispatcherWanted, size_bytes: int, stored: RunSet) -> Board:
+def board_of(job: StartDispatcher, size_bytes: int, stored: RangeSet) -> ChunkTracker:
     """The board of a job whose target stands; `size_bytes` -1: unknown."""
     total = UNBOUNDED if size_bytes < 0 else -(-size_bytes // job.chunk_size)
-    return Board(total, RunSet(stored), first_lease=first_lease(job.attempt))
+    return ChunkTracker(total, RangeSet(stored), first_lease=first_lease(job.attempt))
 
 
-def agree(riding: Riding, found: RunSet, *, now_s: float) -> None:
+def agree(riding: Leases, found: RangeSet, *, now_s: float) -> None:
     """Make the board agree with what was `found` on disk and let rides go on; nobody is blamed for the time between."""
     board, report = riding.board, riding.report
     size = riding.size_bytes
     for run in found:
         for first, stop in list(board.stored.gaps(*run)):
             holder = next((each for each in board.leases.values() if each.next <= first < each.stop), None)
-            length = report.bytes_of(RunSet([(first, stop)]), size)
+            length = report.bytes_of(RangeSet([(first, stop)]), size)
             stored = ChunksStored(
                 job=riding.job.job,
                 source=holder.source if holder is not None else min(riding.sources, default=0),
@@ -97,7 +97,7 @@ def agree(riding: Riding, found: RunSet, *, now_s: float) -> None:
                 length_bytes=length,
             )
             riding.stored(stored, now_s=now_s)
-    lost = RunSet(gap for run in board.stored for gap in found.gaps(*run))
+    lost = RangeSet(gap for run in board.stored for gap in found.gaps(*run))
     for first, stop in lost:
         board.lose(first, stop)
     if board.total != UNBOUNDED:
@@ -108,9 +108,9 @@ def agree(riding: Riding, found: RunSet, *, now_s: float) -> None:
     riding.changed()
 
 
-def hand_over_again(riding: Riding, out: Outbox) -> None:
+def hand_over_again(riding: Leases, out: Outbox) -> None:
     """Every fetch process hands over again what the dead store did not give back."""
-    stands = TargetStands(job=riding.job.job, store=riding.store)
+    stands = PartFileReopened(job=riding.job.job, store=riding.store)
     for process in sorted({split_address(source.worker)[0] for source in riding.sources.values() if source.worker}):
         out.post(shelf_address(process), stands)
 
@@ -125,10 +125,10 @@ ASK_S_MAX: Final = 10.0
 """The first wait, and what it grows to (twofold each time) while the disk works only to fail again."""
 ANSWER_S_MAX: Final = 600.0
 """An answer is awaited for so long: a large part file is hashed before it comes."""
-_HOPELESS: Final = (TargetFaultKind.BUSY, TargetFaultKind.OTHER_JOB, TargetFaultKind.BAD_NAME)
+_HOPELESS: Final = (PartFileFaultKind.BUSY, PartFileFaultKind.OTHER_JOB, PartFileFaultKind.BAD_NAME)
 
 
-def mends(news: DiskFailed | TargetRefused) -> bool:
+def mends(news: DiskFailed | PartFileRefused) -> bool:
     """Whether this may pass by itself or by a person's hand, without another command."""
     return news.fault not in _HOPELESS
 
@@ -136,7 +136,7 @@ def mends(news: DiskFailed | TargetRefused) -> bool:
 class Pausing:
     """Owned by one `DispatchState`. `name` is what the part file was asked for by; `reason` is one line for people."""
 
-    def __init__(self, job: DispatcherWanted, report: Reporter) -> None:
+    def __init__(self, job: StartDispatcher, report: Reporter) -> None:
         self._job = job
         self._report = report
         self.name = ""
@@ -198,7 +198,7 @@ class Waiting:
         progress = not self.reason or stored_chunks > self._stored
         self._pause_s = PAUSE_S_MIN if progress else min(2 * self._pause_s, PAUSE_S_MAX)
         self._stored = stored_chunks
-        cooling = [source for source in sources.values() if source.standing is Standing.COOLING]
+        cooling = [source for source in sources.values() if source.standing is SourceState.COOLING]
         for source in cooling:
             source.not_before_s = max(now_s + self._pause_s, min(source.not_before_s, now_s + PAUSE_S_MAX))
         again = f"; tries again in {self._pause_s:.0f} s" if cooling else ""
@@ -206,6 +206,6 @@ class Waiting:
         self.reason = (admission.why_nobody(sources) or "it has no sources") + again
         return self._report.noted(f"waits: {self.reason}") if self.reason != news else []
 
-    def over(self, sources: dict[int, Source], board: Board | None, *, now_s: float) -> bool:
+    def over(self, sources: dict[int, Source], board: ChunkTracker | None, *, now_s: float) -> bool:
         """There is somebody to hope for again, or what was on its way for long was all that lacked."""
         return (board is not None and board.complete) or not admission.all_out(sources, now_s=now_s)

@@ -6,26 +6,26 @@ when it has come, not before: until then nothing is reserved for it. A turn with
 left when they are not needed any more.
 
 Each phase has its own limit and reason: *connecting* (asked, no sign that the peer has us), *queued* (it has us),
-*granted* and the rest of the ride are watched by `Riding` and the SpeedWatchdog.
+*granted* and the rest of the ride are watched by `Leases` and the SpeedWatchdog.
 """
 
 from typing import Final
 
 from actors.core.dispatch.progress import Reporter
-from actors.core.dispatch.sources import Faults, Source, Standing, warm
+from actors.core.dispatch.sources import Faults, Source, SourceState, warm
 from actors.core.outbox import Outbox
 from protocol.messages import (
-    DispatcherWanted,
+    AcceptUpload,
+    DeclineUpload,
+    DequeueFile,
+    EnqueueFile,
+    EnqueueRefused,
     FileFinished,
-    PeerFailed,
-    PlaceAsked,
-    PlaceLeft,
-    PlaceRefused,
-    PlaceTaken,
+    QueuePlaceChanged,
     SessionChanged,
-    TurnCame,
-    TurnDeclined,
-    TurnTaken,
+    StartDispatcher,
+    UploadFailed,
+    UploadOffered,
 )
 from protocol.messages.addresses import SESSION
 from protocol.model.faults import FaultKind
@@ -46,7 +46,7 @@ class Turns:
     """
 
     def __init__(
-        self, job: DispatcherWanted, sources: dict[int, Source], faults: Faults, report: Reporter, out: Outbox
+        self, job: StartDispatcher, sources: dict[int, Source], faults: Faults, report: Reporter, out: Outbox
     ) -> None:
         self._job = job
         self._sources = sources
@@ -63,8 +63,8 @@ class Turns:
         """Ask the peer for a place in its queue."""
         self._report.first_request(now_s)
         source.waiting, source.waiting_s, source.queue_place, source.ticket = True, now_s, -1, -1
-        source.standing = Standing.QUEUED
-        asked = PlaceAsked(
+        source.standing = SourceState.QUEUED
+        asked = EnqueueFile(
             job=self._job.job, source=source.id, peer=source.peer, path=source.path, worker=source.worker
         )
         self._out.post(SESSION, asked)
@@ -73,7 +73,7 @@ class Turns:
         """Give the place up."""
         if source.waiting:
             self._forget(source)
-            self._out.post(SESSION, PlaceLeft(job=self._job.job, source=source.id))
+            self._out.post(SESSION, DequeueFile(job=self._job.job, source=source.id))
 
     def ask_again(self, now_s: float) -> None:
         """The session that knew our places has died and a new one is there. Turns that were not used went with it."""
@@ -95,14 +95,14 @@ class Turns:
 
     # -- turns
 
-    def came(self, message: TurnCame, *, size_bytes: int, now_s: float) -> Source | None:
+    def came(self, message: UploadOffered, *, size_bytes: int, now_s: float) -> Source | None:
         """A peer's turn for us. None: nobody waited for it, or what it offers is not the file; it is declined then.
 
         `size_bytes`: of the job's file, -1 while unknown.
         """
         source = self._sources.get(message.source)
         if source is None or not source.waiting or source.busy is not None:
-            self._out.post(SESSION, TurnDeclined(job=self._job.job, source=message.source, ticket=message.ticket))
+            self._out.post(SESSION, DeclineUpload(job=self._job.job, source=message.source, ticket=message.ticket))
             return None
         source.ticket = message.ticket
         source.queue_place = max(source.queue_place, 0)
@@ -117,30 +117,30 @@ class Turns:
 
     def take(self, source: Source) -> None:
         """The turn is used: a lease was granted for it."""
-        self._out.post(SESSION, TurnTaken(job=self._job.job, source=source.id, ticket=source.ticket))
+        self._out.post(SESSION, AcceptUpload(job=self._job.job, source=source.id, ticket=source.ticket))
         source.waiting = False
 
     def decline(self, source: Source, now_s: float) -> None:
         """There is nothing to do for this turn."""
-        self._out.post(SESSION, TurnDeclined(job=self._job.job, source=source.id, ticket=source.ticket))
+        self._out.post(SESSION, DeclineUpload(job=self._job.job, source=source.id, ticket=source.ticket))
         self._forget(source)
         source.not_before_s = max(source.not_before_s, now_s + DECLINED_REST_S)
 
     # -- what peers and the session say
 
-    def told(self, message: PlaceTaken) -> None:
+    def told(self, message: QueuePlaceChanged) -> None:
         source = self._sources.get(message.source)
         self._was_online = True
         if source is not None and source.waiting:
             source.queue_place = message.place if message.place > 0 else max(source.queue_place, 0)
 
-    def refused(self, message: PlaceRefused, *, now_s: float) -> None:
+    def refused(self, message: EnqueueRefused, *, now_s: float) -> None:
         source = self._sources.get(message.source)
         if source is not None and source.waiting:
             self._forget(source)
             self._faults.blame(source, FaultKind(message.fault), message.detail, now_s=now_s)
 
-    def failed(self, message: PeerFailed, *, now_s: float) -> Source | None:
+    def failed(self, message: UploadFailed, *, now_s: float) -> Source | None:
         """A turn came to nothing. Returns the source when its lease waits for bytes that will not come; a ride that
         has bytes sees the end of its connection itself."""
         source = self._sources.get(message.source)
@@ -167,7 +167,7 @@ class Turns:
     def _hope_again(self) -> None:
         """Those that were given up for want of a login may try again with the new one."""
         for source in self._sources.values():
-            if source.peer and source.standing is Standing.COOLING and source.reason == self._why_offline:
+            if source.peer and source.standing is SourceState.COOLING and source.reason == self._why_offline:
                 warm(source)
 
     def expire(self, now_s: float) -> None:
@@ -197,5 +197,5 @@ class Turns:
     @staticmethod
     def _forget(source: Source) -> None:
         source.waiting, source.ticket, source.queue_place = False, -1, -1
-        if source.standing is Standing.QUEUED:
-            source.standing = Standing.CANDIDATE
+        if source.standing is SourceState.QUEUED:
+            source.standing = SourceState.CANDIDATE

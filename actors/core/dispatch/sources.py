@@ -12,13 +12,13 @@ from typing import Final
 from actors.core.dispatch.chunk_tracker import Lease
 from actors.core.outbox import Outbox
 from actors.core.rates.rate_monitor import QUOTA_S
-from protocol.messages import DispatcherWanted, JobNoted, PeerFaulted
-from protocol.messages.addresses import MEMORY
+from protocol.messages import JobNoted, PeerFaulted, StartDispatcher
+from protocol.messages.addresses import PEER_HISTORY
 from protocol.model.faults import FaultKind
 
 
 @unique
-class Standing(StrEnum):
+class SourceState(StrEnum):
     CANDIDATE = "candidate"
     QUEUED = "queued"
     ACTIVE = "active"
@@ -26,7 +26,7 @@ class Standing(StrEnum):
     BANNED = "banned"
 
 
-_USABLE: Final = (Standing.CANDIDATE, Standing.QUEUED, Standing.ACTIVE)
+_USABLE: Final = (SourceState.CANDIDATE, SourceState.QUEUED, SourceState.ACTIVE)
 """A constant: of a thousand sources each is asked several times in one step."""
 
 
@@ -34,7 +34,7 @@ _USABLE: Final = (Standing.CANDIDATE, Standing.QUEUED, Standing.ACTIVE)
 class SourceTraits:
     """How sources differ, as data. `restart_cost_s` is what a new ride costs before its first byte.
 
-    `offset_ok` False: a ride can only begin at byte 0, everything before the run is read and dropped. `dear_stops`: a
+    `offset_ok` False: a ride can only begin at byte 0, everything before the run is read and dropped. `abort_is_costly`: a
     ride that is broken off before the end of the file is a failed upload in the peer's list. Of such a source
     `restart_cost_s` is counted from the request for a place in its queue, `turn_cost_s` from the turn it gives.
     """
@@ -42,7 +42,7 @@ class SourceTraits:
     restart_cost_s: float = 0.05
     offset_ok: bool = True
     run_chunks_min: int = 1
-    dear_stops: bool = False
+    abort_is_costly: bool = False
     turn_cost_s: float = 0.0
 
 
@@ -63,7 +63,7 @@ class Source:
     host: str
     worker: str
     fallback_name: str
-    standing: Standing = Standing.CANDIDATE
+    standing: SourceState = SourceState.CANDIDATE
     traits: SourceTraits = field(default_factory=SourceTraits)
     probed: bool = False
     asked: bool = False
@@ -121,7 +121,7 @@ class Source:
         """Whether nothing is to be hoped from it without another round."""
         if self.lost_s is not None and now_s - self.lost_s > REJOIN_S_MAX:
             return True
-        return self.standing in (Standing.BANNED, Standing.COOLING)
+        return self.standing in (SourceState.BANNED, SourceState.COOLING)
 
 
 FAILURES_MAX: Final = 3
@@ -177,18 +177,18 @@ def blame(
     A failure after progress is the first of a new row of failures and costs no waiting: a mirror that drops the
     connection every few megabytes is annoying, not useless.
     """
-    if kind is FaultKind.REVOKED or source.standing is Standing.BANNED:
+    if kind is FaultKind.REVOKED or source.standing is SourceState.BANNED:
         return
     source.reason = detail
     if progressed:
         source.failures = source.busy_answers = 0
     if kind in _BANNED:
-        source.standing = Standing.BANNED
+        source.standing = SourceState.BANNED
     elif kind is FaultKind.RANGE_REFUSED:
         _give_up_offsets(source, detail)
     elif kind is FaultKind.BUSY:
         _wait_for_busy(source, retry_after_s, now_s)
-    elif kind in _COOLED or (source.traits.dear_stops and kind in _COOLED_DEAR):
+    elif kind in _COOLED or (source.traits.abort_is_costly and kind in _COOLED_DEAR):
         cool(source, now_s)
     else:
         source.failures += 1
@@ -202,14 +202,14 @@ def blame(
 
 def cool(source: Source, now_s: float) -> None:
     """Leave the source alone for a while, longer each time."""
-    source.standing = Standing.COOLING
+    source.standing = SourceState.COOLING
     source.not_before_s = now_s + min(COOL_S * 2**source.cooled, COOL_MAX_S)
     source.cooled += 1
 
 
 def warm(source: Source) -> None:
     """A cooled source may try again: one failure more and it cools again."""
-    source.standing = Standing.CANDIDATE
+    source.standing = SourceState.CANDIDATE
     source.failures = FAILURES_MAX - 1
     source.busy_answers = 0
     source.not_before_s = 0.0
@@ -224,7 +224,7 @@ def delivered(source: Source) -> None:
 
 def _give_up_offsets(source: Source, detail: str) -> None:
     if not source.traits.offset_ok:  # it refused even a ride from byte 0
-        source.standing = Standing.BANNED
+        source.standing = SourceState.BANNED
         return
     source.traits = replace(source.traits, offset_ok=False)
     source.reason = f"{detail}; used from the start of the file only"
@@ -247,7 +247,7 @@ def _wait_for_busy(source: Source, retry_after_s: float, now_s: float) -> None:
 class Faults:
     """Owned by one `DispatchState`; the one place where a source is blamed."""
 
-    def __init__(self, job: DispatcherWanted, out: Outbox) -> None:
+    def __init__(self, job: StartDispatcher, out: Outbox) -> None:
         self._job = job
         self._out = out
 
@@ -267,18 +267,18 @@ class Faults:
         if kind is FaultKind.REVOKED:
             return
         if source.peer and kind is not FaultKind.LOST:
-            self._out.post(MEMORY, PeerFaulted(peer=source.peer, fault=kind, offset_ok=source.traits.offset_ok))
+            self._out.post(PEER_HISTORY, PeerFaulted(peer=source.peer, fault=kind, offset_ok=source.traits.offset_ok))
         self._tell_if_out(source, before, detail)
 
     def ban(self, source: Source, kind: FaultKind, detail: str) -> None:
         """It is not used again in this job, for a reason that is found here and not by its worker."""
-        before, source.standing, source.reason = source.standing, Standing.BANNED, detail
+        before, source.standing, source.reason = source.standing, SourceState.BANNED, detail
         if source.peer:
-            self._out.post(MEMORY, PeerFaulted(peer=source.peer, fault=kind, offset_ok=source.traits.offset_ok))
+            self._out.post(PEER_HISTORY, PeerFaulted(peer=source.peer, fault=kind, offset_ok=source.traits.offset_ok))
         self._tell_if_out(source, before, detail)
 
-    def _tell_if_out(self, source: Source, before: Standing, detail: str) -> None:
-        out = source.standing in (Standing.COOLING, Standing.BANNED)
+    def _tell_if_out(self, source: Source, before: SourceState, detail: str) -> None:
+        out = source.standing in (SourceState.COOLING, SourceState.BANNED)
         if out and source.standing is not before and self._job.watcher:
             text = f"{source.name}: {source.standing.value}: {detail}"
             self._out.post(self._job.watcher, JobNoted(job=self._job.job, text=text))
@@ -301,7 +301,7 @@ class Rounds:
     def begin(self, sources: dict[int, Source], stored_chunks: int, *, now_s: float) -> int:
         """How many sources take part in another round; 0: there is none, because nobody is proven, the last round
         brought nothing, or it was the last."""
-        proven = [each for each in sources.values() if each.proven and each.standing is Standing.COOLING]
+        proven = [each for each in sources.values() if each.proven and each.standing is SourceState.COOLING]
         progress = self.count == 0 or stored_chunks > self._mark
         if not progress or self.count >= ROUNDS_MAX or not proven:
             return 0
@@ -335,7 +335,7 @@ def note_received(lease: Lease, received_bytes: int, now_s: float) -> None:
 def learn_setup(source: Source, lease: Lease, setup_s: float) -> None:
     """What a start costs, the newest half weighing most. With a peer it begins at the request for its turn."""
     traits = source.traits
-    if traits.dear_stops:
+    if traits.abort_is_costly:
         traits = replace(traits, turn_cost_s=(traits.turn_cost_s + setup_s) / 2)
         setup_s += lease.granted_s - source.waiting_s
     source.traits = replace(traits, restart_cost_s=(traits.restart_cost_s + setup_s) / 2)

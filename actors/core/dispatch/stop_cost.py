@@ -10,7 +10,7 @@ from typing import Final
 
 from actors.core.dispatch.finish_time import View, could_bytes, toucher
 from actors.core.dispatch.sources import Source
-from protocol.messages import DispatcherWanted
+from protocol.messages import StartDispatcher
 
 MEASURING_SHARE: Final = 16
 """The first, measuring rides of n sources take 1/16 of the file together."""
@@ -26,7 +26,7 @@ SHORT_CHUNK_S: Final = 0.5
 
 def dear(source: Source) -> bool:
     """Whether a ride of this source is to be weighed at all: its stops count and its rate is known."""
-    return source.traits.dear_stops and source.rate_bytes_s > 0
+    return source.traits.abort_is_costly and source.rate_bytes_s > 0
 
 
 def measuring_chunks(view: View, source: Source) -> int:
@@ -35,7 +35,7 @@ def measuring_chunks(view: View, source: Source) -> int:
     Who is not to be stopped lightly gets more: others may take the end, and it goes on if they do not. What begins at 0
     begins best only once: it gets an equal part.
     """
-    share = MEASURING_SHARE_DEAR if source.traits.dear_stops else MEASURING_SHARE
+    share = MEASURING_SHARE_DEAR if source.traits.abort_is_costly else MEASURING_SHARE
     share = share if source.traits.offset_ok else 1
     return view.opened_chunks // (share * view.census.source_count)
 
@@ -47,7 +47,7 @@ def placed_chunks(view: View, source: Source, first: int) -> int:
     everybody else is done, and others would be stopped to help; what is left over goes to a rider that touches it.
     """
     chunks = could_bytes(view, source, first) / view.chunk_size
-    if not source.traits.dear_stops:
+    if not source.traits.abort_is_costly:
         return math.ceil(chunks)
     short = view.chunk_size < SHORT_CHUNK_S * source.rate_bytes_s
     return math.floor(AMPLE * chunks + (0.5 if short else 0.0))
@@ -91,12 +91,12 @@ GAIN_FELT_S: Final = 0.5
 SPENT_TODAY: Final = "its stops of this day are spent: it is left alone"
 
 
-def weigh(source: Source, job: DispatcherWanted) -> None:
+def weigh(source: Source, job: StartDispatcher) -> None:
     """Note on the source whether one more stop would be too many, for this job or for this day.
 
     Only sources whose stops are dear have a budget, and none where the user asked for chunk by chunk.
     """
-    counts = source.traits.dear_stops and job.mode != "queue"
+    counts = source.traits.abort_is_costly and job.mode != "queue"
     source.spent_today = counts and source.stops_before + source.stops >= job.stops_per_day
     source.spent = source.spent_today or (counts and source.stops >= job.stops_per_job)
 

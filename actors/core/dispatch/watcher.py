@@ -4,57 +4,57 @@ from typing import Final, assert_never
 
 from actors.core.dispatch import admission as opening
 from actors.core.dispatch.admission import Admission
-from actors.core.dispatch.leases import Riding
+from actors.core.dispatch.leases import Leases
 from actors.core.dispatch.phase import Phase
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.recovery import Pausing, Waiting
 from actors.core.dispatch.sources import Source
 from actors.core.outbox import Outbox
 from protocol.messages import (
-    DispatcherWanted,
-    JobLimited,
+    CapRate,
     LeaseRevoked,
-    NewsAsked,
-    RateCapped,
-    RunsAsked,
-    SourceLeft,
+    LimitJob,
+    ListContributors,
+    ResendState,
+    SourceDisabled,
     SourceNamed,
     SourcesExpected,
+    StartDispatcher,
     Ticked,
 )
 from protocol.messages.addresses import WATCHDOG, dispatcher_address
 
-Order = SourceNamed | NewsAsked | RunsAsked | SourceLeft | JobLimited | SourcesExpected
+Order = SourceNamed | ResendState | ListContributors | SourceDisabled | LimitJob | SourcesExpected
 
 
 class Orders:
     """Owned by one `DispatchState`, whose parts it works on."""
 
-    def __init__(self, job: DispatcherWanted, report: Reporter, out: Outbox, admission: Admission) -> None:
+    def __init__(self, job: StartDispatcher, report: Reporter, out: Outbox, admission: Admission) -> None:
         self._job = job
         self._report = report
         self._out = out
         self._admission = admission
 
-    def take(self, order: Order, riding: Riding | None) -> None:
+    def take(self, order: Order, riding: Leases | None) -> None:
         match order:
-            case NewsAsked():
+            case ResendState():
                 self._out.extend(self._report.anew())
-            case RunsAsked(request=request, reply_to=reply_to):
+            case ListContributors(request=request, reply_to=reply_to):
                 for part in self._report.runs(request):
                     self._out.post(reply_to, part)
             case SourceNamed(source=source, source_hash=name_hash):
                 self._report.knows(name_hash, source)
-            case SourceLeft():
+            case SourceDisabled():
                 self._leave(order, riding)
             case SourcesExpected(count=count):
                 self._admission.expected = count
-            case JobLimited(limit_bytes_s=limit_bytes_s):
+            case LimitJob(limit_bytes_s=limit_bytes_s):
                 self._limit(limit_bytes_s, riding)
             case _:
                 assert_never(order)
 
-    def _leave(self, message: SourceLeft, riding: Riding | None) -> None:
+    def _leave(self, message: SourceDisabled, riding: Leases | None) -> None:
         """It hangs up and gives its place and its lease back. Its worker goes, so no answer is waited for."""
         source = self._admission.left(message)
         if source is None or riding is None:
@@ -63,13 +63,13 @@ class Orders:
             self._out.post(source.worker, LeaseRevoked(job=self._job.job, source=source.id, lease=source.busy))
         riding.let_go(source)
 
-    def _limit(self, limit_bytes_s: int, riding: Riding | None) -> None:
+    def _limit(self, limit_bytes_s: int, riding: Leases | None) -> None:
         self._out.post(WATCHDOG, opening.watching(self._job, limit_bytes_s))
         if riding is not None:
             riding.limit_bytes_s = limit_bytes_s
         if riding is not None and limit_bytes_s == 0:
             for source in riding.sources.values():  # also those that do not ride now and were told another
-                self._out.post(source.worker, RateCapped(job=self._job.job, source=source.id, rate_bytes_s=0.0))
+                self._out.post(source.worker, CapRate(job=self._job.job, source=source.id, rate_bytes_s=0.0))
 
 
 # When the watcher of a job hears something: at once after a silence, then now and then while anything changes.
@@ -93,7 +93,7 @@ class Telling:
         self._pausing = pausing
         self._waiting = waiting
 
-    def tell(self, phase: Phase, riding: Riding | None, now_s: float) -> None:
+    def tell(self, phase: Phase, riding: Leases | None, now_s: float) -> None:
         """Whatever is due; in phases in which nothing comes, with the reason."""
         if phase is Phase.ENDED or not self._report.due(now_s):
             return
@@ -112,7 +112,7 @@ class Telling:
             self._out.post(dispatcher_address(self._report.job.job), Ticked())
         return self.apart(now_s)
 
-    def tick_s(self, phase: Phase, riding: Riding | None) -> float:
+    def tick_s(self, phase: Phase, riding: Leases | None) -> float:
         """In so long the job wants to look at its clock again."""
         asleep = phase is Phase.RIDING and riding is not None and not riding.board.leases
         hopeless = asleep and all(each.waiting or not each.usable for each in self._sources.values())

@@ -8,26 +8,26 @@ from dataclasses import dataclass
 from typing import Final
 
 from actors.core.jobs.index import Jobs, likely_name
-from actors.core.jobs.job import PHASES, SOURCE_EVENTS_MAX, WAITING, Job, Run, new_run, new_source, size_of
+from actors.core.jobs.job import PHASES, SOURCE_EVENTS_MAX, WAITING, Attempt, Job, new_run, new_source, size_of
 from actors.core.jobs.lifecycle import Endings, Removal
 from actors.core.jobs.queue import searches
 from actors.core.jobs.start_request import asked_for, given, offers
-from actors.core.jobs.transaction import Now, Scribe, Told
+from actors.core.jobs.transaction import Now, Told, Transaction
 from protocol.messages import (
+    ContributorsListed,
     JobOpened,
     JobProgressed,
-    JobStopAsked,
-    RunsAsked,
-    RunsTold,
+    ListContributors,
+    SourceDisabled,
     SourceFound,
-    SourceLeft,
     SourceProgressed,
+    StopJob,
 )
-from protocol.messages.addresses import KEEPER, POOL, dispatcher_address
+from protocol.messages.addresses import JOB_MANAGER, POOL, dispatcher_address
 from protocol.model.event_kinds import JOB_NOTED, JOB_PROGRESSED, JOB_STARTED, SOURCE_ADDED, SOURCE_CHANGED
-from protocol.model.job_policy import KeeperSettings
-from protocol.model.job_records import JobFiles, KeptRun, KeptSource, SaveJob, SaveNote, SaveRun, SaveSource
-from protocol.model.job_views import ACTIVE, FAILED, QUEUED, ManifestRun
+from protocol.model.job_policy import JobPolicy
+from protocol.model.job_records import AttemptRecord, JobFiles, SaveAttempt, SaveJob, SaveNote, SaveSource, SourceRecord
+from protocol.model.job_views import ACTIVE, FAILED, QUEUED, ManifestRange
 from protocol.model.source_url import public_url
 
 PART_SUFFIX: Final = ".part"
@@ -49,10 +49,10 @@ class _Asked:
 
 
 class Runs:
-    """Owned by one `Keeping`."""
+    """Owned by one `JobManagerState`."""
 
     def __init__(
-        self, jobs: Jobs, scribe: Scribe, settings: KeeperSettings, removal: Removal, *, last_run: int
+        self, jobs: Jobs, scribe: Transaction, settings: JobPolicy, removal: Removal, *, last_run: int
     ) -> None:
         self._jobs = jobs
         self._scribe = scribe
@@ -79,10 +79,10 @@ class Runs:
             retry_at_ms=0,
             file_name=self._jobs.free_name(kept.folder, name, kept.id) if name else "",
         )
-        run = KeptRun(number=self._last_run, id=kept.id, attempt=0, begun_ms=now.ms)
+        run = AttemptRecord(number=self._last_run, id=kept.id, attempt=0, begun_ms=now.ms)
         job.run = new_run(run, now_s=now.s, searching=searches(kept))
         self._jobs.settle(job)
-        self._scribe.write(SaveRun(run), SaveJob(job.kept))
+        self._scribe.write(SaveAttempt(run), SaveJob(job.kept))
         self._scribe.event(JOB_STARTED, kept.id, now, attempt=job.kept.attempts)
         self.ask(job, now)
 
@@ -103,7 +103,7 @@ class Runs:
         assert run is not None
         run.kept = run.kept.but(attempt=run.kept.attempt + 1)
         run.numbers.clear()
-        self._scribe.write(SaveRun(run.kept))
+        self._scribe.write(SaveAttempt(run.kept))
         self.ask(job, now)
 
     def hub_is_new(self, now: Now) -> None:
@@ -117,7 +117,7 @@ class Runs:
         """The run is to end and keep what it has."""
         assert job.run is not None
         job.run.stop_s = now.s
-        self._scribe.post(POOL, JobStopAsked(job=job.kept.number))
+        self._scribe.post(POOL, StopJob(job=job.kept.number))
 
     def tick(self, now: Now) -> None:
         self._answer_late(now)
@@ -153,7 +153,7 @@ class Runs:
         ]
         return [job for _, _, job in sorted(idle)]
 
-    def _patience_s(self, run: Run) -> float:
+    def _patience_s(self, run: Attempt) -> float:
         """A place in a peer's queue is worth a long wait; sources that are gone are not."""
         return self.settings.yield_waiting_s if run.phase == WAITING else self.settings.yield_s
 
@@ -186,7 +186,7 @@ class Runs:
         first = job.run.kept.resumed_bytes < 0
         if first:
             job.run.kept = job.run.kept.but(resumed_bytes=message.resumed_bytes)
-            self._scribe.write(SaveRun(job.run.kept))
+            self._scribe.write(SaveAttempt(job.run.kept))
         job.kept = job.kept.but(
             file_name=name,
             path=message.part_path,
@@ -291,7 +291,7 @@ class Runs:
         if known.left:
             self._leave(job, message.source, known.left, banned=known.left == "banned")
 
-    def add(self, job: Job, url: str, now: Now, *, found: bool = False) -> KeptSource:
+    def add(self, job: Job, url: str, now: Now, *, found: bool = False) -> SourceRecord:
         """One more source of a job, written down."""
         source = new_source(job.id, len(job.sources), url, found=found)
         job.sources.append(source)
@@ -301,7 +301,7 @@ class Runs:
         return source
 
     def _leave(self, job: Job, hub_number: int, detail: str, *, banned: bool) -> None:
-        left = SourceLeft(job=job.kept.number, source=hub_number, banned=banned, detail=detail)
+        left = SourceDisabled(job=job.kept.number, source=hub_number, banned=banned, detail=detail)
         self._scribe.post(POOL, left)
 
     def leave(self, job: Job, number: int, *, banned: bool) -> None:
@@ -315,7 +315,7 @@ class Runs:
 
     # -- who sent what
 
-    def runs_told(self, job: Job, message: RunsTold) -> None:
+    def runs_told(self, job: Job, message: ContributorsListed) -> None:
         """Who sent what: at the end of a run, or because somebody asked."""
         run = job.run
         assert run is not None
@@ -335,7 +335,7 @@ class Runs:
             return
         self._last_asked += 1
         self._asked[self._last_asked] = _Asked(job.id, asker, now.s + MANIFEST_S_MAX)
-        asked = RunsAsked(job=job.kept.number, request=self._last_asked, reply_to=KEEPER)
+        asked = ListContributors(job=job.kept.number, request=self._last_asked, reply_to=JOB_MANAGER)
         self._scribe.post(dispatcher_address(job.kept.number), asked)
 
     def _answer_late(self, now: Now) -> None:
@@ -344,11 +344,11 @@ class Runs:
             self._scribe.told(Told(asked.id, None, asked.asker))
 
 
-def manifest_rows(job: Job, message: RunsTold) -> list[ManifestRun]:
+def manifest_rows(job: Job, message: ContributorsListed) -> list[ManifestRange]:
     """What was told, in our numbers."""
     rows = []
     for first, stop, owner in zip(message.firsts, message.stops, message.owners, strict=True):
         number = job.number_of(owner) if owner >= 0 else -1
         url = public_url(job.sources[number].url) if number >= 0 else ""
-        rows.append(ManifestRun(first=first, stop=stop, source=number, url=url))
+        rows.append(ManifestRange(first=first, stop=stop, source=number, url=url))
     return rows

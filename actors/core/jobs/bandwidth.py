@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import Final
 
-from actors.core.jobs.transaction import Now, Scribe
-from protocol.messages import LimitSet, ProcessLost, ProcessReady, SessionChanged, TotalLimited
+from actors.core.jobs.transaction import Now, Transaction
+from protocol.messages import LimitTotal, ProcessLost, ProcessReady, SessionChanged, SetTotalLimit
 from protocol.messages.addresses import POOL, SESSION, WATCHDOG, split_address
 from protocol.model import event_kinds
-from protocol.model.job_policy import KeeperSettings, LimitWindow
+from protocol.model.job_policy import JobPolicy, LimitWindow
 from protocol.model.job_records import SaveLimit
 
 # How fast all jobs together may be: what a person said last, else what the time of the week says.
@@ -16,7 +16,7 @@ DAY_S: Final = 86_400
 WEEK_S: Final = 7 * DAY_S
 
 
-def limit_at(settings: KeeperSettings, override_bytes_s: int, week_s: int) -> int:
+def limit_at(settings: JobPolicy, override_bytes_s: int, week_s: int) -> int:
     """Bytes a second, 0: no limit. `override_bytes_s` -1: nobody said anything; `week_s` as in `Now`."""
     if override_bytes_s >= 0:
         return override_bytes_s
@@ -26,7 +26,7 @@ def limit_at(settings: KeeperSettings, override_bytes_s: int, week_s: int) -> in
     return settings.limit_bytes_s
 
 
-def next_change_s(settings: KeeperSettings, week_s: int) -> int:
+def next_change_s(settings: JobPolicy, week_s: int) -> int:
     """In so many seconds of local time the schedule may say something else; a whole week when it never does."""
     edges = {
         edge for window in settings.schedule for begin, length in _spans(window) for edge in (begin, begin + length)
@@ -50,10 +50,10 @@ _UNKNOWN: Final = -1
 """What the hub was told by a keeper that has died."""
 
 
-class Around:
-    """Owned by one `Keeping`. `limit_bytes_s` is what the hub was told; `session` the latest word of the login."""
+class Bandwidth:
+    """Owned by one `JobManagerState`. `limit_bytes_s` is what the hub was told; `session` the latest word of the login."""
 
-    def __init__(self, scribe: Scribe, settings: KeeperSettings, *, override_bytes_s: int) -> None:
+    def __init__(self, scribe: Transaction, settings: JobPolicy, *, override_bytes_s: int) -> None:
         self._scribe = scribe
         self._override_bytes_s = override_bytes_s
         self.settings = settings
@@ -75,14 +75,14 @@ class Around:
         limit = limit_at(self.settings, self._override_bytes_s, now.week_s)
         if limit != self.limit_bytes_s:
             self.limit_bytes_s = limit
-            self._scribe.post(WATCHDOG, TotalLimited(limit_bytes_s=limit))
+            self._scribe.post(WATCHDOG, LimitTotal(limit_bytes_s=limit))
 
     def limit_left_s(self, now: Now) -> int:
         """So long the schedule says what it says now; 0 where it always says so or somebody has set another limit."""
         left_s = next_change_s(self.settings, now.week_s)
         return 0 if self._override_bytes_s >= 0 or left_s == WEEK_S else left_s
 
-    def set_limit(self, message: LimitSet, now: Now) -> None:
+    def set_limit(self, message: SetTotalLimit, now: Now) -> None:
         if message.limit_bytes_s < NO_OVERRIDE:
             self._scribe.refuse(message.request, message.reply_to, "invalid", "less than 0", field="limit_bytes_s")
             return

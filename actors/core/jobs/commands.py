@@ -10,29 +10,29 @@ from actors.core.jobs.index import Jobs
 from actors.core.jobs.job import Job, new_source, snapshot
 from actors.core.jobs.lifecycle import Removal
 from actors.core.jobs.start_request import offer
-from actors.core.jobs.transaction import Now, Scribe
+from actors.core.jobs.transaction import Now, Transaction
 from protocol.messages import (
-    JobCancelled,
-    JobDeleted,
-    JobLimited,
-    JobPaused,
-    JobResumed,
-    JobRetried,
-    JobTuned,
-    OrderPlaced,
-    SourceDropped,
-    SourcesAdded,
+    AddSources,
+    CancelJob,
+    CreateJob,
+    DeleteJob,
+    DropSource,
+    LimitJob,
+    PauseJob,
+    ResumeJob,
+    RetryJob,
+    UpdateJob,
 )
 from protocol.messages.addresses import POOL
 from protocol.messages.job_commands import UNCHANGED
 from protocol.model import event_kinds
 from protocol.model.filenames import safe_name
-from protocol.model.job_records import DropJob, JobFiles, KeptJob, SaveJob, SaveSource
+from protocol.model.job_records import DropJob, JobFiles, JobRecord, SaveJob, SaveSource
 from protocol.model.job_views import CANCELLED, PAUSED, QUEUED, SEALED
 from protocol.model.limits import CHUNK_SIZE_MAX, CHUNK_SIZE_MIN, HEX_DIGITS, MODES, TERM_CHARS_MAX
 from protocol.model.source_url import check_url, public_url, same_url_key, slsk_url
 
-Order = JobPaused | JobResumed | JobCancelled | JobRetried | JobDeleted | JobTuned | SourcesAdded | SourceDropped
+Order = PauseJob | ResumeJob | CancelJob | RetryJob | DeleteJob | UpdateJob | AddSources | DropSource
 DELETE_WAIT_S: Final = 10.0
 """So long a deletion waits for the last word of a run that was stopped a moment ago."""
 DELETIONS_MAX: Final = 1000
@@ -50,12 +50,12 @@ _HEX: Final = re.compile("[0-9a-f]+")
 
 
 class Orders:
-    """Owned by one `Keeping`."""
+    """Owned by one `JobManagerState`."""
 
     def __init__(
         self,
         jobs: Jobs,
-        scribe: Scribe,
+        scribe: Transaction,
         runs: Runs,
         removal: Removal,
         *,
@@ -68,11 +68,11 @@ class Orders:
         self._last_serial = last_serial
         self._new_id = new_id
         self._removal = removal
-        self._deletions: list[tuple[float, JobDeleted]] = []
+        self._deletions: list[tuple[float, DeleteJob]] = []
 
     # -- a new job
 
-    def place(self, order: OrderPlaced, now: Now, *, before: Job | None = None) -> None:
+    def place(self, order: CreateJob, now: Now, *, before: Job | None = None) -> None:
         """`before`: the job that was ordered with the same key."""
         if before is not None:
             self._again(order, before, now)
@@ -91,17 +91,17 @@ class Orders:
         else:
             self._answer(order, self._keep(order, urls, now), now)
 
-    def _again(self, order: OrderPlaced, before: Job, now: Now) -> None:
+    def _again(self, order: CreateJob, before: Job, now: Now) -> None:
         if before.kept.order_digest == order.digest:
             self._answer(order, before, now)
         else:
             detail = "another order came with this key before"
             self._scribe.refuse(order.request, order.reply_to, "conflict", detail, field="key")
 
-    def _keep(self, order: OrderPlaced, urls: list[str], now: Now) -> Job:
+    def _keep(self, order: CreateJob, urls: list[str], now: Now) -> Job:
         self._last_serial += 1
         id = self._new_id()
-        kept = KeptJob(
+        kept = JobRecord(
             id=id,
             serial=self._last_serial,
             name=order.name,
@@ -133,7 +133,7 @@ class Orders:
         self._scribe.event(event_kinds.JOB_QUEUED, id, now, name=name, size=size, origin=kept.origin)
         return job
 
-    def _wrong(self, order: OrderPlaced, urls: list[str]) -> tuple[str, str]:
+    def _wrong(self, order: CreateJob, urls: list[str]) -> tuple[str, str]:
         """The field that is wrong and why; empty when none is."""
         checks = (
             *((field, _too_long(getattr(order, field), most)) for field, most in TEXTS_MAX.items()),
@@ -168,21 +168,21 @@ class Orders:
             self._scribe.refuse(order.request, order.reply_to, "unknown", "no such job")
             return
         match order:
-            case JobPaused():
+            case PauseJob():
                 self._change(order, job, states.PAUSE, now)
-            case JobResumed():
+            case ResumeJob():
                 self._change(order, job, states.RESUME, now)
-            case JobRetried():
+            case RetryJob():
                 self._change(order, job, states.RETRY, now)
-            case JobCancelled():
+            case CancelJob():
                 self._cancel(order, job, now)
-            case JobDeleted():
+            case DeleteJob():
                 self._delete(order, job, now)
-            case JobTuned():
+            case UpdateJob():
                 self._tune(order, job, now)
-            case SourcesAdded():
+            case AddSources():
                 self._feed(order, job, now)
-            case SourceDropped():
+            case DropSource():
                 self._drop(order, job, now)
 
     def _allowed(self, order: Order, job: Job, what: str) -> bool:
@@ -222,7 +222,7 @@ class Orders:
         if job.run is not None and state != QUEUED:
             self._runs.stop(job, now)
 
-    def _cancel(self, order: JobCancelled, job: Job, now: Now) -> None:
+    def _cancel(self, order: CancelJob, job: Job, now: Now) -> None:
         ended = job.kept.state not in states.LIVING
         if not (ended and order.removed) and not self._allowed(order, job, states.CANCEL):
             return
@@ -233,7 +233,7 @@ class Orders:
             self._scribe.write(SaveJob(job.kept))
         self._answer(order, job, now)
 
-    def _delete(self, order: JobDeleted, job: Job, now: Now) -> None:
+    def _delete(self, order: DeleteJob, job: Job, now: Now) -> None:
         if not self._allowed(order, job, states.DELETE):
             return
         if job.run is not None and len(self._deletions) < DELETIONS_MAX:
@@ -262,7 +262,7 @@ class Orders:
             else:
                 self._deletions.append((due_s, order))
 
-    def _tune(self, order: JobTuned, job: Job, now: Now) -> None:
+    def _tune(self, order: UpdateJob, job: Job, now: Now) -> None:
         if not self._allowed(order, job, states.TUNE):
             return
         if order.limit_bytes_s < UNCHANGED:
@@ -277,10 +277,10 @@ class Orders:
             self._scribe.write(SaveJob(job.kept))
             self._scribe.event(event_kinds.JOB_CHANGED, kept.id, now, limitBytesS=limit, priority=priority)
             if job.run is not None and limit != kept.limit_bytes_s:
-                self._scribe.post(POOL, JobLimited(job=kept.number, limit_bytes_s=limit))
+                self._scribe.post(POOL, LimitJob(job=kept.number, limit_bytes_s=limit))
         self._answer(order, job, now)
 
-    def _feed(self, order: SourcesAdded, job: Job, now: Now) -> None:
+    def _feed(self, order: AddSources, job: Job, now: Now) -> None:
         if not self._allowed(order, job, states.FEED):
             return
         held = {same_url_key(source.url) for source in job.sources}
@@ -295,7 +295,7 @@ class Orders:
                 self._scribe.post(POOL, offer(job, source))
         self._answer(order, job, now)
 
-    def _drop(self, order: SourceDropped, job: Job, now: Now) -> None:
+    def _drop(self, order: DropSource, job: Job, now: Now) -> None:
         if not self._allowed(order, job, states.FEED):
             return
         if not 0 <= order.source < len(job.sources):
@@ -312,11 +312,11 @@ class Orders:
                 self._runs.leave(job, order.source, banned=banned)
         self._answer(order, job, now)
 
-    def _answer(self, order: Order | OrderPlaced, job: Job, now: Now) -> None:
+    def _answer(self, order: Order | CreateJob, job: Job, now: Now) -> None:
         self._scribe.answer(order.request, order.reply_to, [snapshot(job, now.ms)])
 
 
-def wanted_urls(order: OrderPlaced) -> list[str]:
+def wanted_urls(order: CreateJob) -> list[str]:
     """Every source that was named, each once; where none is, the user it was enqueued from."""
     urls = list(order.sources)
     if not urls and not order.term and order.user and order.remote_path:

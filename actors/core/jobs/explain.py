@@ -7,8 +7,8 @@ from typing import Final
 from actors.core.jobs.job import WAITING, Job
 from actors.core.jobs.queue import searches
 from protocol.messages import SessionChanged, SourceProgressed
-from protocol.model.job_policy import KeeperSettings
-from protocol.model.job_views import ACTIVE, PAUSED, QUEUED, SEALED, Binding
+from protocol.model.job_policy import JobPolicy
+from protocol.model.job_views import ACTIVE, PAUSED, QUEUED, SEALED, Bottleneck
 from protocol.model.source_url import public_url
 from protocol.model.units import show_rate, show_time, show_whole_time
 
@@ -24,7 +24,7 @@ class World:
     `rate_bytes_s` of all together; `limit_bytes_s`: of all together, 0: none; it holds for another `limit_left_s`, 0:
     nobody knows for how long."""
 
-    settings: KeeperSettings
+    settings: JobPolicy
     active: int
     ahead: int
     rate_bytes_s: float
@@ -34,7 +34,7 @@ class World:
     now_ms: int
 
 
-def why(job: Job, world: World) -> list[Binding]:
+def why(job: Job, world: World) -> list[Bottleneck]:
     """At least one."""
     match job.kept.state:
         case state if state == QUEUED:
@@ -42,54 +42,54 @@ def why(job: Job, world: World) -> list[Binding]:
         case state if state == ACTIVE:
             return list(_active(job, world)) or [_nothing(job)]
         case state if state == PAUSED:
-            return [Binding(kind="paused", text="somebody paused it; it goes on when it is resumed")]
+            return [Bottleneck(kind="paused", text="somebody paused it; it goes on when it is resumed")]
         case state:
             reason = job.kept.reason
             text = "it is complete" if state == SEALED else f"it has ended: {state}{f', {reason}' if reason else ''}"
-            return [Binding(kind="ended", text=text)]
+            return [Bottleneck(kind="ended", text=text)]
 
 
-def _queued(job: Job, world: World) -> Iterator[Binding]:
+def _queued(job: Job, world: World) -> Iterator[Bottleneck]:
     wait_s = (job.kept.retry_at_ms - world.now_ms) / 1000
     if wait_s > 0:
-        yield Binding(kind="queue", text=f"it failed and is tried again in {show_time(wait_s)}: {job.kept.reason}")
+        yield Bottleneck(kind="queue", text=f"it failed and is tried again in {show_time(wait_s)}: {job.kept.reason}")
         return
     if job.run is not None:
-        yield Binding(kind="queue", text="its last run is being stopped; then it takes its turn")
+        yield Bottleneck(kind="queue", text="its last run is being stopped; then it takes its turn")
     most = world.settings.jobs_active_max
     if world.active >= most:
-        yield Binding(
+        yield Bottleneck(
             kind="queue",
             text=f"{world.active} jobs are active, at most {most} may be; {world.ahead} wait before this one",
         )
     elif searches(job.kept):
         most = world.settings.hunts_max
-        yield Binding(kind="search", text=f"{most} jobs search for users already, no more may at once")
+        yield Bottleneck(kind="search", text=f"{most} jobs search for users already, no more may at once")
     else:
-        yield Binding(kind="queue", text="it is started in a moment")
+        yield Bottleneck(kind="queue", text="it is started in a moment")
 
 
-def _active(job: Job, world: World) -> Iterator[Binding]:
+def _active(job: Job, world: World) -> Iterator[Bottleneck]:
     run = job.run
     assert run is not None
     rows = [row for number, row in job.rows.items() if not job.sources[number].left]
     flowing = [row for row in rows if row.phase in ("flowing", "granted", "stalled") or row.lease_first >= 0]
     if run.phase == "paused":
-        yield Binding(kind="disk", text=f"the disk does not take it: {run.reason}")
+        yield Bottleneck(kind="disk", text=f"the disk does not take it: {run.reason}")
         return
     yield from _login(job, world)
     if run.phase == "searching":
-        yield Binding(kind="search", text="users who have the file are being searched for")
+        yield Bottleneck(kind="search", text="users who have the file are being searched for")
     if run.phase == "verifying":
-        yield Binding(kind="disk", text="what was on the disk already is being read and checked")
+        yield Bottleneck(kind="disk", text="what was on the disk already is being read and checked")
     if run.phase == "opening":
-        yield Binding(kind="sources", text="its sources have not said yet whether they have the file")
+        yield Bottleneck(kind="sources", text="its sources have not said yet whether they have the file")
     if run.phase == "sealing":
-        yield Binding(kind="disk", text="everything is here; the whole file is being checked and gets its name")
+        yield Bottleneck(kind="disk", text="everything is here; the whole file is being checked and gets its name")
     if run.phase == WAITING and not rows and searches(job.kept):
-        yield Binding(kind="search", text=f"no user was found yet, it is searched for again: {run.reason}")
+        yield Bottleneck(kind="search", text=f"no user was found yet, it is searched for again: {run.reason}")
     elif run.phase == WAITING or (rows and not flowing and not _hopeful(rows)):
-        yield Binding(kind="sources", text=_waiting(job, rows, run.reason))
+        yield Bottleneck(kind="sources", text=_waiting(job, rows, run.reason))
     if not flowing:
         yield from _places(rows)
     yield from _limits(job, world)
@@ -99,12 +99,12 @@ def _active(job: Job, world: World) -> Iterator[Binding]:
         yield from _places(rows)
 
 
-def _login(job: Job, world: World) -> Iterator[Binding]:
+def _login(job: Job, world: World) -> Iterator[Bottleneck]:
     session = world.session
     of_soulseek = searches(job.kept) or any(source.peer for source in job.sources)
     if of_soulseek and session is not None and session.state != "online":
         detail = f": {session.detail}" if session.detail else ""
-        yield Binding(kind="login", text=f"not logged in to Soulseek ({session.state}){detail}")
+        yield Bottleneck(kind="login", text=f"not logged in to Soulseek ({session.state}){detail}")
 
 
 def _hopeful(rows: list[SourceProgressed]) -> bool:
@@ -119,7 +119,7 @@ def _waiting(job: Job, rows: list[SourceProgressed], reason: str) -> str:
     return f"no source can deliver now: {'; '.join(told) or reason or 'nothing was heard of them'}{more}"
 
 
-def _places(rows: list[SourceProgressed]) -> Iterator[Binding]:
+def _places(rows: list[SourceProgressed]) -> Iterator[Bottleneck]:
     """Where we stand in peers' queues, the best place first."""
     waiting = sorted((row for row in rows if row.phase in ("queued", "connecting")), key=_place)
     if not waiting:
@@ -131,25 +131,25 @@ def _places(rows: list[SourceProgressed]) -> Iterator[Binding]:
         for row in waiting[:SHOWN_MAX]
     ]
     more = f", and {len(waiting) - SHOWN_MAX} more" if len(waiting) > SHOWN_MAX else ""
-    yield Binding(kind="places", text=f"waits in the queues of {len(waiting)} peers ({', '.join(told)}{more})")
+    yield Bottleneck(kind="places", text=f"waits in the queues of {len(waiting)} peers ({', '.join(told)}{more})")
 
 
 def _place(row: SourceProgressed) -> int:
     return row.queue_place if row.queue_place >= 0 else 1 << 30
 
 
-def _limits(job: Job, world: World) -> Iterator[Binding]:
+def _limits(job: Job, world: World) -> Iterator[Bottleneck]:
     run, limit = job.run, job.kept.limit_bytes_s
     assert run is not None
     if limit and run.rate_bytes_s >= NEAR_LIMIT * limit:
-        yield Binding(kind="limit", text=f"its own limit of {show_rate(limit)}")
+        yield Bottleneck(kind="limit", text=f"its own limit of {show_rate(limit)}")
     limit = world.limit_bytes_s
     if limit and world.rate_bytes_s >= NEAR_LIMIT * limit:
         until = f", for another {show_whole_time(world.limit_left_s)}" if world.limit_left_s else ""
-        yield Binding(kind="limit", text=f"the limit of {show_rate(limit)} for all jobs together{until}")
+        yield Bottleneck(kind="limit", text=f"the limit of {show_rate(limit)} for all jobs together{until}")
 
 
-def _budget(job: Job) -> Iterator[Binding]:
+def _budget(job: Job) -> Iterator[Bottleneck]:
     spent = [
         row.peer or row.name
         for row in job.rows.values()
@@ -157,21 +157,21 @@ def _budget(job: Job) -> Iterator[Binding]:
     ]
     if spent:
         names = ", ".join(spent[:SHOWN_MAX])
-        yield Binding(kind="budget", text=f"hung up on as often as is allowed, so left to finish or alone: {names}")
+        yield Bottleneck(kind="budget", text=f"hung up on as often as is allowed, so left to finish or alone: {names}")
 
 
-def _rates(job: Job, rows: list[SourceProgressed], flowing: list[SourceProgressed]) -> Iterator[Binding]:
+def _rates(job: Job, rows: list[SourceProgressed], flowing: list[SourceProgressed]) -> Iterator[Bottleneck]:
     proven = [row for row in rows if row.chunks]
     if len(rows) > 1 and len(proven) == 1 and len(flowing) == 1:
         number = next(number for number, row in job.rows.items() if row is proven[0])
         name = proven[0].peer or public_url(job.sources[number].url)
-        yield Binding(kind="one source", text=f"only {name} of {len(rows)} sources has sent anything yet")
+        yield Bottleneck(kind="one source", text=f"only {name} of {len(rows)} sources has sent anything yet")
     rate = job.run.rate_bytes_s if job.run is not None else 0.0
     count = f"{len(flowing)} sources send" if len(flowing) > 1 else "one source sends"
-    yield Binding(kind="peers", text=f"{count}, and this is how fast: {show_rate(rate)} together")
+    yield Bottleneck(kind="peers", text=f"{count}, and this is how fast: {show_rate(rate)} together")
 
 
-def _nothing(job: Job) -> Binding:
+def _nothing(job: Job) -> Bottleneck:
     if not job.usable() and not searches(job.kept):
-        return Binding(kind="sources", text="it has no source; it goes on when one is added")
-    return Binding(kind="sources", text="its sources have been asked; nothing was heard of them yet")
+        return Bottleneck(kind="sources", text="it has no source; it goes on when one is added")
+    return Bottleneck(kind="sources", text="its sources have been asked; nothing was heard of them yet")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from actors.core.jobs.job import Job, ended
 from actors.core.jobs.start_request import SLSKD
 from protocol.model.filenames import numbered, unhidden_name
-from protocol.model.job_records import KeptJob
+from protocol.model.job_records import JobRecord
 from protocol.model.job_views import ENDED, QUEUED
 from protocol.model.source_url import name_from_url
 
@@ -17,7 +17,7 @@ Claim = tuple[str, str]
 
 
 class Jobs:
-    """Owned by one `Keeping`. Whoever changes a job's `kept` or `run` calls `settle` afterwards."""
+    """Owned by one `JobManagerState`. Whoever changes a job's `kept` or `run` calls `settle` afterwards."""
 
     def __init__(self) -> None:
         self.living: dict[str, Job] = {}
@@ -72,7 +72,7 @@ class Jobs:
     def name_taken(self, folder: str, name: str, id: str) -> bool:
         return self._claims.get(_key(folder, name), id) != id
 
-    def _claim(self, kept: KeptJob) -> None:
+    def _claim(self, kept: JobRecord) -> None:
         wanted = _key(kept.folder, kept.file_name) if kept.file_name else None
         before = self._claim_of.get(kept.id)
         if before == wanted:
@@ -93,7 +93,7 @@ class Jobs:
             del self._claims[claim]
 
 
-def likely_name(kept: KeptJob, urls: list[str]) -> str:
+def likely_name(kept: JobRecord, urls: list[str]) -> str:
     """What the file will probably be called when nobody says it; empty: nobody knows."""
     return next((name for url in urls if (name := unhidden_name(name_from_url(url)))), "") if not kept.term else ""
 

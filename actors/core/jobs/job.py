@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from protocol.messages import SourceProgressed
-from protocol.model.job_records import KeptJob, KeptRun, KeptSource, SaveJob, SaveSource, Write
-from protocol.model.job_views import ACTIVE, ENDED, SEALED, JobSnapshot, ManifestRun, SourceSnapshot
+from protocol.model.job_records import AttemptRecord, JobRecord, SaveJob, SaveSource, SourceRecord, Write
+from protocol.model.job_views import ACTIVE, ENDED, SEALED, JobView, ManifestRange, SourceView
 from protocol.model.source_url import is_slsk, public_url, same_url_key, slsk_address
 
 SOURCE_EVENTS_MAX: Final = 200
@@ -17,12 +17,12 @@ PHASES: Final = {"target": "opening", "closing": "riding"}
 
 
 @dataclass(slots=True)
-class Run:
+class Attempt:
     """The run under way. `told`: runs of chunks and their owners, for each request, as they come in parts. `grew_s`:
     when bytes came last. `stop_s`: when it was last asked to stop. `numbers`: from the numbers that the hub gives
     sources to ours, where they differ."""
 
-    kept: KeptRun
+    kept: AttemptRecord
     grew_s: float
     phase: str = "opening"
     reason: str = ""
@@ -30,7 +30,7 @@ class Run:
     left_s: float = -1.0
     stop_s: float = float("-inf")
     source_events: int = 0
-    told: dict[int, list[ManifestRun]] = field(default_factory=dict)
+    told: dict[int, list[ManifestRange]] = field(default_factory=dict)
     numbers: dict[int, int] = field(default_factory=dict)
 
 
@@ -39,9 +39,9 @@ class Job:
     """Owned by `Jobs`. `run` is there exactly while `kept.number` is not 0. `rows`: what was told last of each source,
     by our number. `changed` and `changed_sources` are not written down yet."""
 
-    kept: KeptJob
-    sources: list[KeptSource] = field(default_factory=list)
-    run: Run | None = None
+    kept: JobRecord
+    sources: list[SourceRecord] = field(default_factory=list)
+    run: Attempt | None = None
     rows: dict[int, SourceProgressed] = field(default_factory=dict)
     changed: bool = False
     changed_sources: set[int] = field(default_factory=set)
@@ -50,7 +50,7 @@ class Job:
     def id(self) -> str:
         return self.kept.id
 
-    def known(self, url: str) -> KeptSource | None:
+    def known(self, url: str) -> SourceRecord | None:
         key = same_url_key(url)
         return next((source for source in self.sources if same_url_key(source.url) == key), None)
 
@@ -78,10 +78,10 @@ class Job:
         return writes
 
 
-def new_source(id: str, number: int, url: str, *, found: bool = False) -> KeptSource:
+def new_source(id: str, number: int, url: str, *, found: bool = False) -> SourceRecord:
     """`url` was checked."""
     peer, path = slsk_address(url) if is_slsk(url) else ("", "")
-    return KeptSource(id=id, number=number, url=url, peer=peer, path=path, found=found)
+    return SourceRecord(id=id, number=number, url=url, peer=peer, path=path, found=found)
 
 
 def active_s(job: Job, now_ms: int) -> float:
@@ -90,16 +90,16 @@ def active_s(job: Job, now_ms: int) -> float:
     return job.kept.active_s + (max(0, now_ms - run.kept.begun_ms) / 1000 if run is not None else 0.0)
 
 
-def claim(kept: KeptJob) -> str:
+def claim(kept: JobRecord) -> str:
     """How strong is the proof of the content: equal sizes alone, or a digest that a person gave."""
     return "digest" if kept.checksum and kept.state == SEALED else "size"
 
 
-def snapshot(job: Job, now_ms: int) -> JobSnapshot:
+def snapshot(job: Job, now_ms: int) -> JobView:
     kept, run = job.kept, job.run
     live = run if kept.state == ACTIVE else None
     places = [row.queue_place for row in job.rows.values() if row.queue_place >= 0]
-    return JobSnapshot(
+    return JobView(
         id=kept.id,
         number=kept.number,
         name=kept.file_name or kept.name,
@@ -145,13 +145,13 @@ def stops_of(job: Job) -> int:
     return sum(source.stops for source in job.sources) if job.sources else job.kept.stops
 
 
-def size_of(kept: KeptJob) -> int:
+def size_of(kept: JobRecord) -> int:
     return kept.found_bytes if kept.found_bytes >= 0 else kept.size_bytes
 
 
-def source_snapshot(source: KeptSource, row: SourceProgressed | None) -> SourceSnapshot:
+def source_snapshot(source: SourceRecord, row: SourceProgressed | None) -> SourceView:
     """`row`: what its run told last, None without one."""
-    return SourceSnapshot(
+    return SourceView(
         number=source.number,
         url=public_url(source.url),
         peer=source.peer,
@@ -175,5 +175,5 @@ def ended(job: Job) -> bool:
     return job.kept.state in ENDED and job.run is None
 
 
-def new_run(kept: KeptRun, *, now_s: float, searching: bool) -> Run:
-    return Run(kept, grew_s=now_s, phase="searching" if searching else "opening")
+def new_run(kept: AttemptRecord, *, now_s: float, searching: bool) -> Attempt:
+    return Attempt(kept, grew_s=now_s, phase="searching" if searching else "opening")

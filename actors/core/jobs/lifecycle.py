@@ -6,12 +6,12 @@ from typing import Final
 from actors.core.jobs.index import Jobs
 from actors.core.jobs.job import Job, active_s, size_of, stops_of
 from actors.core.jobs.queue import retry_wait_s
-from actors.core.jobs.transaction import Now, Scribe
-from protocol.messages import JobEnded, TargetUnwanted
-from protocol.messages.addresses import ASSEMBLER, KEEPER
+from actors.core.jobs.transaction import Now, Transaction
+from protocol.messages import JobEnded, RemovePartFile
+from protocol.messages.addresses import ASSEMBLER, JOB_MANAGER
 from protocol.model.event_kinds import JOB_FAILED, JOB_SEALED
-from protocol.model.job_policy import KeeperSettings
-from protocol.model.job_records import DropFiles, JobFiles, KeptJob, SaveFiles, SaveRun, SaveTotals, Totals, Write
+from protocol.model.job_policy import JobPolicy
+from protocol.model.job_records import DropFiles, JobFiles, JobRecord, SaveAttempt, SaveFiles, SaveTotals, Totals, Write
 from protocol.model.job_views import ACTIVE, CANCELLED, FAILED, PAUSED, QUEUED, SEALED
 
 # What deleted jobs leave on the disk, until the Assembler has said that it is gone.
@@ -20,7 +20,7 @@ from protocol.model.job_views import ACTIVE, CANCELLED, FAILED, PAUSED, QUEUED, 
 class Removal:
     """Owned by one `Orders`."""
 
-    def __init__(self, scribe: Scribe) -> None:
+    def __init__(self, scribe: Transaction) -> None:
         self._scribe = scribe
         self._files: dict[str, JobFiles] = {}
 
@@ -44,7 +44,7 @@ class Removal:
             self._scribe.write(DropFiles(id))
 
     def _ask(self, files: JobFiles) -> None:
-        unwanted = TargetUnwanted(id=files.id, folder=files.folder, name=files.name, reply_to=KEEPER)
+        unwanted = RemovePartFile(id=files.id, folder=files.folder, name=files.name, reply_to=JOB_MANAGER)
         self._scribe.post(ASSEMBLER, unwanted)
 
 
@@ -105,7 +105,7 @@ class Endings:
     """Owned by one `Runs`. `totals` are of all runs that ever ended. `unwanted`: what is to be removed once the run of
     this number does not write any more."""
 
-    def __init__(self, jobs: Jobs, scribe: Scribe, settings: KeeperSettings, removal: Removal) -> None:
+    def __init__(self, jobs: Jobs, scribe: Transaction, settings: JobPolicy, removal: Removal) -> None:
         self._jobs = jobs
         self._scribe = scribe
         self.settings = settings
@@ -152,7 +152,7 @@ class Endings:
         job.run = None
         job.rows.clear()
         job.changed = True
-        self._scribe.write(SaveRun(run.kept), *job.unwritten(), *self.unwritten())
+        self._scribe.write(SaveAttempt(run.kept), *job.unwritten(), *self.unwritten())
         self._jobs.settle(job)
         unwanted = self.unwanted.pop(run.kept.number, None)
         if unwanted is not None:
@@ -168,7 +168,7 @@ class Endings:
         self._jobs.running.pop(run.kept.number, None)
         job.run = None
         job.changed = True
-        self._scribe.write(SaveRun(run.kept), *job.unwritten(), *self.unwritten())
+        self._scribe.write(SaveAttempt(run.kept), *job.unwritten(), *self.unwritten())
         self._jobs.settle(job)
 
     def count(self, *, chunks: int, stops: int, trims: int) -> None:
@@ -215,7 +215,7 @@ class Endings:
             )
 
 
-def _reason(before: KeptJob, message: JobEnded, state: str, wait_s: float) -> str:
+def _reason(before: JobRecord, message: JobEnded, state: str, wait_s: float) -> str:
     if state == SEALED:
         return ""
     reason = message.reason[:REASON_CHARS_MAX]

@@ -1,4 +1,4 @@
-"""The JobKeeper's decisions. The one mutating entrance is `Keeping.handle`: a message in, a step out.
+"""The JobManager's decisions. The one mutating entrance is `JobManagerState.handle`: a message in, a step out.
 
 Holds every job that has not ended. One that has is in the book alone; whoever gets an order about it brings it back
 with `recall` first. Questions that only read are answered beside this (`actors.job_manager`).
@@ -12,60 +12,69 @@ from dataclasses import dataclass, field
 from typing import Final, assert_never
 
 from actors.core.jobs.attempts import Runs
-from actors.core.jobs.bandwidth import HUB, NO_OVERRIDE, Around
+from actors.core.jobs.bandwidth import HUB, NO_OVERRIDE, Bandwidth
 from actors.core.jobs.commands import Order, Orders
 from actors.core.jobs.explain import World
 from actors.core.jobs.index import Jobs
 from actors.core.jobs.job import Job, new_run
 from actors.core.jobs.lifecycle import Removal
 from actors.core.jobs.queue import due, next_to_start, place, searches, starved_since_ms
-from actors.core.jobs.transaction import Now, Scribe, Step
+from actors.core.jobs.transaction import Now, Step, Transaction
 from protocol.messages import (
+    AddSources,
+    CancelJob,
     ChunkMapDrawn,
-    EventsWatched,
-    JobCancelled,
-    JobDeleted,
+    ConfigureJobManager,
+    ContributorsListed,
+    CreateJob,
+    DeleteJob,
+    DropSource,
+    GetManifest,
     JobEnded,
     JobNoted,
     JobOpened,
-    JobPaused,
     JobProgressed,
-    JobResumed,
-    JobRetried,
-    JobTuned,
-    KeeperConfigured,
-    LimitSet,
-    ManifestQueried,
-    OrderPlaced,
+    PartFileRemoved,
+    PauseJob,
     ProcessLost,
     ProcessReady,
-    RunsTold,
+    ResumeJob,
+    RetryJob,
     SessionChanged,
-    SourceDropped,
+    SetTotalLimit,
     SourceFound,
     SourceProgressed,
-    SourcesAdded,
-    TargetRemoved,
     Ticked,
+    UpdateJob,
+    WatchEvents,
 )
 from protocol.messages.addresses import ASSEMBLER, split_address
 from protocol.model import event_kinds
-from protocol.model.job_policy import KeeperSettings, settings_of
-from protocol.model.job_records import JobFiles, KeptJob, KeptRun, KeptSource, Totals, TrimEvents, Write
+from protocol.model.job_policy import JobPolicy, settings_of
+from protocol.model.job_records import AttemptRecord, JobFiles, JobRecord, SourceRecord, Totals, TrimEvents, Write
 from protocol.model.job_views import ACTIVE, QUEUED, STATES, Counts
 
 STORE: Final = split_address(ASSEMBLER)[0]
 TRIM_S: Final = 600.0
 
-RunNews = JobOpened | JobProgressed | SourceProgressed | ChunkMapDrawn | JobNoted | SourceFound | RunsTold | JobEnded
-Kept = tuple[KeptJob, list[KeptSource], KeptRun | None]
+RunNews = (
+    JobOpened
+    | JobProgressed
+    | SourceProgressed
+    | ChunkMapDrawn
+    | JobNoted
+    | SourceFound
+    | ContributorsListed
+    | JobEnded
+)
+Record = tuple[JobRecord, list[SourceRecord], AttemptRecord | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beginning:
     """What is in the book when a keeper begins. `limit_bytes_s`: that somebody has set, -1 for none."""
 
-    jobs: Iterable[Kept] = ()
+    jobs: Iterable[Record] = ()
     last_run: int = 0
     last_event: int = 0
     last_job: int = 0
@@ -75,36 +84,36 @@ class Beginning:
 
 
 Decided = (
-    OrderPlaced
+    CreateJob
     | Order
     | RunNews
-    | LimitSet
-    | ManifestQueried
-    | EventsWatched
-    | KeeperConfigured
+    | SetTotalLimit
+    | GetManifest
+    | WatchEvents
+    | ConfigureJobManager
     | SessionChanged
     | ProcessLost
     | ProcessReady
-    | TargetRemoved
+    | PartFileRemoved
     | Ticked
 )
-"""What changes something. The rest of `KeeperInbox` only asks."""
+"""What changes something. The rest of `JobManagerInbox` only asks."""
 
 
-class Keeping:
-    """Owned by the JobKeeper. `new_id` gives a public id that no job has."""
+class JobManagerState:
+    """Owned by the JobManager. `new_id` gives a public id that no job has."""
 
-    def __init__(self, settings: KeeperSettings, begun: Beginning, *, new_id: Callable[[], str]) -> None:
+    def __init__(self, settings: JobPolicy, begun: Beginning, *, new_id: Callable[[], str]) -> None:
         self.settings = settings
         self.jobs = Jobs()
-        self._scribe = Scribe(begun.last_event)
+        self._scribe = Transaction(begun.last_event)
         self._removal = Removal(self._scribe)
         self._runs = Runs(self.jobs, self._scribe, settings, self._removal, last_run=begun.last_run)
         self._runs.endings.totals = begun.totals
         self._orders = Orders(
             self.jobs, self._scribe, self._runs, self._removal, last_serial=begun.last_job, new_id=new_id
         )
-        self._around = Around(self._scribe, settings, override_bytes_s=begun.limit_bytes_s)
+        self._around = Bandwidth(self._scribe, settings, override_bytes_s=begun.limit_bytes_s)
         self._flushed_s = float("-inf")
         self._trimmed_s = float("-inf")
         self._begun = begun
@@ -149,13 +158,13 @@ class Keeping:
             if at < self.settings.jobs_active_max:
                 self._runs.start(job, now)
 
-    def take_over(self, other: "Keeping") -> None:
+    def take_over(self, other: "JobManagerState") -> None:
         """What `other` was told and no book holds: who listens, how the login is, what was configured."""
         self._scribe.take_over(other._scribe)
         self._around.session = other._around.session
         self._configured(other.settings)
 
-    def recall(self, kept: KeptJob, sources: list[KeptSource]) -> None:
+    def recall(self, kept: JobRecord, sources: list[SourceRecord]) -> None:
         """Bring back a job that has ended, or the one of an order's key, for the message that comes next."""
         self._recalled = Job(kept, sources)
 
@@ -164,19 +173,19 @@ class Keeping:
     def handle(self, message: Decided, *, now: Now) -> Step:
         """Take one message. Words about runs that are over change nothing."""
         match message:
-            case OrderPlaced():
+            case CreateJob():
                 same = self._recalled is not None and message.key and self._recalled.kept.order_key == message.key
                 before = self.find(self._recalled.id) if self._recalled is not None and same else None
                 self._orders.place(message, now, before=before)
             case (
-                JobPaused()
-                | JobResumed()
-                | JobCancelled()
-                | JobRetried()
-                | JobDeleted()
-                | JobTuned()
-                | SourcesAdded()
-                | SourceDropped()
+                PauseJob()
+                | ResumeJob()
+                | CancelJob()
+                | RetryJob()
+                | DeleteJob()
+                | UpdateJob()
+                | AddSources()
+                | DropSource()
             ):
                 self._orders.obey(message, self.find(message.id), now)
             case (
@@ -186,19 +195,19 @@ class Keeping:
                 | ChunkMapDrawn()
                 | JobNoted()
                 | SourceFound()
-                | RunsTold()
+                | ContributorsListed()
                 | JobEnded()
             ):
                 job = self.jobs.of_run(message.job)
                 if job is not None:
                     self._on_run(job, message, now)
-            case ManifestQueried():
+            case GetManifest():
                 self._on_manifest(message, now)
-            case LimitSet():
+            case SetTotalLimit():
                 self._around.set_limit(message, now)
-            case EventsWatched(reply_to=address):
+            case WatchEvents(reply_to=address):
                 self._scribe.watch(address)
-            case KeeperConfigured(settings=text):
+            case ConfigureJobManager(settings=text):
                 self._configure(text, now)
             case SessionChanged():
                 self._around.login(message, now)
@@ -206,7 +215,7 @@ class Keeping:
                 self._around.lost(message, now)
             case ProcessReady():
                 self._on_ready(message, now)
-            case TargetRemoved(id=id):
+            case PartFileRemoved(id=id):
                 self._removal.removed(id)
             case Ticked():
                 self._tick(now)
@@ -238,7 +247,7 @@ class Keeping:
                 self._runs.note(job, text, now)
             case SourceFound():
                 self._runs.found(job, message, now)
-            case RunsTold():
+            case ContributorsListed():
                 self._runs.runs_told(job, message)
             case JobEnded():
                 self._runs.endings.ended(job, message, now)
@@ -248,7 +257,7 @@ class Keeping:
             case _:
                 assert_never(message)
 
-    def _on_manifest(self, asked: ManifestQueried, now: Now) -> None:
+    def _on_manifest(self, asked: GetManifest, now: Now) -> None:
         job = self.find(asked.id)
         if job is None:
             self._scribe.refuse(asked.request, asked.reply_to, "unknown", "no such job")
@@ -290,7 +299,7 @@ class Keeping:
             return  # whoever sent it has checked it: an older or newer program, whose wishes nobody here knows
         self._around.limit(now)
 
-    def _configured(self, settings: KeeperSettings) -> None:
+    def _configured(self, settings: JobPolicy) -> None:
         self.settings = self._runs.settings = self._runs.endings.settings = self._around.settings = settings
 
     def _on_ready(self, ready: ProcessReady, now: Now) -> None:

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 
-from protocol.model.job_views import ManifestRun
+from protocol.model.job_views import ManifestRange
 
 NOBODY = -1
 
 
-def completed(told: Iterable[ManifestRun], before: Iterable[ManifestRun]) -> list[ManifestRun]:
+def completed(told: Iterable[ManifestRange], before: Iterable[ManifestRange]) -> list[ManifestRange]:
     """What a run told, which is all that is stored; where nobody knew who sent it, what was known `before`.
     Neighbours of one source become one run."""
     past = sorted(before, key=_first)
-    out: list[ManifestRun] = []
+    out: list[ManifestRange] = []
     for run in sorted(told, key=_first):
         for piece in _owned(run, past):
             last = out[-1] if out else None
@@ -22,7 +22,7 @@ def completed(told: Iterable[ManifestRun], before: Iterable[ManifestRun]) -> lis
     return out
 
 
-def _owned(run: ManifestRun, past: list[ManifestRun]) -> Iterator[ManifestRun]:
+def _owned(run: ManifestRange, past: list[ManifestRange]) -> Iterator[ManifestRange]:
     if run.source != NOBODY:
         yield run
         return
@@ -38,9 +38,9 @@ def _owned(run: ManifestRun, past: list[ManifestRun]) -> Iterator[ManifestRun]:
         yield _run(at, run.stop, run)
 
 
-def _first(run: ManifestRun) -> int:
+def _first(run: ManifestRange) -> int:
     return run.first
 
 
-def _run(first: int, stop: int, like: ManifestRun) -> ManifestRun:
-    return ManifestRun(first=first, stop=stop, source=like.source, url=like.url)
+def _run(first: int, stop: int, like: ManifestRange) -> ManifestRange:
+    return ManifestRange(first=first, stop=stop, source=like.source, url=like.url)

@@ -5,10 +5,10 @@ from typing import Final
 
 from actors.core.jobs.job import Job
 from actors.core.jobs.queue import searches
-from protocol.messages import JobAsked, SourceKnown, SourceOffered
-from protocol.messages.addresses import KEEPER
-from protocol.model.job_policy import KeeperSettings
-from protocol.model.job_records import KeptJob, KeptSource
+from protocol.messages import OfferSource, RestoreSourceCounts, StartJob
+from protocol.messages.addresses import JOB_MANAGER
+from protocol.model.job_policy import JobPolicy
+from protocol.model.job_records import JobRecord, SourceRecord
 from protocol.model.source_url import public_url
 
 WORDS_CHARS_MAX: Final = 120
@@ -17,12 +17,12 @@ SLSKD: Final = "slskd"
 _NO_WORD: Final = re.compile(r"[\W_]+")
 
 
-def asked_for(job: Job, settings: KeeperSettings, *, now_ms: int) -> JobAsked:
+def asked_for(job: Job, settings: JobPolicy, *, now_ms: int) -> StartJob:
     """The run of `job`, as it is now."""
     kept, run = job.kept, job.run
     assert run is not None
     anew = run.kept.attempt > 0
-    return JobAsked(
+    return StartJob(
         job=run.kept.number,
         source_count=job.usable(),
         folder=kept.folder,
@@ -37,7 +37,7 @@ def asked_for(job: Job, settings: KeeperSettings, *, now_ms: int) -> JobAsked:
         slow_after_s=settings.slow_after_s,
         verbose=False,
         make_folder=True,
-        watcher=KEEPER,
+        watcher=JOB_MANAGER,
         term=searched_words(kept) if searches(kept) else "",
         wanted_size_bytes=kept.found_bytes if kept.found_bytes >= 0 else kept.size_bytes,
         stops_per_job=settings.stops_per_job,
@@ -50,10 +50,10 @@ def asked_for(job: Job, settings: KeeperSettings, *, now_ms: int) -> JobAsked:
     )
 
 
-def given(job: Job) -> list[SourceKnown]:
+def given(job: Job) -> list[RestoreSourceCounts]:
     """What each source did in this job before: its counts go on, and so does the budget of stops of a user."""
     return [
-        SourceKnown(
+        RestoreSourceCounts(
             job=job.kept.number,
             name=public_url(source.url),
             bytes_stored=source.bytes_stored,
@@ -66,17 +66,17 @@ def given(job: Job) -> list[SourceKnown]:
     ]
 
 
-def offers(job: Job) -> list[SourceOffered]:
+def offers(job: Job) -> list[OfferSource]:
     """Every source in the order of its number, so that the pool gives it the same."""
     return [offer(job, source) for source in job.sources]
 
 
-def offer(job: Job, source: KeptSource) -> SourceOffered:
+def offer(job: Job, source: SourceRecord) -> OfferSource:
     kept = job.kept
-    return SourceOffered(job=kept.number, url=source.url, left=bool(source.left), private_ok=kept.private_ok)
+    return OfferSource(job=kept.number, url=source.url, left=bool(source.left), private_ok=kept.private_ok)
 
 
-def searched_words(kept: KeptJob) -> str:
+def searched_words(kept: JobRecord) -> str:
     """What users are searched for by: the term, else the words of the file's name."""
     if kept.term:
         return kept.term

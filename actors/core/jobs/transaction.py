@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from protocol.messages import Answered, EventHappened, Message, Refused
+from protocol.messages import EventOccurred, Message, RequestAnswered, RequestRefused
 from protocol.messages.addresses import Post, split_address
 from protocol.model.event_kinds import FLEETING
 from protocol.model.job_records import SaveEvent, Write
-from protocol.model.job_views import EventEntry, ManifestRun, Snapshot, pack
+from protocol.model.job_views import EventEntry, ManifestRange, ViewRow, pack
 
 WATCHERS_MAX: Final = 16
 TEXT_CHARS_MAX: Final = 2000
@@ -36,7 +36,7 @@ class Told:
     anything new. `asker` (request, address) wants to know it; without one it is to be written down."""
 
     id: str
-    runs: tuple[ManifestRun, ...] | None
+    runs: tuple[ManifestRange, ...] | None
     asker: tuple[int, str] | None = None
 
 
@@ -57,8 +57,8 @@ class Step:
         return bool(self.writes or self.told or self.posts or self.counted)
 
 
-class Scribe:
-    """Collects the step under way. Owned by one `Keeping`; `last_serial` is the one that the latest event has."""
+class Transaction:
+    """Collects the step under way. Owned by one `JobManagerState`; `last_serial` is the one that the latest event has."""
 
     def __init__(self, last_serial: int) -> None:
         self.last_serial = last_serial
@@ -81,13 +81,13 @@ class Scribe:
         self._step.posts.append(Post(to=to, message=message))
         self._step.urgent = True
 
-    def answer(self, request: int, reply_to: str, rows: Iterable[Snapshot], *, total: int = -1) -> None:
+    def answer(self, request: int, reply_to: str, rows: Iterable[ViewRow], *, total: int = -1) -> None:
         """`total` -1: as many as there are rows."""
         for message in answers(request, rows, total=total):
             self.post(reply_to, message)
 
     def refuse(self, request: int, reply_to: str, kind: str, detail: str, *, field: str = "") -> None:
-        self.post(reply_to, Refused(request=request, kind=kind, field=field, detail=detail))
+        self.post(reply_to, RequestRefused(request=request, kind=kind, field=field, detail=detail))
 
     def count(self, request: int, reply_to: str) -> None:
         self._step.counted.append((request, reply_to))
@@ -97,7 +97,7 @@ class Scribe:
         if len(self._watchers) < WATCHERS_MAX:
             self._watchers.add(address)
 
-    def take_over(self, other: "Scribe") -> None:
+    def take_over(self, other: "Transaction") -> None:
         self._watchers |= other._watchers
 
     def forget(self, process: str) -> None:
@@ -108,25 +108,26 @@ class Scribe:
         """Keep it and tell it; a fleeting one is only told, at once."""
         text = json.dumps({name: _clipped(value) for name, value in data.items()}, separators=(",", ":")).encode()
         if kind in FLEETING:
-            self._tell(self._step.at_once, EventHappened(serial=0, at_ms=now.ms, kind=kind, id=id, data=text))
+            self._tell(self._step.at_once, EventOccurred(serial=0, at_ms=now.ms, kind=kind, id=id, data=text))
             return
         self.last_serial += 1
         entry = EventEntry(serial=self.last_serial, at_ms=now.ms, kind=kind, id=id, data=text)
         self.write(SaveEvent(entry))
-        happened = EventHappened(serial=entry.serial, at_ms=now.ms, kind=kind, id=id, data=text)
+        happened = EventOccurred(serial=entry.serial, at_ms=now.ms, kind=kind, id=id, data=text)
         self._tell(self._step.posts, happened)
 
-    def _tell(self, posts: list[Post], happened: EventHappened) -> None:
+    def _tell(self, posts: list[Post], happened: EventOccurred) -> None:
         posts.extend(Post(to=address, message=happened) for address in sorted(self._watchers))
 
 
-def answers(request: int, rows: Iterable[Snapshot], *, total: int = -1) -> list[Answered]:
+def answers(request: int, rows: Iterable[ViewRow], *, total: int = -1) -> list[RequestAnswered]:
     """The parts of an answer."""
     rows = list(rows)
     bodies = list(pack(rows))
     total = len(rows) if total < 0 else total
     return [
-        Answered(request=request, body=body, total=total, last=at == len(bodies)) for at, body in enumerate(bodies, 1)
+        RequestAnswered(request=request, body=body, total=total, last=at == len(bodies))
+        for at, body in enumerate(bodies, 1)
     ]
 
 

@@ -5,22 +5,22 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from protocol.messages import (
-    DispatcherWanted,
-    JobAsked,
+    ContributorsListed,
+    JobClosed,
     JobEnded,
-    JobForgotten,
     JobProgressed,
     Message,
-    PriorsTold,
-    RunsTold,
+    PeerHistoryLoaded,
+    RestoreSourceCounts,
+    SourceDisabled,
     SourceFound,
     SourceJoined,
-    SourceKnown,
-    SourceLeft,
     SourceLost,
     SourceNamed,
     SourcesExpected,
-    WorkerWanted,
+    StartDispatcher,
+    StartJob,
+    StartWorker,
 )
 from protocol.messages.addresses import ASSEMBLER, SESSION, WATCHDOG, Post, dispatcher_address, root_address
 from protocol.model.source_url import host_of, name_from_url, public_url
@@ -43,7 +43,7 @@ class PooledSource:
     path: str = ""
     size_bytes: int = -1
     offered_s: float = 0.0
-    prior: PriorsTold | None = None
+    prior: PeerHistoryLoaded | None = None
     worker: str = ""
     home: str = ""
     restarts: int = 0
@@ -65,14 +65,14 @@ class PooledJob:
     given, by name, when the last hub died.
     """
 
-    asked: JobAsked
+    asked: StartJob
     wanted: bool = False
     dispatching: bool = False
     limited: bool = False
     heard: bool = False
     offers: int = 0
     sources: list[PooledSource] = field(default_factory=list)
-    given: dict[str, SourceKnown] = field(default_factory=dict)
+    given: dict[str, RestoreSourceCounts] = field(default_factory=dict)
 
     @property
     def number(self) -> int:
@@ -105,12 +105,12 @@ class LastWords:
     """How jobs ended, the latest `ENDED_KEPT_MAX` of them: who was to hear it may have died before it did."""
 
     def __init__(self) -> None:
-        self._ending: dict[int, list[RunsTold]] = {}
-        self._told: OrderedDict[int, list[RunsTold | JobEnded]] = OrderedDict()
+        self._ending: dict[int, list[ContributorsListed]] = {}
+        self._told: OrderedDict[int, list[ContributorsListed | JobEnded]] = OrderedDict()
 
-    def keep(self, message: RunsTold | JobEnded) -> None:
+    def keep(self, message: ContributorsListed | JobEnded) -> None:
         """Runs come first, the end of the job last."""
-        if isinstance(message, RunsTold):
+        if isinstance(message, ContributorsListed):
             self._ending.setdefault(message.job, []).append(message)
             return
         parts = self._ending.pop(message.job, [])
@@ -118,14 +118,14 @@ class LastWords:
         while len(self._told) > ENDED_KEPT_MAX:
             self._told.popitem(last=False)
 
-    def of(self, job: int) -> list[RunsTold | JobEnded]:
+    def of(self, job: int) -> list[ContributorsListed | JobEnded]:
         """What was said of this job when it ended; nothing of one that did not."""
         return self._told.get(job, [])
 
 
-def dispatcher_wanted(asked: JobAsked, name: str, source_count: int) -> Post:
-    same = {field: getattr(asked, field) for field in DispatcherWanted.__struct_fields__ if hasattr(asked, field)}
-    wanted = DispatcherWanted(**{**same, "name": name, "sources_expected": source_count})
+def dispatcher_wanted(asked: StartJob, name: str, source_count: int) -> Post:
+    same = {field: getattr(asked, field) for field in StartDispatcher.__struct_fields__ if hasattr(asked, field)}
+    wanted = StartDispatcher(**{**same, "name": name, "sources_expected": source_count})
     return Post(to=root_address("hub"), message=wanted)
 
 
@@ -137,15 +137,15 @@ def heard(job: PooledJob) -> list[Post]:
     return [Post(to=dispatcher_address(job.number), message=expected)] if job.dispatching else []
 
 
-def cleared(asked: JobAsked, fetchers: tuple[str, ...]) -> list[Post]:
+def cleared(asked: StartJob, fetchers: tuple[str, ...]) -> list[Post]:
     """The hub that had this job has died; its workers go, and its places where there is a session to hear it."""
     rooms = [*map(root_address, fetchers), *([SESSION] if asked.term else [])]
-    return [Post(to=to, message=JobForgotten(job=asked.job)) for to in rooms]
+    return [Post(to=to, message=JobClosed(job=asked.job)) for to in rooms]
 
 
 def worker_wanted(job: PooledJob, number: int) -> Post:
     source = job.sources[number]
-    wanted = WorkerWanted(
+    wanted = StartWorker(
         job=job.number,
         source=number,
         url=source.url,
@@ -213,7 +213,7 @@ def lost(job: PooledJob, number: int, detail: str) -> Post:
 
 def left(job: PooledJob, number: int, *, banned: bool = False) -> Post:
     source = job.sources[number]
-    told = SourceLeft(job=job.number, source=number, banned=banned, detail=source.why_left)
+    told = SourceDisabled(job=job.number, source=number, banned=banned, detail=source.why_left)
     return Post(to=dispatcher_address(job.number), message=told)
 
 
@@ -221,17 +221,17 @@ def dismissed(job: PooledJob) -> list[Post]:
     """Everybody who worked for a job hears that it is over."""
     homes = {source.home for source in job.sources if source.home}
     rooms = [root_address(process) for process in ["hub", *sorted(homes)]]
-    told = JobForgotten(job=job.number)
+    told = JobClosed(job=job.number)
     return [Post(to=to, message=told) for to in [*rooms, *([SESSION] if job.of_soulseek else [])]]
 
 
 def forgotten(job: int) -> list[Post]:
     """What a dispatcher that ended with an exception did not say to those who work for it."""
-    return [Post(to=to, message=JobForgotten(job=job)) for to in (WATCHDOG, ASSEMBLER)]
+    return [Post(to=to, message=JobClosed(job=job)) for to in (WATCHDOG, ASSEMBLER)]
 
 
-def nothing_known(job: int, source: int, peer: str) -> PriorsTold:
-    return PriorsTold(
+def nothing_known(job: int, source: int, peer: str) -> PeerHistoryLoaded:
+    return PeerHistoryLoaded(
         job=job,
         source=source,
         peer=peer,

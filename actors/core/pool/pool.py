@@ -1,7 +1,7 @@
 """The PoolManager's decisions: which jobs there are, which sources each has, in which process each source is read.
 
-Invariant: every source of a job that is used has exactly one home process; a job is known from `JobAsked` to
-`JobForgotten`, and how it ended for some time after. A source's number never changes and is never given to another.
+Invariant: every source of a job that is used has exactly one home process; a job is known from `StartJob` to
+`JobClosed`, and how it ended for some time after. A source's number never changes and is never given to another.
 A source is introduced to its dispatcher when its worker stands and, if it is a Soulseek user's, when the memory of
 peers has told what it knows of that user, or has been silent for too long.
 """
@@ -11,38 +11,38 @@ from typing import Final, assert_never
 
 from actors.core.pool import entries
 from actors.core.pool.entries import LastWords, PooledJob, PooledSource
-from actors.core.pool.process_assignment import Homes
+from actors.core.pool.process_assignment import ProcessAssignment
 from actors.core.pool.source_search import Chosen, Searching
 from protocol.messages import (
     ActorDied,
+    ContributorsListed,
     DispatcherReady,
-    JobAsked,
+    JobClosed,
     JobEnded,
-    JobForgotten,
-    JobLimited,
     JobNoted,
-    JobStopAsked,
-    NewsAsked,
+    LimitJob,
+    LoadPeerHistory,
+    OfferSource,
+    PeerHistoryLoaded,
     PoolInbox,
-    PriorsAsked,
-    PriorsTold,
     ProcessLost,
     ProcessReady,
-    RunsTold,
+    ResendState,
+    RestoreSourceCounts,
     SearchEnded,
     SearchHit,
     SessionChanged,
-    SourceKnown,
-    SourceLeft,
-    SourceOffered,
+    SourceDisabled,
+    StartJob,
+    StopJob,
+    StopWorker,
     Ticked,
     WorkerReady,
-    WorkerUnwanted,
-    asked_limited,
     ended_early,
+    with_limit,
 )
 from protocol.messages.addresses import (
-    MEMORY,
+    PEER_HISTORY,
     POOL,
     SESSION,
     Post,
@@ -65,7 +65,7 @@ class PoolState:
     source's name."""
 
     def __init__(self, fetchers: tuple[str, ...], *, name_hash: Callable[[str], int] = lambda _name: 0) -> None:
-        self._homes = Homes(fetchers)
+        self._homes = ProcessAssignment(fetchers)
         self._name_hash = name_hash
         self._jobs: dict[int, PooledJob] = {}
         self._last_words = LastWords()
@@ -75,22 +75,22 @@ class PoolState:
     def handle(self, message: PoolInbox, *, now_s: float) -> list[Post]:
         """Take one message, return what is to be posted. Words about unknown jobs change nothing."""
         match message:
-            case JobAsked() | SourceOffered() | SourceLeft() | JobLimited() | JobStopAsked():
+            case StartJob() | OfferSource() | SourceDisabled() | LimitJob() | StopJob():
                 return self._ordered(message, now_s)
-            case SourceKnown(job=number, name=name):
+            case RestoreSourceCounts(job=number, name=name):
                 if number in self._jobs:
                     self._jobs[number].given[name] = message
                 return []
-            case JobForgotten(job=number):
+            case JobClosed(job=number):
                 return self._forget(number)
-            case JobEnded() | RunsTold():
+            case JobEnded() | ContributorsListed():
                 self._last_words.keep(message)
                 return []
             case DispatcherReady(job=number):
                 return self._ready(number)
             case WorkerReady():
                 return self._standing(message)
-            case PriorsTold():
+            case PeerHistoryLoaded():
                 return self._remembered(message)
             case ActorDied():
                 return self._actor_died(message)
@@ -113,31 +113,31 @@ class PoolState:
     # -- what the watcher of a job wants
 
     def _ordered(
-        self, message: JobAsked | SourceOffered | SourceLeft | JobLimited | JobStopAsked, now_s: float
+        self, message: StartJob | OfferSource | SourceDisabled | LimitJob | StopJob, now_s: float
     ) -> list[Post]:
         job = self._jobs.get(message.job)
         if job is None:
-            return self._asked(message) if isinstance(message, JobAsked) else []
+            return self._asked(message) if isinstance(message, StartJob) else []
         match message:
-            case JobAsked():
+            case StartJob():
                 return self._tell_anew(job, message)
-            case SourceOffered():
+            case OfferSource():
                 return self._offer(job, message, now_s=now_s)
-            case SourceLeft(source=number, banned=banned, detail=detail):
+            case SourceDisabled(source=number, banned=banned, detail=detail):
                 return self._leave(job, number, detail, banned=banned)
-            case JobLimited():
+            case LimitJob():
                 return self._limit(job, message)
-            case JobStopAsked():
+            case StopJob():
                 return self._stop(job, message)
             case _:
                 assert_never(message)
 
-    def _asked(self, asked: JobAsked) -> list[Post]:
+    def _asked(self, asked: StartJob) -> list[Post]:
         """A job that is not here: it begins, or it has ended and whoever asks did not hear it."""
         words = self._last_words.of(asked.job)
         return [Post(to=asked.watcher, message=each) for each in words] if words else self._begin(asked)
 
-    def _begin(self, asked: JobAsked) -> list[Post]:
+    def _begin(self, asked: StartJob) -> list[Post]:
         job = self._jobs[asked.job] = PooledJob(asked)
         out = entries.cleared(asked, self._homes.names) if asked.attempt else []
         if not asked.term or asked.source_count:
@@ -153,23 +153,23 @@ class PoolState:
         extension = extension_of(asked.name) if asked.source_count and asked.name else None
         return out + self._searching.begin(asked.job, asked.term, asked.wanted_size_bytes, extension)
 
-    def _tell_anew(self, job: PooledJob, asked: JobAsked) -> list[Post]:
+    def _tell_anew(self, job: PooledJob, asked: StartJob) -> list[Post]:
         """The watcher has died and come back: it knows the job, not what was said of it since."""
         job.offers = 0
-        limit = JobLimited(job=job.number, limit_bytes_s=asked.limit_bytes_s)
+        limit = LimitJob(job=job.number, limit_bytes_s=asked.limit_bytes_s)
         out = self._limit(job, limit) if asked.limit_bytes_s != job.asked.limit_bytes_s else []
         for number in range(len(job.sources)):
             out += entries.found(job, number)
         if job.dispatching:
-            out.append(Post(to=dispatcher_address(job.number), message=NewsAsked(job=job.number)))
+            out.append(Post(to=dispatcher_address(job.number), message=ResendState(job=job.number)))
         return out
 
-    def _limit(self, job: PooledJob, message: JobLimited) -> list[Post]:
-        job.asked = asked_limited(job.asked, message.limit_bytes_s)
+    def _limit(self, job: PooledJob, message: LimitJob) -> list[Post]:
+        job.asked = with_limit(job.asked, message.limit_bytes_s)
         job.limited = not job.dispatching
         return [Post(to=dispatcher_address(job.number), message=message)] if job.dispatching else []
 
-    def _stop(self, job: PooledJob, message: JobStopAsked) -> list[Post]:
+    def _stop(self, job: PooledJob, message: StopJob) -> list[Post]:
         if not job.wanted:
             return self._end(job, "interrupted", "interrupted")
         return [Post(to=dispatcher_address(job.number), message=message)]
@@ -214,7 +214,7 @@ class PoolState:
 
     # -- sources
 
-    def _offer(self, job: PooledJob, offered: SourceOffered, *, now_s: float) -> list[Post]:
+    def _offer(self, job: PooledJob, offered: OfferSource, *, now_s: float) -> list[Post]:
         """One more source, or one that is there already: whoever offers it hears its number."""
         number = job.known(offered.url)
         if number is not None:
@@ -243,10 +243,10 @@ class PoolState:
             return out + ([entries.left(job, number)] if job.dispatching else [])
         out += self._settle(job, number)
         if anew:
-            out.append(Post(to=SESSION, message=JobForgotten(job=job.number)))
+            out.append(Post(to=SESSION, message=JobClosed(job=job.number)))
         if source.peer:
-            asked = PriorsAsked(job=job.number, source=number, peer=source.peer, reply_to=POOL)
-            out.append(Post(to=MEMORY, message=asked))
+            asked = LoadPeerHistory(job=job.number, source=number, peer=source.peer, reply_to=POOL)
+            out.append(Post(to=PEER_HISTORY, message=asked))
         return out
 
     def _leave(self, job: PooledJob, number: int, detail: str, *, banned: bool) -> list[Post]:
@@ -263,7 +263,7 @@ class PoolState:
         source.home = source.worker = ""
         out = [entries.left(job, number, banned=banned)] if job.dispatching else []
         if home and job.dispatching:
-            out.append(Post(to=root_address(home), message=WorkerUnwanted(job=job.number, source=number)))
+            out.append(Post(to=root_address(home), message=StopWorker(job=job.number, source=number)))
         return out
 
     def _ready(self, number: int) -> list[Post]:  # a worker must not speak before its dispatcher stands
@@ -271,7 +271,7 @@ class PoolState:
         if job is None:
             return []
         job.dispatching = True
-        limit = JobLimited(job=number, limit_bytes_s=job.asked.limit_bytes_s)
+        limit = LimitJob(job=number, limit_bytes_s=job.asked.limit_bytes_s)
         out = [Post(to=dispatcher_address(number), message=limit)] if job.limited else list[Post]()
         if job.of_soulseek and self._session is not None:
             out.append(Post(to=dispatcher_address(number), message=self._session))
@@ -295,7 +295,7 @@ class PoolState:
         job.sources[ready.source].worker = ready.worker
         return self._introduce(job, ready.source)
 
-    def _remembered(self, told: PriorsTold) -> list[Post]:
+    def _remembered(self, told: PeerHistoryLoaded) -> list[Post]:
         job = self._jobs.get(told.job)
         if job is None or told.source >= len(job.sources):
             return []

@@ -7,7 +7,7 @@ RESTART_S_MAX: Final = 0.5
 AWAY_S_MAX: Final = 2.0
 
 
-class Homes:
+class ProcessAssignment:
     """Owned by the PoolState. `names` are all fetch processes there can be; who lives has a load."""
 
     def __init__(self, names: tuple[str, ...]) -> None:

@@ -8,9 +8,9 @@ by the session: what is over it is refused, and a later try is as good.
 from dataclasses import dataclass, field
 from typing import Final
 
-from protocol.messages import SearchAsked, SearchEnded, SearchHit
+from protocol.messages import SearchEnded, SearchHit, StartSearch
 from protocol.messages.addresses import POOL, SESSION, Post
-from protocol.search_results import CANDIDATES_MAX, Target, Targets, candidates
+from protocol.search_results import CANDIDATES_MAX, FileMatch, FileMatches, candidates
 
 SEARCH_WAIT_S: Final = 5.0
 RESEARCH_FIRST_S: Final = 60.0
@@ -49,8 +49,8 @@ class _Hunt:
     search: int | None = None
     next_s: float = 0.0
     missed: int = 0
-    hits: Targets = field(default_factory=Targets)
-    target: Target | None = None
+    hits: FileMatches = field(default_factory=FileMatches)
+    target: FileMatch | None = None
     users: set[str] = field(default_factory=set)
 
 
@@ -155,7 +155,7 @@ class Searching:
     def _ask(self, hunt: _Hunt) -> Post:
         self._last_search += 1
         hunt.search = self._last_search
-        asked = SearchAsked(search=hunt.search, term=hunt.term, wait_s=SEARCH_WAIT_S, reply_to=POOL)
+        asked = StartSearch(search=hunt.search, term=hunt.term, wait_s=SEARCH_WAIT_S, reply_to=POOL)
         return Post(to=SESSION, message=asked)
 
     def _of(self, search: int) -> _Hunt | None:

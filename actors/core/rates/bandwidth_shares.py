@@ -7,7 +7,7 @@ for is spread too, so that a wish can grow. The clock is not asked: whoever owns
 from dataclasses import dataclass
 from typing import Final
 
-from protocol.messages import RateCapped
+from protocol.messages import CapRate
 from protocol.messages.addresses import Post
 
 CAP_STEP: Final = 0.05
@@ -80,7 +80,7 @@ class Limits:
         if worker == wish.worker and abs(cap - before) <= CAP_STEP * cap and bool(cap) == bool(before):
             return []
         self._told[wish.job, wish.source] = (wish.worker, cap)
-        told = RateCapped(job=wish.job, source=wish.source, rate_bytes_s=cap)
+        told = CapRate(job=wish.job, source=wish.source, rate_bytes_s=cap)
         return [Post(to=wish.worker, message=told)] if cap or before else []
 
     def _lift_all(self) -> list[Post]:
@@ -88,7 +88,7 @@ class Limits:
         lifted = [(key, worker) for key, (worker, cap) in self._told.items() if cap > 0]
         self._told.clear()
         return [
-            Post(to=worker, message=RateCapped(job=job, source=source, rate_bytes_s=0.0))
+            Post(to=worker, message=CapRate(job=job, source=source, rate_bytes_s=0.0))
             for (job, source), worker in lifted
         ]
 

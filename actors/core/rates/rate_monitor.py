@@ -11,15 +11,15 @@ from typing import Final, assert_never
 
 from actors.core.rates.bandwidth_shares import UNLIMITED, Limits, Wish
 from protocol.messages import (
-    JobForgotten,
-    JobWatched,
-    RideEnded,
-    RideProgressed,
+    JobClosed,
+    LimitTotal,
+    MonitorJob,
     SourceMeasured,
     SourceSlowed,
     SourceStalled,
     Ticked,
-    TotalLimited,
+    TransferEnded,
+    TransferProgressed,
     WatchdogInbox,
 )
 from protocol.messages.addresses import Post
@@ -95,24 +95,24 @@ class SpeedState:
     """Owned by the SpeedWatchdog: the jobs it watches and one ride a source."""
 
     def __init__(self) -> None:
-        self._jobs: dict[int, JobWatched] = {}
+        self._jobs: dict[int, MonitorJob] = {}
         self._rides: dict[tuple[int, int], _Ride] = {}
         self._limits = Limits()
 
     def handle(self, message: WatchdogInbox, *, now_s: float) -> list[Post]:
         match message:
-            case RideProgressed():
+            case TransferProgressed():
                 return self._progress(message, now_s)
-            case RideEnded():
+            case TransferEnded():
                 ride = self._rides.get((message.job, message.source))
                 if ride is not None and ride.lease == message.lease:
                     del self._rides[message.job, message.source]
-            case JobWatched():
+            case MonitorJob():
                 self._jobs[message.job] = message
                 self._limits.limit(message.job, message.limit_bytes_s)
-            case TotalLimited(limit_bytes_s=limit_bytes_s):
+            case LimitTotal(limit_bytes_s=limit_bytes_s):
                 self._limits.total_bytes_s = limit_bytes_s
-            case JobForgotten():
+            case JobClosed():
                 self._jobs.pop(message.job, None)
                 self._limits.forget(message.job)
                 self._rides = {key: ride for key, ride in self._rides.items() if key[0] != message.job}
@@ -122,7 +122,7 @@ class SpeedState:
                 assert_never(message)
         return []
 
-    def _progress(self, message: RideProgressed, now_s: float) -> list[Post]:
+    def _progress(self, message: TransferProgressed, now_s: float) -> list[Post]:
         if message.job not in self._jobs:
             return []
         out: list[Post] = []
@@ -152,7 +152,7 @@ class SpeedState:
             out += self._verdict(ride, job, now_s)
         return out + self._limits.share_out(self._wishes(now_s))
 
-    def _verdict(self, ride: _Ride, job: JobWatched, now_s: float) -> list[Post]:
+    def _verdict(self, ride: _Ride, job: MonitorJob, now_s: float) -> list[Post]:
         out: list[Post] = []
         rate = ride.rate(now_s)
         if ride.heard:

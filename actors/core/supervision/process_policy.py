@@ -18,7 +18,7 @@ BACK_OFF_FIRST_S: Final = 0.1
 BACK_OFF_MAX_S: Final = 2.0
 
 
-class Restarts:
+class RestartPolicy:
     """Invariant: no process is started anew more than `restarts_max` times within any `window_s`, nor more than
     `FAILURES_SAME_MAX` times within `FAILURES_S` after the same failure. `given_up` tells people why the last was not.
 
@@ -68,7 +68,7 @@ PINGS_UNANSWERED_MAX: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Vigil:
+class HealthPolicy:
     """The limits. Owned by the supervisor."""
 
     pings_unanswered_max: int = PINGS_UNANSWERED_MAX

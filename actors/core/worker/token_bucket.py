@@ -3,7 +3,7 @@
 from typing import Final
 
 
-class Pace:
+class TokenBucket:
     """A token bucket for one worker's cap. `allowance` bytes may be read now, else wait `wait_s`."""
 
     BURST_S: Final = 0.1

@@ -23,7 +23,7 @@ class Handover:
     length_bytes: int
 
 
-class Ride:
+class Transfer:
     """Owned by one PeerWorker, for one lease."""
 
     def __init__(self, lease: int, first: int, stop: int, *, size_bytes: int, chunk_size: int, slot_bytes: int) -> None:

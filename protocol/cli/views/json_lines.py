@@ -10,7 +10,7 @@ import math
 from typing import Any, Final, TextIO
 
 from protocol.cli.views.lines import LineWriter
-from protocol.cli.views.progress_state import Board
+from protocol.cli.views.progress_state import ProgressState
 from protocol.messages import (
     ActorDied,
     ChunkArrived,
@@ -34,7 +34,7 @@ class JsonView:
         self._lines = LineWriter(stdout)
         self._quiet = quiet
         self._verbose = verbose
-        self._board = Board("")
+        self._board = ProgressState("")
         self._progress_due_s = -math.inf
 
     def show(self, message: FrontInbox, *, now_s: float) -> None:
@@ -74,7 +74,7 @@ class JsonView:
         self._lines.write(json.dumps({"event": event, **fields}, separators=(",", ":")))
 
 
-def ended_fields(board: Board, ended: JobEnded) -> dict[str, Any]:
+def ended_fields(board: ProgressState, ended: JobEnded) -> dict[str, Any]:
     """The last object, in the order that is documented; `reason` only where there is no sealed file."""
     reason = {} if ended.state == "sealed" else {"reason": ended.reason}
     return {
@@ -122,7 +122,7 @@ def session_fields(message: SessionChanged) -> dict[str, Any]:
     return {"state": message.state, "detail": message.detail, "final": message.final}
 
 
-def _progress_fields(board: Board, message: JobProgressed) -> dict[str, Any]:
+def _progress_fields(board: ProgressState, message: JobProgressed) -> dict[str, Any]:
     reason = {"reason": message.reason} if message.reason else {}
     return {
         "state": message.state,

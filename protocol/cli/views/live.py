@@ -1,6 +1,6 @@
 """The live display on a terminal: who sends which part, drawn at most five times a second.
 
-Everything known is on the `Board`; a draw makes all lines anew for the terminal's size of that moment. Notes and
+Everything known is on the `ProgressState`; a draw makes all lines anew for the terminal's size of that moment. Notes and
 ``--verbose`` lines are collected and go above the region with the next draw.
 """
 
@@ -15,7 +15,7 @@ from protocol.cli.views.lines import LineWriter
 from protocol.cli.views.live_table import Shape, final_lines, live_lines
 from protocol.cli.views.outcome import last_line
 from protocol.cli.views.plain import Notes, chunk_line
-from protocol.cli.views.progress_state import SAME_COMMAND, Board
+from protocol.cli.views.progress_state import SAME_COMMAND, ProgressState
 from protocol.messages import ChunkArrived, FrontInbox, JobEnded, JobOpened
 from protocol.model.printable import printable
 
@@ -74,7 +74,7 @@ class DisplayView:
     def __init__(self, console: Console, title: str, *, verbose: bool, again: str = SAME_COMMAND) -> None:
         self._console = console
         self._region = LiveRegion(console)
-        self._board = Board(title, again)
+        self._board = ProgressState(title, again)
         self._notes = Notes()
         self._verbose = verbose
         self._above: list[Text] = []

@@ -8,7 +8,7 @@ from typing import Final
 from rich.cells import set_cell_size
 from rich.text import Text
 
-from protocol.cli.views.progress_state import ACTIVE, SAID_STATES, Board
+from protocol.cli.views.progress_state import ACTIVE, SAID_STATES, ProgressState
 from protocol.cli.views.summary import share_text
 from protocol.messages import SourceProgressed
 from protocol.model.printable import count_of, printable
@@ -105,14 +105,14 @@ class _Sums:
     most_bytes: int
 
 
-def live_lines(board: Board, shape: Shape) -> list[Text]:
+def live_lines(board: ProgressState, shape: Shape) -> list[Text]:
     """The whole region while a job runs."""
     width = shape.width
     lines = [_title_line(board, width), _bar_line(board, width), strip_text(board.cells, width, colours=shape.colours)]
     return _cropped([*lines, Text(), *_source_lines(board, shape, width, final=False)], width)
 
 
-def final_lines(board: Board, shape: Shape) -> list[Text]:
+def final_lines(board: ProgressState, shape: Shape) -> list[Text]:
     """What stays on the terminal: who sent what, and which part came from whom."""
     width = shape.width
     cells = _final_cells(board)
@@ -128,14 +128,14 @@ def _cropped(lines: list[Text], width: int) -> list[Text]:
     return lines
 
 
-def _final_cells(board: Board) -> tuple[int, ...]:
+def _final_cells(board: ProgressState) -> tuple[int, ...]:
     """The last map is a moment older than the end: of a sealed file everything is stored by now."""
     if board.ended is None or board.ended.state != "sealed":
         return board.cells
     return () if MISSING in board.cells else tuple(cell & ~LEASED for cell in board.cells)
 
 
-def _title_line(board: Board, width: int) -> Text:
+def _title_line(board: ProgressState, width: int) -> Text:
     size = show_size(board.size_bytes) if board.size_bytes >= 0 else "size unknown"
     sources = count_of(len(board.rows), "source")
     if board.ended is None:
@@ -148,7 +148,7 @@ def _title_line(board: Board, width: int) -> Text:
     return Text.assemble((_fit(board.title, room), "bold"), " ", (facts, DIM))
 
 
-def _bar_line(board: Board, width: int) -> Text:
+def _bar_line(board: ProgressState, width: int) -> Text:
     progress = board.progress
     rate = show_rate(progress.rate_bytes_s) if progress is not None else "-"
     left_s = progress.left_s if progress is not None else -1.0
@@ -166,7 +166,7 @@ def _bar_line(board: Board, width: int) -> Text:
     return Text.assemble(("━" * filled, "green"), ("─" * (length - filled), DIM), (facts, "bold"))
 
 
-def _source_lines(board: Board, shape: Shape, width: int, *, final: bool) -> list[Text]:
+def _source_lines(board: ProgressState, shape: Shape, width: int, *, final: bool) -> list[Text]:
     rows = board.sorted_rows
     shown, rest = split_rows(rows, shape.rows, final=final)
     sums = _Sums(sum(row.bytes_stored for row in rows), max((row.bytes_stored for row in rows), default=0))

@@ -1,12 +1,12 @@
 """The last line of a job: how it ended, whose fault that is, and what the same command would do next."""
 
-from protocol.cli.views.progress_state import Board
+from protocol.cli.views.progress_state import ProgressState
 from protocol.messages import JobEnded
 from protocol.model.printable import count_of, printable
 from protocol.model.units import show_percent, show_rate, show_size, show_time
 
 
-def last_line(board: Board, ended: JobEnded) -> str:
+def last_line(board: ProgressState, ended: JobEnded) -> str:
     """One printable line, no line end. The word before the first colon never depends on anything but the state."""
     match ended.state:
         case "sealed":
@@ -26,7 +26,7 @@ def last_line(board: Board, ended: JobEnded) -> str:
             return f"our fault: {_reason(ended)}{_goes_on(board)}"
 
 
-def _sealed_line(board: Board, ended: JobEnded) -> str:
+def _sealed_line(board: ProgressState, ended: JobEnded) -> str:
     facts = [f"{show_size(ended.size_bytes)} in {show_time(ended.seconds)}"]
     new_bytes = ended.size_bytes - ended.bytes_resumed
     if ended.seconds > 0 and new_bytes > 0:
@@ -45,7 +45,7 @@ def _why(ended: JobEnded) -> str:
     return f": {_reason(ended)}" if ended.reason not in ("", ended.state) else ""
 
 
-def _goes_on(board: Board) -> str:
+def _goes_on(board: ProgressState) -> str:
     stored, size = board.stored_bytes, board.size_bytes
     if stored <= 0:
         return ""

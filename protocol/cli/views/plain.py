@@ -5,7 +5,7 @@ from typing import Final, TextIO
 
 from protocol.cli.views.lines import LineWriter
 from protocol.cli.views.outcome import last_line
-from protocol.cli.views.progress_state import SAID_STATES, SAME_COMMAND, Board
+from protocol.cli.views.progress_state import SAID_STATES, SAME_COMMAND, ProgressState
 from protocol.cli.views.summary import summary_lines
 from protocol.messages import (
     ActorDied,
@@ -61,7 +61,7 @@ class PlainView:
 
     def __init__(self, stderr: TextIO, title: str, *, verbose: bool, again: str = SAME_COMMAND) -> None:
         self._lines = LineWriter(stderr)
-        self._board = Board(title, again)
+        self._board = ProgressState(title, again)
         self._notes = Notes()
         self._verbose = verbose
         self._progress_due_s = -math.inf
@@ -117,7 +117,7 @@ def chunk_line(message: ChunkArrived, label: str, mark: str) -> str:
     return f"{mark} {label} chunk {message.chunk} @ {rate} KB/s [{message.stored_chunks}/{count}]"
 
 
-def progress_line(board: Board, progress: JobProgressed) -> str:
+def progress_line(board: ProgressState, progress: JobProgressed) -> str:
     stored, size = board.stored_bytes, board.size_bytes
     if size >= 0:
         facts = [show_percent(stored, size), f"{show_size(stored)} of {show_size(size)}"]
@@ -140,7 +140,7 @@ class QuietView:
 
     def __init__(self, stderr: TextIO, title: str, *, again: str = SAME_COMMAND) -> None:
         self._lines = LineWriter(stderr)
-        self._board = Board(title, again)
+        self._board = ProgressState(title, again)
         self._reason = ""
 
     def show(self, message: FrontInbox, *, now_s: float) -> None:

@@ -12,7 +12,7 @@ SAID_STATES: Final = ("paused", "verifying", "queued", "searching", "waiting")
 """States of a job in which nothing comes, and that is no wonder: they stand where the time left would."""
 
 
-class Board:
+class ProgressState:
     """Owned by one view. `rows` by source number; `cells` as in `ChunkMapDrawn`; sizes are -1 while unknown.
     `again`: what goes on with a job that ended too early."""
 

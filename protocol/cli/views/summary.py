@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from protocol.cli.views.progress_state import Board
+from protocol.cli.views.progress_state import ProgressState
 from protocol.messages import SourceProgressed
 from protocol.model.printable import cell_width, count_of, cut, printable
 from protocol.model.units import show_rate, show_size
@@ -11,7 +11,7 @@ ROWS_MAX: Final = 40
 NAME_WIDTH_MAX: Final = 40
 
 
-def summary_lines(board: Board) -> list[str]:
+def summary_lines(board: ProgressState) -> list[str]:
     """A line for each source, most bytes first; nothing when nobody was ever asked."""
     rows = board.sorted_rows
     rows.sort(key=lambda row: (-row.bytes_stored, row.source))

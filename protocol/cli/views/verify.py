@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from protocol.cli.exit_codes import ExitCode
-from protocol.model.chunk_ranges import Run
+from protocol.model.chunk_ranges import ChunkRange
 from protocol.model.printable import count_of, printable
 from protocol.model.units import show_percent, show_size
 
@@ -21,8 +21,8 @@ class Verified:
     size_bytes: int
     chunk_size: int
     held_chunks: int
-    damaged: Sequence[Run]
-    missing: Sequence[Run]
+    damaged: Sequence[ChunkRange]
+    missing: Sequence[ChunkRange]
     being_written: bool
 
 
@@ -64,11 +64,11 @@ def verify_exit_code(found: Verified) -> ExitCode:
     return ExitCode.DISAGREED if _count(found.damaged) else ExitCode.SEALED
 
 
-def _count(runs: Sequence[Run]) -> int:
+def _count(runs: Sequence[ChunkRange]) -> int:
     return sum(stop - first for first, stop in runs)
 
 
-def _runs_text(runs: Sequence[Run]) -> str:
+def _runs_text(runs: Sequence[ChunkRange]) -> str:
     shown = [str(first) if stop == first + 1 else f"{first}-{stop - 1}" for first, stop in runs[:RUNS_SHOWN_MAX]]
     rest = len(runs) - len(shown)
     return ", ".join(shown) + (f" and {count_of(rest, 'more run')}" if rest else "")

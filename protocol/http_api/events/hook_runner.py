@@ -17,9 +17,9 @@ from protocol.http_api.events.replay_feed import newest
 from protocol.http_api.events.script import ScriptFailed, run
 from protocol.http_api.events.serializers import written
 from protocol.http_api.events.webhook import NotDelivered, deliver
-from protocol.http_api.gateway import Answer, Desk, RefusedError, UnavailableError
-from protocol.messages import BookmarkQueried, BookmarkSet, EventHappened, EventsQueried
-from protocol.messages.addresses import KEEPER
+from protocol.http_api.gateway import Answer, Gateway, RefusedError, UnavailableError
+from protocol.messages import EventOccurred, GetBookmark, ListEvents, SetBookmark
+from protocol.messages.addresses import JOB_MANAGER
 from protocol.model.event_kinds import FLEETING
 from protocol.model.job_views import Bookmark, EventEntry
 
@@ -36,7 +36,7 @@ RETRY_S_MAX: Final = 600.0
 Hook = Webhook | Script
 
 
-async def hooks(desk: Desk) -> None:
+async def hooks(desk: Gateway) -> None:
     """As long as the application lives: one task for each hook of the configuration that holds now."""
     running: dict[Hook, _Serving] = {}
     async with httpx.AsyncClient(follow_redirects=False, trust_env=False) as client:
@@ -62,7 +62,7 @@ def retry_s(attempt: int) -> float:
     return min(RETRY_FIRST_S * 2.0 ** min(attempt - 1, 30), RETRY_S_MAX)
 
 
-def _adapt(desk: Desk, client: httpx.AsyncClient, running: "dict[Hook, _Serving]") -> None:
+def _adapt(desk: Gateway, client: httpx.AsyncClient, running: "dict[Hook, _Serving]") -> None:
     """Serve exactly the hooks that are configured now."""
     wanted: tuple[Hook, ...] = (*desk.settings.webhooks, *desk.settings.scripts)
     for hook in [hook for hook in running if hook not in wanted]:
@@ -72,7 +72,7 @@ def _adapt(desk: Desk, client: httpx.AsyncClient, running: "dict[Hook, _Serving]
             running[hook] = _Serving(desk, client, hook)
 
 
-async def _rouse(desk: Desk, running: "list[_Serving]") -> None:
+async def _rouse(desk: Gateway, running: "list[_Serving]") -> None:
     """Wake the hooks at everything that is kept, until it is time to look at the configuration again."""
     loop = asyncio.get_running_loop()
     due_s = loop.time() + LOOK_S
@@ -80,7 +80,7 @@ async def _rouse(desk: Desk, running: "list[_Serving]") -> None:
         with desk.listen() as listener:
             while running and (left_s := due_s - loop.time()) > 0:
                 heard = await listener.next(wait_s=left_s)
-                if isinstance(heard, int) or (isinstance(heard, EventHappened) and heard.serial):
+                if isinstance(heard, int) or (isinstance(heard, EventOccurred) and heard.serial):
                     for one in running:
                         one.news.set()
     except RefusedError:
@@ -93,7 +93,7 @@ async def _rouse(desk: Desk, running: "list[_Serving]") -> None:
 class _Serving:
     """One hook being served by its `task`; `news` wakes it."""
 
-    def __init__(self, desk: Desk, client: httpx.AsyncClient, hook: Hook) -> None:
+    def __init__(self, desk: Gateway, client: httpx.AsyncClient, hook: Hook) -> None:
         self._desk = desk
         self._client = client
         self._hook = hook
@@ -115,7 +115,7 @@ class _Serving:
 
     async def _begin(self) -> None:
         answer = await self._desk.ask(
-            KEEPER, lambda number, to: BookmarkQueried(request=number, reply_to=to, name=self._name)
+            JOB_MANAGER, lambda number, to: GetBookmark(request=number, reply_to=to, name=self._name)
         )
         self._last = answer.row(Bookmark).serial
         if self._last < 0:
@@ -135,13 +135,13 @@ class _Serving:
 
     async def _page(self) -> Answer:
         return await self._desk.ask(
-            KEEPER,
-            lambda number, to: EventsQueried(request=number, reply_to=to, after=self._last, offset=0, limit=PAGE),
+            JOB_MANAGER,
+            lambda number, to: ListEvents(request=number, reply_to=to, after=self._last, offset=0, limit=PAGE),
         )
 
     async def _come_to(self, serial: int) -> None:
         await self._desk.ask(
-            KEEPER, lambda number, to: BookmarkSet(request=number, reply_to=to, name=self._name, serial=serial)
+            JOB_MANAGER, lambda number, to: SetBookmark(request=number, reply_to=to, name=self._name, serial=serial)
         )
         self._last = serial
 

@@ -1,4 +1,4 @@
-"""Kept events in order and without a gap, whoever was away meanwhile, and fleeting ones between them.
+"""Record events in order and without a gap, whoever was away meanwhile, and fleeting ones between them.
 
 What is heard as it happens may have holes: a reader that did not keep up, a keeper that was replaced. A hole shows in
 the serials, and what belongs there is asked for.
@@ -7,9 +7,9 @@ the serials, and what belongs there is asked for.
 from collections.abc import AsyncIterator
 from typing import Final
 
-from protocol.http_api.gateway import Desk, Listener, UnavailableError
-from protocol.messages import CountsQueried, EventHappened, EventsQueried
-from protocol.messages.addresses import KEEPER
+from protocol.http_api.gateway import Gateway, Listener, UnavailableError
+from protocol.messages import EventOccurred, GetCounts, ListEvents
+from protocol.messages.addresses import JOB_MANAGER
 from protocol.model.job_views import Counts, EventEntry
 
 PAGE: Final = 200
@@ -20,21 +20,21 @@ AGAIN_S: Final = 1.0
 class Feed:
     """`last`: the serial of the newest kept event that was given out, or that nobody wants any more."""
 
-    def __init__(self, desk: Desk, listener: Listener, *, last: int) -> None:
+    def __init__(self, desk: Gateway, listener: Listener, *, last: int) -> None:
         self._desk = desk
         self._listener = listener
         self.last = last
 
-    async def next(self, *, wait_s: float) -> AsyncIterator[EventHappened | EventEntry]:
+    async def next(self, *, wait_s: float) -> AsyncIterator[EventOccurred | EventEntry]:
         """What there is after at most `wait_s`: nothing, an event, or all that was missed. Raises `UnavailableError`
         when the desk closes."""
         heard = await self._listener.next(wait_s=wait_s)
-        if isinstance(heard, EventHappened) and not heard.serial:
+        if isinstance(heard, EventOccurred) and not heard.serial:
             yield heard
-        elif isinstance(heard, EventHappened) and heard.serial == self.last + 1:
+        elif isinstance(heard, EventOccurred) and heard.serial == self.last + 1:
             self.last = heard.serial
             yield heard
-        elif isinstance(heard, int) or (isinstance(heard, EventHappened) and heard.serial > self.last):
+        elif isinstance(heard, int) or (isinstance(heard, EventOccurred) and heard.serial > self.last):
             async for event in self.missed():
                 yield event
 
@@ -52,8 +52,8 @@ class Feed:
         while True:
             try:
                 answer = await self._desk.ask(
-                    KEEPER,
-                    lambda number, address: EventsQueried(
+                    JOB_MANAGER,
+                    lambda number, address: ListEvents(
                         request=number, reply_to=address, after=self.last, offset=0, limit=PAGE
                     ),
                 )
@@ -64,7 +64,7 @@ class Feed:
                 await self._desk.pause(AGAIN_S)
 
 
-async def newest(desk: Desk) -> int:
+async def newest(desk: Gateway) -> int:
     """The serial of the newest event there is."""
-    answer = await desk.ask(KEEPER, lambda number, address: CountsQueried(request=number, reply_to=address))
+    answer = await desk.ask(JOB_MANAGER, lambda number, address: GetCounts(request=number, reply_to=address))
     return answer.row(Counts).last_serial

@@ -7,12 +7,12 @@ from fastapi.responses import StreamingResponse
 
 from protocol.http_api.events.serializers import Event, plain
 from protocol.http_api.events.sse import EventStream, Wanted
-from protocol.http_api.gateway import Desk
+from protocol.http_api.gateway import Gateway
 from protocol.http_api.native.params import PAGE, Flag, Limit, Offset
 from protocol.http_api.native.schema_base import COUNT_MAX, UUID
 from protocol.http_api.openapi import TOTAL, refusals
-from protocol.messages import EventsQueried
-from protocol.messages.addresses import KEEPER
+from protocol.messages import ListEvents
+from protocol.messages.addresses import JOB_MANAGER
 from protocol.model.event_kinds import KINDS
 from protocol.model.job_views import EventEntry
 
@@ -53,7 +53,7 @@ STREAM: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-def router(desk: Desk) -> APIRouter:
+def router(desk: Gateway) -> APIRouter:
     routes = APIRouter(tags=["events"])
 
     @routes.get(
@@ -65,8 +65,8 @@ def router(desk: Desk) -> APIRouter:
         response: Response, after: After = None, offset: Offset = 0, limit: Limit = PAGE
     ) -> list[Event]:
         answer = await desk.ask(
-            KEEPER,
-            lambda number, address: EventsQueried(
+            JOB_MANAGER,
+            lambda number, address: ListEvents(
                 request=number, reply_to=address, after=-1 if after is None else after, offset=offset, limit=limit
             ),
         )

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import BaseModel, Field
 
-from protocol.messages import EventHappened
+from protocol.messages import EventOccurred
 from protocol.model.job_views import EventEntry
 
 VERSION: Final = 1
@@ -24,7 +24,7 @@ class Event(BaseModel):
     data: dict[str, Any] = Field(description="What belongs to this type of event.")
 
 
-def plain(event: EventHappened | EventEntry) -> dict[str, Any]:
+def plain(event: EventOccurred | EventEntry) -> dict[str, Any]:
     """The members of an `Event`."""
     return {
         "id": event.serial,
@@ -36,7 +36,7 @@ def plain(event: EventHappened | EventEntry) -> dict[str, Any]:
     }
 
 
-def written(event: EventHappened | EventEntry) -> bytes:
+def written(event: EventOccurred | EventEntry) -> bytes:
     """The same as JSON, in one line."""
     return msgspec.json.encode(plain(event))
 

@@ -13,8 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from protocol.http_api.events.replay_feed import Feed, newest
 from protocol.http_api.events.serializers import written
-from protocol.http_api.gateway import Desk, Listener, UnavailableError
-from protocol.messages import EventHappened
+from protocol.http_api.gateway import Gateway, Listener, UnavailableError
+from protocol.messages import EventOccurred
 from protocol.model.event_kinds import JOB_PROGRESSED
 from protocol.model.job_views import EventEntry
 
@@ -31,7 +31,7 @@ class Wanted:
         self._kinds = kinds
         self._progress = progress
 
-    def __call__(self, event: EventHappened | EventEntry) -> bool:
+    def __call__(self, event: EventOccurred | EventEntry) -> bool:
         return (
             (not self._job or event.id == self._job)
             and (not self._kinds or event.kind in self._kinds)
@@ -42,7 +42,7 @@ class Wanted:
 class EventStream(StreamingResponse):
     """`last`: the serial the client has seen, -1: it wants only what comes from now on."""
 
-    def __init__(self, desk: Desk, wanted: Wanted, *, last: int) -> None:
+    def __init__(self, desk: Gateway, wanted: Wanted, *, last: int) -> None:
         self._desk = desk
         self._wanted = wanted
         self._last = last
@@ -50,7 +50,7 @@ class EventStream(StreamingResponse):
         super().__init__(iter(()), media_type="text/event-stream", headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refused before it begins when too many listen; the listener is given back however it ends."""
+        """RequestRefused before it begins when too many listen; the listener is given back however it ends."""
         with self._desk.listen() as listener:
             last = self._last if self._last >= 0 else await newest(self._desk)
             self.body_iterator = self._told(listener, last)
@@ -76,6 +76,6 @@ class EventStream(StreamingResponse):
             return
 
 
-def _lines(event: EventHappened | EventEntry) -> bytes:
+def _lines(event: EventOccurred | EventEntry) -> bytes:
     number = b"id: %d\n" % event.serial if event.serial else b""
     return b"%sevent: %s\ndata: %s\n\n" % (number, event.kind.encode(), written(event))

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from protocol.config.settings import ADMINISTRATOR, READ_ONLY, READ_WRITE, ROLES, ApiKey, ApiSettings, Settings
 from protocol.http_api.errors import error_response
-from protocol.http_api.gateway import Desk, RefusedError
+from protocol.http_api.gateway import Gateway, RefusedError
 from protocol.http_api.middleware import authorization
 from protocol.http_api.middleware.client_address import head, is_in, sender
 
@@ -44,7 +44,7 @@ class Caller:
 class Access:
     """Middleware. Leaves the `Caller` in the scope. Sees paths in their one spelling."""
 
-    def __init__(self, app: ASGIApp, *, desk: Desk) -> None:
+    def __init__(self, app: ASGIApp, *, desk: Gateway) -> None:
         self._app: Final = app
         self._desk: Final = desk
 

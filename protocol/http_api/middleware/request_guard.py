@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from protocol.config.settings import ApiSettings
 from protocol.http_api.errors import error_response
-from protocol.http_api.gateway import Desk, RefusedError
+from protocol.http_api.gateway import Gateway, RefusedError
 from protocol.http_api.middleware.client_address import head, heads
 from protocol.http_api.middleware.paths import without_base
 
@@ -38,7 +38,7 @@ HEADERS: Final = {
 class Guard:
     """Middleware, the outermost."""
 
-    def __init__(self, app: ASGIApp, *, desk: Desk) -> None:
+    def __init__(self, app: ASGIApp, *, desk: Gateway) -> None:
         self._app: Final = app
         self._desk: Final = desk
         self._bodies: Final = _Bodies(desk)
@@ -136,7 +136,7 @@ def _is_visit(scope: Scope) -> bool:
 class _Bodies:
     """Bodies that are being read. Each ends when it is whole, too long or too slow; all end when the daemon stops."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Gateway) -> None:
         self._desk: Final = desk
         self._waits: set[asyncio.Timeout] = set()
         desk.at_close.append(self._end)

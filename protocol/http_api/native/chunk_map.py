@@ -11,7 +11,7 @@ Owned = tuple[int, int, int]
 """``(first, stop, source)``: chunks ``[first, stop)`` of one source, `NOBODY` when it is not known any more."""
 
 
-class MapRun(NamedTuple):
+class MapRange(NamedTuple):
     """`length` chunks from `first` on are alike. `state`: ``missing``, ``leased`` (not yet stored), ``stored``."""
 
     first: int
@@ -20,13 +20,13 @@ class MapRun(NamedTuple):
     source: int
 
 
-def chunk_map(stored: Iterable[Owned], leased: Iterable[Owned], chunk_count: int) -> list[MapRun]:
+def chunk_map(stored: Iterable[Owned], leased: Iterable[Owned], chunk_count: int) -> list[MapRange]:
     """Runs that cover ``[0, chunk_count)`` in order, neighbours unlike; what is stored hides what is leased.
 
     Of two leases of the same chunks (a duel) the one that begins first is shown. What lies beyond the file is cut off.
     """
     leases = sorted(leased)
-    runs: list[MapRun] = []
+    runs: list[MapRange] = []
     for run in _laid(sorted(stored), leases, chunk_count):
         last = runs[-1] if runs else None
         if last is not None and last[2:] == run[2:]:
@@ -36,25 +36,25 @@ def chunk_map(stored: Iterable[Owned], leased: Iterable[Owned], chunk_count: int
     return runs
 
 
-def _laid(stored: list[Owned], leases: list[Owned], chunk_count: int) -> Iterator[MapRun]:
+def _laid(stored: list[Owned], leases: list[Owned], chunk_count: int) -> Iterator[MapRange]:
     at = 0
     for first, stop, source in (*stored, (chunk_count, chunk_count, NOBODY)):
         first, stop = max(at, min(first, chunk_count)), min(stop, chunk_count)
         if at < first:
             yield from _gap(at, first, leases)
         if first < stop:
-            yield MapRun(first, stop - first, "stored", source)
+            yield MapRange(first, stop - first, "stored", source)
         at = max(first, stop)
 
 
-def _gap(at: int, end: int, leases: list[Owned]) -> Iterator[MapRun]:
+def _gap(at: int, end: int, leases: list[Owned]) -> Iterator[MapRange]:
     for first, stop, source in leases:
         first, stop = max(at, first), min(stop, end)
         if first >= stop:
             continue
         if at < first:
-            yield MapRun(at, first - at, "missing", NOBODY)
-        yield MapRun(first, stop - first, "leased", source)
+            yield MapRange(at, first - at, "missing", NOBODY)
+        yield MapRange(first, stop - first, "leased", source)
         at = stop
     if at < end:
-        yield MapRun(at, end - at, "missing", NOBODY)
+        yield MapRange(at, end - at, "missing", NOBODY)

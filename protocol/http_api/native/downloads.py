@@ -1,4 +1,4 @@
-"""Ordering jobs: from sources that are known, or from a search. Answered at once, or when the job has ended."""
+"""Ordering jobs: from sources that are known, or from a search. RequestAnswered at once, or when the job has ended."""
 
 import asyncio
 import hashlib
@@ -8,15 +8,15 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Request, Response
 
-from protocol.http_api.gateway import Desk, RefusedError, UnavailableError
+from protocol.http_api.gateway import Gateway, RefusedError, UnavailableError
 from protocol.http_api.native import job_schemas as told
 from protocol.http_api.native import serializers, validation
 from protocol.http_api.native.job_queries import asked, detail, detail_told, path_of
 from protocol.http_api.native.order_schemas import DownloadOrder, SwarmOrder
 from protocol.http_api.native.params import WAIT_S, IdempotencyKey, Wait, WaitS
 from protocol.http_api.openapi import LOCATION, refusals
-from protocol.messages import OrderPlaced, SourcesAdded
-from protocol.model.job_views import ENDED, JobDetail, JobSnapshot
+from protocol.messages import AddSources, CreateJob
+from protocol.model.job_views import ENDED, JobDetail, JobView
 
 WAITING_MAX: Final = 64
 """Requests that wait for the end of a job at once."""
@@ -24,7 +24,7 @@ LOOK_S_MIN: Final = 0.1
 LOOK_S_MAX: Final = 2.0
 
 
-def add(routes: APIRouter, desk: Desk) -> None:
+def add(routes: APIRouter, desk: Gateway) -> None:
     makers = _Makers(desk)
     answers: dict[int | str, dict[str, Any]] = {
         200: {"model": told.JobDetail, "description": "The job, ended (only with wait).", "headers": LOCATION},
@@ -48,7 +48,7 @@ def add(routes: APIRouter, desk: Desk) -> None:
 
 
 class _Makers:
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Gateway) -> None:
         self._desk: Final = desk
         self._waiting = 0
 
@@ -103,13 +103,13 @@ class _Makers:
         key: str | None,
         term: str = "",
         search_s: float = 0.0,
-    ) -> Callable[[], Awaitable[JobSnapshot]]:
+    ) -> Callable[[], Awaitable[JobView]]:
         """What makes the job, once called; everything that can be wrong in the body is found here, before."""
         daemon = self._desk.settings.daemon
         folder, checksum = validation.folder(order.folder, daemon), validation.checksum(order)
 
-        def placed(request: int, reply_to: str) -> OrderPlaced:
-            return OrderPlaced(
+        def placed(request: int, reply_to: str) -> CreateJob:
+            return CreateJob(
                 request=request,
                 reply_to=reply_to,
                 name=name,
@@ -132,8 +132,8 @@ class _Makers:
                 digest=digest_of(order) if key else "",
             )
 
-        async def place() -> JobSnapshot:
-            job = (await asked(self._desk, placed)).row(JobSnapshot)
+        async def place() -> JobView:
+            job = (await asked(self._desk, placed)).row(JobView)
             try:
                 await add_sources(self._desk, job.id, batches[1:])
             except RefusedError as refused:
@@ -147,7 +147,7 @@ class _Makers:
         self,
         request: Request,
         response: Response,
-        place: Callable[[], Awaitable[JobSnapshot]],
+        place: Callable[[], Awaitable[JobView]],
         wait: bool,
         wait_s: int,
     ) -> told.JobDetail:
@@ -195,11 +195,11 @@ class _Makers:
                 pause_s = min(1.2 * pause_s, LOOK_S_MAX)
 
 
-async def add_sources(desk: Desk, id: str, batches: Sequence[tuple[str, ...]]) -> None:
+async def add_sources(desk: Gateway, id: str, batches: Sequence[tuple[str, ...]]) -> None:
     for urls in batches:
         await asked(
             desk,
-            lambda number, address, urls=urls: SourcesAdded(  # type: ignore[misc]
+            lambda number, address, urls=urls: AddSources(  # type: ignore[misc]
                 request=number, reply_to=address, id=id, urls=urls
             ),
         )

@@ -115,7 +115,7 @@ class JobSource(Told):
     queue_place: Count | None = Field(description="Our place in its queue, from 1; null when it does not say.")
 
 
-class ChunkRun(Told):
+class ChunkRange(Told):
     """Consecutive chunks that are alike."""
 
     first: Chunk = Field(description="Number of the first chunk.")
@@ -131,7 +131,7 @@ class ChunkMap(Told):
 
     chunk_size: Count = Field(description="Bytes of a chunk; the last one may be shorter.")
     chunk_count: Chunk = Field(description="Chunks of the whole file.")
-    runs: Annotated[list[ChunkRun], Field(max_length=MAP_RUNS_MAX)] = Field(
+    runs: Annotated[list[ChunkRange], Field(max_length=MAP_RUNS_MAX)] = Field(
         description="In order, without holes; neighbours differ in state or source."
     )
     truncated: bool = Field(description=f"Whether there were more than {MAP_RUNS_MAX} runs and the last are left out.")
@@ -149,7 +149,7 @@ class JobDetail(Job):
     )
 
 
-class Binding(Told):
+class Bottleneck(Told):
     """One thing that holds a job back."""
 
     kind: Text = Field(
@@ -166,7 +166,9 @@ class Why(Told):
 
     id: Id = Field(description="The job.")
     text: Text = Field(description="The tightest of the bindings, as a sentence.")
-    bindings: Annotated[list[Binding], Field(max_length=PAGE_MAX)] = Field(description="All of them, tightest first.")
+    bindings: Annotated[list[Bottleneck], Field(max_length=PAGE_MAX)] = Field(
+        description="All of them, tightest first."
+    )
 
 
 class Happening(Told):
@@ -178,7 +180,7 @@ class Happening(Told):
     data: dict[str, Any] = Field(description="What there is to say about it; which members depends on the kind.")
 
 
-class ManifestRun(Told):
+class ManifestRange(Told):
     """Consecutive chunks from one source."""
 
     first: Chunk = Field(description="Number of the first chunk.")
@@ -206,6 +208,6 @@ class Manifest(Told):
     claim: Text | None = Field(
         description="How strong the proof of the content is: digest (a checksum matched) or size; null before."
     )
-    runs: Annotated[list[ManifestRun], Field(max_length=MAP_RUNS_MAX)] = Field(
+    runs: Annotated[list[ManifestRange], Field(max_length=MAP_RUNS_MAX)] = Field(
         description="Runs of stored chunks in order; what lies between them is missing. A page of them."
     )

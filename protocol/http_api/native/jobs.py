@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Body, Query, Response
 
-from protocol.http_api.gateway import Desk, RefusedError
+from protocol.http_api.gateway import Gateway, RefusedError
 from protocol.http_api.native import job_schemas as told
 from protocol.http_api.native import serializers, validation
 from protocol.http_api.native.downloads import add_sources
@@ -15,20 +15,20 @@ from protocol.http_api.native.params import PAGE, Flag, JobId, Limit, Offset, Te
 from protocol.http_api.native.schema_base import COUNT_MAX
 from protocol.http_api.openapi import TOTAL, add_route, refusals
 from protocol.messages import (
-    JobCancelled,
-    JobDeleted,
-    JobPaused,
-    JobResumed,
-    JobRetried,
-    JobsQueried,
-    JobTuned,
+    CancelJob,
+    DeleteJob,
+    DropSource,
+    ExplainJob,
+    GetTimeline,
+    ListJobs,
     Message,
-    SourceDropped,
-    TimelineQueried,
-    WhyQueried,
+    PauseJob,
+    ResumeJob,
+    RetryJob,
+    UpdateJob,
 )
 from protocol.messages.job_commands import UNCHANGED
-from protocol.model.job_views import Binding, EventEntry, JobSnapshot
+from protocol.model.job_views import Bottleneck, EventEntry, JobView
 
 States = Annotated[
     list[told.State], Query(description="Only jobs in one of these states; repeat it for more.", max_length=6)
@@ -42,7 +42,7 @@ Banned = Annotated[Flag, Query(description="Ban it: nor may a search bring it ba
 RunsLimit = Annotated[int, Query(description="At most so many runs.", ge=1, le=told.MAP_RUNS_MAX)]
 
 
-def add(routes: APIRouter, desk: Desk) -> None:
+def add(routes: APIRouter, desk: Gateway) -> None:
     jobs = _Jobs(desk)
     one, of_state = refusals(404), refusals(404, 409)
     paged: dict[int | str, dict[str, Any]] = {200: {"headers": TOTAL, "description": "A page of them."}}
@@ -66,7 +66,7 @@ def add(routes: APIRouter, desk: Desk) -> None:
 
 
 class _Jobs:
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Gateway) -> None:
         self._desk: Final = desk
 
     async def list_jobs(
@@ -84,7 +84,7 @@ class _Jobs:
         """All jobs that the daemon ever had and that were not deleted."""
         answer = await asked(
             self._desk,
-            lambda number, address: JobsQueried(
+            lambda number, address: ListJobs(
                 request=number,
                 reply_to=address,
                 states=tuple(dict.fromkeys(state)),
@@ -98,7 +98,7 @@ class _Jobs:
             ),
         )
         response.headers["X-Total-Count"] = str(answer.total)
-        return [serializers.job(row) for row in answer.rows(JobSnapshot)]
+        return [serializers.job(row) for row in answer.rows(JobView)]
 
     async def get_job(self, id: JobId, chunk_map: WithMap = True) -> told.JobDetail:
         """Also after it ended, until it is deleted."""
@@ -109,32 +109,32 @@ class _Jobs:
         limit = UNCHANGED if tuning.limit is None else tuning.limit
         priority = UNCHANGED if tuning.priority is None else tuning.priority
         return await self._order(
-            lambda number, address: JobTuned(
+            lambda number, address: UpdateJob(
                 request=number, reply_to=address, id=id.lower(), limit_bytes_s=limit, priority=priority
             )
         )
 
     async def delete_job(self, id: JobId) -> told.Job:
         """The answer is its last state. Its part file goes too; the finished file stays."""
-        return await self._order(lambda number, address: JobDeleted(request=number, reply_to=address, id=id.lower()))
+        return await self._order(lambda number, address: DeleteJob(request=number, reply_to=address, id=id.lower()))
 
     async def pause_job(self, id: JobId) -> told.Job:
         """It goes on from there when it is resumed."""
-        return await self._order(lambda number, address: JobPaused(request=number, reply_to=address, id=id.lower()))
+        return await self._order(lambda number, address: PauseJob(request=number, reply_to=address, id=id.lower()))
 
     async def resume_job(self, id: JobId) -> told.Job:
         """It goes on with what it has."""
-        return await self._order(lambda number, address: JobResumed(request=number, reply_to=address, id=id.lower()))
+        return await self._order(lambda number, address: ResumeJob(request=number, reply_to=address, id=id.lower()))
 
     async def cancel_job(self, id: JobId) -> told.Job:
         """What it has stays on the disk: a retry goes on from there."""
         return await self._order(
-            lambda number, address: JobCancelled(request=number, reply_to=address, id=id.lower(), removed=False)
+            lambda number, address: CancelJob(request=number, reply_to=address, id=id.lower(), removed=False)
         )
 
     async def retry_job(self, id: JobId) -> told.Job:
         """It goes on with what it has."""
-        return await self._order(lambda number, address: JobRetried(request=number, reply_to=address, id=id.lower()))
+        return await self._order(lambda number, address: RetryJob(request=number, reply_to=address, id=id.lower()))
 
     async def add_sources(self, id: JobId, more: Annotated[MoreSources, Body()]) -> told.JobDetail:
         """A running job uses them at once."""
@@ -147,7 +147,7 @@ class _Jobs:
         """Also while the job runs: what the source was fetching goes to others."""
         try:
             await self._order(
-                lambda number, address: SourceDropped(
+                lambda number, address: DropSource(
                     request=number, reply_to=address, id=id.lower(), source=source, banned=banned
                 )
             )
@@ -159,9 +159,9 @@ class _Jobs:
     async def get_why(self, id: JobId) -> told.Why:
         """Queue places, one proven source, a budget that is spent, a limit, the disk ..."""
         answer = await asked(
-            self._desk, lambda number, address: WhyQueried(request=number, reply_to=address, id=id.lower())
+            self._desk, lambda number, address: ExplainJob(request=number, reply_to=address, id=id.lower())
         )
-        return serializers.why(id.lower(), answer.rows(Binding))
+        return serializers.why(id.lower(), answer.rows(Bottleneck))
 
     async def get_timeline(
         self, id: JobId, response: Response, offset: Offset = 0, limit: Limit = PAGE
@@ -169,7 +169,7 @@ class _Jobs:
         """The oldest first."""
         answer = await asked(
             self._desk,
-            lambda number, address: TimelineQueried(
+            lambda number, address: GetTimeline(
                 request=number, reply_to=address, id=id.lower(), offset=offset, limit=limit
             ),
         )
@@ -186,4 +186,4 @@ class _Jobs:
         return serializers.manifest(row, stored[offset : offset + limit])
 
     async def _order(self, make: Callable[[int, str], Message]) -> told.Job:
-        return serializers.job((await asked(self._desk, make)).row(JobSnapshot))
+        return serializers.job((await asked(self._desk, make)).row(JobView))

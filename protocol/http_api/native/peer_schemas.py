@@ -22,7 +22,7 @@ class Holder(Told):
     speed_bytes_s: Count = Field(description="What the user advertises; 0: nothing.")
 
 
-class Target(Told):
+class FileMatch(Told):
     """One file as far as a search can tell: same exact size, same extension. A guess that chunks have to confirm."""
 
     name: Text = Field(description="What most users call it.")
@@ -43,7 +43,7 @@ class Found(Told):
     search_text: Text = Field(description="What was searched for.")
     hits: Count = Field(description="Files that were told.")
     refused: Count = Field(description="Of them, nonsense, locked ones, and those there was no room for.")
-    targets: Annotated[list[Target], Field(max_length=PAGE_MAX)] = Field(
+    targets: Annotated[list[FileMatch], Field(max_length=PAGE_MAX)] = Field(
         description="What most users have first; a page of them."
     )
 

@@ -12,27 +12,27 @@ from protocol.http_api.native.schema_base import COUNT_MAX, PAGE_MAX, shortened
 from protocol.model.faults import FaultKind
 from protocol.model.job_views import (
     SEALED,
-    Binding,
+    Bottleneck,
     Counts,
     EventEntry,
     JobDetail,
-    JobSnapshot,
-    ManifestRun,
-    PeerSnapshot,
-    SourceSnapshot,
+    JobView,
+    ManifestRange,
+    PeerView,
+    SourceView,
     StopCount,
 )
-from protocol.search_results import Target
+from protocol.search_results import FileMatch
 
 _UNTIL_MS: Final = 4_102_444_800_000
 """The year 2100: a clock that says more is wrong."""
 
 
-def job(row: JobSnapshot) -> jobs.Job:
+def job(row: JobView) -> jobs.Job:
     return jobs.Job.model_validate(_job_members(row))
 
 
-def _job_members(row: JobSnapshot) -> dict[str, object]:
+def _job_members(row: JobView) -> dict[str, object]:
     return {
         "id": row.id,
         "state": row.state,
@@ -85,7 +85,7 @@ def job_detail(row: JobDetail, drawn: jobs.ChunkMap | None) -> jobs.JobDetail:
     )
 
 
-def source(row: SourceSnapshot) -> jobs.JobSource:
+def source(row: SourceView) -> jobs.JobSource:
     leased = 0 <= row.lease_first < row.lease_stop
     return jobs.JobSource(
         number=row.number,
@@ -117,14 +117,14 @@ def chunks_of(row: JobDetail, stored: Iterable[Owned]) -> jobs.ChunkMap | None:
         chunk_size=row.job.chunk_size,
         chunk_count=count,
         runs=[
-            jobs.ChunkRun(first=first, count=length, state=state, source=_known(owner))
+            jobs.ChunkRange(first=first, count=length, state=state, source=_known(owner))
             for first, length, state, owner in runs[: jobs.MAP_RUNS_MAX]
         ],
         truncated=len(runs) > jobs.MAP_RUNS_MAX,
     )
 
 
-def owned(rows: Iterable[ManifestRun]) -> list[Owned]:
+def owned(rows: Iterable[ManifestRange]) -> list[Owned]:
     return [(row.first, row.stop, row.source) for row in rows]
 
 
@@ -146,10 +146,10 @@ def manifest(row: JobDetail, runs: Sequence[Owned]) -> jobs.Manifest:
     )
 
 
-def _manifest_run(run: Owned, row: JobSnapshot, urls: dict[int, str]) -> jobs.ManifestRun:
+def _manifest_run(run: Owned, row: JobView, urls: dict[int, str]) -> jobs.ManifestRange:
     first, stop, number = run
     end = row.size_bytes if row.size_bytes >= 0 else stop * row.chunk_size
-    return jobs.ManifestRun(
+    return jobs.ManifestRange(
         first=first,
         count=stop - first,
         start_byte=first * row.chunk_size,
@@ -159,8 +159,8 @@ def _manifest_run(run: Owned, row: JobSnapshot, urls: dict[int, str]) -> jobs.Ma
     )
 
 
-def why(id: str, rows: Sequence[Binding]) -> jobs.Why:
-    bindings = [jobs.Binding(kind=row.kind, text=shortened(row.text)) for row in rows]
+def why(id: str, rows: Sequence[Bottleneck]) -> jobs.Why:
+    bindings = [jobs.Bottleneck(kind=row.kind, text=shortened(row.text)) for row in rows]
     return jobs.Why(id=id, text=bindings[0].text if bindings else "Nothing holds it back.", bindings=bindings)
 
 
@@ -169,8 +169,8 @@ def happening(row: EventEntry) -> jobs.Happening:
     return jobs.Happening(serial=row.serial, at=moment(row.at_ms), kind=row.kind, data=data)
 
 
-def target(found: Target) -> peers.Target:
-    return peers.Target(
+def target(found: FileMatch) -> peers.FileMatch:
+    return peers.FileMatch(
         name=shortened(found.name),
         size=found.size_bytes,
         extension=shortened(found.extension),
@@ -182,7 +182,7 @@ def target(found: Target) -> peers.Target:
     )
 
 
-def holders(found: Target) -> list[peers.Holder]:
+def holders(found: FileMatch) -> list[peers.Holder]:
     return [
         peers.Holder(
             username=hit.peer,
@@ -196,7 +196,7 @@ def holders(found: Target) -> list[peers.Holder]:
     ]
 
 
-def known_user(row: PeerSnapshot) -> peers.KnownUser:
+def known_user(row: PeerView) -> peers.KnownUser:
     return peers.KnownUser(
         username=row.peer,
         rate_bytes_s=_number(row.rate_bytes_s),

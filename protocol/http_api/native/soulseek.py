@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Query, Response
 
-from protocol.http_api.gateway import Desk, RefusedError, UnavailableError
+from protocol.http_api.gateway import Gateway, RefusedError, UnavailableError
 from protocol.http_api.native import peer_schemas as told
 from protocol.http_api.native import serializers, validation
 from protocol.http_api.native.order_schemas import SEARCH_MS_MAX, SEARCH_MS_MIN, FileWanted, LimitOrder
@@ -13,20 +13,20 @@ from protocol.http_api.native.params import PAGE, FolderName, Limit, Offset, Use
 from protocol.http_api.native.schema_base import PRINTABLE, SIZE_MAX
 from protocol.http_api.openapi import TOTAL, add_route, refusals
 from protocol.messages import (
-    CountsQueried,
-    FilesAsked,
-    FilesTold,
-    LimitSet,
-    PeersQueried,
-    SearchAsked,
+    BrowseUser,
+    FilesListed,
+    GetCounts,
+    ListPeers,
+    ListStops,
     SearchEnded,
     SearchHit,
-    StopsQueried,
+    SetTotalLimit,
+    StartSearch,
 )
-from protocol.messages.addresses import KEEPER, MEMORY, SESSION, split_address
-from protocol.model.job_views import Counts, PeerSnapshot, StopCount
+from protocol.messages.addresses import JOB_MANAGER, PEER_HISTORY, SESSION, split_address
+from protocol.model.job_views import Counts, PeerView, StopCount
 from protocol.model.limits import TERM_CHARS_MAX
-from protocol.search_results import Targets, base_name
+from protocol.search_results import FileMatches, base_name
 
 SEARCH_GRACE_S: Final = 5.0
 """So long after its time a search may say that it ended."""
@@ -56,7 +56,7 @@ SearchTimeout = Annotated[
 ]
 
 
-def add(routes: APIRouter, desk: Desk) -> None:
+def add(routes: APIRouter, desk: Gateway) -> None:
     users = _Users(desk)
     paged: dict[int | str, dict[str, Any]] = {
         200: {"headers": TOTAL, "description": "A page of them."},
@@ -75,7 +75,7 @@ def add(routes: APIRouter, desk: Desk) -> None:
 
 
 class _Users:
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Gateway) -> None:
         self._desk: Final = desk
 
     async def search(
@@ -116,11 +116,11 @@ class _Users:
     async def list_users(self, response: Response, offset: Offset = 0, limit: Limit = PAGE) -> list[told.KnownUser]:
         """The fastest first."""
         answer = await self._desk.ask(
-            MEMORY,
-            lambda number, address: PeersQueried(request=number, reply_to=address, offset=offset, limit=limit),
+            PEER_HISTORY,
+            lambda number, address: ListPeers(request=number, reply_to=address, offset=offset, limit=limit),
         )
         response.headers["X-Total-Count"] = str(answer.total)
-        return [serializers.known_user(row) for row in answer.rows(PeerSnapshot)]
+        return [serializers.known_user(row) for row in answer.rows(PeerView)]
 
     async def list_user_files(self, username: Username, folder: FolderName = "") -> told.UserFiles:
         """Asked of the user now: 404 when it is not there, 409 without a login."""
@@ -129,11 +129,11 @@ class _Users:
         truncated = False
         with self._desk.talk() as talk:
             talk.post(
-                SESSION, FilesAsked(request=talk.number, reply_to=self._desk.address, peer=username, folder=folder)
+                SESSION, BrowseUser(request=talk.number, reply_to=self._desk.address, peer=username, folder=folder)
             )
             while True:
                 part = await talk.next(wait_s=FILES_S)
-                if not isinstance(part, FilesTold):
+                if not isinstance(part, FilesListed):
                     raise UnavailableError("the user did not answer")
                 if part.refused:
                     raise RefusedError("unknown", "username", part.refused)
@@ -153,8 +153,8 @@ class _Users:
     ) -> list[told.StopsOfDay]:
         """The newest day first."""
         answer = await self._desk.ask(
-            MEMORY,
-            lambda number, address: StopsQueried(
+            PEER_HISTORY,
+            lambda number, address: ListStops(
                 request=number, reply_to=address, peer=username, offset=offset, limit=limit
             ),
         )
@@ -163,15 +163,15 @@ class _Users:
 
     async def get_limit(self) -> told.Limit:
         """What holds now, by order, configuration or schedule."""
-        answer = await self._desk.ask(KEEPER, lambda number, address: CountsQueried(request=number, reply_to=address))
+        answer = await self._desk.ask(JOB_MANAGER, lambda number, address: GetCounts(request=number, reply_to=address))
         return serializers.limit(answer.row(Counts))
 
     async def set_limit(self, order: Annotated[LimitOrder, Body()]) -> told.Limit:
         """Until the next such order or restart, whatever the schedule says."""
         limit_bytes_s = -1 if order.limit is None else order.limit
         answer = await self._desk.ask(
-            KEEPER,
-            lambda number, address: LimitSet(request=number, reply_to=address, limit_bytes_s=limit_bytes_s),
+            JOB_MANAGER,
+            lambda number, address: SetTotalLimit(request=number, reply_to=address, limit_bytes_s=limit_bytes_s),
         )
         return serializers.limit(answer.row(Counts))
 
@@ -186,17 +186,17 @@ class _Users:
         login = self._desk.session
         return RefusedError("full" if login is None or login.state == "online" else "conflict", "", words)
 
-    async def _searched(self, term: str, wait_s: float) -> tuple[Targets, int]:
+    async def _searched(self, term: str, wait_s: float) -> tuple[FileMatches, int]:
         """``(targets, hits told)``. Raises `UnavailableError` when nothing could be searched for."""
         term = " ".join(term.split())
         if not term:
             raise RefusedError("invalid", "searchText", "there is no word to search for")
         self._need_account()
-        targets, hits = Targets(), 0
+        targets, hits = FileMatches(), 0
         loop = asyncio.get_running_loop()
         due_s = loop.time() + wait_s + SEARCH_GRACE_S
         with self._desk.talk() as talk:
-            talk.post(SESSION, SearchAsked(search=talk.number, term=term, wait_s=wait_s, reply_to=self._desk.address))
+            talk.post(SESSION, StartSearch(search=talk.number, term=term, wait_s=wait_s, reply_to=self._desk.address))
             while (heard := await talk.next(wait_s=due_s - loop.time())) is not None:
                 if isinstance(heard, SearchHit):
                     targets.add(heard)

@@ -6,13 +6,13 @@ The contract is what its clients rely on: spelled in `words` and `models`, jobs 
 
 from fastapi import APIRouter
 
-from protocol.http_api.gateway import Desk
+from protocol.http_api.gateway import Gateway
 from protocol.http_api.slskd import application, downloads, formatting, searches, stubs, users
 
 __all__ = ["router"]
 
 
-def router(desk: Desk) -> APIRouter:
+def router(desk: Gateway) -> APIRouter:
     """All routes. Literal paths come before those with a user's name, which would match them too."""
     routes = APIRouter(tags=["slskd"])
     for room in (application, searches, users, downloads, stubs):

@@ -3,15 +3,15 @@
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
-from protocol.http_api.gateway import Desk, RefusedError
+from protocol.http_api.gateway import Gateway, RefusedError
 from protocol.http_api.slskd import formatting, schemas
 from protocol.http_api.slskd.schemas import Application, Directories, Options, ServerState, User, Version, answer
 from protocol.http_api.version import SLSKD_VERSION, VERSION
-from protocol.messages import LoginWanted, LogoutWanted
+from protocol.messages import LogIn, LogOut
 from protocol.messages.addresses import SESSION
 
 
-def server_of(desk: Desk) -> ServerState:
+def server_of(desk: Gateway) -> ServerState:
     """The login as far as the desk has heard of it."""
     account, session = desk.settings.account, desk.session
     state = formatting.server_state(session.state if session is not None else "")
@@ -28,7 +28,7 @@ def server_of(desk: Desk) -> ServerState:
     )
 
 
-def add(routes: APIRouter, desk: Desk) -> None:
+def add(routes: APIRouter, desk: Gateway) -> None:
     @routes.get(
         "/api/v0/application/version", response_model=str, summary="The version of slskd that this behaves like"
     )
@@ -62,7 +62,7 @@ def add(routes: APIRouter, desk: Desk) -> None:
 
     @routes.put("/api/v0/server", response_model=ServerState, summary="Be logged in", responses=schemas.errors(409))
     async def log_in() -> Response:
-        _tell_session(desk, LoginWanted())
+        _tell_session(desk, LogIn())
         return answer(server_of(desk))
 
     @routes.delete(
@@ -73,7 +73,7 @@ def add(routes: APIRouter, desk: Desk) -> None:
         responses=schemas.errors(409),
     )
     async def log_out() -> Response:
-        _tell_session(desk, LogoutWanted())
+        _tell_session(desk, LogOut())
         return Response(status_code=204)
 
     @routes.get("/api/v0/options", response_model=Options, summary="Folders; no secrets")
@@ -83,7 +83,7 @@ def add(routes: APIRouter, desk: Desk) -> None:
         return answer(Options(directories=Directories(downloads=downloads, incomplete=downloads)))
 
 
-def _tell_session(desk: Desk, message: LoginWanted | LogoutWanted) -> None:
+def _tell_session(desk: Gateway, message: LogIn | LogOut) -> None:
     """Raises `RefusedError` without an account, and `UnavailableError`."""
     if not desk.settings.account.username:
         raise RefusedError("conflict", "", "no Soulseek account is configured")

@@ -8,14 +8,14 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import Field
 
-from protocol.http_api.gateway import Desk, RefusedError
+from protocol.http_api.gateway import Gateway, RefusedError
 from protocol.http_api.native.params import Username
 from protocol.http_api.slskd import formatting, schemas, transfer_mapping
 from protocol.http_api.slskd.schemas import FILES_MAX, Enqueued, FailedFile, Transfer, UserTransfers, WantedFile, answer
 from protocol.http_api.slskd.transfer_mapping import ORIGIN
-from protocol.messages import EndedRemoved, JobCancelled, JobQueried, JobsQueried
-from protocol.messages.addresses import KEEPER
-from protocol.model.job_views import ENDED, JobDetail, JobSnapshot, whole
+from protocol.messages import CancelJob, GetJob, HideEndedJobs, ListJobs
+from protocol.messages.addresses import JOB_MANAGER
+from protocol.model.job_views import ENDED, JobDetail, JobView, whole
 from protocol.model.source_url import check_url, slsk_url
 
 _ALL: Final = "/api/v0/transfers/downloads"
@@ -28,18 +28,18 @@ AT_ONCE_MAX: Final = 100
 class Downloads:
     """What the routes do, in terms of jobs."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Gateway) -> None:
         self._desk = desk
 
-    async def all(self, *, user: str = "", removed: bool = False, states: tuple[str, ...] = ()) -> list[JobSnapshot]:
+    async def all(self, *, user: str = "", removed: bool = False, states: tuple[str, ...] = ()) -> list[JobView]:
         """The oldest first."""
         page = self._desk.settings.api.page_max
-        jobs: dict[str, JobSnapshot] = {}
+        jobs: dict[str, JobView] = {}
         offset = 0
         while True:
             found = await self._desk.ask(
-                KEEPER,
-                lambda request, reply_to: JobsQueried(
+                JOB_MANAGER,
+                lambda request, reply_to: ListJobs(
                     request=request,
                     reply_to=reply_to,
                     states=states,
@@ -52,7 +52,7 @@ class Downloads:
                     limit=page,
                 ),
             )
-            rows = found.rows(JobSnapshot)
+            rows = found.rows(JobView)
             jobs.update((job.id, job) for job in rows)
             offset += len(rows)
             if len(rows) < page:
@@ -67,10 +67,10 @@ class Downloads:
             await asyncio.sleep(0)
         return tree.users()
 
-    async def one(self, user: str, id: uuid.UUID) -> JobSnapshot:
+    async def one(self, user: str, id: uuid.UUID) -> JobView:
         """Raises `RefusedError` when this user has no such transfer."""
         found = await self._desk.ask(
-            KEEPER, lambda request, reply_to: JobQueried(request=request, reply_to=reply_to, id=str(id))
+            JOB_MANAGER, lambda request, reply_to: GetJob(request=request, reply_to=reply_to, id=str(id))
         )
         job = whole(found.rows(JobDetail)).job
         if job.origin != ORIGIN or job.user != user:
@@ -85,7 +85,7 @@ class Downloads:
 
     async def forget_ended(self) -> None:
         await self._desk.ask(
-            KEEPER, lambda request, reply_to: EndedRemoved(request=request, reply_to=reply_to, origin=ORIGIN)
+            JOB_MANAGER, lambda request, reply_to: HideEndedJobs(request=request, reply_to=reply_to, origin=ORIGIN)
         )
 
     async def enqueue(self, user: str, files: list[WantedFile]) -> Enqueued:
@@ -109,18 +109,18 @@ class Downloads:
             raise refusals[0]
         return Enqueued(enqueued=list(taken.values()), failed=failed)
 
-    async def _order_all(self, user: str, files: list[WantedFile]) -> list[JobSnapshot | RefusedError]:
+    async def _order_all(self, user: str, files: list[WantedFile]) -> list[JobView | RefusedError]:
         """In their order, many at once: the keeper writes down together what comes together."""
-        placed: list[JobSnapshot | RefusedError] = []
+        placed: list[JobView | RefusedError] = []
         for first in range(0, len(files), AT_ONCE_MAX):
             part = files[first : first + AT_ONCE_MAX]
             placed += await asyncio.gather(*(self._order(user, file) for file in part))
         return placed
 
-    async def _order(self, user: str, file: WantedFile) -> JobSnapshot | RefusedError:
+    async def _order(self, user: str, file: WantedFile) -> JobView | RefusedError:
         settings = self._desk.settings
         ordering = self._desk.ask(
-            KEEPER,
+            JOB_MANAGER,
             lambda request, reply_to: transfer_mapping.order(
                 user,
                 file.filename,
@@ -133,13 +133,13 @@ class Downloads:
             ),
         )
         try:
-            return (await ordering).row(JobSnapshot)
+            return (await ordering).row(JobView)
         except RefusedError as refused:
             return refused
 
     async def _cancel(self, id: str, *, remove: bool) -> None:
         await self._desk.ask(
-            KEEPER, lambda request, reply_to: JobCancelled(request=request, reply_to=reply_to, id=id, removed=remove)
+            JOB_MANAGER, lambda request, reply_to: CancelJob(request=request, reply_to=reply_to, id=id, removed=remove)
         )
 
 
@@ -154,7 +154,7 @@ def _check(user: str, file: WantedFile) -> None:
         raise RefusedError("invalid", "filename", f"no possible file of this user: {error}") from None
 
 
-def add(routes: APIRouter, desk: Desk) -> None:
+def add(routes: APIRouter, desk: Gateway) -> None:
     downloads = Downloads(desk)
     _add_lists(routes, downloads)
     _add_one(routes, downloads)

@@ -7,7 +7,7 @@ from typing import Final
 
 from starlette.convertors import Convertor, register_url_convertor
 
-from protocol.model.job_views import ACTIVE, CANCELLED, FAILED, SEALED, JobSnapshot
+from protocol.model.job_views import ACTIVE, CANCELLED, FAILED, SEALED, JobView
 
 SEARCH_WORDS_MAX: Final = 12
 _WORD: Final = re.compile(r"[^\W_]+")
@@ -32,7 +32,7 @@ _OF_PHASE: Final = {
 """Phases that say enough. ``paused`` is the disk's; no peer has to do with it."""
 
 
-def transfer_state(job: JobSnapshot) -> str:
+def transfer_state(job: JobView) -> str:
     """A job as the state of a transfer. ``Completed`` only when the job has ended: a source that fails while another
     can go on changes nothing here."""
     if job.state in _FINAL:

@@ -12,11 +12,11 @@ from typing import Final
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import Response
 
-from protocol.http_api.gateway import Desk, RefusedError, Talk, UnavailableError
+from protocol.http_api.gateway import Gateway, PendingRequest, RefusedError, UnavailableError
 from protocol.http_api.slskd import formatting, schemas, search_state
 from protocol.http_api.slskd.schemas import SearchBody, answer
 from protocol.http_api.slskd.search_state import Finding, Findings
-from protocol.messages import SearchAsked, SearchEnded, SearchHit, SearchLeft
+from protocol.messages import CancelSearch, SearchEnded, SearchHit, StartSearch
 from protocol.messages.addresses import SESSION, split_address
 
 RUNNING_MAX: Final = 12
@@ -35,7 +35,7 @@ def now_ms() -> int:
 class Searcher:
     """Owns the searches and the task of each that runs. Lives in the desk's loop."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Gateway) -> None:
         self.findings: Final = Findings()
         self._desk = desk
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -78,7 +78,7 @@ class Searcher:
     async def _search(self, found: Finding) -> float:
         """Ask once and hear it to its end. Seconds until it may be asked again, 0 when it is not to be."""
         with self._desk.talk() as talk:
-            asked = SearchAsked(
+            asked = StartSearch(
                 search=talk.number, term=found.asked.search_text, wait_s=found.wait_s, reply_to=self._desk.address
             )
             talk.post(SESSION, asked)
@@ -89,10 +89,10 @@ class Searcher:
                     self._leave(talk.number)
 
     def _leave(self, search: int) -> None:
-        self._desk.post(SESSION, SearchLeft(search=search, reply_to=self._desk.address))
+        self._desk.post(SESSION, CancelSearch(search=search, reply_to=self._desk.address))
 
 
-async def _hear(talk: Talk, found: Finding) -> float:
+async def _hear(talk: PendingRequest, found: Finding) -> float:
     loop = asyncio.get_running_loop()
     due_s = loop.time() + found.wait_s + LATE_S
     while not found.over:
@@ -115,7 +115,7 @@ def _id_of(asked: SearchBody) -> str:
     return formatting.guid(asked.id) or asked.id
 
 
-def add(routes: APIRouter, desk: Desk) -> None:
+def add(routes: APIRouter, desk: Gateway) -> None:
     searcher = Searcher(desk)
     findings = searcher.findings
 

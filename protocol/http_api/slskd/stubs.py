@@ -3,13 +3,13 @@
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from protocol.http_api.gateway import Desk, RefusedError
+from protocol.http_api.gateway import Gateway, RefusedError
 from protocol.http_api.native.params import Username
 from protocol.http_api.slskd import schemas
 from protocol.http_api.slskd.schemas import Shares, UserTransfers, answer
 
 
-def add(routes: APIRouter, _desk: Desk) -> None:
+def add(routes: APIRouter, _desk: Gateway) -> None:
     @routes.get("/api/v0/transfers/uploads", response_model=list[UserTransfers], summary="Uploads: none are listed")
     async def uploads(includeRemoved: schemas.IncludeRemoved = False) -> Response:  # noqa: N803 - as clients write it
         return answer([])

@@ -5,17 +5,17 @@ from collections.abc import Iterable
 
 from protocol.http_api.slskd import formatting
 from protocol.http_api.slskd.schemas import Transfer, TransferDirectory, UserTransfers
-from protocol.messages import OrderPlaced
+from protocol.messages import CreateJob
 from protocol.model.filenames import placed_folder, placed_name
-from protocol.model.job_views import ACTIVE, ENDED, FAILED, SEALED, JobSnapshot
+from protocol.model.job_views import ACTIVE, ENDED, FAILED, SEALED, JobView
 from protocol.model.source_url import slsk_url
 
 ORIGIN = "slskd"
-"""`OrderPlaced.origin` of what comes through this door."""
+"""`CreateJob.origin` of what comes through this door."""
 WIDEN_SEARCH_S = 8.0
 
 
-def transfer(job: JobSnapshot) -> Transfer:
+def transfer(job: JobView) -> Transfer:
     """How clients of slskd see a job."""
     size = max(job.size_bytes, 0)
     done = size if job.state == SEALED else min(max(job.stored_bytes, 0), size)
@@ -51,7 +51,7 @@ class Tree:
     def __init__(self) -> None:
         self._users: dict[str, dict[str, list[Transfer]]] = {}
 
-    def add(self, jobs: Iterable[JobSnapshot]) -> None:
+    def add(self, jobs: Iterable[JobView]) -> None:
         for job in jobs:
             folder = formatting.split_remote(job.remote_path)[0]
             self._users.setdefault(job.user, {}).setdefault(folder, []).append(transfer(job))
@@ -62,9 +62,9 @@ class Tree:
 
 def order(
     user: str, path: str, size_bytes: int, *, downloads: str, chunk_size: int, widen: bool, request: int, reply_to: str
-) -> OrderPlaced:
+) -> CreateJob:
     """Fetch this file. It will lie at ``downloads/last remote folder/base name``, where clients look for it."""
-    return OrderPlaced(
+    return CreateJob(
         request=request,
         reply_to=reply_to,
         name=placed_name(formatting.split_remote(path)[1]),
@@ -92,7 +92,7 @@ def _directories(folders: dict[str, list[Transfer]]) -> list[TransferDirectory]:
     ]
 
 
-def _speed(job: JobSnapshot, done: int) -> float:
+def _speed(job: JobView, done: int) -> float:
     """Now while it runs, on average afterwards."""
     if job.state == ACTIVE:
         return max(job.rate_bytes_s, 0.0)

@@ -5,11 +5,11 @@ from typing import Final
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from protocol.http_api.gateway import Desk, RefusedError, UnavailableError
+from protocol.http_api.gateway import Gateway, RefusedError, UnavailableError
 from protocol.http_api.native.params import Username
 from protocol.http_api.slskd import formatting, schemas
 from protocol.http_api.slskd.schemas import Browse, Directory, DirectoryBody, DirectoryFile, UserStatus, answer
-from protocol.messages import FilesAsked, FilesTold, Refused, UserAsked, UserTold
+from protocol.messages import BrowseUser, FilesListed, GetUser, RequestRefused, UserDescribed
 from protocol.messages.addresses import SESSION
 
 FILES_S_MAX: Final = 45.0
@@ -17,40 +17,40 @@ FILES_S_MAX: Final = 45.0
 STATUS_S_MAX: Final = 10.0
 
 
-async def files_of(desk: Desk, user: str, folder: str) -> list[Directory]:
+async def files_of(desk: Gateway, user: str, folder: str) -> list[Directory]:
     """What this user shares, folder by folder; of one folder when it is named. Raises `RefusedError` when the user is
     not there or has no such folder, and `UnavailableError`."""
     folders: dict[str, list[DirectoryFile]] = {}
     with desk.talk() as talk:
-        talk.post(SESSION, FilesAsked(request=talk.number, reply_to=desk.address, peer=user, folder=folder))
+        talk.post(SESSION, BrowseUser(request=talk.number, reply_to=desk.address, peer=user, folder=folder))
         while True:
             match await talk.next(wait_s=FILES_S_MAX):
                 case None:
                     raise UnavailableError(f"{user} did not answer within {FILES_S_MAX:.0f} s")
-                case FilesTold(refused=refused) if refused:
+                case FilesListed(refused=refused) if refused:
                     raise RefusedError("unknown", "", refused)
-                case FilesTold(folder=name, names=names, sizes=sizes, last=last):
+                case FilesListed(folder=name, names=names, sizes=sizes, last=last):
                     if names:
                         folders.setdefault(name, []).extend(map(_file, names, sizes))
                     if last:
                         return [_directory(name, files) for name, files in folders.items()]
-                case Refused(kind=kind, field=field, detail=detail):
+                case RequestRefused(kind=kind, field=field, detail=detail):
                     raise RefusedError(kind, field, detail)
                 case _:
                     pass
 
 
-async def presence_of(desk: Desk, user: str) -> UserTold:
+async def presence_of(desk: Gateway, user: str) -> UserDescribed:
     """Raises `UnavailableError`."""
     with desk.talk() as talk:
-        talk.post(SESSION, UserAsked(request=talk.number, reply_to=desk.address, peer=user))
+        talk.post(SESSION, GetUser(request=talk.number, reply_to=desk.address, peer=user))
         told = await talk.next(wait_s=STATUS_S_MAX)
-    if not isinstance(told, UserTold):
+    if not isinstance(told, UserDescribed):
         raise UnavailableError("nobody said whether this user is there")
     return told
 
 
-def add(routes: APIRouter, desk: Desk) -> None:
+def add(routes: APIRouter, desk: Gateway) -> None:
     @routes.post(
         "/api/v0/users/{username:path}/directory",
         response_model=list[Directory],

@@ -16,7 +16,7 @@ import pytest
 
 from actors.daemon.front import Health, applied
 from actors.daemon.preflight import CannotStart, address_of, listening, locked_state, made_folder, with_secrets
-from actors.daemon.systemd import Notify
+from actors.daemon.systemd import SystemdNotifier
 from actors.runtime import log_setup
 from actors.runtime.process_stats import ProcessHealth
 from protocol.config.account import Account
@@ -82,7 +82,7 @@ def manager(tmp_path: Path) -> Iterator[socket.socket]:
 
 
 def test_the_manager_hears_in_its_own_words(manager: socket.socket) -> None:
-    notify = Notify({"NOTIFY_SOCKET": manager.getsockname()})
+    notify = SystemdNotifier({"NOTIFY_SOCKET": manager.getsockname()})
     notify.ready("listens\nREADY=0")
     notify.reloading()
     notify.alive()
@@ -97,13 +97,13 @@ def test_the_manager_hears_in_its_own_words(manager: socket.socket) -> None:
 def test_a_manager_may_listen_under_a_name_without_a_file() -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(f"\0shoal-{os.getpid()}")
-        Notify({"NOTIFY_SOCKET": f"@shoal-{os.getpid()}"}).alive()
+        SystemdNotifier({"NOTIFY_SOCKET": f"@shoal-{os.getpid()}"}).alive()
         assert sock.recv(100) == b"WATCHDOG=1"
 
 
 def test_nobody_need_listen(tmp_path: Path) -> None:
     for environ in ({}, {"NOTIFY_SOCKET": str(tmp_path / "gone")}, {"NOTIFY_SOCKET": "nonsense\0"}):
-        Notify(environ).ready("fine")
+        SystemdNotifier(environ).ready("fine")
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_nobody_need_listen(tmp_path: Path) -> None:
     ],
 )
 def test_the_watchdog_is_fed_where_it_is_meant_for_us(environ: dict[str, str], seconds: float | None) -> None:
-    assert Notify(environ).watchdog_s == seconds
+    assert SystemdNotifier(environ).watchdog_s == seconds
 
 
 # what it stands on

@@ -7,24 +7,24 @@ from typing import Any
 
 import pytest
 
-from actors.core.supervision.process_policy import Restarts
+from actors.core.supervision.process_policy import RestartPolicy
 from actors.local.download import Interrupts, run_job
 from actors.local.search import Searched, found, run_search
-from actors.runtime.actor import WireActor, stop_actors
+from actors.runtime.actor import Actor, stop_actors
 from actors.runtime.process import ProcessActors, ProcessContext, ProcessSpec
 from actors.runtime.supervisor import Supervisor
 from protocol.messages import (
     FrontInbox,
-    JobAsked,
     JobEnded,
     JobOpened,
     Message,
     ProcessLost,
     ProcessReady,
-    SearchAsked,
     SearchEnded,
     SearchHit,
     SessionChanged,
+    StartJob,
+    StartSearch,
 )
 from protocol.messages.addresses import FRONT, POOL, SESSION, split_address
 
@@ -57,18 +57,18 @@ SCRIPTS: dict[str, list[Message]] = {
 }
 
 
-class Scripted(WireActor):
+class Scripted(Actor):
     """The session: answers a search with the script of that name; ``dies`` ends its process."""
 
     def handle(self, message: Any) -> None:
-        if isinstance(message, SearchAsked):
+        if isinstance(message, StartSearch):
             if message.term == "dies":
                 os.kill(os.getpid(), signal.SIGKILL)
             for said in SCRIPTS[message.term]:
                 self.mailroom.post(message.reply_to, said)
 
 
-class LastHope(WireActor):
+class LastHope(Actor):
     """The pool of a job whose only hope is Soulseek: ends it when the login is over."""
 
     def handle(self, message: Any) -> None:
@@ -83,11 +83,11 @@ def ended(state: str, reason: str) -> JobEnded:
     )  # fmt: skip
 
 
-class Forgetful(WireActor):
+class Forgetful(Actor):
     """The pool of a hub that dies at the first asking."""
 
     def handle(self, message: Any) -> None:
-        if isinstance(message, JobAsked):
+        if isinstance(message, StartJob):
             if message.attempt == 0:
                 self.mailroom.post(FRONT, opened(7))
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -139,7 +139,7 @@ def searched(term: str, *, wait_s: float = 5.0, interrupted: bool = False) -> tu
     interrupts = Interrupts()
     interrupts.count = int(interrupted)
     with Supervisor(specs("soulseek")) as supervisor:
-        asked = SearchAsked(search=1, term=term, wait_s=wait_s, reply_to=FRONT)
+        asked = StartSearch(search=1, term=term, wait_s=wait_s, reply_to=FRONT)
         return run_search(supervisor, shown.append, asked, interrupts), shown
 
 
@@ -199,8 +199,8 @@ class Shown:
         pass
 
 
-def asked_job() -> JobAsked:
-    return JobAsked(
+def asked_job() -> StartJob:
+    return StartJob(
         job=1, source_count=0, folder="/", name="", chunk_size=4096, checksum="", mode="swarm", limit_bytes_s=0,
         preallocate=False, sync="none", slow_rate_bytes_s=0, slow_after_s=1.0, verbose=False, watcher=FRONT, term="x",
     )  # fmt: skip
@@ -227,7 +227,7 @@ def test_the_death_of_the_hub_ends_the_job() -> None:
 def test_a_hub_that_is_started_anew_is_asked_for_the_job_anew_and_knows_how_far_it_was() -> None:
     view = Shown()
     spec = ProcessSpec(process="hub", builder=f"{HERE}:build_forgetful")
-    with Supervisor([spec], restarts=Restarts()) as supervisor:
+    with Supervisor([spec], restarts=RestartPolicy()) as supervisor:
         last = run_job(supervisor, view, asked_job(), (), Interrupts())
     assert last.reason == "attempt 1, 7 bytes, True"
     assert len([each for each in view.messages if isinstance(each, JobOpened)]) == 1, "it was opened once"
@@ -235,7 +235,7 @@ def test_a_hub_that_is_started_anew_is_asked_for_the_job_anew_and_knows_how_far_
 
 def test_the_death_of_a_session_that_is_started_anew_is_a_note_and_no_end() -> None:
     view = Shown()
-    with Supervisor(specs("hub", "soulseek"), restarts=Restarts(restarts_max=1)) as supervisor:
+    with Supervisor(specs("hub", "soulseek"), restarts=RestartPolicy(restarts_max=1)) as supervisor:
         os.kill(supervisor.pid_of("soulseek"), signal.SIGKILL)
         while not isinstance(supervisor.inbox.get(timeout=5), ProcessLost):
             pass

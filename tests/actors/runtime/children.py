@@ -5,27 +5,27 @@ import sys
 import threading
 from typing import Any
 
-from actors.core.supervision.process_policy import Restarts, Vigil
-from actors.runtime.actor import WireActor, stop_actors
+from actors.core.supervision.process_policy import HealthPolicy, RestartPolicy
+from actors.runtime.actor import Actor, stop_actors
 from actors.runtime.process import ProcessActors, ProcessContext, ProcessSpec
 from actors.runtime.supervisor import Supervisor
-from protocol.messages import JobForgotten, JobNoted, PingAnswered, PingAsked, ProcessLost, ProcessReady, WorkerWanted
+from protocol.messages import JobClosed, JobNoted, Ping, Pong, ProcessLost, ProcessReady, StartWorker
 
 HERE = __name__ if __name__ != "__main__" else "tests.actors.runtime.children"
 
 
-class Echo(WireActor):
-    """Answers every `PingAsked` to ``front/answers``; fails at a `JobForgotten`."""
+class Echo(Actor):
+    """Answers every `Ping` to ``front/answers``; fails at a `JobClosed`."""
 
     def handle(self, message: Any) -> None:
         match message:
-            case PingAsked(serial=serial):
-                self.mailroom.post("front/answers", PingAnswered(process=self.mailroom.process, serial=serial))
-            case JobForgotten(job=job):
+            case Ping(serial=serial):
+                self.mailroom.post("front/answers", Pong(process=self.mailroom.process, serial=serial))
+            case JobClosed(job=job):
                 raise RuntimeError(f"job {job} is unforgettable")
 
 
-class Stillborn(WireActor):
+class Stillborn(Actor):
     def starting(self) -> None:
         raise RuntimeError("never lived")
 
@@ -49,10 +49,10 @@ def build_with_a_stillborn(context: ProcessContext) -> ProcessActors:
 
 
 def build_with_a_failing_maker(context: ProcessContext) -> ProcessActors:
-    def make(wanted: WorkerWanted) -> None:
+    def make(wanted: StartWorker) -> None:
         raise RuntimeError(f"cannot read {wanted.url}")
 
-    return ProcessActors(makers={WorkerWanted: make})
+    return ProcessActors(makers={StartWorker: make})
 
 
 def build_and_fail(context: ProcessContext) -> ProcessActors:
@@ -78,7 +78,7 @@ def build_deadlocked(context: ProcessContext) -> ProcessActors:
     return ProcessActors()
 
 
-class Stuck(WireActor):
+class Stuck(Actor):
     message_s_max = 0.05
 
     def handle(self, message: Any) -> None:
@@ -108,9 +108,9 @@ def echo_specs(*names: str) -> list[ProcessSpec]:
 def deadlock() -> None:
     """Supervise a child that stands still for ever after one word; says why it was killed, and that it is back."""
     spec = ProcessSpec(process="hub", builder=f"{HERE}:build_deadlocked")
-    vigil = Vigil(pings_unanswered_max=3)
-    with Supervisor([spec], ping_s=0.1, vigil=vigil, restarts=Restarts()) as supervisor:
-        supervisor.mailroom.post("hub/lock", PingAsked(serial=0))
+    vigil = HealthPolicy(pings_unanswered_max=3)
+    with Supervisor([spec], ping_s=0.1, vigil=vigil, restarts=RestartPolicy()) as supervisor:
+        supervisor.mailroom.post("hub/lock", Ping(serial=0))
         readies = 0
         while readies < 2:
             message = supervisor.inbox.get(timeout=10)

@@ -8,18 +8,18 @@ from typing import Any
 import pykka
 import pytest
 
-from actors.runtime.actor import WireActor, stop_actors
-from actors.runtime.message_bus import Mailroom
-from protocol.messages import ActorDied, JobForgotten, Message, PingAsked, Ticked
+from actors.runtime.actor import Actor, stop_actors
+from actors.runtime.message_bus import MessageBus
+from protocol.messages import ActorDied, JobClosed, Message, Ping, Ticked
 from protocol.messages.codec import decode
 
 Words = queue.SimpleQueue[object]
 
 
-class Listener(WireActor):
-    """Says what it gets; fails at `Ticked`, leaves the interpreter at `JobForgotten`."""
+class Listener(Actor):
+    """Says what it gets; fails at `Ticked`, leaves the interpreter at `JobClosed`."""
 
-    def __init__(self, name: str, mailroom: Mailroom, words: Words, *, fails: str = "") -> None:
+    def __init__(self, name: str, mailroom: MessageBus, words: Words, *, fails: str = "") -> None:
         super().__init__(name, mailroom)
         self.words = words
         self.fails = fails
@@ -36,24 +36,24 @@ class Listener(WireActor):
 
     def handle(self, message: Any) -> None:
         match message:
-            case PingAsked(serial=serial):
+            case Ping(serial=serial):
                 self.words.put(serial)
             case Ticked():
                 raise ValueError("cannot stand ticks")
-            case JobForgotten():
+            case JobClosed():
                 raise SystemExit("leaving")
 
 
 @pytest.fixture
-def mailroom() -> Iterator[Mailroom]:
-    mailroom = Mailroom("here", "/nonexistent")
+def mailroom() -> Iterator[MessageBus]:
+    mailroom = MessageBus("here", "/nonexistent")
     yield mailroom
     pykka.ActorRegistry.stop_all()
     mailroom.close()
 
 
 @pytest.fixture
-def reports(mailroom: Mailroom) -> "queue.SimpleQueue[Message]":
+def reports(mailroom: MessageBus) -> "queue.SimpleQueue[Message]":
     """The inbox of ``here/root``."""
     reports: queue.SimpleQueue[Message] = queue.SimpleQueue()
     mailroom.register("root", lambda frame: reports.put(decode(frame)))
@@ -70,19 +70,19 @@ def heard(words: Words, count: int) -> list[object]:
 
 
 def test_what_is_posted_right_after_the_start_is_handled_in_order_after_starting(
-    mailroom: Mailroom, words: Words
+    mailroom: MessageBus, words: Words
 ) -> None:
     Listener.start("ear", mailroom, words)
     for serial in range(1000):
-        mailroom.post("here/ear", PingAsked(serial=serial))
+        mailroom.post("here/ear", Ping(serial=serial))
     assert heard(words, 1001) == ["starting", *range(1000)]
 
 
 def test_an_actor_that_fails_at_a_message_is_reported_once_and_handles_nothing_more(
-    mailroom: Mailroom, words: Words, reports: "queue.SimpleQueue[Message]", caplog: pytest.LogCaptureFixture
+    mailroom: MessageBus, words: Words, reports: "queue.SimpleQueue[Message]", caplog: pytest.LogCaptureFixture
 ) -> None:
     ref = Listener.start("ear", mailroom, words)
-    for message in (PingAsked(serial=1), Ticked(), PingAsked(serial=2), Ticked()):
+    for message in (Ping(serial=1), Ticked(), Ping(serial=2), Ticked()):
         mailroom.post("here/ear", message)
     died = ActorDied(process="here", actor="ear", detail="ValueError: cannot stand ticks")
     assert reports.get(timeout=5) == died
@@ -95,18 +95,18 @@ def test_an_actor_that_fails_at_a_message_is_reported_once_and_handles_nothing_m
 
 
 def test_an_actor_that_fails_while_starting_is_reported_once_and_its_name_is_free(
-    mailroom: Mailroom, words: Words, reports: "queue.SimpleQueue[Message]"
+    mailroom: MessageBus, words: Words, reports: "queue.SimpleQueue[Message]"
 ) -> None:
     Listener.start("ear", mailroom, words, fails="starting")
     assert reports.get(timeout=5) == ActorDied(process="here", actor="ear", detail="KeyError: 'starting'")
     Listener.start("ear", mailroom, words)
-    mailroom.post("here/ear", PingAsked(serial=7))
+    mailroom.post("here/ear", Ping(serial=7))
     assert heard(words, 2) == ["starting", 7]
     assert reports.empty()
 
 
 def test_an_actor_that_fails_while_stopping_is_reported_once(
-    mailroom: Mailroom, words: Words, reports: "queue.SimpleQueue[Message]"
+    mailroom: MessageBus, words: Words, reports: "queue.SimpleQueue[Message]"
 ) -> None:
     ref = Listener.start("ear", mailroom, words, fails="stopping")
     assert stop_actors([ref], timeout_s=5) == []
@@ -115,40 +115,40 @@ def test_an_actor_that_fails_while_stopping_is_reported_once(
 
 
 def test_even_an_exit_inside_an_actor_ends_only_that_actor(
-    mailroom: Mailroom, words: Words, reports: "queue.SimpleQueue[Message]"
+    mailroom: MessageBus, words: Words, reports: "queue.SimpleQueue[Message]"
 ) -> None:
     Listener.start("leaver", mailroom, queue.SimpleQueue())
     Listener.start("ear", mailroom, words)
-    mailroom.post("here/leaver", JobForgotten(job=1))
+    mailroom.post("here/leaver", JobClosed(job=1))
     assert reports.get(timeout=5) == ActorDied(process="here", actor="leaver", detail="SystemExit: leaving")
-    mailroom.post("here/ear", PingAsked(serial=1))
+    mailroom.post("here/ear", Ping(serial=1))
     assert heard(words, 2) == ["starting", 1]
 
 
 def test_a_frame_that_is_no_message_is_dropped_and_the_actor_lives(
-    mailroom: Mailroom, words: Words, reports: "queue.SimpleQueue[Message]"
+    mailroom: MessageBus, words: Words, reports: "queue.SimpleQueue[Message]"
 ) -> None:
     Listener.start("ear", mailroom, words)
     mailroom.post_frame("here/ear", b"\x93not a message")
-    mailroom.post("here/ear", PingAsked(serial=1))
+    mailroom.post("here/ear", Ping(serial=1))
     assert heard(words, 2) == ["starting", 1]
     assert reports.empty()
 
 
-def test_stopping_works_the_inbox_off_first(mailroom: Mailroom, words: Words) -> None:
+def test_stopping_works_the_inbox_off_first(mailroom: MessageBus, words: Words) -> None:
     ref = Listener.start("ear", mailroom, words)
     for serial in range(100):
-        mailroom.post("here/ear", PingAsked(serial=serial))
+        mailroom.post("here/ear", Ping(serial=serial))
     assert stop_actors([ref], timeout_s=5) == []
     assert heard(words, 102) == ["starting", *range(100), "stopping"]
-    mailroom.post("here/ear", PingAsked(serial=0))
+    mailroom.post("here/ear", Ping(serial=0))
     assert mailroom.dropped == 1
 
 
-def test_an_actor_that_does_not_end_in_time_is_named(mailroom: Mailroom) -> None:
+def test_an_actor_that_does_not_end_in_time_is_named(mailroom: MessageBus) -> None:
     entered, leave = threading.Event(), threading.Event()
 
-    class Stuck(WireActor):
+    class Stuck(Actor):
         def handle(self, message: Any) -> None:
             entered.set()
             leave.wait(10)
@@ -161,14 +161,14 @@ def test_an_actor_that_does_not_end_in_time_is_named(mailroom: Mailroom) -> None
     assert stop_actors([ref], timeout_s=5) == []
 
 
-def test_a_name_is_given_only_once(mailroom: Mailroom, words: Words) -> None:
+def test_a_name_is_given_only_once(mailroom: MessageBus, words: Words) -> None:
     Listener.start("ear", mailroom, words)
     with pytest.raises(ValueError, match="here/ear is taken"):
         Listener.start("ear", mailroom, words)
     assert len(pykka.ActorRegistry.get_all()) == 1
 
 
-def test_actors_never_keep_the_process_alive(mailroom: Mailroom, words: Words) -> None:
+def test_actors_never_keep_the_process_alive(mailroom: MessageBus, words: Words) -> None:
     Listener.start("ear", mailroom, words)
     heard(words, 1)
     (thread,) = (thread for thread in threading.enumerate() if thread.name == "ear")

@@ -12,28 +12,28 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from actors.runtime.fd_transfer import FdDesk
-from actors.runtime.message_bus import Mailroom
+from actors.runtime.fd_transfer import FdTransfer
+from actors.runtime.message_bus import MessageBus
 from actors.runtime.unix_links import socket_path
-from protocol.messages import ConnectionHanded, JobNoted, Message
+from protocol.messages import ConnectionReady, JobNoted, Message
 from protocol.messages.codec import BadFrame, decode, encode
 
 Inbox = queue.SimpleQueue[Message]
 HELLO = b"\0shoal1" + struct.pack("!I", 4711) + b"stranger"
 
 
-def handed(token: int) -> ConnectionHanded:
-    return ConnectionHanded(job=1, source=2, ticket=3, fd_token=token)
+def handed(token: int) -> ConnectionReady:
+    return ConnectionReady(job=1, source=2, ticket=3, fd_token=token)
 
 
 @pytest.fixture
-def made() -> Iterator[Callable[[str], tuple[Mailroom, Inbox]]]:
-    rooms: list[Mailroom] = []
+def made() -> Iterator[Callable[[str], tuple[MessageBus, Inbox]]]:
+    rooms: list[MessageBus] = []
     with tempfile.TemporaryDirectory(prefix="shoal-") as run_dir:
 
-        def make(process: str) -> tuple[Mailroom, Inbox]:
+        def make(process: str) -> tuple[MessageBus, Inbox]:
             inbox: Inbox = queue.SimpleQueue()
-            room = Mailroom(process, run_dir)
+            room = MessageBus(process, run_dir)
             room.register("box", lambda frame: inbox.put(decode(frame)))
             room.start()
             rooms.append(room)
@@ -64,7 +64,7 @@ def is_closed_everywhere(read_fd: int, *, s_max: float = 5.0) -> bool:
 
 @pytest.mark.parametrize("receiver", ["a", "b"])
 def test_a_descriptor_arrives_before_its_message_and_works(
-    made: Callable[[str], tuple[Mailroom, Inbox]], pipe: tuple[int, int], receiver: str
+    made: Callable[[str], tuple[MessageBus, Inbox]], pipe: tuple[int, int], receiver: str
 ) -> None:
     rooms = {name: made(name) for name in ("a", "b")}
     assert rooms["a"][0].post_with_fd(f"{receiver}/box", handed(77), pipe[1])
@@ -82,7 +82,7 @@ def test_a_descriptor_arrives_before_its_message_and_works(
 
 @pytest.mark.parametrize("to", ["a/nobody", "b/nobody", "gone/box"])
 def test_a_descriptor_for_nobody_is_closed(
-    made: Callable[[str], tuple[Mailroom, Inbox]], pipe: tuple[int, int], to: str
+    made: Callable[[str], tuple[MessageBus, Inbox]], pipe: tuple[int, int], to: str
 ) -> None:
     a, _ = made("a")
     made("b")
@@ -92,7 +92,7 @@ def test_a_descriptor_for_nobody_is_closed(
 
 
 def test_a_descriptor_with_a_message_that_cannot_be_sent_is_closed(
-    made: Callable[[str], tuple[Mailroom, Inbox]], pipe: tuple[int, int]
+    made: Callable[[str], tuple[MessageBus, Inbox]], pipe: tuple[int, int]
 ) -> None:
     a, _ = made("a")
     made("b")
@@ -102,7 +102,7 @@ def test_a_descriptor_with_a_message_that_cannot_be_sent_is_closed(
 
 
 def test_a_descriptor_with_a_message_that_does_not_name_it_is_closed(
-    made: Callable[[str], tuple[Mailroom, Inbox]], pipe: tuple[int, int]
+    made: Callable[[str], tuple[MessageBus, Inbox]], pipe: tuple[int, int]
 ) -> None:
     a, _ = made("a")
     made("b")
@@ -121,7 +121,7 @@ def test_a_descriptor_with_a_message_that_does_not_name_it_is_closed(
     ],
 )
 def test_what_no_link_of_ours_sends_leaves_no_descriptor_open(
-    made: Callable[[str], tuple[Mailroom, Inbox]], pipe: tuple[int, int], datagrams: list[bytes], count: int
+    made: Callable[[str], tuple[MessageBus, Inbox]], pipe: tuple[int, int], datagrams: list[bytes], count: int
 ) -> None:
     room, inbox = made("b")
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as stranger:
@@ -135,7 +135,7 @@ def test_what_no_link_of_ours_sends_leaves_no_descriptor_open(
     assert inbox.empty()
 
 
-def test_many_descriptors_cross_in_order_with_their_messages(made: Callable[[str], tuple[Mailroom, Inbox]]) -> None:
+def test_many_descriptors_cross_in_order_with_their_messages(made: Callable[[str], tuple[MessageBus, Inbox]]) -> None:
     (a, _), (b, inbox) = made("a"), made("b")
     before = len(os.listdir("/proc/self/fd"))
     for token in range(200):
@@ -152,7 +152,7 @@ def test_many_descriptors_cross_in_order_with_their_messages(made: Callable[[str
 
 
 def test_the_desk_closes_the_oldest_when_it_is_full_and_everything_when_it_is_closed() -> None:
-    desk = FdDesk(waiting_max=2)
+    desk = FdTransfer(waiting_max=2)
     pipes = [os.pipe() for _ in range(4)]
     for token, (_, write_fd) in enumerate(pipes[:3]):
         desk.put(token, write_fd)
@@ -167,7 +167,7 @@ def test_the_desk_closes_the_oldest_when_it_is_full_and_everything_when_it_is_cl
 
 
 def test_what_nobody_fetches_in_time_is_closed_although_nobody_comes(pipe: tuple[int, int]) -> None:
-    desk = FdDesk(age_s_max=0.05)
+    desk = FdTransfer(age_s_max=0.05)
     desk.put(1, pipe[1])
     assert is_closed_everywhere(pipe[0])
     assert desk.take(1) is None
@@ -175,7 +175,7 @@ def test_what_nobody_fetches_in_time_is_closed_although_nobody_comes(pipe: tuple
 
 
 def test_a_token_that_comes_again_replaces_the_first(pipe: tuple[int, int]) -> None:
-    desk = FdDesk()
+    desk = FdTransfer()
     desk.put(1, pipe[1])
     read_fd, write_fd = os.pipe()
     desk.put(1, write_fd)

@@ -6,24 +6,24 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from actors.runtime.message_bus import Mailroom
-from protocol.messages import JobNoted, Message, PingAsked, Ticked
+from actors.runtime.message_bus import MessageBus
+from protocol.messages import JobNoted, Message, Ping, Ticked
 from protocol.messages.addresses import Post
 from protocol.messages.codec import BadFrame, decode
 
 Inbox = queue.SimpleQueue[Message]
-MakeMailroom = Callable[[str], tuple[Mailroom, Inbox]]
+MakeMailroom = Callable[[str], tuple[MessageBus, Inbox]]
 
 
 @pytest.fixture
 def made() -> Iterator[MakeMailroom]:
     """Makes a started mailroom with one box, ``box``."""
-    rooms: list[Mailroom] = []
+    rooms: list[MessageBus] = []
     with tempfile.TemporaryDirectory(prefix="shoal-") as run_dir:
 
-        def make(process: str) -> tuple[Mailroom, Inbox]:
+        def make(process: str) -> tuple[MessageBus, Inbox]:
             inbox: Inbox = queue.SimpleQueue()
-            room = Mailroom(process, run_dir)
+            room = MessageBus(process, run_dir)
             room.register("box", lambda frame: inbox.put(decode(frame)))
             room.start()
             rooms.append(room)
@@ -45,10 +45,10 @@ def test_a_message_inside_the_process_arrives_as_another_equal_object(made: Make
 
 def test_messages_cross_in_order_both_ways_and_to_both_kinds_of_post(made: MakeMailroom) -> None:
     (a, inbox_a), (b, inbox_b) = made("a"), made("b")
-    a.post_all(Post(to="b/box", message=PingAsked(serial=serial)) for serial in range(500))
+    a.post_all(Post(to="b/box", message=Ping(serial=serial)) for serial in range(500))
     b.post("a/box", JobNoted(job=1, text="hello"))
     a.post(Post(to="b/box", message=Ticked()))
-    assert [inbox_b.get(timeout=5) for _ in range(501)] == [*(PingAsked(serial=s) for s in range(500)), Ticked()]
+    assert [inbox_b.get(timeout=5) for _ in range(501)] == [*(Ping(serial=s) for s in range(500)), Ticked()]
     assert inbox_a.get(timeout=5) == JobNoted(job=1, text="hello")
 
 
@@ -91,10 +91,10 @@ def test_a_box_that_was_taken_away_gets_nothing_and_may_be_taken_anew(made: Make
 
 def test_a_late_post_comes_later_unless_cancelled(made: MakeMailroom) -> None:
     room, inbox = made("a")
-    room.post_later(0.02, "a/box", PingAsked(serial=1)).cancel()
-    room.post_later(0.03, "a/box", PingAsked(serial=2))
+    room.post_later(0.02, "a/box", Ping(serial=1)).cancel()
+    room.post_later(0.03, "a/box", Ping(serial=2))
     assert inbox.empty()
-    assert inbox.get(timeout=5) == PingAsked(serial=2)
+    assert inbox.get(timeout=5) == Ping(serial=2)
 
 
 def test_an_address_that_cannot_be_one_is_our_fault(made: MakeMailroom) -> None:

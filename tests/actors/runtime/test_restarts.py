@@ -14,10 +14,10 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped,unused-ignore]
 import pytest
 
-from actors.core.supervision.process_policy import Restarts, Vigil
+from actors.core.supervision.process_policy import HealthPolicy, RestartPolicy
 from actors.runtime.process import ProcessSpec
 from actors.runtime.supervisor import Supervisor
-from protocol.messages import JobForgotten, JobNoted, Message, PingAnswered, PingAsked, ProcessLost, ProcessReady
+from protocol.messages import JobClosed, JobNoted, Message, Ping, Pong, ProcessLost, ProcessReady
 from protocol.messages.codec import decode
 from tests.actors.runtime.children import HERE, echo_specs
 
@@ -41,7 +41,9 @@ def next_of(inbox: Inbox, kind: type) -> Message:
 @pytest.fixture
 def two() -> Iterator[Supervisor]:
     """``hub`` and ``store``, restarted up to twice a minute; ``front/answers`` is told of losses."""
-    with Supervisor(echo_specs("hub", "store"), lost_to=("front/answers",), restarts=Restarts(restarts_max=2)) as made:
+    with Supervisor(
+        echo_specs("hub", "store"), lost_to=("front/answers",), restarts=RestartPolicy(restarts_max=2)
+    ) as made:
         assert {type(made.inbox.get(timeout=5)) for _ in range(2)} == {ProcessReady}
         yield made
 
@@ -57,8 +59,8 @@ def test_a_killed_child_is_started_anew_and_works(two: Supervisor) -> None:
     assert two.pid_of("store") != before
     assert answers.get(timeout=5) == lost
     assert answers.get(timeout=5) == back, "the others hear that it is back"
-    two.mailroom.post("store/echo", PingAsked(serial=7))
-    assert answers.get(timeout=5) == PingAnswered(process="store", serial=7)
+    two.mailroom.post("store/echo", Ping(serial=7))
+    assert answers.get(timeout=5) == Pong(process="store", serial=7)
 
 
 def test_after_too_many_restarts_a_death_is_final_and_says_so(two: Supervisor) -> None:
@@ -75,8 +77,8 @@ def test_after_too_many_restarts_a_death_is_final_and_says_so(two: Supervisor) -
 
 
 def test_a_stopped_child_is_killed_as_silent_and_started_anew() -> None:
-    vigil = Vigil(pings_unanswered_max=3)
-    with Supervisor(echo_specs("hub"), ping_s=0.1, vigil=vigil, restarts=Restarts()) as supervisor:
+    vigil = HealthPolicy(pings_unanswered_max=3)
+    with Supervisor(echo_specs("hub"), ping_s=0.1, vigil=vigil, restarts=RestartPolicy()) as supervisor:
         next_of(supervisor.inbox, ProcessReady)
         os.kill(supervisor.pid_of("hub"), signal.SIGSTOP)
         lost = next_of(supervisor.inbox, ProcessLost)
@@ -110,10 +112,10 @@ def test_a_deadlocked_child_says_where_it_stands_before_it_is_killed() -> None:
 
 def test_a_child_with_an_actor_that_takes_no_more_messages_is_silent_too() -> None:
     spec = ProcessSpec(process="hub", builder=f"{HERE}:build_stuck", log_level=logging.CRITICAL)
-    vigil = Vigil(pings_unanswered_max=3)
-    with Supervisor([spec], ping_s=0.1, vigil=vigil, restarts=Restarts()) as supervisor:
+    vigil = HealthPolicy(pings_unanswered_max=3)
+    with Supervisor([spec], ping_s=0.1, vigil=vigil, restarts=RestartPolicy()) as supervisor:
         next_of(supervisor.inbox, ProcessReady)
-        supervisor.mailroom.post("hub/stuck", PingAsked(serial=0))
+        supervisor.mailroom.post("hub/stuck", Ping(serial=0))
         lost = next_of(supervisor.inbox, ProcessLost)
         assert isinstance(lost, ProcessLost)
         assert lost.detail.startswith("silent")
@@ -122,13 +124,13 @@ def test_a_child_with_an_actor_that_takes_no_more_messages_is_silent_too() -> No
 
 def test_an_actor_that_fails_takes_a_process_that_lives_as_a_whole_along_and_there_is_an_end_to_it() -> None:
     spec = ProcessSpec(process="hub", builder=f"{HERE}:build_echo", whole=True, log_level=logging.CRITICAL + 1)
-    with Supervisor([spec], restarts=Restarts(window_s=1e-9)) as supervisor:
+    with Supervisor([spec], restarts=RestartPolicy(window_s=1e-9)) as supervisor:
         answers = heard(supervisor, "answers")
         details = []
         for _ in range(4):
-            supervisor.mailroom.post("hub/echo", PingAsked(serial=1))
-            assert answers.get(timeout=10) == PingAnswered(process="hub", serial=1), "it works again"
-            supervisor.mailroom.post("hub/echo", JobForgotten(job=3))
+            supervisor.mailroom.post("hub/echo", Ping(serial=1))
+            assert answers.get(timeout=10) == Pong(process="hub", serial=1), "it works again"
+            supervisor.mailroom.post("hub/echo", JobClosed(job=3))
             lost = next_of(supervisor.inbox, ProcessLost)
             assert isinstance(lost, ProcessLost)
             details.append((lost.detail, lost.restart_s))
@@ -141,8 +143,8 @@ def test_an_actor_that_fails_takes_a_process_that_lives_as_a_whole_along_and_the
 
 def test_a_child_that_grows_too_large_is_killed_and_started_anew() -> None:
     spec = ProcessSpec(process="hub", builder=f"{HERE}:build_greedy", settings=64 << 20)
-    vigil = Vigil(memory_bytes_max=48 << 20)
-    with Supervisor([spec], ping_s=0.1, vigil=vigil, restarts=Restarts(restarts_max=1)) as supervisor:
+    vigil = HealthPolicy(memory_bytes_max=48 << 20)
+    with Supervisor([spec], ping_s=0.1, vigil=vigil, restarts=RestartPolicy(restarts_max=1)) as supervisor:
         lost = next_of(supervisor.inbox, ProcessLost)
         assert isinstance(lost, ProcessLost)
         assert lost.detail.startswith("too large: ")
@@ -150,7 +152,7 @@ def test_a_child_that_grows_too_large_is_killed_and_started_anew() -> None:
 
 
 def test_a_supervisor_is_well_while_it_goes_round_and_its_children_answer() -> None:
-    with Supervisor(echo_specs("hub"), restarts=Restarts(), ping_s=60.0) as supervisor:
+    with Supervisor(echo_specs("hub"), restarts=RestartPolicy(), ping_s=60.0) as supervisor:
         next_of(supervisor.inbox, ProcessReady)
         assert supervisor.well()
         child = supervisor._children["hub"]
@@ -164,7 +166,7 @@ def test_a_supervisor_is_well_while_it_goes_round_and_its_children_answer() -> N
 
 def test_fifty_restarts_leak_no_descriptor_thread_process_or_file() -> None:
     with Supervisor(
-        echo_specs("hub", "store"), restarts=Restarts(restarts_max=1000, window_s=1e-9), ping_s=60.0
+        echo_specs("hub", "store"), restarts=RestartPolicy(restarts_max=1000, window_s=1e-9), ping_s=60.0
     ) as supervisor:
         for _ in range(2):
             next_of(supervisor.inbox, ProcessReady)
@@ -181,8 +183,8 @@ def test_fifty_restarts_leak_no_descriptor_thread_process_or_file() -> None:
             next_of(supervisor.inbox, ProcessLost)
             next_of(supervisor.inbox, ProcessReady)
             for name in ("hub", "store"):  # so that every link stands when it is counted
-                supervisor.mailroom.post(f"{name}/echo", PingAsked(serial=0))
-                next_of(answers, PingAnswered)
+                supervisor.mailroom.post(f"{name}/echo", Ping(serial=0))
+                next_of(answers, Pong)
 
         answers = heard(supervisor, "answers")
         once()

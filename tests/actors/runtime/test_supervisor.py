@@ -17,22 +17,22 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped,unused-ignore]
 import pytest
 
-from actors.core.supervision.process_policy import Vigil
+from actors.core.supervision.process_policy import HealthPolicy
 from actors.runtime.process import ProcessSpec
 from actors.runtime.spawn import orders_held_back
 from actors.runtime.supervisor import StartFailed, Supervisor
 from actors.runtime.unix_links import socket_path
 from protocol.messages import (
     ActorDied,
-    JobForgotten,
+    JobClosed,
     JobNoted,
     Message,
-    PingAnswered,
-    PingAsked,
+    Ping,
+    Pong,
     ProcessLost,
     ProcessReady,
-    StopAsked,
-    WorkerWanted,
+    StartWorker,
+    StopProcess,
 )
 from protocol.messages.codec import decode
 from tests.actors.runtime.children import HERE, echo_specs
@@ -90,9 +90,9 @@ def wait_for_end(pidfds: list[int], within_s: float) -> bool:
 def test_ten_thousand_messages_cross_two_processes_in_order_and_none_is_lost(supervised: Supervised) -> None:
     supervisor, answers = supervised(echo_specs("hub"))
     for serial in range(10_000):
-        supervisor.mailroom.post("hub/echo", PingAsked(serial=serial))
+        supervisor.mailroom.post("hub/echo", Ping(serial=serial))
     for serial in range(10_000):
-        assert answers.get(timeout=5) == PingAnswered(process="hub", serial=serial)
+        assert answers.get(timeout=5) == Pong(process="hub", serial=serial)
 
 
 def test_the_arena_and_the_settings_reach_the_builder(supervised: Supervised) -> None:
@@ -123,13 +123,13 @@ def test_a_receiver_killed_in_mid_stream_is_found_again_after_its_restart(superv
     def stream() -> None:
         serial = 0
         while not enough.is_set():
-            supervisor.mailroom.post("hub/echo", PingAsked(serial=serial))
+            supervisor.mailroom.post("hub/echo", Ping(serial=serial))
             serial += 1
-        supervisor.mailroom.post("hub/echo", PingAsked(serial=-1))
+        supervisor.mailroom.post("hub/echo", Ping(serial=-1))
 
     streamer = threading.Thread(target=stream, daemon=True)
     streamer.start()
-    assert answers.get(timeout=5) == PingAnswered(process="hub", serial=0)
+    assert answers.get(timeout=5) == Pong(process="hub", serial=0)
     first_pid = supervisor.pid_of("hub")
     os.kill(first_pid, signal.SIGKILL)
     next_of(supervisor.inbox, ProcessLost)
@@ -141,8 +141,8 @@ def test_a_receiver_killed_in_mid_stream_is_found_again_after_its_restart(superv
     streamer.join(timeout=5)
     serials: list[int] = []
     while not serials or serials[-1] != -1:
-        answer = next_of(answers, PingAnswered)
-        assert isinstance(answer, PingAnswered)
+        answer = next_of(answers, Pong)
+        assert isinstance(answer, Pong)
         serials.append(answer.serial)
     assert serials[:-1] == sorted(set(serials[:-1]))  # some are lost, none comes twice or out of order
 
@@ -152,12 +152,14 @@ def test_restarting_a_living_child_kills_it_first_and_says_so(supervised: Superv
     supervisor.restart("hub")
     assert supervisor.inbox.get(timeout=5) == ProcessLost(process="hub", detail="killed to be restarted")
     assert supervisor.inbox.get(timeout=5) == ProcessReady(process="hub", pid=supervisor.pid_of("hub"))
-    supervisor.mailroom.post("hub/echo", PingAsked(serial=1))
-    assert answers.get(timeout=5) == PingAnswered(process="hub", serial=1)
+    supervisor.mailroom.post("hub/echo", Ping(serial=1))
+    assert answers.get(timeout=5) == Pong(process="hub", serial=1)
 
 
 def test_a_child_that_stands_still_is_killed_and_reported_as_silent(supervised: Supervised) -> None:
-    supervisor, _answers = supervised(echo_specs("hub", "store"), ping_s=0.1, vigil=Vigil(pings_unanswered_max=5))
+    supervisor, _answers = supervised(
+        echo_specs("hub", "store"), ping_s=0.1, vigil=HealthPolicy(pings_unanswered_max=5)
+    )
     os.kill(supervisor.pid_of("store"), signal.SIGSTOP)
     lost = supervisor.inbox.get(timeout=5)
     assert lost == ProcessLost(process="store", detail="silent: 5 pings without an answer, killed")
@@ -166,11 +168,11 @@ def test_a_child_that_stands_still_is_killed_and_reported_as_silent(supervised: 
 
 def test_an_actor_that_fails_is_reported_once_and_its_process_lives(supervised: Supervised) -> None:
     supervisor, answers = supervised(echo_specs("hub", "store"))
-    supervisor.mailroom.post("store/echo", JobForgotten(job=3))
+    supervisor.mailroom.post("store/echo", JobClosed(job=3))
     died = ActorDied(process="store", actor="echo", detail="RuntimeError: job 3 is unforgettable")
     assert supervisor.inbox.get(timeout=5) == died
-    supervisor.mailroom.post("hub/echo", PingAsked(serial=1))
-    assert answers.get(timeout=5) == PingAnswered(process="hub", serial=1)
+    supervisor.mailroom.post("hub/echo", Ping(serial=1))
+    assert answers.get(timeout=5) == Pong(process="hub", serial=1)
     assert supervisor.inbox.empty()
 
 
@@ -183,7 +185,7 @@ def test_an_actor_that_fails_while_its_process_starts_is_reported(supervised: Su
 def test_an_actor_that_cannot_be_made_is_reported_under_its_name_and_the_root_lives(supervised: Supervised) -> None:
     supervisor, _answers = supervised(children(("hub",), "build_with_a_failing_maker"))
     for source in (4, 5):
-        supervisor.mailroom.post("hub/root", WorkerWanted(job=1, source=source, url="gopher://x", chunk_size=131072))
+        supervisor.mailroom.post("hub/root", StartWorker(job=1, source=source, url="gopher://x", chunk_size=131072))
     for source in (4, 5):
         died = supervisor.inbox.get(timeout=5)
         assert isinstance(died, ActorDied)
@@ -209,13 +211,13 @@ def test_children_are_stopped_in_the_order_of_their_ranks(supervised: Supervised
     supervisor.stop()
 
 
-@pytest.mark.parametrize("order", ["SIGTERM", "StopAsked"])
+@pytest.mark.parametrize("order", ["SIGTERM", "StopProcess"])
 def test_a_child_asked_by_somebody_else_ends_in_order_too_and_is_reported(supervised: Supervised, order: str) -> None:
     supervisor, answers = supervised(echo_specs("hub"))
     if order == "SIGTERM":
         os.kill(supervisor.pid_of("hub"), signal.SIGTERM)
     else:
-        supervisor.mailroom.post("hub/root", StopAsked())
+        supervisor.mailroom.post("hub/root", StopProcess())
     assert answers.get(timeout=5) == JobNoted(job=0, text="hub stopped")
     assert supervisor.inbox.get(timeout=5) == ProcessLost(process="hub", detail="exited with code 0")
 
@@ -330,8 +332,8 @@ def test_a_killed_forkserver_is_no_loss_of_its_children_and_the_next_start_bring
     parent = psutil.Process(supervisor.pid_of("hub")).parent()
     assert parent is not None
     parent.kill()
-    supervisor.mailroom.post("hub/echo", PingAsked(serial=1))
-    assert answers.get(timeout=5) == PingAnswered(process="hub", serial=1)
+    supervisor.mailroom.post("hub/echo", Ping(serial=1))
+    assert answers.get(timeout=5) == Pong(process="hub", serial=1)
     supervisor.restart("store")
     assert next_of(supervisor.inbox, ProcessReady) == ProcessReady(process="store", pid=supervisor.pid_of("store"))
     assert [figures.process for figures in supervisor.health()] == ["front", "hub", "store"]

@@ -12,17 +12,17 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from actors.runtime.actor import stop_actors
-from actors.runtime.message_bus import Mailroom
+from actors.runtime.message_bus import MessageBus
 from actors.soulseek.actor import Session
 from actors.soulseek.settings import SessionSettings, TalkTimes
 from protocol.messages import (
-    ConnectionEnded,
-    ConnectionHanded,
+    AcceptUpload,
+    ConnectionClosed,
+    ConnectionReady,
+    EnqueueFile,
     Message,
-    PlaceAsked,
     SessionChanged,
-    TurnCame,
-    TurnTaken,
+    UploadOffered,
 )
 from protocol.messages.addresses import SESSION
 from protocol.messages.codec import decode
@@ -47,7 +47,7 @@ class Rig:
         self._folder = tempfile.TemporaryDirectory(prefix="shoal-")
         self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self.worker_inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        self._rooms = {name: Mailroom(name, self._folder.name) for name in ("soulseek", "hub", "front", "fetch-1")}
+        self._rooms = {name: MessageBus(name, self._folder.name) for name in ("soulseek", "hub", "front", "fetch-1")}
         for box in ("pool", "dispatcher-1", "dispatcher-2"):
             self._rooms["hub"].register(box, lambda frame: self.inbox.put(decode(frame)))
         self._rooms["front"].register("front", lambda _frame: None)
@@ -83,22 +83,22 @@ class Rig:
 
     def ask(self, box: Any, peer: str, *, source: int = 1, path: str | None = None) -> None:
         path = box.remote_path(peer) if path is None else path
-        self.say(PlaceAsked(job=1, source=source, peer=peer, path=path, worker=WORKER))
+        self.say(EnqueueFile(job=1, source=source, peer=peer, path=path, worker=WORKER))
 
-    def take_turn(self, came: TurnCame | None = None) -> tuple[socket.socket, ConnectionHanded]:
+    def take_turn(self, came: UploadOffered | None = None) -> tuple[socket.socket, ConnectionReady]:
         """The connection of the next turn, or of this one."""
-        came = came or self.hear(TurnCame)
-        self.say(TurnTaken(job=came.job, source=came.source, ticket=came.ticket))
+        came = came or self.hear(UploadOffered)
+        self.say(AcceptUpload(job=came.job, source=came.source, ticket=came.ticket))
         handed = self.worker_inbox.get(timeout=HEAR_S_MAX)
-        assert isinstance(handed, ConnectionHanded)
+        assert isinstance(handed, ConnectionReady)
         fd = self._rooms["fetch-1"].fds.take(handed.fd_token)
         assert fd is not None
         sock = socket.socket(fileno=fd)
         sock.settimeout(HEAR_S_MAX)
         return sock, handed
 
-    def end(self, handed: ConnectionHanded, *, stopped: bool) -> None:
-        ended = ConnectionEnded(job=handed.job, source=handed.source, ticket=handed.ticket, stopped=stopped)
+    def end(self, handed: ConnectionReady, *, stopped: bool) -> None:
+        ended = ConnectionClosed(job=handed.job, source=handed.source, ticket=handed.ticket, stopped=stopped)
         self._rooms["fetch-1"].post(SESSION, ended)
 
     def waiting_fds(self) -> int:

@@ -12,14 +12,14 @@ from actors.demo.content import Content
 from actors.demo.soulseek.network import Character, Network, network
 from actors.demo.soulseek.wire import bound
 from protocol.messages import (
+    CancelSearch,
+    EnqueueRefused,
     FileFinished,
-    LoginWanted,
-    LogoutWanted,
-    PlaceRefused,
-    SearchAsked,
+    LogIn,
+    LogOut,
     SearchEnded,
     SearchHit,
-    SearchLeft,
+    StartSearch,
 )
 from protocol.model.faults import FaultKind
 from tests.actors.soulseek.rig import ME, Rig, read_body, times
@@ -34,7 +34,7 @@ def box() -> Iterator[Network]:
 
 
 def search(rig: Rig, term: str, *, number: int = 1, wait_s: float = 0.4) -> tuple[list[SearchHit], SearchEnded]:
-    rig.say(SearchAsked(search=number, term=term, wait_s=wait_s, reply_to="hub/pool"))
+    rig.say(StartSearch(search=number, term=term, wait_s=wait_s, reply_to="hub/pool"))
     hits: list[SearchHit] = []
     while True:
         heard = rig.hear(SearchHit, SearchEnded)
@@ -72,7 +72,7 @@ def test_a_wrong_password_is_final_and_said_in_words(box: Network) -> None:
         began_s = time.monotonic()
         assert search(rig, box.term)[1].refused == "not logged in"
         rig.ask(box, "a")
-        assert rig.hear(PlaceRefused).fault == FaultKind.NOT_LOGGED_IN
+        assert rig.hear(EnqueueRefused).fault == FaultKind.NOT_LOGGED_IN
         assert time.monotonic() - began_s < 1, "nobody waits for a login that will not come"
         assert box.logins() == logins
 
@@ -128,7 +128,7 @@ def test_several_askers_share_one_budget_and_number_their_searches_themselves(bo
         rig.online()
         askers = ("hub/pool", "hub/dispatcher-1", "hub/dispatcher-2")
         for asker in askers:
-            rig.say(SearchAsked(search=1, term=box.term, wait_s=0.4, reply_to=asker))
+            rig.say(StartSearch(search=1, term=box.term, wait_s=0.4, reply_to=asker))
         ends = [rig.hear(SearchEnded) for _ in askers]
         assert sorted((ended.peers, bool(ended.refused)) for ended in ends) == [(0, True), (2, False), (2, False)]
 
@@ -137,11 +137,11 @@ def test_a_search_that_nobody_wants_any_more_ends_at_once(box: Network) -> None:
     with Rig(box.server_port, username="impatient") as rig:
         rig.online()
         began_s = time.monotonic()
-        rig.say(SearchAsked(search=7, term=box.term, wait_s=60.0, reply_to="hub/pool"))
+        rig.say(StartSearch(search=7, term=box.term, wait_s=60.0, reply_to="hub/pool"))
         rig.hear(SearchHit)
-        rig.say(SearchLeft(search=7, reply_to="hub/dispatcher-1"))
-        rig.say(SearchLeft(search=8, reply_to="hub/pool"))
-        rig.say(SearchLeft(search=7, reply_to="hub/pool"))
+        rig.say(CancelSearch(search=7, reply_to="hub/dispatcher-1"))
+        rig.say(CancelSearch(search=8, reply_to="hub/pool"))
+        rig.say(CancelSearch(search=7, reply_to="hub/pool"))
         ended = rig.hear(SearchEnded)
         assert (ended.search, ended.refused) == (7, "")
         assert time.monotonic() - began_s < 30
@@ -150,7 +150,7 @@ def test_a_search_that_nobody_wants_any_more_ends_at_once(box: Network) -> None:
 def test_a_search_ends_when_it_has_brought_enough(box: Network) -> None:
     with Rig(box.server_port, username="modest") as rig:
         rig.online()
-        rig.say(SearchAsked(search=1, term=box.term, wait_s=60.0, reply_to="hub/pool", hits_max=3))
+        rig.say(StartSearch(search=1, term=box.term, wait_s=60.0, reply_to="hub/pool", hits_max=3))
         heard = [rig.hear(SearchHit, SearchEnded) for _ in range(4)]
         assert [type(each) for each in heard] == [SearchHit] * 3 + [SearchEnded]
 
@@ -255,15 +255,15 @@ def test_everything_listens_on_loopback_only(box: Network) -> None:
 def test_who_logs_out_stays_out_until_a_login_is_wanted_again(box: Network) -> None:
     with Rig(box.server_port, username="guest") as rig:
         rig.online()
-        rig.say(LogoutWanted())
+        rig.say(LogOut())
         out = rig.state("offline")
         assert (out.final, out.detail) == (True, "logged out, as was asked for")
         box.wait_for("guest", online=False)
         logins = box.logins()
         assert search(rig, box.term)[1].refused == "not logged in"
         assert box.logins() == logins
-        rig.say(LogoutWanted())
-        rig.say(LoginWanted())
+        rig.say(LogOut())
+        rig.say(LogIn())
         rig.state("online")
         assert search(rig, box.term)[1].peers == 2
 
@@ -275,9 +275,9 @@ def test_a_login_that_is_wanted_is_tried_at_once_however_long_the_pause() -> Non
             rig.state("offline")
             own.return_server()
             own.wait_for("a")
-            rig.say(LoginWanted())
+            rig.say(LogIn())
             rig.state("online")
-            rig.say(LoginWanted())
+            rig.say(LogIn())
             assert search(rig, own.term)[1].peers == 1, "where there is one nothing changes"
 
 
@@ -287,6 +287,6 @@ def test_a_login_that_another_one_took_is_taken_back_when_it_is_wanted(box: Netw
         with Rig(box.server_port, username="twin") as second:
             second.online()
             first.state("kicked")
-            first.say(LoginWanted())
+            first.say(LogIn())
             first.state("online")
             second.state("kicked")

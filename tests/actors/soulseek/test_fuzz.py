@@ -16,21 +16,21 @@ from actors.demo.soulseek.wire import messages, primitives
 from actors.soulseek import aioslsk_patches
 from actors.soulseek.file_connections import FileDoor
 from actors.soulseek.input_limits import ARRAY_ITEMS_MAX, UNPACKED_BYTES_MAX, BoundedZlib, Once
-from actors.soulseek.negotiation import Talk
+from actors.soulseek.negotiation import Negotiation
 from actors.soulseek.ports import FoundFile, PeerAway, Reply
 from actors.soulseek.queue_entry import Offered
 from actors.soulseek.refusals import fault_of, shown
 from actors.soulseek.searches import HITS_OF_PEER_MAX, Budget, Searches, makes_sense
 from actors.soulseek.settings import TalkTimes
 from protocol.messages import (
-    ConnectionHanded,
+    ConnectionReady,
+    EnqueueRefused,
     Message,
-    PeerFailed,
-    PlaceRefused,
-    PlaceTaken,
-    SearchAsked,
+    QueuePlaceChanged,
     SearchHit,
-    TurnCame,
+    StartSearch,
+    UploadFailed,
+    UploadOffered,
 )
 from protocol.messages.codec import decode, encode
 from protocol.model.faults import FaultKind
@@ -128,7 +128,7 @@ def test_one_peer_fills_no_more_than_its_part_of_a_search() -> None:
         searches = Searches(
             Net(), Budget(1, 1.0), Once(), post=lambda _to, message: posted.append(message), ready=ready
         )
-        searches.ask(SearchAsked(search=1, term="x", wait_s=0.05, reply_to="hub/pool"))
+        searches.ask(StartSearch(search=1, term="x", wait_s=0.05, reply_to="hub/pool"))
         await asyncio.sleep(0.01)
         for peer in ("a", "b"):
             files = (FoundFile(path=f"m\\{number}.mp3", size_bytes=5) for number in itertools.count())  # without end
@@ -216,7 +216,7 @@ async def _talk_through(steps: list[tuple[str, int, int]], away: list[bool]) -> 
     given_fds: list[int] = []
     handed: list[int] = []
 
-    def hand(_worker: str, _message: ConnectionHanded, fd: int) -> None:
+    def hand(_worker: str, _message: ConnectionReady, fd: int) -> None:
         handed.append(fd)
         os.close(fd)
 
@@ -224,7 +224,7 @@ async def _talk_through(steps: list[tuple[str, int, int]], away: list[bool]) -> 
         return -1
 
     door = FileDoor(detach, Once(), ticket_s_max=0.01)
-    talk = Talk(
+    talk = Negotiation(
         "u", FakeLines(away), door, SOON, tell=lambda _job, message: told.append(message), hand=hand,
         tokens=itertools.count(),
     )  # fmt: skip
@@ -262,7 +262,7 @@ async def _talk_through(steps: list[tuple[str, int, int]], away: list[bool]) -> 
         assert asyncio.get_running_loop().time() < deadline_s, "it never comes to rest"
         await asyncio.sleep(0.001)
     assert not door._claims, "no ticket is waited for any more"
-    assert {type(message) for message in told} <= {PlaceTaken, PlaceRefused, PeerFailed, TurnCame}
+    assert {type(message) for message in told} <= {QueuePlaceChanged, EnqueueRefused, UploadFailed, UploadOffered}
     for fd in set(given_fds) - set(handed):
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(fd)

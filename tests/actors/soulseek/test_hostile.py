@@ -13,7 +13,7 @@ from actors.demo.content import Content
 from actors.demo.soulseek.behavior import Hostility
 from actors.demo.soulseek.network import Character, Network, network
 from actors.soulseek import aioslsk_patches
-from protocol.messages import SearchAsked, SearchEnded, SearchHit, TurnCame
+from protocol.messages import SearchEnded, SearchHit, StartSearch, UploadOffered
 from protocol.model.source_url import slsk_address, slsk_url
 from tests.actors.soulseek.rig import Rig, read_body
 
@@ -39,7 +39,7 @@ def test_among_hostile_peers_the_honest_one_is_found_and_read(box: Network, capl
         rig.online()
         before, cpu_before_s = process.memory_info().rss, sum(process.cpu_times()[:2])
         for number in range(3):
-            rig.say(SearchAsked(search=number, term=box.term, wait_s=2.0, reply_to="hub/pool"))
+            rig.say(StartSearch(search=number, term=box.term, wait_s=2.0, reply_to="hub/pool"))
             hits = []
             while isinstance(heard := rig.hear(SearchHit, SearchEnded), SearchHit):
                 hits.append(heard)
@@ -65,7 +65,7 @@ def test_among_hostile_peers_the_honest_one_is_found_and_read(box: Network, capl
 def test_what_a_hostile_peer_sends_honestly_is_still_taken(box: Network, peer: str) -> None:
     with Rig(box.server_port) as rig:
         rig.online()
-        rig.say(SearchAsked(search=1, term=box.term, wait_s=0.5, reply_to="hub/pool"))
+        rig.say(StartSearch(search=1, term=box.term, wait_s=0.5, reply_to="hub/pool"))
         rig.hear(SearchEnded)
         rig.ask(box, peer)
         sock, _handed = rig.take_turn()
@@ -83,7 +83,7 @@ def test_strangers_at_our_port_that_say_nothing_cannot_keep_the_others_out(
         for stranger in strangers[:72]:  # more than 128 at once: the oldest have to go
             assert stranger.recv(1) == b""
         rig.ask(box, "honest")
-        rig.hear(TurnCame)
+        rig.hear(UploadOffered)
         strangers[-1].settimeout(0.1)
         with pytest.raises(TimeoutError):
             strangers[-1].recv(1)
@@ -103,7 +103,7 @@ def test_a_message_of_four_gigabytes_costs_no_memory(box: Network) -> None:
 def test_an_offer_of_a_file_that_nobody_asked_for_reaches_nobody(box: Network) -> None:
     with Rig(box.server_port) as rig:
         rig.online()
-        rig.say(SearchAsked(search=1, term=box.term, wait_s=1.0, reply_to="hub/pool"))
+        rig.say(StartSearch(search=1, term=box.term, wait_s=1.0, reply_to="hub/pool"))
         rig.hear(SearchEnded)
         with pytest.raises(queue.Empty):
-            rig.hear(TurnCame, s_max=1.0)
+            rig.hear(UploadOffered, s_max=1.0)

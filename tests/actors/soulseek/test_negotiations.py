@@ -9,17 +9,17 @@ import pytest
 from actors.demo.content import Content
 from actors.demo.soulseek.network import Character, Network, network
 from protocol.messages import (
-    JobForgotten,
-    PeerFailed,
-    PlaceAsked,
-    PlaceLeft,
-    PlaceRefused,
-    PlaceTaken,
-    SearchAsked,
+    AcceptUpload,
+    DeclineUpload,
+    DequeueFile,
+    EnqueueFile,
+    EnqueueRefused,
+    JobClosed,
+    QueuePlaceChanged,
     SearchEnded,
-    TurnCame,
-    TurnDeclined,
-    TurnTaken,
+    StartSearch,
+    UploadFailed,
+    UploadOffered,
 )
 from protocol.model.faults import FaultKind
 from tests.actors.soulseek.rig import Rig, read_body, read_on
@@ -61,7 +61,7 @@ def shared(box: Network) -> Iterator[Rig]:
 @pytest.fixture
 def rig(shared: Rig) -> Iterator[Rig]:
     yield shared
-    shared.say(JobForgotten(job=1))
+    shared.say(JobClosed(job=1))
     while not shared.inbox.empty():
         shared.inbox.get_nowait()
 
@@ -69,8 +69,8 @@ def rig(shared: Rig) -> Iterator[Rig]:
 @pytest.mark.parametrize("peer", ["fast", "behind-a-wall", "obfuscated", "twice"])
 def test_a_turn_ends_as_a_bare_socket_with_every_byte_from_the_offset_on(box: Network, rig: Rig, peer: str) -> None:
     rig.ask(box, peer)
-    assert rig.hear(PlaceTaken).place == 0
-    came = rig.hear(TurnCame)
+    assert rig.hear(QueuePlaceChanged).place == 0
+    came = rig.hear(UploadOffered)
     assert came.size_bytes == SIZE
     sock, handed = rig.take_turn(came)
     with sock:
@@ -98,7 +98,7 @@ def test_a_place_asked_for_before_the_last_word_of_the_worker_waits_for_that_wor
     sock.close()
     rig.ask(box, "careless")
     rig.end(handed, stopped=True)
-    assert rig.hear(TurnCame).ticket != handed.ticket
+    assert rig.hear(UploadOffered).ticket != handed.ticket
     assert box.counts()["careless"].lost == 0
 
 
@@ -116,7 +116,7 @@ def test_a_late_upload_failed_does_not_end_the_next_attempt(box: Network, rig: R
         assert len(read_body(sock, 1000, 2 << 20)) == 2 << 20  # takes two seconds
     assert box.counts()["late"].upload_failed > before, "it has come meanwhile"
     with pytest.raises(queue.Empty):
-        rig.hear(PeerFailed, PlaceRefused, s_max=0.05)
+        rig.hear(UploadFailed, EnqueueRefused, s_max=0.05)
 
 
 @pytest.mark.parametrize(
@@ -132,20 +132,20 @@ def test_a_late_upload_failed_does_not_end_the_next_attempt(box: Network, rig: R
 )
 def test_a_refusal_is_told_by_its_reason(box: Network, rig: Rig, peer: str, fault: FaultKind) -> None:
     rig.ask(box, peer, path="music\\x.flac" if peer not in CHARACTERS else None)
-    refused = rig.hear(PlaceRefused)
+    refused = rig.hear(EnqueueRefused)
     assert FaultKind(refused.fault) is fault
     assert refused.detail.isprintable()
 
 
 def test_a_file_that_the_peer_does_not_have_is_not_shared(box: Network, rig: Rig) -> None:
     rig.ask(box, "fast", path="music\\other.flac")
-    assert rig.hear(PlaceRefused).fault == FaultKind.NOT_SHARED
+    assert rig.hear(EnqueueRefused).fault == FaultKind.NOT_SHARED
 
 
 def test_our_place_in_the_queue_is_asked_for_until_the_turn_comes(box: Network, rig: Rig) -> None:
     rig.ask(box, "queues")
     places = []
-    while isinstance(heard := rig.hear(PlaceTaken, TurnCame), PlaceTaken):
+    while isinstance(heard := rig.hear(QueuePlaceChanged, UploadOffered), QueuePlaceChanged):
         places.append(heard.place)
     assert places[0] == 0
     assert len(places) >= 2
@@ -155,35 +155,35 @@ def test_our_place_in_the_queue_is_asked_for_until_the_turn_comes(box: Network, 
 def test_a_queue_upload_that_meets_silence_is_said_again(box: Network, rig: Rig) -> None:
     before = box.counts()["no-offer"].asked
     rig.ask(box, "no-offer")
-    rig.hear(PlaceTaken)
+    rig.hear(QueuePlaceChanged)
     deadline_s = time.monotonic() + 10
     while box.counts()["no-offer"].asked < before + 2 and time.monotonic() < deadline_s:
         pass
     assert before + 2 <= box.counts()["no-offer"].asked <= before + 3
-    rig.say(PlaceLeft(job=1, source=1))
+    rig.say(DequeueFile(job=1, source=1))
 
 
 def test_a_turn_whose_connection_never_comes_is_lost(box: Network, rig: Rig) -> None:
     rig.ask(box, "no-connection")
-    came = rig.hear(TurnCame)
+    came = rig.hear(UploadOffered)
     with pytest.raises(queue.Empty):
         rig.worker_inbox.get_nowait()
-    rig.say(TurnTaken(job=1, source=1, ticket=came.ticket))
-    failed = rig.hear(PeerFailed)
+    rig.say(AcceptUpload(job=1, source=1, ticket=came.ticket))
+    failed = rig.hear(UploadFailed)
     assert (failed.fault, failed.ticket) == (FaultKind.TURN_LOST, came.ticket)
 
 
 def test_an_offer_that_nobody_answers_is_declined_in_time(box: Network, rig: Rig) -> None:
     rig.ask(box, "slow")
-    came = rig.hear(TurnCame)
-    failed = rig.hear(PeerFailed)
+    came = rig.hear(UploadOffered)
+    failed = rig.hear(UploadFailed)
     assert (failed.fault, failed.ticket) == (FaultKind.TURN_LOST, came.ticket)
 
 
 def test_a_declined_turn_frees_the_peer_and_it_can_be_asked_again(box: Network, rig: Rig) -> None:
     rig.ask(box, "slow")
-    came = rig.hear(TurnCame)
-    rig.say(TurnDeclined(job=1, source=1, ticket=came.ticket))
+    came = rig.hear(UploadOffered)
+    rig.say(DeclineUpload(job=1, source=1, ticket=came.ticket))
     rig.ask(box, "slow")
     sock, handed = rig.take_turn()
     sock.close()
@@ -192,23 +192,23 @@ def test_a_declined_turn_frees_the_peer_and_it_can_be_asked_again(box: Network, 
 
 def test_a_place_that_was_left_brings_no_turn(box: Network, rig: Rig) -> None:
     rig.ask(box, "queues")
-    rig.hear(PlaceTaken)
-    rig.say(PlaceLeft(job=1, source=1))
+    rig.hear(QueuePlaceChanged)
+    rig.say(DequeueFile(job=1, source=1))
     with pytest.raises(queue.Empty):
-        rig.hear(TurnCame, s_max=1.5)
+        rig.hear(UploadOffered, s_max=1.5)
 
 
 def test_one_peer_is_asked_for_one_file_at_a_time(box: Network, rig: Rig) -> None:
     rig.ask(box, "slow", source=1)
-    first = rig.hear(TurnCame)
+    first = rig.hear(UploadOffered)
     rig.ask(box, "slow", source=2)
     sock, handed = rig.take_turn(first)
     assert len(read_body(sock, 0, 100)) == 100
     with pytest.raises(queue.Empty):
-        rig.hear(PlaceTaken, TurnCame, s_max=0.3)
+        rig.hear(QueuePlaceChanged, UploadOffered, s_max=0.3)
     sock.close()
     rig.end(handed, stopped=True)
-    assert rig.hear(TurnCame).source == 2
+    assert rig.hear(UploadOffered).source == 2
 
 
 def test_a_peer_that_dies_during_a_ride_is_told_of_by_its_socket(box: Network, rig: Rig) -> None:
@@ -239,17 +239,17 @@ def test_a_ride_outlives_the_server_and_the_session(box: Network) -> None:
 
 def test_a_search_does_not_disturb_a_talk(box: Network, rig: Rig) -> None:
     rig.ask(box, "queues")
-    rig.hear(PlaceTaken)
-    rig.say(SearchAsked(search=1, term=box.term, wait_s=0.5, reply_to="hub/pool"))
+    rig.hear(QueuePlaceChanged)
+    rig.say(StartSearch(search=1, term=box.term, wait_s=0.5, reply_to="hub/pool"))
     assert rig.hear(SearchEnded).peers >= 10
     rig.take_turn()[0].close()
 
 
 def test_the_descriptor_of_a_worker_that_is_gone_is_closed_and_the_peer_is_free_again(box: Network, rig: Rig) -> None:
     path = box.remote_path("slow")
-    rig.say(PlaceAsked(job=1, source=1, peer="slow", path=path, worker="fetch-1/nobody"))
-    came = rig.hear(TurnCame)
-    rig.say(TurnTaken(job=1, source=1, ticket=came.ticket))
+    rig.say(EnqueueFile(job=1, source=1, peer="slow", path=path, worker="fetch-1/nobody"))
+    came = rig.hear(UploadOffered)
+    rig.say(AcceptUpload(job=1, source=1, ticket=came.ticket))
     deadline_s = time.monotonic() + 10
     while not box.counts()["slow"].transfers or box.counts()["slow"].upload_failed == 0:
         assert time.monotonic() < deadline_s

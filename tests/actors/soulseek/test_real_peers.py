@@ -8,7 +8,7 @@ import pytest
 
 from actors.demo.content import Content
 from actors.demo.soulseek.network import Network, network
-from protocol.messages import PlaceTaken, SearchAsked, SearchEnded, SearchHit
+from protocol.messages import QueuePlaceChanged, SearchEnded, SearchHit, StartSearch
 from tests.actors.soulseek.rig import Rig, read_body
 from tests.real_peers import aioslsk_peer, nicotine
 
@@ -54,7 +54,7 @@ def peer(request: pytest.FixtureRequest, box: Network, folder: Path) -> Iterator
 
 
 def found(rig: Rig, peer: str) -> SearchHit:
-    rig.say(SearchAsked(search=1, term="real song", wait_s=3.0, reply_to="hub/pool"))
+    rig.say(StartSearch(search=1, term="real song", wait_s=3.0, reply_to="hub/pool"))
     while True:
         heard = rig.hear(SearchHit, SearchEnded)
         if isinstance(heard, SearchHit) and heard.peer == peer:
@@ -106,7 +106,7 @@ def test_a_second_place_at_a_real_peer_waits_for_the_first(rig: Rig, peer: tuple
     assert len(read_body(sock, 0, 1000)) == 1000
     sock.close()
     rig.end(handed, stopped=True)
-    while rig.hear(PlaceTaken).source != 2:
+    while rig.hear(QueuePlaceChanged).source != 2:
         pass
     second, handed = rig.take_turn()
     with second:

@@ -12,7 +12,7 @@ from actors.demo.content import Content
 from actors.demo.soulseek.behavior import Hostility
 from actors.demo.soulseek.network import Character, Network, network
 from actors.soulseek import user_queries
-from protocol.messages import FilesAsked, FilesTold, UserAsked, UserTold
+from protocol.messages import BrowseUser, FilesListed, GetUser, UserDescribed
 from tests.actors.soulseek.rig import Rig, times
 from tests.real_peers import aioslsk_peer, nicotine
 
@@ -34,19 +34,19 @@ def rig(box: Network) -> Iterator[Rig]:
         yield made.online()
 
 
-def files(rig: Rig, peer: str, folder: str = "", *, request: int = 1) -> tuple[dict[str, int], FilesTold]:
+def files(rig: Rig, peer: str, folder: str = "", *, request: int = 1) -> tuple[dict[str, int], FilesListed]:
     """Everything told, by path, and the end of it."""
-    rig.say(FilesAsked(request=request, reply_to="hub/pool", peer=peer, folder=folder))
+    rig.say(BrowseUser(request=request, reply_to="hub/pool", peer=peer, folder=folder))
     told: dict[str, int] = {}
-    while not (part := rig.hear(FilesTold)).last:
+    while not (part := rig.hear(FilesListed)).last:
         assert (part.request, part.peer) == (request, peer)
         told |= {f"{part.folder}\\{name}": size for name, size in zip(part.names, part.sizes, strict=True)}
     return told, part
 
 
-def user(rig: Rig, peer: str) -> UserTold:
-    rig.say(UserAsked(request=3, reply_to="hub/pool", peer=peer))
-    return rig.hear(UserTold)
+def user(rig: Rig, peer: str) -> UserDescribed:
+    rig.say(GetUser(request=3, reply_to="hub/pool", peer=peer))
+    return rig.hear(UserDescribed)
 
 
 def test_a_user_that_is_there_and_one_that_is_not(rig: Rig) -> None:
@@ -104,9 +104,9 @@ def test_more_files_than_are_told_are_cut_off(rig: Rig, monkeypatch: pytest.Monk
 
 def test_long_lists_come_in_parts_that_fit_a_message(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(user_queries, "PART_BYTES_MAX", 60)
-    rig.say(FilesAsked(request=1, reply_to="hub/pool", peer="ann", folder=""))
+    rig.say(BrowseUser(request=1, reply_to="hub/pool", peer="ann", folder=""))
     parts = []
-    while not (part := rig.hear(FilesTold)).last:
+    while not (part := rig.hear(FilesListed)).last:
         parts.append(part)
     assert len(parts) >= 3
     assert sum(len(part.names) for part in parts) == 5
@@ -116,8 +116,8 @@ def test_too_many_questions_at_once_are_refused_at_once(box: Network) -> None:
     with Rig(box.server_port, username="curious", times=TIMES) as rig:
         rig.online()
         for request in range(user_queries.AT_ONCE_MAX + 1):
-            rig.say(FilesAsked(request=request, reply_to="hub/pool", peer="length_prefix", folder=""))
-        first = rig.hear(FilesTold)
+            rig.say(BrowseUser(request=request, reply_to="hub/pool", peer="length_prefix", folder=""))
+        first = rig.hear(FilesListed)
         assert (first.request, first.last) == (user_queries.AT_ONCE_MAX, True)
         assert "too many" in first.refused
 

@@ -12,7 +12,7 @@ from protocol.cli.remote.api_to_messages import CELLS, JobTold, chunk_map, ended
 from protocol.cli.views.base import Loudness, view_of
 from protocol.cli.views.live_table import FIRST_SOURCE, LEASED, MISSING, RESUMED
 from protocol.cli.views.outcome import last_line
-from protocol.cli.views.progress_state import Board, read_cells
+from protocol.cli.views.progress_state import ProgressState, read_cells
 from protocol.messages import ChunkMapDrawn, JobEnded, JobNoted, JobOpened, JobProgressed, SourceProgressed
 from tests.protocol.cli.messages import told_job, told_map, told_source
 
@@ -91,7 +91,7 @@ def test_the_end_comes_last_and_once_and_has_its_exit_code(members: dict[str, An
 
 
 def test_the_last_line_names_the_command_that_goes_on() -> None:
-    board = Board("tide.flac", "shoal retry 3f0c9f0e")
+    board = ProgressState("tide.flac", "shoal retry 3f0c9f0e")
     job = told_job(state="cancelled")
     for message in JobTold().take(job):
         board.take(message)

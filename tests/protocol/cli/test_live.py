@@ -9,7 +9,7 @@ from rich.text import Text
 
 from protocol.cli.views.live import DisplayView, LiveRegion
 from protocol.cli.views.live_table import LEASED, Shape, final_lines, live_lines, source_colour, split_rows, strip_text
-from protocol.cli.views.progress_state import Board
+from protocol.cli.views.progress_state import ProgressState
 from protocol.messages import JobNoted
 from tests.protocol.cli.world import MIB, Screen, arrived, drawn, ended, opened, peer_row, progressed, row
 
@@ -50,8 +50,8 @@ def taken(console: Console) -> str:
     return output
 
 
-def board_of(sources: int) -> Board:
-    board = Board("file.iso")
+def board_of(sources: int) -> ProgressState:
+    board = ProgressState("file.iso")
     board.take(opened(resumed=MIB))
     board.take(progressed(24 * MIB))
     for source in range(sources):
@@ -76,7 +76,7 @@ def test_every_line_fits_and_holds_nothing_that_acts(width: int, sources: int, c
 
 
 def test_eighty_columns_show_title_bar_strip_and_a_row_for_each_source() -> None:
-    board = Board("the file")
+    board = ProgressState("the file")
     board.take(opened(part="/here/[b]file.iso.part"))
     board.take(progressed(24 * MIB))
     board.take(row(0, "http://one.org/x", stored=18 * MIB, rate=2.0 * MIB))
@@ -93,7 +93,7 @@ def test_eighty_columns_show_title_bar_strip_and_a_row_for_each_source() -> None
 
 
 def test_a_peer_s_row_shows_its_phase_its_place_and_its_stops() -> None:
-    board = Board("the file")
+    board = ProgressState("the file")
     board.take(opened())
     board.take(peer_row(0, "ann", phase="queued", standing="queued", place=4, stops=0))
     board.take(peer_row(1, "bob smith", phase="flowing", stored=6 * MIB, rate=2.0 * MIB, stops=1))
@@ -116,7 +116,7 @@ def test_a_row_has_the_colour_of_its_cells() -> None:
     strip = strip_text([2, 3 | LEASED, 0], 3, colours=True)
     assert strip.plain == "█░·"
     assert [str(span.style) for span in strip.spans][:2] == [source_colour(0), source_colour(1)]
-    board = Board("x")
+    board = ProgressState("x")
     board.take(row(1, "two"))
     assert source_colour(1) in {str(span.style) for span in live_lines(board, Shape(79, 9, True))[-1].spans}
 
@@ -227,7 +227,7 @@ def test_a_tiny_window_and_no_colours_still_work() -> None:
 
 
 def test_a_sealed_file_has_no_cell_on_its_way() -> None:
-    board = Board("x")
+    board = ProgressState("x")
     board.take(drawn([2, 3 | LEASED]))
     board.take(ended())
     assert final_lines(board, Shape(20, 5, False))[1].plain == "A" * 10 + "B" * 10

@@ -8,7 +8,7 @@ from msgspec import structs
 from protocol.cli.views.json_lines import JsonView
 from protocol.cli.views.live_table import Shape, live_lines
 from protocol.cli.views.plain import QuietView, progress_line
-from protocol.cli.views.progress_state import Board
+from protocol.cli.views.progress_state import ProgressState
 from protocol.messages import JobProgressed
 from tests.protocol.cli.world import MIB, ended, opened, progressed
 
@@ -17,8 +17,8 @@ PAUSED = structs.replace(progressed(8 * MIB, rate=0.0, left_s=-1.0), state="paus
 VERIFYING = structs.replace(PAUSED, state="verifying", reason="")
 
 
-def board_with(progress: JobProgressed) -> Board:
-    board = Board("file")
+def board_with(progress: JobProgressed) -> ProgressState:
+    board = ProgressState("file")
     board.take(opened())
     board.take(progress)
     return board

@@ -6,11 +6,11 @@ from typing import Any, Final
 import pytest
 
 from protocol.http_api.app import build_app
-from protocol.http_api.gateway import Desk
+from protocol.http_api.gateway import Gateway
 from tests.protocol.http_api.serving import open_settings
 
 DOCUMENT: Final[dict[str, Any]] = build_app(
-    Desk(open_settings(), address="api/desk", post=lambda _to, _message: None)
+    Gateway(open_settings(), address="api/desk", post=lambda _to, _message: None)
 ).openapi()
 OPERATIONS: Final = [
     pytest.param(path, method, operation, id=f"{method.upper()} {path}")

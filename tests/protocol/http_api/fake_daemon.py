@@ -5,23 +5,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from protocol.messages import (
-    CountsQueried,
+    BrowseUser,
     DeskInbox,
-    FilesAsked,
-    FilesTold,
-    JobQueried,
-    JobsQueried,
-    LimitSet,
-    ManifestQueried,
-    PeersQueried,
-    SearchAsked,
+    ExplainJob,
+    FilesListed,
+    GetCounts,
+    GetJob,
+    GetManifest,
+    GetTimeline,
+    ListJobs,
+    ListPeers,
+    ListStops,
     SearchEnded,
     SearchHit,
-    StopsQueried,
-    TimelineQueried,
-    WhyQueried,
+    SetTotalLimit,
+    StartSearch,
 )
-from protocol.model.job_views import Binding, EventEntry, JobDetail, ManifestRun, PeerSnapshot, StopCount
+from protocol.model.job_views import Bottleneck, EventEntry, JobDetail, ManifestRange, PeerView, StopCount
 from tests.protocol.http_api.rows import ID, counts_row, detail_row, job_row
 from tests.protocol.http_api.serving import answered
 
@@ -41,36 +41,36 @@ class Played:
         if type(message) in self.instead:
             return self.instead[type(message)](message)
         match message:
-            case JobQueried(request=request):
+            case GetJob(request=request):
                 return answered(request, [self.detail])
-            case JobsQueried(request=request):
+            case ListJobs(request=request):
                 return answered(request, [self.detail.job, job_row(state="sealed", number=0)], total=57)
-            case ManifestQueried(request=request):
+            case GetManifest(request=request):
                 runs = ((0, 2, 0), (2, 4, 1), (4, 5, 0))
-                rows = [ManifestRun(first=first, stop=stop, source=source, url="") for first, stop, source in runs]
+                rows = [ManifestRange(first=first, stop=stop, source=source, url="") for first, stop, source in runs]
                 return answered(request, rows)
-            case WhyQueried(request=request):
-                return answered(request, [Binding(kind="limit", text="It may have 5 KB/s.")])
-            case TimelineQueried(request=request):
+            case ExplainJob(request=request):
+                return answered(request, [Bottleneck(kind="limit", text="It may have 5 KB/s.")])
+            case GetTimeline(request=request):
                 row = EventEntry(serial=3, at_ms=1_764_000_000_000, kind="job.queued", id=ID, data=b'{"name":"t"}')
                 return answered(request, [row], total=9)
-            case CountsQueried(request=request) | LimitSet(request=request):
+            case GetCounts(request=request) | SetTotalLimit(request=request):
                 return answered(request, [counts_row(limit_bytes_s=500)])
-            case PeersQueried(request=request):
+            case ListPeers(request=request):
                 return answered(request, [peer_row()], total=2)
-            case StopsQueried(request=request):
+            case ListStops(request=request):
                 return answered(request, [StopCount(peer="ann", day="2026-11-25", count=3)], total=4)
-            case SearchAsked(search=search):
+            case StartSearch(search=search):
                 return [*hits(search), SearchEnded(search=search, peers=3, refused="")]
-            case FilesAsked(request=request):
+            case BrowseUser(request=request):
                 return files(request)
             case _ if hasattr(message, "request"):
                 return answered(message.request, [self.detail.job])
         return ()
 
 
-def peer_row() -> PeerSnapshot:
-    return PeerSnapshot(
+def peer_row() -> PeerView:
+    return PeerView(
         peer="ann",
         rate_bytes_s=5e5,
         setup_s=0.4,
@@ -100,10 +100,10 @@ def hits(search: int) -> list[SearchHit]:
     ]
 
 
-def files(request: int) -> list[FilesTold]:
+def files(request: int) -> list[FilesListed]:
     parts = (("music\\a", ("1.flac", "2.flac"), (10, 20), False), ("music\\b", ("3.flac",), (30,), True))
     return [
-        FilesTold(
+        FilesListed(
             request=request, peer="ann", folder=folder, names=names, sizes=sizes, last=last, truncated=False, refused=""
         )
         for folder, names, sizes, last in parts

@@ -2,14 +2,14 @@
 
 from typing import Any, Final
 
-from protocol.model.job_views import Counts, JobDetail, JobSnapshot, Row, SourceSnapshot
+from protocol.model.job_views import Counts, JobDetail, JobView, Row, SourceView
 
 ID: Final = "3f0c9f0e-6a2b-4b44-9d5c-0d9a3c1e7f00"
 CHUNK: Final = 131072
 _EMPTY: Final = {str: "", int: 0, float: 0.0, bool: False}
 
 
-def job_row(**changes: Any) -> JobSnapshot:
+def job_row(**changes: Any) -> JobView:
     """An active job of ten chunks, half of it stored."""
     usual = {
         "id": ID,
@@ -31,10 +31,10 @@ def job_row(**changes: Any) -> JobSnapshot:
         "queue_place": -1,
         "source_count": 1,
     }
-    return _row(JobSnapshot, usual | changes)
+    return _row(JobView, usual | changes)
 
 
-def source_row(**changes: Any) -> SourceSnapshot:
+def source_row(**changes: Any) -> SourceView:
     usual = {
         "number": 0,
         "url": "https://mirror.example/tide.flac",
@@ -44,10 +44,10 @@ def source_row(**changes: Any) -> SourceSnapshot:
         "lease_stop": 8,
         "queue_place": -1,
     }
-    return _row(SourceSnapshot, usual | changes)
+    return _row(SourceView, usual | changes)
 
 
-def detail_row(*sources: SourceSnapshot, **changes: Any) -> JobDetail:
+def detail_row(*sources: SourceView, **changes: Any) -> JobDetail:
     return JobDetail(job=job_row(**changes), sources=sources or (source_row(),), notes=("a note",))
 
 

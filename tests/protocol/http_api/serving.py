@@ -17,10 +17,10 @@ import httpx
 from actors.api.server import HttpServer
 from protocol.config.settings import ApiSettings, DaemonSettings, Settings
 from protocol.http_api.app import build_app
-from protocol.http_api.gateway import Desk
-from protocol.messages import Answered, DeskInbox, Message
-from protocol.messages.addresses import DESK
-from protocol.model.job_views import Snapshot, pack
+from protocol.http_api.gateway import Gateway
+from protocol.messages import DeskInbox, Message, RequestAnswered
+from protocol.messages.addresses import GATEWAY
+from protocol.model.job_views import ViewRow, pack
 
 Answer = Callable[[str, Any], Iterable[DeskInbox]]
 
@@ -29,11 +29,11 @@ def nobody(_to: str, _message: Message) -> Iterable[DeskInbox]:
     return ()
 
 
-def answered(request: int, rows: Iterable[Snapshot] = (), *, total: int = 0) -> list[DeskInbox]:
+def answered(request: int, rows: Iterable[ViewRow] = (), *, total: int = 0) -> list[DeskInbox]:
     """The parts of an answer with these rows."""
     bodies = list(pack(rows))
     return [
-        Answered(request=request, body=body, total=total, last=number == len(bodies))
+        RequestAnswered(request=request, body=body, total=total, last=number == len(bodies))
         for number, body in enumerate(bodies, start=1)
     ]
 
@@ -44,7 +44,7 @@ class Api:
 
     url: str
     client: httpx.Client
-    desk: Desk
+    desk: Gateway
     loop: asyncio.AbstractEventLoop
     told: list[tuple[str, Any]] = field(default_factory=list)
 
@@ -72,7 +72,7 @@ def serving(answer: Answer = nobody, settings: Settings | None = None, **server_
         for reply in answer(to, message):
             loop.call_soon_threadsafe(desk.arrived, reply)
 
-    desk = Desk(settings or open_settings(), address=DESK, post=post)
+    desk = Gateway(settings or open_settings(), address=GATEWAY, post=post)
     failed = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = HttpServer(build_app(desk), listener, loop, beat=lambda: None, ended=failed.set, **server_options)

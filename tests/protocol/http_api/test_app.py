@@ -7,13 +7,13 @@ from collections.abc import Iterable
 import httpx
 import pytest
 
-from protocol.messages import CountsQueried, DeskInbox, Message, ProcessLost, SessionChanged
+from protocol.messages import DeskInbox, GetCounts, Message, ProcessLost, SessionChanged
 from protocol.model.job_views import Counts
 from tests.protocol.http_api.serving import answered, open_settings, serving
 
 
 def keeper(_to: str, message: Message) -> Iterable[DeskInbox]:
-    return answered(message.request) if isinstance(message, CountsQueried) else ()
+    return answered(message.request) if isinstance(message, GetCounts) else ()
 
 
 def test_the_process_is_alive_whoever_answers_and_ready_when_the_keeper_does() -> None:

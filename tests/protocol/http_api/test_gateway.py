@@ -9,35 +9,35 @@ import pytest
 
 from protocol.config.settings import Webhook, parts_of
 from protocol.http_api import gateway as desk_module
-from protocol.http_api.gateway import Desk, RefusedError, UnavailableError
+from protocol.http_api.gateway import Gateway, RefusedError, UnavailableError
 from protocol.messages import (
-    Answered,
-    CountsQueried,
-    DeskConfigured,
-    EventHappened,
-    EventsWatched,
+    ConfigureGateway,
+    EventOccurred,
+    GetCounts,
     Message,
     ProcessLost,
     ProcessReady,
-    Refused,
-    SearchAsked,
+    RequestAnswered,
+    RequestRefused,
     SearchEnded,
     SearchHit,
     SessionChanged,
+    StartSearch,
+    WatchEvents,
 )
-from protocol.messages.addresses import DESK, KEEPER, SESSION
+from protocol.messages.addresses import GATEWAY, JOB_MANAGER, SESSION
 from protocol.messages.codec import decode, encode
 from protocol.model.job_views import StopCount
 from tests.protocol.http_api.serving import answered, open_settings
 
 
-def counts(number: int, address: str) -> CountsQueried:
-    return CountsQueried(request=number, reply_to=address)
+def counts(number: int, address: str) -> GetCounts:
+    return GetCounts(request=number, reply_to=address)
 
 
 def at_a_desk(
-    played: Callable[[Desk, list[tuple[str, Any]]], Coroutine[Any, Any, None]],
-    answer: Callable[[Desk, str, Any], None] = lambda desk, to, message: None,
+    played: Callable[[Gateway, list[tuple[str, Any]]], Coroutine[Any, Any, None]],
+    answer: Callable[[Gateway, str, Any], None] = lambda desk, to, message: None,
 ) -> None:
     async def main() -> None:
         told: list[tuple[str, Any]] = []
@@ -46,7 +46,7 @@ def at_a_desk(
             told.append((to, message))
             answer(desk, to, message)
 
-        desk = Desk(open_settings(), address=DESK, post=post, first_number=7 << 32)
+        desk = Gateway(open_settings(), address=GATEWAY, post=post, first_number=7 << 32)
         await played(desk, told)
 
     asyncio.run(main())
@@ -55,66 +55,66 @@ def at_a_desk(
 def test_the_parts_of_an_answer_become_its_rows() -> None:
     rows = [StopCount(peer=f"peer{number}" * 40, day="2026-11-25", count=number) for number in range(1000)]
 
-    def answer(desk: Desk, _to: str, message: Any) -> None:
+    def answer(desk: Gateway, _to: str, message: Any) -> None:
         parts = answered(message.request, rows, total=5000)
         assert len(parts) > 1
         for part in parts:
             desk.arrived(part)
 
-    async def played(desk: Desk, told: list[tuple[str, Any]]) -> None:
-        got = await desk.ask(KEEPER, counts)
+    async def played(desk: Gateway, told: list[tuple[str, Any]]) -> None:
+        got = await desk.ask(JOB_MANAGER, counts)
         assert got.rows(StopCount) == rows
         assert got.total == 5000
-        assert told == [(KEEPER, CountsQueried(request=7 << 32, reply_to=DESK))]
+        assert told == [(JOB_MANAGER, GetCounts(request=7 << 32, reply_to=GATEWAY))]
 
     at_a_desk(played, answer)
 
 
 def test_a_refusal_is_raised_with_all_it_says() -> None:
-    def answer(desk: Desk, _to: str, message: Any) -> None:
-        desk.arrived(Refused(request=message.request, kind="conflict", field="state", detail="it has ended"))
+    def answer(desk: Gateway, _to: str, message: Any) -> None:
+        desk.arrived(RequestRefused(request=message.request, kind="conflict", field="state", detail="it has ended"))
 
-    async def played(desk: Desk, _told: list[tuple[str, Any]]) -> None:
+    async def played(desk: Gateway, _told: list[tuple[str, Any]]) -> None:
         with pytest.raises(RefusedError) as caught:
-            await desk.ask(KEEPER, counts)
+            await desk.ask(JOB_MANAGER, counts)
         assert (caught.value.kind, caught.value.field, caught.value.detail) == ("conflict", "state", "it has ended")
 
     at_a_desk(played, answer)
 
 
 def test_who_does_not_answer_in_time_is_unavailable_and_its_late_word_goes_nowhere() -> None:
-    async def played(desk: Desk, _told: list[tuple[str, Any]]) -> None:
+    async def played(desk: Gateway, _told: list[tuple[str, Any]]) -> None:
         with pytest.raises(UnavailableError, match="keeper did not answer"):
-            await desk.ask(KEEPER, counts, wait_s=0.01)
-        desk.arrived(Answered(request=7 << 32, body=b"\x90", total=0, last=True))
+            await desk.ask(JOB_MANAGER, counts, wait_s=0.01)
+        desk.arrived(RequestAnswered(request=7 << 32, body=b"\x90", total=0, last=True))
 
     at_a_desk(played)
 
 
 def test_the_death_of_who_was_asked_ends_the_wait_and_who_is_known_to_be_away_is_not_asked() -> None:
-    async def played(desk: Desk, told: list[tuple[str, Any]]) -> None:
-        asking = asyncio.ensure_future(desk.ask(KEEPER, counts, wait_s=60.0))
+    async def played(desk: Gateway, told: list[tuple[str, Any]]) -> None:
+        asking = asyncio.ensure_future(desk.ask(JOB_MANAGER, counts, wait_s=60.0))
         await asyncio.sleep(0)
         desk.arrived(ProcessLost(process="keeper", detail="killed by SIGKILL", restart_s=0.1))
         with pytest.raises(UnavailableError, match="killed by SIGKILL"):
             await asking
         with pytest.raises(UnavailableError, match="away"):
-            await desk.ask(KEEPER, counts, wait_s=60.0)
+            await desk.ask(JOB_MANAGER, counts, wait_s=60.0)
         assert len(told) == 1
         desk.arrived(ProcessReady(process="keeper", pid=1))
-        assert told[-1] == (KEEPER, EventsWatched(reply_to=DESK)), "it forgot who listens"
+        assert told[-1] == (JOB_MANAGER, WatchEvents(reply_to=GATEWAY)), "it forgot who listens"
 
     at_a_desk(played)
 
 
 def test_the_death_of_somebody_else_disturbs_no_question() -> None:
-    def answer(desk: Desk, _to: str, message: Any) -> None:
+    def answer(desk: Gateway, _to: str, message: Any) -> None:
         desk.arrived(ProcessLost(process="hub", detail="died", restart_s=0.0))
         for part in answered(message.request):
             desk.arrived(part)
 
-    async def played(desk: Desk, _told: list[tuple[str, Any]]) -> None:
-        assert (await desk.ask(KEEPER, counts)).bodies
+    async def played(desk: Gateway, _told: list[tuple[str, Any]]) -> None:
+        assert (await desk.ask(JOB_MANAGER, counts)).bodies
 
     at_a_desk(played, answer)
 
@@ -132,9 +132,9 @@ def test_a_talk_hears_its_own_search_only() -> None:
             locked=False,
         )
 
-    async def played(desk: Desk, _told: list[tuple[str, Any]]) -> None:
+    async def played(desk: Gateway, _told: list[tuple[str, Any]]) -> None:
         with desk.talk() as talk:
-            asked = SearchAsked(search=talk.number, term="a", wait_s=1.0, reply_to=desk.address)
+            asked = StartSearch(search=talk.number, term="a", wait_s=1.0, reply_to=desk.address)
             talk.post(SESSION, asked)
             desk.arrived(hit(talk.number + 1, "somebody"))
             desk.arrived(hit(talk.number, "mine"))
@@ -149,26 +149,26 @@ def test_a_talk_hears_its_own_search_only() -> None:
 def test_a_talk_that_is_not_read_is_bounded_and_still_hears_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(desk_module, "HEARD_MAX", 3)
 
-    async def played(desk: Desk, _told: list[tuple[str, Any]]) -> None:
+    async def played(desk: Gateway, _told: list[tuple[str, Any]]) -> None:
         with desk.talk() as talk:
             for _ in range(10):
-                desk.arrived(Answered(request=talk.number, body=b"", total=0, last=False))
+                desk.arrived(RequestAnswered(request=talk.number, body=b"", total=0, last=False))
             desk.arrived(SearchEnded(search=talk.number, peers=0, refused=""))
             heard = [await talk.next(wait_s=0.0) for _ in range(5)]
-            assert [type(one).__name__ for one in heard] == ["Answered"] * 3 + ["SearchEnded", "NoneType"]
+            assert [type(one).__name__ for one in heard] == ["RequestAnswered"] * 3 + ["SearchEnded", "NoneType"]
             assert talk.truncated
 
     at_a_desk(played)
 
 
-def event(serial: int) -> EventHappened:
-    return EventHappened(serial=serial, at_ms=0, kind="job.queued", id="", data=b"{}")
+def event(serial: int) -> EventOccurred:
+    return EventOccurred(serial=serial, at_ms=0, kind="job.queued", id="", data=b"{}")
 
 
 def test_a_slow_listener_loses_the_oldest_events_and_is_told_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(desk_module, "EVENTS_WAITING_MAX", 3)
 
-    async def played(desk: Desk, _told: list[tuple[str, Any]]) -> None:
+    async def played(desk: Gateway, _told: list[tuple[str, Any]]) -> None:
         with desk.listen() as slow, desk.listen() as quick:
             seen = []
             for serial in range(1, 6):
@@ -181,13 +181,13 @@ def test_a_slow_listener_loses_the_oldest_events_and_is_told_how_many(monkeypatc
 
 
 def test_closing_ends_every_stream_and_question() -> None:
-    async def played(desk: Desk, _told: list[tuple[str, Any]]) -> None:
-        asking = asyncio.ensure_future(desk.ask(KEEPER, counts, wait_s=60.0))
+    async def played(desk: Gateway, _told: list[tuple[str, Any]]) -> None:
+        asking = asyncio.ensure_future(desk.ask(JOB_MANAGER, counts, wait_s=60.0))
         with desk.listen() as listener:
             hearing = asyncio.ensure_future(listener.next(wait_s=60.0))
             await asyncio.sleep(0)
             desk.close()
-            for waiting in (asking, hearing, desk.ask(KEEPER, counts, wait_s=60.0)):
+            for waiting in (asking, hearing, desk.ask(JOB_MANAGER, counts, wait_s=60.0)):
                 with pytest.raises(UnavailableError, match="stopping"):
                     await waiting
 
@@ -195,7 +195,7 @@ def test_closing_ends_every_stream_and_question() -> None:
 
 
 def test_only_so_many_listen() -> None:
-    async def played(desk: Desk, _told: list[tuple[str, Any]]) -> None:
+    async def played(desk: Gateway, _told: list[tuple[str, Any]]) -> None:
         desk.settings = open_settings(streams_max=1)
         with desk.listen(), pytest.raises(RefusedError), desk.listen():
             pass
@@ -206,7 +206,7 @@ def test_only_so_many_listen() -> None:
 
 
 def test_another_configuration_comes_in_parts_and_holds_when_the_last_one_is_there() -> None:
-    async def played(desk: Desk, _told: list[tuple[str, Any]]) -> None:
+    async def played(desk: Gateway, _told: list[tuple[str, Any]]) -> None:
         before = desk.settings
         hooks = tuple(Webhook(name=f"hook{number}", url="http://h/" + "x" * 1900) for number in range(50))
         after = replace(open_settings(streams_max=7), webhooks=hooks)
@@ -214,20 +214,20 @@ def test_another_configuration_comes_in_parts_and_holds_when_the_last_one_is_the
         assert len(parts) > 1
         for part, last in parts:
             assert desk.settings == before
-            desk.arrived(decoded(DeskConfigured(part=part, last=last)))
+            desk.arrived(decoded(ConfigureGateway(part=part, last=last)))
         assert desk.settings == after
 
     at_a_desk(played)
 
 
-def decoded(message: DeskConfigured) -> DeskConfigured:
+def decoded(message: ConfigureGateway) -> ConfigureGateway:
     travelled = decode(encode(message))
-    assert isinstance(travelled, DeskConfigured)
+    assert isinstance(travelled, ConfigureGateway)
     return travelled
 
 
 def test_the_latest_word_about_the_login_is_kept() -> None:
-    async def played(desk: Desk, _told: list[tuple[str, Any]]) -> None:
+    async def played(desk: Gateway, _told: list[tuple[str, Any]]) -> None:
         desk.arrived(SessionChanged(state="online", detail="", final=False))
         assert desk.session is not None
         assert desk.session.state == "online"

@@ -2,13 +2,13 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from protocol.messages import HealthTold, ProcessLost, SessionChanged
+from protocol.messages import HealthReported, ProcessLost, SessionChanged
 from tests.protocol.http_api.events.event_store import Book
 from tests.protocol.http_api.serving import Api, nobody, serving
 
 
-def health(process: str) -> HealthTold:
-    return HealthTold(
+def health(process: str) -> HealthReported:
+    return HealthReported(
         process=process, pid=7, restarts=2, age_s=60.0, cpu_s=1.25, memory_bytes=1 << 20, fds=12, threads=5
     )
 

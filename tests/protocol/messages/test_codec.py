@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import messages
-from protocol.messages import TAGS, LeaseFinished, RideContinued, SlotFreed, SourceMeasured, Ticked
+from protocol.messages import TAGS, ContinueTransfer, LeaseFinished, SlotFreed, SourceMeasured, Ticked
 from protocol.messages.codec import FRAME_BYTES_MAX, BadFrame, decode, encode
 
 numbers = st.integers(-(2**63), 2**63 - 1)
@@ -104,6 +104,6 @@ def test_what_does_not_fit_a_link_is_refused_at_both_ends() -> None:
 
 
 def test_a_message_of_one_field_and_one_of_many_keep_their_order() -> None:
-    assert msgpack.unpackb(encode(RideContinued(lease=9)))[1:] == [9]
+    assert msgpack.unpackb(encode(ContinueTransfer(lease=9)))[1:] == [9]
     finished = LeaseFinished(job=1, source=2, lease=3, handed_stop=4, received_bytes=5, size_bytes=6, stopped=True)
     assert msgpack.unpackb(encode(finished))[1:] == [1, 2, 3, 4, 5, 6, True]

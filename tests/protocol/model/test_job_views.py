@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.messages import Answered
+from protocol.messages import RequestAnswered
 from protocol.messages.codec import decode, encode
 from protocol.model.job_views import (
     PART_BYTES_MAX,
     JobDetail,
-    JobSnapshot,
-    SourceSnapshot,
+    JobView,
+    SourceView,
     details,
     pack,
     unpack,
@@ -20,21 +20,21 @@ from protocol.model.job_views import (
 )
 
 
-def job() -> JobSnapshot:
+def job() -> JobView:
     kinds: dict[object, Any] = {int: 1, float: 1.0, bool: False, str: "x"}
-    return JobSnapshot(**{name: kinds[kind] for name, kind in JobSnapshot.__annotations__.items()})
+    return JobView(**{name: kinds[kind] for name, kind in JobView.__annotations__.items()})
 
 
-def source(number: int, url: str) -> SourceSnapshot:
+def source(number: int, url: str) -> SourceView:
     kinds: dict[object, Any] = {int: number, float: 0.0, str: ""}
-    fields: dict[str, Any] = {name: kinds[kind] for name, kind in SourceSnapshot.__annotations__.items()}
-    return SourceSnapshot(**(fields | {"url": url}))
+    fields: dict[str, Any] = {name: kinds[kind] for name, kind in SourceView.__annotations__.items()}
+    return SourceView(**(fields | {"url": url}))
 
 
 def sent(rows: list[JobDetail]) -> list[JobDetail]:
     """Through frames, as an answer goes."""
     bodies = list(pack(rows))
-    frames = [encode(Answered(request=1, body=body, total=1, last=True)) for body in bodies]
+    frames = [encode(RequestAnswered(request=1, body=body, total=1, last=True)) for body in bodies]
     return [row for frame in frames for row in unpack(decode(frame).body, JobDetail)]  # type: ignore[union-attr]
 
 

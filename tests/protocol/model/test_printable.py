@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from protocol.cli.exit_codes import ExitCode, exit_code_of
 from protocol.cli.views.outcome import last_line
 from protocol.cli.views.plain import QuietView
-from protocol.cli.views.progress_state import Board
+from protocol.cli.views.progress_state import ProgressState
 from protocol.model.printable import printable, short_names
 from protocol.model.units import parse_size, show_percent, show_rate, show_size, show_time, show_whole_time
 from tests.protocol.cli.world import MIB, ended, opened, progressed, row
@@ -81,9 +81,9 @@ def test_rates_times_and_shares() -> None:
     assert [show_percent(*pair) for pair in ((0, 3), (999, 1000), (3, 3), (0, 0))] == ["0 %", "99 %", "100 %", "100 %"]
 
 
-def board(*, stored: int = 0, size: int = 64 * MIB) -> Board:
+def board(*, stored: int = 0, size: int = 64 * MIB) -> ProgressState:
     """Known to the view: so much is stored, three of four sources gave."""
-    subject = Board("file.iso")
+    subject = ProgressState("file.iso")
     subject.take(opened(size=size))
     subject.take(progressed(stored, size=size))
     for source in range(4):
@@ -145,7 +145,7 @@ def test_of_unknown_size_the_last_line_says_how_much_there_is() -> None:
 
 
 def test_an_empty_file_is_sealed_without_a_rate() -> None:
-    subject = Board("")
+    subject = ProgressState("")
     last = ended(size=0, seconds=0.2)
     subject.take(last)
     assert last_line(subject, last) == "sealed: /here/file.iso (0 B in 0.2 s, 0 sources)"

@@ -7,13 +7,13 @@ which none is stored yet, at one chunk a second. Rates are chunks a second throu
 from dataclasses import replace
 from typing import Any, Final
 
-from actors.core.dispatch.chunk_tracker import UNBOUNDED, Board, Lease
+from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
 from actors.core.dispatch.dispatcher import DispatchState, Phase
-from actors.core.dispatch.leases import Riding
+from actors.core.dispatch.leases import Leases
 from actors.core.dispatch.progress import Found
-from actors.core.dispatch.sources import Source, SourceTraits, Standing
+from actors.core.dispatch.sources import Source, SourceState, SourceTraits
 from actors.core.dispatch.stop_cost import weigh
-from protocol.messages import DispatcherWanted, JobEnded, RunsTold, SourceJoined, SourceProbed, TargetOpened
+from protocol.messages import ContributorsListed, JobEnded, PartFileReady, SourceJoined, SourceProbed, StartDispatcher
 from protocol.messages.addresses import POOL, Post
 
 CHUNK: Final = 100_000
@@ -21,7 +21,7 @@ NOW_S: Final = 30.0
 SETUP_S: Final = 0.05
 
 
-def wanted(**changes: Any) -> DispatcherWanted:
+def wanted(**changes: Any) -> StartDispatcher:
     fields: dict[str, Any] = {
         "job": 1,
         "folder": "/box",
@@ -39,7 +39,7 @@ def wanted(**changes: Any) -> DispatcherWanted:
         "sources_expected": 0,
         "rows_s": 0.0,
     }
-    return DispatcherWanted(**{**fields, **changes})
+    return StartDispatcher(**{**fields, **changes})
 
 
 def board(
@@ -48,14 +48,14 @@ def board(
     """`total` -2: of unknown size."""
     state = DispatchState(wanted(mode=mode), now_s=NOW_S)
     size = len(picture)
-    chunks = Board(UNBOUNDED if total == -2 else size)
+    chunks = ChunkTracker(UNBOUNDED if total == -2 else size)
     for chunk, mark in enumerate(picture):
         if mark == "#":
             chunks.store(0, chunk, chunk + 1)
-    riding = Riding(state.job, chunks, state.sources, state.report, state._out, faults=state._faults, turns=state.turns)
+    riding = Leases(state.job, chunks, state.sources, state.report, state._out, faults=state._faults, turns=state.turns)
     riding.size_bytes = state.size_bytes = -1 if total == -2 else size * CHUNK
     state.phase, state.riding = Phase.RIDING, riding
-    opened = TargetOpened(job=1, part_path="/box/f.part", message="")
+    opened = PartFileReady(job=1, part_path="/box/f.part", message="")
     state.report.opened(opened, state.size_bytes, Found())
     for letter in sorted({mark for mark in picture if mark.isalpha()}):
         first, stop = picture.index(letter), picture.rindex(letter) + 1
@@ -70,7 +70,7 @@ def _ride(state: DispatchState, letter: str, first: int, stop: int, rate: float)
     lease.heard_s = lease.grown_s = lease.measured_s = NOW_S
     lease.rate_bytes_s = rate * CHUNK if rate > 0 else -1.0
     lease.received_bytes = 1 if rate > 0 else 0
-    source.standing, source.busy, source.busy_since_s = Standing.ACTIVE, lease.id, NOW_S - 3
+    source.standing, source.busy, source.busy_since_s = SourceState.ACTIVE, lease.id, NOW_S - 3
     state.riding._idle.discard(source.id)
     return lease
 
@@ -145,7 +145,7 @@ def probed(number: int, size_bytes: int, **changes: Any) -> SourceProbed:
 
 def said(posts: list[Post], kind: type) -> list[Any]:
     """The messages of one kind among posts; of the last words, which the pool hears too, those to the watcher."""
-    copies = (JobEnded, RunsTold)
+    copies = (JobEnded, ContributorsListed)
     heard = [post.message for post in posts if not (post.to == POOL and isinstance(post.message, copies))]
     return [message for message in heard if isinstance(message, kind)]
 
@@ -155,6 +155,6 @@ def as_peer(state: DispatchState, letter: str, *, stops: int = 0, stops_before: 
     source = state.sources[ord(letter) - ord("a")]
     source.peer, source.path = f"user-{letter}", f"music\\{letter}.flac"
     source.stops, source.stops_before = stops, stops_before
-    source.traits = replace(source.traits, dear_stops=True, restart_cost_s=1.0, turn_cost_s=0.3)
+    source.traits = replace(source.traits, abort_is_costly=True, restart_cost_s=1.0, turn_cost_s=0.3)
     weigh(source, state.job)
     return source

@@ -10,28 +10,28 @@ from itertools import groupby
 from typing import Any, Final, TypeVar, cast
 
 from actors.core.dispatch import placement
-from actors.core.dispatch.chunk_tracker import UNBOUNDED, Board, Lease
+from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
 from actors.core.dispatch.dispatcher import DispatchState, Phase
 from actors.core.dispatch.finish_time import View
-from actors.core.dispatch.leases import Riding
+from actors.core.dispatch.leases import Leases
 from actors.core.dispatch.sources import Source
 from protocol.messages import (
     ChunksStored,
     ChunksVerified,
-    DispatcherWanted,
+    ContributorsListed,
     JobEnded,
     LeaseFinished,
     LeaseReleased,
     Message,
-    RunsTold,
+    OpenPartFile,
+    PartFileReady,
     SourceFailed,
     SourceJoined,
     SourceMeasured,
     SourceProbed,
     SourceSlowed,
     SourceStalled,
-    TargetOpened,
-    TargetWanted,
+    StartDispatcher,
     Ticked,
 )
 from protocol.messages.addresses import ASSEMBLER, FRONT, POOL, Post, dispatcher_address
@@ -59,8 +59,8 @@ def address(source: str) -> str:
     return f"fetch-1/worker-{JOB}-{number(source)}"
 
 
-def wanted(*, expected: int, mode: str = "swarm", name: str = "", watcher: str = FRONT) -> DispatcherWanted:
-    return DispatcherWanted(
+def wanted(*, expected: int, mode: str = "swarm", name: str = "", watcher: str = FRONT) -> StartDispatcher:
+    return StartDispatcher(
         job=JOB,
         folder="/f",
         name=name,
@@ -93,7 +93,11 @@ def tell(state: DispatchState, *messages: Message, at_s: float = NOW_S) -> list[
 
 def said(posts: Iterable[Post], kind: type[M]) -> list[M]:
     """The messages of one kind, in order. Of the last words the pool keeps a copy, which is not counted."""
-    heard = (post.message for post in posts if not (post.to == POOL and isinstance(post.message, JobEnded | RunsTold)))
+    heard = (
+        post.message
+        for post in posts
+        if not (post.to == POOL and isinstance(post.message, JobEnded | ContributorsListed))
+    )
     return [message for message in heard if isinstance(message, kind)]
 
 
@@ -252,13 +256,13 @@ def _lay(state: DispatchState, picture: str, rivals: dict[str, str], mode: str) 
 
     def as_drawn(view: View, source: Source) -> placement.Placement | None:
         if source.id in drawn_runs:
-            return placement.FreeRun(*drawn_runs[source.id])
+            return placement.FreeRange(*drawn_runs[source.id])
         if letter(source.id) in rivals:
             victim = state.sources[number(rivals[letter(source.id)])].busy
             return placement.Duel(view.board.leases[victim]) if victim is not None else None
         return None
 
-    opened = TargetOpened(job=JOB, part_path="/f/file.bin.part", message="")
+    opened = PartFileReady(job=JOB, part_path="/f/file.bin.part", message="")
     if not drawn_runs:
         tell(state, opened)
         return
@@ -289,12 +293,12 @@ def ready(
     return posts + tell(state, probed(source, size_bytes, offset_ok=offset_ok, setup_s=setup_s), at_s=at_s)
 
 
-def riding_of(state: DispatchState) -> Riding:
+def riding_of(state: DispatchState) -> Leases:
     assert state.riding is not None
     return state.riding
 
 
-def board_of(state: DispatchState) -> Board:
+def board_of(state: DispatchState) -> ChunkTracker:
     return riding_of(state).board
 
 
@@ -313,7 +317,7 @@ def drawn(state: DispatchState) -> str:
     return picture_of(board_of(state))
 
 
-def picture_of(board: Board) -> str:
+def picture_of(board: ChunkTracker) -> str:
     last = board.stored.last_run()
     total = board.total if board.total != UNBOUNDED else (last[1] if last else 0) + 1
     signs = ["."] * total
@@ -335,6 +339,6 @@ def stretches(picture: str) -> list[tuple[str, int, int]]:
     return out
 
 
-def target_of(posts: Iterable[Post]) -> TargetWanted:
-    [target] = said([post for post in posts if post.to == ASSEMBLER], TargetWanted)
+def target_of(posts: Iterable[Post]) -> OpenPartFile:
+    [target] = said([post for post in posts if post.to == ASSEMBLER], OpenPartFile)
     return target

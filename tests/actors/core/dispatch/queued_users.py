@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from actors.core.dispatch.chunk_tracker import Board
+from actors.core.dispatch.chunk_tracker import ChunkTracker
 from actors.core.dispatch.dispatcher import DispatchState
-from protocol.messages import DispatcherInbox, PlaceRefused, PlaceTaken, SessionChanged, TurnCame
+from protocol.messages import DispatcherInbox, EnqueueRefused, QueuePlaceChanged, SessionChanged, UploadOffered
 from protocol.messages.addresses import Post
 from protocol.model.faults import FaultKind
 from tests.actors.core.dispatch.boards import NOW_S, add, as_peer, board
@@ -17,7 +17,7 @@ def told(state: DispatchState, *messages: DispatcherInbox, now_s: float = NOW_S)
     return posts
 
 
-def board_of(state: DispatchState) -> Board:
+def board_of(state: DispatchState) -> ChunkTracker:
     assert state.riding is not None
     return state.riding.board
 
@@ -43,16 +43,18 @@ def user(
     return state
 
 
-def turn(state: DispatchState, source: int, ticket: int = 7, size_bytes: int = -1) -> TurnCame:
-    return TurnCame(job=1, source=source, ticket=ticket, size_bytes=state.size_bytes if size_bytes < 0 else size_bytes)
+def turn(state: DispatchState, source: int, ticket: int = 7, size_bytes: int = -1) -> UploadOffered:
+    return UploadOffered(
+        job=1, source=source, ticket=ticket, size_bytes=state.size_bytes if size_bytes < 0 else size_bytes
+    )
 
 
-def place(source: int, number: int) -> PlaceTaken:
-    return PlaceTaken(job=1, source=source, place=number)
+def place(source: int, number: int) -> QueuePlaceChanged:
+    return QueuePlaceChanged(job=1, source=source, place=number)
 
 
-def refused(source: int, fault: FaultKind) -> PlaceRefused:
-    return PlaceRefused(job=1, source=source, fault=int(fault), detail=fault.name.lower())
+def refused(source: int, fault: FaultKind) -> EnqueueRefused:
+    return EnqueueRefused(job=1, source=source, fault=int(fault), detail=fault.name.lower())
 
 
 def session(state: str, *, final: bool = False) -> SessionChanged:

@@ -3,27 +3,27 @@
 from actors.core.dispatch.dispatcher import DispatchState, Phase
 from protocol.messages import (
     ChunksVerified,
+    ClosePartFile,
     DispatcherInbox,
     JobEnded,
     JobOpened,
-    JobWatched,
     LeaseGranted,
-    ProbeAsked,
-    SealWanted,
+    MonitorJob,
+    OpenPartFile,
+    PartFileReady,
+    PartFileRefused,
+    ProbeSource,
+    SealFile,
     SourceFailed,
     SourceLost,
-    TargetCloseAsked,
-    TargetOpened,
-    TargetRefused,
-    TargetWanted,
     Ticked,
 )
 from protocol.messages.addresses import Post
-from protocol.model.faults import FaultKind, TargetFaultKind
+from protocol.model.faults import FaultKind, PartFileFaultKind
 from tests.actors.core.dispatch.boards import CHUNK, drawn, joined, probed, said, wanted
 
 SIZE = 8 * CHUNK
-OPENED = TargetOpened(job=1, part_path="/box/f.part", message="")
+OPENED = PartFileReady(job=1, part_path="/box/f.part", message="")
 
 
 def told(state: DispatchState, *messages: DispatcherInbox, now_s: float = 1.0) -> list[Post]:
@@ -36,46 +36,46 @@ def failed(source: int, kind: FaultKind = FaultKind.NOT_FOUND) -> SourceFailed:
 
 def job(sources: int, **changes: object) -> DispatchState:
     state = DispatchState(wanted(sources_expected=sources, **changes), now_s=0.0)
-    assert said(state.start(), JobWatched)
+    assert said(state.start(), MonitorJob)
     posts = told(state, *[joined(number) for number in range(sources)], now_s=0.0)
-    assert len(said(posts, ProbeAsked)) == sources
+    assert len(said(posts, ProbeSource)) == sources
     return state
 
 
 def test_the_first_size_opens_the_target() -> None:
     state = job(3)
-    (target,) = said(told(state, probed(0, SIZE)), TargetWanted)
+    (target,) = said(told(state, probed(0, SIZE)), OpenPartFile)
     assert (target.size_bytes, target.name, target.chunk_size) == (SIZE, "f", CHUNK)
 
 
 def test_the_source_named_first_may_propose_the_name_for_a_while() -> None:
     state = job(2)
-    assert not said(told(state, probed(1, SIZE, name="other.bin")), TargetWanted)
-    (target,) = said(told(state, probed(0, SIZE, name="first.bin"), now_s=1.2), TargetWanted)
+    assert not said(told(state, probed(1, SIZE, name="other.bin")), OpenPartFile)
+    (target,) = said(told(state, probed(0, SIZE, name="first.bin"), now_s=1.2), OpenPartFile)
     assert target.name == "first.bin"
 
 
 def test_a_first_source_that_keeps_silent_does_not_hold_up_the_job() -> None:
     state = job(2)
     told(state, probed(1, SIZE, name="other.bin"))
-    (target,) = said(told(state, Ticked(), now_s=2.1), TargetWanted)
+    (target,) = said(told(state, Ticked(), now_s=2.1), OpenPartFile)
     assert target.name == "other.bin"
 
 
 def test_nobody_is_waited_for_when_the_name_is_what_the_first_address_ends_in() -> None:
     state = job(2)
-    assert said(told(state, probed(1, SIZE, name="f")), TargetWanted)
+    assert said(told(state, probed(1, SIZE, name="f")), OpenPartFile)
 
 
 def test_a_name_that_was_asked_for_is_taken() -> None:
-    (target,) = said(told(job(2, name="mine"), probed(1, SIZE, name="other")), TargetWanted)
+    (target,) = said(told(job(2, name="mine"), probed(1, SIZE, name="other")), OpenPartFile)
     assert target.name == "mine"
 
 
 def test_without_a_size_everybody_is_heard_first() -> None:
     state = job(2)
-    assert not said(told(state, probed(0, -1)), TargetWanted)
-    (target,) = said(told(state, failed(1)), TargetWanted)
+    assert not said(told(state, probed(0, -1)), OpenPartFile)
+    (target,) = said(told(state, failed(1)), OpenPartFile)
     assert target.size_bytes == -1
 
 
@@ -92,7 +92,7 @@ def test_a_size_that_differs_late_ends_a_job_that_rides_and_closes_its_target() 
     state = job(2)
     told(state, probed(0, SIZE), OPENED)
     posts = told(state, probed(1, SIZE + 1))
-    assert said(posts, TargetCloseAsked)
+    assert said(posts, ClosePartFile)
     assert state.phase is Phase.CLOSING
 
 
@@ -115,8 +115,8 @@ def test_nobody_can_deliver_and_every_reason_is_told() -> None:
 def test_a_probe_that_failed_for_the_moment_is_repeated() -> None:
     state = job(1)
     assert not said(told(state, failed(0, FaultKind.RESET)), JobEnded)
-    assert not said(told(state, Ticked(), now_s=1.2), ProbeAsked)
-    assert said(told(state, Ticked(), now_s=1.6), ProbeAsked)
+    assert not said(told(state, Ticked(), now_s=1.2), ProbeSource)
+    assert said(told(state, Ticked(), now_s=1.6), ProbeSource)
 
 
 def test_a_waiting_time_binds_every_source_of_the_host() -> None:
@@ -141,21 +141,21 @@ def test_a_complete_part_is_sealed_without_a_request() -> None:
     state = job(1)
     told(state, probed(0, SIZE), ChunksVerified(job=1, runs=(0, 8)))
     posts = told(state, OPENED)
-    assert said(posts, SealWanted)
+    assert said(posts, SealFile)
     assert not said(posts, LeaseGranted)
 
 
 def test_an_empty_file_is_sealed_at_once() -> None:
     state = job(1)
     told(state, probed(0, 0))
-    assert said(told(state, OPENED), SealWanted)
+    assert said(told(state, OPENED), SealFile)
 
 
 def test_a_target_that_cannot_be_used_ends_the_job_as_the_disk_says() -> None:
-    for fault, expected in ((TargetFaultKind.NO_SPACE, "disk"), (TargetFaultKind.OTHER_JOB, "disagreed")):
+    for fault, expected in ((PartFileFaultKind.NO_SPACE, "disk"), (PartFileFaultKind.OTHER_JOB, "disagreed")):
         state = job(1)
         told(state, probed(0, SIZE))
-        told(state, TargetRefused(job=1, fault=int(fault), detail="no"))
+        told(state, PartFileRefused(job=1, fault=int(fault), detail="no"))
         (ended,) = said(told(state, Ticked(), now_s=9.0), JobEnded)
         assert ended.state == expected
 
@@ -166,7 +166,7 @@ def test_a_source_whose_worker_died_is_probed_again_by_the_new_one() -> None:
     told(state, SourceLost(job=1, source=0, detail="killed"))
     assert drawn(state) == "." * 8
     posts = told(state, joined(0, worker="fetch-2/worker-1-0"), now_s=2.0)
-    assert [post.to for post in posts if isinstance(post.message, ProbeAsked)] == ["fetch-2/worker-1-0"]
+    assert [post.to for post in posts if isinstance(post.message, ProbeSource)] == ["fetch-2/worker-1-0"]
     posts = told(state, probed(0, SIZE), now_s=2.1)
     assert [post.to for post in posts if isinstance(post.message, LeaseGranted)] == ["fetch-2/worker-1-0"]
 
@@ -175,5 +175,5 @@ def test_a_worker_that_never_comes_back_ends_the_job() -> None:
     state = job(1)
     told(state, probed(0, SIZE), OPENED)
     told(state, SourceLost(job=1, source=0, detail="killed"))
-    assert not said(told(state, Ticked(), now_s=5.0), TargetCloseAsked)
-    assert said(told(state, Ticked(), now_s=12.0), TargetCloseAsked)
+    assert not said(told(state, Ticked(), now_s=5.0), ClosePartFile)
+    assert said(told(state, Ticked(), now_s=12.0), ClosePartFile)

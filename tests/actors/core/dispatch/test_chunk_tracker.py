@@ -5,17 +5,17 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from actors.core.dispatch.chunk_tracker import UNBOUNDED, Board, Lease
-from protocol.model.chunk_ranges import RunSet
+from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
+from protocol.model.chunk_ranges import RangeSet
 from tests.actors.core.dispatch.drawing import picture_of, stretches
 
 A, B, C = 0, 1, 2
 
 
-def laid(picture: str) -> tuple[Board, dict[str, Lease]]:
+def laid(picture: str) -> tuple[ChunkTracker, dict[str, Lease]]:
     """A board like the picture, and its leases by letter."""
     runs = stretches(picture)
-    board = Board(len(picture), RunSet([(first, stop) for sign, first, stop in runs if sign == "#"]))
+    board = ChunkTracker(len(picture), RangeSet([(first, stop) for sign, first, stop in runs if sign == "#"]))
     leases = {
         sign: board.grant(ord(sign) - ord("a"), first, stop, now_s=1.0)
         for sign, first, stop in runs
@@ -25,7 +25,7 @@ def laid(picture: str) -> tuple[Board, dict[str, Lease]]:
     return board, leases
 
 
-def shown(board: Board) -> str:
+def shown(board: ChunkTracker) -> str:
     """What is left of it; a board in a test is always whole."""
     board.check()
     return picture_of(board)
@@ -52,7 +52,7 @@ def test_a_board_is_complete_when_everything_is_stored() -> None:
 
 
 def test_an_empty_file_is_complete_from_the_start() -> None:
-    assert Board(0).complete
+    assert ChunkTracker(0).complete
 
 
 def test_only_free_chunks_are_granted() -> None:
@@ -164,7 +164,7 @@ def test_late_chunks_of_free_places_are_welcome() -> None:
 # -- duels
 
 
-def duel() -> tuple[Board, Lease, Lease]:
+def duel() -> tuple[ChunkTracker, Lease, Lease]:
     board, leases = laid("#aaaa.")
     rival = board.grant_duel(leases["a"], B, now_s=1.0)
     assert shown(board) == "#2222."
@@ -180,7 +180,7 @@ def test_in_a_duel_the_first_chunk_in_decides(first_in: int) -> None:
 
 
 def test_a_duellist_that_ends_leaves_the_whole_run_to_its_rival() -> None:
-    for end in (Board.end, lambda board, lease: board.drain(lease, 3)):
+    for end in (ChunkTracker.end, lambda board, lease: board.drain(lease, 3)):
         board, first, _ = duel()
         end(board, first)
         assert shown(board) == "#bbbb."
@@ -207,7 +207,7 @@ def test_a_duel_is_between_two_and_is_not_cut() -> None:
 
 
 def test_leases_of_a_race_hold_nothing_and_all_may_store() -> None:
-    board = Board(4)
+    board = ChunkTracker(4)
     first = board.grant(A, 0, 4, now_s=1.0, shared=True)
     second = board.grant(B, 0, 4, now_s=1.0, shared=True)
     assert board.store(first.id, 0, 2).new == ((0, 2),)
@@ -221,7 +221,7 @@ def test_leases_of_a_race_hold_nothing_and_all_may_store() -> None:
 
 
 def test_a_lease_on_a_file_of_unknown_size_ends_nowhere_until_the_size_is_learned() -> None:
-    board = Board(UNBOUNDED)
+    board = ChunkTracker(UNBOUNDED)
     lease = board.grant(A, 0, UNBOUNDED, now_s=1.0)
     board.store(lease.id, 0, 3)
     board.drain(lease, 5)
@@ -233,7 +233,7 @@ def test_a_lease_on_a_file_of_unknown_size_ends_nowhere_until_the_size_is_learne
 
 
 def test_a_size_learned_while_others_ride_cuts_what_lies_behind_it() -> None:
-    board = Board(UNBOUNDED)
+    board = ChunkTracker(UNBOUNDED)
     lease = board.grant(A, 0, UNBOUNDED, now_s=1.0)
     board.store(lease.id, 0, 2)
     board.learn_total(4)
@@ -241,7 +241,7 @@ def test_a_size_learned_while_others_ride_cuts_what_lies_behind_it() -> None:
 
 
 def test_a_size_is_learned_once() -> None:
-    board = Board(4)
+    board = ChunkTracker(4)
     with pytest.raises(AssertionError):
         board.learn_total(3)
 
@@ -268,8 +268,8 @@ class Operations(RuleBasedStateMachine):
         race=st.booleans(),
     )
     def begin(self, runs: list[tuple[int, int]], sized: bool, race: bool) -> None:
-        self.board = Board(TOTAL if sized else UNBOUNDED, RunSet(runs))
-        self.stored = RunSet(self.board.stored)
+        self.board = ChunkTracker(TOTAL if sized else UNBOUNDED, RangeSet(runs))
+        self.stored = RangeSet(self.board.stored)
         self.race = race
 
     def lease(self, which: int) -> Lease:
@@ -330,9 +330,9 @@ class Operations(RuleBasedStateMachine):
         self.store(lease, first, first + count)
 
     def store(self, lease: int, first: int, stop: int) -> None:
-        free = RunSet(self.stored.gaps(first, min(stop, self.board.total)))
+        free = RangeSet(self.stored.gaps(first, min(stop, self.board.total)))
         change = self.board.store(lease, first, stop)
-        assert RunSet(change.new) == free, "new is what was not stored before"
+        assert RangeSet(change.new) == free, "new is what was not stored before"
         for lost in change.lost:
             assert lost.id not in self.board.leases
         for trimmed in change.trimmed:
@@ -351,7 +351,7 @@ class Operations(RuleBasedStateMachine):
         self.board.check()
         for first, stop in self.stored:
             assert self.board.stored.covers(first, stop), "a chunk went back"
-        self.stored = RunSet(self.board.stored)
+        self.stored = RangeSet(self.board.stored)
 
 
 TestOperations = Operations.TestCase

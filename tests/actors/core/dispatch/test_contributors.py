@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.core.dispatch.contributors import MISSING, NOBODY, RUNS_PER_MESSAGE, Owners, recorded
+from actors.core.dispatch.contributors import MISSING, NOBODY, RUNS_PER_MESSAGE, Contributors, recorded
 from protocol.messages.codec import FRAME_BYTES_MAX, encode
 
 RUNS = st.tuples(st.integers(0, 30), st.integers(0, 30), st.sampled_from([MISSING, NOBODY, 0, 1, 2]))
@@ -11,7 +11,7 @@ RUNS = st.tuples(st.integers(0, 30), st.integers(0, 30), st.sampled_from([MISSIN
 
 @given(st.lists(RUNS, max_size=30))
 def test_it_holds_what_a_plain_list_would_hold(puts: list[tuple[int, int, int]]) -> None:
-    owners, plain = Owners(), [MISSING] * 40
+    owners, plain = Contributors(), [MISSING] * 40
     for first, stop, owner in puts:
         owners.put(first, stop, owner)
         plain[first:stop] = [owner] * max(stop - first, 0)
@@ -27,7 +27,7 @@ def test_it_holds_what_a_plain_list_would_hold(puts: list[tuple[int, int, int]])
 
 
 def test_what_records_name_is_told_as_the_source_that_has_the_name_now() -> None:
-    owners = Owners()
+    owners = Contributors()
     owners.put(0, 4, recorded(77))
     owners.put(4, 6, 1)
     owners.put(6, 8, recorded(99))
@@ -38,7 +38,7 @@ def test_what_records_name_is_told_as_the_source_that_has_the_name_now() -> None
 
 
 def test_many_runs_are_told_in_parts_that_fit_a_frame() -> None:
-    owners, count = Owners(), 2 * RUNS_PER_MESSAGE + 3
+    owners, count = Contributors(), 2 * RUNS_PER_MESSAGE + 3
     for at in range(count):
         owners.put(2**40 + 2 * at, 2**40 + 2 * at + 1, at % 2)
     parts = owners.told(1, 0, {})
@@ -48,5 +48,5 @@ def test_many_runs_are_told_in_parts_that_fit_a_frame() -> None:
 
 
 def test_nothing_is_told_in_one_empty_part() -> None:
-    (part,) = Owners().told(1, 3, {})
+    (part,) = Contributors().told(1, 3, {})
     assert (part.firsts, part.last) == ((), True)

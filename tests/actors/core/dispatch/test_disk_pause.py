@@ -7,22 +7,22 @@ from actors.core.dispatch.recovery import ASK_S_MAX, ASK_S_MIN
 from protocol.messages import (
     ChunksVerified,
     DiskFailed,
+    FileSealed,
     JobEnded,
     JobNoted,
     JobProgressed,
-    JobStopAsked,
     LeaseGranted,
     LeaseRevoked,
-    SealWanted,
-    TargetClosed,
-    TargetOpened,
-    TargetRead,
-    TargetRefused,
-    TargetSealed,
-    TargetWanted,
+    OpenPartFile,
+    PartFileClosed,
+    PartFileReady,
+    PartFileRefused,
+    PartFileRehashed,
+    SealFile,
+    StopJob,
     Ticked,
 )
-from protocol.model.faults import FaultKind, TargetFaultKind
+from protocol.model.faults import FaultKind, PartFileFaultKind
 from tests.actors.core.dispatch.drawing import (
     CHUNK,
     JOB,
@@ -41,12 +41,12 @@ from tests.actors.core.dispatch.drawing import (
     tell,
 )
 
-FULL = DiskFailed(job=JOB, fault=int(TargetFaultKind.NO_SPACE), detail="/f/file.bin.part: no space")
-OPENED = TargetOpened(job=JOB, part_path="/f/file.bin.part", message="resumed 200000 of 600000 bytes")
+FULL = DiskFailed(job=JOB, fault=int(PartFileFaultKind.NO_SPACE), detail="/f/file.bin.part: no space")
+OPENED = PartFileReady(job=JOB, part_path="/f/file.bin.part", message="resumed 200000 of 600000 bytes")
 
 
-def still(detail: str = FULL.detail, fault: TargetFaultKind = TargetFaultKind.NO_SPACE) -> TargetRefused:
-    return TargetRefused(job=JOB, fault=int(fault), detail=detail)
+def still(detail: str = FULL.detail, fault: PartFileFaultKind = PartFileFaultKind.NO_SPACE) -> PartFileRefused:
+    return PartFileRefused(job=JOB, fault=int(fault), detail=detail)
 
 
 def holding(*runs: int) -> ChunksVerified:
@@ -58,7 +58,7 @@ def asked_again(state: DispatchState, *, from_s: float, until_s: float) -> list[
     times = []
     for tick in range(int((until_s - from_s) * 10)):
         at_s = from_s + tick / 10
-        if said(tell(state, Ticked(), at_s=at_s), TargetWanted):
+        if said(tell(state, Ticked(), at_s=at_s), OpenPartFile):
             times.append(at_s)
             tell(state, still(), at_s=at_s)
     return times
@@ -125,12 +125,12 @@ def test_a_worker_that_is_late_to_hang_up_is_not_given_another_lease_before() ->
 
 def test_a_disk_that_fails_while_the_file_is_sealed_seals_it_later() -> None:
     state = board("##aa", rates={"a": 1})
-    assert said(tell(state, stored(state, "a", 2, 2), at_s=NOW_S + 2), SealWanted)
+    assert said(tell(state, stored(state, "a", 2, 2), at_s=NOW_S + 2), SealFile)
     tell(state, FULL, at_s=NOW_S + 2)
     assert state.phase is Phase.PAUSED
-    assert not said(tell(state, TargetSealed(job=JOB, path="/f/x", digest_hex=""), at_s=NOW_S + 2), JobEnded)
+    assert not said(tell(state, FileSealed(job=JOB, path="/f/x", digest_hex=""), at_s=NOW_S + 2), JobEnded)
     tell(state, Ticked(), at_s=NOW_S + 4)
-    assert said(tell(state, holding(0, 4), OPENED, at_s=NOW_S + 4), SealWanted)
+    assert said(tell(state, holding(0, 4), OPENED, at_s=NOW_S + 4), SealFile)
 
 
 def test_a_disk_that_works_only_to_fail_again_is_asked_less_and_less() -> None:
@@ -139,7 +139,7 @@ def test_a_disk_that_works_only_to_fail_again_is_asked_less_and_less() -> None:
     for _ in range(8):
         tell(state, FULL, at_s=now_s)
         failed_s = now_s
-        while not said(tell(state, Ticked(), at_s=now_s), TargetWanted):
+        while not said(tell(state, Ticked(), at_s=now_s), OpenPartFile):
             now_s += 0.1
         waits.append(round(now_s - failed_s))
         tell(state, holding(0, 2), OPENED, at_s=now_s)
@@ -148,28 +148,28 @@ def test_a_disk_that_works_only_to_fail_again_is_asked_less_and_less() -> None:
 
 def test_an_interrupt_while_it_is_paused_ends_as_one_and_says_what_it_waited_for() -> None:
     state = board("##aa", rates={"a": 1})
-    [ended] = said(tell(state, FULL, JobStopAsked(job=JOB), TargetClosed(job=JOB)), JobEnded)
+    [ended] = said(tell(state, FULL, StopJob(job=JOB), PartFileClosed(job=JOB)), JobEnded)
     assert (ended.state, ended.reason) == ("interrupted", f"paused, {FULL.detail}")
 
 
 @pytest.mark.parametrize(
     ("fault", "ends"),
     [
-        (TargetFaultKind.NO_SPACE, ""),
-        (TargetFaultKind.IO_ERROR, ""),
-        (TargetFaultKind.READ_ONLY, ""),
-        (TargetFaultKind.NO_FOLDER, ""),
-        (TargetFaultKind.GONE, ""),
-        (TargetFaultKind.BUSY, "disk"),
-        (TargetFaultKind.OTHER_JOB, "disagreed"),
-        (TargetFaultKind.BAD_NAME, "disk"),
+        (PartFileFaultKind.NO_SPACE, ""),
+        (PartFileFaultKind.IO_ERROR, ""),
+        (PartFileFaultKind.READ_ONLY, ""),
+        (PartFileFaultKind.NO_FOLDER, ""),
+        (PartFileFaultKind.GONE, ""),
+        (PartFileFaultKind.BUSY, "disk"),
+        (PartFileFaultKind.OTHER_JOB, "disagreed"),
+        (PartFileFaultKind.BAD_NAME, "disk"),
     ],
 )
-def test_only_what_no_waiting_can_mend_ends_a_paused_job(fault: TargetFaultKind, ends: str) -> None:
+def test_only_what_no_waiting_can_mend_ends_a_paused_job(fault: PartFileFaultKind, ends: str) -> None:
     state = board("##aa", rates={"a": 1})
     tell(state, FULL)
     tell(state, Ticked(), at_s=NOW_S + 2)
-    ended = said(tell(state, still("why", fault), TargetClosed(job=JOB), at_s=NOW_S + 2), JobEnded)
+    ended = said(tell(state, still("why", fault), PartFileClosed(job=JOB), at_s=NOW_S + 2), JobEnded)
     assert [each.state for each in ended] == ([ends] if ends else [])
     assert board_of(state).missing == 2
 
@@ -194,16 +194,16 @@ def test_people_see_how_far_the_look_at_the_part_file_is_and_nothing_else_meanwh
     tell(state, FULL)
     posts = []
     for step in range(1, 9):
-        read = TargetRead(job=JOB, read_bytes=step * CHUNK, total_bytes=9 * CHUNK)
+        read = PartFileRehashed(job=JOB, read_bytes=step * CHUNK, total_bytes=9 * CHUNK)
         posts += tell(state, read, Ticked(), at_s=NOW_S + 2 + step / 3)
     told = [(each.state, each.stored_bytes) for each in said(posts, JobProgressed)]
     assert told == [("verifying", step * CHUNK) for step in range(1, 9)]
-    assert said(tell(state, TargetRead(job=JOB, read_bytes=1, total_bytes=2), at_s=NOW_S + 5), JobEnded) == []
+    assert said(tell(state, PartFileRehashed(job=JOB, read_bytes=1, total_bytes=2), at_s=NOW_S + 5), JobEnded) == []
 
 
 def test_a_late_word_about_reading_changes_nothing_while_it_rides() -> None:
     state = board("####aa", rates={"a": 1})
-    assert tell(state, TargetRead(job=JOB, read_bytes=1, total_bytes=2), at_s=NOW_S + 5) == []
+    assert tell(state, PartFileRehashed(job=JOB, read_bytes=1, total_bytes=2), at_s=NOW_S + 5) == []
 
 
 def test_in_a_race_who_had_fetched_everything_fetches_what_the_disk_lost() -> None:

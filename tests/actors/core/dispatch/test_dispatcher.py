@@ -6,30 +6,30 @@ from actors.core.dispatch.dispatcher import CLOSING_S_MAX, DispatchState, Phase
 from protocol.messages import (
     ChunkDisputed,
     ChunksVerified,
+    ClosePartFile,
+    ContributorsListed,
     DiskFailed,
     DispatcherInbox,
+    FileSealed,
+    JobClosed,
     JobEnded,
-    JobForgotten,
     JobOpened,
-    JobStopAsked,
     LeaseExtended,
     LeaseGranted,
     LeaseRevoked,
-    RunsTold,
-    SealWanted,
+    PartFileClosed,
+    PartFileReady,
+    PartFileRefused,
+    SealFile,
     SizeLearned,
     SourceJoined,
     SourceProgressed,
-    TargetCloseAsked,
-    TargetClosed,
-    TargetOpened,
-    TargetRefused,
-    TargetSealed,
+    StopJob,
     Ticked,
     ValidatorSeen,
 )
 from protocol.messages.addresses import ASSEMBLER, FRONT, POOL, WATCHDOG, Post
-from protocol.model.faults import FaultKind, TargetFaultKind
+from protocol.model.faults import FaultKind, PartFileFaultKind
 from tests.actors.core.dispatch.drawing import (
     CHUNK,
     JOB,
@@ -110,11 +110,11 @@ def test_sizes_that_differ_name_both_sources_and_both_sizes(first: str, second: 
     state = board("aaaa", rates={"a": 1}) if first == "a" else opening()
     if first == "b":
         tell(state, probed("b", 777))
-        posts = tell(state, probed("a", 778), TargetClosed(job=JOB))
+        posts = tell(state, probed("a", 778), PartFileClosed(job=JOB))
         sizes = ("777", "778")
     else:
         tell(state, joined("b"))
-        posts = tell(state, probed("b", 5), TargetClosed(job=JOB))
+        posts = tell(state, probed("b", 5), PartFileClosed(job=JOB))
         sizes = ("5", str(SIZE))
     [ended] = said(posts, JobEnded)
     assert ended.state == "disagreed"
@@ -133,7 +133,7 @@ def test_validators_go_to_the_assembler_once_the_target_stands() -> None:
     state = opening()
     tell(state, probed("a", SIZE, validator="etag-a"))
     assert state.phase is Phase.TARGET
-    posts = tell(state, TargetOpened(job=JOB, part_path="/f/p", message=""))
+    posts = tell(state, PartFileReady(job=JOB, part_path="/f/p", message=""))
     posts += tell(state, probed("b", SIZE, validator="etag-b"))
     seen = [(message.source_name, message.validator) for message in said(posts, ValidatorSeen)]
     assert seen == [("source a", "etag-a"), ("source b", "etag-b")]
@@ -145,7 +145,7 @@ def test_resumed_bytes_are_counted_to_the_byte_though_the_last_chunk_is_short(si
     tell(state, probed("a", size_bytes))
     for runs in ((0, 1), (3, 4)):
         tell(state, ChunksVerified(job=JOB, runs=runs))
-    posts = tell(state, TargetOpened(job=JOB, part_path="/f/p", message="found"))
+    posts = tell(state, PartFileReady(job=JOB, part_path="/f/p", message="found"))
     [opened] = said(posts, JobOpened)
     assert opened.resumed_bytes == 2 * CHUNK - (SIZE - size_bytes)
     assert drawn(state) == "#aa#"
@@ -165,9 +165,9 @@ def test_a_source_of_unknown_size_is_used_when_nobody_knows_better() -> None:
 def test_every_source_has_a_last_row_before_the_last_word() -> None:
     state = board("aabbcc", rates={"a": 1, "b": 1, "c": 1})
     tell(state, released(state, "b", FaultKind.NOT_FOUND))
-    posts = tell(state, JobStopAsked(job=JOB), TargetClosed(job=JOB), at_s=NOW_S + 1)
+    posts = tell(state, StopJob(job=JOB), PartFileClosed(job=JOB), at_s=NOW_S + 1)
     told = [post.message for post in posts if post.to == FRONT]
-    assert [type(message) for message in told[-5:]] == [SourceProgressed] * 3 + [RunsTold, JobEnded]
+    assert [type(message) for message in told[-5:]] == [SourceProgressed] * 3 + [ContributorsListed, JobEnded]
     rows = [message for message in told if isinstance(message, SourceProgressed)]
     assert [(row.source, row.standing) for row in rows] == [(0, "active"), (1, "banned"), (2, "active")]
     assert rows[1].reason == "NOT_FOUND"
@@ -175,10 +175,10 @@ def test_every_source_has_a_last_row_before_the_last_word() -> None:
 
 def test_everybody_may_forget_a_job_after_its_last_word() -> None:
     state = sealing()
-    posts = tell(state, TargetSealed(job=JOB, path="/f/file", digest_hex="aa"), at_s=NOW_S + 2)
+    posts = tell(state, FileSealed(job=JOB, path="/f/file", digest_hex="aa"), at_s=NOW_S + 2)
     kinds = [type(post.message) for post in posts]
-    assert kinds.index(JobEnded) < kinds.index(JobForgotten)
-    told = [post.to for post in posts if isinstance(post.message, JobForgotten)]
+    assert kinds.index(JobEnded) < kinds.index(JobClosed)
+    told = [post.to for post in posts if isinstance(post.message, JobClosed)]
     assert set(told) == {POOL, WATCHDOG, ASSEMBLER}
     assert told[-1] == POOL, "who has the dispatcher stopped hears of it last: nothing may be said after that"
 
@@ -194,12 +194,12 @@ def test_without_a_watcher_nobody_is_told_and_the_job_ends_all_the_same() -> Non
 
 @pytest.mark.parametrize(
     ("fault", "state"),
-    [(kind, "disagreed" if kind is TargetFaultKind.OTHER_JOB else "disk") for kind in TargetFaultKind],
+    [(kind, "disagreed" if kind is PartFileFaultKind.OTHER_JOB else "disk") for kind in PartFileFaultKind],
 )
-def test_a_target_that_is_refused_says_whose_fault_it_is(fault: TargetFaultKind, state: str) -> None:
+def test_a_target_that_is_refused_says_whose_fault_it_is(fault: PartFileFaultKind, state: str) -> None:
     job = opening("a")
     tell(job, probed("a", SIZE))
-    posts = tell(job, TargetRefused(job=JOB, fault=int(fault), detail="why"), TargetClosed(job=JOB))
+    posts = tell(job, PartFileRefused(job=JOB, fault=int(fault), detail="why"), PartFileClosed(job=JOB))
     assert [(ended.state, ended.reason, ended.path) for ended in said(posts, JobEnded)] == [(state, "why", "")]
 
 
@@ -207,7 +207,7 @@ def test_a_disputed_chunk_names_both_sources() -> None:
     state = board("aabb", rates={"a": 1, "b": 1})
     tell(state, stored(state, "a", 0))
     disputed = ChunkDisputed(job=JOB, source=1, lease=busy_with(state, "b"), chunk=0, other_source_hash=1)
-    [ended] = said(tell(state, disputed, TargetClosed(job=JOB)), JobEnded)
+    [ended] = said(tell(state, disputed, PartFileClosed(job=JOB)), JobEnded)
     assert ended.state == "disagreed"
     assert "source a" in ended.reason
     assert "source b" in ended.reason
@@ -216,19 +216,19 @@ def test_a_disputed_chunk_names_both_sources() -> None:
 def test_a_chunk_that_differs_from_a_resumed_one_says_so() -> None:
     state = board("##aa", rates={"a": 1})
     disputed = ChunkDisputed(job=JOB, source=0, lease=busy_with(state, "a"), chunk=0, other_source_hash=1)
-    [ended] = said(tell(state, disputed, TargetClosed(job=JOB)), JobEnded)
+    [ended] = said(tell(state, disputed, PartFileClosed(job=JOB)), JobEnded)
     assert "an earlier run" in ended.reason
 
 
 def test_stopping_before_anything_was_opened_ends_at_once() -> None:
-    posts = tell(opening(), JobStopAsked(job=JOB))
+    posts = tell(opening(), StopJob(job=JOB))
     assert [ended.state for ended in said(posts, JobEnded)] == ["interrupted"]
-    assert said(posts, TargetCloseAsked) == []
+    assert said(posts, ClosePartFile) == []
 
 
 def test_closing_has_a_limit() -> None:
     state = board("aaaa", rates={"a": 1})
-    assert len(said(tell(state, JobStopAsked(job=JOB)), TargetCloseAsked)) == 1
+    assert len(said(tell(state, StopJob(job=JOB)), ClosePartFile)) == 1
     assert said(tell(state, Ticked(), at_s=NOW_S + CLOSING_S_MAX - 0.1), JobEnded) == []
     [ended] = said(tell(state, Ticked(), at_s=NOW_S + CLOSING_S_MAX + 0.1), JobEnded)
     assert (ended.state, ended.path) == ("interrupted", "/f/file.bin.part")
@@ -236,36 +236,36 @@ def test_closing_has_a_limit() -> None:
 
 def test_the_first_reason_to_end_stays() -> None:
     state = board("aaaa", rates={"a": 1})
-    failed = DiskFailed(job=JOB, fault=int(TargetFaultKind.BUSY), detail="taken")
-    posts = tell(state, failed, JobStopAsked(job=JOB), TargetClosed(job=JOB))
+    failed = DiskFailed(job=JOB, fault=int(PartFileFaultKind.BUSY), detail="taken")
+    posts = tell(state, failed, StopJob(job=JOB), PartFileClosed(job=JOB))
     assert [(ended.state, ended.reason) for ended in said(posts, JobEnded)] == [("disk", "taken")]
-    assert len(said(posts, TargetCloseAsked)) == 1
+    assert len(said(posts, ClosePartFile)) == 1
 
 
 def test_a_job_that_is_stopped_while_it_is_being_sealed_says_what_came_of_it() -> None:
     state = sealing()
-    tell(state, JobStopAsked(job=JOB))
-    posts = tell(state, TargetSealed(job=JOB, path="/f/file", digest_hex="aa"))
+    tell(state, StopJob(job=JOB))
+    posts = tell(state, FileSealed(job=JOB, path="/f/file", digest_hex="aa"))
     assert [ended.state for ended in said(posts, JobEnded)] == ["sealed"]
 
 
 def test_sealing_is_asked_for_once() -> None:
     state = sealing()
     posts = tell(state, stored(state, "a", 2, 2, lease=1), Ticked(), at_s=NOW_S + 2)
-    assert said(posts, SealWanted) == []
+    assert said(posts, SealFile) == []
 
 
 def test_nothing_is_said_after_the_last_word() -> None:
     state = sealing()
     late = finished(board("aaaa"), "a")
-    tell(state, TargetSealed(job=JOB, path="/f/file", digest_hex="aa"))
-    again = (late, joined("c"), probed("a", 5), JobStopAsked(job=JOB), TargetClosed(job=JOB), Ticked())
+    tell(state, FileSealed(job=JOB, path="/f/file", digest_hex="aa"))
+    again = (late, joined("c"), probed("a", 5), StopJob(job=JOB), PartFileClosed(job=JOB), Ticked())
     assert tell(state, *again, at_s=NOW_S + 99) == []
 
 
 def test_a_file_nobody_asked_to_seal_cannot_be_sealed() -> None:
     state = board("aaaa")
-    assert tell(state, TargetSealed(job=JOB, path="/f/file", digest_hex="aa")) == []
+    assert tell(state, FileSealed(job=JOB, path="/f/file", digest_hex="aa")) == []
 
 
 # -- what these tests once found wrong
@@ -306,7 +306,7 @@ def test_a_probe_that_is_never_answered_does_not_hold_up_the_end(phase: Phase) -
 
 def test_a_ride_is_not_extended_while_the_job_is_closing() -> None:
     state = board("aaaa....", rates={"a": 2})
-    tell(state, JobStopAsked(job=JOB))
+    tell(state, StopJob(job=JOB))
     posts = tell(state, measured(state, "a", received=3.5, rate=2), at_s=NOW_S + 1.5)
     assert said(posts, LeaseExtended) == []
 
@@ -316,7 +316,7 @@ def test_a_ride_is_not_extended_while_the_job_is_closing() -> None:
     [
         ChunkDisputed(job=JOB, source=9, lease=9, chunk=0, other_source_hash=0),
         ChunksVerified(job=JOB, runs=(2, 3)),
-        TargetClosed(job=JOB),
+        PartFileClosed(job=JOB),
     ],
     ids=lambda word: type(word).__name__,
 )

@@ -4,27 +4,27 @@ import pytest
 
 from actors.core.dispatch.dispatcher import CLOSING_S_MAX, DispatchState, Phase
 from actors.core.dispatch.leases import LEASE_S_MAX
-from actors.core.dispatch.sources import Standing
+from actors.core.dispatch.sources import SourceState
 from protocol.messages import (
     ChunkDisputed,
     ChunksRepeated,
+    ClosePartFile,
     DiskFailed,
     DispatcherInbox,
+    FileSealed,
+    JobClosed,
     JobEnded,
-    JobForgotten,
     JobNoted,
-    JobStopAsked,
     LeaseGranted,
     LeaseRevoked,
+    PartFileClosed,
+    SealFile,
     SealRefused,
-    SealWanted,
     SizeLearned,
     SlotSpoiled,
     SourceChanged,
     SourceLost,
-    TargetCloseAsked,
-    TargetClosed,
-    TargetSealed,
+    StopJob,
     Ticked,
 )
 from protocol.messages.addresses import ASSEMBLER, POOL, WATCHDOG, Post
@@ -66,14 +66,14 @@ def test_a_ride_that_broke_gives_back_what_it_did_not_hand_over() -> None:
     state = board("aaaaaa", rates={"a": 1.0})
     told(state, stored(0, 1, 0, 2), released(0, 1, 3, FaultKind.NOT_FOUND))
     assert drawn(state) == "##a..."
-    assert state.sources[0].standing is Standing.BANNED
+    assert state.sources[0].standing is SourceState.BANNED
 
 
 def test_a_word_about_a_lease_long_over_changes_nothing() -> None:
     state = board("aaaa", rates={"a": 1.0})
     told(state, finished(0, 99, 4), released(0, 98, 0, FaultKind.NOT_FOUND), slowed(0, 97), stalled(0, 96))
     assert drawn(state) == "aaaa"
-    assert state.sources[0].standing is Standing.ACTIVE
+    assert state.sources[0].standing is SourceState.ACTIVE
 
 
 def test_the_same_end_told_twice_counts_once() -> None:
@@ -97,7 +97,7 @@ def test_a_slow_source_loses_its_lease_and_cools_when_there_is_a_better_one() ->
     add(state, "b", 10.0)
     posts = told(state, slowed(0, 1))
     assert said(posts, LeaseRevoked)
-    assert state.sources[0].standing is Standing.COOLING
+    assert state.sources[0].standing is SourceState.COOLING
     assert drawn(state) == "bbbb"
 
 
@@ -173,7 +173,7 @@ def test_a_round_without_progress_is_the_last() -> None:
         lease = granted[0].lease if granted else lease
     assert state.phase is Phase.CLOSING
     assert state.rounds.count == 1
-    (ended,) = said(told(state, TargetClosed(job=1), now_s=now_s), JobEnded)
+    (ended,) = said(told(state, PartFileClosed(job=1), now_s=now_s), JobEnded)
     assert ended.state == "starved"
     assert "reset" in ended.reason
 
@@ -200,22 +200,22 @@ def test_a_size_learned_at_the_end_of_a_body_completes_the_job() -> None:
     told(state, stored(0, granted.lease, 0, 3))
     posts = told(state, finished(0, granted.lease, 3, size_bytes=3 * CHUNK - 5))
     assert said(posts, SizeLearned)
-    assert said(posts, SealWanted)
+    assert said(posts, SealFile)
 
 
 def test_sealed_is_the_last_word_and_everybody_may_forget_the_job() -> None:
     state = board("##a", rates={"a": 1.0})
     told(state, stored(0, 1, 2, 1))
-    posts = told(state, TargetSealed(job=1, path="/box/f", digest_hex="ab"))
+    posts = told(state, FileSealed(job=1, path="/box/f", digest_hex="ab"))
     (ended,) = said(posts, JobEnded)
     assert (ended.state, ended.path, ended.digest_hex) == ("sealed", "/box/f", "ab")
-    assert {post.to for post in posts if isinstance(post.message, JobForgotten)} == {POOL, WATCHDOG, ASSEMBLER}
+    assert {post.to for post in posts if isinstance(post.message, JobClosed)} == {POOL, WATCHDOG, ASSEMBLER}
     assert told(state, Ticked(), stored(0, 1, 0, 1)) == []
 
 
 def test_nobody_can_seal_what_is_not_complete() -> None:
     state = board("##a", rates={"a": 1.0})
-    assert not said(told(state, TargetSealed(job=1, path="/box/f", digest_hex="ab")), JobEnded)
+    assert not said(told(state, FileSealed(job=1, path="/box/f", digest_hex="ab")), JobEnded)
     assert state.phase is Phase.RIDING
 
 
@@ -227,30 +227,30 @@ def test_nobody_can_seal_what_is_not_complete() -> None:
         (ChunkDisputed(job=1, source=0, lease=1, chunk=0, other_source_hash=3), "disagreed"),
         (SlotSpoiled(job=1, source=0, lease=1, first=0, count=1), "failed"),
         (SealRefused(job=1, detail="checksum differs"), "disagreed"),
-        (JobStopAsked(job=1), "interrupted"),
+        (StopJob(job=1), "interrupted"),
     ],
 )
 def test_everything_that_stops_a_job_hangs_up_closes_and_says_why(message: DispatcherInbox, expected: str) -> None:
     state = board("##aa", rates={"a": 1.0})
     posts = told(state, message)
     assert said(posts, LeaseRevoked)
-    assert said(posts, TargetCloseAsked)
-    (ended,) = said(told(state, TargetClosed(job=1)), JobEnded)
+    assert said(posts, ClosePartFile)
+    (ended,) = said(told(state, PartFileClosed(job=1)), JobEnded)
     assert ended.state == expected
     assert ended.reason
 
 
 def test_a_store_that_never_answers_does_not_hold_up_the_end() -> None:
     state = board("##aa", rates={"a": 1.0})
-    told(state, JobStopAsked(job=1))
+    told(state, StopJob(job=1))
     (ended,) = said(told(state, Ticked(), now_s=NOW_S + CLOSING_S_MAX + 0.1), JobEnded)
     assert ended.state == "interrupted"
 
 
 def test_the_first_reason_stays() -> None:
     state = board("##aa", rates={"a": 1.0})
-    told(state, DiskFailed(job=1, fault=3, detail="it belongs to another download"), JobStopAsked(job=1))
-    (ended,) = said(told(state, TargetClosed(job=1)), JobEnded)
+    told(state, DiskFailed(job=1, fault=3, detail="it belongs to another download"), StopJob(job=1))
+    (ended,) = said(told(state, PartFileClosed(job=1)), JobEnded)
     assert ended.state == "disk"
 
 

@@ -17,8 +17,9 @@ from protocol.messages import (
     ChunksRepeated,
     ChunksStored,
     ChunksVerified,
+    ClosePartFile,
+    FileSealed,
     JobEnded,
-    JobStopAsked,
     LeaseExtended,
     LeaseFinished,
     LeaseGranted,
@@ -26,18 +27,17 @@ from protocol.messages import (
     LeaseRevoked,
     LeaseTrimmed,
     Message,
-    ProbeAsked,
-    SealWanted,
+    OpenPartFile,
+    PartFileClosed,
+    PartFileReady,
+    ProbeSource,
+    SealFile,
     SourceFailed,
     SourceLost,
     SourceMeasured,
     SourceSlowed,
     SourceStalled,
-    TargetCloseAsked,
-    TargetClosed,
-    TargetOpened,
-    TargetSealed,
-    TargetWanted,
+    StopJob,
     Ticked,
 )
 from protocol.messages.addresses import ASSEMBLER, FRONT, POOL, WATCHDOG, Post, dispatcher_address
@@ -122,7 +122,7 @@ class Job(RuleBasedStateMachine):
         known = {ASSEMBLER, POOL, WATCHDOG, FRONT, dispatcher_address(JOB)}
         assert post.to in known | {address(letter(source)) for source in self.workers}, "nobody lives there"
         match post.message:
-            case ProbeAsked(source=source):
+            case ProbeSource(source=source):
                 self.workers[source].asked = True
             case LeaseGranted():
                 self.ride(post.message)
@@ -138,12 +138,12 @@ class Job(RuleBasedStateMachine):
             case LeaseRevoked(source=source, lease=lease):
                 worker = self.workers[source]
                 worker.revoked |= worker.lease is not None and worker.lease.lease == lease
-            case TargetWanted():
+            case OpenPartFile():
                 self.target_wanted = True
-            case SealWanted():
+            case SealFile():
                 assert self.truth == set(range(TOTAL)), "sealed with chunks missing"
                 self.seal_wanted = True
-            case TargetCloseAsked():
+            case ClosePartFile():
                 self.close_wanted = True
             case JobEnded() if post.to != POOL:
                 self.seen.ended.append(post.message)
@@ -190,7 +190,7 @@ class Job(RuleBasedStateMachine):
     def open_target(self) -> None:
         for chunk in sorted(self.truth):
             self.state.handle(ChunksVerified(job=JOB, runs=(chunk, chunk + 1)), now_s=self.now_s)
-        self.tell(TargetOpened(job=JOB, part_path="/f/p", message=""))
+        self.tell(PartFileReady(job=JOB, part_path="/f/p", message=""))
 
     # -- riding
 
@@ -324,7 +324,7 @@ class Job(RuleBasedStateMachine):
     def stop(self, really: int) -> None:
         if really == 40:
             self.stopped = True
-            self.tell(JobStopAsked(job=JOB))
+            self.tell(StopJob(job=JOB))
 
     # -- what must hold
 
@@ -368,9 +368,9 @@ class Job(RuleBasedStateMachine):
             if self.state.phase is dispatcher.Phase.TARGET:
                 self.open_target()
             if self.close_wanted:
-                self.tell(TargetClosed(job=JOB))
+                self.tell(PartFileClosed(job=JOB))
             elif self.seal_wanted:
-                self.tell(TargetSealed(job=JOB, path="/f/file", digest_hex="00"))
+                self.tell(FileSealed(job=JOB, path="/f/file", digest_hex="00"))
             self.pass_time(0.5)
             self.the_board_is_whole()
         assert self.seen.ended, f"not ended: {self.state.phase}, {self.state.sources}"

@@ -7,27 +7,27 @@ from actors.core.dispatch import admission
 from actors.core.dispatch.dispatcher import DispatchState, Phase
 from actors.core.dispatch.leases import LEASE_S_MAX
 from actors.core.dispatch.recovery import HANDED_AGAIN_S
-from actors.core.dispatch.sources import Standing
+from actors.core.dispatch.sources import SourceState
 from protocol.messages import (
     ChunksVerified,
+    ClosePartFile,
     DispatcherInbox,
+    EnqueueFile,
+    FileSealed,
+    JobClosed,
     JobEnded,
-    JobForgotten,
     LeaseGranted,
-    PlaceAsked,
+    OpenPartFile,
+    PartFileClosed,
+    PartFileReady,
+    PartFileReopened,
     ProcessReady,
-    SealWanted,
+    SealFile,
     SourceProgressed,
-    TargetCloseAsked,
-    TargetClosed,
-    TargetOpened,
-    TargetSealed,
-    TargetStands,
-    TargetWanted,
     Ticked,
 )
 from protocol.messages.addresses import ASSEMBLER, Post
-from protocol.model.chunk_ranges import RunSet
+from protocol.model.chunk_ranges import RangeSet
 from tests.actors.core.dispatch.boards import (
     CHUNK,
     NOW_S,
@@ -56,15 +56,15 @@ def riding(picture: str, rates: dict[str, float] | None = None) -> DispatchState
 
 def found(picture: str) -> list[DispatcherInbox]:
     """What a new store says of a disk that looks like this."""
-    runs = RunSet((chunk, chunk + 1) for chunk, mark in enumerate(picture) if mark == "#")
+    runs = RangeSet((chunk, chunk + 1) for chunk, mark in enumerate(picture) if mark == "#")
     flat = tuple(edge for run in runs for edge in run)
-    opened = TargetOpened(job=1, part_path="/box/f.part", message="", store=1)
+    opened = PartFileReady(job=1, part_path="/box/f.part", message="", store=1)
     return [ChunksVerified(job=1, runs=flat), opened]
 
 
 def reopened(state: DispatchState, picture: str, now_s: float = NOW_S) -> list[Post]:
     asked = told(state, STORE_BACK, now_s=now_s)
-    assert len(said(asked, TargetWanted)) == 1
+    assert len(said(asked, OpenPartFile)) == 1
     return told(state, *found(picture), now_s=now_s)
 
 
@@ -72,8 +72,8 @@ def test_rides_go_on_and_what_was_handed_over_is_handed_over_again() -> None:
     state = riding("##aaaa", {"a": 1.0})
     posts = reopened(state, "##....")
     assert drawn(state) == "##aaaa"
-    assert [(post.to, post.message) for post in posts if isinstance(post.message, TargetStands)] == [
-        ("fetch-1/shelf", TargetStands(job=1, store=1))
+    assert [(post.to, post.message) for post in posts if isinstance(post.message, PartFileReopened)] == [
+        ("fetch-1/shelf", PartFileReopened(job=1, store=1))
     ]
 
 
@@ -97,8 +97,8 @@ def test_the_last_word_of_a_store_that_has_died_since_is_not_taken_for_its_succe
     told(state, STORE_BACK)  # it died again; what it had said comes now
     told(state, *found("##...."))
     verified, _ = found("####..")
-    posts = told(state, verified, TargetOpened(job=1, part_path="/box/f.part", message="", store=2))
-    assert said(posts, TargetStands) == [TargetStands(job=1, store=2)]
+    posts = told(state, verified, PartFileReady(job=1, part_path="/box/f.part", message="", store=2))
+    assert said(posts, PartFileReopened) == [PartFileReopened(job=1, store=2)]
     assert drawn(state)[:4] == "####"
 
 
@@ -116,7 +116,7 @@ def test_nobody_is_blamed_for_silence_while_nobody_stores() -> None:
     told(state, STORE_BACK)
     told(state, stalled(0, lease.id))
     told(state, Ticked(), now_s=NOW_S + 2 * LEASE_S_MAX)
-    assert state.sources[0].standing is Standing.ACTIVE
+    assert state.sources[0].standing is SourceState.ACTIVE
     assert drawn(state)[2:] in ("aa", "ab")
 
 
@@ -134,9 +134,9 @@ def test_what_was_handed_over_and_lost_is_fetched_again_soon() -> None:
 
 def test_a_job_that_was_being_sealed_is_sealed_by_the_new_store() -> None:
     state = riding("##a", {"a": 1.0})
-    assert said(told(state, stored(0, lease_of(state, "a").id, 2, 1)), SealWanted)
+    assert said(told(state, stored(0, lease_of(state, "a").id, 2, 1)), SealFile)
     told(state, STORE_BACK)
-    assert said(told(state, *found("###")), SealWanted)
+    assert said(told(state, *found("###")), SealFile)
     assert state.phase is Phase.SEALING
 
 
@@ -144,24 +144,24 @@ def test_a_file_of_which_nobody_had_announced_the_size_is_asked_for_by_what_was_
     state = riding("##aa", {"a": 1.0})
     state._reopening.ask(admission.target_wanted(state.job, -1, "f"))
     state._out.take()
-    (asked,) = said(told(state, STORE_BACK), TargetWanted)
+    (asked,) = said(told(state, STORE_BACK), OpenPartFile)
     assert asked.size_bytes == 4 * CHUNK
 
 
 def test_a_job_that_is_closing_hears_that_its_file_was_sealed_before_and_ends_so() -> None:
     state = riding("##a", {"a": 1.0})
     state._close("interrupted", "interrupted", NOW_S)
-    posts = told(state, TargetSealed(job=1, path="/box/f", digest_hex=""))
+    posts = told(state, FileSealed(job=1, path="/box/f", digest_hex=""))
     (ended,) = said(posts, JobEnded)
     assert (ended.state, ended.path) == ("sealed", "/box/f")
-    assert JobForgotten(job=1) in [post.message for post in posts if post.to == ASSEMBLER], "only now its records go"
+    assert JobClosed(job=1) in [post.message for post in posts if post.to == ASSEMBLER], "only now its records go"
 
 
 def test_a_job_that_was_closing_closes() -> None:
     state = riding("##a", {"a": 1.0})
     state._close("interrupted", "", NOW_S)
-    assert said(told(state, STORE_BACK), TargetCloseAsked)
-    assert said(told(state, TargetClosed(job=1)), JobEnded)
+    assert said(told(state, STORE_BACK), ClosePartFile)
+    assert said(told(state, PartFileClosed(job=1)), JobEnded)
 
 
 def test_a_job_whose_target_was_being_opened_asks_again_and_begins() -> None:
@@ -220,5 +220,5 @@ def test_places_in_queues_are_asked_for_again_in_a_new_session() -> None:
     told(state, place(1, 3))
     assert state.sources[1].waiting
     posts = told(state, ProcessReady(process="soulseek", pid=2))
-    assert [asked.source for asked in said(posts, PlaceAsked)] == [1]
+    assert [asked.source for asked in said(posts, EnqueueFile)] == [1]
     assert drawn(state)[2:4] == "aa", "who has bytes rides on"

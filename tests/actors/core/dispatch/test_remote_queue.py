@@ -4,26 +4,26 @@ import pytest
 
 from actors.core.dispatch.dispatcher import DispatchState, Phase
 from actors.core.dispatch.remote_queue import CONNECTING_S_MAX, DECLINED_REST_S, LOGIN_LOST_S_MAX, QUEUED_S_MAX
-from actors.core.dispatch.sources import Standing
+from actors.core.dispatch.sources import SourceState
 from protocol.messages import (
+    AcceptUpload,
+    DeclineUpload,
+    DequeueFile,
+    EnqueueFile,
     JobEnded,
     LeaseGranted,
     LeaseRevoked,
-    PeerFailed,
+    OpenPartFile,
+    PartFileReady,
+    PeerDelivered,
     PeerFaulted,
-    PeerRode,
     PeerStopped,
-    PlaceAsked,
-    PlaceLeft,
     SourceLost,
     SourceProgressed,
-    TargetOpened,
-    TargetWanted,
     Ticked,
-    TurnDeclined,
-    TurnTaken,
+    UploadFailed,
 )
-from protocol.messages.addresses import MEMORY, SESSION
+from protocol.messages.addresses import PEER_HISTORY, SESSION
 from protocol.model.faults import FaultKind
 from tests.actors.core.dispatch.boards import CHUNK, NOW_S, add, as_peer, board, drawn, joined, probed, wanted
 from tests.actors.core.dispatch.queued_users import board_of, of, place, refused, session, told, turn, user
@@ -34,10 +34,10 @@ from tests.actors.core.dispatch.replies import finished, released, stalled, stor
 
 def test_a_user_is_asked_for_a_place_and_nothing_is_reserved_for_it() -> None:
     state = user("........")
-    (asked,) = of(told(state, Ticked()), PlaceAsked)
+    (asked,) = of(told(state, Ticked()), EnqueueFile)
     assert (asked.peer, asked.path, asked.worker) == ("user-b", "music\\b.flac", "fetch-1/worker-1-1")
     assert drawn(state) == "........"
-    assert state.sources[1].standing is Standing.QUEUED
+    assert state.sources[1].standing is SourceState.QUEUED
 
 
 def test_all_candidates_are_asked_at_once_and_nobody_twice() -> None:
@@ -45,8 +45,8 @@ def test_all_candidates_are_asked_at_once_and_nobody_twice() -> None:
     for letter in "abc":
         add(state, letter)
         as_peer(state, letter)
-    assert {asked.source for asked in of(told(state, Ticked()), PlaceAsked)} == {0, 1, 2}
-    assert not of(told(state, Ticked(), place(0, 3), Ticked()), PlaceAsked)
+    assert {asked.source for asked in of(told(state, Ticked()), EnqueueFile)} == {0, 1, 2}
+    assert not of(told(state, Ticked(), place(0, 3), Ticked()), EnqueueFile)
 
 
 def test_the_first_that_grants_streams_and_the_others_stay_in_their_queues() -> None:
@@ -56,17 +56,17 @@ def test_the_first_that_grants_streams_and_the_others_stay_in_their_queues() -> 
         as_peer(state, letter)
     told(state, Ticked(), place(0, 3), place(2, 1))
     posts = told(state, turn(state, 1))
-    assert of(posts, TurnTaken)[0].ticket == 7
+    assert of(posts, AcceptUpload)[0].ticket == 7
     assert of(posts, LeaseGranted)[0].source == 1
-    assert not of(posts, PlaceLeft)
-    assert state.sources[0].standing is state.sources[2].standing is Standing.QUEUED
+    assert not of(posts, DequeueFile)
+    assert state.sources[0].standing is state.sources[2].standing is SourceState.QUEUED
     told(state, turn(state, 0, ticket=9))
     assert "a" in drawn(state)
 
 
 def test_nobody_is_asked_when_there_is_nothing_to_gain() -> None:
     state = user("aa", rates={"a": 1.0}, rate=1.0)  # done in 2 s, a turn comes in 1
-    assert not of(told(state, Ticked()), PlaceAsked)
+    assert not of(told(state, Ticked()), EnqueueFile)
 
 
 # -- turns
@@ -74,27 +74,27 @@ def test_nobody_is_asked_when_there_is_nothing_to_gain() -> None:
 
 def test_a_turn_nobody_waits_for_is_declined() -> None:
     state = user("aaaaaaaa", rates={"a": 1.0}, rate=1.0)
-    (declined,) = of(told(state, turn(state, 1)), TurnDeclined)
+    (declined,) = of(told(state, turn(state, 1)), DeclineUpload)
     assert declined.ticket == 7
     assert drawn(state) == "aaaaaaaa"
 
 
 def test_a_turn_without_use_is_declined_and_the_user_is_left_alone_for_a_while() -> None:
     state = user("aaaaaaaaaaaaaaaaaaaa", rates={"a": 1.0}, rate=1.0)
-    assert of(told(state, Ticked()), PlaceAsked)
+    assert of(told(state, Ticked()), EnqueueFile)
     told(state, stored(0, 1, 0, 19))
-    assert of(told(state, turn(state, 1), now_s=NOW_S + 1), TurnDeclined)
+    assert of(told(state, turn(state, 1), now_s=NOW_S + 1), DeclineUpload)
     source = state.sources[1]
     assert source.not_before_s == NOW_S + 1 + DECLINED_REST_S
-    assert (source.waiting, source.ticket, source.standing) == (False, -1, Standing.CANDIDATE)
+    assert (source.waiting, source.ticket, source.standing) == (False, -1, SourceState.CANDIDATE)
 
 
 def test_a_file_of_another_size_is_declined_and_the_user_is_out() -> None:
     state = user("........")
     told(state, Ticked())
     posts = told(state, turn(state, 1, size_bytes=state.size_bytes + 1))
-    assert of(posts, TurnDeclined)
-    assert state.sources[1].standing is Standing.BANNED
+    assert of(posts, DeclineUpload)
+    assert state.sources[1].standing is SourceState.BANNED
     assert "size differs" in state.sources[1].reason
     assert of(posts, PeerFaulted)[0].fault == FaultKind.SIZE_DIFFERS
 
@@ -103,7 +103,7 @@ def test_a_turn_that_comes_to_nothing_gives_its_lease_back() -> None:
     state = user("........")
     told(state, Ticked(), turn(state, 1))
     assert "b" in drawn(state)
-    lost = PeerFailed(job=1, source=1, ticket=7, fault=FaultKind.TURN_LOST, detail="no connection")
+    lost = UploadFailed(job=1, source=1, ticket=7, fault=FaultKind.TURN_LOST, detail="no connection")
     assert of(told(state, lost), LeaseRevoked)
     assert drawn(state) == "........"
     assert state.sources[1].failures == 1
@@ -112,7 +112,7 @@ def test_a_turn_that_comes_to_nothing_gives_its_lease_back() -> None:
 def test_an_old_failure_does_not_touch_the_ride_of_a_later_turn() -> None:
     state = user("........")
     told(state, Ticked(), turn(state, 1, ticket=8))
-    late = PeerFailed(job=1, source=1, ticket=7, fault=FaultKind.UPLOAD_FAILED, detail="late")
+    late = UploadFailed(job=1, source=1, ticket=7, fault=FaultKind.UPLOAD_FAILED, detail="late")
     assert not told(state, late)
     assert "b" in drawn(state)
 
@@ -123,7 +123,7 @@ def test_a_user_that_accepts_and_stays_silent_cools_after_one_try() -> None:
     lease = state.sources[1].busy
     assert lease is not None
     told(state, stalled(1, lease))
-    assert state.sources[1].standing is Standing.COOLING
+    assert state.sources[1].standing is SourceState.COOLING
     assert "silent" in state.sources[1].reason
 
 
@@ -137,7 +137,7 @@ def test_after_its_ride_a_user_is_asked_again_while_there_is_work() -> None:
     posts = told(
         state, stored(1, lease, first, stop - first), finished(1, lease, stop, received_bytes=CHUNK, stopped=True)
     )
-    assert of(posts, PlaceAsked)
+    assert of(posts, EnqueueFile)
     assert of(posts, PeerStopped)[0].peer == "user-b"
 
 
@@ -148,9 +148,9 @@ def test_what_a_ride_showed_is_remembered() -> None:
     assert lease is not None
     first = board_of(state).leases[lease].first
     posts = told(state, finished(1, lease, first + 1, received_bytes=CHUNK), now_s=NOW_S + 2)
-    (rode,) = [post for post in posts if isinstance(post.message, PeerRode)]
-    assert rode.to == MEMORY
-    assert isinstance(rode.message, PeerRode)
+    (rode,) = [post for post in posts if isinstance(post.message, PeerDelivered)]
+    assert rode.to == PEER_HISTORY
+    assert isinstance(rode.message, PeerDelivered)
     assert rode.message.rate_bytes_s > 0
 
 
@@ -160,25 +160,25 @@ def test_what_a_ride_showed_is_remembered() -> None:
 def test_a_size_that_a_search_told_opens_the_target_before_any_turn() -> None:
     state = DispatchState(wanted(sources_expected=1), now_s=NOW_S)
     posts = told(state, joined(0, peer="ann", path="a.flac", size_bytes=5 * CHUNK))
-    assert of(posts, TargetWanted)[0].size_bytes == 5 * CHUNK
-    assert not of(posts, PlaceAsked)
+    assert of(posts, OpenPartFile)[0].size_bytes == 5 * CHUNK
+    assert not of(posts, EnqueueFile)
 
 
 def test_without_a_size_the_first_turn_tells_it_and_is_used() -> None:
     state = DispatchState(wanted(sources_expected=1), now_s=NOW_S)
-    assert of(told(state, joined(0, peer="ann", path="a.flac")), PlaceAsked)
+    assert of(told(state, joined(0, peer="ann", path="a.flac")), EnqueueFile)
     posts = told(state, turn(state, 0, size_bytes=5 * CHUNK), now_s=NOW_S + 2)
-    assert of(posts, TargetWanted)[0].size_bytes == 5 * CHUNK
-    posts = told(state, TargetOpened(job=1, part_path="p", message=""), now_s=NOW_S + 2)
-    assert of(posts, TurnTaken)
+    assert of(posts, OpenPartFile)[0].size_bytes == 5 * CHUNK
+    posts = told(state, PartFileReady(job=1, part_path="p", message=""), now_s=NOW_S + 2)
+    assert of(posts, AcceptUpload)
     assert drawn(state) == "aaaaa"
 
 
 def test_users_and_mirrors_ride_in_one_job() -> None:
     state = DispatchState(wanted(sources_expected=2), now_s=NOW_S)
     told(state, joined(0), joined(1, peer="ann", path="a.flac", size_bytes=60 * CHUNK), probed(0, 60 * CHUNK))
-    posts = told(state, TargetOpened(job=1, part_path="p", message=""))
-    assert of(posts, PlaceAsked)
+    posts = told(state, PartFileReady(job=1, part_path="p", message=""))
+    assert of(posts, EnqueueFile)
     assert of(posts, LeaseGranted)
     told(state, turn(state, 1))
     assert {"a", "b"} <= set(drawn(state))
@@ -187,7 +187,7 @@ def test_users_and_mirrors_ride_in_one_job() -> None:
 def test_a_user_of_another_size_than_the_mirrors_is_out_and_the_job_goes_on() -> None:
     state = board("aaaa....", rates={"a": 1.0})
     told(state, joined(1, peer="ann", path="a.flac", size_bytes=state.size_bytes + 1))
-    assert state.sources[1].standing is Standing.BANNED
+    assert state.sources[1].standing is SourceState.BANNED
     assert state.phase is Phase.RIDING
 
 
@@ -197,15 +197,15 @@ def test_a_user_of_another_size_than_the_mirrors_is_out_and_the_job_goes_on() ->
 @pytest.mark.parametrize(
     ("fault", "standing"),
     [
-        (FaultKind.OFFLINE, Standing.COOLING),
-        (FaultKind.NOT_SHARED, Standing.BANNED),
-        (FaultKind.TOO_MANY_FILES, Standing.COOLING),
-        (FaultKind.PEER_BANNED_US, Standing.BANNED),
-        (FaultKind.PEER_UNREACHABLE, Standing.COOLING),
-        (FaultKind.UPLOAD_FAILED, Standing.CANDIDATE),
+        (FaultKind.OFFLINE, SourceState.COOLING),
+        (FaultKind.NOT_SHARED, SourceState.BANNED),
+        (FaultKind.TOO_MANY_FILES, SourceState.COOLING),
+        (FaultKind.PEER_BANNED_US, SourceState.BANNED),
+        (FaultKind.PEER_UNREACHABLE, SourceState.COOLING),
+        (FaultKind.UPLOAD_FAILED, SourceState.CANDIDATE),
     ],
 )
-def test_each_refusal_has_its_policy_and_is_remembered(fault: FaultKind, standing: Standing) -> None:
+def test_each_refusal_has_its_policy_and_is_remembered(fault: FaultKind, standing: SourceState) -> None:
     state = user("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", rates={"a": 1.0}, rate=1.0)
     told(state, Ticked())
     posts = told(state, refused(1, fault))
@@ -221,7 +221,7 @@ def test_a_user_that_refuses_offsets_is_used_from_the_start_only() -> None:
     assert lease is not None
     told(state, released(1, lease, 0, FaultKind.RANGE_REFUSED, stopped=False))
     assert not state.sources[1].traits.offset_ok
-    assert state.sources[1].traits.dear_stops
+    assert state.sources[1].traits.abort_is_costly
 
 
 # -- phases and their limits
@@ -231,7 +231,7 @@ def test_no_sign_of_a_user_ends_its_connecting() -> None:
     state = user("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", rates={"a": 0.01}, rate=1.0)
     told(state, Ticked())
     posts = told(state, Ticked(), now_s=NOW_S + CONNECTING_S_MAX + 1)
-    assert of(posts, PlaceLeft)
+    assert of(posts, DequeueFile)
     assert "no sign of it" in state.sources[1].reason
 
 
@@ -260,9 +260,9 @@ def test_people_see_phase_and_place() -> None:
 def test_a_lost_worker_gives_its_place_up_and_its_successor_asks_anew() -> None:
     state = user("........")
     told(state, Ticked())
-    assert of(told(state, SourceLost(job=1, source=1, detail="its process died")), PlaceLeft)
+    assert of(told(state, SourceLost(job=1, source=1, detail="its process died")), DequeueFile)
     again = joined(1, peer="user-b", path="music\\b.flac", size_bytes=state.size_bytes, worker="fetch-2/worker-1-1")
-    (asked,) = of(told(state, again), PlaceAsked)
+    (asked,) = of(told(state, again), EnqueueFile)
     assert asked.worker == "fetch-2/worker-1-1"
 
 
@@ -271,7 +271,7 @@ def test_a_place_asked_for_a_worker_that_was_replaced_is_left() -> None:
     told(state, Ticked())
     again = joined(1, peer="user-b", path="music\\b.flac", size_bytes=state.size_bytes, worker="fetch-2/worker-1-1")
     posts = told(state, again)
-    assert [type(post.message) for post in posts if post.to == SESSION] == [PlaceLeft, PlaceAsked]
+    assert [type(post.message) for post in posts if post.to == SESSION] == [DequeueFile, EnqueueFile]
 
 
 # -- the login
@@ -281,14 +281,14 @@ def test_without_a_login_nobody_waits_and_the_job_says_why() -> None:
     state = user("........")
     told(state, Ticked())
     told(state, session("offline"))
-    assert state.sources[1].standing is Standing.COOLING
+    assert state.sources[1].standing is SourceState.COOLING
     assert state.sources[1].reason == "session offline"
 
 
 def test_a_login_that_will_not_come_bans_all_users() -> None:
     state = user("........")
     told(state, Ticked(), session("refused", final=True))
-    assert state.sources[1].standing is Standing.BANNED
+    assert state.sources[1].standing is SourceState.BANNED
     assert state.phase is not Phase.RIDING
 
 
@@ -309,7 +309,7 @@ def test_a_ride_does_not_need_the_login() -> None:
     as_peer(state, "a")
     told(state, session("kicked", final=True))
     assert drawn(state) == "aaaa...."
-    assert state.sources[0].standing is Standing.ACTIVE
+    assert state.sources[0].standing is SourceState.ACTIVE
 
 
 # -- the end
@@ -322,7 +322,7 @@ def test_places_that_are_not_needed_any_more_are_given_up() -> None:
         as_peer(state, letter)
         state.turns.ask(state.sources[ord(letter) - ord("a")], NOW_S)
     posts = told(state, stored(0, 1, 0, 4), Ticked(), now_s=NOW_S + 2)
-    assert {left.source for left in of(posts, PlaceLeft)} == {1, 2}
+    assert {left.source for left in of(posts, DequeueFile)} == {1, 2}
 
 
 def test_a_job_whose_users_are_all_gone_ends_with_their_reasons() -> None:

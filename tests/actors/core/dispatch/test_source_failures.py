@@ -4,15 +4,15 @@ import pytest
 
 from actors.core.dispatch.dispatcher import DispatchState
 from actors.core.dispatch.leases import LEASE_S_MAX
-from actors.core.dispatch.sources import COOL_S, FAILURES_MAX, ROUNDS_MAX, Standing
+from actors.core.dispatch.sources import COOL_S, FAILURES_MAX, ROUNDS_MAX, SourceState
 from protocol.messages import (
     JobEnded,
     JobNoted,
     LeaseGranted,
     LeaseRevoked,
-    ProbeAsked,
+    PartFileClosed,
+    ProbeSource,
     SourceLost,
-    TargetClosed,
     Ticked,
 )
 from protocol.messages.addresses import Post
@@ -95,7 +95,7 @@ def test_a_cooled_source_comes_back_with_one_try() -> None:
     tell(state, released(state, "b", FaultKind.REVOKED))
     pass_time(state, "a", COOL_S, COOL_S + 2)
     tell(state, released(state, "b", FaultKind.RESET), at_s=NOW_S + COOL_S + 2)
-    assert state.sources[1].standing is Standing.COOLING
+    assert state.sources[1].standing is SourceState.COOLING
 
 
 # -- slow, stalled
@@ -106,7 +106,7 @@ def test_a_slow_source_loses_its_lease_to_a_better_one_and_cools() -> None:
     lease = busy_with(state, "a")
     posts = tell(state, slowed(state, "a"))
     assert [message.lease for message in said(posts, LeaseRevoked)] == [lease]
-    assert (state.sources[0].standing, drawn(state)) == (Standing.COOLING, "....bbbb")
+    assert (state.sources[0].standing, drawn(state)) == (SourceState.COOLING, "....bbbb")
     assert any("slow" in note.text for note in said(posts, JobNoted))
 
 
@@ -149,7 +149,7 @@ def test_a_lost_worker_gets_no_lease_until_the_source_has_a_new_one_that_was_pro
     posts = tell(state, SourceLost(job=JOB, source=0, detail="killed")) + pass_time(state, "b", 0, 8)
     assert said_to(posts, "a") == []
     posts = tell(state, joined("a"), at_s=NOW_S + 8)
-    assert said_to(posts, "a") == [ProbeAsked(job=JOB, source=0)]
+    assert said_to(posts, "a") == [ProbeSource(job=JOB, source=0)]
     posts = tell(state, probed("a", state.size_bytes), at_s=NOW_S + 8)
     assert len(granted(posts, "a")) == 1
 
@@ -233,7 +233,7 @@ def rounds(posts: list[Post]) -> list[str]:
 
 def ending(state: DispatchState) -> str:
     """The Assembler has closed the file: how did the job end?"""
-    [ended] = said(tell(state, TargetClosed(job=JOB)), JobEnded)
+    [ended] = said(tell(state, PartFileClosed(job=JOB)), JobEnded)
     return ended.state
 
 
@@ -260,7 +260,7 @@ def test_a_round_begins_with_proven_sources_only() -> None:
     tell(state, stored(state, "a", 0))
     state.sources[1].failures = FAILURES_MAX - 1
     tell(state, released(state, "b", FaultKind.RESET))
-    assert state.sources[1].standing is Standing.COOLING
+    assert state.sources[1].standing is SourceState.COOLING
     fail(state, "a", NOW_S)
     assert (state.sources[0].usable, state.sources[1].usable) == (True, False)
 
@@ -277,9 +277,9 @@ def test_a_probe_that_fails_is_tried_again_and_at_last_given_up_with_every_reaso
         at_s += 0.5
         asked = tell(state, Ticked(), at_s=at_s)
         posts += asked
-        if said(asked, ProbeAsked):
+        if said(asked, ProbeSource):
             posts += tell(state, refused("b", FaultKind.REFUSED), at_s=at_s)
-    assert len(said(posts, ProbeAsked)) == FAILURES_MAX - 1
+    assert len(said(posts, ProbeSource)) == FAILURES_MAX - 1
     [ended] = said(posts, JobEnded)
     assert (ended.state, ended.reason) == ("starved", "source a: NOT_FOUND; source b: REFUSED")
 
@@ -292,4 +292,4 @@ def test_late_words_of_an_answered_probe_change_nothing() -> None:
 
 def test_a_late_source_is_served_at_once() -> None:
     state = board("aaaaaaaa", slow="a")
-    assert [type(word) for word in said_to(ready(state, "b", rate=1), "b")] == [ProbeAsked, LeaseGranted]
+    assert [type(word) for word in said_to(ready(state, "b", rate=1), "b")] == [ProbeSource, LeaseGranted]

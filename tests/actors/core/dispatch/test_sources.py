@@ -8,7 +8,7 @@ from actors.core.dispatch.sources import (
     FAILURES_MAX,
     REJOIN_S_MAX,
     Source,
-    Standing,
+    SourceState,
     blame,
     cool,
     delivered,
@@ -16,7 +16,7 @@ from actors.core.dispatch.sources import (
 )
 from protocol.model.faults import FaultKind
 
-BANNED, COOLING, CANDIDATE = Standing.BANNED, Standing.COOLING, Standing.CANDIDATE
+BANNED, COOLING, CANDIDATE = SourceState.BANNED, SourceState.COOLING, SourceState.CANDIDATE
 
 
 def source() -> Source:
@@ -59,7 +59,7 @@ def fault(made: Source, kind: FaultKind, *, progressed: bool = False, retry_afte
         (FaultKind.SENT_MORE, CANDIDATE, True),
     ],
 )
-def test_the_first_fault_of_each_kind_has_its_policy(kind: FaultKind, standing: Standing, waits: bool) -> None:
+def test_the_first_fault_of_each_kind_has_its_policy(kind: FaultKind, standing: SourceState, waits: bool) -> None:
     made = source()
     fault(made, kind)
     assert made.standing is standing

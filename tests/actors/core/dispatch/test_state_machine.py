@@ -10,18 +10,18 @@ from actors.core.dispatch.dispatcher import DispatchState, Phase
 from actors.core.dispatch.leases import LEASE_S_MAX
 from protocol.messages import (
     ChunksRepeated,
+    FileSealed,
     JobEnded,
-    JobStopAsked,
     LeaseExtended,
     LeaseGranted,
     LeaseRevoked,
     LeaseTrimmed,
-    SealWanted,
+    PartFileClosed,
+    PartFileReady,
+    SealFile,
     SourceFailed,
     SourceLost,
-    TargetClosed,
-    TargetOpened,
-    TargetSealed,
+    StopJob,
     Ticked,
 )
 from protocol.messages.addresses import POOL, Post
@@ -74,7 +74,7 @@ class Dispatching(RuleBasedStateMachine):
                     self.stops[source] = stop
             case LeaseRevoked(source=source):
                 assert self.state.sources[source].worker == post.to
-            case SealWanted():
+            case SealFile():
                 assert self.state.riding is not None
                 assert self.state.riding.board.complete
                 self.seals += 1
@@ -97,7 +97,7 @@ class Dispatching(RuleBasedStateMachine):
     @precondition(lambda self: self.state.phase is Phase.TARGET)
     @rule()
     def open(self) -> None:
-        self.tell(TargetOpened(job=1, part_path="/box/f.part", message=""))
+        self.tell(PartFileReady(job=1, part_path="/box/f.part", message=""))
 
     @precondition(lambda self: bool(self.held))
     @rule(data=st.data(), count=st.integers(1, 8))
@@ -171,14 +171,14 @@ class Dispatching(RuleBasedStateMachine):
     @rule(sealed=st.booleans())
     def answer_of_the_store(self, sealed: bool) -> None:
         if sealed and self.seals:
-            self.tell(TargetSealed(job=1, path="/box/f", digest_hex=""))
+            self.tell(FileSealed(job=1, path="/box/f", digest_hex=""))
         elif self.state.phase is Phase.CLOSING:
-            self.tell(TargetClosed(job=1))
+            self.tell(PartFileClosed(job=1))
 
     @rule(really=st.integers(0, 30))
     def stop(self, really: int) -> None:
         if really == 0:
-            self.tell(JobStopAsked(job=1))
+            self.tell(StopJob(job=1))
 
     # -- what must hold
 
@@ -204,7 +204,7 @@ class Dispatching(RuleBasedStateMachine):
         """Left alone, with nobody answering any more, every job ends within its limits."""
         if not hasattr(self, "state"):
             return
-        self.tell(JobStopAsked(job=1))
+        self.tell(StopJob(job=1))
         for _ in range(3):
             self.now_s += 5.0
             self.tell(Ticked())

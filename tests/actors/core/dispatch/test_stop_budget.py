@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from actors.core.dispatch.stop_cost import gain_min_s
-from protocol.messages import PlaceAsked, Ticked
+from protocol.messages import EnqueueFile, Ticked
 from protocol.model.limits import STOPS_PER_DAY, STOPS_PER_JOB
 from tests.actors.core.dispatch.boards import CHUNK, NOW_S, add, as_peer, board, drawn, lease_of
 from tests.actors.core.dispatch.queued_users import of, told, turn, user
@@ -35,14 +35,14 @@ def test_whose_stops_are_spent_rides_to_the_end_of_the_file() -> None:
 
 def test_whose_stops_are_spent_waits_when_the_end_is_not_free() -> None:
     state = user("aaaa............####", rates={"a": 0.1}, rate=1.0, stops=3)
-    assert not of(told(state, Ticked()), PlaceAsked)
+    assert not of(told(state, Ticked()), EnqueueFile)
 
 
 def test_whose_stops_are_spent_takes_no_tail_but_the_last() -> None:
     state = user("aaaaaaaaaaaaaaaaaaaa####", rates={"a": 0.5}, rate=1.0, stops=3)
-    assert not of(told(state, Ticked()), PlaceAsked)
+    assert not of(told(state, Ticked()), EnqueueFile)
     state = user("####aaaaaaaaaaaaaaaaaaaa", rates={"a": 0.5}, rate=1.0, stops=3)
-    assert of(told(state, Ticked()), PlaceAsked)
+    assert of(told(state, Ticked()), EnqueueFile)
 
 
 def test_the_ride_to_the_end_of_one_whose_stops_are_spent_is_not_cut() -> None:
@@ -55,15 +55,15 @@ def test_the_ride_to_the_end_of_one_whose_stops_are_spent_is_not_cut() -> None:
 
 def test_when_nobody_else_is_left_a_job_goes_on_beyond_its_own_budget_but_not_beyond_the_days() -> None:
     state = user("........####", "a", 1.0, stops=3)
-    assert of(told(state, Ticked()), PlaceAsked)
+    assert of(told(state, Ticked()), EnqueueFile)
     state = user("........####", "a", 1.0, stops=0, stops_before=8)
-    assert not of(told(state, Ticked()), PlaceAsked)
+    assert not of(told(state, Ticked()), EnqueueFile)
     assert "this day" in state.sources[0].reason
 
 
 def test_chunk_by_chunk_spends_no_budget_for_it_was_asked_for() -> None:
     state = user("........####", "a", 1.0, stops=9, mode="queue")
-    assert of(told(state, Ticked()), PlaceAsked)
+    assert of(told(state, Ticked()), EnqueueFile)
 
 
 @pytest.mark.parametrize(("left_s", "gain_s"), [(5.0, 0.5), (50.0, 5.0), (100.0, 10.0), (1000.0, 10.0)])
@@ -81,7 +81,7 @@ def test_who_was_stopped_twice_is_not_asked_for_a_gain_others_are_asked_for() ->
     for stops, asked in ((1, True), (2, False)):
         state = user("a" * 20 + "####", rates={"a": 1.0}, rate=0.2, stops=stops)
         as_peer(state, "a")
-        assert bool(of(told(state, Ticked()), PlaceAsked)) is asked
+        assert bool(of(told(state, Ticked()), EnqueueFile)) is asked
 
 
 def test_a_users_ride_is_not_cut_for_less_than_a_tenth() -> None:
@@ -89,7 +89,7 @@ def test_a_users_ride_is_not_cut_for_less_than_a_tenth() -> None:
     for rate, cut in ((1.0, True), (0.05, False)):
         state = user(ride, rates={"a": 1.0}, rate=rate)
         as_peer(state, "a")
-        assert bool(of(told(state, Ticked()), PlaceAsked)) is cut
+        assert bool(of(told(state, Ticked()), EnqueueFile)) is cut
 
 
 def test_one_of_few_stops_is_not_spent_on_a_crumb_while_a_large_tail_could_be_had() -> None:
@@ -108,7 +108,7 @@ def test_one_of_few_stops_is_not_spent_on_a_crumb_while_a_large_tail_could_be_ha
 def test_a_crumb_is_taken_when_there_is_nothing_else() -> None:
     state = user("aaa" + "#" * 60, rates={"a": 0.02}, rate=1.0)
     as_peer(state, "a")
-    assert of(told(state, Ticked()), PlaceAsked)
+    assert of(told(state, Ticked()), EnqueueFile)
 
 
 def test_who_reads_and_drops_for_long_does_not_keep_the_job_going() -> None:
@@ -119,9 +119,9 @@ def test_who_reads_and_drops_for_long_does_not_keep_the_job_going() -> None:
     lease.lead_in_bytes, lease.received_bytes = 50 * CHUNK, CHUNK
     add(state, "b", 1.0)
     as_peer(state, "b", stops=3)
-    assert of(told(state, Ticked()), PlaceAsked)
+    assert of(told(state, Ticked()), EnqueueFile)
     lease.received_bytes = 51 * CHUNK
     assert state.riding is not None
     state.riding.changed()
     state.sources[1].waiting = False
-    assert not of(told(state, Ticked(), now_s=NOW_S + 2), PlaceAsked), "a is there by now"
+    assert not of(told(state, Ticked(), now_s=NOW_S + 2), EnqueueFile), "a is there by now"

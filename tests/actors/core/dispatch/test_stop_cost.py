@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from actors.core.dispatch.dispatcher import DispatchState
-from protocol.messages import PlaceAsked, Ticked
+from protocol.messages import EnqueueFile, Ticked
 from tests.actors.core.dispatch.boards import NOW_S, add, as_peer, board, drawn, lease_of
 from tests.actors.core.dispatch.queued_users import of, told, turn
 from tests.actors.core.dispatch.replies import measured
@@ -23,7 +23,7 @@ def comes(state: DispatchState, letter: str, rate: float, *, stops: int = 0) -> 
     """One more user with nothing to do. The picture once its turn has come, empty when it is not asked for one."""
     source = add(state, letter, rate)
     as_peer(state, letter, stops=stops)
-    if not of(told(state, Ticked()), PlaceAsked):
+    if not of(told(state, Ticked()), EnqueueFile):
         return ""
     told(state, turn(state, source.id))
     return drawn(state)
@@ -106,7 +106,7 @@ def test_a_user_of_unknown_rate_who_is_waited_for_counts_like_the_mean_of_the_ot
     state = ridden("aaaa" + "." * 40 + "ccccdddd####", a=1.0, c=1.0, d=7.0)
     add(state, "b")
     as_peer(state, "b")
-    assert of(told(state, Ticked()), PlaceAsked)
+    assert of(told(state, Ticked()), EnqueueFile)
     assert state.riding is not None
     state.riding.changed()
     assert state.riding.left_s(NOW_S) == pytest.approx((40 + 12 + 3 * 1.0 + 1.0 + 7.0) / (9 + 3), rel=0.1)

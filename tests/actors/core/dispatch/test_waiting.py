@@ -11,28 +11,28 @@ from actors.core.pool.pool import PoolState
 from actors.core.pool.source_search import RESEARCH_FIRST_S, RESEARCH_S_MAX
 from protocol.messages import (
     ChunksVerified,
+    ClosePartFile,
     DiskFailed,
-    DispatcherWanted,
+    EnqueueFile,
     JobEnded,
     JobNoted,
     JobProgressed,
-    JobStopAsked,
     LeaseGranted,
-    PlaceAsked,
-    ProbeAsked,
-    SealWanted,
-    SearchAsked,
+    OpenPartFile,
+    PartFileReady,
+    ProbeSource,
+    SealFile,
     SearchEnded,
     SearchHit,
     SourceFailed,
     SourceLost,
-    TargetCloseAsked,
-    TargetOpened,
-    TargetWanted,
+    StartDispatcher,
+    StartSearch,
+    StopJob,
     Ticked,
 )
 from protocol.messages.addresses import Post
-from protocol.model.faults import FaultKind, TargetFaultKind
+from protocol.model.faults import FaultKind, PartFileFaultKind
 from tests.actors.core.dispatch.boards import CHUNK, NOW_S, joined, probed, said, wanted
 from tests.actors.core.dispatch.queued_users import session, told
 from tests.actors.core.dispatch.replies import released, stored
@@ -47,7 +47,7 @@ def riding(found: tuple[int, ...] = ()) -> DispatchState:
     """Four chunks, of which source 0 rides those that were not `found`."""
     state = job()
     told(state, joined(0), probed(0, 4 * CHUNK))
-    told(state, ChunksVerified(job=1, runs=found), TargetOpened(job=1, part_path="/box/f.part", message=""))
+    told(state, ChunksVerified(job=1, runs=found), PartFileReady(job=1, part_path="/box/f.part", message=""))
     assert state.phase is Phase.RIDING
     return state
 
@@ -88,7 +88,7 @@ def test_one_that_may_not_wait_ends_starved_as_ever() -> None:
 def test_a_source_that_is_offered_lets_it_go_on() -> None:
     state = riding()
     gone(state)
-    assert said(told(state, joined(1), now_s=NOW_S + 5000), ProbeAsked)
+    assert said(told(state, joined(1), now_s=NOW_S + 5000), ProbeSource)
     assert state.phase is Phase.RIDING
     (granted,) = said(told(state, probed(1, 4 * CHUNK), now_s=NOW_S + 5001), LeaseGranted)
     assert (granted.source, granted.first) == (1, 0)
@@ -100,7 +100,7 @@ def test_a_job_that_never_knew_its_size_opens_when_somebody_tells_it() -> None:
     told(state, SourceFailed(job=1, source=0, fault=int(FaultKind.NOT_FOUND), detail="404", retry_after_s=0.0))
     assert state.phase is Phase.WAITING
     told(state, joined(1), now_s=NOW_S + 100)
-    assert said(told(state, probed(1, 4 * CHUNK), now_s=NOW_S + 101), TargetWanted)
+    assert said(told(state, probed(1, 4 * CHUNK), now_s=NOW_S + 101), OpenPartFile)
 
 
 def test_a_worker_that_is_back_lets_it_go_on() -> None:
@@ -108,7 +108,7 @@ def test_a_worker_that_is_back_lets_it_go_on() -> None:
     told(state, SourceLost(job=1, source=0, detail="fetch-1 died"))
     told(state, Ticked(), now_s=NOW_S + 60)
     assert state.phase is Phase.WAITING
-    assert said(told(state, joined(0), now_s=NOW_S + 500), ProbeAsked)
+    assert said(told(state, joined(0), now_s=NOW_S + 500), ProbeSource)
 
 
 def failed(state: DispatchState, now_s: float) -> None:
@@ -120,7 +120,7 @@ def failed(state: DispatchState, now_s: float) -> None:
 def next_probe_s(state: DispatchState, now_s: float) -> float:
     """When the source is asked again, to a second."""
     for later_s in range(int(2 * PAUSE_S_MAX)):
-        if said(told(state, Ticked(), now_s=now_s + later_s), ProbeAsked):
+        if said(told(state, Ticked(), now_s=now_s + later_s), ProbeSource):
             return float(later_s)
     raise AssertionError("never")
 
@@ -152,20 +152,20 @@ def test_after_something_was_stored_the_pause_is_short_again() -> None:
 def test_a_new_login_lets_it_ask_its_users_again(final: bool) -> None:
     state = job(sources_expected=1)
     told(state, session("online"), joined(0, peer="ann", path="f", size_bytes=4 * CHUNK))
-    told(state, TargetOpened(job=1, part_path="/box/f.part", message=""))
+    told(state, PartFileReady(job=1, part_path="/box/f.part", message=""))
     lost_s = NOW_S if final else NOW_S + 61  # one that is over for good is not hoped for first
     told(state, session("offline", final=final))
     told(state, Ticked(), now_s=lost_s)
     assert state.phase is Phase.WAITING
     posts = told(state, session("online"), now_s=lost_s + 1)
-    assert [asked.peer for asked in said(posts, PlaceAsked)] == ["ann"]
+    assert [asked.peer for asked in said(posts, EnqueueFile)] == ["ann"]
 
 
 def test_a_user_who_is_offered_while_it_waits_is_asked_at_once() -> None:
     state = riding((0, 2))
     gone(state)
     posts = told(state, joined(1, peer="bob", path="f", size_bytes=4 * CHUNK))
-    assert [asked.peer for asked in said(posts, PlaceAsked)] == ["bob"]
+    assert [asked.peer for asked in said(posts, EnqueueFile)] == ["bob"]
 
 
 def test_a_job_without_any_source_waits_for_the_first() -> None:
@@ -173,20 +173,20 @@ def test_a_job_without_any_source_waits_for_the_first() -> None:
     told(state, Ticked(), now_s=NOW_S + 1)
     assert state.phase is Phase.WAITING
     posts = told(state, joined(0, peer="ann", path="f", size_bytes=4 * CHUNK), now_s=NOW_S + 2)
-    assert said(posts, TargetWanted)
+    assert said(posts, OpenPartFile)
 
 
 def test_a_stop_while_it_waits_closes_what_is_open_and_keeps_it() -> None:
     state = riding()
     gone(state)
-    assert said(told(state, JobStopAsked(job=1)), TargetCloseAsked)
+    assert said(told(state, StopJob(job=1)), ClosePartFile)
 
 
 def test_a_disk_that_fails_while_it_waits_pauses_it_and_then_it_waits_on() -> None:
     state = riding((0, 2))
     gone(state)
-    failed_disk = DiskFailed(job=1, fault=int(TargetFaultKind.GONE), detail="gone")
-    found = (ChunksVerified(job=1, runs=(0, 2)), TargetOpened(job=1, part_path="/box/f.part", message=""))
+    failed_disk = DiskFailed(job=1, fault=int(PartFileFaultKind.GONE), detail="gone")
+    found = (ChunksVerified(job=1, runs=(0, 2)), PartFileReady(job=1, part_path="/box/f.part", message=""))
     phases = [(told(state, *messages), state.phase)[1] for messages in ((failed_disk,), found)]
     assert phases == [Phase.PAUSED, Phase.WAITING]
 
@@ -196,8 +196,8 @@ def test_a_store_that_dies_while_it_waits_is_asked_again_and_then_it_waits_on() 
 
     state = riding((0, 2))
     gone(state)
-    assert said(told(state, ProcessReady(process="store", pid=2)), TargetWanted)
-    told(state, ChunksVerified(job=1, runs=(0, 2)), TargetOpened(job=1, part_path="/box/f.part", message="", store=1))
+    assert said(told(state, ProcessReady(process="store", pid=2)), OpenPartFile)
+    told(state, ChunksVerified(job=1, runs=(0, 2)), PartFileReady(job=1, part_path="/box/f.part", message="", store=1))
     assert state.phase is Phase.WAITING
     told(state, joined(1), probed(1, 4 * CHUNK))
     assert state.sources[1].busy is not None
@@ -209,7 +209,7 @@ def test_what_was_on_its_way_when_everybody_left_may_be_all_that_lacked() -> Non
     assert lease is not None
     gone(state)
     told(state, stored(0, lease, 3, 1), now_s=NOW_S + 2)
-    assert said(told(state, Ticked(), now_s=NOW_S + 3), SealWanted)
+    assert said(told(state, Ticked(), now_s=NOW_S + 3), SealFile)
 
 
 # -- before a file was found
@@ -234,7 +234,7 @@ def test_a_file_that_nobody_has_is_searched_for_again_more_and_more_seldom() -> 
         assert isinstance(post.message, JobProgressed)
         assert (post.message.state, post.message.reason) == ("waiting", "nobody offers 'tide'")
         pause_s = 1.0
-        while not said(pools.told(pool, Ticked(), now_s=now_s + pause_s), SearchAsked):
+        while not said(pools.told(pool, Ticked(), now_s=now_s + pause_s), StartSearch):
             pause_s += 1.0
         pauses_s.append(pause_s)
         now_s += pause_s
@@ -250,7 +250,7 @@ def test_a_search_that_brings_somebody_at_last_begins_the_job() -> None:
         locked=False,
     )  # fmt: skip
     pools.told(pool, hit, now_s=101.0)
-    (begun,) = said(nothing(pool, 2, 105.0), DispatcherWanted)
+    (begun,) = said(nothing(pool, 2, 105.0), StartDispatcher)
     assert begun.waits
 
 
@@ -259,4 +259,4 @@ def test_without_a_login_it_is_searched_for_as_soon_as_there_is_one() -> None:
     assert pools.told(pool, session("refused", final=True)) == []
     assert pools.told(pool, session("online"), now_s=1.0) == [], "a search is under way"
     nothing(pool, 1, 2.0)
-    assert said(pools.told(pool, session("online"), now_s=5.0), SearchAsked)
+    assert said(pools.told(pool, session("online"), now_s=5.0), StartSearch)

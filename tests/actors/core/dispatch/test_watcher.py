@@ -6,32 +6,32 @@ import pytest
 
 from actors.core.dispatch.dispatcher import DispatchState, Phase
 from protocol.messages import (
+    CapRate,
     ChunkMapDrawn,
     ChunksVerified,
+    ContributorsListed,
+    DeclineUpload,
+    DequeueFile,
     DiskFailed,
     JobEnded,
-    JobLimited,
     JobOpened,
     JobProgressed,
-    JobStopAsked,
-    JobWatched,
     LeaseGranted,
     LeaseRevoked,
+    LimitJob,
+    ListContributors,
     Message,
-    NewsAsked,
-    PlaceLeft,
-    ProbeAsked,
-    RateCapped,
-    RunsAsked,
-    RunsTold,
-    SourceLeft,
+    MonitorJob,
+    PartFileClosed,
+    PartFileReady,
+    ProbeSource,
+    ResendState,
+    SourceDisabled,
     SourceNamed,
     SourceProgressed,
     SourcesExpected,
-    TargetClosed,
-    TargetOpened,
+    StopJob,
     Ticked,
-    TurnDeclined,
 )
 from protocol.messages.addresses import POOL, Post
 from tests.actors.core.dispatch.boards import (
@@ -59,8 +59,8 @@ def tell(state: DispatchState, *messages: Message, at_s: float = NOW_S) -> list[
     return posts
 
 
-def left(source: int, *, banned: bool = False) -> SourceLeft:
-    return SourceLeft(job=1, source=source, banned=banned, detail="dropped by hand")
+def left(source: int, *, banned: bool = False) -> SourceDisabled:
+    return SourceDisabled(job=1, source=source, banned=banned, detail="dropped by hand")
 
 
 def named(source: int, name_hash: int) -> SourceNamed:
@@ -68,8 +68,8 @@ def named(source: int, name_hash: int) -> SourceNamed:
 
 
 def runs_of(state: DispatchState, *, at_s: float = NOW_S) -> list[tuple[int, int, int]]:
-    posts = tell(state, RunsAsked(job=1, request=7, reply_to=ASKER), at_s=at_s)
-    parts = [post.message for post in posts if post.to == ASKER and isinstance(post.message, RunsTold)]
+    posts = tell(state, ListContributors(job=1, request=7, reply_to=ASKER), at_s=at_s)
+    parts = [post.message for post in posts if post.to == ASKER and isinstance(post.message, ContributorsListed)]
     assert [part.last for part in parts] == [False] * (len(parts) - 1) + [True]
     assert {part.request for part in parts} == {7}
     return [run for part in parts for run in zip(part.firsts, part.stops, part.owners, strict=True)]
@@ -98,12 +98,12 @@ def test_a_source_that_is_dropped_is_never_used_again() -> None:
     posts = tell(state, joined(0), probed(0, 8 * CHUNK), *[Ticked()] * 3, at_s=NOW_S + 1)
     posts += tell(state, Ticked(), at_s=NOW_S + 700)
     assert not [each for each in said(posts, LeaseGranted) if each.source == 0]
-    assert not [each for each in said(posts, ProbeAsked) if each.source == 0]
+    assert not [each for each in said(posts, ProbeSource) if each.source == 0]
 
 
 def test_the_last_source_that_is_dropped_ends_the_job_with_the_reason() -> None:
     state = board("##aa", rates={"a": 1})
-    posts = tell(state, left(0), TargetClosed(job=1), at_s=NOW_S + 1)
+    posts = tell(state, left(0), PartFileClosed(job=1), at_s=NOW_S + 1)
     (ended,) = said(posts, JobEnded)
     assert ended.state == "starved"
     assert "dropped by hand" in ended.reason
@@ -117,8 +117,8 @@ def test_a_user_that_is_dropped_gets_its_place_back(turn: bool) -> None:
     state.turns.ask(source, NOW_S)
     source.ticket = 4 if turn else -1
     posts = tell(state, left(1))
-    assert said(posts, PlaceLeft) == [PlaceLeft(job=1, source=1)]
-    assert said(posts, TurnDeclined) == []
+    assert said(posts, DequeueFile) == [DequeueFile(job=1, source=1)]
+    assert said(posts, DeclineUpload) == []
 
 
 def test_nobody_waits_for_a_source_that_was_dropped_before_it_joined() -> None:
@@ -154,11 +154,11 @@ def test_a_source_may_come_while_the_job_is(disk: bool) -> None:
     if disk:
         tell(state, DiskFailed(job=1, fault=4, detail="full"))
         assert state.phase is Phase.PAUSED
-    (asked,) = said(tell(state, joined(1)), ProbeAsked)
+    (asked,) = said(tell(state, joined(1)), ProbeSource)
     assert asked.source == 1
     posts = tell(state, probed(1, 8 * CHUNK))
     if disk:
-        opened = TargetOpened(job=1, part_path="/box/f.part", message="")
+        opened = PartFileReady(job=1, part_path="/box/f.part", message="")
         posts = tell(state, ChunksVerified(job=1, runs=(0, 2)), opened, *[Ticked()] * 3, at_s=NOW_S + 2)
     assert 1 in {granted.source for granted in said(posts, LeaseGranted)}
 
@@ -178,7 +178,7 @@ def test_everything_is_told_anew_to_a_watcher_that_forgot() -> None:
     state = board("##aa....", rates={"a": 1})
     tell(state, Ticked())
     assert said(tell(state, Ticked(), at_s=NOW_S + 1), JobOpened) == []
-    posts = tell(state, NewsAsked(job=1), Ticked(), at_s=NOW_S + 2)
+    posts = tell(state, ResendState(job=1), Ticked(), at_s=NOW_S + 2)
     assert [len(said(posts, kind)) for kind in (JobOpened, JobProgressed, ChunkMapDrawn, SourceProgressed)] == [1] * 4
 
 
@@ -212,10 +212,10 @@ def test_bytes_that_come_after_a_silence_are_told_at_once_and_then_now_and_then(
 
 def test_a_limit_goes_to_the_watchdog_and_to_new_rides() -> None:
     state = board("aa......", rates={"a": 1})
-    (watched,) = said(tell(state, JobLimited(job=1, limit_bytes_s=5000)), JobWatched)
+    (watched,) = said(tell(state, LimitJob(job=1, limit_bytes_s=5000)), MonitorJob)
     assert watched.limit_bytes_s == 5000
-    assert said(tell(state, joined(1), probed(1, 8 * CHUNK)), RateCapped)
-    lifted = said(tell(state, JobLimited(job=1, limit_bytes_s=0)), RateCapped)
+    assert said(tell(state, joined(1), probed(1, 8 * CHUNK)), CapRate)
+    lifted = said(tell(state, LimitJob(job=1, limit_bytes_s=0)), CapRate)
     assert {(each.source, each.rate_bytes_s) for each in lifted} == {(0, 0.0), (1, 0.0)}
 
 
@@ -233,7 +233,7 @@ def test_what_was_there_already_is_told_as_its_sender_s_once_the_sender_is_known
     assert runs_of(state) == []
     tell(state, named(0, 77), joined(0), probed(0, 9 * CHUNK))
     verified = ChunksVerified(job=1, runs=(0, 2, 2, 4, 4, 5, 6, 7), sources=(77, 88, 0, 99))
-    tell(state, verified, TargetOpened(job=1, part_path="/box/f.part", message=""))
+    tell(state, verified, PartFileReady(job=1, part_path="/box/f.part", message=""))
     assert runs_of(state) == [(0, 2, 0), (2, 5, -1), (6, 7, -1)]
     tell(state, named(1, 88), left(1), named(2, 99))
     assert runs_of(state) == [(0, 2, 0), (2, 4, 1), (4, 5, -1), (6, 7, 2)], "also of those that are not used"
@@ -242,9 +242,9 @@ def test_what_was_there_already_is_told_as_its_sender_s_once_the_sender_is_known
 def test_the_runs_come_just_before_the_last_word_and_can_still_be_asked_for() -> None:
     state = board("##aa", rates={"a": 1})
     tell(state, stored(0, lease_of(state, "a").id, 2, 1))
-    posts = tell(state, JobStopAsked(job=1), TargetClosed(job=1), at_s=NOW_S + 1)
+    posts = tell(state, StopJob(job=1), PartFileClosed(job=1), at_s=NOW_S + 1)
     words = [post.message for post in posts if post.to == "front/front"][-2:]
-    assert isinstance(words[0], RunsTold)
+    assert isinstance(words[0], ContributorsListed)
     assert (words[0].request, words[0].firsts[-1], words[0].owners[-1], words[0].last) == (0, 2, 0, True)
     assert isinstance(words[1], JobEnded)
     assert [post.message for post in posts if post.to == POOL][:2] == words, "the pool keeps the same"

@@ -5,52 +5,52 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, TypeVar
 
-from actors.core.jobs.manager import Beginning, Keeping
+from actors.core.jobs.manager import Beginning, JobManagerState
 from actors.core.jobs.provenance import completed
 from actors.core.jobs.transaction import Now, Step, answers
 from protocol.messages import (
-    Answered,
-    JobAsked,
-    JobCancelled,
-    JobDeleted,
+    CancelJob,
+    CreateJob,
+    DeleteJob,
     JobEnded,
     JobOpened,
-    JobPaused,
     JobProgressed,
-    JobResumed,
-    JobRetried,
     Message,
-    OrderPlaced,
-    Refused,
+    PauseJob,
+    RequestAnswered,
+    RequestRefused,
+    ResumeJob,
+    RetryJob,
     SourceProgressed,
+    StartJob,
 )
 from protocol.messages.addresses import Post
-from protocol.model.job_policy import KeeperSettings
+from protocol.model.job_policy import JobPolicy
 from protocol.model.job_records import (
+    AttemptRecord,
     DropFiles,
     DropJob,
     JobFiles,
-    KeptJob,
-    KeptRun,
-    KeptSource,
+    JobRecord,
+    SaveAttempt,
     SaveEvent,
     SaveFiles,
     SaveJob,
     SaveLimit,
     SaveManifest,
     SaveNote,
-    SaveRun,
     SaveSource,
     SaveTotals,
+    SourceRecord,
     Totals,
     TrimEvents,
     Write,
 )
-from protocol.model.job_views import EventEntry, JobSnapshot, ManifestRun, Snapshot, unpack
+from protocol.model.job_views import EventEntry, JobView, ManifestRange, ViewRow, unpack
 
-DESK = "api/desk"
+GATEWAY = "api/desk"
 WEB = "http://a.example/f.bin"
-Row = TypeVar("Row", bound=Snapshot)
+Row = TypeVar("Row", bound=ViewRow)
 M = TypeVar("M", bound=Message)
 
 
@@ -58,12 +58,12 @@ M = TypeVar("M", bound=Message)
 class PlainBook:
     """What the job store is by contract, without a disk."""
 
-    jobs: dict[str, KeptJob] = field(default_factory=dict)
-    sources: dict[tuple[str, int], KeptSource] = field(default_factory=dict)
-    runs: dict[int, KeptRun] = field(default_factory=dict)
+    jobs: dict[str, JobRecord] = field(default_factory=dict)
+    sources: dict[tuple[str, int], SourceRecord] = field(default_factory=dict)
+    runs: dict[int, AttemptRecord] = field(default_factory=dict)
     events: list[EventEntry] = field(default_factory=list)
     notes: list[tuple[str, str]] = field(default_factory=list)
-    manifests: dict[str, tuple[ManifestRun, ...]] = field(default_factory=dict)
+    manifests: dict[str, tuple[ManifestRange, ...]] = field(default_factory=dict)
     totals: Totals = field(default_factory=Totals)
     limit_bytes_s: int = -1
     files: dict[str, JobFiles] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class PlainBook:
                     self.jobs[job.id] = job
                 case SaveSource(source):
                     self.sources[source.id, source.number] = source
-                case SaveRun(run):
+                case SaveAttempt(run):
                     self.runs[run.number] = run
                 case SaveEvent(event):
                     assert not self.events or event.serial == self.events[-1].serial + 1
@@ -99,7 +99,7 @@ class PlainBook:
                 case TrimEvents():
                     pass
 
-    def sources_of(self, id: str) -> list[KeptSource]:
+    def sources_of(self, id: str) -> list[SourceRecord]:
         return [source for key, source in sorted(self.sources.items()) if key[0] == id]
 
     def beginning(self) -> Beginning:
@@ -118,8 +118,8 @@ class PlainBook:
 class Rig:
     """A keeper that has begun. `said` is everything it ever posted, `heard` the posts of the last step."""
 
-    def __init__(self, settings: KeeperSettings | None = None, book: PlainBook | None = None, **changes: Any) -> None:
-        self.settings = settings or KeeperSettings(**changes)
+    def __init__(self, settings: JobPolicy | None = None, book: PlainBook | None = None, **changes: Any) -> None:
+        self.settings = settings or JobPolicy(**changes)
         self.book = book or PlainBook()
         self.s = 100.0
         self.said: list[Post] = []
@@ -130,7 +130,7 @@ class Rig:
 
     def begin(self, *, anew: bool) -> None:
         """Another keeper takes over what is in the book: the old one has died. `anew`: everything has."""
-        self.keeping = Keeping(self.settings, self.book.beginning(), new_id=lambda: next(self._ids))
+        self.keeping = JobManagerState(self.settings, self.book.beginning(), new_id=lambda: next(self._ids))
         self._take(self.keeping.begin(self.now, anew=anew, version="1"))
 
     @property
@@ -141,7 +141,7 @@ class Rig:
         id = getattr(message, "id", "")
         if id in self.book.jobs and id not in self.keeping.jobs.living:
             self.keeping.recall(self.book.jobs[id], self.book.sources_of(id))
-        if isinstance(message, OrderPlaced) and message.key:
+        if isinstance(message, CreateJob) and message.key:
             for kept in [kept for kept in self.book.jobs.values() if kept.order_key == message.key]:
                 self.keeping.recall(kept, self.book.sources_of(kept.id))
         self._take(self.keeping.handle(message, now=self.now))
@@ -161,25 +161,25 @@ class Rig:
 
     # -- what is said to it
 
-    def order(self, *, urls: tuple[str, ...] = (WEB,), **changes: Any) -> JobSnapshot:
+    def order(self, *, urls: tuple[str, ...] = (WEB,), **changes: Any) -> JobView:
         """A job that must not be refused."""
         self.hear(order(next(self._requests), urls, **changes))
-        return self.answer(JobSnapshot)[0]
+        return self.answer(JobView)[0]
 
     def pause(self, id: str) -> None:
-        self.hear(JobPaused(request=next(self._requests), reply_to=DESK, id=id))
+        self.hear(PauseJob(request=next(self._requests), reply_to=GATEWAY, id=id))
 
     def resume(self, id: str) -> None:
-        self.hear(JobResumed(request=next(self._requests), reply_to=DESK, id=id))
+        self.hear(ResumeJob(request=next(self._requests), reply_to=GATEWAY, id=id))
 
     def retry(self, id: str) -> None:
-        self.hear(JobRetried(request=next(self._requests), reply_to=DESK, id=id))
+        self.hear(RetryJob(request=next(self._requests), reply_to=GATEWAY, id=id))
 
     def cancel(self, id: str, *, removed: bool = False) -> None:
-        self.hear(JobCancelled(request=next(self._requests), reply_to=DESK, id=id, removed=removed))
+        self.hear(CancelJob(request=next(self._requests), reply_to=GATEWAY, id=id, removed=removed))
 
     def delete(self, id: str) -> None:
-        self.hear(JobDeleted(request=next(self._requests), reply_to=DESK, id=id))
+        self.hear(DeleteJob(request=next(self._requests), reply_to=GATEWAY, id=id))
 
     def opened(self, number: int, path: str = "/box/f.bin.part", *, size: int = 1000, resumed: int = 0) -> None:
         opened = JobOpened(
@@ -199,12 +199,12 @@ class Rig:
 
     def answer(self, kind: type[Row]) -> list[Row]:
         """The rows of the last step's answer."""
-        parts = [post.message for post in self.heard if isinstance(post.message, Answered)]
+        parts = [post.message for post in self.heard if isinstance(post.message, RequestAnswered)]
         assert parts, f"no answer among {self.heard}"
         return [row for part in parts for row in unpack(part.body, kind)]
 
-    def refusal(self) -> Refused:
-        (refused,) = self.all_heard(Refused)
+    def refusal(self) -> RequestRefused:
+        (refused,) = self.all_heard(RequestRefused)
         return refused
 
     def all_heard(self, kind: type[M]) -> list[M]:
@@ -213,7 +213,7 @@ class Rig:
     def all_said(self, kind: type[M]) -> list[M]:
         return [post.message for post in self.said if isinstance(post.message, kind)]
 
-    def kept(self, id: str) -> KeptJob:
+    def kept(self, id: str) -> JobRecord:
         return self.book.jobs[id]
 
     def number(self, id: str) -> int:
@@ -224,17 +224,17 @@ class Rig:
 
     def started(self) -> list[int]:
         """Numbers of the runs that were asked for in the last step."""
-        return [asked.job for asked in self.all_heard(JobAsked)]
+        return [asked.job for asked in self.all_heard(StartJob)]
 
     def kinds(self, id: str) -> list[str]:
         """What happened to a job."""
         return [event.kind for event in self.book.events if event.id == id]
 
 
-def order(request: int, urls: tuple[str, ...], **changes: Any) -> OrderPlaced:
+def order(request: int, urls: tuple[str, ...], **changes: Any) -> CreateJob:
     fields: dict[str, Any] = {
         "request": request,
-        "reply_to": DESK,
+        "reply_to": GATEWAY,
         "name": "f.bin",
         "folder": "/box",
         "size_bytes": -1,
@@ -252,7 +252,7 @@ def order(request: int, urls: tuple[str, ...], **changes: Any) -> OrderPlaced:
         "widen": False,
         "private_ok": True,
     }
-    return OrderPlaced(**(fields | changes))
+    return CreateJob(**(fields | changes))
 
 
 def progressed(number: int, stored: int, *, state: str, rate: float, reason: str = "") -> JobProgressed:

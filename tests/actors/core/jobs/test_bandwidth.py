@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.core.jobs.bandwidth import WEEK_S, limit_at, next_change_s
-from protocol.messages import KeeperConfigured, LimitSet, ProcessReady, Ticked, TotalLimited
-from protocol.model.job_policy import KeeperSettings, LimitWindow, settings_json, settings_of
-from tests.actors.core.jobs.rig import DESK, Rig
+from protocol.messages import ConfigureJobManager, LimitTotal, ProcessReady, SetTotalLimit, Ticked
+from protocol.model.job_policy import JobPolicy, LimitWindow, settings_json, settings_of
+from tests.actors.core.jobs.rig import GATEWAY, Rig
 
 MONDAY, TUESDAY, SUNDAY = 0, 86_400, 6 * 86_400
 HOUR = 3600
@@ -19,7 +19,7 @@ def window(days: tuple[int, ...], begin_h: int, end_h: int, limit: int) -> Limit
 
 OFFICE = window((0, 1, 2, 3, 4), 8, 18, 100)
 NIGHT = window((6,), 22, 6, 0)
-SETTINGS = KeeperSettings(limit_bytes_s=500, schedule=(OFFICE, NIGHT))
+SETTINGS = JobPolicy(limit_bytes_s=500, schedule=(OFFICE, NIGHT))
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_the_first_window_that_fits_holds(week_s: int, limit: int) -> None:
 
 
 def test_a_window_without_a_length_is_a_whole_day() -> None:
-    settings = KeeperSettings(schedule=(window((2,), 0, 0, 7),))
+    settings = JobPolicy(schedule=(window((2,), 0, 0, 7),))
     assert [limit_at(settings, -1, day * 86_400 + 5) for day in range(7)] == [0, 0, 7, 0, 0, 0, 0]
 
 
@@ -61,7 +61,7 @@ WINDOWS = st.builds(
 
 @given(windows=st.lists(WINDOWS, max_size=4), week_s=st.integers(0, WEEK_S - 1), part=st.floats(0, 1))
 def test_nothing_changes_before_the_next_change(windows: list[LimitWindow], week_s: int, part: float) -> None:
-    settings = KeeperSettings(limit_bytes_s=1, schedule=tuple(windows))
+    settings = JobPolicy(limit_bytes_s=1, schedule=tuple(windows))
     wait = next_change_s(settings, week_s)
     now = limit_at(settings, -1, week_s)
     assert limit_at(settings, -1, (week_s + int(part * (wait - 1))) % WEEK_S) == now
@@ -77,41 +77,41 @@ def test_settings_come_back_from_json_and_wrong_ones_are_named() -> None:
 # -- the keeper
 
 
-def at(rig: Rig, week_s: int) -> list[TotalLimited]:
+def at(rig: Rig, week_s: int) -> list[LimitTotal]:
     """The clock is set, and a tick comes."""
     rig.s = 604_800 + week_s
     rig.hear(Ticked())
-    return rig.all_heard(TotalLimited)
+    return rig.all_heard(LimitTotal)
 
 
 def test_the_hub_hears_of_another_limit_when_its_time_comes_and_once() -> None:
     rig = Rig(SETTINGS)
-    assert at(rig, MONDAY + 9 * HOUR) == [TotalLimited(limit_bytes_s=100)]
+    assert at(rig, MONDAY + 9 * HOUR) == [LimitTotal(limit_bytes_s=100)]
     assert at(rig, MONDAY + 10 * HOUR) == []
-    assert at(rig, MONDAY + 19 * HOUR) == [TotalLimited(limit_bytes_s=500)]
+    assert at(rig, MONDAY + 19 * HOUR) == [LimitTotal(limit_bytes_s=500)]
 
 
 def test_a_limit_that_was_set_outlives_the_keeper_but_not_the_daemon() -> None:
     rig = Rig(SETTINGS)
     at(rig, MONDAY + 9 * HOUR)
-    rig.hear(LimitSet(request=1, reply_to=DESK, limit_bytes_s=7))
-    assert rig.all_heard(TotalLimited) == [TotalLimited(limit_bytes_s=7)]
+    rig.hear(SetTotalLimit(request=1, reply_to=GATEWAY, limit_bytes_s=7))
+    assert rig.all_heard(LimitTotal) == [LimitTotal(limit_bytes_s=7)]
     rig.begin(anew=False)
-    assert rig.all_heard(TotalLimited) == [TotalLimited(limit_bytes_s=7)]
+    assert rig.all_heard(LimitTotal) == [LimitTotal(limit_bytes_s=7)]
     rig.hear(ProcessReady(process="hub", pid=1))
-    assert rig.all_heard(TotalLimited) == [TotalLimited(limit_bytes_s=7)], "a new hub knows of none"
+    assert rig.all_heard(LimitTotal) == [LimitTotal(limit_bytes_s=7)], "a new hub knows of none"
     rig.begin(anew=True)
-    assert rig.all_heard(TotalLimited) == [TotalLimited(limit_bytes_s=100)]
+    assert rig.all_heard(LimitTotal) == [LimitTotal(limit_bytes_s=100)]
 
 
 def test_without_a_word_of_it_again_the_schedule_holds_again() -> None:
     rig = Rig(SETTINGS)
     at(rig, MONDAY + 9 * HOUR)
-    rig.hear(LimitSet(request=1, reply_to=DESK, limit_bytes_s=0))
-    assert rig.all_heard(TotalLimited) == [TotalLimited(limit_bytes_s=0)]
-    rig.hear(LimitSet(request=2, reply_to=DESK, limit_bytes_s=-1))
-    assert rig.all_heard(TotalLimited) == [TotalLimited(limit_bytes_s=100)]
-    rig.hear(LimitSet(request=3, reply_to=DESK, limit_bytes_s=-2))
+    rig.hear(SetTotalLimit(request=1, reply_to=GATEWAY, limit_bytes_s=0))
+    assert rig.all_heard(LimitTotal) == [LimitTotal(limit_bytes_s=0)]
+    rig.hear(SetTotalLimit(request=2, reply_to=GATEWAY, limit_bytes_s=-1))
+    assert rig.all_heard(LimitTotal) == [LimitTotal(limit_bytes_s=100)]
+    rig.hear(SetTotalLimit(request=3, reply_to=GATEWAY, limit_bytes_s=-2))
     assert rig.refusal().field == "limit_bytes_s"
 
 
@@ -119,8 +119,8 @@ def test_settings_that_were_read_again_hold_from_then_on() -> None:
     rig = Rig(jobs_active_max=1)
     rig.order(name="1")
     rig.order(name="2")
-    rig.hear(KeeperConfigured(settings=settings_json(KeeperSettings(jobs_active_max=2, limit_bytes_s=9))))
-    assert rig.all_heard(TotalLimited) == [TotalLimited(limit_bytes_s=9)]
+    rig.hear(ConfigureJobManager(settings=settings_json(JobPolicy(jobs_active_max=2, limit_bytes_s=9))))
+    assert rig.all_heard(LimitTotal) == [LimitTotal(limit_bytes_s=9)]
     assert rig.started() == [2]
-    rig.hear(KeeperConfigured(settings=b"{}nonsense"))
+    rig.hear(ConfigureJobManager(settings=b"{}nonsense"))
     assert rig.keeping.settings.jobs_active_max == 2

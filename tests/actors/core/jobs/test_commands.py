@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from protocol.messages import (
-    JobAsked,
-    JobStopAsked,
-    SourceOffered,
+    OfferSource,
+    StartJob,
+    StopJob,
 )
-from protocol.model.job_views import JobSnapshot
+from protocol.model.job_views import JobView
 from tests.actors.core.jobs.rig import WEB, Rig, order
 
 OTHER = "http://b.example/f.bin"
@@ -19,9 +19,9 @@ def test_an_order_is_written_down_answered_and_begun() -> None:
     rig = Rig()
     answer = rig.order(urls=(WEB, OTHER))
     assert (answer.state, answer.source_count) == ("queued", 2)
-    (asked,) = rig.all_heard(JobAsked)
+    (asked,) = rig.all_heard(StartJob)
     assert (asked.job, asked.attempt, asked.watcher, asked.source_count) == (1, 0, "keeper/keeper", 2)
-    assert [offered.url for offered in rig.all_heard(SourceOffered)] == [WEB, OTHER]
+    assert [offered.url for offered in rig.all_heard(OfferSource)] == [WEB, OTHER]
     assert rig.state(answer.id) == "active"
     assert rig.kinds(answer.id) == ["job.queued", "job.started"]
 
@@ -54,8 +54,8 @@ def test_a_paused_run_keeps_its_number_and_its_place_until_it_has_ended() -> Non
     job, waiting = rig.order(), rig.order(name="2")
     number = rig.number(job.id)
     rig.pause(job.id)
-    assert rig.answer(JobSnapshot)[0].state == "paused"
-    assert rig.all_heard(JobStopAsked) == [JobStopAsked(job=number)]
+    assert rig.answer(JobView)[0].state == "paused"
+    assert rig.all_heard(StopJob) == [StopJob(job=number)]
     assert rig.state(waiting.id) == "queued", "the stopped run may still write"
     rig.s += 1
     rig.resume(job.id)
@@ -112,7 +112,7 @@ def test_an_order_in_the_wrong_state_is_refused_and_changes_nothing(state: str, 
     before, events = rig.book.jobs.copy(), len(rig.book.events)
     getattr(rig, order)(id)
     if order in ALLOWED[state]:
-        assert rig.answer(JobSnapshot)[0].id == id
+        assert rig.answer(JobView)[0].id == id
         assert rig.book.jobs != before
     else:
         assert rig.refusal().kind == "conflict"
@@ -130,7 +130,7 @@ def test_cancelling_what_has_ended_takes_it_off_the_list() -> None:
     rig = Rig()
     id = in_state(rig, "sealed")
     rig.cancel(id, removed=True)
-    assert rig.answer(JobSnapshot)[0].removed
+    assert rig.answer(JobView)[0].removed
     assert rig.state(id) == "sealed"
 
 
@@ -171,7 +171,7 @@ def test_what_is_enqueued_twice_is_one_job_until_it_has_ended() -> None:
     enqueued: dict[str, Any] = {"origin": "slskd", "user": "peer one", "remote_path": "music\\a.flac", "sources": ()}
     first, second = rig.order(**enqueued), rig.order(**enqueued)
     assert first.id == second.id
-    assert [offered.url for offered in rig.all_said(SourceOffered)] == ["slsk://peer%20one/music%5Ca.flac"]
+    assert [offered.url for offered in rig.all_said(OfferSource)] == ["slsk://peer%20one/music%5Ca.flac"]
     rig.ended(1, "sealed")
     assert rig.order(**enqueued).id != first.id
 
@@ -183,7 +183,7 @@ def test_the_same_key_and_order_are_one_job_for_as_long_as_it_is_known() -> None
     rig.ended(rig.number(first.id), "sealed", path="/box/f.bin")
     again = rig.order(key="k", digest="d")
     assert (again.id, again.state) == (first.id, "sealed")
-    assert len(rig.all_said(JobAsked)) == 1
+    assert len(rig.all_said(StartJob)) == 1
     rig.delete(first.id)
     assert rig.order(key="k", digest="d").id != first.id
 

@@ -9,24 +9,24 @@ from hypothesis import strategies as st
 from actors.core.jobs.explain import why
 from actors.core.jobs.provenance import completed
 from protocol.messages import (
-    Answered,
-    ManifestQueried,
+    ContributorsListed,
+    GetManifest,
+    LimitTotal,
+    ListContributors,
     ProcessLost,
-    RunsAsked,
-    RunsTold,
+    RequestAnswered,
     SessionChanged,
     Ticked,
-    TotalLimited,
 )
 from protocol.model.job_policy import LimitWindow
-from protocol.model.job_views import Binding, ManifestRun, unpack
-from tests.actors.core.jobs.rig import DESK, WEB, Rig, row
+from protocol.model.job_views import Bottleneck, ManifestRange, unpack
+from tests.actors.core.jobs.rig import GATEWAY, WEB, Rig, row
 
 OTHER = "http://b.example/f.bin"
 USER = "slsk://ann/a.flac"
 
 
-def bindings(rig: Rig, id: str) -> list[Binding]:
+def bindings(rig: Rig, id: str) -> list[Bottleneck]:
     job = rig.keeping.find(id)
     if job is None:
         rig.keeping.recall(rig.book.jobs[id], rig.book.sources_of(id))
@@ -57,7 +57,7 @@ def test_who_waits_for_its_turn_is_told_how_many_go_first() -> None:
     for name in "123":
         id = rig.order(name=name).id
     (binding,) = bindings(rig, id)
-    assert binding == Binding(kind="queue", text="1 jobs are active, at most 1 may be; 1 wait before this one")
+    assert binding == Bottleneck(kind="queue", text="1 jobs are active, at most 1 may be; 1 wait before this one")
 
 
 def test_who_failed_and_is_tried_again_is_told_when() -> None:
@@ -79,14 +79,14 @@ def test_a_pause_binds_and_an_end_says_how() -> None:
     assert bindings(rig, id)[0].text == "it has ended: cancelled, cancelled"
     id = rig.order().id
     rig.ended(2, "sealed")
-    assert bindings(rig, id) == [Binding(kind="ended", text="it is complete")]
+    assert bindings(rig, id) == [Bottleneck(kind="ended", text="it is complete")]
 
 
 def test_the_disk_is_all_that_binds_while_it_fails() -> None:
     rig = Rig()
     id = rig.order().id
     rig.progressed(1, 0, state="paused", reason="/box: no space")
-    assert bindings(rig, id) == [Binding(kind="disk", text="the disk does not take it: /box: no space")]
+    assert bindings(rig, id) == [Bottleneck(kind="disk", text="the disk does not take it: /box: no space")]
 
 
 def test_a_job_is_as_fast_as_its_sources_are() -> None:
@@ -145,7 +145,7 @@ def test_who_found_nobody_is_told_what_the_search_said() -> None:
     id = rig.order(urls=(), term="some words").id
     rig.progressed(1, 0, state="waiting", reason="the budget of searches is spent")
     assert bindings(rig, id) == [
-        Binding(
+        Bottleneck(
             kind="search",
             text="no user was found yet, it is searched for again: the budget of searches is spent",
         )
@@ -156,7 +156,7 @@ def test_without_a_login_users_cannot_be_asked() -> None:
     rig = Rig()
     id = rig.order(urls=(USER,)).id
     rig.hear(SessionChanged(state="refused", detail="wrong password", final=True))
-    assert bindings(rig, id)[0] == Binding(kind="login", text="not logged in to Soulseek (refused): wrong password")
+    assert bindings(rig, id)[0] == Bottleneck(kind="login", text="not logged in to Soulseek (refused): wrong password")
 
 
 def test_the_death_of_the_session_for_good_is_a_login_that_is_gone() -> None:
@@ -189,15 +189,15 @@ def test_who_waits_for_sources_is_told_what_was_heard_of_each() -> None:
 # -- who sent what
 
 
-def runs(*told: tuple[int, int, int]) -> list[ManifestRun]:
-    return [ManifestRun(first=first, stop=stop, source=source, url=f"u{source}") for first, stop, source in told]
+def runs(*told: tuple[int, int, int]) -> list[ManifestRange]:
+    return [ManifestRange(first=first, stop=stop, source=source, url=f"u{source}") for first, stop, source in told]
 
 
 def test_what_a_later_run_does_not_know_is_known_from_before() -> None:
     before = runs((0, 4, 1), (6, 9, 2))
     assert completed(runs((0, 9, -1), (9, 12, 1)), before) == [
         *runs((0, 4, 1)),
-        ManifestRun(first=4, stop=6, source=-1, url="u-1"),
+        ManifestRange(first=4, stop=6, source=-1, url="u-1"),
         *runs((6, 9, 2), (9, 12, 1)),
     ]
 
@@ -209,7 +209,7 @@ def test_what_a_later_run_does_not_know_is_known_from_before() -> None:
 def test_every_chunk_has_the_owner_that_was_told_else_the_one_of_before(told: list[int], before: list[int]) -> None:
     """-2: the chunk is missing."""
 
-    def rows(owners: list[int]) -> list[ManifestRun]:
+    def rows(owners: list[int]) -> list[ManifestRange]:
         return runs(*((at, at + 1, owner) for at, owner in enumerate(owners) if owner > -2))
 
     found = completed(rows(told), rows(before))
@@ -221,9 +221,9 @@ def test_every_chunk_has_the_owner_that_was_told_else_the_one_of_before(told: li
     assert all((a.stop, a.source) != (b.first, b.source) for a, b in pairwise(found))
 
 
-def told(number: int, *owned: tuple[int, int, int], request: int = 0, last: bool = True) -> RunsTold:
+def told(number: int, *owned: tuple[int, int, int], request: int = 0, last: bool = True) -> ContributorsListed:
     firsts, stops, owners = zip(*owned, strict=True) if owned else ((), (), ())
-    return RunsTold(job=number, request=request, firsts=firsts, stops=stops, owners=owners, last=last)
+    return ContributorsListed(job=number, request=request, firsts=firsts, stops=stops, owners=owners, last=last)
 
 
 def test_the_manifest_is_kept_over_all_runs_and_for_ever() -> None:
@@ -245,11 +245,11 @@ def test_the_manifest_is_kept_over_all_runs_and_for_ever() -> None:
 def test_a_running_job_is_asked_what_it_knows() -> None:
     rig = Rig()
     id = rig.order().id
-    rig.hear(ManifestQueried(request=5, reply_to=DESK, id=id))
-    (asked,) = rig.all_heard(RunsAsked)
+    rig.hear(GetManifest(request=5, reply_to=GATEWAY, id=id))
+    (asked,) = rig.all_heard(ListContributors)
     assert rig.said[-1].to == "hub/dispatcher-1"
     rig.hear(told(1, (0, 4, 0), request=asked.request))
-    assert [run.stop for run in rig.answer(ManifestRun)] == [4]
+    assert [run.stop for run in rig.answer(ManifestRange)] == [4]
     assert id not in rig.book.manifests, "nothing is written down for a question"
 
 
@@ -257,15 +257,15 @@ def test_a_run_that_does_not_answer_is_not_waited_for() -> None:
     rig = Rig()
     id = rig.order().id
     rig.hear(told(1, (0, 4, 0)))
-    rig.hear(ManifestQueried(request=5, reply_to=DESK, id=id))
+    rig.hear(GetManifest(request=5, reply_to=GATEWAY, id=id))
     rig.s += 4
     rig.hear(Ticked())
-    (answer,) = rig.all_heard(Answered)
-    assert [run.stop for run in unpack(answer.body, ManifestRun)] == [4]
-    assert rig.all_heard(TotalLimited) == []
+    (answer,) = rig.all_heard(RequestAnswered)
+    assert [run.stop for run in unpack(answer.body, ManifestRange)] == [4]
+    assert rig.all_heard(LimitTotal) == []
 
 
 def test_who_sent_what_of_an_unknown_job_is_refused() -> None:
     rig = Rig()
-    rig.hear(ManifestQueried(request=5, reply_to=DESK, id="nobody"))
+    rig.hear(GetManifest(request=5, reply_to=GATEWAY, id="nobody"))
     assert rig.refusal().kind == "unknown"

@@ -3,27 +3,27 @@
 import pytest
 
 from protocol.messages import (
-    Answered,
-    EventHappened,
-    EventsWatched,
-    JobAsked,
-    JobLimited,
-    JobStopAsked,
-    JobTuned,
+    AddSources,
+    DropSource,
+    EventOccurred,
+    LimitJob,
+    OfferSource,
+    PartFileRemoved,
     ProcessLost,
     ProcessReady,
-    SourceDropped,
+    RemovePartFile,
+    RequestAnswered,
+    RestoreSourceCounts,
+    SourceDisabled,
     SourceFound,
-    SourceKnown,
-    SourceLeft,
-    SourceOffered,
-    SourcesAdded,
-    TargetRemoved,
-    TargetUnwanted,
+    StartJob,
+    StopJob,
     Ticked,
+    UpdateJob,
+    WatchEvents,
 )
-from protocol.model.job_views import JobSnapshot
-from tests.actors.core.jobs.rig import DESK, WEB, Rig, row
+from protocol.model.job_views import JobView
+from tests.actors.core.jobs.rig import GATEWAY, WEB, Rig, row
 
 OTHER = "http://b.example/f.bin"
 
@@ -54,7 +54,7 @@ def test_a_job_waits_for_somebody_who_can_deliver_unless_its_tool_would_take_ano
 ) -> None:
     rig = Rig()
     rig.order(origin=origin, user="ann", remote_path="m\\f.bin")
-    (asked,) = rig.all_said(JobAsked)
+    (asked,) = rig.all_said(StartJob)
     assert asked.waits is waits
 
 
@@ -102,16 +102,16 @@ def test_a_file_of_another_size_than_was_ordered_is_not_fetched() -> None:
     rig = Rig()
     id = rig.order(size_bytes=999).id
     rig.opened(1, size=1000)
-    assert rig.all_heard(JobStopAsked) == [JobStopAsked(job=1)]
+    assert rig.all_heard(StopJob) == [StopJob(job=1)]
     rig.ended(1, "interrupted")
     kept = rig.kept(id)
     assert (kept.state, kept.outcome) == ("failed", "disagreed")
     assert kept.reason == "sizes differ: 999 bytes were ordered, the sources have 1000"
     assert rig.kinds(id)[-1] == "job.failed"
-    assert rig.all_heard(TargetUnwanted) == [
-        TargetUnwanted(id=id, folder="/box", name="f.bin", reply_to="keeper/keeper")
+    assert rig.all_heard(RemovePartFile) == [
+        RemovePartFile(id=id, folder="/box", name="f.bin", reply_to="keeper/keeper")
     ]
-    rig.hear(TargetRemoved(id=id, detail=""))
+    rig.hear(PartFileRemoved(id=id, detail=""))
     assert not rig.book.files
 
 
@@ -130,7 +130,7 @@ def test_a_clock_that_was_set_back_keeps_nobody_waiting() -> None:
 def test_two_jobs_never_write_one_part_file() -> None:
     rig = Rig()
     ids = [rig.order(name="a.tar.gz").id for _ in range(3)]
-    assert [asked.name for asked in rig.all_said(JobAsked)] == ["a.tar.gz", "a (1).tar.gz", "a (2).tar.gz"]
+    assert [asked.name for asked in rig.all_said(StartJob)] == ["a.tar.gz", "a (1).tar.gz", "a (2).tar.gz"]
     rig.ended(rig.number(ids[0]), "sealed")
     assert rig.order(name="A.TAR.GZ").name == "A.TAR.GZ"
 
@@ -140,7 +140,7 @@ def test_an_unnamed_file_whose_likely_name_is_taken_gets_another_one() -> None:
     rig.order(name="f.bin")
     rig.order(name="", urls=(OTHER,))
     rig.order(name="", urls=("http://c.example/g.bin",))
-    assert [asked.name for asked in rig.all_said(JobAsked)] == ["f.bin", "f (1).bin", ""]
+    assert [asked.name for asked in rig.all_said(StartJob)] == ["f.bin", "f (1).bin", ""]
 
 
 def test_a_name_learned_too_late_ends_the_run_and_the_next_one_has_its_own() -> None:
@@ -148,9 +148,9 @@ def test_a_name_learned_too_late_ends_the_run_and_the_next_one_has_its_own() -> 
     first = rig.order(name="real.bin")
     second = rig.order(name="", urls=("http://c.example/?id=4",))
     rig.opened(rig.number(second.id), "/box/real.bin.part")
-    assert rig.all_heard(JobStopAsked) == [JobStopAsked(job=2)]
+    assert rig.all_heard(StopJob) == [StopJob(job=2)]
     rig.ended(2, "interrupted")
-    assert [asked.name for asked in rig.all_heard(JobAsked)] == ["real (1).bin"]
+    assert [asked.name for asked in rig.all_heard(StartJob)] == ["real (1).bin"]
     assert rig.kept(first.id).file_name == "real.bin"
 
 
@@ -161,7 +161,7 @@ def test_the_name_that_sources_gave_is_asked_for_in_every_later_run() -> None:
     rig.pause(id)
     rig.ended(1, "interrupted")
     rig.resume(id)
-    assert [asked.name for asked in rig.all_heard(JobAsked)] == ["theirs.bin"]
+    assert [asked.name for asked in rig.all_heard(StartJob)] == ["theirs.bin"]
 
 
 # -- sources
@@ -172,20 +172,20 @@ def test_a_number_means_the_same_source_in_every_run() -> None:
     id = rig.order(urls=(WEB,)).id
     rig.hear(SourceFound(job=1, source=0, url=WEB, size_bytes=9))
     rig.hear(SourceFound(job=1, source=1, url=OTHER, size_bytes=9))
-    rig.hear(SourceDropped(request=1, reply_to=DESK, id=id, source=0, banned=True))
-    assert rig.all_heard(SourceLeft) == [SourceLeft(job=1, source=0, banned=True, detail="banned")]
+    rig.hear(DropSource(request=1, reply_to=GATEWAY, id=id, source=0, banned=True))
+    assert rig.all_heard(SourceDisabled) == [SourceDisabled(job=1, source=0, banned=True, detail="banned")]
     rig.pause(id)
     rig.ended(1, "interrupted")
     rig.resume(id)
-    assert [offered.url for offered in rig.all_heard(SourceOffered)] == [WEB, OTHER]
-    assert rig.all_heard(JobAsked)[0].source_count == 1
+    assert [offered.url for offered in rig.all_heard(OfferSource)] == [WEB, OTHER]
+    assert rig.all_heard(StartJob)[0].source_count == 1
 
 
 def test_a_source_that_the_hub_numbers_differently_is_still_ours() -> None:
     rig = Rig()
     id = rig.order(urls=(WEB,)).id
-    rig.hear(SourcesAdded(request=1, reply_to=DESK, id=id, urls=(OTHER,)))
-    assert [offered.url for offered in rig.all_heard(SourceOffered)] == [OTHER]
+    rig.hear(AddSources(request=1, reply_to=GATEWAY, id=id, urls=(OTHER,)))
+    assert [offered.url for offered in rig.all_heard(OfferSource)] == [OTHER]
     found = "slsk://peer/a.flac"
     rig.hear(SourceFound(job=1, source=1, url=found, size_bytes=9))
     rig.hear(SourceFound(job=1, source=2, url=OTHER, size_bytes=9))
@@ -193,16 +193,16 @@ def test_a_source_that_the_hub_numbers_differently_is_still_ours() -> None:
     rig.hear(row(1, 2, bytes_stored=8))
     sources = rig.keeping.find(id).sources  # type: ignore[union-attr]
     assert [(source.url, source.bytes_stored) for source in sources] == [(WEB, 0), (OTHER, 8), (found, 7)]
-    rig.hear(SourceDropped(request=2, reply_to=DESK, id=id, source=2, banned=False))
-    assert [left.source for left in rig.all_heard(SourceLeft)] == [1]
+    rig.hear(DropSource(request=2, reply_to=GATEWAY, id=id, source=2, banned=False))
+    assert [left.source for left in rig.all_heard(SourceDisabled)] == [1]
 
 
 def test_a_banned_user_that_a_search_finds_again_is_left_at_once() -> None:
     rig = Rig()
     id = rig.order(term="some words").id
-    rig.hear(SourceDropped(request=2, reply_to=DESK, id=id, source=0, banned=True))
+    rig.hear(DropSource(request=2, reply_to=GATEWAY, id=id, source=0, banned=True))
     rig.hear(SourceFound(job=1, source=3, url=WEB, size_bytes=9))
-    assert rig.all_heard(SourceLeft) == [SourceLeft(job=1, source=3, banned=True, detail="banned")]
+    assert rig.all_heard(SourceDisabled) == [SourceDisabled(job=1, source=3, banned=True, detail="banned")]
 
 
 def test_what_a_source_did_is_told_to_every_later_run_and_hub() -> None:
@@ -210,13 +210,13 @@ def test_what_a_source_did_is_told_to_every_later_run_and_hub() -> None:
     id = rig.order(urls=(WEB, OTHER)).id
     rig.hear(row(1, bytes_stored=100, chunks=1, stops=2))
     rig.hear(ProcessReady(process="hub", pid=2))
-    known = SourceKnown(job=1, name=WEB, bytes_stored=100, chunks=1, leases=1, stops=2)
-    assert rig.all_heard(SourceKnown) == [known]
+    known = RestoreSourceCounts(job=1, name=WEB, bytes_stored=100, chunks=1, leases=1, stops=2)
+    assert rig.all_heard(RestoreSourceCounts) == [known]
     rig.hear(row(1, bytes_stored=150, chunks=2, leases=2, stops=3))
     rig.pause(id)
     rig.ended(1, "interrupted")
     rig.resume(id)
-    (known,) = rig.all_heard(SourceKnown)
+    (known,) = rig.all_heard(RestoreSourceCounts)
     assert (known.job, known.bytes_stored, known.stops) == (2, 150, 3)
     assert (rig.kept(id).stops, rig.book.totals.chunks, rig.book.totals.stops) == (3, 2, 3)
 
@@ -241,8 +241,8 @@ def test_a_trim_counts_once_whichever_hub_tells_of_it() -> None:
 def test_another_limit_reaches_a_running_job_at_once() -> None:
     rig = Rig()
     id = rig.order().id
-    rig.hear(JobTuned(request=1, reply_to=DESK, id=id, limit_bytes_s=500, priority=-1))
-    assert rig.all_heard(JobLimited) == [JobLimited(job=1, limit_bytes_s=500)]
+    rig.hear(UpdateJob(request=1, reply_to=GATEWAY, id=id, limit_bytes_s=500, priority=-1))
+    assert rig.all_heard(LimitJob) == [LimitJob(job=1, limit_bytes_s=500)]
     assert (rig.kept(id).limit_bytes_s, rig.kept(id).priority) == (500, 0)
 
 
@@ -255,15 +255,15 @@ def test_a_new_hub_is_asked_for_every_run_by_its_old_number() -> None:
     paused = rig.order(name="2").id
     rig.pause(paused)
     rig.hear(ProcessReady(process="hub", pid=2))
-    assert [(asked.job, asked.attempt) for asked in rig.all_heard(JobAsked)] == [(1, 1), (2, 1)]
-    assert rig.all_heard(JobStopAsked) == [JobStopAsked(job=2)], "what was ordered before holds"
+    assert [(asked.job, asked.attempt) for asked in rig.all_heard(StartJob)] == [(1, 1), (2, 1)]
+    assert rig.all_heard(StopJob) == [StopJob(job=2)], "what was ordered before holds"
 
 
 def test_a_new_keeper_asks_for_the_runs_that_its_predecessor_began() -> None:
     rig = Rig(jobs_active_max=2)
     ids = [rig.order(name=str(at)).id for at in range(3)]
     rig.begin(anew=False)
-    assert [(asked.job, asked.attempt) for asked in rig.all_heard(JobAsked)] == [(1, 1), (2, 1)]
+    assert [(asked.job, asked.attempt) for asked in rig.all_heard(StartJob)] == [(1, 1), (2, 1)]
     rig.ended(1, "sealed")
     assert [rig.state(id) for id in ids] == ["sealed", "active", "active"]
     assert rig.number(ids[2]) == 3
@@ -275,7 +275,7 @@ def test_after_the_death_of_everything_active_jobs_go_on_first_with_new_runs() -
     waiting = rig.order(name="3", priority=9).id
     rig.hear(row(1, bytes_stored=10))
     rig.begin(anew=True)
-    assert [(asked.job, asked.attempt) for asked in rig.all_heard(JobAsked)] == [(3, 0), (4, 0)]
+    assert [(asked.job, asked.attempt) for asked in rig.all_heard(StartJob)] == [(3, 0), (4, 0)]
     assert [rig.number(id) for id in active] == [3, 4]
     assert rig.state(waiting) == "queued"
     assert [rig.book.runs[number].outcome for number in (1, 2)] == ["lost", "lost"]
@@ -303,7 +303,7 @@ def test_a_job_to_which_nothing_comes_lets_one_go_first_that_waits() -> None:
     assert rig.state(idle) == "active"
     rig.s += 1
     rig.hear(Ticked())
-    assert (rig.state(idle), rig.all_heard(JobStopAsked)) == ("queued", [JobStopAsked(job=1)])
+    assert (rig.state(idle), rig.all_heard(StopJob)) == ("queued", [StopJob(job=1)])
     rig.ended(1, "interrupted")
     assert (rig.state(idle), rig.state(waiting)) == ("queued", "active")
 
@@ -346,7 +346,7 @@ def test_what_came_through_slskds_door_does_not_wait() -> None:
     rig = Rig()
     rig.order(origin="slskd", user="ann", remote_path="a\\b.flac", name="b.flac")
     rig.order(name="c.flac")
-    assert [asked.waits for asked in rig.all_said(JobAsked)] == [False, True]
+    assert [asked.waits for asked in rig.all_said(StartJob)] == [False, True]
 
 
 # -- deleting
@@ -359,7 +359,7 @@ def test_deleting_waits_for_the_last_word_of_the_run() -> None:
     rig.delete(id)
     assert not rig.heard
     rig.ended(1, "interrupted")
-    assert rig.answer(JobSnapshot)[0].id == id
+    assert rig.answer(JobView)[0].id == id
     assert id not in rig.book.jobs
     assert rig.book.files[id].name == "f.bin"
 
@@ -371,7 +371,7 @@ def test_of_two_deletions_that_wait_the_second_finds_nothing() -> None:
     rig.delete(id)
     rig.delete(id)
     rig.ended(1, "interrupted")
-    assert len(rig.all_heard(Answered)) == 1
+    assert len(rig.all_heard(RequestAnswered)) == 1
     assert rig.refusal().kind == "unknown"
 
 
@@ -380,12 +380,12 @@ def test_of_two_deletions_that_wait_the_second_finds_nothing() -> None:
 
 def test_whoever_watches_hears_every_event_once_with_its_serial() -> None:
     rig = Rig()
-    rig.hear(EventsWatched(reply_to=DESK))
+    rig.hear(WatchEvents(reply_to=GATEWAY))
     rig.order()
     rig.progressed(1, 10)
-    happened = rig.all_said(EventHappened)
+    happened = rig.all_said(EventOccurred)
     assert [event.kind for event in happened] == ["job.queued", "job.started", "job.progressed"]
     assert [event.serial for event in happened] == [2, 3, 0]
     rig.hear(ProcessLost(process="api", detail="killed", restart_s=0.0))
     rig.progressed(1, 20)
-    assert rig.all_said(EventHappened) == happened
+    assert rig.all_said(EventOccurred) == happened

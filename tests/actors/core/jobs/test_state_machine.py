@@ -7,19 +7,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from protocol.messages import (
-    Answered,
-    JobAsked,
-    JobStopAsked,
+    AddSources,
+    DropSource,
     ProcessReady,
-    Refused,
-    SourceDropped,
+    RequestAnswered,
+    RequestRefused,
     SourceFound,
-    SourcesAdded,
+    StartJob,
+    StopJob,
     Ticked,
 )
-from protocol.model.job_policy import KeeperSettings
-from protocol.model.job_views import JobSnapshot, unpack
-from tests.actors.core.jobs.rig import DESK, PlainBook, Rig, row
+from protocol.model.job_policy import JobPolicy
+from protocol.model.job_views import JobView, unpack
+from tests.actors.core.jobs.rig import GATEWAY, PlainBook, Rig, row
 
 OUTCOMES = st.sampled_from(["sealed", "starved", "disagreed", "disk", "interrupted", "failed"])
 ORDERS = ["pause", "resume", "cancel", "retry", "delete"]
@@ -44,10 +44,10 @@ class Keepers(RuleBasedStateMachine):
     def begin(self, active: int, retries: int) -> None:
         self.active = active
         changes: dict[str, Any] = {"retry_first_s": 10.0, "yield_s": 60.0, "starve_s": 500.0}
-        self.rig = Rig(KeeperSettings(jobs_active_max=active, retries_max=retries, **changes), PlainBook())
+        self.rig = Rig(JobPolicy(jobs_active_max=active, retries_max=retries, **changes), PlainBook())
         self.hub: dict[int, str] = {}
         self.numbers: set[int] = set()
-        self.answered: dict[str, JobSnapshot] = {}
+        self.answered: dict[str, JobView] = {}
         self.deleted: set[str] = set()
         self.stored: dict[str, int] = {}
         self.ordered: dict[str, str] = {}
@@ -62,15 +62,15 @@ class Keepers(RuleBasedStateMachine):
         """What the keeper said since, as the hub and the desk take it."""
         for post in self.rig.said[self.heard :]:
             match post.message:
-                case JobAsked(job=number, attempt=attempt, name=name):
+                case StartJob(job=number, attempt=attempt, name=name):
                     if attempt == 0:
                         assert number not in self.numbers, "a number that was given before"
                     self.numbers.add(number)
                     self.hub[number] = name
-                case JobStopAsked(job=number):
+                case StopJob(job=number):
                     assert number in self.hub
-                case Answered(body=body):
-                    for snapshot in unpack(body, JobSnapshot):
+                case RequestAnswered(body=body):
+                    for snapshot in unpack(body, JobView):
                         self.answered[snapshot.id] = snapshot
                 case _:
                     pass
@@ -98,7 +98,7 @@ class Keepers(RuleBasedStateMachine):
         what = data.draw(st.sampled_from([*LIKELY[before.state] * 3, *ORDERS]))
         getattr(self.rig, what)(id)
         self.listen()
-        if self.rig.all_heard(Refused):
+        if self.rig.all_heard(RequestRefused):
             assert self.rig.book.jobs[id] == before
         elif what == "delete":
             self.deleted.add(id)
@@ -115,9 +115,9 @@ class Keepers(RuleBasedStateMachine):
     def feed_or_drop(self, data: st.DataObject, url: str, source: int, banned: bool) -> None:
         id = data.draw(st.sampled_from(self.ids))
         if source < 0:
-            self.hear(SourcesAdded(request=1, reply_to=DESK, id=id, urls=(url,)))
+            self.hear(AddSources(request=1, reply_to=GATEWAY, id=id, urls=(url,)))
         else:
-            self.hear(SourceDropped(request=1, reply_to=DESK, id=id, source=source, banned=banned))
+            self.hear(DropSource(request=1, reply_to=GATEWAY, id=id, source=source, banned=banned))
 
     # -- the hub
 

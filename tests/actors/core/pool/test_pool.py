@@ -4,24 +4,24 @@ from actors.core.pool.pool import WORKER_RESTARTS_MAX, PoolState
 from protocol.messages import (
     ActorDied,
     DispatcherReady,
-    DispatcherWanted,
-    JobAsked,
+    JobClosed,
     JobEnded,
-    JobForgotten,
-    JobStopAsked,
+    OfferSource,
     PoolInbox,
     ProcessLost,
     ProcessReady,
+    RestoreSourceCounts,
     SourceFound,
     SourceJoined,
-    SourceKnown,
     SourceLost,
     SourceNamed,
-    SourceOffered,
+    StartDispatcher,
+    StartJob,
+    StartWorker,
+    StopJob,
     Ticked,
     WorkerReady,
-    WorkerWanted,
-    asked_anew,
+    restarted_job,
 )
 from protocol.messages.addresses import Post
 
@@ -33,8 +33,8 @@ def told(pool: PoolState, message: PoolInbox, *, now_s: float = 0.0) -> list[Pos
     ]
 
 
-def asked(job: int = 1, sources: int = 2) -> JobAsked:
-    return JobAsked(
+def asked(job: int = 1, sources: int = 2) -> StartJob:
+    return StartJob(
         job=job,
         source_count=sources,
         folder="/f",
@@ -57,21 +57,21 @@ def running(urls: list[str]) -> tuple[PoolState, list[Post]]:
     pool = PoolState(("fetch-1", "fetch-2"))
     told(pool, asked(sources=len(urls)))
     for url in urls:
-        assert told(pool, SourceOffered(job=1, url=url)) == [], "workers come after the dispatcher"
+        assert told(pool, OfferSource(job=1, url=url)) == [], "workers come after the dispatcher"
     return pool, told(pool, DispatcherReady(job=1))
 
 
 def test_a_job_begins_with_its_dispatcher_alone() -> None:
     (post,) = told(PoolState(("fetch-1",)), asked())
     assert post.to == "hub/root"
-    assert isinstance(post.message, DispatcherWanted)
+    assert isinstance(post.message, StartDispatcher)
     assert post.message.sources_expected == 2
 
 
 def test_sources_are_spread_over_the_fetch_processes() -> None:
     _, posts = running([f"http://h{n}/f" for n in range(5)])
     assert [post.to for post in posts] == [f"fetch-{n}/root" for n in (1, 2, 1, 2, 1)]
-    assert [post.message.source for post in posts if isinstance(post.message, WorkerWanted)] == [0, 1, 2, 3, 4]
+    assert [post.message.source for post in posts if isinstance(post.message, StartWorker)] == [0, 1, 2, 3, 4]
 
 
 def test_a_source_is_introduced_when_its_worker_stands_and_without_its_password() -> None:
@@ -86,10 +86,10 @@ def test_a_source_is_introduced_when_its_worker_stands_and_without_its_password(
 
 def test_a_source_may_join_a_running_job() -> None:
     pool, _ = running(["http://a/f"])
-    (post,) = told(pool, SourceOffered(job=1, url="http://b/f"))
+    (post,) = told(pool, OfferSource(job=1, url="http://b/f"))
     assert (post.to, post.message) == (
         "fetch-2/root",
-        WorkerWanted(job=1, source=1, url="http://b/f", chunk_size=131072),
+        StartWorker(job=1, source=1, url="http://b/f", chunk_size=131072),
     )
 
 
@@ -99,7 +99,7 @@ def test_a_worker_that_failed_is_replaced_a_few_times() -> None:
     for _ in range(WORKER_RESTARTS_MAX):
         lost, wanted = told(pool, died)
         assert isinstance(lost.message, SourceLost)
-        assert isinstance(wanted.message, WorkerWanted)
+        assert isinstance(wanted.message, StartWorker)
     (lost,) = told(pool, died)
     assert isinstance(lost.message, SourceLost)
 
@@ -109,14 +109,14 @@ def test_a_job_whose_dispatcher_failed_ends_with_that_reason_and_leaves_nothing(
     posts = told(pool, ActorDied(process="hub", actor="dispatcher-1", detail="AssertionError: boom"))
     (ended,) = [post.message for post in posts if isinstance(post.message, JobEnded)]
     assert (ended.state, ended.reason) == ("failed", "our fault: AssertionError: boom")
-    assert [post.to for post in posts if isinstance(post.message, JobForgotten)] == [
+    assert [post.to for post in posts if isinstance(post.message, JobClosed)] == [
         "hub/root",
         "fetch-1/root",
         "fetch-2/root",
         "hub/watchdog",
         "store/assembler",
     ]
-    assert told(pool, SourceOffered(job=1, url="http://c/f")) == []
+    assert told(pool, OfferSource(job=1, url="http://c/f")) == []
 
 
 def of(posts: list[Post], kind: type) -> list[tuple[str, int]]:
@@ -128,7 +128,7 @@ def test_the_sources_of_a_process_lost_for_good_move_to_those_that_are_left() ->
     pool, _ = running(["http://a/f", "http://b/f", "http://c/f"])
     posts = told(pool, ProcessLost(process="fetch-1", detail="killed by SIGKILL"))
     assert [source for _, source in of(posts, SourceLost)] == [0, 2]
-    assert of(posts, WorkerWanted) == [("fetch-2/root", 0), ("fetch-2/root", 2)]
+    assert of(posts, StartWorker) == [("fetch-2/root", 0), ("fetch-2/root", 2)]
     posts = told(pool, ProcessLost(process="fetch-2", detail="killed by SIGKILL"))
     assert [type(post.message) for post in posts] == [SourceLost] * 3, "nobody is left to read them"
     assert told(pool, ProcessLost(process="store", detail="")) == []
@@ -138,9 +138,9 @@ def test_the_sources_of_a_process_that_is_started_anew_wait_for_it() -> None:
     pool, _ = running(["http://a/f", "http://b/f", "http://c/f"])
     lost = told(pool, ProcessLost(process="fetch-1", detail="", restart_s=0.0), now_s=10.0)
     assert of(lost, SourceLost) == [("hub/dispatcher-1", 0), ("hub/dispatcher-1", 2)]
-    assert of(lost, WorkerWanted) == []
+    assert of(lost, StartWorker) == []
     back = told(pool, ProcessReady(process="fetch-1", pid=1), now_s=10.2)
-    assert of(back, WorkerWanted) == [("fetch-1/root", 0), ("fetch-1/root", 2)]
+    assert of(back, StartWorker) == [("fetch-1/root", 0), ("fetch-1/root", 2)]
     assert told(pool, Ticked(), now_s=99.0) == []
 
 
@@ -148,16 +148,16 @@ def test_a_process_that_does_not_come_back_is_not_waited_for() -> None:
     pool, _ = running(["http://a/f", "http://b/f"])
     told(pool, ProcessLost(process="fetch-1", detail="", restart_s=0.0), now_s=10.0)
     assert told(pool, Ticked(), now_s=11.9) == []
-    assert of(told(pool, Ticked(), now_s=12.1), WorkerWanted) == [("fetch-2/root", 0)]
+    assert of(told(pool, Ticked(), now_s=12.1), StartWorker) == [("fetch-2/root", 0)]
 
 
 def test_a_late_restart_is_not_waited_for_and_the_process_takes_those_without_a_home() -> None:
     pool, _ = running(["http://a/f", "http://b/f"])
     lost = told(pool, ProcessLost(process="fetch-1", detail="", restart_s=1.6))
-    assert of(lost, WorkerWanted) == [("fetch-2/root", 0)]
+    assert of(lost, StartWorker) == [("fetch-2/root", 0)]
     told(pool, ProcessLost(process="fetch-2", detail=""))
     back = told(pool, ProcessReady(process="fetch-1", pid=1))
-    assert of(back, WorkerWanted) == [("fetch-1/root", 0), ("fetch-1/root", 1)]
+    assert of(back, StartWorker) == [("fetch-1/root", 0), ("fetch-1/root", 1)]
 
 
 def test_a_process_whose_death_a_new_hub_did_not_hear_of_makes_its_workers_anew() -> None:
@@ -165,7 +165,7 @@ def test_a_process_whose_death_a_new_hub_did_not_hear_of_makes_its_workers_anew(
     told(pool, WorkerReady(job=1, source=0, worker="fetch-1/worker-1-0"))
     posts = told(pool, ProcessReady(process="fetch-1", pid=2))
     assert of(posts, SourceLost) == [("hub/dispatcher-1", 0)]
-    assert of(posts, WorkerWanted) == [("fetch-1/root", 0)]
+    assert of(posts, StartWorker) == [("fetch-1/root", 0)]
 
 
 def test_a_new_store_or_session_is_told_to_every_dispatcher() -> None:
@@ -177,22 +177,22 @@ def test_a_new_store_or_session_is_told_to_every_dispatcher() -> None:
 
 def test_a_job_asked_for_anew_begins_with_fetchers_that_know_nothing_of_it() -> None:
     pool = PoolState(("fetch-1", "fetch-2"))
-    posts = told(pool, asked_anew(asked(), elapsed_s=4.0, resumed_bytes=7))
+    posts = told(pool, restarted_job(asked(), elapsed_s=4.0, resumed_bytes=7))
     assert [post.to for post in posts] == ["fetch-1/root", "fetch-2/root", "hub/root"]
-    assert [type(post.message) for post in posts] == [JobForgotten, JobForgotten, DispatcherWanted]
+    assert [type(post.message) for post in posts] == [JobClosed, JobClosed, StartDispatcher]
     wanted = posts[-1].message
-    assert isinstance(wanted, DispatcherWanted)
+    assert isinstance(wanted, StartDispatcher)
     assert (wanted.attempt, wanted.elapsed_s, wanted.resumed_bytes) == (1, 4.0, 7)
 
 
 def test_what_a_source_had_given_when_the_hub_died_is_told_with_it() -> None:
     pool = PoolState(("fetch-1",))
-    told(pool, asked_anew(asked(sources=2), elapsed_s=4.0, resumed_bytes=0))
-    known = SourceKnown(job=1, name="http://a/f", bytes_stored=700, chunks=7, leases=3, stops=2)
+    told(pool, restarted_job(asked(sources=2), elapsed_s=4.0, resumed_bytes=0))
+    known = RestoreSourceCounts(job=1, name="http://a/f", bytes_stored=700, chunks=7, leases=3, stops=2)
     told(pool, known)
-    told(pool, SourceKnown(job=2, name="http://b/f", bytes_stored=1, chunks=1, leases=1, stops=1))
+    told(pool, RestoreSourceCounts(job=2, name="http://b/f", bytes_stored=1, chunks=1, leases=1, stops=1))
     for url in ("http://ann:secret@a/f", "http://b/f"):
-        told(pool, SourceOffered(job=1, url=url))
+        told(pool, OfferSource(job=1, url=url))
     told(pool, DispatcherReady(job=1))
     joined = [told(pool, WorkerReady(job=1, source=n, worker=f"fetch-1/worker-1-{n}"))[0].message for n in range(2)]
     assert all(isinstance(each, SourceJoined) for each in joined)
@@ -202,13 +202,13 @@ def test_what_a_source_had_given_when_the_hub_died_is_told_with_it() -> None:
 
 def test_a_forgotten_job_frees_its_homes_and_hears_nothing_more() -> None:
     pool, _ = running(["http://a/f", "http://b/f"])
-    assert [post.to for post in told(pool, JobForgotten(job=1))] == ["hub/root", "fetch-1/root", "fetch-2/root"]
-    assert told(pool, JobStopAsked(job=1)) == []
-    assert told(pool, JobForgotten(job=1)) == []
-    assert told(pool, SourceOffered(job=1, url="http://a/f")) == []
+    assert [post.to for post in told(pool, JobClosed(job=1))] == ["hub/root", "fetch-1/root", "fetch-2/root"]
+    assert told(pool, StopJob(job=1)) == []
+    assert told(pool, JobClosed(job=1)) == []
+    assert told(pool, OfferSource(job=1, url="http://a/f")) == []
 
 
 def test_a_stop_goes_to_the_dispatcher() -> None:
     pool, _ = running(["http://a/f"])
-    assert told(pool, JobStopAsked(job=1)) == [Post(to="hub/dispatcher-1", message=JobStopAsked(job=1))]
-    assert told(pool, JobStopAsked(job=2)) == []
+    assert told(pool, StopJob(job=1)) == [Post(to="hub/dispatcher-1", message=StopJob(job=1))]
+    assert told(pool, StopJob(job=2)) == []

@@ -8,42 +8,42 @@ from actors.core.pool.entries import ENDED_KEPT_MAX
 from actors.core.pool.pool import PoolState
 from actors.core.pool.source_search import AT_ONCE_MAX
 from protocol.messages import (
+    ContributorsListed,
     DispatcherReady,
-    DispatcherWanted,
-    JobAsked,
+    JobClosed,
     JobEnded,
-    JobForgotten,
-    JobLimited,
     JobNoted,
     JobProgressed,
+    LimitJob,
     Message,
-    NewsAsked,
+    OfferSource,
     PoolInbox,
-    RunsTold,
-    SearchAsked,
+    ResendState,
     SearchEnded,
     SearchHit,
+    SourceDisabled,
     SourceFound,
-    SourceLeft,
     SourceNamed,
-    SourceOffered,
     SourcesExpected,
+    StartDispatcher,
+    StartJob,
+    StartSearch,
+    StartWorker,
+    StopWorker,
     Ticked,
     WorkerReady,
-    WorkerUnwanted,
-    WorkerWanted,
-    asked_limited,
     ended_early,
+    with_limit,
 )
-from protocol.messages.addresses import KEEPER, POOL, Post
+from protocol.messages.addresses import JOB_MANAGER, POOL, Post
 from tests.actors.core.pool.test_pool import asked as asked_of
 
 DISPATCHER = "hub/dispatcher-1"
 
 
-def asked(sources: int = 1, *, term: str = "", private_ok: bool = True, **more: Any) -> JobAsked:
-    plain = {name: getattr(asked_of(1, sources), name) for name in JobAsked.__struct_fields__}
-    return JobAsked(**{**plain, "watcher": KEEPER, "term": term, "private_ok": private_ok, **more})
+def asked(sources: int = 1, *, term: str = "", private_ok: bool = True, **more: Any) -> StartJob:
+    plain = {name: getattr(asked_of(1, sources), name) for name in StartJob.__struct_fields__}
+    return StartJob(**{**plain, "watcher": JOB_MANAGER, "term": term, "private_ok": private_ok, **more})
 
 
 def tell(pool: PoolState, *messages: PoolInbox) -> list[Post]:
@@ -56,7 +56,7 @@ def to(posts: list[Post], address: str) -> list[Message]:
 
 def running(*urls: str) -> PoolState:
     pool = PoolState(("fetch-1",), name_hash=len)
-    tell(pool, asked(len(urls)), *(SourceOffered(job=1, url=url) for url in urls), DispatcherReady(job=1))
+    tell(pool, asked(len(urls)), *(OfferSource(job=1, url=url) for url in urls), DispatcherReady(job=1))
     return pool
 
 
@@ -64,50 +64,50 @@ def found(number: int, url: str, size_bytes: int = -1) -> SourceFound:
     return SourceFound(job=1, source=number, url=url, size_bytes=size_bytes)
 
 
-def runs(request: int = 0) -> RunsTold:
-    return RunsTold(job=1, request=request, firsts=(0,), stops=(4,), owners=(0,), last=True)
+def runs(request: int = 0) -> ContributorsListed:
+    return ContributorsListed(job=1, request=request, firsts=(0,), stops=(4,), owners=(0,), last=True)
 
 
 def test_the_watcher_hears_of_every_source_with_its_number() -> None:
     pool = PoolState(("fetch-1",))
     tell(pool, asked(2))
-    offers = [SourceOffered(job=1, url="http://a/f"), SourceOffered(job=1, url="http://a/f")]
-    assert to(tell(pool, *offers), KEEPER) == [found(0, "http://a/f"), found(1, "http://a/f")]
-    late = to(tell(pool, SourceOffered(job=1, url="http://b/f")), KEEPER)
+    offers = [OfferSource(job=1, url="http://a/f"), OfferSource(job=1, url="http://a/f")]
+    assert to(tell(pool, *offers), JOB_MANAGER) == [found(0, "http://a/f"), found(1, "http://a/f")]
+    late = to(tell(pool, OfferSource(job=1, url="http://b/f")), JOB_MANAGER)
     assert late == [found(2, "http://b/f")]
 
 
 def test_a_source_that_is_offered_once_more_is_no_second_one() -> None:
     pool = running("http://a/f")
-    posts = tell(pool, SourceOffered(job=1, url="http://a/f"))
-    assert [(post.to, post.message) for post in posts] == [(KEEPER, found(0, "http://a/f"))]
+    posts = tell(pool, OfferSource(job=1, url="http://a/f"))
+    assert [(post.to, post.message) for post in posts] == [(JOB_MANAGER, found(0, "http://a/f"))]
 
 
 def test_a_running_job_that_is_asked_for_again_is_told_anew_and_not_begun_anew() -> None:
     pool = running("http://a/f", "http://b/f")
-    tell(pool, SourceOffered(job=1, url="http://c/f"))
+    tell(pool, OfferSource(job=1, url="http://c/f"))
     posts = tell(pool, asked(3))
-    assert to(posts, KEEPER) == [found(n, f"http://{c}/f") for n, c in enumerate("abc")]
-    assert to(posts, DISPATCHER) == [NewsAsked(job=1)]
-    again = tell(pool, *(SourceOffered(job=1, url=f"http://{c}/f") for c in "abc"))
+    assert to(posts, JOB_MANAGER) == [found(n, f"http://{c}/f") for n, c in enumerate("abc")]
+    assert to(posts, DISPATCHER) == [ResendState(job=1)]
+    again = tell(pool, *(OfferSource(job=1, url=f"http://{c}/f") for c in "abc"))
     assert {type(post.message) for post in again} == {SourceFound}, "its sources have their numbers"
-    (new,) = to(tell(pool, SourceOffered(job=1, url="http://d/f")), KEEPER)
+    (new,) = to(tell(pool, OfferSource(job=1, url="http://d/f")), JOB_MANAGER)
     assert new == found(3, "http://d/f")
 
 
 def test_a_keeper_that_died_in_the_middle_of_offering_begins_again() -> None:
     pool = PoolState(("fetch-1",))
-    tell(pool, asked(3), SourceOffered(job=1, url="http://a/f"), SourceOffered(job=1, url="http://a/f"))
+    tell(pool, asked(3), OfferSource(job=1, url="http://a/f"), OfferSource(job=1, url="http://a/f"))
     tell(pool, asked(3))
-    heard = to(tell(pool, *(SourceOffered(job=1, url=f"http://{c}/f") for c in "aab")), KEEPER)
+    heard = to(tell(pool, *(OfferSource(job=1, url=f"http://{c}/f") for c in "aab")), JOB_MANAGER)
     assert heard == [found(0, "http://a/f"), found(1, "http://a/f"), found(2, "http://b/f")]
 
 
 def test_how_a_job_ended_is_said_again_to_whoever_asks() -> None:
     pool = running("http://a/f")
-    tell(pool, runs(), ended_early(1, "starved", "nobody"), JobForgotten(job=1))
+    tell(pool, runs(), ended_early(1, "starved", "nobody"), JobClosed(job=1))
     posts = tell(pool, asked(1))
-    assert to(posts, KEEPER) == [runs(), ended_early(1, "starved", "nobody")]
+    assert to(posts, JOB_MANAGER) == [runs(), ended_early(1, "starved", "nobody")]
     assert len(posts) == 2, "it does not begin again"
 
 
@@ -122,60 +122,60 @@ def test_the_ends_of_so_many_jobs_are_kept_and_no_more() -> None:
 def test_a_source_offered_as_left_has_a_number_and_no_worker() -> None:
     pool = PoolState(("fetch-1",), name_hash=len)
     tell(pool, asked(2))
-    posts = tell(pool, SourceOffered(job=1, url="http://a/f", left=True), SourceOffered(job=1, url="http://b/f"))
-    assert to(posts, KEEPER) == [found(0, "http://a/f"), found(1, "http://b/f")]
+    posts = tell(pool, OfferSource(job=1, url="http://a/f", left=True), OfferSource(job=1, url="http://b/f"))
+    assert to(posts, JOB_MANAGER) == [found(0, "http://a/f"), found(1, "http://b/f")]
     posts = tell(pool, DispatcherReady(job=1))
-    assert [type(message) for message in to(posts, DISPATCHER)] == [SourceNamed, SourceLeft, SourceNamed]
-    assert to(posts, DISPATCHER)[1] == SourceLeft(job=1, source=0, banned=False, detail=""), "nobody waits for it"
-    assert [message.source for message in to(posts, "fetch-1/root") if isinstance(message, WorkerWanted)] == [1]
+    assert [type(message) for message in to(posts, DISPATCHER)] == [SourceNamed, SourceDisabled, SourceNamed]
+    assert to(posts, DISPATCHER)[1] == SourceDisabled(job=1, source=0, banned=False, detail=""), "nobody waits for it"
+    assert [message.source for message in to(posts, "fetch-1/root") if isinstance(message, StartWorker)] == [1]
 
 
 def test_a_source_that_leaves_loses_its_worker_and_never_gets_another() -> None:
     pool = running("http://a/f", "http://b/f")
-    left = SourceLeft(job=1, source=0, banned=True, detail="banned by hand")
+    left = SourceDisabled(job=1, source=0, banned=True, detail="banned by hand")
     posts = tell(pool, left)
     (told,) = to(posts, DISPATCHER)
-    assert isinstance(told, SourceLeft)
+    assert isinstance(told, SourceDisabled)
     assert (told.source, told.banned, told.detail) == (0, True, "banned by hand")
-    assert to(posts, "fetch-1/root") == [WorkerUnwanted(job=1, source=0)]
+    assert to(posts, "fetch-1/root") == [StopWorker(job=1, source=0)]
     assert tell(pool, left) == []
     assert tell(pool, WorkerReady(job=1, source=0, worker="fetch-1/worker-1-0")) == [], "its last word, too late"
-    assert tell(pool, SourceLeft(job=1, source=9, banned=False, detail="")) == []
+    assert tell(pool, SourceDisabled(job=1, source=9, banned=False, detail="")) == []
 
 
 def test_a_source_that_left_may_be_offered_again_and_is_another_one_then() -> None:
     pool = running("http://a/f")
-    tell(pool, SourceLeft(job=1, source=0, banned=False, detail=""))
-    posts = tell(pool, SourceOffered(job=1, url="http://a/f"))
-    assert to(posts, KEEPER) == [found(1, "http://a/f")]
+    tell(pool, SourceDisabled(job=1, source=0, banned=False, detail=""))
+    posts = tell(pool, OfferSource(job=1, url="http://a/f"))
+    assert to(posts, JOB_MANAGER) == [found(1, "http://a/f")]
 
 
 def test_what_records_keep_of_a_public_name_is_told_at_once_of_every_source() -> None:
     pool = PoolState(("fetch-1",), name_hash=len)
-    posts = tell(pool, asked(1), SourceOffered(job=1, url="http://ann:secret@a/f"), DispatcherReady(job=1))
-    posts += tell(pool, SourceOffered(job=1, url="http://later/f"))
+    posts = tell(pool, asked(1), OfferSource(job=1, url="http://ann:secret@a/f"), DispatcherReady(job=1))
+    posts += tell(pool, OfferSource(job=1, url="http://later/f"))
     named = [message for message in to(posts, DISPATCHER) if isinstance(message, SourceNamed)]
     assert [(each.source, each.source_hash) for each in named] == [(0, len("http://a/f")), (1, len("http://later/f"))]
 
 
 def test_a_limit_goes_to_the_dispatcher_or_waits_for_it() -> None:
     pool = running("http://a/f")
-    limit = JobLimited(job=1, limit_bytes_s=5)
+    limit = LimitJob(job=1, limit_bytes_s=5)
     assert tell(pool, limit) == [Post(to=DISPATCHER, message=limit)]
     early = PoolState(("fetch-1",))
     tell(early, asked(0))
     assert tell(early, limit) == []
     assert to(tell(early, DispatcherReady(job=1)), DISPATCHER) == [limit]
-    again = tell(early, asked_limited(asked(0), 9))
-    assert to(again, DISPATCHER) == [JobLimited(job=1, limit_bytes_s=9), NewsAsked(job=1)]
+    again = tell(early, with_limit(asked(0), 9))
+    assert to(again, DISPATCHER) == [LimitJob(job=1, limit_bytes_s=9), ResendState(job=1)]
 
 
 def test_both_the_job_and_its_source_must_allow_private_addresses() -> None:
     for job_ok, source_ok in ((True, False), (False, True), (True, True)):
         pool = PoolState(("fetch-1",))
-        offered = SourceOffered(job=1, url="http://a/f", private_ok=source_ok)
+        offered = OfferSource(job=1, url="http://a/f", private_ok=source_ok)
         posts = tell(pool, asked(1, private_ok=job_ok), offered, DispatcherReady(job=1))
-        (wanted,) = [post.message for post in posts if isinstance(post.message, WorkerWanted)]
+        (wanted,) = [post.message for post in posts if isinstance(post.message, StartWorker)]
         assert wanted.private_ok == (job_ok and source_ok)
 
 
@@ -197,10 +197,10 @@ def hit(peer: str, path: str = "m\\f.flac", size_bytes: int = 7) -> SearchHit:
 
 def test_a_job_with_sources_and_a_term_does_not_wait_for_its_search() -> None:
     pool = PoolState(("fetch-1",))
-    posts = tell(pool, asked(1, term="f"), SourceOffered(job=1, url="slsk://bob/m%5Cf.flac"))
-    assert {type(post.message) for post in posts} >= {DispatcherWanted, SearchAsked}
+    posts = tell(pool, asked(1, term="f"), OfferSource(job=1, url="slsk://bob/m%5Cf.flac"))
+    assert {type(post.message) for post in posts} >= {StartDispatcher, StartSearch}
     tell(pool, DispatcherReady(job=1), hit("bob"), hit("eve"))
-    found_now = to(tell(pool, SearchEnded(search=1, peers=2, refused="")), KEEPER)
+    found_now = to(tell(pool, SearchEnded(search=1, peers=2, refused="")), JOB_MANAGER)
     assert [message.source for message in found_now if isinstance(message, SourceFound)] == [1], "bob is there already"
 
 
@@ -210,8 +210,8 @@ def expected(posts: list[Post]) -> list[int]:
 
 def test_a_job_with_sources_is_not_given_up_before_its_search_was_heard() -> None:
     pool = PoolState(("fetch-1",))
-    posts = tell(pool, asked(1, term="f"), SourceOffered(job=1, url="slsk://bob/m%5Cf.flac"))
-    (begun,) = [post.message for post in posts if isinstance(post.message, DispatcherWanted)]
+    posts = tell(pool, asked(1, term="f"), OfferSource(job=1, url="slsk://bob/m%5Cf.flac"))
+    (begun,) = [post.message for post in posts if isinstance(post.message, StartDispatcher)]
     assert begun.sources_expected == 2, "one more than is known"
     assert expected(tell(pool, DispatcherReady(job=1), hit("bob"), hit("eve"), hit("sue"))) == []
     assert expected(tell(pool, SearchEnded(search=1, peers=3, refused=""))) == [3]
@@ -221,40 +221,40 @@ def test_a_job_with_sources_is_not_given_up_before_its_search_was_heard() -> Non
 def test_a_search_that_brings_nobody_ends_the_waiting(early: bool) -> None:
     pool = PoolState(("fetch-1",))
     ended, ready = SearchEnded(search=1, peers=0, refused="the search budget is spent"), DispatcherReady(job=1)
-    tell(pool, asked(1, term="f"), SourceOffered(job=1, url="slsk://bob/m%5Cf.flac"))
+    tell(pool, asked(1, term="f"), OfferSource(job=1, url="slsk://bob/m%5Cf.flac"))
     assert expected(tell(pool, *((ended, ready) if early else (ready, ended)))) == [1]
 
 
 def test_only_users_with_the_same_kind_of_file_join_one_that_is_there() -> None:
     pool = PoolState(("fetch-1",))
     wanted = asked(1, term="f", name="f.flac", wanted_size_bytes=7)
-    tell(pool, wanted, SourceOffered(job=1, url="slsk://bob/m%5Cf.flac"), DispatcherReady(job=1))
+    tell(pool, wanted, OfferSource(job=1, url="slsk://bob/m%5Cf.flac"), DispatcherReady(job=1))
     hits = [hit(f"u{number}", "m\\f.mp3") for number in range(3)]
     tell(pool, *hits, hit("longer", size_bytes=8), hit("bob", "copy\\f.flac"), hit("eve", "x\\F.FLAC"))
-    found_now = to(tell(pool, SearchEnded(search=1, peers=6, refused="")), KEEPER)
+    found_now = to(tell(pool, SearchEnded(search=1, peers=6, refused="")), JOB_MANAGER)
     assert [message.url for message in found_now if isinstance(message, SourceFound)] == ["slsk://eve/x%5CF.FLAC"]
 
 
 def test_a_users_file_has_the_size_that_is_wanted_or_is_another_file() -> None:
     pool = PoolState(("fetch-1",))
-    offers = [SourceOffered(job=1, url=url) for url in ("slsk://bob/m%5Cf.flac", "http://a/f.flac")]
+    offers = [OfferSource(job=1, url=url) for url in ("slsk://bob/m%5Cf.flac", "http://a/f.flac")]
     told = tell(pool, asked(2, wanted_size_bytes=7), *offers)
-    assert [message.size_bytes for message in to(told, KEEPER) if isinstance(message, SourceFound)] == [7, -1]
+    assert [message.size_bytes for message in to(told, JOB_MANAGER) if isinstance(message, SourceFound)] == [7, -1]
 
 
 def test_a_job_with_sources_whose_search_brings_nobody_goes_on() -> None:
     pool = PoolState(("fetch-1",))
-    tell(pool, asked(1, term="f"), SourceOffered(job=1, url="http://a/f"), DispatcherReady(job=1))
+    tell(pool, asked(1, term="f"), OfferSource(job=1, url="http://a/f"), DispatcherReady(job=1))
     posts = tell(pool, SearchEnded(search=1, peers=0, refused=""))
-    assert [type(message) for message in to(posts, KEEPER)] == [JobNoted]
+    assert [type(message) for message in to(posts, JOB_MANAGER)] == [JobNoted]
 
 
 def test_who_was_banned_or_offered_as_left_is_not_found_again() -> None:
     pool = PoolState(("fetch-1",))
-    offers = [SourceOffered(job=1, url="slsk://bob/x", left=True), SourceOffered(job=1, url="slsk://eve/y")]
+    offers = [OfferSource(job=1, url="slsk://bob/x", left=True), OfferSource(job=1, url="slsk://eve/y")]
     tell(pool, asked(2, term="f"), *offers, DispatcherReady(job=1))
-    tell(pool, SourceLeft(job=1, source=1, banned=True, detail=""), hit("bob"), hit("eve"), hit("sue"))
-    posts = to(tell(pool, SearchEnded(search=1, peers=3, refused="")), KEEPER)
+    tell(pool, SourceDisabled(job=1, source=1, banned=True, detail=""), hit("bob"), hit("eve"), hit("sue"))
+    posts = to(tell(pool, SearchEnded(search=1, peers=3, refused="")), JOB_MANAGER)
     assert [message.url for message in posts if isinstance(message, SourceFound)] == ["slsk://sue/m%5Cf.flac"]
     assert POOL not in {post.to for post in tell(pool)}
 
@@ -262,12 +262,12 @@ def test_who_was_banned_or_offered_as_left_is_not_found_again() -> None:
 def test_an_address_that_is_none_is_no_reason_to_die() -> None:
     pool = running("slsk://", "http://b/f")
     told = to(tell(pool, DispatcherReady(job=1)), DISPATCHER)
-    (left,) = [message for message in told if isinstance(message, SourceLeft)]
+    (left,) = [message for message in told if isinstance(message, SourceDisabled)]
     assert left.detail
 
 
 def searches(posts: list[Post]) -> list[int]:
-    return [post.message.search for post in posts if isinstance(post.message, SearchAsked)]
+    return [post.message.search for post in posts if isinstance(post.message, StartSearch)]
 
 
 def hunting(count: int) -> tuple[PoolState, list[int]]:
@@ -277,8 +277,8 @@ def hunting(count: int) -> tuple[PoolState, list[int]]:
     return pool, searches(tell(pool, *asks))
 
 
-def replaced(asked: JobAsked, **changes: object) -> JobAsked:
-    return JobAsked(**{name: changes.get(name, getattr(asked, name)) for name in JobAsked.__struct_fields__})  # type: ignore[arg-type]
+def replaced(asked: StartJob, **changes: object) -> StartJob:
+    return StartJob(**{name: changes.get(name, getattr(asked, name)) for name in StartJob.__struct_fields__})  # type: ignore[arg-type]
 
 
 def test_a_hundred_jobs_search_a_few_at_a_time_and_every_one_gets_its_turn() -> None:
@@ -299,7 +299,7 @@ def test_a_search_that_the_budget_refused_is_made_as_soon_as_it_allows() -> None
     pool, (search,) = hunting(1)
     ended = SearchEnded(search=search, peers=0, refused="the search budget is spent", retry_after_s=7.0)
     for _ in range(5):
-        (told,) = to(pool.handle(ended, now_s=0.0), KEEPER)
+        (told,) = to(pool.handle(ended, now_s=0.0), JOB_MANAGER)
         assert isinstance(told, JobProgressed)
         assert (told.state, told.reason) == ("waiting", "the search budget is spent")
         assert searches(pool.handle(Ticked(), now_s=6.9)) == []

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from actors.core.rates.bandwidth_shares import UNLIMITED, Limits, Wish, fill
 from actors.core.rates.rate_monitor import SpeedState
-from protocol.messages import JobForgotten, JobWatched, Message, RateCapped, RideProgressed, Ticked, TotalLimited
+from protocol.messages import CapRate, JobClosed, LimitTotal, Message, MonitorJob, Ticked, TransferProgressed
 from protocol.messages.addresses import Post
 
 
@@ -15,7 +15,7 @@ def wish(job: int, source: int, rate: float = UNLIMITED) -> Wish:
 
 
 def caps(posts: list[Post]) -> dict[tuple[int, int], float]:
-    messages = [post.message for post in posts if isinstance(post.message, RateCapped)]
+    messages = [post.message for post in posts if isinstance(post.message, CapRate)]
     return {(each.job, each.source): each.rate_bytes_s for each in messages}
 
 
@@ -120,7 +120,7 @@ class Watch:
 
     def limit(self, job: int, limit: int) -> None:
         self.tell(
-            JobWatched(
+            MonitorJob(
                 job=job,
                 dispatcher=f"hub/dispatcher-{job}",
                 slow_rate_bytes_s=5120,
@@ -132,7 +132,7 @@ class Watch:
 
     def ride(self, job: int, source: int = 0, received: int = 0) -> dict[tuple[int, int], float]:
         worker = f"fetch-1/worker-{job}-{source}"
-        return self.tell(RideProgressed(job=job, source=source, lease=1, received_bytes=received, worker=worker))
+        return self.tell(TransferProgressed(job=job, source=source, lease=1, received_bytes=received, worker=worker))
 
 
 def test_a_limit_set_while_jobs_ride_holds_at_the_next_tick() -> None:
@@ -140,18 +140,18 @@ def test_a_limit_set_while_jobs_ride_holds_at_the_next_tick() -> None:
     watch.ride(1)
     watch.ride(2)
     assert watch.tell(Ticked()) == {}
-    watch.tell(TotalLimited(limit_bytes_s=1000))
+    watch.tell(LimitTotal(limit_bytes_s=1000))
     assert watch.tell(Ticked()) == {(1, 0): 500.0, (2, 0): 500.0}
     watch.limit(1, 100)
     assert watch.tell(Ticked()) == {(1, 0): 100.0, (2, 0): 900.0}
-    watch.tell(TotalLimited(limit_bytes_s=0))
+    watch.tell(LimitTotal(limit_bytes_s=0))
     watch.limit(1, 0)
     assert watch.tell(Ticked()) == {(1, 0): 0.0, (2, 0): 0.0}
 
 
 def test_a_ride_that_begins_under_a_limit_is_held_before_the_next_tick() -> None:
     watch = Watch(1, 2)
-    watch.tell(TotalLimited(limit_bytes_s=1000))
+    watch.tell(LimitTotal(limit_bytes_s=1000))
     watch.ride(1)
     watch.tell(Ticked())
     assert watch.caps == {(1, 0): 1000.0}
@@ -160,9 +160,9 @@ def test_a_ride_that_begins_under_a_limit_is_held_before_the_next_tick() -> None
 
 def test_the_share_of_a_job_that_ended_goes_to_the_others() -> None:
     watch = Watch(1, 2)
-    watch.tell(TotalLimited(limit_bytes_s=1000))
+    watch.tell(LimitTotal(limit_bytes_s=1000))
     watch.ride(1)
     watch.ride(2)
     watch.tell(Ticked())
-    watch.tell(JobForgotten(job=1))
+    watch.tell(JobClosed(job=1))
     assert watch.tell(Ticked()) == {(2, 0): 1000.0}

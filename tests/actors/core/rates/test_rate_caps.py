@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 from actors.core.rates.bandwidth_shares import fill
 from actors.core.rates.rate_monitor import SpeedState
 from protocol.messages import (
-    JobWatched,
+    CapRate,
     Message,
-    RateCapped,
-    RideEnded,
-    RideProgressed,
+    MonitorJob,
     SourceMeasured,
     SourceSlowed,
     SourceStalled,
     Ticked,
+    TransferEnded,
+    TransferProgressed,
 )
 from protocol.messages.addresses import Post
 
@@ -33,7 +33,7 @@ class Watched:
         self.state, self.now_s, self.sent = SpeedState(), 10.0, dict[int, float]()
         self.posts: list[Post] = []
         self.tell(
-            JobWatched(
+            MonitorJob(
                 job=1,
                 dispatcher="hub/dispatcher-1",
                 slow_rate_bytes_s=int(slow_rate),
@@ -49,7 +49,7 @@ class Watched:
     def progress(self, source: int) -> None:
         received = int(self.sent.setdefault(source, 0.0))
         worker = f"fetch-1/worker-1-{source}"
-        self.tell(RideProgressed(job=1, source=source, lease=source, received_bytes=received, worker=worker))
+        self.tell(TransferProgressed(job=1, source=source, lease=source, received_bytes=received, worker=worker))
 
     def ride(self, seconds: float, rates: dict[int, float], *, burst: bool = False) -> None:
         for step in range(round(seconds * 5)):
@@ -62,7 +62,7 @@ class Watched:
 
     def caps(self) -> list[tuple[int, float]]:
         """What was said since the last look."""
-        caps = [(m.source, m.rate_bytes_s) for m in self.of(RateCapped) if isinstance(m, RateCapped)]
+        caps = [(m.source, m.rate_bytes_s) for m in self.of(CapRate) if isinstance(m, CapRate)]
         self.posts.clear()
         return caps
 
@@ -148,14 +148,14 @@ def test_caps_go_to_the_worker_that_rides() -> None:
     job = Watched(limit=100 * KB)
     job.progress(3)
     job.tell(Ticked())
-    assert [post.to for post in job.posts if isinstance(post.message, RateCapped)] == ["fetch-1/worker-1-3"]
+    assert [post.to for post in job.posts if isinstance(post.message, CapRate)] == ["fetch-1/worker-1-3"]
 
 
 def test_the_share_of_a_ride_that_ended_goes_to_the_others() -> None:
     job = Watched(limit=200 * KB)
     job.ride(3, {0: 100 * KB, 1: 100 * KB})
     job.caps()
-    job.tell(RideEnded(job=1, source=1, lease=1))
+    job.tell(TransferEnded(job=1, source=1, lease=1))
     job.ride(1, {0: 100 * KB})
     assert job.caps()[-1] == (0, 200 * KB)
 

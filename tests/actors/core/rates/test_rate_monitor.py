@@ -7,16 +7,16 @@ from hypothesis import strategies as st
 from actors.core.rates.bandwidth_shares import fill
 from actors.core.rates.rate_monitor import SpeedState
 from protocol.messages import (
-    JobForgotten,
-    JobWatched,
+    CapRate,
+    JobClosed,
     Message,
-    RateCapped,
-    RideEnded,
-    RideProgressed,
+    MonitorJob,
     SourceMeasured,
     SourceSlowed,
     SourceStalled,
     Ticked,
+    TransferEnded,
+    TransferProgressed,
 )
 from protocol.messages.addresses import Post
 
@@ -31,7 +31,7 @@ class Stage:
         self.state = SpeedState()
         self.now_s = 0.0
         self.said: list[Post] = []
-        watched = JobWatched(
+        watched = MonitorJob(
             job=1,
             dispatcher=DISPATCHER,
             slow_rate_bytes_s=5 * KB,
@@ -46,7 +46,7 @@ class Stage:
 
     def progress(self, received_bytes: float, *, source: int = 0, lease: int = 1) -> None:
         self.hear(
-            RideProgressed(
+            TransferProgressed(
                 job=1,
                 source=source,
                 lease=lease,
@@ -153,14 +153,14 @@ def test_a_new_lease_begins_a_new_judgement() -> None:
 def test_a_late_word_about_an_ended_ride_changes_nothing() -> None:
     stage = Stage()
     stage.progress(0, lease=2)
-    stage.hear(RideEnded(job=1, source=0, lease=1))
+    stage.hear(TransferEnded(job=1, source=0, lease=1))
     stage.now_s += 11.0
     stage.hear(Ticked())
     assert len(stage.of(SourceStalled)) == 1
 
 
 def test_an_ended_ride_and_a_forgotten_job_are_silent() -> None:
-    for last in (RideEnded(job=1, source=0, lease=1), JobForgotten(job=1)):
+    for last in (TransferEnded(job=1, source=0, lease=1), JobClosed(job=1)):
         stage = Stage()
         stage.progress(0)
         stage.hear(last)
@@ -171,7 +171,7 @@ def test_an_ended_ride_and_a_forgotten_job_are_silent() -> None:
 
 def test_what_nobody_asked_to_watch_is_not_watched() -> None:
     state = SpeedState()
-    lost = RideProgressed(job=7, source=0, lease=1, received_bytes=0, worker="fetch-1/worker-7-0")
+    lost = TransferProgressed(job=7, source=0, lease=1, received_bytes=0, worker="fetch-1/worker-7-0")
     assert state.handle(lost, now_s=0.0) == []
     assert state.handle(Ticked(), now_s=60.0) == []
 
@@ -181,7 +181,7 @@ def test_the_caps_of_a_limited_job_sum_to_its_limit() -> None:
     for source in range(3):
         stage.progress(0, source=source)
     stage.hear(Ticked())
-    caps = {cap.source: cap.rate_bytes_s for cap in stage.of(RateCapped)}  # type: ignore[union-attr]
+    caps = {cap.source: cap.rate_bytes_s for cap in stage.of(CapRate)}  # type: ignore[union-attr]
     assert caps == {0: 300 * KB, 1: 300 * KB, 2: 300 * KB}
 
 
@@ -195,7 +195,7 @@ def test_what_a_slow_source_leaves_goes_to_the_fast_ones() -> None:
             stage.progress(50 * KB * stage.now_s, source=0)
             stage.progress(800 * KB * stage.now_s, source=1)
         stage.hear(Ticked())
-    caps = {cap.source: cap.rate_bytes_s for cap in stage.of(RateCapped)}  # type: ignore[union-attr]
+    caps = {cap.source: cap.rate_bytes_s for cap in stage.of(CapRate)}  # type: ignore[union-attr]
     assert caps[1] > 700 * KB
     assert sum(caps.values()) <= 900 * KB * 1.1
 

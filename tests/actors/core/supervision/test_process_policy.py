@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.core.supervision.process_policy import BACK_OFF_MAX_S, Restarts, Vigil
+from actors.core.supervision.process_policy import BACK_OFF_MAX_S, HealthPolicy, RestartPolicy
 
 
 def waits(*died_s: float, restarts_max: int = 4) -> list[float | None]:
-    restarts = Restarts(restarts_max=restarts_max, window_s=60.0)
+    restarts = RestartPolicy(restarts_max=restarts_max, window_s=60.0)
     return [restarts.died("store", now_s=now_s) for now_s in died_s]
 
 
@@ -35,7 +35,7 @@ def test_no_wait_is_longer_than_the_limit() -> None:
 
 
 def test_the_same_failure_again_and_again_is_not_mended_by_restarts_however_slowly_it_comes() -> None:
-    restarts = Restarts()
+    restarts = RestartPolicy()
     waits_s = [restarts.died("hub", failure="KeyError: 7", now_s=300.0 * count) for count in range(4)]
     assert waits_s == [0.0, 0.0, 0.0, None]
     assert restarts.given_up == "it was started anew 3 times after the same failure"
@@ -46,7 +46,7 @@ def test_the_same_failure_again_and_again_is_not_mended_by_restarts_however_slow
 
 
 def test_every_process_is_counted_for_itself() -> None:
-    restarts = Restarts(restarts_max=1)
+    restarts = RestartPolicy(restarts_max=1)
     assert restarts.died("store", now_s=0.0) == 0.0
     assert restarts.died("hub", now_s=0.0) == 0.0
     assert restarts.died("store", now_s=0.0) is None
@@ -54,7 +54,7 @@ def test_every_process_is_counted_for_itself() -> None:
 
 @given(st.lists(st.floats(0, 20), max_size=80), st.integers(1, 6))
 def test_there_are_never_more_restarts_within_a_window_than_allowed(gaps_s: list[float], restarts_max: int) -> None:
-    restarts = Restarts(restarts_max=restarts_max, window_s=30.0)
+    restarts = RestartPolicy(restarts_max=restarts_max, window_s=30.0)
     now_s, begun = 0.0, list[float]()
     for gap_s in gaps_s:
         now_s += gap_s
@@ -82,6 +82,6 @@ def test_there_are_never_more_restarts_within_a_window_than_allowed(gaps_s: list
 def test_what_makes_a_living_process_as_good_as_dead(
     ready: bool, age_s: float, unanswered: int, memory_bytes: int, expected: str
 ) -> None:
-    vigil = Vigil(memory_bytes_max=2 << 20)
+    vigil = HealthPolicy(memory_bytes_max=2 << 20)
     told = vigil.verdict(ready=ready, age_s=age_s, unanswered=unanswered, memory_bytes=memory_bytes)
     assert told == expected

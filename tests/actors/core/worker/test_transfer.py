@@ -3,19 +3,19 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.core.worker.token_bucket import Pace
-from actors.core.worker.transfer import Handover, Ride
+from actors.core.worker.token_bucket import TokenBucket
+from actors.core.worker.transfer import Handover, Transfer
 
 K = 1024
 CHUNK = 4 * K
 SLOT = 16 * K
 
 
-def ride(first: int, stop: int, *, size: int = 100 * CHUNK) -> Ride:
-    return Ride(7, first, stop, size_bytes=size, chunk_size=CHUNK, slot_bytes=SLOT)
+def ride(first: int, stop: int, *, size: int = 100 * CHUNK) -> Transfer:
+    return Transfer(7, first, stop, size_bytes=size, chunk_size=CHUNK, slot_bytes=SLOT)
 
 
-def read(subject: Ride, *, now_s: float = 0.0, at_most: int = 1 << 30) -> list[Handover]:
+def read(subject: Transfer, *, now_s: float = 0.0, at_most: int = 1 << 30) -> list[Handover]:
     """Read whatever is wanted, in pieces of at most so many bytes, until the ride is done."""
     out: list[Handover] = []
     while not subject.done:
@@ -139,7 +139,7 @@ def test_every_byte_of_the_run_is_handed_over_once_and_in_order(
 
 
 def test_a_pace_lets_through_its_rate_and_no_more() -> None:
-    pace, now_s, sent = Pace(), 0.0, 0
+    pace, now_s, sent = TokenBucket(), 0.0, 0
     pace.cap(100_000.0, now_s=now_s)
     while now_s < 10.0:
         allowed = pace.allowance(1 << 20, now_s=now_s)
@@ -150,7 +150,7 @@ def test_a_pace_lets_through_its_rate_and_no_more() -> None:
 
 
 def test_without_a_cap_everything_is_allowed() -> None:
-    pace = Pace()
+    pace = TokenBucket()
     assert pace.allowance(12345, now_s=1.0) == 12345
     pace.cap(10.0, now_s=1.0)
     pace.cap(0.0, now_s=2.0)

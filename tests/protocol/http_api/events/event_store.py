@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from protocol.messages import (
-    BookmarkQueried,
-    BookmarkSet,
-    CountsQueried,
     DeskInbox,
-    EventHappened,
-    EventsQueried,
-    Refused,
+    EventOccurred,
+    GetBookmark,
+    GetCounts,
+    ListEvents,
+    RequestRefused,
+    SetBookmark,
 )
 from protocol.model.event_kinds import FLEETING
 from protocol.model.job_views import Bookmark, Counts, EventEntry
@@ -29,28 +29,28 @@ class Book:
         self.bookmarks: dict[str, int] = {}
         self.away = False
 
-    def happened(self, kind: str, *, id: str = JOB, **data: Any) -> EventHappened:
+    def happened(self, kind: str, *, id: str = JOB, **data: Any) -> EventOccurred:
         """The event as those hear it who listen; kept, if it is of those."""
         told = json.dumps(data).encode()
         serial = 0
         if kind not in FLEETING:
             serial = len(self.events) + 1
             self.events.append(EventEntry(serial=serial, at_ms=AT_MS, kind=kind, id=id, data=told))
-        return EventHappened(serial=serial, at_ms=AT_MS, kind=kind, id=id, data=told)
+        return EventOccurred(serial=serial, at_ms=AT_MS, kind=kind, id=id, data=told)
 
     def answer(self, _to: str, message: Any) -> Iterable[DeskInbox]:
         if self.away:
             number = getattr(message, "request", 0)
-            return [Refused(request=number, kind="unavailable", field="", detail="away")]
+            return [RequestRefused(request=number, kind="unavailable", field="", detail="away")]
         match message:
-            case EventsQueried(after=after, offset=offset, limit=limit):
+            case ListEvents(after=after, offset=offset, limit=limit):
                 newer = [event for event in self.events if event.serial > after] if after >= 0 else self.events[::-1]
                 return answered(message.request, newer[offset : offset + limit], total=len(newer))
-            case CountsQueried():
+            case GetCounts():
                 return answered(message.request, [self.counts()])
-            case BookmarkQueried(name=name):
+            case GetBookmark(name=name):
                 return answered(message.request, [Bookmark(name=name, serial=self.bookmarks.get(name, -1))])
-            case BookmarkSet(name=name, serial=serial):
+            case SetBookmark(name=name, serial=serial):
                 self.bookmarks[name] = serial
                 return answered(message.request)
             case _:

@@ -11,7 +11,7 @@ import pytest
 
 from protocol.http_api.events import replay_feed, sse
 from protocol.http_api.gateway import EVENTS_WAITING_MAX
-from protocol.messages import EventsWatched, ProcessLost, ProcessReady
+from protocol.messages import ProcessLost, ProcessReady, WatchEvents
 from protocol.model.job_views import EventEntry
 from tests.protocol.http_api.events.event_store import JOB, Book
 from tests.protocol.http_api.serving import Api, serving
@@ -134,7 +134,7 @@ def test_what_a_replaced_keeper_did_not_tell_is_asked_for() -> None:
         book.happened("job.started")
         api.say(ProcessReady(process="keeper", pid=7), book.happened("job.sealed"))
         assert [told.next()[:2], told.next()[:2]] == [(2, "job.started"), (3, "job.sealed")]
-    assert sum(isinstance(message, EventsWatched) for _to, message in api.told) == 1
+    assert sum(isinstance(message, WatchEvents) for _to, message in api.told) == 1
 
 
 def test_a_filter_lets_through_only_its_own() -> None:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from protocol.http_api.errors import OURS
-from protocol.messages import DeskInbox, Message, Refused
+from protocol.messages import DeskInbox, Message, RequestRefused
 from tests.protocol.http_api.document import OPERATIONS, example_of, json_body, resolved
 from tests.protocol.http_api.rows import ID
 from tests.protocol.http_api.serving import Api, serving
@@ -23,7 +23,7 @@ _KINDS: Final = {int: "integer", str: "string", bool: "boolean", dict: "object"}
 
 def knows_nothing(_to: str, message: Message) -> Iterable[DeskInbox]:
     request = getattr(message, "request", 0)
-    return [Refused(request=request, kind="unknown", field="id", detail="there is no such job")]
+    return [RequestRefused(request=request, kind="unknown", field="id", detail="there is no such job")]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from protocol.http_api.native import downloads
-from protocol.messages import JobQueried, OrderPlaced, ProcessLost, Refused, SourcesAdded
+from protocol.messages import AddSources, CreateJob, GetJob, ProcessLost, RequestRefused
 from tests.protocol.http_api.fake_daemon import Played
 from tests.protocol.http_api.rows import ID, detail_row
 from tests.protocol.http_api.serving import Api, open_settings, serving
@@ -53,8 +53,8 @@ def key() -> str:
     return f"order-{uuid.uuid4()}"
 
 
-def placed(api: Api) -> list[OrderPlaced]:
-    return [message for _, message in api.told if isinstance(message, OrderPlaced)]
+def placed(api: Api) -> list[CreateJob]:
+    return [message for _, message in api.told if isinstance(message, CreateJob)]
 
 
 def test_a_download_is_accepted_and_says_where_it_is(api: Api) -> None:
@@ -90,7 +90,7 @@ def test_sources_that_do_not_fit_one_message_follow(api: Api) -> None:
     assert api.client.post(DOWNLOAD, json=ORDER | {"sources": sources}).status_code == 202
     told = [*placed(api)[0].sources]
     for _, message in api.told:
-        if isinstance(message, SourcesAdded):
+        if isinstance(message, AddSources):
             assert message.id == ID
             told += message.urls
     assert told == [source["url"] for source in sources]
@@ -119,8 +119,8 @@ def test_a_key_is_kept_with_what_was_ordered_however_it_was_written(api: Api, ke
 
 
 def test_a_key_that_came_with_another_order_is_a_conflict(api: Api, played: Played, key: str) -> None:
-    played.instead[OrderPlaced] = lambda order: [
-        Refused(request=order.request, kind="conflict", field="key", detail="another order came with this key")
+    played.instead[CreateJob] = lambda order: [
+        RequestRefused(request=order.request, kind="conflict", field="key", detail="another order came with this key")
     ]
     response = api.client.post(DOWNLOAD, json=ORDER, headers={"Idempotency-Key": key})
     assert (response.status_code, response.json()["error"]["field"]) == (409, "Idempotency-Key")
@@ -135,7 +135,7 @@ def test_a_request_that_waits_is_answered_when_the_job_has_ended(api: Api, playe
         target=lambda: told.append(httpx.post(f"{api.url}{DOWNLOAD}?wait=True", json=ORDER, timeout=30))
     )
     waiting.start()
-    until(lambda: sum(isinstance(message, JobQueried) for _, message in api.told) >= 2)
+    until(lambda: sum(isinstance(message, GetJob) for _, message in api.told) >= 2)
     assert not told
     played.detail = detail_row(state="sealed", number=0, path="/music/tide.flac")
     waiting.join()
@@ -158,7 +158,7 @@ def test_a_client_that_goes_away_leaves_its_place_and_the_job_alone(api: Api, mo
         assert (refused.status_code, refused.json()["error"]["field"]) == (429, "wait")
         assert len(placed(api)) == 1
     until(lambda: api.client.post(f"{DOWNLOAD}?wait=true&waitS=1", json=ORDER).status_code == 202)
-    assert {type(message).__name__ for _, message in api.told} <= {"OrderPlaced", "JobQueried", "ManifestQueried"}
+    assert {type(message).__name__ for _, message in api.told} <= {"CreateJob", "GetJob", "GetManifest"}
 
 
 def raw_order(query: str) -> bytes:
@@ -188,7 +188,7 @@ def test_a_job_that_was_made_is_told_even_if_the_keeper_dies_then(api: Api, play
     def die(_message: Any) -> list[Any]:
         return [ProcessLost(process="keeper", detail="killed", restart_s=1.0)]
 
-    played.instead[JobQueried] = die
+    played.instead[GetJob] = die
     response = api.client.post(DOWNLOAD, json=ORDER)
     assert (response.status_code, response.json()["id"], response.json()["sources"]) == (202, ID, [])
 

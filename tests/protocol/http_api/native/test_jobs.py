@@ -9,25 +9,25 @@ import httpx
 import pytest
 
 from protocol.messages import (
-    FilesAsked,
-    FilesTold,
-    JobCancelled,
-    JobDeleted,
-    JobPaused,
-    JobResumed,
-    JobRetried,
-    JobsQueried,
-    JobTuned,
-    LimitSet,
-    ManifestQueried,
+    AddSources,
+    BrowseUser,
+    CancelJob,
+    DeleteJob,
+    DropSource,
+    FilesListed,
+    GetManifest,
+    ListJobs,
+    ListStops,
+    PauseJob,
     ProcessLost,
-    Refused,
-    SearchAsked,
+    RequestRefused,
+    ResumeJob,
+    RetryJob,
     SearchEnded,
     SessionChanged,
-    SourceDropped,
-    SourcesAdded,
-    StopsQueried,
+    SetTotalLimit,
+    StartSearch,
+    UpdateJob,
 )
 from tests.protocol.http_api.fake_daemon import Played
 from tests.protocol.http_api.rows import ID, detail_row
@@ -61,8 +61,8 @@ def last(api: Api, kind: type) -> Any:
     return [message for _, message in api.told if type(message) is kind][-1]
 
 
-def refused(kind: str, field: str = "") -> Callable[[Any], list[Refused]]:
-    return lambda message: [Refused(request=message.request, kind=kind, field=field, detail="no")]
+def refused(kind: str, field: str = "") -> Callable[[Any], list[RequestRefused]]:
+    return lambda message: [RequestRefused(request=message.request, kind=kind, field=field, detail="no")]
 
 
 # lists and single jobs
@@ -74,7 +74,7 @@ def test_a_list_is_filtered_and_paged_by_the_keeper(api: Api) -> None:
     assert response.status_code == 200
     assert response.headers["X-Total-Count"] == "57"
     assert [(job["id"], job["state"]) for job in response.json()] == [(ID, "active"), (ID, "sealed")]
-    asked = last(api, JobsQueried)
+    asked = last(api, ListJobs)
     assert (asked.states, asked.text, asked.origin, asked.user) == (("queued", "active"), "tide", "cli", "ann")
     assert (asked.removed, asked.order, asked.offset, asked.limit) == (True, "queue", 20, 2)
 
@@ -97,12 +97,12 @@ def test_a_job_that_has_only_begun_is_not_held_up_by_whoever_does_not_stand_yet(
         played.detail = detail_row(phase=phase)
         states = [run["state"] for run in api.client.get(JOB).json()["chunkMap"]["runs"]]
         assert states == ["missing", "leased", "missing"]
-    assert not [message for _, message in api.told if isinstance(message, ManifestQueried)]
+    assert not [message for _, message in api.told if isinstance(message, GetManifest)]
 
 
 def test_the_chunk_map_may_be_left_out(api: Api) -> None:
     assert api.client.get(f"{JOB}?chunkMap=false").json()["chunkMap"] is None
-    assert not [message for _, message in api.told if isinstance(message, ManifestQueried)]
+    assert not [message for _, message in api.told if isinstance(message, GetManifest)]
 
 
 def test_why_timeline_and_manifest_are_told(api: Api) -> None:
@@ -122,14 +122,14 @@ def test_why_timeline_and_manifest_are_told(api: Api) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "body", "kind"),
     [
-        ("POST", f"{JOB}/pause", None, JobPaused),
-        ("POST", f"{JOB}/resume", None, JobResumed),
-        ("POST", f"{JOB}/cancel", None, JobCancelled),
-        ("POST", f"{JOB}/retry", None, JobRetried),
-        ("DELETE", JOB, None, JobDeleted),
-        ("PATCH", JOB, {"limit": 5}, JobTuned),
-        ("POST", f"{JOB}/sources", {"sources": [{"url": "http://m.example/f"}]}, SourcesAdded),
-        ("DELETE", f"{JOB}/sources?source=1", None, SourceDropped),
+        ("POST", f"{JOB}/pause", None, PauseJob),
+        ("POST", f"{JOB}/resume", None, ResumeJob),
+        ("POST", f"{JOB}/cancel", None, CancelJob),
+        ("POST", f"{JOB}/retry", None, RetryJob),
+        ("DELETE", JOB, None, DeleteJob),
+        ("PATCH", JOB, {"limit": 5}, UpdateJob),
+        ("POST", f"{JOB}/sources", {"sources": [{"url": "http://m.example/f"}]}, AddSources),
+        ("DELETE", f"{JOB}/sources?source=1", None, DropSource),
     ],
 )
 def test_an_order_is_passed_on_and_a_wrong_state_is_a_conflict(
@@ -147,23 +147,23 @@ def test_an_order_is_passed_on_and_a_wrong_state_is_a_conflict(
 
 
 def test_a_source_that_the_job_does_not_have_is_unknown(api: Api, played: Played) -> None:
-    played.instead[SourceDropped] = refused("invalid", "source")
+    played.instead[DropSource] = refused("invalid", "source")
     response = api.client.delete(f"{JOB}/sources?source=9")
     assert (response.status_code, response.json()["error"]["field"]) == (404, "source")
 
 
 def test_tuning_changes_only_what_is_named(api: Api) -> None:
     api.client.patch(JOB, json={"limit": 0})
-    assert (last(api, JobTuned).limit_bytes_s, last(api, JobTuned).priority) == (0, -1)
+    assert (last(api, UpdateJob).limit_bytes_s, last(api, UpdateJob).priority) == (0, -1)
     api.client.patch(JOB, json={"priority": 7, "limit": None})
-    assert (last(api, JobTuned).limit_bytes_s, last(api, JobTuned).priority) == (-1, 7)
+    assert (last(api, UpdateJob).limit_bytes_s, last(api, UpdateJob).priority) == (-1, 7)
 
 
 def test_a_source_is_dropped_or_banned(api: Api) -> None:
     api.client.delete(f"{JOB}/sources?source=3")
-    assert (last(api, SourceDropped).source, last(api, SourceDropped).banned) == (3, False)
+    assert (last(api, DropSource).source, last(api, DropSource).banned) == (3, False)
     api.client.delete(f"{JOB}/sources?source=3&banned=True")
-    assert last(api, SourceDropped).banned is True
+    assert last(api, DropSource).banned is True
 
 
 def test_a_keeper_that_is_away_makes_every_route_unavailable_for_now(api: Api) -> None:
@@ -181,7 +181,7 @@ def test_a_keeper_that_is_away_makes_every_route_unavailable_for_now(api: Api) -
 def test_a_search_groups_what_users_have(api: Api) -> None:
     response = api.client.get(f"{ROOT}/search", params={"searchText": " quartet  tide ", "searchTimeout": 2000})
     told = response.json()
-    assert (last(api, SearchAsked).term, last(api, SearchAsked).wait_s) == ("quartet tide", 2.0)
+    assert (last(api, StartSearch).term, last(api, StartSearch).wait_s) == ("quartet tide", 2.0)
     assert (told["hits"], told["refused"], response.headers["X-Total-Count"]) == (4, 1, "2")
     assert [(one["name"], one["size"], one["users"]) for one in told["targets"]] == [
         ("tide.FLAC", 1000, 2),
@@ -193,7 +193,7 @@ def test_a_search_groups_what_users_have(api: Api) -> None:
 
 
 def test_a_search_that_is_refused_is_for_later(api: Api, played: Played) -> None:
-    played.instead[SearchAsked] = lambda asked: [SearchEnded(search=asked.search, peers=0, refused="not logged in")]
+    played.instead[StartSearch] = lambda asked: [SearchEnded(search=asked.search, peers=0, refused="not logged in")]
     for state, status in (("online", 429), ("connecting", 409)):
         api.say(SessionChanged(state=state, detail="", final=False))
         response = api.client.get(f"{ROOT}/search?searchText=tide")
@@ -214,7 +214,7 @@ def test_without_an_account_trying_again_does_not_help(played: Played) -> None:
 def test_whoever_has_the_file_is_ready_for_an_order(api: Api) -> None:
     wanted = {"filename": "x/01 - Tide.flac", "size": 1000}
     told = api.client.post(f"{ROOT}/file-sources", json=wanted).json()
-    assert last(api, SearchAsked).term == "01 Tide flac"
+    assert last(api, StartSearch).term == "01 Tide flac"
     assert [(one["username"], one["fullPath"]) for one in told["sources"]] == [
         ("bob", "n\\tide.FLAC"),
         ("ann", "m\\tide.flac"),
@@ -228,7 +228,7 @@ def test_whoever_has_the_file_is_ready_for_an_order(api: Api) -> None:
 def test_a_user_may_be_called_anything(api: Api, name: str) -> None:
     response = api.client.get(f"{ROOT}/users/{quote(name, safe='')}/files?folder=m%5Ca")
     assert response.status_code == 200
-    assert (last(api, FilesAsked).peer, last(api, FilesAsked).folder) == (name, "m\\a")
+    assert (last(api, BrowseUser).peer, last(api, BrowseUser).folder) == (name, "m\\a")
     assert [(folder["name"], len(folder["files"])) for folder in response.json()["folders"]] == [
         ("music\\a", 2),
         ("music\\b", 1),
@@ -236,8 +236,8 @@ def test_a_user_may_be_called_anything(api: Api, name: str) -> None:
 
 
 def test_a_user_who_is_not_there_is_not_found(api: Api, played: Played) -> None:
-    played.instead[FilesAsked] = lambda asked: [
-        FilesTold(
+    played.instead[BrowseUser] = lambda asked: [
+        FilesListed(
             request=asked.request,
             peer="ann",
             folder="",
@@ -258,12 +258,12 @@ def test_known_users_stops_and_the_limit_are_told(api: Api) -> None:
     assert (users.headers["X-Total-Count"], users.json()[0]["rateBytesS"]) == ("2", 5e5)
     stops = api.client.get(f"{ROOT}/stops?username=ann")
     assert stops.json() == [{"username": "ann", "day": "2026-11-25", "count": 3}]
-    assert last(api, StopsQueried).peer == "ann"
+    assert last(api, ListStops).peer == "ann"
     assert api.client.get(f"{ROOT}/limit").json() == {"limit": 500, "rateBytesS": 0}
     assert api.client.put(f"{ROOT}/limit", json={"limit": 9}).status_code == 200
-    assert last(api, LimitSet).limit_bytes_s == 9
+    assert last(api, SetTotalLimit).limit_bytes_s == 9
     api.client.put(f"{ROOT}/limit", json={"limit": None})
-    assert last(api, LimitSet).limit_bytes_s == -1
+    assert last(api, SetTotalLimit).limit_bytes_s == -1
 
 
 def test_a_name_that_is_asked_for_twice_at_once_is_asked_for_twice(api: Api) -> None:

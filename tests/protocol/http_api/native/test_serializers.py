@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from protocol.http_api.native import serializers
 from protocol.messages import SearchHit
-from protocol.model.job_views import Binding, EventEntry, PeerSnapshot, StopCount
-from protocol.search_results import Targets
+from protocol.model.job_views import Bottleneck, EventEntry, PeerView, StopCount
+from protocol.search_results import FileMatches
 from tests.protocol.http_api.rows import CHUNK, ID, detail_row, job_row, source_row
 
 
@@ -79,7 +79,9 @@ def test_the_manifest_says_bytes_and_names() -> None:
 
 
 def test_why_is_the_tightest_binding_in_words() -> None:
-    told = serializers.why(ID, [Binding(kind="limit", text="It may have 5 KB/s."), Binding(kind="peers", text="Slow.")])
+    told = serializers.why(
+        ID, [Bottleneck(kind="limit", text="It may have 5 KB/s."), Bottleneck(kind="peers", text="Slow.")]
+    )
     assert told.text == "It may have 5 KB/s."
     assert [one.kind for one in told.bindings] == ["limit", "peers"]
     assert serializers.why(ID, []).text
@@ -92,7 +94,7 @@ def test_a_happening_has_its_data_as_json() -> None:
 
 
 def test_a_target_shows_who_would_send_soonest_first() -> None:
-    targets = Targets()
+    targets = FileMatches()
     for peer, free, speed in (("slow", True, 5), ("busy", False, 9000), ("fast", True, 500)):
         targets.add(
             SearchHit(
@@ -112,7 +114,7 @@ def test_a_target_shows_who_would_send_soonest_first() -> None:
 
 
 def test_a_user_shows_its_last_fault_in_words() -> None:
-    row = PeerSnapshot(
+    row = PeerView(
         peer="ann", rate_bytes_s=1.5, setup_s=0, offset_ok=True, failures=1, last_fault=26, stops_today=2, seen_ms=0
     )
     assert serializers.known_user(row).last_fault == "not shared"

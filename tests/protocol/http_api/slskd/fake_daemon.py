@@ -16,24 +16,24 @@ import msgspec
 
 from protocol.config.settings import AccountShown, Settings
 from protocol.messages import (
+    BrowseUser,
+    CancelJob,
+    CancelSearch,
+    CreateJob,
     DeskInbox,
-    EndedRemoved,
-    FilesAsked,
-    FilesTold,
-    JobCancelled,
-    JobQueried,
-    JobsQueried,
-    OrderPlaced,
-    Refused,
-    SearchAsked,
+    FilesListed,
+    GetJob,
+    GetUser,
+    HideEndedJobs,
+    ListJobs,
+    RequestRefused,
     SearchEnded,
     SearchHit,
-    SearchLeft,
     SessionChanged,
-    UserAsked,
-    UserTold,
+    StartSearch,
+    UserDescribed,
 )
-from protocol.model.job_views import ACTIVE, CANCELLED, ENDED, FAILED, SEALED, JobDetail, JobSnapshot
+from protocol.model.job_views import ACTIVE, CANCELLED, ENDED, FAILED, SEALED, JobDetail, JobView
 from tests.protocol.http_api.serving import Api, answered, open_settings, serving
 
 BASE: Final = "/api/v0"
@@ -43,18 +43,18 @@ FOLDER: Final = "music\\Artist\\Album"
 SIZE: Final = 20_000_001
 
 
-def snapshot(**changed: Any) -> JobSnapshot:
+def snapshot(**changed: Any) -> JobView:
     """A job that was just enqueued, but for what is said."""
     plain: dict[str, Any] = {
         name: {"int": 0, "float": 0.0, "str": "", "bool": False}[kind]
-        for name, kind in ((one.name, one.type.__name__) for one in msgspec.structs.fields(JobSnapshot))
+        for name, kind in ((one.name, one.type.__name__) for one in msgspec.structs.fields(JobView))
     }
     told = {
         **plain, "id": str(uuid.UUID(int=7)), "state": "queued", "origin": "slskd", "user": "peer one",
         "remote_path": TRACK, "size_bytes": SIZE, "created_ms": 1_763_794_800_123, "left_s": -1.0, "queue_place": -1,
         "source_count": 1,
     }  # fmt: skip
-    return JobSnapshot(**{**told, **changed})
+    return JobView(**{**told, **changed})
 
 
 @dataclass
@@ -62,8 +62,8 @@ class Daemon:
     """`jobs` by id, in order. `hits`: what every search finds; `refused`: how the next searches end instead.
     `shared`: folders of users, by user and name. Searches end at once unless `holding`."""
 
-    jobs: dict[str, JobSnapshot] = field(default_factory=dict)
-    orders: list[OrderPlaced] = field(default_factory=list)
+    jobs: dict[str, JobView] = field(default_factory=dict)
+    orders: list[CreateJob] = field(default_factory=list)
     hits: list[dict[str, Any]] = field(default_factory=list)
     refused: list[tuple[str, float]] = field(default_factory=list)
     shared: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
@@ -75,41 +75,41 @@ class Daemon:
 
     def answer(self, _to: str, message: Any) -> Iterable[DeskInbox]:
         match message:
-            case OrderPlaced():
+            case CreateJob():
                 return self._order(message)
-            case JobsQueried():
+            case ListJobs():
                 return self._list(message)
-            case JobQueried(request=request, id=id) | JobCancelled(request=request, id=id) if id not in self.jobs:
-                return [Refused(request=request, kind="unknown", field="", detail="no such job")]
-            case JobQueried():
+            case GetJob(request=request, id=id) | CancelJob(request=request, id=id) if id not in self.jobs:
+                return [RequestRefused(request=request, kind="unknown", field="", detail="no such job")]
+            case GetJob():
                 detail = JobDetail(job=self.jobs[message.id], sources=(), notes=())
                 return answered(message.request, [detail])
-            case JobCancelled(id=id, removed=removed):
+            case CancelJob(id=id, removed=removed):
                 job = self.jobs[id]
                 self.become(id, removed=removed or job.removed, **({} if job.state in ENDED else {"state": CANCELLED}))
                 return answered(message.request, [self.jobs[id]])
-            case EndedRemoved(origin=origin):
+            case HideEndedJobs(origin=origin):
                 ended = [job for job in self.jobs.values() if job.state in ENDED and job.origin == origin]
                 for job in ended:
                     self.become(job.id, removed=True)
                 return answered(message.request, total=len(ended))
-            case SearchAsked():
+            case StartSearch():
                 return self._search(message)
-            case SearchLeft(search=search):
+            case CancelSearch(search=search):
                 self.left.append(search)
-            case FilesAsked():
+            case BrowseUser():
                 return self._files(message)
-            case UserAsked(request=request, peer=peer):
+            case GetUser(request=request, peer=peer):
                 presence = self.online.get(peer, "Offline")
                 return [
-                    UserTold(
+                    UserDescribed(
                         request=request, peer=peer, presence=presence, privileged=False, speed_bytes_s=0, files=0,
                         folders=0,
                     )
                 ]  # fmt: skip
         return []
 
-    def become(self, id: str, **changed: Any) -> JobSnapshot:
+    def become(self, id: str, **changed: Any) -> JobView:
         job = self.jobs[id] = msgspec.structs.replace(self.jobs[id], **changed)
         return job
 
@@ -120,10 +120,10 @@ class Daemon:
     def fail(self, id: str, outcome: str = "starved", reason: str = "no source can deliver") -> None:
         self.become(id, state=FAILED, outcome=outcome, reason=reason, ended_ms=self.jobs[id].created_ms + 5000)
 
-    def _order(self, order: OrderPlaced) -> list[DeskInbox]:
+    def _order(self, order: CreateJob) -> list[DeskInbox]:
         self.orders.append(order)
         if self.full:
-            return [Refused(request=order.request, kind="full", field="", detail="too many jobs")]
+            return [RequestRefused(request=order.request, kind="full", field="", detail="too many jobs")]
         for job in self.jobs.values():
             if (job.user, job.remote_path) == (order.user, order.remote_path) and job.state not in ENDED:
                 return answered(order.request, [job])
@@ -141,7 +141,7 @@ class Daemon:
         self.jobs[job.id] = job
         return answered(order.request, [job])
 
-    def _list(self, asked: JobsQueried) -> list[DeskInbox]:
+    def _list(self, asked: ListJobs) -> list[DeskInbox]:
         found = [
             job
             for job in reversed(self.jobs.values())
@@ -152,14 +152,14 @@ class Daemon:
         ]
         return answered(asked.request, found[asked.offset : asked.offset + asked.limit], total=len(found))
 
-    def _search(self, asked: SearchAsked) -> list[DeskInbox]:
+    def _search(self, asked: StartSearch) -> list[DeskInbox]:
         if self.refused:
             why, retry_after_s = self.refused.pop(0)
             return [SearchEnded(search=asked.search, peers=0, refused=why, retry_after_s=retry_after_s)]
         found: list[DeskInbox] = [hit(asked.search, **one) for one in self.hits]
         return found if self.holding else [*found, SearchEnded(search=asked.search, peers=1, refused="")]
 
-    def _files(self, asked: FilesAsked) -> list[DeskInbox]:
+    def _files(self, asked: BrowseUser) -> list[DeskInbox]:
         folders = self.shared.get(asked.peer)
         if folders is None:
             return [_told(asked, last=True, refused=f"{asked.peer} is not online")]
@@ -179,11 +179,11 @@ def hit(search: int = 1, **changed: Any) -> SearchHit:
     return SearchHit(search=search, **{**told, **changed})
 
 
-def _told(asked: FilesAsked, **changed: Any) -> FilesTold:
+def _told(asked: BrowseUser, **changed: Any) -> FilesListed:
     told: dict[str, Any] = {
         "folder": asked.folder, "names": (), "sizes": (), "last": False, "truncated": False, "refused": "",
     }  # fmt: skip
-    return FilesTold(request=asked.request, peer=asked.peer, **{**told, **changed})
+    return FilesListed(request=asked.request, peer=asked.peer, **{**told, **changed})
 
 
 def settings(folder: str = "/data", **api: Any) -> Settings:
@@ -204,5 +204,5 @@ def playing(daemon: Daemon | None = None, *, online: bool = True, **api: Any) ->
         yield served, daemon
 
 
-def active(**changed: Any) -> JobSnapshot:
+def active(**changed: Any) -> JobView:
     return snapshot(state=ACTIVE, phase="riding", attempts=1, started_ms=1_763_794_801_000, **changed)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from protocol.messages import OrderPlaced, ProcessLost
+from protocol.messages import CreateJob, ProcessLost
 from tests.protocol.http_api.serving import Api
 from tests.protocol.http_api.slskd.fake_daemon import BASE, FOLDER, SIZE, TRACK, Daemon, playing, snapshot
 
@@ -73,7 +73,7 @@ def test_a_list_that_cannot_be_meant_is_400_and_nothing_is_enqueued(idle: Api, b
     answer = idle.client.post(f"{DOWNLOADS}/u", json=body)
     assert answer.status_code == 400, answer.text
     assert isinstance(answer.json(), str)
-    assert not any(isinstance(message, OrderPlaced) for _, message in idle.told)
+    assert not any(isinstance(message, CreateJob) for _, message in idle.told)
 
 
 def test_a_whole_discography_is_enqueued_in_its_order() -> None:

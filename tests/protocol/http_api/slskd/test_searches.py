@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from protocol.messages import ProcessLost, SearchAsked, SearchEnded, SessionChanged
+from protocol.messages import ProcessLost, SearchEnded, SessionChanged, StartSearch
 from tests.protocol.http_api.serving import Api
 from tests.protocol.http_api.slskd.fake_daemon import BASE, SIZE, TRACK, Daemon, hit, playing
 
@@ -38,8 +38,8 @@ def ended(api: Api, id: str = ID) -> dict[str, Any]:
         assert time.monotonic() < until_s, told
 
 
-def asked(api: Api) -> list[SearchAsked]:
-    return [message for _, message in api.told if isinstance(message, SearchAsked)]
+def asked(api: Api) -> list[StartSearch]:
+    return [message for _, message in api.told if isinstance(message, StartSearch)]
 
 
 def test_a_search_is_begun_at_once_and_read_when_it_is_over() -> None:

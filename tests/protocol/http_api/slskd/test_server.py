@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from protocol.config.settings import AccountShown
-from protocol.messages import LoginWanted, LogoutWanted, ProcessLost, SessionChanged
+from protocol.messages import LogIn, LogOut, ProcessLost, SessionChanged
 from tests.protocol.http_api.slskd.fake_daemon import BASE, ONLINE, playing
 
 
@@ -30,7 +30,7 @@ def test_a_login_and_a_logout_are_asked_of_the_session() -> None:
     with playing() as (api, _):
         assert api.client.delete(f"{BASE}/server").status_code == 204
         assert api.client.put(f"{BASE}/server").status_code == 200
-        assert [message for to, message in api.told if to == "soulseek/session"] == [LogoutWanted(), LoginWanted()]
+        assert [message for to, message in api.told if to == "soulseek/session"] == [LogOut(), LogIn()]
 
 
 def test_without_an_account_or_a_session_it_is_said_so() -> None:
