@@ -166,7 +166,8 @@ class Assembler(Actor):
         self.mailroom.post(wanted.dispatcher, told)
 
     def _grant_slots(self, asked: ClaimSlots) -> None:
-        """A fetch process was started anew. All its predecessor ever said was heard before this, see `actors.runtime.unix_links`."""
+        """A fetch process was started anew. All its predecessor ever said was heard before this, see
+        `actors.runtime.unix_links`."""
         slots = range(asked.first, asked.stop)
         for slot in self._held:
             if slot in slots:

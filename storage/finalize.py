@@ -1,9 +1,10 @@
 """From a complete part file to the final name, in steps between any two of which the machine may die.
 
 Before the link the next run resumes a complete part file. From the link on the file has its final name and only tidying
-is left; the next run finds that out by itself (`storage.part_file_open`): the part file is the same inode as the final file,
-or the part file is gone and the final file matches all records. The records stay until somebody has heard that the file
-is sealed (`Target.close`): without them the next run would know nothing of it and fetch it under another name.
+is left; the next run finds that out by itself (`storage.part_file_open`): the part file is the same inode as the
+final file, or the part file is gone and the final file matches all records. The records stay until somebody has heard
+that the file is sealed (`Target.close`): without them the next run would know nothing of it and fetch it under
+another name.
 """
 
 import time
@@ -42,7 +43,8 @@ def seal_steps(part: Prepared, checksum: Checksum | None, committer: Committer) 
     A checksum is compared before the file gets its name. Without one the digest of the whole is for information only
     (every chunk was checked when it came), so it is made afterwards and nobody waits for the name because of it.
 
-    Raises ChecksumMismatch or PartFileFault; then the part file or its twin still stands and sealing can be tried again.
+    Raises ChecksumMismatch or PartFileFault; then the part file or its twin still stands and sealing can be tried
+    again.
     """
     if part.folder.full:
         committer.start()  # the device works while we hash

@@ -32,7 +32,7 @@ from protocol.model.job_records import (
 from protocol.model.job_views import EventEntry, ManifestRange
 from storage.job_store_schema import StoreFault, check_store, open_store
 
-__all__ = ["StoreFault", "JobStore", "check_store"]
+__all__ = ["JobStore", "StoreFault", "check_store"]
 
 Row = TypeVar("Row")
 VARIABLES_MAX: Final = 500

@@ -221,6 +221,7 @@ def _in_words(path: str, error: sqlite3.Error) -> str:
 
 
 def check_store(path: str) -> None:
-    """Raise `StoreFault` where the store at `path` cannot be used; one that is not there is made. For whoever has to say
+    """Raise `StoreFault` where the store at `path` cannot be used; one that is not there is made. For whoever has to
+    say
     so before anything is started: it is closed again when this returns."""
     open_store(path).close()

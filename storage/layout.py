@@ -54,7 +54,8 @@ class Layout:
         return stop
 
 
-# Names of the files that belong to a target, all in one folder. What makes a name safe is in `protocol.model.filenames`.
+# Names of the files that belong to a target, all in one folder. What makes a name safe is in
+# `protocol.model.filenames`.
 
 __all__ = [
     "NAME_BYTES_MAX",

@@ -19,7 +19,7 @@ from storage.layout import Layout
 from storage.part_file_open import Prepared, prepare
 from storage.rehash import Heard, unheard
 
-__all__ = ["ChecksumMismatch", "Opened", "Sealed", "Spoiled", "PartFile", "Written"]
+__all__ = ["ChecksumMismatch", "Opened", "PartFile", "Sealed", "Spoiled", "Written"]
 
 
 class Spoiled(Exception):  # noqa: N818

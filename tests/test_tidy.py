@@ -66,9 +66,9 @@ MAY_IMPORT = {
     "protocol.messages": VOCABULARY,
     "protocol.config": {"protocol.config", *VOCABULARY},
     "protocol.client": {"protocol.client", "protocol.config", *VOCABULARY},
-    "protocol.http_api": {"protocol.http_api", "protocol.config", "protocol", *VOCABULARY},
-    "protocol.cli": {"protocol.cli", "protocol.client", "protocol.config", "protocol", *VOCABULARY},
-    "protocol": {"protocol", *VOCABULARY},
+    "protocol.http_api": {"protocol.http_api", "protocol.config", *VOCABULARY},
+    "protocol.cli": {"protocol.cli", "protocol.client", "protocol.config", *VOCABULARY},
+    "protocol": {"protocol"},
 }
 HOMES = {
     "fastapi": {"protocol/http_api"},

@@ -13,8 +13,8 @@ from actors.runtime.supervisor import Supervisor
 from protocol.cli.views.search import Found, FoundTarget
 from protocol.messages import ActorDied, FrontInbox, ProcessLost, SearchEnded, SearchHit, SessionChanged, StartSearch
 from protocol.messages.addresses import SESSION
+from protocol.model.file_matches import FileMatch, FileMatches
 from protocol.model.source_url import slsk_url
-from protocol.search_results import FileMatch, FileMatches
 
 SPARE_S: Final = 30.0
 """The session has so long for login and last word beside the time a search waits for answers."""

@@ -25,7 +25,8 @@ class MessageBus:
     """One a process. Every method may be called from any thread.
 
     Posting never fails because of the addressee: a frame for an actor or process that is not there is dropped and
-    counted (late words to those who have ended are normal). `link_lost(process, pid)`: see `actors.runtime.unix_links.Links`.
+    counted (late words to those who have ended are normal). `link_lost(process, pid)`: see
+    `actors.runtime.unix_links.Links`.
     """
 
     def __init__(self, process: str, run_dir: str, *, link_lost: Callable[[str, int], None] | None = None) -> None:

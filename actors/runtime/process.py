@@ -1,6 +1,7 @@
 """What a child process is and does: a mailroom, a root, and the actors its builder makes.
 
-A child lives exactly as long as somebody wants it: until `StopProcess` or SIGTERM, and never longer than its supervisor.
+A child lives exactly as long as somebody wants it: until `StopProcess` or SIGTERM, and never longer than its
+supervisor.
 """
 
 import faulthandler
@@ -73,7 +74,8 @@ class ProcessContext:
 class ProcessActors:
     """What a builder made.
 
-    `makers`: see `actors.runtime.process_root.Makers`. `stop` ends the actors in order and closes what they held; it runs once,
+    `makers`: see `actors.runtime.process_root.Makers`. `stop` ends the actors in order and closes what they held; it
+    runs once,
     in the main thread, and should be bounded (`actors.runtime.actor.stop_actors`).
     """
 

@@ -209,8 +209,8 @@ def watch_fd(process: BaseProcess) -> tuple[int, bool]:
 # one more beside it, the resource tracker, for semaphores and named memory that nobody here uses: together a third of
 # what a start costs. Both are spared here; all else is multiprocessing's own server.
 # A plain fork is safe exactly as long as there is one thread: no other can hold a lock that the copy would never get.
-# So it happens only then, and only on Linux; later, elsewhere, and when the forked one has died, `ensure_running` brings
-# the ordinary forkserver.
+# So it happens only then, and only on Linux; later, elsewhere, and when the forked one has died, `ensure_running`
+# brings the ordinary forkserver.
 
 _KNOWN = sys.platform == "linux" and sys.version_info < (3, 14)
 """From 3.14 on the server wants a key of its own, and `connect_to_new_process` sends it."""

@@ -21,9 +21,9 @@ from actors.soulseek.queue_entry import (
     Failed,
     Left,
     LoggedIn,
+    OfferAnswered,
     Offered,
     QueueEntry,
-    OfferAnswered,
     Told,
 )
 from actors.soulseek.refusals import fault_of, shown

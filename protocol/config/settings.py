@@ -105,7 +105,8 @@ class LimitSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
-    """``[[webhooks]]``: events are sent to `url`. `events` are of `protocol.model.event_kinds.KINDS`, empty: all that are kept.
+    """``[[webhooks]]``: events are sent to `url`. `events` are of `protocol.model.event_kinds.KINDS`, empty: all that
+    are kept.
     `secret` signs what is sent, when not empty. `attempts`: so often each is tried."""
 
     name: str

@@ -1,7 +1,7 @@
 """The API as one ASGI application.
 
-How to add routes: a module `protocol/rest/NAME.py` with a function ``router(desk: Gateway) -> APIRouter``, full paths in
-the routes (``/api/v0/multisource/jobs``), and one line in `ROUTERS` below. Order counts: literal paths before those
+How to add routes: a module `protocol/rest/NAME.py` with a function ``router(desk: Gateway) -> APIRouter``, full paths
+in the routes (``/api/v0/multisource/jobs``), and one line in `ROUTERS` below. Order counts: literal paths before those
 with parameters that match them too. What goes on beside requests is an ``async def NAME(desk) -> None`` in `TASKS`,
 begun with the application and cancelled with it.
 
@@ -15,10 +15,13 @@ What a handler may rely on:
 - ``with desk.listen() as listener: await listener.next(wait_s=15)`` for events. Streams end when that raises
   `UnavailableError`; whatever else holds a request open watches `desk.closing`.
 - ``desk.settings`` is what holds now; read it at every request, it changes when the configuration is read again.
-- Who asks was let in already (`protocol.http_api.middleware.authorization`): reading needs ReadOnly, every other method ReadWrite. A route
+- Who asks was let in already (`protocol.http_api.middleware.authorization`): reading needs ReadOnly, every other
+  method ReadWrite. A route
   that needs more has ``dependencies=[Depends(administrator)]``.
-- Paths come in one spelling (`protocol.http_api.middleware.paths`): without base and trailing slash, literal parts in lower case.
-- Bodies that are too large, unknown hosts and foreign origins do not get here (`protocol.http_api.middleware.request_guard`).
+- Paths come in one spelling (`protocol.http_api.middleware.paths`): without base and trailing slash, literal parts in
+  lower case.
+- Bodies that are too large, unknown hosts and foreign origins do not get here
+  (`protocol.http_api.middleware.request_guard`).
 - Errors of parameters and bodies are answered with 400 and the field's name (`protocol.http_api.errors`).
 """
 

@@ -190,7 +190,8 @@ class Gateway:
     async def ask(self, to: str, make: Callable[[int, str], Message], *, wait_s: float = ASK_S) -> Answer:
         """Ask and wait for the whole answer. `make(number, reply_to)` makes the question.
 
-        Raises `RefusedError` when the answer is `RequestRefused`, `UnavailableError` when there is none within `wait_s`.
+        Raises `RefusedError` when the answer is `RequestRefused`, `UnavailableError` when there is none within
+        `wait_s`.
         """
         loop = asyncio.get_running_loop()
         due_s = loop.time() + wait_s
@@ -213,7 +214,8 @@ class Gateway:
 
     @contextmanager
     def talk(self) -> Iterator[PendingRequest]:
-        """For questions with other answers than `RequestAnswered`: searches, users' files, runs. Post with its number, then
+        """For questions with other answers than `RequestAnswered`: searches, users' files, runs. Post with its
+        number, then
         read `PendingRequest.next` until the last word; leaving the block makes everything later a late word."""
         if self.closing.is_set():
             raise UnavailableError("the daemon is stopping")

@@ -1,8 +1,8 @@
 """What is said to and by the JobManager, who holds every job the daemon ever had.
 
 Questions and orders carry `request` (chosen by the asker, comes back) and `reply_to`. Each gets exactly one of: an
-`RequestAnswered` of one or more parts, or a `RequestRefused`. `id` is a job's public id (a UUID in text); `number` is what one run of
-it is called in the hub, another one at every start.
+`RequestAnswered` of one or more parts, or a `RequestRefused`. `id` is a job's public id (a UUID in text); `number` is
+what one run of it is called in the hub, another one at every start.
 """
 
 from protocol.messages.base import Fact
@@ -12,7 +12,8 @@ UNCHANGED = -1
 
 
 class RequestAnswered(Fact, frozen=True, kw_only=True, gc=False):
-    """A part of an answer, in order; `last` ends it. `body` is read by `protocol.model.job_views.unpack` with the class that
+    """A part of an answer, in order; `last` ends it. `body` is read by `protocol.model.job_views.unpack` with the
+    class that
     the question names; the answer is the parts' rows together. `total`: how many rows there are beyond this page."""
 
     request: int
@@ -111,7 +112,8 @@ class DeleteJob(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class HideEndedJobs(Fact, frozen=True, kw_only=True, gc=False):
-    """All ended jobs of this `origin` are no longer listed by default. RequestAnswered by no rows; `total` says how many."""
+    """All ended jobs of this `origin` are no longer listed by default. RequestAnswered by no rows; `total` says how
+    many."""
 
     request: int
     reply_to: str
@@ -203,7 +205,8 @@ class GetManifest(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class ListEvents(Fact, frozen=True, kw_only=True, gc=False):
-    """Record events. RequestAnswered by `EventEntry` rows: those with a serial above `after`, oldest first; with `after` -1 the
+    """Record events. RequestAnswered by `EventEntry` rows: those with a serial above `after`, oldest first; with
+    `after` -1 the
     newest first, from `offset` on."""
 
     request: int
@@ -239,7 +242,8 @@ class EventOccurred(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class SetTotalLimit(Fact, frozen=True, kw_only=True, gc=False):
-    """All jobs together at most so fast from now on, whatever the schedule says, until `SetTotalLimit` with -1 or a restart.
+    """All jobs together at most so fast from now on, whatever the schedule says, until `SetTotalLimit` with -1 or a
+    restart.
     0: no limit. RequestAnswered by one `Counts`."""
 
     request: int

@@ -7,6 +7,7 @@ A *peer* is a Soulseek user, a *place* is ours in a peer's upload queue, a *turn
 from typing import Final
 
 from protocol.messages.base import Fact
+from protocol.model.file_matches import PeerFile
 
 
 class StartSearch(Fact, frozen=True, kw_only=True, gc=False):
@@ -27,25 +28,10 @@ class CancelSearch(Fact, frozen=True, kw_only=True, gc=False):
     reply_to: str
 
 
-class SearchHit(Fact, frozen=True, kw_only=True, gc=False):
-    """One file of one peer. `speed_bytes_s` is what the peer advertises, 0 unknown; `queue_length` before us.
-
-    What the peer says of the sound is -1 where it says nothing; `variable_rate` 0: it does not vary.
-    """
+class SearchHit(PeerFile, Fact, frozen=True, kw_only=True, gc=False):
+    """One result of a search: one file of one peer."""
 
     search: int
-    peer: str
-    path: str
-    size_bytes: int
-    slots_free: bool
-    speed_bytes_s: int
-    queue_length: int
-    locked: bool
-    duration_s: int = -1
-    bit_rate_kbit_s: int = -1
-    variable_rate: int = -1
-    sample_rate_hz: int = -1
-    bit_depth: int = -1
 
 
 class SearchEnded(Fact, frozen=True, kw_only=True, gc=False):
@@ -177,7 +163,8 @@ class FileFinished(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class LoadPeerHistory(Fact, frozen=True, kw_only=True, gc=False):
-    """What is known of this peer? RequestAnswered by `PeerHistoryLoaded` to `reply_to`. `job` and `source` only come back."""
+    """What is known of this peer? RequestAnswered by `PeerHistoryLoaded` to `reply_to`. `job` and `source` only come
+    back."""
 
     job: int
     source: int
@@ -253,7 +240,8 @@ class UserDescribed(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class BrowseUser(Fact, frozen=True, kw_only=True, gc=False):
-    """What does this user share: in one `folder` (remote path), or everything when it is empty. RequestAnswered by `FilesListed`
+    """What does this user share: in one `folder` (remote path), or everything when it is empty. RequestAnswered by
+    `FilesListed`
     parts. Bounded: at most `FILES_MAX` rows of one answer are told."""
 
     request: int

@@ -1,7 +1,7 @@
 """The riding part of a job: leases granted, measured, extended, cut, fought for, ended.
 
-Owned by one `DispatchState`, which tells it what happened. Invariant: that of `ChunkTracker`, and: a source with a lease is
-busy with exactly that lease; a worker that was told to stop stays busy until it answers or its time is over.
+Owned by one `DispatchState`, which tells it what happened. Invariant: that of `ChunkTracker`, and: a source with a
+lease is busy with exactly that lease; a worker that was told to stop stays busy until it answers or its time is over.
 """
 
 from typing import Final, assert_never

@@ -176,8 +176,8 @@ class Pausing:
 
 # Nobody can deliver, and the job is one that may wait: it says why, holds nothing but its part file, and goes on by
 # itself as soon as there is somebody to hope for.
-# That is a source that was offered or found by a search, one whose worker is back, a peer once the session has logged in
-# again, or one that has cooled long enough. Nobody rides meanwhile, no slot is used and nobody stands in a queue.
+# That is a source that was offered or found by a search, one whose worker is back, a peer once the session has logged
+# in again, or one that has cooled long enough. Nobody rides meanwhile, no slot is used and nobody stands in a queue.
 
 PAUSE_S_MIN: Final = 60.0
 PAUSE_S_MAX: Final = 3600.0

@@ -34,7 +34,8 @@ _USABLE: Final = (SourceState.CANDIDATE, SourceState.QUEUED, SourceState.ACTIVE)
 class SourceTraits:
     """How sources differ, as data. `restart_cost_s` is what a new ride costs before its first byte.
 
-    `offset_ok` False: a ride can only begin at byte 0, everything before the run is read and dropped. `abort_is_costly`: a
+    `offset_ok` False: a ride can only begin at byte 0, everything before the run is read and dropped.
+    `abort_is_costly`: a
     ride that is broken off before the end of the file is a failed upload in the peer's list. Of such a source
     `restart_cost_s` is counted from the request for a place in its queue, `turn_cost_s` from the turn it gives.
     """

@@ -77,9 +77,9 @@ def small_ride_bytes(opened_bytes: int, source_count: int) -> float:
 
 
 # What we may do to a Soulseek peer: how often we hang up on it, and what a disturbance must gain.
-# A ride broken off before the end of the file stands as a failed upload in the peer's list, and the peer's owner sees it.
-# So stops are counted, in this job and this day, and there is a budget for each. A source whose budget is *spent* may
-# only ride a lease that ends where the file ends, which needs no stop, or it waits.
+# A ride broken off before the end of the file stands as a failed upload in the peer's list, and the peer's owner sees
+# it. So stops are counted, in this job and this day, and there is a budget for each. A source whose budget is *spent*
+# may only ride a lease that ends where the file ends, which needs no stop, or it waits.
 
 GAIN_ENOUGH_S: Final = 10.0
 GAIN_ENOUGH_SHARE: Final = 0.1

@@ -51,7 +51,8 @@ _UNKNOWN: Final = -1
 
 
 class Bandwidth:
-    """Owned by one `JobManagerState`. `limit_bytes_s` is what the hub was told; `session` the latest word of the login."""
+    """Owned by one `JobManagerState`. `limit_bytes_s` is what the hub was told; `session` the latest word of the
+    login."""
 
     def __init__(self, scribe: Transaction, settings: JobPolicy, *, override_bytes_s: int) -> None:
         self._scribe = scribe

@@ -58,7 +58,8 @@ class Step:
 
 
 class Transaction:
-    """Collects the step under way. Owned by one `JobManagerState`; `last_serial` is the one that the latest event has."""
+    """Collects the step under way. Owned by one `JobManagerState`; `last_serial` is the one that the latest event
+    has."""
 
     def __init__(self, last_serial: int) -> None:
         self.last_serial = last_serial

@@ -51,8 +51,8 @@ from protocol.messages.addresses import (
     split_address,
     worker_address,
 )
+from protocol.model.file_matches import extension_of
 from protocol.model.source_url import is_slsk, public_url, slsk_address, slsk_url
-from protocol.search_results import extension_of
 
 WORKER_RESTARTS_MAX: Final = 3
 PRIORS_S_MAX: Final = 2.0

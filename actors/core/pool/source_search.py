@@ -10,7 +10,7 @@ from typing import Final
 
 from protocol.messages import SearchEnded, SearchHit, StartSearch
 from protocol.messages.addresses import POOL, SESSION, Post
-from protocol.search_results import CANDIDATES_MAX, FileMatch, FileMatches, candidates
+from protocol.model.file_matches import CANDIDATES_MAX, FileMatch, FileMatches, PeerFile, candidates
 
 SEARCH_WAIT_S: Final = 5.0
 RESEARCH_FIRST_S: Final = 60.0
@@ -32,7 +32,7 @@ class Chosen:
 
     job: int
     first: bool
-    users: tuple[SearchHit, ...]
+    users: tuple[PeerFile, ...]
     name: str
     line: str
 
@@ -145,7 +145,7 @@ class Searching:
         names = ", ".join(hit.peer for hit in users[:5]) + (" ..." if len(users) > 5 else "")
         return Chosen(hunt.job, False, users, hunt.target.name, f"found {len(users)} more users: {names}")
 
-    def _take(self, hunt: _Hunt) -> tuple[SearchHit, ...]:
+    def _take(self, hunt: _Hunt) -> tuple[PeerFile, ...]:
         assert hunt.target is not None
         room = min(CANDIDATES_MAX, USERS_PER_JOB_MAX - len(hunt.users))
         users = tuple(candidates(hunt.target, hunt.users, room=room))

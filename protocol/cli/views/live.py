@@ -1,7 +1,7 @@
 """The live display on a terminal: who sends which part, drawn at most five times a second.
 
-Everything known is on the `ProgressState`; a draw makes all lines anew for the terminal's size of that moment. Notes and
-``--verbose`` lines are collected and go above the region with the next draw.
+Everything known is on the `ProgressState`; a draw makes all lines anew for the terminal's size of that moment. Notes
+and ``--verbose`` lines are collected and go above the region with the next draw.
 """
 
 import math

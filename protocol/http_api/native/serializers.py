@@ -10,6 +10,7 @@ from protocol.http_api.native import peer_schemas as peers
 from protocol.http_api.native.chunk_map import NOBODY, Owned, chunk_map
 from protocol.http_api.native.schema_base import COUNT_MAX, PAGE_MAX, shortened
 from protocol.model.faults import FaultKind
+from protocol.model.file_matches import FileMatch
 from protocol.model.job_views import (
     SEALED,
     Bottleneck,
@@ -22,7 +23,6 @@ from protocol.model.job_views import (
     SourceView,
     StopCount,
 )
-from protocol.search_results import FileMatch
 
 _UNTIL_MS: Final = 4_102_444_800_000
 """The year 2100: a clock that says more is wrong."""

@@ -24,9 +24,9 @@ from protocol.messages import (
     StartSearch,
 )
 from protocol.messages.addresses import JOB_MANAGER, PEER_HISTORY, SESSION, split_address
+from protocol.model.file_matches import FileMatches, base_name
 from protocol.model.job_views import Counts, PeerView, StopCount
 from protocol.model.limits import TERM_CHARS_MAX
-from protocol.search_results import FileMatches, base_name
 
 SEARCH_GRACE_S: Final = 5.0
 """So long after its time a search may say that it ended."""

@@ -16,9 +16,9 @@ from protocol.config.settings import DaemonSettings
 from protocol.http_api.gateway import RefusedError
 from protocol.http_api.native.order_schemas import DownloadOrder, SwarmOrder, UrlSource, UserSource
 from protocol.http_api.native.schema_base import BARE_HASHES
+from protocol.model.file_matches import base_name
 from protocol.model.limits import PATH_BYTES_MAX
 from protocol.model.source_url import check_url, is_slsk, same_url_key, slsk_url
-from protocol.search_results import base_name
 
 ORIGIN: Final = "multisource"
 BATCH_BYTES_MAX: Final = 20_000

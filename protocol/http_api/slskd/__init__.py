@@ -7,7 +7,7 @@ The contract is what its clients rely on: spelled in `words` and `models`, jobs 
 from fastapi import APIRouter
 
 from protocol.http_api.gateway import Gateway
-from protocol.http_api.slskd import application, downloads, formatting, searches, stubs, users
+from protocol.http_api.slskd import application, downloads, searches, stubs, users
 
 __all__ = ["router"]
 

@@ -1,4 +1,5 @@
-"""Where a free source rides next, drawn. One sign is a chunk, rates are chunks a second; see `tests.actors.core.dispatch.drawing`."""
+"""Where a free source rides next, drawn. One sign is a chunk, rates are chunks a second; see
+`tests.actors.core.dispatch.drawing`."""
 
 import pytest
 

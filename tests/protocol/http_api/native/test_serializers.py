@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from protocol.http_api.native import serializers
 from protocol.messages import SearchHit
+from protocol.model.file_matches import FileMatches
 from protocol.model.job_views import Bottleneck, EventEntry, PeerView, StopCount
-from protocol.search_results import FileMatches
 from tests.protocol.http_api.rows import CHUNK, ID, detail_row, job_row, source_row
 
 

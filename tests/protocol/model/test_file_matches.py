@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.messages import SearchHit
-from protocol.search_results import CANDIDATES_MAX, FileMatches, base_name, candidates, extension_of, sensible
+from protocol.model.file_matches import CANDIDATES_MAX, FileMatches, base_name, candidates, extension_of, sensible
 
 
 def hit(

@@ -1,35 +1,59 @@
-"""Search hits into targets: which files could be had, from how many peers, how soon.
+"""Search results grouped by file: which files can be had, from how many peers, how soon.
 
-A *target* is one file as far as a search can tell: the same exact size and the same extension. Soulseek has no content
-hash, so this is a guess that the chunks' digests have to confirm. Hits come from strangers: everything is checked and
-bounded here.
+Two peers' files count as one file when their exact size and their extension are equal. Soulseek has no content hash, so
+this is a guess that the chunks' digests have to confirm. Results come from strangers: everything is checked and bounded
+here.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from protocol.messages import SearchHit
+import msgspec
 
 HITS_PER_TARGET_MAX: Final = 500
 TARGETS_MAX: Final = 2000
 CANDIDATES_MAX: Final = 20
-"""So many peers of a target become sources at once; the others are kept in mind."""
+"""Number of peers of a file that become sources at once; the others are kept for later."""
 SIZE_MAX: Final = 1 << 45
 NAME_CHARS_MAX: Final = 4000
 
 
+class PeerFile(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One file of one peer, as a search result describes it.
+
+    What the peer says of the sound is -1 where it says nothing.
+    """
+
+    peer: str
+    path: str
+    size_bytes: int
+    slots_free: bool
+    speed_bytes_s: int
+    """Advertised by the peer, 0 unknown."""
+    queue_length: int
+    """Uploads that are waiting before ours."""
+    locked: bool
+    duration_s: int = -1
+    bit_rate_kbit_s: int = -1
+    variable_rate: int = -1
+    """0: it does not vary."""
+    sample_rate_hz: int = -1
+    bit_depth: int = -1
+
+
 @dataclass(slots=True)
 class FileMatch:
-    """`hits` holds one hit for each peer, the best offer first once `ranked` was asked."""
+    """One file with the peers that have it. `hits` holds one hit for each peer, the best offer first once `ranked`
+    was asked."""
 
     size_bytes: int
     extension: str
-    hits: dict[str, SearchHit] = field(default_factory=dict)
+    hits: dict[str, PeerFile] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """What most peers call the file; of two equally common names the first in order."""
+        """The file name that most peers use; of two equally common names the first in order."""
         names = [base_name(hit.path) for hit in self.hits.values()]
         return max(sorted(set(names)), key=names.count)
 
@@ -46,21 +70,21 @@ class FileMatch:
     def shortest_queue(self) -> int:
         return min(hit.queue_length for hit in self.hits.values())
 
-    def ranked(self) -> list[SearchHit]:
-        """Those who would send soonest and fastest first."""
+    def ranked(self) -> list[PeerFile]:
+        """The peers' files, those that would be sent soonest and fastest first."""
         return sorted(
             self.hits.values(), key=lambda hit: (not hit.slots_free, hit.queue_length, -hit.speed_bytes_s, hit.peer)
         )
 
 
 class FileMatches:
-    """All targets of one search. Owned by whoever asked."""
+    """The files found by one search. Owned by the one who searches."""
 
     def __init__(self) -> None:
         self._targets: dict[tuple[int, str], FileMatch] = {}
         self.refused = 0
 
-    def add(self, hit: SearchHit) -> bool:
+    def add(self, hit: PeerFile) -> bool:
         """Sort a hit in. False: it is nonsense, or there is no room for more."""
         if not sensible(hit):
             self.refused += 1
@@ -89,7 +113,7 @@ class FileMatches:
         return sorted(wanted, key=lambda each: (-len(each.hits), -each.free, -each.speed_bytes_s, -each.size_bytes))
 
 
-def sensible(hit: SearchHit) -> bool:
+def sensible(hit: PeerFile) -> bool:
     """Whether a stranger's hit can be meant: a name without control characters, a size a file can have."""
     return (
         0 < hit.size_bytes <= SIZE_MAX
@@ -115,7 +139,7 @@ def extension_of(path: str) -> str:
     return extension.lower() if dot and stem else ""
 
 
-def candidates(target: FileMatch, taken: Iterable[str], *, room: int = CANDIDATES_MAX) -> list[SearchHit]:
+def candidates(target: FileMatch, taken: Iterable[str], *, room: int = CANDIDATES_MAX) -> list[PeerFile]:
     """The peers of a target to be asked next, best first, none of those `taken`, at most `room`."""
     known = set(taken)
     return [hit for hit in target.ranked() if hit.peer not in known][:room]
