@@ -12,6 +12,10 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
+_HERE = os.path.dirname(os.path.abspath(__file__))
+if os.path.isdir(os.path.join(_HERE, "actors")) and _HERE not in sys.path:
+    sys.path.insert(0, _HERE)
+
 if TYPE_CHECKING:
     from actors.local.search import Searched
     from protocol.cli.commands.daemon import DaemonOptions
