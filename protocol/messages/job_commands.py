@@ -112,7 +112,7 @@ class DeleteJob(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class HideEndedJobs(Fact, frozen=True, kw_only=True, gc=False):
-    """All ended jobs of this `origin` are no longer listed by default. RequestAnswered by no rows; `total` says how
+    """All ended jobs of this `origin` are no longer listed by default. Answered by no rows; `total` says how
     many."""
 
     request: int
@@ -153,7 +153,7 @@ class DropSource(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class ListJobs(Fact, frozen=True, kw_only=True, gc=False):
-    """RequestAnswered by `JobView` rows. Empty filters match everything. `text` is looked for in name and path.
+    """Answered by `JobView` rows. Empty filters match everything. `text` is looked for in name and path.
 
     `order`: ``newest`` or ``queue`` (as they will be started). `removed`: those too. At most `limit` from `offset` on.
     """
@@ -171,7 +171,7 @@ class ListJobs(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class GetJob(Fact, frozen=True, kw_only=True, gc=False):
-    """RequestAnswered by `JobDetail` rows, see `protocol.model.job_views.whole`."""
+    """Answered by `JobDetail` rows, see `protocol.model.job_views.whole`."""
 
     request: int
     reply_to: str
@@ -179,7 +179,7 @@ class GetJob(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class ExplainJob(Fact, frozen=True, kw_only=True, gc=False):
-    """What binds this job now? RequestAnswered by `Binding` rows, the tightest first."""
+    """What binds this job now? Answered by `Binding` rows, the tightest first."""
 
     request: int
     reply_to: str
@@ -187,7 +187,7 @@ class ExplainJob(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class GetTimeline(Fact, frozen=True, kw_only=True, gc=False):
-    """What happened to a job. RequestAnswered by `EventEntry` rows, oldest first."""
+    """What happened to a job. Answered by `EventEntry` rows, oldest first."""
 
     request: int
     reply_to: str
@@ -197,7 +197,7 @@ class GetTimeline(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class GetManifest(Fact, frozen=True, kw_only=True, gc=False):
-    """Who sent which chunks of an ended, paused or running job. RequestAnswered by `ManifestRange` rows."""
+    """Who sent which chunks of an ended, paused or running job. Answered by `ManifestRange` rows."""
 
     request: int
     reply_to: str
@@ -205,7 +205,7 @@ class GetManifest(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class ListEvents(Fact, frozen=True, kw_only=True, gc=False):
-    """Record events. RequestAnswered by `EventEntry` rows: those with a serial above `after`, oldest first; with
+    """Record events. Answered by `EventEntry` rows: those with a serial above `after`, oldest first; with
     `after` -1 the
     newest first, from `offset` on."""
 
@@ -217,7 +217,7 @@ class ListEvents(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class GetCounts(Fact, frozen=True, kw_only=True, gc=False):
-    """RequestAnswered by one `Counts`."""
+    """Answered by one `Counts`."""
 
     request: int
     reply_to: str
@@ -244,7 +244,7 @@ class EventOccurred(Fact, frozen=True, kw_only=True, gc=False):
 class SetTotalLimit(Fact, frozen=True, kw_only=True, gc=False):
     """All jobs together at most so fast from now on, whatever the schedule says, until `SetTotalLimit` with -1 or a
     restart.
-    0: no limit. RequestAnswered by one `Counts`."""
+    0: no limit. Answered by one `Counts`."""
 
     request: int
     reply_to: str
@@ -266,7 +266,7 @@ class ConfigureGateway(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class SetBookmark(Fact, frozen=True, kw_only=True, gc=False):
-    """Keep how far somebody (`name`) has come with the events. RequestAnswered by no rows, once it is safe."""
+    """Keep how far somebody (`name`) has come with the events. Answered by no rows, once it is safe."""
 
     request: int
     reply_to: str
@@ -275,7 +275,7 @@ class SetBookmark(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class GetBookmark(Fact, frozen=True, kw_only=True, gc=False):
-    """RequestAnswered by one `Bookmark`; its serial is -1 when none was ever set."""
+    """Answered by one `Bookmark`; its serial is -1 when none was ever set."""
 
     request: int
     reply_to: str
@@ -318,7 +318,7 @@ class SourceFound(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class ListContributors(Fact, frozen=True, kw_only=True, gc=False):
-    """To a dispatcher: who sent which chunks so far? RequestAnswered by `ContributorsListed` parts."""
+    """To a dispatcher: who sent which chunks so far? Answered by `ContributorsListed` parts."""
 
     job: int
     request: int
@@ -342,7 +342,7 @@ class ContributorsListed(Fact, frozen=True, kw_only=True, gc=False):
 
 class RemovePartFile(Fact, frozen=True, kw_only=True, gc=False):
     """Keeper to assembler: the job `id` was deleted, its part file and records of `name` in `folder` go. A finished
-    file stays, and so does what belongs to somebody else or is in use. RequestAnswered by `PartFileRemoved`."""
+    file stays, and so does what belongs to somebody else or is in use. Answered by `PartFileRemoved`."""
 
     id: str
     folder: str

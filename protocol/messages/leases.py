@@ -73,7 +73,7 @@ class LeaseTrimmed(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class LeaseRevoked(Fact, frozen=True, kw_only=True, gc=False):
-    """Hang up; the run is no longer this source's. RequestAnswered by `LeaseReleased` like any other end."""
+    """Hang up; the run is no longer this source's. Answered by `LeaseReleased` like any other end."""
 
     job: int
     source: int

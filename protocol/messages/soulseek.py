@@ -163,7 +163,7 @@ class FileFinished(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class LoadPeerHistory(Fact, frozen=True, kw_only=True, gc=False):
-    """What is known of this peer? RequestAnswered by `PeerHistoryLoaded` to `reply_to`. `job` and `source` only come
+    """What is known of this peer? Answered by `PeerHistoryLoaded` to `reply_to`. `job` and `source` only come
     back."""
 
     job: int
@@ -220,7 +220,7 @@ FILES_MAX: Final = 50_000
 
 
 class GetUser(Fact, frozen=True, kw_only=True, gc=False):
-    """Is this user there? RequestAnswered by `UserDescribed`."""
+    """Is this user there? Answered by `UserDescribed`."""
 
     request: int
     reply_to: str
@@ -240,7 +240,7 @@ class UserDescribed(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class BrowseUser(Fact, frozen=True, kw_only=True, gc=False):
-    """What does this user share: in one `folder` (remote path), or everything when it is empty. RequestAnswered by
+    """What does this user share: in one `folder` (remote path), or everything when it is empty. Answered by
     `FilesListed`
     parts. Bounded: at most `FILES_MAX` rows of one answer are told."""
 
@@ -265,7 +265,7 @@ class FilesListed(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class ListPeers(Fact, frozen=True, kw_only=True, gc=False):
-    """To the memory of peers: whom do we know? RequestAnswered by `PeerView` rows, the fastest first."""
+    """To the memory of peers: whom do we know? Answered by `PeerView` rows, the fastest first."""
 
     request: int
     reply_to: str
@@ -274,7 +274,7 @@ class ListPeers(Fact, frozen=True, kw_only=True, gc=False):
 
 
 class ListStops(Fact, frozen=True, kw_only=True, gc=False):
-    """To the memory of peers: the ledger of stops. RequestAnswered by `StopCount` rows, the newest day first."""
+    """To the memory of peers: the ledger of stops. Answered by `StopCount` rows, the newest day first."""
 
     request: int
     reply_to: str
