@@ -1,6 +1,8 @@
 """The house rules, checked: who may import whom, where a library is at home, how long a function may be."""
 
 import ast
+import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -103,12 +105,60 @@ WALL_CLOCK_HOMES = {
 that is a date, how long a session holds, when a search began and when a webhook was signed."""
 FUNCTION_LINES_MAX = 70
 FILE_LINES_MAX = 620
+FILES_IN_FOLDER_MAX = 20
+SHARD_LINES = 60
+SHARDS_MAX = 53
+"""Files shorter than `SHARD_LINES`, outside tests and without ``__init__``. To come down to 45: never raise it."""
+BANNED_WORDS = re.compile(r"\b(nobody|somebody|whoever|anew|told|so many|as it stands)\b", re.IGNORECASE)
+RIDDLES = re.compile(r"(what|who|how|when|where|which)\b", re.IGNORECASE)
+WORDS_TO_COME = (
+    "README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "run.py",
+    "actors/assembler.py",
+    "actors/builders.py",
+    "actors/chunk_dispatcher.py",
+    "actors/job_manager.py",
+    "actors/peer_history.py",
+    "actors/peer_worker.py",
+    "actors/pool_manager.py",
+    "actors/slot_returns.py",
+    "actors/speed_watchdog.py",
+    "actors/core/outbox.py",
+    "actors/core/dispatch/",
+    "actors/core/jobs/",
+    "actors/core/pool/",
+    "actors/core/rates/",
+    "actors/core/supervision/",
+    "actors/core/worker/",
+    "actors/api/",
+    "actors/daemon/",
+    "actors/demo/",
+    "actors/local/",
+    "actors/runtime/",
+    "actors/soulseek/",
+    "actors/sources/",
+    "protocol/cli/",
+    "protocol/client/",
+    "protocol/config/",
+    "protocol/http_api/",
+    "protocol/messages/",
+    "protocol/model/",
+    "storage/",
+)
+"""Rooms where the words and first words of docstrings are still to be put right: only ever made shorter. The same list
+stands in pyproject.toml for ruff's D rules."""
 
 
 def sources() -> Iterator[Path]:
     yield ROOT / "run.py"
     for room in ("actors", "protocol", "storage", "tests"):
         yield from sorted((ROOT / room).rglob("*.py"))
+
+
+def outside_tests() -> list[Path]:
+    return [path for path in sources() if not name_of(path).startswith("tests")]
 
 
 def name_of(path: Path) -> str:
@@ -147,7 +197,7 @@ def test_the_top_level_is_what_the_owner_fixed() -> None:
     assert found >= TOP_LEVEL
 
 
-@pytest.mark.parametrize("path", [path for path in sources() if not name_of(path).startswith("tests")], ids=name_of)
+@pytest.mark.parametrize("path", outside_tests(), ids=name_of)
 def test_imports_follow_the_arrows(path: Path) -> None:
     own = room_of(name_of(path).removesuffix(".py").replace("/", "."))
     assert own is not None
@@ -162,7 +212,7 @@ def test_the_core_is_pure(path: Path) -> None:
     assert not reached & IMPURE_IN_CORE, "decisions are made without clock, thread, socket, file or chance"
 
 
-@pytest.mark.parametrize("path", [path for path in sources() if not name_of(path).startswith("tests")], ids=name_of)
+@pytest.mark.parametrize("path", outside_tests(), ids=name_of)
 def test_the_wall_clock_is_read_only_where_a_date_is_meant(path: Path) -> None:
     """People and time servers set it by hours, in both directions; what waits, expires or measures must not notice."""
     read = {
@@ -191,3 +241,36 @@ def test_files_and_functions_stay_short(path: Path) -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
             assert length <= FUNCTION_LINES_MAX, f"{name_of(path)}: {node.name} has {length} lines"
+
+
+def test_folders_are_small_and_files_are_no_shards() -> None:
+    files = [path for path in outside_tests() if path.name != "__init__.py"]
+    folders = Counter(path.parent for path in files)
+    assert not {name_of(folder): count for folder, count in folders.items() if count > FILES_IN_FOLDER_MAX}
+    shards = [name_of(path) for path in files if path.read_text(encoding="utf-8").count("\n") < SHARD_LINES]
+    assert len(shards) <= SHARDS_MAX, f"merge these into what they belong to: {shards}"
+
+
+@pytest.mark.parametrize("path", [*outside_tests(), *sorted(ROOT.rglob("*.md"))], ids=name_of)
+def test_the_words_are_plain(path: Path) -> None:
+    """English that an engineer would search for, in code and papers; see the habits in ARCHITECTURE.md."""
+    if name_of(path).startswith(WORDS_TO_COME):
+        return
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert not [f"{at}: {line.strip()}" for at, line in enumerate(lines, 1) if BANNED_WORDS.search(line)]
+
+
+@pytest.mark.parametrize("path", outside_tests(), ids=name_of)
+def test_a_docstring_names_the_thing(path: Path) -> None:
+    """By a noun phrase, its standard term first; no riddle that the reader has to solve."""
+    if name_of(path).startswith(WORDS_TO_COME):
+        return
+    for node in nodes_of(path):
+        if isinstance(node, ast.Module | ast.ClassDef):
+            first = (ast.get_docstring(node) or "").partition("\n")[0]
+            assert not RIDDLES.match(first), f"{name_of(path)}: {first}"
+
+
+def test_the_rooms_still_to_come_are_there() -> None:
+    """A room that was put right, or moved, is taken off the list."""
+    assert not [room for room in WORDS_TO_COME if not (ROOT / room).exists()]
