@@ -19,9 +19,9 @@ class Watch:
         state = self._state
         for post in posts:
             self._look_at_post(post)
-        if state.riding is None:
+        if state.leases is None:
             return
-        board = state.riding.board
+        board = state.leases.tracker
         board.check()
         if isinstance(message, PartFileReady):
             self._stored = 0  # after a fault exactly what the disk still holds counts
@@ -44,12 +44,12 @@ class Watch:
 
     def _look_at_leases(self, now_s: float) -> None:
         state = self._state
-        assert state.riding is not None
-        riding: dict[int, int] = {}
-        for lease in state.riding.board.leases.values():
+        assert state.leases is not None
+        leases: dict[int, int] = {}
+        for lease in state.leases.tracker.leases.values():
             if lease.draining:
                 continue
-            assert lease.source not in riding, "a source rides one lease"
-            riding[lease.source] = lease.id
+            assert lease.source not in leases, "a source rides one lease"
+            leases[lease.source] = lease.id
             assert state.sources[lease.source].busy == lease.id, "a source with a lease is busy with it"
             assert now_s - lease.heard_s < 60.0, "a lease never expires"

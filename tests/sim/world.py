@@ -227,8 +227,8 @@ class World:
                 break
 
     def _allow_more(self) -> None:
-        riding = self.state.riding
-        stored = riding.board.stored.count if riding is not None else 0
+        leases = self.state.leases
+        stored = leases.tracker.stored.count if leases is not None else 0
         assert stored > self._stored_by_then, f"seed {self.seed}: not ended after {self._limit_s} s"
         self._stored_by_then, self._limit_s = stored, 1.5 * self._limit_s
 

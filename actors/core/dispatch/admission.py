@@ -11,9 +11,9 @@ from actors.core.dispatch import admission
 from actors.core.dispatch.chunk_tracker import UNBOUNDED
 from actors.core.dispatch.leases import Leases
 from actors.core.dispatch.progress import Reporter
-from actors.core.dispatch.remote_queue import Turns
-from actors.core.dispatch.sources import Faults, Source, SourceState, SourceTraits, warm
-from actors.core.dispatch.stop_cost import weigh
+from actors.core.dispatch.remote_queue import RemoteQueue
+from actors.core.dispatch.sources import FailurePolicy, Source, SourceState, SourceTraits, end_cooldown
+from actors.core.dispatch.stop_cost import update_stop_budget
 from actors.core.outbox import Outbox
 from protocol.messages import (
     MonitorJob,
@@ -57,10 +57,12 @@ class Disagree:
     reason: str
 
 
-Verdict = Wait | Open | Disagree
+OpeningDecision = Wait | Open | Disagree
 
 
-def consider(sources: dict[int, Source], asked_name: str, *, expected: int, since_s: float, now_s: float) -> Verdict:
+def consider(
+    sources: dict[int, Source], asked_name: str, *, expected: int, since_s: float, now_s: float
+) -> OpeningDecision:
     """`since_s`: when the first probe was answered. Nothing can be said before one was."""
     clash = size_clash(sources)
     if clash:
@@ -103,9 +105,9 @@ def unfit(source: Source, size_bytes: int) -> str:
     return ""
 
 
-def why_nobody(sources: dict[int, Source]) -> str:
+def why_no_source(sources: dict[int, Source]) -> str:
     """Every source and its reason, for the end of a job that nobody could deliver."""
-    told = [f"{source.name}: {source.reason or source.standing.value}" for source in sources.values()]
+    told = [f"{source.name}: {source.reason or source.state.value}" for source in sources.values()]
     shown = "; ".join(told[:8])
     return shown + (f"; and {len(told) - 8} more" if len(told) > 8 else "")
 
@@ -120,10 +122,10 @@ def _name(sources: dict[int, Source], answered: list[Source]) -> str:
 
 def all_out(sources: dict[int, Source], *, now_s: float) -> bool:
     """Whether no source can still be hoped for without another round."""
-    return all(source.out(now_s) for source in sources.values())
+    return all(source.is_out(now_s) for source in sources.values())
 
 
-def watching(job: StartDispatcher, limit_bytes_s: int) -> MonitorJob:
+def monitor_request(job: StartDispatcher, limit_bytes_s: int) -> MonitorJob:
     """What the SpeedWatchdog needs to know of a job."""
     return MonitorJob(
         job=job.job,
@@ -135,7 +137,7 @@ def watching(job: StartDispatcher, limit_bytes_s: int) -> MonitorJob:
     )
 
 
-def target_wanted(job: StartDispatcher, size_bytes: int, name: str, *, again: bool = False) -> OpenPartFile:
+def open_request(job: StartDispatcher, size_bytes: int, name: str, *, again: bool = False) -> OpenPartFile:
     """What the Assembler needs to open the part file, or to open it `again`."""
     return OpenPartFile(
         job=job.job,
@@ -154,9 +156,9 @@ def target_wanted(job: StartDispatcher, size_bytes: int, name: str, *, again: bo
 
 SETUP_S_MIN: Final = 0.001
 PEER_SETUP_S: Final = 1.0
-TURN_SETUP_S: Final = 0.3
+GRANT_SETUP_S: Final = 0.3
 """What a Soulseek peer needs from request and from turn to its first byte, while nobody has measured it."""
-HEARING_S: Final = 1.0
+SIZES_AWAITED_S: Final = 1.0
 """So long after the first request nothing is sealed while a source has not said how large the file is."""
 PROBE_S_MAX: Final = 60.0
 """A worker's own limits end a probe long before this; here it is the worker that does not answer."""
@@ -172,15 +174,15 @@ class Admission:
         report: Reporter,
         out: Outbox,
         *,
-        faults: Faults,
-        turns: Turns,
+        failures: FailurePolicy,
+        remote_queue: RemoteQueue,
     ) -> None:
         self.job = job
         self.sources = sources
         self.first_probed_s = 0.0
-        self._left: set[int] = set()
-        self._faults = faults
-        self._turns = turns
+        self._disabled: set[int] = set()
+        self._failures = failures
+        self._remote_queue = remote_queue
         self._report = report
         self._out = out
         self.expected = job.sources_expected
@@ -193,7 +195,7 @@ class Admission:
         A Soulseek peer's file is known without a probe when a search told its size, else from the peer's first turn.
         """
         source = self.sources.get(message.source)
-        if message.source in self._left:
+        if message.source in self._disabled:
             return None
         if source is None:
             source = self.sources[message.source] = Source(
@@ -213,11 +215,11 @@ class Admission:
                 self._joined_peer(source, message)
         source.worker, source.lost_s, source.asked = message.worker, None, False
         source.probed = bool(source.peer) and source.size_bytes >= 0
-        if source.waiting:
-            self._turns.leave(source)  # its turn would be handed to the worker that is gone
+        if source.enqueued:
+            self._remote_queue.dequeue(source)  # its turn would be handed to the worker that is gone
         if source.probed:
             self.first_probed_s = self.first_probed_s or now_s
-        elif source.ripe(now_s):
+        elif source.may_ask(now_s):
             self._probe(source, now_s)
         return source
 
@@ -226,17 +228,17 @@ class Admission:
         source = self.sources.get(message.source)
         if source is not None:
             source.asked, source.lost_s = False, now_s
-            self._turns.leave(source)
-            self._faults.blame(source, FaultKind.LOST, message.detail, progressed=True, now_s=now_s)
+            self._remote_queue.dequeue(source)
+            self._failures.record_failure(source, FaultKind.LOST, message.detail, progressed=True, now_s=now_s)
         return source
 
-    def left(self, message: SourceDisabled) -> Source | None:
+    def disabled(self, message: SourceDisabled) -> Source | None:
         """It is not to be used any more, known or not; for this job that is as final as a ban."""
-        self._left.add(message.source)
+        self._disabled.add(message.source)
         source = self.sources.get(message.source)
         if source is not None:
-            self._turns.leave(source)
-            source.standing, source.reason = SourceState.BANNED, message.detail or "dropped"
+            self._remote_queue.dequeue(source)
+            source.state, source.reason = SourceState.BANNED, message.detail or "dropped"
             source.probed = source.asked = False
         return source
 
@@ -246,11 +248,11 @@ class Admission:
         source.proposed_name, source.stops_before = message.fallback_name, max(message.stops_today - message.stops, 0)
         source.traits = SourceTraits(
             restart_cost_s=message.prior_setup_s or PEER_SETUP_S,
-            turn_cost_s=TURN_SETUP_S,
+            grant_cost_s=GRANT_SETUP_S,
             offset_ok=message.offset_ok,
             abort_is_costly=True,
         )
-        weigh(source, self.job)
+        update_stop_budget(source, self.job)
 
     def probed(self, message: SourceProbed, *, now_s: float) -> Source | None:
         """Take a probe's answer. None: nobody asked, or it is known already."""
@@ -271,8 +273,8 @@ class Admission:
         """Whether what it holds can be the job's file of `size_bytes`: then its validator is noted, else it is out."""
         unfit = admission.unfit(source, size_bytes)
         if unfit:
-            self._turns.leave(source)
-            self._faults.ban(source, FaultKind.SIZE_DIFFERS, unfit)
+            self._remote_queue.dequeue(source)
+            self._failures.ban(source, FaultKind.SIZE_DIFFERS, unfit)
         elif source.validator:
             seen = ValidatorSeen(job=self.job.job, source_name=source.name, validator=source.validator)
             self._out.post(ASSEMBLER, seen)
@@ -287,7 +289,7 @@ class Admission:
         self.bind_host(source, message.retry_after_s, now_s=now_s)
         retry_after_s = message.retry_after_s
         fault = FaultKind(message.fault)
-        self._faults.blame(source, fault, message.detail, retry_after_s=retry_after_s, now_s=now_s)
+        self._failures.record_failure(source, fault, message.detail, retry_after_s=retry_after_s, now_s=now_s)
 
     def bind_host(self, source: Source, retry_after_s: float, *, now_s: float) -> None:
         """A ``Retry-After`` binds every source of its host."""
@@ -302,22 +304,22 @@ class Admission:
             if source.asked and now_s - source.asked_s > PROBE_S_MAX:
                 source.asked = False
                 detail = f"no answer to a probe for {PROBE_S_MAX:.0f} s"
-                self._faults.blame(source, FaultKind.SILENT, detail, now_s=now_s)
-            if source.standing is SourceState.COOLING and source.not_before_s <= now_s:
-                warm(source)
-            if not source.probed and not source.asked and not source.waiting and source.ripe(now_s):
+                self._failures.record_failure(source, FaultKind.SILENT, detail, now_s=now_s)
+            if source.state is SourceState.COOLING and source.not_before_s <= now_s:
+                end_cooldown(source)
+            if not source.probed and not source.asked and not source.enqueued and source.may_ask(now_s):
                 self._probe(source, now_s)
 
-    def unheard(self) -> bool:
+    def unprobed(self) -> bool:
         """Whether a source that was named has not said what it holds."""
         return self.awaited > 0 or any(each.asked for each in self.sources.values())
 
     @property
     def awaited(self) -> int:
         """How many of the sources that were named have not joined yet."""
-        return self.expected - len(self.sources.keys() | self._left)
+        return self.expected - len(self.sources.keys() | self._disabled)
 
-    def consider_opening(self, *, now_s: float) -> admission.Verdict:
+    def consider_opening(self, *, now_s: float) -> admission.OpeningDecision:
         """Whether enough is known to open the target."""
         return admission.consider(
             self.sources,
@@ -327,13 +329,13 @@ class Admission:
             now_s=now_s,
         )
 
-    def hearing(self, *, now_s: float) -> bool:
+    def awaits_sizes(self, *, now_s: float) -> bool:
         """Whether to wait a moment for what named sources may say of the size: that they differ should be news."""
-        return self.unheard() and self._report.elapsed_s(now_s) < HEARING_S
+        return self.unprobed() and self._report.elapsed_s(now_s) < SIZES_AWAITED_S
 
     def _probe(self, source: Source, now_s: float) -> None:
         if source.peer:
-            self._turns.ask(source, now_s)
+            self._remote_queue.enqueue(source, now_s)
             return
         self._report.first_request(now_s)
         source.asked, source.asked_s = True, now_s
@@ -343,15 +345,15 @@ class Admission:
 # A file whose size nobody announced: it is known when the first body has come to its end.
 
 
-def learn_size(riding: Leases, size_bytes: int, out: Outbox) -> str:
+def learn_size(leases: Leases, size_bytes: int, out: Outbox) -> str:
     """A body ended at this size. Returns what speaks against it: more than that is stored."""
-    board = riding.board
-    assert board.total == UNBOUNDED
-    total, last = -(-size_bytes // riding.job.chunk_size), board.stored.last_run()
+    tracker = leases.tracker
+    assert tracker.total == UNBOUNDED
+    total, last = -(-size_bytes // leases.job.chunk_size), tracker.stored.last_run()
     if last is not None and last[1] > total:
         return f"sizes differ: a body ended after {size_bytes} bytes, another went on"
-    riding.size_bytes = riding.report.size_bytes = size_bytes
-    board.learn_total(total)
-    riding.changed()
-    out.post(ASSEMBLER, SizeLearned(job=riding.job.job, size_bytes=size_bytes))
+    leases.size_bytes = leases.report.size_bytes = size_bytes
+    tracker.learn_total(total)
+    leases.changed()
+    out.post(ASSEMBLER, SizeLearned(job=leases.job.job, size_bytes=size_bytes))
     return ""

@@ -98,7 +98,7 @@ class ChunkTracker:
         stop, victim.stop = victim.stop, first
         return self._new_lease(source, first, stop, now_s=now_s)
 
-    def grant_duel(self, victim: Lease, source: int, *, now_s: float) -> Lease:
+    def grant_duplicate(self, victim: Lease, source: int, *, now_s: float) -> Lease:
         """Let a second source fetch all that is open of a lease: first one in wins."""
         assert victim.rival is None
         assert victim.open_chunks > 0

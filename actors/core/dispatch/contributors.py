@@ -10,14 +10,14 @@ from typing import Final
 from protocol.messages import ContributorsListed
 
 MISSING: Final = -1
-NOBODY: Final = -2
+UNNAMED: Final = -2
 """Stored, and who sent it is not known."""
 RUNS_PER_MESSAGE: Final = 2500
 
 
 def recorded(name_hash: int) -> int:
     """The owner of chunks whose records name this hash; 0 names nobody."""
-    return NOBODY - name_hash
+    return UNNAMED - name_hash
 
 
 class Contributors:
@@ -59,7 +59,7 @@ class Contributors:
         """Everything that is there, in messages of bounded length. `known`: which source has a recorded name."""
         rows: list[tuple[int, int, int]] = []
         for first, stop, owner in self.runs():
-            source = owner if owner >= 0 else known.get(NOBODY - owner, -1)
+            source = owner if owner >= 0 else known.get(UNNAMED - owner, -1)
             if rows and rows[-1][1:] == (first, source):
                 first = rows.pop()[0]
             rows.append((first, stop, source))

@@ -1,6 +1,6 @@
 """Decides who fetches which chunks of one job. The one mutating entrance is `DispatchState.handle`.
 
-The phases of a job are in `phase`, riding itself is in `riding`, what a failing disk means is in `pausing`.
+The phases of a job are in `phase`, riding itself is in `leases`, what a failing disk means is in `disk_pause`.
 
 The clock is passed in; nothing here reads, writes, sleeps or draws lots.
 """
@@ -10,14 +10,14 @@ from typing import Final, assert_never
 from actors.core.dispatch import admission
 from actors.core.dispatch.admission import Admission, learn_size
 from actors.core.dispatch.chunk_tracker import UNBOUNDED
-from actors.core.dispatch.leases import SESSION_PROCESS, Leases, RideNews, peer_news, session_anew
-from actors.core.dispatch.outcome import verdict
+from actors.core.dispatch.leases import SESSION_PROCESS, Leases, TransferReport, handle_peer_event, session_restarted
+from actors.core.dispatch.outcome import outcome_of
 from actors.core.dispatch.phase import Phase
-from actors.core.dispatch.progress import Found, Reporter
-from actors.core.dispatch.recovery import STORE_PROCESS, Pausing, Reopening, Waiting, board_of, mends
-from actors.core.dispatch.remote_queue import Turns
-from actors.core.dispatch.sources import Faults, Rounds, Source
-from actors.core.dispatch.watcher import Orders, Telling
+from actors.core.dispatch.progress import Reporter, VerifiedChunks
+from actors.core.dispatch.recovery import STORE_PROCESS, DiskPause, SourceWait, StoreRecovery, may_pass, tracker_for
+from actors.core.dispatch.remote_queue import RemoteQueue
+from actors.core.dispatch.sources import FailurePolicy, RetryRounds, Source
+from actors.core.dispatch.watcher import ReportSchedule, WatcherRequests
 from actors.core.outbox import Outbox
 from protocol.messages import (
     ChunkDisputed,
@@ -78,24 +78,28 @@ class DispatchState:
         self.job = wanted
         self.phase = Phase.OPENING
         self.sources: dict[int, Source] = {}
-        self.riding: Leases | None = None
+        self.leases: Leases | None = None
         self.size_bytes = -1
         self.report = Reporter(wanted, now_s=now_s)
-        self.rounds = Rounds()
-        self.pausing = Pausing(wanted, self.report)
-        self.waiting = Waiting(self.report)
-        self._verified = Found()
+        self.rounds = RetryRounds()
+        self.disk_pause = DiskPause(wanted, self.report)
+        self.source_wait = SourceWait(self.report)
+        self._verified = VerifiedChunks()
         self._closing_since_s = 0.0
         self._ticked_s = now_s - TICK_S_MIN
         self._sealing = False
         self._ending = ("failed", "")
         self._out = Outbox()
-        self._reopening = Reopening(self._out)
-        self._faults = Faults(wanted, self._out)
-        self.turns = Turns(wanted, self.sources, self._faults, self.report, self._out)
-        self.admission = Admission(wanted, self.sources, self.report, self._out, faults=self._faults, turns=self.turns)
-        self._telling = Telling(self.report, self.sources, self._out, pausing=self.pausing, waiting=self.waiting)
-        self._orders = Orders(wanted, self.report, self._out, self.admission)
+        self._store_recovery = StoreRecovery(self._out)
+        self._failures = FailurePolicy(wanted, self._out)
+        self.remote_queue = RemoteQueue(wanted, self.sources, self._failures, self.report, self._out)
+        self.admission = Admission(
+            wanted, self.sources, self.report, self._out, failures=self._failures, remote_queue=self.remote_queue
+        )
+        self._reports = ReportSchedule(
+            self.report, self.sources, self._out, disk_pause=self.disk_pause, waiting=self.source_wait
+        )
+        self._requests = WatcherRequests(wanted, self.report, self._out, self.admission)
 
     def handle(self, message: DispatcherInbox, *, now_s: float) -> list[Post]:
         """Take one message, return what is to be posted. A word about something long over changes nothing."""
@@ -104,7 +108,7 @@ class DispatchState:
         return self._out.take()
 
     def start(self) -> list[Post]:
-        return [Post(to=WATCHDOG, message=admission.watching(self.job, self.job.limit_bytes_s))]
+        return [Post(to=WATCHDOG, message=admission.monitor_request(self.job, self.job.limit_bytes_s))]
 
     def _route(self, message: DispatcherInbox, now_s: float) -> None:
         match message:
@@ -122,7 +126,7 @@ class DispatchState:
             case SourceLost():
                 self._on_lost(message, now_s)
             case ChunksStored() | ChunksRepeated() | SourceMeasured() | SourceSlowed() | SourceStalled():
-                self._on_ride(message, now_s)
+                self._on_transfer(message, now_s)
             case ChunksVerified():
                 if self.phase is not Phase.OPENING:
                     self._verified.hear(message)
@@ -135,24 +139,24 @@ class DispatchState:
                 self._on_disk(message, now_s)
             case FileSealed():
                 if self._sealing or self.phase is Phase.CLOSING:  # it was stopped meanwhile, but the file stands
-                    self.turns.finished(message.path)
+                    self.remote_queue.finished(message.path)
                     self._end("sealed", "", message.path, message.digest_hex, now_s - message.digest_s)
             case SourceChanged() | ChunkDisputed() | SlotSpoiled() | SealRefused() | StopJob():
-                self._close(*verdict(message, self.sources, self.report), now_s)
+                self._close(*outcome_of(message, self.sources, self.report), now_s)
             case PartFileClosed():
                 if self.phase is Phase.CLOSING:
                     self._end(*self._ending, self.report.part_path, "", now_s)
             case UploadOffered():
-                self._on_known(self.turns.came(message, size_bytes=self.size_bytes, now_s=now_s), now_s)
+                self._on_known(self.remote_queue.offered(message, size_bytes=self.size_bytes, now_s=now_s), now_s)
             case QueuePlaceChanged():
-                self.turns.told(message)
+                self.remote_queue.place_changed(message)
             case ProcessReady(process=process):
                 self._on_process(process, now_s)
             case EnqueueRefused() | UploadFailed() | SessionChanged():
-                peer_news(message, self.turns, self.riding, now_s=now_s)
+                handle_peer_event(message, self.remote_queue, self.leases, now_s=now_s)
                 self._reconsider(now_s)
             case ResendState() | SourceNamed() | SourceDisabled() | LimitJob() | ListContributors() | SourcesExpected():
-                self._orders.take(message, self.riding)
+                self._requests.take(message, self.leases)
                 self._reconsider(now_s)
             case _:
                 assert_never(message)
@@ -167,19 +171,19 @@ class DispatchState:
         elif self.phase in (Phase.TARGET, Phase.RIDING, Phase.PAUSED):
             self._admit_late(source, now_s)
         else:
-            self.turns.leave(source)
+            self.remote_queue.dequeue(source)
 
     def _admit_late(self, source: Source, now_s: float) -> None:
         """A source of which this is known only after the file was opened."""
         clash = admission.size_clash(self.sources)
         if clash:
             self._close("disagreed", clash, now_s)
-        elif self.admission.admit(source, self.size_bytes) and self.riding is not None:
-            self.riding.joined(source)
+        elif self.admission.admit(source, self.size_bytes) and self.leases is not None:
+            self.leases.joined(source)
             if self.phase is Phase.RIDING:
-                self.riding.serve(now_s)
+                self.leases.serve(now_s)
             else:
-                self.turns.leave(source)
+                self.remote_queue.dequeue(source)
 
     def _consider_opening(self, now_s: float) -> None:
         match self.admission.consider_opening(now_s=now_s):
@@ -193,40 +197,46 @@ class DispatchState:
     def _want_target(self, size_bytes: int, name: str) -> None:
         self.phase, self.size_bytes = Phase.TARGET, size_bytes
         self.report.part_path = "?"
-        self.pausing.name = name
-        self._reopening.ask(admission.target_wanted(self.job, size_bytes, name))
+        self.disk_pause.name = name
+        self._store_recovery.ask(admission.open_request(self.job, size_bytes, name))
 
     def _on_process(self, process: str, now_s: float) -> None:
         """A process was started anew; whatever its predecessor knew of this job is gone."""
         if process == SESSION_PROCESS:
-            session_anew(self.turns, self.riding, self.sources, now_s=now_s)
+            session_restarted(self.remote_queue, self.leases, self.sources, now_s=now_s)
             self._go_on(now_s)
         elif process == STORE_PROCESS:
-            self._verified = Found()
+            self._verified = VerifiedChunks()
             if self.phase is Phase.PAUSED:
-                self.pausing.ask_now(now_s)
+                self.disk_pause.ask_now(now_s)
             else:
-                self._reopening.begin(self.size_bytes, closing=self.phase is Phase.CLOSING)
+                self._store_recovery.begin(self.size_bytes, closing=self.phase is Phase.CLOSING)
 
     def _on_target(self, message: PartFileReady, now_s: float) -> None:
-        riding = self.riding
+        leases = self.leases
         if self.phase is Phase.PAUSED:
             self._on_mended(message, now_s)
         elif self.phase is Phase.TARGET:
-            self._begin_riding(message, now_s)
-        elif riding is not None and self._reopening.awaits(self.phase, riding, message.store):
+            self._begin_leases(message, now_s)
+        elif leases is not None and self._store_recovery.awaits(self.phase, leases, message.store):
             self._sealing, self.phase = False, Phase.RIDING
-            self._reopening.opened(riding, message.store, self._verified.runs, now_s=now_s)
+            self._store_recovery.opened(leases, message.store, self._verified.runs, now_s=now_s)
             self._admit_all(now_s)
-        self._verified = Found()
+        self._verified = VerifiedChunks()
 
-    def _begin_riding(self, message: PartFileReady, now_s: float) -> None:
-        self.phase, self._reopening.under_way = Phase.RIDING, False
-        size, board = self.size_bytes, board_of(self.job, self.size_bytes, self._verified.runs)
-        self.riding = Leases(
-            self.job, board, self.sources, self.report, self._out, faults=self._faults, turns=self.turns
+    def _begin_leases(self, message: PartFileReady, now_s: float) -> None:
+        self.phase, self._store_recovery.under_way = Phase.RIDING, False
+        size, tracker = self.size_bytes, tracker_for(self.job, self.size_bytes, self._verified.runs)
+        self.leases = Leases(
+            self.job,
+            tracker,
+            self.sources,
+            self.report,
+            self._out,
+            failures=self._failures,
+            remote_queue=self.remote_queue,
         )
-        self.riding.size_bytes, self.riding.store = size, message.store
+        self.leases.size_bytes, self.leases.store = size, message.store
         self._out.extend(self.report.opened(message, size, self._verified))
         self._admit_all(now_s)
 
@@ -238,41 +248,41 @@ class DispatchState:
 
     def _on_disk(self, message: DiskFailed | PartFileRefused, now_s: float) -> None:
         """Once the job rides, a fault that may pass by itself pauses it; anything else ends it."""
-        may_pause = self.phase in (Phase.RIDING, Phase.WAITING, Phase.SEALING, Phase.PAUSED) and mends(message)
-        if self.riding is None or not may_pause:
-            self._close(*verdict(message, self.sources, self.report), now_s)
+        may_pause = self.phase in (Phase.RIDING, Phase.WAITING, Phase.SEALING, Phase.PAUSED) and may_pass(message)
+        if self.leases is None or not may_pause:
+            self._close(*outcome_of(message, self.sources, self.report), now_s)
             return
         if self.phase is not Phase.PAUSED:
-            self.phase, self._sealing, self._reopening.under_way = Phase.PAUSED, False, False
-            self.turns.leave_all()
-            self.riding.pause(now_s)
-        self._verified = Found()
-        self._out.extend(self.pausing.failed(message.detail, self.riding.board.stored.count, now_s=now_s))
+            self.phase, self._sealing, self._store_recovery.under_way = Phase.PAUSED, False, False
+            self.remote_queue.dequeue_all()
+            self.leases.pause(now_s)
+        self._verified = VerifiedChunks()
+        self._out.extend(self.disk_pause.failed(message.detail, self.leases.tracker.stored.count, now_s=now_s))
 
     def _on_mended(self, message: PartFileReady, now_s: float) -> None:
         """The disk works again. Stored is what was found in the part file just now, nothing else."""
-        assert self.riding is not None, "paused before it rode"
-        self.phase, self.riding.store = Phase.RIDING, message.store
-        self.report.lost(self.riding.restore(RangeSet(self._verified.runs)), self.size_bytes, self.sources)
-        self._out.extend(self.pausing.over(message.message))
+        assert self.leases is not None, "paused before it rode"
+        self.phase, self.leases.store = Phase.RIDING, message.store
+        self.report.lost(self.leases.restore(RangeSet(self._verified.runs)), self.size_bytes, self.sources)
+        self._out.extend(self.disk_pause.over(message.message))
         self._go_on(now_s)
 
-    def _on_ride(self, message: RideNews, now_s: float) -> None:
-        riding = self.riding
-        if riding is None or (self.phase is not Phase.RIDING and not isinstance(message, ChunksStored)):
+    def _on_transfer(self, message: TransferReport, now_s: float) -> None:
+        leases = self.leases
+        if leases is None or (self.phase is not Phase.RIDING and not isinstance(message, ChunksStored)):
             return
-        if not self._reopening.under_way or not isinstance(message, SourceSlowed | SourceStalled):
-            riding.hear(message, now_s=now_s)  # while nobody stores, it is no wonder that a ride is slow
+        if not self._store_recovery.under_way or not isinstance(message, SourceSlowed | SourceStalled):
+            leases.hear(message, now_s=now_s)  # while nobody stores, it is no wonder that a ride is slow
         if isinstance(message, ChunksStored):
             self._seal_if_complete(now_s)
-            if not self._telling.put_off(now_s):
-                self._telling.tell(self.phase, self.riding, now_s)
+            if not self._reports.defer(now_s):
+                self._reports.report_if_due(self.phase, self.leases, now_s)
         elif isinstance(message, SourceSlowed | SourceStalled):
             self._go_on(now_s)
 
     def _on_lease_over(self, message: LeaseFinished | LeaseReleased, now_s: float) -> None:
-        riding, source = self.riding, self.sources.get(message.source)
-        if riding is None or source is None or not riding.lease_over(message, now_s=now_s):
+        leases, source = self.leases, self.sources.get(message.source)
+        if leases is None or source is None or not leases.lease_over(message, now_s=now_s):
             return
         if isinstance(message, LeaseReleased):
             self.admission.bind_host(source, message.retry_after_s, now_s=now_s)
@@ -282,10 +292,10 @@ class DispatchState:
 
     def _learn_size(self, size_bytes: int, now_s: float) -> None:
         """A body of unknown length ended: now the size is known, unless more is stored already."""
-        riding = self.riding
-        if riding is None or size_bytes < 0 or self.phase is not Phase.RIDING or riding.board.total != UNBOUNDED:
+        leases = self.leases
+        if leases is None or size_bytes < 0 or self.phase is not Phase.RIDING or leases.tracker.total != UNBOUNDED:
             return
-        clash = learn_size(riding, size_bytes, self._out)
+        clash = learn_size(leases, size_bytes, self._out)
         if clash:
             self._close("disagreed", clash, now_s)
         else:
@@ -293,8 +303,8 @@ class DispatchState:
 
     def _on_lost(self, message: SourceLost, now_s: float) -> None:
         source = self.admission.lost(message, now_s=now_s)
-        if source is not None and self.riding is not None:
-            self.riding.let_go(source)
+        if source is not None and self.leases is not None:
+            self.leases.drop(source)
         self._go_on(now_s)
 
     def _reconsider(self, now_s: float) -> None:
@@ -307,76 +317,78 @@ class DispatchState:
     def _go_on(self, now_s: float) -> None:
         """After anything that may have freed a source or a chunk: seal, grant or end."""
         self._seal_if_complete(now_s)
-        if self.phase is Phase.RIDING and self.riding is not None:
-            self.riding.serve(now_s)
-        self._end_if_nobody(now_s)
+        if self.phase is Phase.RIDING and self.leases is not None:
+            self.leases.serve(now_s)
+        self._end_if_starved(now_s)
 
     def _on_tick(self, now_s: float) -> None:
         if now_s - self._ticked_s < TICK_S_MIN:  # our own word: what was too much for one step
-            self._telling.tell(self.phase, self.riding, now_s) if self._telling.apart(now_s) else self._go_on(now_s)
+            self._reports.report_if_due(self.phase, self.leases, now_s) if self._reports.is_large(
+                now_s
+            ) else self._go_on(now_s)
             return
         self._ticked_s = now_s
         if self.phase is Phase.CLOSING and now_s - self._closing_since_s > CLOSING_S_MAX:
             self._end(*self._ending, self.report.part_path, "", now_s)
             return
-        if self.riding is not None and not self._reopening.under_way:
-            self.riding.expire(now_s)
+        if self.leases is not None and not self._store_recovery.under_way:
+            self.leases.expire(now_s)
         if self.phase is Phase.PAUSED:
-            self._out.extend(self.pausing.tick(self.size_bytes, now_s=now_s))
-        self.turns.expire(now_s)
+            self._out.extend(self.disk_pause.tick(self.size_bytes, now_s=now_s))
+        self.remote_queue.expire(now_s)
         self.admission.revisit(now_s=now_s)
         self._reconsider(now_s)
-        if not self._telling.put_off(now_s):
-            self._telling.tell(self.phase, self.riding, now_s)
+        if not self._reports.defer(now_s):
+            self._reports.report_if_due(self.phase, self.leases, now_s)
 
     @property
     def tick_s(self) -> float:
-        return self._telling.tick_s(self.phase, self.riding)
+        return self._reports.tick_s(self.phase, self.leases)
 
-    def _end_if_nobody(self, now_s: float) -> None:
+    def _end_if_starved(self, now_s: float) -> None:
         """Nobody rides, waits or may try again: up to three rounds with proven sources, then a reasoned end."""
         if self.phase not in (Phase.OPENING, Phase.RIDING) or self.admission.awaited > 0:
             return
-        if not admission.all_out(self.sources, now_s=now_s) or (self.riding is not None and self.riding.draining()):
+        if not admission.all_out(self.sources, now_s=now_s) or (self.leases is not None and self.leases.draining()):
             return
-        stored = self.riding.board.stored.count if self.riding is not None else 0
+        stored = self.leases.tracker.stored.count if self.leases is not None else 0
         count = self.rounds.begin(self.sources, stored, now_s=now_s)
         if count:
             self._out.extend(self.report.noted(f"round {self.rounds.count} with {count} proven sources"))
         elif self.job.waits:
-            self.phase, self.rounds = Phase.WAITING, Rounds()
-            self._out.extend(self.waiting.begin(self.sources, stored, now_s=now_s))
+            self.phase, self.rounds = Phase.WAITING, RetryRounds()
+            self._out.extend(self.source_wait.begin(self.sources, stored, now_s=now_s))
         else:
-            self._close("starved", admission.why_nobody(self.sources), now_s)
+            self._close("starved", admission.why_no_source(self.sources), now_s)
 
     def _wake(self, now_s: float) -> None:
         """A job that waits does so no longer than it must."""
-        board = None if self.riding is None else self.riding.board
-        if self.phase is Phase.WAITING and self.waiting.over(self.sources, board, now_s=now_s):
-            self.phase = Phase.OPENING if board is None else Phase.RIDING
+        tracker = None if self.leases is None else self.leases.tracker
+        if self.phase is Phase.WAITING and self.source_wait.over(self.sources, tracker, now_s=now_s):
+            self.phase = Phase.OPENING if tracker is None else Phase.RIDING
 
     def _seal_if_complete(self, now_s: float) -> None:
         """A small file may be there before every source was heard: sizes that differ should still be news."""
-        if self.riding is None or not self._reopening.may_seal(self.riding) or self.phase is not Phase.RIDING:
+        if self.leases is None or not self._store_recovery.may_seal(self.leases) or self.phase is not Phase.RIDING:
             return
-        if self.admission.hearing(now_s=now_s):
+        if self.admission.awaits_sizes(now_s=now_s):
             return
         self.phase, self._sealing = Phase.SEALING, True
-        self.riding.revoke_all(now_s)
-        self.turns.leave_all()
+        self.leases.revoke_all(now_s)
+        self.remote_queue.dequeue_all()
         self._out.post(ASSEMBLER, SealFile(job=self.job.job))
 
     def _close(self, state: str, reason: str, now_s: float) -> None:
         """Stop everything, keep what is safe, then end with this state. The first reason stays."""
         if self.phase in (Phase.CLOSING, Phase.ENDED):
             return
-        self.turns.leave_all()
+        self.remote_queue.dequeue_all()
         if self.phase is Phase.PAUSED and state == "interrupted":
-            reason = f"paused, {self.pausing.reason}"
-        opened = self.phase is Phase.TARGET or self.riding is not None
+            reason = f"paused, {self.disk_pause.reason}"
+        opened = self.phase is Phase.TARGET or self.leases is not None
         self._ending = (state, reason)
-        if self.riding is not None:
-            self.riding.revoke_all(now_s)
+        if self.leases is not None:
+            self.leases.revoke_all(now_s)
         self.phase, self._closing_since_s = Phase.CLOSING, now_s
         if opened:
             self._out.post(ASSEMBLER, ClosePartFile(job=self.job.job))
@@ -386,7 +398,7 @@ class DispatchState:
     def _end(self, state: str, reason: str, path: str, digest_hex: str, now_s: float) -> None:
         self.phase = Phase.ENDED
         path = "" if path == "?" else path
-        board = self.riding.board if self.riding is not None else None
-        self._out.extend(self.report.ended(state, reason, path, digest_hex, self.sources, board, now_s=now_s))
+        tracker = self.leases.tracker if self.leases is not None else None
+        self._out.extend(self.report.ended(state, reason, path, digest_hex, self.sources, tracker, now_s=now_s))
         for to in (ASSEMBLER, WATCHDOG, POOL):  # the pool has this actor stopped: it may say nothing after that
             self._out.post(to, JobClosed(job=self.job.job))

@@ -27,7 +27,7 @@ UNSTORED_S_MAX: Final = 2.0
 
 
 @dataclass(slots=True)  # not frozen: thousands are made a second, and freezing triples what one costs
-class Rider:
+class LeaseEstimate:
     """A riding lease as seen now. `left_bytes` from where it reads to its end; `finish_s` when it would be done."""
 
     lease: Lease
@@ -46,10 +46,10 @@ class SourceRates:
     those that begin at byte 0: two of them would each wait for the other to do it sooner.
     """
 
-    riders: list[Rider]
-    by_lease: dict[int, Rider]
+    estimates: list[LeaseEstimate]
+    by_lease: dict[int, LeaseEstimate]
     turn: int
-    fronts: list[Rider]
+    fronts: list[LeaseEstimate]
     seen_s: float
     rate_bytes_s: float
     left_bytes: float
@@ -59,7 +59,7 @@ class SourceRates:
     @property
     def mean_bytes_s(self) -> float:
         """What one of those that ride, or will soon, sends on average."""
-        return self.rate_bytes_s / max(len(self.riders) + len(self.coming), 1)
+        return self.rate_bytes_s / max(len(self.estimates) + len(self.coming), 1)
 
     def finish_with(self, rate_bytes_s: float, setup_s: float, *, now_s: float, joining: int = -1) -> float:
         """The common finish time when one more source of this rate joins after its set-up time. `joining`: its
@@ -74,30 +74,32 @@ class SourceRates:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Census:
+class SourceCounts:
     """`source_count`: sources not banned, at least 1. `front_kept`: one may only be able to begin at byte 0.
-    `spent_count`: sources that may not be stopped once more."""
+    `budget_spent_count`: sources that may not be stopped once more."""
 
     source_count: int
     front_kept: bool
-    spent_count: int
+    budget_spent_count: int
     seen_s: float
 
 
-def census(sources: dict[int, Source], *, now_s: float) -> Census:
+def count_sources(sources: dict[int, Source], *, now_s: float) -> SourceCounts:
     """Count the sources. O(sources), in one pass: it stands in the longest steps there are."""
-    count = spent_count = 0
+    count = budget_spent_count = 0
     front_kept = False
     for source in sources.values():
-        count += source.standing is not SourceState.BANNED
-        spent_count += source.spent
+        count += source.state is not SourceState.BANNED
+        budget_spent_count += source.budget_spent
         if not front_kept and source.usable:
             front_kept = not (source.probed and source.traits.offset_ok)
-    return Census(source_count=max(1, count), front_kept=front_kept, spent_count=spent_count, seen_s=now_s)
+    return SourceCounts(
+        source_count=max(1, count), front_kept=front_kept, budget_spent_count=budget_spent_count, seen_s=now_s
+    )
 
 
-def survey(
-    board: ChunkTracker,
+def estimate_rates(
+    tracker: ChunkTracker,
     sources: dict[int, Source],
     chunk_size: int,
     *,
@@ -109,45 +111,45 @@ def survey(
     """Look at every riding lease once, O(leases). With very many, at some of them: what `before` says of the others
     was true a moment ago. `waiting`: sources whose turn has not come; those that will be there soon are counted on.
     `small_bytes`: see `_unsent`."""
-    riding = [lease for lease in board.leases.values() if not lease.draining]
-    many = len(riding) > SURVEYED_WHOLE_MAX
+    leases = [lease for lease in tracker.leases.values() if not lease.draining]
+    many = len(leases) > SURVEYED_WHOLE_MAX
     old = before.by_lease if before is not None and many else {}
-    turns = 1 + len(riding) // LOOKED_AT_MAX if many else 1
-    turn = (before.turn + 1) % turns if before is not None else 0
+    remote_queue = 1 + len(leases) // LOOKED_AT_MAX if many else 1
+    turn = (before.turn + 1) % remote_queue if before is not None else 0
     guess = before.guess_bytes_s if before is not None and turn > 0 else 0.0
-    guess = guess or _typical_rate(riding, sources)
-    riders: list[Rider] = []
-    fronts: list[Rider] = []
-    dear: list[Rider] = []
-    rate, left = 0.0, float(board.free.count * chunk_size)
-    for lease in riding:
-        rider = old.get(lease.id) if lease.id % turns != turn else None
+    guess = guess or _typical_rate(leases, sources)
+    estimates: list[LeaseEstimate] = []
+    fronts: list[LeaseEstimate] = []
+    costly: list[LeaseEstimate] = []
+    rate, left = 0.0, float(tracker.free.count * chunk_size)
+    for lease in leases:
+        estimate = old.get(lease.id) if lease.id % remote_queue != turn else None
         source = sources[lease.source]
-        if rider is None:
-            rider = look(lease, source, guess, chunk_size, now_s=now_s)
-        riders.append(rider)
+        if estimate is None:
+            estimate = estimate_lease(lease, source, guess, chunk_size, now_s=now_s)
+        estimates.append(estimate)
         if not source.traits.offset_ok:
-            fronts.append(rider)
+            fronts.append(estimate)
         if source.traits.abort_is_costly:
-            dear.append(rider)
-        rate += rider.rate_bytes_s
+            costly.append(estimate)
+        rate += estimate.rate_bytes_s
         if lease.rival is None or lease.rival > lease.id:  # the second of a duel counts nothing new
-            left += rider.left_bytes
+            left += estimate.left_bytes
     coming: dict[int, float] = {}
     for source in waiting:
-        coming_s = source.waiting_s + source.traits.restart_cost_s - now_s
-        if source.waiting and source.traits.offset_ok and coming_s > -COUNTED_ON_S:
+        coming_s = source.enqueued_s + source.traits.restart_cost_s - now_s
+        if source.enqueued and source.traits.offset_ok and coming_s > -COUNTED_ON_S:
             hoped = source.rate_bytes_s or guess
             rate += hoped
             coming[source.id] = max(coming_s, 0.0)
             left += hoped * coming[source.id]
-    if dear and rate > 0:
-        restarts = [(rider, sources[rider.lease.source].traits.restart_cost_s) for rider in dear]
-        left += _unsent(restarts, board, rate, left, small_bytes + chunk_size / 2, now_s=now_s)
-    riders.sort(key=_finish, reverse=True)
+    if costly and rate > 0:
+        restarts = [(estimate, sources[estimate.lease.source].traits.restart_cost_s) for estimate in costly]
+        left += _unsent(restarts, tracker, rate, left, small_bytes + chunk_size / 2, now_s=now_s)
+    estimates.sort(key=_finish, reverse=True)
     return SourceRates(
-        riders=riders,
-        by_lease={rider.lease.id: rider for rider in riders} if many else {},
+        estimates=estimates,
+        by_lease={estimate.lease.id: estimate for estimate in estimates} if many else {},
         turn=turn,
         fronts=fronts,
         seen_s=now_s,
@@ -159,8 +161,8 @@ def survey(
 
 
 def _unsent(
-    restarts: list[tuple[Rider, float]],
-    board: ChunkTracker,
+    restarts: list[tuple[LeaseEstimate, float]],
+    tracker: ChunkTracker,
     rate: float,
     left: float,
     small_bytes: float,
@@ -177,23 +179,23 @@ def _unsent(
     for _ in range(2):  # what is found makes the finish later, and so itself a little more
         until_s = now_s + (left + unsent) / rate
         unsent = 0.0
-        for rider, restart_s in restarts:
-            idle_s = until_s - rider.finish_s
-            if idle_s > 0 and rider.lease.stop not in board.free:
-                again = rider.rate_bytes_s * (idle_s - restart_s) > small_bytes
-                unsent += rider.rate_bytes_s * (restart_s if again else idle_s)
+        for estimate, restart_s in restarts:
+            idle_s = until_s - estimate.finish_s
+            if idle_s > 0 and estimate.lease.stop not in tracker.free:
+                again = estimate.rate_bytes_s * (idle_s - restart_s) > small_bytes
+                unsent += estimate.rate_bytes_s * (restart_s if again else idle_s)
     return unsent
 
 
-def _typical_rate(riding: list[Lease], sources: dict[int, Source]) -> float:
+def _typical_rate(leases: list[Lease], sources: dict[int, Source]) -> float:
     """What somebody unknown probably sends, bytes a second; 0 when nothing is known.
 
     The median, which no single mirror moves. Users differ so much that half of them send next to nothing: there the
     mean is what their sum is reckoned with.
     """
-    known = sorted([lease.rate_bytes_s for lease in riding if lease.rate_bytes_s > 0])
+    known = sorted([lease.rate_bytes_s for lease in leases if lease.rate_bytes_s > 0])
     known = known or sorted([source.rate_bytes_s for source in sources.values() if source.rate_bytes_s > 0])
-    if known and any(sources[lease.source].traits.abort_is_costly for lease in riding):
+    if known and any(sources[lease.source].traits.abort_is_costly for lease in leases):
         return sum(known) / len(known)
     return known[len(known) // 2] if known else 0.0
 
@@ -201,12 +203,14 @@ def _typical_rate(riding: list[Lease], sources: dict[int, Source]) -> float:
 _finish = operator.attrgetter("finish_s")
 
 
-def expected_rate(source: Source, fleet: SourceRates) -> float:
+def expected_rate(source: Source, rates: SourceRates) -> float:
     """What this source will probably send: measured, known from before, or like the others (0: nobody knows)."""
-    return source.rate_bytes_s or fleet.guess_bytes_s
+    return source.rate_bytes_s or rates.guess_bytes_s
 
 
-def look(lease: Lease, source: Source, guess_bytes_s: float, chunk_size: int, *, now_s: float) -> Rider:
+def estimate_lease(
+    lease: Lease, source: Source, guess_bytes_s: float, chunk_size: int, *, now_s: float
+) -> LeaseEstimate:
     """One riding lease as seen now. Called a thousand times in a step: hence no helpers, no min() and max()."""
     start_bytes, stop_bytes, stored_bytes = lease.first * chunk_size, lease.stop * chunk_size, lease.next * chunk_size
     begin_s = now_s
@@ -221,7 +225,7 @@ def look(lease: Lease, source: Source, guess_bytes_s: float, chunk_size: int, *,
         )
     else:
         traits = source.traits
-        expected = traits.turn_cost_s if traits.abort_is_costly else traits.restart_cost_s
+        expected = traits.grant_cost_s if traits.abort_is_costly else traits.restart_cost_s
         late = now_s - lease.granted_s > 2 * expected + FIRST_BYTE_GRACE_S
         rate, come = 0.0 if late else (source.rate_bytes_s or guess_bytes_s), 0.0 - lease.lead_in_bytes
         if lease.granted_s + expected > now_s:
@@ -236,25 +240,27 @@ def look(lease: Lease, source: Source, guess_bytes_s: float, chunk_size: int, *,
         lost = stop_bytes > stored_bytes and now_s - lease.grown_s > UNSTORED_S_MAX
         position = float(stored_bytes if lost else stop_bytes)
     left = stop_bytes - position + lead_in
-    return Rider(lease, rate, position, left, begin_s + left / (rate if rate > CRAWL_BYTES_S else CRAWL_BYTES_S))
+    return LeaseEstimate(
+        lease, rate, position, left, begin_s + left / (rate if rate > CRAWL_BYTES_S else CRAWL_BYTES_S)
+    )
 
 
 # What a placement looks at, and the plain questions it asks about it. Nothing here changes anything.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
-    """Everything a placement looks at. `opened_chunks`: missing at the start. `patient` False: nobody else can go on,
+class PlacementView:
+    """Everything a placement looks at. `opened_chunks`: missing at the start. `budgets_bind` False: nobody else can go on,
     so a source whose stops are spent may ride anywhere."""
 
-    board: ChunkTracker
+    tracker: ChunkTracker
     sources: dict[int, Source]
-    fleet: SourceRates
-    census: Census
+    rates: SourceRates
+    counts: SourceCounts
     chunk_size: int
     opened_chunks: int
     now_s: float
-    patient: bool = True
+    budgets_bind: bool = True
 
 
 def lead_in_chunks(source: Source, first: int) -> int:
@@ -264,56 +270,58 @@ def lead_in_chunks(source: Source, first: int) -> int:
     return first - source.position if source.position <= first else first
 
 
-def start_cost_s(view: View, source: Source, first: int) -> float:
+def start_cost_s(view: PlacementView, source: Source, first: int) -> float:
     """Time from grant to the first byte that counts."""
-    rate = source.rate_bytes_s or view.fleet.mean_bytes_s
+    rate = source.rate_bytes_s or view.rates.mean_bytes_s
     lead = lead_in_chunks(source, first) * view.chunk_size
     if lead and rate <= 0:
         rate = 1e6  # nobody measured anything yet: the least bad guess
     return source.start_cost_s + (lead / rate if lead else 0.0)
 
 
-def finish_with(view: View, source: Source, setup_s: float) -> float:
+def finish_with(view: PlacementView, source: Source, setup_s: float) -> float:
     """The common finish time when this source joins so late."""
-    return view.fleet.finish_with(source.rate_bytes_s, setup_s, now_s=view.now_s, joining=source.id)
+    return view.rates.finish_with(source.rate_bytes_s, setup_s, now_s=view.now_s, joining=source.id)
 
 
-def could_bytes(view: View, source: Source, first: int) -> float:
+def could_bytes(view: PlacementView, source: Source, first: int) -> float:
     """What a source of known rate could send from `first` on until the common finish time; below 0: it comes late."""
     setup_s = start_cost_s(view, source, first)
     return source.rate_bytes_s * (finish_with(view, source, setup_s) - view.now_s - setup_s)
 
 
-def claim_bytes(view: View, rider: Rider, *, joining: Source | None = None) -> float:
+def claim_bytes(view: PlacementView, estimate: LeaseEstimate, *, joining: Source | None = None) -> float:
     """What a ride could do until the common finish time beyond the end of its lease."""
-    fleet = view.fleet
-    until_s = finish_with(view, joining, 0.0) if joining else fleet.finish_with(0.0, 0.0, now_s=view.now_s)
-    share = rider.rate_bytes_s * (until_s - view.now_s)
-    return max(0.0, share - rider.left_bytes)
+    rates = view.rates
+    until_s = finish_with(view, joining, 0.0) if joining else rates.finish_with(0.0, 0.0, now_s=view.now_s)
+    share = estimate.rate_bytes_s * (until_s - view.now_s)
+    return max(0.0, share - estimate.left_bytes)
 
 
-def claim_chunks(view: View, rider: Rider, *, joining: Source) -> int:
-    return math.floor(claim_bytes(view, rider, joining=joining) / view.chunk_size)
+def claim_chunks(view: PlacementView, estimate: LeaseEstimate, *, joining: Source) -> int:
+    return math.floor(claim_bytes(view, estimate, joining=joining) / view.chunk_size)
 
 
-def bound_to_end(view: View, source: Source) -> bool:
+def bound_to_end(view: PlacementView, source: Source) -> bool:
     """Whether this source may only ride to the end of the file: its stops are spent."""
-    return source.spent and (view.patient or source.spent_today)
+    return source.budget_spent and (view.budgets_bind or source.budget_spent_today)
 
 
-def toucher(view: View, first: int) -> Rider | None:
+def lease_ending_at(view: PlacementView, first: int) -> LeaseEstimate | None:
     """The ride that could go on into the gap that begins at `first`."""
-    for lease in view.board.leases.values():
+    for lease in view.tracker.leases.values():
         if lease.stop == first and lease.rival is None and is_open(view, lease):
-            return look_at(view, lease)
+            return estimate_now(view, lease)
     return None
 
 
-def look_at(view: View, lease: Lease) -> Rider:
+def estimate_now(view: PlacementView, lease: Lease) -> LeaseEstimate:
     """A ride as it stands at this moment."""
-    return look(lease, view.sources[lease.source], view.fleet.guess_bytes_s, view.chunk_size, now_s=view.now_s)
+    return estimate_lease(
+        lease, view.sources[lease.source], view.rates.guess_bytes_s, view.chunk_size, now_s=view.now_s
+    )
 
 
-def is_open(view: View, lease: Lease) -> bool:
+def is_open(view: PlacementView, lease: Lease) -> bool:
     """Whether a rider seen a moment ago still holds something that others could fetch too."""
-    return lease.id in view.board.leases and not lease.draining and not lease.shared and lease.open_chunks > 0
+    return lease.id in view.tracker.leases and not lease.draining and not lease.shared and lease.open_chunks > 0

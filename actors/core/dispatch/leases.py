@@ -9,19 +9,19 @@ from typing import Final, assert_never
 from actors.core.dispatch import placement as place
 from actors.core.dispatch import stop_cost
 from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
-from actors.core.dispatch.finish_time import lead_in_chunks, look
-from actors.core.dispatch.outcome import pace_fault
-from actors.core.dispatch.placement_view import PlacementView
+from actors.core.dispatch.finish_time import estimate_lease, lead_in_chunks
+from actors.core.dispatch.outcome import rate_fault
+from actors.core.dispatch.placement_view import PlacementViewCache
 from actors.core.dispatch.progress import Reporter
-from actors.core.dispatch.remote_queue import Turns
+from actors.core.dispatch.remote_queue import RemoteQueue
 from actors.core.dispatch.sources import (
-    Faults,
+    FailurePolicy,
     Source,
     SourceState,
-    delivered,
     learn_rate,
     learn_setup,
     note_received,
+    record_delivery,
     tempered,
 )
 from actors.core.outbox import Outbox
@@ -58,7 +58,7 @@ SERVED_PER_STEP: Final = 2
 EXTEND_AHEAD_S: Final = 1.0
 
 
-RideNews = ChunksStored | ChunksRepeated | SourceMeasured | SourceSlowed | SourceStalled
+TransferReport = ChunksStored | ChunksRepeated | SourceMeasured | SourceSlowed | SourceStalled
 
 
 class Leases:
@@ -67,38 +67,38 @@ class Leases:
     def __init__(
         self,
         job: StartDispatcher,
-        board: ChunkTracker,
+        tracker: ChunkTracker,
         sources: dict[int, Source],
         report: Reporter,
         out: Outbox,
         *,
-        faults: Faults,
-        turns: Turns,
+        failures: FailurePolicy,
+        remote_queue: RemoteQueue,
     ) -> None:
         self.job = job
-        self.board = board
+        self.tracker = tracker
         self.sources = sources
         self.report = report
         self.size_bytes = -1
         self.limit_bytes_s = job.limit_bytes_s
         self.store = 0
         self._out = out
-        self._faults = faults
-        self._turns = turns
-        self._lookout = PlacementView(job, board, sources)
+        self._failures = failures
+        self._remote_queue = remote_queue
+        self._views = PlacementViewCache(job, tracker, sources)
         self._idle = set(sources)
         self._expired_s = 0.0
 
     def joined(self, source: Source) -> None:
         """One more source, or one whose worker was started anew."""
         self._idle.add(source.id)
-        self._lookout.recount()
+        self._views.recount()
 
     def changed(self) -> None:
         """The board was changed by somebody else."""
-        self._lookout.changed()
+        self._views.changed()
 
-    def hear(self, message: RideNews, *, now_s: float) -> None:
+    def hear(self, message: TransferReport, *, now_s: float) -> None:
         """What the Assembler and the watchdog say of a ride."""
         match message:
             case ChunksStored():
@@ -111,35 +111,35 @@ class Leases:
                 self.slow(message, now_s=now_s)
 
     def stored(self, message: ChunksStored, *, now_s: float) -> None:
-        board = self.board
-        lease = self._hear(message.lease, now_s)
+        tracker = self.tracker
+        lease = self._touch(message.lease, now_s)
         if lease is not None:
             lease.grown_s = now_s
         first, stop = message.first, message.first + message.count
-        change = board.store(message.lease, first, stop)
+        change = tracker.store(message.lease, first, stop)
         source = self.sources.get(message.source)
         if source is not None and change.new:
             count = sum(end - begin for begin, end in change.new)
             source.chunks += count
             source.bytes_stored += message.length_bytes
-            delivered(source)
+            record_delivery(source)
             self.report.stored(source, change.new, message.length_bytes)
             if self.job.verbose:
-                self._out.extend(self.report.arrivals(source, change.new, board, lease))
+                self._out.extend(self.report.arrivals(source, change.new, tracker, lease))
         for other in change.trimmed:
             self._trim(other)
         for other in change.lost:
-            self._hang_up(other, now_s)
+            self._send_revoke(other, now_s)
         if change.lost or change.trimmed:
-            self._lookout.changed()
+            self._views.changed()
 
     def repeated(self, message: ChunksRepeated, *, now_s: float) -> None:
         """Nothing new, but the ride is that much further."""
-        self._hear(message.lease, now_s)
-        self.board.store(message.lease, message.first, message.first + message.count)
+        self._touch(message.lease, now_s)
+        self.tracker.store(message.lease, message.first, message.first + message.count)
 
     def measured(self, message: SourceMeasured, *, now_s: float) -> None:
-        lease = self._hear(message.lease, now_s)
+        lease = self._touch(message.lease, now_s)
         if lease is None:
             return
         source = self.sources[lease.source]
@@ -153,16 +153,16 @@ class Leases:
         self._extend_if_near(lease, source, now_s)
 
     def _extend_if_near(self, lease: Lease, source: Source, now_s: float) -> None:
-        board = self.board
-        if self.job.mode != "swarm" or lease.draining or lease.stop not in board.free:
+        tracker = self.tracker
+        if self.job.mode != "swarm" or lease.draining or lease.stop not in tracker.free:
             return
-        rider = look(lease, source, 0.0, self.job.chunk_size, now_s=now_s)
-        if rider.finish_s - now_s > max(EXTEND_AHEAD_S, 2 * source.traits.restart_cost_s):
+        estimate = estimate_lease(lease, source, 0.0, self.job.chunk_size, now_s=now_s)
+        if estimate.finish_s - now_s > max(EXTEND_AHEAD_S, 2 * source.traits.restart_cost_s):
             return
-        stop = place.extension(self._lookout.view(now_s), rider)
+        stop = place.extension(self._views.view(now_s), estimate)
         if stop is not None:
-            board.extend(lease, stop)
-            self._lookout.changed()
+            tracker.extend(lease, stop)
+            self._views.changed()
             self._out.post(source.worker, LeaseExtended(job=self.job.job, source=source.id, lease=lease.id, stop=stop))
 
     def lease_over(self, message: LeaseFinished | LeaseReleased, *, now_s: float) -> bool:
@@ -170,11 +170,11 @@ class Leases:
         source = self.sources.get(message.source)
         if source is None or source.busy != message.lease:
             return False
-        self._free(source)
+        self._make_idle(source)
         self._count_stop(source, stopped=message.stopped)
-        lease = self.board.leases.get(message.lease)
+        lease = self.tracker.leases.get(message.lease)
         progressed = message.handed_stop > lease.first if lease is not None else False
-        self.report.ride_over(message.received_bytes)
+        self.report.lease_over(message.received_bytes)
         if lease is not None:
             lease.received_bytes = max(lease.received_bytes, message.received_bytes)
             lease.heard_s = now_s
@@ -184,17 +184,17 @@ class Leases:
                 self._out.post(
                     PEER_HISTORY, PeerDelivered(peer=source.peer, rate_bytes_s=source.rate_bytes_s, setup_s=setup_s)
                 )
-            self.board.drain(lease, message.handed_stop)
-        self._lookout.changed()
+            self.tracker.drain(lease, message.handed_stop)
+        self._views.changed()
         match message:
             case LeaseFinished():
-                if lease is not None and not progressed and self.board.total != UNBOUNDED:
+                if lease is not None and not progressed and self.tracker.total != UNBOUNDED:
                     detail = "ended without a single chunk"
-                    self.blame(source, FaultKind.SHORT_BODY, detail, 0.0, False, now_s=now_s)
+                    self.record_failure(source, FaultKind.SHORT_BODY, detail, 0.0, False, now_s=now_s)
                 source.position = message.handed_stop if source.traits.offset_ok or not message.stopped else 0
             case LeaseReleased():
                 fault = FaultKind(message.fault)
-                self.blame(source, fault, message.detail, message.retry_after_s, progressed, now_s=now_s)
+                self.record_failure(source, fault, message.detail, message.retry_after_s, progressed, now_s=now_s)
                 source.position = message.handed_stop if source.traits.offset_ok else 0
         return True
 
@@ -202,35 +202,35 @@ class Leases:
         source.stops += stopped
         if stopped and source.peer:
             self._out.post(PEER_HISTORY, PeerStopped(peer=source.peer))
-        before = source.spent
-        stop_cost.weigh(source, self.job)
-        if source.spent != before:
-            self._lookout.recount()
+        before = source.budget_spent
+        stop_cost.update_stop_budget(source, self.job)
+        if source.budget_spent != before:
+            self._views.recount()
 
     def slow(self, message: SourceSlowed | SourceStalled, *, now_s: float) -> None:
         """Take the lease from a source that crawls, if there is somebody better to give it to."""
-        lease = self.board.leases.get(message.lease)
+        lease = self.tracker.leases.get(message.lease)
         if lease is None or lease.draining:
             return
         source = self.sources[lease.source]
         others = (other for other in self.sources.values() if other is not source)
         if isinstance(message, SourceSlowed) and not any(other.usable and other.probed for other in others):
             return  # the only one left: slow is better than nothing
-        kind, detail = pace_fault(message, received_bytes=lease.received_bytes)
+        kind, detail = rate_fault(message, received_bytes=lease.received_bytes)
         progressed = lease.next > lease.first
-        self._take_back(lease, now_s)
-        self.blame(source, kind, detail, 0.0, progressed, now_s=now_s)
+        self._revoke(lease, now_s)
+        self.record_failure(source, kind, detail, 0.0, progressed, now_s=now_s)
 
-    def let_go(self, source: Source) -> None:
+    def drop(self, source: Source) -> None:
         """Its worker is gone, or goes: whatever it was doing has ended."""
-        for lease in list(self.board.leases.values()):
+        for lease in list(self.tracker.leases.values()):
             if lease.source == source.id and not lease.draining:
-                self.report.ride_over(lease.received_bytes)
-                self.board.end(lease)
-        self._lookout.changed()
-        self._lookout.recount()
-        self._turns.leave(source)
-        self._free(source)
+                self.report.lease_over(lease.received_bytes)
+                self.tracker.end(lease)
+        self._views.changed()
+        self._views.recount()
+        self._remote_queue.dequeue(source)
+        self._make_idle(source)
         source.position = 0
 
     def expire(self, now_s: float) -> None:
@@ -238,62 +238,66 @@ class Leases:
         if now_s - self._expired_s < EXPIRE_EVERY_S:
             return
         self._expired_s = now_s
-        for lease in [each for each in self.board.leases.values() if now_s - each.heard_s > LEASE_S_MAX]:
+        for lease in [each for each in self.tracker.leases.values() if now_s - each.heard_s > LEASE_S_MAX]:
             if lease.draining:
-                self.board.end(lease)
+                self.tracker.end(lease)
                 continue
-            self._take_back(lease, now_s)
-            self.blame(self.sources[lease.source], FaultKind.LOST, "its worker fell silent", 0.0, False, now_s=now_s)
+            self._revoke(lease, now_s)
+            self.record_failure(
+                self.sources[lease.source], FaultKind.LOST, "its worker fell silent", 0.0, False, now_s=now_s
+            )
         for source in self.sources.values():
-            over = source.busy is not None and source.busy not in self.board.leases
+            over = source.busy is not None and source.busy not in self.tracker.leases
             if over and now_s - source.busy_since_s > 2 * LEASE_S_MAX:
-                self._free(source)
+                self._make_idle(source)
 
     def pause(self, now_s: float) -> None:
         """Everybody hangs up, and nothing that is on its way is waited for: it may not have been stored."""
-        for lease in list(self.board.leases.values()):
+        for lease in list(self.tracker.leases.values()):
             if lease.draining:
-                self.board.end(lease)
+                self.tracker.end(lease)
             else:
-                self._take_back(lease, now_s)
-        self._lookout.changed()
+                self._revoke(lease, now_s)
+        self._views.changed()
 
     def restore(self, stored: RangeSet) -> RangeSet:
         """After a pause: exactly this is stored. Returns the chunks that were and are not any more."""
-        lost = self.board.restore(stored)
-        self._lookout.recount()
-        self._lookout.changed()
+        lost = self.tracker.restore(stored)
+        self._views.recount()
+        self._views.changed()
         return lost
 
     def revoke_all(self, now_s: float) -> None:
         """Everybody hangs up; the board is left as it is, the job is ending."""
-        for lease in list(self.board.leases.values()):
+        for lease in list(self.tracker.leases.values()):
             if not lease.draining:
-                self._hang_up(lease, now_s)
+                self._send_revoke(lease, now_s)
 
     def draining(self) -> bool:
-        return any(lease.draining for lease in self.board.leases.values())
+        return any(lease.draining for lease in self.tracker.leases.values())
 
     def left_s(self, now_s: float) -> float:
         """Seconds until everything is stored at today's rates, -1 when nobody can say."""
         if self.size_bytes < 0:
             return -1.0
-        fleet = self._lookout.view(now_s).fleet
-        return fleet.finish_with(0.0, 0.0, now_s=now_s) - now_s if fleet.rate_bytes_s > 0 else -1.0
+        rates = self._views.view(now_s).rates
+        return rates.finish_with(0.0, 0.0, now_s=now_s) - now_s if rates.rate_bytes_s > 0 else -1.0
 
-    def blame(
+    def record_failure(
         self, source: Source, kind: FaultKind, detail: str, retry_after_s: float, progressed: bool, *, now_s: float
     ) -> None:
         """Apply a fault's policy."""
-        self._faults.blame(source, kind, detail, retry_after_s=retry_after_s, progressed=progressed, now_s=now_s)
-        self._lookout.recount()
+        self._failures.record_failure(
+            source, kind, detail, retry_after_s=retry_after_s, progressed=progressed, now_s=now_s
+        )
+        self._views.recount()
 
-    def turn_failed(self, source: Source, kind: FaultKind, detail: str, *, now_s: float) -> None:
+    def grant_failed(self, source: Source, kind: FaultKind, detail: str, *, now_s: float) -> None:
         """The turn of its lease came to nothing: take the lease back, if no byte has come yet."""
-        lease = self.board.leases.get(source.busy) if source.busy is not None else None
+        lease = self.tracker.leases.get(source.busy) if source.busy is not None else None
         if lease is not None and not lease.draining and lease.received_bytes == 0:
-            self._take_back(lease, now_s)
-            self.blame(source, kind, detail, 0.0, False, now_s=now_s)
+            self._revoke(lease, now_s)
+            self.record_failure(source, kind, detail, 0.0, False, now_s=now_s)
 
     # -- granting
 
@@ -302,28 +306,30 @@ class Leases:
 
         A turn that has come goes before all else: a slot of its peer is waiting.
         """
-        ready = [self.sources[number] for number in self._idle if self.sources[number].ready(now_s)]
+        is_ready = [self.sources[number] for number in self._idle if self.sources[number].is_ready(now_s)]
         # While there is free work, those that can only begin at byte 0 choose first: the front is all they can use.
-        any_offset = not self.board.free
-        ready.sort(key=lambda each: (each.ticket < 0, each.traits.offset_ok or any_offset, -each.rate_bytes_s, each.id))
+        any_offset = not self.tracker.free
+        is_ready.sort(
+            key=lambda each: (each.ticket < 0, each.traits.offset_ok or any_offset, -each.rate_bytes_s, each.id)
+        )
         served = 0
-        for source in ready:
-            placement = place.place(self.job.mode, self._lookout.view(now_s), source)
-            if placement is None and source.spent and not self._lookout.view(now_s).patient:
-                self._turns.leave(source)
-                self.blame(source, FaultKind.TOO_MANY_FILES, stop_cost.SPENT_TODAY, 0.0, False, now_s=now_s)
+        for source in is_ready:
+            placement = place.place(self.job.mode, self._views.view(now_s), source)
+            if placement is None and source.budget_spent and not self._views.view(now_s).budgets_bind:
+                self._remote_queue.dequeue(source)
+                self.record_failure(source, FaultKind.TOO_MANY_FILES, stop_cost.SPENT_TODAY, 0.0, False, now_s=now_s)
             elif placement is None and source.ticket >= 0:
-                self._turns.decline(source, now_s)
+                self._remote_queue.decline(source, now_s)
             elif placement is not None and source.peer and source.ticket < 0:
-                self._turns.ask(source, now_s)
-                self._lookout.changed()  # it is counted on from now on
+                self._remote_queue.enqueue(source, now_s)
+                self._views.changed()  # it is counted on from now on
             elif placement is not None:
                 self._grant(source, placement, now_s)
                 served += 1
                 if served == SERVED_PER_STEP:
                     self._out.post(dispatcher_address(self.job.job), Ticked())
                     return
-            elif self.job.mode != "swarm" or (source.traits.offset_ok and not self.board.free and not source.peer):
+            elif self.job.mode != "swarm" or (source.traits.offset_ok and not self.tracker.free and not source.peer):
                 return  # what the fastest cannot better, nobody can
 
     def _trim(self, lease: Lease) -> None:
@@ -335,27 +341,27 @@ class Leases:
         )
 
     def _grant(self, source: Source, placement: place.Placement, now_s: float) -> None:
-        board = self.board
+        tracker = self.tracker
         match placement:
             case place.FreeRange(first, stop):
-                lease = board.grant(source.id, first, stop, now_s=now_s)
+                lease = tracker.grant(source.id, first, stop, now_s=now_s)
             case place.Shared(first, stop):
-                lease = board.grant(source.id, first, stop, now_s=now_s, shared=True)
+                lease = tracker.grant(source.id, first, stop, now_s=now_s, shared=True)
             case place.Tail(victim, first):
-                lease = board.grant_tail(victim, source.id, first, now_s=now_s)
+                lease = tracker.grant_tail(victim, source.id, first, now_s=now_s)
                 self._trim(victim)
-            case place.Duel(victim, ousted):
-                if ousted is not None:
-                    self._take_back(ousted, now_s)
-                lease = board.grant_duel(victim, source.id, now_s=now_s)
+            case place.Duplicate(victim, replaced):
+                if replaced is not None:
+                    self._revoke(replaced, now_s)
+                lease = tracker.grant_duplicate(victim, source.id, now_s=now_s)
             case _:
                 assert_never(placement)
-        self._lookout.changed()
+        self._views.changed()
         lease.prior_rate_bytes_s = source.rate_bytes_s
         lease.lead_in_bytes = lead_in_chunks(source, lease.first) * self.job.chunk_size
         if source.peer:
-            self._turns.take(source)
-        source.standing = SourceState.ACTIVE
+            self._remote_queue.accept(source)
+        source.state = SourceState.ACTIVE
         source.busy, source.busy_since_s = lease.id, now_s
         self._idle.discard(source.id)
         source.leases += 1
@@ -376,24 +382,24 @@ class Leases:
 
     # -- small things
 
-    def _take_back(self, lease: Lease, now_s: float) -> None:
-        self.board.end(lease)
-        self._hang_up(lease, now_s)
-        self._lookout.changed()
+    def _revoke(self, lease: Lease, now_s: float) -> None:
+        self.tracker.end(lease)
+        self._send_revoke(lease, now_s)
+        self._views.changed()
 
-    def _free(self, source: Source) -> None:
+    def _make_idle(self, source: Source) -> None:
         source.busy, source.ticket = None, -1
-        if source.peer and source.standing is SourceState.ACTIVE:
-            source.standing = SourceState.CANDIDATE
+        if source.peer and source.state is SourceState.ACTIVE:
+            source.state = SourceState.CANDIDATE
         self._idle.add(source.id)
 
-    def _hear(self, lease_id: int, now_s: float) -> Lease | None:
-        lease = self.board.leases.get(lease_id)
+    def _touch(self, lease_id: int, now_s: float) -> Lease | None:
+        lease = self.tracker.leases.get(lease_id)
         if lease is not None:
             lease.heard_s = now_s
         return lease
 
-    def _hang_up(self, lease: Lease, now_s: float) -> None:
+    def _send_revoke(self, lease: Lease, now_s: float) -> None:
         source = self.sources[lease.source]
         source.busy_since_s = now_s  # its answer is awaited from now on
         self._out.post(source.worker, LeaseRevoked(job=self.job.job, source=lease.source, lease=lease.id))
@@ -404,23 +410,29 @@ class Leases:
 SESSION_PROCESS: Final = split_address(SESSION)[0]
 
 
-def peer_news(
-    message: EnqueueRefused | UploadFailed | SessionChanged, turns: Turns, riding: Leases | None, *, now_s: float
+def handle_peer_event(
+    message: EnqueueRefused | UploadFailed | SessionChanged,
+    remote_queue: RemoteQueue,
+    leases: Leases | None,
+    *,
+    now_s: float,
 ) -> None:
     match message:
         case EnqueueRefused():
-            turns.refused(message, now_s=now_s)
+            remote_queue.enqueue_refused(message, now_s=now_s)
         case SessionChanged():
-            turns.session(message, now_s=now_s)
+            remote_queue.session_changed(message, now_s=now_s)
         case UploadFailed():
-            source = turns.failed(message, now_s=now_s)
-            if source is not None and riding is not None:
-                riding.turn_failed(source, FaultKind(message.fault), message.detail, now_s=now_s)
+            source = remote_queue.upload_failed(message, now_s=now_s)
+            if source is not None and leases is not None:
+                leases.grant_failed(source, FaultKind(message.fault), message.detail, now_s=now_s)
 
 
-def session_anew(turns: Turns, riding: Leases | None, sources: dict[int, Source], *, now_s: float) -> None:
+def session_restarted(
+    remote_queue: RemoteQueue, leases: Leases | None, sources: dict[int, Source], *, now_s: float
+) -> None:
     """Places and turns were the dead session's; rides that have bytes go on without one."""
     for source in sources.values():
-        if source.peer and source.busy is not None and riding is not None:
-            riding.turn_failed(source, FaultKind.LOST, "the soulseek process died", now_s=now_s)
-    turns.ask_again(now_s)
+        if source.peer and source.busy is not None and leases is not None:
+            leases.grant_failed(source, FaultKind.LOST, "the soulseek process died", now_s=now_s)
+    remote_queue.enqueue_again(now_s)

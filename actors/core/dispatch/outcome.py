@@ -20,7 +20,7 @@ from protocol.model.faults import FaultKind, PartFileFaultKind
 Fatal = PartFileRefused | DiskFailed | SourceChanged | ChunkDisputed | SlotSpoiled | SealRefused | StopJob
 
 
-def verdict(news: Fatal, sources: dict[int, Source], report: Reporter) -> tuple[str, str]:
+def outcome_of(news: Fatal, sources: dict[int, Source], report: Reporter) -> tuple[str, str]:
     """``(state, reason)`` as in `JobEnded`."""
     match news:
         case PartFileRefused(fault=PartFileFaultKind.OTHER_JOB, detail=detail):
@@ -30,7 +30,7 @@ def verdict(news: Fatal, sources: dict[int, Source], report: Reporter) -> tuple[
         case SourceChanged(detail=detail) | SealRefused(detail=detail):
             return "disagreed", detail
         case ChunkDisputed(chunk=chunk):
-            source, other = sources.get(news.source), report.owner_name(chunk, sources)
+            source, other = sources.get(news.source), report.contributor_name(chunk, sources)
             name = source.name if source is not None else "a source"
             return "disagreed", f"content differs: {name} and {other} disagree about chunk {chunk}"
         case SlotSpoiled():
@@ -41,7 +41,7 @@ def verdict(news: Fatal, sources: dict[int, Source], report: Reporter) -> tuple[
             assert_never(news)
 
 
-def pace_fault(news: SourceSlowed | SourceStalled, *, received_bytes: int) -> tuple[FaultKind, str]:
+def rate_fault(news: SourceSlowed | SourceStalled, *, received_bytes: int) -> tuple[FaultKind, str]:
     """What the watchdog says of a ride of which so much has come, as its source's fault."""
     match news:
         case SourceSlowed(rate_bytes_s=rate):

@@ -22,18 +22,18 @@ from typing import Final
 from actors.core.dispatch import stop_cost
 from actors.core.dispatch.chunk_tracker import UNBOUNDED, Lease
 from actors.core.dispatch.finish_time import (
-    Rider,
-    View,
+    LeaseEstimate,
+    PlacementView,
     bound_to_end,
     claim_bytes,
     claim_chunks,
+    estimate_now,
     expected_rate,
     finish_with,
     is_open,
     lead_in_chunks,
-    look_at,
+    lease_ending_at,
     start_cost_s,
-    toucher,
 )
 from actors.core.dispatch.sources import Source
 from protocol.model.chunk_ranges import ChunkRange
@@ -44,7 +44,7 @@ GAIN_MIN_SETUPS: Final = 0.3
 GAIN_MIN_SHARE: Final = 0.1
 LATE_SHARE: Final = 1.05
 """A ride that takes so much longer than until the common finish time was granted too much, or its source is slow."""
-LATE_MEAGRE_SHARE: Final = 0.5
+LATE_SHORT_SHARE: Final = 0.5
 """Of a late ride's tail only what keeps its new rider busy for half of the time left is worth leaving free chunks."""
 RIDE_ON_S_MAX: Final = 4.0
 """A ride whose stop is dear goes on by so much at a time. To move its end again costs nothing, and while few rates are
@@ -73,11 +73,11 @@ class Tail:
 
 
 @dataclass(frozen=True, slots=True)
-class Duel:
-    """Fetch everything open of a running lease beside it: first one in wins. `ousted`: who fought for it so far."""
+class Duplicate:
+    """Fetch everything open of a running lease beside it: first one in wins. `replaced`: who fought for it so far."""
 
     victim: Lease
-    ousted: Lease | None = None
+    replaced: Lease | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,50 +88,50 @@ class Shared:
     stop: int
 
 
-Placement = FreeRange | Tail | Duel | Shared
+Placement = FreeRange | Tail | Duplicate | Shared
 
 
-def swarm(view: View, source: Source) -> Placement | None:
+def swarm(view: PlacementView, source: Source) -> Placement | None:
     """The rule of the module's head."""
     if not source.traits.offset_ok:
         front = _front_rider(view)
         if front is not None:
             return _contest(view, source, front)
-    meagre: Placement | None = None
+    too_short: Placement | None = None
     for placement, first, stop in _rides(view, source):
-        if not stop_cost.meagre(view, source, first, stop):
+        if not stop_cost.too_short(view, source, first, stop):
             return placement
-        meagre = meagre or placement
-    return meagre or (None if view.board.free else _duel(view, source))
+        too_short = too_short or placement
+    return too_short or (None if view.tracker.free else _duplicate(view, source))
 
 
-def queue(view: View, source: Source) -> Placement | None:
+def queue(view: PlacementView, source: Source) -> Placement | None:
     """The seed's way: one chunk a lease from a shared queue; the last ones are fought for."""
-    run = view.board.free.first_run()
+    run = view.tracker.free.first_run()
     if run is None:
-        return _duel(view, source)
+        return _duplicate(view, source)
     return FreeRange(run[0], run[0] + 1)
 
 
-def failover(view: View, source: Source) -> Placement | None:
+def failover(view: PlacementView, source: Source) -> Placement | None:
     """One source at a time, from the first missing byte on; the next goes on where it failed."""
-    run = view.board.free.first_run()
-    if run is None or any(not lease.draining for lease in view.board.leases.values()):
+    run = view.tracker.free.first_run()
+    if run is None or any(not lease.draining for lease in view.tracker.leases.values()):
         return None
     return FreeRange(*run)
 
 
-def race(view: View, source: Source) -> Placement | None:
+def race(view: PlacementView, source: Source) -> Placement | None:
     """Everybody fetches everything that is missing."""
-    run = view.board.free.first_run()
+    run = view.tracker.free.first_run()
     if run is None:
         return None
-    if source.position >= view.board.total and any(lease.draining for lease in view.board.leases.values()):
+    if source.position >= view.tracker.total and any(lease.draining for lease in view.tracker.leases.values()):
         return None  # it has fetched all; its last chunks are on their way, unless a failing disk lost them
-    return Shared(run[0], view.board.total)
+    return Shared(run[0], view.tracker.total)
 
 
-PLACERS: Final[dict[str, Callable[[View, Source], Placement | None]]] = {
+PLACERS: Final[dict[str, Callable[[PlacementView, Source], Placement | None]]] = {
     "swarm": swarm,
     "queue": queue,
     "failover": failover,
@@ -139,28 +139,28 @@ PLACERS: Final[dict[str, Callable[[View, Source], Placement | None]]] = {
 }
 
 
-def place(mode: str, view: View, source: Source) -> Placement | None:
+def place(mode: str, view: PlacementView, source: Source) -> Placement | None:
     """What the mode's rule gives this source. Of a file of unknown size nobody can say which chunks there are: then
     one source at a time reads on, except in a race."""
-    if view.board.total == UNBOUNDED and mode != "race":
+    if view.tracker.total == UNBOUNDED and mode != "race":
         return failover(view, source)
     return PLACERS[mode](view, source)
 
 
-def extension(view: View, rider: Rider) -> int | None:
+def extension(view: PlacementView, estimate: LeaseEstimate) -> int | None:
     """How far a ride that touches free chunks should go on, or None when its end is well placed."""
-    lease = rider.lease
-    gap = view.board.free.run_at(lease.stop)
-    if gap is None or lease.shared or lease.rival is not None or rider.rate_bytes_s <= 0:
+    lease = estimate.lease
+    gap = view.tracker.free.run_at(lease.stop)
+    if gap is None or lease.shared or lease.rival is not None or estimate.rate_bytes_s <= 0:
         return None
-    more = claim_bytes(view, rider)
+    more = claim_bytes(view, estimate)
     if view.sources[lease.source].traits.abort_is_costly:
-        more = min(more, RIDE_ON_S_MAX * rider.rate_bytes_s)
-    more = max(more, 2 * rider.rate_bytes_s)
+        more = min(more, RIDE_ON_S_MAX * estimate.rate_bytes_s)
+    more = max(more, 2 * estimate.rate_bytes_s)
     return min(gap[1], lease.stop + max(1, math.ceil(more / view.chunk_size)))
 
 
-def _from_free(view: View, source: Source) -> FreeRange | None:
+def _from_free(view: PlacementView, source: Source) -> FreeRange | None:
     for gap in _gaps(view, source):
         run = _from_gap(view, source, gap)
         if run is not None:
@@ -168,86 +168,88 @@ def _from_free(view: View, source: Source) -> FreeRange | None:
     return None
 
 
-def _rides(view: View, source: Source) -> Iterator[tuple[Placement, int, int]]:
+def _rides(view: PlacementView, source: Source) -> Iterator[tuple[Placement, int, int]]:
     """What this source could ride, the best first, with the chunks of each: free ones, then tails of others.
 
     Where stops are dear, tails that somebody must take anyway go before free chunks: those can be ridden into without
     a stop. Only the end of the file is better, for it costs none either.
     """
-    run = _from_free(view, source) if view.board.free else None
+    run = _from_free(view, source) if view.tracker.free else None
     if run is not None:
-        if stop_cost.dear(source) and run.stop < view.board.total:
+        if stop_cost.costly(source) and run.stop < view.tracker.total:
             yield from _late_tails(view, source)
-        if stop_cost.too_small(view, source, run.first, run.stop):
+        if stop_cost.left_to_neighbour(view, source, run.first, run.stop):
             return
         yield run, run.first, run.stop
-    for rider in _victims(view, source):
-        first = _cut_point(view, source, rider)
+    for estimate in _victims(view, source):
+        first = _cut_point(view, source, estimate)
         if first is not None:
-            yield Tail(rider.lease, first), first, rider.lease.stop
+            yield Tail(estimate.lease, first), first, estimate.lease.stop
 
 
-def _late_tails(view: View, source: Source) -> Iterator[tuple[Placement, int, int]]:
+def _late_tails(view: PlacementView, source: Source) -> Iterator[tuple[Placement, int, int]]:
     """What rides long after the common finish time would still have to do, where it keeps this source busy."""
     until_s = finish_with(view, source, source.start_cost_s) - view.now_s
-    for rider in _victims(view, source):
-        if rider.finish_s - view.now_s < LATE_SHARE * until_s:
+    for estimate in _victims(view, source):
+        if estimate.finish_s - view.now_s < LATE_SHARE * until_s:
             return
-        first, stop = _cut_point(view, source, rider, late_only=True), rider.lease.stop
-        if first is not None and not stop_cost.meagre(view, source, first, stop, share=LATE_MEAGRE_SHARE):
-            yield Tail(rider.lease, first), first, stop
+        first, stop = _cut_point(view, source, estimate, late_only=True), estimate.lease.stop
+        if first is not None and not stop_cost.too_short(view, source, first, stop, share=LATE_SHORT_SHARE):
+            yield Tail(estimate.lease, first), first, stop
 
 
-def _from_gap(view: View, source: Source, gap: ChunkRange) -> FreeRange | None:
+def _from_gap(view: PlacementView, source: Source, gap: ChunkRange) -> FreeRange | None:
     first, stop = gap
-    rider = None if first == source.position else toucher(view, first)
-    wanted = _chunks_wanted(view, source, first, ridden_into=rider is not None)
-    if rider is not None and wanted > 0 and _takes_over(view, source, rider, first):
-        begin = first + claim_chunks(view, rider, joining=source)
+    estimate = None if first == source.position else lease_ending_at(view, first)
+    wanted = _chunks_wanted(view, source, first, ridden_into=estimate is not None)
+    if estimate is not None and wanted > 0 and _takes_over(view, source, estimate, first):
+        begin = first + claim_chunks(view, estimate, joining=source)
         if begin < stop:
             return FreeRange(begin, min(begin + wanted, stop))
-    if rider is not None and source.rate_bytes_s > 0:
-        wanted = min(wanted, stop - first - claim_chunks(view, rider, joining=source))
+    if estimate is not None and source.rate_bytes_s > 0:
+        wanted = min(wanted, stop - first - claim_chunks(view, estimate, joining=source))
     if wanted <= 0:
         return None
     count = min(wanted, stop - first)
-    if bound_to_end(view, source) or (source.traits.offset_ok and (rider is not None or _kept(view, first))):
+    if bound_to_end(view, source) or (source.traits.offset_ok and (estimate is not None or _kept(view, first))):
         return FreeRange(stop - count, stop)
     return FreeRange(first, first + count)
 
 
-def _takes_over(view: View, source: Source, rider: Rider, first: int) -> bool:
+def _takes_over(view: PlacementView, source: Source, estimate: LeaseEstimate, first: int) -> bool:
     """Whether this source is a better neighbour of the free chunks than the ride that touches them, which keeps what it
     can still do: the fastest that rides on into them makes good what all the others leave over, without a stop."""
-    if not stop_cost.dear(source) or bound_to_end(view, source) or _kept(view, first):
+    if not stop_cost.costly(source) or bound_to_end(view, source) or _kept(view, first):
         return False
-    return source.traits.offset_ok and source.rate_bytes_s > rider.rate_bytes_s > 0
+    return source.traits.offset_ok and source.rate_bytes_s > estimate.rate_bytes_s > 0
 
 
-def _kept(view: View, first: int) -> bool:
+def _kept(view: PlacementView, first: int) -> bool:
     """Whether this gap is the one that a source without offsets can use."""
-    return view.census.front_kept and view.board.total != UNBOUNDED and all(first <= gap[0] for gap in view.board.free)
+    return (
+        view.counts.front_kept and view.tracker.total != UNBOUNDED and all(first <= gap[0] for gap in view.tracker.free)
+    )
 
 
-def _gaps(view: View, source: Source) -> list[ChunkRange]:
+def _gaps(view: PlacementView, source: Source) -> list[ChunkRange]:
     """Where this source could begin, the best first."""
-    gaps = list(view.board.free)
+    gaps = list(view.tracker.free)
     if bound_to_end(view, source):
-        return gaps[-1:] if gaps[-1][1] == view.board.total else []
-    if view.board.total == UNBOUNDED or not source.traits.offset_ok:
+        return gaps[-1:] if gaps[-1][1] == view.tracker.total else []
+    if view.tracker.total == UNBOUNDED or not source.traits.offset_ok:
         return [min(gaps, key=lambda gap: lead_in_chunks(source, gap[0]))]
     # For a source whose every ride is dear, only a large gap is worth one.
     proven = source.proven and not source.traits.abort_is_costly
-    behind = view.board.free.run_at(source.position) if proven else None
+    behind = view.tracker.free.run_at(source.position) if proven else None
     if behind is not None and behind[0] == source.position:
         return [behind]  # it goes on where it stands
     return heapq.nlargest(GAPS_MAX, gaps, key=lambda gap: gap[1] - gap[0])
 
 
-def _chunks_wanted(view: View, source: Source, first: int, *, ridden_into: bool) -> int:
+def _chunks_wanted(view: PlacementView, source: Source, first: int, *, ridden_into: bool) -> int:
     """What the source can send until the common finish time, in chunks; a measuring ride while it is unknown."""
-    if view.census.source_count == 1 or view.board.total == UNBOUNDED:
-        return view.board.total
+    if view.counts.source_count == 1 or view.tracker.total == UNBOUNDED:
+        return view.tracker.total
     if (ridden_into or not source.traits.offset_ok) and _too_late(view, source, first):
         return 0
     known = source.rate_bytes_s > 0
@@ -255,135 +257,137 @@ def _chunks_wanted(view: View, source: Source, first: int, *, ridden_into: bool)
     return max(source.traits.run_chunks_min, chunks)
 
 
-def _too_late(view: View, source: Source, first: int) -> bool:
+def _too_late(view: PlacementView, source: Source, first: int) -> bool:
     """Whether the others are done before this source could begin at `first`."""
     setup_s = start_cost_s(view, source, first)
-    return view.fleet.rate_bytes_s > 0 and finish_with(view, source, setup_s) - view.now_s <= setup_s
+    return view.rates.rate_bytes_s > 0 and finish_with(view, source, setup_s) - view.now_s <= setup_s
 
 
-def _victims(view: View, source: Source) -> Iterator[Rider]:
+def _victims(view: PlacementView, source: Source) -> Iterator[LeaseEstimate]:
     """Rides that this source could shorten, the latest finish first, each looked at anew."""
     seen_count = 0
-    for seen in view.fleet.riders:
+    for seen in view.rates.estimates:
         lease = seen.lease
         if seen.finish_s - view.now_s <= GAIN_MIN_S or seen_count == VICTIMS_MAX:
             return
         if lease.rival is not None or not is_open(view, lease) or not _may_disturb(view, source, lease):
             continue
         seen_count += 1
-        rider = look_at(view, lease)
-        if rider.finish_s - view.now_s > GAIN_MIN_S:
-            yield rider
+        estimate = estimate_now(view, lease)
+        if estimate.finish_s - view.now_s > GAIN_MIN_S:
+            yield estimate
 
 
-def _may_disturb(view: View, source: Source, lease: Lease) -> bool:
+def _may_disturb(view: PlacementView, source: Source, lease: Lease) -> bool:
     """A ride whose source has no stop left keeps its end; a source that has none left takes only the file's end."""
-    if view.sources[lease.source].spent and lease.stop == view.board.total:
+    if view.sources[lease.source].budget_spent and lease.stop == view.tracker.total:
         return False
-    return lease.stop == view.board.total or not bound_to_end(view, source)
+    return lease.stop == view.tracker.total or not bound_to_end(view, source)
 
 
-def _cut_point(view: View, source: Source, rider: Rider, *, late_only: bool = False) -> int | None:
+def _cut_point(view: PlacementView, source: Source, estimate: LeaseEstimate, *, late_only: bool = False) -> int | None:
     """Where to cut so that both finish together, the victim keeping at least the chunk it is reading.
 
     `late_only`: only what the victim would not have done until the common finish time.
     """
-    rate = expected_rate(source, view.fleet)
-    if not source.traits.offset_ok and (source.rate_bytes_s <= 0 or _too_late(view, source, rider.lease.next)):
+    rate = expected_rate(source, view.rates)
+    if not source.traits.offset_ok and (source.rate_bytes_s <= 0 or _too_late(view, source, estimate.lease.next)):
         return None  # it would read and drop what lies before for longer than all the rest takes
-    reading = int(rider.position_bytes // view.chunk_size) + 1
-    taken = _cut_chunks(view, source, rider, late_only=late_only)
-    first = max(rider.lease.stop - taken, reading, rider.lease.next + 1)
-    if first >= rider.lease.stop or rate <= 0:
-        return first if first < rider.lease.stop else None
-    moved = (rider.lease.stop - first) * view.chunk_size
+    reading = int(estimate.position_bytes // view.chunk_size) + 1
+    taken = _cut_chunks(view, source, estimate, late_only=late_only)
+    first = max(estimate.lease.stop - taken, reading, estimate.lease.next + 1)
+    if first >= estimate.lease.stop or rate <= 0:
+        return first if first < estimate.lease.stop else None
+    moved = (estimate.lease.stop - first) * view.chunk_size
     mine_s = view.now_s + start_cost_s(view, source, first) + moved / rate
-    theirs_s = rider.finish_s - moved / max(rider.rate_bytes_s, 1.0)
-    return first if rider.finish_s - max(mine_s, theirs_s) >= _gain_min_s(view, source, rider) else None
+    theirs_s = estimate.finish_s - moved / max(estimate.rate_bytes_s, 1.0)
+    return first if estimate.finish_s - max(mine_s, theirs_s) >= _gain_min_s(view, source, estimate) else None
 
 
-def _cut_chunks(view: View, source: Source, rider: Rider, *, late_only: bool) -> int:
+def _cut_chunks(view: PlacementView, source: Source, estimate: LeaseEstimate, *, late_only: bool) -> int:
     """How many chunks of a ride this source should take, rounded in favour of the faster where stops are dear."""
-    rate, left_bytes = expected_rate(source, view.fleet), rider.left_bytes
+    rate, left_bytes = expected_rate(source, view.rates), estimate.left_bytes
     if rate <= 0:
         return math.floor(left_bytes / 2 / view.chunk_size)
-    setup_s = start_cost_s(view, source, int(rider.position_bytes // view.chunk_size))
-    balanced = rate * (left_bytes - setup_s * rider.rate_bytes_s) / (rate + rider.rate_bytes_s)
+    setup_s = start_cost_s(view, source, int(estimate.position_bytes // view.chunk_size))
+    balanced = rate * (left_bytes - setup_s * estimate.rate_bytes_s) / (rate + estimate.rate_bytes_s)
     common_s = finish_with(view, source, setup_s) - view.now_s - setup_s
     # Never less than half of what balances the two: shares shrink to nothing as the end comes near.
     taken = min(balanced, max(rate * common_s, balanced / 2))
-    faster = rate > rider.rate_bytes_s
+    faster = rate > estimate.rate_bytes_s
     if not source.traits.abort_is_costly:
         return math.floor(taken / view.chunk_size)
     if late_only or faster:  # who keeps less than it can do needs a start and a stop more
-        in_time = rider.rate_bytes_s * (common_s + setup_s)
+        in_time = estimate.rate_bytes_s * (common_s + setup_s)
         taken = min(taken, max(left_bytes - in_time, view.chunk_size))
     return math.ceil(taken / view.chunk_size) if faster else math.floor(taken / view.chunk_size)
 
 
-def _gain_min_s(view: View, source: Source, rider: Rider) -> float:
+def _gain_min_s(view: PlacementView, source: Source, estimate: LeaseEstimate) -> float:
     enough_s = GAIN_MIN_S + GAIN_MIN_SETUPS * source.start_cost_s
-    if source.traits.abort_is_costly or view.sources[rider.lease.source].traits.abort_is_costly:
-        enough_s = max(enough_s, stop_cost.gain_min_s(rider.finish_s - view.now_s, source.stops))
+    if source.traits.abort_is_costly or view.sources[estimate.lease.source].traits.abort_is_costly:
+        enough_s = max(enough_s, stop_cost.gain_min_s(estimate.finish_s - view.now_s, source.stops))
     return enough_s
 
 
-def _front_rider(view: View) -> Rider | None:
+def _front_rider(view: PlacementView) -> LeaseEstimate | None:
     """The ride of a source that began at byte 0, if there is one."""
-    return next((rider for rider in view.fleet.fronts if is_open(view, rider.lease)), None)
+    return next((estimate for estimate in view.rates.fronts if is_open(view, estimate.lease)), None)
 
 
-def _contest(view: View, source: Source, front: Rider) -> Duel | None:
+def _contest(view: PlacementView, source: Source, front: LeaseEstimate) -> Duplicate | None:
     """Of the sources that begin at byte 0 only the fastest is of use: they ride against each other from there."""
     lease = front.lease
     if lease.rival is not None:
         return None
     unknown = source.rate_bytes_s <= 0 and lease.next == lease.first
-    return Duel(lease) if unknown or (source.rate_bytes_s > 0 and _gains(view, source, front)) else None
+    return Duplicate(lease) if unknown or (source.rate_bytes_s > 0 and _gains(view, source, front)) else None
 
 
-def _duel(view: View, source: Source) -> Duel | None:
+def _duplicate(view: PlacementView, source: Source) -> Duplicate | None:
     """The lease that finishes last and that this source would finish sooner, from the same chunk on.
 
     Where two duel already and both are hopeless, the newcomer takes the place of the worse.
     """
-    for rider in view.fleet.riders[:VICTIMS_MAX]:
-        lease = rider.lease
-        if rider.finish_s - view.now_s <= GAIN_MIN_S or expected_rate(source, view.fleet) <= 0:
+    for estimate in view.rates.estimates[:VICTIMS_MAX]:
+        lease = estimate.lease
+        if estimate.finish_s - view.now_s <= GAIN_MIN_S or expected_rate(source, view.rates) <= 0:
             return None
-        if not is_open(view, lease) or not _gains(view, source, rider):
+        if not is_open(view, lease) or not _gains(view, source, estimate):
             continue
-        if not _may_disturb(view, source, lease) and not _hopeless(view, source, rider):
+        if not _may_disturb(view, source, lease) and not _hopeless(view, source, estimate):
             continue
         if lease.rival is None:
-            return Duel(lease)
-        rival = look_at(view, view.board.leases[lease.rival])
+            return Duplicate(lease)
+        rival = estimate_now(view, view.tracker.leases[lease.rival])
         if _gains(view, source, rival):
-            worse, better = (rider, rival) if rider.finish_s >= rival.finish_s else (rival, rider)
-            return Duel(better.lease, worse.lease)
+            worse, better = (estimate, rival) if estimate.finish_s >= rival.finish_s else (rival, estimate)
+            return Duplicate(better.lease, worse.lease)
     return None
 
 
-def _hopeless(view: View, source: Source, rider: Rider) -> bool:
+def _hopeless(view: PlacementView, source: Source, estimate: LeaseEstimate) -> bool:
     """Without a stop left it keeps its run to the end, but nobody waits long for what another would have at once. A
     source that has no stop left itself is the last to help: not while one that has will be free before long."""
-    if rider.finish_s - view.now_s <= HOPELESS_S:
+    if estimate.finish_s - view.now_s <= HOPELESS_S:
         return False
-    return not bound_to_end(view, source) or not any(_free_soon(view, other, rider) for other in view.fleet.riders)
+    return not bound_to_end(view, source) or not any(
+        _free_soon(view, other, estimate) for other in view.rates.estimates
+    )
 
 
-def _free_soon(view: View, other: Rider, rider: Rider) -> bool:
-    """Whether the source of this ride will be free before long, may be stopped once more and is faster than `rider`."""
+def _free_soon(view: PlacementView, other: LeaseEstimate, estimate: LeaseEstimate) -> bool:
+    """Whether the source of this ride will be free before long, may be stopped once more and is faster than `estimate`."""
     theirs = view.sources[other.lease.source]
-    able = theirs.traits.offset_ok and not theirs.spent and other.rate_bytes_s > rider.rate_bytes_s
+    able = theirs.traits.offset_ok and not theirs.budget_spent and other.rate_bytes_s > estimate.rate_bytes_s
     return able and is_open(view, other.lease) and other.finish_s - view.now_s < HOPELESS_S
 
 
-def _gains(view: View, source: Source, rider: Rider) -> bool:
+def _gains(view: PlacementView, source: Source, estimate: LeaseEstimate) -> bool:
     """Whether this source would have all that is open of a lease clearly before its rider."""
-    lease, left_s = rider.lease, rider.finish_s - view.now_s
-    rate = expected_rate(source, view.fleet)
+    lease, left_s = estimate.lease, estimate.finish_s - view.now_s
+    rate = expected_rate(source, view.rates)
     if rate <= 0:
         return False
     mine_s = start_cost_s(view, source, lease.next) + lease.open_chunks * view.chunk_size / rate
-    return mine_s + _gain_min_s(view, source, rider) + GAIN_MIN_SHARE * left_s < left_s
+    return mine_s + _gain_min_s(view, source, estimate) + GAIN_MIN_SHARE * left_s < left_s

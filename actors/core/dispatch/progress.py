@@ -8,7 +8,7 @@ from array import array
 from typing import Final
 
 from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
-from actors.core.dispatch.contributors import MISSING, NOBODY, Contributors, recorded
+from actors.core.dispatch.contributors import MISSING, UNNAMED, Contributors, recorded
 from actors.core.dispatch.sources import Source, SourceState
 from protocol.messages import (
     ChunkArrived,
@@ -31,7 +31,7 @@ from protocol.model.chunk_ranges import ChunkRange, RangeSet
 # What the Assembler found in a part file before it said that the target stands.
 
 
-class Found:
+class VerifiedChunks:
     """`runs` re-hashed to their records; `claims` are ``(first, stop, hash of a source's name)`` of the same chunks."""
 
     def __init__(self) -> None:
@@ -56,44 +56,44 @@ QUIET_S: Final = 3.0
 """A ride from which nothing came for so long is called stalled; real limiters pause for a second."""
 
 
-def row(job: int, source: Source, board: ChunkTracker | None, seconds: float = 0.0) -> SourceProgressed:
+def row(job: int, source: Source, tracker: ChunkTracker | None, seconds: float = 0.0) -> SourceProgressed:
     """One source. `seconds` > 0: the job is over and the rate is the average of what was kept."""
-    lease = board.leases.get(source.busy) if board is not None and source.busy is not None else None
-    riding = lease is not None and seconds <= 0
-    rate = max(lease.rate_bytes_s, 0.0) if lease is not None and riding else 0.0
+    lease = tracker.leases.get(source.busy) if tracker is not None and source.busy is not None else None
+    leases = lease is not None and seconds <= 0
+    rate = max(lease.rate_bytes_s, 0.0) if lease is not None and leases else 0.0
     if seconds > 0:
         rate = source.bytes_stored / seconds
     return SourceProgressed(
         job=job,
         source=source.id,
         name=source.name,
-        standing=source.standing.value,
+        standing=source.state.value,
         rate_bytes_s=rate,
         bytes_stored=source.bytes_stored,
         chunks=source.chunks,
         leases=source.leases,
         stops=source.stops,
         trims=source.trims,
-        lease_first=lease.first if lease is not None and riding else -1,
-        lease_stop=lease.stop if lease is not None and riding else -1,
+        lease_first=lease.first if lease is not None and leases else -1,
+        lease_stop=lease.stop if lease is not None and leases else -1,
         reason=source.reason,
-        phase=_phase(source, lease if riding else None),
+        phase=_phase(source, lease if leases else None),
         peer=source.peer,
-        queue_place=source.queue_place if source.waiting else -1,
+        queue_place=source.queue_place if source.enqueued else -1,
     )
 
 
-def chunk_map(job: int, board: ChunkTracker, owners: Contributors) -> ChunkMapDrawn:
+def chunk_map(job: int, tracker: ChunkTracker, owners: Contributors) -> ChunkMapDrawn:
     """The file in at most `CELLS_MAX` cells; the number of chunks must be known."""
-    count = min(CELLS_MAX, board.total)
+    count = min(CELLS_MAX, tracker.total)
     cells = array("H", bytes(2 * count))
     for cell in range(count):
-        owner = owners[(2 * cell + 1) * board.total // (2 * count)]
+        owner = owners[(2 * cell + 1) * tracker.total // (2 * count)]
         if owner != MISSING:
             cells[cell] = _FIRST_SOURCE + owner if owner >= 0 else _RESUMED
-    for lease in board.leases.values():
-        low = lease.next * count // board.total
-        high = -(-lease.stop * count // board.total)
+    for lease in tracker.leases.values():
+        low = lease.next * count // tracker.total
+        high = -(-lease.stop * count // tracker.total)
         for cell in range(low, min(high, count)):
             if cells[cell] == _MISSING:
                 cells[cell] = (_FIRST_SOURCE + lease.source) | _LEASED
@@ -106,11 +106,11 @@ def _phase(source: Source, lease: Lease | None) -> str:
         if lease.received_bytes == 0:
             return "granted"
         return "stalled" if lease.measured_s - lease.grown_s > QUIET_S else "flowing"
-    if source.waiting:
+    if source.enqueued:
         return "connecting" if source.queue_place < 0 else "queued"
     if source.asked:
         return "probing"
-    return "resting" if source.standing is SourceState.COOLING else ""
+    return "resting" if source.state is SourceState.COOLING else ""
 
 
 REPORT_S: Final = 0.2
@@ -151,12 +151,12 @@ class Reporter:
         """Since the first request; 0 before it."""
         return now_s - self._started_s if self._requested else 0.0
 
-    def knows(self, name_hash: int, source: int) -> None:
+    def name_source(self, name_hash: int, source: int) -> None:
         """Records that name this hash mean this source."""
         if name_hash:
             self._names.setdefault(name_hash, source)
 
-    def opened(self, target: PartFileReady, size_bytes: int, found: Found) -> list[Post]:
+    def opened(self, target: PartFileReady, size_bytes: int, found: VerifiedChunks) -> list[Post]:
         """The target stands: size and place are known, and what was there already."""
         resumed_bytes = self.bytes_of(found.runs, size_bytes)
         self.part_path, self.size_bytes, self.resumed_bytes = target.part_path, size_bytes, resumed_bytes
@@ -175,14 +175,14 @@ class Reporter:
         )
         return self._told(self._opened)
 
-    def anew(self) -> list[Post]:
+    def resend(self) -> list[Post]:
         """The watcher has forgotten everything; rows, map and progress follow when they are due, which is now."""
         self._reported_s = self._rows_s = 0.0
         self._progressed = self._drawn = None
         self._rows.clear()
         return self._told(self._opened) if self._opened is not None else []
 
-    def runs(self, request: int) -> list[ContributorsListed]:
+    def contributors(self, request: int) -> list[ContributorsListed]:
         """Who sent which chunks so far, as far as that is known."""
         return self._owners.told(self.job.job, request, self._names)
 
@@ -212,26 +212,26 @@ class Reporter:
         begin = chunk * self.job.chunk_size
         return min(self.job.chunk_size, size_bytes - begin) if size_bytes >= 0 else self.job.chunk_size
 
-    def ride_over(self, received_bytes: int) -> None:
+    def lease_over(self, received_bytes: int) -> None:
         """A ride ended having received so many bytes."""
         self._over_bytes += received_bytes
 
-    def owner_name(self, chunk: int, sources: dict[int, Source]) -> str:
+    def contributor_name(self, chunk: int, sources: dict[int, Source]) -> str:
         source = sources.get(self._source_of(chunk))
         return source.name if source is not None else "an earlier run"
 
     def _source_of(self, chunk: int) -> int:
         owner = self._owners[chunk]
-        return owner if owner >= MISSING else self._names.get(NOBODY - owner, MISSING)
+        return owner if owner >= MISSING else self._names.get(UNNAMED - owner, MISSING)
 
     def arrivals(
-        self, source: Source, new: tuple[ChunkRange, ...], board: ChunkTracker, lease: Lease | None
+        self, source: Source, new: tuple[ChunkRange, ...], tracker: ChunkTracker, lease: Lease | None
     ) -> list[Post]:
         """One `ChunkArrived` for each new chunk, the count rising to what is stored now."""
         rate = lease.rate_bytes_s if lease is not None and lease.rate_bytes_s > 0 else source.rate_bytes_s
         chunks = [chunk for first, stop in new for chunk in range(first, stop)]
-        before = board.stored.count - len(chunks)
-        total = 0 if board.total == UNBOUNDED else board.total
+        before = tracker.stored.count - len(chunks)
+        total = 0 if tracker.total == UNBOUNDED else tracker.total
         return [
             self._post(
                 ChunkArrived(
@@ -255,7 +255,7 @@ class Reporter:
         return bool(self.job.watcher) and now_s - self._reported_s >= REPORT_S
 
     def progress(
-        self, state: str, sources: dict[int, Source], board: ChunkTracker | None, left_s: float, *, now_s: float
+        self, state: str, sources: dict[int, Source], tracker: ChunkTracker | None, left_s: float, *, now_s: float
     ) -> list[Post]:
         """How far the job is, after the rows and the map where their time has come: it ends a picture that holds
         together. What did not change is not told again."""
@@ -274,17 +274,17 @@ class Reporter:
         out: list[Post] = []
         if now_s - self._rows_s >= self.job.rows_s:
             self._rows_s = now_s
-            out = self._changed_map(board) + self._changed_rows(sources, board)
+            out = self._changed_map(tracker) + self._changed_rows(sources, tracker)
         changed, self._progressed = news != self._progressed, news
         return out + (self._told(progressed) if out or changed else [])
 
-    def _changed_map(self, board: ChunkTracker | None) -> list[Post]:
-        if board is None or board.total == UNBOUNDED:
+    def _changed_map(self, tracker: ChunkTracker | None) -> list[Post]:
+        if tracker is None or tracker.total == UNBOUNDED:
             return []
-        before, self._drawn = self._drawn, chunk_map(self.job.job, board, self._owners)
+        before, self._drawn = self._drawn, chunk_map(self.job.job, tracker, self._owners)
         return self._told(self._drawn) if self._drawn != before else []
 
-    def _changed_rows(self, sources: dict[int, Source], board: ChunkTracker | None) -> list[Post]:
+    def _changed_rows(self, sources: dict[int, Source], tracker: ChunkTracker | None) -> list[Post]:
         """Of many sources some, in turns."""
         numbers = sorted(sources)
         if len(numbers) > ROWS_PER_REPORT:
@@ -293,7 +293,7 @@ class Reporter:
             numbers = (numbers + numbers)[at : at + ROWS_PER_REPORT]
         out: list[Post] = []
         for number in numbers:
-            now = row(self.job.job, sources[number], board)
+            now = row(self.job.job, sources[number], tracker)
             if self._rows.get(number) != now:
                 self._rows[number] = now
                 out += self._told(now)
@@ -319,7 +319,7 @@ class Reporter:
         path: str,
         digest_hex: str,
         sources: dict[int, Source],
-        board: ChunkTracker | None,
+        tracker: ChunkTracker | None,
         *,
         now_s: float,
     ) -> list[Post]:
@@ -327,7 +327,9 @@ class Reporter:
         if not self.job.watcher:
             return []
         unanswered = [source.busy for source in sources.values() if source.busy is not None]
-        open_leases = [board.leases[busy] for busy in unanswered if busy in board.leases] if board is not None else []
+        open_leases = (
+            [tracker.leases[busy] for busy in unanswered if busy in tracker.leases] if tracker is not None else []
+        )
         received = self._over_bytes + sum(lease.received_bytes for lease in open_leases)
         received = max(received, self._stored_bytes)
         seconds = now_s - self._started_s if self._requested else 0.0
@@ -343,11 +345,11 @@ class Reporter:
             bytes_refetched=received - self._stored_bytes,
             digest_hex=digest_hex,
         )
-        rows = [row(self.job.job, source, board, seconds) for _, source in sorted(sources.items())]
-        last: list[Message] = [*(self.runs(0) if board is not None else []), ended]
+        rows = [row(self.job.job, source, tracker, seconds) for _, source in sorted(sources.items())]
+        last: list[Message] = [*(self.contributors(0) if tracker is not None else []), ended]
         out = [self._post(each) for each in rows]
-        if board is not None and 0 < board.total < UNBOUNDED:
-            out.insert(0, self._post(chunk_map(self.job.job, board, self._owners)))  # how it ended
+        if tracker is not None and 0 < tracker.total < UNBOUNDED:
+            out.insert(0, self._post(chunk_map(self.job.job, tracker, self._owners)))  # how it ended
         # The pool keeps the last words: should the watcher be dead at this moment, it hears them later.
         return out + [Post(to=to, message=each) for each in last for to in (self.job.watcher, POOL)]
 

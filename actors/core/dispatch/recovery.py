@@ -32,7 +32,7 @@ LEASES_PER_ATTEMPT: Final = 1_000_000
 STORE_PROCESS: Final = split_address(ASSEMBLER)[0]
 
 
-class Reopening:
+class StoreRecovery:
     """Owned by one `DispatchState`. `under_way`: the target was asked for again and does not stand yet; nobody is
     blamed for silence meanwhile."""
 
@@ -56,62 +56,62 @@ class Reopening:
         self.under_way = True
         self.ask(target_of_size(self._wanted, size_bytes))
 
-    def awaits(self, phase: Phase, riding: Leases, store: int) -> bool:
+    def awaits(self, phase: Phase, leases: Leases, store: int) -> bool:
         """Whether this store process's word is news. The last word of one that has died since may have come before."""
-        return phase in (Phase.RIDING, Phase.WAITING, Phase.SEALING) and (self.under_way or store > riding.store)
+        return phase in (Phase.RIDING, Phase.WAITING, Phase.SEALING) and (self.under_way or store > leases.store)
 
-    def opened(self, riding: Leases, store: int, found: RangeSet, *, now_s: float) -> None:
+    def opened(self, leases: Leases, store: int, found: RangeSet, *, now_s: float) -> None:
         """The target stands again, with these chunks."""
-        self.under_way, riding.store = False, store
-        agree(riding, found, now_s=now_s)
-        hand_over_again(riding, self._out)
+        self.under_way, leases.store = False, store
+        reconcile(leases, found, now_s=now_s)
+        request_handovers(leases, self._out)
 
-    def may_seal(self, riding: Leases) -> bool:
-        return not self.under_way and riding.board.complete
+    def may_seal(self, leases: Leases) -> bool:
+        return not self.under_way and leases.tracker.complete
 
 
 def first_lease(attempt: int) -> int:
     return 1 + attempt * LEASES_PER_ATTEMPT
 
 
-def board_of(job: StartDispatcher, size_bytes: int, stored: RangeSet) -> ChunkTracker:
+def tracker_for(job: StartDispatcher, size_bytes: int, stored: RangeSet) -> ChunkTracker:
     """The board of a job whose target stands; `size_bytes` -1: unknown."""
     total = UNBOUNDED if size_bytes < 0 else -(-size_bytes // job.chunk_size)
     return ChunkTracker(total, RangeSet(stored), first_lease=first_lease(job.attempt))
 
 
-def agree(riding: Leases, found: RangeSet, *, now_s: float) -> None:
+def reconcile(leases: Leases, found: RangeSet, *, now_s: float) -> None:
     """Make the board agree with what was `found` on disk and let rides go on; nobody is blamed for the time between."""
-    board, report = riding.board, riding.report
-    size = riding.size_bytes
+    tracker, report = leases.tracker, leases.report
+    size = leases.size_bytes
     for run in found:
-        for first, stop in list(board.stored.gaps(*run)):
-            holder = next((each for each in board.leases.values() if each.next <= first < each.stop), None)
+        for first, stop in list(tracker.stored.gaps(*run)):
+            holder = next((each for each in tracker.leases.values() if each.next <= first < each.stop), None)
             length = report.bytes_of(RangeSet([(first, stop)]), size)
             stored = ChunksStored(
-                job=riding.job.job,
-                source=holder.source if holder is not None else min(riding.sources, default=0),
+                job=leases.job.job,
+                source=holder.source if holder is not None else min(leases.sources, default=0),
                 lease=holder.id if holder is not None else 0,
                 first=first,
                 count=stop - first,
                 length_bytes=length,
             )
-            riding.stored(stored, now_s=now_s)
-    lost = RangeSet(gap for run in board.stored for gap in found.gaps(*run))
+            leases.stored(stored, now_s=now_s)
+    lost = RangeSet(gap for run in tracker.stored for gap in found.gaps(*run))
     for first, stop in lost:
-        board.lose(first, stop)
-    if board.total != UNBOUNDED:
-        report.lost(lost, size, riding.sources)
-    for lease in board.leases.values():
+        tracker.lose(first, stop)
+    if tracker.total != UNBOUNDED:
+        report.lost(lost, size, leases.sources)
+    for lease in tracker.leases.values():
         lease.grown_s = now_s
         lease.heard_s = now_s - LEASE_S_MAX + HANDED_AGAIN_S if lease.draining else now_s
-    riding.changed()
+    leases.changed()
 
 
-def hand_over_again(riding: Leases, out: Outbox) -> None:
+def request_handovers(leases: Leases, out: Outbox) -> None:
     """Every fetch process hands over again what the dead store did not give back."""
-    stands = PartFileReopened(job=riding.job.job, store=riding.store)
-    for process in sorted({split_address(source.worker)[0] for source in riding.sources.values() if source.worker}):
+    stands = PartFileReopened(job=leases.job.job, store=leases.store)
+    for process in sorted({split_address(source.worker)[0] for source in leases.sources.values() if source.worker}):
         out.post(shelf_address(process), stands)
 
 
@@ -128,12 +128,12 @@ ANSWER_S_MAX: Final = 600.0
 _HOPELESS: Final = (PartFileFaultKind.BUSY, PartFileFaultKind.OTHER_JOB, PartFileFaultKind.BAD_NAME)
 
 
-def mends(news: DiskFailed | PartFileRefused) -> bool:
+def may_pass(news: DiskFailed | PartFileRefused) -> bool:
     """Whether this may pass by itself or by a person's hand, without another command."""
     return news.fault not in _HOPELESS
 
 
-class Pausing:
+class DiskPause:
     """Owned by one `DispatchState`. `name` is what the part file was asked for by; `reason` is one line for people."""
 
     def __init__(self, job: StartDispatcher, report: Reporter) -> None:
@@ -165,7 +165,7 @@ class Pausing:
         if now_s < self._due_s:
             return []
         self._due_s = now_s + ANSWER_S_MAX
-        wanted = admission.target_wanted(self._job, size_bytes, self.name, again=True)
+        wanted = admission.open_request(self._job, size_bytes, self.name, again=True)
         return [Post(to=ASSEMBLER, message=wanted)]
 
     def over(self, found: str) -> list[Post]:
@@ -184,7 +184,7 @@ PAUSE_S_MAX: Final = 3600.0
 """How long those that failed are left alone: twice as long each time that nothing was stored since, up to an hour."""
 
 
-class Waiting:
+class SourceWait:
     """Owned by one `DispatchState`. `reason` is one line for people, of the last time it waited."""
 
     def __init__(self, report: Reporter) -> None:
@@ -198,14 +198,14 @@ class Waiting:
         progress = not self.reason or stored_chunks > self._stored
         self._pause_s = PAUSE_S_MIN if progress else min(2 * self._pause_s, PAUSE_S_MAX)
         self._stored = stored_chunks
-        cooling = [source for source in sources.values() if source.standing is SourceState.COOLING]
+        cooling = [source for source in sources.values() if source.state is SourceState.COOLING]
         for source in cooling:
             source.not_before_s = max(now_s + self._pause_s, min(source.not_before_s, now_s + PAUSE_S_MAX))
         again = f"; tries again in {self._pause_s:.0f} s" if cooling else ""
         news = self.reason
-        self.reason = (admission.why_nobody(sources) or "it has no sources") + again
+        self.reason = (admission.why_no_source(sources) or "it has no sources") + again
         return self._report.noted(f"waits: {self.reason}") if self.reason != news else []
 
-    def over(self, sources: dict[int, Source], board: ChunkTracker | None, *, now_s: float) -> bool:
+    def over(self, sources: dict[int, Source], tracker: ChunkTracker | None, *, now_s: float) -> bool:
         """There is somebody to hope for again, or what was on its way for long was all that lacked."""
-        return (board is not None and board.complete) or not admission.all_out(sources, now_s=now_s)
+        return (tracker is not None and tracker.complete) or not admission.all_out(sources, now_s=now_s)

@@ -37,14 +37,14 @@ class SourceTraits:
     `offset_ok` False: a ride can only begin at byte 0, everything before the run is read and dropped.
     `abort_is_costly`: a
     ride that is broken off before the end of the file is a failed upload in the peer's list. Of such a source
-    `restart_cost_s` is counted from the request for a place in its queue, `turn_cost_s` from the turn it gives.
+    `restart_cost_s` is counted from the request for a place in its queue, `grant_cost_s` from the turn it gives.
     """
 
     restart_cost_s: float = 0.05
     offset_ok: bool = True
     run_chunks_min: int = 1
     abort_is_costly: bool = False
-    turn_cost_s: float = 0.0
+    grant_cost_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -54,9 +54,9 @@ class Source:
     `position` is the chunk at which its last ride ended. `lost_s`: since when it has had no worker, None with one.
 
     Of a Soulseek peer's file, else empty: `peer`, `path`. `waiting`: a place in its queue is asked for or ours since
-    `waiting_s`; `queue_place` as told (0: it has us, but does not say where), -1 before any word of it; `ticket` is
-    the turn that is ours to take, -1 without one. `stops_before`: this day's in other jobs. `spent` and
-    `spent_today`: see `politeness`.
+    `enqueued_s`; `queue_place` as told (0: it has us, but does not say where), -1 before any word of it; `ticket` is
+    the turn that is ours to take, -1 without one. `stops_before`: this day's in other jobs. `budget_spent` and
+    `budget_spent_today`: see `politeness`.
     """
 
     id: int
@@ -64,7 +64,7 @@ class Source:
     host: str
     worker: str
     fallback_name: str
-    standing: SourceState = SourceState.CANDIDATE
+    state: SourceState = SourceState.CANDIDATE
     traits: SourceTraits = field(default_factory=SourceTraits)
     probed: bool = False
     asked: bool = False
@@ -88,41 +88,41 @@ class Source:
     trims: int = 0
     peer: str = ""
     path: str = ""
-    waiting: bool = False
-    waiting_s: float = 0.0
+    enqueued: bool = False
+    enqueued_s: float = 0.0
     queue_place: int = -1
     ticket: int = -1
     stops_before: int = 0
-    spent: bool = False
-    spent_today: bool = False
-    cooled: int = 0
+    budget_spent: bool = False
+    budget_spent_today: bool = False
+    cooldowns: int = 0
     reason: str = ""
 
     @property
     def usable(self) -> bool:
         """Whether it is to be used, now or soon."""
-        return self.lost_s is None and self.standing in _USABLE
+        return self.lost_s is None and self.state in _USABLE
 
-    def ripe(self, now_s: float) -> bool:
+    def may_ask(self, now_s: float) -> bool:
         """Whether it may be asked at this moment."""
         return self.not_before_s <= now_s and self.usable
 
-    def ready(self, now_s: float) -> bool:
+    def is_ready(self, now_s: float) -> bool:
         """Whether it could take a lease, or be asked for a turn, at this moment."""
-        if not self.probed or self.busy is not None or (self.waiting and self.ticket < 0):
+        if not self.probed or self.busy is not None or (self.enqueued and self.ticket < 0):
             return False
-        return self.ripe(now_s)
+        return self.may_ask(now_s)
 
     @property
     def start_cost_s(self) -> float:
         """From now to the first byte of a ride that is decided now."""
-        return self.traits.turn_cost_s if self.ticket >= 0 else self.traits.restart_cost_s
+        return self.traits.grant_cost_s if self.ticket >= 0 else self.traits.restart_cost_s
 
-    def out(self, now_s: float) -> bool:
+    def is_out(self, now_s: float) -> bool:
         """Whether nothing is to be hoped from it without another round."""
         if self.lost_s is not None and now_s - self.lost_s > REJOIN_S_MAX:
             return True
-        return self.standing in (SourceState.BANNED, SourceState.COOLING)
+        return self.state in (SourceState.BANNED, SourceState.COOLING)
 
 
 FAILURES_MAX: Final = 3
@@ -166,11 +166,11 @@ _COOLED: Final = frozenset(
     }
 )
 """Faults that only time mends: asking again soon would be a nuisance."""
-_COOLED_DEAR: Final = frozenset({FaultKind.SILENT, FaultKind.STALLED})
+_COOLED_IF_COSTLY: Final = frozenset({FaultKind.SILENT, FaultKind.STALLED})
 """The same of a source whose every broken ride counts."""
 
 
-def blame(
+def record_failure(
     source: Source, kind: FaultKind, detail: str, *, retry_after_s: float, progressed: bool, now_s: float
 ) -> None:
     """Apply a fault's policy. `progressed`: the lease that ended had kept at least one chunk.
@@ -178,45 +178,45 @@ def blame(
     A failure after progress is the first of a new row of failures and costs no waiting: a mirror that drops the
     connection every few megabytes is annoying, not useless.
     """
-    if kind is FaultKind.REVOKED or source.standing is SourceState.BANNED:
+    if kind is FaultKind.REVOKED or source.state is SourceState.BANNED:
         return
     source.reason = detail
     if progressed:
         source.failures = source.busy_answers = 0
     if kind in _BANNED:
-        source.standing = SourceState.BANNED
+        source.state = SourceState.BANNED
     elif kind is FaultKind.RANGE_REFUSED:
         _give_up_offsets(source, detail)
     elif kind is FaultKind.BUSY:
         _wait_for_busy(source, retry_after_s, now_s)
-    elif kind in _COOLED or (source.traits.abort_is_costly and kind in _COOLED_DEAR):
-        cool(source, now_s)
+    elif kind in _COOLED or (source.traits.abort_is_costly and kind in _COOLED_IF_COSTLY):
+        cool_down(source, now_s)
     else:
         source.failures += 1
         if kind is FaultKind.STALLED:
             progressed = False  # what it sent before does not make the silence shorter
         if source.failures >= FAILURES_MAX:
-            cool(source, now_s)
+            cool_down(source, now_s)
         elif not progressed:
             source.not_before_s = now_s + min(BACK_OFF_FIRST_S * 2 ** (source.failures - 1), BACK_OFF_MAX_S)
 
 
-def cool(source: Source, now_s: float) -> None:
+def cool_down(source: Source, now_s: float) -> None:
     """Leave the source alone for a while, longer each time."""
-    source.standing = SourceState.COOLING
-    source.not_before_s = now_s + min(COOL_S * 2**source.cooled, COOL_MAX_S)
-    source.cooled += 1
+    source.state = SourceState.COOLING
+    source.not_before_s = now_s + min(COOL_S * 2**source.cooldowns, COOL_MAX_S)
+    source.cooldowns += 1
 
 
-def warm(source: Source) -> None:
+def end_cooldown(source: Source) -> None:
     """A cooled source may try again: one failure more and it cools again."""
-    source.standing = SourceState.CANDIDATE
+    source.state = SourceState.CANDIDATE
     source.failures = FAILURES_MAX - 1
     source.busy_answers = 0
     source.not_before_s = 0.0
 
 
-def delivered(source: Source) -> None:
+def record_delivery(source: Source) -> None:
     """A chunk of it was stored: it is proven and its row of failures is over."""
     source.proven = True
     source.failures = source.busy_answers = 0
@@ -225,7 +225,7 @@ def delivered(source: Source) -> None:
 
 def _give_up_offsets(source: Source, detail: str) -> None:
     if not source.traits.offset_ok:  # it refused even a ride from byte 0
-        source.standing = SourceState.BANNED
+        source.state = SourceState.BANNED
         return
     source.traits = replace(source.traits, offset_ok=False)
     source.reason = f"{detail}; used from the start of the file only"
@@ -234,7 +234,7 @@ def _give_up_offsets(source: Source, detail: str) -> None:
 def _wait_for_busy(source: Source, retry_after_s: float, now_s: float) -> None:
     source.busy_answers += 1
     if source.busy_answers >= BUSY_ANSWERS_MAX or retry_after_s > COOL_MAX_S:
-        cool(source, now_s)
+        cool_down(source, now_s)
         source.not_before_s = max(source.not_before_s, now_s + retry_after_s)
     elif retry_after_s > 0:
         source.not_before_s = now_s + retry_after_s
@@ -245,14 +245,14 @@ def _wait_for_busy(source: Source, retry_after_s: float, now_s: float) -> None:
 # A source's fault: its policy is applied, people and the memory of peers hear of it.
 
 
-class Faults:
+class FailurePolicy:
     """Owned by one `DispatchState`; the one place where a source is blamed."""
 
     def __init__(self, job: StartDispatcher, out: Outbox) -> None:
         self._job = job
         self._out = out
 
-    def blame(
+    def record_failure(
         self,
         source: Source,
         kind: FaultKind,
@@ -263,8 +263,8 @@ class Faults:
         now_s: float,
     ) -> None:
         """As `standing.blame`. People are told when the source is out."""
-        before = source.standing
-        blame(source, kind, detail, retry_after_s=retry_after_s, progressed=progressed, now_s=now_s)
+        before = source.state
+        record_failure(source, kind, detail, retry_after_s=retry_after_s, progressed=progressed, now_s=now_s)
         if kind is FaultKind.REVOKED:
             return
         if source.peer and kind is not FaultKind.LOST:
@@ -273,15 +273,15 @@ class Faults:
 
     def ban(self, source: Source, kind: FaultKind, detail: str) -> None:
         """It is not used again in this job, for a reason that is found here and not by its worker."""
-        before, source.standing, source.reason = source.standing, SourceState.BANNED, detail
+        before, source.state, source.reason = source.state, SourceState.BANNED, detail
         if source.peer:
             self._out.post(PEER_HISTORY, PeerFaulted(peer=source.peer, fault=kind, offset_ok=source.traits.offset_ok))
         self._tell_if_out(source, before, detail)
 
     def _tell_if_out(self, source: Source, before: SourceState, detail: str) -> None:
-        out = source.standing in (SourceState.COOLING, SourceState.BANNED)
-        if out and source.standing is not before and self._job.watcher:
-            text = f"{source.name}: {source.standing.value}: {detail}"
+        out = source.state in (SourceState.COOLING, SourceState.BANNED)
+        if out and source.state is not before and self._job.watcher:
+            text = f"{source.name}: {source.state.value}: {detail}"
             self._out.post(self._job.watcher, JobNoted(job=self._job.job, text=text))
 
 
@@ -292,7 +292,7 @@ PAUSE_S: Final = 0.5
 """Before round n everybody rests n times this."""
 
 
-class Rounds:
+class RetryRounds:
     """Owned by one `DispatchState`. `count` is how many rounds were begun."""
 
     def __init__(self) -> None:
@@ -302,14 +302,14 @@ class Rounds:
     def begin(self, sources: dict[int, Source], stored_chunks: int, *, now_s: float) -> int:
         """How many sources take part in another round; 0: there is none, because nobody is proven, the last round
         brought nothing, or it was the last."""
-        proven = [each for each in sources.values() if each.proven and each.standing is SourceState.COOLING]
+        proven = [each for each in sources.values() if each.proven and each.state is SourceState.COOLING]
         progress = self.count == 0 or stored_chunks > self._mark
         if not progress or self.count >= ROUNDS_MAX or not proven:
             return 0
         self.count += 1
         self._mark = stored_chunks
         for source in proven:
-            warm(source)
+            end_cooldown(source)
             source.failures = 0
             source.not_before_s = now_s + self.count * PAUSE_S
         return len(proven)
@@ -337,8 +337,8 @@ def learn_setup(source: Source, lease: Lease, setup_s: float) -> None:
     """What a start costs, the newest half weighing most. With a peer it begins at the request for its turn."""
     traits = source.traits
     if traits.abort_is_costly:
-        traits = replace(traits, turn_cost_s=(traits.turn_cost_s + setup_s) / 2)
-        setup_s += lease.granted_s - source.waiting_s
+        traits = replace(traits, grant_cost_s=(traits.grant_cost_s + setup_s) / 2)
+        setup_s += lease.granted_s - source.enqueued_s
     source.traits = replace(traits, restart_cost_s=(traits.restart_cost_s + setup_s) / 2)
 
 
@@ -346,7 +346,7 @@ def learn_rate(source: Source, lease: Lease, now_s: float) -> None:
     """A ride that ended before the watchdog could judge it is judged by itself, when nothing better is known."""
     kept = lease.received_bytes - lease.lead_in_bytes
     if source.rate_bytes_s <= 0 and kept > 0:
-        setup_s = source.traits.turn_cost_s if source.peer else source.traits.restart_cost_s
+        setup_s = source.traits.grant_cost_s if source.peer else source.traits.restart_cost_s
         begun_s = lease.flowing_s if source.peer and lease.flowing_s else lease.granted_s + setup_s
         took_s = max(now_s - begun_s, 0.01)
         source.rate_bytes_s = lease.received_bytes / (max(took_s, QUOTA_S) if source.peer else took_s)

@@ -8,15 +8,15 @@ measuring ride is left out: it would bring everybody's end nearer by a blink.
 import math
 from typing import Final
 
-from actors.core.dispatch.finish_time import View, could_bytes, toucher
+from actors.core.dispatch.finish_time import PlacementView, could_bytes, lease_ending_at
 from actors.core.dispatch.sources import Source
 from protocol.messages import StartDispatcher
 
 MEASURING_SHARE: Final = 16
 """The first, measuring rides of n sources take 1/16 of the file together."""
-MEASURING_SHARE_DEAR: Final = 10
+MEASURING_SHARE_COSTLY: Final = 10
 SMALL_SHARE: Final = 0.3
-MEAGRE_SHARE: Final = 0.3
+SHORT_SHARE: Final = 0.3
 """A dear ride that takes less of what its source could do until the common finish time is a ride wasted."""
 AMPLE: Final = 1.005
 """Starts still to come take a little longer than is reckoned with: who is placed early gets so much more."""
@@ -24,23 +24,23 @@ SHORT_CHUNK_S: Final = 0.5
 """Where a chunk takes longer than this, half a chunk too many is time that everybody waits."""
 
 
-def dear(source: Source) -> bool:
+def costly(source: Source) -> bool:
     """Whether a ride of this source is to be weighed at all: its stops count and its rate is known."""
     return source.traits.abort_is_costly and source.rate_bytes_s > 0
 
 
-def measuring_chunks(view: View, source: Source) -> int:
+def measuring_chunks(view: PlacementView, source: Source) -> int:
     """The first ride of a source that nobody has measured.
 
     Who is not to be stopped lightly gets more: others may take the end, and it goes on if they do not. What begins at 0
     begins best only once: it gets an equal part.
     """
-    share = MEASURING_SHARE_DEAR if source.traits.abort_is_costly else MEASURING_SHARE
+    share = MEASURING_SHARE_COSTLY if source.traits.abort_is_costly else MEASURING_SHARE
     share = share if source.traits.offset_ok else 1
-    return view.opened_chunks // (share * view.census.source_count)
+    return view.opened_chunks // (share * view.counts.source_count)
 
 
-def placed_chunks(view: View, source: Source, first: int) -> int:
+def placed_chunks(view: PlacementView, source: Source, first: int) -> int:
     """What a source of known rate can send until the common finish time, in chunks.
 
     Rounded up where a start costs next to nothing. Else down, or a slow source would be at its last chunk long after
@@ -53,27 +53,27 @@ def placed_chunks(view: View, source: Source, first: int) -> int:
     return math.floor(AMPLE * chunks + (0.5 if short else 0.0))
 
 
-def meagre(view: View, source: Source, first: int, stop: int, *, share: float = MEAGRE_SHARE) -> bool:
+def too_short(view: PlacementView, source: Source, first: int, stop: int, *, share: float = SHORT_SHARE) -> bool:
     """Whether a ride on ``[first, stop)`` is not worth one of the starts and stops of a source that has few."""
-    return dear(source) and (stop - first) * view.chunk_size < share * could_bytes(view, source, first)
+    return costly(source) and (stop - first) * view.chunk_size < share * could_bytes(view, source, first)
 
 
-def too_small(view: View, source: Source, first: int, stop: int) -> bool:
+def left_to_neighbour(view: PlacementView, source: Source, first: int, stop: int) -> bool:
     """Whether free chunks are better left to the faster ride that touches them and goes on without a stop."""
-    if not dear(source) or not view.patient or (stop - first) * view.chunk_size >= small_bytes(view):
+    if not costly(source) or not view.budgets_bind or (stop - first) * view.chunk_size >= small_bytes(view):
         return False
-    gap = view.board.free.run_at(first)
-    rider = toucher(view, gap[0]) if gap is not None else None
-    return rider is not None and rider.rate_bytes_s > source.rate_bytes_s
+    gap = view.tracker.free.run_at(first)
+    estimate = lease_ending_at(view, gap[0]) if gap is not None else None
+    return estimate is not None and estimate.rate_bytes_s > source.rate_bytes_s
 
 
-def small_bytes(view: View) -> float:
-    return small_ride_bytes(view.opened_chunks * view.chunk_size, view.census.source_count)
+def small_bytes(view: PlacementView) -> float:
+    return small_ride_bytes(view.opened_chunks * view.chunk_size, view.counts.source_count)
 
 
 def small_ride_bytes(opened_bytes: int, source_count: int) -> float:
     """Less than this is too little for one more start, where somebody else rides on into it."""
-    return SMALL_SHARE * opened_bytes / (MEASURING_SHARE_DEAR * source_count)
+    return SMALL_SHARE * opened_bytes / (MEASURING_SHARE_COSTLY * source_count)
 
 
 # What we may do to a Soulseek peer: how often we hang up on it, and what a disturbance must gain.
@@ -91,14 +91,14 @@ GAIN_FELT_S: Final = 0.5
 SPENT_TODAY: Final = "its stops of this day are spent: it is left alone"
 
 
-def weigh(source: Source, job: StartDispatcher) -> None:
+def update_stop_budget(source: Source, job: StartDispatcher) -> None:
     """Note on the source whether one more stop would be too many, for this job or for this day.
 
     Only sources whose stops are dear have a budget, and none where the user asked for chunk by chunk.
     """
     counts = source.traits.abort_is_costly and job.mode != "queue"
-    source.spent_today = counts and source.stops_before + source.stops >= job.stops_per_day
-    source.spent = source.spent_today or (counts and source.stops >= job.stops_per_job)
+    source.budget_spent_today = counts and source.stops_before + source.stops >= job.stops_per_day
+    source.budget_spent = source.budget_spent_today or (counts and source.stops >= job.stops_per_job)
 
 
 def gain_min_s(left_s: float, stops: int = 0) -> float:

@@ -1,6 +1,6 @@
 """Boards drawn as strings: ``#`` stored, ``.`` free, a letter: leased to that source, a capital: fought for in a duel.
 
-``board("##aaaa..", rates={"a": 1.0})`` is a job in the middle of riding: source a (number 0) rides chunks 2 to 6, of
+``board("##aaaa..", rates={"a": 1.0})`` is a job in the middle of leases: source a (number 0) rides chunks 2 to 6, of
 which none is stored yet, at one chunk a second. Rates are chunks a second throughout, the clock stands at `NOW_S`.
 """
 
@@ -10,9 +10,9 @@ from typing import Any, Final
 from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
 from actors.core.dispatch.dispatcher import DispatchState, Phase
 from actors.core.dispatch.leases import Leases
-from actors.core.dispatch.progress import Found
+from actors.core.dispatch.progress import VerifiedChunks
 from actors.core.dispatch.sources import Source, SourceState, SourceTraits
-from actors.core.dispatch.stop_cost import weigh
+from actors.core.dispatch.stop_cost import update_stop_budget
 from protocol.messages import ContributorsListed, JobEnded, PartFileReady, SourceJoined, SourceProbed, StartDispatcher
 from protocol.messages.addresses import POOL, Post
 
@@ -52,11 +52,19 @@ def board(
     for chunk, mark in enumerate(picture):
         if mark == "#":
             chunks.store(0, chunk, chunk + 1)
-    riding = Leases(state.job, chunks, state.sources, state.report, state._out, faults=state._faults, turns=state.turns)
-    riding.size_bytes = state.size_bytes = -1 if total == -2 else size * CHUNK
-    state.phase, state.riding = Phase.RIDING, riding
+    leases = Leases(
+        state.job,
+        chunks,
+        state.sources,
+        state.report,
+        state._out,
+        failures=state._failures,
+        remote_queue=state.remote_queue,
+    )
+    leases.size_bytes = state.size_bytes = -1 if total == -2 else size * CHUNK
+    state.phase, state.leases = Phase.RIDING, leases
     opened = PartFileReady(job=1, part_path="/box/f.part", message="")
-    state.report.opened(opened, state.size_bytes, Found())
+    state.report.opened(opened, state.size_bytes, VerifiedChunks())
     for letter in sorted({mark for mark in picture if mark.isalpha()}):
         first, stop = picture.index(letter), picture.rindex(letter) + 1
         _ride(state, letter, first, stop, (rates or {}).get(letter, 0.0))
@@ -64,14 +72,14 @@ def board(
 
 
 def _ride(state: DispatchState, letter: str, first: int, stop: int, rate: float) -> Lease:
-    assert state.riding is not None
+    assert state.leases is not None
     source = add(state, letter, rate)
-    lease = state.riding.board.grant(source.id, first, stop, now_s=NOW_S - 3)
+    lease = state.leases.tracker.grant(source.id, first, stop, now_s=NOW_S - 3)
     lease.heard_s = lease.grown_s = lease.measured_s = NOW_S
     lease.rate_bytes_s = rate * CHUNK if rate > 0 else -1.0
     lease.received_bytes = 1 if rate > 0 else 0
-    source.standing, source.busy, source.busy_since_s = SourceState.ACTIVE, lease.id, NOW_S - 3
-    state.riding._idle.discard(source.id)
+    source.state, source.busy, source.busy_since_s = SourceState.ACTIVE, lease.id, NOW_S - 3
+    state.leases._idle.discard(source.id)
     return lease
 
 
@@ -83,23 +91,23 @@ def add(state: DispatchState, letter: str, rate: float = 0.0, *, offset_ok: bool
     source.traits = SourceTraits(restart_cost_s=SETUP_S, offset_ok=offset_ok)
     source.rate_bytes_s, source.proven = rate * CHUNK, rate > 0
     state.sources[number] = source
-    if state.riding is not None:
-        state.riding.joined(source)
+    if state.leases is not None:
+        state.leases.joined(source)
     return source
 
 
 def serve(state: DispatchState, letter: str, rate: float = 0.0, *, offset_ok: bool = True) -> list[Post]:
     """A source with nothing to do comes along."""
-    assert state.riding is not None
+    assert state.leases is not None
     add(state, letter, rate, offset_ok=offset_ok)
-    state.riding.serve(NOW_S)
-    state.riding.board.check()
+    state.leases.serve(NOW_S)
+    state.leases.tracker.check()
     return state._out.take()
 
 
 def drawn(state: DispatchState) -> str:
-    assert state.riding is not None
-    chunks = state.riding.board
+    assert state.leases is not None
+    chunks = state.leases.tracker
     cells = ["."] * min(chunks.total, 64)
     for lease in chunks.leases.values():
         for chunk in range(lease.next, min(lease.stop, len(cells))):
@@ -111,10 +119,10 @@ def drawn(state: DispatchState) -> str:
 
 
 def lease_of(state: DispatchState, letter: str) -> Lease:
-    assert state.riding is not None
+    assert state.leases is not None
     busy = state.sources[ord(letter) - ord("a")].busy
     assert busy is not None
-    return state.riding.board.leases[busy]
+    return state.leases.tracker.leases[busy]
 
 
 def joined(number: int, **changes: Any) -> SourceJoined:
@@ -155,6 +163,6 @@ def as_peer(state: DispatchState, letter: str, *, stops: int = 0, stops_before: 
     source = state.sources[ord(letter) - ord("a")]
     source.peer, source.path = f"user-{letter}", f"music\\{letter}.flac"
     source.stops, source.stops_before = stops, stops_before
-    source.traits = replace(source.traits, abort_is_costly=True, restart_cost_s=1.0, turn_cost_s=0.3)
-    weigh(source, state.job)
+    source.traits = replace(source.traits, abort_is_costly=True, restart_cost_s=1.0, grant_cost_s=0.3)
+    update_stop_budget(source, state.job)
     return source

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar, cast
 from actors.core.dispatch import placement
 from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
 from actors.core.dispatch.dispatcher import DispatchState, Phase
-from actors.core.dispatch.finish_time import View
+from actors.core.dispatch.finish_time import PlacementView
 from actors.core.dispatch.leases import Leases
 from actors.core.dispatch.sources import Source
 from protocol.messages import (
@@ -254,12 +254,12 @@ def _lay(state: DispatchState, picture: str, rivals: dict[str, str], mode: str) 
     rule = placement.PLACERS[mode]
     drawn_runs = {number(sign): (first, stop) for sign, first, stop in stretches(picture) if sign not in "#."}
 
-    def as_drawn(view: View, source: Source) -> placement.Placement | None:
+    def as_drawn(view: PlacementView, source: Source) -> placement.Placement | None:
         if source.id in drawn_runs:
             return placement.FreeRange(*drawn_runs[source.id])
         if letter(source.id) in rivals:
             victim = state.sources[number(rivals[letter(source.id)])].busy
-            return placement.Duel(view.board.leases[victim]) if victim is not None else None
+            return placement.Duplicate(view.tracker.leases[victim]) if victim is not None else None
         return None
 
     opened = PartFileReady(job=JOB, part_path="/f/file.bin.part", message="")
@@ -294,12 +294,12 @@ def ready(
 
 
 def riding_of(state: DispatchState) -> Leases:
-    assert state.riding is not None
-    return state.riding
+    assert state.leases is not None
+    return state.leases
 
 
 def board_of(state: DispatchState) -> ChunkTracker:
-    return riding_of(state).board
+    return riding_of(state).tracker
 
 
 def busy_with(state: DispatchState, source: str) -> int:

@@ -12,14 +12,14 @@ from tests.actors.core.dispatch.boards import NOW_S, add, as_peer, board
 
 def told(state: DispatchState, *messages: DispatcherInbox, now_s: float = NOW_S) -> list[Post]:
     posts = [post for message in messages for post in state.handle(message, now_s=now_s)]
-    if state.riding is not None:
-        state.riding.board.check()
+    if state.leases is not None:
+        state.leases.tracker.check()
     return posts
 
 
 def board_of(state: DispatchState) -> ChunkTracker:
-    assert state.riding is not None
-    return state.riding.board
+    assert state.leases is not None
+    return state.leases.tracker
 
 
 def of(posts: list[Post], kind: type[Any]) -> list[Any]:

@@ -100,7 +100,7 @@ def test_a_source_that_says_no_size_is_not_used_where_others_do() -> None:
     state = job(2)
     told(state, probed(0, SIZE), OPENED)
     told(state, probed(1, -1))
-    assert state.sources[1].standing.value == "banned"
+    assert state.sources[1].state.value == "banned"
 
 
 def test_nobody_can_deliver_and_every_reason_is_told() -> None:

@@ -166,7 +166,7 @@ def test_late_chunks_of_free_places_are_welcome() -> None:
 
 def duel() -> tuple[ChunkTracker, Lease, Lease]:
     board, leases = laid("#aaaa.")
-    rival = board.grant_duel(leases["a"], B, now_s=1.0)
+    rival = board.grant_duplicate(leases["a"], B, now_s=1.0)
     assert shown(board) == "#2222."
     return board, leases["a"], rival
 
@@ -198,7 +198,7 @@ def test_words_of_a_third_source_move_both_duellists() -> None:
 def test_a_duel_is_between_two_and_is_not_cut() -> None:
     board, first, _ = duel()
     with pytest.raises(AssertionError):
-        board.grant_duel(first, C, now_s=1.0)
+        board.grant_duplicate(first, C, now_s=1.0)
     with pytest.raises(AssertionError):
         board.grant_tail(first, C, 3, now_s=1.0)
 
@@ -296,7 +296,7 @@ class Operations(RuleBasedStateMachine):
     def fight(self, which: int) -> None:
         victim = self.lease(which)
         if victim.rival is None and not victim.draining and not victim.shared and victim.open_chunks > 0:
-            self.board.grant_duel(victim, C, now_s=1.0)
+            self.board.grant_duplicate(victim, C, now_s=1.0)
 
     @precondition(lambda self: bool(self.board.leases))
     @rule(which=st.integers(0, 9), more=st.integers(1, 8))

@@ -35,8 +35,8 @@ from tests.actors.core.dispatch.replies import finished, measured, released, slo
 
 def told(state: DispatchState, *messages: DispatcherInbox, now_s: float = NOW_S) -> list[Post]:
     posts = [post for message in messages for post in state.handle(message, now_s=now_s)]
-    assert state.riding is not None
-    state.riding.board.check()
+    assert state.leases is not None
+    state.leases.tracker.check()
     return posts
 
 
@@ -66,14 +66,14 @@ def test_a_ride_that_broke_gives_back_what_it_did_not_hand_over() -> None:
     state = board("aaaaaa", rates={"a": 1.0})
     told(state, stored(0, 1, 0, 2), released(0, 1, 3, FaultKind.NOT_FOUND))
     assert drawn(state) == "##a..."
-    assert state.sources[0].standing is SourceState.BANNED
+    assert state.sources[0].state is SourceState.BANNED
 
 
 def test_a_word_about_a_lease_long_over_changes_nothing() -> None:
     state = board("aaaa", rates={"a": 1.0})
     told(state, finished(0, 99, 4), released(0, 98, 0, FaultKind.NOT_FOUND), slowed(0, 97), stalled(0, 96))
     assert drawn(state) == "aaaa"
-    assert state.sources[0].standing is SourceState.ACTIVE
+    assert state.sources[0].state is SourceState.ACTIVE
 
 
 def test_the_same_end_told_twice_counts_once() -> None:
@@ -97,7 +97,7 @@ def test_a_slow_source_loses_its_lease_and_cools_when_there_is_a_better_one() ->
     add(state, "b", 10.0)
     posts = told(state, slowed(0, 1))
     assert said(posts, LeaseRevoked)
-    assert state.sources[0].standing is SourceState.COOLING
+    assert state.sources[0].state is SourceState.COOLING
     assert drawn(state) == "bbbb"
 
 
@@ -113,7 +113,7 @@ def test_a_stalled_ride_is_hung_up_and_its_source_waits() -> None:
     assert said(posts, LeaseRevoked)
     assert drawn(state) == "...."
     told(state, released(0, 1, 0, FaultKind.REVOKED))
-    assert not state.sources[0].ready(NOW_S)
+    assert not state.sources[0].is_ready(NOW_S)
 
 
 def test_a_worker_that_was_told_to_stop_is_busy_until_it_answers() -> None:

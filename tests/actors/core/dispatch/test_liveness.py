@@ -307,7 +307,7 @@ class Job(RuleBasedStateMachine):
         self.tell(LeaseReleased(**over, fault=0, detail="", retry_after_s=9.0))
         self.tell(SourceStalled(**ride, silent_s=10.0))
         self.tell(SourceLost(job=JOB, source=source, detail="who?"))
-        if chunk in self.truth and self.state.riding is not None:
+        if chunk in self.truth and self.state.leases is not None:
             self.tell(ChunksRepeated(**ride, first=chunk, count=1, length_bytes=CHUNK))
 
     @rule(seconds=st.sampled_from([0.0, 0.1, 0.5, 2.0, 11.0, 45.0]))
@@ -330,20 +330,20 @@ class Job(RuleBasedStateMachine):
 
     @invariant()
     def the_board_is_whole(self) -> None:
-        riding = self.state.riding
-        if riding is None:
+        leases = self.state.leases
+        if leases is None:
             return
-        riding.board.check()
-        assert riding.board.stored.count >= self.seen.stored, "chunks went back"
-        self.seen.stored = riding.board.stored.count
-        assert {chunk for run in riding.board.stored for chunk in range(*run)} <= self.truth, "stored without a word"
+        leases.tracker.check()
+        assert leases.tracker.stored.count >= self.seen.stored, "chunks went back"
+        self.seen.stored = leases.tracker.stored.count
+        assert {chunk for run in leases.tracker.stored for chunk in range(*run)} <= self.truth, "stored without a word"
 
     @invariant()
     def a_source_with_a_lease_is_busy_with_exactly_that_one(self) -> None:
-        riding = self.state.riding
-        if riding is None or self.state.phase is not dispatcher.Phase.RIDING:
+        leases = self.state.leases
+        if leases is None or self.state.phase is not dispatcher.Phase.RIDING:
             return
-        open_leases = [lease for lease in riding.board.leases.values() if not lease.draining]
+        open_leases = [lease for lease in leases.tracker.leases.values() if not lease.draining]
         assert len({lease.source for lease in open_leases}) == len(open_leases)
         for lease in open_leases:
             assert self.state.sources[lease.source].busy == lease.id

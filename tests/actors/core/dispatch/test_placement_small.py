@@ -93,8 +93,8 @@ def test_a_third_source_takes_the_place_of_the_worse_of_two_hopeless_duellists()
 def test_the_first_chunk_in_decides_a_duel_and_the_loser_hangs_up() -> None:
     state = board("##aa", rates={"a": 0.01})
     add(state, "b", 10.0)
-    assert state.riding is not None
-    state.riding.board.grant_duel(lease_of(state, "a"), 1, now_s=NOW_S)
+    assert state.leases is not None
+    state.leases.tracker.grant_duplicate(lease_of(state, "a"), 1, now_s=NOW_S)
     state.sources[1].busy = 2
     assert drawn(state) == "##BB"
     posts = state.handle(stored(1, 2, 2, 1), now_s=NOW_S)
@@ -122,8 +122,8 @@ def test_a_source_that_dropped_goes_on_where_it_stands() -> None:
     source = add(state, "a", 1.0)
     add(state, "b")
     source.position = 4
-    assert state.riding is not None
-    state.riding.serve(NOW_S)
+    assert state.leases is not None
+    state.leases.serve(NOW_S)
     assert lease_of(state, "a").first == 4
 
 
@@ -177,8 +177,8 @@ def test_of_unknown_size_one_lease_goes_to_the_end_whatever_that_is() -> None:
 
 
 def _leases(state: DispatchState) -> list[Lease]:
-    assert state.riding is not None
-    return list(state.riding.board.leases.values())
+    assert state.leases is not None
+    return list(state.leases.tracker.leases.values())
 
 
 def test_a_source_without_offsets_gets_no_tail_it_would_reach_after_everybody_is_done() -> None:

@@ -49,7 +49,7 @@ STORE_BACK = ProcessReady(process="store", pid=2)
 
 def riding(picture: str, rates: dict[str, float] | None = None) -> DispatchState:
     state = board(picture, rates=rates)
-    state._reopening.ask(admission.target_wanted(state.job, state.size_bytes, "f"))
+    state._store_recovery.ask(admission.open_request(state.job, state.size_bytes, "f"))
     state._out.take()
     return state
 
@@ -87,8 +87,8 @@ def test_chunks_that_are_not_there_any_more_are_fetched_again() -> None:
     state = riding("####aa", {"a": 1.0})
     reopened(state, "#.##..")
     assert drawn(state) == "#.##aa"
-    assert state.riding is not None
-    assert not state.riding.board.complete
+    assert state.leases is not None
+    assert not state.leases.tracker.complete
 
 
 def test_the_last_word_of_a_store_that_has_died_since_is_not_taken_for_its_successor_s() -> None:
@@ -116,7 +116,7 @@ def test_nobody_is_blamed_for_silence_while_nobody_stores() -> None:
     told(state, STORE_BACK)
     told(state, stalled(0, lease.id))
     told(state, Ticked(), now_s=NOW_S + 2 * LEASE_S_MAX)
-    assert state.sources[0].standing is SourceState.ACTIVE
+    assert state.sources[0].state is SourceState.ACTIVE
     assert drawn(state)[2:] in ("aa", "ab")
 
 
@@ -126,10 +126,10 @@ def test_what_was_handed_over_and_lost_is_fetched_again_soon() -> None:
     assert drawn(state) == "##aa", "on its way to a store that is dead"
     reopened(state, "##..")
     told(state, Ticked(), now_s=NOW_S + HANDED_AGAIN_S - 0.5)
-    assert state.riding is not None
-    assert state.riding.draining()
+    assert state.leases is not None
+    assert state.leases.draining()
     told(state, Ticked(), now_s=NOW_S + HANDED_AGAIN_S + 1.5)
-    assert not state.riding.draining()
+    assert not state.leases.draining()
 
 
 def test_a_job_that_was_being_sealed_is_sealed_by_the_new_store() -> None:
@@ -142,7 +142,7 @@ def test_a_job_that_was_being_sealed_is_sealed_by_the_new_store() -> None:
 
 def test_a_file_of_which_nobody_had_announced_the_size_is_asked_for_by_what_was_learned() -> None:
     state = riding("##aa", {"a": 1.0})
-    state._reopening.ask(admission.target_wanted(state.job, -1, "f"))
+    state._store_recovery.ask(admission.open_request(state.job, -1, "f"))
     state._out.take()
     (asked,) = said(told(state, STORE_BACK), OpenPartFile)
     assert asked.size_bytes == 4 * CHUNK
@@ -170,8 +170,8 @@ def test_a_job_whose_target_was_being_opened_asks_again_and_begins() -> None:
     told(state, STORE_BACK)
     told(state, *found("#.."))
     assert state.phase is Phase.RIDING
-    assert state.riding is not None
-    assert state.riding.board.stored.count == 1
+    assert state.leases is not None
+    assert state.leases.tracker.stored.count == 1
 
 
 @given(st.lists(st.sampled_from("#.ab"), min_size=1, max_size=24), st.data())
@@ -180,8 +180,8 @@ def test_whatever_is_found_the_board_agrees_with_the_disk(marks: list[str], data
     state = riding(picture, {"a": 1.0, "b": 2.0})
     disk = data.draw(st.text("#.", min_size=len(picture), max_size=len(picture)))
     reopened(state, disk)
-    assert state.riding is not None
-    board_ = state.riding.board
+    assert state.leases is not None
+    board_ = state.leases.tracker
     assert [mark == "#" for mark in disk] == [board_.stored.covers(at, at + 1) for at in range(len(picture))]
 
 
@@ -204,8 +204,8 @@ def test_what_sources_gave_before_the_hub_died_counts_as_theirs() -> None:
     told(state, *found("##.."))
     source = state.sources[0]
     assert source.proven
-    assert source.spent, "three stops a job, whichever hub made them"
-    assert not source.spent_today, "seven, not ten: those of this job are among them"
+    assert source.budget_spent, "three stops a job, whichever hub made them"
+    assert not source.budget_spent_today, "seven, not ten: those of this job are among them"
     row = next(each for each in said(told(state, Ticked(), now_s=NOW_S + 9), SourceProgressed) if each.source == 0)
     assert (row.bytes_stored, row.chunks, row.stops) == (2 * CHUNK, 2, 3)
     assert row.leases >= 3
@@ -218,7 +218,7 @@ def test_places_in_queues_are_asked_for_again_in_a_new_session() -> None:
     as_peer(state, "a")
     told(state, Ticked(), now_s=NOW_S + 1)
     told(state, place(1, 3))
-    assert state.sources[1].waiting
+    assert state.sources[1].enqueued
     posts = told(state, ProcessReady(process="soulseek", pid=2))
     assert [asked.source for asked in said(posts, EnqueueFile)] == [1]
     assert drawn(state)[2:4] == "aa", "who has bytes rides on"

@@ -37,7 +37,7 @@ def test_a_user_is_asked_for_a_place_and_nothing_is_reserved_for_it() -> None:
     (asked,) = of(told(state, Ticked()), EnqueueFile)
     assert (asked.peer, asked.path, asked.worker) == ("user-b", "music\\b.flac", "fetch-1/worker-1-1")
     assert drawn(state) == "........"
-    assert state.sources[1].standing is SourceState.QUEUED
+    assert state.sources[1].state is SourceState.QUEUED
 
 
 def test_all_candidates_are_asked_at_once_and_nobody_twice() -> None:
@@ -59,7 +59,7 @@ def test_the_first_that_grants_streams_and_the_others_stay_in_their_queues() -> 
     assert of(posts, AcceptUpload)[0].ticket == 7
     assert of(posts, LeaseGranted)[0].source == 1
     assert not of(posts, DequeueFile)
-    assert state.sources[0].standing is state.sources[2].standing is SourceState.QUEUED
+    assert state.sources[0].state is state.sources[2].state is SourceState.QUEUED
     told(state, turn(state, 0, ticket=9))
     assert "a" in drawn(state)
 
@@ -86,7 +86,7 @@ def test_a_turn_without_use_is_declined_and_the_user_is_left_alone_for_a_while()
     assert of(told(state, turn(state, 1), now_s=NOW_S + 1), DeclineUpload)
     source = state.sources[1]
     assert source.not_before_s == NOW_S + 1 + DECLINED_REST_S
-    assert (source.waiting, source.ticket, source.standing) == (False, -1, SourceState.CANDIDATE)
+    assert (source.enqueued, source.ticket, source.state) == (False, -1, SourceState.CANDIDATE)
 
 
 def test_a_file_of_another_size_is_declined_and_the_user_is_out() -> None:
@@ -94,7 +94,7 @@ def test_a_file_of_another_size_is_declined_and_the_user_is_out() -> None:
     told(state, Ticked())
     posts = told(state, turn(state, 1, size_bytes=state.size_bytes + 1))
     assert of(posts, DeclineUpload)
-    assert state.sources[1].standing is SourceState.BANNED
+    assert state.sources[1].state is SourceState.BANNED
     assert "size differs" in state.sources[1].reason
     assert of(posts, PeerFaulted)[0].fault == FaultKind.SIZE_DIFFERS
 
@@ -123,7 +123,7 @@ def test_a_user_that_accepts_and_stays_silent_cools_after_one_try() -> None:
     lease = state.sources[1].busy
     assert lease is not None
     told(state, stalled(1, lease))
-    assert state.sources[1].standing is SourceState.COOLING
+    assert state.sources[1].state is SourceState.COOLING
     assert "silent" in state.sources[1].reason
 
 
@@ -187,7 +187,7 @@ def test_users_and_mirrors_ride_in_one_job() -> None:
 def test_a_user_of_another_size_than_the_mirrors_is_out_and_the_job_goes_on() -> None:
     state = board("aaaa....", rates={"a": 1.0})
     told(state, joined(1, peer="ann", path="a.flac", size_bytes=state.size_bytes + 1))
-    assert state.sources[1].standing is SourceState.BANNED
+    assert state.sources[1].state is SourceState.BANNED
     assert state.phase is Phase.RIDING
 
 
@@ -209,7 +209,7 @@ def test_each_refusal_has_its_policy_and_is_remembered(fault: FaultKind, standin
     state = user("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", rates={"a": 1.0}, rate=1.0)
     told(state, Ticked())
     posts = told(state, refused(1, fault))
-    assert state.sources[1].standing is standing
+    assert state.sources[1].state is standing
     assert (of(posts, PeerFaulted)[0].peer, of(posts, PeerFaulted)[0].fault) == ("user-b", fault)
     assert state.sources[1].reason
 
@@ -242,7 +242,7 @@ def test_a_queue_is_waited_in_for_hours_but_not_for_ever() -> None:
     user_b = state.sources[1]
     assert user_b.queue_place == 40
     told(state, Ticked(), now_s=NOW_S + QUEUED_S_MAX + 10)
-    assert not user_b.waiting
+    assert not user_b.enqueued
     assert "still queued" in state.sources[1].reason
 
 
@@ -281,27 +281,27 @@ def test_without_a_login_nobody_waits_and_the_job_says_why() -> None:
     state = user("........")
     told(state, Ticked())
     told(state, session("offline"))
-    assert state.sources[1].standing is SourceState.COOLING
+    assert state.sources[1].state is SourceState.COOLING
     assert state.sources[1].reason == "session offline"
 
 
 def test_a_login_that_will_not_come_bans_all_users() -> None:
     state = user("........")
     told(state, Ticked(), session("refused", final=True))
-    assert state.sources[1].standing is SourceState.BANNED
+    assert state.sources[1].state is SourceState.BANNED
     assert state.phase is not Phase.RIDING
 
 
 def test_a_login_lost_on_the_way_is_waited_for_a_while() -> None:
     state = user("........")
     told(state, Ticked(), place(1, 2), session("online"), session("offline"))
-    assert state.sources[1].waiting
+    assert state.sources[1].enqueued
     told(state, session("online"))
     told(state, Ticked(), now_s=NOW_S + LOGIN_LOST_S_MAX + 1)
-    assert state.sources[1].waiting
+    assert state.sources[1].enqueued
     told(state, session("offline"), now_s=NOW_S + 100)
     told(state, Ticked(), now_s=NOW_S + 101 + LOGIN_LOST_S_MAX)
-    assert not state.sources[1].waiting
+    assert not state.sources[1].enqueued
 
 
 def test_a_ride_does_not_need_the_login() -> None:
@@ -309,7 +309,7 @@ def test_a_ride_does_not_need_the_login() -> None:
     as_peer(state, "a")
     told(state, session("kicked", final=True))
     assert drawn(state) == "aaaa...."
-    assert state.sources[0].standing is SourceState.ACTIVE
+    assert state.sources[0].state is SourceState.ACTIVE
 
 
 # -- the end
@@ -320,7 +320,7 @@ def test_places_that_are_not_needed_any_more_are_given_up() -> None:
     for letter in "bc":
         add(state, letter)
         as_peer(state, letter)
-        state.turns.ask(state.sources[ord(letter) - ord("a")], NOW_S)
+        state.remote_queue.enqueue(state.sources[ord(letter) - ord("a")], NOW_S)
     posts = told(state, stored(0, 1, 0, 4), Ticked(), now_s=NOW_S + 2)
     assert {left.source for left in of(posts, DequeueFile)} == {1, 2}
 

@@ -95,7 +95,7 @@ def test_a_cooled_source_comes_back_with_one_try() -> None:
     tell(state, released(state, "b", FaultKind.REVOKED))
     pass_time(state, "a", COOL_S, COOL_S + 2)
     tell(state, released(state, "b", FaultKind.RESET), at_s=NOW_S + COOL_S + 2)
-    assert state.sources[1].standing is SourceState.COOLING
+    assert state.sources[1].state is SourceState.COOLING
 
 
 # -- slow, stalled
@@ -106,7 +106,7 @@ def test_a_slow_source_loses_its_lease_to_a_better_one_and_cools() -> None:
     lease = busy_with(state, "a")
     posts = tell(state, slowed(state, "a"))
     assert [message.lease for message in said(posts, LeaseRevoked)] == [lease]
-    assert (state.sources[0].standing, drawn(state)) == (SourceState.COOLING, "....bbbb")
+    assert (state.sources[0].state, drawn(state)) == (SourceState.COOLING, "....bbbb")
     assert any("slow" in note.text for note in said(posts, JobNoted))
 
 
@@ -260,7 +260,7 @@ def test_a_round_begins_with_proven_sources_only() -> None:
     tell(state, stored(state, "a", 0))
     state.sources[1].failures = FAILURES_MAX - 1
     tell(state, released(state, "b", FaultKind.RESET))
-    assert state.sources[1].standing is SourceState.COOLING
+    assert state.sources[1].state is SourceState.COOLING
     fail(state, "a", NOW_S)
     assert (state.sources[0].usable, state.sources[1].usable) == (True, False)
 

@@ -9,10 +9,10 @@ from actors.core.dispatch.sources import (
     REJOIN_S_MAX,
     Source,
     SourceState,
-    blame,
-    cool,
-    delivered,
-    warm,
+    cool_down,
+    end_cooldown,
+    record_delivery,
+    record_failure,
 )
 from protocol.model.faults import FaultKind
 
@@ -26,7 +26,7 @@ def source() -> Source:
 
 
 def fault(made: Source, kind: FaultKind, *, progressed: bool = False, retry_after_s: float = 0.0) -> None:
-    blame(made, kind, kind.name, retry_after_s=retry_after_s, progressed=progressed, now_s=100.0)
+    record_failure(made, kind, kind.name, retry_after_s=retry_after_s, progressed=progressed, now_s=100.0)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def fault(made: Source, kind: FaultKind, *, progressed: bool = False, retry_afte
 def test_the_first_fault_of_each_kind_has_its_policy(kind: FaultKind, standing: SourceState, waits: bool) -> None:
     made = source()
     fault(made, kind)
-    assert made.standing is standing
+    assert made.state is standing
     assert (made.not_before_s > 100.0) is waits
 
 
@@ -70,9 +70,9 @@ def test_three_failures_in_a_row_cool_a_source() -> None:
     made = source()
     for _ in range(FAILURES_MAX - 1):
         fault(made, FaultKind.RESET)
-        assert made.standing is CANDIDATE
+        assert made.state is CANDIDATE
     fault(made, FaultKind.RESET)
-    assert made.standing is COOLING
+    assert made.state is COOLING
     assert made.not_before_s == 100.0 + COOL_S
 
 
@@ -80,7 +80,7 @@ def test_a_source_that_drops_after_progress_never_cools_and_never_waits() -> Non
     made = source()
     for _ in range(50):
         fault(made, FaultKind.SHORT_BODY, progressed=True)
-    assert made.standing is CANDIDATE
+    assert made.state is CANDIDATE
     assert made.not_before_s == 0.0
 
 
@@ -94,9 +94,9 @@ def test_a_delivered_chunk_ends_the_row_of_failures_and_proves_the_source() -> N
     made = source()
     fault(made, FaultKind.RESET)
     fault(made, FaultKind.RESET)
-    delivered(made)
+    record_delivery(made)
     fault(made, FaultKind.RESET)
-    assert made.standing is CANDIDATE
+    assert made.state is CANDIDATE
     assert made.proven
 
 
@@ -104,7 +104,7 @@ def test_each_cooling_is_longer_than_the_one_before() -> None:
     made = source()
     lengths = []
     for _ in range(8):
-        cool(made, 0.0)
+        cool_down(made, 0.0)
         lengths.append(made.not_before_s)
     assert lengths == sorted(lengths)
     assert lengths[1] == 2 * lengths[0]
@@ -113,31 +113,31 @@ def test_each_cooling_is_longer_than_the_one_before() -> None:
 
 def test_a_source_warmed_up_has_one_failure_to_spare_for() -> None:
     made = source()
-    cool(made, 0.0)
-    warm(made)
-    assert made.standing is CANDIDATE
+    cool_down(made, 0.0)
+    end_cooldown(made)
+    assert made.state is CANDIDATE
     fault(made, FaultKind.RESET)
-    assert made.standing is COOLING
+    assert made.state is COOLING
 
 
 def test_a_named_waiting_time_is_honoured_to_the_second() -> None:
     made = source()
     fault(made, FaultKind.BUSY, retry_after_s=7.0)
-    assert not made.ready(106.9)
-    assert made.ready(107.0)
+    assert not made.is_ready(106.9)
+    assert made.is_ready(107.0)
 
 
 def test_a_source_that_is_busy_for_ever_cools_in_the_end() -> None:
     made = source()
     for _ in range(BUSY_ANSWERS_MAX):
         fault(made, FaultKind.BUSY, retry_after_s=2.0)
-    assert made.standing is COOLING
+    assert made.state is COOLING
 
 
 def test_a_waiting_time_of_hours_does_not_hold_up_the_end_of_the_job() -> None:
     made = source()
     fault(made, FaultKind.BUSY, retry_after_s=7200.0)
-    assert made.out(101.0)
+    assert made.is_out(101.0)
     assert made.not_before_s == 7300.0
 
 
@@ -146,12 +146,12 @@ def test_refusing_offsets_leaves_the_front_and_refusing_that_too_is_the_end() ->
     fault(made, FaultKind.RANGE_REFUSED)
     assert not made.traits.offset_ok
     fault(made, FaultKind.RANGE_REFUSED)
-    assert made.standing is BANNED
+    assert made.state is BANNED
 
 
 def test_a_source_without_worker_is_hoped_for_a_while_only() -> None:
     made = source()
     made.lost_s = 100.0
     assert not made.usable
-    assert not made.out(101.0)
-    assert made.out(100.0 + REJOIN_S_MAX + 0.1)
+    assert not made.is_out(101.0)
+    assert made.is_out(100.0 + REJOIN_S_MAX + 0.1)

@@ -75,8 +75,8 @@ class Dispatching(RuleBasedStateMachine):
             case LeaseRevoked(source=source):
                 assert self.state.sources[source].worker == post.to
             case SealFile():
-                assert self.state.riding is not None
-                assert self.state.riding.board.complete
+                assert self.state.leases is not None
+                assert self.state.leases.tracker.complete
                 self.seals += 1
             case JobEnded(state=state, reason=reason) if post.to != POOL:
                 self.ends += 1
@@ -104,7 +104,7 @@ class Dispatching(RuleBasedStateMachine):
     def deliver(self, data: st.DataObject, count: int) -> None:
         source = data.draw(st.sampled_from(sorted(self.held)))
         granted = self.held[source]
-        lease = self.state.riding.board.leases.get(granted.lease) if self.state.riding is not None else None
+        lease = self.state.leases.tracker.leases.get(granted.lease) if self.state.leases is not None else None
         first = lease.next if lease is not None else granted.first
         stop = min(first + count, self.stops[source])
         if first < stop:
@@ -151,7 +151,7 @@ class Dispatching(RuleBasedStateMachine):
     @rule(source=SOURCES, lease=LEASES, first=CHUNKS, count=st.integers(1, 6), again=st.booleans())
     def stray_chunks(self, source: int, lease: int, first: int, count: int, again: bool) -> None:
         count = min(count, TOTAL - first)
-        if count > 0 and self.state.riding is not None:
+        if count > 0 and self.state.leases is not None:
             if again:
                 self.tell(
                     ChunksRepeated(
@@ -187,17 +187,17 @@ class Dispatching(RuleBasedStateMachine):
         state = self.state
         assert self.seals <= 1
         assert self.ends == (state.phase is Phase.ENDED)
-        if state.riding is None:
+        if state.leases is None:
             return
-        board = state.riding.board
+        board = state.leases.tracker
         board.check()
         assert board.stored.count >= self.stored_before, "chunks went back"
         self.stored_before = board.stored.count
         if state.phase is not Phase.RIDING:
             return
-        riding = [lease for lease in board.leases.values() if not lease.draining]
-        assert len({lease.source for lease in riding}) == len(riding), "a source rides one lease"
-        for lease in riding:
+        leases = [lease for lease in board.leases.values() if not lease.draining]
+        assert len({lease.source for lease in leases}) == len(leases), "a source rides one lease"
+        for lease in leases:
             assert state.sources[lease.source].busy == lease.id
 
     def teardown(self) -> None:

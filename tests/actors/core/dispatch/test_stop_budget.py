@@ -23,7 +23,7 @@ from tests.actors.core.dispatch.queued_users import of, told, turn, user
 )
 def test_a_user_has_so_many_stops_a_job_and_a_day(stops: int, before: int, is_spent: bool) -> None:
     state = user("aaaa............", rates={"a": 1.0}, rate=1.0, stops=stops, stops_before=before)
-    assert state.sources[1].spent is is_spent
+    assert state.sources[1].budget_spent is is_spent
 
 
 def test_whose_stops_are_spent_rides_to_the_end_of_the_file() -> None:
@@ -121,7 +121,7 @@ def test_who_reads_and_drops_for_long_does_not_keep_the_job_going() -> None:
     as_peer(state, "b", stops=3)
     assert of(told(state, Ticked()), EnqueueFile)
     lease.received_bytes = 51 * CHUNK
-    assert state.riding is not None
-    state.riding.changed()
-    state.sources[1].waiting = False
+    assert state.leases is not None
+    state.leases.changed()
+    state.sources[1].enqueued = False
     assert not of(told(state, Ticked(), now_s=NOW_S + 2), EnqueueFile), "a is there by now"

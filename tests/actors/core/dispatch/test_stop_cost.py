@@ -107,9 +107,9 @@ def test_a_user_of_unknown_rate_who_is_waited_for_counts_like_the_mean_of_the_ot
     add(state, "b")
     as_peer(state, "b")
     assert of(told(state, Ticked()), EnqueueFile)
-    assert state.riding is not None
-    state.riding.changed()
-    assert state.riding.left_s(NOW_S) == pytest.approx((40 + 12 + 3 * 1.0 + 1.0 + 7.0) / (9 + 3), rel=0.1)
+    assert state.leases is not None
+    state.leases.changed()
+    assert state.leases.left_s(NOW_S) == pytest.approx((40 + 12 + 3 * 1.0 + 1.0 + 7.0) / (9 + 3), rel=0.1)
 
 
 @pytest.mark.parametrize("dear", [True, False])

@@ -72,8 +72,8 @@ def test_it_waits_with_the_reason_and_holds_no_lease() -> None:
     assert state.phase is Phase.WAITING
     assert not said(posts, JobEnded)
     assert [note.text for note in said(posts, JobNoted)][-1] == "waits: source-0: not_found"
-    assert state.riding is not None
-    assert not state.riding.board.leases
+    assert state.leases is not None
+    assert not state.leases.tracker.leases
     assert reason(state, NOW_S + 1) == "source-0: not_found"
     assert not said(told(state, Ticked(), now_s=NOW_S + 1e6), JobEnded), "for as long as it takes"
 
@@ -140,7 +140,7 @@ def test_those_that_failed_are_tried_again_after_growing_pauses_up_to_an_hour() 
 
 def test_after_something_was_stored_the_pause_is_short_again() -> None:
     state = riding()
-    waiting = state.waiting
+    waiting = state.source_wait
     for _ in range(4):
         waiting.begin(state.sources, 0, now_s=NOW_S)
     assert waiting._pause_s > PAUSE_S_MIN

@@ -54,8 +54,8 @@ ASKER = "api/desk"
 
 def tell(state: DispatchState, *messages: Message, at_s: float = NOW_S) -> list[Post]:
     posts = [post for message in messages for post in state.handle(message, now_s=at_s)]  # type: ignore[arg-type]
-    if state.riding is not None:
-        state.riding.board.check()
+    if state.leases is not None:
+        state.leases.tracker.check()
     return posts
 
 
@@ -114,7 +114,7 @@ def test_a_user_that_is_dropped_gets_its_place_back(turn: bool) -> None:
     state = board("##aa....", rates={"a": 1})
     add(state, "b")
     source = as_peer(state, "b")
-    state.turns.ask(source, NOW_S)
+    state.remote_queue.enqueue(source, NOW_S)
     source.ticket = 4 if turn else -1
     posts = tell(state, left(1))
     assert said(posts, DequeueFile) == [DequeueFile(job=1, source=1)]
