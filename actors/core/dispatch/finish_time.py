@@ -250,7 +250,7 @@ def estimate_lease(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacementView:
-    """Everything a placement looks at. `opened_chunks`: missing at the start. `budgets_bind` False: nobody else can go on,
+    """Everything a placement looks at. `opened_chunks`: missing at the start. `budgets_bind` False: no other can go on,
     so a source whose stops are spent may ride anywhere."""
 
     tracker: ChunkTracker

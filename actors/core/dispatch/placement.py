@@ -377,7 +377,7 @@ def _hopeless(view: PlacementView, source: Source, estimate: LeaseEstimate) -> b
 
 
 def _free_soon(view: PlacementView, other: LeaseEstimate, estimate: LeaseEstimate) -> bool:
-    """Whether the source of this ride will be free before long, may be stopped once more and is faster than `estimate`."""
+    """Whether the source of this lease is free before long, may be stopped once more and is faster than `estimate`."""
     theirs = view.sources[other.lease.source]
     able = theirs.traits.offset_ok and not theirs.budget_spent and other.rate_bytes_s > estimate.rate_bytes_s
     return able and is_open(view, other.lease) and other.finish_s - view.now_s < HOPELESS_S
