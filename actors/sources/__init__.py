@@ -1,4 +1,4 @@
-"""Readers of sources, one kind a scheme."""
+"""Source readers: one class for each URL scheme, behind the `Reader` interface."""
 
 from typing import Final
 
@@ -14,14 +14,14 @@ _PUBLIC_ONLY: Final = HttpSettings(private_ok=False)
 
 
 def reader_for(wanted: StartWorker) -> Reader:
-    """The reader of a source, as the job wants it."""
+    """Return the reader for a worker's source, with the limits that its job asks for."""
     return open_reader(wanted.url, settings=_SETTINGS if wanted.private_ok else _PUBLIC_ONLY)
 
 
 def open_reader(url: str, *, user_agent: str = "shoal", settings: HttpSettings = _SETTINGS) -> Reader:
-    """A reader of this URL, owned by the caller; nothing is connected yet.
+    """Return a reader for this URL, owned by the caller; nothing is connected yet.
 
-    `SourceFault` UNSUPPORTED_URL when no kind of source has its scheme.
+    Raises `SourceFault` UNSUPPORTED_URL when no reader knows the scheme.
     """
     scheme = url.strip().partition(":")[0].lower()
     if scheme in ("http", "https"):

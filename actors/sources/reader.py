@@ -1,19 +1,19 @@
-"""What a PeerWorker knows of a source, whatever its kind: a probe, and bodies that begin at any byte."""
+"""Reader interface of a source, whatever its kind: a probe, and bodies that begin at any byte."""
 
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 SLICE_S: Final = 0.2
-"""The longest a `read_into` waits, so that a worker obeys a trimmed or revoked lease in time."""
+"""Time limit of one `read_into`, so that a worker obeys a trimmed or revoked lease in time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probed:
-    """What a source says of its file.
+    """Result of a probe.
 
-    `size_bytes` -1: it does not say. `offset_ok`: it can begin at any byte. `validator`: changes when the file
-    changes, prefixed with its kind, empty when there is none. `name`: what the source calls the file, raw and
-    not safe to use as a path, empty when it says nothing. `setup_s`: from asking to the first byte, as just seen.
+    `size_bytes` -1: not reported. `offset_ok`: a body can begin at any byte. `validator`: changes when the file
+    changes, prefixed with its kind, empty when there is none. `name`: the source's name for the file, raw and not
+    safe to use as a path, may be empty. `setup_s`: from the request to the first byte, as just measured.
     """
 
     size_bytes: int
@@ -24,10 +24,10 @@ class Probed:
 
 
 class Reader(Protocol):
-    """Reads one source. Owned and used by exactly one thread. Every failure is a `SourceFault`."""
+    """Blocking reader of one source. Owned and used by exactly one thread. Every failure is a `SourceFault`."""
 
     def probe(self) -> Probed:
-        """Ask what the source has. Blocks, within the time limits of connecting and answering."""
+        """Ask for the file's size, name and validator. Blocks, within the limits of connecting and answering."""
 
     def open(self, start: int, stop: int | None, *, size_bytes: int) -> None:
         """Begin the body of bytes ``[start, stop)``; `stop` None: to the end of the file.
@@ -37,18 +37,18 @@ class Reader(Protocol):
         """
 
     def read_into(self, view: memoryview) -> int:
-        """Put the next bytes at the front of `view`: those that come within `SLICE_S`. 0: none yet, or ended."""
+        """Put the bytes that come within `SLICE_S` at the front of `view`; return how many. 0: none yet, or ended."""
 
     @property
     def ended(self) -> bool:
-        """The body asked for is complete; of unknown length: its end was reached in good order."""
+        """Whether the body is complete; of unknown length: whether its end was reached in good order."""
 
     @property
     def position(self) -> int:
         """Offset in the file of the next byte `read_into` would give."""
 
     def hang_up(self) -> bool:
-        """End the body now. True: bytes of it were left unread, which the other side sees as a stop."""
+        """Abort the body. True: bytes of it were left unread, which the other side sees as a stop."""
 
     def close(self) -> None:
-        """Let go of the connection. May be called at any time, and twice."""
+        """Close the connection. May be called at any time, and twice."""

@@ -1,4 +1,4 @@
-"""A connected socket read in slices of at most `SLICE_S`: plain here, TLS in `http_tls`."""
+"""Time-sliced reads from a connected socket: plain TCP here, TLS in `actors.sources.http.tls`."""
 
 import select
 import socket
@@ -11,41 +11,41 @@ from actors.sources.reader import SLICE_S
 
 SEND_S_MAX: Final = 10.0
 UNREAD_BYTES: Final = 2 << 20
-"""So much of a fast body, a slot, may lie unread before the kernel wakes the reader; it is acknowledged at once.
+"""Bytes of a fast body (a slot) that may lie unread before the kernel wakes the reader.
 
 Else Linux holds the acknowledgement back while the reader is busy with what it has. An uploader that fills its send
 buffer now and then, as Nicotine+ does every 4 ms, gets less into it: 2.3 MB a time instead of 4.3 were measured.
 """
 FAST_S: Final = 0.05
-"""A body of which `UNREAD_BYTES` came within so long is fast: the next ones will hardly be waited for."""
+"""A body of which `UNREAD_BYTES` came within this time is fast: the next ones will hardly be waited for."""
 
 
-class Wire(Protocol):
-    """One connection. `eof`: the other side has ended it; `torn`: and not in good order (TLS only can tell)."""
+class Stream(Protocol):
+    """Byte stream of one connection. `eof`: the other side has ended it; `torn`: not in good order (TLS only)."""
 
     eof: bool
     torn: bool
 
     def send(self, data: bytes) -> None:
-        """All of `data`, or `OSError`."""
+        """Send all of `data`, or raise `OSError`."""
 
     def fill(self, view: memoryview, *, whole: bool, more: int = 0) -> int:
-        """Bytes into a view that is not empty; 0: none in time, or `eof`. Not `whole`: the first that come.
+        """Read into a view that is not empty; 0: nothing in time, or `eof`. Not `whole`: return with the first bytes.
 
-        `more`: so many bytes of the same body are sure to come behind the view.
+        `more`: number of bytes of the same body that are sure to follow the view.
         """
 
     def drain(self, count: int) -> bool:
-        """Throw `count` bytes away if they are all here already."""
+        """Discard `count` bytes if they are all here already."""
 
     def idle(self) -> bool:
-        """Nothing has come and nothing has ended: a request may be sent."""
+        """Whether a request may be sent: nothing is unread and the other side has not closed."""
 
     def close(self) -> None: ...
 
 
 def readable(sock: socket.socket, wait_s: float = 0.0) -> bool:
-    """Whether a read would not wait. `select.select` would refuse descriptors above 1023."""
+    """Whether a read would return at once. `select.select` refuses descriptors above 1023."""
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(wait_s * 1000))
@@ -55,9 +55,9 @@ def _timeval(seconds: float) -> bytes:
     return struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
 
 
-class PlainWire:
-    """One blocking socket, of HTTP or of a Soulseek peer, owned from here on. The kernel ends a read after the slice
-    and hands over what it has: one call a slot."""
+class PlainStream:
+    """Plain TCP stream of HTTP or of a Soulseek peer; owns its blocking socket. The kernel ends a read after the slice
+    and returns what it has: one call for each slot."""
 
     __slots__ = ("_fast", "_sock", "_wakes_at", "eof", "torn")
 

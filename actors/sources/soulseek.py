@@ -1,7 +1,7 @@
-"""One Soulseek peer's file: rides the plain socket that a turn brought, from the offset on.
+"""Reader of a Soulseek file connection (type F), from the offset on.
 
-The session process negotiated; here the connection is ready and not a byte has flowed. The first thing said on it is
-the offset. The body has no end of its own: the uploader sends up to the file's size and then waits for us to close.
+The session process has negotiated the transfer; the connection is ready and no byte has flowed. The offset is sent
+first. The body has no end mark: the uploader sends up to the file's size and then waits for us to close.
 """
 
 import socket
@@ -10,20 +10,20 @@ import time
 from typing import Final
 
 from actors.sources.reader import Probed
-from actors.sources.socket_io import PlainWire
+from actors.sources.socket_io import PlainStream
 from protocol.model.faults import FaultKind, SourceFault
 from protocol.model.source_url import name_from_url, slsk_address
 
 _OFFSET: Final = struct.Struct("<Q")
 REFUSED_S_MAX: Final = 5.0
-"""A peer that closes without a byte so soon after an offset that is not 0 does not take offsets; later: it failed."""
+"""A peer that closes without a byte within this time of an offset above 0 does not take offsets; later: it failed."""
 
 
 class SlskReader:
-    """A `Reader` that is given its connection: `connected` says whether `open` may be called.
+    """`Reader` that is given its connection: `connected` says whether `open` may be called.
 
-    One connection carries one body; `hang_up` closes it, and the next body needs another turn. Owned and used by one
-    thread. Every failure is a `SourceFault` and leaves the reader without connection.
+    One connection carries one body; `hang_up` closes it, and the next body needs another negotiation. Owned and used
+    by one thread. Every failure is a `SourceFault` and leaves the reader without connection.
     """
 
     def __init__(self, url: str) -> None:
@@ -32,7 +32,7 @@ class SlskReader:
         except ValueError as error:
             raise SourceFault(FaultKind.UNSUPPORTED_URL, str(error)) from None
         self._name = name_from_url(url)
-        self._wire: PlainWire | None = None
+        self._stream: PlainStream | None = None
         self._start = 0
         self._position = 0
         self._size_bytes = -1
@@ -40,35 +40,35 @@ class SlskReader:
 
     @property
     def connected(self) -> bool:
-        """A fresh connection is here, or a body is open."""
-        return self._wire is not None
+        """Whether a fresh connection is here, or a body is open."""
+        return self._stream is not None
 
     def connect(self, fd: int) -> None:
-        """Take over the descriptor of a turn's connection; one that was there before is closed."""
+        """Take over the descriptor of a negotiated connection; an earlier one is closed."""
         self.close()
-        self._wire = PlainWire(socket.socket(fileno=fd))
+        self._stream = PlainStream(socket.socket(fileno=fd))
 
     def probe(self) -> Probed:
-        """What is known without asking: only a turn tells the size."""
+        """Return what is known without asking; the size comes with the negotiation."""
         return Probed(size_bytes=-1, offset_ok=True, validator="", name=self._name, setup_s=0.0)
 
     def open(self, start: int, stop: int | None, *, size_bytes: int) -> None:
-        """Say the offset. `stop` is not said: the protocol has no word for it. The connection must be fresh."""
+        """Send the offset on a fresh connection. `stop` is not sent: the protocol has no field for it."""
         if self._opened_s is not None:
             self.close()
-        if self._wire is None:
+        if self._stream is None:
             raise SourceFault(FaultKind.TURN_LOST, f"{self._peer}: the connection is gone")
         self._start = self._position = start
         self._size_bytes = size_bytes
         self._opened_s = time.monotonic()
         try:
-            self._wire.send(_OFFSET.pack(start))
+            self._stream.send(_OFFSET.pack(start))
         except OSError as error:
             self.close()
             raise SourceFault(FaultKind.RESET, f"{self._peer} closed the connection before the offset") from error
 
     def read_into(self, view: memoryview) -> int:
-        if self._wire is None or self._opened_s is None:
+        if self._stream is None or self._opened_s is None:
             return 0
         if self._size_bytes >= 0:
             view = view[: self._size_bytes - self._position]
@@ -76,10 +76,10 @@ class SlskReader:
             return 0
         more = max(self._size_bytes - self._position - len(view), 0)
         try:
-            count = self._wire.fill(view, whole=True, more=more)
+            count = self._stream.fill(view, whole=True, more=more)
         except OSError as error:
             raise self._broken(FaultKind.RESET, "broke the connection") from error
-        if count == 0 and self._wire.eof:
+        if count == 0 and self._stream.eof:
             raise self._broken(FaultKind.SHORT_BODY, "hung up")
         self._position += count
         return count
@@ -103,16 +103,16 @@ class SlskReader:
         return self._position
 
     def hang_up(self) -> bool:
-        """Close. True: the peer had not sent everything, and will call this a failed upload.
+        """Close. True: the peer had not sent everything, and shows a failed upload.
 
-        A connection that was never opened counts as such too: the peer is waiting for its offset.
+        So does a connection on which no offset was sent: the peer is waiting for it.
         """
-        stopped = self._wire is not None and not self.ended
+        stopped = self._stream is not None and not self.ended
         self.close()
         return stopped
 
     def close(self) -> None:
         self._opened_s = None
-        if self._wire is not None:
-            self._wire.close()
-            self._wire = None
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None

@@ -1,7 +1,6 @@
-"""The three ways a body comes: counted, chunked, or ended by the connection's end.
+"""Response body framing: by Content-Length, by chunks, or by the end of the connection.
 
-A body is a view of its wire and dies with it. `left` is how many bytes the server still owes, None when it did not
-say; `cut`: the connection ended before the body did.
+A body is a view of its stream and dies with it.
 """
 
 import time
@@ -11,12 +10,14 @@ import h11
 
 from actors.sources.http.settings import DRAIN_BYTES_MAX
 from actors.sources.reader import SLICE_S
-from actors.sources.socket_io import Wire
+from actors.sources.socket_io import Stream
 
 SCRATCH_BYTES: Final = 64 * 1024
 
 
 class Body(Protocol):
+    """Body of one answer. `left`: bytes that are still to come, None unknown; `cut`: the connection ended first."""
+
     @property
     def left(self) -> int | None: ...
     @property
@@ -25,17 +26,17 @@ class Body(Protocol):
     def cut(self) -> bool: ...
 
     def read_into(self, view: memoryview) -> int:
-        """Bytes that come within a slice. Raises `OSError` or `h11.RemoteProtocolError`."""
+        """Read the bytes that come within a slice. Raises `OSError` or `h11.RemoteProtocolError`."""
 
     def settle(self) -> bool:
-        """Whether the wire may carry the next request, after throwing away a little that is here already."""
+        """Discard a small rest that is here already; return whether the stream may carry the next request."""
 
 
 class CountedBody:
-    """`length` bytes: first those that came along with the head, then straight from the socket."""
+    """Body of `length` bytes: first those that came along with the head, then straight from the socket."""
 
-    def __init__(self, wire: Wire, early: bytes, length: int) -> None:
-        self._wire = wire
+    def __init__(self, stream: Stream, early: bytes, length: int) -> None:
+        self._stream = stream
         self._early = memoryview(early)
         self._left = length
 
@@ -49,16 +50,16 @@ class CountedBody:
 
     @property
     def cut(self) -> bool:
-        return self._left > 0 and self._wire.eof
+        return self._left > 0 and self._stream.eof
 
     def read_into(self, view: memoryview) -> int:
         view = view[: self._left]
         if not view:
             return 0
         if self._early:
-            count, self._early = _pour(self._early, view)
+            count, self._early = _copy_out(self._early, view)
         else:
-            count = self._wire.fill(view, whole=True, more=self._left - len(view))
+            count = self._stream.fill(view, whole=True, more=self._left - len(view))
         self._left -= count
         return count
 
@@ -67,17 +68,17 @@ class CountedBody:
             return False
         early = min(self._left, len(self._early))
         self._early, self._left = self._early[early:], self._left - early
-        if self._left and not self._wire.drain(self._left):
+        if self._left and not self._stream.drain(self._left):
             return False
         self._left = 0
-        return not self._early and self._wire.idle()  # more than was announced: whose answer would it be?
+        return not self._early and self._stream.idle()  # more than was announced: it would be taken for the next answer
 
 
 class OpenBody:
-    """Of no announced length: it ends when the connection does."""
+    """Body of no announced length: it ends when the connection does."""
 
-    def __init__(self, wire: Wire, early: bytes) -> None:
-        self._wire = wire
+    def __init__(self, stream: Stream, early: bytes) -> None:
+        self._stream = stream
         self._early = memoryview(early)
 
     @property
@@ -86,28 +87,28 @@ class OpenBody:
 
     @property
     def ended(self) -> bool:
-        return self._wire.eof and not self._wire.torn and not self._early
+        return self._stream.eof and not self._stream.torn and not self._early
 
     @property
     def cut(self) -> bool:
-        return self._wire.torn and not self._early
+        return self._stream.torn and not self._early
 
     def read_into(self, view: memoryview) -> int:
         if self._early:
-            count, self._early = _pour(self._early, view)
+            count, self._early = _copy_out(self._early, view)
             return count
-        return 0 if self._wire.eof else self._wire.fill(view, whole=True)
+        return 0 if self._stream.eof else self._stream.fill(view, whole=True)
 
     def settle(self) -> bool:
         return False
 
 
 class ChunkedBody:
-    """Chunks, taken apart by h11. Copies, and may: servers of large files announce their length."""
+    """Chunked body, decoded by h11. Copies, and may: servers of large files announce their length."""
 
-    def __init__(self, wire: Wire, talk: h11.Connection) -> None:
-        self._wire = wire
-        self._talk = talk
+    def __init__(self, stream: Stream, parser: h11.Connection) -> None:
+        self._stream = stream
+        self._h11 = parser
         self._scratch = bytearray(SCRATCH_BYTES)
         self._ready = memoryview(b"")
         self._ended = False
@@ -122,42 +123,42 @@ class ChunkedBody:
 
     @property
     def cut(self) -> bool:
-        return self._wire.eof and not self._ended and not self._ready
+        return self._stream.eof and not self._ended and not self._ready
 
     def read_into(self, view: memoryview) -> int:
         filled = self._take(view)
-        if filled or self._ended or self._wire.eof:
+        if filled or self._ended or self._stream.eof:
             return filled
         until_s = time.monotonic() + SLICE_S
         while filled < len(view) and not self._ended and self._receive():
             filled += self._take(view[filled:])
-            if time.monotonic() >= until_s or self._wire.idle():
+            if time.monotonic() >= until_s or self._stream.idle():
                 break
         return filled
 
     def _receive(self) -> bool:
-        count = self._wire.fill(memoryview(self._scratch), whole=False)
+        count = self._stream.fill(memoryview(self._scratch), whole=False)
         if count:
-            self._talk.receive_data(bytes(self._scratch[:count]))
+            self._h11.receive_data(bytes(self._scratch[:count]))
         return count > 0
 
     def _take(self, view: memoryview) -> int:
-        """What h11 can already give."""
+        """Copy what h11 has decoded so far."""
         filled = 0
         while filled < len(view):
             if not self._ready and not self._next():
                 break
-            count, self._ready = _pour(self._ready, view[filled:])
+            count, self._ready = _copy_out(self._ready, view[filled:])
             filled += count
         if not self._ready:
             self._next()  # the end may be here already
         return filled
 
     def _next(self) -> bool:
-        """Make the next data ready. False: there is none now."""
+        """Get the next decoded data. False: there is none now."""
         if self._ended:
             return False
-        event = self._talk.next_event()
+        event = self._h11.next_event()
         if isinstance(event, h11.Data):
             self._ready = memoryview(event.data)
             return True
@@ -170,12 +171,12 @@ class ChunkedBody:
         while room > 0 and not self.ended:
             taken = self._take(scratch[:room])
             room -= taken
-            if not taken and not self.ended and (self._wire.eof or self._wire.idle() or not self._receive()):
+            if not taken and not self.ended and (self._stream.eof or self._stream.idle() or not self._receive()):
                 return False
-        return self.ended and not self._talk.trailing_data[0] and self._wire.idle()
+        return self.ended and not self._h11.trailing_data[0] and self._stream.idle()
 
 
-def _pour(early: memoryview, view: memoryview) -> tuple[int, memoryview]:
+def _copy_out(early: memoryview, view: memoryview) -> tuple[int, memoryview]:
     count = min(len(early), len(view))
     view[:count] = early[:count]
     return count, early[count:]

@@ -1,4 +1,4 @@
-"""An answer's head, and what its fields mean."""
+"""Response head: status, framing, validators, Retry-After and the proposed file name."""
 
 import re
 import time
@@ -45,7 +45,7 @@ class Head:
 
     @property
     def length(self) -> int | None:
-        """Bytes of body as announced, None when only its end will tell."""
+        """Announced length of the body, None when only its end will show it."""
         if self.status in (204, 304):
             return 0
         if self.chunked or "content-length" not in self.fields:
@@ -55,7 +55,7 @@ class Head:
 
     @property
     def validator(self) -> str:
-        """What changes when the file does, ``etag:`` or ``date:`` before it; empty when there is nothing strong."""
+        """Validator prefixed with ``etag:`` or ``date:``; empty when there is none that is strong."""
         etag = self.fields.get("etag", "")
         if len(etag) >= 2 and etag[0] == etag[-1] == '"' and len(etag) <= TEXT_MAX:
             return f"etag:{etag}"
@@ -63,13 +63,13 @@ class Head:
         return f"date:{date}" if date and len(date) <= TEXT_MAX else ""
 
     def differs_from(self, validator: str) -> bool:
-        """Whether this is certainly another version than the one with that validator."""
+        """Whether this is certainly another version than the one with `validator`."""
         kind, mine = validator.partition(":")[0], self.validator
         return bool(validator) and mine.startswith(f"{kind}:") and mine != validator
 
 
 def head_of(event: h11.Response, host: str) -> Head:
-    """The head h11 read. A length that no file can have is BAD_ANSWER."""
+    """Return the head that h11 read. A length that no file can have is BAD_ANSWER."""
     fields: dict[str, str] = {}
     for raw_name, raw_value in event.headers:
         name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")
@@ -84,7 +84,7 @@ def head_of(event: h11.Response, host: str) -> Head:
 
 
 def refusal(head: Head, host: str) -> SourceFault:
-    """The fault that a status without a body for us stands for."""
+    """Return the fault that an answer without the file stands for."""
     other = FaultKind.SERVER_ERROR if head.status >= 500 else FaultKind.BAD_ANSWER
     kind = _KINDS.get(head.status, other)
     wait_s = retry_after_s(head, time.time) if kind is FaultKind.BUSY else 0.0
@@ -92,14 +92,14 @@ def refusal(head: Head, host: str) -> SourceFault:
 
 
 def refuse_encoded(head: Head, host: str) -> None:
-    """A re-coded body has other offsets than the file: raise ENCODED for one."""
+    """Raise ENCODED for an encoded body: its offsets are not the file's."""
     encoding = head.fields.get("content-encoding", "").strip().lower()
     if encoding not in ("", "identity"):
         raise SourceFault(FaultKind.ENCODED, f"{host} sends the file encoded as {plain(encoding, 20)}, asked for as is")
 
 
 def retry_after_s(head: Head, wall_s: Callable[[], float]) -> float:
-    """Seconds to wait as the server says, as a number or a date; 0 when it does not, at most an hour."""
+    """Return the seconds of Retry-After, given as a number or a date; 0 without one, at most an hour."""
     text = head.fields.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return min(float(text[:10]), RETRY_AFTER_S_MAX)
@@ -122,7 +122,7 @@ def _date_s(text: str) -> float | None:
 
 
 def proposed_name(head: Head) -> str:
-    """The file name of Content-Disposition as it stands there, ``filename*`` before ``filename``, else empty."""
+    """Return the raw file name of Content-Disposition, ``filename*`` before ``filename``, else empty."""
     field = head.fields.get("content-disposition", "")[: 4 * TEXT_MAX]  # no name needs more
     found: dict[str, str] = {}
     for match in _PARAMETER.finditer(";" + field.partition(";")[2]):

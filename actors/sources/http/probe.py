@@ -1,4 +1,4 @@
-"""What the answer to a probe says: one byte asked for at offset 1 tells the size and whether offsets are honoured."""
+"""Probe answers: one byte asked for at offset 1 shows the size and whether offsets are honoured."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -14,21 +14,21 @@ _MAYBE_THE_OFFSET: Final = frozenset({FaultKind.BAD_ANSWER, FaultKind.SERVER_ERR
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learned:
-    """`size_bytes` -1: unknown."""
+    """Size (-1 unknown) and whether offsets are honoured."""
 
     size_bytes: int
     offset_ok: bool
 
 
-def judge_offset_probe(head: Head, host: str) -> Learned | None:
-    """From the answer to `PROBE_RANGE`; None: ask again without an offset. Raises what is a real refusal."""
+def offset_probe(head: Head, host: str) -> Learned | None:
+    """Judge the answer to `PROBE_RANGE`; None: ask again without an offset. Raises what is a real refusal."""
     got = content_range(head)
     if head.status == 206:
         refuse_encoded(head, host)
         right = got is not None and (got.start, got.stop) == (1, 2)
         return Learned(size_bytes=got.total, offset_ok=True) if got is not None and right else None
     if head.status == 200:
-        return judge_plain_probe(head, host)
+        return plain_probe(head, host)
     if head.status == 416:
         tiny = got is not None and 0 <= got.total <= 1  # byte 1 is refused because there is none
         return Learned(size_bytes=got.total, offset_ok=True) if got is not None and tiny else None
@@ -38,8 +38,8 @@ def judge_offset_probe(head: Head, host: str) -> Learned | None:
     raise fault
 
 
-def judge_plain_probe(head: Head, host: str) -> Learned:
-    """From the answer to a request without a range: a server that is read from the beginning only."""
+def plain_probe(head: Head, host: str) -> Learned:
+    """Judge the answer to a request without a range: a server that is read from the beginning only."""
     if head.status != 200:
         raise refusal(head, host)
     refuse_encoded(head, host)

@@ -1,4 +1,4 @@
-"""Byte ranges: HTTP's inclusive ones are spelled here and nowhere else. Judges if an answer is what was asked for."""
+"""HTTP byte ranges: Range and Content-Range, and whether an answer is what was asked for."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _CONTENT_RANGE: Final = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContentRange:
-    """Bytes ``[start, stop)`` of a file of `total` (-1 unknown). Of a 416 only `total` is said: start = stop = 0."""
+    """Bytes ``[start, stop)`` of a file of `total` (-1 unknown). A 416 gives `total` only: start = stop = 0."""
 
     start: int
     stop: int
@@ -24,7 +24,7 @@ class ContentRange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a ride asked for. `stop` None: to the end; `ranged`: by a Range field, else for everything."""
+    """Request for one body. `stop` None: to the end; `ranged`: by a Range field, else for everything."""
 
     start: int
     stop: int | None
@@ -34,18 +34,19 @@ class Asked:
 
     @property
     def end(self) -> int | None:
-        """Where the body must end, None when nobody knows yet."""
+        """Offset at which the body must end, None while unknown."""
         if self.size_bytes < 0:
             return self.stop
         return self.size_bytes if self.stop is None else min(self.stop, self.size_bytes)
 
 
 def range_field(start: int, stop: int | None) -> str:
+    """Return the value of a Range field; HTTP's last byte is inclusive."""
     return f"bytes={start}-" if stop is None else f"bytes={start}-{stop - 1}"
 
 
 def content_range(head: Head) -> ContentRange | None:
-    """The Content-Range field; None when there is none, or one that makes no sense."""
+    """Parse the Content-Range field; None when there is none, or one that makes no sense."""
     match = _CONTENT_RANGE.fullmatch(head.fields.get("content-range", ""))
     if match is None:
         return None
@@ -56,23 +57,23 @@ def content_range(head: Head) -> ContentRange | None:
     return None if total > SIZE_BYTES_MAX else ContentRange(start=start, stop=stop, total=total)
 
 
-def judge_ride(head: Head, asked: Asked, host: str) -> int | None:
-    """Where the body that follows ends as an offset in the file, None when only its end will tell.
+def check_answer(head: Head, asked: Asked, host: str) -> int | None:
+    """Return the offset in the file at which the body ends, None when only its end will show it.
 
     Raises the `SourceFault` of an answer that is not exactly what was asked for.
     """
     if head.status == 206:
         refuse_encoded(head, host)
-        return _judge_part(head, asked, host)
+        return _check_part(head, asked, host)
     if head.status == 200:
         refuse_encoded(head, host)
-        return _judge_whole(head, asked, host)
+        return _check_whole(head, asked, host)
     if head.status == 416:
         raise _unsatisfied(head, asked, host)
     raise refusal(head, host)
 
 
-def _judge_part(head: Head, asked: Asked, host: str) -> int:
+def _check_part(head: Head, asked: Asked, host: str) -> int:
     got = content_range(head)
     if got is None or got.stop == 0:
         raise SourceFault(FaultKind.WRONG_RANGE, f"{host} does not say which bytes it sends")
@@ -91,7 +92,7 @@ def _judge_part(head: Head, asked: Asked, host: str) -> int:
     return end
 
 
-def _judge_whole(head: Head, asked: Asked, host: str) -> int | None:
+def _check_whole(head: Head, asked: Asked, host: str) -> int | None:
     _refuse_changed(head, -1 if head.length is None else head.length, asked, host)
     if asked.start > 0:
         raise SourceFault(FaultKind.RANGE_REFUSED, f"{host} sends from the beginning only")

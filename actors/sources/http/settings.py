@@ -1,4 +1,4 @@
-"""The limits of an HTTP source, and how its faults are put into words."""
+"""Limits of an HTTP source, and the wording of its faults."""
 
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -7,18 +7,18 @@ from typing import Final
 REDIRECTS_MAX: Final = 10
 HEAD_BYTES_MAX: Final = 64 * 1024
 DRAIN_BYTES_MAX: Final = 64 * 1024
-"""So little left of a body is read and thrown away rather than the connection."""
+"""A rest of a body up to this size is read and discarded, to keep the connection."""
 SIZE_BYTES_MAX: Final = 2**63 - 1
-"""No file system holds more, and no number beyond travels in a message."""
+"""Largest size of a file: the limit of file systems and of numbers in messages."""
 TEXT_MAX: Final = 1024
-"""A validator or a file name longer than this is not believed."""
+"""A validator or a file name longer than this is ignored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpSettings:
-    """How long a server may take. A stalled body is the watchdog's business.
+    """Time limits of a server's answers; a stalled body is the watchdog's concern.
 
-    `private_ok`: addresses inside private networks may be fetched from; if not, environment's proxies are not used.
+    `private_ok`: addresses inside private networks are allowed; if not, proxies of the environment are not used.
     """
 
     connect_timeout_s: float = 10.0
@@ -27,13 +27,13 @@ class HttpSettings:
 
 
 def plain(text: str, length_max: int = 60) -> str:
-    """Words of a stranger, made fit for one line of ours."""
+    """Return untrusted text as one printable line."""
     shown = "".join(char if char.isprintable() else "?" for char in text[:length_max])
     return shown + ("..." if len(text) > length_max else "")
 
 
 def status_words(status: int) -> str:
-    """``503 Service Unavailable``. The standard's phrase, because a server's own could say anything."""
+    """Return e.g. ``503 Service Unavailable``: the standard's phrase, because a server's own could say anything."""
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:

@@ -1,4 +1,4 @@
-"""A URL taken apart into what a request needs. The password lives here and is shown nowhere."""
+"""Request target: an http(s) URL split into what a request needs. Passwords are kept here and never shown."""
 
 import base64
 import re
@@ -17,7 +17,7 @@ _IPV6: Final = re.compile(r"[0-9A-Fa-f:.]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where a request goes. `path` with query, as it is sent; `login` is a Basic credential or empty."""
+    """Target of a request. `path` with query, as it is sent; `login` is a Basic credential or empty."""
 
     scheme: str
     host: str
@@ -27,23 +27,23 @@ class Target:
 
     @property
     def origin(self) -> tuple[str, str, int]:
-        """Whom a connection belongs to."""
+        """Scheme, host and port: what a connection can be reused for."""
         return self.scheme, self.host, self.port
 
     @property
     def authority(self) -> str:
-        """``host`` or ``host:port`` when it is not the usual one: for the Host field and for people."""
+        """``host``, or ``host:port`` when it is not the scheme's own: for the Host field and for people."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
     def url(self) -> str:
-        """Without the login."""
+        """The URL without the login."""
         return f"{self.scheme}://{self.authority}{self.path}"
 
 
 def parse_target(url: str) -> Target:
-    """The target of an http or https URL; `SourceFault` UNSUPPORTED_URL for anything else."""
+    """Parse an http or https URL; `SourceFault` UNSUPPORTED_URL for anything else."""
     try:
         parts = urlsplit(url.strip())
         host, port = parts.hostname or "", parts.port
@@ -65,7 +65,7 @@ def _quoted(text: str, more_safe: str = "") -> str:
 
 
 def basic_login(user: str | None, password: str | None) -> str:
-    """The value of an Authorization field for percent-encoded user and password; empty without a user."""
+    """Return an Authorization value for percent-encoded user and password; empty without a user."""
     if not user:
         return ""
     pair = f"{unquote(user)}:{unquote(password or '')}"
@@ -73,25 +73,25 @@ def basic_login(user: str | None, password: str | None) -> str:
 
 
 def redirected(old: Target, location: str) -> Target:
-    """Where a Location field leads. The login goes along only to the same host, and never off TLS."""
+    """Resolve a Location field. The login goes along only to the same host, and never off TLS."""
     try:
         url = urljoin(old.url, _as_utf8(location))
     except ValueError:
         raise SourceFault(FaultKind.BAD_ANSWER, f"{old.authority} redirects to no URL that can be read") from None
     new = parse_target(url)
     if old.scheme == "https" and new.scheme == "http":
-        # The user asked for a connection that nobody can read or change; a server may not give that away.
+        # The user asked for an encrypted connection; a server may not take that away.
         raise SourceFault(FaultKind.BAD_ANSWER, f"{old.authority} redirects from https to plain http: not followed")
-    return new if new.login or not _same_keeper(old, new) else replace(new, login=old.login)
+    return new if new.login or not _same_owner(old, new) else replace(new, login=old.login)
 
 
-def _same_keeper(old: Target, new: Target) -> bool:
+def _same_owner(old: Target, new: Target) -> bool:
     upgraded = (old.scheme, old.port, new.scheme, new.port) == ("http", 80, "https", 443)
     return old.host == new.host and (old.origin == new.origin or upgraded)
 
 
 def _as_utf8(text: str) -> str:
-    """Header fields arrive as latin-1; what is in them is UTF-8 when it can be."""
+    """Decode a header field, which arrives as latin-1, as UTF-8 when it can be."""
     try:
         return text.encode("latin-1").decode("utf-8")
     except UnicodeError:

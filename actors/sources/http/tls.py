@@ -1,4 +1,4 @@
-"""TLS for HTTP sources. A module of its own because importing `ssl` costs start-up time nobody else should pay."""
+"""TLS stream of an HTTP source. A module of its own because importing `ssl` costs start-up time."""
 
 import functools
 import os
@@ -12,13 +12,13 @@ from actors.sources.socket_io import SEND_S_MAX, readable
 from protocol.model.faults import FaultKind, SourceFault
 
 
-def wrap(sock: socket.socket, host: str, *, timeout_s: float) -> "TlsWire":
-    """Shake hands with `host` and verify its certificate. The socket is closed when that fails."""
-    # Ragged ends are told apart: nobody in the middle shall cut short a body that only EOF ends.
+def wrap(sock: socket.socket, host: str, *, timeout_s: float) -> "TlsStream":
+    """Do the handshake with `host` and verify its certificate. The socket is closed when that fails."""
+    # Ragged ends are told apart: an attacker in the middle must not be able to cut short a body that EOF ends.
     context = _context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
     sock.settimeout(timeout_s)
     try:
-        return TlsWire(context.wrap_socket(sock, server_hostname=host, suppress_ragged_eofs=False))
+        return TlsStream(context.wrap_socket(sock, server_hostname=host, suppress_ragged_eofs=False))
     except BaseException as error:
         sock.close()
         if isinstance(error, OSError):
@@ -28,7 +28,7 @@ def wrap(sock: socket.socket, host: str, *, timeout_s: float) -> "TlsWire":
 
 @functools.lru_cache(maxsize=4)
 def _context(_cert_file: str | None, _cert_dir: str | None) -> ssl.SSLContext:
-    """The system's trust. Shared by the threads of a process: reading it in costs 20 ms, and nobody changes it."""
+    """Return the system's trust store, shared by the threads of a process: loading it costs 20 ms."""
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     return context
@@ -45,8 +45,8 @@ def _fault(error: OSError, host: str) -> SourceFault:
     return SourceFault(FaultKind.RESET, f"{host} closed the connection during the TLS handshake")
 
 
-class TlsWire:
-    """One non-blocking TLS socket. A call gives at most a record (16 KiB), so a slice is a loop."""
+class TlsStream:
+    """Non-blocking TLS stream. A call gives at most a record (16 KiB), so a slice is a loop."""
 
     __slots__ = ("_sock", "eof", "torn")
 

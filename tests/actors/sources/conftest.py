@@ -42,7 +42,7 @@ def serve() -> Iterator[Serve]:
 
 @pytest.fixture
 def read() -> Iterator[Read]:
-    """Makes readers. They wait half a second for an answer's head unless told otherwise."""
+    """Makes readers, which by default wait half a second for the head of an answer."""
     made: list[Callable[[], None]] = []
 
     def make(url: str, *, settings: HttpSettings = HASTY) -> Reader:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from actors.sources.socket_io import PlainWire
+from actors.sources.socket_io import PlainStream
 from tests.actors.soulseek.tcp import pair
 
 SLOT = 32 << 10
@@ -25,7 +25,7 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Sender:
-    """The other side: sends in a thread of its own what it is told to."""
+    """The other side: sends in a thread of its own."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -41,86 +41,86 @@ class Sender:
 
 
 @contextmanager
-def wired() -> Iterator[tuple[PlainWire, socket.socket, Sender]]:
-    """A wire, its socket to look at, and who sends."""
+def connected_stream() -> Iterator[tuple[PlainStream, socket.socket, Sender]]:
+    """A stream, its socket to look at, and who sends."""
     ours, theirs = pair()
-    wire, sender = PlainWire(ours), Sender(theirs)
+    stream, sender = PlainStream(ours), Sender(theirs)
     with theirs:
-        yield wire, ours, sender
-        wire.close()
+        yield stream, ours, sender
+        stream.close()
         sender.join()
 
 
 def wakes_at(sock: socket.socket) -> int:
-    """So many bytes must lie there before the kernel wakes who waits."""
+    """Bytes that must lie there before the kernel wakes a reader."""
     return sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT)
 
 
-def filled(wire: PlainWire, size: int, *, more: int) -> bytes:
-    """So many bytes, however many slices they take."""
+def filled(stream: PlainStream, size: int, *, more: int) -> bytes:
+    """Read this many bytes, however many slices they take."""
     buffer = bytearray(size)
     got = 0
     while got < size:
-        got += wire.fill(memoryview(buffer)[got:], whole=True, more=more)
-        assert not wire.eof
+        got += stream.fill(memoryview(buffer)[got:], whole=True, more=more)
+        assert not stream.eof
     return bytes(buffer)
 
 
 def test_a_fast_body_may_lie_unread_for_a_slot() -> None:
-    with wired() as (wire, sock, sender):
+    with connected_stream() as (stream, sock, sender):
         sender.send(BODY)
         assert wakes_at(sock) == 1
-        assert filled(wire, SLOT, more=3 * SLOT) == BODY[:SLOT]
-        assert filled(wire, SLOT, more=2 * SLOT) == BODY[SLOT : 2 * SLOT]
+        assert filled(stream, SLOT, more=3 * SLOT) == BODY[:SLOT]
+        assert filled(stream, SLOT, more=2 * SLOT) == BODY[SLOT : 2 * SLOT]
         assert wakes_at(sock) == SLOT
 
 
 def test_the_last_bytes_of_a_fast_body_are_not_waited_for() -> None:
-    with wired() as (wire, sock, sender):
+    with connected_stream() as (stream, sock, sender):
         sender.send(BODY[: 3 * SLOT + 1000])
-        filled(wire, SLOT, more=2 * SLOT + 1000)
-        filled(wire, SLOT, more=SLOT + 1000)
-        assert filled(wire, SLOT, more=1000) == BODY[2 * SLOT : 3 * SLOT]
-        assert wakes_at(sock) == 1, "less than a slot came behind this one: nobody would have woken us"
-        assert filled(wire, 1000, more=0) == BODY[:1000]
+        filled(stream, SLOT, more=2 * SLOT + 1000)
+        filled(stream, SLOT, more=SLOT + 1000)
+        assert filled(stream, SLOT, more=1000) == BODY[2 * SLOT : 3 * SLOT]
+        assert wakes_at(sock) == 1, "less than a slot came behind this one: nothing would have woken the reader"
+        assert filled(stream, 1000, more=0) == BODY[:1000]
 
 
 def test_a_body_that_comes_slowly_wakes_its_reader_at_every_byte(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("actors.sources.socket_io.FAST_S", 0.0)
-    with wired() as (wire, sock, sender):
+    with connected_stream() as (stream, sock, sender):
         sender.send(BODY)
-        filled(wire, SLOT, more=3 * SLOT)
-        filled(wire, SLOT, more=2 * SLOT)
+        filled(stream, SLOT, more=3 * SLOT)
+        filled(stream, SLOT, more=2 * SLOT)
         assert wakes_at(sock) == 1
 
 
 def test_a_fast_body_that_falls_silent_gives_what_had_come() -> None:
-    with wired() as (wire, _sock, sender):
+    with connected_stream() as (stream, _sock, sender):
         sender.send(BODY[: SLOT + 5000])
-        filled(wire, SLOT, more=3 * SLOT)
+        filled(stream, SLOT, more=3 * SLOT)
         buffer = memoryview(bytearray(SLOT))
-        assert wire.fill(buffer, whole=True, more=2 * SLOT) == 5000
-        assert wire.fill(buffer, whole=True, more=2 * SLOT) == 0
-        assert not wire.eof
+        assert stream.fill(buffer, whole=True, more=2 * SLOT) == 5000
+        assert stream.fill(buffer, whole=True, more=2 * SLOT) == 0
+        assert not stream.eof
 
 
 def test_a_single_stray_byte_after_a_fast_body_is_noticed() -> None:
-    with wired() as (wire, _sock, sender):
+    with connected_stream() as (stream, _sock, sender):
         sender.send(BODY[: 2 * SLOT])
-        filled(wire, SLOT, more=3 * SLOT)
-        filled(wire, SLOT, more=2 * SLOT)
-        assert wire.idle()
+        filled(stream, SLOT, more=3 * SLOT)
+        filled(stream, SLOT, more=2 * SLOT)
+        assert stream.idle()
         sender.join()
         sender.send(b"x")
         sender.join()
-        assert not wire.idle(), "the next request would take this byte for its answer"
+        assert not stream.idle(), "the next request would take this byte for its answer"
 
 
 def test_the_head_of_the_next_answer_is_heard_however_short() -> None:
-    with wired() as (wire, _sock, sender):
+    with connected_stream() as (stream, _sock, sender):
         sender.send(BODY[: 2 * SLOT])
-        filled(wire, SLOT, more=3 * SLOT)
-        filled(wire, SLOT, more=2 * SLOT)
+        filled(stream, SLOT, more=3 * SLOT)
+        filled(stream, SLOT, more=2 * SLOT)
         sender.join()
         sender.send(b"HTTP/1.1 200 OK\r\n")
-        assert wire.fill(memoryview(bytearray(100)), whole=False) == 17
+        assert stream.fill(memoryview(bytearray(100)), whole=False) == 17

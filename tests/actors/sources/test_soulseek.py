@@ -123,6 +123,6 @@ def test_a_new_connection_closes_the_one_before(reader: SlskReader, peer: socket
         assert reader.connected
 
 
-def test_the_probe_tells_the_name_and_asks_nobody(reader: SlskReader) -> None:
+def test_the_probe_tells_the_name_and_sends_nothing(reader: SlskReader) -> None:
     probed = reader.probe()
     assert (probed.size_bytes, probed.name, probed.offset_ok) == (-1, "x.bin", True)

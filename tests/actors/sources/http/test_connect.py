@@ -47,7 +47,7 @@ def server_context(authority: trustme.CA, name: str) -> ssl.SSLContext:
     return context
 
 
-def test_a_port_nobody_listens_on_refuses(read: Read) -> None:
+def test_a_port_without_a_listener_refuses(read: Read) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     fault = fault_of_probe(read, f"http://127.0.0.1:{port}/x")

@@ -45,7 +45,7 @@ def test_hanging_up_before_the_answer_is_a_stop(serve: Serve, read: Read) -> Non
     assert not reader.ended
 
 
-def test_opening_anew_hangs_up_first(serve: Serve, read: Read) -> None:
+def test_opening_again_hangs_up_first(serve: Serve, read: Read) -> None:
     server = serve([[Act.HANG]], [[part(CONTENT, 5, 9)]])
     reader = read(server.url())
     reader.open(0, 10, size_bytes=SIZE)

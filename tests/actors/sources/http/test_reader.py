@@ -1,4 +1,4 @@
-"""A ride gives exactly the bytes asked for, or says whose fault it is."""
+"""A transfer gives exactly the bytes asked for, or says whose fault it is."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -17,10 +17,10 @@ SIZE = len(CONTENT)
 PROBE: Answer = [part(CONTENT, 1, 2, 'ETag: "v1"')]
 
 
-def fault_of_ride(
+def fault_of_transfer(
     serve: Serve, read: Read, *pieces: bytes | Act, start: int = 512, stop: int | None = 768, size_bytes: int = SIZE
 ) -> SourceFault:
-    """What becomes of a ride after a good probe, on the same connection."""
+    """What becomes of a transfer after a good probe, on the same connection."""
     reader = read(serve([PROBE, pieces]).url())
     reader.probe()
     with pytest.raises(SourceFault) as caught:
@@ -234,12 +234,12 @@ def test_a_part_must_be_exactly_the_one_asked_for(
 ) -> None:
     fields = [f"Content-Range: {span}"] if span else []
     lie = answer("206 Partial Content", *fields, body=b"x" * length)
-    assert fault_of_ride(serve, read, lie).kind == kind
+    assert fault_of_transfer(serve, read, lie).kind == kind
 
 
 def test_a_part_of_several_ranges_is_refused(serve: Serve, read: Read) -> None:
     lie = answer("206 Partial Content", "Content-Type: multipart/byteranges; boundary=x", body=b"--x")
-    assert fault_of_ride(serve, read, lie).kind == FaultKind.WRONG_RANGE
+    assert fault_of_transfer(serve, read, lie).kind == FaultKind.WRONG_RANGE
 
 
 def test_a_part_without_a_total_is_taken(serve: Serve, read: Read) -> None:
@@ -278,7 +278,7 @@ def test_a_part_without_a_total_is_taken(serve: Serve, read: Read) -> None:
     ],
 )
 def test_every_other_answer_has_its_fault(serve: Serve, read: Read, words: bytes, kind: FaultKind) -> None:
-    fault = fault_of_ride(serve, read, words)
+    fault = fault_of_transfer(serve, read, words)
     assert fault.kind == kind
     assert "127.0.0.1" in fault.detail
     assert "\n" not in fault.detail
@@ -286,13 +286,13 @@ def test_every_other_answer_has_its_fault(serve: Serve, read: Read, words: bytes
 
 def test_a_file_changed_under_a_ride_from_the_beginning_is_noticed(serve: Serve, read: Read) -> None:
     changed = answer("200 OK", 'ETag: "v2"', body=CONTENT)
-    assert fault_of_ride(serve, read, changed, start=0, stop=None).kind == FaultKind.CHANGED
+    assert fault_of_transfer(serve, read, changed, start=0, stop=None).kind == FaultKind.CHANGED
     longer = answer("200 OK", body=CONTENT + b"!")
-    assert fault_of_ride(serve, read, longer, start=0, stop=None).kind == FaultKind.CHANGED
+    assert fault_of_transfer(serve, read, longer, start=0, stop=None).kind == FaultKind.CHANGED
 
 
 def test_the_phrase_of_a_status_is_the_standards_not_the_servers(serve: Serve, read: Read) -> None:
-    fault = fault_of_ride(serve, read, answer("503 hunter2"))
+    fault = fault_of_transfer(serve, read, answer("503 hunter2"))
     assert "503 Service Unavailable" in fault.detail
     assert "hunter2" not in fault.detail
 
@@ -315,7 +315,7 @@ def test_a_busy_server_says_when_to_come_again(
     serve: Serve, read: Read, fields: list[str], low_s: float, high_s: float
 ) -> None:
     for status in ("503 Service Unavailable", "429 Too Many Requests"):
-        assert low_s <= fault_of_ride(serve, read, answer(status, *fields)).retry_after_s <= high_s
+        assert low_s <= fault_of_transfer(serve, read, answer(status, *fields)).retry_after_s <= high_s
 
 
 def test_a_kept_connection_that_the_server_closed_is_replaced_silently(serve: Serve, read: Read) -> None:

@@ -75,7 +75,7 @@ def test_a_ride_follows_one_redirect_and_no_second(serve: Serve, read: Read) -> 
     assert caught.value.kind == FaultKind.REDIRECT_LOOP
 
 
-def test_a_mirror_that_no_longer_lets_us_in_is_found_anew_from_the_first_url(serve: Serve, read: Read) -> None:
+def test_a_mirror_that_no_longer_lets_us_in_is_looked_for_again_from_the_first_url(serve: Serve, read: Read) -> None:
     fresh = serve([[part(CONTENT, 10, 20)]])
     stale = serve([PROBE, [answer("403 Forbidden", "Connection: close")]])
     front = serve([moved(stale.url())], [moved(fresh.url())])

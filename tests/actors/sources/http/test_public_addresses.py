@@ -7,7 +7,7 @@ import pytest
 
 from actors.sources import HttpSettings, Reader
 from actors.sources.http import connect as http_connect
-from actors.sources.http.connect import is_public
+from actors.sources.http.public_addresses import is_public
 from protocol.model.faults import FaultKind, SourceFault
 from tests.actors.sources.conftest import Read, Serve
 from tests.actors.sources.reading import read_on, read_span
