@@ -7,8 +7,7 @@ import h11
 
 from actors.sources.http.exchange import Exchange
 from actors.sources.http.head import REDIRECTS, Head, proposed_name
-from actors.sources.http.probe import PROBE_RANGE, offset_probe, plain_probe
-from actors.sources.http.range import Asked, check_answer, range_field
+from actors.sources.http.range import PROBE_RANGE, Asked, check_answer, offset_probe, plain_probe, range_field
 from actors.sources.http.settings import REDIRECTS_MAX, HttpSettings
 from actors.sources.http.target import parse_target, redirected
 from actors.sources.reader import Probed
