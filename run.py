@@ -108,9 +108,14 @@ def fetch(options: GetOptions, view: Any, *, memory: str = "") -> JobEnded:
         try:
             arena = Arena.create(slot_count)
             leaving.callback(arena.close)
-            vigil = HealthPolicy(memory_bytes_max=options.memory_limit_bytes)
+            health_policy = HealthPolicy(memory_bytes_max=options.memory_limit_bytes)
             supervisor = Supervisor(
-                specs, arena_fd=arena.fd, slot_count=slot_count, lost_to=(POOL,), vigil=vigil, restarts=RestartPolicy()
+                specs,
+                arena_fd=arena.fd,
+                slot_count=slot_count,
+                lost_to=(POOL,),
+                health_policy=health_policy,
+                restart_policy=RestartPolicy(),
             )
             leaving.callback(supervisor.stop)
             supervisor.start()
@@ -137,6 +142,7 @@ def _searched(options: SearchOptions, view: Any) -> Searched:
     """Search in a process of its own and leave none behind."""
     from contextlib import ExitStack
 
+    from actors.core.supervision.process_policy import HealthPolicy
     from actors.local.download import Interrupts
     from actors.local.search import Searched, run_search
     from actors.runtime.supervisor import StartFailed, Supervisor
@@ -148,7 +154,7 @@ def _searched(options: SearchOptions, view: Any) -> Searched:
     asked = StartSearch(search=1, term=options.term, wait_s=options.wait_s, reply_to=FRONT)
     with Interrupts().caught() as interrupts, ExitStack() as leaving:
         try:
-            supervisor = Supervisor([session_process(settings, verbose=False)])
+            supervisor = Supervisor([session_process(settings, verbose=False)], health_policy=HealthPolicy())
             leaving.callback(supervisor.stop)
             supervisor.start()
         except (StartFailed, OSError, EOFError) as failure:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, assert_never
 
 from actors.runtime.actor import Actor
-from actors.runtime.background_work import BackgroundWork, CalledOff
+from actors.runtime.background_work import BackgroundWork, Cancelled
 from actors.runtime.message_bus import MessageBus
 from protocol.messages import (
     AssemblerInbox,
@@ -81,18 +81,18 @@ class Assembler(Actor):
 
     message_s_max = 600.0  # a device may take long to write; reading whole files is done beside
 
-    def __init__(self, mailroom: MessageBus, arena: Arena, *, generation: int = 0) -> None:
-        super().__init__(split_address(ASSEMBLER)[1], mailroom)
+    def __init__(self, bus: MessageBus, arena: Arena, *, generation: int = 0) -> None:
+        super().__init__(split_address(ASSEMBLER)[1], bus)
         self._arena = arena
         self._generation = generation
         self._held: dict[int, str] = {}  # our slots, and the shelves they go back to
         self._jobs: dict[int, _Job] = {}
         self._opening: dict[int, OpenPartFile] = {}
         self._leaving: dict[tuple[str, str], int] = {}  # parts that are being let go of, and by which job
-        self._long = BackgroundWork("store", lambda job: mailroom.post(self.address, BackgroundWorkEnded(job=job)))
+        self._long = BackgroundWork("store", lambda job: bus.post(self.address, BackgroundWorkEnded(job=job)))
 
     def starting(self) -> None:
-        self.mailroom.post_later(COMMIT_S, self.address, CommitRecords())
+        self.bus.post_later(COMMIT_S, self.address, CommitRecords())
 
     def stopping(self) -> None:
         """A sealed target that its dispatcher has not forgotten may be news to the next one: its records stay."""
@@ -108,7 +108,7 @@ class Assembler(Actor):
             case ClaimSlots():
                 self._grant_slots(message)
             case CommitRecords():
-                self.mailroom.post_later(COMMIT_S, self.address, CommitRecords())
+                self.bus.post_later(COMMIT_S, self.address, CommitRecords())
                 for number in [each for each in self._jobs if not self._long.busy(each)]:
                     self._with_disk(number, lambda job: job.target.commit())
             case BackgroundWorkEnded(job=number):
@@ -116,7 +116,7 @@ class Assembler(Actor):
                     self.handle(put_by)  # type: ignore[arg-type]  # it was one of ours before
             case RemovePartFile(id=id):
                 detail = discard(message.folder, safe_name(message.name, "download"))
-                self.mailroom.post(message.reply_to, PartFileRemoved(id=id, detail=detail))
+                self.bus.post(message.reply_to, PartFileRemoved(id=id, detail=detail))
             case _:
                 self._about_target(message)
 
@@ -161,9 +161,9 @@ class Assembler(Actor):
 
     def _tell_opened(self, wanted: OpenPartFile, target: PartFile, message: str) -> None:
         for runs, sources in _in_messages(target.claims()):
-            self.mailroom.post(wanted.dispatcher, ChunksVerified(job=wanted.job, runs=runs, sources=sources))
+            self.bus.post(wanted.dispatcher, ChunksVerified(job=wanted.job, runs=runs, sources=sources))
         told = PartFileReady(job=wanted.job, part_path=target.part_path, message=message, store=self._generation)
-        self.mailroom.post(wanted.dispatcher, told)
+        self.bus.post(wanted.dispatcher, told)
 
     def _grant_slots(self, asked: ClaimSlots) -> None:
         """A fetch process was started anew. All its predecessor ever said was heard before this, see
@@ -173,7 +173,7 @@ class Assembler(Actor):
             if slot in slots:
                 self._held[slot] = asked.shelf
         free = tuple(slot for slot in slots if slot not in self._held)
-        self.mailroom.post(asked.shelf, SlotsGranted(slots=free))
+        self.bus.post(asked.shelf, SlotsGranted(slots=free))
 
     def _open(self, wanted: OpenPartFile) -> None:
         stale = self._jobs.pop(wanted.job, None)
@@ -202,11 +202,11 @@ class Assembler(Actor):
         self._leaving.pop(_place(wanted), None)
         try:
             opened = future.result()
-        except CalledOff:
+        except Cancelled:
             return
         except PartFileFault as fault:
             refused = PartFileRefused(job=wanted.job, fault=fault.kind, detail=fault.detail)
-            self.mailroom.post(wanted.dispatcher, refused)
+            self.bus.post(wanted.dispatcher, refused)
             return
         checksum = Checksum.parse(wanted.checksum) if wanted.checksum else None
         recorded = dict(opened.notes) if opened.verified else {}
@@ -220,11 +220,11 @@ class Assembler(Actor):
         def heard(read_bytes: int, total_bytes: int) -> None:
             nonlocal told_s
             if off.is_set():
-                raise CalledOff
+                raise Cancelled
             if time.monotonic() - told_s >= READ_TOLD_S:
                 told_s = time.monotonic()
                 read = PartFileRehashed(job=wanted.job, read_bytes=read_bytes, total_bytes=total_bytes)
-                self.mailroom.post(wanted.dispatcher, read)
+                self.bus.post(wanted.dispatcher, read)
 
         return heard
 
@@ -237,7 +237,7 @@ class Assembler(Actor):
             if job is not None and not self._long.busy(filled.job):  # being sealed it lacks nothing
                 self._store(filled, job)
         finally:
-            self.mailroom.post(self._held.pop(filled.slot), SlotFreed(slot=filled.slot))
+            self.bus.post(self._held.pop(filled.slot), SlotFreed(slot=filled.slot))
 
     def _store(self, filled: SlotFilled, job: _Job) -> None:
         view = self._arena.view(filled.slot)[: filled.length_bytes]
@@ -319,7 +319,7 @@ class Assembler(Actor):
             return
         self._jobs.pop(number, None)
         if job is None:  # it was refused: nothing is open, and that is the answer too
-            self.mailroom.post(dispatcher_address(number), PartFileClosed(job=number))
+            self.bus.post(dispatcher_address(number), PartFileClosed(job=number))
             return
         self._let_close(number, job, lambda future: self._closed(number, job, future))
 
@@ -361,7 +361,7 @@ class Assembler(Actor):
         self._tell(job, DiskFailed(job=number, fault=fault.kind, detail=fault.detail))
 
     def _tell(self, job: _Job, message: Message) -> None:
-        self.mailroom.post(job.dispatcher, message)
+        self.bus.post(job.dispatcher, message)
 
 
 def _place(wanted: OpenPartFile) -> tuple[str, str]:

@@ -23,19 +23,19 @@ def build_hub(context: ProcessContext) -> ProcessActors:
     from actors.runtime.actor import stop_actors
     from actors.speed_watchdog import SpeedWatchdog
 
-    mailroom = context.mailroom
+    bus = context.bus
     dispatchers: dict[int, Any] = {}
 
     def make(wanted: StartDispatcher) -> None:
-        dispatchers[wanted.job] = ChunkDispatcher.start(mailroom, wanted)
+        dispatchers[wanted.job] = ChunkDispatcher.start(bus, wanted)
 
     def forget(message: JobClosed) -> None:
         dispatcher = dispatchers.pop(message.job, None)
         if dispatcher is not None:
             dispatcher.stop(block=False)
 
-    pool = PoolManager.start(mailroom, context.settings)
-    watchdog = SpeedWatchdog.start(mailroom)
+    pool = PoolManager.start(bus, context.settings)
+    watchdog = SpeedWatchdog.start(bus)
 
     def stop() -> None:
         stop_actors([pool, *dispatchers.values(), watchdog], timeout_s=1.0)
@@ -52,11 +52,11 @@ def build_store(context: ProcessContext) -> ProcessActors:
     from storage.shared_memory import Arena
 
     arena = Arena.attach(context.arena_fd, context.slot_count)
-    actors: list[Any] = [Assembler.start(context.mailroom, arena, generation=context.generation)]
+    actors: list[Any] = [Assembler.start(context.bus, arena, generation=context.generation)]
     if context.settings:
         from actors.peer_history import PeerHistory
 
-        actors.append(PeerHistory.start(context.mailroom, context.settings))
+        actors.append(PeerHistory.start(context.bus, context.settings))
 
     def stop() -> None:
         stop_actors(actors, timeout_s=10.0)
@@ -76,18 +76,18 @@ def build_fetcher(context: ProcessContext) -> ProcessActors:
 
     arena = Arena.attach(context.arena_fd, context.slot_count)
     first, stop_slot = context.settings
-    handing = SlotReturns(context.mailroom, range(first, stop_slot), generation=context.generation, forget=arena.forget)
+    handing = SlotReturns(context.bus, range(first, stop_slot), generation=context.generation, forget=arena.forget)
     workers: dict[tuple[int, int], Any] = {}
 
     def dismiss(job: int, source: int) -> None:
         # Its name is free at once; it may be in the middle of a read, and reads and posts no more after that.
-        context.mailroom.unregister(split_address(worker_address("", job, source))[1])
+        context.bus.unregister(split_address(worker_address("", job, source))[1])
         workers.pop((job, source)).stop(block=False)
 
     def make(wanted: StartWorker) -> None:
         if (wanted.job, wanted.source) in workers:
             dismiss(wanted.job, wanted.source)
-        worker = PeerWorker.start(context.mailroom, wanted, reader=reader_for(wanted), arena=arena, handing=handing)
+        worker = PeerWorker.start(context.bus, wanted, reader=reader_for(wanted), arena=arena, handing=handing)
         workers[wanted.job, wanted.source] = worker
 
     def leave(unwanted: StopWorker) -> None:
@@ -144,7 +144,7 @@ def build_keeper(context: ProcessContext) -> ProcessActors:
 
     path, settings, version = context.settings
     anew = context.generation == 0
-    keeper = JobManager.start(context.mailroom, path, settings, anew=anew, version=version)
+    keeper = JobManager.start(context.bus, path, settings, anew=anew, version=version)
 
     def stop() -> None:
         stop_actors([keeper], timeout_s=10.0)

@@ -5,7 +5,7 @@ import time
 from actors.core.dispatch.dispatcher import DispatchState
 from actors.runtime.actor import Actor
 from actors.runtime.message_bus import MessageBus
-from actors.runtime.timers import AlarmHandle
+from actors.runtime.timers import TimerHandle
 from protocol.messages import DispatcherInbox, DispatcherReady, StartDispatcher, Ticked
 from protocol.messages.addresses import POOL, dispatcher_address, split_address
 
@@ -13,19 +13,19 @@ from protocol.messages.addresses import POOL, dispatcher_address, split_address
 class ChunkDispatcher(Actor):
     """One a job. Holds no state but the core's."""
 
-    def __init__(self, mailroom: MessageBus, wanted: StartDispatcher) -> None:
-        super().__init__(split_address(dispatcher_address(wanted.job))[1], mailroom)
+    def __init__(self, bus: MessageBus, wanted: StartDispatcher) -> None:
+        super().__init__(split_address(dispatcher_address(wanted.job))[1], bus)
         self._job = wanted.job
         self._state = DispatchState(wanted, now_s=time.monotonic())
-        self._tick: AlarmHandle | None = None
+        self._tick: TimerHandle | None = None
 
     def starting(self) -> None:
-        self.mailroom.post_all(self._state.start())
-        self.mailroom.post(POOL, DispatcherReady(job=self._job))
+        self.bus.post_all(self._state.start())
+        self.bus.post(POOL, DispatcherReady(job=self._job))
         self._tick_later()
 
     def handle(self, message: DispatcherInbox) -> None:
-        self.mailroom.post_all(self._state.handle(message, now_s=time.monotonic()))
+        self.bus.post_all(self._state.handle(message, now_s=time.monotonic()))
         if isinstance(message, Ticked):
             self._tick_later()
 
@@ -33,4 +33,4 @@ class ChunkDispatcher(Actor):
         """One tick is under way at a time: the core's own word to itself is a tick too."""
         if self._tick is not None:
             self._tick.cancel()
-        self._tick = self.mailroom.post_later(self._state.tick_s, self.address, Ticked())
+        self._tick = self.bus.post_later(self._state.tick_s, self.address, Ticked())

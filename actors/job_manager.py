@@ -170,8 +170,8 @@ _SURROUNDING: Final = (WatchEvents, ConfigureJobManager, SessionChanged)
 class JobManager(Actor):
     """One a daemon. `anew`: the daemon has just been started, and no run of before can be going on."""
 
-    def __init__(self, mailroom: MessageBus, path: str, settings: JobPolicy, *, anew: bool, version: str = "") -> None:
-        super().__init__(split_address(JOB_MANAGER)[1], mailroom)
+    def __init__(self, bus: MessageBus, path: str, settings: JobPolicy, *, anew: bool, version: str = "") -> None:
+        super().__init__(split_address(JOB_MANAGER)[1], bus)
         self._path = path
         self._settings = settings
         self._anew = anew
@@ -184,7 +184,7 @@ class JobManager(Actor):
         self._book = JobStore(self._path)
         self._keeping = self._read()
         self._begin()
-        self.mailroom.post_later(TICK_S, self.address, Ticked())
+        self.bus.post_later(TICK_S, self.address, Ticked())
 
     def stopping(self) -> None:
         if not self._fault:
@@ -194,7 +194,7 @@ class JobManager(Actor):
 
     def handle(self, message: JobManagerInbox) -> None:
         if isinstance(message, Ticked):
-            self.mailroom.post_later(TICK_S, self.address, Ticked())
+            self.bus.post_later(TICK_S, self.address, Ticked())
             if self._fault:
                 self._begin()
         if isinstance(message, CommitRecords):
@@ -203,7 +203,7 @@ class JobManager(Actor):
         elif isinstance(message, _QUESTIONS):
             self._commit()
             for reply in self._answers.to(message, now()):
-                self.mailroom.post(message.reply_to, reply)
+                self.bus.post(message.reply_to, reply)
         elif self._fault and not isinstance(message, _SURROUNDING):
             self._refuse(message)
         else:
@@ -245,15 +245,15 @@ class JobManager(Actor):
                 (post.to, post.message.request) for post in step.posts if isinstance(post.message, RequestAnswered)
             ]
             for to, request in {*asked, *((to, request) for request, to in step.counted)}:
-                self.mailroom.post(to, self._unavailable(request))
-            self.mailroom.post_all([post for post in step.posts if isinstance(post.message, RequestRefused)])
+                self.bus.post(to, self._unavailable(request))
+            self.bus.post_all([post for post in step.posts if isinstance(post.message, RequestRefused)])
         before, self._keeping = self._keeping, self._read()
         self._keeping.take_over(before)
 
     def _refuse(self, message: JobManagerInbox) -> None:
         request, reply_to = getattr(message, "request", None), getattr(message, "reply_to", "")
         if request is not None and reply_to:
-            self.mailroom.post(reply_to, self._unavailable(request))
+            self.bus.post(reply_to, self._unavailable(request))
 
     def _unavailable(self, request: int) -> RequestRefused:
         return RequestRefused(request=request, kind="unavailable", field="", detail=self._fault)
@@ -275,7 +275,7 @@ class JobManager(Actor):
                 self._keeping.recall(kept, self._book.sources(id))
 
     def _take(self, step: Step) -> None:
-        self.mailroom.post_all(step.at_once)
+        self.bus.post_all(step.at_once)
         if step.told:
             self._commit()
             self._complete(step)
@@ -301,7 +301,7 @@ class JobManager(Actor):
             self._commit()
         elif not self._due:
             self._due = True
-            self.mailroom.post_later(COMMIT_S, self.address, CommitRecords())
+            self.bus.post_later(COMMIT_S, self.address, CommitRecords())
 
     def _commit(self) -> None:
         """Write down what is open, then say it."""
@@ -314,10 +314,10 @@ class JobManager(Actor):
             self._give_up(error, steps)
             return
         for step in steps:
-            self.mailroom.post_all(step.posts)
+            self.bus.post_all(step.posts)
             for request, reply_to in step.counted:
                 for part in answers(request, [self._answers.counts()]):
-                    self.mailroom.post(reply_to, part)
+                    self.bus.post(reply_to, part)
 
 
 def now() -> Now:

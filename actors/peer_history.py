@@ -33,8 +33,8 @@ class PeerHistory(Actor):
     """One. Owns the book at `path` (empty: it lasts as long as the process). Where the file cannot be used it says so
     once and goes on without: what this run learns and spends still counts."""
 
-    def __init__(self, mailroom: MessageBus, path: str) -> None:
-        super().__init__(split_address(PEER_HISTORY)[1], mailroom)
+    def __init__(self, bus: MessageBus, path: str) -> None:
+        super().__init__(split_address(PEER_HISTORY)[1], bus)
         self._path = path
         self._book: PeerStore | None = None
 
@@ -95,9 +95,7 @@ class PeerHistory(Actor):
         bodies = list(pack(rows))
         for number, body in enumerate(bodies, 1):
             last = number == len(bodies)
-            self.mailroom.post(
-                query.reply_to, RequestAnswered(request=query.request, body=body, total=total, last=last)
-            )
+            self.bus.post(query.reply_to, RequestAnswered(request=query.request, body=body, total=total, last=last))
 
     def _tell(self, asked: LoadPeerHistory, book: PeerStore, now_s: float) -> None:
         (prior,) = book.priors([asked.peer], now_s=now_s)
@@ -113,7 +111,7 @@ class PeerHistory(Actor):
             failed_s_ago=max(0.0, now_s - prior.failed_s) if prior.failures else 0.0,
             stops_today=prior.stops_today,
         )
-        self.mailroom.post(asked.reply_to, told)
+        self.bus.post(asked.reply_to, told)
 
     def _go_on_without(self, error: Exception) -> None:
         _logger.warning("%s cannot be used, peers are remembered for this run only: %s", self._path, error)

@@ -18,7 +18,7 @@ from actors.core.worker.token_bucket import TokenBucket
 from actors.core.worker.transfer import Handover, Transfer
 from actors.runtime.actor import Actor
 from actors.runtime.message_bus import MessageBus
-from actors.runtime.timers import AlarmHandle
+from actors.runtime.timers import TimerHandle
 from actors.slot_returns import SlotReturns
 from actors.sources.reader import Reader
 from actors.sources.soulseek import SlskReader
@@ -69,9 +69,9 @@ class PeerWorker(Actor):
     message_s_max = 180.0  # a probe may be redirected again and again, each time within its own limits
 
     def __init__(
-        self, mailroom: MessageBus, wanted: StartWorker, *, reader: Reader, arena: Arena, handing: SlotReturns
+        self, bus: MessageBus, wanted: StartWorker, *, reader: Reader, arena: Arena, handing: SlotReturns
     ) -> None:
-        super().__init__(split_address(worker_address("", wanted.job, wanted.source))[1], mailroom)
+        super().__init__(split_address(worker_address("", wanted.job, wanted.source))[1], bus)
         self._wanted = wanted
         self._dispatcher = dispatcher_address(wanted.job)
         self._source_hash = source_hash(public_url(wanted.url))
@@ -79,7 +79,7 @@ class PeerWorker(Actor):
         self._turns = reader if isinstance(reader, SlskReader) else None  # the reader, when its connections are handed
         self._ticket: int | None = None  # of the connection the reader has; the session is told of its end
         self._unwanted = False  # the lease was taken back while its connection was on the way
-        self._waiting: AlarmHandle | None = None
+        self._waiting: TimerHandle | None = None
         self._arena = arena
         self._handing = handing
         self._shelf = handing.shelf
@@ -95,7 +95,7 @@ class PeerWorker(Actor):
 
     def starting(self) -> None:
         ready = WorkerReady(job=self._wanted.job, source=self._wanted.source, worker=self.address)
-        self.mailroom.post(POOL, ready)
+        self.bus.post(POOL, ready)
 
     def stopping(self) -> None:
         self._put_slot_back()
@@ -140,7 +140,7 @@ class PeerWorker(Actor):
             failed = SourceFailed(
                 job=job, source=source, fault=fault.kind, detail=fault.detail, retry_after_s=fault.retry_after_s
             )
-            self.mailroom.post(self._dispatcher, failed)
+            self.bus.post(self._dispatcher, failed)
             return
         self._offset_ok = probed.offset_ok
         answer = SourceProbed(
@@ -152,7 +152,7 @@ class PeerWorker(Actor):
             name=unhidden_name(probed.name),
             setup_s=probed.setup_s,
         )
-        self.mailroom.post(self._dispatcher, answer)
+        self.bus.post(self._dispatcher, answer)
 
     def _begin(self, granted: LeaseGranted) -> None:
         if self._ride is not None:
@@ -173,7 +173,7 @@ class PeerWorker(Actor):
 
     def _connect(self, handed: ConnectionReady) -> None:
         """The turn's connection: for the ride that waits for it, or for a lease that must come in a moment."""
-        fd = self.mailroom.fds.take(handed.fd_token)
+        fd = self.bus.fds.take(handed.fd_token)
         if fd is None or self._turns is None:
             _logger.warning("%s: a connection without descriptor, or for nobody", self.address)
             return
@@ -191,7 +191,7 @@ class PeerWorker(Actor):
         elif self._unwanted:
             self._hang_up()
         else:
-            self.mailroom.post_later(UNASKED_S_MAX, self.address, ContinueTransfer(lease=_NO_LEASE))
+            self.bus.post_later(UNASKED_S_MAX, self.address, ContinueTransfer(lease=_NO_LEASE))
 
     def _hang_up(self) -> bool:
         """End the body; the session hears of it when the connection was its."""
@@ -203,13 +203,13 @@ class PeerWorker(Actor):
 
     def _part_with(self, ticket: int, *, stopped: bool) -> None:
         ended = ConnectionClosed(job=self._wanted.job, source=self._wanted.source, ticket=ticket, stopped=stopped)
-        self.mailroom.post(SESSION, ended)
+        self.bus.post(SESSION, ended)
 
     def _step(self, ride: Transfer) -> None:
         """One short read and what follows from it."""
         if self._turns is not None and not self._turns.connected and not ride.began:
             self._progress(ride)
-            self._waiting = self.mailroom.post_later(HEARTBEAT_S, self.address, ContinueTransfer(lease=ride.lease))
+            self._waiting = self.bus.post_later(HEARTBEAT_S, self.address, ContinueTransfer(lease=ride.lease))
             return
         try:
             if self._slot is None and not self._take_slot():
@@ -244,7 +244,7 @@ class PeerWorker(Actor):
         now_s = time.monotonic()
         want = self._pace.allowance(ride.want, now_s=now_s)
         if want <= 0 and not ride.done:
-            self.mailroom.post_later(self._pace.wait_s, self.address, ContinueTransfer(lease=ride.lease))
+            self.bus.post_later(self._pace.wait_s, self.address, ContinueTransfer(lease=ride.lease))
             return
         if want > 0:
             offset = ride.slot_offset
@@ -308,7 +308,7 @@ class PeerWorker(Actor):
             stopped=self._pause(),
         )
         self._part(ride)
-        self.mailroom.post(self._dispatcher, finished)
+        self.bus.post(self._dispatcher, finished)
 
     def _release(self, ride: Transfer, fault: SourceFault) -> None:
         if fault.kind is FaultKind.RANGE_REFUSED:
@@ -331,7 +331,7 @@ class PeerWorker(Actor):
             stopped=stopped,
         )
         self._part(ride)
-        self.mailroom.post(self._dispatcher, released)
+        self.bus.post(self._dispatcher, released)
 
     def _pause(self) -> bool:
         """The ride is over. A body that cannot be begun elsewhere stays open: the next run may lie ahead of it. Not a
@@ -346,7 +346,7 @@ class PeerWorker(Actor):
         self._put_slot_back()
         self._shelf.leave_line(self._wake)
         ended = TransferEnded(job=self._wanted.job, source=self._wanted.source, lease=ride.lease)
-        self.mailroom.post(WATCHDOG, ended)
+        self.bus.post(WATCHDOG, ended)
 
     def died(self, report: ActorDied) -> None:
         """Its slot is not lost with it."""
@@ -371,8 +371,8 @@ class PeerWorker(Actor):
             received_bytes=ride.received_bytes,
             worker=self.address,
         )
-        self.mailroom.post(WATCHDOG, progressed)
+        self.bus.post(WATCHDOG, progressed)
 
     def _continue(self) -> None:
         if self._ride is not None:
-            self.mailroom.post(self.address, ContinueTransfer(lease=self._ride.lease))
+            self.bus.post(self.address, ContinueTransfer(lease=self._ride.lease))

@@ -16,14 +16,14 @@ TICK_S: Final = 0.5
 class PoolManager(Actor):
     """One for all jobs, in the hub. `fetchers`: names of the fetch processes."""
 
-    def __init__(self, mailroom: MessageBus, fetchers: tuple[str, ...]) -> None:
-        super().__init__(split_address(POOL)[1], mailroom)
+    def __init__(self, bus: MessageBus, fetchers: tuple[str, ...]) -> None:
+        super().__init__(split_address(POOL)[1], bus)
         self._state = PoolState(fetchers, name_hash=source_hash)
 
     def starting(self) -> None:
-        self.mailroom.post_later(TICK_S, self.address, Ticked())
+        self.bus.post_later(TICK_S, self.address, Ticked())
 
     def handle(self, message: PoolInbox) -> None:
-        self.mailroom.post_all(self._state.handle(message, now_s=time.monotonic()))
+        self.bus.post_all(self._state.handle(message, now_s=time.monotonic()))
         if isinstance(message, Ticked):
-            self.mailroom.post_later(TICK_S, self.address, Ticked())
+            self.bus.post_later(TICK_S, self.address, Ticked())

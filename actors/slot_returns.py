@@ -40,7 +40,7 @@ class SlotReturns:
 
     def __init__(
         self,
-        mailroom: MessageBus,
+        bus: MessageBus,
         slots: range,
         *,
         generation: int = 0,
@@ -49,17 +49,17 @@ class SlotReturns:
         """`forget` gives the memory of a slot back, see `storage.shared_memory.Arena`."""
         self.shelf = SlotShelf(() if generation else slots, forget=forget)
         self._tidying = False
-        self.address: Final = f"{shelf_address(mailroom.process)}-{generation}"
-        self._mailroom = mailroom
+        self.address: Final = f"{shelf_address(bus.process)}-{generation}"
+        self._bus = bus
         self._slots = slots
         self._waits_for_slots = generation > 0
         self._handed: dict[int, SlotFilled] = {}
         self._stores: dict[int, int] = {}
         self._lock = threading.Lock()
-        for address in (self.address, shelf_address(mailroom.process)):
-            mailroom.register(split_address(address)[1], self._deliver)
+        for address in (self.address, shelf_address(bus.process)):
+            bus.register(split_address(address)[1], self._deliver)
         if self._waits_for_slots:
-            mailroom.post_later(0.0, self.address, self._question)
+            bus.post_later(0.0, self.address, self._question)
 
     @property
     def _question(self) -> ClaimSlots:
@@ -79,12 +79,12 @@ class SlotReturns:
             filled = slot_filled_for(filled, self._stores.get(filled.job, 0))
             self._handed[filled.slot] = filled
             begins, self._tidying = not self._tidying, True
-        self._mailroom.post(ASSEMBLER, filled)
+        self._bus.post(ASSEMBLER, filled)
         if begins:
             self._tidy_later()
 
     def _tidy_later(self) -> None:
-        self._mailroom.post_later(TIDY_S, self.address, TrimSlots())
+        self._bus.post_later(TIDY_S, self.address, TrimSlots())
 
     def _tidy(self) -> None:
         with self._lock:
@@ -121,8 +121,8 @@ class SlotReturns:
                         self.shelf.put(slot)
             case ClaimSlots():
                 if self._waits_for_slots:
-                    self._mailroom.post(ASSEMBLER, message)
-                    self._mailroom.post_later(ASK_AGAIN_S, self.address, message)
+                    self._bus.post(ASSEMBLER, message)
+                    self._bus.post_later(ASK_AGAIN_S, self.address, message)
             case TrimSlots():
                 self._tidy()
             case PartFileReopened():
@@ -137,4 +137,4 @@ class SlotReturns:
             for slot, filled in list(self._handed.items()):
                 if filled.job == stands.job and filled.store != stands.store:
                     self._handed[slot] = slot_filled_for(filled, stands.store)
-                    self._mailroom.post(ASSEMBLER, self._handed[slot])
+                    self._bus.post(ASSEMBLER, self._handed[slot])

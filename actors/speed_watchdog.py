@@ -15,14 +15,14 @@ TICK_S: Final = 0.1
 class SpeedWatchdog(Actor):
     """One for all jobs, in the hub."""
 
-    def __init__(self, mailroom: MessageBus) -> None:
-        super().__init__(split_address(WATCHDOG)[1], mailroom)
+    def __init__(self, bus: MessageBus) -> None:
+        super().__init__(split_address(WATCHDOG)[1], bus)
         self._state = SpeedState()
 
     def starting(self) -> None:
-        self.mailroom.post_later(TICK_S, self.address, Ticked())
+        self.bus.post_later(TICK_S, self.address, Ticked())
 
     def handle(self, message: WatchdogInbox) -> None:
-        self.mailroom.post_all(self._state.handle(message, now_s=time.monotonic()))
+        self.bus.post_all(self._state.handle(message, now_s=time.monotonic()))
         if isinstance(message, Ticked):
-            self.mailroom.post_later(TICK_S, self.address, Ticked())
+            self.bus.post_later(TICK_S, self.address, Ticked())

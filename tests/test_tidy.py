@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "run": set(ROOMS) - {"tests"},
     "actors": {"actors", "actors.core", "actors.runtime", "actors.sources", "storage", *PROTOCOL},
     "actors.core": {"actors.core", *VOCABULARY},
-    "actors.runtime": {"actors.runtime", "actors.core", "storage", *VOCABULARY},
+    "actors.runtime": {"actors.runtime", "protocol.messages"},
     "actors.sources": {"actors.sources", "actors.runtime", *VOCABULARY},
     "actors.soulseek": {"actors.soulseek", "actors.runtime", "storage", *PROTOCOL},
     "actors.api": {"actors.api", "actors.runtime", *PROTOCOL},

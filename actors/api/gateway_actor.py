@@ -22,10 +22,8 @@ class GatewayActor(Actor):
     The loop is woken once for all that came since it last looked: a stream of progress costs it little.
     """
 
-    def __init__(
-        self, mailroom: MessageBus, loop: asyncio.AbstractEventLoop, arrived: Callable[[DeskInbox], None]
-    ) -> None:
-        super().__init__(split_address(GATEWAY)[1], mailroom)
+    def __init__(self, bus: MessageBus, loop: asyncio.AbstractEventLoop, arrived: Callable[[DeskInbox], None]) -> None:
+        super().__init__(split_address(GATEWAY)[1], bus)
         self._loop = loop
         self._arrived = arrived
         self._waiting: deque[DeskInbox] = deque()
@@ -46,8 +44,8 @@ class GatewayActor(Actor):
 class Outbox:
     """Posts in a thread of its own: the way to a process that does not drain blocks, and the loop must not."""
 
-    def __init__(self, mailroom: MessageBus) -> None:
-        self._mailroom: Final = mailroom
+    def __init__(self, bus: MessageBus) -> None:
+        self._bus: Final = bus
         self._frames: queue.SimpleQueue[tuple[str, bytes] | None] = queue.SimpleQueue()
         self._thread: Final = threading.Thread(target=self._send, name="api-out", daemon=True)
         self._thread.start()
@@ -66,4 +64,4 @@ class Outbox:
 
     def _send(self) -> None:
         while (one := self._frames.get()) is not None:
-            self._mailroom.post_frame(*one)
+            self._bus.post_frame(*one)

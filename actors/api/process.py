@@ -21,22 +21,22 @@ STUCK_S: float = 60.0
 def build(context: ProcessContext) -> ProcessActors:
     """The desk, its mailbox and the server. `context.settings` is an `ApiStart`."""
     start: ApiStart = context.settings
-    mailroom = context.mailroom
+    bus = context.bus
     loop = asyncio.new_event_loop()
-    outbox = Outbox(mailroom)
+    outbox = Outbox(bus)
     desk = Gateway(start.settings, address=GATEWAY, post=outbox.post, first_number=(context.generation + 1) << 32)
     desk.away.update(start.absent)
-    mailbox = GatewayActor.start(mailroom, loop, desk.arrived)
+    mailbox = GatewayActor.start(bus, loop, desk.arrived)
 
     def beat() -> None:
-        mailroom.overdue_s["http"] = time.monotonic() + STUCK_S
+        bus.overdue_s["http"] = time.monotonic() + STUCK_S
 
     server = HttpServer(
         build_app(desk),
         socket.socket(fileno=start.listener.fd),
         loop,
         beat=beat,
-        ended=lambda: mailroom.post(root_address(mailroom.process), StopProcess()),
+        ended=lambda: bus.post(root_address(bus.process), StopProcess()),
     )
     server.start()
     desk.watch()

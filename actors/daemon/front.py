@@ -12,12 +12,12 @@ from dataclasses import fields, replace
 from types import FrameType
 from typing import Any, Final
 
-from actors.core.supervision.process_policy import RestartPolicy
+from actors.core.supervision.process_policy import HealthPolicy, RestartPolicy
 from actors.daemon import processes
 from actors.daemon.preflight import address_of, listening, locked_state, made_folder, with_secrets
 from actors.daemon.systemd import SystemdNotifier
 from actors.runtime import log_setup
-from actors.runtime.process_stats import ProcessHealth
+from actors.runtime.process_stats import ProcessStats
 from actors.runtime.supervisor import StartFailed, Supervisor
 from protocol.config.account import Account
 from protocol.config.load import Config
@@ -92,7 +92,7 @@ class Health:
     def lost(self, process: str) -> None:
         self._restarts[process] += 1
 
-    def told(self, seen: Iterable[ProcessHealth], *, now_s: float) -> Iterator[HealthReported]:
+    def told(self, seen: Iterable[ProcessStats], *, now_s: float) -> Iterator[HealthReported]:
         for one in seen:
             yield HealthReported(
                 process=one.process,
@@ -172,7 +172,12 @@ class Daemon:
         leaving.callback(arena.close)
         specs = processes.processes(self._config, version=self._version, listener_fd=self._listener_fd)
         self._supervisor = Supervisor(
-            specs, arena_fd=arena.fd, slot_count=slots, lost_to=processes.TOLD, restarts=RestartPolicy()
+            specs,
+            arena_fd=arena.fd,
+            slot_count=slots,
+            lost_to=processes.TOLD,
+            restart_policy=RestartPolicy(),
+            health_policy=HealthPolicy(),
         )
         leaving.callback(self._supervisor.stop)
         self._supervisor.start()
@@ -203,7 +208,7 @@ class Daemon:
             if time.monotonic() >= health_due_s:
                 health_due_s = time.monotonic() + HEALTH_S
                 for told in self._health.told(self._supervisor.health(), now_s=time.monotonic()):
-                    self._supervisor.mailroom.post(GATEWAY, told)
+                    self._supervisor.bus.post(GATEWAY, told)
             if self._stops:
                 return ""
             if self._reloads:
@@ -241,7 +246,7 @@ class Daemon:
         """Who was started anew has not heard it."""
         for address in processes.TOLD:
             if self._session is not None and split_address(address)[0] == process:
-                self._supervisor.mailroom.post(address, self._session)
+                self._supervisor.bus.post(address, self._session)
 
     def _status(self) -> str:
         login = "" if self._session is None else f", Soulseek: {_login(self._session)}"
@@ -263,7 +268,7 @@ class Daemon:
     def _apply(self, new: Config) -> None:
         self._config, waiting = applied(self._config, new)
         settings = self._config.settings
-        post = self._supervisor.mailroom.post
+        post = self._supervisor.bus.post
         for spec in processes.processes(self._config, version=self._version, listener_fd=self._listener_fd):
             self._supervisor.respec(spec)
         logging.getLogger().setLevel(processes.level_of(settings))

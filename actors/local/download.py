@@ -76,12 +76,12 @@ def run_job(
     while True:
         if interrupts.count and time.monotonic() >= stop_due_s:
             stop_due_s = time.monotonic() + STOP_AGAIN_S
-            supervisor.mailroom.post(POOL, StopJob(job=asked.job))
+            supervisor.bus.post(POOL, StopJob(job=asked.job))
         message = next_message(supervisor)
         if message is not None:
             lost = _session_lost(message)
             if lost is not None:
-                supervisor.mailroom.post(POOL, lost)
+                supervisor.bus.post(POOL, lost)
             message = lost or _fatal(message, asked.job, supervisor.living()) or message
             if asking.is_news(message, elapsed_s=time.monotonic() - begun_s):
                 view.show(message, now_s=time.monotonic())
@@ -103,7 +103,7 @@ class _Asking:
         self._hub_lost = False
 
     def ask(self) -> None:
-        post = self._supervisor.mailroom.post
+        post = self._supervisor.bus.post
         if self._session is not None:
             post(POOL, self._session)
         post(POOL, self._asked)

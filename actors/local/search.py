@@ -36,7 +36,7 @@ def run_search(
 ) -> Searched:
     """Search and stay until the answers are in, or until it is clear that there will be none. A login that fails once
     ends it: the person is there to try again. `show` gets every message but the hits."""
-    supervisor.mailroom.post(SESSION, asked)
+    supervisor.bus.post(SESSION, asked)
     searched = Searched()
     peers: set[str] = set()
     late_s = time.monotonic() + asked.wait_s + SPARE_S

@@ -27,9 +27,9 @@ DETAIL_CHARS_MAX: Final = 500
 
 
 class Actor(pykka.ThreadingActor):
-    """An actor that is reached through the mailroom under `name`, one thread, one message at a time.
+    """An actor that is reached over the message bus under `name`, one thread, one message at a time.
 
-    ``Class.start(name, mailroom, ...)`` returns when the name is registered: whatever is posted from then on is in
+    ``Class.start(name, bus, ...)`` returns when the name is registered: whatever is posted from then on is in
     the inbox. Subclasses narrow `handle` to their closed inbox union. Threads are daemons, so that a stuck actor
     cannot keep its process alive.
     """
@@ -38,11 +38,11 @@ class Actor(pykka.ThreadingActor):
     message_s_max: ClassVar[float] = 60.0
     """Who is at one message for longer is stuck: its process answers no pings any more and is replaced."""
 
-    def __init__(self, name: str, mailroom: MessageBus) -> None:
+    def __init__(self, name: str, bus: MessageBus) -> None:
         super().__init__()
         self.name: Final = name
-        self.mailroom: Final = mailroom
-        self.address: Final = f"{mailroom.process}/{name}"
+        self.bus: Final = bus
+        self.address: Final = f"{bus.process}/{name}"
 
     @abc.abstractmethod
     def handle(self, message: Any) -> None:
@@ -56,14 +56,14 @@ class Actor(pykka.ThreadingActor):
 
     def died(self, report: ActorDied) -> None:
         """What a failure is turned into; the root overrides it, having no root to tell."""
-        self.mailroom.post(root_address(self.mailroom.process), report)
+        self.bus.post(root_address(self.bus.process), report)
 
     def on_start(self) -> None:
         threading.current_thread().name = self.name
         self._guarded(self.starting)
 
     def on_stop(self) -> None:
-        self.mailroom.unregister(self.name, self._deliver)
+        self.bus.unregister(self.name, self._deliver)
         self._guarded(self.stopping)
 
     def on_receive(self, message: bytes) -> None:
@@ -72,7 +72,7 @@ class Actor(pykka.ThreadingActor):
         except BadFrame as error:
             _logger.error("%s: frame dropped: %s", self.address, error)
             return
-        self.mailroom.overdue_s[self.name] = time.monotonic() + self.message_s_max
+        self.bus.overdue_s[self.name] = time.monotonic() + self.message_s_max
         try:
             self.handle(decoded)
         except BaseException as error:
@@ -80,7 +80,7 @@ class Actor(pykka.ThreadingActor):
             _logger.exception("%s failed at %s", self.address, type(decoded).__name__)
             self._fail(error)
         finally:
-            self.mailroom.overdue_s.pop(self.name, None)
+            self.bus.overdue_s.pop(self.name, None)
 
     def _guarded(self, hook: Callable[[], None]) -> None:
         try:
@@ -90,11 +90,11 @@ class Actor(pykka.ThreadingActor):
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        self.mailroom.unregister(self.name, self._deliver)
+        self.bus.unregister(self.name, self._deliver)
         pykka.ActorRegistry.unregister(self.actor_ref)
         self.actor_stopped.set()
         detail = traceback.format_exception_only(error)[-1].strip()[:DETAIL_CHARS_MAX]
-        self.died(ActorDied(process=self.mailroom.process, actor=self.name, detail=detail))
+        self.died(ActorDied(process=self.bus.process, actor=self.name, detail=detail))
 
     def _deliver(self, frame: bytes) -> None:
         # Stopped between the look-up of its name and here: a late word like any other.
@@ -104,7 +104,7 @@ class Actor(pykka.ThreadingActor):
     def _start_actor_loop(self) -> None:
         # The one place between "fully constructed" and "running": no frame is missed, no half-made actor is found.
         try:
-            self.mailroom.register(self.name, self._deliver)
+            self.bus.register(self.name, self._deliver)
         except ValueError:
             pykka.ActorRegistry.unregister(self.actor_ref)
             raise

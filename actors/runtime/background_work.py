@@ -17,7 +17,7 @@ THREADS_MAX: Final = 8
 """So many jobs are worked on at a time, the others wait their turn: a disk gains nothing from more."""
 
 
-class CalledOff(Exception):  # noqa: N818
+class Cancelled(Exception):  # noqa: N818
     """The work was not wanted any more and has left nothing behind."""
 
 
@@ -42,7 +42,7 @@ class BackgroundWork:
         return job in self._works
 
     def begin(self, job: int, do: Callable[[threading.Event], Any], then: Callable[["Future[Any]"], None]) -> None:
-        """`do(off)` runs in a thread and raises `CalledOff` soon after `off` is set; `then` takes what came of it."""
+        """`do(off)` runs in a thread and raises `Cancelled` soon after `off` is set; `then` takes what came of it."""
         assert job not in self._works, "one piece of work at a time"
         off = threading.Event()
         work = self._works[job] = _Work(self._threads.submit(do, off), then, off)

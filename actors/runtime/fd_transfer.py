@@ -15,7 +15,7 @@ AGE_S_MAX: Final = 30.0
 
 
 class FdTransfer:
-    """One a process, in its mailroom. Owns the descriptors that lie here; every method may be called from any thread.
+    """One a process, in its bus. Owns the descriptors that lie here; every method may be called from any thread.
 
     More than `waiting_max`, or one older than `age_s_max` (measured by a timer, not only when somebody comes): the
     oldest is closed. A token that comes again replaces the first.

@@ -1,4 +1,4 @@
-"""The mailroom of a process: brings every message to its addressee, in this process or another.
+"""The message bus of a process: brings every message to its addressee, in this process or another.
 
 Every hop is a frame, also inside one process: nothing mutable is shared and any actor can move elsewhere.
 """
@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from typing import overload
 
 from actors.runtime.fd_transfer import FdTransfer
-from actors.runtime.timers import Alarm, AlarmHandle
-from actors.runtime.unix_links import Links
+from actors.runtime.timers import TimerHandle, Timers
+from actors.runtime.unix_links import UnixLinks
 from protocol.messages import Message
 from protocol.messages.addresses import Post, split_address
 from protocol.messages.codec import BadFrame, decode, encode
@@ -26,7 +26,7 @@ class MessageBus:
 
     Posting never fails because of the addressee: a frame for an actor or process that is not there is dropped and
     counted (late words to those who have ended are normal). `link_lost(process, pid)`: see
-    `actors.runtime.unix_links.Links`.
+    `actors.runtime.unix_links.UnixLinks`.
     """
 
     def __init__(self, process: str, run_dir: str, *, link_lost: Callable[[str, int], None] | None = None) -> None:
@@ -39,8 +39,8 @@ class MessageBus:
         self._boxes: dict[str, Deliver] = {}
         self.fds = FdTransfer()
         """Where descriptors lie that came with a message, under its `fd_token`, until their addressee fetches them."""
-        self._links = Links(process, run_dir, self._deliver, link_lost, deliver_fd=self._deliver_fd)
-        self._alarm = Alarm(self.post_frame)
+        self._links = UnixLinks(process, run_dir, self._deliver, link_lost, deliver_fd=self._deliver_fd)
+        self._alarm = Timers(self.post_frame)
 
     def start(self) -> None:
         """Listen for other processes and let alarms ring. Posting works before."""
@@ -94,14 +94,14 @@ class MessageBus:
         for post in posts:
             self.post_frame(post.to, encode(post.message))
 
-    def post_later(self, delay_s: float, to: str, message: Message) -> AlarmHandle:
+    def post_later(self, delay_s: float, to: str, message: Message) -> TimerHandle:
         """Post in `delay_s` seconds unless the handle is cancelled before. Meant for actors of this process."""
         return self._alarm.post_later(delay_s, to, encode(message))
 
     def post_with_fd(self, to: str, message: Message, fd: int) -> bool:
         """Send one message and a descriptor that goes to the receiving process's desk under `message.fd_token`.
 
-        The descriptor is the mailroom's from here on, also when this raises `BadFrame`. Tokens are the sender's choice,
+        The descriptor is the bus's from here on, also when this raises `BadFrame`. Tokens are the sender's choice,
         each used once. False: nobody is there, and it is closed. The addressee owns what it fetches.
         """
         handed_on = False

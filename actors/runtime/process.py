@@ -1,4 +1,4 @@
-"""What a child process is and does: a mailroom, a root, and the actors its builder makes.
+"""What a child process is and does: a message bus, a root, and the actors its builder makes.
 
 A child lives exactly as long as somebody wants it: until `StopProcess` or SIGTERM, and never longer than its
 supervisor.
@@ -63,7 +63,7 @@ class ProcessContext:
     processes of this name were there before it, all of them dead."""
 
     process: str
-    mailroom: MessageBus
+    bus: MessageBus
     arena_fd: int
     slot_count: int
     settings: Any
@@ -134,32 +134,32 @@ def _live(start: ProcessStart, endings: "queue.SimpleQueue[int]") -> int:
     from actors.runtime.process_root import ProcessRoot
 
     spec = start.spec
-    mailroom = MessageBus(spec.process, start.run_dir)
+    bus = MessageBus(spec.process, start.run_dir)
     makers: dict[type, Callable[[Any], None]] = {}
-    # The root stands first: an actor may fail while it starts. It hears from outside only once the mailroom listens.
+    # The root stands first: an actor may fail while it starts. It hears from outside only once the message bus listens.
     ProcessRoot.start(
-        mailroom,
+        bus,
         makers,
         stop_wanted=lambda: endings.put(_ASKED),
         failed=lambda: endings.put(_FAILED),
         whole=spec.whole,
     )
-    actors = _build(start, mailroom)
+    actors = _build(start, bus)
     makers.update(actors.makers)
-    mailroom.start()
-    mailroom.post(FRONT, ProcessReady(process=spec.process, pid=os.getpid()))
+    bus.start()
+    bus.post(FRONT, ProcessReady(process=spec.process, pid=os.getpid()))
     code = endings.get()
-    mailroom.hear_out(HEAR_OUT_S)  # who was ended before this process may have said last words to it
+    bus.hear_out(HEAR_OUT_S)  # who was ended before this process may have said last words to it
     actors.stop()
-    mailroom.close()
+    bus.close()
     return code
 
 
-def _build(start: ProcessStart, mailroom: MessageBus) -> ProcessActors:
+def _build(start: ProcessStart, bus: MessageBus) -> ProcessActors:
     module, _, function = start.spec.builder.partition(":")
     context = ProcessContext(
         process=start.spec.process,
-        mailroom=mailroom,
+        bus=bus,
         arena_fd=-1 if start.arena is None else start.arena.fd,
         slot_count=start.slot_count,
         settings=start.spec.settings,

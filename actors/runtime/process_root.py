@@ -37,14 +37,14 @@ class ProcessRoot(Actor):
 
     def __init__(
         self,
-        mailroom: MessageBus,
+        bus: MessageBus,
         makers: Makers,
         *,
         stop_wanted: Callable[[], None],
         failed: Callable[[], None],
         whole: bool = False,
     ) -> None:
-        super().__init__("root", mailroom)
+        super().__init__("root", bus)
         self._whole = whole
         self._makers = makers
         self._stop_wanted = stop_wanted
@@ -72,11 +72,11 @@ class ProcessRoot(Actor):
 
     def _answer(self, serial: int) -> None:
         """A process in which an inbox does not drain is as good as silent."""
-        stuck = self.mailroom.stuck(time.monotonic())
+        stuck = self.bus.stuck(time.monotonic())
         if stuck:
             _logger.error("%s: stuck: %s", self.address, ", ".join(stuck))
             return
-        self.mailroom.post(FRONT, Pong(process=self.mailroom.process, serial=serial))
+        self.bus.post(FRONT, Pong(process=self.bus.process, serial=serial))
 
     def _make(self, message: _Made) -> None:
         maker = self._makers.get(type(message))
@@ -89,12 +89,12 @@ class ProcessRoot(Actor):
             # The actor that was wanted has failed before it lived; the process and its other actors have not.
             _logger.exception("%s: %s failed", self.address, type(message).__name__)
             detail = f"{type(error).__name__}: {error}"[:500]
-            self._tell(ActorDied(process=self.mailroom.process, actor=_actor_wanted(message), detail=detail))
+            self._tell(ActorDied(process=self.bus.process, actor=_actor_wanted(message), detail=detail))
 
     def _tell(self, report: ActorDied) -> None:
-        self.mailroom.post(FRONT, report)
+        self.bus.post(FRONT, report)
         if not self._whole:
-            self.mailroom.post(POOL, report)
+            self.bus.post(POOL, report)
 
 
 def _actor_wanted(message: _Made) -> str:

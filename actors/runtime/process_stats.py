@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessHealth:
+class ProcessStats:
     """`pss_bytes`: memory, what is shared divided among those who share it; RSS where the system does not say."""
 
     process: str
@@ -18,12 +18,12 @@ class ProcessHealth:
     fds: int
 
 
-def health_of(pids: Iterable[tuple[str, int]]) -> list[ProcessHealth]:
+def stats_of(pids: Iterable[tuple[str, int]]) -> list[ProcessStats]:
     """Of these ``(name, pid)``; one that dies meanwhile is left out."""
     # Here, not above: 20 ms that the start need not wait for.
     import psutil  # type: ignore[import-untyped,unused-ignore]
 
-    figures: list[ProcessHealth] = []
+    figures: list[ProcessStats] = []
     for name, pid in pids:
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             one = psutil.Process(pid)
@@ -31,7 +31,7 @@ def health_of(pids: Iterable[tuple[str, int]]) -> list[ProcessHealth]:
                 times = one.cpu_times()
                 memory = one.memory_full_info()
                 figures.append(
-                    ProcessHealth(
+                    ProcessStats(
                         process=name,
                         pid=pid,
                         rss_bytes=memory.rss,
@@ -44,7 +44,7 @@ def health_of(pids: Iterable[tuple[str, int]]) -> list[ProcessHealth]:
     return figures
 
 
-def own_memory_bytes(pid: int) -> int:
+def private_memory_bytes(pid: int) -> int:
     """What this process alone keeps in memory: the arena is everybody's. -1 when it cannot be seen."""
     import psutil
 
@@ -54,7 +54,7 @@ def own_memory_bytes(pid: int) -> int:
     return -1
 
 
-def stands_still(pid: int) -> bool:
+def is_stopped(pid: int) -> bool:
     """Whether it was stopped (SIGSTOP): it can neither answer nor say where it stands."""
     import psutil
 

@@ -82,12 +82,12 @@ def _server_watched() -> Iterator[threading.Event]:
     over, killed = threading.Event(), threading.Event()
 
     def watch() -> None:
-        from actors.runtime.process_stats import stands_still
+        from actors.runtime.process_stats import is_stopped
 
         for _look in range(int(SERVER_S_MAX / SERVER_LOOK_S)):
             if over.wait(SERVER_LOOK_S):
                 return
-            if stands_still(_server_pid()):
+            if is_stopped(_server_pid()):
                 break
         killed.set()
         _signal_server(signal.SIGKILL)

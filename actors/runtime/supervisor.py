@@ -1,7 +1,7 @@
 """The supervisor: starts, watches and ends the child processes. Lives in the process a person started.
 
 No actor, a plain object: the caller's main thread starts and stops, one daemon thread watches. Children are told what
-to do through the same mailroom as everybody else; this process is ``front``.
+to do through the same message bus as all others; this process is ``front``.
 
 Invariant: a child in `_children` that is not `gone` has a watch descriptor, owned and closed by the watching thread,
 which alone declares children gone. Everything about them changes under `_changed`.
@@ -18,13 +18,12 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
-from actors.core.supervision.process_policy import START_S_MAX, HealthPolicy, RestartPolicy
 from actors.runtime.child import Child, in_words
 from actors.runtime.message_bus import MessageBus
 from actors.runtime.process import InheritedFd, ProcessSpec, ProcessStart, preloaded
-from actors.runtime.process_stats import ProcessHealth, health_of, own_memory_bytes, stands_still
+from actors.runtime.process_stats import ProcessStats, is_stopped, private_memory_bytes, stats_of
 from actors.runtime.spawn import launch, let_server_go, make_run_dir, orders_held_back, warm, watch_fd
 from protocol.messages import ActorDied, Message, Ping, Pong, ProcessLost, ProcessReady, StopProcess
 from protocol.messages.addresses import FRONT, root_address, split_address
@@ -39,19 +38,37 @@ TERM_S: Final = 0.5
 KILL_S: Final = 2.0
 
 
+class RestartPolicy(Protocol):
+    """Decides whether a dead process is started again, and how soon."""
+
+    given_up: str
+
+    def died(self, process: str, *, failure: str = "", now_s: float) -> float | None: ...
+
+
+class HealthPolicy(Protocol):
+    """Decides whether a living process is as good as dead."""
+
+    @property
+    def pings_unanswered_max(self) -> int: ...
+    @property
+    def start_s_max(self) -> float: ...
+    def verdict(self, *, ready: bool, age_s: float, unanswered: int, memory_bytes: int) -> str: ...
+
+
 class StartFailed(Exception):  # noqa: N818
     """A child did not come up. One line, for people; its traceback is in the log."""
 
 
 class Supervisor:
-    """Owns the children of `specs`, the run folder and the mailroom of ``front``.
+    """Owns the children of `specs`, the run folder and the message bus of ``front``.
 
-    `inbox` gets everything addressed to ``front/front`` (`FrontInbox` without `Pong`), and a `ProcessLost` for
-    each child that died unasked or was killed; the addresses in `lost_to` get that too. What makes a living child as
-    good as dead says `vigil`; it is told to dump its stacks and killed here, so there is one kind of loss. Once all are
-    started, the dead are started anew as `restarts` says (None: never), and `lost_to` hears their `ProcessReady`; an
-    actor that fails in a process that lives as a whole is no `ActorDied` for the inbox then, but a loss: the process is
-    killed. `arena_fd` stays the caller's; every child gets a duplicate.
+    `inbox` gets everything addressed to ``front/front`` (`FrontInbox` without `Pong`), and a `ProcessLost` for each child
+    that died unasked or was killed; the addresses in `lost_to` get that too. A child that `health_policy` calls as good
+    as dead dumps its stacks and is killed, so there is one kind of loss. Once all are started, the dead are started
+    again as `restart_policy` says (None: never), and `lost_to` gets their `ProcessReady`. An actor that fails in a
+    process that lives as a whole is then no `ActorDied` for the inbox, but a loss: the process is killed. `arena_fd`
+    stays the caller's; every child gets a duplicate.
     """
 
     def __init__(
@@ -61,9 +78,9 @@ class Supervisor:
         arena_fd: int = -1,
         slot_count: int = 0,
         lost_to: Sequence[str] = (),
+        health_policy: HealthPolicy,
         ping_s: float = PING_S,
-        vigil: HealthPolicy | None = None,
-        restarts: RestartPolicy | None = None,
+        restart_policy: RestartPolicy | None = None,
     ) -> None:
         self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._specs = {spec.process: spec for spec in specs}
@@ -71,14 +88,14 @@ class Supervisor:
         self._slot_count = slot_count
         self._lost_to = tuple(lost_to)
         self._ping_s = ping_s
-        self._vigil = vigil or HealthPolicy()
-        self._restarts = restarts
+        self._health_policy = health_policy
+        self._restart_policy = restart_policy
         self._restart_due_s: dict[str, float] = {}
         self._lost: dict[str, ProcessLost] = {}  # of those that are away: who comes later must hear of it
         self._back: queue.SimpleQueue[ProcessReady] = queue.SimpleQueue()
         self._started = self._stopping = False
         self.run_dir = make_run_dir(self._specs)
-        self.mailroom = MessageBus(split_address(FRONT)[0], self.run_dir)
+        self.bus = MessageBus(split_address(FRONT)[0], self.run_dir)
         self._children: dict[str, Child] = {}
         self._changed = threading.Condition(threading.RLock())
         self._wake_r, self._wake_w = os.pipe()
@@ -99,11 +116,11 @@ class Supervisor:
     def start(self) -> None:
         """Start every child, all at the same time, and return when all are ready.
 
-        Raises `StartFailed` when one dies or is not ready within `START_S_MAX`; then nothing is left running.
+        Raises `StartFailed` when one dies or is not ready in time; then nothing is left running.
         """
         try:
-            self.mailroom.register(split_address(FRONT)[1], self._deliver)
-            self.mailroom.start()
+            self.bus.register(split_address(FRONT)[1], self._deliver)
+            self.bus.start()
             self._watcher.start()
             warm(preloaded(self._specs.values()))
             for spec in self._specs.values():
@@ -144,10 +161,10 @@ class Supervisor:
                 self._kill(list(self._children.values()))
                 self._close()
 
-    def health(self) -> list[ProcessHealth]:
+    def health(self) -> list[ProcessStats]:
         """How this process (``front``) and the living children are; one that dies meanwhile is left out."""
         living = [(child.name, child.pid) for child in self._children.values() if not child.gone]
-        return health_of([(self.mailroom.process, os.getpid()), *living])
+        return stats_of([(self.bus.process, os.getpid()), *living])
 
     def fail(self, process: str, why: str) -> None:
         """An actor failed without which this child is of no use: it is killed, that is a loss, it is started anew."""
@@ -165,7 +182,7 @@ class Supervisor:
     def well(self) -> bool:
         """Whether the children are watched, and none has been silent for longer than it may be."""
         fresh = time.monotonic() - self._looked_s < 3 * self._ping_s + STACKS_S
-        most = self._vigil.pings_unanswered_max + 1
+        most = self._health_policy.pings_unanswered_max + 1
         return fresh and all(
             child.pinged - child.answered <= most for child in list(self._children.values()) if not child.gone
         )
@@ -210,12 +227,12 @@ class Supervisor:
             return any(child.gone for child in self._children.values()) or not self._waiting()
 
         with self._changed:
-            in_time = self._changed.wait_for(settled, timeout=START_S_MAX)
+            in_time = self._changed.wait_for(settled, timeout=self._health_policy.start_s_max)
             dead = [f"{name}: {child.verdict}" for name, child in self._children.items() if child.gone]
         if dead:
             raise StartFailed("; ".join(dead))
         if not in_time:
-            raise StartFailed(f"not ready after {START_S_MAX:.0f} s: {', '.join(self._waiting())}")
+            raise StartFailed(f"not ready after {self._health_policy.start_s_max:.0f} s: {', '.join(self._waiting())}")
 
     def _waiting(self) -> list[str]:
         return [name for name, child in self._children.items() if not child.ready]
@@ -242,7 +259,7 @@ class Supervisor:
                         if self._children[name].generation:
                             self._back.put(message)
                             os.write(self._wake_w, b"r")
-            case ActorDied(process=name) if self._restarts and name in self._specs and self._specs[name].whole:
+            case ActorDied(process=name) if self._restart_policy and name in self._specs and self._specs[name].whole:
                 self.fail(name, f"{message.actor} failed: {message.detail}")  # its traceback is in the log
                 return
             case _:
@@ -288,11 +305,11 @@ class Supervisor:
     def _lose(self, process: str, detail: str, *, failure: str = "") -> None:
         """Note when it is started anew, if it is, and tell of the loss."""
         wait_s = -1.0
-        if self._restarts is not None and self._started and not self._stopping:
+        if self._restart_policy is not None and self._started and not self._stopping:
             now_s = time.monotonic()
-            again_s = self._restarts.died(process, failure=failure, now_s=now_s)
+            again_s = self._restart_policy.died(process, failure=failure, now_s=now_s)
             if again_s is None:
-                detail += f"; {self._restarts.given_up}"
+                detail += f"; {self._restart_policy.given_up}"
             else:
                 wait_s, self._restart_due_s[process] = again_s, now_s + again_s
         lost = self._lost[process] = ProcessLost(process=process, detail=detail, restart_s=wait_s)
@@ -306,7 +323,7 @@ class Supervisor:
             heir = self._children.get(process)
             # One that does not listen yet would be waited for, and nobody else be buried meanwhile.
             if (heir is None or (heir.ready and not heir.gone)) and only in ("", process):
-                self.mailroom.post(address, message)
+                self.bus.post(address, message)
 
     def _tell_who_is_back(self) -> None:
         while not self._back.empty():
@@ -338,20 +355,20 @@ class Supervisor:
         for child in list(self._children.values()):
             if child.gone or child.leaving or child.verdict or (not child.ready and not self._started):
                 continue
-            child.verdict = self._vigil.verdict(
+            child.verdict = self._health_policy.verdict(
                 ready=child.ready,
                 age_s=now_s - child.begun_s,
                 unanswered=child.pinged - child.answered,
-                memory_bytes=own_memory_bytes(child.pid),
+                memory_bytes=private_memory_bytes(child.pid),
             )
             if child.verdict:
-                still = stands_still(child.pid)
+                still = is_stopped(child.pid)
                 child.kill_s = now_s if still else now_s + STACKS_S
                 if child.ready and not still:
                     child.signal(signal.SIGUSR1)  # see `actors.runtime.process`: faulthandler is waiting for it
             elif child.ready:
                 child.pinged += 1
-                self.mailroom.post(root_address(child.name), Ping(serial=child.pinged))
+                self.bus.post(root_address(child.name), Ping(serial=child.pinged))
 
     # stopping
 
@@ -360,7 +377,7 @@ class Supervisor:
         for child in children:
             child.leaving = True
             if not child.gone and child.ready and grace_s > 0:
-                self.mailroom.post(root_address(child.name), StopProcess())
+                self.bus.post(root_address(child.name), StopProcess())
             elif not child.gone and grace_s > 0:
                 child.signal(signal.SIGTERM)  # just being started anew: it hears nothing else yet
         if not self._ended(children, grace_s):
@@ -389,7 +406,7 @@ class Supervisor:
         os.write(self._wake_w, b"x")
         if self._watcher.is_alive():
             self._watcher.join(timeout=KILL_S)
-        self.mailroom.close()
+        self.bus.close()
         let_server_go()
         os.close(self._wake_r)
         os.close(self._wake_w)

@@ -17,19 +17,19 @@ CANCELLED_MAX: Final = 256
 """The heap is swept when more than these, and more than half of it, are cancelled alarms."""
 
 
-class AlarmHandle:
-    """One alarm. Owned by the `Alarm`; whoever holds the handle may only cancel it."""
+class TimerHandle:
+    """One alarm. Owned by the `Timers`; whoever holds the handle may only cancel it."""
 
     __slots__ = ("_alarm", "due_s", "frame", "serial", "to")
 
-    def __init__(self, alarm: "Alarm", due_s: float, serial: int, to: str, frame: bytes) -> None:
+    def __init__(self, alarm: "Timers", due_s: float, serial: int, to: str, frame: bytes) -> None:
         self._alarm = alarm
         self.due_s = due_s
         self.serial = serial
         self.to = to
         self.frame: bytes | None = frame
 
-    def __lt__(self, other: "AlarmHandle") -> bool:
+    def __lt__(self, other: "TimerHandle") -> bool:
         return (self.due_s, self.serial) < (other.due_s, other.serial)
 
     def cancel(self) -> None:
@@ -37,7 +37,7 @@ class AlarmHandle:
         self._alarm.cancel(self)
 
 
-class Alarm:
+class Timers:
     """Hands `(address, frame)` to `post` when due, in the order of due time, then of asking. Thread-safe.
 
     `post` runs in the alarm's thread and should not block: alarms are meant for actors of the same process.
@@ -47,7 +47,7 @@ class Alarm:
     def __init__(self, post: Callable[[str, bytes], None]) -> None:
         self._post = post
         self._changed = threading.Condition()
-        self._heap: list[AlarmHandle] = []
+        self._heap: list[TimerHandle] = []
         self._serial = 0
         self._cancelled = 0
         self._closing = False
@@ -66,10 +66,10 @@ class Alarm:
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(timeout=1.0)
 
-    def post_at(self, due_s: float, to: str, frame: bytes) -> AlarmHandle:
+    def post_at(self, due_s: float, to: str, frame: bytes) -> TimerHandle:
         """Post the frame to `to` once `time.monotonic()` has reached `due_s`."""
         with self._changed:
-            handle = AlarmHandle(self, due_s, self._serial, to, frame)
+            handle = TimerHandle(self, due_s, self._serial, to, frame)
             self._serial += 1
             if not self._closing:
                 heapq.heappush(self._heap, handle)
@@ -77,11 +77,11 @@ class Alarm:
                     self._changed.notify()
         return handle
 
-    def post_later(self, delay_s: float, to: str, frame: bytes) -> AlarmHandle:
+    def post_later(self, delay_s: float, to: str, frame: bytes) -> TimerHandle:
         """Post the frame to `to` in `delay_s` seconds; at once when that is not positive."""
         return self.post_at(time.monotonic() + delay_s, to, frame)
 
-    def cancel(self, handle: AlarmHandle) -> None:
+    def cancel(self, handle: TimerHandle) -> None:
         with self._changed:
             if handle.frame is None:
                 return

@@ -1,4 +1,4 @@
-"""Links: how frames cross from one process to another on the same machine.
+"""UnixLinks: how frames cross from one process to another on the same machine.
 
 Every process listens on one AF_UNIX SEQPACKET socket ``<run_dir>/<process>.sock``; whoever has something to say
 connects by process name. A connection carries one direction, from one sender process to one receiver process. Its
@@ -158,7 +158,7 @@ class _Incoming:
         self.pid = 0
 
 
-class Links:
+class UnixLinks:
     """All links of one process: one reader thread for what comes in, any thread may send.
 
     `deliver(actor, frame)` and `link_lost(process, pid)` run in the reader thread and must not block. `link_lost` says

@@ -12,9 +12,9 @@ from protocol.messages.addresses import SESSION, split_address
 class Session(Actor):
     """One, in the `soulseek` process. Stands before aioslsk is loaded; `SessionChanged` tells how the login goes."""
 
-    def __init__(self, mailroom: MessageBus, settings: SessionSettings) -> None:
-        super().__init__(split_address(SESSION)[1], mailroom)
-        self._engine = EventLoop(mailroom, settings, failed=self._engine_failed)
+    def __init__(self, bus: MessageBus, settings: SessionSettings) -> None:
+        super().__init__(split_address(SESSION)[1], bus)
+        self._engine = EventLoop(bus, settings, failed=self._engine_failed)
 
     def starting(self) -> None:
         self._engine.start()
@@ -26,9 +26,9 @@ class Session(Actor):
         self._engine.post(message)
 
     def _engine_failed(self, error: BaseException) -> None:
-        self.mailroom.unregister(self.name)
+        self.bus.unregister(self.name)
         detail = f"{type(error).__name__}: {error}"[:500]
-        self.died(ActorDied(process=self.mailroom.process, actor=self.name, detail=detail))
+        self.died(ActorDied(process=self.bus.process, actor=self.name, detail=detail))
 
 
 # What the `soulseek` process is made of.
@@ -41,7 +41,7 @@ def build(context: ProcessContext) -> ProcessActors:
     settings = context.settings
     if not isinstance(settings, SessionSettings):
         raise TypeError(f"the soulseek process wants SessionSettings, not {type(settings).__name__}")
-    session = Session.start(context.mailroom, settings)
+    session = Session.start(context.bus, settings)
 
     def stop() -> None:
         stop_actors([session], timeout_s=STOP_S_MAX)

@@ -1,6 +1,6 @@
 """The session's loop: aioslsk's client and our talk, in a thread of their own.
 
-Messages come in from the actor's thread, answers go straight to the mailroom. Everything else in this room is called
+Messages come in from the actor's thread, answers go straight to the bus. Everything else in this room is called
 in the loop's thread only.
 """
 
@@ -55,10 +55,8 @@ DECLINES_MAX: Final = 64
 class EventLoop:
     """Started by the session actor, which owns it. `failed(error)` is called in the loop's thread, as its last act."""
 
-    def __init__(
-        self, mailroom: MessageBus, settings: SessionSettings, *, failed: Callable[[BaseException], None]
-    ) -> None:
-        self._mailroom = mailroom
+    def __init__(self, bus: MessageBus, settings: SessionSettings, *, failed: Callable[[BaseException], None]) -> None:
+        self._bus = bus
         self._settings = settings
         self._failed = failed
         self._once = Once()
@@ -117,9 +115,9 @@ class EventLoop:
             net, self._door, settings.times, self._once, tell=self._tell, hand=self._hand, decline=self._decline
         )
         budget = Budget(settings.searches_max, settings.searches_s)
-        self._searches = Searches(net, budget, self._once, post=self._mailroom.post, ready=net.until_online)
+        self._searches = Searches(net, budget, self._once, post=self._bus.post, ready=net.until_online)
         questions = Questions(net, net.client, settings.times)
-        self._browsing = Browsing(questions, self._once, post=self._mailroom.post, ready=net.until_online)
+        self._browsing = Browsing(questions, self._once, post=self._bus.post, ready=net.until_online)
         self._login = Login(net, settings.retry_s, say=self._say, logged_in=self._downloads.logged_in)
         await net.start()
         stop = self._open_gate()
@@ -188,16 +186,16 @@ class EventLoop:
 
     def _say(self, changed: SessionChanged) -> None:
         for address in self._settings.heard_by:
-            self._mailroom.post(address, changed)
+            self._bus.post(address, changed)
 
     def _tell(self, job: int, message: Message) -> None:
         try:
-            self._mailroom.post(dispatcher_address(job), message)
+            self._bus.post(dispatcher_address(job), message)
         except BadFrame:
             self._once.note("a message was too long to be told", type(message).__name__)
 
     def _hand(self, worker: str, handed: ConnectionReady, fd: int) -> None:
-        if not self._mailroom.post_with_fd(worker, handed, fd):
+        if not self._bus.post_with_fd(worker, handed, fd):
             _logger.info("%s is not there to take its connection", worker)
             gone = ConnectionClosed(job=handed.job, source=handed.source, ticket=handed.ticket, stopped=True)
             self._downloads.handle(gone)

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from actors.builders import processes
-from actors.core.supervision.process_policy import RestartPolicy
+from actors.core.supervision.process_policy import HealthPolicy, RestartPolicy
 from actors.runtime.process import ProcessSpec
 from actors.runtime.supervisor import Supervisor
 from protocol.messages import (
@@ -50,7 +50,8 @@ class Engine:
             arena_fd=arena.fd,
             slot_count=slot_count,
             lost_to=(POOL,),
-            restarts=RestartPolicy(),
+            restart_policy=RestartPolicy(),
+            health_policy=HealthPolicy(),
         )
         self._leaving.callback(self.supervisor.stop)
         self.supervisor.start()
@@ -101,7 +102,7 @@ class Engine:
         self.ask(restarted_job(asked, elapsed_s=1.0, resumed_bytes=-1), urls)
 
     def tell(self, to: str, message: Message) -> None:
-        self.supervisor.mailroom.post(to, message)
+        self.supervisor.bus.post(to, message)
 
     def tell_watchdog(self, message: Message) -> None:
         self.tell(WATCHDOG, message)

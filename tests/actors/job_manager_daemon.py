@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from actors.builders import processes
-from actors.core.supervision.process_policy import RestartPolicy
+from actors.core.supervision.process_policy import HealthPolicy, RestartPolicy
 from actors.runtime.process import ProcessSpec
 from actors.runtime.supervisor import Supervisor
 from protocol.messages import (
@@ -74,10 +74,11 @@ class KeeperDaemon:
             arena_fd=arena.fd,
             slot_count=slots,
             lost_to=(JOB_MANAGER,) if self._alone else (POOL, JOB_MANAGER),
-            restarts=RestartPolicy(),
+            restart_policy=RestartPolicy(),
+            health_policy=HealthPolicy(),
         )
         self._leaving.callback(self.supervisor.stop)
-        self.supervisor.mailroom.register("desk", lambda frame: self._heard.put(decode(frame)))
+        self.supervisor.bus.register("desk", lambda frame: self._heard.put(decode(frame)))
         self.started_s = time.monotonic()
         self.supervisor.start()
         self.say(WatchEvents(reply_to=GATEWAY))
@@ -89,7 +90,7 @@ class KeeperDaemon:
         self._leaving.close()
 
     def say(self, message: Message) -> None:
-        self.supervisor.mailroom.post(JOB_MANAGER, message)
+        self.supervisor.bus.post(JOB_MANAGER, message)
 
     def order(self, *urls: str, **changes: Any) -> JobView:
         placed = order(next(self._requests), urls, reply_to=GATEWAY, folder=str(self.downloads), **changes)

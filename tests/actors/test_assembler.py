@@ -43,7 +43,7 @@ Inbox = queue.SimpleQueue[Message]
 
 @pytest.fixture
 def hub() -> Iterator[tuple[MessageBus, Inbox]]:
-    """The mailroom of ``store``, in which everybody else lives too, and what the dispatcher hears."""
+    """The message bus of ``store``, in which everybody else lives too, and what the dispatcher hears."""
     with tempfile.TemporaryDirectory(prefix="a-") as run_dir:
         room, said = MessageBus("store", run_dir), queue.SimpleQueue[Message]()
         elsewhere = MessageBus("hub", run_dir)

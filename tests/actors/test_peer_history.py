@@ -25,14 +25,14 @@ from protocol.model.job_views import PeerView, Row, StopCount, unpack
 
 class Asker:
     def __init__(self, folder: Path) -> None:
-        self.mailroom = MessageBus("store", str(folder))
+        self.bus = MessageBus("store", str(folder))
         self.inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        self.mailroom.register("desk", lambda frame: self.inbox.put(decode(frame)))
-        self.memory = PeerHistory.start(self.mailroom, str(folder / "peers.sqlite"))
+        self.bus.register("desk", lambda frame: self.inbox.put(decode(frame)))
+        self.memory = PeerHistory.start(self.bus, str(folder / "peers.sqlite"))
 
     def tell(self, *messages: Message) -> None:
         for message in messages:
-            self.mailroom.post(PEER_HISTORY, message)
+            self.bus.post(PEER_HISTORY, message)
 
     def ask(self, question: ListPeers | ListStops, kind: type[Row]) -> tuple[int, list[Row]]:
         self.tell(question)
@@ -51,7 +51,7 @@ def asker(tmp_path: Path) -> Iterator[Asker]:
     made = Asker(tmp_path)
     yield made
     stop_actors([made.memory], timeout_s=5.0)
-    made.mailroom.close()
+    made.bus.close()
 
 
 def peers(offset: int = 0, limit: int = 10) -> ListPeers:

@@ -34,7 +34,7 @@ Inbox = queue.SimpleQueue[Message]
 
 @pytest.fixture
 def room() -> Iterator[MessageBus]:
-    """One mailroom that is ``fetch-1`` and, for those it posts to, everybody else."""
+    """One message bus that is ``fetch-1`` and, for those it posts to, everybody else."""
     with tempfile.TemporaryDirectory(prefix="h-") as run_dir:
         made = MessageBus("fetch-1", run_dir)
         made.start()

@@ -28,7 +28,7 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from actors.builders import processes
-from actors.core.supervision.process_policy import RestartPolicy
+from actors.core.supervision.process_policy import HealthPolicy, RestartPolicy
 from actors.demo.mirrors.owner import Box, Character, Content, mirrors
 from actors.runtime.supervisor import Supervisor
 from protocol.messages import ProcessReady
@@ -147,7 +147,8 @@ def restarts(kills: int) -> bool:
         arena_fd=arena.fd,
         slot_count=slot_count,
         lost_to=("hub/pool",),
-        restarts=RestartPolicy(restarts_max=1 << 30, window_s=1e-9),
+        restart_policy=RestartPolicy(restarts_max=1 << 30, window_s=1e-9),
+        health_policy=HealthPolicy(),
     ) as supervisor:
 
         def ready(count: int) -> None:

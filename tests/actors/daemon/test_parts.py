@@ -18,7 +18,7 @@ from actors.daemon.front import Health, applied
 from actors.daemon.preflight import CannotStart, address_of, listening, locked_state, made_folder, with_secrets
 from actors.daemon.systemd import SystemdNotifier
 from actors.runtime import log_setup
-from actors.runtime.process_stats import ProcessHealth
+from actors.runtime.process_stats import ProcessStats
 from protocol.config.account import Account
 from protocol.config.load import Config
 from protocol.config.settings import ADMINISTRATOR, ApiKey, ApiSettings, DaemonSettings, LimitSettings, Settings
@@ -226,7 +226,7 @@ def test_plain_lines_are_for_people(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_how_a_process_is_includes_how_often_it_was_started_anew() -> None:
-    seen = ProcessHealth(process="hub", pid=7, rss_bytes=9, pss_bytes=5, cpu_s=1.5, threads=2, fds=3)
+    seen = ProcessStats(process="hub", pid=7, rss_bytes=9, pss_bytes=5, cpu_s=1.5, threads=2, fds=3)
     health = Health("front", now_s=10.0)
     health.ready("hub", now_s=12.0)
     health.lost("hub")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors.core.supervision.process_policy import RestartPolicy
+from actors.core.supervision.process_policy import HealthPolicy, RestartPolicy
 from actors.local.download import Interrupts, run_job
 from actors.local.search import Searched, found, run_search
 from actors.runtime.actor import Actor, stop_actors
@@ -65,7 +65,7 @@ class Scripted(Actor):
             if message.term == "dies":
                 os.kill(os.getpid(), signal.SIGKILL)
             for said in SCRIPTS[message.term]:
-                self.mailroom.post(message.reply_to, said)
+                self.bus.post(message.reply_to, said)
 
 
 class LastHope(Actor):
@@ -73,7 +73,7 @@ class LastHope(Actor):
 
     def handle(self, message: Any) -> None:
         if isinstance(message, SessionChanged) and message.final:
-            self.mailroom.post(FRONT, ended("starved", message.detail))
+            self.bus.post(FRONT, ended("starved", message.detail))
 
 
 def ended(state: str, reason: str) -> JobEnded:
@@ -89,11 +89,11 @@ class Forgetful(Actor):
     def handle(self, message: Any) -> None:
         if isinstance(message, StartJob):
             if message.attempt == 0:
-                self.mailroom.post(FRONT, opened(7))
+                self.bus.post(FRONT, opened(7))
                 os.kill(os.getpid(), signal.SIGKILL)
-            self.mailroom.post(FRONT, opened(7))
+            self.bus.post(FRONT, opened(7))
             told = f"attempt {message.attempt}, {message.resumed_bytes} bytes, {message.elapsed_s > 0}"
-            self.mailroom.post(FRONT, ended("starved", told))
+            self.bus.post(FRONT, ended("starved", told))
 
 
 def opened(resumed_bytes: int) -> JobOpened:
@@ -103,7 +103,7 @@ def opened(resumed_bytes: int) -> JobOpened:
 
 
 def build_forgetful(context: ProcessContext) -> ProcessActors:
-    actor = Forgetful.start(split_address(POOL)[1], context.mailroom)
+    actor = Forgetful.start(split_address(POOL)[1], context.bus)
 
     def stop() -> None:
         stop_actors([actor], timeout_s=5)
@@ -112,7 +112,7 @@ def build_forgetful(context: ProcessContext) -> ProcessActors:
 
 
 def build_session(context: ProcessContext) -> ProcessActors:
-    actor = Scripted.start(split_address(SESSION)[1], context.mailroom)
+    actor = Scripted.start(split_address(SESSION)[1], context.bus)
 
     def stop() -> None:
         stop_actors([actor], timeout_s=5)
@@ -121,7 +121,7 @@ def build_session(context: ProcessContext) -> ProcessActors:
 
 
 def build_pool(context: ProcessContext) -> ProcessActors:
-    actor = LastHope.start(split_address(POOL)[1], context.mailroom)
+    actor = LastHope.start(split_address(POOL)[1], context.bus)
 
     def stop() -> None:
         stop_actors([actor], timeout_s=5)
@@ -138,7 +138,7 @@ def searched(term: str, *, wait_s: float = 5.0, interrupted: bool = False) -> tu
     shown: list[FrontInbox] = []
     interrupts = Interrupts()
     interrupts.count = int(interrupted)
-    with Supervisor(specs("soulseek")) as supervisor:
+    with Supervisor(specs("soulseek"), health_policy=HealthPolicy()) as supervisor:
         asked = StartSearch(search=1, term=term, wait_s=wait_s, reply_to=FRONT)
         return run_search(supervisor, shown.append, asked, interrupts), shown
 
@@ -208,7 +208,7 @@ def asked_job() -> StartJob:
 
 def test_the_death_of_the_session_is_told_to_the_pool_and_ends_no_job_by_itself() -> None:
     view = Shown()
-    with Supervisor(specs("hub", "soulseek")) as supervisor:
+    with Supervisor(specs("hub", "soulseek"), health_policy=HealthPolicy()) as supervisor:
         os.kill(supervisor.pid_of("soulseek"), signal.SIGKILL)
         last = run_job(supervisor, view, asked_job(), (), Interrupts())
     assert last.state == "starved", "the pool has decided"
@@ -218,7 +218,7 @@ def test_the_death_of_the_session_is_told_to_the_pool_and_ends_no_job_by_itself(
 
 
 def test_the_death_of_the_hub_ends_the_job() -> None:
-    with Supervisor(specs("hub", "soulseek")) as supervisor:
+    with Supervisor(specs("hub", "soulseek"), health_policy=HealthPolicy()) as supervisor:
         os.kill(supervisor.pid_of("hub"), signal.SIGKILL)
         last = run_job(supervisor, Shown(), asked_job(), (), Interrupts())
     assert (last.state, last.reason) == ("failed", "hub died: killed by SIGKILL")
@@ -227,7 +227,7 @@ def test_the_death_of_the_hub_ends_the_job() -> None:
 def test_a_hub_that_is_started_anew_is_asked_for_the_job_anew_and_knows_how_far_it_was() -> None:
     view = Shown()
     spec = ProcessSpec(process="hub", builder=f"{HERE}:build_forgetful")
-    with Supervisor([spec], restarts=RestartPolicy()) as supervisor:
+    with Supervisor([spec], restart_policy=RestartPolicy(), health_policy=HealthPolicy()) as supervisor:
         last = run_job(supervisor, view, asked_job(), (), Interrupts())
     assert last.reason == "attempt 1, 7 bytes, True"
     assert len([each for each in view.messages if isinstance(each, JobOpened)]) == 1, "it was opened once"
@@ -235,7 +235,9 @@ def test_a_hub_that_is_started_anew_is_asked_for_the_job_anew_and_knows_how_far_
 
 def test_the_death_of_a_session_that_is_started_anew_is_a_note_and_no_end() -> None:
     view = Shown()
-    with Supervisor(specs("hub", "soulseek"), restarts=RestartPolicy(restarts_max=1)) as supervisor:
+    with Supervisor(
+        specs("hub", "soulseek"), restart_policy=RestartPolicy(restarts_max=1), health_policy=HealthPolicy()
+    ) as supervisor:
         os.kill(supervisor.pid_of("soulseek"), signal.SIGKILL)
         while not isinstance(supervisor.inbox.get(timeout=5), ProcessLost):
             pass

@@ -20,7 +20,7 @@ class Echo(Actor):
     def handle(self, message: Any) -> None:
         match message:
             case Ping(serial=serial):
-                self.mailroom.post("front/answers", Pong(process=self.mailroom.process, serial=serial))
+                self.bus.post("front/answers", Pong(process=self.bus.process, serial=serial))
             case JobClosed(job=job):
                 raise RuntimeError(f"job {job} is unforgettable")
 
@@ -34,17 +34,17 @@ class Stillborn(Actor):
 
 
 def build_echo(context: ProcessContext) -> ProcessActors:
-    echo = Echo.start("echo", context.mailroom)
+    echo = Echo.start("echo", context.bus)
 
     def stop() -> None:
         stop_actors([echo], timeout_s=5)
-        context.mailroom.post("front/answers", JobNoted(job=0, text=f"{context.process} stopped"))
+        context.bus.post("front/answers", JobNoted(job=0, text=f"{context.process} stopped"))
 
     return ProcessActors(stop=stop)
 
 
 def build_with_a_stillborn(context: ProcessContext) -> ProcessActors:
-    Stillborn.start("stillborn", context.mailroom)
+    Stillborn.start("stillborn", context.bus)
     return ProcessActors()
 
 
@@ -74,7 +74,7 @@ def build_deadlocked(context: ProcessContext) -> ProcessActors:
     def stand_for_ever(_frame: bytes) -> None:
         threading.Event().wait()
 
-    context.mailroom.register("lock", stand_for_ever)
+    context.bus.register("lock", stand_for_ever)
     return ProcessActors()
 
 
@@ -86,7 +86,7 @@ class Stuck(Actor):
 
 
 def build_stuck(context: ProcessContext) -> ProcessActors:
-    Stuck.start("stuck", context.mailroom)
+    Stuck.start("stuck", context.bus)
     return ProcessActors()
 
 
@@ -97,7 +97,7 @@ def build_greedy(context: ProcessContext) -> ProcessActors:
 
 def build_reader_of_the_arena(context: ProcessContext) -> ProcessActors:
     text = os.pread(context.arena_fd, 100, 0).decode()
-    context.mailroom.post("front/front", JobNoted(job=context.slot_count, text=text + context.settings["more"]))
+    context.bus.post("front/front", JobNoted(job=context.slot_count, text=text + context.settings["more"]))
     return ProcessActors()
 
 
@@ -108,9 +108,9 @@ def echo_specs(*names: str) -> list[ProcessSpec]:
 def deadlock() -> None:
     """Supervise a child that stands still for ever after one word; says why it was killed, and that it is back."""
     spec = ProcessSpec(process="hub", builder=f"{HERE}:build_deadlocked")
-    vigil = HealthPolicy(pings_unanswered_max=3)
-    with Supervisor([spec], ping_s=0.1, vigil=vigil, restarts=RestartPolicy()) as supervisor:
-        supervisor.mailroom.post("hub/lock", Ping(serial=0))
+    health_policy = HealthPolicy(pings_unanswered_max=3)
+    with Supervisor([spec], ping_s=0.1, health_policy=health_policy, restart_policy=RestartPolicy()) as supervisor:
+        supervisor.bus.post("hub/lock", Ping(serial=0))
         readies = 0
         while readies < 2:
             message = supervisor.inbox.get(timeout=10)
@@ -123,7 +123,7 @@ def deadlock() -> None:
 def main() -> None:
     """Supervise two children until Ctrl-C; says the run folder when they are ready."""
     try:
-        with Supervisor(echo_specs("hub", "store")) as supervisor:
+        with Supervisor(echo_specs("hub", "store"), health_policy=HealthPolicy()) as supervisor:
             sys.stdout.write(supervisor.run_dir + "\n")
             sys.stdout.flush()
             threading.Event().wait()

@@ -19,8 +19,8 @@ Words = queue.SimpleQueue[object]
 class Listener(Actor):
     """Says what it gets; fails at `Ticked`, leaves the interpreter at `JobClosed`."""
 
-    def __init__(self, name: str, mailroom: MessageBus, words: Words, *, fails: str = "") -> None:
-        super().__init__(name, mailroom)
+    def __init__(self, name: str, bus: MessageBus, words: Words, *, fails: str = "") -> None:
+        super().__init__(name, bus)
         self.words = words
         self.fails = fails
 
@@ -45,18 +45,18 @@ class Listener(Actor):
 
 
 @pytest.fixture
-def mailroom() -> Iterator[MessageBus]:
-    mailroom = MessageBus("here", "/nonexistent")
-    yield mailroom
+def bus() -> Iterator[MessageBus]:
+    bus = MessageBus("here", "/nonexistent")
+    yield bus
     pykka.ActorRegistry.stop_all()
-    mailroom.close()
+    bus.close()
 
 
 @pytest.fixture
-def reports(mailroom: MessageBus) -> "queue.SimpleQueue[Message]":
+def reports(bus: MessageBus) -> "queue.SimpleQueue[Message]":
     """The inbox of ``here/root``."""
     reports: queue.SimpleQueue[Message] = queue.SimpleQueue()
-    mailroom.register("root", lambda frame: reports.put(decode(frame)))
+    bus.register("root", lambda frame: reports.put(decode(frame)))
     return reports
 
 
@@ -69,83 +69,81 @@ def heard(words: Words, count: int) -> list[object]:
     return [words.get(timeout=5) for _ in range(count)]
 
 
-def test_what_is_posted_right_after_the_start_is_handled_in_order_after_starting(
-    mailroom: MessageBus, words: Words
-) -> None:
-    Listener.start("ear", mailroom, words)
+def test_what_is_posted_right_after_the_start_is_handled_in_order_after_starting(bus: MessageBus, words: Words) -> None:
+    Listener.start("ear", bus, words)
     for serial in range(1000):
-        mailroom.post("here/ear", Ping(serial=serial))
+        bus.post("here/ear", Ping(serial=serial))
     assert heard(words, 1001) == ["starting", *range(1000)]
 
 
 def test_an_actor_that_fails_at_a_message_is_reported_once_and_handles_nothing_more(
-    mailroom: MessageBus, words: Words, reports: "queue.SimpleQueue[Message]", caplog: pytest.LogCaptureFixture
+    bus: MessageBus, words: Words, reports: "queue.SimpleQueue[Message]", caplog: pytest.LogCaptureFixture
 ) -> None:
-    ref = Listener.start("ear", mailroom, words)
+    ref = Listener.start("ear", bus, words)
     for message in (Ping(serial=1), Ticked(), Ping(serial=2), Ticked()):
-        mailroom.post("here/ear", message)
+        bus.post("here/ear", message)
     died = ActorDied(process="here", actor="ear", detail="ValueError: cannot stand ticks")
     assert reports.get(timeout=5) == died
     assert ref.actor_stopped.wait(5)
     assert heard(words, 2) == ["starting", 1]
-    mailroom.post("here/ear", Ticked())
+    bus.post("here/ear", Ticked())
     assert reports.empty()
     assert words.empty()
     assert [record.name for record in caplog.records] == ["actors.runtime.actor"]
 
 
 def test_an_actor_that_fails_while_starting_is_reported_once_and_its_name_is_free(
-    mailroom: MessageBus, words: Words, reports: "queue.SimpleQueue[Message]"
+    bus: MessageBus, words: Words, reports: "queue.SimpleQueue[Message]"
 ) -> None:
-    Listener.start("ear", mailroom, words, fails="starting")
+    Listener.start("ear", bus, words, fails="starting")
     assert reports.get(timeout=5) == ActorDied(process="here", actor="ear", detail="KeyError: 'starting'")
-    Listener.start("ear", mailroom, words)
-    mailroom.post("here/ear", Ping(serial=7))
+    Listener.start("ear", bus, words)
+    bus.post("here/ear", Ping(serial=7))
     assert heard(words, 2) == ["starting", 7]
     assert reports.empty()
 
 
 def test_an_actor_that_fails_while_stopping_is_reported_once(
-    mailroom: MessageBus, words: Words, reports: "queue.SimpleQueue[Message]"
+    bus: MessageBus, words: Words, reports: "queue.SimpleQueue[Message]"
 ) -> None:
-    ref = Listener.start("ear", mailroom, words, fails="stopping")
+    ref = Listener.start("ear", bus, words, fails="stopping")
     assert stop_actors([ref], timeout_s=5) == []
     assert reports.get(timeout=5) == ActorDied(process="here", actor="ear", detail="KeyError: 'stopping'")
     assert reports.empty()
 
 
 def test_even_an_exit_inside_an_actor_ends_only_that_actor(
-    mailroom: MessageBus, words: Words, reports: "queue.SimpleQueue[Message]"
+    bus: MessageBus, words: Words, reports: "queue.SimpleQueue[Message]"
 ) -> None:
-    Listener.start("leaver", mailroom, queue.SimpleQueue())
-    Listener.start("ear", mailroom, words)
-    mailroom.post("here/leaver", JobClosed(job=1))
+    Listener.start("leaver", bus, queue.SimpleQueue())
+    Listener.start("ear", bus, words)
+    bus.post("here/leaver", JobClosed(job=1))
     assert reports.get(timeout=5) == ActorDied(process="here", actor="leaver", detail="SystemExit: leaving")
-    mailroom.post("here/ear", Ping(serial=1))
+    bus.post("here/ear", Ping(serial=1))
     assert heard(words, 2) == ["starting", 1]
 
 
 def test_a_frame_that_is_no_message_is_dropped_and_the_actor_lives(
-    mailroom: MessageBus, words: Words, reports: "queue.SimpleQueue[Message]"
+    bus: MessageBus, words: Words, reports: "queue.SimpleQueue[Message]"
 ) -> None:
-    Listener.start("ear", mailroom, words)
-    mailroom.post_frame("here/ear", b"\x93not a message")
-    mailroom.post("here/ear", Ping(serial=1))
+    Listener.start("ear", bus, words)
+    bus.post_frame("here/ear", b"\x93not a message")
+    bus.post("here/ear", Ping(serial=1))
     assert heard(words, 2) == ["starting", 1]
     assert reports.empty()
 
 
-def test_stopping_works_the_inbox_off_first(mailroom: MessageBus, words: Words) -> None:
-    ref = Listener.start("ear", mailroom, words)
+def test_stopping_works_the_inbox_off_first(bus: MessageBus, words: Words) -> None:
+    ref = Listener.start("ear", bus, words)
     for serial in range(100):
-        mailroom.post("here/ear", Ping(serial=serial))
+        bus.post("here/ear", Ping(serial=serial))
     assert stop_actors([ref], timeout_s=5) == []
     assert heard(words, 102) == ["starting", *range(100), "stopping"]
-    mailroom.post("here/ear", Ping(serial=0))
-    assert mailroom.dropped == 1
+    bus.post("here/ear", Ping(serial=0))
+    assert bus.dropped == 1
 
 
-def test_an_actor_that_does_not_end_in_time_is_named(mailroom: MessageBus) -> None:
+def test_an_actor_that_does_not_end_in_time_is_named(bus: MessageBus) -> None:
     entered, leave = threading.Event(), threading.Event()
 
     class Stuck(Actor):
@@ -153,23 +151,23 @@ def test_an_actor_that_does_not_end_in_time_is_named(mailroom: MessageBus) -> No
             entered.set()
             leave.wait(10)
 
-    ref = Stuck.start("stuck", mailroom)
-    mailroom.post("here/stuck", Ticked())
+    ref = Stuck.start("stuck", bus)
+    bus.post("here/stuck", Ticked())
     assert entered.wait(5)
     assert stop_actors([ref], timeout_s=0.05) == ["Stuck"]
     leave.set()
     assert stop_actors([ref], timeout_s=5) == []
 
 
-def test_a_name_is_given_only_once(mailroom: MessageBus, words: Words) -> None:
-    Listener.start("ear", mailroom, words)
+def test_a_name_is_given_only_once(bus: MessageBus, words: Words) -> None:
+    Listener.start("ear", bus, words)
     with pytest.raises(ValueError, match="here/ear is taken"):
-        Listener.start("ear", mailroom, words)
+        Listener.start("ear", bus, words)
     assert len(pykka.ActorRegistry.get_all()) == 1
 
 
-def test_actors_never_keep_the_process_alive(mailroom: MessageBus, words: Words) -> None:
-    Listener.start("ear", mailroom, words)
+def test_actors_never_keep_the_process_alive(bus: MessageBus, words: Words) -> None:
+    Listener.start("ear", bus, words)
     heard(words, 1)
     (thread,) = (thread for thread in threading.enumerate() if thread.name == "ear")
     assert thread.daemon

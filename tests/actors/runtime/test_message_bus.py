@@ -17,7 +17,7 @@ MakeMailroom = Callable[[str], tuple[MessageBus, Inbox]]
 
 @pytest.fixture
 def made() -> Iterator[MakeMailroom]:
-    """Makes a started mailroom with one box, ``box``."""
+    """Makes a started message bus with one box, ``box``."""
     rooms: list[MessageBus] = []
     with tempfile.TemporaryDirectory(prefix="shoal-") as run_dir:
 

@@ -28,7 +28,7 @@ Inbox = queue.SimpleQueue[Message]
 def heard(supervisor: Supervisor, name: str) -> Inbox:
     """What is said to an actor of the front."""
     said: Inbox = queue.SimpleQueue()
-    supervisor.mailroom.register(name, lambda frame: said.put(decode(frame)))
+    supervisor.bus.register(name, lambda frame: said.put(decode(frame)))
     return said
 
 
@@ -42,7 +42,10 @@ def next_of(inbox: Inbox, kind: type) -> Message:
 def two() -> Iterator[Supervisor]:
     """``hub`` and ``store``, restarted up to twice a minute; ``front/answers`` is told of losses."""
     with Supervisor(
-        echo_specs("hub", "store"), lost_to=("front/answers",), restarts=RestartPolicy(restarts_max=2)
+        echo_specs("hub", "store"),
+        lost_to=("front/answers",),
+        restart_policy=RestartPolicy(restarts_max=2),
+        health_policy=HealthPolicy(),
     ) as made:
         assert {type(made.inbox.get(timeout=5)) for _ in range(2)} == {ProcessReady}
         yield made
@@ -59,7 +62,7 @@ def test_a_killed_child_is_started_anew_and_works(two: Supervisor) -> None:
     assert two.pid_of("store") != before
     assert answers.get(timeout=5) == lost
     assert answers.get(timeout=5) == back, "the others hear that it is back"
-    two.mailroom.post("store/echo", Ping(serial=7))
+    two.bus.post("store/echo", Ping(serial=7))
     assert answers.get(timeout=5) == Pong(process="store", serial=7)
 
 
@@ -77,8 +80,10 @@ def test_after_too_many_restarts_a_death_is_final_and_says_so(two: Supervisor) -
 
 
 def test_a_stopped_child_is_killed_as_silent_and_started_anew() -> None:
-    vigil = HealthPolicy(pings_unanswered_max=3)
-    with Supervisor(echo_specs("hub"), ping_s=0.1, vigil=vigil, restarts=RestartPolicy()) as supervisor:
+    health_policy = HealthPolicy(pings_unanswered_max=3)
+    with Supervisor(
+        echo_specs("hub"), ping_s=0.1, health_policy=health_policy, restart_policy=RestartPolicy()
+    ) as supervisor:
         next_of(supervisor.inbox, ProcessReady)
         os.kill(supervisor.pid_of("hub"), signal.SIGSTOP)
         lost = next_of(supervisor.inbox, ProcessLost)
@@ -112,10 +117,10 @@ def test_a_deadlocked_child_says_where_it_stands_before_it_is_killed() -> None:
 
 def test_a_child_with_an_actor_that_takes_no_more_messages_is_silent_too() -> None:
     spec = ProcessSpec(process="hub", builder=f"{HERE}:build_stuck", log_level=logging.CRITICAL)
-    vigil = HealthPolicy(pings_unanswered_max=3)
-    with Supervisor([spec], ping_s=0.1, vigil=vigil, restarts=RestartPolicy()) as supervisor:
+    health_policy = HealthPolicy(pings_unanswered_max=3)
+    with Supervisor([spec], ping_s=0.1, health_policy=health_policy, restart_policy=RestartPolicy()) as supervisor:
         next_of(supervisor.inbox, ProcessReady)
-        supervisor.mailroom.post("hub/stuck", Ping(serial=0))
+        supervisor.bus.post("hub/stuck", Ping(serial=0))
         lost = next_of(supervisor.inbox, ProcessLost)
         assert isinstance(lost, ProcessLost)
         assert lost.detail.startswith("silent")
@@ -124,13 +129,13 @@ def test_a_child_with_an_actor_that_takes_no_more_messages_is_silent_too() -> No
 
 def test_an_actor_that_fails_takes_a_process_that_lives_as_a_whole_along_and_there_is_an_end_to_it() -> None:
     spec = ProcessSpec(process="hub", builder=f"{HERE}:build_echo", whole=True, log_level=logging.CRITICAL + 1)
-    with Supervisor([spec], restarts=RestartPolicy(window_s=1e-9)) as supervisor:
+    with Supervisor([spec], restart_policy=RestartPolicy(window_s=1e-9), health_policy=HealthPolicy()) as supervisor:
         answers = heard(supervisor, "answers")
         details = []
         for _ in range(4):
-            supervisor.mailroom.post("hub/echo", Ping(serial=1))
+            supervisor.bus.post("hub/echo", Ping(serial=1))
             assert answers.get(timeout=10) == Pong(process="hub", serial=1), "it works again"
-            supervisor.mailroom.post("hub/echo", JobClosed(job=3))
+            supervisor.bus.post("hub/echo", JobClosed(job=3))
             lost = next_of(supervisor.inbox, ProcessLost)
             assert isinstance(lost, ProcessLost)
             details.append((lost.detail, lost.restart_s))
@@ -143,8 +148,10 @@ def test_an_actor_that_fails_takes_a_process_that_lives_as_a_whole_along_and_the
 
 def test_a_child_that_grows_too_large_is_killed_and_started_anew() -> None:
     spec = ProcessSpec(process="hub", builder=f"{HERE}:build_greedy", settings=64 << 20)
-    vigil = HealthPolicy(memory_bytes_max=48 << 20)
-    with Supervisor([spec], ping_s=0.1, vigil=vigil, restarts=RestartPolicy(restarts_max=1)) as supervisor:
+    health_policy = HealthPolicy(memory_bytes_max=48 << 20)
+    with Supervisor(
+        [spec], ping_s=0.1, health_policy=health_policy, restart_policy=RestartPolicy(restarts_max=1)
+    ) as supervisor:
         lost = next_of(supervisor.inbox, ProcessLost)
         assert isinstance(lost, ProcessLost)
         assert lost.detail.startswith("too large: ")
@@ -152,7 +159,9 @@ def test_a_child_that_grows_too_large_is_killed_and_started_anew() -> None:
 
 
 def test_a_supervisor_is_well_while_it_goes_round_and_its_children_answer() -> None:
-    with Supervisor(echo_specs("hub"), restarts=RestartPolicy(), ping_s=60.0) as supervisor:
+    with Supervisor(
+        echo_specs("hub"), restart_policy=RestartPolicy(), ping_s=60.0, health_policy=HealthPolicy()
+    ) as supervisor:
         next_of(supervisor.inbox, ProcessReady)
         assert supervisor.well()
         child = supervisor._children["hub"]
@@ -166,7 +175,10 @@ def test_a_supervisor_is_well_while_it_goes_round_and_its_children_answer() -> N
 
 def test_fifty_restarts_leak_no_descriptor_thread_process_or_file() -> None:
     with Supervisor(
-        echo_specs("hub", "store"), restarts=RestartPolicy(restarts_max=1000, window_s=1e-9), ping_s=60.0
+        echo_specs("hub", "store"),
+        restart_policy=RestartPolicy(restarts_max=1000, window_s=1e-9),
+        ping_s=60.0,
+        health_policy=HealthPolicy(),
     ) as supervisor:
         for _ in range(2):
             next_of(supervisor.inbox, ProcessReady)
@@ -183,7 +195,7 @@ def test_fifty_restarts_leak_no_descriptor_thread_process_or_file() -> None:
             next_of(supervisor.inbox, ProcessLost)
             next_of(supervisor.inbox, ProcessReady)
             for name in ("hub", "store"):  # so that every link stands when it is counted
-                supervisor.mailroom.post(f"{name}/echo", Ping(serial=0))
+                supervisor.bus.post(f"{name}/echo", Ping(serial=0))
                 next_of(answers, Pong)
 
         answers = heard(supervisor, "answers")

@@ -57,10 +57,11 @@ def supervised() -> Iterator[Callable[..., tuple[Supervisor, Inbox]]]:
     with contextlib.ExitStack() as stack:
 
         def start(specs: list[ProcessSpec], **options: object) -> tuple[Supervisor, Inbox]:
+            options.setdefault("health_policy", HealthPolicy())
             supervisor = Supervisor(specs, **options)  # type: ignore[arg-type]
             stack.callback(supervisor.stop, 2.0)
             answers: Inbox = queue.SimpleQueue()
-            supervisor.mailroom.register("answers", lambda frame: answers.put(decode(frame)))
+            supervisor.bus.register("answers", lambda frame: answers.put(decode(frame)))
             supervisor.start()
             assert {type(supervisor.inbox.get(timeout=5)) for _ in specs} == {ProcessReady}
             return supervisor, answers
@@ -90,7 +91,7 @@ def wait_for_end(pidfds: list[int], within_s: float) -> bool:
 def test_ten_thousand_messages_cross_two_processes_in_order_and_none_is_lost(supervised: Supervised) -> None:
     supervisor, answers = supervised(echo_specs("hub"))
     for serial in range(10_000):
-        supervisor.mailroom.post("hub/echo", Ping(serial=serial))
+        supervisor.bus.post("hub/echo", Ping(serial=serial))
     for serial in range(10_000):
         assert answers.get(timeout=5) == Pong(process="hub", serial=serial)
 
@@ -100,7 +101,7 @@ def test_the_arena_and_the_settings_reach_the_builder(supervised: Supervised) ->
         arena.write(b"shared ")
         arena.flush()
         spec = ProcessSpec(process="store", builder=f"{HERE}:build_reader_of_the_arena", settings={"more": "bytes"})
-        supervisor = Supervisor([spec], arena_fd=arena.fileno(), slot_count=7)
+        supervisor = Supervisor([spec], arena_fd=arena.fileno(), slot_count=7, health_policy=HealthPolicy())
         with supervisor:
             assert next_of(supervisor.inbox, JobNoted) == JobNoted(job=7, text="shared bytes")
 
@@ -123,9 +124,9 @@ def test_a_receiver_killed_in_mid_stream_is_found_again_after_its_restart(superv
     def stream() -> None:
         serial = 0
         while not enough.is_set():
-            supervisor.mailroom.post("hub/echo", Ping(serial=serial))
+            supervisor.bus.post("hub/echo", Ping(serial=serial))
             serial += 1
-        supervisor.mailroom.post("hub/echo", Ping(serial=-1))
+        supervisor.bus.post("hub/echo", Ping(serial=-1))
 
     streamer = threading.Thread(target=stream, daemon=True)
     streamer.start()
@@ -152,13 +153,13 @@ def test_restarting_a_living_child_kills_it_first_and_says_so(supervised: Superv
     supervisor.restart("hub")
     assert supervisor.inbox.get(timeout=5) == ProcessLost(process="hub", detail="killed to be restarted")
     assert supervisor.inbox.get(timeout=5) == ProcessReady(process="hub", pid=supervisor.pid_of("hub"))
-    supervisor.mailroom.post("hub/echo", Ping(serial=1))
+    supervisor.bus.post("hub/echo", Ping(serial=1))
     assert answers.get(timeout=5) == Pong(process="hub", serial=1)
 
 
 def test_a_child_that_stands_still_is_killed_and_reported_as_silent(supervised: Supervised) -> None:
     supervisor, _answers = supervised(
-        echo_specs("hub", "store"), ping_s=0.1, vigil=HealthPolicy(pings_unanswered_max=5)
+        echo_specs("hub", "store"), ping_s=0.1, health_policy=HealthPolicy(pings_unanswered_max=5)
     )
     os.kill(supervisor.pid_of("store"), signal.SIGSTOP)
     lost = supervisor.inbox.get(timeout=5)
@@ -168,16 +169,16 @@ def test_a_child_that_stands_still_is_killed_and_reported_as_silent(supervised: 
 
 def test_an_actor_that_fails_is_reported_once_and_its_process_lives(supervised: Supervised) -> None:
     supervisor, answers = supervised(echo_specs("hub", "store"))
-    supervisor.mailroom.post("store/echo", JobClosed(job=3))
+    supervisor.bus.post("store/echo", JobClosed(job=3))
     died = ActorDied(process="store", actor="echo", detail="RuntimeError: job 3 is unforgettable")
     assert supervisor.inbox.get(timeout=5) == died
-    supervisor.mailroom.post("hub/echo", Ping(serial=1))
+    supervisor.bus.post("hub/echo", Ping(serial=1))
     assert answers.get(timeout=5) == Pong(process="hub", serial=1)
     assert supervisor.inbox.empty()
 
 
 def test_an_actor_that_fails_while_its_process_starts_is_reported(supervised: Supervised) -> None:
-    with Supervisor(children(("hub",), "build_with_a_stillborn")) as supervisor:
+    with Supervisor(children(("hub",), "build_with_a_stillborn"), health_policy=HealthPolicy()) as supervisor:
         died = ActorDied(process="hub", actor="stillborn", detail="RuntimeError: never lived")
         assert next_of(supervisor.inbox, ActorDied) == died
 
@@ -185,7 +186,7 @@ def test_an_actor_that_fails_while_its_process_starts_is_reported(supervised: Su
 def test_an_actor_that_cannot_be_made_is_reported_under_its_name_and_the_root_lives(supervised: Supervised) -> None:
     supervisor, _answers = supervised(children(("hub",), "build_with_a_failing_maker"))
     for source in (4, 5):
-        supervisor.mailroom.post("hub/root", StartWorker(job=1, source=source, url="gopher://x", chunk_size=131072))
+        supervisor.bus.post("hub/root", StartWorker(job=1, source=source, url="gopher://x", chunk_size=131072))
     for source in (4, 5):
         died = supervisor.inbox.get(timeout=5)
         assert isinstance(died, ActorDied)
@@ -193,7 +194,7 @@ def test_an_actor_that_cannot_be_made_is_reported_under_its_name_and_the_root_li
 
 
 def test_a_builder_that_fails_is_a_failed_start_and_leaves_nothing() -> None:
-    supervisor = Supervisor([*echo_specs("hub"), *children(("store",), "build_and_fail")])
+    supervisor = Supervisor([*echo_specs("hub"), *children(("store",), "build_and_fail")], health_policy=HealthPolicy())
     with pytest.raises(StartFailed, match="store: exited with code 1"):
         supervisor.start()
     assert not os.path.exists(supervisor.run_dir)
@@ -217,13 +218,13 @@ def test_a_child_asked_by_somebody_else_ends_in_order_too_and_is_reported(superv
     if order == "SIGTERM":
         os.kill(supervisor.pid_of("hub"), signal.SIGTERM)
     else:
-        supervisor.mailroom.post("hub/root", StopProcess())
+        supervisor.bus.post("hub/root", StopProcess())
     assert answers.get(timeout=5) == JobNoted(job=0, text="hub stopped")
     assert supervisor.inbox.get(timeout=5) == ProcessLost(process="hub", detail="exited with code 0")
 
 
 def test_a_child_that_does_not_stop_is_killed_within_bounds() -> None:
-    with Supervisor(children(("hub", "store"), "build_stubborn")) as supervisor:
+    with Supervisor(children(("hub", "store"), "build_stubborn"), health_policy=HealthPolicy()) as supervisor:
         pidfds = [os.pidfd_open(supervisor.pid_of(name)) for name in ("hub", "store")]
         began_s = time.monotonic()
         supervisor.stop(grace_s=0.1)
@@ -263,7 +264,7 @@ def test_twenty_starts_and_stops_leak_no_descriptor_thread_process_or_file(runti
         return len(os.listdir("/proc/self/fd")), set(threading.enumerate()), processes, os.listdir(runtime_dir)
 
     def once() -> None:
-        with Supervisor(echo_specs("hub", "store")):
+        with Supervisor(echo_specs("hub", "store"), health_policy=HealthPolicy()):
             pass
 
     once()  # brings the forkserver, which stays until this program ends
@@ -332,7 +333,7 @@ def test_a_killed_forkserver_is_no_loss_of_its_children_and_the_next_start_bring
     parent = psutil.Process(supervisor.pid_of("hub")).parent()
     assert parent is not None
     parent.kill()
-    supervisor.mailroom.post("hub/echo", Ping(serial=1))
+    supervisor.bus.post("hub/echo", Ping(serial=1))
     assert answers.get(timeout=5) == Pong(process="hub", serial=1)
     supervisor.restart("store")
     assert next_of(supervisor.inbox, ProcessReady) == ProcessReady(process="store", pid=supervisor.pid_of("store"))

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from actors.runtime.unix_links import DATAGRAM_BYTES_MAX, Links, socket_path
+from actors.runtime.unix_links import DATAGRAM_BYTES_MAX, UnixLinks, socket_path
 
 Got = queue.SimpleQueue[tuple[str, bytes]]
-MakeLinks = Callable[..., tuple[Links, Got]]
+MakeLinks = Callable[..., tuple[UnixLinks, Got]]
 
 
 @pytest.fixture
@@ -27,13 +27,13 @@ def run_dir() -> Iterator[str]:
 
 @pytest.fixture
 def made(run_dir: str) -> Iterator[MakeLinks]:
-    every: list[Links] = []
+    every: list[UnixLinks] = []
 
     def make(
         process: str, *, lost: Callable[[str, int], None] | None = None, listen: bool = True, send_s_max: float = 5.0
-    ) -> tuple[Links, Got]:
+    ) -> tuple[UnixLinks, Got]:
         got: Got = queue.SimpleQueue()
-        links = Links(process, run_dir, lambda actor, frame: got.put((actor, frame)), lost, send_s_max=send_s_max)
+        links = UnixLinks(process, run_dir, lambda actor, frame: got.put((actor, frame)), lost, send_s_max=send_s_max)
         every.append(links)
         if listen:
             links.listen()
@@ -193,7 +193,7 @@ def test_a_box_that_throws_does_not_silence_the_link(run_dir: str, made: MakeLin
             raise RuntimeError("full")
         got.put(frame)
 
-    receiver = Links("b", run_dir, deliver)
+    receiver = UnixLinks("b", run_dir, deliver)
     receiver.listen()
     a, _ = made("a")
     a.send("b", "box", b"bad")

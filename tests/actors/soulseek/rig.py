@@ -41,7 +41,7 @@ M = TypeVar("M", bound=Message)
 
 
 class Rig:
-    """Owns the session and the mailrooms. What the session says to anybody but the worker is in one inbox."""
+    """Owns the session and the message buses. What the session says to anybody but the worker is in one inbox."""
 
     def __init__(self, server_port: int, **settings: Any) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="shoal-")

@@ -82,6 +82,6 @@ def test_there_are_never_more_restarts_within_a_window_than_allowed(gaps_s: list
 def test_what_makes_a_living_process_as_good_as_dead(
     ready: bool, age_s: float, unanswered: int, memory_bytes: int, expected: str
 ) -> None:
-    vigil = HealthPolicy(memory_bytes_max=2 << 20)
-    told = vigil.verdict(ready=ready, age_s=age_s, unanswered=unanswered, memory_bytes=memory_bytes)
+    health_policy = HealthPolicy(memory_bytes_max=2 << 20)
+    told = health_policy.verdict(ready=ready, age_s=age_s, unanswered=unanswered, memory_bytes=memory_bytes)
     assert told == expected
