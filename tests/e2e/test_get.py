@@ -224,8 +224,8 @@ TWICE = """
 import os, sys, threading
 sys.path.insert(0, {root!r})
 import run
-from protocol.terminal.options import GetOptions
-from protocol.terminal.front import make_view
+from protocol.cli.parsing import GetOptions
+from protocol.cli.views.base import make_view
 
 def once(name):
     options = GetOptions(

@@ -275,9 +275,9 @@ def test_every_version_is_brought_to_the_latest(path: str) -> None:
 
 WRITER = """
 import sys
-from storage.job_book import JobStore
-from protocol.kept import SaveJob, SaveEvent
-from tests.storage.test_job_book import job, event
+from storage.job_store import JobStore
+from protocol.model.job_records import SaveJob, SaveEvent
+from tests.storage.test_job_store import job, event
 book = JobStore(sys.argv[1])
 at = book.last_job()
 while True:

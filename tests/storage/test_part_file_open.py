@@ -290,7 +290,7 @@ def test_a_read_only_folder_is_named(read_only: Path) -> None:
 
 WRITER = """
 import sys
-from storage.target import Target
+from storage.part_file import PartFile
 from tests.storage.parts import CHUNK, content, opened, put
 data = content(4000 * CHUNK)
 target = opened(sys.argv[1], len(data)).target

@@ -172,7 +172,7 @@ def test_an_unknown_character_is_refused() -> None:
 
 OWNER = """
 import sys
-from tests.box.soulseek.network import Character, network
+from actors.demo.soulseek.network import Character, network
 box = network([Character()])
 print(box.server_port, box.port("u0"), flush=True)
 sys.stdin.read()

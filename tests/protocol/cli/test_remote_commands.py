@@ -118,7 +118,7 @@ def test_a_place_is_meant_in_the_daemon(output: str | None, place: tuple[str | N
 def test_a_plain_command_loads_nothing_of_the_client() -> None:
     loaded = "import sys; from tests.protocol.cli.test_app import run; r = run(*sys.argv[1:])[0]; " + (
         "print(r.exit_code, *sorted(m for m in sys.modules if m.startswith(('protocol.client', 'httpx')) "
-        "or m.endswith('_commands')))"
+        "or m.startswith('protocol.cli.commands.')))"
     )
     done = subprocess.run(
         [sys.executable, "-c", loaded, "get", "http://h/a"], capture_output=True, text=True, check=True, timeout=50
