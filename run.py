@@ -44,7 +44,7 @@ ROWS_S = 0.25
 
 def peer_memory() -> str:
     """Where what is known of peers is kept: the path of a database that may not be there yet."""
-    from protocol.config.folders import state_folder
+    from protocol.config.paths import state_folder
 
     return os.path.join(state_folder(os.environ), "peers.sqlite")
 

@@ -19,10 +19,9 @@ from actors.daemon.systemd import SystemdNotifier
 from actors.runtime import log_setup
 from actors.runtime.process_stats import ProcessStats
 from actors.runtime.supervisor import StartFailed, Supervisor
-from protocol.config.account import Account
 from protocol.config.load import Config
-from protocol.config.schema import TABLES
-from protocol.config.settings import parts_of
+from protocol.config.schema import fields_of
+from protocol.config.settings import TABLES, Account, parts_of
 from protocol.messages import (
     ActorDied,
     ConfigureGateway,
@@ -56,7 +55,7 @@ def applied(old: Config, new: Config) -> tuple[Config, list[str]]:
 
 def _kept(table: str, old: Any, new: Any, waiting: list[str]) -> Any:
     """`new` with the fields of `old` that cannot change; their keys go into `waiting`."""
-    keys = {key.field or name: name for name, key in TABLES[table].items() if not key.live}
+    keys = {one.name: name for name, one in fields_of(TABLES[table].kind).items() if one.key.restart}
     changed = [one.name for one in fields(old) if one.name in keys and getattr(old, one.name) != getattr(new, one.name)]
     waiting += [f"{table}.{keys[name]}" for name in changed]
     return replace(new, **{name: getattr(old, name) for name in changed})

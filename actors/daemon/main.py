@@ -74,7 +74,7 @@ def _loaded(options: DaemonOptions) -> Config:
 
 def _shown(options: DaemonOptions) -> str:
     if options.show == "config":
-        from protocol.config.dump import printed
+        from protocol.config.file import printed
 
         return printed()
     unit = (Path(__file__).parent / UNIT_FILE).read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
-from protocol.config.folders import made_api_key, session_key
+from protocol.config.paths import made_api_key, session_key
 from protocol.config.settings import ADMINISTRATOR, ApiKey, ApiSettings, Settings
 from protocol.model.errors import BadUsage
 from protocol.model.printable import printable

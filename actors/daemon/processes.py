@@ -9,9 +9,8 @@ from actors.api.start import ApiStart
 from actors.daemon.preflight import FINISHED_FOLDER, JOBS_FILE, PEERS_FILE
 from actors.runtime.process import InheritedFd, ProcessSpec
 from actors.soulseek.starting import session_process, session_settings
-from protocol.config.account import Account
 from protocol.config.load import Config
-from protocol.config.settings import DaemonSettings, Settings
+from protocol.config.settings import Account, DaemonSettings, Settings
 from protocol.messages.addresses import FRONT, GATEWAY, JOB_MANAGER, PEER_HISTORY, POOL, SESSION, split_address
 from protocol.model.job_policy import JobPolicy, LimitWindow
 

@@ -10,7 +10,7 @@ from actors.demo.mirrors.scenario import DEMO_CONTENT, DEMO_MIRRORS, demo_box
 from actors.demo.soulseek.scenario import DEMO_CONTENT as SHARED
 from actors.demo.soulseek.scenario import DEMO_PEERS, demo_network
 from protocol.cli.parsing import DemoOptions, GetOptions
-from protocol.config.account import Account
+from protocol.config.settings import Account
 
 
 def demo_users(options: DemoOptions, folder: str, leaving: ExitStack) -> tuple[GetOptions, str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from actors.runtime.process import ProcessSpec
 from actors.soulseek.settings import SessionSettings
-from protocol.config.account import Account
+from protocol.config.settings import Account
 from protocol.messages.addresses import SESSION, split_address
 
 

@@ -25,7 +25,7 @@ from protocol.model.source_url import check_url, is_slsk, public_url, same_url_k
 from protocol.model.units import parse_rate, parse_seconds, parse_size
 
 if TYPE_CHECKING:
-    from protocol.config.account import Account
+    from protocol.config.settings import Account
 
 DEMO_KINDS: Final = ("soulseek", "http")
 MEMORY_LIMIT_BYTES: Final = 1 << 30

@@ -83,7 +83,7 @@ def _from_file(path: str) -> str:
 
 def _own(url: str, environ: Mapping[str, str]) -> Access:
     """With the key of a daemon of this user, where there is one."""
-    from protocol.config.folders import API_KEY_FILE, state_folder
+    from protocol.config.paths import API_KEY_FILE, state_folder
 
     path = os.path.join(state_folder(environ), API_KEY_FILE)
     with contextlib.suppress(OSError, ValueError), open(path, encoding="ascii", errors="replace") as file:

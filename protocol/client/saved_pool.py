@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from protocol.config.folders import state_folder
+from protocol.config.paths import state_folder
 from protocol.model.file_matches import base_name, extension_of
 from protocol.model.source_url import is_slsk, name_from_url, same_url_key, slsk_address, slsk_url
 

@@ -1,19 +1,23 @@
-"""The daemon's whole configuration: file, credentials, environment and defaults, checked together."""
+"""Configuration of the daemon and the Soulseek account: the environment before credentials before the file.
 
-import ipaddress
+Credentials are files in ``$CREDENTIALS_DIRECTORY`` (systemd's LoadCredential): ``soulseek-password`` stands for
+`password` under [soulseek], ``api-keys-NAME`` for `key` of the [[api.keys]] of that name, ``webhooks-NAME`` for a
+webhook's secret. Anything wrong is one `BadConfig` line.
+"""
+
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from protocol.config.account import Account, account_of
-from protocol.config.credentials import credential, credential_name
-from protocol.config.file import Document, Values, find_file, from_environment, read_file
-from protocol.config.folders import downloads_folder, state_folder
-from protocol.config.schema import TABLES
+from protocol.config.file import Document, KeyPath, Values, credential_name, read_file, variables_of
+from protocol.config.paths import FILE_NAME, downloads_folder, find_file, state_folder
+from protocol.config.schema import Field, converted, converted_word, fields_of, is_loopback
 from protocol.config.settings import (
     ADMINISTRATOR,
+    TABLES,
+    Account,
     AccountShown,
     ApiKey,
     ApiSettings,
@@ -26,14 +30,17 @@ from protocol.config.settings import (
     Webhook,
 )
 from protocol.model.errors import BadConfig
+from protocol.model.printable import printable
 
 ENVIRONMENT_KEY: Final = "SHOAL_API_KEY"
 """An administrator's key, the same that clients read."""
+_ACCOUNT: Final = "soulseek"
+_CREDENTIAL_BYTES_MAX: Final = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """`path`: the file it was read from, empty when there is none. `notes` are lines that people should read once."""
+    """`path`: the file it was read from, empty when there is none. `notes` are lines that the user should read once."""
 
     settings: Settings
     account: Account | None
@@ -42,23 +49,22 @@ class Config:
 
 
 def load(config: str = "", environ: Mapping[str, str] | None = None) -> Config:
-    """`config` is the file to read, empty: the first that is found. Raises `BadConfig`. Reads only."""
-    environ = os.environ if environ is None else environ
-    document = read_file(find_file(config, environ))
-    account = account_of(document, environ)
-    keys = _api_keys(document, environ)
-    webhooks = [Webhook(**row) for row in _rows_with_secret(document, environ, "webhooks", "secret")]
+    """Read the daemon's configuration. `config` is the file, empty: the first that is found. Raises `BadConfig`."""
+    source = _Source(config, os.environ if environ is None else environ)
+    document = source.document
+    account = source.account()
+    limits = source.merged("limits")
     settings = Settings(
-        daemon=_daemon(document, environ),
-        api=_api(document, environ, keys),
-        limits=_limits(document, environ),
-        webhooks=tuple(webhooks),
-        scripts=tuple(Script(**row) for row in document.rows.get("scripts", [])),
-        slskd=SlskdSettings(**_merged(document, environ, "slskd")),
-        account=_shown(account),
+        daemon=_daemon(source),
+        api=_api(source),
+        limits=LimitSettings(**limits, schedule=tuple(LimitWindow(**row) for row in source.rows("limits.schedule"))),
+        webhooks=tuple(Webhook(**row) for row in source.rows("webhooks", secret="secret")),
+        scripts=tuple(Script(**row) for row in source.rows("scripts")),
+        slskd=SlskdSettings(**source.merged("slskd")),
+        account=AccountShown()
+        if account is None
+        else AccountShown(username=account.username, server_host=account.server_host, server_port=account.server_port),
     )
-    for table in ("api.keys", "webhooks", "scripts"):
-        _no_name_twice(document, table)
     notes = [] if account is None else list(account.notes)
     if document.readable_by_all and _holds_secrets(document):
         notes.append(f"everybody on this machine can read the secrets in {document.shown}: chmod 600 it")
@@ -66,27 +72,104 @@ def load(config: str = "", environ: Mapping[str, str] | None = None) -> Config:
     return Config(settings=settings, account=account, path=path, notes=tuple(notes))
 
 
-def _shown(account: Account | None) -> AccountShown:
+def load_account(config: str = "", environ: Mapping[str, str] | None = None) -> Account:
+    """Read the account of this user; arguments as of `load`. Raises `BadConfig` also when there is none."""
+    source = _Source(config, os.environ if environ is None else environ)
+    account = source.account()
     if account is None:
-        return AccountShown()
-    return AccountShown(username=account.username, server_host=account.server_host, server_port=account.server_port)
+        raise BadConfig(_missing(("username", "password"), source.document.path))
+    return account
 
 
-def _merged(document: Document, environ: Mapping[str, str], table: str) -> Values:
-    """The file, then credentials, then the environment."""
-    secrets = {name: word for name in _secrets(table) if (word := credential(table, name, environ))}
-    return {**document.tables.get(table, {}), **secrets, **from_environment(table, environ)}
+class _Source:
+    """The file, the credentials and the environment, asked table by table."""
+
+    def __init__(self, config: str, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+        self.document = read_file(find_file(config, environ))
+
+    def merged(self, table: str) -> Values:
+        """The values of a single table by field; what has a default may lack."""
+        values = dict(self.document.tables.get(table, {}))
+        for name, one in fields_of(TABLES[table].kind).items():
+            if word := self._credential(table, name, one):
+                values[one.name] = word
+            for variable in variables_of(table, name):
+                if word := self.environ.get(variable, ""):
+                    values[one.name] = _checked(variable, converted_word, word, one)
+        return values
+
+    def rows(self, table: str, *, secret: str = "", required: bool = False) -> Iterable[Values]:
+        """The rows of an array of tables, no two of one name. `secret`: the key that may come from a credential."""
+        names: set[str] = set()
+        for index, row in enumerate(self.document.rows.get(table, [])):
+            path: KeyPath = (*table.split("."), index)
+            name = row.get("name", "")
+            if name and name in names:
+                raise self.document.mistake(path, f"another [[{table}]] has this name already")
+            names.add(name)
+            word = secret and self._credential(table, secret, fields_of(TABLES[table].kind)[secret], row=name)
+            if required and not word and secret not in row:
+                what = f"{secret} is missing under [[{table}]], and there is no credential"
+                raise self.document.mistake(path, f"{what} {credential_name(table, secret, name)}")
+            yield {**row, secret: word} if word else row
+
+    def _credential(self, table: str, key: str, one: Field, *, row: str = "") -> Any:
+        """The checked secret; empty when there is none of this name."""
+        folder = self.environ.get("CREDENTIALS_DIRECTORY", "")
+        if not folder:
+            return ""
+        name = credential_name(table, key, row)
+        try:
+            with open(os.path.join(folder, name), encoding="utf-8") as file:
+                word = file.read(_CREDENTIAL_BYTES_MAX).rstrip("\r\n")
+        except FileNotFoundError:
+            return ""
+        except (OSError, ValueError) as error:
+            raise BadConfig(f"the credential {name} cannot be read: {type(error).__name__}") from None
+        return _checked(f"the credential {name}", converted, word, one)
+
+    def account(self) -> Account | None:
+        """None when there is neither name nor password; raises `BadConfig` when there is one of them."""
+        document, notes = self.document, []
+        if "password" in document.tables.get(_ACCOUNT, {}) and document.readable_by_all:
+            notes.append(f"everybody on this machine can read the password in {document.shown}: chmod 600 it")
+        values = self.merged(_ACCOUNT)
+        missing = [key for key in ("username", "password") if key not in values]
+        if len(missing) == 2:
+            return None
+        if missing:
+            raise BadConfig(_missing(missing, document.path))
+        paths = [_absolute(folder, document.folder) for folder in values.get("shared_folders", ())]
+        values["shared_folders"] = tuple(path for path in paths if os.path.isdir(path))
+        gone = [path for path in paths if path not in values["shared_folders"]]
+        notes += [f"{document.shown}: the shared folder {printable(path)} is not there" for path in gone]
+        account = Account(**values)
+        if not account.sharing:
+            notes.append("sharing is switched off: many Soulseek users ban those who share nothing")
+        elif not account.shared_folders:
+            notes.append("no folder is shared (shared_folders): many Soulseek users ban those who share nothing")
+        return replace(account, notes=tuple(notes))
 
 
-def _secrets(table: str) -> Iterable[str]:
-    return (name for name, key in TABLES[table].items() if key.secret)
+def _checked(what: str, convert: Callable[[str, Field], Any], word: str, field: Field) -> Any:
+    try:
+        return convert(word, field)
+    except ValueError as error:
+        raise BadConfig(f"{what} {error}") from None
 
 
-def _daemon(document: Document, environ: Mapping[str, str]) -> DaemonSettings:
-    base = document.path.parent if document.path is not None else Path()
-    values = _merged(document, environ, "daemon")
-    for name, default in (("state", state_folder(environ)), ("downloads", downloads_folder(environ))):
-        values[name] = _absolute(values.get(name, default), base)
+def _missing(keys: tuple[str, ...] | list[str], path: Path | None) -> str:
+    names = " and ".join(f"SHOAL_SOULSEEK_{key.upper()}" for key in keys)
+    where = printable(str(path)) if path is not None else f"./{FILE_NAME} or ~/.config/shoal/{FILE_NAME}"
+    what = "no Soulseek account" if len(keys) == 2 else f"the Soulseek account has no {keys[0]}"
+    return f"{what}: set {names}, or {' and '.join(keys)} under [soulseek] in {where}"
+
+
+def _daemon(source: _Source) -> DaemonSettings:
+    values, base = source.merged("daemon"), source.document.folder
+    defaults = {"state": state_folder(source.environ), "downloads": downloads_folder(source.environ)}
+    values |= {name: _absolute(values.get(name, default), base) for name, default in defaults.items()}
     values["more_folders"] = tuple(_absolute(one, base) for one in values.get("more_folders", ()))
     return DaemonSettings(**values)
 
@@ -95,61 +178,22 @@ def _absolute(folder: str, base: Path) -> str:
     return os.path.abspath(os.path.join(base, os.path.expanduser(folder)))
 
 
-def _limits(document: Document, environ: Mapping[str, str]) -> LimitSettings:
-    schedule = tuple(LimitWindow(**row) for row in document.rows.get("limits.schedule", []))
-    return LimitSettings(**_merged(document, environ, "limits"), schedule=schedule)
-
-
-def _api(document: Document, environ: Mapping[str, str], keys: tuple[ApiKey, ...]) -> ApiSettings:
-    api = ApiSettings(**_merged(document, environ, "api"), keys=keys)
+def _api(source: _Source) -> ApiSettings:
+    keys = [ApiKey(**row) for row in source.rows("api.keys", secret="key", required=True)]
+    if word := source.environ.get(ENVIRONMENT_KEY, ""):
+        key = _checked(ENVIRONMENT_KEY, converted, word, fields_of(ApiKey)["key"])
+        keys.append(ApiKey(name="environment", key=key, role=ADMINISTRATOR))
+    api = ApiSettings(**source.merged("api"), keys=tuple(keys))
     if not api.authentication and not is_loopback(api.host):
         what = "authentication under [api] must be true unless host is a loopback address, like 127.0.0.1"
-        raise document.mistake(("api", "authentication"), what)
+        raise source.document.mistake(("api", "authentication"), what)
     if bool(api.username) != bool(api.password):
         lacks = "password" if api.username else "username"
-        raise document.mistake(("api",), f"{lacks} is missing under [api]: a login has both")
+        raise source.document.mistake(("api",), f"{lacks} is missing under [api]: a login has both")
     return api
-
-
-def _api_keys(document: Document, environ: Mapping[str, str]) -> tuple[ApiKey, ...]:
-    keys = [ApiKey(**row) for row in _rows_with_secret(document, environ, "api.keys", "key", needed=True)]
-    if word := environ.get(ENVIRONMENT_KEY, ""):
-        try:
-            keys.append(ApiKey(name="environment", key=TABLES["api.keys"]["key"].check(word), role=ADMINISTRATOR))
-        except ValueError as error:
-            raise BadConfig(f"{ENVIRONMENT_KEY} {error}") from None
-    return tuple(keys)
-
-
-def _rows_with_secret(
-    document: Document, environ: Mapping[str, str], table: str, key: str, *, needed: bool = False
-) -> Iterable[dict[str, Any]]:
-    for index, row in enumerate(document.rows.get(table, [])):
-        word = credential(table, key, environ, row=row["name"]) or row.get(key, "")
-        if needed and not word:
-            name = credential_name(table, key, row["name"])
-            what = f"{key} is missing under [[{table}]], and there is no credential {name}"
-            raise document.mistake((*table.split("."), index), what)
-        yield {**row, key: word} if word else row
-
-
-def _no_name_twice(document: Document, table: str) -> None:
-    names: set[str] = set()
-    for index, row in enumerate(document.rows.get(table, [])):
-        if row["name"] in names:
-            raise document.mistake((*table.split("."), index), f"another [[{table}]] has this name already")
-        names.add(row["name"])
 
 
 def _holds_secrets(document: Document) -> bool:
     """Besides the Soulseek password, about which the account has its own note."""
-    return bool(document.rows.get("api.keys") or document.rows.get("webhooks")) or "password" in document.tables.get(
-        "api", {}
-    )
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
+    rows = document.rows.get("api.keys") or document.rows.get("webhooks")
+    return bool(rows) or "password" in document.tables.get("api", {})

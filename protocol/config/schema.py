@@ -1,183 +1,250 @@
-"""Every key of ``shoal.toml``: what may stand there, what is meant, what holds without it. The one table from which the
-file is checked, the environment is read and the documentation is made."""
+"""Schema of configuration values: bounds and formats as annotations of a field's type, and the conversion by them.
 
-from dataclasses import dataclass
-from typing import Final
+A field of the settings is declared as ``name: Annotated[type, msgspec.Meta(...), Key(...)] = default``. `msgspec.Meta`
+has the bounds, `Key` what the file, the printed configuration and a reload need to know, and `Format` what no bound can
+say. Every refusal is a ValueError with the end of a sentence that begins with the key's name; it never quotes a value.
+"""
 
-from protocol.config import checks
-from protocol.config.checks import Check
-from protocol.config.settings import KIB, ROLES
-from protocol.model.event_kinds import KINDS
-from protocol.model.limits import STOPS_PER_DAY, STOPS_PER_JOB
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
+from functools import cache
+from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
 
-NAME_CHARS_MAX: Final = 30
-PASSWORD_CHARS_MAX: Final = 200
-ROWS_MAX: Final = 64
-"""Of one array of tables."""
+import msgspec
+from msgspec import Meta
+
+from protocol.model.source_url import is_host_name
+
+DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+RESTART: Final = "restart"
+"""Of a key: a new value holds only after a restart."""
+SECRET: Final = "secret"
+"""Of a key: it is never shown, and a row may leave it to a credential."""
+
+
+class Key:
+    """A key of the configuration file: what it means, and whether it is `RESTART` or `SECRET`.
+
+    `name`: in the file, empty: the field's. `unit`: the file's number times this is the field's, and the bounds are
+    those of the field. `default`: in TOML, where it cannot be made from the field's. `example`: shown where there is no
+    default.
+    """
+
+    def __init__(
+        self, meaning: str, *marks: str, name: str = "", unit: int = 1, default: str = "", example: str = ""
+    ) -> None:
+        self.meaning, self.name, self.unit, self.default, self.example = meaning, name, unit, default, example
+        self.restart, self.secret = RESTART in marks, SECRET in marks
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
-    """`field` of the settings. `default` in TOML, empty: there is none. `live`: changes when the configuration is read
-    again. `secret`: may come from a credential of its own, and is never shown."""
+class Format:
+    """A check that bounds cannot express. `parse` returns the good value or raises ValueError; it is given a value of
+    the field's type, or of the type `written` where the file has another one."""
 
-    check: Check
-    default: str
-    meaning: str
-    field: str = ""
-    live: bool = True
-    secret: bool = False
-    needed: bool = False
+    parse: Callable[[Any], Any]
+    written: Any = None
 
 
-_EVENTS: Final = Key(
-    checks.list_of(checks.one_of(*KINDS), len(KINDS), "kinds of events"),
-    "[]",
-    "Kinds of events; none named: all that are kept.",
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One key of a table: where its value goes, its annotated type, and whether a row may lack it."""
+
+    name: str
+    kind: Any
+    key: Key
+    default: Any
+
+    @property
+    def required(self) -> bool:
+        return self.default is MISSING and not self.key.secret
+
+
+@cache
+def fields_of(table: type) -> dict[str, Field]:
+    """The keys of a table of the file, by their names there."""
+    hints = get_type_hints(table, include_extras=True)
+    found = {}
+    for one in fields(table):
+        keys = [note for note in get_args(hints[one.name])[1:] if isinstance(note, Key)]
+        for key in keys:
+            found[key.name or one.name] = Field(one.name, hints[one.name], key, one.default)
+    return found
+
+
+def converted(value: object, field: Field) -> Any:
+    """The setting that a value of the file makes. Raises ValueError."""
+    return _converted(value, field.kind, unit=field.key.unit, strict=True)
+
+
+def converted_word(word: str, field: Field) -> Any:
+    """The setting that a word of the environment makes: lists are separated by commas. Raises ValueError."""
+    value: str | list[str] = word
+    if get_origin(get_args(field.kind)[0]) is tuple:
+        value = [part.strip() for part in word.split(",")]
+    return _converted(value, field.kind, unit=field.key.unit, strict=False)
+
+
+def _converted(value: object, kind: Any, *, unit: int = 1, strict: bool) -> Any:
+    base, *notes = get_args(kind) if get_origin(kind) is Annotated else (kind,)
+    meta = next((note for note in notes if isinstance(note, Meta)), Meta())
+    formats = [note for note in notes if isinstance(note, Format)]
+    if formats and formats[0].written is not None:
+        good = _converted(value, formats[0].written, strict=strict)
+    elif get_origin(base) is tuple:
+        most, noun = meta.max_length or 0, meta.title or "values"
+        if not isinstance(value, list) or len(value) > most:
+            raise ValueError(f"must be a list of at most {most} {noun} in [ ]")
+        if len(value) < (meta.min_length or 0):
+            raise ValueError(meta.description)
+        good = tuple(_converted(one, get_args(base)[0], strict=strict) for one in value)
+    else:
+        try:
+            good = msgspec.convert(
+                value.strip() if isinstance(value, str) and base is not str else value, base, strict=strict
+            )
+            good = msgspec.convert(good * unit if unit != 1 else good, Annotated[base, meta])
+        except msgspec.ValidationError:
+            raise ValueError(_expected(value, base, meta, unit)) from None
+        if isinstance(good, str) and not good.isprintable():
+            raise ValueError(_expected(value, base, meta, unit))
+    for one in formats:
+        good = one.parse(good)
+    return good
+
+
+def _expected(value: object, base: Any, meta: Meta, unit: int) -> str:
+    if get_origin(base) is Literal:
+        return f"must be one of {', '.join(get_args(base))}"
+    if base is bool:
+        return "must be true or false"
+    if base is int:
+        return f"must be a whole number from {int(meta.ge or 0) // unit} to {int(meta.le or 0) // unit}"
+    if base is float:
+        return f"must be a number of seconds from {meta.ge:g} to {meta.le:g}"
+    if base is str and isinstance(value, str):
+        return f"must have {meta.min_length or 0} to {meta.max_length} printable characters"
+    return "must be a text in quotes" if base is str else (meta.description or "is of another kind")
+
+
+# Formats that several keys have.
+
+
+def is_address(word: str) -> bool:
+    try:
+        ipaddress.ip_address(word)
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    return ipaddress.ip_address(host).is_loopback if is_address(host) else host.lower() == "localhost"
+
+
+def _where(good: Callable[[str], object], words: str, *, lower: bool = False) -> Format:
+    """A format of texts for which `good` is true."""
+
+    def parse(word: str) -> str:
+        if not good(word):
+            raise ValueError(words)
+        return word.lower() if lower else word
+
+    return Format(parse)
+
+
+def _pattern(pattern: str) -> Callable[[str], object]:
+    return re.compile(pattern).fullmatch
+
+
+def _is_url(word: str) -> bool:
+    try:
+        parts = urlsplit(word)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and " " not in word
+    except ValueError:
+        return False
+
+
+def _network(word: str) -> str:
+    try:
+        return str(ipaddress.ip_network(word))
+    except ValueError:
+        raise ValueError("must be networks, like 192.168.1.0/24 or ::1/128") from None
+
+
+def _url_base(word: str) -> str:
+    """Empty for ``/``, else with a slash at its beginning and none at its end."""
+    base = word.strip("/")
+    if base and not re.fullmatch(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*", base):
+        raise ValueError("must be a path, like /shoal")
+    return f"/{base}" if base else ""
+
+
+def _headers(table: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    for name, word in table.items():
+        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", name):
+            raise ValueError("must have header names and texts")
+        if not (word.isascii() and word.isprintable() and len(word) <= 1000):
+            raise ValueError("must have texts of at most 1000 printable ASCII characters")
+    return tuple(table.items())
+
+
+def _minute(word: str) -> int:
+    """``HH:MM`` as minutes since midnight; ``24:00`` is the end of the day."""
+    found = re.fullmatch(r"(\d\d):(\d\d)", word, re.ASCII)
+    minute = int(found[1]) * 60 + int(found[2]) if found and int(found[2]) < 60 else -1
+    if not 0 <= minute <= 24 * 60:
+        raise ValueError('must be a time of the day, like "23:30"')
+    return minute
+
+
+def _origin(word: str) -> str:
+    parts = urlsplit(word)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/") or parts.query:
+        raise ValueError("must be origins, like https://page.example.org:8080")
+    return word.rstrip("/").lower()
+
+
+_TEXT: Final = Meta(min_length=1, max_length=4096)
+_TOKEN: Final = _where(_pattern("[!-~]*"), "must be of ASCII letters, figures and signs, without spaces")
+_IS_HOST: Final = _where(lambda word: is_host_name(word) or is_address(word), "is no possible host name")
+_IS_ADDRESS: Final = _where(is_address, "must be an address of this machine, like 0.0.0.0 or 127.0.0.1")
+_HOST_PATTERN: Final = r"\*|(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*"
+_IS_PATTERN: Final = _where(
+    _pattern(_HOST_PATTERN), "must be host names, like nas.example.org, *.example.org or *", lower=True
 )
-_NAME: Final = Key(checks.secret(1, 60), "", "What it is called.", needed=True)
-_FOLDER: Final = checks.path
+_IS_URL: Final = _where(_is_url, "must be an address that begins with http:// or https://")
+_TABLE: Final = Meta(max_length=20, description="must be a table of at most 20 headers, like { X-Token = 'word' }")
 
-TABLES: Final[dict[str, dict[str, Key]]] = {
-    "soulseek": {
-        "username": Key(checks.text(NAME_CHARS_MAX), "", "The account's name.", live=False),
-        "password": Key(checks.text(PASSWORD_CHARS_MAX), "", "Its password.", live=False, secret=True),
-        "server": Key(checks.host, '"server.slsknet.org"', "The server.", "server_host", live=False),
-        "port": Key(checks.whole(1, 65535), "2416", "Its port.", "server_port", live=False),
-        "listen_ports": Key(
-            checks.at_least_one(
-                checks.list_of(checks.whole(0, 65535), 20, "ports"), "must have one port at least; [0] is any"
-            ),
-            "[0]",
-            "Where peers reach us: the first that is free; 0 is any.",
-            "ports",
-            live=False,
-        ),
-        "obfuscated_port": Key(
-            checks.whole(-1, 65535), "-1", "A port for obfuscated connections; 0 is any, -1 none.", live=False
-        ),
-        "bind": Key(checks.address, '"0.0.0.0"', "Address of this machine to listen on.", "bind_host", live=False),
-        "upnp": Key(checks.flag, "false", "Ask the router to forward the ports.", live=False),
-        "shared_folders": Key(checks.list_of(_FOLDER, 1000, "folders"), "[]", "What others may fetch.", live=False),
-        "sharing": Key(checks.flag, "true", "false: share nothing. Many users ban those who do.", live=False),
-        "upload_slots": Key(checks.whole(1, 100), "2", "So many uploads at once.", live=False),
-        "upload_limit_kib_s": Key(checks.whole(0, 1 << 30), "0", "Of all uploads together; 0: none.", live=False),
-        "searches": Key(checks.whole(1, 1000), "34", "At most so many searches ...", live=False),
-        "searches_s": Key(checks.seconds(1, 86400), "220", "... in so many seconds.", live=False),
-        "stops_per_job": Key(checks.whole(0, 1000), str(STOPS_PER_JOB), "A user is hung up on so often for a file ..."),
-        "stops_per_day": Key(checks.whole(0, 1000), str(STOPS_PER_DAY), "... and so often a day."),
-    },
-    "daemon": {
-        "state": Key(_FOLDER, '"~/.local/state/shoal"', "Where jobs and what is known of peers are kept.", live=False),
-        "downloads": Key(_FOLDER, '"~/.local/share/shoal/downloads"', "Where files go."),
-        "more_folders": Key(checks.list_of(_FOLDER, 50, "folders"), "[]", "Other folders that an order may name."),
-        "max_active_jobs": Key(checks.whole(1, 1000), "4", "So many jobs run at once.", "active_max"),
-        "max_jobs": Key(checks.whole(1, 1_000_000), "10000", "So many that have not ended.", "jobs_max"),
-        "fetchers": Key(checks.whole(0, 16), "0", "Processes that receive; 0: as fits this machine.", live=False),
-        "chunk_kib": Key(checks.whole(4, 1024, times=KIB), "128", "Unit of record and retry.", "chunk_size"),
-        "preallocate": Key(checks.flag, "false", "Reserve the disk space at once."),
-        "sync": Key(checks.one_of("full", "none"), '"full"', "full: a sealed file is on the disk."),
-        "slow_rate_bytes_s": Key(checks.whole(0, 1 << 30), "5000", "Slower than this is slow; 0: nobody is."),
-        "slow_after_s": Key(checks.seconds(1, 3600), "15", "How long a slow source is tolerated."),
-        "retries": Key(
-            checks.whole(0, 100), "3", "So often a job that failed without its fault is tried again.", "retries_max"
-        ),
-        "retry_first_s": Key(checks.seconds(1, 86400), "30", "The first time after so long, then later each time."),
-        "retry_max_s": Key(checks.seconds(1, 7 * 86400), "3600", "But never later than this.", "retry_s_max"),
-        "allow_private_sources": Key(
-            checks.flag, "false", "URLs that the API is given may point into private networks, and at this machine."
-        ),
-        "log_level": Key(checks.one_of("error", "warning", "info", "debug"), '"warning"', "What is written to stderr."),
-        "log_json": Key(checks.flag, "false", "One JSON object a line.", live=False),
-    },
-    "limits": {
-        "rate_kib_s": Key(
-            checks.whole(0, 1 << 30, times=KIB), "0", "All downloads together; 0: no limit.", "limit_bytes_s"
-        ),
-    },
-    "limits.schedule": {
-        "days": Key(checks.days, '["mon", "tue", "wed", "thu", "fri", "sat", "sun"]', "Days of its beginning."),
-        "from": Key(checks.minute_of_day, "", "When it begins, local time.", "begin_minute", needed=True),
-        "to": Key(
-            checks.minute_of_day,
-            "",
-            "When it ends; earlier than its beginning: the day after.",
-            "end_minute",
-            needed=True,
-        ),
-        "rate_kib_s": Key(checks.whole(0, 1 << 30, times=KIB), "", "0: no limit.", "limit_bytes_s", needed=True),
-    },
-    "api": {
-        "host": Key(checks.host, '"127.0.0.1"', "Where it listens; 0.0.0.0: everywhere.", live=False),
-        "port": Key(checks.whole(0, 65535), "5030", "0: any that is free.", live=False),
-        "url_base": Key(checks.url_base, '"/"', "Path below which a proxy shows it.", live=False),
-        "authentication": Key(checks.flag, "true", "false: nobody is asked for a key; only on a loopback address."),
-        "username": Key(checks.text(255), "", "Of the login for people."),
-        "password": Key(checks.text(1024, chars_min=8), "", "Its password.", secret=True),
-        "session_days": Key(checks.whole(1, 365, times=86400), "7", "How long a login holds.", "session_s"),
-        "hosts": Key(
-            checks.list_of(checks.host_pattern, 50, "names"),
-            "[]",
-            "Names by which it is called, besides localhost and addresses in figures.",
-        ),
-        "origins": Key(checks.list_of(checks.origin, 50, "origins"), "[]", "Web pages of others that may use it."),
-        "proxies": Key(checks.list_of(checks.network, 50, "networks"), "[]", "Whose X-Forwarded-For is believed."),
-        "max_body_kib": Key(
-            checks.whole(1, 1 << 16, times=KIB), "4096", "Largest body of a request.", "body_bytes_max"
-        ),
-        "max_requests": Key(checks.whole(1, 450), "256", "So many requests at once.", "requests_max"),
-        "max_streams": Key(checks.whole(1, 450), "32", "So many event streams at once.", "streams_max"),
-        "max_page": Key(checks.whole(1, 10_000), "1000", "So many rows of a list at once.", "page_max"),
-    },
-    "api.keys": {
-        "name": _NAME,
-        "key": Key(checks.secret(16, 255), "", "16 to 255 characters.", secret=True),
-        "role": Key(checks.one_of(*ROLES), '"ReadOnly"', f"{', '.join(ROLES[:-1])} or {ROLES[-1]}."),
-        "cidr": Key(
-            checks.at_least_one(
-                checks.list_of(checks.network, 16, "networks"), "must have one network at least; leave it out for all"
-            ),
-            '["0.0.0.0/0", "::/0"]',
-            "Where it may be used from.",
-            "networks",
-        ),
-    },
-    "webhooks": {
-        "name": _NAME,
-        "url": Key(checks.web_url, "", "Where events are sent.", needed=True),
-        "events": _EVENTS,
-        "secret": Key(checks.secret(16, 255), "", "Signs what is sent (HMAC).", secret=True),
-        "headers": Key(checks.headers, "{}", "Sent along."),
-        "timeout_s": Key(checks.seconds(1, 120), "10", "How long an answer is waited for."),
-        "attempts": Key(checks.whole(1, 20), "8", "So often each event is tried."),
-    },
-    "scripts": {
-        "name": _NAME,
-        "command": Key(
-            checks.at_least_one(checks.list_of(checks.text(4096), 50, "words"), "must name a program"),
-            "",
-            "Program and arguments; no shell.",
-            needed=True,
-        ),
-        "events": _EVENTS,
-        "timeout_s": Key(checks.seconds(1, 86400), "60", "After so long it is ended."),
-    },
-    "slskd": {
-        "widen": Key(checks.flag, "true", "What is enqueued from one user is fetched from all with the same file."),
-    },
-}
-"""Tables in the order in which they are shown."""
-
-ARRAYS: Final = ("limits.schedule", "api.keys", "webhooks", "scripts")
-"""Those that may stand several times, ``[[...]]``."""
-MEANINGS: Final = {
-    "soulseek": "The account. Without one there are HTTP sources only.",
-    "daemon": "Folders, and how jobs are treated.",
-    "limits": "How fast everything together may be.",
-    "limits.schedule": "Another limit at some time of the week; the first that fits holds.",
-    "api": "What people's tools talk to.",
-    "api.keys": "Without any, and without a login, the daemon makes one for an administrator.",
-    "webhooks": "Who is told what happened.",
-    "scripts": "What is run when something happened.",
-    "slskd": "The door for tools that know slskd.",
-}
+Path = Annotated[str, _TEXT]
+Word = Annotated[str, _TEXT]
+Name = Annotated[str, Meta(min_length=1, max_length=60), _TOKEN]
+Token = Annotated[str, Meta(min_length=16, max_length=255), _TOKEN]
+"""A secret that goes into a header."""
+Host = Annotated[str, Meta(min_length=1, max_length=254), _IS_HOST]
+HostPattern = Annotated[str, Meta(min_length=1, max_length=254), _IS_PATTERN]
+"""A name, ``*.`` and a name, or ``*``."""
+Address = Annotated[str, Meta(min_length=1, max_length=60), _IS_ADDRESS]
+Network = Annotated[str, Meta(min_length=1, max_length=60), Format(_network)]
+UrlBase = Annotated[str, Meta(max_length=200), Format(_url_base)]
+OptionalToken = Annotated[str, Format(str, Token)]
+Login = Annotated[str, Format(str, Annotated[str, Meta(min_length=1, max_length=255)])]
+Password = Annotated[str, Format(str, Annotated[str, Meta(min_length=8, max_length=1024)])]
+"""These three are empty where the file has none."""
+Origin = Annotated[str, Meta(min_length=1, max_length=300), Format(_origin)]
+WebUrl = Annotated[str, Meta(min_length=1, max_length=2000), _IS_URL]
+Headers = Annotated[tuple[tuple[str, str], ...], Format(_headers, Annotated[dict[str, str], _TABLE])]
+MinuteOfDay = Annotated[int, Format(_minute, Annotated[str, Meta(max_length=5)])]
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+Days = Annotated[
+    tuple[int, ...],
+    Format(
+        lambda days: tuple(sorted({DAYS.index(day) for day in days})),
+        Annotated[tuple[Day, ...], Meta(max_length=len(DAYS), title="days")],
+    ),
+]

@@ -1,82 +1,179 @@
-"""What the daemon goes by, read from file, environment and credentials, checked. Frozen; secrets are in no repr."""
+"""Settings of the daemon and of the Soulseek account: one frozen struct for each table of ``shoal.toml``.
+
+They are at once the schema of the file (see `protocol.config.schema`), the defaults, and what the rest of the program
+is given. Secrets are in no repr.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
+from msgspec import Meta
+
+from protocol.config.schema import RESTART as R
+from protocol.config.schema import SECRET as S
+from protocol.config.schema import (
+    Address,
+    Days,
+    Headers,
+    Host,
+    HostPattern,
+    Key,
+    Login,
+    MinuteOfDay,
+    Name,
+    Network,
+    OptionalToken,
+    Origin,
+    Password,
+    Path,
+    Token,
+    UrlBase,
+    WebUrl,
+    Word,
+)
+from protocol.model.event_kinds import KINDS
+from protocol.model.limits import STOPS_PER_DAY, STOPS_PER_JOB
 
 READ_ONLY: Final = "ReadOnly"
 READ_WRITE: Final = "ReadWrite"
 ADMINISTRATOR: Final = "Administrator"
 ROLES: Final = (READ_ONLY, READ_WRITE, ADMINISTRATOR)
-"""Each may what those before it may."""
+"""Each may do what those before it may."""
 PORT: Final = 5030
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
+DAY_S: Final = 86400
 ANYWHERE: Final = ("0.0.0.0/0", "::/0")
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Kib = Annotated[int, Meta(ge=0, le=1 << 30)]
+Rate = Annotated[int, Meta(ge=0, le=1 << 40)]
+"""Bytes a second, given as KiB a second."""
+_KINDS: Final = tuple(KINDS)
+_EVENT: Final = Meta(max_length=len(KINDS), title="kinds of events")
+_EVENTS: Final = Key("Kinds of events; none named: all that are kept.")
+Events = Annotated[tuple[Literal[_KINDS], ...], _EVENT, _EVENTS]  # type: ignore[valid-type]
+RowName = Annotated[Name, Key("What it is called.")]
+ONE_PORT: Final = "must have one port at least; [0] is any"
+ONE_NETWORK: Final = "must have one network at least; leave it out for all"
+WEEK: Final = '["mon", "tue", "wed", "thu", "fri", "sat", "sun"]'
+TOKEN: Final = '"at-least-16-characters"'
+
+
+def _list(most: int, noun: str, *, least: int = 0, few: str = "") -> Meta:
+    """Bounds of a list. `few`: what is said when it is shorter than `least`."""
+    return Meta(max_length=most, title=noun, min_length=least, description=few)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """``[soulseek]``: the login and how its session behaves. `shared_folders` are absolute and exist.
+
+    `notes` are lines that the user should read once.
+    """
+
+    username: Annotated[str, Meta(min_length=1, max_length=30), Key("The account's name.", R, example='"name"')]
+    password: Annotated[str, Meta(min_length=1, max_length=200), Key("Its password.", R, S, example='"..."')] = field(
+        repr=False
+    )
+    server_host: Annotated[Host, Key("The server.", R, name="server")] = "server.slsknet.org"
+    server_port: Annotated[int, Meta(ge=1, le=65535), Key("Its port.", R, name="port")] = 2416
+    ports: Annotated[
+        tuple[Port, ...],
+        _list(20, "ports", least=1, few=ONE_PORT),
+        Key("Where peers reach us: the first that is free; 0 is any.", R, name="listen_ports"),
+    ] = (0,)
+    obfuscated_port: Annotated[int, Meta(ge=-1, le=65535), Key("For obfuscated peers; 0 is any, -1 none.", R)] = -1
+    bind_host: Annotated[Address, Key("Address of this machine to listen on.", R, name="bind")] = "0.0.0.0"
+    upnp: Annotated[bool, Key("Ask the router to forward the ports.", R)] = False
+    shared_folders: Annotated[tuple[Path, ...], _list(1000, "folders"), Key("What others may download.", R)] = ()
+    sharing: Annotated[bool, Key("false: share nothing. Many users ban those who do.", R)] = True
+    upload_slots: Annotated[int, Meta(ge=1, le=100), Key("Uploads at the same time.", R)] = 2
+    upload_limit_kib_s: Annotated[Kib, Key("Limit of all uploads together; 0: none.", R)] = 0
+    searches: Annotated[int, Meta(ge=1, le=1000), Key("Largest number of searches ...", R)] = 34
+    searches_s: Annotated[float, Meta(ge=1, le=86400), Key("... within this many seconds.", R)] = 220.0
+    stops_per_job: Annotated[int, Meta(ge=0, le=1000), Key("Aborted transfers of one user, for one file ...")] = (
+        STOPS_PER_JOB
+    )
+    stops_per_day: Annotated[int, Meta(ge=0, le=1000), Key("... and in a day.")] = STOPS_PER_DAY
+    notes: tuple[str, ...] = ()
+
+    @property
+    def manners(self) -> dict[str, int]:
+        """The fields of `StartJob` that limit how often one user's transfer is aborted."""
+        return {"stops_per_job": self.stops_per_job, "stops_per_day": self.stops_per_day}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """`networks`: CIDR texts of where it may be used from."""
+    """``[[api.keys]]``. `networks`: CIDR texts of where it may be used from."""
 
-    name: str
-    key: str = field(repr=False)
-    role: str = READ_ONLY
-    networks: tuple[str, ...] = ANYWHERE
+    name: RowName
+    key: Annotated[Token, Key("16 to 255 characters.", S, example=TOKEN)] = field(repr=False)
+    role: Annotated[Literal["ReadOnly", "ReadWrite", "Administrator"], Key("One of the three roles.")] = READ_ONLY
+    networks: Annotated[
+        tuple[Network, ...],
+        _list(16, "networks", least=1, few=ONE_NETWORK),
+        Key("Where it may be used from.", name="cidr"),
+    ] = ANYWHERE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiSettings:
     """``[api]`` and ``[[api.keys]]``. `url_base` begins with a slash and does not end with one, or is empty.
 
-    `authentication` False only where `host` is a loopback address. `username`, `password`: of the session login, none
-    when empty. `hosts`: names besides the bound address that a Host header may have. `origins`: whose pages may use the
-    API. `proxies`: CIDR texts of those whose X-Forwarded-For is believed. `streams_max` are of the `requests_max`.
+    `authentication` is False only where `host` is a loopback address. `username` and `password` are both there or both
+    empty. `streams_max` are part of `requests_max`.
     """
 
-    host: str = "127.0.0.1"
-    port: int = PORT
-    url_base: str = ""
-    authentication: bool = True
+    host: Annotated[Host, Key("Where it listens; 0.0.0.0: everywhere.", R)] = "127.0.0.1"
+    port: Annotated[Port, Key("0: any that is free.", R)] = PORT
+    url_base: Annotated[UrlBase, Key("Path below which a proxy shows it.", R, example='"/"')] = ""
+    authentication: Annotated[bool, Key("false: no key is needed; only on a loopback address.")] = True
     keys: tuple[ApiKey, ...] = ()
-    username: str = ""
-    password: str = field(default="", repr=False)
-    session_s: int = 7 * 86400
-    hosts: tuple[str, ...] = ()
-    origins: tuple[str, ...] = ()
-    proxies: tuple[str, ...] = ()
-    body_bytes_max: int = 4 * MIB
-    requests_max: int = 256
-    streams_max: int = 32
-    page_max: int = 1000
+    username: Annotated[Login, Key("Of the login for people.", example='"name"')] = ""
+    password: Annotated[Password, Key("Its password.", S, example='"8 characters at least"')] = field(
+        default="", repr=False
+    )
+    session_s: Annotated[
+        int, Meta(ge=DAY_S, le=365 * DAY_S), Key("How long a login holds.", name="session_days", unit=DAY_S)
+    ] = 7 * DAY_S
+    hosts: Annotated[tuple[HostPattern, ...], _list(50, "names"), Key("Its names, besides localhost.")] = ()
+    origins: Annotated[tuple[Origin, ...], _list(50, "origins"), Key("Other web pages that may use it.")] = ()
+    proxies: Annotated[tuple[Network, ...], _list(50, "networks"), Key("Whose X-Forwarded-For is believed.")] = ()
+    body_bytes_max: Annotated[
+        int, Meta(ge=KIB, le=64 * MIB), Key("Largest body of a request.", name="max_body_kib", unit=KIB)
+    ] = 4 * MIB
+    requests_max: Annotated[int, Meta(ge=1, le=450), Key("Requests at the same time.", name="max_requests")] = 256
+    streams_max: Annotated[int, Meta(ge=1, le=450), Key("Event streams at the same time.", name="max_streams")] = 32
+    page_max: Annotated[int, Meta(ge=1, le=10_000), Key("Rows of a list in one answer.", name="max_page")] = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonSettings:
-    """``[daemon]``. Folders are absolute. `state`: where the job store is. `downloads`: where finished files go;
-    `more_folders`: others that an order may name. `fetchers` 0: as many as fit this machine.
-    `allow_private_sources`: addresses inside private networks may be fetched from. `retries_max`: so often a job that
-    failed without its fault is tried again by itself."""
+    """``[daemon]``. Folders are absolute."""
 
-    state: str
-    downloads: str
-    more_folders: tuple[str, ...] = ()
-    active_max: int = 4
-    jobs_max: int = 10_000
-    fetchers: int = 0
-    chunk_size: int = 128 * KIB
-    preallocate: bool = False
-    sync: str = "full"
-    slow_rate_bytes_s: int = 5000
-    slow_after_s: float = 15.0
-    retries_max: int = 3
-    retry_first_s: float = 30.0
-    retry_s_max: float = 3600.0
-    allow_private_sources: bool = False
-    log_level: str = "warning"
-    log_json: bool = False
+    state: Annotated[Path, Key("Where the job store is.", R, default='"~/.local/state/shoal"')]
+    downloads: Annotated[Path, Key("Where files go.", default='"~/.local/share/shoal/downloads"')]
+    more_folders: Annotated[tuple[Path, ...], _list(50, "folders"), Key("Other folders that an order may name.")] = ()
+    active_max: Annotated[int, Meta(ge=1, le=1000), Key("Jobs that run at the same time.", name="max_active_jobs")] = 4
+    jobs_max: Annotated[int, Meta(ge=1, le=1_000_000), Key("Jobs that have not ended.", name="max_jobs")] = 10_000
+    fetchers: Annotated[int, Meta(ge=0, le=16), Key("Processes that receive; 0: as fits this machine.", R)] = 0
+    chunk_size: Annotated[
+        int, Meta(ge=4 * KIB, le=MIB), Key("Unit of record and retry.", name="chunk_kib", unit=KIB)
+    ] = 128 * KIB
+    preallocate: Annotated[bool, Key("Reserve the disk space at once.")] = False
+    sync: Annotated[Literal["full", "none"], Key("full: a sealed file is on the disk.")] = "full"
+    slow_rate_bytes_s: Annotated[int, Meta(ge=0, le=1 << 30), Key("A source below this is slow; 0: none is.")] = 5000
+    slow_after_s: Annotated[float, Meta(ge=1, le=3600), Key("How long a slow source is tolerated.")] = 15.0
+    retries_max: Annotated[int, Meta(ge=0, le=100), Key("Attempts after a first that failed.", name="retries")] = 3
+    retry_first_s: Annotated[float, Meta(ge=1, le=86400), Key("Wait before the first of them; it grows.")] = 30.0
+    retry_s_max: Annotated[float, Meta(ge=1, le=604800), Key("Longest wait.", name="retry_max_s")] = 3600.0
+    allow_private_sources: Annotated[bool, Key("URLs may point into private networks, and at this machine.")] = False
+    log_level: Annotated[Literal["error", "warning", "info", "debug"], Key("What goes to stderr.")] = "warning"
+    log_json: Annotated[bool, Key("One JSON object a line.", R)] = False
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -86,59 +183,84 @@ class DaemonSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitWindow:
-    """``[[limits.schedule]]``: another limit for all jobs together at some time of the week, local time. `days`: 0 is
-    Monday, of its beginning; an end that is not after the beginning is on the next day. `limit_bytes_s` 0: none."""
+    """``[[limits.schedule]]``, in local time. `days`: 0 is Monday. An end that is not after the beginning is on the
+    next day."""
 
-    days: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)
-    begin_minute: int
-    end_minute: int
-    limit_bytes_s: int
+    days: Annotated[Days, Key("Days of its beginning.", default=WEEK)] = (0, 1, 2, 3, 4, 5, 6)
+    begin_minute: Annotated[MinuteOfDay, Key("When it begins, local time.", name="from", example='"01:00"')]
+    end_minute: Annotated[MinuteOfDay, Key("When it ends, perhaps on the next day.", name="to", example='"07:30"')]
+    limit_bytes_s: Annotated[Rate, Key("0: no limit.", name="rate_kib_s", unit=KIB, example="0")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitSettings:
-    """``[limits]``, of all jobs together. 0: none. The first fitting window of the schedule wins."""
+    """``[limits]``, of all jobs together. The first fitting window of the schedule holds."""
 
-    limit_bytes_s: int = 0
+    limit_bytes_s: Annotated[Rate, Key("All downloads together; 0: no limit.", name="rate_kib_s", unit=KIB)] = 0
     schedule: tuple[LimitWindow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
-    """``[[webhooks]]``: events are sent to `url`. `events` are of `protocol.model.event_kinds.KINDS`, empty: all that
-    are kept.
-    `secret` signs what is sent, when not empty. `attempts`: so often each is tried."""
+    """``[[webhooks]]``: events are sent to `url`, signed when there is a `secret`."""
 
-    name: str
-    url: str = field(repr=False)
-    events: tuple[str, ...] = ()
-    secret: str = field(default="", repr=False)
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    timeout_s: float = 10.0
-    attempts: int = 8
+    name: RowName
+    url: Annotated[WebUrl, Key("Where events are sent.", example='"https://example.org/hook"')] = field(repr=False)
+    events: Events = ()
+    secret: Annotated[OptionalToken, Key("Signs what is sent (HMAC).", S, example=TOKEN)] = field(
+        default="", repr=False
+    )
+    headers: Annotated[Headers, Key("Sent along.", default="{}")] = field(default=(), repr=False)
+    timeout_s: Annotated[float, Meta(ge=1, le=120), Key("How long an answer is waited for.")] = 10.0
+    attempts: Annotated[int, Meta(ge=1, le=20), Key("How often each event is tried.")] = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """``[[scripts]]``: `command` is run for each of `events` (as for a webhook), no shell between."""
+    """``[[scripts]]``: `command` is run for each of `events`, without a shell."""
 
-    name: str
-    command: tuple[str, ...]
-    events: tuple[str, ...] = ()
-    timeout_s: float = 60.0
+    name: RowName
+    command: Annotated[
+        tuple[Word, ...],
+        _list(50, "words", least=1, few="must name a program"),
+        Key("Program and arguments; no shell.", example='["/usr/local/bin/tag"]'),
+    ]
+    events: Events = ()
+    timeout_s: Annotated[float, Meta(ge=1, le=86400), Key("It is ended after this time.")] = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlskdSettings:
-    """``[slskd]``: the door for tools that know slskd. `widen`: what is enqueued from one user is fetched from all who
-    have the same file."""
+    """``[slskd]``: the API for tools that know slskd."""
 
-    widen: bool = True
+    widen: Annotated[bool, Key("What is enqueued from one user is downloaded from all who have that file.")] = True
+
+
+class Table(NamedTuple):
+    """A table of the file. `rows`: it may stand several times, ``[[...]]``."""
+
+    kind: type
+    meaning: str
+    rows: bool = False
+
+
+TABLES: Final = {
+    "soulseek": Table(Account, "The account. Without one there are HTTP sources only."),
+    "daemon": Table(DaemonSettings, "Folders, and how jobs are treated."),
+    "limits": Table(LimitSettings, "How fast everything together may be."),
+    "limits.schedule": Table(LimitWindow, "Another limit at some time of the week; the first that fits holds.", True),
+    "api": Table(ApiSettings, "What people's tools talk to."),
+    "api.keys": Table(ApiKey, "Without any, and without a login, the daemon makes one for an administrator.", True),
+    "webhooks": Table(Webhook, "Addresses that events are sent to.", True),
+    "scripts": Table(Script, "Programs that are run when something happened.", True),
+    "slskd": Table(SlskdSettings, "The API for tools that know slskd."),
+}
+"""In the order in which they are shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountShown:
-    """What may be told of the Soulseek account; all empty without one."""
+    """What may be shown of the Soulseek account; all empty without one."""
 
     username: str = ""
     server_host: str = ""

@@ -50,7 +50,7 @@ from protocol.model.printable import printable
 
 if TYPE_CHECKING:
     from protocol.cli.remote.pool_download import Picked
-    from protocol.config.account import Account
+    from protocol.config.settings import Account
 
 SLOW_RATE: Final = "5K"
 SLOW_AFTER: Final = "15"
@@ -220,7 +220,7 @@ def _handed_over(link: Link, options: GetOptions, output: str | None, picked: "P
 
 
 def account_of_user(config: str) -> "Account":
-    from protocol.config.account import load_account  # most downloads need none
+    from protocol.config.load import load_account  # most downloads need none
 
     return load_account(config)
 

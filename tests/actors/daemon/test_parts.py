@@ -19,9 +19,16 @@ from actors.daemon.preflight import CannotStart, address_of, listening, locked_s
 from actors.daemon.systemd import SystemdNotifier
 from actors.runtime import log_setup
 from actors.runtime.process_stats import ProcessStats
-from protocol.config.account import Account
 from protocol.config.load import Config
-from protocol.config.settings import ADMINISTRATOR, ApiKey, ApiSettings, DaemonSettings, LimitSettings, Settings
+from protocol.config.settings import (
+    ADMINISTRATOR,
+    Account,
+    ApiKey,
+    ApiSettings,
+    DaemonSettings,
+    LimitSettings,
+    Settings,
+)
 
 ACCOUNT = Account(username="ann", password="secret")
 

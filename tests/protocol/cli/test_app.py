@@ -12,7 +12,7 @@ from protocol.cli.app import Actions, build_app, program_version
 from protocol.cli.commands.daemon import DaemonOptions
 from protocol.cli.exit_codes import MEANINGS
 from protocol.cli.parsing import DemoOptions, GetOptions, SearchOptions, VerifyOptions
-from protocol.config.account import Account
+from protocol.config.settings import Account
 from protocol.model.limits import HEX_DIGITS
 
 URL = "http://127.0.0.1:8080/file.iso"
@@ -363,7 +363,7 @@ def test_the_session_gets_what_the_account_says() -> None:
         "import actors.local.search\n"
         "from actors.soulseek.settings import SessionSettings\n"
         "from actors.soulseek.starting import session_settings\n"
-        "from protocol.config.account import Account\n"
+        "from protocol.config.settings import Account\n"
         "plain = session_settings(Account(username='a', password='b'))\n"
         "assert plain == SessionSettings(username='a', password='b'), plain\n"
         "print([m for m in ('aioslsk', 'asyncio', 'pykka') if m in sys.modules])"

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from protocol.config.account import Account, load_account
+from protocol.config.load import load_account
+from protocol.config.settings import Account
 from protocol.model.errors import BadUsage
 
 SECRET = "s3cr3t-w0rd"

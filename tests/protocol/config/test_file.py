@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.config.dump import printed
-from protocol.config.file import line_of
-from protocol.config.folders import made_api_key, session_key
+from protocol.config.file import line_of, printed
 from protocol.config.load import Config, load
-from protocol.config.schema import ARRAYS, TABLES
+from protocol.config.paths import made_api_key, session_key
+from protocol.config.schema import fields_of
 from protocol.config.settings import (
     ADMINISTRATOR,
     ANYWHERE,
     READ_ONLY,
     READ_WRITE,
+    TABLES,
     ApiKey,
     ApiSettings,
     LimitSettings,
@@ -28,6 +28,7 @@ from protocol.config.settings import (
 )
 from protocol.model.errors import BadConfig
 
+WITHOUT_DEFAULT = {(table, name) for table in ("soulseek", "api") for name in ("username", "password")}
 SECRET = "s3cr3t-w0rd-of-16-characters"
 EVERYTHING = """\
 [soulseek]
@@ -266,16 +267,16 @@ def test_the_printed_configuration_changes_nothing_and_names_every_key() -> None
     bare = loaded()
     same = loaded(text)
     assert (same.settings, same.account) == (bare.settings, bare.account)
-    for table, keys in TABLES.items():
-        assert (f"#[[{table}]]" if table in ARRAYS else f"[{table}]") in text
-        for name in keys:
+    for table, (kind, _, rows) in TABLES.items():
+        assert (f"#[[{table}]]" if rows else f"[{table}]") in text
+        for name in fields_of(kind):
             assert re.search(rf"^#{name} = ", text, re.MULTILINE)
 
 
 def test_the_defaults_that_are_printed_are_those_that_hold(tmp_path: Path) -> None:
     """Everything uncommented, but what has no default."""
     text = printed().replace("~/", f"{tmp_path}/home/")
-    kept = []
+    kept: list[str] = []
     for line in text.splitlines():
         table = re.match(r"#?\[", line)
         name = re.match(r"#(\w+) = ", line)
@@ -283,7 +284,7 @@ def test_the_defaults_that_are_printed_are_those_that_hold(tmp_path: Path) -> No
             header = line.lstrip("#")
             keep = not header.startswith("[[")
             current = header.strip("[]")
-        if (table and keep) or (name and keep and TABLES[current][name[1]].default):
+        if (table and keep) or (name and keep and (current, name[1]) not in WITHOUT_DEFAULT):
             kept.append(line.lstrip("#"))
     assert len(kept) >= 50
     assert loaded("\n".join(kept)).settings == loaded("").settings

@@ -1,31 +1,45 @@
-"""Where this user's files are, and the secrets that the daemon makes for itself there."""
+"""Paths of this user's files: the configuration, the state, and the secrets that the daemon makes for itself there."""
 
 import contextlib
 import os
 import secrets
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 import platformdirs
 
 API_KEY_FILE: Final = "api-key"
 SESSION_KEY_FILE: Final = "session-key"
+FILE_NAME: Final = "shoal.toml"
+
+
+def find_file(config: str, environ: Mapping[str, str]) -> Path | None:
+    """The configuration file that was named, else the first that is there."""
+    named = config or environ.get("SHOAL_CONFIG", "")
+    if named:
+        return Path(named)
+    home = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".config")
+    for path in (Path(FILE_NAME), Path(home, "shoal", FILE_NAME)):
+        if os.path.lexists(path):
+            return path
+    return None
 
 
 def state_folder(environ: Mapping[str, str]) -> str:
-    """Where the daemon keeps its jobs unless told otherwise; systemd's StateDirectory where there is one."""
+    """Where the daemon keeps its jobs unless it is configured; systemd's StateDirectory where there is one."""
     given = environ.get("SHOAL_STATE") or environ.get("STATE_DIRECTORY", "").partition(":")[0]
     return os.path.abspath(given or platformdirs.user_state_path("shoal"))
 
 
 def downloads_folder(environ: Mapping[str, str]) -> str:
-    """Where finished files go unless told otherwise."""
+    """Where finished files go unless it is configured."""
     under = environ.get("STATE_DIRECTORY", "").partition(":")[0] or str(platformdirs.user_data_path("shoal"))
     return os.path.abspath(os.path.join(under, "downloads"))
 
 
 def made_api_key(state: str) -> tuple[str, str, bool]:
-    """``(key, path, made)``: the administrator's key of a daemon that nobody configured one for. Raises OSError."""
+    """``(key, path, made)``: the administrator's key of a daemon that has none in its configuration. Raises OSError."""
     path = os.path.join(state, API_KEY_FILE)
     key, made = _secret(path)
     return key, path, made
