@@ -16,7 +16,6 @@ from actors.runtime.actor import Actor
 from actors.runtime.background_work import BackgroundWork, Cancelled
 from actors.runtime.message_bus import MessageBus
 from protocol.messages import (
-    AssemblerInbox,
     BackgroundWorkEnded,
     ChunkDisputed,
     ChunksRepeated,
@@ -55,6 +54,20 @@ from storage.durable import make_folder
 from storage.layout import safe_name
 from storage.part_file import ChecksumMismatch, Opened, PartFile, Sealed, Spoiled
 from storage.shared_memory import Arena
+
+AssemblerInbox = (
+    OpenPartFile
+    | ValidatorSeen
+    | SlotFilled
+    | ClaimSlots
+    | SizeLearned
+    | SealFile
+    | ClosePartFile
+    | JobClosed
+    | CommitRecords
+    | BackgroundWorkEnded
+    | RemovePartFile
+)
 
 AboutTarget = OpenPartFile | ValidatorSeen | SizeLearned | SealFile | ClosePartFile | JobClosed
 COMMIT_S: Final = 1.0

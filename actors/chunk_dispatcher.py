@@ -2,11 +2,11 @@
 
 import time
 
-from actors.core.dispatch.dispatcher import DispatchState
+from actors.core.dispatch.dispatcher import DispatcherInbox, DispatchState
 from actors.runtime.actor import Actor
 from actors.runtime.message_bus import MessageBus
 from actors.runtime.timers import TimerHandle
-from protocol.messages import DispatcherInbox, DispatcherReady, StartDispatcher, Ticked
+from protocol.messages import DispatcherReady, StartDispatcher, Ticked
 from protocol.messages.addresses import POOL, dispatcher_address, split_address
 
 

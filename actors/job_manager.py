@@ -31,7 +31,6 @@ from protocol.messages import (
     GetJob,
     GetTimeline,
     HideEndedJobs,
-    JobManagerInbox,
     ListEvents,
     ListJobs,
     RequestAnswered,
@@ -56,6 +55,7 @@ ROWS_MAX = 10_000
 Question = (
     ListJobs | GetJob | ExplainJob | GetTimeline | ListEvents | GetCounts | HideEndedJobs | GetBookmark | SetBookmark
 )
+JobManagerInbox = Decided | Question | CommitRecords
 Reply = RequestAnswered | RequestRefused
 
 

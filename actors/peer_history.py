@@ -15,7 +15,6 @@ from protocol.messages import (
     LoadPeerHistory,
     PeerDelivered,
     PeerFaulted,
-    PeerHistoryInbox,
     PeerHistoryLoaded,
     PeerStopped,
     RequestAnswered,
@@ -23,6 +22,8 @@ from protocol.messages import (
 from protocol.messages.addresses import PEER_HISTORY, split_address
 from protocol.model.job_views import PeerView, StopCount, ViewRow, pack
 from storage.peer_store import PeerStore
+
+PeerHistoryInbox = LoadPeerHistory | PeerDelivered | PeerFaulted | PeerStopped | ListPeers | ListStops
 
 _logger = logging.getLogger(__name__)
 _IN_MEMORY = ":memory:"

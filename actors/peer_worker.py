@@ -42,7 +42,6 @@ from protocol.messages import (
     StartWorker,
     TransferEnded,
     TransferProgressed,
-    WorkerInbox,
     WorkerReady,
 )
 from protocol.messages.addresses import POOL, SESSION, WATCHDOG, dispatcher_address, split_address, worker_address
@@ -51,6 +50,18 @@ from protocol.model.source_url import public_url
 from storage.digests import digests_of, source_hash
 from storage.layout import unhidden_name
 from storage.shared_memory import SLOT_BYTES, Arena
+
+WorkerInbox = (
+    ProbeSource
+    | LeaseGranted
+    | LeaseExtended
+    | LeaseTrimmed
+    | LeaseRevoked
+    | CapRate
+    | ContinueTransfer
+    | ConnectionReady
+    | JobClosed
+)
 
 _logger = logging.getLogger(__name__)
 

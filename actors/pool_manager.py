@@ -3,10 +3,10 @@
 import time
 from typing import Final
 
-from actors.core.pool.pool import PoolState
+from actors.core.pool.pool import PoolInbox, PoolState
 from actors.runtime.actor import Actor
 from actors.runtime.message_bus import MessageBus
-from protocol.messages import PoolInbox, Ticked
+from protocol.messages import Ticked
 from protocol.messages.addresses import POOL, split_address
 from storage.digests import source_hash
 

@@ -13,7 +13,6 @@ from protocol.messages import (
     ClaimSlots,
     JobClosed,
     PartFileReopened,
-    ShelfInbox,
     SlotFilled,
     SlotFreed,
     SlotsGranted,
@@ -23,6 +22,8 @@ from protocol.messages import (
 from protocol.messages.addresses import ASSEMBLER, shelf_address, split_address
 from protocol.messages.codec import decode
 from storage.shared_memory import SlotShelf
+
+ShelfInbox = SlotFreed | SlotsGranted | ClaimSlots | PartFileReopened | TrimSlots
 
 ASK_AGAIN_S: Final = 0.3
 TIDY_S: Final = 5.0

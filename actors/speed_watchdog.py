@@ -3,10 +3,10 @@
 import time
 from typing import Final
 
-from actors.core.rates.rate_monitor import SpeedState
+from actors.core.rates.rate_monitor import SpeedState, WatchdogInbox
 from actors.runtime.actor import Actor
 from actors.runtime.message_bus import MessageBus
-from protocol.messages import Ticked, WatchdogInbox
+from protocol.messages import Ticked
 from protocol.messages.addresses import WATCHDOG, split_address
 
 TICK_S: Final = 0.1

@@ -10,8 +10,8 @@ from typing import Final
 
 from actors.runtime.actor import Actor
 from actors.runtime.message_bus import MessageBus
-from protocol.http_api.gateway import RefusedError
-from protocol.messages import DeskInbox, Message
+from protocol.http_api.gateway import DeskInbox, RefusedError
+from protocol.messages import Message
 from protocol.messages.addresses import GATEWAY, split_address
 from protocol.messages.codec import BadFrame, encode
 

@@ -12,7 +12,6 @@ from protocol.messages import (
     JobClosed,
     Ping,
     Pong,
-    RootInbox,
     SetLogLevel,
     StartDispatcher,
     StartWorker,
@@ -20,6 +19,8 @@ from protocol.messages import (
     StopWorker,
 )
 from protocol.messages.addresses import FRONT, POOL, dispatcher_address, split_address, worker_address
+
+RootInbox = StartDispatcher | StartWorker | StopWorker | JobClosed | Ping | StopProcess | ActorDied | SetLogLevel
 
 _logger = logging.getLogger(__name__)
 

@@ -3,9 +3,9 @@
 from actors.runtime.actor import Actor, stop_actors
 from actors.runtime.message_bus import MessageBus
 from actors.runtime.process import ProcessActors, ProcessContext
-from actors.soulseek.event_loop import EventLoop
+from actors.soulseek.event_loop import EventLoop, SessionInbox
 from actors.soulseek.settings import SessionSettings
-from protocol.messages import ActorDied, SessionInbox
+from protocol.messages import ActorDied
 from protocol.messages.addresses import SESSION, split_address
 
 

@@ -37,12 +37,28 @@ from protocol.messages import (
     LogOut,
     Message,
     SessionChanged,
-    SessionInbox,
     StartSearch,
     Ticked,
 )
 from protocol.messages.addresses import dispatcher_address
 from protocol.messages.codec import BadFrame
+
+SessionInbox = (
+    StartSearch
+    | CancelSearch
+    | GetUser
+    | BrowseUser
+    | EnqueueFile
+    | DequeueFile
+    | AcceptUpload
+    | DeclineUpload
+    | ConnectionClosed
+    | FileFinished
+    | LogIn
+    | LogOut
+    | JobClosed
+    | Ticked
+)
 
 _logger = logging.getLogger(__name__)
 

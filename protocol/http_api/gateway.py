@@ -17,7 +17,6 @@ from protocol.config.settings import Settings, settings_of
 from protocol.messages import (
     ConfigureGateway,
     ContributorsListed,
-    DeskInbox,
     EventOccurred,
     FilesListed,
     HealthReported,
@@ -34,6 +33,22 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import JOB_MANAGER, split_address
 from protocol.model.job_views import ViewRow, unpack
+
+DeskInbox = (
+    HealthReported
+    | RequestAnswered
+    | RequestRefused
+    | EventOccurred
+    | ContributorsListed
+    | SearchHit
+    | SearchEnded
+    | UserDescribed
+    | FilesListed
+    | SessionChanged
+    | ProcessLost
+    | ProcessReady
+    | ConfigureGateway
+)
 
 Row = TypeVar("Row", bound=ViewRow)
 Told = RequestAnswered | RequestRefused | ContributorsListed | SearchHit | SearchEnded | UserDescribed | FilesListed

@@ -1,10 +1,12 @@
-"""What every message is made of: a frozen struct of flat fields, given by name.
+"""Base class of all messages."""
 
-Structs are msgspec's: made, compared and hashed in C. Eighty dataclasses cost every start of a process 50 ms, these 3.
-"""
-
-import msgspec
+from protocol.model.value import Value
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Base of all messages. Immutable; holds only numbers, text, bytes and tuples of those: nothing to collect."""
+class Message(Value):
+    """One message. A subclass is declared once, in the module of its family, and names its number on the wire.
+
+    ``class SlotFreed(Message, tag=31)``: no two have the same `tag`, and one that was used is not used again. Its frame
+    is the array ``(tag, *fields)``, see `protocol.messages.codec`. The actor that gets it lists it in its inbox, the
+    union that stands above its ``match``.
+    """

@@ -5,13 +5,13 @@ Questions and orders carry `request` (chosen by the asker, comes back) and `repl
 what one run of it is called in the hub, another one at every start.
 """
 
-from protocol.messages.base import Fact
+from protocol.messages.base import Message
 
 UNCHANGED = -1
 """For the numbers of `UpdateJob`: leave as it is."""
 
 
-class RequestAnswered(Fact, frozen=True, kw_only=True, gc=False):
+class RequestAnswered(Message, tag=85):
     """A part of an answer, in order; `last` ends it. `body` is read by `protocol.model.job_views.unpack` with the
     class that
     the question names; the answer is the parts' rows together. `total`: how many rows there are beyond this page."""
@@ -22,7 +22,7 @@ class RequestAnswered(Fact, frozen=True, kw_only=True, gc=False):
     last: bool
 
 
-class RequestRefused(Fact, frozen=True, kw_only=True, gc=False):
+class RequestRefused(Message, tag=86):
     """Nothing was changed. `kind`: ``unknown`` (no such job), ``conflict`` (not in this state, or there already),
     ``invalid`` (`field` says what), ``full`` (too many), ``unavailable`` (ask again later). `detail`: one line."""
 
@@ -35,7 +35,7 @@ class RequestRefused(Fact, frozen=True, kw_only=True, gc=False):
 # orders: answered by one `JobView`, as it is afterwards
 
 
-class CreateJob(Fact, frozen=True, kw_only=True, gc=False):
+class CreateJob(Message, tag=87):
     """Fetch one file. `name` empty: taken from the sources; `folder` is absolute, checked by whoever asks.
 
     `sources` are addresses (``http(s)://``, ``slsk://``); `term` not empty: users are searched for, for `search_s`.
@@ -70,7 +70,7 @@ class CreateJob(Fact, frozen=True, kw_only=True, gc=False):
     digest: str = ""
 
 
-class PauseJob(Fact, frozen=True, kw_only=True, gc=False):
+class PauseJob(Message, tag=88):
     """Stop this job and keep what it has until it is resumed."""
 
     request: int
@@ -78,7 +78,7 @@ class PauseJob(Fact, frozen=True, kw_only=True, gc=False):
     id: str
 
 
-class ResumeJob(Fact, frozen=True, kw_only=True, gc=False):
+class ResumeJob(Message, tag=89):
     """A paused job goes back into the queue."""
 
     request: int
@@ -86,7 +86,7 @@ class ResumeJob(Fact, frozen=True, kw_only=True, gc=False):
     id: str
 
 
-class CancelJob(Fact, frozen=True, kw_only=True, gc=False):
+class CancelJob(Message, tag=90):
     """End this job. What it has stays on disk: a retry goes on from there. `removed`: no longer listed by default."""
 
     request: int
@@ -95,7 +95,7 @@ class CancelJob(Fact, frozen=True, kw_only=True, gc=False):
     removed: bool
 
 
-class RetryJob(Fact, frozen=True, kw_only=True, gc=False):
+class RetryJob(Message, tag=91):
     """A failed or cancelled job goes back into the queue."""
 
     request: int
@@ -103,7 +103,7 @@ class RetryJob(Fact, frozen=True, kw_only=True, gc=False):
     id: str
 
 
-class DeleteJob(Fact, frozen=True, kw_only=True, gc=False):
+class DeleteJob(Message, tag=92):
     """Forget an ended job: the answer is its last snapshot. Its part file goes too, the finished file stays."""
 
     request: int
@@ -111,7 +111,7 @@ class DeleteJob(Fact, frozen=True, kw_only=True, gc=False):
     id: str
 
 
-class HideEndedJobs(Fact, frozen=True, kw_only=True, gc=False):
+class HideEndedJobs(Message, tag=93):
     """All ended jobs of this `origin` are no longer listed by default. Answered by no rows; `total` says how
     many."""
 
@@ -120,7 +120,7 @@ class HideEndedJobs(Fact, frozen=True, kw_only=True, gc=False):
     origin: str
 
 
-class UpdateJob(Fact, frozen=True, kw_only=True, gc=False):
+class UpdateJob(Message, tag=94):
     """Another limit or priority, at once; `UNCHANGED` leaves one as it is. Limit 0: none."""
 
     request: int
@@ -130,7 +130,7 @@ class UpdateJob(Fact, frozen=True, kw_only=True, gc=False):
     priority: int
 
 
-class AddSources(Fact, frozen=True, kw_only=True, gc=False):
+class AddSources(Message, tag=95):
     """More sources for a job that has not ended. Those it has already are no error."""
 
     request: int
@@ -139,7 +139,7 @@ class AddSources(Fact, frozen=True, kw_only=True, gc=False):
     urls: tuple[str, ...]
 
 
-class DropSource(Fact, frozen=True, kw_only=True, gc=False):
+class DropSource(Message, tag=96):
     """This source, by its number in the job, is not used any more. `banned`: nor may a search bring it back."""
 
     request: int
@@ -152,7 +152,7 @@ class DropSource(Fact, frozen=True, kw_only=True, gc=False):
 # questions
 
 
-class ListJobs(Fact, frozen=True, kw_only=True, gc=False):
+class ListJobs(Message, tag=97):
     """Answered by `JobView` rows. Empty filters match everything. `text` is looked for in name and path.
 
     `order`: ``newest`` or ``queue`` (as they will be started). `removed`: those too. At most `limit` from `offset` on.
@@ -170,7 +170,7 @@ class ListJobs(Fact, frozen=True, kw_only=True, gc=False):
     limit: int
 
 
-class GetJob(Fact, frozen=True, kw_only=True, gc=False):
+class GetJob(Message, tag=98):
     """Answered by `JobDetail` rows, see `protocol.model.job_views.whole`."""
 
     request: int
@@ -178,7 +178,7 @@ class GetJob(Fact, frozen=True, kw_only=True, gc=False):
     id: str
 
 
-class ExplainJob(Fact, frozen=True, kw_only=True, gc=False):
+class ExplainJob(Message, tag=99):
     """What binds this job now? Answered by `Binding` rows, the tightest first."""
 
     request: int
@@ -186,7 +186,7 @@ class ExplainJob(Fact, frozen=True, kw_only=True, gc=False):
     id: str
 
 
-class GetTimeline(Fact, frozen=True, kw_only=True, gc=False):
+class GetTimeline(Message, tag=100):
     """What happened to a job. Answered by `EventEntry` rows, oldest first."""
 
     request: int
@@ -196,7 +196,7 @@ class GetTimeline(Fact, frozen=True, kw_only=True, gc=False):
     limit: int
 
 
-class GetManifest(Fact, frozen=True, kw_only=True, gc=False):
+class GetManifest(Message, tag=101):
     """Who sent which chunks of an ended, paused or running job. Answered by `ManifestRange` rows."""
 
     request: int
@@ -204,7 +204,7 @@ class GetManifest(Fact, frozen=True, kw_only=True, gc=False):
     id: str
 
 
-class ListEvents(Fact, frozen=True, kw_only=True, gc=False):
+class ListEvents(Message, tag=102):
     """Record events. Answered by `EventEntry` rows: those with a serial above `after`, oldest first; with
     `after` -1 the
     newest first, from `offset` on."""
@@ -216,21 +216,21 @@ class ListEvents(Fact, frozen=True, kw_only=True, gc=False):
     limit: int
 
 
-class GetCounts(Fact, frozen=True, kw_only=True, gc=False):
+class GetCounts(Message, tag=103):
     """Answered by one `Counts`."""
 
     request: int
     reply_to: str
 
 
-class WatchEvents(Fact, frozen=True, kw_only=True, gc=False):
+class WatchEvents(Message, tag=104):
     """From now on `EventOccurred` goes to this address, until its process is lost. Not answered; ask once after each
     `ProcessReady` of the keeper."""
 
     reply_to: str
 
 
-class EventOccurred(Fact, frozen=True, kw_only=True, gc=False):
+class EventOccurred(Message, tag=105):
     """Something that people or tools may want to hear. `serial` 0: fleeting (progress), not kept, not replayed; else it
     rises by one with each. `kind` as in `protocol.model.event_kinds.KINDS`; `data` is JSON. `id` empty: of no job."""
 
@@ -241,7 +241,7 @@ class EventOccurred(Fact, frozen=True, kw_only=True, gc=False):
     data: bytes
 
 
-class SetTotalLimit(Fact, frozen=True, kw_only=True, gc=False):
+class SetTotalLimit(Message, tag=106):
     """All jobs together at most so fast from now on, whatever the schedule says, until `SetTotalLimit` with -1 or a
     restart.
     0: no limit. Answered by one `Counts`."""
@@ -251,13 +251,13 @@ class SetTotalLimit(Fact, frozen=True, kw_only=True, gc=False):
     limit_bytes_s: int
 
 
-class ConfigureJobManager(Fact, frozen=True, kw_only=True, gc=False):
+class ConfigureJobManager(Message, tag=107):
     """The configuration was read again; `settings` is JSON of what the keeper goes by (`protocol.config`)."""
 
     settings: bytes
 
 
-class ConfigureGateway(Fact, frozen=True, kw_only=True, gc=False):
+class ConfigureGateway(Message, tag=121):
     """The configuration was read again: a part of the JSON of `protocol.config.settings.Settings`, in order; `last`
     ends it. It holds secrets."""
 
@@ -265,7 +265,7 @@ class ConfigureGateway(Fact, frozen=True, kw_only=True, gc=False):
     last: bool
 
 
-class SetBookmark(Fact, frozen=True, kw_only=True, gc=False):
+class SetBookmark(Message, tag=122):
     """Keep how far somebody (`name`) has come with the events. Answered by no rows, once it is safe."""
 
     request: int
@@ -274,7 +274,7 @@ class SetBookmark(Fact, frozen=True, kw_only=True, gc=False):
     serial: int
 
 
-class GetBookmark(Fact, frozen=True, kw_only=True, gc=False):
+class GetBookmark(Message, tag=123):
     """Answered by one `Bookmark`; its serial is -1 when none was ever set."""
 
     request: int
@@ -285,20 +285,20 @@ class GetBookmark(Fact, frozen=True, kw_only=True, gc=False):
 # between the keeper and the hub
 
 
-class LimitJob(Fact, frozen=True, kw_only=True, gc=False):
+class LimitJob(Message, tag=108):
     """Keeper to dispatcher (by way of the pool): another limit for a running job. 0: none."""
 
     job: int
     limit_bytes_s: int
 
 
-class LimitTotal(Fact, frozen=True, kw_only=True, gc=False):
+class LimitTotal(Message, tag=109):
     """Keeper to watchdog: all jobs together at most so fast. 0: no limit. A new hub knows of none."""
 
     limit_bytes_s: int
 
 
-class SourceDisabled(Fact, frozen=True, kw_only=True, gc=False):
+class SourceDisabled(Message, tag=110):
     """Keeper to pool, pool to dispatcher: this source of a running job is not used any more. Its number is not given
     to another. `banned`: nor may a search bring it back."""
 
@@ -308,7 +308,7 @@ class SourceDisabled(Fact, frozen=True, kw_only=True, gc=False):
     detail: str
 
 
-class SourceFound(Fact, frozen=True, kw_only=True, gc=False):
+class SourceFound(Message, tag=111):
     """Pool to the watcher of a job: it has this source now, offered or found by a search. `url` may hold a password."""
 
     job: int
@@ -317,7 +317,7 @@ class SourceFound(Fact, frozen=True, kw_only=True, gc=False):
     size_bytes: int
 
 
-class ListContributors(Fact, frozen=True, kw_only=True, gc=False):
+class ListContributors(Message, tag=112):
     """To a dispatcher: who sent which chunks so far? Answered by `ContributorsListed` parts."""
 
     job: int
@@ -325,7 +325,7 @@ class ListContributors(Fact, frozen=True, kw_only=True, gc=False):
     reply_to: str
 
 
-class ContributorsListed(Fact, frozen=True, kw_only=True, gc=False):
+class ContributorsListed(Message, tag=113):
     """Chunks ``[firsts[i], stops[i])`` were stored by source ``owners[i]``; -1: by nobody who is known any more.
     Neighbours differ; what lies between runs is missing. To the watcher with `request` 0 just before `JobEnded`."""
 
@@ -340,7 +340,7 @@ class ContributorsListed(Fact, frozen=True, kw_only=True, gc=False):
 # between the keeper and the store
 
 
-class RemovePartFile(Fact, frozen=True, kw_only=True, gc=False):
+class RemovePartFile(Message, tag=128):
     """Keeper to assembler: the job `id` was deleted, its part file and records of `name` in `folder` go. A finished
     file stays, and so does what belongs to somebody else or is in use. Answered by `PartFileRemoved`."""
 
@@ -350,7 +350,7 @@ class RemovePartFile(Fact, frozen=True, kw_only=True, gc=False):
     reply_to: str
 
 
-class PartFileRemoved(Fact, frozen=True, kw_only=True, gc=False):
+class PartFileRemoved(Message, tag=129):
     """Nothing of it is left to remove. `detail` says what stayed and why, empty when nothing did."""
 
     id: str

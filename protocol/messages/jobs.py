@@ -4,14 +4,14 @@ from typing import Final
 
 import msgspec
 
-from protocol.messages.base import Fact
+from protocol.messages.base import Message
 from protocol.model.limits import STOPS_PER_DAY, STOPS_PER_JOB
 
 ROWS_S: Final = 1.0
 """How often a watcher hears of single sources, unless it wants to hear it more often."""
 
 
-class StartJob(Fact, frozen=True, kw_only=True, gc=False):
+class StartJob(Message, tag=0):
     """A person or a tool wants one file. From a front to the PoolManager, followed by its `OfferSource`.
 
     `source_count`: so many sources are going to be offered at once; nobody gives up before they were heard.
@@ -71,13 +71,13 @@ def with_limit(asked: StartJob, limit_bytes_s: int) -> StartJob:
     return msgspec.structs.replace(asked, limit_bytes_s=limit_bytes_s)
 
 
-class StopJob(Fact, frozen=True, kw_only=True, gc=False):
+class StopJob(Message, tag=1):
     """The job is to stop now and keep what it has; the same request goes on later."""
 
     job: int
 
 
-class OfferSource(Fact, frozen=True, kw_only=True, gc=False):
+class OfferSource(Message, tag=60):
     """One more source for a job, new or running. To the PoolManager. `url` may hold a password: never shown.
 
     Sources are numbered from 0 in the order they are offered or found. Those of a job that is asked for again are
@@ -91,7 +91,7 @@ class OfferSource(Fact, frozen=True, kw_only=True, gc=False):
     private_ok: bool = True
 
 
-class RestoreSourceCounts(Fact, frozen=True, kw_only=True, gc=False):
+class RestoreSourceCounts(Message, tag=130):
     """What a source had given to a job when the hub died, by the name people see. From the front to the next hub's
     PoolManager, after `StartJob` and before its `OfferSource`: the same job goes on counting. Fields as in
     `SourceProgressed`."""
@@ -104,7 +104,7 @@ class RestoreSourceCounts(Fact, frozen=True, kw_only=True, gc=False):
     stops: int
 
 
-class StartDispatcher(Fact, frozen=True, kw_only=True, gc=False):
+class StartDispatcher(Message, tag=2):
     """The hub's root starts the ChunkDispatcher of a job. Fields as in `StartJob`."""
 
     job: int
@@ -131,7 +131,7 @@ class StartDispatcher(Fact, frozen=True, kw_only=True, gc=False):
     make_folder: bool = False
 
 
-class StartWorker(Fact, frozen=True, kw_only=True, gc=False):
+class StartWorker(Message, tag=3):
     """A fetch process's root starts the PeerWorker of one source. `chunk_size` in bytes.
 
     `private_ok`: see `StartJob`."""
@@ -143,14 +143,14 @@ class StartWorker(Fact, frozen=True, kw_only=True, gc=False):
     private_ok: bool = True
 
 
-class StopWorker(Fact, frozen=True, kw_only=True, gc=False):
+class StopWorker(Message, tag=126):
     """A fetch process's root ends the PeerWorker of a source that is not used any more."""
 
     job: int
     source: int
 
 
-class SourceJoined(Fact, frozen=True, kw_only=True, gc=False):
+class SourceJoined(Message, tag=4):
     """A job has one more source; its PeerWorker lives at `worker`.
 
     `name` is the source as people may see it (no password), `host` is what a ``Retry-After`` binds,
@@ -181,7 +181,7 @@ class SourceJoined(Fact, frozen=True, kw_only=True, gc=False):
     stops: int = 0
 
 
-class SourceNamed(Fact, frozen=True, kw_only=True, gc=False):
+class SourceNamed(Message, tag=136):
     """What records keep of the name of this source, used or not. Pool to dispatcher, as soon as it has the source."""
 
     job: int
@@ -189,7 +189,7 @@ class SourceNamed(Fact, frozen=True, kw_only=True, gc=False):
     source_hash: int
 
 
-class SourceLost(Fact, frozen=True, kw_only=True, gc=False):
+class SourceLost(Message, tag=5):
     """The worker of this source is gone (its process died); whatever it was doing has ended."""
 
     job: int
@@ -197,13 +197,13 @@ class SourceLost(Fact, frozen=True, kw_only=True, gc=False):
     detail: str
 
 
-class ResendState(Fact, frozen=True, kw_only=True, gc=False):
+class ResendState(Message, tag=125):
     """The watcher of a job has forgotten what it was told. Pool to dispatcher: tell it everything anew."""
 
     job: int
 
 
-class SourcesExpected(Fact, frozen=True, kw_only=True, gc=False):
+class SourcesExpected(Message, tag=131):
     """Pool to dispatcher: so many sources are going to join in all. While users are searched for one more is expected
     than are known, so that the job does not end before they were heard of."""
 
@@ -211,19 +211,19 @@ class SourcesExpected(Fact, frozen=True, kw_only=True, gc=False):
     count: int
 
 
-class JobClosed(Fact, frozen=True, kw_only=True, gc=False):
+class JobClosed(Message, tag=6):
     """A job has ended: stop its actors, free what it held. From the dispatcher to the PoolManager and on."""
 
     job: int
 
 
-class DispatcherReady(Fact, frozen=True, kw_only=True, gc=False):
+class DispatcherReady(Message, tag=58):
     """A job's ChunkDispatcher stands and may be written to. To the PoolManager, who only then adds sources."""
 
     job: int
 
 
-class WorkerReady(Fact, frozen=True, kw_only=True, gc=False):
+class WorkerReady(Message, tag=59):
     """A source's PeerWorker stands at `worker`. To the PoolManager, who tells the dispatcher."""
 
     job: int

@@ -5,17 +5,17 @@ Every message carries job, source and (where there is one) lease, so a late word
 recognised and dropped.
 """
 
-from protocol.messages.base import Fact
+from protocol.messages.base import Message
 
 
-class ProbeSource(Fact, frozen=True, kw_only=True, gc=False):
+class ProbeSource(Message, tag=7):
     """Find out size, name, validator and whether offsets work."""
 
     job: int
     source: int
 
 
-class SourceProbed(Fact, frozen=True, kw_only=True, gc=False):
+class SourceProbed(Message, tag=8):
     """The probe's answer. `size_bytes` -1: the source does not say. `validator` empty: it gave none.
 
     `setup_s` is what a request costs before its first byte, as just measured. `name` is the file name the
@@ -31,7 +31,7 @@ class SourceProbed(Fact, frozen=True, kw_only=True, gc=False):
     setup_s: float
 
 
-class SourceFailed(Fact, frozen=True, kw_only=True, gc=False):
+class SourceFailed(Message, tag=9):
     """A probe came to nothing. `fault` is a `FaultKind` number; `retry_after_s` 0: the source named no time."""
 
     job: int
@@ -41,7 +41,7 @@ class SourceFailed(Fact, frozen=True, kw_only=True, gc=False):
     retry_after_s: float
 
 
-class LeaseGranted(Fact, frozen=True, kw_only=True, gc=False):
+class LeaseGranted(Message, tag=10):
     """Ride the run ``[first, stop)``. `size_bytes` is the file's size, -1 unknown: ride to the end of the body.
     `store`: which store process has the target open, see `SlotFilled`."""
 
@@ -54,7 +54,7 @@ class LeaseGranted(Fact, frozen=True, kw_only=True, gc=False):
     store: int = 0
 
 
-class LeaseExtended(Fact, frozen=True, kw_only=True, gc=False):
+class LeaseExtended(Message, tag=11):
     """The end of the ride moved away: go on to `stop` without asking anew where the source allows it."""
 
     job: int
@@ -63,7 +63,7 @@ class LeaseExtended(Fact, frozen=True, kw_only=True, gc=False):
     stop: int
 
 
-class LeaseTrimmed(Fact, frozen=True, kw_only=True, gc=False):
+class LeaseTrimmed(Message, tag=12):
     """The end of the ride moved nearer; chunks from `stop` on belong to somebody else."""
 
     job: int
@@ -72,7 +72,7 @@ class LeaseTrimmed(Fact, frozen=True, kw_only=True, gc=False):
     stop: int
 
 
-class LeaseRevoked(Fact, frozen=True, kw_only=True, gc=False):
+class LeaseRevoked(Message, tag=13):
     """Hang up; the run is no longer this source's. Answered by `LeaseReleased` like any other end."""
 
     job: int
@@ -80,7 +80,7 @@ class LeaseRevoked(Fact, frozen=True, kw_only=True, gc=False):
     lease: int
 
 
-class LeaseFinished(Fact, frozen=True, kw_only=True, gc=False):
+class LeaseFinished(Message, tag=14):
     """The ride reached its end; everything before `handed_stop` was handed to the Assembler.
 
     `received_bytes` counts the body bytes of this lease, kept or not. `size_bytes` is the size learned at the
@@ -96,7 +96,7 @@ class LeaseFinished(Fact, frozen=True, kw_only=True, gc=False):
     stopped: bool
 
 
-class LeaseReleased(Fact, frozen=True, kw_only=True, gc=False):
+class LeaseReleased(Message, tag=15):
     """The worker gives the lease back. Chunks before `handed_stop` are on their way to the Assembler.
 
     `fault` is a `FaultKind` number (`FaultKind.REVOKED` when it only obeys).
@@ -113,7 +113,7 @@ class LeaseReleased(Fact, frozen=True, kw_only=True, gc=False):
     stopped: bool
 
 
-class TransferProgressed(Fact, frozen=True, kw_only=True, gc=False):
+class TransferProgressed(Message, tag=16):
     """How far a ride is: bytes of body received in this lease. From the worker to the SpeedWatchdog, <= 5 Hz.
 
     `worker` is the sender's address: caps go there.
@@ -126,7 +126,7 @@ class TransferProgressed(Fact, frozen=True, kw_only=True, gc=False):
     worker: str
 
 
-class TransferEnded(Fact, frozen=True, kw_only=True, gc=False):
+class TransferEnded(Message, tag=17):
     """The watchdog may forget this ride. From the worker."""
 
     job: int
@@ -134,7 +134,7 @@ class TransferEnded(Fact, frozen=True, kw_only=True, gc=False):
     lease: int
 
 
-class SourceMeasured(Fact, frozen=True, kw_only=True, gc=False):
+class SourceMeasured(Message, tag=18):
     """The watchdog's judgement of a running ride: bytes received so far and rate over the last seconds.
 
     `setup_s` is the time from grant to first byte (0 while nothing has come).
@@ -148,7 +148,7 @@ class SourceMeasured(Fact, frozen=True, kw_only=True, gc=False):
     setup_s: float
 
 
-class SourceSlowed(Fact, frozen=True, kw_only=True, gc=False):
+class SourceSlowed(Message, tag=19):
     """Under the floor rate for as long as the job tolerates."""
 
     job: int
@@ -157,7 +157,7 @@ class SourceSlowed(Fact, frozen=True, kw_only=True, gc=False):
     rate_bytes_s: float
 
 
-class SourceStalled(Fact, frozen=True, kw_only=True, gc=False):
+class SourceStalled(Message, tag=20):
     """No byte at all for the stall limit."""
 
     job: int
@@ -166,7 +166,7 @@ class SourceStalled(Fact, frozen=True, kw_only=True, gc=False):
     silent_s: float
 
 
-class CapRate(Fact, frozen=True, kw_only=True, gc=False):
+class CapRate(Message, tag=21):
     """This source may send at most so much; 0 lifts the cap. From the watchdog to the worker."""
 
     job: int
@@ -174,7 +174,7 @@ class CapRate(Fact, frozen=True, kw_only=True, gc=False):
     rate_bytes_s: float
 
 
-class MonitorJob(Fact, frozen=True, kw_only=True, gc=False):
+class MonitorJob(Message, tag=22):
     """The watchdog learns a job's thresholds and its limit. From the dispatcher."""
 
     job: int
@@ -185,7 +185,7 @@ class MonitorJob(Fact, frozen=True, kw_only=True, gc=False):
     limit_bytes_s: int
 
 
-class ContinueTransfer(Fact, frozen=True, kw_only=True, gc=False):
+class ContinueTransfer(Message, tag=23):
     """A worker's note to itself: read on. It never blocks its inbox for longer than one short read."""
 
     lease: int

@@ -1,10 +1,13 @@
 """What a front (terminal, later API and page) is told of a job."""
 
-from protocol.messages.base import Fact
+from protocol.messages.base import Message
+from protocol.messages.job_commands import ContributorsListed, SourceFound
 from protocol.messages.jobs import RestoreSourceCounts
+from protocol.messages.soulseek import SearchEnded, SearchHit, SessionChanged
+from protocol.messages.supervision import ActorDied, Pong, ProcessLost, ProcessReady
 
 
-class JobOpened(Fact, frozen=True, kw_only=True, gc=False):
+class JobOpened(Message, tag=44):
     """Size and place are known. `size_bytes` -1: unknown. `resumed_bytes` were found and verified."""
 
     job: int
@@ -15,7 +18,7 @@ class JobOpened(Fact, frozen=True, kw_only=True, gc=False):
     message: str
 
 
-class JobProgressed(Fact, frozen=True, kw_only=True, gc=False):
+class JobProgressed(Message, tag=45):
     """`left_s` is the common finish time seen from now, -1 when nobody can say. `reason` says why nothing comes while
     the state is ``paused`` (by the disk) or ``waiting`` (for sources); in state ``verifying`` the bytes are those
     re-hashed so far."""
@@ -29,7 +32,7 @@ class JobProgressed(Fact, frozen=True, kw_only=True, gc=False):
     reason: str = ""
 
 
-class SourceProgressed(Fact, frozen=True, kw_only=True, gc=False):
+class SourceProgressed(Message, tag=46):
     """One row of the display. `number` counts from 0 in the order sources were given.
 
     `bytes_stored` and `chunks` came from it and were kept; `lease_first`/`lease_stop` are chunk numbers, -1
@@ -65,7 +68,7 @@ def source_known(row: SourceProgressed) -> RestoreSourceCounts:
     )
 
 
-class ChunkMapDrawn(Fact, frozen=True, kw_only=True, gc=False):
+class ChunkMapDrawn(Message, tag=47):
     """Who holds which part, in a few hundred cells over the whole file.
 
     Two bytes a cell, little endian: 0 missing, 1 stored before (resumed), 2 + source for a source;
@@ -76,7 +79,7 @@ class ChunkMapDrawn(Fact, frozen=True, kw_only=True, gc=False):
     cells: bytes
 
 
-class ChunkArrived(Fact, frozen=True, kw_only=True, gc=False):
+class ChunkArrived(Message, tag=48):
     """One stored chunk, for ``--verbose``: who, which, how fast, how many of how many (0: unknown)."""
 
     job: int
@@ -87,14 +90,14 @@ class ChunkArrived(Fact, frozen=True, kw_only=True, gc=False):
     chunk_count: int
 
 
-class JobNoted(Fact, frozen=True, kw_only=True, gc=False):
+class JobNoted(Message, tag=49):
     """Something people should read: a source banned, a mirror that changed, a resume that lost chunks."""
 
     job: int
     text: str
 
 
-class JobEnded(Fact, frozen=True, kw_only=True, gc=False):
+class JobEnded(Message, tag=50):
     """The last word on a job; `SourceProgressed` rows for every source came just before.
 
     `state`: ``sealed``, ``starved`` (no source can deliver), ``disagreed`` (content), ``disk``, ``interrupted``
@@ -128,3 +131,23 @@ def ended_early(job: int, state: str, reason: str) -> JobEnded:
         bytes_refetched=0,
         digest_hex="",
     )
+
+
+FrontInbox = (
+    JobOpened
+    | JobProgressed
+    | SourceProgressed
+    | ChunkMapDrawn
+    | ChunkArrived
+    | JobNoted
+    | JobEnded
+    | SourceFound
+    | ContributorsListed
+    | ProcessReady
+    | ProcessLost
+    | Pong
+    | ActorDied
+    | SearchHit
+    | SearchEnded
+    | SessionChanged
+)

@@ -6,11 +6,11 @@ A *peer* is a Soulseek user, a *place* is ours in a peer's upload queue, a *turn
 
 from typing import Final
 
-from protocol.messages.base import Fact
+from protocol.messages.base import Message
 from protocol.model.file_matches import PeerFile
 
 
-class StartSearch(Fact, frozen=True, kw_only=True, gc=False):
+class StartSearch(Message, tag=61):
     """Search the network. Hits go to `reply_to` as they come, then one `SearchEnded`. `search` is the asker's own
     number for it. After `hits_max` hits (0: no limit but the session's own) it ends at once."""
 
@@ -21,20 +21,20 @@ class StartSearch(Fact, frozen=True, kw_only=True, gc=False):
     hits_max: int = 0
 
 
-class CancelSearch(Fact, frozen=True, kw_only=True, gc=False):
+class CancelSearch(Message, tag=127):
     """Whoever asked wants no more hits of this search. It ends at once, with its `SearchEnded`."""
 
     search: int
     reply_to: str
 
 
-class SearchHit(PeerFile, Fact, frozen=True, kw_only=True, gc=False):
+class SearchHit(PeerFile, Message, tag=62):
     """One result of a search: one file of one peer."""
 
     search: int
 
 
-class SearchEnded(Fact, frozen=True, kw_only=True, gc=False):
+class SearchEnded(Message, tag=63):
     """No more hits for this search. `refused` in words when it could not be made (budget, not logged in); then
     `retry_after_s` says when it can be (0: nobody knows)."""
 
@@ -44,7 +44,7 @@ class SearchEnded(Fact, frozen=True, kw_only=True, gc=False):
     retry_after_s: float = 0.0
 
 
-class EnqueueFile(Fact, frozen=True, kw_only=True, gc=False):
+class EnqueueFile(Message, tag=64):
     """Ask the peer to queue its file for us (QueueUpload). One at a time for each peer; the session holds others back.
 
     `worker` is where the connection of the turn goes.
@@ -57,14 +57,14 @@ class EnqueueFile(Fact, frozen=True, kw_only=True, gc=False):
     worker: str
 
 
-class DequeueFile(Fact, frozen=True, kw_only=True, gc=False):
+class DequeueFile(Message, tag=65):
     """The place is no longer needed: an offer for it will be declined."""
 
     job: int
     source: int
 
 
-class QueuePlaceChanged(Fact, frozen=True, kw_only=True, gc=False):
+class QueuePlaceChanged(Message, tag=66):
     """Our place in the peer's queue, from 1; 0 when the peer does not say."""
 
     job: int
@@ -72,7 +72,7 @@ class QueuePlaceChanged(Fact, frozen=True, kw_only=True, gc=False):
     place: int
 
 
-class EnqueueRefused(Fact, frozen=True, kw_only=True, gc=False):
+class EnqueueRefused(Message, tag=67):
     """The peer or the network refused. `fault` is a `FaultKind` number."""
 
     job: int
@@ -81,7 +81,7 @@ class EnqueueRefused(Fact, frozen=True, kw_only=True, gc=False):
     detail: str
 
 
-class UploadOffered(Fact, frozen=True, kw_only=True, gc=False):
+class UploadOffered(Message, tag=68):
     """The peer offers to send now. To be answered with `AcceptUpload` or `DeclineUpload` at once."""
 
     job: int
@@ -90,7 +90,7 @@ class UploadOffered(Fact, frozen=True, kw_only=True, gc=False):
     size_bytes: int
 
 
-class AcceptUpload(Fact, frozen=True, kw_only=True, gc=False):
+class AcceptUpload(Message, tag=69):
     """Accept the offer; the connection is to be handed to the worker."""
 
     job: int
@@ -98,7 +98,7 @@ class AcceptUpload(Fact, frozen=True, kw_only=True, gc=False):
     ticket: int
 
 
-class DeclineUpload(Fact, frozen=True, kw_only=True, gc=False):
+class DeclineUpload(Message, tag=70):
     """Answer the offer with Cancelled."""
 
     job: int
@@ -106,7 +106,7 @@ class DeclineUpload(Fact, frozen=True, kw_only=True, gc=False):
     ticket: int
 
 
-class ConnectionReady(Fact, frozen=True, kw_only=True, gc=False):
+class ConnectionReady(Message, tag=71):
     """The turn's F connection, ready for the offset; its descriptor came with this frame under `fd_token`."""
 
     job: int
@@ -115,7 +115,7 @@ class ConnectionReady(Fact, frozen=True, kw_only=True, gc=False):
     fd_token: int
 
 
-class ConnectionClosed(Fact, frozen=True, kw_only=True, gc=False):
+class ConnectionClosed(Message, tag=72):
     """The worker is done with the turn's connection. `stopped`: it hung up before the end of the file, so the peer's
     UploadFailed is to be awaited before it is asked again."""
 
@@ -125,7 +125,7 @@ class ConnectionClosed(Fact, frozen=True, kw_only=True, gc=False):
     stopped: bool
 
 
-class UploadFailed(Fact, frozen=True, kw_only=True, gc=False):
+class UploadFailed(Message, tag=73):
     """The peer says that the running upload failed (UploadFailed of this turn), or its offer came to nothing."""
 
     job: int
@@ -135,7 +135,7 @@ class UploadFailed(Fact, frozen=True, kw_only=True, gc=False):
     detail: str
 
 
-class SessionChanged(Fact, frozen=True, kw_only=True, gc=False):
+class SessionChanged(Message, tag=74):
     """The login's state: ``online``, ``connecting``, ``offline``, ``refused`` (wrong password), ``kicked`` (another
     login of the same name), ``port taken``. `detail` is one line for people; `final`: it will not be tried again."""
 
@@ -144,15 +144,15 @@ class SessionChanged(Fact, frozen=True, kw_only=True, gc=False):
     final: bool
 
 
-class LogIn(Fact, frozen=True, kw_only=True, gc=False):
+class LogIn(Message, tag=132):
     """Be logged in: at once where it was put off, also where it was over. Where it holds nothing changes."""
 
 
-class LogOut(Fact, frozen=True, kw_only=True, gc=False):
+class LogOut(Message, tag=133):
     """Log out and stay so until a login is wanted. What rides rides on."""
 
 
-class FileFinished(Fact, frozen=True, kw_only=True, gc=False):
+class FileFinished(Message, tag=75):
     """A file that Soulseek users sent is complete at `path`: it is to be shared back. To the session."""
 
     path: str
@@ -162,7 +162,7 @@ class FileFinished(Fact, frozen=True, kw_only=True, gc=False):
 # Keyed by user name. The memory keeps and tells; what follows from it is decided by those who ask.
 
 
-class LoadPeerHistory(Fact, frozen=True, kw_only=True, gc=False):
+class LoadPeerHistory(Message, tag=76):
     """What is known of this peer? Answered by `PeerHistoryLoaded` to `reply_to`. `job` and `source` only come
     back."""
 
@@ -172,7 +172,7 @@ class LoadPeerHistory(Fact, frozen=True, kw_only=True, gc=False):
     reply_to: str
 
 
-class PeerHistoryLoaded(Fact, frozen=True, kw_only=True, gc=False):
+class PeerHistoryLoaded(Message, tag=77):
     """What is remembered of a peer; zeros and `offset_ok` when nothing is, or nothing can be read.
 
     `failures`: attempts in a row that came to nothing, the last with `last_fault` (a `FaultKind` number) `failed_s_ago`
@@ -191,7 +191,7 @@ class PeerHistoryLoaded(Fact, frozen=True, kw_only=True, gc=False):
     stops_today: int
 
 
-class PeerDelivered(Fact, frozen=True, kw_only=True, gc=False):
+class PeerDelivered(Message, tag=78):
     """A ride of this peer delivered, at this rate, so long after it was asked (0: not measured)."""
 
     peer: str
@@ -199,7 +199,7 @@ class PeerDelivered(Fact, frozen=True, kw_only=True, gc=False):
     setup_s: float
 
 
-class PeerFaulted(Fact, frozen=True, kw_only=True, gc=False):
+class PeerFaulted(Message, tag=79):
     """An attempt came to nothing. `fault` is a `FaultKind` number."""
 
     peer: str
@@ -207,7 +207,7 @@ class PeerFaulted(Fact, frozen=True, kw_only=True, gc=False):
     offset_ok: bool
 
 
-class PeerStopped(Fact, frozen=True, kw_only=True, gc=False):
+class PeerStopped(Message, tag=80):
     """We hung up on this peer before the end of its file: one more in its ledger of this day."""
 
     peer: str
@@ -219,7 +219,7 @@ FILES_MAX: Final = 50_000
 """So many files of one user are told; what is beyond is cut off."""
 
 
-class GetUser(Fact, frozen=True, kw_only=True, gc=False):
+class GetUser(Message, tag=114):
     """Is this user there? Answered by `UserDescribed`."""
 
     request: int
@@ -227,7 +227,7 @@ class GetUser(Fact, frozen=True, kw_only=True, gc=False):
     peer: str
 
 
-class UserDescribed(Fact, frozen=True, kw_only=True, gc=False):
+class UserDescribed(Message, tag=115):
     """`presence`: ``Online``, ``Away``, ``Offline`` or empty when nobody answered. Numbers are 0 when not told."""
 
     request: int
@@ -239,7 +239,7 @@ class UserDescribed(Fact, frozen=True, kw_only=True, gc=False):
     folders: int
 
 
-class BrowseUser(Fact, frozen=True, kw_only=True, gc=False):
+class BrowseUser(Message, tag=116):
     """What does this user share: in one `folder` (remote path), or everything when it is empty. Answered by
     `FilesListed`
     parts. Bounded: at most `FILES_MAX` rows of one answer are told."""
@@ -250,7 +250,7 @@ class BrowseUser(Fact, frozen=True, kw_only=True, gc=False):
     folder: str
 
 
-class FilesListed(Fact, frozen=True, kw_only=True, gc=False):
+class FilesListed(Message, tag=117):
     """Files of one folder, names without it. `last` ends the answer; `refused` then says in words why there is nothing.
     `truncated`: there was more."""
 
@@ -264,7 +264,7 @@ class FilesListed(Fact, frozen=True, kw_only=True, gc=False):
     refused: str
 
 
-class ListPeers(Fact, frozen=True, kw_only=True, gc=False):
+class ListPeers(Message, tag=118):
     """To the memory of peers: whom do we know? Answered by `PeerView` rows, the fastest first."""
 
     request: int
@@ -273,7 +273,7 @@ class ListPeers(Fact, frozen=True, kw_only=True, gc=False):
     limit: int
 
 
-class ListStops(Fact, frozen=True, kw_only=True, gc=False):
+class ListStops(Message, tag=119):
     """To the memory of peers: the ledger of stops. Answered by `StopCount` rows, the newest day first."""
 
     request: int

@@ -2,10 +2,10 @@
 
 import msgspec
 
-from protocol.messages.base import Fact
+from protocol.messages.base import Message
 
 
-class OpenPartFile(Fact, frozen=True, kw_only=True, gc=False):
+class OpenPartFile(Message, tag=24):
     """Open or create the part file of a job. `size_bytes` -1: unknown. `name` is from outside, made safe here.
 
     `again`: it was open in this run and its disk failed. Then it is not created, there must be room for more, and it
@@ -33,7 +33,7 @@ def target_of_size(wanted: OpenPartFile, size_bytes: int) -> OpenPartFile:
     return msgspec.structs.replace(wanted, size_bytes=size_bytes)
 
 
-class ChunksVerified(Fact, frozen=True, kw_only=True, gc=False):
+class ChunksVerified(Message, tag=25):
     """Chunks found in the part file that match their records: runs as a flat tuple first, stop, first, stop ...
 
     `sources` is, for each run, what its records keep of the name of who sent it (0: nobody in particular); empty: not
@@ -45,7 +45,7 @@ class ChunksVerified(Fact, frozen=True, kw_only=True, gc=False):
     sources: tuple[int, ...] = ()
 
 
-class PartFileRehashed(Fact, frozen=True, kw_only=True, gc=False):
+class PartFileRehashed(Message, tag=84):
     """The part file is being re-hashed: so many bytes of so many. A few a second, before `PartFileReady`."""
 
     job: int
@@ -53,7 +53,7 @@ class PartFileRehashed(Fact, frozen=True, kw_only=True, gc=False):
     total_bytes: int
 
 
-class SourceChanged(Fact, frozen=True, kw_only=True, gc=False):
+class SourceChanged(Message, tag=26):
     """This source's validator is not the one on record from when the part file was begun: its content changed."""
 
     job: int
@@ -61,7 +61,7 @@ class SourceChanged(Fact, frozen=True, kw_only=True, gc=False):
     detail: str
 
 
-class PartFileReady(Fact, frozen=True, kw_only=True, gc=False):
+class PartFileReady(Message, tag=27):
     """The part file stands. `message` tells people what was found there (may be empty). `store`: which store process
     has it, counted from 0."""
 
@@ -71,7 +71,7 @@ class PartFileReady(Fact, frozen=True, kw_only=True, gc=False):
     store: int = 0
 
 
-class PartFileRefused(Fact, frozen=True, kw_only=True, gc=False):
+class PartFileRefused(Message, tag=28):
     """The part file cannot be used. `fault` is a `PartFileFaultKind` number."""
 
     job: int
@@ -79,7 +79,7 @@ class PartFileRefused(Fact, frozen=True, kw_only=True, gc=False):
     detail: str
 
 
-class ValidatorSeen(Fact, frozen=True, kw_only=True, gc=False):
+class ValidatorSeen(Message, tag=29):
     """A source showed this validator; keep it with the part file so that a resume notices a changed origin."""
 
     job: int
@@ -87,7 +87,7 @@ class ValidatorSeen(Fact, frozen=True, kw_only=True, gc=False):
     validator: str
 
 
-class SlotFilled(Fact, frozen=True, kw_only=True, gc=False):
+class SlotFilled(Message, tag=30):
     """Chunks from `first` on lie in `slot`, `length_bytes` in all; `digests` is 16 bytes of xxh3_128 for each.
     `source_hash` is what the records keep of the source's name; `shelf` is the address that gets the slot back.
 
@@ -112,13 +112,13 @@ def slot_filled_for(filled: SlotFilled, store: int) -> SlotFilled:
     return filled if filled.store == store else msgspec.structs.replace(filled, store=store)
 
 
-class SlotFreed(Fact, frozen=True, kw_only=True, gc=False):
+class SlotFreed(Message, tag=31):
     """The Assembler has no more use for the slot; its worker may fill it again."""
 
     slot: int
 
 
-class ChunksStored(Fact, frozen=True, kw_only=True, gc=False):
+class ChunksStored(Message, tag=32):
     """Written and recorded: chunks ``[first, first + count)``."""
 
     job: int
@@ -129,7 +129,7 @@ class ChunksStored(Fact, frozen=True, kw_only=True, gc=False):
     length_bytes: int
 
 
-class ChunksRepeated(Fact, frozen=True, kw_only=True, gc=False):
+class ChunksRepeated(Message, tag=33):
     """They were stored already and the digests agree: a joint that two sources agree on."""
 
     job: int
@@ -140,7 +140,7 @@ class ChunksRepeated(Fact, frozen=True, kw_only=True, gc=False):
     length_bytes: int
 
 
-class ChunkDisputed(Fact, frozen=True, kw_only=True, gc=False):
+class ChunkDisputed(Message, tag=34):
     """Stored already with another digest: two sources disagree about this chunk."""
 
     job: int
@@ -150,7 +150,7 @@ class ChunkDisputed(Fact, frozen=True, kw_only=True, gc=False):
     other_source_hash: int
 
 
-class SlotSpoiled(Fact, frozen=True, kw_only=True, gc=False):
+class SlotSpoiled(Message, tag=35):
     """The slot's bytes no longer match the worker's digests: our fault; nothing was written."""
 
     job: int
@@ -160,7 +160,7 @@ class SlotSpoiled(Fact, frozen=True, kw_only=True, gc=False):
     count: int
 
 
-class DiskFailed(Fact, frozen=True, kw_only=True, gc=False):
+class DiskFailed(Message, tag=36):
     """The disk failed under an open part file, which has been let go of: nothing of the job is open any more, and what
     is handed over for it is dropped until `OpenPartFile` opens it again. `fault` is a `PartFileFaultKind` number."""
 
@@ -169,20 +169,20 @@ class DiskFailed(Fact, frozen=True, kw_only=True, gc=False):
     detail: str
 
 
-class SizeLearned(Fact, frozen=True, kw_only=True, gc=False):
+class SizeLearned(Message, tag=37):
     """The size of a file that nobody announced is known now: its body ended."""
 
     job: int
     size_bytes: int
 
 
-class SealFile(Fact, frozen=True, kw_only=True, gc=False):
+class SealFile(Message, tag=38):
     """Every chunk is stored: check, sync, rename, sync the folder."""
 
     job: int
 
 
-class FileSealed(Fact, frozen=True, kw_only=True, gc=False):
+class FileSealed(Message, tag=39):
     """The file stands under its final name, for `digest_s` already: so long took its xxh3_128, `digest_hex`.
 
     Its records go when the answer has come, `JobClosed`: until then another hub or store can find that it stands.
@@ -194,38 +194,38 @@ class FileSealed(Fact, frozen=True, kw_only=True, gc=False):
     digest_s: float = 0.0
 
 
-class SealRefused(Fact, frozen=True, kw_only=True, gc=False):
+class SealRefused(Message, tag=40):
     """The whole file is not what was asked for (checksum); the part file is kept."""
 
     job: int
     detail: str
 
 
-class ClosePartFile(Fact, frozen=True, kw_only=True, gc=False):
+class ClosePartFile(Message, tag=41):
     """Sync and close; answered by `PartFileClosed`."""
 
     job: int
 
 
-class PartFileClosed(Fact, frozen=True, kw_only=True, gc=False):
+class PartFileClosed(Message, tag=42):
     job: int
 
 
-class CommitRecords(Fact, frozen=True, kw_only=True, gc=False):
+class CommitRecords(Message, tag=43):
     """The Assembler's note to itself: group-commit the records of every open part file."""
 
 
-class BackgroundWorkEnded(Fact, frozen=True, kw_only=True, gc=False):
+class BackgroundWorkEnded(Message, tag=134):
     """The Assembler's note to itself: what was done beside it for this job is over."""
 
     job: int
 
 
-class TrimSlots(Fact, frozen=True, kw_only=True, gc=False):
+class TrimSlots(Message, tag=135):
     """A shelf's note to itself: give the memory of slots back that were not needed for a while."""
 
 
-class ClaimSlots(Fact, frozen=True, kw_only=True, gc=False):
+class ClaimSlots(Message, tag=81):
     """A fetch process was started anew: which of its slots ``[first, stop)`` are free? Its predecessor may have handed
     some over. To the Assembler, answered by `SlotsGranted`; slots not in it come as `SlotFreed` to `shelf`."""
 
@@ -234,13 +234,13 @@ class ClaimSlots(Fact, frozen=True, kw_only=True, gc=False):
     stop: int
 
 
-class SlotsGranted(Fact, frozen=True, kw_only=True, gc=False):
+class SlotsGranted(Message, tag=82):
     """The Assembler has none of these slots."""
 
     slots: tuple[int, ...]
 
 
-class PartFileReopened(Fact, frozen=True, kw_only=True, gc=False):
+class PartFileReopened(Message, tag=83):
     """Another store process, the `store`-th, has the job's target open. From the dispatcher to the shelves: hand over
     again what its predecessors have not given back."""
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-import msgspec
+from protocol.model.value import Value
 
 HITS_PER_TARGET_MAX: Final = 500
 TARGETS_MAX: Final = 2000
@@ -19,7 +19,7 @@ SIZE_MAX: Final = 1 << 45
 NAME_CHARS_MAX: Final = 4000
 
 
-class PeerFile(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class PeerFile(Value):
     """One file of one peer, as a search result describes it.
 
     What the peer says of the sound is -1 where it says nothing.

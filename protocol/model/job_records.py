@@ -9,9 +9,10 @@ from typing import Any, Self
 import msgspec
 
 from protocol.model.job_views import QUEUED, EventEntry, ManifestRange
+from protocol.model.value import Value
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(Value):
     """Base of all rows: columns are the fields, in their order."""
 
     def but(self, **changed: Any) -> Self:
@@ -19,7 +20,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, **changed)
 
 
-class JobRecord(Record, frozen=True, kw_only=True):
+class JobRecord(Record):
     """One job. As ordered: `name` to `private_ok` (see `CreateJob`).
 
     `serial` rises with every order. `queued_ms`: since when it waits for its turn, also after a pause or a retry.
@@ -76,7 +77,7 @@ class JobRecord(Record, frozen=True, kw_only=True):
     order_digest: str = ""
 
 
-class SourceRecord(Record, frozen=True, kw_only=True):
+class SourceRecord(Record):
     """One source of a job; `number` counts from 0 and means the same `url` for ever. `url` may hold a password.
 
     `left`: ``dropped`` or ``banned`` when somebody said so, else empty. `found`: by a search. `standing` and `reason`
@@ -97,7 +98,7 @@ class SourceRecord(Record, frozen=True, kw_only=True):
     stops: int = 0
 
 
-class AttemptRecord(Record, frozen=True, kw_only=True):
+class AttemptRecord(Record):
     """One run of a job. `number` is never given again. `attempt`: so often it was asked for anew. `outcome` and the
     rest as in `JobEnded`, empty while it is under way; ``lost`` when the whole daemon died."""
 
@@ -113,7 +114,7 @@ class AttemptRecord(Record, frozen=True, kw_only=True):
     refetched_bytes: int = 0
 
 
-class Totals(Record, frozen=True, kw_only=True):
+class Totals(Record):
     """Of all runs that ever ended, also of jobs that were deleted."""
 
     received_bytes: int = 0
@@ -125,7 +126,7 @@ class Totals(Record, frozen=True, kw_only=True):
     retries: int = 0
 
 
-class JobFiles(Record, frozen=True, kw_only=True):
+class JobFiles(Record):
     """What of a job is still to be removed from a folder."""
 
     id: str

@@ -9,6 +9,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from protocol.model.value import Value
+
 PART_BYTES_MAX: Final = 48_000
 """A part fits a frame with its other fields (`protocol.messages.codec.FRAME_BYTES_MAX`)."""
 NOTES_BYTES_MAX: Final = 8_000
@@ -24,11 +26,11 @@ STATES: Final = (QUEUED, ACTIVE, PAUSED, SEALED, FAILED, CANCELLED)
 ENDED: Final = (SEALED, FAILED, CANCELLED)
 
 
-class ViewRow(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class ViewRow(Value):
     """Base of all rows."""
 
 
-class JobView(ViewRow, frozen=True, kw_only=True, array_like=True):
+class JobView(ViewRow):
     """One job as a list shows it.
 
     `state` is one of `STATES`. `phase` says what an active one is doing (``searching``, ``opening``, ``verifying``,
@@ -78,7 +80,7 @@ class JobView(ViewRow, frozen=True, kw_only=True, array_like=True):
     queue_place: int
 
 
-class SourceView(ViewRow, frozen=True, kw_only=True, array_like=True):
+class SourceView(ViewRow):
     """One source of a job. `url` as people may see it: without a password. `standing` as in `SourceProgressed`, or
     ``dropped`` or ``banned`` when somebody said so. Numbers are of all its runs."""
 
@@ -99,7 +101,7 @@ class SourceView(ViewRow, frozen=True, kw_only=True, array_like=True):
     queue_place: int
 
 
-class JobDetail(ViewRow, frozen=True, kw_only=True, array_like=True):
+class JobDetail(ViewRow):
     """One job with its sources. Its exact chunk map comes from the dispatcher (`ListContributors`) or the manifest.
 
     `notes`: the latest things people should read, newest last. A job with many sources is told in several rows, each
@@ -145,7 +147,7 @@ def _latest(notes: Sequence[str]) -> list[str]:
     return fitting[::-1]
 
 
-class Bottleneck(ViewRow, frozen=True, kw_only=True, array_like=True):
+class Bottleneck(ViewRow):
     """One thing that holds a job back. `kind`: ``queue`` (too many active), ``paused``, ``sources``, ``places`` (in
     peers' queues), ``one source``, ``budget`` (of stops), ``limit``, ``disk``, ``login``, ``search``, ``peers`` (as
     fast as they are), ``ended``. `text` is a sentence."""
@@ -154,7 +156,7 @@ class Bottleneck(ViewRow, frozen=True, kw_only=True, array_like=True):
     text: str
 
 
-class ManifestRange(ViewRow, frozen=True, kw_only=True, array_like=True):
+class ManifestRange(ViewRow):
     """Chunks ``[first, stop)`` came from this source; `source` -1: nobody knows any more."""
 
     first: int
@@ -163,7 +165,7 @@ class ManifestRange(ViewRow, frozen=True, kw_only=True, array_like=True):
     url: str
 
 
-class EventEntry(ViewRow, frozen=True, kw_only=True, array_like=True):
+class EventEntry(ViewRow):
     """A kept event, as in `EventOccurred`."""
 
     serial: int
@@ -173,14 +175,14 @@ class EventEntry(ViewRow, frozen=True, kw_only=True, array_like=True):
     data: bytes
 
 
-class Bookmark(ViewRow, frozen=True, kw_only=True, array_like=True):
+class Bookmark(ViewRow):
     """How far somebody has come with the events: the last one that is done, -1 without any."""
 
     name: str
     serial: int
 
 
-class Counts(ViewRow, frozen=True, kw_only=True, array_like=True):
+class Counts(ViewRow):
     """The whole daemon in numbers, since it was installed unless said otherwise. `limit_bytes_s`: what holds now."""
 
     queued: int
@@ -201,7 +203,7 @@ class Counts(ViewRow, frozen=True, kw_only=True, array_like=True):
     last_serial: int
 
 
-class PeerView(ViewRow, frozen=True, kw_only=True, array_like=True):
+class PeerView(ViewRow):
     """What is remembered of a Soulseek user; zeros where nothing is."""
 
     peer: str
@@ -214,7 +216,7 @@ class PeerView(ViewRow, frozen=True, kw_only=True, array_like=True):
     seen_ms: int
 
 
-class StopCount(ViewRow, frozen=True, kw_only=True, array_like=True):
+class StopCount(ViewRow):
     """So often we hung up on this user on this day (UTC, ``2026-11-25``)."""
 
     peer: str

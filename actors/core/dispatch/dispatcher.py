@@ -26,7 +26,6 @@ from protocol.messages import (
     ChunksVerified,
     ClosePartFile,
     DiskFailed,
-    DispatcherInbox,
     EnqueueRefused,
     FileSealed,
     JobClosed,
@@ -64,6 +63,45 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import ASSEMBLER, POOL, WATCHDOG, Post
 from protocol.model.chunk_ranges import RangeSet
+
+DispatcherInbox = (
+    SourceJoined
+    | SourceLost
+    | StopJob
+    | SourceProbed
+    | SourceFailed
+    | LeaseFinished
+    | LeaseReleased
+    | SourceMeasured
+    | SourceSlowed
+    | SourceStalled
+    | ChunksVerified
+    | SourceChanged
+    | PartFileReady
+    | PartFileRehashed
+    | PartFileRefused
+    | ChunksStored
+    | ChunksRepeated
+    | ChunkDisputed
+    | SlotSpoiled
+    | DiskFailed
+    | FileSealed
+    | SealRefused
+    | PartFileClosed
+    | UploadOffered
+    | QueuePlaceChanged
+    | EnqueueRefused
+    | UploadFailed
+    | SessionChanged
+    | ProcessReady
+    | ResendState
+    | SourceNamed
+    | SourcesExpected
+    | SourceDisabled
+    | LimitJob
+    | ListContributors
+    | Ticked
+)
 
 __all__ = ["CLOSING_S_MAX", "DispatchState", "Phase"]
 

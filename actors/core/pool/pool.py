@@ -24,7 +24,6 @@ from protocol.messages import (
     LoadPeerHistory,
     OfferSource,
     PeerHistoryLoaded,
-    PoolInbox,
     ProcessLost,
     ProcessReady,
     ResendState,
@@ -53,6 +52,28 @@ from protocol.messages.addresses import (
 )
 from protocol.model.file_matches import extension_of
 from protocol.model.source_url import is_slsk, public_url, slsk_address, slsk_url
+
+PoolInbox = (
+    StartJob
+    | RestoreSourceCounts
+    | OfferSource
+    | StopJob
+    | JobClosed
+    | DispatcherReady
+    | WorkerReady
+    | ProcessLost
+    | ActorDied
+    | SearchHit
+    | SearchEnded
+    | SessionChanged
+    | PeerHistoryLoaded
+    | ProcessReady
+    | SourceDisabled
+    | LimitJob
+    | ContributorsListed
+    | JobEnded
+    | Ticked
+)
 
 WORKER_RESTARTS_MAX: Final = 3
 PRIORS_S_MAX: Final = 2.0

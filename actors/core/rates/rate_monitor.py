@@ -20,9 +20,10 @@ from protocol.messages import (
     Ticked,
     TransferEnded,
     TransferProgressed,
-    WatchdogInbox,
 )
 from protocol.messages.addresses import Post
+
+WatchdogInbox = MonitorJob | LimitTotal | TransferProgressed | TransferEnded | JobClosed | Ticked
 
 WINDOW_S: Final = 3.0
 QUOTA_S: Final = 1.0

@@ -148,7 +148,7 @@ def test_one_peer_fills_no_more_than_its_part_of_a_search() -> None:
 
     posted = asyncio.run(run())
     assert sum(isinstance(message, SearchHit) for message in posted) == 2 * HITS_OF_PEER_MAX
-    assert posted[-1].peers == 2  # type: ignore[union-attr]
+    assert posted[-1].peers == 2  # type: ignore[attr-defined]
 
 
 # A talk, and every order of events.

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from protocol.http_api.gateway import DeskInbox
 from protocol.messages import (
     BrowseUser,
-    DeskInbox,
     ExplainJob,
     FilesListed,
     GetCounts,

@@ -17,8 +17,11 @@ import httpx
 from actors.api.server import HttpServer
 from protocol.config.settings import ApiSettings, DaemonSettings, Settings
 from protocol.http_api.app import build_app
-from protocol.http_api.gateway import Gateway
-from protocol.messages import DeskInbox, Message, RequestAnswered
+from protocol.http_api.gateway import DeskInbox, Gateway
+from protocol.messages import (
+    Message,
+    RequestAnswered,
+)
 from protocol.messages.addresses import GATEWAY
 from protocol.model.job_views import ViewRow, pack
 

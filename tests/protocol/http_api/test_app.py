@@ -7,7 +7,13 @@ from collections.abc import Iterable
 import httpx
 import pytest
 
-from protocol.messages import DeskInbox, GetCounts, Message, ProcessLost, SessionChanged
+from protocol.http_api.gateway import DeskInbox
+from protocol.messages import (
+    GetCounts,
+    Message,
+    ProcessLost,
+    SessionChanged,
+)
 from protocol.model.job_views import Counts
 from tests.protocol.http_api.serving import answered, open_settings, serving
 

@@ -35,7 +35,7 @@ def sent(rows: list[JobDetail]) -> list[JobDetail]:
     """Through frames, as an answer goes."""
     bodies = list(pack(rows))
     frames = [encode(RequestAnswered(request=1, body=body, total=1, last=True)) for body in bodies]
-    return [row for frame in frames for row in unpack(decode(frame).body, JobDetail)]  # type: ignore[union-attr]
+    return [row for frame in frames for row in unpack(decode(frame).body, JobDetail)]  # type: ignore[attr-defined]
 
 
 @given(lengths=st.lists(st.integers(1, 8000), max_size=40), notes=st.lists(st.integers(0, 1000), max_size=30))

@@ -3,8 +3,13 @@
 from typing import Any
 
 from actors.core.dispatch.chunk_tracker import ChunkTracker
-from actors.core.dispatch.dispatcher import DispatchState
-from protocol.messages import DispatcherInbox, EnqueueRefused, QueuePlaceChanged, SessionChanged, UploadOffered
+from actors.core.dispatch.dispatcher import DispatcherInbox, DispatchState
+from protocol.messages import (
+    EnqueueRefused,
+    QueuePlaceChanged,
+    SessionChanged,
+    UploadOffered,
+)
 from protocol.messages.addresses import Post
 from protocol.model.faults import FaultKind
 from tests.actors.core.dispatch.boards import NOW_S, add, as_peer, board

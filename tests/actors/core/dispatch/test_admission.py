@@ -1,10 +1,9 @@
 """From the first probe to an open target."""
 
-from actors.core.dispatch.dispatcher import DispatchState, Phase
+from actors.core.dispatch.dispatcher import DispatcherInbox, DispatchState, Phase
 from protocol.messages import (
     ChunksVerified,
     ClosePartFile,
-    DispatcherInbox,
     JobEnded,
     JobOpened,
     LeaseGranted,

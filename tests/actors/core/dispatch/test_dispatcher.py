@@ -2,14 +2,13 @@
 
 import pytest
 
-from actors.core.dispatch.dispatcher import CLOSING_S_MAX, DispatchState, Phase
+from actors.core.dispatch.dispatcher import CLOSING_S_MAX, DispatcherInbox, DispatchState, Phase
 from protocol.messages import (
     ChunkDisputed,
     ChunksVerified,
     ClosePartFile,
     ContributorsListed,
     DiskFailed,
-    DispatcherInbox,
     FileSealed,
     JobClosed,
     JobEnded,

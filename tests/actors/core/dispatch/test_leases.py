@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors.core.dispatch.dispatcher import CLOSING_S_MAX, DispatchState, Phase
+from actors.core.dispatch.dispatcher import CLOSING_S_MAX, DispatcherInbox, DispatchState, Phase
 from actors.core.dispatch.leases import LEASE_S_MAX
 from actors.core.dispatch.sources import SourceState
 from protocol.messages import (
@@ -10,7 +10,6 @@ from protocol.messages import (
     ChunksRepeated,
     ClosePartFile,
     DiskFailed,
-    DispatcherInbox,
     FileSealed,
     JobClosed,
     JobEnded,

@@ -4,14 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.core.dispatch import admission
-from actors.core.dispatch.dispatcher import DispatchState, Phase
+from actors.core.dispatch.dispatcher import DispatcherInbox, DispatchState, Phase
 from actors.core.dispatch.leases import LEASE_S_MAX
 from actors.core.dispatch.recovery import HANDED_AGAIN_S
 from actors.core.dispatch.sources import SourceState
 from protocol.messages import (
     ChunksVerified,
     ClosePartFile,
-    DispatcherInbox,
     EnqueueFile,
     FileSealed,
     JobClosed,

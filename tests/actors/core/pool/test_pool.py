@@ -1,13 +1,12 @@
 """Which source is read in which process, and who hears when a worker or a process is gone."""
 
-from actors.core.pool.pool import WORKER_RESTARTS_MAX, PoolState
+from actors.core.pool.pool import WORKER_RESTARTS_MAX, PoolInbox, PoolState
 from protocol.messages import (
     ActorDied,
     DispatcherReady,
     JobClosed,
     JobEnded,
     OfferSource,
-    PoolInbox,
     ProcessLost,
     ProcessReady,
     RestoreSourceCounts,
@@ -121,7 +120,7 @@ def test_a_job_whose_dispatcher_failed_ends_with_that_reason_and_leaves_nothing(
 
 def of(posts: list[Post], kind: type) -> list[tuple[str, int]]:
     """Addressees and sources of the posts of one kind."""
-    return [(post.to, post.message.source) for post in posts if isinstance(post.message, kind)]  # type: ignore[union-attr]
+    return [(post.to, post.message.source) for post in posts if isinstance(post.message, kind)]  # type: ignore[attr-defined]
 
 
 def test_the_sources_of_a_process_lost_for_good_move_to_those_that_are_left() -> None:
@@ -196,7 +195,7 @@ def test_what_a_source_had_given_when_the_hub_died_is_told_with_it() -> None:
     told(pool, DispatcherReady(job=1))
     joined = [told(pool, WorkerReady(job=1, source=n, worker=f"fetch-1/worker-1-{n}"))[0].message for n in range(2)]
     assert all(isinstance(each, SourceJoined) for each in joined)
-    given = [(each.bytes_stored, each.chunks, each.leases, each.stops) for each in joined]  # type: ignore[union-attr]
+    given = [(each.bytes_stored, each.chunks, each.leases, each.stops) for each in joined]  # type: ignore[attr-defined]
     assert given == [(700, 7, 3, 2), (0, 0, 0, 0)]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from actors.core.pool.entries import ENDED_KEPT_MAX
-from actors.core.pool.pool import PoolState
+from actors.core.pool.pool import PoolInbox, PoolState
 from actors.core.pool.source_search import AT_ONCE_MAX
 from protocol.messages import (
     ContributorsListed,
@@ -17,7 +17,6 @@ from protocol.messages import (
     LimitJob,
     Message,
     OfferSource,
-    PoolInbox,
     ResendState,
     SearchEnded,
     SearchHit,

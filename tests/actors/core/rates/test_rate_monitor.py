@@ -181,7 +181,7 @@ def test_the_caps_of_a_limited_job_sum_to_its_limit() -> None:
     for source in range(3):
         stage.progress(0, source=source)
     stage.hear(Ticked())
-    caps = {cap.source: cap.rate_bytes_s for cap in stage.of(CapRate)}  # type: ignore[union-attr]
+    caps = {cap.source: cap.rate_bytes_s for cap in stage.of(CapRate)}  # type: ignore[attr-defined]
     assert caps == {0: 300 * KB, 1: 300 * KB, 2: 300 * KB}
 
 
@@ -195,7 +195,7 @@ def test_what_a_slow_source_leaves_goes_to_the_fast_ones() -> None:
             stage.progress(50 * KB * stage.now_s, source=0)
             stage.progress(800 * KB * stage.now_s, source=1)
         stage.hear(Ticked())
-    caps = {cap.source: cap.rate_bytes_s for cap in stage.of(CapRate)}  # type: ignore[union-attr]
+    caps = {cap.source: cap.rate_bytes_s for cap in stage.of(CapRate)}  # type: ignore[attr-defined]
     assert caps[1] > 700 * KB
     assert sum(caps.values()) <= 900 * KB * 1.1
 

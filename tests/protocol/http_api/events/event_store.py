@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from protocol.http_api.gateway import DeskInbox
 from protocol.messages import (
-    DeskInbox,
     EventOccurred,
     GetBookmark,
     GetCounts,

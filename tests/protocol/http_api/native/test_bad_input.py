@@ -12,7 +12,11 @@ import httpx
 import pytest
 
 from protocol.http_api.errors import OURS
-from protocol.messages import DeskInbox, Message, RequestRefused
+from protocol.http_api.gateway import DeskInbox
+from protocol.messages import (
+    Message,
+    RequestRefused,
+)
 from tests.protocol.http_api.document import OPERATIONS, example_of, json_body, resolved
 from tests.protocol.http_api.rows import ID
 from tests.protocol.http_api.serving import Api, serving

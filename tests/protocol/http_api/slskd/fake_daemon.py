@@ -15,12 +15,12 @@ from typing import Any, Final
 import msgspec
 
 from protocol.config.settings import AccountShown, Settings
+from protocol.http_api.gateway import DeskInbox
 from protocol.messages import (
     BrowseUser,
     CancelJob,
     CancelSearch,
     CreateJob,
-    DeskInbox,
     FilesListed,
     GetJob,
     GetUser,
