@@ -79,5 +79,7 @@ def _shown(options: DaemonOptions) -> str:
         return printed()
     unit = (Path(__file__).parent / UNIT_FILE).read_text(encoding="utf-8")
     config = f" --config {os.path.abspath(options.config)}" if options.config else ""
-    program = f"{sys.executable} {Path(__file__).parents[2] / 'run.py'}"
+    root = Path(__file__).parents[2]
+    entry = next(path for name in ("run.py", "__main__.py") if (path := root / name).exists())  # checkout, wheel
+    program = f"{sys.executable} {entry}"
     return unit.replace("@PROGRAM@", program).replace("@CONFIG@", config)

@@ -1,16 +1,40 @@
-"""What the demonstration plays, and what is wanted from it."""
+"""Demonstration: a download from users or mirrors that are simulated on this machine, and a check of its bytes."""
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 from contextlib import ExitStack
+from hashlib import file_digest
 from typing import Any
 
 from actors.demo.mirrors.scenario import DEMO_CONTENT, DEMO_MIRRORS, demo_box
 from actors.demo.soulseek.scenario import DEMO_CONTENT as SHARED
 from actors.demo.soulseek.scenario import DEMO_PEERS, demo_network
+from actors.local.download import fetch
+from protocol.cli.exit_codes import ExitCode, exit_code_of
 from protocol.cli.parsing import DemoOptions, GetOptions
+from protocol.cli.views.base import make_view
 from protocol.config.settings import Account
+
+
+def demo(options: DemoOptions) -> int:
+    """Run ``demo`` and return the exit code."""
+    with ExitStack() as leaving:
+        folder = leaving.enter_context(tempfile.TemporaryDirectory(prefix="shoal-demo-"))
+        wanted, sha256 = (demo_mirrors if options.kind == "http" else demo_users)(options, folder, leaving)
+        view = make_view(options, sys.stdout, sys.stderr)
+        try:
+            ended = fetch(wanted, view, memory=os.path.join(folder, "peers.sqlite"))
+        finally:
+            view.close()
+        if ended.state != "sealed":
+            return exit_code_of(ended.state)
+        with open(ended.path, "rb") as file:
+            same = file_digest(file, "sha256").hexdigest() == sha256
+        say(options, "content: the same as the original" if same else "content: NOT the same as the original")
+        return ExitCode.SEALED if same else ExitCode.DISAGREED
 
 
 def demo_users(options: DemoOptions, folder: str, leaving: ExitStack) -> tuple[GetOptions, str]:

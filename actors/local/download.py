@@ -1,17 +1,28 @@
-"""The front of one job: asks for it, shows what is said of it, tells when it ended and how.
+"""One-shot download: a job in processes of its own, from its request to its end.
 
-Runs in the main thread of the process a person started, beside the supervisor; no actor.
+Runs in the main thread of the process that the user started, beside the supervisor; it is no actor. The processes:
+*front* (this one: supervisor and display), *hub*, *store*, *fetch-1..n* and, where a login is needed, *soulseek*; what
+each is made of stands in `actors.builders`.
 """
 
+import os
 import queue
 import signal
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Final, Protocol, cast
 
-from actors.runtime.supervisor import Supervisor
+from actors.builders import processes
+from actors.core.supervision.process_policy import HealthPolicy, RestartPolicy
+from actors.runtime.process import ProcessSpec
+from actors.runtime.supervisor import StartFailed, Supervisor
+from protocol.cli.exit_codes import exit_code_of
+from protocol.cli.parsing import GetOptions
+from protocol.cli.views.base import make_view
+from protocol.config.paths import state_folder
 from protocol.messages import (
     ActorDied,
     FrontInbox,
@@ -27,9 +38,16 @@ from protocol.messages import (
     ended_early,
     restarted_job,
     source_known,
+    with_stop_budget,
 )
-from protocol.messages.addresses import POOL, SESSION, split_address
+from protocol.messages.addresses import FRONT, POOL, SESSION, split_address
+from storage.shared_memory import Arena
 
+JOB: Final = 1
+PEERS_MAX: Final = 64
+"""Sources of one search that have a slot each."""
+ROWS_S: Final = 0.25
+"""Period of a display."""
 REFRESH_S: Final = 0.1
 STOP_AGAIN_S: Final = 0.5
 """So often a stop is asked for until the job has ended: the first word may come before there is anybody to hear it."""
@@ -37,6 +55,83 @@ _FETCHER: Final = "fetch-"
 _WORKER: Final = "worker-"
 _HUB_PROCESS: Final = split_address(POOL)[0]
 _SESSION_PROCESS: Final = split_address(SESSION)[0]
+
+
+def get(options: GetOptions) -> int:
+    """Run ``get`` or ``swarm`` and return the exit code."""
+    view = make_view(options, sys.stdout, sys.stderr)
+    try:
+        return exit_code_of(fetch(options, view).state)
+    finally:
+        view.close()
+
+
+def fetch(options: GetOptions, view: "View", *, memory: str = "") -> JobEnded:
+    """Run one job in processes of its own and leave none behind.
+
+    `memory` is the path of the database of peers, which is made when it is missing; empty for that of this user.
+    """
+    session = None
+    if options.account is not None:
+        memory = memory or os.path.join(state_folder(os.environ), "peers.sqlite")
+        session = _session_process(options, memory)
+    specs, slot_count = processes(len(options.urls) if not options.term else PEERS_MAX, session, memory)
+    with Interrupts().caught() as interrupts, ExitStack() as leaving:
+        try:
+            arena = Arena.create(slot_count)
+            leaving.callback(arena.close)
+            supervisor = Supervisor(
+                specs,
+                arena_fd=arena.fd,
+                slot_count=slot_count,
+                lost_to=(POOL,),
+                health_policy=HealthPolicy(memory_bytes_max=options.memory_limit_bytes),
+                restart_policy=RestartPolicy(),
+            )
+            leaving.callback(supervisor.stop)
+            supervisor.start()
+        except (StartFailed, OSError, EOFError) as failure:
+            ended = failed(JOB, start_failure(failure))
+            view.show(ended, now_s=time.monotonic())
+            return ended
+        return run_job(supervisor, view, _job_request(options), options.urls, interrupts)
+
+
+def start_failure(failure: Exception) -> str:
+    """Return why the processes could not be started, for the user."""
+    return f"cannot start: {'the forkserver died' if isinstance(failure, EOFError) else failure}"
+
+
+def _session_process(options: GetOptions, memory: str) -> ProcessSpec:
+    from actors.soulseek.starting import session_process, session_settings
+
+    assert options.account is not None
+    finished = os.path.join(os.path.dirname(memory), "finished")
+    settings = session_settings(options.account, finished_folder=finished)
+    return session_process(settings, verbose=options.verbose)
+
+
+def _job_request(options: GetOptions) -> StartJob:
+    asked = StartJob(
+        job=JOB,
+        source_count=len(options.urls),
+        folder=options.folder,
+        name=options.name,
+        chunk_size=options.chunk_size,
+        checksum=options.checksum,
+        mode=options.mode,
+        limit_bytes_s=options.limit_bytes_s,
+        preallocate=options.preallocate,
+        sync=options.sync,
+        slow_rate_bytes_s=options.slow_rate_bytes_s,
+        slow_after_s=options.slow_after_s,
+        verbose=options.verbose,
+        watcher=FRONT,
+        term=options.term,
+        wanted_size_bytes=options.wanted_size_bytes,
+        rows_s=ROWS_S,
+    )
+    return asked if options.account is None else with_stop_budget(asked, **options.account.manners)
 
 
 class View(Protocol):

@@ -1,18 +1,23 @@
-"""The front of one search: asks for it, gathers the hits, tells how it ended.
+"""One-shot search: logs in, collects the hits of one search, shows the targets found.
 
-Runs in the main thread of the process a person started, beside the supervisor; no actor.
+Runs in the main thread of the process that the user started, beside the supervisor; it is no actor.
 """
 
+import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
-from actors.local.download import Interrupts, next_message
-from actors.runtime.supervisor import Supervisor
-from protocol.cli.views.search import Found, FoundTarget
+from actors.core.supervision.process_policy import HealthPolicy
+from actors.local.download import Interrupts, next_message, start_failure
+from actors.runtime.supervisor import StartFailed, Supervisor
+from actors.soulseek.starting import session_process, session_settings
+from protocol.cli.parsing import SearchOptions
+from protocol.cli.views.search import Found, FoundTarget, SearchView, search_exit_code
 from protocol.messages import ActorDied, FrontInbox, ProcessLost, SearchEnded, SearchHit, SessionChanged, StartSearch
-from protocol.messages.addresses import SESSION
+from protocol.messages.addresses import FRONT, SESSION
 from protocol.model.file_matches import FileMatch, FileMatches
 from protocol.model.source_url import slsk_url
 
@@ -29,6 +34,28 @@ class Searched:
     targets: FileMatches = field(default_factory=FileMatches)
     peers: int = 0
     refused: str = ""
+
+
+def search(options: SearchOptions) -> int:
+    """Run ``search`` and return the exit code."""
+    view = SearchView(sys.stdout, sys.stderr, json=options.json)
+    result = found(options.term, _searched(options, view), targets_max=options.targets_max)
+    view.finish(result)
+    return search_exit_code(result)
+
+
+def _searched(options: SearchOptions, view: SearchView) -> Searched:
+    """Search in a process of its own and leave none behind."""
+    settings = session_settings(options.account, heard_by=(FRONT,))
+    asked = StartSearch(search=1, term=options.term, wait_s=options.wait_s, reply_to=FRONT)
+    with Interrupts().caught() as interrupts, ExitStack() as leaving:
+        try:
+            supervisor = Supervisor([session_process(settings, verbose=False)], health_policy=HealthPolicy())
+            leaving.callback(supervisor.stop)
+            supervisor.start()
+        except (StartFailed, OSError, EOFError) as failure:
+            return Searched(state="failed", refused=start_failure(failure))
+        return run_search(supervisor, view.show, asked, interrupts)
 
 
 def run_search(

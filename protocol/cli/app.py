@@ -6,7 +6,6 @@ stderr, the same with every version of typer; nothing is drawn with rich here, w
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -31,6 +30,7 @@ from protocol.cli.parsing import (
     checked_word,
 )
 from protocol.model.errors import BadUsage
+from protocol.model.version import program_version
 
 if TYPE_CHECKING:
     from typer.core import TyperCommand, TyperGroup
@@ -131,16 +131,3 @@ def _verify_command(actions: Actions) -> Callable[..., None]:
         raise typer.Exit(actions.verify(VerifyOptions(path=checked_path(path), json=json)))
 
     return verify
-
-
-def program_version() -> str:
-    """From the checkout that this file lies in, else from the installed package."""
-    import tomllib
-    from importlib.metadata import version
-
-    pyproject = Path(__file__).parents[2] / "pyproject.toml"
-    try:
-        project = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("project", {})
-    except OSError:
-        return version("shoal")
-    return str(project["version"]) if project.get("name") == "shoal" else version("shoal")

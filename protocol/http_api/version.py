@@ -1,8 +1,9 @@
-"""What tools are told of versions."""
+"""Versions that the API reports: of this program, and of the slskd whose API it speaks."""
 
 from typing import Final
 
-VERSION: Final = "0.2.0"
-"""Of this product."""
+from protocol.model.version import program_version
+
+VERSION: Final = program_version()
 SLSKD_VERSION: Final = "0.25.1"
-"""Of the slskd whose API is spoken; its clients read three whole numbers."""
+"""Clients read three whole numbers."""

@@ -223,7 +223,7 @@ def test_many_mirrors_serve_one_small_file(shoal: Shoal) -> None:
 TWICE = """
 import os, sys, threading
 sys.path.insert(0, {root!r})
-import run
+from actors.local.download import fetch
 from protocol.cli.parsing import GetOptions
 from protocol.cli.views.base import make_view
 
@@ -231,7 +231,7 @@ def once(name):
     options = GetOptions(
         urls=({url!r},), folder=os.getcwd(), name=name, chunk_size=131072, checksum="", mode="swarm", limit_bytes_s=0,
         preallocate=False, sync="none", json=False, quiet=True, verbose=False, slow_rate_bytes_s=0, slow_after_s=15.0)
-    assert run.fetch(options, make_view(options, sys.stdout, sys.stderr)).state == "sealed"
+    assert fetch(options, make_view(options, sys.stdout, sys.stderr)).state == "sealed"
     return len(os.listdir("/proc/self/fd")), threading.active_count()
 
 if __name__ == "__main__":

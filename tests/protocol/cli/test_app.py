@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from protocol.cli.app import Actions, build_app, program_version
+from protocol.cli.app import Actions, build_app
 from protocol.cli.commands.daemon import DaemonOptions
 from protocol.cli.exit_codes import MEANINGS
 from protocol.cli.parsing import DemoOptions, GetOptions, SearchOptions, VerifyOptions
 from protocol.config.settings import Account
 from protocol.model.limits import HEX_DIGITS
+from protocol.model.version import program_version
 
 URL = "http://127.0.0.1:8080/file.iso"
 

@@ -1,0 +1,99 @@
+"""Start and end of the program's process: early forkserver, command line, exit.
+
+A command that downloads starts its forkserver before the command line is parsed, so that the modules of the child
+processes are loaded while this process loads its own. Nothing heavy is imported at the top.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from importlib import import_module
+from typing import Any, Final, NoReturn
+
+PRELOADED: Final = (
+    "actors.assembler",
+    "actors.builders",
+    "actors.chunk_dispatcher",
+    "actors.peer_worker",
+    "actors.pool_manager",
+    "actors.runtime.process_root",
+    "actors.sources.http.reader",
+    "actors.speed_watchdog",
+)
+"""Modules of the child processes of a download; the forkserver loads them once for all."""
+PRELOADED_SESSION: Final = ("actors.soulseek.network", "actors.soulseek.actor")
+"""The same for commands that log in; aioslsk takes half a second to load."""
+
+
+class Command:
+    """A command's function ``module:name``, imported when it is called first."""
+
+    def __init__(self, path: str) -> None:
+        self._module, _, self._name = path.partition(":")
+
+    def __call__(self, *arguments: Any) -> Any:
+        return getattr(import_module(self._module), self._name)(*arguments)
+
+
+def run_command_line(**commands: Command) -> int:
+    """Parse ``sys.argv`` and call one of `commands`, which are the fields of `protocol.cli.app.Actions`.
+
+    Returns or raises SystemExit with the exit code.
+    """
+    try:
+        import signal
+
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # until a command handles it itself
+        modules = _preloaded(sys.argv[1:])
+        gc.disable()  # nothing that is loaded now is garbage, and looking for some takes a tenth of the loading time
+        if modules:
+            # What this process and its children both need is loaded once, before the fork.
+            import actors.runtime.supervisor  # noqa: F401
+            import storage.shared_memory  # noqa: F401
+            from actors.runtime.spawn import warm
+
+            warm(modules)
+        from protocol.cli.app import Actions, build_app
+
+        app = build_app(Actions(**commands))
+        gc.freeze()
+        gc.enable()
+        app()
+    except KeyboardInterrupt:
+        sys.stderr.write("error: interrupted\n")
+        return 130
+    return 0
+
+
+def _preloaded(words: list[str]) -> tuple[str, ...]:
+    """Guess from the unparsed command line which modules the children will need; none for no children."""
+    if {"-h", "--help"} & set(words) or any(word == "--daemon" or word.startswith("--url") for word in words):
+        return ()
+    if words[:1] == ["swarm"] and words[1:2] and words[1].isdigit():
+        return ()  # most likely of the pool; should it be words to search for, they are loaded a little later
+    if words[:1] == ["search"]:
+        return PRELOADED_SESSION
+    if words[:1] == ["swarm"] or (words[:1] == ["get"] and any(word[:5].lower() == "slsk:" for word in words)):
+        return (*PRELOADED, *PRELOADED_SESSION)
+    if words[:1] == ["demo"]:
+        return PRELOADED if "http" in words or "--kind=http" in words else (*PRELOADED, *PRELOADED_SESSION)
+    return PRELOADED if words[:1] == ["get"] else ()
+
+
+def leave(code: int) -> NoReturn:
+    """End the process now: taking every loaded module apart takes as long as a fifth of loading it."""
+    import atexit
+    import signal
+
+    # One more Ctrl-C must not change how this ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        sys.exit(code)  # the reader of a pipe is gone: Python knows how to end then
+    os._exit(code)

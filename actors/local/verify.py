@@ -1,0 +1,35 @@
+"""Checks of files on the disk, in this process: a part file against its records, the digest of a finished file."""
+
+import sys
+
+from protocol.cli.exit_codes import ExitCode
+from protocol.cli.parsing import VerifyOptions
+from protocol.cli.views.verify import Verified, verify_exit_code, verify_json, verify_text
+from protocol.model.faults import PartFileFault
+from storage.digests import file_digest
+from storage.verify import verify as verify_part_file
+
+
+def digest(path: str, algorithm: str) -> str:
+    """Return the hex digest of the file at `path`. Raises OSError."""
+    return file_digest(path, algorithm)
+
+
+def verify(options: VerifyOptions) -> int:
+    """Run ``verify``: report which chunks of a part file hold. Reads only. Returns the exit code."""
+    try:
+        report = verify_part_file(str(options.path))
+    except PartFileFault as fault:
+        sys.stderr.write(f"error: {fault.detail}\n")
+        return ExitCode.DISK
+    verified = Verified(
+        path=report.part_path,
+        size_bytes=report.size_bytes,
+        chunk_size=report.chunk_size,
+        held_chunks=report.holding.count,
+        damaged=list(report.damaged),
+        missing=list(report.missing),
+        being_written=report.being_written,
+    )
+    sys.stdout.write((verify_json(verified) if options.json else verify_text(verified)) + "\n")
+    return verify_exit_code(verified)
