@@ -293,7 +293,7 @@ def test_a_box_that_cannot_start_says_why(tmp_path: Path) -> None:
 
 OWNER = """
 import sys
-from actors.demo.mirrors import Character, mirrors
+from actors.demo.mirrors.owner import Character, mirrors
 box = mirrors([Character(silent=True)])
 print(box.port("m0"), flush=True)
 sys.stdin.read()
