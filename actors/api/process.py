@@ -1,25 +1,45 @@
-"""What the `api` process is made of."""
+"""Builder of the `api` process, and its settings.
 
-import asyncio
-import socket
-import time
+The front imports this module to make the settings, so nothing of what the process is made of is imported at the top.
+"""
 
-from actors.api.gateway_actor import GatewayActor, Outbox
-from actors.api.server import HttpServer
-from actors.api.start import ApiStart
-from actors.runtime.actor import stop_actors
-from actors.runtime.process import ProcessActors, ProcessContext
-from protocol.http_api.app import build_app
-from protocol.http_api.gateway import Gateway
-from protocol.messages import StopProcess
-from protocol.messages.addresses import GATEWAY, root_address
+from dataclasses import dataclass, field
+from typing import Final
 
-STUCK_S: float = 60.0
-"""A loop that has not turned for so long makes the process one that answers no pings."""
+from actors.runtime.process import InheritedFd, ProcessActors, ProcessContext
+from protocol.config.settings import Settings
+
+STUCK_S: Final = 60.0
+"""A process whose event loop has not turned for this time answers no pings any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiStart:
+    """Settings of the api process.
+
+    `listener` is a listening socket that belongs to the front, so that no client is refused while this process is
+    replaced. `absent` names the processes that this daemon does not have, with the reason for each.
+    """
+
+    settings: Settings
+    listener: InheritedFd
+    absent: dict[str, str] = field(default_factory=dict)
 
 
 def build(context: ProcessContext) -> ProcessActors:
-    """The desk, its mailbox and the server. `context.settings` is an `ApiStart`."""
+    """Start the gateway, its actor and the server. `context.settings` is an `ApiStart`."""
+    import asyncio
+    import socket
+    import time
+
+    from actors.api.gateway_actor import GatewayActor, Outbox
+    from actors.api.server import HttpServer
+    from actors.runtime.actor import stop_actors
+    from protocol.http_api.app import build_app
+    from protocol.http_api.gateway import Gateway
+    from protocol.messages import StopProcess
+    from protocol.messages.addresses import GATEWAY, root_address
+
     start: ApiStart = context.settings
     bus = context.bus
     loop = asyncio.new_event_loop()

@@ -17,7 +17,9 @@ from protocol.model.errors import BadUsage
 UNIT_FILE: Final = "shoal.service"
 USAGE: Final = 2
 PRELOADED: Final = (
+    "actors.api.gateway_actor",
     "actors.api.process",
+    "actors.api.server",
     "actors.assembler",
     "actors.builders",
     "actors.chunk_dispatcher",
@@ -28,6 +30,7 @@ PRELOADED: Final = (
     "actors.runtime.process_root",
     "actors.sources.http.reader",
     "actors.speed_watchdog",
+    "protocol.http_api.app",
 )
 """Loaded once for all children."""
 PRELOADED_SESSION: Final = ("actors.soulseek.network", "actors.soulseek.actor")

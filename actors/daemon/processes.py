@@ -5,7 +5,7 @@ import os
 from dataclasses import replace
 from typing import Any, Final
 
-from actors.api.start import ApiStart
+from actors.api.process import ApiStart
 from actors.daemon.preflight import FINISHED_FOLDER, JOBS_FILE, PEERS_FILE
 from actors.runtime.process import InheritedFd, ProcessSpec
 from actors.soulseek.starting import session_process, session_settings

@@ -40,7 +40,7 @@ from protocol.http_api.middleware.authorization import Access
 from protocol.http_api.middleware.paths import Paths
 from protocol.http_api.middleware.request_guard import Guard
 from protocol.http_api.native import routes as multisource
-from protocol.http_api.version import VERSION
+from protocol.model.version import program_version
 
 ROUTERS: Final[tuple[Callable[[Gateway], APIRouter], ...]] = (
     health.router,
@@ -57,7 +57,7 @@ def build_app(desk: Gateway) -> FastAPI:
     """The application around this desk. Call it in the loop that it will run in."""
     app = FastAPI(
         title="Shoal",
-        version=VERSION,
+        version=program_version(),
         lifespan=_lifespan(desk),
         openapi_url="/api/v0/openapi.json",
         docs_url=None,

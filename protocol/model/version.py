@@ -1,7 +1,11 @@
-"""Version number of this program: one for the command line and the API, kept in pyproject.toml."""
+"""Versions that are reported: of this program, one for command line and API, and of the slskd whose API it speaks."""
 
 from functools import cache
 from pathlib import Path
+from typing import Final
+
+SLSKD_VERSION: Final = "0.25.1"
+"""Clients read three whole numbers."""
 
 
 @cache

@@ -6,9 +6,9 @@ from fastapi.responses import JSONResponse, Response
 from protocol.http_api.gateway import Gateway, RefusedError
 from protocol.http_api.slskd import formatting, schemas
 from protocol.http_api.slskd.schemas import Application, Directories, Options, ServerState, User, Version, answer
-from protocol.http_api.version import SLSKD_VERSION, VERSION
 from protocol.messages import LogIn, LogOut
 from protocol.messages.addresses import SESSION
+from protocol.model.version import SLSKD_VERSION, program_version
 
 
 def server_of(desk: Gateway) -> ServerState:
@@ -45,7 +45,7 @@ def add(routes: APIRouter, desk: Gateway) -> None:
         return answer(
             Application(
                 version=_version(),
-                product=f"Shoal {VERSION}",
+                product=f"Shoal {program_version()}",
                 server=server,
                 user=User(username=server.username),
             )
