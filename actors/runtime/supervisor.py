@@ -63,12 +63,12 @@ class StartFailed(Exception):  # noqa: N818
 class Supervisor:
     """Owns the children of `specs`, the run folder and the message bus of ``front``.
 
-    `inbox` gets everything addressed to ``front/front`` (`FrontInbox` without `Pong`), and a `ProcessLost` for each child
-    that died unasked or was killed; the addresses in `lost_to` get that too. A child that `health_policy` calls as good
-    as dead dumps its stacks and is killed, so there is one kind of loss. Once all are started, the dead are started
-    again as `restart_policy` says (None: never), and `lost_to` gets their `ProcessReady`. An actor that fails in a
-    process that lives as a whole is then no `ActorDied` for the inbox, but a loss: the process is killed. `arena_fd`
-    stays the caller's; every child gets a duplicate.
+    `inbox` gets everything addressed to ``front/front`` (`FrontInbox` without `Pong`), and a `ProcessLost` for each
+    child that died unasked or was killed; the addresses in `lost_to` get that too. A child that `health_policy` calls
+    as good as dead dumps its stacks and is killed, so there is one kind of loss. Once all are started, the dead are
+    started again as `restart_policy` says (None: never), and `lost_to` gets their `ProcessReady`. An actor that fails
+    in a process that lives as a whole is then no `ActorDied` for the inbox, but a loss: the process is killed.
+    `arena_fd` stays the caller's; every child gets a duplicate.
     """
 
     def __init__(
