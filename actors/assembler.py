@@ -125,8 +125,8 @@ class Assembler(Actor):
                 for number in [each for each in self._jobs if not self._long.busy(each)]:
                     self._with_disk(number, lambda job: job.target.commit())
             case BackgroundWorkEnded(job=number):
-                for put_by in self._long.finish(number):
-                    self.handle(put_by)  # type: ignore[arg-type]  # it was one of ours before
+                for deferred in self._long.finish(number):
+                    self.handle(deferred)  # type: ignore[arg-type]  # it was one of ours before
             case RemovePartFile(id=id):
                 detail = discard(message.folder, safe_name(message.name, "download"))
                 self.bus.post(message.reply_to, PartFileRemoved(id=id, detail=detail))
@@ -137,12 +137,12 @@ class Assembler(Actor):
         """What is said about a target that is worked on waits. An opening that nobody wants any more is called off."""
         if self._long.busy(message.job):
             if isinstance(message, ClosePartFile | JobClosed) and message.job in self._opening:
-                self._long.call_off(message.job)
+                self._long.cancel(message.job)
                 self._leaving[_place(self._opening[message.job])] = message.job
-            self._long.put_by(message.job, message)
+            self._long.defer(message.job, message)
             return
         if isinstance(message, OpenPartFile) and (leaving := self._leaving.get(_place(message))) is not None:
-            self._long.put_by(leaving, message)  # its lock is about to be given back
+            self._long.defer(leaving, message)  # its lock is about to be given back
             return
         match message:
             case OpenPartFile():

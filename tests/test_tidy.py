@@ -136,7 +136,6 @@ WORDS_TO_COME = (
     "actors/daemon/",
     "actors/demo/",
     "actors/local/",
-    "actors/runtime/",
     "actors/soulseek/",
     "actors/sources/",
     "protocol/cli/",

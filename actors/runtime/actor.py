@@ -1,7 +1,7 @@
-"""The shell of every actor: frames in, `handle`, and one report when it fails.
+"""Base class of actors: frames in, `handle`, one report of a failure.
 
-Pykka stops an actor after an exception, but says so in two ways and not at all when `on_start` fails. So nothing is
-let through to it: every failure ends here, is logged once and becomes one `ActorDied` to the root of the process.
+Pykka stops an actor after an exception, but reports it in two ways and not at all when `on_start` fails. So no
+exception reaches Pykka: every failure is logged once here and becomes one `ActorDied` to the root of the process.
 """
 
 import abc
@@ -27,7 +27,7 @@ DETAIL_CHARS_MAX: Final = 500
 
 
 class Actor(pykka.ThreadingActor):
-    """An actor that is reached over the message bus under `name`, one thread, one message at a time.
+    """Actor with one thread, reached over the message bus under `name`, handling one message at a time.
 
     ``Class.start(name, bus, ...)`` returns when the name is registered: whatever is posted from then on is in
     the inbox. Subclasses narrow `handle` to their closed inbox union. Threads are daemons, so that a stuck actor
@@ -36,7 +36,7 @@ class Actor(pykka.ThreadingActor):
 
     use_daemon_thread: ClassVar[bool] = True
     message_s_max: ClassVar[float] = 60.0
-    """Who is at one message for longer is stuck: its process answers no pings any more and is replaced."""
+    """An actor that handles one message for longer is stuck: its process stops answering pings and is replaced."""
 
     def __init__(self, name: str, bus: MessageBus) -> None:
         super().__init__()
@@ -49,13 +49,13 @@ class Actor(pykka.ThreadingActor):
         """Act on one message. An exception is our fault and ends the actor."""
 
     def starting(self) -> None:
-        """Hook: runs in the actor's thread before the first message."""
+        """Hook, called in the actor's thread before the first message."""
 
     def stopping(self) -> None:
-        """Hook: runs in the actor's thread after the last message, when it was asked to stop (not when it failed)."""
+        """Hook, called in the actor's thread after the last message when it was asked to stop (not when it failed)."""
 
     def died(self, report: ActorDied) -> None:
-        """What a failure is turned into; the root overrides it, having no root to tell."""
+        """Report a failure to the root, which overrides this."""
         self.bus.post(root_address(self.bus.process), report)
 
     def on_start(self) -> None:
@@ -97,7 +97,7 @@ class Actor(pykka.ThreadingActor):
         self.died(ActorDied(process=self.bus.process, actor=self.name, detail=detail))
 
     def _deliver(self, frame: bytes) -> None:
-        # Stopped between the look-up of its name and here: a late word like any other.
+        # Stopped between the look-up of its name and here: a late message like any other.
         with contextlib.suppress(pykka.ActorDeadError):
             self.actor_ref.tell(frame)
 
@@ -116,7 +116,7 @@ class Actor(pykka.ThreadingActor):
 
 
 def stop_actors(refs: Iterable[pykka.ActorRef[Any]], *, timeout_s: float) -> list[str]:
-    """Stop actors one after the other, each after its inbox is worked off; all within `timeout_s`.
+    """Stop actors one after the other, each after it has emptied its inbox; all within `timeout_s`.
 
     For a process's end, never from inside an actor. Returns the class names of those that did not end in time.
     """

@@ -1,8 +1,8 @@
-"""How the forkserver treats its memory and its end. It loads this first of all, and nobody else ever imports it.
+"""Garbage collection and exit of the forkserver, which imports this module first; it has no other user.
 
-What it loads lives as long as it does: looking for garbage among it costs time, and would write into pages that the
-children share (they `gc.freeze` and collect again). It holds nothing that must be tidied up, so when the supervisor has
-ended it ends at once; taking a hundred modules apart costs as much as a sixth of loading them.
+Modules loaded there live as long as the server: collecting garbage costs time and would write into pages shared with
+the children (they `gc.freeze` and collect again). Nothing has to be tidied up, so the server ends at once: taking a
+hundred modules apart costs a sixth of loading them.
 """
 
 import atexit

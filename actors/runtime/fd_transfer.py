@@ -1,7 +1,7 @@
-"""The desk where descriptors that came by mail wait for whoever is to have them.
+"""Received file descriptors (SCM_RIGHTS) waiting for the actor they were sent to.
 
-A descriptor travels beside a frame; the frame names it by `fd_token` and an actor fetches it with that. What nobody
-fetches in time is closed here, so that a dead or forgetful actor costs no descriptor.
+A descriptor travels beside a frame; the frame names it by `fd_token` and an actor takes it with that. One that is not
+taken in time is closed here, so that a dead or forgetful actor leaks none.
 """
 
 import os
@@ -15,10 +15,10 @@ AGE_S_MAX: Final = 30.0
 
 
 class FdTransfer:
-    """One a process, in its bus. Owns the descriptors that lie here; every method may be called from any thread.
+    """Descriptors by token, one table a process; thread-safe. Owns them until they are taken.
 
-    More than `waiting_max`, or one older than `age_s_max` (measured by a timer, not only when somebody comes): the
-    oldest is closed. A token that comes again replaces the first.
+    The oldest is closed beyond `waiting_max` entries and, by a timer, at the age of `age_s_max`. A token that comes
+    again replaces the first.
     """
 
     def __init__(self, *, waiting_max: int = WAITING_MAX, age_s_max: float = AGE_S_MAX) -> None:
@@ -33,7 +33,7 @@ class FdTransfer:
         return len(self._waiting)
 
     def put(self, token: int, fd: int) -> None:
-        """Take a descriptor; it is the desk's from here on."""
+        """Store a descriptor, owned by this table from here on."""
         with self._lock:
             if self._closed:
                 os.close(fd)
@@ -45,13 +45,13 @@ class FdTransfer:
             self._set_timer()
 
     def take(self, token: int) -> int | None:
-        """The descriptor, the caller's from here on; None when it is not, or no longer, here."""
+        """Return the descriptor, the caller's from here on; None when it is not, or no longer, here."""
         with self._lock:
             found = self._waiting.pop(token, None)
         return None if found is None else found[1]
 
     def close(self) -> None:
-        """Close what lies here, and whatever still comes. Idempotent."""
+        """Close all descriptors, also those that still come. Idempotent."""
         with self._lock:
             self._closed = True
             if self._timer is not None:
@@ -65,11 +65,11 @@ class FdTransfer:
             os.close(found[1])
 
     def _set_timer(self) -> None:
-        """One timer while anything waits; it finds nothing when all was fetched in time."""
+        """Run one timer while anything waits; it finds nothing when all was taken in time."""
         if self._timer is None and self._waiting and not self._closed:
             due_s = next(iter(self._waiting.values()))[0]
             self._timer = threading.Timer(max(0.0, due_s - time.monotonic()), self._sweep)
-            self._timer.name = "fd-desk"
+            self._timer.name = "fd-transfer"
             self._timer.daemon = True
             self._timer.start()
 

@@ -1,4 +1,4 @@
-"""What a process writes down: one line for people, or one JSON object a line for programs."""
+"""Logging setup of a process: text lines for people or JSON lines for programs, passwords removed."""
 
 import datetime
 import json
@@ -8,12 +8,12 @@ import threading
 from typing import Final
 
 NOTICES: Final = "shoal"
-"""Logger of the few lines that everybody running a daemon should read; they are not filtered by level."""
+"""Logger of the few lines that every operator of a daemon should read; they are not filtered by level."""
 _USERINFO: Final = re.compile(r"(://)[^/\s@'\"]+@")
 
 
 def set_up(process: str, level: int, *, as_json: bool) -> None:
-    """Of this process, from now on, to stderr. Replaces what was set up before."""
+    """Log this process to stderr from now on, replacing an earlier setup."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Json(process) if as_json else _Plain(process))
     logging.basicConfig(level=level, handlers=[handler], force=True)
@@ -31,7 +31,7 @@ def _thread_failed(args: threading.ExceptHookArgs) -> None:
 
 
 def without_passwords(text: str) -> str:
-    """Addresses lose their name and password, wherever they stand. A net below those who should have seen to it."""
+    """Mask user and password of every address in a text: a last safety net below the callers."""
     return _USERINFO.sub(r"\1***@", text)
 
 

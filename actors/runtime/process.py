@@ -1,7 +1,6 @@
-"""What a child process is and does: a message bus, a root, and the actors its builder makes.
+"""Child process: its specification and its main function, which runs a message bus, a root and the built actors.
 
-A child lives exactly as long as somebody wants it: until `StopProcess` or SIGTERM, and never longer than its
-supervisor.
+A child lives until `StopProcess` or SIGTERM, and never longer than its supervisor.
 """
 
 import faulthandler
@@ -30,49 +29,49 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessSpec:
-    """One process to be run.
-
-    `process` is its name in addresses. `builder` is ``module:function``, a function that takes a `ProcessContext` and
-    returns `ProcessActors`; named, not given, so that the supervisor need not import it. `settings` is handed to it
-    (anything that pickles). `stop_rank`: lower ranks are stopped first, equal ones together. `switch_interval_s`: how
-    long a busy thread keeps the interpreter to itself; smaller where a receiver shares the process. `whole`: its actors
-    cannot do without each other, so one that fails takes the process along, to be started anew. `preload`: modules
-    that the builder imports inside; loaded once for all children, which makes each start sooner and shares the memory.
-    """
+    """Specification of one child process; travels pickled."""
 
     process: str
+    """Its name in addresses."""
     builder: str
+    """``module:function``, named so that the supervisor need not import it: `ProcessContext` -> `ProcessActors`."""
     settings: Any = None
+    """Handed to the builder; anything that pickles."""
     stop_rank: int = 0
+    """Lower ranks are stopped first, equal ones together."""
     switch_interval_s: float = 0.005
+    """How long a busy thread keeps the interpreter; smaller where a receiver shares the process."""
     log_level: int = logging.WARNING
     log_json: bool = False
     whole: bool = False
+    """Its actors depend on each other: one that fails ends the process, which is then started again."""
     preload: tuple[str, ...] = ()
+    """Modules that the builder imports inside; loaded once for all children: faster starts, shared memory."""
 
 
 def preloaded(specs: Iterable[ProcessSpec]) -> list[str]:
-    """The modules the forkserver is to load for these: their builders' and what they name."""
+    """Return the modules that the forkserver loads for these: their builders' and those they name."""
     modules = {module for spec in specs for module in (spec.builder.partition(":")[0], *spec.preload)}
     return sorted(modules)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessContext:
-    """What a builder gets. `arena_fd` is this process's own descriptor (-1: there is no arena). `generation`: how many
-    processes of this name were there before it, all of them dead."""
+    """Arguments of a builder."""
 
     process: str
     bus: MessageBus
     arena_fd: int
+    """This process's own descriptor of the shared memory; -1 when there is none."""
     slot_count: int
     settings: Any
     generation: int = 0
+    """Number of processes of this name before it, all dead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessActors:
-    """What a builder made.
+    """Result of a builder.
 
     `makers`: see `actors.runtime.process_root.Makers`. `stop` ends the actors in order and closes what they held; it
     runs once,
@@ -84,7 +83,7 @@ class ProcessActors:
 
 
 class InheritedFd:
-    """A file descriptor on its way into a child: pickles only while that child is being started."""
+    """File descriptor on its way into a child; pickles only while that child is being started."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -99,7 +98,7 @@ def _inherited(duplicate: Any) -> InheritedFd:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessStart:
-    """Everything a child needs to know, pickled on its way. `litter`: folders to remove should the supervisor die."""
+    """Arguments of `child_main`, pickled. `litter`: folders to remove should the supervisor die."""
 
     spec: ProcessSpec
     generation: int
@@ -110,12 +109,12 @@ class ProcessStart:
 
 
 _ASKED, _FAILED = 0, 1
-HEAR_OUT_S: Final = 0.5
-"""A matter of microseconds, unless this process cannot keep up anyway."""
+DRAIN_S: Final = 0.5
+"""Takes microseconds, unless this process cannot keep up anyway."""
 
 
 def child_main(start: ProcessStart) -> NoReturn:
-    """The whole life of a child process. Ends it: exit code 0 when it was asked to end, 1 when it failed."""
+    """Run a child process and end it: exit code 0 when it was asked to end, 1 when it failed."""
     endings: queue.SimpleQueue[int] = queue.SimpleQueue()  # its put may be called from a signal handler
     code = _FAILED
     try:
@@ -136,7 +135,7 @@ def _live(start: ProcessStart, endings: "queue.SimpleQueue[int]") -> int:
     spec = start.spec
     bus = MessageBus(spec.process, start.run_dir)
     makers: dict[type, Callable[[Any], None]] = {}
-    # The root stands first: an actor may fail while it starts. It hears from outside only once the message bus listens.
+    # The root comes first: an actor may fail while it starts. Nothing comes from outside before the bus listens.
     ProcessRoot.start(
         bus,
         makers,
@@ -149,7 +148,7 @@ def _live(start: ProcessStart, endings: "queue.SimpleQueue[int]") -> int:
     bus.start()
     bus.post(FRONT, ProcessReady(process=spec.process, pid=os.getpid()))
     code = endings.get()
-    bus.hear_out(HEAR_OUT_S)  # who was ended before this process may have said last words to it
+    bus.drain(DRAIN_S)  # processes ended before this one may have sent it last messages
     actors.stop()
     bus.close()
     return code
@@ -172,8 +171,8 @@ def _build(start: ProcessStart, bus: MessageBus) -> ProcessActors:
 
 
 def _settle(start: ProcessStart, endings: "queue.SimpleQueue[int]") -> None:
-    """Signals, diagnosis and the tie to the supervisor; before anything else can go wrong."""
-    # Ctrl-C reaches every process of the terminal; this one is told by the supervisor, in order.
+    """Set up signals, diagnosis and the tie to the supervisor, before anything else can go wrong."""
+    # Ctrl-C reaches every process of the terminal; the supervisor asks this one to end, in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda _number, _frame: endings.put(_ASKED))
@@ -185,16 +184,16 @@ def _settle(start: ProcessStart, endings: "queue.SimpleQueue[int]") -> None:
     sys.setswitchinterval(spec.switch_interval_s)
     gc.freeze()  # what was loaded before the fork stays in pages shared with the other children
     gc.enable()  # see `actors.runtime.before_fork`
-    threading.Thread(target=_outlive_nobody, args=(start.litter,), name="lifeline", daemon=True).start()
+    threading.Thread(target=_end_with_supervisor, args=(start.litter,), name="lifeline", daemon=True).start()
 
 
-def _outlive_nobody(litter: tuple[str, ...]) -> None:
-    """Ends this process when its supervisor is gone, however it went: a pipe end only the supervisor held closes."""
+def _end_with_supervisor(litter: tuple[str, ...]) -> None:
+    """End this process when its supervisor has ended, however: a pipe end that only the supervisor held closes."""
     supervisor = multiprocessing.parent_process()
     if supervisor is None:
         return
     supervisor.join()
-    # Nobody else is left to tidy up. No orderly stop: what is on disk already is good at any moment.
+    # No other process is left to tidy up. No orderly stop: what is on disk is good at any moment.
     for folder in litter:
         shutil.rmtree(folder, ignore_errors=True)
     os._exit(_FAILED)

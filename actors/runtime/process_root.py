@@ -1,4 +1,4 @@
-"""The root of a process: the actor that answers the supervisor and starts the others."""
+"""Root actor of a process: answers the supervisor and makes the other actors."""
 
 import logging
 import time
@@ -25,15 +25,14 @@ RootInbox = StartDispatcher | StartWorker | StopWorker | JobClosed | Ping | Stop
 _logger = logging.getLogger(__name__)
 
 Makers = Mapping[type, Callable[[Any], None]]
-"""What this process does about each message of `_Made`; those it has no use for lack."""
+"""Handlers of this process by message type of `_Made`; types it has no use for are missing."""
 _Made = StartDispatcher | StartWorker | StopWorker | JobClosed
 
 
 class ProcessRoot(Actor):
-    """`root` of its process. Holds no state but what it was given. `whole`: see `ProcessSpec`; the death of an actor is
-    then that of the process, and nobody but the supervisor is to draw conclusions from it.
+    """Root actor, stateless. `whole`: see `ProcessSpec`; an actor's death is then reported to the supervisor only.
 
-    `stop_wanted(why)` and `failed(why)` only tell the main thread, which runs the stop sequence; they do not block.
+    `stop_wanted()` and `failed()` wake the main thread, which runs the stop sequence; they do not block.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class ProcessRoot(Actor):
             case StopProcess():
                 self._stop_wanted()
             case ActorDied():
-                self._tell(message)
+                self._report(message)
             case SetLogLevel(level=level):
                 logging.getLogger().setLevel(level)
             case StartDispatcher() | StartWorker() | StopWorker() | JobClosed():
@@ -67,12 +66,12 @@ class ProcessRoot(Actor):
                 assert_never(message)
 
     def died(self, report: ActorDied) -> None:
-        """A process that cannot be told anything any more is worse than one that ends."""
-        self._tell(report)
+        """End the process: without its root nothing more can be asked of it."""
+        self._report(report)
         self._failed()
 
     def _answer(self, serial: int) -> None:
-        """A process in which an inbox does not drain is as good as silent."""
+        """Answer a ping unless an actor is stuck: then the process is as good as silent."""
         stuck = self.bus.stuck(time.monotonic())
         if stuck:
             _logger.error("%s: stuck: %s", self.address, ", ".join(stuck))
@@ -82,17 +81,17 @@ class ProcessRoot(Actor):
     def _make(self, message: _Made) -> None:
         maker = self._makers.get(type(message))
         if maker is None:
-            _logger.warning("%s: nobody makes anything of %s", self.address, type(message).__name__)
+            _logger.warning("%s: no maker for %s", self.address, type(message).__name__)
             return
         try:
             maker(message)
         except Exception as error:
-            # The actor that was wanted has failed before it lived; the process and its other actors have not.
+            # The wanted actor failed before it existed; the process and its other actors did not.
             _logger.exception("%s: %s failed", self.address, type(message).__name__)
             detail = f"{type(error).__name__}: {error}"[:500]
-            self._tell(ActorDied(process=self.bus.process, actor=_actor_wanted(message), detail=detail))
+            self._report(ActorDied(process=self.bus.process, actor=_actor_wanted(message), detail=detail))
 
-    def _tell(self, report: ActorDied) -> None:
+    def _report(self, report: ActorDied) -> None:
         self.bus.post(FRONT, report)
         if not self._whole:
             self.bus.post(POOL, report)

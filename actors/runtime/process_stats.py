@@ -1,4 +1,4 @@
-"""How processes are, as the system sees them."""
+"""Process statistics from the operating system: memory, CPU, threads, descriptors."""
 
 import contextlib
 from collections.abc import Iterable
@@ -7,20 +7,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessStats:
-    """`pss_bytes`: memory, what is shared divided among those who share it; RSS where the system does not say."""
+    """Figures of one process."""
 
     process: str
     pid: int
     rss_bytes: int
     pss_bytes: int
+    """Memory with shared pages divided among their users; RSS where the system does not report it."""
     cpu_s: float
     threads: int
     fds: int
 
 
 def stats_of(pids: Iterable[tuple[str, int]]) -> list[ProcessStats]:
-    """Of these ``(name, pid)``; one that dies meanwhile is left out."""
-    # Here, not above: 20 ms that the start need not wait for.
+    """Return the figures of these ``(name, pid)``; one that dies meanwhile is left out."""
+    # Imported here: 20 ms that the start need not wait for.
     import psutil  # type: ignore[import-untyped,unused-ignore]
 
     figures: list[ProcessStats] = []
@@ -45,7 +46,7 @@ def stats_of(pids: Iterable[tuple[str, int]]) -> list[ProcessStats]:
 
 
 def private_memory_bytes(pid: int) -> int:
-    """What this process alone keeps in memory: the arena is everybody's. -1 when it cannot be seen."""
+    """Return the memory of this process alone, without the shared arena; -1 when it cannot be read."""
     import psutil
 
     with contextlib.suppress(psutil.Error):
@@ -55,7 +56,7 @@ def private_memory_bytes(pid: int) -> int:
 
 
 def is_stopped(pid: int) -> bool:
-    """Whether it was stopped (SIGSTOP): it can neither answer nor say where it stands."""
+    """Return whether it was stopped (SIGSTOP): it can neither answer nor dump its stacks."""
     import psutil
 
     with contextlib.suppress(psutil.Error):

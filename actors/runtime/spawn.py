@@ -1,4 +1,4 @@
-"""How a child process comes to be: start method, what it inherits, where it listens, how its death is seen.
+"""Starting child processes: start method, inherited signals and paths, socket folder, death watch.
 
 Children come from multiprocessing's forkserver where there is one (every Unix), else from spawn; never from a plain
 fork, which would copy locks that threads hold.
@@ -8,7 +8,6 @@ import contextlib
 import errno
 import multiprocessing
 import multiprocessing.connection
-import multiprocessing.forkserver
 import multiprocessing.forkserver as stock
 import multiprocessing.resource_tracker
 import os
@@ -22,50 +21,124 @@ from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from actors.runtime import spawn
-
 if TYPE_CHECKING:
     from actors.runtime.process import ProcessStart
 
 
 SERVER_LOOK_S: Final = 0.5
 SERVER_S_MAX: Final = 15.0
-"""A forkserver that stands still is found after the first, one that does not answer for whatever reason after the
-second; loading its modules may take it some seconds."""
-_ORDERS: Final = (signal.SIGTERM, signal.SIGINT)  # the one that raises here is given back last
+"""A stopped forkserver is found after the first, one that does not answer for another reason after the second; loading
+its modules may take it some seconds."""
+_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)  # the one that raises here is delivered last
+
+
+# The forkserver is forked off this process early on, instead of started as a program of its own. A new interpreter
+# would load once more what this process has just loaded, and multiprocessing starts one more beside it, the resource
+# tracker, for semaphores and named memory that nothing here uses: together a third of a start's cost. All else is
+# multiprocessing's own server. A plain fork is safe exactly as long as there is one thread: no other can hold a lock
+# that the copy would never get. So it happens only then, and only on Linux; later, elsewhere, and when the forked one
+# has died, `ensure_running` brings the ordinary forkserver.
+
+_KNOWN = sys.platform == "linux" and sys.version_info < (3, 14)
+"""From 3.14 on the server wants a key of its own, and `connect_to_new_process` sends it."""
+
+
+class EarlyForkserver(stock.ForkServer):
+    """Forkserver forked from this process, in place of multiprocessing's one `ForkServer`."""
+
+    _forkserver_address: Any
+    _forkserver_alive_fd: Any
+    _forkserver_pid: Any
+    _preload_modules: list[str]
+
+    def ensure_running(self) -> None:
+        """Make sure that a server runs. Raises OSError when the system refuses."""
+        if self._forkserver_pid is None and threading.active_count() == 1:
+            self._fork()
+        else:
+            super().ensure_running()
+
+    def connect_to_new_process(self, fds: Sequence[int]) -> tuple[int, int]:
+        """Connect as multiprocessing does; a killed server that has not ended yet is waited for and replaced."""
+        try:
+            return super().connect_to_new_process(fds)
+        except ConnectionRefusedError:  # it listens no more, and is dead in a moment
+            os.waitid(os.P_PID, self._forkserver_pid, os.WEXITED | os.WNOWAIT)
+            return super().connect_to_new_process(fds)
+
+    def _fork(self) -> None:
+        address = multiprocessing.connection.arbitrary_address("AF_UNIX")  # type: ignore[attr-defined]
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(address)
+            os.chmod(address, 0o600)
+            listener.listen()
+            alive_r, alive_w = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                os.close(alive_w)
+                _serve(listener.detach(), alive_r, self._preload_modules)
+            os.close(alive_r)
+        self._forkserver_address, self._forkserver_alive_fd, self._forkserver_pid = address, alive_w, pid
+
+
+def _serve(listener_fd: int, alive_r: int, modules: list[str]) -> NoReturn:
+    """Run the server to its end. Exit handlers of the process it was forked from must not run in the copy."""
+    code = 1
+    try:
+        stock.main(listener_fd, alive_r, modules)
+    except SystemExit:  # its starter has ended
+        code = 0
+    except BaseException:  # noqa: BLE001 - whatever it is, no further than here
+        sys.excepthook(*sys.exc_info())
+        sys.stderr.flush()
+    os._exit(code)
+
+
+def install() -> None:
+    """Make multiprocessing use an `EarlyForkserver` and no tracker. Before any child; idempotent."""
+    server: Any = stock._forkserver
+    if not _KNOWN or isinstance(server, EarlyForkserver) or server._forkserver_pid is not None:
+        return
+    early = stock._forkserver = EarlyForkserver()
+    for name in stock.__all__:
+        setattr(stock, name, getattr(early, name))
+    tracker: Any = multiprocessing.resource_tracker._resource_tracker
+    if tracker._fd is None:  # its messages go nowhere
+        tracker._fd = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
 
 def warm(modules: Iterable[str]) -> None:
     """Start the forkserver, which loads `modules` for all children while the caller goes on; harmless when it runs.
 
-    `Supervisor.start` does it too. A front that calls this itself, after it loaded what both need and before it loads
-    its own things, has the rest done at the same time, and nothing twice (see `actors.runtime.spawn`).
+    `Supervisor.start` does it too. A caller that does it earlier, after loading what both need and before loading its
+    own modules, has the rest done at the same time, and nothing twice.
     """
     context = _context()
     if not isinstance(context, ForkServerContext):
         return
-    spawn.install()
+    install()
     context.set_forkserver_preload(
         ["actors.runtime.before_fork", "actors.runtime.process_root", "actors.runtime.process", *modules]
     )
-    with _import_path_handed_down():
+    with _import_path_exported():
         # First and apart: starting the tracker, where there is one, unblocks the very signals that are to be held back.
         multiprocessing.resource_tracker.ensure_running()
-        with orders_held_back():
-            multiprocessing.forkserver.ensure_running()
+        with stop_signals_deferred():
+            stock.ensure_running()
 
 
 def launch(start: "ProcessStart") -> BaseProcess:
-    """A child process that runs `child_main(start)`. Blocks until it has a pid, a few ms; longer for the first one, and
-    where the forkserver had to be killed and replaced first. Raises OSError or EOFError when there is no child.
+    """Start a child process that runs `child_main(start)`; block until it has a pid, a few ms.
 
-    Call it with `orders_held_back`, together with the note that there is one more child to be ended."""
+    Longer for the first one, and where the forkserver had to be killed and replaced. Raises OSError or EOFError when
+    there is no child. Call it within `stop_signals_deferred`, together with the note that there is one more child.
+    """
     from actors.runtime.process import child_main
 
     for _attempt in range(2):
         # A daemon in multiprocessing's sense: should the caller forget to stop it, its own exit still ends the child.
         process = _context().Process(target=child_main, args=(start,), name=start.spec.process, daemon=True)
-        with _main_module_kept_out(), _server_watched() as killed:
+        with _without_main_module(), _server_watched() as killed:
             try:
                 process.start()
             except (OSError, EOFError):
@@ -78,7 +151,7 @@ def launch(start: "ProcessStart") -> BaseProcess:
 
 @contextlib.contextmanager
 def _server_watched() -> Iterator[threading.Event]:
-    """A forkserver that does not answer is killed: whoever waits for it inside sees its end, and the event is set."""
+    """Kill a forkserver that does not answer: the caller inside sees its end, and the event is set."""
     over, killed = threading.Event(), threading.Event()
 
     def watch() -> None:
@@ -102,8 +175,8 @@ def _server_watched() -> Iterator[threading.Event]:
 
 
 def _server_pid() -> int:
-    """-1 when there is no forkserver."""
-    return getattr(multiprocessing.forkserver._forkserver, "_forkserver_pid", None) or -1
+    """Return its pid, -1 when there is no forkserver."""
+    return getattr(stock._forkserver, "_forkserver_pid", None) or -1
 
 
 def _signal_server(number: signal.Signals) -> None:
@@ -113,14 +186,14 @@ def _signal_server(number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-def let_server_go() -> None:
-    """The forkserver ends when its starter does, unless it was stopped: then it would stay for ever."""
+def continue_server() -> None:
+    """Continue a stopped forkserver: it could not end with its starter and would stay for ever."""
     _signal_server(signal.SIGCONT)
 
 
 @contextlib.contextmanager
-def _main_module_kept_out() -> Iterator[None]:
-    """Children are told nothing of `__main__`: each would compile and run that file again, and they need none of it."""
+def _without_main_module() -> Iterator[None]:
+    """Hide `__main__` from children: each would compile and run that file again without needing it."""
     main = sys.modules["__main__"]
     hidden: dict[str, Any] = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
     main.__spec__ = None
@@ -137,8 +210,8 @@ def _context() -> ForkServerContext | SpawnContext:
 
 
 @contextlib.contextmanager
-def orders_held_back() -> Iterator[None]:
-    """SIGINT and SIGTERM take effect only at the end of this block, here and in whatever is started inside.
+def stop_signals_deferred() -> Iterator[None]:
+    """Defer SIGINT and SIGTERM to the end of this block, here and in processes started inside.
 
     A process started in here inherits them blocked: a Ctrl-C for the whole group cannot kill the forkserver, nor a
     child before it has settled. Blocking is not enough for this process: another thread may take the signal, and
@@ -146,8 +219,8 @@ def orders_held_back() -> Iterator[None]:
     """
     held: list[int] = []
     is_main = threading.current_thread() is threading.main_thread()
-    handlers = {number: signal.getsignal(number) for number in _ORDERS} if is_main else {}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ORDERS)
+    handlers = {number: signal.getsignal(number) for number in _STOP_SIGNALS} if is_main else {}
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     try:
         for number in handlers:
             signal.signal(number, lambda order, _frame: held.append(order))
@@ -161,11 +234,11 @@ def orders_held_back() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _import_path_handed_down() -> Iterator[None]:
-    """Python 3.11's forkserver preloads without the starter's `sys.path` and hides that it found nothing.
+def _import_path_exported() -> Iterator[None]:
+    """Export `sys.path`: Python 3.11's forkserver preloads without it and hides that it found nothing.
 
-    Nor may it look into the current folder first, as ``python -c`` does: a file there that is called like a module, be
-    it one that somebody downloaded, would be run.
+    Nor may the server look into the current folder first, as ``python -c`` does: a file there named like a module,
+    perhaps a downloaded one, would be run.
     """
     ours = {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path), "PYTHONSAFEPATH": "1"}
     before = {name: os.environ.get(name) for name in ours}
@@ -181,7 +254,7 @@ def _import_path_handed_down() -> Iterator[None]:
 
 
 def make_run_dir(processes: Iterable[str]) -> str:
-    """A private folder (0700) whose socket paths fit the kernel's limit. Raises OSError when there is no place."""
+    """Make a private folder (0700) whose socket paths fit the kernel's limit. Raises OSError."""
     from actors.runtime.unix_links import SOCKET_PATH_BYTES_MAX, socket_path
 
     longest = max((len(name) for name in [*processes, "front"]), default=0)
@@ -196,85 +269,12 @@ def make_run_dir(processes: Iterable[str]) -> str:
 
 
 def watch_fd(process: BaseProcess) -> tuple[int, bool]:
-    """A pidfd when there are such: multiprocessing's sentinels all fire when merely the forkserver dies."""
+    """Return ``(descriptor ready at its death, whether it is a pidfd)``.
+
+    A pidfd where there are such: multiprocessing's sentinels all fire when merely the forkserver dies.
+    """
     assert process.pid is not None
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             return os.pidfd_open(process.pid), True
     return process.sentinel, False
-
-
-# The forkserver, forked off this process while it is young, instead of started as a program of its own.
-# An interpreter that starts anew loads for a second time what this process has just loaded, and multiprocessing starts
-# one more beside it, the resource tracker, for semaphores and named memory that nobody here uses: together a third of
-# what a start costs. Both are spared here; all else is multiprocessing's own server.
-# A plain fork is safe exactly as long as there is one thread: no other can hold a lock that the copy would never get.
-# So it happens only then, and only on Linux; later, elsewhere, and when the forked one has died, `ensure_running`
-# brings the ordinary forkserver.
-
-_KNOWN = sys.platform == "linux" and sys.version_info < (3, 14)
-"""From 3.14 on the server wants a key of its own, and `connect_to_new_process` sends it."""
-
-
-class EarlyForkserver(stock.ForkServer):
-    """Stands in for multiprocessing's one `ForkServer`, whose attributes and methods it uses."""
-
-    _forkserver_address: Any
-    _forkserver_alive_fd: Any
-    _forkserver_pid: Any
-    _preload_modules: list[str]
-
-    def ensure_running(self) -> None:
-        """A server is there when this returns. Raises OSError when the system refuses."""
-        if self._forkserver_pid is None and threading.active_count() == 1:
-            self._fork()
-        else:
-            super().ensure_running()
-
-    def connect_to_new_process(self, fds: Sequence[int]) -> tuple[int, int]:
-        """As in multiprocessing, also while a killed server is on its way out: then another takes its place."""
-        try:
-            return super().connect_to_new_process(fds)
-        except ConnectionRefusedError:  # it listens no more, and is dead in a moment
-            os.waitid(os.P_PID, self._forkserver_pid, os.WEXITED | os.WNOWAIT)
-            return super().connect_to_new_process(fds)
-
-    def _fork(self) -> None:
-        address = multiprocessing.connection.arbitrary_address("AF_UNIX")  # type: ignore[attr-defined]
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(address)
-            os.chmod(address, 0o600)
-            listener.listen()
-            alive_r, alive_w = os.pipe()
-            pid = os.fork()
-            if pid == 0:
-                os.close(alive_w)
-                _serve(listener.detach(), alive_r, self._preload_modules)
-            os.close(alive_r)
-        self._forkserver_address, self._forkserver_alive_fd, self._forkserver_pid = address, alive_w, pid
-
-
-def _serve(listener_fd: int, alive_r: int, modules: list[str]) -> NoReturn:
-    """The server's whole life. What this process had registered for its own end is none of the copy's business."""
-    code = 1
-    try:
-        stock.main(listener_fd, alive_r, modules)
-    except SystemExit:  # nobody is left who might want children
-        code = 0
-    except BaseException:  # noqa: BLE001 - whatever it is, no further than here
-        sys.excepthook(*sys.exc_info())
-        sys.stderr.flush()
-    os._exit(code)
-
-
-def install() -> None:
-    """Let multiprocessing use a nursery and no tracker. Before any child; harmless when done or when a server runs."""
-    server: Any = stock._forkserver
-    if not _KNOWN or isinstance(server, EarlyForkserver) or server._forkserver_pid is not None:
-        return
-    nursery = stock._forkserver = EarlyForkserver()
-    for name in stock.__all__:
-        setattr(stock, name, getattr(nursery, name))
-    tracker: Any = multiprocessing.resource_tracker._resource_tracker
-    if tracker._fd is None:  # what it would be told goes to nobody
-        tracker._fd = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)

@@ -1,12 +1,13 @@
-"""The supervisor: starts, watches and ends the child processes. Lives in the process a person started.
+"""Process supervisor: starts, watches, restarts and ends the child processes of the process a user started.
 
-No actor, a plain object: the caller's main thread starts and stops, one daemon thread watches. Children are told what
-to do through the same message bus as all others; this process is ``front``.
+No actor but a plain object: the caller's main thread starts and stops, one daemon thread watches. Children get
+their commands over the message bus like all others; this process is ``front``.
 
 Invariant: a child in `_children` that is not `gone` has a watch descriptor, owned and closed by the watching thread,
 which alone declares children gone. Everything about them changes under `_changed`.
 """
 
+import contextlib
 import logging
 import multiprocessing.connection
 import multiprocessing.util
@@ -17,14 +18,15 @@ import signal
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-from actors.runtime.child import Child, in_words
 from actors.runtime.message_bus import MessageBus
 from actors.runtime.process import InheritedFd, ProcessSpec, ProcessStart, preloaded
 from actors.runtime.process_stats import ProcessStats, is_stopped, private_memory_bytes, stats_of
-from actors.runtime.spawn import launch, let_server_go, make_run_dir, orders_held_back, warm, watch_fd
+from actors.runtime.spawn import continue_server, launch, make_run_dir, stop_signals_deferred, warm, watch_fd
 from protocol.messages import ActorDied, Message, Ping, Pong, ProcessLost, ProcessReady, StopProcess
 from protocol.messages.addresses import FRONT, root_address, split_address
 from protocol.messages.codec import BadFrame, decode
@@ -33,7 +35,7 @@ _logger = logging.getLogger(__name__)
 
 PING_S: Final = 1.0
 STACKS_S: Final = 0.2
-"""So long a silent process may take to say where it stands."""
+"""Time for a silent process to dump its stacks before it is killed."""
 TERM_S: Final = 0.5
 KILL_S: Final = 2.0
 
@@ -57,18 +59,53 @@ class HealthPolicy(Protocol):
 
 
 class StartFailed(Exception):  # noqa: N818
-    """A child did not come up. One line, for people; its traceback is in the log."""
+    """A child did not come up. One line for people; its traceback is in the log."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Child:
+    """One child process as its supervisor knows it."""
+
+    spec: ProcessSpec
+    process: BaseProcess
+    pid: int
+    watch_fd: int  # ready when it has died: a pidfd, or where there are none multiprocessing's sentinel
+    is_pidfd: bool
+    generation: int  # processes of this name started before
+    begun_s: float
+    ready: bool = False
+    leaving: bool = False  # was asked to end: its death is no loss
+    gone: bool = False
+    reason: str = ""  # why we killed it, or how it ended
+    failed: bool = False  # the reason is that one of its actors failed
+    kill_s: float | None = None  # when it is killed, after it was asked for its stacks; None while it is well
+    pinged: int = 0
+    answered: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.spec.process
+
+    def signal(self, number: signal.Signals) -> None:
+        """Harmless when it has died."""
+        if self.gone:
+            return
+        with contextlib.suppress(ProcessLookupError, ValueError):
+            if self.is_pidfd:
+                signal.pidfd_send_signal(self.watch_fd, number)
+            else:
+                os.kill(self.pid, number)
 
 
 class Supervisor:
-    """Owns the children of `specs`, the run folder and the message bus of ``front``.
+    """Owner of the children of `specs`, of the run folder and of the message bus of ``front``.
 
-    `inbox` gets everything addressed to ``front/front`` (`FrontInbox` without `Pong`), and a `ProcessLost` for each
-    child that died unasked or was killed; the addresses in `lost_to` get that too. A child that `health_policy` calls
-    as good as dead dumps its stacks and is killed, so there is one kind of loss. Once all are started, the dead are
-    started again as `restart_policy` says (None: never), and `lost_to` gets their `ProcessReady`. An actor that fails
-    in a process that lives as a whole is then no `ActorDied` for the inbox, but a loss: the process is killed.
-    `arena_fd` stays the caller's; every child gets a duplicate.
+    `inbox` gets all messages to ``front/front`` (`FrontInbox` without `Pong`), and a `ProcessLost` for each child that
+    died unasked or was killed; the addresses in `lost_to` get that too. A child that `health_policy` calls as good
+    as dead dumps its stacks and is killed, so there is one kind of loss. Once all are started, the dead are started
+    again as `restart_policy` says (None: never), and `lost_to` gets their `ProcessReady`. An actor that fails in a
+    process that lives as a whole is then no `ActorDied` for the inbox, but a loss: the process is killed. `arena_fd`
+    stays the caller's; every child gets a duplicate.
     """
 
     def __init__(
@@ -91,7 +128,7 @@ class Supervisor:
         self._health_policy = health_policy
         self._restart_policy = restart_policy
         self._restart_due_s: dict[str, float] = {}
-        self._lost: dict[str, ProcessLost] = {}  # of those that are away: who comes later must hear of it
+        self._lost: dict[str, ProcessLost] = {}  # not yet replaced: a process that comes later must hear of them
         self._back: queue.SimpleQueue[ProcessReady] = queue.SimpleQueue()
         self._started = self._stopping = False
         self.run_dir = make_run_dir(self._specs)
@@ -102,7 +139,7 @@ class Supervisor:
         self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
         self._closing = False
         self._closed = False
-        self._looked_s = time.monotonic()
+        self._checked_s = time.monotonic()
 
     def __enter__(self) -> Self:
         self.start()
@@ -132,12 +169,14 @@ class Supervisor:
             raise
 
     def restart(self, process: str) -> None:
-        """Start a dead child anew, or kill a living one first (that is reported as a loss). Its `ProcessReady` comes
-        through the inbox; the links of the others find it by themselves."""
+        """Start a dead child again, or kill a living one first (that is reported as a loss).
+
+        Its `ProcessReady` comes through the inbox; the links of the others find it by themselves.
+        """
         with self._changed:
             child = self._children[process]
             if not child.gone:
-                child.verdict = child.verdict or "killed to be restarted"
+                child.reason = child.reason or "killed to be restarted"
                 child.signal(signal.SIGKILL)
             if not self._changed.wait_for(lambda: child.gone, timeout=KILL_S):
                 raise StartFailed(f"{process}: the old process does not end")
@@ -157,38 +196,38 @@ class Supervisor:
             for rank in sorted({spec.stop_rank for spec in self._specs.values()}):
                 self._stop_rank(rank, grace_s)
         finally:
-            with orders_held_back():  # bounded by `KILL_S`
+            with stop_signals_deferred():  # bounded by `KILL_S`
                 self._kill(list(self._children.values()))
                 self._close()
 
     def health(self) -> list[ProcessStats]:
-        """How this process (``front``) and the living children are; one that dies meanwhile is left out."""
+        """Return statistics of this process (``front``) and the living children."""
         living = [(child.name, child.pid) for child in self._children.values() if not child.gone]
         return stats_of([(self.bus.process, os.getpid()), *living])
 
     def fail(self, process: str, why: str) -> None:
-        """An actor failed without which this child is of no use: it is killed, that is a loss, it is started anew."""
+        """Kill a child whose indispensable actor failed; that is a loss, and it is started again."""
         with self._changed:
             child = self._children[process]
-            if not child.gone and not child.verdict and not child.leaving:
-                child.verdict, child.failed = why, True
+            if not child.gone and not child.reason and not child.leaving:
+                child.reason, child.failed = why, True
                 child.signal(signal.SIGKILL)
 
     def respec(self, spec: ProcessSpec) -> None:
-        """How the process of this name is started from the next time on."""
+        """Use this specification from the next start of its process on."""
         with self._changed:
             self._specs[spec.process] = spec
 
     def well(self) -> bool:
-        """Whether the children are watched, and none has been silent for longer than it may be."""
-        fresh = time.monotonic() - self._looked_s < 3 * self._ping_s + STACKS_S
+        """Return whether the children are watched and none has been silent for too long."""
+        fresh = time.monotonic() - self._checked_s < 3 * self._ping_s + STACKS_S
         most = self._health_policy.pings_unanswered_max + 1
         return fresh and all(
             child.pinged - child.answered <= most for child in list(self._children.values()) if not child.gone
         )
 
     def living(self) -> list[str]:
-        """Names of the children that have not died."""
+        """Return the names of the children that have not died."""
         return [name for name, child in self._children.items() if not child.gone]
 
     def pid_of(self, process: str) -> int:
@@ -207,7 +246,7 @@ class Supervisor:
             arena=self._arena,
             slot_count=self._slot_count,
         )
-        with orders_held_back(), self._changed:
+        with stop_signals_deferred(), self._changed:
             process = launch(start)
             assert process.pid is not None
             fd, is_pidfd = watch_fd(process)
@@ -228,7 +267,7 @@ class Supervisor:
 
         with self._changed:
             in_time = self._changed.wait_for(settled, timeout=self._health_policy.start_s_max)
-            dead = [f"{name}: {child.verdict}" for name, child in self._children.items() if child.gone]
+            dead = [f"{name}: {child.reason}" for name, child in self._children.items() if child.gone]
         if dead:
             raise StartFailed("; ".join(dead))
         if not in_time:
@@ -280,19 +319,19 @@ class Supervisor:
                 if fd == self._wake_r:
                     os.read(self._wake_r, 64)
                 elif isinstance(fd, int):
-                    self._bury(living[fd])
-            self._tell_who_is_back()
-            self._do_what_is_due(time.monotonic())
+                    self._on_death(living[fd])
+            self._report_restarted()
+            self._run_due(time.monotonic())
             if time.monotonic() >= next_ping_s:
-                self._look_after()
+                self._check_health()
                 next_ping_s = time.monotonic() + self._ping_s
 
-    def _bury(self, child: Child) -> None:
-        """A child has died: learn how, let go of what it held here, tell everybody."""
+    def _on_death(self, child: Child) -> None:
+        """Register the death of a child: how it ended, release what it held here, report it."""
         with self._changed:
             child.process.join(timeout=0.2)  # its exit code comes from the forkserver, a moment later
             code = child.process.exitcode
-            child.verdict = child.verdict or in_words(code)
+            child.reason = child.reason or _exit_text(code)
             child.gone = True
             if child.is_pidfd:
                 os.close(child.watch_fd)
@@ -300,10 +339,10 @@ class Supervisor:
                 child.process.close()
             self._changed.notify_all()
         if not child.leaving:
-            self._lose(child.name, child.verdict, failure=child.verdict if child.failed else "")
+            self._lose(child.name, child.reason, failure=child.reason if child.failed else "")
 
     def _lose(self, process: str, detail: str, *, failure: str = "") -> None:
-        """Note when it is started anew, if it is, and tell of the loss."""
+        """Schedule the restart, if there is one, and report the loss."""
         wait_s = -1.0
         if self._restart_policy is not None and self._started and not self._stopping:
             now_s = time.monotonic()
@@ -314,26 +353,26 @@ class Supervisor:
                 wait_s, self._restart_due_s[process] = again_s, now_s + again_s
         lost = self._lost[process] = ProcessLost(process=process, detail=detail, restart_s=wait_s)
         self.inbox.put(lost)
-        self._tell_heirs(lost)
+        self._report_to_listeners(lost)
 
-    def _tell_heirs(self, message: ProcessLost | ProcessReady, *, only: str = "") -> None:
-        """`only`: those of this process."""
+    def _report_to_listeners(self, message: ProcessLost | ProcessReady, *, only: str = "") -> None:
+        """Post to the addresses of `lost_to`; `only`: those of this process."""
         for address in self._lost_to:
             process = split_address(address)[0]
-            heir = self._children.get(process)
-            # One that does not listen yet would be waited for, and nobody else be buried meanwhile.
-            if (heir is None or (heir.ready and not heir.gone)) and only in ("", process):
+            listener = self._children.get(process)
+            # One that does not listen yet would be waited for, and no other death be handled meanwhile.
+            if (listener is None or (listener.ready and not listener.gone)) and only in ("", process):
                 self.bus.post(address, message)
 
-    def _tell_who_is_back(self) -> None:
+    def _report_restarted(self) -> None:
         while not self._back.empty():
             ready = self._back.get()
             self._lost.pop(ready.process, None)
-            self._tell_heirs(ready)
+            self._report_to_listeners(ready)
             for lost in self._lost.values():
-                self._tell_heirs(lost, only=ready.process)
+                self._report_to_listeners(lost, only=ready.process)
 
-    def _do_what_is_due(self, now_s: float) -> None:
+    def _run_due(self, now_s: float) -> None:
         for name in [name for name, due_s in self._restart_due_s.items() if due_s <= now_s]:
             del self._restart_due_s[name]
             try:
@@ -342,26 +381,26 @@ class Supervisor:
                         warm(preloaded(self._specs.values()))  # the forkserver may have died too
                         self._launch(self._specs[name])
             except (OSError, EOFError) as failure:
-                _logger.exception("%s cannot be started anew", name)
-                self._lose(name, f"cannot be started anew: {failure}")
+                _logger.exception("%s cannot be started again", name)
+                self._lose(name, f"cannot be started again: {failure}")
         for child in self._children.values():
             if child.kill_s is not None and child.kill_s <= now_s:
                 child.kill_s = None
                 child.signal(signal.SIGKILL)
 
-    def _look_after(self) -> None:
-        """Ping everybody; kill those that are as good as dead, stacks first where they can still say them."""
-        now_s = self._looked_s = time.monotonic()
+    def _check_health(self) -> None:
+        """Ping all children; kill those as good as dead, after a dump of their stacks where they still can."""
+        now_s = self._checked_s = time.monotonic()
         for child in list(self._children.values()):
-            if child.gone or child.leaving or child.verdict or (not child.ready and not self._started):
+            if child.gone or child.leaving or child.reason or (not child.ready and not self._started):
                 continue
-            child.verdict = self._health_policy.verdict(
+            child.reason = self._health_policy.verdict(
                 ready=child.ready,
                 age_s=now_s - child.begun_s,
                 unanswered=child.pinged - child.answered,
                 memory_bytes=private_memory_bytes(child.pid),
             )
-            if child.verdict:
+            if child.reason:
                 still = is_stopped(child.pid)
                 child.kill_s = now_s if still else now_s + STACKS_S
                 if child.ready and not still:
@@ -379,7 +418,7 @@ class Supervisor:
             if not child.gone and child.ready and grace_s > 0:
                 self.bus.post(root_address(child.name), StopProcess())
             elif not child.gone and grace_s > 0:
-                child.signal(signal.SIGTERM)  # just being started anew: it hears nothing else yet
+                child.signal(signal.SIGTERM)  # just being started again: it reads no message yet
         if not self._ended(children, grace_s):
             self._signal_all(children, signal.SIGTERM)
             self._ended(children, min(TERM_S, grace_s))
@@ -407,7 +446,18 @@ class Supervisor:
         if self._watcher.is_alive():
             self._watcher.join(timeout=KILL_S)
         self.bus.close()
-        let_server_go()
+        continue_server()
         os.close(self._wake_r)
         os.close(self._wake_w)
         shutil.rmtree(self.run_dir, ignore_errors=True)
+
+
+def _exit_text(code: int | None) -> str:
+    """Describe how a process with this exit code ended."""
+    if code is None:
+        return "ended, exit code unknown"
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return f"killed by {signal.Signals(-code).name}"
+        return f"killed by signal {-code}"
+    return f"exited with code {code}"

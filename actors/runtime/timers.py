@@ -1,7 +1,7 @@
-"""The alarm clock of a process: frames that are to be posted later.
+"""Timers of a process: frames to be posted later.
 
-Actors never sleep. Whoever wants to be woken (a tick, the end of a back-off, the next read under a rate cap) leaves
-a frame here and gets it back through the ordinary mail when it is due. One daemon thread and one heap a process.
+Actors never sleep. One that wants to be woken (a tick, the end of a back-off, the next read under a rate cap) leaves a
+frame here and gets it back as an ordinary message when it is due. One daemon thread and one heap a process.
 """
 
 import heapq
@@ -14,16 +14,16 @@ from typing import Final
 _logger = logging.getLogger(__name__)
 
 CANCELLED_MAX: Final = 256
-"""The heap is swept when more than these, and more than half of it, are cancelled alarms."""
+"""The heap is swept when more than these, and more than half of it, are cancelled timers."""
 
 
 class TimerHandle:
-    """One alarm. Owned by the `Timers`; whoever holds the handle may only cancel it."""
+    """One timer, owned by `Timers`; the holder of the handle may only cancel it."""
 
-    __slots__ = ("_alarm", "due_s", "frame", "serial", "to")
+    __slots__ = ("_timers", "due_s", "frame", "serial", "to")
 
-    def __init__(self, alarm: "Timers", due_s: float, serial: int, to: str, frame: bytes) -> None:
-        self._alarm = alarm
+    def __init__(self, timers: "Timers", due_s: float, serial: int, to: str, frame: bytes) -> None:
+        self._timers = timers
         self.due_s = due_s
         self.serial = serial
         self.to = to
@@ -34,14 +34,14 @@ class TimerHandle:
 
     def cancel(self) -> None:
         """Do not post it. A frame that was due already may still come; cancelling twice or too late is harmless."""
-        self._alarm.cancel(self)
+        self._timers.cancel(self)
 
 
 class Timers:
-    """Hands `(address, frame)` to `post` when due, in the order of due time, then of asking. Thread-safe.
+    """Timer heap that hands `(address, frame)` to `post` when due, ties in the order of asking. Thread-safe.
 
-    `post` runs in the alarm's thread and should not block: alarms are meant for actors of the same process.
-    Times are seconds of the monotonic clock.
+    `post` runs in the timer thread and should not block: timers are meant for actors of the same process. Times are
+    seconds of the monotonic clock.
     """
 
     def __init__(self, post: Callable[[str, bytes], None]) -> None:
@@ -51,14 +51,14 @@ class Timers:
         self._serial = 0
         self._cancelled = 0
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name="alarm", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="timers", daemon=True)
 
     def start(self) -> None:
-        """From now on due frames are posted; what was left before waits for this."""
+        """Start posting due frames; timers set before wait for this."""
         self._thread.start()
 
     def close(self) -> None:
-        """Forget everything that is not yet due and end the thread. Idempotent."""
+        """Drop every timer that is not yet due and end the thread. Idempotent."""
         with self._changed:
             self._closing = True
             self._heap.clear()
@@ -91,7 +91,7 @@ class Timers:
                 self._sweep()
 
     def __len__(self) -> int:
-        """How many alarms lie here, cancelled ones that are not yet swept included."""
+        """Return the number of timers, cancelled ones not yet swept included."""
         return len(self._heap)
 
     def _sweep(self) -> None:
@@ -105,10 +105,10 @@ class Timers:
             try:
                 self._post(to, frame)
             except Exception:
-                _logger.exception("alarm for %s could not be posted", to)
+                _logger.exception("timer for %s could not be posted", to)
 
     def _next_due(self) -> tuple[str, bytes] | None:
-        """Waits for the next frame that is due; None when closing."""
+        """Wait for the next frame that is due; None when closing."""
         with self._changed:
             while not self._closing:
                 wait_s = self._heap[0].due_s - time.monotonic() if self._heap else None

@@ -1,15 +1,15 @@
-"""UnixLinks: how frames cross from one process to another on the same machine.
+"""Links between the processes of one machine: frames over AF_UNIX SEQPACKET sockets.
 
-Every process listens on one AF_UNIX SEQPACKET socket ``<run_dir>/<process>.sock``; whoever has something to say
-connects by process name. A connection carries one direction, from one sender process to one receiver process. Its
-first datagram is a hello (who I am), every other one is: 1 byte length of the actor's name, the name, the frame.
+Every process listens on ``<run_dir>/<process>.sock``; a sender connects by process name. A connection carries one
+direction, from one sender process to one receiver process. Its first datagram is a hello (who I am), every other one
+is: 1 byte length of the actor's name, the name, the frame.
 
 A datagram may carry one file descriptor beside its bytes (SCM_RIGHTS); more, or one with a hello, is garbage.
 
-What this promises: frames of one sending thread to one process arrive in order and whole, or not at all; what a process
-said before it died arrives before anything that its successor says. What it does not promise: that they arrive. A
-receiver that is gone, or does not drain, costs the frames meant for it, and the sender is told nothing but False.
-Whoever needs more than that needs an answer and an expiry.
+Guarantees: frames of one sending thread to one process arrive in order and whole, or not at all; what a process
+sent before it died arrives before anything from its successor. Not guaranteed: that they arrive. A receiver that is
+gone, or does not drain, costs the frames meant for it, and the sender gets nothing but False. A sender that needs more
+needs an answer and an expiry.
 """
 
 import array
@@ -32,7 +32,7 @@ _logger = logging.getLogger(__name__)
 ACTOR_NAME_BYTES_MAX: Final = 255
 DATAGRAM_BYTES_MAX: Final = 1 + ACTOR_NAME_BYTES_MAX + FRAME_BYTES_MAX
 CONNECT_S_MAX: Final = 2.0
-"""How long a sender waits for a process that has never listened yet."""
+"""How long a sender waits for a process that has not listened yet."""
 SEND_S_MAX: Final = 5.0
 """A receiver that takes nothing for so long is treated as lost."""
 CONNECTIONS_MAX: Final = 256
@@ -47,22 +47,22 @@ _CLOSE_ON_EXEC: Final = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 _TOOK, _NOTHING_YET, _ENDED = range(3)
 _DATAGRAMS_A_TURN: Final = 64  # then the next connection gets its turn
-_TURNS_MAX: Final = 256  # of hearing out: somebody may never stop talking
+_TURNS_MAX: Final = 256  # of draining: a sender may never stop
 _MAGIC: Final = b"\0shoal1"  # no actor name is empty, so no ordinary datagram begins with a zero
 _HELLO: Final = struct.Struct(f"!{len(_MAGIC)}sI")
 
 
 def socket_path(run_dir: str, process: str) -> str:
-    """Where a process listens."""
+    """Return the path of the socket where a process listens."""
     return os.path.join(run_dir, f"{process}.sock")
 
 
 class _Garbage(Exception):  # noqa: N818
-    """A connection said something that no link of ours says."""
+    """A connection sent what no link of ours sends."""
 
 
 class _Outgoing:
-    """The way to one process. Its lock makes a send one step for the threads that share it."""
+    """Connection to one process; its lock makes a send atomic among threads."""
 
     def __init__(self, path: str, hello: bytes, closing: threading.Event, connect_s_max: float, send_s_max: float):
         self._path = path
@@ -74,7 +74,7 @@ class _Outgoing:
         self._sock: socket.socket | None = None
 
     def send(self, datagram: bytes, fd: int = -1) -> bool:
-        """Whether the kernel took it. A broken connection is made anew once: the process may have restarted."""
+        """Return whether the kernel took it. Reconnects once: the process may have restarted."""
         with self._lock:
             for _attempt in range(2):
                 sock = self._sock or self._connect()
@@ -111,9 +111,9 @@ class _Outgoing:
             self._sock = None
 
     def _connect(self) -> socket.socket | None:
-        """Waits only for a process that never listened (no socket file): a refused connection means it is gone.
+        """Connect, waiting only for a process that never listened (no socket file); a refusal means it is gone.
 
-        The wait happens once in a link's life, so that a name nobody bears does not slow every post down.
+        The wait happens once in a link's life, so that a name without a process does not slow every post down.
         """
         left_s, pause_s = self._connect_s_max, 0.002
         self._connect_s_max = 0.0
@@ -148,7 +148,7 @@ class _Outgoing:
 
 
 class _Incoming:
-    """A connection from another process; `process` is empty until its hello came."""
+    """Connection from another process; `process` is empty until its hello came."""
 
     __slots__ = ("pid", "process", "sock")
 
@@ -159,12 +159,12 @@ class _Incoming:
 
 
 class UnixLinks:
-    """All links of one process: one reader thread for what comes in, any thread may send.
+    """All links of one process: one reader thread for incoming frames, any thread may send.
 
-    `deliver(actor, frame)` and `link_lost(process, pid)` run in the reader thread and must not block. `link_lost` says
-    that a connection from there ended; when a process was restarted its new connection may well have come before.
-    `deliver_fd(actor, frame, fd)` is called instead of `deliver` when a descriptor came along, and owns it from then
-    on, whatever happens; without `deliver_fd` such datagrams are dropped and the descriptor is closed.
+    `deliver(actor, frame)` and `link_lost(process, pid)` run in the reader thread and must not block. `link_lost`
+    reports the end of a connection from there; a restarted process may have connected again before. `deliver_fd(actor,
+    frame, fd)` is called instead of `deliver` when a descriptor came along, and owns it; without `deliver_fd` such
+    datagrams are dropped and the descriptor is closed.
     """
 
     def __init__(
@@ -190,14 +190,16 @@ class UnixLinks:
         self._outgoing_lock = threading.Lock()
         self._buffer = bytearray(DATAGRAM_BYTES_MAX + 1)  # one more, so that a longer datagram shows
         self._connections = 0
-        self._incoming: dict[str, list[_Incoming]] = {}  # by process: more than one while a dead one's words are left
+        self._incoming: dict[
+            str, list[_Incoming]
+        ] = {}  # by process: more than one while a dead one's frames are unread
         self._listener: socket.socket | None = None
         self._wake: socket.socket | None = None
-        self._heard_out = threading.Event()
+        self._drained_event = threading.Event()
         self._thread: threading.Thread | None = None
 
     def listen(self) -> None:
-        """Begin to receive. Raises OSError when the socket cannot be made."""
+        """Start receiving. Raises OSError when the socket cannot be made."""
         path = socket_path(self._run_dir, self._process)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
         # Listens before it gets its name: a file that refuses connections is always a process that is gone.
@@ -209,7 +211,7 @@ class UnixLinks:
         self._thread.start()
 
     def send(self, process: str, actor: str, frame: bytes, fd: int = -1) -> bool:
-        """Whether the frame is on its way. Blocks while the receiver's buffer is full, at most `send_s_max`.
+        """Return whether the frame is on its way. Blocks while the receiver's buffer is full, at most `send_s_max`.
 
         `fd` goes along as a duplicate; the caller's stays the caller's. Raises ValueError for an address that cannot
         be one.
@@ -222,16 +224,16 @@ class UnixLinks:
         link = self._outgoing.get(process) or self._new_outgoing(process)
         return link.send(bytes((len(name),)) + name + frame, fd)
 
-    def hear_out(self, timeout_s: float) -> bool:
-        """Wait until everything has been delivered that was sent before this call. False: it was too much."""
+    def drain(self, timeout_s: float) -> bool:
+        """Wait until all that was sent before this call is delivered. False: not in time."""
         if self._wake is None:
             return True
-        self._heard_out.clear()
+        self._drained_event.clear()
         self._wake.send(b"?")
-        return self._heard_out.wait(timeout_s)
+        return self._drained_event.wait(timeout_s)
 
     def close(self) -> None:
-        """End every connection and the reader. The socket file stays: it tells others that this process is gone."""
+        """End every connection and the reader. The socket file stays: it shows others that this process is gone."""
         self._closing.set()
         with self._outgoing_lock:
             outgoing = list(self._outgoing.values())
@@ -254,28 +256,28 @@ class UnixLinks:
             selector.register(listener, selectors.EVENT_READ, partial(self._accept, selector, listener))
             selector.register(woken, selectors.EVENT_READ, lambda: None)
             while not self._closing.is_set():
-                if self._take_turns(selector, None, woken):
-                    self._hear_all(selector, woken)
+                if self._read_ready(selector, None, woken):
+                    self._drain_all(selector, woken)
             for key in list(selector.get_map().values()):
                 if isinstance(key.fileobj, socket.socket):
                     key.fileobj.close()
 
-    def _take_turns(self, selector: selectors.BaseSelector, timeout_s: float | None, woken: socket.socket) -> bool:
-        """Everybody who has something to say is heard once. Whether `woken` was among them."""
+    def _read_ready(self, selector: selectors.BaseSelector, timeout_s: float | None, woken: socket.socket) -> bool:
+        """Read each ready connection once. Return whether `woken` was ready."""
         ready = [key for key, _events in selector.select(timeout_s)]
         for key in ready:
             key.data()
         return any(key.fileobj is woken for key in ready)
 
-    def _hear_all(self, selector: selectors.BaseSelector, woken: socket.socket) -> None:
-        """Somebody waits until nothing is left to be read; or everything ends."""
+    def _drain_all(self, selector: selectors.BaseSelector, woken: socket.socket) -> None:
+        """Serve a waiting `drain`: read until nothing is left; or the links are closing."""
         if not woken.recv(64):
             return
         for _turn in range(_TURNS_MAX):
             if not selector.select(0):
                 break
-            self._take_turns(selector, 0, woken)
-        self._heard_out.set()
+            self._read_ready(selector, 0, woken)
+        self._drained_event.set()
 
     def _accept(self, selector: selectors.BaseSelector, listener: socket.socket) -> None:
         try:
@@ -299,7 +301,7 @@ class UnixLinks:
             if self._drained(connection):
                 return
         except _Garbage as garbage:
-            _logger.warning("link from %s closed: %s", connection.process or "a stranger", garbage)
+            _logger.warning("link from %s closed: %s", connection.process or "an unknown process", garbage)
         selector.unregister(connection.sock)
         connection.sock.close()
         self._connections -= 1
@@ -309,7 +311,7 @@ class UnixLinks:
                 self._link_lost(connection.process, connection.pid)
 
     def _drained(self, connection: _Incoming) -> bool:
-        """Takes what has come, a bounded number of datagrams. False: the other side has ended."""
+        """Take what has come, a bounded number of datagrams. False: the other side has ended."""
         for _turn in range(_DATAGRAMS_A_TURN):
             took = self._took_one(connection)
             if took != _TOOK:
@@ -334,10 +336,10 @@ class UnixLinks:
 
     def _take(self, connection: _Incoming, datagram: bytes, fds: list[int]) -> None:
         if len(fds) > (1 if connection.process else 0):
-            raise _Garbage("descriptors that nobody sends")
+            raise _Garbage("unexpected descriptors")
         if not connection.process:
             connection.process, connection.pid = _read_hello(datagram)
-            self._hear_out_predecessors(connection)
+            self._drain_predecessors(connection)
             return
         start = 1 + datagram[0]
         if start == 1 or len(datagram) <= start:
@@ -352,11 +354,11 @@ class UnixLinks:
             elif self._deliver_fd is not None:
                 self._deliver_fd(actor, datagram[start:], fds.pop())
         except Exception:
-            # One box that cannot take a frame must not silence every other one.
+            # One inbox that cannot take a frame must not stop the others.
             _logger.exception("frame for %s could not be delivered", actor)
 
-    def _hear_out_predecessors(self, successor: _Incoming) -> None:
-        """What is left in the connections of dead processes of this name; they say nothing more, so there is an end."""
+    def _drain_predecessors(self, successor: _Incoming) -> None:
+        """Read what dead processes of this name have left; they send nothing more, so there is an end."""
         known = self._incoming.setdefault(successor.process, [])
         for earlier in known:
             if earlier.pid != successor.pid:
@@ -368,7 +370,7 @@ class UnixLinks:
 
 @contextlib.contextmanager
 def _received(ancillary: list[tuple[int, int, bytes]]) -> Iterator[list[int]]:
-    """The descriptors that came along; those still in the list at the end are closed."""
+    """Yield the descriptors that came along; those still in the list at the end are closed."""
     fds = array.array("i")
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
@@ -382,7 +384,7 @@ def _received(ancillary: list[tuple[int, int, bytes]]) -> Iterator[list[int]]:
 
 
 def _read_hello(datagram: bytes) -> tuple[str, int]:
-    """``(process, pid)``."""
+    """Return ``(process, pid)``."""
     if len(datagram) <= _HELLO.size or not datagram.startswith(_MAGIC):
         raise _Garbage("no hello")
     _magic, pid = _HELLO.unpack_from(datagram)

@@ -100,7 +100,8 @@ def test_a_forkserver_that_stands_still_or_is_dead_holds_no_restart_up(two: Supe
     os.kill(two.pid_of("store"), signal.SIGKILL)
     lost = next_of(two.inbox, ProcessLost)
     assert (
-        lost == ProcessLost(process="store", detail="ended, nobody knows how", restart_s=0.0) or order != signal.SIGSTOP
+        lost == ProcessLost(process="store", detail="ended, exit code unknown", restart_s=0.0)
+        or order != signal.SIGSTOP
     )
     assert next_of(two.inbox, ProcessReady) == ProcessReady(process="store", pid=two.pid_of("store"))
     assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
@@ -169,7 +170,7 @@ def test_a_supervisor_is_well_while_it_goes_round_and_its_children_answer() -> N
         assert not supervisor.well()
         child.answered = child.pinged
         assert supervisor.well()
-        supervisor._looked_s -= 1000.0
+        supervisor._checked_s -= 1000.0
         assert not supervisor.well(), "nobody looks after them any more"
 
 

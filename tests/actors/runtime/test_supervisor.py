@@ -19,7 +19,7 @@ import pytest
 
 from actors.core.supervision.process_policy import HealthPolicy
 from actors.runtime.process import ProcessSpec
-from actors.runtime.spawn import orders_held_back
+from actors.runtime.spawn import stop_signals_deferred
 from actors.runtime.supervisor import StartFailed, Supervisor
 from actors.runtime.unix_links import socket_path
 from protocol.messages import (
@@ -312,7 +312,7 @@ def test_a_ctrl_c_while_children_are_being_started_takes_effect_when_they_are_no
     passed = threading.Event()
 
     def hold() -> None:
-        with orders_held_back():
+        with stop_signals_deferred():
             os.kill(os.getpid(), signal.SIGINT)  # any thread of ours may take it
             os.sched_yield()
             passed.set()

@@ -117,16 +117,16 @@ def test_what_was_sent_before_is_heard_out_from_everybody(made: MakeLinks) -> No
         for links in senders:
             assert links.send("store", "box", b"%d" % serial)
         if serial % 100 == 0:
-            assert receiver.hear_out(5.0)
+            assert receiver.drain(5.0)
             assert got.qsize() == 3 * (serial + 1)
     for links in senders:
         links.close()
-    assert receiver.hear_out(5.0)
+    assert receiver.drain(5.0)
     assert got.qsize() == 3 * 500
 
 
 def test_who_does_not_listen_has_heard_everything(made: MakeLinks) -> None:
-    assert made("store", listen=False)[0].hear_out(5.0)
+    assert made("store", listen=False)[0].drain(5.0)
 
 
 def test_a_process_that_is_gone_costs_its_senders_no_time(made: MakeLinks) -> None:
