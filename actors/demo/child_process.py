@@ -1,6 +1,7 @@
-"""A process of the box, seen from its owner: one JSON line each way at a time, and it never outlives the owner.
+"""Child processes that speak JSON lines over their pipes and never outlive their owner.
 
-The child reads stdin; when that ends, because the owner closed it or died in whatever way, the child ends too.
+The owner writes one JSON line, the child answers it with one. The child reads stdin to its end and ends with it,
+whether the owner closed the pipe or died.
 """
 
 from __future__ import annotations
@@ -15,115 +16,122 @@ import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 ROOT = Path(__file__).resolve().parents[2]
-CLOSING_S_MAX = 5.0
+"""The folder that holds `actors`: children find their modules there, whatever the current folder."""
+CLOSE_S_MAX = 5.0
 
-Told = dict[str, Any]
+Fields = dict[str, Any]
+"""One line of JSON, decoded."""
 
 
 class ChildError(Exception):
-    """The process could not start, or ended on its own; the text holds what it said last."""
+    """The process could not start, or ended by itself; the text is the last line it wrote to stderr."""
 
 
 class Child:
-    """Owns `python -m module args`, which speaks as `serve` does."""
+    """The owner's end of `python -m module args`, which calls `serve_requests`."""
 
     def __init__(self, module: str, *args: str) -> None:
         self._module = module
         self._lock = threading.Lock()
-        self._said = tempfile.TemporaryFile(prefix="box-")  # noqa: SIM115 - closed in close()
-        # Its own session: Ctrl-C on the terminal is for the downloader.
+        self._stderr = tempfile.TemporaryFile(prefix="shoal-demo-")  # noqa: SIM115 - closed in close()
+        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        # A session of its own: Ctrl-C on the terminal is for the downloader.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *args], cwd=ROOT, start_new_session=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said,
+            [sys.executable, "-m", module, *args], cwd=ROOT, env={**os.environ, "PYTHONPATH": path},
+            start_new_session=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr,
         )  # fmt: skip
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
-    def send(self, message: Told) -> None:
-        """Write one line; `receive` must be called once for it. Raises ChildError."""
+    def request(self, fields: Fields) -> Any:
+        """Write one line and wait for its answer. Raises ChildError."""
         assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            raise self._broken() from None
-
-    def receive(self) -> Any:
-        """Wait for the answer to the oldest line that has none. Raises ChildError."""
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        with self._lock:
+            try:
+                self._process.stdin.write(json.dumps(fields).encode() + b"\n")
+                self._process.stdin.flush()
+            except BrokenPipeError:
+                raise self._error() from None
+            line = self._process.stdout.readline()
         if not line:
-            raise self._broken()
+            raise self._error()
         return json.loads(line)
 
-    def tell(self, message: Told) -> Any:
-        """Write one line and wait for the answer. Raises ChildError."""
-        with self._lock:
-            self.send(message)
-            return self.receive()
-
-    def last_words(self) -> str:
-        """Everything it wrote to stderr."""
-        self._said.seek(0)
-        return self._said.read().decode(errors="replace")
+    def stderr_text(self) -> str:
+        self._stderr.seek(0)
+        return self._stderr.read().decode(errors="replace")
 
     def close(self) -> None:
-        """End the process; more than once does no harm."""
+        """End the process. Idempotent."""
         if self._process.stdin is not None:
             with suppress(BrokenPipeError):
                 self._process.stdin.close()
         try:
-            self._process.wait(CLOSING_S_MAX)
+            self._process.wait(CLOSE_S_MAX)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
-        self._said.close()
+        self._stderr.close()
 
-    def _broken(self) -> ChildError:
-        self._process.wait(CLOSING_S_MAX)
-        last = self.last_words().strip().rpartition("\n")[2]
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _error(self) -> ChildError:
+        self._process.wait(CLOSE_S_MAX)
+        last = self.stderr_text().strip().rpartition("\n")[2]
         self.close()
         return ChildError(f"{self._module} ended: {last or 'silently'}")
 
 
-def first_line() -> Told:
-    """In the child: the description that the owner sends first."""
-    told: Told = json.loads(sys.stdin.buffer.readline())
-    return told
+def read_request() -> Fields:
+    """In the child: the next line; the first one is its description. Raises EOFError."""
+    line = sys.stdin.buffer.readline()
+    if not line:
+        raise EOFError("the owner closed the pipe")
+    fields: Fields = json.loads(line)
+    return fields
 
 
-def reply(told: Told) -> None:
+def reply(fields: Fields) -> None:
     """In the child: answer one line."""
-    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.write(json.dumps(fields) + "\n")
     sys.stdout.flush()
 
 
-async def obey(do: Callable[[Told], Awaitable[Told]], at_end: Callable[[], None] = lambda: None) -> None:
-    """In the child: answer every line from stdin with what `do` makes of it, until stdin and so the process ends."""
+async def serve_requests(
+    handle: Callable[[Fields], Awaitable[Fields]], at_end: Callable[[], None] = lambda: None
+) -> None:
+    """In the child: answer every line until stdin, and so the process, ends."""
     loop = asyncio.get_running_loop()
     lines: asyncio.Queue[bytes] = asyncio.Queue()
 
-    def listen() -> None:
+    def read() -> None:
         while line := sys.stdin.buffer.readline():
             loop.call_soon_threadsafe(lines.put_nowait, line)
         at_end()
-        # At once: connections of a box that nobody owns deserve no farewell.
-        os._exit(0)
+        os._exit(0)  # at once: connections without an owner need no orderly close
 
-    threading.Thread(target=listen, daemon=True).start()
+    threading.Thread(target=read, daemon=True).start()
     while True:
-        reply(await do(json.loads(await lines.get())))
+        reply(await handle(json.loads(await lines.get())))
 
 
 def raise_open_files_limit() -> None:
-    """Hundreds of users with their connections are more than the usual 1024."""
+    """Allow the descriptors of hundreds of peers: more than the usual 1024."""
     if sys.platform != "win32":
         import resource
 

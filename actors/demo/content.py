@@ -1,4 +1,4 @@
-"""The file every mirror in the box has: made from a seed, so both ends know each byte without sending it twice."""
+"""Deterministic file content from a seed: both ends know each byte without sending it twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Demonstration: a download from users or mirrors that are simulated on this machine, and a check of its bytes."""
+"""The demonstration: users or mirrors on this machine, sized for ten to fifteen seconds, and the job that uses them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,68 @@ from contextlib import ExitStack
 from hashlib import file_digest
 from typing import Any
 
-from actors.demo.mirrors.scenario import DEMO_CONTENT, DEMO_MIRRORS, demo_box
-from actors.demo.soulseek.scenario import DEMO_CONTENT as SHARED
-from actors.demo.soulseek.scenario import DEMO_PEERS, demo_network
+from actors.demo.content import Content
+from actors.demo.mirrors.box import MirrorBox
+from actors.demo.mirrors.mirror import Behavior as MirrorBehavior
+from actors.demo.soulseek.behavior import Behavior
+from actors.demo.soulseek.network import DemoNetwork
 from actors.local.download import fetch
 from protocol.cli.exit_codes import ExitCode, exit_code_of
 from protocol.cli.parsing import DemoOptions, GetOptions
 from protocol.cli.views.base import make_view
 from protocol.config.settings import Account
+
+MEGABYTE = 1_000_000
+CONTENT = Content(64 << 20, seed=2022)
+SHARED_FILE = "01 - Tide.flac"
+MIRRORED_FILE = "demo.bin"
+
+USERS: dict[str, tuple[str, Behavior]] = {
+    "fast": ("2.6 MB/s, honest", Behavior(rate_bytes_s=2.6 * MEGABYTE, set_up_s=0.2)),
+    "limited": ("1.2 MB/s, honest", Behavior(rate_bytes_s=1.2 * MEGABYTE, set_up_s=0.3)),
+    "bursty": (
+        "0.9 MB/s, a second's worth at once, then silence",
+        Behavior(rate_bytes_s=0.9 * MEGABYTE, burst_s=1.0, set_up_s=0.3),
+    ),
+    "trickle": ("2 KB/s", Behavior(rate_bytes_s=2_000.0, set_up_s=0.3)),
+    "from_zero": (
+        "0.7 MB/s, refuses to begin anywhere but at byte 0",
+        Behavior(rate_bytes_s=0.7 * MEGABYTE, refuse_offsets=True, set_up_s=0.3),
+    ),
+    "queued": (
+        "1.0 MB/s, three others are before us",
+        Behavior(rate_bytes_s=1.0 * MEGABYTE, queue_before_us=3, queue_step_s=1.0, set_up_s=0.3),
+    ),
+    "dying": (
+        "1.0 MB/s, leaves for good after 5 MB",
+        Behavior(rate_bytes_s=1.0 * MEGABYTE, dies_after_bytes=5 * MEGABYTE, set_up_s=0.3),
+    ),
+    "silent": ("accepts everything, sends nothing", Behavior(no_bytes=True, set_up_s=0.3)),
+    "firewalled": (
+        "0.9 MB/s, cannot be called, only calls",
+        Behavior(rate_bytes_s=0.9 * MEGABYTE, firewalled=True, set_up_s=0.3),
+    ),
+}
+"""The users of the demonstration by name, each with the line that introduces it."""
+
+MIRRORS: dict[str, tuple[str, MirrorBehavior]] = {
+    "fast": ("3.6 MB/s, honest", MirrorBehavior(rate_bytes_s=3.6 * MEGABYTE)),
+    "medium": ("1.8 MB/s, honest", MirrorBehavior(rate_bytes_s=1.8 * MEGABYTE, latency_s=0.05)),
+    "slow": ("0.2 MB/s, honest", MirrorBehavior(rate_bytes_s=0.2 * MEGABYTE, latency_s=0.2)),
+    "stalling": (
+        "1.5 MB/s, but not one byte more after 4 MB",
+        MirrorBehavior(rate_bytes_s=1.5 * MEGABYTE, stall_after_bytes=4 * MEGABYTE),
+    ),
+    "refusing": (
+        "0.8 MB/s, knows no ranges: all or nothing",
+        MirrorBehavior(rate_bytes_s=0.8 * MEGABYTE, ranges=False),
+    ),
+    "dropping": (
+        "1.2 MB/s, hangs up after every 3 MB",
+        MirrorBehavior(rate_bytes_s=1.2 * MEGABYTE, drop_every_bytes=3 * MEGABYTE),
+    ),
+}
+"""The mirrors of the demonstration, likewise."""
 
 
 def demo(options: DemoOptions) -> int:
@@ -38,33 +92,35 @@ def demo(options: DemoOptions) -> int:
 
 
 def demo_users(options: DemoOptions, folder: str, leaving: ExitStack) -> tuple[GetOptions, str]:
-    """A Soulseek network in a box; what is wanted from it, and what must come."""
-    box = leaving.enter_context(demo_network())
-    size = SHARED.size
-    say(options, f"a Soulseek network on this machine; {len(DEMO_PEERS)} users share the same {size >> 20} MiB file:")
-    for peer in DEMO_PEERS:
-        say(options, f"  {peer.name}: {peer.line}")
+    """Start the Soulseek network, until `leaving`; the job to run, and the SHA-256 of what must arrive."""
+    behaviors = {name: behavior for name, (_, behavior) in USERS.items()}
+    network = leaving.enter_context(DemoNetwork(behaviors, CONTENT, SHARED_FILE))
+    megabytes = CONTENT.size >> 20
+    say(options, f"a Soulseek network on this machine; {len(USERS)} users share the same {megabytes} MiB file:")
+    for name, (line, _) in USERS.items():
+        say(options, f"  {name}: {line}")
     account = Account(
         username="you",
         password="demo",
-        server_host=box.server_host,
-        server_port=box.server_port,
+        server_host=network.server_host,
+        server_port=network.server_port,
         bind_host="127.0.0.1",
         sharing=False,
     )
-    wanted = _demo_options(options, folder, term=box.term, wanted_size_bytes=size, account=account)
-    return wanted, SHARED.sha256
+    wanted = _demo_options(options, folder, term=network.term, wanted_size_bytes=CONTENT.size, account=account)
+    return wanted, CONTENT.sha256
 
 
 def demo_mirrors(options: DemoOptions, folder: str, leaving: ExitStack) -> tuple[GetOptions, str]:
-    """Mirrors in a box; what is wanted from them, and what must come."""
-    box = leaving.enter_context(demo_box())
-    say(options, f"{len(DEMO_MIRRORS)} mirrors on this machine hold the same {DEMO_CONTENT.size >> 20} MiB file:")
-    for mirror in DEMO_MIRRORS:
-        say(options, f"  {box.url(mirror.name)}  {mirror.name}: {mirror.line}")
-    urls = tuple(box.url(mirror.name) for mirror in DEMO_MIRRORS)
-    checksum = f"sha256:{DEMO_CONTENT.sha256}"
-    return _demo_options(options, folder, urls=urls, name="demo.bin", checksum=checksum), DEMO_CONTENT.sha256
+    """Start the mirrors, until `leaving`; the job to run, and the SHA-256 of what must arrive."""
+    behaviors = {name: behavior for name, (_, behavior) in MIRRORS.items()}
+    box = leaving.enter_context(MirrorBox(behaviors, CONTENT, MIRRORED_FILE))
+    say(options, f"{len(MIRRORS)} mirrors on this machine hold the same {CONTENT.size >> 20} MiB file:")
+    for name, (line, _) in MIRRORS.items():
+        say(options, f"  {box.url(name)}  {name}: {line}")
+    checksum = f"sha256:{CONTENT.sha256}"
+    job = _demo_options(options, folder, urls=tuple(box.urls), name=MIRRORED_FILE, checksum=checksum)
+    return job, CONTENT.sha256
 
 
 def _demo_options(options: DemoOptions, folder: str, **changed: Any) -> GetOptions:

@@ -1,4 +1,4 @@
-"""How fast a mirror may send: small quanta on time, never a big first burst."""
+"""Pacing of a sender: small quanta on time, never a big first burst."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ CREDIT_S = 0.1
 GRID_S = 0.005
 
 
-class Pace:
-    """The one limiter of a mirror, shared by its connections. Times are `loop.time()` seconds."""
+class Pacer:
+    """The rate limiter of one mirror or uploader, shared by its connections. Times are `loop.time()` seconds."""
 
     def __init__(self, rate_bytes_s: float | None, burst_s: float = 0.0) -> None:
         self._rate_bytes_s = rate_bytes_s

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from actors.demo.mirrors.owner import Box, Character, Content, mirrors
 from protocol.messages import LimitJob, LimitTotal, StopJob
 from protocol.messages.addresses import POOL
 from tests.actors.engine import Engine
+from tests.http_mirrors.box import Box, Character, Content, mirrors
 
 pytestmark = pytest.mark.long
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped,unused-ignore]
 import pytest
 
-from actors.demo.mirrors.owner import Character, Content, mirrors
 from actors.runtime.background_work import THREADS_MAX
 from protocol.messages import JobEnded, JobProgressed, SourceProgressed
 from tests.actors.engine import Engine
+from tests.http_mirrors.box import Character, Content, mirrors
 
 pytestmark = pytest.mark.long
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from actors.demo.mirrors.owner import Character, Content, mirrors
 from protocol.messages import (
     ContributorsListed,
     JobEnded,
@@ -23,6 +22,7 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import FRONT, POOL, dispatcher_address
 from tests.actors.engine import Engine
+from tests.http_mirrors.box import Character, Content, mirrors
 
 MB = 1_000_000
 CHUNK = 1 << 16

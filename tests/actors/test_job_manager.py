@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from actors.demo.mirrors.owner import Box, Character, Content, mirrors
 from protocol.messages import (
     AddSources,
     CancelJob,
@@ -23,6 +22,7 @@ from protocol.messages import (
 )
 from protocol.model.job_views import Bottleneck, EventEntry, JobView, ManifestRange
 from tests.actors.job_manager_daemon import KeeperDaemon, Refusal
+from tests.http_mirrors.box import Box, Character, Content, mirrors
 
 SIZE = 4 << 20
 CONTENT = Content(SIZE)

@@ -28,13 +28,13 @@ from urllib.parse import urlsplit
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from actors.demo.mirrors.owner import Character, Content, mirrors
 from protocol.model.job_records import JobRecord, SaveEvent, SaveJob, SaveSource, SourceRecord, Write
 from protocol.model.job_views import EventEntry
 from storage.job_store import JobStore
 from tests.bench import measuring
 from tests.e2e.daemon.daemons import Daemon, running
 from tests.e2e.program import Shoal
+from tests.http_mirrors.box import Character, Content, mirrors
 
 ROOT = "/api/v0/multisource"
 SOURCES = 5

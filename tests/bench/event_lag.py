@@ -29,10 +29,10 @@ import httpx
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from actors.demo.mirrors.owner import Character, Content, mirrors
 from tests.bench import measuring
 from tests.e2e.daemon.daemons import Daemon, running
 from tests.e2e.program import Shoal
+from tests.http_mirrors.box import Character, Content, mirrors
 
 ROOT = "/api/v0/multisource"
 RATE_BYTES_S = 2e6

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped,unused-ignore]
 
-from actors.demo.soulseek.network import Character, Content, Network, network
 from tests.bench import measuring
+from tests.soulseek_network.network import Character, Content, Network, network
 
 CPU_MAX = 0.01
 PSS_BYTES_MAX = 250_000_000

@@ -29,7 +29,6 @@ if __package__ in (None, ""):
 
 from actors.builders import processes
 from actors.core.supervision.process_policy import HealthPolicy, RestartPolicy
-from actors.demo.mirrors.owner import Box, Character, Content, mirrors
 from actors.runtime.supervisor import Supervisor
 from protocol.messages import ProcessReady
 from storage.shared_memory import SLOT_BYTES, Arena
@@ -37,6 +36,7 @@ from tests.bench.measuring import print_table, verdict
 from tests.e2e import program
 from tests.e2e.program import Shoal
 from tests.e2e.storm import Storm
+from tests.http_mirrors.box import Box, Character, Content, mirrors
 
 RATE_BYTES_S = 6e6
 MIB = 1 << 20

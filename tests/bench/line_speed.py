@@ -23,10 +23,10 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from actors.demo.mirrors.owner import Character, Content, mirrors
 from tests.bench import measuring
 from tests.bench.measuring import Measured
 from tests.bench.nginx import nginx, own_hosts
+from tests.http_mirrors.box import Character, Content, mirrors
 
 PORTS = 8
 LIMIT_S = 120.0

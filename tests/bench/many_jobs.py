@@ -22,10 +22,10 @@ if __package__ in (None, ""):
 
 import psutil  # type: ignore[import-untyped,unused-ignore]
 
-from actors.demo.mirrors.owner import Character, Content, mirrors
 from protocol.messages import JobEnded, JobProgressed, LimitTotal
 from tests.actors.engine import Engine
 from tests.bench import measuring
+from tests.http_mirrors.box import Character, Content, mirrors
 
 CHUNK_BYTES = 32 << 10
 IDLE_S = 10.0

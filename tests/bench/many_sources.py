@@ -16,8 +16,8 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from actors.demo.mirrors.owner import Character, Content, mirrors
 from tests.bench import measuring
+from tests.http_mirrors.box import Character, Content, mirrors
 
 RATE_BYTES_S = 100_000.0
 LIMIT_IDEALS = 5

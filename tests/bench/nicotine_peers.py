@@ -27,10 +27,10 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from actors.demo.soulseek.network import Content, Network, network
 from tests.bench import measuring, users
 from tests.real_peers.nicotine import Nicotine, installed, nicotine
 from tests.real_peers.raw_downloader import RawDownloader
+from tests.soulseek_network.network import Content, Network, network
 
 LIMIT_KIB_S = 8192
 FILE = "tide.flac"

@@ -28,11 +28,11 @@ import psutil  # type: ignore[import-untyped,unused-ignore]
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from actors.demo.mirrors.owner import Character, Content, mirrors
 from tests.bench import measuring
 from tests.e2e import program
 from tests.e2e.daemon.daemons import Daemon, pid_of, running
 from tests.e2e.program import Shoal
+from tests.http_mirrors.box import Character, Content, mirrors
 
 ROOT = "/api/v0/multisource"
 SIZE = 3_000_000

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from actors.demo.mirrors.owner import Character
 from tests.bench.wasted_time import FAULTS, HONEST, given_bytes, shaped
+from tests.http_mirrors.box import Character
 
 
 def crowd(*characters: Character) -> list[Character]:

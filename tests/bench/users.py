@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from actors.demo.soulseek.network import Network
 from tests.bench import measuring
+from tests.soulseek_network.network import Network
 
 Event = dict[str, Any]
 

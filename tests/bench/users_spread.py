@@ -21,8 +21,8 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from actors.demo.soulseek.network import Character, Content, network
 from tests.bench import measuring, users
+from tests.soulseek_network.network import Character, Content, network
 
 USERS = 8
 SPREAD = 100.0

@@ -33,8 +33,8 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from actors.demo.mirrors.owner import Box, Character, Content, mirrors
 from tests.bench import measuring
+from tests.http_mirrors.box import Box, Character, Content, mirrors
 
 RATES_BYTES_S = [kilobytes * 1000 for kilobytes in (20_000, 10_000, 8_000, 5_000, 3_000, 1_000, 300, 50)]
 FAULTS = [

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.demo.mirrors.owner import Box, Character, Content, mirrors
 from tests.e2e.program import Shoal
+from tests.http_mirrors.box import Box, Character, Content, mirrors
 from tests.storage.parts import leave_part
 
 SIZE = 300_000

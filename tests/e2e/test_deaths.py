@@ -11,11 +11,11 @@ import psutil  # type: ignore[import-untyped,unused-ignore]
 import pytest
 
 from actors.core.supervision.process_policy import RESTARTS_MAX
-from actors.demo.mirrors.owner import Box, Character, Content, mirrors
 from actors.runtime.message_bus import MessageBus
 from protocol.messages import SlotFilled, SourceJoined, WorkerReady
 from protocol.messages.addresses import ASSEMBLER, POOL, Post, dispatcher_address
 from tests.e2e.program import Event, Running, Shoal
+from tests.http_mirrors.box import Box, Character, Content, mirrors
 
 CHUNK = 32_768
 CONTENT = Content(1_000_000, seed=51)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.demo.mirrors.owner import Box, Character, Content, mirrors
 from tests.e2e.program import Event, Running, Shoal
+from tests.http_mirrors.box import Box, Character, Content, mirrors
 
 SIZE = 1_000_000
 CONTENT = Content(SIZE, seed=81)

@@ -15,8 +15,8 @@ import termios
 import threading
 from pathlib import Path
 
-from actors.demo.mirrors.owner import Character, Content, mirrors
 from tests.e2e.program import ROOT, Shoal
+from tests.http_mirrors.box import Character, Content, mirrors
 
 CONTENT = Content(1_500_000, seed=71)
 COLUMNS, LINES = 80, 24

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from actors.demo.mirrors.owner import Character, Content, mirrors
 from tests.e2e.program import Shoal
+from tests.http_mirrors.box import Character, Content, mirrors
 
 CONTENT = Content(3_000_000, seed=61)
 HONEST = Character(rate_bytes_s=3e6)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from actors.demo.mirrors.owner import Box, Character, Content, mirrors
 from storage.digests import whole_digest
 from tests.e2e.program import ROOT, Shoal
+from tests.http_mirrors.box import Box, Character, Content, mirrors
 
 CONTENT = Content(2_500_001, seed=21)
 CHARACTERS = {

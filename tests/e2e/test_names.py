@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from actors.demo.mirrors.owner import Box, Character, Content, mirrors
 from tests.e2e.program import Shoal
+from tests.http_mirrors.box import Box, Character, Content, mirrors
 
 CONTENT = Content(50_000, seed=31)
 

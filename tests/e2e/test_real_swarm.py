@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from actors.demo.content import Content
-from actors.demo.mirrors.owner import Character as Mirror
-from actors.demo.mirrors.owner import mirrors
-from actors.demo.soulseek.network import Network, network
 from tests.e2e.program import Shoal
 from tests.e2e.test_soulseek_words import account, rows_of
+from tests.http_mirrors.box import Character as Mirror
+from tests.http_mirrors.box import mirrors
 from tests.real_peers import aioslsk_peer, nicotine
+from tests.soulseek_network.network import Network, network
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.demo.mirrors.owner import Box, Character, Content, mirrors
 from tests.e2e.program import Done, Running, Shoal
+from tests.http_mirrors.box import Box, Character, Content, mirrors
 
 CHUNK = 32_768
 CONTENT = Content(1_000_000, seed=41)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from actors.demo.mirrors.owner import Character as Mirror
-from actors.demo.mirrors.owner import mirrors
-from actors.demo.soulseek.network import Character, Content, Network, network
 from tests.e2e.program import Event, Shoal
+from tests.http_mirrors.box import Character as Mirror
+from tests.http_mirrors.box import mirrors
+from tests.soulseek_network.network import Character, Content, Network, network
 
 CONTENT = Content(3_000_000, seed=6)
 

@@ -7,9 +7,9 @@ import signal
 
 import pytest
 
-from actors.demo.mirrors.owner import Character, Content, mirrors
 from tests.e2e.program import Shoal
 from tests.e2e.storm import Storm
+from tests.http_mirrors.box import Character, Content, mirrors
 
 CONTENT = Content(24_000_000, seed=77)
 NEW = 0

@@ -17,9 +17,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from actors.demo.child_process import Child, ChildError, Told, first_line, obey, reply
-from actors.demo.soulseek.network import Network
+from actors.demo.child_process import Child, ChildError, Fields, read_request, reply, serve_requests
 from tests.real_peers.nicotine import free_port
+from tests.soulseek_network.network import Network
 
 READY_S_MAX: Final = 20.0
 
@@ -45,7 +45,7 @@ class AioslskPeer:
             "server_port": box.server_port, "name": name, "port": self.port, "folder": str(folder.resolve()),
             "slots": slots, "upload_kib_s": upload_kib_s,
         }  # fmt: skip
-        self._child.tell(told)
+        self._child.request(told)
 
     @property
     def pid(self) -> int:
@@ -53,11 +53,11 @@ class AioslskPeer:
 
     def uploads(self) -> list[Listed]:
         """Its list of uploads at this moment."""
-        return [Listed(**told) for told in self._child.tell({"do": "uploads"})["uploads"]]
+        return [Listed(**told) for told in self._child.request({"do": "uploads"})["uploads"]]
 
     def log(self) -> str:
         """What it has logged: warnings and worse."""
-        return self._child.last_words()
+        return self._child.stderr_text()
 
     def close(self) -> None:
         """End the process; more than once does no harm."""
@@ -92,7 +92,7 @@ def on_loopback() -> None:
     vars(importlib.import_module("aioslsk.network.network"))["DEFAULT_LISTENING_HOST"] = "127.0.0.1"
 
 
-def client_for(told: Told, *, downloads: Path | None = None) -> Any:
+def client_for(told: Fields, *, downloads: Path | None = None) -> Any:
     """A client, not yet started, for a private server: no UPnP, no parents, nothing obfuscated."""
     settings: Any = importlib.import_module("aioslsk.settings")
     shares: dict[str, Any] = {"scan_on_start": True, "download": str(downloads or Path(told["folder"]))}
@@ -112,13 +112,13 @@ def client_for(told: Told, *, downloads: Path | None = None) -> Any:
     return importlib.import_module("aioslsk.client").SoulSeekClient(made)
 
 
-async def _serve(told: Told) -> None:
+async def _serve(told: Fields) -> None:
     client = client_for(told)
     await client.start()
     await client.login()
     reply({})
 
-    async def do(line: Told) -> Told:
+    async def do(line: Fields) -> Fields:
         rows = client.transfers.get_uploads()
         return {
             "uploads": [
@@ -132,13 +132,13 @@ async def _serve(told: Told) -> None:
             ]
         }
 
-    await obey(do)
+    await serve_requests(do)
 
 
 def main() -> None:
     """Serve until stdin ends."""
     on_loopback()
-    asyncio.run(_serve(first_line()))
+    asyncio.run(_serve(read_request()))
 
 
 if __name__ == "__main__":

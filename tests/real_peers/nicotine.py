@@ -21,8 +21,8 @@ from typing import Final
 from urllib.parse import quote
 
 from actors.demo.child_process import Child
-from actors.demo.soulseek.network import Network
-from actors.demo.soulseek.wire import bound
+from actors.demo.soulseek.wire import bind
+from tests.soulseek_network.network import Network
 
 READY_S_MAX: Final = 40.0
 POLL_S: Final = 0.5
@@ -50,7 +50,7 @@ def installed() -> bool:
 
 def free_port() -> int:
     """A port nobody had a moment ago: these programs cannot be told to take any."""
-    with bound("127.0.0.1", 0) as sock:
+    with bind("127.0.0.1", 0) as sock:
         return int(sock.getsockname()[1])
 
 
@@ -72,14 +72,14 @@ class Nicotine:
         command = [sys.executable, "-m", "pynicotine", "--headless", "--bindip", "127.0.0.1"]
         command += ["--config", str(home / "config"), "--user-data", str(home / "data")]
         told = {"command": command, "log_path": str(self.log_path), "folder": str(home), "env": ENVIRONMENT}
-        self.pid: int = self._keeper.tell(told)["pid"]
+        self.pid: int = self._keeper.request(told)["pid"]
         """The program's own, for measuring its CPU."""
 
     def wait_until_ready(self) -> None:
         """Return when it has told the server what it shares: from then on searches find it. Raises NicotineError."""
         give_up_s = time.monotonic() + READY_S_MAX
         while not self._box.shares(self.name, s_max=POLL_S):
-            if self._keeper.tell({})["exit_code"] is not None or time.monotonic() > give_up_s:
+            if self._keeper.request({})["exit_code"] is not None or time.monotonic() > give_up_s:
                 raise NicotineError(self.log()[-2000:])
 
     def log(self) -> str:

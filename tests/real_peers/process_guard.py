@@ -7,10 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from actors.demo.child_process import Told, first_line, reply
+from actors.demo.child_process import Fields, read_request, reply
 
 
-def _started(told: Told) -> subprocess.Popen[bytes]:
+def _started(told: Fields) -> subprocess.Popen[bytes]:
     with Path(told["log_path"]).open("wb") as log:
         return subprocess.Popen(
             told["command"], cwd=told["folder"], env={**os.environ, **told["env"]},
@@ -20,7 +20,7 @@ def _started(told: Told) -> subprocess.Popen[bytes]:
 
 def main() -> None:
     """Start what the first line tells, answer every other line with its state, kill it when stdin ends."""
-    program = _started(first_line())
+    program = _started(read_request())
     reply({"pid": program.pid})
     try:
         while sys.stdin.buffer.readline():

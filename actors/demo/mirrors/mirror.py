@@ -1,4 +1,4 @@
-"""One mirror: a listener, its connections, and the moment at which its character spoils an answer."""
+"""One HTTP mirror: a listener and its keep-alive connections, with a pace and a few faults."""
 
 from __future__ import annotations
 
@@ -7,60 +7,139 @@ import socket
 import ssl
 import struct
 import sys
-import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
-from actors.demo.mirrors.answers import Answer, BadRequestError, Request, Resource, answer, parsed
-from actors.demo.mirrors.behavior import Character
-from actors.demo.pacing import Pace
+from actors.demo.mirrors.answers import Answer, BadRequestError, Request, parse_request, plain_answer
+from actors.demo.pacing import Pacer
 
 HEAD_BYTES_MAX = 64 * 1024
 BACKLOG = 64
-# What a peer may break without it being our fault.
-BROKEN = (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ssl.SSLError, BadRequestError)
+PEER_ERRORS = (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ssl.SSLError, BadRequestError)
+"""What the other side may do to a connection without it being a fault of ours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behavior:
+    """One mirror's behaviour. The defaults describe an honest, unlimited mirror that knows ranges.
+
+    "Bytes" are body bytes of answers with content; headers are neither counted nor paced.
+    """
+
+    rate_bytes_s: float | None = None
+    """All connections of the mirror together; None is as fast as the machine goes."""
+    latency_s: float = 0.0
+    """Waits this long before every answer."""
+    burst_s: float = 0.0
+    """The limiter lets the quota of this many seconds go at once, then pauses; 0 paces evenly."""
+    ranges: bool = True
+    """False: ignores Range and answers 200 with everything from byte 0."""
+    stall_after_bytes: int | None = None
+    """Total over the mirror's life: then every answer has a head and no more body, for ever."""
+    drop_every_bytes: int | None = None
+    """Resets a connection when it has carried this many."""
 
 
 class ResetWantedError(Exception):
-    """The character wants this connection to end with a reset."""
+    """The behaviour wants this connection to end with a reset."""
 
 
-@dataclass(slots=True)
-class Count:
-    """What a mirror has done so far; `bytes_sent` are body bytes the kernel took."""
+class Connection:
+    """The requests and answers of one connection, in turn."""
 
-    connections: int = 0
-    requests: int = 0
-    refused: int = 0
-    bytes_sent: int = 0
+    def __init__(self, mirror: Mirror, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._mirror = mirror
+        self._behavior = mirror.behavior
+        self._pacer = mirror.pacer
+        self._reader = reader
+        self._writer = writer
+        self._carried_bytes = 0
+        self._loop = asyncio.get_running_loop()
 
+    async def serve(self) -> None:
+        """Answer requests until one side closes. Raises ResetWantedError and PEER_ERRORS."""
+        keep_alive = True
+        while keep_alive:
+            request = parse_request(await self._reader.readuntil(b"\r\n\r\n"))
+            await self._before_answer()
+            keep_alive = await self._answer(request)
 
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """What is served at this moment: the bytes and how to describe them."""
+    async def _before_answer(self) -> None:
+        if self._behavior.latency_s:
+            await asyncio.sleep(self._behavior.latency_s)
 
-    body: memoryview
-    resource: Resource
+    def _keeps_alive(self, request: Request, _answer: Answer) -> bool:
+        return request.keep_alive
+
+    async def _answer(self, request: Request) -> bool:
+        """Send one whole answer; whether the connection may go on."""
+        answer, content = self._mirror.respond(request)
+        keep_alive = self._keeps_alive(request, answer)
+        self._writer.write(answer.head(keep_alive=keep_alive))
+        if request.method == "HEAD":
+            return keep_alive
+        if answer.text:
+            self._writer.write(answer.text)
+            return keep_alive
+        self._pacer.begin(self._loop.time())
+        try:
+            whole = await self._send_content(content[answer.start : answer.stop])
+        finally:
+            self._pacer.end()
+        return keep_alive and whole
+
+    async def _send_content(self, content: memoryview) -> bool:
+        """Send it at the mirror's pace; whether it ended as announced."""
+        sent = 0
+        while sent < len(content):
+            count = await self._permission(min(self._pacer.quantum_bytes, len(content) - sent))
+            await self._send(content[sent : sent + count], count)
+            sent += count
+        return True
+
+    async def _permission(self, count: int) -> int:
+        """Wait until some bytes, at most `count`, may go; how many. Never returns once the mirror has stalled."""
+        drop = self._behavior.drop_every_bytes
+        if drop is not None:
+            count = min(count, drop - self._carried_bytes)
+        granted = self._mirror.grant(count)
+        if granted == 0:
+            await self._wait_for_close()
+        now_s = self._loop.time()
+        # Asleep for 0 s too: an unlimited mirror must let the others run.
+        await asyncio.sleep(max(0.0, self._pacer.due_s(granted, now_s) - now_s))
+        return granted
+
+    async def _send(self, encoded: bytes | memoryview, count: int) -> None:
+        """Give `count` content bytes, as `encoded`, to the kernel."""
+        self._writer.write(encoded)
+        await self._writer.drain()
+        self._carried_bytes += count
+        drop = self._behavior.drop_every_bytes
+        if drop is not None and self._carried_bytes >= drop:
+            raise ResetWantedError
+
+    async def _wait_for_close(self) -> None:
+        """Say nothing more until the other side gives up. Always raises ResetWantedError."""
+        while await self._reader.read(HEAD_BYTES_MAX):
+            pass
+        raise ResetWantedError
 
 
 class Mirror:
-    """Lives in the box's process and event loop; `offer` is asked anew for every request."""
+    """Owned by the mirrors' process, in its event loop. Serves `content` under `etag` at every path."""
 
-    def __init__(
-        self,
-        character: Character,
-        host: str,
-        offer: Callable[[Character], Offer],
-        tls: ssl.SSLContext | None,
-    ) -> None:
-        self.character = character
-        self.host = host
+    connection_type: ClassVar[type[Connection]] = Connection
+
+    def __init__(self, behavior: Behavior, content: memoryview, etag: str) -> None:
+        self.behavior = behavior
+        self.content = content
+        self.etag = etag
+        self.host = "127.0.0.1"
         self.port = 0
-        self.count = Count()
-        self._offer = offer
-        self._tls = tls
-        self._pace = Pace(character.rate_bytes_s, character.burst_s)
-        self._promised_bytes = 0
+        self.tls: ssl.SSLContext | None = None
+        self.pacer = Pacer(behavior.rate_bytes_s, behavior.burst_s)
+        self._granted_bytes = 0
         self._listener: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -68,12 +147,12 @@ class Mirror:
         """Listen; again on the same port when it was open before."""
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if self._pace.send_buffer_bytes is not None:  # accepted sockets inherit it
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._pace.send_buffer_bytes)
+        if self.pacer.send_buffer_bytes is not None:  # accepted sockets inherit it
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.pacer.send_buffer_bytes)
         listener.bind((self.host, self.port))
         self.port = listener.getsockname()[1]
         self._listener = await asyncio.start_server(
-            self._serve, sock=listener, limit=HEAD_BYTES_MAX, backlog=BACKLOG, ssl=self._tls
+            self._serve, sock=listener, limit=HEAD_BYTES_MAX, backlog=BACKLOG, ssl=self.tls
         )
 
     def die(self) -> None:
@@ -84,172 +163,47 @@ class Mirror:
         for writer in list(self._writers):
             _reset(writer)
 
-    async def become(self, character: Character) -> None:
-        """Start a new life on the same port: old connections are reset, totals for stall and death begin at 0."""
+    async def become(self, behavior: Behavior) -> None:
+        """Start again on the same port: old connections are reset, totals begin at 0."""
         self.die()
-        self.character = character
-        self._pace = Pace(character.rate_bytes_s, character.burst_s)
-        self._promised_bytes = 0
+        self.behavior = behavior
+        self.pacer = Pacer(behavior.rate_bytes_s, behavior.burst_s)
+        self._granted_bytes = 0
         await self.open()
 
+    def respond(self, request: Request) -> tuple[Answer, memoryview]:
+        """Decide the answer to a request, and of which content."""
+        return plain_answer(request, len(self.content), self.etag, ranges=self.behavior.ranges), self.content
+
+    def grant(self, count: int) -> int:
+        """Take up to `count` bytes from what the mirror may still send; 0: it has sent its last."""
+        left = min((limit - self._granted_bytes for limit in self._limits() if limit is not None), default=count)
+        granted = max(0, min(count, left))
+        self._granted_bytes += granted
+        return granted
+
+    def _limits(self) -> tuple[int | None, ...]:
+        return (self.behavior.stall_after_bytes,)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.count.connections += 1
         self._writers.add(writer)
         # Hardly anything waits in user space: `drain` returns when the kernel has all. With 0, asyncio's TLS transport
         # pauses for ever, since it compares with "at least".
         writer.transport.set_write_buffer_limits(high=1)
         try:
-            await _Conversation(self, self._pace, reader, writer).hold()
+            await self.connection_type(self, reader, writer).serve()
         except ResetWantedError:
-            await _delivered(writer)
+            await flushed(writer)
             _reset(writer)
-        except BROKEN:
+        except PEER_ERRORS:
             _reset(writer)
         finally:
             self._writers.discard(writer)
             writer.close()
 
-    def respond(self, request: Request) -> tuple[Answer, Offer]:
-        """Count the request and decide its answer."""
-        offer = self._offer(self.character)
-        decided = answer(self.character, request, offer.resource, number=self.count.requests)
-        self.count.requests += 1
-        self.count.refused += decided.status >= 400
-        return decided, offer
 
-    def promise(self, count: int) -> int:
-        """Take up to `count` bytes from what the mirror may send before it stalls or dies; 0 = that moment is here."""
-        limits = (self.character.stall_after_bytes, self.character.die_after_bytes)
-        left = min((limit - self._promised_bytes for limit in limits if limit is not None), default=count)
-        granted = max(0, min(count, left))
-        self._promised_bytes += granted
-        return granted
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether it is time to die."""
-        limit = self.character.die_after_bytes
-        return limit is not None and self._promised_bytes >= limit
-
-
-class _Conversation:
-    """The requests and answers of one connection, in turn."""
-
-    def __init__(self, mirror: Mirror, pace: Pace, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._mirror = mirror
-        self._character = mirror.character
-        self._pace = pace
-        self._reader = reader
-        self._writer = writer
-        self._carried_bytes = 0
-        self._loop = asyncio.get_running_loop()
-
-    async def hold(self) -> None:
-        """Answer requests until one side closes. Raises ResetWantedError and what BROKEN lists."""
-        keep = True
-        while keep:
-            head = await self._reader.readuntil(b"\r\n\r\n")
-            request = parsed(head)
-            if self._character.silent:
-                await self._wait_for_hang_up()
-            if self._character.latency_s:
-                await asyncio.sleep(self._character.latency_s)
-            keep = await self._answer(request)
-
-    async def _answer(self, request: Request) -> bool:
-        """Send one whole answer; whether the connection may go on."""
-        decided, offer = self._mirror.respond(request)
-        spoilt = bool(self._character.no_length or self._character.extra_body or self._character.size_lie)
-        keep = request.keep_alive and not (spoilt and decided.text == b"")
-        self._writer.write(decided.head(keep_alive=keep))
-        if request.method == "HEAD":
-            return keep
-        if decided.text:
-            self._writer.write(decided.text)
-            return keep
-        self._pace.begin(self._loop.time())
-        try:
-            whole = await self._send_content(offer.body[decided.start : decided.stop])
-        finally:
-            self._pace.end()
-        return keep and whole
-
-    async def _send_content(self, body: memoryview) -> bool:
-        """Send it as the character does; whether it ended as announced."""
-        short = self._character.short_body
-        wanted = len(body) if short is None else min(short, len(body))
-        pack = _packer(self._character)
-        sent = 0
-        while sent < wanted:
-            count = await self._permission(min(self._pace.quantum_bytes, wanted - sent))
-            await self._send(pack(body[sent : sent + count]), count)
-            sent += count
-        if sent < len(body):
-            return False
-        self._writer.write(_tail(pack))
-        self._writer.write(bytes(self._character.extra_body))
-        await self._writer.drain()
-        return True
-
-    async def _permission(self, count: int) -> int:
-        """Wait until some bytes, at most `count`, may go; how many. Where the character says so, never."""
-        drop = self._character.drop_every_bytes
-        if drop is not None:
-            count = min(count, drop - self._carried_bytes)
-        granted = self._mirror.promise(count)
-        if granted == 0:
-            await self._wait_for_hang_up()
-        now_s = self._loop.time()
-        # Asleep for 0 s too: an unlimited mirror must let the others live.
-        await asyncio.sleep(max(0.0, self._pace.due_s(granted, now_s) - now_s))
-        return granted
-
-    async def _send(self, packed: bytes | memoryview, count: int) -> None:
-        self._writer.write(packed)
-        await self._writer.drain()
-        self._carried_bytes += count
-        self._mirror.count.bytes_sent += count
-        if self._mirror.exhausted:
-            await _delivered(self._writer)
-            self._mirror.die()
-            raise ResetWantedError
-        drop = self._character.drop_every_bytes
-        if drop is not None and self._carried_bytes >= drop:
-            raise ResetWantedError
-
-    async def _wait_for_hang_up(self) -> None:
-        """Say nothing more until the other side gives up. Always raises ResetWantedError."""
-        while await self._reader.read(HEAD_BYTES_MAX):
-            pass
-        raise ResetWantedError
-
-
-class _Packer:
-    """Wraps body bytes in chunked framing, compressed or not."""
-
-    def __init__(self, compress: bool) -> None:
-        self._gzip = zlib.compressobj(level=1, wbits=31) if compress else None
-
-    def __call__(self, piece: bytes | memoryview) -> bytes:
-        if self._gzip is not None:
-            piece = self._gzip.compress(piece) + self._gzip.flush(zlib.Z_SYNC_FLUSH)
-        return b"%x\r\n%b\r\n" % (len(piece), bytes(piece))
-
-    def end(self) -> bytes:
-        rest = b"" if self._gzip is None else self._gzip.flush()
-        return (b"%x\r\n%b\r\n" % (len(rest), rest) if rest else b"") + b"0\r\n\r\n"
-
-
-def _packer(character: Character) -> Callable[[memoryview], bytes | memoryview]:
-    return _Packer(character.gzip) if character.gzip or character.chunked else lambda piece: piece
-
-
-def _tail(pack: Callable[[memoryview], bytes | memoryview]) -> bytes:
-    return pack.end() if isinstance(pack, _Packer) else b""
-
-
-async def _delivered(writer: asyncio.StreamWriter) -> None:
-    """Let the kernel's buffer run empty, for a reset throws away what is left in it; not for ever."""
+async def flushed(writer: asyncio.StreamWriter) -> None:
+    """Let the kernel's buffer run empty, for at most 0.1 s: a reset throws away what is left in it."""
     if sys.platform != "linux":
         return
     import fcntl

@@ -1,4 +1,4 @@
-"""How an uploader's connections come to be: its listening port, and calling others directly and through the server.
+"""Connection set-up of an uploader: its listening port, and calls to others, direct and through the server.
 
 Like every real client it tries both ways at once, so the other side often sees a ConnectToPeer it no longer needs.
 """
@@ -12,7 +12,16 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from actors.demo.soulseek.wire import BROKEN, UNREADABLE, bound, dialled, frame_from, messages, packed, reset_on_close
+from actors.demo.soulseek.wire import (
+    PEER_ERRORS,
+    bind,
+    connect,
+    encoded,
+    messages,
+    read_frame,
+    read_message,
+    reset_on_close,
+)
 
 BACKLOG = 128
 INIT_S_MAX = 10.0
@@ -23,21 +32,21 @@ Address = tuple[str, int, int]
 """Host, port, obfuscated port; 0 for a port there is not."""
 
 
-class Door:
+class Connector:
     """The sockets of one uploader that carry no messages yet, or never will (type F)."""
 
     def __init__(
         self,
         name: str,
-        welcome: Callable[[socket.socket, str, bool], None],
+        accepted: Callable[[socket.socket, str, bool], None],
         address_of: Callable[[str], Awaitable[Address]],
-        ask_server: Callable[[Any], Awaitable[None]],
+        send_to_server: Callable[[Any], Awaitable[None]],
     ) -> None:
-        """`welcome` takes each P connection another user opened, with that user's name and if it is obfuscated."""
+        """`accepted` takes each P connection another user opened, with that user's name and if it is obfuscated."""
         self._name = name
-        self._welcome = welcome
+        self._accepted = accepted
         self.address_of = address_of
-        self._ask_server = ask_server
+        self._send_to_server = send_to_server
         self._tickets = itertools.count(1)
         self._pierced: dict[int, asyncio.Future[socket.socket]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -49,7 +58,7 @@ class Door:
 
     def open(self, *, firewalled: bool, obfuscated: bool) -> None:
         """Take the port, the old one when there was one, and listen on it unless `firewalled`."""
-        self._listener = bound("127.0.0.1", self.port)
+        self._listener = bind("127.0.0.1", self.port)
         self._obfuscated = obfuscated
         self.port = self._listener.getsockname()[1]
         if not firewalled:
@@ -69,7 +78,7 @@ class Door:
             self._listener = None
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run something that ends with the door at the latest."""
+        """Run something that ends with the connector at the latest."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -104,7 +113,7 @@ class Door:
             host, port, obfuscated_port = await self.address_of(user)
             if not port and not obfuscated_port:
                 raise ConnectionError(f"{user} has no port")
-            sock = await dialled(host, port or obfuscated_port, send_buffer_bytes=send_buffer_bytes)
+            sock = await connect(host, port or obfuscated_port, send_buffer_bytes=send_buffer_bytes)
             init = messages.PeerInit.Request(self._name, kind, 0)
             return await self._introduced(sock, init, obfuscated=not port)
 
@@ -113,7 +122,7 @@ class Door:
         ticket = next(self._tickets)
         pierced = self._pierced[ticket] = asyncio.get_running_loop().create_future()
         try:
-            await self._ask_server(messages.ConnectToPeer.Request(ticket, user, kind))
+            await self._send_to_server(messages.ConnectToPeer.Request(ticket, user, kind))
             async with asyncio.timeout(INDIRECT_S_MAX):
                 return await asyncio.shield(pierced), self._obfuscated
         except BaseException:
@@ -124,17 +133,17 @@ class Door:
             del self._pierced[ticket]
 
     async def pierce(self, request: Any) -> None:
-        """Answer the server's request to call somebody; when that fails, tell the server."""
+        """Answer the server's request to call a user; report a failure to the server."""
         try:
-            sock = await dialled(request.ip, request.port or request.obfuscated_port)
+            sock = await connect(request.ip, request.port or request.obfuscated_port)
             init = messages.PeerPierceFirewall.Request(request.ticket)
             sock, obfuscated = await self._introduced(sock, init, obfuscated=not request.port)
-        except BROKEN:
-            with suppress(*BROKEN):
-                await self._ask_server(messages.CannotConnect.Request(request.ticket, request.username))
+        except PEER_ERRORS:
+            with suppress(*PEER_ERRORS):
+                await self._send_to_server(messages.CannotConnect.Request(request.ticket, request.username))
             return
         if request.typ == "P":
-            self._welcome(sock, request.username, obfuscated)
+            self._accepted(sock, request.username, obfuscated)
         else:
             sock.close()
 
@@ -146,7 +155,7 @@ class Door:
 
     async def _introduced(self, sock: socket.socket, init: Any, *, obfuscated: bool) -> tuple[socket.socket, bool]:
         try:
-            await asyncio.get_running_loop().sock_sendall(sock, packed(init, obfuscated=obfuscated))
+            await asyncio.get_running_loop().sock_sendall(sock, encoded(init, obfuscated=obfuscated))
         except BaseException:
             sock.close()
             raise
@@ -159,22 +168,23 @@ class Door:
             self.spawn(self._admit(sock))
 
     async def _admit(self, sock: socket.socket) -> None:
-        """Learn who calls and why; whoever does not say so in time, or makes no sense, is hung up on."""
+        """Read who calls and why; close the connection when that does not come in time or makes no sense."""
         keep = False
         try:
             async with asyncio.timeout(INIT_S_MAX):
-                init = _read_init(await frame_from(sock, obfuscated=self._obfuscated))
-            keep = self._place(sock, init)
-        except BROKEN:
+                frame = await read_frame(sock, obfuscated=self._obfuscated)
+            init = read_message(messages.PeerInitializationMessage.deserialize_request, frame)
+            keep = self._assign(sock, init)
+        except PEER_ERRORS:
             pass
         finally:
             if not keep:
                 sock.close()
 
-    def _place(self, sock: socket.socket, init: Any) -> bool:
-        """Hand the connection to whom it is for; whether there was one."""
+    def _assign(self, sock: socket.socket, init: Any) -> bool:
+        """Pass the connection on; whether it was wanted."""
         if isinstance(init, messages.PeerInit.Request) and init.typ == "P":
-            self._welcome(sock, init.username, self._obfuscated)
+            self._accepted(sock, init.username, self._obfuscated)
             return True
         if isinstance(init, messages.PeerPierceFirewall.Request):
             waiting = self._pierced.get(init.ticket)
@@ -182,10 +192,3 @@ class Door:
                 waiting.set_result(sock)
                 return True
         return False
-
-
-def _read_init(frame: bytes) -> Any:
-    try:
-        return messages.PeerInitializationMessage.deserialize_request(frame)
-    except UNREADABLE:
-        return None

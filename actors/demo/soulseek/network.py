@@ -1,174 +1,46 @@
-"""A Soulseek network in a box: a server and uploaders with characters on 127.0.0.1, in two processes of their own.
+"""A Soulseek network on 127.0.0.1 in a process of its own: a server and uploaders that share one file.
 
-    with network({"fast": Character(rate_bytes_s=8e6), "gone": Character(offline=True)}, Content(1 << 24)) as box:
-        download(box.urls, server=("127.0.0.1", box.server_port))   # as any user, with any password
-        assert box.counts()["fast"].stops <= 1
-
-Quick to start: the demo, the end-to-end tests and the benches use it.
+with DemoNetwork({"fast": Behavior(rate_bytes_s=8e6), "gone": Behavior(no_bytes=True)}, content, "Tide.flac") as net:
+    download(term=net.term, server=("127.0.0.1", net.server_port))   # as any user, with any password
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from types import TracebackType
-from typing import Any
-from urllib.parse import quote
+from typing import Any, Self
 
-from actors.demo.child_process import Child, ChildError
+from actors.demo.child_process import Child, Fields, raise_open_files_limit, read_request, reply, serve_requests
 from actors.demo.content import Content
-from actors.demo.soulseek.behavior import Character
-from actors.demo.soulseek.counters import Count, Sent
-from actors.demo.soulseek.shares import remote_path, term_for
+from actors.demo.soulseek.behavior import Behavior
+from actors.demo.soulseek.shares import Blocks, Shelf, term_for
 
-__all__ = ["Character", "ChildError", "Content", "Count", "Network", "Sent", "network"]
-
-FILE_NAME = "01 - Tide.flac"
+ONLINE_S_MAX = 10.0
 
 
-def network(
-    characters: Mapping[str, Character] | Iterable[Character],
-    content: Content | Path = Content(1 << 20),  # noqa: B008 - frozen
-    *,
-    file_name: str = FILE_NAME,
-    passwords: Mapping[str, str] | None = None,
-) -> Network:
-    """Start a server and one uploader for each character, all sharing `content` as `file_name` in folders of their own.
+class DemoNetwork:
+    """The owner's handle. Ready when made: every uploader is logged in. Raises ChildError.
 
-    Nameless characters are called u0, u1, ... Any user may log in with any password, but those in `passwords` only with
-    theirs. The box is ready when this returns: every uploader is logged in. Close it, or use it in `with`.
-    Raises ChildError.
+    The process ends with `close` or with this process, however that ends.
     """
-    if not isinstance(characters, Mapping):
-        characters = {f"u{index}": character for index, character in enumerate(characters)}
-    return Network(characters, content, file_name, passwords or {})
 
+    server_host = "127.0.0.1"
 
-class Network:
-    """Owns the two processes, which end with `close` or with this process, however that ends."""
-
-    def __init__(
-        self,
-        characters: Mapping[str, Character],
-        content: Content | Path,
-        file_name: str,
-        passwords: Mapping[str, str],
-    ) -> None:
-        self.content = content
-        self.file_name = file_name
-        self.server_host = "127.0.0.1"
-        self.names = list(characters)
-        self._server = Child("actors.demo.soulseek.server_process")
-        self._peers = Child("actors.demo.soulseek.uploaders_process")
-        try:
-            self.server_port: int = self._server.tell({"passwords": dict(passwords)})["port"]
-            told = {name: asdict(character) for name, character in characters.items()}
-            described = {"content": _described(content), "file_name": file_name, "server_port": self.server_port}
-            self._ports: dict[str, int] = self._peers.tell({**described, "peers": told})["ports"]
-        except ChildError:
-            self.close()
-            raise
-
-    @property
-    def term(self) -> str:
-        """A search for this finds the file, and its decoys, at every uploader."""
-        return term_for(self.file_name)
-
-    @property
-    def urls(self) -> list[str]:
-        """Every uploader's file, in the order given."""
-        return [self.url(name) for name in self.names]
-
-    def url(self, name: str) -> str:
-        """`slsk://user/percent-encoded-remote-path`."""
-        return f"slsk://{quote(name, safe='')}/{quote(self.remote_path(name), safe='')}"
-
-    def remote_path(self, name: str) -> str:
-        """Where this uploader has the file, with backslashes."""
-        return remote_path(name, self.file_name)
-
-    def port(self, name: str) -> int:
-        """The uploader's listening port; nobody listens there when it is firewalled."""
-        return self._ports[name]
-
-    @property
-    def pids(self) -> list[int]:
-        """The server's process, then the uploaders'."""
-        return [self._server.pid, self._peers.pid]
-
-    def cpu_s(self) -> float:
-        """CPU time that the uploaders have used since they began."""
-        return float(self._peers.tell({"do": "cpu"})["cpu_s"])
-
-    def counts(self) -> dict[str, Count]:
-        """What each uploader has seen and done up to now."""
-        return {name: Count.told(told) for name, told in self._peers.tell({"do": "counts"}).items()}
-
-    def become(self, name: str, character: Character) -> None:
-        """Give an uploader, dead or alive, a new life on its old port; its counts go on."""
-        self._peers.tell({"do": "become", "name": name, "character": asdict(character)})
-
-    def join(self, name: str, character: Character) -> None:
-        """Let one more uploader come online."""
-        self._ports[name] = self._peers.tell({"do": "join", "name": name, "character": asdict(character)})["port"]
-        self.names.append(name)
-
-    def die(self, name: str) -> None:
-        """Let an uploader reset all its connections and be gone."""
-        self._peers.tell({"do": "die", "name": name})
-
-    def leave(self, name: str) -> None:
-        """Let an uploader log out in good order."""
-        self._peers.tell({"do": "leave", "name": name})
-
-    def refuse_logins(self, reason: str | None = "INVALIDPASS") -> None:
-        """Answer every login with this reason; None lets them in again. Sessions go on."""
-        self._server.tell({"do": "refuse_logins", "reason": reason})
-
-    def vanish_server(self) -> None:
-        """Reset every session and refuse connections, until `return_server`."""
-        self._server.tell({"do": "vanish"})
-
-    def return_server(self) -> None:
-        """Listen again on the old port; uploaders come back by themselves within a second."""
-        self._server.tell({"do": "return"})
-
-    def drop_session(self, name: str) -> bool:
-        """Reset one user's session without a word; whether there was one."""
-        return bool(self._server.tell({"do": "drop", "name": name})["was_there"])
-
-    def online(self) -> list[str]:
-        """Everybody who is logged in, uploaders and others."""
-        return list(self._state()["online"])
-
-    def searches(self) -> list[tuple[str, str]]:
-        """Every search since the box began: who and for what."""
-        return [(user, query) for user, query in self._state()["searches"]]
-
-    def logins(self) -> int:
-        """How many logins the server has accepted, the uploaders' included."""
-        return int(self._state()["logins"])
-
-    def wait_for(self, name: str, *, online: bool = True, s_max: float = 10.0) -> None:
-        """Return when this user is logged in, or is not. Raises TimeoutError."""
-        if not self._server.tell({"do": "wait", "name": name, "online": online, "s_max": s_max})["came"]:
-            raise TimeoutError(f"{name} is {'not ' if online else ''}online after {s_max} s")
-
-    def shares(self, name: str, s_max: float = 10.0) -> bool:
-        """Return True as soon as this user, one of the box or not, has told the server of at least one shared file."""
-        return bool(self._server.tell({"do": "wait_for_shares", "name": name, "s_max": s_max})["came"])
-
-    def said(self) -> str:
-        """What both processes wrote to stderr: nothing, unless the box itself is broken."""
-        return self._server.last_words() + self._peers.last_words()
+    def __init__(self, behaviors: Mapping[str, Behavior], content: Content, file_name: str) -> None:
+        self.term = term_for(file_name)
+        self._child = Child("actors.demo.soulseek.network")
+        uploaders = {name: asdict(behavior) for name, behavior in behaviors.items()}
+        shared = {"size": content.size, "seed": content.seed}
+        ready = self._child.request({"content": shared, "file_name": file_name, "uploaders": uploaders})
+        self.server_port: int = ready["server_port"]
 
     def close(self) -> None:
-        """End the processes and everything they have; more than once does no harm."""
-        self._peers.close()
-        self._server.close()
+        """End the process and everything it has. Idempotent."""
+        self._child.close()
 
-    def __enter__(self) -> Network:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -176,11 +48,36 @@ class Network:
     ) -> None:
         self.close()
 
-    def _state(self) -> Any:
-        return self._server.tell({"do": "state"})
+
+async def _serve(config: Fields) -> None:
+    from actors.demo.soulseek.server import Server  # in the child only: aioslsk's messages take 0.2 s to load
+    from actors.demo.soulseek.uploader import Uploader
+
+    server = Server()
+    await server.open()
+    blocks = Blocks.of(Content(**config["content"]))
+    uploaders = [
+        Uploader(name, Behavior(**fields), Shelf(name, config["file_name"], blocks), server.port)
+        for name, fields in config["uploaders"].items()
+    ]
+    for uploader in uploaders:
+        uploader.open()
+    async with asyncio.timeout(ONLINE_S_MAX):
+        for uploader in uploaders:
+            await uploader.messenger.online.wait()
+    reply({"server_port": server.port})
+    await serve_requests(_ignored)
 
 
-def _described(content: Content | Path) -> dict[str, Any]:
-    if isinstance(content, Path):
-        return {"path": str(content.resolve())}
-    return {"size": content.size, "seed": content.seed}
+async def _ignored(_fields: Fields) -> dict[str, Any]:
+    return {}
+
+
+def main() -> None:
+    """Serve the network that the first line of stdin describes until stdin ends."""
+    raise_open_files_limit()
+    asyncio.run(_serve(read_request()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""A small Soulseek server on loopback: logins, addresses, relays of searches and of requests to connect.
+"""A small Soulseek server: logins, users, addresses, searches and requests to connect.
 
 There is no distributed network: like soulfind it sends each search (code 26) to every user, the searcher too.
 Addresses are given back as they came, so 127.0.0.1 stays 127.0.0.1.
@@ -7,31 +7,65 @@ Addresses are given back as they came, so 127.0.0.1 stays 127.0.0.1.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
-from actors.demo.soulseek.registry import ONLINE, Session, User, Users
-from actors.demo.soulseek.wire import BROKEN, UNREADABLE, Line, messages
+from actors.demo.soulseek.wire import PEER_ERRORS, MessageConnection, messages, primitives, read_message
 
 BACKLOG = 512
 NAME_LENGTH_MAX = 30
-GREETING = "a box on loopback"
-NOBODY = "0.0.0.0"
+GREETING = "a demonstration on loopback"
+NO_ADDRESS = "0.0.0.0"
+OFFLINE, ONLINE = 0, 2
+SEND_S_MAX = 1.0
+SPEED_MAX = (1 << 32) - 1
+
+
+@dataclass(slots=True)
+class User:
+    """A name that has logged in, or was asked for, since the server began."""
+
+    registered: bool = False
+    speed_bytes_s: int = 0
+    uploads: int = 0
+    files: int = 0
+    folders: int = 0
+
+    def uploaded(self, speed_bytes_s: int) -> None:
+        """Count one upload and average the speeds, as the real server does."""
+        self.speed_bytes_s = min(SPEED_MAX, (self.speed_bytes_s * self.uploads + speed_bytes_s) // (self.uploads + 1))
+        self.uploads += 1
+
+    def stats(self) -> Any:
+        return primitives.UserStats(self.speed_bytes_s, self.uploads, self.files, self.folders)
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One login and its connection."""
+
+    name: str
+    connection: MessageConnection
+    port: int = 0
+    obfuscated_port: int = 0
+    status: int = ONLINE
+    watched: set[str] = field(default_factory=set)
+
+    @property
+    def host(self) -> str:
+        return self.connection.peer_host
 
 
 class Server:
-    """Lives in a process of its own; everything is asked and done from its one event loop."""
+    """Owned by the server's process, in its event loop. At most one session a name: the newest."""
 
-    def __init__(self, passwords: dict[str, str]) -> None:
+    def __init__(self) -> None:
         self.port = 0
-        self.searches: list[tuple[str, str]] = []
-        self.logins = 0
-        self.refusal: str | None = None
-        self._passwords = passwords
-        self._users = Users()
+        self.sessions: dict[str, Session] = {}
+        self._users: dict[str, User] = {}
         self._listener: asyncio.Server | None = None
-        self._lines: set[Line] = set()
+        self._connections: set[MessageConnection] = set()
 
     async def open(self) -> None:
         """Listen; again on the same port when it was open before."""
@@ -39,167 +73,161 @@ class Server:
             self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self.port, backlog=BACKLOG)
             self.port = self._listener.sockets[0].getsockname()[1]
 
-    def vanish(self) -> None:
-        """Connection refused from now on, and every session is reset, as when the machine goes down."""
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
-        for line in list(self._lines):
-            line.close(reset=True)
+    def user(self, name: str) -> User:
+        return self._users.setdefault(name, User())
 
-    def drop(self, name: str) -> bool:
-        """Reset one session without a word; whether there was one."""
-        session = self._users.session(name)
-        if session is not None:
-            session.line.close(reset=True)
-        return session is not None
+    def refusal_of(self, name: str, _password: str) -> str | None:
+        """Why this login is refused; None: it is not."""
+        return None if 0 < len(name) <= NAME_LENGTH_MAX else "INVALIDUSERNAME"
 
-    def online(self) -> list[str]:
-        return self._users.online()
-
-    async def wait_for(self, name: str, *, online: bool, s_max: float) -> bool:
-        """Return True when this user is logged in, or is not; False when that took too long."""
-        return await self._until(lambda: (self._users.session(name) is not None) is online, s_max)
-
-    async def wait_for_shares(self, name: str, *, s_max: float) -> bool:
-        """Return True when this user has told of files it shares; False when that took too long."""
-        return await self._until(lambda: self._users.user(name).files > 0, s_max)
-
-    async def _until(self, came: Callable[[], bool], s_max: float) -> bool:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(s_max):
-                while not came():
-                    await self._users.change()
-        return came()
+    async def send_to(self, name: str, message: Any) -> bool:
+        """Send to a user; False when it is offline. One who does not read delays the others only for a moment."""
+        session = self.sessions.get(name)
+        if session is None:
+            return False
+        with suppress(*PEER_ERRORS):
+            async with asyncio.timeout(SEND_S_MAX):
+                await session.connection.send(message)
+            return True
+        return False
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        line = Line(reader, writer)
-        self._lines.add(line)
+        connection = MessageConnection(reader, writer)
+        self._connections.add(connection)
         session: Session | None = None
         try:
-            async for frame in line.frames():
-                message = _read(frame)
+            async for frame in connection.frames():
+                message = read_message(messages.ServerMessage.deserialize_request, frame)
                 if session is None:
                     if not isinstance(message, messages.Login.Request):
                         continue
-                    session = await self._login(line, message)
+                    session = await self._log_in(connection, message)
                     if session is None:
                         break
                 elif message is not None:
                     await self._handle(session, message)
-        except BROKEN:
+        except PEER_ERRORS:
             pass
         finally:
-            if session is not None:
-                await self._users.leave(session)
-            self._lines.discard(line)
-            line.close()
+            if session is not None and self.sessions.get(session.name) is session:
+                del self.sessions[session.name]
+                await self._announce(session.name)
+            self._connections.discard(connection)
+            connection.close()
 
-    async def _login(self, line: Line, request: Any) -> Session | None:
-        """Answer a login. A second one of the same name sends the first away with code 41."""
-        reason = self.refusal or self._complaint(request.username, request.password)
+    async def _log_in(self, connection: MessageConnection, request: Any) -> Session | None:
+        """Answer a login. A second one of the same name sends code 41 to the first."""
+        reason = self.refusal_of(request.username, request.password)
         if reason is not None:
-            await line.send(messages.Login.Response(success=False, reason=reason))
+            await connection.send(messages.Login.Response(success=False, reason=reason))
             return None
-        self.logins += 1
-        old = self._users.session(request.username)
+        old = self.sessions.get(request.username)
         if old is not None:
-            with suppress(*BROKEN):
-                await old.line.send(messages.Kicked.Response())
-            old.line.close()
-        session = Session(request.username, line)
-        await line.send(
+            await self.replace(old)
+        session = Session(request.username, connection)
+        await connection.send(
             messages.Login.Response(
-                success=True, greeting=GREETING, ip=line.peer_host, md5hash="0" * 32, privileged=False
+                success=True, greeting=GREETING, ip=connection.peer_host, md5hash="0" * 32, privileged=False
             )
         )
         for greeting in _greetings():
-            await line.send(greeting)
-        await self._users.enter(session)
+            await connection.send(greeting)
+        self.user(session.name).registered = True
+        self.sessions[session.name] = session
+        await self._announce(session.name)
         return session
 
-    def _complaint(self, name: str, password: str) -> str | None:
-        if not name or len(name) > NAME_LENGTH_MAX:
-            return "INVALIDUSERNAME"
-        return None if self._passwords.get(name, password) == password else "INVALIDPASS"
+    async def replace(self, old: Session) -> None:
+        """Another login of this name: tell the old session (code 41) and close it."""
+        with suppress(*PEER_ERRORS):
+            await old.connection.send(messages.Kicked.Response())
+        old.connection.close()
 
     async def _handle(self, session: Session, message: Any) -> None:
-        """Do what a user asks; whatever is not listed is ignored."""
-        m, user = messages, self._users.user(session.name)
+        """Do what a user asks; messages not listed here are ignored."""
+        m, user = messages, self.user(session.name)
         match message:
             case m.SetListenPort.Request():
                 session.port, session.obfuscated_port = message.port, message.obfuscated_port or 0
             case m.GetPeerAddress.Request():
-                await session.line.send(self._address(message.username))
+                await session.connection.send(self._address(message.username))
             case m.ConnectToPeer.Request():
                 await self._connect(session, message)
             case m.CannotConnect.Request():
                 if message.username:
-                    await self._users.tell(message.username, m.CannotConnect.Response(message.ticket))
+                    await self.send_to(message.username, m.CannotConnect.Response(message.ticket))
             case m.FileSearch.Request() | m.WishlistSearch.Request():
-                await self._search(session.name, self._users.online(), message)
+                await self.search(session.name, list(self.sessions), message)
             case m.UserSearch.Request():
-                await self._search(session.name, [message.username], message)
+                await self.search(session.name, [message.username], message)
             case m.AddUser.Request():
-                await session.line.send(self._users.watch(session, message.username))
+                await session.connection.send(self._watch(session, message.username))
             case m.RemoveUser.Request():
                 session.watched.discard(message.username)
             case m.GetUserStatus.Request():
-                await session.line.send(self._users.status_of(message.username))
+                await session.connection.send(self._status_of(message.username))
             case m.GetUserStats.Request():
-                stats = self._users.user(message.username).stats()
-                await session.line.send(m.GetUserStats.Response(message.username, stats))
-            case _:
-                await self._note(session, user, message)
-
-    async def _note(self, session: Session, user: User, message: Any) -> None:
-        m = messages
-        match message:
+                stats = self.user(message.username).stats()
+                await session.connection.send(m.GetUserStats.Response(message.username, stats))
             case m.SetStatus.Request():
                 session.status = message.status if message.status in (1, 2) else ONLINE
             case m.SendUploadSpeed.Request():
                 user.uploaded(message.speed)
             case m.SharedFoldersFiles.Request():
                 user.folders, user.files = message.shared_folder_count, message.shared_file_count
-                self._users.note_change()
             case m.CheckPrivileges.Request():
-                await session.line.send(m.CheckPrivileges.Response(0))
+                await session.connection.send(m.CheckPrivileges.Response(0))
             case m.RoomList.Request():
-                await session.line.send(_no_rooms())
+                await session.connection.send(_no_rooms())
 
     def _address(self, name: str) -> Any:
-        session = self._users.session(name)
+        session = self.sessions.get(name)
         if session is None:
-            return messages.GetPeerAddress.Response(name, NOBODY, 0, 0, 0)
+            return messages.GetPeerAddress.Response(name, NO_ADDRESS, 0, 0, 0)
         obfuscated = session.obfuscated_port
         return messages.GetPeerAddress.Response(name, session.host, session.port, int(obfuscated > 0), obfuscated)
 
+    def _status_of(self, name: str) -> Any:
+        session = self.sessions.get(name)
+        status = OFFLINE if session is None else session.status
+        return messages.GetUserStatus.Response(username=name, status=status, privileged=False)
+
+    def _watch(self, session: Session, name: str) -> Any:
+        """Note that `session` wants to be told of this user; the answer to it."""
+        user = self.user(name)
+        session.watched.add(name)
+        if not user.registered:
+            return messages.AddUser.Response(username=name, exists=False)
+        status = self._status_of(name).status
+        country = "" if status else None
+        return messages.AddUser.Response(
+            username=name, exists=True, status=status, user_stats=user.stats(), country_code=country
+        )
+
+    async def _announce(self, name: str) -> None:
+        status = self._status_of(name)
+        for other in list(self.sessions.values()):
+            if name in other.watched and other.name != name:
+                await self.send_to(other.name, status)
+
     async def _connect(self, session: Session, request: Any) -> None:
-        """Pass on that `session` wants to be connected to; nobody there: it cannot be."""
+        """Pass on that `session` wants to be connected to; report when the user is offline."""
         obfuscated = session.obfuscated_port
-        told = await self._users.tell(
+        sent = await self.send_to(
             request.username,
             messages.ConnectToPeer.Response(
                 username=session.name, typ=request.typ, ip=session.host, port=session.port, ticket=request.ticket,
                 privileged=False, obfuscated_port_amount=int(obfuscated > 0), obfuscated_port=obfuscated,
             ),
         )  # fmt: skip
-        if not told:
-            await session.line.send(messages.CannotConnect.Response(request.ticket))
+        if not sent:
+            await session.connection.send(messages.CannotConnect.Response(request.ticket))
 
-    async def _search(self, searcher: str, names: list[str], request: Any) -> None:
-        self.searches.append((searcher, request.query))
+    async def search(self, searcher: str, names: list[str], request: Any) -> None:
+        """Relay a search to these users."""
         relayed = messages.FileSearch.Response(searcher, request.ticket, request.query)
         for name in names:
-            await self._users.tell(name, relayed)
-
-
-def _read(frame: bytes) -> Any:
-    """The message, or None for what no client should have sent."""
-    try:
-        return messages.ServerMessage.deserialize_request(frame)
-    except UNREADABLE:
-        return None
+            await self.send_to(name, relayed)
 
 
 def _no_rooms() -> Any:

@@ -1,20 +1,17 @@
-"""What an uploader shares: the file under a path of its own, decoys beside it, and how searches find them."""
+"""Shared files of an uploader: the file under a path of its own, decoys beside it, and search by words."""
 
 from __future__ import annotations
 
 import hashlib
-import mmap
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PureWindowsPath
-from typing import Any
+from pathlib import PureWindowsPath
 
 from actors.demo.content import BLOCK_BYTES, Content
 
 FOLDER = "music\\Box Quartet\\Loopback (2022)"
-OTHER_SEED_STEP = 1_000_003
 WORD = re.compile(r"[^\W_]+")
 FLAC_ATTRIBUTES = ((1, 321), (4, 44_100), (5, 16))  # seconds, Hz, bits: keys as AttributeKey of the protocol
 
@@ -33,7 +30,7 @@ def term_for(file_name: str) -> str:
 
 
 class Blocks:
-    """Bytes as a row of views of BLOCK_BYTES, the last one perhaps shorter; made when first read, and small."""
+    """File content as views of BLOCK_BYTES, the last one perhaps shorter; made when first read."""
 
     def __init__(self, size: int, views: Callable[[], Iterable[memoryview]]) -> None:
         self.size = size
@@ -42,22 +39,6 @@ class Blocks:
     @classmethod
     def of(cls, content: Content) -> Blocks:
         return cls(content.size, content.blocks)
-
-    @classmethod
-    def of_file(cls, path: Path) -> Blocks:
-        """A file on disk, mapped. Raises OSError."""
-        with path.open("rb") as file:
-            size = path.stat().st_size
-            whole = memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if size else b"")
-        return cls(size, lambda: (whole[start : start + BLOCK_BYTES] for start in range(0, size, BLOCK_BYTES)))
-
-    @classmethod
-    def told(cls, told: dict[str, Any], seed_step: int = 0) -> Blocks:
-        """What the owner described: a path, or size and seed. `seed_step` makes other bytes of the same size."""
-        if "path" not in told:
-            return cls.of(Content(told["size"], told["seed"] + seed_step))
-        main = cls.of_file(Path(told["path"]))
-        return cls.of(Content(main.size, seed_step)) if seed_step else main
 
     @cached_property
     def views(self) -> tuple[memoryview, ...]:
@@ -99,7 +80,7 @@ class Shared:
 
 
 class Shelf:
-    """All files of one uploader, by remote path; `main` is the one that everybody has."""
+    """All files of one uploader, by remote path; `main` is the one that every uploader has."""
 
     def __init__(self, user: str, file_name: str, blocks: Blocks) -> None:
         path = PureWindowsPath(remote_path(user, file_name))
@@ -110,11 +91,6 @@ class Shelf:
         self._add(path.with_stem(f"{path.stem} (demo)"), size - size // 16)
         self._add(path.with_suffix(".mp3"), size // 4)
         self._add(path.with_suffix(".jpg"), 20_000 + len(user))
-
-    def also(self, path: str) -> Shared:
-        """Offer the main file under another name too."""
-        self.files[path] = Shared(path, self.main.blocks, self.main.attributes)
-        return self.files[path]
 
     def found(self, query: str) -> list[Shared]:
         return [shared for shared in self.files.values() if shared.answers(query)]

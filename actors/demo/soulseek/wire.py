@@ -1,4 +1,4 @@
-"""The protocol's encoding, borrowed from aioslsk, and sockets that speak it. The only file here that imports it.
+"""Framing of Soulseek messages on sockets, with aioslsk's encoding. The only file of the demo that imports it.
 
 Every socket is owned by one task: only that one closes it.
 """
@@ -9,7 +9,8 @@ import asyncio
 import importlib
 import socket
 import struct
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -21,18 +22,18 @@ obfuscation: Any = importlib.import_module("aioslsk.protocol.obfuscation")
 FRAME_BYTES_MAX = 16 << 20
 KEY_BYTES = 4
 FAREWELL_S = 5.0
-BROKEN = (OSError, EOFError, asyncio.IncompleteReadError)
+PEER_ERRORS = (OSError, EOFError, asyncio.IncompleteReadError)
 """What the other side may do to a connection without it being our fault."""
 # The borrowed decoders raise bare Exception too, for strings cut short.
 UNREADABLE = (Exception,)
 
 
 class BadFrameError(EOFError):
-    """A length nobody can mean; the connection is as good as closed."""
+    """An impossible message length; the connection is as good as closed."""
 
 
 async def exactly(sock: socket.socket, count: int) -> bytes:
-    """Receive so many bytes and not one more, so what follows them stays in the kernel. Raises EOFError, OSError."""
+    """Receive `count` bytes and not one more, so what follows them stays in the kernel. Raises EOFError, OSError."""
     loop = asyncio.get_running_loop()
     got = bytearray()
     while len(got) < count:
@@ -43,7 +44,7 @@ async def exactly(sock: socket.socket, count: int) -> bytes:
     return bytes(got)
 
 
-async def frame_from(sock: socket.socket, *, obfuscated: bool) -> bytes:
+async def read_frame(sock: socket.socket, *, obfuscated: bool) -> bytes:
     """One message with its length, plain; nothing behind it is read. Raises EOFError, OSError."""
     head = await exactly(sock, KEY_BYTES * (2 if obfuscated else 1))
     length = _length(obfuscation.decode(head) if obfuscated else head)
@@ -51,7 +52,7 @@ async def frame_from(sock: socket.socket, *, obfuscated: bool) -> bytes:
     return obfuscation.decode(whole) if obfuscated else whole
 
 
-def packed(message: Any, *, obfuscated: bool) -> bytes:
+def encoded(message: Any, *, obfuscated: bool) -> bytes:
     """The message, or bytes that are one already, as they go on the wire."""
     data: bytes = message if isinstance(message, bytes) else message.serialize()
     return obfuscation.encode(data) if obfuscated else data
@@ -64,7 +65,7 @@ def _length(head: bytes) -> int:
     return int(length)
 
 
-class Line:
+class MessageConnection:
     """A connection that carries messages: to the server, or of type P. Its reader owns it and closes it."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, obfuscated: bool = False) -> None:
@@ -73,8 +74,8 @@ class Line:
         self._obfuscated = obfuscated
 
     @classmethod
-    async def over(cls, sock: socket.socket, *, obfuscated: bool = False) -> Line:
-        """Take a connected socket over."""
+    async def on_socket(cls, sock: socket.socket, *, obfuscated: bool = False) -> MessageConnection:
+        """Take over a connected socket."""
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         reader, writer = await asyncio.open_connection(sock=sock)
         return cls(reader, writer, obfuscated=obfuscated)
@@ -89,7 +90,7 @@ class Line:
 
     async def frames(self, idle_s: float | None = None) -> AsyncIterator[bytes]:
         """Plain messages with their lengths, until the other side closes, breaks off, or is silent for `idle_s`."""
-        with suppress(*BROKEN):
+        with suppress(*PEER_ERRORS):
             while True:
                 async with asyncio.timeout(idle_s):
                     frame = await self._frame()
@@ -102,10 +103,10 @@ class Line:
         return obfuscation.decode(whole) if self._obfuscated else whole
 
     async def send(self, message: Any) -> None:
-        """Give a message, or packed ones, to the kernel. Raises OSError when the line is closed."""
+        """Give a message, or encoded ones, to the kernel. Raises OSError when the connection is closed."""
         if self._writer.is_closing():
-            raise ConnectionResetError("the line is closed")
-        self._writer.write(packed(message, obfuscated=self._obfuscated))
+            raise ConnectionResetError("the connection is closed")
+        self._writer.write(encoded(message, obfuscated=self._obfuscated))
         await self._writer.drain()
 
     def close(self, *, reset: bool = False) -> None:
@@ -125,8 +126,8 @@ def reset_on_close(sock: socket.socket) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-def bound(host: str, port: int) -> socket.socket:
-    """A socket with its address, not yet listening: whoever connects is refused."""
+def bind(host: str, port: int) -> socket.socket:
+    """A socket with its address, not yet listening: connections are refused."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind((host, port))
@@ -134,7 +135,7 @@ def bound(host: str, port: int) -> socket.socket:
     return sock
 
 
-async def dialled(host: str, port: int, *, send_buffer_bytes: int | None = None) -> socket.socket:
+async def connect(host: str, port: int, *, send_buffer_bytes: int | None = None) -> socket.socket:
     """Connect. Raises OSError."""
     sock = socket.socket()
     sock.setblocking(False)
@@ -147,3 +148,25 @@ async def dialled(host: str, port: int, *, send_buffer_bytes: int | None = None)
         sock.close()
         raise
     return sock
+
+
+async def flushed(sock: socket.socket) -> None:
+    """Let the kernel's buffer run empty, for at most 0.1 s: a reset throws away what is left in it."""
+    if sys.platform != "linux":
+        return
+    import fcntl
+    import termios
+
+    for _ in range(100):
+        (left,) = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0" * 4))
+        if left == 0:
+            return
+        await asyncio.sleep(0.001)
+
+
+def read_message(decode: Callable[[bytes], Any], frame: bytes) -> Any:
+    """The message, or None when it is unknown or cannot be read."""
+    try:
+        return decode(frame)
+    except UNREADABLE:
+        return None

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from actors.demo.content import Content
-from actors.demo.soulseek.network import Character, Network, network
-from actors.demo.soulseek.wire import bound
+from actors.demo.soulseek.wire import bind
 from protocol.messages import (
     CancelSearch,
     EnqueueRefused,
@@ -23,6 +22,7 @@ from protocol.messages import (
 )
 from protocol.model.faults import FaultKind
 from tests.actors.soulseek.rig import ME, Rig, read_body, times
+from tests.soulseek_network.network import Character, Network, network
 
 SIZE = 1 << 20
 
@@ -89,7 +89,7 @@ def test_another_login_of_the_same_name_is_not_fought(box: Network) -> None:
 
 
 def test_a_taken_listening_port_is_passed_over_and_when_all_are_taken_that_is_said(box: Network) -> None:
-    with bound("127.0.0.1", 0) as taken, bound("127.0.0.1", 0) as free:
+    with bind("127.0.0.1", 0) as taken, bind("127.0.0.1", 0) as free:
         taken.listen()
         port, next_port = taken.getsockname()[1], free.getsockname()[1]
         free.close()

@@ -10,12 +10,12 @@ import psutil  # type: ignore[import-untyped,unused-ignore]
 import pytest
 
 from actors.demo.content import Content
-from actors.demo.soulseek.behavior import Hostility
-from actors.demo.soulseek.network import Character, Network, network
 from actors.soulseek import aioslsk_patches
 from protocol.messages import SearchEnded, SearchHit, StartSearch, UploadOffered
 from protocol.model.source_url import slsk_address, slsk_url
 from tests.actors.soulseek.rig import Rig, read_body
+from tests.soulseek_network.behavior import Hostility
+from tests.soulseek_network.network import Character, Network, network
 
 SIZE = 200_000
 CONTENT = Content(SIZE)

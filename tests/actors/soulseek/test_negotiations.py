@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 from actors.demo.content import Content
-from actors.demo.soulseek.network import Character, Network, network
 from protocol.messages import (
     AcceptUpload,
     DeclineUpload,
@@ -23,6 +22,7 @@ from protocol.messages import (
 )
 from protocol.model.faults import FaultKind
 from tests.actors.soulseek.rig import Rig, read_body, read_on
+from tests.soulseek_network.network import Character, Network, network
 
 SIZE = 4 << 20
 CONTENT = Content(SIZE)

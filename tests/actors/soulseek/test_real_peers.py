@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from actors.demo.content import Content
-from actors.demo.soulseek.network import Network, network
 from protocol.messages import QueuePlaceChanged, SearchEnded, SearchHit, StartSearch
 from tests.actors.soulseek.rig import Rig, read_body
 from tests.real_peers import aioslsk_peer, nicotine
+from tests.soulseek_network.network import Network, network
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
 

@@ -9,12 +9,12 @@ import psutil  # type: ignore[import-untyped,unused-ignore]
 import pytest
 
 from actors.demo.content import Content
-from actors.demo.soulseek.behavior import Hostility
-from actors.demo.soulseek.network import Character, Network, network
 from actors.soulseek import user_queries
 from protocol.messages import BrowseUser, FilesListed, GetUser, UserDescribed
 from tests.actors.soulseek.rig import Rig, times
 from tests.real_peers import aioslsk_peer, nicotine
+from tests.soulseek_network.behavior import Hostility
+from tests.soulseek_network.network import Character, Network, network
 
 SIZE = 1 << 20
 HOSTILE: tuple[Hostility, ...] = ("zlib_bomb", "million_files", "length_prefix", "garbage", "names", "sizes")

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from actors.demo.mirrors.owner import Character as Mirror
-from actors.demo.mirrors.owner import Content as File
-from actors.demo.mirrors.owner import mirrors
-from actors.demo.soulseek.network import Character, Content, network
 from tests.e2e.daemon.daemons import running
 from tests.e2e.program import Shoal
+from tests.http_mirrors.box import Character as Mirror
+from tests.http_mirrors.box import Content as File
+from tests.http_mirrors.box import mirrors
 from tests.protocol.http_api.fuzzing import fuzz
+from tests.soulseek_network.network import Character, Content, network
 
 CASES_MIN = 2000
 SEED = int(os.environ.get("SHOAL_FUZZ_SEED", "20261125"))

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from actors.demo.mirrors.owner import Character, Content, mirrors
 from tests.e2e.daemon.daemons import Daemon, eventually, running, started
 from tests.e2e.program import Shoal
+from tests.http_mirrors.box import Character, Content, mirrors
 
 pytestmark = pytest.mark.long
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from actors.demo.soulseek.network import Character, Content, network
 from tests.e2e.daemon.daemons import eventually, running
 from tests.e2e.program import Shoal
+from tests.soulseek_network.network import Character, Content, network
 
 pytestmark = pytest.mark.long
 

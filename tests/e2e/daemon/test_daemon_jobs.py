@@ -8,9 +8,9 @@ from typing import Any
 import psutil  # type: ignore[import-untyped,unused-ignore]
 import pytest
 
-from actors.demo.mirrors.owner import Box, Character, Content, mirrors
 from tests.e2e.daemon.daemons import Daemon, eventually, hung_up, running, started
 from tests.e2e.program import Shoal
+from tests.http_mirrors.box import Box, Character, Content, mirrors
 
 pytestmark = pytest.mark.long
 

@@ -8,9 +8,9 @@ import httpx
 import psutil  # type: ignore[import-untyped,unused-ignore]
 import pytest
 
-from actors.demo.soulseek.network import Character, Content, Network, network
 from tests.e2e.daemon.daemons import Daemon, eventually, running
 from tests.e2e.program import Shoal
+from tests.soulseek_network.network import Character, Content, Network, network
 
 pytestmark = pytest.mark.long
 

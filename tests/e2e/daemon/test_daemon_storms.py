@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from actors.demo.mirrors.owner import Character, Content, mirrors
 from tests.e2e.daemon.daemons import Daemon, eventually, started
 from tests.e2e.program import Shoal
+from tests.http_mirrors.box import Character, Content, mirrors
 
 JOBS = 10
 SIZE = 3_000_000

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from actors.demo.mirrors.owner import Character, Content, mirrors
 from tests.e2e.daemon.daemons import running
 from tests.e2e.program import Shoal
+from tests.http_mirrors.box import Character, Content, mirrors
 
 pytestmark = pytest.mark.long
 

@@ -17,12 +17,12 @@ from typing import Any
 import psutil  # type: ignore[import-untyped,unused-ignore]
 import pytest
 
-from actors.demo.mirrors.owner import Box, mirrors
-from actors.demo.mirrors.owner import Character as Mirror
-from actors.demo.soulseek.network import Character, Content, Network, network
 from tests.e2e.daemon.daemons import Daemon, eventually, running
 from tests.e2e.program import ROOT, Done, Running, Shoal
 from tests.e2e.test_display import Terminal
+from tests.http_mirrors.box import Box, mirrors
+from tests.http_mirrors.box import Character as Mirror
+from tests.soulseek_network.network import Character, Content, Network, network
 
 pytestmark = pytest.mark.long
 

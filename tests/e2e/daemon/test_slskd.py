@@ -11,10 +11,10 @@ from urllib.parse import quote
 import pytest
 
 from actors.demo.content import Content
-from actors.demo.soulseek.network import Character, Network, network
 from tests.e2e.daemon.daemons import Daemon, running
 from tests.e2e.program import Shoal
 from tests.protocol.http_api.slskd.libraries import Library, driving, unpacked
+from tests.soulseek_network.network import Character, Network, network
 
 pytestmark = pytest.mark.long
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from actors.demo.soulseek.network import Character, Content, Network, network
 from actors.demo.soulseek.wire import messages as m
 from tests.real_peers import aioslsk_peer as aioslsk
 from tests.real_peers import nicotine as nicotine_plus
 from tests.real_peers.aioslsk_peer import aioslsk_peer, client_for, on_loopback
 from tests.real_peers.nicotine import Nicotine, free_port, nicotine
 from tests.real_peers.raw_downloader import RawDownloader
+from tests.soulseek_network.network import Character, Content, Network, network
 
 CONTENT = Content(9_000_000, seed=11)
 WHOLE = CONTENT.whole()

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from actors.demo.soulseek.network import Character, Content, Network, network
 from actors.demo.soulseek.shares import Blocks, Shared
-from actors.demo.soulseek.upload_queue import Queue
+from actors.demo.soulseek.uploader import Queue
 from actors.demo.soulseek.wire import messages as m
 from tests.real_peers.raw_downloader import RawDownloader, exactly
+from tests.soulseek_network.network import Character, Content, Network, network
 
 SIZE = 3_000_000
 CONTENT = Content(SIZE, seed=7)
@@ -218,7 +218,7 @@ def test_places_in_the_queue_are_told_until_it_is_our_turn(me: RawDownloader, bo
 
 
 def test_places_fall_as_strangers_are_served_and_users_behind_wait_for_those_ahead() -> None:
-    queue, shared = Queue(strangers=2, step_s=1.0), Shared("a", Blocks.of(CONTENT))
+    queue, shared = Queue(others=2, step_s=1.0), Shared("a", Blocks.of(CONTENT))
     queue.take("one", shared, now_s=0.0)
     queue.take("two", shared, now_s=0.5)
     assert [queue.number("one", "a", now_s) for now_s in (0.0, 0.9, 1.1, 2.0)] == [3, 3, 2, 1]

@@ -1,39 +1,25 @@
-"""What a mirror in the box is like: its speed and every bad habit it may have."""
+"""The behaviour of a mirror in tests: every bad habit a server may have."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from actors.demo.mirrors.mirror import Behavior
+
 DEFAULT_ETAG = "default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Character:
-    """One mirror's behaviour. The defaults describe an honest, unlimited mirror that knows ranges.
+class Character(Behavior):
+    """One mirror's behaviour. The defaults describe an honest, unlimited mirror that knows ranges."""
 
-    "Bytes" always means body bytes of answers with content; headers are neither counted nor paced.
-    """
-
-    rate_bytes_s: float | None = None
-    """All connections of the mirror together; None is as fast as the machine goes."""
-    latency_s: float = 0.0
-    """Waits this long before every answer."""
-    burst_s: float = 0.0
-    """The limiter lets the quota of this many seconds go at once, then pauses; 0 paces evenly."""
-
-    ranges: bool = True
-    """False: ignores Range and answers 200 with everything from byte 0."""
     refuse_offsets: bool = False
     """206 for ranges that begin at byte 0, 416 for any other."""
     wrong_range: bool = False
     """The Content-Range and the body of a 206 begin one byte after what was asked for."""
 
-    stall_after_bytes: int | None = None
-    """Total over the mirror's life: then every answer has a head and no more body, for ever."""
     die_after_bytes: int | None = None
     """Total over the mirror's life: then resets everything and closes the listener: connection refused."""
-    drop_every_bytes: int | None = None
-    """Resets a connection when it has carried this many."""
     short_body: int | None = None
     """Ends each longer body after this many, in good order (FIN), with the full Content-Length announced."""
     extra_body: int = 0
@@ -41,10 +27,10 @@ class Character:
     size_lie: int | None = None
     """Announces this as the size of the whole; sends no more than there is."""
     other_content: bool = False
-    """The same size and, unless told otherwise, the same validators, but other bytes."""
+    """The same size and, unless set otherwise, the same validators, but other bytes."""
 
     gzip: bool = False
-    """Compresses though nobody asked: Content-Encoding gzip, chunked, without ranges."""
+    """Compresses unasked: Content-Encoding gzip, chunked, without ranges."""
     chunked: bool = False
     """Transfer-Encoding chunked, without Content-Length and ranges: the size stays unknown."""
     no_length: bool = False
@@ -72,4 +58,4 @@ class Character:
     disposition: str | None = None
     """The whole value of Content-Disposition."""
     tls: bool = False
-    """HTTPS with a certificate for localhost and 127.0.0.1 that only `Box.ca_path` vouches for."""
+    """HTTPS with a certificate for localhost and 127.0.0.1 signed by `Box.ca_path`."""

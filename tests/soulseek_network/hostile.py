@@ -1,4 +1,4 @@
-"""What a hostile user does to whoever searches: each kind once a search, bounded in bytes and connections."""
+"""Attacks of a hostile user on those who search: each kind once a search, bounded in bytes and connections."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol, get_args
 
-from actors.demo.soulseek.behavior import Hostility
-from actors.demo.soulseek.compression_bombs import (
+from actors.demo.soulseek.messenger import Messenger
+from actors.demo.soulseek.shares import Shared, Shelf
+from actors.demo.soulseek.wire import PEER_ERRORS, connect, messages
+from tests.soulseek_network.behavior import Hostility
+from tests.soulseek_network.compression_bombs import (
     SEARCH_REPLY,
     SHARES_REPLY,
     entry,
@@ -22,9 +25,6 @@ from actors.demo.soulseek.compression_bombs import (
     shares_bomb,
     zlib_bomb,
 )
-from actors.demo.soulseek.peer_messages import Talk
-from actors.demo.soulseek.shares import Shared, Shelf
-from actors.demo.soulseek.wire import BROKEN, dialled, messages
 
 OVERLONG_BYTES = 64 << 20
 MUTE_CONNECTIONS = 20
@@ -58,17 +58,23 @@ UNREADABLE_NAMES: tuple[bytes, ...] = (b"@@evil\\music\\\xff\xfe.flac", b"@@evil
 SIZES = (0, 1, 1 << 63, (1 << 64) - 1)
 
 
+def also(shelf: Shelf, path: str) -> Shared:
+    """Offer the main file under another name too."""
+    shelf.files[path] = Shared(path, shelf.main.blocks, shelf.main.attributes)
+    return shelf.files[path]
+
+
 class Owner(Protocol):
     """What an offender needs of its uploader."""
 
     name: str
-    talk: Talk
+    messenger: Messenger
     shelf: Shelf
 
     def spawn(self, work: Any) -> None: ...
 
 
-class Offender:
+class Attacker:
     """The hostile half of an uploader; without hostility it does nothing."""
 
     def __init__(self, owner: Owner, hostility: Hostility | None) -> None:
@@ -79,17 +85,17 @@ class Offender:
         if "names" in self._kinds:
             for name in NAMES:
                 if isinstance(name, str):
-                    owner.shelf.also(name)
+                    also(owner.shelf, name)
         if "sizes" in self._kinds:
             for size in SIZES:
-                self._lies[owner.shelf.also(f"@@evil\\music\\size {size}.flac").path] = size
+                self._lies[also(owner.shelf, f"@@evil\\music\\size {size}.flac").path] = size
 
     def size_of(self, shared: Shared) -> int:
         """What a transfer request says of this file."""
         return self._lies.get(shared.path, shared.size)
 
-    async def lie_of_shares(self, user: str) -> bool:
-        """Do it to `user`, who asked what is shared; whether that was the answer."""
+    async def attack_browser(self, user: str) -> bool:
+        """Attack `user`, who asked what is shared; whether that was the answer."""
         bombs: dict[str, Callable[[], bytes]] = {
             "zlib_bomb": shares_bomb,
             "million_files": million_shares,
@@ -98,24 +104,24 @@ class Offender:
         }
         for kind in self._kinds:
             if kind in bombs:
-                await self._owner.talk.say(user, bombs[kind]())
+                await self._owner.messenger.send(user, bombs[kind]())
                 return True
         return False
 
-    async def molest(self, user: str, ticket: int) -> bool:
-        """Do it to `user`, who searched with `ticket`; whether an honest reply shall follow."""
-        deeds = {
+    async def attack_searcher(self, user: str, ticket: int) -> bool:
+        """Attack `user`, who searched with `ticket`; whether an honest reply shall follow."""
+        attacks = {
             "length_prefix": self._length_prefix, "zlib_bomb": self._zlib_bomb, "million_files": self._million_files,
             "garbage": self._garbage, "names": self._names, "sizes": self._sizes, "tickets": self._tickets,
             "mute_f": self._mute_f, "flood": self._flood,
         }  # fmt: skip
         for kind in self._kinds:
-            with suppress(*BROKEN):
-                await deeds[kind](user, ticket)
+            with suppress(*PEER_ERRORS):
+                await attacks[kind](user, ticket)
         return not self._kinds or any(kind not in WITHOUT_HONEST_REPLY for kind in self._kinds)
 
     async def _length_prefix(self, user: str, ticket: int) -> None:
-        (sock, _), *others = await self._owner.talk.door.dial(user, "P")
+        (sock, _), *others = await self._owner.messenger.connector.dial(user, "P")
         loop = asyncio.get_running_loop()
         try:
             await loop.sock_sendall(sock, struct.pack("<II", 0xFFFF_FFFF, SEARCH_REPLY))
@@ -127,10 +133,10 @@ class Offender:
                 held.close()
 
     async def _zlib_bomb(self, user: str, ticket: int) -> None:
-        await self._owner.talk.say(user, zlib_bomb(self._owner.name, ticket))
+        await self._owner.messenger.send(user, zlib_bomb(self._owner.name, ticket))
 
     async def _million_files(self, user: str, ticket: int) -> None:
-        await self._owner.talk.say(user, million_files(self._owner.name, ticket))
+        await self._owner.messenger.send(user, million_files(self._owner.name, ticket))
 
     async def _garbage(self, user: str, ticket: int) -> None:
         """Each message on a line of its own when the one before cost us the line."""
@@ -149,9 +155,9 @@ class Offender:
             framed(44, struct.pack("<I", 0xFFFF_FFFF)),
             struct.pack("<IB", 1, 9),
         ):
-            with suppress(*BROKEN):
-                await self._owner.talk.say(user, message)
-        sock, _ = await self._owner.talk.door.direct(user, "P")
+            with suppress(*PEER_ERRORS):
+                await self._owner.messenger.send(user, message)
+        sock, _ = await self._owner.messenger.connector.direct(user, "P")
         try:
             await asyncio.get_running_loop().sock_sendall(sock, chance.randbytes(2000))
         finally:
@@ -159,45 +165,47 @@ class Offender:
 
     async def _names(self, user: str, ticket: int) -> None:
         size = self._owner.shelf.main.size
-        await self._owner.talk.say(user, raw_reply(self._owner.name, ticket, [entry(name, size) for name in NAMES]))
+        await self._owner.messenger.send(
+            user, raw_reply(self._owner.name, ticket, [entry(name, size) for name in NAMES])
+        )
 
     async def _sizes(self, user: str, ticket: int) -> None:
         entries = [entry(path, size) for path, size in self._lies.items()]
-        await self._owner.talk.say(user, raw_reply(self._owner.name, ticket, entries))
+        await self._owner.messenger.send(user, raw_reply(self._owner.name, ticket, entries))
 
     async def _tickets(self, user: str, ticket: int) -> None:
         m, path = messages, self._owner.shelf.main.path
         for message in (
             raw_reply(self._owner.name, WRONG, [entry(path, 1)]),
             m.PeerTransferRequest.Request(1, WRONG, path, 1),
-            m.PeerTransferRequest.Request(1, WRONG + 1, "@@nobody\\asked.flac", 1),
+            m.PeerTransferRequest.Request(1, WRONG + 1, "@@never\\asked.flac", 1),
             m.PeerTransferRequest.Request(7, WRONG + 2, path, 1),
             m.PeerTransferReply.Request(WRONG, True, 1),
             m.PeerTransferReply.Request(WRONG, False, reason="never"),
-            m.PeerPlaceInQueueReply.Request("@@nobody\\asked.flac", 0xFFFF_FFFF),
-            m.PeerUploadFailed.Request("@@nobody\\asked.flac"),
-            m.PeerTransferQueueFailed.Request("@@nobody\\asked.flac", "x" * 10_000),
+            m.PeerPlaceInQueueReply.Request("@@never\\asked.flac", 0xFFFF_FFFF),
+            m.PeerUploadFailed.Request("@@never\\asked.flac"),
+            m.PeerTransferQueueFailed.Request("@@never\\asked.flac", "x" * 10_000),
         ):
-            await self._owner.talk.say(user, message)
-        door = self._owner.talk.door
+            await self._owner.messenger.send(user, message)
+        connector = self._owner.messenger.connector
         for claimed in (WRONG, 0, 1, 0xFFFF_FFFF):
-            sock, _ = await door.direct(user, "F")
+            sock, _ = await connector.direct(user, "F")
             await self._say_and_hold(sock, struct.pack("<I", claimed))
-        host, port, _ = await door.address_of(user)
+        host, port, _ = await connector.address_of(user)
         init = m.PeerInit.Request
-        for said in (m.PeerPierceFirewall.Request(WRONG), init("nobody", "F", 0), init("", "X", 0)):
-            await self._say_and_hold(await dialled(host, port), said.serialize())
+        for said in (m.PeerPierceFirewall.Request(WRONG), init("unknown", "F", 0), init("", "X", 0)):
+            await self._say_and_hold(await connect(host, port), said.serialize())
 
     async def _mute_f(self, user: str, ticket: int) -> None:
         for _ in range(MUTE_CONNECTIONS):
-            sock, _ = await self._owner.talk.door.direct(user, "F")
+            sock, _ = await self._owner.messenger.connector.direct(user, "F")
             await self._say_and_hold(sock, b"")
 
     async def _flood(self, user: str, ticket: int) -> None:
         """Every second connection is closed at once, the others stay; half of them never say who they are."""
-        host, port, _ = await self._owner.talk.door.address_of(user)
+        host, port, _ = await self._owner.messenger.connector.address_of(user)
         for start in range(0, FLOOD_CONNECTIONS, FLOOD_AT_ONCE):
-            calls = (dialled(host, port) for _ in range(FLOOD_AT_ONCE))
+            calls = (connect(host, port) for _ in range(FLOOD_AT_ONCE))
             made = await asyncio.gather(*calls, return_exceptions=True)
             for index, sock in enumerate(made):
                 if isinstance(sock, BaseException):
@@ -217,6 +225,6 @@ class Offender:
             finally:
                 sock.close()
 
-        with suppress(*BROKEN):
+        with suppress(*PEER_ERRORS):
             await asyncio.get_running_loop().sock_sendall(sock, data)
         self._owner.spawn(hold())

@@ -1,41 +1,13 @@
-"""What an uploader has seen and done: the numbers by which a downloader's manners are judged."""
+"""Counters of an uploader: the numbers by which a downloader's manners are judged."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-Outcome = Literal[
-    "offered",
-    "refused",
-    "unanswered",
-    "unreachable",
-    "flowing",
-    "finished",
-    "stopped",
-    "idle",
-    "refused_offset",
-    "ended",
-]
-"""How far a transfer has come, or how it ended:
+from actors.demo.soulseek.upload import Transfer as Sent
 
-* `offered`, `flowing`: under way. `refused`: the downloader denied the offer. `unanswered`: nor did it accept it.
-* `unreachable`: no connection to the downloader. `finished`: it closed after the last byte.
-* `stopped`: it closed before. `idle`: it took nothing for too long. `refused_offset`, `ended`: the uploader's doing,
-  because of its character or because it died.
-"""
-
-
-@dataclass(slots=True)
-class Sent:
-    """One transfer, from its offer on. `bytes_sent` are those the kernel took, from `offset` on."""
-
-    user: str
-    path: str
-    ticket: int
-    offset: int = 0
-    bytes_sent: int = 0
-    outcome: Outcome = "offered"
+__all__ = ["Count", "Sent"]
 
 
 @dataclass(slots=True)
@@ -55,7 +27,7 @@ class Count:
     transfers: list[Sent] = field(default_factory=list)
 
     @classmethod
-    def told(cls, fields: dict[str, Any]) -> Count:
+    def from_fields(cls, fields: dict[str, Any]) -> Count:
         """From what `dataclasses.asdict` made of one."""
         return cls(**{**fields, "transfers": [Sent(**sent) for sent in fields["transfers"]]})
 

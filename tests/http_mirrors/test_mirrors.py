@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.demo.mirrors.owner import ROOT, Box, BoxError, Character, Content, mirrors
+from tests.http_mirrors.box import ROOT, Box, BoxError, Character, Content, mirrors
 
 SIZE = 300_000
 CONTENT = Content(SIZE, seed=5)
@@ -293,7 +293,7 @@ def test_a_box_that_cannot_start_says_why(tmp_path: Path) -> None:
 
 OWNER = """
 import sys
-from actors.demo.mirrors.owner import Character, mirrors
+from tests.http_mirrors.box import Character, mirrors
 box = mirrors([Character(silent=True)])
 print(box.port("m0"), flush=True)
 sys.stdin.read()

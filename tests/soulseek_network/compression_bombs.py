@@ -1,4 +1,4 @@
-"""Search replies that are small on the wire and huge when unpacked, made without unpacking anything ourselves."""
+"""Compression bombs: messages that are small on the wire and huge when unpacked."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ def million_shares(thousands: int = 1000) -> bytes:
 
 
 def _deflated(parts: Iterable[tuple[bytes, int]]) -> bytes:
-    """The zlib stream of each part so many times, with a right check sum.
+    """The zlib stream of each part repeated, with a right checksum.
 
-    After a full flush deflate begins anew at a whole byte, so a part that is needed often is compressed only once.
+    After a full flush deflate begins again at a whole byte, so a part that is needed often is compressed only once.
     """
     stream = bytearray(b"\x78\xda")
     checksum = 1

@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 from actors.demo.child_process import ROOT
-from actors.demo.soulseek.compression_bombs import million_files, zlib_bomb
-from actors.demo.soulseek.network import Character, ChildError, Content, Network, network
 from actors.demo.soulseek.wire import messages as m
-from tests.actors.demo.test_soulseek_users import ended
 from tests.real_peers.raw_downloader import RawDownloader, exactly
+from tests.soulseek_network.compression_bombs import million_files, zlib_bomb
+from tests.soulseek_network.network import Character, ChildError, Content, Network, network
+from tests.soulseek_network.test_users import ended
 
 CONTENT = Content(3_000_000, seed=7)
 WHOLE = CONTENT.whole()
@@ -172,7 +172,7 @@ def test_an_unknown_character_is_refused() -> None:
 
 OWNER = """
 import sys
-from actors.demo.soulseek.network import Character, network
+from tests.soulseek_network.network import Character, network
 box = network([Character()])
 print(box.server_port, box.port("u0"), flush=True)
 sys.stdin.read()
