@@ -59,7 +59,7 @@ TALKS_MAX: Final = 1000
 HEARD_MAX: Final = 20_000
 """Messages that wait for the asker of one talk; later ones are dropped and make it `truncated`."""
 EVENTS_WAITING_MAX: Final = 1000
-_KEEPER: Final = split_address(JOB_MANAGER)[0]
+_JOBS: Final = split_address(JOB_MANAGER)[0]
 
 
 class RefusedError(Exception):
@@ -270,8 +270,8 @@ class Gateway:
         raise UnavailableError("the daemon is stopping")
 
     def watch(self) -> None:
-        """Ask the keeper for its events. The shell calls this once; afterwards the desk asks whenever a keeper comes
-        back."""
+        """Ask the job manager for its events. The shell calls this once; afterwards the desk asks whenever a job
+        manager comes back."""
         self.post(JOB_MANAGER, WatchEvents(reply_to=self.address))
 
     def arrived(self, message: DeskInbox) -> None:
@@ -291,7 +291,7 @@ class Gateway:
                     talk.break_off(f"the {process} process died: {detail}", process)
             case ProcessReady(process=process):
                 self.away.pop(process, None)
-                if process == _KEEPER:
+                if process == _JOBS:
                     self.watch()
             case ConfigureGateway(part=part, last=last):
                 self._configuration += part

@@ -1,4 +1,4 @@
-"""Numbers for Prometheus, made when they are asked for from what the keeper and the front know."""
+"""Numbers for Prometheus, made when they are asked for from what the job manager and the front know."""
 
 from collections.abc import Iterator
 from typing import Final

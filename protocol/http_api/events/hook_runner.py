@@ -1,9 +1,9 @@
 """Webhooks and scripts: each is told of every event it wants, in order, at least once, also of those that happened
 while it, this process or the daemon was away.
 
-How far each has come is kept by the keeper under its name. A hook that is new begins with what happens from then on.
-One that cannot be told is tried again, later each time; after its `attempts` that event is given up with a line in the
-log, and the next one is tried. Hooks do not wait for each other, downloads for none of them.
+How far each has come is kept by the job manager under its name. A hook that is new begins with what happens from then
+on. One that cannot be told is tried again, later each time; after its `attempts` that event is given up with a line in
+the log, and the next one is tried. Hooks do not wait for each other, downloads for none of them.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ PAGE: Final = 50
 LOOK_S: Final = 5.0
 """So often it is looked whether there are other hooks now."""
 AWAY_S: Final = 1.0
-"""So long until a keeper that is away is asked again."""
+"""So long until a job manager that is away is asked again."""
 RETRY_FIRST_S: Final = 1.0
 RETRY_S_MAX: Final = 600.0
 

@@ -1,7 +1,7 @@
 """Record events in order and without a gap, whoever was away meanwhile, and fleeting ones between them.
 
-What is heard as it happens may have holes: a reader that did not keep up, a keeper that was replaced. A hole shows in
-the serials, and what belongs there is asked for.
+What is heard as it happens may have holes: a reader that did not keep up, a job manager that was replaced. A hole shows
+in the serials, and what belongs there is asked for.
 """
 
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from protocol.model.job_views import Counts, EventEntry
 
 PAGE: Final = 200
 AGAIN_S: Final = 1.0
-"""So long until a keeper that is away is asked again."""
+"""So long until a job manager that is away is asked again."""
 
 
 class Feed:
@@ -39,7 +39,7 @@ class Feed:
                 yield event
 
     async def missed(self) -> AsyncIterator[EventEntry]:
-        """Everything that is kept and newer than `last`. Waits for a keeper that is away."""
+        """Everything that is kept and newer than `last`. Waits for a job manager that is away."""
         while True:
             page = await self._page()
             for event in page:

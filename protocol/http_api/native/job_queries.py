@@ -28,11 +28,11 @@ MEMBERS: Final = {
     "urls": "sources",
     "key": "Idempotency-Key",
 }
-"""What the keeper calls the members of a request."""
+"""What the job manager calls the members of a request."""
 
 
 async def asked(desk: Gateway, make: Callable[[int, str], Message]) -> Answer:
-    """Ask the keeper; whatever it refuses is called as the client called it. An unknown one is the job."""
+    """Ask the job manager; whatever it refuses is called as the client called it. An unknown one is the job."""
     try:
         return await desk.ask(JOB_MANAGER, make)
     except RefusedError as refused:
@@ -55,7 +55,7 @@ async def detail_told(desk: Gateway, id: str, *, drawn: bool) -> told.JobDetail:
 
 
 async def runs(desk: Gateway, row: JobDetail) -> list[Owned]:
-    """Who sent which chunks, by the numbers that sources have in the job; the keeper asks whoever knows."""
+    """Who sent which chunks, by the numbers that sources have in the job; the job manager asks whoever knows."""
     if row.job.phase in NOTHING_YET:
         return []
     answer = await asked(desk, lambda number, address: GetManifest(request=number, reply_to=address, id=row.job.id))

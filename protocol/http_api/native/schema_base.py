@@ -20,7 +20,7 @@ PATH_CHARS_MAX: Final = 4000
 USERNAME_CHARS_MAX: Final = 100
 TEXT_CHARS_MAX: Final = 8000
 SOURCES_MAX: Final = 256
-"""Of one request, and of one job unless the keeper is told otherwise."""
+"""Of one request, and of one job unless the job manager is told otherwise."""
 PAGE_MAX: Final = 1000
 OFFSET_MAX: Final = 1_000_000_000
 CHUNKS_MAX: Final = SIZE_MAX // CHUNK_SIZE_MIN

@@ -1,4 +1,4 @@
-"""Rows of the keeper and the memory as the models that people's tools get."""
+"""Rows of the job manager and the memory as the models that people's tools get."""
 
 import json
 from collections.abc import Iterable, Sequence

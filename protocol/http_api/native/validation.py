@@ -1,4 +1,4 @@
-"""From what a client sends to what the keeper is told: names, addresses, folders and digests, checked.
+"""From what a client sends to what the job manager is told: names, addresses, folders and digests, checked.
 
 Everything wrong is a `RefusedError` that names the member as the client wrote it: ``invalid``, ``forbidden`` where the
 configuration would have to allow it, ``conflict`` where two members say different things. Nothing is created, no

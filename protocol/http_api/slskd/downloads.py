@@ -110,7 +110,7 @@ class Downloads:
         return Enqueued(enqueued=list(taken.values()), failed=failed)
 
     async def _order_all(self, user: str, files: list[WantedFile]) -> list[JobView | RefusedError]:
-        """In their order, many at once: the keeper writes down together what comes together."""
+        """In their order, many at once: the job manager writes down together what comes together."""
         placed: list[JobView | RefusedError] = []
         for first in range(0, len(files), AT_ONCE_MAX):
             part = files[first : first + AT_ONCE_MAX]

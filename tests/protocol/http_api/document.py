@@ -10,7 +10,7 @@ from protocol.http_api.gateway import Gateway
 from tests.protocol.http_api.serving import open_settings
 
 DOCUMENT: Final[dict[str, Any]] = build_app(
-    Gateway(open_settings(), address="api/desk", post=lambda _to, _message: None)
+    Gateway(open_settings(), address="api/gateway", post=lambda _to, _message: None)
 ).openapi()
 OPERATIONS: Final = [
     pytest.param(path, method, operation, id=f"{method.upper()} {path}")

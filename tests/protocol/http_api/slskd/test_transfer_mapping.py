@@ -16,7 +16,7 @@ from tests.protocol.http_api.slskd.fake_daemon import SIZE, TRACK, active, snaps
 
 
 def placed(path: str, downloads: str = "/data") -> tuple[str, str]:
-    made = order("u", path, 5, downloads=downloads, chunk_size=1, widen=True, request=1, reply_to="api/desk")
+    made = order("u", path, 5, downloads=downloads, chunk_size=1, widen=True, request=1, reply_to="api/gateway")
     return made.folder, made.name
 
 
@@ -116,9 +116,13 @@ def test_no_name_of_a_peer_leads_out_of_the_downloads(text: str) -> None:
 
 
 def test_what_is_ordered_says_where_it_came_from_and_whom_to_look_for() -> None:
-    made = order("peer one", TRACK, SIZE, downloads="/d", chunk_size=4096, widen=True, request=3, reply_to="api/desk")
+    made = order(
+        "peer one", TRACK, SIZE, downloads="/d", chunk_size=4096, widen=True, request=3, reply_to="api/gateway"
+    )
     assert made.sources == ("slsk://peer%20one/music%5CArtist%5CAlbum%5C01%20-%20Track%201.flac",)
     assert (made.origin, made.user, made.remote_path) == ("slskd", "peer one", TRACK)
     assert (made.widen, made.term) == (True, "album track 1")
-    alone = order("peer one", TRACK, SIZE, downloads="/d", chunk_size=4096, widen=False, request=3, reply_to="api/desk")
+    alone = order(
+        "peer one", TRACK, SIZE, downloads="/d", chunk_size=4096, widen=False, request=3, reply_to="api/gateway"
+    )
     assert (alone.widen, alone.term) == (False, "")
