@@ -17,9 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from actors.demo.content import Content
-from actors.demo.mirrors.owner import Character, mirrors
 from tests.bench.measuring import ROOT
+from tests.http_mirrors.box import Character, Content, mirrors
 
 PROGRAM = """
 import sys
