@@ -3,7 +3,7 @@
 import time
 from typing import Final
 
-from actors.core.rates.rate_monitor import RateMonitor, WatchdogInbox
+from actors.core.rates.rate_monitor import SpeedState, WatchdogInbox
 from actors.runtime.actor import Actor
 from actors.runtime.message_bus import MessageBus
 from protocol.messages import Ticked
@@ -17,7 +17,7 @@ class SpeedWatchdog(Actor):
 
     def __init__(self, bus: MessageBus) -> None:
         super().__init__(split_address(WATCHDOG)[1], bus)
-        self._state = RateMonitor()
+        self._state = SpeedState()
 
     def starting(self) -> None:
         self.bus.post_later(TICK_S, self.address, Ticked())

@@ -80,7 +80,8 @@ HOMES = {
     "jwt": {"protocol/http_api/middleware/authorization.py"},
     "platformdirs": {"protocol/config"},
     "httpx": {"protocol/http_api/events", "protocol/client"},
-    "prometheus_client": {"protocol/http_api/metrics.py"},
+    "httpx_sse": {"protocol/client"},
+    "prometheus_client": {"protocol/http_api/monitoring.py"},
     "aioslsk": {"actors/soulseek", "actors/demo/soulseek"},
     "msgspec": {"protocol"},
     "msgpack": {"protocol/messages/codec.py"},
@@ -99,7 +100,7 @@ WALL_CLOCK_HOMES = {
     "actors/peer_history.py",
     "actors/sources/http/head.py",
     "protocol/http_api/login.py",
-    "protocol/http_api/events/webhook.py",
+    "protocol/http_api/events/hook_delivery.py",
 }
 """When something happened to a job and what time of the week it is, the day of a ledger, a server's ``Retry-After``
 that is a date, how long a session holds, when a search began and when a webhook was signed."""
@@ -139,9 +140,7 @@ WORDS_TO_COME = (
     "actors/soulseek/",
     "actors/sources/",
     "protocol/cli/",
-    "protocol/client/",
     "protocol/config/",
-    "protocol/http_api/",
     "protocol/messages/",
     "protocol/model/",
     "storage/",

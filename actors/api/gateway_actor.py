@@ -10,7 +10,7 @@ from typing import Final
 
 from actors.runtime.actor import Actor
 from actors.runtime.message_bus import MessageBus
-from protocol.http_api.gateway import DeskInbox, RefusedError
+from protocol.http_api.gateway import GatewayInbox, RefusedError
 from protocol.messages import Message
 from protocol.messages.addresses import GATEWAY, split_address
 from protocol.messages.codec import BadFrame, encode
@@ -22,13 +22,15 @@ class GatewayActor(Actor):
     The loop is woken once for all that came since it last looked: a stream of progress costs it little.
     """
 
-    def __init__(self, bus: MessageBus, loop: asyncio.AbstractEventLoop, arrived: Callable[[DeskInbox], None]) -> None:
+    def __init__(
+        self, bus: MessageBus, loop: asyncio.AbstractEventLoop, arrived: Callable[[GatewayInbox], None]
+    ) -> None:
         super().__init__(split_address(GATEWAY)[1], bus)
         self._loop = loop
         self._arrived = arrived
-        self._waiting: deque[DeskInbox] = deque()
+        self._waiting: deque[GatewayInbox] = deque()
 
-    def handle(self, message: DeskInbox) -> None:
+    def handle(self, message: GatewayInbox) -> None:
         wake = not self._waiting  # the loop takes until there is nothing; at worst it is woken once too often
         self._waiting.append(message)
         if wake:

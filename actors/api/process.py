@@ -44,25 +44,25 @@ def build(context: ProcessContext) -> ProcessActors:
     bus = context.bus
     loop = asyncio.new_event_loop()
     outbox = Outbox(bus)
-    desk = Gateway(start.settings, address=GATEWAY, post=outbox.post, first_number=(context.generation + 1) << 32)
-    desk.away.update(start.absent)
-    mailbox = GatewayActor.start(bus, loop, desk.arrived)
+    gateway = Gateway(start.settings, address=GATEWAY, post=outbox.post, first_number=(context.generation + 1) << 32)
+    gateway.away.update(start.absent)
+    mailbox = GatewayActor.start(bus, loop, gateway.receive)
 
     def beat() -> None:
         bus.overdue_s["http"] = time.monotonic() + STUCK_S
 
     server = HttpServer(
-        build_app(desk),
+        build_app(gateway),
         socket.socket(fileno=start.listener.fd),
         loop,
         beat=beat,
         ended=lambda: bus.post(root_address(bus.process), StopProcess()),
     )
     server.start()
-    desk.watch()
+    gateway.watch()
 
     def stop() -> None:
-        server.stop(desk.close)
+        server.stop(gateway.close)
         outbox.close()
         stop_actors([mailbox], timeout_s=1.0)
 

@@ -1,1 +1,1 @@
-"""The daemon's API from the other side: what a command needs to drive one. Knows no terminal and no actor."""
+"""Client of a running daemon: HTTP requests, server-sent events, credentials, the saved pool of search results."""

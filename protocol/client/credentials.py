@@ -1,4 +1,4 @@
-"""Where a daemon is and what opens it: from options, the environment, and the file that a daemon here keeps.
+"""Address and API key of a daemon: from options, the environment, and the key file of a daemon on this machine.
 
 A key is a secret: it is in no repr and in no error, and the file of this machine's daemon is only ever sent to this
 machine.
@@ -18,7 +18,7 @@ KEY_CHARS_MAX: Final = 255
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """`url` has no slash at its end. `key` is empty where there is none; `key_from` says where it is from."""
+    """Address and key of a daemon. `url` has no slash at its end; `key` may be empty; `key_from` names its origin."""
 
     url: str
     key: str = field(default="", repr=False)
@@ -26,7 +26,7 @@ class Access:
 
 
 def find_access(url: str, key: str, key_file: str, environ: Mapping[str, str]) -> Access:
-    """Empty options: as the environment says. Raises `ValueError` with one line for people."""
+    """Return the access that options, else the environment, give. Raises `ValueError` with one line for people."""
     where = checked_url(url or environ.get("SHOAL_URL", "") or DEFAULT_URL)
     if key and key_file:
         raise ValueError("--api-key and --api-key-file exclude each other")
@@ -40,7 +40,7 @@ def find_access(url: str, key: str, key_file: str, environ: Mapping[str, str]) -
 
 
 def checked_url(word: str) -> str:
-    """An address that paths can be put behind. Raises `ValueError`, which quotes nothing that may be a secret."""
+    """Return an address to append paths to. Raises `ValueError`, which quotes nothing that may be a secret."""
     try:
         parts = urlsplit(word)
         host, _port = parts.hostname, parts.port
@@ -56,6 +56,7 @@ def checked_url(word: str) -> str:
 
 
 def checked_key(word: str, where: str) -> str:
+    """Return the key without blanks. Raises `ValueError` for what cannot be one."""
     key = word.strip()
     if not key or len(key) > KEY_CHARS_MAX or not (key.isascii() and key.isprintable()):
         raise ValueError(f"{where}: this is no API key")
@@ -63,7 +64,7 @@ def checked_key(word: str, where: str) -> str:
 
 
 def is_here(url: str) -> bool:
-    """Whether this address is this machine's own."""
+    """Return whether this address is loopback."""
     host = (urlsplit(url).hostname or "").rstrip(".")
     if host == "localhost":
         return True
@@ -82,7 +83,7 @@ def _from_file(path: str) -> str:
 
 
 def _own(url: str, environ: Mapping[str, str]) -> Access:
-    """With the key of a daemon of this user, where there is one."""
+    """Return the access to this user's own daemon, with its key where there is one."""
     from protocol.config.paths import API_KEY_FILE, state_folder
 
     path = os.path.join(state_folder(environ), API_KEY_FILE)
@@ -91,16 +92,14 @@ def _own(url: str, environ: Mapping[str, str]) -> Access:
     return Access(url=url)
 
 
-# A key that was given as an option, taken out of what other users of the machine see of this process.
-
 _STAT_ARGUMENTS: Final = 45
-"""Of /proc/PID/stat behind the name: the field that says where the arguments begin; the next one, where they end."""
+"""Field of /proc/PID/stat behind the name: address of the arguments; the next one is their end."""
 
 
 def hide_argument(secret: str) -> bool:
-    """Whether the words that are it, or end in ``=`` and it, are stars in ``ps`` from now on; only Linux can.
+    """Overwrite this secret in the process's arguments, so that ``ps`` shows stars; returns whether it could (Linux).
 
-    For a moment, until this is called, everybody could read them: that is why an option is no place for a secret.
+    Until this is called every user of the machine can read it: that is why an option is no place for a secret.
     """
     if not secret:
         return False
@@ -117,7 +116,7 @@ def hide_argument(secret: str) -> bool:
 
 
 def hidden_in(arguments: bytes, secret: bytes) -> bytes:
-    """Arguments as a process has them, each with a zero at its end; as long as before."""
+    """Return NUL-terminated arguments with the secret as stars, as long as before."""
     stars = b"*" * len(secret)
     words = arguments.split(b"\0")
     return b"\0".join(

@@ -1,7 +1,7 @@
-"""One daemon, asked over HTTP. The home of httpx on this side; loaded only by commands that need it.
+"""Blocking HTTP client of one daemon.
 
-Blocking, for one thread. Answers are plain JSON values as `protocol/rest/` describes them; what comes from strangers
-in them is made printable by whoever shows it.
+Answers are plain JSON values as `protocol.http_api` describes them; texts in them that come from strangers are made
+printable where they are shown. Import it only in commands that need it: httpx takes long to load.
 """
 
 import json
@@ -19,7 +19,7 @@ ANSWER_S: Final = 15.0
 CONNECT_S: Final = 5.0
 PAGE: Final = 1000
 PAGES_MAX: Final = 100
-"""A list is followed so far."""
+"""Pages read of one list at most."""
 ORDER_ATTEMPTS: Final = 3
 ID_CHARS: Final = 36
 
@@ -28,10 +28,10 @@ Params = Mapping[str, str | int | bool | list[str]]
 
 
 class DaemonError(Exception):
-    """There is no answer that helps. `detail` is one line for people, not yet printable.
+    """A request that failed. `detail` is one line for people, not yet printable.
 
-    `kind`: ``away`` (nobody answers, or not now), ``access`` (the key is wrong or may not), ``unknown`` (no such job),
-    ``refused`` (everything else that the daemon says no to).
+    `kind`: ``away`` (no answer, or not now), ``access`` (the key is wrong or may not), ``unknown`` (no such job),
+    ``refused`` (everything else).
     """
 
     def __init__(self, kind: Kind, detail: str) -> None:
@@ -41,7 +41,7 @@ class DaemonError(Exception):
 
 
 class Daemon:
-    """Holds connections until it is left."""
+    """An HTTP session with one daemon; a context manager that closes its connections."""
 
     def __init__(self, access: Access, *, answer_s: float = ANSWER_S) -> None:
         self.access: Final = access
@@ -66,11 +66,11 @@ class Daemon:
         headers: Mapping[str, str] | None = None,
         wait_s: float = 0.0,
     ) -> Any:
-        """The JSON value of the answer. `wait_s`: so much longer than usual it may take. Raises `DaemonError`."""
-        return self._asked(method, path, params=params, body=body, headers=headers, wait_s=wait_s)[0]
+        """Return the JSON value of the answer. `wait_s`: added to the usual time-out. Raises `DaemonError`."""
+        return self._request(method, path, params=params, body=body, headers=headers, wait_s=wait_s)[0]
 
     def order(self, path: str, body: Any) -> Any:
-        """Make a job, once, also when an answer is lost on the way."""
+        """Create a job, exactly once even when an answer is lost on the way."""
         headers = {"Idempotency-Key": uuid.uuid4().hex}
         for attempt in range(1, ORDER_ATTEMPTS + 1):
             try:
@@ -81,11 +81,11 @@ class Daemon:
         raise AssertionError("the last attempt returns or raises")
 
     def job(self, id: str, *, drawn: bool = True) -> Any:
-        """One job with its sources; `drawn`: and its chunk map."""
+        """Return one job with its sources; `drawn`: and its chunk map."""
         return self.ask("GET", f"{ROOT}/jobs/{id}", params={"chunkMap": drawn})
 
     def jobs(self, params: Params, *, most: int) -> tuple[list[Any], int]:
-        """``(the first jobs, how many there are)``."""
+        """Return ``(the first jobs, number of jobs)``."""
         found: list[Any] = []
         for page in range(PAGES_MAX):
             limit = min(PAGE, most - len(found))
@@ -96,7 +96,7 @@ class Daemon:
         return found, total
 
     def find_job(self, word: str) -> str:
-        """The id that begins with this. Raises `DaemonError` where there is none, or more than one."""
+        """Return the job id with this prefix. Raises `DaemonError` where there is none, or more than one."""
         start = word.lower()
         if not start or set(start) - set("0123456789abcdef-"):
             raise DaemonError("unknown", f"no job has an id that begins with {word[: ID_CHARS + 1]}")
@@ -117,11 +117,11 @@ class Daemon:
                 return
 
     def _page(self, path: str, params: Params) -> tuple[list[Any], int]:
-        rows, headers = self._asked("GET", path, params=params)
+        rows, headers = self._request("GET", path, params=params)
         total = headers.get("X-Total-Count", "")
         return rows, int(total) if total.isdigit() else len(rows)
 
-    def _asked(
+    def _request(
         self,
         method: str,
         path: str,
@@ -145,23 +145,23 @@ class Daemon:
 
 
 def client_for(access: Access, answer_s: float) -> httpx.Client:
-    """Proxies are for daemons elsewhere; redirects, which would carry the key away, for nobody."""
+    """Return a client with the key. Proxies serve remote daemons only; redirects, which would leak the key, none."""
     headers = {"Accept": "application/json"} | ({"X-API-Key": access.key} if access.key else {})
     return httpx.Client(headers=headers, timeout=answer_s, follow_redirects=False, trust_env=not is_here(access.url))
 
 
 def raise_refusal(access: Access, status: int, content: bytes) -> None:
-    """Nothing for an answer that is one; else a `DaemonError`."""
+    """Raise the `DaemonError` of an answer that is not 2xx."""
     if 200 <= status < 300:
         return
-    told = _refusal(content)
-    if told is None:
+    refusal = _refusal(content)
+    if refusal is None:
         raise DaemonError("away", f"what answers at {access.url} is no Shoal daemon (HTTP status {status})")
     if status == 401:
         key = f"the key from {access.key_from}" if access.key else "anybody without a key"
         hint = "" if access.key else "; set SHOAL_API_KEY or give --api-key-file"
         raise DaemonError("access", f"the daemon at {access.url} does not let in {key}{hint}")
-    field, detail = told
+    field, detail = refusal
     if status == 403 and not field:
         raise DaemonError("access", f"the daemon at {access.url} forbids it: {detail}")
     if status == 503:
@@ -171,7 +171,7 @@ def raise_refusal(access: Access, status: int, content: bytes) -> None:
 
 
 def _refusal(content: bytes) -> tuple[str, str] | None:
-    """``(member that is wrong, words)`` of a daemon's refusal; None: this is none."""
+    """Return ``(wrong member, detail)`` of a daemon's refusal; None: this is none."""
     try:
         error = json.loads(content)["error"]
         return str(error["field"]), str(error["detail"])
@@ -188,7 +188,7 @@ def _no_answer(access: Access, error: httpx.HTTPError) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """What the system said, which httpx wraps twice."""
+    """Return the operating system's message, which httpx wraps twice."""
     inner: BaseException | None = error
     while inner is not None:
         if isinstance(inner, OSError) and inner.strerror:

@@ -1,7 +1,7 @@
-"""The pool: files that a search found or somebody named, with those who have them, kept between commands.
+"""Saved pool: files that a search found or the user named, with their sources, kept between commands.
 
-It lies in the user's state folder as ``pool.json``, for whichever daemon is asked next; the daemon itself remembers no
-search. A target is one exact size and extension, as everywhere. What was added by hand outlives a new search.
+It lies in the user's state folder as ``pool.json``, whichever daemon is asked next; the daemon itself stores no search.
+A target is one exact size and extension, as everywhere. Sources added by hand outlive a new search.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ FILE: Final = "pool.json"
 VERSION: Final = 1
 TARGETS_MAX: Final = 1000
 SOURCES_MAX: Final = 256
-"""Of one target: no order may have more."""
+"""Of one target, and of one order."""
 
 
 class BadPool(Exception):  # noqa: N818
@@ -29,7 +29,7 @@ class BadPool(Exception):  # noqa: N818
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSource:
-    """`url` as in an order; of a mirror nothing else is known. `by_hand`: somebody added it."""
+    """One source of a target. `url` as in an order; of a mirror nothing else is known. `by_hand`: added by the user."""
 
     url: str
     free: bool = True
@@ -40,7 +40,7 @@ class PoolSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolTarget:
-    """`sources`: who would send soonest first, those added by hand last."""
+    """One file. `sources`: the soonest to send first, those added by hand last."""
 
     size_bytes: int
     name: str
@@ -65,7 +65,7 @@ class PoolTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """`term`: what was searched for last, empty: nothing was. `targets`: what most have first."""
+    """All targets, those with most sources first. `term`: the last search, empty: none."""
 
     term: str = ""
     targets: tuple[PoolTarget, ...] = ()
@@ -74,27 +74,27 @@ class Pool:
         return [target for target in self.targets if target.size_bytes == size_bytes]
 
     def refreshed(self, term: str, found: Iterable[Mapping[str, Any]]) -> "Pool":
-        """With what the daemon's search told instead of what an earlier one found."""
-        targets = [_target(told) for told in found]
+        """Return the pool with these results of a search instead of earlier ones."""
+        targets = [_target(match) for match in found]
         for kept in self.targets:
             if by_hand := tuple(source for source in kept.sources if source.by_hand):
                 targets = _joined(targets, replace(kept, sources=by_hand))
         return Pool(term=term, targets=_ranked(targets))
 
     def with_source(self, url: str, *, size_bytes: int, name: str) -> "Pool":
-        """With one more. `name` empty: as the address calls it."""
+        """Return the pool with one more source. `name` empty: as the address calls it."""
         source = PoolSource(url=url, by_hand=True)
         target = PoolTarget(size_bytes=size_bytes, name=name or name_of(url), sources=(source,))
         return replace(self, targets=_ranked(_joined(list(self.targets), target)))
 
 
 def name_of(url: str) -> str:
-    """What the file is called there; empty when the address does not say."""
+    """Return the file's name in this address; empty when it has none."""
     return base_name(slsk_address(url)[1]) if is_slsk(url) else (name_from_url(url) or "")
 
 
 def source_of(url: str) -> dict[str, str]:
-    """An address as an order wants it."""
+    """Return an address as a member of an order."""
     if not is_slsk(url):
         return {"url": url}
     username, path = slsk_address(url)
@@ -102,7 +102,7 @@ def source_of(url: str) -> dict[str, str]:
 
 
 def load(environ: Mapping[str, str]) -> Pool:
-    """Empty when there is none. Raises `BadPool`."""
+    """Return the saved pool, empty when there is none. Raises `BadPool`."""
     path = pool_file(environ)
     try:
         return _read(json.loads(path.read_text(encoding="utf-8")))
@@ -111,11 +111,11 @@ def load(environ: Mapping[str, str]) -> Pool:
     except OSError as error:
         raise BadPool(f"the pool {path} cannot be read: {error.strerror}") from None
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise BadPool(f"the pool {path} is not one of this version; begin anew: pool clear") from None
+        raise BadPool(f"the pool {path} is not one of this version; start over: pool clear") from None
 
 
 def save(pool: Pool, environ: Mapping[str, str]) -> None:
-    """Replaces the file as a whole; addresses may have passwords, so it is its owner's alone. Raises `BadPool`."""
+    """Replace the file atomically, readable by its owner only, as addresses may have passwords. Raises `BadPool`."""
     path = pool_file(environ)
     new = path.with_name(f"{FILE}.{os.getpid()}.new")
     written = {"version": VERSION, "term": pool.term, "targets": [asdict(target) for target in pool.targets]}
@@ -131,6 +131,7 @@ def save(pool: Pool, environ: Mapping[str, str]) -> None:
 
 
 def pool_file(environ: Mapping[str, str]) -> Path:
+    """Return the path of the saved pool."""
     return Path(state_folder(environ), FILE)
 
 
@@ -148,7 +149,7 @@ def _read(document: Any) -> Pool:
     return Pool(term=str(document["term"]), targets=targets)
 
 
-def _target(told: Mapping[str, Any]) -> PoolTarget:
+def _target(match: Mapping[str, Any]) -> PoolTarget:
     sources = tuple(
         PoolSource(
             url=slsk_url(holder["username"], holder["fullPath"]),
@@ -156,14 +157,17 @@ def _target(told: Mapping[str, Any]) -> PoolTarget:
             queue=holder["queueLength"],
             speed_bytes_s=holder["speedBytesS"],
         )
-        for holder in told["sources"][:SOURCES_MAX]
+        for holder in match["sources"][:SOURCES_MAX]
     )
-    return PoolTarget(size_bytes=told["size"], name=told["name"], sources=sources)
+    return PoolTarget(size_bytes=match["size"], name=match["name"], sources=sources)
 
 
 def _joined(targets: list[PoolTarget], by_hand: PoolTarget) -> list[PoolTarget]:
-    """With sources that were added by hand: at the target of that size, of the same extension where there are more;
-    a mirror may call the file anything. Each stands there once."""
+    """Return the targets with sources added by hand.
+
+    At the target of that size, of the same extension where there are several, as a mirror may call the file anything.
+    No source is repeated.
+    """
     same = [index for index, target in enumerate(targets) if target.size_bytes == by_hand.size_bytes]
     if not same:
         return [*targets, by_hand]

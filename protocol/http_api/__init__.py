@@ -1,1 +1,1 @@
-"""The language of people's tools: HTTP, JSON, events. Knows messages and one `Gateway`, no actor."""
+"""HTTP API: REST, server-sent events and metrics. Knows messages and one `Gateway`, no actor."""

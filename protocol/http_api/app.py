@@ -1,28 +1,19 @@
-"""The API as one ASGI application.
+"""ASGI application of the HTTP API: routers, middleware, background tasks.
 
-How to add routes: a module `protocol/rest/NAME.py` with a function ``router(desk: Gateway) -> APIRouter``, full paths
-in the routes (``/api/v0/multisource/jobs``), and one line in `ROUTERS` below. Order counts: literal paths before those
-with parameters that match them too. What goes on beside requests is an ``async def NAME(desk) -> None`` in `TASKS`,
-begun with the application and cancelled with it.
+How to add routes: a function ``router(gateway: Gateway) -> APIRouter`` in a module, with full paths
+(``/api/v0/multisource/jobs``), and one line in `ROUTERS`. Order counts: literal paths before those with parameters that
+match them too. A task that runs beside requests is an ``async def NAME(gateway) -> None`` in `TASKS`.
 
 What a handler may rely on:
 
-- ``await desk.ask(JOB_MANAGER, lambda number, address: GetJob(request=number, reply_to=address, id=id))`` gives an
-  `Answer` (``.row(JobDetail)``, ``.rows(JobView)``, ``.total``). `RefusedError` and `UnavailableError` need not be
-  caught: they become the right status and body. Raise `RefusedError(kind, field, detail)` for refusals of your own.
-- ``with desk.talk() as talk: talk.post(SESSION, StartSearch(search=talk.number, reply_to=desk.address, ...))`` and
-  ``await talk.next(wait_s=...)`` for everything that is answered by several messages.
-- ``with desk.listen() as listener: await listener.next(wait_s=15)`` for events. Streams end when that raises
-  `UnavailableError`; whatever else holds a request open watches `desk.closing`.
-- ``desk.settings`` is what holds now; read it at every request, it changes when the configuration is read again.
-- Who asks was let in already (`protocol.http_api.middleware.authorization`): reading needs ReadOnly, every other
-  method ReadWrite. A route
-  that needs more has ``dependencies=[Depends(administrator)]``.
-- Paths come in one spelling (`protocol.http_api.middleware.paths`): without base and trailing slash, literal parts in
-  lower case.
-- Bodies that are too large, unknown hosts and foreign origins do not get here
-  (`protocol.http_api.middleware.request_guard`).
-- Errors of parameters and bodies are answered with 400 and the field's name (`protocol.http_api.errors`).
+- ``await gateway.ask(JOB_MANAGER, lambda number, address: GetJob(request=number, reply_to=address, id=id))`` gives an
+  `Answer` (``.row(JobDetail)``, ``.rows(JobView)``, ``.total``). `RefusedError` and `UnavailableError` become the right
+  status and body. Raise `RefusedError(kind, field, detail)` for refusals of your own.
+- ``with gateway.open_request() as pending`` for everything that is answered by several messages, ``with
+  gateway.listen() as listener`` for events. Whatever else holds a request open watches `gateway.closing`.
+- The caller is authorized already: reading needs ReadOnly, every other method ReadWrite. A route that needs more has
+  ``dependencies=[Depends(administrator)]``.
+- Paths are normalized, bodies bounded, hosts and origins checked; a wrong parameter is answered with 400 and its name.
 """
 
 import asyncio
@@ -32,33 +23,39 @@ from typing import Final
 
 from fastapi import APIRouter, FastAPI
 
-from protocol.http_api import errors, health, login, metrics, openapi, slskd
+from protocol.http_api import errors, login, monitoring, openapi
 from protocol.http_api.events import hook_runner
 from protocol.http_api.events import routes as events
 from protocol.http_api.gateway import Gateway
-from protocol.http_api.middleware.authorization import Access
-from protocol.http_api.middleware.paths import Paths
-from protocol.http_api.middleware.request_guard import Guard
-from protocol.http_api.native import routes as multisource
+from protocol.http_api.middleware.authorization import Authorization
+from protocol.http_api.middleware.request_guard import RequestGuard
+from protocol.http_api.middleware.request_scope import PathNormalization
+from protocol.http_api.native import downloads, jobs, soulseek
+from protocol.http_api.slskd import application, searches, users
+from protocol.http_api.slskd import downloads as transfers
 from protocol.model.version import program_version
 
 ROUTERS: Final[tuple[Callable[[Gateway], APIRouter], ...]] = (
-    health.router,
-    metrics.router,
+    monitoring.router,
     login.router,
     events.router,
-    multisource.router,
-    slskd.router,
+    downloads.router,
+    jobs.router,
+    soulseek.router,
+    application.router,
+    searches.router,
+    users.router,
+    transfers.router,
 )
-TASKS: Final[tuple[Callable[[Gateway], Awaitable[None]], ...]] = (hook_runner.hooks,)
+TASKS: Final[tuple[Callable[[Gateway], Awaitable[None]], ...]] = (hook_runner.run_hooks,)
 
 
-def build_app(desk: Gateway) -> FastAPI:
-    """The application around this desk. Call it in the loop that it will run in."""
+def build_app(gateway: Gateway) -> FastAPI:
+    """Build the application. Call it in the loop that it will run in."""
     app = FastAPI(
         title="Shoal",
         version=program_version(),
-        lifespan=_lifespan(desk),
+        lifespan=_lifespan(gateway),
         openapi_url="/api/v0/openapi.json",
         docs_url=None,
         redoc_url=None,
@@ -66,21 +63,21 @@ def build_app(desk: Gateway) -> FastAPI:
     )
     errors.install(app)
     openapi.describe(app)
-    routers = [make(desk) for make in ROUTERS]
+    routers = [make(gateway) for make in ROUTERS]
     for router in routers:
         app.include_router(router)
     routes = [route for router in routers for route in router.routes]
-    # The last one added is the first one passed.
-    app.add_middleware(Access, desk=desk)
-    app.add_middleware(Paths, routes=routes, url_base=desk.settings.api.url_base)
-    app.add_middleware(Guard, desk=desk)
+    # The middleware added last runs first.
+    app.add_middleware(Authorization, gateway=gateway)
+    app.add_middleware(PathNormalization, routes=routes, url_base=gateway.settings.api.url_base)
+    app.add_middleware(RequestGuard, gateway=gateway)
     return app
 
 
-def _lifespan(desk: Gateway) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(gateway: Gateway) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        tasks = [asyncio.ensure_future(task(desk)) for task in TASKS]
+        tasks = [asyncio.ensure_future(task(gateway)) for task in TASKS]
         try:
             yield
         finally:

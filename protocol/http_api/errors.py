@@ -1,4 +1,4 @@
-"""How errors look on the wire: one object below our own paths, a bare JSON string on slskd's, as its clients expect."""
+"""Error responses: one JSON object below the native paths, a bare JSON string on slskd's, as its clients expect."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -9,9 +9,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from protocol.http_api.gateway import RefusedError, UnavailableError
-from protocol.http_api.middleware.paths import METHODS
+from protocol.http_api.middleware.request_scope import METHODS
 
-OURS: Final = ("/api/v0/multisource", "/api/v0/events", "/health", "/metrics")
+NATIVE: Final = ("/api/v0/multisource", "/api/v0/events", "/health", "/metrics")
 RETRY_AFTER_S: Final = 2
 STATUS_OF: Final = {
     "unknown": 404,
@@ -32,17 +32,17 @@ STATUS_OF: Final = {
 def error_response(
     path: str, kind: str, field: str, detail: str, *, status: int = 0, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    """The answer to a request for `path` that comes to nothing. `detail` is one line for people, without secrets."""
+    """Return the answer to a request for `path` that failed. `detail` is one line for people, without secrets."""
     status = status or STATUS_OF[kind]
     body: Any = detail
-    if path.lower().startswith(OURS):
+    if path.lower().startswith(NATIVE):
         body = {"error": {"kind": kind, "field": field, "detail": detail}}
     retry = {"Retry-After": str(RETRY_AFTER_S)} if status in (429, 503) else {}
     return JSONResponse(body, status_code=status, headers={**retry, **(headers or {})})
 
 
 def install(app: FastAPI) -> None:
-    """Let every exception of a handler end as such an answer."""
+    """Install a handler for each kind of exception that a route may raise."""
 
     @app.exception_handler(RefusedError)
     async def refused(request: Request, error: RefusedError) -> JSONResponse:
@@ -67,5 +67,5 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def fault(request: Request, error: Exception) -> JSONResponse:
-        # Starlette logs the traceback; people get no inside.
+        # Starlette logs the traceback; clients learn only the kind.
         return error_response(request.url.path, "fault", "", f"our fault: {type(error).__name__}")

@@ -1,4 +1,4 @@
-"""The login for people: name and password become a session."""
+"""Password login: sessions for people, with a rate limit on failed throttle."""
 
 import ipaddress
 import math
@@ -13,10 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from protocol.http_api.errors import error_response
 from protocol.http_api.gateway import Gateway
 from protocol.http_api.middleware import authorization
-from protocol.http_api.middleware.client_address import sender
-from protocol.http_api.slskd.case_insensitive import AnyCase
-
-# How often somebody may try a password. Pure: the clock is passed in.
+from protocol.http_api.middleware.request_scope import client_address
+from protocol.http_api.schema_base import AnyCase
 
 WINDOW_S: Final = 300.0
 OF_ONE_MAX: Final = 5
@@ -24,16 +22,18 @@ OF_ALL_MAX: Final = 50
 ADDRESSES_MAX: Final = 10_000
 
 
-class Attempts:
-    """Failed logins of the last `WINDOW_S`. Invariant: at most `OF_ONE_MAX` of one address are looked at, `OF_ALL_MAX`
-    in all; memory is bounded however many addresses try."""
+class LoginThrottle:
+    """Rate limiter of failed logins: `OF_ONE_MAX` an address and `OF_ALL_MAX` in all within `WINDOW_S`.
+
+    Pure: the clock is passed in. Memory is bounded however many addresses try.
+    """
 
     def __init__(self) -> None:
         self._all_s: deque[float] = deque()
         self._of_s: OrderedDict[str, deque[float]] = OrderedDict()
 
     def wait_s(self, address: str, *, now_s: float) -> float:
-        """In how many seconds this address may try again; 0: now."""
+        """Return the seconds until this address may try again, 0: now."""
         own = self._of_s.get(_group(address), deque())
         return max(_wait_s(own, OF_ONE_MAX, now_s), _wait_s(self._all_s, OF_ALL_MAX, now_s))
 
@@ -49,7 +49,7 @@ class Attempts:
             self._of_s.popitem(last=False)
 
     def succeeded(self, address: str) -> None:
-        """Who knows the password may mistype it again."""
+        """Forget failures of this address: its user knows the password and may mistype it again."""
         self._of_s.pop(_group(address), None)
 
 
@@ -59,7 +59,7 @@ def _wait_s(failed_s: deque[float], most: int, now_s: float) -> float:
 
 
 def _group(address: str) -> str:
-    """Who holds an IPv6 address holds its whole network."""
+    """Return the unit of counting: an IPv4 address, or the /64 of an IPv6 address, all of which one host holds."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -70,7 +70,7 @@ def _group(address: str) -> str:
 
 
 class Credentials(AnyCase):
-    """Name and password as they stand in the configuration."""
+    """Name and password, as configured."""
 
     username: str = Field(min_length=1, max_length=255, description="`username` under [api]")
     password: str = Field(min_length=1, max_length=1024, description="`password` under [api]", repr=False)
@@ -89,24 +89,25 @@ class SessionBegun(BaseModel):
     tokenType: str = Field(description="always `Bearer`")  # noqa: N815
 
 
-def router(desk: Gateway) -> APIRouter:
+def router(gateway: Gateway) -> APIRouter:
+    """Build these routes."""
     routes = APIRouter(prefix="/api/v0/session", tags=["session"])
-    attempts = Attempts()
+    throttle = LoginThrottle()
 
     @routes.post("", summary="Log in", response_model=SessionBegun)
     async def log_in(request: Request, credentials: Credentials) -> JSONResponse | SessionBegun:
-        settings, path = desk.settings, request.url.path
-        address = sender(request.scope, settings.api.proxies)
-        wait_s = attempts.wait_s(address, now_s=time.monotonic())
+        settings, path = gateway.settings, request.url.path
+        address = client_address(request.scope, settings.api.proxies)
+        wait_s = throttle.wait_s(address, now_s=time.monotonic())
         if wait_s > 0:
             headers = {"Retry-After": str(math.ceil(wait_s))}
             return error_response(path, "full", "", "too many failed logins, wait", headers=headers)
         right = authorization.is_password(settings.api, credentials.username, credentials.password)
         if settings.api.authentication and not right:
-            attempts.failed(address, now_s=time.monotonic())
+            throttle.failed(address, now_s=time.monotonic())
             return error_response(path, "unauthorized", "", "wrong name or password")
-        attempts.succeeded(address)
-        token, session = authorization.begin(settings, credentials.username, now_s=int(time.time()))
+        throttle.succeeded(address)
+        token, session = authorization.begin_session(settings, credentials.username, now_s=int(time.time()))
         return SessionBegun(
             expires=session.ends_s,
             issued=session.begun_s,
@@ -124,8 +125,8 @@ def router(desk: Gateway) -> APIRouter:
     async def look() -> None:
         return None
 
-    @routes.get("/enabled", summary="Whether anybody is asked for a key")
+    @routes.get("/enabled", summary="Whether a key or session is needed")
     async def enabled() -> bool:
-        return desk.settings.api.authentication
+        return gateway.settings.api.authentication
 
     return routes

@@ -1,4 +1,4 @@
-"""What every route's description in the OpenAPI document has beside its own: errors, headers, who may use it."""
+"""OpenAPI document: the errors, headers and security that all routes share."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -6,7 +6,7 @@ from typing import Any, Final
 from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel, Field
 
-from protocol.http_api.errors import OURS
+from protocol.http_api.errors import NATIVE
 from protocol.http_api.middleware.authorization import ANONYMOUS
 
 ERRORS: Final = {
@@ -24,7 +24,7 @@ ERRORS: Final = {
     503: "A process of the daemon is away, or does not answer; try again after the seconds of Retry-After.",
 }
 ANYWHERE: Final = (400, 401, 403, 408, 413, 429, 431, 500, 503)
-"""What any request may be answered with."""
+"""Errors that any request may be answered with."""
 TOTAL: Final[dict[str, Any]] = {
     "X-Total-Count": {
         "description": "How many rows there are on all pages together.",
@@ -50,8 +50,8 @@ SCHEMES: Final[dict[str, Any]] = {
 }
 
 
-class Trouble(BaseModel):
-    """Why a request came to nothing."""
+class ErrorDetail(BaseModel):
+    """Reason that a request failed."""
 
     kind: str = Field(
         description=(
@@ -65,15 +65,15 @@ class Trouble(BaseModel):
     detail: str = Field(description="One line for people.")
 
 
-class Problem(BaseModel):
-    """The answer to a request that came to nothing; nothing was changed then."""
+class ErrorBody(BaseModel):
+    """The answer to a request that failed; nothing was changed then."""
 
-    error: Trouble = Field(description="What went wrong.")
+    error: ErrorDetail = Field(description="What went wrong.")
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For the ``responses`` of a route below our own paths: what it may answer beside what any route may."""
-    return {status: {"model": Problem, "description": ERRORS[status]} for status in statuses}
+    """Return the ``responses`` of a native route: these errors beside those that any route may answer with."""
+    return {status: {"model": ErrorBody, "description": ERRORS[status]} for status in statuses}
 
 
 def add_route(
@@ -86,7 +86,7 @@ def add_route(
     model: Any,
     responses: dict[int | str, dict[str, Any]],
 ) -> None:
-    """One route of a table of them; in the document it is called like its handler."""
+    """Add one route of a table; its operation id is the handler's name."""
     routes.add_api_route(
         path,
         handler,
@@ -99,8 +99,10 @@ def add_route(
 
 
 def describe(app: FastAPI) -> None:
-    """Say in the document what the whole application does: errors of the guard, who is let in; and take out what the
-    framework promises in our name and we do not keep: errors are 400, never its 422."""
+    """Complete the document with what middleware does (its errors, authorization), and remove the framework's 422.
+
+    Here such errors are 400.
+    """
     made = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -116,7 +118,7 @@ def _complete(document: dict[str, Any]) -> None:
     schemas = components.setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    for model in (Trouble, Problem):
+    for model in (ErrorDetail, ErrorBody):
         schemas[model.__name__] = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas[model.__name__].pop("$defs", None)
     components["securitySchemes"] = SCHEMES
@@ -144,7 +146,7 @@ def _complete_operation(path: str, method: str, operation: dict[str, Any]) -> No
 
 
 def _error(path: str, status: int) -> dict[str, Any]:
-    schema: dict[str, Any] = {"$ref": "#/components/schemas/Problem"}
-    if not path.startswith(OURS):
+    schema: dict[str, Any] = {"$ref": "#/components/schemas/ErrorBody"}
+    if not path.startswith(NATIVE):
         schema = {"type": "string", "description": "One line for people."}
     return {"description": ERRORS[status], "content": {"application/json": {"schema": schema}}}

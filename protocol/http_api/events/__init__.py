@@ -1,1 +1,1 @@
-"""What happened, for tools: pages, a stream, webhooks and scripts."""
+"""Events for tools: pages, a live stream, webhooks and scripts."""

@@ -1,16 +1,16 @@
-"""What happened: a page of it, and as it happens."""
+"""Routes of events: pages of the record, and the live stream (server-sent events)."""
 
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import StreamingResponse
 
-from protocol.http_api.events.serializers import Event, plain
-from protocol.http_api.events.sse import EventStream, Wanted
+from protocol.http_api.events.replay_feed import Event, plain
+from protocol.http_api.events.sse import EventStream, Filter
 from protocol.http_api.gateway import Gateway
-from protocol.http_api.native.params import PAGE, Flag, Limit, Offset
-from protocol.http_api.native.schema_base import COUNT_MAX, UUID
 from protocol.http_api.openapi import TOTAL, refusals
+from protocol.http_api.params import PAGE, Flag, Limit, Offset
+from protocol.http_api.schema_base import COUNT_MAX, UUID
 from protocol.messages import ListEvents
 from protocol.messages.addresses import JOB_MANAGER
 from protocol.model.event_kinds import KINDS
@@ -18,15 +18,14 @@ from protocol.model.job_views import EventEntry
 
 _KINDS: Final = "^(" + "|".join(kind.replace(".", r"\.") for kind in KINDS) + ")$"
 After = Annotated[
-    int | None,
-    Query(description="Only events newer than the one with this id, the oldest first.", ge=0, le=COUNT_MAX),
+    int | None, Query(description="Only events newer than the one with this id, the oldest first.", ge=0, le=COUNT_MAX)
 ]
 Kinds = Annotated[
     list[Annotated[str, Query(pattern=_KINDS, max_length=40, json_schema_extra={"enum": list(KINDS)})]],
     Query(description="Only these types; repeat it for more. Without: all.", max_length=len(KINDS)),
 ]
 Job = Annotated[str | None, Query(description="Only events of the job with this id.", pattern=UUID, max_length=36)]
-Progress = Annotated[Flag, Query(description="Whether progress is told too, up to several times a second for a job.")]
+Progress = Annotated[Flag, Query(description="Whether progress is sent too, up to several times a second for a job.")]
 LastSeen = Annotated[
     str | None,
     Header(
@@ -53,7 +52,8 @@ STREAM: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-def router(desk: Gateway) -> APIRouter:
+def router(gateway: Gateway) -> APIRouter:
+    """Build these routes."""
     routes = APIRouter(tags=["events"])
 
     @routes.get(
@@ -64,7 +64,7 @@ def router(desk: Gateway) -> APIRouter:
     async def get_events(
         response: Response, after: After = None, offset: Offset = 0, limit: Limit = PAGE
     ) -> list[Event]:
-        answer = await desk.ask(
+        answer = await gateway.ask(
             JOB_MANAGER,
             lambda number, address: ListEvents(
                 request=number, reply_to=address, after=-1 if after is None else after, offset=offset, limit=limit
@@ -91,7 +91,7 @@ def router(desk: Gateway) -> APIRouter:
         last_seen_too: LastSeenToo = None,
     ) -> EventStream:
         seen = int(last_seen) if last_seen is not None else last_seen_too
-        wanted = Wanted(job=(job or "").lower(), kinds=tuple(kind), progress=progress)
-        return EventStream(desk, wanted, last=-1 if seen is None else seen)
+        selected = Filter(job=(job or "").lower(), kinds=tuple(kind), progress=progress)
+        return EventStream(gateway, selected, last=-1 if seen is None else seen)
 
     return routes

@@ -1,6 +1,7 @@
-"""Who may do what. Everything needs a key or a session, but for the few paths that everybody may see.
+"""Authorization middleware: API keys and sessions (JWT), and the role that a request needs.
 
-A wrong key or none is 401; a right one from elsewhere than it may be used, or of too small a role, is 403.
+All but a few anonymous paths need a key or a session. A wrong key or none is 401; a right one from a network it may not
+be used from, or of too small a role, is 403.
 """
 
 import hashlib
@@ -16,8 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from protocol.config.settings import ADMINISTRATOR, READ_ONLY, READ_WRITE, ROLES, ApiKey, ApiSettings, Settings
 from protocol.http_api.errors import error_response
 from protocol.http_api.gateway import Gateway, RefusedError
-from protocol.http_api.middleware import authorization
-from protocol.http_api.middleware.client_address import head, is_in, sender
+from protocol.http_api.middleware.request_scope import client_address, header, is_in
 
 ANONYMOUS: Final = {
     ("GET", "/health"),
@@ -31,7 +31,7 @@ _CALLER: Final = "shoal.caller"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """`kind`: ``key``, ``session``, or ``open`` where nobody is asked who they are."""
+    """The authenticated client. `kind`: ``key``, ``session``, or ``open`` where authentication is off."""
 
     name: str
     role: str
@@ -41,17 +41,17 @@ class Caller:
         return ROLES.index(self.role) >= ROLES.index(role)
 
 
-class Access:
-    """Middleware. Leaves the `Caller` in the scope. Sees paths in their one spelling."""
+class Authorization:
+    """Middleware that leaves the `Caller` in the scope. Paths are normalized before it."""
 
-    def __init__(self, app: ASGIApp, *, desk: Gateway) -> None:
+    def __init__(self, app: ASGIApp, *, gateway: Gateway) -> None:
         self._app: Final = app
-        self._desk: Final = desk
+        self._gateway: Final = gateway
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (scope["method"].replace("HEAD", "GET"), scope["path"]) not in ANONYMOUS:
             try:
-                scope[_CALLER] = self._let_in(scope)
+                scope[_CALLER] = self._authorized(scope)
             except RefusedError as refused:
                 response = error_response(scope["path"], refused.kind, refused.field, refused.detail)
                 if refused.kind == "unauthorized":
@@ -60,71 +60,70 @@ class Access:
                 return
         await self._app(scope, receive, send)
 
-    def _let_in(self, scope: Scope) -> Caller:
-        caller = identified(scope, self._desk.settings)
+    def _authorized(self, scope: Scope) -> Caller:
+        caller = authenticated(scope, self._gateway.settings)
         needed = READ_ONLY if scope["method"] in READING else READ_WRITE
         if not caller.may(needed):
             raise RefusedError("forbidden", "", f"this needs the role {needed}, yours is {caller.role}")
         return caller
 
 
-def identified(scope: Scope, settings: Settings) -> Caller:
-    """Raises `RefusedError`, ``unauthorized`` or ``forbidden``."""
+def authenticated(scope: Scope, settings: Settings) -> Caller:
+    """Return who sent a request. Raises `RefusedError`, ``unauthorized`` or ``forbidden``."""
     api = settings.api
     if not api.authentication:
         return Caller(name="anybody", role=ADMINISTRATOR, kind="open")
-    word = head(scope, b"x-api-key")
+    word = header(scope, b"x-api-key")
     if not word:
-        scheme, _, word = head(scope, b"authorization").partition(" ")
+        scheme, _, word = header(scope, b"authorization").partition(" ")
         word = word.strip() if scheme.lower() == "bearer" else ""
     if not word:
         raise RefusedError("unauthorized", "", "an API key or a session is needed")
-    session = authorization.read(settings, word) if word.count(".") == 2 else None
+    session = read_session(settings, word) if word.count(".") == 2 else None
     if session is not None:
         return Caller(name=session.name, role=session.role, kind="session")
     key = _key_of(word, api.keys)
     if key is None:
         raise RefusedError("unauthorized", "", "no such API key, no such session")
-    if not is_in(sender(scope, api.proxies), key.networks):
+    if not is_in(client_address(scope, api.proxies), key.networks):
         raise RefusedError("forbidden", "", "this API key may not be used from here")
     return Caller(name=key.name, role=key.role, kind="key")
 
 
 def _key_of(word: str, keys: Iterable[ApiKey]) -> ApiKey | None:
-    """Compares with all of them, also after one fitted."""
+    """Return the key that matches, compared with all of them in constant time."""
     found = None
     for key in keys:
-        if authorization.is_key(word, key.key):
+        if is_key(word, key.key):
             found = key
     return found
 
 
 def caller(request: Request) -> Caller:
-    """A dependency: who asks."""
+    """Return the caller (a FastAPI dependency)."""
     who: Caller = request.scope[_CALLER]
     return who
 
 
 def administrator(request: Request) -> None:
-    """A dependency: only for administrators."""
+    """Refuse everybody but administrators (a FastAPI dependency)."""
     who = caller(request)
     if not who.may(ADMINISTRATOR):
         raise RefusedError("forbidden", "", f"this needs the role {ADMINISTRATOR}, yours is {who.role}")
 
 
-# Sessions: what a person who knows the password gets, a signed token (JWT, HS256) that lasts some days.
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
+    """A login session: a signed token (JWT, HS256) that lasts some days."""
+
     name: str
     role: str
     begun_s: int
     ends_s: int
 
 
-def begin(settings: Settings, name: str, *, now_s: int) -> tuple[str, Session]:
-    """The token and what it says."""
+def begin_session(settings: Settings, name: str, *, now_s: int) -> tuple[str, Session]:
+    """Return a new session's token and its content."""
     session = Session(name=name, role=ADMINISTRATOR, begun_s=now_s, ends_s=now_s + settings.api.session_s)
     claims = {
         "name": session.name,
@@ -136,15 +135,10 @@ def begin(settings: Settings, name: str, *, now_s: int) -> tuple[str, Session]:
     return jwt.encode(claims, _key(settings), algorithm="HS256"), session
 
 
-def read(settings: Settings, token: str) -> Session | None:
-    """What a token says; None when it is not ours, or over, or of another password."""
+def read_session(settings: Settings, token: str) -> Session | None:
+    """Return the content of a token; None when it is not ours, expired, or of another password."""
     try:
-        claims = jwt.decode(
-            token,
-            _key(settings),
-            algorithms=["HS256"],
-            options={"require": ["exp", "nbf", "iat"]},
-        )
+        claims = jwt.decode(token, _key(settings), algorithms=["HS256"], options={"require": ["exp", "nbf", "iat"]})
         name, role = claims["name"], claims["role"]
     except (jwt.PyJWTError, KeyError, ValueError, RecursionError):
         return None
@@ -154,7 +148,7 @@ def read(settings: Settings, token: str) -> Session | None:
 
 
 def is_password(api: ApiSettings, name: str, password: str) -> bool:
-    """Compared without telling by the time it takes how much of it was right."""
+    """Return whether both are right, compared in constant time."""
     given = [_digest(name), _digest(password)]
     right = [_digest(api.username), _digest(api.password)]
     same = [hmac.compare_digest(one, other) for one, other in zip(given, right, strict=True)]
@@ -162,6 +156,7 @@ def is_password(api: ApiSettings, name: str, password: str) -> bool:
 
 
 def is_key(given: str, key: str) -> bool:
+    """Return whether both are equal, compared in constant time."""
     return hmac.compare_digest(_digest(given), _digest(key))
 
 
@@ -170,7 +165,7 @@ def _digest(text: str) -> bytes:
 
 
 def _key(settings: Settings) -> bytes:
-    """Another password, another key: who changes it ends all sessions."""
+    """Return the signing key, which depends on the password: changing it ends all sessions."""
     api = settings.api
     words = "\0".join((api.username, api.password)).encode()
     return hmac.new(settings.jwt_key, words, hashlib.sha256).digest()

@@ -1,0 +1,1 @@
+"""Native API below ``/api/v0/multisource``: jobs, orders, sources, users."""

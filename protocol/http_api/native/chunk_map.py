@@ -1,14 +1,14 @@
-"""Who has, or is fetching, which chunks: a job's whole file as runs of equal chunks."""
+"""Chunk map of a job: the whole file as ranges of chunks that share state and source, run-length encoded."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final, Literal, NamedTuple
 
-NOBODY: Final = -1
+UNKNOWN: Final = -1
 
 ChunkState = Literal["missing", "leased", "stored"]
 
 Owned = tuple[int, int, int]
-"""``(first, stop, source)``: chunks ``[first, stop)`` of one source, `NOBODY` when it is not known any more."""
+"""``(first, stop, source)``: chunks ``[first, stop)`` of one source, `UNKNOWN` when it is no longer known."""
 
 
 class MapRange(NamedTuple):
@@ -21,9 +21,10 @@ class MapRange(NamedTuple):
 
 
 def chunk_map(stored: Iterable[Owned], leased: Iterable[Owned], chunk_count: int) -> list[MapRange]:
-    """Runs that cover ``[0, chunk_count)`` in order, neighbours unlike; what is stored hides what is leased.
+    """Return ranges that cover ``[0, chunk_count)`` in order, neighbours unlike; what is stored hides what is leased.
 
-    Of two leases of the same chunks (a duel) the one that begins first is shown. What lies beyond the file is cut off.
+    Of two leases of the same chunks (an endgame duplicate) the one that begins first is shown. What lies
+    beyond the file is cut off.
     """
     leases = sorted(leased)
     runs: list[MapRange] = []
@@ -38,7 +39,7 @@ def chunk_map(stored: Iterable[Owned], leased: Iterable[Owned], chunk_count: int
 
 def _laid(stored: list[Owned], leases: list[Owned], chunk_count: int) -> Iterator[MapRange]:
     at = 0
-    for first, stop, source in (*stored, (chunk_count, chunk_count, NOBODY)):
+    for first, stop, source in (*stored, (chunk_count, chunk_count, UNKNOWN)):
         first, stop = max(at, min(first, chunk_count)), min(stop, chunk_count)
         if at < first:
             yield from _gap(at, first, leases)
@@ -53,8 +54,8 @@ def _gap(at: int, end: int, leases: list[Owned]) -> Iterator[MapRange]:
         if first >= stop:
             continue
         if at < first:
-            yield MapRange(at, first - at, "missing", NOBODY)
+            yield MapRange(at, first - at, "missing", UNKNOWN)
         yield MapRange(first, stop - first, "leased", source)
         at = stop
     if at < end:
-        yield MapRange(at, end - at, "missing", NOBODY)
+        yield MapRange(at, end - at, "missing", UNKNOWN)

@@ -1,4 +1,4 @@
-"""Ordering jobs: from sources that are known, or from a search. RequestAnswered at once, or when the job has ended."""
+"""Routes that create jobs: from given sources or from a search; answered at once, or when the job has ended."""
 
 import asyncio
 import hashlib
@@ -9,47 +9,52 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Body, Request, Response
 
 from protocol.http_api.gateway import Gateway, RefusedError, UnavailableError
-from protocol.http_api.native import job_schemas as told
+from protocol.http_api.native import job_schemas as schemas
 from protocol.http_api.native import serializers, validation
-from protocol.http_api.native.job_queries import asked, detail, detail_told, path_of
+from protocol.http_api.native.job_queries import ROOT, ask_manager, detail, full_detail, path_of
 from protocol.http_api.native.order_schemas import DownloadOrder, SwarmOrder
-from protocol.http_api.native.params import WAIT_S, IdempotencyKey, Wait, WaitS
 from protocol.http_api.openapi import LOCATION, refusals
+from protocol.http_api.params import WAIT_S, IdempotencyKey, Wait, WaitS
 from protocol.messages import AddSources, CreateJob
 from protocol.model.job_views import ENDED, JobDetail, JobView
 
 WAITING_MAX: Final = 64
-"""Requests that wait for the end of a job at once."""
+"""Requests that wait for the end of a job at the same time."""
 LOOK_S_MIN: Final = 0.1
 LOOK_S_MAX: Final = 2.0
 
 
-def add(routes: APIRouter, desk: Gateway) -> None:
-    makers = _Makers(desk)
+def router(gateway: Gateway) -> APIRouter:
+    """Build these routes."""
+    routes = APIRouter(prefix=ROOT, tags=["multisource"])
+    orders = _Orders(gateway)
     answers: dict[int | str, dict[str, Any]] = {
-        200: {"model": told.JobDetail, "description": "The job, ended (only with wait).", "headers": LOCATION},
-        202: {"model": told.JobDetail, "description": "The job, accepted.", "headers": LOCATION},
+        200: {"model": schemas.JobDetail, "description": "The job, ended (only with wait).", "headers": LOCATION},
+        202: {"model": schemas.JobDetail, "description": "The job, accepted.", "headers": LOCATION},
         **refusals(404, 409),
     }
     for path, handler, summary in (
-        ("/download", makers.download, "Fetch one file from sources that are named"),
-        ("/swarm", makers.swarm, "Search users for a file and fetch it from all who have it"),
+        ("/download", orders.download, "Fetch one file from sources that are named"),
+        ("/swarm", orders.swarm, "Search users for a file and fetch it from all who have it"),
     ):
         routes.add_api_route(
             path,
             handler,
             methods=["POST"],
             status_code=202,
-            response_model=told.JobDetail,
+            response_model=schemas.JobDetail,
             responses=answers,
             summary=summary,
             operation_id=handler.__name__,
         )
+    return routes
 
 
-class _Makers:
-    def __init__(self, desk: Gateway) -> None:
-        self._desk: Final = desk
+class _Orders:
+    """Handlers of the two orders."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway: Final = gateway
         self._waiting = 0
 
     async def download(
@@ -60,13 +65,13 @@ class _Makers:
         wait: Wait = False,
         wait_s: WaitS = WAIT_S,
         idempotency_key: IdempotencyKey = None,
-    ) -> told.JobDetail:
-        """A job is made and answered at once; it can be read by its id for ever after, until it is deleted.
+    ) -> schemas.JobDetail:
+        """A job is created and returned at once; it can be read by its id until it is deleted.
 
         The chunks of all sources are compared with each other only as far as they overlap: without a checksum the claim
         about the content is that its size is the same everywhere.
         """
-        daemon = self._desk.settings.daemon
+        daemon = self._gateway.settings.daemon
         urls = validation.addresses(order.sources, private_ok=daemon.allow_private_sources)
         size = -1 if order.file_size is None else order.file_size
         batches = list(validation.batches(urls))
@@ -81,7 +86,7 @@ class _Makers:
         wait: Wait = False,
         wait_s: WaitS = WAIT_S,
         idempotency_key: IdempotencyKey = None,
-    ) -> told.JobDetail:
+    ) -> schemas.JobDetail:
         """Users who have a file of exactly this size are searched for, now and again while the job runs.
 
         The file is called what most of them call it.
@@ -104,8 +109,8 @@ class _Makers:
         term: str = "",
         search_s: float = 0.0,
     ) -> Callable[[], Awaitable[JobView]]:
-        """What makes the job, once called; everything that can be wrong in the body is found here, before."""
-        daemon = self._desk.settings.daemon
+        """Return the function that creates the job. Everything that can be wrong in the body is found before."""
+        daemon = self._gateway.settings.daemon
         folder, checksum = validation.folder(order.folder, daemon), validation.checksum(order)
 
         def placed(request: int, reply_to: str) -> CreateJob:
@@ -133,40 +138,35 @@ class _Makers:
             )
 
         async def place() -> JobView:
-            job = (await asked(self._desk, placed)).row(JobView)
+            job = (await ask_manager(self._gateway, placed)).row(JobView)
             try:
-                await add_sources(self._desk, job.id, batches[1:])
+                await add_sources(self._gateway, job.id, batches[1:])
             except RefusedError as refused:
-                if refused.kind != "conflict":  # it has ended already: it needed no more
+                if refused.kind != "conflict":  # it has ended already and needs no more
                     raise
             return job
 
         return place
 
     async def _ordered(
-        self,
-        request: Request,
-        response: Response,
-        place: Callable[[], Awaitable[JobView]],
-        wait: bool,
-        wait_s: int,
-    ) -> told.JobDetail:
+        self, request: Request, response: Response, place: Callable[[], Awaitable[JobView]], wait: bool, wait_s: int
+    ) -> schemas.JobDetail:
         with self._held(wait):
             made = await place()
             if wait:
                 await self._until_ended(request, made.id, wait_s)
             try:
-                job = await detail_told(self._desk, made.id, drawn=True)
+                job = await full_detail(self._gateway, made.id, drawn=True)
             except UnavailableError:
                 # The job is made; an error would have the client order it again.
                 job = serializers.job_detail(JobDetail(job=made, sources=(), notes=()), None)
-        response.headers["Location"] = path_of(self._desk, made.id)
+        response.headers["Location"] = path_of(self._gateway, made.id)
         response.status_code = 200 if wait and job.state in ENDED else 202
         return job
 
     @contextmanager
     def _held(self, wait: bool) -> Iterator[None]:
-        """A request that waits takes one of a few places, before anything is ordered."""
+        """Take one of the few places for requests that wait, before anything is created."""
         if wait and self._waiting >= WAITING_MAX:
             raise RefusedError("full", "wait", f"{WAITING_MAX} requests wait for a job already; order without")
         self._waiting += wait
@@ -176,29 +176,32 @@ class _Makers:
             self._waiting -= wait
 
     async def _until_ended(self, request: Request, id: str, wait_s: int) -> None:
-        """Return when the job has ended, the client has gone, the time is over or the daemon stops. Looks again and
-        again, because whatever tells of an end may be away just then."""
+        """Return when the job has ended, the client has gone, the time is over or the daemon stops.
+
+        Polls, because the process that reports an end may be away just then.
+        """
         loop = asyncio.get_running_loop()
         due_s = loop.time() + wait_s
         pause_s = LOOK_S_MIN
         while loop.time() < due_s and not await request.is_disconnected():
             try:
-                if (await detail(self._desk, id)).job.state in ENDED:
+                if (await detail(self._gateway, id)).job.state in ENDED:
                     return
             except UnavailableError:
                 pass
             try:
                 async with asyncio.timeout(min(pause_s, due_s - loop.time())):
-                    await self._desk.closing.wait()
+                    await self._gateway.closing.wait()
                 return
             except TimeoutError:
                 pause_s = min(1.2 * pause_s, LOOK_S_MAX)
 
 
-async def add_sources(desk: Gateway, id: str, batches: Sequence[tuple[str, ...]]) -> None:
+async def add_sources(gateway: Gateway, id: str, batches: Sequence[tuple[str, ...]]) -> None:
+    """Add these sources to a job, batch by batch."""
     for urls in batches:
-        await asked(
-            desk,
+        await ask_manager(
+            gateway,
             lambda number, address, urls=urls: AddSources(  # type: ignore[misc]
                 request=number, reply_to=address, id=id, urls=urls
             ),
@@ -206,5 +209,5 @@ async def add_sources(desk: Gateway, id: str, batches: Sequence[tuple[str, ...]]
 
 
 def digest_of(order: DownloadOrder | SwarmOrder) -> str:
-    """The same for the same order, however its JSON was written."""
+    """Return a digest that is the same for equal orders, however their JSON was written."""
     return hashlib.sha256(f"{type(order).__name__} {order.model_dump_json()}".encode()).hexdigest()

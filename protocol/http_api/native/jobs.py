@@ -1,4 +1,4 @@
-"""Jobs: lists, one with its chunks, what it waits for, what happened, who sent what; orders to it and its sources."""
+"""Routes of jobs: list, detail, explanation, timeline, manifest; commands to a job and its sources."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal
@@ -6,14 +6,14 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Body, Query, Response
 
 from protocol.http_api.gateway import Gateway, RefusedError
-from protocol.http_api.native import job_schemas as told
+from protocol.http_api.native import job_schemas as schemas
 from protocol.http_api.native import serializers, validation
 from protocol.http_api.native.downloads import add_sources
-from protocol.http_api.native.job_queries import asked, detail, detail_told, runs
+from protocol.http_api.native.job_queries import ROOT, ask_manager, detail, full_detail, owned_ranges
 from protocol.http_api.native.order_schemas import MoreSources, Tuning
-from protocol.http_api.native.params import PAGE, Flag, JobId, Limit, Offset, Text, User
-from protocol.http_api.native.schema_base import COUNT_MAX
 from protocol.http_api.openapi import TOTAL, add_route, refusals
+from protocol.http_api.params import PAGE, Flag, JobId, Limit, Offset, Text, User
+from protocol.http_api.schema_base import COUNT_MAX
 from protocol.messages import (
     CancelJob,
     DeleteJob,
@@ -31,43 +31,50 @@ from protocol.messages.job_commands import UNCHANGED
 from protocol.model.job_views import Bottleneck, EventEntry, JobView
 
 States = Annotated[
-    list[told.State], Query(description="Only jobs in one of these states; repeat it for more.", max_length=6)
+    list[schemas.State], Query(description="Only jobs in one of these states; repeat it for more.", max_length=6)
 ]
-Origin = Annotated[str, Query(description="Only those that came through this door; empty: all.", max_length=20)]
+Origin = Annotated[
+    str, Query(description="Only those of this origin (multisource, slskd, cli); empty: all.", max_length=20)
+]
 Order = Annotated[Literal["newest", "queue"], Query(description="newest first, or queue: as they will be started.")]
 Removed = Annotated[Flag, Query(description="Also those that were removed from lists.")]
 WithMap = Annotated[Flag, Query(alias="chunkMap", description="Whether the chunk map is wanted.")]
 Source = Annotated[int, Query(description="Number of the source in the job.", ge=0, le=COUNT_MAX)]
 Banned = Annotated[Flag, Query(description="Ban it: nor may a search bring it back. Otherwise it is only dropped.")]
-RunsLimit = Annotated[int, Query(description="At most so many runs.", ge=1, le=told.MAP_RUNS_MAX)]
+RunsLimit = Annotated[int, Query(description="Ranges on a page.", ge=1, le=schemas.MAP_RUNS_MAX)]
 
 
-def add(routes: APIRouter, desk: Gateway) -> None:
-    jobs = _Jobs(desk)
+def router(gateway: Gateway) -> APIRouter:
+    """Build these routes."""
+    routes = APIRouter(prefix=ROOT, tags=["multisource"])
+    jobs = _Jobs(gateway)
     one, of_state = refusals(404), refusals(404, 409)
     paged: dict[int | str, dict[str, Any]] = {200: {"headers": TOTAL, "description": "A page of them."}}
     for method, path, handler, summary, model, responses in (
-        ("GET", "/jobs", jobs.list_jobs, "Jobs, a page of them", list[told.Job], {**paged, **refusals()}),
-        ("GET", "/jobs/{id}", jobs.get_job, "One job with its sources and chunks", told.JobDetail, one),
-        ("PATCH", "/jobs/{id}", jobs.tune_job, "Another limit or priority, at once", told.Job, of_state),
-        ("DELETE", "/jobs/{id}", jobs.delete_job, "Forget an ended job", told.Job, of_state),
-        ("POST", "/jobs/{id}/pause", jobs.pause_job, "Stop a job and keep what it has", told.Job, of_state),
-        ("POST", "/jobs/{id}/resume", jobs.resume_job, "Put a paused job back into the queue", told.Job, of_state),
-        ("POST", "/jobs/{id}/cancel", jobs.cancel_job, "End a job", told.Job, of_state),
-        ("POST", "/jobs/{id}/retry", jobs.retry_job, "Put a failed or cancelled job back", told.Job, of_state),
-        ("POST", "/jobs/{id}/sources", jobs.add_sources, "Give a job more sources", told.JobDetail, of_state),
-        ("DELETE", "/jobs/{id}/sources", jobs.drop_source, "Drop or ban one source", told.JobDetail, of_state),
-        ("GET", "/jobs/{id}/why", jobs.get_why, "What holds a job back now, in words", told.Why, one),
-        ("GET", "/jobs/{id}/timeline", jobs.get_timeline, "What happened to a job", list[told.Happening],
+        ("GET", "/jobs", jobs.list_jobs, "Jobs, a page of them", list[schemas.Job], {**paged, **refusals()}),
+        ("GET", "/jobs/{id}", jobs.get_job, "One job with its sources and chunks", schemas.JobDetail, one),
+        ("PATCH", "/jobs/{id}", jobs.tune_job, "Another limit or priority, at once", schemas.Job, of_state),
+        ("DELETE", "/jobs/{id}", jobs.delete_job, "Forget an ended job", schemas.Job, of_state),
+        ("POST", "/jobs/{id}/pause", jobs.pause_job, "Stop a job and keep what it has", schemas.Job, of_state),
+        ("POST", "/jobs/{id}/resume", jobs.resume_job, "Put a paused job back into the queue", schemas.Job, of_state),
+        ("POST", "/jobs/{id}/cancel", jobs.cancel_job, "End a job", schemas.Job, of_state),
+        ("POST", "/jobs/{id}/retry", jobs.retry_job, "Put a failed or cancelled job back", schemas.Job, of_state),
+        ("POST", "/jobs/{id}/sources", jobs.add_sources, "Give a job more sources", schemas.JobDetail, of_state),
+        ("DELETE", "/jobs/{id}/sources", jobs.drop_source, "Drop or ban one source", schemas.JobDetail, of_state),
+        ("GET", "/jobs/{id}/why", jobs.get_why, "What holds a job back now, in words", schemas.Why, one),
+        ("GET", "/jobs/{id}/timeline", jobs.get_timeline, "What happened to a job", list[schemas.Happening],
          {**paged, **one}),
-        ("GET", "/jobs/{id}/manifest", jobs.get_manifest, "Who sent which bytes", told.Manifest, {**paged, **one}),
+        ("GET", "/jobs/{id}/manifest", jobs.get_manifest, "Who sent which bytes", schemas.Manifest, {**paged, **one}),
     ):  # fmt: skip
         add_route(routes, method, path, handler, summary=summary, model=model, responses=responses)
+    return routes
 
 
 class _Jobs:
-    def __init__(self, desk: Gateway) -> None:
-        self._desk: Final = desk
+    """Handlers of these routes."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway: Final = gateway
 
     async def list_jobs(
         self,
@@ -80,10 +87,10 @@ class _Jobs:
         order: Order = "newest",
         offset: Offset = 0,
         limit: Limit = PAGE,
-    ) -> list[told.Job]:
+    ) -> list[schemas.Job]:
         """All jobs that the daemon ever had and that were not deleted."""
-        answer = await asked(
-            self._desk,
+        answer = await ask_manager(
+            self._gateway,
             lambda number, address: ListJobs(
                 request=number,
                 reply_to=address,
@@ -94,17 +101,17 @@ class _Jobs:
                 removed=removed,
                 order=order,
                 offset=offset,
-                limit=min(limit, self._desk.settings.api.page_max),
+                limit=min(limit, self._gateway.settings.api.page_max),
             ),
         )
         response.headers["X-Total-Count"] = str(answer.total)
         return [serializers.job(row) for row in answer.rows(JobView)]
 
-    async def get_job(self, id: JobId, chunk_map: WithMap = True) -> told.JobDetail:
+    async def get_job(self, id: JobId, chunk_map: WithMap = True) -> schemas.JobDetail:
         """Also after it ended, until it is deleted."""
-        return await detail_told(self._desk, id, drawn=chunk_map)
+        return await full_detail(self._gateway, id, drawn=chunk_map)
 
-    async def tune_job(self, id: JobId, tuning: Annotated[Tuning, Body()]) -> told.Job:
+    async def tune_job(self, id: JobId, tuning: Annotated[Tuning, Body()]) -> schemas.Job:
         """What is left out stays as it is."""
         limit = UNCHANGED if tuning.limit is None else tuning.limit
         priority = UNCHANGED if tuning.priority is None else tuning.priority
@@ -114,36 +121,36 @@ class _Jobs:
             )
         )
 
-    async def delete_job(self, id: JobId) -> told.Job:
+    async def delete_job(self, id: JobId) -> schemas.Job:
         """The answer is its last state. Its part file goes too; the finished file stays."""
         return await self._order(lambda number, address: DeleteJob(request=number, reply_to=address, id=id.lower()))
 
-    async def pause_job(self, id: JobId) -> told.Job:
+    async def pause_job(self, id: JobId) -> schemas.Job:
         """It goes on from there when it is resumed."""
         return await self._order(lambda number, address: PauseJob(request=number, reply_to=address, id=id.lower()))
 
-    async def resume_job(self, id: JobId) -> told.Job:
+    async def resume_job(self, id: JobId) -> schemas.Job:
         """It goes on with what it has."""
         return await self._order(lambda number, address: ResumeJob(request=number, reply_to=address, id=id.lower()))
 
-    async def cancel_job(self, id: JobId) -> told.Job:
+    async def cancel_job(self, id: JobId) -> schemas.Job:
         """What it has stays on the disk: a retry goes on from there."""
         return await self._order(
             lambda number, address: CancelJob(request=number, reply_to=address, id=id.lower(), removed=False)
         )
 
-    async def retry_job(self, id: JobId) -> told.Job:
+    async def retry_job(self, id: JobId) -> schemas.Job:
         """It goes on with what it has."""
         return await self._order(lambda number, address: RetryJob(request=number, reply_to=address, id=id.lower()))
 
-    async def add_sources(self, id: JobId, more: Annotated[MoreSources, Body()]) -> told.JobDetail:
+    async def add_sources(self, id: JobId, more: Annotated[MoreSources, Body()]) -> schemas.JobDetail:
         """A running job uses them at once."""
-        private_ok = self._desk.settings.daemon.allow_private_sources
+        private_ok = self._gateway.settings.daemon.allow_private_sources
         urls = validation.addresses(more.sources, private_ok=private_ok)
-        await add_sources(self._desk, id.lower(), list(validation.batches(urls)))
-        return await detail_told(self._desk, id, drawn=False)
+        await add_sources(self._gateway, id.lower(), list(validation.batches(urls)))
+        return await full_detail(self._gateway, id, drawn=False)
 
-    async def drop_source(self, id: JobId, source: Source, banned: Banned = False) -> told.JobDetail:
+    async def drop_source(self, id: JobId, source: Source, banned: Banned = False) -> schemas.JobDetail:
         """Also while the job runs: what the source was fetching goes to others."""
         try:
             await self._order(
@@ -154,21 +161,21 @@ class _Jobs:
         except RefusedError as refused:
             kind = "unknown" if refused.field == "source" else refused.kind
             raise RefusedError(kind, refused.field, refused.detail) from None
-        return await detail_told(self._desk, id, drawn=False)
+        return await full_detail(self._gateway, id, drawn=False)
 
-    async def get_why(self, id: JobId) -> told.Why:
+    async def get_why(self, id: JobId) -> schemas.Why:
         """Queue places, one proven source, a budget that is spent, a limit, the disk ..."""
-        answer = await asked(
-            self._desk, lambda number, address: ExplainJob(request=number, reply_to=address, id=id.lower())
+        answer = await ask_manager(
+            self._gateway, lambda number, address: ExplainJob(request=number, reply_to=address, id=id.lower())
         )
         return serializers.why(id.lower(), answer.rows(Bottleneck))
 
     async def get_timeline(
         self, id: JobId, response: Response, offset: Offset = 0, limit: Limit = PAGE
-    ) -> list[told.Happening]:
+    ) -> list[schemas.Happening]:
         """The oldest first."""
-        answer = await asked(
-            self._desk,
+        answer = await ask_manager(
+            self._gateway,
             lambda number, address: GetTimeline(
                 request=number, reply_to=address, id=id.lower(), offset=offset, limit=limit
             ),
@@ -177,13 +184,13 @@ class _Jobs:
         return [serializers.happening(row) for row in answer.rows(EventEntry)]
 
     async def get_manifest(
-        self, id: JobId, response: Response, offset: Offset = 0, limit: RunsLimit = told.MAP_RUNS_MAX
-    ) -> told.Manifest:
+        self, id: JobId, response: Response, offset: Offset = 0, limit: RunsLimit = schemas.MAP_RUNS_MAX
+    ) -> schemas.Manifest:
         """Also after the job ended. Pages are of runs."""
-        row = await detail(self._desk, id)
-        stored = sorted(await runs(self._desk, row))
+        row = await detail(self._gateway, id)
+        stored = sorted(await owned_ranges(self._gateway, row))
         response.headers["X-Total-Count"] = str(len(stored))
         return serializers.manifest(row, stored[offset : offset + limit])
 
-    async def _order(self, make: Callable[[int, str], Message]) -> told.Job:
-        return serializers.job((await asked(self._desk, make)).row(JobView))
+    async def _order(self, make: Callable[[int, str], Message]) -> schemas.Job:
+        return serializers.job((await ask_manager(self._gateway, make)).row(JobView))

@@ -1,16 +1,15 @@
-"""What clients ask for: bodies of the native API."""
+"""Request models of the native API: orders, sources, changes of a job, limits."""
 
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, WrapValidator
 
-from protocol.http_api.native.schema_base import (
+from protocol.http_api.schema_base import (
     BARE_HASH,
     CHECKSUM,
     SIZE_MAX,
     SOURCES_MAX,
     WHOLE,
-    Asked,
     ChunkSize,
     FileName,
     FileSize,
@@ -18,6 +17,7 @@ from protocol.http_api.native.schema_base import (
     Path,
     Priority,
     Rate,
+    RequestModel,
     Term,
     Url,
     Username,
@@ -33,17 +33,17 @@ SearchedSize = Annotated[int, Field(ge=1, le=SIZE_MAX), WHOLE]
 SearchTimeout = Annotated[int, Field(ge=SEARCH_MS_MIN, le=SEARCH_MS_MAX), WHOLE]
 
 
-class UserSource(Asked):
+class UserSource(RequestModel):
     """The same file at one Soulseek user."""
 
     username: Username = Field(description="Name of the Soulseek user.", examples=["ann"])
     full_path: Path = Field(
-        description="Remote path of the file exactly as the user tells it, backslashes and all.",
+        description="Remote path of the file exactly as the user reports it, backslashes and all.",
         examples=["music\\quartet\\tide.flac"],
     )
 
 
-class UrlSource(Asked):
+class UrlSource(RequestModel):
     """The same file at one address."""
 
     url: Url = Field(
@@ -56,7 +56,7 @@ class UrlSource(Asked):
 
 
 def _one_kind(value: Any, _either: object) -> "UserSource | UrlSource":
-    """Let the complaint about a wrong source name its member, not both kinds of sources."""
+    """Validate as one kind, so that an error about a source names its member, not both kinds."""
     if isinstance(value, UserSource | UrlSource):
         return value
     kind = UrlSource if isinstance(value, dict) and "url" in value else UserSource
@@ -69,8 +69,8 @@ Sources = Annotated[
 ]
 
 
-class _Order(Asked):
-    """What both kinds of orders have."""
+class _Order(RequestModel):
+    """Members that both kinds of orders have."""
 
     chunk_size: ChunkSize = Field(
         default=CHUNK_SIZE, description="Bytes of a chunk: unit of hash, record, retry and display."
@@ -78,8 +78,8 @@ class _Order(Asked):
     mode: Mode = Field(
         default="swarm",
         description=(
-            "swarm: every source rides one long run whose end moves. queue: one chunk a request. failover: one source "
-            "at a time. race: every source fetches everything, the first complete one wins."
+            "swarm: every source sends one long range whose end moves. queue: one chunk a request. failover: one "
+            "source at a time. race: every source fetches everything, the first complete one wins."
         ),
     )
     checksum: Annotated[str, Field(pattern=CHECKSUM, max_length=150)] | None = Field(
@@ -102,7 +102,7 @@ class _Order(Asked):
         ),
         examples=["quartet"],
     )
-    limit: Rate = Field(default=0, description="At most so many bytes a second, all sources together; 0: no limit.")
+    limit: Rate = Field(default=0, description="Limit in bytes a second, all sources together; 0: none.")
     priority: Priority = Field(default=0, description="The highest goes first; equal ones in the order they came.")
 
 
@@ -113,7 +113,7 @@ class DownloadOrder(_Order):
         description="Name of the finished file; of a path the last part is taken.", examples=["tide.flac"]
     )
     file_size: FileSize | None = Field(
-        description="Exact size in bytes; null when it is not known: then the sources, who must agree, tell it.",
+        description="Exact size in bytes; null when it is not known: then the sources, which must agree, report it.",
         examples=[21721524],
     )
     sources: Sources = Field(
@@ -133,20 +133,20 @@ class SwarmOrder(_Order):
     )
 
 
-class Tuning(Asked):
-    """What may change while a job waits or runs; what is left out or null stays as it is."""
+class Tuning(RequestModel):
+    """Settings that may change while a job waits or runs; what is left out or null stays as it is."""
 
-    limit: Rate | None = Field(default=None, description="At most so many bytes a second from now on; 0: no limit.")
+    limit: Rate | None = Field(default=None, description="Limit in bytes a second from now on; 0: none.")
     priority: Priority | None = Field(default=None, description="Its priority in the queue from now on.")
 
 
-class MoreSources(Asked):
+class MoreSources(RequestModel):
     """More places for a job that has not ended."""
 
     sources: Sources = Field(description="Places to add, each once. Those the job has already are no error.")
 
 
-class FileWanted(Asked):
+class FileWanted(RequestModel):
     """One exact file that is looked for."""
 
     filename: FileName = Field(
@@ -156,12 +156,12 @@ class FileWanted(Asked):
     search_timeout: SearchTimeout = Field(default=10_000, description="Milliseconds for which answers are awaited.")
 
 
-class LimitOrder(Asked):
+class LimitOrder(RequestModel):
     """Another limit for all jobs together."""
 
     limit: Rate | None = Field(
         description=(
-            "At most so many bytes a second, all jobs together, until the next such order or restart; 0: no limit; "
+            "Limit in bytes a second, all jobs together, until the next such order or restart; 0: none; "
             "null: as configuration and schedule say."
         )
     )

@@ -1,17 +1,17 @@
-"""What is told of Soulseek users: what a search found, who is known, what they share, how often we hung up on them."""
+"""Response models of Soulseek users: search results, known users, shared files, the ledger of stops."""
 
-from datetime import date, datetime
+from datetime import date
 from typing import Annotated, Final
 
 from pydantic import Field
 
-from protocol.http_api.native.schema_base import PAGE_MAX, Count, Number, Text, Told
+from protocol.http_api.schema_base import PAGE_MAX, Count, MaybeMoment, MaybeText, Number, ResponseModel, Text
 
 HITS_TOLD_MAX: Final = 500
 FILES_TOLD_MAX: Final = 100_000
 
 
-class Holder(Told):
+class Holder(ResponseModel):
     """A user who has a file."""
 
     username: Text = Field(description="Name of the user.")
@@ -22,7 +22,7 @@ class Holder(Told):
     speed_bytes_s: Count = Field(description="What the user advertises; 0: nothing.")
 
 
-class FileMatch(Told):
+class FileMatch(ResponseModel):
     """One file as far as a search can tell: same exact size, same extension. A guess that chunks have to confirm."""
 
     name: Text = Field(description="What most users call it.")
@@ -37,19 +37,19 @@ class FileMatch(Told):
     )
 
 
-class Found(Told):
-    """What a search brought."""
+class Found(ResponseModel):
+    """Results of a search."""
 
     search_text: Text = Field(description="What was searched for.")
-    hits: Count = Field(description="Files that were told.")
-    refused: Count = Field(description="Of them, nonsense, locked ones, and those there was no room for.")
+    hits: Count = Field(description="Files that users reported.")
+    refused: Count = Field(description="Of them, invalid or locked ones, and those there was no room for.")
     targets: Annotated[list[FileMatch], Field(max_length=PAGE_MAX)] = Field(
         description="What most users have first; a page of them."
     )
 
 
-class FileSources(Told):
-    """Who has one exact file."""
+class FileSources(ResponseModel):
+    """Sources of one exact file."""
 
     filename: Text = Field(description="Name that was looked for.")
     size: Count = Field(description="Exact size in bytes.")
@@ -58,51 +58,53 @@ class FileSources(Told):
     )
 
 
-class KnownUser(Told):
-    """What is remembered of a Soulseek user."""
+class KnownUser(ResponseModel):
+    """History of a Soulseek user."""
 
-    username: Text = Field(description="Name of the user.")
-    rate_bytes_s: Number = Field(description="How fast its rides were; 0: not measured.")
+    username: Text = Field(validation_alias="peer", description="Name of the user.")
+    rate_bytes_s: Number = Field(description="How fast its transfers were; 0: not measured.")
     setup_s: Number = Field(description="Seconds from asking to the first byte; 0: not measured.")
     offset_ok: bool = Field(description="Whether it sends from the middle of a file.")
-    failures: Count = Field(description="Attempts in a row that came to nothing.")
-    last_fault: Text | None = Field(description="What the last of them was; null without.")
-    stops_today: Count = Field(description="How often it was hung up on this day (UTC).")
-    seen_at: datetime | None = Field(description="When anything was last learned of it; null when that is not known.")
+    failures: Count = Field(description="Failed attempts in a row.")
+    last_fault: MaybeText = Field(description="What the last of them was; null without.")
+    stops_today: Count = Field(description="How often its transfers were stopped early on this day (UTC).")
+    seen_at: MaybeMoment = Field(
+        validation_alias="seen_ms", description="When anything was last learned of it; null when that is not known."
+    )
 
 
-class SharedFile(Told):
+class SharedFile(ResponseModel):
     """One shared file."""
 
     filename: Text = Field(description="Its name in the folder.")
     size: Count = Field(description="Its size in bytes.")
 
 
-class SharedFolder(Told):
+class SharedFolder(ResponseModel):
     """One shared folder."""
 
     name: Text = Field(description="Remote path of the folder.")
     files: Annotated[list[SharedFile], Field(max_length=FILES_TOLD_MAX)] = Field(description="The files in it.")
 
 
-class UserFiles(Told):
-    """What a user shares."""
+class UserFiles(ResponseModel):
+    """Shared files of a user."""
 
     username: Text = Field(description="Name of the user.")
     folders: Annotated[list[SharedFolder], Field(max_length=FILES_TOLD_MAX)] = Field(description="Folder by folder.")
-    truncated: bool = Field(description="Whether there was more than is told.")
+    truncated: bool = Field(description="Whether there was more than is listed.")
 
 
-class StopsOfDay(Told):
-    """So often a user was hung up on before the end of its file on one day."""
+class StopsOfDay(ResponseModel):
+    """Number of times a user's transfer was stopped before the end of its file on one day."""
 
-    username: Text = Field(description="Name of the user.")
+    username: Text = Field(validation_alias="peer", description="Name of the user.")
     day: date = Field(description="The day (UTC).")
     count: Count = Field(description="How often.")
 
 
-class Limit(Told):
+class Limit(ResponseModel):
     """The limit of all jobs together."""
 
-    limit: Count = Field(description="At most so many bytes a second, all jobs together; 0: no limit.")
+    limit: Count = Field(description="Limit in bytes a second, all jobs together; 0: none.")
     rate_bytes_s: Number = Field(description="Bytes a second that come now.")

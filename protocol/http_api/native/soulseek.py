@@ -1,4 +1,7 @@
-"""Soulseek users: searches, who has a file, what a user shares, who is known, the ledger of stops; the limit."""
+"""Routes of Soulseek users.
+
+Search, sources of a file, shared files, known users, the ledger of stops; and of the total bandwidth limit.
+"""
 
 import asyncio
 from typing import Annotated, Any, Final
@@ -6,12 +9,13 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Body, Query, Response
 
 from protocol.http_api.gateway import Gateway, RefusedError, UnavailableError
-from protocol.http_api.native import peer_schemas as told
+from protocol.http_api.native import peer_schemas as schemas
 from protocol.http_api.native import serializers, validation
+from protocol.http_api.native.job_queries import ROOT
 from protocol.http_api.native.order_schemas import SEARCH_MS_MAX, SEARCH_MS_MIN, FileWanted, LimitOrder
-from protocol.http_api.native.params import PAGE, FolderName, Limit, Offset, User, Username
-from protocol.http_api.native.schema_base import PRINTABLE, SIZE_MAX
 from protocol.http_api.openapi import TOTAL, add_route, refusals
+from protocol.http_api.params import PAGE, FolderName, Limit, Offset, User, Username
+from protocol.http_api.schema_base import PRINTABLE, SIZE_MAX
 from protocol.messages import (
     BrowseUser,
     FilesListed,
@@ -29,7 +33,7 @@ from protocol.model.job_views import Counts, PeerView, StopCount
 from protocol.model.limits import TERM_CHARS_MAX
 
 SEARCH_GRACE_S: Final = 5.0
-"""So long after its time a search may say that it ended."""
+"""Grace for a search to report its end after its time is over."""
 FILES_S: Final = 90.0
 """A list of shared files comes from the user's own machine, over one more connection."""
 
@@ -44,7 +48,7 @@ SearchText = Annotated[
         examples=["quartet tide flac"],
     ),
 ]
-Size = Annotated[int | None, Query(description="Only files of exactly so many bytes.", ge=1, le=SIZE_MAX)]
+Size = Annotated[int | None, Query(description="Only files of exactly this size in bytes.", ge=1, le=SIZE_MAX)]
 SearchTimeout = Annotated[
     int,
     Query(
@@ -56,27 +60,30 @@ SearchTimeout = Annotated[
 ]
 
 
-def add(routes: APIRouter, desk: Gateway) -> None:
-    users = _Users(desk)
-    paged: dict[int | str, dict[str, Any]] = {
-        200: {"headers": TOTAL, "description": "A page of them."},
-    }
+def router(gateway: Gateway) -> APIRouter:
+    """Build these routes."""
+    routes = APIRouter(prefix=ROOT, tags=["multisource"])
+    users = _Users(gateway)
+    paged: dict[int | str, dict[str, Any]] = {200: {"headers": TOTAL, "description": "A page of them."}}
     for method, path, handler, summary, model, responses in (
-        ("GET", "/search", users.search, "Search Soulseek users", told.Found, {**paged, **refusals(409)}),
-        ("POST", "/file-sources", users.find_file_sources, "Who has this file?", told.FileSources, refusals(409)),
-        ("GET", "/users", users.list_users, "Users who are known from earlier jobs", list[told.KnownUser], paged),
-        ("GET", "/users/{username:path}/files", users.list_user_files, "What a user shares", told.UserFiles,
+        ("GET", "/search", users.search, "Search Soulseek users", schemas.Found, {**paged, **refusals(409)}),
+        ("POST", "/file-sources", users.find_file_sources, "Who has this file?", schemas.FileSources, refusals(409)),
+        ("GET", "/users", users.list_users, "Users who are known from earlier jobs", list[schemas.KnownUser], paged),
+        ("GET", "/users/{username:path}/files", users.list_user_files, "What a user shares", schemas.UserFiles,
          refusals(404, 409)),
-        ("GET", "/stops", users.list_stops, "How often users were hung up on", list[told.StopsOfDay], paged),
-        ("GET", "/limit", users.get_limit, "The limit of all jobs together", told.Limit, refusals()),
-        ("PUT", "/limit", users.set_limit, "Another limit for all jobs together, at once", told.Limit, refusals()),
+        ("GET", "/stops", users.list_stops, "How often users were stopped early", list[schemas.StopsOfDay], paged),
+        ("GET", "/limit", users.get_limit, "The limit of all jobs together", schemas.Limit, refusals()),
+        ("PUT", "/limit", users.set_limit, "Another limit for all jobs together, at once", schemas.Limit, refusals()),
     ):  # fmt: skip
         add_route(routes, method, path, handler, summary=summary, model=model, responses=responses)
+    return routes
 
 
 class _Users:
-    def __init__(self, desk: Gateway) -> None:
-        self._desk: Final = desk
+    """Handlers of these routes."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway: Final = gateway
 
     async def search(
         self,
@@ -86,108 +93,111 @@ class _Users:
         search_timeout: SearchTimeout = 10_000,
         offset: Offset = 0,
         limit: Limit = PAGE,
-    ) -> told.Found:
+    ) -> schemas.Found:
         """What users answer, as targets: files of the same exact size and extension, most users first.
 
-        Searches are rationed, because the server bans who searches too much: 429 then. Without a login: 409.
+        Searches are rationed, because the server bans clients that search too much: 429 then. Without a login: 409.
         """
         targets, hits = await self._searched(search_text, search_timeout / 1000)
         best = targets.best(size_bytes=-1 if size is None else size)
         response.headers["X-Total-Count"] = str(len(best))
-        return told.Found(
+        return schemas.Found(
             search_text=search_text,
             hits=hits,
             refused=targets.refused,
-            targets=[serializers.target(one) for one in best[offset : offset + limit]],
+            targets=[serializers.file_match(one) for one in best[offset : offset + limit]],
         )
 
-    async def find_file_sources(self, wanted: Annotated[FileWanted, Body()]) -> told.FileSources:
+    async def find_file_sources(self, wanted: Annotated[FileWanted, Body()]) -> schemas.FileSources:
         """Users who have a file of this size and of the same extension when the words of its name are searched for."""
         term = validation.words_of(wanted.filename)
         targets, _ = await self._searched(term, wanted.search_timeout / 1000)
-        return told.FileSources(
+        return schemas.FileSources(
             filename=base_name(wanted.filename),
             size=wanted.size,
             sources=[holder for one in targets.best(size_bytes=wanted.size) for holder in serializers.holders(one)][
-                : told.HITS_TOLD_MAX
+                : schemas.HITS_TOLD_MAX
             ],
         )
 
-    async def list_users(self, response: Response, offset: Offset = 0, limit: Limit = PAGE) -> list[told.KnownUser]:
+    async def list_users(self, response: Response, offset: Offset = 0, limit: Limit = PAGE) -> list[schemas.KnownUser]:
         """The fastest first."""
-        answer = await self._desk.ask(
+        answer = await self._gateway.ask(
             PEER_HISTORY,
             lambda number, address: ListPeers(request=number, reply_to=address, offset=offset, limit=limit),
         )
         response.headers["X-Total-Count"] = str(answer.total)
         return [serializers.known_user(row) for row in answer.rows(PeerView)]
 
-    async def list_user_files(self, username: Username, folder: FolderName = "") -> told.UserFiles:
+    async def list_user_files(self, username: Username, folder: FolderName = "") -> schemas.UserFiles:
         """Asked of the user now: 404 when it is not there, 409 without a login."""
         self._need_account()
-        folders: dict[str, list[told.SharedFile]] = {}
+        folders: dict[str, list[schemas.SharedFile]] = {}
         truncated = False
-        with self._desk.talk() as talk:
-            talk.post(
-                SESSION, BrowseUser(request=talk.number, reply_to=self._desk.address, peer=username, folder=folder)
+        with self._gateway.open_request() as pending:
+            pending.post(
+                SESSION,
+                BrowseUser(request=pending.number, reply_to=self._gateway.address, peer=username, folder=folder),
             )
             while True:
-                part = await talk.next(wait_s=FILES_S)
+                part = await pending.next(wait_s=FILES_S)
                 if not isinstance(part, FilesListed):
                     raise UnavailableError("the user did not answer")
                 if part.refused:
                     raise RefusedError("unknown", "username", part.refused)
                 rows = folders.setdefault(part.folder, [])
-                rows += [told.SharedFile(filename=n, size=s) for n, s in zip(part.names, part.sizes, strict=True)]
+                rows += [schemas.SharedFile(filename=n, size=s) for n, s in zip(part.names, part.sizes, strict=True)]
                 truncated = truncated or part.truncated
                 if part.last:
                     break
-        return told.UserFiles(
+        return schemas.UserFiles(
             username=username,
-            folders=[told.SharedFolder(name=name, files=rows) for name, rows in folders.items() if rows],
-            truncated=truncated or talk.truncated,
+            folders=[schemas.SharedFolder(name=name, files=rows) for name, rows in folders.items() if rows],
+            truncated=truncated or pending.truncated,
         )
 
     async def list_stops(
         self, response: Response, username: User = "", offset: Offset = 0, limit: Limit = PAGE
-    ) -> list[told.StopsOfDay]:
+    ) -> list[schemas.StopsOfDay]:
         """The newest day first."""
-        answer = await self._desk.ask(
+        answer = await self._gateway.ask(
             PEER_HISTORY,
             lambda number, address: ListStops(
                 request=number, reply_to=address, peer=username, offset=offset, limit=limit
             ),
         )
         response.headers["X-Total-Count"] = str(answer.total)
-        return [serializers.stops_of_day(row) for row in answer.rows(StopCount)]
+        return [schemas.StopsOfDay.model_validate(row) for row in answer.rows(StopCount)]
 
-    async def get_limit(self) -> told.Limit:
+    async def get_limit(self) -> schemas.Limit:
         """What holds now, by order, configuration or schedule."""
-        answer = await self._desk.ask(JOB_MANAGER, lambda number, address: GetCounts(request=number, reply_to=address))
+        answer = await self._gateway.ask(
+            JOB_MANAGER, lambda number, address: GetCounts(request=number, reply_to=address)
+        )
         return serializers.limit(answer.row(Counts))
 
-    async def set_limit(self, order: Annotated[LimitOrder, Body()]) -> told.Limit:
+    async def set_limit(self, order: Annotated[LimitOrder, Body()]) -> schemas.Limit:
         """Until the next such order or restart, whatever the schedule says."""
         limit_bytes_s = -1 if order.limit is None else order.limit
-        answer = await self._desk.ask(
+        answer = await self._gateway.ask(
             JOB_MANAGER,
             lambda number, address: SetTotalLimit(request=number, reply_to=address, limit_bytes_s=limit_bytes_s),
         )
         return serializers.limit(answer.row(Counts))
 
     def _need_account(self) -> None:
-        """Without one nobody will ever answer: trying again, as after a crash of the session, does not help."""
-        why = self._desk.away.get(split_address(SESSION)[0], "")
-        if why and self._desk.session is None:
+        """Refuse without an account: no retry will help, unlike after a crash of the session."""
+        why = self._gateway.away.get(split_address(SESSION)[0], "")
+        if why and self._gateway.session is None:
             raise RefusedError("conflict", "", why)
 
     def _refused_search(self, words: str) -> RefusedError:
-        """The session says no: there is no login now, or the ration of searches is used up."""
-        login = self._desk.session
+        """Return why the session refused: there is no login now, or the ration of searches is used up."""
+        login = self._gateway.session
         return RefusedError("full" if login is None or login.state == "online" else "conflict", "", words)
 
     async def _searched(self, term: str, wait_s: float) -> tuple[FileMatches, int]:
-        """``(targets, hits told)``. Raises `UnavailableError` when nothing could be searched for."""
+        """Return ``(matches, hits)``. Raises `UnavailableError` when the search did not end."""
         term = " ".join(term.split())
         if not term:
             raise RefusedError("invalid", "searchText", "there is no word to search for")
@@ -195,14 +205,16 @@ class _Users:
         targets, hits = FileMatches(), 0
         loop = asyncio.get_running_loop()
         due_s = loop.time() + wait_s + SEARCH_GRACE_S
-        with self._desk.talk() as talk:
-            talk.post(SESSION, StartSearch(search=talk.number, term=term, wait_s=wait_s, reply_to=self._desk.address))
-            while (heard := await talk.next(wait_s=due_s - loop.time())) is not None:
-                if isinstance(heard, SearchHit):
-                    targets.add(heard)
+        with self._gateway.open_request() as pending:
+            pending.post(
+                SESSION, StartSearch(search=pending.number, term=term, wait_s=wait_s, reply_to=self._gateway.address)
+            )
+            while (reply := await pending.next(wait_s=due_s - loop.time())) is not None:
+                if isinstance(reply, SearchHit):
+                    targets.add(reply)
                     hits += 1
-                elif isinstance(heard, SearchEnded):
-                    if heard.refused:
-                        raise self._refused_search(heard.refused)
+                elif isinstance(reply, SearchEnded):
+                    if reply.refused:
+                        raise self._refused_search(reply.refused)
                     return targets, hits
         raise UnavailableError("the search did not end in time")

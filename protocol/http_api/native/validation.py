@@ -1,4 +1,4 @@
-"""From what a client sends to what the job manager is told: names, addresses, folders and digests, checked.
+"""Validation of job requests: names, addresses, folders and digests.
 
 Everything wrong is a `RefusedError` that names the member as the client wrote it: ``invalid``, ``forbidden`` where the
 configuration would have to allow it, ``conflict`` where two members say different things. Nothing is created, no
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from protocol.config.settings import DaemonSettings
 from protocol.http_api.gateway import RefusedError
 from protocol.http_api.native.order_schemas import DownloadOrder, SwarmOrder, UrlSource, UserSource
-from protocol.http_api.native.schema_base import BARE_HASHES
+from protocol.http_api.schema_base import BARE_HASHES
 from protocol.model.file_matches import base_name
 from protocol.model.limits import PATH_BYTES_MAX
 from protocol.model.source_url import check_url, is_slsk, same_url_key, slsk_url
@@ -28,7 +28,7 @@ PART_BYTES_MAX: Final = 255
 
 
 def addresses(sources: Sequence[UserSource | UrlSource], *, private_ok: bool) -> list[str]:
-    """An address for each, all usable, none twice."""
+    """Return an address for each source. Refuses unusable and repeated ones."""
     known: dict[tuple[str, ...], int] = {}
     urls = []
     for index, source in enumerate(sources):
@@ -51,7 +51,7 @@ def addresses(sources: Sequence[UserSource | UrlSource], *, private_ok: bool) ->
 
 
 def batches(urls: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """The addresses, so many together as fit one message; at least one batch."""
+    """Yield the addresses in batches that fit a message; at least one batch."""
     batch: list[str] = []
     size = 0
     for url in urls:
@@ -65,7 +65,7 @@ def batches(urls: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 
 def file_name(filename: str) -> str:
-    """The last part of what may be a path. How it is spelled on disk is decided where it is written."""
+    """Return the last part of what may be a path. Its spelling on disk is decided where it is written."""
     name = base_name(filename).strip()
     if not name.strip(". "):
         raise RefusedError("invalid", "filename", "there is no name in it")
@@ -73,7 +73,7 @@ def file_name(filename: str) -> str:
 
 
 def folder(wanted: str | None, daemon: DaemonSettings) -> str:
-    """Where the file may go: absolute, inside the folders that the configuration names, links followed."""
+    """Return the absolute folder of the file. Refuses one outside the configured folders, links followed."""
     if wanted is None:
         return daemon.downloads
     path = Path(daemon.downloads, wanted)
@@ -88,7 +88,7 @@ def folder(wanted: str | None, daemon: DaemonSettings) -> str:
 
 
 def checksum(order: DownloadOrder | SwarmOrder) -> str:
-    """``algorithm:hex`` in lower case, empty without one."""
+    """Return ``algorithm:hex`` in lower case, empty without one."""
     given = (order.checksum or "").lower()
     bare = (order.expected_hash or "").lower()
     if not bare:
@@ -100,12 +100,12 @@ def checksum(order: DownloadOrder | SwarmOrder) -> str:
 
 
 def words_of(filename: str) -> str:
-    """What to search for to find a file of this name: its words, without the dots and dashes that nobody agrees on."""
+    """Return the words of a file name, without dots and dashes, as a search term."""
     return " ".join(re.findall(r"\w+", file_name(filename), re.UNICODE))
 
 
 def _is_private(url: str) -> bool:
-    """Whether the address itself says so. What a name resolves or redirects to shows when it is fetched."""
+    """Return whether the address itself is private. What a name resolves or redirects to is checked at the fetch."""
     if is_slsk(url):
         return False
     host = (urlsplit(url).hostname or "").rstrip(".")

@@ -1,19 +1,33 @@
-"""The program and its login as slskd tells them."""
+"""slskd routes of the program: version, login, options; and the always empty uploads, shares and rooms."""
 
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse, Response
 
 from protocol.http_api.gateway import Gateway, RefusedError
-from protocol.http_api.slskd import formatting, schemas
-from protocol.http_api.slskd.schemas import Application, Directories, Options, ServerState, User, Version, answer
+from protocol.http_api.params import Username
+from protocol.http_api.slskd import formatting
+from protocol.http_api.slskd.schemas import (
+    Application,
+    CompactRouter,
+    Directories,
+    IncludeRemoved,
+    Options,
+    ServerState,
+    Shares,
+    User,
+    UserTransfers,
+    Version,
+    errors,
+)
 from protocol.messages import LogIn, LogOut
 from protocol.messages.addresses import SESSION
 from protocol.model.version import SLSKD_VERSION, program_version
 
+_VERSION = Version(full=SLSKD_VERSION, current=SLSKD_VERSION)
 
-def server_of(desk: Gateway) -> ServerState:
-    """The login as far as the desk has heard of it."""
-    account, session = desk.settings.account, desk.session
+
+def server_state(gateway: Gateway) -> ServerState:
+    """Return the login as far as it is known here."""
+    account, session = gateway.settings.account, gateway.session
     state = formatting.server_state(session.state if session is not None else "")
     return ServerState(
         address=account.server_host,
@@ -28,68 +42,91 @@ def server_of(desk: Gateway) -> ServerState:
     )
 
 
-def add(routes: APIRouter, desk: Gateway) -> None:
-    @routes.get(
-        "/api/v0/application/version", response_model=str, summary="The version of slskd that this behaves like"
-    )
-    async def version() -> JSONResponse:
-        return JSONResponse(SLSKD_VERSION)
+def router(gateway: Gateway) -> APIRouter:
+    """Build these routes."""
+    routes = CompactRouter(prefix="/api/v0", tags=["slskd"])
+    _add_program(routes, gateway)
+    _add_empty(routes)
+    return routes
 
-    @routes.get("/api/v0/application/version/latest", response_model=Version, summary="The same, as an object")
-    async def latest() -> Response:
-        return answer(_version())
 
-    @routes.get("/api/v0/application", response_model=Application, summary="The program and its login")
-    async def application() -> Response:
-        server = server_of(desk)
-        return answer(
-            Application(
-                version=_version(),
-                product=f"Shoal {program_version()}",
-                server=server,
-                user=User(username=server.username),
-            )
+def _add_program(routes: APIRouter, gateway: Gateway) -> None:
+    @routes.get("/application/version", summary="The version of slskd that this behaves like")
+    async def version() -> str:
+        return SLSKD_VERSION
+
+    @routes.get("/application/version/latest", summary="The same, as an object")
+    async def latest() -> Version:
+        return _VERSION
+
+    @routes.get("/application", summary="The program and its login")
+    async def application() -> Application:
+        server = server_state(gateway)
+        return Application(
+            version=_VERSION, product=f"Shoal {program_version()}", server=server, user=User(username=server.username)
         )
 
-    @routes.put("/api/v0/application", status_code=403, response_model=str, summary="Restart: refused")
-    @routes.delete("/api/v0/application", status_code=403, response_model=str, summary="Stop: refused")
-    async def end() -> Response:
-        raise RefusedError("forbidden", "", "this daemon is started and ended by whoever runs it, not over the API")
+    @routes.put("/application", status_code=403, summary="Restart: refused")
+    @routes.delete("/application", status_code=403, summary="Stop: refused")
+    async def end() -> str:
+        raise RefusedError("forbidden", "", "this daemon is started and ended where it runs, not over the API")
 
-    @routes.get("/api/v0/server", response_model=ServerState, summary="The login to the Soulseek server")
-    async def server() -> Response:
-        return answer(server_of(desk))
+    @routes.get("/server", summary="The login to the Soulseek server")
+    async def server() -> ServerState:
+        return server_state(gateway)
 
-    @routes.put("/api/v0/server", response_model=ServerState, summary="Be logged in", responses=schemas.errors(409))
-    async def log_in() -> Response:
-        _tell_session(desk, LogIn())
-        return answer(server_of(desk))
+    @routes.put("/server", summary="Be logged in", responses=errors(409))
+    async def log_in() -> ServerState:
+        _post_to_session(gateway, LogIn())
+        return server_state(gateway)
 
     @routes.delete(
-        "/api/v0/server",
+        "/server",
         status_code=204,
-        response_class=Response,
         summary="Log out and stay so until a login is asked for, or a restart; what is being sent goes on",
-        responses=schemas.errors(409),
+        responses=errors(409),
     )
-    async def log_out() -> Response:
-        _tell_session(desk, LogOut())
-        return Response(status_code=204)
+    async def log_out() -> None:
+        _post_to_session(gateway, LogOut())
 
-    @routes.get("/api/v0/options", response_model=Options, summary="Folders; no secrets")
-    @routes.get("/api/v0/options/startup", response_model=Options, summary="The same")
-    async def options() -> Response:
-        downloads = desk.settings.daemon.downloads
-        return answer(Options(directories=Directories(downloads=downloads, incomplete=downloads)))
+    @routes.get("/options", summary="Folders; no secrets")
+    @routes.get("/options/startup", summary="The same")
+    async def options() -> Options:
+        downloads = gateway.settings.daemon.downloads
+        return Options(directories=Directories(downloads=downloads, incomplete=downloads))
 
 
-def _tell_session(desk: Gateway, message: LogIn | LogOut) -> None:
-    """Raises `RefusedError` without an account, and `UnavailableError`."""
-    if not desk.settings.account.username:
+def _add_empty(routes: APIRouter) -> None:
+    @routes.get("/transfers/uploads", summary="Uploads: none are listed")
+    async def uploads(includeRemoved: IncludeRemoved = False) -> list[UserTransfers]:  # noqa: N803 - as clients write it
+        return []
+
+    @routes.delete("/transfers/uploads/all/completed", status_code=204, summary="Nothing to forget")
+    async def forget_uploads() -> None:
+        return None
+
+    @routes.get(
+        "/transfers/uploads/{username:lone_user}", summary="Uploads to a user: none are listed", responses=errors(404)
+    )
+    async def uploads_to(username: Username) -> UserTransfers:
+        raise RefusedError("unknown", "", "no such transfer")
+
+    @routes.get("/shares", summary="Shared folders: none are listed")
+    async def shares() -> Shares:
+        return Shares()
+
+    @routes.get("/rooms/joined", summary="Chat rooms: none")
+    async def joined() -> list[str]:
+        return []
+
+    @routes.get("/conversations", summary="Private messages: none")
+    async def conversations() -> list[str]:
+        return []
+
+
+def _post_to_session(gateway: Gateway, message: LogIn | LogOut) -> None:
+    """Raise `RefusedError` without an account, and `UnavailableError`."""
+    if not gateway.settings.account.username:
         raise RefusedError("conflict", "", "no Soulseek account is configured")
-    with desk.talk() as talk:
-        talk.post(SESSION, message)
-
-
-def _version() -> Version:
-    return Version(full=SLSKD_VERSION, current=SLSKD_VERSION)
+    with gateway.open_request() as pending:
+        pending.post(SESSION, message)

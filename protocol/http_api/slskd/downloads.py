@@ -1,43 +1,53 @@
-"""Downloads: enqueue, list, cancel, forget."""
+"""slskd routes of transfers: enqueue, list, cancel, clear."""
 
 import asyncio
 import uuid
 from typing import Annotated, Final
 
 from fastapi import APIRouter
-from fastapi.responses import Response
 from pydantic import Field
 
 from protocol.http_api.gateway import Gateway, RefusedError
-from protocol.http_api.native.params import Username
-from protocol.http_api.slskd import formatting, schemas, transfer_mapping
-from protocol.http_api.slskd.schemas import FILES_MAX, Enqueued, FailedFile, Transfer, UserTransfers, WantedFile, answer
+from protocol.http_api.params import Username
+from protocol.http_api.slskd import formatting, transfer_mapping
+from protocol.http_api.slskd.schemas import (
+    FILES_MAX,
+    CompactRouter,
+    Enqueued,
+    FailedFile,
+    Guid,
+    IncludeRemoved,
+    Remove,
+    Transfer,
+    UserTransfers,
+    WantedFile,
+    errors,
+)
 from protocol.http_api.slskd.transfer_mapping import ORIGIN
 from protocol.messages import CancelJob, GetJob, HideEndedJobs, ListJobs
 from protocol.messages.addresses import JOB_MANAGER
 from protocol.model.job_views import ENDED, JobDetail, JobView, whole
 from protocol.model.source_url import check_url, slsk_url
 
-_ALL: Final = "/api/v0/transfers/downloads"
-_OF_USER: Final = _ALL + "/{username:lone_user}"
-_ONE: Final = _ALL + "/{username:path}/{id:uuid}"
+_OF_USER: Final = "/{username:lone_user}"
+_ONE: Final = "/{username:path}/{id:uuid}"
 STEP: Final = 500
 AT_ONCE_MAX: Final = 100
 
 
 class Downloads:
-    """What the routes do, in terms of jobs."""
+    """Operations of the routes, in terms of jobs."""
 
-    def __init__(self, desk: Gateway) -> None:
-        self._desk = desk
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
 
     async def all(self, *, user: str = "", removed: bool = False, states: tuple[str, ...] = ()) -> list[JobView]:
-        """The oldest first."""
-        page = self._desk.settings.api.page_max
+        """Return all jobs of this origin, the oldest first."""
+        page = self._gateway.settings.api.page_max
         jobs: dict[str, JobView] = {}
         offset = 0
         while True:
-            found = await self._desk.ask(
+            found = await self._gateway.ask(
                 JOB_MANAGER,
                 lambda request, reply_to: ListJobs(
                     request=request,
@@ -59,7 +69,7 @@ class Downloads:
                 return list(reversed(jobs.values()))
 
     async def tree(self, *, user: str = "", removed: bool = False) -> list[UserTransfers]:
-        """Made in steps: others are answered meanwhile, however many jobs there are."""
+        """Return all transfers as a tree, built in steps so that other requests are answered meanwhile."""
         tree = transfer_mapping.Tree()
         jobs = await self.all(user=user, removed=removed)
         for first in range(0, len(jobs), STEP):
@@ -68,8 +78,8 @@ class Downloads:
         return tree.users()
 
     async def one(self, user: str, id: uuid.UUID) -> JobView:
-        """Raises `RefusedError` when this user has no such transfer."""
-        found = await self._desk.ask(
+        """Return one job. Raises `RefusedError` when this user has no such transfer."""
+        found = await self._gateway.ask(
             JOB_MANAGER, lambda request, reply_to: GetJob(request=request, reply_to=reply_to, id=str(id))
         )
         job = whole(found.rows(JobDetail)).job
@@ -84,12 +94,15 @@ class Downloads:
         await self._cancel(job.id, remove=remove)
 
     async def forget_ended(self) -> None:
-        await self._desk.ask(
+        await self._gateway.ask(
             JOB_MANAGER, lambda request, reply_to: HideEndedJobs(request=request, reply_to=reply_to, origin=ORIGIN)
         )
 
     async def enqueue(self, user: str, files: list[WantedFile]) -> Enqueued:
-        """Raises `RefusedError`, and nothing was enqueued, when a file cannot be meant or none was taken."""
+        """Create a job for each file.
+
+        Raises `RefusedError`, with nothing enqueued, when one is invalid or none was accepted.
+        """
         for file in files:
             _check(user, file)
         ended = {job.remote_path: job.id for job in await self.all(user=user, states=ENDED)}
@@ -110,7 +123,7 @@ class Downloads:
         return Enqueued(enqueued=list(taken.values()), failed=failed)
 
     async def _order_all(self, user: str, files: list[WantedFile]) -> list[JobView | RefusedError]:
-        """In their order, many at once: the job manager writes down together what comes together."""
+        """Create the jobs concurrently, in order: the job manager commits together what comes together."""
         placed: list[JobView | RefusedError] = []
         for first in range(0, len(files), AT_ONCE_MAX):
             part = files[first : first + AT_ONCE_MAX]
@@ -118,8 +131,8 @@ class Downloads:
         return placed
 
     async def _order(self, user: str, file: WantedFile) -> JobView | RefusedError:
-        settings = self._desk.settings
-        ordering = self._desk.ask(
+        settings = self._gateway.settings
+        ordering = self._gateway.ask(
             JOB_MANAGER,
             lambda request, reply_to: transfer_mapping.order(
                 user,
@@ -138,7 +151,7 @@ class Downloads:
             return refused
 
     async def _cancel(self, id: str, *, remove: bool) -> None:
-        await self._desk.ask(
+        await self._gateway.ask(
             JOB_MANAGER, lambda request, reply_to: CancelJob(request=request, reply_to=reply_to, id=id, removed=remove)
         )
 
@@ -154,83 +167,63 @@ def _check(user: str, file: WantedFile) -> None:
         raise RefusedError("invalid", "filename", f"no possible file of this user: {error}") from None
 
 
-def add(routes: APIRouter, desk: Gateway) -> None:
-    downloads = Downloads(desk)
+def router(gateway: Gateway) -> APIRouter:
+    """Build these routes."""
+    routes = CompactRouter(prefix="/api/v0/transfers/downloads", tags=["slskd"])
+    downloads = Downloads(gateway)
     _add_lists(routes, downloads)
     _add_one(routes, downloads)
     _add_of_user(routes, downloads)
+    return routes
 
 
 def _add_lists(routes: APIRouter, downloads: Downloads) -> None:
-    @routes.delete(
-        f"{_ALL}/all/completed",
-        status_code=204,
-        response_class=Response,
-        summary="List none of the ended transfers any more",
-    )
-    async def forget_ended() -> Response:
+    @routes.delete("/all/completed", status_code=204, summary="List none of the ended transfers any more")
+    async def forget_ended() -> None:
         await downloads.forget_ended()
-        return Response(status_code=204)
 
-    @routes.get(_ALL, response_model=list[UserTransfers], summary="All transfers, by user and remote folder")
-    async def everything(includeRemoved: schemas.IncludeRemoved = False) -> Response:  # noqa: N803 - as clients write it
-        return answer(await downloads.tree(removed=includeRemoved))
+    @routes.get("", summary="All transfers, by user and remote folder")
+    async def everything(includeRemoved: IncludeRemoved = False) -> list[UserTransfers]:  # noqa: N803 - as clients write it
+        return await downloads.tree(removed=includeRemoved)
 
 
 def _add_one(routes: APIRouter, downloads: Downloads) -> None:
-    @routes.get(f"{_ONE}/position", response_model=int, summary="Place in a queue", responses=schemas.errors(404))
-    async def position(username: Username, id: schemas.Guid) -> int:
+    @routes.get(f"{_ONE}/position", summary="Place in a queue", responses=errors(404))
+    async def position(username: Username, id: Guid) -> int:
         return max((await downloads.one(username, id)).queue_place, 0)
 
-    @routes.get(_ONE, response_model=Transfer, summary="One transfer", responses=schemas.errors(404))
-    async def one(username: Username, id: schemas.Guid) -> Response:
-        return answer(transfer_mapping.transfer(await downloads.one(username, id)))
+    @routes.get(_ONE, summary="One transfer", responses=errors(404))
+    async def one(username: Username, id: Guid) -> Transfer:
+        return transfer_mapping.transfer(await downloads.one(username, id))
 
     @routes.delete(
-        _ONE,
-        status_code=204,
-        response_class=Response,
-        summary="End a transfer; with remove it is not listed any more",
-        responses=schemas.errors(404),
+        _ONE, status_code=204, summary="End a transfer; with remove it is not listed any more", responses=errors(404)
     )
-    async def cancel(username: Username, id: schemas.Guid, remove: schemas.Remove = False) -> Response:
+    async def cancel(username: Username, id: Guid, remove: Remove = False) -> None:
         await downloads.cancel(username, id, remove=remove)
-        return Response(status_code=204)
 
 
 def _add_of_user(routes: APIRouter, downloads: Downloads) -> None:
     @routes.post(
         _OF_USER,
         status_code=201,
-        response_model=Enqueued,
         summary="Fetch files of a user, and of all others who have the same",
-        responses=schemas.errors(400, 429),
+        responses=errors(400, 429),
     )
     async def enqueue(
         username: Username, files: Annotated[list[WantedFile], Field(min_length=1, max_length=FILES_MAX)]
-    ) -> Response:
-        return answer(await downloads.enqueue(username, files), 201)
+    ) -> Enqueued:
+        return await downloads.enqueue(username, files)
 
-    @routes.get(
-        _OF_USER,
-        response_model=UserTransfers,
-        summary="The transfers of one user",
-        responses=schemas.errors(400, 404),
-    )
-    async def of_user(username: Username) -> Response:
+    @routes.get(_OF_USER, summary="The transfers of one user", responses=errors(400, 404))
+    async def of_user(username: Username) -> UserTransfers:
         tree = await downloads.tree(user=username)
         if not tree:
             raise _no_such(username)
-        return answer(tree[0])
+        return tree[0]
 
-    @routes.delete(
-        _OF_USER,
-        status_code=404,
-        response_model=str,
-        summary="Nothing is ended without an id",
-        responses=schemas.errors(400, 404),
-    )
-    async def no_id(username: Username) -> Response:
+    @routes.delete(_OF_USER, status_code=404, summary="Nothing is ended without an id", responses=errors(400, 404))
+    async def no_id(username: Username) -> str:
         raise _no_such(username)
 
 

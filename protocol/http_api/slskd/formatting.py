@@ -1,4 +1,4 @@
-"""How slskd's clients expect states, times, names and paths to be spelled. Pure."""
+"""Formats of slskd's API: states, times, names, paths, search terms. Pure."""
 
 import re
 import uuid
@@ -33,8 +33,10 @@ _OF_PHASE: Final = {
 
 
 def transfer_state(job: JobView) -> str:
-    """A job as the state of a transfer. ``Completed`` only when the job has ended: a source that fails while another
-    can go on changes nothing here."""
+    """Return a job as the state of a transfer.
+
+    ``Completed`` only when the job has ended: a source that fails while another can go on changes nothing here.
+    """
     if job.state in _FINAL:
         return _FINAL[job.state]
     if job.state == FAILED:
@@ -49,23 +51,23 @@ def transfer_state(job: JobView) -> str:
 
 
 def server_state(session: str) -> str:
-    """The login's state, as in `SessionChanged`, in slskd's words."""
+    """Return the login's state, as in `SessionChanged`, in slskd's words."""
     return _SERVER.get(session, "Disconnected")
 
 
 def timestamp(at_ms: int) -> str | None:
-    """As `moment`; None for 0, which is a time that has not come."""
+    """Return a time as `moment` does; None for 0, which has not come."""
     return moment(at_ms) if at_ms > 0 else None
 
 
 def moment(at_ms: int) -> str:
-    """ISO 8601 in UTC with seven decimals."""
+    """Return ISO 8601 in UTC with seven decimals."""
     at = datetime.fromtimestamp(at_ms // 1000, UTC) + timedelta(milliseconds=at_ms % 1000)
     return at.strftime("%Y-%m-%dT%H:%M:%S.%f") + "0Z"
 
 
 def time_span(seconds: float) -> str | None:
-    """``[d.]hh:mm:ss.fffffff``; None when it is not known, which is any negative."""
+    """Return ``[d.]hh:mm:ss.fffffff``; None when it is not known, which is any negative."""
     if seconds < 0:
         return None
     ticks = round(seconds * 10_000_000)
@@ -77,7 +79,7 @@ def time_span(seconds: float) -> str | None:
 
 
 def guid(text: str) -> str | None:
-    """This GUID in lower case with dashes; None when it is none."""
+    """Return this GUID in lower case with dashes; None when it is none."""
     try:
         return str(uuid.UUID(text))
     except ValueError:
@@ -85,32 +87,33 @@ def guid(text: str) -> str | None:
 
 
 def split_remote(path: str) -> tuple[str, str]:
-    """``(folder, base name)`` of a remote path. Peers write backslashes, some slashes; both stay as they are."""
+    """Return ``(folder, base name)`` of a remote path, whether written with backslashes or slashes."""
     cut = max(path.rfind("\\"), path.rfind("/"))
     return path[: max(cut, 0)], path[cut + 1 :]
 
 
 def last_folder(path: str) -> str:
-    """The name of the folder that a remote file lies in, empty when it lies in none."""
+    """Return the name of the folder of a remote file, empty without one."""
     return split_remote(split_remote(path)[0])[1]
 
 
 def traverses(path: str) -> bool:
-    """Whether a part of this remote path is ``..``. Dots inside of a name are only dots."""
+    """Return whether a part of this remote path is ``..``."""
     return ".." in re.split(r"[/\\]", path)
 
 
 def extension(path: str) -> str:
-    """Lower case without the dot, empty without one."""
+    """Return the extension in lower case without the dot, empty without one."""
     stem, dot, found = split_remote(path)[1].rpartition(".")
     return found.lower() if dot and stem else ""
 
 
 def search_term(path: str) -> str:
-    """What to search for to find other users with the same file: the words of its name without extension and the number
-    at its front.
+    """Return a search term for other users with the same file.
 
-    One word alone would find half of the network, and each user tells only some of what it has: then the words of the
+    The words of its name without extension and leading number.
+
+    One word alone would find half of the network, and each user reports only some of what it has: then the words of the
     folder come before it, without years and what stands in brackets. Empty when there are no words at all.
     """
     folder, name = last_folder(path), split_remote(path)[1]
@@ -124,14 +127,15 @@ def _words(text: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(text)]
 
 
-# User names in paths. They may hold a slash that nobody encodes: what stands behind them tells routes apart.
-
 _GUID: Final = "[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}"
 _OTHER_ROUTES: Final = f"(?!all/completed$)(?!.+/{_GUID}(?:/position)?$)"
 
 
 class LoneUser(Convertor[str]):
-    """A user's name at the end of a path: whatever none of the longer routes means. ``{username:lone_user}``."""
+    """Path convertor ``{username:lone_user}``: a user's name at the end of a path, unless a longer route matches.
+
+    Names may hold a slash that clients do not encode.
+    """
 
     regex = f"{_OTHER_ROUTES}.+"
 

@@ -1,26 +1,26 @@
-"""The JSON of slskd's API: what is read from clients and what they are told.
+"""JSON models of slskd's API.
 
-What comes in is matched whatever its case (one client writes ``SearchText``, another ``searchText``), unknown members
-are ignored. What goes out has camel case and no null members.
+Requests are matched whatever their case (one client writes ``SearchText``, another ``searchText``) and unknown members
+are ignored. Responses are camelCase without null members.
 """
 
 import uuid
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
-from fastapi import Path, Query
+from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
-from protocol.http_api.native.params import Flag
-from protocol.http_api.native.schema_base import PATH_CHARS_MAX, WHOLE, FileName, FileSize
-from protocol.http_api.slskd.case_insensitive import AnyCase
+from protocol.http_api.params import Flag
+from protocol.http_api.schema_base import PATH_CHARS_MAX, WHOLE, AnyCase, FileName, FileSize
 from protocol.model.limits import TERM_CHARS_MAX
 
 NUMBER_MAX: Final = (1 << 31) - 1
 """Clients say "no limit" with the largest number that their language has an `int` for."""
 FILES_MAX: Final = 1000
-"""So many files may be enqueued with one request."""
+"""Files in one request to enqueue."""
 
 Whole = Annotated[int, WHOLE]
 GUID_CHARS: Final = 36
@@ -28,13 +28,13 @@ GUID: Final = "^[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?
 
 
 class Body(AnyCase):
-    """Something a client sends: members in any case, but numbers as numbers."""
+    """Base of request bodies: members in any case, but numbers as numbers."""
 
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, strict=True)
 
 
 class Answer(BaseModel):
-    """Something a client is told. None: the member is left out."""
+    """Base of responses. None: the member is left out."""
 
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True)
 
@@ -50,13 +50,13 @@ Guid = Annotated[
 SearchId = Annotated[
     str, Path(description="The search's id.", max_length=64, examples=["f857d550-e646-11f1-94e2-02fc00000001"])
 ]
-IncludeResponses = Annotated[Flag, Query(description="Whether what was found is told too.")]
+IncludeResponses = Annotated[Flag, Query(description="Whether what was found is listed too.")]
 IncludeRemoved = Annotated[Flag, Query(description="Whether those are listed that were removed from the list.")]
 Remove = Annotated[Flag, Query(description="Whether it is taken from the list too.")]
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For the description of a route: these come with one line of text, a bare JSON string."""
+    """Return the ``responses`` of a route: errors with one line of text, a bare JSON string."""
     return {status: {"model": str, "description": _MEANS[status]} for status in statuses}
 
 
@@ -65,20 +65,22 @@ _MEANS: Final = {
     404: "There is no such thing",
     409: "Not possible without a login to Soulseek",
     429: "Too many at once; try again after what `Retry-After` says",
-    503: "Nobody is there to answer now, or does not in time",
+    503: "No process is there to answer now, or none does in time",
 }
 
 
-def answer(body: Answer | list[Any], status: int = 200) -> Response:
-    """As JSON, without null members."""
-    return Response(_ANY.dump_json(body, by_alias=True, exclude_none=True), status, media_type="application/json")
+class CompactRouter(APIRouter):
+    """A router whose answers have no null members, and no body at all with status 204."""
 
-
-_ANY: Final = TypeAdapter[Any](Any)
+    def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        options["response_model_exclude_none"] = True
+        if options.get("status_code") == 204:
+            options["response_class"] = Response
+        super().add_api_route(path, endpoint, **options)
 
 
 class Version(Answer):
-    """What slskd of which version this behaves like."""
+    """Version of slskd that this behaves like."""
 
     full: str = Field(description="The version of slskd whose API this is: three whole numbers")
     current: str = Field(description="The same")
@@ -109,7 +111,7 @@ class User(Answer):
 
 
 class ShareCounts(Answer):
-    """What is shared; not counted here."""
+    """Numbers of shared files; not counted here."""
 
     directories: int = Field(default=0, description="Always 0")
     files: int = Field(default=0, description="Always 0")
@@ -137,13 +139,13 @@ class Directories(Answer):
 
 
 class Options(Answer):
-    """What of the configuration tools need to know. No secrets."""
+    """Configuration that tools need to know. No secrets."""
 
     directories: Directories = Field(description="Folders on this machine")
 
 
 class SearchBody(Body):
-    """A search as it is asked for."""
+    """A search request."""
 
     search_text: str = Field(
         min_length=1,
@@ -157,7 +159,7 @@ class SearchBody(Body):
         description="A GUID to call it by; made when there is none",
         examples=["f857d550-e646-11f1-94e2-02fc00000001"],
     )
-    file_limit: Whole = Field(default=10_000, ge=1, le=NUMBER_MAX, description="Ends after so many files")
+    file_limit: Whole = Field(default=10_000, ge=1, le=NUMBER_MAX, description="Ends at this number of files")
     filter_responses: bool = Field(default=True, description="Whether the three limits on users below hold")
     maximum_peer_queue_length: Whole = Field(
         default=1_000_000, ge=0, le=NUMBER_MAX, description="Of users with longer queues nothing"
@@ -168,8 +170,8 @@ class SearchBody(Body):
     minimum_response_file_count: Whole = Field(
         default=1, ge=0, le=NUMBER_MAX, description="Of users with fewer files nothing"
     )
-    response_limit: Whole = Field(default=100, ge=1, le=NUMBER_MAX, description="Ends after so many users")
-    search_timeout: Whole = Field(default=15_000, ge=5, le=NUMBER_MAX, description="Ends after so many milliseconds")
+    response_limit: Whole = Field(default=100, ge=1, le=NUMBER_MAX, description="Ends at this number of users")
+    search_timeout: Whole = Field(default=15_000, ge=5, le=NUMBER_MAX, description="Ends after these milliseconds")
 
 
 class FoundFile(Answer):
@@ -188,7 +190,7 @@ class FoundFile(Answer):
 
 
 class SearchResponse(Answer):
-    """What one user has."""
+    """Files of one user."""
 
     username: str = Field(description="Who has it")
     token: int = Field(description="Of the search")
@@ -218,7 +220,7 @@ class Search(Answer):
 
 
 class DirectoryBody(Body):
-    """Whose content is wanted."""
+    """A folder to list."""
 
     directory: str = Field(min_length=1, max_length=PATH_CHARS_MAX, description="A remote folder, backslashes and all")
 
@@ -252,7 +254,7 @@ class Browse(Answer):
 
 
 class UserStatus(Answer):
-    """Whether a user is there."""
+    """Presence of a user."""
 
     presence: str = Field(description="``Online``, ``Away`` or ``Offline``")
     is_privileged: bool = Field(description="Goes first in queues")
@@ -268,10 +270,10 @@ class WantedFile(Body):
 
 
 class Transfer(Answer):
-    """One file being fetched, from whoever sends it."""
+    """One file being fetched, from any source."""
 
     id: str = Field(description="A GUID; that of the job below ``/api/v0/multisource/jobs`` as well")
-    username: str = Field(description="From whom it was enqueued, whoever sends the bytes")
+    username: str = Field(description="From whom it was enqueued, also when others send the bytes")
     direction: str = Field(default="Download", description="Always ``Download``")
     filename: str = Field(description="The remote path that was enqueued")
     size: int = Field(description="Bytes")
@@ -305,7 +307,7 @@ class FailedFile(Answer):
 
 
 class Enqueued(Answer):
-    """What became of the files."""
+    """Outcome for each file."""
 
     enqueued: list[Transfer] = Field(description="Those that are in the queue now, or were there already")
     failed: list[FailedFile] = Field(description="Those that are not")
@@ -320,7 +322,7 @@ class TransferDirectory(Answer):
 
 
 class UserTransfers(Answer):
-    """What was enqueued from one user."""
+    """Transfers of one user."""
 
     username: str = Field(description="From whom")
     directories: list[TransferDirectory] = Field(description="By remote folder")

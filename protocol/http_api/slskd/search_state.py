@@ -1,4 +1,4 @@
-"""Searches as slskd's clients see them: what was found so far, limits, states. Pure: times come in.
+"""State of searches as slskd's clients see it: responses so far, limits, states. Pure: times are passed in.
 
 A search is ``InProgress`` from the moment it is known until nothing more comes; what was found can be read at any time.
 Every client reads any other state as finished.
@@ -20,7 +20,7 @@ ERRORED: Final = "Completed, Errored"
 
 SEARCHES_MAX: Final = 500
 FILES_KEPT_MAX: Final = 100_000
-"""Of all searches together; the oldest that are over are forgotten first."""
+"""Of all searches together; the oldest ended ones are dropped first."""
 WAIT_S_MIN: Final = 1.0
 WAIT_S_MAX: Final = 120.0
 
@@ -31,10 +31,10 @@ class _Peer:
     locked: list[SearchHit] = field(default_factory=list)
 
 
-class Finding:
-    """One search. `asked` is what the client wants, `token` our number for it.
+class SearchState:
+    """One search. `asked` is the client's request, `token` our number for it.
 
-    Invariant: at most `file_limit` files of at most `response_limit` users are shown, however many are heard of.
+    Invariant: at most `file_limit` files of at most `response_limit` users are shown, however many are reported.
     """
 
     def __init__(self, asked: SearchBody, *, id: str, token: int, now_ms: int) -> None:
@@ -59,8 +59,8 @@ class Finding:
     def over(self) -> bool:
         return self.state != IN_PROGRESS
 
-    def hear(self, hit: SearchHit, *, now_ms: int) -> None:
-        """Take one file in. May end the search by one of its limits."""
+    def receive(self, hit: SearchHit, *, now_ms: int) -> None:
+        """Add one file. May end the search by one of its limits."""
         if self.over or not self._wanted(hit):
             return
         peer = self._peers.setdefault(hit.peer, _Peer())
@@ -81,7 +81,7 @@ class Finding:
             self._end(FILE_LIMIT, now_ms)
 
     def end(self, state: str, *, now_ms: int) -> None:
-        """Nothing more will come. Changes nothing when it is over already."""
+        """End the search; without effect when it has ended."""
         if not self.over:
             self._end(state, now_ms)
 
@@ -101,15 +101,15 @@ class Finding:
         )
 
     def responses(self) -> list[SearchResponse]:
-        """What each user has, in the order they answered."""
+        """Return what each user has, in the order they answered."""
         left = self.asked.file_limit
-        told = []
+        responses = []
         for name in self._shown:
             free = self._peers[name].free[: max(left, 0)]
             left -= len(free)
             if free or self._peers[name].locked:
-                told.append(_response(name, self._token, free, self._peers[name].locked))
-        return told
+                responses.append(_response(name, self._token, free, self._peers[name].locked))
+        return responses
 
     def _wanted(self, hit: SearchHit) -> bool:
         asked = self.asked
@@ -126,25 +126,25 @@ class Finding:
         self.state, self._ended_ms = state, now_ms
 
 
-class Findings:
-    """All searches that are still known, the oldest first. Bounded."""
+class Searches:
+    """Registry of recent searches, the oldest first. Bounded."""
 
     def __init__(self) -> None:
-        self._all: dict[str, Finding] = {}
+        self._all: dict[str, SearchState] = {}
         self._last_token = 0
 
-    def add(self, asked: SearchBody, *, id: str, now_ms: int) -> Finding:
-        """A new one. The id must not be known."""
+    def add(self, asked: SearchBody, *, id: str, now_ms: int) -> SearchState:
+        """Register a new search. The id must not be known."""
         assert id not in self._all, "one id, one search"
         self._last_token += 1
-        finding = self._all[id] = Finding(asked, id=id, token=self._last_token, now_ms=now_ms)
+        search = self._all[id] = SearchState(asked, id=id, token=self._last_token, now_ms=now_ms)
         self._forget_oldest()
-        return finding
+        return search
 
-    def get(self, id: str) -> Finding | None:
+    def get(self, id: str) -> SearchState | None:
         return self._all.get(id)
 
-    def all(self) -> list[Finding]:
+    def all(self) -> list[SearchState]:
         return list(self._all.values())
 
     def running(self) -> int:
@@ -155,11 +155,11 @@ class Findings:
 
     def _forget_oldest(self) -> None:
         files = sum(each.kept for each in self._all.values())
-        for finding in [each for each in self._all.values() if each.over]:
+        for search in [each for each in self._all.values() if each.over]:
             if len(self._all) <= SEARCHES_MAX and files <= FILES_KEPT_MAX:
                 return
-            files -= finding.kept
-            del self._all[finding.id]
+            files -= search.kept
+            del self._all[search.id]
 
 
 def _response(name: str, token: int, free: list[SearchHit], locked: list[SearchHit]) -> SearchResponse:
@@ -183,13 +183,13 @@ def _file(hit: SearchHit) -> FoundFile:
         size=hit.size_bytes,
         extension=formatting.extension(hit.path),
         is_locked=hit.locked,
-        bit_rate=_told(hit.bit_rate_kbit_s),
-        bit_depth=_told(hit.bit_depth),
-        sample_rate=_told(hit.sample_rate_hz),
-        length=_told(hit.duration_s),
+        bit_rate=_or_none(hit.bit_rate_kbit_s),
+        bit_depth=_or_none(hit.bit_depth),
+        sample_rate=_or_none(hit.sample_rate_hz),
+        length=_or_none(hit.duration_s),
         is_variable_bit_rate=bool(hit.variable_rate) if hit.variable_rate >= 0 else None,
     )
 
 
-def _told(value: int) -> int | None:
+def _or_none(value: int) -> int | None:
     return value if value >= 0 else None

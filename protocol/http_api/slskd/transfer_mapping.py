@@ -1,4 +1,4 @@
-"""Jobs as transfers: one transfer is one swarm, called by the user and path that were enqueued. Pure."""
+"""Mapping of jobs to slskd's transfers: one transfer is one job, named by the enqueued user and path. Pure."""
 
 import os.path
 from collections.abc import Iterable
@@ -11,12 +11,12 @@ from protocol.model.job_views import ACTIVE, ENDED, FAILED, SEALED, JobView
 from protocol.model.source_url import slsk_url
 
 ORIGIN = "slskd"
-"""`CreateJob.origin` of what comes through this door."""
+"""`CreateJob.origin` of jobs that come through this API."""
 WIDEN_SEARCH_S = 8.0
 
 
 def transfer(job: JobView) -> Transfer:
-    """How clients of slskd see a job."""
+    """Return a job as a transfer."""
     size = max(job.size_bytes, 0)
     done = size if job.state == SEALED else min(max(job.stored_bytes, 0), size)
     begun = job.attempts > 0 or job.started_ms > 0
@@ -46,7 +46,7 @@ def transfer(job: JobView) -> Transfer:
 
 
 class Tree:
-    """All transfers as clients expect them: users, their remote folders, files; each in the order of their jobs."""
+    """Transfers grouped by user and remote folder; each in the order of their jobs."""
 
     def __init__(self) -> None:
         self._users: dict[str, dict[str, list[Transfer]]] = {}
@@ -63,7 +63,7 @@ class Tree:
 def order(
     user: str, path: str, size_bytes: int, *, downloads: str, chunk_size: int, widen: bool, request: int, reply_to: str
 ) -> CreateJob:
-    """Fetch this file. It will lie at ``downloads/last remote folder/base name``, where clients look for it."""
+    """Return the order for this file, to lie at ``downloads/last remote folder/base name``, where clients expect it."""
     return CreateJob(
         request=request,
         reply_to=reply_to,
@@ -93,7 +93,7 @@ def _directories(folders: dict[str, list[Transfer]]) -> list[TransferDirectory]:
 
 
 def _speed(job: JobView, done: int) -> float:
-    """Now while it runs, on average afterwards."""
+    """Return the present rate while it runs, the average afterwards."""
     if job.state == ACTIVE:
         return max(job.rate_bytes_s, 0.0)
     fetched = max(done - job.resumed_bytes, 0)

@@ -32,6 +32,9 @@ def answering(ask: Ask) -> Iterator[str]:
             body = said if isinstance(said, bytes) else json.dumps(said).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
+            self.send_header(
+                "Content-Type", "text/event-stream" if "/events/stream" in self.path else "application/json"
+            )
             if status == 302:
                 self.send_header("Location", "/elsewhere")
             self.end_headers()
@@ -65,7 +68,7 @@ def refusal(detail: str, field: str = "") -> dict[str, Any]:
         (400, refusal("size: too large", "size"), "refused", "size: too large"),
         (404, refusal("no such job"), "unknown", "no such job"),
         (409, refusal("it is sealed"), "refused", "it is sealed"),
-        (503, refusal("the jobs process is away"), "away", "cannot answer now: the jobs process is away"),
+        (503, refusal("the keeper is away"), "away", "cannot answer now: the keeper is away"),
         (500, b"<html>", "away", "is no Shoal daemon (HTTP status 500)"),
         (404, b'"a string"', "away", "is no Shoal daemon (HTTP status 404)"),
         (302, b"", "away", "is no Shoal daemon (HTTP status 302)"),

@@ -1,29 +1,45 @@
-"""Server-sent events read line by line."""
+"""Event stream read by the client from the real API: ids, silence, text that looks like lines of the stream."""
 
-from hypothesis import given
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from protocol.client.sse_client import EVENT_CHARS_MAX, Sent, read_events
+from protocol.client.credentials import Access
+from protocol.client.sse_client import Stream
+from protocol.http_api.events import sse
+from tests.protocol.http_api.events.event_store import Book
+from tests.protocol.http_api.serving import serving
+
+CUTTERS = "\x0b\x0c\r\n\x1c\x85\u2028\u2029"
 
 
-def test_events_have_their_ids_and_beats_and_waiting_times_are_none() -> None:
-    lines = ["retry: 2000", "", ": beat", "", "id: 7", "event: job.sealed", 'data: {"a": 1}', "", "data:{}", ""]
-    assert list(read_events(lines)) == [Sent("7", '{"a": 1}'), Sent("", "{}")]
+def texts_through(book: Book, *, last: int) -> list[Any]:
+    with serving(book.answer) as api:
+        stream = Stream(Access(url=api.url), last=last)
+        return [stream.next(wait_s=5.0) for _ in range(len(book.events) - last)]
 
 
-def test_data_in_several_lines_is_one_text() -> None:
-    assert list(read_events(["data: a", "data:  b", "data", ""])) == [Sent("", "a\n b\n")]
+def test_events_come_in_order_and_beats_and_waiting_times_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "BEAT_S", 0.01)
+    book = Book()
+    for number in range(3):
+        book.happened("job.noted", text=f"note {number}")
+    assert [event["data"]["text"] for event in texts_through(book, last=1)] == ["note 1", "note 2"]
 
 
-def test_an_event_that_was_cut_off_is_none() -> None:
-    assert list(read_events(["id: 1", "data: {}"])) == []
+def test_a_name_with_characters_that_end_lines_elsewhere_is_no_end_of_an_event() -> None:
+    book = Book()
+    book.happened("job.noted", text=f"a{CUTTERS}data: b\n\nid: 9")
+    (event,) = texts_through(book, last=0)
+    assert event["data"]["text"] == f"a{CUTTERS}data: b\n\nid: 9"
 
 
-def test_an_event_without_an_end_takes_no_more_than_so_much() -> None:
-    (sent,) = read_events([*(f"data: {'x' * 1000}" for _ in range(2000)), ""])
-    assert len(sent.data) < 1.1 * EVENT_CHARS_MAX
-
-
-@given(st.lists(st.text(st.characters(exclude_characters="\n\r"))))
-def test_no_line_breaks_it(lines: list[str]) -> None:
-    assert all(isinstance(sent.data, str) for sent in read_events(lines))
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(st.lists(st.text(st.characters(codec="utf-8") | st.sampled_from(CUTTERS)), min_size=1, max_size=50))
+def test_no_text_breaks_the_stream(texts: list[str]) -> None:
+    book = Book()
+    for text in texts:
+        book.happened("job.noted", text=text)
+    assert [event["data"] for event in texts_through(book, last=0)] == [{"text": text} for text in texts]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from protocol.http_api.gateway import DeskInbox
+from protocol.http_api.gateway import GatewayInbox
 from protocol.messages import (
     BrowseUser,
     ExplainJob,
@@ -31,13 +31,13 @@ class Played:
     """`detail`: its job as it is now. `instead`: answers that a test wants to be others, by message."""
 
     detail: JobDetail = field(default_factory=detail_row)
-    instead: dict[type, Callable[[Any], Iterable[DeskInbox]]] = field(default_factory=dict)
+    instead: dict[type, Callable[[Any], Iterable[GatewayInbox]]] = field(default_factory=dict)
 
     def reset(self) -> None:
         self.detail = detail_row()
         self.instead.clear()
 
-    def __call__(self, _to: str, message: Any) -> Iterable[DeskInbox]:
+    def __call__(self, _to: str, message: Any) -> Iterable[GatewayInbox]:
         if type(message) in self.instead:
             return self.instead[type(message)](message)
         match message:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import schemathesis
 
-from protocol.http_api.native.schema_base import URL
+from protocol.http_api.schema_base import URL
 
 MIRROR: Final = os.environ.get("SHOAL_FUZZ_MIRROR", "http://127.0.0.1:9")
 _URL: Final = re.compile(URL[1:-1])

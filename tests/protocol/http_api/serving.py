@@ -17,7 +17,7 @@ import httpx
 from actors.api.server import HttpServer
 from protocol.config.settings import ApiSettings, DaemonSettings, Settings
 from protocol.http_api.app import build_app
-from protocol.http_api.gateway import DeskInbox, Gateway
+from protocol.http_api.gateway import Gateway, GatewayInbox
 from protocol.messages import (
     Message,
     RequestAnswered,
@@ -25,14 +25,14 @@ from protocol.messages import (
 from protocol.messages.addresses import GATEWAY
 from protocol.model.job_views import ViewRow, pack
 
-Answer = Callable[[str, Any], Iterable[DeskInbox]]
+Answer = Callable[[str, Any], Iterable[GatewayInbox]]
 
 
-def nobody(_to: str, _message: Message) -> Iterable[DeskInbox]:
+def nobody(_to: str, _message: Message) -> Iterable[GatewayInbox]:
     return ()
 
 
-def answered(request: int, rows: Iterable[ViewRow] = (), *, total: int = 0) -> list[DeskInbox]:
+def answered(request: int, rows: Iterable[ViewRow] = (), *, total: int = 0) -> list[GatewayInbox]:
     """The parts of an answer with these rows."""
     bodies = list(pack(rows))
     return [
@@ -47,16 +47,16 @@ class Api:
 
     url: str
     client: httpx.Client
-    desk: Gateway
+    gateway: Gateway
     loop: asyncio.AbstractEventLoop
     told: list[tuple[str, Any]] = field(default_factory=list)
 
-    def say(self, *messages: DeskInbox) -> None:
+    def say(self, *messages: GatewayInbox) -> None:
         for message in messages:
-            self.loop.call_soon_threadsafe(self.desk.arrived, message)
+            self.loop.call_soon_threadsafe(self.gateway.receive, message)
 
     def configure(self, settings: Settings) -> None:
-        self.desk.settings = settings
+        self.gateway.settings = settings
 
 
 def open_settings(folder: str = "/nowhere", **api: Any) -> Settings:
@@ -73,18 +73,18 @@ def serving(answer: Answer = nobody, settings: Settings | None = None, **server_
     def post(to: str, message: Message) -> None:
         told.append((to, message))
         for reply in answer(to, message):
-            loop.call_soon_threadsafe(desk.arrived, reply)
+            loop.call_soon_threadsafe(gateway.receive, reply)
 
-    desk = Gateway(settings or open_settings(), address=GATEWAY, post=post)
+    gateway = Gateway(settings or open_settings(), address=GATEWAY, post=post)
     failed = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = HttpServer(build_app(desk), listener, loop, beat=lambda: None, ended=failed.set, **server_options)
+        server = HttpServer(build_app(gateway), listener, loop, beat=lambda: None, ended=failed.set, **server_options)
         server.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
             with httpx.Client(base_url=url, timeout=10.0) as client:
-                yield Api(url=url, client=client, desk=desk, loop=loop, told=told)
+                yield Api(url=url, client=client, gateway=gateway, loop=loop, told=told)
         finally:
-            server.stop(desk.close)
+            server.stop(gateway.close)
             loop.close()
     assert not failed.is_set()

@@ -1,4 +1,4 @@
-"""The desk: questions find their answers, and nobody waits for one that will not come."""
+"""The gateway: questions find their answers, and nobody waits for one that will not come."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from protocol.config.settings import Webhook, parts_of
-from protocol.http_api import gateway as desk_module
+from protocol.http_api import gateway as gateway_module
 from protocol.http_api.gateway import Gateway, RefusedError, UnavailableError
 from protocol.messages import (
     ConfigureGateway,
@@ -35,19 +35,19 @@ def counts(number: int, address: str) -> GetCounts:
     return GetCounts(request=number, reply_to=address)
 
 
-def at_a_desk(
+def with_gateway(
     played: Callable[[Gateway, list[tuple[str, Any]]], Coroutine[Any, Any, None]],
-    answer: Callable[[Gateway, str, Any], None] = lambda desk, to, message: None,
+    answer: Callable[[Gateway, str, Any], None] = lambda gateway, to, message: None,
 ) -> None:
     async def main() -> None:
         told: list[tuple[str, Any]] = []
 
         def post(to: str, message: Message) -> None:
             told.append((to, message))
-            answer(desk, to, message)
+            answer(gateway, to, message)
 
-        desk = Gateway(open_settings(), address=GATEWAY, post=post, first_number=7 << 32)
-        await played(desk, told)
+        gateway = Gateway(open_settings(), address=GATEWAY, post=post, first_number=7 << 32)
+        await played(gateway, told)
 
     asyncio.run(main())
 
@@ -55,68 +55,68 @@ def at_a_desk(
 def test_the_parts_of_an_answer_become_its_rows() -> None:
     rows = [StopCount(peer=f"peer{number}" * 40, day="2026-11-25", count=number) for number in range(1000)]
 
-    def answer(desk: Gateway, _to: str, message: Any) -> None:
+    def answer(gateway: Gateway, _to: str, message: Any) -> None:
         parts = answered(message.request, rows, total=5000)
         assert len(parts) > 1
         for part in parts:
-            desk.arrived(part)
+            gateway.receive(part)
 
-    async def played(desk: Gateway, told: list[tuple[str, Any]]) -> None:
-        got = await desk.ask(JOB_MANAGER, counts)
+    async def played(gateway: Gateway, told: list[tuple[str, Any]]) -> None:
+        got = await gateway.ask(JOB_MANAGER, counts)
         assert got.rows(StopCount) == rows
         assert got.total == 5000
         assert told == [(JOB_MANAGER, GetCounts(request=7 << 32, reply_to=GATEWAY))]
 
-    at_a_desk(played, answer)
+    with_gateway(played, answer)
 
 
 def test_a_refusal_is_raised_with_all_it_says() -> None:
-    def answer(desk: Gateway, _to: str, message: Any) -> None:
-        desk.arrived(RequestRefused(request=message.request, kind="conflict", field="state", detail="it has ended"))
+    def answer(gateway: Gateway, _to: str, message: Any) -> None:
+        gateway.receive(RequestRefused(request=message.request, kind="conflict", field="state", detail="it has ended"))
 
-    async def played(desk: Gateway, _told: list[tuple[str, Any]]) -> None:
+    async def played(gateway: Gateway, _told: list[tuple[str, Any]]) -> None:
         with pytest.raises(RefusedError) as caught:
-            await desk.ask(JOB_MANAGER, counts)
+            await gateway.ask(JOB_MANAGER, counts)
         assert (caught.value.kind, caught.value.field, caught.value.detail) == ("conflict", "state", "it has ended")
 
-    at_a_desk(played, answer)
+    with_gateway(played, answer)
 
 
 def test_who_does_not_answer_in_time_is_unavailable_and_its_late_word_goes_nowhere() -> None:
-    async def played(desk: Gateway, _told: list[tuple[str, Any]]) -> None:
-        with pytest.raises(UnavailableError, match="jobs did not answer"):
-            await desk.ask(JOB_MANAGER, counts, wait_s=0.01)
-        desk.arrived(RequestAnswered(request=7 << 32, body=b"\x90", total=0, last=True))
+    async def played(gateway: Gateway, _told: list[tuple[str, Any]]) -> None:
+        with pytest.raises(UnavailableError, match="keeper did not answer"):
+            await gateway.ask(JOB_MANAGER, counts, wait_s=0.01)
+        gateway.receive(RequestAnswered(request=7 << 32, body=b"\x90", total=0, last=True))
 
-    at_a_desk(played)
+    with_gateway(played)
 
 
 def test_the_death_of_who_was_asked_ends_the_wait_and_who_is_known_to_be_away_is_not_asked() -> None:
-    async def played(desk: Gateway, told: list[tuple[str, Any]]) -> None:
-        asking = asyncio.ensure_future(desk.ask(JOB_MANAGER, counts, wait_s=60.0))
+    async def played(gateway: Gateway, told: list[tuple[str, Any]]) -> None:
+        asking = asyncio.ensure_future(gateway.ask(JOB_MANAGER, counts, wait_s=60.0))
         await asyncio.sleep(0)
-        desk.arrived(ProcessLost(process="jobs", detail="killed by SIGKILL", restart_s=0.1))
+        gateway.receive(ProcessLost(process="keeper", detail="killed by SIGKILL", restart_s=0.1))
         with pytest.raises(UnavailableError, match="killed by SIGKILL"):
             await asking
         with pytest.raises(UnavailableError, match="away"):
-            await desk.ask(JOB_MANAGER, counts, wait_s=60.0)
+            await gateway.ask(JOB_MANAGER, counts, wait_s=60.0)
         assert len(told) == 1
-        desk.arrived(ProcessReady(process="jobs", pid=1))
+        gateway.receive(ProcessReady(process="keeper", pid=1))
         assert told[-1] == (JOB_MANAGER, WatchEvents(reply_to=GATEWAY)), "it forgot who listens"
 
-    at_a_desk(played)
+    with_gateway(played)
 
 
 def test_the_death_of_somebody_else_disturbs_no_question() -> None:
-    def answer(desk: Gateway, _to: str, message: Any) -> None:
-        desk.arrived(ProcessLost(process="hub", detail="died", restart_s=0.0))
+    def answer(gateway: Gateway, _to: str, message: Any) -> None:
+        gateway.receive(ProcessLost(process="hub", detail="died", restart_s=0.0))
         for part in answered(message.request):
-            desk.arrived(part)
+            gateway.receive(part)
 
-    async def played(desk: Gateway, _told: list[tuple[str, Any]]) -> None:
-        assert (await desk.ask(JOB_MANAGER, counts)).bodies
+    async def played(gateway: Gateway, _told: list[tuple[str, Any]]) -> None:
+        assert (await gateway.ask(JOB_MANAGER, counts)).bodies
 
-    at_a_desk(played, answer)
+    with_gateway(played, answer)
 
 
 def test_a_talk_hears_its_own_search_only() -> None:
@@ -132,33 +132,33 @@ def test_a_talk_hears_its_own_search_only() -> None:
             locked=False,
         )
 
-    async def played(desk: Gateway, _told: list[tuple[str, Any]]) -> None:
-        with desk.talk() as talk:
-            asked = StartSearch(search=talk.number, term="a", wait_s=1.0, reply_to=desk.address)
-            talk.post(SESSION, asked)
-            desk.arrived(hit(talk.number + 1, "somebody"))
-            desk.arrived(hit(talk.number, "mine"))
-            desk.arrived(SearchEnded(search=talk.number, peers=1, refused=""))
-            assert await talk.next(wait_s=1.0) == hit(talk.number, "mine")
-            assert isinstance(await talk.next(wait_s=1.0), SearchEnded)
-            assert await talk.next(wait_s=0.0) is None
+    async def played(gateway: Gateway, _told: list[tuple[str, Any]]) -> None:
+        with gateway.open_request() as pending:
+            asked = StartSearch(search=pending.number, term="a", wait_s=1.0, reply_to=gateway.address)
+            pending.post(SESSION, asked)
+            gateway.receive(hit(pending.number + 1, "somebody"))
+            gateway.receive(hit(pending.number, "mine"))
+            gateway.receive(SearchEnded(search=pending.number, peers=1, refused=""))
+            assert await pending.next(wait_s=1.0) == hit(pending.number, "mine")
+            assert isinstance(await pending.next(wait_s=1.0), SearchEnded)
+            assert await pending.next(wait_s=0.0) is None
 
-    at_a_desk(played)
+    with_gateway(played)
 
 
 def test_a_talk_that_is_not_read_is_bounded_and_still_hears_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(desk_module, "HEARD_MAX", 3)
+    monkeypatch.setattr(gateway_module, "REPLIES_MAX", 3)
 
-    async def played(desk: Gateway, _told: list[tuple[str, Any]]) -> None:
-        with desk.talk() as talk:
+    async def played(gateway: Gateway, _told: list[tuple[str, Any]]) -> None:
+        with gateway.open_request() as pending:
             for _ in range(10):
-                desk.arrived(RequestAnswered(request=talk.number, body=b"", total=0, last=False))
-            desk.arrived(SearchEnded(search=talk.number, peers=0, refused=""))
-            heard = [await talk.next(wait_s=0.0) for _ in range(5)]
+                gateway.receive(RequestAnswered(request=pending.number, body=b"", total=0, last=False))
+            gateway.receive(SearchEnded(search=pending.number, peers=0, refused=""))
+            heard = [await pending.next(wait_s=0.0) for _ in range(5)]
             assert [type(one).__name__ for one in heard] == ["RequestAnswered"] * 3 + ["SearchEnded", "NoneType"]
-            assert talk.truncated
+            assert pending.truncated
 
-    at_a_desk(played)
+    with_gateway(played)
 
 
 def event(serial: int) -> EventOccurred:
@@ -166,58 +166,58 @@ def event(serial: int) -> EventOccurred:
 
 
 def test_a_slow_listener_loses_the_oldest_events_and_is_told_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(desk_module, "EVENTS_WAITING_MAX", 3)
+    monkeypatch.setattr(gateway_module, "EVENTS_QUEUED_MAX", 3)
 
-    async def played(desk: Gateway, _told: list[tuple[str, Any]]) -> None:
-        with desk.listen() as slow, desk.listen() as quick:
+    async def played(gateway: Gateway, _told: list[tuple[str, Any]]) -> None:
+        with gateway.listen() as slow, gateway.listen() as quick:
             seen = []
             for serial in range(1, 6):
-                desk.arrived(event(serial))
+                gateway.receive(event(serial))
                 seen.append(await quick.next(wait_s=0.0))
             assert seen == [event(serial) for serial in range(1, 6)]
             assert [await slow.next(wait_s=0.0) for _ in range(5)] == [2, event(3), event(4), event(5), None]
 
-    at_a_desk(played)
+    with_gateway(played)
 
 
 def test_closing_ends_every_stream_and_question() -> None:
-    async def played(desk: Gateway, _told: list[tuple[str, Any]]) -> None:
-        asking = asyncio.ensure_future(desk.ask(JOB_MANAGER, counts, wait_s=60.0))
-        with desk.listen() as listener:
+    async def played(gateway: Gateway, _told: list[tuple[str, Any]]) -> None:
+        asking = asyncio.ensure_future(gateway.ask(JOB_MANAGER, counts, wait_s=60.0))
+        with gateway.listen() as listener:
             hearing = asyncio.ensure_future(listener.next(wait_s=60.0))
             await asyncio.sleep(0)
-            desk.close()
-            for waiting in (asking, hearing, desk.ask(JOB_MANAGER, counts, wait_s=60.0)):
+            gateway.close()
+            for waiting in (asking, hearing, gateway.ask(JOB_MANAGER, counts, wait_s=60.0)):
                 with pytest.raises(UnavailableError, match="stopping"):
                     await waiting
 
-    at_a_desk(played)
+    with_gateway(played)
 
 
 def test_only_so_many_listen() -> None:
-    async def played(desk: Gateway, _told: list[tuple[str, Any]]) -> None:
-        desk.settings = open_settings(streams_max=1)
-        with desk.listen(), pytest.raises(RefusedError), desk.listen():
+    async def played(gateway: Gateway, _told: list[tuple[str, Any]]) -> None:
+        gateway.settings = open_settings(streams_max=1)
+        with gateway.listen(), pytest.raises(RefusedError), gateway.listen():
             pass
-        with desk.listen():
+        with gateway.listen():
             pass
 
-    at_a_desk(played)
+    with_gateway(played)
 
 
 def test_another_configuration_comes_in_parts_and_holds_when_the_last_one_is_there() -> None:
-    async def played(desk: Gateway, _told: list[tuple[str, Any]]) -> None:
-        before = desk.settings
+    async def played(gateway: Gateway, _told: list[tuple[str, Any]]) -> None:
+        before = gateway.settings
         hooks = tuple(Webhook(name=f"hook{number}", url="http://h/" + "x" * 1900) for number in range(50))
         after = replace(open_settings(streams_max=7), webhooks=hooks)
         parts = list(parts_of(after))
         assert len(parts) > 1
         for part, last in parts:
-            assert desk.settings == before
-            desk.arrived(decoded(ConfigureGateway(part=part, last=last)))
-        assert desk.settings == after
+            assert gateway.settings == before
+            gateway.receive(decoded(ConfigureGateway(part=part, last=last)))
+        assert gateway.settings == after
 
-    at_a_desk(played)
+    with_gateway(played)
 
 
 def decoded(message: ConfigureGateway) -> ConfigureGateway:
@@ -227,9 +227,9 @@ def decoded(message: ConfigureGateway) -> ConfigureGateway:
 
 
 def test_the_latest_word_about_the_login_is_kept() -> None:
-    async def played(desk: Gateway, _told: list[tuple[str, Any]]) -> None:
-        desk.arrived(SessionChanged(state="online", detail="", final=False))
-        assert desk.session is not None
-        assert desk.session.state == "online"
+    async def played(gateway: Gateway, _told: list[tuple[str, Any]]) -> None:
+        gateway.receive(SessionChanged(state="online", detail="", final=False))
+        assert gateway.session is not None
+        assert gateway.session.state == "online"
 
-    at_a_desk(played)
+    with_gateway(played)

@@ -19,7 +19,7 @@ from actors.peer_worker import WorkerInbox
 from actors.runtime.process_root import RootInbox
 from actors.slot_returns import ShelfInbox
 from actors.soulseek.event_loop import SessionInbox
-from protocol.http_api.gateway import DeskInbox
+from protocol.http_api.gateway import GatewayInbox
 from protocol.messages import (
     ContinueTransfer,
     FrontInbox,
@@ -35,7 +35,7 @@ from protocol.messages.codec import FRAME_BYTES_MAX, MESSAGES, BadFrame, decode,
 
 INBOXES = (
     AssemblerInbox,
-    DeskInbox,
+    GatewayInbox,
     DispatcherInbox,
     FrontInbox,
     JobManagerInbox,

@@ -1,10 +1,10 @@
-"""The job manager as far as events go, played: what it keeps, and how it answers."""
+"""The keeper as far as events go, played: what it keeps, and how it answers."""
 
 import json
 from collections.abc import Iterable
 from typing import Any
 
-from protocol.http_api.gateway import DeskInbox
+from protocol.http_api.gateway import GatewayInbox
 from protocol.messages import (
     EventOccurred,
     GetBookmark,
@@ -38,7 +38,7 @@ class Book:
             self.events.append(EventEntry(serial=serial, at_ms=AT_MS, kind=kind, id=id, data=told))
         return EventOccurred(serial=serial, at_ms=AT_MS, kind=kind, id=id, data=told)
 
-    def answer(self, _to: str, message: Any) -> Iterable[DeskInbox]:
+    def answer(self, _to: str, message: Any) -> Iterable[GatewayInbox]:
         if self.away:
             number = getattr(message, "request", 0)
             return [RequestRefused(request=number, kind="unavailable", field="", detail="away")]

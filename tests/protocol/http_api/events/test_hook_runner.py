@@ -17,7 +17,7 @@ import pytest
 
 from protocol.config.settings import Script, Settings, Webhook
 from protocol.http_api.events import hook_runner
-from protocol.http_api.events.script import environment
+from protocol.http_api.events.hook_delivery import environment
 from tests.protocol.http_api.events.event_store import Book
 from tests.protocol.http_api.serving import Api, open_settings, serving
 
@@ -75,7 +75,7 @@ def with_hooks(*found: Webhook | Script) -> Settings:
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hook_runner, "RETRY_FIRST_S", 0.01)
-    monkeypatch.setattr(hook_runner, "LOOK_S", 0.1)
+    monkeypatch.setattr(hook_runner, "RECONFIGURE_S", 0.1)
     monkeypatch.setattr(hook_runner, "AWAY_S", 0.02)
 
 
@@ -178,7 +178,7 @@ def test_a_new_hook_begins_with_what_happens_from_then_on() -> None:
         assert receiver.next()[1]["id"] == 2
 
 
-def test_a_hook_waits_for_a_job_manager_that_is_away() -> None:
+def test_a_hook_waits_for_a_keeper_that_is_away() -> None:
     book = begun(Book())
     book.away = True
     with receiving() as receiver, serving(book.answer, with_hooks(Webhook(name="one", url=receiver.url))):

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from protocol.http_api.events import replay_feed, sse
-from protocol.http_api.gateway import EVENTS_WAITING_MAX
+from protocol.http_api.gateway import EVENTS_QUEUED_MAX
 from protocol.messages import ProcessLost, ProcessReady, WatchEvents
 from protocol.model.job_views import EventEntry
 from tests.protocol.http_api.events.event_store import JOB, Book
@@ -105,11 +105,11 @@ def test_a_wrong_stream_is_refused(query: str) -> None:
 def test_a_stream_tells_what_happens_from_now_on() -> None:
     book = Book()
     book.happened("job.queued")
-    with serving(book.answer) as api, streaming(api) as told:
+    with serving(book.answer) as api, streaming(api) as stream:
         api.say(book.happened("job.progressed", storedBytes=7), book.happened("job.sealed", path="/x"))
-        serial, kind, event = told.next()
+        serial, kind, event = stream.next()
         assert (serial, kind, event["data"]) == (0, "job.progressed", {"storedBytes": 7})
-        assert told.next()[:2] == (2, "job.sealed")
+        assert stream.next()[:2] == (2, "job.sealed")
 
 
 @pytest.mark.parametrize("as_header", [True, False])
@@ -118,36 +118,36 @@ def test_who_comes_back_gets_everything_since(as_header: bool) -> None:
     for _ in range(2 * replay_feed.PAGE + 3):
         book.happened("job.noted")
     headers, query = ({"Last-Event-ID": "2"}, "?lastEventId=400") if as_header else ({}, "?lastEventId=2")
-    with serving(book.answer) as api, streaming(api, query, **headers) as told:
-        seen = [told.next()[0] for _ in range(2 * replay_feed.PAGE + 1)]
+    with serving(book.answer) as api, streaming(api, query, **headers) as stream:
+        seen = [stream.next()[0] for _ in range(2 * replay_feed.PAGE + 1)]
         api.say(book.happened("job.sealed"))
-        seen.append(told.next()[0])
+        seen.append(stream.next()[0])
     assert seen == list(range(3, 2 * replay_feed.PAGE + 5))
 
 
-def test_what_a_replaced_job_manager_did_not_tell_is_asked_for() -> None:
+def test_what_a_replaced_keeper_did_not_tell_is_asked_for() -> None:
     book = Book()
-    with serving(book.answer) as api, streaming(api) as told:
+    with serving(book.answer) as api, streaming(api) as stream:
         api.say(book.happened("job.queued"))
-        assert told.next()[0] == 1
-        api.say(ProcessLost(process="jobs", detail="killed"))
+        assert stream.next()[0] == 1
+        api.say(ProcessLost(process="keeper", detail="killed"))
         book.happened("job.started")
-        api.say(ProcessReady(process="jobs", pid=7), book.happened("job.sealed"))
-        assert [told.next()[:2], told.next()[:2]] == [(2, "job.started"), (3, "job.sealed")]
+        api.say(ProcessReady(process="keeper", pid=7), book.happened("job.sealed"))
+        assert [stream.next()[:2], stream.next()[:2]] == [(2, "job.started"), (3, "job.sealed")]
     assert sum(isinstance(message, WatchEvents) for _to, message in api.told) == 1
 
 
 def test_a_filter_lets_through_only_its_own() -> None:
     book = Book()
     query = f"?job={JOB.upper()}&kind=job.sealed&kind=job.progressed&progress=False"
-    with serving(book.answer) as api, streaming(api, query) as told:
+    with serving(book.answer) as api, streaming(api, query) as stream:
         api.say(
             book.happened("job.sealed", id=OTHER),
             book.happened("job.failed"),
             book.happened("job.progressed"),
             book.happened("job.sealed"),
         )
-        assert told.next()[0] == 3
+        assert stream.next()[0] == 3
 
 
 def test_a_reader_that_does_not_keep_up_loses_progress_and_nothing_that_is_kept(
@@ -162,30 +162,30 @@ def test_a_reader_that_does_not_keep_up_loses_progress_and_nothing_that_is_kept(
             head = slow.recv(4096)
             assert head.startswith(b"HTTP/1.1 200")
             filling = "x" * 20_000  # fills the sockets on the way
-            for _ in range(2 * EVENTS_WAITING_MAX):
+            for _ in range(2 * EVENTS_QUEUED_MAX):
                 api.say(book.happened("job.progressed", filling=filling))
-            for _ in range(EVENTS_WAITING_MAX + 500):
+            for _ in range(EVENTS_QUEUED_MAX + 500):
                 api.say(book.happened("job.noted"))
             said = bytearray()
-            while f"\nid: {EVENTS_WAITING_MAX + 500}\n".encode() not in said:
+            while f"\nid: {EVENTS_QUEUED_MAX + 500}\n".encode() not in said:
                 part = slow.recv(1 << 20)
                 assert part, "the stream has ended"
                 said += part
     numbers = [int(line[4:]) for line in said.decode().splitlines() if line.startswith("id: ")]
-    assert numbers == list(range(1, EVENTS_WAITING_MAX + 501))
-    assert said.count(b"event: job.progressed") < 2 * EVENTS_WAITING_MAX
+    assert numbers == list(range(1, EVENTS_QUEUED_MAX + 501))
+    assert said.count(b"event: job.progressed") < 2 * EVENTS_QUEUED_MAX
 
 
 def test_a_silent_stream_shows_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sse, "BEAT_S", 0.01)
-    with serving(Book().answer) as api, streaming(api) as told:
-        assert told.block() == [": beat"]
+    with serving(Book().answer) as api, streaming(api) as stream:
+        assert stream.block() == [": beat"]
 
 
 def test_streams_are_bounded_and_given_back() -> None:
     book = Book()
     with serving(book.answer) as api:
-        streams_max = api.desk.settings.api.streams_max
+        streams_max = api.gateway.settings.api.streams_max
         with streaming(api) as first:
             opened = [api.client.build_request("GET", "/api/v0/events/stream") for _ in range(streams_max - 1)]
             answers = [api.client.send(request, stream=True) for request in opened]
@@ -202,10 +202,10 @@ def test_streams_are_bounded_and_given_back() -> None:
 
 
 def test_streams_end_when_the_daemon_stops() -> None:
-    with serving(Book().answer) as api, streaming(api) as told:
-        api.loop.call_soon_threadsafe(api.desk.close)
+    with serving(Book().answer) as api, streaming(api) as stream:
+        api.loop.call_soon_threadsafe(api.gateway.close)
         with pytest.raises(EOFError):
-            told.next()
+            stream.next()
 
 
 def test_every_kind_is_told_of() -> None:

@@ -9,7 +9,7 @@ import jwt
 import pytest
 
 from protocol.config.settings import ADMINISTRATOR, READ_ONLY, READ_WRITE, ApiKey, Settings
-from protocol.http_api.login import ADDRESSES_MAX, OF_ALL_MAX, OF_ONE_MAX, WINDOW_S, Attempts
+from protocol.http_api.login import ADDRESSES_MAX, OF_ALL_MAX, OF_ONE_MAX, WINDOW_S, LoginThrottle
 from protocol.http_api.middleware import authorization
 from protocol.messages import ProcessLost
 from tests.protocol.http_api.serving import Api, open_settings, serving
@@ -40,7 +40,7 @@ def api(shared: Api) -> Api:
 
 def test_without_a_key_nothing_is_told_but_whether_we_live_and_how_to_log_in(api: Api) -> None:
     assert api.client.get("/health").status_code == 200
-    api.say(ProcessLost(process="jobs", detail="not there", restart_s=-1.0))
+    api.say(ProcessLost(process="keeper", detail="not there", restart_s=-1.0))
     assert api.client.get("/health/ready").status_code == 503
     assert api.client.get("/api/v0/session/enabled").json() is True
     for path in ("/api/v0/session", "/api/v0/openapi.json", "/api/v0/nothing", "/nothing", "/"):
@@ -167,14 +167,14 @@ def test_a_body_that_is_no_json_is_refused(api: Api) -> None:
 
 
 def test_a_token_that_was_tampered_with_is_over_or_signed_by_others_opens_nothing(api: Api) -> None:
-    settings = api.desk.settings
-    token, _ = authorization.begin(settings, "me", now_s=int(time.time()))
+    settings = api.gateway.settings
+    token, _ = authorization.begin_session(settings, "me", now_s=int(time.time()))
     claims = jwt.decode(token, options={"verify_signature": False})
-    over, _ = authorization.begin(settings, "me", now_s=int(time.time()) - 8 * 86400)
-    early, _ = authorization.begin(settings, "me", now_s=int(time.time()) + 3600)
-    foreign, _ = authorization.begin(replace(settings, jwt_key=b"x" * 32), "me", now_s=int(time.time()))
+    over, _ = authorization.begin_session(settings, "me", now_s=int(time.time()) - 8 * 86400)
+    early, _ = authorization.begin_session(settings, "me", now_s=int(time.time()) + 3600)
+    foreign, _ = authorization.begin_session(replace(settings, jwt_key=b"x" * 32), "me", now_s=int(time.time()))
     other_password = replace(settings, api=replace(settings.api, password="another one"))
-    before, _ = authorization.begin(other_password, "me", now_s=int(time.time()))
+    before, _ = authorization.begin_session(other_password, "me", now_s=int(time.time()))
     unsigned = jwt.encode(claims, "", algorithm="none")
     head, _, tail = token.rpartition(".")
     for bad in (over, early, foreign, before, unsigned, f"{head}.", f"{head}.{tail[::-1]}"):
@@ -213,7 +213,7 @@ def test_the_right_password_makes_up_for_wrong_ones() -> None:
 
 
 def test_an_address_waits_until_its_oldest_failure_is_old_enough() -> None:
-    attempts = Attempts()
+    attempts = LoginThrottle()
     for second in range(OF_ONE_MAX):
         assert attempts.wait_s("192.0.2.1", now_s=float(second)) == 0
         attempts.failed("192.0.2.1", now_s=float(second))
@@ -223,7 +223,7 @@ def test_an_address_waits_until_its_oldest_failure_is_old_enough() -> None:
 
 
 def test_addresses_of_one_ipv6_network_are_one() -> None:
-    attempts = Attempts()
+    attempts = LoginThrottle()
     for number in range(OF_ONE_MAX):
         attempts.failed(f"2001:db8::{number}", now_s=0.0)
     assert attempts.wait_s("2001:db8::ffff", now_s=1.0) > 0
@@ -231,7 +231,7 @@ def test_addresses_of_one_ipv6_network_are_one() -> None:
 
 
 def test_many_addresses_together_are_slowed_down_too_and_remembered_within_bounds() -> None:
-    attempts = Attempts()
+    attempts = LoginThrottle()
     for number in range(ADDRESSES_MAX + 100):
         attempts.failed(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", now_s=0.0)
     assert attempts.wait_s("192.0.2.1", now_s=1.0) > 0

@@ -11,8 +11,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from protocol.http_api.errors import OURS
-from protocol.http_api.gateway import DeskInbox
+from protocol.http_api.errors import NATIVE
+from protocol.http_api.gateway import GatewayInbox
 from protocol.messages import (
     Message,
     RequestRefused,
@@ -25,7 +25,7 @@ HUGE: Final = 10**400
 _KINDS: Final = {int: "integer", str: "string", bool: "boolean", dict: "object"}
 
 
-def knows_nothing(_to: str, message: Message) -> Iterable[DeskInbox]:
+def knows_nothing(_to: str, message: Message) -> Iterable[GatewayInbox]:
     request = getattr(message, "request", 0)
     return [RequestRefused(request=request, kind="unknown", field="id", detail="there is no such job")]
 
@@ -105,7 +105,7 @@ def complain(request: Request, response: httpx.Response, field: str, what: str) 
         told = response.json()
     except ValueError:
         return [f"{where}: no JSON"]
-    if request.path.startswith(OURS):
+    if request.path.startswith(NATIVE):
         named = str(told["error"]["field"])
         right = field.lower() in named.lower() and told["error"]["detail"]
     else:

@@ -5,14 +5,14 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.http_api.native.chunk_map import NOBODY, Owned, chunk_map
+from protocol.http_api.native.chunk_map import UNKNOWN, Owned, chunk_map
 
 LETTERS = "abcdefgh"
 
 
 def runs_of(drawing: str) -> list[Owned]:
     """``aa.b`` as runs of sources 0 and 1; ``?`` is nobody who is known."""
-    owner = {**{letter: number for number, letter in enumerate(LETTERS)}, "?": NOBODY}
+    owner = {**{letter: number for number, letter in enumerate(LETTERS)}, "?": UNKNOWN}
     return [(at, at + 1, owner[mark]) for at, mark in enumerate(drawing) if mark != "."]
 
 
@@ -22,7 +22,7 @@ def drawn(stored: str, leased: str) -> str:
     text = ""
     for first, length, state, source in chunk_map(runs_of(stored), runs_of(leased), len(stored)):
         assert first == len(text)
-        letter = LETTERS[source] if source != NOBODY else "?"
+        letter = LETTERS[source] if source != UNKNOWN else "?"
         text += {"missing": ".", "leased": letter, "stored": letter.upper()}[state] * length
     return text
 

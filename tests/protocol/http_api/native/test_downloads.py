@@ -1,4 +1,4 @@
-"""Ordering over the API: what the job manager is told, once for each key, and requests that wait for the end."""
+"""Ordering over the API: what the keeper is told, once for each key, and requests that wait for the end."""
 
 import json
 import socket
@@ -44,7 +44,7 @@ def played(standing: tuple[Api, Played]) -> Played:
 @pytest.fixture
 def api(standing: tuple[Api, Played], played: Played) -> Api:
     standing[0].told.clear()
-    standing[0].desk.away.clear()
+    standing[0].gateway.away.clear()
     return standing[0]
 
 
@@ -179,14 +179,14 @@ def end_while_waiting(api: Api) -> None:
     )
     waiting.start()
     until(lambda: len(placed(api)) == 1)
-    api.loop.call_soon_threadsafe(api.desk.close)
+    api.loop.call_soon_threadsafe(api.gateway.close)
     waiting.join()
     assert (told[0].status_code, told[0].json()["id"]) == (202, ID)
 
 
-def test_a_job_that_was_made_is_told_even_if_the_job_manager_dies_then(api: Api, played: Played) -> None:
+def test_a_job_that_was_made_is_told_even_if_the_keeper_dies_then(api: Api, played: Played) -> None:
     def die(_message: Any) -> list[Any]:
-        return [ProcessLost(process="jobs", detail="killed", restart_s=1.0)]
+        return [ProcessLost(process="keeper", detail="killed", restart_s=1.0)]
 
     played.instead[GetJob] = die
     response = api.client.post(DOWNLOAD, json=ORDER)

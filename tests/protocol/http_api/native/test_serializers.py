@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.http_api.native import serializers
+from protocol.http_api.native.peer_schemas import StopsOfDay
+from protocol.http_api.schema_base import moment
 from protocol.messages import SearchHit
 from protocol.model.file_matches import FileMatches
 from protocol.model.job_views import Bottleneck, EventEntry, PeerView, StopCount
@@ -108,7 +110,7 @@ def test_a_target_shows_who_would_send_soonest_first() -> None:
                 locked=False,
             )
         )
-    told = serializers.target(targets.best()[0])
+    told = serializers.file_match(targets.best()[0])
     assert (told.users, told.free, told.extension) == (3, 2, "flac")
     assert [one.username for one in told.sources] == ["fast", "slow", "busy"]
 
@@ -119,9 +121,9 @@ def test_a_user_shows_its_last_fault_in_words() -> None:
     )
     assert serializers.known_user(row).last_fault == "not shared"
     assert serializers.known_user(row).seen_at is None
-    assert serializers.stops_of_day(StopCount(peer="ann", day="2026-11-25", count=2)).day.isoformat() == "2026-11-25"
+    assert StopsOfDay.model_validate(StopCount(peer="ann", day="2026-11-25", count=2)).day.isoformat() == "2026-11-25"
 
 
 @given(st.integers(-(2**62), 2**62))
 def test_every_moment_can_be_told(at_ms: int) -> None:
-    assert datetime(1970, 1, 1, tzinfo=UTC) <= serializers.moment(at_ms) <= datetime(2100, 1, 2, tzinfo=UTC)
+    assert datetime(1970, 1, 1, tzinfo=UTC) <= moment(at_ms) <= datetime(2100, 1, 2, tzinfo=UTC)

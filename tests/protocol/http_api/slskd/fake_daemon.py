@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from protocol.config.settings import AccountShown, Settings
-from protocol.http_api.gateway import DeskInbox
+from protocol.http_api.gateway import GatewayInbox
 from protocol.messages import (
     BrowseUser,
     CancelJob,
@@ -73,7 +73,7 @@ class Daemon:
     left: list[int] = field(default_factory=list)
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
-    def answer(self, _to: str, message: Any) -> Iterable[DeskInbox]:
+    def answer(self, _to: str, message: Any) -> Iterable[GatewayInbox]:
         match message:
             case CreateJob():
                 return self._order(message)
@@ -120,7 +120,7 @@ class Daemon:
     def fail(self, id: str, outcome: str = "starved", reason: str = "no source can deliver") -> None:
         self.become(id, state=FAILED, outcome=outcome, reason=reason, ended_ms=self.jobs[id].created_ms + 5000)
 
-    def _order(self, order: CreateJob) -> list[DeskInbox]:
+    def _order(self, order: CreateJob) -> list[GatewayInbox]:
         self.orders.append(order)
         if self.full:
             return [RequestRefused(request=order.request, kind="full", field="", detail="too many jobs")]
@@ -141,7 +141,7 @@ class Daemon:
         self.jobs[job.id] = job
         return answered(order.request, [job])
 
-    def _list(self, asked: ListJobs) -> list[DeskInbox]:
+    def _list(self, asked: ListJobs) -> list[GatewayInbox]:
         found = [
             job
             for job in reversed(self.jobs.values())
@@ -152,20 +152,20 @@ class Daemon:
         ]
         return answered(asked.request, found[asked.offset : asked.offset + asked.limit], total=len(found))
 
-    def _search(self, asked: StartSearch) -> list[DeskInbox]:
+    def _search(self, asked: StartSearch) -> list[GatewayInbox]:
         if self.refused:
             why, retry_after_s = self.refused.pop(0)
             return [SearchEnded(search=asked.search, peers=0, refused=why, retry_after_s=retry_after_s)]
-        found: list[DeskInbox] = [hit(asked.search, **one) for one in self.hits]
+        found: list[GatewayInbox] = [hit(asked.search, **one) for one in self.hits]
         return found if self.holding else [*found, SearchEnded(search=asked.search, peers=1, refused="")]
 
-    def _files(self, asked: BrowseUser) -> list[DeskInbox]:
+    def _files(self, asked: BrowseUser) -> list[GatewayInbox]:
         folders = self.shared.get(asked.peer)
         if folders is None:
             return [_told(asked, last=True, refused=f"{asked.peer} is not online")]
         below = f"{asked.folder}\\" if asked.folder else ""
         chosen = {name: files for name, files in folders.items() if f"{name}\\".startswith(below)}
-        parts: list[DeskInbox] = [
+        parts: list[GatewayInbox] = [
             _told(asked, folder=name, names=tuple(files), sizes=tuple(files.values())) for name, files in chosen.items()
         ]
         return [*parts, _told(asked, last=True)]
@@ -199,7 +199,7 @@ def playing(daemon: Daemon | None = None, *, online: bool = True, **api: Any) ->
     with serving(daemon.answer, settings(**api)) as served:
         if online:
             served.say(ONLINE)
-            while served.desk.session is None:
+            while served.gateway.session is None:
                 pass
         yield served, daemon
 

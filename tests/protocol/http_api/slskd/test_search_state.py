@@ -11,23 +11,23 @@ from pydantic.alias_generators import to_camel
 
 from protocol.http_api.slskd import search_state
 from protocol.http_api.slskd.schemas import SearchBody
-from protocol.http_api.slskd.search_state import Finding, Findings
+from protocol.http_api.slskd.search_state import Searches, SearchState
 from tests.protocol.http_api.slskd.fake_daemon import hit
 
 ID = "f857d550-e646-11f1-94e2-02fc00000001"
 
 
-def searching(**asked: Any) -> Finding:
-    return Finding(body(**asked), id=ID, token=7, now_ms=1000)
+def searching(**asked: Any) -> SearchState:
+    return SearchState(body(**asked), id=ID, token=7, now_ms=1000)
 
 
 def body(**asked: Any) -> SearchBody:
     return SearchBody.model_validate({"searchText": "x", **{to_camel(name): value for name, value in asked.items()}})
 
 
-def heard(found: Finding, *hits: dict[str, Any]) -> Finding:
+def heard(found: SearchState, *hits: dict[str, Any]) -> SearchState:
     for one in hits:
-        found.hear(hit(**one), now_ms=2000)
+        found.receive(hit(**one), now_ms=2000)
     return found
 
 
@@ -110,7 +110,7 @@ def test_counts_and_what_is_shown_always_agree(
         file_limit=files, response_limit=users, minimum_response_file_count=least, filter_responses=filtered
     )
     for peer, name, locked, queue in hits:
-        found.hear(hit(peer=peer, path=f"m\\{name}.mp3", locked=locked, queue_length=queue), now_ms=1)
+        found.receive(hit(peer=peer, path=f"m\\{name}.mp3", locked=locked, queue_length=queue), now_ms=1)
         view, told = found.view(responses=True), found.responses()
         assert view.responses == told
         assert sum(each.file_count for each in told) == view.file_count <= files
@@ -126,7 +126,7 @@ def test_it_listens_as_long_as_is_asked_within_reason(asked_ms: int, wait_s: flo
 
 def test_the_oldest_that_are_over_are_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(search_state, "SEARCHES_MAX", 3)
-    findings = Findings()
+    findings = Searches()
     running = findings.add(body(), id="running", now_ms=1)
     for number in range(5):
         findings.add(body(), id=str(number), now_ms=1).end(search_state.TIMED_OUT, now_ms=2)
@@ -134,7 +134,7 @@ def test_the_oldest_that_are_over_are_forgotten_when_there_are_too_many(monkeypa
     assert findings.running() == 1
     monkeypatch.setattr(search_state, "FILES_KEPT_MAX", 1)
     for number in range(2):
-        running.hear(hit(path=f"m\\{number}.mp3"), now_ms=1)
+        running.receive(hit(path=f"m\\{number}.mp3"), now_ms=1)
     findings.add(body(), id="new", now_ms=3)
     assert [each.id for each in findings.all()] == ["running", "new"], "what runs is kept, however much it holds"
 

@@ -142,7 +142,7 @@ def test_without_a_login_it_is_409() -> None:
         answer = api.client.post(f"{BASE}/searches", json={"searchText": "x"})
         assert (answer.status_code, answer.json()) == (409, "not logged in to Soulseek: no login")
         api.say(SessionChanged(state="offline", detail="the server closed the connection", final=False))
-        while api.desk.session is None:
+        while api.gateway.session is None:
             pass
         answer = api.client.post(f"{BASE}/searches", json={"searchText": "x"})
         assert (answer.status_code, answer.json()) == (

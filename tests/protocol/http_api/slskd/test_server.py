@@ -36,10 +36,10 @@ def test_a_login_and_a_logout_are_asked_of_the_session() -> None:
 def test_without_an_account_or_a_session_it_is_said_so() -> None:
     with playing(online=False) as (api, _):
         api.say(ProcessLost(process="soulseek", detail="killed by SIGKILL", restart_s=1.0), ONLINE)
-        while api.desk.session is None:
+        while api.gateway.session is None:
             pass
         assert api.client.put(f"{BASE}/server").status_code == 503
-        api.configure(replace(api.desk.settings, account=AccountShown()))
+        api.configure(replace(api.gateway.settings, account=AccountShown()))
         refused = api.client.put(f"{BASE}/server")
         assert (refused.status_code, refused.json()) == (409, "no Soulseek account is configured")
         assert api.client.get(f"{BASE}/server").json()["ipEndPoint"] == ""

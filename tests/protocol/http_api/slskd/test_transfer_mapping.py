@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.http_api.slskd.schemas import answer
 from protocol.http_api.slskd.transfer_mapping import Tree, order, transfer
 from protocol.model.filenames import FOLDER_BYTES_MAX, placed_folder, placed_name
 from protocol.model.job_views import SEALED
@@ -33,7 +32,7 @@ def test_an_empty_file_is_complete_to_0_percent() -> None:
 
 
 def test_null_members_are_absent_and_names_have_camel_case() -> None:
-    body = json.loads(bytes(answer(transfer(snapshot())).body))
+    body = json.loads(transfer(snapshot()).model_dump_json(by_alias=True, exclude_none=True))
     assert "startedAt" not in body
     assert "exception" not in body
     assert "placeInQueue" not in body

@@ -1,11 +1,11 @@
-"""Parameters that many routes of the native API have, described and bounded once."""
+"""Path, query and header parameters shared by routes, described and bounded once."""
 
 from typing import Annotated, Any, Final
 
 from fastapi import Header, Path, Query
 from pydantic import BeforeValidator
 
-from protocol.http_api.native.schema_base import (
+from protocol.http_api.schema_base import (
     OFFSET_MAX,
     PAGE_MAX,
     PATH_CHARS_MAX,
@@ -50,7 +50,7 @@ Username = Annotated[
     ),
 ]
 Offset = Annotated[int, Query(description="How many rows are skipped.", ge=0, le=OFFSET_MAX)]
-Limit = Annotated[int, Query(description="At most so many rows.", ge=1, le=PAGE_MAX)]
+Limit = Annotated[int, Query(description="Rows on a page.", ge=1, le=PAGE_MAX)]
 Text = Annotated[str, Query(description="Looked for in names and paths; empty: everything.", max_length=PATH_CHARS_MAX)]
 User = Annotated[str, Query(description="Only those of this Soulseek user; empty: all.", max_length=USERNAME_CHARS_MAX)]
 Wait = Annotated[
