@@ -10,7 +10,7 @@ from typing import Final
 
 from actors.runtime import log_setup
 from actors.runtime.spawn import warm
-from protocol.cli.commands.daemon import DaemonOptions
+from protocol.cli.parsing import DaemonOptions
 from protocol.config.load import Config, load
 from protocol.model.errors import BadUsage
 

@@ -15,7 +15,7 @@ from actors.demo.mirrors.mirror import Behavior as MirrorBehavior
 from actors.demo.soulseek.behavior import Behavior
 from actors.demo.soulseek.network import DemoNetwork
 from actors.local.download import fetch
-from protocol.cli.exit_codes import ExitCode, exit_code_of
+from protocol.cli.views.outcome import ExitCode, exit_code_of
 from protocol.cli.parsing import DemoOptions, GetOptions
 from protocol.cli.views.base import make_view
 from protocol.config.settings import Account

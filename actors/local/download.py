@@ -19,7 +19,7 @@ from actors.builders import processes
 from actors.core.supervision.process_policy import HealthPolicy, RestartPolicy
 from actors.runtime.process import ProcessSpec
 from actors.runtime.supervisor import StartFailed, Supervisor
-from protocol.cli.exit_codes import exit_code_of
+from protocol.cli.views.outcome import exit_code_of
 from protocol.cli.parsing import GetOptions
 from protocol.cli.views.base import make_view
 from protocol.config.paths import state_folder

@@ -1,7 +1,7 @@
-"""The commands: words of a shell in, one of `Actions` called, its exit code out.
+"""Command line of the program: words of a shell in, one of `Actions` called, its exit code out.
 
-Options are taken as text and checked in `options`, so that every mistake is one line on
-stderr, the same with every version of typer; nothing is drawn with rich here, which keeps the start fast.
+Every mistake is one line on stderr, the same with every version of typer; nothing is drawn with rich here, which keeps
+the start fast.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,25 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from protocol.cli.args import Config, FoundJson, Json, Kind, PartPath, Quiet, Targets, Term, Verbose, Wait
-from protocol.cli.commands.daemon import DaemonOptions, daemon_command
+from protocol.cli.args import Config, FoundJson, Kind, Loudness, PartPath, Targets, Term, Wait, option, spread
 from protocol.cli.commands.download import account_of_user, get_command, say_notes, swarm_command
-from protocol.cli.exit_codes import MEANINGS
 from protocol.cli.group import OneLineGroup
-from protocol.cli.parsing import (
-    DEMO_KINDS,
-    TARGETS_SHOWN_MAX,
-    DemoOptions,
-    GetOptions,
-    SearchOptions,
-    VerifyOptions,
-    checked_count,
-    checked_loudness,
-    checked_path,
-    checked_term,
-    checked_wait,
-    checked_word,
-)
+from protocol.cli.parsing import DaemonOptions, DemoOptions, GetOptions, SearchOptions, VerifyOptions, checked_term
+from protocol.cli.views.outcome import MEANINGS
 from protocol.model.errors import BadUsage
 from protocol.model.version import program_version
 
@@ -38,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actions:
-    """What the commands do; given by whoever builds the program. Each returns the exit code."""
+    """What the commands do. Each returns the exit code."""
 
     get: Callable[[GetOptions], int]
     """Also for ``swarm``, then with a term."""
@@ -51,7 +37,11 @@ class Actions:
 
 
 _EPILOG: Final = "\b\nExit codes:\n" + "\n".join(f"{code.value:>5}  {words}" for code, words in MEANINGS.items())
-Version = Annotated[bool, typer.Option("--version", help="Show the version.")]
+Version = Annotated[bool, option("--version", help="Show the version.")]
+VerifyJson = Annotated[bool, option("--json", help="One JSON object on stdout.")]
+LogJson = Annotated[bool, option("--log-json", help="One JSON object a line on stderr.")]
+PrintConfig = Annotated[bool, option("--print-config", help="Print every key of the configuration, and end.")]
+PrintUnit = Annotated[bool, option("--print-unit", help="Print a unit file for systemd, and end.")]
 
 
 def build_app(actions: Actions) -> typer.Typer:
@@ -60,7 +50,7 @@ def build_app(actions: Actions) -> typer.Typer:
     class Group(OneLineGroup):
         @staticmethod
         def more() -> "Mapping[str, TyperCommand | TyperGroup]":
-            from protocol.cli.commands.remote import daemon_commands
+            from protocol.cli.commands.jobs import daemon_commands
 
             return daemon_commands(actions.digest, epilog=_EPILOG)
 
@@ -72,12 +62,8 @@ def build_app(actions: Actions) -> typer.Typer:
         epilog=_EPILOG,
     )
     app.callback(invoke_without_command=True)(_shoal)
-    app.command("get", epilog=_EPILOG)(get_command(actions.get))
-    app.command("swarm", epilog=_EPILOG)(swarm_command(actions.get))
-    app.command("search", epilog=_EPILOG)(_search_command(actions))
-    app.command("demo", epilog=_EPILOG)(_demo_command(actions))
-    app.command("verify", epilog=_EPILOG)(_verify_command(actions))
-    app.command("daemon", epilog=_EPILOG)(daemon_command(actions.daemon, program_version))
+    for command in (get_command(actions.get), swarm_command(actions.get), *_local_commands(actions)):
+        app.command(command.__name__, epilog=_EPILOG)(command)
     return app
 
 
@@ -90,44 +76,51 @@ def _shoal(context: typer.Context, version: Version = False) -> None:
         raise BadUsage("a command is missing: get, swarm, search, demo, verify, daemon or another of --help")
 
 
-def _search_command(actions: Actions) -> Callable[..., None]:
+def _local_commands(actions: Actions) -> list[Callable[..., None]]:
+    """The commands that use no running daemon, besides downloads."""
+
     def search(
-        term: Term = None, wait: Wait = "5", limit: Targets = "20", json: FoundJson = False, config: Config = ""
+        term: Term = None, wait: Wait = 5.0, limit: Targets = 20, json: FoundJson = False, config: Config = ""
     ) -> None:
         """Show which files Soulseek users have for these words.
 
         Files of the same exact size and kind are one target. What is shown can be fetched with: swarm TERM --size BYTES
         """
         words = checked_term(term or ())
-        wait_s = checked_wait(wait)
-        targets_max = checked_count("--limit", limit, TARGETS_SHOWN_MAX)
         account = account_of_user(config)
         say_notes(account.notes, quiet=json)
-        options = SearchOptions(term=words, wait_s=wait_s, targets_max=targets_max, json=json, account=account)
+        options = SearchOptions(term=words, wait_s=wait, targets_max=limit, json=json, account=account)
         raise typer.Exit(actions.search(options))
 
-    return search
-
-
-def _demo_command(actions: Actions) -> Callable[..., None]:
-    def demo(kind: Kind = "soulseek", json: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+    @spread
+    def demo(*, kind: Kind = "soulseek", loudness: Loudness) -> None:
         """Search and fetch from users good and bad, played here; no network, no account.
 
         Starts a Soulseek network (or mirrors) on this machine with a generated file, and checks what came.
         """
-        checked_loudness(quiet=quiet, verbose=verbose)
-        kind = checked_word("--kind", kind, DEMO_KINDS)
-        raise typer.Exit(actions.demo(DemoOptions(kind=kind, json=json, quiet=quiet, verbose=verbose)))
+        options = DemoOptions(kind=kind, json=loudness.json, quiet=loudness.quiet, verbose=loudness.verbose)
+        raise typer.Exit(actions.demo(options))
 
-    return demo
-
-
-def _verify_command(actions: Actions) -> Callable[..., None]:
-    def verify(path: PartPath, json: Json = False) -> None:
+    def verify(path: PartPath, json: VerifyJson = False) -> None:
         """Re-hash a part file against its records.
 
         Says which chunks hold, which are damaged and which are missing; changes nothing.
         """
-        raise typer.Exit(actions.verify(VerifyOptions(path=checked_path(path), json=json)))
+        raise typer.Exit(actions.verify(VerifyOptions(path=path, json=json)))
 
-    return verify
+    def daemon(
+        config: Config = "",
+        log_json: LogJson = False,
+        print_config: PrintConfig = False,
+        print_unit: PrintUnit = False,
+    ) -> None:
+        """Run for months: hold jobs, fetch them, be driven over HTTP.
+
+        Stays in the foreground. SIGTERM ends it with everything saved, SIGHUP has the configuration read again.
+        Without a configuration it listens on 127.0.0.1:5030 and makes an API key.
+        """
+        show = "config" if print_config else "unit" if print_unit else ""
+        options = DaemonOptions(config=config, log_json=log_json, show=show, version=program_version())
+        raise typer.Exit(actions.daemon(options))
+
+    return [search, demo, verify, daemon]

@@ -1,107 +1,253 @@
-"""Words and options that several commands have, described once. A home of typer."""
+"""Options and arguments of the commands, each described once; and groups of options that several commands have.
 
-from typing import Annotated, Final
+A group is a dataclass. A command takes it as one parameter, and `spread` puts its fields on the command line. Values
+are checked while they are parsed, so a command gets good ones.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Final, get_type_hints
 
 import typer
 
-from protocol.cli.parsing import DEMO_KINDS
+from protocol.cli import parsing
+from protocol.cli.group import Mistake
+from protocol.cli.parsing import DEMO_KINDS, MEMORY_LIMIT_BYTES, TARGETS_SHOWN_MAX
+from protocol.model.errors import BadUsage
 from protocol.model.limits import HEX_DIGITS, MODES, SYNCS
 
-_UNITS: Final = "K = 1024 bytes, M = 1024 K"
+SLOW_RATE_BYTES_S: Final = 5 * 1024
+SLOW_AFTER_S: Final = 15.0
+CHUNK_SIZE: Final = 128 * 1024
+
+
+def _typed(check: Callable[[str], Any]) -> Callable[[Any], Any]:
+    def parser(word: Any) -> Any:
+        try:
+            return check(word) if isinstance(word, str) else word  # a default is a checked value already
+        except BadUsage as error:
+            raise Mistake(str(error)) from None
+
+    return parser
+
+
+def option(*names: str, metavar: str = "", check: Callable[[str], Any] | None = None, help: str, **extra: Any) -> Any:
+    """An option. What it is without its being given stands in `help`."""
+    extra.setdefault("show_default", False)
+    return typer.Option(*names, metavar=metavar or None, parser=check and _typed(check), help=help, **extra)
+
+
+def choice(name: str, words: tuple[str, ...], help: str) -> Any:
+    """An option with one of these words."""
+    check = partial(parsing.checked_word, name, words)
+    return option(name, metavar="|".join(words), check=check, help=help, show_default=True)
+
+
+def count(name: str, most: int, help: str) -> Any:
+    """An option with a number from 1 to `most`."""
+    return option(name, metavar="N", check=partial(parsing.checked_count, name, most), help=help, show_default=True)
+
+
+def argument(metavar: str, help: str, check: Callable[[str], Any] | None = None, **extra: Any) -> Any:
+    """A word of the command that is no option."""
+    return typer.Argument(metavar=metavar, help=help, parser=check and _typed(check), show_default=False, **extra)
+
+
+def spread(command: Callable[..., None]) -> Callable[..., None]:
+    """The command for typer, with the fields of its parameters that are dataclasses as options of their own."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {}
+    parameters: list[inspect.Parameter] = []
+    for one in inspect.signature(command).parameters.values():
+        kind = hints[one.name]
+        if not is_dataclass(kind):
+            parameters.append(one.replace(annotation=kind, kind=inspect.Parameter.KEYWORD_ONLY))
+            continue
+        groups[one.name] = kind
+        kinds = get_type_hints(kind, include_extras=True)
+        parameters += [
+            inspect.Parameter(
+                each.name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=kinds[each.name]
+            )
+            for each in fields(kind)
+        ]
+
+    def run(**given: Any) -> None:
+        built = {
+            name: kind(**{each.name: given.pop(each.name) for each in fields(kind)}) for name, kind in groups.items()
+        }
+        command(**given, **built)
+
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
+
 
 Urls = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="URL",
-        help="Where the file is: http://, https:// or slsk://user/path, as many as there are.",
-        show_default=False,
-    ),
+    argument("URL", "Where the file is: http://, https:// or slsk://user/path, as many as there are."),
 ]
-Term = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="TERM", help="Words of the name, as Soulseek users search for it.", show_default=False),
+Term = Annotated[list[str] | None, argument("TERM", "Words of the name, as Soulseek users search for it.")]
+PartPath = Annotated[Path, argument("PATH", "A part file, or a name whose part file is meant.", parsing.checked_path)]
+Size = Annotated[int, option(metavar="BYTES", check=parsing.checked_wanted_size, help="Exact size of the file.")]
+Wait = Annotated[
+    float, option(metavar="SECONDS", check=parsing.checked_wait, help="How long to wait for answers. [default: 5]")
 ]
-Size = Annotated[str, typer.Option(metavar="BYTES", help="Only files of exactly this size.", show_default=False)]
-Wait = Annotated[str, typer.Option(metavar="SECONDS", help="How long answers are waited for.")]
-Targets = Annotated[str, typer.Option("--limit", metavar="N", help="Show at most so many targets.")]
+Targets = Annotated[int, count("--limit", TARGETS_SHOWN_MAX, "Show at most this many targets.")]
 Config = Annotated[
-    str,
-    typer.Option(
-        metavar="PATH",
-        help="File with the Soulseek account. [default: ./shoal.toml, ~/.config/shoal/shoal.toml]",
-        show_default=False,
-    ),
+    str, option(metavar="PATH", help="Configuration file. [default: ./shoal.toml, ~/.config/shoal/shoal.toml]")
 ]
-FoundJson = Annotated[bool, typer.Option("--json", help="One JSON object a line; the last one is search_ended.")]
+FoundJson = Annotated[bool, option("--json", help="One JSON object a line; the last one is search_ended.")]
+RowsJson = Annotated[bool, option("--json", help="One JSON object a line on stdout, as the API has it.")]
 Output = Annotated[
     str | None,
-    typer.Option(
-        "-o",
-        "--output",
-        metavar="PATH",
-        help="Name of the file, or a folder. [default: the source's name, here]",
-        show_default=False,
-    ),
+    option("-o", "--output", metavar="PATH", help="Name of the file, or a folder. [default: the source's name, here]"),
 ]
-ChunkSize = Annotated[str, typer.Option(metavar="SIZE", help=f"Unit of record and retry, 4K to 1M; {_UNITS}.")]
 Checksum = Annotated[
     str,
-    typer.Option(
-        metavar="ALGO:HEX", help=f"What the file must hash to. ALGO: {', '.join(HEX_DIGITS)}.", show_default=False
-    ),
-]
-Mode = Annotated[
-    str,
-    typer.Option(
-        metavar="|".join(MODES),
-        help="swarm: all sources share the file by speed. queue: chunk by chunk. failover: one source at a time. "
-        "race: all fetch all, first wins.",
+    option(
+        metavar="ALGO:HEX",
+        check=parsing.checked_checksum,
+        help=f"What the file must hash to. ALGO: {', '.join(HEX_DIGITS)}.",
     ),
 ]
 Limit = Annotated[
-    str,
-    typer.Option(
+    int,
+    option(
         metavar="RATE",
-        help="Receive at most so much a second, like 500K or 2.5M/s. [default: no limit]",
-        show_default=False,
+        check=partial(parsing.checked_rate, "--limit"),
+        help="Receive at most this much a second, like 500K or 2.5M/s. [default: no limit]",
     ),
 ]
-Preallocate = Annotated[bool, typer.Option("--preallocate", help="Reserve the disk space at once.")]
-Sync = Annotated[str, typer.Option(metavar="|".join(SYNCS), help="full: sealed means on the disk. none: no fsync.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout; the last one is job_ended.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but why it failed.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="A line for each stored chunk.")]
-SlowRate = Annotated[str, typer.Option(metavar="RATE", help="Slower than this is slow; 0: nobody is.")]
-SlowAfter = Annotated[str, typer.Option(metavar="SECONDS", help="How long a slow source is tolerated.")]
-MemoryLimit = Annotated[str, typer.Option(metavar="SIZE", help="A process of ours with more is replaced.")]
-Kind = Annotated[str, typer.Option(metavar="|".join(DEMO_KINDS), help="Kind of the sources that are played.")]
-PartPath = Annotated[str, typer.Argument(metavar="PATH", help="A part file, or a name whose part file is meant.")]
-Handed = Annotated[bool, typer.Option("--daemon", help="Let a running daemon do it, and show how it goes.")]
-DaemonUrl = Annotated[
-    str,
-    typer.Option(
-        "--url",
-        metavar="URL",
-        help="Where the daemon is. [env: SHOAL_URL; default: http://127.0.0.1:5030]",
-        show_default=False,
-    ),
-]
-ApiKey = Annotated[
-    str,
-    typer.Option(
-        "--api-key",
-        metavar="KEY",
-        help="Its API key. [env: SHOAL_API_KEY, which is better: others can see options for a moment]",
-        show_default=False,
-    ),
-]
-ApiKeyFile = Annotated[
-    str,
-    typer.Option(
-        "--api-key-file",
-        metavar="PATH",
-        help="File with the key. [default: the one of this user's daemon, for a daemon on this machine]",
-        show_default=False,
-    ),
-]
-RowsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout, as the API tells it.")]
+Kind = Annotated[str, choice("--kind", DEMO_KINDS, "Kind of the sources that are played.")]
+Handed = Annotated[bool, option("--daemon", help="Let a running daemon do it, and show how it goes.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loudness:
+    """How a job is shown."""
+
+    json: Annotated[bool, option("--json", help="One JSON object a line on stdout; the last one is job_ended.")] = False
+    quiet: Annotated[bool, option("--quiet", "-q", help="Say nothing but why it failed.")] = False
+    verbose: Annotated[bool, option("--verbose", "-v", help="A line for each stored chunk.")] = False
+
+    def __post_init__(self) -> None:
+        if self.quiet and self.verbose:
+            raise BadUsage("--quiet and --verbose exclude each other")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """How a file is to be downloaded, whatever its sources are."""
+
+    output: Output = None
+    chunk_size: Annotated[
+        int,
+        option(
+            metavar="SIZE",
+            check=parsing.checked_chunk_size,
+            help="Unit of record and retry, 4K to 1M; K = 1024 bytes, M = 1024 K. [default: 128K]",
+        ),
+    ] = CHUNK_SIZE
+    checksum: Checksum = ""
+    mode: Annotated[
+        str,
+        choice(
+            "--mode",
+            MODES,
+            "swarm: all sources share the file by speed. queue: chunk by chunk. failover: one source at a time. "
+            "race: all fetch all, first wins.",
+        ),
+    ] = "swarm"
+    limit: Limit = 0
+    preallocate: Annotated[bool, option("--preallocate", help="Reserve the disk space at once.")] = False
+    sync: Annotated[str, choice("--sync", SYNCS, "full: sealed means on the disk. none: no fsync.")] = "full"
+    slow_rate: Annotated[
+        int,
+        option(
+            metavar="RATE",
+            check=partial(parsing.checked_rate, "--slow-rate"),
+            help="A source below this is slow; 0: none is. [default: 5K]",
+        ),
+    ] = SLOW_RATE_BYTES_S
+    slow_after: Annotated[
+        float,
+        option(
+            metavar="SECONDS",
+            check=partial(parsing.checked_seconds, "--slow-after"),
+            help="How long a slow source is tolerated. [default: 15]",
+        ),
+    ] = SLOW_AFTER_S
+    memory_limit: Annotated[
+        int,
+        option(
+            metavar="SIZE",
+            check=parsing.checked_memory,
+            help="A process of the program with more is replaced. [default: 1G]",
+        ),
+    ] = MEMORY_LIMIT_BYTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """How to reach a daemon; what is empty comes from the environment."""
+
+    url: Annotated[
+        str,
+        option(metavar="URL", help="Where the daemon is. [env: SHOAL_URL; default: http://127.0.0.1:5030]"),
+    ] = ""
+    api_key: Annotated[
+        str,
+        option(metavar="KEY", help="Its API key. [env: SHOAL_API_KEY, which is better: others can see options]"),
+    ] = field(default="", repr=False)
+    api_key_file: Annotated[
+        str,
+        option(
+            metavar="PATH", help="File with the key. [default: that of this user's daemon, for one on this machine]"
+        ),
+    ] = ""
+
+
+# Ids of the daemon's jobs that a shell proposes. They are never an error message, and never long.
+# Some shells (zsh) evaluate what is proposed, and names of files come from other users: only letters, digits, and
+# signs that no shell acts on go there.
+
+ANSWER_S: Final = 0.5
+IDS_MAX: Final = 50
+WORDS_MAX: Final = 60
+_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_UNSAFE: Final = re.compile(r"[^\w .,+-]")
+
+
+def complete_ids(ctx: Any, incomplete: str) -> list[tuple[str, str]]:
+    """``(id, what it is)`` of the newest jobs that begin so; nothing when the daemon is away or takes long."""
+    try:
+        return _ids(ctx.params if ctx is not None else {}, incomplete.lower())
+    except BaseException:  # noqa: BLE001  (whatever it is, a shell's prompt is no place to say it)
+        return []
+
+
+def proposed(jobs: Sequence[Mapping[str, Any]], start: str) -> list[tuple[str, str]]:
+    """The ids that begin so, and what each job is in words that no shell acts on."""
+    found = [(str(job["id"]), f"{job['state']} {job['name'] or job['term'] or ''}") for job in jobs]
+    return [
+        (id, _UNSAFE.sub("_", words)[:WORDS_MAX]) for id, words in found if id.startswith(start) and _ID.fullmatch(id)
+    ]
+
+
+def _ids(params: dict[str, Any], start: str) -> list[tuple[str, str]]:
+    from protocol.cli.remote.connection import access_of
+    from protocol.client.http_client import Daemon
+
+    link = Link(**{one.name: params.get(one.name) or "" for one in fields(Link)})
+    with Daemon(access_of(link), answer_s=ANSWER_S) as daemon:
+        return proposed(daemon.jobs({}, most=IDS_MAX)[0], start)
+
+
+Id = Annotated[str, argument("ID", "The job, by the beginning of its id.", autocompletion=complete_ids)]
+Ids = Annotated[list[str] | None, argument("ID", "Jobs, by the beginnings of their ids.", autocompletion=complete_ids)]

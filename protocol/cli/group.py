@@ -1,7 +1,6 @@
-"""How the program's group of commands behaves with every version of typer: mistakes are one line, an interrupt is 130.
+"""Command group of typer with one-line errors: a mistake is exit code 2, an interrupt is 130.
 
-The commands that drive a daemon are known to it by name only; they are loaded when one of them is meant, or when all
-are to be listed, because a plain download should start fast.
+Commands that drive a daemon are loaded when one of them is meant or all are listed: a plain download should start fast.
 """
 
 import re
@@ -12,9 +11,13 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from protocol.cli.exit_codes import ExitCode
+from protocol.cli.views.outcome import ExitCode
 from protocol.model.errors import BadUsage
 from protocol.model.printable import printable
+
+
+class Mistake(Exception):  # noqa: N818
+    """A `BadUsage` that was found while words are parsed, where typer has an error line of its own for a ValueError."""
 
 
 class OneLineGroup(TyperGroup):
@@ -22,7 +25,7 @@ class OneLineGroup(TyperGroup):
 
     @staticmethod
     def more() -> Mapping[str, TyperCommand | TyperGroup]:
-        """Loads the commands that are rarely meant."""
+        """Load the commands that are rarely meant."""
         return {}
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -42,7 +45,7 @@ class OneLineGroup(TyperGroup):
         extra["standalone_mode"] = False
         try:
             code = super().main(*args, **extra)
-        except BadUsage as error:
+        except (BadUsage, Mistake) as error:
             say_error(str(error), "")
             code = ExitCode.USAGE
         except (typer.Abort, KeyboardInterrupt):
@@ -56,7 +59,7 @@ class OneLineGroup(TyperGroup):
             code = ExitCode.USAGE
         sys.exit(int(code or 0))
 
-    # Some versions of typer end an interrupted command with 130 and not one word; an abort they all let through.
+    # Some versions of typer end an interrupted command with 130 and no message; an abort they all let through.
 
     def make_context(self, *args: Any, **extra: Any) -> Any:
         try:
@@ -77,7 +80,7 @@ def _help_hint(error: Exception) -> str:
 
 
 def say_error(text: str, hint: str = "") -> None:
-    """One line on stderr, without what may be a secret."""
+    """Write one line to stderr, without what may be a secret."""
     # typer quotes what it did not understand, and that may be an address with a password.
     shown = re.sub(r"\S*:\S*@", "***@", printable(text)).rstrip(". ")
     if shown.startswith("No such command") and ("://" in shown or "***@" in shown):

@@ -1,7 +1,7 @@
-"""What a person asked for at the command line, parsed and checked.
+"""Validation of the command line's words, and the options that commands are run with.
 
-Raw words go in, a frozen value comes out; anything wrong is one `BadUsage` line. Nothing is created and no address
-is tried here: whether a folder can be written or a host exists shows later and has its own exit code.
+Raw words go in, a value comes out; anything wrong is one `BadUsage` line. Nothing is created and no address is tried
+here: whether a folder can be written or a host exists shows later and has its own exit code.
 """
 
 import os
@@ -37,11 +37,11 @@ TARGETS_SHOWN_MAX: Final = 2000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetOptions:
-    """One file wanted, from `urls` or from the Soulseek users that a search for `term` finds.
+    """Options of a download, from `urls` or from the Soulseek users that a search for `term` finds.
 
     `folder` is absolute, `name` empty means: as the source calls it. `checksum` is ``algorithm:hex`` in lower case or
-    empty; `limit_bytes_s` 0 means none; `slow_rate_bytes_s` 0 means that nobody is too slow. `wanted_size_bytes` -1:
-    any. `account` is there when Soulseek is needed. A process of the program that has more memory of its own than
+    empty; `limit_bytes_s` 0 means none; `slow_rate_bytes_s` 0 means that no source is too slow. `wanted_size_bytes`
+    -1: any. `account` is there when Soulseek is needed. A process of the program that has more memory of its own than
     `memory_limit_bytes` is replaced.
     """
 
@@ -67,7 +67,7 @@ class GetOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchOptions:
-    """What Soulseek users have is wanted, the first `targets_max` targets of it."""
+    """Options of a search among Soulseek users; the first `targets_max` targets are shown."""
 
     term: str
     wait_s: float
@@ -78,6 +78,8 @@ class SearchOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoOptions:
+    """Options of the demonstration."""
+
     kind: str
     json: bool
     quiet: bool
@@ -86,8 +88,21 @@ class DemoOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyOptions:
+    """Options of the check of a part file."""
+
     path: Path
     json: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonOptions:
+    """Options of the daemon. `config`: the file to read, empty: the first that is found. `show`: ``config`` or ``unit``
+    is to be printed and nothing run; empty else."""
+
+    config: str
+    log_json: bool
+    show: str
+    version: str
 
 
 def needs_soulseek(urls: Sequence[str]) -> bool:
@@ -136,18 +151,17 @@ def checked_wanted_size(word: str) -> int:
         return -1
     size = _amount("--size", word, rate=False)
     if size == 0:
-        raise BadUsage("--size: nobody is asked for an empty file")
+        raise BadUsage("--size: an empty file needs no source")
     return size
 
 
 def checked_wait(word: str) -> float:
-    try:
-        return parse_seconds(word, least_s=0.1, most_s=WAIT_S_MAX)
-    except ValueError as error:
-        raise BadUsage(f"--wait: {error}") from None
+    """Seconds that a search may take."""
+    return _time("--wait", word, WAIT_S_MAX)
 
 
-def checked_count(option: str, word: str, most: int) -> int:
+def checked_count(option: str, most: int, word: str) -> int:
+    """A number from 1 to `most`."""
     if not (word.isascii() and word.isdigit() and len(word) < 10 and 0 < int(word) <= most):
         raise BadUsage(f"{option} {_shown(word)}: must be a number from 1 to {most}")
     return int(word)
@@ -169,6 +183,7 @@ def split_target(output: str | None) -> tuple[str, str]:
 
 
 def checked_path(word: str) -> Path:
+    """A path that can be."""
     _check_path("PATH", word)
     return Path(word)
 
@@ -217,25 +232,27 @@ def checked_memory(word: str) -> int:
 
 
 def checked_rate(option: str, word: str) -> int:
+    """Bytes a second; 0 is a rate."""
     return _amount(option, word, rate=True)
 
 
 def checked_seconds(option: str, word: str) -> float:
-    try:
-        return parse_seconds(word, least_s=0.1, most_s=86400)
-    except ValueError as error:
-        raise BadUsage(f"{option}: {error}") from None
+    """Seconds, at most a day."""
+    return _time(option, word, 86400)
 
 
-def checked_word(option: str, word: str, known: Sequence[str]) -> str:
+def checked_word(option: str, known: Sequence[str], word: str) -> str:
+    """One of the known words."""
     if word not in known:
         raise BadUsage(f"{option} {_shown(word)}: must be one of {', '.join(known)}")
     return word
 
 
-def checked_loudness(*, quiet: bool, verbose: bool) -> None:
-    if quiet and verbose:
-        raise BadUsage("--quiet and --verbose exclude each other")
+def _time(option: str, word: str, most_s: float) -> float:
+    try:
+        return parse_seconds(word, least_s=0.1, most_s=most_s)
+    except ValueError as error:
+        raise BadUsage(f"{option}: {error}") from None
 
 
 def _amount(option: str, word: str, *, rate: bool) -> int:

@@ -1,237 +1,196 @@
-"""The commands ``get`` and ``swarm``: in processes of their own, or handed over to a daemon."""
+"""Commands ``get`` and ``swarm``: a download in processes of its own, or handed over to a daemon."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import typer
 
 from protocol.cli.args import (
-    ApiKey,
-    ApiKeyFile,
-    Checksum,
-    ChunkSize,
+    SLOW_AFTER_S,
+    SLOW_RATE_BYTES_S,
     Config,
-    DaemonUrl,
     Handed,
-    Json,
-    Limit,
-    MemoryLimit,
-    Mode,
-    Output,
-    Preallocate,
-    Quiet,
+    Link,
+    Loudness,
     Size,
-    SlowAfter,
-    SlowRate,
-    Sync,
     Term,
+    Transfer,
     Urls,
-    Verbose,
+    spread,
 )
 from protocol.cli.parsing import (
     MEMORY_LIMIT_BYTES,
     GetOptions,
-    checked_checksum,
     checked_chunk_size,
-    checked_loudness,
-    checked_memory,
-    checked_rate,
-    checked_seconds,
     checked_term,
     checked_urls,
-    checked_wanted_size,
-    checked_word,
     needs_soulseek,
     split_target,
 )
-from protocol.cli.remote.connection import Link, link_of, linked
-from protocol.model.limits import MODES, SYNCS
+from protocol.cli.remote.connection import link_of, linked
 from protocol.model.printable import printable
 
 if TYPE_CHECKING:
-    from protocol.cli.remote.pool_download import Picked
+    from protocol.cli.remote.download import Picked
     from protocol.config.settings import Account
 
-SLOW_RATE: Final = "5K"
-SLOW_AFTER: Final = "15"
 QUEUE_WARNING: Final = (
-    "--mode queue asks every Soulseek user anew for every chunk, leaves hundreds of failed uploads in their lists, "
+    "--mode queue asks every Soulseek user again for every chunk, leaves hundreds of failed uploads in their lists, "
     "and can get you banned"
 )
 
 
 def get_command(act: Callable[[GetOptions], int]) -> Callable[..., None]:
+    """The command ``get``. `act` downloads here."""
+
+    @spread
     def get(
+        *,
         urls: Urls = None,
-        output: Output = None,
-        chunk_size: ChunkSize = "128K",
-        checksum: Checksum = "",
-        mode: Mode = "swarm",
-        limit: Limit = "0",
-        preallocate: Preallocate = False,
-        sync: Sync = "full",
-        json: Json = False,
-        quiet: Quiet = False,
-        verbose: Verbose = False,
-        slow_rate: SlowRate = SLOW_RATE,
-        slow_after: SlowAfter = SLOW_AFTER,
-        memory_limit: MemoryLimit = "1G",
+        transfer: Transfer,
+        loudness: Loudness,
         config: Config = "",
         daemon: Handed = False,
-        url: DaemonUrl = "",
-        api_key: ApiKey = "",
-        api_key_file: ApiKeyFile = "",
+        link: Link,
     ) -> None:
         """Fetch one file from all the URLs together.
 
         The same command again goes on where it stopped. With --daemon or --url a running daemon does it: its folders,
         its account, and how it treats disk and slow sources.
         """
-        checked_loudness(quiet=quiet, verbose=verbose)
-        link = link_of(daemon, Link(url=url, api_key=api_key, api_key_file=api_key_file))
+        there = link_of(daemon, link)
         addresses, notes = checked_urls(urls or ())
-        folder, name = split_target(output)
-        options = GetOptions(
-            urls=addresses,
-            folder=folder,
-            name=name,
-            chunk_size=checked_chunk_size(chunk_size),
-            checksum=checked_checksum(checksum),
-            mode=checked_word("--mode", mode, MODES),
-            limit_bytes_s=checked_rate("--limit", limit),
-            preallocate=preallocate,
-            sync=checked_word("--sync", sync, SYNCS),
-            json=json,
-            quiet=quiet,
-            verbose=verbose,
-            slow_rate_bytes_s=checked_rate("--slow-rate", slow_rate),
-            slow_after_s=checked_seconds("--slow-after", slow_after),
-            memory_limit_bytes=checked_memory(memory_limit),
-            account=account_of_user(config) if link is None and needs_soulseek(addresses) else None,
-        )
-        say_notes([*notes, *_soulseek_notes(options)], quiet=quiet)
-        raise typer.Exit(act(options) if link is None else _handed_over(link, options, output))
+        account = account_of_user(config) if there is None and needs_soulseek(addresses) else None
+        _run(act, _options(transfer, loudness, urls=addresses, account=account), there, transfer, loudness, notes=notes)
 
     return get
 
 
 def swarm_command(act: Callable[[GetOptions], int]) -> Callable[..., None]:
+    """The command ``swarm``. `act` downloads here."""
+
+    @spread
     def swarm(
+        *,
         term: Term = None,
-        size: Size = "",
-        output: Output = None,
-        chunk_size: ChunkSize = "128K",
-        checksum: Checksum = "",
-        mode: Mode = "swarm",
-        limit: Limit = "0",
-        preallocate: Preallocate = False,
-        sync: Sync = "full",
-        json: Json = False,
-        quiet: Quiet = False,
-        verbose: Verbose = False,
-        slow_rate: SlowRate = SLOW_RATE,
-        slow_after: SlowAfter = SLOW_AFTER,
-        memory_limit: MemoryLimit = "1G",
+        size: Size = -1,
+        transfer: Transfer,
+        loudness: Loudness,
         config: Config = "",
         daemon: Handed = False,
-        url: DaemonUrl = "",
-        api_key: ApiKey = "",
-        api_key_file: ApiKeyFile = "",
+        link: Link,
     ) -> None:
         """Search for a file and fetch it from the Soulseek users who have it.
 
         Of what is found, the file that most users have. The same command again goes on where it stopped. swarm SIZE
         [CHUNK_KB] fetches what is in the pool (see: pool), through a daemon.
         """
-        checked_loudness(quiet=quiet, verbose=verbose)
-        link = link_of(daemon, Link(url=url, api_key=api_key, api_key_file=api_key_file))
-        picked = _picked(term or [])
+        there = link_of(daemon, link)
+        picked = picked_of(term or [])
         if picked is not None:
-            link = link or Link()
-        folder, name = split_target(output)
-        options = GetOptions(
-            urls=(),
-            term=checked_term(term or ()),
-            wanted_size_bytes=checked_wanted_size(size),
-            folder=folder,
-            name=name,
-            chunk_size=checked_chunk_size((picked and picked.chunk_size) or chunk_size),
-            checksum=checked_checksum(checksum),
-            mode=checked_word("--mode", mode, MODES),
-            limit_bytes_s=checked_rate("--limit", limit),
-            preallocate=preallocate,
-            sync=checked_word("--sync", sync, SYNCS),
-            json=json,
-            quiet=quiet,
-            verbose=verbose,
-            slow_rate_bytes_s=checked_rate("--slow-rate", slow_rate),
-            slow_after_s=checked_seconds("--slow-after", slow_after),
-            memory_limit_bytes=checked_memory(memory_limit),
-            account=account_of_user(config) if link is None else None,
-        )
-        say_notes(_soulseek_notes(options), quiet=quiet)
-        raise typer.Exit(act(options) if link is None else _handed_over(link, options, output, picked))
+            there = there or Link()
+            if picked.chunk_size:
+                transfer = replace(transfer, chunk_size=checked_chunk_size(picked.chunk_size))
+        words = checked_term(term or ())
+        account = account_of_user(config) if there is None else None
+        options = _options(transfer, loudness, term=words, wanted_size_bytes=size, account=account)
+        _run(act, options, there, transfer, loudness, picked=picked)
 
     return swarm
 
 
-def _picked(words: list[str]) -> "Picked | None":
-    """What of the pool is meant, when it is; only numbers may be."""
+def _options(
+    transfer: Transfer,
+    loudness: Loudness,
+    *,
+    urls: tuple[str, ...] = (),
+    term: str = "",
+    wanted_size_bytes: int = -1,
+    account: "Account | None",
+) -> GetOptions:
+    folder, name = split_target(transfer.output)
+    return GetOptions(
+        urls=urls,
+        term=term,
+        wanted_size_bytes=wanted_size_bytes,
+        folder=folder,
+        name=name,
+        chunk_size=transfer.chunk_size,
+        checksum=transfer.checksum,
+        mode=transfer.mode,
+        limit_bytes_s=transfer.limit,
+        preallocate=transfer.preallocate,
+        sync=transfer.sync,
+        json=loudness.json,
+        quiet=loudness.quiet,
+        verbose=loudness.verbose,
+        slow_rate_bytes_s=transfer.slow_rate,
+        slow_after_s=transfer.slow_after,
+        memory_limit_bytes=transfer.memory_limit,
+        account=account,
+    )
+
+
+def _run(
+    act: Callable[[GetOptions], int],
+    options: GetOptions,
+    link: Link | None,
+    transfer: Transfer,
+    loudness: Loudness,
+    *,
+    notes: Iterable[str] = (),
+    picked: "Picked | None" = None,
+) -> None:
+    """Do it here, or in the daemon; ends with its exit code."""
+    say_notes([*notes, *_soulseek_notes(options)], quiet=options.quiet)
+    if link is None:
+        raise typer.Exit(act(options))
+    _say_ignored(options)
+    from protocol.cli.remote.download import hand_over, order_target
+
+    if picked is None:
+        raise typer.Exit(hand_over(link, options, transfer, loudness))
+    with linked(link) as daemon:
+        raise typer.Exit(order_target(daemon, picked.target, transfer, loudness)[0])
+
+
+def picked_of(words: list[str]) -> "Picked | None":
+    """The file of the pool that is meant; only numbers can mean one."""
     if not (words and all(word.isascii() and word.isdigit() for word in words)):
         return None
-    from protocol.cli.remote.pool_download import picked_from_pool
+    from protocol.cli.remote.download import picked_from_pool
 
     return picked_from_pool(words)
 
 
 def _say_ignored(options: GetOptions) -> None:
-    """What was asked for and goes by the daemon's configuration instead."""
+    """Name the options that go by the daemon's configuration instead."""
     asked = {
         "--preallocate": options.preallocate,
         "--sync": options.sync != "full",
-        "--slow-rate": options.slow_rate_bytes_s != checked_rate("", SLOW_RATE),
-        "--slow-after": options.slow_after_s != float(SLOW_AFTER),
+        "--slow-rate": options.slow_rate_bytes_s != SLOW_RATE_BYTES_S,
+        "--slow-after": options.slow_after_s != SLOW_AFTER_S,
         "--memory-limit": options.memory_limit_bytes != MEMORY_LIMIT_BYTES,
     }
     words = ", ".join(option for option, is_asked in asked.items() if is_asked)
     say_notes([f"the daemon goes by its own configuration, not by {words}"] if words else [], quiet=options.quiet)
 
 
-def _handed_over(link: Link, options: GetOptions, output: str | None, picked: "Picked | None" = None) -> int:
-    _say_ignored(options)
-    if picked is None:
-        from protocol.cli.remote.download import hand_over
-
-        return hand_over(link, options, output)
-    from protocol.cli.remote.pool_download import Wanted, order_and_follow
-
-    wanted = Wanted(
-        output=output,
-        mode=options.mode,
-        chunk_size=options.chunk_size,
-        checksum=options.checksum,
-        limit_bytes_s=options.limit_bytes_s,
-        json=options.json,
-        quiet=options.quiet,
-        verbose=options.verbose,
-    )
-    with linked(link) as daemon:
-        return order_and_follow(daemon, picked.target, wanted)[0]
-
-
 def account_of_user(config: str) -> "Account":
+    """The Soulseek account. Raises `BadUsage` when there is none."""
     from protocol.config.load import load_account  # most downloads need none
 
     return load_account(config)
 
 
 def _soulseek_notes(options: GetOptions) -> list[str]:
-    """What whoever uses this account in this way should know."""
     if options.account is None:
         return []
     return [*options.account.notes, *([QUEUE_WARNING] if options.mode == "queue" else [])]
 
 
 def say_notes(notes: Iterable[str], *, quiet: bool) -> None:
+    """Write notes to stderr, a line each."""
     for note in () if quiet else notes:
         typer.echo(f"note: {printable(note)}", err=True)

@@ -1,36 +1,37 @@
-"""The pool: files found once and fetched later, by size. ``pool refresh``, ``targets``, ``add``, ``clear``; ``race``
-and ``auto`` fetch from it, as ``swarm SIZE`` does."""
+"""Commands for the pool of files found once and fetched later, by size: ``pool ...``, and ``race`` and ``auto``, which
+fetch from it as ``swarm SIZE`` does."""
 
-import sys
 from collections.abc import Callable
 from typing import Annotated, Final
 
 import typer
 
-from protocol.cli.args import ApiKey, ApiKeyFile, Checksum, DaemonUrl, Json, Limit, Output, Quiet, RowsJson
-from protocol.cli.exit_codes import ExitCode
-from protocol.cli.parsing import (
-    WAIT_S_MAX,
-    checked_checksum,
-    checked_chunk_size,
-    checked_rate,
-    checked_term,
-    checked_urls,
-    checked_wanted_size,
+from protocol.cli.args import (
+    Checksum,
+    Limit,
+    Link,
+    Loudness,
+    Output,
+    RowsJson,
+    Size,
+    Transfer,
+    argument,
+    option,
+    spread,
 )
-from protocol.cli.remote.connection import Link, linked
-from protocol.cli.remote.download import place_in_daemon, say_line, searched
-from protocol.cli.remote.pool_download import (
-    Picked,
-    Wanted,
-    checked_out,
+from protocol.cli.parsing import WAIT_S_MAX, checked_chunk_size, checked_term, checked_urls
+from protocol.cli.remote.connection import linked, say_line, show_rows
+from protocol.cli.remote.download import (
+    check_sealed,
     load_pool,
-    order_and_follow,
+    order_target,
     picked_from_pool,
+    place_in_daemon,
     save_pool,
+    searched,
 )
-from protocol.cli.views.job_table import JsonRows, target_fields, target_lines
-from protocol.cli.views.lines import LineWriter
+from protocol.cli.views.job_table import target_fields, target_lines
+from protocol.cli.views.outcome import ExitCode
 from protocol.client import saved_pool as pools
 from protocol.model.errors import BadUsage
 from protocol.model.printable import count_of, printable
@@ -38,62 +39,36 @@ from protocol.model.source_url import check_url, slsk_url
 
 SEARCH_S: Final = 30
 TARGETS_SHOWN: Final = 20
+TERM_HELP: Final = "What to search for, in one word of the shell, and how long. [default: the last term, 30]"
 
-Words = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="TERM [SECONDS]",
-        help="What to search for, in one word of the shell, and how long. [default: the last term, 30]",
-        show_default=False,
-    ),
-]
+Words = Annotated[list[str] | None, argument("TERM [SECONDS]", TERM_HELP)]
 Place = Annotated[
     list[str] | None,
-    typer.Argument(metavar="URL|USER PATH", help="http://, https://, slsk://user/path, or a user and a remote path."),
+    argument("URL|USER PATH", "http://, https://, slsk://user/path, or a user and a remote path."),
 ]
-ExactSize = Annotated[str, typer.Option("--size", metavar="BYTES", help="Exact size of the file.", show_default=False)]
-Name = Annotated[
-    str, typer.Option("--name", metavar="NAME", help="What to call it. [default: as there]", show_default=False)
-]
-Every = Annotated[bool, typer.Option("--all", help=f"All, not only the first {TARGETS_SHOWN}.")]
-PoolSize = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="SIZE [CHUNK_KB]", help="Exact size of a file in the pool; KiB of a chunk.", show_default=False
-    ),
-]
+Name = Annotated[str, option("--name", metavar="NAME", help="What to call it. [default: as there]")]
+Every = Annotated[bool, option("--all", help=f"All, not only the first {TARGETS_SHOWN}.")]
+PoolSize = Annotated[list[str] | None, argument("SIZE [CHUNK_KB]", "Exact size of a file in the pool; KiB of a chunk.")]
 
 
 def pool_group(epilog: str) -> typer.Typer:
+    """The commands ``pool ...``."""
     pool = typer.Typer(rich_markup_mode=None, add_completion=False, no_args_is_help=False)
 
     @pool.callback(epilog=epilog)
     def group() -> None:
         """Keep what a search found, to fetch it by its size."""
 
-    pool.command("refresh", epilog=epilog)(refresh)
-    pool.command("targets", epilog=epilog)(targets)
-    pool.command("add", epilog=epilog)(add)
-    pool.command("clear", epilog=epilog)(clear)
+    for command in (refresh, targets, add, clear):
+        pool.command(command.__name__, epilog=epilog)(command)
     return pool
 
 
-def refresh(
-    words: Words = None,
-    json: RowsJson = False,
-    url: DaemonUrl = "",
-    api_key: ApiKey = "",
-    api_key_file: ApiKeyFile = "",
-) -> None:
+@spread
+def refresh(*, words: Words = None, json: RowsJson = False, link: Link) -> None:
     """Search through the daemon, and let what is found be the pool."""
-    term, seconds = term_and_seconds(words or [])
-    pool, found = refreshed(Link(url=url, api_key=api_key, api_key_file=api_key_file), term, seconds)
-    if not json:
-        for line in pool_lines(pool, every=False):
-            LineWriter(sys.stdout).write(line)
-    else:
-        for target in pool.targets:
-            JsonRows(sys.stdout).write(target_fields(target))
+    pool, found = refreshed(link, *term_and_seconds(words or []))
+    show_rows(pool_lines(pool, every=False), map(target_fields, pool.targets), json=json)
     if not found:
         say_line(f"nothing found for {printable(pool.term)!r}")
         raise typer.Exit(ExitCode.NO_SOURCE)
@@ -102,28 +77,22 @@ def refresh(
 def targets(every: Every = False, json: RowsJson = False) -> None:
     """List the files of the pool, what most have first."""
     pool = load_pool()
-    if json:
-        for target in pool.targets:
-            JsonRows(sys.stdout).write(target_fields(target))
-        return
-    for line in pool_lines(pool, every=every):
-        LineWriter(sys.stdout).write(line)
-    if not pool.targets:
+    show_rows(pool_lines(pool, every=every), map(target_fields, pool.targets), json=json)
+    if not pool.targets and not json:
         say_line("the pool is empty: pool refresh TERM")
 
 
-def add(place: Place = None, size: ExactSize = "", name: Name = "") -> None:
+def add(place: Place = None, size: Size = -1, name: Name = "") -> None:
     """Add one source of a file by hand; a new search does not take it away."""
     address = checked_place(place or [])
-    size_bytes = checked_wanted_size(size)
-    if size_bytes < 0:
+    if size < 0:
         raise BadUsage("pool add needs --size BYTES: it says which file this is a source of")
-    if not (name or pools.name_of(address)) and not load_pool().of_size(size_bytes):
+    if not (name or pools.name_of(address)) and not load_pool().of_size(size):
         raise BadUsage("the address does not say what the file is called: give --name NAME")
-    pool = load_pool().with_source(address, size_bytes=size_bytes, name=name)
+    pool = load_pool().with_source(address, size_bytes=size, name=name)
     save_pool(pool)
-    target = next(one for one in pool.of_size(size_bytes) if any(each.url == address for each in one.sources))
-    LineWriter(sys.stdout).write(f"{printable(target.name)}: {count_of(len(target.sources), 'source')}")
+    target = next(one for one in pool.of_size(size) if any(each.url == address for each in one.sources))
+    show_rows([f"{printable(target.name)}: {count_of(len(target.sources), 'source')}"], (), json=False)
 
 
 def clear() -> None:
@@ -131,62 +100,53 @@ def clear() -> None:
     save_pool(pools.Pool())
 
 
-def race_command() -> Callable[..., None]:
-    def race(
-        size: PoolSize = None,
-        output: Output = None,
-        checksum: Checksum = "",
-        limit: Limit = "0",
-        json: Json = False,
-        quiet: Quiet = False,
-        url: DaemonUrl = "",
-        api_key: ApiKey = "",
-        api_key_file: ApiKeyFile = "",
-    ) -> None:
-        """Fetch a file of the pool from everybody, each the whole of it: the first wins.
+@spread
+def race(
+    *,
+    size: PoolSize = None,
+    output: Output = None,
+    checksum: Checksum = "",
+    limit: Limit = 0,
+    loudness: Loudness,
+    link: Link,
+) -> None:
+    """Fetch the whole of a file of the pool from every source: the first that has all of it wins.
 
-        For comparison; it costs everybody much more than swarm SIZE.
-        """
-        picked = checked_pick(size or [])
-        chunk_size = checked_chunk_size(picked.chunk_size or "128K")
-        wanted = Wanted(
-            output=output, mode="race", chunk_size=chunk_size, checksum=checked_checksum(checksum),
-            limit_bytes_s=checked_rate("--limit", limit), json=json, quiet=quiet,
-        )  # fmt: skip
-        with linked(Link(url=url, api_key=api_key, api_key_file=api_key_file)) as daemon:
-            raise typer.Exit(order_and_follow(daemon, picked.target, wanted)[0])
-
-    return race
+    For comparison; it costs all of them much more than swarm SIZE.
+    """
+    picked = picked_from_pool(size or [])
+    if picked is None:
+        if not (size and len(size) <= 2 and all(word.isascii() and word.isdigit() for word in size)):
+            raise BadUsage("race needs the exact size of a file in the pool, and perhaps the KiB of a chunk")
+        raise BadUsage(f"no file of the pool has {size[0][:20]} bytes (see: pool targets)")
+    chunk_size = checked_chunk_size(picked.chunk_size or "128K")
+    transfer = Transfer(output=output, mode="race", chunk_size=chunk_size, checksum=checksum, limit=limit)
+    with linked(link) as daemon:
+        raise typer.Exit(order_target(daemon, picked.target, transfer, loudness)[0])
 
 
 def auto_command(digest: Callable[[str, str], str]) -> Callable[..., None]:
-    def auto(
-        words: Words = None,
-        output: Output = None,
-        json: Json = False,
-        quiet: Quiet = False,
-        url: DaemonUrl = "",
-        api_key: ApiKey = "",
-        api_key_file: ApiKeyFile = "",
-    ) -> None:
-        """Search anew, fetch what most users have, and check what came.
+    """The command ``auto``. `digest`: see `Actions`."""
 
-        Checked is that every byte is accounted to somebody and, if the file is on this machine, its digest.
+    @spread
+    def auto(*, words: Words = None, output: Output = None, loudness: Loudness, link: Link) -> None:
+        """Search again, fetch what most users have, and check what came.
+
+        Checked is that the sender of every byte is known and, if the file is on this machine, its digest.
         """
         term, seconds = term_and_seconds(words or [])
         place_in_daemon(output)
-        link = Link(url=url, api_key=api_key, api_key_file=api_key_file)
         pool, _ = refreshed(link, term, seconds)
         if not pool.targets:
             say_line(f"nothing found for {printable(pool.term)!r}")
             raise typer.Exit(ExitCode.NO_SOURCE)
-        if not (json or quiet):
-            for line in target_lines(pool.targets[:1]):
-                say_line(line)
+        silent = loudness.json or loudness.quiet
+        for line in () if silent else target_lines(pool.targets[:1]):
+            say_line(line)
         with linked(link) as daemon:
-            code, id = order_and_follow(daemon, pool.targets[0], Wanted(output=output, json=json, quiet=quiet))
+            code, id = order_target(daemon, pool.targets[0], Transfer(output=output), loudness)
             if code == ExitCode.SEALED:
-                code = checked_out(daemon, id, digest, quiet=quiet or json)
+                code = check_sealed(daemon, id, digest, quiet=silent)
         raise typer.Exit(code)
 
     return auto
@@ -206,7 +166,7 @@ def term_and_seconds(words: list[str]) -> tuple[str, float]:
 
 
 def refreshed(link: Link, term: str, seconds: float) -> tuple[pools.Pool, int]:
-    """``(the pool after this search, saved; how many files were found)``."""
+    """``(the pool after this search, saved; number of files found)``."""
     before = load_pool()
     with linked(link) as daemon:
         found = searched(daemon, term, seconds, most=pools.TARGETS_MAX)
@@ -216,6 +176,7 @@ def refreshed(link: Link, term: str, seconds: float) -> tuple[pools.Pool, int]:
 
 
 def pool_lines(pool: pools.Pool, *, every: bool) -> list[str]:
+    """The targets as a table, all or the first."""
     shown = pool.targets if every else pool.targets[:TARGETS_SHOWN]
     lines = target_lines(shown)
     if len(shown) < len(pool.targets):
@@ -235,12 +196,3 @@ def checked_place(words: list[str]) -> str:
     if len(words) != 1:
         raise BadUsage("pool add needs one address, or a user and a remote path")
     return checked_urls(words)[0][0]
-
-
-def checked_pick(words: list[str]) -> Picked:
-    if not words or len(words) > 2 or not all(word.isascii() and word.isdigit() for word in words):
-        raise BadUsage("race needs the exact size of a file in the pool, and perhaps the KiB of a chunk")
-    picked = picked_from_pool(words)
-    if picked is None:
-        raise BadUsage(f"no file of the pool has {words[0][:20]} bytes (see: pool targets)")
-    return picked

@@ -1,18 +1,22 @@
-"""How a command reaches a daemon, and how it says that there is none. The client is loaded only here, when it is."""
+"""Connection of a command to a running daemon, and its error lines. The HTTP client is loaded only here."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from protocol.cli.exit_codes import ExitCode
+from protocol.cli.args import Link
 from protocol.cli.group import say_error
+from protocol.cli.views.lines import JsonRows, LineWriter
+from protocol.cli.views.outcome import ExitCode
 from protocol.model.errors import BadUsage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from protocol.client.credentials import Access
     from protocol.client.http_client import Daemon
 
@@ -24,17 +28,8 @@ _CODES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
-    """What was said of the daemon at the command line; what is empty says the environment."""
-
-    url: str = ""
-    api_key: str = field(default="", repr=False)
-    api_key_file: str = ""
-
-
 def link_of(handed: bool, link: Link) -> Link | None:
-    """For commands that need no daemon: None unless they are told to use one."""
+    """For commands that need no daemon: None unless one is to be used."""
     if handed or link.url:
         return link
     if link.api_key or link.api_key_file:
@@ -44,7 +39,7 @@ def link_of(handed: bool, link: Link) -> Link | None:
 
 @contextmanager
 def linked(link: Link) -> Iterator["Daemon"]:
-    """The daemon, until it is left. When that says no, or is not there: one line, and the program ends."""
+    """The daemon, until it is left. When it refuses or does not answer: one line, and the program ends."""
     access = access_of(link)
     from protocol.client.http_client import Daemon, DaemonError
 
@@ -57,6 +52,7 @@ def linked(link: Link) -> Iterator["Daemon"]:
 
 
 def access_of(link: Link) -> "Access":
+    """Address and key of the daemon. Raises `BadUsage`."""
     from protocol.client.credentials import find_access, hide_argument
 
     hide_argument(link.api_key)
@@ -64,3 +60,23 @@ def access_of(link: Link) -> "Access":
         return find_access(link.url, link.api_key, link.api_key_file, os.environ)
     except ValueError as error:
         raise BadUsage(str(error)) from None
+
+
+def program_name() -> str:
+    """The program's name as it was called."""
+    return os.path.basename(sys.argv[0]) or "run.py"
+
+
+def say_line(line: str) -> None:
+    """Write a printable line for people."""
+    LineWriter(sys.stderr).write(line)
+
+
+def show_rows(lines: "Iterable[str]", rows: "Iterable[Mapping[str, Any]]", *, json: bool) -> None:
+    """Write results to stdout: printable lines for people, or a JSON object for each row."""
+    if json:
+        for row in rows:
+            JsonRows(sys.stdout).write(row)
+    else:
+        for line in lines:
+            LineWriter(sys.stdout).write(line)

@@ -1,81 +1,102 @@
-"""A download that a running daemon does: ordered there, shown here until it ends. Leaving it does not touch it."""
+"""Downloads that a running daemon does: ordered there, shown here until they end. Leaving one does not touch it."""
 
 import os
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from protocol.cli.exit_codes import ExitCode
+from protocol.cli.args import Link, Loudness, Transfer
 from protocol.cli.parsing import GetOptions
-from protocol.cli.remote.connection import Link, linked
-from protocol.cli.views.base import Loudness, view_of
-from protocol.cli.views.job_table import ID_SHOWN, JsonRows
-from protocol.cli.views.lines import LineWriter
+from protocol.cli.remote.connection import linked, program_name, say_line
+from protocol.cli.views.base import view_of
+from protocol.cli.views.job_table import ID_SHOWN
+from protocol.cli.views.lines import JsonRows
+from protocol.cli.views.outcome import ExitCode
 from protocol.client import saved_pool as pools
 from protocol.model.errors import BadUsage
-from protocol.model.printable import printable
+from protocol.model.printable import count_of, printable
+from protocol.model.units import show_size
 
 if TYPE_CHECKING:
     from protocol.client.http_client import Daemon
 
 SEARCH_S: Final = 10.0
+RANGES: Final = 10_000
+"""Ranges of a manifest in one answer ..."""
+RANGES_MAX: Final = 10_000_000
+"""... and in all."""
 
 
-def program_name() -> str:
-    """As it was called."""
-    return os.path.basename(sys.argv[0]) or "run.py"
-
-
-def hand_over(link: Link, options: GetOptions, output: str | None) -> int:
-    """``get`` and ``swarm TERM`` in a daemon. The exit code of the job there."""
-    folder, name = place_in_daemon(output)
+def hand_over(link: Link, options: GetOptions, transfer: Transfer, loudness: Loudness) -> ExitCode:
+    """Do ``get`` or ``swarm TERM`` in a daemon. The exit code of the job there."""
+    folder, name = place_in_daemon(transfer.output)
     with linked(link) as daemon:
-        body = common_members(options, folder)
+        body = common_members(transfer, folder)
         if options.term:
             if name:
                 raise BadUsage("-o: what a search finds is called as users call it; give a folder, with a / at its end")
-            size = options.wanted_size_bytes if options.wanted_size_bytes >= 0 else _best_size(daemon, options.term)
+            size = options.wanted_size_bytes
             if size < 0:
-                say_line(f"nothing found for {options.term!r}")
-                return ExitCode.NO_SOURCE
+                found = searched(daemon, options.term, SEARCH_S, most=1)
+                if not found:
+                    say_line(f"nothing found for {options.term!r}")
+                    return ExitCode.NO_SOURCE
+                size = found[0]["size"]
             body |= {"filename": options.term, "size": size, "searchTimeout": round(1000 * SEARCH_S)}
-            job = daemon.order("/swarm", body)
-        else:
-            name = name or next(filter(None, map(pools.name_of, options.urls)), "")
-            if not name:
-                raise BadUsage("the addresses do not say what the file is called: give -o NAME")
-            sources = [pools.source_of(url) for url in options.urls]
-            job = daemon.order("/download", body | {"filename": name, "fileSize": None, "sources": sources})
-        return follow(daemon, job, Loudness(json=options.json, quiet=options.quiet, verbose=options.verbose))
+            return follow(daemon, daemon.order("/swarm", body), loudness)
+        name = name or next(filter(None, map(pools.name_of, options.urls)), "")
+        if not name:
+            raise BadUsage("the addresses do not say what the file is called: give -o NAME")
+        body |= {"filename": name, "fileSize": None, "sources": [pools.source_of(url) for url in options.urls]}
+        return follow(daemon, daemon.order("/download", body), loudness)
+
+
+def order_target(
+    daemon: "Daemon", target: pools.PoolTarget, transfer: Transfer, loudness: Loudness
+) -> tuple[ExitCode, str]:
+    """``(exit code of the job, its id)`` of a file of the pool, from all who are known to have it."""
+    folder, name = place_in_daemon(transfer.output)
+    body = {
+        "filename": name or target.name or str(target.size_bytes),
+        "fileSize": target.size_bytes,
+        "sources": [pools.source_of(source.url) for source in target.sources],
+    }
+    job = daemon.order("/download", common_members(transfer, folder) | body)
+    return follow(daemon, job, loudness), job["id"]
 
 
 def place_in_daemon(output: str | None) -> tuple[str | None, str]:
     """``(folder, name)`` of ``-o`` as the daemon understands them: folders are below its own for downloads, or
-    absolute and inside those of its configuration; None and empty: as it likes."""
+    absolute and inside those of its configuration; None and empty: its own choice."""
     if output is None:
         return None, ""
     folder, slash, name = output.rpartition("/")
     return (folder or ("/" if slash else None)), name
 
 
-def common_members(options: GetOptions, folder: str | None) -> dict[str, Any]:
-    """What all orders have."""
+def common_members(transfer: Transfer, folder: str | None) -> dict[str, Any]:
+    """Members that all orders have."""
     return {
-        "chunkSize": options.chunk_size,
-        "mode": options.mode,
-        "checksum": options.checksum or None,
-        "limit": options.limit_bytes_s,
+        "chunkSize": transfer.chunk_size,
+        "mode": transfer.mode,
+        "checksum": transfer.checksum or None,
+        "limit": transfer.limit,
         "folder": folder,
     }
 
 
 def follow(daemon: "Daemon", job: Any, loudness: Loudness) -> ExitCode:
-    """Show it until it ends. Ctrl-C only leaves it."""
+    """Show a job until it ends. Ctrl-C only leaves it."""
     from protocol.cli.remote.follow_job import watch
 
     id = job["id"]
     title = printable(job["name"] or job["term"] or "") or "the file"
     view = view_of(title, loudness, sys.stdout, sys.stderr, again=f"{program_name()} retry {id[:ID_SHOWN]}")
-    say_job(loudness, id, title)
+    if loudness.json:
+        JsonRows(sys.stdout).write({"event": "job", "id": id, "name": title})
+    elif not loudness.quiet:
+        say_line(f"job {id[:ID_SHOWN]}: {title}")
     try:
         return watch(daemon, id, view)
     except KeyboardInterrupt:
@@ -85,25 +106,6 @@ def follow(daemon: "Daemon", job: Any, loudness: Loudness) -> ExitCode:
         return ExitCode.INTERRUPTED
     finally:
         view.close()
-
-
-def say_job(loudness: Loudness, id: str, title: str) -> None:
-    """Which job it is, before anything of it is shown."""
-    if loudness.json:
-        JsonRows(sys.stdout).write({"event": "job", "id": id, "name": title})
-    elif not loudness.quiet:
-        say_line(f"job {id[:ID_SHOWN]}: {title}")
-
-
-def say_line(line: str) -> None:
-    """For people; it must be printable."""
-    LineWriter(sys.stderr).write(line)
-
-
-def _best_size(daemon: "Daemon", term: str) -> int:
-    """Size of the file that most users have; -1: nobody has anything."""
-    found = searched(daemon, term, SEARCH_S, most=1)
-    return found[0]["size"] if found else -1
 
 
 def searched(daemon: "Daemon", term: str, wait_s: float, *, most: int) -> list[Any]:
@@ -116,3 +118,95 @@ def searched(daemon: "Daemon", term: str, wait_s: float, *, most: int) -> list[A
         "limit": most,
     }
     return list(daemon.ask("GET", f"{ROOT}/search", params=params, wait_s=wait_s)["targets"])
+
+
+# What became of a file: is every byte accounted for, and is it what the daemon says?
+
+
+def check_sealed(daemon: "Daemon", id: str, digest: Callable[[str, str], str], *, quiet: bool) -> ExitCode:
+    """Check a sealed file against the ranges and the digest that the daemon has of it."""
+    job = daemon.job(id, drawn=False)
+    hole, senders = accounted(_ranges(daemon, id), job["sizeBytes"])
+    if hole is not None:
+        say_line(f"check: no source is known to have sent byte {hole}")
+        return ExitCode.DISAGREED
+    if not quiet:
+        say_line(f"check: all of {show_size(job['sizeBytes'])} are accounted for, from {count_of(senders, 'source')}")
+    return _same_digest(job, digest, quiet=quiet)
+
+
+def accounted(ranges: Iterator[Any], size_bytes: int) -> tuple[int | None, int]:
+    """``(the first byte that no range has, None: all are there; number of sources)``. Ranges come in order."""
+    senders: set[int | None] = set()
+    at = 0
+    for one in ranges:
+        if one["startByte"] > at:
+            return at, len(senders)
+        at = max(at, one["stopByte"])
+        senders.add(one["source"])
+    return (at if at < size_bytes else None), len(senders)
+
+
+def _ranges(daemon: "Daemon", id: str) -> Iterator[Any]:
+    from protocol.client.http_client import ROOT
+
+    for offset in range(0, RANGES_MAX, RANGES):
+        page = daemon.ask("GET", f"{ROOT}/jobs/{id}/manifest", params={"offset": offset, "limit": RANGES})["runs"]
+        yield from page
+        if len(page) < RANGES:
+            return
+
+
+def _same_digest(job: Any, digest: Callable[[str, str], str], *, quiet: bool) -> ExitCode:
+    algorithm = (job["checksum"] or "xxh3_128").partition(":")[0]
+    path = job["path"] or ""
+    try:
+        if not job["digestHex"] or os.path.getsize(path) != job["sizeBytes"]:
+            raise FileNotFoundError
+        found = digest(path, algorithm)
+    except OSError:
+        if not quiet:
+            say_line("check: the file cannot be read here, its digest is not compared")
+        return ExitCode.SEALED
+    same = found == job["digestHex"]
+    if not same:
+        say_line(f"check: {printable(path)} is not what the daemon sealed: its {algorithm} is {found}")
+    elif not quiet:
+        say_line(f"check: {algorithm} of the file is what the daemon says: {found}")
+    return ExitCode.SEALED if same else ExitCode.DISAGREED
+
+
+# Which file of the pool is meant by a size.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picked:
+    """`chunk_size` as options are written, empty: none was named."""
+
+    target: pools.PoolTarget
+    chunk_size: str = ""
+
+
+def picked_from_pool(words: Sequence[str]) -> Picked | None:
+    """The file of ``SIZE [CHUNK_KB]``, the one that most have; None when the pool has none of this size, or when these
+    are other words."""
+    if not (0 < len(words) <= 2 and all(word.isascii() and word.isdigit() for word in words)):
+        return None
+    found = load_pool().of_size(int(words[0]))
+    return Picked(target=found[0], chunk_size=f"{int(words[1])}K" if len(words) == 2 else "") if found else None
+
+
+def load_pool() -> pools.Pool:
+    """The pool of this user. Raises `BadUsage`."""
+    try:
+        return pools.load(os.environ)
+    except pools.BadPool as error:
+        raise BadUsage(str(error)) from None
+
+
+def save_pool(pool: pools.Pool) -> None:
+    """Replace the pool of this user. Raises `BadUsage`."""
+    try:
+        pools.save(pool, os.environ)
+    except pools.BadPool as error:
+        raise BadUsage(str(error)) from None

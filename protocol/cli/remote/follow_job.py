@@ -4,9 +4,9 @@ import math
 import time
 from typing import Any, Final
 
-from protocol.cli.exit_codes import ExitCode, exit_code_of
 from protocol.cli.remote.api_to_messages import JOB, JobTold, ended
 from protocol.cli.views.base import FrontView
+from protocol.cli.views.outcome import ExitCode, exit_code_of
 from protocol.client.http_client import Daemon, DaemonError
 from protocol.client.sse_client import Gone, Stream
 from protocol.messages import JobNoted

@@ -1,10 +1,9 @@
-"""What every view of a job can do, and which one fits the streams that there are.
+"""Interface of the views of a job, and the choice of the one that fits options and streams.
 
 Rule: stdout carries results for programs (``--json``), everything for people goes to stderr.
 """
 
 import os
-from dataclasses import dataclass
 from typing import Final, Protocol, TextIO
 
 from protocol.cli.parsing import DemoOptions, GetOptions
@@ -17,9 +16,9 @@ _POOR_TERMINALS: Final = frozenset(("", "dumb", "unknown"))
 
 
 class FrontView(Protocol):
-    """One job shown to somebody. Not shared between threads; never reads a clock, `now_s` is monotonic and passed in.
+    """View of one job. Not shared between threads; never reads a clock, `now_s` is monotonic and passed in.
 
-    After `JobEnded` was shown, the last word is out; later messages and calls change nothing that matters.
+    After `JobEnded` was shown, the last line is out; later messages and calls change nothing that matters.
     """
 
     def show(self, message: FrontInbox, *, now_s: float) -> None:
@@ -32,19 +31,20 @@ class FrontView(Protocol):
         """Leave the terminal in order. May be called at any time and more than once."""
 
 
+class Loudness(Protocol):
+    """How a job is to be shown: objects for programs, only why it failed, or a line for each chunk."""
+
+    @property
+    def json(self) -> bool: ...
+    @property
+    def quiet(self) -> bool: ...
+    @property
+    def verbose(self) -> bool: ...
+
+
 def make_view(options: GetOptions | DemoOptions, stdout: TextIO, stderr: TextIO) -> FrontView:
     """The view these options ask for. The streams stay the caller's; rich is imported only for a live terminal."""
-    loudness = Loudness(json=options.json, quiet=options.quiet, verbose=options.verbose)
-    return view_of(_title(options), loudness, stdout, stderr)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loudness:
-    """How a job is to be shown."""
-
-    json: bool
-    quiet: bool = False
-    verbose: bool = False
+    return view_of(_title(options), options, stdout, stderr)
 
 
 def view_of(title: str, loudness: Loudness, stdout: TextIO, stderr: TextIO, *, again: str = SAME_COMMAND) -> FrontView:

@@ -1,42 +1,33 @@
-"""Jobs and targets in rows: for people as a table of printable words, for programs one JSON object a line."""
+"""Rows of a daemon's jobs and of the pool's targets, as tables of printable words."""
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
-from protocol.cli.views.lines import LineWriter
+from protocol.cli.views.lines import table_lines
 from protocol.client.saved_pool import PoolTarget
-from protocol.model.printable import cell_width, cut, printable
+from protocol.model.printable import cut, printable
 from protocol.model.source_url import public_url
 from protocol.model.units import show_percent, show_rate, show_size, show_whole_time
 
 NAME_WIDTH_MAX: Final = 60
 ID_SHOWN: Final = 8
-"""So much of an id tells it from a million others, nearly always; whether it does is always checked."""
+"""This many characters tell an id from a million others, nearly always; whether they do is always checked."""
 _JOB_HEAD: Final = ("id", "state", "done", "size", "rate", "left", "sources", "name")
 _TARGET_HEAD: Final = ("size", "sources", "free", "speed", "queue", "name")
 
 
-class JsonRows:
-    """Escapes everything beyond ASCII: a terminal is safe too."""
-
-    def __init__(self, stdout: TextIO) -> None:
-        self._lines = LineWriter(stdout)
-
-    def write(self, row: Mapping[str, Any]) -> None:
-        self._lines.write(json.dumps(row, separators=(",", ":")))
-
-
 def job_lines(jobs: Sequence[Mapping[str, Any]]) -> list[str]:
     """A head and a line for each; nothing for none."""
-    return _table(_JOB_HEAD, [_job_cells(job) for job in jobs], left={0, 1}) if jobs else []
+    return table_lines([_JOB_HEAD, *map(_job_cells, jobs)], left=frozenset((0, 1))) if jobs else []
 
 
 def target_lines(targets: Sequence[PoolTarget]) -> list[str]:
-    return _table(_TARGET_HEAD, [_target_cells(target) for target in targets], left=set()) if targets else []
+    """A head and a line for each; nothing for none."""
+    return table_lines([_TARGET_HEAD, *map(_target_cells, targets)]) if targets else []
 
 
 def target_fields(target: PoolTarget) -> dict[str, Any]:
+    """A target for programs."""
     return {
         "event": "target",
         "size": target.size_bytes,
@@ -46,16 +37,12 @@ def target_fields(target: PoolTarget) -> dict[str, Any]:
         "free": target.free,
         "speed_bytes_s": target.speed_bytes_s,
         "shortest_queue": target.shortest_queue,
-        "addresses": [shown_url(source.url) for source in target.sources],
+        "addresses": [public_url(source.url) for source in target.sources],
     }
 
 
-def shown_url(url: str) -> str:
-    return public_url(url)
-
-
 def job_line(job: Mapping[str, Any]) -> str:
-    """One job in a line: what an order made of it."""
+    """One job in a line, with what an action made of it."""
     facts = [f"{done(job)} of {show_size(job['sizeBytes'])}" if job["sizeBytes"] is not None else "size unknown"]
     if job["reason"]:
         facts.append(printable(job["reason"]))
@@ -68,6 +55,7 @@ def name_of(job: Mapping[str, Any]) -> str:
 
 
 def done(job: Mapping[str, Any]) -> str:
+    """The part of the file that is here."""
     if job["state"] == "sealed":
         return "100 %"
     return show_percent(job["storedBytes"], job["sizeBytes"]) if job["sizeBytes"] else "-"
@@ -96,23 +84,3 @@ def _target_cells(target: PoolTarget) -> tuple[str, ...]:
         str(target.shortest_queue),
         cut(printable(target.name), NAME_WIDTH_MAX),
     )
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, left: set[int]) -> list[str]:
-    """The last column is as wide as it is; `left`: columns whose words begin at the left."""
-    every = [head, *rows]
-    widths = [max(cell_width(row[column]) for row in every) for column in range(len(head) - 1)]
-    return [
-        "  ".join(
-            [
-                *(
-                    cell + " " * (width - cell_width(cell))
-                    if column in left
-                    else " " * (width - cell_width(cell)) + cell
-                    for column, (cell, width) in enumerate(zip(row, widths, strict=False))
-                ),
-                row[-1],
-            ]
-        )
-        for row in every
-    ]

@@ -5,11 +5,10 @@ Keys are the program's own words. What is unknown is null. Text from outside is 
 control character and everything beyond ASCII, so a terminal is safe too.
 """
 
-import json
 import math
 from typing import Any, Final, TextIO
 
-from protocol.cli.views.lines import LineWriter
+from protocol.cli.views.lines import JsonRows
 from protocol.cli.views.progress_state import ProgressState
 from protocol.messages import (
     ActorDied,
@@ -31,7 +30,7 @@ class JsonView:
     """`FrontView` for ``--json``. With `quiet` only the last object is written, with `verbose` one for each chunk."""
 
     def __init__(self, stdout: TextIO, *, quiet: bool, verbose: bool) -> None:
-        self._lines = LineWriter(stdout)
+        self._rows = JsonRows(stdout)
         self._quiet = quiet
         self._verbose = verbose
         self._board = ProgressState("")
@@ -71,7 +70,7 @@ class JsonView:
                 pass
 
     def _write(self, event: str, fields: dict[str, Any]) -> None:
-        self._lines.write(json.dumps({"event": event, **fields}, separators=(",", ":")))
+        self._rows.write({"event": event, **fields})
 
 
 def ended_fields(board: ProgressState, ended: JobEnded) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Whole lines to a stream that may go away.
+"""Output of whole lines to a stream that may go away: plain ones, JSON objects, tables.
 
 A reader that leaves (``| head``) or a log on a full disk must not end a download: the first failed write makes the
 writer silent. The stream's descriptor then leads to /dev/null, or Python would complain again when it exits.
@@ -6,8 +6,12 @@ writer silent. The stream's descriptor then leads to /dev/null, or Python would 
 
 import contextlib
 import io
+import json
 import os
-from typing import TextIO
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
+
+from protocol.model.printable import cell_width
 
 
 class LineWriter:
@@ -25,10 +29,11 @@ class LineWriter:
         return "utf" in (self._stream.encoding or "utf-8").lower()
 
     def write(self, line: str) -> None:
+        """Write one line."""
         self.write_raw(line + "\n")
 
     def write_raw(self, text: str) -> None:
-        """Text that brings its own line ends. What the stream cannot encode is written as ``\\xNN``."""
+        """Write text that brings its own line ends. What the stream cannot encode is written as ``\\xNN``."""
         if self._gone:
             return
         try:
@@ -51,3 +56,27 @@ def _lead_nowhere(stream: TextIO) -> None:
         descriptor = os.open(os.devnull, os.O_WRONLY)
         os.dup2(descriptor, stream.fileno())
         os.close(descriptor)
+
+
+class JsonRows:
+    """Writes one JSON object a line, and escapes everything beyond ASCII: a terminal is safe too."""
+
+    def __init__(self, stdout: TextIO) -> None:
+        self._lines = LineWriter(stdout)
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Write one object."""
+        self._lines.write(json.dumps(row, separators=(",", ":")))
+
+
+def table_lines(rows: Sequence[tuple[str, ...]], *, left: frozenset[int] = frozenset()) -> list[str]:
+    """Rows of printable cells in columns; the last is as wide as it is. `left`: columns that begin at the left."""
+    widths = [max(cell_width(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    return [
+        "  ".join([*(_padded(row[at], widths[at], at in left) for at in range(len(widths))), row[-1]]) for row in rows
+    ]
+
+
+def _padded(cell: str, width: int, left: bool) -> str:
+    space = " " * (width - cell_width(cell))
+    return cell + space if left else space + cell

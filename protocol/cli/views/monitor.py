@@ -9,8 +9,8 @@ from typing import Any, Final, Protocol, TextIO
 from rich.text import Text
 
 from protocol.cli.views.base import can_draw
-from protocol.cli.views.job_table import ID_SHOWN, JsonRows, done, name_of
-from protocol.cli.views.lines import LineWriter
+from protocol.cli.views.job_table import ID_SHOWN, done, name_of
+from protocol.cli.views.lines import JsonRows, LineWriter
 from protocol.cli.views.live import DRAW_EVERY_S, LiveRegion, console_on
 from protocol.cli.views.live_table import DIM
 from protocol.client.http_client import Daemon, DaemonError

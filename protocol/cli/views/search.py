@@ -1,16 +1,15 @@
-"""What a search found, for people and for programs. Plain values in; sorting the hits is somebody else's work."""
+"""View of a search's results, for people and for programs. The targets come sorted."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TextIO
 
-from protocol.cli.exit_codes import ExitCode
 from protocol.cli.views.json_lines import session_fields
-from protocol.cli.views.lines import LineWriter
+from protocol.cli.views.lines import JsonRows, LineWriter, table_lines
+from protocol.cli.views.outcome import ExitCode
 from protocol.cli.views.plain import Notes
 from protocol.messages import FrontInbox, SessionChanged
-from protocol.model.printable import cell_width, count_of, cut, printable
+from protocol.model.printable import count_of, cut, printable
 from protocol.model.units import show_rate, show_size
 
 NAME_WIDTH_MAX: Final = 60
@@ -54,6 +53,7 @@ class SearchView:
 
     def __init__(self, stdout: TextIO, stderr: TextIO, *, json: bool) -> None:
         self._out = LineWriter(stdout)
+        self._rows = JsonRows(stdout)
         self._err = LineWriter(stderr)
         self._json = json
 
@@ -74,23 +74,12 @@ class SearchView:
             ended = {"targets": found.target_count, "users": found.users, "refused": found.refused}
             self._write("search_ended", ended)
             return
-        for line in table_lines(found.targets):
+        for line in table_lines([_HEAD, *map(_cells, found.targets)]) if found.targets else ():
             self._out.write(line)
         (self._out if found.targets and found.state == "ended" else self._err).write(last_search_line(found))
 
     def _write(self, event: str, fields: dict[str, Any]) -> None:
-        self._out.write(json.dumps({"event": event, **fields}, separators=(",", ":")))
-
-
-def table_lines(targets: Sequence[FoundTarget]) -> list[str]:
-    """A head and a line for each target, printable; nothing for none."""
-    if not targets:
-        return []
-    rows = [_HEAD, *map(_cells, targets)]
-    widths = [max(cell_width(row[column]) for row in rows) for column in range(len(_HEAD) - 1)]
-    return [
-        "  ".join([*(cell.rjust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows
-    ]
+        self._rows.write({"event": event, **fields})
 
 
 def last_search_line(found: Found) -> str:

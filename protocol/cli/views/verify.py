@@ -1,11 +1,11 @@
-"""What ``verify`` found, for people and for programs. Plain values in; reading files is somebody else's work."""
+"""View of the check of a part file, for people and for programs."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from protocol.cli.exit_codes import ExitCode
+from protocol.cli.views.outcome import ExitCode
 from protocol.model.chunk_ranges import ChunkRange
 from protocol.model.printable import count_of, printable
 from protocol.model.units import show_percent, show_size

@@ -1,17 +1,18 @@
 """A daemon's job as the messages that views are shown."""
 
 import io
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.cli.exit_codes import ExitCode, exit_code_of
+from protocol.cli.args import Loudness
 from protocol.cli.remote.api_to_messages import CELLS, JobTold, chunk_map, ended, opened, progressed
-from protocol.cli.views.base import Loudness, view_of
+from protocol.cli.views.base import view_of
 from protocol.cli.views.live_table import FIRST_SOURCE, LEASED, MISSING, RESUMED
-from protocol.cli.views.outcome import last_line
+from protocol.cli.views.outcome import ExitCode, exit_code_of, last_line
 from protocol.cli.views.progress_state import ProgressState, read_cells
 from protocol.messages import ChunkMapDrawn, JobEnded, JobNoted, JobOpened, JobProgressed, SourceProgressed
 from tests.protocol.cli.messages import told_job, told_map, told_source
@@ -88,6 +89,29 @@ def test_the_end_comes_last_and_once_and_has_its_exit_code(members: dict[str, An
     assert (last.state, exit_code_of(last.state)) == (state, code)
     assert told.ended
     assert told.take(job) == []
+
+
+@pytest.mark.parametrize(
+    ("outcome", "line"),
+    [
+        ("starved", "no source can deliver: a: 404 Not Found; shoal retry 3f0c9f0e goes on from 37 %"),
+        ("disk", "disk or folder: a: 404 Not Found; shoal retry 3f0c9f0e goes on from 37 %"),
+        (None, "our fault: a: 404 Not Found; shoal retry 3f0c9f0e goes on from 37 %"),
+    ],
+)
+def test_why_a_job_failed_reaches_its_last_line_whatever_shows_it(outcome: str | None, line: str) -> None:
+    job = told_job(told_source(0, reason="404 Not Found"), state="failed", outcome=outcome, reason="a: 404 Not Found")
+    plain, quiet, out = io.StringIO(), io.StringIO(), io.StringIO()
+    for view in (
+        view_of("x", Loudness(), io.StringIO(), plain, again="shoal retry 3f0c9f0e"),
+        view_of("x", Loudness(quiet=True), io.StringIO(), quiet, again="shoal retry 3f0c9f0e"),
+        view_of("x", Loudness(json=True), out, io.StringIO()),
+    ):
+        for message in JobTold().take(job):
+            view.show(message, now_s=0.0)
+    assert plain.getvalue().splitlines()[-1] == quiet.getvalue().splitlines()[-1] == line
+    last = json.loads(out.getvalue().splitlines()[-1])
+    assert (last["reason"], last["sources"][0]["reason"]) == ("a: 404 Not Found", "404 Not Found")
 
 
 def test_the_last_line_names_the_command_that_goes_on() -> None:

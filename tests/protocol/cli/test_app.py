@@ -9,9 +9,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from protocol.cli.app import Actions, build_app
-from protocol.cli.commands.daemon import DaemonOptions
-from protocol.cli.exit_codes import MEANINGS
-from protocol.cli.parsing import DemoOptions, GetOptions, SearchOptions, VerifyOptions
+from protocol.cli.parsing import DaemonOptions, DemoOptions, GetOptions, SearchOptions, VerifyOptions
+from protocol.cli.views.outcome import MEANINGS
 from protocol.config.settings import Account
 from protocol.model.limits import HEX_DIGITS
 from protocol.model.version import program_version

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from protocol.cli.exit_codes import ExitCode
+from protocol.cli.args import Loudness
 from protocol.cli.remote.follow_job import AWAY_S_MAX, LOOK_S, LOOK_S_MAX, TICK_S, _Looker
-from protocol.cli.views.base import Loudness, view_of
+from protocol.cli.views.base import view_of
+from protocol.cli.views.outcome import ExitCode
 from protocol.client.credentials import Access
 from protocol.client.http_client import Daemon, DaemonError
 from protocol.client.sse_client import Gone

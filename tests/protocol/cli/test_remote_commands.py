@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from protocol.cli.commands.download import _picked
-from protocol.cli.commands.remote import daemon_commands
+from protocol.cli.commands.download import picked_of
+from protocol.cli.commands.jobs import daemon_commands
 from protocol.cli.remote.download import place_in_daemon
 from protocol.client import saved_pool as pools
 from tests.protocol.cli.test_app import run
@@ -81,14 +81,14 @@ def test_the_environment_alone_hands_nothing_over(monkeypatch: pytest.MonkeyPatc
 
 
 def test_numbers_are_a_file_of_the_pool_only_when_it_is_there(own_state: dict[str, str]) -> None:
-    assert _picked(["1984"]) is None
+    assert picked_of(["1984"]) is None
     pools.save(pools.Pool().with_source("http://h/a.bin", size_bytes=1984, name=""), own_state)
-    picked = _picked(["1984", "64"])
+    picked = picked_of(["1984", "64"])
     assert picked is not None
     assert (picked.target.name, picked.chunk_size) == ("a.bin", "64K")
-    assert _picked(["1984", "film"]) is None
-    assert _picked(["1984", "64", "3"]) is None
-    assert _picked(["1985"]) is None
+    assert picked_of(["1984", "film"]) is None
+    assert picked_of(["1984", "64", "3"]) is None
+    assert picked_of(["1985"]) is None
 
 
 def test_a_chunk_of_a_pool_s_file_has_the_usual_bounds(own_state: dict[str, str]) -> None:
@@ -123,7 +123,7 @@ def test_a_plain_command_loads_nothing_of_the_client() -> None:
     done = subprocess.run(
         [sys.executable, "-c", loaded, "get", "http://h/a"], capture_output=True, text=True, check=True, timeout=50
     )
-    assert done.stdout == "0 protocol.cli.commands.daemon protocol.cli.commands.download\n"
+    assert done.stdout == "0 protocol.cli.commands.download\n"
 
 
 def test_what_only_a_download_of_ours_obeys_is_said_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 
-from protocol.cli.exit_codes import ExitCode
+from protocol.cli.views.outcome import ExitCode
 from protocol.cli.views.verify import Verified, verify_exit_code, verify_json, verify_text
 
 FOUND = Verified(

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.cli.exit_codes import ExitCode, exit_code_of
-from protocol.cli.views.outcome import last_line
+from protocol.cli.views.outcome import ExitCode, exit_code_of, last_line
 from protocol.cli.views.plain import QuietView
 from protocol.cli.views.progress_state import ProgressState
 from protocol.model.printable import printable, short_names
