@@ -15,9 +15,9 @@ from actors.demo.mirrors.mirror import Behavior as MirrorBehavior
 from actors.demo.soulseek.behavior import Behavior
 from actors.demo.soulseek.network import DemoNetwork
 from actors.local.download import fetch
-from protocol.cli.views.outcome import ExitCode, exit_code_of
 from protocol.cli.parsing import DemoOptions, GetOptions
 from protocol.cli.views.base import make_view
+from protocol.cli.views.outcome import ExitCode, exit_code_of
 from protocol.config.settings import Account
 
 MEGABYTE = 1_000_000

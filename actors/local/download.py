@@ -19,9 +19,9 @@ from actors.builders import processes
 from actors.core.supervision.process_policy import HealthPolicy, RestartPolicy
 from actors.runtime.process import ProcessSpec
 from actors.runtime.supervisor import StartFailed, Supervisor
-from protocol.cli.views.outcome import exit_code_of
 from protocol.cli.parsing import GetOptions
 from protocol.cli.views.base import make_view
+from protocol.cli.views.outcome import exit_code_of
 from protocol.config.paths import state_folder
 from protocol.messages import (
     ActorDied,

@@ -2,8 +2,8 @@
 
 import sys
 
-from protocol.cli.views.outcome import ExitCode
 from protocol.cli.parsing import VerifyOptions
+from protocol.cli.views.outcome import ExitCode
 from protocol.cli.views.verify import Verified, verify_exit_code, verify_json, verify_text
 from protocol.model.faults import PartFileFault
 from storage.digests import file_digest
