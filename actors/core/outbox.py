@@ -1,4 +1,4 @@
-"""The posts of one step, in order."""
+"""Outbox of one decision step: its posts, in order."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,7 @@ from protocol.messages.addresses import Post
 
 
 class Outbox:
-    """Owned by one state; emptied at the end of each step."""
+    """Posts of a step. Owned by one state, which empties it at the end of each."""
 
     def __init__(self) -> None:
         self._posts: list[Post] = []

@@ -55,7 +55,7 @@ class HealthPolicy(Protocol):
     def pings_unanswered_max(self) -> int: ...
     @property
     def start_s_max(self) -> float: ...
-    def verdict(self, *, ready: bool, age_s: float, unanswered: int, memory_bytes: int) -> str: ...
+    def kill_reason(self, *, ready: bool, age_s: float, unanswered: int, memory_bytes: int) -> str: ...
 
 
 class StartFailed(Exception):  # noqa: N818
@@ -394,7 +394,7 @@ class Supervisor:
         for child in list(self._children.values()):
             if child.gone or child.leaving or child.reason or (not child.ready and not self._started):
                 continue
-            child.reason = self._health_policy.verdict(
+            child.reason = self._health_policy.kill_reason(
                 ready=child.ready,
                 age_s=now_s - child.begun_s,
                 unanswered=child.pinged - child.answered,

@@ -5,6 +5,8 @@ from typing import Final
 STOPS_PER_JOB: Final = 3
 STOPS_PER_DAY: Final = 8
 """How often one Soulseek user is hung up on before the end of its file, unless the user's settings say otherwise."""
+LIMITER_QUOTA_S: Final = 1.0
+"""Rate limiters of real clients send a second's quota at once and are then silent: a rate is judged over no less."""
 MODES: Final = ("swarm", "queue", "failover", "race")
 SYNCS: Final = ("full", "none")
 CHUNK_SIZE_MIN: Final = 4 * 1024

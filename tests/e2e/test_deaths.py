@@ -171,7 +171,7 @@ def test_an_exception_is_survived_like_a_death_but_not_again_and_again(shoal: Sh
         assert CONTENT.matches(shoal.folder / "file.bin")
     else:
         assert (done.code, done.ended["state"]) == (1, "failed")
-        assert "it was started anew 3 times after the same failure" in done.ended["reason"]
+        assert "it was restarted 3 times after the same failure" in done.ended["reason"]
         assert shoal.files == ["file.bin.part", "file.bin.part.records"]
 
 
@@ -221,7 +221,7 @@ def test_a_process_that_dies_again_and_again_ends_the_job_as_our_fault_and_loses
         running.await_child(name).kill()
         done = running.finish()
         assert (done.code, done.ended["state"]) == (1, "failed")
-        why = f"{name} died: killed by SIGKILL; it was started anew 10 times within 60 s"
+        why = f"{name} died: killed by SIGKILL; it was restarted 10 times within 60 s"
         assert done.ended["reason"] == why
         shoal.check()
         assert shoal.files == ["file.bin.part", "file.bin.part.records"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from actors.core.dispatch.dispatcher import DispatchState, Phase
-from actors.core.rates.rate_monitor import SpeedState
+from actors.core.rates.rate_monitor import RateMonitor
 from protocol.messages import JobEnded, Message, SourceJoined, SourceLost, StartDispatcher, StopJob, Ticked
 from protocol.messages.addresses import (
     ASSEMBLER,
@@ -111,7 +111,7 @@ class World:
         self.workers: dict[str, WorkerModel] = {}
         self.session = SessionModel(self, self.workers)
         self.state = DispatchState(_wanted(scenario), now_s=0.0)
-        self.speed = SpeedState()
+        self.speed = RateMonitor()
         self.watch = Watch(self.state, self.store) if checked else None
         self._post_all(self.state.start())
         self._populate()

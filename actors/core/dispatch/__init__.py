@@ -1,0 +1,1 @@
+"""Dispatcher of one job: leases, placement, sources, recovery and progress."""

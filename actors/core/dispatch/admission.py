@@ -1,15 +1,11 @@
-"""How sources come into a job: they join, are probed, fail and are asked again, vanish and come back.
+"""Admission of sources: they join, are probed, fail and are asked again, vanish and come back.
 
-Owned by one `DispatchState`, which is told here only what concerns single sources; what follows for the job (open the
-target, end because sizes differ) it decides itself.
+And what their probes say together: how large the file is, its name, and whether they agree.
 """
 
 from dataclasses import dataclass, replace
 from typing import Final
 
-from actors.core.dispatch import admission
-from actors.core.dispatch.chunk_tracker import UNBOUNDED
-from actors.core.dispatch.leases import Leases
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.remote_queue import RemoteQueue
 from actors.core.dispatch.sources import FailurePolicy, Source, SourceState, SourceTraits, end_cooldown
@@ -19,7 +15,6 @@ from protocol.messages import (
     MonitorJob,
     OpenPartFile,
     ProbeSource,
-    SizeLearned,
     SourceDisabled,
     SourceFailed,
     SourceJoined,
@@ -31,22 +26,30 @@ from protocol.messages import (
 from protocol.messages.addresses import ASSEMBLER, dispatcher_address
 from protocol.model.faults import FaultKind
 
-# From probes to a target: how large is the file, what is it called, do the sources agree?
-
 STALL_S: Final = 10.0
+"""A transfer without a byte for this long is stalled."""
 NAME_WAIT_S: Final = 1.0
-"""So long the first-named source may take to propose a name once another has told the size. It is not waited for
+"""The first-named source may take this long to propose a name once another has said the size. It is not waited for
 when its address ends in the name that the others give."""
+SETUP_S_MIN: Final = 0.001
+PEER_SETUP_S: Final = 1.0
+GRANT_SETUP_S: Final = 0.3
+"""A Soulseek peer's time from request, and from offered upload, to the first byte, until it is measured."""
+SIZES_AWAITED_S: Final = 1.0
+"""For this long after the first request nothing is sealed while a source has not said how large the file is."""
+PROBE_S_MAX: Final = 60.0
+"""A worker's own limits end a probe long before this; here it is the worker that does not answer."""
+REASONS_SHOWN_MAX: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Not enough is known yet."""
+    """Decision that not enough is known yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Go: `size_bytes` -1 when no source says it."""
+    """Decision to open a part file; `size_bytes` -1 when no source says it."""
 
     size_bytes: int
     name: str
@@ -54,118 +57,20 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Disagree:
+    """Decision to end: sources announce different sizes."""
+
     reason: str
 
 
 OpeningDecision = Wait | Open | Disagree
 
 
-def consider(
-    sources: dict[int, Source], asked_name: str, *, expected: int, since_s: float, now_s: float
-) -> OpeningDecision:
-    """`since_s`: when the first probe was answered. Nothing can be said before one was."""
-    clash = size_clash(sources)
-    if clash:
-        return Disagree(clash)
-    answered = [source for _, source in sorted(sources.items()) if source.probed and source.usable]
-    sized = [source for source in answered if source.size_bytes >= 0]
-    pending = len(sources) < expected or any(source.usable and not source.probed for source in sources.values())
-    if not answered or (not sized and pending):
-        return Wait()
-    first = sources.get(0)
-    first_may_answer = first is None or (first.usable and not first.probed)
-    name = asked_name or _name(sources, answered)
-    expected_name = first is not None and name == first.fallback_name
-    if not asked_name and not expected_name and first_may_answer and now_s - since_s < NAME_WAIT_S:
-        return Wait()
-    return Open(sized[0].size_bytes if sized else -1, name)
-
-
-def size_clash(sources: dict[int, Source]) -> str:
-    """Words for people when two addresses announce different sizes, else empty. A Soulseek peer's file is found by its
-    name: one of another size is another file, which is no news (see `unfit`)."""
-    sized = [source for source in sources.values() if source.probed and source.size_bytes >= 0 and not source.peer]
-    for source in sized[1:]:
-        if source.size_bytes != sized[0].size_bytes:
-            return (
-                f"sizes differ: {sized[0].name} says {sized[0].size_bytes} bytes, "
-                f"{source.name} says {source.size_bytes}"
-            )
-    return ""
-
-
-def unfit(source: Source, size_bytes: int) -> str:
-    """Why this source cannot join a job whose file has so many bytes (-1: nobody said), empty when it can."""
-    if size_bytes < 0 <= source.size_bytes:
-        return "came after the file had been begun without knowing its size"
-    if source.size_bytes < 0 <= size_bytes:
-        return "does not say how large the file is"
-    if source.size_bytes != size_bytes:
-        return f"size differs: it has {source.size_bytes} bytes, the file has {size_bytes}"
-    return ""
-
-
-def why_no_source(sources: dict[int, Source]) -> str:
-    """Every source and its reason, for the end of a job that nobody could deliver."""
-    told = [f"{source.name}: {source.reason or source.state.value}" for source in sources.values()]
-    shown = "; ".join(told[:8])
-    return shown + (f"; and {len(told) - 8} more" if len(told) > 8 else "")
-
-
-def _name(sources: dict[int, Source], answered: list[Source]) -> str:
-    """What a source calls the file, else the end of the first address: the same at every run of a command."""
-    for source in answered:
-        if source.proposed_name:
-            return source.proposed_name
-    return next((source.fallback_name for _, source in sorted(sources.items()) if source.fallback_name), "")
-
-
-def all_out(sources: dict[int, Source], *, now_s: float) -> bool:
-    """Whether no source can still be hoped for without another round."""
-    return all(source.is_out(now_s) for source in sources.values())
-
-
-def monitor_request(job: StartDispatcher, limit_bytes_s: int) -> MonitorJob:
-    """What the SpeedWatchdog needs to know of a job."""
-    return MonitorJob(
-        job=job.job,
-        dispatcher=dispatcher_address(job.job),
-        slow_rate_bytes_s=job.slow_rate_bytes_s,
-        slow_after_s=job.slow_after_s,
-        stall_s=STALL_S,
-        limit_bytes_s=limit_bytes_s,
-    )
-
-
-def open_request(job: StartDispatcher, size_bytes: int, name: str, *, again: bool = False) -> OpenPartFile:
-    """What the Assembler needs to open the part file, or to open it `again`."""
-    return OpenPartFile(
-        job=job.job,
-        folder=job.folder,
-        name=name,
-        size_bytes=size_bytes,
-        chunk_size=job.chunk_size,
-        checksum=job.checksum,
-        preallocate=job.preallocate and not again,
-        sync=job.sync,
-        dispatcher=dispatcher_address(job.job),
-        again=again,
-        make_folder=job.make_folder,
-    )
-
-
-SETUP_S_MIN: Final = 0.001
-PEER_SETUP_S: Final = 1.0
-GRANT_SETUP_S: Final = 0.3
-"""What a Soulseek peer needs from request and from turn to its first byte, while nobody has measured it."""
-SIZES_AWAITED_S: Final = 1.0
-"""So long after the first request nothing is sealed while a source has not said how large the file is."""
-PROBE_S_MAX: Final = 60.0
-"""A worker's own limits end a probe long before this; here it is the worker that does not answer."""
-
-
 class Admission:
-    """`sources` is shared with the owner; only this adds to it. `first_probed_s`: 0 before the first answer."""
+    """Admission of one job's sources. Owned by one `DispatchState`, which decides what follows for the job.
+
+    `sources` is shared with the owner; only this adds to it. `expected`: number of sources that have joined or are
+    going to. `first_probed_s`: 0 before the first answer.
+    """
 
     def __init__(
         self,
@@ -186,13 +91,11 @@ class Admission:
         self._report = report
         self._out = out
         self.expected = job.sources_expected
-        """So many sources have joined or are going to."""
 
     def joined(self, message: SourceJoined, *, now_s: float) -> Source | None:
-        """One more source, or a new worker for a known one: a new worker knows nothing and must probe again. None: it
-        is not to be used any more.
+        """Take in a source, or a new worker of a known one, which must probe again. None: it is disabled.
 
-        A Soulseek peer's file is known without a probe when a search told its size, else from the peer's first turn.
+        A Soulseek peer's file is known without a probe when a search had its size, else from the first upload offered.
         """
         source = self.sources.get(message.source)
         if message.source in self._disabled:
@@ -216,7 +119,7 @@ class Admission:
         source.worker, source.lost_s, source.asked = message.worker, None, False
         source.probed = bool(source.peer) and source.size_bytes >= 0
         if source.enqueued:
-            self._remote_queue.dequeue(source)  # its turn would be handed to the worker that is gone
+            self._remote_queue.dequeue(source)  # its upload would go to the worker that is gone
         if source.probed:
             self.first_probed_s = self.first_probed_s or now_s
         elif source.may_ask(now_s):
@@ -224,7 +127,7 @@ class Admission:
         return source
 
     def lost(self, message: SourceLost, *, now_s: float) -> Source | None:
-        """Its worker is gone, and with it what it was asked for."""
+        """Note that its worker is gone, and with it what it was asked for."""
         source = self.sources.get(message.source)
         if source is not None:
             source.asked, source.lost_s = False, now_s
@@ -233,7 +136,7 @@ class Admission:
         return source
 
     def disabled(self, message: SourceDisabled) -> Source | None:
-        """It is not to be used any more, known or not; for this job that is as final as a ban."""
+        """Stop using a source, known or not; for this job that is as final as a ban."""
         self._disabled.add(message.source)
         source = self.sources.get(message.source)
         if source is not None:
@@ -255,7 +158,7 @@ class Admission:
         update_stop_budget(source, self.job)
 
     def probed(self, message: SourceProbed, *, now_s: float) -> Source | None:
-        """Take a probe's answer. None: nobody asked, or it is known already."""
+        """Take a probe's answer. None: it was not asked for, or is known already."""
         source = self.sources.get(message.source)
         if source is None or source.probed or source.lost_s is not None:
             return None
@@ -270,18 +173,18 @@ class Admission:
         return source
 
     def admit(self, source: Source, size_bytes: int) -> bool:
-        """Whether what it holds can be the job's file of `size_bytes`: then its validator is noted, else it is out."""
-        unfit = admission.unfit(source, size_bytes)
-        if unfit:
+        """Return whether its file can be the job's, of `size_bytes`: then its validator is noted, else it is banned."""
+        reason = _unfit(source, size_bytes)
+        if reason:
             self._remote_queue.dequeue(source)
-            self._failures.ban(source, FaultKind.SIZE_DIFFERS, unfit)
+            self._failures.ban(source, FaultKind.SIZE_DIFFERS, reason)
         elif source.validator:
             seen = ValidatorSeen(job=self.job.job, source_name=source.name, validator=source.validator)
             self._out.post(ASSEMBLER, seen)
-        return not unfit
+        return not reason
 
     def failed(self, message: SourceFailed, *, now_s: float) -> None:
-        """A probe came to nothing: wait, cool or ban, as the fault says."""
+        """Take a failed probe: wait, cool or ban, as the fault says."""
         source = self.sources.get(message.source)
         if source is None or source.probed:
             return
@@ -292,14 +195,14 @@ class Admission:
         self._failures.record_failure(source, fault, message.detail, retry_after_s=retry_after_s, now_s=now_s)
 
     def bind_host(self, source: Source, retry_after_s: float, *, now_s: float) -> None:
-        """A ``Retry-After`` binds every source of its host."""
+        """Let a ``Retry-After`` bind every source of its host."""
         if retry_after_s > 0:
             for other in self.sources.values():
                 if other.host == source.host:
                     other.not_before_s = max(other.not_before_s, now_s + retry_after_s)
 
     def revisit(self, *, now_s: float) -> None:
-        """Warm up those that have cooled long enough; probe again those that never answered well, or not at all."""
+        """End cooldowns that are over; probe again those that never answered well, or not at all."""
         for source in self.sources.values():
             if source.asked and now_s - source.asked_s > PROBE_S_MAX:
                 source.asked = False
@@ -310,18 +213,14 @@ class Admission:
             if not source.probed and not source.asked and not source.enqueued and source.may_ask(now_s):
                 self._probe(source, now_s)
 
-    def unprobed(self) -> bool:
-        """Whether a source that was named has not said what it holds."""
-        return self.awaited > 0 or any(each.asked for each in self.sources.values())
-
     @property
     def awaited(self) -> int:
-        """How many of the sources that were named have not joined yet."""
+        """Number of named sources that have not joined yet."""
         return self.expected - len(self.sources.keys() | self._disabled)
 
-    def consider_opening(self, *, now_s: float) -> admission.OpeningDecision:
-        """Whether enough is known to open the target."""
-        return admission.consider(
+    def consider_opening(self, *, now_s: float) -> OpeningDecision:
+        """Decide whether enough is known to open the part file."""
+        return consider(
             self.sources,
             self.job.name,
             expected=len(self.sources) + self.awaited,
@@ -330,8 +229,9 @@ class Admission:
         )
 
     def awaits_sizes(self, *, now_s: float) -> bool:
-        """Whether to wait a moment for what named sources may say of the size: that they differ should be news."""
-        return self.unprobed() and self._report.elapsed_s(now_s) < SIZES_AWAITED_S
+        """Return whether to wait a moment for sizes: that they differ should be noticed."""
+        unprobed = self.awaited > 0 or any(each.asked for each in self.sources.values())
+        return unprobed and self._report.elapsed_s(now_s) < SIZES_AWAITED_S
 
     def _probe(self, source: Source, now_s: float) -> None:
         if source.peer:
@@ -342,18 +242,97 @@ class Admission:
         self._out.post(source.worker, ProbeSource(job=self.job.job, source=source.id))
 
 
-# A file whose size nobody announced: it is known when the first body has come to its end.
+def consider(
+    sources: dict[int, Source], asked_name: str, *, expected: int, since_s: float, now_s: float
+) -> OpeningDecision:
+    """Decide from the probes so far. `since_s`: when the first was answered; before that there is only waiting."""
+    clash = size_clash(sources)
+    if clash:
+        return Disagree(clash)
+    answered = [source for _, source in sorted(sources.items()) if source.probed and source.usable]
+    sized = [source for source in answered if source.size_bytes >= 0]
+    pending = len(sources) < expected or any(source.usable and not source.probed for source in sources.values())
+    if not answered or (not sized and pending):
+        return Wait()
+    first = sources.get(0)
+    first_may_answer = first is None or (first.usable and not first.probed)
+    name = asked_name or _name(sources, answered)
+    expected_name = first is not None and name == first.fallback_name
+    if not asked_name and not expected_name and first_may_answer and now_s - since_s < NAME_WAIT_S:
+        return Wait()
+    return Open(sized[0].size_bytes if sized else -1, name)
 
 
-def learn_size(leases: Leases, size_bytes: int, out: Outbox) -> str:
-    """A body ended at this size. Returns what speaks against it: more than that is stored."""
-    tracker = leases.tracker
-    assert tracker.total == UNBOUNDED
-    total, last = -(-size_bytes // leases.job.chunk_size), tracker.stored.last_run()
-    if last is not None and last[1] > total:
-        return f"sizes differ: a body ended after {size_bytes} bytes, another went on"
-    leases.size_bytes = leases.report.size_bytes = size_bytes
-    tracker.learn_total(total)
-    leases.changed()
-    out.post(ASSEMBLER, SizeLearned(job=leases.job.job, size_bytes=size_bytes))
+def size_clash(sources: dict[int, Source]) -> str:
+    """Return a line for people when two addresses announce different sizes, else nothing.
+
+    A Soulseek peer's file is found by its name: one of another size is another file, not a clash (see `_unfit`).
+    """
+    sized = [source for source in sources.values() if source.probed and source.size_bytes >= 0 and not source.peer]
+    for source in sized[1:]:
+        if source.size_bytes != sized[0].size_bytes:
+            return (
+                f"sizes differ: {sized[0].name} says {sized[0].size_bytes} bytes, "
+                f"{source.name} says {source.size_bytes}"
+            )
     return ""
+
+
+def _unfit(source: Source, size_bytes: int) -> str:
+    """Return why this source cannot join a job whose file has this size (-1: unknown), empty when it can."""
+    if size_bytes < 0 <= source.size_bytes:
+        return "came after the file had been begun without knowing its size"
+    if source.size_bytes < 0 <= size_bytes:
+        return "does not say how large the file is"
+    if source.size_bytes != size_bytes:
+        return f"size differs: it has {source.size_bytes} bytes, the file has {size_bytes}"
+    return ""
+
+
+def why_no_source(sources: dict[int, Source]) -> str:
+    """Return every source and its reason, for the end of a job that no source could deliver."""
+    lines = [f"{source.name}: {source.reason or source.state.value}" for source in sources.values()]
+    more = len(lines) - REASONS_SHOWN_MAX
+    return "; ".join(lines[:REASONS_SHOWN_MAX]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _name(sources: dict[int, Source], answered: list[Source]) -> str:
+    """Return what a source calls the file, else the end of the first address: the same at every attempt."""
+    for source in answered:
+        if source.proposed_name:
+            return source.proposed_name
+    return next((source.fallback_name for _, source in sorted(sources.items()) if source.fallback_name), "")
+
+
+def all_out(sources: dict[int, Source], *, now_s: float) -> bool:
+    """Return whether no source can be used without another round of retries."""
+    return all(source.is_out(now_s) for source in sources.values())
+
+
+def monitor_request(job: StartDispatcher, limit_bytes_s: int) -> MonitorJob:
+    """Return what the rate monitor needs to know of a job."""
+    return MonitorJob(
+        job=job.job,
+        dispatcher=dispatcher_address(job.job),
+        slow_rate_bytes_s=job.slow_rate_bytes_s,
+        slow_after_s=job.slow_after_s,
+        stall_s=STALL_S,
+        limit_bytes_s=limit_bytes_s,
+    )
+
+
+def open_request(job: StartDispatcher, size_bytes: int, name: str, *, again: bool = False) -> OpenPartFile:
+    """Return the request that opens the part file, or opens it `again`."""
+    return OpenPartFile(
+        job=job.job,
+        folder=job.folder,
+        name=name,
+        size_bytes=size_bytes,
+        chunk_size=job.chunk_size,
+        checksum=job.checksum,
+        preallocate=job.preallocate and not again,
+        sync=job.sync,
+        dispatcher=dispatcher_address(job.job),
+        again=again,
+        make_folder=job.make_folder,
+    )

@@ -1,13 +1,13 @@
-"""The board: which chunks are free, leased, stored. The only place where chunks change hands.
+"""Chunk tracker of a job: which chunks are free, leased or stored. The only place where chunks change hands.
 
 Invariant (`check` asserts it; tests call it after every step), for `total` chunks:
 
 * every chunk is in exactly one of: `free`, `stored`, or the open part ``[next, stop)`` of a lease;
-* open parts are disjoint, except for the two leases of a duel (endgame: same last chunks, first one in wins);
+* open parts are disjoint, except for a lease and its endgame duplicate (the same chunks, the first one in wins);
 * in a race leases hold nothing: whatever is not stored is free, and every lease may store it;
 * chunks only go from absent to stored, but for `lose` and `restore`: a disk may not have what was written to it.
 
-Chunk numbers count from 0, runs are ``[first, stop)``. Pure: no clock, no input or output.
+Chunk numbers count from 0, ranges are ``[first, stop)``. Pure: no clock, no input or output.
 """
 
 from dataclasses import dataclass
@@ -16,37 +16,30 @@ from typing import Final
 from protocol.model.chunk_ranges import ChunkRange, RangeSet
 
 UNBOUNDED: Final = 1 << 40
-"""`total` while nobody knows the size of the file: more chunks than any file has."""
+"""`total` while the size of the file is unknown: more chunks than any file has."""
 
 
 @dataclass(slots=True)
 class Lease:
-    """One source's right to a run. `next` is the first chunk of it that is not stored yet.
-
-    `heard_s`: any word of it; `grown_s`: bytes came or were stored; `measured_s`: when `received_bytes` was true.
-    `flowing_s`: about when its first byte came, 0 while none has.
-    `draining`: the ride is over, its last chunks are on their way to the Assembler. `rival` is the other lease of a
-    duel. `rate_bytes_s` is what the SpeedWatchdog last said, mixed with `prior_rate_bytes_s` (what the source showed
-    before) while the ride is young; -1 before its first word.
-    """
+    """Expiring right of one source to the chunks ``[first, stop)``."""
 
     id: int
     source: int
     first: int
-    next: int
+    next: int  # the first chunk that is not stored yet
     stop: int
     granted_s: float
-    heard_s: float
-    grown_s: float
-    draining: bool = False
-    shared: bool = False
-    rival: int | None = None
-    received_bytes: int = 0
-    flowing_s: float = 0.0
-    lead_in_bytes: int = 0
+    heard_s: float  # when anything was reported of it
+    grown_s: float  # when bytes came or were stored
+    draining: bool = False  # the transfer is over, its last chunks are on their way to the Assembler
+    shared: bool = False  # of a race: it holds nothing
+    rival: int | None = None  # the lease that duplicates it, or that it duplicates
+    received_bytes: int = 0  # as of `measured_s`
+    flowing_s: float = 0.0  # about when its first byte came, 0 while none has
+    lead_in_bytes: int = 0  # read and dropped before `first`
     measured_s: float = 0.0
-    rate_bytes_s: float = -1.0
-    prior_rate_bytes_s: float = 0.0
+    rate_bytes_s: float = -1.0  # measured, mixed with the one below while the transfer is young; -1: not measured
+    prior_rate_bytes_s: float = 0.0  # what its source showed before
 
     @property
     def open_chunks(self) -> int:
@@ -55,7 +48,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What storing a run did to the leases of others: ends that moved nearer, leases with nothing left."""
+    """Effect of storing chunks on the leases of others: ends that moved nearer, leases with nothing left."""
 
     new: tuple[ChunkRange, ...]
     trimmed: tuple[Lease, ...] = ()
@@ -63,7 +56,7 @@ class Change:
 
 
 class ChunkTracker:
-    """Owned by one `DispatchState`. `leases` holds riding and draining leases by id."""
+    """Owner of every chunk's state. Owned by one `DispatchState`; `leases` by id, also those that drain."""
 
     def __init__(self, total: int, stored: RangeSet | None = None, *, first_lease: int = 1) -> None:
         self.total = total
@@ -84,7 +77,7 @@ class ChunkTracker:
         return self.stored.count == self.total
 
     def grant(self, source: int, first: int, stop: int, *, now_s: float, shared: bool = False) -> Lease:
-        """Lease a free run. In a race (`shared`) it stays free."""
+        """Lease a free range. In a race (`shared`) it stays free."""
         assert first < stop <= self.total, "an empty lease"
         if not shared:
             assert self.free.covers(first, stop), f"[{first}, {stop}) is not free"
@@ -94,7 +87,7 @@ class ChunkTracker:
     def grant_tail(self, victim: Lease, source: int, first: int, *, now_s: float) -> Lease:
         """Move the tail ``[first, stop)`` of a lease to another source."""
         assert victim.next < first < victim.stop, "the victim keeps at least one chunk"
-        assert victim.rival is None, "a duel is not cut"
+        assert victim.rival is None, "a duplicate is not cut"
         stop, victim.stop = victim.stop, first
         return self._new_lease(source, first, stop, now_s=now_s)
 
@@ -107,15 +100,15 @@ class ChunkTracker:
         return lease
 
     def extend(self, lease: Lease, stop: int) -> None:
-        """The ride goes on into the free run behind it."""
+        """Extend a lease into the free range behind it."""
         assert self.free.covers(lease.stop, stop)
         assert lease.stop < stop
         self.free.discard(lease.stop, stop)
         lease.stop = stop
 
     def drain(self, lease: Lease, handed_stop: int) -> None:
-        """The ride is over: chunks before `handed_stop` are still coming, the rest is free again."""
-        if lease.rival is not None:  # the rival holds the same run; what still comes in cuts it short
+        """End the transfer: chunks before `handed_stop` are still coming, the rest is free again."""
+        if lease.rival is not None:  # the rival holds the same range; what still comes in cuts it short
             self._forget(lease)
             return
         handed_stop = min(max(handed_stop, lease.next), lease.stop)
@@ -126,12 +119,12 @@ class ChunkTracker:
             self._forget(lease)
 
     def end(self, lease: Lease) -> None:
-        """The lease is over now, nothing more is expected from it."""
+        """End the lease: nothing more is expected from it."""
         self._give_back(lease, lease.next)
         self._forget(lease)
 
     def store(self, lease_id: int, first: int, stop: int) -> Change:
-        """Chunks ``[first, stop)`` are stored, as said of this lease (which may have ended long ago)."""
+        """Store chunks ``[first, stop)`` of this lease (which may have ended long ago)."""
         stop = min(stop, self.total)
         new = tuple(self.stored.gaps(first, stop))
         self.stored.add(first, stop)
@@ -143,7 +136,7 @@ class ChunkTracker:
             change = self._settle(lease, first, stop, new)
         if lease is not None:
             if first < lease.stop and lease.next < stop:
-                if not lease.shared:  # a ride stores in order; should it ever skip chunks, they are free again
+                if not lease.shared:  # stored in order; should it ever skip chunks, they are free again
                     for begin, end in list(self.stored.gaps(lease.next, first)):
                         self.free.add(begin, end)
                 lease.next = min(stop, lease.stop)
@@ -152,20 +145,20 @@ class ChunkTracker:
         return change
 
     def lose(self, first: int, stop: int) -> None:
-        """Stored chunks that a new look at the disk does not find are free again."""
+        """Free stored chunks that are not found on disk any more."""
         assert self.stored.covers(first, stop)
         self.stored.discard(first, stop)
         self.free.add(first, stop)
 
     def restore(self, stored: RangeSet) -> RangeSet:
-        """What a disk that failed still holds, every lease having ended. Returns the chunks it lost."""
+        """Take over what a failed disk still holds, every lease having ended. Return the chunks it lost."""
         assert not self.leases, "a lease outlived a failing disk"
         lost = RangeSet(gap for first, stop in self.stored for gap in stored.gaps(first, stop))
         self.stored, self.free = RangeSet(stored), RangeSet(stored.gaps(0, self.total))
         return lost
 
     def learn_total(self, total: int) -> None:
-        """The size became known: nothing lies behind `total`, nothing stored there either."""
+        """Take the size that became known: nothing lies behind `total`, nothing stored there either."""
         assert self.total == UNBOUNDED
         last = self.stored.last_run()
         assert last is None or last[1] <= total, "stored behind the end of the file"
@@ -191,7 +184,7 @@ class ChunkTracker:
                 assert added == lease.open_chunks, f"{lease} overlaps"
             else:
                 seen.add(lease.next, lease.stop)
-                assert (rival.next, rival.stop) == (lease.next, lease.stop), "duellists hold the same run"
+                assert (rival.next, rival.stop) == (lease.next, lease.stop), "duplicates hold the same range"
         assert seen.count == self.total, "a chunk is nowhere"
 
     def _new_lease(self, source: int, first: int, stop: int, *, now_s: float, shared: bool = False) -> Lease:
@@ -209,25 +202,25 @@ class ChunkTracker:
 
     def _forget(self, lease: Lease) -> None:
         self.leases.pop(lease.id, None)
-        self._part(lease)
+        self._end_duplicate(lease)
 
-    def _part(self, lease: Lease) -> None:
-        """End the duel of this lease, if it fights one; the other stays as the only holder."""
+    def _end_duplicate(self, lease: Lease) -> None:
+        """End the duplication of this lease, if any; the other stays as the only holder."""
         rival = self.leases.get(lease.rival) if lease.rival is not None else None
         lease.rival = None
         if rival is not None:
             rival.rival = None
 
     def _settle(self, winner: Lease | None, first: int, stop: int, new: tuple[ChunkRange, ...]) -> Change:
-        """Chunks came in that others hold open: whoever came first keeps the rest, the other is cut short."""
+        """Cut short the leases of others that hold these chunks open: the first one in keeps the rest."""
         trimmed: list[Lease] = []
         lost: list[Lease] = []
         for lease in list(self.leases.values()):
             if lease is winner or lease.shared or lease.next >= stop or lease.stop <= first:
                 continue
             if winner is not None and lease.rival == winner.id:
-                # Both were to fetch the same run from its start: the first chunk in decides.
-                self._part(lease)
+                # Both were to fetch the same range from its start: the first chunk in decides.
+                self._end_duplicate(lease)
                 lease.stop = lease.next
             elif first <= lease.next:
                 lease.next = min(stop, lease.stop)

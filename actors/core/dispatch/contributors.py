@@ -1,6 +1,6 @@
-"""Who sent which chunks: consecutive chunks of one sender are one entry, so a file costs what it has runs.
+"""Contributors of a file: which source sent which chunks, consecutive chunks of one sender being one entry.
 
-Owned by the Reporter. A sender is a source's number, or what the records of an earlier run keep of a name.
+A sender is a source's number, or what the records of an earlier attempt keep of a name.
 """
 
 from bisect import bisect_right
@@ -11,17 +11,21 @@ from protocol.messages import ContributorsListed
 
 MISSING: Final = -1
 UNNAMED: Final = -2
-"""Stored, and who sent it is not known."""
+"""Stored by a sender that is not known."""
 RUNS_PER_MESSAGE: Final = 2500
+"""Ranges of one message, so that its frame stays below the limit."""
 
 
 def recorded(name_hash: int) -> int:
-    """The owner of chunks whose records name this hash; 0 names nobody."""
+    """Return the owner of chunks whose records name this hash; 0 names none."""
     return UNNAMED - name_hash
 
 
 class Contributors:
-    """Invariant: `_firsts` rises from 0, neighbours differ; what lies behind the last entry has its owner."""
+    """Run-length map from chunk to sender. Owned by the Reporter.
+
+    Invariant: `_firsts` rises from 0, neighbours differ; what lies behind the last entry has its owner.
+    """
 
     __slots__ = ("_firsts", "_who")
 
@@ -33,7 +37,7 @@ class Contributors:
         return self._who[bisect_right(self._firsts, chunk) - 1]
 
     def put(self, first: int, stop: int, owner: int) -> None:
-        """Chunks ``[first, stop)`` are this owner's now."""
+        """Set the owner of chunks ``[first, stop)``."""
         if first >= stop:
             return
         low, high = bisect_right(self._firsts, first) - 1, bisect_right(self._firsts, stop) - 1
@@ -50,13 +54,13 @@ class Contributors:
         self._who[low : high + 1] = [who for _, who in kept]
 
     def runs(self) -> Iterator[tuple[int, int, int]]:
-        """``(first, stop, owner)`` of what is there, in order."""
+        """Yield ``(first, stop, owner)`` of what is there, in order."""
         for first, stop, owner in zip(self._firsts, self._firsts[1:], self._who, strict=False):
             if owner != MISSING:
                 yield first, stop, owner
 
-    def told(self, job: int, request: int, known: Mapping[int, int]) -> list[ContributorsListed]:
-        """Everything that is there, in messages of bounded length. `known`: which source has a recorded name."""
+    def messages(self, job: int, request: int, known: Mapping[int, int]) -> list[ContributorsListed]:
+        """Return everything that is there, in messages of bounded length. `known`: which source has a recorded name."""
         rows: list[tuple[int, int, int]] = []
         for first, stop, owner in self.runs():
             source = owner if owner >= 0 else known.get(UNNAMED - owner, -1)

@@ -1,19 +1,16 @@
-"""Decides who fetches which chunks of one job. The one mutating entrance is `DispatchState.handle`.
+"""Chunk dispatcher of one job, decisions only: which source fetches which chunks, and when the job ends.
 
-The phases of a job are in `phase`, riding itself is in `leases`, what a failing disk means is in `disk_pause`.
-
-The clock is passed in; nothing here reads, writes, sleeps or draws lots.
+The one mutating entrance is `DispatchState.handle`. Leases are managed in `leases`, a failing disk and a store that
+died in `recovery`, what the watcher is sent in `progress`. The clock is passed in.
 """
 
 from typing import Final, assert_never
 
 from actors.core.dispatch import admission
-from actors.core.dispatch.admission import Admission, learn_size
+from actors.core.dispatch.admission import Admission
 from actors.core.dispatch.chunk_tracker import UNBOUNDED
-from actors.core.dispatch.leases import SESSION_PROCESS, Leases, TransferReport, handle_peer_event, session_restarted
-from actors.core.dispatch.outcome import outcome_of
-from actors.core.dispatch.phase import Phase
-from actors.core.dispatch.progress import Reporter, VerifiedChunks
+from actors.core.dispatch.leases import Leases, TransferReport
+from actors.core.dispatch.progress import Phase, Reporter, VerifiedChunks, outcome_of
 from actors.core.dispatch.recovery import STORE_PROCESS, DiskPause, SourceWait, StoreRecovery, may_pass, tracker_for
 from actors.core.dispatch.remote_queue import RemoteQueue
 from actors.core.dispatch.sources import FailurePolicy, RetryRounds, Source
@@ -61,8 +58,9 @@ from protocol.messages import (
     UploadFailed,
     UploadOffered,
 )
-from protocol.messages.addresses import ASSEMBLER, POOL, WATCHDOG, Post
+from protocol.messages.addresses import ASSEMBLER, POOL, SESSION, WATCHDOG, Post, split_address
 from protocol.model.chunk_ranges import RangeSet
+from protocol.model.faults import FaultKind
 
 DispatcherInbox = (
     SourceJoined
@@ -106,11 +104,14 @@ DispatcherInbox = (
 __all__ = ["CLOSING_S_MAX", "DispatchState", "Phase"]
 
 CLOSING_S_MAX: Final = 3.0
+"""A job that closes waits this long for the Assembler's answer, then it ends without one."""
 TICK_S_MIN: Final = 0.05
+"""A tick sooner than this after the last one is our own: the rest of a step that would have been too long."""
+SESSION_PROCESS: Final = split_address(SESSION)[0]
 
 
 class DispatchState:
-    """All that is decided about one job. Owned by its ChunkDispatcher."""
+    """State and decisions of one job. Owned by its ChunkDispatcher."""
 
     def __init__(self, wanted: StartDispatcher, *, now_s: float) -> None:
         self.job = wanted
@@ -140,7 +141,7 @@ class DispatchState:
         self._requests = WatcherRequests(wanted, self.report, self._out, self.admission)
 
     def handle(self, message: DispatcherInbox, *, now_s: float) -> list[Post]:
-        """Take one message, return what is to be posted. A word about something long over changes nothing."""
+        """Take one message and return what is to be posted. One about something long over changes nothing."""
         if self.phase is not Phase.ENDED or isinstance(message, ListContributors):
             self._route(message, now_s)
         return self._out.take()
@@ -167,12 +168,12 @@ class DispatchState:
                 self._on_transfer(message, now_s)
             case ChunksVerified():
                 if self.phase is not Phase.OPENING:
-                    self._verified.hear(message)
+                    self._verified.add(message)
             case PartFileRehashed():
                 if self.phase in (Phase.TARGET, Phase.PAUSED):
                     self._out.extend(self.report.verifying(message, self.size_bytes, now_s=now_s))
             case PartFileReady():
-                self._on_target(message, now_s)
+                self._on_part_file(message, now_s)
             case DiskFailed() | PartFileRefused():
                 self._on_disk(message, now_s)
             case FileSealed():
@@ -190,17 +191,22 @@ class DispatchState:
                 self.remote_queue.place_changed(message)
             case ProcessReady(process=process):
                 self._on_process(process, now_s)
-            case EnqueueRefused() | UploadFailed() | SessionChanged():
-                handle_peer_event(message, self.remote_queue, self.leases, now_s=now_s)
+            case EnqueueRefused():
+                self.remote_queue.enqueue_refused(message, now_s=now_s)
+                self._reconsider(now_s)
+            case UploadFailed():
+                self._on_upload_failed(message, now_s)
+            case SessionChanged():
+                self.remote_queue.session_changed(message, now_s=now_s)
                 self._reconsider(now_s)
             case ResendState() | SourceNamed() | SourceDisabled() | LimitJob() | ListContributors() | SourcesExpected():
-                self._requests.take(message, self.leases)
+                self._requests.handle(message, self.leases)
                 self._reconsider(now_s)
             case _:
                 assert_never(message)
 
     def _on_known(self, source: Source | None, now_s: float) -> None:
-        """What a source holds is known now: it was probed, a search had told it, or its turn came."""
+        """What a source holds is known now: it was probed, a search had it, or it offered an upload."""
         self._wake(now_s)
         if source is None or not source.probed:
             pass
@@ -212,7 +218,7 @@ class DispatchState:
             self.remote_queue.dequeue(source)
 
     def _admit_late(self, source: Source, now_s: float) -> None:
-        """A source of which this is known only after the file was opened."""
+        """Admit a source of which this is known only after the file was opened."""
         clash = admission.size_clash(self.sources)
         if clash:
             self._close("disagreed", clash, now_s)
@@ -228,21 +234,20 @@ class DispatchState:
             case admission.Disagree(reason):
                 self._close("disagreed", reason, now_s)
             case admission.Open(size_bytes, name):
-                self._want_target(size_bytes, name)
+                self._open_part_file(size_bytes, name)
             case admission.Wait():
                 pass
 
-    def _want_target(self, size_bytes: int, name: str) -> None:
+    def _open_part_file(self, size_bytes: int, name: str) -> None:
         self.phase, self.size_bytes = Phase.TARGET, size_bytes
         self.report.part_path = "?"
         self.disk_pause.name = name
         self._store_recovery.ask(admission.open_request(self.job, size_bytes, name))
 
     def _on_process(self, process: str, now_s: float) -> None:
-        """A process was started anew; whatever its predecessor knew of this job is gone."""
+        """A process was started again; whatever the one before knew of this job is gone."""
         if process == SESSION_PROCESS:
-            session_restarted(self.remote_queue, self.leases, self.sources, now_s=now_s)
-            self._go_on(now_s)
+            self._on_session_restarted(now_s)
         elif process == STORE_PROCESS:
             self._verified = VerifiedChunks()
             if self.phase is Phase.PAUSED:
@@ -250,21 +255,35 @@ class DispatchState:
             else:
                 self._store_recovery.begin(self.size_bytes, closing=self.phase is Phase.CLOSING)
 
-    def _on_target(self, message: PartFileReady, now_s: float) -> None:
+    def _on_session_restarted(self, now_s: float) -> None:
+        """Queue places and offers were the dead session's; transfers that have bytes go on without one."""
+        for source in self.sources.values():
+            if source.peer and source.busy is not None and self.leases is not None:
+                self.leases.grant_failed(source, FaultKind.LOST, "the soulseek process died", now_s=now_s)
+        self.remote_queue.enqueue_again(now_s)
+        self._go_on(now_s)
+
+    def _on_upload_failed(self, message: UploadFailed, now_s: float) -> None:
+        source = self.remote_queue.upload_failed(message, now_s=now_s)
+        if source is not None and self.leases is not None:
+            self.leases.grant_failed(source, FaultKind(message.fault), message.detail, now_s=now_s)
+        self._reconsider(now_s)
+
+    def _on_part_file(self, message: PartFileReady, now_s: float) -> None:
         leases = self.leases
         if self.phase is Phase.PAUSED:
-            self._on_mended(message, now_s)
+            self._on_disk_back(message, now_s)
         elif self.phase is Phase.TARGET:
             self._begin_leases(message, now_s)
         elif leases is not None and self._store_recovery.awaits(self.phase, leases, message.store):
             self._sealing, self.phase = False, Phase.RIDING
-            self._store_recovery.opened(leases, message.store, self._verified.runs, now_s=now_s)
+            self._store_recovery.opened(leases, message.store, self._verified.ranges, now_s=now_s)
             self._admit_all(now_s)
         self._verified = VerifiedChunks()
 
     def _begin_leases(self, message: PartFileReady, now_s: float) -> None:
         self.phase, self._store_recovery.under_way = Phase.RIDING, False
-        size, tracker = self.size_bytes, tracker_for(self.job, self.size_bytes, self._verified.runs)
+        tracker = tracker_for(self.job, self.size_bytes, self._verified.ranges)
         self.leases = Leases(
             self.job,
             tracker,
@@ -274,8 +293,8 @@ class DispatchState:
             failures=self._failures,
             remote_queue=self.remote_queue,
         )
-        self.leases.size_bytes, self.leases.store = size, message.store
-        self._out.extend(self.report.opened(message, size, self._verified))
+        self.leases.size_bytes, self.leases.store = self.size_bytes, message.store
+        self._out.extend(self.report.opened(message, self.size_bytes, self._verified))
         self._admit_all(now_s)
 
     def _admit_all(self, now_s: float) -> None:
@@ -285,7 +304,7 @@ class DispatchState:
         self._go_on(now_s)
 
     def _on_disk(self, message: DiskFailed | PartFileRefused, now_s: float) -> None:
-        """Once the job rides, a fault that may pass by itself pauses it; anything else ends it."""
+        """Pause a job that has leases when the fault may pass by itself; anything else ends it."""
         may_pause = self.phase in (Phase.RIDING, Phase.WAITING, Phase.SEALING, Phase.PAUSED) and may_pass(message)
         if self.leases is None or not may_pause:
             self._close(*outcome_of(message, self.sources, self.report), now_s)
@@ -297,11 +316,11 @@ class DispatchState:
         self._verified = VerifiedChunks()
         self._out.extend(self.disk_pause.failed(message.detail, self.leases.tracker.stored.count, now_s=now_s))
 
-    def _on_mended(self, message: PartFileReady, now_s: float) -> None:
+    def _on_disk_back(self, message: PartFileReady, now_s: float) -> None:
         """The disk works again. Stored is what was found in the part file just now, nothing else."""
-        assert self.leases is not None, "paused before it rode"
+        assert self.leases is not None, "paused before it had leases"
         self.phase, self.leases.store = Phase.RIDING, message.store
-        self.report.lost(self.leases.restore(RangeSet(self._verified.runs)), self.size_bytes, self.sources)
+        self.report.lost(self.leases.restore(RangeSet(self._verified.ranges)), self.size_bytes, self.sources)
         self._out.extend(self.disk_pause.over(message.message))
         self._go_on(now_s)
 
@@ -310,7 +329,7 @@ class DispatchState:
         if leases is None or (self.phase is not Phase.RIDING and not isinstance(message, ChunksStored)):
             return
         if not self._store_recovery.under_way or not isinstance(message, SourceSlowed | SourceStalled):
-            leases.hear(message, now_s=now_s)  # while nobody stores, it is no wonder that a ride is slow
+            leases.handle(message, now_s=now_s)  # while nothing can be stored, every transfer is slow
         if isinstance(message, ChunksStored):
             self._seal_if_complete(now_s)
             if not self._reports.defer(now_s):
@@ -329,11 +348,11 @@ class DispatchState:
         self._go_on(now_s)
 
     def _learn_size(self, size_bytes: int, now_s: float) -> None:
-        """A body of unknown length ended: now the size is known, unless more is stored already."""
+        """Take the size from the end of a body of unknown length, unless more is stored already."""
         leases = self.leases
         if leases is None or size_bytes < 0 or self.phase is not Phase.RIDING or leases.tracker.total != UNBOUNDED:
             return
-        clash = learn_size(leases, size_bytes, self._out)
+        clash = leases.learn_size(size_bytes)
         if clash:
             self._close("disagreed", clash, now_s)
         else:
@@ -346,24 +365,25 @@ class DispatchState:
         self._go_on(now_s)
 
     def _reconsider(self, now_s: float) -> None:
-        """After anything that may have changed who can be hoped for."""
+        """Go on after anything that may have changed which sources can be used."""
         self._wake(now_s)
         if self.phase is Phase.OPENING:
             self._consider_opening(now_s)
         self._go_on(now_s)
 
     def _go_on(self, now_s: float) -> None:
-        """After anything that may have freed a source or a chunk: seal, grant or end."""
+        """Seal, grant or end, after anything that may have freed a source or a chunk."""
         self._seal_if_complete(now_s)
         if self.phase is Phase.RIDING and self.leases is not None:
             self.leases.serve(now_s)
         self._end_if_starved(now_s)
 
     def _on_tick(self, now_s: float) -> None:
-        if now_s - self._ticked_s < TICK_S_MIN:  # our own word: what was too much for one step
-            self._reports.report_if_due(self.phase, self.leases, now_s) if self._reports.is_large(
-                now_s
-            ) else self._go_on(now_s)
+        if now_s - self._ticked_s < TICK_S_MIN:
+            if self._reports.is_large(now_s):
+                self._reports.report_if_due(self.phase, self.leases, now_s)
+            else:
+                self._go_on(now_s)
             return
         self._ticked_s = now_s
         if self.phase is Phase.CLOSING and now_s - self._closing_since_s > CLOSING_S_MAX:
@@ -384,7 +404,7 @@ class DispatchState:
         return self._reports.tick_s(self.phase, self.leases)
 
     def _end_if_starved(self, now_s: float) -> None:
-        """Nobody rides, waits or may try again: up to three rounds with proven sources, then a reasoned end."""
+        """End, wait or begin a round of retries when no source has a lease, waits or may try again."""
         if self.phase not in (Phase.OPENING, Phase.RIDING) or self.admission.awaited > 0:
             return
         if not admission.all_out(self.sources, now_s=now_s) or (self.leases is not None and self.leases.draining()):
@@ -400,13 +420,13 @@ class DispatchState:
             self._close("starved", admission.why_no_source(self.sources), now_s)
 
     def _wake(self, now_s: float) -> None:
-        """A job that waits does so no longer than it must."""
+        """End the wait for sources as soon as one can be used."""
         tracker = None if self.leases is None else self.leases.tracker
         if self.phase is Phase.WAITING and self.source_wait.over(self.sources, tracker, now_s=now_s):
             self.phase = Phase.OPENING if tracker is None else Phase.RIDING
 
     def _seal_if_complete(self, now_s: float) -> None:
-        """A small file may be there before every source was heard: sizes that differ should still be news."""
+        """Seal the complete file, once every source has said its size: that sizes differ should still be noticed."""
         if self.leases is None or not self._store_recovery.may_seal(self.leases) or self.phase is not Phase.RIDING:
             return
         if self.admission.awaits_sizes(now_s=now_s):

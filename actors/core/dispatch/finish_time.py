@@ -1,9 +1,8 @@
-"""Who rides how fast, and when everybody would be done: the arithmetic behind every placement.
+"""Finish-time estimates: how fast each lease is filled, and when all of them together would be done.
 
 Rates are bytes a second, times seconds of the caller's clock. Nothing here changes anything.
 """
 
-import math
 import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,22 +12,25 @@ from actors.core.dispatch.chunk_tracker import ChunkTracker, Lease
 from actors.core.dispatch.sources import Source, SourceState
 
 CRAWL_BYTES_S: Final = 1.0
-"""A ride from which nothing comes still gets a rate, so that its finish time is far away and not undefined."""
+"""Least rate of a lease from which nothing comes, so that its finish time is far away and not undefined."""
 FIRST_BYTE_GRACE_S: Final = 0.5
+"""A first byte may come this much later than twice the usual set-up time before its source counts as silent."""
 SURVEYED_WHOLE_MAX: Final = 320
-"""Up to so many leases are all looked at in one survey; of more, `LOOKED_AT_MAX` at a time, in turn."""
+"""Up to this many leases all are looked at in one survey; of more, `LOOKED_AT_MAX` at a time in slices."""
 LOOKED_AT_MAX: Final = 128
 COUNTED_ON_S: Final = 2.0
-"""A peer whose turn is later than it used to be by more than this is in a queue, and nobody knows how long."""
+"""A peer whose upload is later than usual by more than this is in a queue, and its length is unknown."""
 EXTRAPOLATED_S_MAX: Final = 0.5
+"""Measurements come a few times a second; a transfer is assumed to go on for no longer than this without one."""
 UNSTORED_BYTES_MAX: Final = 8 << 20
 UNSTORED_S_MAX: Final = 2.0
-"""So much may be on its way to the Assembler; what a ride claims to have received beyond that is not believed."""
+"""Bytes, and seconds at the lease's rate, that may be on their way to the Assembler; what is reported as received
+beyond that is not believed."""
 
 
 @dataclass(slots=True)  # not frozen: thousands are made a second, and freezing triples what one costs
 class LeaseEstimate:
-    """A riding lease as seen now. `left_bytes` from where it reads to its end; `finish_s` when it would be done."""
+    """A lease as seen now: `left_bytes` from where it reads to its end, `finish_s` when it would be done."""
 
     lease: Lease
     rate_bytes_s: float
@@ -39,63 +41,57 @@ class LeaseEstimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceRates:
-    """All riders at `seen_s`, the one that finishes last first.
+    """Estimates of all leases at `seen_s`, and the sums that placements need."""
 
-    `fronts`: those of them that could only begin at byte 0. `by_lease` and `turn` serve the next survey.
-    `coming`: sources whose turn is expected, in so many seconds; `rate_bytes_s` and `left_bytes` count on them. Not on
-    those that begin at byte 0: two of them would each wait for the other to do it sooner.
-    """
-
-    estimates: list[LeaseEstimate]
-    by_lease: dict[int, LeaseEstimate]
-    turn: int
-    fronts: list[LeaseEstimate]
+    estimates: list[LeaseEstimate]  # the latest finish first
+    by_lease: dict[int, LeaseEstimate]  # kept for the next survey, of many leases only
+    slice_at: int
+    fronts: list[LeaseEstimate]  # those whose source can only begin at byte 0
     seen_s: float
-    rate_bytes_s: float
+    rate_bytes_s: float  # with what `coming` sources will send
     left_bytes: float
-    guess_bytes_s: float
+    guess_bytes_s: float  # of a source that was never measured; 0: no idea
+    # Sources whose upload is expected, in this many seconds. Not those that begin at byte 0: two of them would each
+    # wait for the other to do it sooner.
     coming: dict[int, float]
 
     @property
     def mean_bytes_s(self) -> float:
-        """What one of those that ride, or will soon, sends on average."""
+        """Mean rate of the sources that send, or will soon."""
         return self.rate_bytes_s / max(len(self.estimates) + len(self.coming), 1)
 
     def finish_with(self, rate_bytes_s: float, setup_s: float, *, now_s: float, joining: int = -1) -> float:
-        """The common finish time when one more source of this rate joins after its set-up time. `joining`: its
-        number, so that it is not counted twice when it was expected."""
+        """Return the common finish time when one more source of this rate joins after its set-up time.
+
+        `joining`: its number, so that it is not counted twice when it was expected.
+        """
         total, left = self.rate_bytes_s + rate_bytes_s, self.left_bytes + rate_bytes_s * setup_s
         if joining in self.coming and rate_bytes_s > 0:
             total -= rate_bytes_s
             left -= rate_bytes_s * self.coming[joining]
-        if total <= 0:
-            return now_s + setup_s
-        return now_s + left / total
+        return now_s + (left / total if total > 0 else setup_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceCounts:
-    """`source_count`: sources not banned, at least 1. `front_kept`: one may only be able to begin at byte 0.
-    `budget_spent_count`: sources that may not be stopped once more."""
+    """Numbers of sources by what matters to placements."""
 
-    source_count: int
-    front_kept: bool
-    budget_spent_count: int
+    source_count: int  # not banned, at least 1
+    front_kept: bool  # one may only be able to begin at byte 0
+    budget_spent_count: int  # may not be stopped once more
     seen_s: float
 
 
 def count_sources(sources: dict[int, Source], *, now_s: float) -> SourceCounts:
     """Count the sources. O(sources), in one pass: it stands in the longest steps there are."""
-    count = budget_spent_count = 0
+    count = spent_count = 0
     front_kept = False
     for source in sources.values():
         count += source.state is not SourceState.BANNED
-        budget_spent_count += source.budget_spent
+        spent_count += source.budget_spent
         if not front_kept and source.usable:
             front_kept = not (source.probed and source.traits.offset_ok)
-    return SourceCounts(
-        source_count=max(1, count), front_kept=front_kept, budget_spent_count=budget_spent_count, seen_s=now_s
-    )
+    return SourceCounts(source_count=max(1, count), front_kept=front_kept, budget_spent_count=spent_count, seen_s=now_s)
 
 
 def estimate_rates(
@@ -105,25 +101,26 @@ def estimate_rates(
     *,
     now_s: float,
     before: SourceRates | None = None,
-    waiting: Iterable[Source] = (),
+    peers: Iterable[Source] = (),
     small_bytes: float = 0.0,
 ) -> SourceRates:
-    """Look at every riding lease once, O(leases). With very many, at some of them: what `before` says of the others
-    was true a moment ago. `waiting`: sources whose turn has not come; those that will be there soon are counted on.
-    `small_bytes`: see `_unsent`."""
+    """Survey every lease once, O(leases). With very many a slice of them: the rest was true a moment `before`.
+
+    `peers`: sources with a queue; those whose upload is expected soon are counted on. `small_bytes`: see `_unsent`.
+    """
     leases = [lease for lease in tracker.leases.values() if not lease.draining]
     many = len(leases) > SURVEYED_WHOLE_MAX
     old = before.by_lease if before is not None and many else {}
-    remote_queue = 1 + len(leases) // LOOKED_AT_MAX if many else 1
-    turn = (before.turn + 1) % remote_queue if before is not None else 0
-    guess = before.guess_bytes_s if before is not None and turn > 0 else 0.0
+    slices = 1 + len(leases) // LOOKED_AT_MAX if many else 1
+    slice_at = (before.slice_at + 1) % slices if before is not None else 0
+    guess = before.guess_bytes_s if before is not None and slice_at > 0 else 0.0
     guess = guess or _typical_rate(leases, sources)
     estimates: list[LeaseEstimate] = []
     fronts: list[LeaseEstimate] = []
     costly: list[LeaseEstimate] = []
     rate, left = 0.0, float(tracker.free.count * chunk_size)
     for lease in leases:
-        estimate = old.get(lease.id) if lease.id % remote_queue != turn else None
+        estimate = old.get(lease.id) if lease.id % slices != slice_at else None
         source = sources[lease.source]
         if estimate is None:
             estimate = estimate_lease(lease, source, guess, chunk_size, now_s=now_s)
@@ -133,24 +130,24 @@ def estimate_rates(
         if source.traits.abort_is_costly:
             costly.append(estimate)
         rate += estimate.rate_bytes_s
-        if lease.rival is None or lease.rival > lease.id:  # the second of a duel counts nothing new
+        if lease.rival is None or lease.rival > lease.id:  # of two duplicates only one counts
             left += estimate.left_bytes
     coming: dict[int, float] = {}
-    for source in waiting:
+    for source in peers:
         coming_s = source.enqueued_s + source.traits.restart_cost_s - now_s
         if source.enqueued and source.traits.offset_ok and coming_s > -COUNTED_ON_S:
-            hoped = source.rate_bytes_s or guess
-            rate += hoped
+            expected = source.rate_bytes_s or guess
+            rate += expected
             coming[source.id] = max(coming_s, 0.0)
-            left += hoped * coming[source.id]
+            left += expected * coming[source.id]
     if costly and rate > 0:
-        restarts = [(estimate, sources[estimate.lease.source].traits.restart_cost_s) for estimate in costly]
+        restarts = [(each, sources[each.lease.source].traits.restart_cost_s) for each in costly]
         left += _unsent(restarts, tracker, rate, left, small_bytes + chunk_size / 2, now_s=now_s)
     estimates.sort(key=_finish, reverse=True)
     return SourceRates(
         estimates=estimates,
-        by_lease={estimate.lease.id: estimate for estimate in estimates} if many else {},
-        turn=turn,
+        by_lease={each.lease.id: each for each in estimates} if many else {},
+        slice_at=slice_at,
         fronts=fronts,
         seen_s=now_s,
         rate_bytes_s=rate,
@@ -158,6 +155,9 @@ def estimate_rates(
         guess_bytes_s=guess,
         coming=coming,
     )
+
+
+_finish = operator.attrgetter("finish_s")
 
 
 def _unsent(
@@ -169,11 +169,12 @@ def _unsent(
     *,
     now_s: float,
 ) -> float:
-    """Bytes that `rate` counts on and that will not come: of each ride (with what a new start of its source costs)
-    that ends before the common finish time what its source does not send while it starts anew, or all it could still
-    send when that is less than `small_bytes`, for then it is not asked again. Who touches free chunks rides on.
+    """Return bytes that `rate` counts on and that will not come.
 
-    Without this everybody who is placed early is done before the others, who have yet to start once more.
+    Of each lease (with the cost of a new start of its source) that ends before the common finish time: what its source
+    does not send while it starts again, or all it could still send when that is less than `small_bytes`, for then it
+    is not asked again. One that touches free chunks is extended. Without this, sources that are placed early are done
+    before the others, who have yet to start once more.
     """
     unsent = 0.0
     for _ in range(2):  # what is found makes the finish later, and so itself a little more
@@ -188,10 +189,10 @@ def _unsent(
 
 
 def _typical_rate(leases: list[Lease], sources: dict[int, Source]) -> float:
-    """What somebody unknown probably sends, bytes a second; 0 when nothing is known.
+    """Return the probable rate of an unknown source, bytes a second; 0 when nothing is known.
 
     The median, which no single mirror moves. Users differ so much that half of them send next to nothing: there the
-    mean is what their sum is reckoned with.
+    mean is what their sum is computed with.
     """
     known = sorted([lease.rate_bytes_s for lease in leases if lease.rate_bytes_s > 0])
     known = known or sorted([source.rate_bytes_s for source in sources.values() if source.rate_bytes_s > 0])
@@ -200,23 +201,14 @@ def _typical_rate(leases: list[Lease], sources: dict[int, Source]) -> float:
     return known[len(known) // 2] if known else 0.0
 
 
-_finish = operator.attrgetter("finish_s")
-
-
-def expected_rate(source: Source, rates: SourceRates) -> float:
-    """What this source will probably send: measured, known from before, or like the others (0: nobody knows)."""
-    return source.rate_bytes_s or rates.guess_bytes_s
-
-
 def estimate_lease(
     lease: Lease, source: Source, guess_bytes_s: float, chunk_size: int, *, now_s: float
 ) -> LeaseEstimate:
-    """One riding lease as seen now. Called a thousand times in a step: hence no helpers, no min() and max()."""
+    """Estimate one lease as it is now. Called a thousand times in a step: hence no helpers, no min() and max()."""
     start_bytes, stop_bytes, stored_bytes = lease.first * chunk_size, lease.stop * chunk_size, lease.next * chunk_size
     begin_s = now_s
     if lease.received_bytes > 0:
         rate = lease.rate_bytes_s if lease.rate_bytes_s >= 0 else (source.rate_bytes_s or guess_bytes_s)
-        # The watchdog speaks a few times a second; between its words the ride goes on.
         age_s = now_s - lease.measured_s
         come = (
             lease.received_bytes
@@ -236,92 +228,10 @@ def estimate_lease(
     position = believed if position > believed else position
     position = float(stored_bytes) if position < stored_bytes else position
     if position >= stop_bytes:
-        # Where nothing has grown for long, what it claims to have received is lost on the way.
+        # Where nothing has grown for long, what it reported as received is lost on the way.
         lost = stop_bytes > stored_bytes and now_s - lease.grown_s > UNSTORED_S_MAX
         position = float(stored_bytes if lost else stop_bytes)
     left = stop_bytes - position + lead_in
     return LeaseEstimate(
         lease, rate, position, left, begin_s + left / (rate if rate > CRAWL_BYTES_S else CRAWL_BYTES_S)
     )
-
-
-# What a placement looks at, and the plain questions it asks about it. Nothing here changes anything.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlacementView:
-    """Everything a placement looks at. `opened_chunks`: missing at the start. `budgets_bind` False: no other can go on,
-    so a source whose stops are spent may ride anywhere."""
-
-    tracker: ChunkTracker
-    sources: dict[int, Source]
-    rates: SourceRates
-    counts: SourceCounts
-    chunk_size: int
-    opened_chunks: int
-    now_s: float
-    budgets_bind: bool = True
-
-
-def lead_in_chunks(source: Source, first: int) -> int:
-    """Chunks a source must read and drop before it reaches `first`: none where offsets are honoured."""
-    if source.traits.offset_ok:
-        return 0
-    return first - source.position if source.position <= first else first
-
-
-def start_cost_s(view: PlacementView, source: Source, first: int) -> float:
-    """Time from grant to the first byte that counts."""
-    rate = source.rate_bytes_s or view.rates.mean_bytes_s
-    lead = lead_in_chunks(source, first) * view.chunk_size
-    if lead and rate <= 0:
-        rate = 1e6  # nobody measured anything yet: the least bad guess
-    return source.start_cost_s + (lead / rate if lead else 0.0)
-
-
-def finish_with(view: PlacementView, source: Source, setup_s: float) -> float:
-    """The common finish time when this source joins so late."""
-    return view.rates.finish_with(source.rate_bytes_s, setup_s, now_s=view.now_s, joining=source.id)
-
-
-def could_bytes(view: PlacementView, source: Source, first: int) -> float:
-    """What a source of known rate could send from `first` on until the common finish time; below 0: it comes late."""
-    setup_s = start_cost_s(view, source, first)
-    return source.rate_bytes_s * (finish_with(view, source, setup_s) - view.now_s - setup_s)
-
-
-def claim_bytes(view: PlacementView, estimate: LeaseEstimate, *, joining: Source | None = None) -> float:
-    """What a ride could do until the common finish time beyond the end of its lease."""
-    rates = view.rates
-    until_s = finish_with(view, joining, 0.0) if joining else rates.finish_with(0.0, 0.0, now_s=view.now_s)
-    share = estimate.rate_bytes_s * (until_s - view.now_s)
-    return max(0.0, share - estimate.left_bytes)
-
-
-def claim_chunks(view: PlacementView, estimate: LeaseEstimate, *, joining: Source) -> int:
-    return math.floor(claim_bytes(view, estimate, joining=joining) / view.chunk_size)
-
-
-def bound_to_end(view: PlacementView, source: Source) -> bool:
-    """Whether this source may only ride to the end of the file: its stops are spent."""
-    return source.budget_spent and (view.budgets_bind or source.budget_spent_today)
-
-
-def lease_ending_at(view: PlacementView, first: int) -> LeaseEstimate | None:
-    """The ride that could go on into the gap that begins at `first`."""
-    for lease in view.tracker.leases.values():
-        if lease.stop == first and lease.rival is None and is_open(view, lease):
-            return estimate_now(view, lease)
-    return None
-
-
-def estimate_now(view: PlacementView, lease: Lease) -> LeaseEstimate:
-    """A ride as it stands at this moment."""
-    return estimate_lease(
-        lease, view.sources[lease.source], view.rates.guess_bytes_s, view.chunk_size, now_s=view.now_s
-    )
-
-
-def is_open(view: PlacementView, lease: Lease) -> bool:
-    """Whether a rider seen a moment ago still holds something that others could fetch too."""
-    return lease.id in view.tracker.leases and not lease.draining and not lease.shared and lease.open_chunks > 0

@@ -1,7 +1,7 @@
-"""The riding part of a job: leases granted, measured, extended, cut, fought for, ended.
+"""Lease management of a job: leases granted, measured, extended, cut, duplicated and ended.
 
-Owned by one `DispatchState`, which tells it what happened. Invariant: that of `ChunkTracker`, and: a source with a
-lease is busy with exactly that lease; a worker that was told to stop stays busy until it answers or its time is over.
+Owned by one `DispatchState`, which passes on what happened. Invariant: that of `ChunkTracker`, and: a source with a
+lease is busy with exactly that lease; a worker that was stopped stays busy until it answers or its time is over.
 """
 
 from typing import Final, assert_never
@@ -9,9 +9,8 @@ from typing import Final, assert_never
 from actors.core.dispatch import placement as place
 from actors.core.dispatch import stop_cost
 from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
-from actors.core.dispatch.finish_time import estimate_lease, lead_in_chunks
-from actors.core.dispatch.outcome import rate_fault
-from actors.core.dispatch.placement_view import PlacementViewCache
+from actors.core.dispatch.finish_time import estimate_lease
+from actors.core.dispatch.placement_view import PlacementViewCache, lead_in_chunks
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.remote_queue import RemoteQueue
 from actors.core.dispatch.sources import (
@@ -29,7 +28,6 @@ from protocol.messages import (
     CapRate,
     ChunksRepeated,
     ChunksStored,
-    EnqueueRefused,
     LeaseExtended,
     LeaseFinished,
     LeaseGranted,
@@ -38,31 +36,30 @@ from protocol.messages import (
     LeaseTrimmed,
     PeerDelivered,
     PeerStopped,
-    SessionChanged,
+    SizeLearned,
     SourceMeasured,
     SourceSlowed,
     SourceStalled,
     StartDispatcher,
     Ticked,
-    UploadFailed,
 )
-from protocol.messages.addresses import PEER_HISTORY, SESSION, dispatcher_address, split_address
+from protocol.messages.addresses import ASSEMBLER, PEER_HISTORY, dispatcher_address
 from protocol.model.chunk_ranges import RangeSet
 from protocol.model.faults import FaultKind
 
 LEASE_S_MAX: Final = 20.0
-"""A lease of which nothing was heard for so long has expired: no lease trusts delivery."""
+"""A lease without any report for this long has expired: no lease trusts delivery."""
 EXPIRE_EVERY_S: Final = 1.0
 SERVED_PER_STEP: Final = 2
-"""So many sources get a lease in one step; the rest follow in the next, so that no step is long."""
+"""Sources that get a lease in one step; the rest follow in the next, so that no step is long."""
 EXTEND_AHEAD_S: Final = 1.0
-
+"""A lease is extended this long before its end, or twice what a start costs, so that its worker reads on."""
 
 TransferReport = ChunksStored | ChunksRepeated | SourceMeasured | SourceSlowed | SourceStalled
 
 
 class Leases:
-    """`sources` is shared with the owner, who alone adds to it."""
+    """Leases of one job. `sources` is shared with the owner, which alone adds to it."""
 
     def __init__(
         self,
@@ -90,16 +87,16 @@ class Leases:
         self._expired_s = 0.0
 
     def joined(self, source: Source) -> None:
-        """One more source, or one whose worker was started anew."""
+        """Take in one more source, or one whose worker was started again."""
         self._idle.add(source.id)
         self._views.recount()
 
     def changed(self) -> None:
-        """The board was changed by somebody else."""
+        """Note that the tracker was changed from outside."""
         self._views.changed()
 
-    def hear(self, message: TransferReport, *, now_s: float) -> None:
-        """What the Assembler and the watchdog say of a ride."""
+    def handle(self, message: TransferReport, *, now_s: float) -> None:
+        """Take a report of the Assembler or the rate monitor."""
         match message:
             case ChunksStored():
                 self.stored(message, now_s=now_s)
@@ -108,7 +105,7 @@ class Leases:
             case SourceMeasured():
                 self.measured(message, now_s=now_s)
             case SourceSlowed() | SourceStalled():
-                self.slow(message, now_s=now_s)
+                self.too_slow(message, now_s=now_s)
 
     def stored(self, message: ChunksStored, *, now_s: float) -> None:
         tracker = self.tracker
@@ -134,7 +131,7 @@ class Leases:
             self._views.changed()
 
     def repeated(self, message: ChunksRepeated, *, now_s: float) -> None:
-        """Nothing new, but the ride is that much further."""
+        """Note that nothing is new, but the transfer is that much further."""
         self._touch(message.lease, now_s)
         self.tracker.store(message.lease, message.first, message.first + message.count)
 
@@ -166,7 +163,7 @@ class Leases:
             self._out.post(source.worker, LeaseExtended(job=self.job.job, source=source.id, lease=lease.id, stop=stop))
 
     def lease_over(self, message: LeaseFinished | LeaseReleased, *, now_s: float) -> bool:
-        """A worker is done with its lease. False: it speaks of one that is long forgotten."""
+        """Take a worker's end of its lease. False: it is one that was forgotten long ago."""
         source = self.sources.get(message.source)
         if source is None or source.busy != message.lease:
             return False
@@ -180,21 +177,22 @@ class Leases:
             lease.heard_s = now_s
             learn_rate(source, lease, now_s)
             if source.peer and progressed:
-                setup_s = source.traits.restart_cost_s
-                self._out.post(
-                    PEER_HISTORY, PeerDelivered(peer=source.peer, rate_bytes_s=source.rate_bytes_s, setup_s=setup_s)
-                )
+                rate, setup_s = source.rate_bytes_s, source.traits.restart_cost_s
+                self._out.post(PEER_HISTORY, PeerDelivered(peer=source.peer, rate_bytes_s=rate, setup_s=setup_s))
             self.tracker.drain(lease, message.handed_stop)
         self._views.changed()
         match message:
             case LeaseFinished():
                 if lease is not None and not progressed and self.tracker.total != UNBOUNDED:
                     detail = "ended without a single chunk"
-                    self.record_failure(source, FaultKind.SHORT_BODY, detail, 0.0, False, now_s=now_s)
+                    self._fail(source, FaultKind.SHORT_BODY, detail, now_s=now_s)
                 source.position = message.handed_stop if source.traits.offset_ok or not message.stopped else 0
             case LeaseReleased():
                 fault = FaultKind(message.fault)
-                self.record_failure(source, fault, message.detail, message.retry_after_s, progressed, now_s=now_s)
+                retry_after_s = message.retry_after_s
+                self._fail(
+                    source, fault, message.detail, retry_after_s=retry_after_s, progressed=progressed, now_s=now_s
+                )
                 source.position = message.handed_stop if source.traits.offset_ok else 0
         return True
 
@@ -207,8 +205,8 @@ class Leases:
         if source.budget_spent != before:
             self._views.recount()
 
-    def slow(self, message: SourceSlowed | SourceStalled, *, now_s: float) -> None:
-        """Take the lease from a source that crawls, if there is somebody better to give it to."""
+    def too_slow(self, message: SourceSlowed | SourceStalled, *, now_s: float) -> None:
+        """Take the lease from a source that crawls, if there is a better one to give it to."""
         lease = self.tracker.leases.get(message.lease)
         if lease is None or lease.draining:
             return
@@ -216,13 +214,13 @@ class Leases:
         others = (other for other in self.sources.values() if other is not source)
         if isinstance(message, SourceSlowed) and not any(other.usable and other.probed for other in others):
             return  # the only one left: slow is better than nothing
-        kind, detail = rate_fault(message, received_bytes=lease.received_bytes)
+        kind, detail = _rate_fault(message, received_bytes=lease.received_bytes)
         progressed = lease.next > lease.first
         self._revoke(lease, now_s)
-        self.record_failure(source, kind, detail, 0.0, progressed, now_s=now_s)
+        self._fail(source, kind, detail, progressed=progressed, now_s=now_s)
 
     def drop(self, source: Source) -> None:
-        """Its worker is gone, or goes: whatever it was doing has ended."""
+        """End whatever this source was doing: its worker is gone, or goes."""
         for lease in list(self.tracker.leases.values()):
             if lease.source == source.id and not lease.draining:
                 self.report.lease_over(lease.received_bytes)
@@ -234,7 +232,7 @@ class Leases:
         source.position = 0
 
     def expire(self, now_s: float) -> None:
-        """Leases and workers of which nothing was heard for too long. Looks once a second."""
+        """End leases, and stop waiting for workers, without a report for too long. Looks once a second."""
         if now_s - self._expired_s < EXPIRE_EVERY_S:
             return
         self._expired_s = now_s
@@ -243,16 +241,14 @@ class Leases:
                 self.tracker.end(lease)
                 continue
             self._revoke(lease, now_s)
-            self.record_failure(
-                self.sources[lease.source], FaultKind.LOST, "its worker fell silent", 0.0, False, now_s=now_s
-            )
+            self._fail(self.sources[lease.source], FaultKind.LOST, "its worker fell silent", now_s=now_s)
         for source in self.sources.values():
             over = source.busy is not None and source.busy not in self.tracker.leases
             if over and now_s - source.busy_since_s > 2 * LEASE_S_MAX:
                 self._make_idle(source)
 
     def pause(self, now_s: float) -> None:
-        """Everybody hangs up, and nothing that is on its way is waited for: it may not have been stored."""
+        """End every lease without waiting for what is on its way: it may not have been stored."""
         for lease in list(self.tracker.leases.values()):
             if lease.draining:
                 self.tracker.end(lease)
@@ -261,63 +257,81 @@ class Leases:
         self._views.changed()
 
     def restore(self, stored: RangeSet) -> RangeSet:
-        """After a pause: exactly this is stored. Returns the chunks that were and are not any more."""
+        """Set what is stored, after a pause. Return the chunks that were stored and are not any more."""
         lost = self.tracker.restore(stored)
         self._views.recount()
         self._views.changed()
         return lost
 
     def revoke_all(self, now_s: float) -> None:
-        """Everybody hangs up; the board is left as it is, the job is ending."""
+        """Stop every worker; the tracker is left as it is, the job is ending."""
         for lease in list(self.tracker.leases.values()):
             if not lease.draining:
                 self._send_revoke(lease, now_s)
+
+    def learn_size(self, size_bytes: int) -> str:
+        """Take the size of a file at the end of a body of unknown length. Return what speaks against it."""
+        tracker = self.tracker
+        assert tracker.total == UNBOUNDED
+        total, last = -(-size_bytes // self.job.chunk_size), tracker.stored.last_run()
+        if last is not None and last[1] > total:
+            return f"sizes differ: a body ended after {size_bytes} bytes, another went on"
+        self.size_bytes = self.report.size_bytes = size_bytes
+        tracker.learn_total(total)
+        self._views.changed()
+        self._out.post(ASSEMBLER, SizeLearned(job=self.job.job, size_bytes=size_bytes))
+        return ""
 
     def draining(self) -> bool:
         return any(lease.draining for lease in self.tracker.leases.values())
 
     def left_s(self, now_s: float) -> float:
-        """Seconds until everything is stored at today's rates, -1 when nobody can say."""
+        """Return the seconds until everything is stored at present rates, -1 when unknown."""
         if self.size_bytes < 0:
             return -1.0
         rates = self._views.view(now_s).rates
         return rates.finish_with(0.0, 0.0, now_s=now_s) - now_s if rates.rate_bytes_s > 0 else -1.0
 
-    def record_failure(
-        self, source: Source, kind: FaultKind, detail: str, retry_after_s: float, progressed: bool, *, now_s: float
+    def _fail(
+        self,
+        source: Source,
+        kind: FaultKind,
+        detail: str,
+        *,
+        retry_after_s: float = 0.0,
+        progressed: bool = False,
+        now_s: float,
     ) -> None:
-        """Apply a fault's policy."""
+        """Apply the policy of a fault."""
         self._failures.record_failure(
             source, kind, detail, retry_after_s=retry_after_s, progressed=progressed, now_s=now_s
         )
         self._views.recount()
 
     def grant_failed(self, source: Source, kind: FaultKind, detail: str, *, now_s: float) -> None:
-        """The turn of its lease came to nothing: take the lease back, if no byte has come yet."""
+        """Take the lease back whose upload came to nothing, if no byte has come yet."""
         lease = self.tracker.leases.get(source.busy) if source.busy is not None else None
         if lease is not None and not lease.draining and lease.received_bytes == 0:
             self._revoke(lease, now_s)
-            self.record_failure(source, kind, detail, 0.0, False, now_s=now_s)
+            self._fail(source, kind, detail, now_s=now_s)
 
     # -- granting
 
     def serve(self, now_s: float) -> None:
-        """Give work to sources that have none, the fastest first; ask peers for whom there would be some for a turn.
+        """Give work to idle sources, the fastest first; peers for whom there would be some are asked for an upload.
 
-        A turn that has come goes before all else: a slot of its peer is waiting.
+        An offered upload goes before all else: a slot of its peer is waiting.
         """
-        is_ready = [self.sources[number] for number in self._idle if self.sources[number].is_ready(now_s)]
+        ready = [self.sources[number] for number in self._idle if self.sources[number].is_ready(now_s)]
         # While there is free work, those that can only begin at byte 0 choose first: the front is all they can use.
         any_offset = not self.tracker.free
-        is_ready.sort(
-            key=lambda each: (each.ticket < 0, each.traits.offset_ok or any_offset, -each.rate_bytes_s, each.id)
-        )
+        ready.sort(key=lambda each: (each.ticket < 0, each.traits.offset_ok or any_offset, -each.rate_bytes_s, each.id))
         served = 0
-        for source in is_ready:
+        for source in ready:
             placement = place.place(self.job.mode, self._views.view(now_s), source)
             if placement is None and source.budget_spent and not self._views.view(now_s).budgets_bind:
                 self._remote_queue.dequeue(source)
-                self.record_failure(source, FaultKind.TOO_MANY_FILES, stop_cost.SPENT_TODAY, 0.0, False, now_s=now_s)
+                self._fail(source, FaultKind.TOO_MANY_FILES, stop_cost.SPENT_TODAY, now_s=now_s)
             elif placement is None and source.ticket >= 0:
                 self._remote_queue.decline(source, now_s)
             elif placement is not None and source.peer and source.ticket < 0:
@@ -330,10 +344,10 @@ class Leases:
                     self._out.post(dispatcher_address(self.job.job), Ticked())
                     return
             elif self.job.mode != "swarm" or (source.traits.offset_ok and not self.tracker.free and not source.peer):
-                return  # what the fastest cannot better, nobody can
+                return  # what the fastest cannot better, no other can
 
     def _trim(self, lease: Lease) -> None:
-        """Its end was moved; whoever rides it must hear where it is now."""
+        """Tell the worker of a lease where its end is now."""
         source = self.sources[lease.source]
         source.trims += 1
         self._out.post(
@@ -366,7 +380,7 @@ class Leases:
         self._idle.discard(source.id)
         source.leases += 1
         if self.limit_bytes_s and source.leases == 1:
-            # An equal share to begin with; the watchdog shares out what is really used from its next look on.
+            # An equal share to begin with; the rate monitor shares out what is really used from its next tick on.
             share = self.limit_bytes_s / max(len(self.sources), self.job.sources_expected, 1)
             self._out.post(source.worker, CapRate(job=self.job.job, source=source.id, rate_bytes_s=share))
         granted = LeaseGranted(
@@ -380,7 +394,7 @@ class Leases:
         )
         self._out.post(source.worker, granted)
 
-    # -- small things
+    # -- helpers
 
     def _revoke(self, lease: Lease, now_s: float) -> None:
         self.tracker.end(lease)
@@ -405,34 +419,14 @@ class Leases:
         self._out.post(source.worker, LeaseRevoked(job=self.job.job, source=lease.source, lease=lease.id))
 
 
-# What Soulseek peers and the session say that concerns both turns and rides, and what the session's death means.
-
-SESSION_PROCESS: Final = split_address(SESSION)[0]
-
-
-def handle_peer_event(
-    message: EnqueueRefused | UploadFailed | SessionChanged,
-    remote_queue: RemoteQueue,
-    leases: Leases | None,
-    *,
-    now_s: float,
-) -> None:
-    match message:
-        case EnqueueRefused():
-            remote_queue.enqueue_refused(message, now_s=now_s)
-        case SessionChanged():
-            remote_queue.session_changed(message, now_s=now_s)
-        case UploadFailed():
-            source = remote_queue.upload_failed(message, now_s=now_s)
-            if source is not None and leases is not None:
-                leases.grant_failed(source, FaultKind(message.fault), message.detail, now_s=now_s)
-
-
-def session_restarted(
-    remote_queue: RemoteQueue, leases: Leases | None, sources: dict[int, Source], *, now_s: float
-) -> None:
-    """Places and turns were the dead session's; rides that have bytes go on without one."""
-    for source in sources.values():
-        if source.peer and source.busy is not None and leases is not None:
-            leases.grant_failed(source, FaultKind.LOST, "the soulseek process died", now_s=now_s)
-    remote_queue.enqueue_again(now_s)
+def _rate_fault(news: SourceSlowed | SourceStalled, *, received_bytes: int) -> tuple[FaultKind, str]:
+    """Return the fault of a source whose transfer, of which so much has come, is slow or silent."""
+    match news:
+        case SourceSlowed(rate_bytes_s=rate):
+            return FaultKind.SLOW, f"slow: {rate / 1024:.1f} KB/s"
+        case SourceStalled(silent_s=silent_s) if received_bytes == 0:
+            return FaultKind.SILENT, f"silent: no first byte for {silent_s:.0f} s"
+        case SourceStalled(silent_s=silent_s):
+            return FaultKind.STALLED, f"stalled: no byte for {silent_s:.0f} s"
+        case _:
+            assert_never(news)

@@ -1,16 +1,16 @@
-"""Where a free source rides next: the one rule of the swarm, and the plainer ways beside it.
+"""Lease placement: which chunks a free source gets next. The rule of the swarm, and the plainer modes beside it.
 
 *Swarm*: a source with nothing to do gets what it can send until the common finish time: from the free part of the
-file while there is one, else the tail of the lease that would finish last, else (nothing left to cut) a duel for the
-last chunks of a slow one. A source nobody has measured first gets a short run.
+file while there is one, else the tail of the lease that would finish last, else (nothing left to cut) a duplicate of
+the last chunks of a slow one. A source of unknown rate first gets a short lease that measures it.
 
-Where in a free gap: a ride that touches the gap's start may ride on into it, and what it can still do itself until the
-common finish time is left to it; a newcomer is put at the gap's *end*. So the front stays open for the one ride that
-can use it without stopping, and for sources that can only begin at byte 0. Of those only the fastest is of use: they
-ride against each other from the front until the first chunk is in.
+Where in a free gap: the lease that touches the gap's start may be extended into it, and what its source can still send
+until the common finish time is left to it; a newcomer is put at the gap's *end*. So the front stays open for the one
+lease that can use it without stopping, and for sources that can only begin at byte 0. Of those only the fastest is of
+use: they fetch the same chunks from the front until the first one is in.
 
-Where every ride costs a stop: the ride that may go on into the gap is to be the fastest, so a faster newcomer begins
-right behind what that one can still do; and tails that would be late are taken before free chunks (see `worth`).
+Where every lease costs a stop: the one that may go on into the gap is to be the fastest, so a faster newcomer begins
+right behind what that one can still do; and tails that would be late are taken before free chunks (see `stop_cost`).
 """
 
 import heapq
@@ -21,8 +21,9 @@ from typing import Final
 
 from actors.core.dispatch import stop_cost
 from actors.core.dispatch.chunk_tracker import UNBOUNDED, Lease
-from actors.core.dispatch.finish_time import (
-    LeaseEstimate,
+from actors.core.dispatch.finish_time import LeaseEstimate
+from actors.core.dispatch.placement_view import (
+    HOPELESS_S,
     PlacementView,
     bound_to_end,
     claim_bytes,
@@ -40,25 +41,25 @@ from protocol.model.chunk_ranges import ChunkRange
 
 GAIN_MIN_S: Final = 0.02
 GAIN_MIN_SETUPS: Final = 0.3
-"""Disturbing a ride, or fetching a chunk twice, must save at least this much time, and this share of a new start."""
+"""Disturbing a lease, or fetching a chunk twice, must save at least this much time, and this share of a new start."""
 GAIN_MIN_SHARE: Final = 0.1
+"""A duplicate must also save this share of what the lease still needs."""
 LATE_SHARE: Final = 1.05
-"""A ride that takes so much longer than until the common finish time was granted too much, or its source is slow."""
+"""A lease that takes this much longer than until the common finish time is too long, or its source is slow."""
 LATE_SHORT_SHARE: Final = 0.5
-"""Of a late ride's tail only what keeps its new rider busy for half of the time left is worth leaving free chunks."""
-RIDE_ON_S_MAX: Final = 4.0
-"""A ride whose stop is dear goes on by so much at a time. To move its end again costs nothing, and while few rates are
-known the common finish time is far off."""
-HOPELESS_S: Final = 60.0
-"""A protected ride that needs longer may be fought for in the end."""
+"""A late tail goes before free chunks only if it keeps its new source busy for this share of the time left."""
+EXTENSION_S_MAX: Final = 4.0
+"""A lease whose stop is costly is extended by this much at a time. Moving its end again costs nothing, and while few
+rates are known the common finish time is far off."""
+EXTENSION_S_MIN: Final = 2.0
 GAPS_MAX: Final = 4
 VICTIMS_MAX: Final = 8
-"""Only rides that finish last are worth shortening; looking at more would make a step long and gain nothing."""
+"""Only leases that finish last are worth shortening; looking at more would make a step long and gain nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class FreeRange:
-    """Lease this free run."""
+    """Lease of a free range."""
 
     first: int
     stop: int
@@ -66,7 +67,7 @@ class FreeRange:
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """Take ``[first, stop)`` of a running lease."""
+    """Lease of the tail ``[first, stop)`` of a running one."""
 
     victim: Lease
     first: int
@@ -74,7 +75,7 @@ class Tail:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """Fetch everything open of a running lease beside it: first one in wins. `replaced`: who fought for it so far."""
+    """Second lease of all that is open of a running one: the first chunk in wins. `replaced`: the duplicate so far."""
 
     victim: Lease
     replaced: Lease | None = None
@@ -82,7 +83,7 @@ class Duplicate:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """Race: ride from `first` to the end, whoever else does."""
+    """Lease of a race: from `first` to the end, whatever others fetch."""
 
     first: int
     stop: int
@@ -92,21 +93,21 @@ Placement = FreeRange | Tail | Duplicate | Shared
 
 
 def swarm(view: PlacementView, source: Source) -> Placement | None:
-    """The rule of the module's head."""
+    """Place by the rule of the module's head."""
     if not source.traits.offset_ok:
-        front = _front_rider(view)
+        front = _front_lease(view)
         if front is not None:
             return _contest(view, source, front)
-    too_short: Placement | None = None
-    for placement, first, stop in _rides(view, source):
+    short: Placement | None = None
+    for placement, first, stop in _candidates(view, source):
         if not stop_cost.too_short(view, source, first, stop):
             return placement
-        too_short = too_short or placement
-    return too_short or (None if view.tracker.free else _duplicate(view, source))
+        short = short or placement
+    return short or (None if view.tracker.free else _duplicate(view, source))
 
 
 def queue(view: PlacementView, source: Source) -> Placement | None:
-    """The seed's way: one chunk a lease from a shared queue; the last ones are fought for."""
+    """Place one chunk a lease from a shared queue; the last ones are duplicated."""
     run = view.tracker.free.first_run()
     if run is None:
         return _duplicate(view, source)
@@ -114,7 +115,7 @@ def queue(view: PlacementView, source: Source) -> Placement | None:
 
 
 def failover(view: PlacementView, source: Source) -> Placement | None:
-    """One source at a time, from the first missing byte on; the next goes on where it failed."""
+    """Place one source at a time, from the first missing byte on; the next goes on where it failed."""
     run = view.tracker.free.first_run()
     if run is None or any(not lease.draining for lease in view.tracker.leases.values()):
         return None
@@ -122,7 +123,7 @@ def failover(view: PlacementView, source: Source) -> Placement | None:
 
 
 def race(view: PlacementView, source: Source) -> Placement | None:
-    """Everybody fetches everything that is missing."""
+    """Let every source fetch everything that is missing."""
     run = view.tracker.free.first_run()
     if run is None:
         return None
@@ -140,23 +141,25 @@ PLACERS: Final[dict[str, Callable[[PlacementView, Source], Placement | None]]] =
 
 
 def place(mode: str, view: PlacementView, source: Source) -> Placement | None:
-    """What the mode's rule gives this source. Of a file of unknown size nobody can say which chunks there are: then
-    one source at a time reads on, except in a race."""
+    """Return what the mode's rule gives this source.
+
+    Of a file of unknown size the chunks are unknown too: then one source at a time reads on, except in a race.
+    """
     if view.tracker.total == UNBOUNDED and mode != "race":
         return failover(view, source)
     return PLACERS[mode](view, source)
 
 
 def extension(view: PlacementView, estimate: LeaseEstimate) -> int | None:
-    """How far a ride that touches free chunks should go on, or None when its end is well placed."""
+    """Return how far a lease that touches free chunks should go on, or None when its end is well placed."""
     lease = estimate.lease
     gap = view.tracker.free.run_at(lease.stop)
     if gap is None or lease.shared or lease.rival is not None or estimate.rate_bytes_s <= 0:
         return None
     more = claim_bytes(view, estimate)
     if view.sources[lease.source].traits.abort_is_costly:
-        more = min(more, RIDE_ON_S_MAX * estimate.rate_bytes_s)
-    more = max(more, 2 * estimate.rate_bytes_s)
+        more = min(more, EXTENSION_S_MAX * estimate.rate_bytes_s)
+    more = max(more, EXTENSION_S_MIN * estimate.rate_bytes_s)
     return min(gap[1], lease.stop + max(1, math.ceil(more / view.chunk_size)))
 
 
@@ -168,11 +171,11 @@ def _from_free(view: PlacementView, source: Source) -> FreeRange | None:
     return None
 
 
-def _rides(view: PlacementView, source: Source) -> Iterator[tuple[Placement, int, int]]:
-    """What this source could ride, the best first, with the chunks of each: free ones, then tails of others.
+def _candidates(view: PlacementView, source: Source) -> Iterator[tuple[Placement, int, int]]:
+    """Yield what this source could be given, the best first, with the range of each: free chunks, then tails.
 
-    Where stops are dear, tails that somebody must take anyway go before free chunks: those can be ridden into without
-    a stop. Only the end of the file is better, for it costs none either.
+    Where stops are costly, tails that some source must take anyway go before free chunks: those can be reached by an
+    extension, without a stop. Only the end of the file is better, for it costs none either.
     """
     run = _from_free(view, source) if view.tracker.free else None
     if run is not None:
@@ -188,7 +191,7 @@ def _rides(view: PlacementView, source: Source) -> Iterator[tuple[Placement, int
 
 
 def _late_tails(view: PlacementView, source: Source) -> Iterator[tuple[Placement, int, int]]:
-    """What rides long after the common finish time would still have to do, where it keeps this source busy."""
+    """Yield tails of leases that would end long after the common finish time, where they keep this source busy."""
     until_s = finish_with(view, source, source.start_cost_s) - view.now_s
     for estimate in _victims(view, source):
         if estimate.finish_s - view.now_s < LATE_SHARE * until_s:
@@ -201,7 +204,7 @@ def _late_tails(view: PlacementView, source: Source) -> Iterator[tuple[Placement
 def _from_gap(view: PlacementView, source: Source, gap: ChunkRange) -> FreeRange | None:
     first, stop = gap
     estimate = None if first == source.position else lease_ending_at(view, first)
-    wanted = _chunks_wanted(view, source, first, ridden_into=estimate is not None)
+    wanted = _chunks_wanted(view, source, first, touched=estimate is not None)
     if estimate is not None and wanted > 0 and _takes_over(view, source, estimate, first):
         begin = first + claim_chunks(view, estimate, joining=source)
         if begin < stop:
@@ -211,34 +214,36 @@ def _from_gap(view: PlacementView, source: Source, gap: ChunkRange) -> FreeRange
     if wanted <= 0:
         return None
     count = min(wanted, stop - first)
-    if bound_to_end(view, source) or (source.traits.offset_ok and (estimate is not None or _kept(view, first))):
+    if bound_to_end(view, source) or (source.traits.offset_ok and (estimate is not None or _front_kept(view, first))):
         return FreeRange(stop - count, stop)
     return FreeRange(first, first + count)
 
 
 def _takes_over(view: PlacementView, source: Source, estimate: LeaseEstimate, first: int) -> bool:
-    """Whether this source is a better neighbour of the free chunks than the ride that touches them, which keeps what it
-    can still do: the fastest that rides on into them makes good what all the others leave over, without a stop."""
-    if not stop_cost.costly(source) or bound_to_end(view, source) or _kept(view, first):
+    """Return whether this source is a better neighbour of the free chunks than the lease that touches them.
+
+    That one keeps what it can still send. The fastest neighbour makes good what all the others leave over, unstopped.
+    """
+    if not stop_cost.costly(source) or bound_to_end(view, source) or _front_kept(view, first):
         return False
     return source.traits.offset_ok and source.rate_bytes_s > estimate.rate_bytes_s > 0
 
 
-def _kept(view: PlacementView, first: int) -> bool:
-    """Whether this gap is the one that a source without offsets can use."""
+def _front_kept(view: PlacementView, first: int) -> bool:
+    """Return whether this gap is the one that a source without offsets can use."""
     return (
         view.counts.front_kept and view.tracker.total != UNBOUNDED and all(first <= gap[0] for gap in view.tracker.free)
     )
 
 
 def _gaps(view: PlacementView, source: Source) -> list[ChunkRange]:
-    """Where this source could begin, the best first."""
+    """Return the gaps where this source could begin, the best first."""
     gaps = list(view.tracker.free)
     if bound_to_end(view, source):
         return gaps[-1:] if gaps[-1][1] == view.tracker.total else []
     if view.tracker.total == UNBOUNDED or not source.traits.offset_ok:
         return [min(gaps, key=lambda gap: lead_in_chunks(source, gap[0]))]
-    # For a source whose every ride is dear, only a large gap is worth one.
+    # For a source whose every lease may cost a stop, only a large gap is worth one.
     proven = source.proven and not source.traits.abort_is_costly
     behind = view.tracker.free.run_at(source.position) if proven else None
     if behind is not None and behind[0] == source.position:
@@ -246,11 +251,11 @@ def _gaps(view: PlacementView, source: Source) -> list[ChunkRange]:
     return heapq.nlargest(GAPS_MAX, gaps, key=lambda gap: gap[1] - gap[0])
 
 
-def _chunks_wanted(view: PlacementView, source: Source, first: int, *, ridden_into: bool) -> int:
-    """What the source can send until the common finish time, in chunks; a measuring ride while it is unknown."""
+def _chunks_wanted(view: PlacementView, source: Source, first: int, *, touched: bool) -> int:
+    """Return what the source can send until the common finish time, in chunks; a measuring lease while unknown."""
     if view.counts.source_count == 1 or view.tracker.total == UNBOUNDED:
         return view.tracker.total
-    if (ridden_into or not source.traits.offset_ok) and _too_late(view, source, first):
+    if (touched or not source.traits.offset_ok) and _too_late(view, source, first):
         return 0
     known = source.rate_bytes_s > 0
     chunks = stop_cost.placed_chunks(view, source, first) if known else stop_cost.measuring_chunks(view, source)
@@ -258,13 +263,13 @@ def _chunks_wanted(view: PlacementView, source: Source, first: int, *, ridden_in
 
 
 def _too_late(view: PlacementView, source: Source, first: int) -> bool:
-    """Whether the others are done before this source could begin at `first`."""
+    """Return whether the others are done before this source could begin at `first`."""
     setup_s = start_cost_s(view, source, first)
     return view.rates.rate_bytes_s > 0 and finish_with(view, source, setup_s) - view.now_s <= setup_s
 
 
 def _victims(view: PlacementView, source: Source) -> Iterator[LeaseEstimate]:
-    """Rides that this source could shorten, the latest finish first, each looked at anew."""
+    """Yield leases that this source could shorten, the latest finish first, each estimated again."""
     seen_count = 0
     for seen in view.rates.estimates:
         lease = seen.lease
@@ -279,18 +284,18 @@ def _victims(view: PlacementView, source: Source) -> Iterator[LeaseEstimate]:
 
 
 def _may_disturb(view: PlacementView, source: Source, lease: Lease) -> bool:
-    """A ride whose source has no stop left keeps its end; a source that has none left takes only the file's end."""
+    """Return whether budgets allow it: without a stop left a victim keeps the file's end, a taker gets only that."""
     if view.sources[lease.source].budget_spent and lease.stop == view.tracker.total:
         return False
     return lease.stop == view.tracker.total or not bound_to_end(view, source)
 
 
 def _cut_point(view: PlacementView, source: Source, estimate: LeaseEstimate, *, late_only: bool = False) -> int | None:
-    """Where to cut so that both finish together, the victim keeping at least the chunk it is reading.
+    """Return where to cut so that both finish together, the victim keeping at least the chunk it is reading.
 
-    `late_only`: only what the victim would not have done until the common finish time.
+    `late_only`: take only what the victim would not have done until the common finish time.
     """
-    rate = expected_rate(source, view.rates)
+    rate = expected_rate(view, source)
     if not source.traits.offset_ok and (source.rate_bytes_s <= 0 or _too_late(view, source, estimate.lease.next)):
         return None  # it would read and drop what lies before for longer than all the rest takes
     reading = int(estimate.position_bytes // view.chunk_size) + 1
@@ -305,8 +310,8 @@ def _cut_point(view: PlacementView, source: Source, estimate: LeaseEstimate, *, 
 
 
 def _cut_chunks(view: PlacementView, source: Source, estimate: LeaseEstimate, *, late_only: bool) -> int:
-    """How many chunks of a ride this source should take, rounded in favour of the faster where stops are dear."""
-    rate, left_bytes = expected_rate(source, view.rates), estimate.left_bytes
+    """Return how many chunks this source should take, rounded in favour of the faster where stops are costly."""
+    rate, left_bytes = expected_rate(view, source), estimate.left_bytes
     if rate <= 0:
         return math.floor(left_bytes / 2 / view.chunk_size)
     setup_s = start_cost_s(view, source, int(estimate.position_bytes // view.chunk_size))
@@ -317,7 +322,7 @@ def _cut_chunks(view: PlacementView, source: Source, estimate: LeaseEstimate, *,
     faster = rate > estimate.rate_bytes_s
     if not source.traits.abort_is_costly:
         return math.floor(taken / view.chunk_size)
-    if late_only or faster:  # who keeps less than it can do needs a start and a stop more
+    if late_only or faster:  # a victim that keeps less than it can send needs a start and a stop more
         in_time = estimate.rate_bytes_s * (common_s + setup_s)
         taken = min(taken, max(left_bytes - in_time, view.chunk_size))
     return math.ceil(taken / view.chunk_size) if faster else math.floor(taken / view.chunk_size)
@@ -330,13 +335,13 @@ def _gain_min_s(view: PlacementView, source: Source, estimate: LeaseEstimate) ->
     return enough_s
 
 
-def _front_rider(view: PlacementView) -> LeaseEstimate | None:
-    """The ride of a source that began at byte 0, if there is one."""
+def _front_lease(view: PlacementView) -> LeaseEstimate | None:
+    """Return the lease of a source that began at byte 0, if there is one."""
     return next((estimate for estimate in view.rates.fronts if is_open(view, estimate.lease)), None)
 
 
 def _contest(view: PlacementView, source: Source, front: LeaseEstimate) -> Duplicate | None:
-    """Of the sources that begin at byte 0 only the fastest is of use: they ride against each other from there."""
+    """Duplicate the front: of the sources that begin at byte 0 only the fastest is of use."""
     lease = front.lease
     if lease.rival is not None:
         return None
@@ -345,13 +350,13 @@ def _contest(view: PlacementView, source: Source, front: LeaseEstimate) -> Dupli
 
 
 def _duplicate(view: PlacementView, source: Source) -> Duplicate | None:
-    """The lease that finishes last and that this source would finish sooner, from the same chunk on.
+    """Duplicate the lease that finishes last of those that this source would finish sooner, from the same chunk on.
 
-    Where two duel already and both are hopeless, the newcomer takes the place of the worse.
+    Where there is a duplicate already and both are hopeless, the newcomer takes the place of the worse.
     """
     for estimate in view.rates.estimates[:VICTIMS_MAX]:
         lease = estimate.lease
-        if estimate.finish_s - view.now_s <= GAIN_MIN_S or expected_rate(source, view.rates) <= 0:
+        if estimate.finish_s - view.now_s <= GAIN_MIN_S or expected_rate(view, source) <= 0:
             return None
         if not is_open(view, lease) or not _gains(view, source, estimate):
             continue
@@ -367,8 +372,10 @@ def _duplicate(view: PlacementView, source: Source) -> Duplicate | None:
 
 
 def _hopeless(view: PlacementView, source: Source, estimate: LeaseEstimate) -> bool:
-    """Without a stop left it keeps its run to the end, but nobody waits long for what another would have at once. A
-    source that has no stop left itself is the last to help: not while one that has will be free before long."""
+    """Return whether a lease that may not be disturbed takes so long that it is duplicated all the same.
+
+    A source that has no stop left itself is the last to help: not while one that has will be free before long.
+    """
     if estimate.finish_s - view.now_s <= HOPELESS_S:
         return False
     return not bound_to_end(view, source) or not any(
@@ -377,16 +384,16 @@ def _hopeless(view: PlacementView, source: Source, estimate: LeaseEstimate) -> b
 
 
 def _free_soon(view: PlacementView, other: LeaseEstimate, estimate: LeaseEstimate) -> bool:
-    """Whether the source of this lease is free before long, may be stopped once more and is faster than `estimate`."""
+    """Return whether this lease's source is soon free, may be stopped once more and is faster than `estimate`."""
     theirs = view.sources[other.lease.source]
     able = theirs.traits.offset_ok and not theirs.budget_spent and other.rate_bytes_s > estimate.rate_bytes_s
     return able and is_open(view, other.lease) and other.finish_s - view.now_s < HOPELESS_S
 
 
 def _gains(view: PlacementView, source: Source, estimate: LeaseEstimate) -> bool:
-    """Whether this source would have all that is open of a lease clearly before its rider."""
+    """Return whether this source would have all that is open of a lease clearly before the one that holds it."""
     lease, left_s = estimate.lease, estimate.finish_s - view.now_s
-    rate = expected_rate(source, view.rates)
+    rate = expected_rate(view, source)
     if rate <= 0:
         return False
     mine_s = start_cost_s(view, source, lease.next) + lease.open_chunks * view.chunk_size / rate

@@ -1,32 +1,58 @@
-"""What a placement looks at: a survey of the rides and a count of the sources, each as fresh as it has to be."""
+"""Placement view: the snapshot of leases, sources and rates that a placement decides on, and questions about it.
 
+A survey of the leases and a count of the sources, each as fresh as it has to be. Nothing here changes anything.
+"""
+
+import math
+from dataclasses import dataclass
 from typing import Final
 
-from actors.core.dispatch import placement, stop_cost
-from actors.core.dispatch.chunk_tracker import ChunkTracker
+from actors.core.dispatch.chunk_tracker import ChunkTracker, Lease
 from actors.core.dispatch.finish_time import (
     LOOKED_AT_MAX,
-    PlacementView,
+    LeaseEstimate,
     SourceCounts,
     SourceRates,
     count_sources,
+    estimate_lease,
     estimate_rates,
 )
 from actors.core.dispatch.sources import Source
 from protocol.messages import StartDispatcher
 
 SURVEY_FRESH_MAX: Final = 64
-"""Up to so many leases are looked at for every placement; with more, one look serves `SURVEY_S`."""
+"""Up to this many leases are surveyed again for every placement; with more, one survey serves `SURVEY_S`."""
 SURVEY_S: Final = 0.1
 COUNTS_S: Final = 1.0
+UNMEASURED_BYTES_S: Final = 1e6
+"""Rate of a lead-in before anything is measured: the least bad guess."""
+HOPELESS_S: Final = 60.0
+"""A protected lease that needs longer may be duplicated in the end."""
+MEASURING_SHARE_COSTLY: Final = 10
+SMALL_SHARE: Final = 0.3
+"""A lease of less than this share of a measuring one is not worth a start of a source whose aborts are costly."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacementView:
+    """Snapshot that a placement decides on."""
+
+    tracker: ChunkTracker
+    sources: dict[int, Source]
+    rates: SourceRates
+    counts: SourceCounts
+    chunk_size: int
+    opened_chunks: int  # missing at the start
+    now_s: float
+    budgets_bind: bool = True  # False: no other source can go on, so one whose stops are spent may go anywhere
 
 
 class PlacementViewCache:
-    """Owned by one `Leases`, whose board and sources it shares and does not change."""
+    """Maker of views that surveys no more often than needed. Owned by one `Leases`, whose parts it reads."""
 
     def __init__(self, job: StartDispatcher, tracker: ChunkTracker, sources: dict[int, Source]) -> None:
         self._job = job
-        self._board = tracker
+        self._tracker = tracker
         self._sources = sources
         self._rates: SourceRates | None = None
         self._stale = True
@@ -43,45 +69,121 @@ class PlacementViewCache:
         self._counts = None
 
     def view(self, now_s: float) -> PlacementView:
-        tracker, rates, chunk_size = self._board, self._rates, self._job.chunk_size
-        counted = self._counts
-        if counted is None or now_s - counted.seen_s >= COUNTS_S:
-            counted = self._counts = count_sources(self._sources, now_s=now_s)
+        tracker, rates, chunk_size = self._tracker, self._rates, self._job.chunk_size
+        counts = self._counts
+        if counts is None or now_s - counts.seen_s >= COUNTS_S:
+            counts = self._counts = count_sources(self._sources, now_s=now_s)
             self._peers = [source for source in self._sources.values() if source.peer]
         fresh = len(tracker.leases) <= SURVEY_FRESH_MAX and self._stale
         age_s_max = SURVEY_S if len(tracker.leases) <= LOOKED_AT_MAX else 2 * SURVEY_S
         if rates is None or fresh or now_s - rates.seen_s >= age_s_max:
-            small_bytes = stop_cost.small_ride_bytes(self._opened_chunks * chunk_size, counted.source_count)
             rates = estimate_rates(
                 tracker,
                 self._sources,
                 chunk_size,
                 now_s=now_s,
                 before=rates,
-                waiting=self._peers,
-                small_bytes=small_bytes,
+                peers=self._peers,
+                small_bytes=_small_bytes(self._opened_chunks * chunk_size, counts),
             )
             self._rates, self._stale = rates, False
         return PlacementView(
             tracker=tracker,
             sources=self._sources,
             rates=rates,
-            counts=counted,
+            counts=counts,
             chunk_size=chunk_size,
             opened_chunks=self._opened_chunks,
             now_s=now_s,
-            budgets_bind=not counted.budget_spent_count or self._others_can_go_on(rates, now_s),
+            budgets_bind=not counts.budget_spent_count or self._others_can_go_on(rates, now_s),
         )
 
     def _others_can_go_on(self, rates: SourceRates, now_s: float) -> bool:
-        """Whether the job goes on without sources whose stops are spent. Who reads and drops what lies before its run
-        for long does not bring it on."""
+        """Return whether the job goes on without sources whose stops are spent.
+
+        One that reads and drops what lies before its lease for long does not bring it on.
+        """
         dropping = {
-            estimate.lease.source
-            for estimate in rates.fronts
-            if estimate.lease.received_bytes < estimate.lease.lead_in_bytes
-            and estimate.finish_s - now_s > placement.HOPELESS_S
+            each.lease.source
+            for each in rates.fronts
+            if each.lease.received_bytes < each.lease.lead_in_bytes and each.finish_s - now_s > HOPELESS_S
         }
-        leases = {lease.source for lease in self._board.leases.values() if not lease.draining}
+        leasing = {lease.source for lease in self._tracker.leases.values() if not lease.draining}
         able = {source.id for source in self._sources.values() if source.usable and not source.budget_spent}
-        return bool((leases | able) - dropping)
+        return bool((leasing | able) - dropping)
+
+
+def _small_bytes(opened_bytes: int, counts: SourceCounts) -> float:
+    return SMALL_SHARE * opened_bytes / (MEASURING_SHARE_COSTLY * counts.source_count)
+
+
+def small_bytes(view: PlacementView) -> float:
+    """Return the size below which a lease is not worth one more start where another goes on into it."""
+    return _small_bytes(view.opened_chunks * view.chunk_size, view.counts)
+
+
+def lead_in_chunks(source: Source, first: int) -> int:
+    """Return the chunks a source must read and drop before `first`: none where offsets are honoured."""
+    if source.traits.offset_ok:
+        return 0
+    return first - source.position if source.position <= first else first
+
+
+def start_cost_s(view: PlacementView, source: Source, first: int) -> float:
+    """Return the time from grant to the first byte that counts."""
+    lead = lead_in_chunks(source, first) * view.chunk_size
+    rate = source.rate_bytes_s or view.rates.mean_bytes_s
+    return source.start_cost_s + (lead / (rate if rate > 0 else UNMEASURED_BYTES_S) if lead else 0.0)
+
+
+def finish_with(view: PlacementView, source: Source, setup_s: float) -> float:
+    """Return the common finish time when this source joins after `setup_s`."""
+    return view.rates.finish_with(source.rate_bytes_s, setup_s, now_s=view.now_s, joining=source.id)
+
+
+def expected_rate(view: PlacementView, source: Source) -> float:
+    """Return the probable rate of this source: measured, known from before, or like the others' (0: no idea)."""
+    return source.rate_bytes_s or view.rates.guess_bytes_s
+
+
+def could_bytes(view: PlacementView, source: Source, first: int) -> float:
+    """Return what a source of known rate could send from `first` until the common finish time; below 0: it is late."""
+    setup_s = start_cost_s(view, source, first)
+    return source.rate_bytes_s * (finish_with(view, source, setup_s) - view.now_s - setup_s)
+
+
+def claim_bytes(view: PlacementView, estimate: LeaseEstimate, *, joining: Source | None = None) -> float:
+    """Return what a source could send beyond the end of its lease until the common finish time."""
+    rates = view.rates
+    until_s = finish_with(view, joining, 0.0) if joining else rates.finish_with(0.0, 0.0, now_s=view.now_s)
+    share = estimate.rate_bytes_s * (until_s - view.now_s)
+    return max(0.0, share - estimate.left_bytes)
+
+
+def claim_chunks(view: PlacementView, estimate: LeaseEstimate, *, joining: Source) -> int:
+    """Return the same in whole chunks, with one more source."""
+    return math.floor(claim_bytes(view, estimate, joining=joining) / view.chunk_size)
+
+
+def bound_to_end(view: PlacementView, source: Source) -> bool:
+    """Return whether this source may only go to the end of the file: its stops are spent."""
+    return source.budget_spent and (view.budgets_bind or source.budget_spent_today)
+
+
+def lease_ending_at(view: PlacementView, first: int) -> LeaseEstimate | None:
+    """Return the lease that could be extended into the gap beginning at `first`."""
+    for lease in view.tracker.leases.values():
+        if lease.stop == first and lease.rival is None and is_open(view, lease):
+            return estimate_now(view, lease)
+    return None
+
+
+def estimate_now(view: PlacementView, lease: Lease) -> LeaseEstimate:
+    """Estimate a lease as it is at this moment."""
+    source = view.sources[lease.source]
+    return estimate_lease(lease, source, view.rates.guess_bytes_s, view.chunk_size, now_s=view.now_s)
+
+
+def is_open(view: PlacementView, lease: Lease) -> bool:
+    """Return whether a lease seen a moment ago still holds something that others could fetch too."""
+    return lease.id in view.tracker.leases and not lease.draining and not lease.shared and lease.open_chunks > 0

@@ -1,12 +1,11 @@
-"""The store died in the middle of a job and a new one opens the target again: the board learns what is on disk."""
+"""Recovery of a job: from a store process that died, a disk that failed, and a time without any usable source."""
 
 from typing import Final
 
 from actors.core.dispatch import admission
 from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker
 from actors.core.dispatch.leases import LEASE_S_MAX, Leases
-from actors.core.dispatch.phase import Phase
-from actors.core.dispatch.progress import Reporter
+from actors.core.dispatch.progress import Phase, Reporter
 from actors.core.dispatch.sources import Source, SourceState
 from actors.core.outbox import Outbox
 from protocol.messages import (
@@ -23,18 +22,27 @@ from protocol.messages.addresses import ASSEMBLER, Post, shelf_address, split_ad
 from protocol.model.chunk_ranges import RangeSet
 from protocol.model.faults import PartFileFaultKind
 
-HANDED_AGAIN_S: Final = 3.0
-"""So long what was handed to the dead store may take to be stored by the new one; then it is fetched again."""
-LEASES_PER_ATTEMPT: Final = 1_000_000
-"""Leases of another hub have other numbers: a late word about one of the dead hub's must not be taken for ours."""
-
-
 STORE_PROCESS: Final = split_address(ASSEMBLER)[0]
+HANDED_AGAIN_S: Final = 3.0
+"""Slots handed to the dead store may take this long to be stored by the new one; then they are fetched again."""
+LEASES_PER_ATTEMPT: Final = 1_000_000
+"""Leases of another hub have other numbers: a late message about a dead hub's must not be taken for one of ours."""
+ASK_S_MIN: Final = 1.0
+ASK_S_MAX: Final = 10.0
+"""First wait for a failed disk, and what it grows to (twofold each time) while the disk works only to fail again."""
+ANSWER_S_MAX: Final = 600.0
+"""An answer is awaited this long: a large part file is hashed before it comes."""
+PAUSE_S_MIN: Final = 60.0
+PAUSE_S_MAX: Final = 3600.0
+"""Failed sources are left alone this long: twice as long each time that nothing was stored since, up to an hour."""
+_LASTING: Final = (PartFileFaultKind.BUSY, PartFileFaultKind.OTHER_JOB, PartFileFaultKind.BAD_NAME)
 
 
 class StoreRecovery:
-    """Owned by one `DispatchState`. `under_way`: the target was asked for again and does not stand yet; nobody is
-    blamed for silence meanwhile."""
+    """Reopening of the part file after a store process died. Owned by one `DispatchState`.
+
+    `under_way`: the part file was requested again and is not open yet; no source is blamed for silence meanwhile.
+    """
 
     def __init__(self, out: Outbox) -> None:
         self.under_way = False
@@ -42,12 +50,12 @@ class StoreRecovery:
         self._out = out
 
     def ask(self, wanted: OpenPartFile) -> None:
-        """The job's target is wanted, in the same words at every store process."""
+        """Request the job's part file, in the same words of every store process."""
         self._wanted = wanted
         self._out.post(ASSEMBLER, wanted)
 
     def begin(self, size_bytes: int, *, closing: bool) -> None:
-        """There is a new store process: ask it for what its predecessor was asked for, or of the size learned since."""
+        """Request the part file of a new store process, of the size learned since."""
         if self._wanted is None:
             return
         if closing:
@@ -57,11 +65,11 @@ class StoreRecovery:
         self.ask(target_of_size(self._wanted, size_bytes))
 
     def awaits(self, phase: Phase, leases: Leases, store: int) -> bool:
-        """Whether this store process's word is news. The last word of one that has died since may have come before."""
+        """Return whether this store process's answer is news: one of a process that died since may come before."""
         return phase in (Phase.RIDING, Phase.WAITING, Phase.SEALING) and (self.under_way or store > leases.store)
 
     def opened(self, leases: Leases, store: int, found: RangeSet, *, now_s: float) -> None:
-        """The target stands again, with these chunks."""
+        """Take in the part file that is open again, with these chunks."""
         self.under_way, leases.store = False, store
         reconcile(leases, found, now_s=now_s)
         request_handovers(leases, self._out)
@@ -71,17 +79,18 @@ class StoreRecovery:
 
 
 def first_lease(attempt: int) -> int:
+    """Return the number of the first lease of an attempt."""
     return 1 + attempt * LEASES_PER_ATTEMPT
 
 
 def tracker_for(job: StartDispatcher, size_bytes: int, stored: RangeSet) -> ChunkTracker:
-    """The board of a job whose target stands; `size_bytes` -1: unknown."""
+    """Return the tracker of a job whose part file is open; `size_bytes` -1: unknown."""
     total = UNBOUNDED if size_bytes < 0 else -(-size_bytes // job.chunk_size)
     return ChunkTracker(total, RangeSet(stored), first_lease=first_lease(job.attempt))
 
 
 def reconcile(leases: Leases, found: RangeSet, *, now_s: float) -> None:
-    """Make the board agree with what was `found` on disk and let rides go on; nobody is blamed for the time between."""
+    """Make the tracker agree with what was `found` on disk; no lease is blamed for the time between."""
     tracker, report = leases.tracker, leases.report
     size = leases.size_bytes
     for run in found:
@@ -109,32 +118,26 @@ def reconcile(leases: Leases, found: RangeSet, *, now_s: float) -> None:
 
 
 def request_handovers(leases: Leases, out: Outbox) -> None:
-    """Every fetch process hands over again what the dead store did not give back."""
-    stands = PartFileReopened(job=leases.job.job, store=leases.store)
+    """Have every fetch process hand over again what the dead store did not give back."""
+    reopened = PartFileReopened(job=leases.job.job, store=leases.store)
     for process in sorted({split_address(source.worker)[0] for source in leases.sources.values() if source.worker}):
-        out.post(shelf_address(process), stands)
-
-
-# A disk that fails under a running job: wait, say why, ask again whether it works by now.
-# While a job is paused nobody rides and no part file is open: the Assembler has let go of it, so that the disk can be
-# unmounted, grown or put back. The job goes on when the part file could be opened and written again; what it then holds
-# has been hashed anew, because what was written before a failing disk may never have arrived there.
-
-ASK_S_MIN: Final = 1.0
-ASK_S_MAX: Final = 10.0
-"""The first wait, and what it grows to (twofold each time) while the disk works only to fail again."""
-ANSWER_S_MAX: Final = 600.0
-"""An answer is awaited for so long: a large part file is hashed before it comes."""
-_HOPELESS: Final = (PartFileFaultKind.BUSY, PartFileFaultKind.OTHER_JOB, PartFileFaultKind.BAD_NAME)
+        out.post(shelf_address(process), reopened)
 
 
 def may_pass(news: DiskFailed | PartFileRefused) -> bool:
-    """Whether this may pass by itself or by a person's hand, without another command."""
-    return news.fault not in _HOPELESS
+    """Return whether this may pass by itself or by a person's hand, without another command."""
+    return news.fault not in _LASTING
 
 
 class DiskPause:
-    """Owned by one `DispatchState`. `name` is what the part file was asked for by; `reason` is one line for people."""
+    """Pause of a job whose disk failed: it says why and asks again and again. Owned by one `DispatchState`.
+
+    While a job is paused no source has a lease and no part file is open: the Assembler has let go of it, so that the
+    disk can be unmounted, grown or put back. The job goes on when the part file could be opened and written again;
+    what it then holds was hashed once more, because writes before a failing disk may never have arrived there.
+
+    `name` is what the part file was requested by; `reason` is one line for people.
+    """
 
     def __init__(self, job: StartDispatcher, report: Reporter) -> None:
         self._job = job
@@ -147,7 +150,7 @@ class DiskPause:
         self._due_s = 0.0
 
     def failed(self, detail: str, stored_chunks: int, *, now_s: float) -> list[Post]:
-        """The disk failed, or does still. People hear every new reason once."""
+        """Note that the disk failed, or does still. Every new reason is reported once."""
         if not self._paused:
             self._wait_s = ASK_S_MIN if stored_chunks > self._stored else min(2 * self._wait_s, ASK_S_MAX)
             self._stored = max(self._stored, stored_chunks)
@@ -157,7 +160,7 @@ class DiskPause:
         return self._report.noted(text) if news else []
 
     def ask_now(self, now_s: float) -> None:
-        """Whoever was asked is gone; somebody new can answer."""
+        """Ask at the next tick: the store process that was asked is gone, and there is a new one."""
         self._due_s = now_s
 
     def tick(self, size_bytes: int, *, now_s: float) -> list[Post]:
@@ -169,23 +172,18 @@ class DiskPause:
         return [Post(to=ASSEMBLER, message=wanted)]
 
     def over(self, found: str) -> list[Post]:
-        """It works again; `found` is what the Assembler says of the part file."""
+        """Note that the disk works again; `found` is what the Assembler says of the part file."""
         self._paused = False
         return self._report.noted(f"goes on: {found}" if found else "goes on")
 
 
-# Nobody can deliver, and the job is one that may wait: it says why, holds nothing but its part file, and goes on by
-# itself as soon as there is somebody to hope for.
-# That is a source that was offered or found by a search, one whose worker is back, a peer once the session has logged
-# in again, or one that has cooled long enough. Nobody rides meanwhile, no slot is used and nobody stands in a queue.
-
-PAUSE_S_MIN: Final = 60.0
-PAUSE_S_MAX: Final = 3600.0
-"""How long those that failed are left alone: twice as long each time that nothing was stored since, up to an hour."""
-
-
 class SourceWait:
-    """Owned by one `DispatchState`. `reason` is one line for people, of the last time it waited."""
+    """Wait of a job that no source can serve: it says why and holds nothing but its part file.
+
+    It goes on by itself as soon as a source can be used: one that was offered or found by a search, one whose worker
+    is back, a peer once the session has logged in again, or one that has cooled long enough. Owned by one
+    `DispatchState`. `reason` is one line for people, of the last time it waited.
+    """
 
     def __init__(self, report: Reporter) -> None:
         self._report = report
@@ -194,7 +192,7 @@ class SourceWait:
         self._stored = 0
 
     def begin(self, sources: dict[int, Source], stored_chunks: int, *, now_s: float) -> list[Post]:
-        """Every source is out. They are tried again after a pause, those that asked for a longer one after that."""
+        """Begin: sources are tried again after a pause, those that asked for a longer one after that."""
         progress = not self.reason or stored_chunks > self._stored
         self._pause_s = PAUSE_S_MIN if progress else min(2 * self._pause_s, PAUSE_S_MAX)
         self._stored = stored_chunks
@@ -207,5 +205,5 @@ class SourceWait:
         return self._report.noted(f"waits: {self.reason}") if self.reason != news else []
 
     def over(self, sources: dict[int, Source], tracker: ChunkTracker | None, *, now_s: float) -> bool:
-        """There is somebody to hope for again, or what was on its way for long was all that lacked."""
+        """Return whether a source can be used again, or all that lacked has come meanwhile."""
         return (tracker is not None and tracker.complete) or not admission.all_out(sources, now_s=now_s)

@@ -1,12 +1,12 @@
-"""Places in the queues of Soulseek peers, and the turns that come of them.
+"""Remote queues of Soulseek peers: our places in them, and the uploads that peers offer.
 
-A peer decides when it sends: we ask for a place in its queue and are told when our turn has come. All candidates are
-asked at once, the first that grants streams, the others join when their turns come. What a turn is used for is decided
-when it has come, not before: until then nothing is reserved for it. A turn without use is declined, and places are
-left when they are not needed any more.
+A peer decides when it sends: we request a place in its queue, and later it offers the upload. All candidates are asked
+at once, the first that grants streams, the others join when they offer. What an upload is used for is decided when it
+is offered, not before: until then nothing is reserved for it. One without use is declined, and places are given up when
+they are not needed any more.
 
-Each phase has its own limit and reason: *connecting* (asked, no sign that the peer has us), *queued* (it has us),
-*granted* and the rest of the ride are watched by `Leases` and the SpeedWatchdog.
+Each phase has its own limit and reason: *connecting* (asked, no sign that the peer has us), *queued* (it has us);
+*granted* and the rest are watched by `Leases` and the rate monitor.
 """
 
 from typing import Final
@@ -33,16 +33,17 @@ from protocol.model.faults import FaultKind
 CONNECTING_S_MAX: Final = 60.0
 """The session's own limits (login, connection, direct and indirect) end this sooner."""
 QUEUED_S_MAX: Final = 6 * 3600.0
+"""Queues of popular users last hours; after this the place is given up and requested again."""
 DECLINED_REST_S: Final = 5.0
-"""A peer whose turn we declined is not asked again at once."""
+"""A peer whose upload we declined is not asked again at once."""
 LOGIN_LOST_S_MAX: Final = 60.0
-"""So long peers that wait for a turn outlive a lost login."""
+"""Peers in whose queue we are outlive a lost login by this long."""
 
 
 class RemoteQueue:
-    """Owned by one `DispatchState`; `sources` is shared with it.
+    """Queue places and offered uploads of one job. Owned by one `DispatchState`; `sources` is shared with it.
 
-    Invariant: a source that waits has asked for exactly one place, and a ticket is only held by one that waits.
+    Invariant: an enqueued source has requested exactly one place, and only such a one holds a ticket.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class RemoteQueue:
     # -- asking
 
     def enqueue(self, source: Source, now_s: float) -> None:
-        """Ask the peer for a place in its queue."""
+        """Request a place in the peer's queue."""
         self._report.first_request(now_s)
         source.enqueued, source.enqueued_s, source.queue_place, source.ticket = True, now_s, -1, -1
         source.state = SourceState.QUEUED
@@ -76,7 +77,7 @@ class RemoteQueue:
             self._out.post(SESSION, DequeueFile(job=self._job.job, source=source.id))
 
     def enqueue_again(self, now_s: float) -> None:
-        """The session that knew our places has died and a new one is there. Turns that were not used went with it."""
+        """Request every place again, of a new session: unused offers went with the dead one."""
         for source in self._sources.values():
             if source.enqueued and source.busy is None:
                 self._forget(source)
@@ -84,19 +85,19 @@ class RemoteQueue:
                     self.enqueue(source, now_s)
 
     def dequeue_all(self) -> None:
-        """The job needs nobody any more."""
+        """Give up every place."""
         for source in self._sources.values():
             self.dequeue(source)
 
     def finished(self, path: str) -> None:
-        """The file is there: what users gave is given back."""
+        """Let the session share the finished file with the users of its network."""
         if any(source.peer for source in self._sources.values()):
             self._out.post(SESSION, FileFinished(path=path))
 
-    # -- turns
+    # -- offers
 
     def offered(self, message: UploadOffered, *, size_bytes: int, now_s: float) -> Source | None:
-        """A peer's turn for us. None: nobody waited for it, or what it offers is not the file; it is declined then.
+        """Take an offered upload. None: it was not requested, or is not the file; then it is declined.
 
         `size_bytes`: of the job's file, -1 while unknown.
         """
@@ -116,12 +117,12 @@ class RemoteQueue:
         return source
 
     def accept(self, source: Source) -> None:
-        """The turn is used: a lease was granted for it."""
+        """Accept the offer: a lease was granted for it."""
         self._out.post(SESSION, AcceptUpload(job=self._job.job, source=source.id, ticket=source.ticket))
         source.enqueued = False
 
     def decline(self, source: Source, now_s: float) -> None:
-        """There is nothing to do for this turn."""
+        """Decline the offer: there is nothing to do for it."""
         self._out.post(SESSION, DeclineUpload(job=self._job.job, source=source.id, ticket=source.ticket))
         self._forget(source)
         source.not_before_s = max(source.not_before_s, now_s + DECLINED_REST_S)
@@ -141,8 +142,10 @@ class RemoteQueue:
             self._failures.record_failure(source, FaultKind(message.fault), message.detail, now_s=now_s)
 
     def upload_failed(self, message: UploadFailed, *, now_s: float) -> Source | None:
-        """A turn came to nothing. Returns the source when its lease waits for bytes that will not come; a ride that
-        has bytes sees the end of its connection itself."""
+        """Take the end of an offered upload. Return the source when its lease waits for bytes that will not come.
+
+        A transfer that has bytes sees the end of its connection itself.
+        """
         source = self._sources.get(message.source)
         if source is None or source.ticket != message.ticket:
             return None
@@ -154,18 +157,18 @@ class RemoteQueue:
         return None
 
     def session_changed(self, message: SessionChanged, *, now_s: float) -> None:
-        """The login came or went. Rides go on without it; those that wait do so for a while, unless it never stood."""
+        """Take a login that came or went. Transfers go on without; queue places for a while, if there ever was one."""
         if message.state == "online":
             self._was_online, self._offline_s = True, None
-            self._hope_again()
+            self._retry_offline()
         elif message.state != "connecting":
             self._why_offline = message.detail
             self._offline_s = self._offline_s if self._offline_s is not None else now_s
             if message.final or not self._was_online:
                 self._give_up_all(now_s, banned=message.final and not self._job.waits)
 
-    def _hope_again(self) -> None:
-        """Those that were given up for want of a login may try again with the new one."""
+    def _retry_offline(self) -> None:
+        """Let sources that were given up for want of a login try again with the new one."""
         for source in self._sources.values():
             if source.peer and source.state is SourceState.COOLING and source.reason == self._why_offline:
                 end_cooldown(source)

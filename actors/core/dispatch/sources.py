@@ -1,8 +1,8 @@
-"""The standing of a source, and what each fault does to it.
+"""Sources of a job: their state, their failure policy, and what their transfers teach about them.
 
-A source is *candidate* (may be used), *queued* (a Soulseek peer has our request and will say when our turn has come),
-*active* (has a lease or is free for one at once), *cooling* (left alone until `not_before_s`, then tried again with one
-failure to spare) or *banned* (not used again in this job).
+A source is *candidate* (may be used), *queued* (a Soulseek peer has our request and will offer the upload), *active*
+(has a lease or could have one at once), *cooling* (left alone until `not_before_s`, then tried again with one failure
+to spare) or *banned* (not used again in this job).
 """
 
 from dataclasses import dataclass, field, replace
@@ -11,14 +11,16 @@ from typing import Final
 
 from actors.core.dispatch.chunk_tracker import Lease
 from actors.core.outbox import Outbox
-from actors.core.rates.rate_monitor import QUOTA_S
 from protocol.messages import JobNoted, PeerFaulted, StartDispatcher
 from protocol.messages.addresses import PEER_HISTORY
 from protocol.model.faults import FaultKind
+from protocol.model.limits import LIMITER_QUOTA_S
 
 
 @unique
 class SourceState(StrEnum):
+    """Whether a source is used, see the module."""
+
     CANDIDATE = "candidate"
     QUEUED = "queued"
     ACTIVE = "active"
@@ -32,55 +34,45 @@ _USABLE: Final = (SourceState.CANDIDATE, SourceState.QUEUED, SourceState.ACTIVE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceTraits:
-    """How sources differ, as data. `restart_cost_s` is what a new ride costs before its first byte.
+    """Differences between kinds of sources, as data: nothing here asks whether a source is HTTP or Soulseek."""
 
-    `offset_ok` False: a ride can only begin at byte 0, everything before the run is read and dropped.
-    `abort_is_costly`: a
-    ride that is broken off before the end of the file is a failed upload in the peer's list. Of such a source
-    `restart_cost_s` is counted from the request for a place in its queue, `grant_cost_s` from the turn it gives.
-    """
-
+    # From the request (of a place in the queue, where there is one) to the first byte.
     restart_cost_s: float = 0.05
+    # False: a transfer begins at byte 0, everything before the lease is read and dropped.
     offset_ok: bool = True
     run_chunks_min: int = 1
+    # An abort before the end of the file is a failed upload in the peer's list.
     abort_is_costly: bool = False
+    # From a granted upload to its first byte, where there is a queue.
     grant_cost_s: float = 0.0
 
 
 @dataclass(slots=True)
 class Source:
-    """One row of the pool. `busy` is the lease its worker still has to answer for, also after a revocation.
-
-    `position` is the chunk at which its last ride ended. `lost_s`: since when it has had no worker, None with one.
-
-    Of a Soulseek peer's file, else empty: `peer`, `path`. `waiting`: a place in its queue is asked for or ours since
-    `enqueued_s`; `queue_place` as told (0: it has us, but does not say where), -1 before any word of it; `ticket` is
-    the turn that is ours to take, -1 without one. `stops_before`: this day's in other jobs. `budget_spent` and
-    `budget_spent_today`: see `politeness`.
-    """
+    """One source of a job. `peer` and `path` name a Soulseek user's file and are empty for a URL."""
 
     id: int
     name: str
-    host: str
+    host: str  # what a ``Retry-After`` binds
     worker: str
-    fallback_name: str
+    fallback_name: str  # file name made from the address
     state: SourceState = SourceState.CANDIDATE
     traits: SourceTraits = field(default_factory=SourceTraits)
     probed: bool = False
-    asked: bool = False
+    asked: bool = False  # a probe is under way, since `asked_s`
     asked_s: float = 0.0
     size_bytes: int = -1
     proposed_name: str = ""
     validator: str = ""
-    busy: int | None = None
+    busy: int | None = None  # the lease its worker still answers for, also after a revocation
     busy_since_s: float = 0.0
-    position: int = 0
+    position: int = 0  # chunk at which its last transfer ended
     not_before_s: float = 0.0
-    lost_s: float | None = None
-    failures: int = 0
+    lost_s: float | None = None  # since when it has had no worker, None with one
+    failures: int = 0  # consecutive, without a stored chunk between them
     busy_answers: int = 0
-    proven: bool = False
-    rate_bytes_s: float = 0.0
+    proven: bool = False  # has delivered a stored chunk of this job
+    rate_bytes_s: float = 0.0  # 0: unknown
     bytes_stored: int = 0
     chunks: int = 0
     leases: int = 0
@@ -88,12 +80,12 @@ class Source:
     trims: int = 0
     peer: str = ""
     path: str = ""
-    enqueued: bool = False
+    enqueued: bool = False  # a place in its queue is requested or ours, since `enqueued_s`
     enqueued_s: float = 0.0
-    queue_place: int = -1
-    ticket: int = -1
-    stops_before: int = 0
-    budget_spent: bool = False
+    queue_place: int = -1  # as reported; 0: it has us and does not say where, -1: no report yet
+    ticket: int = -1  # of the upload it offers, -1 without an offer
+    stops_before: int = 0  # of this day, in other jobs
+    budget_spent: bool = False  # see `stop_cost.update_stop_budget`
     budget_spent_today: bool = False
     cooldowns: int = 0
     reason: str = ""
@@ -104,38 +96,41 @@ class Source:
         return self.lost_s is None and self.state in _USABLE
 
     def may_ask(self, now_s: float) -> bool:
-        """Whether it may be asked at this moment."""
+        """Whether it may be asked for anything at this moment."""
         return self.not_before_s <= now_s and self.usable
 
     def is_ready(self, now_s: float) -> bool:
-        """Whether it could take a lease, or be asked for a turn, at this moment."""
+        """Whether it could take a lease, or be asked for a place in its queue, at this moment."""
         if not self.probed or self.busy is not None or (self.enqueued and self.ticket < 0):
             return False
         return self.may_ask(now_s)
 
-    @property
-    def start_cost_s(self) -> float:
-        """From now to the first byte of a ride that is decided now."""
-        return self.traits.grant_cost_s if self.ticket >= 0 else self.traits.restart_cost_s
-
     def is_out(self, now_s: float) -> bool:
-        """Whether nothing is to be hoped from it without another round."""
+        """Whether nothing is to be expected from it without another round of retries."""
         if self.lost_s is not None and now_s - self.lost_s > REJOIN_S_MAX:
             return True
         return self.state in (SourceState.BANNED, SourceState.COOLING)
 
+    @property
+    def start_cost_s(self) -> float:
+        """From now to the first byte of a transfer that is decided now."""
+        return self.traits.grant_cost_s if self.ticket >= 0 else self.traits.restart_cost_s
+
+
+# -- failures
 
 FAILURES_MAX: Final = 3
-"""Consecutive failures without a byte kept in between, then the source cools (the seed's figure)."""
+"""Consecutive failures without a stored byte between them, then the source cools."""
 BUSY_ANSWERS_MAX: Final = 10
-"""Consecutive 429/503 answers, then the source cools: a limit on everything."""
+"""Consecutive 429/503 answers, then the source cools: every retry has a limit."""
 BACK_OFF_FIRST_S: Final = 0.5
 BACK_OFF_MAX_S: Final = 8.0
 BUSY_BACK_OFF_FIRST_S: Final = 0.1
 COOL_S: Final = 30.0
-REJOIN_S_MAX: Final = 10.0
-"""So long a source whose worker is gone may wait for a new one."""
+"""First cooling; each further one lasts twice as long, up to `COOL_MAX_S`."""
 COOL_MAX_S: Final = 600.0
+REJOIN_S_MAX: Final = 10.0
+"""A source whose worker is gone is waited for this long: a process restarts within it."""
 
 _BANNED: Final = frozenset(
     {
@@ -167,13 +162,13 @@ _COOLED: Final = frozenset(
 )
 """Faults that only time mends: asking again soon would be a nuisance."""
 _COOLED_IF_COSTLY: Final = frozenset({FaultKind.SILENT, FaultKind.STALLED})
-"""The same of a source whose every broken ride counts."""
+"""The same of a source whose every aborted transfer counts."""
 
 
 def record_failure(
     source: Source, kind: FaultKind, detail: str, *, retry_after_s: float, progressed: bool, now_s: float
 ) -> None:
-    """Apply a fault's policy. `progressed`: the lease that ended had kept at least one chunk.
+    """Apply the policy of a fault. `progressed`: the lease that ended had stored at least one chunk.
 
     A failure after progress is the first of a new row of failures and costs no waiting: a mirror that drops the
     connection every few megabytes is annoying, not useless.
@@ -209,7 +204,7 @@ def cool_down(source: Source, now_s: float) -> None:
 
 
 def end_cooldown(source: Source) -> None:
-    """A cooled source may try again: one failure more and it cools again."""
+    """Let it try again: one failure more and it cools again."""
     source.state = SourceState.CANDIDATE
     source.failures = FAILURES_MAX - 1
     source.busy_answers = 0
@@ -217,14 +212,14 @@ def end_cooldown(source: Source) -> None:
 
 
 def record_delivery(source: Source) -> None:
-    """A chunk of it was stored: it is proven and its row of failures is over."""
+    """Note that a chunk of it was stored: it is proven and its row of failures is over."""
     source.proven = True
     source.failures = source.busy_answers = 0
     source.reason = ""
 
 
 def _give_up_offsets(source: Source, detail: str) -> None:
-    if not source.traits.offset_ok:  # it refused even a ride from byte 0
+    if not source.traits.offset_ok:  # it refused even a transfer from byte 0
         source.state = SourceState.BANNED
         return
     source.traits = replace(source.traits, offset_ok=False)
@@ -242,11 +237,11 @@ def _wait_for_busy(source: Source, retry_after_s: float, now_s: float) -> None:
         source.not_before_s = now_s + min(BUSY_BACK_OFF_FIRST_S * 2 ** (source.busy_answers - 1), BACK_OFF_MAX_S)
 
 
-# A source's fault: its policy is applied, people and the memory of peers hear of it.
-
-
 class FailurePolicy:
-    """Owned by one `DispatchState`; the one place where a source is blamed."""
+    """Failure bookkeeping of one job: applies the policy, tells the watcher and the peer history.
+
+    Owned by one `DispatchState`; the only place where a failure is held against a source.
+    """
 
     def __init__(self, job: StartDispatcher, out: Outbox) -> None:
         self._job = job
@@ -262,46 +257,46 @@ class FailurePolicy:
         progressed: bool = False,
         now_s: float,
     ) -> None:
-        """As `standing.blame`. People are told when the source is out."""
+        """Apply the policy as the function of this name does; note it for the watcher when the source is out."""
         before = source.state
         record_failure(source, kind, detail, retry_after_s=retry_after_s, progressed=progressed, now_s=now_s)
-        if kind is FaultKind.REVOKED:
-            return
-        if source.peer and kind is not FaultKind.LOST:
-            self._out.post(PEER_HISTORY, PeerFaulted(peer=source.peer, fault=kind, offset_ok=source.traits.offset_ok))
-        self._tell_if_out(source, before, detail)
+        if kind is not FaultKind.REVOKED:
+            self._report(source, kind, before, detail)
 
     def ban(self, source: Source, kind: FaultKind, detail: str) -> None:
-        """It is not used again in this job, for a reason that is found here and not by its worker."""
+        """Never use it again in this job, for a reason found here and not by its worker."""
         before, source.state, source.reason = source.state, SourceState.BANNED, detail
-        if source.peer:
-            self._out.post(PEER_HISTORY, PeerFaulted(peer=source.peer, fault=kind, offset_ok=source.traits.offset_ok))
-        self._tell_if_out(source, before, detail)
+        self._report(source, kind, before, detail)
 
-    def _tell_if_out(self, source: Source, before: SourceState, detail: str) -> None:
-        out = source.state in (SourceState.COOLING, SourceState.BANNED)
-        if out and source.state is not before and self._job.watcher:
+    def _report(self, source: Source, kind: FaultKind, before: SourceState, detail: str) -> None:
+        if source.peer and kind is not FaultKind.LOST:  # losing a worker is no fault of the peer
+            self._out.post(PEER_HISTORY, PeerFaulted(peer=source.peer, fault=kind, offset_ok=source.traits.offset_ok))
+        is_out = source.state in (SourceState.COOLING, SourceState.BANNED)
+        if is_out and source.state is not before and self._job.watcher:
             text = f"{source.name}: {source.state.value}: {detail}"
             self._out.post(self._job.watcher, JobNoted(job=self._job.job, text=text))
 
 
-# When every source is out: up to three more rounds with those that have delivered, each of which needs progress.
-
 ROUNDS_MAX: Final = 3
-PAUSE_S: Final = 0.5
-"""Before round n everybody rests n times this."""
+ROUND_PAUSE_S: Final = 0.5
+"""Before round n every source rests n times this."""
 
 
 class RetryRounds:
-    """Owned by one `DispatchState`. `count` is how many rounds were begun."""
+    """Rounds of retries with proven sources once every source is out; each needs progress since the one before.
+
+    Owned by one `DispatchState`. `count`: rounds begun.
+    """
 
     def __init__(self) -> None:
         self.count = 0
         self._mark = 0
 
     def begin(self, sources: dict[int, Source], stored_chunks: int, *, now_s: float) -> int:
-        """How many sources take part in another round; 0: there is none, because nobody is proven, the last round
-        brought nothing, or it was the last."""
+        """Begin a round and return how many sources take part.
+
+        0: there is none, because no source is proven, the last round brought nothing, or it was the last.
+        """
         proven = [each for each in sources.values() if each.proven and each.state is SourceState.COOLING]
         progress = self.count == 0 or stored_chunks > self._mark
         if not progress or self.count >= ROUNDS_MAX or not proven:
@@ -311,30 +306,30 @@ class RetryRounds:
         for source in proven:
             end_cooldown(source)
             source.failures = 0
-            source.not_before_s = now_s + self.count * PAUSE_S
+            source.not_before_s = now_s + self.count * ROUND_PAUSE_S
         return len(proven)
 
 
-# What a ride teaches about its source: how fast it sends and what a start costs.
+# -- what a transfer teaches about its source
 
 YOUNG_S: Final = 2.0
-"""The rate of a ride younger than this is mixed with what its source showed before: limiters begin with a burst."""
+"""The rate of a younger transfer is mixed with what its source showed before: limiters begin with a burst."""
 MEASURE_AGE_S: Final = 0.05
-"""What the watchdog says is on average so old when it is heard."""
-FIRST_HEARD_AGE_S: Final = 0.15
-"""A first byte is heard of with the next report, on average so late."""
+"""Mean age of a measurement when it arrives."""
+FIRST_REPORT_AGE_S: Final = 0.15
+"""A first byte is reported with the next progress report, on average this late."""
 
 
 def note_received(lease: Lease, received_bytes: int, now_s: float) -> None:
-    """The watchdog said how much of a ride has come."""
+    """Take a measurement of how much of a lease has come."""
     if received_bytes > lease.received_bytes:
-        lease.flowing_s = lease.flowing_s or now_s - FIRST_HEARD_AGE_S
+        lease.flowing_s = lease.flowing_s or now_s - FIRST_REPORT_AGE_S
         lease.received_bytes, lease.grown_s = received_bytes, now_s
     lease.measured_s = now_s - MEASURE_AGE_S
 
 
 def learn_setup(source: Source, lease: Lease, setup_s: float) -> None:
-    """What a start costs, the newest half weighing most. With a peer it begins at the request for its turn."""
+    """Learn what a start costs, the newest weighing half. With a peer it begins at the request for its queue."""
     traits = source.traits
     if traits.abort_is_costly:
         traits = replace(traits, grant_cost_s=(traits.grant_cost_s + setup_s) / 2)
@@ -343,17 +338,17 @@ def learn_setup(source: Source, lease: Lease, setup_s: float) -> None:
 
 
 def learn_rate(source: Source, lease: Lease, now_s: float) -> None:
-    """A ride that ended before the watchdog could judge it is judged by itself, when nothing better is known."""
+    """Judge a lease that ended before the rate monitor could, when nothing better is known."""
     kept = lease.received_bytes - lease.lead_in_bytes
     if source.rate_bytes_s <= 0 and kept > 0:
         setup_s = source.traits.grant_cost_s if source.peer else source.traits.restart_cost_s
         begun_s = lease.flowing_s if source.peer and lease.flowing_s else lease.granted_s + setup_s
         took_s = max(now_s - begun_s, 0.01)
-        source.rate_bytes_s = lease.received_bytes / (max(took_s, QUOTA_S) if source.peer else took_s)
+        source.rate_bytes_s = lease.received_bytes / (max(took_s, LIMITER_QUOTA_S) if source.peer else took_s)
 
 
 def tempered(lease: Lease, rate_bytes_s: float, setup_s: float, now_s: float) -> float:
-    """The measured rate, mixed with the source's earlier one while the ride is young."""
+    """Return the measured rate, mixed with the source's earlier one while the transfer is young."""
     if lease.prior_rate_bytes_s <= 0:
         return rate_bytes_s
     trust = min(max((now_s - lease.granted_s - setup_s) / YOUNG_S, 0.0), 1.0)

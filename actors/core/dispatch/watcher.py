@@ -1,12 +1,11 @@
-"""What the watcher of a job wants while it runs: news from the start, who sent what, a source dropped, a limit."""
+"""Watcher of a job: its requests while the job runs, and when it is sent a report."""
 
 from typing import Final, assert_never
 
 from actors.core.dispatch import admission as opening
 from actors.core.dispatch.admission import Admission
 from actors.core.dispatch.leases import Leases
-from actors.core.dispatch.phase import Phase
-from actors.core.dispatch.progress import Reporter
+from actors.core.dispatch.progress import Phase, Reporter
 from actors.core.dispatch.recovery import DiskPause, SourceWait
 from actors.core.dispatch.sources import Source
 from actors.core.outbox import Outbox
@@ -24,11 +23,17 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import WATCHDOG, dispatcher_address
 
-Order = SourceNamed | ResendState | ListContributors | SourceDisabled | LimitJob | SourcesExpected
+REPORTED_AT_ONCE_MAX: Final = 100
+"""With more sources a report is a step of its own."""
+TICK_S: Final = 0.1
+QUIET_TICK_S: Final = 0.5
+"""While no source has a lease and none can be asked for anything."""
+
+Request = SourceNamed | ResendState | ListContributors | SourceDisabled | LimitJob | SourcesExpected
 
 
 class WatcherRequests:
-    """Owned by one `DispatchState`, whose parts it works on."""
+    """Requests of the watcher and the pool. Owned by one `DispatchState`, whose parts it works on."""
 
     def __init__(self, job: StartDispatcher, report: Reporter, out: Outbox, admission: Admission) -> None:
         self._job = job
@@ -36,26 +41,26 @@ class WatcherRequests:
         self._out = out
         self._admission = admission
 
-    def take(self, order: Order, leases: Leases | None) -> None:
-        match order:
+    def handle(self, request: Request, leases: Leases | None) -> None:
+        match request:
             case ResendState():
                 self._out.extend(self._report.resend())
-            case ListContributors(request=request, reply_to=reply_to):
-                for part in self._report.contributors(request):
+            case ListContributors(request=number, reply_to=reply_to):
+                for part in self._report.contributors(number):
                     self._out.post(reply_to, part)
             case SourceNamed(source=source, source_hash=name_hash):
                 self._report.name_source(name_hash, source)
             case SourceDisabled():
-                self._leave(order, leases)
+                self._disable(request, leases)
             case SourcesExpected(count=count):
                 self._admission.expected = count
             case LimitJob(limit_bytes_s=limit_bytes_s):
                 self._limit(limit_bytes_s, leases)
             case _:
-                assert_never(order)
+                assert_never(request)
 
-    def _leave(self, message: SourceDisabled, leases: Leases | None) -> None:
-        """It hangs up and gives its place and its lease back. Its worker goes, so no answer is waited for."""
+    def _disable(self, message: SourceDisabled, leases: Leases | None) -> None:
+        """Stop a source and take its queue place and lease back. Its worker goes, so no answer is waited for."""
         source = self._admission.disabled(message)
         if source is None or leases is None:
             return
@@ -68,21 +73,15 @@ class WatcherRequests:
         if leases is not None:
             leases.limit_bytes_s = limit_bytes_s
         if leases is not None and limit_bytes_s == 0:
-            for source in leases.sources.values():  # also those that do not ride now and were told another
+            for source in leases.sources.values():  # also those without a lease that were sent another cap
                 self._out.post(source.worker, CapRate(job=self._job.job, source=source.id, rate_bytes_s=0.0))
 
 
-# When the watcher of a job hears something: at once after a silence, then now and then while anything changes.
-
-REPORTED_AT_ONCE_MAX: Final = 100
-"""With more sources a report is a step of its own."""
-TICK_S: Final = 0.1
-QUIET_TICK_S: Final = 0.5
-"""While nobody rides and nobody can be asked for anything."""
-
-
 class ReportSchedule:
-    """Owned by one `DispatchState`; `sources` is shared with it."""
+    """Schedule of reports: at once after a silence, then now and then while anything changes.
+
+    Owned by one `DispatchState`; `sources` is shared with it.
+    """
 
     def __init__(
         self, report: Reporter, sources: dict[int, Source], out: Outbox, *, disk_pause: DiskPause, waiting: SourceWait
@@ -94,7 +93,7 @@ class ReportSchedule:
         self._waiting = waiting
 
     def report_if_due(self, phase: Phase, leases: Leases | None, now_s: float) -> None:
-        """Whatever is due; in phases in which nothing comes, with the reason."""
+        """Report what is due; in phases in which nothing comes, with the reason."""
         if phase is Phase.ENDED or not self._report.due(now_s):
             return
         tracker, left_s = (None, -1.0) if leases is None else (leases.tracker, leases.left_s(now_s))
@@ -103,17 +102,17 @@ class ReportSchedule:
         self._out.extend(self._report.progress(phase.value, self._sources, tracker, left_s, now_s=now_s))
 
     def is_large(self, now_s: float) -> bool:
-        """Whether what is due is too much for a step that does anything else."""
+        """Return whether what is due is too much for a step that does anything else."""
         return len(self._sources) > REPORTED_AT_ONCE_MAX and self._report.due(now_s)
 
     def defer(self, now_s: float) -> bool:
-        """Whether it is left to a step of its own, which follows."""
+        """Leave a large report to a step of its own, which follows; return whether it is."""
         if self.is_large(now_s):
             self._out.post(dispatcher_address(self._report.job.job), Ticked())
         return self.is_large(now_s)
 
     def tick_s(self, phase: Phase, leases: Leases | None) -> float:
-        """In so long the job wants to look at its clock again."""
+        """Return after how long the job wants the next tick."""
         asleep = phase is Phase.RIDING and leases is not None and not leases.tracker.leases
         hopeless = asleep and all(each.enqueued or not each.usable for each in self._sources.values())
         return QUIET_TICK_S if hopeless or phase in (Phase.PAUSED, Phase.WAITING) else TICK_S

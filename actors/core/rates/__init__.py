@@ -1,0 +1,1 @@
+"""Transfer rates and bandwidth shares of all jobs."""

@@ -1,7 +1,7 @@
-"""Who may send how much: one limit for all jobs together, one for each job, shared out over the rides.
+"""Max-min fair bandwidth shares: one limit for all jobs, one for each job, shared out over their transfers.
 
-Max-min fair, twice: over the jobs, then over the rides of each. Small wishes are granted whole, and what nobody asks
-for is spread too, so that a wish can grow. The clock is not asked: whoever owns this shares out anew at every tick.
+Shared twice, over the jobs and then over the transfers of each. Small demands are granted whole, and what no transfer
+asks for is spread too, so that a demand can grow. The clock is not asked: the owner shares out again at every tick.
 """
 
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from protocol.messages import CapRate
 from protocol.messages.addresses import Post
 
 CAP_STEP: Final = 0.05
-"""A cap is said again only when it moved by this share."""
+"""A cap is sent again only when it moved by this share."""
 CAP_MIN_BYTES_S: Final = 1.0
 """A cap of 0 would be none."""
 UNLIMITED: Final = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What a ride could use, in bytes a second; `UNLIMITED` while nobody knows."""
+class Demand:
+    """Bandwidth that one transfer could use, in bytes a second; `UNLIMITED` while unknown."""
 
     job: int
     source: int
@@ -27,82 +27,90 @@ class Wish:
     rate_bytes_s: float
 
 
-class Limits:
-    """Owned by the SpeedState. Remembers what each worker was told last; 0: that it has no cap."""
+class BandwidthShares:
+    """Limits of all jobs and the caps that follow. Owned by the RateMonitor.
+
+    `_caps` remembers what each worker was sent last; 0: that it has no cap.
+    """
 
     def __init__(self) -> None:
         self.total_bytes_s = 0
         self._jobs: dict[int, int] = {}
-        self._told: dict[tuple[int, int], tuple[str, float]] = {}
+        self._caps: dict[tuple[int, int], tuple[str, float]] = {}
 
     def limit(self, job: int, limit_bytes_s: int) -> None:
-        """This job may use at most so much, 0: what it can."""
+        """Set the limit of a job, 0: none."""
         self._jobs[job] = limit_bytes_s
 
     def forget(self, job: int) -> None:
         self._jobs.pop(job, None)
-        self._told = {key: told for key, told in self._told.items() if key[0] != job}
+        self._caps = {key: cap for key, cap in self._caps.items() if key[0] != job}
 
     def cap_of(self, job: int, source: int) -> float:
-        """What its worker was told, 0: nothing or no cap."""
-        return self._told.get((job, source), ("", 0.0))[1]
+        """Return the cap that its worker was sent, 0: none."""
+        return self._caps.get((job, source), ("", 0.0))[1]
 
-    def newcomer(self, wish: Wish, riding: int) -> list[Post]:
-        """A ride begins, one of so many: it gets no more than an equal share until the next tick."""
-        limits = [limit for limit in (self.total_bytes_s, self._jobs.get(wish.job, 0)) if limit > 0]
-        return self._tell(wish, min(limits) / max(riding, 1)) if limits else []
+    def newcomer(self, demand: Demand, transfer_count: int) -> list[Post]:
+        """Cap a transfer that begins, one of `transfer_count`, at an equal share until the next tick."""
+        limits = [limit for limit in (self.total_bytes_s, self._jobs.get(demand.job, 0)) if limit > 0]
+        return self._set_cap(demand, min(limits) / max(transfer_count, 1)) if limits else []
 
-    def share_out(self, wishes: list[Wish]) -> list[Post]:
-        """Caps for these rides, which are all there are. Without any limit every cap is lifted."""
+    def share_out(self, demands: list[Demand]) -> list[Post]:
+        """Cap these transfers, which are all there are. Without any limit every cap is lifted."""
         if self.total_bytes_s <= 0 and not any(self._jobs.values()):
             return self._lift_all()
-        by_job: dict[int, list[Wish]] = {}
-        for wish in wishes:
-            by_job.setdefault(wish.job, []).append(wish)
-        wanted = [self._wanted(job, rides) for job, rides in by_job.items()]
-        granted = fill(wanted, float(self.total_bytes_s)) if self.total_bytes_s > 0 else [UNLIMITED] * len(wanted)
+        by_job: dict[int, list[Demand]] = {}
+        for demand in demands:
+            by_job.setdefault(demand.job, []).append(demand)
+        wanted = [self._wanted(job, of_job) for job, of_job in by_job.items()]
+        total = float(self.total_bytes_s)
+        granted = max_min_shares(wanted, total) if total > 0 else [UNLIMITED] * len(wanted)
         out: list[Post] = []
-        for (job, rides), grant in zip(by_job.items(), granted, strict=True):
-            limit = min(grant, float(self._jobs[job])) if self._jobs.get(job, 0) > 0 else grant
-            bound = self.total_bytes_s > 0 or self._jobs.get(job, 0) > 0
-            caps = fill([ride.rate_bytes_s for ride in rides], limit) if bound else [0.0] * len(rides)
-            for ride, cap in zip(rides, caps, strict=True):
-                out += self._tell(ride, max(cap, CAP_MIN_BYTES_S) if bound else 0.0)
+        for (job, of_job), grant in zip(by_job.items(), granted, strict=True):
+            own = float(self._jobs.get(job, 0))
+            if total <= 0 and own <= 0:
+                caps = [0.0] * len(of_job)
+            else:
+                shares = max_min_shares([each.rate_bytes_s for each in of_job], min(grant, own or UNLIMITED))
+                caps = [max(share, CAP_MIN_BYTES_S) for share in shares]
+            for demand, cap in zip(of_job, caps, strict=True):
+                out += self._set_cap(demand, cap)
         return out
 
-    def _wanted(self, job: int, rides: list[Wish]) -> float:
+    def _wanted(self, job: int, of_job: list[Demand]) -> float:
         own = float(self._jobs.get(job, 0)) or UNLIMITED
-        return min(own, sum(ride.rate_bytes_s for ride in rides))
+        return min(own, sum(each.rate_bytes_s for each in of_job))
 
-    def _tell(self, wish: Wish, cap: float) -> list[Post]:
-        """0 lifts a cap."""
-        worker, before = self._told.get((wish.job, wish.source), ("", 0.0))
-        if worker == wish.worker and abs(cap - before) <= CAP_STEP * cap and bool(cap) == bool(before):
+    def _set_cap(self, demand: Demand, cap: float) -> list[Post]:
+        """Send a cap, 0 to lift it, when it differs enough from the one before."""
+        worker, before = self._caps.get((demand.job, demand.source), ("", 0.0))
+        if worker == demand.worker and abs(cap - before) <= CAP_STEP * cap and bool(cap) == bool(before):
             return []
-        self._told[wish.job, wish.source] = (wish.worker, cap)
-        told = CapRate(job=wish.job, source=wish.source, rate_bytes_s=cap)
-        return [Post(to=wish.worker, message=told)] if cap or before else []
+        self._caps[demand.job, demand.source] = (demand.worker, cap)
+        if not cap and not before:
+            return []
+        return [Post(to=demand.worker, message=CapRate(job=demand.job, source=demand.source, rate_bytes_s=cap))]
 
     def _lift_all(self) -> list[Post]:
-        """Also of those that do not ride at the moment."""
-        lifted = [(key, worker) for key, (worker, cap) in self._told.items() if cap > 0]
-        self._told.clear()
+        """Lift every cap, also of sources that do not transfer at the moment."""
+        lifted = [(key, worker) for key, (worker, cap) in self._caps.items() if cap > 0]
+        self._caps.clear()
         return [
             Post(to=worker, message=CapRate(job=job, source=source, rate_bytes_s=0.0))
             for (job, source), worker in lifted
         ]
 
 
-def fill(wants: list[float], limit: float) -> list[float]:
-    """Share a limit like water: small wishes are granted whole, the rest is shared equally by those who want more.
+def max_min_shares(demands: list[float], limit: float) -> list[float]:
+    """Share a limit max-min fairly: small demands are granted whole, the rest is shared equally by the larger.
 
-    The result sums to `limit`: what nobody asks for is spread too, so that a wish can grow.
+    The result sums to `limit`: what no demand needs is spread over all, so that a demand can grow.
     """
-    if not wants:
+    if not demands:
         return []
-    shares = [0.0] * len(wants)
-    left, open_wants = limit, sorted(range(len(wants)), key=lambda index: wants[index])
-    for at, index in enumerate(open_wants):
-        shares[index] = min(wants[index], left / (len(open_wants) - at))
+    shares = [0.0] * len(demands)
+    left = limit
+    for at, index in enumerate(sorted(range(len(demands)), key=lambda each: demands[each])):
+        shares[index] = min(demands[index], left / (len(demands) - at))
         left -= shares[index]
-    return [share + left / len(wants) for share in shares]
+    return [share + left / len(demands) for share in shares]

@@ -1,0 +1,1 @@
+"""Restart and health policies of processes."""

@@ -1,0 +1,1 @@
+"""Transfer of a lease, as its worker decides it."""

@@ -4,9 +4,10 @@ from typing import Final
 
 
 class TokenBucket:
-    """A token bucket for one worker's cap. `allowance` bytes may be read now, else wait `wait_s`."""
+    """Bucket of one worker's cap. `allowance` bytes may be read now, else wait `wait_s`."""
 
     BURST_S: Final = 0.1
+    """The bucket holds what the cap allows in this time: bursts are short, reads are not tiny."""
 
     def __init__(self) -> None:
         self._rate_bytes_s = 0.0
@@ -14,7 +15,7 @@ class TokenBucket:
         self._at_s = 0.0
 
     def cap(self, rate_bytes_s: float, *, now_s: float) -> None:
-        """0 lifts the cap."""
+        """Set the cap, 0 lifts it."""
         self._refill(now_s)
         self._rate_bytes_s = rate_bytes_s
 
@@ -29,7 +30,7 @@ class TokenBucket:
 
     @property
     def wait_s(self) -> float:
-        """Until a useful amount may be read."""
+        """Time until a useful amount may be read."""
         return min(max((self._burst - self._tokens) / max(self._rate_bytes_s, 1.0), 0.01), 1.0)
 
     @property

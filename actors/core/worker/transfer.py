@@ -1,7 +1,7 @@
-"""One ride as its worker sees it: which bytes to read next, when a slot is full enough, when the ride is over.
+"""Transfer of one lease as its worker sees it: which bytes to read next, when a slot is full enough, when it is over.
 
-Bytes are counted from the start of the file, chunks from 0. The worker reads into a slot at `slot_offset`, at most
-`want` bytes, tells `took`, and hands the slot over when `handover` says so. Nothing is ever copied: a slot always
+Bytes are counted from the start of the file, chunks from 0. The worker reads at most `want` bytes into a slot at
+`slot_offset`, calls `took`, and hands the slot over when `handover` says so. Nothing is ever copied: a slot always
 begins at a chunk's first byte and is handed over at a chunk's end.
 
 Invariant: ``handed_stop * chunk_size + slot_used == position`` once the lead-in is over.
@@ -11,20 +11,21 @@ from dataclasses import dataclass
 from typing import Final
 
 FILL_S: Final = 0.25
-"""A slot is filled for about so long: slow sources hand over single chunks, fast ones a whole slot."""
+"""A slot is filled for about this long: slow sources hand over single chunks, fast ones a whole slot."""
 FILL_S_MAX: Final = 1.0
+"""A source that became slow hands over at the end of the chunk in which this has passed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """Chunks from `first` on lie at the start of the slot, `length_bytes` of them."""
+    """Chunks from `first` on at the start of the slot, `length_bytes` of them."""
 
     first: int
     length_bytes: int
 
 
 class Transfer:
-    """Owned by one PeerWorker, for one lease."""
+    """Reading position and slot of one lease. Owned by one PeerWorker."""
 
     def __init__(self, lease: int, first: int, stop: int, *, size_bytes: int, chunk_size: int, slot_bytes: int) -> None:
         self.lease = lease
@@ -43,21 +44,21 @@ class Transfer:
         self._over = False
 
     def begin(self, position: int) -> None:
-        """Reading begins at this byte; what lies before the run is read and dropped."""
+        """Begin reading at this byte; what lies before the lease is read and dropped."""
         assert position <= self.first * self._chunk_size
         self.position = position
         self.began = True
 
     @property
     def stop_byte(self) -> int | None:
-        """Where the run ends; None when nobody knows the size and the ride goes on to the end of the body."""
+        """End of the lease; None when the size is unknown and the transfer goes on to the end of the body."""
         if self.size_bytes < 0:
             return None
         return min(self.stop * self._chunk_size, self.size_bytes)
 
     @property
     def dropping(self) -> bool:
-        """Still before the run: bytes are read and forgotten."""
+        """Whether it is still before the lease: bytes are read and forgotten."""
         return self.position < self.first * self._chunk_size
 
     @property
@@ -66,7 +67,7 @@ class Transfer:
 
     @property
     def want(self) -> int:
-        """How many bytes to read now at most, >= 1 unless the ride is done."""
+        """Most bytes to read now, >= 1 unless the transfer is done."""
         if self.done:
             return 0
         if self.dropping:
@@ -77,12 +78,12 @@ class Transfer:
 
     @property
     def done(self) -> bool:
-        """Every byte of the run was received, or the body ended."""
+        """Whether every byte of the lease was received, or the body ended."""
         stop_byte = self.stop_byte
         return self._over or (stop_byte is not None and self.position >= stop_byte)
 
     def took(self, count: int, *, now_s: float) -> None:
-        """So many bytes came."""
+        """Note that `count` bytes came."""
         if not self.dropping:
             self._slot_used += count
             if self._slot_since_s is None:
@@ -92,7 +93,7 @@ class Transfer:
         self._settle_for_less(now_s)
 
     def body_ended(self) -> None:
-        """The body is over in good order where nobody knew its length: the position is the file's size."""
+        """Note that a body of unknown length is over in good order: the position is the file's size."""
         self._over = True
         self.size_bytes = self.position
 
@@ -103,7 +104,7 @@ class Transfer:
         self.stop = max(self.stop, stop)
 
     def handover(self, *, now_s: float) -> Handover | None:
-        """What to hand over now, if anything; afterwards a new slot begins."""
+        """Return what to hand over now, if anything; afterwards a new slot begins."""
         full = self._slot_used >= self._fill_chunks * self._chunk_size
         if self._slot_used == 0 or not (full or self.done):
             return None
@@ -119,8 +120,11 @@ class Transfer:
         return Handover(first, length)
 
     def set_aside(self) -> tuple[Handover | None, int, int]:
-        """Others need the slot: the whole chunks in it are handed over, and what is left, less than a chunk, lies from
-        and to which byte of it. It is to lie at the start of the next slot."""
+        """Empty the slot because others need it.
+
+        Return the whole chunks in it, and from and to which byte of it the rest of less than a chunk lies, which
+        belongs at the start of the next slot.
+        """
         used = self._slot_used
         whole = used - used % self._chunk_size
         self._slot_used = used - whole
@@ -130,7 +134,7 @@ class Transfer:
         return Handover(first, whole), whole, used
 
     def surrender(self) -> Handover | None:
-        """The ride breaks off here: whole chunks in the slot are kept, what is left of the last one is not."""
+        """Break off here: whole chunks in the slot are kept, what is left of the last one is not."""
         length = self._slot_used if self._ends_file else self._slot_used - self._slot_used % self._chunk_size
         self._slot_used = 0
         if length <= 0:
@@ -146,10 +150,10 @@ class Transfer:
         """Fill the next slot for about `FILL_S`."""
         took_s = max(now_s - self._slot_since_s, 1e-4) if self._slot_since_s is not None else FILL_S
         likely = int(length / took_s * FILL_S / self._chunk_size)
-        # Grow by doubling: the first slot of a ride may hold what the kernel had buffered.
+        # Grow by doubling: the first slot of a transfer may hold what the kernel had buffered.
         self._fill_chunks = max(1, min(likely, 4 * self._fill_chunks, self._slot_chunks))
 
     def _settle_for_less(self, now_s: float) -> None:
-        """A source that became slow hands over at the end of the chunk it is in."""
+        """Hand over at the end of this chunk when the source became slow."""
         if self._slot_since_s is not None and now_s - self._slot_since_s > FILL_S_MAX:
             self._fill_chunks = max(1, min(self._fill_chunks, -(-self._slot_used // self._chunk_size)))

@@ -246,4 +246,4 @@ def test_the_death_of_a_session_that_is_started_anew_is_a_note_and_no_end() -> N
         os.kill(supervisor.pid_of("soulseek"), signal.SIGKILL)
         last = run_job(supervisor, view, asked_job(), (), Interrupts())
     assert last.state == "starved"
-    assert last.reason.startswith("the soulseek process died: killed by SIGKILL; it was started anew 1 times")
+    assert last.reason.startswith("the soulseek process died: killed by SIGKILL; it was restarted 1 times")

@@ -74,7 +74,7 @@ def test_after_too_many_restarts_a_death_is_final_and_says_so(two: Supervisor) -
         assert lost.restart_s == pytest.approx(wait_s)
         next_of(two.inbox, ProcessReady)
     os.kill(two.pid_of("store"), signal.SIGKILL)
-    why = "killed by SIGKILL; it was started anew 2 times within 60 s"
+    why = "killed by SIGKILL; it was restarted 2 times within 60 s"
     assert next_of(two.inbox, ProcessLost) == ProcessLost(process="store", detail=why)
     assert two.living() == ["hub"]
 
@@ -144,7 +144,7 @@ def test_an_actor_that_fails_takes_a_process_that_lives_as_a_whole_along_and_the
                 next_of(supervisor.inbox, ProcessReady)
         assert supervisor.inbox.empty(), "no word of the actor beside that of the process"
     why = "echo failed: RuntimeError: job 3 is unforgettable"
-    assert details == [(why, 0.0)] * 3 + [(f"{why}; it was started anew 3 times after the same failure", -1.0)]
+    assert details == [(why, 0.0)] * 3 + [(f"{why}; it was restarted 3 times after the same failure", -1.0)]
 
 
 def test_a_child_that_grows_too_large_is_killed_and_started_anew() -> None:

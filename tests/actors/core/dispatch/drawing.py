@@ -12,8 +12,8 @@ from typing import Any, Final, TypeVar, cast
 from actors.core.dispatch import placement
 from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
 from actors.core.dispatch.dispatcher import DispatchState, Phase
-from actors.core.dispatch.finish_time import PlacementView
 from actors.core.dispatch.leases import Leases
+from actors.core.dispatch.placement_view import PlacementView
 from actors.core.dispatch.sources import Source
 from protocol.messages import (
     ChunksStored,

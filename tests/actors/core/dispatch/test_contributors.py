@@ -32,7 +32,7 @@ def test_what_records_name_is_told_as_the_source_that_has_the_name_now() -> None
     owners.put(4, 6, 1)
     owners.put(6, 8, recorded(99))
     owners.put(8, 9, recorded(0))
-    (part,) = owners.told(1, 5, {77: 1})
+    (part,) = owners.messages(1, 5, {77: 1})
     assert (part.firsts, part.stops, part.owners) == ((0, 6), (6, 9), (1, -1)), "neighbours differ"
     assert (part.request, part.last) == (5, True)
 
@@ -41,12 +41,12 @@ def test_many_runs_are_told_in_parts_that_fit_a_frame() -> None:
     owners, count = Contributors(), 2 * RUNS_PER_MESSAGE + 3
     for at in range(count):
         owners.put(2**40 + 2 * at, 2**40 + 2 * at + 1, at % 2)
-    parts = owners.told(1, 0, {})
+    parts = owners.messages(1, 0, {})
     assert [part.last for part in parts] == [False, False, True]
     assert sum(len(part.firsts) for part in parts) == count
     assert max(len(encode(part)) for part in parts) < FRAME_BYTES_MAX
 
 
 def test_nothing_is_told_in_one_empty_part() -> None:
-    (part,) = Contributors().told(1, 3, {})
+    (part,) = Contributors().messages(1, 3, {})
     assert (part.firsts, part.last) == ((), True)

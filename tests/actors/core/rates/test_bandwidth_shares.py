@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.core.rates.bandwidth_shares import UNLIMITED, Limits, Wish, fill
-from actors.core.rates.rate_monitor import SpeedState
+from actors.core.rates.bandwidth_shares import UNLIMITED, BandwidthShares, Demand, max_min_shares
+from actors.core.rates.rate_monitor import RateMonitor
 from protocol.messages import CapRate, JobClosed, LimitTotal, Message, MonitorJob, Ticked, TransferProgressed
 from protocol.messages.addresses import Post
 
 
-def wish(job: int, source: int, rate: float = UNLIMITED) -> Wish:
-    return Wish(job, source, f"fetch-1/worker-{job}-{source}", rate)
+def demand(job: int, source: int, rate: float = UNLIMITED) -> Demand:
+    return Demand(job, source, f"fetch-1/worker-{job}-{source}", rate)
 
 
 def caps(posts: list[Post]) -> dict[tuple[int, int], float]:
@@ -20,59 +20,59 @@ def caps(posts: list[Post]) -> dict[tuple[int, int], float]:
 
 
 def test_jobs_share_a_total_equally_however_many_rides_they_have() -> None:
-    limits = Limits()
-    limits.total_bytes_s = 1000
-    told = caps(limits.share_out([wish(1, 0), wish(2, 0), wish(2, 1), wish(2, 2), wish(2, 3)]))
-    assert told == {(1, 0): 500.0, (2, 0): 125.0, (2, 1): 125.0, (2, 2): 125.0, (2, 3): 125.0}
+    shares = BandwidthShares()
+    shares.total_bytes_s = 1000
+    reported = caps(shares.share_out([demand(1, 0), demand(2, 0), demand(2, 1), demand(2, 2), demand(2, 3)]))
+    assert reported == {(1, 0): 500.0, (2, 0): 125.0, (2, 1): 125.0, (2, 2): 125.0, (2, 3): 125.0}
 
 
 def test_what_one_job_does_not_use_goes_to_the_other() -> None:
-    limits = Limits()
-    limits.total_bytes_s = 1000
-    told = caps(limits.share_out([wish(1, 0, 100.0), wish(2, 0)]))
-    assert told == {(1, 0): pytest.approx(100.0), (2, 0): pytest.approx(900.0)}
+    shares = BandwidthShares()
+    shares.total_bytes_s = 1000
+    reported = caps(shares.share_out([demand(1, 0, 100.0), demand(2, 0)]))
+    assert reported == {(1, 0): pytest.approx(100.0), (2, 0): pytest.approx(900.0)}
 
 
 def test_a_jobs_own_limit_holds_under_the_total() -> None:
-    limits = Limits()
-    limits.total_bytes_s = 1000
-    limits.limit(1, 200)
-    told = caps(limits.share_out([wish(1, 0), wish(1, 1), wish(2, 0)]))
-    assert told[1, 0] + told[1, 1] == pytest.approx(200.0)
-    assert told[2, 0] == pytest.approx(800.0)
+    shares = BandwidthShares()
+    shares.total_bytes_s = 1000
+    shares.limit(1, 200)
+    reported = caps(shares.share_out([demand(1, 0), demand(1, 1), demand(2, 0)]))
+    assert reported[1, 0] + reported[1, 1] == pytest.approx(200.0)
+    assert reported[2, 0] == pytest.approx(800.0)
 
 
 def test_a_job_without_a_limit_beside_one_with_a_limit_has_no_cap() -> None:
-    limits = Limits()
-    limits.limit(1, 200)
-    assert caps(limits.share_out([wish(1, 0), wish(2, 0)])) == {(1, 0): 200.0}
+    shares = BandwidthShares()
+    shares.limit(1, 200)
+    assert caps(shares.share_out([demand(1, 0), demand(2, 0)])) == {(1, 0): 200.0}
 
 
 def test_a_limit_that_is_gone_is_lifted_also_from_those_that_do_not_ride() -> None:
-    limits = Limits()
-    limits.total_bytes_s = 1000
-    limits.share_out([wish(1, 0), wish(2, 0)])
-    limits.total_bytes_s = 0
-    assert caps(limits.share_out([wish(1, 0)])) == {(1, 0): 0.0, (2, 0): 0.0}
-    assert limits.share_out([wish(1, 0)]) == []
+    shares = BandwidthShares()
+    shares.total_bytes_s = 1000
+    shares.share_out([demand(1, 0), demand(2, 0)])
+    shares.total_bytes_s = 0
+    assert caps(shares.share_out([demand(1, 0)])) == {(1, 0): 0.0, (2, 0): 0.0}
+    assert shares.share_out([demand(1, 0)]) == []
 
 
 def test_a_cap_is_said_again_only_when_it_moves() -> None:
-    limits = Limits()
-    limits.total_bytes_s = 1000
-    limits.share_out([wish(1, 0)])
-    assert limits.share_out([wish(1, 0)]) == []
-    limits.total_bytes_s = 1020
-    assert limits.share_out([wish(1, 0)]) == []
-    limits.total_bytes_s = 2000
-    assert caps(limits.share_out([wish(1, 0)])) == {(1, 0): 2000.0}
+    shares = BandwidthShares()
+    shares.total_bytes_s = 1000
+    shares.share_out([demand(1, 0)])
+    assert shares.share_out([demand(1, 0)]) == []
+    shares.total_bytes_s = 1020
+    assert shares.share_out([demand(1, 0)]) == []
+    shares.total_bytes_s = 2000
+    assert caps(shares.share_out([demand(1, 0)])) == {(1, 0): 2000.0}
 
 
 def test_a_new_worker_of_a_source_hears_its_cap() -> None:
-    limits = Limits()
-    limits.total_bytes_s = 1000
-    limits.share_out([wish(1, 0)])
-    (post,) = limits.share_out([Wish(1, 0, "fetch-2/worker-1-0", UNLIMITED)])
+    shares = BandwidthShares()
+    shares.total_bytes_s = 1000
+    shares.share_out([demand(1, 0)])
+    (post,) = shares.share_out([Demand(1, 0, "fetch-2/worker-1-0", UNLIMITED)])
     assert post.to == "fetch-2/worker-1-0"
 
 
@@ -81,24 +81,24 @@ def test_a_new_worker_of_a_source_hears_its_cap() -> None:
     st.integers(1, 10**6),
     st.lists(st.integers(0, 10**5), min_size=4, max_size=4),
 )
-def test_caps_never_sum_to_more_than_any_limit(rides: list[tuple[int, float]], total: int, own: list[int]) -> None:
-    limits = Limits()
-    limits.total_bytes_s = total
+def test_caps_never_sum_to_more_than_any_limit(transfers: list[tuple[int, float]], total: int, own: list[int]) -> None:
+    shares = BandwidthShares()
+    shares.total_bytes_s = total
     for job, limit in enumerate(own, 1):
-        limits.limit(job, limit)
-    told = caps(limits.share_out([wish(job, source, rate) for source, (job, rate) in enumerate(rides)]))
-    assert len(told) == len(rides)
-    assert all(cap > 0 for cap in told.values()), "nobody is shut out, and 0 would mean no cap"
-    assert sum(told.values()) <= total * 1.000001 + len(rides)
+        shares.limit(job, limit)
+    reported = caps(shares.share_out([demand(job, source, rate) for source, (job, rate) in enumerate(transfers)]))
+    assert len(reported) == len(transfers)
+    assert all(cap > 0 for cap in reported.values()), "nobody is shut out, and 0 would mean no cap"
+    assert sum(reported.values()) <= total * 1.000001 + len(transfers)
     for job, limit in enumerate(own, 1):
         if limit:
-            assert sum(cap for key, cap in told.items() if key[0] == job) <= limit * 1.000001 + len(rides)
+            assert sum(cap for key, cap in reported.items() if key[0] == job) <= limit * 1.000001 + len(transfers)
 
 
 def test_water_fills_small_wishes_first() -> None:
-    assert fill([1.0, 10.0, 10.0], 11.0) == [1.0, 5.0, 5.0]
-    assert fill([1.0, 2.0], 9.0) == [4.0, 5.0]
-    assert fill([], 9.0) == []
+    assert max_min_shares([1.0, 10.0, 10.0], 11.0) == [1.0, 5.0, 5.0]
+    assert max_min_shares([1.0, 2.0], 9.0) == [4.0, 5.0]
+    assert max_min_shares([], 9.0) == []
 
 
 # -- in the watchdog
@@ -108,15 +108,15 @@ class Watch:
     """A watchdog with jobs whose rides all get what they may."""
 
     def __init__(self, *jobs: int) -> None:
-        self.state, self.now_s = SpeedState(), 10.0
+        self.state, self.now_s = RateMonitor(), 10.0
         self.caps: dict[tuple[int, int], float] = {}
         for job in jobs:
             self.limit(job, 0)
 
     def tell(self, message: Message) -> dict[tuple[int, int], float]:
-        told = caps(self.state.handle(message, now_s=self.now_s))  # type: ignore[arg-type]
-        self.caps.update(told)
-        return told
+        reported = caps(self.state.handle(message, now_s=self.now_s))  # type: ignore[arg-type]
+        self.caps.update(reported)
+        return reported
 
     def limit(self, job: int, limit: int) -> None:
         self.tell(
@@ -130,15 +130,15 @@ class Watch:
             )
         )
 
-    def ride(self, job: int, source: int = 0, received: int = 0) -> dict[tuple[int, int], float]:
+    def transfer(self, job: int, source: int = 0, received: int = 0) -> dict[tuple[int, int], float]:
         worker = f"fetch-1/worker-{job}-{source}"
         return self.tell(TransferProgressed(job=job, source=source, lease=1, received_bytes=received, worker=worker))
 
 
 def test_a_limit_set_while_jobs_ride_holds_at_the_next_tick() -> None:
     watch = Watch(1, 2)
-    watch.ride(1)
-    watch.ride(2)
+    watch.transfer(1)
+    watch.transfer(2)
     assert watch.tell(Ticked()) == {}
     watch.tell(LimitTotal(limit_bytes_s=1000))
     assert watch.tell(Ticked()) == {(1, 0): 500.0, (2, 0): 500.0}
@@ -152,17 +152,17 @@ def test_a_limit_set_while_jobs_ride_holds_at_the_next_tick() -> None:
 def test_a_ride_that_begins_under_a_limit_is_held_before_the_next_tick() -> None:
     watch = Watch(1, 2)
     watch.tell(LimitTotal(limit_bytes_s=1000))
-    watch.ride(1)
+    watch.transfer(1)
     watch.tell(Ticked())
     assert watch.caps == {(1, 0): 1000.0}
-    assert watch.ride(2) == {(2, 0): 500.0}
+    assert watch.transfer(2) == {(2, 0): 500.0}
 
 
 def test_the_share_of_a_job_that_ended_goes_to_the_others() -> None:
     watch = Watch(1, 2)
     watch.tell(LimitTotal(limit_bytes_s=1000))
-    watch.ride(1)
-    watch.ride(2)
+    watch.transfer(1)
+    watch.transfer(2)
     watch.tell(Ticked())
     watch.tell(JobClosed(job=1))
     assert watch.tell(Ticked()) == {(2, 0): 1000.0}

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.core.rates.bandwidth_shares import fill
-from actors.core.rates.rate_monitor import SpeedState
+from actors.core.rates.bandwidth_shares import max_min_shares
+from actors.core.rates.rate_monitor import RateMonitor
 from protocol.messages import (
     CapRate,
     JobClosed,
@@ -28,7 +28,7 @@ class Stage:
     """A watchdog with one job; `play` feeds one ride per source and collects what is said."""
 
     def __init__(self, *, limit_bytes_s: int = 0, slow_after_s: float = 15.0) -> None:
-        self.state = SpeedState()
+        self.state = RateMonitor()
         self.now_s = 0.0
         self.said: list[Post] = []
         watched = MonitorJob(
@@ -170,7 +170,7 @@ def test_an_ended_ride_and_a_forgotten_job_are_silent() -> None:
 
 
 def test_what_nobody_asked_to_watch_is_not_watched() -> None:
-    state = SpeedState()
+    state = RateMonitor()
     lost = TransferProgressed(job=7, source=0, lease=1, received_bytes=0, worker="fetch-1/worker-7-0")
     assert state.handle(lost, now_s=0.0) == []
     assert state.handle(Ticked(), now_s=60.0) == []
@@ -202,14 +202,14 @@ def test_what_a_slow_source_leaves_goes_to_the_fast_ones() -> None:
 
 @given(wants=st.lists(st.floats(0, 1e9) | st.just(float("inf")), min_size=1, max_size=20), limit=st.floats(1, 1e9))
 def test_filling_sums_to_the_limit_and_gives_small_wishes_whole(wants: list[float], limit: float) -> None:
-    shares = fill(wants, limit)
+    shares = max_min_shares(wants, limit)
     assert sum(shares) == pytest.approx(limit)
     fair = limit / len(wants)
     assert all(share >= min(want, fair) * (1 - 1e-9) for share, want in zip(shares, wants, strict=True))
 
 
 def test_nobody_shares_nothing() -> None:
-    assert fill([], 100.0) == []
+    assert max_min_shares([], 100.0) == []
 
 
 def test_a_young_ride_behind_a_limiter_is_measured_by_its_quotas() -> None:

@@ -38,7 +38,7 @@ def test_the_same_failure_again_and_again_is_not_mended_by_restarts_however_slow
     restarts = RestartPolicy()
     waits_s = [restarts.died("hub", failure="KeyError: 7", now_s=300.0 * count) for count in range(4)]
     assert waits_s == [0.0, 0.0, 0.0, None]
-    assert restarts.given_up == "it was started anew 3 times after the same failure"
+    assert restarts.given_up == "it was restarted 3 times after the same failure"
     assert restarts.died("hub", failure="KeyError: 8", now_s=1200.0) == 0.0, "another one is news"
     assert restarts.died("store", failure="KeyError: 7", now_s=1200.0) == 0.0
     assert restarts.died("hub", now_s=2000.0) == 0.0, "a death without an exception may have any cause"
@@ -83,5 +83,5 @@ def test_what_makes_a_living_process_as_good_as_dead(
     ready: bool, age_s: float, unanswered: int, memory_bytes: int, expected: str
 ) -> None:
     health_policy = HealthPolicy(memory_bytes_max=2 << 20)
-    told = health_policy.verdict(ready=ready, age_s=age_s, unanswered=unanswered, memory_bytes=memory_bytes)
+    told = health_policy.kill_reason(ready=ready, age_s=age_s, unanswered=unanswered, memory_bytes=memory_bytes)
     assert told == expected
