@@ -137,16 +137,16 @@ def processes(source_count: int, session: ProcessSpec | None = None, memory: str
     return specs + ([session] if session is not None else []), count * slots
 
 
-def build_keeper(context: ProcessContext) -> ProcessActors:
+def build_job_manager(context: ProcessContext) -> ProcessActors:
     """The JobManager. `context.settings` is ``(path of the job store, JobPolicy, version of this program)``."""
     from actors.job_manager import JobManager
     from actors.runtime.actor import stop_actors
 
     path, settings, version = context.settings
     anew = context.generation == 0
-    keeper = JobManager.start(context.bus, path, settings, anew=anew, version=version)
+    manager = JobManager.start(context.bus, path, settings, anew=anew, version=version)
 
     def stop() -> None:
-        stop_actors([keeper], timeout_s=10.0)
+        stop_actors([manager], timeout_s=10.0)
 
     return ProcessActors(stop=stop)

@@ -214,7 +214,7 @@ class JobManager(Actor):
     # -- taking up what the book holds
 
     def _read(self) -> JobManagerState:
-        """The keeper that the book makes; it begins when the book can be written."""
+        """The job manager that the book makes; it begins when the book can be written."""
         book = self._book
         begun = Beginning(
             jobs=book.living(),
@@ -321,7 +321,7 @@ class JobManager(Actor):
 
 
 def now() -> Now:
-    """The only place where the keeper looks at a clock. The schedule of limits is in local time."""
+    """The only place where the job manager looks at a clock. The schedule of limits is in local time."""
     wall_s = time.time()
     local = time.localtime(wall_s)
     week_s = local.tm_wday * 86_400 + local.tm_hour * 3600 + local.tm_min * 60 + local.tm_sec

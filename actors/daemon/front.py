@@ -273,7 +273,7 @@ class Daemon:
         logging.getLogger().setLevel(processes.level_of(settings))
         for name in self._supervisor.living():
             post(root_address(name), SetLogLevel(level=processes.level_of(settings)))
-        post(JOB_MANAGER, ConfigureJobManager(settings=settings_json(processes.keeper_settings(self._config))))
+        post(JOB_MANAGER, ConfigureJobManager(settings=settings_json(processes.job_policy(self._config))))
         for part, last in parts_of(settings):
             post(GATEWAY, ConfigureGateway(part=part, last=last))
         for note in self._config.notes:

@@ -27,7 +27,7 @@ _LEVELS: Final = {
     "info": logging.INFO,
     "debug": logging.DEBUG,
 }
-_API, _KEEPER, _HUB, _SESSION, _STORE = (
+_API, _JOBS, _HUB, _SESSION, _STORE = (
     split_address(one)[0] for one in (GATEWAY, JOB_MANAGER, POOL, SESSION, PEER_HISTORY)
 )
 
@@ -46,15 +46,15 @@ def slot_count(daemon: DaemonSettings) -> int:
 
 def processes(config: Config, *, version: str, listener_fd: int) -> list[ProcessSpec]:
     """Everything of this configuration. The API is stopped first, so that nothing is ordered any more; then the hub, so
-    that nothing more happens that the keeper would not hear; then the keeper, which writes down how all stands. The hub
-    is no whole: a dispatcher that fails takes its job along and nobody else."""
+    that nothing more happens that the job manager would not hear; then the job manager, which writes down how all
+    stands. The hub is no whole: a dispatcher that fails takes its job along and nobody else."""
     daemon = config.settings.daemon
     names = tuple(f"fetch-{number}" for number in range(1, fetcher_count(daemon) + 1))
     peers = os.path.join(daemon.state, PEERS_FILE)
     common = _common(config.settings)
     specs = [
         api_process(config, listener_fd),
-        keeper_process(config, version),
+        job_manager_process(config, version),
         ProcessSpec(process=_HUB, builder="actors.builders:build_hub", settings=names, stop_rank=2, **common),
         ProcessSpec(
             process=_STORE, builder="actors.builders:build_store", settings=peers, stop_rank=4, whole=True, **common
@@ -90,12 +90,12 @@ def api_process(config: Config, listener_fd: int) -> ProcessSpec:
     )
 
 
-def keeper_process(config: Config, version: str) -> ProcessSpec:
+def job_manager_process(config: Config, version: str) -> ProcessSpec:
     path = os.path.join(config.settings.daemon.state, JOBS_FILE)
     return ProcessSpec(
-        process=_KEEPER,
-        builder="actors.builders:build_keeper",
-        settings=(path, keeper_settings(config), version),
+        process=_JOBS,
+        builder="actors.builders:build_job_manager",
+        settings=(path, job_policy(config), version),
         stop_rank=3,
         whole=True,
         preload=("actors.job_manager",),
@@ -113,8 +113,8 @@ def _common(settings: Settings) -> dict[str, Any]:
     return {"log_level": level_of(settings), "log_json": settings.daemon.log_json}
 
 
-def keeper_settings(config: Config) -> JobPolicy:
-    """What the keeper goes by, of all that was configured."""
+def job_policy(config: Config) -> JobPolicy:
+    """What the job manager goes by, of all that was configured."""
     daemon, limits = config.settings.daemon, config.settings.limits
     schedule = tuple(
         LimitWindow(

@@ -225,7 +225,7 @@ class GetCounts(Message, tag=103):
 
 class WatchEvents(Message, tag=104):
     """From now on `EventOccurred` goes to this address, until its process is lost. Not answered; ask once after each
-    `ProcessReady` of the keeper."""
+    `ProcessReady` of the job manager."""
 
     reply_to: str
 
@@ -252,7 +252,7 @@ class SetTotalLimit(Message, tag=106):
 
 
 class ConfigureJobManager(Message, tag=107):
-    """The configuration was read again; `settings` is JSON of what the keeper goes by (`protocol.config`)."""
+    """The configuration was read again; `settings` is JSON of what the job manager goes by (`protocol.config`)."""
 
     settings: bytes
 
@@ -282,25 +282,25 @@ class GetBookmark(Message, tag=123):
     name: str
 
 
-# between the keeper and the hub
+# between the job manager and the hub
 
 
 class LimitJob(Message, tag=108):
-    """Keeper to dispatcher (by way of the pool): another limit for a running job. 0: none."""
+    """Job manager to dispatcher (by way of the pool): another limit for a running job. 0: none."""
 
     job: int
     limit_bytes_s: int
 
 
 class LimitTotal(Message, tag=109):
-    """Keeper to watchdog: all jobs together at most so fast. 0: no limit. A new hub knows of none."""
+    """Job manager to watchdog: all jobs together at most so fast. 0: no limit. A new hub knows of none."""
 
     limit_bytes_s: int
 
 
 class SourceDisabled(Message, tag=110):
-    """Keeper to pool, pool to dispatcher: this source of a running job is not used any more. Its number is not given
-    to another. `banned`: nor may a search bring it back."""
+    """Job manager to pool, pool to dispatcher: this source of a running job is not used any more. Its number is not
+    given to another. `banned`: nor may a search bring it back."""
 
     job: int
     source: int
@@ -337,12 +337,12 @@ class ContributorsListed(Message, tag=113):
     last: bool
 
 
-# between the keeper and the store
+# between the job manager and the store
 
 
 class RemovePartFile(Message, tag=128):
-    """Keeper to assembler: the job `id` was deleted, its part file and records of `name` in `folder` go. A finished
-    file stays, and so does what belongs to somebody else or is in use. Answered by `PartFileRemoved`."""
+    """Job manager to assembler: the job `id` was deleted, its part file and records of `name` in `folder` go. A
+    finished file stays, and so does what belongs to somebody else or is in use. Answered by `PartFileRemoved`."""
 
     id: str
     folder: str

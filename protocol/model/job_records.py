@@ -1,4 +1,4 @@
-"""What the job store keeps, and what is written into it: the language between the keeper's decisions and its book.
+"""What the job store keeps, and what is written into it: the language between the job manager's decisions and its book.
 
 Rows are flat and frozen; a change is a new row. Times of the wall clock are `_ms` since 1970 (UTC), 0 when it has not
 happened. `id` is always a job's public id.

@@ -1,4 +1,4 @@
-"""Hub, store and fetch processes as they run in the program, with this process as the keeper of their jobs."""
+"""Hub, store and fetch processes as they run in the program, with this process as the job manager of their jobs."""
 
 from __future__ import annotations
 

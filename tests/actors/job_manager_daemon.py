@@ -1,4 +1,5 @@
-"""The processes of a daemon without its doors: hub, store, fetcher, keeper; orders come from a desk in this process."""
+"""The processes of a daemon without its doors: hub, store, fetcher, job manager; orders come from a desk in this
+process."""
 
 import os
 import queue
@@ -42,9 +43,9 @@ class Refusal(Exception):  # noqa: N818
         self.refused = refused
 
 
-class KeeperDaemon:
+class JobManagerDaemon:
     """Lives in `with`. `folder` holds the job store and what comes; another one may go on with it. `alone`: only the
-    keeper is there."""
+    job manager is there."""
 
     def __init__(self, folder: Path, *, alone: bool = False, **settings: Any) -> None:
         self._alone = alone
@@ -61,16 +62,16 @@ class KeeperDaemon:
     def __enter__(self) -> Self:
         specs, slots = processes(4)
         path = str(self.book_path)
-        keeper = ProcessSpec(
-            process="keeper",
-            builder="actors.builders:build_keeper",
+        manager = ProcessSpec(
+            process="jobs",
+            builder="actors.builders:build_job_manager",
             settings=(path, self._settings, "0"),
             stop_rank=3,
         )
         arena = Arena.create(slots)
         self._leaving.callback(arena.close)
         self.supervisor = Supervisor(
-            [keeper] if self._alone else [*specs, keeper],
+            [manager] if self._alone else [*specs, manager],
             arena_fd=arena.fd,
             slot_count=slots,
             lost_to=(JOB_MANAGER,) if self._alone else (POOL, JOB_MANAGER),
@@ -120,11 +121,12 @@ class KeeperDaemon:
             message = self.supervisor.inbox.get(timeout=10)
             if isinstance(message, ProcessReady) and message.process == process and message.pid != pid:
                 break
-        if process == "keeper":
+        if process == "jobs":
             self.say(WatchEvents(reply_to=GATEWAY))
 
     def order_until_killed(self, url: str, *, count: int) -> list[str]:
-        """So many orders at once, and the keeper is killed among them. Returns the ids of those that were answered."""
+        """So many orders at once, and the job manager is killed among them. Returns the ids of those that were
+        answered."""
         orders = [
             order(next(self._requests), (url,), reply_to=GATEWAY, folder=str(self.downloads), name=f"{number}.bin")
             for number in range(count)
@@ -137,7 +139,7 @@ class KeeperDaemon:
             self._hear(1.0)
         for placed in orders[count // 2 :]:
             self.say(placed)
-        self.kill("keeper")
+        self.kill("jobs")
         self.ask(GetCounts, Counts)
         parts = [part for placed in orders for part in self._answers[placed.request]]
         return [row.id for part in parts for row in unpack(part.body, JobView)]

@@ -1,4 +1,5 @@
-"""What a keeper asks of running jobs, on real processes: sources that come and go, who sent what, everything anew."""
+"""What a job manager asks of running jobs, on real processes: sources that come and go, who sent what, everything
+anew."""
 
 import os
 import signal
@@ -118,7 +119,7 @@ def test_a_resumed_job_knows_what_its_sources_sent_before(engine: Engine, tmp_pa
         assert engine.ended(2).state == "sealed"
 
 
-def test_a_keeper_that_comes_back_hears_everything_anew_and_how_jobs_ended(engine: Engine) -> None:
+def test_a_job_manager_that_comes_back_hears_everything_anew_and_how_jobs_ended(engine: Engine) -> None:
     with mirrors([slow(3)], Content(3 * MB)) as box:
         asked = engine.begin(1, box.urls)
         engine.until_stored(1, MB)

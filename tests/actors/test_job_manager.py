@@ -21,7 +21,7 @@ from protocol.messages import (
     RetryJob,
 )
 from protocol.model.job_views import Bottleneck, EventEntry, JobView, ManifestRange
-from tests.actors.job_manager_daemon import KeeperDaemon, Refusal
+from tests.actors.job_manager_daemon import JobManagerDaemon, Refusal
 from tests.http_mirrors.box import Box, Character, Content, mirrors
 
 SIZE = 4 << 20
@@ -41,7 +41,7 @@ def same(path: str) -> bool:
 
 
 def test_an_ordered_file_is_sealed_and_its_job_is_readable_afterwards(tmp_path: Path, box: Box) -> None:
-    with KeeperDaemon(tmp_path) as daemon:
+    with JobManagerDaemon(tmp_path) as daemon:
         id = daemon.order(*box.urls, name="got.bin", chunk_size=CHUNK).id
         job = daemon.wait_for(id, lambda job: job.state == "sealed")
         assert same(job.path)
@@ -50,12 +50,12 @@ def test_an_ordered_file_is_sealed_and_its_job_is_readable_afterwards(tmp_path: 
         assert sum(source.bytes_stored for source in detail.sources) == SIZE
         assert daemon.kinds(id)[:2] == ["job.queued", "job.started"]
         assert daemon.kinds(id)[-1] == "job.sealed"
-    with KeeperDaemon(tmp_path) as daemon:
+    with JobManagerDaemon(tmp_path) as daemon:
         assert daemon.job(id).job == job
 
 
 def test_a_paused_job_stops_and_goes_on_from_what_it_has(tmp_path: Path, box: Box) -> None:
-    with KeeperDaemon(tmp_path) as daemon:
+    with JobManagerDaemon(tmp_path) as daemon:
         id = daemon.order(*box.urls, name="got.bin", chunk_size=CHUNK).id
         daemon.wait_for(id, lambda job: job.stored_bytes > SIZE // 8)
         assert daemon.ask(PauseJob, JobView, id=id)[0].state == "paused"
@@ -75,7 +75,7 @@ def test_a_paused_job_stops_and_goes_on_from_what_it_has(tmp_path: Path, box: Bo
 
 
 def test_a_cancelled_job_can_be_retried_and_a_deleted_one_leaves_nothing(tmp_path: Path, box: Box) -> None:
-    with KeeperDaemon(tmp_path) as daemon:
+    with JobManagerDaemon(tmp_path) as daemon:
         id = daemon.order(*box.urls, name="got.bin", chunk_size=CHUNK).id
         daemon.wait_for(id, lambda job: job.stored_bytes > 0)
         daemon.ask(CancelJob, JobView, id=id, removed=False)
@@ -101,9 +101,9 @@ EVERYTHING = {
 LONG = [pytest.param(victim, marks=pytest.mark.long) for victim in ("store", "fetch-1")]
 
 
-@pytest.mark.parametrize("victim", ["keeper", "hub", *LONG])
+@pytest.mark.parametrize("victim", ["jobs", "hub", *LONG])
 def test_whoever_dies_the_job_is_sealed_with_the_same_id(tmp_path: Path, box: Box, victim: str) -> None:
-    with KeeperDaemon(tmp_path) as daemon:
+    with JobManagerDaemon(tmp_path) as daemon:
         id = daemon.order(*box.urls, name="got.bin", chunk_size=CHUNK).id
         before = daemon.wait_for(id, lambda job: job.stored_bytes > SIZE // 8)
         daemon.kill(victim)
@@ -113,7 +113,7 @@ def test_whoever_dies_the_job_is_sealed_with_the_same_id(tmp_path: Path, box: Bo
 
 
 def test_a_job_whose_only_source_is_dead_waits_and_goes_on_with_another(tmp_path: Path, box: Box) -> None:
-    with KeeperDaemon(tmp_path) as daemon:
+    with JobManagerDaemon(tmp_path) as daemon:
         id = daemon.order(NOBODY, name="got.bin", chunk_size=CHUNK).id
         job = daemon.wait_for(id, lambda job: job.phase == "waiting")
         assert job.state == "active"
@@ -131,10 +131,10 @@ def test_a_job_whose_only_source_is_dead_waits_and_goes_on_with_another(tmp_path
 
 
 def test_while_the_store_cannot_be_written_orders_are_refused_and_runs_go_on(tmp_path: Path, box: Box) -> None:
-    with KeeperDaemon(tmp_path) as daemon:
+    with JobManagerDaemon(tmp_path) as daemon:
         id = daemon.order(*box.urls, name="got.bin", chunk_size=CHUNK).id
         daemon.wait_for(id, lambda job: job.stored_bytes > SIZE // 8)
-        pid = daemon.supervisor.pid_of("keeper")
+        pid = daemon.supervisor.pid_of("jobs")
         before = resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
         with pytest.raises(Refusal) as refusal:
             daemon.order(*box.urls, name="more.bin", chunk_size=CHUNK)
@@ -146,20 +146,20 @@ def test_while_the_store_cannot_be_written_orders_are_refused_and_runs_go_on(tmp
         job = daemon.wait_for(id, lambda job: job.state == "sealed")
         assert same(job.path)
         assert job.attempts == 1
-        assert daemon.supervisor.pid_of("keeper") == pid
+        assert daemon.supervisor.pid_of("jobs") == pid
         more = daemon.order(*box.urls, name="more.bin", chunk_size=CHUNK)
         daemon.wait_for(more.id, lambda job: job.state == "sealed")
 
 
 def test_after_the_death_of_everything_jobs_go_on_from_their_part_files(tmp_path: Path, box: Box) -> None:
-    daemon = KeeperDaemon(tmp_path)
+    daemon = JobManagerDaemon(tmp_path)
     with daemon:
         ids = [daemon.order(*box.urls, name=name, chunk_size=CHUNK).id for name in ("1.bin", "2.bin")]
         for id in ids:
             daemon.wait_for(id, lambda job: job.stored_bytes > SIZE // 8)
         last = max(event.serial for event in daemon.events)
         daemon.kill_everything()
-    with KeeperDaemon(tmp_path) as daemon:
+    with JobManagerDaemon(tmp_path) as daemon:
         for id in ids:
             job = daemon.wait_for(id, lambda job: job.state == "sealed")
             assert same(job.path)
@@ -171,7 +171,7 @@ def test_after_the_death_of_everything_jobs_go_on_from_their_part_files(tmp_path
 
 
 def test_every_order_that_was_answered_is_there_after_a_kill(tmp_path: Path) -> None:
-    with KeeperDaemon(tmp_path, jobs_active_max=1, retries_max=0) as daemon:
+    with JobManagerDaemon(tmp_path, jobs_active_max=1, retries_max=0) as daemon:
         answered = daemon.order_until_killed(NOBODY, count=150)
         assert answered, "killed before the first answer"
         found = daemon.ask(ListJobs, JobView, **EVERYTHING | {"limit": 1000})

@@ -1,8 +1,8 @@
-"""What 10 000 jobs cost: how soon a keeper has begun, how long a page of its list takes, how long an order.
+"""What 10 000 jobs cost: how soon a job manager has begun, how long a page of its list takes, how long an order.
 
 ``python -m tests.bench.job_store`` fills a job store (five sources and six events a job; nine of ten jobs have ended),
-starts a keeper's process on it twice (as after a power failure, its log unmerged) and asks it over its socket, as the
-API does: pages of 50 and of 500 with all filters, single jobs, orders. Must be: begun in 3 s, p95 of a page 50 ms.
+starts a job manager's process on it twice (as after a power failure, its log unmerged) and asks it over its socket, as
+the API does: pages of 50 and of 500 with all filters, single jobs, orders. Must be: begun in 3 s, p95 of a page 50 ms.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from protocol.messages import GetCounts, GetJob, ListJobs, PauseJob
 from protocol.model.job_records import SaveEvent, SaveJob, SaveSource, SourceRecord, Write
 from protocol.model.job_views import Counts, EventEntry, JobDetail, JobView
 from storage.job_store import JobStore
-from tests.actors.job_manager_daemon import KeeperDaemon
+from tests.actors.job_manager_daemon import JobManagerDaemon
 from tests.storage.test_job_store import job
 
 BEGUN_S_MAX = 3.0
@@ -41,7 +41,7 @@ def main() -> int:
         fill(str(path), options.jobs, lots)
         print(f"{options.jobs} jobs, {path.stat().st_size / 1e6:.1f} MB")
         begun_s = max(begun(folder), begun(folder, killed=True))
-        with KeeperDaemon(Path(folder), alone=True, jobs_active_max=0) as daemon:
+        with JobManagerDaemon(Path(folder), alone=True, jobs_active_max=0) as daemon:
             pages = list(asked(daemon, lots, options.jobs))
     fine = begun_s <= BEGUN_S_MAX
     print(f"{'PASS' if fine else 'FAIL'}  begun after {begun_s:.2f} s (must be <= {BEGUN_S_MAX:.0f})")
@@ -76,8 +76,8 @@ def rows(at: int, lots: random.Random) -> Iterator[Write]:
 
 
 def begun(folder: str, *, killed: bool = False) -> float:
-    """From the start of all processes until the keeper answers. Ends it in order, or not."""
-    with KeeperDaemon(Path(folder), alone=True, jobs_active_max=0) as daemon:
+    """From the start of all processes until the job manager answers. Ends it in order, or not."""
+    with JobManagerDaemon(Path(folder), alone=True, jobs_active_max=0) as daemon:
         begin_s = daemon.started_s
         daemon.ask(GetCounts, Counts)
         took_s = time.monotonic() - begin_s
@@ -87,7 +87,7 @@ def begun(folder: str, *, killed: bool = False) -> float:
     return took_s
 
 
-def asked(daemon: KeeperDaemon, lots: random.Random, count: int) -> Iterator[float]:
+def asked(daemon: JobManagerDaemon, lots: random.Random, count: int) -> Iterator[float]:
     """p95 of each kind of question in milliseconds; those about single jobs are printed only."""
     every: dict[str, Any] = {
         "states": (), "origin": "", "user": "", "text": "", "removed": False, "order": "newest", "offset": 0, "limit":
@@ -110,7 +110,7 @@ def asked(daemon: KeeperDaemon, lots: random.Random, count: int) -> Iterator[flo
     timed("a pause", lambda: daemon.ask(PauseJob, JobView, id=next(queued)), 100)
 
 
-def page(daemon: KeeperDaemon, fields: Callable[[], dict[str, Any]]) -> None:
+def page(daemon: JobManagerDaemon, fields: Callable[[], dict[str, Any]]) -> None:
     daemon.ask(ListJobs, JobView, **fields())
 
 

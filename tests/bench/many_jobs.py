@@ -3,9 +3,9 @@
     python -m tests.bench.many_jobs [--jobs N] [--sources N] [--seconds S]
 
 Every source is a mirror of its own, limited to the same rate; the file is sized for so many seconds at the sum of a
-job's sources. Hub, store and fetch processes are the program's own; this process is the keeper of the jobs. At half
-time the slowest job is compared with what its sources could have given, and CPU, memory, descriptors and threads of all
-processes are read; again when everything has ended and ten seconds have passed.
+job's sources. Hub, store and fetch processes are the program's own; this process is the job manager of the jobs. At
+half time the slowest job is compared with what its sources could have given, and CPU, memory, descriptors and threads
+of all processes are read; again when everything has ended and ten seconds have passed.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ ROOT = "/api/v0/multisource"
 SIZE = 3_000_000
 AT_ONCE = 8
 GROWTH_MAX = 0.10
-NAMES = ("api", "keeper", "hub", "store", "fetch-1", "fetch-2")
+NAMES = ("api", "jobs", "hub", "store", "fetch-1", "fetch-2")
 CONFIG = """
 [daemon]
 allow_private_sources = true

@@ -98,7 +98,7 @@ class Runs:
             self.stop(job, now)
 
     def ask_anew(self, job: Job, now: Now) -> None:
-        """The hub that had it may be dead, or this keeper is a new one: same number, another attempt."""
+        """The hub that had it may be dead, or this job manager is a new one: same number, another attempt."""
         run = job.run
         assert run is not None
         run.kept = run.kept.but(attempt=run.kept.attempt + 1)

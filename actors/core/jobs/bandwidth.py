@@ -47,7 +47,7 @@ HUB: Final = split_address(POOL)[0]
 SOULSEEK: Final = split_address(SESSION)[0]
 NO_OVERRIDE: Final = -1
 _UNKNOWN: Final = -1
-"""What the hub was told by a keeper that has died."""
+"""What the hub was told by a job manager that has died."""
 
 
 class Bandwidth:

@@ -1,4 +1,4 @@
-"""A job as the keeper holds it while it lives: its rows in the book, and what was told last of its run."""
+"""A job as the job manager holds it while it lives: its rows in the book, and what was told last of its run."""
 
 from dataclasses import dataclass, field
 from typing import Final

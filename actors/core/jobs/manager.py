@@ -72,7 +72,7 @@ Record = tuple[JobRecord, list[SourceRecord], AttemptRecord | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beginning:
-    """What is in the book when a keeper begins. `limit_bytes_s`: that somebody has set, -1 for none."""
+    """What is in the book when a job manager begins. `limit_bytes_s`: that somebody has set, -1 for none."""
 
     jobs: Iterable[Record] = ()
     last_run: int = 0
@@ -121,8 +121,8 @@ class JobManagerState:
     # -- beginning
 
     def begin(self, now: Now, *, anew: bool, version: str = "") -> Step:
-        """Take up what the book holds. `anew`: the whole daemon is; no run of before goes on. Else this keeper has died
-        and runs may go on without it: the pool is asked for them again."""
+        """Take up what the book holds. `anew`: the whole daemon is; no run of before goes on. Else this job manager has
+        died and runs may go on without it: the pool is asked for them again."""
         for kept, sources, run in self._begun.jobs:
             job = Job(kept, list(sources))
             if run is not None and kept.number:

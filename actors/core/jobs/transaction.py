@@ -1,4 +1,4 @@
-"""What one message makes the keeper write, say and tell: a step.
+"""What one message makes the job manager write, say and tell: a step.
 
 A kept event gets its serial here and reaches those who listen only after it is written down, so that no serial ever
 means two things. Answers wait for the same moment: an order that was answered is an order kept.

@@ -197,7 +197,7 @@ def test_levels_of_the_log_change_while_it_runs(shoal: Shoal) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["api", *(pytest.param(name, marks=pytest.mark.long) for name in ("keeper", "hub", "store"))]
+    "name", ["api", *(pytest.param(name, marks=pytest.mark.long) for name in ("jobs", "hub", "store"))]
 )
 def test_a_killed_process_comes_back(shoal: Shoal, name: str) -> None:
     with running(shoal) as daemon:

@@ -67,7 +67,7 @@ def test_a_running_job_goes_on_after_the_daemon_has_ended_or_died(shoal: Shoal, 
             assert sent < CONTENT.size + (8 << 20), "what was stored was not fetched again"
 
 
-@pytest.mark.parametrize("name", ["api", "keeper", "hub", "store", "fetch-1"])
+@pytest.mark.parametrize("name", ["api", "jobs", "hub", "store", "fetch-1"])
 def test_a_job_goes_on_whichever_process_dies(shoal: Shoal, name: str) -> None:
     with mirrors(SLOW, CONTENT) as box, running(shoal, config=PRIVATE, SHOAL_API_PORT="0") as daemon:
         id = ordered(daemon, box)

@@ -61,7 +61,7 @@ def test_a_wrong_password_is_said_and_everything_else_goes_on(shoal: Shoal, box:
         assert "wr0ng-w0rd" not in daemon.process.stderr()
 
 
-@pytest.mark.parametrize("name", ["api", "keeper"])
+@pytest.mark.parametrize("name", ["api", "jobs"])
 def test_who_stands_still_is_replaced(shoal: Shoal, name: str) -> None:
     with running(shoal) as daemon:
         before = daemon.process.child(name)

@@ -33,7 +33,7 @@ class Told:
         return _Looker(daemon, ID, view)
 
 
-AWAY = (503, refusal("the keeper is away"))
+AWAY = (503, refusal("the jobs process is away"))
 
 
 def test_a_daemon_that_is_away_is_waited_for_and_greeted() -> None:
@@ -49,7 +49,7 @@ def test_a_daemon_that_is_away_is_waited_for_and_greeted() -> None:
         assert looker.look(now_s=31.0) == ExitCode.SEALED
     notes = [line for line in told.stderr.getvalue().splitlines() if line.startswith("note: ")]
     assert notes == [
-        f"note: the daemon at {url} cannot answer now: the keeper is away; waiting for it",
+        f"note: the daemon at {url} cannot answer now: the jobs process is away; waiting for it",
         "note: the daemon is back",
     ]
 

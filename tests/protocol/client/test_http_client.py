@@ -68,7 +68,7 @@ def refusal(detail: str, field: str = "") -> dict[str, Any]:
         (400, refusal("size: too large", "size"), "refused", "size: too large"),
         (404, refusal("no such job"), "unknown", "no such job"),
         (409, refusal("it is sealed"), "refused", "it is sealed"),
-        (503, refusal("the keeper is away"), "away", "cannot answer now: the keeper is away"),
+        (503, refusal("the jobs process is away"), "away", "cannot answer now: the jobs process is away"),
         (500, b"<html>", "away", "is no Shoal daemon (HTTP status 500)"),
         (404, b'"a string"', "away", "is no Shoal daemon (HTTP status 404)"),
         (302, b"", "away", "is no Shoal daemon (HTTP status 302)"),

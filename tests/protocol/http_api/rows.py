@@ -1,4 +1,4 @@
-"""Rows as the keeper and the memory would tell them."""
+"""Rows as the job manager and the memory would tell them."""
 
 from typing import Any, Final
 

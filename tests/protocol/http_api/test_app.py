@@ -18,17 +18,17 @@ from protocol.model.job_views import Counts
 from tests.protocol.http_api.serving import answered, open_settings, serving
 
 
-def keeper(_to: str, message: Message) -> Iterable[GatewayInbox]:
+def job_manager(_to: str, message: Message) -> Iterable[GatewayInbox]:
     return answered(message.request) if isinstance(message, GetCounts) else ()
 
 
-def test_the_process_is_alive_whoever_answers_and_ready_when_the_keeper_does() -> None:
-    with serving(keeper) as api:
+def test_the_process_is_alive_whoever_answers_and_ready_when_the_job_manager_does() -> None:
+    with serving(job_manager) as api:
         assert api.client.get("/health").json() == {"status": "alive"}
         assert api.client.get("/health/ready").json() == {"status": "ready", "login": "none"}
         api.say(SessionChanged(state="online", detail="", final=False))
         assert api.client.get("/health/ready").json() == {"status": "ready", "login": "online"}
-        api.say(ProcessLost(process="keeper", detail="killed by SIGKILL", restart_s=1.0))
+        api.say(ProcessLost(process="jobs", detail="killed by SIGKILL", restart_s=1.0))
         ready = api.client.get("/health/ready")
         assert ready.status_code == 503
         assert "SIGKILL" in ready.json()["detail"]

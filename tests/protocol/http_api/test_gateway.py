@@ -84,7 +84,7 @@ def test_a_refusal_is_raised_with_all_it_says() -> None:
 
 def test_who_does_not_answer_in_time_is_unavailable_and_its_late_word_goes_nowhere() -> None:
     async def played(gateway: Gateway, _told: list[tuple[str, Any]]) -> None:
-        with pytest.raises(UnavailableError, match="keeper did not answer"):
+        with pytest.raises(UnavailableError, match="jobs did not answer"):
             await gateway.ask(JOB_MANAGER, counts, wait_s=0.01)
         gateway.receive(RequestAnswered(request=7 << 32, body=b"\x90", total=0, last=True))
 
@@ -95,13 +95,13 @@ def test_the_death_of_who_was_asked_ends_the_wait_and_who_is_known_to_be_away_is
     async def played(gateway: Gateway, told: list[tuple[str, Any]]) -> None:
         asking = asyncio.ensure_future(gateway.ask(JOB_MANAGER, counts, wait_s=60.0))
         await asyncio.sleep(0)
-        gateway.receive(ProcessLost(process="keeper", detail="killed by SIGKILL", restart_s=0.1))
+        gateway.receive(ProcessLost(process="jobs", detail="killed by SIGKILL", restart_s=0.1))
         with pytest.raises(UnavailableError, match="killed by SIGKILL"):
             await asking
         with pytest.raises(UnavailableError, match="away"):
             await gateway.ask(JOB_MANAGER, counts, wait_s=60.0)
         assert len(told) == 1
-        gateway.receive(ProcessReady(process="keeper", pid=1))
+        gateway.receive(ProcessReady(process="jobs", pid=1))
         assert told[-1] == (JOB_MANAGER, WatchEvents(reply_to=GATEWAY)), "it forgot who listens"
 
     with_gateway(played)

@@ -41,9 +41,9 @@ def test_jobs_bytes_and_every_process_are_told() -> None:
     assert numbers["shoal_logged_in", ""] == 1
 
 
-def test_without_a_keeper_there_are_no_numbers() -> None:
+def test_without_a_job_manager_there_are_no_numbers() -> None:
     with serving(nobody) as api:
-        api.say(ProcessLost(process="keeper", detail="killed"))
+        api.say(ProcessLost(process="jobs", detail="killed"))
         answer = api.client.get("/metrics")
         for _ in range(20):  # it may be asked before the loss is heard
             if answer.status_code == 503:

@@ -49,7 +49,7 @@ from tests.actors.core.dispatch.boards import (
 )
 from tests.actors.core.dispatch.replies import stored
 
-ASKER = "api/desk"
+ASKER = "api/gateway"
 
 
 def tell(state: DispatchState, *messages: Message, at_s: float = NOW_S) -> list[Post]:

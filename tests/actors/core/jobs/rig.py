@@ -1,4 +1,4 @@
-"""A keeper without a daemon: its book is a few dictionaries, its clock is turned by hand, its hub is played."""
+"""A job manager without a daemon: its book is a few dictionaries, its clock is turned by hand, its hub is played."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -48,7 +48,7 @@ from protocol.model.job_records import (
 )
 from protocol.model.job_views import EventEntry, JobView, ManifestRange, ViewRow, unpack
 
-GATEWAY = "api/desk"
+GATEWAY = "api/gateway"
 WEB = "http://a.example/f.bin"
 Row = TypeVar("Row", bound=ViewRow)
 M = TypeVar("M", bound=Message)
@@ -116,7 +116,7 @@ class PlainBook:
 
 
 class Rig:
-    """A keeper that has begun. `said` is everything it ever posted, `heard` the posts of the last step."""
+    """A job manager that has begun. `said` is everything it ever posted, `heard` the posts of the last step."""
 
     def __init__(self, settings: JobPolicy | None = None, book: PlainBook | None = None, **changes: Any) -> None:
         self.settings = settings or JobPolicy(**changes)
@@ -129,7 +129,7 @@ class Rig:
         self.begin(anew=True)
 
     def begin(self, *, anew: bool) -> None:
-        """Another keeper takes over what is in the book: the old one has died. `anew`: everything has."""
+        """Another job manager takes over what is in the book: the old one has died. `anew`: everything has."""
         self.keeping = JobManagerState(self.settings, self.book.beginning(), new_id=lambda: next(self._ids))
         self._take(self.keeping.begin(self.now, anew=anew, version="1"))
 

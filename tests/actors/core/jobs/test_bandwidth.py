@@ -74,7 +74,7 @@ def test_settings_come_back_from_json_and_wrong_ones_are_named() -> None:
         settings_of(b'{"jobs_active_max": "many"}')
 
 
-# -- the keeper
+# -- the job manager
 
 
 def at(rig: Rig, week_s: int) -> list[LimitTotal]:
@@ -91,7 +91,7 @@ def test_the_hub_hears_of_another_limit_when_its_time_comes_and_once() -> None:
     assert at(rig, MONDAY + 19 * HOUR) == [LimitTotal(limit_bytes_s=500)]
 
 
-def test_a_limit_that_was_set_outlives_the_keeper_but_not_the_daemon() -> None:
+def test_a_limit_that_was_set_outlives_the_job_manager_but_not_the_daemon() -> None:
     rig = Rig(SETTINGS)
     at(rig, MONDAY + 9 * HOUR)
     rig.hear(SetTotalLimit(request=1, reply_to=GATEWAY, limit_bytes_s=7))

@@ -20,7 +20,7 @@ def test_an_order_is_written_down_answered_and_begun() -> None:
     answer = rig.order(urls=(WEB, OTHER))
     assert (answer.state, answer.source_count) == ("queued", 2)
     (asked,) = rig.all_heard(StartJob)
-    assert (asked.job, asked.attempt, asked.watcher, asked.source_count) == (1, 0, "keeper/keeper", 2)
+    assert (asked.job, asked.attempt, asked.watcher, asked.source_count) == (1, 0, "jobs/manager", 2)
     assert [offered.url for offered in rig.all_heard(OfferSource)] == [WEB, OTHER]
     assert rig.state(answer.id) == "active"
     assert rig.kinds(answer.id) == ["job.queued", "job.started"]

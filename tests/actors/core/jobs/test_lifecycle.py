@@ -109,7 +109,7 @@ def test_a_file_of_another_size_than_was_ordered_is_not_fetched() -> None:
     assert kept.reason == "sizes differ: 999 bytes were ordered, the sources have 1000"
     assert rig.kinds(id)[-1] == "job.failed"
     assert rig.all_heard(RemovePartFile) == [
-        RemovePartFile(id=id, folder="/box", name="f.bin", reply_to="keeper/keeper")
+        RemovePartFile(id=id, folder="/box", name="f.bin", reply_to="jobs/manager")
     ]
     rig.hear(PartFileRemoved(id=id, detail=""))
     assert not rig.book.files
@@ -259,7 +259,7 @@ def test_a_new_hub_is_asked_for_every_run_by_its_old_number() -> None:
     assert rig.all_heard(StopJob) == [StopJob(job=2)], "what was ordered before holds"
 
 
-def test_a_new_keeper_asks_for_the_runs_that_its_predecessor_began() -> None:
+def test_a_new_job_manager_asks_for_the_runs_that_its_predecessor_began() -> None:
     rig = Rig(jobs_active_max=2)
     ids = [rig.order(name=str(at)).id for at in range(3)]
     rig.begin(anew=False)

@@ -37,7 +37,7 @@ NUMBERS = st.integers(0, 20)
 SIZES = st.sampled_from([-1, -1, 1000, 999])
 
 
-class Keepers(RuleBasedStateMachine):
+class JobManagers(RuleBasedStateMachine):
     """Plays the desk and the hub. `hub` are the runs that the hub knows, with the name each writes under."""
 
     @initialize(active=st.integers(1, 3), retries=st.integers(0, 2))
@@ -59,7 +59,7 @@ class Keepers(RuleBasedStateMachine):
         self.listen()
 
     def listen(self) -> None:
-        """What the keeper said since, as the hub and the desk take it."""
+        """What the job manager said since, as the hub and the desk take it."""
         for post in self.rig.said[self.heard :]:
             match post.message:
                 case StartJob(job=number, attempt=attempt, name=name):
@@ -167,10 +167,10 @@ class Keepers(RuleBasedStateMachine):
         self.rig.s += seconds
         self.hear(Ticked())
 
-    @rule(who=st.sampled_from(["hub", "keeper", "all"]))
+    @rule(who=st.sampled_from(["hub", "jobs", "all"]))
     def die(self, who: str) -> None:
-        """A keeper goes with what it had not written down, and with the deletions that it had put off."""
-        if who != "keeper":
+        """A job manager goes with what it had not written down, and with the deletions that it had put off."""
+        if who != "jobs":
             self.hub.clear()
         if who == "hub":
             self.hear(ProcessReady(process="hub", pid=1))
@@ -196,7 +196,7 @@ class Keepers(RuleBasedStateMachine):
                 assert kept.state in ("sealed", {"pause": "paused", "cancel": "cancelled"}[what])
 
     @invariant()
-    def book_and_keeper_agree(self) -> None:
+    def book_and_manager_agree(self) -> None:
         if not hasattr(self, "rig"):
             return
         jobs = self.rig.keeping.jobs
@@ -261,5 +261,5 @@ class Keepers(RuleBasedStateMachine):
         assert all(kept.state in ("sealed", "paused", "failed", "cancelled") for kept in self.rig.book.jobs.values())
 
 
-TestKeepers = Keepers.TestCase
-TestKeepers.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
+TestJobManagers = JobManagers.TestCase
+TestJobManagers.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)

@@ -1,4 +1,4 @@
-"""What the keeper of many jobs asks of the pool: everything anew, sources that come, stay away and go, limits."""
+"""What the job manager of many jobs asks of the pool: everything anew, sources that come, stay away and go, limits."""
 
 from typing import Any
 
@@ -94,7 +94,7 @@ def test_a_running_job_that_is_asked_for_again_is_told_anew_and_not_begun_anew()
     assert new == found(3, "http://d/f")
 
 
-def test_a_keeper_that_died_in_the_middle_of_offering_begins_again() -> None:
+def test_a_job_manager_that_died_in_the_middle_of_offering_begins_again() -> None:
     pool = PoolState(("fetch-1",))
     tell(pool, asked(3), OfferSource(job=1, url="http://a/f"), OfferSource(job=1, url="http://a/f"))
     tell(pool, asked(3))

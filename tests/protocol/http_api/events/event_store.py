@@ -1,4 +1,4 @@
-"""The keeper as far as events go, played: what it keeps, and how it answers."""
+"""The job manager as far as events go, played: what it keeps, and how it answers."""
 
 import json
 from collections.abc import Iterable

@@ -178,7 +178,7 @@ def test_a_new_hook_begins_with_what_happens_from_then_on() -> None:
         assert receiver.next()[1]["id"] == 2
 
 
-def test_a_hook_waits_for_a_keeper_that_is_away() -> None:
+def test_a_hook_waits_for_a_job_manager_that_is_away() -> None:
     book = begun(Book())
     book.away = True
     with receiving() as receiver, serving(book.answer, with_hooks(Webhook(name="one", url=receiver.url))):

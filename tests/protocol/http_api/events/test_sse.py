@@ -125,14 +125,14 @@ def test_who_comes_back_gets_everything_since(as_header: bool) -> None:
     assert seen == list(range(3, 2 * replay_feed.PAGE + 5))
 
 
-def test_what_a_replaced_keeper_did_not_tell_is_asked_for() -> None:
+def test_what_a_replaced_job_manager_did_not_tell_is_asked_for() -> None:
     book = Book()
     with serving(book.answer) as api, streaming(api) as stream:
         api.say(book.happened("job.queued"))
         assert stream.next()[0] == 1
-        api.say(ProcessLost(process="keeper", detail="killed"))
+        api.say(ProcessLost(process="jobs", detail="killed"))
         book.happened("job.started")
-        api.say(ProcessReady(process="keeper", pid=7), book.happened("job.sealed"))
+        api.say(ProcessReady(process="jobs", pid=7), book.happened("job.sealed"))
         assert [stream.next()[:2], stream.next()[:2]] == [(2, "job.started"), (3, "job.sealed")]
     assert sum(isinstance(message, WatchEvents) for _to, message in api.told) == 1
 

@@ -40,7 +40,7 @@ def api(shared: Api) -> Api:
 
 def test_without_a_key_nothing_is_told_but_whether_we_live_and_how_to_log_in(api: Api) -> None:
     assert api.client.get("/health").status_code == 200
-    api.say(ProcessLost(process="keeper", detail="not there", restart_s=-1.0))
+    api.say(ProcessLost(process="jobs", detail="not there", restart_s=-1.0))
     assert api.client.get("/health/ready").status_code == 503
     assert api.client.get("/api/v0/session/enabled").json() is True
     for path in ("/api/v0/session", "/api/v0/openapi.json", "/api/v0/nothing", "/nothing", "/"):

@@ -1,4 +1,4 @@
-"""Ordering over the API: what the keeper is told, once for each key, and requests that wait for the end."""
+"""Ordering over the API: what the job manager is told, once for each key, and requests that wait for the end."""
 
 import json
 import socket
@@ -184,9 +184,9 @@ def end_while_waiting(api: Api) -> None:
     assert (told[0].status_code, told[0].json()["id"]) == (202, ID)
 
 
-def test_a_job_that_was_made_is_told_even_if_the_keeper_dies_then(api: Api, played: Played) -> None:
+def test_a_job_that_was_made_is_told_even_if_the_job_manager_dies_then(api: Api, played: Played) -> None:
     def die(_message: Any) -> list[Any]:
-        return [ProcessLost(process="keeper", detail="killed", restart_s=1.0)]
+        return [ProcessLost(process="jobs", detail="killed", restart_s=1.0)]
 
     played.instead[GetJob] = die
     response = api.client.post(DOWNLOAD, json=ORDER)

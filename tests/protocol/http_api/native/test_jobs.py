@@ -68,7 +68,7 @@ def refused(kind: str, field: str = "") -> Callable[[Any], list[RequestRefused]]
 # lists and single jobs
 
 
-def test_a_list_is_filtered_and_paged_by_the_keeper(api: Api) -> None:
+def test_a_list_is_filtered_and_paged_by_the_job_manager(api: Api) -> None:
     query = "state=queued&state=active&state=queued&text=tide&origin=cli&user=ann&removed=True&order=queue"
     response = api.client.get(f"{ROOT}/jobs?{query}&offset=20&limit=2")
     assert response.status_code == 200
@@ -166,8 +166,8 @@ def test_a_source_is_dropped_or_banned(api: Api) -> None:
     assert last(api, DropSource).banned is True
 
 
-def test_a_keeper_that_is_away_makes_every_route_unavailable_for_now(api: Api) -> None:
-    api.say(ProcessLost(process="keeper", detail="killed", restart_s=0.1))
+def test_a_job_manager_that_is_away_makes_every_route_unavailable_for_now(api: Api) -> None:
+    api.say(ProcessLost(process="jobs", detail="killed", restart_s=0.1))
     for path in (f"{ROOT}/jobs", JOB, f"{JOB}/why", f"{ROOT}/limit"):
         response = api.client.get(path)
         assert response.status_code == 503

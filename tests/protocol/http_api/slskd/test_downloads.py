@@ -172,10 +172,10 @@ def test_more_transfers_than_a_page_are_all_listed() -> None:
         assert [file["filename"] for file in files] == [f"m\\{number}.mp3" for number in range(35)]
 
 
-def test_without_the_keeper_it_is_503_and_not_an_empty_list() -> None:
+def test_without_the_job_manager_it_is_503_and_not_an_empty_list() -> None:
     with playing() as (api, _):
-        api.say(ProcessLost(process="keeper", detail="killed by SIGKILL", restart_s=1.0))
-        while "keeper" not in api.gateway.away:
+        api.say(ProcessLost(process="jobs", detail="killed by SIGKILL", restart_s=1.0))
+        while "jobs" not in api.gateway.away:
             pass
         answer = api.client.get(f"{DOWNLOADS}/")
         assert answer.status_code == 503
