@@ -189,20 +189,21 @@ class Assembler(Actor):
         self.bus.post(asked.shelf, SlotsGranted(slots=free))
 
     def _open(self, wanted: OpenPartFile) -> None:
+        spec = wanted.spec
         stale = self._jobs.pop(wanted.job, None)
         if stale is not None:  # asked for once more: who asks has forgotten that it is open
             stale.target.abandon()
 
         def opened(off: threading.Event) -> Opened:
             if wanted.make_folder and not wanted.again:
-                make_folder(wanted.folder, wanted.sync)
+                make_folder(spec.folder, spec.policy.sync)
             return PartFile.open(
-                wanted.folder,
-                safe_name(wanted.name, "download"),
-                size_bytes=wanted.size_bytes,
-                chunk_size=wanted.chunk_size,
-                preallocate=wanted.preallocate,
-                sync=wanted.sync,
+                spec.folder,
+                safe_name(spec.name, "download"),
+                size_bytes=spec.size_bytes,
+                chunk_size=spec.chunk_size,
+                preallocate=spec.policy.preallocate,
+                sync=spec.policy.sync,
                 again=wanted.again,
                 heard=self._reader(wanted, off),
             )
@@ -221,9 +222,10 @@ class Assembler(Actor):
             refused = PartFileRefused(job=wanted.job, fault=fault.kind, detail=fault.detail)
             self.bus.post(wanted.dispatcher, refused)
             return
-        checksum = Checksum.parse(wanted.checksum) if wanted.checksum else None
+        spec = wanted.spec
+        checksum = Checksum.parse(spec.checksum) if spec.checksum else None
         recorded = dict(opened.notes) if opened.verified else {}
-        self._jobs[wanted.job] = _Job(wanted, opened.target, wanted.dispatcher, checksum, wanted.chunk_size, recorded)
+        self._jobs[wanted.job] = _Job(wanted, opened.target, wanted.dispatcher, checksum, spec.chunk_size, recorded)
         self._tell_opened(wanted, opened.target, opened.message)
 
     def _reader(self, wanted: OpenPartFile, off: threading.Event) -> Callable[[int, int], None]:
@@ -379,7 +381,7 @@ class Assembler(Actor):
 
 def _place(wanted: OpenPartFile) -> tuple[str, str]:
     """What two targets cannot share."""
-    return wanted.folder, safe_name(wanted.name, "download")
+    return wanted.spec.folder, safe_name(wanted.spec.name, "download")
 
 
 def _only_disk_faults(future: "Future[None]") -> None:
@@ -391,9 +393,16 @@ def _only_disk_faults(future: "Future[None]") -> None:
 def _suits(job: _Job, wanted: OpenPartFile) -> bool:
     """Whether who asks with these terms can go on with what is open. What is sealed is done, by whatever name."""
     if job.sealed is not None:
-        same_size = wanted.size_bytes in (-1, job.target.size_bytes)
-        return same_size and job.chunk_size == wanted.chunk_size
-    return job.wanted == wanted and job.target.resumable
+        same_size = wanted.spec.size_bytes in (-1, job.target.size_bytes)
+        return same_size and job.chunk_size == wanted.spec.chunk_size
+    return _terms(job.wanted) == _terms(wanted) and job.target.resumable
+
+
+def _terms(wanted: OpenPartFile) -> tuple[object, ...]:
+    """All that matters for an open part file; the rest of the job, like its limit, may change meanwhile."""
+    spec, policy = wanted.spec, wanted.spec.policy
+    place = (spec.folder, spec.name, wanted.make_folder, policy.preallocate, policy.sync)
+    return (*place, spec.size_bytes, spec.chunk_size, spec.checksum, wanted.dispatcher, wanted.again)
 
 
 def _in_messages(claims: list[tuple[int, int, int]]) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:

@@ -27,7 +27,7 @@ def build_hub(context: ProcessContext) -> ProcessActors:
     dispatchers: dict[int, Any] = {}
 
     def make(wanted: StartDispatcher) -> None:
-        dispatchers[wanted.job] = ChunkDispatcher.start(bus, wanted)
+        dispatchers[wanted.start.job] = ChunkDispatcher.start(bus, wanted.start)
 
     def forget(message: JobClosed) -> None:
         dispatcher = dispatchers.pop(message.job, None)

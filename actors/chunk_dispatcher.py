@@ -6,17 +6,17 @@ from actors.core.dispatch.dispatcher import DispatcherInbox, DispatchState
 from actors.runtime.actor import Actor
 from actors.runtime.message_bus import MessageBus
 from actors.runtime.timers import TimerHandle
-from protocol.messages import DispatcherReady, StartDispatcher, Ticked
+from protocol.messages import DispatcherReady, StartJob, Ticked
 from protocol.messages.addresses import POOL, dispatcher_address, split_address
 
 
 class ChunkDispatcher(Actor):
     """One a job. Holds no state but the core's."""
 
-    def __init__(self, bus: MessageBus, wanted: StartDispatcher) -> None:
-        super().__init__(split_address(dispatcher_address(wanted.job))[1], bus)
-        self._job = wanted.job
-        self._state = DispatchState(wanted, now_s=time.monotonic())
+    def __init__(self, bus: MessageBus, start: StartJob) -> None:
+        super().__init__(split_address(dispatcher_address(start.job))[1], bus)
+        self._job = start.job
+        self._state = DispatchState(start, now_s=time.monotonic())
         self._tick: TimerHandle | None = None
 
     def starting(self) -> None:

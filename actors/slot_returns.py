@@ -17,7 +17,6 @@ from protocol.messages import (
     SlotFreed,
     SlotsGranted,
     TrimSlots,
-    slot_filled_for,
 )
 from protocol.messages.addresses import ASSEMBLER, shelf_address, split_address
 from protocol.messages.codec import decode
@@ -77,7 +76,7 @@ class SlotReturns:
     def hand_over(self, filled: SlotFilled) -> None:
         """The slot is the Assembler's until it comes back to the shelf."""
         with self._lock:
-            filled = slot_filled_for(filled, self._stores.get(filled.job, 0))
+            filled = filled.but(store=self._stores.get(filled.job, 0))
             self._handed[filled.slot] = filled
             begins, self._tidying = not self._tidying, True
         self._bus.post(ASSEMBLER, filled)
@@ -137,5 +136,5 @@ class SlotReturns:
             self._stores[stands.job] = stands.store
             for slot, filled in list(self._handed.items()):
                 if filled.job == stands.job and filled.store != stands.store:
-                    self._handed[slot] = slot_filled_for(filled, stands.store)
+                    self._handed[slot] = filled.but(store=stands.store)
                     self._bus.post(ASSEMBLER, self._handed[slot])

@@ -10,9 +10,10 @@ from actors.daemon.preflight import FINISHED_FOLDER, JOBS_FILE, PEERS_FILE
 from actors.runtime.process import InheritedFd, ProcessSpec
 from actors.soulseek.starting import session_process, session_settings
 from protocol.config.load import Config
-from protocol.config.settings import Account, DaemonSettings, Settings
+from protocol.config.settings import Account, DaemonSettings, Settings, configured
 from protocol.messages.addresses import FRONT, GATEWAY, JOB_MANAGER, PEER_HISTORY, POOL, SESSION, split_address
 from protocol.model.job_policy import JobPolicy, LimitWindow
+from protocol.model.job_spec import TransferPolicy
 
 FETCHERS_MAX: Final = 4
 SLOTS_EACH: Final = 512
@@ -133,9 +134,5 @@ def job_policy(config: Config) -> JobPolicy:
         retry_s_max=daemon.retry_s_max,
         limit_bytes_s=limits.limit_bytes_s,
         schedule=schedule,
-        preallocate=daemon.preallocate,
-        sync=daemon.sync,
-        slow_rate_bytes_s=daemon.slow_rate_bytes_s,
-        slow_after_s=daemon.slow_after_s,
-        **({} if config.account is None else config.account.manners),
+        transfer=configured(TransferPolicy(), daemon, config.account),
     )

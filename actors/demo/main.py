@@ -19,6 +19,7 @@ from protocol.cli.parsing import DemoOptions, GetOptions
 from protocol.cli.views.base import make_view
 from protocol.cli.views.outcome import ExitCode, exit_code_of
 from protocol.config.settings import Account
+from protocol.model.job_spec import JobSpec
 
 MEGABYTE = 1_000_000
 CONTENT = Content(64 << 20, seed=2022)
@@ -107,7 +108,7 @@ def demo_users(options: DemoOptions, folder: str, leaving: ExitStack) -> tuple[G
         bind_host="127.0.0.1",
         sharing=False,
     )
-    wanted = _demo_options(options, folder, term=network.term, wanted_size_bytes=CONTENT.size, account=account)
+    wanted = _demo_options(options, JobSpec(folder=folder, term=network.term, size_bytes=CONTENT.size), account=account)
     return wanted, CONTENT.sha256
 
 
@@ -118,29 +119,12 @@ def demo_mirrors(options: DemoOptions, folder: str, leaving: ExitStack) -> tuple
     say(options, f"{len(MIRRORS)} mirrors on this machine hold the same {CONTENT.size >> 20} MiB file:")
     for name, (line, _) in MIRRORS.items():
         say(options, f"  {box.url(name)}  {name}: {line}")
-    checksum = f"sha256:{CONTENT.sha256}"
-    job = _demo_options(options, folder, urls=tuple(box.urls), name=MIRRORED_FILE, checksum=checksum)
-    return job, CONTENT.sha256
+    spec = JobSpec(folder=folder, name=MIRRORED_FILE, checksum=f"sha256:{CONTENT.sha256}")
+    return _demo_options(options, spec, urls=tuple(box.urls)), CONTENT.sha256
 
 
-def _demo_options(options: DemoOptions, folder: str, **changed: Any) -> GetOptions:
-    fields: dict[str, Any] = {
-        "urls": (),
-        "folder": folder,
-        "name": "",
-        "chunk_size": 128 << 10,
-        "checksum": "",
-        "mode": "swarm",
-        "limit_bytes_s": 0,
-        "preallocate": False,
-        "sync": "full",
-        "json": options.json,
-        "quiet": options.quiet,
-        "verbose": options.verbose,
-        "slow_rate_bytes_s": 5 << 10,
-        "slow_after_s": 15.0,
-    }
-    return GetOptions(**{**fields, **changed})
+def _demo_options(options: DemoOptions, spec: JobSpec, **changed: Any) -> GetOptions:
+    return GetOptions(spec=spec, json=options.json, quiet=options.quiet, verbose=options.verbose, **changed)
 
 
 def say(options: DemoOptions, line: str) -> None:

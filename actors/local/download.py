@@ -36,9 +36,7 @@ from protocol.messages import (
     StartJob,
     StopJob,
     ended_early,
-    restarted_job,
     source_known,
-    with_stop_budget,
 )
 from protocol.messages.addresses import FRONT, POOL, SESSION, split_address
 from storage.shared_memory import Arena
@@ -75,7 +73,7 @@ def fetch(options: GetOptions, view: "View", *, memory: str = "") -> JobEnded:
     if options.account is not None:
         memory = memory or os.path.join(state_folder(os.environ), "peers.sqlite")
         session = _session_process(options, memory)
-    specs, slot_count = processes(len(options.urls) if not options.term else PEERS_MAX, session, memory)
+    specs, slot_count = processes(len(options.urls) if not options.spec.term else PEERS_MAX, session, memory)
     with Interrupts().caught() as interrupts, ExitStack() as leaving:
         try:
             arena = Arena.create(slot_count)
@@ -112,26 +110,16 @@ def _session_process(options: GetOptions, memory: str) -> ProcessSpec:
 
 
 def _job_request(options: GetOptions) -> StartJob:
-    asked = StartJob(
+    from protocol.config.settings import configured
+
+    return StartJob(
         job=JOB,
+        spec=options.spec.but(policy=configured(options.spec.policy, options.account)),
         source_count=len(options.urls),
-        folder=options.folder,
-        name=options.name,
-        chunk_size=options.chunk_size,
-        checksum=options.checksum,
-        mode=options.mode,
-        limit_bytes_s=options.limit_bytes_s,
-        preallocate=options.preallocate,
-        sync=options.sync,
-        slow_rate_bytes_s=options.slow_rate_bytes_s,
-        slow_after_s=options.slow_after_s,
-        verbose=options.verbose,
         watcher=FRONT,
-        term=options.term,
-        wanted_size_bytes=options.wanted_size_bytes,
+        verbose=options.verbose,
         rows_s=ROWS_S,
     )
-    return asked if options.account is None else with_stop_budget(asked, **options.account.manners)
 
 
 class View(Protocol):
@@ -219,7 +207,7 @@ class _Asking:
             case ProcessReady(process=process) if process == _HUB_PROCESS and self._hub_lost:
                 self._hub_lost = False
                 resumed = self._opened.resumed_bytes if self._opened is not None else -1
-                self._asked = restarted_job(self._asked, elapsed_s=elapsed_s, resumed_bytes=resumed)
+                self._asked = self._asked.restarted(elapsed_s=elapsed_s, resumed_bytes=resumed)
                 self.ask()
             case JobOpened(part_path=path):
                 before, self._opened = self._opened, self._opened or message

@@ -99,8 +99,8 @@ class ProcessRoot(Actor):
 
 def _actor_wanted(message: _Made) -> str:
     match message:
-        case StartDispatcher(job=job):
-            return split_address(dispatcher_address(job))[1]
+        case StartDispatcher(start=start):
+            return split_address(dispatcher_address(start.job))[1]
         case StartWorker(job=job, source=source) | StopWorker(job=job, source=source):
             return split_address(worker_address("", job, source))[1]
         case JobClosed():

@@ -18,11 +18,8 @@ from protocol.cli import parsing
 from protocol.cli.group import Mistake
 from protocol.cli.parsing import DEMO_KINDS, MEMORY_LIMIT_BYTES, TARGETS_SHOWN_MAX
 from protocol.model.errors import BadUsage
+from protocol.model.job_spec import CHUNK_SIZE, SLOW_AFTER_S, SLOW_RATE_BYTES_S, JobSpec, TransferPolicy
 from protocol.model.limits import HEX_DIGITS, MODES, SYNCS
-
-SLOW_RATE_BYTES_S: Final = 5 * 1024
-SLOW_AFTER_S: Final = 15.0
-CHUNK_SIZE: Final = 128 * 1024
 
 
 def _typed(check: Callable[[str], Any]) -> Callable[[Any], Any]:
@@ -119,6 +116,7 @@ Checksum = Annotated[
 Limit = Annotated[
     int,
     option(
+        "--limit",
         metavar="RATE",
         check=partial(parsing.checked_rate, "--limit"),
         help="Receive at most this much a second, like 500K or 2.5M/s. [default: no limit]",
@@ -164,20 +162,22 @@ class Transfer:
             "race: all fetch all, first wins.",
         ),
     ] = "swarm"
-    limit: Limit = 0
+    limit_bytes_s: Limit = 0
     preallocate: Annotated[bool, option("--preallocate", help="Reserve the disk space at once.")] = False
     sync: Annotated[str, choice("--sync", SYNCS, "full: sealed means on the disk. none: no fsync.")] = "full"
-    slow_rate: Annotated[
+    slow_rate_bytes_s: Annotated[
         int,
         option(
+            "--slow-rate",
             metavar="RATE",
             check=partial(parsing.checked_rate, "--slow-rate"),
             help="A source below this is slow; 0: none is. [default: 5K]",
         ),
     ] = SLOW_RATE_BYTES_S
-    slow_after: Annotated[
+    slow_after_s: Annotated[
         float,
         option(
+            "--slow-after",
             metavar="SECONDS",
             check=partial(parsing.checked_seconds, "--slow-after"),
             help="How long a slow source is tolerated. [default: 15]",
@@ -186,11 +186,26 @@ class Transfer:
     memory_limit: Annotated[
         int,
         option(
+            "--memory-limit",
             metavar="SIZE",
             check=parsing.checked_memory,
             help="A process of the program with more is replaced. [default: 1G]",
         ),
     ] = MEMORY_LIMIT_BYTES
+
+    def spec(self, **fields: Any) -> JobSpec:
+        """The job, with these `fields`. Whatever is called as in `JobSpec` and `TransferPolicy` is taken from here."""
+        folder, name = parsing.split_target(self.output)
+        policy = {one: getattr(self, one) for one in TransferPolicy.__struct_fields__ if hasattr(self, one)}
+        own = {one: getattr(self, one) for one in JobSpec.__struct_fields__ if hasattr(self, one)}
+        return JobSpec(folder=folder, name=name, policy=TransferPolicy(**policy), **own, **fields)
+
+    def ignored(self) -> list[str]:
+        """Options that were given and have no meaning for a daemon, which goes by its configuration."""
+        hints = get_type_hints(Transfer, include_extras=True)
+        local = (*TransferPolicy.__struct_fields__, "memory_limit")
+        given = [one.name for one in fields(self) if one.name in local and getattr(self, one.name) != one.default]
+        return [hints[name].__metadata__[0].default for name in given]  # typer takes an option's first name for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from protocol.model.errors import BadUsage
+from protocol.model.job_spec import JobSpec
 from protocol.model.limits import (
     CHUNK_SIZE_MAX,
     CHUNK_SIZE_MIN,
@@ -37,31 +38,18 @@ TARGETS_SHOWN_MAX: Final = 2000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetOptions:
-    """Options of a download, from `urls` or from the Soulseek users that a search for `term` finds.
+    """Options of a download, from `urls` or from the Soulseek users that a search for the term of `spec` finds.
 
-    `folder` is absolute, `name` empty means: as the source calls it. `checksum` is ``algorithm:hex`` in lower case or
-    empty; `limit_bytes_s` 0 means none; `slow_rate_bytes_s` 0 means that no source is too slow. `wanted_size_bytes`
-    -1: any. `account` is there when Soulseek is needed. A process of the program that has more memory of its own than
+    `account` is there when Soulseek is needed. A process of the program that has more memory of its own than
     `memory_limit_bytes` is replaced.
     """
 
-    urls: tuple[str, ...]
-    folder: str
-    name: str
-    chunk_size: int
-    checksum: str
-    mode: str
-    limit_bytes_s: int
-    preallocate: bool
-    sync: str
-    json: bool
-    quiet: bool
-    verbose: bool
-    slow_rate_bytes_s: int
-    slow_after_s: float
+    spec: JobSpec
+    urls: tuple[str, ...] = ()
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
     memory_limit_bytes: int = MEMORY_LIMIT_BYTES
-    term: str = ""
-    wanted_size_bytes: int = -1
     account: "Account | None" = None
 
 

@@ -34,6 +34,7 @@ from protocol.config.schema import (
     Word,
 )
 from protocol.model.event_kinds import KINDS
+from protocol.model.job_spec import CHUNK_SIZE, SLOW_AFTER_S, SLOW_RATE_BYTES_S, TransferPolicy
 from protocol.model.limits import STOPS_PER_DAY, STOPS_PER_JOB
 
 READ_ONLY: Final = "ReadOnly"
@@ -100,11 +101,6 @@ class Account:
     stops_per_day: Annotated[int, Meta(ge=0, le=1000), Key("... and in a day.")] = STOPS_PER_DAY
     notes: tuple[str, ...] = ()
 
-    @property
-    def manners(self) -> dict[str, int]:
-        """The fields of `StartJob` that limit how often one user's transfer is aborted."""
-        return {"stops_per_job": self.stops_per_job, "stops_per_day": self.stops_per_day}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
@@ -163,11 +159,13 @@ class DaemonSettings:
     fetchers: Annotated[int, Meta(ge=0, le=16), Key("Processes that receive; 0: as fits this machine.", R)] = 0
     chunk_size: Annotated[
         int, Meta(ge=4 * KIB, le=MIB), Key("Unit of record and retry.", name="chunk_kib", unit=KIB)
-    ] = 128 * KIB
+    ] = CHUNK_SIZE
     preallocate: Annotated[bool, Key("Reserve the disk space at once.")] = False
     sync: Annotated[Literal["full", "none"], Key("full: a sealed file is on the disk.")] = "full"
-    slow_rate_bytes_s: Annotated[int, Meta(ge=0, le=1 << 30), Key("A source below this is slow; 0: none is.")] = 5000
-    slow_after_s: Annotated[float, Meta(ge=1, le=3600), Key("How long a slow source is tolerated.")] = 15.0
+    slow_rate_bytes_s: Annotated[int, Meta(ge=0, le=1 << 30), Key("A source below this is slow; 0: none is.")] = (
+        SLOW_RATE_BYTES_S
+    )
+    slow_after_s: Annotated[float, Meta(ge=1, le=3600), Key("How long a slow source is tolerated.")] = SLOW_AFTER_S
     retries_max: Annotated[int, Meta(ge=0, le=100), Key("Attempts after a first that failed.", name="retries")] = 3
     retry_first_s: Annotated[float, Meta(ge=1, le=86400), Key("Wait before the first of them; it grows.")] = 30.0
     retry_s_max: Annotated[float, Meta(ge=1, le=604800), Key("Longest wait.", name="retry_max_s")] = 3600.0
@@ -279,6 +277,12 @@ class Settings:
     slskd: SlskdSettings = SlskdSettings()
     account: AccountShown = AccountShown()
     jwt_key: bytes = field(default=b"", repr=False)
+
+
+def configured(policy: TransferPolicy, *tables: DaemonSettings | Account | None) -> TransferPolicy:
+    """Return the policy with what these tables configure; their fields are called like those of the policy."""
+    names = TransferPolicy.__struct_fields__
+    return policy.but(**{name: getattr(table, name) for table in tables for name in names if hasattr(table, name)})
 
 
 # Settings on their way between processes, as JSON in parts that fit a frame.

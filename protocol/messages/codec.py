@@ -8,13 +8,14 @@ float.
 import functools
 import operator
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import msgpack
 import msgspec
 
 import protocol.messages
 from protocol.messages.base import Message
+from protocol.model.value import Value
 
 FRAME_BYTES_MAX: Final = 60_000
 """A frame fits one datagram of a link on every kernel's default buffers; what is longer is split into several."""
@@ -38,6 +39,12 @@ _HEADERS: Final[dict[type[Message], bytes]] = {
     cls: msgpack.Packer().pack_array_header(1 + len(cls.__struct_fields__)) for cls in MESSAGES.values()
 }
 """The first bytes of a frame of each class. msgspec alone would let trailing fields with defaults be absent."""
+_EMBEDDING: Final = {
+    cls
+    for cls in MESSAGES.values()
+    if any(isinstance(field.type, type) and issubclass(field.type, Value) for field in msgspec.structs.fields(cls))
+}
+"""Messages with another value as a field, few and rare: a job specification."""
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final[msgspec.msgpack.Decoder[Message]] = msgspec.msgpack.Decoder(
     functools.reduce(operator.or_, MESSAGES.values())
@@ -60,6 +67,16 @@ def decode(frame: bytes) -> Message:
         message = _decoder.decode(frame)
     except (ValueError, RecursionError) as error:
         raise BadFrame(str(error)) from error
-    if not frame.startswith(_HEADERS[type(message)]):
-        raise BadFrame(f"{type(message).__name__}: wrong count of fields")
+    cls = type(message)
+    if not frame.startswith(_HEADERS[cls]) or (cls in _EMBEDDING and not _is_whole(msgpack.unpackb(frame), message)):
+        raise BadFrame(f"{cls.__name__}: wrong count of fields")
     return message
+
+
+def _is_whole(row: list[Any], value: Value) -> bool:
+    """Whether the array of a value has all its fields, and those of the values in it."""
+    fields = row[1:] if isinstance(value, Message) else row
+    held = [getattr(value, name) for name in value.__struct_fields__]
+    return len(fields) == len(held) and all(
+        _is_whole(field, each) for field, each in zip(fields, held, strict=True) if isinstance(each, Value)
+    )

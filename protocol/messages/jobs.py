@@ -2,73 +2,47 @@
 
 from typing import Final
 
-import msgspec
-
 from protocol.messages.base import Message
-from protocol.model.limits import STOPS_PER_DAY, STOPS_PER_JOB
+from protocol.model.job_spec import JobSpec
 
 ROWS_S: Final = 1.0
 """How often a watcher hears of single sources, unless it wants to hear it more often."""
 
 
 class StartJob(Message, tag=0):
-    """A person or a tool wants one file. From a front to the PoolManager, followed by its `OfferSource`.
+    """Begin an attempt at a job. From a front to the PoolManager, followed by its `OfferSource`.
 
-    `source_count`: so many sources are going to be offered at once; nobody gives up before they were heard.
-    `name` empty: taken from the sources. `chunk_size` in bytes. `checksum` is ``algorithm:hex`` or empty.
-    `limit_bytes_s` 0 means none. `watcher` is the address that gets progress and the end of the job.
-    `term` not empty: Soulseek users who have the file are searched for, of `wanted_size_bytes` when that is not -1.
-    `stops_per_job`, `stops_per_day`: how often each of them may be hung up on.
-    `attempt` > 0: the hub has died so many times and the job is asked for anew. It began `elapsed_s` ago, and had found
-    `resumed_bytes` on disk then (-1: it had not looked yet).
-    `waits`: when nobody can deliver it does not end as ``starved`` but waits until somebody can.
-    `private_ok`: addresses inside private networks may be fetched from. `rows_s`: the watcher hears of single sources
-    and of the chunk map at most so often. `make_folder`: the last part of `folder` is made where it is missing.
-
-    Asked for again while it runs, it is not begun again: the watcher is told everything anew. When it has ended, the
-    watcher is told again how.
+    Asked for again while it runs, it is not begun again: the watcher hears everything from the start. When it has
+    ended, the watcher hears again how.
     """
 
     job: int
+    """Number of the attempt."""
+    spec: JobSpec
+    """As ordered, but: `name` as the file is to be called in its folder now, `size_bytes` as known by now, `term` empty
+    where no search is wanted."""
     source_count: int
-    folder: str
-    name: str
-    chunk_size: int
-    checksum: str
-    mode: str
-    limit_bytes_s: int
-    preallocate: bool
-    sync: str
-    slow_rate_bytes_s: int
-    slow_after_s: float
-    verbose: bool
+    """Number of sources that are going to be offered at once; the job does not end before they were heard."""
     watcher: str
-    term: str = ""
-    wanted_size_bytes: int = -1
-    stops_per_job: int = STOPS_PER_JOB
-    stops_per_day: int = STOPS_PER_DAY
+    """Address that gets progress and the end of the job."""
+    verbose: bool = False
+    """The watcher wants a `ChunkArrived` for each chunk."""
     attempt: int = 0
+    """How often the hub has died and the job was asked for again."""
     elapsed_s: float = 0.0
+    """Since it began, before `attempt`."""
     resumed_bytes: int = -1
+    """Found on disk before `attempt`; -1: not looked yet."""
     waits: bool = False
-    private_ok: bool = True
+    """When no source can deliver it waits for one, instead of ending as ``starved``."""
     rows_s: float = ROWS_S
+    """Shortest time between two reports of single sources and of the chunk map."""
     make_folder: bool = False
+    """Make the last part of the folder where it is missing."""
 
-
-def restarted_job(asked: StartJob, *, elapsed_s: float, resumed_bytes: int) -> StartJob:
-    """The same job for another hub."""
-    return msgspec.structs.replace(asked, attempt=asked.attempt + 1, elapsed_s=elapsed_s, resumed_bytes=resumed_bytes)
-
-
-def with_stop_budget(asked: StartJob, *, stops_per_job: int, stops_per_day: int) -> StartJob:
-    """The same job with the user's own limits on hanging up."""
-    return msgspec.structs.replace(asked, stops_per_job=stops_per_job, stops_per_day=stops_per_day)
-
-
-def with_limit(asked: StartJob, limit_bytes_s: int) -> StartJob:
-    """The same job with another limit."""
-    return msgspec.structs.replace(asked, limit_bytes_s=limit_bytes_s)
+    def restarted(self, *, elapsed_s: float, resumed_bytes: int) -> "StartJob":
+        """Return the same job for another hub."""
+        return self.but(attempt=self.attempt + 1, elapsed_s=elapsed_s, resumed_bytes=resumed_bytes)
 
 
 class StopJob(Message, tag=1):
@@ -82,7 +56,7 @@ class OfferSource(Message, tag=60):
 
     Sources are numbered from 0 in the order they are offered or found. Those of a job that is asked for again are
     offered again in the order of their numbers. `left`: it has its number, but is not used, nor does a search bring it
-    back. `private_ok`: as in `StartJob`; both must say so.
+    back. `private_ok`: as in `JobSpec`; both must say so.
     """
 
     job: int
@@ -105,36 +79,19 @@ class RestoreSourceCounts(Message, tag=130):
 
 
 class StartDispatcher(Message, tag=2):
-    """The hub's root starts the ChunkDispatcher of a job. Fields as in `StartJob`."""
+    """Start the ChunkDispatcher of a job. To the hub's root.
 
-    job: int
-    folder: str
-    name: str
-    chunk_size: int
-    checksum: str
-    mode: str
-    limit_bytes_s: int
-    preallocate: bool
-    sync: str
-    slow_rate_bytes_s: int
-    slow_after_s: float
-    verbose: bool
-    watcher: str
-    sources_expected: int
-    stops_per_job: int = STOPS_PER_JOB
-    stops_per_day: int = STOPS_PER_DAY
-    attempt: int = 0
-    elapsed_s: float = 0.0
-    resumed_bytes: int = -1
-    waits: bool = False
-    rows_s: float = ROWS_S
-    make_folder: bool = False
+    In `start` the `name` is the one that a search found, where none was ordered, and `source_count` is the number of
+    sources that have joined or are going to.
+    """
+
+    start: StartJob
 
 
 class StartWorker(Message, tag=3):
     """A fetch process's root starts the PeerWorker of one source. `chunk_size` in bytes.
 
-    `private_ok`: see `StartJob`."""
+    `private_ok`: see `JobSpec`."""
 
     job: int
     source: int

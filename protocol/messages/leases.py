@@ -6,6 +6,7 @@ recognised and dropped.
 """
 
 from protocol.messages.base import Message
+from protocol.model.job_spec import TransferPolicy
 
 
 class ProbeSource(Message, tag=7):
@@ -179,8 +180,7 @@ class MonitorJob(Message, tag=22):
 
     job: int
     dispatcher: str
-    slow_rate_bytes_s: int
-    slow_after_s: float
+    policy: TransferPolicy
     stall_s: float
     limit_bytes_s: int
 

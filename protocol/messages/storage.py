@@ -1,36 +1,24 @@
 """What is said to and by the Assembler, the one writer of part files."""
 
-import msgspec
-
 from protocol.messages.base import Message
+from protocol.model.job_spec import JobSpec
 
 
 class OpenPartFile(Message, tag=24):
-    """Open or create the part file of a job. `size_bytes` -1: unknown. `name` is from outside, made safe here.
+    """Open or create the part file of a job. The name in `spec` comes from outside and is made safe by the Assembler.
 
-    `again`: it was open in this run and its disk failed. Then it is not created, there must be room for more, and it
-    must be possible to write; until then the answer is `PartFileRefused`.
+    `again`: it was open in this attempt and its disk failed. Then it is not created, there must be room for more, and
+    it must be possible to write; until then the answer is `PartFileRefused`.
 
-    `make_folder`: the last part of `folder` is made where it is missing, but not again: a disk that is not mounted at
+    `make_folder`: the last part of the folder is made where it is missing, but not again: a disk that is not mounted at
     the moment must not be written past.
     """
 
     job: int
-    folder: str
-    name: str
-    size_bytes: int
-    chunk_size: int
-    checksum: str
-    preallocate: bool
-    sync: str
+    spec: JobSpec
     dispatcher: str
     again: bool = False
     make_folder: bool = False
-
-
-def target_of_size(wanted: OpenPartFile, size_bytes: int) -> OpenPartFile:
-    """The same, now that the size is known; -1: it is not yet."""
-    return msgspec.structs.replace(wanted, size_bytes=size_bytes)
 
 
 class ChunksVerified(Message, tag=25):
@@ -105,11 +93,6 @@ class SlotFilled(Message, tag=30):
     source_hash: int
     shelf: str
     store: int = 0
-
-
-def slot_filled_for(filled: SlotFilled, store: int) -> SlotFilled:
-    """The same, meant for another store process."""
-    return filled if filled.store == store else msgspec.structs.replace(filled, store=store)
 
 
 class SlotFreed(Message, tag=31):

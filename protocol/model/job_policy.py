@@ -3,7 +3,7 @@ anew (`ConfigureJobManager`)."""
 
 import msgspec
 
-from protocol.model.limits import STOPS_PER_DAY, STOPS_PER_JOB
+from protocol.model.job_spec import TransferPolicy
 
 
 class LimitWindow(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +31,7 @@ class JobPolicy(msgspec.Struct, frozen=True, kw_only=True):
     `flush_s`: progress is written down so often.
 
     `limit_bytes_s` for all jobs together (0: none), unless the first fitting window of `schedule` says otherwise.
-    The rest is how a job is asked for: see `StartJob`.
+    `transfer`: for attempts that begin from now on.
     """
 
     jobs_active_max: int = 4
@@ -51,12 +51,7 @@ class JobPolicy(msgspec.Struct, frozen=True, kw_only=True):
     flush_s: float = 5.0
     limit_bytes_s: int = 0
     schedule: tuple[LimitWindow, ...] = ()
-    preallocate: bool = False
-    sync: str = "full"
-    slow_rate_bytes_s: int = 5000
-    slow_after_s: float = 15.0
-    stops_per_job: int = STOPS_PER_JOB
-    stops_per_day: int = STOPS_PER_DAY
+    transfer: TransferPolicy = TransferPolicy()
 
 
 def settings_json(settings: JobPolicy) -> bytes:

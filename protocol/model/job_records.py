@@ -4,8 +4,6 @@ Rows are flat and frozen; a change is a new row. Times of the wall clock are `_m
 happened. `id` is always a job's public id.
 """
 
-from typing import Any, Self
-
 import msgspec
 
 from protocol.model.job_views import QUEUED, EventEntry, ManifestRange
@@ -14,10 +12,6 @@ from protocol.model.value import Value
 
 class Record(Value):
     """Base of all rows: columns are the fields, in their order."""
-
-    def but(self, **changed: Any) -> Self:
-        """The same row with other values."""
-        return msgspec.structs.replace(self, **changed)
 
 
 class JobRecord(Record):

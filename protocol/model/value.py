@@ -1,6 +1,6 @@
 """Base of the value objects that travel between processes or are kept: immutable, made by keyword, flat on the wire."""
 
-from typing import Any, dataclass_transform
+from typing import Any, Self, dataclass_transform
 
 import msgspec
 
@@ -20,3 +20,7 @@ class Value(msgspec.Struct, metaclass=_ValueMeta, frozen=True):
     Holds only numbers, text, bytes, other values and tuples of those, so there are no cycles for the garbage collector
     to look for. Structs are msgspec's: made, compared, hashed and coded in C.
     """
+
+    def but(self, **changed: Any) -> Self:
+        """Return the same with other values for some fields."""
+        return msgspec.structs.replace(self, **changed)

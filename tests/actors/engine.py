@@ -23,10 +23,10 @@ from protocol.messages import (
     OfferSource,
     SourceFound,
     StartJob,
-    restarted_job,
 )
 from protocol.messages.addresses import FRONT, POOL, WATCHDOG
 from storage.shared_memory import Arena
+from tests.specs import start_job
 
 M = TypeVar("M", bound=Message)
 WAIT_S = 30.0
@@ -84,7 +84,7 @@ class Engine:
             "watcher": FRONT,
             "rows_s": 0.25,
         }
-        return StartJob(**{**fields, **changes})
+        return start_job(**{**fields, **changes})
 
     def begin(self, job: int, urls: Iterable[str], **changes: Any) -> StartJob:
         urls = list(urls)
@@ -99,7 +99,7 @@ class Engine:
 
     def ask_anew(self, asked: StartJob, urls: Iterable[str]) -> None:
         """The hub has died and is back."""
-        self.ask(restarted_job(asked, elapsed_s=1.0, resumed_bytes=-1), urls)
+        self.ask(asked.restarted(elapsed_s=1.0, resumed_bytes=-1), urls)
 
     def tell(self, to: str, message: Message) -> None:
         self.supervisor.bus.post(to, message)

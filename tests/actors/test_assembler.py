@@ -34,6 +34,7 @@ from protocol.messages.addresses import ASSEMBLER, dispatcher_address, shelf_add
 from protocol.messages.codec import decode
 from storage.digests import digests_of
 from storage.shared_memory import Arena
+from tests.specs import open_part_file
 
 CHUNK = 4096
 NAME = "file.bin"
@@ -86,7 +87,7 @@ def wanted(folder: Path, **changes: Any) -> OpenPartFile:
         "sync": "none",
         "dispatcher": dispatcher_address(1),
     }
-    return OpenPartFile(**{**fields, **changes})
+    return open_part_file(**{**fields, **changes})
 
 
 def next_of(said: Inbox, kind: type) -> Any:

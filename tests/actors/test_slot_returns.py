@@ -17,7 +17,6 @@ from protocol.messages import (
     ClaimSlots,
     JobClosed,
     Message,
-    OpenPartFile,
     PartFileReady,
     PartFileReopened,
     SlotFilled,
@@ -27,6 +26,7 @@ from protocol.messages import (
 from protocol.messages.codec import decode
 from storage.digests import digests_of
 from storage.shared_memory import Arena
+from tests.specs import open_part_file
 
 CHUNK = 4096
 Inbox = queue.SimpleQueue[Message]
@@ -117,10 +117,9 @@ class Store:
         for actor in ("dispatcher-1", "shelf-0", "shelf-1"):
             room.register(actor, lambda frame: self.said.put(decode(frame)))
         self.ref = Assembler.start(room, self.arena, generation=1)
-        self.wanted = OpenPartFile(
-            job=1, folder=str(folder), name="f", size_bytes=4 * CHUNK, chunk_size=CHUNK, checksum="", preallocate=False,
-            sync="none", dispatcher="fetch-1/dispatcher-1",
-        )  # fmt: skip
+        self.wanted = open_part_file(
+            folder=str(folder), name="f", size_bytes=4 * CHUNK, chunk_size=CHUNK, dispatcher="fetch-1/dispatcher-1"
+        )
 
     def hand(self, slot: int, first: int, *, store: int = 1) -> None:
         view = self.arena.view(slot)
@@ -162,7 +161,7 @@ def store(room: MessageBus, tmp_path: Path) -> Iterator[Store]:
 def test_a_store_leaves_slots_alone_that_were_handed_to_another(store: Store) -> None:
     store.hand(0, 0, store=0)  # and the target is not even open
     store.tell(store.wanted)
-    assert store.next() == PartFileReady(job=1, part_path=store.wanted.folder + "/f.part", message="", store=1), (
+    assert store.next() == PartFileReady(job=1, part_path=store.wanted.spec.folder + "/f.part", message="", store=1), (
         "no word of the slot, which its fetch process still counts as handed over"
     )
     store.hand(0, 0, store=1)

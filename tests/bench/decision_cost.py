@@ -36,9 +36,9 @@ from protocol.messages import (
     SourceJoined,
     SourceMeasured,
     SourceProbed,
-    StartDispatcher,
     Ticked,
 )
+from tests.specs import start_job
 
 CHUNK = 131072
 CHUNKS_PER_SLOT = 8
@@ -75,22 +75,7 @@ class Driver:
         self.events: list[tuple[float, int, Any]] = []
         self.serial = 0
         self.sealed = False
-        wanted = StartDispatcher(
-            job=1,
-            folder="/f",
-            name="f",
-            chunk_size=CHUNK,
-            checksum="",
-            mode="swarm",
-            limit_bytes_s=0,
-            preallocate=False,
-            sync="none",
-            slow_rate_bytes_s=5120,
-            slow_after_s=15.0,
-            verbose=False,
-            watcher="front/front",
-            sources_expected=self.source_count,
-        )
+        wanted = start_job(name="f", chunk_size=CHUNK, source_count=self.source_count)
         self.state = DispatchState(wanted, now_s=0.0)
 
     def run(self) -> None:

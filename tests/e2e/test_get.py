@@ -226,11 +226,11 @@ sys.path.insert(0, {root!r})
 from actors.local.download import fetch
 from protocol.cli.parsing import GetOptions
 from protocol.cli.views.base import make_view
+from protocol.model.job_spec import JobSpec, TransferPolicy
 
 def once(name):
-    options = GetOptions(
-        urls=({url!r},), folder=os.getcwd(), name=name, chunk_size=131072, checksum="", mode="swarm", limit_bytes_s=0,
-        preallocate=False, sync="none", json=False, quiet=True, verbose=False, slow_rate_bytes_s=0, slow_after_s=15.0)
+    policy = TransferPolicy(sync="none", slow_rate_bytes_s=0)
+    options = GetOptions(spec=JobSpec(folder=os.getcwd(), name=name, policy=policy), urls=({url!r},), quiet=True)
     assert fetch(options, make_view(options, sys.stdout, sys.stderr)).state == "sealed"
     return len(os.listdir("/proc/self/fd")), threading.active_count()
 

@@ -117,8 +117,8 @@ class StoreOnDisk:
 
     def _open(self, wanted: OpenPartFile) -> None:
         assert self._target is None, "opened twice"
-        self.chunk_size = wanted.chunk_size
-        size = real_bytes(wanted.size_bytes, wanted.chunk_size) if wanted.size_bytes >= 0 else -1
+        self.chunk_size = wanted.spec.chunk_size
+        size = real_bytes(wanted.spec.size_bytes, wanted.spec.chunk_size) if wanted.spec.size_bytes >= 0 else -1
         try:
             run = PartFile.open(
                 str(self.disk.folder), NAME, size_bytes=size, chunk_size=REAL_CHUNK, sync="none", again=wanted.again
@@ -128,7 +128,7 @@ class StoreOnDisk:
             return
         self._announced, self._sealing = size >= 0, False
         if size >= 0:
-            self.chunk_count = -(-wanted.size_bytes // wanted.chunk_size)
+            self.chunk_count = -(-wanted.spec.size_bytes // wanted.spec.chunk_size)
         self._target = run.target
         held = os.pread(run.target._part.part_fd, 1 << 30, 0)  # the part file, or what it became
         self._check_verified([chunk for first, stop in run.verified for chunk in range(first, stop)], held)

@@ -79,14 +79,14 @@ class StoreModel:
                 raise AssertionError(f"no message for the Assembler: {message}")
 
     def _open(self, wanted: OpenPartFile) -> None:
-        self.chunk_size = wanted.chunk_size
+        self.chunk_size = wanted.spec.chunk_size
         if self.refuses:
             self._tell(PartFileRefused(job=wanted.job, fault=int(PartFileFaultKind.NO_SPACE), detail="no space"))
             return
         if wanted.again and self._still_fails(wanted):
             return
-        if wanted.size_bytes >= 0:
-            self.chunk_count = -(-wanted.size_bytes // wanted.chunk_size)
+        if wanted.spec.size_bytes >= 0:
+            self.chunk_count = -(-wanted.spec.size_bytes // wanted.spec.chunk_size)
         elif wanted.again:
             self.digests.clear()  # of unknown size nothing is resumed
         for first, stop in RangeSet((chunk, chunk + 1) for chunk in self.digests):

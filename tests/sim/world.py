@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 from actors.core.dispatch.dispatcher import DispatchState, Phase
 from actors.core.rates.rate_monitor import RateMonitor
-from protocol.messages import JobEnded, Message, SourceJoined, SourceLost, StartDispatcher, StopJob, Ticked
+from protocol.messages import JobEnded, Message, SourceJoined, SourceLost, StartJob, StopJob, Ticked
 from protocol.messages.addresses import (
     ASSEMBLER,
     PEER_HISTORY,
@@ -34,6 +34,7 @@ from tests.sim.session import SessionModel
 from tests.sim.store import StoreModel
 from tests.sim.watch import Watch
 from tests.sim.worker import WorkerModel
+from tests.specs import start_job
 
 TICK_S: Final = 0.1
 LINK_S: Final = (0.0001, 0.001)
@@ -258,21 +259,16 @@ class World:
         )
 
 
-def _wanted(scenario: Scenario) -> StartDispatcher:
-    return StartDispatcher(
-        job=1,
+def _wanted(scenario: Scenario) -> StartJob:
+    return start_job(
         folder="/box",
-        name="",
         chunk_size=scenario.chunk_size,
-        checksum="",
         mode=scenario.mode,
         limit_bytes_s=scenario.limit_bytes_s,
-        preallocate=False,
-        sync="none",
         slow_rate_bytes_s=scenario.slow_rate_bytes_s,
         slow_after_s=scenario.slow_after_s,
         verbose=scenario.verbose,
         watcher=FRONT_ADDRESS,
-        sources_expected=len(scenario.sources),
+        source_count=len(scenario.sources),
         waits=scenario.waits,
     )

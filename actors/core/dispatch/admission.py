@@ -20,7 +20,7 @@ from protocol.messages import (
     SourceJoined,
     SourceLost,
     SourceProbed,
-    StartDispatcher,
+    StartJob,
     ValidatorSeen,
 )
 from protocol.messages.addresses import ASSEMBLER, dispatcher_address
@@ -74,7 +74,7 @@ class Admission:
 
     def __init__(
         self,
-        job: StartDispatcher,
+        job: StartJob,
         sources: dict[int, Source],
         report: Reporter,
         out: Outbox,
@@ -90,7 +90,7 @@ class Admission:
         self._remote_queue = remote_queue
         self._report = report
         self._out = out
-        self.expected = job.sources_expected
+        self.expected = job.source_count
 
     def joined(self, message: SourceJoined, *, now_s: float) -> Source | None:
         """Take in a source, or a new worker of a known one, which must probe again. None: it is disabled.
@@ -222,7 +222,7 @@ class Admission:
         """Decide whether enough is known to open the part file."""
         return consider(
             self.sources,
-            self.job.name,
+            self.job.spec.name,
             expected=len(self.sources) + self.awaited,
             since_s=self.first_probed_s,
             now_s=now_s,
@@ -309,29 +309,23 @@ def all_out(sources: dict[int, Source], *, now_s: float) -> bool:
     return all(source.is_out(now_s) for source in sources.values())
 
 
-def monitor_request(job: StartDispatcher, limit_bytes_s: int) -> MonitorJob:
+def monitor_request(job: StartJob, limit_bytes_s: int) -> MonitorJob:
     """Return what the rate monitor needs to know of a job."""
     return MonitorJob(
         job=job.job,
         dispatcher=dispatcher_address(job.job),
-        slow_rate_bytes_s=job.slow_rate_bytes_s,
-        slow_after_s=job.slow_after_s,
+        policy=job.spec.policy,
         stall_s=STALL_S,
         limit_bytes_s=limit_bytes_s,
     )
 
 
-def open_request(job: StartDispatcher, size_bytes: int, name: str, *, again: bool = False) -> OpenPartFile:
+def open_request(job: StartJob, size_bytes: int, name: str, *, again: bool = False) -> OpenPartFile:
     """Return the request that opens the part file, or opens it `again`."""
+    policy = job.spec.policy.but(preallocate=job.spec.policy.preallocate and not again)
     return OpenPartFile(
         job=job.job,
-        folder=job.folder,
-        name=name,
-        size_bytes=size_bytes,
-        chunk_size=job.chunk_size,
-        checksum=job.checksum,
-        preallocate=job.preallocate and not again,
-        sync=job.sync,
+        spec=job.spec.but(name=name, size_bytes=size_bytes, policy=policy),
         dispatcher=dispatcher_address(job.job),
         again=again,
         make_folder=job.make_folder,

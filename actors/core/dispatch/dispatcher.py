@@ -52,7 +52,7 @@ from protocol.messages import (
     SourcesExpected,
     SourceSlowed,
     SourceStalled,
-    StartDispatcher,
+    StartJob,
     StopJob,
     Ticked,
     UploadFailed,
@@ -113,7 +113,7 @@ SESSION_PROCESS: Final = split_address(SESSION)[0]
 class DispatchState:
     """State and decisions of one job. Owned by its ChunkDispatcher."""
 
-    def __init__(self, wanted: StartDispatcher, *, now_s: float) -> None:
+    def __init__(self, wanted: StartJob, *, now_s: float) -> None:
         self.job = wanted
         self.phase = Phase.OPENING
         self.sources: dict[int, Source] = {}
@@ -147,7 +147,7 @@ class DispatchState:
         return self._out.take()
 
     def start(self) -> list[Post]:
-        return [Post(to=WATCHDOG, message=admission.monitor_request(self.job, self.job.limit_bytes_s))]
+        return [Post(to=WATCHDOG, message=admission.monitor_request(self.job, self.job.spec.limit_bytes_s))]
 
     def _route(self, message: DispatcherInbox, now_s: float) -> None:
         match message:

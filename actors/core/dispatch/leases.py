@@ -40,7 +40,7 @@ from protocol.messages import (
     SourceMeasured,
     SourceSlowed,
     SourceStalled,
-    StartDispatcher,
+    StartJob,
     Ticked,
 )
 from protocol.messages.addresses import ASSEMBLER, PEER_HISTORY, dispatcher_address
@@ -63,7 +63,7 @@ class Leases:
 
     def __init__(
         self,
-        job: StartDispatcher,
+        job: StartJob,
         tracker: ChunkTracker,
         sources: dict[int, Source],
         report: Reporter,
@@ -77,7 +77,7 @@ class Leases:
         self.sources = sources
         self.report = report
         self.size_bytes = -1
-        self.limit_bytes_s = job.limit_bytes_s
+        self.limit_bytes_s = job.spec.limit_bytes_s
         self.store = 0
         self._out = out
         self._failures = failures
@@ -151,9 +151,9 @@ class Leases:
 
     def _extend_if_near(self, lease: Lease, source: Source, now_s: float) -> None:
         tracker = self.tracker
-        if self.job.mode != "swarm" or lease.draining or lease.stop not in tracker.free:
+        if self.job.spec.mode != "swarm" or lease.draining or lease.stop not in tracker.free:
             return
-        estimate = estimate_lease(lease, source, 0.0, self.job.chunk_size, now_s=now_s)
+        estimate = estimate_lease(lease, source, 0.0, self.job.spec.chunk_size, now_s=now_s)
         if estimate.finish_s - now_s > max(EXTEND_AHEAD_S, 2 * source.traits.restart_cost_s):
             return
         stop = place.extension(self._views.view(now_s), estimate)
@@ -273,7 +273,7 @@ class Leases:
         """Take the size of a file at the end of a body of unknown length. Return what speaks against it."""
         tracker = self.tracker
         assert tracker.total == UNBOUNDED
-        total, last = -(-size_bytes // self.job.chunk_size), tracker.stored.last_run()
+        total, last = -(-size_bytes // self.job.spec.chunk_size), tracker.stored.last_run()
         if last is not None and last[1] > total:
             return f"sizes differ: a body ended after {size_bytes} bytes, another went on"
         self.size_bytes = self.report.size_bytes = size_bytes
@@ -328,7 +328,7 @@ class Leases:
         ready.sort(key=lambda each: (each.ticket < 0, each.traits.offset_ok or any_offset, -each.rate_bytes_s, each.id))
         served = 0
         for source in ready:
-            placement = place.place(self.job.mode, self._views.view(now_s), source)
+            placement = place.place(self.job.spec.mode, self._views.view(now_s), source)
             if placement is None and source.budget_spent and not self._views.view(now_s).budgets_bind:
                 self._remote_queue.dequeue(source)
                 self._fail(source, FaultKind.TOO_MANY_FILES, stop_cost.SPENT_TODAY, now_s=now_s)
@@ -343,7 +343,9 @@ class Leases:
                 if served == SERVED_PER_STEP:
                     self._out.post(dispatcher_address(self.job.job), Ticked())
                     return
-            elif self.job.mode != "swarm" or (source.traits.offset_ok and not self.tracker.free and not source.peer):
+            elif self.job.spec.mode != "swarm" or (
+                source.traits.offset_ok and not self.tracker.free and not source.peer
+            ):
                 return  # what the fastest cannot better, no other can
 
     def _trim(self, lease: Lease) -> None:
@@ -372,7 +374,7 @@ class Leases:
                 assert_never(placement)
         self._views.changed()
         lease.prior_rate_bytes_s = source.rate_bytes_s
-        lease.lead_in_bytes = lead_in_chunks(source, lease.first) * self.job.chunk_size
+        lease.lead_in_bytes = lead_in_chunks(source, lease.first) * self.job.spec.chunk_size
         if source.peer:
             self._remote_queue.accept(source)
         source.state = SourceState.ACTIVE
@@ -381,7 +383,7 @@ class Leases:
         source.leases += 1
         if self.limit_bytes_s and source.leases == 1:
             # An equal share to begin with; the rate monitor shares out what is really used from its next tick on.
-            share = self.limit_bytes_s / max(len(self.sources), self.job.sources_expected, 1)
+            share = self.limit_bytes_s / max(len(self.sources), self.job.source_count, 1)
             self._out.post(source.worker, CapRate(job=self.job.job, source=source.id, rate_bytes_s=share))
         granted = LeaseGranted(
             job=self.job.job,

@@ -18,7 +18,7 @@ from actors.core.dispatch.finish_time import (
     estimate_rates,
 )
 from actors.core.dispatch.sources import Source
-from protocol.messages import StartDispatcher
+from protocol.messages import StartJob
 
 SURVEY_FRESH_MAX: Final = 64
 """Up to this many leases are surveyed again for every placement; with more, one survey serves `SURVEY_S`."""
@@ -50,7 +50,7 @@ class PlacementView:
 class PlacementViewCache:
     """Maker of views that surveys no more often than needed. Owned by one `Leases`, whose parts it reads."""
 
-    def __init__(self, job: StartDispatcher, tracker: ChunkTracker, sources: dict[int, Source]) -> None:
+    def __init__(self, job: StartJob, tracker: ChunkTracker, sources: dict[int, Source]) -> None:
         self._job = job
         self._tracker = tracker
         self._sources = sources
@@ -69,7 +69,7 @@ class PlacementViewCache:
         self._counts = None
 
     def view(self, now_s: float) -> PlacementView:
-        tracker, rates, chunk_size = self._tracker, self._rates, self._job.chunk_size
+        tracker, rates, chunk_size = self._tracker, self._rates, self._job.spec.chunk_size
         counts = self._counts
         if counts is None or now_s - counts.seen_s >= COUNTS_S:
             counts = self._counts = count_sources(self._sources, now_s=now_s)

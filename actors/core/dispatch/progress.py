@@ -30,7 +30,7 @@ from protocol.messages import (
     SlotSpoiled,
     SourceChanged,
     SourceProgressed,
-    StartDispatcher,
+    StartJob,
     StopJob,
 )
 from protocol.messages.addresses import POOL, Post
@@ -94,7 +94,7 @@ class Reporter:
     `reason`, set by the owner: why nothing comes at present, empty when something does.
     """
 
-    def __init__(self, wanted: StartDispatcher, *, now_s: float) -> None:
+    def __init__(self, wanted: StartJob, *, now_s: float) -> None:
         self.job = wanted
         self.reason = ""
         self.part_path = ""
@@ -140,7 +140,7 @@ class Reporter:
             job=self.job.job,
             part_path=target.part_path,
             size_bytes=size_bytes,
-            chunk_size=self.job.chunk_size,
+            chunk_size=self.job.spec.chunk_size,
             resumed_bytes=self.resumed_bytes,
             message=target.message,
         )
@@ -159,7 +159,7 @@ class Reporter:
 
     def bytes_of(self, chunks: RangeSet, size_bytes: int) -> int:
         """Return how many bytes of a file of this size (-1: unknown) these chunks are."""
-        size = self.job.chunk_size
+        size = self.job.spec.chunk_size
         return sum(min(stop * size, max(size_bytes, 0)) - first * size for first, stop in chunks)
 
     def stored(self, source: Source, new: tuple[ChunkRange, ...], length_bytes: int) -> None:
@@ -180,8 +180,8 @@ class Reporter:
             self._owners.put(first, stop, MISSING)
 
     def _length_bytes(self, chunk: int, size_bytes: int) -> int:
-        begin = chunk * self.job.chunk_size
-        return min(self.job.chunk_size, size_bytes - begin) if size_bytes >= 0 else self.job.chunk_size
+        begin = chunk * self.job.spec.chunk_size
+        return min(self.job.spec.chunk_size, size_bytes - begin) if size_bytes >= 0 else self.job.spec.chunk_size
 
     def lease_over(self, received_bytes: int) -> None:
         """Note the bytes that an ended lease had received."""

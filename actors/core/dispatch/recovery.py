@@ -15,8 +15,7 @@ from protocol.messages import (
     OpenPartFile,
     PartFileRefused,
     PartFileReopened,
-    StartDispatcher,
-    target_of_size,
+    StartJob,
 )
 from protocol.messages.addresses import ASSEMBLER, Post, shelf_address, split_address
 from protocol.model.chunk_ranges import RangeSet
@@ -62,7 +61,7 @@ class StoreRecovery:
             self._out.post(ASSEMBLER, ClosePartFile(job=self._wanted.job))
             return
         self.under_way = True
-        self.ask(target_of_size(self._wanted, size_bytes))
+        self.ask(self._wanted.but(spec=self._wanted.spec.but(size_bytes=size_bytes)))
 
     def awaits(self, phase: Phase, leases: Leases, store: int) -> bool:
         """Return whether this store process's answer is news: one of a process that died since may come before."""
@@ -83,9 +82,9 @@ def first_lease(attempt: int) -> int:
     return 1 + attempt * LEASES_PER_ATTEMPT
 
 
-def tracker_for(job: StartDispatcher, size_bytes: int, stored: RangeSet) -> ChunkTracker:
+def tracker_for(job: StartJob, size_bytes: int, stored: RangeSet) -> ChunkTracker:
     """Return the tracker of a job whose part file is open; `size_bytes` -1: unknown."""
-    total = UNBOUNDED if size_bytes < 0 else -(-size_bytes // job.chunk_size)
+    total = UNBOUNDED if size_bytes < 0 else -(-size_bytes // job.spec.chunk_size)
     return ChunkTracker(total, RangeSet(stored), first_lease=first_lease(job.attempt))
 
 
@@ -139,7 +138,7 @@ class DiskPause:
     `name` is what the part file was requested by; `reason` is one line for people.
     """
 
-    def __init__(self, job: StartDispatcher, report: Reporter) -> None:
+    def __init__(self, job: StartJob, report: Reporter) -> None:
         self._job = job
         self._report = report
         self.name = ""

@@ -23,7 +23,7 @@ from protocol.messages import (
     FileFinished,
     QueuePlaceChanged,
     SessionChanged,
-    StartDispatcher,
+    StartJob,
     UploadFailed,
     UploadOffered,
 )
@@ -47,7 +47,7 @@ class RemoteQueue:
     """
 
     def __init__(
-        self, job: StartDispatcher, sources: dict[int, Source], failures: FailurePolicy, report: Reporter, out: Outbox
+        self, job: StartJob, sources: dict[int, Source], failures: FailurePolicy, report: Reporter, out: Outbox
     ) -> None:
         self._job = job
         self._sources = sources

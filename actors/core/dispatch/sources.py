@@ -11,7 +11,7 @@ from typing import Final
 
 from actors.core.dispatch.chunk_tracker import Lease
 from actors.core.outbox import Outbox
-from protocol.messages import JobNoted, PeerFaulted, StartDispatcher
+from protocol.messages import JobNoted, PeerFaulted, StartJob
 from protocol.messages.addresses import PEER_HISTORY
 from protocol.model.faults import FaultKind
 from protocol.model.limits import LIMITER_QUOTA_S
@@ -243,7 +243,7 @@ class FailurePolicy:
     Owned by one `DispatchState`; the only place where a failure is held against a source.
     """
 
-    def __init__(self, job: StartDispatcher, out: Outbox) -> None:
+    def __init__(self, job: StartJob, out: Outbox) -> None:
         self._job = job
         self._out = out
 

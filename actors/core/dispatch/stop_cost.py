@@ -20,7 +20,7 @@ from actors.core.dispatch.placement_view import (
     small_bytes,
 )
 from actors.core.dispatch.sources import Source
-from protocol.messages import StartDispatcher
+from protocol.messages import StartJob
 
 MEASURING_SHARE: Final = 16
 """The first, measuring leases of all sources together take 1/16 of the file; where aborts are costly, 1/10."""
@@ -92,11 +92,11 @@ def gain_min_s(left_s: float, stops: int = 0) -> float:
     return max(2 * enough_s, GAIN_FELT_S) if stops >= STOPS_USUAL else enough_s
 
 
-def update_stop_budget(source: Source, job: StartDispatcher) -> None:
+def update_stop_budget(source: Source, job: StartJob) -> None:
     """Note on the source whether one more stop would be too many, for this job or for this day.
 
     Only sources whose aborts are costly have a budget, and none where the user asked for chunk by chunk.
     """
-    counts = source.traits.abort_is_costly and job.mode != "queue"
-    source.budget_spent_today = counts and source.stops_before + source.stops >= job.stops_per_day
-    source.budget_spent = source.budget_spent_today or (counts and source.stops >= job.stops_per_job)
+    counts = source.traits.abort_is_costly and job.spec.mode != "queue"
+    source.budget_spent_today = counts and source.stops_before + source.stops >= job.spec.policy.stops_per_day
+    source.budget_spent = source.budget_spent_today or (counts and source.stops >= job.spec.policy.stops_per_job)

@@ -18,7 +18,7 @@ from protocol.messages import (
     SourceDisabled,
     SourceNamed,
     SourcesExpected,
-    StartDispatcher,
+    StartJob,
     Ticked,
 )
 from protocol.messages.addresses import WATCHDOG, dispatcher_address
@@ -35,7 +35,7 @@ Request = SourceNamed | ResendState | ListContributors | SourceDisabled | LimitJ
 class WatcherRequests:
     """Requests of the watcher and the pool. Owned by one `DispatchState`, whose parts it works on."""
 
-    def __init__(self, job: StartDispatcher, report: Reporter, out: Outbox, admission: Admission) -> None:
+    def __init__(self, job: StartJob, report: Reporter, out: Outbox, admission: Admission) -> None:
         self._job = job
         self._report = report
         self._out = out

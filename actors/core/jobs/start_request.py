@@ -3,12 +3,13 @@
 import re
 from typing import Final
 
-from actors.core.jobs.job import Job
+from actors.core.jobs.job import Job, size_of
 from actors.core.jobs.queue import searches
 from protocol.messages import OfferSource, RestoreSourceCounts, StartJob
 from protocol.messages.addresses import JOB_MANAGER
 from protocol.model.job_policy import JobPolicy
 from protocol.model.job_records import JobRecord, SourceRecord
+from protocol.model.job_spec import JobSpec
 from protocol.model.source_url import public_url
 
 WORDS_CHARS_MAX: Final = 120
@@ -22,31 +23,28 @@ def asked_for(job: Job, settings: JobPolicy, *, now_ms: int) -> StartJob:
     kept, run = job.kept, job.run
     assert run is not None
     anew = run.kept.attempt > 0
-    return StartJob(
-        job=run.kept.number,
-        source_count=job.usable(),
+    spec = JobSpec(
         folder=kept.folder,
         name=kept.file_name,
+        size_bytes=size_of(kept),
         chunk_size=kept.chunk_size,
         checksum=kept.checksum,
         mode=kept.mode,
         limit_bytes_s=kept.limit_bytes_s,
-        preallocate=settings.preallocate,
-        sync=settings.sync,
-        slow_rate_bytes_s=settings.slow_rate_bytes_s,
-        slow_after_s=settings.slow_after_s,
-        verbose=False,
-        make_folder=True,
-        watcher=JOB_MANAGER,
         term=searched_words(kept) if searches(kept) else "",
-        wanted_size_bytes=kept.found_bytes if kept.found_bytes >= 0 else kept.size_bytes,
-        stops_per_job=settings.stops_per_job,
-        stops_per_day=settings.stops_per_day,
+        private_ok=kept.private_ok,
+        policy=settings.transfer,
+    )
+    return StartJob(
+        job=run.kept.number,
+        spec=spec,
+        source_count=job.usable(),
+        watcher=JOB_MANAGER,
         attempt=run.kept.attempt,
         elapsed_s=max(0, now_ms - run.kept.begun_ms) / 1000 if anew else 0.0,
         resumed_bytes=run.kept.resumed_bytes if anew else -1,
-        private_ok=kept.private_ok,
         waits=kept.origin != SLSKD,
+        make_folder=True,
     )
 
 

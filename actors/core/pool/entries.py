@@ -80,7 +80,7 @@ class PooledJob:
 
     @property
     def of_soulseek(self) -> bool:
-        return bool(self.asked.term) or any(source.peer for source in self.sources)
+        return bool(self.asked.spec.term) or any(source.peer for source in self.sources)
 
     def known(self, url: str) -> int | None:
         """Which source is offered here, None: one that it does not have.
@@ -124,9 +124,8 @@ class LastWords:
 
 
 def dispatcher_wanted(asked: StartJob, name: str, source_count: int) -> Post:
-    same = {field: getattr(asked, field) for field in StartDispatcher.__struct_fields__ if hasattr(asked, field)}
-    wanted = StartDispatcher(**{**same, "name": name, "sources_expected": source_count})
-    return Post(to=root_address("hub"), message=wanted)
+    start = asked.but(spec=asked.spec.but(name=name), source_count=source_count)
+    return Post(to=root_address("hub"), message=StartDispatcher(start=start))
 
 
 def heard(job: PooledJob) -> list[Post]:
@@ -139,7 +138,7 @@ def heard(job: PooledJob) -> list[Post]:
 
 def cleared(asked: StartJob, fetchers: tuple[str, ...]) -> list[Post]:
     """The hub that had this job has died; its workers go, and its places where there is a session to hear it."""
-    rooms = [*map(root_address, fetchers), *([SESSION] if asked.term else [])]
+    rooms = [*map(root_address, fetchers), *([SESSION] if asked.spec.term else [])]
     return [Post(to=to, message=JobClosed(job=asked.job)) for to in rooms]
 
 
@@ -149,8 +148,8 @@ def worker_wanted(job: PooledJob, number: int) -> Post:
         job=job.number,
         source=number,
         url=source.url,
-        chunk_size=job.asked.chunk_size,
-        private_ok=source.private_ok and job.asked.private_ok,
+        chunk_size=job.asked.spec.chunk_size,
+        private_ok=source.private_ok and job.asked.spec.private_ok,
     )
     return Post(to=root_address(source.home), message=wanted)
 

@@ -37,7 +37,6 @@ from protocol.messages import (
     Ticked,
     WorkerReady,
     ended_early,
-    with_limit,
 )
 from protocol.messages.addresses import (
     PEER_HISTORY,
@@ -212,24 +211,24 @@ class PoolState:
     def _begin(self, asked: StartJob) -> list[Post]:
         job = self._jobs[asked.job] = PooledJob(asked)
         out = entries.cleared(asked, self._homes.names) if asked.attempt else []
-        if not asked.term or asked.source_count:
+        if not asked.spec.term or asked.source_count:
             job.wanted = True
             # A job with sources goes on while it is searched for, but does not end before the search has.
-            expected = asked.source_count + bool(asked.term)
-            out.append(entries.dispatcher_wanted(asked, asked.name, expected))
-        if not asked.term:
+            expected = asked.source_count + bool(asked.spec.term)
+            out.append(entries.dispatcher_wanted(asked, asked.spec.name, expected))
+        if not asked.spec.term:
             return out
         if self._session is not None and self._session.state in _HOPELESS and not asked.waits:
             return out + self._not_found(job, self._session.detail)
         # Whose file is there already is joined by others only with the same kind of file.
-        extension = extension_of(asked.name) if asked.source_count and asked.name else None
-        return out + self._searching.begin(asked.job, asked.term, asked.wanted_size_bytes, extension)
+        extension = extension_of(asked.spec.name) if asked.source_count and asked.spec.name else None
+        return out + self._searching.begin(asked.job, asked.spec.term, asked.spec.size_bytes, extension)
 
     def _tell_anew(self, job: PooledJob, asked: StartJob) -> list[Post]:
         """The watcher has died and come back: it knows the job, not what was said of it since."""
         job.offers = 0
-        limit = LimitJob(job=job.number, limit_bytes_s=asked.limit_bytes_s)
-        out = self._limit(job, limit) if asked.limit_bytes_s != job.asked.limit_bytes_s else []
+        limit = LimitJob(job=job.number, limit_bytes_s=asked.spec.limit_bytes_s)
+        out = self._limit(job, limit) if asked.spec.limit_bytes_s != job.asked.spec.limit_bytes_s else []
         for number in range(len(job.sources)):
             out += entries.found(job, number)
         if job.dispatching:
@@ -237,7 +236,7 @@ class PoolState:
         return out
 
     def _limit(self, job: PooledJob, message: LimitJob) -> list[Post]:
-        job.asked = with_limit(job.asked, message.limit_bytes_s)
+        job.asked = job.asked.but(spec=job.asked.spec.but(limit_bytes_s=message.limit_bytes_s))
         job.limited = not job.dispatching
         return [Post(to=dispatcher_address(job.number), message=message)] if job.dispatching else []
 
@@ -271,7 +270,7 @@ class PoolState:
         new = [(slsk_url(hit.peer, hit.path), hit.size_bytes) for hit in chosen.users if not job.has(hit.peer)]
         if not job.wanted:
             job.wanted = True
-            name = job.asked.name or chosen.name
+            name = job.asked.spec.name or chosen.name
             out.append(entries.dispatcher_wanted(job.asked, name, len(job.sources) + len(new)))
         for url, size_bytes in new:
             source = PooledSource(url, size_bytes=size_bytes, source_hash=self._name_hash(public_url(url)))
@@ -295,7 +294,7 @@ class PoolState:
         source = PooledSource(offered.url, private_ok=offered.private_ok, left=offered.left)
         source.source_hash = self._name_hash(public_url(offered.url))
         if is_slsk(offered.url):  # a file of another size is another file
-            source.size_bytes = job.asked.wanted_size_bytes
+            source.size_bytes = job.asked.spec.size_bytes
         return self._add(job, source, now_s=now_s)
 
     def _add(self, job: PooledJob, source: PooledSource, *, now_s: float) -> list[Post]:
@@ -343,7 +342,7 @@ class PoolState:
         if job is None:
             return []
         job.dispatching = True
-        limit = LimitJob(job=number, limit_bytes_s=job.asked.limit_bytes_s)
+        limit = LimitJob(job=number, limit_bytes_s=job.asked.spec.limit_bytes_s)
         out = [Post(to=dispatcher_address(number), message=limit)] if job.limited else list[Post]()
         if job.of_soulseek and self._session is not None:
             out.append(Post(to=dispatcher_address(number), message=self._session))

@@ -157,7 +157,7 @@ class RateMonitor:
         for transfer in self._transfers.values():
             job = self._jobs[transfer.job]
             _forget_before(transfer.marks, now_s - WINDOW_S)
-            _forget_before(transfer.slow_marks, now_s - job.slow_after_s)
+            _forget_before(transfer.slow_marks, now_s - job.policy.slow_after_s)
             out += self._judge_transfer(transfer, job, now_s)
         return out + self._shares.share_out(self._demands(now_s))
 
@@ -182,10 +182,10 @@ class RateMonitor:
             transfer.reported = True
             stalled = SourceStalled(job=transfer.job, source=transfer.source, lease=transfer.lease, silent_s=silent_s)
             out.append(Post(to=job.dispatcher, message=stalled))
-        elif transfer.first_byte_s is not None and now_s - transfer.first_byte_s >= job.slow_after_s:
+        elif transfer.first_byte_s is not None and now_s - transfer.first_byte_s >= job.policy.slow_after_s:
             begin_s, begin = transfer.slow_marks[0]
             mean = (transfer.received_bytes - begin) / max(now_s - begin_s, 0.001)
-            if mean < job.slow_rate_bytes_s and now_s - begin_s >= SLOW_WHOLE_SHARE * job.slow_after_s:
+            if mean < job.policy.slow_rate_bytes_s and now_s - begin_s >= SLOW_WHOLE_SHARE * job.policy.slow_after_s:
                 transfer.reported = True
                 slowed = SourceSlowed(job=transfer.job, source=transfer.source, lease=transfer.lease, rate_bytes_s=mean)
                 out.append(Post(to=job.dispatcher, message=slowed))

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from protocol.cli.args import (
-    SLOW_AFTER_S,
-    SLOW_RATE_BYTES_S,
     Config,
     Handed,
     Link,
@@ -20,15 +18,14 @@ from protocol.cli.args import (
     spread,
 )
 from protocol.cli.parsing import (
-    MEMORY_LIMIT_BYTES,
     GetOptions,
     checked_chunk_size,
     checked_term,
     checked_urls,
     needs_soulseek,
-    split_target,
 )
 from protocol.cli.remote.connection import link_of, linked
+from protocol.model.job_spec import JobSpec
 from protocol.model.printable import printable
 
 if TYPE_CHECKING:
@@ -62,7 +59,8 @@ def get_command(act: Callable[[GetOptions], int]) -> Callable[..., None]:
         there = link_of(daemon, link)
         addresses, notes = checked_urls(urls or ())
         account = account_of_user(config) if there is None and needs_soulseek(addresses) else None
-        _run(act, _options(transfer, loudness, urls=addresses, account=account), there, transfer, loudness, notes=notes)
+        options = _options(transfer.spec(), transfer, loudness, urls=addresses, account=account)
+        _run(act, options, there, transfer, loudness, notes=notes)
 
     return get
 
@@ -94,39 +92,21 @@ def swarm_command(act: Callable[[GetOptions], int]) -> Callable[..., None]:
                 transfer = replace(transfer, chunk_size=checked_chunk_size(picked.chunk_size))
         words = checked_term(term or ())
         account = account_of_user(config) if there is None else None
-        options = _options(transfer, loudness, term=words, wanted_size_bytes=size, account=account)
+        options = _options(transfer.spec(term=words, size_bytes=size), transfer, loudness, account=account)
         _run(act, options, there, transfer, loudness, picked=picked)
 
     return swarm
 
 
 def _options(
-    transfer: Transfer,
-    loudness: Loudness,
-    *,
-    urls: tuple[str, ...] = (),
-    term: str = "",
-    wanted_size_bytes: int = -1,
-    account: "Account | None",
+    spec: JobSpec, transfer: Transfer, loudness: Loudness, *, urls: tuple[str, ...] = (), account: "Account | None"
 ) -> GetOptions:
-    folder, name = split_target(transfer.output)
     return GetOptions(
+        spec=spec,
         urls=urls,
-        term=term,
-        wanted_size_bytes=wanted_size_bytes,
-        folder=folder,
-        name=name,
-        chunk_size=transfer.chunk_size,
-        checksum=transfer.checksum,
-        mode=transfer.mode,
-        limit_bytes_s=transfer.limit,
-        preallocate=transfer.preallocate,
-        sync=transfer.sync,
         json=loudness.json,
         quiet=loudness.quiet,
         verbose=loudness.verbose,
-        slow_rate_bytes_s=transfer.slow_rate,
-        slow_after_s=transfer.slow_after,
         memory_limit_bytes=transfer.memory_limit,
         account=account,
     )
@@ -146,7 +126,8 @@ def _run(
     say_notes([*notes, *_soulseek_notes(options)], quiet=options.quiet)
     if link is None:
         raise typer.Exit(act(options))
-    _say_ignored(options)
+    ignored = ", ".join(transfer.ignored())
+    say_notes([f"the daemon goes by its own configuration, not by {ignored}"] if ignored else [], quiet=options.quiet)
     from protocol.cli.remote.download import hand_over, order_target
 
     if picked is None:
@@ -164,19 +145,6 @@ def picked_of(words: list[str]) -> "Picked | None":
     return picked_from_pool(words)
 
 
-def _say_ignored(options: GetOptions) -> None:
-    """Name the options that go by the daemon's configuration instead."""
-    asked = {
-        "--preallocate": options.preallocate,
-        "--sync": options.sync != "full",
-        "--slow-rate": options.slow_rate_bytes_s != SLOW_RATE_BYTES_S,
-        "--slow-after": options.slow_after_s != SLOW_AFTER_S,
-        "--memory-limit": options.memory_limit_bytes != MEMORY_LIMIT_BYTES,
-    }
-    words = ", ".join(option for option, is_asked in asked.items() if is_asked)
-    say_notes([f"the daemon goes by its own configuration, not by {words}"] if words else [], quiet=options.quiet)
-
-
 def account_of_user(config: str) -> "Account":
     """The Soulseek account. Raises `BadUsage` when there is none."""
     from protocol.config.load import load_account  # most downloads need none
@@ -187,7 +155,7 @@ def account_of_user(config: str) -> "Account":
 def _soulseek_notes(options: GetOptions) -> list[str]:
     if options.account is None:
         return []
-    return [*options.account.notes, *([QUEUE_WARNING] if options.mode == "queue" else [])]
+    return [*options.account.notes, *([QUEUE_WARNING] if options.spec.mode == "queue" else [])]
 
 
 def say_notes(notes: Iterable[str], *, quiet: bool) -> None:

@@ -120,7 +120,7 @@ def race(
             raise BadUsage("race needs the exact size of a file in the pool, and perhaps the KiB of a chunk")
         raise BadUsage(f"no file of the pool has {size[0][:20]} bytes (see: pool targets)")
     chunk_size = checked_chunk_size(picked.chunk_size or "128K")
-    transfer = Transfer(output=output, mode="race", chunk_size=chunk_size, checksum=checksum, limit=limit)
+    transfer = Transfer(output=output, mode="race", chunk_size=chunk_size, checksum=checksum, limit_bytes_s=limit)
     with linked(link) as daemon:
         raise typer.Exit(order_target(daemon, picked.target, transfer, loudness)[0])
 

@@ -33,17 +33,17 @@ def hand_over(link: Link, options: GetOptions, transfer: Transfer, loudness: Lou
     folder, name = place_in_daemon(transfer.output)
     with linked(link) as daemon:
         body = common_members(transfer, folder)
-        if options.term:
+        if options.spec.term:
             if name:
                 raise BadUsage("-o: what a search finds is called as users call it; give a folder, with a / at its end")
-            size = options.wanted_size_bytes
+            size = options.spec.size_bytes
             if size < 0:
-                found = searched(daemon, options.term, SEARCH_S, most=1)
+                found = searched(daemon, options.spec.term, SEARCH_S, most=1)
                 if not found:
-                    say_line(f"nothing found for {options.term!r}")
+                    say_line(f"nothing found for {options.spec.term!r}")
                     return ExitCode.NO_SOURCE
                 size = found[0]["size"]
-            body |= {"filename": options.term, "size": size, "searchTimeout": round(1000 * SEARCH_S)}
+            body |= {"filename": options.spec.term, "size": size, "searchTimeout": round(1000 * SEARCH_S)}
             return follow(daemon, daemon.order("/swarm", body), loudness)
         name = name or next(filter(None, map(pools.name_of, options.urls)), "")
         if not name:
@@ -81,7 +81,7 @@ def common_members(transfer: Transfer, folder: str | None) -> dict[str, Any]:
         "chunkSize": transfer.chunk_size,
         "mode": transfer.mode,
         "checksum": transfer.checksum or None,
-        "limit": transfer.limit,
+        "limit": transfer.limit_bytes_s,
         "folder": folder,
     }
 

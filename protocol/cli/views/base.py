@@ -76,5 +76,5 @@ def can_draw(stream: TextIO) -> bool:
 def _title(options: GetOptions | DemoOptions) -> str:
     if isinstance(options, DemoOptions):
         return "demo"
-    proposed = name_from_url(options.urls[0]) if options.urls else options.term
-    return printable(options.name or proposed or "the file")
+    proposed = name_from_url(options.urls[0]) if options.urls else options.spec.term
+    return printable(options.spec.name or proposed or "the file")

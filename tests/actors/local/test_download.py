@@ -27,6 +27,7 @@ from protocol.messages import (
     StartSearch,
 )
 from protocol.messages.addresses import FRONT, POOL, SESSION, split_address
+from tests.specs import start_job
 
 HERE = __name__
 
@@ -200,10 +201,7 @@ class Shown:
 
 
 def asked_job() -> StartJob:
-    return StartJob(
-        job=1, source_count=0, folder="/", name="", chunk_size=4096, checksum="", mode="swarm", limit_bytes_s=0,
-        preallocate=False, sync="none", slow_rate_bytes_s=0, slow_after_s=1.0, verbose=False, watcher=FRONT, term="x",
-    )  # fmt: skip
+    return start_job(folder="/", chunk_size=4096, slow_rate_bytes_s=0, slow_after_s=1.0, term="x")
 
 
 def test_the_death_of_the_session_is_told_to_the_pool_and_ends_no_job_by_itself() -> None:

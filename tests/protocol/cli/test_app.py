@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -12,6 +13,7 @@ from protocol.cli.app import Actions, build_app
 from protocol.cli.parsing import DaemonOptions, DemoOptions, GetOptions, SearchOptions, VerifyOptions
 from protocol.cli.views.outcome import MEANINGS
 from protocol.config.settings import Account
+from protocol.model.job_spec import JobSpec
 from protocol.model.limits import HEX_DIGITS
 from protocol.model.version import program_version
 
@@ -78,22 +80,14 @@ def got(*words: str) -> GetOptions:
 
 def test_a_bare_get_has_the_documented_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert got(URL) == GetOptions(
-        urls=(URL,),
-        folder=str(tmp_path),
-        name="",
-        chunk_size=128 * 1024,
-        checksum="",
-        mode="swarm",
-        limit_bytes_s=0,
-        preallocate=False,
-        sync="full",
-        json=False,
-        quiet=False,
-        verbose=False,
-        slow_rate_bytes_s=5 * 1024,
-        slow_after_s=15.0,
-    )
+    assert got(URL) == GetOptions(spec=JobSpec(folder=str(tmp_path)), urls=(URL,))
+
+
+def flat(options: GetOptions) -> dict[str, Any]:
+    """All that was asked for, by name."""
+    structs = (options.spec, options.spec.policy)
+    fields = {name: getattr(struct, name) for struct in structs for name in struct.__struct_fields__}
+    return fields | {name: getattr(options, name) for name in GetOptions.__dataclass_fields__}
 
 
 @pytest.mark.parametrize(
@@ -125,14 +119,14 @@ def test_a_bare_get_has_the_documented_defaults(tmp_path: Path, monkeypatch: pyt
     ],
 )
 def test_an_option_is_understood(words: list[str], name: str, value: object) -> None:
-    assert getattr(got(URL, *words), name) == value
-    assert getattr(got(*words, URL), name) == value or name == "urls"
+    assert flat(got(URL, *words))[name] == value
+    assert flat(got(*words, URL))[name] == value or name == "urls"
 
 
 @pytest.mark.parametrize("algorithm", HEX_DIGITS)
 def test_every_known_checksum_is_taken_with_its_own_length_only(algorithm: str) -> None:
     digits = HEX_DIGITS[algorithm]
-    assert got(URL, "--checksum", f"{algorithm}:{'0' * digits}").checksum == f"{algorithm}:{'0' * digits}"
+    assert got(URL, "--checksum", f"{algorithm}:{'0' * digits}").spec.checksum == f"{algorithm}:{'0' * digits}"
     for wrong in (digits - 1, digits + 1, 0):
         result, recorder = run("get", URL, "--checksum", f"{algorithm}:{'0' * wrong}")
         assert (result.exit_code, recorder.asked) == (2, [])
@@ -157,7 +151,7 @@ def test_where_the_file_goes(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there").mkdir()
     options = got(URL, "-o", output)
-    assert (Path(options.folder), options.name) == (tmp_path / folder, name)
+    assert (Path(options.spec.folder), options.spec.name) == (tmp_path / folder, name)
 
 
 @pytest.mark.parametrize(
@@ -331,11 +325,11 @@ def test_a_swarm_is_a_get_with_a_term(account: Account) -> None:
     assert result.exit_code == 0
     (options,) = recorder.asked
     assert isinstance(options, GetOptions)
-    assert (options.term, options.wanted_size_bytes, options.urls) == ("box quartet tide", 16 << 20, ())
-    assert (options.chunk_size, options.json, options.account) == (256 << 10, True, account)
+    assert (options.spec.term, options.spec.size_bytes, options.urls) == ("box quartet tide", 16 << 20, ())
+    assert (options.spec.chunk_size, options.json, options.account) == (256 << 10, True, account)
     (plain,) = run("swarm", "tide")[1].asked
     assert isinstance(plain, GetOptions)
-    assert plain.wanted_size_bytes == -1
+    assert plain.spec.size_bytes == -1
     assert "s3cr3t" not in repr(options) + result.output
 
 

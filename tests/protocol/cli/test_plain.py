@@ -3,7 +3,6 @@
 import io
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,9 @@ from protocol.messages import (
     ProcessReady,
     SessionChanged,
 )
+from protocol.model.job_spec import JobSpec
 from tests.protocol.cli.world import MIB, arrived, ended, opened, peer_row, progressed, row
+from tests.specs import with_spec
 
 EVIL = "[red]evil\x1b[31m\r\nname"
 NEWS: tuple[FrontInbox, ...] = (
@@ -246,23 +247,8 @@ def test_a_poor_encoding_gets_escapes_instead_of_an_error() -> None:
 
 
 def options(**changed: Any) -> GetOptions:
-    plain = GetOptions(
-        urls=("http://h/x",),
-        folder="/here",
-        name="",
-        chunk_size=131072,
-        checksum="",
-        mode="swarm",
-        limit_bytes_s=0,
-        preallocate=False,
-        sync="full",
-        json=False,
-        quiet=False,
-        verbose=False,
-        slow_rate_bytes_s=5120,
-        slow_after_s=15.0,
-    )
-    return replace(plain, **changed)
+    rest = with_spec(changed, spec=JobSpec(folder="/here"))
+    return GetOptions(**{"urls": ("http://h/x",), **rest})
 
 
 def test_the_view_fits_options_and_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

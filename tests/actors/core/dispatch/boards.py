@@ -13,33 +13,22 @@ from actors.core.dispatch.leases import Leases
 from actors.core.dispatch.progress import VerifiedChunks
 from actors.core.dispatch.sources import Source, SourceState, SourceTraits
 from actors.core.dispatch.stop_cost import update_stop_budget
-from protocol.messages import ContributorsListed, JobEnded, PartFileReady, SourceJoined, SourceProbed, StartDispatcher
+from protocol.messages import ContributorsListed, JobEnded, PartFileReady, SourceJoined, SourceProbed, StartJob
 from protocol.messages.addresses import POOL, Post
+from tests.specs import start_job
 
 CHUNK: Final = 100_000
 NOW_S: Final = 30.0
 SETUP_S: Final = 0.05
 
 
-def wanted(**changes: Any) -> StartDispatcher:
+def wanted(**changes: Any) -> StartJob:
     fields: dict[str, Any] = {
-        "job": 1,
         "folder": "/box",
-        "name": "",
         "chunk_size": CHUNK,
-        "checksum": "",
-        "mode": "swarm",
-        "limit_bytes_s": 0,
-        "preallocate": False,
-        "sync": "none",
-        "slow_rate_bytes_s": 5120,
-        "slow_after_s": 15.0,
-        "verbose": False,
-        "watcher": "front/front",
-        "sources_expected": 0,
         "rows_s": 0.0,
     }
-    return StartDispatcher(**{**fields, **changes})
+    return start_job(**{**fields, **changes})
 
 
 def board(

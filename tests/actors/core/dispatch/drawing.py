@@ -31,11 +31,12 @@ from protocol.messages import (
     SourceProbed,
     SourceSlowed,
     SourceStalled,
-    StartDispatcher,
+    StartJob,
     Ticked,
 )
 from protocol.messages.addresses import ASSEMBLER, FRONT, POOL, Post, dispatcher_address
 from protocol.model.faults import FaultKind
+from tests.specs import start_job
 
 JOB: Final = 1
 CHUNK: Final = 100_000
@@ -59,23 +60,9 @@ def address(source: str) -> str:
     return f"fetch-1/worker-{JOB}-{number(source)}"
 
 
-def wanted(*, expected: int, mode: str = "swarm", name: str = "", watcher: str = FRONT) -> StartDispatcher:
-    return StartDispatcher(
-        job=JOB,
-        folder="/f",
-        name=name,
-        chunk_size=CHUNK,
-        checksum="",
-        mode=mode,
-        limit_bytes_s=0,
-        preallocate=False,
-        sync="none",
-        slow_rate_bytes_s=5120,
-        slow_after_s=15.0,
-        verbose=False,
-        watcher=watcher,
-        sources_expected=expected,
-        rows_s=0.0,
+def wanted(*, expected: int, mode: str = "swarm", name: str = "", watcher: str = FRONT) -> StartJob:
+    return start_job(
+        job=JOB, name=name, chunk_size=CHUNK, mode=mode, watcher=watcher, source_count=expected, rows_s=0.0
     )
 
 

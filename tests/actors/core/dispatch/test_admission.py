@@ -34,7 +34,7 @@ def failed(source: int, kind: FaultKind = FaultKind.NOT_FOUND) -> SourceFailed:
 
 
 def job(sources: int, **changes: object) -> DispatchState:
-    state = DispatchState(wanted(sources_expected=sources, **changes), now_s=0.0)
+    state = DispatchState(wanted(source_count=sources, **changes), now_s=0.0)
     assert said(state.start(), MonitorJob)
     posts = told(state, *[joined(number) for number in range(sources)], now_s=0.0)
     assert len(said(posts, ProbeSource)) == sources
@@ -44,21 +44,21 @@ def job(sources: int, **changes: object) -> DispatchState:
 def test_the_first_size_opens_the_target() -> None:
     state = job(3)
     (target,) = said(told(state, probed(0, SIZE)), OpenPartFile)
-    assert (target.size_bytes, target.name, target.chunk_size) == (SIZE, "f", CHUNK)
+    assert (target.spec.size_bytes, target.spec.name, target.spec.chunk_size) == (SIZE, "f", CHUNK)
 
 
 def test_the_source_named_first_may_propose_the_name_for_a_while() -> None:
     state = job(2)
     assert not said(told(state, probed(1, SIZE, name="other.bin")), OpenPartFile)
     (target,) = said(told(state, probed(0, SIZE, name="first.bin"), now_s=1.2), OpenPartFile)
-    assert target.name == "first.bin"
+    assert target.spec.name == "first.bin"
 
 
 def test_a_first_source_that_keeps_silent_does_not_hold_up_the_job() -> None:
     state = job(2)
     told(state, probed(1, SIZE, name="other.bin"))
     (target,) = said(told(state, Ticked(), now_s=2.1), OpenPartFile)
-    assert target.name == "other.bin"
+    assert target.spec.name == "other.bin"
 
 
 def test_nobody_is_waited_for_when_the_name_is_what_the_first_address_ends_in() -> None:
@@ -68,14 +68,14 @@ def test_nobody_is_waited_for_when_the_name_is_what_the_first_address_ends_in() 
 
 def test_a_name_that_was_asked_for_is_taken() -> None:
     (target,) = said(told(job(2, name="mine"), probed(1, SIZE, name="other")), OpenPartFile)
-    assert target.name == "mine"
+    assert target.spec.name == "mine"
 
 
 def test_without_a_size_everybody_is_heard_first() -> None:
     state = job(2)
     assert not said(told(state, probed(0, -1)), OpenPartFile)
     (target,) = said(told(state, failed(1)), OpenPartFile)
-    assert target.size_bytes == -1
+    assert target.spec.size_bytes == -1
 
 
 def test_sizes_that_differ_end_the_job_and_name_both_sources() -> None:
@@ -119,7 +119,7 @@ def test_a_probe_that_failed_for_the_moment_is_repeated() -> None:
 
 
 def test_a_waiting_time_binds_every_source_of_the_host() -> None:
-    state = DispatchState(wanted(sources_expected=2), now_s=0.0)
+    state = DispatchState(wanted(source_count=2), now_s=0.0)
     told(state, joined(0, host="h"), joined(1, host="h"), now_s=0.0)
     busy = SourceFailed(job=1, source=0, fault=int(FaultKind.BUSY), detail="503", retry_after_s=5.0)
     told(state, busy, now_s=1.0)

@@ -103,7 +103,7 @@ def test_it_goes_on_with_what_the_disk_still_holds() -> None:
     state = board("####aa", rates={"a": 1})
     tell(state, stored(state, "a", 4), FULL, released(state, "a", FaultKind.REVOKED))
     asked = target_of(tell(state, Ticked(), at_s=NOW_S + 2))
-    assert (asked.again, asked.name, asked.size_bytes) == (True, "file.bin", 6 * CHUNK)
+    assert (asked.again, asked.spec.name, asked.spec.size_bytes) == (True, "file.bin", 6 * CHUNK)
     posts = tell(state, holding(0, 2), OPENED, at_s=NOW_S + 3)
     assert state.phase is Phase.RIDING
     assert drawn(state) == "##aaaa"
@@ -183,7 +183,7 @@ def test_sources_that_are_all_out_meanwhile_do_not_end_a_paused_job() -> None:
 def test_a_file_of_unknown_size_is_begun_anew() -> None:
     state = board("##a", rates={"a": 1}, sized=False)
     tell(state, FULL, released(state, "a", FaultKind.REVOKED))
-    assert target_of(tell(state, Ticked(), at_s=NOW_S + 2)).size_bytes == -1
+    assert target_of(tell(state, Ticked(), at_s=NOW_S + 2)).spec.size_bytes == -1
     tell(state, OPENED, at_s=NOW_S + 2)
     [granted] = list(board_of(state).leases.values())
     assert granted.first == 0

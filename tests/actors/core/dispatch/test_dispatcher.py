@@ -85,20 +85,20 @@ def sealing() -> DispatchState:
 def test_the_name_is_what_the_lowest_source_proposes_whoever_answers_first(order: str) -> None:
     state = opening()
     posts = [post for source in order for post in tell(state, probed(source, SIZE, name=f"says {source}"))]
-    assert target_of(posts).name == "says a"
+    assert target_of(posts).spec.name == "says a"
 
 
 @pytest.mark.parametrize("order", ["ab", "ba"])
 def test_a_proposed_name_is_better_than_what_an_address_ends_in(order: str) -> None:
     state = opening()
     tell(state, refused("a"))
-    assert target_of(tell(state, probed("b", SIZE, name="proposed"))).name == "proposed"
+    assert target_of(tell(state, probed("b", SIZE, name="proposed"))).spec.name == "proposed"
 
 
 def test_without_a_proposal_the_first_address_names_the_file_though_another_opened_it() -> None:
     state = opening()
     tell(state, refused("a"))
-    assert target_of(tell(state, probed("b", SIZE))).name == "a.iso"
+    assert target_of(tell(state, probed("b", SIZE))).spec.name == "a.iso"
 
 
 # -- opening

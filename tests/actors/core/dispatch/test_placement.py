@@ -262,7 +262,7 @@ def test_the_front_is_kept_while_a_source_has_not_yet_said_what_it_can() -> None
 def test_what_is_stored_before_its_run_must_be_read_by_a_source_without_offsets() -> None:
     state = board("####....", sources="a", fronts="a")
     assert drawn(state) == "####aaaa"
-    assert lease_of(state, "a").lead_in_bytes == 4 * state.job.chunk_size
+    assert lease_of(state, "a").lead_in_bytes == 4 * state.job.spec.chunk_size
 
 
 def test_a_source_with_offsets_reads_nothing_in_vain() -> None:

@@ -144,7 +144,7 @@ def test_a_file_of_which_nobody_had_announced_the_size_is_asked_for_by_what_was_
     state._store_recovery.ask(admission.open_request(state.job, -1, "f"))
     state._out.take()
     (asked,) = said(told(state, STORE_BACK), OpenPartFile)
-    assert asked.size_bytes == 4 * CHUNK
+    assert asked.spec.size_bytes == 4 * CHUNK
 
 
 def test_a_job_that_is_closing_hears_that_its_file_was_sealed_before_and_ends_so() -> None:

@@ -158,24 +158,24 @@ def test_what_a_ride_showed_is_remembered() -> None:
 
 
 def test_a_size_that_a_search_told_opens_the_target_before_any_turn() -> None:
-    state = DispatchState(wanted(sources_expected=1), now_s=NOW_S)
+    state = DispatchState(wanted(source_count=1), now_s=NOW_S)
     posts = told(state, joined(0, peer="ann", path="a.flac", size_bytes=5 * CHUNK))
-    assert of(posts, OpenPartFile)[0].size_bytes == 5 * CHUNK
+    assert of(posts, OpenPartFile)[0].spec.size_bytes == 5 * CHUNK
     assert not of(posts, EnqueueFile)
 
 
 def test_without_a_size_the_first_turn_tells_it_and_is_used() -> None:
-    state = DispatchState(wanted(sources_expected=1), now_s=NOW_S)
+    state = DispatchState(wanted(source_count=1), now_s=NOW_S)
     assert of(told(state, joined(0, peer="ann", path="a.flac")), EnqueueFile)
     posts = told(state, turn(state, 0, size_bytes=5 * CHUNK), now_s=NOW_S + 2)
-    assert of(posts, OpenPartFile)[0].size_bytes == 5 * CHUNK
+    assert of(posts, OpenPartFile)[0].spec.size_bytes == 5 * CHUNK
     posts = told(state, PartFileReady(job=1, part_path="p", message=""), now_s=NOW_S + 2)
     assert of(posts, AcceptUpload)
     assert drawn(state) == "aaaaa"
 
 
 def test_users_and_mirrors_ride_in_one_job() -> None:
-    state = DispatchState(wanted(sources_expected=2), now_s=NOW_S)
+    state = DispatchState(wanted(source_count=2), now_s=NOW_S)
     told(state, joined(0), joined(1, peer="ann", path="a.flac", size_bytes=60 * CHUNK), probed(0, 60 * CHUNK))
     posts = told(state, PartFileReady(job=1, part_path="p", message=""))
     assert of(posts, EnqueueFile)

@@ -42,7 +42,7 @@ class Dispatching(RuleBasedStateMachine):
     @initialize(mode=st.sampled_from(["swarm", "swarm", "swarm", "queue", "failover", "race"]), expected=SOURCES)
     def begin(self, mode: str, expected: int) -> None:
         self.now_s = 0.0
-        self.state = DispatchState(wanted(mode=mode, sources_expected=expected + 1), now_s=0.0)
+        self.state = DispatchState(wanted(mode=mode, source_count=expected + 1), now_s=0.0)
         self.state.start()
         self.held: dict[int, LeaseGranted] = {}
         self.held_s: dict[int, float] = {}

@@ -37,6 +37,7 @@ from tests.actors.core.dispatch.boards import CHUNK, NOW_S, joined, probed, said
 from tests.actors.core.dispatch.queued_users import session, told
 from tests.actors.core.dispatch.replies import released, stored
 from tests.actors.core.pool import test_pool as pools
+from tests.specs import changed
 
 
 def job(**changes: Any) -> DispatchState:
@@ -150,7 +151,7 @@ def test_after_something_was_stored_the_pause_is_short_again() -> None:
 
 @pytest.mark.parametrize("final", [True, False])
 def test_a_new_login_lets_it_ask_its_users_again(final: bool) -> None:
-    state = job(sources_expected=1)
+    state = job(source_count=1)
     told(state, session("online"), joined(0, peer="ann", path="f", size_bytes=4 * CHUNK))
     told(state, PartFileReady(job=1, part_path="/box/f.part", message=""))
     lost_s = NOW_S if final else NOW_S + 61  # one that is over for good is not hoped for first
@@ -218,8 +219,7 @@ def test_what_was_on_its_way_when_everybody_left_may_be_all_that_lacked() -> Non
 def hunting() -> PoolState:
     pool = PoolState(("fetch-1",))
     asked = pools.asked(sources=0)
-    fields = {name: getattr(asked, name) for name in asked.__struct_fields__}
-    pools.told(pool, type(asked)(**{**fields, "term": "tide", "waits": True}))
+    pools.told(pool, changed(asked, term="tide", waits=True))
     return pool
 
 
@@ -251,7 +251,7 @@ def test_a_search_that_brings_somebody_at_last_begins_the_job() -> None:
     )  # fmt: skip
     pools.told(pool, hit, now_s=101.0)
     (begun,) = said(nothing(pool, 2, 105.0), StartDispatcher)
-    assert begun.waits
+    assert begun.start.waits
 
 
 def test_without_a_login_it_is_searched_for_as_soon_as_there_is_one() -> None:

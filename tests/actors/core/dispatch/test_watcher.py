@@ -122,7 +122,7 @@ def test_a_user_that_is_dropped_gets_its_place_back(turn: bool) -> None:
 
 
 def test_nobody_waits_for_a_source_that_was_dropped_before_it_joined() -> None:
-    state = DispatchState(wanted(sources_expected=2), now_s=NOW_S)
+    state = DispatchState(wanted(source_count=2), now_s=NOW_S)
     tell(state, left(1), joined(0))
     posts = tell(state, probed(0, 5 * CHUNK, name="f"))
     assert state.phase is Phase.TARGET
@@ -132,7 +132,7 @@ def test_nobody_waits_for_a_source_that_was_dropped_before_it_joined() -> None:
 
 
 def test_a_job_waits_for_those_who_are_searched_for_and_for_nobody_once_it_heard_that_there_are_none() -> None:
-    state = DispatchState(wanted(sources_expected=2), now_s=NOW_S)
+    state = DispatchState(wanted(source_count=2), now_s=NOW_S)
     tell(state, joined(0), left(0), Ticked())
     waited = state.phase
     tell(state, SourcesExpected(job=1, count=1))
@@ -229,7 +229,7 @@ def test_who_sent_which_chunks_is_told_exactly() -> None:
 
 
 def test_what_was_there_already_is_told_as_its_sender_s_once_the_sender_is_known_again() -> None:
-    state = DispatchState(wanted(sources_expected=1), now_s=NOW_S)
+    state = DispatchState(wanted(source_count=1), now_s=NOW_S)
     assert runs_of(state) == []
     tell(state, named(0, 77), joined(0), probed(0, 9 * CHUNK))
     verified = ChunksVerified(job=1, runs=(0, 2, 2, 4, 4, 5, 6, 7), sources=(77, 88, 0, 99))

@@ -130,7 +130,7 @@ def test_a_clock_that_was_set_back_keeps_nobody_waiting() -> None:
 def test_two_jobs_never_write_one_part_file() -> None:
     rig = Rig()
     ids = [rig.order(name="a.tar.gz").id for _ in range(3)]
-    assert [asked.name for asked in rig.all_said(StartJob)] == ["a.tar.gz", "a (1).tar.gz", "a (2).tar.gz"]
+    assert [asked.spec.name for asked in rig.all_said(StartJob)] == ["a.tar.gz", "a (1).tar.gz", "a (2).tar.gz"]
     rig.ended(rig.number(ids[0]), "sealed")
     assert rig.order(name="A.TAR.GZ").name == "A.TAR.GZ"
 
@@ -140,7 +140,7 @@ def test_an_unnamed_file_whose_likely_name_is_taken_gets_another_one() -> None:
     rig.order(name="f.bin")
     rig.order(name="", urls=(OTHER,))
     rig.order(name="", urls=("http://c.example/g.bin",))
-    assert [asked.name for asked in rig.all_said(StartJob)] == ["f.bin", "f (1).bin", ""]
+    assert [asked.spec.name for asked in rig.all_said(StartJob)] == ["f.bin", "f (1).bin", ""]
 
 
 def test_a_name_learned_too_late_ends_the_run_and_the_next_one_has_its_own() -> None:
@@ -150,7 +150,7 @@ def test_a_name_learned_too_late_ends_the_run_and_the_next_one_has_its_own() -> 
     rig.opened(rig.number(second.id), "/box/real.bin.part")
     assert rig.all_heard(StopJob) == [StopJob(job=2)]
     rig.ended(2, "interrupted")
-    assert [asked.name for asked in rig.all_heard(StartJob)] == ["real (1).bin"]
+    assert [asked.spec.name for asked in rig.all_heard(StartJob)] == ["real (1).bin"]
     assert rig.kept(first.id).file_name == "real.bin"
 
 
@@ -161,7 +161,7 @@ def test_the_name_that_sources_gave_is_asked_for_in_every_later_run() -> None:
     rig.pause(id)
     rig.ended(1, "interrupted")
     rig.resume(id)
-    assert [asked.name for asked in rig.all_heard(StartJob)] == ["theirs.bin"]
+    assert [asked.spec.name for asked in rig.all_heard(StartJob)] == ["theirs.bin"]
 
 
 # -- sources

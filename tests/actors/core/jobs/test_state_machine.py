@@ -62,11 +62,11 @@ class JobManagers(RuleBasedStateMachine):
         """What the job manager said since, as the hub and the desk take it."""
         for post in self.rig.said[self.heard :]:
             match post.message:
-                case StartJob(job=number, attempt=attempt, name=name):
+                case StartJob(job=number, attempt=attempt, spec=spec):
                     if attempt == 0:
                         assert number not in self.numbers, "a number that was given before"
                     self.numbers.add(number)
-                    self.hub[number] = name
+                    self.hub[number] = spec.name
                 case StopJob(job=number):
                     assert number in self.hub
                 case RequestAnswered(body=body):

@@ -20,9 +20,9 @@ from protocol.messages import (
     StopJob,
     Ticked,
     WorkerReady,
-    restarted_job,
 )
 from protocol.messages.addresses import Post
+from tests.specs import start_job
 
 
 def told(pool: PoolState, message: PoolInbox, *, now_s: float = 0.0) -> list[Post]:
@@ -33,22 +33,7 @@ def told(pool: PoolState, message: PoolInbox, *, now_s: float = 0.0) -> list[Pos
 
 
 def asked(job: int = 1, sources: int = 2) -> StartJob:
-    return StartJob(
-        job=job,
-        source_count=sources,
-        folder="/f",
-        name="",
-        chunk_size=131072,
-        checksum="",
-        mode="swarm",
-        limit_bytes_s=0,
-        preallocate=False,
-        sync="full",
-        slow_rate_bytes_s=5120,
-        slow_after_s=15.0,
-        verbose=False,
-        watcher="front/front",
-    )
+    return start_job(job=job, source_count=sources)
 
 
 def running(urls: list[str]) -> tuple[PoolState, list[Post]]:
@@ -64,7 +49,7 @@ def test_a_job_begins_with_its_dispatcher_alone() -> None:
     (post,) = told(PoolState(("fetch-1",)), asked())
     assert post.to == "hub/root"
     assert isinstance(post.message, StartDispatcher)
-    assert post.message.sources_expected == 2
+    assert post.message.start.source_count == 2
 
 
 def test_sources_are_spread_over_the_fetch_processes() -> None:
@@ -176,17 +161,17 @@ def test_a_new_store_or_session_is_told_to_every_dispatcher() -> None:
 
 def test_a_job_asked_for_anew_begins_with_fetchers_that_know_nothing_of_it() -> None:
     pool = PoolState(("fetch-1", "fetch-2"))
-    posts = told(pool, restarted_job(asked(), elapsed_s=4.0, resumed_bytes=7))
+    posts = told(pool, asked().restarted(elapsed_s=4.0, resumed_bytes=7))
     assert [post.to for post in posts] == ["fetch-1/root", "fetch-2/root", "hub/root"]
     assert [type(post.message) for post in posts] == [JobClosed, JobClosed, StartDispatcher]
     wanted = posts[-1].message
     assert isinstance(wanted, StartDispatcher)
-    assert (wanted.attempt, wanted.elapsed_s, wanted.resumed_bytes) == (1, 4.0, 7)
+    assert (wanted.start.attempt, wanted.start.elapsed_s, wanted.start.resumed_bytes) == (1, 4.0, 7)
 
 
 def test_what_a_source_had_given_when_the_hub_died_is_told_with_it() -> None:
     pool = PoolState(("fetch-1",))
-    told(pool, restarted_job(asked(sources=2), elapsed_s=4.0, resumed_bytes=0))
+    told(pool, asked(sources=2).restarted(elapsed_s=4.0, resumed_bytes=0))
     known = RestoreSourceCounts(job=1, name="http://a/f", bytes_stored=700, chunks=7, leases=3, stops=2)
     told(pool, known)
     told(pool, RestoreSourceCounts(job=2, name="http://b/f", bytes_stored=1, chunks=1, leases=1, stops=1))

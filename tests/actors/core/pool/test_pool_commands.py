@@ -32,17 +32,16 @@ from protocol.messages import (
     Ticked,
     WorkerReady,
     ended_early,
-    with_limit,
 )
 from protocol.messages.addresses import JOB_MANAGER, POOL, Post
 from tests.actors.core.pool.test_pool import asked as asked_of
+from tests.specs import changed
 
 DISPATCHER = "hub/dispatcher-1"
 
 
 def asked(sources: int = 1, *, term: str = "", private_ok: bool = True, **more: Any) -> StartJob:
-    plain = {name: getattr(asked_of(1, sources), name) for name in StartJob.__struct_fields__}
-    return StartJob(**{**plain, "watcher": JOB_MANAGER, "term": term, "private_ok": private_ok, **more})
+    return changed(asked_of(1, sources), watcher=JOB_MANAGER, term=term, private_ok=private_ok, **more)
 
 
 def tell(pool: PoolState, *messages: PoolInbox) -> list[Post]:
@@ -165,7 +164,7 @@ def test_a_limit_goes_to_the_dispatcher_or_waits_for_it() -> None:
     tell(early, asked(0))
     assert tell(early, limit) == []
     assert to(tell(early, DispatcherReady(job=1)), DISPATCHER) == [limit]
-    again = tell(early, with_limit(asked(0), 9))
+    again = tell(early, changed(asked(0), limit_bytes_s=9))
     assert to(again, DISPATCHER) == [LimitJob(job=1, limit_bytes_s=9), ResendState(job=1)]
 
 
@@ -211,7 +210,7 @@ def test_a_job_with_sources_is_not_given_up_before_its_search_was_heard() -> Non
     pool = PoolState(("fetch-1",))
     posts = tell(pool, asked(1, term="f"), OfferSource(job=1, url="slsk://bob/m%5Cf.flac"))
     (begun,) = [post.message for post in posts if isinstance(post.message, StartDispatcher)]
-    assert begun.sources_expected == 2, "one more than is known"
+    assert begun.start.source_count == 2, "one more than is known"
     assert expected(tell(pool, DispatcherReady(job=1), hit("bob"), hit("eve"), hit("sue"))) == []
     assert expected(tell(pool, SearchEnded(search=1, peers=3, refused=""))) == [3]
 
@@ -226,7 +225,7 @@ def test_a_search_that_brings_nobody_ends_the_waiting(early: bool) -> None:
 
 def test_only_users_with_the_same_kind_of_file_join_one_that_is_there() -> None:
     pool = PoolState(("fetch-1",))
-    wanted = asked(1, term="f", name="f.flac", wanted_size_bytes=7)
+    wanted = asked(1, term="f", name="f.flac", size_bytes=7)
     tell(pool, wanted, OfferSource(job=1, url="slsk://bob/m%5Cf.flac"), DispatcherReady(job=1))
     hits = [hit(f"u{number}", "m\\f.mp3") for number in range(3)]
     tell(pool, *hits, hit("longer", size_bytes=8), hit("bob", "copy\\f.flac"), hit("eve", "x\\F.FLAC"))
@@ -237,7 +236,7 @@ def test_only_users_with_the_same_kind_of_file_join_one_that_is_there() -> None:
 def test_a_users_file_has_the_size_that_is_wanted_or_is_another_file() -> None:
     pool = PoolState(("fetch-1",))
     offers = [OfferSource(job=1, url=url) for url in ("slsk://bob/m%5Cf.flac", "http://a/f.flac")]
-    told = tell(pool, asked(2, wanted_size_bytes=7), *offers)
+    told = tell(pool, asked(2, size_bytes=7), *offers)
     assert [message.size_bytes for message in to(told, JOB_MANAGER) if isinstance(message, SourceFound)] == [7, -1]
 
 
@@ -272,12 +271,8 @@ def searches(posts: list[Post]) -> list[int]:
 def hunting(count: int) -> tuple[PoolState, list[int]]:
     """So many jobs that wait for whom a search brings, and the searches that are under way."""
     pool = PoolState(("fetch-1",))
-    asks = [replaced(asked(0, term="f"), job=job, waits=True) for job in range(1, count + 1)]
+    asks = [changed(asked(0, term="f"), job=job, waits=True) for job in range(1, count + 1)]
     return pool, searches(tell(pool, *asks))
-
-
-def replaced(asked: StartJob, **changes: object) -> StartJob:
-    return StartJob(**{name: changes.get(name, getattr(asked, name)) for name in StartJob.__struct_fields__})  # type: ignore[arg-type]
 
 
 def test_a_hundred_jobs_search_a_few_at_a_time_and_every_one_gets_its_turn() -> None:

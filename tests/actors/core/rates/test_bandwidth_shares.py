@@ -8,6 +8,7 @@ from actors.core.rates.bandwidth_shares import UNLIMITED, BandwidthShares, Deman
 from actors.core.rates.rate_monitor import RateMonitor
 from protocol.messages import CapRate, JobClosed, LimitTotal, Message, MonitorJob, Ticked, TransferProgressed
 from protocol.messages.addresses import Post
+from protocol.model.job_spec import TransferPolicy
 
 
 def demand(job: int, source: int, rate: float = UNLIMITED) -> Demand:
@@ -123,8 +124,7 @@ class Watch:
             MonitorJob(
                 job=job,
                 dispatcher=f"hub/dispatcher-{job}",
-                slow_rate_bytes_s=5120,
-                slow_after_s=15.0,
+                policy=TransferPolicy(slow_rate_bytes_s=5120, slow_after_s=15.0),
                 stall_s=10.0,
                 limit_bytes_s=limit,
             )

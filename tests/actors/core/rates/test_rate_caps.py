@@ -20,6 +20,7 @@ from protocol.messages import (
     TransferProgressed,
 )
 from protocol.messages.addresses import Post
+from protocol.model.job_spec import TransferPolicy
 
 KB = 1024.0
 
@@ -36,8 +37,7 @@ class Watched:
             MonitorJob(
                 job=1,
                 dispatcher="hub/dispatcher-1",
-                slow_rate_bytes_s=int(slow_rate),
-                slow_after_s=slow_after_s,
+                policy=TransferPolicy(slow_rate_bytes_s=int(slow_rate), slow_after_s=slow_after_s),
                 stall_s=stall_s,
                 limit_bytes_s=int(limit),
             )

@@ -19,6 +19,7 @@ from protocol.messages import (
     TransferProgressed,
 )
 from protocol.messages.addresses import Post
+from protocol.model.job_spec import TransferPolicy
 
 DISPATCHER = "hub/dispatcher-1"
 KB = 1024
@@ -34,8 +35,7 @@ class Stage:
         watched = MonitorJob(
             job=1,
             dispatcher=DISPATCHER,
-            slow_rate_bytes_s=5 * KB,
-            slow_after_s=slow_after_s,
+            policy=TransferPolicy(slow_rate_bytes_s=5 * KB, slow_after_s=slow_after_s),
             stall_s=10.0,
             limit_bytes_s=limit_bytes_s,
         )

@@ -1,0 +1,66 @@
+"""Job specification: one download as it was ordered. The only place where its defaults stand.
+
+It travels whole: from the command line or the API into the order, the job store, each attempt, and the dispatcher. So
+a new setting is one field here, the option or key that sets it, and the decision that reads it.
+"""
+
+from typing import Final
+
+from protocol.model.limits import STOPS_PER_DAY, STOPS_PER_JOB
+from protocol.model.value import Value
+
+CHUNK_SIZE: Final = 128 * 1024
+SLOW_RATE_BYTES_S: Final = 5 * 1024
+SLOW_AFTER_S: Final = 15.0
+
+
+class TransferPolicy(Value):
+    """Rules for disk and sources: options of a command, in the daemon its configuration as each attempt begins."""
+
+    preallocate: bool = False
+    """Reserve the disk space at once."""
+    sync: str = "full"
+    """One of `SYNCS`: ``full`` means that a sealed file is on the disk."""
+    slow_rate_bytes_s: int = SLOW_RATE_BYTES_S
+    """A source below this rate is slow; 0: none is."""
+    slow_after_s: float = SLOW_AFTER_S
+    """How long a slow source is tolerated."""
+    stops_per_job: int = STOPS_PER_JOB
+    """How often one Soulseek user's transfer may be aborted, for this file ..."""
+    stops_per_day: int = STOPS_PER_DAY
+    """... and in a day."""
+
+
+class JobSpec(Value):
+    """One file and how it is to be downloaded. Columns of the job store have the names of its fields."""
+
+    folder: str
+    """Absolute path."""
+    name: str = ""
+    """Of the finished file; empty: taken from the sources."""
+    size_bytes: int = -1
+    """Exact size; -1: unknown, any."""
+    chunk_size: int = CHUNK_SIZE
+    checksum: str = ""
+    """``algorithm:hex`` in lower case, empty: none."""
+    mode: str = "swarm"
+    """One of `MODES`."""
+    limit_bytes_s: int = 0
+    """Of all sources together; 0: none."""
+    priority: int = 0
+    """The highest starts first."""
+    term: str = ""
+    """Words that users are searched for by; empty: no search."""
+    search_s: float = 0.0
+    """How long answers to the first search are awaited."""
+    origin: str = "cli"
+    """How it was ordered: ``cli``, ``multisource`` (the native API) or ``slskd``."""
+    user: str = ""
+    """Of an order through slskd's API: the user and ..."""
+    remote_path: str = ""
+    """... the path that were enqueued, whichever source sends the bytes."""
+    widen: bool = False
+    """Search for other users who have the same file."""
+    private_ok: bool = True
+    """Addresses inside private networks may be downloaded from."""
+    policy: TransferPolicy = TransferPolicy()
