@@ -1,11 +1,10 @@
-"""A job as a daemon tells it, turned into what the views of a job are shown: the same messages as of a job of ours."""
+"""Conversion of the API's jobs to the messages that views are shown, the same as those of a job of this process."""
 
 import struct
 from collections.abc import Mapping
 from typing import Any, Final
 
-from protocol.cli.views.live_table import FIRST_SOURCE, LEASED, MISSING, RESUMED
-from protocol.cli.views.progress_state import SAID_STATES
+from protocol.cli.views.progress_state import FIRST_SOURCE, LEASED, MISSING, RESUMED, SAID_STATES
 from protocol.messages import (
     ChunkMapDrawn,
     FrontInbox,

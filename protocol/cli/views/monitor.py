@@ -11,8 +11,7 @@ from rich.text import Text
 from protocol.cli.views.base import can_draw
 from protocol.cli.views.job_table import ID_SHOWN, done, name_of
 from protocol.cli.views.lines import JsonRows, LineWriter
-from protocol.cli.views.live import DRAW_EVERY_S, LiveRegion, console_on
-from protocol.cli.views.live_table import DIM
+from protocol.cli.views.live import DIM, DRAW_EVERY_S, LiveRegion, console_on
 from protocol.client.http_client import Daemon, DaemonError
 from protocol.client.sse_client import Gone, Stream
 from protocol.model.printable import count_of, printable

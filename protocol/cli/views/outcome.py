@@ -1,11 +1,11 @@
-"""Outcome of a job as people and scripts see it: the exit code and the last line."""
+"""Outcome of a job as people and scripts see it: the exit code, who sent what, and the last line."""
 
 from enum import IntEnum, unique
 from typing import Final
 
-from protocol.cli.views.progress_state import ProgressState
+from protocol.cli.views.progress_state import ProgressState, state_word
 from protocol.messages import JobEnded
-from protocol.model.printable import count_of, printable
+from protocol.model.printable import cell_width, count_of, cut, printable
 from protocol.model.units import show_percent, show_rate, show_size, show_time
 
 
@@ -52,6 +52,49 @@ _OF_STATE: Final = {
 def exit_code_of(state: str) -> ExitCode:
     """The exit code for `JobEnded.state`. An unknown state is our fault."""
     return _OF_STATE.get(state, ExitCode.OUR_FAULT)
+
+
+ROWS_MAX: Final = 40
+NAME_WIDTH_MAX: Final = 40
+
+
+def summary_lines(board: ProgressState) -> list[str]:
+    """Who sent what, most bytes first. When no source sent anything, why: a line for each cause, none for one source,
+    whose cause the last line has."""
+    rows = sorted(board.sorted_rows, key=lambda row: -row.bytes_stored)
+    total = board.stored_by_sources
+    if not total:
+        return _causes(board) if len(rows) > 1 else []
+    shown, rest = rows[:ROWS_MAX], rows[ROWS_MAX:]
+    width = min(NAME_WIDTH_MAX, max(cell_width(board.label(row.name)) for row in shown))
+    lines = ["who sent what:"]
+    for row in shown:
+        name = cut(board.label(row.name), width)
+        rate = show_rate(row.rate_bytes_s) if row.rate_bytes_s > 0 else "-"
+        counts = f"{count_of(row.chunks, 'chunk'):>12}  {rate:>11}  {count_of(row.leases, 'lease'):>9}"
+        facts = f"{show_size(row.bytes_stored):>10}  {share_text(row.bytes_stored, total):>7}  {counts}"
+        stops = f"{count_of(row.stops, 'stop'):>8}  {printable(row.reason)}"
+        lines.append(f"  {name}{' ' * (width - cell_width(name))}  {facts}  {stops}".rstrip())
+    if rest:
+        lines.append(f"  and {len(rest)} more: {show_size(sum(row.bytes_stored for row in rest))}")
+    return lines
+
+
+def _causes(board: ProgressState) -> list[str]:
+    names: dict[str, list[str]] = {}
+    for row in board.sorted_rows:
+        names.setdefault(printable(row.reason) or state_word(row), []).append(board.label(row.name))
+    return [f"  {cause}: {_named(labels)}" for cause, labels in names.items()]
+
+
+def _named(labels: list[str]) -> str:
+    shown = ", ".join(labels[:3])
+    return shown if len(labels) <= 3 else f"{shown} and {len(labels) - 3} more"
+
+
+def share_text(bytes_stored: int, total_bytes: int) -> str:
+    """Part of everything that was stored, ``12.5 %``."""
+    return f"{100 * bytes_stored / total_bytes:.1f} %" if total_bytes > 0 else "-"
 
 
 def last_line(board: ProgressState, ended: JobEnded) -> str:

@@ -1,12 +1,11 @@
-"""Plain lines now and then, for logs and pipes; all on stderr, since stdout is for results."""
+"""Views of a job without a live terminal: plain lines now and then, or only why it failed. stdout is for results."""
 
 import math
 from typing import Final, TextIO
 
 from protocol.cli.views.lines import LineWriter
-from protocol.cli.views.outcome import last_line
+from protocol.cli.views.outcome import last_line, summary_lines
 from protocol.cli.views.progress_state import SAID_STATES, SAME_COMMAND, ProgressState
-from protocol.cli.views.summary import summary_lines
 from protocol.messages import (
     ActorDied,
     ChunkArrived,
@@ -21,11 +20,10 @@ from protocol.messages import (
 from protocol.model.printable import count_of, printable
 from protocol.model.units import show_percent, show_rate, show_size, show_whole_time
 
-# What should be read even if nobody looks at progress.
-
 
 class Notes:
-    """Makes lines of messages; remembers what was said of the login, which is tried again and again."""
+    """Lines that should be read whatever is shown of the progress. Remembers what it said of the login, which is tried
+    again and again."""
 
     def __init__(self) -> None:
         self._session = ""
@@ -132,11 +130,9 @@ def progress_line(board: ProgressState, progress: JobProgressed) -> str:
     return ", ".join(facts)
 
 
-# Silence, except for the reason why there is no file, or none yet: a job that waits for its disk needs somebody.
-
-
 class QuietView:
-    """`FrontView` for ``--quiet``: one line on stderr for the end, and one for each reason to wait for the disk."""
+    """`FrontView` for ``--quiet``: a line for an end without the file, and for each reason to wait for the disk, which
+    waits for the user."""
 
     def __init__(self, stderr: TextIO, title: str, *, again: str = SAME_COMMAND) -> None:
         self._lines = LineWriter(stderr)

@@ -1,4 +1,4 @@
-"""What a front knows of its job: the last of each kind of message, and nothing computed that could be stale."""
+"""State of a job as its views know it: the last of each kind of message, and nothing computed that could be stale."""
 
 import struct
 from typing import Final
@@ -6,10 +6,16 @@ from typing import Final
 from protocol.messages import ChunkMapDrawn, FrontInbox, JobEnded, JobOpened, JobProgressed, SourceProgressed
 from protocol.model.printable import printable, short_names
 
+LEASED: Final = 0x8000
+MISSING: Final = 0
+RESUMED: Final = 1
+FIRST_SOURCE: Final = 2
+"""Values of a cell of `ChunkMapDrawn`: missing, here before, or a source's number above these, with or without
+`LEASED`."""
 ACTIVE: Final = "active"
 SAME_COMMAND: Final = "the same command"
 SAID_STATES: Final = ("paused", "verifying", "queued", "searching", "waiting")
-"""States of a job in which nothing comes, and that is no wonder: they stand where the time left would."""
+"""States of a job in which nothing comes and nothing is wrong: they are shown in place of the time left."""
 
 
 class ProgressState:
@@ -30,7 +36,7 @@ class ProgressState:
         self._labels: dict[str, str] = {}
 
     def take(self, message: FrontInbox) -> None:
-        """Remember what this message says; messages that say nothing of the job's state change nothing."""
+        """Remember what this message says of the job's state, if anything."""
         match message:
             case JobOpened():
                 self.opened = message
@@ -50,6 +56,7 @@ class ProgressState:
 
     @property
     def size_bytes(self) -> int:
+        """Size of the file, -1 while unknown."""
         for message in (self.ended, self.progress, self.opened):
             if message is not None and message.size_bytes >= 0:
                 return message.size_bytes
@@ -57,17 +64,16 @@ class ProgressState:
 
     @property
     def stored_bytes(self) -> int:
+        """Bytes of the file that are here."""
         if self.ended is not None and self.ended.state == "sealed":
             return max(self.ended.size_bytes, 0)
         resumed = self.opened.resumed_bytes if self.opened is not None else 0
-        told = self.progress.stored_bytes if self.progress is not None else 0
-        if self.ended is None:
-            return max(told, resumed)
-        # The last rows are newer than the last progress.
-        return max(told, resumed + sum(row.bytes_stored for row in self.rows.values()))
+        stored = max(resumed, self.progress.stored_bytes if self.progress is not None else 0)
+        # At the end the last rows are newer than the last progress.
+        return stored if self.ended is None else max(stored, resumed + self.stored_by_sources)
 
     def label(self, name: str) -> str:
-        """What people see for a source's name: printable, and as short as the names known so far allow."""
+        """A source's name as it is shown: printable, and as short as the names known so far allow."""
         if len(self._labels) != len(self._names):
             names = list(self._names)
             self._labels = dict(zip(names, short_names(names), strict=True))
@@ -75,21 +81,41 @@ class ProgressState:
 
     @staticmethod
     def _unknown_label(name: str) -> str:
-        # A peer's first chunk may be told before its row; one user is rarely two sources.
+        # A peer's first chunk may be reported before its row; one user is rarely two sources.
         return short_names([name])[0] if name.startswith("slsk://") else printable(name)
 
     @property
     def sorted_rows(self) -> list[SourceProgressed]:
+        """A row for each source, by number."""
         return [self.rows[source] for source in sorted(self.rows)]
 
     @property
     def active_count(self) -> int:
+        """Number of active sources."""
         return sum(row.standing == ACTIVE for row in self.rows.values())
 
     @property
     def giver_count(self) -> int:
-        """Sources whose bytes were kept."""
+        """Number of sources whose bytes were stored."""
         return sum(row.bytes_stored > 0 for row in self.rows.values())
+
+    @property
+    def stored_by_sources(self) -> int:
+        """Bytes of all sources, shown or not."""
+        return sum(row.bytes_stored for row in self.rows.values())
+
+    @property
+    def most_of_one(self) -> int:
+        """Bytes of the source that sent most."""
+        return max((row.bytes_stored for row in self.rows.values()), default=0)
+
+
+def state_word(row: SourceProgressed) -> str:
+    """What a source does, printable: its phase where that says more than the standing, and its place in a queue."""
+    if row.standing == "banned":
+        return "given up"
+    word = row.phase if row.phase and row.standing != "cooling" else row.standing
+    return printable(f"{word}, place {row.queue_place}" if row.queue_place > 0 else word)
 
 
 def read_cells(packed: bytes) -> tuple[int, ...]:

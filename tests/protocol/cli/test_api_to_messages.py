@@ -11,9 +11,15 @@ from hypothesis import strategies as st
 from protocol.cli.args import Loudness
 from protocol.cli.remote.api_to_messages import CELLS, JobTold, chunk_map, ended, opened, progressed
 from protocol.cli.views.base import view_of
-from protocol.cli.views.live_table import FIRST_SOURCE, LEASED, MISSING, RESUMED
 from protocol.cli.views.outcome import ExitCode, exit_code_of, last_line
-from protocol.cli.views.progress_state import ProgressState, read_cells
+from protocol.cli.views.progress_state import (
+    FIRST_SOURCE,
+    LEASED,
+    MISSING,
+    RESUMED,
+    ProgressState,
+    read_cells,
+)
 from protocol.messages import ChunkMapDrawn, JobEnded, JobNoted, JobOpened, JobProgressed, SourceProgressed
 from tests.protocol.cli.messages import told_job, told_map, told_source
 

@@ -7,9 +7,17 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from protocol.cli.views.live import DisplayView, LiveRegion
-from protocol.cli.views.live_table import LEASED, Shape, final_lines, live_lines, source_colour, split_rows, strip_text
-from protocol.cli.views.progress_state import ProgressState
+from protocol.cli.views.live import (
+    DisplayView,
+    LiveRegion,
+    Shape,
+    final_lines,
+    live_lines,
+    source_colour,
+    split_rows,
+    strip_text,
+)
+from protocol.cli.views.progress_state import LEASED, ProgressState
 from protocol.messages import JobNoted
 from tests.protocol.cli.world import MIB, Screen, arrived, drawn, ended, opened, peer_row, progressed, row
 
@@ -102,14 +110,60 @@ def test_a_peer_s_row_shows_its_phase_its_place_and_its_stops() -> None:
     board.take(row(4, "http://one.org/x", standing="active", rate=1.0 * MIB))
     wide = Shape(width=99, rows=10, colours=False)
     assert [" ".join(line.plain.split()) for line in live_lines(board, wide)[4:]] == [
-        "A ann 0 B 0.0 % queued place 4",
+        "A ann 0 B 0.0 % queued, place 4",
         "B bob smith 6.0 MiB 100.0 % flowing 2.0 MB/s, 1 stop",
         "C cid 0 B 0.0 % granted",
         "D dan 0 B 0.0 % cooling 2 stops, went offline",
         "E one.org 0 B 0.0 % active 1.0 MB/s",
     ]
     board.take(ended())
-    assert "2.0 MB/s, 1 stop, 48 chunks" in final_lines(board, wide)[-4].plain
+    final = [" ".join(line.plain.split()) for line in final_lines(board, wide)[-5:]]
+    assert final[1] == "B bob smith 6.0 MiB 100.0 % 48 chunks, 2.0 MB/s, 1 stop"
+    assert final[3] == "D dan 0 B 0.0 % 0 chunks, 2 stops, went offline"
+
+
+@pytest.mark.parametrize(
+    ("width", "bar", "rows"),
+    [
+        (80, "━━━━━━━━━━━━━━━───────────────────────────  37 %     8.0 MB/s   2 min 05 s left",
+         ["A one.org                     18.0 MiB   75.0 %  active        2.0 MB/s",
+          "B a-rather-long-name.exam…     6.0 MiB   25.0 %  active        1.0 KB/s",
+          "C ann                              0 B    0.0 %  queued, place 12"]),
+        (60, "━━━━━━━━──────────────  37 %     8.0 MB/s   2 min 05 s left",
+         ["A one.org                    75.0 %  active        2.0 MB/s",
+          "B a-rather-long-name.exam…   25.0 %  active        1.0 KB/s",
+          "C ann                         0.0 %  queued, place 12"]),
+        (40, "━━━━─────────  37 % 8.0 MB/s 2 min 05 s",
+         ["A one.org        active        2.0 MB/s",
+          "B a-rather-lon…  active        1.0 KB/s",
+          "C ann            queued, place 12"]),
+    ],
+)  # fmt: skip
+def test_time_left_whole_rates_and_places_are_shown_at_every_usual_width(width: int, bar: str, rows: list[str]) -> None:
+    board = ProgressState("the file")
+    board.take(opened())
+    board.take(progressed(24 * MIB, left_s=125))
+    board.take(row(0, "http://one.org/x", stored=18 * MIB, rate=2.0 * MIB))
+    board.take(row(1, "http://a-rather-long-name.example.org/x", stored=6 * MIB, rate=1024))
+    board.take(peer_row(2, "ann", phase="queued", standing="queued", place=12))
+    lines = live_lines(board, Shape(width=width - 1, rows=10, colours=False))
+    assert [lines[1].plain, *(line.plain for line in lines[4:])] == [bar, *rows]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 160])
+def test_after_the_end_no_row_says_what_a_source_is_doing(width: int) -> None:
+    board = ProgressState("the file")
+    board.take(opened())
+    board.take(row(0, "http://one.org/x", stored=64 * MIB, rate=2.0 * MIB))
+    board.take(peer_row(1, "ann", phase="queued", standing="queued", place=12))
+    board.take(row(2, "http://two.org/x", standing="banned", reason="404 Not Found"))
+    shape = Shape(width=width - 1, rows=10, colours=False)
+    assert "given up" in live_lines(board, shape)[-1].plain
+    board.take(ended())
+    text = "\n".join(line.plain for line in final_lines(board, shape))
+    for word in ("active", "queued", "place", "banned", "given up"):
+        assert word not in text
+    assert "512 chunks" in text
 
 
 def test_a_row_has_the_colour_of_its_cells() -> None:

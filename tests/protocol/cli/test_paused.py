@@ -6,7 +6,7 @@ import json
 from msgspec import structs
 
 from protocol.cli.views.json_lines import JsonView
-from protocol.cli.views.live_table import Shape, live_lines
+from protocol.cli.views.live import Shape, live_lines
 from protocol.cli.views.plain import QuietView, progress_line
 from protocol.cli.views.progress_state import ProgressState
 from protocol.messages import JobProgressed

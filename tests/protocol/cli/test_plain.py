@@ -200,8 +200,8 @@ def test_plain_ends_with_who_sent_what_and_the_last_line() -> None:
     assert lines[0] == "/here/file.iso.part: 64.0 MiB, chunks of 128.0 KiB, went on"
     assert lines[1] == "note: banned: [red]evil\ufffd name"
     assert lines[-4] == "who sent what:"
-    assert " ".join(lines[-3].split()) == ("[red]evil\ufffd name 4.0 MiB 100.0 % 6 B/s 2 leases 1 stop candidate")
-    assert lines[-2].split()[-2:] == ["cooling", "stalled"]
+    assert " ".join(lines[-3].split()) == "[red]evil\ufffd name 4.0 MiB 100.0 % 32 chunks 6 B/s 2 leases 1 stop"
+    assert lines[-2].split()[-3:] == ["1", "stop", "stalled"]
     assert lines[-1].startswith("sealed: /here/file.iso (64.0 MiB")
     assert all(line.isprintable() for line in lines)
 
@@ -217,8 +217,20 @@ def test_a_peer_s_chunks_are_told_by_its_name_and_summed_up() -> None:
     assert plain_of((0.0, arrived(name)), verbose=True) == ["✓ user 1 chunk 0 @ 2847 KB/s [1/512]"]
     rows = [peer_row(0, "user 1", phase="", stored=4 * MIB, stops=2), row(1, "http://two/x", stored=MIB)]
     lines = plain_of(*((0.0, each) for each in rows), (0.0, ended()))
-    assert " ".join(lines[1].split()) == "user 1 4.0 MiB 80.0 % 32 chunks - 2 leases 2 stops active"
-    assert " ".join(lines[2].split()) == "two 1.0 MiB 20.0 % 8 chunks - 2 leases 1 stop active"
+    assert " ".join(lines[1].split()) == "user 1 4.0 MiB 80.0 % 32 chunks - 2 leases 2 stops"
+    assert " ".join(lines[2].split()) == "two 1.0 MiB 20.0 % 8 chunks - 2 leases 1 stop"
+
+
+def test_where_nothing_came_each_cause_is_a_line_and_a_single_source_none() -> None:
+    gone = ended("starved", reason="one: 404 Not Found", path="", size=-1)
+    lost = [row(n, f"http://h{n}/x", standing="banned", reason="404 Not Found") for n in range(5)]
+    assert plain_of((0.0, lost[0]), (0.0, gone)) == ["no source can deliver: one: 404 Not Found"]
+    many = plain_of(*((0.0, each) for each in (*lost, row(9, "http://i/x", reason="connection refused"))), (0.0, gone))
+    assert many == [
+        "  404 Not Found: h0, h1, h2 and 2 more",
+        "  connection refused: i",
+        "no source can deliver: one: 404 Not Found",
+    ]
 
 
 def test_three_hundred_sources_do_not_flood_a_log() -> None:
