@@ -47,12 +47,11 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import ASSEMBLER, dispatcher_address, split_address
 from protocol.model.faults import PartFileFault
+from protocol.model.filenames import safe_name
 from storage.chunk_index import DIGEST_BYTES
 from storage.digests import Checksum, source_hash, validator_digest
-from storage.discard import discard
 from storage.durable import make_folder
-from storage.layout import safe_name
-from storage.part_file import ChecksumMismatch, Opened, PartFile, Sealed, Spoiled
+from storage.part_file import ChecksumMismatch, Opened, PartFile, Sealed, Spoiled, discard
 from storage.shared_memory import Arena
 
 AssemblerInbox = (
@@ -81,7 +80,7 @@ class _Job:
     any more). `recorded` are validators from an earlier run whose chunks were believed."""
 
     wanted: OpenPartFile
-    target: PartFile
+    part: PartFile
     dispatcher: str
     checksum: Checksum | None
     chunk_size: int
@@ -111,7 +110,7 @@ class Assembler(Actor):
         """A sealed target that its dispatcher has not forgotten may be news to the next one: its records stay."""
         self._long.close()
         for job in self._jobs.values():
-            job.target.abandon() if job.sealed is not None else job.target.close()
+            job.part.abandon() if job.sealed is not None else job.part.close()
         self._jobs.clear()
 
     def handle(self, message: AssemblerInbox) -> None:
@@ -123,7 +122,7 @@ class Assembler(Actor):
             case CommitRecords():
                 self.bus.post_later(COMMIT_S, self.address, CommitRecords())
                 for number in [each for each in self._jobs if not self._long.busy(each)]:
-                    self._with_disk(number, lambda job: job.target.commit())
+                    self._with_disk(number, lambda job: job.part.commit())
             case BackgroundWorkEnded(job=number):
                 for deferred in self._long.finish(number):
                     self.handle(deferred)  # type: ignore[arg-type]  # it was one of ours before
@@ -151,7 +150,7 @@ class Assembler(Actor):
             case ValidatorSeen():
                 self._with_disk(message.job, lambda job: self._note(message, job))
             case SizeLearned(size_bytes=size_bytes):
-                self._with_disk(message.job, lambda job: job.target.learn_size(size_bytes))
+                self._with_disk(message.job, lambda job: job.part.learn_size(size_bytes))
             case SealFile():
                 self._seal(message.job)
             case ClosePartFile():
@@ -167,9 +166,9 @@ class Assembler(Actor):
         if job is None:
             return False
         if not _suits(job, wanted):
-            self._jobs.pop(wanted.job).target.close()
+            self._jobs.pop(wanted.job).part.close()
             return False
-        self._tell_opened(wanted, job.target, "")
+        self._tell_opened(wanted, job.part, "")
         return True
 
     def _tell_opened(self, wanted: OpenPartFile, target: PartFile, message: str) -> None:
@@ -192,7 +191,7 @@ class Assembler(Actor):
         spec = wanted.spec
         stale = self._jobs.pop(wanted.job, None)
         if stale is not None:  # asked for once more: who asks has forgotten that it is open
-            stale.target.abandon()
+            stale.part.abandon()
 
         def opened(off: threading.Event) -> Opened:
             if wanted.make_folder and not wanted.again:
@@ -205,7 +204,7 @@ class Assembler(Actor):
                 preallocate=spec.policy.preallocate,
                 sync=spec.policy.sync,
                 again=wanted.again,
-                heard=self._reader(wanted, off),
+                progress=self._reader(wanted, off),
             )
 
         self._opening[wanted.job] = wanted
@@ -225,8 +224,8 @@ class Assembler(Actor):
         spec = wanted.spec
         checksum = Checksum.parse(spec.checksum) if spec.checksum else None
         recorded = dict(opened.notes) if opened.verified else {}
-        self._jobs[wanted.job] = _Job(wanted, opened.target, wanted.dispatcher, checksum, spec.chunk_size, recorded)
-        self._tell_opened(wanted, opened.target, opened.message)
+        self._jobs[wanted.job] = _Job(wanted, opened.part, wanted.dispatcher, checksum, spec.chunk_size, recorded)
+        self._tell_opened(wanted, opened.part, opened.message)
 
     def _reader(self, wanted: OpenPartFile, off: threading.Event) -> Callable[[int, int], None]:
         """Tells how far the re-hash is, now and then: a large file takes a while. Ends it when it is called off."""
@@ -257,7 +256,7 @@ class Assembler(Actor):
     def _store(self, filled: SlotFilled, job: _Job) -> None:
         view = self._arena.view(filled.slot)[: filled.length_bytes]
         try:
-            written = job.target.write(filled.first, view, filled.digests, filled.source_hash)
+            written = job.part.write(filled.first, view, filled.digests, filled.source_hash)
         except PartFileFault as fault:
             self._let_go(filled.job, job, fault)
             return
@@ -297,11 +296,11 @@ class Assembler(Actor):
         if before is not None and before != validator_digest(seen.validator):
             detail = (
                 f"{seen.source_name} has changed since this download began; "
-                f"remove {job.target.part_path} to fetch it anew"
+                f"remove {job.part.part_path} to fetch it anew"
             )
             self._tell(job, SourceChanged(job=seen.job, source_name=seen.source_name, detail=detail))
             return
-        job.target.note(seen.source_name, seen.validator)
+        job.part.note(seen.source_name, seen.validator)
 
     def _seal(self, number: int) -> None:
         job = self._jobs.get(number)
@@ -310,14 +309,14 @@ class Assembler(Actor):
         if job.sealed is not None:
             self._tell(job, job.sealed)
             return
-        target, checksum = job.target, job.checksum
-        self._long.begin(number, lambda _off: target.seal(checksum), lambda future: self._sealed(number, job, future))
+        part, checksum = job.part, job.checksum
+        self._long.begin(number, lambda _off: part.seal(checksum), lambda future: self._sealed(number, job, future))
 
     def _sealed(self, number: int, job: _Job, future: "Future[Sealed]") -> None:
         try:
             sealed = future.result()
         except ChecksumMismatch as mismatch:
-            detail = f"{mismatch}; kept {job.target.part_path}: remove it to fetch anew"
+            detail = f"{mismatch}; kept {job.part.part_path}: remove it to fetch anew"
             self._tell(job, SealRefused(job=number, detail=detail))
             return
         except PartFileFault as fault:
@@ -344,7 +343,7 @@ class Assembler(Actor):
             then(future)
 
         self._leaving[_place(job.wanted)] = number
-        self._long.begin(number, lambda _off: job.target.close(), closed)
+        self._long.begin(number, lambda _off: job.part.close(), closed)
 
     def _closed(self, number: int, job: _Job, future: "Future[None]") -> None:
         try:
@@ -372,7 +371,7 @@ class Assembler(Actor):
         """Its disk failed. Nothing of it stays open, so that the disk can be unmounted or put back; slots that still
         come for it are dropped, and its dispatcher knows that they are."""
         del self._jobs[number]
-        job.target.abandon()
+        job.part.abandon()
         self._tell(job, DiskFailed(job=number, fault=fault.kind, detail=fault.detail))
 
     def _tell(self, job: _Job, message: Message) -> None:
@@ -393,9 +392,9 @@ def _only_disk_faults(future: "Future[None]") -> None:
 def _suits(job: _Job, wanted: OpenPartFile) -> bool:
     """Whether who asks with these terms can go on with what is open. What is sealed is done, by whatever name."""
     if job.sealed is not None:
-        same_size = wanted.spec.size_bytes in (-1, job.target.size_bytes)
+        same_size = wanted.spec.size_bytes in (-1, job.part.size_bytes)
         return same_size and job.chunk_size == wanted.spec.chunk_size
-    return _terms(job.wanted) == _terms(wanted) and job.target.resumable
+    return _terms(job.wanted) == _terms(wanted) and job.part.resumable
 
 
 def _terms(wanted: OpenPartFile) -> tuple[object, ...]:

@@ -64,11 +64,13 @@ class PeerHistory(Actor):
             case LoadPeerHistory():
                 self._tell(message, book, now_s)
             case PeerDelivered():
-                book.rode(message.peer, rate_bytes_s=message.rate_bytes_s, setup_s=message.setup_s, now_s=now_s)
+                book.record_delivery(
+                    message.peer, rate_bytes_s=message.rate_bytes_s, setup_s=message.setup_s, now_s=now_s
+                )
             case PeerFaulted():
-                book.failed(message.peer, fault=message.fault, offset_ok=message.offset_ok, now_s=now_s)
+                book.record_failure(message.peer, fault=message.fault, offset_ok=message.offset_ok, now_s=now_s)
             case PeerStopped():
-                book.stopped(message.peer, now_s=now_s)
+                book.record_stop(message.peer, now_s=now_s)
             case ListPeers():
                 total, peers = book.known(offset=message.offset, limit=_page(message.limit), now_s=now_s)
                 rows = [
@@ -86,7 +88,7 @@ class PeerHistory(Actor):
                 ]
                 self._answer(message, rows, total)
             case ListStops():
-                total, stops = book.ledger(message.peer, offset=message.offset, limit=_page(message.limit))
+                total, stops = book.stop_history(message.peer, offset=message.offset, limit=_page(message.limit))
                 counts = [StopCount(peer=peer, day=_date(day), count=count) for peer, day, count in stops]
                 self._answer(message, counts, total)
             case _:
@@ -99,7 +101,7 @@ class PeerHistory(Actor):
             self.bus.post(query.reply_to, RequestAnswered(request=query.request, body=body, total=total, last=last))
 
     def _tell(self, asked: LoadPeerHistory, book: PeerStore, now_s: float) -> None:
-        (prior,) = book.priors([asked.peer], now_s=now_s)
+        prior = book.prior(asked.peer, now_s=now_s)
         told = PeerHistoryLoaded(
             job=asked.job,
             source=asked.source,

@@ -46,9 +46,9 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import POOL, SESSION, WATCHDOG, dispatcher_address, split_address, worker_address
 from protocol.model.faults import FaultKind, SourceFault
+from protocol.model.filenames import unhidden_name
 from protocol.model.source_url import public_url
 from storage.digests import digests_of, source_hash
-from storage.layout import unhidden_name
 from storage.shared_memory import SLOT_BYTES, Arena
 
 WorkerInbox = (
@@ -110,7 +110,7 @@ class PeerWorker(Actor):
 
     def stopping(self) -> None:
         self._put_slot_back()
-        self._shelf.leave_line(self._wake)
+        self._shelf.stop_waiting(self._wake)
         self._hang_up()
         self._reader.close()
 
@@ -284,7 +284,7 @@ class PeerWorker(Actor):
     def _make_way(self, ride: Transfer) -> None:
         """Others wait for a slot: a source that fills its own slowly lets them have it now and then."""
         slot = self._slot
-        if slot is None or not self._shelf.crowded or time.monotonic() - self._slot_s < SLOT_S_MAX:
+        if slot is None or not self._shelf.has_waiters or time.monotonic() - self._slot_s < SLOT_S_MAX:
             return
         handover, start, stop = ride.set_aside()
         self._aside = bytes(self._arena.view(slot)[start:stop])
@@ -355,14 +355,14 @@ class PeerWorker(Actor):
     def _part(self, ride: Transfer) -> None:
         self._ride, self._aside = None, b""
         self._put_slot_back()
-        self._shelf.leave_line(self._wake)
+        self._shelf.stop_waiting(self._wake)
         ended = TransferEnded(job=self._wanted.job, source=self._wanted.source, lease=ride.lease)
         self.bus.post(WATCHDOG, ended)
 
     def died(self, report: ActorDied) -> None:
         """Its slot is not lost with it."""
         self._put_slot_back()
-        self._shelf.leave_line(self._wake)
+        self._shelf.stop_waiting(self._wake)
         super().died(report)
 
     def _put_slot_back(self) -> None:

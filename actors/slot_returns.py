@@ -20,7 +20,7 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import ASSEMBLER, shelf_address, split_address
 from protocol.messages.codec import decode
-from storage.shared_memory import SlotShelf
+from storage.shared_memory import FreeSlots
 
 ShelfInbox = SlotFreed | SlotsGranted | ClaimSlots | PartFileReopened | TrimSlots
 
@@ -47,7 +47,7 @@ class SlotReturns:
         forget: Callable[[int], None] | None = None,
     ) -> None:
         """`forget` gives the memory of a slot back, see `storage.shared_memory.Arena`."""
-        self.shelf = SlotShelf(() if generation else slots, forget=forget)
+        self.shelf = FreeSlots(() if generation else slots, forget=forget)
         self._tidying = False
         self.address: Final = f"{shelf_address(bus.process)}-{generation}"
         self._bus = bus

@@ -1,7 +1,7 @@
-"""What is known of each chunk of one file: whether it is there, its digest, and who sent it.
+"""In-memory index of a file's chunks: presence, digest and sender of each.
 
 Owned by one thread. 21 bytes a chunk whatever the order of arrival, so a file of a million chunks costs 21 MB
-and a look at a run of chunks is one scan in C.
+and a look at a range of chunks is one scan in C.
 """
 
 from array import array
@@ -13,11 +13,14 @@ from protocol.model.chunk_ranges import ChunkRange, RangeSet
 
 DIGEST_BYTES: Final = 16
 NO_DIGEST: Final = bytes(DIGEST_BYTES)
-"""Stands for a chunk that could not be read; no record may claim it."""
+"""Digest of a chunk that could not be read; no record may claim it."""
 
 
 class ChunkIndex:
-    """Invariant: `digests` and `sources` mean something exactly where the chunk is present."""
+    """Presence, digest (16 bytes) and source hash by chunk number.
+
+    Invariant: `digests` and `sources` mean something exactly where the chunk is present.
+    """
 
     __slots__ = ("_present", "digests", "sources")
 
@@ -37,14 +40,14 @@ class ChunkIndex:
         self.sources.frombytes(bytes(self.sources.itemsize * more))
 
     def put(self, first: int, digests: bytes, source_hash: int) -> None:
-        """Consecutive chunks are there, 16 bytes of digest each. The room must be there."""
+        """Add consecutive chunks, 16 bytes of digest each. Room must be reserved."""
         count = len(digests) // DIGEST_BYTES
         self._present[first : first + count] = b"\1" * count
         self.digests[DIGEST_BYTES * first : DIGEST_BYTES * (first + count)] = digests
         self.sources[first : first + count] = array("I", (source_hash,)) * count
 
-    def drop(self, runs: Iterable[ChunkRange]) -> None:
-        for first, stop in runs:
+    def drop(self, ranges: Iterable[ChunkRange]) -> None:
+        for first, stop in ranges:
             self._present[first:stop] = bytes(stop - first)
 
     def has(self, chunk: int) -> bool:
@@ -60,15 +63,15 @@ class ChunkIndex:
         return bytes(self.digests[DIGEST_BYTES * chunk : DIGEST_BYTES * (chunk + 1)])
 
     def claims(self) -> Iterator[tuple[int, int, int]]:
-        """``(first, stop, source hash)`` of the chunks that are there, in order; neighbours differ."""
-        for first, stop in self.runs():
+        """Yield ``(first, stop, source hash)`` of the present chunks, in order; neighbours differ."""
+        for first, stop in self.ranges():
             at = first
             for source, same in groupby(self.sources[first:stop]):
                 begin, at = at, at + sum(1 for _ in same)
                 yield begin, at, source
 
-    def runs(self) -> RangeSet:
-        """The chunks that are there."""
+    def ranges(self) -> RangeSet:
+        """Return the present chunks."""
         found = RangeSet()
         at = self._present.find(1)
         while at >= 0:

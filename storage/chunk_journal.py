@@ -1,4 +1,4 @@
-"""The journal beside a part file, ``NAME.part.records``: which chunks were written, with which digest, from whom.
+"""Chunk journal of a part file, ``NAME.part.records``: which chunks were written, with which digest, from whom.
 
 A record is a *claim*. Resuming re-hashes the part file and believes a claim only where the bytes match. So neither the
 order in which data and records reach the disk matters, nor a torn tail, nor a lost or damaged record: the worst is
@@ -13,7 +13,7 @@ Layout, little endian: the header twice (64 bytes each; one readable copy is eno
 `check` is xxh3_64 of the first 28 bytes, seeded by the journal id, cut to 32 bits: a record of another file's journal
 never passes. The later record of a chunk wins. Damaged records are skipped at 32-byte steps.
 
-The exclusive flock on this file means "this target is being written by another run".
+The exclusive flock on this file means "another process writes this part file".
 """
 
 import errno
@@ -29,8 +29,8 @@ import xxhash
 from protocol.model.faults import PartFileFault, PartFileFaultKind
 from storage.chunk_index import DIGEST_BYTES, NO_DIGEST, ChunkIndex
 from storage.digests import validator_digest
-from storage.durable import Folder, blaming, fault_of, sync_data, write_all
-from storage.layout import CHUNKS_MAX, RECORDS_SUFFIX, RENEWED_SUFFIX, UNKNOWN, Layout
+from storage.durable import Folder, disk_faults, part_file_fault, sync_data, write_all
+from storage.layout import CHUNKS_MAX, RECORDS_SUFFIX, REWRITTEN_SUFFIX, UNKNOWN, Layout
 
 RECORD_BYTES: Final = 32
 HEADER_BYTES: Final = 64
@@ -38,7 +38,7 @@ START: Final = 2 * HEADER_BYTES
 """Where the records begin."""
 
 CHUNK_SIZE_MAX: Final = 64 << 20
-"""A larger chunk size in a header is damage that its check missed, or mischief."""
+"""A larger chunk size in a header is damage that its check missed, or forged."""
 
 _MAGIC: Final = b"SHOALREC"
 _VERSION: Final = 1
@@ -51,7 +51,7 @@ _BLOCK_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a journal is about. `learned`: begun without knowing the size, which became known later."""
+    """Header of a journal. `learned`: begun without knowing the size, which became known later."""
 
     layout: Layout
     learned: bool = False
@@ -62,22 +62,22 @@ class Header:
         return int.from_bytes(self.journal_id[:8], "little")
 
     def packed(self) -> bytes:
-        """One copy, `HEADER_BYTES`."""
+        """Return one packed copy, `HEADER_BYTES` long."""
         layout, flags = self.layout, _LEARNED if self.learned else 0
         body = _HEAD.pack(_MAGIC, _VERSION, flags, layout.chunk_size, layout.size_bytes, self.journal_id)
         return (body + xxhash.xxh3_128_digest(body)).ljust(HEADER_BYTES, b"\0")
 
 
 @dataclass(slots=True)
-class Past:
-    """What a journal says. `header` None: there is none that can be read, and `ledger` and `notes` are empty.
+class JournalContents:
+    """Contents of a journal; `header` None: none could be read, and `index` and `notes` are empty.
 
-    `ledger` holds claims, not truths. `end_bytes` is where the last claimed chunk ends. `intact`: both copies of the
-    header agree. `newer`: written by a version of this program that knows more.
+    `index` holds claims, not truths. `end_bytes` is where the last claimed chunk ends. `intact`: both copies of the
+    header agree. `newer`: written by a newer version of this program.
     """
 
     header: Header | None = None
-    ledger: ChunkIndex = field(default_factory=ChunkIndex)
+    index: ChunkIndex = field(default_factory=ChunkIndex)
     notes: dict[int, bytes] = field(default_factory=dict)
     end_bytes: int = 0
     damaged_records: int = 0
@@ -86,33 +86,33 @@ class Past:
 
 
 def packed_record(chunk: int, length: int, digest: bytes, source_hash: int, seed: int) -> bytes:
-    """One record; `length` 0 makes it a note and `digest` that of a validator."""
+    """Return one packed record; `length` 0 makes it a note with the digest of a validator."""
     body = _BODY.pack(chunk, length, digest, source_hash)
     return body + _CHECK.pack(xxhash.xxh3_64_intdigest(body, seed) & 0xFFFFFFFF)
 
 
-def read_past(fd: int, path: str) -> Past:
+def read_journal(fd: int, path: str) -> JournalContents:
     """Read a journal through any descriptor, locked or not. Raises PartFileFault."""
-    with blaming(path):
+    with disk_faults(path):
         head = os.pread(fd, START, 0)
-        past = Past()
-        copies = [_header(head[at : at + HEADER_BYTES], past) for at in (0, HEADER_BYTES)]
-        past.header = copies[0] or copies[1]
-        past.intact = copies[0] is not None and copies[0] == copies[1]
-        if past.header is not None:
-            past.ledger = ChunkIndex(past.header.layout.chunk_count)
+        contents = JournalContents()
+        copies = [_header(head[at : at + HEADER_BYTES], contents) for at in (0, HEADER_BYTES)]
+        contents.header = copies[0] or copies[1]
+        contents.intact = copies[0] is not None and copies[0] == copies[1]
+        if contents.header is not None:
+            contents.index = ChunkIndex(contents.header.layout.chunk_count)
             for block in _blocks(fd):
-                _take_block(block, past, past.header)
-        return past
+                _take_block(block, contents, contents.header)
+        return contents
 
 
-def _header(copy: bytes, past: Past) -> Header | None:
+def _header(copy: bytes, contents: JournalContents) -> Header | None:
     body, check = copy[: _HEAD.size], copy[_HEAD.size : _HEAD.size + 16]
     if len(copy) < HEADER_BYTES or xxhash.xxh3_128_digest(body) != check:
         return None
     magic, version, flags, chunk_size, size_bytes, journal_id = _HEAD.unpack(body)
     if magic != _MAGIC or version != _VERSION:
-        past.newer = past.newer or magic == _MAGIC
+        contents.newer = contents.newer or magic == _MAGIC
         return None
     if not 1 <= chunk_size <= CHUNK_SIZE_MAX or size_bytes < UNKNOWN:
         return None
@@ -130,42 +130,42 @@ def _blocks(fd: int) -> Iterator[bytes]:
             return  # a torn tail
 
 
-def _take_block(block: bytes, past: Past, header: Header) -> None:
+def _take_block(block: bytes, contents: JournalContents, header: Header) -> None:
     seed, hashed = header.seed, xxhash.xxh3_64_intdigest
     for at in range(0, len(block), RECORD_BYTES):
         body = block[at : at + _BODY.size]
         if _CHECK.unpack_from(block, at + _BODY.size)[0] == hashed(body, seed) & 0xFFFFFFFF:
-            _take(past, header.layout, *_BODY.unpack(body))
+            _take(contents, header.layout, *_BODY.unpack(body))
         else:
-            past.damaged_records += 1
+            contents.damaged_records += 1
 
 
-def _take(past: Past, layout: Layout, chunk: int, length: int, digest: bytes, source_hash: int) -> None:
+def _take(contents: JournalContents, layout: Layout, chunk: int, length: int, digest: bytes, source_hash: int) -> None:
     if length == 0:
-        past.notes[source_hash] = digest
+        contents.notes[source_hash] = digest
         return
     limit = layout.chunk_count if layout.known else CHUNKS_MAX
     fits = chunk < limit and length <= layout.chunk_size and digest != NO_DIGEST
     if not fits or (layout.known and length != layout.length_bytes(chunk, chunk + 1)):
-        past.damaged_records += 1
+        contents.damaged_records += 1
         return
-    past.ledger.reserve(chunk + 1)
-    past.ledger.put(chunk, digest, source_hash)
-    past.end_bytes = max(past.end_bytes, chunk * layout.chunk_size + length)
+    contents.index.reserve(chunk + 1)
+    contents.index.put(chunk, digest, source_hash)
+    contents.end_bytes = max(contents.end_bytes, chunk * layout.chunk_size + length)
 
 
 class Journal:
-    """The locked, writable journal of one target. Used by one thread; `close` gives the lock back."""
+    """Locked, writable journal of one part file. Used by one thread; `close` releases the lock."""
 
-    __slots__ = ("_at", "_fd", "_folder", "_name", "_renewed", "created", "header", "locked", "path")
+    __slots__ = ("_at", "_fd", "_folder", "_name", "_rewritten", "created", "header", "locked", "path")
 
     def __init__(self, folder: Folder, name: str, fd: int, *, created: bool, locked: bool) -> None:
         self._folder = folder
         self._name = name + RECORDS_SUFFIX
-        self._renewed = name + RENEWED_SUFFIX
+        self._rewritten = name + REWRITTEN_SUFFIX
         self._fd = fd
         self._at = START
-        self.path = folder.place(self._name)
+        self.path = folder.path_of(self._name)
         self.header: Header | None = None
         self.created = created
         """By this object, as far as it could see."""
@@ -174,13 +174,13 @@ class Journal:
 
     @classmethod
     def lock(cls, folder: Folder, name: str) -> "Journal":
-        """Open or create the records of a target for this run alone. PartFileFault BUSY when another run has it."""
+        """Open or create the journal of a part file exclusively. PartFileFault BUSY when another process has it."""
         while True:
             fd, created = _open_or_create(folder, name + RECORDS_SUFFIX)
             try:
-                locked = _flock(fd, folder.place(name))
-                if _same_file(fd, folder.look(name + RECORDS_SUFFIX)):
-                    folder.unlink(name + RENEWED_SUFFIX)  # of a run that died while renewing
+                locked = _flock(fd, folder.path_of(name))
+                if _same_file(fd, folder.lstat(name + RECORDS_SUFFIX)):
+                    folder.unlink(name + REWRITTEN_SUFFIX)  # of a process that died while rewriting
                     return cls(folder, name, fd, created=created, locked=locked)
             except PartFileFault:
                 os.close(fd)
@@ -192,30 +192,30 @@ class Journal:
         """For syncing."""
         return self._fd
 
-    def read(self) -> Past:
-        """What is on record; the next `append` goes behind the last whole record. Repairs a damaged header copy."""
-        past = read_past(self._fd, self.path)
-        if past.header is None:
-            return past
-        self.header = past.header
-        with blaming(self.path):
+    def read(self) -> JournalContents:
+        """Read it; the next `append` goes behind the last whole record. Repairs a damaged header copy."""
+        contents = read_journal(self._fd, self.path)
+        if contents.header is None:
+            return contents
+        self.header = contents.header
+        with disk_faults(self.path):
             size = os.fstat(self._fd).st_size
         # A torn tail is overwritten: records stay at 32-byte steps whatever was cut off.
         self._at = START + max(0, size - START) // RECORD_BYTES * RECORD_BYTES
-        if not past.intact:
-            self._write_header(past.header)
-        return past
+        if not contents.intact:
+            self._write_header(contents.header)
+        return contents
 
     def begin(self, layout: Layout) -> None:
-        """Forget everything on record. The new id alone makes old records void, should a crash leave them behind."""
+        """Start with no records. The new id alone makes old records void, should a crash leave them behind."""
         self.header = Header(layout)
         self._write_header(self.header)
-        with blaming(self.path):
+        with disk_faults(self.path):
             os.ftruncate(self._fd, START)
         self._at = START
 
     def append(self, first: int, layout: Layout, length_bytes: int, digests: bytes, source_hash: int) -> None:
-        """Records for consecutive chunks, `length_bytes` in all, in one write."""
+        """Append records of consecutive chunks, `length_bytes` in all, in one write."""
         seed, size = self._known_header().seed, layout.chunk_size
         count = len(digests) // DIGEST_BYTES
         lengths = [size] * (count - 1) + [length_bytes - (count - 1) * size]
@@ -227,7 +227,7 @@ class Journal:
         )
 
     def note(self, source_hash: int, validator: str) -> None:
-        """Keep what a source showed, hashed, so that a resume notices a changed origin."""
+        """Append a source's validator, hashed, so that a resume notices a changed origin."""
         self._append(packed_record(0, 0, validator_digest(validator), source_hash, self._known_header().seed))
 
     def learn_size(self, size_bytes: int) -> None:
@@ -236,36 +236,38 @@ class Journal:
         self.header = replace(header, layout=Layout(size_bytes, header.layout.chunk_size), learned=True)
         self._write_header(self.header)
 
-    def renew(self, layout: Layout, ledger: ChunkIndex, notes: dict[int, bytes]) -> None:
-        """Put a journal with just this in the place of the old one, in one step, without losing the lock."""
-        fd = self._folder.open_file(self._renewed, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    def rewrite(self, layout: Layout, index: ChunkIndex, notes: dict[int, bytes]) -> None:
+        """Replace the journal atomically by one with just this, without losing the lock."""
+        fd = self._folder.open_file(self._rewritten, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             _flock(fd, self.path)
             fresh = Header(layout, self.header is not None and self.header.learned)
-            data = _rendered(fresh, ledger, notes)
+            data = _rendered(fresh, index, notes)
             write_all(fd, data, 0, self.path)
             if self._folder.full:
                 sync_data(fd, self.path)
-            self._folder.replace(self._name, self._renewed)
+            self._folder.replace(self._name, self._rewritten)
         except PartFileFault:
             os.close(fd)
-            self._folder.unlink(self._renewed)
+            self._folder.unlink(self._rewritten)
             raise
         os.close(self._fd)
         self._fd, self._at, self.header = fd, len(data), fresh
         self._folder.sync()
 
     def check_there(self) -> bool:
-        """Whether the records still have their name. PartFileFault when another file has it: then another run may write
-        this target too, and nothing more of ours must go into it."""
-        look = self._folder.look(self._name)
+        """Return whether the journal still has its name. PartFileFault when another file has it.
+
+        Then another process may write this part file too, and we must write no more into it.
+        """
+        look = self._folder.lstat(self._name)
         if look is not None and not _same_file(self._fd, look):
-            detail = f"{self.path} was replaced: the part file may be written by another run"
+            detail = f"{self.path} was replaced: the part file may be written by another process"
             raise PartFileFault(PartFileFaultKind.BUSY, detail)
         return look is not None
 
     def remove(self) -> None:
-        """The target needs no records any more. The lock stays until `close`."""
+        """Remove the journal. The lock stays until `close`."""
         self._folder.unlink(self._name)
 
     def close(self) -> None:
@@ -286,19 +288,19 @@ class Journal:
             write_all(self._fd, header.packed(), at, self.path)
 
 
-def _rendered(header: Header, ledger: ChunkIndex, notes: dict[int, bytes]) -> bytes:
+def _rendered(header: Header, index: ChunkIndex, notes: dict[int, bytes]) -> bytes:
     layout, seed = header.layout, header.seed
     parts = [header.packed(), header.packed()]
     parts += [packed_record(0, 0, digest, source, seed) for source, digest in notes.items()]
-    for first, stop in ledger.runs():
+    for first, stop in index.ranges():
         for chunk in range(first, stop):
             length = layout.length_bytes(chunk, chunk + 1)
-            parts.append(packed_record(chunk, length, ledger.digest(chunk), ledger.sources[chunk], seed))
+            parts.append(packed_record(chunk, length, index.digest(chunk), index.sources[chunk], seed))
     return b"".join(parts)
 
 
 def _open_or_create(folder: Folder, name: str) -> tuple[int, bool]:
-    created = folder.look(name) is None
+    created = folder.lstat(name) is None
     return folder.open_file(name, os.O_RDWR | os.O_CREAT), created
 
 
@@ -310,9 +312,9 @@ def _flock(fd: int, target: str) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise PartFileFault(PartFileFaultKind.BUSY, f"{target} is being written by another run") from error
+        raise PartFileFault(PartFileFaultKind.BUSY, f"{target} is being written by another process") from error
     except OSError as error:
         if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL):
             return False
-        raise fault_of(error, target) from error
+        raise part_file_fault(error, target) from error
     return True

@@ -1,4 +1,4 @@
-"""Digests: of chunks (xxh3_128: unchanged since we wrote it), of whole files, and what a user says it must be."""
+"""Digests of chunks (xxh3_128) and of whole files, and the checksums that users give."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ import xxhash
 
 READ_BYTES: Final = 512 << 10
 """One read of a whole-file pass: fits the cache of a core. 1 GiB of page cache takes 0.11 s; mapping the file took
-0.09 s, but a mapped file that somebody cuts kills the process with SIGBUS instead of raising OSError."""
+0.09 s, but a mapped file that is truncated kills the process with SIGBUS instead of raising OSError."""
 
 
 class _Hasher(Protocol):
@@ -23,7 +23,7 @@ class _Hasher(Protocol):
 
 def _stdlib(name: str) -> Callable[[], _Hasher]:
     def make() -> _Hasher:
-        import hashlib  # here: loading OpenSSL is 2 ms that a start without checksum need not wait for
+        import hashlib  # loading OpenSSL is 2 ms that a start without checksum need not wait for
 
         return hashlib.new(name, usedforsecurity=False)
 
@@ -52,38 +52,33 @@ _MAKERS: Final[dict[str, Callable[[], _Hasher]]] = {
 }
 
 
-def chunk_digest(view: memoryview | bytes) -> bytes:
-    """xxh3_128 of one chunk, 16 bytes."""
-    return xxhash.xxh3_128_digest(view)
-
-
 def digests_of(view: memoryview, length: int, chunk_size: int) -> bytes:
-    """The digests of consecutive chunks in the first `length` bytes, 16 bytes each; the last chunk may be short."""
+    """Return the digests of consecutive chunks in the first `length` bytes, 16 bytes each; the last may be short."""
     return b"".join(
         [xxhash.xxh3_128_digest(view[at : min(at + chunk_size, length)]) for at in range(0, length, chunk_size)]
     )
 
 
 def source_hash(name: str) -> int:
-    """A source's name in 32 bits, for records. Never 0, which stands for "nobody in particular"."""
+    """Return a source's name in 32 bits, for records. Never 0, which stands for no single source."""
     return (xxhash.xxh3_64_intdigest(name.encode("utf-8", "surrogatepass")) & 0xFFFFFFFF) or 1
 
 
 def validator_digest(validator: str) -> bytes:
-    """16 bytes that stand for an ETag or date of a source, for records."""
+    """Return 16 bytes that stand for an ETag or date of a source, for records."""
     return xxhash.xxh3_128_digest(validator.encode("utf-8", "surrogatepass"))
 
 
 @dataclass(frozen=True, slots=True)
 class Checksum:
-    """What a user says the whole file must hash to. `hex` is lower case."""
+    """Expected digest of the whole file, given by a user. `hex` is lower case."""
 
     algorithm: str
     hex: str
 
     @classmethod
     def parse(cls, text: str) -> "Checksum":
-        """From ``algorithm:hex``; ValueError with one line for people."""
+        """Parse ``algorithm:hex``; ValueError with one line for people."""
         algorithm, colon, digest = text.strip().partition(":")
         name, digest = _canonical(algorithm), digest.strip().lower()
         if not colon or not digest:
@@ -102,7 +97,7 @@ class Checksum:
 
 
 def _canonical(algorithm: str) -> str:
-    """``SHA-256`` and ``sha3-256`` as Metalink and people write them."""
+    """Normalize ``SHA-256`` and ``sha3-256``, as Metalink and people write them."""
     name = algorithm.strip().lower().replace("-", "_")
     return name.replace("_", "", 1) if name.startswith("sha_") else name
 
@@ -118,7 +113,7 @@ class WholeDigest:
 def whole_digest(fd: int, size_bytes: int, checksum: Checksum | None = None) -> WholeDigest:
     """Read the file once from its beginning. Raises OSError, also when it is shorter than that.
 
-    The user's digest is the slow one: it runs in a second thread, on the block that xxh3 takes in this one.
+    The user's digest is the slow one: it is computed in a second thread, on the block that xxh3 takes in this one.
     """
     fast = xxhash.xxh3_128()
     if checksum is None:
@@ -133,7 +128,7 @@ def whole_digest(fd: int, size_bytes: int, checksum: Checksum | None = None) -> 
 
 
 def file_digest(path: str, algorithm: str) -> str:
-    """Hex digest of a file by one algorithm. Raises OSError, ValueError for an algorithm that is not known."""
+    """Return the hex digest of a file by one algorithm. Raises OSError, ValueError for an unknown algorithm."""
     name = _canonical(algorithm)
     if name not in _MAKERS:
         raise ValueError(f"checksum algorithm {algorithm!r} is not known")
@@ -147,9 +142,9 @@ def file_digest(path: str, algorithm: str) -> str:
 
 
 class FrontDigest:
-    """xxh3_128 of a file that grows from its front, made while the bytes are at hand.
+    """Incremental xxh3_128 of a file that grows from its front, computed while the bytes are in memory.
 
-    What is stored elsewhere than right behind the front is not taken; `finished` reads it from the file at the end.
+    Bytes stored elsewhere than right behind the front are skipped; `finished` reads them from the file at the end.
     """
 
     __slots__ = ("_at", "_hash")
@@ -159,13 +154,13 @@ class FrontDigest:
         self._at = 0
 
     def take(self, offset: int, view: memoryview) -> None:
-        """These bytes were stored at `offset`."""
+        """Take bytes that were stored at `offset`."""
         if offset == self._at:
             self._hash.update(view)
             self._at += len(view)
 
     def finished(self, fd: int, size_bytes: int) -> str:
-        """The whole file's digest in hex. Raises OSError, also when the file is shorter than that."""
+        """Return the whole file's digest in hex. Raises OSError, also when the file is shorter than that."""
         _read_through(fd, size_bytes, self._hash.update, at=self._at)
         self._at = size_bytes
         return self._hash.hexdigest()

@@ -1,11 +1,11 @@
-"""The one door for durable writes: what must survive a crash goes through here.
+"""Durable writes: folders, files, syncs and renames that must survive a crash.
 
-What is promised, with ``sync="full"``: after `sync_data` the bytes of a file, and after `Folder.sync` its names, were
-handed to the device with the request to keep them. What is not: that the device obeys (some acknowledge and lie), that
-bytes written before a sync reached it in the order written, that a file system reports a failed write-back twice (it
-does not, so a failed sync is final for the job), or anything over a network file system that caches. Therefore
-nothing in this room *believes* the disk: records are claims, and every resume re-hashes. With ``sync="none"`` nothing
-is asked of the device; a crash of the machine (not of the program) may then cost everything since the job began.
+Guaranteed, with ``sync="full"``: after `sync_data` the bytes of a file, and after `Folder.sync` its names, were
+handed to the device with the request to keep them. Not guaranteed: that the device obeys (some acknowledge and lie),
+that bytes written before a sync reached it in the order written, that a file system reports a failed write-back twice
+(it does not, so a failed sync is final for the job), or anything over a network file system that caches. Therefore
+records are only claims, and every resume re-hashes. With ``sync="none"`` nothing is asked of the device; a crash of the
+machine (not of the program) may then cost everything since the job began.
 
 Every OSError leaves here as a `PartFileFault` that names the path.
 """
@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from protocol.model.faults import PartFileFault, PartFileFaultKind
-from storage.layout import numbered
+from protocol.model.filenames import numbered
 
 _KINDS: Final = {
     errno.ENOSPC: PartFileFaultKind.NO_SPACE,
@@ -32,7 +32,7 @@ _KINDS: Final = {
     errno.ENOTDIR: PartFileFaultKind.NO_FOLDER,
     errno.ENAMETOOLONG: PartFileFaultKind.BAD_NAME,
 }
-_WORDS: Final = {
+_TEXTS: Final = {
     PartFileFaultKind.NO_SPACE: "no space",
     PartFileFaultKind.READ_ONLY: "may not be written",
     PartFileFaultKind.NO_FOLDER: "does not exist",
@@ -40,41 +40,41 @@ _WORDS: Final = {
     PartFileFaultKind.IO_ERROR: "failed",
 }
 WRITE_BYTES: Final = 128 << 10
-"""At most so much in one write: as long are the blocks in which the kernel takes memory for the file.
+"""Most bytes of one write: the size of the blocks in which the kernel takes memory for the file.
 
-A virtual machine gives blocks of 2 MiB and more back to its host, and whoever gets one of those pays for it. CPU s
+A virtual machine gives blocks of 2 MiB and more back to its host, and getting one again is expensive. CPU s
 for 512 MiB, memory warm: 0.16 in pieces of 32 KiB, 0.13 of 64, 0.12 of 128, 0.11 of 256, 0.10 of 1 MiB, 1.07 of 2."""
 _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
 
 
-def fault_of(error: OSError, path: str) -> PartFileFault:
-    """Whose fault an OSError is, in one line that names the path."""
+def part_file_fault(error: OSError, path: str) -> PartFileFault:
+    """Return the fault for an OSError, in one line that names the path."""
     kind = _KINDS.get(error.errno or 0, PartFileFaultKind.IO_ERROR)
-    return PartFileFault(kind, f"{path}: {_WORDS[kind]} ({error.strerror or error})")
+    return PartFileFault(kind, f"{path}: {_TEXTS[kind]} ({error.strerror or error})")
 
 
 @contextmanager
-def blaming(path: str) -> Iterator[None]:
-    """OSError inside becomes the PartFileFault of this path."""
+def disk_faults(path: str) -> Iterator[None]:
+    """Turn an OSError inside into the PartFileFault of this path."""
     try:
         yield
     except OSError as error:
-        raise fault_of(error, path) from error
+        raise part_file_fault(error, path) from error
 
 
 def write_all(fd: int, data: memoryview | bytes, offset: int, path: str) -> None:
-    """All of `data` at `offset`, however many writes the kernel makes of it."""
+    """Write all of `data` at `offset`."""
     done = 0
     try:
         while done < len(data):
             done += os.pwrite(fd, data[done : done + WRITE_BYTES], offset + done)
     except OSError as error:
-        raise fault_of(error, path) from error
+        raise part_file_fault(error, path) from error
 
 
 def sync_data(fd: int, path: str) -> None:
-    """Bytes and size of this file to the device, as far as the head of this file promises."""
-    with blaming(path):
+    """Sync bytes and size of this file to the device, with the guarantees of this module."""
+    with disk_faults(path):
         if hasattr(os, "fdatasync"):
             os.fdatasync(fd)
         else:
@@ -82,7 +82,7 @@ def sync_data(fd: int, path: str) -> None:
 
 
 class Folder:
-    """An open folder: names are resolved in it even when somebody renames it. Owned until `close`."""
+    """Open folder, in which names are resolved even after it was renamed. Owned until `close`."""
 
     __slots__ = ("fd", "full", "path")
 
@@ -95,60 +95,60 @@ class Folder:
         try:
             self.fd = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            fault = fault_of(error, f"folder {path}")
+            fault = part_file_fault(error, f"folder {path}")
             raise fault from error
 
-    def place(self, name: str) -> str:
-        """The path of a name, for people."""
+    def path_of(self, name: str) -> str:
+        """Return the path of a name, for messages."""
         return os.path.join(self.path, name)
 
-    def look(self, name: str) -> os.stat_result | None:
-        """What stands under this name (a symbolic link is itself), None when nothing does."""
+    def lstat(self, name: str) -> os.stat_result | None:
+        """Return the status of this name (a symbolic link is itself), None when it does not exist."""
         try:
             return os.stat(name, dir_fd=self.fd, follow_symlinks=False)
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise fault_of(error, self.place(name)) from error
+            raise part_file_fault(error, self.path_of(name)) from error
 
     def open_file(self, name: str, flags: int) -> int:
-        """A regular file directly in the folder; a link, folder, pipe or device is refused untouched."""
-        place = self.place(name)
+        """Open a regular file directly in the folder; a link, folder, pipe or device is refused untouched."""
+        place = self.path_of(name)
         try:
             fd = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666, dir_fd=self.fd)
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
                 raise _not_a_file(place) from error
-            raise fault_of(error, place) from error
+            raise part_file_fault(error, place) from error
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
             raise _not_a_file(place)
         return fd
 
     def free_bytes(self) -> int:
-        """What may still be written here. A quota may allow less."""
-        with blaming(self.path):
+        """Return the free space; a quota may allow less."""
+        with disk_faults(self.path):
             room = os.fstatvfs(self.fd)
         return room.f_bavail * room.f_frsize
 
     def unlink(self, name: str) -> None:
-        """Take the name away; nothing under it is fine too."""
+        """Remove the name if it exists."""
         try:
             os.unlink(name, dir_fd=self.fd)
         except FileNotFoundError:
             return
         except OSError as error:
-            raise fault_of(error, self.place(name)) from error
+            raise part_file_fault(error, self.path_of(name)) from error
 
     def replace(self, name: str, by: str) -> None:
-        """Rename `by` over `name` in one step."""
-        with blaming(self.place(name)):
+        """Rename `by` over `name` atomically."""
+        with disk_faults(self.path_of(name)):
             os.replace(by, name, src_dir_fd=self.fd, dst_dir_fd=self.fd)
 
     def give_final_name(self, part: str, wanted: str) -> str:
-        """Put the file under the first free of `wanted`, ``wanted (1)`` ...; never overwrites, whoever races.
+        """Link the file to the first free of `wanted`, ``wanted (1)`` ...; never overwrites, also in a race.
 
-        Where links work, the part's own name stays for the caller to take away; else it is gone already.
+        Where links work, the part's own name stays for the caller to remove; else it is gone already.
         """
         for name in numbered(wanted):
             try:
@@ -158,14 +158,15 @@ class Folder:
             except OSError as error:
                 if error.errno in _NO_LINKS:
                     return self.claim_final_name(part, wanted)
-                raise fault_of(error, self.place(name)) from error
+                raise part_file_fault(error, self.path_of(name)) from error
             return name
-        raise _all_taken(self.place(wanted))
+        raise _all_taken(self.path_of(wanted))
 
     def claim_final_name(self, part: str, wanted: str) -> str:
-        """As `give_final_name`, for file systems without hard links: claim the name with an empty file, rename over it.
+        """Do as `give_final_name` without hard links: claim the name with an empty file, rename over it.
 
-        A crash between the two leaves that empty file beside the complete part file; the next run takes the next name.
+        A crash between the two leaves that empty file beside the complete part file; the next attempt takes the next
+        name.
         """
         for name in numbered(wanted):
             try:
@@ -173,29 +174,49 @@ class Folder:
             except FileExistsError:
                 continue
             except OSError as error:
-                raise fault_of(error, self.place(name)) from error
+                raise part_file_fault(error, self.path_of(name)) from error
             self.replace(name, part)
             return name
-        raise _all_taken(self.place(wanted))
+        raise _all_taken(self.path_of(wanted))
 
     def sync(self) -> None:
-        """The names in this folder to the device, unless the job wants no syncs."""
+        """Sync the names in this folder to the device, unless the job wants no syncs."""
         if not self.full:
             return
         try:
             os.fsync(self.fd)
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems cannot sync a folder
-                raise fault_of(error, self.path) from error
+                raise part_file_fault(error, self.path) from error
 
     def close(self) -> None:
         os.close(self.fd)
 
 
-class Committer:
-    """Syncs files in a thread of its own, one round at a time, so the writer never waits for the device.
+def make_folder(path: str, sync: str) -> None:
+    """Make the last part of this path where it is missing; its name is on disk afterwards unless `sync` is "none".
 
-    An error surfaces at the next call, as PartFileFault. Owned by one thread; `finish` ends the thread.
+    Only the last: where the parent is missing too, a disk is probably not mounted. Raises nothing: opening the folder
+    afterwards reports why it is not there.
+    """
+    with suppress(OSError):
+        os.mkdir(path)
+        if sync == "full":
+            _sync(os.path.dirname(path.rstrip("/")) or "/")
+
+
+def _sync(folder: str) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+class Committer:
+    """Group commit: syncs files in a thread of its own, one round at a time; the writer never waits for the device.
+
+    An error surfaces at the next call, as PartFileFault. Owned by one thread; `finish` ends the sync thread.
     """
 
     __slots__ = ("_files", "_pool", "_round")
@@ -206,13 +227,13 @@ class Committer:
         self._round: Future[None] | None = None
 
     def check(self) -> None:
-        """Raise what the last round met, once."""
+        """Raise the error of the last round, once."""
         if self._round is not None and self._round.done():
             ended, self._round = self._round, None
             ended.result()
 
     def start(self) -> bool:
-        """Begin a round; False (and nothing done) while one is under way."""
+        """Begin a round; False while one is under way."""
         self.check()
         if self._round is not None:
             return False
@@ -220,13 +241,13 @@ class Committer:
         return True
 
     def wait(self) -> None:
-        """Wait for the round under way and raise what it met: a failed sync is not reported a second time."""
+        """Wait for the round under way and raise its error: a failed sync is not reported a second time."""
         if self._round is not None:
             ended, self._round = self._round, None
             ended.result()
 
     def finish(self) -> None:
-        """Wait for the round under way, end the thread, raise what it met."""
+        """Wait for the round under way, end the thread, raise the round's error."""
         self._pool.shutdown(wait=True)
         self.wait()
 
@@ -243,26 +264,3 @@ def _not_a_file(place: str) -> PartFileFault:
 
 def _all_taken(place: str) -> PartFileFault:
     return PartFileFault(PartFileFaultKind.BAD_NAME, f"{place}: every name up to (9999) is taken")
-
-
-# A folder for a file of its own, made when the file is begun.
-
-
-def make_folder(path: str, sync: str) -> None:
-    """Make the last part of this path where it is missing; its name is on disk afterwards unless `sync` is "none".
-
-    Only the last: where the folder around it is missing too, a disk is probably not mounted. Raises nothing: whoever
-    opens the folder next finds out whether it is there, and says why not.
-    """
-    with suppress(OSError):
-        os.mkdir(path)
-        if sync == "full":
-            _sync(os.path.dirname(path.rstrip("/")) or "/")
-
-
-def _sync(folder: str) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

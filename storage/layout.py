@@ -1,21 +1,20 @@
-"""How a file falls into chunks: the only arithmetic of sizes, counts and lengths in this room."""
+"""Chunk layout of a file: arithmetic of sizes, counts and lengths, and the names of its companion files."""
 
-import os
 from dataclasses import dataclass
 from typing import Final
 
-from protocol.model.filenames import NAME_BYTES_MAX, numbered, proposed_name, safe_name, unhidden_name
+from protocol.model.filenames import NAME_BYTES_MAX
 
 UNKNOWN: Final = -1
-"""The size of a file nobody has announced."""
+"""Size of a file whose size is not known."""
 
 CHUNKS_MAX: Final = 1 << 25
-"""Chunks of one file. 21 bytes of memory each; 4 TiB in chunks of 128 KiB, 32 TiB in chunks of 1 MiB."""
+"""Most chunks of one file. 21 bytes of memory each; 4 TiB in chunks of 128 KiB, 32 TiB in chunks of 1 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A file of `size_bytes` (`UNKNOWN` allowed) in chunks of `chunk_size` bytes, the last one may be shorter."""
+    """File of `size_bytes` (`UNKNOWN` allowed) in chunks of `chunk_size` bytes; the last one may be shorter."""
 
     size_bytes: int
     chunk_size: int
@@ -30,11 +29,11 @@ class Layout:
 
     @property
     def chunk_count(self) -> int:
-        """Chunks of the whole file; 0 while the size is unknown."""
+        """Number of chunks of the file; 0 while the size is unknown."""
         return -(-self.size_bytes // self.chunk_size) if self.known else 0
 
     def end_bytes(self, stop: int) -> int:
-        """Where the run that ends before chunk `stop` ends in the file."""
+        """Return the offset in the file where the range that ends before chunk `stop` ends."""
         end = stop * self.chunk_size
         return min(end, self.size_bytes) if self.known else end
 
@@ -42,9 +41,9 @@ class Layout:
         return self.end_bytes(stop) - first * self.chunk_size
 
     def stop_of(self, first: int, length_bytes: int) -> int:
-        """The run from `first` that `length_bytes` bytes fill exactly; ValueError when they do not.
+        """Return the end of the range from `first` that `length_bytes` bytes fill exactly; ValueError if they do not.
 
-        While the size is unknown any length will do: what is short is the end of the file.
+        While the size is unknown any length is valid: a short chunk is the end of the file.
         """
         stop = first + -(-length_bytes // self.chunk_size)
         if first < 0 or length_bytes < 1 or stop > CHUNKS_MAX:
@@ -54,36 +53,9 @@ class Layout:
         return stop
 
 
-# Names of the files that belong to a target, all in one folder. What makes a name safe is in
-# `protocol.model.filenames`.
-
-__all__ = [
-    "NAME_BYTES_MAX",
-    "PART_SUFFIX",
-    "RECORDS_SUFFIX",
-    "RENEWED_SUFFIX",
-    "free_name",
-    "numbered",
-    "proposed_name",
-    "safe_name",
-    "unhidden_name",
-]
-
 PART_SUFFIX: Final = ".part"
 RECORDS_SUFFIX: Final = ".part.records"
-RENEWED_SUFFIX: Final = ".part.records.new"
-"""Records being rewritten; renamed over the old ones when complete."""
+REWRITTEN_SUFFIX: Final = ".part.records.new"
+"""A journal being rewritten; renamed over the old one when complete."""
 
-assert NAME_BYTES_MAX + len(RENEWED_SUFFIX) <= 255
-# " (1)" up to " (9999)" is shorter than that suffix.
-
-
-def free_name(folder: str, name: str) -> str:
-    """The first of `numbered` that nothing in the folder has now; FileExistsError when all are taken.
-
-    Somebody may take it a moment later: whoever creates the file must still do it without overwriting.
-    """
-    for candidate in numbered(name):
-        if not os.path.lexists(os.path.join(folder, candidate)):
-            return candidate
-    raise FileExistsError(f"{name}: every name up to (9999) is taken in {folder}")
+assert NAME_BYTES_MAX + len(REWRITTEN_SUFFIX) <= 255  # " (1)" up to " (9999)" is shorter than that suffix

@@ -1,7 +1,8 @@
-"""The part file of one job: the only place where bytes of a download reach the disk.
+"""Part file of one job: the only place where bytes of a download reach the disk.
 
 Used by one thread, the Assembler's. A chunk only ever goes from absent to present, and only after its bytes were
-hashed here. What is on disk is a part file and claims about it; a resume believes what it has re-hashed (`opening`).
+hashed here. On disk are a part file and claims about it; a resume believes what it has re-hashed
+(`storage.part_file_open`).
 """
 
 import os
@@ -10,28 +11,29 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
 from protocol.model.chunk_ranges import ChunkRange, RangeSet
-from protocol.model.faults import PartFileFault
+from protocol.model.faults import PartFileFault, PartFileFaultKind
 from storage.chunk_index import DIGEST_BYTES
+from storage.chunk_journal import Journal
 from storage.digests import Checksum, digests_of, source_hash, validator_digest
-from storage.durable import Committer, sync_data, write_all
+from storage.durable import Committer, Folder, sync_data, write_all
 from storage.finalize import ChecksumMismatch, Sealed, seal_steps
-from storage.layout import Layout
-from storage.part_file_open import Prepared, prepare
-from storage.rehash import Heard, unheard
+from storage.layout import PART_SUFFIX, RECORDS_SUFFIX, Layout
+from storage.part_file_open import PreparedPart, prepare
+from storage.rehash import Progress, no_progress
 
 __all__ = ["ChecksumMismatch", "Opened", "PartFile", "Sealed", "Spoiled", "Written"]
 
 
 class Spoiled(Exception):  # noqa: N818
-    """The bytes handed over are not those that were hashed: our fault. Nothing was written."""
+    """The bytes handed over do not match their digests: our fault. Nothing was written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of the chunks of one `write`, each in exactly one list.
+    """Result of one `write`, each chunk in exactly one list.
 
     `stored`: new, written and recorded. `repeated`: were there, same digest. `disputed`: were there with another
-    digest, as ``(chunk, hash of the source that sent the stored one)``; 0 where nobody in particular did.
+    digest, as ``(chunk, hash of the source that sent the stored one)``; 0 where no single source did.
     """
 
     stored: list[ChunkRange] = field(default_factory=list)
@@ -41,29 +43,27 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A target that stands. `verified` re-hashed to their records just now; `notes` are ``(source_hash,
-    validator_digest)`` on record; `message` says to people what was found ("" for nothing)."""
+    """Opened part file."""
 
-    target: "PartFile"
-    verified: RangeSet
-    notes: list[tuple[int, bytes]]
-    message: str
+    part: "PartFile"
+    verified: RangeSet  # chunks whose bytes match their records, re-hashed just now
+    notes: list[tuple[int, bytes]]  # ``(source_hash, validator_digest)`` on record
+    message: str  # for people: what was found, empty for nothing
 
 
 class PartFile:
-    """Owns part file, records and lock from `open` to `close`; `close` is wanted after `seal` too, once somebody knows
-    of it.
+    """Owner of part file, journal and lock from `open` to `close`, which is needed after `seal` too.
 
     Every method may raise PartFileFault; what was stored until then stays stored.
     """
 
     __slots__ = ("_committer", "_dirty", "_open", "_part", "_sealed", "_tail_bytes", "_touched")
 
-    def __init__(self, part: Prepared) -> None:
+    def __init__(self, part: PreparedPart) -> None:
         self._part = part
         self._open = True
         self._dirty = self._sealed = False
-        self._touched = bool(part.ledger.runs())
+        self._touched = bool(part.index.ranges())
         self._tail_bytes = 0  # while the size is unknown: where the bytes written so far end
         self._committer = _committer(part)
 
@@ -78,18 +78,18 @@ class PartFile:
         preallocate: bool = False,
         sync: str = "full",
         again: bool = False,
-        heard: Heard = unheard,
+        progress: Progress = no_progress,
     ) -> Opened:
         """Open or create the part file of `name` (made safe by the caller) in `folder`.
 
         `size_bytes` -1: unknown, the part file grows and nothing is resumed. `sync` is "full" or "none".
         `again`: after `abandon`; the part file must be there, and there must be room and leave to write.
-        `heard` is told how far the re-hash of what is there has come.
+        `progress` is called with the state of the re-hash.
         PartFileFault of any kind; then no bytes are lost.
         """
         layout = Layout(size_bytes, chunk_size)
-        part = prepare(folder, name, layout, preallocate=preallocate, sync=sync, again=again, heard=heard)
-        return Opened(cls(part), part.ledger.runs(), list(part.notes.items()), part.message)
+        part = prepare(folder, name, layout, preallocate=preallocate, sync=sync, again=again, progress=progress)
+        return Opened(cls(part), part.index.ranges(), list(part.notes.items()), part.message)
 
     @property
     def part_path(self) -> str:
@@ -97,7 +97,7 @@ class PartFile:
 
     @property
     def size_bytes(self) -> int:
-        """-1 while nobody knows."""
+        """-1 while it is not known."""
         return self._part.layout.size_bytes
 
     def write(self, first_chunk: int, view: memoryview, digests: bytes, source_hash: int) -> Written:
@@ -113,14 +113,14 @@ class PartFile:
             raise ValueError(f"{len(digests)} bytes of digests for {stop - first_chunk} chunks")
         if digests_of(view, len(view), part.layout.chunk_size) != digests:
             raise Spoiled(f"{part.part_path}: chunks {first_chunk} to {stop - 1} changed on their way")
-        part.ledger.reserve(stop)
-        if not part.ledger.has_any(first_chunk, stop):
+        part.index.reserve(stop)
+        if not part.index.has_any(first_chunk, stop):
             self._store(first_chunk, view, digests, source_hash)
             return Written(stored=[(first_chunk, stop)])
         return self._write_sorted(first_chunk, stop, view, digests, source_hash)
 
     def note(self, source_name: str, validator: str) -> None:
-        """Keep a source's validator with the part file. The same again costs nothing."""
+        """Record a source's validator. The same again costs nothing."""
         source, digest = source_hash(source_name), validator_digest(validator)
         if self._part.notes.get(source) != digest:
             self._part.journal.note(source, validator)
@@ -128,57 +128,57 @@ class PartFile:
             self._dirty = True
 
     def commit(self) -> None:
-        """Group commit: ask the device for what was written so far, in another thread. About once a second.
+        """Group commit: sync what was written so far, in another thread. To be called about once a second.
 
-        A round still under way is not waited for; what came meanwhile is in the next one. Notices too when the part
-        file was taken away: writing into it would go on without an error. Records that were are written anew.
+        A round still under way is not waited for; what came meanwhile is in the next one. Raises when the part file
+        was taken away: writing into it would go on without an error. A journal that was removed is written again.
         """
         if not self._part.linked_as:
             self._part.check_there()
             if not self._part.journal.check_there():
-                self._write_records_anew()
+                self._rewrite_journal()
         if self._dirty and self._part.folder.full:
             self._dirty = not self._committer.start()
         else:
             self._committer.check()
 
     def learn_size(self, size_bytes: int) -> None:
-        """The size of a file nobody had announced. ValueError when what is stored does not fit it: our fault."""
+        """Set the size, unknown until now. ValueError when what is stored does not fit it: our fault."""
         part, layout = self._part, Layout(size_bytes, self._part.layout.chunk_size)
         if part.layout.known or not layout.known:
             if size_bytes != part.layout.size_bytes or not layout.known:
                 raise ValueError(f"{part.part_path} has {part.layout.size_bytes} bytes, not {size_bytes}")
             return
-        last = part.ledger.runs().last_run()
+        last = part.index.ranges().last_run()
         if last is not None and self._tail_bytes != layout.end_bytes(last[1]):
             raise ValueError(f"{part.part_path}: {self._tail_bytes} bytes stored do not fit {size_bytes}")
-        part.ledger.reserve(layout.chunk_count)
+        part.index.reserve(layout.chunk_count)
         part.journal.learn_size(size_bytes)
         part.layout = layout
         self._dirty = True
 
     @property
     def stored(self) -> RangeSet:
-        """Chunks that are written and recorded."""
-        return RangeSet(self._part.ledger.runs())
+        """The chunks that are written and recorded."""
+        return RangeSet(self._part.index.ranges())
 
     def claims(self) -> list[tuple[int, int, int]]:
-        """The same as ``(first, stop, hash of the name of who sent them)``."""
-        return list(self._part.ledger.claims())
+        """Return `stored` as ``(first, stop, hash of the sender's name)``."""
+        return list(self._part.index.claims())
 
     @property
     def resumable(self) -> bool:
-        """Whether somebody who knows nothing of it can go on with it: its size is known."""
+        """Whether another attempt can go on with it: its size is known."""
         return self._part.layout.known
 
     def missing(self) -> RangeSet:
-        """Chunks not stored. ValueError while the size is unknown."""
+        """Return the chunks not stored. ValueError while the size is unknown."""
         if not self._part.layout.known:
-            raise ValueError(f"{self.part_path}: nobody knows what is missing from a file of unknown size")
-        return RangeSet(self._part.ledger.runs().gaps(0, self._part.layout.chunk_count))
+            raise ValueError(f"{self.part_path}: what is missing from a file of unknown size is unknown")
+        return RangeSet(self._part.index.ranges().gaps(0, self._part.layout.chunk_count))
 
     def seal(self, checksum: Checksum | None = None) -> Sealed:
-        """Everything is stored: check the whole, sync, take the final name (or the next free one). The records stay.
+        """Check the complete file, sync, take the final name (or the next free one). The journal stays.
 
         Raises ChecksumMismatch, the part file kept; ValueError when something is missing. Reads the whole file once.
         """
@@ -191,9 +191,9 @@ class PartFile:
                 return sealed
 
     def sealing(self, checksum: Checksum | None = None) -> Generator[str, None, Sealed]:
-        """`seal`, halting after each step with its name: a crash may come at any of them."""
+        """Do as `seal`, yielding the name of each step: a crash may come at any of them."""
         part = self._part
-        if not part.layout.known or not part.ledger.has_all(part.layout.chunk_count):
+        if not part.layout.known or not part.index.has_all(part.layout.chunk_count):
             raise ValueError(f"{part.part_path} is not complete")
         self._touched = True
         sealed = yield from seal_steps(part, checksum, self._committer)
@@ -201,18 +201,21 @@ class PartFile:
         return sealed
 
     def close(self) -> None:
-        """Sync and give the lock back. A part file of this run goes when nothing was ever stored, and the records of a
-        sealed file go: the caller has told of it, or nobody wants to know. Idempotent."""
+        """Sync and release the lock. Idempotent.
+
+        A part file created by this attempt is removed when nothing was ever stored, and so is the journal of a sealed
+        file: its result is known by now.
+        """
         if not self._open:
             return
         self._open = False
         part = self._part
-        with ExitStack() as end:  # last in, first done; every one is done whatever the others raise
+        with ExitStack() as end:  # last in, first done; each is done whatever the others raise
             end.callback(part.folder.close)
             end.callback(part.journal.close)
             end.callback(os.close, part.part_fd)
             if self._sealed:
-                end.callback(self._drop_records)
+                end.callback(self._remove_journal)
             elif part.part_created and not self._touched:
                 end.callback(part.journal.remove)
                 end.callback(part.folder.unlink, part.part_name)
@@ -223,8 +226,10 @@ class PartFile:
             end.callback(self._committer.finish)
 
     def abandon(self) -> None:
-        """Let go of a target whose disk failed, or of a sealed one that nobody has heard of: nothing is synced, nothing
-        removed, no further fault raised."""
+        """Close without syncing, removing or raising.
+
+        For a disk that failed, and for a sealed file whose result is not known to its dispatcher yet.
+        """
         if not self._open:
             return
         self._open = False
@@ -236,14 +241,14 @@ class PartFile:
             end.enter_context(suppress(PartFileFault))
             self._committer.finish()
 
-    def _write_records_anew(self) -> None:
-        """Somebody deleted them: without, the next run could believe nothing of the part file."""
+    def _rewrite_journal(self) -> None:
+        """Replace a deleted journal: without it the next attempt could believe nothing of the part file."""
         self._committer.finish()
-        self._part.journal.renew(self._part.layout, self._part.ledger, self._part.notes)
+        self._part.journal.rewrite(self._part.layout, self._part.index, self._part.notes)
         self._committer = _committer(self._part)
 
-    def _drop_records(self) -> None:
-        """The file stands under its name, whatever comes of this: the next run of the same command would tidy up."""
+    def _remove_journal(self) -> None:
+        """Remove the journal of a sealed file; should this fail, the next attempt tidies up."""
         with suppress(PartFileFault):
             self._part.journal.remove()
             self._part.folder.sync()
@@ -253,22 +258,22 @@ class PartFile:
         offset = first * part.layout.chunk_size
         write_all(part.part_fd, view, offset, part.part_path)
         part.journal.append(first, part.layout, len(view), digests, source)
-        part.ledger.put(first, digests, source)
+        part.index.put(first, digests, source)
         part.front.take(offset, view)
         self._tail_bytes = max(self._tail_bytes, offset + len(view))
         self._dirty = self._touched = True
 
     def _write_sorted(self, first: int, stop: int, view: memoryview, digests: bytes, source: int) -> Written:
-        """The rare case: some of these chunks are there."""
-        done, ledger = Written(), self._part.ledger
+        """Write where some of these chunks are there, the rare case."""
+        done, index = Written(), self._part.index
         new, same = RangeSet(), RangeSet()
         for at, chunk in enumerate(range(first, stop)):
-            if not ledger.has(chunk):
+            if not index.has(chunk):
                 new.add(chunk, chunk + 1)
-            elif ledger.digest(chunk) == digests[DIGEST_BYTES * at : DIGEST_BYTES * (at + 1)]:
+            elif index.digest(chunk) == digests[DIGEST_BYTES * at : DIGEST_BYTES * (at + 1)]:
                 same.add(chunk, chunk + 1)
             else:
-                done.disputed.append((chunk, ledger.sources[chunk]))
+                done.disputed.append((chunk, index.sources[chunk]))
         done.repeated.extend(same)
         size = self._part.layout.chunk_size
         for begin, end in new:
@@ -280,5 +285,44 @@ class PartFile:
         return done
 
 
-def _committer(part: Prepared) -> Committer:
+def _committer(part: PreparedPart) -> Committer:
     return Committer(((part.part_fd, part.part_path), (part.journal.fd, part.journal.path)))
+
+
+def discard(folder_path: str, name: str) -> str:
+    """Remove the part file of `name` and its journal. Return why something stays, in a line for people, or "".
+
+    Only a part file with a journal of ours is ours. One that another process has open is left alone, and so is the file
+    under the final name: should the part file be another name of the finished file, only that other name goes.
+    """
+    try:
+        folder = Folder(folder_path, "full")
+    except PartFileFault as fault:
+        return "" if fault.kind is PartFileFaultKind.NO_FOLDER else fault.detail
+    try:
+        if folder.lstat(name + RECORDS_SUFFIX) is None:
+            return _left(folder, name)
+        return _discard(folder, name)
+    except PartFileFault as fault:
+        return fault.detail
+    finally:
+        folder.close()
+
+
+def _discard(folder: Folder, name: str) -> str:
+    journal = Journal.lock(folder, name)
+    try:
+        if journal.read().header is None:
+            return f"{journal.path} cannot be read as records of ours: left alone"
+        folder.unlink(name + PART_SUFFIX)
+        journal.remove()
+    finally:
+        journal.close()
+    with suppress(PartFileFault):  # at worst it is there again after a power failure
+        folder.sync()
+    return ""
+
+
+def _left(folder: Folder, name: str) -> str:
+    part = name + PART_SUFFIX
+    return "" if folder.lstat(part) is None else f"{folder.path_of(part)} has no records of ours: left alone"

@@ -1,4 +1,4 @@
-"""Opening a target: what is in the folder, what of it is ours, and what of that can be believed."""
+"""Opening a part file: plan by what is in the folder, lock, re-hash, allocate."""
 
 import os
 from collections.abc import Iterator
@@ -9,27 +9,29 @@ from typing import Final
 
 from protocol.model.chunk_ranges import RangeSet
 from protocol.model.faults import PartFileFault, PartFileFaultKind
+from protocol.model.filenames import numbered
 from storage.chunk_index import ChunkIndex
-from storage.chunk_journal import Header, Journal, Past
+from storage.chunk_journal import Header, Journal, JournalContents
 from storage.digests import FrontDigest
-from storage.durable import Folder, blaming, sync_data, write_all
-from storage.layout import CHUNKS_MAX, PART_SUFFIX, UNKNOWN, Layout, numbered
-from storage.rehash import Heard, carried_over, holding, unheard
+from storage.durable import Folder, disk_faults, sync_data, write_all
+from storage.layout import CHUNKS_MAX, PART_SUFFIX, UNKNOWN, Layout
+from storage.rehash import Progress, matching, no_progress, rechunked
 
 ROOM_BYTES: Final = 16 << 20
-"""After a full disk: with less room than this (or than is missing) it would be full again at once."""
+"""Free space needed after a full disk, unless less is missing: with less it would be full again at once."""
 
 
 class Plan(Enum):
-    FRESH = auto()  # nothing here, or nothing worth a word
-    OVER = auto()  # ours, but not to be believed: begin again in place
+    """Plan for the files found in the folder."""
+
+    FRESH = auto()  # nothing there, or nothing worth mentioning
+    START_OVER = auto()  # ours, but not to be believed
     RESUME = auto()
 
 
 @dataclass(slots=True)
-class Prepared:
-    """An open, locked target for a `Target` to own. `linked_as`: it was sealed under this name, but for tidying up.
-    `again`: this run had it open before and the disk failed under it."""
+class PreparedPart:
+    """Open, locked part file, for a `PartFile` to own."""
 
     folder: Folder
     journal: Journal
@@ -37,12 +39,12 @@ class Prepared:
     layout: Layout
     part_fd: int = -1
     part_created: bool = False
-    ledger: ChunkIndex = field(default_factory=ChunkIndex)
-    notes: dict[int, bytes] = field(default_factory=dict)
-    linked_as: str = ""
+    index: ChunkIndex = field(default_factory=ChunkIndex)
+    notes: dict[int, bytes] = field(default_factory=dict)  # validator digests by source hash
+    linked_as: str = ""  # the final name it has already, but for tidying up
     message: str = ""
-    again: bool = False
-    heard: Heard = unheard
+    again: bool = False  # this attempt had it open before and the disk failed
+    progress: Progress = no_progress
     front: FrontDigest = field(default_factory=FrontDigest)
 
     @property
@@ -51,16 +53,18 @@ class Prepared:
 
     @property
     def part_path(self) -> str:
-        return self.folder.place(self.part_name)
+        return self.folder.path_of(self.part_name)
 
     def check_there(self) -> None:
-        """PartFileFault when the part file was taken away or its size changed behind our back: then nothing that is
-        known of it holds, and what would get the final name is not what was written."""
-        look = self.folder.look(self.part_name)
-        if look is None or not os.path.samestat(look, os.fstat(self.part_fd)):
+        """Raise PartFileFault when the part file was taken away or its size was changed by another program.
+
+        Then nothing known of it holds, and what would get the final name is not what was written.
+        """
+        status = self.folder.lstat(self.part_name)
+        if status is None or not os.path.samestat(status, os.fstat(self.part_fd)):
             raise PartFileFault(PartFileFaultKind.GONE, f"{self.part_path} was moved or deleted while it was written")
-        if self.layout.known and look.st_size != self.layout.size_bytes:
-            detail = f"{self.part_path} has {look.st_size} bytes: somebody else changed it while it was written"
+        if self.layout.known and status.st_size != self.layout.size_bytes:
+            detail = f"{self.part_path} has {status.st_size} bytes: another program changed it while it was written"
             raise PartFileFault(PartFileFaultKind.IO_ERROR, detail)
 
 
@@ -72,9 +76,9 @@ def prepare(
     preallocate: bool,
     sync: str,
     again: bool = False,
-    heard: Heard = unheard,
-) -> Prepared:
-    """Lock, look, verify, make room. PartFileFault when the target cannot be used; BUSY and OTHER_JOB touch nothing.
+    progress: Progress = no_progress,
+) -> PreparedPart:
+    """Lock, inspect, verify, allocate. PartFileFault when it cannot be used; BUSY and OTHER_JOB touch nothing.
 
     `again`: after a fault of the disk. The part file must be there, there must be room, and writing must work.
     """
@@ -83,39 +87,39 @@ def prepare(
     with ExitStack() as undo:
         folder = Folder(folder_path, sync)
         undo.callback(folder.close)
-        _check_count(layout, folder.place(name))
+        _check_count(layout, folder.path_of(name))
         journal = Journal.lock(folder, name)
         undo.callback(journal.close)
-        found = Prepared(folder, journal, name, layout, again=again, heard=heard)
-        past = journal.read()
-        if past.header is None and journal.created:
+        found = PreparedPart(folder, journal, name, layout, again=again, progress=progress)
+        contents = journal.read()
+        if contents.header is None and journal.created:
             undo.callback(journal.remove)
-        look = folder.look(found.part_name)
-        plan = judged(found.part_path, layout, past, None if look is None else look.st_size)
-        undo.callback(_withdraw, found)
+        status = folder.lstat(found.part_name)
+        plan = choose_plan(found.part_path, layout, contents, None if status is None else status.st_size)
+        undo.callback(_undo, found)
         if again:
-            _want_room(found, look)
-        _carry_out(plan, found, past)
-        _make_room(found, preallocate)
+            _require_space(found, status)
+        _execute(plan, found, contents)
+        _allocate(found, preallocate)
         if again:
-            _prove(found)
+            _test_write(found)
         if not journal.locked:
             found.message = f"{found.message}; this file system knows no locks".lstrip("; ")
         undo.pop_all()
         return found
 
 
-def judged(part_path: str, wanted: Layout, past: Past, part_size: int | None) -> Plan:
-    """What to do with what is there; PartFileFault OTHER_JOB when it is not ours to touch. Looks at nothing itself."""
-    if past.newer and past.header is None:
+def choose_plan(part_path: str, wanted: Layout, contents: JournalContents, part_size: int | None) -> Plan:
+    """Choose by what is there; PartFileFault OTHER_JOB when it is not ours to touch. Pure."""
+    if contents.newer and contents.header is None:
         raise _other_job(f"{part_path} belongs to a newer version of this program")
-    if past.header is None:
-        return _judged_without_records(part_path, wanted, part_size)
-    header = past.header
+    if contents.header is None:
+        return _plan_without_records(part_path, wanted, part_size)
+    header = contents.header
     begun_unknown = header.learned or not header.layout.known
     if not wanted.known or not header.layout.known:
         if begun_unknown:
-            return Plan.OVER if part_size else Plan.FRESH
+            return Plan.START_OVER if part_size else Plan.FRESH
         raise _other_job(
             f"{part_path} belongs to a download of {header.layout.size_bytes} bytes, this one is of unknown size"
         )
@@ -126,11 +130,11 @@ def judged(part_path: str, wanted: Layout, past: Past, part_size: int | None) ->
     return Plan.RESUME
 
 
-def _judged_without_records(part_path: str, wanted: Layout, part_size: int | None) -> Plan:
+def _plan_without_records(part_path: str, wanted: Layout, part_size: int | None) -> Plan:
     if not part_size:
         return Plan.FRESH
     if part_size == wanted.size_bytes:
-        return Plan.OVER
+        return Plan.START_OVER
     ours = f"{wanted.size_bytes} bytes" if wanted.known else "unknown size"
     raise _other_job(f"{part_path} has {part_size} bytes and no records, this download has {ours}")
 
@@ -147,8 +151,8 @@ def _check_count(layout: Layout, place: str) -> None:
         raise PartFileFault(PartFileFaultKind.NO_SPACE, detail)
 
 
-def _withdraw(found: Prepared) -> None:
-    """Opening failed: leave no litter of ours."""
+def _undo(found: PreparedPart) -> None:
+    """Clean up after an opening that failed."""
     if found.part_fd >= 0:
         os.close(found.part_fd)
     if found.part_created:
@@ -156,111 +160,113 @@ def _withdraw(found: Prepared) -> None:
         found.journal.remove()
 
 
-def _carry_out(plan: Plan, found: Prepared, past: Past) -> None:
-    if plan is Plan.RESUME and _resumed(found, past):
+def _execute(plan: Plan, found: PreparedPart, contents: JournalContents) -> None:
+    if plan is Plan.RESUME and _resume(found, contents):
         return
     _open_part(found)
-    if plan is Plan.OVER:
+    if plan is Plan.START_OVER:
         # A new file instead of an emptied one: the old bytes may have another name, by a link of the user or of ours.
-        _let_go(found)
-        _open_part(found, anew=True)
-        why = "the size is not known" if past.header is not None else "it has no usable records"
+        _drop_part(found)
+        _open_part(found, create=True)
+        why = "the size is not known" if contents.header is not None else "it has no usable records"
         found.message = f"starting over: nothing in {found.part_path} can be believed, {why}"
-    found.ledger = ChunkIndex(found.layout.chunk_count)
+    found.index = ChunkIndex(found.layout.chunk_count)
     found.journal.begin(found.layout)
 
 
-def _resumed(found: Prepared, past: Past) -> bool:
-    """Verify and carry over. False: begin afresh."""
-    assert past.header is not None
-    layout, claimed = past.header.layout, past.ledger.runs()
+def _resume(found: PreparedPart, contents: JournalContents) -> bool:
+    """Verify and carry over. False: start over."""
+    assert contents.header is not None
+    layout, claimed = contents.header.layout, contents.index.ranges()
     complete = claimed.count == layout.chunk_count
-    look = found.folder.look(found.part_name)
-    if look is None and complete and _adopted(found, past):
+    status = found.folder.lstat(found.part_name)
+    if status is None and complete and _adopt_final(found, contents):
         return True
-    twin = _final_twin(found, look)
+    twin = _linked_name(found, status)
     _open_part(found)
-    _distrust_cache(found)
-    good = holding(found.part_fd, layout, past.ledger, found.heard)
-    if twin and look is not None and not (complete and good == claimed and look.st_size == layout.size_bytes):
-        # What stands under its final name is the user's, and nothing here is ever written into it again.
-        _let_go(found)
-        found.message = f"starting over: {found.folder.place(twin)} was changed or damaged since it was complete"
+    _drop_cache(found)
+    good = matching(found.part_fd, layout, contents.index, found.progress)
+    if twin and status is not None and not (complete and good == claimed and status.st_size == layout.size_bytes):
+        # A file under its final name is the user's, and nothing is ever written into it again.
+        _drop_part(found)
+        found.message = f"starting over: {found.folder.path_of(twin)} was changed or damaged since it was complete"
         found.again = False
         return False
     found.linked_as = twin
-    found.notes = past.notes
-    _believe(found, past.header, past.ledger, good)
-    found.message = _said(found, past, claimed, good)
+    found.notes = contents.notes
+    _accept(found, contents.header, contents.index, good)
+    found.message = _summary(found, contents, claimed, good)
     return True
 
 
-def _open_part(found: Prepared, *, anew: bool = False) -> None:
-    """The part file, created when there is none; when it was there a moment ago, only `anew` creates it again. A link
-    or folder in its place is refused."""
-    missing = found.folder.look(found.part_name) is None
-    if missing and found.again and not anew:
-        detail = f"{found.part_path} is gone: put it back, or stop and begin anew"
+def _open_part(found: PreparedPart, *, create: bool = False) -> None:
+    """Open the part file, or create it; where one must be there (`again`), only `create` makes another.
+
+    A link or folder in its place is refused.
+    """
+    missing = found.folder.lstat(found.part_name) is None
+    if missing and found.again and not create:
+        detail = f"{found.part_path} is gone: put it back, or stop and start over"
         raise PartFileFault(PartFileFaultKind.GONE, detail)
     found.part_created = missing and found.journal.created
     found.part_fd = found.folder.open_file(found.part_name, os.O_RDWR | os.O_CREAT)
 
 
-def _let_go(found: Prepared) -> None:
+def _drop_part(found: PreparedPart) -> None:
     os.close(found.part_fd)
     found.part_fd = -1
     found.folder.unlink(found.part_name)
 
 
-def _final_twin(found: Prepared, part: os.stat_result | None) -> str:
-    """The final name this part file already has: a run died between linking and unlinking. Else ""."""
+def _linked_name(found: PreparedPart, part: os.stat_result | None) -> str:
+    """Return the final name this part file already has (a process died between link and unlink), else ""."""
     if part is None or part.st_nlink < 2:
         return ""
-    return next((name for name, look in _finals(found) if os.path.samestat(look, part)), "")
+    return next((name for name, status in _finals(found) if os.path.samestat(status, part)), "")
 
 
-def _adopted(found: Prepared, past: Past) -> bool:
-    """All records and no part file: did a run die after its last rename? Then the final file says so itself."""
-    assert past.header is not None
-    for name, look in _finals(found):
-        if look.st_size != past.header.layout.size_bytes:
+def _adopt_final(found: PreparedPart, contents: JournalContents) -> bool:
+    """All records and no part file: recognize the final file of a process that died after its last rename."""
+    assert contents.header is not None
+    for name, status in _finals(found):
+        if status.st_size != contents.header.layout.size_bytes:
             continue
         try:
             fd = found.folder.open_file(name, os.O_RDONLY)
         except PartFileFault:
-            continue  # not a file of ours, whatever it is
-        if holding(fd, past.header.layout, past.ledger).count == past.header.layout.chunk_count:
-            found.part_fd, found.linked_as, found.notes = fd, name, past.notes
-            _believe(found, past.header, past.ledger, past.ledger.runs())
-            found.message = f"{found.folder.place(name)} was complete already"
+            continue  # not our file
+        if matching(fd, contents.header.layout, contents.index).count == contents.header.layout.chunk_count:
+            found.part_fd, found.linked_as, found.notes = fd, name, contents.notes
+            _accept(found, contents.header, contents.index, contents.index.ranges())
+            found.message = f"{found.folder.path_of(name)} was complete already"
             return True
         os.close(fd)
     return False
 
 
-def _finals(found: Prepared) -> Iterator[tuple[str, os.stat_result]]:
-    """What stands under the final name and its numbered variants. Ten thousand looks, so only for rare repairs."""
+def _finals(found: PreparedPart) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield what has the final name or a numbered variant. Ten thousand status-ups, so only for rare repairs."""
     for name in numbered(found.name):
-        look = found.folder.look(name)
-        if look is not None:
-            yield name, look
+        status = found.folder.lstat(name)
+        if status is not None:
+            yield name, status
 
 
-def _believe(found: Prepared, header: Header, ledger: ChunkIndex, good: RangeSet) -> None:
-    """Keep what holds, in chunks of the wanted size; another chunk size makes new records."""
-    for first, stop in ledger.runs():
-        ledger.drop(good.gaps(first, stop))
-    found.ledger = ledger
+def _accept(found: PreparedPart, header: Header, index: ChunkIndex, good: RangeSet) -> None:
+    """Keep what matches, in chunks of the wanted size; another chunk size makes a new journal."""
+    for first, stop in index.ranges():
+        index.drop(good.gaps(first, stop))
+    found.index = index
     if header.layout.chunk_size != found.layout.chunk_size:
-        found.ledger = carried_over(found.part_fd, header.layout, found.layout, ledger)
-        found.journal.renew(found.layout, found.ledger, found.notes)
+        found.index = rechunked(found.part_fd, header.layout, found.layout, index)
+        found.journal.rewrite(found.layout, found.index, found.notes)
 
 
-def _make_room(found: Prepared, preallocate: bool) -> None:
+def _allocate(found: PreparedPart, preallocate: bool) -> None:
     size = found.layout.size_bytes
     if size == UNKNOWN or found.linked_as:
         return
-    with blaming(found.part_path):
+    with disk_faults(found.part_path):
         if os.fstat(found.part_fd).st_size != size:
             os.ftruncate(found.part_fd, size)
         if preallocate and size > 0:
@@ -272,9 +278,9 @@ def _make_room(found: Prepared, preallocate: bool) -> None:
         found.message = f"{found.message}; {said}".lstrip("; ")
 
 
-def _want_room(found: Prepared, look: os.stat_result | None) -> None:
-    """Before anything is hashed: with no more room than this the disk would be full again at once."""
-    held = look.st_blocks * 512 if look is not None else 0
+def _require_space(found: PreparedPart, status: os.stat_result | None) -> None:
+    """Check the free space before anything is hashed: with less the disk would be full again at once."""
+    held = status.st_blocks * 512 if status is not None else 0
     missing = max(found.layout.size_bytes - held, 0) if found.layout.known else ROOM_BYTES
     free, wanted = found.folder.free_bytes(), min(missing, ROOM_BYTES)
     if free < wanted:
@@ -283,22 +289,22 @@ def _want_room(found: Prepared, look: os.stat_result | None) -> None:
         )
 
 
-def _distrust_cache(found: Prepared) -> None:
-    """After a fault what memory holds of the part file may never reach the disk: read what the disk has."""
+def _drop_cache(found: PreparedPart) -> None:
+    """Drop the page cache after a disk fault: what it holds may never reach the disk."""
     if not found.again:
         return
     if found.folder.full:
         sync_data(found.part_fd, found.part_path)
     if hasattr(os, "posix_fadvise"):
-        with blaming(found.part_path):
+        with disk_faults(found.part_path):
             os.posix_fadvise(found.part_fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _prove(found: Prepared) -> None:
-    """Write where a chunk is missing, as the next chunk will: quotas and broken disks are only known by trying."""
+def _test_write(found: PreparedPart) -> None:
+    """Write where a chunk is missing: quotas and broken disks show only when written to."""
     if not found.layout.known or found.linked_as:
         return
-    gap = next(iter(found.ledger.runs().gaps(0, found.layout.chunk_count)), None)
+    gap = next(iter(found.index.ranges().gaps(0, found.layout.chunk_count)), None)
     if gap is not None:
         length = found.layout.length_bytes(gap[0], gap[0] + 1)
         write_all(found.part_fd, bytes(length), gap[0] * found.layout.chunk_size, found.part_path)
@@ -307,15 +313,15 @@ def _prove(found: Prepared) -> None:
         sync_data(found.journal.fd, found.journal.path)
 
 
-def _said(found: Prepared, past: Past, claimed: RangeSet, good: RangeSet) -> str:
-    assert past.header is not None
+def _summary(found: PreparedPart, contents: JournalContents, claimed: RangeSet, good: RangeSet) -> str:
+    assert contents.header is not None
     parts = []
-    kept = sum(found.layout.length_bytes(first, stop) for first, stop in found.ledger.runs())
+    kept = sum(found.layout.length_bytes(first, stop) for first, stop in found.index.ranges())
     if kept:
         parts.append(f"resumed {kept} of {found.layout.size_bytes} bytes")
     damaged = claimed.count - good.count
     if damaged:
         parts.append(f"{damaged} damaged chunk{'s' * (damaged > 1)} will be fetched again")
-    if kept and past.header.layout.chunk_size != found.layout.chunk_size:
-        parts.append(f"chunk size changed from {past.header.layout.chunk_size} to {found.layout.chunk_size} bytes")
+    if kept and contents.header.layout.chunk_size != found.layout.chunk_size:
+        parts.append(f"chunk size changed from {contents.header.layout.chunk_size} to {found.layout.chunk_size} bytes")
     return ", ".join(parts)

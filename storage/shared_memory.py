@@ -1,9 +1,9 @@
-"""Shared memory for bytes on their way from a socket to the part file.
+"""Shared memory for bytes on their way from a socket to the part file: the arena, cut into slots.
 
-An `Arena` is one anonymous file mapped by every process that has its descriptor, cut into slots of `SLOT_BYTES`.
-Which process may touch a slot is settled by messages (`SlotFilled`, `SlotFreed`), never by a lock in here.
-A page takes memory from its first touch on; the `SlotShelf` hands out the slot freed last, so few are touched, and
-gives the memory of those back that are not needed for a while.
+An `Arena` is one anonymous file (memfd) mapped by every process that has its descriptor, cut into slots of
+`SLOT_BYTES`. Messages (`SlotFilled`, `SlotFreed`) say which process may touch a slot; there is no lock. A page takes
+memory from its first touch on, so `FreeSlots` hands out the slot freed last and returns the memory of unused ones to
+the system.
 """
 
 import fcntl
@@ -17,11 +17,11 @@ from contextlib import suppress
 from typing import Final
 
 SLOT_BYTES: Final = 2 << 20
-"""Every slot costs four messages on its way, every slot that waits a place in the caches."""
+"""Every slot costs four messages on its way, every waiting one a place in the caches."""
 
 
 class Arena:
-    """All slots. The object owns its descriptor and mapping until `close`."""
+    """Shared memory of `slot_count` slots. Owns its descriptor and mapping until `close`."""
 
     __slots__ = ("_all", "_map", "fd", "slot_count")
 
@@ -34,7 +34,7 @@ class Arena:
 
     @classmethod
     def create(cls, slot_count: int) -> "Arena":
-        """A new arena, all zero, no memory taken yet. Raises OSError when the system refuses."""
+        """Create an arena, all zero, without taking memory yet. Raises OSError when the system refuses."""
         if slot_count < 1:
             raise ValueError(f"an arena of {slot_count} slots")
         fd = _anonymous_file(slot_count * SLOT_BYTES)
@@ -42,7 +42,7 @@ class Arena:
 
     @classmethod
     def attach(cls, fd: int, slot_count: int) -> "Arena":
-        """The same arena in another process; takes `fd` over, also when it raises ValueError (another size)."""
+        """Map the same arena in another process; owns `fd`, also when it raises ValueError (another size)."""
         if slot_count < 1 or os.fstat(fd).st_size != slot_count * SLOT_BYTES:
             os.close(fd)
             raise ValueError(f"not an arena of {slot_count} slots")
@@ -57,25 +57,24 @@ class Arena:
             raise
 
     def view(self, slot: int) -> memoryview:
-        """The `SLOT_BYTES` writable bytes of a slot. Release it (or let it go) before `close`."""
+        """Return the `SLOT_BYTES` writable bytes of a slot, to be released before `close`."""
         if not 0 <= slot < self.slot_count:
             raise ValueError(f"slot {slot} of {self.slot_count}")
         return self._all[slot * SLOT_BYTES : (slot + 1) * SLOT_BYTES]
 
     def forget(self, slot: int) -> None:
-        """Nobody needs what is in it any more: its memory goes back to the system, for every process, and it is all
-        zero. Where the system knows no way it stays."""
+        """Return a slot's memory to the system, for every process, where the system can; it is all zero then."""
         with suppress(OSError, AttributeError, ValueError):
             self._map.madvise(mmap.MADV_REMOVE, slot * SLOT_BYTES, SLOT_BYTES)
 
     def close(self) -> None:
-        """Give descriptor and mapping back; a view still held keeps the mapping until it is gone. Idempotent."""
+        """Close descriptor and mapping; a view still held keeps the mapping until it is gone. Idempotent."""
         if self.fd < 0:
             return
         os.close(self.fd)
         self.fd = -1
         self._all.release()
-        with suppress(BufferError):  # a view lives on: the mapping goes with the last of them
+        with suppress(BufferError):  # the mapping goes with the last view
             self._map.close()
 
 
@@ -86,80 +85,80 @@ def _anonymous_file(size_bytes: int) -> int:
             return os.dup(file.fileno())
     fd = os.memfd_create("shoal-arena", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(fd, size_bytes)
-    # Nobody who holds the descriptor can shrink it, so touching a mapped slot can never end in SIGBUS.
+    # No holder of the descriptor can shrink it, so touching a mapped slot can never end in SIGBUS.
     fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
     return fd
 
 
-class SlotShelf:
-    """The free slots of one process, last in first out, for many threads at once.
+class FreeSlots:
+    """Free list of a process's slots, last in first out, with a fair wait queue. Thread-safe.
 
-    A worker that finds no slot joins a line. A slot that comes back is kept for the first in line, who is woken and
-    fetches it: nobody who comes later gets in between, so everybody's turn comes. Invariant: while somebody stands in
-    line there is no free slot.
-
-    `forget` gives the memory of a slot back to the system; see `tidy`.
+    A worker that finds no slot joins the queue. A returned slot is reserved for the first waiter, which is woken and
+    takes it, so no later one gets in between. Invariant: while a worker waits there is no free slot. `forget` returns
+    the memory of a slot to the system; see `tidy`.
     """
 
-    __slots__ = ("_forget", "_kept", "_line", "_lock", "_slots", "_touched", "_used")
+    __slots__ = ("_forget", "_lock", "_reserved", "_slots", "_touched", "_used", "_waiters")
 
     def __init__(self, slots: Iterable[int], *, forget: Callable[[int], None] | None = None) -> None:
         self._slots = deque(slots)
-        self._line: OrderedDict[Callable[[], None], None] = OrderedDict()
-        self._kept: dict[Callable[[], None], int] = {}
+        self._waiters: OrderedDict[Callable[[], None], None] = OrderedDict()
+        self._reserved: dict[Callable[[], None], int] = {}
         self._lock = threading.Lock()
         self._forget = forget
         self._touched: set[int] = set()  # hold memory
         self._used: set[int] = set()  # were taken since the last look
 
     def __len__(self) -> int:
-        """Free slots at this moment."""
+        """Return the number of free slots."""
         return len(self._slots)
 
     @property
-    def crowded(self) -> bool:
-        """Whether somebody waits for a slot."""
-        return bool(self._line)
+    def has_waiters(self) -> bool:
+        """Whether a worker waits for a slot."""
+        return bool(self._waiters)
 
     def take(self) -> int | None:
-        """A free slot, now the caller's, or None."""
+        """Return a free slot, now the caller's, or None."""
         with self._lock:
             return self._taken()
 
     def take_or_wait(self, waker: Callable[[], None]) -> int | None:
-        """A slot, or None and the caller stands in line: when its turn has come `waker` is called once, from another
-        thread (it must neither block nor raise), and calling this again gives the slot. SourceState in line twice is
-        standing once."""
+        """Return a slot, or None and queue the caller.
+
+        `waker` is called once when a slot is reserved for it, from another thread (it must neither block nor raise);
+        calling this again gives the slot. Queuing twice is queuing once.
+        """
         with self._lock:
-            slot = self._kept.pop(waker, None)
+            slot = self._reserved.pop(waker, None)
             if slot is None:
                 slot = self._taken()
             if slot is None:
-                self._line[waker] = None
+                self._waiters[waker] = None
             return slot
 
     def put(self, slot: int) -> None:
-        """The slot is free again, or the first one's in line, whose waker is called in this thread."""
+        """Return a slot: to the first waiter, whose waker is called in this thread, or to the free list."""
         with self._lock:
-            waker = self._line.popitem(last=False)[0] if self._line else None
+            waker = self._waiters.popitem(last=False)[0] if self._waiters else None
             if waker is None:
                 self._slots.append(slot)
             else:
-                self._kept[waker] = slot
+                self._reserved[waker] = slot
                 self._note(slot)
         if waker is not None:
             waker()
 
-    def leave_line(self, waker: Callable[[], None]) -> None:
-        """No slot wanted any more (or the worker ends): one kept for it goes to the next in line."""
+    def stop_waiting(self, waker: Callable[[], None]) -> None:
+        """Leave the queue; a slot reserved for the caller goes to the next waiter."""
         with self._lock:
-            self._line.pop(waker, None)
-            slot = self._kept.pop(waker, None)
+            self._waiters.pop(waker, None)
+            slot = self._reserved.pop(waker, None)
         if slot is not None:
             self.put(slot)
 
     def tidy(self) -> bool:
-        """Give back the memory of free slots that nobody took since the last time. Whether there is more to tidy."""
+        """Release the memory of free slots unused since the last call. Return whether more slots hold memory."""
         with self._lock:
             idle = [slot for slot in self._slots if slot in self._touched and slot not in self._used]
             self._used.clear()
@@ -175,9 +174,9 @@ class SlotShelf:
         return bool(self._touched)
 
     def _wake_for_free(self) -> None:
-        """Somebody may have joined the line while a slot was being tidied."""
+        """Serve a worker that began to wait while a slot was being tidied."""
         with self._lock:
-            slot = self._slots.popleft() if self._line and self._slots else None
+            slot = self._slots.popleft() if self._waiters and self._slots else None
         if slot is not None:
             self.put(slot)
 

@@ -1,4 +1,4 @@
-"""Re-hash a part file against its records and say what holds. Never writes; works beside a run that does."""
+"""Verification of a part file against its journal. Never writes; works beside a process that does."""
 
 import fcntl
 import os
@@ -6,23 +6,24 @@ from dataclasses import dataclass
 
 from protocol.model.chunk_ranges import RangeSet
 from protocol.model.faults import PartFileFault, PartFileFaultKind
-from storage.chunk_journal import Header, Past, read_past
+from storage.chunk_journal import Header, JournalContents, read_journal
 from storage.durable import Folder
 from storage.layout import PART_SUFFIX, RECORDS_SUFFIX, Layout
-from storage.rehash import holding
+from storage.rehash import matching
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found. `size_bytes` -1: unknown. Runs are of chunks; `missing` have no record, `damaged` do not match.
+    """Result of a verification.
 
-    `being_written`: another run holds the lock, so more may be stored by now. `damaged_records` could not be read.
+    `size_bytes` -1: unknown. Ranges are of chunks; `missing` have no record, `damaged` do not match. `being_written`:
+    another process holds the lock, so more may be stored by now. `damaged_records` could not be read.
     """
 
     part_path: str
     size_bytes: int
     chunk_size: int
-    holding: RangeSet
+    matching: RangeSet
     damaged: RangeSet
     missing: RangeSet
     damaged_records: int
@@ -38,22 +39,22 @@ class Report:
         return self.size_bytes >= 0 and not self.damaged and not self.missing
 
     def lines(self) -> list[str]:
-        """The report for people."""
+        """Return the report for people."""
         size = f"{self.size_bytes} bytes" if self.size_bytes >= 0 else "size unknown"
-        total = self.holding.count + self.damaged.count + self.missing.count
+        total = self.matching.count + self.damaged.count + self.missing.count
         text = [f"{self.part_path}: {size} in chunks of {self.chunk_size} bytes"]
-        text.append(f"hold: {self.holding.count} of {total} chunks")
-        text.append(f"do not match their records: {_spelled(self.damaged)}")
-        text.append(f"missing: {_spelled(self.missing)}")
+        text.append(f"hold: {self.matching.count} of {total} chunks")
+        text.append(f"do not match their records: {_ranges_text(self.damaged)}")
+        text.append(f"missing: {_ranges_text(self.missing)}")
         if self.damaged_records:
             text.append(f"damaged records: {self.damaged_records} (their chunks count as missing)")
         if self.being_written:
-            text.append("another run is writing it right now")
+            text.append("another process is writing it right now")
         return text
 
 
 def verify(path: str) -> Report:
-    """`path` is NAME, NAME.part or NAME.part.records. PartFileFault when there is nothing to verify."""
+    """Verify NAME, NAME.part or NAME.part.records. PartFileFault when there is nothing to verify."""
     folder_path, name = os.path.split(_bare(path))
     folder = Folder(folder_path, "none")
     try:
@@ -70,55 +71,55 @@ def _bare(path: str) -> str:
 
 
 def _verified(folder: Folder, name: str) -> Report:
-    place = folder.place(name + RECORDS_SUFFIX)
-    if folder.look(name + RECORDS_SUFFIX) is None:
+    place = folder.path_of(name + RECORDS_SUFFIX)
+    if folder.lstat(name + RECORDS_SUFFIX) is None:
         raise PartFileFault(
             PartFileFaultKind.OTHER_JOB, f"{place} does not exist: nothing says what should be in the file"
         )
     records_fd = folder.open_file(name + RECORDS_SUFFIX, os.O_RDONLY)
     try:
         being_written = _is_locked(records_fd)
-        past = read_past(records_fd, place)
+        contents = read_journal(records_fd, place)
     finally:
         os.close(records_fd)
-    if past.header is None:
+    if contents.header is None:
         raise PartFileFault(PartFileFaultKind.OTHER_JOB, f"{place} cannot be read: no intact header")
-    good = _good(folder, name, past, past.header)
-    return _report(folder.place(name + PART_SUFFIX), past, past.header, good, being_written)
+    good = _good(folder, name, contents, contents.header)
+    return _report(folder.path_of(name + PART_SUFFIX), contents, contents.header, good, being_written)
 
 
-def _good(folder: Folder, name: str, past: Past, header: Header) -> RangeSet:
-    if folder.look(name + PART_SUFFIX) is None:
+def _good(folder: Folder, name: str, contents: JournalContents, header: Header) -> RangeSet:
+    if folder.lstat(name + PART_SUFFIX) is None:
         return RangeSet()
     fd = folder.open_file(name + PART_SUFFIX, os.O_RDONLY)
     try:
-        return holding(fd, _seen_layout(past, header), past.ledger)
+        return matching(fd, _seen_layout(contents, header), contents.index)
     finally:
         os.close(fd)
 
 
-def _seen_layout(past: Past, header: Header) -> Layout:
-    """A file of unknown size ends where its last record does."""
-    return header.layout if header.layout.known else Layout(past.end_bytes, header.layout.chunk_size)
+def _seen_layout(contents: JournalContents, header: Header) -> Layout:
+    """Return the layout; a file of unknown size ends where its last record does."""
+    return header.layout if header.layout.known else Layout(contents.end_bytes, header.layout.chunk_size)
 
 
-def _report(part_path: str, past: Past, header: Header, good: RangeSet, being_written: bool) -> Report:
-    claimed = past.ledger.runs()
+def _report(part_path: str, contents: JournalContents, header: Header, good: RangeSet, being_written: bool) -> Report:
+    claimed = contents.index.ranges()
     damaged = RangeSet(gap for first, stop in claimed for gap in good.gaps(first, stop))
     return Report(
         part_path=part_path,
         size_bytes=header.layout.size_bytes,
         chunk_size=header.layout.chunk_size,
-        holding=good,
+        matching=good,
         damaged=damaged,
-        missing=RangeSet(claimed.gaps(0, _seen_layout(past, header).chunk_count)),
-        damaged_records=past.damaged_records,
+        missing=RangeSet(claimed.gaps(0, _seen_layout(contents, header).chunk_count)),
+        damaged_records=contents.damaged_records,
         being_written=being_written,
     )
 
 
 def _is_locked(fd: int) -> bool:
-    """Whether another run has the lock. Ours is shared and gone at once: only a run starting in between would mind."""
+    """Return whether another process has the lock. Ours is shared and released at once."""
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -129,10 +130,10 @@ def _is_locked(fd: int) -> bool:
     return False
 
 
-def _spelled(runs: RangeSet) -> str:
-    """Chunk numbers, at most a line of them."""
-    if not runs:
+def _ranges_text(ranges: RangeSet) -> str:
+    """Return chunk numbers, at most a line of them."""
+    if not ranges:
         return "none"
-    shown = [str(first) if stop == first + 1 else f"{first}-{stop - 1}" for first, stop in list(runs)[:20]]
-    more = f" and {len(runs) - 20} more runs" if len(runs) > 20 else ""
-    return f"{runs.count} chunks: {', '.join(shown)}{more}"
+    shown = [str(first) if stop == first + 1 else f"{first}-{stop - 1}" for first, stop in list(ranges)[:20]]
+    more = f" and {len(ranges) - 20} more ranges" if len(ranges) > 20 else ""
+    return f"{ranges.count} chunks: {', '.join(shown)}{more}"

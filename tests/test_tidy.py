@@ -137,7 +137,7 @@ WORDS_TO_COME = (
     "protocol/config/",
     "protocol/messages/",
     "protocol/model/",
-    "storage/",
+    "storage/job_store",
 )
 """Rooms where the words and first words of docstrings are still to be put right: only ever made shorter. The same list
 stands in pyproject.toml for ruff's D rules."""
@@ -274,4 +274,8 @@ def test_a_docstring_names_the_thing(path: Path) -> None:
 
 def test_the_rooms_still_to_come_are_there() -> None:
     """A room that was put right, or moved, is taken off the list."""
-    assert not [room for room in WORDS_TO_COME if not (ROOT / room).exists()]
+    assert not [
+        room
+        for room in WORDS_TO_COME
+        if not any(name_of(path).startswith(room) for path in [*sources(), *ROOT.glob("*.md")])
+    ]

@@ -65,12 +65,12 @@ from actors.soulseek.input_limits import (
 )
 from actors.soulseek.ports import Ports
 from actors.soulseek.search_replies import reply_of
-from storage.layout import PART_SUFFIX, RECORDS_SUFFIX, RENEWED_SUFFIX
+from storage.layout import PART_SUFFIX, RECORDS_SUFFIX, REWRITTEN_SUFFIX
 
 SPEED_MAX: Final = (1 << 32) - 1
 UPLOAD: Final = 1
 """Direction of a TransferRequest: the sender wants to send."""
-_UNFINISHED: Final = (PART_SUFFIX, RECORDS_SUFFIX, RENEWED_SUFFIX)
+_UNFINISHED: Final = (PART_SUFFIX, RECORDS_SUFFIX, REWRITTEN_SUFFIX)
 
 _Handler = TypeVar("_Handler", bound=Callable[..., Any])
 

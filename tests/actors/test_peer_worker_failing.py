@@ -56,6 +56,6 @@ def test_the_slot_of_a_worker_that_failed_is_the_next_one_s_in_line() -> None:
         died = [said.get(timeout=10) for _ in readers]
         assert {each.actor for each in died if isinstance(each, ActorDied)} == {"worker-1-0", "worker-1-1"}
         assert len(handing.shelf) == 1
-        assert not handing.shelf.crowded
+        assert not handing.shelf.has_waiters
         room.close()
     arena.close()

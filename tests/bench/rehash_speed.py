@@ -1,7 +1,7 @@
 """How fast a resume looks at what is there: ``python -m tests.bench.rehash_speed [--mib 1024] [--runs 5]``.
 
-A part file with whole records is opened; the figure is its size over the seconds of `holding`, the page cache warm. The
-claim is 1.5 GB/s. `--cold` drops the file from the page cache first: then it is the disk that is measured.
+A part file with whole records is opened; the figure is its size over the seconds of `matching`, the page cache warm.
+The claim is 1.5 GB/s. `--cold` drops the file from the page cache first: then it is the disk that is measured.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 from storage.chunk_index import ChunkIndex
 from storage.digests import digests_of
 from storage.layout import Layout
-from storage.rehash import THREADS, holding
+from storage.rehash import THREADS, matching
 
 CHUNK_BYTES = 128 << 10
 PIECE_BYTES = 8 << 20
@@ -43,7 +43,7 @@ def measured(path: Path, layout: Layout, ledger: ChunkIndex, *, cold: bool) -> f
         if cold:
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
         begun_s = time.perf_counter()
-        good = holding(fd, layout, ledger)
+        good = matching(fd, layout, ledger)
         took_s = time.perf_counter() - begun_s
     finally:
         os.close(fd)

@@ -281,7 +281,7 @@ def test_the_second_run_on_a_target_says_so_and_leaves(shoal: Shoal) -> None:
         first.until_stored(1)
         second = shoal.refused(*stalling.urls, "-o", "file.bin")
         assert second.code == 5
-        assert "is being written by another run" in second.the_line
+        assert "is being written by another process" in second.the_line
         stalling.become("a", Character())
         done = first.finish()
     assert done.code == 0

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import xxhash
+
 from protocol.messages import (
     ChunkDisputed,
     ChunksRepeated,
@@ -32,7 +34,7 @@ from protocol.messages import (
 from protocol.messages.addresses import ASSEMBLER, dispatcher_address
 from protocol.model.chunk_ranges import ChunkRange
 from protocol.model.faults import PartFileFault
-from storage.digests import Checksum, chunk_digest, digests_of
+from storage.digests import Checksum, digests_of
 from storage.layout import Layout
 from storage.part_file import ChecksumMismatch, PartFile, Sealed
 from tests.sim.disk import Disk, MachineDied
@@ -51,7 +53,7 @@ def real_bytes(length: int, chunk_size: int) -> int:
 
 
 def chunk_bytes(chunk: int, mark: bytes, length: int = REAL_CHUNK) -> bytes:
-    return chunk_digest(b"%d %s" % (chunk, mark))[:length]
+    return xxhash.xxh3_128_digest(b"%d %s" % (chunk, mark))[:length]
 
 
 class StoreOnDisk:
@@ -217,7 +219,7 @@ class StoreOnDisk:
         self._sealing = True
         size = target.size_bytes
         wanted = b"".join(chunk_bytes(chunk, TRUE) for chunk in range(self.chunk_count))[:size]
-        checksum = Checksum.parse(f"xxh3_128:{chunk_digest(wanted).hex()}") if self.checks_content else None
+        checksum = Checksum.parse(f"xxh3_128:{xxhash.xxh3_128_digest(wanted).hex()}") if self.checks_content else None
         try:
             sealed = self._sealed_by_steps(target, checksum)
         except ChecksumMismatch as mismatch:

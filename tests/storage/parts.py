@@ -39,7 +39,7 @@ def count(data: bytes, chunk: int = CHUNK) -> int:
 
 def leave_part(folder: Path | str, data: bytes, runs: list[tuple[int, int]], *, chunk: int = CHUNK) -> None:
     """What an interrupted run leaves behind: these runs stored."""
-    target = opened(folder, len(data), chunk=chunk).target
+    target = opened(folder, len(data), chunk=chunk).part
     for first, stop in runs:
         put(target, data, first, stop, chunk=chunk)
     target.close()
@@ -51,9 +51,9 @@ def chunks(of: RangeSet) -> set[int]:
 
 def finish(run: Opened, data: bytes, *, chunk: int = CHUNK) -> Path:
     """Fetch what is missing, seal, close; the file's path. Its bytes are checked here."""
-    for first, stop in run.target.missing():
-        put(run.target, data, first, stop, chunk=chunk)
-    path = Path(run.target.seal().path)
-    run.target.close()
+    for first, stop in run.part.missing():
+        put(run.part, data, first, stop, chunk=chunk)
+    path = Path(run.part.seal().path)
+    run.part.close()
     assert path.read_bytes() == data
     return path

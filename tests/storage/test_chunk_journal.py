@@ -14,7 +14,7 @@ ALL = set(range(count(DATA)))
 @pytest.fixture
 def part(tmp_path: Path) -> Path:
     """An interrupted run: everything stored, one note first."""
-    target = opened(tmp_path, len(DATA)).target
+    target = opened(tmp_path, len(DATA)).part
     target.note("http://a/", "etag")
     put(target, DATA, 0, count(DATA))
     target.close()
@@ -42,7 +42,7 @@ def reopened(part: Path) -> set[int]:
     """What a new run believes; every one of these chunks is right in the part file."""
     run = opened(part.parent, len(DATA))
     held = part.read_bytes()
-    run.target.close()
+    run.part.close()
     good = chunks(run.verified)
     assert all(held[c * CHUNK : (c + 1) * CHUNK] == DATA[c * CHUNK : (c + 1) * CHUNK] for c in good)
     return good
@@ -67,9 +67,9 @@ def test_what_is_fetched_after_a_torn_tail_is_on_record_too(part: Path) -> None:
     for cut in range(START, len(whole)):
         overwrite(records_of(part), whole[:cut])
         run = opened(part.parent, len(DATA))
-        for first, stop in run.target.missing():
-            put(run.target, DATA, first, stop)
-        run.target.close()
+        for first, stop in run.part.missing():
+            put(run.part, DATA, first, stop)
+        run.part.close()
         assert reopened(part) == ALL, f"cut at {cut}"
 
 
@@ -122,8 +122,8 @@ def test_the_later_record_of_a_chunk_wins(part: Path) -> None:
     part.write_bytes(bytes(CHUNK) + DATA[CHUNK:])
     run = opened(part.parent, len(DATA))
     assert chunks(run.verified) == ALL - {0}
-    put(run.target, DATA, 0, 1)
-    run.target.close()
+    put(run.part, DATA, 0, 1)
+    run.part.close()
     assert records_of(part).stat().st_size == START + RECORD_BYTES * (2 + len(ALL))
     assert reopened(part) == ALL
 
@@ -147,14 +147,14 @@ def test_records_without_a_part_file_promise_nothing(part: Path) -> None:
 def test_notes_come_back_the_last_of_each_source(tmp_path: Path) -> None:
     from storage.digests import source_hash, validator_digest
 
-    target = opened(tmp_path, len(DATA)).target
+    target = opened(tmp_path, len(DATA)).part
     for validator in ("old", "new", "new"):
         target.note("http://a/", validator)
     target.note("http://b/", "etag")
     put(target, DATA, 0, 1)
     target.close()
     run = opened(tmp_path, len(DATA))
-    run.target.close()
+    run.part.close()
     assert dict(run.notes) == {
         source_hash("http://a/"): validator_digest("new"),
         source_hash("http://b/"): validator_digest("etag"),
@@ -170,4 +170,4 @@ def test_bytes_that_are_gone_are_not_taken_for_those_read_before_them(tmp_path: 
         file.truncate((1 << 20) + 5)
     run = opened(tmp_path, len(data), chunk=chunk)
     assert chunks(run.verified) == set(range(8))
-    run.target.close()
+    run.part.close()

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from storage.discard import discard
+from storage.part_file import discard
 from tests.storage.parts import CHUNK, NAME, content, finish, leave_part, opened, put
 
 DATA = content(5 * CHUNK + 5)
@@ -44,8 +44,8 @@ def test_a_part_file_without_our_records_is_somebody_elses(tmp_path: Path) -> No
 
 def test_what_is_being_written_is_left_alone(tmp_path: Path) -> None:
     run = opened(tmp_path, len(DATA))
-    put(run.target, DATA, 0, 2)
-    assert "another run" in discard(str(tmp_path), NAME)
+    put(run.part, DATA, 0, 2)
+    assert "another process" in discard(str(tmp_path), NAME)
     assert finish(run, DATA).read_bytes() == DATA
 
 

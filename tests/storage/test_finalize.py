@@ -23,7 +23,7 @@ CRASH = """
 import os, sys
 from tests.storage.parts import opened
 run = opened(sys.argv[1], int(sys.argv[2]), sync="full")
-for step in run.target.sealing():
+for step in run.part.sealing():
     print(step, flush=True)
     if step == sys.argv[3]:
         os._exit(9)
@@ -32,8 +32,8 @@ os._exit(9)
 
 
 def crash_after(folder: Path, step: str) -> list[str]:
-    """A process that dies right behind this step of sealing, or when it is sealed and nobody has heard of it; the steps
-    it took."""
+    """A process that dies right behind this step of sealing, or when it is sealed and its result is not known yet; the
+    steps it took."""
     command = [sys.executable, "-c", CRASH, str(folder), str(len(DATA)), step]
     run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert run.returncode == 9, run.stderr
@@ -63,18 +63,18 @@ def test_a_crash_after_taking_a_numbered_name_does_not_take_another(tmp_path: Pa
 
 def test_an_empty_file_that_was_sealed_and_not_told_of_is_not_made_twice(tmp_path: Path) -> None:
     run = opened(tmp_path, 0)
-    run.target.seal()
-    run.target.abandon()
+    run.part.seal()
+    run.part.abandon()
     assert finish(opened(tmp_path, 0), b"") == tmp_path / NAME
     assert os.listdir(tmp_path) == [NAME]
 
 
 def test_what_is_sealed_is_on_record_until_somebody_who_was_told_closes_it(tmp_path: Path) -> None:
     run = opened(tmp_path, len(DATA))
-    put(run.target, DATA, 0, count(DATA))
-    run.target.seal()
+    put(run.part, DATA, 0, count(DATA))
+    run.part.seal()
     assert sorted(os.listdir(tmp_path)) == [NAME, f"{NAME}.part.records"]
-    run.target.close()
+    run.part.close()
     assert os.listdir(tmp_path) == [NAME]
 
 
@@ -135,32 +135,32 @@ def test_many_who_want_one_name_each_get_their_own(tmp_path: Path, way: str) -> 
 
 def test_the_digest_of_the_whole_file_is_told(tmp_path: Path) -> None:
     run = opened(tmp_path, len(DATA), sync="full")
-    put(run.target, DATA, 0, count(DATA))
-    sealed = run.target.seal(Checksum.parse("sha256:" + hashlib.sha256(DATA).hexdigest()))
-    run.target.close()
+    put(run.part, DATA, 0, count(DATA))
+    sealed = run.part.seal(Checksum.parse("sha256:" + hashlib.sha256(DATA).hexdigest()))
+    run.part.close()
     assert sealed.digest_hex == xxhash.xxh3_128_hexdigest(DATA)
 
 
 def test_a_wrong_checksum_keeps_the_part_file_and_says_both_values(tmp_path: Path) -> None:
     run = opened(tmp_path, len(DATA))
-    put(run.target, DATA, 0, count(DATA))
+    put(run.part, DATA, 0, count(DATA))
     wrong, right = hashlib.md5(b"other").hexdigest(), hashlib.md5(DATA).hexdigest()
     with pytest.raises(ChecksumMismatch) as refused:
-        run.target.seal(Checksum("md5", wrong))
+        run.part.seal(Checksum("md5", wrong))
     assert wrong in str(refused.value)
     assert right in str(refused.value)
-    run.target.close()
+    run.part.close()
     assert sorted(os.listdir(tmp_path)) == [f"{NAME}.part", f"{NAME}.part.records"]
     again = opened(tmp_path, len(DATA))
     assert again.verified.count == count(DATA)
-    again.target.close()
+    again.part.close()
 
 
 def test_what_is_not_complete_is_not_sealed(tmp_path: Path) -> None:
     run = opened(tmp_path, len(DATA))
-    put(run.target, DATA, 0, count(DATA) - 1)
+    put(run.part, DATA, 0, count(DATA) - 1)
     with pytest.raises(ValueError, match="not complete"):
-        run.target.seal()
-    assert chunks(run.target.missing()) == {count(DATA) - 1}
-    run.target.close()
+        run.part.seal()
+    assert chunks(run.part.missing()) == {count(DATA) - 1}
+    run.part.close()
     assert not (tmp_path / NAME).exists()

@@ -54,7 +54,7 @@ def put_until_refused(
 
 
 def test_a_disk_that_fills_up_is_named_and_what_was_stored_stays(small_disk: Path) -> None:
-    target = opened(small_disk, len(DATA), chunk=CHUNK).target
+    target = opened(small_disk, len(DATA), chunk=CHUNK).part
     stored, fault = put_until_refused(target, DATA, range(8), CHUNK)
     assert fault.kind is PartFileFaultKind.NO_SPACE
     assert target.part_path in fault.detail
@@ -62,7 +62,7 @@ def test_a_disk_that_fills_up_is_named_and_what_was_stored_stays(small_disk: Pat
     target.close()
     run = opened(small_disk, len(DATA), chunk=CHUNK)
     assert chunks(run.verified) == stored
-    run.target.close()
+    run.part.close()
 
 
 def test_room_asked_for_and_not_there_is_said_at_the_start_and_leaves_nothing(small_disk: Path) -> None:
@@ -73,7 +73,7 @@ def test_room_asked_for_and_not_there_is_said_at_the_start_and_leaves_nothing(sm
 
 
 def test_a_write_cut_in_the_middle_is_not_on_record_and_can_be_done_again(tmp_path: Path) -> None:
-    target = opened(tmp_path, -1, chunk=CHUNK).target
+    target = opened(tmp_path, -1, chunk=CHUNK).part
     put(target, DATA, 0, 2, chunk=CHUNK)
     with file_size_limit(3 * CHUNK + 5), pytest.raises(PartFileFault) as refused:
         put(target, DATA, 2, 5, chunk=CHUNK)
@@ -90,12 +90,12 @@ def test_a_record_cut_in_the_middle_is_overwritten_by_the_next(tmp_path: Path) -
     records = tmp_path / f"{NAME}.part.records"
     run = opened(tmp_path, len(tiny), chunk=chunk)
     with file_size_limit(records.stat().st_size + 7 * 32 + 11):
-        stored, _ = put_until_refused(run.target, tiny, range(10, 40), chunk)
+        stored, _ = put_until_refused(run.part, tiny, range(10, 40), chunk)
     assert records.stat().st_size % 32 == 11
     assert stored == set(range(10, 17))
-    assert chunks(run.target.missing()) == set(range(17, 40))
-    put(run.target, tiny, 17, 20, chunk=chunk)
-    run.target.close()
+    assert chunks(run.part.missing()) == set(range(17, 40))
+    put(run.part, tiny, 17, 20, chunk=chunk)
+    run.part.close()
     run = opened(tmp_path, len(tiny), chunk=chunk)
     assert chunks(run.verified) == set(range(20))
     finish(run, tiny, chunk=chunk)

@@ -28,22 +28,22 @@ def test_any_order_with_duplicates_and_a_restart_gives_the_same_file(
         run, model = opened(folder, len(DATA)), set[int]()
         for at, (first, stop) in enumerate(script):
             if at == restart_at:
-                run.target.close()
+                run.part.close()
                 run = opened(folder, len(DATA))
                 assert chunks(run.verified) == model
-            written = put(run.target, DATA, first, stop)
+            written = put(run.part, DATA, first, stop)
             asked = set(range(first, stop))
             assert {c for begin, end in written.stored for c in range(begin, end)} == asked - model
             assert {c for begin, end in written.repeated for c in range(begin, end)} == asked & model
             assert written.disputed == []
             model |= asked
-            assert chunks(run.target.missing()) == set(range(N)) - model
+            assert chunks(run.part.missing()) == set(range(N)) - model
         finish(run, DATA)
         assert os.listdir(folder) == [NAME]
 
 
 def test_two_sources_that_disagree_are_told_apart_and_the_first_stays(tmp_path: Path) -> None:
-    target = opened(tmp_path, len(DATA)).target
+    target = opened(tmp_path, len(DATA)).part
     put(target, DATA, 2, 4, source=77)
     other = bytearray(DATA)
     other[3 * CHUNK] ^= 1
@@ -57,16 +57,16 @@ def test_two_sources_that_disagree_are_told_apart_and_the_first_stays(tmp_path: 
 
 
 def test_who_sent_a_chunk_is_known_after_a_restart(tmp_path: Path) -> None:
-    target = opened(tmp_path, len(DATA)).target
+    target = opened(tmp_path, len(DATA)).part
     put(target, DATA, 0, 1, source=77)
     target.close()
-    target = opened(tmp_path, len(DATA)).target
+    target = opened(tmp_path, len(DATA)).part
     assert put(target, bytes(len(DATA)), 0, 1).disputed == [(0, 77)]
     target.close()
 
 
 def test_bytes_that_changed_on_their_way_are_not_written(tmp_path: Path) -> None:
-    target = opened(tmp_path, len(DATA)).target
+    target = opened(tmp_path, len(DATA)).part
     good = memoryview(DATA)[: 2 * CHUNK]
     digests = digests_of(good, len(good), CHUNK)
     bad = bytearray(good)
@@ -83,7 +83,7 @@ def test_bytes_that_changed_on_their_way_are_not_written(tmp_path: Path) -> None
     [(0, CHUNK - 1), (0, CHUNK + 1), (N - 1, CHUNK), (N - 1, 4), (N, CHUNK), (N - 2, 2 * CHUNK), (-1, CHUNK), (0, 0)],
 )
 def test_lengths_that_fill_no_chunks_are_our_fault(tmp_path: Path, first: int, length: int) -> None:
-    target = opened(tmp_path, len(DATA)).target
+    target = opened(tmp_path, len(DATA)).part
     view = memoryview(bytes(length))
     with pytest.raises(ValueError, match="chunk"):
         target.write(first, view, digests_of(view, length, CHUNK), 1)
@@ -91,7 +91,7 @@ def test_lengths_that_fill_no_chunks_are_our_fault(tmp_path: Path, first: int, l
 
 
 def test_a_digest_too_few_is_our_fault(tmp_path: Path) -> None:
-    target = opened(tmp_path, len(DATA)).target
+    target = opened(tmp_path, len(DATA)).part
     with pytest.raises(ValueError, match="digests"):
         target.write(0, memoryview(DATA)[: 2 * CHUNK], bytes(16), 1)
     target.close()
@@ -108,7 +108,7 @@ def test_small_files_are_files_too(tmp_path: Path, size: int) -> None:
 @pytest.mark.parametrize("size", [0, 1, 3 * CHUNK, 3 * CHUNK + 9])
 def test_a_file_of_unknown_size_grows_until_its_end_is_known(tmp_path: Path, size: int) -> None:
     data = content(size)
-    target = opened(tmp_path, -1).target
+    target = opened(tmp_path, -1).part
     assert target.size_bytes == -1
     for chunk in range(count(data)):
         put(target, data, chunk, chunk + 1)
@@ -125,7 +125,7 @@ def test_a_file_of_unknown_size_grows_until_its_end_is_known(tmp_path: Path, siz
 
 @pytest.mark.parametrize("size", [2 * CHUNK, 2 * CHUNK + 8, 2 * CHUNK + 10, 3 * CHUNK])
 def test_a_learned_size_must_fit_what_is_stored(tmp_path: Path, size: int) -> None:
-    target = opened(tmp_path, -1).target
+    target = opened(tmp_path, -1).part
     put(target, content(2 * CHUNK + 9), 0, 3)
     with pytest.raises(ValueError, match="do not fit"):
         target.learn_size(size)
@@ -133,7 +133,7 @@ def test_a_learned_size_must_fit_what_is_stored(tmp_path: Path, size: int) -> No
 
 
 def test_a_known_size_cannot_be_learned_anew(tmp_path: Path) -> None:
-    target = opened(tmp_path, len(DATA)).target
+    target = opened(tmp_path, len(DATA)).part
     with pytest.raises(ValueError, match="not 5"):
         target.learn_size(5)
     target.close()
@@ -141,8 +141,8 @@ def test_a_known_size_cannot_be_learned_anew(tmp_path: Path) -> None:
 
 def test_the_part_file_is_sparse_unless_room_is_asked_for(tmp_path: Path) -> None:
     size = 4 << 20
-    sparse = opened(tmp_path, size, chunk=1 << 20, name="sparse").target
-    full = opened(tmp_path, size, chunk=1 << 20, name="full", preallocate=True).target
+    sparse = opened(tmp_path, size, chunk=1 << 20, name="sparse").part
+    full = opened(tmp_path, size, chunk=1 << 20, name="full", preallocate=True).part
     assert os.stat(sparse.part_path).st_size == os.stat(full.part_path).st_size == size
     assert os.stat(sparse.part_path).st_blocks * 512 < size
     assert os.stat(full.part_path).st_blocks * 512 >= size
@@ -151,7 +151,7 @@ def test_the_part_file_is_sparse_unless_room_is_asked_for(tmp_path: Path) -> Non
 
 
 def test_a_start_that_stored_nothing_leaves_no_litter(tmp_path: Path) -> None:
-    target = opened(tmp_path, len(DATA)).target
+    target = opened(tmp_path, len(DATA)).part
     target.note("http://a/", "etag")
     assert len(os.listdir(tmp_path)) == 2
     target.close()
@@ -160,10 +160,10 @@ def test_a_start_that_stored_nothing_leaves_no_litter(tmp_path: Path) -> None:
 
 
 def test_a_part_file_of_an_earlier_run_stays_even_when_this_run_stored_nothing(tmp_path: Path) -> None:
-    target = opened(tmp_path, len(DATA)).target
+    target = opened(tmp_path, len(DATA)).part
     put(target, DATA, 0, 1)
     target.close()
-    opened(tmp_path, len(DATA)).target.close()
+    opened(tmp_path, len(DATA)).part.close()
     assert sorted(os.listdir(tmp_path)) == [f"{NAME}.part", f"{NAME}.part.records"]
 
 
@@ -172,13 +172,13 @@ def test_commits_run_beside_writing_and_end_with_close(tmp_path: Path, sync: str
     fds, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
     run = opened(tmp_path, len(DATA), sync=sync)
     for chunk in range(N):
-        put(run.target, DATA, chunk, chunk + 1)
-        run.target.commit()
+        put(run.part, DATA, chunk, chunk + 1)
+        run.part.commit()
     finish(run, DATA)
     run = opened(tmp_path, len(DATA), sync=sync)
-    put(run.target, DATA, 0, 3)
-    run.target.commit()
-    run.target.close()
-    opened(tmp_path, len(DATA), sync=sync, chunk=CHUNK // 2).target.close()
+    put(run.part, DATA, 0, 3)
+    run.part.commit()
+    run.part.close()
+    opened(tmp_path, len(DATA), sync=sync, chunk=CHUNK // 2).part.close()
     assert threading.active_count() == threads
     assert len(os.listdir("/proc/self/fd")) == fds

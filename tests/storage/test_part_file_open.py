@@ -37,7 +37,7 @@ def refusal(folder: Path | str, size: int, *, name: str = NAME, chunk: int = CHU
 
 
 def test_a_second_run_on_the_same_target_is_told_and_leaves(tmp_path: Path) -> None:
-    target = opened(tmp_path, len(DATA)).target
+    target = opened(tmp_path, len(DATA)).part
     put(target, DATA, 0, 2)
     fault = refusal(tmp_path, len(DATA))
     assert fault.kind is PartFileFaultKind.BUSY
@@ -46,7 +46,7 @@ def test_a_second_run_on_the_same_target_is_told_and_leaves(tmp_path: Path) -> N
     target.close()
     run = opened(tmp_path, len(DATA))
     assert chunks(run.verified) == {0, 1, 2, 3}
-    run.target.close()
+    run.part.close()
 
 
 def test_a_lock_on_records_that_were_sealed_away_meanwhile_is_worth_nothing(
@@ -68,13 +68,13 @@ def test_a_lock_on_records_that_were_sealed_away_meanwhile_is_worth_nothing(
     assert len(calls) == 2
     assert not run.verified
     assert refusal(tmp_path, len(DATA)).kind is PartFileFaultKind.BUSY
-    run.target.close()
+    run.part.close()
     assert os.listdir(tmp_path) == [NAME]
 
 
 def test_the_lock_survives_new_records_for_another_chunk_size(tmp_path: Path) -> None:
     leave_part(tmp_path, DATA, [(0, 4)])
-    target = opened(tmp_path, len(DATA), chunk=2 * CHUNK).target
+    target = opened(tmp_path, len(DATA), chunk=2 * CHUNK).part
     assert refusal(tmp_path, len(DATA)).kind is PartFileFaultKind.BUSY
     target.close()
 
@@ -115,8 +115,8 @@ def test_starting_over_spares_what_has_another_name(tmp_path: Path) -> None:
     (tmp_path / "precious").write_bytes(DATA)
     os.link(tmp_path / "precious", tmp_path / PART)
     run = opened(tmp_path, len(DATA))
-    put(run.target, bytes(len(DATA)), 0, 1)
-    run.target.close()
+    put(run.part, bytes(len(DATA)), 0, 1)
+    run.part.close()
     assert (tmp_path / "precious").read_bytes() == DATA
 
 
@@ -129,20 +129,20 @@ def test_an_empty_part_file_is_nobodys(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("again", [-1, len(DATA)])
 def test_what_was_begun_without_a_size_starts_over(tmp_path: Path, again: int) -> None:
-    target = opened(tmp_path, -1).target
+    target = opened(tmp_path, -1).part
     put(target, DATA, 0, 4)
     target.close()
     run = opened(tmp_path, again)
     assert not run.verified
     assert "starting over" in run.message
     for first, stop in [(0, count(DATA))]:
-        put(run.target, DATA, first, stop)
-    run.target.learn_size(len(DATA))
+        put(run.part, DATA, first, stop)
+    run.part.learn_size(len(DATA))
     finish(run, DATA)
 
 
 def test_a_size_learned_before_a_crash_lets_a_known_size_resume(tmp_path: Path) -> None:
-    target = opened(tmp_path, -1).target
+    target = opened(tmp_path, -1).part
     put(target, DATA, 0, count(DATA))
     target.learn_size(len(DATA))
     target.close()
@@ -190,14 +190,14 @@ def test_another_chunk_size_keeps_every_whole_new_chunk(
     expected = {c for c in range(count(DATA, new)) if all(good[c * new : (c + 1) * new])}
     run = opened(folder, len(DATA), chunk=new)
     assert chunks(run.verified) == expected
-    run.target.close()
+    run.part.close()
     run = opened(folder, len(DATA), chunk=new)
     assert chunks(run.verified) == expected, "the new records say the same"
     finish(run, DATA, chunk=new)
 
 
 def test_a_changed_chunk_size_keeps_notes_and_senders(tmp_path: Path) -> None:
-    target = opened(tmp_path, len(DATA)).target
+    target = opened(tmp_path, len(DATA)).part
     target.note("http://a/", "etag")
     put(target, DATA, 0, 2, source=7)
     put(target, DATA, 2, 3, source=7)
@@ -207,8 +207,8 @@ def test_a_changed_chunk_size_keeps_notes_and_senders(tmp_path: Path) -> None:
     assert "chunk size changed from 16 to 32" in run.message
     assert len(run.notes) == 1
     other = bytes(len(DATA))
-    assert put(run.target, other, 0, 2, chunk=2 * CHUNK).disputed == [(0, 7), (1, 0)]
-    run.target.close()
+    assert put(run.part, other, 0, 2, chunk=2 * CHUNK).disputed == [(0, 7), (1, 0)]
+    run.part.close()
     assert sorted(os.listdir(tmp_path)) == [PART, RECORDS]
 
 
@@ -293,7 +293,7 @@ import sys
 from storage.part_file import PartFile
 from tests.storage.parts import CHUNK, content, opened, put
 data = content(4000 * CHUNK)
-target = opened(sys.argv[1], len(data)).target
+target = opened(sys.argv[1], len(data)).part
 for chunk in range(0, 4000, 2):
     put(target, data, chunk, chunk + 1)
     if chunk % 100 == 0:

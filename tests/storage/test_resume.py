@@ -28,7 +28,7 @@ def refusal(folder: Path) -> PartFileFault:
 
 
 def half(folder: Path) -> PartFile:
-    target = opened(folder, len(DATA), sync="full").target
+    target = opened(folder, len(DATA), sync="full").part
     put(target, DATA, 0, 5)
     return target
 
@@ -58,7 +58,7 @@ def test_what_was_stored_before_the_fault_is_found_again(tmp_path: Path) -> None
 
 
 def test_a_target_that_is_let_go_of_keeps_its_files_though_nothing_was_stored(tmp_path: Path) -> None:
-    opened(tmp_path, len(DATA)).target.abandon()
+    opened(tmp_path, len(DATA)).part.abandon()
     assert sorted(os.listdir(tmp_path)) == [PART, RECORDS]
     finish(again(tmp_path), DATA)
 
@@ -69,7 +69,7 @@ def test_letting_go_gives_every_descriptor_and_the_lock_back(tmp_path: Path) -> 
     target.abandon()
     target.abandon()
     assert len(os.listdir("/proc/self/fd")) == before
-    again(tmp_path).target.close()
+    again(tmp_path).part.close()
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_an_empty_folder_in_the_place_of_the_disk_is_left_empty(tmp_path: Path) 
 
 @pytest.mark.parametrize("how", ["moved", "deleted", "replaced", "cut", "grown"])
 def test_a_part_file_taken_from_under_the_writer_is_noticed_and_never_sealed(tmp_path: Path, how: str) -> None:
-    target = opened(tmp_path, len(DATA), sync="full").target
+    target = opened(tmp_path, len(DATA), sync="full").part
     put(target, DATA, 0, count(DATA))
     part = tmp_path / PART
     match how:
@@ -204,7 +204,7 @@ def test_the_lock_of_records_written_anew_holds(tmp_path: Path) -> None:
 def test_a_last_sync_that_fails_does_not_take_back_what_is_sealed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    target = opened(tmp_path, len(DATA), sync="full").target
+    target = opened(tmp_path, len(DATA), sync="full").part
     put(target, DATA, 0, count(DATA))
     assert target.seal().path == str(tmp_path / NAME)
     with failing(monkeypatch, "fsync", errno.EIO):
@@ -217,7 +217,7 @@ def test_a_seal_that_failed_half_way_is_finished_after_opening_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for halted in ("linked", "part unlinked"):
-        target = opened(tmp_path, len(DATA), sync="full").target
+        target = opened(tmp_path, len(DATA), sync="full").part
         put(target, DATA, 0, count(DATA))
         steps = target.sealing()
         while next(steps) != halted:
@@ -232,15 +232,15 @@ def test_a_seal_that_failed_half_way_is_finished_after_opening_again(
 
 def test_whoever_opens_hears_how_far_the_look_at_the_part_file_is(tmp_path: Path) -> None:
     chunk, data = 64 << 10, content(1 << 20) * 40
-    target = opened(tmp_path, len(data), chunk=chunk).target
+    target = opened(tmp_path, len(data), chunk=chunk).part
     put(target, data, 0, count(data, chunk) - 3, chunk=chunk)
     target.close()
-    heard: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
     run = PartFile.open(
-        str(tmp_path), NAME, size_bytes=len(data), chunk_size=chunk, heard=lambda *amounts: heard.append(amounts)
+        str(tmp_path), NAME, size_bytes=len(data), chunk_size=chunk, progress=lambda *amounts: progress.append(amounts)
     )
-    run.target.close()
+    run.part.close()
     total = len(data) - 3 * chunk
-    assert heard == sorted(heard)
-    assert len(heard) >= 4
-    assert heard[-1] == (total, total)
+    assert progress == sorted(progress)
+    assert len(progress) >= 4
+    assert progress[-1] == (total, total)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.shared_memory import SLOT_BYTES, Arena, SlotShelf
+from storage.shared_memory import SLOT_BYTES, Arena, FreeSlots
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,7 +91,7 @@ def test_a_view_outlives_close_and_no_descriptor_does() -> None:
 
 
 def test_the_slot_freed_last_is_taken_first() -> None:
-    shelf = SlotShelf([0, 1, 2])
+    shelf = FreeSlots([0, 1, 2])
     taken = shelf.take()
     assert taken is not None
     shelf.put(taken)
@@ -99,7 +99,7 @@ def test_the_slot_freed_last_is_taken_first() -> None:
 
 
 def test_an_empty_shelf_has_nothing_to_take() -> None:
-    shelf = SlotShelf([5])
+    shelf = FreeSlots([5])
     assert shelf.take() == 5
     assert shelf.take() is None
 
@@ -107,7 +107,7 @@ def test_an_empty_shelf_has_nothing_to_take() -> None:
 class Waiter:
     """Somebody who takes a slot, or waits for one and counts how often it was woken."""
 
-    def __init__(self, shelf: SlotShelf) -> None:
+    def __init__(self, shelf: FreeSlots) -> None:
         self.shelf, self.woken = shelf, 0
 
     def wake(self) -> None:
@@ -117,15 +117,15 @@ class Waiter:
         return self.shelf.take_or_wait(self.wake)
 
 
-def waiting(shelf: SlotShelf, count: int) -> list[Waiter]:
+def waiting(shelf: FreeSlots, count: int) -> list[Waiter]:
     waiters = [Waiter(shelf) for _ in range(count)]
     assert [waiter.take() for waiter in waiters] == [None] * count
-    assert shelf.crowded
+    assert shelf.has_waiters
     return waiters
 
 
 def test_a_slot_that_comes_back_is_the_first_one_s_in_line_and_nobody_gets_in_between() -> None:
-    shelf = SlotShelf([])
+    shelf = FreeSlots([])
     a, b = waiting(shelf, 2)
     shelf.put(7)
     assert (a.woken, b.woken) == (1, 0)
@@ -138,7 +138,7 @@ def test_a_slot_that_comes_back_is_the_first_one_s_in_line_and_nobody_gets_in_be
 
 
 def test_standing_in_line_twice_is_standing_once() -> None:
-    shelf = SlotShelf([])
+    shelf = FreeSlots([])
     (a,) = waiting(shelf, 1)
     assert a.take() is None
     shelf.put(1)
@@ -147,20 +147,20 @@ def test_standing_in_line_twice_is_standing_once() -> None:
 
 
 def test_who_was_woken_and_leaves_passes_the_slot_on() -> None:
-    shelf = SlotShelf([])
+    shelf = FreeSlots([])
     a, b = waiting(shelf, 2)
     shelf.put(1)
-    shelf.leave_line(a.wake)
+    shelf.stop_waiting(a.wake)
     assert b.woken == 1
     assert b.take() == 1
-    shelf.leave_line(b.wake)
-    assert not shelf.crowded
+    shelf.stop_waiting(b.wake)
+    assert not shelf.has_waiters
 
 
 def test_who_leaves_before_being_woken_costs_the_others_nothing() -> None:
-    shelf = SlotShelf([])
+    shelf = FreeSlots([])
     a, b = waiting(shelf, 2)
-    shelf.leave_line(a.wake)
+    shelf.stop_waiting(a.wake)
     shelf.put(1)
     assert (a.woken, b.woken) == (0, 1)
 
@@ -172,7 +172,7 @@ def arena_bytes(arena: Arena) -> int:
 
 @pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="no memfd here")
 def test_slots_that_nobody_needs_for_a_while_give_their_memory_back(arena: Arena) -> None:
-    shelf = SlotShelf(range(4), forget=arena.forget)
+    shelf = FreeSlots(range(4), forget=arena.forget)
     slots = [shelf.take() for _ in range(3)]
     for slot in slots:
         assert slot is not None
@@ -194,7 +194,7 @@ def test_slots_that_nobody_needs_for_a_while_give_their_memory_back(arena: Arena
 class _Worker(threading.Thread):
     """Takes and puts back `rounds` slots; asleep in its inbox whenever there is none."""
 
-    def __init__(self, shelf: SlotShelf, held: dict[int, "_Worker"], rounds: int) -> None:
+    def __init__(self, shelf: FreeSlots, held: dict[int, "_Worker"], rounds: int) -> None:
         super().__init__(daemon=True)
         self.shelf, self.held, self.rounds = shelf, held, rounds
         self.inbox: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -219,7 +219,7 @@ def test_no_wake_up_is_lost_between_threads() -> None:
     switch = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
-        shelf, held = SlotShelf(range(2)), dict[int, _Worker]()
+        shelf, held = FreeSlots(range(2)), dict[int, _Worker]()
         workers = [_Worker(shelf, held, 1500) for _ in range(8)]
         for worker in workers:
             worker.start()

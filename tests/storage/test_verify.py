@@ -22,7 +22,7 @@ def test_it_tells_what_holds_what_does_not_and_what_is_missing(tmp_path: Path, s
     part.write_bytes(damaged)
     before = snapshot(tmp_path)
     report = verify(str(tmp_path / NAME) + suffix)
-    assert chunks(report.holding) == {0, 1, 3, 6, 7, 8, 9}
+    assert chunks(report.matching) == {0, 1, 3, 6, 7, 8, 9}
     assert chunks(report.damaged) == {2}
     assert chunks(report.missing) == {4, 5}
     assert (report.size_bytes, report.chunk_size) == (len(DATA), CHUNK)
@@ -43,22 +43,22 @@ def test_a_whole_part_file_is_complete(tmp_path: Path) -> None:
 
 
 def test_it_looks_beside_a_run_that_writes_and_says_so(tmp_path: Path) -> None:
-    target = opened(tmp_path, len(DATA)).target
+    target = opened(tmp_path, len(DATA)).part
     put(target, DATA, 0, 3)
     report = verify(str(tmp_path / NAME))
     assert report.being_written
-    assert chunks(report.holding) == {0, 1, 2}
+    assert chunks(report.matching) == {0, 1, 2}
     put(target, DATA, 3, 4)
     target.close()
 
 
 def test_a_file_of_unknown_size_ends_where_its_records_do(tmp_path: Path) -> None:
-    target = opened(tmp_path, -1).target
+    target = opened(tmp_path, -1).part
     put(target, DATA, 0, count(DATA))
     target.close()
     report = verify(str(tmp_path / NAME))
     assert report.size_bytes == -1
-    assert report.holding.count == count(DATA)
+    assert report.matching.count == count(DATA)
     assert report.all_holds
     assert not report.complete
 
@@ -89,11 +89,11 @@ def test_nothing_to_verify_is_said_in_one_line(tmp_path: Path, suffix: str) -> N
 
 
 def test_a_part_file_named_like_part_is_found_by_its_full_name(tmp_path: Path) -> None:
-    target = opened(tmp_path, len(DATA), name="x.part").target
+    target = opened(tmp_path, len(DATA), name="x.part").part
     put(target, DATA, 0, 1)
     target.close()
-    assert chunks(verify(str(tmp_path / "x.part")).holding) == {0}
-    assert chunks(verify(str(tmp_path / "x.part.part")).holding) == {0}
+    assert chunks(verify(str(tmp_path / "x.part")).matching) == {0}
+    assert chunks(verify(str(tmp_path / "x.part.part")).matching) == {0}
 
 
 def test_a_pipe_in_the_place_of_a_part_file_does_not_hang_it(tmp_path: Path) -> None:
