@@ -26,7 +26,7 @@ def verify(options: VerifyOptions) -> int:
         path=report.part_path,
         size_bytes=report.size_bytes,
         chunk_size=report.chunk_size,
-        held_chunks=report.holding.count,
+        held_chunks=report.matching.count,
         damaged=list(report.damaged),
         missing=list(report.missing),
         being_written=report.being_written,

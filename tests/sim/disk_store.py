@@ -131,17 +131,17 @@ class StoreOnDisk:
         self._announced, self._sealing = size >= 0, False
         if size >= 0:
             self.chunk_count = -(-wanted.spec.size_bytes // wanted.spec.chunk_size)
-        self._target = run.target
-        held = os.pread(run.target._part.part_fd, 1 << 30, 0)  # the part file, or what it became
+        self._target = run.part
+        held = os.pread(run.part._part.part_fd, 1 << 30, 0)  # the part file, or what it became
         self._check_verified([chunk for first, stop in run.verified for chunk in range(first, stop)], held)
         for first, stop in run.verified:
             self._tell(ChunksVerified(job=1, runs=(first, stop)))
-        self._tell(PartFileReady(job=1, part_path=run.target.part_path, message=run.message))
+        self._tell(PartFileReady(job=1, part_path=run.part.part_path, message=run.message))
 
     def _leave_behind(self, size: int, resumed: tuple[ChunkRange, ...]) -> None:
         if not resumed:
             return
-        target = PartFile.open(str(self.disk.folder), NAME, size_bytes=size, chunk_size=REAL_CHUNK, sync="none").target
+        target = PartFile.open(str(self.disk.folder), NAME, size_bytes=size, chunk_size=REAL_CHUNK, sync="none").part
         for first, stop in resumed:
             for chunk in range(first, stop):
                 data = chunk_bytes(chunk, TRUE, min(REAL_CHUNK, size - chunk * REAL_CHUNK))
