@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from protocol.cli.views.progress_state import FIRST_SOURCE, LEASED, MISSING, RESUMED, SAID_STATES
 from protocol.messages import (
@@ -22,8 +22,12 @@ _SOURCE_MAX: Final = LEASED - FIRST_SOURCE - 1
 ENDED: Final = ("sealed", "failed", "cancelled")
 
 
-class JobTold:
-    """Remembers what it gave out, so that a view gets what is new. The end comes last, and once."""
+Shown = TypeVar("Shown", JobOpened, JobProgressed, SourceProgressed, JobEnded)
+
+
+class JobUpdates:
+    """Difference between a job's answers: it remembers what it gave out, so that a view gets what is new. The end comes
+    last, and once."""
 
     def __init__(self) -> None:
         self._known: dict[str, FrontInbox] = {}
@@ -31,7 +35,7 @@ class JobTold:
         self.ended = False
 
     def take(self, job: Mapping[str, Any]) -> list[FrontInbox]:
-        """News in this answer of ``GET /jobs/{id}``."""
+        """What is new in this answer of ``GET /jobs/{id}``."""
         if self.ended:
             return []
         news = [*self._new("opened", opened(job))] if "opened" not in self._known else []
@@ -65,57 +69,30 @@ def opened(job: Mapping[str, Any]) -> JobOpened | None:
     """None while there is nothing to say of the file."""
     if job["path"] is None and job["sizeBytes"] is None:
         return None
-    return JobOpened(
-        job=JOB,
-        part_path=job["path"] or job["name"],
-        size_bytes=_known(job["sizeBytes"]),
-        chunk_size=job["chunkSize"],
-        resumed_bytes=job["resumedBytes"],
-        message="",
-    )
+    return _message(JobOpened, job, part_path=job["path"] or job["name"], message="")
 
 
 def progressed(job: Mapping[str, Any]) -> JobProgressed:
+    """How far the job is. A reason is shown only of a state in which nothing comes."""
     state = (job["phase"] or "active") if job["state"] == "active" else job["state"]
-    return JobProgressed(
-        job=JOB,
-        state=state,
-        stored_bytes=job["storedBytes"],
-        size_bytes=_known(job["sizeBytes"]),
-        rate_bytes_s=job["rateBytesS"],
-        left_s=-1.0 if job["leftS"] is None else job["leftS"],
-        reason=(job["reason"] or "") if state in SAID_STATES else "",
-    )
+    return _message(JobProgressed, job, state=state, reason=(job["reason"] or "") if state in SAID_STATES else "")
 
 
 def row(source: Mapping[str, Any]) -> SourceProgressed:
-    return SourceProgressed(
-        job=JOB,
-        source=source["number"],
-        name=source["url"],
-        standing=source["standing"],
-        rate_bytes_s=source["rateBytesS"],
-        bytes_stored=source["bytesStored"],
-        chunks=source["chunks"],
-        leases=source["leases"],
-        stops=source["stops"],
-        lease_first=_known(source["leaseFirst"]),
-        lease_stop=_known(source["leaseStop"]),
-        reason=source["reason"] or "",
-        phase=source["phase"] or "",
-        peer=source["username"] or "",
-        queue_place=_known(source["queuePlace"]),
+    """One source of a job."""
+    return _message(
+        SourceProgressed, source, source=source["number"], name=source["url"], peer=source["username"] or ""
     )
 
 
-def chunk_map(told: Mapping[str, Any] | None) -> ChunkMapDrawn | None:
-    """In at most `CELLS` cells; each shows what stands at most of its chunks."""
-    if told is None or not told["runs"]:
+def chunk_map(drawn: Mapping[str, Any] | None) -> ChunkMapDrawn | None:
+    """The map in at most `CELLS` cells; each has the value of most of its chunks."""
+    if drawn is None or not drawn["runs"]:
         return None
-    count = told["chunkCount"]
+    count = drawn["chunkCount"]
     cells = min(CELLS, count)
     votes: list[dict[int, int]] = [{} for _ in range(cells)]
-    for run in told["runs"]:
+    for run in drawn["runs"]:
         value = _cell(run)
         first, stop = run["first"], run["first"] + run["count"]
         for cell in range(first * cells // count, (stop - 1) * cells // count + 1):
@@ -135,20 +112,18 @@ def _cell(run: Mapping[str, Any]) -> int:
 
 
 def ended(job: Mapping[str, Any]) -> JobEnded:
-    state = job["state"]
-    return JobEnded(
-        job=JOB,
-        state=(job["outcome"] or state) if state == "failed" else state,
-        reason=job["reason"] or "",
-        path=job["path"] or "",
-        size_bytes=_known(job["sizeBytes"]),
-        seconds=job["activeS"],
-        bytes_received=job["receivedBytes"],
-        bytes_resumed=job["resumedBytes"],
-        bytes_refetched=job["refetchedBytes"],
-        digest_hex=job["digestHex"] or "",
-    )
+    """How the job ended."""
+    state = (job["outcome"] or job["state"]) if job["state"] == "failed" else job["state"]
+    received = {f"bytes_{word}": job[f"{word}Bytes"] for word in ("received", "resumed", "refetched")}
+    return _message(JobEnded, job, state=state, seconds=job["activeS"], **received)
 
 
-def _known(number: int | None) -> int:
-    return -1 if number is None else number
+def _message(kind: type[Shown], members: Mapping[str, Any], **given: Any) -> Shown:
+    """A message whose fields are `given` or the members of the same names; -1 or empty where those are null."""
+    for field, type_of_field in kind.__annotations__.items():
+        head, *tail = field.split("_")
+        member = head + "".join(word.capitalize() for word in tail)
+        if field not in given and member in members:
+            unknown = "" if type_of_field is str else -1
+            given[field] = unknown if members[member] is None else members[member]
+    return kind(**{"job": JOB, **given})

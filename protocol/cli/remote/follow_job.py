@@ -1,10 +1,10 @@
-"""A job of a daemon shown live until it ends: its events say when to look again, one answer says all there is."""
+"""Follower of a daemon's job: its events say when to ask again, one answer has all that is shown."""
 
 import math
 import time
 from typing import Any, Final
 
-from protocol.cli.remote.api_to_messages import JOB, JobTold, ended
+from protocol.cli.remote.api_to_messages import JOB, JobUpdates, ended
 from protocol.cli.views.base import FrontView
 from protocol.cli.views.outcome import ExitCode, exit_code_of
 from protocol.client.http_client import Daemon, DaemonError
@@ -13,11 +13,11 @@ from protocol.messages import JobNoted
 
 TICK_S: Final = 0.1
 LOOK_S: Final = 0.4
-"""So often a job that progresses is looked at anew ..."""
+"""Period of asking for a job that progresses ..."""
 LOOK_S_MAX: Final = 3.0
-"""... and so often one of which nothing is heard."""
+"""... and for one without events."""
 AWAY_S_MAX: Final = 60.0
-"""A daemon that is started anew is back within seconds."""
+"""A daemon that is restarted is back within seconds."""
 
 
 def watch(daemon: Daemon, id: str, view: FrontView) -> ExitCode:
@@ -48,7 +48,7 @@ class _Looker:
         self._daemon = daemon
         self._id = id
         self._view = view
-        self._told = JobTold()
+        self._updates = JobUpdates()
         self._looked_s = -math.inf
         self._away_s = math.inf
         self.due_s = -math.inf
@@ -84,6 +84,6 @@ class _Looker:
         if self._away_s != math.inf:
             self._away_s = math.inf
             self._view.show(JobNoted(job=JOB, text="the daemon is back"), now_s=now_s)
-        for message in self._told.take(job):
+        for message in self._updates.take(job):
             self._view.show(message, now_s=now_s)
-        return exit_code_of(ended(job).state) if self._told.ended else None
+        return exit_code_of(ended(job).state) if self._updates.ended else None

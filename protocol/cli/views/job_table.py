@@ -3,17 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from protocol.cli.views.lines import table_lines
+from protocol.cli.views.lines import NAME_WIDTH_MAX, table_lines, target_table
 from protocol.client.saved_pool import PoolTarget
 from protocol.model.printable import cut, printable
 from protocol.model.source_url import public_url
 from protocol.model.units import show_percent, show_rate, show_size, show_whole_time
 
-NAME_WIDTH_MAX: Final = 60
 ID_SHOWN: Final = 8
 """This many characters tell an id from a million others, nearly always; whether they do is always checked."""
 _JOB_HEAD: Final = ("id", "state", "done", "size", "rate", "left", "sources", "name")
-_TARGET_HEAD: Final = ("size", "sources", "free", "speed", "queue", "name")
 
 
 def job_lines(jobs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -23,7 +21,10 @@ def job_lines(jobs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def target_lines(targets: Sequence[PoolTarget]) -> list[str]:
     """A head and a line for each; nothing for none."""
-    return table_lines([_TARGET_HEAD, *map(_target_cells, targets)]) if targets else []
+    rows = [
+        (one.size_bytes, len(one.sources), one.free, one.speed_bytes_s, one.shortest_queue, one.name) for one in targets
+    ]
+    return target_table("sources", rows)
 
 
 def target_fields(target: PoolTarget) -> dict[str, Any]:
@@ -72,15 +73,4 @@ def _job_cells(job: Mapping[str, Any]) -> tuple[str, ...]:
         show_whole_time(job["leftS"]) if active and job["leftS"] is not None else "-",
         f"{job['sourcesActive']}/{job['sourceCount']}" if active else str(job["sourceCount"]),
         cut(name_of(job), NAME_WIDTH_MAX),
-    )
-
-
-def _target_cells(target: PoolTarget) -> tuple[str, ...]:
-    return (
-        f"{show_size(target.size_bytes)} ({target.size_bytes})",
-        str(len(target.sources)),
-        str(target.free),
-        show_rate(target.speed_bytes_s) if target.speed_bytes_s > 0 else "-",
-        str(target.shortest_queue),
-        cut(printable(target.name), NAME_WIDTH_MAX),
     )

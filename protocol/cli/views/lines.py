@@ -9,9 +9,12 @@ import io
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
-from protocol.model.printable import cell_width
+from protocol.model.printable import cell_width, cut, printable
+from protocol.model.units import show_rate, show_size
+
+NAME_WIDTH_MAX: Final = 60
 
 
 class LineWriter:
@@ -80,3 +83,20 @@ def table_lines(rows: Sequence[tuple[str, ...]], *, left: frozenset[int] = froze
 def _padded(cell: str, width: int, left: bool) -> str:
     space = " " * (width - cell_width(cell))
     return cell + space if left else space + cell
+
+
+def target_table(many: str, targets: Sequence[tuple[int, int, int, int, int, str]]) -> list[str]:
+    """Files of a search in a table: size, how many have it (`many`), how many are free, their speed together, the
+    shortest queue, the name. A head and a line for each; nothing for none."""
+    rows = [
+        (
+            f"{show_size(size_bytes)} ({size_bytes})",
+            str(count),
+            str(free),
+            show_rate(speed_bytes_s) if speed_bytes_s > 0 else "-",
+            str(queue),
+            cut(printable(name), NAME_WIDTH_MAX),
+        )
+        for size_bytes, count, free, speed_bytes_s, queue, name in targets
+    ]
+    return table_lines([("size", many, "free", "speed", "queue", "name"), *rows]) if rows else []

@@ -1,10 +1,10 @@
-"""All active jobs of a daemon, live, and what happens there: lines above, a row for each job below."""
+"""Live monitor of a daemon: its active jobs and its events."""
 
 import math
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Protocol, TextIO
+from typing import Any, Final, TextIO
 
 from rich.text import Text
 
@@ -17,14 +17,23 @@ from protocol.client.sse_client import Gone, Stream
 from protocol.model.printable import count_of, printable
 from protocol.model.units import show_rate, show_size, show_whole_time
 
-# The monitor on a terminal: a row for each active job in the lower lines, drawn at most five times a second.
+LINES_BESIDE_ROWS: Final = 3
+"""The sum, one that says what is not shown, and the line that the cursor is on."""
+TICK_S: Final = 0.2
+LOOK_S: Final = 1.0
+"""Period of asking for the active jobs."""
+PLAIN_S: Final = 10.0
+"""Period of lines where nothing can be drawn over."""
+JOBS_MAX: Final = 200
+_FLEETING: Final = "job.progressed"
+_MANY: Final = frozenset(("source.changed", "source.added", "source.dropped"))
 
-LINES_BESIDE_ROWS = 3
-"""The sum, one that says what is not shown, and the line that the cursor stands on."""
+_TEXTS: Final = ("url", "standing", "state", "text", "outcome", "reason", "detail", "process", "path", "version")
+_SIZES: Final = ("size", "sizeBytes", "storedBytes")
 
 
 class DrawnMonitor:
-    """Owns the lower lines until `close`."""
+    """The monitor on a terminal: lines above, a row for each job below. Owns the lower lines until `close`."""
 
     def __init__(self, stderr: TextIO) -> None:
         self._console = console_on(stderr)
@@ -33,23 +42,46 @@ class DrawnMonitor:
         self._due_s = -math.inf
 
     def happened(self, line: str) -> None:
+        """A line above the rows, with the next draw."""
         self._above.append(Text(line))
 
     def jobs(self, jobs: Sequence[Mapping[str, Any]], *, now_s: float) -> None:
-        if now_s < self._due_s:
-            return
-        self._due_s = now_s + DRAW_EVERY_S
-        above, self._above = self._above, []
-        self._region.draw(monitor_lines(jobs, self._console.width - 1, self._console.height), above)
+        """Draw when a draw is due."""
+        if now_s >= self._due_s:
+            self._due_s = now_s + DRAW_EVERY_S
+            above, self._above = self._above, []
+            self._region.draw(monitor_lines(jobs, self._console.width - 1, self._console.height), above)
 
     def close(self) -> None:
-        """What was drawn last stays."""
+        """Write what is waiting, and remove the rows."""
         self._region.draw((), self._above)
         self._region.release()
 
 
+class PlainMonitor:
+    """The monitor where nothing can be drawn over: lines as things happen, and now and then one for each job."""
+
+    def __init__(self, stderr: TextIO) -> None:
+        self._lines = LineWriter(stderr)
+        self._due_s = -math.inf
+
+    def happened(self, line: str) -> None:
+        """Write a line."""
+        self._lines.write(line)
+
+    def jobs(self, jobs: Sequence[Mapping[str, Any]], *, now_s: float) -> None:
+        """Write a line for each when it is time."""
+        if now_s >= self._due_s:
+            self._due_s = now_s + PLAIN_S
+            for job in jobs:
+                self._lines.write(job_row(job))
+
+    def close(self) -> None:
+        """Every line was flushed."""
+
+
 def monitor_lines(jobs: Sequence[Mapping[str, Any]], width: int, height: int) -> list[Text]:
-    """Every line fits."""
+    """The rows of a draw. Every line fits."""
     shown = jobs[: max(0, height - LINES_BESIDE_ROWS)]
     rate = show_rate(sum(job["rateBytesS"] for job in jobs))
     lines = [Text(f"{count_of(len(jobs), 'active job')}, {rate} together", "bold")]
@@ -61,35 +93,14 @@ def monitor_lines(jobs: Sequence[Mapping[str, Any]], width: int, height: int) ->
     return lines
 
 
-TICK_S: Final = 0.2
-LOOK_S: Final = 1.0
-"""So often the active jobs are asked for."""
-PLAIN_S: Final = 10.0
-"""So often where nothing can be drawn over."""
-JOBS_MAX: Final = 200
-_FLEETING: Final = "job.progressed"
-_MANY: Final = frozenset(("source.changed", "source.added", "source.dropped"))
-
-_TEXTS: Final = ("url", "standing", "state", "text", "outcome", "reason", "detail", "process", "path", "version")
-_SIZES: Final = ("size", "sizeBytes", "storedBytes")
-
-
-class Shown(Protocol):
-    """Where the monitor writes."""
-
-    def happened(self, line: str) -> None: ...
-    def jobs(self, jobs: Sequence[Mapping[str, Any]], *, now_s: float) -> None: ...
-    def close(self) -> None: ...
-
-
 def monitor(daemon: Daemon, stdout: TextIO, stderr: TextIO, *, json: bool, verbose: bool) -> None:
-    """Until it is interrupted. Raises `DaemonError` when the daemon is not there at the start, or refuses."""
+    """Show them until it is interrupted. Raises `DaemonError` when the daemon is not there at the start, or refuses."""
     newest = daemon.ask("GET", "/api/v0/events", params={"limit": 1})
     stream = Stream(daemon.access, last=newest[0]["id"] if newest else -1)
     if json:
         _pass_on(stream, JsonRows(stdout))
         return
-    shown = _drawn(stderr) if can_draw(stderr) else PlainMonitor(stderr)
+    shown = DrawnMonitor(stderr) if can_draw(stderr) else PlainMonitor(stderr)
     try:
         _show(daemon, stream, shown, verbose=verbose)
     finally:
@@ -106,7 +117,7 @@ def _pass_on(stream: Stream, rows: JsonRows) -> None:
             rows.write(heard)
 
 
-def _show(daemon: Daemon, stream: Stream, shown: Shown, *, verbose: bool) -> None:
+def _show(daemon: Daemon, stream: Stream, shown: DrawnMonitor | PlainMonitor, *, verbose: bool) -> None:
     jobs: list[Any] = []
     names: dict[str, str] = {}
     due_s, away = -math.inf, False
@@ -136,7 +147,9 @@ def _show(daemon: Daemon, stream: Stream, shown: Shown, *, verbose: bool) -> Non
         shown.jobs(jobs, now_s=now_s)
 
 
-def _take(event: Any, jobs: list[Any], names: dict[str, str], shown: Shown, *, verbose: bool) -> None:
+def _take(
+    event: Any, jobs: list[Any], names: dict[str, str], shown: DrawnMonitor | PlainMonitor, *, verbose: bool
+) -> None:
     """Progress into the row it is about, everything else into a line."""
     id, data = event["job"], event["data"]
     if event["type"] == _FLEETING:
@@ -177,30 +190,3 @@ def job_row(job: Mapping[str, Any]) -> str:
     sources = f"{job['sourcesActive']}/{job['sourceCount']}"
     facts = f"{done(job):>5} of {size:>10}  {show_rate(job['rateBytesS']):>11}  {left:>16}  {sources:>5}"
     return f"{job['id'][:ID_SHOWN]} {facts}  {name_of(job)}"
-
-
-class PlainMonitor:
-    """Lines as things happen, and now and then one for each active job."""
-
-    def __init__(self, stderr: TextIO) -> None:
-        self._lines = LineWriter(stderr)
-        self._due_s = -math.inf
-
-    def happened(self, line: str) -> None:
-        self._lines.write(line)
-
-    def jobs(self, jobs: Sequence[Mapping[str, Any]], *, now_s: float) -> None:
-        if now_s < self._due_s:
-            return
-        self._due_s = now_s + PLAIN_S
-        for job in jobs:
-            self._lines.write(job_row(job))
-
-    def close(self) -> None:
-        """Every line was flushed."""
-
-
-def _drawn(stderr: TextIO) -> Shown:
-    from protocol.cli.views.monitor import DrawnMonitor
-
-    return DrawnMonitor(stderr)

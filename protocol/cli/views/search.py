@@ -2,23 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TextIO
+from typing import Any, TextIO
 
 from protocol.cli.views.json_lines import session_fields
-from protocol.cli.views.lines import JsonRows, LineWriter, table_lines
+from protocol.cli.views.lines import JsonRows, LineWriter, target_table
 from protocol.cli.views.outcome import ExitCode
 from protocol.cli.views.plain import Notes
 from protocol.messages import FrontInbox, SessionChanged
-from protocol.model.printable import count_of, cut, printable
-from protocol.model.units import show_rate, show_size
-
-NAME_WIDTH_MAX: Final = 60
-_HEAD: Final = ("size", "users", "free", "speed", "queue", "name")
+from protocol.model.printable import count_of, printable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundTarget:
-    """One file as far as a search can tell. `name` and `sources` (addresses, best first) come from strangers.
+    """One file as far as a search can tell. `name` and `sources` (addresses, best first) come from other users.
 
     `free`: users who would send at once. `speed_bytes_s`: what they advertise, together.
     """
@@ -74,12 +70,18 @@ class SearchView:
             ended = {"targets": found.target_count, "users": found.users, "refused": found.refused}
             self._write("search_ended", ended)
             return
-        for line in table_lines([_HEAD, *map(_cells, found.targets)]) if found.targets else ():
+        for line in found_lines(found.targets):
             self._out.write(line)
         (self._out if found.targets and found.state == "ended" else self._err).write(last_search_line(found))
 
     def _write(self, event: str, fields: dict[str, Any]) -> None:
         self._rows.write({"event": event, **fields})
+
+
+def found_lines(targets: Sequence[FoundTarget]) -> list[str]:
+    """The targets as a table; nothing for none."""
+    rows = [(one.size_bytes, one.users, one.free, one.speed_bytes_s, one.shortest_queue, one.name) for one in targets]
+    return target_table("users", rows)
 
 
 def last_search_line(found: Found) -> str:
@@ -111,17 +113,6 @@ def search_exit_code(found: Found) -> ExitCode:
             return ExitCode.SEALED
         case _:
             return ExitCode.NO_SOURCE
-
-
-def _cells(target: FoundTarget) -> tuple[str, ...]:
-    return (
-        f"{show_size(target.size_bytes)} ({target.size_bytes})",
-        str(target.users),
-        str(target.free),
-        show_rate(target.speed_bytes_s) if target.speed_bytes_s > 0 else "-",
-        str(target.shortest_queue),
-        cut(printable(target.name), NAME_WIDTH_MAX),
-    )
 
 
 def _target_fields(target: FoundTarget) -> dict[str, Any]:

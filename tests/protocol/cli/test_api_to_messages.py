@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.cli.args import Loudness
-from protocol.cli.remote.api_to_messages import CELLS, JobTold, chunk_map, ended, opened, progressed
+from protocol.cli.remote.api_to_messages import CELLS, JobUpdates, chunk_map, ended, opened, progressed
 from protocol.cli.views.base import view_of
 from protocol.cli.views.outcome import ExitCode, exit_code_of, last_line
 from protocol.cli.views.progress_state import (
@@ -29,14 +29,14 @@ def kinds(messages: list[Any]) -> list[type]:
 
 
 def test_the_first_answer_says_everything_and_the_same_again_nothing() -> None:
-    told = JobTold()
+    told = JobUpdates()
     job = told_job(told_source(0), told_source(1, "http://b/f"), chunkMap=told_map((0, 10, "missing", None)))
     assert kinds(told.take(job)) == [JobOpened, SourceProgressed, SourceProgressed, ChunkMapDrawn, JobProgressed]
     assert told.take(job) == []
 
 
 def test_only_what_changed_is_told_again() -> None:
-    told = JobTold()
+    told = JobUpdates()
     told.take(told_job(told_source(0), told_source(1)))
     news = told.take(told_job(told_source(0), told_source(1, bytesStored=11), storedBytes=371, path="/d/x"))
     assert kinds(news) == [SourceProgressed, JobProgressed]
@@ -65,7 +65,7 @@ def test_the_state_is_what_people_see(members: dict[str, Any], state: str, reaso
 
 
 def test_notes_are_told_once_also_when_the_oldest_are_gone() -> None:
-    told = JobTold()
+    told = JobUpdates()
 
     def notes(*texts: str) -> list[str]:
         return [m.text for m in told.take(told_job(notes=list(texts))) if isinstance(m, JobNoted)]
@@ -88,7 +88,7 @@ def test_notes_are_told_once_also_when_the_oldest_are_gone() -> None:
     ],
 )
 def test_the_end_comes_last_and_once_and_has_its_exit_code(members: dict[str, Any], state: str, code: int) -> None:
-    told = JobTold()
+    told = JobUpdates()
     job = told_job(told_source(0), **members)
     last = told.take(job)[-1]
     assert isinstance(last, JobEnded)
@@ -113,7 +113,7 @@ def test_why_a_job_failed_reaches_its_last_line_whatever_shows_it(outcome: str |
         view_of("x", Loudness(quiet=True), io.StringIO(), quiet, again="shoal retry 3f0c9f0e"),
         view_of("x", Loudness(json=True), out, io.StringIO()),
     ):
-        for message in JobTold().take(job):
+        for message in JobUpdates().take(job):
             view.show(message, now_s=0.0)
     assert plain.getvalue().splitlines()[-1] == quiet.getvalue().splitlines()[-1] == line
     last = json.loads(out.getvalue().splitlines()[-1])
@@ -123,7 +123,7 @@ def test_why_a_job_failed_reaches_its_last_line_whatever_shows_it(outcome: str |
 def test_the_last_line_names_the_command_that_goes_on() -> None:
     board = ProgressState("tide.flac", "shoal retry 3f0c9f0e")
     job = told_job(state="cancelled")
-    for message in JobTold().take(job):
+    for message in JobUpdates().take(job):
         board.take(message)
     assert last_line(board, ended(job)) == "cancelled; shoal retry 3f0c9f0e goes on from 37 %"
 
@@ -165,7 +165,7 @@ def test_what_strangers_say_reaches_no_terminal() -> None:
         told_source(0, f"slsk://{evil}/x", username=evil, reason=evil, standing="banned"),
         notes=[evil], path=f"/d/{evil}", reason=evil, state="failed", outcome="starved",
     )  # fmt: skip
-    for message in JobTold().take(job):
+    for message in JobUpdates().take(job):
         view.show(message, now_s=0.0)
     lines = stderr.getvalue().splitlines()
     assert len(lines) >= 4
