@@ -6,7 +6,7 @@ match them too. A task that runs beside requests is an ``async def NAME(gateway)
 
 What a handler may rely on:
 
-- ``await gateway.ask(JOB_MANAGER, lambda number, address: GetJob(request=number, reply_to=address, id=id))`` gives an
+- ``await gateway.ask(JOB_MANAGER, GetJob(id=id))`` gives an
   `Answer` (``.row(JobDetail)``, ``.rows(JobView)``, ``.total``). `RefusedError` and `UnavailableError` become the right
   status and body. Raise `RefusedError(kind, field, detail)` for refusals of your own.
 - ``with gateway.open_request() as pending`` for everything that is answered by several messages, ``with

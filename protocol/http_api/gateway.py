@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+import msgspec
+
 from protocol.config.settings import Settings, settings_of
 from protocol.messages import (
     ConfigureGateway,
@@ -23,6 +25,7 @@ from protocol.messages import (
     Message,
     ProcessLost,
     ProcessReady,
+    Request,
     RequestAnswered,
     RequestRefused,
     SearchEnded,
@@ -87,6 +90,10 @@ class PendingRequest:
         self._replies: deque[Reply] = deque()
         self._news = asyncio.Event()
         self._failure = ""
+
+    def ask(self, to: str, request: Request) -> None:
+        """Send `request` under this number, to be answered here. Raises `UnavailableError` when its process is away."""
+        self.post(to, msgspec.structs.replace(request, request=self.number, reply_to=self._gateway.address))
 
     def post(self, to: str, message: Message) -> None:
         """Send `message`, which carries this request's number. Raises `UnavailableError` when its process is away."""
@@ -195,8 +202,8 @@ class Gateway:
         self._pending: dict[int, PendingRequest] = {}
         self._listeners: set[Listener] = set()
 
-    async def ask(self, to: str, make: Callable[[int, str], Message], *, wait_s: float = ASK_S) -> Answer:
-        """Send the request that `make(number, reply_to)` builds and wait for the whole answer.
+    async def ask(self, to: str, request: Request, *, wait_s: float = ASK_S) -> Answer:
+        """Send a request, numbered and addressed here, and wait for the whole answer.
 
         Raises `RefusedError` for a `RequestRefused`, `UnavailableError` when there is no answer within `wait_s`.
         """
@@ -204,7 +211,7 @@ class Gateway:
         due_s = loop.time() + wait_s
         bodies: list[bytes] = []
         with self.open_request() as pending:
-            pending.post(to, make(pending.number, self.address))
+            pending.ask(to, request)
             while True:
                 match await pending.next(wait_s=due_s - loop.time()):
                     case RequestAnswered(body=body, total=total, last=last):

@@ -101,9 +101,7 @@ def router(gateway: Gateway) -> APIRouter:
 
 
 async def _counts(gateway: Gateway, *, wait_s: float = ASK_S) -> Answer:
-    return await gateway.ask(
-        JOB_MANAGER, lambda number, address: GetCounts(request=number, reply_to=address), wait_s=wait_s
-    )
+    return await gateway.ask(JOB_MANAGER, GetCounts(), wait_s=wait_s)
 
 
 class _Snapshot:

@@ -10,3 +10,13 @@ class Message(Value):
     is the array ``(tag, *fields)``, see `protocol.messages.codec`. The actor that gets it lists it in its inbox, the
     union that stands above its ``match``.
     """
+
+
+class Request(Message):
+    """A message that is answered: `request` is the sender's number and comes back, `reply_to` gets the answer.
+
+    Without them it is a template that the API's gateway completes.
+    """
+
+    request: int = 0
+    reply_to: str = ""

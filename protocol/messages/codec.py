@@ -32,7 +32,9 @@ def _subclasses(cls: type[Message]) -> Iterator[type[Message]]:
 
 
 MESSAGES: Final[dict[int, type[Message]]] = {
-    operator.attrgetter("__struct_config__.tag")(cls): cls for cls in _subclasses(protocol.messages.Message)
+    tag: cls
+    for cls in _subclasses(protocol.messages.Message)
+    if (tag := operator.attrgetter("__struct_config__.tag")(cls)) is not None
 }
 """Tag -> class."""
 _HEADERS: Final[dict[type[Message], bytes]] = {

@@ -5,7 +5,7 @@ Questions and orders carry `request` (chosen by the asker, comes back) and `repl
 what one run of it is called in the hub, another one at every start.
 """
 
-from protocol.messages.base import Message
+from protocol.messages.base import Message, Request
 
 UNCHANGED = -1
 """For the numbers of `UpdateJob`: leave as it is."""
@@ -35,7 +35,7 @@ class RequestRefused(Message, tag=86):
 # orders: answered by one `JobView`, as it is afterwards
 
 
-class CreateJob(Message, tag=87):
+class CreateJob(Request, tag=87):
     """Fetch one file. `name` empty: taken from the sources; `folder` is absolute, checked by whoever asks.
 
     `sources` are addresses (``http(s)://``, ``slsk://``); `term` not empty: users are searched for, for `search_s`.
@@ -48,8 +48,6 @@ class CreateJob(Message, tag=87):
     is the answer then, if the orders have the same `digest`, until it is deleted.
     """
 
-    request: int
-    reply_to: str
     name: str
     folder: str
     size_bytes: int
@@ -70,80 +68,62 @@ class CreateJob(Message, tag=87):
     digest: str = ""
 
 
-class PauseJob(Message, tag=88):
+class PauseJob(Request, tag=88):
     """Stop this job and keep what it has until it is resumed."""
 
-    request: int
-    reply_to: str
     id: str
 
 
-class ResumeJob(Message, tag=89):
+class ResumeJob(Request, tag=89):
     """A paused job goes back into the queue."""
 
-    request: int
-    reply_to: str
     id: str
 
 
-class CancelJob(Message, tag=90):
+class CancelJob(Request, tag=90):
     """End this job. What it has stays on disk: a retry goes on from there. `removed`: no longer listed by default."""
 
-    request: int
-    reply_to: str
     id: str
     removed: bool
 
 
-class RetryJob(Message, tag=91):
+class RetryJob(Request, tag=91):
     """A failed or cancelled job goes back into the queue."""
 
-    request: int
-    reply_to: str
     id: str
 
 
-class DeleteJob(Message, tag=92):
+class DeleteJob(Request, tag=92):
     """Forget an ended job: the answer is its last snapshot. Its part file goes too, the finished file stays."""
 
-    request: int
-    reply_to: str
     id: str
 
 
-class HideEndedJobs(Message, tag=93):
+class HideEndedJobs(Request, tag=93):
     """All ended jobs of this `origin` are no longer listed by default. Answered by no rows; `total` says how
     many."""
 
-    request: int
-    reply_to: str
     origin: str
 
 
-class UpdateJob(Message, tag=94):
+class UpdateJob(Request, tag=94):
     """Another limit or priority, at once; `UNCHANGED` leaves one as it is. Limit 0: none."""
 
-    request: int
-    reply_to: str
     id: str
     limit_bytes_s: int
     priority: int
 
 
-class AddSources(Message, tag=95):
+class AddSources(Request, tag=95):
     """More sources for a job that has not ended. Those it has already are no error."""
 
-    request: int
-    reply_to: str
     id: str
     urls: tuple[str, ...]
 
 
-class DropSource(Message, tag=96):
+class DropSource(Request, tag=96):
     """This source, by its number in the job, is not used any more. `banned`: nor may a search bring it back."""
 
-    request: int
-    reply_to: str
     id: str
     source: int
     banned: bool
@@ -152,14 +132,12 @@ class DropSource(Message, tag=96):
 # questions
 
 
-class ListJobs(Message, tag=97):
+class ListJobs(Request, tag=97):
     """Answered by `JobView` rows. Empty filters match everything. `text` is looked for in name and path.
 
     `order`: ``newest`` or ``queue`` (as they will be started). `removed`: those too. At most `limit` from `offset` on.
     """
 
-    request: int
-    reply_to: str
     states: tuple[str, ...]
     origin: str
     user: str
@@ -170,57 +148,44 @@ class ListJobs(Message, tag=97):
     limit: int
 
 
-class GetJob(Message, tag=98):
+class GetJob(Request, tag=98):
     """Answered by `JobDetail` rows, see `protocol.model.job_views.whole`."""
 
-    request: int
-    reply_to: str
     id: str
 
 
-class ExplainJob(Message, tag=99):
+class ExplainJob(Request, tag=99):
     """What binds this job now? Answered by `Binding` rows, the tightest first."""
 
-    request: int
-    reply_to: str
     id: str
 
 
-class GetTimeline(Message, tag=100):
+class GetTimeline(Request, tag=100):
     """What happened to a job. Answered by `EventEntry` rows, oldest first."""
 
-    request: int
-    reply_to: str
     id: str
     offset: int
     limit: int
 
 
-class GetManifest(Message, tag=101):
+class GetManifest(Request, tag=101):
     """Who sent which chunks of an ended, paused or running job. Answered by `ManifestRange` rows."""
 
-    request: int
-    reply_to: str
     id: str
 
 
-class ListEvents(Message, tag=102):
+class ListEvents(Request, tag=102):
     """Record events. Answered by `EventEntry` rows: those with a serial above `after`, oldest first; with
     `after` -1 the
     newest first, from `offset` on."""
 
-    request: int
-    reply_to: str
     after: int
     offset: int
     limit: int
 
 
-class GetCounts(Message, tag=103):
+class GetCounts(Request, tag=103):
     """Answered by one `Counts`."""
-
-    request: int
-    reply_to: str
 
 
 class WatchEvents(Message, tag=104):
@@ -241,13 +206,11 @@ class EventOccurred(Message, tag=105):
     data: bytes
 
 
-class SetTotalLimit(Message, tag=106):
+class SetTotalLimit(Request, tag=106):
     """All jobs together at most so fast from now on, whatever the schedule says, until `SetTotalLimit` with -1 or a
     restart.
     0: no limit. Answered by one `Counts`."""
 
-    request: int
-    reply_to: str
     limit_bytes_s: int
 
 
@@ -265,20 +228,16 @@ class ConfigureGateway(Message, tag=121):
     last: bool
 
 
-class SetBookmark(Message, tag=122):
+class SetBookmark(Request, tag=122):
     """Keep how far somebody (`name`) has come with the events. Answered by no rows, once it is safe."""
 
-    request: int
-    reply_to: str
     name: str
     serial: int
 
 
-class GetBookmark(Message, tag=123):
+class GetBookmark(Request, tag=123):
     """Answered by one `Bookmark`; its serial is -1 when none was ever set."""
 
-    request: int
-    reply_to: str
     name: str
 
 
@@ -317,12 +276,10 @@ class SourceFound(Message, tag=111):
     size_bytes: int
 
 
-class ListContributors(Message, tag=112):
+class ListContributors(Request, tag=112):
     """To a dispatcher: who sent which chunks so far? Answered by `ContributorsListed` parts."""
 
     job: int
-    request: int
-    reply_to: str
 
 
 class ContributorsListed(Message, tag=113):

@@ -6,7 +6,7 @@ A *peer* is a Soulseek user, a *place* is ours in a peer's upload queue, a *turn
 
 from typing import Final
 
-from protocol.messages.base import Message
+from protocol.messages.base import Message, Request
 from protocol.model.file_matches import PeerFile
 
 
@@ -219,11 +219,9 @@ FILES_MAX: Final = 50_000
 """So many files of one user are told; what is beyond is cut off."""
 
 
-class GetUser(Message, tag=114):
+class GetUser(Request, tag=114):
     """Is this user there? Answered by `UserDescribed`."""
 
-    request: int
-    reply_to: str
     peer: str
 
 
@@ -239,13 +237,11 @@ class UserDescribed(Message, tag=115):
     folders: int
 
 
-class BrowseUser(Message, tag=116):
+class BrowseUser(Request, tag=116):
     """What does this user share: in one `folder` (remote path), or everything when it is empty. Answered by
     `FilesListed`
     parts. Bounded: at most `FILES_MAX` rows of one answer are told."""
 
-    request: int
-    reply_to: str
     peer: str
     folder: str
 
@@ -264,20 +260,16 @@ class FilesListed(Message, tag=117):
     refused: str
 
 
-class ListPeers(Message, tag=118):
+class ListPeers(Request, tag=118):
     """To the memory of peers: whom do we know? Answered by `PeerView` rows, the fastest first."""
 
-    request: int
-    reply_to: str
     offset: int
     limit: int
 
 
-class ListStops(Message, tag=119):
+class ListStops(Request, tag=119):
     """To the memory of peers: the ledger of stops. Answered by `StopCount` rows, the newest day first."""
 
-    request: int
-    reply_to: str
     peer: str
     offset: int
     limit: int

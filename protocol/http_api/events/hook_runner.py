@@ -111,9 +111,7 @@ class _HookTask:
                 await self._gateway.pause(AWAY_S)
 
     async def _begin(self) -> None:
-        answer = await self._gateway.ask(
-            JOB_MANAGER, lambda number, to: GetBookmark(request=number, reply_to=to, name=self._name)
-        )
+        answer = await self._gateway.ask(JOB_MANAGER, GetBookmark(name=self._name))
         self._last = answer.row(Bookmark).serial
         if self._last < 0:
             await self._advance(await newest(self._gateway))
@@ -131,15 +129,10 @@ class _HookTask:
         return bool(events)
 
     async def _page(self) -> Answer:
-        return await self._gateway.ask(
-            JOB_MANAGER,
-            lambda number, to: ListEvents(request=number, reply_to=to, after=self._last, offset=0, limit=PAGE),
-        )
+        return await self._gateway.ask(JOB_MANAGER, ListEvents(after=self._last, offset=0, limit=PAGE))
 
     async def _advance(self, serial: int) -> None:
-        await self._gateway.ask(
-            JOB_MANAGER, lambda number, to: SetBookmark(request=number, reply_to=to, name=self._name, serial=serial)
-        )
+        await self._gateway.ask(JOB_MANAGER, SetBookmark(name=self._name, serial=serial))
         self._last = serial
 
     async def _deliver(self, event: EventEntry) -> None:

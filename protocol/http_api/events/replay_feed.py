@@ -95,12 +95,7 @@ class Feed:
     async def _page(self) -> list[EventEntry]:
         while True:
             try:
-                answer = await self._gateway.ask(
-                    JOB_MANAGER,
-                    lambda number, address: ListEvents(
-                        request=number, reply_to=address, after=self.last, offset=0, limit=PAGE
-                    ),
-                )
+                answer = await self._gateway.ask(JOB_MANAGER, ListEvents(after=self.last, offset=0, limit=PAGE))
                 return answer.rows(EventEntry)
             except UnavailableError:
                 if self._gateway.closing.is_set():
@@ -110,5 +105,5 @@ class Feed:
 
 async def newest(gateway: Gateway) -> int:
     """Return the serial of the newest recorded event."""
-    answer = await gateway.ask(JOB_MANAGER, lambda number, address: GetCounts(request=number, reply_to=address))
+    answer = await gateway.ask(JOB_MANAGER, GetCounts())
     return answer.row(Counts).last_serial

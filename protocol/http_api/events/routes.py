@@ -65,10 +65,7 @@ def router(gateway: Gateway) -> APIRouter:
         response: Response, after: After = None, offset: Offset = 0, limit: Limit = PAGE
     ) -> list[Event]:
         answer = await gateway.ask(
-            JOB_MANAGER,
-            lambda number, address: ListEvents(
-                request=number, reply_to=address, after=-1 if after is None else after, offset=offset, limit=limit
-            ),
+            JOB_MANAGER, ListEvents(after=-1 if after is None else after, offset=offset, limit=limit)
         )
         response.headers["X-Total-Count"] = str(answer.total)
         return [Event(**plain(entry)) for entry in answer.rows(EventEntry)]

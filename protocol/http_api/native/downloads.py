@@ -11,8 +11,8 @@ from fastapi import APIRouter, Body, Request, Response
 from protocol.http_api.gateway import Gateway, RefusedError, UnavailableError
 from protocol.http_api.native import job_schemas as schemas
 from protocol.http_api.native import serializers, validation
-from protocol.http_api.native.job_queries import ROOT, ask_manager, detail, full_detail, path_of
 from protocol.http_api.native.order_schemas import DownloadOrder, SwarmOrder
+from protocol.http_api.native.queries import ROOT, ask_manager, detail, full_detail, path_of
 from protocol.http_api.openapi import LOCATION, refusals
 from protocol.http_api.params import WAIT_S, IdempotencyKey, Wait, WaitS
 from protocol.messages import AddSources, CreateJob
@@ -113,32 +113,29 @@ class _Orders:
         daemon = self._gateway.settings.daemon
         folder, checksum = validation.folder(order.folder, daemon), validation.checksum(order)
 
-        def placed(request: int, reply_to: str) -> CreateJob:
-            return CreateJob(
-                request=request,
-                reply_to=reply_to,
-                name=name,
-                folder=folder,
-                size_bytes=size_bytes,
-                chunk_size=order.chunk_size,
-                checksum=checksum,
-                mode=order.mode,
-                limit_bytes_s=order.limit,
-                priority=order.priority,
-                sources=batches[0],
-                term=term,
-                search_s=search_s,
-                origin=validation.ORIGIN,
-                user="",
-                remote_path="",
-                widen=False,
-                private_ok=daemon.allow_private_sources,
-                key=key or "",
-                digest=digest_of(order) if key else "",
-            )
+        create = CreateJob(
+            name=name,
+            folder=folder,
+            size_bytes=size_bytes,
+            chunk_size=order.chunk_size,
+            checksum=checksum,
+            mode=order.mode,
+            limit_bytes_s=order.limit,
+            priority=order.priority,
+            sources=batches[0],
+            term=term,
+            search_s=search_s,
+            origin=validation.ORIGIN,
+            user="",
+            remote_path="",
+            widen=False,
+            private_ok=daemon.allow_private_sources,
+            key=key or "",
+            digest=digest_of(order) if key else "",
+        )
 
         async def place() -> JobView:
-            job = (await ask_manager(self._gateway, placed)).row(JobView)
+            job = (await ask_manager(self._gateway, create)).row(JobView)
             try:
                 await add_sources(self._gateway, job.id, batches[1:])
             except RefusedError as refused:
@@ -200,12 +197,7 @@ class _Orders:
 async def add_sources(gateway: Gateway, id: str, batches: Sequence[tuple[str, ...]]) -> None:
     """Add these sources to a job, batch by batch."""
     for urls in batches:
-        await ask_manager(
-            gateway,
-            lambda number, address, urls=urls: AddSources(  # type: ignore[misc]
-                request=number, reply_to=address, id=id, urls=urls
-            ),
-        )
+        await ask_manager(gateway, AddSources(id=id, urls=urls))
 
 
 def digest_of(order: DownloadOrder | SwarmOrder) -> str:

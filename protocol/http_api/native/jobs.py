@@ -1,6 +1,5 @@
 """Routes of jobs: list, detail, explanation, timeline, manifest; commands to a job and its sources."""
 
-from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Body, Query, Response
@@ -9,8 +8,8 @@ from protocol.http_api.gateway import Gateway, RefusedError
 from protocol.http_api.native import job_schemas as schemas
 from protocol.http_api.native import serializers, validation
 from protocol.http_api.native.downloads import add_sources
-from protocol.http_api.native.job_queries import ROOT, ask_manager, detail, full_detail, owned_ranges
 from protocol.http_api.native.order_schemas import MoreSources, Tuning
+from protocol.http_api.native.queries import ROOT, ask_manager, detail, full_detail, owned_ranges
 from protocol.http_api.openapi import TOTAL, add_route, refusals
 from protocol.http_api.params import PAGE, Flag, JobId, Limit, Offset, Text, User
 from protocol.http_api.schema_base import COUNT_MAX
@@ -21,8 +20,8 @@ from protocol.messages import (
     ExplainJob,
     GetTimeline,
     ListJobs,
-    Message,
     PauseJob,
+    Request,
     ResumeJob,
     RetryJob,
     UpdateJob,
@@ -91,9 +90,7 @@ class _Jobs:
         """All jobs that the daemon ever had and that were not deleted."""
         answer = await ask_manager(
             self._gateway,
-            lambda number, address: ListJobs(
-                request=number,
-                reply_to=address,
+            ListJobs(
                 states=tuple(dict.fromkeys(state)),
                 origin=origin,
                 user=user,
@@ -115,33 +112,27 @@ class _Jobs:
         """What is left out stays as it is."""
         limit = UNCHANGED if tuning.limit is None else tuning.limit
         priority = UNCHANGED if tuning.priority is None else tuning.priority
-        return await self._order(
-            lambda number, address: UpdateJob(
-                request=number, reply_to=address, id=id.lower(), limit_bytes_s=limit, priority=priority
-            )
-        )
+        return await self._order(UpdateJob(id=id.lower(), limit_bytes_s=limit, priority=priority))
 
     async def delete_job(self, id: JobId) -> schemas.Job:
         """The answer is its last state. Its part file goes too; the finished file stays."""
-        return await self._order(lambda number, address: DeleteJob(request=number, reply_to=address, id=id.lower()))
+        return await self._order(DeleteJob(id=id.lower()))
 
     async def pause_job(self, id: JobId) -> schemas.Job:
         """It goes on from there when it is resumed."""
-        return await self._order(lambda number, address: PauseJob(request=number, reply_to=address, id=id.lower()))
+        return await self._order(PauseJob(id=id.lower()))
 
     async def resume_job(self, id: JobId) -> schemas.Job:
         """It goes on with what it has."""
-        return await self._order(lambda number, address: ResumeJob(request=number, reply_to=address, id=id.lower()))
+        return await self._order(ResumeJob(id=id.lower()))
 
     async def cancel_job(self, id: JobId) -> schemas.Job:
         """What it has stays on the disk: a retry goes on from there."""
-        return await self._order(
-            lambda number, address: CancelJob(request=number, reply_to=address, id=id.lower(), removed=False)
-        )
+        return await self._order(CancelJob(id=id.lower(), removed=False))
 
     async def retry_job(self, id: JobId) -> schemas.Job:
         """It goes on with what it has."""
-        return await self._order(lambda number, address: RetryJob(request=number, reply_to=address, id=id.lower()))
+        return await self._order(RetryJob(id=id.lower()))
 
     async def add_sources(self, id: JobId, more: Annotated[MoreSources, Body()]) -> schemas.JobDetail:
         """A running job uses them at once."""
@@ -153,11 +144,7 @@ class _Jobs:
     async def drop_source(self, id: JobId, source: Source, banned: Banned = False) -> schemas.JobDetail:
         """Also while the job runs: what the source was fetching goes to others."""
         try:
-            await self._order(
-                lambda number, address: DropSource(
-                    request=number, reply_to=address, id=id.lower(), source=source, banned=banned
-                )
-            )
+            await self._order(DropSource(id=id.lower(), source=source, banned=banned))
         except RefusedError as refused:
             kind = "unknown" if refused.field == "source" else refused.kind
             raise RefusedError(kind, refused.field, refused.detail) from None
@@ -165,21 +152,14 @@ class _Jobs:
 
     async def get_why(self, id: JobId) -> schemas.Why:
         """Queue places, one proven source, a budget that is spent, a limit, the disk ..."""
-        answer = await ask_manager(
-            self._gateway, lambda number, address: ExplainJob(request=number, reply_to=address, id=id.lower())
-        )
+        answer = await ask_manager(self._gateway, ExplainJob(id=id.lower()))
         return serializers.why(id.lower(), answer.rows(Bottleneck))
 
     async def get_timeline(
         self, id: JobId, response: Response, offset: Offset = 0, limit: Limit = PAGE
     ) -> list[schemas.Happening]:
         """The oldest first."""
-        answer = await ask_manager(
-            self._gateway,
-            lambda number, address: GetTimeline(
-                request=number, reply_to=address, id=id.lower(), offset=offset, limit=limit
-            ),
-        )
+        answer = await ask_manager(self._gateway, GetTimeline(id=id.lower(), offset=offset, limit=limit))
         response.headers["X-Total-Count"] = str(answer.total)
         return [serializers.happening(row) for row in answer.rows(EventEntry)]
 
@@ -192,5 +172,5 @@ class _Jobs:
         response.headers["X-Total-Count"] = str(len(stored))
         return serializers.manifest(row, stored[offset : offset + limit])
 
-    async def _order(self, make: Callable[[int, str], Message]) -> schemas.Job:
-        return serializers.job((await ask_manager(self._gateway, make)).row(JobView))
+    async def _order(self, request: Request) -> schemas.Job:
+        return serializers.job((await ask_manager(self._gateway, request)).row(JobView))

@@ -11,14 +11,12 @@ from fastapi import APIRouter, Body, Query, Response
 from protocol.http_api.gateway import Gateway, RefusedError, UnavailableError
 from protocol.http_api.native import peer_schemas as schemas
 from protocol.http_api.native import serializers, validation
-from protocol.http_api.native.job_queries import ROOT
 from protocol.http_api.native.order_schemas import SEARCH_MS_MAX, SEARCH_MS_MIN, FileWanted, LimitOrder
+from protocol.http_api.native.queries import ROOT, shared_files
 from protocol.http_api.openapi import TOTAL, add_route, refusals
 from protocol.http_api.params import PAGE, FolderName, Limit, Offset, User, Username
 from protocol.http_api.schema_base import PRINTABLE, SIZE_MAX
 from protocol.messages import (
-    BrowseUser,
-    FilesListed,
     GetCounts,
     ListPeers,
     ListStops,
@@ -122,67 +120,40 @@ class _Users:
 
     async def list_users(self, response: Response, offset: Offset = 0, limit: Limit = PAGE) -> list[schemas.KnownUser]:
         """The fastest first."""
-        answer = await self._gateway.ask(
-            PEER_HISTORY,
-            lambda number, address: ListPeers(request=number, reply_to=address, offset=offset, limit=limit),
-        )
+        answer = await self._gateway.ask(PEER_HISTORY, ListPeers(offset=offset, limit=limit))
         response.headers["X-Total-Count"] = str(answer.total)
         return [serializers.known_user(row) for row in answer.rows(PeerView)]
 
     async def list_user_files(self, username: Username, folder: FolderName = "") -> schemas.UserFiles:
         """Asked of the user now: 404 when it is not there, 409 without a login."""
         self._need_account()
-        folders: dict[str, list[schemas.SharedFile]] = {}
-        truncated = False
-        with self._gateway.open_request() as pending:
-            pending.post(
-                SESSION,
-                BrowseUser(request=pending.number, reply_to=self._gateway.address, peer=username, folder=folder),
-            )
-            while True:
-                part = await pending.next(wait_s=FILES_S)
-                if not isinstance(part, FilesListed):
-                    raise UnavailableError("the user did not answer")
-                if part.refused:
-                    raise RefusedError("unknown", "username", part.refused)
-                rows = folders.setdefault(part.folder, [])
-                rows += [schemas.SharedFile(filename=n, size=s) for n, s in zip(part.names, part.sizes, strict=True)]
-                truncated = truncated or part.truncated
-                if part.last:
-                    break
+        found, truncated = await shared_files(self._gateway, username, folder, field="username", wait_s=FILES_S)
         return schemas.UserFiles(
             username=username,
-            folders=[schemas.SharedFolder(name=name, files=rows) for name, rows in folders.items() if rows],
-            truncated=truncated or pending.truncated,
+            folders=[
+                schemas.SharedFolder(name=name, files=[schemas.SharedFile(filename=n, size=s) for n, s in files])
+                for name, files in found.items()
+            ],
+            truncated=truncated,
         )
 
     async def list_stops(
         self, response: Response, username: User = "", offset: Offset = 0, limit: Limit = PAGE
     ) -> list[schemas.StopsOfDay]:
         """The newest day first."""
-        answer = await self._gateway.ask(
-            PEER_HISTORY,
-            lambda number, address: ListStops(
-                request=number, reply_to=address, peer=username, offset=offset, limit=limit
-            ),
-        )
+        answer = await self._gateway.ask(PEER_HISTORY, ListStops(peer=username, offset=offset, limit=limit))
         response.headers["X-Total-Count"] = str(answer.total)
         return [schemas.StopsOfDay.model_validate(row) for row in answer.rows(StopCount)]
 
     async def get_limit(self) -> schemas.Limit:
         """What holds now, by order, configuration or schedule."""
-        answer = await self._gateway.ask(
-            JOB_MANAGER, lambda number, address: GetCounts(request=number, reply_to=address)
-        )
+        answer = await self._gateway.ask(JOB_MANAGER, GetCounts())
         return serializers.limit(answer.row(Counts))
 
     async def set_limit(self, order: Annotated[LimitOrder, Body()]) -> schemas.Limit:
         """Until the next such order or restart, whatever the schedule says."""
         limit_bytes_s = -1 if order.limit is None else order.limit
-        answer = await self._gateway.ask(
-            JOB_MANAGER,
-            lambda number, address: SetTotalLimit(request=number, reply_to=address, limit_bytes_s=limit_bytes_s),
-        )
+        answer = await self._gateway.ask(JOB_MANAGER, SetTotalLimit(limit_bytes_s=limit_bytes_s))
         return serializers.limit(answer.row(Counts))
 
     def _need_account(self) -> None:

@@ -49,16 +49,14 @@ class Downloads:
         while True:
             found = await self._gateway.ask(
                 JOB_MANAGER,
-                lambda request, reply_to: ListJobs(
-                    request=request,
-                    reply_to=reply_to,
+                ListJobs(
                     states=states,
                     origin=ORIGIN,
                     user=user,
                     text="",
                     removed=removed,
                     order="newest",
-                    offset=offset,  # noqa: B023 - called before the next turn
+                    offset=offset,
                     limit=page,
                 ),
             )
@@ -79,9 +77,7 @@ class Downloads:
 
     async def one(self, user: str, id: uuid.UUID) -> JobView:
         """Return one job. Raises `RefusedError` when this user has no such transfer."""
-        found = await self._gateway.ask(
-            JOB_MANAGER, lambda request, reply_to: GetJob(request=request, reply_to=reply_to, id=str(id))
-        )
+        found = await self._gateway.ask(JOB_MANAGER, GetJob(id=str(id)))
         job = whole(found.rows(JobDetail)).job
         if job.origin != ORIGIN or job.user != user:
             raise RefusedError("unknown", "", "no such transfer")
@@ -94,9 +90,7 @@ class Downloads:
         await self._cancel(job.id, remove=remove)
 
     async def forget_ended(self) -> None:
-        await self._gateway.ask(
-            JOB_MANAGER, lambda request, reply_to: HideEndedJobs(request=request, reply_to=reply_to, origin=ORIGIN)
-        )
+        await self._gateway.ask(JOB_MANAGER, HideEndedJobs(origin=ORIGIN))
 
     async def enqueue(self, user: str, files: list[WantedFile]) -> Enqueued:
         """Create a job for each file.
@@ -134,15 +128,13 @@ class Downloads:
         settings = self._gateway.settings
         ordering = self._gateway.ask(
             JOB_MANAGER,
-            lambda request, reply_to: transfer_mapping.order(
+            transfer_mapping.order(
                 user,
                 file.filename,
                 file.size,
                 downloads=settings.daemon.downloads,
                 chunk_size=settings.daemon.chunk_size,
                 widen=settings.slskd.widen,
-                request=request,
-                reply_to=reply_to,
             ),
         )
         try:
@@ -151,9 +143,7 @@ class Downloads:
             return refused
 
     async def _cancel(self, id: str, *, remove: bool) -> None:
-        await self._gateway.ask(
-            JOB_MANAGER, lambda request, reply_to: CancelJob(request=request, reply_to=reply_to, id=id, removed=remove)
-        )
+        await self._gateway.ask(JOB_MANAGER, CancelJob(id=id, removed=remove))
 
 
 def _check(user: str, file: WantedFile) -> None:

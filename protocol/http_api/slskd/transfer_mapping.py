@@ -60,13 +60,9 @@ class Tree:
         return [UserTransfers(username=user, directories=_directories(own)) for user, own in self._users.items()]
 
 
-def order(
-    user: str, path: str, size_bytes: int, *, downloads: str, chunk_size: int, widen: bool, request: int, reply_to: str
-) -> CreateJob:
+def order(user: str, path: str, size_bytes: int, *, downloads: str, chunk_size: int, widen: bool) -> CreateJob:
     """Return the order for this file, to lie at ``downloads/last remote folder/base name``, where clients expect it."""
     return CreateJob(
-        request=request,
-        reply_to=reply_to,
         name=placed_name(formatting.split_remote(path)[1]),
         folder=os.path.join(downloads, placed_folder(formatting.last_folder(path))).rstrip("/"),
         size_bytes=size_bytes,

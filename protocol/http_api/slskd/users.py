@@ -5,6 +5,7 @@ from typing import Final
 from fastapi import APIRouter
 
 from protocol.http_api.gateway import Gateway, RefusedError, UnavailableError
+from protocol.http_api.native.queries import shared_files
 from protocol.http_api.params import Username
 from protocol.http_api.slskd import formatting
 from protocol.http_api.slskd.schemas import (
@@ -16,7 +17,7 @@ from protocol.http_api.slskd.schemas import (
     UserStatus,
     errors,
 )
-from protocol.messages import BrowseUser, FilesListed, GetUser, RequestRefused, UserDescribed
+from protocol.messages import GetUser, UserDescribed
 from protocol.messages.addresses import SESSION
 
 FILES_S_MAX: Final = 45.0
@@ -29,30 +30,14 @@ async def files_of(gateway: Gateway, user: str, folder: str) -> list[Directory]:
 
     Raises `RefusedError` when the user is not there or has no such folder, and `UnavailableError`.
     """
-    folders: dict[str, list[DirectoryFile]] = {}
-    with gateway.open_request() as pending:
-        pending.post(SESSION, BrowseUser(request=pending.number, reply_to=gateway.address, peer=user, folder=folder))
-        while True:
-            match await pending.next(wait_s=FILES_S_MAX):
-                case None:
-                    raise UnavailableError(f"{user} did not answer within {FILES_S_MAX:.0f} s")
-                case FilesListed(refused=refused) if refused:
-                    raise RefusedError("unknown", "", refused)
-                case FilesListed(folder=name, names=names, sizes=sizes, last=last):
-                    if names:
-                        folders.setdefault(name, []).extend(map(_file, names, sizes))
-                    if last:
-                        return [_directory(name, files) for name, files in folders.items()]
-                case RequestRefused(kind=kind, field=field, detail=detail):
-                    raise RefusedError(kind, field, detail)
-                case _:
-                    pass
+    folders, _ = await shared_files(gateway, user, folder, field="", wait_s=FILES_S_MAX)
+    return [_directory(name, [_file(*file) for file in files]) for name, files in folders.items()]
 
 
 async def presence_of(gateway: Gateway, user: str) -> UserDescribed:
     """Return whether this user is there. Raises `UnavailableError`."""
     with gateway.open_request() as pending:
-        pending.post(SESSION, GetUser(request=pending.number, reply_to=gateway.address, peer=user))
+        pending.ask(SESSION, GetUser(peer=user))
         reply = await pending.next(wait_s=STATUS_S_MAX)
     if not isinstance(reply, UserDescribed):
         raise UnavailableError("there was no answer whether this user is there")

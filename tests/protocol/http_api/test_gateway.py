@@ -30,9 +30,7 @@ from protocol.messages.codec import decode, encode
 from protocol.model.job_views import StopCount
 from tests.protocol.http_api.serving import answered, open_settings
 
-
-def counts(number: int, address: str) -> GetCounts:
-    return GetCounts(request=number, reply_to=address)
+COUNTS = GetCounts()
 
 
 def with_gateway(
@@ -62,7 +60,7 @@ def test_the_parts_of_an_answer_become_its_rows() -> None:
             gateway.receive(part)
 
     async def played(gateway: Gateway, told: list[tuple[str, Any]]) -> None:
-        got = await gateway.ask(JOB_MANAGER, counts)
+        got = await gateway.ask(JOB_MANAGER, COUNTS)
         assert got.rows(StopCount) == rows
         assert got.total == 5000
         assert told == [(JOB_MANAGER, GetCounts(request=7 << 32, reply_to=GATEWAY))]
@@ -76,7 +74,7 @@ def test_a_refusal_is_raised_with_all_it_says() -> None:
 
     async def played(gateway: Gateway, _told: list[tuple[str, Any]]) -> None:
         with pytest.raises(RefusedError) as caught:
-            await gateway.ask(JOB_MANAGER, counts)
+            await gateway.ask(JOB_MANAGER, COUNTS)
         assert (caught.value.kind, caught.value.field, caught.value.detail) == ("conflict", "state", "it has ended")
 
     with_gateway(played, answer)
@@ -85,7 +83,7 @@ def test_a_refusal_is_raised_with_all_it_says() -> None:
 def test_who_does_not_answer_in_time_is_unavailable_and_its_late_word_goes_nowhere() -> None:
     async def played(gateway: Gateway, _told: list[tuple[str, Any]]) -> None:
         with pytest.raises(UnavailableError, match="jobs did not answer"):
-            await gateway.ask(JOB_MANAGER, counts, wait_s=0.01)
+            await gateway.ask(JOB_MANAGER, COUNTS, wait_s=0.01)
         gateway.receive(RequestAnswered(request=7 << 32, body=b"\x90", total=0, last=True))
 
     with_gateway(played)
@@ -93,13 +91,13 @@ def test_who_does_not_answer_in_time_is_unavailable_and_its_late_word_goes_nowhe
 
 def test_the_death_of_who_was_asked_ends_the_wait_and_who_is_known_to_be_away_is_not_asked() -> None:
     async def played(gateway: Gateway, told: list[tuple[str, Any]]) -> None:
-        asking = asyncio.ensure_future(gateway.ask(JOB_MANAGER, counts, wait_s=60.0))
+        asking = asyncio.ensure_future(gateway.ask(JOB_MANAGER, COUNTS, wait_s=60.0))
         await asyncio.sleep(0)
         gateway.receive(ProcessLost(process="jobs", detail="killed by SIGKILL", restart_s=0.1))
         with pytest.raises(UnavailableError, match="killed by SIGKILL"):
             await asking
         with pytest.raises(UnavailableError, match="away"):
-            await gateway.ask(JOB_MANAGER, counts, wait_s=60.0)
+            await gateway.ask(JOB_MANAGER, COUNTS, wait_s=60.0)
         assert len(told) == 1
         gateway.receive(ProcessReady(process="jobs", pid=1))
         assert told[-1] == (JOB_MANAGER, WatchEvents(reply_to=GATEWAY)), "it forgot who listens"
@@ -114,7 +112,7 @@ def test_the_death_of_somebody_else_disturbs_no_question() -> None:
             gateway.receive(part)
 
     async def played(gateway: Gateway, _told: list[tuple[str, Any]]) -> None:
-        assert (await gateway.ask(JOB_MANAGER, counts)).bodies
+        assert (await gateway.ask(JOB_MANAGER, COUNTS)).bodies
 
     with_gateway(played, answer)
 
@@ -182,12 +180,12 @@ def test_a_slow_listener_loses_the_oldest_events_and_is_told_how_many(monkeypatc
 
 def test_closing_ends_every_stream_and_question() -> None:
     async def played(gateway: Gateway, _told: list[tuple[str, Any]]) -> None:
-        asking = asyncio.ensure_future(gateway.ask(JOB_MANAGER, counts, wait_s=60.0))
+        asking = asyncio.ensure_future(gateway.ask(JOB_MANAGER, COUNTS, wait_s=60.0))
         with gateway.listen() as listener:
             hearing = asyncio.ensure_future(listener.next(wait_s=60.0))
             await asyncio.sleep(0)
             gateway.close()
-            for waiting in (asking, hearing, gateway.ask(JOB_MANAGER, counts, wait_s=60.0)):
+            for waiting in (asking, hearing, gateway.ask(JOB_MANAGER, COUNTS, wait_s=60.0)):
                 with pytest.raises(UnavailableError, match="stopping"):
                     await waiting
 

@@ -15,7 +15,7 @@ from tests.protocol.http_api.slskd.fake_daemon import SIZE, TRACK, active, snaps
 
 
 def placed(path: str, downloads: str = "/data") -> tuple[str, str]:
-    made = order("u", path, 5, downloads=downloads, chunk_size=1, widen=True, request=1, reply_to="api/gateway")
+    made = order("u", path, 5, downloads=downloads, chunk_size=1, widen=True)
     return made.folder, made.name
 
 
@@ -115,13 +115,9 @@ def test_no_name_of_a_peer_leads_out_of_the_downloads(text: str) -> None:
 
 
 def test_what_is_ordered_says_where_it_came_from_and_whom_to_look_for() -> None:
-    made = order(
-        "peer one", TRACK, SIZE, downloads="/d", chunk_size=4096, widen=True, request=3, reply_to="api/gateway"
-    )
+    made = order("peer one", TRACK, SIZE, downloads="/d", chunk_size=4096, widen=True)
     assert made.sources == ("slsk://peer%20one/music%5CArtist%5CAlbum%5C01%20-%20Track%201.flac",)
     assert (made.origin, made.user, made.remote_path) == ("slskd", "peer one", TRACK)
     assert (made.widen, made.term) == (True, "album track 1")
-    alone = order(
-        "peer one", TRACK, SIZE, downloads="/d", chunk_size=4096, widen=False, request=3, reply_to="api/gateway"
-    )
+    alone = order("peer one", TRACK, SIZE, downloads="/d", chunk_size=4096, widen=False)
     assert (alone.widen, alone.term) == (False, "")

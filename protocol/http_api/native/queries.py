@@ -1,14 +1,13 @@
-"""Queries about one job shared by several routes."""
+"""Queries shared by several routes: one job, a user's shared files."""
 
-from collections.abc import Callable
 from typing import Final
 
-from protocol.http_api.gateway import Answer, Gateway, RefusedError
+from protocol.http_api.gateway import Answer, Gateway, RefusedError, UnavailableError
 from protocol.http_api.native import job_schemas as schemas
 from protocol.http_api.native import serializers
 from protocol.http_api.native.chunk_map import Owned
-from protocol.messages import GetJob, GetManifest, Message
-from protocol.messages.addresses import JOB_MANAGER
+from protocol.messages import BrowseUser, FilesListed, GetJob, GetManifest, Request, RequestRefused
+from protocol.messages.addresses import JOB_MANAGER, SESSION
 from protocol.model.job_views import JobDetail, ManifestRange, whole
 
 NOTHING_YET: Final = ("searching", "opening")
@@ -32,10 +31,10 @@ MEMBERS: Final = {
 """Members of a request by the job manager's names for them."""
 
 
-async def ask_manager(gateway: Gateway, make: Callable[[int, str], Message]) -> Answer:
+async def ask_manager(gateway: Gateway, request: Request) -> Answer:
     """Ask the job manager; a refusal names the member as the client wrote it (``id`` for an unknown job)."""
     try:
-        return await gateway.ask(JOB_MANAGER, make)
+        return await gateway.ask(JOB_MANAGER, request)
     except RefusedError as refused:
         field = MEMBERS.get(refused.field, refused.field)
         if refused.kind == "unknown" and not field:
@@ -45,7 +44,7 @@ async def ask_manager(gateway: Gateway, make: Callable[[int, str], Message]) -> 
 
 async def detail(gateway: Gateway, id: str) -> JobDetail:
     """Return one job with its sources."""
-    answer = await ask_manager(gateway, lambda number, address: GetJob(request=number, reply_to=address, id=id.lower()))
+    answer = await ask_manager(gateway, GetJob(id=id.lower()))
     return whole(answer.rows(JobDetail))
 
 
@@ -60,7 +59,31 @@ async def owned_ranges(gateway: Gateway, row: JobDetail) -> list[Owned]:
     """Return which source sent which chunks, by the numbers of sources in the job."""
     if row.job.phase in NOTHING_YET:
         return []
-    answer = await ask_manager(
-        gateway, lambda number, address: GetManifest(request=number, reply_to=address, id=row.job.id)
-    )
+    answer = await ask_manager(gateway, GetManifest(id=row.job.id))
     return [(row.first, row.stop, row.source) for row in answer.rows(ManifestRange)]
+
+
+async def shared_files(
+    gateway: Gateway, user: str, folder: str, *, field: str, wait_s: float
+) -> tuple[dict[str, list[tuple[str, int]]], bool]:
+    """Return the ``(name, size)`` of what a user shares by folder, of one folder when named, and whether it was cut.
+
+    Raises `RefusedError` of `field` when the user is not there or has no such folder, and `UnavailableError`.
+    """
+    folders: dict[str, list[tuple[str, int]]] = {}
+    truncated = False
+    with gateway.open_request() as pending:
+        pending.ask(SESSION, BrowseUser(peer=user, folder=folder))
+        while True:
+            match await pending.next(wait_s=wait_s):
+                case FilesListed(refused=refused) if refused:
+                    raise RefusedError("unknown", field, refused)
+                case FilesListed() as part:
+                    folders.setdefault(part.folder, []).extend(zip(part.names, part.sizes, strict=True))
+                    truncated = truncated or part.truncated
+                    if part.last:
+                        return {name: files for name, files in folders.items() if files}, truncated or pending.truncated
+                case RequestRefused(kind=kind, field=wrong, detail=detail):
+                    raise RefusedError(kind, wrong, detail)
+                case _:
+                    raise UnavailableError(f"{user} did not answer within {wait_s:.0f} s")
