@@ -6,8 +6,7 @@ out as they are. What `apply` has returned from is kept, through `kill -9` and a
 
 import re
 from collections.abc import Iterable, Iterator
-from operator import attrgetter
-from typing import Any, Final, Generic, TypeVar, assert_never
+from typing import Any, Final, assert_never
 
 from protocol.model.job_records import (
     AttemptRecord,
@@ -30,11 +29,20 @@ from protocol.model.job_records import (
     Write,
 )
 from protocol.model.job_views import EventEntry, ManifestRange
-from storage.job_store_schema import StoreFault, check_store, open_store
+from storage.job_store_schema import (
+    ATTEMPTS,
+    EVENTS,
+    FILES,
+    JOBS,
+    MANIFEST,
+    SOURCES,
+    StoreFault,
+    check_store,
+    open_store,
+)
 
 __all__ = ["JobStore", "StoreFault", "check_store"]
 
-Row = TypeVar("Row")
 VARIABLES_MAX: Final = 500
 """So many values in one statement."""
 _LIMIT: Final = "limit_bytes_s"
@@ -42,40 +50,6 @@ _BOOKMARK: Final = "bookmark "
 _TEXTS: Final = ("file_name", "name", "remote_path", "path")
 """Where a text is looked for. Capitals of a to z alone are told from small letters by nobody."""
 _LIKE: Final = re.compile("[!%_]")
-
-
-class _Table(Generic[Row]):
-    """A class of rows and where they lie: columns are the class's fields."""
-
-    def __init__(self, name: str, cls: type[Row], *, fields: tuple[str, ...] = ()) -> None:
-        self._cls = cls
-        self.fields: tuple[str, ...] = fields or cls.__struct_fields__  # type: ignore[attr-defined]
-        columns = ", ".join(f'"{field}"' for field in self.fields)
-        self.select = f"SELECT {columns} FROM {name} "
-        self.put = f"INSERT OR REPLACE INTO {name} ({columns}) VALUES ({', '.join('?' * len(self.fields))})"
-        self._values = attrgetter(*self.fields)
-        self._flags = tuple(at for at, field in enumerate(self.fields) if cls.__annotations__[field] is bool)
-
-    def values(self, row: Row) -> tuple[Any, ...]:
-        found: tuple[Any, ...] = self._values(row)
-        return found
-
-    def row(self, values: tuple[Any, ...]) -> Row:
-        named = dict(zip(self.fields, values, strict=True))
-        for at in self._flags:
-            named[self.fields[at]] = bool(values[at])
-        return self._cls(**named)
-
-    def rows(self, found: Iterable[tuple[Any, ...]]) -> list[Row]:
-        return [self.row(values) for values in found]
-
-
-_JOBS: Final = _Table("jobs", JobRecord)
-_SOURCES: Final = _Table("sources", SourceRecord)
-_RUNS: Final = _Table("runs", AttemptRecord)
-_EVENTS: Final = _Table("events", EventEntry)
-_MANIFEST: Final = _Table("manifest", ManifestRange)
-_FILES: Final = _Table("files", JobFiles)
 
 
 class JobStore:
@@ -122,13 +96,13 @@ class JobStore:
         put = self._db.execute
         match write:
             case SaveJob(job):
-                put(_JOBS.put, _JOBS.values(job))
+                put(JOBS.put, JOBS.values(job))
             case SaveSource(source):
-                put(_SOURCES.put, _SOURCES.values(source))
+                put(SOURCES.put, SOURCES.values(source))
             case SaveAttempt(run):
-                put(_RUNS.put, _RUNS.values(run))
+                put(ATTEMPTS.put, ATTEMPTS.values(run))
             case SaveEvent(event):
-                put(_EVENTS.put, _EVENTS.values(event))
+                put(EVENTS.put, EVENTS.values(event))
             case SaveNote():
                 self._note(write)
             case SaveManifest():
@@ -142,7 +116,7 @@ class JobStore:
                 for table in ("jobs", "sources", "runs", "manifest", "notes"):
                     put(f"DELETE FROM {table} WHERE id = ?", (id,))
             case SaveFiles(files):
-                put(_FILES.put, _FILES.values(files))
+                put(FILES.put, FILES.values(files))
             case DropFiles(id):
                 put("DELETE FROM files WHERE id = ?", (id,))
             case TrimEvents(keep, since_ms):
@@ -161,10 +135,7 @@ class JobStore:
 
     def _put_manifest(self, manifest: SaveManifest) -> None:
         self._db.execute("DELETE FROM manifest WHERE id = ?", (manifest.id,))
-        self._db.executemany(
-            "INSERT INTO manifest (id, first, stop, source, url) VALUES (?, ?, ?, ?, ?)",
-            ((manifest.id, *_MANIFEST.values(run)) for run in manifest.runs),
-        )
+        self._db.executemany(MANIFEST.put, ((manifest.id, *MANIFEST.values(run)) for run in manifest.runs))
 
     # -- reading what there is to go on with
 
@@ -195,38 +166,38 @@ class JobStore:
     def living(self) -> Iterator[tuple[JobRecord, list[SourceRecord], AttemptRecord | None]]:
         """Every job that has not ended, or whose last run has not; its sources; that run."""
         where = "(state IN ('queued', 'active', 'paused') OR number > 0)"
-        jobs = _JOBS.rows(self._db.execute(_JOBS.select + f"WHERE {where} ORDER BY serial"))
+        jobs = JOBS.rows(self._db.execute(JOBS.select + f"WHERE {where} ORDER BY serial"))
         sources: dict[str, list[SourceRecord]] = {job.id: [] for job in jobs}
         found = f"WHERE id IN (SELECT id FROM jobs WHERE {where}) ORDER BY id, number"
-        for source in map(_SOURCES.row, self._db.execute(_SOURCES.select + found)):
+        for source in map(SOURCES.row, self._db.execute(SOURCES.select + found)):
             sources[source.id].append(source)
-        open_runs = self._db.execute(_RUNS.select + f"WHERE number IN (SELECT number FROM jobs WHERE {where})")
-        runs = {run.number: run for run in _RUNS.rows(open_runs)}
+        open_runs = self._db.execute(ATTEMPTS.select + f"WHERE number IN (SELECT number FROM jobs WHERE {where})")
+        runs = {run.number: run for run in ATTEMPTS.rows(open_runs)}
         for job in jobs:
             yield job, sources[job.id], runs.get(job.number) if job.number else None
 
     def files(self) -> list[JobFiles]:
-        return _FILES.rows(self._db.execute(_FILES.select))
+        return FILES.rows(self._db.execute(FILES.select))
 
     # -- reading what people ask for
 
     def job(self, id: str) -> JobRecord | None:
-        found = self._db.execute(_JOBS.select + "WHERE id = ?", (id,)).fetchone()
-        return _JOBS.row(found) if found is not None else None
+        found = self._db.execute(JOBS.select + "WHERE id = ?", (id,)).fetchone()
+        return JOBS.row(found) if found is not None else None
 
     def job_of_key(self, key: str) -> JobRecord | None:
         """The job that was ordered with this key, which is not empty."""
-        found = self._db.execute(_JOBS.select + "WHERE order_key = ? AND order_key != ''", (key,))
-        return next(iter(_JOBS.rows(found)), None)
+        found = self._db.execute(JOBS.select + "WHERE order_key = ? AND order_key != ''", (key,))
+        return next(iter(JOBS.rows(found)), None)
 
     def sources(self, id: str) -> list[SourceRecord]:
-        return _SOURCES.rows(self._db.execute(_SOURCES.select + "WHERE id = ? ORDER BY number", (id,)))
+        return SOURCES.rows(self._db.execute(SOURCES.select + "WHERE id = ? ORDER BY number", (id,)))
 
     def runs(self, id: str) -> list[AttemptRecord]:
-        return _RUNS.rows(self._db.execute(_RUNS.select + "WHERE id = ? ORDER BY number", (id,)))
+        return ATTEMPTS.rows(self._db.execute(ATTEMPTS.select + "WHERE id = ? ORDER BY number", (id,)))
 
     def manifest(self, id: str) -> list[ManifestRange]:
-        return _MANIFEST.rows(self._db.execute(_MANIFEST.select + "WHERE id = ? ORDER BY first", (id,)))
+        return MANIFEST.rows(self._db.execute(MANIFEST.select + "WHERE id = ? ORDER BY first", (id,)))
 
     def notes(self, id: str) -> list[str]:
         """The latest, newest last."""
@@ -239,20 +210,20 @@ class JobStore:
     def timeline(self, id: str, *, offset: int, limit: int) -> tuple[list[EventEntry], int]:
         """Record events of a job, oldest first, and how many there are."""
         total = int(self._db.execute("SELECT COUNT(*) FROM events WHERE id = ?", (id,)).fetchone()[0])
-        found = self._db.execute(_EVENTS.select + "WHERE id = ? ORDER BY serial LIMIT ? OFFSET ?", (id, limit, offset))
-        return _EVENTS.rows(found), total
+        found = self._db.execute(EVENTS.select + "WHERE id = ? ORDER BY serial LIMIT ? OFFSET ?", (id, limit, offset))
+        return EVENTS.rows(found), total
 
     def events(self, *, after: int, offset: int, limit: int) -> tuple[list[EventEntry], int]:
         """As `ListEvents` says; and how many match."""
         if after >= 0:
             total = self._db.execute("SELECT COUNT(*) FROM events WHERE serial > ?", (after,)).fetchone()[0]
             found = self._db.execute(
-                _EVENTS.select + "WHERE serial > ? ORDER BY serial LIMIT ? OFFSET ?", (after, limit, offset)
+                EVENTS.select + "WHERE serial > ? ORDER BY serial LIMIT ? OFFSET ?", (after, limit, offset)
             )
         else:
             total = self._db.execute("SELECT COUNT(*) FROM events").fetchone()[0]
-            found = self._db.execute(_EVENTS.select + "ORDER BY serial DESC LIMIT ? OFFSET ?", (limit, offset))
-        return _EVENTS.rows(found), int(total)
+            found = self._db.execute(EVENTS.select + "ORDER BY serial DESC LIMIT ? OFFSET ?", (limit, offset))
+        return EVENTS.rows(found), int(total)
 
     def jobs(
         self,
@@ -296,7 +267,7 @@ class JobStore:
         for at in range(0, len(serials), VARIABLES_MAX):
             part = serials[at : at + VARIABLES_MAX]
             marks = ", ".join("?" * len(part))
-            yield from map(_JOBS.row, self._db.execute(f"{_JOBS.select} WHERE serial IN ({marks})", part))
+            yield from map(JOBS.row, self._db.execute(f"{JOBS.select} WHERE serial IN ({marks})", part))
 
     def _last(self, table: str) -> int:
         found = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()

@@ -1,9 +1,18 @@
-"""The job store's file: its tables, how older ones become newer ones, and what is refused untouched."""
+"""Schema of the job store: tables derived from the classes of their rows, additions to older stores, refusals.
+
+A new field of a row is a new column; a store without it gets it when it is opened, with the field's default. An older
+program can still open such a store. `VERSION` rises only where it must not.
+"""
 
 import os
 import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Generic, TypeVar
+
+from protocol.model.job_records import AttemptRecord, JobFiles, JobRecord, SourceRecord
+from protocol.model.job_views import EventEntry, ManifestRange
+from protocol.model.value import Column, RowFormat, Value
 
 APPLICATION_ID: Final = 0x53686F61
 """``Shoa``: says in the file's head whose it is."""
@@ -11,120 +20,71 @@ VERSION: Final = 2
 _MAGIC: Final = b"SQLite format 3\x00"
 _HEAD_BYTES: Final = 100
 
-_FIRST: Final = """
-CREATE TABLE jobs (
-    serial INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
-    name TEXT NOT NULL,
-    folder TEXT NOT NULL,
-    size_bytes INTEGER NOT NULL,
-    chunk_size INTEGER NOT NULL,
-    checksum TEXT NOT NULL,
-    mode TEXT NOT NULL,
-    limit_bytes_s INTEGER NOT NULL,
-    priority INTEGER NOT NULL,
-    term TEXT NOT NULL,
-    search_s REAL NOT NULL,
-    origin TEXT NOT NULL,
-    user TEXT NOT NULL,
-    remote_path TEXT NOT NULL,
-    widen INTEGER NOT NULL,
-    private_ok INTEGER NOT NULL,
-    created_ms INTEGER NOT NULL,
-    queued_ms INTEGER NOT NULL,
-    state TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    outcome TEXT NOT NULL,
-    removed INTEGER NOT NULL,
-    started_ms INTEGER NOT NULL,
-    ended_ms INTEGER NOT NULL,
-    active_s REAL NOT NULL,
-    attempts INTEGER NOT NULL,
-    retries INTEGER NOT NULL,
-    retry_at_ms INTEGER NOT NULL,
-    number INTEGER NOT NULL,
-    file_name TEXT NOT NULL,
-    path TEXT NOT NULL,
-    found_bytes INTEGER NOT NULL,
-    stored_bytes INTEGER NOT NULL,
-    received_bytes INTEGER NOT NULL,
-    refetched_bytes INTEGER NOT NULL,
-    resumed_bytes INTEGER NOT NULL,
-    digest_hex TEXT NOT NULL,
-    source_count INTEGER NOT NULL,
-    stops INTEGER NOT NULL,
-    waited_s REAL NOT NULL
-) STRICT;
-CREATE INDEX jobs_by_state ON jobs (state, removed, origin, user);
-CREATE INDEX jobs_by_user ON jobs (user, origin, removed, state);
-CREATE TABLE sources (
-    id TEXT NOT NULL,
-    number INTEGER NOT NULL,
-    url TEXT NOT NULL,
-    peer TEXT NOT NULL,
-    path TEXT NOT NULL,
-    "left" TEXT NOT NULL,
-    found INTEGER NOT NULL,
-    standing TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    bytes_stored INTEGER NOT NULL,
-    chunks INTEGER NOT NULL,
-    leases INTEGER NOT NULL,
-    stops INTEGER NOT NULL,
-    PRIMARY KEY (id, number)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE runs (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL,
-    attempt INTEGER NOT NULL,
-    begun_ms INTEGER NOT NULL,
-    ended_ms INTEGER NOT NULL,
-    outcome TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    resumed_bytes INTEGER NOT NULL,
-    received_bytes INTEGER NOT NULL,
-    refetched_bytes INTEGER NOT NULL
-) STRICT;
-CREATE INDEX runs_by_job ON runs (id);
-CREATE TABLE manifest (
-    id TEXT NOT NULL,
-    first INTEGER NOT NULL,
-    stop INTEGER NOT NULL,
-    source INTEGER NOT NULL,
-    url TEXT NOT NULL,
-    PRIMARY KEY (id, first)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE events (
-    serial INTEGER PRIMARY KEY AUTOINCREMENT,
-    at_ms INTEGER NOT NULL,
-    kind TEXT NOT NULL,
-    id TEXT NOT NULL,
-    data BLOB NOT NULL
-) STRICT;
-CREATE INDEX events_by_job ON events (id, serial);
-CREATE TABLE notes (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL,
-    text TEXT NOT NULL
-) STRICT;
-CREATE INDEX notes_by_job ON notes (id, number);
-CREATE TABLE files (
-    id TEXT PRIMARY KEY,
-    folder TEXT NOT NULL,
-    name TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE kept_values (
-    key TEXT PRIMARY KEY,
-    value INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-"""
-_KEYS: Final = """
-ALTER TABLE jobs ADD COLUMN order_key TEXT NOT NULL DEFAULT '';
-ALTER TABLE jobs ADD COLUMN order_digest TEXT NOT NULL DEFAULT '';
-CREATE INDEX jobs_by_key ON jobs (order_key) WHERE order_key != '';
-"""
-MIGRATIONS: Final = (_FIRST, _KEYS)
-"""`MIGRATIONS[v]` makes version ``v + 1`` of version ``v``. Only ever appended to."""
+_TYPES: Final = {int: "INTEGER", bool: "INTEGER", float: "REAL", str: "TEXT", bytes: "BLOB"}
+Row = TypeVar("Row", bound=Value)
+
+
+class Table(Generic[Row]):
+    """A table whose columns are the fields of a class, those of embedded values among them.
+
+    `keys` are the columns that are more than not null, and how; `primary` is a key of several columns; `owner` is one
+    more column, the first, that the class does not have.
+    """
+
+    def __init__(
+        self, name: str, cls: type[Row], *, keys: Mapping[str, str] | None = None, primary: str = "", owner: str = ""
+    ) -> None:
+        rows = RowFormat(cls)
+        self.name = name
+        self.values: Callable[[Row], tuple[Any, ...]] = rows.values
+        self.row: Callable[[Sequence[Any]], Row] = rows.value
+        self._declared = {column.name: _declared(column, (keys or {}).get(column.name)) for column in rows.columns}
+        names = [f'"{column}"' for column in self._declared]
+        written = [owner, *names] if owner else names
+        self.select = f"SELECT {', '.join(names)} FROM {name} "
+        self.put = f"INSERT OR REPLACE INTO {name} ({', '.join(written)}) VALUES ({', '.join('?' * len(written))})"
+        parts = [*([f"{owner} TEXT NOT NULL"] if owner else []), *self._declared.values()]
+        constraint = f", PRIMARY KEY ({primary})) STRICT, WITHOUT ROWID" if primary else ") STRICT"
+        self.create = f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(parts)}{constraint}"
+
+    def rows(self, found: Iterable[tuple[Any, ...]]) -> list[Row]:
+        """Return the values of these rows."""
+        return [self.row(values) for values in found]
+
+    def missing(self, db: sqlite3.Connection) -> list[str]:
+        """Return what adds the columns that a store of an older program lacks."""
+        there = {name for _, name, *_ in db.execute(f"PRAGMA table_info({self.name})")}
+        lacking = [declared for column, declared in self._declared.items() if there and column not in there]
+        return [f"ALTER TABLE {self.name} ADD COLUMN {declared}" for declared in lacking]
+
+
+def _declared(column: Column, key: str | None) -> str:
+    kind = _TYPES[column.kind]
+    if key is not None:
+        return f'"{column.name}" {kind} {key}'
+    default = column.kind() if column.default is None else column.default
+    written = f"'{default}'" if kind == "TEXT" else "X''" if kind == "BLOB" else repr(default + 0)
+    return f'"{column.name}" {kind} NOT NULL DEFAULT {written}'
+
+
+JOBS: Final = Table("jobs", JobRecord, keys={"serial": "PRIMARY KEY", "id": "NOT NULL UNIQUE"})
+SOURCES: Final = Table("sources", SourceRecord, primary="id, number")
+ATTEMPTS: Final = Table("runs", AttemptRecord, keys={"number": "PRIMARY KEY AUTOINCREMENT"})
+MANIFEST: Final = Table("manifest", ManifestRange, primary="id, first", owner="id")
+EVENTS: Final = Table("events", EventEntry, keys={"serial": "PRIMARY KEY AUTOINCREMENT"})
+FILES: Final = Table("files", JobFiles, primary="id")
+TABLES: Final = (JOBS, SOURCES, ATTEMPTS, MANIFEST, EVENTS, FILES)
+_REST: Final = (
+    "CREATE TABLE IF NOT EXISTS notes"
+    " (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, text TEXT NOT NULL) STRICT",
+    "CREATE TABLE IF NOT EXISTS kept_values (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, removed, origin, user)",
+    "CREATE INDEX IF NOT EXISTS jobs_by_user ON jobs (user, origin, removed, state)",
+    "CREATE INDEX IF NOT EXISTS jobs_by_key ON jobs (order_key) WHERE order_key != ''",
+    "CREATE INDEX IF NOT EXISTS runs_by_job ON runs (id)",
+    "CREATE INDEX IF NOT EXISTS events_by_job ON events (id, serial)",
+    "CREATE INDEX IF NOT EXISTS notes_by_job ON notes (id, number)",
+)
 
 
 class StoreFault(Exception):  # noqa: N818  (says whose fault, like the other faults)
@@ -198,16 +158,18 @@ def _settle(db: sqlite3.Connection, path: str) -> None:
         raise StoreFault(f"{path} is damaged ({found}); move it away to begin with an empty one")
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
-    if version < VERSION:
-        migrate(db, version)
+    migrate(db)
 
 
-def migrate(db: sqlite3.Connection, version: int) -> None:
-    """From this version to ours, whole or not at all."""
-    steps = "".join(MIGRATIONS[version:VERSION])
-    db.executescript(
-        f"BEGIN IMMEDIATE; {steps} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
-    )
+def migrate(db: sqlite3.Connection) -> None:
+    """Add the tables, columns and indices that the store lacks, all or none."""
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    added = [statement for table in TABLES for statement in table.missing(db)]
+    if version == VERSION and not added:
+        return
+    head = (f"PRAGMA application_id = {APPLICATION_ID}", f"PRAGMA user_version = {VERSION}")
+    steps = (*(table.create for table in TABLES), *added, *_REST, *head)
+    db.executescript(f"BEGIN IMMEDIATE; {'; '.join(steps)}; COMMIT;")
     # So that the head of the file says it, too, to a version that comes to read it.
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

@@ -1,12 +1,14 @@
-"""Base of the value objects that travel between processes or are kept: immutable, made by keyword, flat on the wire."""
+"""Base of the value objects that travel between processes or are stored: immutable, made by keyword, flat as a row."""
 
-from typing import Any, Self, dataclass_transform
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
+from typing import Any, Generic, NamedTuple, Self, TypeVar, dataclass_transform
 
 import msgspec
 
 
 class _ValueMeta(msgspec.StructMeta):
-    """Gives every subclass the settings of `Value`, of which msgspec does not hand all down by itself."""
+    """Metaclass that gives subclasses the settings of `Value`, of which msgspec hands only some down by itself."""
 
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **config: Any) -> "_ValueMeta":
         shared = {"frozen": True, "kw_only": True, "array_like": True, "gc": False, "forbid_unknown_fields": True}
@@ -24,3 +26,59 @@ class Value(msgspec.Struct, metaclass=_ValueMeta, frozen=True):
     def but(self, **changed: Any) -> Self:
         """Return the same with other values for some fields."""
         return msgspec.structs.replace(self, **changed)
+
+
+V = TypeVar("V", bound=Value)
+
+
+class Column(NamedTuple):
+    """One column of a flat row. `default` None: it has none."""
+
+    name: str
+    kind: type
+    default: Any
+
+
+class RowFormat(Generic[V]):
+    """A class of values as flat rows: a column for each field, those of embedded values in the embedding one's place.
+
+    No two columns may have the same name.
+    """
+
+    def __init__(self, cls: type[V]) -> None:
+        self._cls = cls
+        leaves = list(_leaves(cls, ""))
+        self.columns = tuple(column for _, column in leaves)
+        self.values = attrgetter(*(path for path, _ in leaves))
+        """Returns the row of a value, a tuple."""
+        self._parts = tuple(_parts(cls, iter(range(len(leaves)))))
+
+    def value(self, row: Sequence[Any]) -> V:
+        """Return the value of a row; flags may be 0 and 1. Raises `ValueError` for a row of other types."""
+        return msgspec.convert(_nested(self._parts, row), self._cls, strict=False)
+
+
+_Parts = tuple[Any, ...]
+"""For each field its place in the row, or the parts of an embedded value."""
+
+
+def _is_value(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Value)
+
+
+def _leaves(cls: type[Value], prefix: str) -> Iterator[tuple[str, Column]]:
+    for field in msgspec.structs.fields(cls):
+        if _is_value(field.type):
+            yield from _leaves(field.type, f"{prefix}{field.name}.")
+        else:
+            default = None if field.default is msgspec.NODEFAULT else field.default
+            yield prefix + field.name, Column(field.name, field.type, default)
+
+
+def _parts(cls: type[Value], places: Iterator[int]) -> Iterator[Any]:
+    for field in msgspec.structs.fields(cls):
+        yield tuple(_parts(field.type, places)) if _is_value(field.type) else next(places)
+
+
+def _nested(parts: _Parts, row: Sequence[Any]) -> list[Any]:
+    return [row[part] if type(part) is int else _nested(part, row) for part in parts]

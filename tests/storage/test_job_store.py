@@ -30,7 +30,7 @@ from protocol.model.job_records import (
 )
 from protocol.model.job_views import EventEntry, ManifestRange
 from storage.job_store import JobStore, StoreFault
-from storage.job_store_schema import APPLICATION_ID, MIGRATIONS, VERSION
+from storage.job_store_schema import APPLICATION_ID, VERSION
 
 ROOT = Path(__file__).parents[2]
 
@@ -255,20 +255,183 @@ def test_a_job_is_found_by_the_key_of_its_order(path: str) -> None:
     book.close()
 
 
-def test_every_version_is_brought_to_the_latest(path: str) -> None:
+# -- stores of older programs
+
+VERSION_1 = """
+CREATE TABLE jobs (
+    serial INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    folder TEXT NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    chunk_size INTEGER NOT NULL,
+    checksum TEXT NOT NULL,
+    mode TEXT NOT NULL,
+    limit_bytes_s INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    term TEXT NOT NULL,
+    search_s REAL NOT NULL,
+    origin TEXT NOT NULL,
+    user TEXT NOT NULL,
+    remote_path TEXT NOT NULL,
+    widen INTEGER NOT NULL,
+    private_ok INTEGER NOT NULL,
+    created_ms INTEGER NOT NULL,
+    queued_ms INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    removed INTEGER NOT NULL,
+    started_ms INTEGER NOT NULL,
+    ended_ms INTEGER NOT NULL,
+    active_s REAL NOT NULL,
+    attempts INTEGER NOT NULL,
+    retries INTEGER NOT NULL,
+    retry_at_ms INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    file_name TEXT NOT NULL,
+    path TEXT NOT NULL,
+    found_bytes INTEGER NOT NULL,
+    stored_bytes INTEGER NOT NULL,
+    received_bytes INTEGER NOT NULL,
+    refetched_bytes INTEGER NOT NULL,
+    resumed_bytes INTEGER NOT NULL,
+    digest_hex TEXT NOT NULL,
+    source_count INTEGER NOT NULL,
+    stops INTEGER NOT NULL,
+    waited_s REAL NOT NULL
+) STRICT;
+CREATE INDEX jobs_by_state ON jobs (state, removed, origin, user);
+CREATE INDEX jobs_by_user ON jobs (user, origin, removed, state);
+CREATE TABLE sources (
+    id TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    url TEXT NOT NULL,
+    peer TEXT NOT NULL,
+    path TEXT NOT NULL,
+    "left" TEXT NOT NULL,
+    found INTEGER NOT NULL,
+    standing TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    bytes_stored INTEGER NOT NULL,
+    chunks INTEGER NOT NULL,
+    leases INTEGER NOT NULL,
+    stops INTEGER NOT NULL,
+    PRIMARY KEY (id, number)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE runs (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    begun_ms INTEGER NOT NULL,
+    ended_ms INTEGER NOT NULL,
+    outcome TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    resumed_bytes INTEGER NOT NULL,
+    received_bytes INTEGER NOT NULL,
+    refetched_bytes INTEGER NOT NULL
+) STRICT;
+CREATE INDEX runs_by_job ON runs (id);
+CREATE TABLE manifest (
+    id TEXT NOT NULL,
+    first INTEGER NOT NULL,
+    stop INTEGER NOT NULL,
+    source INTEGER NOT NULL,
+    url TEXT NOT NULL,
+    PRIMARY KEY (id, first)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE events (
+    serial INTEGER PRIMARY KEY AUTOINCREMENT,
+    at_ms INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    data BLOB NOT NULL
+) STRICT;
+CREATE INDEX events_by_job ON events (id, serial);
+CREATE TABLE notes (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL,
+    text TEXT NOT NULL
+) STRICT;
+CREATE INDEX notes_by_job ON notes (id, number);
+CREATE TABLE files (
+    id TEXT PRIMARY KEY,
+    folder TEXT NOT NULL,
+    name TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE kept_values (
+    key TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+VERSION_2 = """
+ALTER TABLE jobs ADD COLUMN order_key TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN order_digest TEXT NOT NULL DEFAULT '';
+CREATE INDEX jobs_by_key ON jobs (order_key) WHERE order_key != '';
+"""
+
+
+def older(path: str, version: int) -> sqlite3.Connection:
+    """A store as a program of that version made it, with a job and a source."""
     Path(path).parent.mkdir(exist_ok=True)
-    for version in range(1, VERSION):
-        db = sqlite3.connect(path)
-        db.executescript("".join(MIGRATIONS[:version]))
-        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        db.execute(f"PRAGMA user_version = {version}")
-        db.close()
-        JobStore(path).close()
-        os.unlink(path)
-    JobStore(path).close()
     db = sqlite3.connect(path)
+    db.executescript("".join([VERSION_1, VERSION_2][:version]))
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    db.execute(f"PRAGMA user_version = {version}")
+    names = [name for _, name, *_ in db.execute("PRAGMA table_info(jobs)")]
+    row = {"id": "id-1", "serial": 1, "name": "f1.bin", "folder": "/box", "chunk_size": 4096, "mode": "race",
+           "private_ok": 1, "state": "paused", "size_bytes": 7, "found_bytes": -1, "active_s": 2.5}  # fmt: skip
+    kinds = {name: kind for _, name, kind, *_ in db.execute("PRAGMA table_info(jobs)")}
+    values = [row.get(name, {"TEXT": "", "REAL": 0.0}.get(kinds[name], 0)) for name in names]
+    db.execute(f"INSERT INTO jobs ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", values)
+    db.execute(
+        "INSERT INTO sources VALUES ('id-1', 0, 'http://a/f', '', '', 'dropped', 1, 'candidate', '', 1, 2, 3, 4)"
+    )
+    db.execute("INSERT INTO manifest VALUES ('id-1', 0, 2, 0, 'http://a/f')")
+    db.commit()
+    return db
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_store_of_an_older_program_is_completed_and_keeps_what_it_holds(path: str, version: int) -> None:
+    older(path, version).close()
+    book = JobStore(path)
+    kept = book.job("id-1")
+    assert kept is not None
+    assert (kept.name, kept.mode, kept.state, kept.private_ok, kept.active_s) == ("f1.bin", "race", "paused", True, 2.5)
+    assert (kept.order_key, kept.size_bytes) == ("", 7)
+    (source,) = book.sources("id-1")
+    assert (source.url, source.left, source.found, source.stops) == ("http://a/f", "dropped", True, 4)
+    assert book.manifest("id-1") == [ManifestRange(first=0, stop=2, source=0, url="http://a/f")]
+    book.apply([SaveJob(kept.but(order_key="k")), SaveJob(job(2))])
+    book.close()
+    book = JobStore(path)
+    assert (book.job_of_key("k"), book.job("id-2")) == (kept.but(order_key="k"), job(2))
+    book.close()
+    assert columns(path) == columns(new(path + ".new"))
+
+
+def test_a_field_that_the_store_does_not_know_yet_gets_its_default(path: str) -> None:
+    older(path, 2).executescript("ALTER TABLE jobs DROP COLUMN waited_s; ALTER TABLE sources DROP COLUMN stops")
+    book = JobStore(path)
+    kept = book.job("id-1")
+    assert kept is not None
+    assert (kept.waited_s, book.sources("id-1")[0].stops) == (0.0, 0)
+
+
+def new(path: str) -> str:
+    JobStore(path).close()
+    return path
+
+
+def columns(path: str) -> dict[str, set[str]]:
+    """The columns of every table, with what else the schema consists of."""
+    db = sqlite3.connect(path)
+    things = db.execute("SELECT name FROM sqlite_schema").fetchall()
+    found = {name: {column for _, column, *_ in db.execute(f"PRAGMA table_info({name})")} for (name,) in things}
     assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)
     db.close()
+    return found
 
 
 # -- kill -9
