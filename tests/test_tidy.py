@@ -3,8 +3,9 @@
 import ast
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -205,6 +206,34 @@ def test_no_wing_of_the_core_imports_another(path: Path) -> None:
     wings = {f"actors.core.{each.name}" for each in (ROOT / "actors" / "core").iterdir() if each.is_dir()} - {own}
     reached = {".".join(module.split(".")[:3]) for module in imports_of(path)}
     assert not reached & wings, f"{name_of(path)} imports {reached & wings}"
+
+
+def test_imports_run_in_no_circle() -> None:
+    """Imports for type checkers count, those inside a function do not: they are made when all is loaded."""
+    modules = {module_of(path): path for path in outside_tests()}
+    graph = {name: set(reached_modules(path, modules)) - {name} for name, path in modules.items()}
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as circle:
+        raise AssertionError(" imports ".join(reversed(circle.args[1]))) from None
+
+
+def module_of(path: Path) -> str:
+    return name_of(path).removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+
+
+def reached_modules(path: Path, modules: Container[str]) -> Iterator[str]:
+    """The modules of ours that are imported outside functions."""
+    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in modules)
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in modules else node.module or "" for name in names if node.module in modules)
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            waiting += ast.iter_child_nodes(node)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "actors" / "core").rglob("*.py")), ids=name_of)
