@@ -5,12 +5,13 @@ A target is one exact size and extension, as everywhere. Sources added by hand o
 """
 
 import contextlib
-import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
+from msgspec.structs import replace
 
 from protocol.config.paths import state_folder
 from protocol.model.file_matches import base_name, extension_of
@@ -27,8 +28,7 @@ class BadPool(Exception):  # noqa: N818
     """The file cannot be read or written. The text is one line for people."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolSource:
+class PoolSource(msgspec.Struct, frozen=True, kw_only=True):
     """One source of a target. `url` as in an order; of a mirror nothing else is known. `by_hand`: added by the user."""
 
     url: str
@@ -38,8 +38,7 @@ class PoolSource:
     by_hand: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolTarget:
+class PoolTarget(msgspec.Struct, frozen=True, kw_only=True):
     """One file. `sources`: the soonest to send first, those added by hand last."""
 
     size_bytes: int
@@ -63,10 +62,10 @@ class PoolTarget:
         return min((source.queue for source in self.sources), default=0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pool:
+class Pool(msgspec.Struct, frozen=True, kw_only=True):
     """All targets, those with most sources first. `term`: the last search, empty: none."""
 
+    version: int = VERSION
     term: str = ""
     targets: tuple[PoolTarget, ...] = ()
 
@@ -105,24 +104,26 @@ def load(environ: Mapping[str, str]) -> Pool:
     """Return the saved pool, empty when there is none. Raises `BadPool`."""
     path = pool_file(environ)
     try:
-        return _read(json.loads(path.read_text(encoding="utf-8")))
+        pool = msgspec.json.decode(path.read_bytes(), type=Pool)
     except FileNotFoundError:
         return Pool()
     except OSError as error:
         raise BadPool(f"the pool {path} cannot be read: {error.strerror}") from None
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise BadPool(f"the pool {path} is not one of this version; start over: pool clear") from None
+    except ValueError:
+        pool = Pool(version=0)
+    if pool.version != VERSION:
+        raise BadPool(f"the pool {path} is not one of this version; start over: pool clear")
+    return pool
 
 
 def save(pool: Pool, environ: Mapping[str, str]) -> None:
     """Replace the file atomically, readable by its owner only, as addresses may have passwords. Raises `BadPool`."""
     path = pool_file(environ)
     new = path.with_name(f"{FILE}.{os.getpid()}.new")
-    written = {"version": VERSION, "term": pool.term, "targets": [asdict(target) for target in pool.targets]}
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump(written, file)
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(msgspec.json.encode(pool))
         os.replace(new, path)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -133,20 +134,6 @@ def save(pool: Pool, environ: Mapping[str, str]) -> None:
 def pool_file(environ: Mapping[str, str]) -> Path:
     """Return the path of the saved pool."""
     return Path(state_folder(environ), FILE)
-
-
-def _read(document: Any) -> Pool:
-    if document["version"] != VERSION:
-        raise ValueError
-    targets = tuple(
-        PoolTarget(
-            size_bytes=int(target["size_bytes"]),
-            name=str(target["name"]),
-            sources=tuple(PoolSource(**source) for source in target["sources"]),
-        )
-        for target in document["targets"]
-    )
-    return Pool(term=str(document["term"]), targets=targets)
 
 
 def _target(match: Mapping[str, Any]) -> PoolTarget:

@@ -71,7 +71,8 @@ def test_what_is_saved_is_read_again_and_is_its_owner_s_alone(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[]", '{"version": 2}', '{"version": 1, "term": "x", "targets": [{"a": 1}]}']
+    "text",
+    ["", "[]", '{"targets": 7}', '{"version": 2, "targets": []}', '{"version": 1, "term": "x", "targets": [{"a": 1}]}'],
 )
 def test_a_file_that_is_none_is_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "pool.json").write_text(text)
