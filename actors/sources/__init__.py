@@ -9,16 +9,17 @@ from protocol.model.faults import FaultKind, SourceFault
 
 __all__ = ["SLICE_S", "HttpSettings", "Probed", "Reader", "open_reader", "reader_for"]
 
+USER_AGENT: Final = "shoal"
 _SETTINGS: Final = HttpSettings()
-_PUBLIC_ONLY: Final = HttpSettings(private_ok=False)
 
 
 def reader_for(wanted: StartWorker) -> Reader:
     """Return the reader for a worker's source, with the limits that its job asks for."""
-    return open_reader(wanted.url, settings=_SETTINGS if wanted.private_ok else _PUBLIC_ONLY)
+    settings = HttpSettings(private_ok=wanted.private_ok, options=wanted.http)
+    return open_reader(wanted.url, user_agent=wanted.http.user_agent or USER_AGENT, settings=settings)
 
 
-def open_reader(url: str, *, user_agent: str = "shoal", settings: HttpSettings = _SETTINGS) -> Reader:
+def open_reader(url: str, *, user_agent: str = USER_AGENT, settings: HttpSettings = _SETTINGS) -> Reader:
     """Return a reader for this URL, owned by the caller; nothing is connected yet.
 
     Raises `SourceFault` UNSUPPORTED_URL when no reader knows the scheme.

@@ -3,7 +3,7 @@
 from typing import Final
 
 from protocol.messages.base import Message
-from protocol.model.job_spec import JobSpec
+from protocol.model.job_spec import HttpOptions, JobSpec
 
 ROWS_S: Final = 1.0
 """How often a watcher hears of single sources, unless it wants to hear it more often."""
@@ -91,13 +91,14 @@ class StartDispatcher(Message, tag=2):
 class StartWorker(Message, tag=3):
     """A fetch process's root starts the PeerWorker of one source. `chunk_size` in bytes.
 
-    `private_ok`: see `JobSpec`."""
+    `private_ok` and `http`: see `JobSpec`."""
 
     job: int
     source: int
     url: str
     chunk_size: int
     private_ok: bool = True
+    http: HttpOptions = HttpOptions()
 
 
 class StopWorker(Message, tag=126):

@@ -31,6 +31,32 @@ class TransferPolicy(Value):
     """... and in a day."""
 
 
+class HttpOptions(Value):
+    """How HTTP servers are asked for one job: options of a command. They may hold secrets, so none is in the repr."""
+
+    headers: tuple[str, ...] = ()
+    """Request fields, ``Name: value``, besides the usual ones or in their place. ``Authorization`` and ``Cookie`` go only to the host
+    of the address that the user gave."""
+    user_agent: str = ""
+    """Empty: the program's."""
+    referer: str = ""
+    cookie_file: str = ""
+    """Absolute path of a cookie file in Netscape's format; empty: none."""
+    netrc_file: str = ""
+    """Absolute path of a file with logins of hosts; empty: none."""
+    proxy: str = ""
+    """Address of the proxy; empty: as the environment says, ``none``: no proxy."""
+    interface: str = ""
+    """Network interface, or address of this machine, that connections leave from; empty: any."""
+    ip_version: int = 0
+    """4 or 6: only that version; 0: both."""
+
+    def __repr__(self) -> str:
+        """Return which are set, without their values."""
+        given = [name for name in self.__struct_fields__ if getattr(self, name)]
+        return f"HttpOptions({', '.join(given)})"
+
+
 class JobSpec(Value):
     """One file and how it is to be downloaded. Columns of the job store have the names of its fields."""
 
@@ -64,3 +90,4 @@ class JobSpec(Value):
     private_ok: bool = True
     """Addresses inside private networks may be downloaded from."""
     policy: TransferPolicy = TransferPolicy()
+    http: HttpOptions = HttpOptions()

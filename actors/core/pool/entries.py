@@ -150,6 +150,7 @@ def worker_wanted(job: PooledJob, number: int) -> Post:
         url=source.url,
         chunk_size=job.asked.spec.chunk_size,
         private_ok=source.private_ok and job.asked.spec.private_ok,
+        http=job.asked.spec.http,
     )
     return Post(to=root_address(source.home), message=wanted)
 

@@ -7,17 +7,25 @@ from typing import Any, Final
 import h11
 
 from actors.sources.http.proxy import Proxy
-from actors.sources.http.settings import HEAD_BYTES_MAX, plain, status_words
+from actors.sources.http.request_options import bind_local, family_of
+from actors.sources.http.settings import HEAD_BYTES_MAX, NO_OPTIONS, plain, status_words
 from actors.sources.http.target import Target
 from actors.sources.socket_io import PlainStream, Stream
 from protocol.model.faults import FaultKind, SourceFault
+from protocol.model.job_spec import HttpOptions
 
 ADDRESSES_MAX: Final = 8
 _TUNNEL_REFUSALS: Final = {401: FaultKind.FORBIDDEN, 403: FaultKind.FORBIDDEN, 407: FaultKind.FORBIDDEN}
 
 
 def connect(
-    target: Target, proxy: Proxy | None, *, user_agent: str, timeout_s: float, private_ok: bool = True
+    target: Target,
+    proxy: Proxy | None,
+    *,
+    user_agent: str,
+    timeout_s: float,
+    private_ok: bool = True,
+    options: HttpOptions = NO_OPTIONS,
 ) -> Stream:
     """Open a new connection, owned by the caller. Every failure is a `SourceFault`.
 
@@ -25,14 +33,14 @@ def connect(
     `timeout_s` bounds everything but the name look-up, whose limit is the system's.
     """
     host, port = (proxy.host, proxy.port) if proxy else (target.host, target.port)
-    addresses = _look_up(host, port)
+    addresses = _look_up(host, port, family_of(options))
     if not private_ok:
         from actors.sources.http.public_addresses import refuse_private
 
         assert proxy is None
         refuse_private(addresses, target.host)
     until_s = time.monotonic() + timeout_s
-    sock = _dial(addresses, f"the proxy {host}:{port}" if proxy else target.authority, until_s)
+    sock = _dial(addresses, f"the proxy {host}:{port}" if proxy else target.authority, until_s, options.interface)
     if target.scheme == "http":
         return PlainStream(sock)
     try:
@@ -46,38 +54,41 @@ def connect(
     return tls.wrap(sock, target.host, timeout_s=max(0.1, until_s - time.monotonic()))
 
 
-def _look_up(host: str, port: int) -> list[Any]:
+def _look_up(host: str, port: int, family: int) -> list[Any]:
     try:
         # As bytes: a str would be run through IDNA, which has exceptions of its own.
-        return socket.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)[:ADDRESSES_MAX]
+        return socket.getaddrinfo(host.encode("ascii"), port, family=family, type=socket.SOCK_STREAM)[:ADDRESSES_MAX]
     except socket.gaierror as error:
         raise look_up_fault(error, host) from error
 
 
 def look_up_fault(error: socket.gaierror, host: str) -> SourceFault:
     """Return the fault of a failed look-up: final when there is no such host, passing when the resolver cannot say."""
+    if error.errno in (getattr(socket, "EAI_ADDRFAMILY", None), socket.EAI_FAMILY):
+        return SourceFault(FaultKind.NO_SUCH_HOST, f"{plain(host)} has no address of the IP version that was asked for")
     if error.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", None)):
         return SourceFault(FaultKind.NO_SUCH_HOST, f"there is no host {plain(host)}")
     return SourceFault(FaultKind.CONNECT_TIMEOUT, f"cannot look up {plain(host)} at present: {error.strerror}")
 
 
-def _dial(addresses: list[Any], place: str, until_s: float) -> socket.socket:
+def _dial(addresses: list[Any], place: str, until_s: float, interface: str) -> socket.socket:
     """Connect to the first address that answers. Each gets its share of the time, so that a dead one cannot use up
     all of it. `place` is the name for people."""
     failure: OSError | None = None
     for tried, (family, kind, protocol, _name, address) in enumerate(addresses):
         share_s = (until_s - time.monotonic()) / (len(addresses) - tried)
         try:
-            return _dial_one(family, kind, protocol, address, max(0.1, share_s))
+            return _dial_one(family, kind, protocol, address, max(0.1, share_s), interface)
         except OSError as error:
             failure = error
     raise _dial_fault(failure, place)
 
 
-def _dial_one(family: int, kind: int, protocol: int, address: Any, timeout_s: float) -> socket.socket:
+def _dial_one(family: int, kind: int, protocol: int, address: Any, timeout_s: float, interface: str) -> socket.socket:
     sock = socket.socket(family, kind, protocol)
     try:
         sock.settimeout(timeout_s)
+        bind_local(sock, interface)
         sock.connect(address)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except BaseException:

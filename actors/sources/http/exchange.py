@@ -8,7 +8,8 @@ import h11
 from actors.sources.http.body import Body, ChunkedBody, CountedBody, OpenBody
 from actors.sources.http.connect import connect
 from actors.sources.http.head import Head, head_of
-from actors.sources.http.proxy import Proxy, proxy_for
+from actors.sources.http.proxy import Proxy
+from actors.sources.http.request_options import proxy_of, request_fields
 from actors.sources.http.settings import HEAD_BYTES_MAX, HttpSettings
 from actors.sources.http.target import Target
 from actors.sources.socket_io import Stream
@@ -22,8 +23,9 @@ class Exchange:
 
     Every failure is a `SourceFault`."""
 
-    def __init__(self, *, user_agent: str, settings: HttpSettings) -> None:
+    def __init__(self, *, user_agent: str, settings: HttpSettings, home: Target) -> None:
         self._user_agent = user_agent
+        self._home = home
         self._settings = settings
         self._scratch = memoryview(bytearray(_SCRATCH_BYTES))
         self._stream: Stream | None = None
@@ -55,8 +57,7 @@ class Exchange:
 
     def _send(self) -> None:
         assert self._target is not None
-        # What a proxy connects to cannot be seen from here.
-        proxy = proxy_for(self._target) if self._settings.private_ok else None
+        proxy = proxy_of(self._settings, self._target)
         if self._stream is None:
             self._connect(self._target, proxy)
         assert self._stream is not None
@@ -77,6 +78,7 @@ class Exchange:
             user_agent=self._user_agent,
             timeout_s=self._settings.connect_timeout_s,
             private_ok=self._settings.private_ok,
+            options=self._settings.options,
         )
         self._origin = target.origin
         self._connect_s = time.monotonic() - began_s
@@ -94,6 +96,7 @@ class Exchange:
         through = proxy is not None and target.scheme == "http"
         if proxy is not None and through and proxy.login:
             fields.append(("Proxy-Authorization", proxy.login))
+        fields = request_fields(fields, self._settings.options, target, self._home)
         headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in fields]
         return h11.Request(method="GET", target=target.url if through else target.path, headers=headers)
 

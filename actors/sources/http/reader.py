@@ -48,7 +48,7 @@ class HttpReader:
     def __init__(self, url: str, *, user_agent: str, settings: HttpSettings) -> None:
         self._origin = parse_target(url)
         self._target = self._origin
-        self._exchange = Exchange(user_agent=user_agent, settings=settings)
+        self._exchange = Exchange(user_agent=user_agent, settings=settings, home=self._origin)
         self._validator = ""
         self._offset_ok = True
         self._transfer: _Transfer | None = None

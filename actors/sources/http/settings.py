@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
+from protocol.model.job_spec import HttpOptions
+
 REDIRECTS_MAX: Final = 10
 HEAD_BYTES_MAX: Final = 64 * 1024
 DRAIN_BYTES_MAX: Final = 64 * 1024
@@ -13,17 +15,21 @@ SIZE_BYTES_MAX: Final = 2**63 - 1
 TEXT_MAX: Final = 1024
 """A validator or a file name longer than this is ignored."""
 
+NO_OPTIONS: Final = HttpOptions()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpSettings:
     """Time limits of a server's answers; a stalled body is the watchdog's concern.
 
     `private_ok`: addresses inside private networks are allowed; if not, proxies of the environment are not used.
+    `options`: what the user wants of requests and connections.
     """
 
     connect_timeout_s: float = 10.0
     head_timeout_s: float = 15.0
     private_ok: bool = True
+    options: HttpOptions = NO_OPTIONS
 
 
 def plain(text: str, length_max: int = 60) -> str:

@@ -82,10 +82,11 @@ def redirected(old: Target, location: str) -> Target:
     if old.scheme == "https" and new.scheme == "http":
         # The user asked for an encrypted connection; a server may not take that away.
         raise SourceFault(FaultKind.BAD_ANSWER, f"{old.authority} redirects from https to plain http: not followed")
-    return new if new.login or not _same_owner(old, new) else replace(new, login=old.login)
+    return new if new.login or not same_owner(old, new) else replace(new, login=old.login)
 
 
-def _same_owner(old: Target, new: Target) -> bool:
+def same_owner(old: Target, new: Target) -> bool:
+    """Return whether what is secret to one may be sent to the other: the same host and port, or the same on TLS."""
     upgraded = (old.scheme, old.port, new.scheme, new.port) == ("http", 80, "https", 443)
     return old.host == new.host and (old.origin == new.origin or upgraded)
 

@@ -1,0 +1,60 @@
+"""HTTP options of a job applied to requests and connections: header fields, the proxy, the local end."""
+
+import socket
+from collections.abc import Iterable
+from typing import Final
+
+from actors.sources.http.proxy import Proxy, parse_proxy, proxy_for
+from actors.sources.http.settings import HttpSettings
+from actors.sources.http.target import Target, same_owner
+from protocol.model.job_spec import HttpOptions
+
+Field = tuple[str, str]
+NO_PROXY: Final = "none"
+_FAMILIES: Final = {0: socket.AF_UNSPEC, 4: socket.AF_INET, 6: socket.AF_INET6}
+_SECRETS: Final = frozenset(("authorization", "cookie"))
+
+
+def request_fields(usual: Iterable[Field], options: HttpOptions, target: Target, home: Target) -> list[Field]:
+    """Return the fields of a request: the usual ones, and the user's in their place.
+
+    A user's field without a value takes the usual one away. Logins and cookies go only to where the user sent them:
+    the host of `home`, not one that it redirects to.
+    """
+    at_home = same_owner(home, target)
+    split = [(name, value.strip()) for name, _, value in (line.partition(":") for line in options.headers)]
+    own = [field for field in split if at_home or field[0].lower() not in _SECRETS]
+    if options.referer:
+        own.insert(0, ("Referer", options.referer))
+    named = {name.lower() for name, _ in own}
+    return [*(field for field in usual if field[0].lower() not in named), *(field for field in own if field[1])]
+
+
+def proxy_of(settings: HttpSettings, target: Target) -> Proxy | None:
+    """Return the proxy for a target: the user's, else the environment's.
+
+    None where private addresses are refused: what a proxy connects to cannot be seen from here.
+    """
+    if not settings.private_ok or settings.options.proxy == NO_PROXY:
+        return None
+    return parse_proxy(settings.options.proxy) if settings.options.proxy else proxy_for(target)
+
+
+def family_of(options: HttpOptions) -> int:
+    """Return the address family that hosts are looked up in."""
+    if options.ip_version == 0 and is_address(options.interface):
+        return socket.AF_INET6 if ":" in options.interface else socket.AF_INET
+    return _FAMILIES[options.ip_version]
+
+
+def bind_local(sock: socket.socket, interface: str) -> None:
+    """Have a connection leave from this interface, or this address of the machine. Raises OSError."""
+    if is_address(interface):
+        sock.bind((interface, 0))
+    elif interface:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
+
+
+def is_address(interface: str) -> bool:
+    """Return whether this is an IP address, not the name of an interface."""
+    return ":" in interface or interface.replace(".", "").isdigit()
