@@ -1,8 +1,7 @@
-"""What is said to and by the JobManager, who holds every job the daemon ever had.
+"""Requests to the JobManager, which has every job of the daemon, and its messages to the hub and the store.
 
-Questions and orders carry `request` (chosen by the asker, comes back) and `reply_to`. Each gets exactly one of: an
-`RequestAnswered` of one or more parts, or a `RequestRefused`. `id` is a job's public id (a UUID in text); `number` is
-what one run of it is called in the hub, another one at every start.
+A `Request` gets exactly one of: a `RequestAnswered` in one or more parts, or a `RequestRefused`. `id` is a job's public
+id (a UUID as text); `number` is what the hub calls one attempt at it, another one at every start.
 """
 
 from protocol.messages.base import Message, Request
@@ -12,9 +11,11 @@ UNCHANGED = -1
 
 
 class RequestAnswered(Message, tag=85):
-    """A part of an answer, in order; `last` ends it. `body` is read by `protocol.model.job_views.unpack` with the
-    class that
-    the question names; the answer is the parts' rows together. `total`: how many rows there are beyond this page."""
+    """A part of an answer, in order.
+
+    `body` is read by `protocol.model.job_views.unpack` with the class that the request names; the answer is the parts'
+    rows together. `total`: number of rows there are beyond this page. `last` ends the answer.
+    """
 
     request: int
     body: bytes
@@ -23,8 +24,11 @@ class RequestAnswered(Message, tag=85):
 
 
 class RequestRefused(Message, tag=86):
-    """Nothing was changed. `kind`: ``unknown`` (no such job), ``conflict`` (not in this state, or there already),
-    ``invalid`` (`field` says what), ``full`` (too many), ``unavailable`` (ask again later). `detail`: one line."""
+    """Nothing was changed.
+
+    `kind`: ``unknown`` (no such job), ``conflict`` (not in this state, or there already), ``invalid`` (`field` says
+    what), ``full`` (too many), ``unavailable`` (ask again later). `detail`: one line for people.
+    """
 
     request: int
     kind: str
@@ -32,7 +36,7 @@ class RequestRefused(Message, tag=86):
     detail: str
 
 
-# orders: answered by one `JobView`, as it is afterwards
+# commands: answered by one `JobView`, the job as it is afterwards
 
 
 class CreateJob(Request, tag=87):
@@ -69,45 +73,44 @@ class CreateJob(Request, tag=87):
 
 
 class PauseJob(Request, tag=88):
-    """Stop this job and keep what it has until it is resumed."""
+    """Stop a job and keep what it has until it is resumed."""
 
     id: str
 
 
 class ResumeJob(Request, tag=89):
-    """A paused job goes back into the queue."""
+    """Put a paused job back into the queue."""
 
     id: str
 
 
 class CancelJob(Request, tag=90):
-    """End this job. What it has stays on disk: a retry goes on from there. `removed`: no longer listed by default."""
+    """End a job. Its part file stays, and a retry goes on from there. `removed`: no longer listed by default."""
 
     id: str
     removed: bool
 
 
 class RetryJob(Request, tag=91):
-    """A failed or cancelled job goes back into the queue."""
+    """Put a failed or cancelled job back into the queue."""
 
     id: str
 
 
 class DeleteJob(Request, tag=92):
-    """Forget an ended job: the answer is its last snapshot. Its part file goes too, the finished file stays."""
+    """Forget an ended job; the answer is its last state. Its part file goes too, the finished file stays."""
 
     id: str
 
 
 class HideEndedJobs(Request, tag=93):
-    """All ended jobs of this `origin` are no longer listed by default. Answered by no rows; `total` says how
-    many."""
+    """List the ended jobs of this `origin` no longer by default. Answered by no rows; `total` is their number."""
 
     origin: str
 
 
 class UpdateJob(Request, tag=94):
-    """Another limit or priority, at once; `UNCHANGED` leaves one as it is. Limit 0: none."""
+    """Change limit or priority at once; `UNCHANGED` leaves one as it is. Limit 0: none."""
 
     id: str
     limit_bytes_s: int
@@ -115,53 +118,53 @@ class UpdateJob(Request, tag=94):
 
 
 class AddSources(Request, tag=95):
-    """More sources for a job that has not ended. Those it has already are no error."""
+    """Give more sources to a job that has not ended. Those it has already are no error."""
 
     id: str
     urls: tuple[str, ...]
 
 
 class DropSource(Request, tag=96):
-    """This source, by its number in the job, is not used any more. `banned`: nor may a search bring it back."""
+    """Use this source, by its number in the job, no longer. `banned`: nor may a search bring it back."""
 
     id: str
     source: int
     banned: bool
 
 
-# questions
+# queries
 
 
 class ListJobs(Request, tag=97):
-    """Answered by `JobView` rows. Empty filters match everything. `text` is looked for in name and path.
-
-    `order`: ``newest`` or ``queue`` (as they will be started). `removed`: those too. At most `limit` from `offset` on.
-    """
+    """List jobs, at most `limit` from `offset` on. Answered by `JobView` rows. Empty filters match everything."""
 
     states: tuple[str, ...]
     origin: str
     user: str
     text: str
+    """Part of a name or path."""
     removed: bool
+    """Those too that are no longer listed by default."""
     order: str
+    """``newest`` first, or ``queue``: as they will be started."""
     offset: int
     limit: int
 
 
 class GetJob(Request, tag=98):
-    """Answered by `JobDetail` rows, see `protocol.model.job_views.whole`."""
+    """Get one job. Answered by `JobDetail` rows, see `protocol.model.job_views.whole`."""
 
     id: str
 
 
 class ExplainJob(Request, tag=99):
-    """What binds this job now? Answered by `Binding` rows, the tightest first."""
+    """Find out what holds a job back now. Answered by `Bottleneck` rows, the tightest first."""
 
     id: str
 
 
 class GetTimeline(Request, tag=100):
-    """What happened to a job. Answered by `EventEntry` rows, oldest first."""
+    """List the events of a job. Answered by `EventEntry` rows, oldest first."""
 
     id: str
     offset: int
@@ -169,15 +172,16 @@ class GetTimeline(Request, tag=100):
 
 
 class GetManifest(Request, tag=101):
-    """Who sent which chunks of an ended, paused or running job. Answered by `ManifestRange` rows."""
+    """Find out which sources sent which chunks of a job. Answered by `ManifestRange` rows."""
 
     id: str
 
 
 class ListEvents(Request, tag=102):
-    """Record events. Answered by `EventEntry` rows: those with a serial above `after`, oldest first; with
-    `after` -1 the
-    newest first, from `offset` on."""
+    """List stored events. Answered by `EventEntry` rows.
+
+    Those with a serial above `after`, oldest first; with `after` -1 the newest first, from `offset` on.
+    """
 
     after: int
     offset: int
@@ -185,19 +189,24 @@ class ListEvents(Request, tag=102):
 
 
 class GetCounts(Request, tag=103):
-    """Answered by one `Counts`."""
+    """Get the totals of the daemon. Answered by one `Counts`."""
 
 
 class WatchEvents(Message, tag=104):
-    """From now on `EventOccurred` goes to this address, until its process is lost. Not answered; ask once after each
-    `ProcessReady` of the job manager."""
+    """Send every `EventOccurred` to this address from now on, until its process is lost.
+
+    Not answered; to be sent once after each `ProcessReady` of the job manager.
+    """
 
     reply_to: str
 
 
 class EventOccurred(Message, tag=105):
-    """Something that people or tools may want to hear. `serial` 0: fleeting (progress), not kept, not replayed; else it
-    rises by one with each. `kind` as in `protocol.model.event_kinds.KINDS`; `data` is JSON. `id` empty: of no job."""
+    """An event for people and tools.
+
+    `serial` 0: fleeting (progress), not stored, not replayed; else it rises by one with each. `kind` is one of
+    `protocol.model.event_kinds.KINDS`; `data` is JSON. `id` empty: of no job.
+    """
 
     serial: int
     at_ms: int
@@ -207,36 +216,39 @@ class EventOccurred(Message, tag=105):
 
 
 class SetTotalLimit(Request, tag=106):
-    """All jobs together at most so fast from now on, whatever the schedule says, until `SetTotalLimit` with -1 or a
-    restart.
-    0: no limit. Answered by one `Counts`."""
+    """Limit all jobs together, whatever the schedule says, until `SetTotalLimit` with -1 or a restart.
+
+    0: no limit. Answered by one `Counts`.
+    """
 
     limit_bytes_s: int
 
 
 class ConfigureJobManager(Message, tag=107):
-    """The configuration was read again; `settings` is JSON of what the job manager goes by (`protocol.config`)."""
+    """Use these settings from now on: a `JobPolicy` as JSON. From the front, after the configuration was read again."""
 
     settings: bytes
 
 
 class ConfigureGateway(Message, tag=121):
-    """The configuration was read again: a part of the JSON of `protocol.config.settings.Settings`, in order; `last`
-    ends it. It holds secrets."""
+    """Use these settings from now on: a part of the JSON of the daemon's settings, in order; `last` ends it.
+
+    From the front, after the configuration was read again. It holds secrets.
+    """
 
     part: bytes
     last: bool
 
 
 class SetBookmark(Request, tag=122):
-    """Keep how far somebody (`name`) has come with the events. Answered by no rows, once it is safe."""
+    """Store which event the client called `name` has handled last. Answered by no rows, once it is safe."""
 
     name: str
     serial: int
 
 
 class GetBookmark(Request, tag=123):
-    """Answered by one `Bookmark`; its serial is -1 when none was ever set."""
+    """Get the bookmark of this name. Answered by one `Bookmark`; its serial is -1 when none was ever set."""
 
     name: str
 
@@ -245,21 +257,23 @@ class GetBookmark(Request, tag=123):
 
 
 class LimitJob(Message, tag=108):
-    """Job manager to dispatcher (by way of the pool): another limit for a running job. 0: none."""
+    """Change the limit of a running job. To the pool, and from there to its dispatcher. 0: none."""
 
     job: int
     limit_bytes_s: int
 
 
 class LimitTotal(Message, tag=109):
-    """Job manager to watchdog: all jobs together at most so fast. 0: no limit. A new hub knows of none."""
+    """Limit all jobs together. To the SpeedWatchdog; a new hub has no limit. 0: none."""
 
     limit_bytes_s: int
 
 
 class SourceDisabled(Message, tag=110):
-    """Job manager to pool, pool to dispatcher: this source of a running job is not used any more. Its number is not
-    given to another. `banned`: nor may a search bring it back."""
+    """This source of a running job is not used any more; no other gets its number. To the pool and the dispatcher.
+
+    `banned`: nor may a search bring it back.
+    """
 
     job: int
     source: int
@@ -268,7 +282,7 @@ class SourceDisabled(Message, tag=110):
 
 
 class SourceFound(Message, tag=111):
-    """Pool to the watcher of a job: it has this source now, offered or found by a search. `url` may hold a password."""
+    """The job has this source now, offered or found by a search. Pool to the watcher. `url` may hold a password."""
 
     job: int
     source: int
@@ -277,14 +291,16 @@ class SourceFound(Message, tag=111):
 
 
 class ListContributors(Request, tag=112):
-    """To a dispatcher: who sent which chunks so far? Answered by `ContributorsListed` parts."""
+    """Find out which sources sent which chunks so far. To a dispatcher. Answered by `ContributorsListed` parts."""
 
     job: int
 
 
 class ContributorsListed(Message, tag=113):
-    """Chunks ``[firsts[i], stops[i])`` were stored by source ``owners[i]``; -1: by nobody who is known any more.
-    Neighbours differ; what lies between runs is missing. To the watcher with `request` 0 just before `JobEnded`."""
+    """Chunks ``[firsts[i], stops[i])`` came from source ``owners[i]``, -1 unknown. What lies between is missing.
+
+    Neighbours differ. To the watcher with `request` 0 just before `JobEnded`. `last` ends the answer.
+    """
 
     job: int
     request: int
@@ -298,8 +314,10 @@ class ContributorsListed(Message, tag=113):
 
 
 class RemovePartFile(Message, tag=128):
-    """Job manager to assembler: the job `id` was deleted, its part file and records of `name` in `folder` go. A
-    finished file stays, and so does what belongs to somebody else or is in use. Answered by `PartFileRemoved`."""
+    """Remove the part file and the records of a deleted job. To the Assembler. Answered by `PartFileRemoved`.
+
+    A finished file stays, and so does what belongs to another job or is in use.
+    """
 
     id: str
     folder: str
@@ -308,7 +326,7 @@ class RemovePartFile(Message, tag=128):
 
 
 class PartFileRemoved(Message, tag=129):
-    """Nothing of it is left to remove. `detail` says what stayed and why, empty when nothing did."""
+    """Nothing is left to remove. `detail` says what stayed and why, empty when nothing did."""
 
     id: str
     detail: str

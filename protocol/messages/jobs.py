@@ -1,4 +1,4 @@
-"""What is said about a whole job: asked for, stopped, its sources coming and going."""
+"""Messages about a job as a whole: start and stop, its sources, the actors that work for it."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ from protocol.messages.base import Message
 from protocol.model.job_spec import HttpOptions, JobSpec
 
 ROWS_S: Final = 1.0
-"""How often a watcher hears of single sources, unless it wants to hear it more often."""
+"""Usual time between two reports of single sources to a watcher."""
 
 
 class StartJob(Message, tag=0):
@@ -46,7 +46,7 @@ class StartJob(Message, tag=0):
 
 
 class StopJob(Message, tag=1):
-    """The job is to stop now and keep what it has; the same request goes on later."""
+    """Stop now and keep what is there; the same request goes on later."""
 
     job: int
 
@@ -55,7 +55,7 @@ class OfferSource(Message, tag=60):
     """One more source for a job, new or running. To the PoolManager. `url` may hold a password: never shown.
 
     Sources are numbered from 0 in the order they are offered or found. Those of a job that is asked for again are
-    offered again in the order of their numbers. `left`: it has its number, but is not used, nor does a search bring it
+    offered again in the order of their numbers. `left`: it has its number, but is not used, nor may a search bring it
     back. `private_ok`: as in `JobSpec`; both must say so.
     """
 
@@ -66,9 +66,11 @@ class OfferSource(Message, tag=60):
 
 
 class RestoreSourceCounts(Message, tag=130):
-    """What a source had given to a job when the hub died, by the name people see. From the front to the next hub's
-    PoolManager, after `StartJob` and before its `OfferSource`: the same job goes on counting. Fields as in
-    `SourceProgressed`."""
+    """Counts of a source at the time the hub died, by its public name; the same job goes on counting.
+
+    From the front to the next hub's PoolManager, after `StartJob` and before its `OfferSource`. Fields as in
+    `SourceProgressed`.
+    """
 
     job: int
     name: str
@@ -89,9 +91,7 @@ class StartDispatcher(Message, tag=2):
 
 
 class StartWorker(Message, tag=3):
-    """A fetch process's root starts the PeerWorker of one source. `chunk_size` in bytes.
-
-    `private_ok` and `http`: see `JobSpec`."""
+    """Start the PeerWorker of one source. To a fetch process's root. `private_ok` and `http`: see `JobSpec`."""
 
     job: int
     source: int
@@ -102,45 +102,48 @@ class StartWorker(Message, tag=3):
 
 
 class StopWorker(Message, tag=126):
-    """A fetch process's root ends the PeerWorker of a source that is not used any more."""
+    """End the PeerWorker of a source that is not used any more. To a fetch process's root."""
 
     job: int
     source: int
 
 
 class SourceJoined(Message, tag=4):
-    """A job has one more source; its PeerWorker lives at `worker`.
-
-    `name` is the source as people may see it (no password), `host` is what a ``Retry-After`` binds,
-    `fallback_name` a file name made from the address, `prior_rate_bytes_s` what is known from before (0: nothing).
-
-    A Soulseek user's file has `peer` and `path`, both empty for a URL. Of it a search may have told the size (-1: not
-    known); `prior_setup_s` (0: not known), `offset_ok` and `stops_today` are what is remembered of the peer.
-
-    `bytes_stored`, `chunks`, `leases` and `stops` are what it had given to this job before the hub died.
-    """
+    """A job has one more source, whose PeerWorker has started. Pool to dispatcher."""
 
     job: int
     source: int
     worker: str
+    """Address of its PeerWorker."""
     name: str
+    """Public name: its address without a password."""
     host: str
+    """Host that a ``Retry-After`` applies to."""
     fallback_name: str
+    """File name made from the address."""
     prior_rate_bytes_s: float
+    """Rate in earlier jobs, 0 unknown."""
     peer: str = ""
+    """Soulseek user, empty for a URL, and ..."""
     path: str = ""
+    """... remote path."""
     size_bytes: int = -1
+    """As a search found it; -1 unknown."""
     prior_setup_s: float = 0.0
+    """Time to the first byte in earlier jobs, 0 unknown."""
     offset_ok: bool = True
+    """The peer takes offsets, as far as is known."""
     stops_today: int = 0
+    """Transfers of this peer that were aborted today."""
     bytes_stored: int = 0
+    """This and the rest: counts of this job before the hub died."""
     chunks: int = 0
     leases: int = 0
     stops: int = 0
 
 
 class SourceNamed(Message, tag=136):
-    """What records keep of the name of this source, used or not. Pool to dispatcher, as soon as it has the source."""
+    """Hash of this source's name as records have it. Pool to dispatcher, for every source, used or not."""
 
     job: int
     source: int
@@ -148,7 +151,7 @@ class SourceNamed(Message, tag=136):
 
 
 class SourceLost(Message, tag=5):
-    """The worker of this source is gone (its process died); whatever it was doing has ended."""
+    """The worker of this source is gone with its process; all that it was doing has ended."""
 
     job: int
     source: int
@@ -156,14 +159,16 @@ class SourceLost(Message, tag=5):
 
 
 class ResendState(Message, tag=125):
-    """The watcher of a job has forgotten what it was told. Pool to dispatcher: tell it everything anew."""
+    """Report everything again: the watcher of the job was restarted. Pool to dispatcher."""
 
     job: int
 
 
 class SourcesExpected(Message, tag=131):
-    """Pool to dispatcher: so many sources are going to join in all. While users are searched for one more is expected
-    than are known, so that the job does not end before they were heard of."""
+    """Number of sources that are going to join in all. Pool to dispatcher.
+
+    During a search it is one more than are known, so that the job does not end before the search has.
+    """
 
     job: int
     count: int
@@ -176,13 +181,13 @@ class JobClosed(Message, tag=6):
 
 
 class DispatcherReady(Message, tag=58):
-    """A job's ChunkDispatcher stands and may be written to. To the PoolManager, who only then adds sources."""
+    """A job's ChunkDispatcher has started and takes messages. To the PoolManager, which adds sources only then."""
 
     job: int
 
 
 class WorkerReady(Message, tag=59):
-    """A source's PeerWorker stands at `worker`. To the PoolManager, who tells the dispatcher."""
+    """A source's PeerWorker has started at the address `worker`. To the PoolManager."""
 
     job: int
     source: int

@@ -1,8 +1,7 @@
-"""What a ChunkDispatcher and a PeerWorker say to each other about one source's rides.
+"""Messages between a ChunkDispatcher, the PeerWorkers of its sources, and the SpeedWatchdog.
 
-A lease is a source's expiring right to the run ``[first, stop)`` of chunks. Chunk numbers count from 0.
-Every message carries job, source and (where there is one) lease, so a late word about an ended lease is
-recognised and dropped.
+A lease is a source's expiring right to the chunks ``[first, stop)``, counted from 0. Every message carries job, source
+and, where there is one, lease, so that a late message about an ended lease is recognised and dropped.
 """
 
 from protocol.messages.base import Message
@@ -17,23 +16,23 @@ class ProbeSource(Message, tag=7):
 
 
 class SourceProbed(Message, tag=8):
-    """The probe's answer. `size_bytes` -1: the source does not say. `validator` empty: it gave none.
-
-    `setup_s` is what a request costs before its first byte, as just measured. `name` is the file name the
-    source itself proposes (may be empty, not yet made safe).
-    """
+    """Answer to `ProbeSource`."""
 
     job: int
     source: int
     size_bytes: int
+    """-1: the source does not say."""
     offset_ok: bool
     validator: str
+    """Empty: it gave none."""
     name: str
+    """File name that the source proposes; may be empty, not yet made safe."""
     setup_s: float
+    """Measured time from a request to its first byte."""
 
 
 class SourceFailed(Message, tag=9):
-    """A probe came to nothing. `fault` is a `FaultKind` number; `retry_after_s` 0: the source named no time."""
+    """A probe failed. `fault` is a `FaultKind` number; `retry_after_s` 0: the source named no time."""
 
     job: int
     source: int
@@ -43,8 +42,7 @@ class SourceFailed(Message, tag=9):
 
 
 class LeaseGranted(Message, tag=10):
-    """Ride the run ``[first, stop)``. `size_bytes` is the file's size, -1 unknown: ride to the end of the body.
-    `store`: which store process has the target open, see `SlotFilled`."""
+    """Transfer the chunks ``[first, stop)``."""
 
     job: int
     source: int
@@ -52,11 +50,13 @@ class LeaseGranted(Message, tag=10):
     first: int
     stop: int
     size_bytes: int
+    """Of the file; -1: unknown, transfer to the end of the body."""
     store: int = 0
+    """Number of the store process that has the part file open, see `SlotFilled`."""
 
 
 class LeaseExtended(Message, tag=11):
-    """The end of the ride moved away: go on to `stop` without asking anew where the source allows it."""
+    """The end of the lease moved away: go on to `stop`, without another request where the source allows it."""
 
     job: int
     source: int
@@ -65,7 +65,7 @@ class LeaseExtended(Message, tag=11):
 
 
 class LeaseTrimmed(Message, tag=12):
-    """The end of the ride moved nearer; chunks from `stop` on belong to somebody else."""
+    """The end of the lease moved nearer; chunks from `stop` on belong to another source."""
 
     job: int
     source: int
@@ -74,7 +74,7 @@ class LeaseTrimmed(Message, tag=12):
 
 
 class LeaseRevoked(Message, tag=13):
-    """Hang up; the run is no longer this source's. Answered by `LeaseReleased` like any other end."""
+    """Hang up; the chunks are no longer this source's. Answered by `LeaseReleased` like any other end."""
 
     job: int
     source: int
@@ -82,42 +82,41 @@ class LeaseRevoked(Message, tag=13):
 
 
 class LeaseFinished(Message, tag=14):
-    """The ride reached its end; everything before `handed_stop` was handed to the Assembler.
-
-    `received_bytes` counts the body bytes of this lease, kept or not. `size_bytes` is the size learned at the
-    end of a body of unknown length, else -1. `stopped`: the worker had to hang up before the end of the body.
-    """
+    """The transfer reached the end of its lease."""
 
     job: int
     source: int
     lease: int
     handed_stop: int
+    """Chunks before it were handed to the Assembler."""
     received_bytes: int
+    """Bytes of body in this lease, stored or not."""
     size_bytes: int
+    """Size learned at the end of a body of unknown length, else -1."""
     stopped: bool
+    """The worker had to hang up before the end of the body."""
 
 
 class LeaseReleased(Message, tag=15):
-    """The worker gives the lease back. Chunks before `handed_stop` are on their way to the Assembler.
-
-    `fault` is a `FaultKind` number (`FaultKind.REVOKED` when it only obeys).
-    """
+    """The worker gives the lease back."""
 
     job: int
     source: int
     lease: int
     handed_stop: int
+    """Chunks before it are on their way to the Assembler."""
     received_bytes: int
     fault: int
+    """A `FaultKind` number, `FaultKind.REVOKED` when the worker only obeys."""
     detail: str
     retry_after_s: float
     stopped: bool
 
 
 class TransferProgressed(Message, tag=16):
-    """How far a ride is: bytes of body received in this lease. From the worker to the SpeedWatchdog, <= 5 Hz.
+    """Progress of a transfer: bytes of body received in this lease. From the worker to the SpeedWatchdog, <= 5 Hz.
 
-    `worker` is the sender's address: caps go there.
+    `worker` is the sender's address, where caps go.
     """
 
     job: int
@@ -128,7 +127,7 @@ class TransferProgressed(Message, tag=16):
 
 
 class TransferEnded(Message, tag=17):
-    """The watchdog may forget this ride. From the worker."""
+    """The SpeedWatchdog may forget this transfer. From the worker."""
 
     job: int
     source: int
@@ -136,21 +135,20 @@ class TransferEnded(Message, tag=17):
 
 
 class SourceMeasured(Message, tag=18):
-    """The watchdog's judgement of a running ride: bytes received so far and rate over the last seconds.
-
-    `setup_s` is the time from grant to first byte (0 while nothing has come).
-    """
+    """Measurement of a running transfer, from the SpeedWatchdog to the dispatcher."""
 
     job: int
     source: int
     lease: int
     received_bytes: int
     rate_bytes_s: float
+    """Over the last seconds; -1: not known yet."""
     setup_s: float
+    """From grant to first byte, 0 before it."""
 
 
 class SourceSlowed(Message, tag=19):
-    """Under the floor rate for as long as the job tolerates."""
+    """A transfer was slower than the policy's rate for as long as it tolerates."""
 
     job: int
     source: int
@@ -159,7 +157,7 @@ class SourceSlowed(Message, tag=19):
 
 
 class SourceStalled(Message, tag=20):
-    """No byte at all for the stall limit."""
+    """No byte came within the stall limit."""
 
     job: int
     source: int
@@ -168,7 +166,7 @@ class SourceStalled(Message, tag=20):
 
 
 class CapRate(Message, tag=21):
-    """This source may send at most so much; 0 lifts the cap. From the watchdog to the worker."""
+    """Receive at most this much from the source; 0 lifts the cap. From the SpeedWatchdog to the worker."""
 
     job: int
     source: int
@@ -176,7 +174,7 @@ class CapRate(Message, tag=21):
 
 
 class MonitorJob(Message, tag=22):
-    """The watchdog learns a job's thresholds and its limit. From the dispatcher."""
+    """Thresholds and limit of a job for the SpeedWatchdog. From the dispatcher."""
 
     job: int
     dispatcher: str
@@ -186,6 +184,6 @@ class MonitorJob(Message, tag=22):
 
 
 class ContinueTransfer(Message, tag=23):
-    """A worker's note to itself: read on. It never blocks its inbox for longer than one short read."""
+    """Read on: a worker's message to itself. It never blocks its inbox for longer than one short read."""
 
     lease: int

@@ -1,7 +1,7 @@
-"""What is said about Soulseek peers: searches, places in their queues, turns, and the session that holds the login.
+"""Messages about Soulseek peers: searches, remote queues, uploads to us, the login, and the history of peers.
 
-A *peer* is a Soulseek user, a *place* is ours in a peer's upload queue, a *turn* is the peer's offer to send now
-(its TransferRequest), named by the ticket it chose. A turn is answered at once: taken or declined.
+A *peer* is a Soulseek user. Its upload begins with its offer (a TransferRequest), named by the `ticket` that the peer
+chose, which is answered at once: accepted or declined.
 """
 
 from typing import Final
@@ -11,8 +11,10 @@ from protocol.model.file_matches import PeerFile
 
 
 class StartSearch(Message, tag=61):
-    """Search the network. Hits go to `reply_to` as they come, then one `SearchEnded`. `search` is the asker's own
-    number for it. After `hits_max` hits (0: no limit but the session's own) it ends at once."""
+    """Search the network. Each `SearchHit` goes to `reply_to` as it comes, then one `SearchEnded`.
+
+    `search` is the sender's own number for it. After `hits_max` hits (0: no limit but the session's own) it ends.
+    """
 
     search: int
     term: str
@@ -22,7 +24,7 @@ class StartSearch(Message, tag=61):
 
 
 class CancelSearch(Message, tag=127):
-    """Whoever asked wants no more hits of this search. It ends at once, with its `SearchEnded`."""
+    """End this search at once, with its `SearchEnded`. From the one who started it."""
 
     search: int
     reply_to: str
@@ -35,8 +37,10 @@ class SearchHit(PeerFile, Message, tag=62):
 
 
 class SearchEnded(Message, tag=63):
-    """No more hits for this search. `refused` in words when it could not be made (budget, not logged in); then
-    `retry_after_s` says when it can be (0: nobody knows)."""
+    """No more hits for this search. `refused` says in words why it was not made (budget, not logged in).
+
+    `retry_after_s`: when it could be made then, 0 unknown.
+    """
 
     search: int
     peers: int
@@ -47,7 +51,7 @@ class SearchEnded(Message, tag=63):
 class EnqueueFile(Message, tag=64):
     """Ask the peer to queue its file for us (QueueUpload). One at a time for each peer; the session holds others back.
 
-    `worker` is where the connection of the turn goes.
+    `worker` is where the connection of the upload goes.
     """
 
     job: int
@@ -58,7 +62,7 @@ class EnqueueFile(Message, tag=64):
 
 
 class DequeueFile(Message, tag=65):
-    """The place is no longer needed: an offer for it will be declined."""
+    """The place in the queue is no longer needed: an offer for it will be declined."""
 
     job: int
     source: int
@@ -107,7 +111,7 @@ class DeclineUpload(Message, tag=70):
 
 
 class ConnectionReady(Message, tag=71):
-    """The turn's F connection, ready for the offset; its descriptor came with this frame under `fd_token`."""
+    """F connection of an upload, ready for the offset; its descriptor came with this frame under `fd_token`."""
 
     job: int
     source: int
@@ -116,8 +120,10 @@ class ConnectionReady(Message, tag=71):
 
 
 class ConnectionClosed(Message, tag=72):
-    """The worker is done with the turn's connection. `stopped`: it hung up before the end of the file, so the peer's
-    UploadFailed is to be awaited before it is asked again."""
+    """The worker is done with the upload's connection.
+
+    `stopped`: it hung up before the end of the file, so the peer's UploadFailed is awaited before it is asked again.
+    """
 
     job: int
     source: int
@@ -126,7 +132,7 @@ class ConnectionClosed(Message, tag=72):
 
 
 class UploadFailed(Message, tag=73):
-    """The peer says that the running upload failed (UploadFailed of this turn), or its offer came to nothing."""
+    """The peer says that the running upload failed (UploadFailed of this ticket), or its offer led to nothing."""
 
     job: int
     source: int
@@ -136,8 +142,11 @@ class UploadFailed(Message, tag=73):
 
 
 class SessionChanged(Message, tag=74):
-    """The login's state: ``online``, ``connecting``, ``offline``, ``refused`` (wrong password), ``kicked`` (another
-    login of the same name), ``port taken``. `detail` is one line for people; `final`: it will not be tried again."""
+    """State of the login.
+
+    ``online``, ``connecting``, ``offline``, ``refused`` (wrong password), ``kicked`` (another login of the same name)
+    or ``port taken``. `detail` is one line for people; `final`: it will not be tried again.
+    """
 
     state: str
     detail: str
@@ -145,11 +154,11 @@ class SessionChanged(Message, tag=74):
 
 
 class LogIn(Message, tag=132):
-    """Be logged in: at once where it was put off, also where it was over. Where it holds nothing changes."""
+    """Be logged in: at once where it was put off, also where it was over. Changes nothing where there is a login."""
 
 
 class LogOut(Message, tag=133):
-    """Log out and stay so until a login is wanted. What rides rides on."""
+    """Log out and stay so until a login is wanted. Running transfers go on."""
 
 
 class FileFinished(Message, tag=75):
@@ -158,13 +167,8 @@ class FileFinished(Message, tag=75):
     path: str
 
 
-# What is said to and by the memory of peers: what a Soulseek user did in jobs before this one.
-# Keyed by user name. The memory keeps and tells; what follows from it is decided by those who ask.
-
-
 class LoadPeerHistory(Message, tag=76):
-    """What is known of this peer? Answered by `PeerHistoryLoaded` to `reply_to`. `job` and `source` only come
-    back."""
+    """Answer `PeerHistoryLoaded` to `reply_to`. `job` and `source` only come back."""
 
     job: int
     source: int
@@ -173,11 +177,7 @@ class LoadPeerHistory(Message, tag=76):
 
 
 class PeerHistoryLoaded(Message, tag=77):
-    """What is remembered of a peer; zeros and `offset_ok` when nothing is, or nothing can be read.
-
-    `failures`: attempts in a row that came to nothing, the last with `last_fault` (a `FaultKind` number) `failed_s_ago`
-    seconds ago. `stops_today`: how often we hung up on it this day (UTC), in all jobs.
-    """
+    """Record of a Soulseek user from earlier jobs; zeros and `offset_ok` when there is none, or it cannot be read."""
 
     job: int
     source: int
@@ -186,13 +186,17 @@ class PeerHistoryLoaded(Message, tag=77):
     setup_s: float
     offset_ok: bool
     failures: int
+    """Failed attempts in a row."""
     last_fault: int
+    """A `FaultKind` number: of the last of them ..."""
     failed_s_ago: float
+    """... and when."""
     stops_today: int
+    """Transfers of this peer that were aborted this day (UTC), in all jobs."""
 
 
 class PeerDelivered(Message, tag=78):
-    """A ride of this peer delivered, at this rate, so long after it was asked (0: not measured)."""
+    """A transfer of this peer delivered, at this rate, `setup_s` after it was requested (0: not measured)."""
 
     peer: str
     rate_bytes_s: float
@@ -200,7 +204,7 @@ class PeerDelivered(Message, tag=78):
 
 
 class PeerFaulted(Message, tag=79):
-    """An attempt came to nothing. `fault` is a `FaultKind` number."""
+    """An attempt failed. `fault` is a `FaultKind` number."""
 
     peer: str
     fault: int
@@ -208,29 +212,28 @@ class PeerFaulted(Message, tag=79):
 
 
 class PeerStopped(Message, tag=80):
-    """We hung up on this peer before the end of its file: one more in its ledger of this day."""
+    """We hung up on this peer before the end of its file: one more of this day."""
 
     peer: str
 
 
-# What is asked of the session about one Soulseek user. Each question gets `UserDescribed` or file rows, then an end.
-
 FILES_MAX: Final = 50_000
-"""So many files of one user are told; what is beyond is cut off."""
+"""Files of one user that are listed; what is beyond is cut off."""
 
 
 class GetUser(Request, tag=114):
-    """Is this user there? Answered by `UserDescribed`."""
+    """Find out whether this user is there. Answered by `UserDescribed`."""
 
     peer: str
 
 
 class UserDescribed(Message, tag=115):
-    """`presence`: ``Online``, ``Away``, ``Offline`` or empty when nobody answered. Numbers are 0 when not told."""
+    """Answer to `GetUser`. Numbers are 0 when not known."""
 
     request: int
     peer: str
     presence: str
+    """``Online``, ``Away``, ``Offline``, or empty when the server did not answer."""
     privileged: bool
     speed_bytes_s: int
     files: int
@@ -238,37 +241,41 @@ class UserDescribed(Message, tag=115):
 
 
 class BrowseUser(Request, tag=116):
-    """What does this user share: in one `folder` (remote path), or everything when it is empty. Answered by
-    `FilesListed`
-    parts. Bounded: at most `FILES_MAX` rows of one answer are told."""
+    """List the files that this user shares in one `folder` (remote path), or in all when it is empty.
+
+    Answered by `FilesListed` parts, at most `FILES_MAX` files in all.
+    """
 
     peer: str
     folder: str
 
 
 class FilesListed(Message, tag=117):
-    """Files of one folder, names without it. `last` ends the answer; `refused` then says in words why there is nothing.
-    `truncated`: there was more."""
+    """Files of one folder, a part of the answer to `BrowseUser`."""
 
     request: int
     peer: str
     folder: str
     names: tuple[str, ...]
+    """Without the folder."""
     sizes: tuple[int, ...]
     last: bool
+    """Ends the answer."""
     truncated: bool
+    """There was more."""
     refused: str
+    """In words why there is nothing; only in the last part."""
 
 
 class ListPeers(Request, tag=118):
-    """To the memory of peers: whom do we know? Answered by `PeerView` rows, the fastest first."""
+    """List the peers in the history. Answered by `PeerView` rows, the fastest first."""
 
     offset: int
     limit: int
 
 
 class ListStops(Request, tag=119):
-    """To the memory of peers: the ledger of stops. Answered by `StopCount` rows, the newest day first."""
+    """List how often peers' transfers were aborted. Answered by `StopCount` rows, the newest day first."""
 
     peer: str
     offset: int

@@ -1,4 +1,4 @@
-"""What is said to and by the Assembler, the one writer of part files."""
+"""Messages to and from the Assembler, the one writer of part files."""
 
 from protocol.messages.base import Message
 from protocol.model.job_spec import JobSpec
@@ -22,19 +22,17 @@ class OpenPartFile(Message, tag=24):
 
 
 class ChunksVerified(Message, tag=25):
-    """Chunks found in the part file that match their records: runs as a flat tuple first, stop, first, stop ...
-
-    `sources` is, for each run, what its records keep of the name of who sent it (0: nobody in particular); empty: not
-    told. Several of these may come before `PartFileReady`; each stays below the frame limit.
-    """
+    """Chunks found in the part file that match their records. Several may come before `PartFileReady`."""
 
     job: int
     runs: tuple[int, ...]
+    """Ranges as first, stop, first, stop ..."""
     sources: tuple[int, ...] = ()
+    """Hash of the source's name for each range, 0 unknown; empty: not known for any."""
 
 
 class PartFileRehashed(Message, tag=84):
-    """The part file is being re-hashed: so many bytes of so many. A few a second, before `PartFileReady`."""
+    """Progress of re-hashing the part file. A few a second, before `PartFileReady`."""
 
     job: int
     read_bytes: int
@@ -50,8 +48,10 @@ class SourceChanged(Message, tag=26):
 
 
 class PartFileReady(Message, tag=27):
-    """The part file stands. `message` tells people what was found there (may be empty). `store`: which store process
-    has it, counted from 0."""
+    """The part file is open. `message` says what was found there, for people; may be empty.
+
+    `store`: which store process has it, counted from 0.
+    """
 
     job: int
     part_path: str
@@ -68,7 +68,7 @@ class PartFileRefused(Message, tag=28):
 
 
 class ValidatorSeen(Message, tag=29):
-    """A source showed this validator; keep it with the part file so that a resume notices a changed origin."""
+    """Validator that a source showed; kept with the part file so that a resume notices a changed origin."""
 
     job: int
     source_name: str
@@ -76,12 +76,7 @@ class ValidatorSeen(Message, tag=29):
 
 
 class SlotFilled(Message, tag=30):
-    """Chunks from `first` on lie in `slot`, `length_bytes` in all; `digests` is 16 bytes of xxh3_128 for each.
-    `source_hash` is what the records keep of the source's name; `shelf` is the address that gets the slot back.
-
-    The slot belongs to the Assembler from here until its `SlotFreed`. `store`: the store process it is meant for; any
-    other leaves it alone, and it is handed over again when that one has the target open (`PartFileReopened`).
-    """
+    """Chunks from `first` on lie in a slot, which belongs to the Assembler from here until its `SlotFreed`."""
 
     job: int
     source: int
@@ -90,9 +85,14 @@ class SlotFilled(Message, tag=30):
     slot: int
     length_bytes: int
     digests: bytes
+    """16 bytes of xxh3_128 for each chunk."""
     source_hash: int
+    """Hash of the source's name, as records have it."""
     shelf: str
+    """Address that gets the slot back."""
     store: int = 0
+    """Number of the store process it is meant for. Any other leaves it alone, and it is handed over again when that
+    one has the part file open (`PartFileReopened`)."""
 
 
 class SlotFreed(Message, tag=31):
@@ -113,7 +113,7 @@ class ChunksStored(Message, tag=32):
 
 
 class ChunksRepeated(Message, tag=33):
-    """They were stored already and the digests agree: a joint that two sources agree on."""
+    """Stored already, with the same digests: an overlap that two sources agree on."""
 
     job: int
     source: int
@@ -144,8 +144,11 @@ class SlotSpoiled(Message, tag=35):
 
 
 class DiskFailed(Message, tag=36):
-    """The disk failed under an open part file, which has been let go of: nothing of the job is open any more, and what
-    is handed over for it is dropped until `OpenPartFile` opens it again. `fault` is a `PartFileFaultKind` number."""
+    """The disk failed under an open part file. `fault` is a `PartFileFaultKind` number.
+
+    Nothing of the job is open any more, and slots that are handed over for it are dropped until `OpenPartFile` opens it
+    again.
+    """
 
     job: int
     fault: int
@@ -153,7 +156,7 @@ class DiskFailed(Message, tag=36):
 
 
 class SizeLearned(Message, tag=37):
-    """The size of a file that nobody announced is known now: its body ended."""
+    """Size of a file that no source announced: its body ended."""
 
     job: int
     size_bytes: int
@@ -166,9 +169,9 @@ class SealFile(Message, tag=38):
 
 
 class FileSealed(Message, tag=39):
-    """The file stands under its final name, for `digest_s` already: so long took its xxh3_128, `digest_hex`.
+    """The file has its final name. `digest_hex` is its xxh3_128, which took `digest_s` since then.
 
-    Its records go when the answer has come, `JobClosed`: until then another hub or store can find that it stands.
+    Its records are removed at `JobClosed`, the answer: until then another hub or store can find that it is complete.
     """
 
     job: int
@@ -191,26 +194,30 @@ class ClosePartFile(Message, tag=41):
 
 
 class PartFileClosed(Message, tag=42):
+    """Answer to `ClosePartFile`."""
+
     job: int
 
 
 class CommitRecords(Message, tag=43):
-    """The Assembler's note to itself: group-commit the records of every open part file."""
+    """Group-commit the records of every open part file: the Assembler's message to itself."""
 
 
 class BackgroundWorkEnded(Message, tag=134):
-    """The Assembler's note to itself: what was done beside it for this job is over."""
+    """Background work for this job is over: the Assembler's message to itself."""
 
     job: int
 
 
 class TrimSlots(Message, tag=135):
-    """A shelf's note to itself: give the memory of slots back that were not needed for a while."""
+    """Give back the memory of slots that were not needed for a while: a shelf's message to itself."""
 
 
 class ClaimSlots(Message, tag=81):
-    """A fetch process was started anew: which of its slots ``[first, stop)`` are free? Its predecessor may have handed
-    some over. To the Assembler, answered by `SlotsGranted`; slots not in it come as `SlotFreed` to `shelf`."""
+    """Ask which of its slots ``[first, stop)`` are free, of a fetch process that was restarted. To the Assembler.
+
+    Its predecessor may have handed some over. Answered by `SlotsGranted`; the others come as `SlotFreed` to `shelf`.
+    """
 
     shelf: str
     first: int
@@ -224,8 +231,10 @@ class SlotsGranted(Message, tag=82):
 
 
 class PartFileReopened(Message, tag=83):
-    """Another store process, the `store`-th, has the job's target open. From the dispatcher to the shelves: hand over
-    again what its predecessors have not given back."""
+    """Another store process, the `store`-th, has the job's part file open. From the dispatcher to the shelves.
+
+    Slots that its predecessors have not given back are handed over again.
+    """
 
     job: int
     store: int

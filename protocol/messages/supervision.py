@@ -1,10 +1,10 @@
-"""What the supervisor and the roots of the processes say to each other."""
+"""Messages between the supervisor and the roots of its processes."""
 
 from protocol.messages.base import Message
 
 
 class ProcessReady(Message, tag=51):
-    """A process listens and its actors stand."""
+    """A process listens and its actors have started."""
 
     process: str
     pid: int
@@ -13,7 +13,7 @@ class ProcessReady(Message, tag=51):
 class ProcessLost(Message, tag=52):
     """A process died. From the supervisor to the front and the pool.
 
-    `restart_s`: in how many seconds it is started anew, -1 when it is not.
+    `restart_s`: in how many seconds it is started again, -1 when it is not.
     """
 
     process: str
@@ -22,10 +22,14 @@ class ProcessLost(Message, tag=52):
 
 
 class Ping(Message, tag=53):
+    """Heartbeat from the supervisor; answered by `Pong`."""
+
     serial: int
 
 
 class Pong(Message, tag=54):
+    """Answer to the `Ping` of this serial."""
+
     process: str
     serial: int
 
@@ -35,7 +39,7 @@ class StopProcess(Message, tag=55):
 
 
 class SetLogLevel(Message, tag=120):
-    """Front to a root: from now on this process writes down what is at least so grave (a number of `logging`)."""
+    """Log from now on messages of at least this `level`, a number of `logging`. To a process's root."""
 
     level: int
 
@@ -49,18 +53,20 @@ class ActorDied(Message, tag=56):
 
 
 class Ticked(Message, tag=57):
-    """The process's metronome; carries no time, the receiver looks at its own clock."""
+    """Periodic tick. It carries no time, the receiver reads its own clock."""
 
 
 class HealthReported(Message, tag=124):
-    """From the front to the desk, every few seconds, for itself and each living child. `restarts`: how many processes
-    of this name there were before it. `cpu_s` since it began, `age_s` ago; memory is PSS where the system tells it."""
+    """Statistics of one living process, every few seconds. From the front to the gateway."""
 
     process: str
     pid: int
     restarts: int
+    """Number of earlier processes of this name."""
     age_s: float
     cpu_s: float
+    """Since it began."""
     memory_bytes: int
+    """Proportional set size where the system has it."""
     fds: int
     threads: int
