@@ -1,6 +1,6 @@
 """Sizes, rates and times as people write and read them.
 
-K is 1024 everywhere, read or shown: ``--limit 2M`` shows as ``2.0 MB/s``.
+K is 1024 everywhere, read or shown: ``--limit 2M`` shows as ``2.0 MiB/s``.
 """
 
 import math
@@ -50,8 +50,8 @@ def show_size(count_bytes: int) -> str:
 
 
 def show_rate(rate_bytes_s: float) -> str:
-    """``512 B/s``, ``7.9 MB/s``."""
-    return _show(rate_bytes_s, "B/s", ("KB/s", "MB/s", "GB/s", "TB/s"))
+    """``512 B/s``, ``7.9 MiB/s``."""
+    return _show(rate_bytes_s, "B/s", ("KiB/s", "MiB/s", "GiB/s", "TiB/s"))
 
 
 def _show(amount: float, small: str, units: tuple[str, ...]) -> str:

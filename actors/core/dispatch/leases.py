@@ -425,7 +425,7 @@ def _rate_fault(news: SourceSlowed | SourceStalled, *, received_bytes: int) -> t
     """Return the fault of a source whose transfer, of which so much has come, is slow or silent."""
     match news:
         case SourceSlowed(rate_bytes_s=rate):
-            return FaultKind.SLOW, f"slow: {rate / 1024:.1f} KB/s"
+            return FaultKind.SLOW, f"slow: {rate / 1024:.1f} KiB/s"
         case SourceStalled(silent_s=silent_s) if received_bytes == 0:
             return FaultKind.SILENT, f"silent: no first byte for {silent_s:.0f} s"
         case SourceStalled(silent_s=silent_s):

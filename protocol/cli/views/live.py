@@ -204,7 +204,7 @@ def _bar_line(board: ProgressState, width: int) -> Text:
     elif left and width >= 50:
         left += " left"
     done = show_percent(board.stored_bytes, size) if size >= 0 else show_size(board.stored_bytes)
-    facts = f" {done:>5}  {rate:>11}  {left:>16}" if width >= 50 else f" {done:>5} {rate} {left}".rstrip()
+    facts = f" {done:>5}  {rate:>12}  {left:>16}" if width >= 50 else f" {done:>5} {rate} {left}".rstrip()
     length = max(0, width - len(facts))
     filled = min(max(length * board.stored_bytes // size, 0), length) if size > 0 else 0
     return Text.assemble(("━" * filled, "green"), ("─" * (length - filled), DIM), (facts, "bold"))
@@ -272,7 +272,7 @@ def _source_lines(board: ProgressState, shape: Shape, *, final: bool) -> list[Te
 
 def _name_room(width: int) -> int:
     """Columns for names, beside a state and a rate that are always whole."""
-    room = width - 26 - (9 if width >= 50 else 0) - (12 if width >= 64 else 0)
+    room = width - 27 - (9 if width >= 50 else 0) - (12 if width >= 64 else 0)
     return max(6, min(room, 24 if width < 100 else 36 if width < 160 else 60))
 
 
@@ -327,7 +327,7 @@ def _tail_words(row: SourceProgressed, line: Text, *, final: bool) -> list[str]:
     else:
         line.append(f"{state_word(row):<10} ", _STANDING_STYLES.get(row.standing, DIM))
         flows = row.standing == ACTIVE and row.phase in ("", "flowing", "stalled")
-        words = [f"{show_rate(row.rate_bytes_s):>11}"] if row.rate_bytes_s > 0 or flows else []
+        words = [f"{show_rate(row.rate_bytes_s):>12}"] if row.rate_bytes_s > 0 or flows else []
     if row.stops and (row.peer or final):
         words.append(count_of(row.stops, "stop"))
     return [*words, printable(row.reason)] if row.reason else words

@@ -188,5 +188,5 @@ def job_row(job: Mapping[str, Any]) -> str:
     size = show_size(job["sizeBytes"]) if job["sizeBytes"] is not None else "?"
     left = f"{show_whole_time(job['leftS'])} left" if job["leftS"] is not None else printable(job["phase"] or "")
     sources = f"{job['sourcesActive']}/{job['sourceCount']}"
-    facts = f"{done(job):>5} of {size:>10}  {show_rate(job['rateBytesS']):>11}  {left:>16}  {sources:>5}"
+    facts = f"{done(job):>5} of {size:>10}  {show_rate(job['rateBytesS']):>12}  {left:>16}  {sources:>5}"
     return f"{job['id'][:ID_SHOWN]} {facts}  {name_of(job)}"

@@ -71,7 +71,7 @@ def summary_lines(board: ProgressState) -> list[str]:
     for row in shown:
         name = cut(board.label(row.name), width)
         rate = show_rate(row.rate_bytes_s) if row.rate_bytes_s > 0 else "-"
-        counts = f"{count_of(row.chunks, 'chunk'):>12}  {rate:>11}  {count_of(row.leases, 'lease'):>9}"
+        counts = f"{count_of(row.chunks, 'chunk'):>12}  {rate:>12}  {count_of(row.leases, 'lease'):>9}"
         facts = f"{show_size(row.bytes_stored):>10}  {share_text(row.bytes_stored, total):>7}  {counts}"
         stops = f"{count_of(row.stops, 'stop'):>8}  {printable(row.reason)}"
         lines.append(f"  {name}{' ' * (width - cell_width(name))}  {facts}  {stops}".rstrip())

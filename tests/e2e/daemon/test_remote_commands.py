@@ -193,7 +193,7 @@ def test_a_job_is_limited_retried_watched_and_forgotten(house: House) -> None:
     house.web.become("stuck", Mirror(stall_after_bytes=1_500_000))
     id = house.order("again.bin", "stuck")
     short = id[:13]
-    assert house.run("limit", "100K", "--job", short).stdout.startswith("at most 100.0 KB/s, now ")
+    assert house.run("limit", "100K", "--job", short).stdout.startswith("at most 100.0 KiB/s, now ")
     assert house.rows("limit", "--job", short)[0]["limit"] == 102_400
     refused = house.run("delete", short)
     assert (refused.code, refused.stderr.count("\n")) == (8, 1)
@@ -212,7 +212,7 @@ def test_a_job_is_limited_retried_watched_and_forgotten(house: House) -> None:
 
 
 def test_the_limit_of_all_jobs_is_set_shown_and_given_back(house: House) -> None:
-    assert house.run("limit", "5M").stdout == "at most 5.0 MB/s, now 0 B/s\n"
+    assert house.run("limit", "5M").stdout == "at most 5.0 MiB/s, now 0 B/s\n"
     assert house.rows("limit")[0]["limit"] == 5 << 20
     assert house.run("limit", "auto").stdout.startswith("no limit, now ")
 

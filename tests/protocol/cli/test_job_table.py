@@ -71,7 +71,7 @@ def test_objects_for_programs_are_plain_ascii_and_show_no_password() -> None:
         ("job.queued", {"name": "tide.flac", "size": 2048, "origin": "cli"}, "2.0 KiB"),
         ("job.sealed", {"path": "/d/x", "sizeBytes": 1024, "seconds": 61.0}, "/d/x, 1.0 KiB, 1 min 01 s"),
         ("job.failed", {"outcome": "starved", "reason": "404", "storedBytes": 0}, "starved, 404"),
-        ("job.changed", {"limitBytesS": 1024, "priority": 3}, "limit 1.0 KB/s, priority 3"),
+        ("job.changed", {"limitBytesS": 1024, "priority": 3}, "limit 1.0 KiB/s, priority 3"),
     ],
 )
 def test_what_happened_is_a_line(kind: str, data: dict[str, Any], words: str) -> None:
@@ -88,7 +88,7 @@ def test_the_monitor_fits_every_terminal() -> None:
         assert len(lines) < 24
         assert all(line.cell_len <= width for line in lines)
         assert Console(width=width).width == width
-    assert monitor_lines(jobs, 80, 24)[0].plain == "50 active jobs, 2.4 KB/s together"
+    assert monitor_lines(jobs, 80, 24)[0].plain == "50 active jobs, 2.4 KiB/s together"
     assert monitor_lines(jobs, 80, 24)[-1].plain == "... and 29 more"
 
 
@@ -102,7 +102,7 @@ def test_where_nothing_can_be_drawn_the_monitor_repeats_itself_only_now_and_then
 
 def test_limits_are_said_with_their_units() -> None:
     assert limit_line({"limit": 0, "rateBytesS": 0.0}) == "no limit, now 0 B/s"
-    assert limit_line({"limit": 2048, "rateBytesS": 1024.0}) == "at most 2.0 KB/s, now 1.0 KB/s"
+    assert limit_line({"limit": 2048, "rateBytesS": 1024.0}) == "at most 2.0 KiB/s, now 1.0 KiB/s"
 
 
 def test_a_shell_is_proposed_nothing_that_it_could_act_on() -> None:

@@ -92,10 +92,10 @@ def test_eighty_columns_show_title_bar_strip_and_a_row_for_each_source() -> None
     board.take(drawn([1, 1, 2, 2 | LEASED, 3, 0, 0, 0]))
     assert [line.plain for line in live_lines(board, Shape(width=79, rows=10, colours=False))] == [
         "[b]file.iso                                     64.0 MiB, 1 of 2 sources active",
-        "━━━━━━━━━━━━━━━───────────────────────────  37 %     8.0 MB/s          5 s left",
+        "━━━━━━━━━━━━━━━──────────────────────────  37 %     8.0 MiB/s          5 s left",
         "####################AAAAAAAAAAaaaaaaaaaaBBBBBBBBBB.............................",
         "",
-        "A one.org    18.0 MiB   75.0 %  active        2.0 MB/s",
+        "A one.org    18.0 MiB   75.0 %  active        2.0 MiB/s",
         "B two.org     6.0 MiB   25.0 %  cooling    stalled for 15 s",
     ]
 
@@ -111,31 +111,31 @@ def test_a_peer_s_row_shows_its_phase_its_place_and_its_stops() -> None:
     wide = Shape(width=99, rows=10, colours=False)
     assert [" ".join(line.plain.split()) for line in live_lines(board, wide)[4:]] == [
         "A ann 0 B 0.0 % queued, place 4",
-        "B bob smith 6.0 MiB 100.0 % flowing 2.0 MB/s, 1 stop",
+        "B bob smith 6.0 MiB 100.0 % flowing 2.0 MiB/s, 1 stop",
         "C cid 0 B 0.0 % granted",
         "D dan 0 B 0.0 % cooling 2 stops, went offline",
-        "E one.org 0 B 0.0 % active 1.0 MB/s",
+        "E one.org 0 B 0.0 % active 1.0 MiB/s",
     ]
     board.take(ended())
     final = [" ".join(line.plain.split()) for line in final_lines(board, wide)[-5:]]
-    assert final[1] == "B bob smith 6.0 MiB 100.0 % 48 chunks, 2.0 MB/s, 1 stop"
+    assert final[1] == "B bob smith 6.0 MiB 100.0 % 48 chunks, 2.0 MiB/s, 1 stop"
     assert final[3] == "D dan 0 B 0.0 % 0 chunks, 2 stops, went offline"
 
 
 @pytest.mark.parametrize(
     ("width", "bar", "rows"),
     [
-        (80, "━━━━━━━━━━━━━━━───────────────────────────  37 %     8.0 MB/s   2 min 05 s left",
-         ["A one.org                     18.0 MiB   75.0 %  active        2.0 MB/s",
-          "B a-rather-long-name.exam…     6.0 MiB   25.0 %  active        1.0 KB/s",
+        (80, "━━━━━━━━━━━━━━━──────────────────────────  37 %     8.0 MiB/s   2 min 05 s left",
+         ["A one.org                     18.0 MiB   75.0 %  active        2.0 MiB/s",
+          "B a-rather-long-name.exam…     6.0 MiB   25.0 %  active        1.0 KiB/s",
           "C ann                              0 B    0.0 %  queued, place 12"]),
-        (60, "━━━━━━━━──────────────  37 %     8.0 MB/s   2 min 05 s left",
-         ["A one.org                    75.0 %  active        2.0 MB/s",
-          "B a-rather-long-name.exam…   25.0 %  active        1.0 KB/s",
+        (60, "━━━━━━━──────────────  37 %     8.0 MiB/s   2 min 05 s left",
+         ["A one.org                    75.0 %  active        2.0 MiB/s",
+          "B a-rather-long-name.exam…   25.0 %  active        1.0 KiB/s",
           "C ann                         0.0 %  queued, place 12"]),
-        (40, "━━━━─────────  37 % 8.0 MB/s 2 min 05 s",
-         ["A one.org        active        2.0 MB/s",
-          "B a-rather-lon…  active        1.0 KB/s",
+        (40, "━━━━────────  37 % 8.0 MiB/s 2 min 05 s",
+         ["A one.org        active        2.0 MiB/s",
+          "B a-rather-lon…  active        1.0 KiB/s",
           "C ann            queued, place 12"]),
     ],
 )  # fmt: skip

@@ -181,7 +181,7 @@ def plain_of(*messages: tuple[float, FrontInbox], verbose: bool = False) -> list
 def test_plain_progress_comes_every_five_seconds() -> None:
     ticks = [(step / 10, progressed(step * MIB // 10)) for step in range(200)]
     lines = plain_of((0.0, row(0, "a")), (0.0, row(1, "b", standing="cooling")), *ticks)
-    assert lines[0] == "7 %, 5.0 MiB of 64.0 MiB, 8.0 MB/s, 5 s left, 1 of 2 sources active"
+    assert lines[0] == "7 %, 5.0 MiB of 64.0 MiB, 8.0 MiB/s, 5 s left, 1 of 2 sources active"
     assert len(lines) == 3
 
 
@@ -192,7 +192,7 @@ def test_a_plain_line_is_also_written_when_only_time_goes_by() -> None:
     view.refresh(now_s=4.9)
     assert stderr.getvalue() == ""
     view.refresh(now_s=5.0)
-    assert stderr.getvalue() == "1.0 MiB, 8.0 MB/s, 0 of 0 sources active\n"
+    assert stderr.getvalue() == "1.0 MiB, 8.0 MiB/s, 0 of 0 sources active\n"
 
 
 def test_plain_ends_with_who_sent_what_and_the_last_line() -> None:

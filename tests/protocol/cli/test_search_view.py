@@ -41,7 +41,7 @@ def test_people_see_a_table_that_no_name_can_disturb() -> None:
     stdout, stderr = shown(FOUND, SessionChanged(state="connecting", detail="", final=False), ONLINE)
     lines = stdout.splitlines()
     assert lines[0].split() == ["size", "users", "free", "speed", "queue", "name"]
-    assert lines[1].split() == ["16.0", "MiB", "(16777216)", "3", "2", "2.0", "MB/s", "0", "01", "-", "Tide.flac"]
+    assert lines[1].split() == ["16.0", "MiB", "(16777216)", "3", "2", "2.0", "MiB/s", "0", "01", "-", "Tide.flac"]
     assert lines[2].split()[:6] == ["5", "B", "(5)", "1", "0", "-"]
     assert lines[0].index("name") == lines[1].index("01 - Tide") == lines[2].index("evil")
     assert lines[3] == "5 targets from 4 users, 3 not shown (--limit)"

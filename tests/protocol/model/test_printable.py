@@ -67,7 +67,7 @@ def test_a_shown_size_read_again_is_the_size_but_for_rounding(size: int) -> None
 
 
 def test_rates_times_and_shares() -> None:
-    assert [show_rate(rate) for rate in (0.0, 2847 * 1024, float("nan"))] == ["0 B/s", "2.8 MB/s", "?"]
+    assert [show_rate(rate) for rate in (0.0, 2847 * 1024, float("nan"))] == ["0 B/s", "2.8 MiB/s", "?"]
     assert [show_time(s) for s in (0.44, 8.1, 59.96, 130, 3900, 90000)] == [
         "0.4 s",
         "8.1 s",
@@ -103,10 +103,10 @@ PART = 24 * MIB
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        (line_of("sealed"), "sealed: /here/f (64.0 MiB in 8.1 s, 7.9 MB/s, 3 sources)"),
+        (line_of("sealed"), "sealed: /here/f (64.0 MiB in 8.1 s, 7.9 MiB/s, 3 sources)"),
         (
             line_of("sealed", resumed=32 * MIB),
-            "sealed: /here/f (64.0 MiB in 8.1 s, 4.0 MB/s, 3 sources, 32.0 MiB were here before)",
+            "sealed: /here/f (64.0 MiB in 8.1 s, 4.0 MiB/s, 3 sources, 32.0 MiB were here before)",
         ),
         (
             line_of("starved", stored=PART, reason="404 everywhere."),
