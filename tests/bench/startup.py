@@ -1,4 +1,5 @@
-"""Start-up tricks: the wall time that each saves in ``get`` of a small local file and in ``--version``.
+"""Start-up tricks: the wall time that each saves in ``get`` of a small local file, in a ``search`` that finds no
+server, and in ``--version``.
 
     python -m tests.bench.startup --pairs 15
 
@@ -28,12 +29,20 @@ sys.argv = ["run.py", *sys.argv[1:]]
 import run
 run.shoal()
 """
+ENVIRONMENT = {
+    **os.environ,
+    "SHOAL_SOULSEEK_USERNAME": "any",
+    "SHOAL_SOULSEEK_PASSWORD": "any",
+    "SHOAL_SOULSEEK_SERVER": "127.0.0.1",
+    "SHOAL_SOULSEEK_PORT": "1",
+}
 TRICKS = {
     "none (what the method itself shows)": "",
     "gc.disable and gc.freeze while loading": "import gc; gc.disable = gc.freeze = lambda: None",
     "os._exit at the end": "import actors.local.start_up as s; s.leave = sys.exit",
     "forkserver forked off this process": "import actors.runtime.spawn as s; s.install = lambda: None",
-    "modules preloaded in the forkserver": "import actors.local.start_up as s; s.PRELOADED = ('actors.builders',)",
+    "modules preloaded in the forkserver": "import actors.local.start_up as s; "
+    "s.PRELOADED = s.PRELOADED_SESSION = ('actors.builders',)",
     "forkserver before the command line is read": "import actors.local.start_up as s; s._preloaded = lambda _: ()",
     "all of them": "import gc; gc.disable = gc.freeze = lambda: None; import actors.runtime.spawn as r; "
     "r.install = lambda: None; import actors.local.start_up as s; s._preloaded = lambda _: (); s.leave = sys.exit",
@@ -45,9 +54,8 @@ def seconds(words: list[str], without: str, folder: str) -> float:
     """Run the program once and return its wall time."""
     program = PROGRAM.format(root=str(ROOT), without=without)
     begun_s = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-c", program, *words], cwd=folder, check=True, stdout=subprocess.DEVNULL, env=os.environ
-    )
+    command = [sys.executable, "-c", program, *words]
+    subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT)
     return time.perf_counter() - begun_s
 
 
@@ -70,14 +78,19 @@ def main() -> None:
     """Print a line for each trick and command."""
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     options.add_argument("--pairs", type=int, default=15)
-    pairs = options.parse_args().pairs
+    options.add_argument("--only", default="", help="tricks whose name holds this")
+    asked = options.parse_args()
     with tempfile.TemporaryDirectory() as folder, mirrors([Character()], Content(700_000)) as box:
-        commands = {"--version": ["--version"], "get": ["get", box.url("m0"), "-o", "file.bin", "--quiet"]}
-        for trick, without in TRICKS.items():
+        commands = {
+            "--version": ["--version"],
+            "get": ["get", box.url("m0"), "-o", "file.bin", "--quiet"],
+            "search": ["search", "x", "--wait", "1"],
+        }
+        for trick, without in ((name, without) for name, without in TRICKS.items() if asked.only in name):
             for command, words in commands.items():
                 if command == "--version" and "forkserver" in trick:
                     continue
-                time_ms, median_ms, spread_ms = saved_ms(words, without, pairs, folder)
+                time_ms, median_ms, spread_ms = saved_ms(words, without, asked.pairs, folder)
                 figures = f"{median_ms:7.1f} ms (quartiles {spread_ms:.0f} ms)"
                 print(f"{command:10}{time_ms:6.0f} ms   saved by {trick:50}{figures}", flush=True)
 
