@@ -138,13 +138,12 @@ def processes(source_count: int, session: ProcessSpec | None = None, memory: str
 
 
 def build_job_manager(context: ProcessContext) -> ProcessActors:
-    """The JobManager. `context.settings` is ``(path of the job store, JobPolicy, version of this program)``."""
+    """Start the JobManager. `context.settings` is ``(path of the job store, JobPolicy, version of this program)``."""
     from actors.job_manager import JobManager
     from actors.runtime.actor import stop_actors
 
-    path, settings, version = context.settings
-    anew = context.generation == 0
-    manager = JobManager.start(context.bus, path, settings, anew=anew, version=version)
+    path, policy, version = context.settings
+    manager = JobManager.start(context.bus, path, policy, fresh=context.generation == 0, version=version)
 
     def stop() -> None:
         stop_actors([manager], timeout_s=10.0)

@@ -1,4 +1,4 @@
-"""Jobs kept by real processes: ordered, paused, resumed, cancelled; and whoever dies meanwhile, they are sealed."""
+"""JobIndex kept by real processes: ordered, paused, resumed, cancelled; and whoever dies meanwhile, they are sealed."""
 
 import hashlib
 import resource

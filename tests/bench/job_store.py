@@ -51,14 +51,14 @@ def main() -> int:
 
 
 def fill(path: str, count: int, lots: random.Random) -> None:
-    """Jobs as months of use leave them."""
-    book = JobStore(path)
+    """JobIndex as months of use leave them."""
+    store = JobStore(path)
     for first in range(1, count + 1, BATCH):
         writes: list[Write] = []
         for at in range(first, min(first + BATCH, count + 1)):
             writes += rows(at, lots)
-        book.apply(writes)
-    book.close()
+        store.apply(writes)
+    store.close()
 
 
 def rows(at: int, lots: random.Random) -> Iterator[Write]:

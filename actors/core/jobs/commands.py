@@ -1,16 +1,16 @@
-"""Orders: each is answered by the job as it is afterwards, or refused, and then nothing has changed."""
+"""Commands about jobs: each is answered by the job as it is afterwards, or refused without a change."""
 
 import re
 from collections.abc import Callable
 from typing import Final
 
-from actors.core.jobs import lifecycle as states
-from actors.core.jobs.attempts import Runs
-from actors.core.jobs.index import Jobs
+from actors.core.jobs import lifecycle
+from actors.core.jobs.attempts import Attempts
+from actors.core.jobs.index import JobIndex
 from actors.core.jobs.job import Job, new_source, snapshot
-from actors.core.jobs.lifecycle import Removal
-from actors.core.jobs.start_request import offer
-from actors.core.jobs.transaction import Now, Transaction
+from actors.core.jobs.lifecycle import PartFileRemoval
+from actors.core.jobs.start_request import SLSKD, offer
+from actors.core.jobs.transaction import Now, TransactionBuilder
 from protocol.messages import (
     AddSources,
     CancelJob,
@@ -32,9 +32,24 @@ from protocol.model.job_views import CANCELLED, PAUSED, QUEUED, SEALED
 from protocol.model.limits import CHUNK_SIZE_MAX, CHUNK_SIZE_MIN, HEX_DIGITS, MODES, TERM_CHARS_MAX
 from protocol.model.source_url import check_url, public_url, same_url_key, slsk_url
 
-Order = PauseJob | ResumeJob | CancelJob | RetryJob | DeleteJob | UpdateJob | AddSources | DropSource
+JobCommand = PauseJob | ResumeJob | CancelJob | RetryJob | DeleteJob | UpdateJob | AddSources | DropSource
+_NAMES: Final[dict[type, str]] = {
+    PauseJob: lifecycle.PAUSE,
+    ResumeJob: lifecycle.RESUME,
+    CancelJob: lifecycle.CANCEL,
+    RetryJob: lifecycle.RETRY,
+    DeleteJob: lifecycle.DELETE,
+    UpdateJob: lifecycle.UPDATE,
+    AddSources: lifecycle.ADD_SOURCES,
+    DropSource: lifecycle.ADD_SOURCES,
+}
+_EVENTS: Final = {
+    QUEUED: event_kinds.JOB_RESUMED,
+    PAUSED: event_kinds.JOB_PAUSED,
+    CANCELLED: event_kinds.JOB_CANCELLED,
+}
 DELETE_WAIT_S: Final = 10.0
-"""So long a deletion waits for the last word of a run that was stopped a moment ago."""
+"""Time that a deletion waits for the end of an attempt that was stopped a moment ago."""
 DELETIONS_MAX: Final = 1000
 STOPPING: Final = "it is still being stopped; try again in a moment"
 TEXTS_MAX: Final = {
@@ -45,26 +60,26 @@ TEXTS_MAX: Final = {
     "user": 256,
     "remote_path": 4096,
 }
-"""So many bytes each: whatever tells of a job fits a frame."""
+"""Bytes of each text: every message about a job fits a frame."""
 _HEX: Final = re.compile("[0-9a-f]+")
 
 
-class Orders:
-    """Owned by one `JobManagerState`."""
+class Commands:
+    """Owned by one `JobManagerState`. `new_id` returns a public id that no job has."""
 
     def __init__(
         self,
-        jobs: Jobs,
-        scribe: Transaction,
-        runs: Runs,
-        removal: Removal,
+        jobs: JobIndex,
+        transaction: TransactionBuilder,
+        attempts: Attempts,
+        removal: PartFileRemoval,
         *,
         last_serial: int,
         new_id: Callable[[], str],
     ) -> None:
         self._jobs = jobs
-        self._scribe = scribe
-        self._runs = runs
+        self._transaction = transaction
+        self._attempts = attempts
         self._last_serial = last_serial
         self._new_id = new_id
         self._removal = removal
@@ -72,84 +87,83 @@ class Orders:
 
     # -- a new job
 
-    def place(self, order: CreateJob, now: Now, *, before: Job | None = None) -> None:
-        """`before`: the job that was ordered with the same key."""
+    def create(self, command: CreateJob, now: Now, *, before: Job | None = None) -> None:
+        """Create a job, or answer with the one that is meant: `before` was created with the same key."""
         if before is not None:
-            self._again(order, before, now)
+            self._repeated(command, before, now)
             return
-        known = self._jobs.enqueued(order.user, order.remote_path) if order.origin == "slskd" else None
+        known = self._jobs.enqueued(command.user, command.remote_path) if command.origin == SLSKD else None
         if known is not None:
-            self._answer(order, known, now)
+            self._answer(command, known, now)
             return
-        urls = wanted_urls(order)
-        field, detail = self._wrong(order, urls)
+        urls = wanted_urls(command)
+        field, detail = self._invalid_field(command, urls)
         if field:
-            self._scribe.refuse(order.request, order.reply_to, "invalid", detail, field=field)
-        elif len(self._jobs.living) >= self._runs.settings.jobs_max:
+            self._refuse(command, "invalid", detail, field=field)
+        elif len(self._jobs.living) >= self._attempts.policy.jobs_max:
             detail = f"there are {len(self._jobs.living)} jobs already that have not ended"
-            self._scribe.refuse(order.request, order.reply_to, "full", detail)
+            self._refuse(command, "full", detail)
         else:
-            self._answer(order, self._keep(order, urls, now), now)
+            self._answer(command, self._new_job(command, urls, now), now)
 
-    def _again(self, order: CreateJob, before: Job, now: Now) -> None:
-        if before.kept.order_digest == order.digest:
-            self._answer(order, before, now)
+    def _repeated(self, command: CreateJob, before: Job, now: Now) -> None:
+        if before.record.order_digest == command.digest:
+            self._answer(command, before, now)
         else:
-            detail = "another order came with this key before"
-            self._scribe.refuse(order.request, order.reply_to, "conflict", detail, field="key")
+            self._refuse(command, "conflict", "another order came with this key before", field="key")
 
-    def _keep(self, order: CreateJob, urls: list[str], now: Now) -> Job:
+    def _new_job(self, command: CreateJob, urls: list[str], now: Now) -> Job:
         self._last_serial += 1
         id = self._new_id()
-        kept = JobRecord(
+        record = JobRecord(
             id=id,
             serial=self._last_serial,
-            name=order.name,
-            folder=order.folder,
-            size_bytes=order.size_bytes,
-            chunk_size=order.chunk_size,
-            checksum=order.checksum.strip().lower(),
-            mode=order.mode,
-            limit_bytes_s=order.limit_bytes_s,
-            priority=order.priority,
-            term=order.term,
-            search_s=order.search_s,
-            origin=order.origin,
-            user=order.user,
-            remote_path=order.remote_path,
-            widen=order.widen and order.size_bytes >= 0,
-            private_ok=order.private_ok,
+            name=command.name,
+            folder=command.folder,
+            size_bytes=command.size_bytes,
+            chunk_size=command.chunk_size,
+            checksum=command.checksum.strip().lower(),
+            mode=command.mode,
+            limit_bytes_s=command.limit_bytes_s,
+            priority=command.priority,
+            term=command.term,
+            search_s=command.search_s,
+            origin=command.origin,
+            user=command.user,
+            remote_path=command.remote_path,
+            widen=command.widen and command.size_bytes >= 0,
+            private_ok=command.private_ok,
             created_ms=now.ms,
             queued_ms=now.ms,
-            file_name=self._jobs.free_name(order.folder, safe_name(order.name, ""), id) if order.name else "",
+            file_name=self._jobs.free_name(command.folder, safe_name(command.name, ""), id) if command.name else "",
             source_count=len(urls),
-            order_key=order.key,
-            order_digest=order.digest,
+            order_key=command.key,
+            order_digest=command.digest,
         )
-        job = Job(kept, [new_source(id, number, url) for number, url in enumerate(urls)])
-        self._jobs.settle(job)
-        self._scribe.write(SaveJob(kept), *map(SaveSource, job.sources))
-        size, name = kept.size_bytes, kept.file_name
-        self._scribe.event(event_kinds.JOB_QUEUED, id, now, name=name, size=size, origin=kept.origin)
+        job = Job(record, [new_source(id, number, url) for number, url in enumerate(urls)])
+        self._jobs.update(job)
+        self._transaction.write(SaveJob(record), *map(SaveSource, job.sources))
+        size, name = record.size_bytes, record.file_name
+        self._transaction.event(event_kinds.JOB_QUEUED, id, now, name=name, size=size, origin=record.origin)
         return job
 
-    def _wrong(self, order: CreateJob, urls: list[str]) -> tuple[str, str]:
-        """The field that is wrong and why; empty when none is."""
+    def _invalid_field(self, command: CreateJob, urls: list[str]) -> tuple[str, str]:
+        """Return the name of an invalid field and why it is; both empty when there is none."""
         checks = (
-            *((field, _too_long(getattr(order, field), most)) for field, most in TEXTS_MAX.items()),
-            ("folder", "" if order.folder.startswith("/") else "not an absolute path"),
-            ("name", "" if not order.name or order.name.strip("/\\. ") else "cannot be the name of a file"),
-            ("size_bytes", "" if order.size_bytes >= -1 else "less than 0"),
-            ("chunk_size", "" if CHUNK_SIZE_MIN <= order.chunk_size <= CHUNK_SIZE_MAX else _chunk_sizes()),
-            ("checksum", wrong_checksum(order.checksum.strip().lower())),
-            ("mode", "" if order.mode in MODES else f"none of {', '.join(MODES)}"),
-            ("limit_bytes_s", "" if order.limit_bytes_s >= 0 else "less than 0"),
-            ("sources", self._wrong_sources(urls, searched=bool(order.term))),
+            *((field, _too_long(getattr(command, field), most)) for field, most in TEXTS_MAX.items()),
+            ("folder", "" if command.folder.startswith("/") else "not an absolute path"),
+            ("name", "" if not command.name or command.name.strip("/\\. ") else "cannot be the name of a file"),
+            ("size_bytes", "" if command.size_bytes >= -1 else "less than 0"),
+            ("chunk_size", "" if CHUNK_SIZE_MIN <= command.chunk_size <= CHUNK_SIZE_MAX else _chunk_sizes()),
+            ("checksum", invalid_checksum(command.checksum.strip().lower())),
+            ("mode", "" if command.mode in MODES else f"none of {', '.join(MODES)}"),
+            ("limit_bytes_s", "" if command.limit_bytes_s >= 0 else "less than 0"),
+            ("sources", self._invalid_sources(urls, searched=bool(command.term))),
         )
         return next(((field, detail) for field, detail in checks if detail), ("", ""))
 
-    def _wrong_sources(self, urls: list[str], *, searched: bool, held: int = 0) -> str:
-        most = self._runs.settings.sources_max
+    def _invalid_sources(self, urls: list[str], *, searched: bool, held: int = 0) -> str:
+        most = self._attempts.policy.sources_max
         if held + len(urls) > most:
             return f"more than {most} of one job"
         if not urls and not searched:
@@ -161,171 +175,153 @@ class Orders:
             return str(error)
         return ""
 
-    # -- orders about a job that is there
+    # -- commands about a job that is there
 
-    def obey(self, order: Order, job: Job | None, now: Now) -> None:
+    def execute(self, command: JobCommand, job: Job | None, now: Now) -> None:
         if job is None:
-            self._scribe.refuse(order.request, order.reply_to, "unknown", "no such job")
+            self._refuse(command, "unknown", "no such job")
             return
-        match order:
-            case PauseJob():
-                self._change(order, job, states.PAUSE, now)
-            case ResumeJob():
-                self._change(order, job, states.RESUME, now)
-            case RetryJob():
-                self._change(order, job, states.RETRY, now)
+        name = _NAMES[type(command)]
+        hidden = isinstance(command, CancelJob) and command.removed and job.record.state not in lifecycle.LIVING
+        refusal = lifecycle.refusal(name, job.record.state)
+        if refusal and not hidden:
+            self._refuse(command, "conflict", refusal)
+            return
+        match command:
+            case PauseJob() | ResumeJob() | RetryJob():
+                self._enter(job, lifecycle.TRANSITIONS[name][job.record.state], now)
+                self._answer(command, job, now)
             case CancelJob():
-                self._cancel(order, job, now)
+                self._cancel(command, job, now)
             case DeleteJob():
-                self._delete(order, job, now)
+                self._delete(command, job, now)
             case UpdateJob():
-                self._tune(order, job, now)
+                self._update(command, job, now)
             case AddSources():
-                self._feed(order, job, now)
+                self._add_sources(command, job, now)
             case DropSource():
-                self._drop(order, job, now)
+                self._drop_source(command, job, now)
 
-    def _allowed(self, order: Order, job: Job, what: str) -> bool:
-        detail = states.refusal(what, job.kept.state)
-        if detail:
-            self._scribe.refuse(order.request, order.reply_to, "conflict", detail)
-        return not detail
-
-    def _change(self, order: Order, job: Job, what: str, now: Now) -> None:
-        if not self._allowed(order, job, what):
-            return
-        self._into(job, states.ORDERS[what][job.kept.state], now)
-        self._answer(order, job, now)
-
-    def _into(self, job: Job, state: str, now: Now) -> None:
-        """The state that was ordered holds at once; a run that is under way follows."""
-        kept = job.kept
-        job.kept = kept.but(state=state, reason="", removed=False)
+    def _enter(self, job: Job, state: str, now: Now) -> None:
+        """Let the commanded state hold at once; an attempt under way follows."""
+        record = job.record
+        job.record = record.but(state=state, reason="", removed=False)
         if state == QUEUED:
-            name = kept.file_name
-            job.kept = job.kept.but(
+            name = record.file_name
+            job.record = job.record.but(
                 queued_ms=now.ms,
                 ended_ms=0,
                 retries=0,
                 retry_at_ms=0,
                 waited_s=0.0,
-                file_name=self._jobs.free_name(kept.folder, name, kept.id) if name else "",
+                file_name=self._jobs.free_name(record.folder, name, record.id) if name else "",
             )
         elif state == CANCELLED:
-            job.kept = job.kept.but(ended_ms=now.ms, reason="cancelled")
-        self._jobs.settle(job)
-        self._scribe.write(SaveJob(job.kept))
-        kind = {QUEUED: event_kinds.JOB_RESUMED, PAUSED: event_kinds.JOB_PAUSED, CANCELLED: event_kinds.JOB_CANCELLED}[
-            state
-        ]
-        self._scribe.event(kind, kept.id, now, storedBytes=kept.stored_bytes)
-        if job.run is not None and state != QUEUED:
-            self._runs.stop(job, now)
+            job.record = job.record.but(ended_ms=now.ms, reason="cancelled")
+        self._jobs.update(job)
+        self._transaction.write(SaveJob(job.record))
+        self._transaction.event(_EVENTS[state], record.id, now, storedBytes=record.stored_bytes)
+        if job.attempt is not None and state != QUEUED:
+            self._attempts.stop(job, now)
 
-    def _cancel(self, order: CancelJob, job: Job, now: Now) -> None:
-        ended = job.kept.state not in states.LIVING
-        if not (ended and order.removed) and not self._allowed(order, job, states.CANCEL):
-            return
-        if not ended:
-            self._into(job, CANCELLED, now)
-        if order.removed:
-            job.kept = job.kept.but(removed=True)
-            self._scribe.write(SaveJob(job.kept))
-        self._answer(order, job, now)
+    def _cancel(self, command: CancelJob, job: Job, now: Now) -> None:
+        if job.record.state in lifecycle.LIVING:
+            self._enter(job, CANCELLED, now)
+        if command.removed:
+            job.record = job.record.but(removed=True)
+            self._transaction.write(SaveJob(job.record))
+        self._answer(command, job, now)
 
-    def _delete(self, order: DeleteJob, job: Job, now: Now) -> None:
-        if not self._allowed(order, job, states.DELETE):
+    def _delete(self, command: DeleteJob, job: Job, now: Now) -> None:
+        if job.attempt is not None:
+            if len(self._deletions) < DELETIONS_MAX:
+                self._deletions.append((now.s + DELETE_WAIT_S, command))
+            else:
+                self._refuse(command, "unavailable", STOPPING)
             return
-        if job.run is not None and len(self._deletions) < DELETIONS_MAX:
-            self._deletions.append((now.s + DELETE_WAIT_S, order))
-            return
-        if job.run is not None:
-            self._scribe.refuse(order.request, order.reply_to, "unavailable", STOPPING)
-            return
-        kept = job.kept
-        self._answer(order, job, now)
-        self._scribe.write(DropJob(kept.id))
-        if kept.state != SEALED and kept.file_name and not self._jobs.name_taken(kept.folder, kept.file_name, kept.id):
-            self._removal.remove(JobFiles(id=kept.id, folder=kept.folder, name=kept.file_name))
-        self._scribe.event(event_kinds.JOB_DELETED, kept.id, now)
+        id, folder, name = job.id, job.record.folder, job.record.file_name
+        self._answer(command, job, now)
+        self._transaction.write(DropJob(id))
+        if job.record.state != SEALED and name and not self._jobs.name_taken(folder, name, id):
+            self._removal.remove(JobFiles(id=id, folder=folder, name=name))
+        self._transaction.event(event_kinds.JOB_DELETED, id, now)
 
-    def put_off(self, now: Now, ended: Job | None = None) -> None:
-        """Deletions that waited for the end of a run: of this one, or for too long."""
+    def finish_deletions(self, now: Now, ended: Job | None = None) -> None:
+        """Carry out deletions that waited for the attempt at `ended`; refuse those that waited for too long."""
         waiting, self._deletions = self._deletions, []
         gone = False
-        for due_s, order in waiting:
-            if ended is not None and order.id == ended.id:
-                self.obey(order, None if gone else ended, now)
-                gone = gone or not states.refusal(states.DELETE, ended.kept.state)
+        for due_s, command in waiting:
+            if ended is not None and command.id == ended.id:
+                self.execute(command, None if gone else ended, now)
+                gone = gone or not lifecycle.refusal(lifecycle.DELETE, ended.record.state)
             elif now.s >= due_s:
-                self._scribe.refuse(order.request, order.reply_to, "unavailable", STOPPING)
+                self._refuse(command, "unavailable", STOPPING)
             else:
-                self._deletions.append((due_s, order))
+                self._deletions.append((due_s, command))
 
-    def _tune(self, order: UpdateJob, job: Job, now: Now) -> None:
-        if not self._allowed(order, job, states.TUNE):
+    def _update(self, command: UpdateJob, job: Job, now: Now) -> None:
+        if command.limit_bytes_s < UNCHANGED:
+            self._refuse(command, "invalid", "less than 0", field="limit_bytes_s")
             return
-        if order.limit_bytes_s < UNCHANGED:
-            self._scribe.refuse(order.request, order.reply_to, "invalid", "less than 0", field="limit_bytes_s")
-            return
-        kept = job.kept
-        limit = kept.limit_bytes_s if order.limit_bytes_s == UNCHANGED else order.limit_bytes_s
-        priority = kept.priority if order.priority == UNCHANGED else order.priority
-        if (limit, priority) != (kept.limit_bytes_s, kept.priority):
-            job.kept = kept.but(limit_bytes_s=limit, priority=priority)
-            self._jobs.settle(job)
-            self._scribe.write(SaveJob(job.kept))
-            self._scribe.event(event_kinds.JOB_CHANGED, kept.id, now, limitBytesS=limit, priority=priority)
-            if job.run is not None and limit != kept.limit_bytes_s:
-                self._scribe.post(POOL, LimitJob(job=kept.number, limit_bytes_s=limit))
-        self._answer(order, job, now)
+        record = job.record
+        limit = record.limit_bytes_s if command.limit_bytes_s == UNCHANGED else command.limit_bytes_s
+        priority = record.priority if command.priority == UNCHANGED else command.priority
+        if (limit, priority) != (record.limit_bytes_s, record.priority):
+            job.record = record.but(limit_bytes_s=limit, priority=priority)
+            self._jobs.update(job)
+            self._transaction.write(SaveJob(job.record))
+            self._transaction.event(event_kinds.JOB_CHANGED, record.id, now, limitBytesS=limit, priority=priority)
+            if job.attempt is not None and limit != record.limit_bytes_s:
+                self._transaction.post(POOL, LimitJob(job=record.number, limit_bytes_s=limit))
+        self._answer(command, job, now)
 
-    def _feed(self, order: AddSources, job: Job, now: Now) -> None:
-        if not self._allowed(order, job, states.FEED):
-            return
+    def _add_sources(self, command: AddSources, job: Job, now: Now) -> None:
         held = {same_url_key(source.url) for source in job.sources}
-        new = [url for url in order.urls if _key(url) not in held]
-        detail = self._wrong_sources(new, searched=True, held=len(job.sources))
+        new = _distinct([url for url in command.urls if _key(url) not in held])
+        detail = self._invalid_sources(new, searched=True, held=len(job.sources))
         if detail:
-            self._scribe.refuse(order.request, order.reply_to, "invalid", detail, field="urls")
+            self._refuse(command, "invalid", detail, field="urls")
             return
-        for url in _distinct(new):
-            source = self._runs.add(job, url, now)
-            if job.run is not None:
-                self._scribe.post(POOL, offer(job, source))
-        self._answer(order, job, now)
+        for url in new:
+            source = self._attempts.add_source(job, url, now)
+            if job.attempt is not None:
+                self._transaction.post(POOL, offer(job, source))
+        self._answer(command, job, now)
 
-    def _drop(self, order: DropSource, job: Job, now: Now) -> None:
-        if not self._allowed(order, job, states.FEED):
+    def _drop_source(self, command: DropSource, job: Job, now: Now) -> None:
+        if not 0 <= command.source < len(job.sources):
+            self._refuse(command, "invalid", "no such source", field="source")
             return
-        if not 0 <= order.source < len(job.sources):
-            self._scribe.refuse(order.request, order.reply_to, "invalid", "no such source", field="source")
-            return
-        source = job.sources[order.source]
-        left = "banned" if order.banned or source.left == "banned" else "dropped"
-        if left != source.left:
-            job.sources[order.source] = source.but(left=left)
-            self._scribe.write(SaveSource(job.sources[order.source]))
-            url, banned = public_url(source.url), left == "banned"
-            self._scribe.event(event_kinds.SOURCE_DROPPED, job.id, now, source=order.source, url=url, banned=banned)
-            if job.run is not None:
-                self._runs.leave(job, order.source, banned=banned)
-        self._answer(order, job, now)
+        source = job.sources[command.source]
+        disabled = "banned" if command.banned or source.left == "banned" else "dropped"
+        if disabled != source.left:
+            job.sources[command.source] = source.but(left=disabled)
+            self._transaction.write(SaveSource(job.sources[command.source]))
+            url, banned = public_url(source.url), disabled == "banned"
+            self._transaction.event(
+                event_kinds.SOURCE_DROPPED, job.id, now, source=command.source, url=url, banned=banned
+            )
+            if job.attempt is not None:
+                self._attempts.disable_source(job, command.source, banned=banned)
+        self._answer(command, job, now)
 
-    def _answer(self, order: Order | CreateJob, job: Job, now: Now) -> None:
-        self._scribe.answer(order.request, order.reply_to, [snapshot(job, now.ms)])
+    def _refuse(self, command: JobCommand | CreateJob, kind: str, detail: str, *, field: str = "") -> None:
+        self._transaction.refuse(command.request, command.reply_to, kind, detail, field=field)
+
+    def _answer(self, command: JobCommand | CreateJob, job: Job, now: Now) -> None:
+        self._transaction.answer(command.request, command.reply_to, [snapshot(job, now.ms)])
 
 
-def wanted_urls(order: CreateJob) -> list[str]:
-    """Every source that was named, each once; where none is, the user it was enqueued from."""
-    urls = list(order.sources)
-    if not urls and not order.term and order.user and order.remote_path:
-        urls = [slsk_url(order.user, order.remote_path)]
+def wanted_urls(command: CreateJob) -> list[str]:
+    """Return every source that was named, each once; where none was, the user it was enqueued from."""
+    urls = list(command.sources)
+    if not urls and not command.term and command.user and command.remote_path:
+        urls = [slsk_url(command.user, command.remote_path)]
     return _distinct(urls)
 
 
-def wrong_checksum(text: str) -> str:
-    """Why this is no ``algorithm:hex``, empty when it is or when it is empty."""
+def invalid_checksum(text: str) -> str:
+    """Return why this is no ``algorithm:hex``; empty when it is one, or empty."""
     if not text:
         return ""
     algorithm, _, digest = text.partition(":")

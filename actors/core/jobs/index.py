@@ -1,7 +1,7 @@
-"""Every job that lives, found by its id, by its run's number, by its file's name; and which of them wait.
+"""Index of the living jobs: by id, by attempt number and by file name; and which of them are queued.
 
-Invariants: a job is in `running` exactly while it has a run; in `queued` exactly while it waits for one; no two living
-jobs have the same file name in the same folder.
+Invariants: a job is in `running` exactly while it has an attempt; in `queued` exactly while its state is queued; no two
+living jobs have the same file name in the same folder.
 """
 
 from collections.abc import Iterator
@@ -13,91 +13,91 @@ from protocol.model.job_records import JobRecord
 from protocol.model.job_views import ENDED, QUEUED
 from protocol.model.source_url import name_from_url
 
-Claim = tuple[str, str]
+NameKey = tuple[str, str]
 
 
-class Jobs:
-    """Owned by one `JobManagerState`. Whoever changes a job's `kept` or `run` calls `settle` afterwards."""
+class JobIndex:
+    """Owned by one `JobManagerState`. Every change of a job's `record` or `attempt` is followed by `update`."""
 
     def __init__(self) -> None:
         self.living: dict[str, Job] = {}
         self.running: dict[int, Job] = {}
         self.queued: dict[str, Job] = {}
-        self._claims: dict[Claim, str] = {}
-        self._claim_of: dict[str, Claim] = {}
+        self._names: dict[NameKey, str] = {}
+        self._name_of: dict[str, NameKey] = {}
         self._enqueued: dict[tuple[str, str], str] = {}
 
     def __iter__(self) -> Iterator[Job]:
         return iter(list(self.living.values()))
 
-    def of_run(self, number: int) -> Job | None:
-        """The job whose run has this number; None for a late word about one that is over."""
+    def by_number(self, number: int) -> Job | None:
+        """Return the job whose attempt has this number; None for a late message about one that is over."""
         return self.running.get(number)
 
     def enqueued(self, user: str, remote_path: str) -> Job | None:
-        """The living job that was enqueued as this file of this user."""
+        """Return the living job that was enqueued as this file of this user."""
         id = self._enqueued.get((user, remote_path))
         return self.living.get(id) if id is not None else None
 
-    def settle(self, job: Job) -> None:
-        """Put it where it belongs now; one that has ended is let go."""
-        kept = job.kept
+    def update(self, job: Job) -> None:
+        """Index a job by its present state; one that has ended is dropped."""
+        record = job.record
         if ended(job):
-            self._let_go(job)
+            self._drop(job)
             return
-        self.living[kept.id] = job
-        if job.run is not None:
-            self.running[kept.number] = job
-        if kept.state == QUEUED:
-            self.queued[kept.id] = job
+        self.living[record.id] = job
+        if job.attempt is not None:
+            self.running[record.number] = job
+        if record.state == QUEUED:
+            self.queued[record.id] = job
         else:
-            self.queued.pop(kept.id, None)
-        if kept.origin == SLSKD and kept.state not in ENDED:
-            self._enqueued[kept.user, kept.remote_path] = kept.id
-        self._claim(kept)
+            self.queued.pop(record.id, None)
+        if record.origin == SLSKD and record.state not in ENDED:
+            self._enqueued[record.user, record.remote_path] = record.id
+        self._reserve_name(record)
 
-    def over(self, job: Job) -> None:
-        """Its run is."""
-        self.running.pop(job.kept.number, None)
-        job.run = None
-        job.rows.clear()
+    def attempt_ended(self, job: Job, number: int) -> None:
+        """Attempt `number` of the job is over."""
+        self.running.pop(number, None)
+        job.attempt = None
+        job.progress.clear()
 
     def free_name(self, folder: str, name: str, id: str) -> str:
-        """`name`, which is safe, or the first of "name (1)" ... that no other living job of this folder has."""
+        """Return `name`, which is safe, or the first of "name (1)" ... that no other living job of this folder has."""
         for proposal in numbered(name):
-            if self._claims.get(_key(folder, proposal), id) == id:
+            if self._names.get(_key(folder, proposal), id) == id:
                 return proposal
         return name
 
     def name_taken(self, folder: str, name: str, id: str) -> bool:
-        return self._claims.get(_key(folder, name), id) != id
+        return self._names.get(_key(folder, name), id) != id
 
-    def _claim(self, kept: JobRecord) -> None:
-        wanted = _key(kept.folder, kept.file_name) if kept.file_name else None
-        before = self._claim_of.get(kept.id)
+    def _reserve_name(self, record: JobRecord) -> None:
+        wanted = _key(record.folder, record.file_name) if record.file_name else None
+        before = self._name_of.get(record.id)
         if before == wanted:
             return
         if before is not None:
-            del self._claims[before], self._claim_of[kept.id]
-        if wanted is not None and wanted not in self._claims:
-            self._claims[wanted], self._claim_of[kept.id] = kept.id, wanted
+            del self._names[before], self._name_of[record.id]
+        if wanted is not None and wanted not in self._names:
+            self._names[wanted], self._name_of[record.id] = record.id, wanted
 
-    def _let_go(self, job: Job) -> None:
+    def _drop(self, job: Job) -> None:
         self.living.pop(job.id, None)
         self.queued.pop(job.id, None)
-        place = (job.kept.user, job.kept.remote_path)
-        if self._enqueued.get(place) == job.id:
-            del self._enqueued[place]
-        claim = self._claim_of.pop(job.id, None)
-        if claim is not None:
-            del self._claims[claim]
+        enqueued = (job.record.user, job.record.remote_path)
+        if self._enqueued.get(enqueued) == job.id:
+            del self._enqueued[enqueued]
+        name = self._name_of.pop(job.id, None)
+        if name is not None:
+            del self._names[name]
 
 
-def likely_name(kept: JobRecord, urls: list[str]) -> str:
-    """What the file will probably be called when nobody says it; empty: nobody knows."""
-    return next((name for url in urls if (name := unhidden_name(name_from_url(url)))), "") if not kept.term else ""
+def likely_name(record: JobRecord, urls: list[str]) -> str:
+    """Return what the file will probably be called where the user gave no name; empty: not known yet."""
+    return next((name for url in urls if (name := unhidden_name(name_from_url(url)))), "") if not record.term else ""
 
 
-def _key(folder: str, name: str) -> Claim:
-    """Some file systems do not tell capitals apart."""
+def _key(folder: str, name: str) -> NameKey:
+    """Some file systems ignore case."""
     return folder.rstrip("/"), name.casefold()

@@ -1,4 +1,4 @@
-"""A job as the job manager holds it while it lives: its rows in the book, and what was told last of its run."""
+"""Job of the job manager while it lives: its rows of the job store, and the latest reports of its attempt."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -9,70 +9,74 @@ from protocol.model.job_views import ACTIVE, ENDED, SEALED, JobView, ManifestRan
 from protocol.model.source_url import is_slsk, public_url, same_url_key, slsk_address
 
 SOURCE_EVENTS_MAX: Final = 200
-"""So many changes of sources' standings are events in one run."""
+"""Changes of sources' states that become events, in one attempt."""
 WAITING: Final = "waiting"
-"""The phase of a run that no source can deliver to."""
+"""The phase of an attempt that no source can deliver to."""
 PHASES: Final = {"target": "opening", "closing": "riding"}
-"""Phases of a dispatcher that people need not tell apart."""
+"""Phases of a dispatcher that a user need not tell apart."""
 
 
 @dataclass(slots=True)
 class Attempt:
-    """The run under way. `told`: runs of chunks and their owners, for each request, as they come in parts. `grew_s`:
-    when bytes came last. `stop_s`: when it was last asked to stop. `numbers`: from the numbers that the hub gives
-    sources to ours, where they differ."""
+    """One run of a job's processes, while it is under way."""
 
-    kept: AttemptRecord
+    record: AttemptRecord
     grew_s: float
+    """When bytes came last."""
     phase: str = "opening"
     reason: str = ""
     rate_bytes_s: float = 0.0
     left_s: float = -1.0
     stop_s: float = float("-inf")
+    """When it was last told to stop."""
     source_events: int = 0
-    told: dict[int, list[ManifestRange]] = field(default_factory=dict)
+    contributors: dict[int, list[ManifestRange]] = field(default_factory=dict)
+    """Parts of manifests that have come so far, by request."""
     numbers: dict[int, int] = field(default_factory=dict)
+    """From the hub's numbers of sources to the job's, where they differ; -1: a source that the job does not use."""
 
 
 @dataclass(slots=True)
 class Job:
-    """Owned by `Jobs`. `run` is there exactly while `kept.number` is not 0. `rows`: what was told last of each source,
-    by our number. `changed` and `changed_sources` are not written down yet."""
+    """Owned by the `JobIndex`. Invariant: there is an `attempt` exactly while `record.number` is not 0."""
 
-    kept: JobRecord
+    record: JobRecord
     sources: list[SourceRecord] = field(default_factory=list)
-    run: Attempt | None = None
-    rows: dict[int, SourceProgressed] = field(default_factory=dict)
+    attempt: Attempt | None = None
+    progress: dict[int, SourceProgressed] = field(default_factory=dict)
+    """The latest report of each source, by the job's number of it."""
     changed: bool = False
+    """`record` is newer than the store's row."""
     changed_sources: set[int] = field(default_factory=set)
+    """Sources that are."""
 
     @property
     def id(self) -> str:
-        return self.kept.id
+        return self.record.id
 
     def known(self, url: str) -> SourceRecord | None:
         key = same_url_key(url)
         return next((source for source in self.sources if same_url_key(source.url) == key), None)
 
     def usable(self) -> int:
-        """How many sources nobody has taken out."""
+        """Return the number of sources that were not dropped."""
         return sum(not source.left for source in self.sources)
 
     def number_of(self, hub_number: int) -> int:
-        """Our number of a source that the hub calls so; -1: none of ours."""
-        number = hub_number if self.run is None else self.run.numbers.get(hub_number, hub_number)
+        """Return the job's number of a source of the hub; -1: none of the job's."""
+        number = hub_number if self.attempt is None else self.attempt.numbers.get(hub_number, hub_number)
         return number if 0 <= number < len(self.sources) else -1
 
     def hub_number_of(self, number: int) -> int:
-        """The inverse of `number_of`."""
-        numbers = {} if self.run is None else self.run.numbers
+        """Return the inverse of `number_of`."""
+        numbers = {} if self.attempt is None else self.attempt.numbers
         return next((hub for hub, ours in numbers.items() if ours == number), number)
 
     def unwritten(self) -> list[Write]:
-        """What changed since it was written down last, which from now on it is."""
+        """Return the writes for what changed since the last ones; it counts as written from now on."""
         writes: list[Write] = [SaveSource(self.sources[number]) for number in sorted(self.changed_sources)]
         if self.changed:
-            writes.append(SaveJob(self.kept))
+            writes.append(SaveJob(self.record))
         self.changed = False
         self.changed_sources.clear()
         return writes
@@ -84,96 +88,96 @@ def new_source(id: str, number: int, url: str, *, found: bool = False) -> Source
     return SourceRecord(id=id, number=number, url=url, peer=peer, path=path, found=found)
 
 
+def new_attempt(record: AttemptRecord, *, now_s: float, searching: bool) -> Attempt:
+    return Attempt(record, grew_s=now_s, phase="searching" if searching else "opening")
+
+
+def ended(job: Job) -> bool:
+    """Whether nothing of it is under way any more."""
+    return job.record.state in ENDED and job.attempt is None
+
+
 def active_s(job: Job, now_ms: int) -> float:
-    """All its runs together; the wall clock may have been set back."""
-    run = job.run
-    return job.kept.active_s + (max(0, now_ms - run.kept.begun_ms) / 1000 if run is not None else 0.0)
+    """Return the time of all its attempts together; the wall clock may have been set back."""
+    attempt = job.attempt
+    return job.record.active_s + (max(0, now_ms - attempt.record.begun_ms) / 1000 if attempt is not None else 0.0)
 
 
-def claim(kept: JobRecord) -> str:
-    """How strong is the proof of the content: equal sizes alone, or a digest that a person gave."""
-    return "digest" if kept.checksum and kept.state == SEALED else "size"
+def content_claim(record: JobRecord) -> str:
+    """Return how the content was proved: ``size`` alone, or the ``digest`` that the user gave."""
+    return "digest" if record.checksum and record.state == SEALED else "size"
+
+
+def size_of(record: JobRecord) -> int:
+    return record.found_bytes if record.found_bytes >= 0 else record.size_bytes
+
+
+def stops_of(job: Job) -> int:
+    """Return the stops of all its sources in all attempts; a row of a list has no sources at hand."""
+    return sum(source.stops for source in job.sources) if job.sources else job.record.stops
 
 
 def snapshot(job: Job, now_ms: int) -> JobView:
-    kept, run = job.kept, job.run
-    live = run if kept.state == ACTIVE else None
-    places = [row.queue_place for row in job.rows.values() if row.queue_place >= 0]
+    record = job.record
+    live = job.attempt if record.state == ACTIVE else None
+    places = [report.queue_place for report in job.progress.values() if report.queue_place >= 0]
     return JobView(
-        id=kept.id,
-        number=kept.number,
-        name=kept.file_name or kept.name,
-        folder=kept.folder,
-        path=kept.path,
-        size_bytes=size_of(kept),
-        chunk_size=kept.chunk_size,
-        mode=kept.mode,
-        checksum=kept.checksum,
-        state=kept.state,
+        id=record.id,
+        number=record.number,
+        name=record.file_name or record.name,
+        folder=record.folder,
+        path=record.path,
+        size_bytes=size_of(record),
+        chunk_size=record.chunk_size,
+        mode=record.mode,
+        checksum=record.checksum,
+        state=record.state,
         phase=live.phase if live is not None else "",
-        reason=(live.reason if live is not None else "") or kept.reason,
-        outcome=kept.outcome,
-        priority=kept.priority,
-        limit_bytes_s=kept.limit_bytes_s,
-        origin=kept.origin,
-        user=kept.user,
-        remote_path=kept.remote_path,
-        term=kept.term,
-        removed=kept.removed,
-        created_ms=kept.created_ms,
-        started_ms=kept.started_ms,
-        ended_ms=kept.ended_ms,
+        reason=(live.reason if live is not None else "") or record.reason,
+        outcome=record.outcome,
+        priority=record.priority,
+        limit_bytes_s=record.limit_bytes_s,
+        origin=record.origin,
+        user=record.user,
+        remote_path=record.remote_path,
+        term=record.term,
+        removed=record.removed,
+        created_ms=record.created_ms,
+        started_ms=record.started_ms,
+        ended_ms=record.ended_ms,
         active_s=active_s(job, now_ms),
-        attempts=kept.attempts,
-        stored_bytes=kept.stored_bytes,
-        received_bytes=kept.received_bytes,
-        refetched_bytes=kept.refetched_bytes,
-        resumed_bytes=kept.resumed_bytes,
+        attempts=record.attempts,
+        stored_bytes=record.stored_bytes,
+        received_bytes=record.received_bytes,
+        refetched_bytes=record.refetched_bytes,
+        resumed_bytes=record.resumed_bytes,
         rate_bytes_s=live.rate_bytes_s if live is not None else 0.0,
         left_s=live.left_s if live is not None else -1.0,
-        digest_hex=kept.digest_hex,
-        claim=claim(kept),
-        source_count=kept.source_count,
-        sources_active=sum(row.lease_first >= 0 for row in job.rows.values()) if live is not None else 0,
+        digest_hex=record.digest_hex,
+        claim=content_claim(record),
+        source_count=record.source_count,
+        sources_active=sum(report.lease_first >= 0 for report in job.progress.values()) if live is not None else 0,
         stops=stops_of(job),
         queue_place=min(places, default=-1) if live is not None else -1,
     )
 
 
-def stops_of(job: Job) -> int:
-    """Of all its sources in all its runs; a row of a list has no sources at hand."""
-    return sum(source.stops for source in job.sources) if job.sources else job.kept.stops
-
-
-def size_of(kept: JobRecord) -> int:
-    return kept.found_bytes if kept.found_bytes >= 0 else kept.size_bytes
-
-
-def source_snapshot(source: SourceRecord, row: SourceProgressed | None) -> SourceView:
-    """`row`: what its run told last, None without one."""
+def source_snapshot(source: SourceRecord, report: SourceProgressed | None) -> SourceView:
+    """`report`: the latest of its attempt, None without one."""
     return SourceView(
         number=source.number,
         url=public_url(source.url),
         peer=source.peer,
         path=source.path,
         standing=source.left or source.standing,
-        phase=row.phase if row is not None else "",
+        phase=report.phase if report is not None else "",
         reason=source.reason,
-        rate_bytes_s=row.rate_bytes_s if row is not None else 0.0,
+        rate_bytes_s=report.rate_bytes_s if report is not None else 0.0,
         bytes_stored=source.bytes_stored,
         chunks=source.chunks,
         leases=source.leases,
         stops=source.stops,
-        lease_first=row.lease_first if row is not None else -1,
-        lease_stop=row.lease_stop if row is not None else -1,
-        queue_place=row.queue_place if row is not None else -1,
+        lease_first=report.lease_first if report is not None else -1,
+        lease_stop=report.lease_stop if report is not None else -1,
+        queue_place=report.queue_place if report is not None else -1,
     )
-
-
-def ended(job: Job) -> bool:
-    """Nothing of it is under way any more."""
-    return job.kept.state in ENDED and job.run is None
-
-
-def new_run(kept: AttemptRecord, *, now_s: float, searching: bool) -> Attempt:
-    return Attempt(kept, grew_s=now_s, phase="searching" if searching else "opening")

@@ -1,94 +1,69 @@
-"""What becomes of a job when its run has ended."""
+"""Life cycle of a job: transitions that commands may make, states after an attempt, removal of a deleted job's part."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from actors.core.jobs.index import Jobs
+from actors.core.jobs.index import JobIndex
 from actors.core.jobs.job import Job, active_s, size_of, stops_of
 from actors.core.jobs.queue import retry_wait_s
-from actors.core.jobs.transaction import Now, Transaction
+from actors.core.jobs.transaction import Now, TransactionBuilder
 from protocol.messages import JobEnded, RemovePartFile
 from protocol.messages.addresses import ASSEMBLER, JOB_MANAGER
 from protocol.model.event_kinds import JOB_FAILED, JOB_SEALED
 from protocol.model.job_policy import JobPolicy
-from protocol.model.job_records import DropFiles, JobFiles, JobRecord, SaveAttempt, SaveFiles, SaveTotals, Totals, Write
+from protocol.model.job_records import (
+    AttemptRecord,
+    DropFiles,
+    JobFiles,
+    JobRecord,
+    SaveAttempt,
+    SaveFiles,
+    SaveTotals,
+    Totals,
+    Write,
+)
 from protocol.model.job_views import ACTIVE, CANCELLED, FAILED, PAUSED, QUEUED, SEALED
-
-# What deleted jobs leave on the disk, until the Assembler has said that it is gone.
-
-
-class Removal:
-    """Owned by one `Orders`."""
-
-    def __init__(self, scribe: Transaction) -> None:
-        self._scribe = scribe
-        self._files: dict[str, JobFiles] = {}
-
-    def begin(self, files: Iterable[JobFiles]) -> None:
-        """Go on with what was not done before."""
-        self._files = {each.id: each for each in files}
-        self.ask()
-
-    def remove(self, files: JobFiles) -> None:
-        self._files[files.id] = files
-        self._scribe.write(SaveFiles(files))
-        self._ask(files)
-
-    def ask(self) -> None:
-        """Whoever was asked before may have died."""
-        for files in self._files.values():
-            self._ask(files)
-
-    def removed(self, id: str) -> None:
-        if self._files.pop(id, None) is not None:
-            self._scribe.write(DropFiles(id))
-
-    def _ask(self, files: JobFiles) -> None:
-        unwanted = RemovePartFile(id=files.id, folder=files.folder, name=files.name, reply_to=JOB_MANAGER)
-        self._scribe.post(ASSEMBLER, unwanted)
-
-
-# What may be ordered of a job in which state, and what becomes of it. Everything else is refused and changes
-# nothing.
 
 PAUSE: Final = "pause"
 RESUME: Final = "resume"
 CANCEL: Final = "cancel"
 RETRY: Final = "retry"
 DELETE: Final = "delete"
-TUNE: Final = "tune"
-FEED: Final = "give sources to"
-
+UPDATE: Final = "tune"
+ADD_SOURCES: Final = "give sources to"
 GONE: Final = "gone"
 
-ORDERS: Final[dict[str, dict[str, str]]] = {
+TRANSITIONS: Final[dict[str, dict[str, str]]] = {
     PAUSE: {QUEUED: PAUSED, ACTIVE: PAUSED},
     RESUME: {PAUSED: QUEUED},
     CANCEL: {QUEUED: CANCELLED, ACTIVE: CANCELLED, PAUSED: CANCELLED},
     RETRY: {FAILED: QUEUED, CANCELLED: QUEUED},
     DELETE: {SEALED: GONE, FAILED: GONE, CANCELLED: GONE},
-    TUNE: {QUEUED: QUEUED, ACTIVE: ACTIVE, PAUSED: PAUSED},
-    FEED: {QUEUED: QUEUED, ACTIVE: ACTIVE, PAUSED: PAUSED},
+    UPDATE: {QUEUED: QUEUED, ACTIVE: ACTIVE, PAUSED: PAUSED},
+    ADD_SOURCES: {QUEUED: QUEUED, ACTIVE: ACTIVE, PAUSED: PAUSED},
 }
-"""Order, state before, state after."""
-
+"""Command, state before, state after. Everything else is refused and changes nothing."""
 LIVING: Final = (QUEUED, ACTIVE, PAUSED)
 RETRIED: Final = ("starved", "disk", "failed")
-"""How a run may end so that another one may do better by itself. What disagrees will go on to."""
+"""Outcomes after which another attempt may do better by itself. What disagrees will go on to."""
+REASON_CHARS_MAX: Final = 2000
 
 
-def refusal(order: str, state: str) -> str:
-    """Why this cannot be done, for people; empty when it can."""
-    if state in ORDERS[order]:
+def refusal(command: str, state: str) -> str:
+    """Return why this cannot be done, for the user; empty when it can."""
+    if state in TRANSITIONS[command]:
         return ""
     if state in LIVING:
-        return f"cannot {order} a job that is {state}"
-    return f"cannot {order} a job that has ended: it is {state}"
+        return f"cannot {command} a job that is {state}"
+    return f"cannot {command} a job that has ended: it is {state}"
 
 
-def state_after_run(state: str, outcome: str, *, again: bool) -> str:
-    """`outcome` as in `JobEnded`; `again`: it may be tried again by itself. A file that stands is sealed whatever was
-    ordered meanwhile; else what was ordered holds."""
+def state_after_attempt(state: str, outcome: str, *, again: bool) -> str:
+    """Return the state of a job whose attempt ended with `outcome`, as in `JobEnded`.
+
+    `again`: it may be tried again by itself. A file that stands is sealed whatever was commanded meanwhile; else what
+    was commanded holds.
+    """
     if outcome == "sealed":
         return SEALED
     if state != ACTIVE:
@@ -98,81 +73,108 @@ def state_after_run(state: str, outcome: str, *, again: bool) -> str:
     return FAILED
 
 
-REASON_CHARS_MAX: Final = 2000
+class PartFileRemoval:
+    """Part files of deleted jobs that the Assembler has not yet reported as removed. Owned by one `JobManagerState`."""
+
+    def __init__(self, transaction: TransactionBuilder) -> None:
+        self._transaction = transaction
+        self._files: dict[str, JobFiles] = {}
+
+    def begin(self, files: Iterable[JobFiles]) -> None:
+        """Go on with what was not done before."""
+        self._files = {each.id: each for each in files}
+        self.request_all()
+
+    def remove(self, files: JobFiles) -> None:
+        self._files[files.id] = files
+        self._transaction.write(SaveFiles(files))
+        self._request(files)
+
+    def request_all(self) -> None:
+        """Request every removal again: the Assembler that had the requests may have died."""
+        for files in self._files.values():
+            self._request(files)
+
+    def removed(self, id: str) -> None:
+        if self._files.pop(id, None) is not None:
+            self._transaction.write(DropFiles(id))
+
+    def _request(self, files: JobFiles) -> None:
+        remove = RemovePartFile(id=files.id, folder=files.folder, name=files.name, reply_to=JOB_MANAGER)
+        self._transaction.post(ASSEMBLER, remove)
 
 
-class Endings:
-    """Owned by one `Runs`. `totals` are of all runs that ever ended. `unwanted`: what is to be removed once the run of
-    this number does not write any more."""
+class Lifecycle:
+    """Ends of attempts, and the totals of all that ever ended. Owned by one `Attempts`.
 
-    def __init__(self, jobs: Jobs, scribe: Transaction, settings: JobPolicy, removal: Removal) -> None:
+    `unwanted`: part files to be removed once the attempt of this number does not write any more.
+    """
+
+    def __init__(
+        self, jobs: JobIndex, transaction: TransactionBuilder, policy: JobPolicy, removal: PartFileRemoval
+    ) -> None:
         self._jobs = jobs
-        self._scribe = scribe
-        self.settings = settings
+        self._transaction = transaction
+        self.policy = policy
         self._removal = removal
         self.totals = Totals()
         self.unwanted: dict[int, JobFiles] = {}
         self._totals_changed = False
 
     def ended(self, job: Job, message: JobEnded, now: Now) -> None:
-        kept, run = job.kept, job.run
-        assert run is not None
-        again = kept.retries < self.settings.retries_max
-        state = state_after_run(kept.state, message.state, again=again)
-        retried = state == QUEUED and kept.state == ACTIVE and message.state in RETRIED
-        wait_s = retry_wait_s(self.settings, kept.retries) if retried else 0.0
-        self._count(message, retried=retried)
-        run.kept = run.kept.but(
+        before, attempt = job.record, job.attempt
+        assert attempt is not None
+        again = before.retries < self.policy.retries_max
+        state = state_after_attempt(before.state, message.state, again=again)
+        retried = state == QUEUED and before.state == ACTIVE and message.state in RETRIED
+        wait_s = retry_wait_s(self.policy, before.retries) if retried else 0.0
+        self._add_totals(message, retried=retried)
+        ended = attempt.record.but(
             ended_ms=now.ms,
             outcome=message.state,
             reason=message.reason[:REASON_CHARS_MAX],
             received_bytes=message.bytes_received,
             refetched_bytes=message.bytes_refetched,
         )
-        found = message.size_bytes if message.size_bytes >= 0 else kept.found_bytes
-        job.kept = kept.but(
+        job.record = before.but(
             state=state,
             number=0,
-            outcome=kept.outcome if kept.state == FAILED == state else message.state,
-            reason=_reason(kept, message, state, wait_s),
-            ended_ms=now.ms if state in (SEALED, FAILED) else kept.ended_ms,
+            outcome=before.outcome if before.state == FAILED == state else message.state,
+            reason=_reason(before, message, state, wait_s),
+            ended_ms=now.ms if state in (SEALED, FAILED) else before.ended_ms,
             active_s=active_s(job, now.ms),
-            retries=kept.retries + 1 if retried else kept.retries,
+            retries=before.retries + 1 if retried else before.retries,
             retry_at_ms=now.ms + int(1000 * wait_s) if retried else 0,
-            queued_ms=now.ms if retried else kept.queued_ms,
-            path=message.path if state == SEALED else message.path or kept.path,
-            found_bytes=found,
-            stored_bytes=message.size_bytes if state == SEALED else kept.stored_bytes,
-            received_bytes=kept.received_bytes + message.bytes_received,
-            refetched_bytes=kept.refetched_bytes + message.bytes_refetched,
+            queued_ms=now.ms if retried else before.queued_ms,
+            path=message.path if state == SEALED else message.path or before.path,
+            found_bytes=message.size_bytes if message.size_bytes >= 0 else before.found_bytes,
+            stored_bytes=message.size_bytes if state == SEALED else before.stored_bytes,
+            received_bytes=before.received_bytes + message.bytes_received,
+            refetched_bytes=before.refetched_bytes + message.bytes_refetched,
             digest_hex=message.digest_hex,
             stops=stops_of(job),
         )
-        self._jobs.running.pop(run.kept.number, None)
-        job.run = None
-        job.rows.clear()
-        job.changed = True
-        self._scribe.write(SaveAttempt(run.kept), *job.unwritten(), *self.unwritten())
-        self._jobs.settle(job)
-        unwanted = self.unwanted.pop(run.kept.number, None)
+        self._end_attempt(job, ended)
+        unwanted = self.unwanted.pop(ended.number, None)
         if unwanted is not None:
             self._removal.remove(unwanted)
-        self._tell(job, now)
+        self._publish_end(job, now)
 
     def lost(self, job: Job, now: Now) -> None:
-        """Its run died with the whole daemon; nobody will ever say how it ended."""
-        run = job.run
-        assert run is not None
-        run.kept = run.kept.but(ended_ms=now.ms, outcome="lost", reason="the daemon ended")
-        job.kept = job.kept.but(number=0, stops=stops_of(job))
-        self._jobs.running.pop(run.kept.number, None)
-        job.run = None
+        """Its attempt died with the whole daemon; no report of its end will come."""
+        assert job.attempt is not None
+        job.record = job.record.but(number=0, stops=stops_of(job))
+        ended = job.attempt.record.but(ended_ms=now.ms, outcome="lost", reason="the daemon ended")
+        self._end_attempt(job, ended)
+
+    def _end_attempt(self, job: Job, ended: AttemptRecord) -> None:
+        self._jobs.attempt_ended(job, ended.number)
         job.changed = True
-        self._scribe.write(SaveAttempt(run.kept), *job.unwritten(), *self.unwritten())
-        self._jobs.settle(job)
+        self._transaction.write(SaveAttempt(ended), *job.unwritten(), *self.unwritten())
+        self._jobs.update(job)
 
     def count(self, *, chunks: int, stops: int, trims: int) -> None:
-        """Sources did more; what they lost again with a failing disk they had done all the same."""
+        """Add what sources did; what they lose again with a failing disk they have done all the same."""
         if chunks > 0 or stops > 0 or trims > 0:
             self._totals_changed = True
             self.totals = self.totals.but(
@@ -182,12 +184,12 @@ class Endings:
             )
 
     def unwritten(self) -> Iterator[Write]:
-        """The totals, where they changed since they were written down."""
+        """Yield the totals where they changed since they were written."""
         if self._totals_changed:
             self._totals_changed = False
             yield SaveTotals(self.totals)
 
-    def _count(self, message: JobEnded, *, retried: bool) -> None:
+    def _add_totals(self, message: JobEnded, *, retried: bool) -> None:
         totals = self.totals
         self.totals = totals.but(
             received_bytes=totals.received_bytes + message.bytes_received,
@@ -196,22 +198,27 @@ class Endings:
             retries=totals.retries + retried,
         )
 
-    def _tell(self, job: Job, now: Now) -> None:
-        kept = job.kept
-        if kept.state == SEALED:
-            self._scribe.event(
+    def _publish_end(self, job: Job, now: Now) -> None:
+        record = job.record
+        if record.state == SEALED:
+            self._transaction.event(
                 JOB_SEALED,
-                kept.id,
+                record.id,
                 now,
-                path=kept.path,
-                sizeBytes=size_of(kept),
-                digest=kept.digest_hex,
-                seconds=round(kept.active_s, 3),
+                path=record.path,
+                sizeBytes=size_of(record),
+                digest=record.digest_hex,
+                seconds=round(record.active_s, 3),
                 sources=sum(source.chunks > 0 for source in job.sources),
             )
-        elif kept.state == FAILED:
-            self._scribe.event(
-                JOB_FAILED, kept.id, now, outcome=kept.outcome, reason=kept.reason, storedBytes=kept.stored_bytes
+        elif record.state == FAILED:
+            self._transaction.event(
+                JOB_FAILED,
+                record.id,
+                now,
+                outcome=record.outcome,
+                reason=record.reason,
+                storedBytes=record.stored_bytes,
             )
 
 

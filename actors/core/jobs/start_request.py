@@ -1,4 +1,4 @@
-"""In which words the pool is asked for a run."""
+"""StartJob request of an attempt, with the sources' counts so far and their offers."""
 
 import re
 from typing import Final
@@ -18,41 +18,41 @@ SLSKD: Final = "slskd"
 _NO_WORD: Final = re.compile(r"[\W_]+")
 
 
-def asked_for(job: Job, settings: JobPolicy, *, now_ms: int) -> StartJob:
-    """The run of `job`, as it is now."""
-    kept, run = job.kept, job.run
-    assert run is not None
-    anew = run.kept.attempt > 0
+def start_request(job: Job, policy: JobPolicy, *, now_ms: int) -> StartJob:
+    """Return the request for the job's attempt as it is now."""
+    record, attempt = job.record, job.attempt
+    assert attempt is not None
+    restarted = attempt.record.attempt > 0
     spec = JobSpec(
-        folder=kept.folder,
-        name=kept.file_name,
-        size_bytes=size_of(kept),
-        chunk_size=kept.chunk_size,
-        checksum=kept.checksum,
-        mode=kept.mode,
-        limit_bytes_s=kept.limit_bytes_s,
-        term=searched_words(kept) if searches(kept) else "",
-        private_ok=kept.private_ok,
-        policy=settings.transfer,
+        folder=record.folder,
+        name=record.file_name,
+        size_bytes=size_of(record),
+        chunk_size=record.chunk_size,
+        checksum=record.checksum,
+        mode=record.mode,
+        limit_bytes_s=record.limit_bytes_s,
+        term=searched_words(record) if searches(record) else "",
+        private_ok=record.private_ok,
+        policy=policy.transfer,
     )
     return StartJob(
-        job=run.kept.number,
+        job=attempt.record.number,
         spec=spec,
         source_count=job.usable(),
         watcher=JOB_MANAGER,
-        attempt=run.kept.attempt,
-        elapsed_s=max(0, now_ms - run.kept.begun_ms) / 1000 if anew else 0.0,
-        resumed_bytes=run.kept.resumed_bytes if anew else -1,
-        waits=kept.origin != SLSKD,
+        attempt=attempt.record.attempt,
+        elapsed_s=max(0, now_ms - attempt.record.begun_ms) / 1000 if restarted else 0.0,
+        resumed_bytes=attempt.record.resumed_bytes if restarted else -1,
+        waits=record.origin != SLSKD,
         make_folder=True,
     )
 
 
-def given(job: Job) -> list[RestoreSourceCounts]:
-    """What each source did in this job before: its counts go on, and so does the budget of stops of a user."""
+def carry_over(job: Job) -> list[RestoreSourceCounts]:
+    """Return what each source did in this job before: its counts go on, and so does the budget of stops of a user."""
     return [
         RestoreSourceCounts(
-            job=job.kept.number,
+            job=job.record.number,
             name=public_url(source.url),
             bytes_stored=source.bytes_stored,
             chunks=source.chunks,
@@ -65,24 +65,23 @@ def given(job: Job) -> list[RestoreSourceCounts]:
 
 
 def offers(job: Job) -> list[OfferSource]:
-    """Every source in the order of its number, so that the pool gives it the same."""
+    """Return every source in the order of its number, so that the pool gives it the same."""
     return [offer(job, source) for source in job.sources]
 
 
 def offer(job: Job, source: SourceRecord) -> OfferSource:
-    kept = job.kept
-    return OfferSource(job=kept.number, url=source.url, left=bool(source.left), private_ok=kept.private_ok)
+    record = job.record
+    return OfferSource(job=record.number, url=source.url, left=bool(source.left), private_ok=record.private_ok)
 
 
-def searched_words(kept: JobRecord) -> str:
-    """What users are searched for by: the term, else the words of the file's name."""
-    if kept.term:
-        return kept.term
-    stem = (kept.remote_path or kept.name).replace("/", "\\").rpartition("\\")[2]
+def searched_words(record: JobRecord) -> str:
+    """Return the words that users are searched by: the term, else those of the file's name."""
+    if record.term:
+        return record.term
+    stem = (record.remote_path or record.name).replace("/", "\\").rpartition("\\")[2]
     stem = stem.rpartition(".")[0] or stem
-    words = _NO_WORD.sub(" ", stem).split()
     text = ""
-    for word in words:
+    for word in _NO_WORD.sub(" ", stem).split():
         if len(text) + len(word) >= WORDS_CHARS_MAX:
             break
         text = f"{text} {word}".strip()

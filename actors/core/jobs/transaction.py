@@ -1,7 +1,7 @@
-"""What one message makes the job manager write, say and tell: a step.
+"""Transactions: what one message makes the job manager write to the store, post and answer.
 
-A kept event gets its serial here and reaches those who listen only after it is written down, so that no serial ever
-means two things. Answers wait for the same moment: an order that was answered is an order kept.
+A stored event gets its serial here and is posted to its watchers only after the commit, so that no serial ever means
+two things. Answers wait for the same commit: a command that was answered is a command stored.
 """
 
 import json
@@ -22,68 +22,77 @@ TEXT_CHARS_MAX: Final = 2000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Now:
-    """The moment a message is taken: `s` of a clock that only goes forward, `ms` since 1970, and `week_s` since Monday
-    0:00 of local time."""
+    """Clock readings of the moment at which a message is taken."""
 
     s: float
+    """Of a clock that only goes forward."""
     ms: int
+    """Since 1970."""
     week_s: int = 0
+    """Since Monday 0:00 of local time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """Who sent what of this job, as its run tells it: what was known before is completed by it. None: nobody tells
-    anything new. `asker` (request, address) wants to know it; without one it is to be written down."""
+class ManifestReport:
+    """Contributors of a job's ranges, as its attempt lists them; what was known before completes them.
+
+    `ranges` None: the attempt adds nothing. `asker` (request, address) gets the result; without one it is stored.
+    """
 
     id: str
-    runs: tuple[ManifestRange, ...] | None
+    ranges: tuple[ManifestRange, ...] | None
     asker: tuple[int, str] | None = None
 
 
 @dataclass(slots=True)
-class Step:
-    """`writes` and what `told` makes of the manifests go into the book together; only then go `posts` out. `at_once`
-    does not wait for that. `urgent`: somebody is waiting for `posts`. `counted` (request, address) get the `Counts` as
-    they are then."""
+class Transaction:
+    """The effects of one message, committed together; see `TransactionBuilder`."""
 
     writes: list[Write] = field(default_factory=list)
-    told: list[Told] = field(default_factory=list)
+    manifests: list[ManifestReport] = field(default_factory=list)
+    """Completed by the shell, which turns them into writes or posts."""
     posts: list[Post] = field(default_factory=list)
+    """Sent after the commit."""
     at_once: list[Post] = field(default_factory=list)
+    """Sent before it."""
     counted: list[tuple[int, str]] = field(default_factory=list)
+    """(request, address) of those that get the `Counts` after the commit."""
     urgent: bool = False
+    """Something waits for `posts`."""
 
     def __bool__(self) -> bool:
-        return bool(self.writes or self.told or self.posts or self.counted)
+        return bool(self.writes or self.manifests or self.posts or self.counted)
 
 
-class Transaction:
-    """Collects the step under way. Owned by one `JobManagerState`; `last_serial` is the one that the latest event
-    has."""
+class TransactionBuilder:
+    """Collector of the transaction under way. Owned by one `JobManagerState`.
+
+    `last_serial` is that of the latest event.
+    """
 
     def __init__(self, last_serial: int) -> None:
         self.last_serial = last_serial
         self._watchers: set[str] = set()
-        self._step = Step()
+        self._current = Transaction()
 
-    def take(self) -> Step:
-        step, self._step = self._step, Step()
-        return step
+    def take(self) -> Transaction:
+        taken, self._current = self._current, Transaction()
+        return taken
 
     def write(self, *writes: Write) -> None:
-        self._step.writes += writes
+        self._current.writes += writes
 
-    def told(self, told: Told) -> None:
-        self._step.told.append(told)
-        self._step.urgent = True
+    def report_manifest(self, report: ManifestReport) -> None:
+        self._current.manifests.append(report)
+        self._current.urgent = True
 
     def post(self, to: str, message: Message) -> None:
-        """Once everything before it is written down, and that soon."""
-        self._step.posts.append(Post(to=to, message=message))
-        self._step.urgent = True
+        """Send `message` once everything before it is committed, and that soon."""
+        self._current.posts.append(Post(to=to, message=message))
+        self._current.urgent = True
 
     def answer(self, request: int, reply_to: str, rows: Iterable[ViewRow], *, total: int = -1) -> None:
-        """`total` -1: as many as there are rows."""
+        """`total` -1: the number of rows."""
         for message in answers(request, rows, total=total):
             self.post(reply_to, message)
 
@@ -91,38 +100,38 @@ class Transaction:
         self.post(reply_to, RequestRefused(request=request, kind=kind, field=field, detail=detail))
 
     def count(self, request: int, reply_to: str) -> None:
-        self._step.counted.append((request, reply_to))
-        self._step.urgent = True
+        self._current.counted.append((request, reply_to))
+        self._current.urgent = True
 
     def watch(self, address: str) -> None:
         if len(self._watchers) < WATCHERS_MAX:
             self._watchers.add(address)
 
-    def take_over(self, other: "Transaction") -> None:
+    def take_over(self, other: "TransactionBuilder") -> None:
         self._watchers |= other._watchers
 
     def forget(self, process: str) -> None:
-        """This process died: nobody listens there until it says so again."""
+        """This process died: its actors watch no more until they ask again."""
         self._watchers = {address for address in self._watchers if split_address(address)[0] != process}
 
     def event(self, kind: str, id: str, now: Now, **data: Any) -> None:
-        """Keep it and tell it; a fleeting one is only told, at once."""
+        """Store an event and post it to the watchers; a fleeting one is only posted, at once."""
         text = json.dumps({name: _clipped(value) for name, value in data.items()}, separators=(",", ":")).encode()
         if kind in FLEETING:
-            self._tell(self._step.at_once, EventOccurred(serial=0, at_ms=now.ms, kind=kind, id=id, data=text))
+            self._publish(self._current.at_once, EventOccurred(serial=0, at_ms=now.ms, kind=kind, id=id, data=text))
             return
         self.last_serial += 1
         entry = EventEntry(serial=self.last_serial, at_ms=now.ms, kind=kind, id=id, data=text)
         self.write(SaveEvent(entry))
-        happened = EventOccurred(serial=entry.serial, at_ms=now.ms, kind=kind, id=id, data=text)
-        self._tell(self._step.posts, happened)
+        occurred = EventOccurred(serial=entry.serial, at_ms=now.ms, kind=kind, id=id, data=text)
+        self._publish(self._current.posts, occurred)
 
-    def _tell(self, posts: list[Post], happened: EventOccurred) -> None:
-        posts.extend(Post(to=address, message=happened) for address in sorted(self._watchers))
+    def _publish(self, posts: list[Post], occurred: EventOccurred) -> None:
+        posts.extend(Post(to=address, message=occurred) for address in sorted(self._watchers))
 
 
 def answers(request: int, rows: Iterable[ViewRow], *, total: int = -1) -> list[RequestAnswered]:
-    """The parts of an answer."""
+    """Return the parts of an answer."""
     rows = list(rows)
     bodies = list(pack(rows))
     total = len(rows) if total < 0 else total

@@ -183,7 +183,7 @@ def test_orders_are_obeyed_and_told_by_the_beginnings_of_ids(house: House) -> No
     short = id[:13]
     assert house.run("pause", short).stdout.startswith(f"{id[:8]} paused: orders.bin (")
     assert [job["id"] for job in house.rows("jobs", "--state", "paused")] == [id]
-    assert house.run("why", short).stdout == "paused: somebody paused it; it goes on when it is resumed\n"
+    assert house.run("why", short).stdout == "paused: by the user; it goes on when it is resumed\n"
     assert house.run("resume", short).code == 0
     assert house.run("cancel", short).stdout.startswith(f"{id[:8]} cancelled: orders.bin (")
     assert house.run("job", short).code == 6

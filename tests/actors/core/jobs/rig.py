@@ -1,13 +1,13 @@
-"""A job manager without a daemon: its book is a few dictionaries, its clock is turned by hand, its hub is played."""
+"""A job manager without a daemon: its store is a few dictionaries, its clock is turned by hand, its hub is played."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, TypeVar
 
-from actors.core.jobs.manager import Beginning, JobManagerState
-from actors.core.jobs.provenance import completed
-from actors.core.jobs.transaction import Now, Step, answers
+from actors.core.jobs.manager import JobManagerState, StoredState
+from actors.core.jobs.provenance import merge_manifest
+from actors.core.jobs.transaction import Now, Transaction, answers
 from protocol.messages import (
     CancelJob,
     CreateJob,
@@ -55,12 +55,12 @@ M = TypeVar("M", bound=Message)
 
 
 @dataclass
-class PlainBook:
+class PlainStore:
     """What the job store is by contract, without a disk."""
 
     jobs: dict[str, JobRecord] = field(default_factory=dict)
     sources: dict[tuple[str, int], SourceRecord] = field(default_factory=dict)
-    runs: dict[int, AttemptRecord] = field(default_factory=dict)
+    attempts: dict[int, AttemptRecord] = field(default_factory=dict)
     events: list[EventEntry] = field(default_factory=list)
     notes: list[tuple[str, str]] = field(default_factory=list)
     manifests: dict[str, tuple[ManifestRange, ...]] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class PlainBook:
                 case SaveSource(source):
                     self.sources[source.id, source.number] = source
                 case SaveAttempt(run):
-                    self.runs[run.number] = run
+                    self.attempts[run.number] = run
                 case SaveEvent(event):
                     assert not self.events or event.serial == self.events[-1].serial + 1
                     self.events.append(event)
@@ -102,11 +102,11 @@ class PlainBook:
     def sources_of(self, id: str) -> list[SourceRecord]:
         return [source for key, source in sorted(self.sources.items()) if key[0] == id]
 
-    def beginning(self) -> Beginning:
+    def beginning(self) -> StoredState:
         living = [job for job in self.jobs.values() if job.state in ("queued", "active", "paused") or job.number]
-        return Beginning(
-            jobs=[(job, self.sources_of(job.id), self.runs.get(job.number)) for job in living],
-            last_run=max(self.runs, default=0),
+        return StoredState(
+            jobs=[(job, self.sources_of(job.id), self.attempts.get(job.number)) for job in living],
+            last_attempt=max(self.attempts, default=0),
             last_event=self.events[-1].serial if self.events else 0,
             last_job=max((job.serial for job in self.jobs.values()), default=0),
             totals=self.totals,
@@ -116,22 +116,22 @@ class PlainBook:
 
 
 class Rig:
-    """A job manager that has begun. `said` is everything it ever posted, `heard` the posts of the last step."""
+    """A job manager that has begun. `said` is everything it ever posted, `heard` the posts of the last transaction."""
 
-    def __init__(self, settings: JobPolicy | None = None, book: PlainBook | None = None, **changes: Any) -> None:
+    def __init__(self, settings: JobPolicy | None = None, store: PlainStore | None = None, **changes: Any) -> None:
         self.settings = settings or JobPolicy(**changes)
-        self.book = book or PlainBook()
+        self.store = store or PlainStore()
         self.s = 100.0
         self.said: list[Post] = []
         self.heard: list[Post] = []
-        self._ids = (f"id-{number}" for number in count(len(self.book.jobs) + 1))
+        self._ids = (f"id-{number}" for number in count(len(self.store.jobs) + 1))
         self._requests = count(1)
-        self.begin(anew=True)
+        self.begin(fresh=True)
 
-    def begin(self, *, anew: bool) -> None:
-        """Another job manager takes over what is in the book: the old one has died. `anew`: everything has."""
-        self.keeping = JobManagerState(self.settings, self.book.beginning(), new_id=lambda: next(self._ids))
-        self._take(self.keeping.begin(self.now, anew=anew, version="1"))
+    def begin(self, *, fresh: bool) -> None:
+        """Another job manager takes over what is in the store: the old one has died. `fresh`: everything has."""
+        self.manager = JobManagerState(self.settings, self.store.beginning(), new_id=lambda: next(self._ids))
+        self._take(self.manager.begin(self.now, fresh=fresh, version="1"))
 
     @property
     def now(self) -> Now:
@@ -139,24 +139,24 @@ class Rig:
 
     def hear(self, message: Any) -> list[Post]:
         id = getattr(message, "id", "")
-        if id in self.book.jobs and id not in self.keeping.jobs.living:
-            self.keeping.recall(self.book.jobs[id], self.book.sources_of(id))
+        if id in self.store.jobs and id not in self.manager.jobs.living:
+            self.manager.recall(self.store.jobs[id], self.store.sources_of(id))
         if isinstance(message, CreateJob) and message.key:
-            for kept in [kept for kept in self.book.jobs.values() if kept.order_key == message.key]:
-                self.keeping.recall(kept, self.book.sources_of(kept.id))
-        self._take(self.keeping.handle(message, now=self.now))
+            for record in [record for record in self.store.jobs.values() if record.order_key == message.key]:
+                self.manager.recall(record, self.store.sources_of(record.id))
+        self._take(self.manager.handle(message, now=self.now))
         return self.heard
 
-    def _take(self, step: Step) -> None:
-        for told in step.told:
-            before = self.book.manifests.get(told.id, ())
-            runs = before if told.runs is None else tuple(completed(told.runs, before))
-            if told.asker is None:
-                step.writes.append(SaveManifest(told.id, runs))
+    def _take(self, transaction: Transaction) -> None:
+        for report in transaction.manifests:
+            before = self.store.manifests.get(report.id, ())
+            runs = before if report.ranges is None else tuple(merge_manifest(report.ranges, before))
+            if report.asker is None:
+                transaction.writes.append(SaveManifest(report.id, runs))
             else:
-                step.posts += [Post(to=told.asker[1], message=part) for part in answers(told.asker[0], runs)]
-        self.book.apply(step.writes)
-        self.heard = [*step.at_once, *step.posts]
+                transaction.posts += [Post(to=report.asker[1], message=part) for part in answers(report.asker[0], runs)]
+        self.store.apply(transaction.writes)
+        self.heard = [*transaction.at_once, *transaction.posts]
         self.said += self.heard
 
     # -- what is said to it
@@ -193,7 +193,7 @@ class Rig:
         self.hear(progressed(number, stored, state=state, rate=rate, reason=reason))
 
     def ended(self, number: int, state: str, reason: str = "", *, path: str = "") -> None:
-        self.hear(run_ended(number, state, reason, path=path))
+        self.hear(attempt_ended(number, state, reason, path=path))
 
     # -- what it said
 
@@ -213,22 +213,22 @@ class Rig:
     def all_said(self, kind: type[M]) -> list[M]:
         return [post.message for post in self.said if isinstance(post.message, kind)]
 
-    def kept(self, id: str) -> JobRecord:
-        return self.book.jobs[id]
+    def record(self, id: str) -> JobRecord:
+        return self.store.jobs[id]
 
     def number(self, id: str) -> int:
-        return self.book.jobs[id].number
+        return self.store.jobs[id].number
 
     def state(self, id: str) -> str:
-        return self.book.jobs[id].state
+        return self.store.jobs[id].state
 
     def started(self) -> list[int]:
-        """Numbers of the runs that were asked for in the last step."""
+        """Numbers of the attempts that were requested in the last transaction."""
         return [asked.job for asked in self.all_heard(StartJob)]
 
     def kinds(self, id: str) -> list[str]:
         """What happened to a job."""
-        return [event.kind for event in self.book.events if event.id == id]
+        return [event.kind for event in self.store.events if event.id == id]
 
 
 def order(request: int, urls: tuple[str, ...], **changes: Any) -> CreateJob:
@@ -267,7 +267,7 @@ def progressed(number: int, stored: int, *, state: str, rate: float, reason: str
     )
 
 
-def run_ended(number: int, state: str, reason: str = "", *, path: str = "") -> JobEnded:
+def attempt_ended(number: int, state: str, reason: str = "", *, path: str = "") -> JobEnded:
     return JobEnded(
         job=number,
         state=state,

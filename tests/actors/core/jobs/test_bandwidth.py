@@ -96,11 +96,11 @@ def test_a_limit_that_was_set_outlives_the_job_manager_but_not_the_daemon() -> N
     at(rig, MONDAY + 9 * HOUR)
     rig.hear(SetTotalLimit(request=1, reply_to=GATEWAY, limit_bytes_s=7))
     assert rig.all_heard(LimitTotal) == [LimitTotal(limit_bytes_s=7)]
-    rig.begin(anew=False)
+    rig.begin(fresh=False)
     assert rig.all_heard(LimitTotal) == [LimitTotal(limit_bytes_s=7)]
     rig.hear(ProcessReady(process="hub", pid=1))
     assert rig.all_heard(LimitTotal) == [LimitTotal(limit_bytes_s=7)], "a new hub knows of none"
-    rig.begin(anew=True)
+    rig.begin(fresh=True)
     assert rig.all_heard(LimitTotal) == [LimitTotal(limit_bytes_s=100)]
 
 
@@ -123,4 +123,4 @@ def test_settings_that_were_read_again_hold_from_then_on() -> None:
     assert rig.all_heard(LimitTotal) == [LimitTotal(limit_bytes_s=9)]
     assert rig.started() == [2]
     rig.hear(ConfigureJobManager(settings=b"{}nonsense"))
-    assert rig.keeping.settings.jobs_active_max == 2
+    assert rig.manager.policy.jobs_active_max == 2

@@ -1,4 +1,4 @@
-"""Orders and what becomes of jobs, step by step: who is started, what is refused."""
+"""Commands and what becomes of jobs, step by step: who is started, what is refused."""
 
 from typing import Any
 
@@ -71,10 +71,10 @@ def test_what_was_sealed_before_the_pause_reached_it_is_sealed() -> None:
     job = rig.order()
     rig.cancel(job.id)
     rig.ended(1, "sealed", path="/box/f.bin")
-    assert (rig.kept(job.id).state, rig.kept(job.id).path) == ("sealed", "/box/f.bin")
+    assert (rig.record(job.id).state, rig.record(job.id).path) == ("sealed", "/box/f.bin")
 
 
-ORDERS = ("pause", "resume", "retry", "delete", "cancel")
+TRANSITIONS = ("pause", "resume", "retry", "delete", "cancel")
 ALLOWED = {
     "queued": {"pause", "cancel"},
     "active": {"pause", "cancel"},
@@ -105,21 +105,21 @@ def in_state(rig: Rig, state: str) -> str:
 
 
 @pytest.mark.parametrize("state", ALLOWED)
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", TRANSITIONS)
 def test_an_order_in_the_wrong_state_is_refused_and_changes_nothing(state: str, order: str) -> None:
     rig = Rig(jobs_active_max=1)
     id = in_state(rig, state)
-    before, events = rig.book.jobs.copy(), len(rig.book.events)
+    before, events = rig.store.jobs.copy(), len(rig.store.events)
     getattr(rig, order)(id)
     if order in ALLOWED[state]:
         assert rig.answer(JobView)[0].id == id
-        assert rig.book.jobs != before
+        assert rig.store.jobs != before
     else:
         assert rig.refusal().kind == "conflict"
-        assert (rig.book.jobs, len(rig.book.events)) == (before, events)
+        assert (rig.store.jobs, len(rig.store.events)) == (before, events)
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", TRANSITIONS)
 def test_an_order_about_an_unknown_job_is_refused(order: str) -> None:
     rig = Rig()
     getattr(rig, order)("nobody")
@@ -155,7 +155,7 @@ def test_a_wrong_order_is_refused_by_the_name_of_its_field(field: str, changes: 
     rig.hear(order(7, (WEB,), **changes))
     refused = rig.refusal()
     assert (refused.request, refused.kind, refused.field) == (7, "invalid", field)
-    assert not rig.book.jobs
+    assert not rig.store.jobs
 
 
 def test_more_jobs_than_may_wait_are_refused() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.core.jobs.explain import why
-from actors.core.jobs.provenance import completed
+from actors.core.jobs.explain import bottlenecks
+from actors.core.jobs.provenance import merge_manifest
 from protocol.messages import (
     ContributorsListed,
     GetManifest,
@@ -27,12 +27,12 @@ USER = "slsk://ann/a.flac"
 
 
 def bindings(rig: Rig, id: str) -> list[Bottleneck]:
-    job = rig.keeping.find(id)
+    job = rig.manager.find(id)
     if job is None:
-        rig.keeping.recall(rig.book.jobs[id], rig.book.sources_of(id))
-        job = rig.keeping.find(id)
+        rig.manager.recall(rig.store.jobs[id], rig.store.sources_of(id))
+        job = rig.manager.find(id)
     assert job is not None
-    return why(job, rig.keeping.world(job, rig.now))
+    return bottlenecks(job, rig.manager.context_of(job, rig.now))
 
 
 def kinds(rig: Rig, id: str) -> list[str]:
@@ -195,7 +195,7 @@ def runs(*told: tuple[int, int, int]) -> list[ManifestRange]:
 
 def test_what_a_later_run_does_not_know_is_known_from_before() -> None:
     before = runs((0, 4, 1), (6, 9, 2))
-    assert completed(runs((0, 9, -1), (9, 12, 1)), before) == [
+    assert merge_manifest(runs((0, 9, -1), (9, 12, 1)), before) == [
         *runs((0, 4, 1)),
         ManifestRange(first=4, stop=6, source=-1, url="u-1"),
         *runs((6, 9, 2), (9, 12, 1)),
@@ -212,7 +212,7 @@ def test_every_chunk_has_the_owner_that_was_told_else_the_one_of_before(told: li
     def rows(owners: list[int]) -> list[ManifestRange]:
         return runs(*((at, at + 1, owner) for at, owner in enumerate(owners) if owner > -2))
 
-    found = completed(rows(told), rows(before))
+    found = merge_manifest(rows(told), rows(before))
     owners = {chunk: run.source for run in found for chunk in range(run.first, run.stop)}
     past = dict(enumerate(before))
     assert owners == {
@@ -236,7 +236,7 @@ def test_the_manifest_is_kept_over_all_runs_and_for_ever() -> None:
     rig.resume(id)
     rig.hear(told(2, (0, 4, -1), (4, 6, 1), (6, 7, -1)))
     rig.ended(2, "sealed")
-    assert [(run.first, run.stop, run.source, run.url) for run in rig.book.manifests[id]] == [
+    assert [(run.first, run.stop, run.source, run.url) for run in rig.store.manifests[id]] == [
         (0, 4, 0, WEB),
         (4, 7, 1, OTHER),
     ]
@@ -250,7 +250,7 @@ def test_a_running_job_is_asked_what_it_knows() -> None:
     assert rig.said[-1].to == "hub/dispatcher-1"
     rig.hear(told(1, (0, 4, 0), request=asked.request))
     assert [run.stop for run in rig.answer(ManifestRange)] == [4]
-    assert id not in rig.book.manifests, "nothing is written down for a question"
+    assert id not in rig.store.manifests, "nothing is written down for a question"
 
 
 def test_a_run_that_does_not_answer_is_not_waited_for() -> None:

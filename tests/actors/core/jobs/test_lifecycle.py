@@ -1,4 +1,4 @@
-"""What becomes of jobs: how runs end, names, sources, deaths, step by step."""
+"""What becomes of jobs: how attempts end, names, sources, deaths, step by step."""
 
 import pytest
 
@@ -29,7 +29,7 @@ from tests.actors.core.jobs.rig import GATEWAY, WEB, Rig, row
 OTHER = "http://b.example/f.bin"
 
 
-# -- how runs end
+# -- how attempts end
 
 
 def test_a_failed_run_is_tried_again_later_each_time_and_then_given_up() -> None:
@@ -37,7 +37,7 @@ def test_a_failed_run_is_tried_again_later_each_time_and_then_given_up() -> None
     id = rig.order().id
     for wait_s in (30, 60):
         rig.ended(rig.number(id), "starved", "nobody")
-        assert (rig.state(id), rig.kept(id).reason) == ("queued", f"nobody; tried again in {wait_s} s")
+        assert (rig.state(id), rig.record(id).reason) == ("queued", f"nobody; tried again in {wait_s} s")
         rig.s += wait_s - 1
         rig.hear(Ticked())
         assert not rig.started()
@@ -45,7 +45,7 @@ def test_a_failed_run_is_tried_again_later_each_time_and_then_given_up() -> None
         rig.hear(Ticked())
         assert rig.started()
     rig.ended(rig.number(id), "starved", "nobody")
-    assert (rig.state(id), rig.kept(id).outcome, rig.kept(id).reason) == ("failed", "starved", "nobody")
+    assert (rig.state(id), rig.record(id).outcome, rig.record(id).reason) == ("failed", "starved", "nobody")
     assert rig.kinds(id)[-1] == "job.failed"
 
 
@@ -74,7 +74,7 @@ def test_sources_that_disagree_are_not_asked_again() -> None:
     rig = Rig(retries_max=5)
     id = rig.order().id
     rig.ended(1, "disagreed", "sizes differ")
-    assert (rig.state(id), rig.kept(id).reason) == ("failed", "sizes differ")
+    assert (rig.state(id), rig.record(id).reason) == ("failed", "sizes differ")
 
 
 def test_a_digest_is_claimed_only_of_a_file_that_was_sealed_with_one() -> None:
@@ -100,20 +100,20 @@ def test_stored_bytes_never_fall() -> None:
     rig.opened(1, resumed=300)
     for stored, shown in ((500, 500), (400, 500), (700, 700)):
         rig.progressed(1, stored)
-        assert rig.keeping.find(id).kept.stored_bytes == shown  # type: ignore[union-attr]
+        assert rig.manager.find(id).record.stored_bytes == shown  # type: ignore[union-attr]
     rig.progressed(1, 900, state="verifying")
-    assert rig.keeping.find(id).kept.stored_bytes == 700  # type: ignore[union-attr]
+    assert rig.manager.find(id).record.stored_bytes == 700  # type: ignore[union-attr]
 
 
 def test_a_late_word_about_a_run_that_is_over_changes_nothing() -> None:
     rig = Rig()
     id = rig.order().id
     rig.ended(1, "disagreed")
-    before = rig.kept(id)
+    before = rig.record(id)
     rig.progressed(1, 999)
     rig.ended(1, "sealed")
     rig.opened(1)
-    assert rig.kept(id) == before
+    assert rig.record(id) == before
 
 
 def test_a_file_of_another_size_than_was_ordered_is_not_fetched() -> None:
@@ -122,15 +122,15 @@ def test_a_file_of_another_size_than_was_ordered_is_not_fetched() -> None:
     rig.opened(1, size=1000)
     assert rig.all_heard(StopJob) == [StopJob(job=1)]
     rig.ended(1, "interrupted")
-    kept = rig.kept(id)
-    assert (kept.state, kept.outcome) == ("failed", "disagreed")
-    assert kept.reason == "sizes differ: 999 bytes were ordered, the sources have 1000"
+    record = rig.record(id)
+    assert (record.state, record.outcome) == ("failed", "disagreed")
+    assert record.reason == "sizes differ: 999 bytes were ordered, the sources have 1000"
     assert rig.kinds(id)[-1] == "job.failed"
     assert rig.all_heard(RemovePartFile) == [
         RemovePartFile(id=id, folder="/box", name="f.bin", reply_to="jobs/manager")
     ]
     rig.hear(PartFileRemoved(id=id, detail=""))
-    assert not rig.book.files
+    assert not rig.store.files
 
 
 def test_a_clock_that_was_set_back_keeps_nobody_waiting() -> None:
@@ -169,7 +169,7 @@ def test_a_name_learned_too_late_ends_the_run_and_the_next_one_has_its_own() -> 
     assert rig.all_heard(StopJob) == [StopJob(job=2)]
     rig.ended(2, "interrupted")
     assert [asked.spec.name for asked in rig.all_heard(StartJob)] == ["real (1).bin"]
-    assert rig.kept(first.id).file_name == "real.bin"
+    assert rig.record(first.id).file_name == "real.bin"
 
 
 def test_the_name_that_sources_gave_is_asked_for_in_every_later_run() -> None:
@@ -209,7 +209,7 @@ def test_a_source_that_the_hub_numbers_differently_is_still_ours() -> None:
     rig.hear(SourceFound(job=1, source=2, url=OTHER, size_bytes=9))
     rig.hear(row(1, 1, peer="peer", bytes_stored=7))
     rig.hear(row(1, 2, bytes_stored=8))
-    sources = rig.keeping.find(id).sources  # type: ignore[union-attr]
+    sources = rig.manager.find(id).sources  # type: ignore[union-attr]
     assert [(source.url, source.bytes_stored) for source in sources] == [(WEB, 0), (OTHER, 8), (found, 7)]
     rig.hear(DropSource(request=2, reply_to=GATEWAY, id=id, source=2, banned=False))
     assert [left.source for left in rig.all_heard(SourceDisabled)] == [1]
@@ -236,7 +236,7 @@ def test_what_a_source_did_is_told_to_every_later_run_and_hub() -> None:
     rig.resume(id)
     (known,) = rig.all_heard(RestoreSourceCounts)
     assert (known.job, known.bytes_stored, known.stops) == (2, 150, 3)
-    assert (rig.kept(id).stops, rig.book.totals.chunks, rig.book.totals.stops) == (3, 2, 3)
+    assert (rig.record(id).stops, rig.store.totals.chunks, rig.store.totals.stops) == (3, 2, 3)
 
 
 def test_a_trim_counts_once_whichever_hub_tells_of_it() -> None:
@@ -250,7 +250,7 @@ def test_a_trim_counts_once_whichever_hub_tells_of_it() -> None:
     rig.hear(row(1, trims=1))
     rig.pause(id)
     rig.ended(1, "interrupted")
-    assert rig.book.totals.trims == 4
+    assert rig.store.totals.trims == 4
 
 
 # -- limit and priority
@@ -261,7 +261,7 @@ def test_another_limit_reaches_a_running_job_at_once() -> None:
     id = rig.order().id
     rig.hear(UpdateJob(request=1, reply_to=GATEWAY, id=id, limit_bytes_s=500, priority=-1))
     assert rig.all_heard(LimitJob) == [LimitJob(job=1, limit_bytes_s=500)]
-    assert (rig.kept(id).limit_bytes_s, rig.kept(id).priority) == (500, 0)
+    assert (rig.record(id).limit_bytes_s, rig.record(id).priority) == (500, 0)
 
 
 # -- deaths
@@ -280,7 +280,7 @@ def test_a_new_hub_is_asked_for_every_run_by_its_old_number() -> None:
 def test_a_new_job_manager_asks_for_the_runs_that_its_predecessor_began() -> None:
     rig = Rig(jobs_active_max=2)
     ids = [rig.order(name=str(at)).id for at in range(3)]
-    rig.begin(anew=False)
+    rig.begin(fresh=False)
     assert [(asked.job, asked.attempt) for asked in rig.all_heard(StartJob)] == [(1, 1), (2, 1)]
     rig.ended(1, "sealed")
     assert [rig.state(id) for id in ids] == ["sealed", "active", "active"]
@@ -292,11 +292,11 @@ def test_after_the_death_of_everything_active_jobs_go_on_first_with_new_runs() -
     active = [rig.order(name="1").id, rig.order(name="2").id]
     waiting = rig.order(name="3", priority=9).id
     rig.hear(row(1, bytes_stored=10))
-    rig.begin(anew=True)
+    rig.begin(fresh=True)
     assert [(asked.job, asked.attempt) for asked in rig.all_heard(StartJob)] == [(3, 0), (4, 0)]
     assert [rig.number(id) for id in active] == [3, 4]
     assert rig.state(waiting) == "queued"
-    assert [rig.book.runs[number].outcome for number in (1, 2)] == ["lost", "lost"]
+    assert [rig.store.attempts[number].outcome for number in (1, 2)] == ["lost", "lost"]
 
 
 def test_what_was_paused_or_cancelled_stays_so_after_the_death_of_everything() -> None:
@@ -304,7 +304,7 @@ def test_what_was_paused_or_cancelled_stays_so_after_the_death_of_everything() -
     paused, cancelled = rig.order(name="1").id, rig.order(name="2").id
     rig.pause(paused)
     rig.cancel(cancelled)
-    rig.begin(anew=True)
+    rig.begin(fresh=True)
     assert not rig.started()
     assert (rig.state(paused), rig.number(paused)) == ("paused", 0)
     assert (rig.state(cancelled), rig.number(cancelled)) == ("cancelled", 0)
@@ -350,14 +350,14 @@ def test_a_job_that_no_source_can_deliver_to_is_not_waited_for_for_ever() -> Non
         rig.s += 99
         rig.hear(Ticked())
         assert rig.state(id) == "active", "bytes came in between"
-    rig.begin(anew=False)
+    rig.begin(fresh=False)
     rig.progressed(1, 20, state="waiting", reason="a.example: 404")
     rig.hear(Ticked())
     rig.s += 1
     rig.hear(Ticked())
-    assert (rig.state(id), rig.kept(id).outcome, rig.kept(id).reason) == ("failed", "starved", "a.example: 404")
+    assert (rig.state(id), rig.record(id).outcome, rig.record(id).reason) == ("failed", "starved", "a.example: 404")
     rig.ended(1, "interrupted")
-    assert (rig.kept(id).outcome, rig.kinds(id)[-1]) == ("starved", "job.failed")
+    assert (rig.record(id).outcome, rig.kinds(id)[-1]) == ("starved", "job.failed")
 
 
 def test_what_came_through_slskds_door_does_not_wait() -> None:
@@ -378,8 +378,8 @@ def test_deleting_waits_for_the_last_word_of_the_run() -> None:
     assert not rig.heard
     rig.ended(1, "interrupted")
     assert rig.answer(JobView)[0].id == id
-    assert id not in rig.book.jobs
-    assert rig.book.files[id].name == "f.bin"
+    assert id not in rig.store.jobs
+    assert rig.store.files[id].name == "f.bin"
 
 
 def test_of_two_deletions_that_wait_the_second_finds_nothing() -> None:

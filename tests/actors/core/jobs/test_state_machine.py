@@ -1,4 +1,4 @@
-"""Any orders, deaths and ends of runs in any order: what was answered is kept, and nothing happens twice."""
+"""Any orders, deaths and ends of attempts in any order: what was answered is stored, and nothing happens twice."""
 
 from typing import Any
 
@@ -19,10 +19,10 @@ from protocol.messages import (
 )
 from protocol.model.job_policy import JobPolicy
 from protocol.model.job_views import JobView, unpack
-from tests.actors.core.jobs.rig import GATEWAY, PlainBook, Rig, row
+from tests.actors.core.jobs.rig import GATEWAY, PlainStore, Rig, row
 
 OUTCOMES = st.sampled_from(["sealed", "starved", "disagreed", "disk", "interrupted", "failed"])
-ORDERS = ["pause", "resume", "cancel", "retry", "delete"]
+TRANSITIONS = ["pause", "resume", "cancel", "retry", "delete"]
 LIKELY = {
     "queued": ["pause", "cancel"],
     "active": ["pause", "pause", "cancel"],
@@ -38,13 +38,13 @@ SIZES = st.sampled_from([-1, -1, 1000, 999])
 
 
 class JobManagers(RuleBasedStateMachine):
-    """Plays the desk and the hub. `hub` are the runs that the hub knows, with the name each writes under."""
+    """Plays the gateway and the hub. `hub` are the attempts that the hub knows, with the name each writes under."""
 
     @initialize(active=st.integers(1, 3), retries=st.integers(0, 2))
     def begin(self, active: int, retries: int) -> None:
         self.active = active
         changes: dict[str, Any] = {"retry_first_s": 10.0, "yield_s": 60.0, "starve_s": 500.0}
-        self.rig = Rig(JobPolicy(jobs_active_max=active, retries_max=retries, **changes), PlainBook())
+        self.rig = Rig(JobPolicy(jobs_active_max=active, retries_max=retries, **changes), PlainStore())
         self.hub: dict[int, str] = {}
         self.numbers: set[int] = set()
         self.answered: dict[str, JobView] = {}
@@ -64,7 +64,7 @@ class JobManagers(RuleBasedStateMachine):
             match post.message:
                 case StartJob(job=number, attempt=attempt, spec=spec):
                     if attempt == 0:
-                        assert number not in self.numbers, "a number that was given before"
+                        assert number not in self.numbers, "a number that was carry_over before"
                     self.numbers.add(number)
                     self.hub[number] = spec.name
                 case StopJob(job=number):
@@ -78,39 +78,39 @@ class JobManagers(RuleBasedStateMachine):
 
     @property
     def ids(self) -> list[str]:
-        return sorted(set(self.rig.book.jobs))
+        return sorted(set(self.rig.store.jobs))
 
     # -- the desk
 
-    @precondition(lambda self: len(self.rig.book.jobs) < 5)
+    @precondition(lambda self: len(self.rig.store.jobs) < 5)
     @rule(name=NAMES, url=URLS, priority=st.integers(0, 2), term=st.sampled_from(["", "words"]), size=SIZES)
     def order(self, name: str, url: str, priority: int, term: str, size: int) -> None:
         placed = self.rig.order(name=name, urls=(url,), priority=priority, term=term, size_bytes=size)
-        assert placed.id not in self.answered, "an id that was given before"
+        assert placed.id not in self.answered, "an id that was carry_over before"
         self.listen()
-        assert placed.id in self.rig.book.jobs
+        assert placed.id in self.rig.store.jobs
 
-    @precondition(lambda self: self.rig.book.jobs)
+    @precondition(lambda self: self.rig.store.jobs)
     @rule(data=st.data())
     def command(self, data: st.DataObject) -> None:
         id = data.draw(st.sampled_from(self.ids))
-        before = self.rig.book.jobs[id]
-        what = data.draw(st.sampled_from([*LIKELY[before.state] * 3, *ORDERS]))
+        before = self.rig.store.jobs[id]
+        what = data.draw(st.sampled_from([*LIKELY[before.state] * 3, *TRANSITIONS]))
         getattr(self.rig, what)(id)
         self.listen()
         if self.rig.all_heard(RequestRefused):
-            assert self.rig.book.jobs[id] == before
+            assert self.rig.store.jobs[id] == before
         elif what == "delete":
             self.deleted.add(id)
         else:
             self.ordered[id] = what
 
-    @precondition(lambda self: self.rig.book.jobs)
+    @precondition(lambda self: self.rig.store.jobs)
     @rule(data=st.data())
     def command_more(self, data: st.DataObject) -> None:
         self.command(data)
 
-    @precondition(lambda self: self.rig.book.jobs)
+    @precondition(lambda self: self.rig.store.jobs)
     @rule(data=st.data(), url=URLS, source=st.integers(-1, 3), banned=st.booleans())
     def feed_or_drop(self, data: st.DataObject, url: str, source: int, banned: bool) -> None:
         id = data.draw(st.sampled_from(self.ids))
@@ -154,11 +154,11 @@ class JobManagers(RuleBasedStateMachine):
     @rule(number=NUMBERS, outcome=OUTCOMES)
     def say_something_late(self, number: int, outcome: str) -> None:
         if number not in self.hub:
-            before = dict(self.rig.book.jobs)
+            before = dict(self.rig.store.jobs)
             self.rig.ended(number, outcome)
             self.rig.progressed(number, 999)
             self.listen()
-            assert self.rig.book.jobs == before
+            assert self.rig.store.jobs == before
 
     # -- time and deaths
 
@@ -176,7 +176,7 @@ class JobManagers(RuleBasedStateMachine):
             self.hear(ProcessReady(process="hub", pid=1))
             return
         self.stored.clear()
-        self.rig.begin(anew=who == "all")
+        self.rig.begin(fresh=who == "all")
         self.listen()
 
     # -- what always holds
@@ -184,81 +184,83 @@ class JobManagers(RuleBasedStateMachine):
     @invariant()
     def nothing_answered_is_lost(self) -> None:
         if hasattr(self, "rig"):
-            assert set(self.answered) - set(self.rig.book.jobs) <= self.deleted
+            assert set(self.answered) - set(self.rig.store.jobs) <= self.deleted
 
     @invariant()
     def what_was_ordered_last_holds(self) -> None:
         if not hasattr(self, "rig"):
             return
         for id, what in self.ordered.items():
-            kept = self.rig.book.jobs.get(id)
-            if kept is not None and what in ("pause", "cancel"):
-                assert kept.state in ("sealed", {"pause": "paused", "cancel": "cancelled"}[what])
+            record = self.rig.store.jobs.get(id)
+            if record is not None and what in ("pause", "cancel"):
+                assert record.state in ("sealed", {"pause": "paused", "cancel": "cancelled"}[what])
 
     @invariant()
-    def book_and_manager_agree(self) -> None:
+    def store_and_manager_agree(self) -> None:
         if not hasattr(self, "rig"):
             return
-        jobs = self.rig.keeping.jobs
-        for kept in self.rig.book.jobs.values():
-            living = jobs.living.get(kept.id)
-            if kept.state in ("queued", "active", "paused") or kept.number:
+        jobs = self.rig.manager.jobs
+        for record in self.rig.store.jobs.values():
+            living = jobs.living.get(record.id)
+            if record.state in ("queued", "active", "paused") or record.number:
                 assert living is not None
-                assert (living.kept.state, living.kept.number) == (kept.state, kept.number)
-                assert (living.run is not None) == bool(kept.number)
+                assert (living.record.state, living.record.number) == (record.state, record.number)
+                assert (living.attempt is not None) == bool(record.number)
             else:
                 assert living is None
-            assert kept.state != "active" or kept.number
+            assert record.state != "active" or record.number
 
     @invariant()
     def no_more_than_allowed_are_active(self) -> None:
         if hasattr(self, "rig"):
-            running = [kept.number for kept in self.rig.book.jobs.values() if kept.number]
+            running = [record.number for record in self.rig.store.jobs.values() if record.number]
             assert len(running) <= self.active
             assert set(running) == set(self.hub)
 
     @invariant()
-    def no_two_runs_write_one_file(self) -> None:
+    def no_two_attempts_write_one_file(self) -> None:
         if hasattr(self, "rig"):
             names = [
-                job.kept.file_name.casefold() for job in self.rig.keeping.jobs.living.values() if job.kept.file_name
+                job.record.file_name.casefold() for job in self.rig.manager.jobs.living.values() if job.record.file_name
             ]
             assert len(names) == len(set(names))
 
     @invariant()
     def stored_bytes_never_fall(self) -> None:
         if hasattr(self, "rig"):
-            for id, job in self.rig.keeping.jobs.living.items():
-                assert job.kept.stored_bytes >= self.stored.get(id, 0)
-                self.stored[id] = job.kept.stored_bytes
+            for id, job in self.rig.manager.jobs.living.items():
+                assert job.record.stored_bytes >= self.stored.get(id, 0)
+                self.stored[id] = job.record.stored_bytes
 
     @invariant()
-    def nobody_waits_while_there_is_room(self) -> None:
+    def no_job_waits_while_there_is_room(self) -> None:
         if hasattr(self, "rig") and len(self.hub) < self.active:
             now_ms = self.rig.now.ms
             waiting = [
-                kept
-                for kept in self.rig.book.jobs.values()
-                if kept.state == "queued" and not kept.number and kept.retry_at_ms <= now_ms
+                record
+                for record in self.rig.store.jobs.values()
+                if record.state == "queued" and not record.number and record.retry_at_ms <= now_ms
             ]
             assert not waiting or self.ticks_pending(waiting)
 
     def ticks_pending(self, waiting: list[Any]) -> bool:
         """Whose retry became due just now is started at the next tick."""
-        return all(kept.retry_at_ms for kept in waiting)
+        return all(record.retry_at_ms for record in waiting)
 
     def teardown(self) -> None:
         """Whoever waits gets its turn, however many there are."""
         if not hasattr(self, "rig"):
             return
-        for _ in range(len(self.rig.book.jobs) * 4 + 10):
+        for _ in range(len(self.rig.store.jobs) * 4 + 10):
             for number in list(self.hub):
                 del self.hub[number]
                 self.rig.ended(number, "sealed")
                 self.listen()
             self.rig.s += 5000
             self.hear(Ticked())
-        assert all(kept.state in ("sealed", "paused", "failed", "cancelled") for kept in self.rig.book.jobs.values())
+        assert all(
+            record.state in ("sealed", "paused", "failed", "cancelled") for record in self.rig.store.jobs.values()
+        )
 
 
 TestJobManagers = JobManagers.TestCase
