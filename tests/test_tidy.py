@@ -96,7 +96,6 @@ HOMES = {
 """Where a third-party library may be imported; everywhere else it is reached through what we made of it."""
 IMPURE_IN_CORE = {"time", "socket", "threading", "random", "os", "asyncio", "subprocess", "logging", "pathlib"}
 WALL_CLOCK_HOMES = {
-    "actors/job_manager.py",
     "protocol/http_api/slskd/searches.py",
     "actors/peer_history.py",
     "actors/sources/http/head.py",
@@ -121,12 +120,10 @@ WORDS_TO_COME = (
     "actors/assembler.py",
     "actors/builders.py",
     "actors/chunk_dispatcher.py",
-    "actors/job_manager.py",
     "actors/peer_history.py",
     "actors/peer_worker.py",
     "actors/pool_manager.py",
     "actors/slot_returns.py",
-    "actors/core/jobs/",
     "actors/core/pool/",
     "actors/api/",
     "actors/daemon/",

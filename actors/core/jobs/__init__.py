@@ -1,0 +1,1 @@
+"""Decisions about jobs: commands, queue, attempts, life cycle; one job manager owns them all."""

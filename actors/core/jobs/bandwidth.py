@@ -16,12 +16,14 @@ HUB: Final = split_address(POOL)[0]
 SOULSEEK: Final = split_address(SESSION)[0]
 NO_OVERRIDE: Final = -1
 _UNKNOWN: Final = -1
-"""The limit that a job manager which has died told the hub."""
+"""The limit that the hub has from a job manager which has died."""
 
 
 def limit_at(policy: JobPolicy, override_bytes_s: int, week_s: int) -> int:
-    """Return bytes a second, 0: no limit. `override_bytes_s` is what the user set, -1: nothing; `week_s` as in
-    `Now`."""
+    """Return the limit in bytes a second, 0: none.
+
+    `override_bytes_s` is what the user set, -1: nothing; `week_s` as in `Now`.
+    """
     if override_bytes_s >= 0:
         return override_bytes_s
     for window in policy.schedule:
@@ -46,8 +48,10 @@ def _spans(window: LimitWindow) -> Iterator[tuple[int, int]]:
 
 
 class Bandwidth:
-    """Owned by one `JobManagerState`. `limit_bytes_s` is what the hub goes by; `session` the latest state of the
-    login."""
+    """Limit in force, the login's latest state and news of processes. Owned by one `JobManagerState`.
+
+    `limit_bytes_s` is what the hub goes by.
+    """
 
     def __init__(self, transaction: TransactionBuilder, policy: JobPolicy, *, override_bytes_s: int) -> None:
         self._transaction = transaction

@@ -28,7 +28,7 @@ class Attempt:
     rate_bytes_s: float = 0.0
     left_s: float = -1.0
     stop_s: float = float("-inf")
-    """When it was last told to stop."""
+    """When it was last sent a stop."""
     source_events: int = 0
     contributors: dict[int, list[ManifestRange]] = field(default_factory=dict)
     """Parts of manifests that have come so far, by request."""
@@ -89,6 +89,7 @@ def new_source(id: str, number: int, url: str, *, found: bool = False) -> Source
 
 
 def new_attempt(record: AttemptRecord, *, now_s: float, searching: bool) -> Attempt:
+    """Return an attempt of which nothing was reported yet."""
     return Attempt(record, grew_s=now_s, phase="searching" if searching else "opening")
 
 
@@ -109,6 +110,7 @@ def content_claim(record: JobRecord) -> str:
 
 
 def size_of(record: JobRecord) -> int:
+    """Return the file's size as sources have it, else as it was ordered; -1: unknown."""
     return record.found_bytes if record.found_bytes >= 0 else record.size_bytes
 
 
@@ -118,6 +120,7 @@ def stops_of(job: Job) -> int:
 
 
 def snapshot(job: Job, now_ms: int) -> JobView:
+    """Return the job as queries show it."""
     record = job.record
     live = job.attempt if record.state == ACTIVE else None
     places = [report.queue_place for report in job.progress.values() if report.queue_place >= 0]
@@ -163,7 +166,7 @@ def snapshot(job: Job, now_ms: int) -> JobView:
 
 
 def source_snapshot(source: SourceRecord, report: SourceProgressed | None) -> SourceView:
-    """`report`: the latest of its attempt, None without one."""
+    """Return the source as queries show it. `report`: the latest of its attempt, None without one."""
     return SourceView(
         number=source.number,
         url=public_url(source.url),

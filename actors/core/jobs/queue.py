@@ -50,6 +50,7 @@ def due(job: JobRecord, policy: JobPolicy, now_ms: int) -> bool:
 
 
 def starved_since_ms(policy: JobPolicy, now_ms: int) -> int:
+    """Return the time since which a job has to be queued to precede all priorities."""
     return now_ms - int(1000 * policy.starve_s)
 
 
