@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors.core.jobs.job import claim
+from actors.core.jobs.job import content_claim
 from protocol.messages import (
     AddSources,
     DropSource,
@@ -83,7 +83,7 @@ def test_a_digest_is_claimed_only_of_a_file_that_was_sealed_with_one() -> None:
     wished, bare = rig.order(checksum="md5:" + "0" * 32).id, rig.order().id
 
     def claims() -> list[str]:
-        return [claim(rig.kept(id)) for id in (wished, bare)]
+        return [content_claim(rig.record(id)) for id in (wished, bare)]
 
     assert claims() == ["size", "size"]
     rig.ended(1, "failed")
