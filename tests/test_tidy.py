@@ -96,6 +96,7 @@ HOMES = {
 """Where a third-party library may be imported; everywhere else it is reached through what we made of it."""
 IMPURE_IN_CORE = {"time", "socket", "threading", "random", "os", "asyncio", "subprocess", "logging", "pathlib"}
 WALL_CLOCK_HOMES = {
+    "actors/job_manager.py",
     "protocol/http_api/slskd/searches.py",
     "actors/peer_history.py",
     "actors/sources/http/head.py",

@@ -35,8 +35,8 @@ class HttpOptions(Value):
     """How HTTP servers are asked for one job: options of a command. They may hold secrets, so none is in the repr."""
 
     headers: tuple[str, ...] = ()
-    """Request fields, ``Name: value``, besides the usual ones or in their place. ``Authorization`` and ``Cookie`` go only to the host
-    of the address that the user gave."""
+    """Request fields, ``Name: value``, besides the usual ones or in their place. ``Authorization`` and ``Cookie`` go
+    only to the host of the address that the user gave."""
     user_agent: str = ""
     """Empty: the program's."""
     referer: str = ""
