@@ -21,6 +21,7 @@ import fcntl
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -29,7 +30,7 @@ import xxhash
 from protocol.model.faults import PartFileFault, PartFileFaultKind
 from storage.chunk_index import DIGEST_BYTES, NO_DIGEST, ChunkIndex
 from storage.digests import validator_digest
-from storage.durable import Folder, disk_faults, part_file_fault, sync_data, write_all
+from storage.durable import Folder, disk_faults, has_mark, part_file_fault, set_mark, sync_data, write_all
 from storage.layout import CHUNKS_MAX, RECORDS_SUFFIX, REWRITTEN_SUFFIX, UNKNOWN, Layout
 
 RECORD_BYTES: Final = 32
@@ -43,6 +44,7 @@ CHUNK_SIZE_MAX: Final = 64 << 20
 _MAGIC: Final = b"SHOALREC"
 _VERSION: Final = 1
 _LEARNED: Final = 1
+_UNMARKED: Final = 2
 _HEAD: Final = struct.Struct("<8sHHIq16s")
 _BODY: Final = struct.Struct("<II16sI")
 _CHECK: Final = struct.Struct("<I")
@@ -51,10 +53,13 @@ _BLOCK_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Header of a journal. `learned`: begun without knowing the size, which became known later."""
+    """Header of a journal."""
 
     layout: Layout
     learned: bool = False
+    """The size was not known at first."""
+    unmarked: bool = False
+    """The file system keeps no marks, so the part file's name alone says that it is ours."""
     journal_id: bytes = field(default_factory=lambda: os.urandom(16))
 
     @property
@@ -63,7 +68,7 @@ class Header:
 
     def packed(self) -> bytes:
         """Return one packed copy, `HEADER_BYTES` long."""
-        layout, flags = self.layout, _LEARNED if self.learned else 0
+        layout, flags = self.layout, _LEARNED * self.learned | _UNMARKED * self.unmarked
         body = _HEAD.pack(_MAGIC, _VERSION, flags, layout.chunk_size, layout.size_bytes, self.journal_id)
         return (body + xxhash.xxh3_128_digest(body)).ljust(HEADER_BYTES, b"\0")
 
@@ -73,7 +78,7 @@ class JournalContents:
     """Contents of a journal; `header` None: none could be read, and `index` and `notes` are empty.
 
     `index` holds claims, not truths. `end_bytes` is where the last claimed chunk ends. `intact`: both copies of the
-    header agree. `newer`: written by a newer version of this program.
+    header agree. `newer`: written by a newer version of this program. `ours`: written by this program at all.
     """
 
     header: Header | None = None
@@ -83,6 +88,7 @@ class JournalContents:
     damaged_records: int = 0
     intact: bool = False
     newer: bool = False
+    ours: bool = False
 
 
 def packed_record(chunk: int, length: int, digest: bytes, source_hash: int, seed: int) -> bytes:
@@ -99,6 +105,7 @@ def read_journal(fd: int, path: str) -> JournalContents:
         copies = [_header(head[at : at + HEADER_BYTES], contents) for at in (0, HEADER_BYTES)]
         contents.header = copies[0] or copies[1]
         contents.intact = copies[0] is not None and copies[0] == copies[1]
+        contents.ours = _MAGIC in (head[:8], head[HEADER_BYTES:][:8]) or has_mark(fd)
         if contents.header is not None:
             contents.index = ChunkIndex(contents.header.layout.chunk_count)
             for block in _blocks(fd):
@@ -117,7 +124,11 @@ def _header(copy: bytes, contents: JournalContents) -> Header | None:
     if not 1 <= chunk_size <= CHUNK_SIZE_MAX or size_bytes < UNKNOWN:
         return None
     layout = Layout(size_bytes, chunk_size)
-    return Header(layout, bool(flags & _LEARNED), journal_id) if layout.chunk_count <= CHUNKS_MAX else None
+    return (
+        Header(layout, bool(flags & _LEARNED), bool(flags & _UNMARKED), journal_id)
+        if layout.chunk_count <= CHUNKS_MAX
+        else None
+    )
 
 
 def _blocks(fd: int) -> Iterator[bytes]:
@@ -168,24 +179,46 @@ class Journal:
         self.path = folder.path_of(self._name)
         self.header: Header | None = None
         self.created = created
-        """By this object, as far as it could see."""
+        """By this object."""
         self.locked = locked
         """False where the file system knows no locks."""
 
     @classmethod
-    def lock(cls, folder: Folder, name: str) -> "Journal":
-        """Open or create the journal of a part file exclusively. PartFileFault BUSY when another process has it."""
+    def lock(cls, folder: Folder, name: str, layout: Layout | None = None) -> "Journal":
+        """Open the journal of a part file exclusively; with a `layout`, create it where there is none.
+
+        PartFileFault BUSY when another process has it, NO_FOLDER when there is none. A foreign file is not changed.
+        """
         while True:
-            fd, created = _open_or_create(folder, name + RECORDS_SUFFIX)
+            if layout is not None and folder.lstat(name + RECORDS_SUFFIX) is None:
+                journal = cls._create(folder, name, layout)
+                if journal is not None:
+                    return journal
+                continue
+            fd = folder.open_file(name + RECORDS_SUFFIX, os.O_RDWR)
             try:
                 locked = _flock(fd, folder.path_of(name))
-                if _same_file(fd, folder.lstat(name + RECORDS_SUFFIX)):
-                    folder.unlink(name + REWRITTEN_SUFFIX)  # of a process that died while rewriting
-                    return cls(folder, name, fd, created=created, locked=locked)
+                if folder.is_file(name + RECORDS_SUFFIX, fd):
+                    journal = cls(folder, name, fd, created=False, locked=locked)
+                    journal._remove_stale()
+                    return journal
             except PartFileFault:
                 os.close(fd)
                 raise
-            os.close(fd)  # sealed or renewed by its owner between our open and our lock: look again
+            os.close(fd)  # sealed or rewritten by its owner between our open and our lock: look again
+
+    @classmethod
+    def _create(cls, folder: Folder, name: str, layout: Layout) -> "Journal | None":
+        """Create it, locked and with a header, in one step. None when it is there meanwhile."""
+        locked = False
+
+        def fill(fd: int) -> None:
+            nonlocal locked
+            locked = _flock(fd, folder.path_of(name))
+            write_all(fd, _new_header(fd, layout).packed() * 2, 0, folder.path_of(name + RECORDS_SUFFIX))
+
+        fd = folder.create_file(name + RECORDS_SUFFIX, fill)
+        return None if fd is None else cls(folder, name, fd, created=True, locked=locked)
 
     @property
     def fd(self) -> int:
@@ -208,7 +241,7 @@ class Journal:
 
     def begin(self, layout: Layout) -> None:
         """Start with no records. The new id alone makes old records void, should a crash leave them behind."""
-        self.header = Header(layout)
+        self.header = _new_header(self._fd, layout)
         self._write_header(self.header)
         with disk_faults(self.path):
             os.ftruncate(self._fd, START)
@@ -237,38 +270,63 @@ class Journal:
         self._write_header(self.header)
 
     def rewrite(self, layout: Layout, index: ChunkIndex, notes: dict[int, bytes]) -> None:
-        """Replace the journal atomically by one with just this, without losing the lock."""
-        fd = self._folder.open_file(self._rewritten, os.O_RDWR | os.O_CREAT | os.O_EXCL)
-        try:
+        """Replace the journal atomically by one with just this, without losing the lock.
+
+        PartFileFault OTHER_JOB when a foreign file has the name that this takes meanwhile.
+        """
+        header = replace(self._known_header(), layout=layout)
+        data = _rendered(header, index, notes)
+
+        def fill(fd: int) -> None:
             _flock(fd, self.path)
-            fresh = Header(layout, self.header is not None and self.header.learned)
-            data = _rendered(fresh, index, notes)
+            set_mark(fd)
             write_all(fd, data, 0, self.path)
             if self._folder.full:
                 sync_data(fd, self.path)
-            self._folder.replace(self._name, self._rewritten)
-        except PartFileFault:
-            os.close(fd)
-            self._folder.unlink(self._rewritten)
-            raise
+
+        there = self.check_there()
+        self._remove_stale()
+        fd = self._folder.create_file(self._rewritten if there else self._name, fill)
+        if fd is None:
+            detail = f"{self._folder.path_of(self._rewritten if there else self._name)} is not ours; move it away"
+            raise PartFileFault(PartFileFaultKind.OTHER_JOB, detail)
+        if there:
+            try:
+                self._folder.replace(self._name, self._rewritten)
+            except PartFileFault:
+                self._folder.unlink_own(self._rewritten, fd)
+                os.close(fd)
+                raise
         os.close(self._fd)
-        self._fd, self._at, self.header = fd, len(data), fresh
+        self._fd, self._at, self.header = fd, len(data), header
         self._folder.sync()
+
+    def _remove_stale(self) -> None:
+        """Remove the half-made journal of a process that died while rewriting; a foreign file of that name stays."""
+        if self._folder.lstat(self._rewritten) is None:
+            return
+        with suppress(PartFileFault):
+            fd = self._folder.open_file(self._rewritten, os.O_RDONLY)
+            try:
+                if read_journal(fd, self.path).ours:
+                    self._folder.unlink_own(self._rewritten, fd)
+            finally:
+                os.close(fd)
 
     def check_there(self) -> bool:
         """Return whether the journal still has its name. PartFileFault when another file has it.
 
         Then another process may write this part file too, and we must write no more into it.
         """
-        look = self._folder.lstat(self._name)
-        if look is not None and not _same_file(self._fd, look):
+        there = self._folder.lstat(self._name) is not None
+        if there and not self._folder.is_file(self._name, self._fd):
             detail = f"{self.path} was replaced: the part file may be written by another process"
             raise PartFileFault(PartFileFaultKind.BUSY, detail)
-        return look is not None
+        return there
 
     def remove(self) -> None:
         """Remove the journal. The lock stays until `close`."""
-        self._folder.unlink(self._name)
+        self._folder.unlink_own(self._name, self._fd)
 
     def close(self) -> None:
         os.close(self._fd)
@@ -299,13 +357,10 @@ def _rendered(header: Header, index: ChunkIndex, notes: dict[int, bytes]) -> byt
     return b"".join(parts)
 
 
-def _open_or_create(folder: Folder, name: str) -> tuple[int, bool]:
-    created = folder.lstat(name) is None
-    return folder.open_file(name, os.O_RDWR | os.O_CREAT), created
-
-
-def _same_file(fd: int, found: os.stat_result | None) -> bool:
-    return found is not None and os.path.samestat(os.fstat(fd), found)
+def _new_header(fd: int, layout: Layout) -> Header:
+    """Return the header of a journal that is begun in this file, which is marked as ours."""
+    header = Header(layout)
+    return replace(header, unmarked=not set_mark(fd))
 
 
 def _flock(fd: int, target: str) -> bool:

@@ -13,9 +13,9 @@ Every OSError leaves here as a `PartFileFault` that names the path.
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Final
 
 from protocol.model.faults import PartFileFault, PartFileFaultKind
@@ -81,6 +81,35 @@ def sync_data(fd: int, path: str) -> None:
             os.fsync(fd)
 
 
+_NO_UNNAMED: Final = (*_NO_LINKS, errno.EISDIR, errno.ENOENT, errno.EXDEV)
+"""A file system, or a system without /proc, that cannot make a file without a name and name it later."""
+_MARK: Final = "user.shoal"
+"""Extended attribute of the files that this program made and may therefore change and delete."""
+
+
+def set_mark(fd: int) -> bool:
+    """Mark a file as ours. False where the file system keeps no extended attributes."""
+    try:
+        os.setxattr(fd, _MARK, b"1")
+    except (OSError, AttributeError):
+        return False
+    return True
+
+
+def has_mark(fd: int) -> bool:
+    """Return whether this program made the file."""
+    try:
+        return os.getxattr(fd, _MARK) == b"1"
+    except (OSError, AttributeError):
+        return False
+
+
+def remove_mark(fd: int) -> None:
+    """Remove the mark from what is the user's from now on."""
+    with suppress(OSError, AttributeError):
+        os.removexattr(fd, _MARK)
+
+
 class Folder:
     """Open folder, in which names are resolved even after it was renamed. Owned until `close`."""
 
@@ -124,6 +153,44 @@ class Folder:
             os.close(fd)
             raise _not_a_file(place)
         return fd
+
+    def create_file(self, name: str, fill: Callable[[int], None]) -> int | None:
+        """Create a file that gets its name only after `fill(fd)`; return its descriptor, None when the name is taken.
+
+        A crash leaves a whole file or none; where files without a name cannot be made, it may leave an unfilled one.
+        """
+        with disk_faults(self.path_of(name)), ExitStack() as undo:
+            flags = os.O_RDWR | os.O_CLOEXEC
+            try:
+                fd = os.open(".", flags | os.O_TMPFILE, 0o666, dir_fd=self.fd)
+                undo.callback(os.close, fd)
+                fill(fd)
+                os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=self.fd, follow_symlinks=True)
+            except FileExistsError:
+                return None
+            except (OSError, AttributeError) as error:
+                if isinstance(error, OSError) and error.errno not in _NO_UNNAMED:
+                    raise
+                undo.close()
+                try:
+                    fd = os.open(name, flags | os.O_CREAT | os.O_EXCL, 0o666, dir_fd=self.fd)
+                except FileExistsError:
+                    return None
+                undo.callback(os.close, fd)
+                undo.callback(self.unlink_own, name, fd)
+                fill(fd)
+            undo.pop_all()
+            return fd
+
+    def is_file(self, name: str, fd: int) -> bool:
+        """Return whether this name is that of the open file."""
+        found = self.lstat(name)
+        return found is not None and os.path.samestat(found, os.fstat(fd))
+
+    def unlink_own(self, name: str, fd: int) -> None:
+        """Remove the name if it still is that of the open file."""
+        if self.is_file(name, fd):
+            self.unlink(name)
 
     def free_bytes(self) -> int:
         """Return the free space; a quota may allow less."""
@@ -219,10 +286,11 @@ class Committer:
     An error surfaces at the next call, as PartFileFault. Owned by one thread; `finish` ends the sync thread.
     """
 
-    __slots__ = ("_files", "_pool", "_round")
+    __slots__ = ("_files", "_folder", "_pool", "_round")
 
-    def __init__(self, files: tuple[tuple[int, str], ...]) -> None:
+    def __init__(self, files: tuple[tuple[int, str], ...], folder: Folder) -> None:
         self._files = files
+        self._folder = folder
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._round: Future[None] | None = None
 
@@ -232,12 +300,12 @@ class Committer:
             ended, self._round = self._round, None
             ended.result()
 
-    def start(self) -> bool:
-        """Begin a round; False while one is under way."""
+    def start(self, *, names: bool = False) -> bool:
+        """Begin a round, of the folder's `names` too; False while one is under way."""
         self.check()
         if self._round is not None:
             return False
-        self._round = self._pool.submit(self._sync)
+        self._round = self._pool.submit(self._sync, names)
         return True
 
     def wait(self) -> None:
@@ -251,9 +319,11 @@ class Committer:
         self._pool.shutdown(wait=True)
         self.wait()
 
-    def _sync(self) -> None:
+    def _sync(self, names: bool) -> None:
         for fd, path in self._files:
             sync_data(fd, path)
+        if names:
+            self._folder.sync()
 
 
 def _not_a_file(place: str) -> PartFileFault:

@@ -12,7 +12,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 from storage.digests import Checksum, WholeDigest, whole_digest
-from storage.durable import Committer, disk_faults, sync_data
+from storage.durable import Committer, disk_faults, remove_mark, sync_data
 from storage.part_file_open import PreparedPart
 
 
@@ -54,11 +54,16 @@ def seal_steps(part: PreparedPart, checksum: Checksum | None, committer: Committ
         committer.wait()
         _settle(part)
         yield "settled"
-        part.linked_as = part.folder.give_final_name(part.part_name, part.name)
+        name = part.folder.give_final_name(part.part_name, part.name)
+        if not part.folder.is_file(name, part.part_fd):  # another file had the part file's name for a moment
+            part.folder.unlink(name)
+            part.check_there()
+        part.linked_as = name
         yield "linked"
         part.folder.sync()
         yield "link synced"
-    part.folder.unlink(part.part_name)
+    part.folder.unlink_own(part.part_name, part.part_fd)
+    remove_mark(part.part_fd)
     yield "part unlinked"
     sealed_s = time.monotonic()
     return Sealed(

@@ -18,8 +18,8 @@ from storage.digests import Checksum, digests_of, source_hash, validator_digest
 from storage.durable import Committer, Folder, sync_data, write_all
 from storage.finalize import ChecksumMismatch, Sealed, seal_steps
 from storage.layout import PART_SUFFIX, RECORDS_SUFFIX, Layout
-from storage.part_file_open import PreparedPart, prepare
-from storage.rehash import Progress, no_progress
+from storage.part_file_open import FoundPart, PreparedPart, is_ours, prepare, seen_layout
+from storage.rehash import Progress, matching, no_progress
 
 __all__ = ["ChecksumMismatch", "Opened", "PartFile", "Sealed", "Spoiled", "Written"]
 
@@ -66,6 +66,8 @@ class PartFile:
         self._touched = bool(part.index.ranges())
         self._tail_bytes = 0  # while the size is unknown: where the bytes written so far end
         self._committer = _committer(part)
+        if part.part_created and part.folder.full:
+            self._committer.start(names=True)
 
     @classmethod
     def open(
@@ -218,7 +220,7 @@ class PartFile:
                 end.callback(self._remove_journal)
             elif part.part_created and not self._touched:
                 end.callback(part.journal.remove)
-                end.callback(part.folder.unlink, part.part_name)
+                end.callback(part.folder.unlink_own, part.part_name, part.part_fd)
             elif self._dirty and part.folder.full:
                 end.callback(part.folder.sync)
                 end.callback(sync_data, part.journal.fd, part.journal.path)
@@ -286,7 +288,7 @@ class PartFile:
 
 
 def _committer(part: PreparedPart) -> Committer:
-    return Committer(((part.part_fd, part.part_path), (part.journal.fd, part.journal.path)))
+    return Committer(((part.part_fd, part.part_path), (part.journal.fd, part.journal.path)), part.folder)
 
 
 def discard(folder_path: str, name: str) -> str:
@@ -310,14 +312,20 @@ def discard(folder_path: str, name: str) -> str:
 
 
 def _discard(folder: Folder, name: str) -> str:
-    journal = Journal.lock(folder, name)
-    try:
-        if journal.read().header is None:
+    with ExitStack() as end:
+        journal = Journal.lock(folder, name)
+        end.callback(journal.close)
+        contents = journal.read()
+        if contents.header is None:
             return f"{journal.path} cannot be read as records of ours: left alone"
-        folder.unlink(name + PART_SUFFIX)
+        part = FoundPart.open(folder, name + PART_SUFFIX)
+        if part is not None:
+            end.callback(part.close)
+            layout = seen_layout(contents, contents.header)
+            if not is_ours(part, contents, lambda: bool(matching(part.fd, layout, contents.index))):
+                return f"{folder.path_of(part.name)} is not the file that its records are about: left alone"
+            folder.unlink_own(part.name, part.fd)
         journal.remove()
-    finally:
-        journal.close()
     with suppress(PartFileFault):  # at worst it is there again after a power failure
         folder.sync()
     return ""

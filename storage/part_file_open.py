@@ -1,7 +1,7 @@
 """Opening a part file: plan by what is in the folder, lock, re-hash, allocate."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -13,8 +13,8 @@ from protocol.model.filenames import numbered
 from storage.chunk_index import ChunkIndex
 from storage.chunk_journal import Header, Journal, JournalContents
 from storage.digests import FrontDigest
-from storage.durable import Folder, disk_faults, sync_data, write_all
-from storage.layout import CHUNKS_MAX, PART_SUFFIX, UNKNOWN, Layout
+from storage.durable import Folder, disk_faults, has_mark, set_mark, sync_data, write_all
+from storage.layout import CHUNKS_MAX, PART_SUFFIX, RECORDS_SUFFIX, UNKNOWN, Layout
 from storage.rehash import Progress, matching, no_progress, rechunked
 
 ROOM_BYTES: Final = 16 << 20
@@ -27,6 +27,27 @@ class Plan(Enum):
     FRESH = auto()  # nothing there, or nothing worth mentioning
     START_OVER = auto()  # ours, but not to be believed
     RESUME = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPart:
+    """Part file that is there before it is opened. `mark`: this program made it."""
+
+    name: str
+    fd: int
+    size_bytes: int
+    mark: bool
+
+    @classmethod
+    def open(cls, folder: Folder, name: str) -> "FoundPart | None":
+        """Open it, None when there is none. PartFileFault OTHER_JOB for a link, folder, pipe or device."""
+        if folder.lstat(name) is None:
+            return None
+        fd = folder.open_file(name, os.O_RDWR)
+        return cls(name, fd, os.fstat(fd).st_size, has_mark(fd))
+
+    def close(self) -> None:
+        os.close(self.fd)
 
 
 @dataclass(slots=True)
@@ -88,38 +109,65 @@ def prepare(
         folder = Folder(folder_path, sync)
         undo.callback(folder.close)
         _check_count(layout, folder.path_of(name))
-        journal = Journal.lock(folder, name)
+        _refuse_foreign(folder, name)
+        journal = Journal.lock(folder, name, layout)
         undo.callback(journal.close)
-        found = PreparedPart(folder, journal, name, layout, again=again, progress=progress)
-        contents = journal.read()
-        if contents.header is None and journal.created:
+        if journal.created:
             undo.callback(journal.remove)
-        status = folder.lstat(found.part_name)
-        plan = choose_plan(found.part_path, layout, contents, None if status is None else status.st_size)
-        undo.callback(_undo, found)
+        part = FoundPart.open(folder, name + PART_SUFFIX)
+        if part is not None:
+            undo.callback(part.close)
+        contents = journal.read()
+        found = PreparedPart(folder, journal, name, layout, again=again, progress=progress)
+        plan = choose_plan(found.part_path, layout, contents, part, created=journal.created)
         if again:
-            _require_space(found, status)
-        _execute(plan, found, contents)
+            _require_space(found, part)
+        undo.callback(_undo, found)
+        _execute(plan, found, contents, part)
         _allocate(found, preallocate)
         if again:
             _test_write(found)
         if not journal.locked:
             found.message = f"{found.message}; this file system knows no locks".lstrip("; ")
+        if part is not None and found.part_fd != part.fd:
+            part.close()
         undo.pop_all()
         return found
 
 
-def choose_plan(part_path: str, wanted: Layout, contents: JournalContents, part_size: int | None) -> Plan:
-    """Choose by what is there; PartFileFault OTHER_JOB when it is not ours to touch. Pure."""
-    if contents.newer and contents.header is None:
-        raise _other_job(f"{part_path} belongs to a newer version of this program")
-    if contents.header is None:
-        return _plan_without_records(part_path, wanted, part_size)
+def _refuse_foreign(folder: Folder, name: str) -> None:
+    """Raise PartFileFault for a part file of another program, before a journal is made beside it."""
+    if folder.lstat(name + RECORDS_SUFFIX) is None and (part := FoundPart.open(folder, name + PART_SUFFIX)) is not None:
+        part.close()
+        if not part.mark:
+            raise _foreign(folder.path_of(part.name))
+
+
+def choose_plan(
+    part_path: str, wanted: Layout, contents: JournalContents, part: FoundPart | None, *, created: bool
+) -> Plan:
+    """Choose by what is there; PartFileFault OTHER_JOB when it is not ours to touch. Pure.
+
+    `created`: the journal was made just now.
+    """
+    if created or contents.header is None:
+        if contents.newer:
+            raise _other_job(f"{part_path} belongs to a newer version of this program")
+        if not contents.ours:
+            raise _foreign(part_path.removesuffix(PART_SUFFIX) + RECORDS_SUFFIX)
+        if part is None:
+            return Plan.FRESH
+        if not part.mark:
+            raise _foreign(part_path)
+        if part.size_bytes not in (0, wanted.size_bytes):
+            ours = f"{wanted.size_bytes} bytes" if wanted.known else "unknown size"
+            raise _other_job(f"{part_path} has {part.size_bytes} bytes and no records, this download has {ours}")
+        return Plan.START_OVER if part.size_bytes else Plan.FRESH
     header = contents.header
     begun_unknown = header.learned or not header.layout.known
     if not wanted.known or not header.layout.known:
         if begun_unknown:
-            return Plan.START_OVER if part_size else Plan.FRESH
+            return Plan.START_OVER if part is not None and part.size_bytes else Plan.FRESH
         raise _other_job(
             f"{part_path} belongs to a download of {header.layout.size_bytes} bytes, this one is of unknown size"
         )
@@ -130,17 +178,21 @@ def choose_plan(part_path: str, wanted: Layout, contents: JournalContents, part_
     return Plan.RESUME
 
 
-def _plan_without_records(part_path: str, wanted: Layout, part_size: int | None) -> Plan:
-    if not part_size:
-        return Plan.FRESH
-    if part_size == wanted.size_bytes:
-        return Plan.START_OVER
-    ours = f"{wanted.size_bytes} bytes" if wanted.known else "unknown size"
-    raise _other_job(f"{part_path} has {part_size} bytes and no records, this download has {ours}")
-
-
 def _other_job(text: str) -> PartFileFault:
     return PartFileFault(PartFileFaultKind.OTHER_JOB, f"{text}; choose another name or delete it")
+
+
+def _foreign(path: str) -> PartFileFault:
+    return _other_job(f"{path} was not made by this program")
+
+
+def is_ours(part: FoundPart, contents: JournalContents, matches: Callable[[], bool]) -> bool:
+    """Return whether a part file beside a journal of ours is ours too.
+
+    Its mark says so. Without a mark, which a copy on another file system may have lost, the bytes must: `matches` tells
+    whether any chunk matches its record.
+    """
+    return part.mark or (contents.header is not None and (contents.header.unmarked or matches()))
 
 
 def _check_count(layout: Layout, place: str) -> None:
@@ -153,76 +205,99 @@ def _check_count(layout: Layout, place: str) -> None:
 
 def _undo(found: PreparedPart) -> None:
     """Clean up after an opening that failed."""
-    if found.part_fd >= 0:
-        os.close(found.part_fd)
     if found.part_created:
-        found.folder.unlink(found.part_name)
-        found.journal.remove()
+        found.folder.unlink_own(found.part_name, found.part_fd)
+        os.close(found.part_fd)
 
 
-def _execute(plan: Plan, found: PreparedPart, contents: JournalContents) -> None:
-    if plan is Plan.RESUME and _resume(found, contents):
+def _execute(plan: Plan, found: PreparedPart, contents: JournalContents, part: FoundPart | None) -> None:
+    if plan is Plan.RESUME and _resume(found, contents, part):
         return
-    _open_part(found)
-    if plan is Plan.START_OVER:
+    if part is not None:
+        if not is_ours(part, contents, lambda: bool(_matching(found, contents, part))):
+            raise _foreign(found.part_path)
         # A new file instead of an emptied one: the old bytes may have another name, by a link of the user or of ours.
-        _drop_part(found)
-        _open_part(found, create=True)
-        why = "the size is not known" if contents.header is not None else "it has no usable records"
-        found.message = f"starting over: nothing in {found.part_path} can be believed, {why}"
+        found.folder.unlink_own(part.name, part.fd)
+        if plan is Plan.START_OVER:
+            why = "the size is not known" if contents.header is not None else "it has no usable records"
+            found.message = f"starting over: nothing in {found.part_path} can be believed, {why}"
     found.index = ChunkIndex(found.layout.chunk_count)
-    found.journal.begin(found.layout)
+    if not found.journal.created:
+        found.journal.begin(found.layout)
+    _create_part(found, part)
 
 
-def _resume(found: PreparedPart, contents: JournalContents) -> bool:
+def _resume(found: PreparedPart, contents: JournalContents, part: FoundPart | None) -> bool:
     """Verify and carry over. False: start over."""
     assert contents.header is not None
     layout, claimed = contents.header.layout, contents.index.ranges()
     complete = claimed.count == layout.chunk_count
-    status = found.folder.lstat(found.part_name)
-    if status is None and complete and _adopt_final(found, contents):
+    good = RangeSet()
+    if part is not None:
+        good = _matching(found, contents, part)
+        if not is_ours(part, contents, lambda: bool(good)):
+            raise _foreign(found.part_path)
+        found.linked_as = _linked_name(found, part)
+        if found.linked_as and not (complete and good == claimed and part.size_bytes == layout.size_bytes):
+            # A file under its final name is the user's, and nothing is ever written into it again.
+            final = found.folder.path_of(found.linked_as)
+            found.linked_as, found.message = "", f"starting over: {final} was changed or damaged since it was complete"
+            return False
+        found.part_fd = part.fd
+        set_mark(part.fd)
+    elif complete and _adopt_final(found, contents):
         return True
-    twin = _linked_name(found, status)
-    _open_part(found)
-    _drop_cache(found)
-    good = matching(found.part_fd, layout, contents.index, found.progress)
-    if twin and status is not None and not (complete and good == claimed and status.st_size == layout.size_bytes):
-        # A file under its final name is the user's, and nothing is ever written into it again.
-        _drop_part(found)
-        found.message = f"starting over: {found.folder.path_of(twin)} was changed or damaged since it was complete"
-        found.again = False
-        return False
-    found.linked_as = twin
+    else:
+        _create_part(found, part)
     found.notes = contents.notes
     _accept(found, contents.header, contents.index, good)
     found.message = _summary(found, contents, claimed, good)
     return True
 
 
-def _open_part(found: PreparedPart, *, create: bool = False) -> None:
-    """Open the part file, or create it; where one must be there (`again`), only `create` makes another.
+def _matching(found: PreparedPart, contents: JournalContents, part: FoundPart) -> RangeSet:
+    """Return the chunks whose bytes match their records; after a disk fault, on the disk."""
+    if contents.header is None:
+        return RangeSet()
+    if found.again:  # the page cache may hold what never reaches the disk
+        if found.folder.full:
+            sync_data(part.fd, found.part_path)
+        if hasattr(os, "posix_fadvise"):
+            with disk_faults(found.part_path):
+                os.posix_fadvise(part.fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    layout = seen_layout(contents, contents.header)
+    return matching(part.fd, layout, contents.index, found.progress)
 
-    A link or folder in its place is refused.
-    """
-    missing = found.folder.lstat(found.part_name) is None
-    if missing and found.again and not create:
+
+def seen_layout(contents: JournalContents, header: Header) -> Layout:
+    """Return the layout; a file of unknown size ends where its last record does."""
+    return header.layout if header.layout.known else Layout(contents.end_bytes, header.layout.chunk_size)
+
+
+def _create_part(found: PreparedPart, before: FoundPart | None) -> None:
+    """Create the part file, marked as ours. PartFileFault when a file has its name meanwhile."""
+    if before is None and found.again:
         detail = f"{found.part_path} is gone: put it back, or stop and start over"
         raise PartFileFault(PartFileFaultKind.GONE, detail)
-    found.part_created = missing and found.journal.created
-    found.part_fd = found.folder.open_file(found.part_name, os.O_RDWR | os.O_CREAT)
+    header = found.journal.header
+    assert header is not None
+
+    def fill(fd: int) -> None:
+        if not (set_mark(fd) or header.unmarked):
+            raise PartFileFault(PartFileFaultKind.NO_SPACE, f"{found.part_path}: no space for its mark")
+
+    fd = found.folder.create_file(found.part_name, fill)
+    if fd is None:
+        raise _foreign(found.part_path)
+    found.part_fd, found.part_created = fd, found.journal.created
 
 
-def _drop_part(found: PreparedPart) -> None:
-    os.close(found.part_fd)
-    found.part_fd = -1
-    found.folder.unlink(found.part_name)
-
-
-def _linked_name(found: PreparedPart, part: os.stat_result | None) -> str:
+def _linked_name(found: PreparedPart, part: FoundPart) -> str:
     """Return the final name this part file already has (a process died between link and unlink), else ""."""
-    if part is None or part.st_nlink < 2:
+    status = os.fstat(part.fd)
+    if status.st_nlink < 2:
         return ""
-    return next((name for name, status in _finals(found) if os.path.samestat(status, part)), "")
+    return next((name for name, final in _finals(found) if os.path.samestat(final, status)), "")
 
 
 def _adopt_final(found: PreparedPart, contents: JournalContents) -> bool:
@@ -245,7 +320,7 @@ def _adopt_final(found: PreparedPart, contents: JournalContents) -> bool:
 
 
 def _finals(found: PreparedPart) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield what has the final name or a numbered variant. Ten thousand status-ups, so only for rare repairs."""
+    """Yield what has the final name or a numbered variant. Ten thousand look-ups, so only for rare repairs."""
     for name in numbered(found.name):
         status = found.folder.lstat(name)
         if status is not None:
@@ -278,26 +353,15 @@ def _allocate(found: PreparedPart, preallocate: bool) -> None:
         found.message = f"{found.message}; {said}".lstrip("; ")
 
 
-def _require_space(found: PreparedPart, status: os.stat_result | None) -> None:
+def _require_space(found: PreparedPart, part: FoundPart | None) -> None:
     """Check the free space before anything is hashed: with less the disk would be full again at once."""
-    held = status.st_blocks * 512 if status is not None else 0
+    held = os.fstat(part.fd).st_blocks * 512 if part is not None else 0
     missing = max(found.layout.size_bytes - held, 0) if found.layout.known else ROOM_BYTES
     free, wanted = found.folder.free_bytes(), min(missing, ROOM_BYTES)
     if free < wanted:
         raise PartFileFault(
             PartFileFaultKind.NO_SPACE, f"{found.part_path}: no space, {-(-wanted >> 10)} KiB are needed"
         )
-
-
-def _drop_cache(found: PreparedPart) -> None:
-    """Drop the page cache after a disk fault: what it holds may never reach the disk."""
-    if not found.again:
-        return
-    if found.folder.full:
-        sync_data(found.part_fd, found.part_path)
-    if hasattr(os, "posix_fadvise"):
-        with disk_faults(found.part_path):
-            os.posix_fadvise(found.part_fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _test_write(found: PreparedPart) -> None:

@@ -8,7 +8,8 @@ from protocol.model.chunk_ranges import RangeSet
 from protocol.model.faults import PartFileFault, PartFileFaultKind
 from storage.chunk_journal import Header, JournalContents, read_journal
 from storage.durable import Folder
-from storage.layout import PART_SUFFIX, RECORDS_SUFFIX, Layout
+from storage.layout import PART_SUFFIX, RECORDS_SUFFIX
+from storage.part_file_open import seen_layout
 from storage.rehash import matching
 
 
@@ -93,14 +94,9 @@ def _good(folder: Folder, name: str, contents: JournalContents, header: Header) 
         return RangeSet()
     fd = folder.open_file(name + PART_SUFFIX, os.O_RDONLY)
     try:
-        return matching(fd, _seen_layout(contents, header), contents.index)
+        return matching(fd, seen_layout(contents, header), contents.index)
     finally:
         os.close(fd)
-
-
-def _seen_layout(contents: JournalContents, header: Header) -> Layout:
-    """Return the layout; a file of unknown size ends where its last record does."""
-    return header.layout if header.layout.known else Layout(contents.end_bytes, header.layout.chunk_size)
 
 
 def _report(part_path: str, contents: JournalContents, header: Header, good: RangeSet, being_written: bool) -> Report:
@@ -112,7 +108,7 @@ def _report(part_path: str, contents: JournalContents, header: Header, good: Ran
         chunk_size=header.layout.chunk_size,
         matching=good,
         damaged=damaged,
-        missing=RangeSet(claimed.gaps(0, _seen_layout(contents, header).chunk_count)),
+        missing=RangeSet(claimed.gaps(0, seen_layout(contents, header).chunk_count)),
         damaged_records=contents.damaged_records,
         being_written=being_written,
     )

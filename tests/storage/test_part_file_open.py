@@ -103,8 +103,9 @@ def test_a_part_file_of_another_size_without_records_is_left_alone(tmp_path: Pat
     assert snapshot(tmp_path) == {PART: b"somebody else's"}
 
 
-def test_a_part_file_of_our_size_without_records_is_started_over(tmp_path: Path) -> None:
-    (tmp_path / PART).write_bytes(DATA[:-1] + b"x")
+def test_a_part_file_of_ours_whose_records_are_gone_is_started_over(tmp_path: Path) -> None:
+    leave_part(tmp_path, DATA, [(0, 4)])
+    (tmp_path / RECORDS).unlink()
     run = opened(tmp_path, len(DATA))
     assert not run.verified
     assert "starting over" in run.message
@@ -112,19 +113,13 @@ def test_a_part_file_of_our_size_without_records_is_started_over(tmp_path: Path)
 
 
 def test_starting_over_spares_what_has_another_name(tmp_path: Path) -> None:
-    (tmp_path / "precious").write_bytes(DATA)
-    os.link(tmp_path / "precious", tmp_path / PART)
+    leave_part(tmp_path, DATA, [(0, count(DATA))])
+    os.link(tmp_path / PART, tmp_path / "precious")
+    (tmp_path / RECORDS).unlink()
     run = opened(tmp_path, len(DATA))
     put(run.part, bytes(len(DATA)), 0, 1)
     run.part.close()
     assert (tmp_path / "precious").read_bytes() == DATA
-
-
-def test_an_empty_part_file_is_nobodys(tmp_path: Path) -> None:
-    (tmp_path / PART).touch()
-    run = opened(tmp_path, len(DATA))
-    assert run.message == ""
-    finish(run, DATA)
 
 
 @pytest.mark.parametrize("again", [-1, len(DATA)])
@@ -212,9 +207,9 @@ def test_a_changed_chunk_size_keeps_notes_and_senders(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == [PART, RECORDS]
 
 
-def test_what_a_run_that_died_while_renewing_left_is_swept(tmp_path: Path) -> None:
+def test_what_a_process_that_died_while_rewriting_left_is_removed(tmp_path: Path) -> None:
     leave_part(tmp_path, DATA, [(0, 4)])
-    (tmp_path / f"{RECORDS}.new").write_bytes(b"half")
+    (tmp_path / f"{RECORDS}.new").write_bytes((tmp_path / RECORDS).read_bytes()[:9])
     run = opened(tmp_path, len(DATA), chunk=2 * CHUNK)
     assert chunks(run.verified) == {0, 1}
     finish(run, DATA, chunk=2 * CHUNK)
