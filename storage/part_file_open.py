@@ -122,7 +122,7 @@ def prepare(
         plan = choose_plan(found.part_path, layout, contents, part, created=journal.created)
         if again:
             _require_space(found, part)
-        undo.callback(_undo, found)
+        undo.callback(_undo, found, part)
         _execute(plan, found, contents, part)
         _allocate(found, preallocate)
         if again:
@@ -203,27 +203,28 @@ def _check_count(layout: Layout, place: str) -> None:
         raise PartFileFault(PartFileFaultKind.NO_SPACE, detail)
 
 
-def _undo(found: PreparedPart) -> None:
-    """Clean up after an opening that failed."""
+def _undo(found: PreparedPart, part: FoundPart | None) -> None:
+    """Clean up after an opening that failed; `part` is closed by the caller."""
     if found.part_created:
         found.folder.unlink_own(found.part_name, found.part_fd)
+    if found.part_fd >= 0 and (part is None or found.part_fd != part.fd):
         os.close(found.part_fd)
 
 
 def _execute(plan: Plan, found: PreparedPart, contents: JournalContents, part: FoundPart | None) -> None:
     if plan is Plan.RESUME and _resume(found, contents, part):
         return
+    if part is not None and not is_ours(part, contents, lambda: bool(_matching(found, contents, part))):
+        raise _foreign(found.part_path)
+    found.index = ChunkIndex(found.layout.chunk_count)
+    if not found.journal.created:
+        found.journal.begin(found.layout)
     if part is not None:
-        if not is_ours(part, contents, lambda: bool(_matching(found, contents, part))):
-            raise _foreign(found.part_path)
         # A new file instead of an emptied one: the old bytes may have another name, by a link of the user or of ours.
         found.folder.unlink_own(part.name, part.fd)
         if plan is Plan.START_OVER:
             why = "the size is not known" if contents.header is not None else "it has no usable records"
             found.message = f"starting over: nothing in {found.part_path} can be believed, {why}"
-    found.index = ChunkIndex(found.layout.chunk_count)
-    if not found.journal.created:
-        found.journal.begin(found.layout)
     _create_part(found, part)
 
 

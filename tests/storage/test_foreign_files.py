@@ -181,3 +181,18 @@ def test_a_file_put_in_the_place_of_the_part_file_never_gets_the_final_name(
 
 def test_the_finished_file_bears_no_mark(tmp_path: Path) -> None:
     assert os.listxattr(finish(opened(tmp_path, len(DATA)), DATA)) == []
+
+
+def test_an_opening_that_fails_late_leaves_no_descriptor_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    leave_part(tmp_path, DATA, [(0, 4)])
+    (tmp_path / RECORDS).unlink()
+    monkeypatch.setattr(os, "ftruncate", full)
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(PartFileFault, match="no space"):
+        opened(tmp_path, len(DATA))
+    assert os.listdir("/proc/self/fd") == before
