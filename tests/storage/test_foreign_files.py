@@ -22,11 +22,11 @@ def fingerprint(folder: Path) -> dict[str, tuple[int, bytes, int]]:
     return {path.name: (path.stat().st_ino, path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
 
 
-def refused(folder: Path, size: int = len(DATA), **options: int) -> PartFileFault:
+def refused(folder: Path, size: int = len(DATA), chunk: int = CHUNK) -> PartFileFault:
     """The fault of an opening that changes nothing."""
     before = fingerprint(folder)
     with pytest.raises(PartFileFault) as fault:
-        opened(folder, size, **options)
+        opened(folder, size, chunk=chunk)
     assert fingerprint(folder) == before
     assert "\n" not in fault.value.detail
     return fault.value
