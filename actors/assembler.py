@@ -93,10 +93,11 @@ class Assembler(Actor):
 
     message_s_max = 600.0  # a device may take long to write; reading whole files is done beside
 
-    def __init__(self, bus: MessageBus, arena: Arena, *, generation: int = 0) -> None:
+    def __init__(self, bus: MessageBus, arena: Arena, *, generation: int = 0, roots: tuple[str, ...] = ()) -> None:
         super().__init__(split_address(ASSEMBLER)[1], bus)
         self._arena = arena
         self._generation = generation
+        self._roots = roots  # folders outside these are refused; empty: none is
         self._held: dict[int, str] = {}  # our slots, and the shelves they go back to
         self._jobs: dict[int, _Job] = {}
         self._opening: dict[int, OpenPartFile] = {}
@@ -127,7 +128,7 @@ class Assembler(Actor):
                 for deferred in self._long.finish(number):
                     self.handle(deferred)  # type: ignore[arg-type]  # it was one of ours before
             case RemovePartFile(id=id):
-                detail = discard(message.folder, safe_name(message.name, "download"))
+                detail = discard(message.folder, safe_name(message.name, "download"), self._roots)
                 self.bus.post(message.reply_to, PartFileRemoved(id=id, detail=detail))
             case _:
                 self._about_target(message)
@@ -195,7 +196,7 @@ class Assembler(Actor):
 
         def opened(off: threading.Event) -> Opened:
             if wanted.make_folder and not wanted.again:
-                make_folder(spec.folder, spec.policy.sync)
+                make_folder(spec.folder, spec.policy.sync, self._roots)
             return PartFile.open(
                 spec.folder,
                 safe_name(spec.name, "download"),
@@ -205,6 +206,7 @@ class Assembler(Actor):
                 sync=spec.policy.sync,
                 again=wanted.again,
                 progress=self._reader(wanted, off),
+                roots=self._roots,
             )
 
         self._opening[wanted.job] = wanted

@@ -4,6 +4,7 @@ its top."""
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from actors.runtime.process import ProcessActors, ProcessContext, ProcessSpec
@@ -45,18 +46,28 @@ def build_hub(context: ProcessContext) -> ProcessActors:
     return ProcessActors(makers={StartDispatcher: make, JobClosed: forget}, stop=stop)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    """Settings of the store process: the peer store's file ("": none), the folders that hold all files (none: any)."""
+
+    peers: str = ""
+    folders: tuple[str, ...] = ()
+
+
 def build_store(context: ProcessContext) -> ProcessActors:
-    """The Assembler, and the memory of peers where the settings name its file."""
+    """Build the Assembler, and the PeerHistory where the settings name its file."""
     from actors.assembler import Assembler
     from actors.runtime.actor import stop_actors
     from storage.shared_memory import Arena
 
     arena = Arena.attach(context.arena_fd, context.slot_count)
-    actors: list[Any] = [Assembler.start(context.bus, arena, generation=context.generation)]
-    if context.settings:
+    settings: StoreSettings = context.settings
+    assembler = Assembler.start(context.bus, arena, generation=context.generation, roots=settings.folders)
+    actors: list[Any] = [assembler]
+    if settings.peers:
         from actors.peer_history import PeerHistory
 
-        actors.append(PeerHistory.start(context.bus, context.settings))
+        actors.append(PeerHistory.start(context.bus, settings.peers))
 
     def stop() -> None:
         stop_actors(actors, timeout_s=10.0)
@@ -118,7 +129,7 @@ def processes(source_count: int, session: ProcessSpec | None = None, memory: str
         ProcessSpec(
             process="store",
             builder=f"{__name__}:build_store",
-            settings=memory if session else "",
+            settings=StoreSettings(peers=memory if session else ""),
             stop_rank=2,
             whole=True,
         ),

@@ -111,21 +111,24 @@ def remove_mark(fd: int) -> None:
 
 
 class Folder:
-    """Open folder, in which names are resolved even after it was renamed. Owned until `close`."""
+    """Open folder, in which names are resolved even after it was renamed. Owned until `close`.
+
+    It must lie inside one of the `roots` when any are given, all links followed: judged after it was opened, so a link
+    put in its way in between leads nowhere.
+    """
 
     __slots__ = ("fd", "full", "path")
 
-    def __init__(self, path: str, sync: str) -> None:
+    def __init__(self, path: str, sync: str, roots: tuple[str, ...] = ()) -> None:
         if sync not in ("full", "none"):
             raise ValueError(f"sync={sync!r}")
         self.path = path
         self.full = sync == "full"
         """False: `sync` and the callers' own syncs are skipped."""
         try:
-            self.fd = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self.fd = _open_folder(path, roots)
         except OSError as error:
-            fault = part_file_fault(error, f"folder {path}")
-            raise fault from error
+            raise part_file_fault(error, f"folder {path}") from error
 
     def path_of(self, name: str) -> str:
         """Return the path of a name, for messages."""
@@ -260,24 +263,50 @@ class Folder:
         os.close(self.fd)
 
 
-def make_folder(path: str, sync: str) -> None:
+def _open_folder(path: str, roots: tuple[str, ...]) -> int:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    fd = os.open(path or ".", flags)
+    if roots:
+        real = _real_path(fd, path)
+        for root in roots:
+            with suppress(OSError):
+                root_fd = os.open(root, flags)
+                try:
+                    inside = os.path.commonpath((real, _real_path(root_fd, root))) == _real_path(root_fd, root)
+                finally:
+                    os.close(root_fd)
+                if inside:
+                    return fd
+        os.close(fd)
+        detail = f"folder {path} leads to {real}, which is outside the configured folders"
+        raise PartFileFault(PartFileFaultKind.OUTSIDE, detail)
+    return fd
+
+
+def _real_path(fd: int, path: str) -> str:
+    """Return where an open folder is. Where the system does not tell, its path may lead elsewhere by now."""
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}")
+    except OSError:
+        return os.path.realpath(path)
+
+
+def make_folder(path: str, sync: str, roots: tuple[str, ...] = ()) -> None:
     """Make the last part of this path where it is missing; its name is on disk afterwards unless `sync` is "none".
 
-    Only the last: where the parent is missing too, a disk is probably not mounted. Raises nothing: opening the folder
-    afterwards reports why it is not there.
+    Only the last: where the parent is missing too, a disk is probably not mounted. Not outside the `roots`. Raises
+    nothing: opening the folder afterwards reports why it is not there.
     """
-    with suppress(OSError):
-        os.mkdir(path)
-        if sync == "full":
-            _sync(os.path.dirname(path.rstrip("/")) or "/")
-
-
-def _sync(folder: str) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    parent, _, name = path.rstrip("/").rpartition("/")
+    with suppress(OSError, PartFileFault):
+        if os.path.isdir(path):
+            return
+        folder = Folder(parent or "/", sync, roots)
+        try:
+            os.mkdir(name, dir_fd=folder.fd)
+            folder.sync()
+        finally:
+            folder.close()
 
 
 class Committer:

@@ -81,16 +81,19 @@ class PartFile:
         sync: str = "full",
         again: bool = False,
         progress: Progress = no_progress,
+        roots: tuple[str, ...] = (),
     ) -> Opened:
         """Open or create the part file of `name` (made safe by the caller) in `folder`.
 
         `size_bytes` -1: unknown, the part file grows and nothing is resumed. `sync` is "full" or "none".
         `again`: after `abandon`; the part file must be there, and there must be room and leave to write.
-        `progress` is called with the state of the re-hash.
+        `progress` is called with the state of the re-hash. `folder` must lie inside one of `roots`, if any.
         PartFileFault of any kind; then no bytes are lost.
         """
         layout = Layout(size_bytes, chunk_size)
-        part = prepare(folder, name, layout, preallocate=preallocate, sync=sync, again=again, progress=progress)
+        part = prepare(
+            folder, name, layout, preallocate=preallocate, sync=sync, again=again, progress=progress, roots=roots
+        )
         return Opened(cls(part), part.index.ranges(), list(part.notes.items()), part.message)
 
     @property
@@ -291,14 +294,14 @@ def _committer(part: PreparedPart) -> Committer:
     return Committer(((part.part_fd, part.part_path), (part.journal.fd, part.journal.path)), part.folder)
 
 
-def discard(folder_path: str, name: str) -> str:
+def discard(folder_path: str, name: str, roots: tuple[str, ...] = ()) -> str:
     """Remove the part file of `name` and its journal. Return why something stays, in a line for people, or "".
 
     Only a part file with a journal of ours is ours. One that another process has open is left alone, and so is the file
     under the final name: should the part file be another name of the finished file, only that other name goes.
     """
     try:
-        folder = Folder(folder_path, "full")
+        folder = Folder(folder_path, "full", roots)
     except PartFileFault as fault:
         return "" if fault.kind is PartFileFaultKind.NO_FOLDER else fault.detail
     try:

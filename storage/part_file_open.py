@@ -98,6 +98,7 @@ def prepare(
     sync: str,
     again: bool = False,
     progress: Progress = no_progress,
+    roots: tuple[str, ...] = (),
 ) -> PreparedPart:
     """Lock, inspect, verify, allocate. PartFileFault when it cannot be used; BUSY and OTHER_JOB touch nothing.
 
@@ -106,7 +107,7 @@ def prepare(
     if name in ("", ".", "..") or "/" in name or "\0" in name:
         raise PartFileFault(PartFileFaultKind.BAD_NAME, f"{name!r} is not the name of a file in a folder")
     with ExitStack() as undo:
-        folder = Folder(folder_path, sync)
+        folder = Folder(folder_path, sync, roots)
         undo.callback(folder.close)
         _check_count(layout, folder.path_of(name))
         _refuse_foreign(folder, name)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from actors.api.process import ApiStart
+from actors.builders import StoreSettings
 from actors.daemon.preflight import FINISHED_FOLDER, JOBS_FILE, PEERS_FILE
 from actors.runtime.process import InheritedFd, ProcessSpec
 from actors.soulseek.starting import session_process, session_settings
@@ -51,14 +52,14 @@ def processes(config: Config, *, version: str, listener_fd: int) -> list[Process
     stands. The hub is no whole: a dispatcher that fails takes its job along and nobody else."""
     daemon = config.settings.daemon
     names = tuple(f"fetch-{number}" for number in range(1, fetcher_count(daemon) + 1))
-    peers = os.path.join(daemon.state, PEERS_FILE)
+    store = StoreSettings(peers=os.path.join(daemon.state, PEERS_FILE), folders=daemon.folders)
     common = _common(config.settings)
     specs = [
         api_process(config, listener_fd),
         job_manager_process(config, version),
         ProcessSpec(process=_HUB, builder="actors.builders:build_hub", settings=names, stop_rank=2, **common),
         ProcessSpec(
-            process=_STORE, builder="actors.builders:build_store", settings=peers, stop_rank=4, whole=True, **common
+            process=_STORE, builder="actors.builders:build_store", settings=store, stop_rank=4, whole=True, **common
         ),
     ]
     for index, name in enumerate(names):

@@ -59,6 +59,7 @@ class PartFileFaultKind(IntEnum):
     IO_ERROR = 5
     BAD_NAME = 6
     GONE = 7  # the part file was moved or deleted while it was written
+    OUTSIDE = 8  # the folder leads out of the folders that are configured
 
 
 class SourceFault(Exception):  # noqa: N818  (the word of the design: whose fault, not "error")

@@ -27,11 +27,14 @@ from protocol.messages import (
     PartFileClosed,
     PartFileReady,
     PartFileRefused,
+    PartFileRemoved,
+    RemovePartFile,
     SealFile,
     SlotFilled,
 )
 from protocol.messages.addresses import ASSEMBLER, dispatcher_address, shelf_address, split_address
 from protocol.messages.codec import decode
+from protocol.model.faults import PartFileFaultKind
 from storage.digests import digests_of
 from storage.shared_memory import Arena
 from tests.specs import open_part_file
@@ -58,15 +61,15 @@ def hub() -> Iterator[tuple[MessageBus, Inbox]]:
 
 
 @pytest.fixture
-def store(hub: tuple[MessageBus, Inbox]) -> Iterator[Callable[[], Any]]:
+def store(hub: tuple[MessageBus, Inbox]) -> Iterator[Callable[..., Any]]:
     """Starts an Assembler, after the one before has died if there was one."""
     arena = Arena.create(1)
     made: list[Any] = []
 
-    def start() -> Any:
+    def start(*roots: str) -> Any:
         if made:
             stop_actors([made[-1]], timeout_s=5)  # with a sealed job this leaves what a crash leaves
-        made.append(Assembler.start(hub[0], arena, generation=len(made)))
+        made.append(Assembler.start(hub[0], arena, generation=len(made), roots=roots))
         return made[-1]
 
     arena.view(0)[: len(DATA)] = DATA
@@ -173,6 +176,30 @@ def test_a_folder_is_made_when_that_is_wanted_and_not_again_after_a_fault(
     room.post(ASSEMBLER, wanted(album, make_folder=True))
     next_of(said, PartFileReady)
     assert album.is_dir()
+
+
+def test_a_folder_that_leads_out_of_the_configured_ones_is_refused_when_it_is_opened(
+    hub: tuple[MessageBus, Inbox], store: Callable[..., Any], tmp_path: Path
+) -> None:
+    room, said = hub
+    inside = tmp_path / "downloads"
+    inside.mkdir()
+    store(str(inside))
+    (inside / "Album").symlink_to(tmp_path)
+    for folder in (inside / "Album", inside / "Album" / "made"):
+        room.post(ASSEMBLER, wanted(folder, make_folder=True))
+        refused = next_of(said, PartFileRefused)
+        assert isinstance(refused, PartFileRefused)
+        assert refused.fault in (PartFileFaultKind.OUTSIDE, PartFileFaultKind.NO_FOLDER)
+    assert os.listdir(tmp_path) == ["downloads"]
+    room.post(
+        ASSEMBLER, RemovePartFile(id="1", folder=str(inside / "Album"), name="a.bin", reply_to=dispatcher_address(1))
+    )
+    removed = next_of(said, PartFileRemoved)
+    assert isinstance(removed, PartFileRemoved)
+    assert "outside the configured folders" in removed.detail
+    room.post(ASSEMBLER, wanted(inside))
+    next_of(said, PartFileReady)
 
 
 class Gate:

@@ -34,7 +34,12 @@ ANSWER_S_MAX: Final = 600.0
 PAUSE_S_MIN: Final = 60.0
 PAUSE_S_MAX: Final = 3600.0
 """Failed sources are left alone this long: twice as long each time that nothing was stored since, up to an hour."""
-_LASTING: Final = (PartFileFaultKind.BUSY, PartFileFaultKind.OTHER_JOB, PartFileFaultKind.BAD_NAME)
+_LASTING: Final = (
+    PartFileFaultKind.BUSY,
+    PartFileFaultKind.OTHER_JOB,
+    PartFileFaultKind.BAD_NAME,
+    PartFileFaultKind.OUTSIDE,
+)
 
 
 class StoreRecovery:
