@@ -5,7 +5,6 @@ fork, which would copy locks that threads hold.
 """
 
 import contextlib
-import errno
 import multiprocessing
 import multiprocessing.connection
 import multiprocessing.forkserver as stock
@@ -14,12 +13,13 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from actors.runtime.run_folder import use_for_multiprocessing
 
 if TYPE_CHECKING:
     from actors.runtime.process import ProcessStart
@@ -117,6 +117,7 @@ def warm(modules: Iterable[str]) -> None:
     if not isinstance(context, ForkServerContext):
         return
     install()
+    use_for_multiprocessing()
     context.set_forkserver_preload(
         ["actors.runtime.before_fork", "actors.runtime.process_root", "actors.runtime.process", *modules]
     )
@@ -251,21 +252,6 @@ def _import_path_exported() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-def make_run_dir(processes: Iterable[str]) -> str:
-    """Make a private folder (0700) whose socket paths fit the kernel's limit. Raises OSError."""
-    from actors.runtime.unix_links import SOCKET_PATH_BYTES_MAX, socket_path
-
-    longest = max((len(name) for name in [*processes, "front"]), default=0)
-    for base in (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp"):
-        if not base or not os.access(base, os.W_OK | os.X_OK):
-            continue
-        path = tempfile.mkdtemp(prefix="shoal-", dir=base)
-        if len(os.fsencode(socket_path(path, "x" * longest))) + len(".new") <= SOCKET_PATH_BYTES_MAX:
-            return path
-        os.rmdir(path)
-    raise OSError(errno.ENAMETOOLONG, "no folder short enough for sockets")
 
 
 def watch_fd(process: BaseProcess) -> tuple[int, bool]:

@@ -13,7 +13,6 @@ import multiprocessing.connection
 import multiprocessing.util
 import os
 import queue
-import shutil
 import signal
 import threading
 import time
@@ -26,7 +25,9 @@ from typing import Final, Protocol, Self
 from actors.runtime.message_bus import MessageBus
 from actors.runtime.process import InheritedFd, ProcessSpec, ProcessStart, preloaded
 from actors.runtime.process_stats import ProcessStats, is_stopped, private_memory_bytes, stats_of
-from actors.runtime.spawn import continue_server, launch, make_run_dir, stop_signals_deferred, warm, watch_fd
+from actors.runtime.run_folder import make_run_folder, remove_run_folder
+from actors.runtime.spawn import continue_server, launch, stop_signals_deferred, warm, watch_fd
+from actors.runtime.unix_links import socket_path
 from protocol.messages import ActorDied, Message, Ping, Pong, ProcessLost, ProcessReady, StopProcess
 from protocol.messages.addresses import FRONT, root_address, split_address
 from protocol.messages.codec import BadFrame, decode
@@ -131,7 +132,8 @@ class Supervisor:
         self._lost: dict[str, ProcessLost] = {}  # not yet replaced: a process that comes later must hear of them
         self._back: queue.SimpleQueue[ProcessReady] = queue.SimpleQueue()
         self._started = self._stopping = False
-        self.run_dir = make_run_dir(self._specs)
+        longest = max(len(socket_path("", f"{name}.new")) for name in [split_address(FRONT)[0], *self._specs])
+        self.run_dir = make_run_folder(longest, wanted=os.environ.get("XDG_RUNTIME_DIR"))
         self.bus = MessageBus(split_address(FRONT)[0], self.run_dir)
         self._children: dict[str, Child] = {}
         self._changed = threading.Condition(threading.RLock())
@@ -449,7 +451,7 @@ class Supervisor:
         continue_server()
         os.close(self._wake_r)
         os.close(self._wake_w)
-        shutil.rmtree(self.run_dir, ignore_errors=True)
+        remove_run_folder(self.run_dir)
 
 
 def _exit_text(code: int | None) -> str:

@@ -38,8 +38,6 @@ SEND_S_MAX: Final = 5.0
 CONNECTIONS_MAX: Final = 256
 BUFFER_BYTES: Final = 4 << 20
 """Asked of the kernel for each connection, a kilobyte's datagram counting about twice; it may grant less."""
-SOCKET_PATH_BYTES_MAX: Final = 107
-"""`sun_path` holds 108 with its closing zero."""
 
 _ANCILLARY_BYTES: Final = socket.CMSG_SPACE(2 * array.array("i").itemsize)
 """Room for one descriptor more than is allowed, so that too many show; the kernel closes what does not fit."""

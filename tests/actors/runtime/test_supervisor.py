@@ -308,6 +308,27 @@ def test_ctrl_c_leaves_no_process_and_no_file(whom: str) -> None:
         assert wait_for_end(pidfds, 1.0)
 
 
+def test_folders_of_a_killed_process_group_go_at_the_next_start_and_no_living_one_s(runtime_dir: str) -> None:
+    with supervising_program() as (living, _living_pidfds):
+        in_use = set(os.listdir(runtime_dir))
+        with supervising_program() as (killed, pidfds):
+            os.killpg(killed.pid, signal.SIGKILL)
+            assert wait_for_end(pidfds, 1.0)
+        left = set(os.listdir(runtime_dir)) - in_use
+        assert left, "nothing was left that could remove it"
+        os.mkdir(f"{runtime_dir}/shoal-of-another-program")
+        with supervising_program() as (third, _pidfds):
+            there = set(os.listdir(runtime_dir))
+            assert not there & left
+            assert there > in_use
+            os.kill(third.pid, signal.SIGINT)
+            assert third.wait(timeout=5) == 130
+        assert set(os.listdir(runtime_dir)) == in_use | {"shoal-of-another-program"}
+        os.rmdir(f"{runtime_dir}/shoal-of-another-program")
+        os.kill(living.pid, signal.SIGINT)
+        assert living.wait(timeout=5) == 130
+
+
 def test_a_ctrl_c_while_children_are_being_started_takes_effect_when_they_are_noted() -> None:
     passed = threading.Event()
 
