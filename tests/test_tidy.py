@@ -125,7 +125,6 @@ WORDS_TO_COME = (
     "actors/peer_worker.py",
     "actors/pool_manager.py",
     "actors/slot_returns.py",
-    "actors/core/pool/",
     "actors/api/",
     "actors/daemon/",
     "actors/demo/",

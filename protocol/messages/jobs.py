@@ -55,13 +55,13 @@ class OfferSource(Message, tag=60):
     """One more source for a job, new or running. To the PoolManager. `url` may hold a password: never shown.
 
     Sources are numbered from 0 in the order they are offered or found. Those of a job that is asked for again are
-    offered again in the order of their numbers. `left`: it has its number, but is not used, nor may a search bring it
-    back. `private_ok`: as in `JobSpec`; both must say so.
+    offered again in the order of their numbers. `disabled`: it has its number, but is not used, nor may a search bring
+    it back. `private_ok`: as in `JobSpec`; both must say so.
     """
 
     job: int
     url: str
-    left: bool = False
+    disabled: bool = False
     private_ok: bool = True
 
 

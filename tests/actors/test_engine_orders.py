@@ -106,7 +106,7 @@ def test_a_resumed_job_knows_what_its_sources_sent_before(engine: Engine, tmp_pa
         engine.tell(POOL, SourceDisabled(job=1, source=1, banned=False, detail=""))
         assert engine.ended(1).state == "starved"
         engine.tell(POOL, engine.asked(2, 2, name="same.bin"))
-        engine.tell(POOL, OfferSource(job=2, url=box.urls[0], left=True))
+        engine.tell(POOL, OfferSource(job=2, url=box.urls[0], disabled=True))
         engine.tell(POOL, OfferSource(job=2, url=box.urls[1]))
         engine.hear(JobOpened, lambda opened: opened.job == 2)
         engine.tell(dispatcher_address(2), ListContributors(job=2, request=10, reply_to=FRONT))

@@ -58,7 +58,7 @@ def test_people_see_chunks_by_the_user_s_name_and_the_stops_at_the_end(shoal: Sh
         done = shoal.run("get", *box.urls, *words, **account(box, state))
     assert done.code == 0
     lines = done.stderr.splitlines()
-    assert lines[1].startswith("note: --mode queue asks every Soulseek user anew")
+    assert lines[1].startswith("note: --mode queue asks every Soulseek user again")
     chunks = [line for line in lines if line.startswith("✓ ann b chunk ")]
     assert len(chunks) == 3
     assert chunks[-1].endswith(" KB/s [3/3]")

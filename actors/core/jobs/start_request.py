@@ -72,7 +72,7 @@ def offers(job: Job) -> list[OfferSource]:
 def offer(job: Job, source: SourceRecord) -> OfferSource:
     """Return the offer of one source to the pool; one that was dropped keeps its number."""
     record = job.record
-    return OfferSource(job=record.number, url=source.url, left=bool(source.left), private_ok=record.private_ok)
+    return OfferSource(job=record.number, url=source.url, disabled=bool(source.left), private_ok=record.private_ok)
 
 
 def searched_words(record: JobRecord) -> str:

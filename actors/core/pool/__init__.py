@@ -1,0 +1,1 @@
+"""Decisions about the pool: jobs, their sources and the fetch processes of these."""

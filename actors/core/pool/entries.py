@@ -1,4 +1,4 @@
-"""What the pool keeps of each job and of each of its sources, and the messages that are made of it."""
+"""Entries of the pool: each job with its sources, how ended jobs ended; and the messages made of them."""
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -25,140 +25,143 @@ from protocol.messages import (
 from protocol.messages.addresses import ASSEMBLER, SESSION, WATCHDOG, Post, dispatcher_address, root_address
 from protocol.model.source_url import host_of, name_from_url, public_url
 
-ENDED_KEPT_MAX: Final = 1000
-"""How so many jobs ended is said again to whoever asks for them."""
-PARTS_KEPT_MAX: Final = 4
-"""Longer lists of runs are told once only."""
+ENDED_JOBS_MAX: Final = 1000
+PARTS_MAX: Final = 4
+"""Longer lists of contributors are sent once only."""
 
 
 @dataclass(slots=True)
-class PooledSource:
-    """One source of a job. `peer`, `path` and `prior` only of a Soulseek user's file; `worker` once it stands.
-    `left`: it keeps its number and is not used."""
+class SourceEntry:
+    """One source of a job. Its number never changes, also when it is disabled."""
 
     url: str
     private_ok: bool = True
     source_hash: int = 0
     peer: str = ""
+    """Of a Soulseek user's file, as `path` and `history`."""
     path: str = ""
     size_bytes: int = -1
     offered_s: float = 0.0
-    prior: PeerHistoryLoaded | None = None
+    history: PeerHistoryLoaded | None = None
     worker: str = ""
-    home: str = ""
+    """Address of its worker, once that stands."""
+    process: str = ""
+    """The fetch process it is assigned to."""
     restarts: int = 0
-    left: bool = False
-    why_left: str = ""
+    disabled: bool = False
+    disabled_why: str = ""
 
     @property
-    def known(self) -> bool:
-        """Whether its dispatcher can be told of it."""
-        return bool(self.worker) and not self.left and (not self.peer or self.prior is not None)
+    def ready(self) -> bool:
+        """Whether its dispatcher can be given it."""
+        return bool(self.worker) and not self.disabled and (not self.peer or self.history is not None)
 
 
 @dataclass(slots=True)
-class PooledJob:
-    """`asked` is kept for the moment its dispatcher is `wanted`: at once, or when a search has found the file.
+class JobEntry:
+    """One job of the pool."""
 
-    `dispatching` once it stands; `limited`: its limit was changed before. `offers`: so many were heard since the job
-    was last asked for. `heard`: its first search is over. `given`: what each source had
-    given, by name, when the last hub died.
-    """
-
-    asked: StartJob
-    wanted: bool = False
-    dispatching: bool = False
-    limited: bool = False
-    heard: bool = False
+    start: StartJob
+    """Kept until its dispatcher is requested: at once, or when a search has found the file."""
+    dispatcher_requested: bool = False
+    dispatcher_ready: bool = False
+    limit_changed: bool = False
+    """Before its dispatcher stood."""
+    searched: bool = False
+    """Its first search is over."""
     offers: int = 0
-    sources: list[PooledSource] = field(default_factory=list)
-    given: dict[str, RestoreSourceCounts] = field(default_factory=dict)
+    """Number of offers since the job was last requested."""
+    sources: list[SourceEntry] = field(default_factory=list)
+    carry_over: dict[str, RestoreSourceCounts] = field(default_factory=dict)
+    """Counts of each source, by name, when the last hub died."""
 
     @property
     def number(self) -> int:
-        return self.asked.job
+        return self.start.job
 
     @property
     def of_soulseek(self) -> bool:
-        return bool(self.asked.spec.term) or any(source.peer for source in self.sources)
+        return bool(self.start.spec.term) or any(source.peer for source in self.sources)
 
-    def known(self, url: str) -> int | None:
-        """Which source is offered here, None: one that it does not have.
+    def offered(self, url: str) -> int | None:
+        """Return the number of the source that is offered; None: one that the job does not have.
 
-        Offers come in the order of the numbers when a job is asked for again. Two of those named together may have the
-        same address; of those that come later, who is there already is meant.
+        When a job is requested again, offers come in the order of the numbers. Two of those offered together may have
+        the same address; of those that come later, the source that is there already is meant.
         """
         at, self.offers = self.offers, self.offers + 1
         if at < len(self.sources) and self.sources[at].url == url:
             return at
-        if at < self.asked.source_count:
+        if at < self.start.source_count:
             return None
-        same = (number for number, source in enumerate(self.sources) if source.url == url and not source.left)
+        same = (number for number, source in enumerate(self.sources) if source.url == url and not source.disabled)
         return next(same, None)
 
-    def has(self, peer: str) -> bool:
-        """Whether a file of this user is or was a source of it: a second copy there would only wait for the first."""
+    def has_peer(self, peer: str) -> bool:
+        """Whether a file of this user is or was a source: a second copy there would only wait for the first."""
         return any(source.peer == peer for source in self.sources)
 
 
-class LastWords:
-    """How jobs ended, the latest `ENDED_KEPT_MAX` of them: who was to hear it may have died before it did."""
+class EndedJobs:
+    """Ends of jobs, the latest `ENDED_JOBS_MAX` of them: their watcher may have died before it heard."""
 
     def __init__(self) -> None:
         self._ending: dict[int, list[ContributorsListed]] = {}
-        self._told: OrderedDict[int, list[ContributorsListed | JobEnded]] = OrderedDict()
+        self._ended: OrderedDict[int, list[ContributorsListed | JobEnded]] = OrderedDict()
 
-    def keep(self, message: ContributorsListed | JobEnded) -> None:
-        """Runs come first, the end of the job last."""
+    def add(self, message: ContributorsListed | JobEnded) -> None:
+        """Contributors come first, the end of the job last."""
         if isinstance(message, ContributorsListed):
             self._ending.setdefault(message.job, []).append(message)
             return
         parts = self._ending.pop(message.job, [])
-        self._told[message.job] = [*(parts if len(parts) <= PARTS_KEPT_MAX else []), message]
-        while len(self._told) > ENDED_KEPT_MAX:
-            self._told.popitem(last=False)
+        self._ended[message.job] = [*(parts if len(parts) <= PARTS_MAX else []), message]
+        while len(self._ended) > ENDED_JOBS_MAX:
+            self._ended.popitem(last=False)
 
     def of(self, job: int) -> list[ContributorsListed | JobEnded]:
-        """What was said of this job when it ended; nothing of one that did not."""
-        return self._told.get(job, [])
+        """Return the reports of this job's end; none of one that has not ended."""
+        return self._ended.get(job, [])
 
 
-def dispatcher_wanted(asked: StartJob, name: str, source_count: int) -> Post:
-    start = asked.but(spec=asked.spec.but(name=name), source_count=source_count)
+def start_dispatcher(start: StartJob, name: str, source_count: int) -> Post:
+    """Request the dispatcher of a job, with the name and the number of sources known by now."""
+    start = start.but(spec=start.spec.but(name=name), source_count=source_count)
     return Post(to=root_address("hub"), message=StartDispatcher(start=start))
 
 
-def heard(job: PooledJob) -> list[Post]:
-    """The job's first search is over: its dispatcher is told how many sources there are, once it stands."""
-    job.heard = True
-    count = max(job.asked.source_count, len(job.sources))
+def search_over(job: JobEntry) -> list[Post]:
+    """The job's first search is over: its dispatcher gets the number of sources, once it stands."""
+    job.searched = True
+    count = max(job.start.source_count, len(job.sources))
     expected = SourcesExpected(job=job.number, count=count)
-    return [Post(to=dispatcher_address(job.number), message=expected)] if job.dispatching else []
+    return [Post(to=dispatcher_address(job.number), message=expected)] if job.dispatcher_ready else []
 
 
-def cleared(asked: StartJob, fetchers: tuple[str, ...]) -> list[Post]:
-    """The hub that had this job has died; its workers go, and its places where there is a session to hear it."""
-    rooms = [*map(root_address, fetchers), *([SESSION] if asked.spec.term else [])]
-    return [Post(to=to, message=JobClosed(job=asked.job)) for to in rooms]
+def clear_predecessor(start: StartJob, fetchers: tuple[str, ...]) -> list[Post]:
+    """The hub that had this job has died: its workers go, and its queue places where it was searched for."""
+    receivers = [*map(root_address, fetchers), *([SESSION] if start.spec.term else [])]
+    return [Post(to=to, message=JobClosed(job=start.job)) for to in receivers]
 
 
-def worker_wanted(job: PooledJob, number: int) -> Post:
+def start_worker(job: JobEntry, number: int) -> Post:
+    """Request the worker of a source in its fetch process."""
     source = job.sources[number]
-    wanted = StartWorker(
+    start = StartWorker(
         job=job.number,
         source=number,
         url=source.url,
-        chunk_size=job.asked.spec.chunk_size,
-        private_ok=source.private_ok and job.asked.spec.private_ok,
-        http=job.asked.spec.http,
+        chunk_size=job.start.spec.chunk_size,
+        private_ok=source.private_ok and job.start.spec.private_ok,
+        http=job.start.spec.http,
     )
-    return Post(to=root_address(source.home), message=wanted)
+    return Post(to=root_address(source.process), message=start)
 
 
-def introduced(job: PooledJob, number: int) -> Post:
-    """All that is known of a source, for its dispatcher."""
+def introduce(job: JobEntry, number: int) -> Post:
+    """Give a dispatcher a source with everything known of it."""
     source = job.sources[number]
-    prior, given = source.prior, job.given.get(public_url(source.url))
+    history, counts = source.history, job.carry_over.get(public_url(source.url))
     joined = SourceJoined(
         job=job.number,
         source=number,
@@ -166,71 +169,74 @@ def introduced(job: PooledJob, number: int) -> Post:
         name=public_url(source.url),
         host=host_of(source.url),
         fallback_name=name_from_url(source.url),
-        prior_rate_bytes_s=prior.rate_bytes_s if prior is not None else 0.0,
+        prior_rate_bytes_s=history.rate_bytes_s if history is not None else 0.0,
         peer=source.peer,
         path=source.path,
         size_bytes=source.size_bytes,
-        prior_setup_s=prior.setup_s if prior is not None else 0.0,
-        offset_ok=prior.offset_ok if prior is not None else True,
-        stops_today=prior.stops_today if prior is not None else 0,
-        bytes_stored=given.bytes_stored if given is not None else 0,
-        chunks=given.chunks if given is not None else 0,
-        leases=given.leases if given is not None else 0,
-        stops=given.stops if given is not None else 0,
+        prior_setup_s=history.setup_s if history is not None else 0.0,
+        offset_ok=history.offset_ok if history is not None else True,
+        stops_today=history.stops_today if history is not None else 0,
+        bytes_stored=counts.bytes_stored if counts is not None else 0,
+        chunks=counts.chunks if counts is not None else 0,
+        leases=counts.leases if counts is not None else 0,
+        stops=counts.stops if counts is not None else 0,
     )
     return Post(to=dispatcher_address(job.number), message=joined)
 
 
-def found(job: PooledJob, number: int) -> list[Post]:
-    """The watcher hears which sources there are."""
+def found(job: JobEntry, number: int) -> list[Post]:
+    """Report a source and its number to the watcher."""
     source = job.sources[number]
-    told = SourceFound(job=job.number, source=number, url=source.url, size_bytes=source.size_bytes)
-    return to_watcher(job, told)
+    return to_watcher(job, SourceFound(job=job.number, source=number, url=source.url, size_bytes=source.size_bytes))
 
 
-def named(job: PooledJob, number: int) -> list[Post]:
-    """Its dispatcher, where it stands, knows what records of this source look like."""
-    told = SourceNamed(job=job.number, source=number, source_hash=job.sources[number].source_hash)
-    return [Post(to=dispatcher_address(job.number), message=told)] if job.dispatching else []
+def named(job: JobEntry, number: int) -> list[Post]:
+    """Give the dispatcher, where it stands, what records have for this source's name."""
+    message = SourceNamed(job=job.number, source=number, source_hash=job.sources[number].source_hash)
+    return [Post(to=dispatcher_address(job.number), message=message)] if job.dispatcher_ready else []
 
 
-def to_watcher(job: PooledJob, message: Message) -> list[Post]:
-    return [Post(to=job.asked.watcher, message=message)] if job.asked.watcher else []
+def to_watcher(job: JobEntry, message: Message) -> list[Post]:
+    """Report something to the watcher, where there is one."""
+    return [Post(to=job.start.watcher, message=message)] if job.start.watcher else []
 
 
-def waits_to_be_found(job: PooledJob, why: str) -> list[Post]:
-    """Nobody has its file at present; it is searched for again."""
+def not_found_yet(job: JobEntry, why: str) -> list[Post]:
+    """No user has the file at present; it is searched for again."""
     progressed = JobProgressed(
         job=job.number, state="waiting", stored_bytes=0, size_bytes=-1, rate_bytes_s=0.0, left_s=-1.0, reason=why
     )
     return to_watcher(job, progressed)
 
 
-def lost(job: PooledJob, number: int, detail: str) -> Post:
-    told = SourceLost(job=job.number, source=number, detail=detail)
-    return Post(to=dispatcher_address(job.number), message=told)
+def lost(job: JobEntry, number: int, detail: str) -> Post:
+    """Report to the dispatcher that a source has no worker for now."""
+    message = SourceLost(job=job.number, source=number, detail=detail)
+    return Post(to=dispatcher_address(job.number), message=message)
 
 
-def left(job: PooledJob, number: int, *, banned: bool = False) -> Post:
+def disabled(job: JobEntry, number: int, *, banned: bool = False) -> Post:
+    """Report to the dispatcher that a source is not used any more."""
     source = job.sources[number]
-    told = SourceDisabled(job=job.number, source=number, banned=banned, detail=source.why_left)
-    return Post(to=dispatcher_address(job.number), message=told)
+    message = SourceDisabled(job=job.number, source=number, banned=banned, detail=source.disabled_why)
+    return Post(to=dispatcher_address(job.number), message=message)
 
 
-def dismissed(job: PooledJob) -> list[Post]:
-    """Everybody who worked for a job hears that it is over."""
-    homes = {source.home for source in job.sources if source.home}
-    rooms = [root_address(process) for process in ["hub", *sorted(homes)]]
-    told = JobClosed(job=job.number)
-    return [Post(to=to, message=told) for to in [*rooms, *([SESSION] if job.of_soulseek else [])]]
+def close(job: JobEntry) -> list[Post]:
+    """Report to all that worked for a job that it is over."""
+    processes = {source.process for source in job.sources if source.process}
+    receivers = [root_address(process) for process in ["hub", *sorted(processes)]]
+    closed = JobClosed(job=job.number)
+    return [Post(to=to, message=closed) for to in [*receivers, *([SESSION] if job.of_soulseek else [])]]
 
 
-def forgotten(job: int) -> list[Post]:
-    """What a dispatcher that ended with an exception did not say to those who work for it."""
+def close_for_failed_dispatcher(job: int) -> list[Post]:
+    """Post what a dispatcher that ended with an exception did not."""
     return [Post(to=to, message=JobClosed(job=job)) for to in (WATCHDOG, ASSEMBLER)]
 
 
 def nothing_known(job: int, source: int, peer: str) -> PeerHistoryLoaded:
+    """Return the history of a peer of whom nothing was learned in time."""
     return PeerHistoryLoaded(
         job=job,
         source=source,

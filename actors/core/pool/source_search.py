@@ -1,6 +1,6 @@
-"""Searches for the sources of jobs: which target a job takes, whom it asks, when it searches again.
+"""Searches for the sources of jobs: which file a job takes, which users it asks, when it searches again.
 
-A job that begins with a term is *hunting* until its first search has ended. Afterwards it is searched for again from
+A job that begins with a term has no target until its first search has ended. Afterwards it is searched for again from
 time to time, and users who were not there before join it. The budget of searches is one for the whole program and kept
 by the session: what is over it is refused, and a later try is as good.
 """
@@ -16,147 +16,145 @@ SEARCH_WAIT_S: Final = 5.0
 RESEARCH_FIRST_S: Final = 60.0
 RESEARCH_S: Final = 90.0
 RESEARCH_S_MAX: Final = 3600.0
-"""A file that nobody has is searched for twice as seldom each time, down to this."""
+"""A file that no user has is searched for half as often each time, down to this period."""
 USERS_PER_JOB_MAX: Final = 64
-"""So many users become sources of one job, over its whole life."""
+"""Users that become sources of one job, over its whole life."""
 AT_ONCE_MAX: Final = 8
-"""So many jobs search at the same time; the session has room for others' searches then."""
+"""Jobs that search at the same time; the session has room for other searches then."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What a search brought for a job: users to become sources, the file they have. `line` is for people.
+    """Result of a search for a job: users to become sources, and the name of the file they have.
 
-    `users` empty and `line` the reason: nothing.
+    `line` is for the user. Without `users` it is the reason.
     """
 
     job: int
-    first: bool
     users: tuple[PeerFile, ...]
     name: str
     line: str
 
 
 @dataclass(slots=True)
-class _Hunt:
-    """One job's searching. `target` once chosen, `missed`: how many searches did not bring one; `users`: everybody who
-    became a source; `search` the pending one. `extension` None: any."""
+class _JobSearch:
+    """The searching of one job."""
 
     job: int
     term: str
     wanted_size_bytes: int
     extension: str | None
-    search: int | None = None
+    """None: any."""
+    pending: int | None = None
+    """Number of the search under way."""
     next_s: float = 0.0
     missed: int = 0
-    hits: FileMatches = field(default_factory=FileMatches)
+    """Searches that brought no target."""
+    matches: FileMatches = field(default_factory=FileMatches)
     target: FileMatch | None = None
     users: set[str] = field(default_factory=set)
+    """Every user that became a source, or must not."""
 
 
-class Searching:
-    """Owned by the PoolState."""
+class SourceSearch:
+    """The searches of all jobs. Owned by the `PoolState`."""
 
     def __init__(self) -> None:
-        self._hunts: dict[int, _Hunt] = {}
-        self._last_search = 0
+        self._searches: dict[int, _JobSearch] = {}
+        self._last_number = 0
 
     def begin(self, job: int, term: str, wanted_size_bytes: int, extension: str | None = None) -> list[Post]:
-        """Search for a job's file, of this size and extension where they are known: at once, or when others that are
-        searching have ended."""
-        hunt = self._hunts[job] = _Hunt(job, term, wanted_size_bytes, extension)
-        return [self._ask(hunt)] if self._room > 0 else []
+        """Search for a job's file, of this size and extension where they are known.
+
+        At once, or when others that are under way have ended.
+        """
+        search = self._searches[job] = _JobSearch(job, term, wanted_size_bytes, extension)
+        return [self._request(search)] if self._room > 0 else []
 
     @property
     def _room(self) -> int:
-        """So many more may search now."""
-        return AT_ONCE_MAX - sum(hunt.search is not None for hunt in self._hunts.values())
+        """The number of further searches that may be under way."""
+        return AT_ONCE_MAX - sum(search.pending is not None for search in self._searches.values())
 
-    def again(self, job: int | None = None) -> list[Post]:
-        """The session that was searching has died and a new one is there; or search at once for this job, if its next
-        search is still to come."""
-        if job is None:
-            return [self._ask(hunt) for hunt in self._hunts.values() if hunt.search is not None]
-        hunt = self._hunts.get(job)
-        return [self._ask(hunt)] if hunt is not None and hunt.search is None else []
+    def session_restarted(self) -> list[Post]:
+        """The session that was searching has died and a new one is there."""
+        return [self._request(search) for search in self._searches.values() if search.pending is not None]
 
-    def hunting(self) -> list[int]:
-        """Jobs that have not found their file yet."""
-        return [job for job, hunt in self._hunts.items() if hunt.target is None]
+    def at_once(self, job: int) -> list[Post]:
+        """Search for this job now, if its next search is still to come."""
+        search = self._searches.get(job)
+        return [self._request(search)] if search is not None and search.pending is None else []
 
-    def shun(self, job: int, peer: str) -> None:
+    def exclude(self, job: int, peer: str) -> None:
         """This user does not become a source of the job, whatever is found."""
-        hunt = self._hunts.get(job)
-        if hunt is not None and peer:
-            hunt.users.add(peer)
+        search = self._searches.get(job)
+        if search is not None and peer:
+            search.users.add(peer)
 
     def forget(self, job: int) -> None:
-        self._hunts.pop(job, None)
+        self._searches.pop(job, None)
 
-    def hit(self, hit: SearchHit) -> list[Post]:
-        """Nothing follows from a single one."""
-        hunt = self._of(hit.search)
-        if hunt is not None:
-            hunt.hits.add(hit)
-        return []
+    def hit(self, hit: SearchHit) -> None:
+        search = self._of(hit.search)
+        if search is not None:
+            search.matches.add(hit)
 
     def ended(self, ended: SearchEnded, *, now_s: float) -> Chosen | None:
-        """What this search brought; None when nobody waits for it, or it brought nobody new."""
-        hunt = self._of(ended.search)
-        if hunt is None:
+        """Return what the search brought; None when no job waits for it, or it brought no new user."""
+        search = self._of(ended.search)
+        if search is None:
             return None
-        hunt.search = None
-        if hunt.target is None:
-            if ended.retry_after_s > 0:  # it was not made: the budget is one for all
-                hunt.next_s = now_s + ended.retry_after_s
-            else:
-                hunt.next_s = now_s + min(RESEARCH_FIRST_S * 2**hunt.missed, RESEARCH_S_MAX)
-                hunt.missed += 1
-            return self._choose(hunt, ended)
-        hunt.next_s = now_s + max(RESEARCH_S, ended.retry_after_s)
-        return self._join(hunt)
+        search.pending = None
+        if search.target is not None:
+            search.next_s = now_s + max(RESEARCH_S, ended.retry_after_s)
+            return self._more_users(search)
+        if ended.retry_after_s > 0:  # it was not made: the budget is one for all
+            search.next_s = now_s + ended.retry_after_s
+        else:
+            search.next_s = now_s + min(RESEARCH_FIRST_S * 2**search.missed, RESEARCH_S_MAX)
+            search.missed += 1
+        return self._choose(search, ended)
 
     def tick(self, now_s: float) -> list[Post]:
-        """Search again for those whose time has come and who have room for more, who waits for longest first."""
+        """Search again for those that are due and have room for more users, the longest overdue first."""
         due = [
-            hunt
-            for hunt in self._hunts.values()
-            if hunt.search is None and hunt.next_s <= now_s and len(hunt.users) < USERS_PER_JOB_MAX
+            search
+            for search in self._searches.values()
+            if search.pending is None and search.next_s <= now_s and len(search.users) < USERS_PER_JOB_MAX
         ]
-        due.sort(key=lambda hunt: hunt.next_s)
-        return [self._ask(hunt) for hunt in due[: max(self._room, 0)]]
+        due.sort(key=lambda search: search.next_s)
+        return [self._request(search) for search in due[: max(self._room, 0)]]
 
-    def _choose(self, hunt: _Hunt, ended: SearchEnded) -> Chosen:
-        best = hunt.hits.best(size_bytes=hunt.wanted_size_bytes, extension=hunt.extension)
+    def _choose(self, search: _JobSearch, ended: SearchEnded) -> Chosen:
+        best = search.matches.best(size_bytes=search.wanted_size_bytes, extension=search.extension)
         if not best:
-            size = f" of {hunt.wanted_size_bytes} bytes" if hunt.wanted_size_bytes >= 0 else ""
-            return Chosen(hunt.job, True, (), "", ended.refused or f"nobody offers {hunt.term!r}{size}")
-        target = hunt.target = best[0]
-        users = self._take(hunt)
+            size = f" of {search.wanted_size_bytes} bytes" if search.wanted_size_bytes >= 0 else ""
+            return Chosen(search.job, (), "", ended.refused or f"no user offers {search.term!r}{size}")
+        target = search.target = best[0]
+        users = self._take_users(search, target)
         others = f"; {len(best) - 1} other files" if len(best) > 1 else ""
         line = f"found {len(target.hits)} users with {target.name} ({target.size_bytes} bytes){others}"
-        return Chosen(hunt.job, True, users, target.name, line)
+        return Chosen(search.job, users, target.name, line)
 
-    def _join(self, hunt: _Hunt) -> Chosen | None:
-        assert hunt.target is not None
-        users = self._take(hunt)
+    def _more_users(self, search: _JobSearch) -> Chosen | None:
+        assert search.target is not None
+        users = self._take_users(search, search.target)
         if not users:
             return None
         names = ", ".join(hit.peer for hit in users[:5]) + (" ..." if len(users) > 5 else "")
-        return Chosen(hunt.job, False, users, hunt.target.name, f"found {len(users)} more users: {names}")
+        return Chosen(search.job, users, search.target.name, f"found {len(users)} more users: {names}")
 
-    def _take(self, hunt: _Hunt) -> tuple[PeerFile, ...]:
-        assert hunt.target is not None
-        room = min(CANDIDATES_MAX, USERS_PER_JOB_MAX - len(hunt.users))
-        users = tuple(candidates(hunt.target, hunt.users, room=room))
-        hunt.users.update(hit.peer for hit in users)
+    def _take_users(self, search: _JobSearch, target: FileMatch) -> tuple[PeerFile, ...]:
+        room = min(CANDIDATES_MAX, USERS_PER_JOB_MAX - len(search.users))
+        users = tuple(candidates(target, search.users, room=room))
+        search.users.update(hit.peer for hit in users)
         return users
 
-    def _ask(self, hunt: _Hunt) -> Post:
-        self._last_search += 1
-        hunt.search = self._last_search
-        asked = StartSearch(search=hunt.search, term=hunt.term, wait_s=SEARCH_WAIT_S, reply_to=POOL)
-        return Post(to=SESSION, message=asked)
+    def _request(self, search: _JobSearch) -> Post:
+        self._last_number += 1
+        search.pending = self._last_number
+        request = StartSearch(search=search.pending, term=search.term, wait_s=SEARCH_WAIT_S, reply_to=POOL)
+        return Post(to=SESSION, message=request)
 
-    def _of(self, search: int) -> _Hunt | None:
-        return next((hunt for hunt in self._hunts.values() if hunt.search == search), None)
+    def _of(self, number: int) -> _JobSearch | None:
+        return next((search for search in self._searches.values() if search.pending == number), None)

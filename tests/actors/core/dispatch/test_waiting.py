@@ -232,7 +232,7 @@ def test_a_file_that_nobody_has_is_searched_for_again_more_and_more_seldom() -> 
     for search in range(1, 10):
         (post,) = nothing(pool, search, now_s)
         assert isinstance(post.message, JobProgressed)
-        assert (post.message.state, post.message.reason) == ("waiting", "nobody offers 'tide'")
+        assert (post.message.state, post.message.reason) == ("waiting", "no user offers 'tide'")
         pause_s = 1.0
         while not said(pools.told(pool, Ticked(), now_s=now_s + pause_s), StartSearch):
             pause_s += 1.0

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from actors.core.pool.entries import ENDED_KEPT_MAX
+from actors.core.pool.entries import ENDED_JOBS_MAX
 from actors.core.pool.pool import PoolInbox, PoolState
 from actors.core.pool.source_search import AT_ONCE_MAX
 from protocol.messages import (
@@ -111,7 +111,7 @@ def test_how_a_job_ended_is_said_again_to_whoever_asks() -> None:
 
 def test_the_ends_of_so_many_jobs_are_kept_and_no_more() -> None:
     pool = PoolState(("fetch-1",))
-    for job in range(ENDED_KEPT_MAX + 1):
+    for job in range(ENDED_JOBS_MAX + 1):
         tell(pool, ended_early(job, "starved", "nobody"))
     assert not any(isinstance(post.message, JobEnded) for post in tell(pool, asked_of(0)))
     assert [type(post.message) for post in tell(pool, asked_of(1))] == [JobEnded]
@@ -120,7 +120,7 @@ def test_the_ends_of_so_many_jobs_are_kept_and_no_more() -> None:
 def test_a_source_offered_as_left_has_a_number_and_no_worker() -> None:
     pool = PoolState(("fetch-1",), name_hash=len)
     tell(pool, asked(2))
-    posts = tell(pool, OfferSource(job=1, url="http://a/f", left=True), OfferSource(job=1, url="http://b/f"))
+    posts = tell(pool, OfferSource(job=1, url="http://a/f", disabled=True), OfferSource(job=1, url="http://b/f"))
     assert to(posts, JOB_MANAGER) == [found(0, "http://a/f"), found(1, "http://b/f")]
     posts = tell(pool, DispatcherReady(job=1))
     assert [type(message) for message in to(posts, DISPATCHER)] == [SourceNamed, SourceDisabled, SourceNamed]
@@ -249,7 +249,7 @@ def test_a_job_with_sources_whose_search_brings_nobody_goes_on() -> None:
 
 def test_who_was_banned_or_offered_as_left_is_not_found_again() -> None:
     pool = PoolState(("fetch-1",))
-    offers = [OfferSource(job=1, url="slsk://bob/x", left=True), OfferSource(job=1, url="slsk://eve/y")]
+    offers = [OfferSource(job=1, url="slsk://bob/x", disabled=True), OfferSource(job=1, url="slsk://eve/y")]
     tell(pool, asked(2, term="f"), *offers, DispatcherReady(job=1))
     tell(pool, SourceDisabled(job=1, source=1, banned=True, detail=""), hit("bob"), hit("eve"), hit("sue"))
     posts = to(tell(pool, SearchEnded(search=1, peers=3, refused="")), JOB_MANAGER)
