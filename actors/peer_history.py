@@ -2,6 +2,7 @@
 
 import datetime
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -16,14 +17,25 @@ from protocol.messages import (
     PeerDelivered,
     PeerFaulted,
     PeerHistoryLoaded,
-    PeerStopped,
+    PeerUploadClosed,
+    PeerUploadOpened,
+    PeerUploadSettled,
     RequestAnswered,
 )
 from protocol.messages.addresses import PEER_HISTORY, split_address
 from protocol.model.job_views import PeerView, StopCount, ViewRow, pack
 from storage.peer_store import PeerStore
 
-PeerHistoryInbox = LoadPeerHistory | PeerDelivered | PeerFaulted | PeerStopped | ListPeers | ListStops
+PeerHistoryInbox = (
+    LoadPeerHistory
+    | PeerDelivered
+    | PeerFaulted
+    | PeerUploadOpened
+    | PeerUploadClosed
+    | PeerUploadSettled
+    | ListPeers
+    | ListStops
+)
 
 _logger = logging.getLogger(__name__)
 _IN_MEMORY = ":memory:"
@@ -43,6 +55,7 @@ class PeerHistory(Actor):
         try:
             self._book = PeerStore(self._path or _IN_MEMORY)
             self._book.tidy(now_s=time.time())
+            self._book.settle_lost(_is_alive, now_s=time.time(), grace_s=0.0)
         except (sqlite3.Error, OSError) as error:
             self._go_on_without(error)
 
@@ -60,6 +73,8 @@ class PeerHistory(Actor):
     def _keep_or_tell(self, message: PeerHistoryInbox) -> None:
         book, now_s = self._book, time.time()
         assert book is not None
+        if isinstance(message, LoadPeerHistory | ListPeers | ListStops):
+            book.settle_lost(_is_alive, now_s=now_s)
         match message:
             case LoadPeerHistory():
                 self._tell(message, book, now_s)
@@ -69,8 +84,12 @@ class PeerHistory(Actor):
                 )
             case PeerFaulted():
                 book.record_failure(message.peer, fault=message.fault, offset_ok=message.offset_ok, now_s=now_s)
-            case PeerStopped():
-                book.record_stop(message.peer, now_s=now_s)
+            case PeerUploadOpened(peer=peer, ticket=ticket, pid=pid):
+                book.upload_opened(peer, ticket, pid=pid, now_s=now_s)
+            case PeerUploadClosed(peer=peer, ticket=ticket, stopped=stopped):
+                book.upload_closed(peer, ticket, stopped=stopped, now_s=now_s)
+            case PeerUploadSettled(peer=peer, ticket=ticket, failed=failed):
+                book.upload_settled(peer, ticket, failed=failed, now_s=now_s)
             case ListPeers():
                 total, peers = book.known(offset=message.offset, limit=_page(message.limit), now_s=now_s)
                 rows = [
@@ -121,6 +140,16 @@ class PeerHistory(Actor):
         if self._book is not None:
             self._book.close()
         self._book = PeerStore(_IN_MEMORY)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # another user's process: it is there
+    return True
 
 
 def _page(limit: int) -> int:

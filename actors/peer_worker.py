@@ -35,6 +35,8 @@ from protocol.messages import (
     LeaseReleased,
     LeaseRevoked,
     LeaseTrimmed,
+    PeerUploadClosed,
+    PeerUploadOpened,
     ProbeSource,
     SlotFilled,
     SourceFailed,
@@ -44,7 +46,15 @@ from protocol.messages import (
     TransferProgressed,
     WorkerReady,
 )
-from protocol.messages.addresses import POOL, SESSION, WATCHDOG, dispatcher_address, split_address, worker_address
+from protocol.messages.addresses import (
+    PEER_HISTORY,
+    POOL,
+    SESSION,
+    WATCHDOG,
+    dispatcher_address,
+    split_address,
+    worker_address,
+)
 from protocol.model.faults import FaultKind, SourceFault
 from protocol.model.filenames import unhidden_name
 from protocol.model.source_url import public_url
@@ -186,8 +196,10 @@ class PeerWorker(Actor):
         """The turn's connection: for the ride that waits for it, or for a lease that must come in a moment."""
         fd = self.bus.fds.take(handed.fd_token)
         if fd is None or self._turns is None:
-            _logger.warning("%s: a connection without descriptor, or for nobody", self.address)
+            _logger.warning("%s: a connection without descriptor, or not awaited", self.address)
             return
+        opened = PeerUploadOpened(peer=self._turns.peer, ticket=handed.ticket, pid=os.getpid())
+        self.bus.post(PEER_HISTORY, opened)
         if self._ride is not None and self._ride.began:
             os.close(fd)
             self._part_with(handed.ticket, stopped=True)
@@ -213,8 +225,18 @@ class PeerWorker(Actor):
         return stopped
 
     def _part_with(self, ticket: int, *, stopped: bool) -> None:
-        ended = ConnectionClosed(job=self._wanted.job, source=self._wanted.source, ticket=ticket, stopped=stopped)
-        self.bus.post(SESSION, ended)
+        assert self._turns is not None
+        peer = self._turns.peer
+        closed = ConnectionClosed(
+            job=self._wanted.job,
+            source=self._wanted.source,
+            ticket=ticket,
+            stopped=stopped,
+            peer=peer,
+            path=self._turns.path,
+        )
+        self.bus.post(SESSION, closed)
+        self.bus.post(PEER_HISTORY, PeerUploadClosed(peer=peer, ticket=ticket, stopped=stopped))
 
     def _step(self, ride: Transfer) -> None:
         """One short read and what follows from it."""

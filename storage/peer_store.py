@@ -4,6 +4,7 @@ Exactly one connection, used by one thread. Nothing is decided here: what the co
 """
 
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +30,21 @@ CREATE TABLE IF NOT EXISTS stops (
     count INTEGER NOT NULL,
     PRIMARY KEY (peer, day)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS uploads (
+    peer TEXT NOT NULL,
+    ticket INTEGER NOT NULL,
+    pid INTEGER NOT NULL,
+    closed_s REAL,
+    settled INTEGER NOT NULL DEFAULT 0,
+    changed_s REAL NOT NULL,
+    PRIMARY KEY (peer, ticket)
+) STRICT;
 """
+_SETTLE_S_MAX: Final = 60.0
+"""An upload that was stopped and whose end the session did not settle for so long counts as failed."""
+_LOST_GRACE_S: Final = 15.0
+"""So long after the death of its process an upload may still be settled by the session."""
+_UPLOADS_KEPT_S: Final = 3600.0
 
 _SELECT: Final = (
     "SELECT peer, rate_bytes_s, setup_s, rides, failures, offset_ok, last_fault, failed_s, seen_s,"
@@ -97,6 +112,52 @@ class PeerStore:
             " ON CONFLICT (peer, day) DO UPDATE SET count = count + excluded.count",
             (peer, day_of(now_s), count),
         )
+
+    def upload_opened(self, peer: str, ticket: int, *, pid: int, now_s: float) -> None:
+        """Record that process `pid` has a connection of this peer."""
+        self._db.execute(
+            "INSERT INTO uploads (peer, ticket, pid, changed_s) VALUES (:peer, :ticket, :pid, :now)"
+            " ON CONFLICT (peer, ticket) DO UPDATE SET pid = :pid, closed_s = NULL, settled = 0, changed_s = :now"
+            " WHERE NOT settled OR changed_s < :now - 5",  # else the two messages crossed
+            {"peer": peer, "ticket": ticket, "pid": pid, "now": now_s},
+        )
+
+    def upload_closed(self, peer: str, ticket: int, *, stopped: bool, now_s: float) -> None:
+        """Record that it was closed, at its end or `stopped` before: then the peer's own view decides, see `upload_settled`."""
+        self._db.execute(
+            "UPDATE uploads SET closed_s = :now, settled = max(settled, :ended), changed_s = :now"
+            " WHERE peer = :peer AND ticket = :ticket",
+            {"now": now_s, "ended": int(not stopped), "peer": peer, "ticket": ticket},
+        )
+
+    def upload_settled(self, peer: str, ticket: int, *, failed: bool, now_s: float) -> None:
+        """Record how the peer counts it; the first report holds.
+
+        A `failed` one is counted as a stop, also when no worker had it: its connection was refused.
+        """
+        row = self._db.execute("SELECT settled FROM uploads WHERE peer = ? AND ticket = ?", (peer, ticket)).fetchone()
+        if (row is not None and row[0]) or (row is None and not failed):
+            return
+        self._db.execute(
+            "INSERT OR REPLACE INTO uploads (peer, ticket, pid, settled, changed_s) VALUES (?, ?, 0, 1, ?)",
+            (peer, ticket, now_s),
+        )
+        if failed:
+            self.record_stop(peer, now_s=now_s)
+
+    def settle_lost(self, is_alive: Callable[[int], bool], *, now_s: float, grace_s: float = _LOST_GRACE_S) -> None:
+        """Count uploads whose process died, after `grace_s`, and stopped ones that stay unsettled."""
+        self._db.execute("DELETE FROM uploads WHERE settled AND changed_s < ?", (now_s - _UPLOADS_KEPT_S,))
+        rows = self._db.execute("SELECT peer, ticket, pid, closed_s FROM uploads WHERE NOT settled").fetchall()
+        for peer, ticket, pid, closed_s in rows:
+            dead = not is_alive(pid)
+            if dead and closed_s is None and grace_s > 0:
+                self._db.execute(
+                    "UPDATE uploads SET closed_s = ? WHERE peer = ? AND ticket = ?",
+                    (now_s - _SETTLE_S_MAX + grace_s, peer, ticket),
+                )
+            elif (dead and grace_s == 0) or (closed_s is not None and not 0 <= now_s - closed_s < _SETTLE_S_MAX):
+                self.upload_settled(peer, ticket, failed=True, now_s=now_s)
 
     def prior(self, peer: str, *, now_s: float) -> PeerPrior:
         """Return what is known of this peer."""

@@ -9,7 +9,7 @@ from actors.api.process import ApiStart
 from actors.builders import StoreSettings
 from actors.daemon.preflight import FINISHED_FOLDER, JOBS_FILE, PEERS_FILE
 from actors.runtime.process import InheritedFd, ProcessSpec
-from actors.soulseek.starting import session_process, session_settings
+from actors.soulseek.settings import session_process, session_settings
 from protocol.config.load import Config
 from protocol.config.settings import Account, DaemonSettings, Settings, configured
 from protocol.messages.addresses import FRONT, GATEWAY, JOB_MANAGER, PEER_HISTORY, POOL, SESSION, split_address

@@ -101,7 +101,7 @@ def start_failure(failure: Exception) -> str:
 
 
 def _session_process(options: GetOptions, memory: str) -> ProcessSpec:
-    from actors.soulseek.starting import session_process, session_settings
+    from actors.soulseek.settings import session_process, session_settings
 
     assert options.account is not None
     finished = os.path.join(os.path.dirname(memory), "finished")

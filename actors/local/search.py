@@ -13,7 +13,7 @@ from typing import Final
 from actors.core.supervision.process_policy import HealthPolicy
 from actors.local.download import Interrupts, next_message, start_failure
 from actors.runtime.supervisor import StartFailed, Supervisor
-from actors.soulseek.starting import session_process, session_settings
+from actors.soulseek.settings import session_process, session_settings
 from protocol.cli.parsing import SearchOptions
 from protocol.cli.views.search import Found, FoundTarget, SearchView, search_exit_code
 from protocol.messages import ActorDied, FrontInbox, ProcessLost, SearchEnded, SearchHit, SessionChanged, StartSearch

@@ -1,4 +1,5 @@
-"""The one login: search, places in peers' queues, turns, and the connections that are handed to the fetch processes.
+"""The Soulseek session: the one login, searches, negotiations with peers, shares and uploads.
 
-aioslsk brings login, peers and uploads; the download flow is ours. Its private names stand in `aioslsk_private` only.
+aioslsk brings login, connections and uploads; downloads are negotiated here, up to the F connection, which goes to a
+fetch process. Private names of aioslsk stand in `aioslsk_patches` only.
 """

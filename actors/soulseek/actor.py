@@ -1,4 +1,4 @@
-"""The shell of the session: frames in, over to the loop's thread."""
+"""The session actor: passes its messages to the event loop's thread."""
 
 from actors.runtime.actor import Actor, stop_actors
 from actors.runtime.message_bus import MessageBus
@@ -10,37 +10,35 @@ from protocol.messages.addresses import SESSION, split_address
 
 
 class Session(Actor):
-    """One, in the `soulseek` process. Stands before aioslsk is loaded; `SessionChanged` tells how the login goes."""
+    """One, in the `soulseek` process. It is there before aioslsk is loaded; `SessionChanged` reports the login."""
 
     def __init__(self, bus: MessageBus, settings: SessionSettings) -> None:
         super().__init__(split_address(SESSION)[1], bus)
-        self._engine = EventLoop(bus, settings, failed=self._engine_failed)
+        self._loop = EventLoop(bus, settings, failed=self._loop_failed)
 
     def starting(self) -> None:
-        self._engine.start()
+        self._loop.start()
 
     def stopping(self) -> None:
-        self._engine.stop()
+        self._loop.stop()
 
     def handle(self, message: SessionInbox) -> None:
-        self._engine.post(message)
+        self._loop.post(message)
 
-    def _engine_failed(self, error: BaseException) -> None:
+    def _loop_failed(self, error: BaseException) -> None:
         self.bus.unregister(self.name)
         detail = f"{type(error).__name__}: {error}"[:500]
         self.died(ActorDied(process=self.bus.process, actor=self.name, detail=detail))
 
 
-# What the `soulseek` process is made of.
-
 STOP_S_MAX = 6.0
 
 
 def build(context: ProcessContext) -> ProcessActors:
-    """The session. `context.settings` is a `SessionSettings`."""
+    """Build the actors of the `soulseek` process. `context.settings` is a `SessionSettings`."""
     settings = context.settings
     if not isinstance(settings, SessionSettings):
-        raise TypeError(f"the soulseek process wants SessionSettings, not {type(settings).__name__}")
+        raise TypeError(f"the soulseek process needs SessionSettings, not {type(settings).__name__}")
     session = Session.start(context.bus, settings)
 
     def stop() -> None:

@@ -1,8 +1,8 @@
-"""Every private name of aioslsk that is touched, and every limit that is set inside it.
+"""Patches and subclasses of aioslsk: every private name of it that is touched, and every limit set inside it.
 
-aioslsk keeps no limits of its own against hostile peers and has no hook between a turn and its bytes; so some of its
-methods are replaced or overridden here, and nowhere else. The test beside this file lists them with digests of the
-source that was read when this was written: whoever raises aioslsk's version reads again what has changed.
+aioslsk has no limits against hostile peers and no hook between an accepted offer and its bytes; so some of its methods
+are replaced or overridden here, and nowhere else. The test beside this file lists them with digests of the source that
+was read when this was written: to raise aioslsk's version, read again what has changed.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import struct
 import time
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
 from aioslsk.client import SoulSeekClient  # type: ignore[import-untyped,unused-ignore]
@@ -60,13 +60,13 @@ from actors.soulseek.input_limits import (
     SERVER_BYTES_MAX,
     SMALL_BYTES_MAX,
     BoundedZlib,
-    Once,
+    TroubleLog,
     bounded_array,
 )
-from actors.soulseek.ports import Ports
-from actors.soulseek.search_replies import reply_of
+from actors.soulseek.ports import FoundFile, PeerEvents, SearchReply
 from storage.layout import PART_SUFFIX, RECORDS_SUFFIX, REWRITTEN_SUFFIX
 
+ATTRIBUTES_MAX: Final = 8
 SPEED_MAX: Final = (1 << 32) - 1
 UPLOAD: Final = 1
 """Direction of a TransferRequest: the sender wants to send."""
@@ -117,13 +117,13 @@ async def _large(self: Any, reader: asyncio.StreamReader, length: int) -> bytes:
 
 
 def _note(connection: Any, kind: str, detail: str) -> None:
-    once: Once | None = getattr(connection.network, "once", None)
-    if once is not None:
-        once.note(kind, detail)
+    troubles: TroubleLog | None = getattr(connection.network, "troubles", None)
+    if troubles is not None:
+        troubles.note(kind, detail)
 
 
 def _decode_message_data(self: Any, data: bytes) -> Any:
-    """Bandwidth `DataConnection.decode_message_data`, to say once what could not be read."""
+    """In place of `DataConnection.decode_message_data`: logs once what could not be read."""
     try:
         return _decode_unbounded(self, data)
     except Exception as error:
@@ -134,7 +134,7 @@ def _decode_message_data(self: Any, data: bytes) -> Any:
 _decode_unbounded: Final = DataConnection.decode_message_data
 
 
-def bound_aioslsk() -> None:
+def limit_aioslsk() -> None:
     """Put the limits in place. For the whole process and for good; again does nothing."""
     primitives.zlib = BoundedZlib
     primitives.array.deserialize = classmethod(bounded_array)
@@ -159,9 +159,9 @@ class PlainSettings(Settings):  # type: ignore[misc,unused-ignore]
 class BoundedNetwork(Network):  # type: ignore[misc,unused-ignore]
     """Accepts and makes only so many connections. `busy` says which peers' connections are not to be dropped."""
 
-    def __init__(self, settings: Any, events: Any, *, once: Once, busy: Callable[[str], bool]) -> None:
+    def __init__(self, settings: Any, events: Any, *, troubles: TroubleLog, busy: Callable[[str], bool]) -> None:
         super().__init__(settings, events)
-        self.once = once
+        self.troubles = troubles
         self.large = asyncio.Semaphore(LARGE_AT_ONCE)
         self._busy = busy
         self._mute: OrderedDict[Any, float] = OrderedDict()  # since when, oldest first
@@ -181,7 +181,7 @@ class BoundedNetwork(Network):  # type: ignore[misc,unused-ignore]
             try:
                 hidden = await self._listening(host, obfuscated_port, obfuscated=True)
             except connections.ConnectionFailedError:
-                self.once.note("the port for obfuscated connections is taken", str(obfuscated_port))
+                self.troubles.note("the port for obfuscated connections is taken", str(obfuscated_port))
         self.listening_connections = (plain, hidden)
         return int(plain.port)
 
@@ -200,7 +200,7 @@ class BoundedNetwork(Network):  # type: ignore[misc,unused-ignore]
         oldest, since_s = next(iter(self._mute.items()))
         if len(self._mute) > MUTE_MAX and since_s <= now_s - MUTE_S_MIN:
             del self._mute[oldest]
-            self.once.note("too many connections that say nothing: the oldest are closed", oldest.hostname)
+            self.troubles.note("too many connections that say nothing: the oldest are closed", oldest.hostname)
             self.close_soon(oldest)
         try:
             await super().on_peer_accepted(connection)
@@ -209,13 +209,13 @@ class BoundedNetwork(Network):  # type: ignore[misc,unused-ignore]
         self._make_room()
 
     def _make_room(self) -> None:
-        """Over the limit the oldest P connection that nobody needs is closed."""
+        """Over the limit the oldest P connection that is not needed is closed."""
         if len(self.peer_connections) - len(self._mute) <= PEERS_MAX:
             return
         for connection in self.peer_connections:
             if connection in self._mute or connection.connection_type != "P" or self._busy(connection.username or ""):
                 continue
-            self.once.note("too many connections of peers: the oldest are closed", connection.hostname)
+            self.troubles.note("too many connections of peers: the oldest are closed", connection.hostname)
             self.close_soon(connection)
             return
 
@@ -241,7 +241,7 @@ class BoundedNetwork(Network):  # type: ignore[misc,unused-ignore]
         self._spoken.add(connection)
         await super().on_message_received(message, connection)
 
-    def best_line(self, peer: str) -> Any:
+    def connection_to(self, peer: str) -> Any:
         """The P connection to use: one that the peer has spoken on, since of two it may have dropped the other."""
         active = self.get_active_peer_connections(peer, "P")
         return next((each for each in reversed(active) if each in self._spoken), active[-1] if active else None)
@@ -249,7 +249,7 @@ class BoundedNetwork(Network):  # type: ignore[misc,unused-ignore]
     @_on(ConnectToPeer.Response)
     async def _on_connect_to_peer(self, message: Any, connection: Any) -> None:
         if len(self._create_peer_connection_tasks) >= CALLS_MAX:
-            self.once.note("too many requests to call peers: some are ignored", str(message.ip))
+            self.troubles.note("too many requests to call peers: some are ignored", str(message.ip))
             return
         await super()._on_connect_to_peer(message, connection)
 
@@ -269,12 +269,12 @@ class BoundedNetwork(Network):  # type: ignore[misc,unused-ignore]
 
 
 class Uploads(TransferManager):  # type: ignore[misc,unused-ignore]
-    """Uploads are aioslsk's; whatever concerns a download is told to the ears. Three of its uploading faults are
+    """Uploads are aioslsk's; messages about downloads go to the receiver. Three of its uploading faults are
     mended: a speed or an offset that is too large for its own code, and a queue length that is always 0."""
 
-    def __init__(self, ears: Ports, once: Once, *parts: Any, **more: Any) -> None:
-        self._ears = ears
-        self._once = once
+    def __init__(self, receiver: PeerEvents, troubles: TroubleLog, *parts: Any, **more: Any) -> None:
+        self._receiver = receiver
+        self._troubles = troubles
         super().__init__(*parts, **more)
 
     @_on(PeerTransferRequest.Request)
@@ -283,34 +283,34 @@ class Uploads(TransferManager):  # type: ignore[misc,unused-ignore]
             return
         if message.direction == UPLOAD:
             size = -1 if message.filesize is None else message.filesize
-            self._ears.offered(connection.username, message.filename, message.ticket, size, connection)
+            self._receiver.offered(connection.username, message.filename, message.ticket, size, connection)
         elif message.direction == 0:
             await super()._on_peer_transfer_request(message, connection)
         else:
-            self._once.note("a transfer request of no known direction was ignored", str(message.direction))
+            self._troubles.note("a transfer request of no known direction was ignored", str(message.direction))
 
     @_on(PeerTransferQueueFailed.Request)
     async def _on_peer_transfer_queue_failed(self, message: Any, connection: Any) -> None:
         if connection.username:
-            self._ears.denied(connection.username, message.filename, message.reason)
+            self._receiver.denied(connection.username, message.filename, message.reason)
 
     @_on(PeerUploadFailed.Request)
     async def _on_peer_upload_failed(self, message: Any, connection: Any) -> None:
         if connection.username:
-            self._ears.upload_failed(connection.username, message.filename)
+            self._receiver.upload_failed(connection.username, message.filename)
 
     @_on(PeerPlaceInQueueReply.Request)
     async def _on_peer_place_in_queue_reply(self, message: Any, connection: Any) -> None:
         if connection.username:
-            self._ears.place_told(connection.username, message.filename, message.place)
+            self._receiver.place_reported(connection.username, message.filename, message.place)
 
     async def _on_peer_initialized(self, event: Any) -> None:
         if event.connection.connection_type == "F" and not event.requested:
-            self._ears.file_connection(event.connection)
+            self._receiver.file_connected(event.connection)
 
     async def _upload_file(self, transfer: Any, connection: Any) -> None:
         if transfer.bytes_transfered > (transfer.filesize or 0):
-            self._once.note("an offset behind the end of a file was refused", str(transfer.username))
+            self._troubles.note("an offset behind the end of a file was refused", str(transfer.username))
             await transfer.state.start_transferring()
             await transfer.state.fail()
             await connection.disconnect(CloseReason.REQUESTED)
@@ -325,25 +325,25 @@ class Uploads(TransferManager):  # type: ignore[misc,unused-ignore]
 
 
 class Searching(SearchManager):  # type: ignore[misc,unused-ignore]
-    """Replies go to the ears, and the connection a reply came on is closed only when nobody needs it: aioslsk would
-    close it in any case, and with it the talk about a place in the queue."""
+    """Replies go to the receiver, and the connection a reply came on is closed only when it is not needed: aioslsk
+    would close it in any case, and with it a negotiation."""
 
-    def __init__(self, ears: Ports, once: Once, *parts: Any, **more: Any) -> None:
-        self._ears = ears
-        self._once = once
+    def __init__(self, receiver: PeerEvents, troubles: TroubleLog, *parts: Any, **more: Any) -> None:
+        self._receiver = receiver
+        self._troubles = troubles
         super().__init__(*parts, **more)
 
     @_on(PeerSearchReply.Request)
     async def _on_peer_search_reply(self, message: Any, connection: Any) -> None:
         peer = connection.username or message.username
         if message.ticket in self.requests:
-            self._ears.replied(reply_of(peer, message))
-        if len(self.requests) <= 1 and not self._ears.is_busy(peer):  # else its next reply may be on the same way
+            self._receiver.search_replied(search_reply(peer, message))
+        if len(self.requests) <= 1 and not self._receiver.is_busy(peer):  # else its next reply may be on the same way
             await connection.disconnect(CloseReason.REQUESTED)
 
 
 class Sharing(SharesManager):  # type: ignore[misc,unused-ignore]
-    """Part files and their records are nobody's business yet."""
+    """Leaves out part files and their records."""
 
     async def scan_directory_files(self, shared_directory: Any) -> None:
         await super().scan_directory_files(shared_directory)
@@ -355,25 +355,53 @@ class Sharing(SharesManager):  # type: ignore[misc,unused-ignore]
 class Client(SoulSeekClient):  # type: ignore[misc,unused-ignore]
     """aioslsk's client made of the parts above."""
 
-    def __init__(self, settings: Any, ears: Ports, once: Once) -> None:
-        self._ears = ears
-        self._once = once
-        bound_aioslsk()
+    def __init__(self, settings: Any, receiver: PeerEvents, troubles: TroubleLog) -> None:
+        self._receiver = receiver
+        self._troubles = troubles
+        limit_aioslsk()
         super().__init__(settings)
 
     def create_network(self) -> BoundedNetwork:
-        return BoundedNetwork(self.settings, self.events, once=self._once, busy=self._ears.is_busy)
+        return BoundedNetwork(self.settings, self.events, troubles=self._troubles, busy=self._receiver.is_busy)
 
     def create_transfer_manager(self, cache: Any) -> Uploads:
         return Uploads(
-            self._ears, self._once, self.settings, self.events, self.users, self.shares, self.network, cache=cache
+            self._receiver,
+            self._troubles,
+            self.settings,
+            self.events,
+            self.users,
+            self.shares,
+            self.network,
+            cache=cache,
         )
 
     def create_search_manager(self) -> Searching:
-        return Searching(self._ears, self._once, self.settings, self.events, self.shares, self.transfers, self.network)
+        return Searching(
+            self._receiver, self._troubles, self.settings, self.events, self.shares, self.transfers, self.network
+        )
 
     def create_shares_manager(self, cache: Any, executor_factory: Any = None) -> Sharing:
         return Sharing(self.settings, self.events, self.network, cache=cache, executor_factory=executor_factory)
+
+
+def search_reply(peer: str, message: Any) -> SearchReply:
+    """A search reply in our own types; at most `ATTRIBUTES_MAX` attributes of each file."""
+
+    def files() -> Iterator[FoundFile]:
+        for locked, results in ((False, message.results), (True, message.locked_results or ())):
+            for file in results:
+                attributes = tuple((one.key, one.value) for one in file.attributes[:ATTRIBUTES_MAX])
+                yield FoundFile(path=file.filename, size_bytes=file.filesize, locked=locked, attributes=attributes)
+
+    return SearchReply(
+        ticket=message.ticket,
+        peer=peer,
+        files=files(),
+        slots_free=bool(message.has_slots_free),
+        speed_bytes_s=message.avg_speed,
+        queue_length=message.queue_size,
+    )
 
 
 async def detach(connection: Any) -> int:

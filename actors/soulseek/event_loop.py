@@ -1,6 +1,6 @@
-"""The session's loop: aioslsk's client and our talk, in a thread of their own.
+"""The session's event loop, in a thread of its own: aioslsk's client and what is built on it.
 
-Messages come in from the actor's thread, answers go straight to the bus. Everything else in this room is called
+Messages come in from the actor's thread, answers go straight to the message bus. Everything else in this room is called
 in the loop's thread only.
 """
 
@@ -13,14 +13,14 @@ from typing import Any, Final, assert_never
 
 from actors.runtime.message_bus import MessageBus
 from actors.soulseek import finished_shares
-from actors.soulseek.file_connections import FileDoor
-from actors.soulseek.input_limits import Once
-from actors.soulseek.negotiations import Downloads
-from actors.soulseek.ports import Line, PeerAway, Reply
-from actors.soulseek.reconnect import Login
-from actors.soulseek.searches import Budget, Searches
+from actors.soulseek.file_connections import FileConnections
+from actors.soulseek.input_limits import TroubleLog
+from actors.soulseek.negotiations import Negotiations
+from actors.soulseek.ports import Connection, SearchReply
+from actors.soulseek.reconnect import LoginKeeper
+from actors.soulseek.searches import SearchBudget, Searches
 from actors.soulseek.settings import SessionSettings
-from actors.soulseek.user_queries import Browsing
+from actors.soulseek.user_queries import UserQueries
 from protocol.messages import (
     AcceptUpload,
     BrowseUser,
@@ -35,12 +35,11 @@ from protocol.messages import (
     JobClosed,
     LogIn,
     LogOut,
-    Message,
     SessionChanged,
     StartSearch,
     Ticked,
 )
-from protocol.messages.addresses import dispatcher_address
+from protocol.messages.addresses import Post
 from protocol.messages.codec import BadFrame
 
 SessionInbox = (
@@ -65,7 +64,6 @@ _logger = logging.getLogger(__name__)
 FILES_MAX: Final = 4096
 """Descriptors this process may have: hundreds of peers answer a search at the same time."""
 STOP_S_MAX: Final = 5.0
-DECLINES_MAX: Final = 64
 
 
 class EventLoop:
@@ -75,13 +73,12 @@ class EventLoop:
         self._bus = bus
         self._settings = settings
         self._failed = failed
-        self._once = Once()
+        self._troubles = TroubleLog()
         self._early: list[SessionInbox] = []
         self._early_lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._stopping = False
-        self._declining: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._run, name="soulseek", daemon=True)
 
     def start(self) -> None:
@@ -109,7 +106,7 @@ class EventLoop:
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(function, *arguments)
 
-    # the loop's thread
+    # In the loop's thread.
 
     def _run(self) -> None:
         try:
@@ -120,32 +117,32 @@ class EventLoop:
             self._failed(error)
 
     async def _main(self) -> None:
-        from actors.soulseek.network import Net, detach  # a second of loading, that nobody has waited for
-        from actors.soulseek.questions import Questions
+        from actors.soulseek.network import SoulseekNetwork, detach  # takes a second to load, here nothing waits for it
 
-        settings = self._settings
-        self._say_what_is_shared()
-        self._net = net = Net(settings, self, self._once)
-        self._door = FileDoor(detach, self._once, ticket_s_max=settings.times.file_s_max)
-        self._downloads = Downloads(
-            net, self._door, settings.times, self._once, tell=self._tell, hand=self._hand, decline=self._decline
+        settings, post = self._settings, self._bus.post
+        self._warn_if_nothing_is_shared()
+        self._network = network = SoulseekNetwork(settings, self, self._troubles)
+        self._connections = FileConnections(detach, self._troubles, ticket_s_max=settings.times.file_s_max)
+        self._negotiations = Negotiations(
+            network, self._connections, settings.times, self._troubles, post=self._post, hand=self._hand
         )
-        budget = Budget(settings.searches_max, settings.searches_s)
-        self._searches = Searches(net, budget, self._once, post=self._bus.post, ready=net.until_online)
-        questions = Questions(net, net.client, settings.times)
-        self._browsing = Browsing(questions, self._once, post=self._bus.post, ready=net.until_online)
-        self._login = Login(net, settings.retry_s, say=self._say, logged_in=self._downloads.logged_in)
-        await net.start()
+        budget = SearchBudget(settings.searches_max, settings.searches_s)
+        self._searches = Searches(network, budget, self._troubles, post=post, ready=network.until_online)
+        self._queries = UserQueries(network, self._troubles, post=post, ready=network.until_online)
+        self._login = LoginKeeper(
+            network, settings.retry_s, changed=self._session_changed, logged_in=self._negotiations.logged_in
+        )
+        await network.start()
         stop = self._open_gate()
         try:
-            # A login that is over leaves the rides, and an answer to whoever asks.
+            # A login that is over leaves the transfers, and an answer to every request.
             await _first_of(self._login.run(), stop.wait())
         finally:
             self._searches.close()
-            self._browsing.close()
-            self._downloads.close()
-            self._door.close()
-            await net.stop()
+            self._queries.close()
+            self._negotiations.close()
+            self._connections.close()
+            await network.stop()
 
     def _open_gate(self) -> asyncio.Event:
         with self._early_lock:
@@ -165,11 +162,11 @@ class EventLoop:
             case CancelSearch():
                 self._searches.leave(message)
             case GetUser():
-                self._browsing.ask_user(message)
+                self._queries.get_user(message)
             case BrowseUser():
-                self._browsing.ask_files(message)
+                self._queries.browse(message)
             case EnqueueFile() | DequeueFile() | AcceptUpload() | DeclineUpload() | ConnectionClosed() | JobClosed():
-                self._downloads.handle(message)
+                self._negotiations.handle(message)
             case LogIn():
                 self._login.want()
             case LogOut():
@@ -186,71 +183,55 @@ class EventLoop:
         if not self._settings.sharing or not folder:
             return
         try:
-            if finished_shares.keep(folder, path):
-                self._net.share(folder)
+            if finished_shares.add(folder, path):
+                self._network.share(folder)
         except OSError as error:
-            self._once.note("finished files cannot be shared back", str(error))
+            self._troubles.note("finished files cannot be shared back", str(error))
 
-    def _say_what_is_shared(self) -> None:
+    def _warn_if_nothing_is_shared(self) -> None:
         settings = self._settings
         if not settings.sharing:
             _logger.warning("sharing is switched off: many users ban those who share nothing")
         elif not settings.shared_folders:
             _logger.warning("no folder is shared yet: many users ban those who share nothing")
 
-    # to the other actors
+    # To the other actors.
 
-    def _say(self, changed: SessionChanged) -> None:
+    def _session_changed(self, changed: SessionChanged) -> None:
         for address in self._settings.heard_by:
             self._bus.post(address, changed)
 
-    def _tell(self, job: int, message: Message) -> None:
+    def _post(self, post: Post) -> None:
         try:
-            self._bus.post(dispatcher_address(job), message)
+            self._bus.post(post.to, post.message)
         except BadFrame:
-            self._once.note("a message was too long to be told", type(message).__name__)
+            self._troubles.note("a message was too long to be sent on", type(post.message).__name__)
 
-    def _hand(self, worker: str, handed: ConnectionReady, fd: int) -> None:
-        if not self._bus.post_with_fd(worker, handed, fd):
-            _logger.info("%s is not there to take its connection", worker)
-            gone = ConnectionClosed(job=handed.job, source=handed.source, ticket=handed.ticket, stopped=True)
-            self._downloads.handle(gone)
+    def _hand(self, worker: str, ready: ConnectionReady, fd: int) -> bool:
+        return self._bus.post_with_fd(worker, ready, fd)
 
-    def _decline(self, line: Line, ticket: int) -> None:
-        """Answer an offer that nobody asked for. More than so many at once are ignored."""
-        if len(self._declining) < DECLINES_MAX:
-            task = asyncio.create_task(self._declined(line, ticket))
-            self._declining.add(task)
-            task.add_done_callback(self._declining.discard)
+    # PeerEvents
 
-    async def _declined(self, line: Line, ticket: int) -> None:
-        try:
-            await self._net.answer(line, ticket, allowed=False)
-        except PeerAway as away:
-            _logger.debug("not declined: %s", away)
-
-    # Ports
-
-    def offered(self, peer: str, path: str, ticket: int, size_bytes: int, line: Line) -> None:
-        self._downloads.offered(peer, path, ticket, size_bytes, line)
+    def offered(self, peer: str, path: str, ticket: int, size_bytes: int, connection: Connection) -> None:
+        self._negotiations.offered(peer, path, ticket, size_bytes, connection)
 
     def denied(self, peer: str, path: str, reason: str) -> None:
-        self._downloads.denied(peer, path, reason)
+        self._negotiations.denied(peer, path, reason)
 
     def upload_failed(self, peer: str, path: str) -> None:
-        self._downloads.upload_failed(peer, path)
+        self._negotiations.upload_failed(peer, path)
 
-    def place_told(self, peer: str, path: str, place: int) -> None:
-        self._downloads.place_told(peer, path, place)
+    def place_reported(self, peer: str, path: str, place: int) -> None:
+        self._negotiations.place_reported(peer, path, place)
 
-    def replied(self, reply: Reply) -> None:
+    def search_replied(self, reply: SearchReply) -> None:
         self._searches.reply(reply)
 
-    def file_connection(self, connection: Any) -> None:
-        self._door.admit(connection)
+    def file_connected(self, connection: Any) -> None:
+        self._connections.admit(connection)
 
     def is_busy(self, peer: str) -> bool:
-        return self._downloads.is_busy(peer) or self._browsing.is_busy(peer)
+        return self._negotiations.is_busy(peer) or self._queries.is_busy(peer)
 
 
 async def _first_of(*works: Coroutine[Any, Any, Any]) -> None:

@@ -1,7 +1,7 @@
-"""Where F connections come in: each tells a ticket, and goes to whoever claimed it, as a bare descriptor.
+"""Incoming F connections: each sends a ticket first, and goes to the negotiation that expects it, as a descriptor.
 
-Connections that tell no ticket, or one that nobody claimed, are closed: the loser of direct and indirect, latecomers,
-strangers. Their number and their time are bounded.
+A connection that sends no ticket in time, or one that is not expected, is closed: the loser of direct and indirect, one
+that is late, a stranger's. Their number and their time are bounded.
 """
 
 import asyncio
@@ -10,40 +10,46 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from actors.soulseek.input_limits import Once
+from actors.soulseek.input_limits import TroubleLog
 
 _logger = logging.getLogger(__name__)
 
 SILENT_MAX: Final = 64
 
-Came = Callable[[int], None]
+Connected = Callable[[int], None]
 """Gets the descriptor, and owns it."""
 
 
-class FileDoor:
-    """Owned by the session's loop. `detach` takes the socket out of a connection, -1 when that is no use any more."""
+class FileConnections:
+    """Owned by the session's loop. `detach` takes the socket out of a connection, -1 when it is of no use any more."""
 
-    def __init__(self, detach: Callable[[Any], Awaitable[int]], once: Once, *, ticket_s_max: float) -> None:
+    def __init__(self, detach: Callable[[Any], Awaitable[int]], troubles: TroubleLog, *, ticket_s_max: float) -> None:
         self._detach = detach
-        self._once = once
+        self._troubles = troubles
         self._ticket_s_max = ticket_s_max
-        self._claims: dict[tuple[str, int], Came] = {}
+        self._expected: dict[tuple[str, int], Connected] = {}
         self._silent: dict[asyncio.Task[None], None] = {}  # in the order they came
 
-    def claim(self, peer: str, ticket: int, came: Came) -> None:
-        """From now on a connection of this peer with this ticket goes to `came`, once."""
-        self._claims[peer, ticket] = came
+    def expect(self, peer: str, ticket: int, connected: Connected) -> None:
+        """From now on a connection of this peer with this ticket goes to `connected`, once."""
+        self._expected[peer, ticket] = connected
 
-    def release(self, peer: str, ticket: int) -> None:
-        """Nobody wants it any more. Harmless when it was never claimed, or came."""
-        self._claims.pop((peer, ticket), None)
+    def forget(self, peer: str, ticket: int) -> None:
+        """It is not expected any more. Harmless when it never was, or has come."""
+        self._expected.pop((peer, ticket), None)
+
+    @property
+    def expected(self) -> int:
+        return len(self._expected)
 
     def admit(self, connection: Any) -> None:
-        """Take over an F connection that has not yet told its ticket."""
+        """Take over an F connection whose ticket is not read yet."""
         if len(self._silent) >= SILENT_MAX:
-            self._once.note("too many F connections that tell no ticket: the oldest are closed", connection.hostname)
+            self._troubles.note(
+                "too many F connections that send no ticket: the oldest are closed", connection.hostname
+            )
             next(iter(self._silent)).cancel()
-        task = asyncio.create_task(self._hear(connection))
+        task = asyncio.create_task(self._read_ticket(connection))
         self._silent[task] = None
         task.add_done_callback(lambda done: self._silent.pop(done, None))
 
@@ -51,26 +57,27 @@ class FileDoor:
         for task in self._silent:
             task.cancel()
 
-    async def _hear(self, connection: Any) -> None:
+    async def _read_ticket(self, connection: Any) -> None:
         try:
             async with asyncio.timeout(self._ticket_s_max):
                 ticket = await connection.receive_transfer_ticket()
-            came = self._claims.get((connection.username, ticket))
-            if came is None:
-                self._once.note("an F connection with a ticket that nobody gave was closed", connection.hostname)
+            key = (connection.username, ticket)
+            connected = self._expected.get(key)
+            if connected is None:
+                self._troubles.note("an F connection with an unexpected ticket was closed", connection.hostname)
                 return
             fd = await self._detach(connection)
             if fd < 0:
-                self._once.note("an F connection that spoke before the offset, or closed, was dropped")
+                self._troubles.note("an F connection that spoke before the offset, or closed, was dropped")
                 return
-            if self._claims.pop((connection.username, ticket), None) is came:
-                came(fd)
+            if self._expected.pop(key, None) is connected:
+                connected(fd)
             else:  # its twin was quicker
                 os.close(fd)
         except TimeoutError:
-            self._once.note("an F connection that told no ticket in time was closed", connection.hostname)
+            self._troubles.note("an F connection that sent no ticket in time was closed", connection.hostname)
         except Exception as error:  # noqa: BLE001 - whatever reading a stranger's connection raises ends only that
             _logger.debug("an F connection ended before its ticket: %r", error)  # the loser of two ways, mostly
         finally:
-            # Shielded: whoever is told to go still has to leave nothing behind.
+            # Shielded: a task that is cancelled still has to leave nothing behind.
             await asyncio.shield(asyncio.ensure_future(connection.disconnect()))

@@ -1,4 +1,4 @@
-"""Finished files are shared back, each for itself: a private folder holds links to them, and that folder is shared.
+"""Shares of finished files, each for itself: a private folder holds links to them, and that folder is shared.
 
 Sharing the folder a file was saved in would show strangers whatever else lies there. The links outlive the program, so
 what was finished in an earlier run is shared in the next; a link whose file is gone is removed when a session starts.
@@ -13,7 +13,7 @@ LINKS_MAX: Final = 10_000
 TRIES_MAX: Final = 1000
 
 
-def keep(folder: str, path: str) -> bool:
+def add(folder: str, path: str) -> bool:
     """Link the finished file at `path` into `folder`, which is made when it is not there. False: nothing to share.
 
     A name that is taken by another file gets a number. Raises OSError when the folder cannot be written.
@@ -34,7 +34,7 @@ def keep(folder: str, path: str) -> bool:
     return False
 
 
-def tidy(folder: str) -> bool:
+def remove_dead_links(folder: str) -> bool:
     """Remove links that lead nowhere. Whether any is left."""
     if not os.path.isdir(folder):
         return False

@@ -1,4 +1,4 @@
-"""How much a message from outside may be, packed and unpacked, and how many connections there may be."""
+"""Limits on input from the network: message sizes, packed and unpacked, and numbers of connections; a trouble log."""
 
 import logging
 import struct
@@ -14,7 +14,7 @@ DISTRIBUTED_BYTES_MAX: Final = 64 << 10
 INIT_BYTES_MAX: Final = 1 << 10
 SMALL_BYTES_MAX: Final = 64 << 10
 LARGE_AT_ONCE: Final = 8
-"""So many messages longer than `SMALL_BYTES_MAX` are received at the same time; the others wait their turn."""
+"""Messages longer than `SMALL_BYTES_MAX` that are received at the same time; the others wait their turn."""
 LARGE_S_MAX: Final = 20.0
 INIT_S_MAX: Final = 10.0
 UNPACKED_BYTES_MAX: Final = 8 << 20
@@ -31,13 +31,13 @@ CALLS_MAX: Final = 128
 """Calls that we make at others' request (ConnectToPeer) at the same time."""
 LATE_MAX: Final = 256
 LATE_S_MAX: Final = 20.0
-"""So long after the direct way has won the peer's own call is still taken."""
+"""After the direct way has won the peer's own call is still taken for this long."""
 
 _COUNT: Final = struct.Struct("<I")
 
 
 class BoundedZlib:
-    """Stands where `aioslsk.protocol.primitives` expects the module `zlib`."""
+    """Bounded decompression, in place of the module `zlib` in `aioslsk.protocol.primitives`."""
 
     compress = staticmethod(zlib.compress)
     error = zlib.error
@@ -63,21 +63,22 @@ def bounded_array(cls: Any, pos: int, data: bytes, element_type: Any) -> tuple[i
     return pos, items
 
 
-# Says the same kind of trouble once, however often a hostile peer makes it.
-
 _logger = logging.getLogger("actors.soulseek")
 
-KINDS_MAX = 256
+KINDS_MAX: Final = 256
 
 
-class Once:
-    """Counts troubles by kind; the first of each kind is logged. Owned by the session's loop."""
+class TroubleLog:
+    """Rate-limited logging: the first trouble of each kind is logged, the others are counted.
+
+    A hostile peer makes the same trouble as often as it likes. Owned by the session's loop.
+    """
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
 
     def note(self, kind: str, detail: str = "") -> None:
-        """`kind` is one of ours, never a peer's words."""
+        """Count it. `kind` is one of ours, never a peer's text."""
         assert kind in self.counts or len(self.counts) < KINDS_MAX
         self.counts[kind] += 1
         if self.counts[kind] == 1:

@@ -1,10 +1,12 @@
-"""The network as the rest of the session sees it: connect, log in, search, share, and say things to peers.
+"""The Soulseek network by way of aioslsk: login, searches, shares, messages to peers, and queries about users.
 
-Only the loop's thread comes here, and imports it late: aioslsk takes a second to load.
+Used in the loop's thread only, which imports it late: aioslsk takes a second to load.
 """
 
 import asyncio
 import contextlib
+import struct
+from collections.abc import Iterator
 from typing import Any, Final
 
 from aioslsk.events import (  # type: ignore[import-untyped,unused-ignore]
@@ -23,7 +25,13 @@ from aioslsk.network.connection import (  # type: ignore[import-untyped,unused-i
 )
 from aioslsk.protocol.messages import (  # type: ignore[import-untyped,unused-ignore]
     GetPeerAddress,
+    GetUserStats,
+    GetUserStatus,
+    PeerDirectoryContentsReply,
+    PeerDirectoryContentsRequest,
     PeerPlaceInQueueRequest,
+    PeerSharesReply,
+    PeerSharesRequest,
     PeerTransferQueue,
     PeerTransferReply,
 )
@@ -39,43 +47,45 @@ from aioslsk.settings import (  # type: ignore[import-untyped,unused-ignore]
     UsersSettings,
 )
 
-from actors.soulseek import finished_shares
+from actors.core.peers.refusals import encoded
+from actors.soulseek import finished_shares, login_watch
 from actors.soulseek.aioslsk_patches import Client, PlainSettings, detach
-from actors.soulseek.input_limits import Once
-from actors.soulseek.ports import Line, PeerAway, Ports
+from actors.soulseek.input_limits import TroubleLog
+from actors.soulseek.ports import Connection, PeerAway, PeerEvents
 from actors.soulseek.reconnect import LoginRefused, ServerAway
 from actors.soulseek.settings import SessionSettings
+from actors.soulseek.user_queries import Folder, Stats
 from protocol.model.faults import FaultKind
 
-__all__ = ["Net", "detach"]
+__all__ = ["SoulseekNetwork", "detach"]
 
 CANCELLED: Final = "Cancelled"
-_NOBODY: Final = "0.0.0.0"
+_PRESENCE: Final = {0: "Offline", 1: "Away", 2: "Online"}
+_NO_ADDRESS: Final = "0.0.0.0"
 CONNECT_S_MAX: Final = 15.0
 LOGIN_S_MAX: Final = 15.0
 STOP_S_MAX: Final = 3.0
 SWEEP_S: Final = 30.0
 
 
-class Net:
+class SoulseekNetwork:
     """Owns aioslsk's client. `online` is set while logged in, `lost` when the server's connection is gone."""
 
-    def __init__(self, settings: SessionSettings, ears: Ports, once: Once) -> None:
+    def __init__(self, settings: SessionSettings, receiver: PeerEvents, troubles: TroubleLog) -> None:
         self._settings = settings
-        self._once = once
-        self.client: Any = Client(_settings_of(settings), ears, once)
+        self._troubles = troubles
+        self.client: Any = Client(_settings_of(settings), receiver, troubles)
         self._client = self.client
         self.online = asyncio.Event()
         self.lost = asyncio.Event()
         self.kicked = False
-        self.over = False
-        """There will be no login any more: nothing waits for one."""
+        self.why_offline = ""
         self._scan_wanted = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._client.events.register(ConnectionStateChangedEvent, self._state_changed)
         self._client.events.register(KickedEvent, self._was_kicked)
 
-    # the login
+    # The login.
 
     async def start(self) -> None:
         await self._client.start(connect=False)
@@ -127,17 +137,22 @@ class Net:
             async with asyncio.timeout(STOP_S_MAX):
                 await self._client.stop()
         except TimeoutError:
-            self._once.note("aioslsk does not stop in time")
+            self._troubles.note("aioslsk does not stop in time")
 
     def _state_changed(self, event: Any) -> None:
         if isinstance(event.connection, ServerConnection) and event.state is ConnectionState.CLOSED:
             self.online.clear()
             self.lost.set()
 
-    def _was_kicked(self, _event: Any) -> None:
+    async def _was_kicked(self, _event: Any) -> None:
+        """The server waits for us to close, and answers nothing meanwhile."""
         self.kicked = True
+        await self.hang_up()
 
-    # searching and sharing
+    async def until_name_is_free(self) -> None:
+        await login_watch.until_name_is_free(self._settings)
+
+    # Searches and shares.
 
     async def search(self, term: str) -> int:
         """Send a search; its ticket. Raises OSError."""
@@ -163,7 +178,7 @@ class Net:
             try:
                 await self._client.shares.scan()
             except (OSError, NetworkError) as error:
-                self._once.note("the shared folders could not be scanned", str(error))
+                self._troubles.note("the shared folders could not be scanned", str(error))
 
     async def _keep_sweeping(self) -> None:
         seen: set[int] = set()
@@ -171,25 +186,25 @@ class Net:
             await asyncio.sleep(SWEEP_S)
             seen = self._client.network.sweep(seen)
 
-    # Lines
+    # Messages to peers.
 
-    async def line(self, peer: str) -> Line:
-        line = self._client.network.best_line(peer)
-        if line is not None:
-            return line
-        if not await self.until_online():
-            raise PeerAway(FaultKind.NOT_LOGGED_IN, "not logged in")
+    async def connection_to(self, peer: str) -> Connection:
+        connection = self._client.network.connection_to(peer)
+        if connection is not None:
+            return connection
+        if why := await self.until_online():
+            raise PeerAway(FaultKind.NOT_LOGGED_IN, why)
         if peer == self._settings.username:
             raise PeerAway(FaultKind.OFFLINE, f"{peer} is ourselves")
         try:
             async with asyncio.timeout(self._settings.times.connect_s_max):
-                return await self._called(peer)
+                return await self._connect(peer)
         except TimeoutError:
             raise PeerAway(FaultKind.PEER_UNREACHABLE, f"{peer} does not answer our calls") from None
         except NetworkError:
             raise PeerAway(FaultKind.PEER_UNREACHABLE, f"{peer} can be reached neither way") from None
 
-    async def _called(self, peer: str) -> Line:
+    async def _connect(self, peer: str) -> Connection:
         network = self._client.network
         future = network.create_server_response_future(GetPeerAddress.Response, fields={"username": peer})
         try:
@@ -197,45 +212,104 @@ class Net:
             _, address = await future
         finally:
             future.cancel()
-        if address.ip == _NOBODY:
+        if address.ip == _NO_ADDRESS:
             raise PeerAway(FaultKind.OFFLINE, f"{peer} is offline")
         port, obfuscate = network.select_port(address.port, address.obfuscated_port)
         return await network.create_peer_connection(peer, "P", ip=address.ip, port=port or 0, obfuscate=obfuscate)
 
-    async def until_online(self) -> bool:
-        """Wait for a login that is on its way, boundedly; whether there is one."""
-        if not self.online.is_set() and not self.over:
+    async def until_online(self) -> str:
+        """Wait for a login that is on its way, boundedly. Returns why there is none; empty: there is one."""
+        if not self.online.is_set() and not self.why_offline:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.times.login_s_max):
                     await self.online.wait()
-        return self.online.is_set()
+        return "" if self.online.is_set() else self.why_offline or "not logged in"
 
-    async def queue_upload(self, line: Line, path: str) -> None:
-        await self.say(line, PeerTransferQueue.Request(path))
+    async def request_file(self, connection: Connection, path: str, encoding: str) -> None:
+        await self.send(connection, _with_path(PeerTransferQueue.Request, path, encoding))
 
-    async def ask_place(self, line: Line, path: str) -> None:
-        await self.say(line, PeerPlaceInQueueRequest.Request(path))
+    async def request_place(self, connection: Connection, path: str, encoding: str) -> None:
+        await self.send(connection, _with_path(PeerPlaceInQueueRequest.Request, path, encoding))
 
-    async def answer(self, line: Line, ticket: int, *, allowed: bool) -> None:
-        await self.say(line, PeerTransferReply.Request(ticket, allowed, reason=None if allowed else CANCELLED))
+    async def answer_offer(self, connection: Connection, ticket: int, *, allowed: bool) -> None:
+        reason = None if allowed else CANCELLED
+        await self.send(connection, PeerTransferReply.Request(ticket, allowed, reason=reason))
 
-    async def say(self, line: Line, message: Any) -> None:
-        """aioslsk says nothing on a closing connection, without a word."""
+    async def send(self, connection: Connection, message: Any) -> None:
+        """Send, or raise `PeerAway`: aioslsk drops a message to a closing connection silently."""
         # An accepted connection speaks a moment before aioslsk calls it connected.
-        if line.state not in (ConnectionState.CONNECTED, ConnectionState.UNINITIALIZED):
-            raise PeerAway(FaultKind.PEER_UNREACHABLE, f"{line.username} closed the connection")
+        if connection.state not in (ConnectionState.CONNECTED, ConnectionState.UNINITIALIZED):
+            raise PeerAway(FaultKind.PEER_UNREACHABLE, f"{connection.username} closed the connection")
         try:
-            await line.send_message(message)
+            await connection.send_message(message)
         except NetworkError:
-            raise PeerAway(FaultKind.PEER_UNREACHABLE, f"{line.username} closed the connection") from None
+            raise PeerAway(FaultKind.PEER_UNREACHABLE, f"{connection.username} closed the connection") from None
+
+    # Queries about users. Raise `PeerAway`, TimeoutError or OSError. A peer's answer is bounded before it is decoded;
+    # a longer one costs the connection, and is then no answer at all.
+
+    async def presence(self, peer: str) -> tuple[str, bool]:
+        """``(presence, privileged)``."""
+        answer = await self._ask_server(GetUserStatus.Request(peer), GetUserStatus.Response, peer)
+        return _PRESENCE.get(answer.status, ""), bool(answer.privileged)
+
+    async def stats(self, peer: str) -> Stats:
+        stats = (await self._ask_server(GetUserStats.Request(peer), GetUserStats.Response, peer)).user_stats
+        return Stats(stats.avg_speed, stats.shared_file_count, stats.shared_folder_count)
+
+    async def folder(self, peer: str, folder: str) -> Iterator[Folder]:
+        ticket = next(self._client.ticket_generator)
+        request = PeerDirectoryContentsRequest.Request(ticket, folder)
+        answer = await self._ask_peer(request, PeerDirectoryContentsReply.Request, peer, {"ticket": ticket})
+        return _folders(answer.directories)
+
+    async def everything(self, peer: str) -> Iterator[Folder]:
+        answer = await self._ask_peer(PeerSharesRequest.Request(), PeerSharesReply.Request, peer, {})
+        return _folders(answer.directories)
+
+    async def _ask_server(self, request: Any, kind: Any, peer: str) -> Any:
+        network = self._client.network
+        future = network.create_server_response_future(kind, fields={"username": peer})
+        try:
+            async with asyncio.timeout(self._settings.times.server_s_max):
+                await network.send_server_messages(request)
+                return (await future)[1]
+        except NetworkError as error:
+            raise OSError(str(error)) from None
+        finally:
+            future.cancel()
+
+    async def _ask_peer(self, request: Any, kind: Any, peer: str, fields: dict[str, Any]) -> Any:
+        connection = await self.connection_to(peer)
+        future = self._client.network.create_peer_response_future(peer, kind, fields=fields)
+        try:
+            await self.send(connection, request)
+            async with asyncio.timeout(self._settings.times.browse_s_max):
+                return (await future)[1]
+        finally:
+            future.cancel()
+
+
+def _with_path(request: Any, path: str, encoding: str) -> Any:
+    """The message with its only field, in the encoding in which the peer knows the name."""
+    if encoding == "utf-8":
+        return request(path)
+    name = encoded(path, encoding) or path.encode()
+    body = struct.pack("<II", int(request.MESSAGE_ID), len(name)) + name
+    return struct.pack("<I", len(body)) + body
+
+
+def _folders(directories: Any) -> Iterator[Folder]:
+    for directory in directories:
+        yield Folder(directory.name, [(file.filename, file.filesize) for file in directory.files])
 
 
 def _folders_of(settings: SessionSettings) -> tuple[str, ...]:
-    """What is shared from the start on."""
+    """Folders that are shared from the start on."""
     if not settings.sharing:
         return ()
     back = settings.finished_folder
-    return (*settings.shared_folders, *([back] if back and finished_shares.tidy(back) else []))
+    return (*settings.shared_folders, *([back] if back and finished_shares.remove_dead_links(back) else []))
 
 
 def _settings_of(settings: SessionSettings) -> Any:

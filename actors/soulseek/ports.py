@@ -1,4 +1,7 @@
-"""The seam between the network and the talk: what peers say, and what can be said to them. No word of aioslsk here."""
+"""Interface between the network and the negotiations, searches and queries: what peers send and can be sent.
+
+Nothing of aioslsk is seen here.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,12 +9,12 @@ from typing import Any, Protocol
 
 from protocol.model.faults import FaultKind
 
-Line = Any
-"""A P connection to a peer. Opaque: only whoever made it looks inside."""
+Connection = Any
+"""A P connection to a peer. Opaque: only the network looks inside."""
 
 
 class PeerAway(Exception):  # noqa: N818
-    """There is no way to the peer, or what was said did not get through. `detail` is one line for people."""
+    """There is no way to the peer, or a message did not get through. `detail` is one line for people."""
 
     def __init__(self, kind: FaultKind, detail: str) -> None:
         super().__init__(detail)
@@ -21,7 +24,7 @@ class PeerAway(Exception):  # noqa: N818
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundFile:
-    """One file of a reply, unchecked. `attributes` are ``(key, value)`` pairs that say how it sounds."""
+    """One file of a search reply, unchecked. `attributes` are ``(key, value)`` pairs about the sound."""
 
     path: str
     size_bytes: int
@@ -30,7 +33,7 @@ class FoundFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class SearchReply:
     """One peer's answer to a search."""
 
     ticket: int
@@ -41,30 +44,34 @@ class Reply:
     queue_length: int
 
 
-class Ports(Protocol):
-    """Hears what peers say. Called in the loop's thread; bounded, and never fails because of a peer's words."""
+class PeerEvents(Protocol):
+    """Receiver of what peers send. Called in the loop's thread; bounded, and never fails because of a peer's text."""
 
-    def offered(self, peer: str, path: str, ticket: int, size_bytes: int, line: Line) -> None:
-        """TransferRequest: the peer would send now. `size_bytes` -1: it does not say."""
+    def offered(self, peer: str, path: str, ticket: int, size_bytes: int, connection: Connection) -> None:
+        """TransferRequest: the peer would send now. `size_bytes` -1: not said."""
 
     def denied(self, peer: str, path: str, reason: str) -> None: ...
     def upload_failed(self, peer: str, path: str) -> None: ...
-    def place_told(self, peer: str, path: str, place: int) -> None: ...
-    def replied(self, reply: Reply) -> None: ...
-    def file_connection(self, connection: Any) -> None:
-        """An F connection that has not yet told its ticket; the hearer owns it."""
+    def place_reported(self, peer: str, path: str, place: int) -> None: ...
+    def search_replied(self, reply: SearchReply) -> None: ...
+    def file_connected(self, connection: Any) -> None:
+        """An F connection whose ticket is not read yet; the receiver owns it."""
 
     def is_busy(self, peer: str) -> bool:
         """Whether its P connections are needed."""
 
 
-class Lines(Protocol):
-    """Says things to peers. Every failure is a `PeerAway`, within bounded time."""
+class PeerMessages(Protocol):
+    """Sender of messages to peers. Every failure is a `PeerAway`, within bounded time."""
 
-    async def line(self, peer: str) -> Line:
+    async def connection_to(self, peer: str) -> Connection:
         """The P connection there is, else a new one, direct or indirect."""
 
-    async def queue_upload(self, line: Line, path: str) -> None: ...
-    async def ask_place(self, line: Line, path: str) -> None: ...
-    async def answer(self, line: Line, ticket: int, *, allowed: bool) -> None:
+    async def request_file(self, connection: Connection, path: str, encoding: str) -> None:
+        """QueueUpload, with the name in this encoding."""
+
+    async def request_place(self, connection: Connection, path: str, encoding: str) -> None:
+        """PlaceInQueueRequest."""
+
+    async def answer_offer(self, connection: Connection, ticket: int, *, allowed: bool) -> None:
         """TransferResponse; not allowed: ``Cancelled``."""

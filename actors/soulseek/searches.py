@@ -1,4 +1,4 @@
-"""Searches: one budget for the whole program, replies checked and bounded before anybody else sees them."""
+"""Network searches: one budget for the whole program, replies checked and bounded before they leave."""
 
 import asyncio
 import math
@@ -7,11 +7,10 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
-from actors.soulseek.input_limits import Once
-from actors.soulseek.ports import FoundFile, Reply
-from actors.soulseek.settings import NAME_CHARS_MAX
+from actors.core.peers.input_checks import NAME_CHARS_MAX, is_possible_file, true_size
+from actors.soulseek.input_limits import TroubleLog
+from actors.soulseek.ports import FoundFile, SearchReply
 from protocol.messages import CancelSearch, Message, SearchEnded, SearchHit, StartSearch
-from protocol.model.source_url import URL_BYTES_MAX, slsk_url
 
 HITS_MAX: Final = 5000
 HITS_OF_PEER_MAX: Final = 200
@@ -20,18 +19,19 @@ WAIT_S_MAX: Final = 120.0
 AT_ONCE_MAX: Final = 16
 BUSY_S: Final = 5.0
 """When so many are running one may be over by then."""
-SIZE_BYTES_MAX: Final = 1 << 50
 _SOUND: Final = {0: "bit_rate_kbit_s", 1: "duration_s", 2: "variable_rate", 4: "sample_rate_hz", 5: "bit_depth"}
-"""What the network's keys of attributes mean, as fields of `SearchHit`."""
+"""The network's keys of attributes as fields of `SearchHit`."""
 
 
-class SearchNet(Protocol):
+class SearchNetwork(Protocol):
+    """Sender of searches."""
+
     async def search(self, term: str) -> int: ...
     def forget_search(self, ticket: int) -> None: ...
 
 
-class Budget:
-    """At most `count` in any `span_s` seconds."""
+class SearchBudget:
+    """Sliding-window rate limit: at most `count` in any `span_s` seconds."""
 
     def __init__(self, count: int, span_s: float) -> None:
         self._count = count
@@ -49,7 +49,7 @@ class Budget:
 
 
 class _Running:
-    """One search, from the wish to its end. `over` ends it before its time: it brought enough, or nobody wants more."""
+    """One search. `over` ends it before its time: it brought enough, or no more is wanted."""
 
     def __init__(self, asked: StartSearch) -> None:
         self.asked = asked
@@ -60,27 +60,27 @@ class _Running:
 
     @property
     def key(self) -> tuple[str, int]:
-        """Whose it is: askers number their searches themselves."""
+        """Identity: askers number their searches themselves."""
         return self.asked.reply_to, self.asked.search
 
 
 class Searches:
-    """Owned by the session's loop. A search over the budget is refused at once and says when there is room again: who
-    asks from time to time asks again anyway, and nobody waits for an answer that comes minutes later."""
+    """Owned by the session's loop. A search over the budget is refused at once, with the time when there is room
+    again: an answer that comes minutes later is of no use."""
 
     def __init__(
         self,
-        net: SearchNet,
-        budget: Budget,
-        once: Once,
+        network: SearchNetwork,
+        budget: SearchBudget,
+        troubles: TroubleLog,
         *,
         post: Callable[[str, Message], None],
-        ready: Callable[[], Awaitable[bool]],
+        ready: Callable[[], Awaitable[str]],
     ) -> None:
-        """`ready` waits, boundedly, for the login; whether there is one."""
-        self._net = net
+        """`ready` waits, boundedly, for the login and returns why there is none, empty when there is."""
+        self._network = network
         self._budget = budget
-        self._once = once
+        self._troubles = troubles
         self._post = post
         self._ready = ready
         self._running: dict[int, _Running] = {}
@@ -90,7 +90,7 @@ class Searches:
     def ask(self, asked: StartSearch) -> None:
         running = _Running(asked)
         if running.key in self._asked:
-            return  # said twice
+            return  # sent twice
         if len(self._tasks) >= AT_ONCE_MAX:
             self._end(asked, 0, f"{AT_ONCE_MAX} searches are running", retry_after_s=BUSY_S)
             return
@@ -110,8 +110,8 @@ class Searches:
         if not term or len(term) > TERM_CHARS_MAX or not term.isprintable():
             self._end(asked, 0, "no possible search term")
             return
-        if not await self._ready():
-            self._end(asked, 0, "not logged in")
+        if why := await self._ready():
+            self._end(asked, 0, why)
             return
         if running.over.is_set():
             self._end(asked, 0, "")
@@ -126,7 +126,7 @@ class Searches:
     async def _gather(self, running: _Running, term: str) -> None:
         asked = running.asked
         try:
-            ticket = await self._net.search(term)
+            ticket = await self._network.search(term)
         except OSError as error:
             self._end(asked, 0, f"the search did not leave: {error}")
             return
@@ -138,20 +138,20 @@ class Searches:
             pass
         finally:
             del self._running[ticket]
-            self._net.forget_search(ticket)
+            self._network.forget_search(ticket)
         self._end(asked, len(running.of_peer), "")
 
-    def reply(self, reply: Reply) -> None:
+    def reply(self, reply: SearchReply) -> None:
         """One peer's files: those that make sense, up to the limits, become hits."""
         running = self._running.get(reply.ticket)
         if running is None:
             return
         for file in reply.files:
             if running.of_peer[reply.peer] >= HITS_OF_PEER_MAX or running.hits >= running.hits_max:
-                self._once.note("a search brought more files than are looked at")
+                self._troubles.note("a search brought more files than are looked at")
                 break
-            if not makes_sense(reply.peer, file.path, file.size_bytes):
-                self._once.note("a search brought files that cannot be", f"from {reply.peer[:NAME_CHARS_MAX]!a}")
+            if not is_possible_file(reply.peer, file.path, true_size(file.size_bytes)):
+                self._troubles.note("a search brought files that cannot be", f"from {reply.peer[:NAME_CHARS_MAX]!a}")
                 continue
             running.hits += 1
             running.of_peer[reply.peer] += 1
@@ -169,30 +169,13 @@ class Searches:
         self._post(asked.reply_to, ended)
 
 
-def makes_sense(peer: str, path: str, size_bytes: int) -> bool:
-    """Whether there can be such a file, and it can be asked for by this name."""
-    if not 0 < size_bytes <= SIZE_BYTES_MAX or not peer or len(peer) > NAME_CHARS_MAX:
-        return False
-    if not (path.isprintable() or _harmless(path)) or not _harmless(peer):
-        return False
-    parts = path.replace("/", "\\").split("\\")
-    if ".." in parts or not parts[-1].strip(". "):
-        return False
-    return len(path) < URL_BYTES_MAX and len(slsk_url(peer, path)) <= URL_BYTES_MAX
-
-
-def _harmless(text: str) -> bool:
-    """No control character and nothing that is no text. Unprintable marks, as of writing direction, may be in names."""
-    return not any(char < " " or "\x7f" <= char <= "\x9f" or "\ud800" <= char <= "\udfff" for char in text)
-
-
-def _hit(asked: StartSearch, reply: Reply, file: FoundFile) -> SearchHit:
+def _hit(asked: StartSearch, reply: SearchReply, file: FoundFile) -> SearchHit:
     sound = {_SOUND[key]: value for key, value in file.attributes if key in _SOUND}
     return SearchHit(
         search=asked.search,
         peer=reply.peer,
         path=file.path,
-        size_bytes=file.size_bytes,
+        size_bytes=true_size(file.size_bytes),
         slots_free=reply.slots_free,
         speed_bytes_s=reply.speed_bytes_s,
         queue_length=reply.queue_length,

@@ -1,45 +1,28 @@
-"""What a person may choose about the Soulseek session, and the times it keeps."""
+"""Settings and time limits of the Soulseek session, and the process that holds it. Loads nothing of what runs there."""
 
+import logging
 from dataclasses import dataclass, field
+from typing import Any
 
-from protocol.messages.addresses import FRONT, POOL
-
-NAME_CHARS_MAX = 30
+from actors.core.peers.input_checks import NAME_CHARS_MAX
+from actors.core.peers.negotiation import NegotiationTimes
+from actors.runtime.process import ProcessSpec
+from protocol.config.settings import Account
+from protocol.messages.addresses import FRONT, POOL, SESSION, split_address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TalkTimes:
-    """How long a talk with a peer waits for what, in seconds. Measured with real peers; tests make them shorter."""
+class SessionTimes(NegotiationTimes):
+    """Time limits of the session, in seconds; those of negotiations are inherited. Tests make them shorter."""
 
     connect_s_max: float = 15.0
-    """Direct and indirect together."""
+    """To a peer, direct and indirect together."""
     login_s_max: float = 20.0
-    """What is asked while the login is on its way waits so long for it."""
-    upload_failed_s_max: float = 1.5
-    """After a stop, before the peer is asked again. Uploaders say it within 0.115."""
-    finished_s: float = 0.2
-    """After a body read to its end: the uploader needs a moment to see us close."""
-    owed_s_max: float = 30.0
-    """So late may an UploadFailed still be about the attempt before."""
-    repeat_s: tuple[float, ...] = (4.0, 12.0)
-    """A QueueUpload that met silence is said again at these times: some uploaders lose one that comes too early."""
-    repeat_every_s: float = 180.0
-    """And again after so long without any sign that the peer knows of us: it may have been restarted."""
-    place_first_s: float = 2.0
-    place_every_s: float = 30.0
-    """The place in the queue is asked for after the first and then so often."""
-    answer_s_max: float = 10.0
-    """An offer that our side does not answer is declined: a peer's slot is waiting."""
-    file_s_max: float = 30.0
-    """From taking a turn to its F connection, and for a ticket on any F connection."""
-    last_word_s_max: float = 0.5
-    """When our side asks anew before the worker has said how its connection ended."""
-    failed_s_max: float = 10.0
-    """After the peer's UploadFailed the worker's last word is awaited for so long."""
+    """A request that comes while the login is on its way waits so long for it."""
     server_s_max: float = 5.0
-    """What is asked about a user the server answers within so long."""
-    told_s_max: float = 30.0
-    """A user may take so long to tell what it shares: some make the list when they are asked."""
+    """A query about a user is answered by the server within so long."""
+    browse_s_max: float = 30.0
+    """A user may take so long to list its shares: some make the list when they are asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +49,12 @@ class SessionSettings:
     """0: none."""
     searches_max: int = 34
     searches_s: float = 220.0
-    """At most so many searches in any time so long: the server bans who searches more."""
+    """At most so many searches in any time so long: the server bans clients that search more."""
     retry_s: tuple[float, float] = (1.0, 60.0)
     """First and longest pause between attempts to log in."""
-    times: TalkTimes = TalkTimes()
+    times: SessionTimes = SessionTimes()
     heard_by: tuple[str, ...] = (POOL, FRONT)
-    """Who is told how the login goes. Processes that do not run must not be named: each costs a wait."""
+    """Addresses that get `SessionChanged`. Processes that do not run must not be named: each costs a wait."""
 
     def __post_init__(self) -> None:
         if not 0 < len(self.username) <= NAME_CHARS_MAX or not self.username.isprintable():
@@ -81,3 +64,36 @@ class SessionSettings:
                 raise ValueError(f"{port} is no port")
         if not self.ports:
             raise ValueError("no listening port")
+
+
+def session_settings(account: Account, **changed: Any) -> SessionSettings:
+    """Return the account as the session takes it; `changed` are more fields of `SessionSettings`."""
+    return SessionSettings(
+        username=account.username,
+        password=account.password,
+        server_host=account.server_host,
+        server_port=account.server_port,
+        ports=account.ports,
+        obfuscated_port=account.obfuscated_port,
+        bind_host=account.bind_host,
+        upnp=account.upnp,
+        shared_folders=account.shared_folders,
+        sharing=account.sharing,
+        upload_slots=account.upload_slots,
+        upload_limit_kib_s=account.upload_limit_kib_s,
+        searches_max=account.searches,
+        searches_s=account.searches_s,
+        **changed,
+    )
+
+
+def session_process(settings: SessionSettings, *, verbose: bool) -> ProcessSpec:
+    """Return the process that holds the login. Its warnings are for `verbose` people: a log disturbs a live display."""
+    return ProcessSpec(
+        process=split_address(SESSION)[0],
+        builder="actors.soulseek.actor:build",
+        settings=settings,
+        stop_rank=1,
+        whole=True,
+        log_level=logging.WARNING if verbose else logging.ERROR,
+    )

@@ -1,6 +1,6 @@
-"""What people ask about one user: is it there, what does it share. Answers are checked and bounded first.
+"""Queries about one user: presence, speed and shared files. Answers are checked and bounded before they leave.
 
-A few questions at a time; one more is refused at once, with words.
+A few queries at a time; one more is refused at once, with a reason.
 """
 
 import asyncio
@@ -8,10 +8,9 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from actors.soulseek.input_limits import Once
+from actors.core.peers.input_checks import NAME_CHARS_MAX, is_possible_file, is_possible_peer, true_size
+from actors.soulseek.input_limits import TroubleLog
 from actors.soulseek.ports import PeerAway
-from actors.soulseek.searches import makes_sense
-from actors.soulseek.settings import NAME_CHARS_MAX
 from protocol.messages import BrowseUser, FilesListed, GetUser, Message, UserDescribed
 from protocol.messages.soulseek import FILES_MAX
 
@@ -19,13 +18,15 @@ AT_ONCE_MAX: Final = 8
 PATH_CHARS_MAX: Final = 4000
 PART_BYTES_MAX: Final = 40_000
 PARTS_A_TURN: Final = 32
-"""So many messages are posted before the loop does something else."""
+"""Messages that are posted before the loop does something else."""
 _SIZE_BYTES: Final = 10
 """What a file costs in a message beside its name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
+    """A user's numbers on the server."""
+
     speed_bytes_s: int
     files: int
     folders: int
@@ -33,14 +34,17 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """One folder as a peer tells it, unchecked."""
+    """One folder of a peer's list, unchecked."""
 
     path: str
     files: list[tuple[str, int]]
 
 
-class Asks(Protocol):
-    """Every failure is a `PeerAway`, TimeoutError or OSError, within bounded time."""
+class UserServer(Protocol):
+    """Source of the answers: the server and the user itself.
+
+    Every failure is a `PeerAway`, TimeoutError or OSError, within bounded time.
+    """
 
     async def presence(self, peer: str) -> tuple[str, bool]: ...
     async def stats(self, peer: str) -> Stats: ...
@@ -48,19 +52,20 @@ class Asks(Protocol):
     async def everything(self, peer: str) -> Iterator[Folder]: ...
 
 
-class Browsing:
-    """Owned by the session's loop. `ready` waits, boundedly, for the login; whether there is one."""
+class UserQueries:
+    """Owned by the session's loop. `ready` waits, boundedly, for the login and returns why there is none,
+    empty when there is."""
 
     def __init__(
         self,
-        asks: Asks,
-        once: Once,
+        source: UserServer,
+        troubles: TroubleLog,
         *,
         post: Callable[[str, Message], None],
-        ready: Callable[[], Coroutine[Any, Any, bool]],
+        ready: Callable[[], Coroutine[Any, Any, str]],
     ) -> None:
-        self._asks = asks
-        self._once = once
+        self._source = source
+        self._troubles = troubles
         self._post = post
         self._ready = ready
         self._tasks: set[asyncio.Task[None]] = set()
@@ -70,16 +75,16 @@ class Browsing:
         """Whether its connections are needed."""
         return peer in self._peers
 
-    def ask_user(self, asked: GetUser) -> None:
-        if len(self._tasks) >= AT_ONCE_MAX or not _possible(asked.peer):
-            self._tell_user(asked, "", False, Stats(0, 0, 0))
+    def get_user(self, asked: GetUser) -> None:
+        if len(self._tasks) >= AT_ONCE_MAX or not is_possible_peer(asked.peer):
+            self._post_user(asked, "", False, Stats(0, 0, 0))
             return
         self._begin(self._user(asked))
 
-    def ask_files(self, asked: BrowseUser) -> None:
+    def browse(self, asked: BrowseUser) -> None:
         if len(self._tasks) >= AT_ONCE_MAX:
             self._refuse(asked, "too many questions at once; try again in a moment")
-        elif not _possible(asked.peer) or len(asked.folder) > PATH_CHARS_MAX:
+        elif not is_possible_peer(asked.peer) or len(asked.folder) > PATH_CHARS_MAX:
             self._refuse(asked, "no possible user or folder")
         else:
             self._begin(self._files(asked))
@@ -96,15 +101,15 @@ class Browsing:
     async def _user(self, asked: GetUser) -> None:
         presence, stats = ("", False), Stats(0, 0, 0)
         try:
-            if await self._ready():
-                presence = await self._asks.presence(asked.peer)
-                stats = await self._asks.stats(asked.peer)
+            if not await self._ready():
+                presence = await self._source.presence(asked.peer)
+                stats = await self._source.stats(asked.peer)
         except (TimeoutError, OSError):
-            pass  # what is known is told
-        self._tell_user(asked, *presence, stats)
+            pass  # what is known is reported
+        self._post_user(asked, *presence, stats)
 
-    def _tell_user(self, asked: GetUser, presence: str, privileged: bool, stats: Stats) -> None:
-        told = UserDescribed(
+    def _post_user(self, asked: GetUser, presence: str, privileged: bool, stats: Stats) -> None:
+        described = UserDescribed(
             request=asked.request,
             peer=asked.peer[:NAME_CHARS_MAX],
             presence=presence,
@@ -113,34 +118,34 @@ class Browsing:
             files=stats.files,
             folders=stats.folders,
         )
-        self._post(asked.reply_to, told)
+        self._post(asked.reply_to, described)
 
     async def _files(self, asked: BrowseUser) -> None:
         self._peers.append(asked.peer)
         try:
-            if not await self._ready():
-                self._refuse(asked, "not logged in")
+            if why := await self._ready():
+                self._refuse(asked, why)
                 return
             folder = asked.folder
-            answer = self._asks.folder(asked.peer, folder) if folder else self._asks.everything(asked.peer)
-            await self._tell_files(asked, await answer)
+            answer = self._source.folder(asked.peer, folder) if folder else self._source.everything(asked.peer)
+            await self._post_files(asked, await answer)
         except PeerAway as away:
             self._refuse(asked, away.detail)
         except TimeoutError:
-            self._refuse(asked, f"{asked.peer} did not tell in time, or had more to tell than is listened to")
+            self._refuse(asked, f"{asked.peer} did not answer in time, or its list is too long")
         except OSError as error:
             self._refuse(asked, f"the question did not get through: {error}")
         finally:
             self._peers.remove(asked.peer)
 
-    async def _tell_files(self, asked: BrowseUser, folders: Iterable[Folder]) -> None:
-        told = 0
+    async def _post_files(self, asked: BrowseUser, folders: Iterable[Folder]) -> None:
+        count = 0
         truncated = False
         for number, (folder, files) in enumerate(self._parts(asked.peer, folders)):
-            room = FILES_MAX - told
+            room = FILES_MAX - count
             truncated = len(files) > room
-            told += len(files[:room])
-            self._tell_part(asked, folder, files[:room])
+            count += len(files[:room])
+            self._post_part(asked, folder, files[:room])
             if truncated:
                 break
             if number % PARTS_A_TURN == 0:
@@ -153,8 +158,9 @@ class Browsing:
             part: list[tuple[str, int]] = []
             size = 0
             for name, size_bytes in folder.files:
-                if not makes_sense(peer, f"{folder.path}\\{name}", size_bytes):
-                    self._once.note("a user shares files that cannot be", f"{peer[:NAME_CHARS_MAX]!a}")
+                size_bytes = true_size(size_bytes)
+                if not is_possible_file(peer, f"{folder.path}\\{name}", size_bytes):
+                    self._troubles.note("a user shares files that cannot be", f"{peer[:NAME_CHARS_MAX]!a}")
                     continue
                 cost = len(name.encode(errors="replace")) + _SIZE_BYTES
                 if part and size + cost > PART_BYTES_MAX:
@@ -169,9 +175,9 @@ class Browsing:
         self._end(asked, why, truncated=False)
 
     def _end(self, asked: BrowseUser, refused: str, *, truncated: bool) -> None:
-        self._tell_part(asked, "", [], last=True, truncated=truncated, refused=refused)
+        self._post_part(asked, "", [], last=True, truncated=truncated, refused=refused)
 
-    def _tell_part(
+    def _post_part(
         self,
         asked: BrowseUser,
         folder: str,
@@ -181,7 +187,7 @@ class Browsing:
         truncated: bool = False,
         refused: str = "",
     ) -> None:
-        told = FilesListed(
+        listed = FilesListed(
             request=asked.request,
             peer=asked.peer[:NAME_CHARS_MAX],
             folder=folder,
@@ -191,8 +197,4 @@ class Browsing:
             truncated=truncated,
             refused=refused,
         )
-        self._post(asked.reply_to, told)
-
-
-def _possible(peer: str) -> bool:
-    return 0 < len(peer) <= NAME_CHARS_MAX and peer.isprintable()
+        self._post(asked.reply_to, listed)

@@ -28,7 +28,7 @@ class SlskReader:
 
     def __init__(self, url: str) -> None:
         try:
-            self._peer, _path = slsk_address(url)
+            self.peer, self.path = slsk_address(url)
         except ValueError as error:
             raise SourceFault(FaultKind.UNSUPPORTED_URL, str(error)) from None
         self._name = name_from_url(url)
@@ -57,7 +57,7 @@ class SlskReader:
         if self._opened_s is not None:
             self.close()
         if self._stream is None:
-            raise SourceFault(FaultKind.TURN_LOST, f"{self._peer}: the connection is gone")
+            raise SourceFault(FaultKind.TURN_LOST, f"{self.peer}: the connection is gone")
         self._start = self._position = start
         self._size_bytes = size_bytes
         self._opened_s = time.monotonic()
@@ -65,7 +65,7 @@ class SlskReader:
             self._stream.send(_OFFSET.pack(start))
         except OSError as error:
             self.close()
-            raise SourceFault(FaultKind.RESET, f"{self._peer} closed the connection before the offset") from error
+            raise SourceFault(FaultKind.RESET, f"{self.peer} closed the connection before the offset") from error
 
     def read_into(self, view: memoryview) -> int:
         if self._stream is None or self._opened_s is None:
@@ -89,10 +89,10 @@ class SlskReader:
         soon = self._opened_s is not None and time.monotonic() - self._opened_s < REFUSED_S_MAX
         self.close()
         if got == 0 and self._start > 0 and soon:
-            return SourceFault(FaultKind.RANGE_REFUSED, f"{self._peer} {how} at the offset {self._start}")
+            return SourceFault(FaultKind.RANGE_REFUSED, f"{self.peer} {how} at the offset {self._start}")
         if got == 0:
-            return SourceFault(FaultKind.UPLOAD_FAILED, f"{self._peer} {how} without a byte")
-        return SourceFault(kind, f"{self._peer} {how} after {got} bytes")
+            return SourceFault(FaultKind.UPLOAD_FAILED, f"{self.peer} {how} without a byte")
+        return SourceFault(kind, f"{self.peer} {how} after {got} bytes")
 
     @property
     def ended(self) -> bool:

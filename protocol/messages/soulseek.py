@@ -49,7 +49,8 @@ class SearchEnded(Message, tag=63):
 
 
 class EnqueueFile(Message, tag=64):
-    """Ask the peer to queue its file for us (QueueUpload). One at a time for each peer; the session holds others back.
+    """Ask the peer to queue its file for us (QueueUpload). Files of one peer queue there together, up to a limit that
+    the session keeps; one is transferred at a time.
 
     `worker` is where the connection of the upload goes.
     """
@@ -69,7 +70,8 @@ class DequeueFile(Message, tag=65):
 
 
 class QueuePlaceChanged(Message, tag=66):
-    """Our place in the peer's queue, from 1; 0 when the peer does not say."""
+    """Our place in the peer's queue, from 1. 0: the peer has our request and does not say, or the session holds the
+    request back because the peer has enough of ours."""
 
     job: int
     source: int
@@ -77,12 +79,13 @@ class QueuePlaceChanged(Message, tag=66):
 
 
 class EnqueueRefused(Message, tag=67):
-    """The peer or the network refused. `fault` is a `FaultKind` number."""
+    """The peer or the network refused. `fault` is a `FaultKind` number; `retry_after_s` 0: as its policy says."""
 
     job: int
     source: int
     fault: int
     detail: str
+    retry_after_s: float = 0.0
 
 
 class UploadOffered(Message, tag=68):
@@ -123,12 +126,15 @@ class ConnectionClosed(Message, tag=72):
     """The worker is done with the upload's connection.
 
     `stopped`: it hung up before the end of the file, so the peer's UploadFailed is awaited before it is asked again.
+    `peer` and `path` are for a session that did not negotiate the transfer.
     """
 
     job: int
     source: int
     ticket: int
     stopped: bool
+    peer: str = ""
+    path: str = ""
 
 
 class UploadFailed(Message, tag=73):
@@ -211,10 +217,28 @@ class PeerFaulted(Message, tag=79):
     offset_ok: bool
 
 
-class PeerStopped(Message, tag=80):
-    """We hung up on this peer before the end of its file: one more of this day."""
+class PeerUploadOpened(Message, tag=137):
+    """A worker has a connection of this peer. Until its end is known it counts as cut when process `pid` dies."""
 
     peer: str
+    ticket: int
+    pid: int
+
+
+class PeerUploadClosed(Message, tag=80):
+    """The worker has closed it; `stopped`: before the end of the file."""
+
+    peer: str
+    ticket: int
+    stopped: bool
+
+
+class PeerUploadSettled(Message, tag=138):
+    """How the peer counts it. `failed`: as a failed upload, one more in its ledger of this day."""
+
+    peer: str
+    ticket: int
+    failed: bool
 
 
 FILES_MAX: Final = 50_000

@@ -1,6 +1,9 @@
 """The memory of peers answers what people ask: whom do we know, how often did we hang up on whom."""
 
+import os
 import queue
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +18,9 @@ from protocol.messages import (
     Message,
     PeerDelivered,
     PeerFaulted,
-    PeerStopped,
+    PeerUploadClosed,
+    PeerUploadOpened,
+    PeerUploadSettled,
     RequestAnswered,
 )
 from protocol.messages.addresses import PEER_HISTORY
@@ -62,11 +67,15 @@ def stops(peer: str = "", offset: int = 0, limit: int = 10) -> ListStops:
     return ListStops(request=5, reply_to="store/desk", peer=peer, offset=offset, limit=limit)
 
 
+def failed_upload(peer: str, ticket: int) -> PeerUploadSettled:
+    return PeerUploadSettled(peer=peer, ticket=ticket, failed=True)
+
+
 def test_known_peers_come_fastest_first_in_pages(asker: Asker) -> None:
     assert asker.ask(peers(), PeerView) == (0, [])
     for number in range(5):
         asker.tell(PeerDelivered(peer=f"p{number}", rate_bytes_s=1000.0 * number, setup_s=0.5))
-    asker.tell(PeerFaulted(peer="p1", fault=17, offset_ok=False), PeerStopped(peer="p1"), PeerStopped(peer="p1"))
+    asker.tell(PeerFaulted(peer="p1", fault=17, offset_ok=False), failed_upload("p1", 1), failed_upload("p1", 2))
     total, page = asker.ask(peers(offset=2, limit=2), PeerView)
     assert (total, [row.peer for row in page]) == (5, ["p2", "p1"])
     one = page[1]
@@ -77,12 +86,44 @@ def test_known_peers_come_fastest_first_in_pages(asker: Asker) -> None:
 
 
 def test_the_ledger_of_stops_is_told_of_all_or_of_one(asker: Asker) -> None:
-    asker.tell(*(PeerStopped(peer=peer) for peer in ("ann", "bob", "bob")))
+    asker.tell(*(failed_upload(peer, ticket) for ticket, peer in enumerate(("ann", "bob", "bob"))))
     total, rows = asker.ask(stops(), StopCount)
     assert (total, [(row.peer, row.count) for row in rows]) == (2, [("bob", 2), ("ann", 1)])
     assert len(rows[0].day) == len("2026-11-25")
     assert [row.peer for row in asker.ask(stops("ann"), StopCount)[1]] == ["ann"]
     assert asker.ask(stops("eve"), StopCount) == (0, [])
+
+
+def test_an_upload_is_counted_once_and_as_the_peer_counts_it(asker: Asker) -> None:
+    for ticket in (1, 2, 3):
+        asker.tell(PeerUploadOpened(peer="ann", ticket=ticket, pid=os.getpid()))
+    asker.tell(
+        PeerUploadClosed(peer="ann", ticket=1, stopped=True),
+        failed_upload("ann", 1),
+        failed_upload("ann", 1),
+        PeerUploadClosed(peer="ann", ticket=2, stopped=True),
+        PeerUploadSettled(peer="ann", ticket=2, failed=False),  # it had sent everything
+        PeerUploadClosed(peer="ann", ticket=3, stopped=False),
+        failed_upload("ann", 4),  # its connection was refused
+    )
+    assert [row.count for row in asker.ask(stops("ann"), StopCount)[1]] == [2]
+
+
+def test_an_upload_whose_process_died_is_counted_at_the_next_start(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as dead:
+        dead.wait()
+    first = Asker(tmp_path)
+    for ticket, pid in ((1, dead.pid), (2, os.getpid())):
+        first.tell(PeerUploadOpened(peer="ann", ticket=ticket, pid=pid))
+    assert first.ask(stops("ann"), StopCount)[1] == [], "the session may still say how the peer counts it"
+    stop_actors([first.memory], timeout_s=5.0)
+    first.bus.close()
+    again = Asker(tmp_path)
+    try:
+        assert [row.count for row in again.ask(stops("ann"), StopCount)[1]] == [1]
+    finally:
+        stop_actors([again.memory], timeout_s=5.0)
+        again.bus.close()
 
 
 def test_a_page_is_bounded_and_comes_in_several_parts(asker: Asker) -> None:

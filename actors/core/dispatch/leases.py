@@ -35,7 +35,6 @@ from protocol.messages import (
     LeaseRevoked,
     LeaseTrimmed,
     PeerDelivered,
-    PeerStopped,
     SizeLearned,
     SourceMeasured,
     SourceSlowed,
@@ -198,8 +197,6 @@ class Leases:
 
     def _count_stop(self, source: Source, *, stopped: bool) -> None:
         source.stops += stopped
-        if stopped and source.peer:
-            self._out.post(PEER_HISTORY, PeerStopped(peer=source.peer))
         before = source.budget_spent
         stop_cost.update_stop_budget(source, self.job)
         if source.budget_spent != before:

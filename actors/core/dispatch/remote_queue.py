@@ -99,7 +99,7 @@ class RemoteQueue:
     def offered(self, message: UploadOffered, *, size_bytes: int, now_s: float) -> Source | None:
         """Take an offered upload. None: it was not requested, or is not the file; then it is declined.
 
-        `size_bytes`: of the job's file, -1 while unknown.
+        `size_bytes`: of the job's file, -1 while unknown. Some clients offer 0 bytes of files that are not empty.
         """
         source = self._sources.get(message.source)
         if source is None or not source.enqueued or source.busy is not None:
@@ -108,12 +108,13 @@ class RemoteQueue:
         source.ticket = message.ticket
         source.queue_place = max(source.queue_place, 0)
         known = size_bytes if size_bytes >= 0 else source.size_bytes
-        if known >= 0 and message.size_bytes != known:
+        not_said = message.size_bytes < 0 or (message.size_bytes == 0 and known > 0)
+        if known >= 0 and message.size_bytes != known and not not_said:
             self.decline(source, now_s)
             detail = f"size differs: offers {message.size_bytes} bytes, the file has {known}"
             self._failures.ban(source, FaultKind.SIZE_DIFFERS, detail)
             return None
-        source.size_bytes, source.probed = message.size_bytes, True
+        source.size_bytes, source.probed = known if not_said else message.size_bytes, True
         return source
 
     def accept(self, source: Source) -> None:
@@ -139,7 +140,13 @@ class RemoteQueue:
         source = self._sources.get(message.source)
         if source is not None and source.enqueued:
             self._forget(source)
-            self._failures.record_failure(source, FaultKind(message.fault), message.detail, now_s=now_s)
+            self._failures.record_failure(
+                source,
+                FaultKind(message.fault),
+                message.detail,
+                retry_after_s=message.retry_after_s,
+                now_s=now_s,
+            )
 
     def upload_failed(self, message: UploadFailed, *, now_s: float) -> Source | None:
         """Take the end of an offered upload. Return the source when its lease waits for bytes that will not come.

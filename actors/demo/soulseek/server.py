@@ -123,7 +123,8 @@ class Server:
             return None
         old = self.sessions.get(request.username)
         if old is not None:
-            await self.replace(old)
+            with suppress(*PEER_ERRORS):  # it is for the old client to close
+                await old.connection.send(messages.Kicked.Response())
         session = Session(request.username, connection)
         await connection.send(
             messages.Login.Response(
@@ -136,12 +137,6 @@ class Server:
         self.sessions[session.name] = session
         await self._announce(session.name)
         return session
-
-    async def replace(self, old: Session) -> None:
-        """Another login of this name: tell the old session (code 41) and close it."""
-        with suppress(*PEER_ERRORS):
-            await old.connection.send(messages.Kicked.Response())
-        old.connection.close()
 
     async def _handle(self, session: Session, message: Any) -> None:
         """Do what a user asks; messages not listed here are ignored."""

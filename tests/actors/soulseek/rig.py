@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from actors.runtime.actor import stop_actors
 from actors.runtime.message_bus import MessageBus
 from actors.soulseek.actor import Session
-from actors.soulseek.settings import SessionSettings, TalkTimes
+from actors.soulseek.settings import SessionSettings, SessionTimes
 from protocol.messages import (
     AcceptUpload,
     ConnectionClosed,
@@ -31,9 +31,9 @@ HEAR_S_MAX = 20.0
 WORKER = "fetch-1/worker-1-1"
 ME = "me"
 
-SHORT_TIMES = TalkTimes(
+SHORT_TIMES = SessionTimes(
     connect_s_max=4.0, upload_failed_s_max=0.4, repeat_s=(0.5, 1.0), repeat_every_s=2.0,
-    place_first_s=0.2, place_every_s=0.5,
+    place_first_s=0.2, place_every_s=0.5, place_answer_s_max=0.3, verdict_s_max=1.5,
     answer_s_max=1.0, file_s_max=1.5, owed_s_max=5.0, failed_s_max=1.0, login_s_max=2.0,
 )  # fmt: skip
 
@@ -136,5 +136,5 @@ def read_on(sock: socket.socket) -> bytes:
     return bytes(got)
 
 
-def times(**changed: Any) -> TalkTimes:
+def times(**changed: Any) -> SessionTimes:
     return dataclasses.replace(SHORT_TIMES, **changed)

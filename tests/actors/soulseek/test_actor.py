@@ -82,10 +82,28 @@ def test_another_login_of_the_same_name_is_not_fought(box: Network) -> None:
         first.online()
         with Rig(box.server_port, username="twin") as second:
             second.online()
-            assert first.state("kicked").final
+            assert not first.state("kicked").final
+            assert "another program" in search(first, box.term)[1].refused, "it says so meanwhile"
+            box.wait_for("twin-watch")
             logins = box.logins()
             assert search(second, box.term, wait_s=1.0)[1].peers == 2
             assert box.logins() == logins
+        first.state("online")
+        assert search(first, box.term, wait_s=1.0)[1].peers == 2, "it has come back by itself"
+        box.wait_for("twin-watch", online=False)
+
+
+def test_where_the_name_cannot_be_watched_another_login_is_left_alone() -> None:
+    with (
+        network({"a": Character()}, passwords={"twin-watch": "taken"}) as own,
+        Rig(own.server_port, username="twin") as first,
+    ):
+        first.online()
+        with Rig(own.server_port, username="twin") as second:
+            second.online()
+            first.state("kicked")
+            while not first.state("kicked").final:
+                pass
 
 
 def test_a_taken_listening_port_is_passed_over_and_when_all_are_taken_that_is_said(box: Network) -> None:

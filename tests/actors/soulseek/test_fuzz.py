@@ -1,47 +1,27 @@
-"""What peers may send, at random: decoding is bounded, and a talk survives every order of events without leaking."""
+"""What peers may send, at random: decoding is bounded, and one peer fills no more than its part of a search."""
 
 import asyncio
 import itertools
-import os
 import struct
 import zlib
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from actors.core.peers.input_checks import is_possible_file, printable
+from actors.core.peers.refusals import Refusal, refusal_of
 from actors.demo.soulseek.wire import messages, primitives
 from actors.soulseek import aioslsk_patches
-from actors.soulseek.file_connections import FileDoor
-from actors.soulseek.input_limits import ARRAY_ITEMS_MAX, UNPACKED_BYTES_MAX, BoundedZlib, Once
-from actors.soulseek.negotiation import Negotiation
-from actors.soulseek.ports import FoundFile, PeerAway, Reply
-from actors.soulseek.queue_entry import Offered
-from actors.soulseek.refusals import fault_of, shown
-from actors.soulseek.searches import HITS_OF_PEER_MAX, Budget, Searches, makes_sense
-from actors.soulseek.settings import TalkTimes
-from protocol.messages import (
-    ConnectionReady,
-    EnqueueRefused,
-    Message,
-    QueuePlaceChanged,
-    SearchHit,
-    StartSearch,
-    UploadFailed,
-    UploadOffered,
-)
+from actors.soulseek.input_limits import ARRAY_ITEMS_MAX, UNPACKED_BYTES_MAX, BoundedZlib, TroubleLog
+from actors.soulseek.ports import FoundFile, SearchReply
+from actors.soulseek.searches import HITS_OF_PEER_MAX, SearchBudget, Searches
+from protocol.messages import Message, SearchHit, StartSearch
 from protocol.messages.codec import decode, encode
-from protocol.model.faults import FaultKind
 
-aioslsk_patches.bound_aioslsk()
-
-SOON = TalkTimes(
-    connect_s_max=0.01, upload_failed_s_max=0.003, finished_s=0.001, repeat_s=(0.002,), repeat_every_s=0.01,
-    place_first_s=0.001, place_every_s=0.003, answer_s_max=0.004, file_s_max=0.004, failed_s_max=0.002,
-    last_word_s_max=0.002, owed_s_max=0.01,
-)  # fmt: skip
+aioslsk_patches.limit_aioslsk()
 
 
 def framed(code: int, payload: bytes) -> bytes:
@@ -97,7 +77,7 @@ def test_a_bomb_is_refused_and_an_honest_reply_of_thousands_is_read() -> None:
 @example(peer="u", path="a\0b", size=1)
 @example(peer="u", path="ä" * 2000, size=1)
 def test_what_makes_sense_fits_a_message_and_an_address(peer: str, path: str, size: int) -> None:
-    if not makes_sense(peer, path, size):
+    if not is_possible_file(peer, path, size):
         return
     hit = SearchHit(
         search=1, peer=peer, path=path, size_bytes=size, slots_free=True, speed_bytes_s=1, queue_length=0, locked=False
@@ -108,9 +88,8 @@ def test_what_makes_sense_fits_a_message_and_an_address(peer: str, path: str, si
 
 @given(st.text(max_size=500))
 def test_every_refusal_has_a_fault_and_can_be_shown(reason: str) -> None:
-    kind = fault_of(reason)
-    assert kind is None or isinstance(kind, FaultKind)
-    assert shown(reason).isprintable()
+    assert isinstance(refusal_of(reason), Refusal | None)
+    assert printable(reason).isprintable()
 
 
 def test_one_peer_fills_no_more_than_its_part_of_a_search() -> None:
@@ -120,21 +99,23 @@ def test_one_peer_fills_no_more_than_its_part_of_a_search() -> None:
 
         def forget_search(self, ticket: int) -> None: ...
 
-    async def ready() -> bool:
-        return True
+    async def ready() -> str:
+        return ""
 
     async def run() -> list[Message]:
         posted: list[Message] = []
         searches = Searches(
-            Net(), Budget(1, 1.0), Once(), post=lambda _to, message: posted.append(message), ready=ready
+            Net(), SearchBudget(1, 1.0), TroubleLog(), post=lambda _to, message: posted.append(message), ready=ready
         )
         searches.ask(StartSearch(search=1, term="x", wait_s=0.05, reply_to="hub/pool"))
         await asyncio.sleep(0.01)
         for peer in ("a", "b"):
             files = (FoundFile(path=f"m\\{number}.mp3", size_bytes=5) for number in itertools.count())  # without end
-            searches.reply(Reply(ticket=7, peer=peer, files=files, slots_free=True, speed_bytes_s=1, queue_length=0))
+            searches.reply(
+                SearchReply(ticket=7, peer=peer, files=files, slots_free=True, speed_bytes_s=1, queue_length=0)
+            )
         searches.reply(
-            Reply(
+            SearchReply(
                 ticket=8,
                 peer="c",
                 files=[FoundFile(path="m\\x", size_bytes=5)],
@@ -149,120 +130,3 @@ def test_one_peer_fills_no_more_than_its_part_of_a_search() -> None:
     posted = asyncio.run(run())
     assert sum(isinstance(message, SearchHit) for message in posted) == 2 * HITS_OF_PEER_MAX
     assert posted[-1].peers == 2  # type: ignore[attr-defined]
-
-
-# A talk, and every order of events.
-
-
-class FakeLines:
-    """The socket edge: what is said is counted, and every so often there is no way."""
-
-    def __init__(self, away: list[bool]) -> None:
-        self._away = itertools.cycle(away or [False])
-        self.said = 0
-
-    async def line(self, peer: str) -> Any:
-        await asyncio.sleep(0)
-        if next(self._away):
-            raise PeerAway(FaultKind.PEER_UNREACHABLE, "no way")
-        return object()
-
-    async def queue_upload(self, line: Any, path: str) -> None:
-        self.said += 1
-
-    async def ask_place(self, line: Any, path: str) -> None:
-        self.said += 1
-
-    async def answer(self, line: Any, ticket: int, *, allowed: bool) -> None:
-        self.said += 1
-
-
-STEPS = st.lists(
-    st.tuples(
-        st.sampled_from(
-            [
-                "ask",
-                "leave",
-                "take",
-                "decline",
-                "end",
-                "stop",
-                "offer",
-                "deny",
-                "failed",
-                "told",
-                "came",
-                "login",
-                "wait",
-            ]
-        ),
-        st.integers(1, 2),
-        st.integers(1, 3),
-    ),
-    max_size=40,
-)
-
-
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(STEPS, st.lists(st.booleans(), max_size=4))
-def test_a_talk_survives_every_order_of_events_and_leaks_no_descriptor(
-    steps: list[tuple[str, int, int]], away: list[bool]
-) -> None:
-    asyncio.run(_talk_through(steps, away))
-
-
-async def _talk_through(steps: list[tuple[str, int, int]], away: list[bool]) -> None:
-    told: list[Message] = []
-    given_fds: list[int] = []
-    handed: list[int] = []
-
-    def hand(_worker: str, _message: ConnectionReady, fd: int) -> None:
-        handed.append(fd)
-        os.close(fd)
-
-    async def detach(_connection: Any) -> int:
-        return -1
-
-    door = FileDoor(detach, Once(), ticket_s_max=0.01)
-    talk = Negotiation(
-        "u", FakeLines(away), door, SOON, tell=lambda _job, message: told.append(message), hand=hand,
-        tokens=itertools.count(),
-    )  # fmt: skip
-    for step, source, ticket in steps:
-        path = f"m\\{source}"
-        match step:
-            case "ask":
-                talk.ask(1, source, path, "fetch-1/w")
-            case "leave":
-                talk.leave(1, source)
-            case "take" | "decline":
-                talk.answer(1, source, ticket, taken=step == "take")
-            case "end" | "stop":
-                talk.ended(1, source, ticket, stopped=step == "stop")
-            case "offer":
-                talk.offered(path, Offered(ticket, 1000, object()))
-            case "deny":
-                talk.denied(path, "Too many files" if ticket == 1 else "Queued")
-            case "failed":
-                talk.upload_failed(path)
-            case "told":
-                talk.place_told(path, ticket)
-            case "came":
-                claim = door._claims.get(("u", ticket))
-                if claim is not None:
-                    fd = os.open(os.devnull, os.O_RDONLY)
-                    given_fds.append(fd)
-                    claim(fd)
-            case "login":
-                talk.logged_in()
-        await asyncio.sleep(0.002 if step == "wait" else 0)
-    talk.leave_job(1)
-    deadline_s = asyncio.get_running_loop().time() + 5
-    while not talk.idle:
-        assert asyncio.get_running_loop().time() < deadline_s, "it never comes to rest"
-        await asyncio.sleep(0.001)
-    assert not door._claims, "no ticket is waited for any more"
-    assert {type(message) for message in told} <= {QueuePlaceChanged, EnqueueRefused, UploadFailed, UploadOffered}
-    for fd in set(given_fds) - set(handed):
-        with pytest.raises(OSError, match="Bad file descriptor"):
-            os.fstat(fd)

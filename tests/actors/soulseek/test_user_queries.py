@@ -18,7 +18,7 @@ from tests.soulseek_network.network import Character, Network, network
 
 SIZE = 1 << 20
 HOSTILE: tuple[Hostility, ...] = ("zlib_bomb", "million_files", "length_prefix", "garbage", "names", "sizes")
-TIMES = times(told_s_max=1.5, server_s_max=2.0)
+TIMES = times(browse_s_max=1.5, server_s_max=2.0)
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def test_real_users_tell_what_they_share(box: Network, tmp_path: Path, kind: str
     (folder / "album").mkdir(parents=True)
     (folder / "album" / "one.flac").write_bytes(b"1" * 1000)
     (folder / "two.flac").write_bytes(b"2" * 2000)
-    with Rig(box.server_port, username=f"asks-{kind}", times=times(told_s_max=15.0)) as rig:
+    with Rig(box.server_port, username=f"asks-{kind}", times=times(browse_s_max=15.0)) as rig:
         rig.online()
         if kind == "nicotine":
             if not nicotine.installed():

@@ -356,7 +356,7 @@ def test_the_session_gets_what_the_account_says() -> None:
         "import sys\n"
         "import actors.local.search\n"
         "from actors.soulseek.settings import SessionSettings\n"
-        "from actors.soulseek.starting import session_settings\n"
+        "from actors.soulseek.settings import session_settings\n"
         "from protocol.config.settings import Account\n"
         "plain = session_settings(Account(username='a', password='b'))\n"
         "assert plain == SessionSettings(username='a', password='b'), plain\n"

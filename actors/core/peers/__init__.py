@@ -1,0 +1,1 @@
+"""Decisions about Soulseek peers: negotiations of downloads, refusals, validity of what they send."""

@@ -1,0 +1,387 @@
+"""The negotiation with one peer, step by step and in every order of events. Times are those of `NegotiationTimes`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.core.peers.negotiation import (
+    FILES_QUEUED_MAX,
+    Action,
+    EntryState,
+    ExpectConnection,
+    ForgetConnection,
+    HandOver,
+    NegotiationTimes,
+    PeerNegotiation,
+    SendAnswer,
+    SendPlaceRequest,
+    SendRequest,
+)
+from actors.core.peers.refusals import next_encoding, refusal_of
+from protocol.messages import EnqueueRefused, Message, PeerUploadSettled, QueuePlaceChanged, UploadFailed, UploadOffered
+from protocol.messages.addresses import Post
+from protocol.model.faults import FaultKind
+
+TIMES = NegotiationTimes()
+WORKER = "fetch-1/worker-1-1"
+CONNECTION = object()
+
+
+class Talk:
+    """A negotiation, a clock, and what came of the last step."""
+
+    def __init__(self) -> None:
+        self.state = PeerNegotiation("ann", TIMES)
+        self.now_s = 100.0
+        self.actions: list[Action] = []
+
+    def do(self, name: str, *arguments: Any, **named: Any) -> Any:
+        result = getattr(self.state, name)(*arguments, **named, now_s=self.now_s)
+        self.state.tick(now_s=self.now_s)
+        self.actions = self.state.take()
+        for sent in self.of(SendRequest):
+            self.state.request_sent(sent.path, now_s=self.now_s)
+        self.actions += self.state.take()
+        return result
+
+    def wait(self, s: float) -> None:
+        """Let time pass, step by step as the shell does."""
+        until_s = self.now_s + s
+        seen: list[Action] = []
+        while (due_s := self.state.due_s(self.now_s)) is not None and due_s <= until_s:
+            self.now_s = due_s
+            self.do("tick")
+            seen += self.actions
+        self.now_s = until_s
+        self.do("tick")
+        self.actions = seen + self.actions
+
+    def of(self, *kinds: type) -> list[Any]:
+        return [action for action in self.actions if isinstance(action, kinds)]
+
+    def posts(self, *kinds: type[Message]) -> list[Any]:
+        return [post.message for post in self.of(Post) if isinstance(post.message, kinds)]
+
+    def enqueue(self, source: int, path: str = "") -> None:
+        self.do("enqueue", 1, source, path or f"m\\{source}", WORKER)
+
+    def offer(self, source: int, ticket: int, size: int = 1000) -> bool:
+        return bool(self.do("offered", f"m\\{source}", ticket, size, CONNECTION))
+
+    def transfer(self, source: int, ticket: int) -> None:
+        """Everything up to a connection in the worker's hands."""
+        self.offer(source, ticket)
+        self.do("answer_offer", 1, source, ticket, accepted=True)
+        self.do("connected", ticket)
+        assert self.of(HandOver)
+
+    def close(self, source: int, ticket: int, *, stopped: bool) -> None:
+        self.do("connection_closed", 1, source, ticket, path=f"m\\{source}", stopped=stopped)
+
+
+@pytest.fixture
+def talk() -> Talk:
+    return Talk()
+
+
+def test_files_of_one_peer_are_asked_for_together_up_to_a_limit(talk: Talk) -> None:
+    sent = 0
+    for source in range(FILES_QUEUED_MAX + 5):
+        talk.enqueue(source)
+        sent += len(talk.of(SendRequest))
+        assert [post.place for post in talk.posts(QueuePlaceChanged)] == [0], "asked for or held back: no blame"
+    assert sent == FILES_QUEUED_MAX
+    talk.do("denied", "m\\3", "Banned")
+    assert [action.path for action in talk.of(SendRequest)] == [f"m\\{FILES_QUEUED_MAX}"]
+
+
+def test_an_offer_becomes_a_connection_in_the_workers_hands(talk: Talk) -> None:
+    talk.enqueue(1)
+    assert talk.offer(1, 7)
+    assert [(post.source, post.ticket, post.size_bytes) for post in talk.posts(UploadOffered)] == [(1, 7, 1000)]
+    talk.do("answer_offer", 1, 1, 7, accepted=True)
+    assert [type(action) for action in talk.actions] == [ExpectConnection, SendAnswer]
+    talk.do("connected", 7)
+    (handed,) = talk.of(HandOver)
+    assert (handed.worker, handed.ready.source, handed.ready.ticket) == (WORKER, 1, 7)
+
+
+def test_one_transfer_runs_at_a_time_and_the_next_offer_waits_for_its_end(talk: Talk) -> None:
+    talk.enqueue(1)
+    talk.enqueue(2)
+    talk.transfer(1, 7)
+    talk.offer(2, 8)
+    assert not talk.actions
+    talk.close(1, 7, stopped=False)
+    assert [post.ticket for post in talk.posts(UploadOffered)] == [8]
+
+
+def test_an_offer_that_waited_too_long_is_declined_and_asked_for_again(talk: Talk) -> None:
+    talk.enqueue(1)
+    talk.enqueue(2)
+    talk.transfer(1, 7)
+    talk.offer(2, 8)
+    talk.wait(TIMES.answer_s_max)
+    assert [(answer.ticket, answer.allowed) for answer in talk.of(SendAnswer)] == [(8, False)]
+    assert [action.path for action in talk.of(SendRequest)] == ["m\\2"]
+    assert not talk.posts(UploadFailed, EnqueueRefused), "nobody is to blame"
+
+
+def test_after_a_stop_the_same_file_waits_for_upload_failed_and_another_does_not(talk: Talk) -> None:
+    talk.enqueue(1)
+    talk.transfer(1, 7)
+    talk.close(1, 7, stopped=True)
+    talk.enqueue(1)
+    assert not talk.of(SendRequest)
+    talk.enqueue(2)
+    assert [action.path for action in talk.of(SendRequest)] == ["m\\2"]
+    talk.do("upload_failed", "m\\1")
+    assert [action.path for action in talk.of(SendRequest)] == ["m\\1"]
+
+
+def test_a_late_upload_failed_does_not_end_the_next_attempt(talk: Talk) -> None:
+    talk.enqueue(1)
+    talk.transfer(1, 7)
+    talk.close(1, 7, stopped=True)
+    talk.enqueue(1)
+    talk.wait(TIMES.upload_failed_s_max)
+    assert talk.of(SendRequest)
+    talk.transfer(1, 8)
+    talk.do("upload_failed", "m\\1")
+    assert not talk.posts(UploadFailed)
+    talk.do("upload_failed", "m\\1")
+    assert [post.ticket for post in talk.posts(UploadFailed)] == [8]
+
+
+@pytest.mark.parametrize(
+    ("stopped", "failed", "counted"), [(True, True, True), (True, False, False), (False, False, False)]
+)
+def test_a_transfer_is_settled_as_the_peer_counts_it(talk: Talk, stopped: bool, failed: bool, counted: bool) -> None:
+    talk.enqueue(1)
+    talk.transfer(1, 7)
+    talk.close(1, 7, stopped=stopped)
+    settled = talk.posts(PeerUploadSettled)
+    if failed:
+        talk.do("upload_failed", "m\\1")
+        settled += talk.posts(PeerUploadSettled)
+    talk.wait(60.0)
+    settled += talk.posts(PeerUploadSettled)
+    assert [(post.ticket, post.failed) for post in settled] == [(7, counted)]
+    assert talk.state.idle
+
+
+def test_a_transfer_cut_by_the_death_of_our_worker_is_settled_by_upload_failed(talk: Talk) -> None:
+    talk.enqueue(1)
+    talk.transfer(1, 7)
+    talk.do("upload_failed", "m\\1")
+    assert [post.failed for post in talk.posts(PeerUploadSettled)] == [True]
+    assert [post.ticket for post in talk.posts(UploadFailed)] == [7]
+    talk.wait(TIMES.failed_s_max + TIMES.owed_s_max)
+    assert talk.state.idle
+
+
+def test_a_connection_refused_after_its_offer_was_accepted_is_settled_too(talk: Talk) -> None:
+    talk.enqueue(1)
+    talk.offer(1, 7)
+    talk.do("answer_offer", 1, 1, 7, accepted=True)
+    talk.do("dequeue", 1, 1)
+    assert [action.ticket for action in talk.of(ForgetConnection)] == [7]
+    talk.do("upload_failed", "m\\1")
+    assert [(post.ticket, post.failed) for post in talk.posts(PeerUploadSettled)] == [(7, True)]
+
+
+def test_a_transfer_of_an_earlier_session_is_settled_when_its_worker_closes_it(talk: Talk) -> None:
+    talk.close(1, 7, stopped=True)
+    talk.do("upload_failed", "m\\1")
+    assert [(post.ticket, post.failed) for post in talk.posts(PeerUploadSettled)] == [(7, True)]
+
+
+def test_an_enqueue_before_the_workers_report_waits_for_it_boundedly(talk: Talk) -> None:
+    talk.enqueue(1)
+    talk.transfer(1, 7)
+    talk.enqueue(1)
+    assert not talk.of(SendRequest)
+    talk.wait(TIMES.closing_s_max)
+    assert not talk.of(SendRequest), "presumed stopped: its UploadFailed is awaited"
+    talk.wait(TIMES.upload_failed_s_max)
+    assert talk.of(SendRequest)
+
+
+def test_a_name_is_asked_for_in_the_old_code_page_when_it_is_not_shared_in_utf8(talk: Talk) -> None:
+    path = "m\\Für Elise.mp3"
+    talk.enqueue(1, path)
+    assert [action.encoding for action in talk.of(SendRequest)] == ["utf-8"]
+    talk.do("denied", path, "File not shared.")
+    assert [action.encoding for action in talk.of(SendRequest)] == ["cp1252"]
+    talk.do("place_reported", path, 3)
+    talk.enqueue(2, "m\\Träumerei.mp3")
+    assert [action.encoding for action in talk.of(SendRequest)] == ["cp1252"], "remembered of this user"
+    talk.do("denied", "m\\Träumerei.mp3", "File not shared.")
+    assert [action.encoding for action in talk.of(SendRequest)] == ["utf-8"]
+    talk.do("denied", "m\\Träumerei.mp3", "File not shared.")
+    assert [post.fault for post in talk.posts(EnqueueRefused)] == [FaultKind.NOT_SHARED]
+
+
+@pytest.mark.parametrize("path", ["m\\plain.mp3", "m\\音楽.mp3"])
+def test_a_name_without_another_spelling_is_refused_at_once(talk: Talk, path: str) -> None:
+    talk.enqueue(1, path)
+    talk.do("denied", path, "File not shared.")
+    assert [post.fault for post in talk.posts(EnqueueRefused)] == [FaultKind.NOT_SHARED]
+    assert next_encoding(path, ("utf-8",)) is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind", "passes"),
+    [
+        ("Too many files", FaultKind.BUSY, True),
+        ("Too many megabytes", FaultKind.BUSY, True),
+        ("Too many failed transfers today", FaultKind.TOO_MANY_FILES, False),
+        ("Cancelled", FaultKind.BUSY, True),
+        ("Pending shutdown.", FaultKind.BUSY, True),
+        ("File read error.", FaultKind.BUSY, True),
+        ("Disallowed extension", FaultKind.NOT_SHARED, False),
+        ("File not shared.", FaultKind.NOT_SHARED, False),
+        ("Banned (rude)", FaultKind.PEER_BANNED_US, False),
+        ("I do not feel like it", FaultKind.BUSY, False),
+    ],
+)
+def test_each_refusal_has_its_own_patience(reason: str, kind: FaultKind, passes: bool) -> None:
+    refusal = refusal_of(reason)
+    assert refusal is not None
+    assert refusal.kind is kind
+    assert (refusal.retry_after_s > 0) is passes
+
+
+def test_queued_is_no_refusal(talk: Talk) -> None:
+    assert refusal_of("Queued") is None
+    talk.enqueue(1)
+    talk.do("denied", "m\\1", "Queued")
+    assert not talk.posts(EnqueueRefused)
+
+
+def test_a_request_that_meets_silence_is_repeated_until_past_the_peers_own_offer_time_out(talk: Talk) -> None:
+    talk.enqueue(1)
+    talk.wait(70.0)
+    assert len(talk.of(SendRequest)) == sum(repeat_s <= 70 for repeat_s in TIMES.repeat_s)
+    assert max(TIMES.repeat_s[n + 1] - TIMES.repeat_s[n] for n in range(6)) <= 10, "45 s after a lost offer it is heard"
+
+
+def test_a_peer_that_stops_telling_our_place_is_asked_again(talk: Talk) -> None:
+    talk.enqueue(1)
+    talk.wait(TIMES.place_first_s)
+    assert talk.of(SendPlaceRequest)
+    talk.do("place_reported", "m\\1", 4)
+    talk.wait(TIMES.place_every_s)
+    assert talk.of(SendPlaceRequest)
+    assert not talk.of(SendRequest)
+    talk.wait(TIMES.place_answer_s_max)
+    assert talk.of(SendRequest), "it may have been restarted"
+
+
+def test_an_absurd_size_is_refused_and_a_missing_one_passed_on(talk: Talk) -> None:
+    talk.enqueue(1)
+    talk.offer(1, 7, size=1 << 60)
+    assert [answer.allowed for answer in talk.of(SendAnswer)] == [False]
+    assert [post.fault for post in talk.posts(EnqueueRefused)] == [FaultKind.BAD_ANSWER]
+    talk.enqueue(1)
+    talk.offer(1, 8, size=-1)
+    assert [post.size_bytes for post in talk.posts(UploadOffered)] == [-1]
+
+
+def test_an_offer_that_our_side_does_not_answer_is_declined_in_time(talk: Talk) -> None:
+    talk.enqueue(1)
+    talk.offer(1, 7)
+    talk.wait(TIMES.answer_s_max)
+    assert [answer.allowed for answer in talk.of(SendAnswer)] == [False]
+    assert [post.fault for post in talk.posts(UploadFailed)] == [FaultKind.TURN_LOST]
+    assert talk.state.idle
+
+
+def test_what_is_not_wanted_is_declined_by_the_caller(talk: Talk) -> None:
+    assert not talk.offer(1, 7)
+    talk.enqueue(1)
+    talk.do("dequeue", 1, 1)
+    assert not talk.offer(1, 7)
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            [
+                "enqueue", "dequeue", "accept", "decline", "end", "stop", "offer", "deny", "queued", "not shared",
+                "failed", "place", "connect", "login", "wait", "wait long", "away", "close job",
+            ]
+        ),
+        st.integers(1, 3),
+        st.integers(1, 3),
+    ),
+    max_size=60,
+)  # fmt: skip
+
+
+@given(STEPS)
+def test_every_order_of_events_keeps_the_invariant_and_ends_idle(steps: list[tuple[str, int, int]]) -> None:
+    talk = Talk()
+    expected: set[int] = set()
+    for name, source, ticket in steps:
+        _take_step(talk, name, source, ticket)
+        for action in talk.actions:
+            if isinstance(action, ExpectConnection):
+                expected.add(action.ticket)
+            elif isinstance(action, ForgetConnection):
+                expected.discard(action.ticket)
+        _check(talk)
+    talk.do("close_job", 1)
+    for action in talk.of(ForgetConnection):
+        expected.discard(action.ticket)
+    assert not expected, "no connection is waited for any more"
+    talk.wait(120.0)
+    assert talk.state.idle
+
+
+def _take_step(talk: Talk, name: str, source: int, ticket: int) -> None:
+    path = f"m\\{source}"
+    match name:
+        case "enqueue":
+            talk.enqueue(source)
+        case "dequeue":
+            talk.do("dequeue", 1, source)
+        case "accept" | "decline":
+            talk.do("answer_offer", 1, source, ticket, accepted=name == "accept")
+        case "end" | "stop":
+            talk.close(source, ticket, stopped=name == "stop")
+        case "offer":
+            talk.offer(source, ticket)
+        case "deny" | "queued" | "not shared":
+            talk.do("denied", path, {"deny": "Too many files", "queued": "Queued"}.get(name, "File not shared"))
+        case "failed":
+            talk.do("upload_failed", path)
+        case "place":
+            talk.do("place_reported", path, ticket)
+        case "connect":
+            talk.do("connected", ticket)
+        case "login":
+            talk.do("logged_in")
+        case "wait" | "wait long":
+            talk.wait(0.6 if name == "wait" else 45.0)
+        case "away":
+            talk.do("send_failed", SendRequest(path, "utf-8"), FaultKind.OFFLINE, "away")
+        case "close job":
+            talk.do("close_job", 1)
+
+
+def _check(talk: Talk) -> None:
+    entries = list(talk.state._entries.values())
+    running = [entry for entry in entries if entry.state in (EntryState.ACCEPTED, EntryState.TRANSFERRING)]
+    flowing = [entry for entry in running if not talk.state._has_failed(entry)]
+    assert len(flowing) <= 1, "one transfer at a time"
+    for entry in running:
+        transfer = talk.state._transfer(entry.job, entry.source, entry.ticket)
+        assert transfer is not None
+        assert transfer.closed_s is None
+    paths = [entry.path for entry in entries if entry.state is not EntryState.HELD]
+    assert len(paths) == len(set(paths))
