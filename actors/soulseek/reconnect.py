@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from protocol.messages import SessionChanged
 
 FINAL_REASONS: Final = {
-    "INVALIDPASS": "the password is wrong, or the name belongs to someone else",
+    "INVALIDPASS": "the password is wrong, or the name is another user's",
     "INVALIDUSERNAME": "the server does not accept this user name",
     "INVALIDVERSION": "the server does not accept this version of the program",
 }
@@ -143,7 +143,7 @@ class LoginKeeper:
     async def _wait_for_the_other(self, return_s: float) -> bool:
         """Another login of our name ended ours: stay away until its program has left. False: that cannot be known."""
         self._network.why_offline = f"not logged in: {KICKED}"
-        self._report("kicked", f"{KICKED}; waiting until it has left")
+        self._report("kicked", KICKED)
         pause_s = self._retry_s[0]
         hurry = asyncio.ensure_future(self._hurry.wait())
         try:

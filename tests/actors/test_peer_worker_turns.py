@@ -135,6 +135,10 @@ def offset_said(peer: socket.socket) -> int:
     return int(offset)
 
 
+def closed(ticket: int, *, stopped: bool) -> ConnectionClosed:
+    return ConnectionClosed(job=1, source=1, ticket=ticket, stopped=stopped, peer="u", path="music\\x.bin")
+
+
 def test_a_lease_waits_for_its_connection_and_shows_that_it_lives(world: World) -> None:
     world.grant(2, 11)
     for _ in range(3):
@@ -154,12 +158,12 @@ def test_the_session_hears_how_the_connection_ended(world: World) -> None:
     world.grant(0, 11)
     with world.hand(ticket=7) as peer:
         peer.sendall(BODY)
-        assert world.hear_end()[0] == ConnectionClosed(job=1, source=1, ticket=7, stopped=False)
+        assert world.hear_end()[0] == closed(7, stopped=False)
     world.grant(0, 4, lease=2)
     with world.hand(ticket=8) as peer:
         peer.sendall(BODY[: 6 * CHUNK])
         ended, finished = world.hear_end()
-        assert ended == ConnectionClosed(job=1, source=1, ticket=8, stopped=True)
+        assert ended == closed(8, stopped=True)
         assert finished.stopped
 
 
@@ -186,7 +190,7 @@ def test_a_connection_that_comes_after_its_lease_was_revoked_is_closed_at_once(w
     assert (released.fault, released.stopped) == (FaultKind.REVOKED, False)
     with world.hand(ticket=9) as peer:
         assert peer.recv(1) == b""
-    assert world.hear(ConnectionClosed) == ConnectionClosed(job=1, source=1, ticket=9, stopped=True)
+    assert world.hear(ConnectionClosed) == closed(9, stopped=True)
 
 
 def test_a_turn_lost_before_does_not_spoil_the_next_one(world: World) -> None:
@@ -223,7 +227,7 @@ def test_a_second_connection_during_a_ride_is_refused_and_the_ride_goes_on(world
         peer.sendall(BODY[:100])
         with world.hand(ticket=2) as other:
             assert other.recv(1) == b""
-        assert world.hear(ConnectionClosed) == ConnectionClosed(job=1, source=1, ticket=2, stopped=True)
+        assert world.hear(ConnectionClosed) == closed(2, stopped=True)
         peer.sendall(BODY[100:])
         assert world.hear(LeaseFinished).handed_stop == 11
     assert world.has_stored(0)

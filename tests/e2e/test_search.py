@@ -95,7 +95,7 @@ def test_nothing_found_is_exit_code_3(shoal: Shoal, box: Network) -> None:
 def test_a_wrong_password_is_said_and_not_tried_again(shoal: Shoal, box: Network) -> None:
     done = shoal.run("search", box.term, **account(box, PASSWORD="wr0ng"))
     assert (done.code, done.stdout) == (3, "")
-    assert done.stderr.splitlines()[-1] == "search failed: the password is wrong, or the name belongs to somebody else"
+    assert done.stderr.splitlines()[-1] == "search failed: the password is wrong, or the name is another user's"
     assert "wr0ng" not in done.stderr
     assert done.seconds < 10
 
@@ -133,7 +133,7 @@ def test_a_second_login_of_the_same_name_ends_the_search_of_the_first(shoal: Sho
     assert second.code == 0
     done = first.finish()
     assert done.code == 3
-    assert done.events[-1]["refused"] == "somebody else has logged in by this name"
+    assert done.events[-1]["refused"] == "another program has logged in by this name"
     assert done.seconds < 20, "it does not wait, and it does not fight"
 
 

@@ -103,7 +103,7 @@ def test_who_waited_in_a_queue_is_asked_again_when_the_session_dies(shoal: Shoal
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
-        ({"PASSWORD": "wrong"}, "the password is wrong, or the name belongs to somebody else"),
+        ({"PASSWORD": "wrong"}, "the password is wrong, or the name is another user's"),
         ({"PORT": "9"}, "127.0.0.1:9 cannot be reached"),
     ],
 )
