@@ -15,13 +15,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from actors.core.peers.negotiation import (
+from actors.core.peers.negotiation import PeerNegotiation
+from actors.core.peers.negotiation_parts import (
     Action,
     ExpectConnection,
     ForgetConnection,
     HandOver,
     NegotiationTimes,
-    PeerNegotiation,
     SendAnswer,
     SendPlaceRequest,
     SendRequest,

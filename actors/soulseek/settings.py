@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from actors.core.peers.input_checks import NAME_CHARS_MAX
-from actors.core.peers.negotiation import NegotiationTimes
+from actors.core.peers.negotiation_parts import (
+    NegotiationTimes,
+)
 from actors.runtime.process import ProcessSpec
 from protocol.config.settings import Account
 from protocol.messages.addresses import FRONT, POOL, SESSION, split_address

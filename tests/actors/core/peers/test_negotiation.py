@@ -8,15 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.core.peers.negotiation import (
-    FILES_QUEUED_MAX,
+from actors.core.peers.negotiation import FILES_QUEUED_MAX, PeerNegotiation
+from actors.core.peers.negotiation_parts import (
     Action,
     EntryState,
     ExpectConnection,
     ForgetConnection,
     HandOver,
     NegotiationTimes,
-    PeerNegotiation,
     SendAnswer,
     SendPlaceRequest,
     SendRequest,
