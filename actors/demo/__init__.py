@@ -1,0 +1,1 @@
+"""The demonstration: simulated users and mirrors on this machine."""

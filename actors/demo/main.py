@@ -128,5 +128,6 @@ def _demo_options(options: DemoOptions, spec: JobSpec, **changed: Any) -> GetOpt
 
 
 def say(options: DemoOptions, line: str) -> None:
+    """Write a line to stderr, unless quiet."""
     if not options.quiet:
         sys.stderr.write(line + "\n")

@@ -157,7 +157,7 @@ class PlainSettings(Settings):  # type: ignore[misc,unused-ignore]
 
 
 class BoundedNetwork(Network):  # type: ignore[misc,unused-ignore]
-    """Accepts and makes only so many connections. `busy` says which peers' connections are not to be dropped."""
+    """Bounded numbers of connections, accepted and made. `busy` says which peers' connections are not to be dropped."""
 
     def __init__(self, settings: Any, events: Any, *, troubles: TroubleLog, busy: Callable[[str], bool]) -> None:
         super().__init__(settings, events)
@@ -225,8 +225,10 @@ class BoundedNetwork(Network):  # type: ignore[misc,unused-ignore]
         task.add_done_callback(self._closing_tasks.discard)
 
     def _remove_connection_future(self, ticket: int, connection_future: Any) -> None:
-        """A peer's answer to our call for a P connection is welcome after the direct way has won, too: the peer may
-        already be talking on it, and aioslsk would close it with what was said."""
+        """Accept a peer's answer to our call for a P connection after the direct way has won, too.
+
+        The peer may already be talking on it, and aioslsk would close it with what was sent.
+        """
         super()._remove_connection_future(ticket, connection_future)
         if connection_future.typ == "P" and connection_future.cancelled() and len(self._late) < LATE_MAX:
             self._late.add(ticket)
@@ -254,8 +256,10 @@ class BoundedNetwork(Network):  # type: ignore[misc,unused-ignore]
         await super()._on_connect_to_peer(message, connection)
 
     def sweep(self, seen: set[int]) -> set[int]:
-        """Drop what attempts to connect left behind when they were cancelled: aioslsk forgets those. `seen` is what the
-        last sweep returned; what is found twice is dropped."""
+        """Drop what attempts to connect left behind when they were cancelled: aioslsk forgets those.
+
+        `seen` is what the last sweep returned; what is found twice is dropped.
+        """
         lost: set[int] = set()
         for connection in list(self.peer_connections):
             if connection.incoming or connection.connection_state is not PeerConnectionState.AWAITING_INIT:
@@ -269,8 +273,11 @@ class BoundedNetwork(Network):  # type: ignore[misc,unused-ignore]
 
 
 class Uploads(TransferManager):  # type: ignore[misc,unused-ignore]
-    """Uploads are aioslsk's; messages about downloads go to the receiver. Three of its uploading faults are
-    mended: a speed or an offset that is too large for its own code, and a queue length that is always 0."""
+    """Uploads by aioslsk; messages about downloads go to the receiver.
+
+    Three of its faults are mended: a speed or an offset that is too large for its own code, and a queue length that is
+    always 0.
+    """
 
     def __init__(self, receiver: PeerEvents, troubles: TroubleLog, *parts: Any, **more: Any) -> None:
         self._receiver = receiver
@@ -325,8 +332,11 @@ class Uploads(TransferManager):  # type: ignore[misc,unused-ignore]
 
 
 class Searching(SearchManager):  # type: ignore[misc,unused-ignore]
-    """Replies go to the receiver, and the connection a reply came on is closed only when it is not needed: aioslsk
-    would close it in any case, and with it a negotiation."""
+    """Searches by aioslsk; replies go to the receiver.
+
+    The connection a reply came on is closed only when it is not needed: aioslsk would close it in any case, and with it
+    a negotiation.
+    """
 
     def __init__(self, receiver: PeerEvents, troubles: TroubleLog, *parts: Any, **more: Any) -> None:
         self._receiver = receiver

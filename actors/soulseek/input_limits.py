@@ -53,6 +53,7 @@ class BoundedZlib:
 
 
 def bounded_array(cls: Any, pos: int, data: bytes, element_type: Any) -> tuple[int, list[Any]]:
+    """Decode an array of at most `ARRAY_ITEMS_MAX` items, in place of aioslsk's. Raises ValueError for a longer one."""
     pos, count = pos + _COUNT.size, _COUNT.unpack_from(data, pos)[0]
     if count > min(ARRAY_ITEMS_MAX, len(data) - pos):
         raise ValueError(f"an array of {count} items")

@@ -40,8 +40,10 @@ def watch_account(settings: SessionSettings) -> tuple[str, str]:
 
 
 async def until_name_is_free(settings: SessionSettings) -> None:
-    """Return when the server says that our name is offline. Raises `ServerAway`, or `LoginRefused` when there is no
-    second account to ask with."""
+    """Return when the server says that our name is offline.
+
+    Raises `ServerAway`, or `LoginRefused` when there is no second account to ask with.
+    """
     try:
         async with asyncio.timeout(CONNECT_S_MAX):
             reader, writer = await asyncio.open_connection(settings.server_host, settings.server_port)

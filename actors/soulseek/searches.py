@@ -18,7 +18,7 @@ TERM_CHARS_MAX: Final = 250
 WAIT_S_MAX: Final = 120.0
 AT_ONCE_MAX: Final = 16
 BUSY_S: Final = 5.0
-"""When so many are running one may be over by then."""
+"""When `AT_ONCE_MAX` are running one may be over by then."""
 _SOUND: Final = {0: "bit_rate_kbit_s", 1: "duration_s", 2: "variable_rate", 4: "sample_rate_hz", 5: "bit_depth"}
 """The network's keys of attributes as fields of `SearchHit`."""
 
@@ -65,8 +65,11 @@ class _Running:
 
 
 class Searches:
-    """Owned by the session's loop. A search over the budget is refused at once, with the time when there is room
-    again: an answer that comes minutes later is of no use."""
+    """All searches of the program. Owned by the session's loop.
+
+    A search over the budget is refused at once, with the time when there is room again: an answer that comes minutes
+    later is of no use.
+    """
 
     def __init__(
         self,

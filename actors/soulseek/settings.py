@@ -51,7 +51,7 @@ class SessionSettings:
     """0: none."""
     searches_max: int = 34
     searches_s: float = 220.0
-    """At most so many searches in any time so long: the server bans clients that search more."""
+    """At most `searches_max` searches in any `searches_s`: the server bans clients that search more."""
     retry_s: tuple[float, float] = (1.0, 60.0)
     """First and longest pause between attempts to log in."""
     times: SessionTimes = SessionTimes()

@@ -53,8 +53,10 @@ class UserServer(Protocol):
 
 
 class UserQueries:
-    """Owned by the session's loop. `ready` waits, boundedly, for the login and returns why there is none,
-    empty when there is."""
+    """All queries about users. Owned by the session's loop.
+
+    `ready` waits, boundedly, for the login and returns why there is none, empty when there is.
+    """
 
     def __init__(
         self,

@@ -131,7 +131,7 @@ class PeerNegotiation:
         self._promote(now_s)
 
     def answer_offer(self, job: int, source: int, ticket: int, *, accepted: bool, now_s: float) -> None:
-        """Our side's answer to an offer it was told of."""
+        """Our side's answer to an offer that was posted to it."""
         entry = self._entries.get((job, source))
         if entry is None or entry.state is not EntryState.OFFERED or entry.ticket != ticket or not entry.proposed:
             return

@@ -99,6 +99,7 @@ def range_answer(value: str, size: int, headers: Headers) -> Answer:
 
 
 def partial_answer(start: int, stop: int, size: int, headers: Headers) -> Answer:
+    """206 with `[start, stop)`."""
     described = [("Content-Range", f"bytes {start}-{stop - 1}/{size}"), ("Content-Length", str(stop - start))]
     return Answer(status=206, headers=[*headers, *described], start=start, stop=stop)
 
@@ -111,6 +112,7 @@ def text_answer(status: int, headers: Headers) -> Answer:
 
 
 def phrase(status: int) -> str:
+    """Return the reason phrase of a status code."""
     try:
         return http.HTTPStatus(status).phrase
     except ValueError:

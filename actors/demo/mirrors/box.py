@@ -67,6 +67,7 @@ def mapped_content(content: Content) -> memoryview:
 
 
 def mapped_file(file: IO[bytes]) -> memoryview:
+    """Map an open file; an empty one gives an empty view."""
     size = os.fstat(file.fileno()).st_size
     return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if size else b"")
 

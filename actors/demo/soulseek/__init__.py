@@ -1,0 +1,1 @@
+"""A simulated Soulseek network: server and uploaders."""

@@ -188,7 +188,7 @@ class Server:
         return messages.GetUserStatus.Response(username=name, status=status, privileged=False)
 
     def _watch(self, session: Session, name: str) -> Any:
-        """Note that `session` wants to be told of this user; the answer to it."""
+        """Note that `session` watches this user; the answer to it."""
         user = self.user(name)
         session.watched.add(name)
         if not user.registered:

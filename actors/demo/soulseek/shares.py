@@ -17,7 +17,7 @@ FLAC_ATTRIBUTES = ((1, 321), (4, 44_100), (5, 16))  # seconds, Hz, bits: keys as
 
 
 def remote_path(user: str, file_name: str) -> str:
-    """Where `user` has the file: `@@abcde\\music\\Artist\\Album\\file`, another root for every user."""
+    r"""Where `user` has the file: `@@abcde\music\Artist\Album\file`, another root for every user."""
     digest = hashlib.sha256(user.encode()).digest()
     root = "".join(chr(ord("a") + byte % 26) for byte in digest[:5])
     return f"@@{root}\\{FOLDER}\\{file_name}"
