@@ -12,7 +12,7 @@ from protocol.model.faults import FaultKind
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What a refusal means. `retry_after_s` 0: as the kind's policy says."""
+    """Meaning of a refusal: fault and pause. `retry_after_s` 0: as the kind's policy says."""
 
     kind: FaultKind
     retry_after_s: float = 0.0

@@ -113,7 +113,7 @@ class Sender:
 
 
 class Host(Protocol):
-    """What a transfer needs of its uploader."""
+    """Uploader as its transfers see it."""
 
     messenger: Messenger
     sender: Sender
