@@ -43,7 +43,8 @@ from protocol.messages import (
 from protocol.messages.addresses import JOB_MANAGER, Post, split_address
 from protocol.model.job_policy import JobPolicy
 from protocol.model.job_records import JobRecord, SaveManifest, Write
-from protocol.model.job_views import Bookmark, Counts, JobDetail, JobView, ViewRow, details
+from protocol.model.job_views import Bookmark, Counts, JobDetail, JobView, details
+from protocol.model.value import Value
 from storage.job_store import JobStore
 
 Query = (
@@ -291,12 +292,12 @@ class QueryHandler:
             return [_unknown(query.request)]
         return _answered(query.request, events, total)
 
-    def _of_job(self, query: GetJob | ExplainJob, rows: Callable[[Job], Iterable[ViewRow]]) -> list[Reply]:
+    def _of_job(self, query: GetJob | ExplainJob, rows: Callable[[Job], Iterable[Value]]) -> list[Reply]:
         job = self._job(query.id)
         return [_unknown(query.request)] if job is None else _answered(query.request, rows(job))
 
 
-def _answered(request: int, rows: Iterable[ViewRow], total: int = -1) -> list[Reply]:
+def _answered(request: int, rows: Iterable[Value], total: int = -1) -> list[Reply]:
     return [*answers(request, rows, total=total)]
 
 

@@ -23,7 +23,8 @@ from protocol.messages import (
     RequestAnswered,
 )
 from protocol.messages.addresses import PEER_HISTORY, split_address
-from protocol.model.job_views import PeerView, StopCount, ViewRow, pack
+from protocol.model.job_views import PeerView, StopCount, pack
+from protocol.model.value import Value
 from storage.peer_store import PeerStore
 
 PeerHistoryInbox = (
@@ -113,7 +114,7 @@ class PeerHistory(Actor):
             case _:
                 assert_never(message)
 
-    def _answer(self, query: ListPeers | ListStops, rows: Sequence[ViewRow], total: int) -> None:
+    def _answer(self, query: ListPeers | ListStops, rows: Sequence[Value], total: int) -> None:
         bodies = list(pack(rows))
         for number, body in enumerate(bodies, 1):
             last = number == len(bodies)

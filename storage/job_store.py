@@ -12,8 +12,10 @@ from protocol.model.job_records import (
     AttemptRecord,
     DropFiles,
     DropJob,
+    EventEntry,
     JobFiles,
     JobRecord,
+    ManifestRange,
     SaveAttempt,
     SaveEvent,
     SaveFiles,
@@ -28,7 +30,6 @@ from protocol.model.job_records import (
     TrimEvents,
     Write,
 )
-from protocol.model.job_views import EventEntry, ManifestRange
 from storage.job_store_schema import (
     ATTEMPTS,
     EVENTS,

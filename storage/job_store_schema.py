@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
-from protocol.model.job_records import AttemptRecord, JobFiles, JobRecord, SourceRecord
-from protocol.model.job_views import EventEntry, ManifestRange
+from protocol.model.job_records import AttemptRecord, EventEntry, JobFiles, JobRecord, ManifestRange, SourceRecord
 from protocol.model.value import Column, RowFormat, Value
 
 APPLICATION_ID: Final = 0x53686F61
@@ -20,7 +19,7 @@ VERSION: Final = 2
 _MAGIC: Final = b"SQLite format 3\x00"
 _HEAD_BYTES: Final = 100
 
-_TYPES: Final = {int: "INTEGER", bool: "INTEGER", float: "REAL", str: "TEXT", bytes: "BLOB"}
+_TYPES: Final = {int: "INTEGER", bool: "INTEGER", float: "REAL", str: "TEXT", bytes: "BLOB", tuple: "TEXT"}
 Row = TypeVar("Row", bound=Value)
 
 
@@ -36,7 +35,7 @@ class Table(Generic[Row]):
     ) -> None:
         rows = RowFormat(cls)
         self.name = name
-        self.values: Callable[[Row], tuple[Any, ...]] = rows.values
+        self.values: Callable[[Row], tuple[Any, ...]] = rows.row
         self.row: Callable[[Sequence[Any]], Row] = rows.value
         self._declared = {column.name: _declared(column, (keys or {}).get(column.name)) for column in rows.columns}
         names = [f'"{column}"' for column in self._declared]
@@ -63,7 +62,7 @@ def _declared(column: Column, key: str | None) -> str:
     if key is not None:
         return f'"{column.name}" {kind} {key}'
     default = column.kind() if column.default is None else column.default
-    written = f"'{default}'" if kind == "TEXT" else "X''" if kind == "BLOB" else repr(default + 0)
+    written = {"TEXT": f"'{default if isinstance(default, str) else '[]'}'", "BLOB": "X''"}.get(kind, repr(default))
     return f'"{column.name}" {kind} NOT NULL DEFAULT {written}'
 
 

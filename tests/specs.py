@@ -2,8 +2,10 @@
 
 from typing import Any
 
-from protocol.messages import OpenPartFile, StartJob
+from protocol.messages import CreateJob, OpenPartFile, StartJob
+from protocol.model.job_records import JobRecord
 from protocol.model.job_spec import JobSpec, TransferPolicy
+from protocol.model.job_views import JobView
 
 
 def with_spec(fields: dict[str, Any], *, spec: JobSpec | None = None) -> dict[str, Any]:
@@ -28,3 +30,27 @@ def open_part_file(**fields: Any) -> OpenPartFile:
 def changed(asked: StartJob, **fields: Any) -> StartJob:
     """Return the same order but for these fields."""
     return asked.but(**with_spec(fields, spec=asked.spec))
+
+
+def create_job(**fields: Any) -> CreateJob:
+    """Return an order of a job."""
+    return CreateJob(**{"sources": (), **with_spec(fields)})
+
+
+def job_record(**fields: Any) -> JobRecord:
+    """Return the record of a job that was just ordered, but for what is given."""
+    return JobRecord(**{"serial": 1, "created_ms": 0, "queued_ms": 0, **with_spec(fields)})
+
+
+def job_view(**fields: Any) -> JobView:
+    """Return the view of a job that was just ordered, but for what is given."""
+    live: dict[str, Any] = dict.fromkeys(("name", "phase"), "") | dict.fromkeys(("size_bytes", "queue_place"), -1)
+    live |= {"rate_bytes_s": 0.0, "left_s": -1.0, "claim": "size", "sources_active": 0}
+    live |= {"id": "", "serial": 1, "created_ms": 0, "queued_ms": 0} | with_spec(fields)
+    return JobView(**live | {name: fields[name] for name in ("name", "size_bytes") if name in fields})
+
+
+def changed_view(view: JobView, **fields: Any) -> JobView:
+    """Return the same view but for these fields."""
+    shown = {name: fields[name] for name in ("name", "size_bytes") if name in fields}
+    return view.but(**with_spec(fields, spec=view.spec), **shown)

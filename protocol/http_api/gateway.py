@@ -35,9 +35,10 @@ from protocol.messages import (
     WatchEvents,
 )
 from protocol.messages.addresses import JOB_MANAGER, split_address
-from protocol.model.job_views import ViewRow, unpack
+from protocol.model.job_views import unpack
+from protocol.model.value import Value
 
-Row = TypeVar("Row", bound=ViewRow)
+Row = TypeVar("Row", bound=Value)
 Reply = RequestAnswered | RequestRefused | ContributorsListed | SearchHit | SearchEnded | UserDescribed | FilesListed
 """What a pending request may receive. All carry its number, as `request` or as `search`."""
 GatewayInbox = Reply | EventOccurred | SessionChanged | HealthReported | ProcessLost | ProcessReady | ConfigureGateway

@@ -13,7 +13,8 @@ from protocol.http_api.gateway import ASK_S, Answer, Gateway, RefusedError, Unav
 from protocol.http_api.openapi import refusals
 from protocol.messages import GetCounts
 from protocol.messages.addresses import JOB_MANAGER
-from protocol.model.job_views import STATES, Counts
+from protocol.model.job_records import STATES
+from protocol.model.job_views import Counts
 
 READY_S_MAX: Final = 2.0
 _COUNTERS: Final = {

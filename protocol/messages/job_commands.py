@@ -5,6 +5,7 @@ id (a UUID as text); `number` is what the hub calls one attempt at it, another o
 """
 
 from protocol.messages.base import Message, Request
+from protocol.model.job_spec import JobSpec
 
 UNCHANGED = -1
 """For the numbers of `UpdateJob`: leave as it is."""
@@ -36,40 +37,24 @@ class RequestRefused(Message, tag=86):
     detail: str
 
 
-# commands: answered by one `JobView`, the job as it is afterwards
-
-
 class CreateJob(Request, tag=87):
-    """Fetch one file. `name` empty: taken from the sources; `folder` is absolute, checked by whoever asks.
+    """Download one file. Answered by `JobDetail` rows: of the new job, or of the one that is meant.
 
-    `sources` are addresses (``http(s)://``, ``slsk://``); `term` not empty: users are searched for, for `search_s`.
-    `size_bytes` -1: not known. `checksum`: ``algorithm:hex`` or empty. `limit_bytes_s` 0: none. The highest `priority`
-    goes first.
-    `origin`: which door it came through (``multisource``, ``slskd``, ``cli``). With ``slskd``: `user` and `remote_path`
-    are what was enqueued, whoever sends the bytes; an active or queued job of the same two is the answer then, and no
-    second one is made. `widen`: look for other users with the same file. `private_ok`: addresses inside private
-    networks may be fetched from. `key` not empty: chosen by a client that may send its order twice; a job of this key
-    is the answer then, if the orders have the same `digest`, until it is deleted.
+    With the origin ``slskd`` a living job of the same `user` and `remote_path` is the answer. A job of the same `key`
+    is, until it is deleted, when the orders have the same `digest`, else the order is refused.
     """
 
-    name: str
-    folder: str
-    size_bytes: int
-    chunk_size: int
-    checksum: str
-    mode: str
-    limit_bytes_s: int
-    priority: int
+    spec: JobSpec
+    """Checked by the sender, the folder above all."""
     sources: tuple[str, ...]
-    term: str
-    search_s: float
-    origin: str
-    user: str
-    remote_path: str
-    widen: bool
-    private_ok: bool
+    """Addresses: ``http(s)://`` or ``slsk://``."""
     key: str = ""
+    """Chosen by a client that may send its order twice."""
     digest: str = ""
+    """Of its order."""
+
+
+# commands: answered by one `JobView`, the job as it is afterwards
 
 
 class PauseJob(Request, tag=88):

@@ -5,6 +5,7 @@ from protocol.messages.job_commands import ContributorsListed, SourceFound
 from protocol.messages.jobs import RestoreSourceCounts
 from protocol.messages.soulseek import SearchEnded, SearchHit, SessionChanged
 from protocol.messages.supervision import ActorDied, Pong, ProcessLost, ProcessReady
+from protocol.model.job_views import SourceReport
 
 
 class JobOpened(Message, tag=44):
@@ -32,33 +33,12 @@ class JobProgressed(Message, tag=45):
     reason: str = ""
 
 
-class SourceProgressed(Message, tag=46):
-    """One row of the display. `number` counts from 0 in the order sources were given.
-
-    `bytes_stored` and `chunks` came from it and were kept; `lease_first`/`lease_stop` are chunk numbers, -1
-    without a lease. `reason` says in words why it is not active, empty when it is.
-
-    `phase` is one of ``probing``, ``connecting``, ``queued``, ``granted`` (its turn came, no byte yet), ``flowing``,
-    ``stalled``, ``resting`` or empty. Of a Soulseek user: `peer`, and our `queue_place` (-1: not told).
-    `trims`: so often the end of its rides was taken for another source, since the hub began.
-    """
+class SourceProgressed(SourceReport, Message, tag=46):
+    """Report of one source. `source` counts from 0 in the order that sources were given; `name` has no password."""
 
     job: int
     source: int
     name: str
-    standing: str
-    rate_bytes_s: float
-    bytes_stored: int
-    chunks: int
-    leases: int
-    stops: int
-    lease_first: int
-    lease_stop: int
-    reason: str
-    phase: str = ""
-    peer: str = ""
-    queue_place: int = -1
-    trims: int = 0
 
 
 def source_known(row: SourceProgressed) -> RestoreSourceCounts:

@@ -1,65 +1,63 @@
-"""What the job store keeps, and what is written into it: the language between the job manager's decisions and its book.
+"""Records of the job store, and the writes that change it: the language between the job manager's core and its store.
 
-Rows are flat and frozen; a change is a new row. Times of the wall clock are `_ms` since 1970 (UTC), 0 when it has not
-happened. `id` is always a job's public id.
+Rows are immutable; a change is a new row. Columns are the fields, those of the embedded specification among them. Wall
+clock times are `_ms` since 1970 (UTC), 0 before it has happened. `id` is always a job's public id.
 """
+
+from typing import Final
 
 import msgspec
 
-from protocol.model.job_views import QUEUED, EventEntry, ManifestRange
+from protocol.model.job_spec import JobSpec
 from protocol.model.value import Value
 
+QUEUED: Final = "queued"
+ACTIVE: Final = "active"
+PAUSED: Final = "paused"
+SEALED: Final = "sealed"
+FAILED: Final = "failed"
+CANCELLED: Final = "cancelled"
+STATES: Final = (QUEUED, ACTIVE, PAUSED, SEALED, FAILED, CANCELLED)
+ENDED: Final = (SEALED, FAILED, CANCELLED)
 
-class Record(Value):
-    """Base of all rows: columns are the fields, in their order."""
 
-
-class JobRecord(Record):
-    """One job. As ordered: `name` to `private_ok` (see `CreateJob`).
-
-    `serial` rises with every order. `queued_ms`: since when it waits for its turn, also after a pause or a retry.
-    `number`: of the run that is under way, 0 when none is; a job that was paused or cancelled has one until its run has
-    ended. `retries`: by itself, since bytes last came; not before `retry_at_ms`. `file_name`: what the file is called
-    in `folder`, empty while nobody knows. `path`: see `JobView`. `found_bytes`: its size as sources say it, -1
-    unknown. `received_bytes`, `refetched_bytes` and `active_s` are of the runs that have ended. `waited_s`: so long no
-    source could deliver, since bytes last came or somebody resumed or retried it. `order_key`, `order_digest`: as
-    ordered.
-    """
+class JobRecord(Value):
+    """One job."""
 
     id: str
     serial: int
-    name: str
-    folder: str
-    size_bytes: int
-    chunk_size: int
-    checksum: str
-    mode: str
-    limit_bytes_s: int
-    priority: int
-    term: str
-    search_s: float
-    origin: str
-    user: str
-    remote_path: str
-    widen: bool
-    private_ok: bool
+    """Rises with every order."""
+    spec: JobSpec
+    """As ordered; limit and priority as changed since; the policy of its latest attempt."""
     created_ms: int
     queued_ms: int
+    """Since when it waits for its turn, also after a pause or a retry."""
     state: str = QUEUED
+    """One of `STATES`."""
     reason: str = ""
+    """Why nothing comes, or how it ended, in words."""
     outcome: str = ""
+    """`JobEnded.state` of its last attempt."""
     removed: bool = False
+    """No longer listed by default."""
     started_ms: int = 0
     ended_ms: int = 0
     active_s: float = 0.0
+    """This, `received_bytes` and `refetched_bytes` are of the attempts that have ended."""
     attempts: int = 0
     retries: int = 0
+    """By itself, since bytes last came; not before `retry_at_ms`."""
     retry_at_ms: int = 0
     number: int = 0
+    """Of the attempt that is under way, 0 when none is; a job that was paused or cancelled has one until it ends."""
     file_name: str = ""
+    """Name of the file in its folder, empty while it is not known."""
     path: str = ""
+    """The finished file once sealed, else the part file when there is one, else empty."""
     found_bytes: int = -1
+    """Size that sources have, -1 unknown."""
     stored_bytes: int = 0
+    """Never falls while the job lives."""
     received_bytes: int = 0
     refetched_bytes: int = 0
     resumed_bytes: int = 0
@@ -67,15 +65,15 @@ class JobRecord(Record):
     source_count: int = 0
     stops: int = 0
     waited_s: float = 0.0
+    """Time without a source that could deliver, since bytes last came or a user resumed or retried it."""
     order_key: str = ""
+    """Idempotency key of the order, and ..."""
     order_digest: str = ""
+    """... the digest of that order."""
 
 
-class SourceRecord(Record):
-    """One source of a job; `number` counts from 0 and means the same `url` for ever. `url` may hold a password.
-
-    `left`: ``dropped`` or ``banned`` when somebody said so, else empty. `found`: by a search. `standing` and `reason`
-    as told last. `bytes_stored` to `stops` are of all runs together, as the one under way told them last."""
+class SourceRecord(Value):
+    """One source of a job. `number` counts from 0 and means the same `url` for ever; the url may hold a password."""
 
     id: str
     number: int
@@ -83,8 +81,11 @@ class SourceRecord(Record):
     peer: str
     path: str
     left: str = ""
+    """``dropped`` or ``banned`` by a user's command, else empty."""
     found: bool = False
+    """By a search."""
     standing: str = "candidate"
+    """This and the rest as last reported; counts are of all attempts."""
     reason: str = ""
     bytes_stored: int = 0
     chunks: int = 0
@@ -92,24 +93,25 @@ class SourceRecord(Record):
     stops: int = 0
 
 
-class AttemptRecord(Record):
-    """One run of a job. `number` is never given again. `attempt`: so often it was asked for anew. `outcome` and the
-    rest as in `JobEnded`, empty while it is under way; ``lost`` when the whole daemon died."""
+class AttemptRecord(Value):
+    """One attempt at a job. `number` is never used again."""
 
     number: int
     id: str
     attempt: int
+    """How often the hub died and it was asked for again."""
     begun_ms: int
     ended_ms: int = 0
     outcome: str = ""
+    """This and the rest as in `JobEnded`, empty while it is under way; ``lost`` when the whole daemon died."""
     reason: str = ""
     resumed_bytes: int = -1
     received_bytes: int = 0
     refetched_bytes: int = 0
 
 
-class Totals(Record):
-    """Of all runs that ever ended, also of jobs that were deleted."""
+class Totals(Value):
+    """Totals of all attempts that ever ended, also of jobs that were deleted."""
 
     received_bytes: int = 0
     refetched_bytes: int = 0
@@ -120,35 +122,62 @@ class Totals(Record):
     retries: int = 0
 
 
-class JobFiles(Record):
-    """What of a job is still to be removed from a folder."""
+class JobFiles(Value):
+    """Files of a job that are still to be removed from a folder."""
 
     id: str
     folder: str
     name: str
 
 
-# what is written
+class ManifestRange(Value):
+    """Chunks ``[first, stop)`` came from this source; `source` -1: no longer known."""
+
+    first: int
+    stop: int
+    source: int
+    url: str
+
+
+class EventEntry(Value):
+    """A stored event, as in `EventOccurred`."""
+
+    serial: int
+    at_ms: int
+    kind: str
+    id: str
+    data: bytes
+
+
+# writes
 
 
 class SaveJob(msgspec.Struct, frozen=True):
+    """Write this row of a job."""
+
     job: JobRecord
 
 
 class SaveSource(msgspec.Struct, frozen=True):
+    """Write this row of a source."""
+
     source: SourceRecord
 
 
 class SaveAttempt(msgspec.Struct, frozen=True):
+    """Write this row of an attempt."""
+
     run: AttemptRecord
 
 
 class SaveEvent(msgspec.Struct, frozen=True):
+    """Append an event."""
+
     event: EventEntry
 
 
 class SaveNote(msgspec.Struct, frozen=True):
-    """The latest `keep` notes of a job are kept."""
+    """Append a note to a job, of which the latest `keep` stay."""
 
     id: str
     text: str
@@ -156,40 +185,44 @@ class SaveNote(msgspec.Struct, frozen=True):
 
 
 class SaveManifest(msgspec.Struct, frozen=True):
-    """Instead of what was there."""
+    """Replace the manifest of a job."""
 
     id: str
     runs: tuple[ManifestRange, ...]
 
 
 class SaveTotals(msgspec.Struct, frozen=True):
+    """Replace the totals."""
+
     totals: Totals
 
 
 class SaveLimit(msgspec.Struct, frozen=True):
-    """The limit that a person has set; -1: none."""
+    """Write the limit that a user has set; -1: none."""
 
     limit_bytes_s: int
 
 
 class DropJob(msgspec.Struct, frozen=True):
-    """Everything of a job but its events."""
+    """Remove everything of a job but its events."""
 
     id: str
 
 
 class SaveFiles(msgspec.Struct, frozen=True):
-    """Not forgotten before `DropFiles`."""
+    """Remember until `DropFiles` that these are to be removed."""
 
     files: JobFiles
 
 
 class DropFiles(msgspec.Struct, frozen=True):
+    """The files of this job were removed."""
+
     id: str
 
 
 class TrimEvents(msgspec.Struct, frozen=True):
-    """Only the latest `keep` stay, and of those the ones since `since_ms`."""
+    """Remove events but the latest `keep`, and of those the ones before `since_ms`."""
 
     keep: int
     since_ms: int

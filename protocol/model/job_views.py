@@ -1,7 +1,6 @@
-"""What is told of jobs, sources and peers in bulk: the rows inside the `body` of an `RequestAnswered`.
+"""Views of jobs, sources and peers: the rows inside the `body` of a `RequestAnswered`.
 
-Rows are flat structs, packed many to a part so that a page of a thousand jobs is a few dozen frames. Times of the wall
-clock are `_ms` since 1970 (UTC), 0 when it has not happened; durations and rates as everywhere else.
+Rows are packed many to a part, so that a page of a thousand jobs is a few dozen frames.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,6 +8,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from protocol.model.job_records import JobRecord
 from protocol.model.value import Value
 
 PART_BYTES_MAX: Final = 48_000
@@ -16,96 +16,68 @@ PART_BYTES_MAX: Final = 48_000
 NOTES_BYTES_MAX: Final = 8_000
 _encoder: Final = msgspec.msgpack.Encoder()
 
-QUEUED: Final = "queued"
-ACTIVE: Final = "active"
-PAUSED: Final = "paused"
-SEALED: Final = "sealed"
-FAILED: Final = "failed"
-CANCELLED: Final = "cancelled"
-STATES: Final = (QUEUED, ACTIVE, PAUSED, SEALED, FAILED, CANCELLED)
-ENDED: Final = (SEALED, FAILED, CANCELLED)
 
+class JobView(JobRecord):
+    """One job as a list shows it: its record, with reason, times and counts as of now, and the state of its attempt."""
 
-class ViewRow(Value):
-    """Base of all rows."""
-
-
-class JobView(ViewRow):
-    """One job as a list shows it.
-
-    `state` is one of `STATES`. `phase` says what an active one is doing (``searching``, ``opening``, ``verifying``,
-    ``riding``, ``paused`` (its disk), ``waiting`` (for sources), ``sealing``), empty otherwise; `reason` why nothing
-    comes or how it ended, in words; `outcome` the `JobEnded.state` of its last run. `number`: of its running run, 0
-    without one. `path`: the finished file once sealed, else the part file when there is one, else empty.
-    `stored_bytes` never falls while a job lives. `queue_place`: our best place in a peer's queue, -1 none.
-    `claim`: how strong is the proof of the content (``size``, ``digest``; see ARCHITECTURE.md).
-    """
-
-    id: str
-    number: int
     name: str
-    folder: str
-    path: str
+    """Name of the file as far as it is known, else as ordered."""
     size_bytes: int
-    chunk_size: int
-    mode: str
-    checksum: str
-    state: str
+    """As sources have it, else as ordered; -1 unknown."""
     phase: str
-    reason: str
-    outcome: str
-    priority: int
-    limit_bytes_s: int
-    origin: str
-    user: str
-    remote_path: str
-    term: str
-    removed: bool
-    created_ms: int
-    started_ms: int
-    ended_ms: int
-    active_s: float
-    attempts: int
-    stored_bytes: int
-    received_bytes: int
-    refetched_bytes: int
-    resumed_bytes: int
+    """Activity of an active job: ``searching``, ``opening``, ``verifying``, ``riding``, ``paused`` (its disk),
+    ``waiting`` (for sources) or ``sealing``; empty in other states."""
     rate_bytes_s: float
     left_s: float
-    digest_hex: str
+    """-1 when it cannot be estimated."""
     claim: str
-    source_count: int
+    """Proof of the content: ``size`` or ``digest``, see ARCHITECTURE.md."""
     sources_active: int
-    stops: int
     queue_place: int
+    """Our best place in a peer's queue, -1 none."""
 
 
-class SourceView(ViewRow):
-    """One source of a job. `url` as people may see it: without a password. `standing` as in `SourceProgressed`, or
-    ``dropped`` or ``banned`` when somebody said so. Numbers are of all its runs."""
+class SourceReport(Value):
+    """State of one source, its counts for its job, and its running lease."""
+
+    standing: str
+    """``candidate``, ``queued``, ``active``, ``cooling`` or ``banned``; in a view also ``dropped``."""
+    rate_bytes_s: float = 0.0
+    bytes_stored: int = 0
+    """This and `chunks` came from it and were stored."""
+    chunks: int = 0
+    leases: int = 0
+    stops: int = 0
+    """Transfers aborted before the end of its file."""
+    lease_first: int = -1
+    """Chunks ``[lease_first, lease_stop)`` of its lease; -1 without one."""
+    lease_stop: int = -1
+    reason: str = ""
+    """Why it is not active, in words, empty when it is."""
+    phase: str = ""
+    """``probing``, ``connecting``, ``queued``, ``granted`` (its turn came, no byte yet), ``flowing``, ``stalled``,
+    ``resting`` or empty."""
+    peer: str = ""
+    """Name of a Soulseek user, else empty."""
+    queue_place: int = -1
+    """Our place in the peer's queue, -1 unknown."""
+    trims: int = 0
+    """How often the end of its leases was given to another source, since the hub began."""
+
+
+class SourceView(SourceReport):
+    """One source of a job. `url` without a password; `path` is a Soulseek user's remote path."""
 
     number: int
     url: str
-    peer: str
     path: str
-    standing: str
-    phase: str
-    reason: str
-    rate_bytes_s: float
-    bytes_stored: int
-    chunks: int
-    leases: int
-    stops: int
-    lease_first: int
-    lease_stop: int
-    queue_place: int
 
 
-class JobDetail(ViewRow):
+class JobDetail(Value):
     """One job with its sources. Its exact chunk map comes from the dispatcher (`ListContributors`) or the manifest.
 
-    `notes`: the latest things people should read, newest last. A job with many sources is told in several rows, each
-    with the next of them; `whole` makes one of them.
+    `notes`: the latest for people, newest last. A job with many sources is reported in several rows, each with the next
+    of them; `whole` makes one of them.
     """
 
     job: JobView
@@ -114,8 +86,7 @@ class JobDetail(ViewRow):
 
 
 def details(job: JobView, sources: Sequence[SourceView], notes: Sequence[str]) -> list[JobDetail]:
-    """One job in as many rows as it takes for each to fit a part. The oldest notes are left out where there are more
-    than `NOTES_BYTES_MAX`."""
+    """Return one job in as many rows as it takes for each to fit a part, with the latest `NOTES_BYTES_MAX` of notes."""
     fitting = tuple(_latest(notes))
     room = PART_BYTES_MAX - len(_encoder.encode(JobDetail(job=job, sources=(), notes=fitting))) - 64
     rows, part, size = list[JobDetail](), list[SourceView](), 0
@@ -130,7 +101,7 @@ def details(job: JobView, sources: Sequence[SourceView], notes: Sequence[str]) -
 
 
 def whole(rows: Sequence[JobDetail]) -> JobDetail:
-    """The inverse of `details`. ValueError when there are none."""
+    """Return the inverse of `details`. ValueError when there are none."""
     if not rows:
         raise ValueError("no rows of a job")
     sources = tuple(source for row in rows for source in row.sources)
@@ -147,45 +118,29 @@ def _latest(notes: Sequence[str]) -> list[str]:
     return fitting[::-1]
 
 
-class Bottleneck(ViewRow):
-    """One thing that holds a job back. `kind`: ``queue`` (too many active), ``paused``, ``sources``, ``places`` (in
-    peers' queues), ``one source``, ``budget`` (of stops), ``limit``, ``disk``, ``login``, ``search``, ``peers`` (as
-    fast as they are), ``ended``. `text` is a sentence."""
+class Bottleneck(Value):
+    """One thing that holds a job back. `text` is a sentence.
+
+    `kind`: ``queue`` (too many active), ``paused``, ``sources``, ``places`` (in peers' queues), ``one source``,
+    ``budget`` (of stops), ``limit``, ``disk``, ``login``, ``search``, ``peers`` (as fast as they are), ``ended``.
+    """
 
     kind: str
     text: str
 
 
-class ManifestRange(ViewRow):
-    """Chunks ``[first, stop)`` came from this source; `source` -1: nobody knows any more."""
-
-    first: int
-    stop: int
-    source: int
-    url: str
-
-
-class EventEntry(ViewRow):
-    """A kept event, as in `EventOccurred`."""
-
-    serial: int
-    at_ms: int
-    kind: str
-    id: str
-    data: bytes
-
-
-class Bookmark(ViewRow):
-    """How far somebody has come with the events: the last one that is done, -1 without any."""
+class Bookmark(Value):
+    """How far the client of this name has come with the events: the last one that is done, -1 without any."""
 
     name: str
     serial: int
 
 
-class Counts(ViewRow):
-    """The whole daemon in numbers, since it was installed unless said otherwise. `limit_bytes_s`: what holds now."""
+class Counts(Value):
+    """Totals of the daemon since it was installed, and what holds now."""
 
     queued: int
+    """This to `cancelled`: jobs in each state."""
     active: int
     paused: int
     sealed: int
@@ -199,12 +154,14 @@ class Counts(ViewRow):
     trims: int
     retries: int
     rate_bytes_s: float
+    """Now, like `limit_bytes_s`."""
     limit_bytes_s: int
     last_serial: int
+    """Of the latest event."""
 
 
-class PeerView(ViewRow):
-    """What is remembered of a Soulseek user; zeros where nothing is."""
+class PeerView(Value):
+    """History of a Soulseek user; zeros where there is none."""
 
     peer: str
     rate_bytes_s: float
@@ -212,23 +169,24 @@ class PeerView(ViewRow):
     offset_ok: bool
     failures: int
     last_fault: int
+    """A `FaultKind` number."""
     stops_today: int
     seen_ms: int
 
 
-class StopCount(ViewRow):
-    """So often we hung up on this user on this day (UTC, ``2026-11-25``)."""
+class StopCount(Value):
+    """Number of aborted transfers of this user on this day (UTC, ``2026-11-25``)."""
 
     peer: str
     day: str
     count: int
 
 
-Row = TypeVar("Row", bound=ViewRow)
+Row = TypeVar("Row", bound=Value)
 
 
-def pack(rows: Iterable[ViewRow]) -> Iterator[bytes]:
-    """Bodies for the parts of an answer; at least one, empty when there are no rows. A single row must fit a part."""
+def pack(rows: Iterable[Value]) -> Iterator[bytes]:
+    """Yield bodies for the parts of an answer; one at least, empty when there are no rows. Each row must fit a part."""
     part: list[bytes] = []
     size = 0
     for row in rows:
@@ -242,10 +200,10 @@ def pack(rows: Iterable[ViewRow]) -> Iterator[bytes]:
 
 
 def _joined(rows: list[bytes]) -> bytes:
-    """A msgpack array of rows that are packed already."""
+    """Return a msgpack array of rows that are packed already."""
     return b"\xdd" + len(rows).to_bytes(4, "big") + b"".join(rows)
 
 
 def unpack(body: bytes, kind: type[Row]) -> list[Row]:
-    """The rows of one part. Raises `ValueError` for anything that `pack` would not have made."""
+    """Return the rows of one part. Raises `ValueError` for anything that `pack` would not have made."""
     return msgspec.msgpack.decode(body, type=list[kind])  # type: ignore[valid-type]

@@ -1,8 +1,8 @@
 """Base of the value objects that travel between processes or are stored: immutable, made by keyword, flat as a row."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
-from typing import Any, Generic, NamedTuple, Self, TypeVar, dataclass_transform
+from typing import Any, Generic, NamedTuple, Self, TypeVar, dataclass_transform, get_origin
 
 import msgspec
 
@@ -27,12 +27,16 @@ class Value(msgspec.Struct, metaclass=_ValueMeta, frozen=True):
         """Return the same with other values for some fields."""
         return msgspec.structs.replace(self, **changed)
 
+    def fields(self) -> dict[str, Any]:
+        """Return the fields by name; embedded values stay what they are."""
+        return msgspec.structs.asdict(self)
+
 
 V = TypeVar("V", bound=Value)
 
 
 class Column(NamedTuple):
-    """One column of a flat row. `default` None: it has none."""
+    """One column of a flat row, of a plain type: a tuple is kept as JSON. `default` None: it has none."""
 
     name: str
     kind: type
@@ -49,13 +53,22 @@ class RowFormat(Generic[V]):
         self._cls = cls
         leaves = list(_leaves(cls, ""))
         self.columns = tuple(column for _, column in leaves)
-        self.values = attrgetter(*(path for path, _ in leaves))
-        """Returns the row of a value, a tuple."""
+        self._read = attrgetter(*(path for path, _ in leaves))
         self._parts = tuple(_parts(cls, iter(range(len(leaves)))))
+        self._tuples = tuple(at for at, column in enumerate(self.columns) if column.kind is tuple)
+
+    def row(self, value: V) -> tuple[Any, ...]:
+        """Return the row of a value."""
+        found: tuple[Any, ...] = self._read(value)
+        return self._recoded(found, lambda field: msgspec.json.encode(field).decode()) if self._tuples else found
 
     def value(self, row: Sequence[Any]) -> V:
         """Return the value of a row; flags may be 0 and 1. Raises `ValueError` for a row of other types."""
-        return msgspec.convert(_nested(self._parts, row), self._cls, strict=False)
+        whole = self._recoded(row, msgspec.json.decode) if self._tuples else row
+        return msgspec.convert(_nested(self._parts, whole), self._cls, strict=False)
+
+    def _recoded(self, row: Sequence[Any], code: Callable[[Any], Any]) -> tuple[Any, ...]:
+        return tuple(code(field) if at in self._tuples else field for at, field in enumerate(row))
 
 
 _Parts = tuple[Any, ...]
@@ -72,7 +85,7 @@ def _leaves(cls: type[Value], prefix: str) -> Iterator[tuple[str, Column]]:
             yield from _leaves(field.type, f"{prefix}{field.name}.")
         else:
             default = None if field.default is msgspec.NODEFAULT else field.default
-            yield prefix + field.name, Column(field.name, field.type, default)
+            yield prefix + field.name, Column(field.name, get_origin(field.type) or field.type, default)
 
 
 def _parts(cls: type[Value], places: Iterator[int]) -> Iterator[Any]:

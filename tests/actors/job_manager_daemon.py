@@ -29,12 +29,13 @@ from protocol.messages import (
 from protocol.messages.addresses import JOB_MANAGER, POOL
 from protocol.messages.codec import decode
 from protocol.model.job_policy import JobPolicy
-from protocol.model.job_views import Counts, JobDetail, JobView, ViewRow, unpack, whole
+from protocol.model.job_views import Counts, JobDetail, JobView, unpack, whole
+from protocol.model.value import Value
 from storage.shared_memory import Arena
 from tests.actors.core.jobs.rig import order
 
 GATEWAY = "front/desk"
-Row = TypeVar("Row", bound=ViewRow)
+Row = TypeVar("Row", bound=Value)
 
 
 class Refusal(Exception):  # noqa: N818
@@ -95,7 +96,7 @@ class JobManagerDaemon:
 
     def order(self, *urls: str, **changes: Any) -> JobView:
         placed = order(next(self._requests), urls, reply_to=GATEWAY, folder=str(self.downloads), **changes)
-        return self._answer(placed.request, placed, JobView)[0]
+        return whole(self._answer(placed.request, placed, JobDetail)).job
 
     def ask(self, kind: type[Any], answer: type[Row], **fields: Any) -> list[Row]:
         """Any question or order; raises `Refusal`."""
@@ -142,7 +143,7 @@ class JobManagerDaemon:
         self.kill("jobs")
         self.ask(GetCounts, Counts)
         parts = [part for placed in orders for part in self._answers[placed.request]]
-        return [row.id for part in parts for row in unpack(part.body, JobView)]
+        return [row.job.id for part in parts for row in unpack(part.body, JobDetail)]
 
     def kill_everything(self) -> None:
         """As a power failure would, but for this process."""

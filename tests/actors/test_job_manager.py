@@ -20,7 +20,8 @@ from protocol.messages import (
     ResumeJob,
     RetryJob,
 )
-from protocol.model.job_views import Bottleneck, EventEntry, JobView, ManifestRange
+from protocol.model.job_records import EventEntry, ManifestRange
+from protocol.model.job_views import Bottleneck, JobView
 from tests.actors.job_manager_daemon import JobManagerDaemon, Refusal
 from tests.http_mirrors.box import Box, Character, Content, mirrors
 

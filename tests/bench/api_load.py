@@ -28,13 +28,13 @@ from urllib.parse import urlsplit
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from protocol.model.job_records import JobRecord, SaveEvent, SaveJob, SaveSource, SourceRecord, Write
-from protocol.model.job_views import EventEntry
+from protocol.model.job_records import EventEntry, SaveEvent, SaveJob, SaveSource, SourceRecord, Write
 from storage.job_store import JobStore
 from tests.bench import measuring
 from tests.e2e.daemon.daemons import Daemon, running
 from tests.e2e.program import Shoal
 from tests.http_mirrors.box import Character, Content, mirrors
+from tests.specs import job_record
 
 ROOT = "/api/v0/multisource"
 SOURCES = 5
@@ -134,11 +134,10 @@ def fill(path: Path, jobs: int) -> None:
 def of_job(number: int, serial: Iterator[int]) -> list[Write]:
     id = str(uuid.UUID(int=number + 1, version=4))
     state, at_ms, name = STATES[number % len(STATES)], 1_760_000_000_000 + number * 60_000, f"tide-{number}.flac"
-    kept = JobRecord(
-        id=id, serial=number + 1, name=name, folder="/srv/music/downloads", size_bytes=21_721_524, chunk_size=131_072,
-        checksum="", mode="swarm", limit_bytes_s=0, priority=0, term="", search_s=0.0, origin="multisource", user="",
-        remote_path="", widen=False, private_ok=False, created_ms=at_ms, queued_ms=at_ms, state=state, outcome=state,
-        started_ms=at_ms, ended_ms=at_ms + 30_000, active_s=30.0, attempts=1, file_name=name, found_bytes=21_721_524,
+    kept = job_record(
+        id=id, serial=number + 1, name=name, folder="/srv/music/downloads", size_bytes=21_721_524, origin="multisource",
+        private_ok=False, created_ms=at_ms, queued_ms=at_ms, state=state, outcome=state, started_ms=at_ms,
+        ended_ms=at_ms + 30_000, active_s=30.0, attempts=1, file_name=name, found_bytes=21_721_524,
         path=f"/srv/music/downloads/{name}", stored_bytes=21_721_524 if state == "sealed" else 5_000_000,
         source_count=SOURCES,
     )  # fmt: skip

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from protocol.messages import GetCounts, GetJob, ListJobs, PauseJob
-from protocol.model.job_records import SaveEvent, SaveJob, SaveSource, SourceRecord, Write
-from protocol.model.job_views import Counts, EventEntry, JobDetail, JobView
+from protocol.model.job_records import EventEntry, SaveEvent, SaveJob, SaveSource, SourceRecord, Write
+from protocol.model.job_views import Counts, JobDetail, JobView
 from storage.job_store import JobStore
 from tests.actors.job_manager_daemon import JobManagerDaemon
 from tests.storage.test_job_store import job

@@ -13,8 +13,10 @@ import pytest
 from protocol.model.job_records import (
     AttemptRecord,
     DropJob,
+    EventEntry,
     JobFiles,
     JobRecord,
+    ManifestRange,
     SaveAttempt,
     SaveEvent,
     SaveFiles,
@@ -28,9 +30,9 @@ from protocol.model.job_records import (
     Totals,
     TrimEvents,
 )
-from protocol.model.job_views import EventEntry, ManifestRange
 from storage.job_store import JobStore, StoreFault
 from storage.job_store_schema import APPLICATION_ID, VERSION
+from tests.specs import job_record
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,7 +59,7 @@ def job(at: int, **changes: object) -> JobRecord:
         "created_ms": at,
         "queued_ms": at,
     }
-    return JobRecord(**(fields | changes))  # type: ignore[arg-type]
+    return job_record(**(fields | changes))
 
 
 def event(serial: int, id: str = "", at_ms: int = 0) -> EventEntry:
@@ -398,8 +400,9 @@ def test_a_store_of_an_older_program_is_completed_and_keeps_what_it_holds(path: 
     book = JobStore(path)
     kept = book.job("id-1")
     assert kept is not None
-    assert (kept.name, kept.mode, kept.state, kept.private_ok, kept.active_s) == ("f1.bin", "race", "paused", True, 2.5)
-    assert (kept.order_key, kept.size_bytes) == ("", 7)
+    spec = kept.spec
+    assert (spec.name, spec.mode, spec.private_ok, kept.state, kept.active_s) == ("f1.bin", "race", True, "paused", 2.5)
+    assert (kept.order_key, kept.spec.size_bytes) == ("", 7)
     (source,) = book.sources("id-1")
     assert (source.url, source.left, source.found, source.stops) == ("http://a/f", "dropped", True, 4)
     assert book.manifest("id-1") == [ManifestRange(first=0, stop=2, source=0, url="http://a/f")]

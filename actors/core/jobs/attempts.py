@@ -27,8 +27,18 @@ from protocol.messages import (
 from protocol.messages.addresses import JOB_MANAGER, POOL, dispatcher_address
 from protocol.model.event_kinds import JOB_NOTED, JOB_PROGRESSED, JOB_STARTED, SOURCE_ADDED, SOURCE_CHANGED
 from protocol.model.job_policy import JobPolicy
-from protocol.model.job_records import AttemptRecord, JobFiles, SaveAttempt, SaveJob, SaveNote, SaveSource, SourceRecord
-from protocol.model.job_views import ACTIVE, FAILED, QUEUED
+from protocol.model.job_records import (
+    ACTIVE,
+    FAILED,
+    QUEUED,
+    AttemptRecord,
+    JobFiles,
+    SaveAttempt,
+    SaveJob,
+    SaveNote,
+    SaveSource,
+    SourceRecord,
+)
 from protocol.model.source_url import public_url
 
 PART_SUFFIX: Final = ".part"
@@ -78,13 +88,14 @@ class Attempts:
         before = job.record
         name = before.file_name or self._guessed_name(job)
         job.record = before.but(
+            spec=before.spec.but(policy=self.policy.transfer),
             state=ACTIVE,
             number=self._last_attempt,
             attempts=before.attempts + 1,
             started_ms=before.started_ms or now.ms,
             reason="",
             retry_at_ms=0,
-            file_name=self._jobs.free_name(before.folder, name, before.id) if name else "",
+            file_name=self._jobs.free_name(before.spec.folder, name, before.id) if name else "",
         )
         attempt = AttemptRecord(number=self._last_attempt, id=before.id, attempt=0, begun_ms=now.ms)
         job.attempt = new_attempt(attempt, now_s=now.s, searching=searches(before))
@@ -96,7 +107,7 @@ class Attempts:
     def _request(self, job: Job, now: Now) -> None:
         """Request the attempt from the pool, and its end at once where that was commanded already."""
         assert job.attempt is not None
-        self._transaction.post(POOL, start_request(job, self.policy, now_ms=now.ms))
+        self._transaction.post(POOL, start_request(job, now_ms=now.ms))
         for counts in carry_over(job):
             self._transaction.post(POOL, counts)
         for offer in offers(job):
@@ -110,7 +121,8 @@ class Attempts:
         assert attempt is not None
         attempt.record = attempt.record.but(attempt=attempt.record.attempt + 1)
         attempt.numbers.clear()
-        self._transaction.write(SaveAttempt(attempt.record))
+        job.record = job.record.but(spec=job.record.spec.but(policy=self.policy.transfer))
+        self._transaction.write(SaveAttempt(attempt.record), SaveJob(job.record))
         self._request(job, now)
 
     def hub_restarted(self, now: Now) -> None:
@@ -178,7 +190,7 @@ class Attempts:
     def _guessed_name(self, job: Job) -> str:
         """Return a name for an unnamed file where the likely one is taken by another job; else sources name it."""
         name = likely_name(job.record, [source.url for source in job.sources if not source.left])
-        return name if name and self._jobs.name_taken(job.record.folder, name, job.id) else ""
+        return name if name and self._jobs.name_taken(job.record.spec.folder, name, job.id) else ""
 
     # -- reports
 
@@ -186,10 +198,10 @@ class Attempts:
         """Its part file is open; one that belongs to another job ends this attempt, and the next has another name."""
         assert job.attempt is not None
         name = message.part_path.rpartition("/")[2].removesuffix(PART_SUFFIX)
-        if self._jobs.name_taken(job.record.folder, name, job.id):
+        if self._jobs.name_taken(job.record.spec.folder, name, job.id):
             self._rename(job, name, now)
             return
-        if 0 <= message.size_bytes != job.record.size_bytes >= 0:
+        if 0 <= message.size_bytes != job.record.spec.size_bytes >= 0:
             self._refuse_size(job, message, name, now)
             return
         first = job.attempt.record.resumed_bytes < 0
@@ -210,15 +222,15 @@ class Attempts:
 
     def _refuse_size(self, job: Job, message: JobOpened, name: str, now: Now) -> None:
         """Another size is another file: nothing of it is kept."""
-        ordered, found = job.record.size_bytes, message.size_bytes
+        ordered, found = job.record.spec.size_bytes, message.size_bytes
         if job.record.state == ACTIVE:  # else what was commanded meanwhile holds
             reason = f"sizes differ: {ordered} bytes were ordered, the sources have {found}"
             self._fail(job, "disagreed", reason, now)
-        self.lifecycle.unwanted[job.record.number] = JobFiles(id=job.id, folder=job.record.folder, name=name)
+        self.lifecycle.unwanted[job.record.number] = JobFiles(id=job.id, folder=job.record.spec.folder, name=name)
         self.stop(job, now)
 
     def _rename(self, job: Job, name: str, now: Now) -> None:
-        other = self._jobs.free_name(job.record.folder, name, job.id)
+        other = self._jobs.free_name(job.record.spec.folder, name, job.id)
         job.record = job.record.but(file_name=other, state=QUEUED if job.record.state == ACTIVE else job.record.state)
         self._jobs.update(job)
         self._transaction.write(SaveJob(job.record))

@@ -7,7 +7,7 @@ from typing import Final
 from actors.core.jobs import lifecycle
 from actors.core.jobs.attempts import Attempts
 from actors.core.jobs.index import JobIndex
-from actors.core.jobs.job import Job, new_source, snapshot
+from actors.core.jobs.job import Job, new_source, snapshot, source_snapshot
 from actors.core.jobs.lifecycle import PartFileRemoval
 from actors.core.jobs.start_request import SLSKD, offer
 from actors.core.jobs.transaction import Now, TransactionBuilder
@@ -27,8 +27,18 @@ from protocol.messages.addresses import POOL
 from protocol.messages.job_commands import UNCHANGED
 from protocol.model import event_kinds
 from protocol.model.filenames import safe_name
-from protocol.model.job_records import DropJob, JobFiles, JobRecord, SaveJob, SaveSource
-from protocol.model.job_views import CANCELLED, PAUSED, QUEUED, SEALED
+from protocol.model.job_records import (
+    CANCELLED,
+    PAUSED,
+    QUEUED,
+    SEALED,
+    DropJob,
+    JobFiles,
+    JobRecord,
+    SaveJob,
+    SaveSource,
+)
+from protocol.model.job_views import details
 from protocol.model.limits import CHUNK_SIZE_MAX, CHUNK_SIZE_MIN, HEX_DIGITS, MODES, TERM_CHARS_MAX
 from protocol.model.source_url import check_url, public_url, same_url_key, slsk_url
 
@@ -89,12 +99,15 @@ class Commands:
 
     def create(self, command: CreateJob, now: Now, *, before: Job | None = None) -> None:
         """Create a job, or answer with the one that is meant: `before` was created with the same key."""
+        spec = command.spec
+        checksum, widen = spec.checksum.strip().lower(), spec.widen and spec.size_bytes >= 0
+        command = command.but(spec=spec.but(checksum=checksum, widen=widen))
         if before is not None:
             self._repeated(command, before, now)
             return
-        known = self._jobs.enqueued(command.user, command.remote_path) if command.origin == SLSKD else None
+        known = self._jobs.enqueued(spec.user, spec.remote_path) if spec.origin == SLSKD else None
         if known is not None:
-            self._answer(command, known, now)
+            self._answer_created(command, known, now)
             return
         urls = wanted_urls(command)
         field, detail = self._invalid_field(command, urls)
@@ -104,38 +117,25 @@ class Commands:
             detail = f"there are {len(self._jobs.living)} jobs already that have not ended"
             self._refuse(command, "full", detail)
         else:
-            self._answer(command, self._new_job(command, urls, now), now)
+            self._answer_created(command, self._new_job(command, urls, now), now)
 
     def _repeated(self, command: CreateJob, before: Job, now: Now) -> None:
         if before.record.order_digest == command.digest:
-            self._answer(command, before, now)
+            self._answer_created(command, before, now)
         else:
             self._refuse(command, "conflict", "another order came with this key before", field="key")
 
     def _new_job(self, command: CreateJob, urls: list[str], now: Now) -> Job:
         self._last_serial += 1
         id = self._new_id()
+        spec = command.spec
         record = JobRecord(
             id=id,
             serial=self._last_serial,
-            name=command.name,
-            folder=command.folder,
-            size_bytes=command.size_bytes,
-            chunk_size=command.chunk_size,
-            checksum=command.checksum.strip().lower(),
-            mode=command.mode,
-            limit_bytes_s=command.limit_bytes_s,
-            priority=command.priority,
-            term=command.term,
-            search_s=command.search_s,
-            origin=command.origin,
-            user=command.user,
-            remote_path=command.remote_path,
-            widen=command.widen and command.size_bytes >= 0,
-            private_ok=command.private_ok,
+            spec=spec,
             created_ms=now.ms,
             queued_ms=now.ms,
-            file_name=self._jobs.free_name(command.folder, safe_name(command.name, ""), id) if command.name else "",
+            file_name=self._jobs.free_name(spec.folder, safe_name(spec.name, ""), id) if spec.name else "",
             source_count=len(urls),
             order_key=command.key,
             order_digest=command.digest,
@@ -143,22 +143,23 @@ class Commands:
         job = Job(record, [new_source(id, number, url) for number, url in enumerate(urls)])
         self._jobs.update(job)
         self._transaction.write(SaveJob(record), *map(SaveSource, job.sources))
-        size, name = record.size_bytes, record.file_name
-        self._transaction.event(event_kinds.JOB_QUEUED, id, now, name=name, size=size, origin=record.origin)
+        size, name = record.spec.size_bytes, record.file_name
+        self._transaction.event(event_kinds.JOB_QUEUED, id, now, name=name, size=size, origin=record.spec.origin)
         return job
 
     def _invalid_field(self, command: CreateJob, urls: list[str]) -> tuple[str, str]:
         """Return the name of an invalid field and why it is; both empty when there is none."""
+        spec = command.spec
         checks = (
-            *((field, _too_long(getattr(command, field), most)) for field, most in TEXTS_MAX.items()),
-            ("folder", "" if command.folder.startswith("/") else "not an absolute path"),
-            ("name", "" if not command.name or command.name.strip("/\\. ") else "cannot be the name of a file"),
-            ("size_bytes", "" if command.size_bytes >= -1 else "less than 0"),
-            ("chunk_size", "" if CHUNK_SIZE_MIN <= command.chunk_size <= CHUNK_SIZE_MAX else _chunk_sizes()),
-            ("checksum", invalid_checksum(command.checksum.strip().lower())),
-            ("mode", "" if command.mode in MODES else f"none of {', '.join(MODES)}"),
-            ("limit_bytes_s", "" if command.limit_bytes_s >= 0 else "less than 0"),
-            ("sources", self._invalid_sources(urls, searched=bool(command.term))),
+            *((field, _too_long(getattr(spec, field), most)) for field, most in TEXTS_MAX.items()),
+            ("folder", "" if spec.folder.startswith("/") else "not an absolute path"),
+            ("name", "" if not spec.name or spec.name.strip("/\\. ") else "cannot be the name of a file"),
+            ("size_bytes", "" if spec.size_bytes >= -1 else "less than 0"),
+            ("chunk_size", "" if CHUNK_SIZE_MIN <= spec.chunk_size <= CHUNK_SIZE_MAX else _chunk_sizes()),
+            ("checksum", invalid_checksum(spec.checksum)),
+            ("mode", "" if spec.mode in MODES else f"none of {', '.join(MODES)}"),
+            ("limit_bytes_s", "" if spec.limit_bytes_s >= 0 else "less than 0"),
+            ("sources", self._invalid_sources(urls, searched=bool(spec.term))),
         )
         return next(((field, detail) for field, detail in checks if detail), ("", ""))
 
@@ -214,7 +215,7 @@ class Commands:
                 retries=0,
                 retry_at_ms=0,
                 waited_s=0.0,
-                file_name=self._jobs.free_name(record.folder, name, record.id) if name else "",
+                file_name=self._jobs.free_name(record.spec.folder, name, record.id) if name else "",
             )
         elif state == CANCELLED:
             job.record = job.record.but(ended_ms=now.ms, reason="cancelled")
@@ -239,7 +240,7 @@ class Commands:
             else:
                 self._refuse(command, "unavailable", STOPPING)
             return
-        id, folder, name = job.id, job.record.folder, job.record.file_name
+        id, folder, name = job.id, job.record.spec.folder, job.record.file_name
         self._answer(command, job, now)
         self._transaction.write(DropJob(id))
         if job.record.state != SEALED and name and not self._jobs.name_taken(folder, name, id):
@@ -264,14 +265,14 @@ class Commands:
             self._refuse(command, "invalid", "less than 0", field="limit_bytes_s")
             return
         record = job.record
-        limit = record.limit_bytes_s if command.limit_bytes_s == UNCHANGED else command.limit_bytes_s
-        priority = record.priority if command.priority == UNCHANGED else command.priority
-        if (limit, priority) != (record.limit_bytes_s, record.priority):
-            job.record = record.but(limit_bytes_s=limit, priority=priority)
+        limit = record.spec.limit_bytes_s if command.limit_bytes_s == UNCHANGED else command.limit_bytes_s
+        priority = record.spec.priority if command.priority == UNCHANGED else command.priority
+        if (limit, priority) != (record.spec.limit_bytes_s, record.spec.priority):
+            job.record = record.but(spec=record.spec.but(limit_bytes_s=limit, priority=priority))
             self._jobs.update(job)
             self._transaction.write(SaveJob(job.record))
             self._transaction.event(event_kinds.JOB_CHANGED, record.id, now, limitBytesS=limit, priority=priority)
-            if job.attempt is not None and limit != record.limit_bytes_s:
+            if job.attempt is not None and limit != record.spec.limit_bytes_s:
                 self._transaction.post(POOL, LimitJob(job=record.number, limit_bytes_s=limit))
         self._answer(command, job, now)
 
@@ -308,15 +309,21 @@ class Commands:
     def _refuse(self, command: JobCommand | CreateJob, kind: str, detail: str, *, field: str = "") -> None:
         self._transaction.refuse(command.request, command.reply_to, kind, detail, field=field)
 
-    def _answer(self, command: JobCommand | CreateJob, job: Job, now: Now) -> None:
+    def _answer(self, command: JobCommand, job: Job, now: Now) -> None:
         self._transaction.answer(command.request, command.reply_to, [snapshot(job, now.ms)])
+
+    def _answer_created(self, command: CreateJob, job: Job, now: Now) -> None:
+        """Answer with the whole job, so that its sender need not ask for it."""
+        sources = [source_snapshot(source, job.progress.get(source.number)) for source in job.sources]
+        self._transaction.answer(command.request, command.reply_to, details(snapshot(job, now.ms), sources, ()))
 
 
 def wanted_urls(command: CreateJob) -> list[str]:
     """Return every source that was named, each once; where none was, the user it was enqueued from."""
     urls = list(command.sources)
-    if not urls and not command.term and command.user and command.remote_path:
-        urls = [slsk_url(command.user, command.remote_path)]
+    spec = command.spec
+    if not urls and not spec.term and spec.user and spec.remote_path:
+        urls = [slsk_url(spec.user, spec.remote_path)]
     return _distinct(urls)
 
 

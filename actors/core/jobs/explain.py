@@ -8,7 +8,8 @@ from actors.core.jobs.job import WAITING, Job
 from actors.core.jobs.queue import searches
 from protocol.messages import SessionChanged, SourceProgressed
 from protocol.model.job_policy import JobPolicy
-from protocol.model.job_views import ACTIVE, PAUSED, QUEUED, SEALED, Bottleneck
+from protocol.model.job_records import ACTIVE, PAUSED, QUEUED, SEALED
+from protocol.model.job_views import Bottleneck
 from protocol.model.source_url import public_url
 from protocol.model.units import show_rate, show_time, show_whole_time
 
@@ -142,7 +143,7 @@ def _place(row: SourceProgressed) -> int:
 
 
 def _limits(job: Job, context: ExplainContext) -> Iterator[Bottleneck]:
-    attempt, limit = job.attempt, job.record.limit_bytes_s
+    attempt, limit = job.attempt, job.record.spec.limit_bytes_s
     assert attempt is not None
     if limit and attempt.rate_bytes_s >= NEAR_LIMIT * limit:
         yield Bottleneck(kind="limit", text=f"its own limit of {show_rate(limit)}")

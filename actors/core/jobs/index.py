@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from actors.core.jobs.job import Job, ended
 from actors.core.jobs.start_request import SLSKD
 from protocol.model.filenames import numbered, unhidden_name
-from protocol.model.job_records import JobRecord
-from protocol.model.job_views import ENDED, QUEUED
+from protocol.model.job_records import ENDED, QUEUED, JobRecord
 from protocol.model.source_url import name_from_url
 
 NameKey = tuple[str, str]
@@ -52,8 +51,8 @@ class JobIndex:
             self.queued[record.id] = job
         else:
             self.queued.pop(record.id, None)
-        if record.origin == SLSKD and record.state not in ENDED:
-            self._enqueued[record.user, record.remote_path] = record.id
+        if record.spec.origin == SLSKD and record.state not in ENDED:
+            self._enqueued[record.spec.user, record.spec.remote_path] = record.id
         self._reserve_name(record)
 
     def attempt_ended(self, job: Job, number: int) -> None:
@@ -73,7 +72,7 @@ class JobIndex:
         return self._names.get(_key(folder, name), id) != id
 
     def _reserve_name(self, record: JobRecord) -> None:
-        wanted = _key(record.folder, record.file_name) if record.file_name else None
+        wanted = _key(record.spec.folder, record.file_name) if record.file_name else None
         before = self._name_of.get(record.id)
         if before == wanted:
             return
@@ -85,7 +84,7 @@ class JobIndex:
     def _drop(self, job: Job) -> None:
         self.living.pop(job.id, None)
         self.queued.pop(job.id, None)
-        enqueued = (job.record.user, job.record.remote_path)
+        enqueued = (job.record.spec.user, job.record.spec.remote_path)
         if self._enqueued.get(enqueued) == job.id:
             del self._enqueued[enqueued]
         name = self._name_of.pop(job.id, None)
@@ -95,7 +94,9 @@ class JobIndex:
 
 def likely_name(record: JobRecord, urls: list[str]) -> str:
     """Return what the file will probably be called where the user gave no name; empty: not known yet."""
-    return next((name for url in urls if (name := unhidden_name(name_from_url(url)))), "") if not record.term else ""
+    return (
+        next((name for url in urls if (name := unhidden_name(name_from_url(url)))), "") if not record.spec.term else ""
+    )
 
 
 def _key(folder: str, name: str) -> NameKey:

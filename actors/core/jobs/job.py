@@ -4,8 +4,19 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from protocol.messages import SourceProgressed
-from protocol.model.job_records import AttemptRecord, JobRecord, SaveJob, SaveSource, SourceRecord, Write
-from protocol.model.job_views import ACTIVE, ENDED, SEALED, JobView, ManifestRange, SourceView
+from protocol.model.job_records import (
+    ACTIVE,
+    ENDED,
+    SEALED,
+    AttemptRecord,
+    JobRecord,
+    ManifestRange,
+    SaveJob,
+    SaveSource,
+    SourceRecord,
+    Write,
+)
+from protocol.model.job_views import JobView, SourceReport, SourceView
 from protocol.model.source_url import is_slsk, public_url, same_url_key, slsk_address
 
 SOURCE_EVENTS_MAX: Final = 200
@@ -106,12 +117,12 @@ def active_s(job: Job, now_ms: int) -> float:
 
 def content_claim(record: JobRecord) -> str:
     """Return how the content was proved: ``size`` alone, or the ``digest`` that the user gave."""
-    return "digest" if record.checksum and record.state == SEALED else "size"
+    return "digest" if record.spec.checksum and record.state == SEALED else "size"
 
 
 def size_of(record: JobRecord) -> int:
     """Return the file's size as sources have it, else as it was ordered; -1: unknown."""
-    return record.found_bytes if record.found_bytes >= 0 else record.size_bytes
+    return record.found_bytes if record.found_bytes >= 0 else record.spec.size_bytes
 
 
 def stops_of(job: Job) -> int:
@@ -120,67 +131,35 @@ def stops_of(job: Job) -> int:
 
 
 def snapshot(job: Job, now_ms: int) -> JobView:
-    """Return the job as queries show it."""
+    """Return the job as lists show it."""
     record = job.record
     live = job.attempt if record.state == ACTIVE else None
     places = [report.queue_place for report in job.progress.values() if report.queue_place >= 0]
+    now = {
+        "reason": (live.reason if live is not None else "") or record.reason,
+        "active_s": active_s(job, now_ms),
+        "stops": stops_of(job),
+    }
     return JobView(
-        id=record.id,
-        number=record.number,
-        name=record.file_name or record.name,
-        folder=record.folder,
-        path=record.path,
+        **record.fields() | now,
+        name=record.file_name or record.spec.name,
         size_bytes=size_of(record),
-        chunk_size=record.chunk_size,
-        mode=record.mode,
-        checksum=record.checksum,
-        state=record.state,
         phase=live.phase if live is not None else "",
-        reason=(live.reason if live is not None else "") or record.reason,
-        outcome=record.outcome,
-        priority=record.priority,
-        limit_bytes_s=record.limit_bytes_s,
-        origin=record.origin,
-        user=record.user,
-        remote_path=record.remote_path,
-        term=record.term,
-        removed=record.removed,
-        created_ms=record.created_ms,
-        started_ms=record.started_ms,
-        ended_ms=record.ended_ms,
-        active_s=active_s(job, now_ms),
-        attempts=record.attempts,
-        stored_bytes=record.stored_bytes,
-        received_bytes=record.received_bytes,
-        refetched_bytes=record.refetched_bytes,
-        resumed_bytes=record.resumed_bytes,
         rate_bytes_s=live.rate_bytes_s if live is not None else 0.0,
         left_s=live.left_s if live is not None else -1.0,
-        digest_hex=record.digest_hex,
         claim=content_claim(record),
-        source_count=record.source_count,
         sources_active=sum(report.lease_first >= 0 for report in job.progress.values()) if live is not None else 0,
-        stops=stops_of(job),
         queue_place=min(places, default=-1) if live is not None else -1,
     )
 
 
 def source_snapshot(source: SourceRecord, report: SourceProgressed | None) -> SourceView:
-    """Return the source as queries show it. `report`: the latest of its attempt, None without one."""
+    """`report`: the latest of its attempt, None without one."""
+    live = {} if report is None else {name: getattr(report, name) for name in SourceReport.__struct_fields__}
+    stored = {name: getattr(source, name) for name in SourceReport.__struct_fields__ if hasattr(source, name)}
     return SourceView(
+        **live | stored | {"standing": source.left or source.standing},
         number=source.number,
         url=public_url(source.url),
-        peer=source.peer,
         path=source.path,
-        standing=source.left or source.standing,
-        phase=report.phase if report is not None else "",
-        reason=source.reason,
-        rate_bytes_s=report.rate_bytes_s if report is not None else 0.0,
-        bytes_stored=source.bytes_stored,
-        chunks=source.chunks,
-        leases=source.leases,
-        stops=source.stops,
-        lease_first=report.lease_first if report is not None else -1,
-        lease_stop=report.lease_stop if report is not None else -1,
-        queue_place=report.queue_place if report is not None else -1,
     )

@@ -12,6 +12,12 @@ from protocol.messages.addresses import ASSEMBLER, JOB_MANAGER
 from protocol.model.event_kinds import JOB_FAILED, JOB_SEALED
 from protocol.model.job_policy import JobPolicy
 from protocol.model.job_records import (
+    ACTIVE,
+    CANCELLED,
+    FAILED,
+    PAUSED,
+    QUEUED,
+    SEALED,
     AttemptRecord,
     DropFiles,
     JobFiles,
@@ -22,7 +28,6 @@ from protocol.model.job_records import (
     Totals,
     Write,
 )
-from protocol.model.job_views import ACTIVE, CANCELLED, FAILED, PAUSED, QUEUED, SEALED
 
 PAUSE: Final = "pause"
 RESUME: Final = "resume"

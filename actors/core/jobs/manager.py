@@ -51,8 +51,19 @@ from protocol.messages import (
 from protocol.messages.addresses import ASSEMBLER, split_address
 from protocol.model import event_kinds
 from protocol.model.job_policy import JobPolicy, settings_of
-from protocol.model.job_records import AttemptRecord, JobFiles, JobRecord, SourceRecord, Totals, TrimEvents, Write
-from protocol.model.job_views import ACTIVE, QUEUED, STATES, Counts
+from protocol.model.job_records import (
+    ACTIVE,
+    QUEUED,
+    STATES,
+    AttemptRecord,
+    JobFiles,
+    JobRecord,
+    SourceRecord,
+    Totals,
+    TrimEvents,
+    Write,
+)
+from protocol.model.job_views import Counts
 
 STORE: Final = split_address(ASSEMBLER)[0]
 TRIM_S: Final = 600.0

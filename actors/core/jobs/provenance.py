@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from actors.core.jobs.job import Job
 from protocol.messages import ContributorsListed
-from protocol.model.job_views import ManifestRange
+from protocol.model.job_records import ManifestRange
 from protocol.model.source_url import public_url
 
 UNKNOWN = -1

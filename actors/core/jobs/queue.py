@@ -16,7 +16,7 @@ def queue_key(job: JobRecord, *, starved_ms: int) -> QueueKey:
     the same rule (`storage.job_store`).
     """
     starved = job.queued_ms <= starved_ms
-    return (not starved, 0 if starved else -job.priority, job.queued_ms, job.serial)
+    return (not starved, 0 if starved else -job.spec.priority, job.queued_ms, job.serial)
 
 
 def next_to_start(
@@ -56,7 +56,7 @@ def starved_since_ms(policy: JobPolicy, now_ms: int) -> int:
 
 def searches(job: JobRecord) -> bool:
     """Whether an attempt at it searches for users."""
-    return bool(job.term) or job.widen
+    return bool(job.spec.term) or job.spec.widen
 
 
 def retry_wait_s(policy: JobPolicy, retries: int) -> float:

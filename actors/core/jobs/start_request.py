@@ -7,9 +7,7 @@ from actors.core.jobs.job import Job, size_of
 from actors.core.jobs.queue import searches
 from protocol.messages import OfferSource, RestoreSourceCounts, StartJob
 from protocol.messages.addresses import JOB_MANAGER
-from protocol.model.job_policy import JobPolicy
 from protocol.model.job_records import JobRecord, SourceRecord
-from protocol.model.job_spec import JobSpec
 from protocol.model.source_url import public_url
 
 WORDS_CHARS_MAX: Final = 120
@@ -18,22 +16,15 @@ SLSKD: Final = "slskd"
 _NO_WORD: Final = re.compile(r"[\W_]+")
 
 
-def start_request(job: Job, policy: JobPolicy, *, now_ms: int) -> StartJob:
+def start_request(job: Job, *, now_ms: int) -> StartJob:
     """Return the request for the job's attempt as it is now."""
     record, attempt = job.record, job.attempt
     assert attempt is not None
     restarted = attempt.record.attempt > 0
-    spec = JobSpec(
-        folder=record.folder,
+    spec = record.spec.but(
         name=record.file_name,
         size_bytes=size_of(record),
-        chunk_size=record.chunk_size,
-        checksum=record.checksum,
-        mode=record.mode,
-        limit_bytes_s=record.limit_bytes_s,
         term=searched_words(record) if searches(record) else "",
-        private_ok=record.private_ok,
-        policy=policy.transfer,
     )
     return StartJob(
         job=attempt.record.number,
@@ -43,7 +34,7 @@ def start_request(job: Job, policy: JobPolicy, *, now_ms: int) -> StartJob:
         attempt=attempt.record.attempt,
         elapsed_s=max(0, now_ms - attempt.record.begun_ms) / 1000 if restarted else 0.0,
         resumed_bytes=attempt.record.resumed_bytes if restarted else -1,
-        waits=record.origin != SLSKD,
+        waits=record.spec.origin != SLSKD,
         make_folder=True,
     )
 
@@ -72,14 +63,15 @@ def offers(job: Job) -> list[OfferSource]:
 def offer(job: Job, source: SourceRecord) -> OfferSource:
     """Return the offer of one source to the pool; one that was dropped keeps its number."""
     record = job.record
-    return OfferSource(job=record.number, url=source.url, disabled=bool(source.left), private_ok=record.private_ok)
+    private_ok = record.spec.private_ok
+    return OfferSource(job=record.number, url=source.url, disabled=bool(source.left), private_ok=private_ok)
 
 
 def searched_words(record: JobRecord) -> str:
     """Return the words that users are searched by: the term, else those of the file's name."""
-    if record.term:
-        return record.term
-    stem = (record.remote_path or record.name).replace("/", "\\").rpartition("\\")[2]
+    if record.spec.term:
+        return record.spec.term
+    stem = (record.spec.remote_path or record.spec.name).replace("/", "\\").rpartition("\\")[2]
     stem = stem.rpartition(".")[0] or stem
     text = ""
     for word in _NO_WORD.sub(" ", stem).split():

@@ -12,8 +12,9 @@ from typing import Any, Final
 from protocol.messages import EventOccurred, Message, RequestAnswered, RequestRefused
 from protocol.messages.addresses import Post, split_address
 from protocol.model.event_kinds import FLEETING
-from protocol.model.job_records import SaveEvent, Write
-from protocol.model.job_views import EventEntry, ManifestRange, ViewRow, pack
+from protocol.model.job_records import EventEntry, ManifestRange, SaveEvent, Write
+from protocol.model.job_views import pack
+from protocol.model.value import Value
 
 WATCHERS_MAX: Final = 16
 TEXT_CHARS_MAX: Final = 2000
@@ -91,7 +92,7 @@ class TransactionBuilder:
         self._current.posts.append(Post(to=to, message=message))
         self._current.urgent = True
 
-    def answer(self, request: int, reply_to: str, rows: Iterable[ViewRow], *, total: int = -1) -> None:
+    def answer(self, request: int, reply_to: str, rows: Iterable[Value], *, total: int = -1) -> None:
         """`total` -1: the number of rows."""
         for message in answers(request, rows, total=total):
             self.post(reply_to, message)
@@ -130,7 +131,7 @@ class TransactionBuilder:
         posts.extend(Post(to=address, message=occurred) for address in sorted(self._watchers))
 
 
-def answers(request: int, rows: Iterable[ViewRow], *, total: int = -1) -> list[RequestAnswered]:
+def answers(request: int, rows: Iterable[Value], *, total: int = -1) -> list[RequestAnswered]:
     """Return the parts of an answer."""
     rows = list(rows)
     bodies = list(pack(rows))

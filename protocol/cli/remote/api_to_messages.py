@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_type_hints
 
 from protocol.cli.views.progress_state import FIRST_SOURCE, LEASED, MISSING, RESUMED, SAID_STATES
 from protocol.messages import (
@@ -120,7 +120,7 @@ def ended(job: Mapping[str, Any]) -> JobEnded:
 
 def _message(kind: type[Shown], members: Mapping[str, Any], **given: Any) -> Shown:
     """A message whose fields are `given` or the members of the same names; -1 or empty where those are null."""
-    for field, type_of_field in kind.__annotations__.items():
+    for field, type_of_field in get_type_hints(kind).items():
         head, *tail = field.split("_")
         member = head + "".join(word.capitalize() for word in tail)
         if field not in given and member in members:

@@ -18,7 +18,8 @@ from protocol.http_api.gateway import Answer, Gateway, RefusedError, Unavailable
 from protocol.messages import EventOccurred, GetBookmark, ListEvents, SetBookmark
 from protocol.messages.addresses import JOB_MANAGER
 from protocol.model.event_kinds import FLEETING
-from protocol.model.job_views import Bookmark, EventEntry
+from protocol.model.job_records import EventEntry
+from protocol.model.job_views import Bookmark
 
 _logger = logging.getLogger(__name__)
 

@@ -14,7 +14,8 @@ from pydantic import BaseModel, Field
 from protocol.http_api.gateway import Gateway, Listener, UnavailableError
 from protocol.messages import EventOccurred, GetCounts, ListEvents
 from protocol.messages.addresses import JOB_MANAGER
-from protocol.model.job_views import Counts, EventEntry
+from protocol.model.job_records import EventEntry
+from protocol.model.job_views import Counts
 
 PAGE: Final = 200
 RETRY_S: Final = 1.0

@@ -14,7 +14,7 @@ from protocol.http_api.schema_base import COUNT_MAX, UUID
 from protocol.messages import ListEvents
 from protocol.messages.addresses import JOB_MANAGER
 from protocol.model.event_kinds import KINDS
-from protocol.model.job_views import EventEntry
+from protocol.model.job_records import EventEntry
 
 _KINDS: Final = "^(" + "|".join(kind.replace(".", r"\.") for kind in KINDS) + ")$"
 After = Annotated[

@@ -14,7 +14,7 @@ from protocol.http_api.events.replay_feed import Feed, encoded, newest
 from protocol.http_api.gateway import Gateway, Listener, UnavailableError
 from protocol.messages import EventOccurred
 from protocol.model.event_kinds import JOB_PROGRESSED
-from protocol.model.job_views import EventEntry
+from protocol.model.job_records import EventEntry
 
 BEAT_S: Final = 15.0
 """Silence after which a comment line is sent: proxies close idle connections."""

@@ -2,8 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Request, Response
@@ -16,7 +16,9 @@ from protocol.http_api.native.queries import ROOT, ask_manager, detail, full_det
 from protocol.http_api.openapi import LOCATION, refusals
 from protocol.http_api.params import WAIT_S, IdempotencyKey, Wait, WaitS
 from protocol.messages import AddSources, CreateJob
-from protocol.model.job_views import ENDED, JobDetail, JobView
+from protocol.model.job_records import ENDED, QUEUED
+from protocol.model.job_spec import JobSpec
+from protocol.model.job_views import JobDetail, whole
 
 WAITING_MAX: Final = 64
 """Requests that wait for the end of a job at the same time."""
@@ -74,9 +76,10 @@ class _Orders:
         daemon = self._gateway.settings.daemon
         urls = validation.addresses(order.sources, private_ok=daemon.allow_private_sources)
         size = -1 if order.file_size is None else order.file_size
-        batches = list(validation.batches(urls))
-        place = self._placing(order, validation.file_name(order.filename), size, batches, key=idempotency_key)
-        return await self._ordered(request, response, place, wait, wait_s)
+        spec = self._spec(order).but(name=validation.file_name(order.filename), size_bytes=size)
+        first, *more = validation.batches(urls)
+        create = _create(order, spec, first, idempotency_key)
+        return await self._ordered(request, response, create, more, wait, wait_s)
 
     async def swarm(
         self,
@@ -94,72 +97,53 @@ class _Orders:
         term = " ".join(order.filename.split())
         if not term:
             raise RefusedError("invalid", "filename", "there is no word to search for")
-        search_s = order.search_timeout / 1000
-        place = self._placing(order, "", order.size, [()], term=term, search_s=search_s, key=idempotency_key)
-        return await self._ordered(request, response, place, wait, wait_s)
+        spec = self._spec(order).but(size_bytes=order.size, term=term, search_s=order.search_timeout / 1000)
+        create = _create(order, spec, (), idempotency_key)
+        return await self._ordered(request, response, create, [], wait, wait_s)
 
-    def _placing(
-        self,
-        order: DownloadOrder | SwarmOrder,
-        name: str,
-        size_bytes: int,
-        batches: Sequence[tuple[str, ...]],
-        *,
-        key: str | None,
-        term: str = "",
-        search_s: float = 0.0,
-    ) -> Callable[[], Awaitable[JobView]]:
-        """Return the function that creates the job. Everything that can be wrong in the body is found before."""
+    def _spec(self, order: DownloadOrder | SwarmOrder) -> JobSpec:
+        """Return what both kinds of orders have in common."""
         daemon = self._gateway.settings.daemon
-        folder, checksum = validation.folder(order.folder, daemon), validation.checksum(order)
-
-        create = CreateJob(
-            name=name,
-            folder=folder,
-            size_bytes=size_bytes,
+        return JobSpec(
+            folder=validation.folder(order.folder, daemon),
             chunk_size=order.chunk_size,
-            checksum=checksum,
+            checksum=validation.checksum(order),
             mode=order.mode,
             limit_bytes_s=order.limit,
             priority=order.priority,
-            sources=batches[0],
-            term=term,
-            search_s=search_s,
             origin=validation.ORIGIN,
-            user="",
-            remote_path="",
-            widen=False,
             private_ok=daemon.allow_private_sources,
-            key=key or "",
-            digest=digest_of(order) if key else "",
         )
 
-        async def place() -> JobView:
-            job = (await ask_manager(self._gateway, create)).row(JobView)
-            try:
-                await add_sources(self._gateway, job.id, batches[1:])
-            except RefusedError as refused:
-                if refused.kind != "conflict":  # it has ended already and needs no more
-                    raise
-            return job
-
-        return place
-
     async def _ordered(
-        self, request: Request, response: Response, place: Callable[[], Awaitable[JobView]], wait: bool, wait_s: int
+        self,
+        request: Request,
+        response: Response,
+        create: CreateJob,
+        more: Sequence[tuple[str, ...]],
+        wait: bool,
+        wait_s: int,
     ) -> schemas.JobDetail:
+        """Create the job and return it; of a new one the answer of the job manager says all there is to say."""
         with self._held(wait):
-            made = await place()
+            made = whole((await ask_manager(self._gateway, create)).rows(JobDetail))
+            await self._add_more(made.job.id, more)
             if wait:
-                await self._until_ended(request, made.id, wait_s)
-            try:
-                job = await full_detail(self._gateway, made.id, drawn=True)
-            except UnavailableError:
-                # The job is made; an error would have the client order it again.
-                job = serializers.job_detail(JobDetail(job=made, sources=(), notes=()), None)
-        response.headers["Location"] = path_of(self._gateway, made.id)
+                await self._until_ended(request, made.job.id, wait_s)
+            job = serializers.job_detail(made, serializers.chunks_of(made, []))
+            if wait or more or made.job.attempts or made.job.state != QUEUED:
+                with suppress(UnavailableError):  # the job is made: an error would have the client order it again
+                    job = await full_detail(self._gateway, made.job.id, drawn=True)
+        response.headers["Location"] = path_of(self._gateway, made.job.id)
         response.status_code = 200 if wait and job.state in ENDED else 202
         return job
+
+    async def _add_more(self, id: str, batches: Sequence[tuple[str, ...]]) -> None:
+        try:
+            await add_sources(self._gateway, id, batches)
+        except RefusedError as refused:
+            if refused.kind != "conflict":  # it has ended already and needs no more
+                raise
 
     @contextmanager
     def _held(self, wait: bool) -> Iterator[None]:
@@ -198,6 +182,10 @@ async def add_sources(gateway: Gateway, id: str, batches: Sequence[tuple[str, ..
     """Add these sources to a job, batch by batch."""
     for urls in batches:
         await ask_manager(gateway, AddSources(id=id, urls=urls))
+
+
+def _create(order: DownloadOrder | SwarmOrder, spec: JobSpec, sources: tuple[str, ...], key: str | None) -> CreateJob:
+    return CreateJob(spec=spec, sources=sources, key=key or "", digest=digest_of(order) if key else "")
 
 
 def digest_of(order: DownloadOrder | SwarmOrder) -> str:

@@ -27,7 +27,8 @@ from protocol.messages import (
     UpdateJob,
 )
 from protocol.messages.job_commands import UNCHANGED
-from protocol.model.job_views import Bottleneck, EventEntry, JobView
+from protocol.model.job_records import EventEntry
+from protocol.model.job_views import Bottleneck, JobView
 
 States = Annotated[
     list[schemas.State], Query(description="Only jobs in one of these states; repeat it for more.", max_length=6)

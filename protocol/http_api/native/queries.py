@@ -8,7 +8,8 @@ from protocol.http_api.native import serializers
 from protocol.http_api.native.chunk_map import Owned
 from protocol.messages import BrowseUser, FilesListed, GetJob, GetManifest, Request, RequestRefused
 from protocol.messages.addresses import JOB_MANAGER, SESSION
-from protocol.model.job_views import JobDetail, ManifestRange, whole
+from protocol.model.job_records import ManifestRange
+from protocol.model.job_views import JobDetail, whole
 
 NOTHING_YET: Final = ("searching", "opening")
 """Phases in which an attempt has no dispatcher yet that could list what is stored."""

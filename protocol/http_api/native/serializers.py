@@ -12,7 +12,8 @@ from protocol.http_api.native.chunk_map import Owned, chunk_map
 from protocol.http_api.schema_base import COUNT_MAX, PAGE_MAX
 from protocol.model.faults import FaultKind
 from protocol.model.file_matches import FileMatch
-from protocol.model.job_views import SEALED, Bottleneck, Counts, EventEntry, JobDetail, JobView, PeerView, SourceView
+from protocol.model.job_records import SEALED, EventEntry
+from protocol.model.job_views import Bottleneck, Counts, JobDetail, JobView, PeerView, SourceView
 
 _NONE: Final = "Nothing holds it back."
 
@@ -23,7 +24,7 @@ def job(row: JobView) -> jobs.Job:
 
 
 def _members(row: JobView) -> dict[str, Any]:
-    members = asdict(row)
+    members = row.spec.fields() | row.fields()
     members["percent"] = percent(row.state, row.stored_bytes, row.size_bytes)
     members["resumed_bytes"] = max(0, row.resumed_bytes)
     return members
@@ -44,13 +45,13 @@ def _source(row: SourceView) -> SourceView:
 
 def chunks_of(row: JobDetail, stored: Iterable[Owned]) -> jobs.ChunkMap | None:
     """Return a job's chunk map: `stored` as the dispatcher or the manifest says, leases from its sources' rows."""
-    if row.job.size_bytes < 0 or row.job.chunk_size <= 0:
+    if row.job.size_bytes < 0 or row.job.spec.chunk_size <= 0:
         return None
-    count = -(-row.job.size_bytes // row.job.chunk_size)
+    count = -(-row.job.size_bytes // row.job.spec.chunk_size)
     leased = [(one.lease_first, one.lease_stop, one.number) for one in row.sources if one.lease_first >= 0]
     runs = chunk_map(stored, leased, count)
     return jobs.ChunkMap(
-        chunk_size=row.job.chunk_size,
+        chunk_size=row.job.spec.chunk_size,
         chunk_count=count,
         runs=[
             jobs.ChunkRange(first=first, count=length, state=state, source=owner)
@@ -64,18 +65,18 @@ def manifest(row: JobDetail, runs: Sequence[Owned]) -> jobs.Manifest:
     """Return one page of a manifest: `runs` are those of the page."""
     urls = {one.number: one.url for one in row.sources}
     return jobs.Manifest.model_validate(
-        {**asdict(row.job), "runs": [_manifest_range(run, row.job, urls) for run in runs]}
+        {**_members(row.job), "runs": [_manifest_range(run, row.job, urls) for run in runs]}
     )
 
 
 def _manifest_range(run: Owned, row: JobView, urls: dict[int, str]) -> jobs.ManifestRange:
     first, stop, number = run
-    end = row.size_bytes if row.size_bytes >= 0 else stop * row.chunk_size
+    end = row.size_bytes if row.size_bytes >= 0 else stop * row.spec.chunk_size
     return jobs.ManifestRange(
         first=first,
         count=stop - first,
-        start_byte=first * row.chunk_size,
-        stop_byte=min(stop * row.chunk_size, end),
+        start_byte=first * row.spec.chunk_size,
+        stop_byte=min(stop * row.spec.chunk_size, end),
         source=number,
         url=urls.get(number, ""),
     )

@@ -26,7 +26,8 @@ from protocol.http_api.slskd.schemas import (
 from protocol.http_api.slskd.transfer_mapping import ORIGIN
 from protocol.messages import CancelJob, GetJob, HideEndedJobs, ListJobs
 from protocol.messages.addresses import JOB_MANAGER
-from protocol.model.job_views import ENDED, JobDetail, JobView, whole
+from protocol.model.job_records import ENDED
+from protocol.model.job_views import JobDetail, JobView, whole
 from protocol.model.source_url import check_url, slsk_url
 
 _OF_USER: Final = "/{username:lone_user}"
@@ -79,7 +80,7 @@ class Downloads:
         """Return one job. Raises `RefusedError` when this user has no such transfer."""
         found = await self._gateway.ask(JOB_MANAGER, GetJob(id=str(id)))
         job = whole(found.rows(JobDetail)).job
-        if job.origin != ORIGIN or job.user != user:
+        if job.spec.origin != ORIGIN or job.spec.user != user:
             raise RefusedError("unknown", "", "no such transfer")
         return job
 
@@ -99,7 +100,7 @@ class Downloads:
         """
         for file in files:
             _check(user, file)
-        ended = {job.remote_path: job.id for job in await self.all(user=user, states=ENDED)}
+        ended = {job.spec.remote_path: job.id for job in await self.all(user=user, states=ENDED)}
         taken: dict[str, Transfer] = {}
         failed: list[FailedFile] = []
         refusals: list[RefusedError] = []
@@ -109,9 +110,9 @@ class Downloads:
                 failed.append(FailedFile(filename=file.filename, message=placed.detail))
                 continue
             taken[placed.id] = transfer_mapping.transfer(placed)
-            if ended.get(placed.remote_path, placed.id) != placed.id:
+            if ended.get(placed.spec.remote_path, placed.id) != placed.id:
                 # Clients look for a transfer by its name: an earlier one that failed must not be found instead.
-                await self._cancel(ended.pop(placed.remote_path), remove=True)
+                await self._cancel(ended.pop(placed.spec.remote_path), remove=True)
         if refusals and not taken:
             raise refusals[0]
         return Enqueued(enqueued=list(taken.values()), failed=failed)
@@ -138,7 +139,7 @@ class Downloads:
             ),
         )
         try:
-            return (await ordering).row(JobView)
+            return whole((await ordering).rows(JobDetail)).job
         except RefusedError as refused:
             return refused
 

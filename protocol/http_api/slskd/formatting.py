@@ -7,7 +7,8 @@ from typing import Final
 
 from starlette.convertors import Convertor, register_url_convertor
 
-from protocol.model.job_views import ACTIVE, CANCELLED, FAILED, SEALED, JobView
+from protocol.model.job_records import ACTIVE, CANCELLED, FAILED, SEALED
+from protocol.model.job_views import JobView
 
 SEARCH_WORDS_MAX: Final = 12
 _WORD: Final = re.compile(r"[^\W_]+")

@@ -7,7 +7,9 @@ from protocol.http_api.slskd import formatting
 from protocol.http_api.slskd.schemas import Transfer, TransferDirectory, UserTransfers
 from protocol.messages import CreateJob
 from protocol.model.filenames import placed_folder, placed_name
-from protocol.model.job_views import ACTIVE, ENDED, FAILED, SEALED, JobView
+from protocol.model.job_records import ACTIVE, ENDED, FAILED, SEALED
+from protocol.model.job_spec import JobSpec
+from protocol.model.job_views import JobView
 from protocol.model.source_url import slsk_url
 
 ORIGIN = "slskd"
@@ -22,8 +24,8 @@ def transfer(job: JobView) -> Transfer:
     begun = job.attempts > 0 or job.started_ms > 0
     return Transfer(
         id=job.id,
-        username=job.user,
-        filename=job.remote_path,
+        username=job.spec.user,
+        filename=job.spec.remote_path,
         size=size,
         state=formatting.transfer_state(job),
         requested_at=formatting.moment(job.created_ms),
@@ -53,8 +55,8 @@ class Tree:
 
     def add(self, jobs: Iterable[JobView]) -> None:
         for job in jobs:
-            folder = formatting.split_remote(job.remote_path)[0]
-            self._users.setdefault(job.user, {}).setdefault(folder, []).append(transfer(job))
+            folder = formatting.split_remote(job.spec.remote_path)[0]
+            self._users.setdefault(job.spec.user, {}).setdefault(folder, []).append(transfer(job))
 
     def users(self) -> list[UserTransfers]:
         return [UserTransfers(username=user, directories=_directories(own)) for user, own in self._users.items()]
@@ -62,16 +64,11 @@ class Tree:
 
 def order(user: str, path: str, size_bytes: int, *, downloads: str, chunk_size: int, widen: bool) -> CreateJob:
     """Return the order for this file, to lie at ``downloads/last remote folder/base name``, where clients expect it."""
-    return CreateJob(
+    spec = JobSpec(
         name=placed_name(formatting.split_remote(path)[1]),
         folder=os.path.join(downloads, placed_folder(formatting.last_folder(path))).rstrip("/"),
         size_bytes=size_bytes,
         chunk_size=chunk_size,
-        checksum="",
-        mode="swarm",
-        limit_bytes_s=0,
-        priority=0,
-        sources=(slsk_url(user, path),),
         term=formatting.search_term(path) if widen else "",
         search_s=WIDEN_SEARCH_S,
         origin=ORIGIN,
@@ -80,6 +77,7 @@ def order(user: str, path: str, size_bytes: int, *, downloads: str, chunk_size: 
         widen=widen,
         private_ok=False,
     )
+    return CreateJob(spec=spec, sources=(slsk_url(user, path),))
 
 
 def _directories(folders: dict[str, list[Transfer]]) -> list[TransferDirectory]:

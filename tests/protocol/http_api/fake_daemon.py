@@ -7,6 +7,7 @@ from typing import Any
 from protocol.http_api.gateway import GatewayInbox
 from protocol.messages import (
     BrowseUser,
+    CreateJob,
     ExplainJob,
     FilesListed,
     GetCounts,
@@ -21,7 +22,8 @@ from protocol.messages import (
     SetTotalLimit,
     StartSearch,
 )
-from protocol.model.job_views import Bottleneck, EventEntry, JobDetail, ManifestRange, PeerView, StopCount
+from protocol.model.job_records import EventEntry, ManifestRange
+from protocol.model.job_views import Bottleneck, JobDetail, PeerView, StopCount
 from tests.protocol.http_api.rows import ID, counts_row, detail_row, job_row
 from tests.protocol.http_api.serving import answered
 
@@ -41,7 +43,7 @@ class Played:
         if type(message) in self.instead:
             return self.instead[type(message)](message)
         match message:
-            case GetJob(request=request):
+            case GetJob(request=request) | CreateJob(request=request):
                 return answered(request, [self.detail])
             case ListJobs(request=request):
                 return answered(request, [self.detail.job, job_row(state="sealed", number=0)], total=57)

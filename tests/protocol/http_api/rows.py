@@ -2,16 +2,16 @@
 
 from typing import Any, Final
 
-from protocol.model.job_views import Counts, JobDetail, JobView, Row, SourceView
+from protocol.model.job_views import Counts, JobDetail, JobView, SourceView
+from tests.specs import job_view
 
 ID: Final = "3f0c9f0e-6a2b-4b44-9d5c-0d9a3c1e7f00"
 CHUNK: Final = 131072
-_EMPTY: Final = {str: "", int: 0, float: 0.0, bool: False}
 
 
 def job_row(**changes: Any) -> JobView:
     """An active job of ten chunks, half of it stored."""
-    usual = {
+    usual: dict[str, Any] = {
         "id": ID,
         "number": 7,
         "name": "tide.flac",
@@ -31,11 +31,11 @@ def job_row(**changes: Any) -> JobView:
         "queue_place": -1,
         "source_count": 1,
     }
-    return _row(JobView, usual | changes)
+    return job_view(**usual | changes)
 
 
 def source_row(**changes: Any) -> SourceView:
-    usual = {
+    usual: dict[str, Any] = {
         "number": 0,
         "url": "https://mirror.example/tide.flac",
         "standing": "active",
@@ -44,7 +44,7 @@ def source_row(**changes: Any) -> SourceView:
         "lease_stop": 8,
         "queue_place": -1,
     }
-    return _row(SourceView, usual | changes)
+    return SourceView(**{"path": "", **usual, **changes})
 
 
 def detail_row(*sources: SourceView, **changes: Any) -> JobDetail:
@@ -52,9 +52,4 @@ def detail_row(*sources: SourceView, **changes: Any) -> JobDetail:
 
 
 def counts_row(**changes: Any) -> Counts:
-    return _row(Counts, changes)
-
-
-def _row(kind: type[Row], values: dict[str, Any]) -> Row:
-    empty = {name: _EMPTY[hint] for name, hint in kind.__annotations__.items()}
-    return kind(**(empty | values))
+    return Counts(**{**dict.fromkeys(Counts.__struct_fields__, 0), "rate_bytes_s": 0.0, **changes})

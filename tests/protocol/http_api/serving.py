@@ -23,7 +23,8 @@ from protocol.messages import (
     RequestAnswered,
 )
 from protocol.messages.addresses import GATEWAY
-from protocol.model.job_views import ViewRow, pack
+from protocol.model.job_views import pack
+from protocol.model.value import Value
 
 Answer = Callable[[str, Any], Iterable[GatewayInbox]]
 
@@ -32,7 +33,7 @@ def nobody(_to: str, _message: Message) -> Iterable[GatewayInbox]:
     return ()
 
 
-def answered(request: int, rows: Iterable[ViewRow] = (), *, total: int = 0) -> list[GatewayInbox]:
+def answered(request: int, rows: Iterable[Value] = (), *, total: int = 0) -> list[GatewayInbox]:
     """The parts of an answer with these rows."""
     bodies = list(pack(rows))
     return [

@@ -1,34 +1,21 @@
 """Rows told in bulk come back as they were, however many and however long."""
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.messages import RequestAnswered
 from protocol.messages.codec import decode, encode
-from protocol.model.job_views import (
-    PART_BYTES_MAX,
-    JobDetail,
-    JobView,
-    SourceView,
-    details,
-    pack,
-    unpack,
-    whole,
-)
+from protocol.model.job_views import PART_BYTES_MAX, JobDetail, JobView, SourceView, details, pack, unpack, whole
+from tests.specs import job_view
 
 
 def job() -> JobView:
-    kinds: dict[object, Any] = {int: 1, float: 1.0, bool: False, str: "x"}
-    return JobView(**{name: kinds[kind] for name, kind in JobView.__annotations__.items()})
+    return job_view(id="x", name="x", folder="x", user="x", remote_path="x", size_bytes=1)
 
 
 def source(number: int, url: str) -> SourceView:
-    kinds: dict[object, Any] = {int: number, float: 0.0, str: ""}
-    fields: dict[str, Any] = {name: kinds[kind] for name, kind in SourceView.__annotations__.items()}
-    return SourceView(**(fields | {"url": url}))
+    return SourceView(number=number, url=url, path="", standing="active")
 
 
 def sent(rows: list[JobDetail]) -> list[JobDetail]:

@@ -30,8 +30,10 @@ from protocol.model.job_records import (
     AttemptRecord,
     DropFiles,
     DropJob,
+    EventEntry,
     JobFiles,
     JobRecord,
+    ManifestRange,
     SaveAttempt,
     SaveEvent,
     SaveFiles,
@@ -46,11 +48,13 @@ from protocol.model.job_records import (
     TrimEvents,
     Write,
 )
-from protocol.model.job_views import EventEntry, JobView, ManifestRange, ViewRow, unpack
+from protocol.model.job_views import JobDetail, JobView, unpack, whole
+from protocol.model.value import Value
+from tests.specs import create_job
 
 GATEWAY = "api/gateway"
 WEB = "http://a.example/f.bin"
-Row = TypeVar("Row", bound=ViewRow)
+Row = TypeVar("Row", bound=Value)
 M = TypeVar("M", bound=Message)
 
 
@@ -164,7 +168,7 @@ class Rig:
     def order(self, *, urls: tuple[str, ...] = (WEB,), **changes: Any) -> JobView:
         """A job that must not be refused."""
         self.hear(order(next(self._requests), urls, **changes))
-        return self.answer(JobView)[0]
+        return whole(self.answer(JobDetail)).job
 
     def pause(self, id: str) -> None:
         self.hear(PauseJob(request=next(self._requests), reply_to=GATEWAY, id=id))
@@ -252,7 +256,7 @@ def order(request: int, urls: tuple[str, ...], **changes: Any) -> CreateJob:
         "widen": False,
         "private_ok": True,
     }
-    return CreateJob(**(fields | changes))
+    return create_job(**(fields | changes))
 
 
 def progressed(number: int, stored: int, *, state: str, rate: float, reason: str = "") -> JobProgressed:

@@ -19,7 +19,8 @@ from protocol.messages import (
     Ticked,
 )
 from protocol.model.job_policy import LimitWindow
-from protocol.model.job_views import Bottleneck, ManifestRange, unpack
+from protocol.model.job_records import ManifestRange
+from protocol.model.job_views import Bottleneck, unpack
 from tests.actors.core.jobs.rig import GATEWAY, WEB, Rig, row
 
 OTHER = "http://b.example/f.bin"

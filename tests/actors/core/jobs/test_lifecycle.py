@@ -261,7 +261,7 @@ def test_another_limit_reaches_a_running_job_at_once() -> None:
     id = rig.order().id
     rig.hear(UpdateJob(request=1, reply_to=GATEWAY, id=id, limit_bytes_s=500, priority=-1))
     assert rig.all_heard(LimitJob) == [LimitJob(job=1, limit_bytes_s=500)]
-    assert (rig.record(id).limit_bytes_s, rig.record(id).priority) == (500, 0)
+    assert (rig.record(id).spec.limit_bytes_s, rig.record(id).spec.priority) == (500, 0)
 
 
 # -- deaths

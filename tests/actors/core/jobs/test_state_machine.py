@@ -18,7 +18,7 @@ from protocol.messages import (
     Ticked,
 )
 from protocol.model.job_policy import JobPolicy
-from protocol.model.job_views import JobView, unpack
+from protocol.model.job_views import JobDetail, JobView, unpack
 from tests.actors.core.jobs.rig import GATEWAY, PlainStore, Rig, row
 
 OUTCOMES = st.sampled_from(["sealed", "starved", "disagreed", "disk", "interrupted", "failed"])
@@ -35,6 +35,14 @@ NAMES = st.sampled_from(["a.bin", "b.bin", "A.bin", ""])
 URLS = st.sampled_from([f"http://{host}.example/{name}" for host in "xyz" for name in ("a.bin", "c.bin")])
 NUMBERS = st.integers(0, 20)
 SIZES = st.sampled_from([-1, -1, 1000, 999])
+
+
+def views(body: bytes) -> list[JobView]:
+    """The jobs of an answer: of a whole job to an order, of a view to every other command."""
+    try:
+        return unpack(body, JobView)
+    except ValueError:
+        return [row.job for row in unpack(body, JobDetail)]
 
 
 class JobManagers(RuleBasedStateMachine):
@@ -70,7 +78,7 @@ class JobManagers(RuleBasedStateMachine):
                 case StopJob(job=number):
                     assert number in self.hub
                 case RequestAnswered(body=body):
-                    for snapshot in unpack(body, JobView):
+                    for snapshot in views(body):
                         self.answered[snapshot.id] = snapshot
                 case _:
                     pass

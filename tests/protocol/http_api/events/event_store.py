@@ -14,7 +14,8 @@ from protocol.messages import (
     SetBookmark,
 )
 from protocol.model.event_kinds import FLEETING
-from protocol.model.job_views import Bookmark, Counts, EventEntry
+from protocol.model.job_records import EventEntry
+from protocol.model.job_views import Bookmark, Counts
 from tests.protocol.http_api.serving import answered
 
 JOB = "3f0c9f0e-6a2b-4b44-9d5c-0d9a3c1e7f00"

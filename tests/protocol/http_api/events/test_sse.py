@@ -12,7 +12,7 @@ import pytest
 from protocol.http_api.events import replay_feed, sse
 from protocol.http_api.gateway import EVENTS_QUEUED_MAX
 from protocol.messages import ProcessLost, ProcessReady, WatchEvents
-from protocol.model.job_views import EventEntry
+from protocol.model.job_records import EventEntry
 from tests.protocol.http_api.events.event_store import JOB, Book
 from tests.protocol.http_api.serving import Api, serving
 

@@ -64,17 +64,34 @@ def test_a_download_is_accepted_and_says_where_it_is(api: Api) -> None:
     assert response.headers["Location"] == f"{ROOT}/jobs/{ID}"
     assert response.json()["id"] == ID
     (order,) = placed(api)
+    spec = order.spec
     assert order.sources == ("slsk://ann/music%5Ctide.flac", "https://m.example/t")
-    assert (order.name, order.size_bytes, order.folder) == ("tide.flac", 1000, f"{FOLDER}/downloads/quartet")
-    assert (order.checksum, order.limit_bytes_s, order.priority) == (f"sha256:{SHA}", 7, -2)
-    assert (order.mode, order.chunk_size, order.origin, order.private_ok) == ("race", 65536, "multisource", False)
+    assert (spec.name, spec.size_bytes, spec.folder) == (
+        "tide.flac",
+        1000,
+        f"{FOLDER}/downloads/quartet",
+    )
+    assert (spec.checksum, spec.limit_bytes_s, spec.priority) == (f"sha256:{SHA}", 7, -2)
+    assert (spec.mode, spec.chunk_size, spec.origin, spec.private_ok) == (
+        "race",
+        65536,
+        "multisource",
+        False,
+    )
+
+
+def test_a_new_job_is_answered_whole_after_one_request(api: Api, played: Played) -> None:
+    played.detail = detail_row(state="queued", phase="", attempts=0, stored_bytes=0)
+    job = api.client.post(DOWNLOAD, json=ORDER).json()
+    assert [type(message).__name__ for _, message in api.told] == ["CreateJob"]
+    assert (job["state"], len(job["sources"]), job["chunkMap"]["chunkCount"]) == ("queued", 1, 10)
 
 
 def test_a_swarm_is_a_search_that_becomes_a_job(api: Api) -> None:
     body = {"filename": " quartet  tide ", "size": 1000, "searchTimeout": 5000}
     assert api.client.post(f"{ROOT}/swarm", json=body).status_code == 202
     (order,) = placed(api)
-    assert (order.term, order.search_s, order.size_bytes, order.name, order.sources) == (
+    assert (order.spec.term, order.spec.search_s, order.spec.size_bytes, order.spec.name, order.sources) == (
         "quartet tide",
         5.0,
         1000,
@@ -190,7 +207,8 @@ def test_a_job_that_was_made_is_told_even_if_the_job_manager_dies_then(api: Api,
 
     played.instead[GetJob] = die
     response = api.client.post(DOWNLOAD, json=ORDER)
-    assert (response.status_code, response.json()["id"], response.json()["sources"]) == (202, ID, [])
+    assert (response.status_code, response.json()["id"]) == (202, ID)
+    assert [source["number"] for source in response.json()["sources"]] == [0]
 
 
 def until(condition: Any, within_s: float = 10.0) -> None:

@@ -11,7 +11,8 @@ from protocol.http_api.native.peer_schemas import StopsOfDay
 from protocol.http_api.schema_base import moment
 from protocol.messages import SearchHit
 from protocol.model.file_matches import FileMatches
-from protocol.model.job_views import Bottleneck, EventEntry, PeerView, StopCount
+from protocol.model.job_records import EventEntry
+from protocol.model.job_views import Bottleneck, PeerView, StopCount
 from tests.protocol.http_api.rows import CHUNK, ID, detail_row, job_row, source_row
 
 

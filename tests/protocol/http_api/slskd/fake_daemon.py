@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import msgspec
-
 from protocol.config.settings import AccountShown, Settings
 from protocol.http_api.gateway import GatewayInbox
 from protocol.messages import (
@@ -33,8 +31,10 @@ from protocol.messages import (
     StartSearch,
     UserDescribed,
 )
-from protocol.model.job_views import ACTIVE, CANCELLED, ENDED, FAILED, SEALED, JobDetail, JobView
+from protocol.model.job_records import ACTIVE, CANCELLED, ENDED, FAILED, SEALED
+from protocol.model.job_views import JobDetail, JobView
 from tests.protocol.http_api.serving import Api, answered, open_settings, serving
+from tests.specs import changed_view, job_view
 
 BASE: Final = "/api/v0"
 ONLINE: Final = SessionChanged(state="online", detail="listening at port 2234", final=False)
@@ -45,16 +45,12 @@ SIZE: Final = 20_000_001
 
 def snapshot(**changed: Any) -> JobView:
     """A job that was just enqueued, but for what is said."""
-    plain: dict[str, Any] = {
-        name: {"int": 0, "float": 0.0, "str": "", "bool": False}[kind]
-        for name, kind in ((one.name, one.type.__name__) for one in msgspec.structs.fields(JobView))
-    }
-    told = {
-        **plain, "id": str(uuid.UUID(int=7)), "state": "queued", "origin": "slskd", "user": "peer one",
+    told: dict[str, Any] = {
+        "id": str(uuid.UUID(int=7)), "state": "queued", "origin": "slskd", "user": "peer one",
         "remote_path": TRACK, "size_bytes": SIZE, "created_ms": 1_763_794_800_123, "left_s": -1.0, "queue_place": -1,
         "source_count": 1,
     }  # fmt: skip
-    return JobView(**{**told, **changed})
+    return job_view(**{**told, **changed})
 
 
 @dataclass
@@ -89,7 +85,7 @@ class Daemon:
                 self.become(id, removed=removed or job.removed, **({} if job.state in ENDED else {"state": CANCELLED}))
                 return answered(message.request, [self.jobs[id]])
             case HideEndedJobs(origin=origin):
-                ended = [job for job in self.jobs.values() if job.state in ENDED and job.origin == origin]
+                ended = [job for job in self.jobs.values() if job.state in ENDED and job.spec.origin == origin]
                 for job in ended:
                     self.become(job.id, removed=True)
                 return answered(message.request, total=len(ended))
@@ -110,7 +106,7 @@ class Daemon:
         return []
 
     def become(self, id: str, **changed: Any) -> JobView:
-        job = self.jobs[id] = msgspec.structs.replace(self.jobs[id], **changed)
+        job = self.jobs[id] = changed_view(self.jobs[id], **changed)
         return job
 
     def seal(self, id: str) -> None:
@@ -125,29 +121,28 @@ class Daemon:
         if self.full:
             return [RequestRefused(request=order.request, kind="full", field="", detail="too many jobs")]
         for job in self.jobs.values():
-            if (job.user, job.remote_path) == (order.user, order.remote_path) and job.state not in ENDED:
-                return answered(order.request, [job])
+            same = (job.spec.user, job.spec.remote_path) == (order.spec.user, order.spec.remote_path)
+            if same and job.state not in ENDED:
+                return answered(order.request, [JobDetail(job=job, sources=(), notes=())])
         number = next(self._ids)
-        job = snapshot(
+        job = job_view(
             id=str(uuid.UUID(int=number)),
-            user=order.user,
-            remote_path=order.remote_path,
-            name=order.name,
-            folder=order.folder,
-            size_bytes=order.size_bytes,
+            source_count=1,
+            spec=order.spec,
+            name=order.spec.name,
+            size_bytes=order.spec.size_bytes,
             created_ms=1_763_794_800_000 + number,
-            origin=order.origin,
         )
         self.jobs[job.id] = job
-        return answered(order.request, [job])
+        return answered(order.request, [JobDetail(job=job, sources=(), notes=())])
 
     def _list(self, asked: ListJobs) -> list[GatewayInbox]:
         found = [
             job
             for job in reversed(self.jobs.values())
             if (not asked.states or job.state in asked.states)
-            and asked.origin in ("", job.origin)
-            and asked.user in ("", job.user)
+            and asked.origin in ("", job.spec.origin)
+            and asked.user in ("", job.spec.user)
             and (asked.removed or not job.removed)
         ]
         return answered(asked.request, found[asked.offset : asked.offset + asked.limit], total=len(found))

@@ -43,7 +43,11 @@ def test_what_is_enqueued_is_in_the_tree_of_its_user_and_alone() -> None:
         assert api.client.get(f"{DOWNLOADS}/").json() == [of_user]
         assert api.client.get(f"{DOWNLOADS}/peer%20one/{made['id']}").json() == made
         (order,) = daemon.orders
-        assert (order.folder, order.name, order.size_bytes) == ("/data/downloads/Album", "01 - Track 1.flac", SIZE)
+        assert (order.spec.folder, order.spec.name, order.spec.size_bytes) == (
+            "/data/downloads/Album",
+            "01 - Track 1.flac",
+            SIZE,
+        )
 
 
 def test_many_files_are_enqueued_at_once_and_those_that_fail_are_told() -> None:
@@ -81,7 +85,7 @@ def test_a_whole_discography_is_enqueued_in_its_order() -> None:
         files = [{"filename": f"m\\A{number % 7}\\{number}.mp3", "size": number} for number in range(350)]
         told = api.client.post(f"{DOWNLOADS}/u", json=files).json()
         assert [one["filename"] for one in told["enqueued"]] == [file["filename"] for file in files]
-        assert [order.size_bytes for order in daemon.orders] == list(range(350))
+        assert [order.spec.size_bytes for order in daemon.orders] == list(range(350))
         (user,) = api.client.get(DOWNLOADS).json()
         assert [each["fileCount"] for each in user["directories"]] == [50] * 7
 

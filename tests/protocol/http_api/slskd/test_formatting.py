@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.http_api.slskd import formatting
-from protocol.model.job_views import ACTIVE, ENDED, STATES
+from protocol.model.job_records import ACTIVE, ENDED, STATES
 from tests.protocol.http_api.slskd.fake_daemon import active, snapshot
 
 STATES_OF_SLSKD = {

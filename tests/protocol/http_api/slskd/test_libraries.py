@@ -58,10 +58,10 @@ def test_the_library_downloads_from_users_of_every_name(library_folder: Path) ->
             assert (told["username"], told["directories"][0]["directory"], made["username"]) == (user, FOLDER, user)
             assert library.call("transfers.get_download", user, made["id"]) == made
             assert library.call("transfers.get_queue_position", user, made["id"]) == 0
-        assert [job.user for job in daemon.jobs.values()] == list(USERS)
+        assert [job.spec.user for job in daemon.jobs.values()] == list(USERS)
         assert {each["username"] for each in library.call("transfers.get_all_downloads")} == set(USERS)
         for job in list(daemon.jobs.values()):
-            assert library.call("transfers.cancel_download", job.user, job.id, remove=False) is True
+            assert library.call("transfers.cancel_download", job.spec.user, job.id, remove=False) is True
         assert library.call("transfers.remove_completed_downloads") is True
         assert library.call("transfers.get_all_downloads") == []
         assert len(library.call("transfers.get_all_downloads", includeRemoved=True)) == len(USERS)

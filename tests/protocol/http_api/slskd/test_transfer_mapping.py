@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from protocol.http_api.slskd.transfer_mapping import Tree, order, transfer
 from protocol.model.filenames import FOLDER_BYTES_MAX, placed_folder, placed_name
-from protocol.model.job_views import SEALED
+from protocol.model.job_records import SEALED
 from tests.protocol.http_api.slskd.fake_daemon import SIZE, TRACK, active, snapshot
 
 
 def placed(path: str, downloads: str = "/data") -> tuple[str, str]:
     made = order("u", path, 5, downloads=downloads, chunk_size=1, widen=True)
-    return made.folder, made.name
+    return made.spec.folder, made.spec.name
 
 
 @given(st.integers(0, 10**12), st.integers(0, 10**13), st.sampled_from(["queued", "active", "sealed", "failed"]))
@@ -117,7 +117,7 @@ def test_no_name_of_a_peer_leads_out_of_the_downloads(text: str) -> None:
 def test_what_is_ordered_says_where_it_came_from_and_whom_to_look_for() -> None:
     made = order("peer one", TRACK, SIZE, downloads="/d", chunk_size=4096, widen=True)
     assert made.sources == ("slsk://peer%20one/music%5CArtist%5CAlbum%5C01%20-%20Track%201.flac",)
-    assert (made.origin, made.user, made.remote_path) == ("slskd", "peer one", TRACK)
-    assert (made.widen, made.term) == (True, "album track 1")
+    assert (made.spec.origin, made.spec.user, made.spec.remote_path) == ("slskd", "peer one", TRACK)
+    assert (made.spec.widen, made.spec.term) == (True, "album track 1")
     alone = order("peer one", TRACK, SIZE, downloads="/d", chunk_size=4096, widen=False)
-    assert (alone.widen, alone.term) == (False, "")
+    assert (alone.spec.widen, alone.spec.term) == (False, "")

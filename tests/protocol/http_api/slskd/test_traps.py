@@ -88,7 +88,7 @@ def test_trap_4_a_trailing_slash_and_pythons_true(flag: str) -> None:
 def test_trap_5_users_of_every_name(shared: tuple[Api, Daemon], user: str) -> None:
     api, daemon = shared
     made = enqueue(api, user).json()["enqueued"][0]
-    assert (made["username"], daemon.orders[-1].user) == (user, user)
+    assert (made["username"], daemon.orders[-1].spec.user) == (user, user)
     name = quote(user)  # leaves a slash as it is, as the library does
     assert api.client.get(f"{DOWNLOADS}/{name}").json()["username"] == user
     assert api.client.get(f"{DOWNLOADS}/{name}/{made['id']}").json() == made
@@ -109,7 +109,7 @@ def test_trap_6_bodies_in_pascal_case_and_members_nobody_knows() -> None:
         assert api.client.post(f"{BASE}/searches", json=body).json()["id"] == ID
         file = {"Filename": TRACK, "Size": SIZE, "BitRate": 320, "isLocked": False, "unknown": None}
         assert api.client.post(f"{DOWNLOADS}/u", json=[file]).status_code == 201
-        assert (daemon.orders[0].remote_path, daemon.orders[0].size_bytes) == (TRACK, SIZE)
+        assert (daemon.orders[0].spec.remote_path, daemon.orders[0].spec.size_bytes) == (TRACK, SIZE)
         assert api.client.post(f"{BASE}/users/u/directory", json={"Directory": FOLDER}).status_code == 200
 
 
@@ -144,9 +144,9 @@ def test_trap_10_the_file_is_ordered_to_where_clients_look_and_succeeded_only_wh
     with playing() as (api, daemon):
         id = enqueue(api).json()["enqueued"][0]["id"]
         (order,) = daemon.orders
-        assert f"{order.folder}/{order.name}" == "/data/downloads/Album/01 - Track 1.flac"
+        assert f"{order.spec.folder}/{order.spec.name}" == "/data/downloads/Album/01 - Track 1.flac"
         downloads = api.client.get(f"{BASE}/options").json()["directories"]["downloads"]
-        assert order.folder == f"{downloads}/Album"
+        assert order.spec.folder == f"{downloads}/Album"
         daemon.jobs[id] = active(id=id, stored_bytes=SIZE, sources_active=1, rate_bytes_s=1.0, left_s=0.0)
         told = api.client.get(f"{DOWNLOADS}/peer%20one/{id}").json()
         assert (told["percentComplete"], told["state"]) == (100.0, "InProgress"), "stored is not yet at its place"
