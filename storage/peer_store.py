@@ -123,7 +123,7 @@ class PeerStore:
         )
 
     def upload_closed(self, peer: str, ticket: int, *, stopped: bool, now_s: float) -> None:
-        """Record that it was closed, at its end or `stopped` before: then the peer's own view decides, see `upload_settled`."""
+        """Record that it was closed, at its end or `stopped` before: then the peer decides, see `upload_settled`."""
         self._db.execute(
             "UPDATE uploads SET closed_s = :now, settled = max(settled, :ended), changed_s = :now"
             " WHERE peer = :peer AND ticket = :ticket",
