@@ -11,7 +11,7 @@ from actors.daemon.preflight import FINISHED_FOLDER, JOBS_FILE, PEERS_FILE
 from actors.runtime.process import InheritedFd, ProcessSpec
 from actors.soulseek.settings import session_process, session_settings
 from protocol.config.load import Config
-from protocol.config.settings import Account, DaemonSettings, Settings, configured
+from protocol.config.settings import Account, DaemonSettings, Settings
 from protocol.messages.addresses import FRONT, GATEWAY, JOB_MANAGER, PEER_HISTORY, POOL, SESSION, split_address
 from protocol.model.job_policy import JobPolicy, LimitWindow
 from protocol.model.job_spec import TransferPolicy
@@ -135,5 +135,5 @@ def job_policy(config: Config) -> JobPolicy:
         retry_s_max=daemon.retry_s_max,
         limit_bytes_s=limits.limit_bytes_s,
         schedule=schedule,
-        transfer=configured(TransferPolicy(), daemon, config.account),
+        transfer=TransferPolicy().configured(daemon, config.account),
     )

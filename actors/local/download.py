@@ -39,6 +39,7 @@ from protocol.messages import (
     source_known,
 )
 from protocol.messages.addresses import FRONT, POOL, SESSION, split_address
+from protocol.model.printable import printable
 from storage.shared_memory import Arena
 
 JOB: Final = 1
@@ -59,9 +60,12 @@ def get(options: GetOptions) -> int:
     """Run ``get`` or ``swarm`` and return the exit code."""
     view = make_view(options, sys.stdout, sys.stderr)
     try:
-        return exit_code_of(fetch(options, view).state)
+        ended = fetch(options, view)
     finally:
         view.close()
+    if ended.state == "sealed" and options.on_complete:
+        run_command(options.on_complete, ended)
+    return exit_code_of(ended.state)
 
 
 def fetch(options: GetOptions, view: "View", *, memory: str = "") -> JobEnded:
@@ -92,7 +96,26 @@ def fetch(options: GetOptions, view: "View", *, memory: str = "") -> JobEnded:
             ended = failed(JOB, start_failure(failure))
             view.show(ended, now_s=time.monotonic())
             return ended
-        return run_job(supervisor, view, _job_request(options), options.urls, interrupts)
+        return run_job(supervisor, view, _job_request(options), options.urls, interrupts, max_time_s=options.max_time_s)
+
+
+def run_command(words: tuple[str, ...], ended: JobEnded) -> None:
+    """Run a command for a sealed file, whose path takes the place of ``{}`` or comes last. No shell is between.
+
+    What it writes goes to stderr, since stdout is for results. Its failure is noted: the file is there all the same.
+    """
+    import subprocess
+
+    command = [word.replace("{}", ended.path) for word in words]
+    command += [] if command != list(words) else [ended.path]
+    environ = {**os.environ, "SHOAL_PATH": ended.path, "SHOAL_XXH3_128": ended.digest_hex}
+    try:
+        code = subprocess.run(command, stdout=sys.stderr, env=environ, check=False).returncode
+        why = f"ended with {code}" if code else ""
+    except OSError as error:
+        why = f"cannot be run: {error.strerror}"
+    if why:
+        sys.stderr.write(f"note: the command of --on-complete, {printable(command[0])}, {why}\n")
 
 
 def start_failure(failure: Exception) -> str:
@@ -110,11 +133,9 @@ def _session_process(options: GetOptions, memory: str) -> ProcessSpec:
 
 
 def _job_request(options: GetOptions) -> StartJob:
-    from protocol.config.settings import configured
-
     return StartJob(
         job=JOB,
-        spec=options.spec.but(policy=configured(options.spec.policy, options.account)),
+        spec=options.spec.but(policy=options.spec.policy.configured(options.account)),
         source_count=len(options.urls),
         watcher=FRONT,
         verbose=options.verbose,
@@ -149,15 +170,25 @@ class Interrupts:
 
 
 def run_job(
-    supervisor: Supervisor, view: View, asked: StartJob, urls: tuple[str, ...], interrupts: Interrupts
+    supervisor: Supervisor,
+    view: View,
+    asked: StartJob,
+    urls: tuple[str, ...],
+    interrupts: Interrupts,
+    *,
+    max_time_s: float = 0.0,
 ) -> JobEnded:
-    """Ask for the job and stay until it ended. Returns its last word, also where nobody was left to say one."""
+    """Ask for the job and stay until it has ended. Returns its end, also where no process is left to report one.
+
+    After `max_time_s` it is stopped, and has ended because no source could deliver in time.
+    """
     begun_s = time.monotonic()
     asking = _Asking(supervisor, asked, urls)
     asking.ask()
     stop_due_s = 0.0
     while True:
-        if interrupts.count and time.monotonic() >= stop_due_s:
+        late = 0 < max_time_s <= time.monotonic() - begun_s
+        if (interrupts.count or late) and time.monotonic() >= stop_due_s:
             stop_due_s = time.monotonic() + STOP_AGAIN_S
             supervisor.bus.post(POOL, StopJob(job=asked.job))
         message = next_message(supervisor)
@@ -166,6 +197,8 @@ def run_job(
             if lost is not None:
                 supervisor.bus.post(POOL, lost)
             message = lost or _fatal(message, asked.job, supervisor.living()) or message
+            if late and not interrupts.count and isinstance(message, JobEnded) and message.state == "interrupted":
+                message = message.but(state="starved", reason=f"not complete within {max_time_s:g} s (--max-time)")
             if asking.is_news(message, elapsed_s=time.monotonic() - begun_s):
                 view.show(message, now_s=time.monotonic())
         if isinstance(message, JobEnded):

@@ -10,8 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from protocol.cli.args import Config, FoundJson, Kind, Loudness, PartPath, Targets, Term, Wait, option, spread
-from protocol.cli.commands.download import account_of_user, get_command, say_notes, swarm_command
+from protocol.cli.args import (
+    Config,
+    DaemonConfig,
+    FoundJson,
+    Kind,
+    Loudness,
+    PartPath,
+    Targets,
+    Term,
+    Wait,
+    option,
+    spread,
+)
+from protocol.cli.commands.download import account_of_user, get_command, notes_of, say_notes, swarm_command
 from protocol.cli.group import OneLineGroup
 from protocol.cli.parsing import DaemonOptions, DemoOptions, GetOptions, SearchOptions, VerifyOptions, checked_term
 from protocol.cli.views.outcome import MEANINGS
@@ -80,7 +92,7 @@ def _local_commands(actions: Actions) -> list[Callable[..., None]]:
     """The commands that use no running daemon, besides downloads."""
 
     def search(
-        term: Term = None, wait: Wait = 5.0, limit: Targets = 20, json: FoundJson = False, config: Config = ""
+        term: Term = None, wait: Wait = 5.0, limit: Targets = 20, json: FoundJson = False, config: Config = None
     ) -> None:
         """Show which files Soulseek users have for these words.
 
@@ -88,7 +100,7 @@ def _local_commands(actions: Actions) -> list[Callable[..., None]]:
         """
         words = checked_term(term or ())
         account = account_of_user(config)
-        say_notes(account.notes, quiet=json)
+        say_notes([*notes_of(config), *account.notes], quiet=json)
         options = SearchOptions(term=words, wait_s=wait, targets_max=limit, json=json, account=account)
         raise typer.Exit(actions.search(options))
 
@@ -109,7 +121,7 @@ def _local_commands(actions: Actions) -> list[Callable[..., None]]:
         raise typer.Exit(actions.verify(VerifyOptions(path=path, json=json)))
 
     def daemon(
-        config: Config = "",
+        config: DaemonConfig = "",
         log_json: LogJson = False,
         print_config: PrintConfig = False,
         print_unit: PrintUnit = False,

@@ -5,8 +5,9 @@ are checked while they are parsed, so a command gets good ones.
 """
 
 import inspect
+import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from protocol.cli import parsing
 from protocol.cli.group import Mistake
 from protocol.cli.parsing import DEMO_KINDS, MEMORY_LIMIT_BYTES, TARGETS_SHOWN_MAX
 from protocol.model.errors import BadUsage
-from protocol.model.job_spec import CHUNK_SIZE, SLOW_AFTER_S, SLOW_RATE_BYTES_S, JobSpec, TransferPolicy
+from protocol.model.job_spec import CHUNK_SIZE, SLOW_AFTER_S, SLOW_RATE_BYTES_S, HttpOptions, JobSpec, TransferPolicy
 from protocol.model.limits import HEX_DIGITS, MODES, SYNCS
 
 
@@ -38,15 +39,22 @@ def option(*names: str, metavar: str = "", check: Callable[[str], Any] | None = 
     return typer.Option(*names, metavar=metavar or None, parser=check and _typed(check), help=help, **extra)
 
 
+def text(*names: str, metavar: str, check: Callable[[str], str], help: str) -> Any:
+    """An option with a text that is empty without it."""
+    return option(*names, metavar=metavar, check=lambda word: check(word) if word else word, help=help)
+
+
 def choice(name: str, words: tuple[str, ...], help: str) -> Any:
     """An option with one of these words."""
     check = partial(parsing.checked_word, name, words)
     return option(name, metavar="|".join(words), check=check, help=help, show_default=True)
 
 
-def count(name: str, most: int, help: str) -> Any:
+def count(name: str, most: int, help: str, *more: str) -> Any:
     """An option with a number from 1 to `most`."""
-    return option(name, metavar="N", check=partial(parsing.checked_count, name, most), help=help, show_default=True)
+    return option(
+        name, *more, metavar="N", check=partial(parsing.checked_count, name, most), help=help, show_default=True
+    )
 
 
 def argument(metavar: str, help: str, check: Callable[[str], Any] | None = None, **extra: Any) -> Any:
@@ -96,9 +104,46 @@ Wait = Annotated[
     float, option(metavar="SECONDS", check=parsing.checked_wait, help="How long to wait for answers. [default: 5]")
 ]
 Targets = Annotated[int, count("--limit", TARGETS_SHOWN_MAX, "Show at most this many targets.")]
-Config = Annotated[
-    str, option(metavar="PATH", help="Configuration file. [default: ./shoal.toml, ~/.config/shoal/shoal.toml]")
+DaemonConfig = Annotated[
+    str, option("--config", metavar="PATH", help="Configuration file. [default: ~/.config/shoal/shoal.toml]")
 ]
+
+
+def _read_config(context: typer.Context, value: Any) -> Any:
+    """Read the configuration, where there is one; its [get] table has the defaults of options that are not given."""
+    from protocol.config.paths import find_file
+
+    if context.resilient_parsing or context.default_map or not isinstance(value, str | None):
+        return value  # completion; or a line of a list, for which the command has read it
+    is_set = any(name.startswith("SHOAL_GET_") for name in os.environ)
+    if find_file(value or "", os.environ, here=True) is None and not is_set:
+        return None
+    from protocol.config.load import ConfigSource
+
+    source = ConfigSource(value or "")
+    values = source.merged("get")
+    version = values.pop("ip_version", 0)
+    context.default_map = {
+        **values,
+        "headers": list(values.get("headers", ())),
+        "ipv4": version == 4,
+        "ipv6": version == 6,
+    }
+    return source
+
+
+Config = Annotated[
+    Any,
+    option(
+        "--config",
+        metavar="PATH",
+        check=str,
+        help="Configuration file. [default: ./shoal.toml, ~/.config/shoal/shoal.toml]",
+        callback=_read_config,
+        is_eager=True,
+    ),
+]
+"""A `ConfigSource`, None without a file."""
 FoundJson = Annotated[bool, option("--json", help="One JSON object a line; the last one is search_ended.")]
 RowsJson = Annotated[bool, option("--json", help="One JSON object a line on stdout, as the API has it.")]
 Output = Annotated[
@@ -123,6 +168,15 @@ Limit = Annotated[
     ),
 ]
 Kind = Annotated[str, choice("--kind", DEMO_KINDS, "Kind of the sources that are played.")]
+InputFile = Annotated[
+    str,
+    option(
+        "-i",
+        "--input-file",
+        metavar="LIST|-",
+        help="Fetch many files: a line for each, its addresses and then its options; also in aria2's form. -: stdin.",
+    ),
+]
 Handed = Annotated[bool, option("--daemon", help="Let a running daemon do it, and show how it goes.")]
 
 
@@ -192,6 +246,24 @@ class Transfer:
             help="A process of the program with more is replaced. [default: 1G]",
         ),
     ] = MEMORY_LIMIT_BYTES
+    max_time_s: Annotated[
+        float,
+        option(
+            "--max-time",
+            metavar="SECONDS",
+            check=partial(parsing.checked_seconds, "--max-time"),
+            help="Give up after this time. [default: never]",
+        ),
+    ] = 0.0
+    on_complete: Annotated[
+        str,
+        text(
+            "--on-complete",
+            metavar="COMMAND",
+            check=parsing.checked_command,
+            help="Run this with the path of the finished file, in place of {} or at the end. No shell.",
+        ),
+    ] = ""
 
     def spec(self, **fields: Any) -> JobSpec:
         """The job, with these `fields`. Whatever is called as in `JobSpec` and `TransferPolicy` is taken from here."""
@@ -202,10 +274,116 @@ class Transfer:
 
     def ignored(self) -> list[str]:
         """Options that were given and have no meaning for a daemon, which goes by its configuration."""
-        hints = get_type_hints(Transfer, include_extras=True)
-        local = (*TransferPolicy.__struct_fields__, "memory_limit")
-        given = [one.name for one in fields(self) if one.name in local and getattr(self, one.name) != one.default]
-        return [hints[name].__metadata__[0].default for name in given]  # typer takes an option's first name for it
+        return _given(self, (*TransferPolicy.__struct_fields__, "memory_limit", "max_time_s", "on_complete"))
+
+
+def _given(group: Any, names: Collection[str]) -> list[str]:
+    """Those of these fields of a group that are not at their defaults, as options."""
+    hints = get_type_hints(type(group), include_extras=True)
+    given = [one.name for one in fields(group) if one.name in names and getattr(group, one.name) != one.default]
+    return [hints[name].__metadata__[0].default for name in given]  # typer takes an option's first name for it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Http:
+    """How HTTP servers are asked."""
+
+    headers: Annotated[
+        list[str] | None,
+        option(
+            "--header",
+            "-H",
+            metavar="NAME:VALUE",
+            check=parsing.checked_header,
+            help="A request field, or one in place of the usual; may be repeated.",
+        ),
+    ] = None
+    user_agent: Annotated[
+        str,
+        text(
+            "--user-agent",
+            "-A",
+            metavar="TEXT",
+            check=partial(parsing.checked_text, "--user-agent"),
+            help="What the program calls itself.",
+        ),
+    ] = ""
+    referer: Annotated[
+        str,
+        text(
+            "--referer",
+            metavar="URL",
+            check=partial(parsing.checked_text, "--referer"),
+            help="The page that requests come from.",
+        ),
+    ] = ""
+    cookie_file: Annotated[
+        str,
+        text(
+            "--cookie-file",
+            metavar="PATH",
+            check=partial(parsing.checked_file, "--cookie-file"),
+            help="Cookies in Netscape's format, as browsers and curl write them.",
+        ),
+    ] = ""
+    netrc: Annotated[
+        bool | None, option("--netrc/--no-netrc", help="Use the logins of ~/.netrc. [default: where it is private]")
+    ] = None
+    netrc_file: Annotated[
+        str,
+        text(
+            "--netrc-file",
+            metavar="PATH",
+            check=partial(parsing.checked_file, "--netrc-file"),
+            help="File with logins, in place of ~/.netrc.",
+        ),
+    ] = ""
+    proxy: Annotated[
+        str,
+        text(
+            "--proxy",
+            metavar="URL|none",
+            check=parsing.checked_proxy,
+            help="Proxy for all requests; none: no proxy. [default: as http_proxy and https_proxy say]",
+        ),
+    ] = ""
+    interface: Annotated[
+        str,
+        text(
+            "--interface",
+            "--bind",
+            metavar="NAME|ADDRESS",
+            check=parsing.checked_interface,
+            help="Network interface, or address of this machine, that connections leave from.",
+        ),
+    ] = ""
+    ipv4: Annotated[bool, option("--ipv4", "-4", help="Connect by IPv4 only.")] = False
+    ipv6: Annotated[bool, option("--ipv6", "-6", help="Connect by IPv6 only.")] = False
+    connections: Annotated[
+        int, count("--connections", parsing.CONNECTIONS_MAX, "Connections to each server at once.", "-x")
+    ] = 1
+
+    def options(self) -> HttpOptions:
+        """The options as they travel. Raises `BadUsage`."""
+        if self.ipv4 and self.ipv6:
+            raise BadUsage("-4 and -6 exclude each other")
+        headers = tuple(self.headers or ())
+        if sum(map(len, headers)) > parsing.HEADERS_CHARS_MAX:
+            raise BadUsage(f"--header: more than {parsing.HEADERS_CHARS_MAX} characters together")
+        return HttpOptions(
+            headers=headers,
+            user_agent=self.user_agent,
+            referer=self.referer,
+            cookie_file=self.cookie_file,
+            netrc_file="" if self.netrc is False else parsing.netrc_file(self.netrc_file, required=bool(self.netrc)),
+            proxy=self.proxy,
+            interface=self.interface,
+            ip_version=4 if self.ipv4 else 6 if self.ipv6 else 0,
+        )
+
+    def ignored(self) -> list[str]:
+        """Options that were given and that a daemon does not take."""
+        return _given(self, [one.name for one in fields(self)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

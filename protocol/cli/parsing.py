@@ -6,10 +6,12 @@ here: whether a folder can be written or a host exists shows later and has its o
 
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from protocol.model.errors import BadUsage
 from protocol.model.job_spec import JobSpec
@@ -34,6 +36,15 @@ MEMORY_LIMIT_MIN: Final = 8 << 20
 """A process that has just begun has about twice as much."""
 WAIT_S_MAX: Final = 120.0
 TARGETS_SHOWN_MAX: Final = 2000
+CONNECTIONS_MAX: Final = 16
+TEXT_CHARS_MAX: Final = 2000
+HEADERS_CHARS_MAX: Final = 16_000
+PROXY_SCHEMES: Final = ("http", "socks5", "socks5h")
+_FIELD_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_OWN_FIELDS: Final = (
+    *("connection", "content-length", "expect", "if-range", "keep-alive", "proxy-connection", "range", "te"),
+    *("trailer", "transfer-encoding", "upgrade"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +52,8 @@ class GetOptions:
     """Options of a download, from `urls` or from the Soulseek users that a search for the term of `spec` finds.
 
     `account` is there when Soulseek is needed. A process of the program that has more memory of its own than
-    `memory_limit_bytes` is replaced.
+    `memory_limit_bytes` is replaced. The job is given up after `max_time_s`, 0: never. `on_complete` is a command
+    for the sealed file.
     """
 
     spec: JobSpec
@@ -50,6 +62,8 @@ class GetOptions:
     quiet: bool = False
     verbose: bool = False
     memory_limit_bytes: int = MEMORY_LIMIT_BYTES
+    max_time_s: float = 0.0
+    on_complete: tuple[str, ...] = ()
     account: "Account | None" = None
 
 
@@ -153,6 +167,103 @@ def checked_count(option: str, most: int, word: str) -> int:
     if not (word.isascii() and word.isdigit() and len(word) < 10 and 0 < int(word) <= most):
         raise BadUsage(f"{option} {_shown(word)}: must be a number from 1 to {most}")
     return int(word)
+
+
+def checked_text(option: str, word: str) -> str:
+    """A text for a request's field."""
+    if not (word.isprintable() and word.isascii() and len(word) <= TEXT_CHARS_MAX):
+        raise BadUsage(f"{option}: must have at most {TEXT_CHARS_MAX} printable ASCII characters")
+    return word
+
+
+def checked_header(word: str) -> str:
+    """``Name: value``. Fields that frame a request or name the part of the file are the program's own."""
+    name, colon, value = word.partition(":")
+    if not colon or _FIELD_NAME.fullmatch(name) is None:
+        raise BadUsage("--header: write it as 'Name: value'; 'Name:' takes a usual field away")
+    if not all(char.isprintable() and ord(char) < 256 for char in value) or len(word) > HEADERS_CHARS_MAX:
+        raise BadUsage(f"--header: the value of {name} has characters that no field can have, or is too long")
+    if name.lower() in _OWN_FIELDS:
+        raise BadUsage(f"--header: {name} is set by the program itself")
+    return f"{name}:{value}"
+
+
+def checked_file(option: str, word: str) -> str:
+    """The absolute path of a file that can be read."""
+    try:
+        with open(word, encoding="latin-1") as file:
+            file.read(1)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "no possible path"
+        raise BadUsage(f"{option} {printable(word[:200])}: cannot be read: {why}") from None
+    return os.path.abspath(word)
+
+
+def checked_proxy(word: str) -> str:
+    """``none``, or the address of a proxy."""
+    try:
+        parts = urlsplit(word if "://" in word else f"http://{word}")
+        good = parts.scheme in PROXY_SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if word != "none" and not (good and word.isprintable() and " " not in word and len(word) <= TEXT_CHARS_MAX):
+        raise BadUsage(f"--proxy: must be none, or an address that begins with {', '.join(PROXY_SCHEMES)}")
+    return word
+
+
+def checked_interface(word: str) -> str:
+    """The name of a network interface, or an address."""
+    if not re.fullmatch(r"[A-Za-z0-9_.:%@-]{1,45}", word):
+        raise BadUsage(f"--interface {_shown(word)}: must be the name of an interface, or an address of this machine")
+    return word
+
+
+def checked_command(word: str) -> str:
+    """A program and its arguments, as a shell would split them."""
+    try:
+        words = shlex.split(word)
+    except ValueError:
+        raise BadUsage("--on-complete: a quote is not closed") from None
+    if not words:
+        raise BadUsage("--on-complete: names no program")
+    return word
+
+
+def netrc_file(named: str, *, required: bool) -> str:
+    """The path of the file with logins, empty for none. ``~/.netrc`` is used where only its owner can read it; unless
+    `required`, another one is left alone. Raises `BadUsage` also for one that cannot be understood."""
+    from netrc import NetrcParseError, netrc
+
+    from protocol.config.paths import is_private
+
+    path = named or os.path.join(os.path.expanduser("~"), ".netrc")
+    try:
+        private = is_private(os.stat(path))
+        if not private and not named:
+            if required:
+                raise BadUsage(f"--netrc: others can read {printable(path)}: chmod 600 it")
+            return ""
+        netrc(path)
+    except OSError as error:
+        if required or named:
+            raise BadUsage(f"--netrc: {printable(path)} cannot be read: {error.strerror}") from None
+        return ""
+    except (NetrcParseError, UnicodeDecodeError) as error:
+        line = getattr(error, "lineno", None)
+        where = f" in line {line}" if line else ""
+        raise BadUsage(f"--netrc: {printable(path)} cannot be understood{where}") from None
+    return path
+
+
+def with_connections(urls: Sequence[str], count: int) -> tuple[str, ...]:
+    """The addresses, those of HTTP servers `count` times. Their fragments, which no server sees, tell them apart."""
+    every = []
+    for url in urls:
+        copies = 1 if is_slsk(url) else count
+        every += [url, *(f"{url.partition('#')[0]}#{number}" for number in range(2, copies + 1))]
+    if len(every) > SOURCES_MAX:
+        raise BadUsage(f"too many connections: {len(every)}, at most {SOURCES_MAX}")
+    return tuple(every)
 
 
 def split_target(output: str | None) -> tuple[str, str]:

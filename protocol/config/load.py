@@ -49,8 +49,11 @@ class Config:
 
 
 def load(config: str = "", environ: Mapping[str, str] | None = None) -> Config:
-    """Read the daemon's configuration. `config` is the file, empty: the first that is found. Raises `BadConfig`."""
-    source = _Source(config, os.environ if environ is None else environ)
+    """Read the daemon's configuration. `config` is the file, empty: that of this user. Raises `BadConfig`.
+
+    The current folder is no place to look at: whose it is depends on where the daemon was started.
+    """
+    source = ConfigSource(config, os.environ if environ is None else environ, here=False)
     document = source.document
     account = source.account()
     limits = source.merged("limits")
@@ -66,27 +69,31 @@ def load(config: str = "", environ: Mapping[str, str] | None = None) -> Config:
         else AccountShown(username=account.username, server_host=account.server_host, server_port=account.server_port),
     )
     notes = [] if account is None else list(account.notes)
+    if document.path is None and os.path.lexists(FILE_NAME):
+        notes.append(f"./{FILE_NAME} is not read by a daemon; if it is meant, add --config {FILE_NAME}")
     if document.readable_by_all and _holds_secrets(document):
         notes.append(f"everybody on this machine can read the secrets in {document.shown}: chmod 600 it")
     path = os.path.abspath(document.path) if document.path is not None else ""
     return Config(settings=settings, account=account, path=path, notes=tuple(notes))
 
 
-def load_account(config: str = "", environ: Mapping[str, str] | None = None) -> Account:
-    """Read the account of this user; arguments as of `load`. Raises `BadConfig` also when there is none."""
-    source = _Source(config, os.environ if environ is None else environ)
-    account = source.account()
-    if account is None:
-        raise BadConfig(_missing(("username", "password"), source.document.path))
-    return account
+class ConfigSource:
+    """The file, the credentials and the environment, asked table by table. `here`: see `find_file`."""
 
+    def __init__(self, config: str = "", environ: Mapping[str, str] | None = None, *, here: bool = True) -> None:
+        self.environ = environ = os.environ if environ is None else environ
+        self.document = read_file(find_file(config, environ, here=here))
+        self.notes: tuple[str, ...] = ()
+        """Lines that the user should read once, besides those of the account."""
+        if self.document.path == Path(FILE_NAME) and not config and not environ.get("SHOAL_CONFIG", ""):
+            self.notes = (f"the configuration is ./{FILE_NAME} of this folder",)
 
-class _Source:
-    """The file, the credentials and the environment, asked table by table."""
-
-    def __init__(self, config: str, environ: Mapping[str, str]) -> None:
-        self.environ = environ
-        self.document = read_file(find_file(config, environ))
+    def login(self) -> Account:
+        """The account of this user. Raises `BadConfig` also when there is none."""
+        account = self.account()
+        if account is None:
+            raise BadConfig(_missing(("username", "password"), self.document.path))
+        return account
 
     def merged(self, table: str) -> Values:
         """The values of a single table by field; what has a default may lack."""
@@ -166,7 +173,7 @@ def _missing(keys: tuple[str, ...] | list[str], path: Path | None) -> str:
     return f"{what}: set {names}, or {' and '.join(keys)} under [soulseek] in {where}"
 
 
-def _daemon(source: _Source) -> DaemonSettings:
+def _daemon(source: ConfigSource) -> DaemonSettings:
     values, base = source.merged("daemon"), source.document.folder
     defaults = {"state": state_folder(source.environ), "downloads": downloads_folder(source.environ)}
     values |= {name: _absolute(values.get(name, default), base) for name, default in defaults.items()}
@@ -178,7 +185,7 @@ def _absolute(folder: str, base: Path) -> str:
     return os.path.abspath(os.path.join(base, os.path.expanduser(folder)))
 
 
-def _api(source: _Source) -> ApiSettings:
+def _api(source: ConfigSource) -> ApiSettings:
     keys = [ApiKey(**row) for row in source.rows("api.keys", secret="key", required=True)]
     if word := source.environ.get(ENVIRONMENT_KEY, ""):
         key = _checked(ENVIRONMENT_KEY, converted, word, fields_of(ApiKey)["key"])

@@ -2,39 +2,72 @@
 
 import contextlib
 import os
-import secrets
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-import platformdirs
+from protocol.model.errors import BadConfig
 
 API_KEY_FILE: Final = "api-key"
 SESSION_KEY_FILE: Final = "session-key"
 FILE_NAME: Final = "shoal.toml"
 
 
-def find_file(config: str, environ: Mapping[str, str]) -> Path | None:
-    """The configuration file that was named, else the first that is there."""
+def find_file(config: str, environ: Mapping[str, str], *, here: bool) -> Path | None:
+    """The configuration file that was named, else the first that is there. `here`: the current folder is a place too.
+
+    A file of the current folder that another user owns or may write is refused: it could name programs to run and
+    servers to send the password to. Raises `BadConfig`.
+    """
     named = config or environ.get("SHOAL_CONFIG", "")
     if named:
         return Path(named)
     home = environ.get("XDG_CONFIG_HOME") or os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".config")
-    for path in (Path(FILE_NAME), Path(home, "shoal", FILE_NAME)):
-        if os.path.lexists(path):
-            return path
-    return None
+    if here and os.path.lexists(FILE_NAME):
+        _check_owner(FILE_NAME)
+        return Path(FILE_NAME)
+    path = Path(home, "shoal", FILE_NAME)
+    return path if os.path.lexists(path) else None
+
+
+def is_private(found: os.stat_result) -> bool:
+    """Whether only this user (and the administrator) may read and write a file."""
+    return found.st_uid in (os.geteuid(), 0) and not found.st_mode & 0o077
+
+
+def _check_owner(name: str) -> None:
+    try:
+        link, file = os.lstat(name), os.stat(name)
+    except OSError as error:
+        raise BadConfig(f"{name} cannot be read: {error.strerror}") from None
+    foreign = {one.st_uid for one in (link, file)} - {os.geteuid(), 0}
+    if foreign:
+        what = f"it belongs to another user (uid {min(foreign)})"
+    elif file.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        what = "others may write it (chmod go-w)"
+    else:
+        return
+    raise BadConfig(f"./{name} is not read, {what}; name the file that is meant with --config or SHOAL_CONFIG")
 
 
 def state_folder(environ: Mapping[str, str]) -> str:
     """Where the daemon keeps its jobs unless it is configured; systemd's StateDirectory where there is one."""
     given = environ.get("SHOAL_STATE") or environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    return os.path.abspath(given or platformdirs.user_state_path("shoal"))
+    if not given:
+        import platformdirs
+
+        given = platformdirs.user_state_dir("shoal")
+    return os.path.abspath(given)
 
 
 def downloads_folder(environ: Mapping[str, str]) -> str:
     """Where finished files go unless it is configured."""
-    under = environ.get("STATE_DIRECTORY", "").partition(":")[0] or str(platformdirs.user_data_path("shoal"))
+    under = environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if not under:
+        import platformdirs
+
+        under = platformdirs.user_data_dir("shoal")
     return os.path.abspath(os.path.join(under, "downloads"))
 
 
@@ -57,6 +90,8 @@ def _secret(path: str) -> tuple[str, bool]:
         word = file.read(256).strip()
         if 16 <= len(word) <= 255 and word.isascii() and word.isprintable():
             return word, False
+    import secrets
+
     word = secrets.token_urlsafe(32)
     new = f"{path}.new"
     with contextlib.suppress(FileNotFoundError):

@@ -6,6 +6,7 @@ say. Every refusal is a ValueError with the end of a sentence that begins with t
 """
 
 import ipaddress
+import os
 import re
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
@@ -17,6 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from protocol.model.source_url import is_host_name
+from protocol.model.units import parse_rate, parse_size
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -203,6 +205,20 @@ def _minute(word: str) -> int:
     return minute
 
 
+def _amount(parse: Callable[[str], int], words: str) -> Callable[[str], int]:
+    def amount(word: str) -> int:
+        try:
+            return parse(word)
+        except ValueError:
+            raise ValueError(words) from None  # its own words quote the value
+
+    return amount
+
+
+def _folder(word: str) -> str:
+    return os.path.join(os.path.expanduser(word), "")
+
+
 def _origin(word: str) -> str:
     parts = urlsplit(word)
     if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/") or parts.query:
@@ -223,6 +239,9 @@ _TABLE: Final = Meta(max_length=20, description="must be a table of at most 20 h
 
 Path = Annotated[str, _TEXT]
 Word = Annotated[str, _TEXT]
+OutputFolder = Annotated[str, _TEXT, Format(_folder)]
+"""Ends with a slash, as an ``-o`` that means a folder."""
+UserPath = Annotated[str, Format(os.path.expanduser, Path)]
 Name = Annotated[str, Meta(min_length=1, max_length=60), _TOKEN]
 Token = Annotated[str, Meta(min_length=16, max_length=255), _TOKEN]
 """A secret that goes into a header."""
@@ -232,12 +251,22 @@ HostPattern = Annotated[str, Meta(min_length=1, max_length=254), _IS_PATTERN]
 Address = Annotated[str, Meta(min_length=1, max_length=60), _IS_ADDRESS]
 Network = Annotated[str, Meta(min_length=1, max_length=60), Format(_network)]
 UrlBase = Annotated[str, Meta(max_length=200), Format(_url_base)]
+OptionalWord = Annotated[str, Format(str, Word)]
 OptionalToken = Annotated[str, Format(str, Token)]
 Login = Annotated[str, Format(str, Annotated[str, Meta(min_length=1, max_length=255)])]
 Password = Annotated[str, Format(str, Annotated[str, Meta(min_length=8, max_length=1024)])]
-"""These three are empty where the file has none."""
+"""These are empty where the file has none."""
 Origin = Annotated[str, Meta(min_length=1, max_length=300), Format(_origin)]
 WebUrl = Annotated[str, Meta(min_length=1, max_length=2000), _IS_URL]
+RateText = Annotated[
+    int,
+    Format(_amount(parse_rate, "must be a rate, like 500K or 2.5M"), Annotated[str, Meta(min_length=1, max_length=30)]),
+]
+SizeText = Annotated[
+    int,
+    Format(_amount(parse_size, "must be a size, like 128K or 1M"), Annotated[str, Meta(min_length=1, max_length=30)]),
+]
+"""Written with units, as on the command line."""
 Headers = Annotated[tuple[tuple[str, str], ...], Format(_headers, Annotated[dict[str, str], _TABLE])]
 MinuteOfDay = Annotated[int, Format(_minute, Annotated[str, Meta(max_length=5)])]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]

@@ -25,16 +25,21 @@ from protocol.config.schema import (
     Name,
     Network,
     OptionalToken,
+    OptionalWord,
     Origin,
+    OutputFolder,
     Password,
     Path,
+    RateText,
+    SizeText,
     Token,
     UrlBase,
+    UserPath,
     WebUrl,
     Word,
 )
 from protocol.model.event_kinds import KINDS
-from protocol.model.job_spec import CHUNK_SIZE, SLOW_AFTER_S, SLOW_RATE_BYTES_S, TransferPolicy
+from protocol.model.job_spec import CHUNK_SIZE, SLOW_AFTER_S, SLOW_RATE_BYTES_S
 from protocol.model.limits import STOPS_PER_DAY, STOPS_PER_JOB
 
 READ_ONLY: Final = "ReadOnly"
@@ -234,6 +239,48 @@ class SlskdSettings:
     widen: Annotated[bool, Key("What is enqueued from one user is downloaded from all who have that file.")] = True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GetSettings:
+    """``[get]``: what holds for ``get`` and ``swarm`` where their options are not given. Fields are called like those
+    of the options."""
+
+    output: Annotated[OutputFolder, Key("Where files go.", name="folder", default='"."')] = "./"
+    limit_bytes_s: Annotated[
+        RateText, Key("Receive at most this much a second, like 500K.", name="limit", default='"0"')
+    ] = 0
+    chunk_size: Annotated[SizeText, Key("Unit of record and retry, 4K to 1M.", default='"128K"')] = CHUNK_SIZE
+    mode: Annotated[Literal["swarm", "queue", "failover", "race"], Key("How sources share the file.")] = "swarm"
+    preallocate: Annotated[bool, Key("Reserve the disk space at once.")] = False
+    sync: Annotated[Literal["full", "none"], Key("full: a sealed file is on the disk.")] = "full"
+    slow_rate_bytes_s: Annotated[RateText, Key("A source below this is slow.", name="slow_rate", default='"5K"')] = (
+        SLOW_RATE_BYTES_S
+    )
+    slow_after_s: Annotated[
+        float, Meta(ge=0.1, le=86400), Key("How long a slow source is tolerated.", name="slow_after")
+    ] = SLOW_AFTER_S
+    headers: Annotated[
+        tuple[Word, ...], _list(50, "fields"), Key("Request fields, Name: value.", S, name="header")
+    ] = ()
+    user_agent: Annotated[OptionalWord, Key("What the program calls itself.", example='"shoal"')] = ""
+    referer: Annotated[OptionalWord, Key("The page that a request comes from.", example='"https://example.org/"')] = ""
+    cookie_file: Annotated[UserPath, Key("Cookies in Netscape's format.", example='"cookies.txt"')] = ""
+    netrc: Annotated[bool, Key("Use the logins of ~/.netrc, where only its owner can read it.")] = True
+    netrc_file: Annotated[UserPath, Key("Another file with logins.", example='"/home/me/netrc"')] = ""
+    proxy: Annotated[
+        OptionalWord, Key("Address of a proxy; none: not even the environment's.", S, example='"none"')
+    ] = ""
+    interface: Annotated[
+        OptionalWord, Key("Interface or own address that connections leave from.", example='"tun0"')
+    ] = ""
+    ip_version: Annotated[int, Meta(ge=0, le=6), Key("4 or 6: only this one; 0: both.")] = 0
+    connections: Annotated[int, Meta(ge=1, le=16), Key("Connections to each server.")] = 1
+    max_time_s: Annotated[float, Meta(ge=0, le=2592000), Key("Give up after this time; 0: never.", name="max_time")] = (
+        0.0
+    )
+    memory_limit: Annotated[SizeText, Key("A process with more is replaced.", default='"1G"')] = 1 << 30
+    on_complete: Annotated[OptionalWord, Key("Command to run with a sealed file.", example='"chmod 640"')] = ""
+
+
 class Table(NamedTuple):
     """A table of the file. `rows`: it may stand several times, ``[[...]]``."""
 
@@ -244,6 +291,7 @@ class Table(NamedTuple):
 
 TABLES: Final = {
     "soulseek": Table(Account, "The account. Without one there are HTTP sources only."),
+    "get": Table(GetSettings, "Defaults of the options of get and swarm."),
     "daemon": Table(DaemonSettings, "Folders, and how jobs are treated."),
     "limits": Table(LimitSettings, "How fast everything together may be."),
     "limits.schedule": Table(LimitWindow, "Another limit at some time of the week; the first that fits holds.", True),
@@ -277,12 +325,6 @@ class Settings:
     slskd: SlskdSettings = SlskdSettings()
     account: AccountShown = AccountShown()
     jwt_key: bytes = field(default=b"", repr=False)
-
-
-def configured(policy: TransferPolicy, *tables: DaemonSettings | Account | None) -> TransferPolicy:
-    """Return the policy with what these tables configure; their fields are called like those of the policy."""
-    names = TransferPolicy.__struct_fields__
-    return policy.but(**{name: getattr(table, name) for table in tables for name in names if hasattr(table, name)})
 
 
 # Settings on their way between processes, as JSON in parts that fit a frame.

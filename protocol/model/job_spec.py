@@ -30,6 +30,11 @@ class TransferPolicy(Value):
     stops_per_day: int = STOPS_PER_DAY
     """... and in a day."""
 
+    def configured(self, *tables: object) -> "TransferPolicy":
+        """Return the policy with what these tables of the configuration say; their fields are called like its own."""
+        names = self.__struct_fields__
+        return self.but(**{name: getattr(table, name) for table in tables for name in names if hasattr(table, name)})
+
 
 class HttpOptions(Value):
     """How HTTP servers are asked for one job: options of a command. They may hold secrets, so none is in the repr."""

@@ -80,7 +80,8 @@ def test_the_account_may_stand_in_a_file(shoal: Shoal, box: Network) -> None:
     file.chmod(0o600)
     done = shoal.run("search", box.term, "--wait", "1", XDG_CONFIG_HOME="/nowhere")
     assert done.code == 0
-    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stderr.splitlines()[0] == "note: the configuration is ./shoal.toml of this folder"
+    assert len(done.stderr.splitlines()) == 2, done.stderr
 
 
 def test_nothing_found_is_exit_code_3(shoal: Shoal, box: Network) -> None:

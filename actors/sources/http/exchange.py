@@ -9,7 +9,7 @@ from actors.sources.http.body import Body, ChunkedBody, CountedBody, OpenBody
 from actors.sources.http.connect import connect
 from actors.sources.http.head import Head, head_of
 from actors.sources.http.proxy import Proxy
-from actors.sources.http.request_options import proxy_of, request_fields
+from actors.sources.http.request_options import Logins, proxy_of, request_fields
 from actors.sources.http.settings import HEAD_BYTES_MAX, HttpSettings
 from actors.sources.http.target import Target
 from actors.sources.socket_io import Stream
@@ -26,6 +26,7 @@ class Exchange:
     def __init__(self, *, user_agent: str, settings: HttpSettings, home: Target) -> None:
         self._user_agent = user_agent
         self._home = home
+        self._logins = Logins(settings.options.netrc_file, home)
         self._settings = settings
         self._scratch = memoryview(bytearray(_SCRATCH_BYTES))
         self._stream: Stream | None = None
@@ -91,8 +92,8 @@ class Exchange:
             ("Accept-Encoding", "identity"),
             *self._request,
         ]
-        if target.login:
-            fields.append(("Authorization", target.login))
+        if login := target.login or self._logins.login(target):
+            fields.append(("Authorization", login))
         through = proxy is not None and target.scheme == "http"
         if proxy is not None and through and proxy.login:
             fields.append(("Proxy-Authorization", proxy.login))

@@ -2,12 +2,17 @@
 
 import socket
 from collections.abc import Iterable
-from typing import Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 from actors.sources.http.proxy import Proxy, parse_proxy, proxy_for
 from actors.sources.http.settings import HttpSettings
-from actors.sources.http.target import Target, same_owner
+from actors.sources.http.target import Target, basic_login, same_owner
 from protocol.model.job_spec import HttpOptions
+
+if TYPE_CHECKING:
+    from netrc import netrc
 
 Field = tuple[str, str]
 NO_PROXY: Final = "none"
@@ -28,6 +33,32 @@ def request_fields(usual: Iterable[Field], options: HttpOptions, target: Target,
         own.insert(0, ("Referer", options.referer))
     named = {name.lower() for name, _ in own}
     return [*(field for field in usual if field[0].lower() not in named), *(field for field in own if field[1])]
+
+
+class Logins:
+    """Logins of a netrc file, which is read with the first request and by each reader for itself. A default entry, for
+    hosts that the file does not name, is only for `home`, not for what it redirects to."""
+
+    def __init__(self, path: str, home: Target) -> None:
+        self._path = path
+        self._home = home
+
+    @cached_property
+    def _entries(self) -> "netrc | None":
+        from netrc import NetrcParseError, netrc
+
+        try:
+            return netrc(self._path) if self._path else None
+        except (OSError, ValueError, NetrcParseError):
+            return None  # it was checked when the command began
+
+    def login(self, target: Target) -> str:
+        """Return the Authorization value for a target; empty when there is none."""
+        found = self._entries
+        if found is None or (target.host not in found.hosts and not same_owner(self._home, target)):
+            return ""
+        entry = found.authenticators(target.host)
+        return basic_login(quote(entry[0]), quote(entry[2] or "")) if entry is not None else ""
 
 
 def proxy_of(settings: HttpSettings, target: Target) -> Proxy | None:

@@ -1,5 +1,6 @@
 """Commands ``get`` and ``swarm``: a download in processes of its own, or handed over to a daemon."""
 
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -9,6 +10,8 @@ import typer
 from protocol.cli.args import (
     Config,
     Handed,
+    Http,
+    InputFile,
     Link,
     Loudness,
     Size,
@@ -23,6 +26,7 @@ from protocol.cli.parsing import (
     checked_term,
     checked_urls,
     needs_soulseek,
+    with_connections,
 )
 from protocol.cli.remote.connection import link_of, linked
 from protocol.model.job_spec import JobSpec
@@ -30,6 +34,7 @@ from protocol.model.printable import printable
 
 if TYPE_CHECKING:
     from protocol.cli.remote.download import Picked
+    from protocol.config.load import ConfigSource
     from protocol.config.settings import Account
 
 QUEUE_WARNING: Final = (
@@ -44,10 +49,13 @@ def get_command(act: Callable[[GetOptions], int]) -> Callable[..., None]:
     @spread
     def get(
         *,
+        context: typer.Context,
         urls: Urls = None,
+        input_file: InputFile = "",
         transfer: Transfer,
+        http: Http,
         loudness: Loudness,
-        config: Config = "",
+        config: Config = None,
         daemon: Handed = False,
         link: Link,
     ) -> None:
@@ -56,11 +64,21 @@ def get_command(act: Callable[[GetOptions], int]) -> Callable[..., None]:
         The same command again goes on where it stopped. With --daemon or --url a running daemon does it: its folders,
         its account, and how it treats disk and slow sources.
         """
+        if input_file:
+            from protocol.cli.commands.input_file import get_each
+
+            raise typer.Exit(get_each(context, input_file, urls or ()))
         there = link_of(daemon, link)
         addresses, notes = checked_urls(urls or ())
         account = account_of_user(config) if there is None and needs_soulseek(addresses) else None
-        options = _options(transfer.spec(), transfer, loudness, urls=addresses, account=account)
-        _run(act, options, there, transfer, loudness, notes=notes)
+        options = _options(
+            transfer.spec(http=http.options()),
+            transfer,
+            loudness,
+            urls=with_connections(addresses, http.connections) if there is None else addresses,
+            account=account,
+        )
+        _run(act, options, there, transfer, loudness, notes=[*notes_of(config), *notes], ignored=http.ignored())
 
     return get
 
@@ -75,7 +93,7 @@ def swarm_command(act: Callable[[GetOptions], int]) -> Callable[..., None]:
         size: Size = -1,
         transfer: Transfer,
         loudness: Loudness,
-        config: Config = "",
+        config: Config = None,
         daemon: Handed = False,
         link: Link,
     ) -> None:
@@ -93,7 +111,7 @@ def swarm_command(act: Callable[[GetOptions], int]) -> Callable[..., None]:
         words = checked_term(term or ())
         account = account_of_user(config) if there is None else None
         options = _options(transfer.spec(term=words, size_bytes=size), transfer, loudness, account=account)
-        _run(act, options, there, transfer, loudness, picked=picked)
+        _run(act, options, there, transfer, loudness, notes=notes_of(config), picked=picked)
 
     return swarm
 
@@ -108,6 +126,8 @@ def _options(
         quiet=loudness.quiet,
         verbose=loudness.verbose,
         memory_limit_bytes=transfer.memory_limit,
+        max_time_s=transfer.max_time_s,
+        on_complete=tuple(shlex.split(transfer.on_complete)),
         account=account,
     )
 
@@ -119,15 +139,16 @@ def _run(
     transfer: Transfer,
     loudness: Loudness,
     *,
-    notes: Iterable[str] = (),
+    notes: Iterable[str],
+    ignored: Iterable[str] = (),
     picked: "Picked | None" = None,
 ) -> None:
     """Do it here, or in the daemon; ends with its exit code."""
     say_notes([*notes, *_soulseek_notes(options)], quiet=options.quiet)
     if link is None:
         raise typer.Exit(act(options))
-    ignored = ", ".join(transfer.ignored())
-    say_notes([f"the daemon goes by its own configuration, not by {ignored}"] if ignored else [], quiet=options.quiet)
+    words = ", ".join([*transfer.ignored(), *ignored])
+    say_notes([f"the daemon goes by its own configuration, not by {words}"] if words else [], quiet=options.quiet)
     from protocol.cli.remote.download import hand_over, order_target
 
     if picked is None:
@@ -145,11 +166,16 @@ def picked_of(words: list[str]) -> "Picked | None":
     return picked_from_pool(words)
 
 
-def account_of_user(config: str) -> "Account":
+def account_of_user(config: "ConfigSource | None") -> "Account":
     """The Soulseek account. Raises `BadUsage` when there is none."""
-    from protocol.config.load import load_account  # most downloads need none
+    from protocol.config.load import ConfigSource  # most downloads need none
 
-    return load_account(config)
+    return (config or ConfigSource()).login()
+
+
+def notes_of(config: "ConfigSource | None") -> tuple[str, ...]:
+    """What should be said of the configuration."""
+    return config.notes if config is not None else ()
 
 
 def _soulseek_notes(options: GetOptions) -> list[str]:

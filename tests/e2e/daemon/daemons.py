@@ -120,6 +120,7 @@ def started(shoal: Shoal, *words: str | Path, config: str | None = None, **env: 
         "SHOAL_STATE": str(state),
         "SHOAL_DAEMON_DOWNLOADS": str(shoal.folder.parent / "downloads"),
         "HOME": str(shoal.folder.parent / "home"),
+        **({} if config is None else {"SHOAL_CONFIG": file.name}),
         **({} if config and "port" in config else {"SHOAL_API_PORT": "0"}),
         **env,
     }

@@ -142,13 +142,13 @@ def test_a_downloads_folder_that_cannot_be_made_is_one_line(shoal: Shoal, tmp_pa
 )
 def test_a_broken_configuration_is_one_line_with_its_place(shoal: Shoal, text: str, line: str) -> None:
     (shoal.folder / "shoal.toml").write_text(text)
-    refused = shoal.run("daemon")
+    refused = shoal.run("daemon", "--config", "shoal.toml")
     assert (refused.code, refused.the_line) == (2, line)
 
 
 def test_with_json_lines_an_error_is_one_too(shoal: Shoal) -> None:
     (shoal.folder / "shoal.toml").write_text("[api]\nport = 'x'\n")
-    refused = shoal.run("daemon", "--log-json")
+    refused = shoal.run("daemon", "--log-json", "--config", "shoal.toml")
     assert refused.code == 2
     line = json.loads(refused.the_line)
     assert (line["process"], line["level"]) == ("front", "error")

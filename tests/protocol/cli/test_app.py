@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from protocol.cli.app import Actions, build_app
+from protocol.cli.args import Http, Transfer
 from protocol.cli.parsing import DaemonOptions, DemoOptions, GetOptions, SearchOptions, VerifyOptions
 from protocol.cli.views.outcome import MEANINGS
-from protocol.config.settings import Account
-from protocol.model.job_spec import JobSpec
+from protocol.config.schema import fields_of
+from protocol.config.settings import Account, GetSettings
+from protocol.model.job_spec import HttpOptions, JobSpec
 from protocol.model.limits import HEX_DIGITS
 from protocol.model.version import program_version
 
@@ -191,6 +193,22 @@ def test_where_the_file_goes(
         (["get", URL, "--checksum", "a" * 64], "ALGORITHM:HEX"),
         (["get", URL, "--checksum", "md5:" + "g" * 32], "hexadecimal"),
         (["get", URL, "--quiet", "--verbose"], "exclude each other"),
+        (["get", URL, "-H", "Name"], "write it as 'Name: value'"),
+        (["get", URL, "-H", "a b: c"], "write it as 'Name: value'"),
+        (["get", URL, "-H", "A: b\nc"], "characters that no field can have"),
+        (["get", URL, "-H", "Range: bytes=0-"], "Range is set by the program itself"),
+        (["get", URL, "-A", "a\tb"], "printable ASCII"),
+        (["get", URL, "--cookie-file", "/gone"], "--cookie-file /gone: cannot be read"),
+        (["get", URL, "--netrc-file", "/gone"], "--netrc-file /gone: cannot be read"),
+        (["get", URL, "--proxy", "ftp://h"], "--proxy: must be none, or an address"),
+        (["get", URL, "--proxy", "http://"], "--proxy: must be none, or an address"),
+        (["get", URL, "--interface", "a b"], "must be the name of an interface"),
+        (["get", URL, "-4", "-6"], "-4 and -6 exclude each other"),
+        (["get", URL, "-x", "0"], "must be a number from 1 to 16"),
+        (["get", URL, "--max-time", "0"], "--max-time: "),
+        (["get", URL, "--on-complete", "a 'b"], "--on-complete: a quote is not closed"),
+        (["get", URL, "--on-complete", " "], "--on-complete: names no program"),
+        (["get", *(f"http://h/{n}" for n in range(200)), "-x", "16"], "too many connections: 3200, at most 2000"),
         (["demo", "extra"], "extra"),
         (["demo", "--kind", "soul"], "must be one of soulseek, http"),
         (["search"], "TERM is missing"),
@@ -244,12 +262,62 @@ def test_what_is_not_understood_is_one_line_and_exit_code_2(words: list[str], li
         ["get", URL, "--limit", "http://user:secret@host/x"],
         ["get", URL, "--slow-after", "http://user:secret@host/x"],
         ["verify", "x", "http://user:secret@host/x"],
+        ["get", URL, "--proxy", "ftp://user:secret@host/x"],
+        ["get", URL, "--interface", "http://user:secret@host/x"],
     ],
 )
 def test_a_password_in_a_wrong_place_is_not_printed(words: list[str]) -> None:
     result, _ = run(*words)
     assert result.exit_code == 2
     assert "secret" not in result.output
+
+
+def http(*words: str) -> HttpOptions:
+    return got(URL, "--no-netrc", *words).spec.http
+
+
+def test_http_options_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cookies").write_text("")
+    assert http() == HttpOptions()
+    assert http("-H", "A: 1", "--header", "B:") == HttpOptions(headers=("A: 1", "B:"))
+    assert http("-A", "me/1", "--referer", "http://p/") == HttpOptions(user_agent="me/1", referer="http://p/")
+    assert http("--cookie-file", "cookies").cookie_file == f"{tmp_path}/cookies"
+    assert http("--proxy", "none").proxy == "none"
+    assert http("--proxy", "socks5h://me:pw@h:1080").proxy == "socks5h://me:pw@h:1080"
+    assert http("--bind", "tun0").interface == http("--interface", "tun0").interface == "tun0"
+    assert (http("-4").ip_version, http("-6").ip_version) == (4, 6)
+    assert got(URL, "-x", "3").urls == (URL, f"{URL}#2", f"{URL}#3")
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o644])
+def test_a_netrc_of_the_home_folder_is_used_only_where_it_is_private(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert got(URL).spec.http.netrc_file == ""
+    assert "cannot be read" in run("get", URL, "--netrc")[0].stderr
+    file = tmp_path / ".netrc"
+    file.write_text("machine h login a password b\n")
+    file.chmod(mode)
+    private = mode == 0o600
+    assert got(URL).spec.http.netrc_file == (str(file) if private else "")
+    assert run("get", URL, "--netrc")[0].exit_code == (0 if private else 2)
+    assert got(URL, "--no-netrc").spec.http.netrc_file == ""
+    assert got(URL, "--netrc-file", str(file)).spec.http.netrc_file == str(file), "it was named"
+    file.write_text("machine h\nlogin a passwd b\n")
+    assert "cannot be understood in line" in run("get", URL, "--netrc-file", str(file))[0].stderr
+
+
+def test_every_key_of_the_get_table_is_an_option_with_the_same_default() -> None:
+    keys = {one.name: one.default for one in fields_of(GetSettings).values()}
+    options = {one.name: one.default for group in (Transfer, Http) for one in fields(group)}
+    version = keys.pop("ip_version")
+    assert (version, options.pop("ipv4"), options.pop("ipv6")) == (0, False, False)
+    del options["checksum"]  # it is of one file
+    assert keys.keys() == options.keys()
+    changed = {name for name in keys if keys[name] != options[name]}
+    assert changed == {"output", "headers", "netrc"}, "none, here and no fields; netrc where it is private"
 
 
 def test_the_same_address_twice_is_used_once_and_said() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from protocol.config.load import load_account
+from protocol.config.load import ConfigSource
 from protocol.config.settings import Account
 from protocol.model.errors import BadUsage
 
@@ -29,7 +29,7 @@ def written(text: str, path: str = "shoal.toml", mode: int = 0o600) -> Path:
 
 
 def loaded(config: str = "", **environ: str) -> Account:
-    return load_account(config, {"HOME": os.getcwd() + "/home", **environ})
+    return ConfigSource(config, {"HOME": os.getcwd() + "/home", **environ}).login()
 
 
 def refusal(config: str = "", **environ: str) -> str:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.config.file import line_of, printed
-from protocol.config.load import Config, load
+from protocol.config.load import Config, ConfigSource, load
 from protocol.config.paths import made_api_key, session_key
 from protocol.config.schema import fields_of
 from protocol.config.settings import (
@@ -28,7 +28,10 @@ from protocol.config.settings import (
 )
 from protocol.model.errors import BadConfig
 
-WITHOUT_DEFAULT = {(table, name) for table in ("soulseek", "api") for name in ("username", "password")}
+WITHOUT_DEFAULT = {(table, name) for table in ("soulseek", "api") for name in ("username", "password")} | {
+    ("get", name)
+    for name in ("user_agent", "referer", "cookie_file", "netrc_file", "proxy", "interface", "on_complete")
+}
 SECRET = "s3cr3t-w0rd-of-16-characters"
 EVERYTHING = """\
 [soulseek]
@@ -97,7 +100,8 @@ def written(text: str, mode: int = 0o600) -> None:
 def loaded(text: str | None = None, **environ: str) -> Config:
     if text is not None:
         written(text)
-    return load("", {"HOME": os.environ["HOME"], **environ})
+    named = "shoal.toml" if Path("shoal.toml").exists() else ""
+    return load(named, {"HOME": os.environ["HOME"], **environ})
 
 
 def refusal(text: str | None = None, **environ: str) -> str:
@@ -260,6 +264,60 @@ def test_secrets_that_everybody_can_read_are_warned_of() -> None:
     assert loaded().notes == ("everybody on this machine can read the secrets in shoal.toml: chmod 600 it",)
     written("[api]\nport = 1\n", mode=0o644)
     assert loaded().notes == ()
+
+
+def test_a_daemon_reads_no_file_of_the_folder_that_it_was_started_in() -> None:
+    written("[api]\nport = 7\n")
+    config = load("", {"HOME": os.environ["HOME"]})
+    assert config.settings.api.port == 5030
+    assert config.notes == ("./shoal.toml is not read by a daemon; if it is meant, add --config shoal.toml",)
+    assert load("", {"HOME": os.environ["HOME"], "SHOAL_CONFIG": "shoal.toml"}).settings.api.port == 7
+    own = Path(os.environ["HOME"], ".config/shoal/shoal.toml")
+    own.parent.mkdir(parents=True)
+    own.write_text("[api]\nport = 8\n")
+    assert load("", {"HOME": os.environ["HOME"]}).settings.api.port == 8
+
+
+def test_the_file_of_the_current_folder_is_read_by_commands_and_they_say_so() -> None:
+    written("[get]\nmode = 'race'\n")
+    source = ConfigSource("", {"HOME": os.environ["HOME"]})
+    assert source.merged("get") == {"mode": "race"}
+    assert source.notes == ("the configuration is ./shoal.toml of this folder",)
+    assert ConfigSource("shoal.toml", {"HOME": os.environ["HOME"]}).notes == ()
+    assert ConfigSource("", {"HOME": os.environ["HOME"], "SHOAL_CONFIG": "shoal.toml"}).notes == ()
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o602, 0o620, 0o660])
+def test_a_file_of_the_current_folder_that_others_may_write_is_refused(mode: int) -> None:
+    written(f'[soulseek]\nusername = "a"\npassword = "{SECRET}"\n', mode=mode)
+    with pytest.raises(BadConfig, match=r"^\./shoal\.toml is not read, others may write it \(chmod go-w\); name the"):
+        ConfigSource("", {"HOME": os.environ["HOME"]})
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only an administrator can give files away")
+@pytest.mark.parametrize("link", [False, True])
+def test_a_file_of_the_current_folder_of_another_user_is_refused(link: bool) -> None:
+    written("[soulseek]\nserver = '127.0.0.1'\n")
+    if link:  # a file of ours that another one points to
+        Path("shoal.toml").rename("mine.toml")
+        Path("shoal.toml").symlink_to("mine.toml")
+    os.chown("shoal.toml", 65534, 65534, follow_symlinks=False)
+    with pytest.raises(BadConfig, match=r"is not read, it belongs to another user \(uid 65534\)"):
+        ConfigSource("", {"HOME": os.environ["HOME"]})
+
+
+def test_units_of_the_get_table_are_those_of_the_options(tmp_path: Path) -> None:
+    written("[get]\nlimit = '2.5M'\nchunk_size = '64K'\nfolder = '~/x'\nheader = ['A: b']\n")
+    values = ConfigSource("shoal.toml", {"HOME": os.environ["HOME"]}).merged("get")
+    assert values == {
+        "limit_bytes_s": 2621440,
+        "chunk_size": 65536,
+        "output": f"{tmp_path}/home/x/",
+        "headers": ("A: b",),
+    }
+    assert refusal(f"[get]\nlimit = '{SECRET[:9]}'") == (
+        "shoal.toml:2: limit under [get] must be a rate, like 500K or 2.5M"
+    )
 
 
 def test_the_printed_configuration_changes_nothing_and_names_every_key() -> None:

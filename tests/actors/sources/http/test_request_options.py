@@ -1,6 +1,8 @@
 """What the user wants of requests reaches the server, and secrets among it no other host."""
 
 import socket
+from base64 import b64encode
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +62,23 @@ def test_a_field_takes_the_place_of_the_login_in_the_address(serve: Serve) -> No
     probed(server.url(login="user:password"), headers=SECRETS[:1])
     assert server.requests[0].lower().count(b"authorization:") == 1
     assert server.fields(0)["authorization"] == "Bearer t0ken"
+
+
+def test_logins_of_a_netrc_file_go_to_their_hosts_and_the_default_only_to_the_first(
+    serve: Serve, tmp_path: Path
+) -> None:
+    there = serve([PROBE], [PROBE])
+    here = serve([[answer("302 Found", f"Location: {there.url(host='localhost')}")]], [PROBE])
+    file = tmp_path / "netrc"
+    file.write_text("default login any password s3cret:2\n")
+    probed(here.url(), netrc_file=str(file))
+    assert here.fields(0)["authorization"] == "Basic " + b64encode(b"any:s3cret:2").decode()
+    assert "authorization" not in there.fields(0)
+    file.write_text("machine localhost login me password p%40ss\n")
+    probed(there.url(host="localhost"), netrc_file=str(file))
+    assert there.fields(1)["authorization"] == "Basic " + b64encode(b"me:p%40ss").decode()
+    probed(here.url(login="other:own"), netrc_file=str(file))
+    assert here.fields(1)["authorization"] == "Basic " + b64encode(b"other:own").decode()
 
 
 def test_a_proxy_of_the_user_goes_before_the_environment_s_and_none_is_none(
