@@ -1,0 +1,1 @@
+"""Actors: one thread each, with an inbox; their decisions are made in `actors.core`."""

@@ -1,5 +1,7 @@
-"""Builders: what each process is made of. Children import this module to find theirs, so nothing heavy is imported at
-its top."""
+"""Builders of the processes, and the processes of a one-shot download.
+
+Children import this module to find their builder, so nothing heavy is imported at its top.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,11 @@ if TYPE_CHECKING:
 
 FETCHERS_MAX = 4
 SLOTS_SPARE = 8
-"""Slots of a fetch process beside one for each source: what may wait for the disk."""
+"""Slots of a fetch process beside one for each source, for bytes that wait for the disk."""
 
 
 def build_hub(context: ProcessContext) -> ProcessActors:
-    """PoolManager and SpeedWatchdog; a ChunkDispatcher whenever one is wanted."""
+    """Start PoolManager and SpeedWatchdog; a ChunkDispatcher whenever one is requested."""
     from actors.chunk_dispatcher import ChunkDispatcher
     from actors.pool_manager import PoolManager
     from actors.runtime.actor import stop_actors
@@ -27,8 +29,8 @@ def build_hub(context: ProcessContext) -> ProcessActors:
     bus = context.bus
     dispatchers: dict[int, Any] = {}
 
-    def make(wanted: StartDispatcher) -> None:
-        dispatchers[wanted.start.job] = ChunkDispatcher.start(bus, wanted.start)
+    def make(request: StartDispatcher) -> None:
+        dispatchers[request.start.job] = ChunkDispatcher.start(bus, request.start)
 
     def forget(message: JobClosed) -> None:
         dispatcher = dispatchers.pop(message.job, None)
@@ -55,7 +57,7 @@ class StoreSettings:
 
 
 def build_store(context: ProcessContext) -> ProcessActors:
-    """Build the Assembler, and the PeerHistory where the settings name its file."""
+    """Start the Assembler, and the PeerHistory where the settings name its file."""
     from actors.assembler import Assembler
     from actors.runtime.actor import stop_actors
     from storage.shared_memory import Arena
@@ -76,7 +78,10 @@ def build_store(context: ProcessContext) -> ProcessActors:
 
 
 def build_fetcher(context: ProcessContext) -> ProcessActors:
-    """This process's slots; a PeerWorker whenever one is wanted. A job forgotten may be begun anew, by another hub."""
+    """Provide this process's slots; start a PeerWorker whenever one is requested.
+
+    A job that was closed may be begun again by another hub.
+    """
     from actors.peer_worker import PeerWorker
     from actors.runtime.actor import stop_actors
     from actors.slot_returns import SlotReturns
@@ -87,7 +92,7 @@ def build_fetcher(context: ProcessContext) -> ProcessActors:
 
     arena = Arena.attach(context.arena_fd, context.slot_count)
     first, stop_slot = context.settings
-    handing = SlotReturns(context.bus, range(first, stop_slot), generation=context.generation, forget=arena.forget)
+    slot_returns = SlotReturns(context.bus, range(first, stop_slot), generation=context.generation, forget=arena.forget)
     workers: dict[tuple[int, int], Any] = {}
 
     def dismiss(job: int, source: int) -> None:
@@ -95,57 +100,26 @@ def build_fetcher(context: ProcessContext) -> ProcessActors:
         context.bus.unregister(split_address(worker_address("", job, source))[1])
         workers.pop((job, source)).stop(block=False)
 
-    def make(wanted: StartWorker) -> None:
-        if (wanted.job, wanted.source) in workers:
-            dismiss(wanted.job, wanted.source)
-        worker = PeerWorker.start(context.bus, wanted, reader=reader_for(wanted), arena=arena, handing=handing)
-        workers[wanted.job, wanted.source] = worker
+    def make(request: StartWorker) -> None:
+        if (request.job, request.source) in workers:
+            dismiss(request.job, request.source)
+        workers[request.job, request.source] = PeerWorker.start(
+            context.bus, request, reader=reader_for(request), arena=arena, slot_returns=slot_returns
+        )
 
-    def leave(unwanted: StopWorker) -> None:
-        if (unwanted.job, unwanted.source) in workers:
-            dismiss(unwanted.job, unwanted.source)
+    def stop_worker(request: StopWorker) -> None:
+        if (request.job, request.source) in workers:
+            dismiss(request.job, request.source)
 
     def forget(message: JobClosed) -> None:
         for job, source in [key for key in workers if key[0] == message.job]:
             dismiss(job, source)
-        handing.forget(message)
+        slot_returns.forget(message)
 
     def stop() -> None:
         stop_actors(list(workers.values()), timeout_s=0.5)
 
-    return ProcessActors(makers={StartWorker: make, StopWorker: leave, JobClosed: forget}, stop=stop)
-
-
-def processes(source_count: int, session: ProcessSpec | None = None, memory: str = "") -> tuple[list[ProcessSpec], int]:
-    """What is to be run for one job of so many sources, and how many slots the arena needs.
-
-    `session` is the Soulseek process where one is needed; only then are peers remembered.
-    """
-    count = max(1, min(FETCHERS_MAX, os.cpu_count() or 1, source_count))
-    names = tuple(f"fetch-{number}" for number in range(1, count + 1))
-    slots = -(-source_count // count) + SLOTS_SPARE
-    specs = [
-        ProcessSpec(process="hub", builder=f"{__name__}:build_hub", settings=names, stop_rank=0, whole=True),
-        ProcessSpec(
-            process="store",
-            builder=f"{__name__}:build_store",
-            settings=StoreSettings(peers=memory if session else ""),
-            stop_rank=2,
-            whole=True,
-        ),
-    ]
-    for index, name in enumerate(names):
-        own = (index * slots, (index + 1) * slots)
-        specs.append(
-            ProcessSpec(
-                process=name,
-                builder=f"{__name__}:build_fetcher",
-                settings=own,
-                stop_rank=1,
-                switch_interval_s=0.0005,
-            )
-        )
-    return specs + ([session] if session is not None else []), count * slots
+    return ProcessActors(makers={StartWorker: make, StopWorker: stop_worker, JobClosed: forget}, stop=stop)
 
 
 def build_job_manager(context: ProcessContext) -> ProcessActors:
@@ -160,3 +134,36 @@ def build_job_manager(context: ProcessContext) -> ProcessActors:
         stop_actors([manager], timeout_s=10.0)
 
     return ProcessActors(stop=stop)
+
+
+def fetchers(count: int, slots_each: int, *, stop_rank: int, **common: Any) -> list[ProcessSpec]:
+    """Return the fetch processes, with the slots of each."""
+    return [
+        ProcessSpec(
+            process=f"fetch-{index + 1}",
+            builder=f"{__name__}:build_fetcher",
+            settings=(index * slots_each, (index + 1) * slots_each),
+            stop_rank=stop_rank,
+            switch_interval_s=0.0005,
+            **common,
+        )
+        for index in range(count)
+    ]
+
+
+def processes(source_count: int, session: ProcessSpec | None = None, peers: str = "") -> tuple[list[ProcessSpec], int]:
+    """Return the processes for one job of this number of sources, and the number of slots that the arena needs.
+
+    `session` is the Soulseek process where one is needed; only then the peer store at `peers` is used.
+    """
+    count = max(1, min(FETCHERS_MAX, os.cpu_count() or 1, source_count))
+    slots = -(-source_count // count) + SLOTS_SPARE
+    fetch = fetchers(count, slots, stop_rank=1)
+    names = tuple(each.process for each in fetch)
+    store = StoreSettings(peers=peers if session else "")
+    specs = [
+        ProcessSpec(process="hub", builder=f"{__name__}:build_hub", settings=names, stop_rank=0, whole=True),
+        ProcessSpec(process="store", builder=f"{__name__}:build_store", settings=store, stop_rank=2, whole=True),
+        *fetch,
+    ]
+    return specs + ([session] if session is not None else []), count * slots

@@ -1,4 +1,4 @@
-"""The shell of one job's decisions: messages in, the core's posts out, a tick now and then."""
+"""ChunkDispatcher: the actor around the dispatch decisions of one job."""
 
 import time
 
@@ -11,7 +11,7 @@ from protocol.messages.addresses import POOL, dispatcher_address, split_address
 
 
 class ChunkDispatcher(Actor):
-    """One a job. Holds no state but the core's."""
+    """One for each job. Holds no state but the core's."""
 
     def __init__(self, bus: MessageBus, start: StartJob) -> None:
         super().__init__(split_address(dispatcher_address(start.job))[1], bus)

@@ -1,4 +1,4 @@
-"""The memory of peers, in the store process: what a user did before this job, and how often we hung up on it today."""
+"""Peer history, in the store process: what a user did in earlier jobs, and how often it was stopped today."""
 
 import datetime
 import logging
@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Final, assert_never
 
+from actors.core.jobs.transaction import answers
 from actors.runtime.actor import Actor
 from actors.runtime.message_bus import MessageBus
 from protocol.messages import (
@@ -20,10 +21,9 @@ from protocol.messages import (
     PeerUploadClosed,
     PeerUploadOpened,
     PeerUploadSettled,
-    RequestAnswered,
 )
 from protocol.messages.addresses import PEER_HISTORY, split_address
-from protocol.model.job_views import PeerView, StopCount, pack
+from protocol.model.job_views import PeerView, StopCount
 from protocol.model.value import Value
 from storage.peer_store import PeerStore
 
@@ -44,55 +44,57 @@ PAGE_MAX: Final = 1000
 
 
 class PeerHistory(Actor):
-    """One. Owns the book at `path` (empty: it lasts as long as the process). Where the file cannot be used it says so
-    once and goes on without: what this run learns and spends still counts."""
+    """Owner of the peer store at `path` (empty: it lasts as long as the process).
+
+    Where the file cannot be used it logs that once and goes on in memory: what this process learns still counts.
+    """
 
     def __init__(self, bus: MessageBus, path: str) -> None:
         super().__init__(split_address(PEER_HISTORY)[1], bus)
         self._path = path
-        self._book: PeerStore | None = None
+        self._store: PeerStore | None = None
 
     def starting(self) -> None:
         try:
-            self._book = PeerStore(self._path or _IN_MEMORY)
-            self._book.tidy(now_s=time.time())
-            self._book.settle_lost(_is_alive, now_s=time.time(), grace_s=0.0)
+            self._store = PeerStore(self._path or _IN_MEMORY)
+            self._store.tidy(now_s=time.time())
+            self._store.settle_lost(_is_alive, now_s=time.time(), grace_s=0.0)
         except (sqlite3.Error, OSError) as error:
             self._go_on_without(error)
 
     def stopping(self) -> None:
-        if self._book is not None:
-            self._book.close()
+        if self._store is not None:
+            self._store.close()
 
     def handle(self, message: PeerHistoryInbox) -> None:
         try:
-            self._keep_or_tell(message)
+            self._act(message)
         except sqlite3.Error as error:
             self._go_on_without(error)
-            self._keep_or_tell(message)
+            self._act(message)
 
-    def _keep_or_tell(self, message: PeerHistoryInbox) -> None:
-        book, now_s = self._book, time.time()
-        assert book is not None
+    def _act(self, message: PeerHistoryInbox) -> None:
+        store, now_s = self._store, time.time()
+        assert store is not None
         if isinstance(message, LoadPeerHistory | ListPeers | ListStops):
-            book.settle_lost(_is_alive, now_s=now_s)
+            store.settle_lost(_is_alive, now_s=now_s)
         match message:
             case LoadPeerHistory():
-                self._tell(message, book, now_s)
+                self._load(message, store, now_s)
             case PeerDelivered():
-                book.record_delivery(
+                store.record_delivery(
                     message.peer, rate_bytes_s=message.rate_bytes_s, setup_s=message.setup_s, now_s=now_s
                 )
             case PeerFaulted():
-                book.record_failure(message.peer, fault=message.fault, offset_ok=message.offset_ok, now_s=now_s)
+                store.record_failure(message.peer, fault=message.fault, offset_ok=message.offset_ok, now_s=now_s)
             case PeerUploadOpened(peer=peer, ticket=ticket, pid=pid):
-                book.upload_opened(peer, ticket, pid=pid, now_s=now_s)
+                store.upload_opened(peer, ticket, pid=pid, now_s=now_s)
             case PeerUploadClosed(peer=peer, ticket=ticket, stopped=stopped):
-                book.upload_closed(peer, ticket, stopped=stopped, now_s=now_s)
+                store.upload_closed(peer, ticket, stopped=stopped, now_s=now_s)
             case PeerUploadSettled(peer=peer, ticket=ticket, failed=failed):
-                book.upload_settled(peer, ticket, failed=failed, now_s=now_s)
+                store.upload_settled(peer, ticket, failed=failed, now_s=now_s)
             case ListPeers():
-                total, peers = book.known(offset=message.offset, limit=_page(message.limit), now_s=now_s)
+                total, peers = store.known(offset=message.offset, limit=_page(message.limit), now_s=now_s)
                 rows = [
                     PeerView(
                         peer=each.peer,
@@ -108,24 +110,22 @@ class PeerHistory(Actor):
                 ]
                 self._answer(message, rows, total)
             case ListStops():
-                total, stops = book.stop_history(message.peer, offset=message.offset, limit=_page(message.limit))
+                total, stops = store.stop_history(message.peer, offset=message.offset, limit=_page(message.limit))
                 counts = [StopCount(peer=peer, day=_date(day), count=count) for peer, day, count in stops]
                 self._answer(message, counts, total)
             case _:
                 assert_never(message)
 
     def _answer(self, query: ListPeers | ListStops, rows: Sequence[Value], total: int) -> None:
-        bodies = list(pack(rows))
-        for number, body in enumerate(bodies, 1):
-            last = number == len(bodies)
-            self.bus.post(query.reply_to, RequestAnswered(request=query.request, body=body, total=total, last=last))
+        for part in answers(query.request, rows, total=total):
+            self.bus.post(query.reply_to, part)
 
-    def _tell(self, asked: LoadPeerHistory, book: PeerStore, now_s: float) -> None:
-        prior = book.prior(asked.peer, now_s=now_s)
-        told = PeerHistoryLoaded(
-            job=asked.job,
-            source=asked.source,
-            peer=asked.peer,
+    def _load(self, query: LoadPeerHistory, store: PeerStore, now_s: float) -> None:
+        prior = store.prior(query.peer, now_s=now_s)
+        loaded = PeerHistoryLoaded(
+            job=query.job,
+            source=query.source,
+            peer=query.peer,
             rate_bytes_s=prior.rate_bytes_s,
             setup_s=prior.setup_s,
             offset_ok=prior.offset_ok,
@@ -134,13 +134,13 @@ class PeerHistory(Actor):
             failed_s_ago=max(0.0, now_s - prior.failed_s) if prior.failures else 0.0,
             stops_today=prior.stops_today,
         )
-        self.bus.post(asked.reply_to, told)
+        self.bus.post(query.reply_to, loaded)
 
     def _go_on_without(self, error: Exception) -> None:
-        _logger.warning("%s cannot be used, peers are remembered for this run only: %s", self._path, error)
-        if self._book is not None:
-            self._book.close()
-        self._book = PeerStore(_IN_MEMORY)
+        _logger.warning("%s cannot be used, peers are remembered for this process only: %s", self._path, error)
+        if self._store is not None:
+            self._store.close()
+        self._store = PeerStore(_IN_MEMORY)
 
 
 def _is_alive(pid: int) -> bool:
@@ -158,5 +158,5 @@ def _page(limit: int) -> int:
 
 
 def _date(day: int) -> str:
-    """Days since 1970 as people write them."""
+    """Return the date of a day that is counted since 1970."""
     return (datetime.date(1970, 1, 1) + datetime.timedelta(days=day)).isoformat()

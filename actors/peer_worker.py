@@ -1,11 +1,11 @@
-"""One source's worker: rides its leases, fills slots, hands them over.
+"""Worker of one source: transfers the ranges of its leases into slots and hands them over.
 
 It never waits longer than one short read, so trimmed and revoked leases are obeyed in time: after each read it posts
 itself `ContinueTransfer`. No free slot: it stops reading and TCP holds the source back.
 
-A Soulseek source's connection comes by mail: its lease is granted when its turn is taken, and the ride waits until the
-session hands the connection over. It reads nothing and holds no slot meanwhile, and says every `HEARTBEAT_S` that it
-lives.
+A Soulseek source's connection comes as a message: its lease is granted when its queue turn is taken, and the transfer
+waits until the session hands the connection over. It reads nothing and holds no slot meanwhile, and reports every
+`HEARTBEAT_S` that it lives.
 """
 
 import logging
@@ -78,34 +78,37 @@ _logger = logging.getLogger(__name__)
 PROGRESS_S: Final = 0.2
 HEARTBEAT_S: Final = 0.5
 UNASKED_S_MAX: Final = 2.0
-"""A connection without a lease is kept for so long: the lease's own message may be a moment behind it."""
+"""Time that a connection without a lease is kept: the lease's own message may be a moment behind it."""
 SLOT_S_MAX: Final = 0.5
-"""While others wait a slot is kept for no longer than this."""
+"""Time that a slot is kept while others wait for one."""
 _NO_LEASE: Final = -1
 
 
 class PeerWorker(Actor):
-    """One a source, in a fetch process. Owns the reader and at most one slot; a slot handed over is the Assembler's."""
+    """Actor of one source, in a fetch process. Owns the reader and at most one slot.
+
+    A slot that was handed over is the Assembler's.
+    """
 
     message_s_max = 180.0  # a probe may be redirected again and again, each time within its own limits
 
     def __init__(
-        self, bus: MessageBus, wanted: StartWorker, *, reader: Reader, arena: Arena, handing: SlotReturns
+        self, bus: MessageBus, request: StartWorker, *, reader: Reader, arena: Arena, slot_returns: SlotReturns
     ) -> None:
-        super().__init__(split_address(worker_address("", wanted.job, wanted.source))[1], bus)
-        self._wanted = wanted
-        self._dispatcher = dispatcher_address(wanted.job)
-        self._source_hash = source_hash(public_url(wanted.url))
+        super().__init__(split_address(worker_address("", request.job, request.source))[1], bus)
+        self._request = request
+        self._dispatcher = dispatcher_address(request.job)
+        self._source_hash = source_hash(public_url(request.url))
         self._reader = reader
-        self._turns = reader if isinstance(reader, SlskReader) else None  # the reader, when its connections are handed
-        self._ticket: int | None = None  # of the connection the reader has; the session is told of its end
-        self._unwanted = False  # the lease was taken back while its connection was on the way
-        self._waiting: TimerHandle | None = None
+        self._handed = reader if isinstance(reader, SlskReader) else None  # the reader, when its connections are handed
+        self._ticket: int | None = None  # of the reader's connection; its end is reported to the session
+        self._revoked = False  # the lease was taken back while its connection was on the way
+        self._heartbeat: TimerHandle | None = None
         self._arena = arena
-        self._handing = handing
-        self._shelf = handing.shelf
-        self._pace = TokenBucket()
-        self._ride: Transfer | None = None
+        self._slot_returns = slot_returns
+        self._shelf = slot_returns.shelf
+        self._bucket = TokenBucket()
+        self._transfer: Transfer | None = None
         self._slot: int | None = None
         self._slot_s = 0.0
         self._aside = b""  # of a chunk that is not whole yet, while others have the slots
@@ -115,7 +118,7 @@ class PeerWorker(Actor):
         self._wake: Callable[[], None] = self._continue
 
     def starting(self) -> None:
-        ready = WorkerReady(job=self._wanted.job, source=self._wanted.source, worker=self.address)
+        ready = WorkerReady(job=self._request.job, source=self._request.source, worker=self.address)
         self.bus.post(POOL, ready)
 
     def stopping(self) -> None:
@@ -127,25 +130,25 @@ class PeerWorker(Actor):
     def handle(self, message: WorkerInbox) -> None:
         match message:
             case ContinueTransfer():
-                if self._ride is not None and self._ride.lease == message.lease:
-                    self._step(self._ride)
-                elif message.lease == _NO_LEASE and self._ride is None:
+                if self._transfer is not None and self._transfer.lease == message.lease:
+                    self._step(self._transfer)
+                elif message.lease == _NO_LEASE and self._transfer is None:
                     self._hang_up()
             case ConnectionReady():
                 self._connect(message)
             case LeaseGranted():
-                self._begin(message)
+                self._grant(message)
             case LeaseExtended(lease=lease, stop=stop):
-                if self._ride is not None and self._ride.lease == lease:
-                    self._ride.extend(stop)
+                if self._transfer is not None and self._transfer.lease == lease:
+                    self._transfer.extend(stop)
             case LeaseTrimmed(lease=lease, stop=stop):
-                if self._ride is not None and self._ride.lease == lease:
-                    self._ride.trim(stop)
+                if self._transfer is not None and self._transfer.lease == lease:
+                    self._transfer.trim(stop)
             case LeaseRevoked(lease=lease):
-                if self._ride is not None and self._ride.lease == lease:
-                    self._release(self._ride, SourceFault(FaultKind.REVOKED, ""))
+                if self._transfer is not None and self._transfer.lease == lease:
+                    self._release(self._transfer, SourceFault(FaultKind.REVOKED, ""))
             case CapRate(rate_bytes_s=rate):
-                self._pace.cap(rate, now_s=time.monotonic())
+                self._bucket.cap(rate, now_s=time.monotonic())
             case ProbeSource():
                 self._probe()
             case JobClosed():
@@ -154,7 +157,7 @@ class PeerWorker(Actor):
                 assert_never(message)
 
     def _probe(self) -> None:
-        job, source = self._wanted.job, self._wanted.source
+        job, source = self._request.job, self._request.source
         try:
             probed = self._reader.probe()
         except SourceFault as fault:
@@ -175,49 +178,49 @@ class PeerWorker(Actor):
         )
         self.bus.post(self._dispatcher, answer)
 
-    def _begin(self, granted: LeaseGranted) -> None:
-        if self._ride is not None:
-            self._release(self._ride, SourceFault(FaultKind.REVOKED, "another lease was granted"))
-        self._ride = Transfer(
+    def _grant(self, granted: LeaseGranted) -> None:
+        if self._transfer is not None:
+            self._release(self._transfer, SourceFault(FaultKind.REVOKED, "another lease was granted"))
+        self._transfer = Transfer(
             granted.lease,
             granted.first,
             granted.stop,
             size_bytes=granted.size_bytes,
-            chunk_size=self._wanted.chunk_size,
+            chunk_size=self._request.chunk_size,
             slot_bytes=SLOT_BYTES,
         )
-        self._handing.learn(self._wanted.job, granted.store)
+        self._slot_returns.learn(self._request.job, granted.store)
         self._progressed_s = 0.0
-        self._unwanted = False
-        self._progress(self._ride)
+        self._revoked = False
+        self._progress(self._transfer)
         self._continue()
 
     def _connect(self, handed: ConnectionReady) -> None:
-        """The turn's connection: for the ride that waits for it, or for a lease that must come in a moment."""
+        """Take the turn's connection, for the transfer that waits for it or for a lease that must come in a moment."""
         fd = self.bus.fds.take(handed.fd_token)
-        if fd is None or self._turns is None:
+        if fd is None or self._handed is None:
             _logger.warning("%s: a connection without descriptor, or not awaited", self.address)
             return
-        opened = PeerUploadOpened(peer=self._turns.peer, ticket=handed.ticket, pid=os.getpid())
+        opened = PeerUploadOpened(peer=self._handed.peer, ticket=handed.ticket, pid=os.getpid())
         self.bus.post(PEER_HISTORY, opened)
-        if self._ride is not None and self._ride.began:
+        if self._transfer is not None and self._transfer.began:
             os.close(fd)
             self._part_with(handed.ticket, stopped=True)
             return
         self._hang_up()
-        self._turns.connect(fd)
+        self._handed.connect(fd)
         self._ticket = handed.ticket
-        if self._ride is not None:
-            if self._waiting is not None:
-                self._waiting.cancel()
+        if self._transfer is not None:
+            if self._heartbeat is not None:
+                self._heartbeat.cancel()
             self._continue()
-        elif self._unwanted:
+        elif self._revoked:
             self._hang_up()
         else:
             self.bus.post_later(UNASKED_S_MAX, self.address, ContinueTransfer(lease=_NO_LEASE))
 
     def _hang_up(self) -> bool:
-        """End the body; the session hears of it when the connection was its."""
+        """End the body, and report that to the session when the connection came from it."""
         stopped = self._reader.hang_up()
         if self._ticket is not None:
             self._part_with(self._ticket, stopped=stopped)
@@ -225,76 +228,78 @@ class PeerWorker(Actor):
         return stopped
 
     def _part_with(self, ticket: int, *, stopped: bool) -> None:
-        assert self._turns is not None
-        peer = self._turns.peer
+        assert self._handed is not None
+        peer = self._handed.peer
         closed = ConnectionClosed(
-            job=self._wanted.job,
-            source=self._wanted.source,
+            job=self._request.job,
+            source=self._request.source,
             ticket=ticket,
             stopped=stopped,
             peer=peer,
-            path=self._turns.path,
+            path=self._handed.path,
         )
         self.bus.post(SESSION, closed)
         self.bus.post(PEER_HISTORY, PeerUploadClosed(peer=peer, ticket=ticket, stopped=stopped))
 
-    def _step(self, ride: Transfer) -> None:
+    def _step(self, transfer: Transfer) -> None:
         """One short read and what follows from it."""
-        if self._turns is not None and not self._turns.connected and not ride.began:
-            self._progress(ride)
-            self._waiting = self.bus.post_later(HEARTBEAT_S, self.address, ContinueTransfer(lease=ride.lease))
+        if self._handed is not None and not self._handed.connected and not transfer.began:
+            self._progress(transfer)
+            self._heartbeat = self.bus.post_later(HEARTBEAT_S, self.address, ContinueTransfer(lease=transfer.lease))
             return
         try:
             if self._slot is None and not self._take_slot():
-                self._progress(ride)
+                self._progress(transfer)
                 return
-            if not ride.began or (self._reader.ended and not ride.done):
-                self._open(ride)
+            if not transfer.began or (self._reader.ended and not transfer.done):
+                self._open(transfer)
             assert self._slot is not None
-            self._read(ride, self._slot)
+            self._read(transfer, self._slot)
         except SourceFault as fault:
-            self._release(ride, fault)
+            self._release(transfer, fault)
             return
-        self._progress(ride)
-        if ride.done:
-            self._finish(ride)
+        self._progress(transfer)
+        if transfer.done:
+            self._finish(transfer)
 
-    def _open(self, ride: Transfer) -> None:
-        """Ask for what the ride still lacks. Where offsets are refused the body is the whole file: read on in it if it
-        is not past the run, else from 0."""
+    def _open(self, transfer: Transfer) -> None:
+        """Ask for what the transfer still lacks.
+
+        Where offsets are refused the body is the whole file: read on in it if it is not past the range, else from 0.
+        """
         if self._offset_ok:
-            self._reader.open(ride.position, ride.stop_byte, size_bytes=ride.size_bytes)
-            ride.began = True
-        elif ride.began:
+            self._reader.open(transfer.position, transfer.stop_byte, size_bytes=transfer.size_bytes)
+            transfer.began = True
+        elif transfer.began:
             raise SourceFault(FaultKind.SHORT_BODY, f"its body ended at byte {self._reader.position}")
         else:
-            if not self._reading or self._reader.ended or self._reader.position > ride.position:
-                self._reader.open(0, None, size_bytes=ride.size_bytes)
-            ride.begin(self._reader.position)
+            if not self._reading or self._reader.ended or self._reader.position > transfer.position:
+                self._reader.open(0, None, size_bytes=transfer.size_bytes)
+            transfer.begin(self._reader.position)
         self._reading = True
 
-    def _read(self, ride: Transfer, slot: int) -> None:
+    def _read(self, transfer: Transfer, slot: int) -> None:
         now_s = time.monotonic()
-        want = self._pace.allowance(ride.want, now_s=now_s)
-        if want <= 0 and not ride.done:
-            self.bus.post_later(self._pace.wait_s, self.address, ContinueTransfer(lease=ride.lease))
+        want = self._bucket.allowance(transfer.want, now_s=now_s)
+        if want <= 0 and not transfer.done:
+            self.bus.post_later(self._bucket.wait_s, self.address, ContinueTransfer(lease=transfer.lease))
             return
         if want > 0:
-            offset = ride.slot_offset
+            offset = transfer.slot_offset
             count = self._reader.read_into(self._arena.view(slot)[offset : offset + want])
-            self._pace.spend(count)
-            ride.took(count, now_s=time.monotonic())
-            if self._reader.ended and ride.stop_byte is None:
-                ride.body_ended()
-        handover = ride.handover(now_s=time.monotonic())
+            self._bucket.spend(count)
+            transfer.took(count, now_s=time.monotonic())
+            if self._reader.ended and transfer.stop_byte is None:
+                transfer.body_ended()
+        handover = transfer.handover(now_s=time.monotonic())
         if handover is not None:
-            self._hand_over(ride, slot, handover)
-        if not ride.done:
-            self._make_way(ride)
+            self._hand_over(transfer, slot, handover)
+        if not transfer.done:
+            self._make_way(transfer)
             self._continue()
 
     def _take_slot(self) -> bool:
-        """A slot, with what was set aside in it; False: we stand in line for one."""
+        """Take a slot and put what was set aside into it; False: this worker stands in line for one."""
         self._slot = self._shelf.take_or_wait(self._wake)
         if self._slot is None:
             return False
@@ -303,82 +308,85 @@ class PeerWorker(Actor):
         self._aside = b""
         return True
 
-    def _make_way(self, ride: Transfer) -> None:
-        """Others wait for a slot: a source that fills its own slowly lets them have it now and then."""
+    def _make_way(self, transfer: Transfer) -> None:
+        """Give up a slot that is filled slowly while others wait for one."""
         slot = self._slot
         if slot is None or not self._shelf.has_waiters or time.monotonic() - self._slot_s < SLOT_S_MAX:
             return
-        handover, start, stop = ride.set_aside()
+        handover, start, stop = transfer.set_aside()
         self._aside = bytes(self._arena.view(slot)[start:stop])
         if handover is not None:
-            self._hand_over(ride, slot, handover)
+            self._hand_over(transfer, slot, handover)
         self._put_slot_back()
 
-    def _hand_over(self, ride: Transfer, slot: int, handover: Handover) -> None:
+    def _hand_over(self, transfer: Transfer, slot: int, handover: Handover) -> None:
         self._slot = None
         view = self._arena.view(slot)
         filled = SlotFilled(
-            job=self._wanted.job,
-            source=self._wanted.source,
-            lease=ride.lease,
+            job=self._request.job,
+            source=self._request.source,
+            lease=transfer.lease,
             first=handover.first,
             slot=slot,
             length_bytes=handover.length_bytes,
-            digests=digests_of(view, handover.length_bytes, self._wanted.chunk_size),
+            digests=digests_of(view, handover.length_bytes, self._request.chunk_size),
             source_hash=self._source_hash,
-            shelf=self._handing.address,
+            shelf=self._slot_returns.address,
         )
-        self._handing.hand_over(filled)
+        self._slot_returns.hand_over(filled)
 
-    def _finish(self, ride: Transfer) -> None:
+    def _finish(self, transfer: Transfer) -> None:
         finished = LeaseFinished(
-            job=self._wanted.job,
-            source=self._wanted.source,
-            lease=ride.lease,
-            handed_stop=ride.handed_stop,
-            received_bytes=ride.received_bytes,
-            size_bytes=ride.size_bytes,
+            job=self._request.job,
+            source=self._request.source,
+            lease=transfer.lease,
+            handed_stop=transfer.handed_stop,
+            received_bytes=transfer.received_bytes,
+            size_bytes=transfer.size_bytes,
             stopped=self._pause(),
         )
-        self._part(ride)
+        self._end(transfer)
         self.bus.post(self._dispatcher, finished)
 
-    def _release(self, ride: Transfer, fault: SourceFault) -> None:
+    def _release(self, transfer: Transfer, fault: SourceFault) -> None:
         if fault.kind is FaultKind.RANGE_REFUSED:
             self._offset_ok = False
-        self._unwanted = self._turns is not None and not self._turns.connected and not ride.began
+        self._revoked = self._handed is not None and not self._handed.connected and not transfer.began
         stopped = self._hang_up()
         self._reading = False
-        kept = ride.surrender()
+        kept = transfer.surrender()
         if kept is not None and self._slot is not None:
-            self._hand_over(ride, self._slot, kept)
+            self._hand_over(transfer, self._slot, kept)
         released = LeaseReleased(
-            job=self._wanted.job,
-            source=self._wanted.source,
-            lease=ride.lease,
-            handed_stop=ride.handed_stop,
-            received_bytes=ride.received_bytes,
+            job=self._request.job,
+            source=self._request.source,
+            lease=transfer.lease,
+            handed_stop=transfer.handed_stop,
+            received_bytes=transfer.received_bytes,
             fault=fault.kind,
             detail=fault.detail,
             retry_after_s=fault.retry_after_s,
             stopped=stopped,
         )
-        self._part(ride)
+        self._end(transfer)
         self.bus.post(self._dispatcher, released)
 
     def _pause(self) -> bool:
-        """The ride is over. A body that cannot be begun elsewhere stays open: the next run may lie ahead of it. Not a
-        handed one: its peer's slot is not ours to keep."""
-        if not self._offset_ok and not self._reader.ended and self._turns is None:
+        """Leave the body after a transfer; return whether that aborted it.
+
+        A body that cannot begin elsewhere stays open, for the next range may lie ahead. Not that of a connection that
+        was handed over: its peer's upload slot is not ours to keep.
+        """
+        if not self._offset_ok and not self._reader.ended and self._handed is None:
             return False
         self._reading = False
         return self._hang_up()
 
-    def _part(self, ride: Transfer) -> None:
-        self._ride, self._aside = None, b""
+    def _end(self, transfer: Transfer) -> None:
+        self._transfer, self._aside = None, b""
         self._put_slot_back()
         self._shelf.stop_waiting(self._wake)
-        ended = TransferEnded(job=self._wanted.job, source=self._wanted.source, lease=ride.lease)
+        ended = TransferEnded(job=self._request.job, source=self._request.source, lease=transfer.lease)
         self.bus.post(WATCHDOG, ended)
 
     def died(self, report: ActorDied) -> None:
@@ -392,20 +400,20 @@ class PeerWorker(Actor):
             self._shelf.put(self._slot)
             self._slot = None
 
-    def _progress(self, ride: Transfer) -> None:
+    def _progress(self, transfer: Transfer) -> None:
         now_s = time.monotonic()
         if now_s - self._progressed_s < PROGRESS_S:
             return
         self._progressed_s = now_s
         progressed = TransferProgressed(
-            job=self._wanted.job,
-            source=self._wanted.source,
-            lease=ride.lease,
-            received_bytes=ride.received_bytes,
+            job=self._request.job,
+            source=self._request.source,
+            lease=transfer.lease,
+            received_bytes=transfer.received_bytes,
             worker=self.address,
         )
         self.bus.post(WATCHDOG, progressed)
 
     def _continue(self) -> None:
-        if self._ride is not None:
-            self.bus.post(self.address, ContinueTransfer(lease=self._ride.lease))
+        if self._transfer is not None:
+            self.bus.post(self.address, ContinueTransfer(lease=self._transfer.lease))

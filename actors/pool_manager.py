@@ -1,4 +1,4 @@
-"""The shell of the pool: jobs come in, sources get a home."""
+"""PoolManager: the actor around the pool of jobs and their sources."""
 
 import time
 from typing import Final

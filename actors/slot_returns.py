@@ -1,7 +1,7 @@
-"""The slots of a fetch process on their way round: free on the shelf, filled by a worker, handed over, given back.
+"""Slots of a fetch process: free on the shelf, filled by a worker, handed over to the Assembler, returned.
 
-What was handed over and not given back is remembered. When the store process has died and another one has the target
-open, it is handed over again: the bytes still lie in the arena, so nothing is fetched twice.
+A slot that was handed over and not returned is remembered. When the store process has died and another one has the part
+file open, it is handed over again: the bytes still lie in the arena, so nothing is fetched twice.
 """
 
 import threading
@@ -25,17 +25,17 @@ from storage.shared_memory import FreeSlots
 ShelfInbox = SlotFreed | SlotsGranted | ClaimSlots | PartFileReopened | TrimSlots
 
 ASK_AGAIN_S: Final = 0.3
-TIDY_S: Final = 5.0
-"""A slot that nobody took for so long gives its memory back."""
+FREE_S: Final = 5.0
+"""A slot that was not used for this time gives its memory back."""
 
 
 class SlotReturns:
-    """One a fetch process, for its workers' threads and the links' thread at once.
+    """Returns of slots. One in each fetch process, for its workers' threads and the links' thread at once.
 
-    Invariant: each slot is in exactly one place: on the `shelf`, with a worker, or in `_handed`. A process that is not
-    the first of its name (`generation` > 0) begins without slots and asks the Assembler which of them are free: its
+    Invariant: each slot is in exactly one place: on the `shelf`, with a worker, or in `_handed_over`. A process that is
+    not the first of its name (`generation` > 0) begins without slots and asks the Assembler which of them are free: its
     predecessor may have handed some over. Slots come back to an address of this generation, `address`, so that what is
-    given back to a predecessor does not lie on the shelf twice.
+    returned to a predecessor does not lie on the shelf twice.
     """
 
     def __init__(
@@ -48,62 +48,65 @@ class SlotReturns:
     ) -> None:
         """`forget` gives the memory of a slot back, see `storage.shared_memory.Arena`."""
         self.shelf = FreeSlots(() if generation else slots, forget=forget)
-        self._tidying = False
+        self._tidy_due = False
         self.address: Final = f"{shelf_address(bus.process)}-{generation}"
         self._bus = bus
         self._slots = slots
         self._waits_for_slots = generation > 0
-        self._handed: dict[int, SlotFilled] = {}
+        self._handed_over: dict[int, SlotFilled] = {}
         self._stores: dict[int, int] = {}
         self._lock = threading.Lock()
         for address in (self.address, shelf_address(bus.process)):
             bus.register(split_address(address)[1], self._deliver)
         if self._waits_for_slots:
-            bus.post_later(0.0, self.address, self._question)
+            bus.post_later(0.0, self.address, self._claim)
 
     @property
-    def _question(self) -> ClaimSlots:
+    def _claim(self) -> ClaimSlots:
         return ClaimSlots(shelf=self.address, first=self._slots.start, stop=self._slots.stop)
 
     def learn(self, job: int, store: int) -> None:
-        """A lease was granted: the target stood in this store process then. A later `PartFileReopened` knows better."""
+        """Note the store process in which the part file was open when a lease was granted.
+
+        A later `PartFileReopened` knows better.
+        """
         if job in self._stores:
             return
         with self._lock:
             self._stores[job] = store
-        self._let_go(job, store)
+        self._drop_lost(job, store)
 
     def hand_over(self, filled: SlotFilled) -> None:
         """The slot is the Assembler's until it comes back to the shelf."""
         with self._lock:
             filled = filled.but(store=self._stores.get(filled.job, 0))
-            self._handed[filled.slot] = filled
-            begins, self._tidying = not self._tidying, True
+            self._handed_over[filled.slot] = filled
+            begins, self._tidy_due = not self._tidy_due, True
         self._bus.post(ASSEMBLER, filled)
         if begins:
-            self._tidy_later()
+            self._free_memory_later()
 
-    def _tidy_later(self) -> None:
-        self._bus.post_later(TIDY_S, self.address, TrimSlots())
+    def _free_memory_later(self) -> None:
+        self._bus.post_later(FREE_S, self.address, TrimSlots())
 
-    def _tidy(self) -> None:
+    def _free_memory(self) -> None:
         with self._lock:
-            self._tidying = more = self.shelf.tidy()
+            self._tidy_due = more = self.shelf.tidy()
         if more:
-            self._tidy_later()
+            self._free_memory_later()
 
     def forget(self, message: JobClosed) -> None:
-        """The job is over, or begun anew by another hub."""
+        """The job is over, or begun again by another hub."""
         store = self._stores.pop(message.job, None)
         if store is not None:
-            self._let_go(message.job, store)
+            self._drop_lost(message.job, store)
 
-    def _let_go(self, job: int, store: int) -> None:
-        """What earlier store processes, all dead, did not give back and nobody is going to hand over again."""
+    def _drop_lost(self, job: int, store: int) -> None:
+        """Take back what earlier store processes, all dead, did not return and what is not handed over again."""
         with self._lock:
-            lost = [slot for slot, each in self._handed.items() if each.job == job and each.store < store]
+            lost = [slot for slot, each in self._handed_over.items() if each.job == job and each.store < store]
             for slot in lost:
-                del self._handed[slot]
+                del self._handed_over[slot]
         for slot in lost:
             self.shelf.put(slot)
 
@@ -112,7 +115,7 @@ class SlotReturns:
         assert isinstance(message, ShelfInbox)
         match message:
             case SlotFreed(slot=slot):
-                self._handed.pop(slot, None)  # not there: a predecessor had handed it over, see `ClaimSlots`
+                self._handed_over.pop(slot, None)  # not there: a predecessor had handed it over, see `ClaimSlots`
                 self.shelf.put(slot)
             case SlotsGranted(slots=slots):
                 if self._waits_for_slots:
@@ -124,17 +127,17 @@ class SlotReturns:
                     self._bus.post(ASSEMBLER, message)
                     self._bus.post_later(ASK_AGAIN_S, self.address, message)
             case TrimSlots():
-                self._tidy()
+                self._free_memory()
             case PartFileReopened():
                 self._hand_over_again(message)
             case _:
                 assert_never(message)
 
     def _hand_over_again(self, stands: PartFileReopened) -> None:
-        """In the order of before. Workers wait meanwhile, so that a ride's chunks come in order."""
+        """Hand over in the order of before. Workers wait meanwhile, so that a transfer's chunks come in order."""
         with self._lock:
             self._stores[stands.job] = stands.store
-            for slot, filled in list(self._handed.items()):
+            for slot, filled in list(self._handed_over.items()):
                 if filled.job == stands.job and filled.store != stands.store:
-                    self._handed[slot] = filled.but(store=stands.store)
-                    self._bus.post(ASSEMBLER, self._handed[slot])
+                    self._handed_over[slot] = filled.but(store=stands.store)
+                    self._bus.post(ASSEMBLER, self._handed_over[slot])

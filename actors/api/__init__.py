@@ -1,1 +1,1 @@
-"""The api process: the desk's mailbox, and the HTTP server in a thread of its own."""
+"""The api process: gateway actor, and HTTP server in a thread of its own."""

@@ -1,4 +1,4 @@
-"""What is addressed to the API goes from here into the loop that its handlers run in; what they say goes out."""
+"""Bridge between the message bus and the event loop of the API, both ways."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from protocol.messages.codec import BadFrame, encode
 
 
 class GatewayActor(Actor):
-    """`desk` of the api process. Hands every message on, in order, and waits for nobody.
+    """Actor ``gateway`` of the api process: hands every message to the loop, in order, without waiting.
 
     The loop is woken once for all that came since it last looked: a stream of progress costs it little.
     """
@@ -29,22 +29,23 @@ class GatewayActor(Actor):
         self._loop = loop
         self._arrived = arrived
         self._waiting: deque[GatewayInbox] = deque()
+        self._woken = False
 
     def handle(self, message: GatewayInbox) -> None:
-        wake = not self._waiting  # the loop takes until there is nothing; at worst it is woken once too often
         self._waiting.append(message)
-        if wake:
+        if not self._woken:
+            self._woken = True
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(self._take)
 
     def _take(self) -> None:
+        self._woken = False  # first: a message that comes from here on wakes the loop again, or is taken below
         while self._waiting:
-            self._arrived(self._waiting[0])
-            self._waiting.popleft()
+            self._arrived(self._waiting.popleft())
 
 
 class Outbox:
-    """Posts in a thread of its own: the way to a process that does not drain blocks, and the loop must not."""
+    """Sender in a thread of its own: a post to a process that does not drain blocks, and the loop must not."""
 
     def __init__(self, bus: MessageBus) -> None:
         self._bus: Final = bus
@@ -53,14 +54,14 @@ class Outbox:
         self._thread.start()
 
     def post(self, to: str, message: Message) -> None:
-        """Raises `RefusedError` for what is too long to be said."""
+        """Queue a message. Raises `RefusedError` when it is too long for a frame."""
         try:
             self._frames.put((to, encode(message)))
         except BadFrame as error:
             raise RefusedError("too large", "", str(error)) from None
 
     def close(self) -> None:
-        """What was posted before still goes out, for a second at most."""
+        """End the thread, after what was posted before, within a second."""
         self._frames.put(None)
         self._thread.join(timeout=1.0)
 

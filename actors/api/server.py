@@ -1,4 +1,4 @@
-"""The HTTP server in its own thread, with its own loop."""
+"""HTTP server in its own thread, with its own event loop."""
 
 import asyncio
 import logging
@@ -14,17 +14,17 @@ _logger = logging.getLogger(__name__)
 
 START_S_MAX: Final = 10.0
 GRACE_S: Final = 2
-"""Requests under way may take so long once the end has begun; streams have been told already."""
+"""Time for requests under way once the server stops; streams have ended by then."""
 HEAD_BYTES_MAX: Final = 32 * 1024
 """Of an unfinished head; one that comes at once may be longer by what is read at once, and is looked at elsewhere."""
 CONNECTIONS_MAX: Final = 512
 BEAT_S: Final = 5.0
 HEAD_S_MAX: Final = 20.0
-"""A connection that has not finished a request's head for so long is closed: there are only so many."""
+"""A connection that has not finished a request's head in this time is closed: their number is limited."""
 
 
 class _Server(uvicorn.Server):
-    """Says when it serves."""
+    """uvicorn's server, with an event for the moment at which it serves."""
 
     def __init__(self, config: uvicorn.Config, serving: threading.Event) -> None:
         super().__init__(config)
@@ -37,8 +37,11 @@ class _Server(uvicorn.Server):
 
 
 class HttpServer:
-    """Serves `app` on `listener`, which stays the caller's. `beat` is called from the loop every `beat_s` as long as
-    it turns; `ended` once, from its thread, when it ends unasked."""
+    """Server of `app` on `listener`, which stays the caller's.
+
+    `beat` is called from the loop every `beat_s` as long as it turns; `ended` once, from its thread, when it ends
+    without having been stopped.
+    """
 
     def __init__(
         self,
@@ -79,7 +82,7 @@ class HttpServer:
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
     def start(self) -> None:
-        """Returns when it serves. Raises `RuntimeError` when it does not."""
+        """Start, and return when it serves. Raises `RuntimeError` when it does not."""
         self._thread.start()
         due_s = time.monotonic() + START_S_MAX
         while not self._serving.wait(timeout=0.05):
@@ -113,8 +116,10 @@ class HttpServer:
         self._loop.call_later(self._beat_s, self._pulse)
 
     def _close_the_silent(self, now_s: float) -> None:
-        """Those who were seen waiting for the same request before, `head_s_max` ago. uvicorn minds only connections
-        that have had an answer and say nothing at all."""
+        """Close connections that have waited for the same request since `head_s_max` ago.
+
+        uvicorn closes only those that have had an answer and send nothing at all.
+        """
         before, self._waiting = self._waiting, {}
         for connection in self._server.server_state.connections:
             cycle = getattr(connection, "cycle", None)

@@ -1,1 +1,1 @@
-"""The daemon's front: starts every process, minds them, answers the service manager, obeys signals. No actor."""
+"""Daemon: starts and watches over all processes, answers the service manager, obeys signals."""

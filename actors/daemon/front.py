@@ -1,4 +1,4 @@
-"""The daemon's main thread: starts everything, then waits for signals and for news of its processes."""
+"""Front of the daemon: its main thread, which starts everything and waits for signals and news of processes."""
 
 import contextlib
 import logging
@@ -39,11 +39,9 @@ from protocol.model.errors import BadUsage
 from protocol.model.job_policy import settings_json
 from storage.shared_memory import Arena
 
-# What of another configuration holds at once, and what only after a restart.
-
 
 def applied(old: Config, new: Config) -> tuple[Config, list[str]]:
-    """``(what holds from now on, keys whose new values have to wait for a restart)``."""
+    """Return ``(what holds from now on, keys whose new values have to wait for a restart)``."""
     waiting: list[str] = []
     settings = replace(
         new.settings,
@@ -54,7 +52,7 @@ def applied(old: Config, new: Config) -> tuple[Config, list[str]]:
 
 
 def _kept(table: str, old: Any, new: Any, waiting: list[str]) -> Any:
-    """`new` with the fields of `old` that cannot change; their keys go into `waiting`."""
+    """Return `new` with the fields of `old` that cannot change; their keys go into `waiting`."""
     keys = {one.name: name for name, one in fields_of(TABLES[table].kind).items() if one.key.restart}
     changed = [one.name for one in fields(old) if one.name in keys and getattr(old, one.name) != getattr(new, one.name)]
     waiting += [f"{table}.{keys[name]}" for name in changed]
@@ -72,14 +70,12 @@ def _account(old: Account | None, new: Account | None, waiting: list[str]) -> Ac
 _ACCOUNT: Final = "soulseek"
 
 
-# How the processes are, for those who watch over a daemon.
-
 HEALTH_S: Final = 15.0
-"""So often it is told. Looking costs some milliseconds a process."""
+"""Period of the reports. Looking costs some milliseconds a process."""
 
 
 class Health:
-    """What the system does not say of a process: since when it is, and how many of its name were there before."""
+    """Health reports of the processes, with what the system does not know: their age and number of restarts."""
 
     def __init__(self, front: str, *, now_s: float) -> None:
         self._begun_s: dict[str, float] = {front: now_s}
@@ -91,7 +87,7 @@ class Health:
     def lost(self, process: str) -> None:
         self._restarts[process] += 1
 
-    def told(self, seen: Iterable[ProcessStats], *, now_s: float) -> Iterator[HealthReported]:
+    def reports(self, seen: Iterable[ProcessStats], *, now_s: float) -> Iterator[HealthReported]:
         for one in seen:
             yield HealthReported(
                 process=one.process,
@@ -113,7 +109,7 @@ _JOBS_OWN: Final = ("worker-", "dispatcher-")
 
 
 class Daemon:
-    """One run of the daemon. `load` reads the configuration again."""
+    """The daemon's processes and their supervision. `load` reads the configuration again."""
 
     def __init__(self, config: Config, *, load: Callable[[], Config], version: str, notify: SystemdNotifier) -> None:
         self._config = config
@@ -128,9 +124,9 @@ class Daemon:
         self._health = Health(split_address(FRONT)[0], now_s=time.monotonic())
 
     def run(self) -> int:
-        """Until it is told to end, or a process cannot be kept alive. The exit code.
+        """Run until a signal ends it, or a process cannot be kept alive. Return the exit code.
 
-        Raises `CannotStart` when something it needs is not to be had; then nothing was started.
+        Raises `CannotStart` when something that it needs is missing; then nothing was started.
         """
         with self._signals(), ExitStack() as leaving:
             leaving.enter_context(locked_state(self._config.settings.daemon.state))
@@ -153,7 +149,7 @@ class Daemon:
             _logger.error("cannot start: %s", failure)
             return FAILED
         self._say_ready(key_path)
-        reason = self._mind()
+        reason = self._watch()
         if reason:
             _logger.error("ends: %s", reason)
         else:
@@ -174,7 +170,7 @@ class Daemon:
             specs,
             arena_fd=arena.fd,
             slot_count=slots,
-            lost_to=processes.TOLD,
+            lost_to=processes.SUBSCRIBERS,
             restart_policy=RestartPolicy(),
             health_policy=HealthPolicy(),
         )
@@ -188,16 +184,16 @@ class Daemon:
         if self._config.account is None:
             _logger.info("%s: HTTP sources only", processes.NO_ACCOUNT)
         if not self._config.settings.api.authentication:
-            _logger.warning("note: nobody is asked for a key (authentication under [api])")
+            _logger.warning("note: the API asks for no key (authentication under [api])")
         if key_path:
             _logger.info("the API key is in %s", key_path)
         _logger.info("listening on %s", self._address)
         self._notify.ready(self._status())
 
-    # what may happen
+    # events
 
-    def _mind(self) -> str:
-        """Until the end. Why, when it is not wanted; empty when somebody said so."""
+    def _watch(self) -> str:
+        """Watch over the processes until the end. Return why the daemon cannot go on; empty: a signal ended it."""
         alive_due_s = health_due_s = 0.0
         period_s = min(HEALTH_S, (self._notify.watchdog_s or HEALTH_S) / 3)
         while True:
@@ -206,29 +202,29 @@ class Daemon:
                 alive_due_s = time.monotonic() + period_s / 2
             if time.monotonic() >= health_due_s:
                 health_due_s = time.monotonic() + HEALTH_S
-                for told in self._health.told(self._supervisor.health(), now_s=time.monotonic()):
-                    self._supervisor.bus.post(GATEWAY, told)
+                for report in self._health.reports(self._supervisor.health(), now_s=time.monotonic()):
+                    self._supervisor.bus.post(GATEWAY, report)
             if self._stops:
                 return ""
             if self._reloads:
                 self._reloads = 0
                 self._reload()
             with contextlib.suppress(queue.Empty):
-                reason = self._hear(self._supervisor.inbox.get(timeout=period_s))
+                reason = self._handle(self._supervisor.inbox.get(timeout=period_s))
                 if reason:
                     return reason
 
-    def _hear(self, message: Message) -> str:
-        """Why the daemon cannot go on; empty when it can."""
+    def _handle(self, message: Message) -> str:
+        """Return why the daemon cannot go on; empty when it can."""
         match message:
             case ProcessLost(process=process, detail=detail, restart_s=restart_s):
                 if restart_s < 0:
                     return f"the {process} process cannot be kept alive: {detail}"
                 self._health.lost(process)
-                _logger.warning("the %s process died (%s) and is started anew", process, detail)
+                _logger.warning("the %s process died (%s) and is restarted", process, detail)
             case ProcessReady(process=process):
                 self._health.ready(process, now_s=time.monotonic())
-                self._tell_of_the_login(process)
+                self._send_login(process)
             case ActorDied(process=process, actor=actor, detail=detail):
                 _logger.error("%s in the %s process failed: %s", actor, process, detail)
                 if not actor.startswith(_JOBS_OWN):
@@ -241,9 +237,9 @@ class Daemon:
                 pass
         return ""
 
-    def _tell_of_the_login(self, process: str) -> None:
-        """Who was started anew has not heard it."""
-        for address in processes.TOLD:
+    def _send_login(self, process: str) -> None:
+        """A restarted process does not know it."""
+        for address in processes.SUBSCRIBERS:
             if self._session is not None and split_address(address)[0] == process:
                 self._supervisor.bus.post(address, self._session)
 
@@ -285,7 +281,7 @@ class Daemon:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        taken = {signal.SIGINT: self._stop, signal.SIGTERM: self._stop, signal.SIGHUP: self._hang_up}
+        taken = {signal.SIGINT: self._stop, signal.SIGTERM: self._stop, signal.SIGHUP: self._on_hangup}
         before = {number: signal.signal(number, handler) for number, handler in taken.items()}
         try:
             yield
@@ -299,7 +295,7 @@ class Daemon:
         if self._stops > 1:
             raise KeyboardInterrupt
 
-    def _hang_up(self, _number: int, _frame: FrameType | None) -> None:
+    def _on_hangup(self, _number: int, _frame: FrameType | None) -> None:
         self._reloads += 1
         self._wake()
 

@@ -1,5 +1,7 @@
-"""What a daemon stands on: its folders, the lock on its state, the socket it listens on. Each is there or it cannot
-start, which is one line."""
+"""Preflight of the daemon: folders, lock on the state folder, secrets, listening socket.
+
+Each is there, or the daemon cannot start and says why in one line.
+"""
 
 import contextlib
 import errno
@@ -25,12 +27,12 @@ _BACKLOG: Final = 128
 
 
 class CannotStart(BadUsage):
-    """Something that the daemon needs is not to be had. One line for people."""
+    """Something that the daemon needs is missing. One line for the user."""
 
 
 @contextmanager
 def locked_state(folder: str) -> Iterator[None]:
-    """The state folder is there, writable, and nobody else's while this lasts. Raises `CannotStart`."""
+    """Lock the state folder, which is there and writable then. Raises `CannotStart`."""
     shown = printable(folder)
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
@@ -53,7 +55,7 @@ def locked_state(folder: str) -> Iterator[None]:
 
 
 def made_folder(folder: str, what: str) -> None:
-    """Is there and can be written, or `CannotStart`."""
+    """Make a folder that can be written. Raises `CannotStart`."""
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
@@ -62,7 +64,7 @@ def made_folder(folder: str, what: str) -> None:
 
 
 def _try_writing(folder: str, what: str) -> None:
-    """An administrator may write where the file system says otherwise, and a mode says nothing of a full disk."""
+    """Write for a try: root may write against the mode, and a mode says nothing of a full disk."""
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"x")
@@ -72,8 +74,10 @@ def _try_writing(folder: str, what: str) -> None:
 
 
 def with_secrets(settings: Settings, state: str) -> tuple[Settings, str]:
-    """The settings with what the daemon makes for itself; and where the key lies that it made, empty when keys were
-    configured. Raises `CannotStart`."""
+    """Return the settings with the secrets that the daemon makes, and the path of the API key that it made.
+
+    The path is empty when keys were configured. Raises `CannotStart`.
+    """
     api, path = settings.api, ""
     try:
         if api.authentication and not api.keys and not api.password:
@@ -85,7 +89,7 @@ def with_secrets(settings: Settings, state: str) -> tuple[Settings, str]:
 
 
 def listening(api: ApiSettings) -> socket.socket:
-    """The socket of the API, listening. Raises `CannotStart`."""
+    """Return the socket of the API, listening. Raises `CannotStart`."""
     where = f"{api.host}:{api.port}"
     try:
         found = socket.getaddrinfo(api.host, api.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -105,6 +109,6 @@ def listening(api: ApiSettings) -> socket.socket:
 
 
 def address_of(sock: socket.socket, api: ApiSettings) -> str:
-    """Where people find it: as configured, with the port that it really is."""
+    """Return the URL of the API: as configured, with the port that it really has."""
     host = f"[{api.host}]" if ":" in api.host else api.host
     return f"http://{host}:{sock.getsockname()[1]}{api.url_base}"

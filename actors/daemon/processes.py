@@ -1,4 +1,4 @@
-"""Which processes a daemon has, and how each is started."""
+"""Processes of the daemon: the specification of each, made from the configuration."""
 
 import logging
 import os
@@ -6,22 +6,22 @@ from dataclasses import replace
 from typing import Any, Final
 
 from actors.api.process import ApiStart
-from actors.builders import StoreSettings
+from actors.builders import StoreSettings, fetchers
 from actors.daemon.preflight import FINISHED_FOLDER, JOBS_FILE, PEERS_FILE
 from actors.runtime.process import InheritedFd, ProcessSpec
 from actors.soulseek.settings import session_process, session_settings
 from protocol.config.load import Config
-from protocol.config.settings import Account, DaemonSettings, Settings
+from protocol.config.settings import DaemonSettings, Settings
 from protocol.messages.addresses import FRONT, GATEWAY, JOB_MANAGER, PEER_HISTORY, POOL, SESSION, split_address
 from protocol.model.job_policy import JobPolicy, LimitWindow
 from protocol.model.job_spec import TransferPolicy
 
 FETCHERS_MAX: Final = 4
 SLOTS_EACH: Final = 512
-"""Slots of each fetch process: one for every source of a hundred jobs. They take memory when they are touched, and give
-it back when nobody needs them."""
-TOLD: Final = (POOL, JOB_MANAGER, GATEWAY)
-"""Who hears of processes lost and ready, and of the login."""
+"""Slots of each fetch process: one for every source of a hundred jobs. They take memory when they are written, and give
+it back when they are free for long."""
+SUBSCRIBERS: Final = (POOL, JOB_MANAGER, GATEWAY)
+"""Addresses that get `ProcessLost`, `ProcessReady` and the state of the login."""
 NO_ACCOUNT: Final = "no Soulseek account is configured"
 _LEVELS: Final = {
     "error": logging.ERROR,
@@ -35,88 +35,61 @@ _API, _JOBS, _HUB, _SESSION, _STORE = (
 
 
 def level_of(settings: Settings) -> int:
+    """Return the level of the log as the standard library numbers it."""
     return _LEVELS[settings.daemon.log_level]
 
 
-def fetcher_count(daemon: DaemonSettings) -> int:
+def slot_count(daemon: DaemonSettings) -> int:
+    """Return the number of slots of all fetch processes together."""
+    return _fetcher_count(daemon) * SLOTS_EACH
+
+
+def _fetcher_count(daemon: DaemonSettings) -> int:
     return daemon.fetchers or max(1, min(FETCHERS_MAX, os.cpu_count() or 1))
 
 
-def slot_count(daemon: DaemonSettings) -> int:
-    return fetcher_count(daemon) * SLOTS_EACH
-
-
 def processes(config: Config, *, version: str, listener_fd: int) -> list[ProcessSpec]:
-    """Everything of this configuration. The API is stopped first, so that nothing is ordered any more; then the hub, so
-    that nothing more happens that the job manager would not hear; then the job manager, which writes down how all
-    stands. The hub is no whole: a dispatcher that fails takes its job along and nobody else."""
-    daemon = config.settings.daemon
-    names = tuple(f"fetch-{number}" for number in range(1, fetcher_count(daemon) + 1))
+    """Return every process of this configuration.
+
+    The API is stopped first, so that no command comes any more; then the hub, so that nothing more happens that the job
+    manager would not hear; then the job manager, which writes the state of all jobs. The hub does not live as a whole:
+    a dispatcher that fails takes only its own job along.
+    """
+    settings, account = config.settings, config.account
+    daemon = settings.daemon
+    common: dict[str, Any] = {"log_level": level_of(settings), "log_json": daemon.log_json}
+    fetch = fetchers(_fetcher_count(daemon), SLOTS_EACH, stop_rank=3, **common)
+    names = tuple(each.process for each in fetch)
     store = StoreSettings(peers=os.path.join(daemon.state, PEERS_FILE), folders=daemon.folders)
-    common = _common(config.settings)
+    jobs = (os.path.join(daemon.state, JOBS_FILE), job_policy(config), version)
+    absent = {} if account is not None else {_SESSION: NO_ACCOUNT}
+    api = ApiStart(settings=settings, listener=InheritedFd(listener_fd), absent=absent)
     specs = [
-        api_process(config, listener_fd),
-        job_manager_process(config, version),
+        ProcessSpec(process=_API, builder="actors.api.process:build", settings=api, stop_rank=0, whole=True, **common),
+        ProcessSpec(
+            process=_JOBS,
+            builder="actors.builders:build_job_manager",
+            settings=jobs,
+            stop_rank=3,
+            whole=True,
+            preload=("actors.job_manager",),
+            **common,
+        ),
         ProcessSpec(process=_HUB, builder="actors.builders:build_hub", settings=names, stop_rank=2, **common),
         ProcessSpec(
             process=_STORE, builder="actors.builders:build_store", settings=store, stop_rank=4, whole=True, **common
         ),
+        *fetch,
     ]
-    for index, name in enumerate(names):
-        own = (index * SLOTS_EACH, (index + 1) * SLOTS_EACH)
-        specs.append(
-            ProcessSpec(
-                process=name,
-                builder="actors.builders:build_fetcher",
-                settings=own,
-                stop_rank=3,
-                switch_interval_s=0.0005,
-                **common,
-            )
-        )
-    if config.account is not None:
-        specs.append(_session_process(config.account, config.settings))
+    if account is not None:
+        finished = os.path.join(daemon.state, FINISHED_FOLDER)
+        session = session_settings(account, finished_folder=finished, heard_by=(*SUBSCRIBERS, FRONT))
+        specs.append(replace(session_process(session, verbose=True), stop_rank=3, **common))
     return specs
 
 
-def api_process(config: Config, listener_fd: int) -> ProcessSpec:
-    absent = {} if config.account is not None else {_SESSION: NO_ACCOUNT}
-    start = ApiStart(settings=config.settings, listener=InheritedFd(listener_fd), absent=absent)
-    return ProcessSpec(
-        process=_API,
-        builder="actors.api.process:build",
-        settings=start,
-        stop_rank=0,
-        whole=True,
-        **_common(config.settings),
-    )
-
-
-def job_manager_process(config: Config, version: str) -> ProcessSpec:
-    path = os.path.join(config.settings.daemon.state, JOBS_FILE)
-    return ProcessSpec(
-        process=_JOBS,
-        builder="actors.builders:build_job_manager",
-        settings=(path, job_policy(config), version),
-        stop_rank=3,
-        whole=True,
-        preload=("actors.job_manager",),
-        **_common(config.settings),
-    )
-
-
-def _session_process(account: Account, settings: Settings) -> ProcessSpec:
-    finished = os.path.join(settings.daemon.state, FINISHED_FOLDER)
-    given = session_settings(account, finished_folder=finished, heard_by=(*TOLD, FRONT))
-    return replace(session_process(given, verbose=True), stop_rank=3, **_common(settings))
-
-
-def _common(settings: Settings) -> dict[str, Any]:
-    return {"log_level": level_of(settings), "log_json": settings.daemon.log_json}
-
-
 def job_policy(config: Config) -> JobPolicy:
-    """What the job manager goes by, of all that was configured."""
+    """Return the part of the configuration that the job manager goes by."""
     daemon, limits = config.settings.daemon, config.settings.limits
     schedule = tuple(
         LimitWindow(

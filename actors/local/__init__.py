@@ -1,0 +1,1 @@
+"""One-shot commands, each with processes of its own or with none."""

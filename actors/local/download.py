@@ -8,9 +8,10 @@ each is made of stands in `actors.builders`.
 import os
 import queue
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Final, Protocol, cast
@@ -49,7 +50,7 @@ ROWS_S: Final = 0.25
 """Period of a display."""
 REFRESH_S: Final = 0.1
 STOP_AGAIN_S: Final = 0.5
-"""So often a stop is asked for until the job has ended: the first word may come before there is anybody to hear it."""
+"""Period at which a stop is repeated until the job has ended: the first may come before its dispatcher stands."""
 _FETCHER: Final = "fetch-"
 _WORKER: Final = "worker-"
 _HUB_PROCESS: Final = split_address(POOL)[0]
@@ -78,25 +79,15 @@ def fetch(options: GetOptions, view: "View", *, memory: str = "") -> JobEnded:
         memory = memory or os.path.join(state_folder(os.environ), "peers.sqlite")
         session = _session_process(options, memory)
     specs, slot_count = processes(len(options.urls) if not options.spec.term else PEERS_MAX, session, memory)
-    with Interrupts().caught() as interrupts, ExitStack() as leaving:
-        try:
-            arena = Arena.create(slot_count)
-            leaving.callback(arena.close)
-            supervisor = Supervisor(
-                specs,
-                arena_fd=arena.fd,
-                slot_count=slot_count,
-                lost_to=(POOL,),
-                health_policy=HealthPolicy(memory_bytes_max=options.memory_limit_bytes),
-                restart_policy=RestartPolicy(),
-            )
-            leaving.callback(supervisor.stop)
-            supervisor.start()
-        except (StartFailed, OSError, EOFError) as failure:
-            ended = failed(JOB, start_failure(failure))
-            view.show(ended, now_s=time.monotonic())
-            return ended
-        return run_job(supervisor, view, _job_request(options), options.urls, interrupts, max_time_s=options.max_time_s)
+    health_policy = HealthPolicy(memory_bytes_max=options.memory_limit_bytes)
+    try:
+        with Interrupts().caught() as interrupts, supervised(specs, health_policy, slot_count) as supervisor:
+            start = _start_request(options)
+            return run_job(supervisor, view, start, options.urls, interrupts, max_time_s=options.max_time_s)
+    except StartFailed as failure:
+        ended = ended_early(JOB, "failed", str(failure))
+        view.show(ended, now_s=time.monotonic())
+        return ended
 
 
 def run_command(words: tuple[str, ...], ended: JobEnded) -> None:
@@ -104,8 +95,6 @@ def run_command(words: tuple[str, ...], ended: JobEnded) -> None:
 
     What it writes goes to stderr, since stdout is for results. Its failure is noted: the file is there all the same.
     """
-    import subprocess
-
     command = [word.replace("{}", ended.path) for word in words]
     command += [] if command != list(words) else [ended.path]
     environ = {**os.environ, "SHOAL_PATH": ended.path, "SHOAL_XXH3_128": ended.digest_hex}
@@ -118,9 +107,28 @@ def run_command(words: tuple[str, ...], ended: JobEnded) -> None:
         sys.stderr.write(f"note: the command of --on-complete, {printable(command[0])}, {why}\n")
 
 
-def start_failure(failure: Exception) -> str:
-    """Return why the processes could not be started, for the user."""
-    return f"cannot start: {'the forkserver died' if isinstance(failure, EOFError) else failure}"
+@contextmanager
+def supervised(specs: Sequence[ProcessSpec], health_policy: HealthPolicy, slot_count: int = 0) -> Iterator[Supervisor]:
+    """Run processes for the time of a block; without slots dead ones are not restarted. Raises StartFailed."""
+    with ExitStack() as leaving:
+        try:
+            arena = Arena.create(slot_count) if slot_count else None
+            if arena is not None:
+                leaving.callback(arena.close)
+            supervisor = Supervisor(
+                specs,
+                arena_fd=arena.fd if arena is not None else -1,
+                slot_count=slot_count,
+                lost_to=(POOL,) if arena is not None else (),
+                health_policy=health_policy,
+                restart_policy=RestartPolicy() if arena is not None else None,
+            )
+            leaving.callback(supervisor.stop)
+            supervisor.start()
+        except (StartFailed, OSError, EOFError) as failure:
+            why = "the forkserver died" if isinstance(failure, EOFError) else failure
+            raise StartFailed(f"cannot start: {why}") from None
+        yield supervisor
 
 
 def _session_process(options: GetOptions, memory: str) -> ProcessSpec:
@@ -132,7 +140,7 @@ def _session_process(options: GetOptions, memory: str) -> ProcessSpec:
     return session_process(settings, verbose=options.verbose)
 
 
-def _job_request(options: GetOptions) -> StartJob:
+def _start_request(options: GetOptions) -> StartJob:
     return StartJob(
         job=JOB,
         spec=options.spec.but(policy=options.spec.policy.configured(options.account)),
@@ -144,12 +152,14 @@ def _job_request(options: GetOptions) -> StartJob:
 
 
 class View(Protocol):
+    """Display of a job, plain or live."""
+
     def show(self, message: FrontInbox, *, now_s: float) -> None: ...
     def refresh(self, *, now_s: float) -> None: ...
 
 
 class Interrupts:
-    """Counts Ctrl-C and SIGTERM. The first asks the job to stop, one more ends the program at once."""
+    """Counter of Ctrl-C and SIGTERM. The first asks the job to stop, one more ends the program at once."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -172,76 +182,76 @@ class Interrupts:
 def run_job(
     supervisor: Supervisor,
     view: View,
-    asked: StartJob,
+    start: StartJob,
     urls: tuple[str, ...],
     interrupts: Interrupts,
     *,
     max_time_s: float = 0.0,
 ) -> JobEnded:
-    """Ask for the job and stay until it has ended. Returns its end, also where no process is left to report one.
+    """Request the job, show its reports, and return its end; one of our own when a process that it needs has died.
 
     After `max_time_s` it is stopped, and has ended because no source could deliver in time.
     """
     begun_s = time.monotonic()
-    asking = _Asking(supervisor, asked, urls)
-    asking.ask()
+    request = _JobRequest(supervisor, start, urls)
+    request.post()
     stop_due_s = 0.0
     while True:
         late = 0 < max_time_s <= time.monotonic() - begun_s
         if (interrupts.count or late) and time.monotonic() >= stop_due_s:
             stop_due_s = time.monotonic() + STOP_AGAIN_S
-            supervisor.bus.post(POOL, StopJob(job=asked.job))
+            supervisor.bus.post(POOL, StopJob(job=start.job))
         message = next_message(supervisor)
         if message is not None:
             lost = _session_lost(message)
             if lost is not None:
                 supervisor.bus.post(POOL, lost)
-            message = lost or _fatal(message, asked.job, supervisor.living()) or message
+            message = lost or _fatal(message, start.job, supervisor.living()) or message
             if late and not interrupts.count and isinstance(message, JobEnded) and message.state == "interrupted":
                 message = message.but(state="starved", reason=f"not complete within {max_time_s:g} s (--max-time)")
-            if asking.is_news(message, elapsed_s=time.monotonic() - begun_s):
+            if request.is_news(message, elapsed_s=time.monotonic() - begun_s):
                 view.show(message, now_s=time.monotonic())
         if isinstance(message, JobEnded):
             return message
         view.refresh(now_s=time.monotonic())
 
 
-class _Asking:
-    """Asks for the job, anew whenever a dead hub was replaced, and remembers for the next one what was said before."""
+class _JobRequest:
+    """Request for a job, repeated with what was reported so far whenever a dead hub was replaced."""
 
-    def __init__(self, supervisor: Supervisor, asked: StartJob, urls: tuple[str, ...]) -> None:
+    def __init__(self, supervisor: Supervisor, start: StartJob, urls: tuple[str, ...]) -> None:
         self._supervisor = supervisor
-        self._asked = asked
+        self._start = start
         self._urls = urls
         self._opened: JobOpened | None = None
         self._session: SessionChanged | None = None
-        self._rows: dict[str, SourceProgressed] = {}
+        self._sources: dict[str, SourceProgressed] = {}
         self._hub_lost = False
 
-    def ask(self) -> None:
+    def post(self) -> None:
         post = self._supervisor.bus.post
         if self._session is not None:
             post(POOL, self._session)
-        post(POOL, self._asked)
-        for row in self._rows.values():
-            post(POOL, source_known(row))
+        post(POOL, self._start)
+        for report in self._sources.values():
+            post(POOL, source_known(report))
         for url in self._urls:
-            post(POOL, OfferSource(job=self._asked.job, url=url))
+            post(POOL, OfferSource(job=self._start.job, url=url))
 
     def is_news(self, message: FrontInbox, *, elapsed_s: float) -> bool:
-        """Whether people should hear it; a job that is opened again by another hub is opened already."""
+        """Whether to show it: a job that another hub opens again is open already."""
         match message:
             case SessionChanged():
                 self._session = message
             case SourceProgressed(name=name):
-                self._rows[name] = message
+                self._sources[name] = message
             case ProcessLost(process=process):
                 self._hub_lost = self._hub_lost or process == _HUB_PROCESS
             case ProcessReady(process=process) if process == _HUB_PROCESS and self._hub_lost:
                 self._hub_lost = False
                 resumed = self._opened.resumed_bytes if self._opened is not None else -1
-                self._asked = self._asked.restarted(elapsed_s=elapsed_s, resumed_bytes=resumed)
-                self.ask()
+                self._start = self._start.restarted(elapsed_s=elapsed_s, resumed_bytes=resumed)
+                self.post()
             case JobOpened(part_path=path):
                 before, self._opened = self._opened, self._opened or message
                 return before is None or before.part_path != path
@@ -251,7 +261,7 @@ class _Asking:
 
 
 def _session_lost(message: FrontInbox) -> SessionChanged | None:
-    """What the death of the session means when it is not started anew: no login any more. Rides go on without it."""
+    """Return the state of the login after the session died for good. Transfers go on without it."""
     match message:
         case ProcessLost(restart_s=restart_s) if restart_s >= 0:
             return None
@@ -264,7 +274,7 @@ def _session_lost(message: FrontInbox) -> SessionChanged | None:
 
 
 def next_message(supervisor: Supervisor) -> FrontInbox | None:
-    """What came for the front; None when nothing did for `REFRESH_S`."""
+    """Return the next message to the front; None when none came for `REFRESH_S`."""
     try:
         return cast(FrontInbox, supervisor.inbox.get(timeout=REFRESH_S))
     except queue.Empty:
@@ -272,8 +282,10 @@ def next_message(supervisor: Supervisor) -> FrontInbox | None:
 
 
 def _fatal(message: FrontInbox, job: int, living: list[str]) -> JobEnded | None:
-    """The end of the job when somebody it cannot do without has died for good. A worker it can, and a fetcher if not
-    the last: other sources go on."""
+    """Return the end of the job when a process or an actor that it needs has died for good.
+
+    It does not need a worker, nor a fetch process that is not the last: other sources go on.
+    """
     match message:
         case ProcessLost(restart_s=restart_s) if restart_s >= 0:
             return None
@@ -282,11 +294,6 @@ def _fatal(message: FrontInbox, job: int, living: list[str]) -> JobEnded | None:
         case ActorDied(actor=name) if name.startswith(_WORKER):
             return None
         case ProcessLost(process=name, detail=detail) | ActorDied(actor=name, detail=detail):
-            return failed(job, f"{name} died: {detail}")
+            return ended_early(job, "failed", f"{name} died: {detail}")
         case _:
             return None
-
-
-def failed(job: int, reason: str) -> JobEnded:
-    """A last word said by the front itself: our fault."""
-    return ended_early(job, "failed", reason)

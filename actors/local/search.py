@@ -6,12 +6,11 @@ Runs in the main thread of the process that the user started, beside the supervi
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
 from actors.core.supervision.process_policy import HealthPolicy
-from actors.local.download import Interrupts, next_message, start_failure
+from actors.local.download import Interrupts, next_message, supervised
 from actors.runtime.supervisor import StartFailed, Supervisor
 from actors.soulseek.settings import session_process, session_settings
 from protocol.cli.parsing import SearchOptions
@@ -22,13 +21,16 @@ from protocol.model.file_matches import FileMatch, FileMatches
 from protocol.model.source_url import slsk_url
 
 SPARE_S: Final = 30.0
-"""The session has so long for login and last word beside the time a search waits for answers."""
+"""Time for login and end of the search beside the time that it waits for answers."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Searched:
-    """How a search went. `state`: ``ended``, ``refused`` (the network or the session, see `refused`), ``interrupted``
-    or ``failed`` (our fault). `targets` and `peers` are what came until then."""
+    """Result of a search.
+
+    `state`: ``ended``, ``refused`` (by the network or the session, see `refused`), ``interrupted`` or ``failed`` (our
+    fault). `targets` and `peers` are what came until then.
+    """
 
     state: str = "ended"
     targets: FileMatches = field(default_factory=FileMatches)
@@ -47,26 +49,26 @@ def search(options: SearchOptions) -> int:
 def _searched(options: SearchOptions, view: SearchView) -> Searched:
     """Search in a process of its own and leave none behind."""
     settings = session_settings(options.account, heard_by=(FRONT,))
-    asked = StartSearch(search=1, term=options.term, wait_s=options.wait_s, reply_to=FRONT)
-    with Interrupts().caught() as interrupts, ExitStack() as leaving:
-        try:
-            supervisor = Supervisor([session_process(settings, verbose=False)], health_policy=HealthPolicy())
-            leaving.callback(supervisor.stop)
-            supervisor.start()
-        except (StartFailed, OSError, EOFError) as failure:
-            return Searched(state="failed", refused=start_failure(failure))
-        return run_search(supervisor, view.show, asked, interrupts)
+    request = StartSearch(search=1, term=options.term, wait_s=options.wait_s, reply_to=FRONT)
+    session = session_process(settings, verbose=False)
+    try:
+        with Interrupts().caught() as interrupts, supervised([session], HealthPolicy()) as supervisor:
+            return run_search(supervisor, view.show, request, interrupts)
+    except StartFailed as failure:
+        return Searched(state="failed", refused=str(failure))
 
 
 def run_search(
-    supervisor: Supervisor, show: Callable[[FrontInbox], None], asked: StartSearch, interrupts: Interrupts
+    supervisor: Supervisor, show: Callable[[FrontInbox], None], request: StartSearch, interrupts: Interrupts
 ) -> Searched:
-    """Search and stay until the answers are in, or until it is clear that there will be none. A login that fails once
-    ends it: the person is there to try again. `show` gets every message but the hits."""
-    supervisor.bus.post(SESSION, asked)
+    """Search until the answers are in, or until it is clear that there will be none.
+
+    A login that fails once ends it: the user is there to try again. `show` gets every message but the hits.
+    """
+    supervisor.bus.post(SESSION, request)
     searched = Searched()
     peers: set[str] = set()
-    late_s = time.monotonic() + asked.wait_s + SPARE_S
+    late_s = time.monotonic() + request.wait_s + SPARE_S
     while searched.state == "ended":
         message = next_message(supervisor)
         if interrupts.count:
@@ -80,31 +82,31 @@ def run_search(
             show(message)
             if isinstance(message, SearchEnded) and not message.refused:
                 break
-            searched.state, searched.refused = _trouble(message)
+            searched.state, searched.refused = _state_after(message)
     searched.peers = len(peers)
     return searched
 
 
-def _trouble(message: FrontInbox) -> tuple[str, str]:
-    """``(state, why)`` of a search after this message."""
+def _state_after(message: FrontInbox) -> tuple[str, str]:
+    """Return ``(state, why)`` of a search after this message."""
     match message:
         case SearchEnded(refused=why):
             return "refused", why
         case SessionChanged(state=state, detail=detail) if state not in ("online", "connecting"):
-            return "refused", _without_promise(detail) or state
+            return "refused", _without_retry(detail) or state
         case ProcessLost(process=name, detail=detail) | ActorDied(actor=name, detail=detail):
             return "failed", f"{name} died: {detail}"
         case _:
             return "ended", ""
 
 
-def _without_promise(detail: str) -> str:
-    """What the session says of a login, without its word to try again: this program ends."""
+def _without_retry(detail: str) -> str:
+    """Return what the session reports of a login, but not that it tries again: this program ends."""
     return detail.partition("; trying again")[0]
 
 
 def found(term: str, searched: Searched, *, targets_max: int) -> Found:
-    """What was searched for, the first `targets_max` targets of it, as it is shown."""
+    """Return what is shown of a search: the first `targets_max` targets."""
     best = searched.targets.best()
     return Found(
         term=term,

@@ -65,7 +65,7 @@ class World:
             room.start()
         wanted = StartWorker(job=1, source=1, url=URL, chunk_size=CHUNK)
         self.worker = PeerWorker.start(
-            self.rooms["fetch-1"], wanted, reader=open_reader(URL), arena=self.arena, handing=self.handing
+            self.rooms["fetch-1"], wanted, reader=open_reader(URL), arena=self.arena, slot_returns=self.handing
         )
 
     def _store(self, frame: bytes) -> None:

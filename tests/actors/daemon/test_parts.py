@@ -238,5 +238,5 @@ def test_how_a_process_is_includes_how_often_it_was_started_anew() -> None:
     health.ready("hub", now_s=12.0)
     health.lost("hub")
     health.ready("hub", now_s=20.0)
-    (told,) = health.told([seen], now_s=25.0)
+    (told,) = health.reports([seen], now_s=25.0)
     assert (told.process, told.restarts, told.age_s, told.memory_bytes) == ("hub", 1, 5.0, 5)

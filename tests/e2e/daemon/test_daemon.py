@@ -205,7 +205,7 @@ def test_a_killed_process_comes_back(shoal: Shoal, name: str) -> None:
         os.kill(before, signal.SIGKILL)
         # Connections wait in the backlog of the socket that the front holds: nobody is refused meanwhile.
         eventually(lambda: daemon.status("/health/ready") == 200)
-        eventually(lambda: daemon.stderr_has(f"the {name} process died (killed by SIGKILL) and is started anew"))
+        eventually(lambda: daemon.stderr_has(f"the {name} process died (killed by SIGKILL) and is restarted"))
         assert pid_of(daemon, name) != before
         eventually(lambda: daemon.status("/api/v0/multisource/jobs") == 200)
 
