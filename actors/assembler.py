@@ -175,7 +175,7 @@ class Assembler(Actor):
 
     def _report_open(self, request: OpenPartFile, part: PartFile, note: str) -> None:
         for runs, sources in _parts(part.claims()):
-            self.bus.post(request.dispatcher, ChunksVerified(job=request.job, runs=runs, sources=sources))
+            self.bus.post(request.dispatcher, ChunksVerified(job=request.job, ranges=runs, sources=sources))
         ready = PartFileReady(job=request.job, part_path=part.part_path, message=note, store=self._generation)
         self.bus.post(request.dispatcher, ready)
 

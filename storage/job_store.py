@@ -1,7 +1,7 @@
-"""The job store: every job, its sources, runs and provenance, and the events that are kept.
+"""Job store: every job, its sources, attempts and provenance, and the events that are stored.
 
-One SQLite file, exactly one connection, used by one thread. Nothing here decides: rows go in as they are told and come
-out as they are. What `apply` has returned from is kept, through `kill -9` and a power failure alike.
+One SQLite file, exactly one connection, used by one thread. Nothing is decided here. Whatever `apply` has returned from
+is kept, through `kill -9` and a power failure alike.
 """
 
 import re
@@ -45,16 +45,19 @@ from storage.job_store_schema import (
 __all__ = ["JobStore", "StoreFault", "check_store"]
 
 VARIABLES_MAX: Final = 500
-"""So many values in one statement."""
+"""Number of values in one statement."""
 _LIMIT: Final = "limit_bytes_s"
 _BOOKMARK: Final = "bookmark "
 _TEXTS: Final = ("file_name", "name", "remote_path", "path")
-"""Where a text is looked for. Capitals of a to z alone are told from small letters by nobody."""
+"""Columns that a text is looked for in; capitals of a to z match small letters."""
 _LIKE: Final = re.compile("[!%_]")
 
 
 class JobStore:
-    """Owns the connection. `StoreFault` when the file cannot be used, see `open_store`; `sqlite3.Error` later."""
+    """The job store, owner of its connection.
+
+    Raises `StoreFault` when the file cannot be used, see `open_store`; `sqlite3.Error` later.
+    """
 
     def __init__(self, path: str) -> None:
         self._db = open_store(path)
@@ -65,7 +68,7 @@ class JobStore:
     # -- writing
 
     def apply(self, writes: Iterable[Write]) -> None:
-        """All of it or, raising `sqlite3.Error`, nothing."""
+        """Write all of it or, raising `sqlite3.Error`, nothing."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             for write in writes:
@@ -77,7 +80,7 @@ class JobStore:
             raise
 
     def remove_ended(self, origin: str) -> int:
-        """Ended jobs that came through this door are no longer listed by default; returns how many."""
+        """List the ended jobs of this origin no longer by default; return how many there were."""
         done = self._db.execute(
             "UPDATE jobs SET removed = 1"
             " WHERE origin = ? AND removed = 0 AND state IN ('sealed', 'failed', 'cancelled') AND number = 0",
@@ -86,11 +89,11 @@ class JobStore:
         return done.rowcount
 
     def set_bookmark(self, name: str, serial: int) -> None:
-        """How far somebody of this name has come with the events; safe when this returns."""
+        """Store the serial of the last event that the client of this name has handled; safe when this returns."""
         self._db.execute("INSERT OR REPLACE INTO kept_values VALUES (?, ?)", (_BOOKMARK + name, serial))
 
     def bookmark(self, name: str) -> int:
-        """-1 when there is none."""
+        """Return it; -1 when there is none."""
         return self._kept_value(_BOOKMARK + name)
 
     def _write(self, write: Write) -> None:
@@ -136,16 +139,16 @@ class JobStore:
 
     def _put_manifest(self, manifest: SaveManifest) -> None:
         self._db.execute("DELETE FROM manifest WHERE id = ?", (manifest.id,))
-        self._db.executemany(MANIFEST.put, ((manifest.id, *MANIFEST.values(run)) for run in manifest.runs))
+        self._db.executemany(MANIFEST.put, ((manifest.id, *MANIFEST.values(run)) for run in manifest.ranges))
 
     # -- reading what there is to go on with
 
     def last_run(self) -> int:
-        """The highest number a run ever had; 0 before the first."""
+        """Return the highest number that an attempt ever had; 0 before the first."""
         return self._last("runs")
 
     def last_serial(self) -> int:
-        """The highest serial an event ever had; 0 before the first."""
+        """Return the highest serial that an event ever had; 0 before the first."""
         return self._last("events")
 
     def last_job(self) -> int:
@@ -156,16 +159,16 @@ class JobStore:
         return Totals(**{key: kept[key] for key in Totals.__struct_fields__ if key in kept})
 
     def limit(self) -> int:
-        """As `SaveLimit` put it."""
+        """Return the limit as `SaveLimit` wrote it."""
         return self._kept_value(_LIMIT)
 
     def _kept_value(self, key: str) -> int:
-        """-1 when there is none."""
+        """Return it; -1 when there is none."""
         row = self._db.execute("SELECT value FROM kept_values WHERE key = ?", (key,)).fetchone()
         return -1 if row is None else int(row[0])
 
     def living(self) -> Iterator[tuple[JobRecord, list[SourceRecord], AttemptRecord | None]]:
-        """Every job that has not ended, or whose last run has not; its sources; that run."""
+        """Yield every job that has not ended, or whose last attempt has not, with its sources and that attempt."""
         where = "(state IN ('queued', 'active', 'paused') OR number > 0)"
         jobs = JOBS.rows(self._db.execute(JOBS.select + f"WHERE {where} ORDER BY serial"))
         sources: dict[str, list[SourceRecord]] = {job.id: [] for job in jobs}
@@ -187,7 +190,7 @@ class JobStore:
         return JOBS.row(found) if found is not None else None
 
     def job_of_key(self, key: str) -> JobRecord | None:
-        """The job that was ordered with this key, which is not empty."""
+        """Return the job that was ordered with this key, which is not empty."""
         found = self._db.execute(JOBS.select + "WHERE order_key = ? AND order_key != ''", (key,))
         return next(iter(JOBS.rows(found)), None)
 
@@ -201,21 +204,21 @@ class JobStore:
         return MANIFEST.rows(self._db.execute(MANIFEST.select + "WHERE id = ? ORDER BY first", (id,)))
 
     def notes(self, id: str) -> list[str]:
-        """The latest, newest last."""
+        """Return the latest notes, newest last."""
         return [text for (text,) in self._db.execute("SELECT text FROM notes WHERE id = ? ORDER BY number", (id,))]
 
     def counts(self) -> dict[str, int]:
-        """How many jobs there are in each state that any is in."""
+        """Return the number of jobs in each state that any is in."""
         return dict(self._db.execute("SELECT state, COUNT(*) FROM jobs GROUP BY state"))
 
     def timeline(self, id: str, *, offset: int, limit: int) -> tuple[list[EventEntry], int]:
-        """Record events of a job, oldest first, and how many there are."""
+        """Return events of a job, oldest first, and how many there are."""
         total = int(self._db.execute("SELECT COUNT(*) FROM events WHERE id = ?", (id,)).fetchone()[0])
         found = self._db.execute(EVENTS.select + "WHERE id = ? ORDER BY serial LIMIT ? OFFSET ?", (id, limit, offset))
         return EVENTS.rows(found), total
 
     def events(self, *, after: int, offset: int, limit: int) -> tuple[list[EventEntry], int]:
-        """As `ListEvents` says; and how many match."""
+        """Return the page that `ListEvents` names, and how many match."""
         if after >= 0:
             total = self._db.execute("SELECT COUNT(*) FROM events WHERE serial > ?", (after,)).fetchone()[0]
             found = self._db.execute(
@@ -238,7 +241,7 @@ class JobStore:
         offset: int = 0,
         limit: int,
     ) -> tuple[list[JobRecord], int]:
-        """A page of those that match (empty: everything does), and how many match in all.
+        """Return a page of those that match (empty: everything does), and how many match in all.
 
         Newest first; with `queue_first_ms` >= 0 as they will be started: who waits since before that time, oldest
         first, then by priority and age, then what does not wait.
@@ -276,7 +279,7 @@ class JobStore:
 
 
 def _matching(states: tuple[str, ...], origin: str, user: str, text: str, removed: bool) -> tuple[str, dict[str, Any]]:
-    """A WHERE clause, empty when everything matches, and its values."""
+    """Return a WHERE clause, empty when everything matches, and its values."""
     clauses: list[str] = []
     values: dict[str, Any] = {f"state{at}": state for at, state in enumerate(states)}
     if states:

@@ -182,7 +182,5 @@ def _in_words(path: str, error: sqlite3.Error) -> str:
 
 
 def check_store(path: str) -> None:
-    """Raise `StoreFault` where the store at `path` cannot be used; one that is not there is made. For whoever has to
-    say
-    so before anything is started: it is closed again when this returns."""
+    """Raise `StoreFault` where the store at `path` cannot be used; one that is not there is made, and closed again."""
     open_store(path).close()

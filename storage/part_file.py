@@ -154,7 +154,7 @@ class PartFile:
             if size_bytes != part.layout.size_bytes or not layout.known:
                 raise ValueError(f"{part.part_path} has {part.layout.size_bytes} bytes, not {size_bytes}")
             return
-        last = part.index.ranges().last_run()
+        last = part.index.ranges().last_range()
         if last is not None and self._tail_bytes != layout.end_bytes(last[1]):
             raise ValueError(f"{part.part_path}: {self._tail_bytes} bytes stored do not fit {size_bytes}")
         part.index.reserve(layout.chunk_count)

@@ -120,9 +120,6 @@ WORDS_TO_COME = (
     "actors/sources/",
     "protocol/cli/",
     "protocol/config/",
-    "protocol/messages/",
-    "protocol/model/",
-    "storage/job_store",
 )
 """Rooms where the words and first words of docstrings are still to be put right: only ever made shorter. The same list
 stands in pyproject.toml for ruff's D rules."""

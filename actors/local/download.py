@@ -32,12 +32,11 @@ from protocol.messages import (
     OfferSource,
     ProcessLost,
     ProcessReady,
+    RestoreSourceCounts,
     SessionChanged,
     SourceProgressed,
     StartJob,
     StopJob,
-    ended_early,
-    source_known,
 )
 from protocol.messages.addresses import FRONT, POOL, SESSION, split_address
 from protocol.model.printable import printable
@@ -85,7 +84,7 @@ def fetch(options: GetOptions, view: "View", *, memory: str = "") -> JobEnded:
             start = _start_request(options)
             return run_job(supervisor, view, start, options.urls, interrupts, max_time_s=options.max_time_s)
     except StartFailed as failure:
-        ended = ended_early(JOB, "failed", str(failure))
+        ended = JobEnded(job=JOB, state="failed", reason=str(failure))
         view.show(ended, now_s=time.monotonic())
         return ended
 
@@ -234,7 +233,7 @@ class _JobRequest:
             post(POOL, self._session)
         post(POOL, self._start)
         for report in self._sources.values():
-            post(POOL, source_known(report))
+            post(POOL, RestoreSourceCounts.of(report.job, report.name, report))
         for url in self._urls:
             post(POOL, OfferSource(job=self._start.job, url=url))
 
@@ -294,6 +293,6 @@ def _fatal(message: FrontInbox, job: int, living: list[str]) -> JobEnded | None:
         case ActorDied(actor=name) if name.startswith(_WORKER):
             return None
         case ProcessLost(process=name, detail=detail) | ActorDied(actor=name, detail=detail):
-            return ended_early(job, "failed", f"{name} died: {detail}")
+            return JobEnded(job=job, state="failed", reason=f"{name} died: {detail}")
         case _:
             return None

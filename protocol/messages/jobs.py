@@ -3,7 +3,9 @@
 from typing import Final
 
 from protocol.messages.base import Message
+from protocol.model.job_records import SourceRecord
 from protocol.model.job_spec import HttpOptions, JobSpec
+from protocol.model.job_views import SourceReport
 
 ROWS_S: Final = 1.0
 """Usual time between two reports of single sources to a watcher."""
@@ -66,10 +68,9 @@ class OfferSource(Message, tag=60):
 
 
 class RestoreSourceCounts(Message, tag=130):
-    """Counts of a source at the time the hub died, by its public name; the same job goes on counting.
+    """Counts of a source from before the hub died or the attempt began, by its public name; the job goes on counting.
 
-    From the front to the next hub's PoolManager, after `StartJob` and before its `OfferSource`. Fields as in
-    `SourceProgressed`.
+    To the PoolManager, after `StartJob` and before the `OfferSource` of its sources.
     """
 
     job: int
@@ -78,6 +79,18 @@ class RestoreSourceCounts(Message, tag=130):
     chunks: int
     leases: int
     stops: int
+
+    @classmethod
+    def of(cls, job: int, name: str, counts: SourceReport | SourceRecord) -> "RestoreSourceCounts":
+        """Return the counts of this source."""
+        return cls(
+            job=job,
+            name=name,
+            bytes_stored=counts.bytes_stored,
+            chunks=counts.chunks,
+            leases=counts.leases,
+            stops=counts.stops,
+        )
 
 
 class StartDispatcher(Message, tag=2):

@@ -1,36 +1,38 @@
-"""What a front (terminal, later API and page) is told of a job."""
+"""Progress of a job, for its watcher: the front of a command, or the job manager."""
 
 from protocol.messages.base import Message
 from protocol.messages.job_commands import ContributorsListed, SourceFound
-from protocol.messages.jobs import RestoreSourceCounts
 from protocol.messages.soulseek import SearchEnded, SearchHit, SessionChanged
 from protocol.messages.supervision import ActorDied, Pong, ProcessLost, ProcessReady
 from protocol.model.job_views import SourceReport
 
 
 class JobOpened(Message, tag=44):
-    """Size and place are known. `size_bytes` -1: unknown. `resumed_bytes` were found and verified."""
+    """The part file is open. `message` says what was found there, for people; may be empty."""
 
     job: int
     part_path: str
     size_bytes: int
+    """-1: unknown."""
     chunk_size: int
     resumed_bytes: int
+    """Found and verified."""
     message: str
 
 
 class JobProgressed(Message, tag=45):
-    """`left_s` is the common finish time seen from now, -1 when nobody can say. `reason` says why nothing comes while
-    the state is ``paused`` (by the disk) or ``waiting`` (for sources); in state ``verifying`` the bytes are those
-    re-hashed so far."""
+    """State, bytes and rate of a job."""
 
     job: int
     state: str
     stored_bytes: int
+    """In state ``verifying`` the bytes that were re-hashed so far."""
     size_bytes: int
     rate_bytes_s: float
     left_s: float
+    """Until the common finish time; -1 when it cannot be estimated."""
     reason: str = ""
+    """Why nothing comes, in state ``paused`` (by the disk) or ``waiting`` (for sources)."""
 
 
 class SourceProgressed(SourceReport, Message, tag=46):
@@ -41,18 +43,11 @@ class SourceProgressed(SourceReport, Message, tag=46):
     name: str
 
 
-def source_known(row: SourceProgressed) -> RestoreSourceCounts:
-    """What another hub is to know of this source."""
-    return RestoreSourceCounts(
-        job=row.job, name=row.name, bytes_stored=row.bytes_stored, chunks=row.chunks, leases=row.leases, stops=row.stops
-    )
-
-
 class ChunkMapDrawn(Message, tag=47):
-    """Who holds which part, in a few hundred cells over the whole file.
+    """Chunk map in a few hundred cells over the whole file.
 
-    Two bytes a cell, little endian: 0 missing, 1 stored before (resumed), 2 + source for a source;
-    plus 0x8000 where the cell is leased and not yet stored.
+    Two bytes a cell, little endian: 0 missing, 1 stored before (resumed), 2 + source for a source; plus 0x8000 where
+    the cell is leased and not yet stored.
     """
 
     job: int
@@ -60,57 +55,44 @@ class ChunkMapDrawn(Message, tag=47):
 
 
 class ChunkArrived(Message, tag=48):
-    """One stored chunk, for ``--verbose``: who, which, how fast, how many of how many (0: unknown)."""
+    """One stored chunk, for ``--verbose``."""
 
     job: int
     name: str
+    """Of the source."""
     chunk: int
     rate_bytes_s: float
     stored_chunks: int
     chunk_count: int
+    """0: unknown."""
 
 
 class JobNoted(Message, tag=49):
-    """Something people should read: a source banned, a mirror that changed, a resume that lost chunks."""
+    """A note for people: a source banned, a mirror that changed, a resume that lost chunks."""
 
     job: int
     text: str
 
 
 class JobEnded(Message, tag=50):
-    """The last word on a job; `SourceProgressed` rows for every source came just before.
-
-    `state`: ``sealed``, ``starved`` (no source can deliver), ``disagreed`` (content), ``disk``, ``interrupted``
-    or ``failed`` (our fault). `seconds` from the first request to sealed. `bytes_received` counts every byte of
-    body that reached us, `bytes_resumed` what was on disk and verified, `bytes_refetched` what came more than once.
-    """
+    """The end of an attempt; `SourceProgressed` of every source came just before."""
 
     job: int
     state: str
+    """``sealed``, ``starved`` (no source can deliver), ``disagreed`` (content), ``disk``, ``interrupted`` or ``failed``
+    (our fault)."""
     reason: str
-    path: str
-    size_bytes: int
-    seconds: float
-    bytes_received: int
-    bytes_resumed: int
-    bytes_refetched: int
-    digest_hex: str
-
-
-def ended_early(job: int, state: str, reason: str) -> JobEnded:
-    """The last word on a job when there is nobody who could say what it had reached."""
-    return JobEnded(
-        job=job,
-        state=state,
-        reason=reason,
-        path="",
-        size_bytes=-1,
-        seconds=0.0,
-        bytes_received=0,
-        bytes_resumed=0,
-        bytes_refetched=0,
-        digest_hex="",
-    )
+    path: str = ""
+    size_bytes: int = -1
+    seconds: float = 0.0
+    """From the first request to sealed."""
+    bytes_received: int = 0
+    """All bytes of body that reached us."""
+    bytes_resumed: int = 0
+    """On disk and verified."""
+    bytes_refetched: int = 0
+    """Received more than once."""
+    digest_hex: str = ""
 
 
 FrontInbox = (

@@ -49,9 +49,9 @@ class SearchEnded(Message, tag=63):
 
 
 class EnqueueFile(Message, tag=64):
-    """Ask the peer to queue its file for us (QueueUpload). Files of one peer queue there together, up to a limit that
-    the session keeps; one is transferred at a time.
+    """Ask the peer to queue its file for us (QueueUpload).
 
+    Files of one peer queue there together, up to a limit that the session keeps; one is transferred at a time.
     `worker` is where the connection of the upload goes.
     """
 
@@ -70,8 +70,11 @@ class DequeueFile(Message, tag=65):
 
 
 class QueuePlaceChanged(Message, tag=66):
-    """Our place in the peer's queue, from 1. 0: the peer has our request and does not say, or the session holds the
-    request back because the peer has enough of ours."""
+    """Our place in the peer's queue, from 1.
+
+    0: the peer has our request and does not say, or the session holds the request back because the peer has enough of
+    ours.
+    """
 
     job: int
     source: int
@@ -234,7 +237,7 @@ class PeerUploadClosed(Message, tag=80):
 
 
 class PeerUploadSettled(Message, tag=138):
-    """How the peer counts it. `failed`: as a failed upload, one more in its ledger of this day."""
+    """The peer has counted an upload to us. `failed`: as a failed one, one more of this day."""
 
     peer: str
     ticket: int

@@ -25,7 +25,7 @@ class ChunksVerified(Message, tag=25):
     """Chunks found in the part file that match their records. Several may come before `PartFileReady`."""
 
     job: int
-    runs: tuple[int, ...]
+    ranges: tuple[int, ...]
     """Ranges as first, stop, first, stop ..."""
     sources: tuple[int, ...] = ()
     """Hash of the source's name for each range, 0 unknown; empty: not known for any."""

@@ -1,0 +1,1 @@
+"""Model: the vocabulary of the program. It imports nothing of the rest."""

@@ -1,8 +1,8 @@
-"""Sets of chunks as sorted, disjoint, non-touching runs ``[first, stop)``.
+"""Sets of chunks as sorted, disjoint, non-touching ranges ``[first, stop)``.
 
-Owned by whoever holds one; nothing is shared. Adding and discarding commute with themselves: the set depends on
-what was added, not on the order. Costs: look-ups O(log runs); changes O(log runs) plus moving the tail of a list,
-so a set of a million chunks in a thousand runs changes in about a microsecond.
+Each set has one owner; nothing is shared. Adding and discarding commute with themselves: the set depends on what was
+added, not on the order. Costs: look-ups O(log ranges); changes O(log ranges) plus moving the tail of a list, so a set
+of a million chunks in a thousand ranges changes in about a microsecond.
 """
 
 from bisect import bisect_left, bisect_right
@@ -17,28 +17,28 @@ class RangeSet:
 
     __slots__ = ("_count", "_starts", "_stops")
 
-    def __init__(self, runs: Iterable[ChunkRange] = ()) -> None:
+    def __init__(self, ranges: Iterable[ChunkRange] = ()) -> None:
         self._starts: list[int] = []
         self._stops: list[int] = []
         self._count = 0
-        for first, stop in runs:
+        for first, stop in ranges:
             self.add(first, stop)
 
     @classmethod
     def from_flat(cls, flat: tuple[int, ...]) -> "RangeSet":
-        """From first, stop, first, stop ... as messages carry runs."""
+        """Return the set of first, stop, first, stop ... as messages carry ranges."""
         return cls(zip(flat[::2], flat[1::2], strict=True))
 
     @property
     def count(self) -> int:
-        """How many chunks are in the set."""
+        """Number of chunks in the set."""
         return self._count
 
     def __bool__(self) -> bool:
         return self._count > 0
 
     def __len__(self) -> int:
-        """How many runs (not chunks)."""
+        """Return the number of ranges, not chunks."""
         return len(self._starts)
 
     def __iter__(self) -> Iterator[ChunkRange]:
@@ -56,35 +56,35 @@ class RangeSet:
         index = bisect_right(self._starts, chunk) - 1
         return index >= 0 and chunk < self._stops[index]
 
-    def run_at(self, chunk: int) -> ChunkRange | None:
-        """The run that holds this chunk."""
+    def range_at(self, chunk: int) -> ChunkRange | None:
+        """Return the range that holds this chunk, None without one."""
         index = bisect_right(self._starts, chunk) - 1
         if index >= 0 and chunk < self._stops[index]:
             return self._starts[index], self._stops[index]
         return None
 
-    def first_run(self) -> ChunkRange | None:
+    def first_range(self) -> ChunkRange | None:
         return (self._starts[0], self._stops[0]) if self._starts else None
 
-    def last_run(self) -> ChunkRange | None:
+    def last_range(self) -> ChunkRange | None:
         return (self._starts[-1], self._stops[-1]) if self._starts else None
 
     def covers(self, first: int, stop: int) -> bool:
-        """Whether every chunk of the run is in the set. True for an empty run."""
+        """Whether every chunk of the range is in the set. True for an empty range."""
         if first >= stop:
             return True
-        run = self.run_at(first)
-        return run is not None and run[1] >= stop
+        found = self.range_at(first)
+        return found is not None and found[1] >= stop
 
     def overlap(self, first: int, stop: int) -> Iterator[ChunkRange]:
-        """The parts of ``[first, stop)`` that are in the set, in order."""
+        """Yield the parts of ``[first, stop)`` that are in the set, in order."""
         index = bisect_right(self._stops, first)
         while index < len(self._starts) and self._starts[index] < stop:
             yield max(first, self._starts[index]), min(stop, self._stops[index])
             index += 1
 
     def gaps(self, first: int, stop: int) -> Iterator[ChunkRange]:
-        """The parts of ``[first, stop)`` that are not in the set, in order."""
+        """Yield the parts of ``[first, stop)`` that are not in the set, in order."""
         at = first
         for begin, end in self.overlap(first, stop):
             if at < begin:
@@ -94,11 +94,11 @@ class RangeSet:
             yield at, stop
 
     def add(self, first: int, stop: int) -> int:
-        """Put the run in; returns how many chunks were new."""
+        """Add the range; return the number of chunks that were new."""
         if first >= stop:
             return 0
-        low = bisect_left(self._stops, first)  # the first run that touches or follows
-        high = bisect_right(self._starts, stop)  # behind the last run that touches
+        low = bisect_left(self._stops, first)  # the first range that touches or follows
+        high = bisect_right(self._starts, stop)  # behind the last range that touches
         if low < high:
             held = sum(self._stops[i] - self._starts[i] for i in range(low, high))
             first, stop = min(first, self._starts[low]), max(stop, self._stops[high - 1])
@@ -110,7 +110,7 @@ class RangeSet:
         return stop - first - held
 
     def discard(self, first: int, stop: int) -> int:
-        """Take the run out; returns how many chunks went."""
+        """Remove the range; return the number of chunks that were removed."""
         if first >= stop:
             return 0
         low = bisect_right(self._stops, first)
@@ -123,8 +123,8 @@ class RangeSet:
             rest.append((self._starts[low], first))
         if self._stops[high - 1] > stop:
             rest.append((stop, self._stops[high - 1]))
-        self._starts[low:high] = [run[0] for run in rest]
-        self._stops[low:high] = [run[1] for run in rest]
+        self._starts[low:high] = [begin for begin, _ in rest]
+        self._stops[low:high] = [end for _, end in rest]
         gone = held - sum(end - begin for begin, end in rest)
         self._count -= gone
         return gone

@@ -1,4 +1,4 @@
-"""The kinds of events that tools may hear of, and what the JSON of each holds."""
+"""Kinds of events for people and tools, and the members of each one's JSON."""
 
 from typing import Final
 
@@ -22,18 +22,18 @@ PROCESS_READY: Final = "process.ready"
 DAEMON_STARTED: Final = "daemon.started"
 
 FLEETING: Final = frozenset({JOB_PROGRESSED})
-"""Told to those who listen at that moment; never kept or replayed, their serial is 0."""
+"""Sent to those who listen at that moment; not stored and not replayed, their serial is 0."""
 
 KINDS: Final = {
     JOB_QUEUED: "a job was ordered; data: name, size, origin",
-    JOB_STARTED: "a run of it begins; data: attempt",
+    JOB_STARTED: "an attempt at it begins; data: attempt",
     JOB_PROGRESSED: "bytes came; data: state, phase, storedBytes, sizeBytes, rateBytesS, leftS",
-    JOB_NOTED: "something people should read; data: text",
-    JOB_PAUSED: "somebody paused it; data: storedBytes",
+    JOB_NOTED: "a note for people; data: text",
+    JOB_PAUSED: "a user paused it; data: storedBytes",
     JOB_RESUMED: "it is in the queue again, after a pause or a retry; data: storedBytes",
     JOB_SEALED: "the file is complete at its final place; data: path, sizeBytes, digest, seconds, sources",
     JOB_FAILED: "it ended without the file; data: outcome, reason, storedBytes",
-    JOB_CANCELLED: "somebody ended it; data: storedBytes",
+    JOB_CANCELLED: "a user ended it; data: storedBytes",
     JOB_DELETED: "it is forgotten; data: none",
     JOB_CHANGED: "limit or priority was changed; data: limitBytesS, priority",
     SOURCE_ADDED: "data: source, url",

@@ -1,7 +1,7 @@
-"""Whose fault it is, as numbers on the wire and words for people.
+"""Faults of sources and of part files, as numbers on the wire and words for people.
 
-`SourceFault` cools or bans a source, a target fault stops a job and tells the user; anything else is our fault
-and ends the actor. Policies for each kind are in `actors.core.dispatch.sources`.
+`SourceFault` cools or bans a source, `PartFileFault` pauses or ends a job; anything else is our fault and ends the
+actor. Policies for each kind are in `actors.core.dispatch.sources`.
 """
 
 from enum import IntEnum, unique
@@ -9,7 +9,7 @@ from enum import IntEnum, unique
 
 @unique
 class FaultKind(IntEnum):
-    """What a source did. Append only: the numbers are on the wire."""
+    """Kinds of faults of a source. Append only: the numbers are on the wire."""
 
     REVOKED = 0  # nothing wrong: the dispatcher took the lease back
     NO_SUCH_HOST = 1
@@ -20,7 +20,7 @@ class FaultKind(IntEnum):
     FORBIDDEN = 6  # 401, 403, 407
     BUSY = 7  # 429, 503
     SERVER_ERROR = 8  # other 5xx
-    BAD_ANSWER = 9  # not HTTP, or an answer nobody asked for
+    BAD_ANSWER = 9  # not HTTP, or an answer that was not asked for
     RANGE_REFUSED = 10  # gives offset 0 only
     WRONG_RANGE = 11  # 206 for another span than asked
     CHANGED = 12  # another validator or size than before
@@ -49,11 +49,11 @@ class FaultKind(IntEnum):
 
 @unique
 class PartFileFaultKind(IntEnum):
-    """What is wrong with the place the file should go. Append only."""
+    """Kinds of faults of the place that the file should go to. Append only."""
 
     NO_FOLDER = 0
     READ_ONLY = 1
-    BUSY = 2  # another run writes this part file
+    BUSY = 2  # another program writes this part file
     OTHER_JOB = 3  # the part file belongs to another download
     NO_SPACE = 4
     IO_ERROR = 5
@@ -63,7 +63,7 @@ class PartFileFaultKind(IntEnum):
 
 
 class SourceFault(Exception):  # noqa: N818  (the word of the design: whose fault, not "error")
-    """A source misbehaved. `detail` is one line for people without secrets; `retry_after_s` 0: not said."""
+    """Fault of a source. `detail` is one line for people without secrets; `retry_after_s` 0: the source named none."""
 
     def __init__(self, kind: FaultKind, detail: str, *, retry_after_s: float = 0.0) -> None:
         super().__init__(detail)
@@ -73,7 +73,7 @@ class SourceFault(Exception):  # noqa: N818  (the word of the design: whose faul
 
 
 class PartFileFault(Exception):  # noqa: N818
-    """The target cannot be used or written. `detail` is one line for people."""
+    """Fault of a part file, which cannot be used or written. `detail` is one line for people."""
 
     def __init__(self, kind: PartFileFaultKind, detail: str) -> None:
         super().__init__(detail)

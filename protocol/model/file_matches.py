@@ -44,8 +44,7 @@ class PeerFile(Value):
 
 @dataclass(slots=True)
 class FileMatch:
-    """One file with the peers that have it. `hits` holds one hit for each peer, the best offer first once `ranked`
-    was asked."""
+    """One file, with the file of each peer that has it."""
 
     size_bytes: int
     extension: str
@@ -103,8 +102,7 @@ class FileMatches:
         return True
 
     def best(self, *, size_bytes: int = -1, extension: str | None = None) -> list[FileMatch]:
-        """FileMatches by number of peers, then by peers that are free, then by speed; of one size and extension when
-        asked."""
+        """Return them by number of peers, then by peers that are free, then by speed; of this size and extension."""
         wanted = [
             each
             for each in self._targets.values()

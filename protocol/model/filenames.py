@@ -1,4 +1,4 @@
-"""Names from outside become names of files in one folder, and nothing else.
+"""Safe file names from names that come from outside.
 
 Sources propose names, so a name is hostile until it went through `safe_name`: afterwards it names a file directly in
 the folder it is joined to, on every system a user may copy it to, with room for the suffixes of a part file.
@@ -23,7 +23,7 @@ _BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066
 
 
 def safe_name(name_from_outside: str, fallback: str) -> str:
-    """A file name from the last part of a path from outside; from `fallback`, else "download", when nothing is left.
+    """Return a file name from the last part of a path from outside, else from `fallback`, else "download".
 
     Never empty, at most `NAME_BYTES_MAX` bytes. Safe names stay as they are.
     """
@@ -35,18 +35,18 @@ def safe_name(name_from_outside: str, fallback: str) -> str:
 
 
 def proposed_name(name_from_outside: str, fallback: str) -> str:
-    """As `safe_name`, and never hidden: for names chosen by a server, which must not plant a ``.profile``."""
+    """Return it as `safe_name` does, never hidden: a server that chooses names must not plant a ``.profile``."""
     return safe_name(_cleaned(name_from_outside).lstrip(". "), _cleaned(fallback).lstrip(". "))
 
 
 def unhidden_name(name_from_outside: str) -> str:
-    """As `proposed_name` without a fallback: empty when nothing is left."""
+    """Return it as `proposed_name` does, without a fallback: empty when nothing is left."""
     text = _cleaned(name_from_outside).lstrip(". ")
     return safe_name(text, "") if text else ""
 
 
 def placed_name(name_from_outside: str) -> str:
-    """As `safe_name`, but for somebody who is going to look for exactly this name: changed as little as safety allows.
+    """Return it as `safe_name` does, but changed as little as safety allows, for clients that expect exactly this name.
 
     One leading dot goes (``.profile``); more than one belong to a title (``...And Justice``) and hide nothing known.
     """
@@ -55,9 +55,9 @@ def placed_name(name_from_outside: str) -> str:
 
 
 def placed_folder(name_from_outside: str) -> str:
-    """The name of a folder directly in another, changed as little as safety allows; empty when nothing is left.
+    """Return the name of a folder directly in another, changed as little as safety allows; empty: nothing is left.
 
-    Dots and blanks at its end stay: whoever looks for the folder expects them.
+    Dots and blanks at its end stay: clients that look for the folder expect them.
     """
     name = "".join(char for char in name_from_outside if _allowed(char) and char not in "/\\")
     if not name.strip(". "):
@@ -68,7 +68,7 @@ def placed_folder(name_from_outside: str) -> str:
 
 
 def numbered(name: str) -> Iterator[str]:
-    """``a.tar.gz``, ``a (1).tar.gz``, ``a (2).tar.gz`` ... up to 9999."""
+    """Yield ``a.tar.gz``, ``a (1).tar.gz``, ``a (2).tar.gz`` ... up to 9999."""
     stem, extension = _split(name)
     yield name
     for number in range(1, 10_000):

@@ -167,7 +167,7 @@ class SaveSource(msgspec.Struct, frozen=True):
 class SaveAttempt(msgspec.Struct, frozen=True):
     """Write this row of an attempt."""
 
-    run: AttemptRecord
+    attempt: AttemptRecord
 
 
 class SaveEvent(msgspec.Struct, frozen=True):
@@ -188,7 +188,7 @@ class SaveManifest(msgspec.Struct, frozen=True):
     """Replace the manifest of a job."""
 
     id: str
-    runs: tuple[ManifestRange, ...]
+    ranges: tuple[ManifestRange, ...]
 
 
 class SaveTotals(msgspec.Struct, frozen=True):

@@ -37,7 +37,7 @@ class TransferPolicy(Value):
 
 
 class HttpOptions(Value):
-    """How HTTP servers are asked for one job: options of a command. They may hold secrets, so none is in the repr."""
+    """Options of a job's HTTP requests. They may hold secrets, so no value is in the repr."""
 
     headers: tuple[str, ...] = ()
     """Request fields, ``Name: value``, besides the usual ones or in their place. ``Authorization`` and ``Cookie`` go

@@ -130,7 +130,7 @@ class Bottleneck(Value):
 
 
 class Bookmark(Value):
-    """How far the client of this name has come with the events: the last one that is done, -1 without any."""
+    """Position of a client of this name in the events: the last one that it has handled, -1 without any."""
 
     name: str
     serial: int

@@ -1,4 +1,4 @@
-"""Bounds and choices of a job that hold at every entrance: command line, configuration, API."""
+"""Bounds and choices of a job, the same for command line, configuration and API."""
 
 from typing import Final
 

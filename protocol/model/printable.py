@@ -1,4 +1,4 @@
-"""Text from outside made fit for a terminal: names of files, hosts and users, and what servers said.
+"""Printable text for a terminal from text that comes from outside: names of files, hosts and users, answers of servers.
 
 A terminal obeys control characters, so none from outside may reach it; bidirectional controls can make a name read
 as another one and go too. Each such sequence leaves one U+FFFD behind: people should see that something was there.
@@ -23,7 +23,7 @@ _BAD_CATEGORIES: Final = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 
 
 def printable(text: str) -> str:
-    """One line without any character that a terminal could act on."""
+    """Return one line without any character that a terminal could act on."""
     if text.isascii() and text.isprintable():
         return text
     calm = _SPACES.sub(" ", _ESCAPES.sub(REPLACEMENT, text))
@@ -31,7 +31,7 @@ def printable(text: str) -> str:
 
 
 def short_names(names: Iterable[str]) -> list[str]:
-    """Printable names, as short as they can be told apart: only the host or user where no other source has it."""
+    """Return printable names, as short as is distinct: only the host or user where no other source has it."""
     full = [printable(_as_said(name)) for name in names]
     bare = [name.partition("://")[2] or name for name in full]
     hosts = [_host(name, rest) for name, rest in zip(full, bare, strict=True)]
@@ -55,14 +55,14 @@ def _host(name: str, rest: str) -> str:
 
 
 def cell_width(text: str) -> int:
-    """Columns of a terminal that printable text takes."""
+    """Return the number of a terminal's columns that printable text takes."""
     if text.isascii():
         return len(text)
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def cut(text: str, width: int) -> str:
-    """Printable text in at most `width` cells, dots at its end where something was cut off."""
+    """Return printable text in at most `width` cells, dots at its end where something was cut off."""
     if cell_width(text) <= width:
         return text
     while cell_width(text) > width - 3:
@@ -71,5 +71,5 @@ def cut(text: str, width: int) -> str:
 
 
 def count_of(count: int, word: str) -> str:
-    """``1 source``, ``4 sources``."""
+    """Return ``1 source``, ``4 sources``."""
     return f"{count} {word}" if count == 1 else f"{count} {word}s"

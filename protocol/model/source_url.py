@@ -1,4 +1,4 @@
-"""Addresses of sources as people type them: checked, named, and safe to show.
+"""Source addresses as people type them: checked, named, and safe to show.
 
 Nothing here opens a connection. Only `check_url` may refuse; the others accept any text, because they are used to
 speak about addresses that were refused.
@@ -86,7 +86,7 @@ def is_slsk(url: str) -> bool:
 
 
 def slsk_url(peer: str, path: str) -> str:
-    """The address of a peer's file. `path` is the remote path as the peer told it, backslashes and all."""
+    """The address of a peer's file. `path` is the remote path as the peer has it, backslashes and all."""
     return f"{_SLSK}://{quote(peer, safe='')}/{quote(path, safe='/')}"
 
 

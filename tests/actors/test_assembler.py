@@ -124,7 +124,7 @@ def test_a_store_that_dies_before_its_last_word_was_heard_is_replaced_by_one_tha
     store()
     room.post(ASSEMBLER, wanted(tmp_path))
     verified = next_of(said, ChunksVerified)
-    assert verified.runs == (0, 2), "nothing is fetched again"
+    assert verified.ranges == (0, 2), "nothing is fetched again"
     assert "was complete already" in next_of(said, PartFileReady).message
     room.post(ASSEMBLER, SealFile(job=1))
     assert next_of(said, FileSealed).path == first.path == str(tmp_path / NAME)
@@ -142,7 +142,7 @@ def test_another_hub_that_asks_for_what_is_sealed_is_told_so_whatever_it_knows_o
     store()
     first = seal(room, said, tmp_path)
     room.post(ASSEMBLER, wanted(tmp_path, **changes))
-    assert next_of(said, ChunksVerified).runs == (0, 2)
+    assert next_of(said, ChunksVerified).ranges == (0, 2)
     room.post(ASSEMBLER, SealFile(job=1))
     assert next_of(said, FileSealed) == first
     room.post(ASSEMBLER, JobClosed(job=1))

@@ -186,5 +186,5 @@ def test_a_new_hub_is_told_what_is_stored_without_another_look_at_the_disk(store
     assert isinstance(store.next(), ChunksStored)
     assert isinstance(store.next(), SlotFreed)
     store.tell(store.wanted)
-    assert store.next() == ChunksVerified(job=1, runs=(1, 2), sources=(1,))
+    assert store.next() == ChunksVerified(job=1, ranges=(1, 2), sources=(1,))
     assert isinstance(store.next(), PartFileReady)

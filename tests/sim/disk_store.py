@@ -135,7 +135,7 @@ class StoreOnDisk:
         held = os.pread(run.part._part.part_fd, 1 << 30, 0)  # the part file, or what it became
         self._check_verified([chunk for first, stop in run.verified for chunk in range(first, stop)], held)
         for first, stop in run.verified:
-            self._tell(ChunksVerified(job=1, runs=(first, stop)))
+            self._tell(ChunksVerified(job=1, ranges=(first, stop)))
         self._tell(PartFileReady(job=1, part_path=run.part.part_path, message=run.message))
 
     def _leave_behind(self, size: int, resumed: tuple[ChunkRange, ...]) -> None:

@@ -90,7 +90,7 @@ class StoreModel:
         elif wanted.again:
             self.digests.clear()  # of unknown size nothing is resumed
         for first, stop in RangeSet((chunk, chunk + 1) for chunk in self.digests):
-            self._tell(ChunksVerified(job=wanted.job, runs=(first, stop)))
+            self._tell(ChunksVerified(job=wanted.job, ranges=(first, stop)))
         self._tell(PartFileReady(job=wanted.job, part_path="/box/file.bin.part", message=""))
 
     def _still_fails(self, wanted: OpenPartFile) -> bool:

@@ -160,7 +160,7 @@ class ChunkTracker:
     def learn_total(self, total: int) -> None:
         """Take the size that became known: nothing lies behind `total`, nothing stored there either."""
         assert self.total == UNBOUNDED
-        last = self.stored.last_run()
+        last = self.stored.last_range()
         assert last is None or last[1] <= total, "stored behind the end of the file"
         self.free.discard(total, self.total)
         self.total = total

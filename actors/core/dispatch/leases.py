@@ -270,7 +270,7 @@ class Leases:
         """Take the size of a file at the end of a body of unknown length. Return what speaks against it."""
         tracker = self.tracker
         assert tracker.total == UNBOUNDED
-        total, last = -(-size_bytes // self.job.spec.chunk_size), tracker.stored.last_run()
+        total, last = -(-size_bytes // self.job.spec.chunk_size), tracker.stored.last_range()
         if last is not None and last[1] > total:
             return f"sizes differ: a body ended after {size_bytes} bytes, another went on"
         self.size_bytes = self.report.size_bytes = size_bytes

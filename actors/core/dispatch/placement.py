@@ -108,7 +108,7 @@ def swarm(view: PlacementView, source: Source) -> Placement | None:
 
 def queue(view: PlacementView, source: Source) -> Placement | None:
     """Place one chunk a lease from a shared queue; the last ones are duplicated."""
-    run = view.tracker.free.first_run()
+    run = view.tracker.free.first_range()
     if run is None:
         return _duplicate(view, source)
     return FreeRange(run[0], run[0] + 1)
@@ -116,7 +116,7 @@ def queue(view: PlacementView, source: Source) -> Placement | None:
 
 def failover(view: PlacementView, source: Source) -> Placement | None:
     """Place one source at a time, from the first missing byte on; the next goes on where it failed."""
-    run = view.tracker.free.first_run()
+    run = view.tracker.free.first_range()
     if run is None or any(not lease.draining for lease in view.tracker.leases.values()):
         return None
     return FreeRange(*run)
@@ -124,7 +124,7 @@ def failover(view: PlacementView, source: Source) -> Placement | None:
 
 def race(view: PlacementView, source: Source) -> Placement | None:
     """Let every source fetch everything that is missing."""
-    run = view.tracker.free.first_run()
+    run = view.tracker.free.first_range()
     if run is None:
         return None
     if source.position >= view.tracker.total and any(lease.draining for lease in view.tracker.leases.values()):
@@ -153,7 +153,7 @@ def place(mode: str, view: PlacementView, source: Source) -> Placement | None:
 def extension(view: PlacementView, estimate: LeaseEstimate) -> int | None:
     """Return how far a lease that touches free chunks should go on, or None when its end is well placed."""
     lease = estimate.lease
-    gap = view.tracker.free.run_at(lease.stop)
+    gap = view.tracker.free.range_at(lease.stop)
     if gap is None or lease.shared or lease.rival is not None or estimate.rate_bytes_s <= 0:
         return None
     more = claim_bytes(view, estimate)
@@ -245,7 +245,7 @@ def _gaps(view: PlacementView, source: Source) -> list[ChunkRange]:
         return [min(gaps, key=lambda gap: lead_in_chunks(source, gap[0]))]
     # For a source whose every lease may cost a stop, only a large gap is worth one.
     proven = source.proven and not source.traits.abort_is_costly
-    behind = view.tracker.free.run_at(source.position) if proven else None
+    behind = view.tracker.free.range_at(source.position) if proven else None
     if behind is not None and behind[0] == source.position:
         return [behind]  # it goes on where it stands
     return heapq.nlargest(GAPS_MAX, gaps, key=lambda gap: gap[1] - gap[0])

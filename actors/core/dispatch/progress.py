@@ -82,8 +82,8 @@ class VerifiedChunks:
         self.claims: list[tuple[int, int, int]] = []
 
     def add(self, message: ChunksVerified) -> None:
-        names = message.sources or (0,) * (len(message.runs) // 2)
-        for first, stop, name_hash in zip(message.runs[::2], message.runs[1::2], names, strict=True):
+        names = message.sources or (0,) * (len(message.ranges) // 2)
+        for first, stop, name_hash in zip(message.ranges[::2], message.ranges[1::2], names, strict=True):
             self.ranges.add(first, stop)
             self.claims.append((first, stop, name_hash))
 

@@ -78,7 +78,7 @@ def left_to_neighbour(view: PlacementView, source: Source, first: int, stop: int
     """Return whether free chunks are better left to the faster lease that touches them and goes on without a stop."""
     if not costly(source) or not view.budgets_bind or (stop - first) * view.chunk_size >= small_bytes(view):
         return False
-    gap = view.tracker.free.run_at(first)
+    gap = view.tracker.free.range_at(first)
     neighbour = lease_ending_at(view, gap[0]) if gap is not None else None
     return neighbour is not None and neighbour.rate_bytes_s > source.rate_bytes_s
 

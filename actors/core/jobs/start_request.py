@@ -42,14 +42,7 @@ def start_request(job: Job, *, now_ms: int) -> StartJob:
 def carry_over(job: Job) -> list[RestoreSourceCounts]:
     """Return what each source did in this job before: its counts go on, and so does the budget of stops of a user."""
     return [
-        RestoreSourceCounts(
-            job=job.record.number,
-            name=public_url(source.url),
-            bytes_stored=source.bytes_stored,
-            chunks=source.chunks,
-            leases=source.leases,
-            stops=source.stops,
-        )
+        RestoreSourceCounts.of(job.record.number, public_url(source.url), source)
         for source in job.sources
         if source.leases and not source.left
     ]

@@ -35,7 +35,6 @@ from protocol.messages import (
     StopWorker,
     Ticked,
     WorkerReady,
-    ended_early,
 )
 from protocol.messages.addresses import (
     PEER_HISTORY,
@@ -252,7 +251,7 @@ class PoolState:
 
     def _end(self, job: JobEntry, state: str, reason: str) -> list[Post]:
         """The end of a job that never had a dispatcher."""
-        ended = ended_early(job.number, state, reason)
+        ended = JobEnded(job=job.number, state=state, reason=reason)
         self._ended_jobs.add(ended)
         return [*entries.to_watcher(job, ended), *self._forget(job.number)]
 

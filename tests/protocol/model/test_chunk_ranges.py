@@ -50,7 +50,7 @@ def test_order_of_adding_does_not_matter(added: list[tuple[int, int]], random) -
 @given(st.lists(runs), st.integers(0, 60))
 def test_membership_and_run_at_say_the_same(added: list[tuple[int, int]], chunk: int) -> None:
     subject = RangeSet(added)
-    run = subject.run_at(chunk)
+    run = subject.range_at(chunk)
     assert (run is not None) == (chunk in subject) == (chunk in chunks(subject))
     if run is not None:
         assert run[0] <= chunk < run[1]

@@ -230,7 +230,7 @@ def board(
     assert state.phase is Phase.TARGET, state.phase
     for sign, first, stop in stretches(picture):
         if sign == "#":
-            tell(state, ChunksVerified(job=JOB, runs=(first, stop)))
+            tell(state, ChunksVerified(job=JOB, ranges=(first, stop)))
     _lay(state, picture, rivals, mode)
     return state
 
@@ -305,7 +305,7 @@ def drawn(state: DispatchState) -> str:
 
 
 def picture_of(board: ChunkTracker) -> str:
-    last = board.stored.last_run()
+    last = board.stored.last_range()
     total = board.total if board.total != UNBOUNDED else (last[1] if last else 0) + 1
     signs = ["."] * total
     for first, stop in board.stored:

@@ -128,7 +128,7 @@ def test_a_waiting_time_binds_every_source_of_the_host() -> None:
 
 def test_a_resumed_part_is_believed_and_only_the_rest_is_fetched() -> None:
     state = job(1)
-    told(state, probed(0, SIZE), ChunksVerified(job=1, runs=(0, 2, 5, 6)))
+    told(state, probed(0, SIZE), ChunksVerified(job=1, ranges=(0, 2, 5, 6)))
     posts = told(state, OPENED)
     (opened,) = said(posts, JobOpened)
     assert opened.resumed_bytes == 3 * CHUNK
@@ -138,7 +138,7 @@ def test_a_resumed_part_is_believed_and_only_the_rest_is_fetched() -> None:
 
 def test_a_complete_part_is_sealed_without_a_request() -> None:
     state = job(1)
-    told(state, probed(0, SIZE), ChunksVerified(job=1, runs=(0, 8)))
+    told(state, probed(0, SIZE), ChunksVerified(job=1, ranges=(0, 8)))
     posts = told(state, OPENED)
     assert said(posts, SealFile)
     assert not said(posts, LeaseGranted)

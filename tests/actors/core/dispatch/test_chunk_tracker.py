@@ -302,7 +302,7 @@ class Operations(RuleBasedStateMachine):
     @rule(which=st.integers(0, 9), more=st.integers(1, 8))
     def extend(self, which: int, more: int) -> None:
         lease = self.lease(which)
-        gap = self.board.free.run_at(lease.stop)
+        gap = self.board.free.range_at(lease.stop)
         if gap is not None and lease.rival is None and not lease.shared and not lease.draining:
             self.board.extend(lease, min(gap[1], lease.stop + more))
 
@@ -342,7 +342,7 @@ class Operations(RuleBasedStateMachine):
     @rule(more=st.integers(0, 6))
     def learn_total(self, more: int) -> None:
         """Never less than what is there: that would be another file."""
-        last = self.board.stored.last_run()
+        last = self.board.stored.last_range()
         known = [lease.next for lease in self.board.leases.values()] + [last[1] if last is not None else 0]
         self.board.learn_total(max(known) + more)
 

@@ -50,7 +50,7 @@ def still(detail: str = FULL.detail, fault: PartFileFaultKind = PartFileFaultKin
 
 
 def holding(*runs: int) -> ChunksVerified:
-    return ChunksVerified(job=JOB, runs=runs)
+    return ChunksVerified(job=JOB, ranges=runs)
 
 
 def asked_again(state: DispatchState, *, from_s: float, until_s: float) -> list[float]:

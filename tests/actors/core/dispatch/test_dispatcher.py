@@ -143,7 +143,7 @@ def test_resumed_bytes_are_counted_to_the_byte_though_the_last_chunk_is_short(si
     state = opening("a")
     tell(state, probed("a", size_bytes))
     for runs in ((0, 1), (3, 4)):
-        tell(state, ChunksVerified(job=JOB, runs=runs))
+        tell(state, ChunksVerified(job=JOB, ranges=runs))
     posts = tell(state, PartFileReady(job=JOB, part_path="/f/p", message="found"))
     [opened] = said(posts, JobOpened)
     assert opened.resumed_bytes == 2 * CHUNK - (SIZE - size_bytes)
@@ -314,7 +314,7 @@ def test_a_ride_is_not_extended_while_the_job_is_closing() -> None:
     "word",
     [
         ChunkDisputed(job=JOB, source=9, lease=9, chunk=0, other_source_hash=0),
-        ChunksVerified(job=JOB, runs=(2, 3)),
+        ChunksVerified(job=JOB, ranges=(2, 3)),
         PartFileClosed(job=JOB),
     ],
     ids=lambda word: type(word).__name__,

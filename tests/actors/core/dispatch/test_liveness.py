@@ -189,7 +189,7 @@ class Job(RuleBasedStateMachine):
     @rule()
     def open_target(self) -> None:
         for chunk in sorted(self.truth):
-            self.state.handle(ChunksVerified(job=JOB, runs=(chunk, chunk + 1)), now_s=self.now_s)
+            self.state.handle(ChunksVerified(job=JOB, ranges=(chunk, chunk + 1)), now_s=self.now_s)
         self.tell(PartFileReady(job=JOB, part_path="/f/p", message=""))
 
     # -- riding

@@ -58,7 +58,7 @@ def found(picture: str) -> list[DispatcherInbox]:
     runs = RangeSet((chunk, chunk + 1) for chunk, mark in enumerate(picture) if mark == "#")
     flat = tuple(edge for run in runs for edge in run)
     opened = PartFileReady(job=1, part_path="/box/f.part", message="", store=1)
-    return [ChunksVerified(job=1, runs=flat), opened]
+    return [ChunksVerified(job=1, ranges=flat), opened]
 
 
 def reopened(state: DispatchState, picture: str, now_s: float = NOW_S) -> list[Post]:

@@ -48,7 +48,7 @@ def riding(found: tuple[int, ...] = ()) -> DispatchState:
     """Four chunks, of which source 0 rides those that were not `found`."""
     state = job()
     told(state, joined(0), probed(0, 4 * CHUNK))
-    told(state, ChunksVerified(job=1, runs=found), PartFileReady(job=1, part_path="/box/f.part", message=""))
+    told(state, ChunksVerified(job=1, ranges=found), PartFileReady(job=1, part_path="/box/f.part", message=""))
     assert state.phase is Phase.RIDING
     return state
 
@@ -187,7 +187,7 @@ def test_a_disk_that_fails_while_it_waits_pauses_it_and_then_it_waits_on() -> No
     state = riding((0, 2))
     gone(state)
     failed_disk = DiskFailed(job=1, fault=int(PartFileFaultKind.GONE), detail="gone")
-    found = (ChunksVerified(job=1, runs=(0, 2)), PartFileReady(job=1, part_path="/box/f.part", message=""))
+    found = (ChunksVerified(job=1, ranges=(0, 2)), PartFileReady(job=1, part_path="/box/f.part", message=""))
     phases = [(told(state, *messages), state.phase)[1] for messages in ((failed_disk,), found)]
     assert phases == [Phase.PAUSED, Phase.WAITING]
 
@@ -198,7 +198,9 @@ def test_a_store_that_dies_while_it_waits_is_asked_again_and_then_it_waits_on() 
     state = riding((0, 2))
     gone(state)
     assert said(told(state, ProcessReady(process="store", pid=2)), OpenPartFile)
-    told(state, ChunksVerified(job=1, runs=(0, 2)), PartFileReady(job=1, part_path="/box/f.part", message="", store=1))
+    told(
+        state, ChunksVerified(job=1, ranges=(0, 2)), PartFileReady(job=1, part_path="/box/f.part", message="", store=1)
+    )
     assert state.phase is Phase.WAITING
     told(state, joined(1), probed(1, 4 * CHUNK))
     assert state.sources[1].busy is not None

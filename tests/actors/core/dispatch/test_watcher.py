@@ -159,7 +159,7 @@ def test_a_source_may_come_while_the_job_is(disk: bool) -> None:
     posts = tell(state, probed(1, 8 * CHUNK))
     if disk:
         opened = PartFileReady(job=1, part_path="/box/f.part", message="")
-        posts = tell(state, ChunksVerified(job=1, runs=(0, 2)), opened, *[Ticked()] * 3, at_s=NOW_S + 2)
+        posts = tell(state, ChunksVerified(job=1, ranges=(0, 2)), opened, *[Ticked()] * 3, at_s=NOW_S + 2)
     assert 1 in {granted.source for granted in said(posts, LeaseGranted)}
 
 
@@ -232,7 +232,7 @@ def test_what_was_there_already_is_told_as_its_sender_s_once_the_sender_is_known
     state = DispatchState(wanted(source_count=1), now_s=NOW_S)
     assert runs_of(state) == []
     tell(state, named(0, 77), joined(0), probed(0, 9 * CHUNK))
-    verified = ChunksVerified(job=1, runs=(0, 2, 2, 4, 4, 5, 6, 7), sources=(77, 88, 0, 99))
+    verified = ChunksVerified(job=1, ranges=(0, 2, 2, 4, 4, 5, 6, 7), sources=(77, 88, 0, 99))
     tell(state, verified, PartFileReady(job=1, part_path="/box/f.part", message=""))
     assert runs_of(state) == [(0, 2, 0), (2, 5, -1), (6, 7, -1)]
     tell(state, named(1, 88), left(1), named(2, 99))

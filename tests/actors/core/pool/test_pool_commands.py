@@ -31,7 +31,6 @@ from protocol.messages import (
     StopWorker,
     Ticked,
     WorkerReady,
-    ended_early,
 )
 from protocol.messages.addresses import JOB_MANAGER, POOL, Post
 from tests.actors.core.pool.test_pool import asked as asked_of
@@ -103,16 +102,16 @@ def test_a_job_manager_that_died_in_the_middle_of_offering_begins_again() -> Non
 
 def test_how_a_job_ended_is_said_again_to_whoever_asks() -> None:
     pool = running("http://a/f")
-    tell(pool, runs(), ended_early(1, "starved", "nobody"), JobClosed(job=1))
+    tell(pool, runs(), JobEnded(job=1, state="starved", reason="nobody"), JobClosed(job=1))
     posts = tell(pool, asked(1))
-    assert to(posts, JOB_MANAGER) == [runs(), ended_early(1, "starved", "nobody")]
+    assert to(posts, JOB_MANAGER) == [runs(), JobEnded(job=1, state="starved", reason="nobody")]
     assert len(posts) == 2, "it does not begin again"
 
 
 def test_the_ends_of_so_many_jobs_are_kept_and_no_more() -> None:
     pool = PoolState(("fetch-1",))
     for job in range(ENDED_JOBS_MAX + 1):
-        tell(pool, ended_early(job, "starved", "nobody"))
+        tell(pool, JobEnded(job=job, state="starved", reason="nobody"))
     assert not any(isinstance(post.message, JobEnded) for post in tell(pool, asked_of(0)))
     assert [type(post.message) for post in tell(pool, asked_of(1))] == [JobEnded]
 
