@@ -340,6 +340,22 @@ def test_who_waits_for_sources_gives_way_sooner_than_who_waits_in_a_queue() -> N
     assert rig.state(queued) == "active"
 
 
+def test_reports_without_a_new_byte_do_not_keep_a_stalled_job_from_giving_way() -> None:
+    rig = Rig(jobs_active_max=1, yield_s=600.0, starve_s=1e6)
+    stalled = rig.order().id
+    queued = rig.order(name="g.bin").id
+    rig.progressed(1, 100)
+    for _ in range(6):
+        assert rig.state(stalled) == "active"
+        rig.s += 100
+        rig.progressed(1, 100)
+        rig.hear(Ticked())
+    assert rig.state(stalled) == "queued"
+    assert rig.all_said(StopJob) == [StopJob(job=1)]
+    rig.ended(1, "interrupted")
+    assert rig.state(queued) == "active"
+
+
 def test_a_job_that_no_source_can_deliver_to_is_not_waited_for_for_ever() -> None:
     rig = Rig(wait_s_max=100.0)
     id = rig.order().id
