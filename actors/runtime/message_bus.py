@@ -41,6 +41,10 @@ class MessageBus:
         self._links = UnixLinks(process, run_dir, self._deliver, link_lost, deliver_fd=self._deliver_fd)
         self._timers = Timers(self.post_frame)
 
+    def bind(self) -> None:
+        """Let other processes post: what comes before `start` is delivered then. Raises OSError."""
+        self._links.bind()
+
     def start(self) -> None:
         """Listen for other processes and start the timers. Posting works before."""
         self._links.listen()

@@ -134,8 +134,9 @@ def _live(start: ProcessStart, endings: "queue.SimpleQueue[int]") -> int:
 
     spec = start.spec
     bus = MessageBus(spec.process, start.run_dir)
+    bus.bind()  # what others post while this process is still loading must not be lost
     makers: dict[type, Callable[[Any], None]] = {}
-    # The root comes first: an actor may fail while it starts. Nothing comes from outside before the bus listens.
+    # The root comes first: an actor may fail while it starts. Nothing is delivered from outside before `bus.start`.
     ProcessRoot.start(
         bus,
         makers,

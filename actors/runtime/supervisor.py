@@ -17,7 +17,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -82,6 +82,8 @@ class Child:
     kill_s: float | None = None  # when it is killed, after it was asked for its stacks; None while it is well
     pinged: int = 0
     answered: int = 0
+    listens: bool = False  # gets reports at once; before, they are collected in `missed`
+    missed: list[ProcessLost | ProcessReady] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -165,6 +167,8 @@ class Supervisor:
             for spec in self._specs.values():
                 self._launch(spec)
             self._wait_until_ready()
+            for child in self._children.values():
+                child.listens = True
             self._started = True
         except BaseException:
             self.stop(grace_s=0.0)
@@ -260,6 +264,7 @@ class Supervisor:
                 is_pidfd=is_pidfd,
                 generation=generation,
                 begun_s=time.monotonic(),
+                missed=[*self._lost.values()],
             )
         os.write(self._wake_w, b"c")
 
@@ -357,22 +362,30 @@ class Supervisor:
         self.inbox.put(lost)
         self._report_to_listeners(lost)
 
-    def _report_to_listeners(self, message: ProcessLost | ProcessReady, *, only: str = "") -> None:
-        """Post to the addresses of `lost_to`; `only`: those of this process."""
-        for address in self._lost_to:
-            process = split_address(address)[0]
+    def _report_to_listeners(self, message: ProcessLost | ProcessReady) -> None:
+        """Post to the addresses of `lost_to`; for a process that is being started it is kept until it listens."""
+        for process in dict.fromkeys(split_address(address)[0] for address in self._lost_to):
             listener = self._children.get(process)
-            # One that does not listen yet would be waited for, and no other death be handled meanwhile.
-            if (listener is None or (listener.ready and not listener.gone)) and only in ("", process):
+            if listener is not None and not listener.listens and not listener.gone:
+                listener.missed.append(message)
+            elif listener is None or not listener.gone:
+                self._post_to_listener(process, message)
+
+    def _post_to_listener(self, process: str, message: ProcessLost | ProcessReady) -> None:
+        for address in self._lost_to:
+            if split_address(address)[0] == process:
                 self.bus.post(address, message)
 
     def _report_restarted(self) -> None:
         while not self._back.empty():
             ready = self._back.get()
             self._lost.pop(ready.process, None)
+            child = self._children[ready.process]
+            if child.pid == ready.pid:
+                child.listens = True
+                for message in child.missed:
+                    self._post_to_listener(ready.process, message)
             self._report_to_listeners(ready)
-            for lost in self._lost.values():
-                self._report_to_listeners(lost, only=ready.process)
 
     def _run_due(self, now_s: float) -> None:
         for name in [name for name, due_s in self._restart_due_s.items() if due_s <= now_s]:

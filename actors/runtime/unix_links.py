@@ -196,14 +196,20 @@ class UnixLinks:
         self._drained_event = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def listen(self) -> None:
-        """Start receiving. Raises OSError when the socket cannot be made."""
+    def bind(self) -> None:
+        """Let others connect and send; what they send waits in the kernel until `listen`. Raises OSError."""
         path = socket_path(self._run_dir, self._process)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
         # Listens before it gets its name: a file that refuses connections is always a process that is gone.
         self._listener.bind(f"{path}.new")
         self._listener.listen(64)
         os.rename(f"{path}.new", path)
+
+    def listen(self) -> None:
+        """Start receiving, after `bind` or with it. Raises OSError when the socket cannot be made."""
+        if self._listener is None:
+            self.bind()
+        assert self._listener is not None
         woken, self._wake = socket.socketpair()
         self._thread = threading.Thread(target=self._run, args=(self._listener, woken), name="links", daemon=True)
         self._thread.start()
@@ -241,6 +247,8 @@ class UnixLinks:
             self._wake.close()
             self._thread.join(timeout=2.0)
             self._wake = None
+        elif self._listener is not None:
+            self._listener.close()
 
     def _new_outgoing(self, process: str) -> _Outgoing:
         hello = _HELLO.pack(_MAGIC, os.getpid()) + self._process.encode()

@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 from actors.core.supervision.process_policy import HealthPolicy, RestartPolicy
@@ -53,6 +54,39 @@ def build_with_a_failing_maker(context: ProcessContext) -> ProcessActors:
         raise RuntimeError(f"cannot read {wanted.url}")
 
     return ProcessActors(makers={StartWorker: make})
+
+
+class Listener(Actor):
+    """Reports to ``front/heard`` what it was told of other processes."""
+
+    def handle(self, message: Any) -> None:
+        if isinstance(message, ProcessLost | ProcessReady) and message.process != self.bus.process:
+            self.bus.post("front/heard", message)
+
+
+def build_slow_listener(context: ProcessContext) -> ProcessActors:
+    """Its second process is not made before something is written into the FIFO that the settings name."""
+    if context.generation:
+        Path(context.settings).read_bytes()
+    listener = Listener.start("listener", context.bus)
+
+    def stop() -> None:
+        stop_actors([listener], timeout_s=5)
+
+    return ProcessActors(stop=stop)
+
+
+def build_slow_echo(context: ProcessContext) -> ProcessActors:
+    """Made only when something is written into the FIFO that the settings name."""
+    Path(context.settings).read_bytes()
+    return build_echo(context)
+
+
+def build_eager(context: ProcessContext) -> ProcessActors:
+    """Posts a `Ping` to ``hub/echo`` while it is made, then says that it did."""
+    context.bus.post("hub/echo", Ping(serial=7))
+    context.bus.post("front/answers", JobNoted(job=0, text="sent"))
+    return ProcessActors()
 
 
 def build_and_fail(context: ProcessContext) -> ProcessActors:

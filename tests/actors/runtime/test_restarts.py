@@ -66,6 +66,28 @@ def test_a_killed_child_is_started_anew_and_works(two: Supervisor) -> None:
     assert answers.get(timeout=5) == Pong(process="store", serial=7)
 
 
+def test_a_listener_that_is_being_restarted_hears_later_of_deaths_meanwhile(tmp_path: Path) -> None:
+    fifo = tmp_path / "go"
+    os.mkfifo(fifo)
+    listener = ProcessSpec(process="hub", builder=f"{HERE}:build_slow_listener", settings=str(fifo))
+    with Supervisor(
+        [listener, *echo_specs("store")],
+        lost_to=("hub/listener",),
+        restart_policy=RestartPolicy(),
+        health_policy=HealthPolicy(),
+    ) as supervisor:
+        said = heard(supervisor, "heard")
+        assert {type(supervisor.inbox.get(timeout=5)) for _ in range(2)} == {ProcessReady}
+        os.kill(supervisor.pid_of("hub"), signal.SIGKILL)
+        next_of(supervisor.inbox, ProcessLost)
+        with fifo.open("wb"):  # opens when the second hub waits there
+            os.kill(supervisor.pid_of("store"), signal.SIGKILL)
+            ready = next_of(supervisor.inbox, ProcessReady)
+            assert ready == ProcessReady(process="store", pid=supervisor.pid_of("store"))
+        assert said.get(timeout=10) == ProcessLost(process="store", detail="killed by SIGKILL", restart_s=0.0)
+        assert said.get(timeout=10) == ready
+
+
 def test_after_too_many_restarts_a_death_is_final_and_says_so(two: Supervisor) -> None:
     for wait_s in (0.0, 0.1):
         os.kill(two.pid_of("store"), signal.SIGKILL)

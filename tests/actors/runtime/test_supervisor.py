@@ -96,6 +96,33 @@ def test_ten_thousand_messages_cross_two_processes_in_order_and_none_is_lost(sup
         assert answers.get(timeout=5) == Pong(process="hub", serial=serial)
 
 
+def test_what_is_posted_to_a_process_that_is_still_loading_is_delivered(tmp_path: Path, supervised: Supervised) -> None:
+    """However long it loads, and without the sender waiting for it."""
+    fifo = tmp_path / "go"
+    os.mkfifo(fifo)
+    slow = ProcessSpec(process="hub", builder=f"{HERE}:build_slow_echo", settings=str(fifo))
+    eager = ProcessSpec(process="store", builder=f"{HERE}:build_eager")
+    sent = threading.Event()
+
+    def let_go() -> None:
+        with fifo.open("wb"):
+            sent.wait(10)
+
+    gate = threading.Thread(target=let_go)
+    gate.start()
+    supervisor = Supervisor([slow, eager], health_policy=HealthPolicy())
+    answers: Inbox = queue.SimpleQueue()
+
+    def deliver(frame: bytes) -> None:
+        message = decode(frame)
+        sent.set() if isinstance(message, JobNoted) else answers.put(message)
+
+    supervisor.bus.register("answers", deliver)
+    with supervisor:
+        gate.join()
+        assert answers.get(timeout=5) == Pong(process="hub", serial=7)
+
+
 def test_the_arena_and_the_settings_reach_the_builder(supervised: Supervised) -> None:
     with tempfile.TemporaryFile() as arena:
         arena.write(b"shared ")

@@ -90,6 +90,15 @@ def test_a_sender_waits_a_while_for_a_process_that_has_not_begun_to_listen(made:
     sent.join()
 
 
+def test_what_is_sent_to_a_process_that_is_bound_waits_until_it_listens(made: MakeLinks) -> None:
+    (a, _), (b, got) = made("a"), made("b", listen=False)
+    b.bind()
+    assert a.send("b", "box", b"early")
+    assert got.empty()
+    b.listen()
+    assert got.get(timeout=5) == ("box", b"early")
+
+
 def test_a_link_finds_the_restarted_process(made: MakeLinks) -> None:
     (a, _), (b, got) = made("a"), made("b")
     assert a.send("b", "box", b"1")
