@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Final
 
 from protocol.config.paths import made_api_key, session_key
-from protocol.config.settings import ADMINISTRATOR, ApiKey, ApiSettings, Settings
+from protocol.config.settings import ADMINISTRATOR, ANYWHERE, ApiKey, ApiSettings, Settings
 from protocol.model.errors import BadUsage
 from protocol.model.printable import printable
 
@@ -24,6 +24,7 @@ JOBS_FILE: Final = "jobs.sqlite"
 PEERS_FILE: Final = "peers.sqlite"
 FINISHED_FOLDER: Final = "finished"
 _BACKLOG: Final = 128
+LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 
 
 class CannotStart(BadUsage):
@@ -76,13 +77,15 @@ def _try_writing(folder: str, what: str) -> None:
 def with_secrets(settings: Settings, state: str) -> tuple[Settings, str]:
     """Return the settings with the secrets that the daemon makes, and the path of the API key that it made.
 
-    The path is empty when keys were configured. Raises `CannotStart`.
+    The commands of this user find that key there. Beside configured keys or a password it opens only for this machine.
+    The path is empty without authentication. Raises `CannotStart`.
     """
     api, path = settings.api, ""
     try:
-        if api.authentication and not api.keys and not api.password:
+        if api.authentication:
             key, path, _ = made_api_key(state)
-            api = replace(api, keys=(ApiKey(name="made", key=key, role=ADMINISTRATOR),))
+            networks = LOOPBACK if api.keys or api.password else ANYWHERE
+            api = replace(api, keys=(*api.keys, ApiKey(name="made", key=key, role=ADMINISTRATOR, networks=networks)))
         return replace(settings, api=api, jwt_key=session_key(state)), path
     except OSError as error:
         raise CannotStart(f"the state folder {printable(state)} cannot be used: {error.strerror}") from None

@@ -22,6 +22,7 @@ from actors.runtime.process_stats import ProcessStats
 from protocol.config.load import Config
 from protocol.config.settings import (
     ADMINISTRATOR,
+    ANYWHERE,
     Account,
     ApiKey,
     ApiSettings,
@@ -161,19 +162,22 @@ def test_who_listens_where(tmp_path: Path) -> None:
         listening(ApiSettings(host="192.0.2.1", port=0))
 
 
-def test_a_key_is_made_only_where_nothing_else_opens(tmp_path: Path) -> None:
+def test_a_key_is_made_for_the_user_s_commands_beside_those_configured_for_this_machine_only(tmp_path: Path) -> None:
     bare = config().settings
     made, path = with_secrets(bare, str(tmp_path))
-    assert [key.role for key in made.api.keys] == [ADMINISTRATOR]
+    (own,) = made.api.keys
+    assert (own.role, own.networks) == (ADMINISTRATOR, ANYWHERE)
     assert path == f"{tmp_path}/api-key"
     assert made.jwt_key == with_secrets(bare, str(tmp_path))[0].jwt_key
     for api in (
-        ApiSettings(authentication=False),
         ApiSettings(username="me", password="long enough"),
         ApiSettings(keys=(ApiKey(name="a", key="k" * 16),)),
     ):
         settings, path = with_secrets(replace(bare, api=api), str(tmp_path))
-        assert (settings.api.keys, path) == (api.keys, "")
+        here = replace(own, networks=("127.0.0.0/8", "::1/128"))
+        assert (settings.api.keys, path) == ((*api.keys, here), f"{tmp_path}/api-key")
+    settings, path = with_secrets(replace(bare, api=ApiSettings(authentication=False)), str(tmp_path))
+    assert (settings.api.keys, path) == ((), "")
 
 
 # what is written down

@@ -161,6 +161,7 @@ def test_with_json_lines_an_error_is_one_too(shoal: Shoal) -> None:
 def test_a_hang_up_changes_what_can_be_changed_and_names_the_rest(shoal: Shoal) -> None:
     other = "another-key-that-is-long"
     with running(shoal, config=f"{KEYS}[api]\nmax_page = 10\n", SHOAL_API_PORT="0") as daemon:
+        assert daemon.get("/api/v0/multisource/jobs") == [], "the commands of this user have a key all the same"
         daemon.use_key(KEY)
         assert daemon.get("/api/v0/multisource/jobs") == []
         file = shoal.folder / "shoal.toml"
