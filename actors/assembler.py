@@ -51,6 +51,7 @@ from protocol.model.filenames import safe_name
 from storage.chunk_index import DIGEST_BYTES
 from storage.digests import Checksum, source_hash, validator_digest
 from storage.durable import make_folder
+from storage.existing import Existing, find_existing
 from storage.part_file import ChecksumMismatch, Opened, PartFile, Sealed, Spoiled, discard
 from storage.shared_memory import Arena
 
@@ -197,12 +198,15 @@ class Assembler(Actor):
         if stale is not None:  # requested once more: its dispatcher has forgotten that it is open
             stale.part.abandon()
 
-        def opened(cancelled: threading.Event) -> Opened:
+        def opened(cancelled: threading.Event) -> Opened | Existing:
             if request.make_folder and not request.again:
                 make_folder(spec.folder, spec.policy.sync, self._roots)
+            name = safe_name(spec.name, "download")
+            if not request.again and (there := self._existing(request, name)) is not None:
+                return there
             return PartFile.open(
                 spec.folder,
-                safe_name(spec.name, "download"),
+                name,
                 size_bytes=spec.size_bytes,
                 chunk_size=spec.chunk_size,
                 preallocate=spec.policy.preallocate,
@@ -210,12 +214,25 @@ class Assembler(Actor):
                 again=request.again,
                 progress=self._rehash_progress(request, cancelled),
                 roots=self._roots,
+                existing=spec.existing,
             )
 
         self._opening[request.job] = request
         self._background.begin(request.job, opened, lambda future: self._opened(request, future))
 
-    def _opened(self, request: OpenPartFile, future: "Future[Opened]") -> None:
+    def _existing(self, request: OpenPartFile, name: str) -> Existing | None:
+        spec = request.spec
+        return find_existing(
+            spec.folder,
+            name,
+            policy=spec.existing,
+            size_bytes=spec.size_bytes,
+            checksum=Checksum.parse(spec.checksum) if spec.checksum else None,
+            validators=request.validators,
+            roots=self._roots,
+        )
+
+    def _opened(self, request: OpenPartFile, future: "Future[Opened | Existing]") -> None:
         del self._opening[request.job]
         self._closing.pop(_path_key(request), None)
         try:
@@ -225,6 +242,10 @@ class Assembler(Actor):
         except PartFileFault as fault:
             refused = PartFileRefused(job=request.job, fault=fault.kind, detail=fault.detail)
             self.bus.post(request.dispatcher, refused)
+            return
+        if isinstance(opened, Existing):
+            there = FileSealed(job=request.job, path=opened.path, digest_hex=opened.digest_hex, already=opened.why)
+            self.bus.post(request.dispatcher, there)
             return
         spec = request.spec
         checksum = Checksum.parse(spec.checksum) if spec.checksum else None

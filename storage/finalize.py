@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from storage.digests import Checksum, WholeDigest, whole_digest
 from storage.durable import Committer, disk_faults, remove_mark, sync_data
+from storage.existing import write_origin
 from storage.part_file_open import PreparedPart
 
 
@@ -54,7 +55,11 @@ def seal_steps(part: PreparedPart, checksum: Checksum | None, committer: Committ
         committer.wait()
         _settle(part)
         yield "settled"
-        name = part.folder.give_final_name(part.part_name, part.name)
+        if part.replaces:
+            part.folder.replace(part.name, part.part_name)
+            name = part.name
+        else:
+            name = part.folder.give_final_name(part.part_name, part.name)
         if not part.folder.is_file(name, part.part_fd):  # another file had the part file's name for a moment
             part.folder.unlink(name)
             part.check_there()
@@ -66,11 +71,9 @@ def seal_steps(part: PreparedPart, checksum: Checksum | None, committer: Committ
     remove_mark(part.part_fd)
     yield "part unlinked"
     sealed_s = time.monotonic()
-    return Sealed(
-        part.folder.path_of(part.linked_as),
-        digest.xxh3_hex if digest is not None else _for_information(part),
-        time.monotonic() - sealed_s,
-    )
+    digest_hex = digest.xxh3_hex if digest is not None else _for_information(part)
+    write_origin(part.part_fd, digest_hex, part.notes.values())
+    return Sealed(part.folder.path_of(part.linked_as), digest_hex, time.monotonic() - sealed_s)
 
 
 def _for_information(part: PreparedPart) -> str:

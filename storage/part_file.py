@@ -9,6 +9,7 @@ import os
 from collections.abc import Generator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from typing import Final
 
 from protocol.model.chunk_ranges import ChunkRange, RangeSet
 from protocol.model.faults import PartFileFault, PartFileFaultKind
@@ -22,6 +23,9 @@ from storage.part_file_open import FoundPart, PreparedPart, is_ours, prepare, se
 from storage.rehash import Progress, matching, no_progress
 
 __all__ = ["ChecksumMismatch", "Opened", "PartFile", "Sealed", "Spoiled", "Written"]
+
+
+_COPY_BYTES: Final = 1 << 20
 
 
 class Spoiled(Exception):  # noqa: N818
@@ -82,19 +86,31 @@ class PartFile:
         again: bool = False,
         progress: Progress = no_progress,
         roots: tuple[str, ...] = (),
+        existing: str = "rename",
     ) -> Opened:
         """Open or create the part file of `name` (made safe by the caller) in `folder`.
 
         `size_bytes` -1: unknown, the part file grows and nothing is resumed. `sync` is "full" or "none".
         `again`: after `abandon`; the part file must be there, and there must be room and leave to write.
         `progress` is called with the state of the re-hash. `folder` must lie inside one of `roots`, if any.
+        `existing`: one of `EXISTING`; the seal replaces a file that has the name when it is to be overwritten, or
+        resumed: then the part file begins with what that holds.
         PartFileFault of any kind; then no bytes are lost.
         """
         layout = Layout(size_bytes, chunk_size)
         part = prepare(
             folder, name, layout, preallocate=preallocate, sync=sync, again=again, progress=progress, roots=roots
         )
-        return Opened(cls(part), part.index.ranges(), list(part.notes.items()), part.message)
+        part.replaces = existing in ("overwrite", "resume")
+        opened = cls(part)
+        if existing == "resume" and not again:
+            try:
+                kept = opened._take_over()
+            except PartFileFault:
+                opened.close()
+                raise
+            part.message = f"begins with {kept} bytes of the file that was there" if kept else part.message
+        return Opened(opened, part.index.ranges(), list(part.notes.items()), part.message)
 
     @property
     def part_path(self) -> str:
@@ -123,6 +139,34 @@ class PartFile:
             self._store(first_chunk, view, digests, source_hash)
             return Written(stored=[(first_chunk, stop)])
         return self._write_sorted(first_chunk, stop, view, digests, source_hash)
+
+    def _take_over(self) -> int:
+        """Store what a file that has the final name holds, as the beginning of this one; return the bytes stored.
+
+        Only into a part file that is empty. The file itself is left as it is until the seal replaces it.
+        """
+        part = self._part
+        status = part.folder.lstat(part.name)
+        if status is None or not part.layout.known or part.index.ranges().count:
+            return 0
+        size, step = part.layout.chunk_size, max(1, _COPY_BYTES // part.layout.chunk_size)
+        if status.st_size > part.layout.size_bytes:
+            detail = (
+                f"{part.folder.path_of(part.name)} has more bytes than the file to be downloaded: it is another one"
+            )
+            raise PartFileFault(PartFileFaultKind.OTHER_JOB, detail)
+        fd = part.folder.open_file(part.name, os.O_RDONLY)
+        try:
+            whole = min(status.st_size, part.layout.size_bytes) // size
+            for first in range(0, whole, step):
+                data = os.pread(fd, min(step, whole - first) * size, first * size)
+                data = data[: len(data) // size * size]
+                if not data:
+                    return first * size
+                self.write(first, memoryview(data), digests_of(memoryview(data), len(data), size), 0)
+        finally:
+            os.close(fd)
+        return whole * size
 
     def note(self, source_name: str, validator: str) -> None:
         """Record a source's validator. The same again costs nothing."""

@@ -65,6 +65,7 @@ class PreparedPart:
     linked_as: str = ""  # the final name it has already, but for tidying up
     message: str = ""
     again: bool = False  # this attempt had it open before and the disk failed
+    replaces: bool = False  # takes the place of a file that has the final name, instead of another name
     progress: Progress = no_progress
     front: FrontDigest = field(default_factory=FrontDigest)
 

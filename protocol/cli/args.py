@@ -20,7 +20,7 @@ from protocol.cli.group import Mistake
 from protocol.cli.parsing import DEMO_KINDS, MEMORY_LIMIT_BYTES, TARGETS_SHOWN_MAX
 from protocol.model.errors import BadUsage
 from protocol.model.job_spec import CHUNK_SIZE, SLOW_AFTER_S, SLOW_RATE_BYTES_S, HttpOptions, JobSpec, TransferPolicy
-from protocol.model.limits import HEX_DIGITS, MODES, SYNCS
+from protocol.model.limits import EXISTING, HEX_DIGITS, MODES, SYNCS
 
 
 def _typed(check: Callable[[str], Any]) -> Callable[[Any], Any]:
@@ -219,6 +219,15 @@ class Transfer:
     limit_bytes_s: Limit = 0
     preallocate: Annotated[bool, option("--preallocate", help="Reserve the disk space at once.")] = False
     sync: Annotated[str, choice("--sync", SYNCS, "full: sealed means on the disk. none: no fsync.")] = "full"
+    existing: Annotated[
+        str,
+        choice(
+            "--existing",
+            EXISTING,
+            "A file of that name: auto: skip it if checksum or validators prove it the same, else rename. skip: "
+            "leave it. rename: fetch beside it. overwrite: replace it. resume: take it for the beginning.",
+        ),
+    ] = "auto"
     slow_rate_bytes_s: Annotated[
         int,
         option(
@@ -274,7 +283,9 @@ class Transfer:
 
     def ignored(self) -> list[str]:
         """Options that were given and have no meaning for a daemon, which goes by its configuration."""
-        return _given(self, (*TransferPolicy.__struct_fields__, "memory_limit", "max_time_s", "on_complete"))
+        return _given(
+            self, (*TransferPolicy.__struct_fields__, "memory_limit", "max_time_s", "on_complete", "existing")
+        )
 
 
 def _given(group: Any, names: Collection[str]) -> list[str]:

@@ -57,6 +57,7 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 Kib = Annotated[int, Meta(ge=0, le=1 << 30)]
 Rate = Annotated[int, Meta(ge=0, le=1 << 40)]
 """Bytes a second, given as KiB a second."""
+Existing = Literal["auto", "skip", "rename", "overwrite", "resume"]
 _KINDS: Final = tuple(KINDS)
 _EVENT: Final = Meta(max_length=len(KINDS), title="kinds of events")
 _EVENTS: Final = Key("Kinds of events; none named: all that are kept.")
@@ -278,6 +279,7 @@ class GetSettings:
         0.0
     )
     memory_limit: Annotated[SizeText, Key("A process with more is replaced.", default='"1G"')] = 1 << 30
+    existing: Annotated[Existing, Key("What is done with a file that has the name.")] = "auto"
     on_complete: Annotated[OptionalWord, Key("Command to run with a sealed file.", example='"chmod 640"')] = ""
 
 

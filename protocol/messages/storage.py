@@ -19,6 +19,8 @@ class OpenPartFile(Message, tag=24):
     dispatcher: str
     again: bool = False
     make_folder: bool = False
+    validators: tuple[str, ...] = ()
+    """Of the sources that have answered: they may prove that a file of the name is the one wanted."""
 
 
 class ChunksVerified(Message, tag=25):
@@ -178,6 +180,8 @@ class FileSealed(Message, tag=39):
     path: str
     digest_hex: str
     digest_s: float = 0.0
+    already: str = ""
+    """Answer to `OpenPartFile`: it was there before, and why nothing is to be downloaded."""
 
 
 class SealRefused(Message, tag=40):

@@ -96,3 +96,5 @@ class JobSpec(Value):
     """Addresses inside private networks may be downloaded from."""
     policy: TransferPolicy = TransferPolicy()
     http: HttpOptions = HttpOptions()
+    existing: str = "rename"
+    """One of `EXISTING`: what is done with a file that has the name."""

@@ -9,6 +9,8 @@ LIMITER_QUOTA_S: Final = 1.0
 """Rate limiters of real clients send a second's quota at once and are then silent: a rate is judged over no less."""
 MODES: Final = ("swarm", "queue", "failover", "race")
 SYNCS: Final = ("full", "none")
+EXISTING: Final = ("auto", "skip", "rename", "overwrite", "resume")
+"""What becomes of a file that has a download's name: ``auto`` skips one that is proven to be the same, else renames."""
 CHUNK_SIZE_MIN: Final = 4 * 1024
 CHUNK_SIZE_MAX: Final = 1024 * 1024
 TERM_CHARS_MAX: Final = 250

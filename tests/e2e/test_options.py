@@ -116,3 +116,54 @@ def test_the_get_table_has_the_defaults_and_a_foreign_file_is_refused(shoal: Sho
         file.chmod(0o600)
         os.chown(file, 65534, 65534)
         assert "it belongs to another user (uid 65534)" in shoal.run("get", box.url("a")).the_line
+
+
+def test_the_same_command_after_success_says_so_and_asks_for_nothing(shoal: Shoal) -> None:
+    with mirrors({"a": Character(), "b": Character()}, CONTENT) as box:
+        assert shoal.get(*box.urls, "-o", "f").code == 0
+        before = sum(count.bytes_sent for count in box.counts().values())
+        done = shoal.run("get", *box.urls, "-o", "f")
+        assert done.code == 0
+        assert done.stderr.splitlines()[-1] == (
+            f"already there: {shoal.folder}/f (585.9 KiB; size and validator are those of the source)"
+        )
+        again = shoal.get(*box.urls, "-o", "f")
+        assert (again.code, again.ended["state"], again.ended["path"]) == (0, "sealed", str(shoal.folder / "f"))
+        assert again.ended["reason"] == "size and validator are those of the source"
+        assert sum(count.bytes_sent for count in box.counts().values()) - before < CONTENT.size // 4
+        assert shoal.files == ["f"]
+
+
+def test_a_file_that_is_not_proven_is_renamed_replaced_or_continued(shoal: Shoal) -> None:
+    wanted, other = CONTENT, b"another file of mine"
+    file = shoal.folder / "f"
+    with mirrors({"a": Character()}, wanted) as box:
+        url = box.url("a")
+        file.write_bytes(other)
+        assert shoal.get(url, "-o", "f").code == 0
+        assert (shoal.files, file.read_bytes()) == (["f", "f (1)"], other)
+        (shoal.folder / "f (1)").unlink()
+        assert shoal.get(url, "-o", "f", "--existing", "skip").ended["reason"] == "a file of this name is there"
+        assert file.read_bytes() == other
+        assert shoal.get(url, "-o", "f", "--existing", "overwrite").code == 0
+        assert wanted.matches(file)
+        whole = file.read_bytes()
+        file.write_bytes(whole[:400_000])
+        done = shoal.get(url, "-o", "f", "--existing", "resume")
+        assert (done.code, done.ended["bytes_resumed"]) == (0, 393_216)
+        assert wanted.matches(file)
+        assert shoal.files == ["f"]
+        file.write_bytes(whole + b"x")
+        assert shoal.get(url, "-o", "f", "--existing", "resume").code == 4
+        assert file.read_bytes() == whole + b"x"
+
+
+def test_a_changed_origin_and_a_changed_file_are_fetched_again(shoal: Shoal) -> None:
+    with mirrors({"a": Character()}, CONTENT) as box:
+        assert shoal.get(box.url("a"), "-o", "f").code == 0
+        box.become("a", Character(etag='"other"', last_modified=None))
+        assert shoal.get(box.url("a"), "-o", "f").ended["path"].endswith("f (1)")
+        box.become("a", Character())
+        with (shoal.folder / "f").open("r+b") as file:
+            file.write(b"mine")
+        assert shoal.get(box.url("a"), "-o", "f").ended["path"].endswith("f (2)")

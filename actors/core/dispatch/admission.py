@@ -320,7 +320,13 @@ def monitor_request(job: StartJob, limit_bytes_s: int) -> MonitorJob:
     )
 
 
-def open_request(job: StartJob, size_bytes: int, name: str, *, again: bool = False) -> OpenPartFile:
+VALIDATORS_MAX: Final = 20
+"""Of those that may prove that a file is there already."""
+
+
+def open_request(
+    job: StartJob, size_bytes: int, name: str, *, again: bool = False, validators: tuple[str, ...] = ()
+) -> OpenPartFile:
     """Return the request that opens the part file, or opens it `again`."""
     policy = job.spec.policy.but(preallocate=job.spec.policy.preallocate and not again)
     return OpenPartFile(
@@ -329,4 +335,5 @@ def open_request(job: StartJob, size_bytes: int, name: str, *, again: bool = Fal
         dispatcher=dispatcher_address(job.job),
         again=again,
         make_folder=job.make_folder,
+        validators=validators[:VALIDATORS_MAX],
     )

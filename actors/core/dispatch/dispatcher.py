@@ -177,9 +177,7 @@ class DispatchState:
             case DiskFailed() | PartFileRefused():
                 self._on_disk(message, now_s)
             case FileSealed():
-                if self._sealing or self.phase is Phase.CLOSING:  # it was stopped meanwhile, but the file stands
-                    self.remote_queue.finished(message.path)
-                    self._end("sealed", "", message.path, message.digest_hex, now_s - message.digest_s)
+                self._on_sealed(message, now_s)
             case SourceChanged() | ChunkDisputed() | SlotSpoiled() | SealRefused() | StopJob():
                 self._close(*outcome_of(message, self.sources, self.report), now_s)
             case PartFileClosed():
@@ -242,7 +240,8 @@ class DispatchState:
         self.phase, self.size_bytes = Phase.TARGET, size_bytes
         self.report.part_path = "?"
         self.disk_pause.name = name
-        self._store_recovery.ask(admission.open_request(self.job, size_bytes, name))
+        validators = {source.validator for source in self.sources.values() if source.validator}
+        self._store_recovery.ask(admission.open_request(self.job, size_bytes, name, validators=tuple(validators)))
 
     def _on_process(self, process: str, now_s: float) -> None:
         """A process was started again; whatever the one before knew of this job is gone."""
@@ -268,6 +267,16 @@ class DispatchState:
         if source is not None and self.leases is not None:
             self.leases.grant_failed(source, FaultKind(message.fault), message.detail, now_s=now_s)
         self._reconsider(now_s)
+
+    def _on_sealed(self, message: FileSealed, now_s: float) -> None:
+        """The file is there: sealed, also when the job was stopped meanwhile, or by an earlier job."""
+        if message.already and self.phase is Phase.TARGET:
+            self.report.size_bytes = self.size_bytes
+        elif self._sealing or self.phase is Phase.CLOSING:
+            self.remote_queue.finished(message.path)
+        else:
+            return
+        self._end("sealed", message.already, message.path, message.digest_hex, now_s - message.digest_s)
 
     def _on_part_file(self, message: PartFileReady, now_s: float) -> None:
         leases = self.leases

@@ -74,8 +74,9 @@ class JsonView:
 
 
 def ended_fields(board: ProgressState, ended: JobEnded) -> dict[str, Any]:
-    """The last object, in the order that is documented; `reason` only where there is no sealed file."""
-    reason = {} if ended.state == "sealed" else {"reason": ended.reason}
+    """The last object, in the order that is documented; `reason` only where no file was sealed by this job: there is
+    none, or it was there already."""
+    reason = {} if ended.state == "sealed" and not ended.reason else {"reason": ended.reason}
     return {
         "state": ended.state,
         **reason,

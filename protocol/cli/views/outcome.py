@@ -118,6 +118,9 @@ def last_line(board: ProgressState, ended: JobEnded) -> str:
 
 
 def _sealed_line(board: ProgressState, ended: JobEnded) -> str:
+    if ended.reason:
+        size = f"{show_size(ended.size_bytes)}; " if ended.size_bytes >= 0 else ""
+        return f"already there: {printable(ended.path)} ({size}{_reason(ended)})"
     facts = [f"{show_size(ended.size_bytes)} in {show_time(ended.seconds)}"]
     new_bytes = ended.size_bytes - ended.bytes_resumed
     if ended.seconds > 0 and new_bytes > 0:

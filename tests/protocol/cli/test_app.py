@@ -82,7 +82,7 @@ def got(*words: str) -> GetOptions:
 
 def test_a_bare_get_has_the_documented_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert got(URL) == GetOptions(spec=JobSpec(folder=str(tmp_path)), urls=(URL,))
+    assert got(URL) == GetOptions(spec=JobSpec(folder=str(tmp_path), existing="auto"), urls=(URL,))
 
 
 def flat(options: GetOptions) -> dict[str, Any]:
@@ -112,6 +112,7 @@ def flat(options: GetOptions) -> dict[str, Any]:
         (["--mode", "failover"], "mode", "failover"),
         (["--mode", "race"], "mode", "race"),
         (["--sync", "none"], "sync", "none"),
+        (["--existing", "resume"], "existing", "resume"),
         (["--preallocate"], "preallocate", True),
         (["--json"], "json", True),
         (["--quiet"], "quiet", True),

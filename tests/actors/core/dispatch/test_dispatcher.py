@@ -16,6 +16,7 @@ from protocol.messages import (
     LeaseExtended,
     LeaseGranted,
     LeaseRevoked,
+    OpenPartFile,
     PartFileClosed,
     PartFileReady,
     PartFileRefused,
@@ -260,6 +261,20 @@ def test_nothing_is_said_after_the_last_word() -> None:
     tell(state, FileSealed(job=JOB, path="/f/file", digest_hex="aa"))
     again = (late, joined("c"), probed("a", 5), StopJob(job=JOB), PartFileClosed(job=JOB), Ticked())
     assert tell(state, *again, at_s=NOW_S + 99) == []
+
+
+def test_a_file_that_is_there_already_ends_the_job_before_anything_is_asked_for() -> None:
+    state = opening("a")
+    posts = tell(state, probed("a", SIZE, validator="etag:1"))
+    (asked,) = [post.message for post in posts if isinstance(post.message, OpenPartFile)]
+    assert asked.validators == ("etag:1",)
+    there = FileSealed(job=JOB, path="/f/p", digest_hex="aa", already="size and validator are those of the source")
+    (ended,) = [post.message for post in tell(state, there) if post.to == FRONT and isinstance(post.message, JobEnded)]
+    assert (ended.state, ended.path, ended.size_bytes) == ("sealed", "/f/p", SIZE)
+    assert ended.reason == "size and validator are those of the source"
+    assert (ended.bytes_received, ended.bytes_refetched) == (0, 0)
+    riding = board("##a...", sources="a")
+    assert tell(riding, there) == [], "only an answer to the opening can say so"
 
 
 def test_a_file_nobody_asked_to_seal_cannot_be_sealed() -> None:

@@ -1,0 +1,107 @@
+"""Files that are there already under the name of a download: whether nothing is left to do, by digest or by origin.
+
+A finished file carries its origin in an extended attribute: its digest, and the validators of the sources that it came
+from. Where the file system keeps no attributes, only a checksum of the user can prove that a file is the one wanted.
+"""
+
+import os
+import stat
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from storage.digests import Checksum, validator_digest, whole_digest
+from storage.durable import Folder, disk_faults
+from storage.layout import PART_SUFFIX, RECORDS_SUFFIX
+
+_ORIGIN: Final = "user.shoal.origin"
+_VERSION: Final = "1"
+_VALIDATORS_MAX: Final = 40
+"""With 32 digits each they fit the smallest attribute that file systems allow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """A file that is not to be downloaded. `why` in words."""
+
+    path: str
+    digest_hex: str
+    why: str
+
+
+def find_existing(
+    folder_path: str,
+    name: str,
+    *,
+    policy: str,
+    size_bytes: int,
+    checksum: Checksum | None,
+    validators: Iterable[str],
+    roots: tuple[str, ...] = (),
+) -> Existing | None:
+    """Return the file of this name when by `policy` (one of `EXISTING`) nothing is left to do, else None.
+
+    Reads the file where its digest has to be compared. Raises PartFileFault.
+    """
+    if policy in ("rename", "overwrite"):
+        return None
+    folder = Folder(folder_path, "none", roots)
+    try:
+        status = folder.lstat(name)
+        if status is None or not stat.S_ISREG(status.st_mode):
+            return None
+        path = folder.path_of(name)
+        if policy == "skip":
+            return Existing(path, "", "a file of this name is there")
+        if any(folder.lstat(name + suffix) is not None for suffix in (PART_SUFFIX, RECORDS_SUFFIX)):
+            return None  # a download goes on beside it
+        if size_bytes >= 0 and status.st_size != size_bytes:
+            return None
+        fd = folder.open_file(name, os.O_RDONLY)
+        try:
+            with disk_faults(path):
+                found = _proven(fd, path, checksum, validators)
+        finally:
+            os.close(fd)
+        if found is None and policy == "resume" and status.st_size == size_bytes and checksum is None:
+            return Existing(path, "", "a file of this size is there")
+        return found
+    finally:
+        folder.close()
+
+
+def _proven(fd: int, path: str, checksum: Checksum | None, validators: Iterable[str]) -> Existing | None:
+    status = os.fstat(fd)
+    if checksum is not None:
+        digest = whole_digest(fd, status.st_size, checksum)
+        same = digest.checksum_hex == checksum.hex
+        return Existing(path, digest.xxh3_hex, f"its {checksum.algorithm} is the one wanted") if same else None
+    origin = _read_origin(fd)
+    if origin is None or not {validator_digest(one).hex() for one in validators} & set(origin[3:]):
+        return None
+    size, modified, digest_hex, *_ = origin
+    if size != str(status.st_size):
+        return None
+    if modified != str(status.st_mtime_ns) and whole_digest(fd, status.st_size).xxh3_hex != digest_hex:
+        return None  # it was changed since
+    return Existing(path, digest_hex, "size and validator are those of the source")
+
+
+def write_origin(fd: int, digest_hex: str, validators: Iterable[bytes]) -> None:
+    """Note what a finished file is and where it came from; nothing where that cannot be kept."""
+    status = os.fstat(fd)
+    shown = [one.hex() for one in dict.fromkeys(validators)][:_VALIDATORS_MAX]
+    if digest_hex and shown:
+        words = (_VERSION, str(status.st_size), str(status.st_mtime_ns), digest_hex, *shown)
+        with suppress(OSError, AttributeError):
+            os.setxattr(fd, _ORIGIN, " ".join(words).encode())
+
+
+def _read_origin(fd: int) -> list[str] | None:
+    """Return size, time of change, digest and validators as they were written."""
+    try:
+        version, *words = os.getxattr(fd, _ORIGIN).decode("ascii", "replace").split()
+    except (OSError, AttributeError, ValueError):
+        return None
+    return words if version == _VERSION and len(words) >= 4 else None
