@@ -102,7 +102,7 @@ class JobManager(Actor):
             self._commit()
         elif isinstance(message, _QUERIES):
             self._commit()
-            for reply in self._queries.replies(message, now()):
+            for reply in self._answer(message):
                 self.bus.post(message.reply_to, reply)
         elif self._fault and not isinstance(message, _SURROUNDING):
             self._refuse(message)
@@ -149,6 +149,15 @@ class JobManager(Actor):
             self.bus.post_all([post for post in each.posts if isinstance(post.message, RequestRefused)])
         before, self._state = self._state, self._read()
         self._state.take_over(before)
+
+    def _answer(self, query: Query) -> list[Reply]:
+        """Answer from the store; where it cannot be read, a refusal is the answer and nothing else fails."""
+        try:
+            return self._queries.replies(query, now())
+        except sqlite3.Error as error:
+            _logger.error("%s cannot be read: %s", self._path, error)
+            detail = f"the job store cannot be read: {error}"
+            return [RequestRefused(request=query.request, kind="unavailable", field="", detail=detail)]
 
     def _refuse(self, message: JobManagerInbox) -> None:
         request, reply_to = getattr(message, "request", None), getattr(message, "reply_to", "")

@@ -309,6 +309,29 @@ def make_folder(path: str, sync: str, roots: tuple[str, ...] = ()) -> None:
             folder.close()
 
 
+def make_private(path: str) -> None:
+    """Make a file, and its folder, that only their owner may read; those that are there are tightened.
+
+    Raises OSError. Files that SQLite makes beside a database have the database's mode.
+    """
+    folder = os.path.dirname(path) or "."
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    make_folder_private(folder)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if os.fstat(fd).st_mode & 0o077:
+            os.fchmod(fd, 0o600)
+    finally:
+        os.close(fd)
+
+
+def make_folder_private(folder: str) -> None:
+    """Take other users' rights to a folder of ours; one that is another user's stays as it is."""
+    status = os.stat(folder)
+    if status.st_uid == os.geteuid() and status.st_mode & 0o077 and not status.st_mode & stat.S_ISVTX:
+        os.chmod(folder, stat.S_IMODE(status.st_mode) & 0o700)
+
+
 class Committer:
     """Group commit: syncs files in a thread of its own, one round at a time; the writer never waits for the device.
 

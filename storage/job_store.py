@@ -1,14 +1,23 @@
-"""Job store: every job, its sources, attempts and provenance, and the events that are stored.
+"""Job store: every job, its sources, attempts and provenance, and the events, in one SQLite file.
 
-One SQLite file, exactly one connection, used by one thread. Nothing is decided here. Whatever `apply` has returned from
-is kept, through `kill -9` and a power failure alike.
+Exactly one connection, used by one thread. Nothing is decided here. What `apply` has returned from is durable, through
+`kill -9` and a power failure alike. A damaged row is reported once; a job or source that it was is shown as failed or
+dropped, all else of it is left out, and no row beside it suffers. Passwords are kept apart (`storage.login_store`).
 """
 
+import json
+import os
 import re
-from collections.abc import Iterable, Iterator
+import sqlite3
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Final, assert_never
 
 from protocol.model.job_records import (
+    ENDED,
+    FAILED,
+    STATES,
     AttemptRecord,
     DropFiles,
     DropJob,
@@ -30,6 +39,8 @@ from protocol.model.job_records import (
     TrimEvents,
     Write,
 )
+from protocol.model.job_spec import JobSpec
+from protocol.model.source_url import public_url
 from storage.job_store_schema import (
     ATTEMPTS,
     EVENTS,
@@ -37,38 +48,59 @@ from storage.job_store_schema import (
     JOBS,
     MANIFEST,
     SOURCES,
+    DamagedRow,
     StoreFault,
     check_store,
     open_store,
 )
+from storage.login_store import HTTP, LoginStore
 
 __all__ = ["JobStore", "StoreFault", "check_store"]
 
 VARIABLES_MAX: Final = 500
-"""Number of values in one statement."""
+"""Most values in one statement."""
 _LIMIT: Final = "limit_bytes_s"
 _BOOKMARK: Final = "bookmark "
 _TEXTS: Final = ("file_name", "name", "remote_path", "path")
-"""Columns that a text is looked for in; capitals of a to z match small letters."""
+"""Columns that a text is searched in; letters of a to z match in both cases."""
+_DAMAGED: Final = "its row in the job store is damaged: order it again"
+_LIVING: Final = "(state IN ('queued', 'active', 'paused') OR number > 0)"
 _LIKE: Final = re.compile("[!%_]")
 
 
 class JobStore:
-    """The job store, owner of its connection.
-
-    Raises `StoreFault` when the file cannot be used, see `open_store`; `sqlite3.Error` later.
-    """
+    """Owner of the connection. `StoreFault` when the file cannot be used, see `open_store`; `sqlite3.Error` later."""
 
     def __init__(self, path: str) -> None:
         self._db = open_store(path)
+        try:
+            self._logins = LoginStore(path)
+            self._settle_logins()
+        except (sqlite3.Error, OSError) as error:
+            self._db.close()
+            raise StoreFault(f"{path}: the logins beside it cannot be used: {error}") from error
 
     def close(self) -> None:
+        self._logins.close()
         self._db.close()
+
+    def _settle_logins(self) -> None:
+        """Forget the logins of jobs that live no more; move those that an older program left in the store."""
+        living = {id for (id,) in self._db.execute(f"SELECT id FROM jobs WHERE {_LIVING}")}
+        self._logins.keep_only(living)
+        for row in self._db.execute(SOURCES.select + "WHERE url LIKE '%@%'").fetchall():
+            with suppress(DamagedRow):
+                source = SOURCES.row(row)
+                shown = self._logins.put_url(source.id, source.number, source.url)
+                if shown != source.url:
+                    self._db.execute(SOURCES.put, SOURCES.values(source.but(url=shown)))
+        self._logins.keep_only(living)
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     # -- writing
 
-    def apply(self, writes: Iterable[Write]) -> None:
-        """Write all of it or, raising `sqlite3.Error`, nothing."""
+    def apply(self, writes: Collection[Write]) -> None:
+        """Write all of it or, raising `sqlite3.Error`, nothing. The logins of ended jobs go."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             for write in writes:
@@ -78,31 +110,40 @@ class JobStore:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
+        for write in writes:
+            match write:
+                case SaveJob(job) if job.state in ENDED and not job.number:
+                    self._logins.drop(job.id)
+                case DropJob(id):
+                    self._logins.drop(id)
 
     def remove_ended(self, origin: str) -> int:
-        """List the ended jobs of this origin no longer by default; return how many there were."""
-        done = self._db.execute(
-            "UPDATE jobs SET removed = 1"
-            " WHERE origin = ? AND removed = 0 AND state IN ('sealed', 'failed', 'cancelled') AND number = 0",
-            (origin,),
+        """Take the ended jobs of this origin off the default list; return their number."""
+        ended = "state IN ('sealed', 'failed', 'cancelled') AND number = 0"
+        found = self._db.execute(JOBS.select + f"WHERE origin = ? AND removed = 0 AND {ended}", (origin,)).fetchall()
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.executemany(
+            JOBS.put, [JOBS.values(self._without_secrets(job.but(removed=True))) for job in self._jobs(found)]
         )
-        return done.rowcount
+        self._db.execute("COMMIT")
+        return len(found)
 
     def set_bookmark(self, name: str, serial: int) -> None:
-        """Store the serial of the last event that the client of this name has handled; safe when this returns."""
+        """Store how far the reader of this name has come with the events; durable when this returns."""
         self._db.execute("INSERT OR REPLACE INTO kept_values VALUES (?, ?)", (_BOOKMARK + name, serial))
 
     def bookmark(self, name: str) -> int:
-        """Return it; -1 when there is none."""
+        """Return the value; -1 when there is none."""
         return self._kept_value(_BOOKMARK + name)
 
     def _write(self, write: Write) -> None:
         put = self._db.execute
         match write:
             case SaveJob(job):
-                put(JOBS.put, JOBS.values(job))
+                put(JOBS.put, JOBS.values(self._without_secrets(job)))
             case SaveSource(source):
-                put(SOURCES.put, SOURCES.values(source))
+                shown = self._logins.put_url(source.id, source.number, source.url)
+                put(SOURCES.put, SOURCES.values(source.but(url=shown)))
             case SaveAttempt(run):
                 put(ATTEMPTS.put, ATTEMPTS.values(run))
             case SaveEvent(event):
@@ -141,7 +182,7 @@ class JobStore:
         self._db.execute("DELETE FROM manifest WHERE id = ?", (manifest.id,))
         self._db.executemany(MANIFEST.put, ((manifest.id, *MANIFEST.values(run)) for run in manifest.ranges))
 
-    # -- reading what there is to go on with
+    # -- reading at the start
 
     def last_run(self) -> int:
         """Return the highest number that an attempt ever had; 0 before the first."""
@@ -159,43 +200,80 @@ class JobStore:
         return Totals(**{key: kept[key] for key in Totals.__struct_fields__ if key in kept})
 
     def limit(self) -> int:
-        """Return the limit as `SaveLimit` wrote it."""
+        """Return the value of the last `SaveLimit`; -1: none."""
         return self._kept_value(_LIMIT)
 
     def _kept_value(self, key: str) -> int:
-        """Return it; -1 when there is none."""
+        """Return the value; -1 when there is none."""
         row = self._db.execute("SELECT value FROM kept_values WHERE key = ?", (key,)).fetchone()
         return -1 if row is None else int(row[0])
 
     def living(self) -> Iterator[tuple[JobRecord, list[SourceRecord], AttemptRecord | None]]:
-        """Yield every job that has not ended, or whose last attempt has not, with its sources and that attempt."""
-        where = "(state IN ('queued', 'active', 'paused') OR number > 0)"
-        jobs = JOBS.rows(self._db.execute(JOBS.select + f"WHERE {where} ORDER BY serial"))
-        sources: dict[str, list[SourceRecord]] = {job.id: [] for job in jobs}
-        found = f"WHERE id IN (SELECT id FROM jobs WHERE {where}) ORDER BY id, number"
-        for source in map(SOURCES.row, self._db.execute(SOURCES.select + found)):
-            sources[source.id].append(source)
-        open_runs = self._db.execute(ATTEMPTS.select + f"WHERE number IN (SELECT number FROM jobs WHERE {where})")
+        """Yield every job that has not ended, or whose last attempt has not; its sources; that attempt.
+
+        A job whose row is damaged is none of them.
+        """
+        found = JOBS.rows(self._db.execute(JOBS.select + f"WHERE {_LIVING} ORDER BY serial"))
+        jobs = [self._with_secrets(job) for job in found]
+        rows: dict[str, list[Any]] = {job.id: [] for job in jobs}
+        for row in self._db.execute(
+            SOURCES.select + f"WHERE id IN (SELECT id FROM jobs WHERE {_LIVING}) ORDER BY id, number"
+        ):
+            if row[0] in rows:
+                rows[row[0]].append(row)
+        open_runs = self._db.execute(ATTEMPTS.select + f"WHERE number IN (SELECT number FROM jobs WHERE {_LIVING})")
         runs = {run.number: run for run in ATTEMPTS.rows(open_runs)}
         for job in jobs:
-            yield job, sources[job.id], runs.get(job.number) if job.number else None
+            lost = AttemptRecord(number=job.number, id=job.id, attempt=0, begun_ms=job.started_ms)
+            yield job, self._sources(job.id, rows[job.id]), runs.get(job.number, lost) if job.number else None
+
+    def _sources(self, id: str, rows: Iterable[Sequence[Any]]) -> list[SourceRecord]:
+        """Return a job's sources, the one of number n at place n; a damaged or missing one is dropped from the job."""
+        rows = list(rows)
+        found = {source.number: source for source in SOURCES.rows(rows)}
+        return [
+            found[number].but(url=self._logins.get(id, number, found[number].url))
+            if number in found
+            else SourceRecord(id=id, number=number, url="", peer="", path="", left="dropped", reason=_DAMAGED)
+            for number in range(max([len(rows) - 1, *found]) + 1)
+        ]
+
+    def _jobs(self, rows: Iterable[Sequence[Any]]) -> list[JobRecord]:
+        """Return jobs, a failed one in the place of each whose row is damaged."""
+        return [self._with_secrets(job) for job in JOBS.rows(rows, stub=_damaged_job)]
+
+    def _without_secrets(self, job: JobRecord) -> JobRecord:
+        """Keep headers and the proxy's password apart; return the row without them."""
+        http = job.spec.http
+        shown = http.but(headers=(), proxy=public_url(http.proxy))
+        if shown == http:
+            return job
+        self._logins.put(job.id, HTTP, json.dumps([http.headers, http.proxy]))
+        return job.but(spec=job.spec.but(http=shown))
+
+    def _with_secrets(self, job: JobRecord) -> JobRecord:
+        kept = self._logins.get(job.id, HTTP, "")
+        if not kept:
+            return job
+        headers, proxy = json.loads(kept)
+        return job.but(spec=job.spec.but(http=job.spec.http.but(headers=tuple(headers), proxy=proxy)))
 
     def files(self) -> list[JobFiles]:
         return FILES.rows(self._db.execute(FILES.select))
 
-    # -- reading what people ask for
+    # -- queries
 
     def job(self, id: str) -> JobRecord | None:
         found = self._db.execute(JOBS.select + "WHERE id = ?", (id,)).fetchone()
-        return JOBS.row(found) if found is not None else None
+        return next(iter(self._jobs([found] if found is not None else [])), None)
 
     def job_of_key(self, key: str) -> JobRecord | None:
         """Return the job that was ordered with this key, which is not empty."""
         found = self._db.execute(JOBS.select + "WHERE order_key = ? AND order_key != ''", (key,))
-        return next(iter(JOBS.rows(found)), None)
+        return next(iter(self._jobs(found)), None)
 
     def sources(self, id: str) -> list[SourceRecord]:
-        return SOURCES.rows(self._db.execute(SOURCES.select + "WHERE id = ? ORDER BY number", (id,)))
+        return self._sources(id, self._db.execute(SOURCES.select + "WHERE id = ? ORDER BY number", (id,)))
 
     def runs(self, id: str) -> list[AttemptRecord]:
         return ATTEMPTS.rows(self._db.execute(ATTEMPTS.select + "WHERE id = ? ORDER BY number", (id,)))
@@ -208,17 +286,20 @@ class JobStore:
         return [text for (text,) in self._db.execute("SELECT text FROM notes WHERE id = ? ORDER BY number", (id,))]
 
     def counts(self) -> dict[str, int]:
-        """Return the number of jobs in each state that any is in."""
-        return dict(self._db.execute("SELECT state, COUNT(*) FROM jobs GROUP BY state"))
+        """Return the number of jobs by state."""
+        counts = Counter[str]()
+        for state, count in self._db.execute("SELECT state, COUNT(*) FROM jobs GROUP BY state"):
+            counts[state if state in STATES else FAILED] += count
+        return counts
 
     def timeline(self, id: str, *, offset: int, limit: int) -> tuple[list[EventEntry], int]:
-        """Return events of a job, oldest first, and how many there are."""
+        """Return events of a job, oldest first, and their total."""
         total = int(self._db.execute("SELECT COUNT(*) FROM events WHERE id = ?", (id,)).fetchone()[0])
         found = self._db.execute(EVENTS.select + "WHERE id = ? ORDER BY serial LIMIT ? OFFSET ?", (id, limit, offset))
         return EVENTS.rows(found), total
 
     def events(self, *, after: int, offset: int, limit: int) -> tuple[list[EventEntry], int]:
-        """Return the page that `ListEvents` names, and how many match."""
+        """Return the page of a `ListEvents`, and the number of matches."""
         if after >= 0:
             total = self._db.execute("SELECT COUNT(*) FROM events WHERE serial > ?", (after,)).fetchone()[0]
             found = self._db.execute(
@@ -241,10 +322,10 @@ class JobStore:
         offset: int = 0,
         limit: int,
     ) -> tuple[list[JobRecord], int]:
-        """Return a page of those that match (empty: everything does), and how many match in all.
+        """Return a page of the matches (empty: all match), and their number.
 
-        Newest first; with `queue_first_ms` >= 0 as they will be started: who waits since before that time, oldest
-        first, then by priority and age, then what does not wait.
+        Newest first; with `queue_first_ms` >= 0 as they will be started: those that wait since before that time, oldest
+        first, then by priority and age, then those that do not wait.
         """
         where, values = _matching(states, origin, user, text, removed)
         order = "serial DESC"
@@ -256,7 +337,7 @@ class JobStore:
                 f"state <> 'queued', NOT ({starved}), CASE WHEN {starved} THEN 0 ELSE -priority END, queued_ms, serial"
             )
         if text or queue_first_ms >= 0:
-            # What has to be looked at is looked at once, for both the page and the total.
+            # Every row has to be read: once for both the page and the total.
             found = self._db.execute(f"SELECT serial FROM jobs {where} ORDER BY {order}", values).fetchall()
             total, page = len(found), [serial for (serial,) in found[offset : offset + limit]]
         else:
@@ -265,17 +346,25 @@ class JobStore:
             newest = f"SELECT serial FROM jobs {where} ORDER BY {order} LIMIT :limit OFFSET :offset"
             page = [serial for (serial,) in self._db.execute(newest, values)]
         rows = {job.serial: job for job in self._of_serials(page)}
-        return [rows[serial] for serial in page], total
+        return [rows[serial] for serial in page if serial in rows], total
 
     def _of_serials(self, serials: list[int]) -> Iterator[JobRecord]:
         for at in range(0, len(serials), VARIABLES_MAX):
             part = serials[at : at + VARIABLES_MAX]
             marks = ", ".join("?" * len(part))
-            yield from map(JOBS.row, self._db.execute(f"{JOBS.select} WHERE serial IN ({marks})", part))
+            yield from self._jobs(self._db.execute(f"{JOBS.select} WHERE serial IN ({marks})", part))
 
     def _last(self, table: str) -> int:
         found = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
         return int(found[0]) if found is not None else 0
+
+
+def _damaged_job(row: Sequence[Any]) -> JobRecord:
+    """Return what is shown in the place of a job whose row is damaged; nothing of it can be used."""
+    nowhere = JobSpec(folder=os.devnull)
+    return JobRecord(
+        id=str(row[0]), serial=int(row[1]), spec=nowhere, created_ms=0, queued_ms=0, state=FAILED, reason=_DAMAGED
+    )
 
 
 def _matching(states: tuple[str, ...], origin: str, user: str, text: str, removed: bool) -> tuple[str, dict[str, Any]]:

@@ -4,14 +4,17 @@ A new field of a row is a new column; a store without it gets it when it is open
 program can still open such a store. `VERSION` rises only where it must not.
 """
 
-import os
+import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from contextlib import suppress
 from typing import Any, Final, Generic, TypeVar
+
+import xxhash
 
 from protocol.model.job_records import AttemptRecord, EventEntry, JobFiles, JobRecord, ManifestRange, SourceRecord
 from protocol.model.value import Column, RowFormat, Value
+from storage.durable import make_private
 
 APPLICATION_ID: Final = 0x53686F61
 """``Shoa``: says in the file's head whose it is."""
@@ -19,12 +22,15 @@ VERSION: Final = 2
 _MAGIC: Final = b"SQLite format 3\x00"
 _HEAD_BYTES: Final = 100
 
+REPORTED_MAX: Final = 1000
+CHECK: Final = "row_check"
+"""Column with a digest of its row."""
 _TYPES: Final = {int: "INTEGER", bool: "INTEGER", float: "REAL", str: "TEXT", bytes: "BLOB", tuple: "TEXT"}
 Row = TypeVar("Row", bound=Value)
 
 
 class Table(Generic[Row]):
-    """A table whose columns are the fields of a class, those of embedded values among them.
+    """Table whose columns are the fields of a class, those of embedded values among them, and a digest of each row.
 
     `keys` are the columns that are more than not null, and how; `primary` is a key of several columns; `owner` is one
     more column, the first, that the class does not have.
@@ -35,9 +41,13 @@ class Table(Generic[Row]):
     ) -> None:
         rows = RowFormat(cls)
         self.name = name
-        self.values: Callable[[Row], tuple[Any, ...]] = rows.row
-        self.row: Callable[[Sequence[Any]], Row] = rows.value
+        cast: dict[type, Callable[[Any], Any]] = {float: float, bool: int}
+        self._numbers = [(at, cast[each.kind]) for at, each in enumerate(rows.columns) if each.kind in cast]
+        self._row: Callable[[Row], tuple[Any, ...]] = rows.row
+        self._value: Callable[[Sequence[Any]], Row] = rows.value
         self._declared = {column.name: _declared(column, (keys or {}).get(column.name)) for column in rows.columns}
+        self._declared[CHECK] = f'"{CHECK}" INTEGER NOT NULL DEFAULT 0'
+        self._keys = () if owner else tuple(primary.split(", ")) if primary else tuple(keys or ())[:1]
         names = [f'"{column}"' for column in self._declared]
         written = [owner, *names] if owner else names
         self.select = f"SELECT {', '.join(names)} FROM {name} "
@@ -46,15 +56,69 @@ class Table(Generic[Row]):
         constraint = f", PRIMARY KEY ({primary})) STRICT, WITHOUT ROWID" if primary else ") STRICT"
         self.create = f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(parts)}{constraint}"
 
-    def rows(self, found: Iterable[tuple[Any, ...]]) -> list[Row]:
-        """Return the values of these rows."""
-        return [self.row(values) for values in found]
+    def values(self, row: Row) -> tuple[Any, ...]:
+        """Return what `put` takes of a row."""
+        values = list(self._row(row))
+        for at, kind in self._numbers:
+            values[at] = kind(values[at])  # as SQLite gives them back
+        return (*values, _digest(values))
+
+    def row(self, values: Sequence[Any]) -> Row:
+        """Return the value of a selected row. Raises `DamagedRow`."""
+        with suppress(TypeError, ValueError):
+            if self.is_whole(values):
+                return self._value(values[:-1])
+        raise DamagedRow(self.damage(values))
+
+    def is_whole(self, values: Sequence[Any]) -> bool:
+        """Return whether a selected row is as it was written."""
+        *held, check = values
+        return check in (0, _digest(held))  # 0: written by an older program
+
+    def damage(self, values: Sequence[Any]) -> str:
+        """Return a line that names a damaged row."""
+        return f"a row of {self.name} is damaged: {list(values[:2])!a:.200}"
+
+    def rows(self, found: Iterable[Sequence[Any]], stub: Callable[[Sequence[Any]], Row] | None = None) -> list[Row]:
+        """Return the values of these rows; a damaged one is reported, and left out or replaced by its `stub`."""
+        rows = []
+        for values in found:
+            try:
+                rows.append(self.row(values))
+            except DamagedRow as error:
+                report_once(str(error))
+                if stub is not None:
+                    with suppress(TypeError, ValueError):
+                        rows.append(stub(values))
+        return rows
+
+    def complete(self, db: sqlite3.Connection) -> None:
+        """Add the columns that a store of an older program lacks; rows that were whole are whole afterwards."""
+        there = {name for _, name, *_ in db.execute(f"PRAGMA table_info({self.name})")}
+        for statement in self.missing(db):
+            db.execute(statement)
+        if not there or set(self._declared) <= there:
+            return
+        names, renewed = list(self._declared), []
+        for row in db.execute(self.select).fetchall() if self._keys else ():
+            *held, check = row
+            before = [value for name, value in zip(names, held, strict=False) if name in there]
+            if CHECK not in there or check == _digest(before):
+                renewed.append((_digest(held), *(row[names.index(key)] for key in self._keys)))
+        where = " AND ".join(f'"{key}" = ?' for key in self._keys)
+        if renewed:
+            db.executemany(f'UPDATE {self.name} SET "{CHECK}" = ? WHERE {where}', renewed)
 
     def missing(self, db: sqlite3.Connection) -> list[str]:
         """Return what adds the columns that a store of an older program lacks."""
         there = {name for _, name, *_ in db.execute(f"PRAGMA table_info({self.name})")}
         lacking = [declared for column, declared in self._declared.items() if there and column not in there]
         return [f"ALTER TABLE {self.name} ADD COLUMN {declared}" for declared in lacking]
+
+
+def _digest(values: list[Any]) -> int:
+    """Return a digest of a row's values, never 0."""
+    return (xxhash.xxh3_64_intdigest(repr(values).encode("utf-8", "surrogatepass")) - (1 << 63)) or 1
 
 
 def _declared(column: Column, key: str | None) -> str:
@@ -86,20 +150,35 @@ _REST: Final = (
 )
 
 
+_logger = logging.getLogger(__name__)
+_reported: set[str] = set()
+
+
+def report_once(damage: str) -> None:
+    """Log damage of a store, the same only once."""
+    if damage not in _reported and len(_reported) < REPORTED_MAX:
+        _reported.add(damage)
+        _logger.error("job store: %s", damage)
+
+
+class DamagedRow(Exception):  # noqa: N818
+    """A row that is not as it was written. One line that names it."""
+
+
 class StoreFault(Exception):  # noqa: N818  (says whose fault, like the other faults)
     """The job store cannot be used. One line for people that names the file; nothing was changed in it."""
 
 
 def open_store(path: str) -> sqlite3.Connection:
-    """The one connection to the job store at `path`, made or brought to this version where it has to be.
+    """Open the one connection to the job store at `path`, made or brought to this version where it has to be.
 
-    Readable by its owner alone: addresses may hold passwords. What was committed is on the device, as far as that keeps
+    Readable by its owner alone. What was committed is on the device, as far as that keeps
     its promises: one sync a commit, in a write-ahead log that no other connection can share.
     Raises `StoreFault` for a file that is damaged, foreign, of a newer version or in use.
     """
     try:
         _look_at_head(path)
-        _make_private(path)
+        make_private(path)
         db = sqlite3.connect(path, isolation_level=None, timeout=2.0)
     except OSError as error:
         raise StoreFault(f"{path}: {error.strerror}") from error
@@ -116,13 +195,8 @@ def open_store(path: str) -> sqlite3.Connection:
     return db
 
 
-def _make_private(path: str) -> None:
-    Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-
-
 def _look_at_head(path: str) -> None:
-    """Refuse what can be refused without a word of SQL: even opening a database may change it."""
+    """Refuse what can be refused without SQL: even opening a database may change it."""
     try:
         with open(path, "rb") as file:
             head = file.read(_HEAD_BYTES)
@@ -143,7 +217,10 @@ def _check(path: str, *, application: int, version: int) -> None:
 
 
 def _settle(db: sqlite3.Connection, path: str) -> None:
+    # Damaged text must not keep the rows beside it from being read.
+    db.text_factory = lambda raw: raw.decode("utf-8", "replace")
     db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    db.execute("PRAGMA secure_delete = ON")
     db.execute("PRAGMA trusted_schema = OFF")
     # The first statement that reads takes the lock; what is in a log left behind by a crash counts from here on.
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
@@ -163,12 +240,19 @@ def _settle(db: sqlite3.Connection, path: str) -> None:
 def migrate(db: sqlite3.Connection) -> None:
     """Add the tables, columns and indices that the store lacks, all or none."""
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
-    added = [statement for table in TABLES for statement in table.missing(db)]
-    if version == VERSION and not added:
+    if version == VERSION and not any(table.missing(db) for table in TABLES):
         return
-    head = (f"PRAGMA application_id = {APPLICATION_ID}", f"PRAGMA user_version = {VERSION}")
-    steps = (*(table.create for table in TABLES), *added, *_REST, *head)
-    db.executescript(f"BEGIN IMMEDIATE; {'; '.join(steps)}; COMMIT;")
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        for table in TABLES:
+            db.execute(table.create)
+            table.complete(db)
+        for statement in (*_REST, f"PRAGMA application_id = {APPLICATION_ID}", f"PRAGMA user_version = {VERSION}"):
+            db.execute(statement)
+        db.execute("COMMIT")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
     # So that the head of the file says it, too, to a version that comes to read it.
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -181,6 +265,19 @@ def _in_words(path: str, error: sqlite3.Error) -> str:
     return f"{path} is damaged ({error}); move it away to begin with an empty one"
 
 
-def check_store(path: str) -> None:
-    """Raise `StoreFault` where the store at `path` cannot be used; one that is not there is made, and closed again."""
-    open_store(path).close()
+def check_store(path: str) -> list[str]:
+    """Check the store at `path`, made if there is none; return its damaged rows, a line each.
+
+    Events are left out: there are many, and nothing depends on one. Raises `StoreFault` where the store cannot be used.
+    It is closed again when this returns.
+    """
+    db = open_store(path)
+    damaged = []
+    try:
+        for table in (JOBS, SOURCES, ATTEMPTS, MANIFEST, FILES):
+            damaged += [table.damage(row) for row in db.execute(table.select) if not table.is_whole(row)]
+    except sqlite3.Error as error:
+        raise StoreFault(_in_words(path, error)) from error
+    finally:
+        db.close()
+    return damaged

@@ -6,8 +6,9 @@ Exactly one connection, used by one thread. Nothing is decided here: what the co
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
+
+from storage.durable import make_private
 
 PEERS_MAX: Final = 50_000
 """Beyond this the peers not seen for longest are deleted."""
@@ -76,7 +77,7 @@ class PeerStore:
 
     def __init__(self, path: str) -> None:
         if path != ":memory:":
-            Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private(path)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from actors.core.supervision.process_policy import HealthPolicy, RestartPolicy
 from actors.daemon import processes
-from actors.daemon.preflight import address_of, listening, locked_state, made_folder, with_secrets
+from actors.daemon.preflight import address_of, checked_job_store, listening, locked_state, made_folder, with_secrets
 from actors.daemon.systemd import SystemdNotifier
 from actors.runtime import log_setup
 from actors.runtime.process_stats import ProcessStats
@@ -133,6 +133,8 @@ class Daemon:
             settings, key_path = with_secrets(self._config.settings, self._config.settings.daemon.state)
             self._config = replace(self._config, settings=settings)
             made_folder(settings.daemon.downloads, "the downloads folder")
+            for note in checked_job_store(settings.daemon.state):
+                _logger.warning("note: %s", note)
             listener = leaving.enter_context(listening(settings.api))
             self._listener_fd = listener.fileno()
             self._address = address_of(listener, settings.api)

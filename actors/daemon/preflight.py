@@ -18,6 +18,8 @@ from protocol.config.paths import made_api_key, session_key
 from protocol.config.settings import ADMINISTRATOR, ANYWHERE, ApiKey, ApiSettings, Settings
 from protocol.model.errors import BadUsage
 from protocol.model.printable import printable
+from storage.durable import make_folder_private
+from storage.job_store import StoreFault, check_store
 
 LOCK_FILE: Final = "lock"
 JOBS_FILE: Final = "jobs.sqlite"
@@ -25,6 +27,7 @@ PEERS_FILE: Final = "peers.sqlite"
 FINISHED_FOLDER: Final = "finished"
 _BACKLOG: Final = 128
 LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
+DAMAGE_SHOWN_MAX: Final = 10
 
 
 class CannotStart(BadUsage):
@@ -37,6 +40,7 @@ def locked_state(folder: str) -> Iterator[None]:
     shown = printable(folder)
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
+        make_folder_private(folder)
         fd = os.open(os.path.join(folder, LOCK_FILE), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise CannotStart(f"the state folder {shown} cannot be written: {error.strerror}") from None
@@ -62,6 +66,18 @@ def made_folder(folder: str, what: str) -> None:
     except OSError as error:
         raise CannotStart(f"{what} {printable(folder)} cannot be made: {error.strerror}") from None
     _try_writing(folder, f"{what} {printable(folder)}")
+
+
+def checked_job_store(state: str) -> list[str]:
+    """Return notes about damaged rows of the job store. Raises `CannotStart` for one that cannot be used."""
+    try:
+        damaged = check_store(os.path.join(state, JOBS_FILE))
+    except StoreFault as fault:
+        raise CannotStart(printable(str(fault))) from None
+    shown = [printable(each) for each in damaged[:DAMAGE_SHOWN_MAX]]
+    if len(damaged) > len(shown):
+        shown.append(f"and {len(damaged) - len(shown)} more damaged rows")
+    return [f"job store: {each}; a job is shown as failed, order it again" for each in shown]
 
 
 def _try_writing(folder: str, what: str) -> None:

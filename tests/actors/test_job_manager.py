@@ -2,8 +2,10 @@
 
 import hashlib
 import resource
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +31,9 @@ SIZE = 4 << 20
 CONTENT = Content(SIZE)
 CHUNK = 64 * 1024
 NOBODY = "http://127.0.0.1:9/nothing"
+EVERY: dict[str, Any] = {
+    "states": (), "origin": "", "user": "", "text": "", "removed": False, "order": "newest", "offset": 0, "limit": 50
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -178,3 +183,21 @@ def test_every_order_that_was_answered_is_there_after_a_kill(tmp_path: Path) -> 
         found = daemon.ask(ListJobs, JobView, **EVERYTHING | {"limit": 1000})
         assert set(answered) <= {job.id for job in found}
         assert len({job.name for job in found}) == len(found)
+
+
+def test_a_damaged_row_stops_neither_the_start_nor_a_page(tmp_path: Path) -> None:
+    with JobManagerDaemon(tmp_path, alone=True, jobs_active_max=0) as daemon:
+        ordered = [daemon.order(f"http://a.example/{at}", name=f"{at}.bin").id for at in range(3)]
+    with sqlite3.connect(tmp_path / "jobs.sqlite") as db:
+        db.execute("UPDATE jobs SET state = CAST(X'FFFE' AS TEXT) WHERE id = ?", (ordered[1],))
+        db.execute("UPDATE sources SET url = 'http://evil.example/' WHERE id = ?", (ordered[2],))
+    db.close()
+    with JobManagerDaemon(tmp_path, alone=True, jobs_active_max=0) as daemon:
+        shown = {row.id: row for row in daemon.ask(ListJobs, JobView, **EVERY)}
+        assert [shown[id].state for id in ordered] == ["queued", "failed", "queued"]
+        assert "damaged" in shown[ordered[1]].reason
+        detail = daemon.job(ordered[2])
+        assert [(source.url, source.standing) for source in detail.sources] == [("", "dropped")]
+        assert daemon.ask(PauseJob, JobView, id=ordered[0])[0].state == "paused"
+        daemon.ask(DeleteJob, JobView, id=ordered[1])
+        assert len(daemon.ask(ListJobs, JobView, **EVERY)) == 2

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import socket
+import sqlite3
 import sys
 import threading
 import warnings
@@ -15,7 +16,15 @@ from typing import Any
 import pytest
 
 from actors.daemon.front import Health, applied
-from actors.daemon.preflight import CannotStart, address_of, listening, locked_state, made_folder, with_secrets
+from actors.daemon.preflight import (
+    CannotStart,
+    address_of,
+    checked_job_store,
+    listening,
+    locked_state,
+    made_folder,
+    with_secrets,
+)
 from actors.daemon.systemd import SystemdNotifier
 from actors.runtime import log_setup
 from actors.runtime.process_stats import ProcessStats
@@ -30,6 +39,9 @@ from protocol.config.settings import (
     LimitSettings,
     Settings,
 )
+from protocol.model.job_records import SaveJob
+from storage.job_store import JobStore
+from tests.storage.test_job_store import job
 
 ACCOUNT = Account(username="ann", password="secret")
 
@@ -141,6 +153,33 @@ def test_a_state_folder_is_its_owners_alone_and_one_daemons(tmp_path: Path) -> N
             pass
     with locked_state(str(state)):
         pass
+
+
+def test_a_state_folder_that_others_may_read_is_tightened(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    with locked_state(str(tmp_path)):
+        assert tmp_path.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_job_store_that_cannot_be_used_is_said_before_anything_is_started(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite"
+    assert checked_job_store(str(tmp_path)) == []
+    path.write_bytes(path.read_bytes()[:4096] + b"\xa5" * 8192)
+    with pytest.raises(CannotStart, match=r"jobs\.sqlite is damaged .*; move it away to begin with an empty one"):
+        checked_job_store(str(tmp_path))
+
+
+def test_damaged_rows_of_the_job_store_are_notes_and_no_reason_not_to_start(tmp_path: Path) -> None:
+    store = JobStore(str(tmp_path / "jobs.sqlite"))
+    store.apply([SaveJob(job(at)) for at in range(1, 16)])
+    store.close()
+    with sqlite3.connect(tmp_path / "jobs.sqlite") as db:
+        db.execute("UPDATE jobs SET size_bytes = 7 WHERE serial < 14")
+    db.close()
+    notes = checked_job_store(str(tmp_path))
+    assert len(notes) == 11
+    assert notes[0] == "job store: a row of jobs is damaged: ['id-1', 1]; a job is shown as failed, order it again"
+    assert "and 3 more damaged rows" in notes[-1]
 
 
 def test_a_folder_on_a_full_or_read_only_disk_is_said(tmp_path: Path) -> None:
