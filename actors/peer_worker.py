@@ -112,8 +112,7 @@ class PeerWorker(Actor):
         self._slot: int | None = None
         self._slot_s = 0.0
         self._aside = b""  # of a chunk that is not whole yet, while others have the slots
-        self._reading = False
-        self._offset_ok = True
+        self._from_start = False
         self._progressed_s = 0.0
         self._wake: Callable[[], None] = self._continue
 
@@ -150,23 +149,22 @@ class PeerWorker(Actor):
             case CapRate(rate_bytes_s=rate):
                 self._bucket.cap(rate, now_s=time.monotonic())
             case ProbeSource():
-                self._probe()
+                self._probe(message)
             case JobClosed():
                 self.actor_ref.stop(block=False)
             case _:
                 assert_never(message)
 
-    def _probe(self) -> None:
+    def _probe(self, asked: ProbeSource) -> None:
         job, source = self._request.job, self._request.source
         try:
-            probed = self._reader.probe()
+            probed = self._reader.probe(whole=asked.whole)
         except SourceFault as fault:
             failed = SourceFailed(
                 job=job, source=source, fault=fault.kind, detail=fault.detail, retry_after_s=fault.retry_after_s
             )
             self.bus.post(self._dispatcher, failed)
             return
-        self._offset_ok = probed.offset_ok
         answer = SourceProbed(
             job=job,
             source=source,
@@ -189,6 +187,7 @@ class PeerWorker(Actor):
             chunk_size=self._request.chunk_size,
             slot_bytes=SLOT_BYTES,
         )
+        self._from_start = granted.from_start
         self._slot_returns.learn(self._request.job, granted.store)
         self._progressed_s = 0.0
         self._revoked = False
@@ -263,20 +262,18 @@ class PeerWorker(Actor):
             self._finish(transfer)
 
     def _open(self, transfer: Transfer) -> None:
-        """Ask for what the transfer still lacks.
-
-        Where offsets are refused the body is the whole file: read on in it if it is not past the range, else from 0.
-        """
-        if self._offset_ok:
-            self._reader.open(transfer.position, transfer.stop_byte, size_bytes=transfer.size_bytes)
-            transfer.began = True
-        elif transfer.began:
+        """Ask for what the transfer still lacks. Where offsets are refused the body may begin before it."""
+        if self._from_start and transfer.began:
             raise SourceFault(FaultKind.SHORT_BODY, f"its body ended at byte {self._reader.position}")
-        else:
-            if not self._reading or self._reader.ended or self._reader.position > transfer.position:
-                self._reader.open(0, None, size_bytes=transfer.size_bytes)
+        stop, size = None if self._from_start else transfer.stop_byte, transfer.size_bytes
+        self._reader.open(transfer.position, stop, size_bytes=size, from_start=self._from_start)
+        transfer.began = True
+        self._step_back(transfer)
+
+    def _step_back(self, transfer: Transfer) -> None:
+        """Where the body begins before the range, read up to it first."""
+        if self._from_start and self._reader.position < transfer.position:
             transfer.begin(self._reader.position)
-        self._reading = True
 
     def _read(self, transfer: Transfer, slot: int) -> None:
         now_s = time.monotonic()
@@ -289,6 +286,7 @@ class PeerWorker(Actor):
             count = self._reader.read_into(self._arena.view(slot)[offset : offset + want])
             self._bucket.spend(count)
             transfer.took(count, now_s=time.monotonic())
+            self._step_back(transfer)
             if self._reader.ended and transfer.stop_byte is None:
                 transfer.body_ended()
         handover = transfer.handover(now_s=time.monotonic())
@@ -349,11 +347,8 @@ class PeerWorker(Actor):
         self.bus.post(self._dispatcher, finished)
 
     def _release(self, transfer: Transfer, fault: SourceFault) -> None:
-        if fault.kind is FaultKind.RANGE_REFUSED:
-            self._offset_ok = False
         self._revoked = self._handed is not None and not self._handed.connected and not transfer.began
         stopped = self._hang_up()
-        self._reading = False
         kept = transfer.surrender()
         if kept is not None and self._slot is not None:
             self._hand_over(transfer, self._slot, kept)
@@ -377,9 +372,8 @@ class PeerWorker(Actor):
         A body that cannot begin elsewhere stays open, for the next range may lie ahead. Not that of a connection that
         was handed over: its peer's upload slot is not ours to keep.
         """
-        if not self._offset_ok and not self._reader.ended and self._handed is None:
+        if self._from_start and not self._reader.ended and self._handed is None:
             return False
-        self._reading = False
         return self._hang_up()
 
     def _end(self, transfer: Transfer) -> None:

@@ -39,7 +39,10 @@ from protocol.messages import (
     StopJob,
 )
 from protocol.messages.addresses import FRONT, POOL, SESSION, split_address
+from protocol.model.filenames import safe_name
 from protocol.model.printable import printable
+from protocol.model.source_url import name_from_url
+from storage.layout import PART_SUFFIX
 from storage.shared_memory import Arena
 
 JOB: Final = 1
@@ -147,7 +150,14 @@ def _start_request(options: GetOptions) -> StartJob:
         watcher=FRONT,
         verbose=options.verbose,
         rows_s=ROWS_S,
+        begun=_has_part_file(options),
     )
+
+
+def _has_part_file(options: GetOptions) -> bool:
+    names = [options.spec.name] if options.spec.name else [name_from_url(url) for url in options.urls]
+    parts = (os.path.join(options.spec.folder, safe_name(name, "") + PART_SUFFIX) for name in names)
+    return any(os.path.exists(part) for part in parts)
 
 
 class View(Protocol):

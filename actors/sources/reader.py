@@ -26,14 +26,19 @@ class Probed:
 class Reader(Protocol):
     """Blocking reader of one source. Owned and used by exactly one thread. Every failure is a `SourceFault`."""
 
-    def probe(self) -> Probed:
-        """Ask for the file's size, name and validator. Blocks, within the limits of connecting and answering."""
+    def probe(self, *, whole: bool = False) -> Probed:
+        """Ask for the file's size, name and validator. Blocks, within the limits of connecting and answering.
 
-    def open(self, start: int, stop: int | None, *, size_bytes: int) -> None:
+        `whole`: by a request for the whole file, whose body the next `open` uses if it begins at byte 0.
+        """
+
+    def open(self, start: int, stop: int | None, *, size_bytes: int, from_start: bool = False) -> None:
         """Begin the body of bytes ``[start, stop)``; `stop` None: to the end of the file.
 
         `size_bytes`: the file's size, -1 unknown. Connects when needed (bounded) and asks; does not wait for
-        the answer, so what is wrong with it is raised by `read_into`. An open body is hung up first.
+        the answer, so what is wrong with it is raised by `read_into`. An open body is used where it serves, else hung
+        up first. `from_start`: the source takes no offsets; where the body then begins is `position`, once a
+        `read_into` has returned.
         """
 
     def read_into(self, view: memoryview) -> int:

@@ -48,16 +48,17 @@ class SlskReader:
         self.close()
         self._stream = PlainStream(socket.socket(fileno=fd))
 
-    def probe(self) -> Probed:
+    def probe(self, *, whole: bool = False) -> Probed:
         """Return what is known without asking; the size comes with the negotiation."""
         return Probed(size_bytes=-1, offset_ok=True, validator="", name=self._name, setup_s=0.0)
 
-    def open(self, start: int, stop: int | None, *, size_bytes: int) -> None:
+    def open(self, start: int, stop: int | None, *, size_bytes: int, from_start: bool = False) -> None:
         """Send the offset on a fresh connection. `stop` is not sent: the protocol has no field for it."""
         if self._opened_s is not None:
             self.close()
         if self._stream is None:
             raise SourceFault(FaultKind.TURN_LOST, f"{self.peer}: the connection is gone")
+        start = 0 if from_start else start
         self._start = self._position = start
         self._size_bytes = size_bytes
         self._opened_s = time.monotonic()

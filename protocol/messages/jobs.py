@@ -41,6 +41,8 @@ class StartJob(Message, tag=0):
     """Shortest time between two reports of single sources and of the chunk map."""
     make_folder: bool = False
     """Make the last part of the folder where it is missing."""
+    begun: bool = False
+    """There may be a part file of it."""
 
     def restarted(self, *, elapsed_s: float, resumed_bytes: int) -> "StartJob":
         """Return the same job for another hub."""

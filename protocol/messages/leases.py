@@ -9,10 +9,14 @@ from protocol.model.job_spec import TransferPolicy
 
 
 class ProbeSource(Message, tag=7):
-    """Find out size, name, validator and whether offsets work."""
+    """Find out size, name, validator and whether offsets work.
+
+    `whole`: by a request for the whole file, whose answer can be the download from byte 0 on.
+    """
 
     job: int
     source: int
+    whole: bool = False
 
 
 class SourceProbed(Message, tag=8):
@@ -53,6 +57,8 @@ class LeaseGranted(Message, tag=10):
     """Of the file; -1: unknown, transfer to the end of the body."""
     store: int = 0
     """Number of the store process that has the part file open, see `SlotFilled`."""
+    from_start: bool = False
+    """The source takes no offsets: its body may begin before the range."""
 
 
 class LeaseExtended(Message, tag=11):

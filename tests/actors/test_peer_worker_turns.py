@@ -85,8 +85,11 @@ class World:
     def say(self, message: Message) -> None:
         self.rooms["hub"].post(WORKER, message)
 
-    def grant(self, first: int, stop: int, *, lease: int = 1) -> None:
-        self.say(LeaseGranted(job=1, source=1, lease=lease, first=first, stop=stop, size_bytes=SIZE))
+    def grant(self, first: int, stop: int, *, lease: int = 1, from_start: bool = False) -> None:
+        granted = LeaseGranted(
+            job=1, source=1, lease=lease, first=first, stop=stop, size_bytes=SIZE, from_start=from_start
+        )
+        self.say(granted)
 
     def hand(self, *, ticket: int = 5) -> socket.socket:
         """The uploader's end of the connection the worker gets."""
@@ -249,7 +252,7 @@ def test_a_peer_that_refuses_offsets_is_read_from_the_beginning_next_time(world:
         assert offset_said(peer) == 5 * CHUNK
         peer.close()
     assert world.hear(LeaseReleased).fault == FaultKind.RANGE_REFUSED
-    world.grant(5, 11, lease=2)
+    world.grant(5, 11, lease=2, from_start=True)
     with world.hand() as peer:
         assert offset_said(peer) == 0
         peer.sendall(BODY)

@@ -75,7 +75,6 @@ def test_a_command_that_makes_no_sense_is_refused_in_one_line(shoal: Shoal, word
     [
         ("gone", "404 Not Found"),
         ("forbidden", "403 Forbidden"),
-        ("gzip", "encoded as gzip"),
         ("looping", "redirects in a circle"),
         ("astray", "ftp"),
         ("wrong", "sends bytes 1 to"),
@@ -88,6 +87,12 @@ def test_a_source_that_cannot_be_used_is_named_with_its_fault(shoal: Shoal, box:
     assert said in done.the_line
     assert f"127.0.0.1:{box.port(name)}" in done.the_line
     assert shoal.files == []
+
+
+def test_a_file_that_is_compressed_for_the_transfer_is_decoded(shoal: Shoal, box: Box) -> None:
+    done = shoal.get(box.url("gzip"), "-o", "file.bin")
+    assert done.code == 0, done
+    assert CONTENT.matches(shoal.folder / "file.bin")
 
 
 def test_all_refusing_sources_are_named(shoal: Shoal, box: Box) -> None:

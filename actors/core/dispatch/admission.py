@@ -239,7 +239,16 @@ class Admission:
             return
         self._report.first_request(now_s)
         source.asked, source.asked_s = True, now_s
-        self._out.post(source.worker, ProbeSource(job=self.job.job, source=source.id))
+        probe = ProbeSource(job=self.job.job, source=source.id, whole=self._begins_at_once)
+        self._out.post(source.worker, probe)
+
+    @property
+    def _begins_at_once(self) -> bool:
+        """Whether the answer to the probe can be the download: some links are good for one request."""
+        spec, alone = self.job.spec, self.job.source_count == len(self.sources) == 1
+        return alone and not (
+            self.job.begun or self.job.attempt or self.first_probed_s or spec.policy.preallocate or spec.term
+        )
 
 
 def consider(

@@ -119,6 +119,8 @@ class Leases:
             source.chunks += count
             source.bytes_stored += message.length_bytes
             record_delivery(source)
+            if lease is not None and lease.first > 0 and source.traits.offset_ok:
+                source.offset_proven = True
             self.report.stored(source, change.new, message.length_bytes)
             if self.job.verbose:
                 self._out.extend(self.report.arrivals(source, change.new, tracker, lease))
@@ -209,8 +211,11 @@ class Leases:
             return
         source = self.sources[lease.source]
         others = (other for other in self.sources.values() if other is not source)
-        if isinstance(message, SourceSlowed) and not any(other.usable and other.probed for other in others):
+        alone = not any(other.usable and other.probed for other in others)
+        if alone and isinstance(message, SourceSlowed):
             return  # the only one left: slow is better than nothing
+        if alone and lease.received_bytes == 0 and not source.peer:
+            return  # its worker's own, longer limit of the first byte ends it
         kind, detail = _rate_fault(message, received_bytes=lease.received_bytes)
         progressed = lease.next > lease.first
         self._revoke(lease, now_s)
@@ -390,6 +395,7 @@ class Leases:
             stop=lease.stop,
             size_bytes=self.size_bytes,
             store=self.store,
+            from_start=not source.traits.offset_ok,
         )
         self._out.post(source.worker, granted)
 

@@ -71,7 +71,9 @@ class Source:
     lost_s: float | None = None  # since when it has had no worker, None with one
     failures: int = 0  # consecutive, without a stored chunk between them
     busy_answers: int = 0
+    obeyed_s: float = 0.0  # sum of the waits it asked for, without a stored chunk between them
     proven: bool = False  # has delivered a stored chunk of this job
+    offset_proven: bool = False  # ... from an offset that is not 0
     rate_bytes_s: float = 0.0  # 0: unknown
     bytes_stored: int = 0
     chunks: int = 0
@@ -132,16 +134,11 @@ COOL_MAX_S: Final = 600.0
 REJOIN_S_MAX: Final = 10.0
 """A source whose worker is gone is waited for this long: a process restarts within it."""
 
+RETRY_AFTER_TOTAL_S_MAX: Final = 600.0
+"""A server's wishes to wait are obeyed for so long without a byte in between, then the source cools."""
+
 _BANNED: Final = frozenset(
     {
-        FaultKind.NO_SUCH_HOST,
-        FaultKind.TLS_UNTRUSTED,
-        FaultKind.NOT_FOUND,
-        FaultKind.FORBIDDEN,
-        FaultKind.WRONG_RANGE,
-        FaultKind.CHANGED,
-        FaultKind.ENCODED,
-        FaultKind.REDIRECT_LOOP,
         FaultKind.UNSUPPORTED_URL,
         FaultKind.SIZE_DIFFERS,
         FaultKind.DISPUTED,
@@ -150,7 +147,20 @@ _BANNED: Final = frozenset(
         FaultKind.PRIVATE_ADDRESS,
     }
 )
-"""Faults that time does not mend."""
+"""Faults that prove bad will or other content, or that time does not mend."""
+_FINAL_AT_FIRST: Final = frozenset(
+    {
+        FaultKind.NO_SUCH_HOST,
+        FaultKind.TLS_UNTRUSTED,
+        FaultKind.NOT_FOUND,
+        FaultKind.FORBIDDEN,
+        FaultKind.CHANGED,
+        FaultKind.ENCODED,
+        FaultKind.REDIRECT_LOOP,
+    }
+)
+"""Faults that are final where they come first. A source that has delivered may give an odd answer once: there they are
+failures like others, which wait before the next attempt."""
 _COOLED: Final = frozenset(
     {
         FaultKind.SLOW,
@@ -177,21 +187,22 @@ def record_failure(
         return
     source.reason = detail
     if progressed:
-        source.failures = source.busy_answers = 0
-    if kind in _BANNED:
+        source.failures, source.busy_answers, source.obeyed_s = 0, 0, 0.0
+    if kind in _BANNED or (kind in _FINAL_AT_FIRST and not source.proven):
         source.state = SourceState.BANNED
-    elif kind is FaultKind.RANGE_REFUSED:
-        _give_up_offsets(source, detail)
-    elif kind is FaultKind.BUSY:
+    elif kind is FaultKind.RANGE_REFUSED and source.traits.offset_ok and not source.offset_proven:
+        source.traits = replace(source.traits, offset_ok=False)
+        source.reason = f"{detail}; used from the start of the file only"
+    elif kind is FaultKind.BUSY or (kind is FaultKind.SERVER_ERROR and retry_after_s > 0):
         _wait_for_busy(source, retry_after_s, now_s)
     elif kind in _COOLED or (source.traits.abort_is_costly and kind in _COOLED_IF_COSTLY):
         cool_down(source, now_s)
     else:
         source.failures += 1
-        if kind is FaultKind.STALLED:
-            progressed = False  # what it sent before does not make the silence shorter
+        if kind is FaultKind.STALLED or kind in _FINAL_AT_FIRST:
+            progressed = False  # what it sent before does not make the silence shorter, nor the answer better
         if source.failures >= FAILURES_MAX:
-            cool_down(source, now_s)
+            _give_up(source, kind, now_s)
         elif not progressed:
             source.not_before_s = now_s + min(BACK_OFF_FIRST_S * 2 ** (source.failures - 1), BACK_OFF_MAX_S)
 
@@ -214,21 +225,27 @@ def end_cooldown(source: Source) -> None:
 def record_delivery(source: Source) -> None:
     """Note that a chunk of it was stored: it is proven and its row of failures is over."""
     source.proven = True
-    source.failures = source.busy_answers = 0
+    source.failures, source.busy_answers, source.obeyed_s = 0, 0, 0.0
     source.reason = ""
 
 
-def _give_up_offsets(source: Source, detail: str) -> None:
-    if not source.traits.offset_ok:  # it refused even a transfer from byte 0
+def _give_up(source: Source, kind: FaultKind, now_s: float) -> None:
+    """After too many failures in a row: ban what has other content now, use the rest otherwise or later."""
+    if kind is FaultKind.CHANGED:
         source.state = SourceState.BANNED
-        return
-    source.traits = replace(source.traits, offset_ok=False)
-    source.reason = f"{detail}; used from the start of the file only"
+    elif kind is FaultKind.RANGE_REFUSED and source.traits.offset_ok:
+        source.traits = replace(source.traits, offset_ok=False)
+        source.failures, source.offset_proven = 0, False
+    else:
+        cool_down(source, now_s)
 
 
 def _wait_for_busy(source: Source, retry_after_s: float, now_s: float) -> None:
-    source.busy_answers += 1
-    if source.busy_answers >= BUSY_ANSWERS_MAX or retry_after_s > COOL_MAX_S:
+    """Wait as the server says, which is no failure while it is bounded; without a word of it, longer each time."""
+    source.busy_answers += retry_after_s <= 0
+    source.obeyed_s += retry_after_s
+    if source.busy_answers >= BUSY_ANSWERS_MAX or source.obeyed_s > RETRY_AFTER_TOTAL_S_MAX:
+        source.obeyed_s = 0.0
         cool_down(source, now_s)
         source.not_before_s = max(source.not_before_s, now_s + retry_after_s)
     elif retry_after_s > 0:

@@ -36,6 +36,7 @@ def start_request(job: Job, *, now_ms: int) -> StartJob:
         resumed_bytes=attempt.record.resumed_bytes if restarted else -1,
         waits=record.spec.origin != SLSKD,
         make_folder=True,
+        begun=record.stored_bytes > 0,
     )
 
 

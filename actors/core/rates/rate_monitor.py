@@ -146,6 +146,7 @@ class RateMonitor:
             transfer.grown_s = now_s
             if transfer.first_byte_s is None:
                 transfer.first_byte_s, transfer.first_bytes = now_s, message.received_bytes
+                transfer.reported = False  # that it was silent until now is over
         transfer.received_bytes = message.received_bytes
         if transfer.first_byte_s is not None:
             transfer.marks.append((now_s, message.received_bytes))

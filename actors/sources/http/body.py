@@ -13,6 +13,13 @@ from actors.sources.reader import SLICE_S
 from actors.sources.socket_io import Stream
 
 SCRATCH_BYTES: Final = 64 * 1024
+FRAMING_BYTES_MAX: Final = 1 << 20
+FRAMING_SHARE_MAX: Final = 8
+"""Chunk sizes, extensions and trailers may be this many times as long as the data, and `FRAMING_BYTES_MAX` more."""
+
+
+class BrokenBody(Exception):  # noqa: N818  (named as the faults are)
+    """The body is not of its framing or its coding; the text says of which."""
 
 
 class Body(Protocol):
@@ -26,7 +33,7 @@ class Body(Protocol):
     def cut(self) -> bool: ...
 
     def read_into(self, view: memoryview) -> int:
-        """Read the bytes that come within a slice. Raises `OSError` or `h11.RemoteProtocolError`."""
+        """Read the bytes that come within a slice. Raises `OSError` or `BrokenBody`."""
 
     def settle(self) -> bool:
         """Discard a small rest that is here already; return whether the stream may carry the next request."""
@@ -106,12 +113,13 @@ class OpenBody:
 class ChunkedBody:
     """Chunked body, decoded by h11. Copies, and may: servers of large files announce their length."""
 
-    def __init__(self, stream: Stream, parser: h11.Connection) -> None:
+    def __init__(self, stream: Stream, early: bytes) -> None:
         self._stream = stream
-        self._h11 = parser
+        self._h11 = _chunk_parser(early)
         self._scratch = bytearray(SCRATCH_BYTES)
         self._ready = memoryview(b"")
         self._ended = False
+        self._framing_bytes = len(early)
 
     @property
     def left(self) -> int | None:
@@ -139,6 +147,9 @@ class ChunkedBody:
     def _receive(self) -> bool:
         count = self._stream.fill(memoryview(self._scratch), whole=False)
         if count:
+            self._framing_bytes += count
+            if self._framing_bytes > FRAMING_BYTES_MAX:
+                raise BrokenBody("more chunk framing than file")
             self._h11.receive_data(bytes(self._scratch[:count]))
         return count > 0
 
@@ -158,9 +169,13 @@ class ChunkedBody:
         """Get the next decoded data. False: there is none now."""
         if self._ended:
             return False
-        event = self._h11.next_event()
+        try:
+            event = self._h11.next_event()
+        except h11.RemoteProtocolError as error:
+            raise BrokenBody("broken chunks") from error
         if isinstance(event, h11.Data):
             self._ready = memoryview(event.data)
+            self._framing_bytes = max(0, self._framing_bytes - FRAMING_SHARE_MAX * len(event.data))
             return True
         self._ended = isinstance(event, h11.EndOfMessage)
         return False
@@ -174,6 +189,16 @@ class ChunkedBody:
             if not taken and not self.ended and (self._stream.eof or self._stream.idle() or not self._receive()):
                 return False
         return self.ended and not self._h11.trailing_data[0] and self._stream.idle()
+
+
+def _chunk_parser(early: bytes) -> h11.Connection:
+    """Return a parser that stands at the start of a chunked body, behind a head of our own making."""
+    parser = h11.Connection(h11.CLIENT)
+    parser.send(h11.Request(method="GET", target="/", headers=[("Host", "x")]))
+    parser.send(h11.EndOfMessage())
+    parser.receive_data(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + early)
+    parser.next_event()
+    return parser
 
 
 def _copy_out(early: memoryview, view: memoryview) -> tuple[int, memoryview]:

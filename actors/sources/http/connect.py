@@ -6,9 +6,10 @@ from typing import Any, Final
 
 import h11
 
+from actors.sources.http.head import HeadParser
 from actors.sources.http.proxy import Proxy
 from actors.sources.http.request_options import bind_local, family_of
-from actors.sources.http.settings import HEAD_BYTES_MAX, NO_OPTIONS, plain, status_words
+from actors.sources.http.settings import NO_OPTIONS, plain, status_words
 from actors.sources.http.target import Target
 from actors.sources.socket_io import PlainStream, Stream
 from protocol.model.faults import FaultKind, SourceFault
@@ -110,33 +111,31 @@ def _tunnel(sock: socket.socket, target: Target, proxy: Proxy, user_agent: str, 
     fields = [("Host", f"{host}:{target.port}"), ("User-Agent", user_agent)]
     if proxy.login:
         fields.append(("Proxy-Authorization", proxy.login))
-    parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES_MAX)
+    parser = HeadParser(f"the proxy {proxy.host}")
     request = h11.Request(method="CONNECT", target=f"{host}:{target.port}", headers=fields)
     try:
-        sock.sendall(parser.send(request) or b"")
+        sock.sendall(h11.Connection(h11.CLIENT).send(request) or b"")
         status = _tunnel_status(sock, parser, until_s)
     except TimeoutError as error:
         raise SourceFault(FaultKind.CONNECT_TIMEOUT, f"the proxy {proxy.host} did not answer in time") from error
     except OSError as error:
         raise SourceFault(FaultKind.RESET, f"the proxy {proxy.host} broke the connection") from error
-    except h11.RemoteProtocolError as error:
-        raise SourceFault(FaultKind.BAD_ANSWER, f"the proxy {proxy.host} does not answer in HTTP") from error
     if not 200 <= status < 300:
         kind = _TUNNEL_REFUSALS.get(status, FaultKind.REFUSED)
         raise SourceFault(kind, f"the proxy {proxy.host} says {status_words(status)}")
-    if parser.trailing_data[0]:
+    if parser.rest:
         raise SourceFault(FaultKind.BAD_ANSWER, f"the proxy {proxy.host} speaks before the server can")
 
 
-def _tunnel_status(sock: socket.socket, parser: h11.Connection, until_s: float) -> int:
+def _tunnel_status(sock: socket.socket, parser: HeadParser, until_s: float) -> int:
     while True:
-        event = parser.next_event()
-        if isinstance(event, h11.Response):
-            return event.status_code
-        if isinstance(event, h11.InformationalResponse):
-            continue
         left_s = until_s - time.monotonic()
         if left_s <= 0:
             raise TimeoutError
         sock.settimeout(left_s)
-        parser.receive_data(sock.recv(4096))
+        data = sock.recv(4096)
+        if not data:
+            raise parser.bad("closes the connection without an answer")
+        head = parser.feed(memoryview(data))
+        if head is not None:
+            return head.status

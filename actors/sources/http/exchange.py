@@ -5,12 +5,13 @@ from typing import Final
 
 import h11
 
-from actors.sources.http.body import Body, ChunkedBody, CountedBody, OpenBody
+from actors.sources.http.body import Body, BrokenBody, ChunkedBody, CountedBody, OpenBody
 from actors.sources.http.connect import connect
-from actors.sources.http.head import Head, head_of
+from actors.sources.http.encoding import DecodedBody
+from actors.sources.http.head import Head, HeadParser
 from actors.sources.http.proxy import Proxy
 from actors.sources.http.request_options import Logins, proxy_of, request_fields
-from actors.sources.http.settings import HEAD_BYTES_MAX, HttpSettings
+from actors.sources.http.settings import HttpSettings
 from actors.sources.http.target import Target
 from actors.sources.socket_io import Stream
 from protocol.model.faults import FaultKind, SourceFault
@@ -35,11 +36,10 @@ class Exchange:
         self._connect_s = 0.0
         self._sent_s = 0.0
         self._head_s = 0.0
-        self._any_received = False
         self._asking = False
         self._target: Target | None = None
         self._request: list[tuple[str, str]] = []
-        self._h11 = h11.Connection(h11.CLIENT)
+        self._parser = HeadParser("")
         self._head: Head | None = None
         self._body: Body | None = None
 
@@ -62,12 +62,12 @@ class Exchange:
         if self._stream is None:
             self._connect(self._target, proxy)
         assert self._stream is not None
-        self._h11 = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES_MAX)
-        self._asking, self._any_received, self._head, self._body = True, False, None, None
-        data = (self._h11.send(self._get(self._target, proxy)) or b"") + (self._h11.send(h11.EndOfMessage()) or b"")
+        self._parser = HeadParser(self._host)
+        self._asking, self._head, self._body = True, None, None
+        request = h11.Connection(h11.CLIENT).send(self._get(self._target, proxy))
         self._sent_s = time.monotonic()
         try:
-            self._stream.send(data)
+            self._stream.send(request or b"")
         except OSError as error:
             self._again_or(error)
 
@@ -104,12 +104,12 @@ class Exchange:
     def _again_or(self, error: OSError | None) -> None:
         """Send again on a new connection, once, when a kept one was closed while idle; else raise RESET."""
         self._drop()
-        if self._reused and not self._any_received:
+        if self._reused and not self._parser.begun:
             self._reused = False
             self._send()
             return
         words = "broke the connection" if error else "closed the connection"
-        when = "in the middle of its answer" if self._any_received else "without an answer"
+        when = "in the middle of its answer" if self._parser.begun else "without an answer"
         raise SourceFault(FaultKind.RESET, f"{self._host} {words} {when}") from error
 
     @property
@@ -127,7 +127,8 @@ class Exchange:
             self._again_or(error)
             return None
         if count:
-            self._read_head(self._scratch[:count])
+            self._head = self._parser.feed(self._scratch[:count])
+            self._head_s = time.monotonic() - self._sent_s
         elif stream.eof:
             self._again_or(None)
         if self._head is None and time.monotonic() - self._sent_s > self._settings.head_timeout_s:
@@ -135,23 +136,6 @@ class Exchange:
                 FaultKind.SILENT, f"{self._host} did not answer within {self._settings.head_timeout_s:g} s"
             )
         return self._head
-
-    def _read_head(self, data: memoryview) -> None:
-        first = not self._any_received
-        self._any_received = True
-        if first and not b"HTTP/1.".startswith(bytes(data[:7])):
-            # h11 would wait for the end of a line that may never come.
-            raise SourceFault(FaultKind.BAD_ANSWER, f"{self._host} does not answer in HTTP")
-        self._h11.receive_data(bytes(data))
-        try:
-            event = self._h11.next_event()
-            while isinstance(event, h11.InformationalResponse):
-                event = self._h11.next_event()
-        except h11.RemoteProtocolError as error:
-            raise SourceFault(FaultKind.BAD_ANSWER, f"{self._host} does not answer in proper HTTP") from error
-        if isinstance(event, h11.Response):
-            self._head_s = time.monotonic() - self._sent_s
-            self._head = head_of(event, self._host)
 
     def body(self) -> Body:
         """Return the body after the head. Owned by this exchange, invalid after `settle`."""
@@ -161,10 +145,14 @@ class Exchange:
             self._body = self._framed(self._head, self._stream)
         return self._body
 
+    def decode(self, coding: str) -> None:
+        """Have the body decoded from a content coding."""
+        self._body = DecodedBody(self.body(), coding)
+
     def _framed(self, head: Head, stream: Stream) -> Body:
-        if head.chunked and head.length is None:
-            return ChunkedBody(stream, self._h11)
-        early = self._h11.trailing_data[0]
+        if head.chunked:
+            return ChunkedBody(stream, self._parser.rest)
+        early = self._parser.rest
         return OpenBody(stream, early) if head.length is None else CountedBody(stream, early, head.length)
 
     def settle(self) -> bool:
@@ -178,7 +166,7 @@ class Exchange:
         body = self.body()
         try:
             kept = body.settle() and self._head.keep_alive
-        except (OSError, h11.RemoteProtocolError):
+        except (OSError, BrokenBody):
             kept = False
         if not kept:
             self._drop()

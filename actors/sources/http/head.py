@@ -1,18 +1,20 @@
-"""Response head: status, framing, validators, Retry-After and the proposed file name."""
+"""Response head parser: status, fields, body framing, validators and Retry-After.
+
+Servers are read as leniently as curl reads them (odd field names, lines without a colon, any HTTP version), but never
+so that it is unclear where the body ends: contradicting lengths and unknown transfer codings are refused, and a
+connection on which anything odd was said is not used again.
+"""
 
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
-import h11
-
-from actors.sources.http.settings import SIZE_BYTES_MAX, TEXT_MAX, plain, status_words
+from actors.sources.http.settings import HEAD_BYTES_MAX, SIZE_BYTES_MAX, plain, status_words
 from protocol.model.faults import FaultKind, SourceFault
 
-REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+REDIRECTS: Final = frozenset({300, 301, 302, 303, 307, 308})
 RETRY_AFTER_S_MAX: Final = 3600.0
 _KINDS: Final = {
     401: FaultKind.FORBIDDEN,
@@ -27,75 +29,167 @@ _KINDS: Final = {
     451: FaultKind.FORBIDDEN,
     503: FaultKind.BUSY,
 }
-_PARAMETER: Final = re.compile(r';\s*([\w*-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;]*)')
-_EXTENDED: Final = re.compile(r"(utf-8|iso-8859-1)'[^']*'(.*)", re.IGNORECASE | re.DOTALL)
+_STATUS_LINE: Final = re.compile(rb"HTTP(?:/(\d{1,3})(?:\.(\d{1,3}))?)?[ \t]+([1-9]\d\d)(?:[ \t].*)?", re.DOTALL)
+_LINE_END: Final = re.compile(rb"\r{0,2}\n")
+_HEAD_END: Final = re.compile(rb"\n\r{0,2}\n")
+_HEAD_END_BYTES_MAX: Final = 4
+_NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_BLANK_BYTES_MAX: Final = 64
+_LISTS: Final = frozenset({"connection", "content-encoding", "accept-ranges"})
+"""Fields whose repetitions are one list; of any other the first is taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """Status and fields (names in lower case; repeated ones joined with commas) of one final answer."""
+    """Status, fields (names in lower case) and framing of one final answer.
+
+    `length`: bytes of body as announced, None when only its end will show it. `keep_alive`: the connection may carry
+    another request after the body.
+    """
 
     status: int
     fields: dict[str, str]
+    length: int | None
+    chunked: bool
     keep_alive: bool
+    cookies: list[str] = field(default_factory=list)
+
+    def tokens(self, name: str) -> list[str]:
+        """Return the members of a field that is a comma-separated list, in lower case."""
+        return [token for token in (each.strip().lower() for each in self.fields.get(name, "").split(",")) if token]
+
+
+class HeadParser:
+    """Collects the bytes of one answer until its head is complete. `rest`: body bytes that came along with it."""
+
+    def __init__(self, host: str) -> None:
+        self.rest = b""
+        self._host = host
+        self._data = bytearray()
+        self._searched = 0
 
     @property
-    def chunked(self) -> bool:
-        return "transfer-encoding" in self.fields  # h11 lets no other coding pass
+    def begun(self) -> bool:
+        """Whether anything has been received."""
+        return bool(self._data)
 
-    @property
-    def length(self) -> int | None:
-        """Announced length of the body, None when only its end will show it."""
-        if self.status in (204, 304):
-            return 0
-        if self.chunked or "content-length" not in self.fields:
+    def feed(self, data: memoryview) -> Head | None:
+        """Add received bytes; return the head of the final answer when it is complete."""
+        self._data += data
+        while True:
+            start = self._begin()
+            end = self._end(start)
+            if end is None:
+                if len(self._data) > HEAD_BYTES_MAX:
+                    raise self.bad("sends a head without end")
+                return None
+            lines = _LINE_END.split(bytes(self._data[start:end]).rstrip(b"\r\n"))
+            match = _STATUS_LINE.fullmatch(lines[0])
+            if match is None:
+                raise self.bad("does not answer in HTTP")
+            status = int(match[3])
+            del self._data[:end]
+            self._searched = 0
+            if status == 101:
+                raise self.bad("wants to speak another protocol")
+            if status >= 200:
+                self.rest = bytes(self._data)
+                return self._head(status, _modern(match), lines[1:])
+
+    def bad(self, words: str) -> SourceFault:
+        """Return the fault of an answer that is not proper HTTP."""
+        return SourceFault(FaultKind.BAD_ANSWER, f"{self._host} {words}")
+
+    def _begin(self) -> int:
+        """Return where the status line begins. Anything but ``HTTP`` there is refused before its line has an end."""
+        start = 0
+        while start < len(self._data) and self._data[start] in b"\r\n":
+            start += 1
+        if start > _BLANK_BYTES_MAX or not b"HTTP".startswith(bytes(self._data[start : start + 4])):
+            raise self.bad("does not answer in HTTP")
+        return start
+
+    def _end(self, start: int) -> int | None:
+        """Return the offset behind the empty line that ends the head, None when it has not come yet."""
+        found = _HEAD_END.search(self._data, max(self._searched, start))
+        self._searched = max(0, len(self._data) - _HEAD_END_BYTES_MAX)
+        return None if found is None else found.end()
+
+    def _head(self, status: int, modern: bool, lines: list[bytes]) -> Head:
+        found, odd = _fields(lines)
+        fields: dict[str, str] = {}
+        for name, value in found:
+            if name in _LISTS and name in fields:
+                fields[name] += f", {value}"
+            else:
+                fields.setdefault(name, value)
+        codings = [token for token in _list_of(found, "transfer-encoding") if token != "identity"]
+        if codings not in ([], ["chunked"]):
+            raise self.bad(f"sends its answer in the transfer coding {plain(', '.join(codings), 40)}, which is unknown")
+        length = self._length(_list_of(found, "content-length"))
+        chunked = bool(codings) and status not in (204, 304)
+        clear = not odd and ("transfer-encoding" not in fields or (chunked and length is None))
+        return Head(
+            status=status,
+            fields=fields,
+            length=0 if status in (204, 304) else None if chunked else length,
+            chunked=chunked,
+            keep_alive=modern and clear and "close" not in _list_of(found, "connection"),
+            cookies=[value for name, value in found if name == "set-cookie"],
+        )
+
+    def _length(self, values: list[str]) -> int | None:
+        if not values:
             return None
-        # h11 has checked that these are digits, and that repeated ones agree; 20 are more than a file can need.
-        return int(self.fields["content-length"].partition(",")[0][:20])
-
-    @property
-    def validator(self) -> str:
-        """Validator prefixed with ``etag:`` or ``date:``; empty when there is none that is strong."""
-        etag = self.fields.get("etag", "")
-        if len(etag) >= 2 and etag[0] == etag[-1] == '"' and len(etag) <= TEXT_MAX:
-            return f"etag:{etag}"
-        date = self.fields.get("last-modified", "")
-        return f"date:{date}" if date and len(date) <= TEXT_MAX else ""
-
-    def differs_from(self, validator: str) -> bool:
-        """Whether this is certainly another version than the one with `validator`."""
-        kind, mine = validator.partition(":")[0], self.validator
-        return bool(validator) and mine.startswith(f"{kind}:") and mine != validator
+        if len(set(values)) > 1 or not (values[0].isascii() and values[0].isdigit()):
+            raise self.bad("announces no clear length of its answer")
+        if len(values[0]) > 19 or int(values[0]) > SIZE_BYTES_MAX:
+            raise self.bad("announces a length that no file has")
+        return int(values[0])
 
 
-def head_of(event: h11.Response, host: str) -> Head:
-    """Return the head that h11 read. A length that no file can have is BAD_ANSWER."""
-    fields: dict[str, str] = {}
-    for raw_name, raw_value in event.headers:
-        name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")
-        fields[name] = f"{fields[name]}, {value}" if name in fields else value
-    tokens = [token.strip().lower() for token in fields.get("connection", "").split(",")]
-    head = Head(
-        status=event.status_code, fields=fields, keep_alive=event.http_version == b"1.1" and "close" not in tokens
-    )
-    if (head.length or 0) > SIZE_BYTES_MAX:
-        raise SourceFault(FaultKind.BAD_ANSWER, f"{host} announces a length that no file has")
-    return head
+def _modern(match: re.Match[bytes]) -> bool:
+    """Whether a connection of this version stays open by default."""
+    return match[1] == b"1" and match[2] is not None and match[2] != b"0"
+
+
+def _fields(lines: list[bytes]) -> tuple[list[tuple[str, str]], bool]:
+    """Return the fields in order, and whether any line was not as it should be.
+
+    Lines without a name are left out with their continuations, space before the colon is not part of the name.
+    """
+    found: list[tuple[str, str]] = []
+    odd = kept = False
+    for line in lines:
+        if line[:1] in (b" ", b"\t"):
+            if kept:
+                found[-1] = found[-1][0], f"{found[-1][1]} {_text(line)}".strip()
+            continue
+        raw_name, colon, value = line.partition(b":")
+        name = raw_name.strip(b" \t")
+        kept = bool(colon) and _NAME.fullmatch(name) is not None
+        odd = odd or not kept or name != raw_name
+        if kept:
+            found.append((name.decode("ascii").lower(), _text(value)))
+    return found, odd
+
+
+def _text(value: bytes) -> str:
+    return _CONTROL.sub(b" ", value).strip(b" \t").decode("latin-1")
+
+
+def _list_of(found: list[tuple[str, str]], name: str) -> list[str]:
+    values = (value for each, value in found if each == name)
+    return [token.strip().lower() for value in values for token in value.split(",") if token.strip()]
 
 
 def refusal(head: Head, host: str) -> SourceFault:
     """Return the fault that an answer without the file stands for."""
     other = FaultKind.SERVER_ERROR if head.status >= 500 else FaultKind.BAD_ANSWER
     kind = _KINDS.get(head.status, other)
-    wait_s = retry_after_s(head, time.time) if kind is FaultKind.BUSY else 0.0
+    wait_s = retry_after_s(head, time.time) if kind is FaultKind.BUSY or head.status >= 500 else 0.0
     return SourceFault(kind, f"{host} says {status_words(head.status)}", retry_after_s=wait_s)
-
-
-def refuse_encoded(head: Head, host: str) -> None:
-    """Raise ENCODED for an encoded body: its offsets are not the file's."""
-    encoding = head.fields.get("content-encoding", "").strip().lower()
-    if encoding not in ("", "identity"):
-        raise SourceFault(FaultKind.ENCODED, f"{host} sends the file encoded as {plain(encoding, 20)}, asked for as is")
 
 
 def retry_after_s(head: Head, wall_s: Callable[[], float]) -> float:
@@ -103,14 +197,15 @@ def retry_after_s(head: Head, wall_s: Callable[[], float]) -> float:
     text = head.fields.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return min(float(text[:10]), RETRY_AFTER_S_MAX)
-    then_s = _date_s(text)
+    then_s = date_s(text)
     if then_s is None:
         return 0.0
-    now_s = _date_s(head.fields.get("date", ""))  # by its own clock, if it shows one: ours may be wrong
+    now_s = date_s(head.fields.get("date", ""))  # by its own clock, if it shows one: ours may be wrong
     return min(max(then_s - (wall_s() if now_s is None else now_s), 0.0), RETRY_AFTER_S_MAX)
 
 
-def _date_s(text: str) -> float | None:
+def date_s(text: str) -> float | None:
+    """Return the Unix time of an HTTP date, None when it is none."""
     if not text:
         return None
     from email.utils import parsedate_to_datetime
@@ -119,31 +214,3 @@ def _date_s(text: str) -> float | None:
         return parsedate_to_datetime(text).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
-
-
-def proposed_name(head: Head) -> str:
-    """Return the raw file name of Content-Disposition, ``filename*`` before ``filename``, else empty."""
-    field = head.fields.get("content-disposition", "")[: 4 * TEXT_MAX]  # no name needs more
-    found: dict[str, str] = {}
-    for match in _PARAMETER.finditer(";" + field.partition(";")[2]):
-        found.setdefault(match[1].lower(), match[2].strip())
-    return (_extended(found.get("filename*", "")) or _quoted(found.get("filename", "")))[:TEXT_MAX]
-
-
-def _extended(value: str) -> str:
-    match = _EXTENDED.fullmatch(value.strip('"'))
-    return _decoded(unquote_to_bytes(match[2]), match[1]) if match else ""
-
-
-def _quoted(value: str) -> str:
-    if len(value) >= 2 and value[0] == value[-1] == '"':
-        value = re.sub(r"\\(.)", r"\1", value[1:-1])
-    raw = value.encode("latin-1")
-    return _decoded(raw, "utf-8") or raw.decode("latin-1")
-
-
-def _decoded(raw: bytes, charset: str) -> str:
-    try:
-        return raw.decode(charset)
-    except UnicodeDecodeError:
-        return ""

@@ -1,194 +1,486 @@
-"""HTTP(S) source reader: probe and ranged bodies over one HTTP/1.1 connection."""
+"""HTTP(S) source reader: probe and ranged bodies over one HTTP/1.1 connection.
 
-from dataclasses import dataclass
-from typing import Final
+One odd answer is not the end of a source: before a fault is raised the request is made in the other ways that a server
+of this kind may answer (see `_Way`). How often a source may fail after that, and how long it rests, is decided by the
+dispatcher.
+"""
 
-import h11
+import time
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final
 
+from actors.sources.http.body import BrokenBody
+from actors.sources.http.disposition import proposed_name
 from actors.sources.http.exchange import Exchange
-from actors.sources.http.head import REDIRECTS, Head, proposed_name
-from actors.sources.http.range import PROBE_RANGE, Asked, check_answer, offset_probe, plain_probe, range_field
+from actors.sources.http.head import REDIRECTS, Head
+from actors.sources.http.range import Asked, Brought, SpanLimit, brought, content_range, range_field
 from actors.sources.http.settings import REDIRECTS_MAX, HttpSettings
 from actors.sources.http.target import parse_target, redirected
+from actors.sources.http.validators import UNSEEN, Change, Version
 from actors.sources.reader import Probed
 from protocol.model.faults import FaultKind, SourceFault
 
-_GONE: Final = frozenset({FaultKind.FORBIDDEN, FaultKind.NOT_FOUND})
-_TRANSFER_REDIRECTS_MAX: Final = 1
+if TYPE_CHECKING:
+    from actors.sources.http.cookies import Cookies
+
+SKIP_BYTES_MAX: Final = 4 << 20
+"""A server may begin so many bytes before the wanted ones; they are read and dropped."""
+_MAYBE_THE_RANGE: Final = frozenset(
+    {FaultKind.BAD_ANSWER, FaultKind.SERVER_ERROR, FaultKind.FORBIDDEN, FaultKind.RANGE_REFUSED}
+)
+"""Faults that may be about the range and not about the file."""
+_LOGIN: Final = (401, 407)
+SAMPLE_BYTES: Final = 64 << 10
+SAMPLE_AHEAD_BYTES: Final = 1 << 20
+"""A body that is read again begins at a chunk's start: the sample is kept until it has come this far behind it."""
+CHECK_S_MAX: Final = 10.0
+CHECKS_MAX: Final = 16
+"""A server has hardly more nodes than that; each may show validators of its own."""
+_OFFSET_PROBE: Final = Asked(start=1, stop=2)
+
+
+class _Way(Enum):
+    """Another way to ask for the same bytes, each of which is tried once for a body."""
+
+    WITHOUT_CONDITION = auto()  # no If-Range: some nodes never find it fulfilled
+    FROM_ORIGIN = auto()  # the user's own address again: what a redirect led to may have been good for a while only
+    AGAIN = auto()  # offsets are refused by two answers, not by one
+    WITHOUT_RANGE = auto()
+    SMALLER = auto()  # some servers refuse large ranges
 
 
 @dataclass(slots=True)
 class _Transfer:
-    """Body being read. `limit`: offset of its end, None unknown; `over`: aborted or failed, nothing more to come."""
+    """Body being asked for or read.
+
+    `asked.start` moves along when the rest is asked for; `first` is where it began. `position`: offset in the file of
+    the next byte. `skip`: bytes to drop before it. `brought` None: the head has not come. `over`: aborted or failed,
+    nothing more to come. `idle`: the body stood open, unread, for a while.
+    `checking`: only compared with what is known. `hops`: where redirects led.
+    """
 
     asked: Asked
+    first: int
     position: int
+    skip: int = 0
     head: Head | None = None
-    limit: int | None = None
+    brought: Brought | None = None
+    conditional: bool = False
     ended: bool = False
     over: bool = False
-    redirects: int = 0
+    idle: bool = False
+    checking: bool = False
+    ways: set[_Way] = field(default_factory=set)
+    hops: set[tuple[str, str]] = field(default_factory=set)
+
+    @property
+    def limit(self) -> int | None:
+        """Offset at which reading stops, None when only the end of the body will show it."""
+        ends = [each for each in (self.asked.end, self.brought.stop if self.brought else None) if each is not None]
+        return min(ends, default=None)
+
+    @property
+    def more(self) -> bool:
+        """Whether what was asked for goes on, or may go on, behind what this answer brings."""
+        got, end = self.brought, self.asked.end
+        if got is None or got.stop is None:
+            return False
+        return got.stop != got.total if end is None else got.stop < end
+
+    @property
+    def odd(self) -> bool:
+        """Whether a refusal of offsets contradicts what is known: it was only a probe that asked whether they work."""
+        probing = self.asked == _OFFSET_PROBE
+        return not probing or (self.head is not None and "bytes" in self.head.tokens("accept-ranges"))
 
     @property
     def whole_answer(self) -> bool:
         """Whether all that the server means to send has been read: then hanging up cuts nothing off."""
-        if self.head is None or not self.ended:
+        return self.ended and (self.brought is None or self.brought.stop in (None, self.position))
+
+
+class _Sample:
+    """The newest bytes that were received of the file, from offset `start` on: what a later answer is compared with."""
+
+    def __init__(self) -> None:
+        self.start = 0
+        self.data = b""
+
+    @property
+    def stop(self) -> int:
+        return self.start + len(self.data)
+
+    def take(self, position: int, data: memoryview) -> bool:
+        """Compare the bytes at `position` with the sample where they overlap, then keep the newest. False: they differ.
+
+        Those kept before stay while a body that began before them has not come to them.
+        """
+        end = position + len(data)
+        first, stop = max(self.start, position), min(self.stop, end)
+        known = memoryview(self.data)[first - self.start : stop - self.start] if first < stop else None
+        if known is not None and data[first - position : stop - position] != known:
             return False
-        return self.head.status == 206 or self.limit is None or self.limit in (self.head.length, self.asked.size_bytes)
+        if end >= self.stop or self.stop - end > SAMPLE_AHEAD_BYTES:
+            newest = data[-SAMPLE_BYTES:]
+            self.start, self.data = end - len(newest), bytes(newest)
+        return True
 
 
 class HttpReader:
     """`Reader` of one URL. Owns one connection; used by one thread. Every failure is a `SourceFault`.
 
-    Redirects are resolved by `probe`; transfers use the final URL until it is refused, then begin at the first again.
-    A transfer that is redirected follows once. The look-up and connection of a new host happen in the `read_into`
-    that gets the redirect, so such a call may take as long as connecting may; all others keep to the slice.
+    A probe resolves redirects; transfers use the final URL until it fails, then the first one again. The look-up and
+    connection of a new host happen in the `read_into` that gets the redirect or the refusal, so such a call may take
+    as long as connecting may; all others keep to the slice.
     """
 
     def __init__(self, url: str, *, user_agent: str, settings: HttpSettings) -> None:
         self._origin = parse_target(url)
         self._target = self._origin
         self._exchange = Exchange(user_agent=user_agent, settings=settings, home=self._origin)
-        self._validator = ""
-        self._offset_ok = True
+        self._cookies: Cookies | None = None
+        self._version = UNSEEN
+        self._ranges_ok = self._conditions_ok = True
+        self._spans = SpanLimit()
+        self._sample = _Sample()
+        self._equal: set[Version] = set()  # versions that were shown to have the same bytes
+        self._checks = 0
         self._transfer: _Transfer | None = None
 
-    def probe(self) -> Probed:
+    # -- probing
+
+    def probe(self, *, whole: bool = False) -> Probed:
         self.hang_up()
-        self._target = self._origin
+        self._target, self._version, self._ranges_ok = self._origin, UNSEEN, True
         try:
-            return self._probe()
+            return self._probe_whole() if whole else self._probe_offset()
         except SourceFault:
-            self._exchange.close()
+            self.close()
             raise
 
-    def _probe(self) -> Probed:
-        head = self._ask([("Range", PROBE_RANGE)])
-        learned = offset_probe(head, self._target.authority)
-        if learned is None:
-            self._exchange.settle()
-            head = self._ask([])
-            learned = plain_probe(head, self._target.authority)
-        if head.status == 206:
-            self._finish_probe()
-        self._exchange.settle()
-        self._validator, self._offset_ok = head.validator, learned.offset_ok
+    def _probe_whole(self) -> Probed:
+        """Ask for the whole file. Its body stays open for the `open` that begins where it does."""
+        transfer = self._begin(Asked())
+        head, got = self._answer(transfer)
+        offered = head.tokens("accept-ranges")
+        self._ranges_ok = (head.status == 206 or "bytes" in offered) and not got.coding
+        transfer.idle = True
+        return self._probed(head, got)
+
+    def _probe_offset(self) -> Probed:
+        """Ask for one byte, at offset 1 and not 0: a server that ignores offsets gives itself away only there."""
+        transfer = self._begin(_OFFSET_PROBE)
+        try:
+            head, got = self._answer(transfer)
+        except SourceFault as fault:
+            return self._probe_plain(transfer.head, fault)
+        try:
+            self._exchange.body().read_into(memoryview(bytearray(16)))  # so that the connection can be used again
+        except (OSError, BrokenBody):
+            self._exchange.close()
+        self.hang_up()
+        return self._probed(head, got)
+
+    def _probe_plain(self, refused: Head | None, fault: SourceFault) -> Probed:
+        """The offset was refused: learn what there is to know from the refusal, or from a request without a range."""
+        answered = refused is not None and (refused.status >= 400 or fault.kind is FaultKind.RANGE_REFUSED)
+        if refused is None or not answered or fault.kind not in _MAYBE_THE_RANGE or refused.status in _LOGIN:
+            raise fault
+        tiny = content_range(refused) if refused.status == 416 else None
+        if tiny is not None and 0 <= tiny.total <= 1:  # byte 1 is refused because there is none
+            return self._probed(refused, Brought(start=0, stop=0, total=tiny.total, version=UNSEEN))
+        self._ranges_ok = False
+        whole = Asked(ranged=False)
+        if refused.status == 200:
+            return self._probed(refused, brought(refused, whole, self._target.authority, self._paths))
+        head, got = self._answer(self._begin(whole))
+        self.hang_up()
+        return self._probed(head, got)
+
+    def _answer(self, transfer: _Transfer) -> tuple[Head, Brought]:
+        """Wait for the head, within the limits of time."""
+        while transfer.brought is None:
+            self._step(transfer)
+        assert transfer.head is not None
+        return transfer.head, transfer.brought
+
+    def _probed(self, head: Head, got: Brought) -> Probed:
+        self._version = got.version
         return Probed(
-            size_bytes=learned.size_bytes,
-            offset_ok=learned.offset_ok,
-            validator=head.validator,
+            size_bytes=got.total,
+            offset_ok=self._ranges_ok,
+            validator=got.version.validator,
             name=proposed_name(head),
             setup_s=self._exchange.setup_s,
         )
 
-    def _finish_probe(self) -> None:
-        """Read the probe's one byte, so that the connection can carry the first transfer. If that fails, it cannot."""
+    @property
+    def _paths(self) -> tuple[str, ...]:
+        return self._target.path, self._origin.path
+
+    # -- asking
+
+    def open(self, start: int, stop: int | None, *, size_bytes: int, from_start: bool = False) -> None:
+        asked = Asked(start=start, stop=stop, size_bytes=size_bytes, version=self._version, from_start=from_start)
+        if asked.end is not None and asked.end <= start:
+            self.hang_up()
+            self._transfer = _Transfer(asked, start, start, ended=True, over=True)
+        elif not self._take_over(asked):
+            self.hang_up()
+            self._begin(asked)
+
+    def _take_over(self, asked: Asked) -> bool:
+        """Read on in the body that is open, if it stands at the wanted byte or may be read up to it."""
+        transfer = self._transfer
+        if transfer is None or transfer.over or transfer.brought is None:
+            return False
+        behind = asked.from_start and not self._ranges_ok and transfer.position < asked.start
+        if not behind and transfer.position != asked.start:
+            return False
+        if transfer.brought.stop is not None and transfer.brought.stop <= asked.start:
+            return False
+        transfer.asked, transfer.first = asked, transfer.position
+        transfer.ended, transfer.ways = False, set()
+        return True
+
+    def _begin(self, asked: Asked) -> _Transfer:
+        transfer = self._transfer = _Transfer(asked, asked.start, asked.start)
+        if self._target == self._origin:
+            transfer.ways.add(_Way.FROM_ORIGIN)
+        self._ask(transfer)
+        return transfer
+
+    def _ask(self, transfer: _Transfer) -> None:
+        """Ask for a transfer's bytes; where that fails, in other ways."""
+        transfer.hops = set()
         try:
-            self._exchange.body().read_into(memoryview(bytearray(16)))
-        except (OSError, h11.RemoteProtocolError):
-            self._exchange.close()
+            self._send(transfer)
+        except SourceFault as fault:
+            self._ask_otherwise(transfer, fault)
 
-    def _ask(self, fields: list[tuple[str, str]]) -> Head:
-        """Return the head of the final answer, redirects followed."""
-        seen = {self._target.url}
-        while True:
-            self._exchange.send(self._target, fields)
+    def _send(self, transfer: _Transfer) -> None:
+        asked = transfer.asked
+        transfer.head = transfer.brought = None
+        transfer.position, transfer.skip, transfer.idle, transfer.conditional = asked.start, 0, False, False
+        fields: list[tuple[str, str]] = []
+        if asked.ranged and (asked.start > 0 or self._ranges_ok):  # some refuse any Range, even from the beginning
+            fields.append(("Range", range_field(asked.start, self._spans.stop(asked.start, asked.end))))
+            if self._conditions_ok and asked.version.if_range:
+                transfer.conditional = True
+                fields.append(("If-Range", asked.version.if_range))
+        cookie = self._cookies.field(self._target) if self._cookies is not None else ""
+        if cookie:
+            fields.append(("Cookie", cookie))
+        hop = (self._target.url, cookie)
+        if hop in transfer.hops or len(transfer.hops) > REDIRECTS_MAX:
+            raise SourceFault(FaultKind.REDIRECT_LOOP, f"{self._target.authority} redirects in a circle")
+        transfer.hops.add(hop)
+        self._exchange.send(self._target, fields)
+
+    def _step(self, transfer: _Transfer) -> None:
+        """Wait one slice for the head and take it."""
+        try:
             head = self._exchange.head()
-            while head is None:  # ends: SILENT
-                head = self._exchange.head()
-            if head.status not in REDIRECTS:
-                return head
-            self._follow(head)
-            if self._target.url in seen or len(seen) > REDIRECTS_MAX:
-                raise SourceFault(FaultKind.REDIRECT_LOOP, f"{self._target.authority} redirects in a circle")
-            seen.add(self._target.url)
+            if head is not None:
+                self._take(transfer, head)
+        except SourceFault as fault:
+            self._ask_otherwise(transfer, fault)
 
-    def _follow(self, head: Head) -> None:
+    def _take(self, transfer: _Transfer, head: Head) -> None:
+        if head.cookies:
+            self._keep_cookies(head)
+        if head.status in REDIRECTS and (head.status != 300 or "location" in head.fields):
+            self._follow(transfer, head)
+            return
+        transfer.head = head
+        if transfer.position > transfer.first and self._is_end(transfer, head):
+            transfer.ended = True
+            return
+        got = brought(head, transfer.asked, self._target.authority, self._paths)
+        if self._must_check(transfer, got):
+            self._check(transfer)
+            return
+        if got.start < transfer.position - SKIP_BYTES_MAX and not transfer.asked.from_start:
+            raise SourceFault(FaultKind.WRONG_RANGE, f"{self._target.authority} begins at byte {got.start}")
+        transfer.brought = got
+        if transfer.asked.from_start:
+            transfer.position = transfer.first = got.start
+        transfer.skip = transfer.position - got.start
+        transfer.ended = transfer.position == transfer.limit and not transfer.more
+        if head.status == 206:
+            self._spans.grant()
+        if got.coding:
+            self._exchange.decode(got.coding)
+
+    def _must_check(self, transfer: _Transfer, got: Brought) -> bool:
+        """Whether the validators leave it open if these are bytes of the same file."""
+        unclear = got.version.compare(transfer.asked.version) is Change.UNCLEAR
+        return unclear and bool(self._sample.data) and got.version not in self._equal and not transfer.checking
+
+    def _check(self, transfer: _Transfer) -> None:
+        """Ask for bytes that are known and compare them; then ask again for those that are wanted.
+
+        Another node may answer then: each is checked once.
+        """
+        self._checks += 1
+        if self._checks > CHECKS_MAX:
+            raise self._changed()
+        self._exchange.settle()
+        asked = replace(transfer.asked, start=self._sample.start, stop=self._sample.stop, from_start=False)
+        check = _Transfer(asked, asked.start, asked.start, ways=set(_Way), checking=True)
+        self._send(check)
+        view = memoryview(bytearray(SAMPLE_BYTES))
+        until_s = time.monotonic() + CHECK_S_MAX
+        _, got = self._answer(check)
+        while not check.ended:
+            if time.monotonic() > until_s:
+                raise SourceFault(FaultKind.SILENT, f"{self._target.authority} did not send bytes to compare in time")
+            self._read(check, view)
+        self._exchange.settle()
+        self._equal.add(got.version)
+        self._send(transfer)
+
+    def _changed(self) -> SourceFault:
+        return SourceFault(FaultKind.CHANGED, f"the file at {self._target.authority} is another version than before")
+
+    def _keep_cookies(self, head: Head) -> None:
+        if self._cookies is None:
+            from actors.sources.http.cookies import Cookies
+
+            self._cookies = Cookies()
+        self._cookies.store(self._target, head.cookies)
+
+    def _follow(self, transfer: _Transfer, head: Head) -> None:
         location = head.fields.get("location", "")
         if not location:
             raise SourceFault(FaultKind.BAD_ANSWER, f"{self._target.authority} redirects without saying where")
         new = redirected(self._target, location)
         self._exchange.settle()
         self._target = new
+        self._send(transfer)
 
-    def open(self, start: int, stop: int | None, *, size_bytes: int) -> None:
-        self.hang_up()
-        ranged = start > 0 or self._offset_ok  # some refuse any Range, even one from the beginning
-        asked = Asked(start=start, stop=stop, size_bytes=size_bytes, validator=self._validator, ranged=ranged)
-        nothing = asked.end is not None and asked.end <= start
-        self._transfer = _Transfer(asked=asked, position=start, ended=nothing, over=nothing)
-        if not nothing:
-            self._send(self._transfer)
+    def _is_end(self, transfer: _Transfer, head: Head) -> bool:
+        """Whether an answer to the question what follows says: nothing. Asked where no answer gave the size."""
+        got = content_range(head)
+        if transfer.asked.end is not None or (got is not None and got.total not in (-1, transfer.position)):
+            return False
+        nothing = head.status == 206 and head.length == 0
+        return nothing or head.status in (400, 416) or (head.status == 200 and head.length == transfer.position)
 
-    def _send(self, transfer: _Transfer) -> None:
-        asked = transfer.asked
-        fields: list[tuple[str, str]] = []
-        if asked.ranged:
-            fields.append(("Range", range_field(asked.start, asked.end)))
-            if asked.validator:
-                fields.append(("If-Range", asked.validator.partition(":")[2]))
-        try:
-            self._exchange.send(self._target, fields)
-        except SourceFault:
-            self._fail(transfer)
-            raise
+    def _ask_otherwise(self, transfer: _Transfer, fault: SourceFault) -> None:
+        """Ask in the next way that makes sense after this fault; raise it when there is none."""
+        while self._choose(transfer, fault):
+            self._exchange.settle()
+            transfer.hops = set()
+            try:
+                self._send(transfer)
+            except SourceFault as another:
+                fault = another
+            else:
+                return
+        self._fail(transfer)
+        raise fault
+
+    def _choose(self, transfer: _Transfer, fault: SourceFault) -> bool:
+        status = transfer.head.status if transfer.head is not None else 0
+        asked, kind = transfer.asked, fault.kind
+        maybe_range = kind in _MAYBE_THE_RANGE and (status >= 400 or kind is FaultKind.RANGE_REFUSED)
+        maybe_range = maybe_range and status not in _LOGIN
+        if kind is FaultKind.RANGE_REFUSED and status == 200 and transfer.conditional:
+            way = _Way.WITHOUT_CONDITION
+            self._conditions_ok = False
+        elif _Way.FROM_ORIGIN not in transfer.ways and kind is not FaultKind.PRIVATE_ADDRESS:
+            way = _Way.FROM_ORIGIN
+            self._target = self._origin
+        elif kind is FaultKind.RANGE_REFUSED and asked.ranged and _Way.AGAIN not in transfer.ways and transfer.odd:
+            way = _Way.AGAIN
+        elif (
+            maybe_range
+            and asked.ranged
+            and (asked.start == 0 or asked.from_start)
+            and _Way.WITHOUT_RANGE not in transfer.ways
+        ):
+            way = _Way.WITHOUT_RANGE
+            transfer.asked = replace(asked, ranged=False)
+        elif maybe_range and status != 200 and self._spans.shrink(self._span(asked)):
+            way = _Way.SMALLER
+            transfer.asked = replace(asked, ranged=True)
+        else:
+            return False
+        transfer.ways.add(way)
+        return True
+
+    def _span(self, asked: Asked) -> int | None:
+        """Return the length of the range that was asked for, None: to the end, whose place is not known."""
+        stop = self._spans.stop(asked.start, asked.end)
+        return None if stop is None else stop - asked.start
+
+    # -- reading
 
     def read_into(self, view: memoryview) -> int:
         transfer = self._transfer
         if transfer is None or transfer.over or transfer.ended or not view:
             return 0
+        if transfer.brought is None:
+            self._step(transfer)
+            return 0
         try:
-            if transfer.head is None:
-                self._read_head(transfer)
-                return 0
-            return self._read_body(transfer, view)
-        except SourceFault as fault:
-            self._fail(transfer)
-            if fault.kind in _GONE:
-                self._target = self._origin  # what a redirect led to may have been good for a while only
-            raise
+            return self._read(transfer, view)
+        except SourceFault:
+            if not transfer.idle:
+                self._fail(transfer)
+                raise
+        self._exchange.close()  # it was ended while it stood open: that is no fault
+        self._ask(transfer)
+        return 0
+
+    def _read(self, transfer: _Transfer, view: memoryview) -> int:
+        host, limit = self._target.authority, transfer.limit
+        body = self._exchange.body()
+        if transfer.skip:
+            view = view[: transfer.skip]
+        elif limit is not None:
+            view = view[: limit - transfer.position]
+        try:
+            count = body.read_into(view)
+        except OSError as error:
+            got = transfer.position - transfer.first
+            raise SourceFault(FaultKind.RESET, f"{host} broke the connection after {got} bytes") from error
+        except BrokenBody as error:
+            raise SourceFault(FaultKind.BAD_ANSWER, f"{host} sends {error}") from error
+        if not count and (body.ended or body.cut) and not (limit is None and body.ended):
+            raise self._short(transfer, closed=body.cut or not (transfer.head and transfer.head.chunked))
+        if transfer.skip:
+            transfer.skip -= count
+            return 0
+        if not self._sample.take(transfer.position, view[:count]):
+            raise self._changed()
+        transfer.position += count
+        transfer.idle = transfer.idle and not count
+        if transfer.position == limit and transfer.more:
+            self._go_on(transfer)
+        else:
+            transfer.ended = transfer.position == limit or (limit is None and body.ended)
+        return count
+
+    def _go_on(self, transfer: _Transfer) -> None:
+        """The answer brought less than the file: ask for what follows."""
+        self._exchange.settle()
+        transfer.asked = replace(transfer.asked, start=transfer.position, ranged=True)
+        self._ask(transfer)
+
+    def _short(self, transfer: _Transfer, *, closed: bool) -> SourceFault:
+        got, limit = transfer.position - transfer.first, transfer.limit
+        of = "" if limit is None else f" of {limit - transfer.first}"
+        how = "closed" if closed else "ended its answer"
+        return SourceFault(FaultKind.SHORT_BODY, f"{self._target.authority} sent {got}{of} bytes, then {how}")
 
     def _fail(self, transfer: _Transfer) -> None:
         transfer.over = True
-        self._exchange.close()
-
-    def _read_head(self, transfer: _Transfer) -> None:
-        head = self._exchange.head()
-        if head is None:
-            return
-        host = self._target.authority
-        if head.status in REDIRECTS:
-            if transfer.redirects >= _TRANSFER_REDIRECTS_MAX:
-                raise SourceFault(FaultKind.REDIRECT_LOOP, f"{host} redirects again and again")
-            transfer.redirects += 1
-            self._follow(head)
-            self._send(transfer)
-            return
-        transfer.limit = check_answer(head, transfer.asked, host)
-        transfer.head = head
-        transfer.ended = transfer.position == transfer.limit
-
-    def _read_body(self, transfer: _Transfer, view: memoryview) -> int:
-        host = self._target.authority
-        body = self._exchange.body()
-        try:
-            count = body.read_into(view if transfer.limit is None else view[: transfer.limit - transfer.position])
-        except OSError as error:
-            got = transfer.position - transfer.asked.start
-            raise SourceFault(FaultKind.RESET, f"{host} broke the connection after {got} bytes") from error
-        except h11.RemoteProtocolError as error:
-            raise SourceFault(FaultKind.BAD_ANSWER, f"{host} sends broken chunks") from error
-        transfer.position += count
-        transfer.ended = transfer.position == transfer.limit or (transfer.limit is None and body.ended)
-        if not transfer.ended and (body.ended or body.cut) and not count:
-            raise self._short(transfer, closed=body.cut or (transfer.head is not None and not transfer.head.chunked))
-        return count
-
-    def _short(self, transfer: _Transfer, *, closed: bool) -> SourceFault:
-        got = transfer.position - transfer.asked.start
-        of = "" if transfer.limit is None else f" of {transfer.limit - transfer.asked.start}"
-        how = "closed" if closed else "ended its answer"
-        return SourceFault(FaultKind.SHORT_BODY, f"{self._target.authority} sent {got}{of} bytes, then {how}")
+        self._exchange.settle()
+        if transfer.brought is None:
+            self._target = self._origin
 
     @property
     def ended(self) -> bool:

@@ -7,7 +7,8 @@ from typing import Final
 from protocol.model.job_spec import HttpOptions
 
 REDIRECTS_MAX: Final = 10
-HEAD_BYTES_MAX: Final = 64 * 1024
+HEAD_BYTES_MAX: Final = 256 * 1024
+"""Limit of a response head with all its fields."""
 DRAIN_BYTES_MAX: Final = 64 * 1024
 """A rest of a body up to this size is read and discarded, to keep the connection."""
 SIZE_BYTES_MAX: Final = 2**63 - 1
@@ -27,7 +28,7 @@ class HttpSettings:
     """
 
     connect_timeout_s: float = 10.0
-    head_timeout_s: float = 15.0
+    head_timeout_s: float = 30.0
     private_ok: bool = True
     options: HttpOptions = NO_OPTIONS
 

@@ -63,7 +63,7 @@ def test_chunks_on_their_way_to_the_store_are_not_given_to_others() -> None:
 
 def test_a_ride_that_broke_gives_back_what_it_did_not_hand_over() -> None:
     state = board("aaaaaa", rates={"a": 1.0})
-    told(state, stored(0, 1, 0, 2), released(0, 1, 3, FaultKind.NOT_FOUND))
+    told(state, stored(0, 1, 0, 2), released(0, 1, 3, FaultKind.DISPUTED))
     assert drawn(state) == "##a..."
     assert state.sources[0].state is SourceState.BANNED
 

@@ -119,8 +119,20 @@ def test_a_source_that_cannot_be_used_is_nobody_better(other: FaultKind) -> None
 
 def test_a_stalled_source_loses_its_lease_even_when_it_is_the_only_one() -> None:
     state = board("aaaa", slow="a")
+    tell(state, measured(state, "a", received=0.5, rate=1))
     assert len(said(tell(state, stalled(state, "a")), LeaseRevoked)) == 1
     assert (drawn(state), state.sources[0].failures) == ("....", 1)
+
+
+def test_the_only_source_may_be_slow_with_its_first_byte() -> None:
+    state = board("aaaa", slow="a")
+    assert said(tell(state, stalled(state, "a")), LeaseRevoked) == []
+    assert (drawn(state), state.sources[0].failures) == ("aaaa", 0)
+
+
+def test_a_source_that_is_slow_with_its_first_byte_makes_way_for_another() -> None:
+    state = board("aaaabbbb", slow="a", rates={"b": 1})
+    assert len(said(tell(state, stalled(state, "a")), LeaseRevoked)) == 1
 
 
 def test_a_source_told_to_hang_up_gets_nothing_before_it_answers() -> None:

@@ -7,6 +7,7 @@ from actors.core.dispatch.sources import (
     COOL_S,
     FAILURES_MAX,
     REJOIN_S_MAX,
+    RETRY_AFTER_TOTAL_S_MAX,
     Source,
     SourceState,
     cool_down,
@@ -43,7 +44,7 @@ def fault(made: Source, kind: FaultKind, *, progressed: bool = False, retry_afte
         (FaultKind.SERVER_ERROR, CANDIDATE, True),
         (FaultKind.BAD_ANSWER, CANDIDATE, True),
         (FaultKind.RANGE_REFUSED, CANDIDATE, False),
-        (FaultKind.WRONG_RANGE, BANNED, False),
+        (FaultKind.WRONG_RANGE, CANDIDATE, True),
         (FaultKind.CHANGED, BANNED, False),
         (FaultKind.ENCODED, BANNED, False),
         (FaultKind.REDIRECT_LOOP, BANNED, False),
@@ -130,8 +131,26 @@ def test_a_named_waiting_time_is_honoured_to_the_second() -> None:
 def test_a_source_that_is_busy_for_ever_cools_in_the_end() -> None:
     made = source()
     for _ in range(BUSY_ANSWERS_MAX):
-        fault(made, FaultKind.BUSY, retry_after_s=2.0)
+        fault(made, FaultKind.BUSY)
     assert made.state is COOLING
+
+
+def test_waits_that_a_server_asks_for_are_no_failures_until_they_are_too_long_together() -> None:
+    made = source()
+    for _ in range(5 * BUSY_ANSWERS_MAX):
+        fault(made, FaultKind.BUSY, retry_after_s=2.0)
+        fault(made, FaultKind.SERVER_ERROR, retry_after_s=2.0)
+    assert (made.state, made.failures) == (CANDIDATE, 0)
+    fault(made, FaultKind.BUSY, retry_after_s=RETRY_AFTER_TOTAL_S_MAX - 150.0)
+    assert made.state is COOLING
+
+
+def test_a_delivery_between_them_makes_waits_short_again() -> None:
+    made = source()
+    for _ in range(3):
+        fault(made, FaultKind.BUSY, retry_after_s=RETRY_AFTER_TOTAL_S_MAX / 2)
+        record_delivery(made)
+    assert made.state is CANDIDATE
 
 
 def test_a_waiting_time_of_hours_does_not_hold_up_the_end_of_the_job() -> None:
@@ -141,12 +160,47 @@ def test_a_waiting_time_of_hours_does_not_hold_up_the_end_of_the_job() -> None:
     assert made.not_before_s == 7300.0
 
 
-def test_refusing_offsets_leaves_the_front_and_refusing_that_too_is_the_end() -> None:
+def test_refusing_offsets_leaves_the_front_and_refusing_that_too_is_a_failure() -> None:
     made = source()
     fault(made, FaultKind.RANGE_REFUSED)
     assert not made.traits.offset_ok
-    fault(made, FaultKind.RANGE_REFUSED)
-    assert made.state is BANNED
+    for _ in range(FAILURES_MAX):
+        assert made.state is CANDIDATE
+        fault(made, FaultKind.RANGE_REFUSED)
+    assert made.state is COOLING
+
+
+def test_offsets_that_have_worked_are_given_up_after_failures_in_a_row_only() -> None:
+    made = source()
+    made.offset_proven = True
+    for _ in range(FAILURES_MAX):
+        assert made.traits.offset_ok
+        fault(made, FaultKind.RANGE_REFUSED)
+        assert made.state is CANDIDATE
+    assert not made.traits.offset_ok
+
+
+@pytest.mark.parametrize(
+    ("kind", "end"),
+    [
+        (FaultKind.NOT_FOUND, COOLING),
+        (FaultKind.FORBIDDEN, COOLING),
+        (FaultKind.NO_SUCH_HOST, COOLING),
+        (FaultKind.TLS_UNTRUSTED, COOLING),
+        (FaultKind.REDIRECT_LOOP, COOLING),
+        (FaultKind.ENCODED, COOLING),
+        (FaultKind.CHANGED, BANNED),
+    ],
+)
+def test_a_source_that_has_delivered_may_give_an_odd_answer(kind: FaultKind, end: SourceState) -> None:
+    made = source()
+    record_delivery(made)
+    fault(made, kind, progressed=True)
+    assert made.state is CANDIDATE
+    assert made.not_before_s > 100.0, "asked again, but not at once"
+    for _ in range(FAILURES_MAX - 1):
+        fault(made, kind)
+    assert made.state is end
 
 
 def test_a_source_without_worker_is_hoped_for_a_while_only() -> None:

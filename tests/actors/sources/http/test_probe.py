@@ -81,10 +81,20 @@ def test_a_server_that_refuses_the_offset_only_is_asked_again_without(serve: Ser
     assert "range" not in server.fields(1)
 
 
-def test_a_206_for_other_bytes_than_asked_counts_as_no_offsets(serve: Serve, read: Read) -> None:
-    server = serve([[part(CONTENT, 0, 1024)], [answer("200 OK", body=CONTENT)]], [[answer("200 OK", body=CONTENT)]])
+def test_a_206_that_begins_earlier_than_asked_has_the_offset_in_it(serve: Serve, read: Read) -> None:
+    seen = read(serve([[part(CONTENT, 0, 1024)]]).url()).probe()
+    assert (seen.size_bytes, seen.offset_ok) == (1024, True)
+
+
+def test_a_206_that_does_not_say_which_bytes_it_brings_counts_as_no_offsets(serve: Serve, read: Read) -> None:
+    server = serve([[answer("206 Partial Content", body=b"x")], [answer("200 OK", body=CONTENT)]])
     seen = read(server.url()).probe()
     assert (seen.size_bytes, seen.offset_ok) == (1024, False)
+
+
+def test_a_server_that_offers_offsets_is_not_judged_by_one_refusal(serve: Serve, read: Read) -> None:
+    server = serve([[answer("200 OK", "Accept-Ranges: bytes", body=b"x" * 100_000)]], [[part(CONTENT, 1, 2)]])
+    assert read(server.url()).probe().offset_ok
 
 
 @pytest.mark.parametrize(
@@ -116,13 +126,13 @@ def test_what_is_refused_with_and_without_offset_is_the_second_refusal(serve: Se
     assert fault.kind == FaultKind.SERVER_ERROR
 
 
-def test_a_body_that_is_encoded_is_refused(serve: Serve, read: Read) -> None:
+def test_a_body_in_a_coding_that_cannot_be_undone_is_refused(serve: Serve, read: Read) -> None:
     for status in ("200 OK", "206 Partial Content"):
         fault = fault_of_probe(
-            serve, read, [answer(status, "Content-Encoding: gzip", "Content-Range: bytes 1-1/9", body=b"x")]
+            serve, read, [answer(status, "Content-Encoding: br", "Content-Range: bytes 1-1/9", body=b"x")]
         )
         assert fault.kind == FaultKind.ENCODED
-        assert "gzip" in fault.detail
+        assert "br" in fault.detail
 
 
 def test_the_word_identity_is_no_encoding(serve: Serve, read: Read) -> None:
@@ -153,12 +163,13 @@ def test_only_a_strong_tag_or_a_date_is_a_validator(
         ("attachment; filename=fallback.bin; filename*=UTF-8''%e2%82%ac%20rates", "€ rates"),
         ("attachment; filename*=iso-8859-1'en'%A3; filename=x", "£"),
         ("attachment; filename*=utf-8''%ff%fe; filename=x", "x"),
-        ("attachment; filename*=koi8-r''%ff; filename=x", "x"),
+        ("attachment; filename*=koi8-r''%ff; filename=x", "Ъ"),
+        ("attachment; filename*=no-charset''%ff; filename=x", "x"),
         (r'attachment; filename="quo\"te;d"', 'quo"te;d'),
         ('attachment; filename="../../etc/passwd"', "../../etc/passwd"),
         ("attachment; FILENAME = x.bin ; size=3", "x.bin"),
         ("inline", ""),
-        ('attachment; filename="open', '"open'),
+        ('attachment; filename="open', "open"),
     ],
 )
 def test_the_proposed_name_is_given_as_it_stands(serve: Serve, read: Read, field: str, name: str) -> None:
@@ -204,14 +215,14 @@ def test_a_head_that_dribbles_past_the_limit_is_silent_too(serve: Serve, read: R
         b"220 ftp ready\r\n",
         b"<html>no head</html>",
         b"HTTP/1.1 abc\r\n\r\n",
-        b"HTTP/2 200\r\n\r\n",
+        b"HTTP/two 200\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: -3\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\n" + b"X: " + b"y" * 100_000,
+        b"HTTP/1.1 200 OK\r\n" + b"X: " + b"y" * 300_000,
     ],
 )
 def test_what_is_not_proper_http_is_a_bad_answer_at_once(serve: Serve, read: Read, words: bytes) -> None:
