@@ -288,11 +288,11 @@ class QueryHandler:
         return _answered(query.request, [self._snapshot(record, now) for record in records], total)
 
     def _snapshot(self, record: JobRecord, now: Now) -> JobView:
-        return snapshot(self.state.jobs.living.get(record.id) or Job(record), now.ms)
+        return snapshot(self.state.jobs.living.get(record.id) or Job(record), now)
 
     def _details(self, job: Job, now: Now) -> list[JobDetail]:
         sources = [source_snapshot(source, job.progress.get(source.number)) for source in job.sources]
-        return details(snapshot(job, now.ms), sources, self.store.notes(job.id))
+        return details(snapshot(job, now), sources, self.store.notes(job.id))
 
     def _timeline(self, query: GetTimeline) -> list[Reply]:
         offset, limit = _page(query.offset, query.limit)

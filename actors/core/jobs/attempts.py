@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from actors.core.jobs.index import JobIndex, likely_name
-from actors.core.jobs.job import PHASES, SOURCE_EVENTS_MAX, WAITING, Attempt, Job, new_attempt, new_source, size_of
+from actors.core.jobs.job import (
+    PHASES,
+    SOURCE_EVENTS_MAX,
+    WAITING,
+    Attempt,
+    Job,
+    ended_ms,
+    new_attempt,
+    new_source,
+    size_of,
+)
 from actors.core.jobs.lifecycle import Lifecycle, PartFileRemoval
 from actors.core.jobs.provenance import manifest_ranges
 from actors.core.jobs.queue import searches
@@ -98,7 +108,7 @@ class Attempts:
             file_name=self._jobs.free_name(before.spec.folder, name, before.id) if name else "",
         )
         attempt = AttemptRecord(number=self._last_attempt, id=before.id, attempt=0, begun_ms=now.ms)
-        job.attempt = new_attempt(attempt, now_s=now.s, searching=searches(before))
+        job.attempt = new_attempt(attempt, now, searching=searches(before))
         self._jobs.update(job)
         self._transaction.write(SaveAttempt(attempt), SaveJob(job.record))
         self._transaction.event(JOB_STARTED, before.id, now, attempt=job.record.attempts)
@@ -107,7 +117,7 @@ class Attempts:
     def _request(self, job: Job, now: Now) -> None:
         """Request the attempt from the pool, and its end at once where that was commanded already."""
         assert job.attempt is not None
-        self._transaction.post(POOL, start_request(job, now_ms=now.ms))
+        self._transaction.post(POOL, start_request(job, now_s=now.s))
         for counts in carry_over(job):
             self._transaction.post(POOL, counts)
         for offer in offers(job):
@@ -159,7 +169,7 @@ class Attempts:
 
     def _fail(self, job: Job, outcome: str, reason: str, now: Now) -> None:
         """Fail the job at once; its attempt follows."""
-        job.record = job.record.but(state=FAILED, outcome=outcome, reason=reason, ended_ms=now.ms)
+        job.record = job.record.but(state=FAILED, outcome=outcome, reason=reason, ended_ms=ended_ms(job.record, now))
         self._jobs.update(job)
         self._transaction.write(SaveJob(job.record))
 

@@ -7,7 +7,7 @@ from typing import Final
 from actors.core.jobs import lifecycle
 from actors.core.jobs.attempts import Attempts
 from actors.core.jobs.index import JobIndex
-from actors.core.jobs.job import Job, new_source, snapshot, source_snapshot
+from actors.core.jobs.job import Job, ended_ms, new_source, snapshot, source_snapshot
 from actors.core.jobs.lifecycle import PartFileRemoval
 from actors.core.jobs.start_request import SLSKD, offer
 from actors.core.jobs.transaction import Now, TransactionBuilder
@@ -218,7 +218,7 @@ class Commands:
                 file_name=self._jobs.free_name(record.spec.folder, name, record.id) if name else "",
             )
         elif state == CANCELLED:
-            job.record = job.record.but(ended_ms=now.ms, reason="cancelled")
+            job.record = job.record.but(ended_ms=ended_ms(job.record, now), reason="cancelled")
         self._jobs.update(job)
         self._transaction.write(SaveJob(job.record))
         self._transaction.event(_EVENTS[state], record.id, now, storedBytes=record.stored_bytes)
@@ -310,12 +310,12 @@ class Commands:
         self._transaction.refuse(command.request, command.reply_to, kind, detail, field=field)
 
     def _answer(self, command: JobCommand, job: Job, now: Now) -> None:
-        self._transaction.answer(command.request, command.reply_to, [snapshot(job, now.ms)])
+        self._transaction.answer(command.request, command.reply_to, [snapshot(job, now)])
 
     def _answer_created(self, command: CreateJob, job: Job, now: Now) -> None:
         """Answer with the whole job, so that its sender need not ask for it."""
         sources = [source_snapshot(source, job.progress.get(source.number)) for source in job.sources]
-        self._transaction.answer(command.request, command.reply_to, details(snapshot(job, now.ms), sources, ()))
+        self._transaction.answer(command.request, command.reply_to, details(snapshot(job, now), sources, ()))
 
 
 def wanted_urls(command: CreateJob) -> list[str]:

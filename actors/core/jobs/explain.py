@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from actors.core.jobs.job import WAITING, Job
-from actors.core.jobs.queue import searches
+from actors.core.jobs.queue import due, searches
 from protocol.messages import SessionChanged, SourceProgressed
 from protocol.model.job_policy import JobPolicy
 from protocol.model.job_records import ACTIVE, PAUSED, QUEUED, SEALED
@@ -54,8 +54,8 @@ def bottlenecks(job: Job, context: ExplainContext) -> list[Bottleneck]:
 
 
 def _queued(job: Job, context: ExplainContext) -> Iterator[Bottleneck]:
-    wait_s = (job.record.retry_at_ms - context.now_ms) / 1000
-    if wait_s > 0:
+    if not due(job.record, context.policy, context.now_ms):
+        wait_s = (job.record.retry_at_ms - context.now_ms) / 1000
         yield Bottleneck(kind="queue", text=f"it failed and is tried again in {show_time(wait_s)}: {job.record.reason}")
         return
     if job.attempt is not None:

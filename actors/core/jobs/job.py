@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final
 
+from actors.core.jobs.transaction import Now
 from protocol.messages import SourceProgressed
 from protocol.model.job_records import (
     ACTIVE,
@@ -32,6 +33,8 @@ class Attempt:
     """One run of a job's processes, while it is under way."""
 
     record: AttemptRecord
+    begun_s: float
+    """When it began, by the clock that is never set."""
     grew_s: float
     """When bytes came last."""
     phase: str = "opening"
@@ -99,9 +102,13 @@ def new_source(id: str, number: int, url: str, *, found: bool = False) -> Source
     return SourceRecord(id=id, number=number, url=url, peer=peer, path=path, found=found)
 
 
-def new_attempt(record: AttemptRecord, *, now_s: float, searching: bool) -> Attempt:
-    """Return an attempt of which nothing was reported yet."""
-    return Attempt(record, grew_s=now_s, phase="searching" if searching else "opening")
+def new_attempt(record: AttemptRecord, now: Now, *, searching: bool) -> Attempt:
+    """Return an attempt of which nothing was reported yet.
+
+    One that was stored began by the wall clock, which may have been set since; but not before the machine was started.
+    """
+    age_s = min(max(0, now.ms - record.begun_ms) / 1000, now.s)
+    return Attempt(record, begun_s=now.s - age_s, grew_s=now.s, phase="searching" if searching else "opening")
 
 
 def ended(job: Job) -> bool:
@@ -109,10 +116,15 @@ def ended(job: Job) -> bool:
     return job.record.state in ENDED and job.attempt is None
 
 
-def active_s(job: Job, now_ms: int) -> float:
-    """Return the time of all its attempts together; the wall clock may have been set back."""
+def active_s(job: Job, now: Now) -> float:
+    """Return the time of all its attempts together, whatever the wall clock was set to meanwhile."""
     attempt = job.attempt
-    return job.record.active_s + (max(0, now_ms - attempt.record.begun_ms) / 1000 if attempt is not None else 0.0)
+    return job.record.active_s + (max(0.0, now.s - attempt.begun_s) if attempt is not None else 0.0)
+
+
+def ended_ms(record: JobRecord, now: Now) -> int:
+    """Return the wall time of its end, which is never before its start."""
+    return max(now.ms, record.started_ms, record.created_ms)
 
 
 def content_claim(record: JobRecord) -> str:
@@ -130,18 +142,18 @@ def stops_of(job: Job) -> int:
     return sum(source.stops for source in job.sources) if job.sources else job.record.stops
 
 
-def snapshot(job: Job, now_ms: int) -> JobView:
+def snapshot(job: Job, now: Now) -> JobView:
     """Return the job as lists show it."""
     record = job.record
     live = job.attempt if record.state == ACTIVE else None
     places = [report.queue_place for report in job.progress.values() if report.queue_place >= 0]
-    now = {
+    fresh = {
         "reason": (live.reason if live is not None else "") or record.reason,
-        "active_s": active_s(job, now_ms),
+        "active_s": active_s(job, now),
         "stops": stops_of(job),
     }
     return JobView(
-        **record.fields() | now,
+        **record.fields() | fresh,
         name=record.file_name or record.spec.name,
         size_bytes=size_of(record),
         phase=live.phase if live is not None else "",

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from actors.core.jobs.index import JobIndex
-from actors.core.jobs.job import Job, active_s, size_of, stops_of
+from actors.core.jobs.job import Job, active_s, ended_ms, size_of, stops_of
 from actors.core.jobs.queue import retry_wait_s
 from actors.core.jobs.transaction import Now, TransactionBuilder
 from protocol.messages import JobEnded, RemovePartFile
@@ -146,8 +146,8 @@ class Lifecycle:
             number=0,
             outcome=before.outcome if before.state == FAILED == state else message.state,
             reason=_reason(before, message, state, wait_s),
-            ended_ms=now.ms if state in (SEALED, FAILED) else before.ended_ms,
-            active_s=active_s(job, now.ms),
+            ended_ms=ended_ms(before, now) if state in (SEALED, FAILED) else before.ended_ms,
+            active_s=active_s(job, now),
             retries=before.retries + 1 if retried else before.retries,
             retry_at_ms=now.ms + int(1000 * wait_s) if retried else 0,
             queued_ms=now.ms if retried else before.queued_ms,

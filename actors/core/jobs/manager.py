@@ -142,7 +142,7 @@ class JobManagerState:
         for record, sources, attempt in self._stored.jobs:
             job = Job(record, list(sources))
             if attempt is not None and record.number:
-                job.attempt = new_attempt(attempt, now_s=now.s, searching=searches(record))
+                job.attempt = new_attempt(attempt, now, searching=searches(record))
             elif record.number:
                 job.record = record.but(number=0)
                 job.changed = True

@@ -16,7 +16,7 @@ SLSKD: Final = "slskd"
 _NO_WORD: Final = re.compile(r"[\W_]+")
 
 
-def start_request(job: Job, *, now_ms: int) -> StartJob:
+def start_request(job: Job, *, now_s: float) -> StartJob:
     """Return the request for the job's attempt as it is now."""
     record, attempt = job.record, job.attempt
     assert attempt is not None
@@ -32,7 +32,7 @@ def start_request(job: Job, *, now_ms: int) -> StartJob:
         source_count=job.usable(),
         watcher=JOB_MANAGER,
         attempt=attempt.record.attempt,
-        elapsed_s=max(0, now_ms - attempt.record.begun_ms) / 1000 if restarted else 0.0,
+        elapsed_s=max(0.0, now_s - attempt.begun_s) if restarted else 0.0,
         resumed_bytes=attempt.record.resumed_bytes if restarted else -1,
         waits=record.spec.origin != SLSKD,
         make_folder=True,

@@ -126,6 +126,8 @@ class Rig:
         self.settings = settings or JobPolicy(**changes)
         self.store = store or PlainStore()
         self.s = 100.0
+        self.jumped_s = 0.0
+        """By how much the wall clock was set."""
         self.said: list[Post] = []
         self.heard: list[Post] = []
         self._ids = (f"id-{number}" for number in count(len(self.store.jobs) + 1))
@@ -139,7 +141,7 @@ class Rig:
 
     @property
     def now(self) -> Now:
-        return Now(s=self.s, ms=1_700_000_000_000 + int(1000 * self.s), week_s=int(self.s) % 604_800)
+        return Now(s=self.s, ms=1_700_000_000_000 + int(1000 * (self.s + self.jumped_s)), week_s=int(self.s) % 604_800)
 
     def hear(self, message: Any) -> list[Post]:
         id = getattr(message, "id", "")

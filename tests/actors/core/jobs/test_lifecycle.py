@@ -2,7 +2,8 @@
 
 import pytest
 
-from actors.core.jobs.job import content_claim
+from actors.core.jobs.explain import bottlenecks
+from actors.core.jobs.job import active_s, content_claim
 from protocol.messages import (
     AddSources,
     DropSource,
@@ -140,6 +141,43 @@ def test_a_clock_that_was_set_back_keeps_nobody_waiting() -> None:
     rig.s -= 50_000
     rig.hear(Ticked())
     assert rig.state(id) == "active"
+
+
+@pytest.mark.parametrize("jump_s", [-400 * 86_400.0, -90.0, 3 * 86_400.0, 400 * 86_400.0])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_wall_clock_that_is_set_makes_no_nonsense_of_times(jump_s: float, restarted: bool) -> None:
+    rig = Rig()
+    id = rig.order().id
+    rig.opened(1)
+    rig.s += 10.0
+    rig.jumped_s = jump_s
+    if restarted:
+        rig.begin(fresh=False)  # by the wall clock alone it is known when the attempt began
+    rig.s += 5.0
+    job = rig.manager.find(id)
+    assert job is not None
+    shown = active_s(job, rig.now)
+    if restarted:
+        assert 0.0 <= shown <= rig.s, "no longer than the machine runs"
+    else:
+        assert shown == 15.0
+    rig.ended(1, "sealed", path="/box/f.bin")
+    record = rig.record(id)
+    assert record.active_s == shown
+    assert record.created_ms <= record.started_ms <= record.ended_ms
+
+
+@pytest.mark.parametrize("jump_s", [-3 * 86_400.0, 3 * 86_400.0])
+def test_a_retry_is_said_to_be_as_soon_as_it_is(jump_s: float) -> None:
+    rig = Rig(retry_first_s=30.0, retry_s_max=100.0, jobs_active_max=1)
+    id = rig.order().id
+    rig.ended(1, "starved")
+    rig.order(name="other")
+    rig.jumped_s = jump_s
+    job = rig.manager.find(id)
+    assert job is not None
+    texts = [each.text for each in bottlenecks(job, rig.manager.context_of(job, rig.now))]
+    assert texts == ["1 jobs are active, at most 1 may be; 0 wait before this one"]
 
 
 # -- names
