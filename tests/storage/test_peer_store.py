@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+import storage.peer_store
 from storage.peer_store import DAYS_KEPT, PeerPrior, PeerStore
 
 DAY = 86400.0
@@ -58,3 +61,96 @@ def test_the_ledger_names_the_newest_day_first(tmp_path: Path) -> None:
         subject.record_stop(peer, now_s=day * DAY)
     assert subject.stop_history("", offset=0, limit=10) == (3, [("ann", 4, 2), ("bob", 4, 1), ("ann", 3, 1)])
     assert subject.stop_history("ann", offset=1, limit=1) == (2, [("ann", 3, 1)])
+
+
+def test_the_fastest_are_listed_first_with_their_latest_fault(tmp_path: Path) -> None:
+    subject = book(tmp_path)
+    subject.record_delivery("slow", rate_bytes_s=10.0, setup_s=1.0, now_s=1.0)
+    subject.record_delivery("fast", rate_bytes_s=99.0, setup_s=1.0, now_s=2.0)
+    subject.record_failure("slow", fault=7, offset_ok=True, now_s=3.0)
+    subject.record_stop("fast", now_s=4.0)
+    total, page = subject.known(offset=0, limit=9, now_s=5.0)
+    assert (total, [prior.peer for prior in page]) == (2, ["fast", "slow"])
+    assert (page[0].stops_today, page[0].seen_s, page[0].last_fault) == (1, 2.0, 0)
+    assert (page[1].failures, page[1].last_fault, page[1].failed_s, page[1].rides) == (1, 7, 3.0, 1)
+    assert [prior.peer for prior in subject.known(offset=1, limit=1, now_s=5.0)[1]] == ["slow"]
+    assert [prior.peer for prior in subject.known(offset=-5, limit=1, now_s=5.0)[1]] == ["fast"]
+    assert subject.prior("slow", now_s=5.0) == page[1]
+
+
+def test_the_peers_not_seen_for_longest_are_forgotten_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage.peer_store, "PEERS_MAX", 2)
+    subject = book(tmp_path)
+    for seen_s, peer in enumerate(("old", "new", "newest")):
+        subject.record_failure(peer, fault=1, offset_ok=True, now_s=float(seen_s))
+    subject.tidy(now_s=5.0)
+    assert {prior.peer for prior in subject.known(offset=0, limit=9, now_s=5.0)[1]} == {"new", "newest"}
+
+
+# -- uploads that a peer counts
+
+
+def stops(subject: PeerStore) -> int:
+    return subject.prior("ann", now_s=100.0).stops_today
+
+
+@pytest.mark.parametrize(("failed", "counted"), [(True, 1), (False, 0)])
+def test_the_first_report_of_the_peer_holds(tmp_path: Path, failed: bool, counted: int) -> None:
+    subject = book(tmp_path)
+    subject.upload_opened("ann", 1, pid=7, now_s=100.0)
+    subject.upload_closed("ann", 1, stopped=True, now_s=101.0)
+    for again in (failed, not failed, failed):
+        subject.upload_settled("ann", 1, failed=again, now_s=102.0)
+    assert stops(subject) == counted
+
+
+def test_what_ended_by_itself_is_no_stop_and_what_no_worker_had_is_one_when_it_failed(tmp_path: Path) -> None:
+    subject = book(tmp_path)
+    subject.upload_opened("ann", 1, pid=7, now_s=100.0)
+    subject.upload_closed("ann", 1, stopped=False, now_s=101.0)
+    subject.upload_settled("ann", 1, failed=True, now_s=102.0)
+    assert stops(subject) == 0
+    subject.upload_settled("ann", 2, failed=False, now_s=102.0)
+    subject.upload_settled("ann", 2, failed=True, now_s=102.0)
+    assert stops(subject) == 1
+
+
+def test_an_upload_whose_process_died_is_a_stop_after_the_grace(tmp_path: Path) -> None:
+    subject = book(tmp_path)
+    subject.upload_opened("ann", 1, pid=7, now_s=100.0)
+    subject.settle_lost(lambda _pid: True, now_s=100.0, grace_s=10.0)
+    assert stops(subject) == 0, "its process lives"
+    subject.settle_lost(lambda _pid: False, now_s=100.0, grace_s=10.0)
+    for now_s, counted in ((109.0, 0), (110.0, 1), (200.0, 1)):
+        subject.settle_lost(lambda _pid: False, now_s=now_s, grace_s=10.0)
+        assert stops(subject) == counted, now_s
+
+
+def test_without_grace_a_lost_upload_counts_at_once_and_a_stopped_one_when_the_peer_says_nothing(
+    tmp_path: Path,
+) -> None:
+    subject = book(tmp_path)
+    subject.upload_opened("ann", 1, pid=7, now_s=100.0)
+    subject.settle_lost(lambda _pid: False, now_s=100.0, grace_s=0.0)
+    assert stops(subject) == 1
+    subject.upload_opened("ann", 2, pid=7, now_s=100.0)
+    subject.upload_closed("ann", 2, stopped=True, now_s=100.0)
+    for now_s, counted in ((159.0, 1), (160.0, 2)):
+        subject.settle_lost(lambda _pid: True, now_s=now_s)
+        assert stops(subject) == counted, now_s
+
+
+def test_a_clock_set_back_leaves_no_upload_unsettled(tmp_path: Path) -> None:
+    subject = book(tmp_path)
+    subject.upload_opened("ann", 1, pid=7, now_s=9000.0)
+    subject.upload_closed("ann", 1, stopped=True, now_s=9000.0)
+    subject.settle_lost(lambda _pid: True, now_s=100.0)
+    assert stops(subject) == 1
+
+
+def test_a_ticket_that_comes_again_is_another_upload(tmp_path: Path) -> None:
+    subject = book(tmp_path)
+    for now_s, counted in ((100.0, 1), (103.0, 1), (110.0, 2)):  # within 5 s the two messages have crossed
+        subject.upload_opened("ann", 1, pid=7, now_s=now_s)
+        subject.upload_settled("ann", 1, failed=True, now_s=now_s)
+        assert stops(subject) == counted, now_s

@@ -102,3 +102,29 @@ def test_a_pipe_in_the_place_of_a_part_file_does_not_hang_it(tmp_path: Path) -> 
     os.mkfifo(tmp_path / f"{NAME}.part")
     with pytest.raises(PartFileFault, match="not a plain file"):
         verify(str(tmp_path / NAME))
+
+
+def test_many_ranges_are_shortened_and_one_chunk_is_one_number(tmp_path: Path) -> None:
+    data = content(60 * CHUNK)
+    leave_part(tmp_path, data, [(0, 3), *((at, at + 1) for at in range(4, 48, 2))])
+    lines = verify(str(tmp_path / NAME)).lines()
+    gaps = ", ".join(str(at) for at in range(3, 43, 2))
+    assert lines[-1] == f"missing: 35 chunks: {gaps} and 3 more ranges"
+    report = verify(str(tmp_path / NAME))
+    assert (report.all_holds, report.complete) == (True, False)
+    assert lines[1] == "hold: 25 of 60 chunks"
+
+
+def test_what_could_not_be_read_and_what_is_written_right_now_is_said(tmp_path: Path) -> None:
+    run = opened(tmp_path, len(DATA))
+    put(run.part, DATA, 0, 3)
+    records = tmp_path / f"{NAME}.part.records"
+    records.write_bytes(records.read_bytes()[:-1] + b"x")
+    report = verify(str(tmp_path / NAME))
+    assert report.being_written
+    assert report.lines()[-2:] == [
+        "damaged records: 1 (their chunks count as missing)",
+        "another process is writing it right now",
+    ]
+    run.part.abandon()
+    assert not verify(str(tmp_path / NAME)).being_written
