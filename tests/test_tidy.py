@@ -88,6 +88,7 @@ HOMES = {
     "msgpack": {"protocol/messages/codec.py"},
     "pykka": {"actors/runtime/actor.py"},
     "h11": {"actors/sources/http"},
+    "idna": {"protocol/model/source_url.py"},
     "typer": {"protocol/cli"},
     "rich": {"protocol/cli"},
     "xxhash": {"storage", "actors/demo"},

@@ -14,9 +14,15 @@ _SETTINGS: Final = HttpSettings()
 
 
 def reader_for(wanted: StartWorker) -> Reader:
-    """Return the reader for a worker's source, with the limits that its job asks for."""
+    """Return the reader for a worker's source, with the limits that its job asks for.
+
+    Where none can be made, the one that is returned says so when it is used: it is the source's fault like others.
+    """
     settings = HttpSettings(private_ok=wanted.private_ok, options=wanted.http)
-    return open_reader(wanted.url, user_agent=wanted.http.user_agent or USER_AGENT, settings=settings)
+    try:
+        return open_reader(wanted.url, user_agent=wanted.http.user_agent or USER_AGENT, settings=settings)
+    except SourceFault as fault:
+        return _Unusable(fault)
 
 
 def open_reader(url: str, *, user_agent: str = USER_AGENT, settings: HttpSettings = _SETTINGS) -> Reader:
@@ -34,3 +40,27 @@ def open_reader(url: str, *, user_agent: str = USER_AGENT, settings: HttpSetting
 
         return SlskReader(url)
     raise SourceFault(FaultKind.UNSUPPORTED_URL, "only http://, https:// and slsk:// can be downloaded from")
+
+
+class _Unusable:
+    """`Reader` of an address that cannot be used."""
+
+    position, ended, connected = 0, False, False
+
+    def __init__(self, fault: SourceFault) -> None:
+        self._fault = fault
+
+    def probe(self, *, whole: bool = False) -> Probed:
+        raise self._fault
+
+    def open(self, start: int, stop: int | None, *, size_bytes: int, from_start: bool = False) -> None:
+        raise self._fault
+
+    def read_into(self, view: memoryview) -> int:
+        raise self._fault
+
+    def hang_up(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass

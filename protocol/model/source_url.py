@@ -5,6 +5,8 @@ speak about addresses that were refused.
 """
 
 import re
+import socket
+import unicodedata
 from collections.abc import Callable
 from typing import Final
 from urllib.parse import SplitResult, quote, unquote, unquote_to_bytes, urlsplit
@@ -15,7 +17,9 @@ URL_BYTES_MAX: Final = 8000
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _AUTHORITY_END: Final = re.compile(r"[/?#\\]")
 _NAKED_AUTHORITY: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]]*)(:[0-9]*)?")
-_BAD_IN_HOST: Final = re.compile(r"[\s<>\"\\^`{|}%!$&'()*+,;=\[\]]")
+_HOST_NAME: Final = re.compile(r"[a-z0-9._~-]+")
+_NUMBER: Final = re.compile(r"\d+|0x[0-9a-f]*")
+_IPV6: Final = re.compile(r"[0-9A-Fa-f:.]+")
 _PORTS: Final = {"http": 80, "https": 443}
 _SLSK: Final = "slsk"
 _SLSK_URL: Final = re.compile(r"slsk://([^/?#]*)/([^?#]*)", re.IGNORECASE)
@@ -163,20 +167,74 @@ def _check_http(parts: SplitResult, shown: str) -> None:
     host = parts.hostname or ""
     if not host:
         raise ValueError(f"no host in {shown}")
-    if "\\" in parts.netloc or (":" not in host and not is_host_name(host)):
-        raise ValueError(f"the host in {shown} is not a possible host name")
+    try:
+        http_host(parts)
+    except ValueError as error:
+        raise ValueError(f"the host in {shown} {error}") from None
+
+
+def wire_host(host: str) -> str:
+    """Return the spelling of a URL's host (without brackets) that goes to resolvers and servers.
+
+    Names beyond ASCII are mapped by UTS 46 as browsers do it, so that ``faß`` stays another host than ``fass``. Raises
+    `ValueError` with a few words of why there can be no such host.
+    """
+    if ":" in host:
+        if "%" in host:
+            raise ValueError("has a zone in it, which means something on one machine only")
+        if _IPV6.fullmatch(host) is None:
+            raise ValueError("is not a possible IP address")
+        return host.lower()
+    name = host.lower() if host.isascii() else _in_ascii(host)
+    labels = name.removesuffix(".").split(".")
+    if _HOST_NAME.fullmatch(name) is None or not all(0 < len(label) <= 63 for label in labels) or len(name) > 254:
+        raise ValueError("is not a possible host name")
+    if _NUMBER.fullmatch(labels[-1]) and not _is_ipv4(name.removesuffix(".")):
+        raise ValueError("is not a possible IP address")
+    return name
+
+
+def _in_ascii(host: str) -> str:
+    import idna  # here: few need its tables
+
+    try:
+        mapped = idna.uts46_remap(host, std3_rules=False, transitional=False)
+        return ".".join(label if label.isascii() else _label(label, idna.alabel) for label in mapped.split("."))
+    except UnicodeError:  # what `idna` raises is one
+        raise ValueError("is not a possible host name") from None
+
+
+def _label(label: str, alabel: Callable[[str], bytes]) -> str:
+    """Return the ASCII form of a label. Symbols, which IDNA 2008 itself refuses, are in use and pass as in browsers."""
+    if any(unicodedata.category(char) == "So" for char in label):
+        return "xn--" + label.encode("punycode").decode("ascii")
+    return alabel(label).decode("ascii")
+
+
+def _is_ipv4(name: str) -> bool:
+    """Return whether a resolver reads it as an IPv4 address; it may have fewer than four numbers."""
+    try:
+        return bool(socket.inet_aton(name))
+    except OSError:
+        return False
+
+
+def http_host(parts: SplitResult) -> str:
+    """Return the host of a URL in the spelling of `wire_host`, whose errors it raises."""
+    host = parts.hostname or ""
+    if "\\" in parts.netloc:
+        raise ValueError("is not a possible host name")
+    if parts.netloc.rpartition("@")[2].startswith("[") and ":" not in host:
+        raise ValueError("is not a possible IP address")
+    return wire_host(host)
 
 
 def is_host_name(host: str) -> bool:
-    """Whether a resolver would take it: labels of 1 to 63 bytes, nothing that belongs elsewhere in an address."""
-    if _BAD_IN_HOST.search(host):
-        return False
+    """Return whether a resolver would take it: labels of 1 to 63 bytes, and nothing else that a URL may hold."""
     try:
-        wire = host if host.isascii() else host.encode("idna").decode("ascii")
-    except UnicodeError:
+        return ":" not in host and bool(wire_host(host))
+    except ValueError:
         return False
-    labels = wire.removesuffix(".").split(".")
-    return len(wire) <= 254 and all(0 < len(label) <= 63 for label in labels)
 
 
 _CHECKS: Final[dict[str, Callable[[SplitResult, str], None]]] = {"http": _check_http, "https": _check_http}

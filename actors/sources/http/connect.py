@@ -1,5 +1,8 @@
 """Connection set-up: name look-up, TCP connect, proxy tunnel and TLS handshake, all within one time limit."""
 
+import itertools
+import os
+import select
 import socket
 import time
 from typing import Any, Final
@@ -16,6 +19,8 @@ from protocol.model.faults import FaultKind, SourceFault
 from protocol.model.job_spec import HttpOptions
 
 ADDRESSES_MAX: Final = 8
+STAGGER_S: Final = 0.25
+"""The connection attempt delay that RFC 8305 recommends."""
 _TUNNEL_REFUSALS: Final = {401: FaultKind.FORBIDDEN, 403: FaultKind.FORBIDDEN, 407: FaultKind.FORBIDDEN}
 
 
@@ -27,11 +32,13 @@ def connect(
     timeout_s: float,
     private_ok: bool = True,
     options: HttpOptions = NO_OPTIONS,
+    answered: dict[tuple[str, int], str] | None = None,
 ) -> Stream:
     """Open a new connection, owned by the caller. Every failure is a `SourceFault`.
 
     Not `private_ok`: to public addresses only, and without a proxy, because where it leads cannot be checked.
-    `timeout_s` bounds everything but the name look-up, whose limit is the system's.
+    `timeout_s` bounds everything but the name look-up, whose limit is the system's. `answered`: which address of a
+    host and port did so last; it is tried first.
     """
     host, port = (proxy.host, proxy.port) if proxy else (target.host, target.port)
     addresses = _look_up(host, port, family_of(options))
@@ -41,7 +48,10 @@ def connect(
         assert proxy is None
         refuse_private(addresses, target.host)
     until_s = time.monotonic() + timeout_s
+    known = answered if answered is not None else {}
+    addresses.sort(key=lambda each: each[4][0] != known.get((host, port)))
     sock = _dial(addresses, f"the proxy {host}:{port}" if proxy else target.authority, until_s, options.interface)
+    known[host, port] = sock.getpeername()[0]
     if target.scheme == "http":
         return PlainStream(sock)
     try:
@@ -56,6 +66,8 @@ def connect(
 
 
 def _look_up(host: str, port: int, family: int) -> list[Any]:
+    if host.rstrip(".").endswith(".localhost") or host == "localhost.":
+        host = "localhost"  # RFC 6761: this machine, whatever the resolver knows
     try:
         # As bytes: a str would be run through IDNA, which has exceptions of its own.
         return socket.getaddrinfo(host.encode("ascii"), port, family=family, type=socket.SOCK_STREAM)[:ADDRESSES_MAX]
@@ -73,25 +85,56 @@ def look_up_fault(error: socket.gaierror, host: str) -> SourceFault:
 
 
 def _dial(addresses: list[Any], place: str, until_s: float, interface: str) -> socket.socket:
-    """Connect to the first address that answers. Each gets its share of the time, so that a dead one cannot use up
-    all of it. `place` is the name for people."""
+    """Connect to the address that answers first, by RFC 8305: each next one is tried `STAGGER_S` after the one before,
+    or as soon as that has failed. `place` is the name for people."""
+    waiting, begun = _interleaved(addresses), dict[int, socket.socket]()
     failure: OSError | None = None
-    for tried, (family, kind, protocol, _name, address) in enumerate(addresses):
-        share_s = (until_s - time.monotonic()) / (len(addresses) - tried)
-        try:
-            return _dial_one(family, kind, protocol, address, max(0.1, share_s), interface)
-        except OSError as error:
-            failure = error
-    raise _dial_fault(failure, place)
+    poll, next_s = select.poll(), 0.0
+    try:
+        while (waiting or begun) and (now_s := time.monotonic()) < until_s:
+            if waiting and (now_s >= next_s or not begun):
+                next_s = now_s + STAGGER_S
+                try:
+                    sock = _begin(waiting.pop(0), interface)
+                except OSError as error:
+                    failure = error
+                    continue
+                begun[sock.fileno()] = sock
+                poll.register(sock, select.POLLOUT)
+            wake_s = min(next_s, until_s) if waiting else until_s
+            for descriptor, _ in poll.poll(max(wake_s - now_s, 0.0) * 1000):
+                poll.unregister(descriptor)
+                sock = begun.pop(descriptor)
+                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if code == 0:
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    return sock
+                sock.close()
+                failure, next_s = OSError(code, os.strerror(code)), 0.0
+        raise _dial_fault(TimeoutError() if begun else failure, place)
+    finally:
+        for sock in begun.values():
+            sock.close()
 
 
-def _dial_one(family: int, kind: int, protocol: int, address: Any, timeout_s: float, interface: str) -> socket.socket:
+def _interleaved(addresses: list[Any]) -> list[Any]:
+    """Return the addresses with their families in turn, that of the first one first."""
+    first = [each for each in addresses if each[0] == addresses[0][0]]
+    other = [each for each in addresses if each[0] != addresses[0][0]]
+    pairs = itertools.zip_longest(first, other)
+    return [each for pair in pairs for each in pair if each is not None]
+
+
+def _begin(address: Any, interface: str) -> socket.socket:
+    """Begin to connect to an address, as `socket.getaddrinfo` gives it."""
+    family, kind, protocol, _, place = address
     sock = socket.socket(family, kind, protocol)
     try:
-        sock.settimeout(timeout_s)
+        sock.setblocking(False)
         bind_local(sock, interface)
-        sock.connect(address)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.connect(place)
+    except BlockingIOError:
+        pass
     except BaseException:
         sock.close()
         raise

@@ -32,6 +32,7 @@ class Exchange:
         self._scratch = memoryview(bytearray(_SCRATCH_BYTES))
         self._stream: Stream | None = None
         self._origin: tuple[str, str, int] | None = None
+        self._answered: dict[tuple[str, int], str] = {}
         self._reused = False
         self._connect_s = 0.0
         self._sent_s = 0.0
@@ -80,6 +81,7 @@ class Exchange:
             timeout_s=self._settings.connect_timeout_s,
             private_ok=self._settings.private_ok,
             options=self._settings.options,
+            answered=self._answered,
         )
         self._origin = target.origin
         self._connect_s = time.monotonic() - began_s

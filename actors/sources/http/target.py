@@ -1,18 +1,16 @@
 """Request target: an http(s) URL split into what a request needs. Passwords are kept here and never shown."""
 
 import base64
-import re
 from dataclasses import dataclass, field, replace
 from typing import Final
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
 
 from actors.sources.http.settings import plain
 from protocol.model.faults import FaultKind, SourceFault
+from protocol.model.source_url import http_host
 
 PORTS: Final = {"http": 80, "https": 443}
 _PATH_SAFE: Final = "/%!$&'()*+,;=:@~"
-_NAME: Final = re.compile(r"[A-Za-z0-9._~-]+")
-_IPV6: Final = re.compile(r"[0-9A-Fa-f:.]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +47,16 @@ def parse_target(url: str) -> Target:
         host, port = parts.hostname or "", parts.port
         path = _quoted(parts.path or "/") + (f"?{_quoted(parts.query, '?')}" if parts.query else "")
         login = basic_login(parts.username, parts.password)
-        host = host if host.isascii() else host.encode("idna").decode("ascii")
     except ValueError:  # UnicodeError is one; its text would quote the URL
         raise SourceFault(FaultKind.UNSUPPORTED_URL, "this is not a URL that can be understood") from None
     if parts.scheme not in PORTS:
         raise SourceFault(FaultKind.UNSUPPORTED_URL, f"the scheme {plain(parts.scheme, 20)!r} is not supported")
-    if not (_IPV6 if ":" in host else _NAME).fullmatch(host) or port == 0:
-        raise SourceFault(FaultKind.UNSUPPORTED_URL, "the URL names no host that can be reached")
+    try:
+        host = http_host(parts)
+    except ValueError as error:
+        raise SourceFault(FaultKind.UNSUPPORTED_URL, f"the host {plain(host)} {error}") from None
+    if port == 0:
+        raise SourceFault(FaultKind.UNSUPPORTED_URL, "the URL names no port that can be reached")
     path = path if path.startswith("/") else f"/{path}"
     return Target(scheme=parts.scheme, host=host, port=port or PORTS[parts.scheme], path=path, login=login)
 
@@ -65,20 +66,21 @@ def _quoted(text: str, more_safe: str = "") -> str:
 
 
 def basic_login(user: str | None, password: str | None) -> str:
-    """Return an Authorization value for percent-encoded user and password; empty without a user."""
-    if not user:
+    """Return an Authorization value for percent-encoded user and password; empty without both. Either may be empty."""
+    if not user and not password:
         return ""
-    pair = f"{unquote(user)}:{unquote(password or '')}"
-    return "Basic " + base64.b64encode(pair.encode()).decode("ascii")
+    pair = unquote_to_bytes(user or "") + b":" + unquote_to_bytes(password or "")
+    return "Basic " + base64.b64encode(pair).decode("ascii")
 
 
 def redirected(old: Target, location: str) -> Target:
     """Resolve a Location field. The login goes along only to the same host, and never off TLS."""
     try:
-        url = urljoin(old.url, _as_utf8(location))
+        new = parse_target(urljoin(old.url, _as_utf8(location)))
     except ValueError:
         raise SourceFault(FaultKind.BAD_ANSWER, f"{old.authority} redirects to no URL that can be read") from None
-    new = parse_target(url)
+    except SourceFault as fault:
+        raise SourceFault(FaultKind.BAD_ANSWER, f"{old.authority} redirects to what cannot be used: {fault}") from None
     if old.scheme == "https" and new.scheme == "http":
         # The user asked for an encrypted connection; a server may not take that away.
         raise SourceFault(FaultKind.BAD_ANSWER, f"{old.authority} redirects from https to plain http: not followed")

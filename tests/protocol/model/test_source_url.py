@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from protocol.model.source_url import check_url, host_of, name_from_url, public_url, same_url_key
+from protocol.model.source_url import check_url, host_of, name_from_url, public_url, same_url_key, wire_host
 
 words = st.text(ascii_letters + "0123456789-._~%!$&'()*+,;=", min_size=1, max_size=12)
 secrets = st.text(st.characters(exclude_characters="/?#\\", exclude_categories=["Cs"]), min_size=6, max_size=20)
@@ -74,6 +74,27 @@ def test_a_usable_address_is_accepted(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("host", "wire"),
+    [
+        ("ExAmple.ORG", "example.org"),
+        ("a_b.example.", "a_b.example."),
+        ("faß.example", "xn--fa-hia.example"),
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("日本。example", "xn--wgv71a.example"),
+        ("☃.example", "xn--n3h.example"),
+        ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+        ("\uff11\uff12\uff17.1", "127.1"),
+        ("a\u00adb.com", "ab.com"),
+        ("2130706433", "2130706433"),
+        ("0x7f.1", "0x7f.1"),
+        ("::FFFF:1.2.3.4", "::ffff:1.2.3.4"),
+    ],
+)
+def test_a_host_has_one_spelling_for_servers(host: str, wire: str) -> None:
+    assert wire_host(host) == wire
+
+
+@pytest.mark.parametrize(
     ("url", "why"),
     [
         ("", "empty"),
@@ -99,6 +120,15 @@ def test_a_usable_address_is_accepted(url: str) -> None:
         (f"http://{'a' * 64}.org/x", "host name"),
         ("http://host\\@other/x", "host name"),
         ("http://<host>/x", "host name"),
+        ("http://[fe80::1%25eth0]/x", "has a zone in it"),
+        ("http://[::1%25lo]:8080/x", "has a zone in it"),
+        ("http://[v1.x]/x", "IP address"),
+        ("http://256.1.1.1/x", "IP address"),
+        ("http://1.2.3.4.5/x", "IP address"),
+        ("http://ex%61mple.org/x", "host name"),
+        ("http://℀.com/x", "malformed"),
+        ("http://ex\u200dample.com/x", "host name"),
+        ("http://" + "ä" * 80 + "/x", "host name"),
         ("http://host/" + "a" * 9000, "longer"),
     ],
 )

@@ -88,7 +88,7 @@ def fault_of_redirects(serve: Serve, read: Read, *locations: str) -> SourceFault
     server = serve([moved(location) for location in locations])
     with pytest.raises(SourceFault) as caught:
         read(server.url("/start")).probe()
-    assert "127.0.0.1" in caught.value.detail or caught.value.kind == FaultKind.UNSUPPORTED_URL
+    assert "127.0.0.1" in caught.value.detail
     return caught.value
 
 
@@ -107,8 +107,8 @@ def test_ten_redirects_are_followed(serve: Serve, read: Read) -> None:
 
 
 def test_a_redirect_to_nowhere_is_a_fault(serve: Serve, read: Read) -> None:
-    assert fault_of_redirects(serve, read, "ftp://127.0.0.1/x").kind == FaultKind.UNSUPPORTED_URL
-    assert fault_of_redirects(serve, read, "http://[bad/").kind == FaultKind.BAD_ANSWER
+    for location in ("ftp://127.0.0.1/x", "http://[bad/", "http://[::1%25lo]/x", "http://a..b/"):
+        assert fault_of_redirects(serve, read, location).kind == FaultKind.BAD_ANSWER
     with pytest.raises(SourceFault) as caught:
         read(serve([[answer("302 Found")]]).url()).probe()
     assert caught.value.kind == FaultKind.BAD_ANSWER
