@@ -2,7 +2,7 @@
 
 import logging
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 from actors.api.process import ApiStart
@@ -91,15 +91,6 @@ def processes(config: Config, *, version: str, listener_fd: int) -> list[Process
 def job_policy(config: Config) -> JobPolicy:
     """Return the part of the configuration that the job manager goes by."""
     daemon, limits = config.settings.daemon, config.settings.limits
-    schedule = tuple(
-        LimitWindow(
-            days=window.days,
-            begin_minute=window.begin_minute,
-            end_minute=window.end_minute,
-            limit_bytes_s=window.limit_bytes_s,
-        )
-        for window in limits.schedule
-    )
     return JobPolicy(
         jobs_active_max=daemon.active_max,
         jobs_max=daemon.jobs_max,
@@ -107,6 +98,6 @@ def job_policy(config: Config) -> JobPolicy:
         retry_first_s=daemon.retry_first_s,
         retry_s_max=daemon.retry_s_max,
         limit_bytes_s=limits.limit_bytes_s,
-        schedule=schedule,
+        schedule=tuple(LimitWindow(**asdict(window)) for window in limits.schedule),
         transfer=TransferPolicy().configured(daemon, config.account),
     )

@@ -29,7 +29,7 @@ class JobPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Jobs with an attempt at the same time."""
     jobs_max: int = 10_000
     """Jobs that have not ended."""
-    hunts_max: int = 16
+    searching_max: int = 16
     """Active jobs that search for users."""
     sources_max: int = 256
     """Of one job, like `notes_max`."""

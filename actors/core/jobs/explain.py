@@ -67,7 +67,7 @@ def _queued(job: Job, context: ExplainContext) -> Iterator[Bottleneck]:
             text=f"{context.active} jobs are active, at most {most} may be; {context.ahead} wait before this one",
         )
     elif searches(job.record):
-        most = context.policy.hunts_max
+        most = context.policy.searching_max
         yield Bottleneck(kind="search", text=f"{most} jobs search for users already, no more may at once")
     else:
         yield Bottleneck(kind="queue", text="it is started in a moment")

@@ -37,7 +37,7 @@ def next_to_start(
     while heap and len(chosen) < room:
         _, job = heapq.heappop(heap)
         if searches(job):
-            if searching >= policy.hunts_max:
+            if searching >= policy.searching_max:
                 continue
             searching += 1
         chosen.append(job)

@@ -169,7 +169,7 @@ def test_the_death_of_the_session_for_good_is_a_login_that_is_gone() -> None:
 
 
 def test_who_hunts_is_told_so_and_who_may_not_hunt_yet_too() -> None:
-    rig = Rig(hunts_max=1)
+    rig = Rig(searching_max=1)
     hunting = rig.order(name="1", urls=(), term="some words").id
     waiting = rig.order(name="2", urls=(), term="other words").id
     plain = rig.order(name="3").id
