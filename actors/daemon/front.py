@@ -34,7 +34,7 @@ from protocol.messages import (
     SetLogLevel,
     Ticked,
 )
-from protocol.messages.addresses import FRONT, GATEWAY, JOB_MANAGER, root_address, split_address
+from protocol.messages.addresses import FRONT, GATEWAY, JOB_MANAGER, POOL, root_address, split_address
 from protocol.model.errors import BadUsage
 from protocol.model.job_policy import settings_json
 from storage.shared_memory import Arena
@@ -120,6 +120,9 @@ class Daemon:
         self._reloads = 0
         self._wake: Callable[[], None] = lambda: None
         self._session: SessionChanged | None = None
+        """How the login is. Without an account it is never there, and jobs that want one hear why."""
+        if config.account is None:
+            self._session = SessionChanged(state="offline", detail=processes.NO_ACCOUNT, final=True)
         self._address = ""
         self._health = Health(split_address(FRONT)[0], now_s=time.monotonic())
 
@@ -178,6 +181,8 @@ class Daemon:
         )
         leaving.callback(self._supervisor.stop)
         self._supervisor.start()
+        for process in self._supervisor.living():
+            self._send_login(process)
         self._wake = lambda: self._supervisor.inbox.put(Ticked())
 
     def _say_ready(self, key_path: str) -> None:
@@ -241,12 +246,14 @@ class Daemon:
 
     def _send_login(self, process: str) -> None:
         """A restarted process does not know it."""
-        for address in processes.SUBSCRIBERS:
+        subscribers = processes.SUBSCRIBERS if self._config.account is not None else (POOL, JOB_MANAGER)
+        for address in subscribers:
             if self._session is not None and split_address(address)[0] == process:
                 self._supervisor.bus.post(address, self._session)
 
     def _status(self) -> str:
-        login = "" if self._session is None else f", Soulseek: {_login(self._session)}"
+        shown = self._session is not None and self._config.account is not None
+        login = f", Soulseek: {_login(self._session)}" if self._session is not None and shown else ""
         return f"listening on {self._address}{login}"
 
     # the configuration, read again

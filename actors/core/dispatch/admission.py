@@ -40,6 +40,7 @@ SIZES_AWAITED_S: Final = 1.0
 PROBE_S_MAX: Final = 60.0
 """A worker's own limits end a probe long before this; here it is the worker that does not answer."""
 REASONS_SHOWN_MAX: Final = 8
+NAMES_SHOWN_MAX: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,10 +300,24 @@ def _unfit(source: Source, size_bytes: int) -> str:
 
 
 def why_no_source(sources: dict[int, Source]) -> str:
-    """Return every source and its reason, for the end of a job that no source could deliver."""
-    lines = [f"{source.name}: {source.reason or source.state.value}" for source in sources.values()]
+    """Return why no source could deliver: each cause once, with the sources that it stopped."""
+    causes: dict[str, list[str]] = {}
+    for source in sources.values():
+        reason = source.reason or source.state.value
+        causes.setdefault(reason.removeprefix(f"{source.host} says "), []).append(source.name)
+    if len(sources) == 1:
+        (source,) = sources.values()
+        return (
+            source.reason if source.reason and source.host in source.reason else f"{source.name}: {next(iter(causes))}"
+        )
+    lines = [f"{_listed(names)}: {cause}" for cause, names in causes.items()]
     more = len(lines) - REASONS_SHOWN_MAX
     return "; ".join(lines[:REASONS_SHOWN_MAX]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - NAMES_SHOWN_MAX
+    return ", ".join(names[:NAMES_SHOWN_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
 def _name(sources: dict[int, Source], answered: list[Source]) -> str:

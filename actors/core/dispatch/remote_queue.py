@@ -56,6 +56,7 @@ class RemoteQueue:
         self._out = out
         self._offline_s: float | None = None
         self._was_online = False
+        self._final = False
         self._why_offline = ""
 
     # -- asking
@@ -166,10 +167,10 @@ class RemoteQueue:
     def session_changed(self, message: SessionChanged, *, now_s: float) -> None:
         """Take a login that came or went. Transfers go on without; queue places for a while, if there ever was one."""
         if message.state == "online":
-            self._was_online, self._offline_s = True, None
+            self._was_online, self._final, self._offline_s = True, False, None
             self._retry_offline()
         elif message.state != "connecting":
-            self._why_offline = message.detail
+            self._why_offline, self._final = message.detail, message.final
             self._offline_s = self._offline_s if self._offline_s is not None else now_s
             if message.final or not self._was_online:
                 self._give_up_all(now_s, banned=message.final and not self._job.waits)
@@ -182,8 +183,8 @@ class RemoteQueue:
 
     def expire(self, now_s: float) -> None:
         """End what has waited too long."""
-        if self._offline_s is not None and now_s - self._offline_s > LOGIN_LOST_S_MAX:
-            self._give_up_all(now_s, banned=False)
+        if self._offline_s is not None and (self._final or now_s - self._offline_s > LOGIN_LOST_S_MAX):
+            self._give_up_all(now_s, banned=self._final and not self._job.waits)
         for source in self._sources.values():
             if not source.enqueued or source.ticket >= 0:
                 continue

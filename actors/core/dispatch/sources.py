@@ -289,8 +289,11 @@ class FailurePolicy:
         if source.peer and kind is not FaultKind.LOST:  # losing a worker is no fault of the peer
             self._out.post(PEER_HISTORY, PeerFaulted(peer=source.peer, fault=kind, offset_ok=source.traits.offset_ok))
         is_out = source.state in (SourceState.COOLING, SourceState.BANNED)
+        if source.state is SourceState.BANNED and self._job.source_count == 1 and not self._job.waits:
+            return  # the job ends with this reason
         if is_out and source.state is not before and self._job.watcher:
-            text = f"{source.name}: {source.state.value}: {detail}"
+            why = detail.removeprefix(f"{source.host} says ")
+            text = f"{source.name}: {'given up' if source.state is SourceState.BANNED else 'cooling'}: {why}"
             self._out.post(self._job.watcher, JobNoted(job=self._job.job, text=text))
 
 

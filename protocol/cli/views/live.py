@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.text import Text
 
 from protocol.cli.views.lines import LineWriter
-from protocol.cli.views.outcome import last_line, share_text
+from protocol.cli.views.outcome import cause_lines, last_line, share_text
 from protocol.cli.views.plain import Notes, chunk_line
 from protocol.cli.views.progress_state import (
     ACTIVE,
@@ -168,6 +168,8 @@ def live_lines(board: ProgressState, shape: Shape) -> list[Text]:
 
 def final_lines(board: ProgressState, shape: Shape) -> list[Text]:
     """What stays on the terminal: who sent what, and which part came from whom."""
+    if not board.stored_by_sources and not board.stored_bytes:
+        return [Text(line) for line in cause_lines(board)]
     cells = board.cells
     if board.ended is not None and board.ended.state == "sealed":
         # The last map is a moment older than the end: of a sealed file everything is stored by now.

@@ -6,6 +6,7 @@ from typing import Final
 from protocol.cli.views.progress_state import ProgressState, state_word
 from protocol.messages import JobEnded
 from protocol.model.printable import cell_width, count_of, cut, printable
+from protocol.model.source_url import host_of
 from protocol.model.units import show_percent, show_rate, show_size, show_time
 
 
@@ -59,12 +60,11 @@ NAME_WIDTH_MAX: Final = 40
 
 
 def summary_lines(board: ProgressState) -> list[str]:
-    """Who sent what, most bytes first. When no source sent anything, why: a line for each cause, none for one source,
-    whose cause the last line has."""
+    """Who sent what, most bytes first. When no source sent anything, why; a single cause is in the last line."""
     rows = sorted(board.sorted_rows, key=lambda row: -row.bytes_stored)
     total = board.stored_by_sources
     if not total:
-        return _causes(board) if len(rows) > 1 else []
+        return cause_lines(board)
     shown, rest = rows[:ROWS_MAX], rows[ROWS_MAX:]
     width = min(NAME_WIDTH_MAX, max(cell_width(board.label(row.name)) for row in shown))
     lines = ["who sent what:"]
@@ -80,11 +80,13 @@ def summary_lines(board: ProgressState) -> list[str]:
     return lines
 
 
-def _causes(board: ProgressState) -> list[str]:
+def cause_lines(board: ProgressState) -> list[str]:
+    """Why no source sent anything: a line for each cause, where there are several."""
     names: dict[str, list[str]] = {}
     for row in board.sorted_rows:
-        names.setdefault(printable(row.reason) or state_word(row), []).append(board.label(row.name))
-    return [f"  {cause}: {_named(labels)}" for cause, labels in names.items()]
+        reason = printable(row.reason).removeprefix(f"{host_of(row.name)} says ") or state_word(row)
+        names.setdefault(reason, []).append(board.label(row.name))
+    return [f"  {cause}: {_named(labels)}" for cause, labels in names.items()] if len(names) > 1 else []
 
 
 def _named(labels: list[str]) -> str:
@@ -103,7 +105,7 @@ def last_line(board: ProgressState, ended: JobEnded) -> str:
         case "sealed":
             return _sealed_line(board, ended)
         case "starved":
-            return f"no source can deliver: {_reason(ended)}{_goes_on(board)}"
+            return f"no source can deliver: {_reason(ended)}{_login_hint(ended.reason)}{_goes_on(board)}"
         case "disagreed":
             kept = f"; what came is kept in {printable(ended.path)}" if ended.path else ""
             return f"content disagrees: {_reason(ended)}{kept}"
@@ -129,6 +131,15 @@ def _sealed_line(board: ProgressState, ended: JobEnded) -> str:
     if ended.bytes_resumed > 0:
         facts.append(f"{show_size(ended.bytes_resumed)} were here before")
     return f"sealed: {printable(ended.path)} ({', '.join(facts)})"
+
+
+def _login_hint(reason: str) -> str:
+    """How to give a login, where one was asked for."""
+    if "401 Unauthorized" in reason:
+        return "; give a login with http://NAME:PASSWORD@HOST/..., --netrc or --header 'Authorization: ...'"
+    if "407 Proxy" in reason:
+        return "; give a login with --proxy http://NAME:PASSWORD@HOST:PORT"
+    return ""
 
 
 def _reason(ended: JobEnded) -> str:

@@ -69,3 +69,11 @@ def test_who_stands_still_is_replaced(shoal: Shoal, name: str) -> None:
         eventually(lambda: daemon.stderr_has(f"the {name} process died (silent"), wait_s=30.0)
         eventually(lambda: daemon.status("/health/ready") == 200)
         assert daemon.process.await_child(name).pid != before.pid
+
+
+def test_a_job_for_a_user_says_at_once_that_there_is_no_account(shoal: Shoal) -> None:
+    with running(shoal) as daemon:
+        body = {"filename": "f", "fileSize": 5, "sources": [{"username": "ann", "fullPath": "a\\f"}]}
+        id = daemon.client.post("/api/v0/multisource/download", json=body).json()["id"]
+        words = "no Soulseek account is configured"
+        eventually(lambda: any(words in note for note in daemon.get(f"/api/v0/multisource/jobs/{id}")["notes"]))

@@ -197,6 +197,16 @@ def test_what_is_not_shown_is_counted() -> None:
     assert "282 active at" in last
 
 
+def test_where_nothing_came_no_table_of_zeros_is_left() -> None:
+    board = ProgressState("x")
+    board.take(row(0, "http://a/x", standing="banned", reason="a says 404 Not Found"))
+    board.take(ended("starved", size=-1))
+    assert final_lines(board, Shape(79, 9, True)) == []
+    board.take(row(1, "http://b/x", standing="banned", reason="b says 403 Forbidden"))
+    lines = [line.plain for line in final_lines(board, Shape(79, 9, True))]
+    assert lines == ["  404 Not Found: a", "  403 Forbidden: b"]
+
+
 def test_drawing_again_replaces_the_region_and_keeps_what_is_above() -> None:
     console, screen = console_of(30), Screen(30)
     region = LiveRegion(console)

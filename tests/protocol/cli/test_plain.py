@@ -225,6 +225,12 @@ def test_where_nothing_came_each_cause_is_a_line_and_a_single_source_none() -> N
     gone = ended("starved", reason="one: 404 Not Found", path="", size=-1)
     lost = [row(n, f"http://h{n}/x", standing="banned", reason="404 Not Found") for n in range(5)]
     assert plain_of((0.0, lost[0]), (0.0, gone)) == ["no source can deliver: one: 404 Not Found"]
+    assert plain_of((0.0, lost[0]), (0.0, lost[1]), (0.0, gone)) == ["no source can deliver: one: 404 Not Found"]
+    closed = ended("starved", reason="h says 401 Unauthorized", path="", size=-1)
+    assert plain_of((0.0, closed)) == [
+        "no source can deliver: h says 401 Unauthorized; give a login with http://NAME:PASSWORD@HOST/..., --netrc or "
+        "--header 'Authorization: ...'"
+    ]
     many = plain_of(*((0.0, each) for each in (*lost, row(9, "http://i/x", reason="connection refused"))), (0.0, gone))
     assert many == [
         "  404 Not Found: h0, h1, h2 and 2 more",

@@ -291,6 +291,15 @@ def test_a_login_that_will_not_come_bans_all_users() -> None:
     assert state.phase is not Phase.RIDING
 
 
+def test_a_user_that_joins_while_no_login_will_ever_come_is_given_up_at_once() -> None:
+    state = DispatchState(wanted(source_count=1), now_s=NOW_S)
+    told(state, session("offline", final=True))
+    told(state, joined(0, peer="user-b", path="music\\b.flac", size_bytes=8))
+    told(state, Ticked())
+    assert (state.sources[0].state, state.sources[0].reason) == (SourceState.BANNED, "session offline")
+    assert state.phase not in (Phase.OPENING, Phase.RIDING)
+
+
 def test_a_login_lost_on_the_way_is_waited_for_a_while() -> None:
     state = user("........")
     told(state, Ticked(), place(1, 2), session("online"), session("offline"))
