@@ -299,7 +299,7 @@ class HttpReader:
             return
         got = brought(head, transfer.asked, self._target.authority, self._paths)
         if self._must_check(transfer, got):
-            self._check(transfer)
+            self._check(transfer, got.version)
             return
         if got.start < transfer.position - SKIP_BYTES_MAX and not transfer.asked.from_start:
             raise SourceFault(FaultKind.WRONG_RANGE, f"{self._target.authority} begins at byte {got.start}")
@@ -318,15 +318,19 @@ class HttpReader:
         unclear = got.version.compare(transfer.asked.version) is Change.UNCLEAR
         return unclear and bool(self._sample.data) and got.version not in self._equal and not transfer.checking
 
-    def _check(self, transfer: _Transfer) -> None:
-        """Ask for bytes that are known and compare them; then ask again for those that are wanted.
-
-        Another node may answer then: each is checked once.
-        """
-        self._checks += 1
-        if self._checks > CHECKS_MAX:
-            raise self._changed()
+    def _check(self, transfer: _Transfer, doubted: Version) -> None:
+        """Compare bytes that are known, until the node with this version has shown them; then ask again for others."""
         self._exchange.settle()
+        while doubted not in self._equal:
+            self._checks += 1
+            if self._checks > CHECKS_MAX:
+                raise self._changed()
+            self._equal.add(self._compared(transfer))
+        transfer.hops = set()
+        self._send(transfer)
+
+    def _compared(self, transfer: _Transfer) -> Version:
+        """Read the bytes of the sample again; return the version that the node which answered gives the file."""
         asked = replace(transfer.asked, start=self._sample.start, stop=self._sample.stop, from_start=False)
         check = _Transfer(asked, asked.start, asked.start, ways=set(_Way), checking=True)
         self._send(check)
@@ -338,8 +342,7 @@ class HttpReader:
                 raise SourceFault(FaultKind.SILENT, f"{self._target.authority} did not send bytes to compare in time")
             self._read(check, view)
         self._exchange.settle()
-        self._equal.add(got.version)
-        self._send(transfer)
+        return got.version
 
     def _changed(self) -> SourceFault:
         return SourceFault(FaultKind.CHANGED, f"the file at {self._target.authority} is another version than before")

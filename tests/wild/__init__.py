@@ -1,0 +1,1 @@
+"""Behaviour of real servers, replayed by small ones on loopback: what each must come to."""

@@ -1,0 +1,184 @@
+"""Heads that are not as the standard has them, read as leniently as curl does while it is clear where the body ends."""
+
+import pytest
+
+from protocol.model.faults import FaultKind
+from tests.wild.conftest import DATA, Serve, fault_of, fetch
+from tests.wild.server import File, Reply, Request
+
+FILE = File(DATA)
+SIZE = len(DATA)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        ["X-Cache : HIT"],
+        ["X Odd Name: x", "X@Y: z", ": nothing", "=?: x"],
+        ["PHP Warning  some junk without colon"],
+        ["X-Long: a\r\n  b\r\n\tc"],
+        ["Junk without colon\r\n  and a second line of it"],
+        [f"X-Pad-{number}: {'p' * 7000}" for number in range(12)],
+        ["X-Control: a\x01b\x7fc", "X-Nul: a\x00b"],
+        ["X-Latin: caf\udce9", "X-Utf: größe"],
+        ["X-Bare: a\rb"],
+        ["Transfer-Encoding: identity"],
+        [f"Content-Length: {SIZE}"] * 2,
+        ["Connection: Keep-Alive", "Keep-Alive: timeout=5"],
+    ],
+)
+def test_odd_fields_are_passed_over(serve: Serve, fields: list[str]) -> None:
+    server = serve(lambda request, reply: FILE(request, reply, *fields, ranged=False))
+    assert fetch(server.url()).data == DATA
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "HTTP/2.0 200 OK",
+        "HTTP/2 200",
+        "HTTP/1.1 200",
+        "HTTP/1.0 200 OK",
+        "HTTP/1.1  200  OK",
+        "HTTP 200 OK",
+        "HTTP/1.1 200 \udce4\udcf6",
+        "\r\n\r\nHTTP/1.1 200 OK",
+    ],
+)
+@pytest.mark.parametrize("end", ["\r\n", "\n"])
+def test_odd_status_lines_and_line_ends_are_read(serve: Serve, line: str, end: str) -> None:
+    def odd(request: Request, reply: Reply) -> bool:
+        head = end.join([line, f"Content-Length: {SIZE}", "", ""])
+        reply.raw(head.encode("utf-8", "surrogateescape") + DATA)
+        return True
+
+    assert fetch(serve(odd).url()).data == DATA
+
+
+def test_answers_before_the_answer_are_passed_over(serve: Serve) -> None:
+    def hinting(request: Request, reply: Reply) -> bool:
+        reply.head("100 Continue")
+        reply.head("103 Early Hints", "Link: </x>; rel=preload")
+        return FILE(request, reply)
+
+    assert fetch(serve(hinting).url()).data == DATA
+
+
+def test_a_body_that_only_the_end_of_the_connection_ends(serve: Serve) -> None:
+    def old(request: Request, reply: Reply) -> bool:
+        reply.head("200 OK", version="HTTP/1.0")
+        reply.raw(DATA)
+        return False
+
+    assert fetch(serve(old).url()).data == DATA
+
+
+def test_more_bytes_than_announced_are_not_the_files(serve: Serve) -> None:
+    def generous(request: Request, reply: Reply) -> bool:
+        FILE(request, reply)
+        reply.raw(b"EXTRA" * 1000)
+        return False
+
+    assert fetch(serve(generous).url()).data == DATA
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (["Content-Length: -1148461791"], "no clear length"),
+        (["Content-Length: 5", "Content-Length: 6"], "no clear length"),
+        (["Content-Length: 5, 6"], "no clear length"),
+        (["Content-Length: +5"], "no clear length"),
+        (["Content-Length: 0x10"], "no clear length"),
+        (["Content-Length: " + "9" * 30], "a length that no file has"),
+        (["Transfer-Encoding: chunked, chunked"], "transfer coding"),
+        (["Transfer-Encoding: gzip, chunked"], "transfer coding"),
+        (["Transfer-Encoding: x"], "transfer coding"),
+    ],
+)
+def test_a_body_whose_end_is_unclear_is_refused_in_words(serve: Serve, fields: list[str], words: str) -> None:
+    def unclear(request: Request, reply: Reply) -> bool:
+        reply.head("200 OK", *fields)
+        reply.raw(b"0\r\n\r\n")
+        return False
+
+    fault = fault_of(serve(unclear).url())
+    assert fault.kind is FaultKind.BAD_ANSWER
+    assert words in fault.detail
+
+
+@pytest.mark.parametrize(
+    "fields", [["Transfer-Encoding: chunked", "Content-Length: 3"], ["Transfer-Encoding : chunked"]]
+)
+def test_where_chunks_and_a_length_contradict_the_chunks_count_and_the_connection_ends(
+    serve: Serve, fields: list[str]
+) -> None:
+    taken = []
+
+    def both(request: Request, reply: Reply) -> bool:
+        taken.append(request)
+        reply.head("200 OK", *fields)
+        reply.raw(b"5\r\nhello\r\n0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+        return True
+
+    assert fetch(serve(both).url()).data == b"hello"
+
+
+def chunks(reply: Reply, data: bytes, size: int, extension: bytes = b"", trailer: bytes = b"") -> None:
+    for at in range(0, len(data), size):
+        piece = data[at : at + size]
+        reply.raw(b"%X%b\r\n%b\r\n" % (len(piece), extension, piece))
+    reply.raw(b"0\r\n%b\r\n" % trailer)
+
+
+def test_chunks_with_extensions_and_trailers_are_read(serve: Serve) -> None:
+    def chunked(request: Request, reply: Reply) -> bool:
+        reply.head("200 OK", "Transfer-Encoding: chunked", "Trailer: X-Sum")
+        chunks(reply, DATA, 50_000, b";name=value", b"X-Sum: abc\r\n")
+        return True
+
+    assert fetch(serve(chunked).url()).data == DATA
+
+
+@pytest.mark.parametrize(
+    "bomb", [b"1;" + b"x" * 8000 + b"\r\na\r\n", b"1;" + b"x" * 500_000, b"0\r\n" + b"X: y\r\n" * 100_000]
+)
+def test_a_bomb_of_chunk_framing_ends_with_words(serve: Serve, bomb: bytes) -> None:
+    def bombing(request: Request, reply: Reply) -> bool:
+        reply.head("200 OK", "Transfer-Encoding: chunked")
+        for _ in range(2000):
+            reply.raw(bomb)
+        return False
+
+    fault = fault_of(serve(bombing).url())
+    assert fault.kind is FaultKind.BAD_ANSWER
+    assert "chunk" in fault.detail
+
+
+@pytest.mark.parametrize("cut", [b"5\r\nhel", b"5\r\nhello\r\n", b"5\r\nhello\r\n0\r\n"])
+def test_chunks_that_break_off_are_not_the_whole_file(serve: Serve, cut: bytes) -> None:
+    def breaking(request: Request, reply: Reply) -> bool:
+        reply.head("200 OK", "Transfer-Encoding: chunked")
+        reply.raw(cut)
+        return False
+
+    assert fault_of(serve(breaking).url()).kind is FaultKind.SHORT_BODY
+
+
+def test_a_reset_in_a_body_of_unknown_length_is_not_its_end(serve: Serve) -> None:
+    def resetting(request: Request, reply: Reply) -> bool:
+        reply.head("200 OK", version="HTTP/1.0")
+        reply.raw(DATA[:100_000])
+        reply.reset()
+        return False
+
+    assert fault_of(serve(resetting).url()).kind is FaultKind.RESET
+
+
+@pytest.mark.parametrize("words", [b"SSH-2.0-x\r\n", b"ICY 200 OK\r\n\r\n", b"<html>", b"HTTP/1.1 99 x\r\n\r\n"])
+def test_what_is_no_http_is_refused_at_once(serve: Serve, words: bytes) -> None:
+    def foreign(request: Request, reply: Reply) -> bool:
+        reply.raw(words)
+        return True
+
+    assert fault_of(serve(foreign).url()).kind is FaultKind.BAD_ANSWER

@@ -1,0 +1,245 @@
+"""Ranges as servers give them: shorter, earlier, misspelt, refused now and then, by nodes that disagree."""
+
+import pytest
+
+from protocol.model.faults import FaultKind
+from tests.wild.conftest import DATA, Serve, fault_of, fetch
+from tests.wild.server import File, Reply, Request
+
+SIZE = len(DATA)
+FILE = File(DATA)
+CUT = 200_000
+PROBES = pytest.mark.parametrize("whole", [True, False], ids=["whole", "offset"])
+
+
+def part(reply: Reply, start: int, stop: int, span: str, *fields: str, status: str = "206 Partial Content") -> bool:
+    reply.head(status, f"Content-Range: {span}", f"Content-Length: {stop - start}", *fields)
+    reply.raw(DATA[start:stop])
+    return True
+
+
+@PROBES
+def test_a_200_with_a_content_range_is_a_part(serve: Serve, whole: bool) -> None:
+    server = serve(lambda request, reply: FILE(request, reply, status="200 OK", cut=CUT))
+    assert fetch(server.url(), whole=whole).data == DATA
+
+
+@PROBES
+def test_parts_shorter_than_asked_for_are_taken_and_asked_on(serve: Serve, whole: bool) -> None:
+    def capped(request: Request, reply: Reply) -> bool:
+        start, stop = request.range(SIZE) or (0, SIZE)
+        stop = min(stop, start + 100_000)
+        return part(reply, start, stop, f"bytes {start}-{stop - 1}/{SIZE}")
+
+    got = fetch(serve(capped).url(), whole=whole)
+    assert (got.data, got.faults) == (DATA, [])
+
+
+@PROBES
+def test_parts_that_begin_earlier_have_the_overlap_dropped(serve: Serve, whole: bool) -> None:
+    def aligned(request: Request, reply: Reply) -> bool:
+        start, stop = request.range(SIZE) or (0, SIZE)
+        start = start // 50_000 * 50_000
+        stop = min(stop, start + 170_000)
+        return part(reply, start, stop, f"bytes {start}-{stop - 1}/{SIZE}")
+
+    got = fetch(serve(aligned).url(), whole=whole)
+    assert (got.data, got.faults) == (DATA, [])
+
+
+@PROBES
+@pytest.mark.parametrize("limit", [300_000, 140_000])
+@pytest.mark.parametrize("status", ["403 Forbidden", "400 Bad Request", "416 Range Not Satisfiable", "500 Oops"])
+def test_a_server_that_refuses_large_ranges_gets_smaller_ones(
+    serve: Serve, whole: bool, limit: int, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.sources.http.range.SPANS", (256_000, 128_000))
+
+    def strict(request: Request, reply: Reply) -> bool:
+        wanted = request.range(SIZE)
+        if wanted is None or wanted[1] - wanted[0] > limit:
+            reply.head(status, "Content-Length: 0")
+            return True
+        return FILE(request, reply)
+
+    assert fetch(serve(strict).url(), whole=whole).data == DATA
+
+
+@PROBES
+def test_a_condition_that_is_never_fulfilled_is_left_out(serve: Serve, whole: bool) -> None:
+    def never(request: Request, reply: Reply) -> bool:
+        return FILE(request, reply, cut=CUT, ranged="if-range" not in request.fields)
+
+    assert fetch(serve(never).url(), whole=whole).data == DATA
+
+
+@PROBES
+@pytest.mark.parametrize("nth", [2, 3])
+def test_a_200_among_parts_is_not_the_end_of_offsets(serve: Serve, whole: bool, nth: int) -> None:
+    server = serve(lambda request, reply: FILE(request, reply, cut=CUT, ranged=request.number % nth != 0))
+    assert fetch(server.url(), whole=whole).data == DATA
+
+
+@PROBES
+@pytest.mark.parametrize("status", ["403 Forbidden", "404 Not Found", "410 Gone", "500 Oops", "502 Bad Gateway"])
+def test_an_odd_refusal_in_the_middle_is_passed_over(serve: Serve, whole: bool, status: str) -> None:
+    def moody(request: Request, reply: Reply) -> bool:
+        if request.number in (3, 4):
+            reply.head(status, "Content-Length: 0")
+            return True
+        return FILE(request, reply, cut=CUT)
+
+    assert fetch(serve(moody).url(), whole=whole).data == DATA
+
+
+@PROBES
+def test_an_error_page_with_status_200_in_the_middle_is_not_the_file(serve: Serve, whole: bool) -> None:
+    def portal(request: Request, reply: Reply) -> bool:
+        if request.number == 3:
+            reply.head("200 OK", "Content-Type: text/html", "Content-Length: 18")
+            reply.raw(b"<html>busy</html>\n")
+            return True
+        return FILE(request, reply, cut=CUT)
+
+    got = fetch(serve(portal).url(), whole=whole)
+    assert got.data == DATA
+    assert FaultKind.CHANGED in [fault.kind for fault in got.faults]
+
+
+@PROBES
+@pytest.mark.parametrize("span", ["bytes {}-{}/*", "bytes={}-{}/{}", "bytes: {}-{}/{}", "{}-{}/{}", "bytes {}-{}"])
+def test_odd_spellings_of_a_content_range_are_read(serve: Serve, whole: bool, span: str) -> None:
+    def misspelt(request: Request, reply: Reply) -> bool:
+        start, stop = request.range(SIZE) or (0, SIZE)
+        if start >= SIZE:
+            reply.head("416 Range Not Satisfiable", "Content-Length: 0")
+            return True
+        return part(reply, start, stop, span.format(start, stop - 1, SIZE), 'ETag: "v1"')
+
+    assert fetch(serve(misspelt).url(), whole=whole).data == DATA
+
+
+@PROBES
+def test_an_end_that_is_counted_exclusively_is_understood(serve: Serve, whole: bool) -> None:
+    def off_by_one(request: Request, reply: Reply) -> bool:
+        start, stop = request.range(SIZE) or (0, SIZE)
+        return part(reply, start, stop, f"bytes {start}-{stop}/{SIZE}")
+
+    assert fetch(serve(off_by_one).url(), whole=whole).data == DATA
+
+
+@PROBES
+def test_a_part_that_announces_the_whole_files_length_is_that_part(serve: Serve, whole: bool) -> None:
+    def boastful(request: Request, reply: Reply) -> bool:
+        start, stop = request.range(SIZE) or (0, SIZE)
+        reply.head("206 Partial Content", f"Content-Range: bytes {start}-{stop - 1}/{SIZE}", f"Content-Length: {SIZE}")
+        reply.raw(DATA[start:stop])
+        return False
+
+    assert fetch(serve(boastful).url(), whole=whole).data == DATA
+
+
+@PROBES
+def test_several_ranges_in_one_body_are_not_taken_for_the_file(serve: Serve, whole: bool) -> None:
+    def multipart(request: Request, reply: Reply) -> bool:
+        wanted = request.range(SIZE)
+        if wanted is None:
+            return FILE(request, reply)
+        body = b"--X\r\n\r\n" + DATA[wanted[0] : wanted[1]] + b"\r\n--X--\r\n"
+        reply.head(
+            "206 Partial Content", "Content-Type: multipart/byteranges; boundary=X", f"Content-Length: {len(body)}"
+        )
+        reply.raw(body)
+        return True
+
+    assert fetch(serve(multipart).url(), whole=whole).data == DATA
+
+
+@PROBES
+def test_short_parts_of_a_file_whose_size_nothing_says_are_not_its_end(serve: Serve, whole: bool) -> None:
+    def capped(request: Request, reply: Reply) -> bool:
+        start, stop = request.range(SIZE) or (0, SIZE)
+        if start >= SIZE:
+            reply.head("416 Range Not Satisfiable", "Content-Length: 0")
+            return True
+        stop = min(stop, start + 150_000)
+        return part(reply, start, stop, f"bytes {start}-{stop - 1}/*")
+
+    got = fetch(serve(capped).url(), whole=whole)
+    assert (got.probed.size_bytes, got.data) == (-1, DATA)
+
+
+@PROBES
+@pytest.mark.parametrize("offers", ["none", ""])
+def test_a_server_without_ranges_that_breaks_off_is_read_from_the_start(serve: Serve, whole: bool, offers: str) -> None:
+    def plain(request: Request, reply: Reply) -> bool:
+        reply.head("200 OK", f"Content-Length: {SIZE}", *([f"Accept-Ranges: {offers}"] * bool(offers)))
+        reply.raw(DATA[:500_000] if request.number <= 2 else DATA)
+        return False
+
+    assert fetch(serve(plain).url(), whole=whole).data == DATA
+
+
+@PROBES
+@pytest.mark.parametrize(
+    ("etags", "dates"),
+    [
+        (['"a"', '"b"', '"c"'], ["00"]),
+        ([""], ["00", "03"]),
+        (['"a"', '"b"'], ["00", "03"]),
+        (['W/"v1"', '"v1"'], ["00"]),
+        (['"v1"', 'W/"v1"'], ["00", "30"]),
+    ],
+    ids=["etag by node", "date by node", "both by node", "weak and strong", "weak, dates apart"],
+)
+def test_nodes_that_disagree_about_validators_give_one_file(
+    serve: Serve, whole: bool, etags: list[str], dates: list[str]
+) -> None:
+    def node(request: Request, reply: Reply) -> bool:
+        modified = f"Tue, 03 Nov 2026 10:00:{dates[request.number % len(dates)]} GMT"
+        return FILE(request, reply, cut=CUT, etag=etags[request.number % len(etags)], modified=modified)
+
+    assert fetch(serve(node).url(), whole=whole).data == DATA
+
+
+@PROBES
+@pytest.mark.parametrize(
+    ("etag", "second"),
+    [('"v2"', "11:00:00"), ('"v2"', "10:00:00"), ('"v2"', "10:00:07"), ("", "10:00:07"), ("", "10:00:00")],
+    ids=["all differ", "same date", "date near", "date near, no tag", "nothing differs"],
+)
+def test_a_file_that_is_replaced_in_the_middle_is_not_mixed(serve: Serve, whole: bool, etag: str, second: str) -> None:
+    other = File(DATA[::-1], etag=etag, modified=f"Tue, 03 Nov 2026 {second} GMT")
+    before = File(DATA, etag='"v1"' if etag else "")
+
+    def replaced(request: Request, reply: Reply) -> bool:
+        return before(request, reply, cut=CUT) if request.number <= 2 else other(request, reply, cut=CUT)
+
+    assert fault_of(serve(replaced).url(), whole=whole).kind is FaultKind.CHANGED
+
+
+def test_a_link_that_is_good_for_one_request_is_downloaded_by_it(serve: Serve) -> None:
+    def once(request: Request, reply: Reply) -> bool:
+        if request.number > 1:
+            reply.head("404 Not Found", "Content-Length: 0")
+            return True
+        reply.head("200 OK", f"Content-Length: {SIZE}")
+        reply.raw(DATA)
+        return True
+
+    server = serve(once)
+    assert fetch(server.url()).data == DATA
+    assert server.ranges == ["bytes=0-"]
+
+
+def test_a_small_file_takes_one_request(serve: Serve) -> None:
+    small = File(b"small")
+    server = serve(small)
+    assert fetch(server.url()).data == b"small"
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("data", [b"", b"x"])
+@PROBES
+def test_tiny_files(serve: Serve, whole: bool, data: bytes) -> None:
+    assert fetch(serve(File(data)).url(), whole=whole).data == data
