@@ -72,7 +72,7 @@ def test_a_state_folder_that_cannot_be_written_is_said_and_nothing_is_lost(shoal
         done = shoal.get(*box.urls, "-o", "file.flac", **account(box, str(tmp_path / "file" / "state")))
     assert (done.code, done.ended["state"]) == (0, "sealed")
     assert CONTENT.matches(shoal.folder / "file.flac")
-    assert "peers are remembered for this run only" in done.stderr
+    assert "peers are remembered for this process only" in done.stderr
 
 
 def test_a_ride_goes_on_when_the_session_dies(shoal: Shoal, state: str) -> None:

@@ -1,25 +1,28 @@
-"""Cookies that a server sets on the way to a file, sent back by the rules of RFC 6265 for as long as the reader lives.
+"""Cookies of a user's file, and those that a server sets on the way, sent back by the rules of RFC 6265.
 
 Nothing is written to disk, and no two sources share a cookie. `http.cookiejar` does the work; it is imported with the
 first cookie, because few servers set one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from email.message import Message
-from http.cookiejar import CookieJar
+from http.cookiejar import Cookie, CookieJar
 from urllib.request import Request
 
 from actors.sources.http.target import Target
 
 COOKIES_MAX = 100
 COOKIE_BYTES_MAX = 8192
+FILE_BYTES_MAX = 4 << 20
 
 
 class Cookies:
     """Cookie jar of one source. Host, path, Secure and expiry are respected."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: str = "") -> None:
         self._jar = CookieJar()
+        for cookie in read_cookies(path) if path else ():
+            self._jar.set_cookie(cookie)
 
     def store(self, target: Target, values: Iterable[str]) -> None:
         """Keep what the Set-Cookie fields of an answer of `target` ask for."""
@@ -36,6 +39,28 @@ class Cookies:
         request = Request(target.url)
         self._jar.add_cookie_header(request)
         return request.get_header("Cookie", "") or ""
+
+
+def read_cookies(path: str) -> Iterator[Cookie]:
+    """Yield the cookies of a file in Netscape's format; lines that are none are skipped, and so is all of one that
+    cannot be read: the command checked it when it began."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines = file.read(FILE_BYTES_MAX).splitlines()
+    except OSError:
+        return
+    for line in lines:
+        # What only servers may read is marked in a comment.
+        fields = line.removeprefix("#HttpOnly_").split("\t")
+        if len(fields) != 7 or fields[0].startswith("#"):
+            continue
+        domain, subdomains, folder, secure, expires, name, value = fields
+        yield Cookie(
+            version=0, name=name, value=value, port=None, port_specified=False, domain=domain,
+            domain_specified=subdomains == "TRUE", domain_initial_dot=domain.startswith("."), path=folder,
+            path_specified=True, secure=secure == "TRUE", discard=False, comment=None, comment_url=None, rest={},
+            expires=int(expires) if expires.isascii() and expires.isdigit() and expires != "0" else None,
+        )  # fmt: skip
 
 
 class _Answer:

@@ -81,6 +81,27 @@ def test_logins_of_a_netrc_file_go_to_their_hosts_and_the_default_only_to_the_fi
     assert here.fields(1)["authorization"] == "Basic " + b64encode(b"other:own").decode()
 
 
+def test_cookies_of_a_file_go_to_their_hosts_and_paths_and_a_server_s_come_beside_them(
+    serve: Serve, tmp_path: Path
+) -> None:
+    file = tmp_path / "cookies.txt"
+    file.write_text(
+        "# Netscape HTTP Cookie File\n"
+        "127.0.0.1\tFALSE\t/\tFALSE\t0\tid\t1\n"
+        "#HttpOnly_127.0.0.1\tFALSE\t/file\tFALSE\t9999999999\tonly\t2\n"
+        "127.0.0.1\tFALSE\t/other\tFALSE\t0\tpath\t3\n"
+        "127.0.0.1\tFALSE\t/\tTRUE\t0\tsecure\t4\n"
+        "127.0.0.1\tFALSE\t/\tFALSE\t1\told\t5\n"
+        "elsewhere.example\tFALSE\t/\tFALSE\t0\tforeign\t6\n"
+        "no cookie\n"
+    )
+    server = serve([[answer("302 Found", "Location: /file2", "Set-Cookie: own=7")], PROBE], [PROBE])
+    probed(server.url(), cookie_file=str(file))
+    assert set(server.fields(0)["cookie"].split("; ")) == {"id=1", "only=2"}
+    assert {"id=1", "own=7"} <= set(server.fields(1)["cookie"].split("; "))
+    probed(server.url(), cookie_file=str(tmp_path / "gone"))
+
+
 def test_a_proxy_of_the_user_goes_before_the_environment_s_and_none_is_none(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
