@@ -190,7 +190,7 @@ def test_a_wrong_checksum_keeps_the_part_file_and_says_what_to_do(shoal: Shoal, 
     done = shoal.refused(*words)
     assert done.code == 4
     assert CONTENT.sha256 in done.the_line
-    assert f"kept {shoal.folder}/file.bin.part: remove it to fetch anew" in done.the_line
+    assert f"kept {shoal.folder}/file.bin.part: remove it to fetch again" in done.the_line
     assert shoal.files == ["file.bin.part", "file.bin.part.records"]
     # Other mirrors: those of the first run may still be counting what they sent to it.
     with mirrors(CHARACTERS, CONTENT) as own:
