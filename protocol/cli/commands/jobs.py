@@ -102,8 +102,8 @@ def _action_command(action: str) -> Callable[..., None]:
             for id in dict.fromkeys([daemon.find_job(word) for word in ids]):
                 path = f"{ROOT}/jobs/{id}"
                 deletes = action == "delete"
-                told = daemon.ask("DELETE", path) if deletes else daemon.ask("POST", f"{path}/{action}")
-                show_rows([f"deleted {job_line(told)}" if deletes else job_line(told)], [told], json=json)
+                answer = daemon.ask("DELETE", path) if deletes else daemon.ask("POST", f"{path}/{action}")
+                show_rows([f"deleted {job_line(answer)}" if deletes else job_line(answer)], [answer], json=json)
 
     command.__doc__ = ACTIONS[action]
     return spread(command)
@@ -115,14 +115,14 @@ def why(*, id: Id, json: RowsJson = False, link: Link) -> None:
     from protocol.client.http_client import ROOT
 
     with linked(link) as daemon:
-        told = daemon.ask("GET", f"{ROOT}/jobs/{daemon.find_job(id)}/why")
-    show_rows(why_lines(told), [told], json=json)
+        answer = daemon.ask("GET", f"{ROOT}/jobs/{daemon.find_job(id)}/why")
+    show_rows(why_lines(answer), [answer], json=json)
 
 
-def why_lines(told: Any) -> list[str]:
+def why_lines(answer: Any) -> list[str]:
     """What holds a job back, a line for each cause."""
-    rows = [f"{printable(row['kind'])}: {printable(row['text'])}" for row in told["bindings"]]
-    return rows or [printable(told["text"])]
+    rows = [f"{printable(row['kind'])}: {printable(row['text'])}" for row in answer["bindings"]]
+    return rows or [printable(answer["text"])]
 
 
 @spread
@@ -135,14 +135,14 @@ def limit(*, rate: Rate = "", job: OfJob = "", json: RowsJson = False, link: Lin
     body = {"limit": None if rate in ("", "auto") else checked_rate("RATE", rate)}
     with linked(link) as daemon:
         path = f"{ROOT}/jobs/{daemon.find_job(job)}" if job else f"{ROOT}/limit"
-        told = daemon.ask("PATCH" if job else "PUT", path, body=body) if rate else daemon.ask("GET", path)
-    show_rows([limit_line(told)], [told], json=json)
+        answer = daemon.ask("PATCH" if job else "PUT", path, body=body) if rate else daemon.ask("GET", path)
+    show_rows([limit_line(answer)], [answer], json=json)
 
 
-def limit_line(told: Any) -> str:
+def limit_line(answer: Any) -> str:
     """A limit, and the rate now."""
-    limit = f"at most {show_rate(told['limit'])}" if told["limit"] else "no limit"
-    return f"{limit}, now {show_rate(told['rateBytesS'])}"
+    limit = f"at most {show_rate(answer['limit'])}" if answer["limit"] else "no limit"
+    return f"{limit}, now {show_rate(answer['rateBytesS'])}"
 
 
 @spread

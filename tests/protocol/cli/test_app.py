@@ -27,7 +27,7 @@ Options = GetOptions | SearchOptions | VerifyOptions | DemoOptions | DaemonOptio
 
 @pytest.fixture(autouse=True)
 def no_account(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever runs these tests may have one."""
+    """The user who runs these tests may have one."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
     for name in ("SHOAL_CONFIG", "SHOAL_SOULSEEK_USERNAME", "SHOAL_SOULSEEK_PASSWORD"):
         monkeypatch.delenv(name, raising=False)

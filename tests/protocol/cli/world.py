@@ -106,7 +106,7 @@ class Screen:
             self._obey(token)
 
     def narrow(self, width: int) -> None:
-        """Somebody made the window narrower: rows that are too long are folded."""
+        """The window is made narrower: rows that are too long are folded."""
         folded = [[row[i : i + width] for i in range(0, max(1, len(row)), width)] for row in self.rows]
         self._at = sum(len(pieces) for pieces in folded[: self._at])
         self.rows = [piece for pieces in folded for piece in pieces]
