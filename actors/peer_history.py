@@ -2,7 +2,6 @@
 
 import datetime
 import logging
-import os
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from typing import Final, assert_never
 from actors.core.jobs.transaction import answers
 from actors.runtime.actor import Actor
 from actors.runtime.message_bus import MessageBus
+from actors.runtime.process_stats import is_running
 from protocol.messages import (
     ListPeers,
     ListStops,
@@ -58,7 +58,7 @@ class PeerHistory(Actor):
         try:
             self._store = PeerStore(self._path or _IN_MEMORY)
             self._store.tidy(now_s=time.time())
-            self._store.settle_lost(_is_alive, now_s=time.time(), grace_s=0.0)
+            self._store.settle_lost(is_running, now_s=time.time(), grace_s=0.0)
         except (sqlite3.Error, OSError) as error:
             self._go_on_without(error)
 
@@ -77,7 +77,7 @@ class PeerHistory(Actor):
         store, now_s = self._store, time.time()
         assert store is not None
         if isinstance(message, LoadPeerHistory | ListPeers | ListStops):
-            store.settle_lost(_is_alive, now_s=now_s)
+            store.settle_lost(is_running, now_s=now_s)
         match message:
             case LoadPeerHistory():
                 self._load(message, store, now_s)
@@ -141,16 +141,6 @@ class PeerHistory(Actor):
         if self._store is not None:
             self._store.close()
         self._store = PeerStore(_IN_MEMORY)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass  # another user's process: it is there
-    return True
 
 
 def _page(limit: int) -> int:

@@ -1,0 +1,132 @@
+"""The daemon among real Nicotine+ uploaders: failed uploads are counted as they count them, and deaths cost seconds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil  # type: ignore[import-untyped,unused-ignore]
+import pytest
+
+from actors.demo.content import Content
+from tests.e2e.daemon.daemons import Daemon, eventually, running
+from tests.e2e.daemon.test_daemon_login import login
+from tests.e2e.program import Shoal
+from tests.real_peers import nicotine
+from tests.soulseek_network.network import Network, network
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(not nicotine.installed(), reason="nicotine-plus is not installed"),
+]
+
+CONTENT = Content(24 << 20, seed=31)
+NAME = "Ledger Song.flac"
+RATES_KIB_S = {"bob": 2048, "dan": 800, "eva": 400, "gus": 164}
+SETTLED_S = 14.0
+"""Until a stop for which no UploadFailed came is known to be none."""
+
+
+@dataclass(frozen=True)
+class Crowd:
+    box: Network
+    peers: dict[str, nicotine.Nicotine]
+
+    def aborted(self) -> dict[str, int]:
+        """Failed uploads in each peer's own log."""
+        return {name: peer.uploads().aborted for name, peer in self.peers.items()}
+
+
+@pytest.fixture
+def crowd(tmp_path: Path) -> Iterator[Crowd]:
+    folder = tmp_path / "music"
+    folder.mkdir()
+    with (folder / NAME).open("wb") as file:
+        CONTENT.write_to(file)
+    with ExitStack() as leaving:
+        box = leaving.enter_context(network({}, passwords={"me": "box"}))
+        peers = {
+            name: leaving.enter_context(
+                nicotine.nicotine(box, name, folder, upload_kib_s=rate, wait=False, debug=True)
+            )
+            for name, rate in RATES_KIB_S.items()
+        }
+        for peer in peers.values():
+            peer.wait_until_ready()
+        yield Crowd(box, peers)
+
+
+def account(box: Network) -> dict[str, str]:
+    chosen = {
+        "USERNAME": "me", "PASSWORD": "box", "SERVER": box.server_host, "PORT": str(box.server_port), "BIND": "127.0.0.1",
+    }  # fmt: skip
+    return {f"SHOAL_SOULSEEK_{name}": word for name, word in chosen.items()}
+
+
+def order(daemon: Daemon, crowd: Crowd, mode: str) -> str:
+    sources = [{"url": peer.url(NAME)} for peer in crowd.peers.values()]
+    wanted = {"filename": f"{mode}.flac", "fileSize": CONTENT.size, "sources": sources, "mode": mode}
+    answer = daemon.client.post("/api/v0/multisource/download", json=wanted)
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
+
+
+def job(daemon: Daemon, id: str) -> Any:
+    return daemon.get(f"/api/v0/multisource/jobs/{id}")
+
+
+def bytes_of(daemon: Daemon, id: str) -> dict[str, int]:
+    return {source["username"]: source["bytesStored"] for source in job(daemon, id)["sources"]}
+
+
+def ledger(daemon: Daemon, crowd: Crowd) -> dict[str, int]:
+    found = {stop["username"]: stop["count"] for stop in daemon.get("/api/v0/multisource/stops")}
+    return {name: found.get(name, 0) for name in crowd.peers}
+
+
+def ended(daemon: Daemon, id: str) -> bool:
+    """Whether the job is sealed. False too while the process that answers is being started again."""
+    try:
+        state = job(daemon, id)["state"]
+    except httpx.HTTPError:
+        return False
+    assert state != "failed"
+    return bool(state == "sealed")
+
+
+@pytest.mark.parametrize("mode", ["swarm", "race"])
+def test_the_ledger_is_what_the_peers_logs_say(shoal: Shoal, crowd: Crowd, mode: str) -> None:
+    with running(shoal, **account(crowd.box)) as daemon:
+        eventually(lambda: login(daemon) == "online")
+        id = order(daemon, crowd, mode)
+        eventually(lambda: ended(daemon, id), wait_s=120)
+        time.sleep(SETTLED_S)
+        print(ledger(daemon, crowd), crowd.aborted())
+        assert ledger(daemon, crowd) == crowd.aborted()
+
+
+@pytest.mark.parametrize("victim", ["fetch-1", "soulseek", "store", "hub", "all"])
+def test_a_kill_is_counted_as_the_peers_count_it_and_costs_seconds(shoal: Shoal, crowd: Crowd, victim: str) -> None:
+    with running(shoal, **account(crowd.box)) as daemon:
+        eventually(lambda: login(daemon) == "online")
+        id = order(daemon, crowd, "swarm")
+        eventually(lambda: all(count > 0 for count in bytes_of(daemon, id).values()), wait_s=60)
+        shoal.orderly = False
+        if victim == "all":
+            for child in daemon.process.children():
+                child.kill()
+        else:
+            psutil.Process(daemon.process.child(victim).pid).kill()
+        killed_s = time.monotonic()
+        eventually(lambda: ended(daemon, id), wait_s=180)
+        print("ended after", time.monotonic() - killed_s)
+        time.sleep(SETTLED_S)
+        daemon.get("/api/v0/multisource/stops")
+        print(ledger(daemon, crowd), crowd.aborted())
+        assert ledger(daemon, crowd) == crowd.aborted()
