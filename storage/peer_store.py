@@ -41,9 +41,9 @@ CREATE TABLE IF NOT EXISTS uploads (
     PRIMARY KEY (peer, ticket)
 ) STRICT;
 """
-_SETTLE_S_MAX: Final = 60.0
+_SETTLE_S_MAX: Final = 20.0
 """An upload that was stopped and whose end the session did not settle for so long counts as failed."""
-_LOST_GRACE_S: Final = 15.0
+_LOST_GRACE_S: Final = 12.0
 """So long after the death of its process an upload may still be settled by the session."""
 _UPLOADS_KEPT_S: Final = 3600.0
 

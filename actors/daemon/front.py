@@ -34,7 +34,7 @@ from protocol.messages import (
     SetLogLevel,
     Ticked,
 )
-from protocol.messages.addresses import FRONT, GATEWAY, JOB_MANAGER, POOL, root_address, split_address
+from protocol.messages.addresses import FRONT, GATEWAY, JOB_MANAGER, POOL, SESSION, root_address, split_address
 from protocol.model.errors import BadUsage
 from protocol.model.job_policy import settings_json
 from storage.shared_memory import Arena
@@ -182,7 +182,7 @@ class Daemon:
         leaving.callback(self._supervisor.stop)
         self._supervisor.start()
         for process in self._supervisor.living():
-            self._send_login(process)
+            self._forward_session(process)
         self._wake = lambda: self._supervisor.inbox.put(Ticked())
 
     def _say_ready(self, key_path: str) -> None:
@@ -228,27 +228,34 @@ class Daemon:
                 if restart_s < 0:
                     return f"the {process} process cannot be kept alive: {detail}"
                 self._health.lost(process)
+                if process == split_address(SESSION)[0]:
+                    self._session = SessionChanged(state="offline", detail=f"its process died: {detail}", final=False)
                 _logger.warning("the %s process died (%s) and is restarted", process, detail)
             case ProcessReady(process=process):
                 self._health.ready(process, now_s=time.monotonic())
-                self._send_login(process)
+                self._forward_session(process)
             case ActorDied(process=process, actor=actor, detail=detail):
                 _logger.error("%s in the %s process failed: %s", actor, process, detail)
                 if not actor.startswith(_JOBS_OWN):
                     self._supervisor.fail(process, f"{actor} failed: {detail}")
             case SessionChanged():
                 self._session = message
+                self._forward_session()
                 _logger.log(logging.WARNING if message.final else logging.INFO, "Soulseek: %s", _login(message))
                 self._notify.status(self._status())
             case _:
                 pass
         return ""
 
-    def _send_login(self, process: str) -> None:
-        """A restarted process does not know it."""
+    def _forward_session(self, process: str = "") -> None:
+        """Post the login's state to all that need it, or to one that was started.
+
+        It goes this way only: what the session posted itself to a process that is just starting would be lost, and an
+        older state that is posted again could overtake it.
+        """
         subscribers = processes.SUBSCRIBERS if self._config.account is not None else (POOL, JOB_MANAGER)
         for address in subscribers:
-            if self._session is not None and split_address(address)[0] == process:
+            if self._session is not None and process in ("", split_address(address)[0]):
                 self._supervisor.bus.post(address, self._session)
 
     def _status(self) -> str:

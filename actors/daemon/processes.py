@@ -83,7 +83,7 @@ def processes(config: Config, *, version: str, listener_fd: int) -> list[Process
     ]
     if account is not None:
         finished = os.path.join(daemon.state, FINISHED_FOLDER)
-        session = session_settings(account, finished_folder=finished, heard_by=(*SUBSCRIBERS, FRONT))
+        session = session_settings(account, finished_folder=finished, heard_by=(FRONT,))
         specs.append(replace(session_process(session, verbose=True), stop_rank=3, **common))
     return specs
 

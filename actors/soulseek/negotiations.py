@@ -37,8 +37,9 @@ from protocol.messages import (
     DequeueFile,
     EnqueueFile,
     JobClosed,
+    PeerUploadOpened,
 )
-from protocol.messages.addresses import Post
+from protocol.messages.addresses import PEER_HISTORY, Post
 
 _logger = logging.getLogger(__name__)
 
@@ -273,6 +274,8 @@ class Negotiations:
 
     def _hand_over(self, peer: _Peer, ticket: int, worker: str, ready: ConnectionReady) -> None:
         handed = ConnectionReady(job=ready.job, source=ready.source, ticket=ready.ticket, fd_token=next(self._tokens))
+        opened = PeerUploadOpened(peer=peer.negotiation.peer, ticket=ready.ticket, pid=os.getpid())
+        self._post(Post(to=PEER_HISTORY, message=opened))  # ours until the worker says the same
         if not self._hand(worker, handed, peer.fds.pop(ticket)):
             _logger.info("%s is not there to take its connection", worker)
             peer.negotiation.connection_closed(

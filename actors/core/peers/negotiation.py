@@ -148,7 +148,7 @@ class PeerNegotiation:
         transfer = self._transfer(job, source, ticket)
         entry = self._entries.get((job, source))
         if transfer is None:
-            transfer = Transfer(job, source, path, [ticket])
+            transfer = Transfer(job, source, path, [ticket], foreign=True)
             self._transfers.append(transfer)
         elif transfer.closed_s is not None and not transfer.presumed:
             return
@@ -243,8 +243,8 @@ class PeerNegotiation:
         self._refuse(entry, refusal.kind, f"{self.peer}: {printable(reason)}", refusal.retry_after_s)
 
     def upload_failed(self, path: str, *, now_s: float) -> None:
-        """UploadFailed: of the transfer that was stopped, else of the one that flows."""
-        for transfer in self._transfers:
+        """UploadFailed: of the transfer that was stopped last, else of the one that flows."""
+        for transfer in reversed(self._transfers):
             if transfer.path == path and transfer.closed_s is not None and transfer.stopped and not transfer.failed:
                 transfer.failed = True
                 self._settle(transfer)
@@ -527,8 +527,8 @@ class PeerNegotiation:
             self._settle(transfer)
 
     def _settle(self, transfer: Transfer) -> None:
-        """Say once how the peer counts the transfer."""
-        if not transfer.settled:
+        """Post once how the peer counts the transfer, where that is known."""
+        if not transfer.settled and not (transfer.foreign and transfer.stopped and not transfer.failed):
             transfer.settled = True
             settled = PeerUploadSettled(peer=self.peer, ticket=transfer.tickets[0], failed=transfer.failed)
             self._actions.append(Post(to=PEER_HISTORY, message=settled))

@@ -87,7 +87,8 @@ class Transfer:
 
     `tickets` are all accepted offers of it, the first is the one our side knows. `closed_s`: since when our side is
     done with it; `stopped`: before the end of the file. `failed`: the peer sent UploadFailed. `presumed`: the worker
-    has not reported the end. `settled`: how the peer counts it was posted.
+    has not reported the end. `settled`: how the peer counts it was posted. `foreign`: of an earlier session, to
+    which its UploadFailed may have gone.
     """
 
     job: int
@@ -99,6 +100,7 @@ class Transfer:
     failed: bool = False
     presumed: bool = False
     settled: bool = False
+    foreign: bool = False
 
 
 # What the network is asked to do. Sends are done in order; each that fails is reported with `send_failed`.

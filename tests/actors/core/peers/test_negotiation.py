@@ -199,6 +199,19 @@ def test_a_transfer_of_an_earlier_session_is_settled_when_its_worker_closes_it(t
     assert [(post.ticket, post.failed) for post in talk.posts(PeerUploadSettled)] == [(7, True)]
 
 
+def test_an_upload_failed_that_never_came_does_not_shift_those_of_later_transfers(talk: Talk) -> None:
+    settled: list[PeerUploadSettled] = []
+    for ticket, heard in ((7, False), (8, True), (9, True)):
+        talk.enqueue(1)
+        talk.wait(TIMES.upload_failed_s_max)
+        talk.transfer(1, ticket)
+        talk.close(1, ticket, stopped=True)
+        if heard:
+            talk.do("upload_failed", "m\\1")
+            settled += talk.posts(PeerUploadSettled)
+    assert [(post.ticket, post.failed) for post in settled] == [(8, True), (9, True)]
+
+
 def test_an_enqueue_before_the_workers_report_waits_for_it_boundedly(talk: Talk) -> None:
     talk.enqueue(1)
     talk.transfer(1, 7)
