@@ -2,11 +2,14 @@
 
 A command that downloads starts its forkserver before the command line is parsed, so that the modules of the child
 processes are loaded while this process loads its own. Nothing heavy is imported at the top.
+
+What each part saves in ``get`` of a small file, of 0.32 s on two cores (``python -m tests.bench.startup``): the early
+forkserver 0.12 s, its fork off this process 0.12 s, the modules preloaded in it 0.02 s (0.1 s and more on a busy
+machine, 0.4 s for the session's), leaving without finalization 0.03 s.
 """
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from importlib import import_module
@@ -47,7 +50,6 @@ def run_command_line(**commands: Command) -> int:
 
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # until a command handles it itself
         modules = _preloaded(sys.argv[1:])
-        gc.disable()  # nothing that is loaded now is garbage, and looking for some takes a tenth of the loading time
         if modules:
             # What this process and its children both need is loaded once, before the fork.
             import actors.runtime.supervisor  # noqa: F401
@@ -57,10 +59,7 @@ def run_command_line(**commands: Command) -> int:
             warm(modules)
         from protocol.cli.app import Actions, build_app
 
-        app = build_app(Actions(**commands))
-        gc.freeze()
-        gc.enable()
-        app()
+        build_app(Actions(**commands))()
     except KeyboardInterrupt:
         sys.stderr.write("error: interrupted\n")
         return 130
