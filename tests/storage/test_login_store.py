@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,10 +35,11 @@ def holders(folder: Path) -> set[str]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> JobStore:
+def store(tmp_path: Path) -> Iterator[JobStore]:
     made = JobStore(str(tmp_path / "jobs.sqlite"))
     made.apply([SaveSource(source()), SaveJob(ordered())])
-    return made
+    yield made
+    made.close()
 
 
 def test_secrets_of_a_living_job_are_only_in_the_login_store_and_come_back(store: JobStore, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What is remembered of peers survives a restart and is given back as it was meant."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,19 @@ from storage.peer_store import DAYS_KEPT, PeerPrior, PeerStore
 DAY = 86400.0
 
 
+_open: list[PeerStore] = []
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    while _open:
+        _open.pop().close()
+
+
 def book(tmp_path: Path) -> PeerStore:
-    return PeerStore(str(tmp_path / "state" / "peers.sqlite"))
+    _open.append(PeerStore(str(tmp_path / "state" / "peers.sqlite")))
+    return _open[-1]
 
 
 def test_a_stranger_has_no_prior(tmp_path: Path) -> None:
