@@ -77,7 +77,7 @@ def _proven(fd: int, path: str, checksum: Checksum | None, validators: Iterable[
         digest = whole_digest(fd, status.st_size, checksum)
         same = digest.checksum_hex == checksum.hex
         return Existing(path, digest.xxh3_hex, f"its {checksum.algorithm} is the one wanted") if same else None
-    origin = _read_origin(fd)
+    origin = read_origin(fd)
     if origin is None or not {validator_digest(one).hex() for one in validators} & set(origin[3:]):
         return None
     size, modified, digest_hex, *_ = origin
@@ -92,16 +92,16 @@ def write_origin(fd: int, digest_hex: str, validators: Iterable[bytes]) -> None:
     """Note what a finished file is and where it came from; nothing where that cannot be kept."""
     status = os.fstat(fd)
     shown = [one.hex() for one in dict.fromkeys(validators)][:_VALIDATORS_MAX]
-    if digest_hex and shown:
+    if digest_hex:
         words = (_VERSION, str(status.st_size), str(status.st_mtime_ns), digest_hex, *shown)
         with suppress(OSError, AttributeError):
             os.setxattr(fd, _ORIGIN, " ".join(words).encode())
 
 
-def _read_origin(fd: int) -> list[str] | None:
-    """Return size, time of change, digest and validators as they were written."""
+def read_origin(fd: int) -> list[str] | None:
+    """Return size, time of change, digest and validators, of which there may be none, as they were written."""
     try:
         version, *words = os.getxattr(fd, _ORIGIN).decode("ascii", "replace").split()
     except (OSError, AttributeError, ValueError):
         return None
-    return words if version == _VERSION and len(words) >= 4 else None
+    return words if version == _VERSION and len(words) >= 3 else None

@@ -2,12 +2,15 @@
 
 import fcntl
 import os
+import stat
 from dataclasses import dataclass
 
 from protocol.model.chunk_ranges import RangeSet
 from protocol.model.faults import PartFileFault, PartFileFaultKind
 from storage.chunk_journal import Header, JournalContents, read_journal
-from storage.durable import Folder
+from storage.digests import Checksum, whole_digest
+from storage.durable import Folder, disk_faults
+from storage.existing import read_origin
 from storage.layout import PART_SUFFIX, RECORDS_SUFFIX
 from storage.part_file_open import seen_layout
 from storage.rehash import matching
@@ -60,6 +63,46 @@ def verify(path: str) -> Report:
     folder = Folder(folder_path, "none")
     try:
         return _verified(folder, name)
+    finally:
+        folder.close()
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedFile:
+    """Result of the check of a finished file. Digests are ``algorithm:hex``; `expected` is empty when none is known."""
+
+    path: str
+    size_bytes: int
+    expected: str
+    found: str
+
+
+def verify_finished(path: str, checksum: Checksum | None = None) -> FinishedFile | None:
+    """Compare a finished file with a user's checksum, else with the digest noted when it was finished.
+
+    None when there is no plain file at `path`, or a download goes on beside it. Raises PartFileFault.
+    """
+    folder_path, name = os.path.split(path)
+    folder = Folder(folder_path, "none")
+    try:
+        status = folder.lstat(name)
+        records = os.path.basename(_bare(path)) + RECORDS_SUFFIX
+        if status is None or not stat.S_ISREG(status.st_mode) or folder.lstat(records) is not None:
+            return None
+        fd = folder.open_file(name, os.O_RDONLY)
+        try:
+            with disk_faults(path):
+                if checksum is None:
+                    origin = read_origin(fd)
+                    if origin is None:
+                        return FinishedFile(path, status.st_size, "", "")
+                    checksum = Checksum("xxh3_128", origin[2])
+                digest = whole_digest(fd, os.fstat(fd).st_size, checksum)
+                return FinishedFile(
+                    path, status.st_size, str(checksum), str(Checksum(checksum.algorithm, digest.checksum_hex))
+                )
+        finally:
+            os.close(fd)
     finally:
         folder.close()
 

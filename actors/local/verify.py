@@ -4,10 +4,20 @@ import sys
 
 from protocol.cli.parsing import VerifyOptions
 from protocol.cli.views.outcome import ExitCode
-from protocol.cli.views.verify import Verified, verify_exit_code, verify_json, verify_text
+from protocol.cli.views.verify import (
+    Finished,
+    Verified,
+    finished_exit_code,
+    finished_json,
+    finished_text,
+    verify_exit_code,
+    verify_json,
+    verify_text,
+)
 from protocol.model.faults import PartFileFault
-from storage.digests import file_digest
+from storage.digests import Checksum, file_digest
 from storage.verify import verify as verify_part_file
+from storage.verify import verify_finished
 
 
 def digest(path: str, algorithm: str) -> str:
@@ -16,8 +26,17 @@ def digest(path: str, algorithm: str) -> str:
 
 
 def verify(options: VerifyOptions) -> int:
-    """Run ``verify``: report which chunks of a part file hold. Reads only. Returns the exit code."""
+    """Run ``verify``: which chunks of a part file hold, or whether a finished file does. Return the exit code."""
     try:
+        checksum = Checksum.parse(options.checksum) if options.checksum else None
+        whole = verify_finished(str(options.path), checksum)
+        if whole is not None:
+            finished = Finished(
+                path=whole.path, size_bytes=whole.size_bytes, expected=whole.expected, found=whole.found
+            )
+            text = finished_json(finished) if options.json else finished_text(finished)
+            (sys.stdout if finished.expected or options.json else sys.stderr).write(text + "\n")
+            return finished_exit_code(finished)
         report = verify_part_file(str(options.path))
     except PartFileFault as fault:
         sys.stderr.write(f"error: {fault.detail}\n")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from protocol.cli.args import (
+    Checksum,
     Config,
     DaemonConfig,
     FoundJson,
@@ -113,12 +114,13 @@ def _local_commands(actions: Actions) -> list[Callable[..., None]]:
         options = DemoOptions(kind=kind, json=loudness.json, quiet=loudness.quiet, verbose=loudness.verbose)
         raise typer.Exit(actions.demo(options))
 
-    def verify(path: PartPath, json: VerifyJson = False) -> None:
-        """Re-hash a part file against its records.
+    def verify(path: PartPath, checksum: Checksum = "", json: VerifyJson = False) -> None:
+        """Re-hash a part file against its records, or a finished file.
 
-        Says which chunks hold, which are damaged and which are missing; changes nothing.
+        Says which chunks hold, which are damaged and which are missing; changes nothing. A finished file is compared
+        with --checksum, else with the digest that was noted when it was finished.
         """
-        raise typer.Exit(actions.verify(VerifyOptions(path=path, json=json)))
+        raise typer.Exit(actions.verify(VerifyOptions(path=path, json=json, checksum=checksum)))
 
     def daemon(
         config: DaemonConfig = "",

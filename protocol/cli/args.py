@@ -98,7 +98,9 @@ Urls = Annotated[
     argument("URL", "Where the file is: http://, https:// or slsk://user/path, as many as there are."),
 ]
 Term = Annotated[list[str] | None, argument("TERM", "Words of the name, as Soulseek users search for it.")]
-PartPath = Annotated[Path, argument("PATH", "A part file, or a name whose part file is meant.", parsing.checked_path)]
+PartPath = Annotated[
+    Path, argument("PATH", "A part file, a name whose part file is meant, or a finished file.", parsing.checked_path)
+]
 Size = Annotated[int, option(metavar="BYTES", check=parsing.checked_wanted_size, help="Exact size of the file.")]
 Wait = Annotated[
     float, option(metavar="SECONDS", check=parsing.checked_wait, help="How long to wait for answers. [default: 5]")

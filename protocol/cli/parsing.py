@@ -90,10 +90,11 @@ class DemoOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyOptions:
-    """Options of the check of a part file."""
+    """Options of the check of a part file or a finished file."""
 
     path: Path
     json: bool
+    checksum: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import subprocess
 from contextlib import suppress
 
 import pytest
 
 from tests.e2e.program import ROOT, Shoal
-from tests.storage.parts import content, leave_part
+from tests.storage.parts import content, finish, leave_part, opened
 
 CHUNK = 16_384
 WHOLE = content(100_000)
@@ -51,6 +53,25 @@ def test_verify_finds_one_flipped_bit(shoal: Shoal) -> None:
     done = shoal.run("verify", "file.bin")
     assert done.code == 4
     assert "damaged  1 chunk: 1;" in done.stdout
+
+
+def test_verify_of_a_finished_file_says_whether_it_holds(shoal: Shoal) -> None:
+    path = finish(opened(shoal.folder, len(WHOLE), chunk=CHUNK), WHOLE, chunk=CHUNK)
+    done = shoal.run("verify", path.name)
+    assert (done.code, done.stderr) == (0, "")
+    assert f"{path.name}: finished, 97.7 KiB, holds: xxh3_128:" in done.stdout
+    with path.open("r+b") as file:
+        file.write(b"?")
+    done = shoal.run("verify", path.name, "--json")
+    assert done.code == 4
+    assert json.loads(done.stdout)["holds"] is False
+    os.removexattr(path, "user.shoal.origin")
+    done = shoal.run("verify", path.name)
+    assert (done.code, done.stdout) == (5, "")
+    assert "is a finished file, and nothing says what should be in it: give --checksum" in done.the_line
+    checksum = f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+    assert shoal.run("verify", path.name, "--checksum", checksum).code == 0
+    assert shoal.run("verify", path.name, "--checksum", "sha256:" + "0" * 64).code == 4
 
 
 @pytest.mark.parametrize("name", ["nothing", "nothing/at/all"])

@@ -154,5 +154,7 @@ def _goes_on(board: ProgressState) -> str:
     stored, size = board.stored_bytes, board.size_bytes
     if stored <= 0:
         return ""
-    share = show_percent(stored, size) if size > 0 else show_size(stored)
-    return f"; {board.again} goes on from {share}"
+    begun_bytes = board.opened.size_bytes if board.opened is not None else size
+    if begun_bytes < 0 or size < 0:  # nothing is resumed of a file whose size was not known when it began
+        return f"; the file's size is unknown, so {board.again} starts over"
+    return f"; {board.again} goes on from {show_percent(stored, size)}"

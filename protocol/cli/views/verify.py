@@ -1,4 +1,4 @@
-"""View of the check of a part file, for people and for programs."""
+"""View of the check of a part file or a finished file, for people and for programs."""
 
 import json
 from collections.abc import Sequence
@@ -26,6 +26,47 @@ class Verified:
     being_written: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """Check of a finished file. Digests are ``algorithm:hex``; `expected` is empty when none is known."""
+
+    path: str
+    size_bytes: int
+    expected: str
+    found: str
+
+
+def finished_text(found: Finished) -> str:
+    """Return one line, without line end."""
+    path = printable(found.path)
+    if not found.expected:
+        return f"error: {path} is a finished file, and nothing says what should be in it: give --checksum"
+    if found.expected != found.found:
+        return f"{path}: differs: wanted {found.expected}, the file has {found.found}"
+    return f"{path}: finished, {show_size(found.size_bytes)}, holds: {found.found}"
+
+
+def finished_json(found: Finished) -> str:
+    """Return one line; `holds` is null when nothing is known of its content."""
+    fields = {
+        "event": "verified",
+        "path": found.path,
+        "size": found.size_bytes,
+        "finished": True,
+        "holds": found.expected == found.found if found.expected else None,
+        "expected": found.expected or None,
+        "digest": found.found or None,
+    }
+    return json.dumps(fields, separators=(",", ":"))
+
+
+def finished_exit_code(found: Finished) -> ExitCode:
+    """Return success only for a file that is proven to hold."""
+    if not found.expected:
+        return ExitCode.DISK
+    return ExitCode.SEALED if found.expected == found.found else ExitCode.DISAGREED
+
+
 def verify_text(found: Verified) -> str:
     """A few lines, no line end after the last."""
     damaged, missing = _count(found.damaged), _count(found.missing)
@@ -38,7 +79,7 @@ def verify_text(found: Verified) -> str:
     if missing:
         lines.append(f"  missing  {count_of(missing, 'chunk')}: {_runs_text(found.missing)}")
     if found.being_written:
-        lines.append("  being written by another run right now: this was true a moment ago")
+        lines.append("  being written by another process right now: this was true a moment ago")
     return "\n".join(lines)
 
 

@@ -24,7 +24,7 @@ def test_the_text_says_what_holds_what_is_damaged_and_what_is_missing() -> None:
         "  holds    190 chunks (37 %)",
         "  damaged  2 chunks: 5-6; will be fetched again",
         "  missing  320 chunks: 192-511",
-        "  being written by another run right now: this was true a moment ago",
+        "  being written by another process right now: this was true a moment ago",
     ]
     assert len(verify_text(WHOLE).splitlines()) == 2
 

@@ -136,11 +136,11 @@ def test_the_last_line_names_whose_fault_it_is(line: str, expected: str) -> None
     assert line == expected
 
 
-def test_of_unknown_size_the_last_line_says_how_much_there_is() -> None:
+def test_of_unknown_size_the_last_line_says_that_it_starts_over() -> None:
     subject = board(stored=PART, size=-1)
     last = ended("interrupted", size=-1)
     subject.take(last)
-    assert last_line(subject, last) == "interrupted; the same command goes on from 24.0 MiB"
+    assert last_line(subject, last) == "interrupted; the file's size is unknown, so the same command starts over"
 
 
 def test_an_empty_file_is_sealed_without_a_rate() -> None:
