@@ -164,9 +164,10 @@ Limit = Annotated[
     int,
     option(
         "--limit",
+        "--rate",
         metavar="RATE",
         check=partial(parsing.checked_rate, "--limit"),
-        help="Receive at most this much a second, like 500K or 2.5M/s. [default: no limit]",
+        help="Receive at most this much a second, like 500K or 2.5M (MiB/s: M = 1024 * 1024). [default: no limit]",
     ),
 ]
 Kind = Annotated[str, choice("--kind", DEMO_KINDS, "Kind of the sources that are played.")]

@@ -102,6 +102,7 @@ def flat(options: GetOptions) -> dict[str, Any]:
         (["--chunk-size", "0.5m"], "chunk_size", 512 * 1024),
         (["--limit", "2.5M/s"], "limit_bytes_s", 2621440),
         (["--limit", "500KB/s"], "limit_bytes_s", 512000),
+        (["--rate", "1.5MiB/s"], "limit_bytes_s", 1572864),
         (["--limit", "0"], "limit_bytes_s", 0),
         (["--slow-rate", "1024"], "slow_rate_bytes_s", 1024),
         (["--slow-after", "1.5"], "slow_after_s", 1.5),
