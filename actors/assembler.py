@@ -25,6 +25,7 @@ from protocol.messages import (
     ClosePartFile,
     CommitRecords,
     DiskFailed,
+    DropChunks,
     FileSealed,
     JobClosed,
     Message,
@@ -69,7 +70,7 @@ AssemblerInbox = (
     | RemovePartFile
 )
 
-AboutPartFile = OpenPartFile | ValidatorSeen | SizeLearned | SealFile | ClosePartFile | JobClosed
+AboutPartFile = OpenPartFile | ValidatorSeen | SizeLearned | DropChunks | SealFile | ClosePartFile | JobClosed
 COMMIT_S: Final = 1.0
 RANGES_PER_MESSAGE: Final = 2000
 REHASH_REPORT_S: Final = 0.25
@@ -152,6 +153,9 @@ class Assembler(Actor):
                     self._open(message)
             case ValidatorSeen():
                 self._use_disk(message.job, lambda job: self._note_validator(message, job))
+            case DropChunks(firsts=firsts, stops=stops, source_hashes=hashes):
+                ranges = tuple(zip(firsts, stops, hashes, strict=True))
+                self._use_disk(message.job, lambda job: job.part.drop(ranges))
             case SizeLearned(size_bytes=size_bytes):
                 self._use_disk(message.job, lambda job: job.part.learn_size(size_bytes))
             case SealFile():
@@ -308,11 +312,18 @@ class Assembler(Actor):
                         length_bytes=length,
                     ),
                 )
-        for chunk, other in written.disputed:
+        for chunk, other, stored_digest in written.disputed:
+            at = DIGEST_BYTES * (chunk - filled.first)
             self._report(
                 job,
                 ChunkDisputed(
-                    job=filled.job, source=filled.source, lease=filled.lease, chunk=chunk, other_source_hash=other
+                    job=filled.job,
+                    source=filled.source,
+                    lease=filled.lease,
+                    chunk=chunk,
+                    other_source_hash=other,
+                    digest=filled.digests[at : at + DIGEST_BYTES],
+                    stored_digest=stored_digest,
                 ),
             )
 

@@ -186,6 +186,8 @@ class PeerWorker(Actor):
             size_bytes=granted.size_bytes,
             chunk_size=self._request.chunk_size,
             slot_bytes=SLOT_BYTES,
+            lead=granted.lead,
+            overlap=granted.overlap,
         )
         self._from_start = granted.from_start
         self._slot_returns.learn(self._request.job, granted.store)

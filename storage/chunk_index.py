@@ -70,6 +70,15 @@ class ChunkIndex:
                 begin, at = at, at + sum(1 for _ in same)
                 yield begin, at, source
 
+    def ranges_of(self, first: int, stop: int, source_hash: int) -> list[ChunkRange]:
+        """Return the present chunks of ``[first, stop)`` that this source sent (-1: any)."""
+        wanted = RangeSet(
+            (chunk, chunk + 1)
+            for chunk in range(first, min(stop, len(self._present)))
+            if self._present[chunk] and source_hash in (-1, self.sources[chunk])
+        )
+        return list(wanted)
+
     def ranges(self) -> RangeSet:
         """Return the present chunks."""
         found = RangeSet()

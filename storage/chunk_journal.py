@@ -156,7 +156,11 @@ def _take(contents: JournalContents, layout: Layout, chunk: int, length: int, di
         contents.notes[source_hash] = digest
         return
     limit = layout.chunk_count if layout.known else CHUNKS_MAX
-    fits = chunk < limit and length <= layout.chunk_size and digest != NO_DIGEST
+    if digest == NO_DIGEST and chunk < limit:
+        contents.index.reserve(chunk + 1)
+        contents.index.drop([(chunk, chunk + 1)])
+        return
+    fits = chunk < limit and length <= layout.chunk_size
     if not fits or (layout.known and length != layout.length_bytes(chunk, chunk + 1)):
         contents.damaged_records += 1
         return
@@ -258,6 +262,11 @@ class Journal:
                 for i, length in enumerate(lengths)
             )
         )
+
+    def drop(self, first: int, stop: int, layout: Layout) -> None:
+        """Records that take back all earlier ones of these chunks."""
+        seed, size = self._known_header().seed, layout.chunk_size
+        self._append(b"".join(packed_record(chunk, size, NO_DIGEST, 0, seed) for chunk in range(first, stop)))
 
     def note(self, source_hash: int, validator: str) -> None:
         """Append a source's validator, hashed, so that a resume notices a changed origin."""

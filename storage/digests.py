@@ -159,6 +159,12 @@ class FrontDigest:
             self._hash.update(view)
             self._at += len(view)
 
+    def forget(self, offset: int) -> None:
+        """What was stored at `offset` is to be replaced. Behind the front nothing was taken yet."""
+        if offset < self._at:
+            self._hash.reset()
+            self._at = 0
+
     def finished(self, fd: int, size_bytes: int) -> str:
         """Return the whole file's digest in hex. Raises OSError, also when the file is shorter than that."""
         _read_through(fd, size_bytes, self._hash.update, at=self._at)

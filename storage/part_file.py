@@ -6,7 +6,7 @@ hashed here. On disk are a part file and claims about it; a resume believes what
 """
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -42,7 +42,7 @@ class Written:
 
     stored: list[ChunkRange] = field(default_factory=list)
     repeated: list[ChunkRange] = field(default_factory=list)
-    disputed: list[tuple[int, int]] = field(default_factory=list)
+    disputed: list[tuple[int, int, bytes]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +167,20 @@ class PartFile:
         finally:
             os.close(fd)
         return whole * size
+
+    def drop(self, ranges: Iterable[tuple[int, int, int]]) -> None:
+        """Count chunks as missing from now on, also when the part file is opened again.
+
+        `ranges`: ``(first, stop, hash of the source that sent them)``; -1: whichever source did.
+        """
+        part = self._part
+        for first, stop, source in ranges:
+            part.index.reserve(stop)
+            for begin, end in part.index.ranges_of(first, stop, source):
+                part.journal.drop(begin, end, part.layout)
+                part.index.drop([(begin, end)])
+                part.front.forget(begin * part.layout.chunk_size)
+                self._dirty = self._touched = True
 
     def note(self, source_name: str, validator: str) -> None:
         """Record a source's validator. The same again costs nothing."""
@@ -322,7 +336,7 @@ class PartFile:
             elif index.digest(chunk) == digests[DIGEST_BYTES * at : DIGEST_BYTES * (at + 1)]:
                 same.add(chunk, chunk + 1)
             else:
-                done.disputed.append((chunk, index.sources[chunk]))
+                done.disputed.append((chunk, index.sources[chunk], index.digest(chunk)))
         done.repeated.extend(same)
         size = self._part.layout.chunk_size
         for begin, end in new:

@@ -59,6 +59,10 @@ class LeaseGranted(Message, tag=10):
     """Number of the store process that has the part file open, see `SlotFilled`."""
     from_start: bool = False
     """The source takes no offsets: its body may begin before the range."""
+    lead: int = 0
+    """Chunks to read before `first` ..."""
+    overlap: int = 0
+    """... and from the end on, wherever that moves: others send them too, so that both can be compared."""
 
 
 class LeaseExtended(Message, tag=11):

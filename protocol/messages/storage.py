@@ -115,7 +115,7 @@ class ChunksStored(Message, tag=32):
 
 
 class ChunksRepeated(Message, tag=33):
-    """Stored already, with the same digests: an overlap that two sources agree on."""
+    """They were stored already and the digests agree: an overlap check that passed."""
 
     job: int
     source: int
@@ -126,13 +126,32 @@ class ChunksRepeated(Message, tag=33):
 
 
 class ChunkDisputed(Message, tag=34):
-    """Stored already with another digest: two sources disagree about this chunk."""
+    """Stored already with another digest: two sources disagree about this chunk. What is stored stays.
+
+    `digest`: of the bytes that came; `stored_digest`: of those that are stored. Both are 16 bytes of xxh3_128.
+    """
 
     job: int
     source: int
     lease: int
     chunk: int
     other_source_hash: int
+    digest: bytes
+    stored_digest: bytes
+
+
+class DropChunks(Message, tag=137):
+    """Chunks ``[firsts[i], stops[i])`` came from a source with other content: they count as missing, also for a later
+    attempt. Dispatcher to Assembler; not answered.
+
+    Only those are meant that this source sent: another one may have delivered some of them meanwhile.
+    """
+
+    job: int
+    firsts: tuple[int, ...]
+    stops: tuple[int, ...]
+    source_hashes: tuple[int, ...]
+    """As in `SlotFilled`, for each range; -1: whichever source sent it."""
 
 
 class SlotSpoiled(Message, tag=35):

@@ -18,6 +18,7 @@ from protocol.messages import (
     ChunksVerified,
     ClosePartFile,
     DiskFailed,
+    DropChunks,
     FileSealed,
     JobClosed,
     Message,
@@ -34,6 +35,7 @@ from protocol.messages import (
 from protocol.messages.addresses import ASSEMBLER, dispatcher_address
 from protocol.model.chunk_ranges import ChunkRange
 from protocol.model.faults import PartFileFault
+from storage.chunk_index import DIGEST_BYTES
 from storage.digests import Checksum, digests_of
 from storage.layout import Layout
 from storage.part_file import ChecksumMismatch, PartFile, Sealed
@@ -94,6 +96,12 @@ class StoreOnDisk:
                     self._tell(PartFileClosed(job=1))
                 case JobClosed():
                     self._close()
+                case DropChunks(firsts=firsts, stops=stops, source_hashes=hashes):
+                    ranges = tuple(zip(firsts, stops, hashes, strict=True))
+                    self._try(lambda target: target.drop(ranges))
+                    if self._target is not None:
+                        kept = {each for first, stop, _ in self._target.claims() for each in range(first, stop)}
+                        self.digests = {chunk: mark for chunk, mark in self.digests.items() if chunk in kept}
                 case ValidatorSeen():
                     self._try(lambda target: target.note(message.source_name, message.validator))
                 case _:
@@ -188,9 +196,18 @@ class StoreOnDisk:
                         length_bytes=end - (first - filled.first) * self.chunk_size,
                     )
                 )
-        for chunk, other in written.disputed:
+        for chunk, other, stored_digest in written.disputed:
+            at = DIGEST_BYTES * (chunk - filled.first)
             self._tell(
-                ChunkDisputed(job=1, source=filled.source, lease=filled.lease, chunk=chunk, other_source_hash=other)
+                ChunkDisputed(
+                    job=1,
+                    source=filled.source,
+                    lease=filled.lease,
+                    chunk=chunk,
+                    other_source_hash=other,
+                    digest=digests_of(view, length, REAL_CHUNK)[at : at + DIGEST_BYTES],
+                    stored_digest=stored_digest,
+                )
             )
 
     def _commit(self) -> None:

@@ -9,6 +9,7 @@ from protocol.messages import (
     ChunksVerified,
     ClosePartFile,
     DiskFailed,
+    DropChunks,
     FileSealed,
     JobClosed,
     Message,
@@ -45,6 +46,7 @@ class StoreModel:
         checks_content: bool = False,
     ) -> None:
         self.world = world
+        self.senders: dict[int, int] = {}
         self.digests = {chunk: TRUE for first, stop in resumed for chunk in range(first, stop)}
         self.resumed = resumed
         self.fails_after_chunks = fails_after_chunks
@@ -75,6 +77,11 @@ class StoreModel:
                 self.closed = True
             case ValidatorSeen():
                 pass
+            case DropChunks(firsts=firsts, stops=stops, source_hashes=hashes):
+                for first, stop, sender in zip(firsts, stops, hashes, strict=True):
+                    for chunk in range(first, stop):
+                        if sender in (-1, self.senders.get(chunk, 0)):
+                            self.digests.pop(chunk, None)
             case _:
                 raise AssertionError(f"no message for the Assembler: {message}")
 
@@ -113,11 +120,17 @@ class StoreModel:
         marks = [filled.digests[3 * index : 3 * index + 3] for index in range(count)]
         for chunk, mark in zip(range(first, stop), marks, strict=True):
             if self.digests.get(chunk, mark) != mark:
-                disputed = ChunkDisputed(
-                    job=filled.job, source=filled.source, lease=filled.lease, chunk=chunk, other_source_hash=0
+                self._tell(
+                    ChunkDisputed(
+                        job=filled.job,
+                        source=filled.source,
+                        lease=filled.lease,
+                        chunk=chunk,
+                        other_source_hash=self.senders.get(chunk, 0),
+                        digest=mark,
+                        stored_digest=self.digests[chunk],
+                    )
                 )
-                self._tell(disputed)
-                return
         self._answer_runs(filled, marks)
 
     def _answer_runs(self, filled: SlotFilled, marks: list[bytes]) -> None:
@@ -125,10 +138,13 @@ class StoreModel:
         begin = filled.first
         stop = begin + len(marks)
         while begin < stop:
-            known = begin in self.digests
+            known = self._known(begin, marks[begin - filled.first])
             end = begin
-            while end < stop and (end in self.digests) == known:
+            while end < stop and self._known(end, marks[end - filled.first]) == known:
                 end += 1
+            if known is None:
+                begin = end
+                continue
             length = min(end * self.chunk_size, filled.first * self.chunk_size + filled.length_bytes)
             word = ChunksRepeated if known else ChunksStored
             self._tell(
@@ -145,7 +161,14 @@ class StoreModel:
                 self.refetched_chunks += end - begin
             for chunk in range(begin, end):
                 self.digests[chunk] = marks[chunk - filled.first]
+                if not known:
+                    self.senders[chunk] = filled.source_hash
             begin = end
+
+    def _known(self, chunk: int, mark: bytes) -> bool | None:
+        """Stored with this digest, not stored, or (None) stored with another one."""
+        stored = self.digests.get(chunk)
+        return None if stored not in (None, mark) else stored is not None
 
     def _seal(self) -> None:
         assert len(self.digests) == self.chunk_count, "asked to seal with chunks missing"

@@ -1,7 +1,7 @@
 """What must hold after every step of the dispatcher, whatever the sources do."""
 
 from actors.core.dispatch.dispatcher import DispatchState, Phase
-from protocol.messages import LeaseGranted, Message, PartFileReady
+from protocol.messages import DropChunks, LeaseGranted, Message, PartFileReady
 from protocol.messages.addresses import ASSEMBLER, PEER_HISTORY, POOL, SESSION, WATCHDOG, Post, dispatcher_address
 from tests.sim.disk_store import StoreOnDisk
 from tests.sim.store import StoreModel
@@ -23,8 +23,8 @@ class Watch:
             return
         board = state.leases.tracker
         board.check()
-        if isinstance(message, PartFileReady):
-            self._stored = 0  # after a fault exactly what the disk still holds counts
+        if isinstance(message, PartFileReady) or any(isinstance(post.message, DropChunks) for post in posts):
+            self._stored = 0  # chunks of a source with other content are dropped; after a fault exactly what the disk still holds counts
         assert board.stored.count >= self._stored, f"chunks went back after {message}"
         self._stored = board.stored.count
         if self._store.chunk_count >= 0 and state.phase is not Phase.PAUSED:

@@ -77,7 +77,7 @@ class WorkerModel:
                 self._begin(message)
             case LeaseExtended() | LeaseTrimmed():
                 if self.lease is not None and message.lease == self.lease.lease:
-                    self._move_end(message.stop)
+                    self._move_end(message.stop + self.lease.overlap)
             case LeaseRevoked():
                 if self.lease is not None and message.lease == self.lease.lease:
                     self._advance()
@@ -122,7 +122,7 @@ class WorkerModel:
     def _begin(self, granted: LeaseGranted) -> None:
         assert self.lease is None, "a second lease for a busy worker"
         self.lease = granted
-        self.stop, self.handed, self.received = granted.stop, granted.first, 0
+        self.stop, self.handed, self.received = granted.stop + granted.overlap, granted.first - granted.lead, 0
         self._turn += 1
         self._reported_s = -1.0
         self._silent_since_s = self.world.now_s
@@ -267,7 +267,7 @@ class WorkerModel:
                 slot=0,
                 length_bytes=length,
                 digests=(b"lie" if self.script.lies else b"yes") * (until - self.handed),
-                source_hash=self.source,
+                source_hash=self.source + 1,
                 shelf="fetch-1/shelf",
             )
             self.world.send(self.address, ASSEMBLER, filled)

@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 from actors.core.dispatch.dispatcher import DispatchState, Phase
 from actors.core.rates.rate_monitor import RateMonitor
-from protocol.messages import JobEnded, Message, SourceJoined, SourceLost, StartJob, StopJob, Ticked
+from protocol.messages import JobEnded, Message, SourceJoined, SourceLost, SourceNamed, StartJob, StopJob, Ticked
 from protocol.messages.addresses import (
     ASSEMBLER,
     PEER_HISTORY,
@@ -154,6 +154,7 @@ class World:
             size_bytes=self.scenario.size_bytes if script.peer and script.says_size else -1,
             prior_setup_s=script.setup_s + script.hop_s if self.scenario.priors else 0.0,
         )
+        self.send(POOL, DISPATCHER, SourceNamed(job=1, source=number, source_hash=number + 1))
         self.send(POOL, DISPATCHER, joined)
 
     def _lose(self, number: int) -> None:

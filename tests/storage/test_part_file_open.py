@@ -202,7 +202,8 @@ def test_a_changed_chunk_size_keeps_notes_and_senders(tmp_path: Path) -> None:
     assert "chunk size changed from 16 to 32" in run.message
     assert len(run.notes) == 1
     other = bytes(len(DATA))
-    assert put(run.part, other, 0, 2, chunk=2 * CHUNK).disputed == [(0, 7), (1, 0)]
+    disputed = put(run.part, other, 0, 2, chunk=2 * CHUNK).disputed
+    assert [each[:2] for each in disputed] == [(0, 7), (1, 0)]
     run.part.close()
     assert sorted(os.listdir(tmp_path)) == [PART, RECORDS]
 

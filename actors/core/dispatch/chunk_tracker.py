@@ -132,7 +132,7 @@ class ChunkTracker:
         lease = self.leases.get(lease_id)
         mine = lease is not None and lease.next <= first and stop <= lease.stop
         change = Change(new)
-        if lease is None or not mine or lease.rival is not None:
+        if lease is None or not mine or lease.rival is not None or lease.shared:
             change = self._settle(lease, first, stop, new)
         if lease is not None:
             if first < lease.stop and lease.next < stop:
@@ -143,6 +143,22 @@ class ChunkTracker:
             if lease.draining and lease.open_chunks <= 0 and lease.id in self.leases:
                 self._forget(lease)
         return change
+
+    def grant_check(self, source: int, chunk: int, *, now_s: float) -> Lease:
+        """Lease one stored chunk to be read once more. It holds nothing."""
+        return self._new_lease(source, chunk, chunk + 1, now_s=now_s, shared=True)
+
+    def skip(self, lease_id: int, first: int, stop: int) -> None:
+        """A transfer has passed these chunks and nothing of them was kept: they are free, unless they are stored."""
+        lease = self.leases.get(lease_id)
+        if lease is None or lease.shared or lease.rival is not None or not lease.next <= first < lease.stop:
+            return
+        stop = min(stop, lease.stop)
+        for begin, end in list(self.stored.gaps(lease.next, stop)):
+            self.free.add(begin, end)
+        lease.next = stop
+        if lease.draining and lease.open_chunks <= 0:
+            self._forget(lease)
 
     def lose(self, first: int, stop: int) -> None:
         """Free stored chunks that are not found on disk any more."""

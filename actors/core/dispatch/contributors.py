@@ -53,6 +53,11 @@ class Contributors:
         self._firsts[low : high + 1] = [at for at, _ in kept]
         self._who[low : high + 1] = [who for _, who in kept]
 
+    def end_of(self, chunk: int) -> int:
+        """Where the run of this chunk's owner ends; far behind the file where nothing follows."""
+        at = bisect_right(self._firsts, chunk)
+        return self._firsts[at] if at < len(self._firsts) else 1 << 62
+
     def runs(self) -> Iterator[tuple[int, int, int]]:
         """Yield ``(first, stop, owner)`` of what is there, in order."""
         for first, stop, owner in zip(self._firsts, self._firsts[1:], self._who, strict=False):

@@ -9,6 +9,7 @@ from typing import Final, assert_never
 from actors.core.dispatch import admission
 from actors.core.dispatch.admission import Admission
 from actors.core.dispatch.chunk_tracker import UNBOUNDED
+from actors.core.dispatch.content import ContentChecks, Gate
 from actors.core.dispatch.leases import Leases, TransferReport
 from actors.core.dispatch.progress import Phase, Reporter, VerifiedChunks, outcome_of
 from actors.core.dispatch.recovery import STORE_PROCESS, DiskPause, SourceWait, StoreRecovery, may_pass, tracker_for
@@ -128,9 +129,11 @@ class DispatchState:
         self._ticked_s = now_s - TICK_S_MIN
         self._sealing = False
         self._ending = ("failed", "")
+        self._digest_differs = ""
         self._out = Outbox()
         self._store_recovery = StoreRecovery(self._out)
         self._failures = FailurePolicy(wanted, self._out)
+        self.content = ContentChecks(wanted, self.sources, self.report, self._out, failures=self._failures)
         self.remote_queue = RemoteQueue(wanted, self.sources, self._failures, self.report, self._out)
         self.admission = Admission(
             wanted, self.sources, self.report, self._out, failures=self._failures, remote_queue=self.remote_queue
@@ -164,7 +167,14 @@ class DispatchState:
                 self._reconsider(now_s)
             case SourceLost():
                 self._on_lost(message, now_s)
-            case ChunksStored() | ChunksRepeated() | SourceMeasured() | SourceSlowed() | SourceStalled():
+            case (
+                ChunksStored()
+                | ChunksRepeated()
+                | ChunkDisputed()
+                | SourceMeasured()
+                | SourceSlowed()
+                | SourceStalled()
+            ):
                 self._on_transfer(message, now_s)
             case ChunksVerified():
                 if self.phase is not Phase.OPENING:
@@ -178,7 +188,11 @@ class DispatchState:
                 self._on_disk(message, now_s)
             case FileSealed():
                 self._on_sealed(message, now_s)
-            case SourceChanged() | ChunkDisputed() | SlotSpoiled() | SealRefused() | StopJob():
+            case SealRefused():
+                self._on_seal_refused(message, now_s)
+            case SourceChanged():
+                self._on_source_changed(message, now_s)
+            case SlotSpoiled() | StopJob():
                 self._close(*outcome_of(message, self.sources, self.report), now_s)
             case PartFileClosed():
                 if self.phase is Phase.CLOSING:
@@ -301,6 +315,7 @@ class DispatchState:
             self._out,
             failures=self._failures,
             remote_queue=self.remote_queue,
+            content=self.content,
         )
         self.leases.size_bytes, self.leases.store = self.size_bytes, message.store
         self._out.extend(self.report.opened(message, self.size_bytes, self._verified))
@@ -339,8 +354,11 @@ class DispatchState:
             return
         if not self._store_recovery.under_way or not isinstance(message, SourceSlowed | SourceStalled):
             leases.handle(message, now_s=now_s)  # while nothing can be stored, every transfer is slow
-        if isinstance(message, ChunksStored):
-            self._seal_if_complete(now_s)
+        if isinstance(message, ChunkDisputed):
+            self._go_on(now_s)
+        elif isinstance(message, ChunksStored | ChunksRepeated):
+            if leases.tracker.complete:
+                self._go_on(now_s)  # seal it, or ask for the checks that are lacking
             if not self._reports.defer(now_s):
                 self._reports.report_if_due(self.phase, self.leases, now_s)
         elif isinstance(message, SourceSlowed | SourceStalled):
@@ -382,6 +400,8 @@ class DispatchState:
 
     def _go_on(self, now_s: float) -> None:
         """Seal, grant or end, after anything that may have freed a source or a chunk."""
+        if self.leases is not None and self.content.identity.disputes and self.phase is Phase.RIDING:
+            self.leases.settle_disputes(now_s)
         self._seal_if_complete(now_s)
         if self.phase is Phase.RIDING and self.leases is not None:
             self.leases.serve(now_s)
@@ -440,10 +460,51 @@ class DispatchState:
             return
         if self.admission.awaits_sizes(now_s=now_s):
             return
+        if not self._content_allows_sealing(now_s):
+            return
         self.phase, self._sealing = Phase.SEALING, True
         self.leases.revoke_all(now_s)
         self.remote_queue.dequeue_all()
         self._out.post(ASSEMBLER, SealFile(job=self.job.job))
+
+    def _content_allows_sealing(self, now_s: float) -> bool:
+        """Whether the content of the complete file is known well enough; asks for what is lacking."""
+        assert self.leases is not None
+        match self.content.gate(self.leases.tracker, now_s=now_s):
+            case Gate.OPEN:
+                return True
+            case Gate.LACKING:
+                reason = self.content.free_untied(self.leases.tracker)
+                self.leases.changed()
+                if reason and admission.all_out(self.sources, now_s=now_s):
+                    self._close("disagreed", reason, now_s)
+            case Gate.CHECKING:
+                if self.content.repair_over():
+                    self._close("disagreed", self._digest_differs, now_s)
+        return False
+
+    def _on_seal_refused(self, message: SealRefused, now_s: float) -> None:
+        """The digest of the whole did not come out: find the source that spoiled it, else say that all agree."""
+        if self.leases is None or self.phase is not Phase.SEALING:
+            self._close("disagreed", message.detail, now_s)
+            return
+        self._digest_differs = message.detail
+        again, lost = self.content.repair(message.detail, self.leases.tracker)
+        if not again:
+            self._close("disagreed", message.detail, now_s)
+            return
+        self.phase, self._sealing = Phase.RIDING, False
+        self.leases.expelled(lost, now_s)
+        self._out.extend(self.report.noted("the digest differs: looking for the source that spoiled it"))
+        self._go_on(now_s)
+
+    def _on_source_changed(self, message: SourceChanged, now_s: float) -> None:
+        """What this source sent to an earlier attempt is of another version of its file."""
+        for source in self.sources.values():
+            if source.name == message.source_name and self.leases is not None:
+                self.content.changed(source, self.leases.tracker, message.detail)
+                self.leases.changed()
+        self._go_on(now_s)
 
     def _close(self, state: str, reason: str, now_s: float) -> None:
         """Stop everything, keep what is safe, then end with this state. The first reason stays."""

@@ -4,11 +4,14 @@ Owned by one `DispatchState`, which passes on what happened. Invariant: that of 
 lease is busy with exactly that lease; a worker that was stopped stays busy until it answers or its time is over.
 """
 
+from collections.abc import Iterable
 from typing import Final, assert_never
 
 from actors.core.dispatch import placement as place
 from actors.core.dispatch import stop_cost
+from actors.core.dispatch.checks import Check
 from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
+from actors.core.dispatch.content import ContentChecks
 from actors.core.dispatch.finish_time import estimate_lease
 from actors.core.dispatch.placement_view import PlacementViewCache, lead_in_chunks
 from actors.core.dispatch.progress import Reporter
@@ -26,6 +29,7 @@ from actors.core.dispatch.sources import (
 from actors.core.outbox import Outbox
 from protocol.messages import (
     CapRate,
+    ChunkDisputed,
     ChunksRepeated,
     ChunksStored,
     LeaseExtended,
@@ -54,7 +58,7 @@ SERVED_PER_STEP: Final = 2
 EXTEND_AHEAD_S: Final = 1.0
 """A lease is extended this long before its end, or twice what a start costs, so that its worker reads on."""
 
-TransferReport = ChunksStored | ChunksRepeated | SourceMeasured | SourceSlowed | SourceStalled
+TransferReport = ChunksStored | ChunksRepeated | ChunkDisputed | SourceMeasured | SourceSlowed | SourceStalled
 
 
 class Leases:
@@ -70,8 +74,10 @@ class Leases:
         *,
         failures: FailurePolicy,
         remote_queue: RemoteQueue,
+        content: ContentChecks,
     ) -> None:
         self.job = job
+        self.content = content
         self.tracker = tracker
         self.sources = sources
         self.report = report
@@ -101,6 +107,8 @@ class Leases:
                 self.stored(message, now_s=now_s)
             case ChunksRepeated():
                 self.repeated(message, now_s=now_s)
+            case ChunkDisputed():
+                self.disputed(message, now_s=now_s)
             case SourceMeasured():
                 self.measured(message, now_s=now_s)
             case SourceSlowed() | SourceStalled():
@@ -114,7 +122,12 @@ class Leases:
         first, stop = message.first, message.first + message.count
         change = tracker.store(message.lease, first, stop)
         source = self.sources.get(message.source)
-        if source is not None and change.new:
+        if change.new and self.content.is_excluded(message.source):
+            for begin, end in change.new:
+                self.tracker.stored.discard(begin, end)
+                self.tracker.free.add(begin, end)
+            self.content.late(message.source, RangeSet(change.new), tracker)
+        elif source is not None and change.new:
             count = sum(end - begin for begin, end in change.new)
             source.chunks += count
             source.bytes_stored += message.length_bytes
@@ -133,8 +146,41 @@ class Leases:
 
     def repeated(self, message: ChunksRepeated, *, now_s: float) -> None:
         """Note that nothing is new, but the transfer is that much further."""
-        self._touch(message.lease, now_s)
+        lease = self._touch(message.lease, now_s)
+        if lease is not None:
+            lease.grown_s = now_s
         self.tracker.store(message.lease, message.first, message.first + message.count)
+        self.content.repeated(message)
+
+    def disputed(self, message: ChunkDisputed, *, now_s: float) -> None:
+        """A chunk came with another digest than the stored one: the lease is that much further all the same."""
+        self._touch(message.lease, now_s)
+        if self.content.disputed(message, self.tracker, now_s=now_s):
+            self.tracker.skip(message.lease, message.chunk, message.chunk + 1)
+        else:
+            self.tracker.store(message.lease, message.chunk, message.chunk + 1)
+        self._views.changed()
+
+    def settle_disputes(self, now_s: float) -> None:
+        """Take the place of sources that turned out to have other content."""
+        self.expelled(self.content.resolve(self.tracker, now_s=now_s), now_s)
+
+    def expelled(self, sources: Iterable[Source], now_s: float) -> None:
+        """These have lost their place: other content."""
+        for source in sources:
+            self._expel(source, now_s)
+        self._views.recount()
+        self._views.changed()
+
+    def _expel(self, source: Source, now_s: float) -> None:
+        """Its lease ends now; what is still on its way from it will be dropped."""
+        for lease in list(self.tracker.leases.values()):
+            if lease.source == source.id:
+                if lease.draining:
+                    self.tracker.end(lease)
+                else:
+                    self._revoke(lease, now_s)
+        self._remote_queue.dequeue(source)
 
     def measured(self, message: SourceMeasured, *, now_s: float) -> None:
         lease = self._touch(message.lease, now_s)
@@ -169,6 +215,7 @@ class Leases:
         if source is None or source.busy != message.lease:
             return False
         self._make_idle(source)
+        self.content.lease_over(message.lease)
         self._count_stop(source, stopped=message.stopped)
         lease = self.tracker.leases.get(message.lease)
         progressed = message.handed_stop > lease.first if lease is not None else False
@@ -225,6 +272,7 @@ class Leases:
         """End whatever this source was doing: its worker is gone, or goes."""
         for lease in list(self.tracker.leases.values()):
             if lease.source == source.id and not lease.draining:
+                self.content.lease_over(lease.id)
                 self.report.lease_over(lease.received_bytes)
                 self.tracker.end(lease)
         self._views.changed()
@@ -239,6 +287,7 @@ class Leases:
             return
         self._expired_s = now_s
         for lease in [each for each in self.tracker.leases.values() if now_s - each.heard_s > LEASE_S_MAX]:
+            self.content.lease_over(lease.id)
             if lease.draining:
                 self.tracker.end(lease)
                 continue
@@ -330,6 +379,8 @@ class Leases:
         ready.sort(key=lambda each: (each.ticket < 0, each.traits.offset_ok or any_offset, -each.rate_bytes_s, each.id))
         served = 0
         for source in ready:
+            if self._serve_check(source, now_s, urgent=True):
+                continue
             placement = place.place(self.job.spec.mode, self._views.view(now_s), source)
             if placement is None and source.budget_spent and not self._views.view(now_s).budgets_bind:
                 self._remote_queue.dequeue(source)
@@ -345,10 +396,29 @@ class Leases:
                 if served == SERVED_PER_STEP:
                     self._out.post(dispatcher_address(self.job.job), Ticked())
                     return
+            elif self._serve_check(source, now_s, urgent=False):
+                continue
             elif self.job.spec.mode != "swarm" or (
                 source.traits.offset_ok and not self.tracker.free and not source.peer
             ):
                 return  # what the fastest cannot better, no other can
+
+    def _serve_check(self, source: Source, now_s: float, *, urgent: bool) -> bool:
+        """Let a source read one stored chunk once more, where that proves something."""
+        check = self.content.next_check(source, self.tracker, urgent=urgent, now_s=now_s)
+        if check is None and not urgent:
+            check = self.content.forced_check(source, self.tracker)
+        if check is None or (source.peer and source.ticket < 0):
+            if check is not None:
+                self._remote_queue.enqueue(source, now_s)
+            return check is not None
+        self._grant_check(source, check, now_s, urgent=urgent)
+        return True
+
+    def _grant_check(self, source: Source, check: Check, now_s: float, *, urgent: bool) -> None:
+        lease = self.tracker.grant_check(source.id, check.chunk, now_s=now_s)
+        self.content.granted(check, lease, urgent=urgent)
+        self._hand_over(source, lease, now_s)
 
     def _trim(self, lease: Lease) -> None:
         """Tell the worker of a lease where its end is now."""
@@ -374,6 +444,10 @@ class Leases:
                 lease = tracker.grant_duplicate(victim, source.id, now_s=now_s)
             case _:
                 assert_never(placement)
+        self._hand_over(source, lease, now_s)
+
+    def _hand_over(self, source: Source, lease: Lease, now_s: float) -> None:
+        """The source's worker is to read this lease."""
         self._views.changed()
         lease.prior_rate_bytes_s = source.rate_bytes_s
         lease.lead_in_bytes = lead_in_chunks(source, lease.first) * self.job.spec.chunk_size
@@ -396,6 +470,8 @@ class Leases:
             size_bytes=self.size_bytes,
             store=self.store,
             from_start=not source.traits.offset_ok,
+            lead=self.content.lead_of(source, lease, self.tracker),
+            overlap=self.content.overlap_of(source, lease, self.tracker),
         )
         self._out.post(source.worker, granted)
 

@@ -187,6 +187,47 @@ class Reporter:
         """Note the bytes that an ended lease had received."""
         self._over_bytes += received_bytes
 
+    def owner_of(self, chunk: int) -> int:
+        """Return the contributor of a stored chunk: a source, or below 0 a recorded name without one; `MISSING`."""
+        owner = self._owners[chunk]
+        return owner if owner >= MISSING else self._names.get(UNNAMED - owner, owner)
+
+    def hash_of(self, contributor: int) -> int:
+        """Return what the records keep of a contributor's name, -1 where that is not known."""
+        if contributor < MISSING:
+            return UNNAMED - contributor
+        return next((name_hash for name_hash, source in self._names.items() if source == contributor), -1)
+
+    def owned(self) -> list[tuple[int, int, int]]:
+        """Return ``(first, stop, contributor)`` of everything that is stored, in order."""
+        rows: list[tuple[int, int, int]] = []
+        for first, stop, _ in self._owners.runs():
+            owner = self.owner_of(first)
+            if rows and rows[-1][1:] == (first, owner):
+                first = rows.pop()[0]
+            rows.append((first, stop, owner))
+        return rows
+
+    def owned_within(self, first: int, stop: int) -> list[tuple[int, int, int]]:
+        """Return the part of `owned` that lies in ``[first, stop)``; short ranges only."""
+        rows: list[tuple[int, int, int]] = []
+        at = first
+        while at < stop:
+            end = min(self._owners.end_of(at), stop)
+            owner = self.owner_of(at)
+            if owner != MISSING:
+                rows.append((at, end, owner))
+            at = end
+        return rows
+
+    def chunks_of(self, contributors: set[int]) -> RangeSet:
+        """Return the stored chunks of these contributors."""
+        return RangeSet((first, stop) for first, stop, owner in self.owned() if owner in contributors)
+
+    def name_of(self, contributor: int, sources: dict[int, Source]) -> str:
+        source = sources.get(contributor)
+        return source.name if source is not None else "an earlier attempt"
+
     def contributor_name(self, chunk: int, sources: dict[int, Source]) -> str:
         source = sources.get(self._source_of(chunk))
         return source.name if source is not None else "an earlier run"

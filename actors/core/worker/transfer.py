@@ -27,10 +27,24 @@ class Handover:
 class Transfer:
     """Reading position and slot of one lease. Owned by one PeerWorker."""
 
-    def __init__(self, lease: int, first: int, stop: int, *, size_bytes: int, chunk_size: int, slot_bytes: int) -> None:
+    def __init__(
+        self,
+        lease: int,
+        first: int,
+        stop: int,
+        *,
+        size_bytes: int,
+        chunk_size: int,
+        slot_bytes: int,
+        lead: int = 0,
+        overlap: int = 0,
+    ) -> None:
+        """`lead` and `overlap`: chunks read before `first` and from `stop` on, to be compared with what others sent."""
+        first -= lead
         self.lease = lease
         self.first = first
-        self.stop = stop
+        self.stop = stop + overlap
+        self._overlap = overlap
         self.size_bytes = size_bytes
         self.handed_stop = first
         self.position = first * chunk_size
@@ -98,10 +112,10 @@ class Transfer:
         self.size_bytes = self.position
 
     def trim(self, stop: int) -> None:
-        self.stop = min(self.stop, stop)
+        self.stop = min(self.stop, stop + self._overlap)
 
     def extend(self, stop: int) -> None:
-        self.stop = max(self.stop, stop)
+        self.stop = max(self.stop, stop + self._overlap)
 
     def handover(self, *, now_s: float) -> Handover | None:
         """Return what to hand over now, if anything; afterwards a new slot begins."""

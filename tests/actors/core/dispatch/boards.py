@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
+from actors.core.dispatch.contributors import MISSING
 from actors.core.dispatch.dispatcher import DispatchState, Phase
 from actors.core.dispatch.leases import Leases
 from actors.core.dispatch.progress import VerifiedChunks
@@ -20,6 +21,9 @@ from tests.specs import start_job
 CHUNK: Final = 100_000
 NOW_S: Final = 30.0
 SETUP_S: Final = 0.05
+
+TIED_CHUNK = 1 << 30
+"""A chunk that no board has: where the sources of a board were compared."""
 
 
 def wanted(**changes: Any) -> StartJob:
@@ -36,6 +40,7 @@ def board(
 ) -> DispatchState:
     """`total` -2: of unknown size."""
     state = DispatchState(wanted(mode=mode), now_s=NOW_S)
+    state.content.plan.optional_max = 0
     size = len(picture)
     chunks = ChunkTracker(UNBOUNDED if total == -2 else size)
     for chunk, mark in enumerate(picture):
@@ -49,6 +54,7 @@ def board(
         state._out,
         failures=state._failures,
         remote_queue=state.remote_queue,
+        content=state.content,
     )
     leases.size_bytes = state.size_bytes = -1 if total == -2 else size * CHUNK
     state.phase, state.leases = Phase.RIDING, leases
@@ -80,9 +86,16 @@ def add(state: DispatchState, letter: str, rate: float = 0.0, *, offset_ok: bool
     source.traits = SourceTraits(restart_cost_s=SETUP_S, offset_ok=offset_ok)
     source.rate_bytes_s, source.proven = rate * CHUNK, rate > 0
     state.sources[number] = source
+    tie(state, number)
     if state.leases is not None:
         state.leases.joined(source)
     return source
+
+
+def tie(state: DispatchState, number: int) -> None:
+    """Boards are of sources that are known to have the same file, unless a test says otherwise."""
+    for other in (MISSING, *state.sources):
+        state.content.identity.agree(number, other, TIED_CHUNK)
 
 
 def serve(state: DispatchState, letter: str, rate: float = 0.0, *, offset_ok: bool = True) -> list[Post]:

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar, cast
 
 from actors.core.dispatch import placement
 from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
+from actors.core.dispatch.contributors import recorded
 from actors.core.dispatch.dispatcher import DispatchState, Phase
 from actors.core.dispatch.leases import Leases
 from actors.core.dispatch.placement_view import PlacementView
@@ -45,6 +46,9 @@ SETUP_S: Final = 0.001
 CRAWL: Final = 0.1
 """Chunks a second of a source drawn as slow."""
 M = TypeVar("M")
+
+TIED_CHUNK = 1 << 30
+"""A chunk that no board has: where the sources of a board were compared."""
 
 
 def number(letter: str) -> int:
@@ -222,6 +226,7 @@ def board(
     rivals, rates = rivals or {}, dict.fromkeys(slow, CRAWL) | (rates or {})
     everybody = sorted((set(picture) - set("#.")) | set(rivals) | set(sources))
     state = DispatchState(wanted(expected=len(everybody), mode=mode), now_s=NOW_S)
+    state.content.plan.optional_max = 0
     size_bytes = len(picture) * CHUNK if sized else -1
     for source in everybody:
         tell(state, joined(source, rate=rates.get(source, 0.0)))
@@ -262,7 +267,14 @@ def _lay(state: DispatchState, picture: str, rivals: dict[str, str], mode: str) 
         placement.PLACERS[mode] = rule
     expected = picture if not rivals else None
     assert expected is None or drawn(state) == expected, "the board is not as drawn"
+    tie_all(state)
     tell(state, Ticked())
+
+
+def tie_all(state: DispatchState) -> None:
+    """Boards are of sources that are known to have the same file, unless a test says otherwise."""
+    for source in state.sources:
+        state.content.identity.agree(source, recorded(0), TIED_CHUNK)
 
 
 def ready(
@@ -276,6 +288,7 @@ def ready(
 ) -> list[Post]:
     """One more source comes: it joins and its probe is answered."""
     size_bytes = state.size_bytes
+    state.content.identity.agree(number(source), recorded(0), TIED_CHUNK)
     posts = tell(state, joined(source, rate=rate), at_s=at_s)
     return posts + tell(state, probed(source, size_bytes, offset_ok=offset_ok, setup_s=setup_s), at_s=at_s)
 

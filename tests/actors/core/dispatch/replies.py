@@ -3,6 +3,8 @@
 from typing import Any
 
 from protocol.messages import (
+    ChunkDisputed,
+    ChunksRepeated,
     ChunksStored,
     LeaseFinished,
     LeaseReleased,
@@ -16,6 +18,22 @@ from tests.actors.core.dispatch.boards import CHUNK
 
 def stored(source: int, lease: int, first: int, count: int) -> ChunksStored:
     return ChunksStored(job=1, source=source, lease=lease, first=first, count=count, length_bytes=count * CHUNK)
+
+
+def disputed(source: int, lease: int, chunk: int, digest: bytes = b"b", stored_digest: bytes = b"a") -> ChunkDisputed:
+    return ChunkDisputed(
+        job=1,
+        source=source,
+        lease=lease,
+        chunk=chunk,
+        other_source_hash=0,
+        digest=digest,
+        stored_digest=stored_digest,
+    )
+
+
+def repeated(source: int, lease: int, first: int, count: int) -> ChunksRepeated:
+    return ChunksRepeated(job=1, source=source, lease=lease, first=first, count=count, length_bytes=count * CHUNK)
 
 
 def finished(source: int, lease: int, handed_stop: int, **changes: Any) -> LeaseFinished:

@@ -4,7 +4,6 @@ import pytest
 
 from actors.core.dispatch.dispatcher import CLOSING_S_MAX, DispatcherInbox, DispatchState, Phase
 from protocol.messages import (
-    ChunkDisputed,
     ChunksVerified,
     ClosePartFile,
     ContributorsListed,
@@ -36,7 +35,6 @@ from tests.actors.core.dispatch.drawing import (
     NOW_S,
     board,
     board_of,
-    busy_with,
     drawn,
     finished,
     joined,
@@ -53,6 +51,7 @@ from tests.actors.core.dispatch.drawing import (
     tell,
     wanted,
 )
+from tests.actors.core.dispatch.replies import disputed
 
 SIZE = 4 * CHUNK
 
@@ -203,23 +202,6 @@ def test_a_target_that_is_refused_says_whose_fault_it_is(fault: PartFileFaultKin
     assert [(ended.state, ended.reason, ended.path) for ended in said(posts, JobEnded)] == [(state, "why", "")]
 
 
-def test_a_disputed_chunk_names_both_sources() -> None:
-    state = board("aabb", rates={"a": 1, "b": 1})
-    tell(state, stored(state, "a", 0))
-    disputed = ChunkDisputed(job=JOB, source=1, lease=busy_with(state, "b"), chunk=0, other_source_hash=1)
-    [ended] = said(tell(state, disputed, PartFileClosed(job=JOB)), JobEnded)
-    assert ended.state == "disagreed"
-    assert "source a" in ended.reason
-    assert "source b" in ended.reason
-
-
-def test_a_chunk_that_differs_from_a_resumed_one_says_so() -> None:
-    state = board("##aa", rates={"a": 1})
-    disputed = ChunkDisputed(job=JOB, source=0, lease=busy_with(state, "a"), chunk=0, other_source_hash=1)
-    [ended] = said(tell(state, disputed, PartFileClosed(job=JOB)), JobEnded)
-    assert "an earlier run" in ended.reason
-
-
 def test_stopping_before_anything_was_opened_ends_at_once() -> None:
     posts = tell(opening(), StopJob(job=JOB))
     assert [ended.state for ended in said(posts, JobEnded)] == ["interrupted"]
@@ -328,7 +310,7 @@ def test_a_ride_is_not_extended_while_the_job_is_closing() -> None:
 @pytest.mark.parametrize(
     "word",
     [
-        ChunkDisputed(job=JOB, source=9, lease=9, chunk=0, other_source_hash=0),
+        disputed(source=9, lease=9, chunk=0),
         ChunksVerified(job=JOB, ranges=(2, 3)),
         PartFileClosed(job=JOB),
     ],

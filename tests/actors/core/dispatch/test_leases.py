@@ -6,7 +6,6 @@ from actors.core.dispatch.dispatcher import CLOSING_S_MAX, DispatcherInbox, Disp
 from actors.core.dispatch.leases import LEASE_S_MAX
 from actors.core.dispatch.sources import SourceState
 from protocol.messages import (
-    ChunkDisputed,
     ChunksRepeated,
     ClosePartFile,
     DiskFailed,
@@ -21,7 +20,6 @@ from protocol.messages import (
     SealRefused,
     SizeLearned,
     SlotSpoiled,
-    SourceChanged,
     SourceLost,
     StopJob,
     Ticked,
@@ -222,8 +220,6 @@ def test_nobody_can_seal_what_is_not_complete() -> None:
     ("message", "expected"),
     [
         (DiskFailed(job=1, fault=3, detail="it belongs to another download"), "disk"),
-        (SourceChanged(job=1, source_name="a", detail="another ETag"), "disagreed"),
-        (ChunkDisputed(job=1, source=0, lease=1, chunk=0, other_source_hash=3), "disagreed"),
         (SlotSpoiled(job=1, source=0, lease=1, first=0, count=1), "failed"),
         (SealRefused(job=1, detail="checksum differs"), "disagreed"),
         (StopJob(job=1), "interrupted"),

@@ -18,6 +18,7 @@ from protocol.messages import (
     ChunksStored,
     ChunksVerified,
     ClosePartFile,
+    DropChunks,
     FileSealed,
     JobEnded,
     LeaseExtended,
@@ -129,17 +130,22 @@ class Job(RuleBasedStateMachine):
             case LeaseExtended(source=source, lease=lease, stop=stop):
                 worker = self.workers[source]
                 if worker.lease is not None and worker.lease.lease == lease:
-                    assert worker.stop < stop <= TOTAL
-                    worker.stop = stop
+                    assert worker.stop < stop + worker.lease.overlap
+                    assert stop <= TOTAL
+                    worker.stop = min(stop + worker.lease.overlap, TOTAL)
             case LeaseTrimmed(source=source, lease=lease, stop=stop):
                 worker = self.workers[source]
                 if worker.lease is not None and worker.lease.lease == lease:
-                    worker.stop = min(worker.stop, stop)
+                    worker.stop = min(worker.stop, stop + worker.lease.overlap)
             case LeaseRevoked(source=source, lease=lease):
                 worker = self.workers[source]
                 worker.revoked |= worker.lease is not None and worker.lease.lease == lease
             case OpenPartFile():
                 self.target_wanted = True
+            case DropChunks(firsts=firsts, stops=stops):
+                for first, stop in zip(firsts, stops, strict=True):
+                    self.truth -= set(range(first, stop))
+                self.seen.stored = 0
             case SealFile():
                 assert self.truth == set(range(TOTAL)), "sealed with chunks missing"
                 self.seal_wanted = True
@@ -158,7 +164,9 @@ class Job(RuleBasedStateMachine):
         assert granted.lease not in self.seen.leases, "a lease is granted once"
         assert 0 <= granted.first < granted.stop <= TOTAL
         self.seen.leases.add(granted.lease)
-        worker.lease, worker.stop, worker.handed = granted, granted.stop, granted.first
+        worker.lease, worker.handed = granted, granted.first - granted.lead
+        worker.stop = min(granted.stop + granted.overlap, TOTAL)
+        assert worker.handed >= 0
         worker.revoked, worker.spoke_s = False, self.now_s
 
     # -- coming

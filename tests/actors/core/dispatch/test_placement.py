@@ -3,9 +3,11 @@
 
 import pytest
 
-from protocol.messages import LeaseExtended, LeaseGranted, LeaseRevoked, LeaseTrimmed
+from protocol.messages import ChunksRepeated, LeaseExtended, LeaseGranted, LeaseRevoked, LeaseTrimmed
 from protocol.model.faults import FaultKind
 from tests.actors.core.dispatch.drawing import (
+    CHUNK,
+    JOB,
     NOW_S,
     board,
     board_of,
@@ -350,5 +352,7 @@ def test_the_first_complete_copy_wins_a_race() -> None:
     tell(state, stored(state, "a", 0, 2))
     tell(state, stored(state, "b", 2, 1))
     assert picture_of(board_of(state)) == "###."
-    posts = tell(state, stored(state, "a", 2, 2))
+    assert not said(tell(state, stored(state, "a", 3, 1)), LeaseRevoked), "b's chunk was not compared yet"
+    again = ChunksRepeated(job=JOB, source=0, lease=lease_of(state, "a").id, first=2, count=1, length_bytes=CHUNK)
+    posts = tell(state, again)
     assert {message.source for message in said(posts, LeaseRevoked)} == {0, 1, 2}

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from actors.core.dispatch.contributors import recorded
 from actors.core.dispatch.dispatcher import DispatchState, Phase
 from actors.core.dispatch.recovery import PAUSE_S_MAX, PAUSE_S_MIN
 from actors.core.dispatch.sources import COOL_S
@@ -211,6 +212,7 @@ def test_what_was_on_its_way_when_everybody_left_may_be_all_that_lacked() -> Non
     lease = state.sources[0].busy
     assert lease is not None
     gone(state)
+    state.content.identity.agree(0, recorded(0), 2)  # an overlap check before it left
     told(state, stored(0, lease, 3, 1), now_s=NOW_S + 2)
     assert said(told(state, Ticked(), now_s=NOW_S + 3), SealFile)
 

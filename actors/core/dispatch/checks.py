@@ -1,0 +1,176 @@
+"""Content check planning: which chunk a source reads once more to prove that it has the same file.
+
+Overlap checks where two transfers meet cost nothing and are no matter of this module: a lease reads one chunk into its
+neighbour's range (`leases`). Planned here are the checks that need a request of their own, so sources whose aborts are
+counted by strangers do them only where the file cannot be finished otherwise. In order of urgency:
+
+1. answers to an open dispute;
+2. a tie between a contributor and the group that goes on;
+3. the first and the last chunk, where tags live;
+4. spots: the middle of each range that one contributor sent, within 1 % of the chunks.
+
+A check is asked of each source once. Pure.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from actors.core.dispatch.identity import Identity
+from actors.core.dispatch.sources import Source
+
+SPOT_SHARE: Final = 0.01
+"""Share of the file that spot checks may read again."""
+SMALL_FILE_BYTES: Final = 64 << 20
+SMALL_FILE_CHECKS: Final = 4
+"""Planned checks, of a file below `SMALL_FILE_BYTES`, beside ties and answers to disputes."""
+
+Owned = tuple[int, int, int]
+"""``(first, stop, contributor)`` of consecutive stored chunks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One chunk that a source is to read once more."""
+
+    source: int
+    chunk: int
+
+
+class CheckPlan:
+    """`asked` keeps every check that was given to a source, answered or not, so that none is given twice."""
+
+    def __init__(self, identity: Identity, sources: Mapping[int, Source], *, chunk_size: int) -> None:
+        self._identity = identity
+        self._sources = sources
+        self._chunk_size = chunk_size
+        self._asked: set[tuple[int, int]] = set()
+        self._given: set[int] = set()
+        self._spots = 0
+        self.optional_max: int | None = None  # None: by the size of the file
+        self._pairs: set[frozenset[int]] = set()
+
+    def restart(self) -> None:
+        """What was stored is not any more: checks may be asked again."""
+        self._asked.clear()
+        self._given.clear()
+        self._pairs.clear()
+
+    def given(self, check: Check, owner: int) -> None:
+        """This check was granted; `owner` sent the stored chunk."""
+        self._asked.add((check.source, check.chunk))
+        self._given.add(check.chunk)
+        self._pairs.add(frozenset((check.source, owner)))
+        dispute = self._identity.disputes.get(check.chunk)
+        if dispute is not None:
+            dispute.asked.add(check.source)
+
+    def may_answer(self, chunk: int) -> list[int]:
+        """Sources that could answer a dispute about this chunk without a cost to strangers."""
+        dispute = self._identity.disputes[chunk]
+        return [
+            source.id
+            for source in self._sources.values()
+            if self._may_check(source, chunk) and source.id not in dispute.answers and source.id not in dispute.asked
+        ]
+
+    def urgent(self, source: Source, owned: Iterable[Owned], total: int) -> Check | None:
+        """What this source is to check before anything else: an answer to a dispute, or that it belongs to the job."""
+        for chunk, dispute in self._identity.disputes.items():
+            outsiders = self.may_answer(chunk)
+            asked_again = not outsiders and source.id in dispute.answers and source.id not in dispute.asked
+            if self._may_check(source, chunk) and (source.id in outsiders or asked_again):
+                return Check(source.id, chunk)
+        return self._tie(source, list(owned), total) if not source.traits.abort_is_costly else None
+
+    def optional(self, source: Source, owned: Iterable[Owned], total: int) -> Check | None:
+        """What this source may check when it has nothing else to do: head, tail and spots."""
+        if source.traits.abort_is_costly:
+            return None
+        rows = list(owned)
+        if len({owner for _, _, owner in rows}) < 2:
+            return None  # one contributor: nothing was spliced
+        for chunk, owner in self._places(rows, total):
+            if self._spots >= self._spots_max(total):
+                return None
+            if owner == source.id or chunk in self._given or self._identity.confirmed(chunk):
+                continue
+            if self._may_check(source, chunk):
+                return Check(source.id, chunk)
+        return None
+
+    def spent(self) -> None:
+        """An optional check was granted."""
+        self._spots += 1
+
+    def missing_ties(self, owned: Iterable[Owned]) -> list[Owned]:
+        """The longest range of every contributor that is not tied to the group which goes on."""
+        rows = sorted(owned, key=lambda row: row[0] - row[1])
+        main = self.main_of(rows)
+        longest: dict[int, Owned] = {}
+        for row in rows:
+            if main is not None and not self._identity.tied(row[2], main):
+                longest.setdefault(row[2], row)
+        return list(longest.values())
+
+    def main_of(self, owned: Iterable[Owned]) -> int | None:
+        """The contributor whose group goes on: the anchor's, else of the groups that still have a source the one with
+        most chunks stored."""
+        if self._identity.anchor is not None:
+            return self._identity.anchor
+        counts: dict[int, int] = {}
+        for first, stop, owner in owned:
+            counts[owner] = counts.get(owner, 0) + stop - first
+        totals = {
+            owner: sum(count for other, count in counts.items() if self._identity.tied(owner, other))
+            for owner in counts
+        }
+        living = {source.id for source in self._sources.values() if source.usable}
+
+        def weight(owner: int) -> tuple[bool, int, int]:
+            return any(self._identity.tied(owner, each) for each in living), totals[owner], -owner
+
+        return max(totals, key=weight, default=None)
+
+    def forced_tie(self, source: Source, owned: Iterable[Owned], total: int) -> Check | None:
+        """A tie that the file cannot be finished without, also from a source whose aborts are counted."""
+        return self._tie(source, list(owned), total)
+
+    def _tie(self, source: Source, rows: list[Owned], total: int) -> Check | None:
+        main = self.main_of(rows)
+        if main is None or (len({owner for _, _, owner in rows} | {source.id}) < 2):
+            return None
+        mine = self._identity.tied(source.id, main)
+        for first, stop, owner in sorted(rows, key=lambda row: row[0] - row[1]):
+            wanted = self._identity.tied(owner, main) != mine
+            chunk = min((first + stop) // 2, total - 1) if source.traits.offset_ok else first
+            new = frozenset((source.id, owner)) not in self._pairs
+            if wanted and new and owner != source.id and self._may_check(source, chunk):
+                return Check(source.id, chunk)
+        return None
+
+    def _may_check(self, source: Source, chunk: int) -> bool:
+        return (
+            source.usable
+            and source.probed
+            and source.id not in self._identity.excluded
+            and (source.id, chunk) not in self._asked
+            and (source.traits.offset_ok or chunk == 0)
+        )
+
+    def _places(self, rows: list[Owned], total: int) -> Iterator[tuple[int, int]]:
+        """``(chunk, contributor)`` of head, tail and the middle of the longest range of each contributor."""
+        yield 0, rows[0][2]
+        yield total - 1, rows[-1][2]
+        seen: set[int] = set()
+        for first, stop, owner in sorted(rows, key=lambda row: row[0] - row[1]):
+            if owner not in seen:
+                seen.add(owner)
+                yield (first + stop) // 2, owner
+
+    def _spots_max(self, total: int) -> int:
+        if self.optional_max is not None:
+            return self.optional_max
+        if total * self._chunk_size < SMALL_FILE_BYTES:
+            return SMALL_FILE_CHECKS
+        return 2 + int(total * SPOT_SHARE)

@@ -1,0 +1,430 @@
+"""Content checks of a job: overlap checks, exclusion of sources with other content, the gate before sealing, repair.
+
+Couples the evidence (`identity`) and the planned checks (`checks`) with leases and stored chunks. Every stored chunk has
+a contributor; only chunks of one group are sealed together. A contributor that is excluded loses its place in the job,
+its chunks count as missing and are fetched from others. Owned by one `DispatchState`.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, unique
+from typing import Final
+
+from actors.core.dispatch.checks import Check, CheckPlan, Owned
+from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
+from actors.core.dispatch.contributors import MISSING
+from actors.core.dispatch.identity import Dispute, Identity, Resolution, Standpoint, excluded_share
+from actors.core.dispatch.progress import Reporter
+from actors.core.dispatch.sources import FailurePolicy, Source, SourceState
+from actors.core.outbox import Outbox
+from protocol.messages import ChunkDisputed, ChunksRepeated, DropChunks, StartJob
+from protocol.messages.addresses import ASSEMBLER
+from protocol.model.chunk_ranges import RangeSet
+from protocol.model.faults import FaultKind
+from protocol.model.identity import Claim
+
+OVERLAP_CHUNKS_MIN: Final = 50
+"""A shorter lease of a source that is tied already reads no chunk of its neighbour's: it would cost too large a share."""
+CHUNKS_NOTED_MAX: Final = 4
+"""Chunks of one repeated range that count as separate checks; in a race a source repeats the whole file."""
+TIE_S_MAX: Final = 0.5
+"""A source that needs longer for a chunk does not prove by a request of its own that it belongs to the job."""
+LACKING_S: Final = 1.0
+TIES_S_MAX: Final = 30.0
+"""A source that could give a missing tie is waited for no longer, unless it has us in its queue."""
+CHECK_SHARE: Final = 0.01
+"""Share of the time so far that checks may add at the end, and that a single one may take."""
+CHECK_S_MIN: Final = 0.02
+REPAIR_SHARE_FIRST: Final = 0.25
+"""Share of the file that is read again first to find the source that spoiled a digest; the rest follows."""
+REPAIR_ROUNDS_MAX: Final = 8
+RANGES_PER_MESSAGE: Final = 2000
+UNNAMED_RANK: Final = 1 << 30
+
+
+@unique
+class Gate(Enum):
+    """Whether a complete file may be sealed."""
+
+    OPEN = "open"
+    CHECKING = "checking"
+    LACKING = "lacking"
+
+
+@dataclass(slots=True)
+class _Repair:
+    """Search for the contributor that spoiled the digest of the whole file. `chunks` are left to be read again."""
+
+    chunks: list[int]
+    rounds: int = 0
+
+
+class ContentChecks:
+    """`identity` is the evidence; `claim` says in numbers what it proves. `sources` is shared with the owner."""
+
+    def __init__(
+        self,
+        job: StartJob,
+        sources: dict[int, Source],
+        report: Reporter,
+        out: Outbox,
+        *,
+        failures: FailurePolicy,
+    ) -> None:
+        self._job = job
+        self._sources = sources
+        self._report = report
+        self._out = out
+        self._failures = failures
+        self.identity = Identity(anchor=0 if job.spec.user else None)
+        self.plan = CheckPlan(self.identity, sources, chunk_size=job.spec.chunk_size)
+        self._standpoint = Standpoint(named_rank=self._named_rank, rate_bytes_s=self._rate)
+        self._checking: dict[int, Check] = {}
+        self._complete_s: float | None = None
+        self._main: int | None = None
+        self._repair: _Repair | None = None
+        self._rejected: set[int] = set()
+        self.excluded_bytes = 0
+
+    # -- what a lease reads besides
+
+    def lead_of(self, source: Source, lease: Lease, tracker: ChunkTracker) -> int:
+        """Chunks to read before the lease: one, where the left neighbour came from a contributor it is not tied to."""
+        before = lease.first - 1
+        if lease.shared or lease.rival is not None or before < 0 or before not in tracker.stored:
+            return 0
+        owner = self._report.owner_of(before)
+        if owner in (MISSING, source.id) or self.identity.tied(owner, source.id):
+            return 0
+        if source.traits.offset_ok:
+            return 1
+        return lease.first - (source.position if source.position <= lease.first else 0)  # it reads all of it anyway
+
+    def overlap_of(self, source: Source, lease: Lease, tracker: ChunkTracker) -> int:
+        """Chunks to read behind the lease's end: one, so that two sources send it wherever two leases meet."""
+        if self._job.spec.mode != "swarm" or lease.shared or lease.rival is not None or tracker.total == UNBOUNDED:
+            return 0
+        untied = not self.identity.checks_of(source.id)
+        if untied and (source.traits.abort_is_costly or self._check_s(source) <= TIE_S_MAX):
+            return 1
+        return int(lease.open_chunks >= OVERLAP_CHUNKS_MIN)
+
+    # -- checks that need a request of their own
+
+    def next_check(self, source: Source, tracker: ChunkTracker, *, urgent: bool, now_s: float) -> Check | None:
+        """What this source is to check now. `urgent`: before it rides on."""
+        if tracker.total == UNBOUNDED or self._job.spec.mode == "race":
+            return None
+        if urgent:
+            if not self.identity.disputes and (source.leases == 0 or self._tied_to_main(source)):
+                return None
+            if not self.identity.disputes and self._check_s(source) > TIE_S_MAX:
+                return None  # a faster source ties it by reading a chunk of what it sent
+            return self.plan.urgent(source, self._report.owned(), tracker.total)
+        if self._repair is not None:
+            return self._repair_check(source, tracker)
+        if self._job.spec.checksum or not self._affordable(source, now_s):
+            return None
+        return self.plan.optional(source, self._report.owned(), tracker.total)
+
+    def granted(self, check: Check, lease: Lease, *, urgent: bool) -> None:
+        """This check became a lease."""
+        self.plan.given(check, self._report.owner_of(check.chunk))
+        self._checking[lease.id] = check
+        if not urgent and self._repair is None:
+            self.plan.spent()
+
+    def is_check(self, lease_id: int) -> bool:
+        return lease_id in self._checking
+
+    def lease_over(self, lease_id: int) -> None:
+        self._checking.pop(lease_id, None)
+
+    # -- evidence
+
+    def repeated(self, message: ChunksRepeated) -> None:
+        """Chunks came once more with the digests that are stored."""
+        first, stop = message.first, message.first + message.count
+        for chunk in [each for each in self.identity.disputes if first <= each < stop]:
+            self.identity.repeat(message.source, self._report.owner_of(chunk), None, chunk)
+        for begin, end, owner in self._report.owned_within(first, stop):
+            for chunk in range(begin, min(end, begin + CHUNKS_NOTED_MAX)):
+                self.identity.agree(message.source, owner, chunk)
+
+    def disputed(self, message: ChunkDisputed, leases_tracker: ChunkTracker, *, now_s: float) -> bool:
+        """A chunk came with another digest than the stored one. Returns whether the chunk that came was kept out for
+        nothing: its contributor is excluded, so the chunk is missing."""
+        owner = self._report.owner_of(message.chunk)
+        if owner in self.identity.excluded or message.chunk not in leases_tracker.stored:
+            chunk = RangeSet([(message.chunk, message.chunk + 1)])
+            self._drop(chunk, leases_tracker, sent_by=message.other_source_hash)
+            return True
+        if message.source not in self.identity.excluded:
+            self.identity.dispute(
+                owner, message.stored_digest, message.source, message.digest, message.chunk, now_s=now_s
+            )
+        return False
+
+    def is_excluded(self, source: int) -> bool:
+        return source in self.identity.excluded
+
+    def resolve(self, tracker: ChunkTracker, *, now_s: float) -> list[Source]:
+        """Decide every dispute that can be decided. Returns the sources that lost their place just now."""
+        out: list[Source] = []
+        for dispute in list(self.identity.disputes.values()):
+            may_answer = self._may_answer(dispute)
+            resolution = self.identity.resolve(dispute, self._standpoint, may_answer=may_answer, now_s=now_s)
+            if resolution is not None:
+                out += self._apply(resolution, tracker)
+        return out
+
+    def late(self, source: int, ranges: RangeSet, tracker: ChunkTracker) -> None:
+        """Chunks of an excluded source were stored after it was excluded."""
+        self._drop(ranges, tracker, sent_by=self._report.hash_of(source))
+
+    def changed(self, source: Source, tracker: ChunkTracker | None, detail: str) -> None:
+        """Its file is another one than when this download began: what it sent before is not of this file."""
+        if tracker is None:
+            return
+        chunks = self._report.chunks_of({source.id})
+        self._drop(chunks, tracker)
+        self.identity.forget(source.id)
+        self.plan.restart()
+        text = f"{detail}: {chunks.count} chunks that it had sent are fetched again" if chunks.count else detail
+        self._out.extend(self._report.noted(text))
+
+    # -- sealing
+
+    def gate(self, tracker: ChunkTracker, *, now_s: float) -> Gate:
+        """Whether this complete file may be sealed, is still being checked, or lacks evidence that no source can give."""
+        self._complete_s = now_s if self._complete_s is None else self._complete_s
+        waited_s = now_s - self._complete_s
+        if self._repair is not None:
+            return Gate.CHECKING
+        if self.identity.disputes:
+            return Gate.CHECKING
+        if self._job.spec.checksum:
+            return Gate.OPEN
+        if self.plan.missing_ties(self._report.owned()):
+            under_way = self._checking or any(source.busy is not None for source in self._sources.values())
+            able = [source for source in self._sources.values() if self._forced(source, tracker) is not None]
+            can = under_way or any(each.enqueued for each in able) or (able and waited_s < TIES_S_MAX)
+            return Gate.CHECKING if can or waited_s < LACKING_S else Gate.LACKING
+        if waited_s < self._allowed_s(now_s) and (self._checking or self._optional_left(tracker, now_s)):
+            return Gate.CHECKING
+        return Gate.OPEN
+
+    def forced_check(self, source: Source, tracker: ChunkTracker) -> Check | None:
+        """A tie that the complete file waits for."""
+        if not tracker.complete or self._job.spec.checksum or tracker.total == UNBOUNDED:
+            return None
+        return self._forced(source, tracker) if self.plan.missing_ties(self._report.owned()) else None
+
+    def incomplete(self) -> None:
+        """Chunks are missing again."""
+        self._complete_s = None
+
+    def free_untied(self, tracker: ChunkTracker) -> str:
+        """Nothing can tie what some contributors sent to the rest: their chunks are fetched again, if anybody of the
+        group that goes on can. Returns why the job cannot go on, empty when it can."""
+        rows = self._report.owned()
+        main = self.plan.main_of(rows)
+        untied = {owner for _, _, owner in rows if main is None or not self.identity.tied(owner, main)}
+        names = " and ".join(sorted({self._report.name_of(owner, self._sources) for owner in untied}))
+        able = [each for each in self._sources.values() if each.usable and each.probed and self._may_finish(each, main)]
+        if not able:
+            return f"nothing shows that {names} has the same file as the others: equal size is not enough"
+        chunks = self._report.chunks_of(untied)
+        self._drop(chunks, tracker)
+        for owner in untied:
+            self.identity.forget(owner)
+        self.plan.restart()
+        self._out.extend(
+            self._report.noted(f"nothing shows that {names} has the same file: {chunks.count} chunks are fetched again")
+        )
+        return ""
+
+    def claim(self, *, sealed: bool) -> Claim:
+        """What is known of the content, in numbers."""
+        owners = {owner for _, _, owner in self._report.owned()}
+        groups = {frozenset(self.identity.group_of(owner, owners)) for owner in owners}
+        fewest = min((self.identity.checks_of(owner) for owner in owners), default=0) if len(owners) > 1 else 0
+        kind = "size"
+        if self._job.spec.checksum and sealed:
+            kind = "digest"
+        elif len(owners) > 1 and len(groups) == 1:
+            kind = "overlap"
+        return Claim(
+            kind=kind,
+            checks_agreed=self.identity.checks_agreed,
+            checks_disagreed=self.identity.checks_disagreed,
+            groups=len(groups),
+            contributors=len(owners),
+            excluded_share=excluded_share(fewest) if kind == "overlap" else (0.0 if kind == "digest" else 1.0),
+            excluded=tuple(sorted(self._report.name_of(owner, self._sources) for owner in self.identity.excluded)),
+        )
+
+    # -- a digest of the whole file that did not come out
+
+    def repair(self, detail: str, tracker: ChunkTracker) -> tuple[bool, list[Source]]:
+        """Look for the contributor that spoiled the whole. Returns whether there is anything to try, and the sources
+        that lost their place by it."""
+        rows = self._report.owned()
+        owners = {owner for _, _, owner in rows}
+        rounds = self._repair.rounds + 1 if self._repair is not None else 1
+        self._repair = None
+        if rounds > REPAIR_ROUNDS_MAX or tracker.total == UNBOUNDED:
+            return False, []
+        if len(owners) == 1:
+            return self._reject(next(iter(owners)), detail, tracker)
+        self.plan.restart()
+        self._repair = _Repair(_shuffled(tracker.total), rounds)
+        return True, []
+
+    def repair_over(self) -> bool:
+        """Whether everything that could be read again was, and agreed."""
+        return self._repair is not None and not self._repair.chunks and not self._checking
+
+    # -- small things
+
+    def _repair_check(self, source: Source, tracker: ChunkTracker) -> Check | None:
+        assert self._repair is not None
+        if source.traits.abort_is_costly or not source.traits.offset_ok:
+            return None
+        for chunk in list(self._repair.chunks[-64:])[::-1]:
+            if chunk not in tracker.stored or self._report.owner_of(chunk) == source.id:
+                continue
+            self._repair.chunks.remove(chunk)
+            return Check(source.id, chunk)
+        return None
+
+    def _reject(self, owner: int, detail: str, tracker: ChunkTracker) -> tuple[bool, list[Source]]:
+        """The whole file came from one contributor and has another digest: its content is not what is wanted."""
+        others = [
+            each
+            for each in self._sources.values()
+            if each.id != owner
+            and each.id not in self._rejected
+            and each.lost_s is None
+            and (each.usable or each.id in self.identity.excluded)
+        ]
+        if not others:
+            return False, []
+        self._rejected.add(owner)
+        resolution = Resolution(0, frozenset((owner,)), frozenset(each.id for each in others), detail)
+        lost = self._apply(resolution, tracker)
+        return True, lost
+
+    def _may_answer(self, dispute: Dispute) -> list[int]:
+        outsiders = self.plan.may_answer(dispute.chunk)
+        if outsiders:
+            return outsiders
+        return [
+            member
+            for member in dispute.answers
+            if member in self._sources
+            and member not in dispute.asked
+            and self._sources[member].usable
+            and not self._sources[member].traits.abort_is_costly
+        ]
+
+    def _apply(self, resolution: Resolution, tracker: ChunkTracker) -> list[Source]:
+        out: list[Source] = []
+        names = " and ".join(sorted(self._report.name_of(each, self._sources) for each in resolution.losers))
+        chunks = self._report.chunks_of(set(resolution.losers))
+        back = self.identity.exclude(resolution.losers, resolution.winners)
+        for loser in sorted(resolution.losers):
+            source = self._sources.get(loser)
+            if source is not None:
+                text = f"other content than {self._names_of(resolution.winners)} at chunk {resolution.chunk}"
+                self._failures.ban(source, FaultKind.DISPUTED, f"{text} ({resolution.votes})")
+                out.append(source)
+        self._drop(chunks, tracker)
+        for member in back:
+            source = self._sources.get(member)
+            if source is not None and member not in self._rejected:
+                source.state, source.reason, source.not_before_s = SourceState.CANDIDATE, "", 0.0
+        self.plan.restart()
+        if chunks.count:
+            self._out.extend(self._report.noted(f"{chunks.count} chunks from {names} are fetched again"))
+        return out
+
+    def _drop(self, chunks: RangeSet, tracker: ChunkTracker, *, sent_by: int | None = None) -> None:
+        """Count chunks as missing. `sent_by`: hash of the sender's name, where the chunk is no contributor's here."""
+        owners = [
+            (begin, end, self._report.hash_of(owner) if sent_by is None else sent_by)
+            for first, stop in chunks
+            for begin, end, owner in (self._report.owned_within(first, stop) if sent_by is None else [(first, stop, 0)])
+        ]
+        rows = [each for first, stop in chunks for each in tracker.stored.overlap(first, stop)]
+        gone = RangeSet(rows)
+        for first, stop in gone:
+            tracker.lose(first, stop)
+        self.excluded_bytes += self._report.bytes_of(gone, self._report.size_bytes)
+        self._report.lost(gone, self._report.size_bytes, self._sources)
+        self.incomplete()
+        for at in range(0, len(owners), RANGES_PER_MESSAGE):
+            part = owners[at : at + RANGES_PER_MESSAGE]
+            self._out.post(
+                ASSEMBLER,
+                DropChunks(
+                    job=self._job.job,
+                    firsts=tuple(row[0] for row in part),
+                    stops=tuple(row[1] for row in part),
+                    source_hashes=tuple(row[2] for row in part),
+                ),
+            )
+
+    def _forced(self, source: Source, tracker: ChunkTracker) -> Check | None:
+        return self.plan.forced_tie(source, self._report.owned(), tracker.total)
+
+    def _check_s(self, source: Source) -> float:
+        """Seconds that one chunk of this source takes, with its set-up."""
+        rate = source.rate_bytes_s
+        return source.traits.restart_cost_s + self._job.spec.chunk_size / rate if rate > 0 else float("inf")
+
+    def _allowed_s(self, now_s: float) -> float:
+        return max(CHECK_SHARE * self._report.elapsed_s(now_s), CHECK_S_MIN)
+
+    def _affordable(self, source: Source, now_s: float) -> bool:
+        return self._check_s(source) <= self._allowed_s(now_s)
+
+    def _optional_left(self, tracker: ChunkTracker, now_s: float) -> bool:
+        rows: list[Owned] = self._report.owned()
+        return any(
+            source.usable
+            and self._affordable(source, now_s)
+            and self.plan.optional(source, rows, tracker.total) is not None
+            for source in self._sources.values()
+        )
+
+    def _may_finish(self, source: Source, main: int | None) -> bool:
+        return main is None or source.id == main or self.identity.tied(source.id, main) or source.leases == 0
+
+    def _tied_to_main(self, source: Source) -> bool:
+        if self._main is None or self._main in self.identity.excluded:
+            self._main = self.plan.main_of(self._report.owned())
+        return self._main is None or self.identity.tied(source.id, self._main)
+
+    def _names_of(self, members: frozenset[int]) -> str:
+        return " and ".join(sorted(self._report.name_of(each, self._sources) for each in members))
+
+    def _named_rank(self, member: int) -> int:
+        return member if 0 <= member < self._job.source_count else UNNAMED_RANK
+
+    def _rate(self, member: int) -> float:
+        source = self._sources.get(member)
+        return source.rate_bytes_s if source is not None and source.usable else 0.0
+
+
+def _shuffled(total: int) -> list[int]:
+    """Every chunk once, in an order that is spread over the file and the same in every run (a full-cycle stride)."""
+    stride = max(int(total * 0.6180339887), 1)
+    while stride > 1 and _common_divisor(stride, total) != 1:
+        stride -= 1
+    return [(at * stride) % total for at in range(total)][::-1]
+
+
+def _common_divisor(one: int, other: int) -> int:
+    while other:
+        one, other = other, one % other
+    return one

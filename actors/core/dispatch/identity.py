@@ -1,0 +1,268 @@
+"""Content identity of a job's sources: evidence graph, groups, disputes and how they are resolved.
+
+Bytes of two contributors are put into one file only on evidence that they have the same file. Evidence is an *edge*
+between two contributors: both gave the same digest for one chunk (an overlap check). Contributors joined by edges are a
+*group* (union-find). Two digests for one chunk are a *dispute*: it costs the odd contributor its place, never the user
+the file.
+
+A contributor is a source's number, or, below 0, the name that the records of an earlier attempt keep
+(`contributors.recorded`). Owned by one `DispatchState`. Pure.
+
+Invariant: no excluded contributor is in a group, and every open dispute has at least two different answers.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+VOTES_MAX: Final = 5
+"""Answers to one dispute; more would only cost bytes."""
+DISPUTE_S_MAX: Final = 12.0
+"""A dispute is decided after this long with the answers that are there: sources may never answer."""
+CONFIDENCE: Final = 0.99
+
+
+def excluded_share(checks: int) -> float:
+    """Share of the file above which a difference is excluded at 99 % by this number of agreeing checks (1: by none).
+
+    A source that differs in a share `s` of the chunks passes one check at a random place with probability ``1 - s``.
+    """
+    return 1.0 if checks <= 0 else 1.0 - (1.0 - CONFIDENCE) ** (1.0 / checks)
+
+
+class Groups:
+    """Disjoint sets of contributors (union-find with path halving)."""
+
+    def __init__(self) -> None:
+        self._parent: dict[int, int] = {}
+
+    def find(self, member: int) -> int:
+        parent = self._parent
+        parent.setdefault(member, member)
+        while parent[member] != member:
+            parent[member] = member = parent[parent[member]]
+        return member
+
+    def union(self, one: int, other: int) -> None:
+        self._parent[self.find(one)] = self.find(other)
+
+    def same(self, one: int, other: int) -> bool:
+        return self.find(one) == self.find(other)
+
+
+@dataclass(slots=True)
+class Dispute:
+    """Contributors that gave different digests for one chunk. `answers` holds the first answer of each.
+
+    `asked`: contributors that were asked because of this dispute, answered or not. `changed`: those whose second answer
+    was not their first.
+    """
+
+    chunk: int
+    since_s: float
+    answers: dict[int, bytes] = field(default_factory=dict)
+    asked: set[int] = field(default_factory=set)
+    changed: set[int] = field(default_factory=set)
+
+    def sides(self) -> dict[bytes, list[int]]:
+        """Contributors by their answer, those that changed it left out."""
+        sides: dict[bytes, list[int]] = {}
+        for member, digest in self.answers.items():
+            if member not in self.changed:
+                sides.setdefault(digest, []).append(member)
+        return sides
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """`losers` have other content than the group that goes on, shown at `chunk`; `winners` gave the answer that counts.
+
+    `votes` says how it was decided, in words for people.
+    """
+
+    chunk: int
+    losers: frozenset[int]
+    winners: frozenset[int]
+    votes: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standpoint:
+    """Facts about contributors beside the evidence, asked when a dispute is decided.
+
+    `named_rank`: place in the user's order, lowest first, the same high number for all that a search found.
+    `rate_bytes_s`: how fast it could go on. `proven`: its bytes were found right by a digest or piece hashes.
+    """
+
+    named_rank: Callable[[int], int]
+    rate_bytes_s: Callable[[int], float]
+    proven: Callable[[int], bool] = lambda _member: False
+
+
+class Identity:
+    """Evidence graph of one job.
+
+    `anchor`: the contributor that the order names, whose file the user gets and no other; None where there is none.
+    `excluded`: contributors with other content, each with those that it differed from.
+    """
+
+    def __init__(self, *, anchor: int | None = None) -> None:
+        self.anchor = anchor
+        self.disputes: dict[int, Dispute] = {}
+        self.excluded: dict[int, frozenset[int]] = {}
+        self.checks_agreed = 0
+        self.checks_disagreed = 0
+        self._groups = Groups()
+        self._edges: dict[frozenset[int], int] = {}
+        self._chunks: dict[int, set[int]] = {}
+
+    # -- evidence
+
+    def agree(self, one: int, other: int, chunk: int) -> None:
+        """Both gave the same digest for this chunk: they are of one group from now on."""
+        if one == other:
+            return
+        pair = frozenset((one, other))
+        fresh = chunk not in self._chunks.setdefault(one, set()) or chunk not in self._chunks.setdefault(other, set())
+        if fresh:
+            self.checks_agreed += 1
+            self._edges[pair] = self._edges.get(pair, 0) + 1
+        self._chunks[one].add(chunk)
+        self._chunks.setdefault(other, set()).add(chunk)
+        if one not in self.excluded and other not in self.excluded:
+            self._groups.union(one, other)
+
+    def checks_of(self, member: int) -> int:
+        """Number of chunks of this contributor that another one confirmed."""
+        return len(self._chunks.get(member, ()))
+
+    def confirmed(self, chunk: int) -> bool:
+        """Whether two contributors gave the same digest for this chunk."""
+        return any(chunk in chunks for chunks in self._chunks.values())
+
+    def tied(self, one: int, other: int) -> bool:
+        return one == other or self._groups.same(one, other)
+
+    def group_of(self, member: int, among: Iterable[int]) -> set[int]:
+        """Those of `among` that are in this contributor's group, itself included."""
+        return {other for other in among if self.tied(member, other)} | {member}
+
+    # -- disputes
+
+    def dispute(
+        self, stored_by: int, stored_digest: bytes, other: int, other_digest: bytes, chunk: int, *, now_s: float
+    ) -> Dispute:
+        """Two digests for one chunk. Returns the dispute, open from its first difference until it is resolved."""
+        self.checks_disagreed += 1
+        dispute = self.disputes.setdefault(chunk, Dispute(chunk, now_s))
+        self._answer(dispute, stored_by, stored_digest)
+        self._answer(dispute, other, other_digest)
+        return dispute
+
+    def repeat(self, member: int, stored_by: int, stored_digest: bytes | None, chunk: int) -> None:
+        """A contributor gave the stored digest for this chunk: evidence, and an answer where there is a dispute."""
+        dispute = self.disputes.get(chunk)
+        if dispute is not None and stored_digest is None:
+            stored_digest = dispute.answers.get(stored_by)
+        if dispute is not None and stored_digest is not None:
+            self._answer(dispute, member, stored_digest)
+        self.agree(member, stored_by, chunk)
+
+    def resolve(
+        self, dispute: Dispute, standpoint: Standpoint, *, may_answer: Iterable[int], now_s: float
+    ) -> Resolution | None:
+        """The outcome, or None while a further answer may decide better.
+
+        `may_answer`: contributors that could be asked for this chunk without a cost to strangers. More supporters win,
+        counted with all that are tied to them; then what was found right by a digest; then the user's order; then the
+        group that would finish sooner.
+        """
+        sides = dispute.sides()
+        if len(sides) < 2:
+            return self._settled(dispute, sides)
+        weights = {digest: self._weight(members, standpoint) for digest, members in sides.items()}
+        best = max(weights, key=lambda digest: weights[digest])
+        second = max((weights[digest] for digest in weights if digest != best), default=weights[best])
+        clear = weights[best][:3] > second[:3]
+        waits = len(dispute.answers) < VOTES_MAX and now_s - dispute.since_s < DISPUTE_S_MAX
+        open_questions = set(may_answer) | (dispute.asked - dispute.answers.keys())
+        if not clear and waits and open_questions:
+            return None
+        return self._decided(dispute, sides, best)
+
+    def exclude(self, losers: Iterable[int], against: Iterable[int]) -> list[int]:
+        """These have other content than those: out of every group.
+
+        Returns the contributors that may be used again: they had been excluded only for differing from some that are
+        all excluded by now.
+        """
+        fresh, winners = set(losers), frozenset(against)
+        for loser in fresh:
+            self.excluded[loser] = winners
+        back = [
+            member
+            for member, others in self.excluded.items()
+            if member not in fresh and others and others <= self.excluded.keys()
+        ]
+        for member in back:
+            del self.excluded[member]
+        self._regroup()
+        return back
+
+    def forget(self, member: int) -> None:
+        """Nothing of this contributor is stored any more: its evidence is void."""
+        self._chunks.pop(member, None)
+        self._edges = {pair: count for pair, count in self._edges.items() if member not in pair}
+        self._regroup()
+
+    # -- small things
+
+    def _answer(self, dispute: Dispute, member: int, digest: bytes) -> None:
+        first = dispute.answers.setdefault(member, digest)
+        if first != digest:
+            dispute.changed.add(member)
+
+    def _weight(self, members: list[int], standpoint: Standpoint) -> tuple[bool, bool, int, int, float]:
+        supporters = {other for member in members for other in self._group(member)}
+        return (
+            self.anchor in supporters,
+            any(standpoint.proven(member) for member in supporters),
+            len(supporters),
+            -min(standpoint.named_rank(member) for member in supporters),
+            sum(standpoint.rate_bytes_s(member) for member in supporters),
+        )
+
+    def _group(self, member: int) -> set[int]:
+        known = {each for pair in self._edges for each in pair} - self.excluded.keys()
+        return self.group_of(member, known)
+
+    def _settled(self, dispute: Dispute, sides: dict[bytes, list[int]]) -> Resolution | None:
+        """One answer is left: who changed its own has lost. None at all: everybody did."""
+        del self.disputes[dispute.chunk]
+        losers = frozenset(dispute.changed)
+        if not losers:
+            return None
+        winners = frozenset(member for members in sides.values() for member in members)
+        return Resolution(dispute.chunk, losers, winners, "answered differently when asked again")
+
+    def _decided(self, dispute: Dispute, sides: dict[bytes, list[int]], best: bytes) -> Resolution:
+        del self.disputes[dispute.chunk]
+        winners = set(sides[best])
+        losers = set(dispute.changed)
+        for digest, members in sides.items():
+            if digest == best:
+                continue
+            for member in members:
+                group = self._group(member)
+                # Tied to a winner elsewhere: it has the file but for some places, and alone is out.
+                losers |= {member} if group & winners else group
+        losers -= winners
+        ours, theirs = len(winners), sum(len(members) for digest, members in sides.items() if digest != best)
+        return Resolution(dispute.chunk, frozenset(losers), frozenset(winners), f"{ours} against {theirs}")
+
+    def _regroup(self) -> None:
+        self._groups = Groups()
+        for pair in self._edges:
+            if not pair & self.excluded.keys():
+                one, other = pair
+                self._groups.union(one, other)
