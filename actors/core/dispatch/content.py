@@ -5,6 +5,7 @@ a contributor; only chunks of one group are sealed together. A contributor that 
 its chunks count as missing and are fetched from others. Owned by one `DispatchState`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Final
@@ -18,7 +19,7 @@ from actors.core.dispatch.sources import FailurePolicy, Source, SourceState
 from actors.core.outbox import Outbox
 from protocol.messages import ChunkDisputed, ChunksRepeated, DropChunks, StartJob
 from protocol.messages.addresses import ASSEMBLER
-from protocol.model.chunk_ranges import RangeSet
+from protocol.model.chunk_ranges import ChunkRange, RangeSet
 from protocol.model.faults import FaultKind
 from protocol.model.identity import Claim
 
@@ -34,8 +35,8 @@ TIES_S_MAX: Final = 30.0
 CHECK_SHARE: Final = 0.01
 """Share of the time so far that checks may add at the end, and that a single one may take."""
 CHECK_S_MIN: Final = 0.02
-REPAIR_SHARE_FIRST: Final = 0.25
-"""Share of the file that is read again first to find the source that spoiled a digest; the rest follows."""
+ANSWER_S_MAX: Final = 1.0
+"""The Assembler answers a check so long after its transfer has ended, or not at all."""
 REPAIR_ROUNDS_MAX: Final = 8
 RANGES_PER_MESSAGE: Final = 2000
 UNNAMED_RANK: Final = 1 << 30
@@ -79,6 +80,8 @@ class ContentChecks:
         self.plan = CheckPlan(self.identity, sources, chunk_size=job.spec.chunk_size)
         self._standpoint = Standpoint(named_rank=self._named_rank, rate_bytes_s=self._rate)
         self._checking: dict[int, Check] = {}
+        self._answered_by_s: dict[int, float] = {}
+        self.dropped = RangeSet()
         self._complete_s: float | None = None
         self._main: int | None = None
         self._repair: _Repair | None = None
@@ -136,13 +139,26 @@ class ContentChecks:
     def is_check(self, lease_id: int) -> bool:
         return lease_id in self._checking
 
-    def lease_over(self, lease_id: int) -> None:
-        self._checking.pop(lease_id, None)
+    def lease_over(self, lease_id: int, *, now_s: float) -> None:
+        """The worker is done with a check; what the Assembler says of it may still be on its way."""
+        if lease_id in self._checking:
+            self._answered_by_s[lease_id] = now_s + ANSWER_S_MAX
+
+    def stored(self, ranges: Iterable[ChunkRange]) -> None:
+        """Chunks are there, perhaps for the second time."""
+        if self.dropped:
+            for first, stop in ranges:
+                self.dropped.discard(first, stop)
+
+    def still_stored(self, first: int, stop: int) -> list[ChunkRange]:
+        """Those of ``[first, stop)`` that were not dropped since they were compared."""
+        return list(self.dropped.gaps(first, stop))
 
     # -- evidence
 
     def repeated(self, message: ChunksRepeated) -> None:
         """Chunks came once more with the digests that are stored."""
+        self._answered(message.lease)
         first, stop = message.first, message.first + message.count
         for chunk in [each for each in self.identity.disputes if first <= each < stop]:
             self.identity.repeat(message.source, self._report.owner_of(chunk), None, chunk)
@@ -153,6 +169,7 @@ class ContentChecks:
     def disputed(self, message: ChunkDisputed, leases_tracker: ChunkTracker, *, now_s: float) -> bool:
         """A chunk came with another digest than the stored one. Returns whether the chunk that came was kept out for
         nothing: its contributor is excluded, so the chunk is missing."""
+        self._answered(message.lease)
         owner = self._report.owner_of(message.chunk)
         if owner in self.identity.excluded or message.chunk not in leases_tracker.stored:
             chunk = RangeSet([(message.chunk, message.chunk + 1)])
@@ -198,6 +215,8 @@ class ContentChecks:
         """Whether this complete file may be sealed, is still being checked, or lacks evidence that no source can give."""
         self._complete_s = now_s if self._complete_s is None else self._complete_s
         waited_s = now_s - self._complete_s
+        for lease_id in [each for each, until_s in self._answered_by_s.items() if until_s <= now_s]:
+            self._answered(lease_id)
         if self._repair is not None:
             return Gate.CHECKING
         if self.identity.disputes:
@@ -286,6 +305,14 @@ class ContentChecks:
 
     # -- small things
 
+    def check_lost(self, lease_id: int) -> None:
+        """Its worker is gone: no answer is to be expected."""
+        self._answered(lease_id)
+
+    def _answered(self, lease_id: int) -> None:
+        self._checking.pop(lease_id, None)
+        self._answered_by_s.pop(lease_id, None)
+
     def _repair_check(self, source: Source, tracker: ChunkTracker) -> Check | None:
         assert self._repair is not None
         if source.traits.abort_is_costly or not source.traits.offset_ok:
@@ -359,6 +386,8 @@ class ContentChecks:
         gone = RangeSet(rows)
         for first, stop in gone:
             tracker.lose(first, stop)
+        for first, stop in chunks:
+            self.dropped.add(first, stop)
         self.excluded_bytes += self._report.bytes_of(gone, self._report.size_bytes)
         self._report.lost(gone, self._report.size_bytes, self._sources)
         self.incomplete()

@@ -128,6 +128,7 @@ class Leases:
                 self.tracker.free.add(begin, end)
             self.content.late(message.source, RangeSet(change.new), tracker)
         elif source is not None and change.new:
+            self.content.stored(change.new)
             count = sum(end - begin for begin, end in change.new)
             source.chunks += count
             source.bytes_stored += message.length_bytes
@@ -149,7 +150,11 @@ class Leases:
         lease = self._touch(message.lease, now_s)
         if lease is not None:
             lease.grown_s = now_s
-        self.tracker.store(message.lease, message.first, message.first + message.count)
+        first, stop = message.first, message.first + message.count
+        for begin, end in self.content.still_stored(first, stop):
+            self.tracker.store(message.lease, begin, end)
+        for begin, end in self.content.dropped.overlap(first, stop):
+            self.tracker.skip(message.lease, begin, end)
         self.content.repeated(message)
 
     def disputed(self, message: ChunkDisputed, *, now_s: float) -> None:
@@ -215,7 +220,7 @@ class Leases:
         if source is None or source.busy != message.lease:
             return False
         self._make_idle(source)
-        self.content.lease_over(message.lease)
+        self.content.lease_over(message.lease, now_s=now_s)
         self._count_stop(source, stopped=message.stopped)
         lease = self.tracker.leases.get(message.lease)
         progressed = message.handed_stop > lease.first if lease is not None else False
@@ -272,7 +277,7 @@ class Leases:
         """End whatever this source was doing: its worker is gone, or goes."""
         for lease in list(self.tracker.leases.values()):
             if lease.source == source.id and not lease.draining:
-                self.content.lease_over(lease.id)
+                self.content.check_lost(lease.id)
                 self.report.lease_over(lease.received_bytes)
                 self.tracker.end(lease)
         self._views.changed()
@@ -287,7 +292,7 @@ class Leases:
             return
         self._expired_s = now_s
         for lease in [each for each in self.tracker.leases.values() if now_s - each.heard_s > LEASE_S_MAX]:
-            self.content.lease_over(lease.id)
+            self.content.lease_over(lease.id, now_s=now_s)
             if lease.draining:
                 self.tracker.end(lease)
                 continue
