@@ -126,7 +126,8 @@ def test_failover_goes_on_with_the_next_source_at_the_same_byte(shoal: Shoal) ->
     assert done.code == 0, done
     assert CONTENT.matches(shoal.folder / "file.bin")
     assert done.given[own.url("a")] >= 327_680
-    assert sent <= CONTENT.size - done.given[own.url("a")] + 1
+    compared = 65_536  # the chunk before, by which it shows that it has the same file
+    assert sent <= CONTENT.size - done.given[own.url("a")] + compared + 1
 
 
 def test_in_a_race_everybody_is_asked_for_everything(shoal: Shoal) -> None:
@@ -198,7 +199,7 @@ def test_a_wrong_checksum_keeps_the_part_file_and_says_what_to_do(shoal: Shoal, 
         asked = sum(count.bytes_sent for count in own.counts().values())
     assert (again.code, again.ended["bytes_resumed"]) == (4, CONTENT.size)
     assert CONTENT.sha256 in again.ended["reason"]
-    assert asked <= len(own.names), "a probe's byte of each, nothing more"
+    assert asked <= CONTENT.size + len(own.names), "each chunk is compared once with what other mirrors have"
     right = shoal.get(*box.urls, "-o", "file.bin", "--checksum", f"sha256:{CONTENT.sha256}")
     assert (right.code, right.ended["bytes_received"]) == (0, 0)
     assert CONTENT.matches(shoal.folder / "file.bin")

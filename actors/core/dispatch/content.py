@@ -301,7 +301,14 @@ class ContentChecks:
 
     def repair_over(self) -> bool:
         """Whether everything that could be read again was, and agreed."""
-        return self._repair is not None and not self._repair.chunks and not self._checking
+        if self._repair is None or self._checking:
+            return False
+        able = [
+            each.id
+            for each in self._sources.values()
+            if each.usable and each.probed and each.traits.offset_ok and not each.traits.abort_is_costly
+        ]
+        return not any(self._report.owner_of(chunk) != each for chunk in self._repair.chunks for each in able)
 
     # -- small things
 

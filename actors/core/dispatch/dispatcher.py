@@ -480,7 +480,8 @@ class DispatchState:
                     self._close("disagreed", reason, now_s)
             case Gate.CHECKING:
                 if self.content.repair_over():
-                    self._close("disagreed", self._digest_differs, now_s)
+                    agree = "the sources agree with each other and not with the digest"
+                    self._close("disagreed", f"{self._digest_differs}; {agree}", now_s)
         return False
 
     def _on_seal_refused(self, message: SealRefused, now_s: float) -> None:

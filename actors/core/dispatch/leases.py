@@ -387,6 +387,8 @@ class Leases:
             if self._serve_check(source, now_s, urgent=True):
                 continue
             placement = place.place(self.job.spec.mode, self._views.view(now_s), source)
+            if placement is None and self._serve_check(source, now_s, urgent=False):
+                continue
             if placement is None and source.budget_spent and not self._views.view(now_s).budgets_bind:
                 self._remote_queue.dequeue(source)
                 self._fail(source, FaultKind.TOO_MANY_FILES, stop_cost.SPENT_TODAY, now_s=now_s)
@@ -401,10 +403,8 @@ class Leases:
                 if served == SERVED_PER_STEP:
                     self._out.post(dispatcher_address(self.job.job), Ticked())
                     return
-            elif self._serve_check(source, now_s, urgent=False):
-                continue
-            elif self.job.spec.mode != "swarm" or (
-                source.traits.offset_ok and not self.tracker.free and not source.peer
+            elif not self.tracker.complete and (
+                self.job.spec.mode != "swarm" or (source.traits.offset_ok and not self.tracker.free and not source.peer)
             ):
                 return  # what the fastest cannot better, no other can
 
