@@ -141,8 +141,9 @@ class ChunkDisputed(Message, tag=34):
 
 
 class DropChunks(Message, tag=137):
-    """Chunks ``[firsts[i], stops[i])`` came from a source with other content: they count as missing, also for a later
-    attempt. Dispatcher to Assembler; not answered.
+    """Count chunks ``[firsts[i], stops[i])`` as missing, also for a later attempt: their sender has other content.
+
+    Dispatcher to Assembler; not answered.
 
     Only those are meant that this source sent: another one may have delivered some of them meanwhile.
     """

@@ -114,8 +114,10 @@ class CheckPlan:
         return list(longest.values())
 
     def main_of(self, owned: Iterable[Owned]) -> int | None:
-        """The contributor whose group goes on: the anchor's, else of the groups that still have a source the one with
-        most chunks stored."""
+        """Return the contributor whose group goes on.
+
+        The anchor's, else, of the groups that still have a source, the one with most chunks stored.
+        """
         if self._identity.anchor is not None:
             return self._identity.anchor
         counts: dict[int, int] = {}

@@ -167,8 +167,10 @@ class ContentChecks:
                 self.identity.agree(message.source, owner, chunk)
 
     def disputed(self, message: ChunkDisputed, leases_tracker: ChunkTracker, *, now_s: float) -> bool:
-        """A chunk came with another digest than the stored one. Returns whether the chunk that came was kept out for
-        nothing: its contributor is excluded, so the chunk is missing."""
+        """Take a chunk that came with another digest than the stored one.
+
+        Returns whether it was kept out for nothing: the contributor of the stored one is excluded, so it is missing.
+        """
         self._answered(message.lease)
         owner = self._report.owner_of(message.chunk)
         if owner in self.identity.excluded or message.chunk not in leases_tracker.stored:
@@ -243,8 +245,10 @@ class ContentChecks:
         self._complete_s = None
 
     def free_untied(self, tracker: ChunkTracker) -> str:
-        """Nothing can tie what some contributors sent to the rest: their chunks are fetched again, if anybody of the
-        group that goes on can. Returns why the job cannot go on, empty when it can."""
+        """Fetch again what some contributors sent and nothing can tie to the rest.
+
+        Returns why the job cannot go on, empty when a source of the group that goes on can do it.
+        """
         rows = self._report.owned()
         main = self.plan.main_of(rows)
         untied = {owner for _, _, owner in rows if main is None or not self.identity.tied(owner, main)}
@@ -285,8 +289,10 @@ class ContentChecks:
     # -- a digest of the whole file that did not come out
 
     def repair(self, detail: str, tracker: ChunkTracker) -> tuple[bool, list[Source]]:
-        """Look for the contributor that spoiled the whole. Returns whether there is anything to try, and the sources
-        that lost their place by it."""
+        """Look for the contributor that spoiled the whole.
+
+        Returns whether there is anything to try, and the sources that lost their place by it.
+        """
         rows = self._report.owned()
         owners = {owner for _, _, owner in rows}
         rounds = self._repair.rounds + 1 if self._repair is not None else 1
