@@ -7,7 +7,7 @@ KINDS = ("size", "attributes", "overlap", "frames", "pieces", "digest", "decoded
 
 
 class Claim(Value):
-    """What is claimed of the content of one job's file.
+    """Claim about the content of one job's file.
 
     `kind`: one of `KINDS`, the strongest that holds for every byte.
     `checks_agreed`, `checks_disagreed`: overlap and spot checks, by their result.
