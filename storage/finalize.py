@@ -61,7 +61,10 @@ def seal_steps(part: PreparedPart, checksum: Checksum | None, committer: Committ
         else:
             name = part.folder.give_final_name(part.part_name, part.name)
         if not part.folder.is_file(name, part.part_fd):  # another file had the part file's name for a moment
-            part.folder.unlink(name)
+            if part.replaces:
+                part.folder.replace(part.part_name, name)
+            else:
+                part.folder.unlink(name)
             part.check_there()
         part.linked_as = name
         yield "linked"

@@ -96,7 +96,8 @@ def test_a_file_under_its_final_name_is_never_written_again(tmp_path: Path, harm
     elif harm == "records gone":
         records.unlink()
     else:
-        records.write_bytes(records.read_bytes()[:-1] + b"x")
+        held = records.read_bytes()
+        records.write_bytes(held[:-1] + bytes([held[-1] ^ 1]))
     users = final.read_bytes()
     run = opened(tmp_path, len(DATA))
     assert "starting over" in run.message

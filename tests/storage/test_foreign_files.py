@@ -179,6 +179,31 @@ def test_a_file_put_in_the_place_of_the_part_file_never_gets_the_final_name(
     assert (tmp_path / PART).read_bytes() == FOREIGN
 
 
+def test_a_file_put_in_the_place_of_the_part_file_is_not_lost_when_a_file_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / NAME).write_bytes(b"to be overwritten")
+    target = PartFile.open(
+        str(tmp_path), NAME, size_bytes=len(DATA), chunk_size=CHUNK, sync="none", existing="overwrite"
+    ).part
+    put(target, DATA, 0, count(DATA))
+    real = Folder.replace
+
+    def replace(folder: Folder, name: str, by: str) -> None:
+        """Between our check and our rename."""
+        monkeypatch.setattr(Folder, "replace", real)
+        (tmp_path / PART).rename(tmp_path / "elsewhere")
+        (tmp_path / PART).write_bytes(FOREIGN)
+        real(folder, name, by)
+
+    monkeypatch.setattr(Folder, "replace", replace)
+    with pytest.raises(PartFileFault) as fault:
+        target.seal()
+    assert fault.value.kind is PartFileFaultKind.GONE
+    target.abandon()
+    assert (tmp_path / PART).read_bytes() == FOREIGN
+
+
 def test_the_finished_file_bears_no_mark(tmp_path: Path) -> None:
     assert "user.shoal" not in os.listxattr(finish(opened(tmp_path, len(DATA)), DATA))
 
