@@ -110,14 +110,13 @@ FUNCTION_LINES_MAX = 70
 FILE_LINES_MAX = 620
 FILES_IN_FOLDER_MAX = 20
 SHARD_LINES = 60
-SHARDS_MAX = 53
-"""Files shorter than `SHARD_LINES`, outside tests and without ``__init__``. To come down to 45: never raise it."""
+SHARDS_MAX = 45
+"""Files shorter than `SHARD_LINES`, outside tests and without ``__init__``."""
 BANNED_WORDS = re.compile(r"\b(nobody|somebody|whoever|anew|told|so many|as it stands)\b", re.IGNORECASE)
 RIDDLES = re.compile(r"(what|who|how|when|where|which)\b", re.IGNORECASE)
 WORDS_TO_COME = (
     "README.md",
     "ARCHITECTURE.md",
-    "CHANGELOG.md",
     "actors/sources/",
     "protocol/cli/",
     "protocol/config/",
