@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from actors.sources.http.settings import HttpSettings
+from actors.sources.http.settings import CONNECT_S, HttpSettings
 from actors.sources.reader import SLICE_S, Probed, Reader
 from protocol.messages import StartWorker
 from protocol.model.faults import FaultKind, SourceFault
@@ -18,7 +18,12 @@ def reader_for(wanted: StartWorker) -> Reader:
 
     Where none can be made, the one that is returned says so when it is used: it is the source's fault like others.
     """
-    settings = HttpSettings(private_ok=wanted.private_ok, options=wanted.http)
+    settings = HttpSettings(
+        connect_timeout_s=min(wanted.timeout_s, max(CONNECT_S, wanted.timeout_s / 3)),
+        head_timeout_s=wanted.timeout_s,
+        private_ok=wanted.private_ok,
+        options=wanted.http,
+    )
     try:
         return open_reader(wanted.url, user_agent=wanted.http.user_agent or USER_AGENT, settings=settings)
     except SourceFault as fault:

@@ -19,7 +19,17 @@ from protocol.cli import parsing
 from protocol.cli.group import Mistake
 from protocol.cli.parsing import DEMO_KINDS, MEMORY_LIMIT_BYTES, TARGETS_SHOWN_MAX
 from protocol.model.errors import BadUsage
-from protocol.model.job_spec import CHUNK_SIZE, SLOW_AFTER_S, SLOW_RATE_BYTES_S, HttpOptions, JobSpec, TransferPolicy
+from protocol.model.job_spec import (
+    CHUNK_SIZE,
+    FAILURES_MAX,
+    SLOW_AFTER_S,
+    SLOW_RATE_BYTES_S,
+    STALL_TIMEOUT_S,
+    TIMEOUT_S,
+    HttpOptions,
+    JobSpec,
+    TransferPolicy,
+)
 from protocol.model.limits import EXISTING, HEX_DIGITS, MODES, SYNCS
 
 
@@ -249,6 +259,27 @@ class Transfer:
             help="How long a slow source is tolerated. [default: 15]",
         ),
     ] = SLOW_AFTER_S
+    timeout_s: Annotated[
+        float,
+        option(
+            "--timeout",
+            metavar="SECONDS",
+            check=partial(parsing.checked_timeout, "--timeout"),
+            help="How long a server may take to begin its answer. [default: 30]",
+        ),
+    ] = TIMEOUT_S
+    stall_timeout_s: Annotated[
+        float,
+        option(
+            "--stall-timeout",
+            metavar="SECONDS",
+            check=partial(parsing.checked_timeout, "--stall-timeout"),
+            help="How long a source that sends may be silent. [default: 10]",
+        ),
+    ] = STALL_TIMEOUT_S
+    failures_max: Annotated[
+        int, count("--retries", parsing.RETRIES_MAX, "Failures of a source in a row before it rests.")
+    ] = FAILURES_MAX
     memory_limit: Annotated[
         int,
         option(

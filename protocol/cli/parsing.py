@@ -22,6 +22,7 @@ from protocol.model.limits import (
     PATH_BYTES_MAX,
     SOURCES_MAX,
     TERM_CHARS_MAX,
+    TIMEOUT_S_MAX,
 )
 from protocol.model.printable import printable
 from protocol.model.source_url import check_url, is_slsk, public_url, same_url_key
@@ -36,6 +37,7 @@ MEMORY_LIMIT_MIN: Final = 8 << 20
 """A process that has just begun has about twice as much."""
 WAIT_S_MAX: Final = 120.0
 TARGETS_SHOWN_MAX: Final = 2000
+RETRIES_MAX: Final = 1000
 CONNECTIONS_MAX: Final = 16
 TEXT_CHARS_MAX: Final = 2000
 HEADERS_CHARS_MAX: Final = 16_000
@@ -339,6 +341,11 @@ def checked_rate(option: str, word: str) -> int:
 def checked_seconds(option: str, word: str) -> float:
     """Seconds, at most a day."""
     return _time(option, word, 86400)
+
+
+def checked_timeout(option: str, word: str) -> float:
+    """Seconds, at most two minutes: a process whose worker waits longer is taken for dead."""
+    return _time(option, word, TIMEOUT_S_MAX)
 
 
 def checked_word(option: str, known: Sequence[str], word: str) -> str:

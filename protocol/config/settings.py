@@ -39,7 +39,14 @@ from protocol.config.schema import (
     Word,
 )
 from protocol.model.event_kinds import KINDS
-from protocol.model.job_spec import CHUNK_SIZE, SLOW_AFTER_S, SLOW_RATE_BYTES_S
+from protocol.model.job_spec import (
+    CHUNK_SIZE,
+    FAILURES_MAX,
+    SLOW_AFTER_S,
+    SLOW_RATE_BYTES_S,
+    STALL_TIMEOUT_S,
+    TIMEOUT_S,
+)
 from protocol.model.limits import STOPS_PER_DAY, STOPS_PER_JOB
 
 READ_ONLY: Final = "ReadOnly"
@@ -172,6 +179,15 @@ class DaemonSettings:
         SLOW_RATE_BYTES_S
     )
     slow_after_s: Annotated[float, Meta(ge=1, le=3600), Key("How long a slow source is tolerated.")] = SLOW_AFTER_S
+    timeout_s: Annotated[float, Meta(ge=0.1, le=120), Key("How long a server may take to begin its answer.")] = (
+        TIMEOUT_S
+    )
+    stall_timeout_s: Annotated[float, Meta(ge=0.1, le=120), Key("How long a source that sends may be silent.")] = (
+        STALL_TIMEOUT_S
+    )
+    failures_max: Annotated[
+        int, Meta(ge=1, le=1000), Key("Failures of a source in a row before it rests.", name="source_failures")
+    ] = FAILURES_MAX
     retries_max: Annotated[int, Meta(ge=0, le=100), Key("Attempts after a first that failed.", name="retries")] = 3
     retry_first_s: Annotated[float, Meta(ge=1, le=86400), Key("Wait before the first of them; it grows.")] = 30.0
     retry_s_max: Annotated[float, Meta(ge=1, le=604800), Key("Longest wait.", name="retry_max_s")] = 3600.0
@@ -259,6 +275,15 @@ class GetSettings:
     slow_after_s: Annotated[
         float, Meta(ge=0.1, le=86400), Key("How long a slow source is tolerated.", name="slow_after")
     ] = SLOW_AFTER_S
+    timeout_s: Annotated[
+        float, Meta(ge=0.1, le=120), Key("How long a server may take to begin its answer.", name="timeout")
+    ] = TIMEOUT_S
+    stall_timeout_s: Annotated[
+        float, Meta(ge=0.1, le=120), Key("How long a source that sends may be silent.", name="stall_timeout")
+    ] = STALL_TIMEOUT_S
+    failures_max: Annotated[
+        int, Meta(ge=1, le=1000), Key("Failures of a source in a row before it rests.", name="retries")
+    ] = FAILURES_MAX
     headers: Annotated[
         tuple[Word, ...], _list(50, "fields"), Key("Request fields, Name: value.", S, name="header")
     ] = ()

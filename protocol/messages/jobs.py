@@ -4,7 +4,7 @@ from typing import Final
 
 from protocol.messages.base import Message
 from protocol.model.job_records import SourceRecord
-from protocol.model.job_spec import HttpOptions, JobSpec
+from protocol.model.job_spec import TIMEOUT_S, HttpOptions, JobSpec
 from protocol.model.job_views import SourceReport
 
 ROWS_S: Final = 1.0
@@ -106,7 +106,10 @@ class StartDispatcher(Message, tag=2):
 
 
 class StartWorker(Message, tag=3):
-    """Start the PeerWorker of one source. To a fetch process's root. `private_ok` and `http`: see `JobSpec`."""
+    """Start the PeerWorker of one source. To a fetch process's root.
+
+    `private_ok` and `http`: see `JobSpec`; `timeout_s`: see `TransferPolicy`.
+    """
 
     job: int
     source: int
@@ -114,6 +117,7 @@ class StartWorker(Message, tag=3):
     chunk_size: int
     private_ok: bool = True
     http: HttpOptions = HttpOptions()
+    timeout_s: float = TIMEOUT_S
 
 
 class StopWorker(Message, tag=126):

@@ -12,6 +12,9 @@ from protocol.model.value import Value
 CHUNK_SIZE: Final = 128 * 1024
 SLOW_RATE_BYTES_S: Final = 5 * 1024
 SLOW_AFTER_S: Final = 15.0
+TIMEOUT_S: Final = 30.0
+STALL_TIMEOUT_S: Final = 10.0
+FAILURES_MAX: Final = 3
 
 
 class TransferPolicy(Value):
@@ -25,6 +28,12 @@ class TransferPolicy(Value):
     """A source below this rate is slow; 0: none is."""
     slow_after_s: float = SLOW_AFTER_S
     """How long a slow source is tolerated."""
+    timeout_s: float = TIMEOUT_S
+    """How long an HTTP server may take to begin its answer. A connection may take a third of it, or 10 s."""
+    stall_timeout_s: float = STALL_TIMEOUT_S
+    """How long a source that sends may be silent."""
+    failures_max: int = FAILURES_MAX
+    """Failures of a source in a row, without a stored chunk between them, after which it rests."""
     stops_per_job: int = STOPS_PER_JOB
     """How often one Soulseek user's transfer may be aborted, for this file ..."""
     stops_per_day: int = STOPS_PER_DAY

@@ -26,7 +26,6 @@ from protocol.messages import (
 from protocol.messages.addresses import ASSEMBLER, dispatcher_address
 from protocol.model.faults import FaultKind
 
-STALL_S: Final = 10.0
 """A transfer without a byte for this long is stalled."""
 NAME_WAIT_S: Final = 1.0
 """The first-named source may take this long to propose a name once another has said the size. It is not waited for
@@ -108,6 +107,7 @@ class Admission:
                 message.host,
                 message.worker,
                 message.fallback_name,
+                failures_max=self.job.spec.policy.failures_max,
                 rate_bytes_s=message.prior_rate_bytes_s,
                 proven=message.chunks > 0,
                 bytes_stored=message.bytes_stored,
@@ -205,9 +205,10 @@ class Admission:
     def revisit(self, *, now_s: float) -> None:
         """End cooldowns that are over; probe again those that never answered well, or not at all."""
         for source in self.sources.values():
-            if source.asked and now_s - source.asked_s > PROBE_S_MAX:
+            limit_s = PROBE_S_MAX + self.job.spec.policy.timeout_s
+            if source.asked and now_s - source.asked_s > limit_s:
                 source.asked = False
-                detail = f"no answer to a probe for {PROBE_S_MAX:.0f} s"
+                detail = f"no answer to a probe for {limit_s:.0f} s"
                 self._failures.record_failure(source, FaultKind.SILENT, detail, now_s=now_s)
             if source.state is SourceState.COOLING and source.not_before_s <= now_s:
                 end_cooldown(source)
@@ -339,7 +340,7 @@ def monitor_request(job: StartJob, limit_bytes_s: int) -> MonitorJob:
         job=job.job,
         dispatcher=dispatcher_address(job.job),
         policy=job.spec.policy,
-        stall_s=STALL_S,
+        stall_s=job.spec.policy.stall_timeout_s,
         limit_bytes_s=limit_bytes_s,
     )
 

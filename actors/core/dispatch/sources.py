@@ -14,6 +14,7 @@ from actors.core.outbox import Outbox
 from protocol.messages import JobNoted, PeerFaulted, StartJob
 from protocol.messages.addresses import PEER_HISTORY
 from protocol.model.faults import FaultKind
+from protocol.model.job_spec import FAILURES_MAX
 from protocol.model.limits import LIMITER_QUOTA_S
 
 
@@ -69,6 +70,7 @@ class Source:
     position: int = 0  # chunk at which its last transfer ended
     not_before_s: float = 0.0
     lost_s: float | None = None  # since when it has had no worker, None with one
+    failures_max: int = FAILURES_MAX  # in a row, then it rests
     failures: int = 0  # consecutive, without a stored chunk between them
     busy_answers: int = 0
     obeyed_s: float = 0.0  # sum of the waits it asked for, without a stored chunk between them
@@ -121,8 +123,6 @@ class Source:
 
 # -- failures
 
-FAILURES_MAX: Final = 3
-"""Consecutive failures without a stored byte between them, then the source cools."""
 BUSY_ANSWERS_MAX: Final = 10
 """Consecutive 429/503 answers, then the source cools: every retry has a limit."""
 BACK_OFF_FIRST_S: Final = 0.5
@@ -201,7 +201,7 @@ def record_failure(
         source.failures += 1
         if kind is FaultKind.STALLED or kind in _FINAL_AT_FIRST:
             progressed = False  # what it sent before does not make the silence shorter, nor the answer better
-        if source.failures >= FAILURES_MAX:
+        if source.failures >= source.failures_max:
             _give_up(source, kind, now_s)
         elif not progressed:
             source.not_before_s = now_s + min(BACK_OFF_FIRST_S * 2 ** (source.failures - 1), BACK_OFF_MAX_S)
@@ -217,7 +217,7 @@ def cool_down(source: Source, now_s: float) -> None:
 def end_cooldown(source: Source) -> None:
     """Let it try again: one failure more and it cools again."""
     source.state = SourceState.CANDIDATE
-    source.failures = FAILURES_MAX - 1
+    source.failures = source.failures_max - 1
     source.busy_answers = 0
     source.not_before_s = 0.0
 

@@ -154,6 +154,7 @@ def start_worker(job: JobEntry, number: int) -> Post:
         chunk_size=job.start.spec.chunk_size,
         private_ok=source.private_ok and job.start.spec.private_ok,
         http=job.start.spec.http,
+        timeout_s=job.start.spec.policy.timeout_s,
     )
     return Post(to=root_address(source.process), message=start)
 

@@ -43,10 +43,8 @@ def connect(
     host, port = (proxy.host, proxy.port) if proxy else (target.host, target.port)
     addresses = _look_up(host, port, family_of(options))
     if not private_ok:
-        from actors.sources.http.public_addresses import refuse_private
-
         assert proxy is None
-        refuse_private(addresses, target.host)
+        _refuse_private(addresses, target.host)
     until_s = time.monotonic() + timeout_s
     known = answered if answered is not None else {}
     addresses.sort(key=lambda each: each[4][0] != known.get((host, port)))
@@ -63,6 +61,16 @@ def connect(
     from actors.sources.http import tls
 
     return tls.wrap(sock, target.host, timeout_s=max(0.1, until_s - time.monotonic()))
+
+
+def _refuse_private(addresses: list[Any], host: str) -> None:
+    """Raise `SourceFault` PRIVATE_ADDRESS when a single address is not public: which of them answers is for the
+    network to say. Judged is what is connected to: a name may mean another address at every look-up."""
+    from protocol.model.public_addresses import is_public
+
+    if not all(is_public(str(address[0])) for *_, address in addresses):
+        detail = f"private address: {plain(host)} is inside a private network, and those are not allowed here"
+        raise SourceFault(FaultKind.PRIVATE_ADDRESS, detail)
 
 
 def _look_up(host: str, port: int, family: int) -> list[Any]:

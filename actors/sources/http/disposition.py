@@ -76,8 +76,8 @@ def _continued(found: dict[str, str]) -> str:
     """Join ``filename*0``, ``filename*1`` ... of RFC 2231."""
     parts: list[str] = []
     while (name := f"filename*{len(parts)}") in found or f"{name}*" in found:
-        parts.append(found.get(name) or _extended(found[f"{name}*"]))
-    return _simple("".join(parts)) if parts else ""
+        parts.append(_simple(found[name]) if name in found else _extended(found[f"{name}*"]))
+    return "".join(parts)
 
 
 def _decoded(raw: bytes, charset: str) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
-from protocol.model.job_spec import HttpOptions
+from protocol.model.job_spec import TIMEOUT_S, HttpOptions
 
 REDIRECTS_MAX: Final = 10
 HEAD_BYTES_MAX: Final = 256 * 1024
@@ -16,6 +16,7 @@ SIZE_BYTES_MAX: Final = 2**63 - 1
 TEXT_MAX: Final = 1024
 """A validator or a file name longer than this is ignored."""
 
+CONNECT_S: Final = 10.0
 NO_OPTIONS: Final = HttpOptions()
 
 
@@ -27,8 +28,8 @@ class HttpSettings:
     `options`: what the user wants of requests and connections.
     """
 
-    connect_timeout_s: float = 10.0
-    head_timeout_s: float = 30.0
+    connect_timeout_s: float = CONNECT_S
+    head_timeout_s: float = TIMEOUT_S
     private_ok: bool = True
     options: HttpOptions = NO_OPTIONS
 

@@ -18,6 +18,7 @@ from protocol.http_api.native.order_schemas import DownloadOrder, SwarmOrder, Ur
 from protocol.http_api.schema_base import BARE_HASHES
 from protocol.model.file_matches import base_name
 from protocol.model.limits import PATH_BYTES_MAX
+from protocol.model.public_addresses import is_public
 from protocol.model.source_url import check_url, is_slsk, same_url_key, slsk_url
 
 ORIGIN: Final = "multisource"
@@ -112,6 +113,7 @@ def _is_private(url: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
-        return not ipaddress.ip_address(host.partition("%")[0]).is_global
+        ipaddress.ip_address(host)
     except ValueError:
         return False
+    return not is_public(host)

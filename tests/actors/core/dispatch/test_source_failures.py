@@ -4,7 +4,7 @@ import pytest
 
 from actors.core.dispatch.dispatcher import DispatchState
 from actors.core.dispatch.leases import LEASE_S_MAX
-from actors.core.dispatch.sources import COOL_S, FAILURES_MAX, ROUNDS_MAX, SourceState
+from actors.core.dispatch.sources import COOL_S, ROUNDS_MAX, SourceState
 from protocol.messages import (
     JobEnded,
     JobNoted,
@@ -17,6 +17,7 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import Post
 from protocol.model.faults import FaultKind
+from protocol.model.job_spec import FAILURES_MAX
 from tests.actors.core.dispatch.drawing import (
     JOB,
     NOW_S,

@@ -5,7 +5,6 @@ import pytest
 from actors.core.dispatch.sources import (
     BUSY_ANSWERS_MAX,
     COOL_S,
-    FAILURES_MAX,
     REJOIN_S_MAX,
     RETRY_AFTER_TOTAL_S_MAX,
     Source,
@@ -16,6 +15,7 @@ from actors.core.dispatch.sources import (
     record_failure,
 )
 from protocol.model.faults import FaultKind
+from protocol.model.job_spec import FAILURES_MAX
 
 BANNED, COOLING, CANDIDATE = SourceState.BANNED, SourceState.COOLING, SourceState.CANDIDATE
 
@@ -75,6 +75,16 @@ def test_three_failures_in_a_row_cool_a_source() -> None:
     fault(made, FaultKind.RESET)
     assert made.state is COOLING
     assert made.not_before_s == 100.0 + COOL_S
+
+
+def test_a_job_says_how_many_failures_cool_a_source() -> None:
+    made = source()
+    made.failures_max = 5
+    for _ in range(4):
+        fault(made, FaultKind.RESET)
+    assert made.state is CANDIDATE
+    fault(made, FaultKind.RESET)
+    assert made.state is COOLING
 
 
 def test_a_source_that_drops_after_progress_never_cools_and_never_waits() -> None:

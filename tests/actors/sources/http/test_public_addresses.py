@@ -7,7 +7,6 @@ import pytest
 
 from actors.sources import HttpSettings, Reader
 from actors.sources.http import connect as http_connect
-from actors.sources.http.public_addresses import is_public
 from protocol.model.faults import FaultKind, SourceFault
 from tests.actors.sources.conftest import Read, Serve
 from tests.actors.sources.reading import read_on, read_span
@@ -169,13 +168,3 @@ def test_no_proxy_is_asked_to_go_where_we_may_not(
 
 def test_everything_may_be_fetched_from_where_the_user_allows_it(serve: Serve, read: Read) -> None:
     assert read(serve([PROBE]).url()).probe().size_bytes == SIZE
-
-
-@pytest.mark.parametrize("text", [PUBLIC, "1.1.1.1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"])
-def test_public_addresses_are_known_as_such(text: str) -> None:
-    assert is_public(text)
-
-
-@pytest.mark.parametrize("text", ["", "x", "2002:7f00:1::", "fe80::1%eth0", "192.0.2.1", "2001:db8::1", "::ffff:0:0"])
-def test_what_is_odd_is_not_public(text: str) -> None:
-    assert not is_public(text)
