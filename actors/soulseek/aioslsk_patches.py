@@ -32,15 +32,19 @@ from aioslsk.protocol.messages import (  # type: ignore[import-untyped,unused-ig
     ConnectToPeer,
     PeerPlaceInQueueReply,
     PeerSearchReply,
+    PeerTransferQueue,
     PeerTransferQueueFailed,
+    PeerTransferReply,
     PeerTransferRequest,
     PeerUploadFailed,
+    PotentialParents,
 )
 from aioslsk.search.manager import SearchManager  # type: ignore[import-untyped,unused-ignore]
 from aioslsk.settings import Settings  # type: ignore[import-untyped,unused-ignore]
 from aioslsk.shares.manager import SharesManager  # type: ignore[import-untyped,unused-ignore]
 from aioslsk.transfer.manager import TransferManager  # type: ignore[import-untyped,unused-ignore]
 from aioslsk.transfer.state import TransferState  # type: ignore[import-untyped,unused-ignore]
+from aioslsk.user.model import UserStatus  # type: ignore[import-untyped,unused-ignore]
 
 from actors.soulseek.input_limits import (
     CALLS_MAX,
@@ -55,10 +59,15 @@ from actors.soulseek.input_limits import (
     MUTE_MAX,
     MUTE_S_MIN,
     OBFUSCATED_BYTES_MAX,
+    PARENTS_MAX,
+    PARENTS_S,
     PEER_BYTES_MAX,
     PEERS_MAX,
     SERVER_BYTES_MAX,
     SMALL_BYTES_MAX,
+    UPLOADS_ENDED_MAX,
+    UPLOADS_MAX,
+    UPLOADS_OF_ADDRESS_MAX,
     BoundedZlib,
     TroubleLog,
     bounded_array,
@@ -68,6 +77,7 @@ from storage.layout import PART_SUFFIX, RECORDS_SUFFIX, REWRITTEN_SUFFIX
 
 ATTRIBUTES_MAX: Final = 8
 SPEED_MAX: Final = (1 << 32) - 1
+TOO_MANY: Final = "Too many files"
 UPLOAD: Final = 1
 """Direction of a TransferRequest: the sender wants to send."""
 _UNFINISHED: Final = (PART_SUFFIX, RECORDS_SUFFIX, REWRITTEN_SUFFIX)
@@ -168,6 +178,7 @@ class BoundedNetwork(Network):  # type: ignore[misc,unused-ignore]
         self._closing_tasks: set[asyncio.Task[None]] = set()
         self._late: set[int] = set()
         self._spoken: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._parents_s = 0.0
 
     def create_listening_connections(self) -> tuple[None, None]:
         """None yet: `listen` makes them."""
@@ -241,7 +252,19 @@ class BoundedNetwork(Network):  # type: ignore[misc,unused-ignore]
 
     async def on_message_received(self, message: Any, connection: Any) -> None:
         self._spoken.add(connection)
+        if isinstance(message, PotentialParents.Response):
+            self._bound_parents(message)
         await super().on_message_received(message, connection)
+
+    def _bound_parents(self, message: Any) -> None:
+        """Leave a few entries: aioslsk calls all of them at once."""
+        now_s = time.monotonic()
+        allowed = PARENTS_MAX if now_s - self._parents_s >= PARENTS_S else 0
+        if len(message.entries) > allowed:
+            self.troubles.note("the server named more potential parents than are called", str(len(message.entries)))
+            del message.entries[allowed:]
+        if allowed:
+            self._parents_s = now_s
 
     def connection_to(self, peer: str) -> Any:
         """The P connection to use: one that the peer has spoken on, since of two it may have dropped the other."""
@@ -282,6 +305,7 @@ class Uploads(TransferManager):  # type: ignore[misc,unused-ignore]
     def __init__(self, receiver: PeerEvents, troubles: TroubleLog, *parts: Any, **more: Any) -> None:
         self._receiver = receiver
         self._troubles = troubles
+        self._hosts: dict[str, str] = {}
         super().__init__(*parts, **more)
 
     @_on(PeerTransferRequest.Request)
@@ -291,10 +315,44 @@ class Uploads(TransferManager):  # type: ignore[misc,unused-ignore]
         if message.direction == UPLOAD:
             size = -1 if message.filesize is None else message.filesize
             self._receiver.offered(connection.username, message.filename, message.ticket, size, connection)
+        elif message.direction == 0 and self._is_full(connection):
+            connection.queue_message(PeerTransferReply.Request(message.ticket, False, reason=TOO_MANY))
         elif message.direction == 0:
             await super()._on_peer_transfer_request(message, connection)
         else:
             self._troubles.note("a transfer request of no known direction was ignored", str(message.direction))
+
+    @_on(PeerTransferQueue.Request)
+    async def _on_peer_transfer_queue(self, message: Any, connection: Any) -> None:
+        if connection.username and self._is_full(connection):
+            connection.queue_message(PeerTransferQueueFailed.Request(filename=message.filename, reason=TOO_MANY))
+        else:
+            await super()._on_peer_transfer_queue(message, connection)
+
+    def _is_full(self, connection: Any) -> bool:
+        """Whether one more upload is refused: too many are wanted in all, or from this address."""
+        if connection.username not in self._hosts and len(self._hosts) > UPLOADS_MAX:
+            wanting = {each.username for each in self._transfers}
+            self._hosts = {name: host for name, host in self._hosts.items() if name in wanting}
+        self._hosts[connection.username] = connection.hostname
+        open_hosts = [self._hosts.get(each.username) for each in self._transfers if not each.is_finalized()]
+        full = len(open_hosts) >= UPLOADS_MAX or open_hosts.count(connection.hostname) >= UPLOADS_OF_ADDRESS_MAX
+        if full:
+            self._troubles.note("too many uploads are wanted: some were refused", str(connection.hostname))
+        return full
+
+    async def forget_ended(self) -> None:
+        """Drop uploads to users who are gone, and the oldest of those that have ended: aioslsk keeps them for ever."""
+        gone = [each for each in self._transfers if self._is_waiting(each) and self._is_offline(each.username)]
+        ended = [each for each in self._transfers if each.is_finalized()]
+        for each in (*gone, *ended[: max(0, len(ended) - UPLOADS_ENDED_MAX)]):
+            await self.remove(each)
+
+    def _is_waiting(self, transfer: Any) -> bool:
+        return transfer.is_upload() and transfer.state.VALUE in (TransferState.QUEUED, TransferState.INITIALIZING)
+
+    def _is_offline(self, name: str) -> bool:
+        return self._user_manager.get_user_object(name).status is UserStatus.OFFLINE
 
     @_on(PeerTransferQueueFailed.Request)
     async def _on_peer_transfer_queue_failed(self, message: Any, connection: Any) -> None:

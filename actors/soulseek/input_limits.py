@@ -33,6 +33,15 @@ LATE_MAX: Final = 256
 LATE_S_MAX: Final = 20.0
 """After the direct way has won the peer's own call is still taken for this long."""
 
+UPLOADS_MAX: Final = 500
+"""Uploads that are wanted from us at the same time."""
+UPLOADS_OF_ADDRESS_MAX: Final = 100
+UPLOADS_ENDED_MAX: Final = 200
+"""Uploads that have ended and are remembered."""
+PARENTS_MAX: Final = 10
+"""Potential parents in the distributed network that are called at once, once in `PARENTS_S`."""
+PARENTS_S: Final = 5.0
+
 _COUNT: Final = struct.Struct("<I")
 
 

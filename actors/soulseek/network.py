@@ -185,6 +185,7 @@ class SoulseekNetwork:
         while True:
             await asyncio.sleep(SWEEP_S)
             seen = self._client.network.sweep(seen)
+            await self._client.transfers.forget_ended()
 
     # Messages to peers.
 

@@ -1,19 +1,27 @@
 """Hostile peers: whatever they send, memory and time are bounded, it is logged once, and the session lives on."""
 
+import contextlib
 import logging
 import os
 import queue
 import socket
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil  # type: ignore[import-untyped,unused-ignore]
 import pytest
 
 from actors.demo.content import Content
+from actors.demo.soulseek.wire import messages as m
+from actors.demo.soulseek.wire import primitives
 from actors.soulseek import aioslsk_patches
+from actors.soulseek import network as soulseek_network
+from actors.soulseek.input_limits import PARENTS_MAX, UPLOADS_OF_ADDRESS_MAX, TroubleLog
 from protocol.messages import SearchEnded, SearchHit, StartSearch, UploadOffered
 from protocol.model.source_url import slsk_address, slsk_url
 from tests.actors.soulseek.rig import Rig, read_body
+from tests.real_peers.raw_downloader import RawDownloader
 from tests.soulseek_network.behavior import Hostility
 from tests.soulseek_network.network import Character, Network, network
 
@@ -107,3 +115,47 @@ def test_an_offer_of_a_file_that_nobody_asked_for_reaches_nobody(box: Network) -
         rig.hear(SearchEnded)
         with pytest.raises(queue.Empty):
             rig.hear(UploadOffered, s_max=1.0)
+
+
+def test_wanted_uploads_are_bounded_for_each_address_and_those_of_users_who_left_are_forgotten(
+    box: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(soulseek_network, "SWEEP_S", 0.3)
+    count = UPLOADS_OF_ADDRESS_MAX + 20
+    for number in range(count):
+        (tmp_path / f"wanted {number}.flac").write_bytes(bytes(1000))
+    with Rig(box.server_port, username="giver", shared_folders=(str(tmp_path),), upload_slots=1) as rig:
+        rig.online()
+        assert box.shares("giver")
+        with RawDownloader(box.server_port, "greedy") as greedy:
+            files = [file.filename for file in greedy.search("wanted", 1)["giver"].results]
+            files += [files[0].replace(files[0].rpartition("wanted")[2], f" {n}.flac") for n in range(count)]
+            refused = 0
+            for path in dict.fromkeys(files):
+                greedy.say("giver", m.PeerTransferQueue.Request(path))
+            with contextlib.suppress(TimeoutError):
+                while greedy.hear("giver", m.PeerTransferQueueFailed.Request, s_max=2.0).reason == "Too many files":
+                    refused += 1
+            assert refused >= 20
+        box.wait_for("greedy", online=False)
+        deadline_s = time.monotonic() + 20
+        with RawDownloader(box.server_port, "modest") as modest:
+            while time.monotonic() < deadline_s:
+                modest.say("giver", m.PeerTransferQueue.Request(files[0]))
+                with contextlib.suppress(TimeoutError):
+                    modest.hear("giver", m.PeerTransferRequest.Request, s_max=1.0)
+                    return
+            raise AssertionError("there is still no room")
+
+
+def test_of_thousands_of_potential_parents_a_few_are_called() -> None:
+    troubles = TroubleLog()
+    network = aioslsk_patches.BoundedNetwork.__new__(aioslsk_patches.BoundedNetwork)
+    network.troubles, network._parents_s = troubles, -100.0
+    called = []
+    for _ in range(2):
+        entries = [primitives.PotentialParent(f"u{number}", "127.0.0.1", 1) for number in range(5000)]
+        message = m.PotentialParents.Response(entries)
+        network._bound_parents(message)
+        called.append(len(message.entries))
+    assert called == [PARENTS_MAX, 0], "the second list comes too soon"
