@@ -160,7 +160,7 @@ def test_an_exception_is_survived_like_a_death_but_not_again_and_again(shoal: Sh
     with mirrors({"a": HALF, "b": HALF}, CONTENT) as box:
         running = begun(shoal, box)
         process = "hub" if name == "dispatcher" else name
-        stranger = MessageBus("stranger", str(next(shoal.temp.glob("shoal-*"))))
+        stranger = MessageBus("stranger", str(next(shoal.temp.glob("shoal-*/hub.sock")).parent))
         for count in range(times):
             before = running.await_child(process)
             while psutil.wait_procs([before], timeout=0.2)[1] and before.status() != psutil.STATUS_ZOMBIE:
