@@ -25,6 +25,7 @@ from protocol.messages import (
     CommitRecords,
     ConfigureJobManager,
     CreateJob,
+    DeleteWish,
     ExplainJob,
     GetBookmark,
     GetCounts,
@@ -33,6 +34,8 @@ from protocol.messages import (
     HideEndedJobs,
     ListEvents,
     ListJobs,
+    ListWishes,
+    PutWish,
     RequestAnswered,
     RequestRefused,
     SessionChanged,
@@ -48,7 +51,18 @@ from protocol.model.value import Value
 from storage.job_store import JobStore
 
 Query = (
-    ListJobs | GetJob | ExplainJob | GetTimeline | ListEvents | GetCounts | HideEndedJobs | GetBookmark | SetBookmark
+    ListJobs
+    | GetJob
+    | ExplainJob
+    | GetTimeline
+    | ListEvents
+    | GetCounts
+    | HideEndedJobs
+    | GetBookmark
+    | SetBookmark
+    | ListWishes
+    | PutWish
+    | DeleteWish
 )
 """Messages that change no living job: they read, or change rows of the store alone."""
 JobManagerInbox = StateInbox | Query | CommitRecords
@@ -257,6 +271,12 @@ class QueryHandler:
                 return _answered(request, [self.counts()])
             case HideEndedJobs(request=request, origin=origin):
                 return _written(request, lambda: self.store.remove_ended(origin))
+            case ListWishes(request=request):
+                return _answered(request, self.store.wishes())
+            case PutWish(request=request, wish=wish):
+                return _written(request, lambda: self.store.put_wish(wish))
+            case DeleteWish(request=request, id=id):
+                return _written(request, lambda: self.store.delete_wish(id))
             case GetBookmark(request=request, name=name):
                 return _answered(request, [Bookmark(name=name, serial=self.store.bookmark(name))])
             case SetBookmark(request=request, name=name, serial=serial):
@@ -281,6 +301,7 @@ class QueryHandler:
             user=query.user,
             text=query.text,
             removed=query.removed,
+            order=query.order,
             queue_first_ms=first_ms,
             offset=offset,
             limit=limit,

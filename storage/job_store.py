@@ -37,6 +37,7 @@ from protocol.model.job_records import (
     SourceRecord,
     Totals,
     TrimEvents,
+    Wish,
     Write,
 )
 from protocol.model.job_spec import JobSpec
@@ -48,6 +49,7 @@ from storage.job_store_schema import (
     JOBS,
     MANIFEST,
     SOURCES,
+    WISHES,
     DamagedRow,
     StoreFault,
     check_store,
@@ -61,6 +63,15 @@ VARIABLES_MAX: Final = 500
 """Most values in one statement."""
 _LIMIT: Final = "limit_bytes_s"
 _BOOKMARK: Final = "bookmark "
+ORDERS: Final = {
+    "newest": "serial DESC",
+    "oldest": "serial",
+    "name": "CASE file_name WHEN '' THEN name ELSE file_name END COLLATE NOCASE, serial",
+    "largest": "CASE WHEN found_bytes < 0 THEN size_bytes ELSE found_bytes END DESC, serial DESC",
+    "folder": "folder, CASE file_name WHEN '' THEN name ELSE file_name END COLLATE NOCASE, serial",
+}
+"""Orders of a list of jobs."""
+_BY_SERIAL: Final = ("newest", "oldest")
 _TEXTS: Final = ("file_name", "name", "remote_path", "path")
 """Columns that a text is searched in; letters of a to z match in both cases."""
 _DAMAGED: Final = "its row in the job store is damaged: order it again"
@@ -131,6 +142,19 @@ class JobStore:
     def set_bookmark(self, name: str, serial: int) -> None:
         """Store how far the reader of this name has come with the events; durable when this returns."""
         self._db.execute("INSERT OR REPLACE INTO kept_values VALUES (?, ?)", (_BOOKMARK + name, serial))
+
+    def wishes(self) -> list[Wish]:
+        """Return the wishlist, the oldest first, without rows that are damaged."""
+        found = self._db.execute(WISHES.select + "ORDER BY created_ms, id")
+        return [WISHES.row(values) for values in found if WISHES.is_whole(values)]
+
+    def put_wish(self, wish: Wish) -> None:
+        """Store a wish; safe when this returns."""
+        self._db.execute(WISHES.put, WISHES.values(wish))
+
+    def delete_wish(self, id: str) -> int:
+        """Drop a wish; returns how many there were."""
+        return self._db.execute("DELETE FROM wishes WHERE id = ?", (id,)).rowcount
 
     def bookmark(self, name: str) -> int:
         """Return the value; -1 when there is none."""
@@ -318,32 +342,31 @@ class JobStore:
         user: str = "",
         text: str = "",
         removed: bool = False,
+        order: str = "newest",
         queue_first_ms: int = -1,
         offset: int = 0,
         limit: int,
     ) -> tuple[list[JobRecord], int]:
         """Return a page of the matches (empty: all match), and their number.
 
-        Newest first; with `queue_first_ms` >= 0 as they will be started: those that wait since before that time, oldest
-        first, then by priority and age, then those that do not wait.
+        In one of the `ORDERS`; with `queue_first_ms` >= 0 as they will be started: those that wait since before that
+        time, oldest first, then by priority and age, then those that do not wait.
         """
         where, values = _matching(states, origin, user, text, removed)
-        order = "serial DESC"
+        by = ORDERS.get(order, ORDERS["newest"])
         if queue_first_ms >= 0:
             # The same order as `actors.core.jobs.queue` takes them in.
             values["first"] = queue_first_ms
             starved = "state = 'queued' AND queued_ms <= :first"
-            order = (
-                f"state <> 'queued', NOT ({starved}), CASE WHEN {starved} THEN 0 ELSE -priority END, queued_ms, serial"
-            )
-        if text or queue_first_ms >= 0:
+            by = f"state <> 'queued', NOT ({starved}), CASE WHEN {starved} THEN 0 ELSE -priority END, queued_ms, serial"
+        if text or queue_first_ms >= 0 or order not in _BY_SERIAL:
             # Every row has to be read: once for both the page and the total.
-            found = self._db.execute(f"SELECT serial FROM jobs {where} ORDER BY {order}", values).fetchall()
+            found = self._db.execute(f"SELECT serial FROM jobs {where} ORDER BY {by}", values).fetchall()
             total, page = len(found), [serial for (serial,) in found[offset : offset + limit]]
         else:
             total = int(self._db.execute(f"SELECT COUNT(*) FROM jobs {where}", values).fetchone()[0])
             values |= {"limit": limit, "offset": offset}
-            newest = f"SELECT serial FROM jobs {where} ORDER BY {order} LIMIT :limit OFFSET :offset"
+            newest = f"SELECT serial FROM jobs {where} ORDER BY {by} LIMIT :limit OFFSET :offset"
             page = [serial for (serial,) in self._db.execute(newest, values)]
         rows = {job.serial: job for job in self._of_serials(page)}
         return [rows[serial] for serial in page if serial in rows], total

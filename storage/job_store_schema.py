@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import xxhash
 
-from protocol.model.job_records import AttemptRecord, EventEntry, JobFiles, JobRecord, ManifestRange, SourceRecord
+from protocol.model.job_records import AttemptRecord, EventEntry, JobFiles, JobRecord, ManifestRange, SourceRecord, Wish
 from protocol.model.value import Column, RowFormat, Value
 from storage.durable import make_private
 
@@ -136,7 +136,8 @@ ATTEMPTS: Final = Table("runs", AttemptRecord, keys={"number": "PRIMARY KEY AUTO
 MANIFEST: Final = Table("manifest", ManifestRange, primary="id, first", owner="id")
 EVENTS: Final = Table("events", EventEntry, keys={"serial": "PRIMARY KEY AUTOINCREMENT"})
 FILES: Final = Table("files", JobFiles, primary="id")
-TABLES: Final = (JOBS, SOURCES, ATTEMPTS, MANIFEST, EVENTS, FILES)
+WISHES: Final = Table("wishes", Wish, primary="id")
+TABLES: Final = (JOBS, SOURCES, ATTEMPTS, MANIFEST, EVENTS, FILES, WISHES)
 _REST: Final = (
     "CREATE TABLE IF NOT EXISTS notes"
     " (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, text TEXT NOT NULL) STRICT",

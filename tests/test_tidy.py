@@ -102,6 +102,7 @@ WALL_CLOCK_HOMES = {
     "actors/peer_history.py",
     "actors/sources/http/head.py",
     "protocol/http_api/login.py",
+    "protocol/http_api/native/wishlist.py",
     "protocol/http_api/events/hook_delivery.py",
 }
 """When something happened to a job and what time of the week it is, the day of a ledger, a server's ``Retry-After``

@@ -18,12 +18,14 @@ class ApiStart:
     """Settings of the api process.
 
     `listener` is a listening socket that belongs to the front, so that no client is refused while this process is
-    replaced. `absent` names the processes that this daemon does not have, with the reason for each.
+    replaced. `absent` names the processes that this daemon does not have, with the reason for each. `login_token` opens
+    one session in the first such process; empty: none.
     """
 
     settings: Settings
     listener: InheritedFd
     absent: dict[str, str] = field(default_factory=dict)
+    login_token: str = ""
 
 
 def build(context: ProcessContext) -> ProcessActors:
@@ -37,6 +39,7 @@ def build(context: ProcessContext) -> ProcessActors:
     from actors.runtime.actor import stop_actors
     from protocol.http_api.app import build_app
     from protocol.http_api.gateway import Gateway
+    from protocol.http_api.login_state import TOKEN_S
     from protocol.messages import StopProcess
     from protocol.messages.addresses import GATEWAY, root_address
 
@@ -46,6 +49,8 @@ def build(context: ProcessContext) -> ProcessActors:
     outbox = Outbox(bus)
     gateway = Gateway(start.settings, address=GATEWAY, post=outbox.post, first_number=(context.generation + 1) << 32)
     gateway.away.update(start.absent)
+    if start.login_token and context.generation == 0:  # a later process does not know whether it was used
+        gateway.login_tokens.add(start.login_token, until_s=time.monotonic() + TOKEN_S)
     mailbox = GatewayActor.start(bus, loop, gateway.receive)
 
     def beat() -> None:

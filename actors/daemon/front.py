@@ -3,7 +3,9 @@
 import contextlib
 import logging
 import queue
+import secrets
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -104,6 +106,7 @@ class Health:
 _logger = logging.getLogger(log_setup.NOTICES)
 
 ENDED, FAILED, INTERRUPTED = 0, 1, 130
+LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _JOBS_OWN: Final = ("worker-", "dispatcher-")
 """Actors that fail for one job only, which hears of it."""
 
@@ -170,7 +173,10 @@ class Daemon:
         slots = processes.slot_count(daemon)
         arena = Arena.create(slots)
         leaving.callback(arena.close)
-        specs = processes.processes(self._config, version=self._version, listener_fd=self._listener_fd)
+        self._login_token = secrets.token_urlsafe(24) if self._shows_link() else ""
+        specs = processes.processes(
+            self._config, version=self._version, listener_fd=self._listener_fd, login_token=self._login_token
+        )
         self._supervisor = Supervisor(
             specs,
             arena_fd=arena.fd,
@@ -195,7 +201,14 @@ class Daemon:
         if key_path:
             _logger.info("the API key is in %s", key_path)
         _logger.info("listening on %s", self._address)
+        if self._login_token:
+            sys.stderr.write(f"the page, logged in, once: {self._address}/#login={self._login_token}\n")
         self._notify.ready(self._status())
+
+    def _shows_link(self) -> bool:
+        """Return whether a person at this machine reads along, who may open the page with a link."""
+        loopback = self._config.settings.api.host in LOOPBACK
+        return loopback and self._config.settings.api.authentication and sys.stderr.isatty()
 
     # events
 

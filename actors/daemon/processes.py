@@ -48,8 +48,8 @@ def _fetcher_count(daemon: DaemonSettings) -> int:
     return daemon.fetchers or max(1, min(FETCHERS_MAX, os.cpu_count() or 1))
 
 
-def processes(config: Config, *, version: str, listener_fd: int) -> list[ProcessSpec]:
-    """Return every process of this configuration.
+def processes(config: Config, *, version: str, listener_fd: int, login_token: str = "") -> list[ProcessSpec]:
+    """Return every process of this configuration. `login_token`: see `ApiStart`.
 
     The API is stopped first, so that no command comes any more; then the hub, so that nothing more happens that the job
     manager would not hear; then the job manager, which writes the state of all jobs. The hub does not live as a whole:
@@ -63,7 +63,8 @@ def processes(config: Config, *, version: str, listener_fd: int) -> list[Process
     store = StoreSettings(peers=os.path.join(daemon.state, PEERS_FILE), folders=daemon.folders)
     jobs = (os.path.join(daemon.state, JOBS_FILE), job_policy(config), version)
     absent = {} if account is not None else {_SESSION: NO_ACCOUNT}
-    api = ApiStart(settings=settings, listener=InheritedFd(listener_fd), absent=absent)
+    listener = InheritedFd(listener_fd)
+    api = ApiStart(settings=settings, listener=listener, absent=absent, login_token=login_token)
     specs = [
         ProcessSpec(process=_API, builder="actors.api.process:build", settings=api, stop_rank=0, whole=True, **common),
         ProcessSpec(

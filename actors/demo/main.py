@@ -76,6 +76,11 @@ MIRRORS: dict[str, tuple[str, MirrorBehavior]] = {
 
 def demo(options: DemoOptions) -> int:
     """Run ``demo`` and return the exit code."""
+    if options.page:
+        from actors.demo.page import page_demo
+
+        users = {name: behavior for name, (_, behavior) in USERS.items()}
+        return page_demo(options, users, {name: behavior for name, (_, behavior) in MIRRORS.items()})
     with ExitStack() as leaving:
         folder = leaving.enter_context(tempfile.TemporaryDirectory(prefix="shoal-demo-"))
         wanted, sha256 = (demo_mirrors if options.kind == "http" else demo_users)(options, folder, leaving)

@@ -50,6 +50,7 @@ class Actions:
 
 
 _EPILOG: Final = "\b\nExit codes:\n" + "\n".join(f"{code.value:>5}  {words}" for code, words in MEANINGS.items())
+Page = Annotated[bool, option("--page", help="Run a daemon and open its page.")]
 Version = Annotated[bool, option("--version", help="Show the version.")]
 VerifyJson = Annotated[bool, option("--json", help="One JSON object on stdout.")]
 LogJson = Annotated[bool, option("--log-json", help="One JSON object a line on stderr.")]
@@ -106,12 +107,12 @@ def _local_commands(actions: Actions) -> list[Callable[..., None]]:
         raise typer.Exit(actions.search(options))
 
     @spread
-    def demo(*, kind: Kind = "soulseek", loudness: Loudness) -> None:
+    def demo(*, kind: Kind = "soulseek", page: Page = False, loudness: Loudness) -> None:
         """Search and fetch from users good and bad, played here; no network, no account.
 
         Starts a Soulseek network (or mirrors) on this machine with a generated file, and checks what came.
         """
-        options = DemoOptions(kind=kind, json=loudness.json, quiet=loudness.quiet, verbose=loudness.verbose)
+        options = DemoOptions(kind=kind, page=page, json=loudness.json, quiet=loudness.quiet, verbose=loudness.verbose)
         raise typer.Exit(actions.demo(options))
 
     def verify(path: PartPath, checksum: Checksum = "", json: VerifyJson = False) -> None:

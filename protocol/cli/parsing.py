@@ -82,9 +82,10 @@ class SearchOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoOptions:
-    """Options of the demonstration."""
+    """Options of the demonstration. `page`: with a daemon and its page instead of a download here."""
 
     kind: str
+    page: bool = False
     json: bool
     quiet: bool
     verbose: bool

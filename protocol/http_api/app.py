@@ -23,31 +23,34 @@ from typing import Final
 
 from fastapi import APIRouter, FastAPI
 
-from protocol.http_api import errors, login, monitoring, openapi
+from protocol.http_api import errors, login, monitoring, openapi, page_files
 from protocol.http_api.events import hook_runner
 from protocol.http_api.events import routes as events
 from protocol.http_api.gateway import Gateway
 from protocol.http_api.middleware.authorization import Authorization
 from protocol.http_api.middleware.request_guard import RequestGuard
 from protocol.http_api.middleware.request_scope import PathNormalization
-from protocol.http_api.native import downloads, jobs, soulseek
+from protocol.http_api.native import downloads, jobs, live, soulseek, wishlist
 from protocol.http_api.slskd import application, searches, users
 from protocol.http_api.slskd import downloads as transfers
 from protocol.model.version import program_version
 
 ROUTERS: Final[tuple[Callable[[Gateway], APIRouter], ...]] = (
+    page_files.router,
     monitoring.router,
     login.router,
     events.router,
+    live.router,
     downloads.router,
     jobs.router,
     soulseek.router,
+    wishlist.router,
     application.router,
     searches.router,
     users.router,
     transfers.router,
 )
-TASKS: Final[tuple[Callable[[Gateway], Awaitable[None]], ...]] = (hook_runner.run_hooks,)
+TASKS: Final[tuple[Callable[[Gateway], Awaitable[None]], ...]] = (hook_runner.run_hooks, wishlist.search_wishes)
 
 
 def build_app(gateway: Gateway) -> FastAPI:

@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from protocol.config.settings import Settings, settings_of
+from protocol.http_api.login_state import OneTimeTokens
 from protocol.messages import (
     ConfigureGateway,
     ContributorsListed,
@@ -184,6 +185,7 @@ class Gateway:
     - `health`: what the others reported, a few seconds ago
     - `closing`: set when the daemon stops; a handler that holds a request open ends it then
     - `at_close`: called when that happens
+    - `login_tokens`: of links that log a browser in
     """
 
     def __init__(
@@ -198,6 +200,7 @@ class Gateway:
         self.health: dict[str, HealthReported] = {}
         self.closing: Final = asyncio.Event()
         self.at_close: Final[list[Callable[[], None]]] = []
+        self.login_tokens: Final = OneTimeTokens()
         self._configuration = b""
         self._next_number = first_number
         self._pending: dict[int, PendingRequest] = {}

@@ -1,20 +1,25 @@
 """Health checks (``/health``, ``/health/ready``) and Prometheus metrics (``/metrics``), collected at each request."""
 
+import shutil
 from collections.abc import Iterator
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
 from protocol.http_api.gateway import ASK_S, Answer, Gateway, RefusedError, UnavailableError
+from protocol.http_api.login import WhoAmI, who_is
+from protocol.http_api.middleware.authorization import Caller, caller
 from protocol.http_api.openapi import refusals
-from protocol.messages import GetCounts
+from protocol.http_api.schema_base import Count, Number, ResponseModel, Text
+from protocol.messages import GetCounts, HealthReported
 from protocol.messages.addresses import JOB_MANAGER
 from protocol.model.job_records import STATES
 from protocol.model.job_views import Counts
+from protocol.model.limits import STOPS_PER_DAY
 
 READY_S_MAX: Final = 2.0
 _COUNTERS: Final = {
@@ -46,6 +51,53 @@ class Alive(BaseModel):
     """The API's process lives."""
 
     status: Literal["alive"] = Field(default="alive", description="Always alive.")
+
+
+class ProcessStatus(ResponseModel):
+    """One process of the daemon."""
+
+    name: Text = Field(description="Name of the process.")
+    up: bool = Field(description="Whether it runs.")
+    detail: Text = Field(description="Why it does not run; empty when it does.")
+    pid: Count = Field(description="Its number in the system; 0 when it does not run.")
+    restarts: Count = Field(description="How often it was restarted.")
+    age_s: Number = Field(description="Seconds since it was started.")
+    cpu_s: Number = Field(description="Processor seconds since then.")
+    memory_bytes: Count = Field(description="Memory, with shared pages divided among the processes.")
+    fds: Count = Field(description="Open file descriptors.")
+    threads: Count = Field(description="Threads.")
+
+
+class LimitWindow(ResponseModel):
+    """A time of the week with another limit."""
+
+    days: Annotated[list[Count], Field(max_length=7)] = Field(description="Days on which it begins; 0 is Monday.")
+    begin_minute: Count = Field(description="Minute of the day, local time, when it begins.")
+    end_minute: Count = Field(description="Minute when it ends, perhaps on the next day.")
+    limit: Count = Field(validation_alias="limit_bytes_s", description="Limit in bytes a second; 0: none.")
+
+
+class Status(ResponseModel):
+    """The daemon at a glance."""
+
+    caller: WhoAmI = Field(description="Who is asking.")
+    login: Text = Field(description="State of the Soulseek login; none: without an account, or not known yet.")
+    login_detail: Text = Field(description="Why it is so, in words; may be empty.")
+    username: Text = Field(description="Name of the Soulseek account; empty without one.")
+    server: Text = Field(description="Its server; empty without an account.")
+    counts: dict[str, Count] = Field(description="Number of jobs in each state.")
+    received_bytes: Count = Field(description="Bytes of files that came from sources, since the installation.")
+    refetched_bytes: Count = Field(description="Of them, those that came more than once.")
+    stops: Count = Field(description="Times a source was stopped before the end of its file.")
+    rate_bytes_s: Number = Field(description="Bytes a second that come now.")
+    limit: Count = Field(description="Limit of all jobs in bytes a second; 0: none.")
+    limit_configured: Count = Field(description="The limit that the configuration names outside of the schedule.")
+    schedule: Annotated[list[LimitWindow], Field(max_length=1000)] = Field(description="Other limits by time.")
+    downloads: Text = Field(description="Folder of downloads.")
+    disk_free_bytes: Count = Field(description="Free bytes there.")
+    disk_bytes: Count = Field(description="Size of that file system.")
+    stops_per_day: Count = Field(description="How often one user may be stopped in a day.")
+    processes: Annotated[list[ProcessStatus], Field(max_length=100)] = Field(description="Processes of the daemon.")
 
 
 class Readiness(BaseModel):
@@ -84,6 +136,12 @@ def router(gateway: Gateway) -> APIRouter:
             return Readiness(status="unavailable", login=login, detail=str(error))
         return Readiness(status="ready", login=login)
 
+    @routes.get(
+        "/api/v0/multisource/status", summary="The daemon at a glance", tags=["multisource"], responses=refusals()
+    )
+    async def get_status(who: Annotated[Caller, Depends(caller)]) -> Status:
+        return _status(gateway, (await _counts(gateway)).row(Counts), who)
+
     content = {"text/plain": {"schema": {"type": "string"}}}
 
     @routes.get(
@@ -103,6 +161,47 @@ def router(gateway: Gateway) -> APIRouter:
 
 async def _counts(gateway: Gateway, *, wait_s: float = ASK_S) -> Answer:
     return await gateway.ask(JOB_MANAGER, GetCounts(), wait_s=wait_s)
+
+
+def _status(gateway: Gateway, counts: Counts, who: Caller) -> Status:
+    settings, session = gateway.settings, gateway.session
+    try:
+        disk = shutil.disk_usage(settings.daemon.downloads)
+        total, free = disk.total, disk.free
+    except OSError:
+        total = free = 0
+    account = settings.account
+    return Status(
+        caller=who_is(who),
+        login=session.state if session is not None else "none",
+        login_detail=session.detail if session is not None else "",
+        username=account.username,
+        server=f"{account.server_host}:{account.server_port}" if account.server_host else "",
+        counts={state: getattr(counts, state) for state in STATES},
+        received_bytes=counts.received_bytes,
+        refetched_bytes=counts.refetched_bytes,
+        stops=counts.stops,
+        rate_bytes_s=counts.rate_bytes_s,
+        limit=max(0, counts.limit_bytes_s),
+        limit_configured=settings.limits.limit_bytes_s,
+        schedule=[LimitWindow.model_validate(window) for window in settings.limits.schedule],
+        downloads=settings.daemon.downloads,
+        disk_free_bytes=free,
+        disk_bytes=total,
+        stops_per_day=STOPS_PER_DAY,
+        processes=[
+            *(
+                ProcessStatus(name=name, up=True, detail="", **_figures(health))
+                for name, health in gateway.health.items()
+            ),
+            *(ProcessStatus(name=name, up=False, detail=why, **_figures(None)) for name, why in gateway.away.items()),
+        ],
+    )
+
+
+def _figures(health: HealthReported | None) -> dict[str, Any]:
+    names = ("pid", "restarts", "age_s", "cpu_s", "memory_bytes", "fds", "threads")
+    return {name: getattr(health, name) if health is not None else 0 for name in names}
 
 
 class _Snapshot:

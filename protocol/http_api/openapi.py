@@ -7,7 +7,7 @@ from fastapi import APIRouter, FastAPI
 from pydantic import BaseModel, Field
 
 from protocol.http_api.errors import NATIVE
-from protocol.http_api.middleware.authorization import ANONYMOUS
+from protocol.http_api.middleware.authorization import is_anonymous
 
 ERRORS: Final = {
     400: "Something in the request is wrong; field says what.",
@@ -139,7 +139,7 @@ def _complete_operation(path: str, method: str, operation: dict[str, Any]) -> No
             response.setdefault("headers", RETRY)
         if response.get("description") == "Successful Response":
             response["description"] = f"{operation.get('summary', '')}."
-    if (method, path) in ANONYMOUS:
+    if is_anonymous(method, path):
         operation["security"] = []
     for parameter in operation.get("parameters", ()):
         parameter["schema"].pop("title", None)

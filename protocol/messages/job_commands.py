@@ -5,6 +5,7 @@ id (a UUID as text); `number` is what the hub calls one attempt at it, another o
 """
 
 from protocol.messages.base import Message, Request
+from protocol.model.job_records import Wish
 from protocol.model.job_spec import JobSpec
 
 UNCHANGED = -1
@@ -131,7 +132,7 @@ class ListJobs(Request, tag=97):
     removed: bool
     """Those too that are no longer listed by default."""
     order: str
-    """``newest`` first, or ``queue``: as they will be started."""
+    """``newest``, ``oldest`` or ``largest`` first, by ``name`` or ``folder``, or ``queue``: as they will be started."""
     offset: int
     limit: int
 
@@ -223,6 +224,22 @@ class ConfigureGateway(Message, tag=121):
 
     part: bytes
     last: bool
+
+
+class ListWishes(Request, tag=139):
+    """List the wishlist. Answered by `Wish` rows, the oldest first."""
+
+
+class PutWish(Request, tag=140):
+    """Store a wish, in the place of one with the same id. Answered by no rows, once it is safe."""
+
+    wish: Wish
+
+
+class DeleteWish(Request, tag=141):
+    """Take a wish off the list. Answered by no rows; the total is how many there were."""
+
+    id: str
 
 
 class SetBookmark(Request, tag=122):

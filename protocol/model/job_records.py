@@ -139,6 +139,24 @@ class ManifestRange(Value):
     url: str
 
 
+class Wish(Value):
+    """A file that is wished for: words that are searched for from time to time until users have it."""
+
+    id: str
+    term: str
+    download: bool
+    """Create a job when it is found."""
+    created_ms: int
+    searched_ms: int = 0
+    """The latest search; 0 when there was none."""
+    found_ms: int = 0
+    """When users first had it; 0 when they have not."""
+    found: int = 0
+    """Number of files that users had then."""
+    job: str = ""
+    """Id of the job that was created then, empty without one."""
+
+
 class EventEntry(Value):
     """A stored event, as in `EventOccurred`."""
 

@@ -38,6 +38,7 @@ RATE_HELP: Final = (
 )
 Rate = Annotated[str, argument("RATE", RATE_HELP)]
 OfJob = Annotated[str, option("--job", metavar="ID", help="Only for this job.", autocompletion=complete_ids)]
+OnlyLink = Annotated[bool, option("--link", help="Print the link instead.")]
 Everything = Annotated[bool, option("--verbose", "-v", help="Also each time the standing of a source changes.")]
 EventsJson = Annotated[bool, option("--json", help="Each event as one JSON object a line.")]
 
@@ -48,7 +49,7 @@ def daemon_commands(digest: Callable[[str, str], str], *, epilog: str) -> Mappin
 
     app = typer.Typer(rich_markup_mode=None, add_completion=False)
     commands = {"jobs": jobs, "job": job, **{name: _action_command(name) for name in ACTIONS}, "why": why}
-    commands |= {"limit": limit, "monitor": monitor}
+    commands |= {"limit": limit, "monitor": monitor, "open": open_page}
     for name, command in commands.items():
         app.command(name, epilog=epilog)(command)
     app.add_typer(pool_group(epilog), name="pool")
@@ -89,6 +90,22 @@ def job(*, id: Id, loudness: Loudness, link: Link) -> None:
 
     with linked(link) as daemon:
         raise typer.Exit(follow(daemon, daemon.job(daemon.find_job(id), drawn=False), loudness))
+
+
+@spread
+def open_page(*, show: OnlyLink = False, link: Link) -> None:
+    """Open the daemon's page in a browser, logged in.
+
+    The link works once, within ten minutes, on the daemon's own machine.
+    """
+    import webbrowser
+
+    from protocol.client.http_client import ROOT
+
+    with linked(link) as daemon:
+        address = daemon.access.url + daemon.ask("POST", f"{ROOT}/session/link")["path"]
+    if show or not webbrowser.open(address):
+        say_line(address)
 
 
 def _action_command(action: str) -> Callable[..., None]:

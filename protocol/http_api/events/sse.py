@@ -18,7 +18,9 @@ from protocol.model.job_records import EventEntry
 
 BEAT_S: Final = 15.0
 """Silence after which a comment line is sent: proxies close idle connections."""
+BEAT: Final = b": beat\n\n"
 RETRY_MS: Final = 2000
+HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
 class Filter:
@@ -44,8 +46,7 @@ class EventStream(StreamingResponse):
         self._gateway = gateway
         self._filter = selected
         self._last = last
-        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        super().__init__(iter(()), media_type="text/event-stream", headers=headers)
+        super().__init__(iter(()), media_type="text/event-stream", headers=HEADERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the stream. Raises `RefusedError` before it begins when too many listen."""
@@ -69,7 +70,7 @@ class EventStream(StreamingResponse):
                     if self._filter(event):
                         yield _lines(event)
                 if silent:
-                    yield b": beat\n\n"
+                    yield BEAT
         except UnavailableError:
             return
 

@@ -17,28 +17,53 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from protocol.config.settings import ADMINISTRATOR, READ_ONLY, READ_WRITE, ROLES, ApiKey, ApiSettings, Settings
 from protocol.http_api.errors import error_response
 from protocol.http_api.gateway import Gateway, RefusedError
-from protocol.http_api.middleware.request_scope import client_address, header, is_in
+from protocol.http_api.middleware.request_scope import client_address, header, header_values, is_in
 
+SESSION: Final = "/api/v0/multisource/session"
+"""Path of the page's login, where every caller may also log out."""
 ANONYMOUS: Final = {
+    ("GET", "/"),
+    ("GET", "/docs"),
+    ("POST", SESSION),
     ("GET", "/health"),
     ("GET", "/health/ready"),
     ("POST", "/api/v0/session"),
     ("GET", "/api/v0/session/enabled"),
 }
+PAGE: Final = "/page/"
+"""Where the page's files are, which hold no secret."""
 READING: Final = ("GET", "HEAD", "OPTIONS")
 _CALLER: Final = "shoal.caller"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """The authenticated client. `kind`: ``key``, ``session``, or ``open`` where authentication is off."""
+    """The authenticated client.
+
+    `kind`: ``key``, ``session``, or ``open`` where authentication is off. `ends_s`: of a session, else 0.
+    """
 
     name: str
     role: str
     kind: str
+    ends_s: int = 0
 
     def may(self, role: str) -> bool:
         return ROLES.index(self.role) >= ROLES.index(role)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A login session: a signed token (JWT, HS256) that lasts some days.
+
+    `key`: mark of the API key that it was begun with, empty: with the password or a link.
+    """
+
+    name: str
+    role: str
+    begun_s: int
+    ends_s: int
+    key: str = ""
 
 
 class Authorization:
@@ -49,7 +74,7 @@ class Authorization:
         self._gateway: Final = gateway
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (scope["method"].replace("HEAD", "GET"), scope["path"]) not in ANONYMOUS:
+        if scope["type"] == "http" and not is_anonymous(scope["method"].replace("HEAD", "GET"), scope["path"]):
             try:
                 scope[_CALLER] = self._authorized(scope)
             except RefusedError as refused:
@@ -62,10 +87,25 @@ class Authorization:
 
     def _authorized(self, scope: Scope) -> Caller:
         caller = authenticated(scope, self._gateway.settings)
-        needed = READ_ONLY if scope["method"] in READING else READ_WRITE
+        needed = READ_ONLY if scope["method"] in READING or scope["path"] == SESSION else READ_WRITE
         if not caller.may(needed):
             raise RefusedError("forbidden", "", f"this needs the role {needed}, yours is {caller.role}")
         return caller
+
+
+def is_anonymous(method: str, path: str) -> bool:
+    """Return whether this may be asked without a key or session."""
+    return (method, path) in ANONYMOUS or (method == "GET" and path.startswith(PAGE))
+
+
+def cookie_name(settings: Settings) -> str:
+    """Return the name of the page's cookie: another one for each daemon, as browsers ignore ports."""
+    return f"shoal_{hashlib.sha256(settings.jwt_key).hexdigest()[:8]}"
+
+
+def _cookie(scope: Scope, name: str) -> str:
+    pairs = (pair.strip().partition("=") for pair in "; ".join(header_values(scope, b"cookie")).split(";"))
+    return next((value for key, _, value in pairs if key == name), "")
 
 
 def authenticated(scope: Scope, settings: Settings) -> Caller:
@@ -76,27 +116,38 @@ def authenticated(scope: Scope, settings: Settings) -> Caller:
     word = header(scope, b"x-api-key")
     if not word:
         scheme, _, word = header(scope, b"authorization").partition(" ")
-        word = word.strip() if scheme.lower() == "bearer" else ""
+        word = word.strip() if scheme.lower() == "bearer" else _cookie(scope, cookie_name(settings))
     if not word:
         raise RefusedError("unauthorized", "", "an API key or a session is needed")
     session = read_session(settings, word) if word.count(".") == 2 else None
-    if session is not None:
-        return Caller(name=session.name, role=session.role, kind="session")
-    key = _key_of(word, api.keys)
+    key = key_of(word, api.keys) if session is None else _key_behind(session, api.keys)
+    if session is not None and not session.key:
+        return Caller(name=session.name, role=session.role, kind="session", ends_s=session.ends_s)
     if key is None:
         raise RefusedError("unauthorized", "", "no such API key, no such session")
     if not is_in(client_address(scope, api.proxies), key.networks):
         raise RefusedError("forbidden", "", "this API key may not be used from here")
+    if session is not None:
+        return Caller(name=key.name, role=key.role, kind="session", ends_s=session.ends_s)
     return Caller(name=key.name, role=key.role, kind="key")
 
 
-def _key_of(word: str, keys: Iterable[ApiKey]) -> ApiKey | None:
+def key_of(word: str, keys: Iterable[ApiKey]) -> ApiKey | None:
     """Return the key that matches, compared with all of them in constant time."""
     found = None
     for key in keys:
         if is_key(word, key.key):
             found = key
     return found
+
+
+def _key_behind(session: Session, keys: Iterable[ApiKey]) -> ApiKey | None:
+    """Return the key that a session was begun with; None when it is configured no more."""
+    return next((key for key in keys if _mark_of(key) == session.key), None) if session.key else None
+
+
+def _mark_of(key: ApiKey) -> str:
+    return _digest(key.key).hex()[:32]
 
 
 def caller(request: Request) -> Caller:
@@ -112,39 +163,40 @@ def administrator(request: Request) -> None:
         raise RefusedError("forbidden", "", f"this needs the role {ADMINISTRATOR}, yours is {who.role}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
-    """A login session: a signed token (JWT, HS256) that lasts some days."""
+def new_session(settings: Settings, name: str, *, now_s: int, key: ApiKey | None = None) -> Session:
+    """Return a session that begins now."""
+    return Session(
+        name=name,
+        role=key.role if key is not None else ADMINISTRATOR,
+        begun_s=now_s,
+        ends_s=now_s + settings.api.session_s,
+        key=_mark_of(key) if key is not None else "",
+    )
 
-    name: str
-    role: str
-    begun_s: int
-    ends_s: int
 
-
-def begin_session(settings: Settings, name: str, *, now_s: int) -> tuple[str, Session]:
-    """Return a new session's token and its content."""
-    session = Session(name=name, role=ADMINISTRATOR, begun_s=now_s, ends_s=now_s + settings.api.session_s)
+def token_of(settings: Settings, session: Session) -> str:
+    """Return the token of a session."""
     claims = {
         "name": session.name,
         "role": session.role,
         "iat": session.begun_s,
         "nbf": session.begun_s,
         "exp": session.ends_s,
+        **({"key": session.key} if session.key else {}),
     }
-    return jwt.encode(claims, _key(settings), algorithm="HS256"), session
+    return jwt.encode(claims, _key(settings), algorithm="HS256")
 
 
 def read_session(settings: Settings, token: str) -> Session | None:
     """Return the content of a token; None when it is not ours, expired, or of another password."""
     try:
         claims = jwt.decode(token, _key(settings), algorithms=["HS256"], options={"require": ["exp", "nbf", "iat"]})
-        name, role = claims["name"], claims["role"]
+        name, role, key = claims["name"], claims["role"], claims.get("key", "")
     except (jwt.PyJWTError, KeyError, ValueError, RecursionError):
         return None
-    if role not in ROLES or not isinstance(name, str):
+    if role not in ROLES or not isinstance(name, str) or not isinstance(key, str):
         return None
-    return Session(name=name, role=role, begun_s=int(claims["nbf"]), ends_s=int(claims["exp"]))
+    return Session(name=name, role=role, begun_s=int(claims["nbf"]), ends_s=int(claims["exp"]), key=key)
 
 
 def is_password(api: ApiSettings, name: str, password: str) -> bool:

@@ -39,17 +39,23 @@ def chunk_map(stored: Iterable[Owned], leased: Iterable[Owned], chunk_count: int
 
 def _laid(stored: list[Owned], leases: list[Owned], chunk_count: int) -> Iterator[MapRange]:
     at = 0
+    over = 0  # leases before this index end before `at`
     for first, stop, source in (*stored, (chunk_count, chunk_count, UNKNOWN)):
         first, stop = max(at, min(first, chunk_count)), min(stop, chunk_count)
         if at < first:
-            yield from _gap(at, first, leases)
+            while over < len(leases) and leases[over][1] <= at:
+                over += 1
+            yield from _gap(at, first, leases, over)
         if first < stop:
             yield MapRange(first, stop - first, "stored", source)
         at = max(first, stop)
 
 
-def _gap(at: int, end: int, leases: list[Owned]) -> Iterator[MapRange]:
-    for first, stop, source in leases:
+def _gap(at: int, end: int, leases: list[Owned], begin: int) -> Iterator[MapRange]:
+    for index in range(begin, len(leases)):
+        first, stop, source = leases[index]
+        if first >= end:
+            break
         first, stop = max(at, first), min(stop, end)
         if first >= stop:
             continue

@@ -154,6 +154,21 @@ class JobDetail(Job):
     )
 
 
+class NotDone(ResponseModel):
+    """A job that a command was refused for."""
+
+    id: Id = Field(description="The job.")
+    kind: Text = Field(description="As in an error: unknown, conflict ...")
+    detail: Text = Field(description="One line for people.")
+
+
+class BulkDone(ResponseModel):
+    """Outcome of a command to many jobs."""
+
+    done: Annotated[list[Job], Field(max_length=PAGE_MAX)] = Field(description="Those that did it, as they are now.")
+    failed: Annotated[list[NotDone], Field(max_length=PAGE_MAX)] = Field(description="Those that did not.")
+
+
 class Bottleneck(ResponseModel):
     """One thing that holds a job back."""
 

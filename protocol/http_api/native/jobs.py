@@ -1,5 +1,6 @@
 """Routes of jobs: list, detail, explanation, timeline, manifest; commands to a job and its sources."""
 
+import asyncio
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Body, Query, Response
@@ -8,7 +9,7 @@ from protocol.http_api.gateway import Gateway, RefusedError
 from protocol.http_api.native import job_schemas as schemas
 from protocol.http_api.native import serializers, validation
 from protocol.http_api.native.downloads import add_sources
-from protocol.http_api.native.order_schemas import MoreSources, Tuning
+from protocol.http_api.native.order_schemas import BulkOrder, MoreSources, Tuning
 from protocol.http_api.native.queries import ROOT, ask_manager, detail, full_detail, owned_ranges
 from protocol.http_api.openapi import TOTAL, add_route, refusals
 from protocol.http_api.params import PAGE, Flag, JobId, Limit, Offset, Text, User
@@ -36,12 +37,18 @@ States = Annotated[
 Origin = Annotated[
     str, Query(description="Only those of this origin (multisource, slskd, cli); empty: all.", max_length=20)
 ]
-Order = Annotated[Literal["newest", "queue"], Query(description="newest first, or queue: as they will be started.")]
+Order = Annotated[
+    Literal["newest", "oldest", "queue", "name", "largest", "folder"],
+    Query(description="newest or oldest or largest first, by name or folder, or queue: as they will be started."),
+]
 Removed = Annotated[Flag, Query(description="Also those that were removed from lists.")]
 WithMap = Annotated[Flag, Query(alias="chunkMap", description="Whether the chunk map is wanted.")]
 Source = Annotated[int, Query(description="Number of the source in the job.", ge=0, le=COUNT_MAX)]
 Banned = Annotated[Flag, Query(description="Ban it: nor may a search bring it back. Otherwise it is only dropped.")]
 RunsLimit = Annotated[int, Query(description="Ranges on a page.", ge=1, le=schemas.MAP_RUNS_MAX)]
+
+AT_ONCE_MAX: Final = 100
+"""Commands of one request that the job manager has at the same time; it commits together what comes together."""
 
 
 def router(gateway: Gateway) -> APIRouter:
@@ -59,6 +66,7 @@ def router(gateway: Gateway) -> APIRouter:
         ("POST", "/jobs/{id}/resume", jobs.resume_job, "Put a paused job back into the queue", schemas.Job, of_state),
         ("POST", "/jobs/{id}/cancel", jobs.cancel_job, "End a job", schemas.Job, of_state),
         ("POST", "/jobs/{id}/retry", jobs.retry_job, "Put a failed or cancelled job back", schemas.Job, of_state),
+        ("POST", "/jobs/bulk", jobs.command_jobs, "One command to many jobs", schemas.BulkDone, refusals()),
         ("POST", "/jobs/{id}/sources", jobs.add_sources, "Give a job more sources", schemas.JobDetail, of_state),
         ("DELETE", "/jobs/{id}/sources", jobs.drop_source, "Drop or ban one source", schemas.JobDetail, of_state),
         ("GET", "/jobs/{id}/why", jobs.get_why, "What holds a job back now, in words", schemas.Why, one),
@@ -111,13 +119,26 @@ class _Jobs:
 
     async def tune_job(self, id: JobId, tuning: Annotated[Tuning, Body()]) -> schemas.Job:
         """What is left out stays as it is."""
-        limit = UNCHANGED if tuning.limit is None else tuning.limit
-        priority = UNCHANGED if tuning.priority is None else tuning.priority
-        return await self._order(UpdateJob(id=id.lower(), limit_bytes_s=limit, priority=priority))
+        return await self._order(_update(tuning, id.lower()))
 
     async def delete_job(self, id: JobId) -> schemas.Job:
         """The answer is its last state. Its part file goes too; the finished file stays."""
         return await self._order(DeleteJob(id=id.lower()))
+
+    async def command_jobs(self, order: Annotated[BulkOrder, Body()]) -> schemas.BulkDone:
+        """Each is done or refused for itself."""
+        done, failed = list[schemas.Job](), list[schemas.NotDone]()
+
+        async def one(id: str) -> None:
+            try:
+                done.append(await self._order(_command(order, id.lower())))
+            except RefusedError as refused:
+                failed.append(schemas.NotDone(id=id.lower(), kind=refused.kind, detail=refused.detail))
+
+        ids = list(dict.fromkeys(order.ids))
+        for first in range(0, len(ids), AT_ONCE_MAX):
+            await asyncio.gather(*map(one, ids[first : first + AT_ONCE_MAX]))
+        return schemas.BulkDone(done=done, failed=failed)
 
     async def pause_job(self, id: JobId) -> schemas.Job:
         """It goes on from there when it is resumed."""
@@ -175,3 +196,25 @@ class _Jobs:
 
     async def _order(self, request: Request) -> schemas.Job:
         return serializers.job((await ask_manager(self._gateway, request)).row(JobView))
+
+
+def _update(tuning: Tuning | BulkOrder, id: str) -> UpdateJob:
+    limit = UNCHANGED if tuning.limit is None else tuning.limit
+    priority = UNCHANGED if tuning.priority is None else tuning.priority
+    return UpdateJob(id=id, limit_bytes_s=limit, priority=priority)
+
+
+def _command(order: BulkOrder, id: str) -> Request:
+    match order.action:
+        case "pause":
+            return PauseJob(id=id)
+        case "resume":
+            return ResumeJob(id=id)
+        case "cancel":
+            return CancelJob(id=id, removed=False)
+        case "retry":
+            return RetryJob(id=id)
+        case "delete":
+            return DeleteJob(id=id)
+        case "update":
+            return _update(order, id)

@@ -7,8 +7,10 @@ from pydantic import Field, WrapValidator
 from protocol.http_api.schema_base import (
     BARE_HASH,
     CHECKSUM,
+    PAGE_MAX,
     SIZE_MAX,
     SOURCES_MAX,
+    UUID,
     WHOLE,
     ChunkSize,
     FileName,
@@ -29,6 +31,10 @@ SEARCH_MS_MIN: Final = 1000
 SEARCH_MS_MAX: Final = 120_000
 
 Mode = Literal["swarm", "queue", "failover", "race"]
+JobId = Annotated[
+    str,
+    Field(pattern=UUID, min_length=36, max_length=36, examples=["3f0c9f0e-6a2b-4b44-9d5c-0d9a3c1e7f00"]),
+]
 SearchedSize = Annotated[int, Field(ge=1, le=SIZE_MAX), WHOLE]
 SearchTimeout = Annotated[int, Field(ge=SEARCH_MS_MIN, le=SEARCH_MS_MAX), WHOLE]
 
@@ -138,6 +144,17 @@ class Tuning(RequestModel):
 
     limit: Rate | None = Field(default=None, description="Limit in bytes a second from now on; 0: none.")
     priority: Priority | None = Field(default=None, description="Its priority in the queue from now on.")
+
+
+class BulkOrder(RequestModel):
+    """One command to many jobs."""
+
+    action: Literal["pause", "resume", "cancel", "retry", "delete", "update"] = Field(
+        description="As the commands to one job; update: limit and priority."
+    )
+    ids: Annotated[list[JobId], Field(min_length=1, max_length=PAGE_MAX)] = Field(description="Ids of the jobs.")
+    limit: Rate | None = Field(default=None, description="With update: limit in bytes a second; null: as it is.")
+    priority: Priority | None = Field(default=None, description="With update: priority; null: as it is.")
 
 
 class MoreSources(RequestModel):

@@ -5,7 +5,16 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from protocol.http_api.schema_base import PAGE_MAX, Count, MaybeMoment, MaybeText, Number, ResponseModel, Text
+from protocol.http_api.schema_base import (
+    PAGE_MAX,
+    Count,
+    MaybeCount,
+    MaybeMoment,
+    MaybeText,
+    Number,
+    ResponseModel,
+    Text,
+)
 
 HITS_TOLD_MAX: Final = 500
 FILES_TOLD_MAX: Final = 100_000
@@ -20,6 +29,10 @@ class Holder(ResponseModel):
     slots_free: bool = Field(description="Whether the user would send at once.")
     queue_length: Count = Field(description="How many wait before us.")
     speed_bytes_s: Count = Field(description="What the user advertises; 0: nothing.")
+    bit_rate: MaybeCount = Field(description="kbit/s as the user reports; null when not.")
+    duration: MaybeCount = Field(description="Seconds as the user reports; null when not.")
+    sample_rate: MaybeCount = Field(description="Hz as the user reports; null when not.")
+    bit_depth: MaybeCount = Field(description="Bits of a sample as the user reports; null when not.")
 
 
 class FileMatch(ResponseModel):

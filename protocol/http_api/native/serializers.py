@@ -117,6 +117,10 @@ def holders(found: FileMatch) -> list[peers.Holder]:
             slots_free=hit.slots_free,
             queue_length=min(hit.queue_length, COUNT_MAX),
             speed_bytes_s=min(hit.speed_bytes_s, COUNT_MAX),
+            bit_rate=hit.bit_rate_kbit_s,
+            duration=hit.duration_s,
+            sample_rate=hit.sample_rate_hz,
+            bit_depth=hit.bit_depth,
         )
         for hit in found.ranked()[: peers.HITS_TOLD_MAX]
     ]

@@ -61,7 +61,7 @@ SearchTimeout = Annotated[
 def router(gateway: Gateway) -> APIRouter:
     """Build these routes."""
     routes = APIRouter(prefix=ROOT, tags=["multisource"])
-    users = _Users(gateway)
+    users = Users(gateway)
     paged: dict[int | str, dict[str, Any]] = {200: {"headers": TOTAL, "description": "A page of them."}}
     for method, path, handler, summary, model, responses in (
         ("GET", "/search", users.search, "Search Soulseek users", schemas.Found, {**paged, **refusals(409)}),
@@ -77,7 +77,7 @@ def router(gateway: Gateway) -> APIRouter:
     return routes
 
 
-class _Users:
+class Users:
     """Handlers of these routes."""
 
     def __init__(self, gateway: Gateway) -> None:
@@ -156,6 +156,14 @@ class _Users:
         answer = await self._gateway.ask(JOB_MANAGER, SetTotalLimit(limit_bytes_s=limit_bytes_s))
         return serializers.limit(answer.row(Counts))
 
+    def checked_term(self, term: str) -> str:
+        """Return the words to search for. Refuses none, and any without an account."""
+        term = " ".join(term.split())
+        if not term:
+            raise RefusedError("invalid", "searchText", "there is no word to search for")
+        self._need_account()
+        return term
+
     def _need_account(self) -> None:
         """Refuse without an account: no retry will help, unlike after a crash of the session."""
         why = self._gateway.away.get(split_address(SESSION)[0], "")
@@ -169,10 +177,7 @@ class _Users:
 
     async def _searched(self, term: str, wait_s: float) -> tuple[FileMatches, int]:
         """Return ``(matches, hits)``. Raises `UnavailableError` when the search did not end."""
-        term = " ".join(term.split())
-        if not term:
-            raise RefusedError("invalid", "searchText", "there is no word to search for")
-        self._need_account()
+        term = self.checked_term(term)
         targets, hits = FileMatches(), 0
         loop = asyncio.get_running_loop()
         due_s = loop.time() + wait_s + SEARCH_GRACE_S

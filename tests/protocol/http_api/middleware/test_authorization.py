@@ -5,11 +5,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import jwt
 import pytest
 
 from protocol.config.settings import ADMINISTRATOR, READ_ONLY, READ_WRITE, ApiKey, Settings
-from protocol.http_api.login import ADDRESSES_MAX, OF_ALL_MAX, OF_ONE_MAX, WINDOW_S, LoginThrottle
+from protocol.http_api.login_state import (
+    ADDRESSES_MAX,
+    OF_ALL_MAX,
+    OF_ONE_MAX,
+    TOKEN_S,
+    TOKENS_MAX,
+    WINDOW_S,
+    LoginThrottle,
+    OneTimeTokens,
+)
 from protocol.http_api.middleware import authorization
 from protocol.messages import ProcessLost
 from tests.protocol.http_api.serving import Api, open_settings, serving
@@ -43,7 +53,7 @@ def test_without_a_key_nothing_is_told_but_whether_we_live_and_how_to_log_in(api
     api.say(ProcessLost(process="jobs", detail="not there", restart_s=-1.0))
     assert api.client.get("/health/ready").status_code == 503
     assert api.client.get("/api/v0/session/enabled").json() is True
-    for path in ("/api/v0/session", "/api/v0/openapi.json", "/api/v0/nothing", "/nothing", "/"):
+    for path in ("/api/v0/session", "/api/v0/openapi.json", "/api/v0/nothing", "/nothing"):
         refused = api.client.get(path)
         assert refused.status_code == 401, path
         assert refused.headers["www-authenticate"] == "Bearer"
@@ -117,6 +127,10 @@ def test_keys_that_were_configured_anew_hold_at_once(api: Api) -> None:
     assert api.client.get("/api/v0/session", headers={"X-API-Key": CHIEF.key}).status_code == 401
 
 
+def token(settings: Settings, now_s: int) -> str:
+    return authorization.token_of(settings, authorization.new_session(settings, "me", now_s=now_s))
+
+
 # sessions
 
 
@@ -168,20 +182,20 @@ def test_a_body_that_is_no_json_is_refused(api: Api) -> None:
 
 def test_a_token_that_was_tampered_with_is_over_or_signed_by_others_opens_nothing(api: Api) -> None:
     settings = api.gateway.settings
-    token, _ = authorization.begin_session(settings, "me", now_s=int(time.time()))
-    claims = jwt.decode(token, options={"verify_signature": False})
-    over, _ = authorization.begin_session(settings, "me", now_s=int(time.time()) - 8 * 86400)
-    early, _ = authorization.begin_session(settings, "me", now_s=int(time.time()) + 3600)
-    foreign, _ = authorization.begin_session(replace(settings, jwt_key=b"x" * 32), "me", now_s=int(time.time()))
+    good = token(settings, int(time.time()))
+    claims = jwt.decode(good, options={"verify_signature": False})
+    over = token(settings, int(time.time()) - 8 * 86400)
+    early = token(settings, int(time.time()) + 3600)
+    foreign = token(replace(settings, jwt_key=b"x" * 32), int(time.time()))
     other_password = replace(settings, api=replace(settings.api, password="another one"))
-    before, _ = authorization.begin_session(other_password, "me", now_s=int(time.time()))
+    before = token(other_password, int(time.time()))
     unsigned = jwt.encode(claims, "", algorithm="none")
-    head, _, tail = token.rpartition(".")
+    head, _, tail = good.rpartition(".")
     for bad in (over, early, foreign, before, unsigned, f"{head}.", f"{head}.{tail[::-1]}"):
         refused = api.client.get("/api/v0/session", headers={"Authorization": f"Bearer {bad}"})
         assert refused.status_code == 401, bad
-    good = api.client.get("/api/v0/session", headers={"Authorization": f"Bearer {token}"})
-    assert good.status_code == 200
+    accepted = api.client.get("/api/v0/session", headers={"Authorization": f"Bearer {good}"})
+    assert accepted.status_code == 200
 
 
 def test_where_nobody_is_asked_everybody_may_everything() -> None:
@@ -237,3 +251,68 @@ def test_many_addresses_together_are_slowed_down_too_and_remembered_within_bound
     assert attempts.wait_s("192.0.2.1", now_s=1.0) > 0
     assert len(attempts._of_s) == ADDRESSES_MAX
     assert len(attempts._all_s) == OF_ALL_MAX
+
+
+# the page's login
+
+SESSION = "/api/v0/multisource/session"
+
+
+def cookie_of(answer: httpx.Response) -> str:
+    return str(answer.headers.get("Set-Cookie", ""))
+
+
+def test_a_key_becomes_a_cookie_with_its_role_that_scripts_cannot_read(api: Api) -> None:
+    answer = api.client.post(SESSION, json={"key": READER.key})
+    assert answer.json()["role"] == READ_ONLY
+    for word in ("HttpOnly", "SameSite=strict", "Path=/", "Max-Age="):
+        assert word in cookie_of(answer)
+    assert "Secure" not in cookie_of(answer)
+    assert api.client.get(SESSION).json()["name"] == READER.name
+    assert api.client.post("/api/v0/multisource/jobs/bulk", json={}).status_code == 403
+    assert api.client.delete(SESSION).status_code == 204
+    assert api.client.get(SESSION).status_code == 401
+
+
+def test_a_session_ends_with_the_key_that_it_was_begun_with(api: Api) -> None:
+    api.client.post(SESSION, json={"key": READER.key})
+    assert api.client.get(SESSION).status_code == 200
+    settings = api.gateway.settings
+    api.configure(replace(settings, api=replace(settings.api, keys=())))
+    assert api.client.get(SESSION).status_code == 401
+
+
+@pytest.mark.parametrize("login", [{"key": "x" * 20}, {"token": "x"}, {"username": "me"}, {"password": "secret"}, {}])
+def test_what_opens_nothing_is_counted(login: dict[str, str]) -> None:
+    with serving(settings=locked()) as api:
+        answers = [api.client.post(SESSION, json=login) for _ in range(OF_ONE_MAX + 1)]
+    assert [answer.status_code for answer in answers] == [401] * OF_ONE_MAX + [429]
+    assert not any(cookie_of(answer) for answer in answers)
+
+
+def test_a_link_opens_one_session_and_only_administrators_make_them() -> None:
+    with serving(settings=locked()) as api:
+        opens_one_session(api)
+
+
+def opens_one_session(api: Api) -> None:
+    assert api.client.post(f"{SESSION}/link", headers={"X-API-Key": READER.key}).status_code == 403
+    api.gateway.login_tokens.add("once", until_s=time.monotonic() + 9)
+    assert api.client.post(SESSION, json={"token": "once"}).json()["role"] == ADMINISTRATOR
+    link = api.client.post(f"{SESSION}/link").json()["path"]
+    api.client.cookies.clear()
+    assert api.client.post(SESSION, json={"token": "once"}).status_code == 401
+    token = link.removeprefix("/#login=")
+    assert api.client.post(SESSION, json={"token": token}).status_code == 200
+
+
+def test_a_link_is_over_after_its_time_and_the_oldest_gives_way() -> None:
+    tokens = OneTimeTokens()
+    token = tokens.make(now_s=0)
+    assert not tokens.take(token, now_s=TOKEN_S)
+    tokens.add("first", until_s=1)
+    for number in range(TOKENS_MAX):
+        tokens.add(str(number), until_s=1)
+    assert not tokens.take("first", now_s=0)
+    assert tokens.take("0", now_s=0)
+    assert not tokens.take("0", now_s=0)

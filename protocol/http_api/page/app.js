@@ -1,0 +1,181 @@
+// The frame of the page: login, navigation, theme, notifications; views are loaded when they are opened.
+import { h, render } from "./vendor/preact.mjs";
+import { useEffect, useRef, useState } from "./vendor/hooks.mjs";
+import { ask, attempt, base, get, html, language, Live, online, rate, Refused, ROOT, say, session, speak, status, t, useStore } from "./lib.js";
+import { Button, Field, Icon, Logo, Name, Toasts } from "./ui.js";
+import { Jobs, jobEvent, jobsChanged } from "./jobs.js";
+
+const VIEWS = {
+  jobs: () => Jobs,
+  job: () => import("./job.js").then((view) => view.JobView),
+  search: () => import("./search.js").then((view) => view.Search),
+  wishlist: () => import("./search.js").then((view) => view.Wishlist),
+  network: () => import("./network.js").then((view) => view.Network),
+};
+const NAVIGATION = [
+  ["jobs", "jobs", "Jobs"],
+  ["search", "search", "Search"],
+  ["wishlist", "wish", "Wishlist"],
+  ["network", "network", "Network"],
+];
+
+const place = () => {
+  const [view, ...rest] = location.hash.slice(2).split("/");
+  return VIEWS[view] ? { view, id: rest.join("/") } : { view: "jobs", id: "" };
+};
+
+// ---- theme
+
+const THEMES = ["auto", "light", "dark"];
+const setTheme = (theme) => {
+  localStorage.setItem("theme", theme);
+  document.documentElement.dataset.theme = theme;
+  document.dispatchEvent(new Event("theme"));
+};
+document.documentElement.dataset.theme = localStorage.getItem("theme") ?? "auto";
+
+// ---- login
+
+const login = (body) => ask("POST", `${ROOT}/session`, body).then(({ body: who }) => session.set(who));
+
+function Login() {
+  const [way, setWay] = useState("key");
+  const [trouble, setTrouble] = useState("");
+  const first = useRef();
+  useEffect(() => first.current.focus(), [way]);
+  const enter = async (event) => {
+    event.preventDefault();
+    const given = Object.fromEntries(new FormData(event.target));
+    try {
+      await login(given);
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      setTrouble(error.kind === "unauthorized" ? t(way === "key" ? "This key opens nothing." : "Wrong name or password.") : error.message);
+    }
+  };
+  return html`<main class="login"><form onSubmit=${enter} method="post">
+    <h1><${Logo} /> Shoal</h1>
+    <div class="tabs" role="group" aria-label=${t("Log in with")}>
+      ${[["key", t("API key")], ["password", t("Name and password")]].map(
+        ([name, label]) => html`<button type="button" aria-pressed=${way === name} onClick=${() => setWay(name)}>${label}</button>`,
+      )}
+    </div>
+    ${way === "key"
+      ? html`<${Field} label=${t("API key")} hint=${t("On the daemon's machine, “shoal open” logs you in without it.")}><input ref=${first} key="key" name="key" type="password" required autocomplete="current-password" /></${Field}>`
+      : html`<${Field} label=${t("Name")}><input ref=${first} key="name" name="username" required autocomplete="username" /></${Field}>
+          <${Field} label=${t("Password")}><input name="password" type="password" required autocomplete="current-password" /></${Field}>`}
+    <p class="trouble" role="alert">${trouble}</p>
+    <button class="button main" type="submit">${t("Log in")}</button>
+  </form></main>`;
+}
+
+// ---- live
+
+let counting = 0;
+const count = () => {
+  clearTimeout(counting);
+  counting = setTimeout(() => get(`${ROOT}/status`).then((now) => status.set(now), () => {}), 250);
+};
+
+const ENDS = { "job.sealed": "Complete: {name}", "job.failed": "Failed: {name}" };
+async function notify(event) {
+  if (!ENDS[event.type] || localStorage.getItem("notify") !== "on" || Notification?.permission !== "granted") return;
+  const job = await get(`${ROOT}/jobs/${event.job}?chunkMap=false`).catch(() => null);
+  if (!job) return;
+  const shown = new Notification(t(ENDS[event.type], { name: job.name.slice(0, 120) }), { tag: event.job, icon: `${base}/page/icon.svg` });
+  shown.onclick = () => (focus(), (location.hash = `#/job/${event.job}`));
+}
+
+function follow() {
+  let first = true;
+  const handlers = { open: () => (first && status.value ? (first = false) : (count(), jobsChanged())) };
+  const kinds = ["queued", "started", "progressed", "noted", "paused", "resumed", "sealed", "failed", "cancelled", "deleted", "changed"];
+  for (const kind of kinds) handlers[`job.${kind}`] = jobEvent;
+  for (const kind of kinds.filter((kind) => kind !== "progressed"))
+    handlers[`job.${kind}`] = (event) => (jobEvent(event), count(), notify(event));
+  for (const kind of ["session.changed", "process.lost", "process.ready", "daemon.started"]) handlers[kind] = count;
+  return new Live("/api/v0/events/stream", handlers, { resume: true });
+}
+
+// ---- the frame
+
+function More({ who }) {
+  const [asked, setAsked] = useState(localStorage.getItem("notify") === "on");
+  const theme = localStorage.getItem("theme") ?? "auto";
+  const names = { auto: t("as the system"), light: t("light"), dark: t("dark") };
+  const [now, setNow] = useState(theme);
+  const notifications = async () => {
+    const on = !asked && (await Notification.requestPermission()) === "granted";
+    localStorage.setItem("notify", on ? "on" : "off");
+    setAsked(on);
+    if (!on && !asked) say(t("The browser does not allow notifications."), { bad: true });
+  };
+  return html`<details class="menu"><summary class="button quiet" aria-label=${t("More")} title=${t("More")}><${Icon} name="more" /></summary>
+    <div>
+      <p><${Name} text=${who.name} /> · ${who.role}</p>
+      <button type="button" class="button" onClick=${() => { const next = THEMES[(THEMES.indexOf(now) + 1) % 3]; setTheme(next); setNow(next); }}>${t("Colours: {now}", { now: names[now] })}</button>
+      ${"Notification" in window && html`<button type="button" class="button" aria-pressed=${asked} onClick=${notifications}>${asked ? t("Notifications: on") : t("Notifications: off")}</button>`}
+      <button type="button" class="button" lang=${language === "en" ? "de" : "en"} onClick=${() => speak(language === "en" ? "de" : "en")}>${language === "en" ? "Deutsch" : "English"}</button>
+      <a class="button" href=${`${base}/docs`}>${t("API document")}</a>
+      ${who.kind === "session" && html`<button type="button" class="button" onClick=${() => attempt(() => ask("DELETE", `${ROOT}/session`).then(() => session.set(null)))}>${t("Log out")}</button>`}
+      <p class="dim">Shoal ${who.version}</p>
+    </div>
+  </details>`;
+}
+
+function Frame({ who }) {
+  const [at, setAt] = useState(place);
+  const [View, setView] = useState(() => (at.view === "jobs" ? Jobs : null));
+  const main = useRef();
+  const there = useStore(online);
+  const now = useStore(status);
+  useEffect(() => {
+    const moved = () => setAt(place());
+    addEventListener("hashchange", moved);
+    const live = follow();
+    return () => {
+      removeEventListener("hashchange", moved);
+      live.close();
+    };
+  }, []);
+  const first = useRef(true);
+  useEffect(() => {
+    let gone = false;
+    Promise.resolve(VIEWS[at.view]()).then((view) => gone || setView(() => view));
+    if (!first.current) main.current.focus();
+    first.current = false;
+    return () => (gone = true);
+  }, [at.view]);
+  const of = (view) => (view === "job" ? "jobs" : view);
+  return html`
+    <a class="skip" href="#main" onClick=${(event) => (event.preventDefault(), main.current.focus())}>${t("To the content")}</a>
+    <header class="frame">
+      <a class="brand" href="#/jobs"><${Logo} /><span>Shoal</span></a>
+      <nav aria-label=${t("Views")}>${NAVIGATION.map(
+        ([view, icon, label]) => html`<a href=${`#/${view}`} aria-current=${of(at.view) === view ? "page" : null}><${Icon} name=${icon} /><span>${t(label)}</span></a>`,
+      )}</nav>
+      <p class="gauge" title=${t("All jobs together")}>${now ? rate(now.rateBytesS) : ""}</p>
+      <${More} who=${who} />
+    </header>
+    ${!there && html`<p class="away" role="alert">${t("The daemon does not answer; trying again.")}</p>`}
+    <main id="main" tabindex="-1" ref=${main}>${View && html`<${View} key=${at.view + at.id} id=${at.id} />`}</main>
+    <${Toasts} />`;
+}
+
+function App() {
+  const who = useStore(session);
+  useEffect(() => {
+    const known = () => get(`${ROOT}/status`).then((now) => (status.set(now), session.set(now.caller)), () => session.set(session.value ?? null));
+    const linked = () => {
+      const token = /^#login=(.+)/.exec(location.hash)?.[1];
+      if (token) history.replaceState(null, "", location.pathname), login({ token }).catch(known);
+      return token;
+    };
+    linked() || known();
+    addEventListener("hashchange", linked);
+  }, []);
+  if (who === undefined) return html`<main class="login" aria-busy="true"></main>`;
+  return who ? h(Frame, { who, key: who.name }) : h(Login);
+}
+
+render(h(App), document.getElementById("app"));

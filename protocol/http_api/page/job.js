@@ -1,0 +1,411 @@
+// One job: the map of who sent what, sources, rates, what happened, what it claims.
+import { useEffect, useMemo, useRef, useState } from "./vendor/hooks.mjs";
+import { ask, attempt, base, bytesOf, can, count, duration, get, html, Live, paint, percent, rate, ROOT, say, size, t, useEvery, when } from "./lib.js";
+import { Bar, Button, Canvas, Dialog, Field, Icon, Name, State } from "./ui.js";
+import { command, Commands } from "./jobs.js";
+
+const MISSING = 0;
+const LEASED = 1;
+const STORED = 2;
+const HISTORY = 300; // samples of the chart, one a second
+
+// ---- colours and patterns: a sender is told by both, so neither is needed alone
+
+const LIGHT = ["#0b7285", "#d9480f", "#5f3dc4", "#2b8a3e", "#c2255c", "#1864ab", "#946200", "#087f5b", "#862e9c", "#495057", "#a61e4d", "#364fc7"];
+const DARK = ["#3bc9db", "#ff922b", "#b197fc", "#69db7c", "#f783ac", "#74c0fc", "#ffd43b", "#38d9a9", "#e599f7", "#ced4da", "#ff8787", "#91a7ff"];
+const PATTERNS = 8;
+
+let dark, forced;
+const schemes = ["(prefers-color-scheme: dark)", "(forced-colors: active)"].map((query) => matchMedia(query));
+const look = () => {
+  const chosen = document.documentElement.dataset.theme;
+  dark = chosen === "dark" || (chosen !== "light" && schemes[0].matches);
+  forced = schemes[1].matches;
+};
+look();
+for (const one of schemes) one.addEventListener("change", look);
+document.addEventListener("theme", look);
+
+const colour = (source) => (forced ? "CanvasText" : source < 0 ? "#868e96" : (dark ? DARK : LIGHT)[source % 12]);
+const kindOf = (source) => (source < 0 ? 7 : (source + Math.floor(source / 12)) % PATTERNS);
+
+const tiles = new Map();
+/** A tile of 8 by 8 with the pattern of a source, drawn once for each theme. */
+function pattern(context, source) {
+  const key = `${source < 0 ? -1 : source % 96}${dark}${forced}`;
+  let tile = tiles.get(key);
+  if (!tile) {
+    tile = Object.assign(document.createElement("canvas"), { width: 8, height: 8 });
+    const on = tile.getContext("2d");
+    on.fillStyle = colour(source);
+    on.fillRect(0, 0, 8, 8);
+    on.strokeStyle = on.fillStyle = forced ? "Canvas" : dark ? "rgba(0,0,0,.45)" : "rgba(255,255,255,.55)";
+    on.lineWidth = 1.5;
+    const line = (...points) => {
+      on.beginPath();
+      for (let at = 0; at < points.length; at += 4) on.moveTo(points[at], points[at + 1]), on.lineTo(points[at + 2], points[at + 3]);
+      on.stroke();
+    };
+    [() => {}, () => line(-2, 10, 10, -2, -2, 2, 2, -2, 6, 10, 10, 6), () => on.fillRect(2, 2, 3, 3), () => line(0, 4, 8, 4), () => line(-2, -2, 10, 10, -2, 6, 2, 10, 6, -2, 10, 2), () => line(4, 0, 4, 8), () => line(0, 4, 8, 4, 4, 0, 4, 8), () => (on.fillRect(1, 1, 2, 2), on.fillRect(5, 5, 2, 2))][kindOf(source)]();
+    tiles.set(key, tile);
+  }
+  return context.createPattern(tile, "repeat");
+}
+
+export function Swatch({ source }) {
+  return html`<${Canvas} class="swatch" aria-hidden="true" again=${[source]} draw=${(on, width, height) => ((on.fillStyle = pattern(on, source)), on.fillRect(0, 0, width, height))} />`;
+}
+
+// ---- the map
+
+/** Ranges `[first, count, state, source]` in order, with those of `change` in the place of what was there. */
+export function merged(ranges, change) {
+  const out = [];
+  let at = 0;
+  const put = (first, stop, state, source) => {
+    const before = out[out.length - 1];
+    if (before && before[2] === state && before[3] === source && before[0] + before[1] === first) before[1] = stop - before[0];
+    else out.push([first, stop - first, state, source]);
+  };
+  for (const [first, length, state, source] of [...change].sort((a, b) => a[0] - b[0])) {
+    while (at < ranges.length && ranges[at][0] + ranges[at][1] <= first) put(ranges[at][0], ranges[at][0] + ranges[at][1], ranges[at][2], ranges[at][3]), at++;
+    if (at < ranges.length && ranges[at][0] < first) put(ranges[at][0], first, ranges[at][2], ranges[at][3]);
+    put(first, first + length, state, source);
+    while (at < ranges.length && ranges[at][0] + ranges[at][1] <= first + length) at++;
+    if (at < ranges.length && ranges[at][0] < first + length) ranges = [...ranges.slice(0, at), [first + length, ranges[at][0] + ranges[at][1] - first - length, ranges[at][2], ranges[at][3]], ...ranges.slice(at + 1)];
+  }
+  for (; at < ranges.length; at++) put(ranges[at][0], ranges[at][0] + ranges[at][1], ranges[at][2], ranges[at][3]);
+  return out;
+}
+
+const ROW = 22;
+const GAP = 6;
+
+/** Where the heads of the transfers are: the first chunk of each lease that is not there yet. */
+export const headsOf = (ranges) => {
+  const heads = new Map();
+  for (const [first, , state, source] of ranges) if (state === LEASED && source >= 0 && !heads.has(source)) heads.set(source, first);
+  return heads;
+};
+
+function drawMap(on, width, height, { ranges, chunks }, picked) {
+  const rows = Math.max(1, Math.floor((height + GAP) / (ROW + GAP)));
+  const perRow = chunks / rows;
+  const style = getComputedStyle(on.canvas);
+  on.clearRect(0, 0, width, height);
+  on.fillStyle = style.getPropertyValue("--track");
+  for (let row = 0; row < rows; row++) on.fillRect(0, row * (ROW + GAP), width, ROW);
+  const parts = (first, stop, draw) => {
+    for (let row = Math.floor(first / perRow); row < rows && row * perRow < stop; row++) {
+      const left = ((Math.max(first, row * perRow) - row * perRow) / perRow) * width;
+      const right = ((Math.min(stop, (row + 1) * perRow) - row * perRow) / perRow) * width;
+      if (right > left) draw(left, row * (ROW + GAP), right - left);
+    }
+  };
+  const fills = new Map();
+  for (const [first, length, state, source] of ranges) {
+    if (state === MISSING) continue;
+    let fill = fills.get(source);
+    if (!fill) fills.set(source, (fill = pattern(on, source)));
+    on.fillStyle = fill;
+    // Stored is a full bar, what is on its way a thin one: told apart without any colour.
+    if (state === STORED) parts(first, first + length, (x, y, w) => on.fillRect(x, y, w, ROW));
+    else parts(first, first + length, (x, y, w) => on.fillRect(x, y + ROW / 2 - 2, w, 4));
+  }
+  for (const [source, first] of headsOf(ranges)) {
+    const row = Math.min(rows - 1, Math.floor(first / perRow));
+    const x = ((first - row * perRow) / perRow) * width;
+    const y = row * (ROW + GAP);
+    on.fillStyle = colour(source);
+    on.strokeStyle = style.getPropertyValue("--ground");
+    on.lineWidth = 1.5;
+    on.beginPath();
+    on.moveTo(x - 1, y - 2), on.lineTo(x + 8, y + ROW / 2), on.lineTo(x - 1, y + ROW + 2), on.closePath();
+    on.fill(), on.stroke();
+  }
+  if (picked) {
+    on.strokeStyle = style.getPropertyValue("--ink");
+    on.lineWidth = 2;
+    parts(picked[0], picked[0] + picked[1], (x, y, w) => on.strokeRect(x - 1, y - 1, Math.max(3, w + 2), ROW + 2));
+  }
+}
+
+function Map_({ picture, sources, chunkSize, fileSize }) {
+  const [picked, setPicked] = useState(-1);
+  const { ranges, chunks } = picture;
+  const box = useRef();
+  const range = ranges[Math.min(picked, ranges.length - 1)];
+  const words = (one) => {
+    if (!one) return t("Point at the map, or move along it with the arrow keys.");
+    const [first, length, state, source] = one;
+    const from = size(first * chunkSize);
+    const to = size(Math.min(fileSize, (first + length) * chunkSize));
+    const who = sources.get(source)?.label ?? (state === STORED ? t("an earlier source") : "");
+    const what = state === STORED ? t("stored, from {who}", { who }) : state === LEASED ? t("on its way from {who}", { who }) : t("missing");
+    return t("{from} to {to} (chunks {first} to {last}): {what}", { from, to, first: count(first), last: count(first + length - 1), what });
+  };
+  const at = (event) => {
+    const place = box.current.getBoundingClientRect();
+    const rows = Math.max(1, Math.floor((place.height + GAP) / (ROW + GAP)));
+    const row = Math.min(rows - 1, Math.floor((event.clientY - place.top) / (ROW + GAP)));
+    const chunk = Math.min(chunks - 1, Math.floor(((row + (event.clientX - place.left) / place.width) / rows) * chunks));
+    setPicked(ranges.findIndex(([first, length]) => chunk >= first && chunk < first + length));
+  };
+  const keys = (event) => {
+    const to = { ArrowRight: picked + 1, ArrowLeft: picked - 1, ArrowDown: picked + 1, ArrowUp: picked - 1, Home: 0, End: ranges.length - 1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    setPicked(Math.max(0, Math.min(ranges.length - 1, to)));
+  };
+  return html`<div class="map">
+    <div ref=${box} role="slider" tabindex="0" aria-label=${t("Map of the file")} aria-valuemin="0" aria-valuemax=${Math.max(0, ranges.length - 1)} aria-valuenow=${Math.max(0, picked)} aria-valuetext=${words(range)}
+      onPointerMove=${at} onPointerDown=${at} onPointerLeave=${() => setPicked(-1)} onKeyDown=${keys}>
+      <${Canvas} aria-hidden="true" again=${[picture, picked]} draw=${(on, width, height) => drawMap(on, width, height, picture, range)} />
+    </div>
+    <p class="reading">${words(range)}</p>
+  </div>`;
+}
+
+function MapTable({ picture, sources, chunkSize }) {
+  const [open, setOpen] = useState(false);
+  const [most, setMost] = useState(100);
+  const names = [t("missing"), t("on its way"), t("stored")];
+  return html`<details onToggle=${(event) => setOpen(event.target.open)}><summary>${t("The map as a table")}</summary>
+    ${open && html`<div class="scroll" tabindex="0" role="group" aria-label=${t("The map as a table")}><table><thead><tr><th scope="col">${t("From")}</th><th scope="col">${t("Size")}</th><th scope="col">${t("State")}</th><th scope="col">${t("Source")}</th></tr></thead>
+      <tbody>${picture.ranges.slice(0, most).map(([first, length, state, source]) => html`<tr><td>${size(first * chunkSize)}</td><td>${size(length * chunkSize)}</td><td>${names[state]}</td><td><${Name} text=${sources.get(source)?.label} /></td></tr>`)}</tbody></table></div>
+      ${picture.ranges.length > most && html`<${Button} label=${t("{n} more", { n: count(picture.ranges.length - most) })} onClick=${() => setMost(most + 500)} />`}`}
+  </details>`;
+}
+
+// ---- rates over time
+
+function drawRates(on, width, height, history, sources) {
+  const style = getComputedStyle(on.canvas);
+  on.clearRect(0, 0, width, height);
+  if (history.length < 2) return;
+  const top = Math.max(1024, ...history.map((sample) => sample.total)) * 1.1;
+  const x = (at) => (at * width) / (Math.max(60, history.length) - 1) + Math.max(0, width - ((history.length - 1) * width) / (Math.max(60, history.length) - 1));
+  const floor = new Float64Array(history.length);
+  for (const source of sources) {
+    const roof = history.map((sample, at) => floor[at] + (sample.rates.get(source) ?? 0));
+    if (roof.every((value, at) => value === floor[at])) continue;
+    on.beginPath();
+    history.forEach((_, at) => on.lineTo(x(at), height - (roof[at] / top) * height));
+    for (let at = history.length - 1; at >= 0; at--) on.lineTo(x(at), height - (floor[at] / top) * height);
+    on.fillStyle = pattern(on, source);
+    on.fill();
+    floor.set(roof);
+  }
+  on.font = `11px ${style.fontFamily}`;
+  for (const part of [0.5, 1]) {
+    const y = height - (height * part) / 1.1;
+    on.fillStyle = style.getPropertyValue("--line");
+    on.fillRect(0, y, width, 1);
+    const text = rate((top / 1.1) * part);
+    on.fillStyle = style.getPropertyValue("--ground");
+    on.globalAlpha = 0.75;
+    on.fillRect(2, y + 2, on.measureText(text).width + 6, 14);
+    on.globalAlpha = 1;
+    on.fillStyle = style.getPropertyValue("--ink");
+    on.fillText(text, 5, y + 13);
+  }
+}
+
+function Spark({ samples }) {
+  const most = Math.max(1, ...samples);
+  const points = samples.map((value, at) => `${at ? "L" : "M"}${(60 - samples.length + at).toFixed()} ${(18 - (value / most) * 16).toFixed(1)}`);
+  return html`<svg class="spark" viewBox="0 0 60 20" preserveAspectRatio="none" aria-hidden="true"><path d=${points.join("")} /></svg>`;
+}
+
+// ---- sources
+
+const STANDINGS = { candidate: "Not used yet", queued: "In its queue", active: "Sending", cooling: "Resting", banned: "Banned", dropped: "Dropped" };
+const PHASES = { probing: "Asking", connecting: "Connecting", queued: "In its queue", granted: "About to send", flowing: "Sending", stalled: "Stalled", resting: "Resting" };
+
+function SourceRow({ source, total, sparks, end, commands }) {
+  const gone = ["banned", "dropped"].includes(source.standing);
+  return useMemo(
+    () => html`<tr class=${gone ? "gone" : ""}>
+      <th scope="row"><${Swatch} source=${source.number} /> <${Name} text=${source.label} /><small><${Name} text=${source.fullPath ?? source.url} /></small></th>
+      <td>${t((!gone && PHASES[source.phase]) || STANDINGS[source.standing] || source.standing)}${source.queuePlace != null && ` · ${t("place {n}", { n: source.queuePlace })}`}${source.reason && html`<small><${Name} text=${source.reason} /></small>`}</td>
+      <td class="number rate">${source.rateBytesS > 0 ? rate(source.rateBytesS) : "–"}</td>
+      <td class="last">${sparks && source.bytesStored > 0 && html`<${Spark} samples=${sparks.map((sample) => sample.rates.get(source.number) ?? 0)} />`}</td>
+      <td class="number">${size(source.bytesStored)}</td>
+      <td class="number">${total ? percent((100 * source.bytesStored) / total) : "–"}</td>
+      <td class="number">${count(source.leases)}</td>
+      <td class="number">${count(source.stops)}</td>
+      ${commands && html`<td class="commands">${!gone && html`<${Button} quiet icon="cancel" label=${t("Drop {who}", { who: source.label })} onClick=${() => end(source, false)} /><${Button} quiet icon="ban" label=${t("Ban {who}", { who: source.label })} onClick=${() => end(source, true)} />`}</td>`}
+    </tr>`,
+    [source, sparks, commands],
+  );
+}
+
+function Sources({ job, sources, history, refresh }) {
+  const total = [...sources.values()].reduce((sum, source) => sum + source.bytesStored, 0);
+  const order = [...sources.values()].sort((a, b) => b.bytesStored - a.bytesStored || a.number - b.number);
+  const end = (source, banned) =>
+    attempt(async () => {
+      await ask("DELETE", `${ROOT}/jobs/${job.id}/sources?source=${source.number}&banned=${banned}`);
+      say(banned ? t("Banned: {who}", { who: source.label }) : t("Dropped: {who}", { who: source.label }), {
+        undo: banned ? undefined : () => attempt(() => ask("POST", `${ROOT}/jobs/${job.id}/sources`, { sources: [source.username ? { username: source.username, fullPath: source.fullPath } : { url: source.url }] })),
+      });
+      refresh();
+    });
+  const sparks = useMemo(() => (history.length > 1 ? history.slice(-60) : null), [history]);
+  const commands = !["sealed", "failed", "cancelled"].includes(job.state) && can("ReadWrite");
+  return html`<div class="scroll" tabindex="0" role="group" aria-label=${t("Sources")}><table class="sources"><thead><tr>
+      <th scope="col">${t("Source")}</th><th scope="col">${t("State")}</th><th scope="col" class="number">${t("Rate")}</th><th scope="col" class="last"><span class="unseen">${t("The last minute")}</span></th>
+      <th scope="col" class="number">${t("Sent")}</th><th scope="col" class="number">${t("Share")}</th><th scope="col" class="number">${t("Leases")}</th><th scope="col" class="number">${t("Stops")}</th>${commands && html`<th scope="col"><span class="unseen">${t("Commands")}</span></th>`}</tr></thead>
+    <tbody>${order.map((source) => html`<${SourceRow} key=${source.number} source=${source} total=${total} sparks=${sparks} end=${end} commands=${commands} />`)}</tbody></table></div>`;
+}
+
+function MoreSources({ job, close }) {
+  const [text, setText] = useState("");
+  const add = async (event) => {
+    event.preventDefault();
+    const urls = text.split(/\s+/).filter(Boolean);
+    if (await attempt(() => ask("POST", `${ROOT}/jobs/${job.id}/sources`, { sources: urls.map((url) => ({ url })) }))) close();
+  };
+  return html`<${Dialog} title=${t("Add sources")} close=${close}><form onSubmit=${add}>
+    <${Field} label=${t("Addresses, one a line")} hint=${t("http://, https:// or slsk://user/path")}><textarea rows="4" value=${text} onInput=${(event) => setText(event.target.value)} spellcheck="false"></textarea></${Field}>
+    <footer><button class="button main" type="submit" disabled=${!text.trim()}>${t("Add")}</button></footer></form></${Dialog}>`;
+}
+
+// ---- words
+
+const CLAIMS = {
+  digest: "Proven: the whole file matches the checksum that was given.",
+  size: "Known by its size alone: no checksum was given, so nothing yet proves that all sources have the same file.",
+};
+function Claim({ job }) {
+  const waits = job.checksum && job.state !== "sealed";
+  const text = waits ? t("Will be proven: the file gets its name only if its {kind} matches.", { kind: job.checksum.split(":")[0] }) : t(CLAIMS[job.claim] ?? job.claim ?? "");
+  return html`<p class=${`claim ${waits ? "waits" : job.claim}`}>${text}</p>`;
+}
+
+const SAID = {
+  "job.queued": () => t("Ordered"),
+  "job.started": ({ attempt }) => t("Attempt {n} began", { n: attempt }),
+  "job.noted": ({ text }) => text.replace(/(?:slsk|https?):\/\/[^\s]+?(?=:? |:?$)/g, (url) => labelOf({ url })),
+  "job.paused": () => t("Paused"),
+  "job.resumed": () => t("Back in the queue"),
+  "job.sealed": ({ seconds, sources }) => t("Complete after {time}, from one source|Complete after {time}, from {n} sources", { time: duration(seconds), n: sources }),
+  "job.failed": ({ reason }) => t("Failed: {reason}", { reason }),
+  "job.cancelled": () => t("Cancelled"),
+  "job.changed": ({ limitBytesS, priority }) => t("Limit {limit}, priority {priority}", { limit: limitBytesS ? rate(limitBytesS) : t("none"), priority }),
+  "source.added": ({ url }) => t("Source added: {url}", { url: labelOf({ url }) }),
+  "source.dropped": ({ url, banned }) => t(banned ? "Source banned: {url}" : "Source dropped: {url}", { url: labelOf({ url }) }),
+  "source.changed": ({ url, standing, reason }) => t("{url}: {standing} {reason}", { url: labelOf({ url }), standing: t(STANDINGS[standing] ?? standing), reason: reason && `(${reason})` }),
+};
+
+export function labelOf({ username, url }) {
+  if (username) return username;
+  try {
+    const found = new URL(url);
+    return found.protocol === "slsk:" ? decodeURIComponent(url.slice(7).split("/")[0]) : found.host;
+  } catch {
+    return url;
+  }
+}
+
+function Timeline({ id, changes }) {
+  const [events, setEvents] = useState([]);
+  useEffect(() => {
+    get(`${ROOT}/jobs/${id}/timeline?limit=1000`).then(setEvents, () => {});
+  }, [id, changes]);
+  return html`<ol class="timeline">${events.slice(-200).reverse().map((event) => html`<li key=${event.serial}><time datetime=${event.at} title=${when(event.at)}>${when(event.at, true)}</time> <${Name} text=${SAID[event.kind]?.(event.data) ?? event.kind} /></li>`)}</ol>`;
+}
+
+const escape = (text) => text.replace(/[<>&"]/g, (sign) => ({ "<": "&lt;", ">": "&gt;", "&": "&amp;", '"': "&quot;" })[sign]);
+
+function saveMetalink(job, sources) {
+  const urls = [...sources.values()].filter((source) => /^https?:/.test(source.url)).map((source) => `    <url>${escape(source.url)}</url>\n`);
+  const [kind, hex] = (job.checksum ?? "").split(":");
+  const digest = hex && /^sha/.test(kind) ? `    <hash type="${kind.replace("sha", "sha-")}">${hex}</hash>\n` : "";
+  const text = `<?xml version="1.0" encoding="UTF-8"?>\n<metalink xmlns="urn:ietf:params:xml:ns:metalink">\n  <file name="${escape(job.name)}">\n    <size>${job.sizeBytes}</size>\n${digest}${urls.join("")}  </file>\n</metalink>\n`;
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(new Blob([text], { type: "application/metalink4+xml" })), download: `${job.name}.meta4` });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+// ---- the view
+
+export function JobView({ id }) {
+  const [version, setVersion] = useState(0);
+  const [changes, setChanges] = useState(0);
+  const [gone, setGone] = useState("");
+  const [adding, setAdding] = useState(false);
+  const [why, setWhy] = useState(null);
+  const state = useMemo(() => ({ job: null, sources: new Map(), picture: { ranges: [], chunks: 0 }, history: [], notes: [] }), [id]);
+  const redraw = useMemo(() => () => setVersion((n) => n + 1), [id]);
+  useEffect(() => {
+    const take = (whole) => (change) => {
+      if (whole) Object.assign(state, { job: {}, sources: new Map() });
+      const before = state.job?.state;
+      if (change.job) state.job = { ...state.job, ...change.job };
+      for (const source of change.sources ?? []) state.sources.set(source.number, { ...source, label: labelOf(source) });
+      if (change.notes) state.notes = change.notes;
+      if (change.ranges) {
+        const chunks = state.job.sizeBytes == null ? 0 : Math.ceil(state.job.sizeBytes / state.job.chunkSize);
+        state.picture = { chunks, ranges: whole || chunks !== state.picture.chunks ? change.ranges.sort((a, b) => a[0] - b[0]) : merged(state.picture.ranges, change.ranges) };
+      }
+      if (before !== state.job?.state || change.notes) setChanges((n) => n + 1);
+      paint(redraw);
+    };
+    const live = new Live(`${ROOT}/jobs/${id}/live`, { whole: take(true), change: take(false), ended: ({ detail }) => (setGone(detail), live.close()) });
+    get(`${ROOT}/jobs/${id}?chunkMap=false`).catch((error) => (setGone(error.message), live.close()));
+    const sample = setInterval(() => {
+      if (document.hidden || state.job?.state !== "active") return;
+      const rates = new Map([...state.sources].map(([number, source]) => [number, source.rateBytesS]));
+      state.history = [...state.history.slice(1 - HISTORY), { rates, total: [...rates.values()].reduce((sum, one) => sum + one, 0) }];
+      paint(redraw);
+    }, 1000);
+    return () => (live.close(), clearInterval(sample));
+  }, [id]);
+  const { job, sources, picture, history } = state;
+  useEvery(4, () => get(`${ROOT}/jobs/${id}/why`).then(setWhy, () => {}), [id, job?.state]);
+  if (gone) return html`<div class="nothing"><${Icon} name="jobs" /><p>${t("There is no such job (any more).")}</p><a class="button main" href="#/jobs">${t("All jobs")}</a></div>`;
+  if (!job) return html`<div aria-busy="true"></div>`;
+  const senders = [...sources.values()].filter((source) => source.bytesStored || source.leaseFirst != null).sort((a, b) => b.bytesStored - a.bytesStored);
+  return html`<article class="job">
+    <header>
+      <a class="button quiet" href="#/jobs" aria-label=${t("All jobs")} title=${t("All jobs")}><${Icon} name="back" /></a>
+      <div><h1><${Name} text=${job.name || t("(no name yet)")} /></h1><p class="dim"><${Name} text=${job.path ?? job.folder} /></p></div>
+      <${Commands} jobs=${[job]} text />
+    </header>
+    <section class="figures" aria-label=${t("Progress")}>
+      <div class="big"><b>${percent(job.percent)}</b><${State} job=${job} /></div>
+      <${Bar} part=${job.percent} state=${job.state} label=${t("Stored")} />
+      <dl>
+        <div><dt>${t("Rate")}</dt><dd>${job.state === "active" ? rate(job.rateBytesS) : "–"}</dd></div>
+        <div><dt>${t("Time left")}</dt><dd>${job.state === "active" ? duration(job.leftS) : "–"}</dd></div>
+        <div><dt>${t("Size")}</dt><dd>${size(job.sizeBytes)}</dd></div>
+        <div><dt>${t("Sources")}</dt><dd>${job.state === "active" ? t("{n} of {all} send", { n: job.sourcesActive, all: job.sourceCount }) : count(job.sourceCount)}</dd></div>
+        <div><dt>${t("Fetched again")}</dt><dd>${size(job.refetchedBytes)}</dd></div>
+        <div><dt>${t("Limit")}</dt><dd>${job.limit ? rate(job.limit) : t("none")}</dd></div>
+      </dl>
+      <${Claim} job=${job} />
+      ${(job.reason || why) && html`<p class="why"><${Name} text=${job.reason ?? why.text} /></p>`}
+    </section>
+    <section aria-labelledby="map-title"><h2 id="map-title">${t("Who sent which part")}</h2>
+      ${picture.chunks > 0
+        ? html`<${Map_} picture=${picture} sources=${sources} chunkSize=${job.chunkSize} fileSize=${job.sizeBytes} />
+          <ul class="legend">${senders.slice(0, 24).map((source) => html`<li key=${source.number}><${Swatch} source=${source.number} /> <${Name} text=${source.label} /></li>`)}
+            <li class="kind"><i class="full"></i> ${t("stored")}</li><li class="kind"><i class="thin"></i> ${t("on its way")}</li><li class="kind"><i></i> ${t("missing")}</li></ul>
+          <${MapTable} picture=${picture} sources=${sources} chunkSize=${job.chunkSize} />`
+        : html`<p class="dim">${t("The map appears once the size of the file is known.")}</p>`}
+    </section>
+    ${history.length > 1 && html`<section aria-labelledby="rates-title"><h2 id="rates-title">${t("Rate by source, the last five minutes")}</h2>
+      <${Canvas} class="rates" role="img" aria-label=${t("Now {rate} from {n} sources", { rate: rate(job.rateBytesS), n: job.sourcesActive })} again=${[history]} draw=${(on, width, height) => drawRates(on, width, height, history, senders.map((source) => source.number))} /></section>`}
+    <section aria-labelledby="sources-title"><h2 id="sources-title">${t("Sources")}</h2>
+      <${Sources} job=${job} sources=${sources} history=${history} refresh=${redraw} />
+      ${can("ReadWrite") && !["sealed", "failed", "cancelled"].includes(job.state) && html`<${Button} icon="add" label=${t("Add sources")} onClick=${() => setAdding(true)} />`}
+    </section>
+    <section aria-labelledby="past-title"><h2 id="past-title">${t("What happened")}</h2>
+      <${Timeline} id=${id} changes=${changes} />
+      <p class="commands"><a class="button" href=${`${base}${ROOT}/jobs/${id}/manifest`} download=${`${job.name}.manifest.json`}>${t("Manifest")}</a>
+        <${Button} label=${t("Metalink")} onClick=${() => saveMetalink(job, sources)} /></p>
+    </section>
+    ${adding && html`<${MoreSources} job=${job} close=${() => setAdding(false)} />`}
+  </article>`;
+}

@@ -1,0 +1,191 @@
+// From words to a swarm: files as users answer, how sure and how fast each would be; and the wishlist.
+import { useEffect, useRef, useState } from "./vendor/hooks.mjs";
+import { ask, attempt, can, count, duration, get, html, Live, paint, percent, rate, ROOT, say, size, status, t, useEvery, useStore, when } from "./lib.js";
+import { Button, Field, Icon, Name } from "./ui.js";
+
+const PATIENCE_S = 15; // another user is disturbed only for a gain of so much ...
+const PATIENCE_PART = 0.25; // ... and of this part of the time
+
+const kept = () => JSON.parse(localStorage.getItem("searches") ?? "[]");
+const keep = (term) => localStorage.setItem("searches", JSON.stringify([term, ...kept().filter((one) => one !== term)].slice(0, 12)));
+
+const nameIn = (path) => path.split(/[\\/]/).pop();
+const words = (name) => (name.toLowerCase().replace(/\.[^.]*$/, "").match(/[\p{L}\p{N}]+/gu) ?? []).filter((word) => !/^\d{1,2}$/.test(word)).sort().join(" ");
+const common = (values) => {
+  const said = values.filter((value) => value != null);
+  return said.length && said.every((value) => value === said[0]) ? said[0] : null;
+};
+
+/** How likely all these users have one and the same file: equal size and kind are given; names and attributes add. */
+export function sureness(match) {
+  const main = words(match.name);
+  const same = match.sources.filter((one) => words(nameIn(one.fullPath)) === main).length / match.sources.length;
+  const differ = ["duration", "sampleRate", "bitDepth"].some((key) => new Set(match.sources.map((one) => one[key]).filter((value) => value != null)).size > 1);
+  if (differ) return ["low", t("attributes differ")];
+  if (match.sources.length === 1) return ["one", t("one user")];
+  if (same < 0.6) return ["low", t("names differ")];
+  return same === 1 && common(match.sources.map((one) => one.duration)) != null ? ["high", t("size, names and length agree")] : ["fair", same === 1 ? t("size and names agree") : t("size agrees, most names")];
+}
+
+/** Seconds from one user alone and from a swarm, by what they advertise, and how many more are disturbed for it. */
+export function predicted(match) {
+  const free = match.sources.filter((one) => one.slotsFree && one.speedBytesS > 0).map((one) => one.speedBytesS).sort((a, b) => b - a);
+  if (!free.length) return null;
+  const alone = match.size / free[0];
+  let sum = free[0];
+  let users = 1;
+  for (const speed of free.slice(1)) {
+    const gain = match.size / sum - match.size / (sum + speed);
+    if (users === 1 ? alone - match.size / free.reduce((all, one) => all + one, 0) < Math.max(PATIENCE_S, PATIENCE_PART * alone) : gain < 1) break;
+    sum += speed;
+    users++;
+  }
+  return { alone, swarm: match.size / sum, users };
+}
+
+function attributes(match) {
+  const of = (key) => common(match.sources.map((one) => one[key]));
+  const said = [];
+  if (of("bitRate")) said.push(`${count(of("bitRate"))} kbit/s`);
+  if (of("sampleRate")) said.push(`${of("sampleRate") / 1000} kHz`);
+  if (of("bitDepth")) said.push(`${of("bitDepth")} bit`);
+  if (of("duration")) said.push(duration(of("duration")));
+  return said.join(" · ");
+}
+
+function Match({ match, begin }) {
+  const [open, setOpen] = useState(false);
+  const [sure, why] = sureness(match);
+  const time = predicted(match);
+  return html`<li class="match">
+    <div class="what"><b><${Name} text=${match.name} /></b><small>${[size(match.size), attributes(match)].filter(Boolean).join(" · ")}</small></div>
+    <div class="who"><button type="button" class="button quiet" aria-expanded=${open} onClick=${() => setOpen(!open)}>${t("one user|{n} users", { n: match.users })}</button><small>${match.free ? t("one free|{n} free", { n: match.free }) : t("{n} before us", { n: match.shortestQueue })}</small></div>
+    <div class="sure"><span class=${`sureness ${sure}`}>${why}</span></div>
+    <div class="time">${time
+      ? html`<b>${t("about {time}", { time: duration(time.swarm) })}</b><small>${time.users > 1 ? t("alone {time}; disturbs one more user|alone {time}; disturbs {n} more users", { time: duration(time.alone), n: time.users - 1 }) : t("from one user")}</small>`
+      : html`<small>${t("after a wait in a queue")}</small>`}</div>
+    ${can("ReadWrite") && html`<${Button} kind="main" icon="down" label=${t("Download")} onClick=${() => begin(match)} />`}
+    ${open && html`<ul class="plain holders">${match.sources.map((one) => html`<li><b><${Name} text=${one.username} /></b> <span>${one.slotsFree ? t("free") : t("{n} before us", { n: one.queueLength })} · ${one.speedBytesS ? rate(one.speedBytesS) : t("speed unknown")}</span> <small><${Name} text=${one.fullPath} /></small></li>`)}</ul>`}
+  </li>`;
+}
+
+const last = { term: "", state: "", matches: [], hits: 0, detail: "" };
+
+export function Search() {
+  const [, again] = useState(0);
+  const [text, setText] = useState(last.term);
+  const [history, setHistory] = useState(kept);
+  const [filter, setFilter] = useState({ kind: "", order: "users" });
+  const live = useRef();
+  const box = useRef();
+  const redraw = useRef(() => again((n) => n + 1));
+  useEffect(() => {
+    box.current.focus();
+    return () => {
+      live.current?.close();
+      if (last.state === "running") last.state = "stopped";
+    };
+  }, []);
+  const run = (term) => {
+    term = term.trim();
+    if (!term) return;
+    live.current?.close();
+    keep(term);
+    setHistory(kept());
+    setText(term);
+    Object.assign(last, { term, state: "running", matches: [], hits: 0, detail: "" });
+    const end = (state, detail = "") => {
+      live.current.close();
+      if (last.state === "running") Object.assign(last, { state, detail });
+      paint(redraw.current);
+    };
+    const source = new Live(`${ROOT}/search/live?${new URLSearchParams({ searchText: term, searchTimeout: 20000 })}`, {
+      matches: ({ matches, hits }) => (Object.assign(last, { matches, hits }), paint(redraw.current)),
+      refused: ({ detail, retryAfterS }) => end("refused", retryAfterS ? `${detail} (${t("again in {time}", { time: duration(retryAfterS) })})` : detail),
+      ended: () => end("ended"),
+    });
+    // Here a broken stream is not opened again by itself: that would be another search.
+    source.source.onerror = async () => {
+      end("refused", "");
+      try {
+        await ask("GET", `${ROOT}/search?${new URLSearchParams({ searchText: "", searchTimeout: 1000 })}`);
+      } catch (error) {
+        if (!last.detail && error.kind !== "invalid") (last.detail = error.message), paint(redraw.current);
+      }
+    };
+    live.current = source;
+    again((n) => n + 1);
+  };
+  const begin = (match) =>
+    attempt(async () => {
+      const sources = match.sources.slice(0, 256).map(({ username, fullPath }) => ({ username, fullPath }));
+      const { body } = await ask("POST", `${ROOT}/download`, { filename: match.name, fileSize: match.size, sources });
+      say(t("Started: {name}", { name: match.name.slice(0, 80) }));
+      location.hash = `#/job/${body.id}`;
+    });
+  const wish = () =>
+    attempt(async () => {
+      await ask("POST", `${ROOT}/wishlist`, { term: last.term });
+      say(t("On the wishlist"));
+    });
+  const kinds = [...new Set(last.matches.map((match) => match.extension).filter(Boolean))].sort();
+  const orders = { users: (a, b) => b.users - a.users, size: (a, b) => b.size - a.size, fast: (a, b) => (predicted(a)?.swarm ?? Infinity) - (predicted(b)?.swarm ?? Infinity) };
+  const shown = last.matches.filter((match) => !filter.kind || match.extension === filter.kind).sort(orders[filter.order]);
+  return html`<section class="search" aria-labelledby="search-title">
+    <h1 id="search-title">${t("Search")}</h1>
+    <form class="tools" role="search" onSubmit=${(event) => (event.preventDefault(), run(text))}>
+      <input ref=${box} type="search" value=${text} onInput=${(event) => setText(event.target.value)} placeholder=${t("Artist, title, kind of file …")} aria-label=${t("Words to search for")} list="searches" />
+      <datalist id="searches">${history.map((term) => html`<option value=${term} />`)}</datalist>
+      <button class="button main" type="submit"><${Icon} name="search" /><span>${t("Search")}</span></button>
+    </form>
+    ${!last.term && html`<div class="nothing"><${Icon} name="search" /><p>${t("Soulseek users are asked who has it. Files that several have come fastest.")}</p></div>`}
+    ${!last.term && history.length > 0 && html`<p class="past">${history.map((term) => html`<button type="button" class="button" onClick=${() => run(term)}><${Name} text=${term} /></button>`)}</p>`}
+    ${last.term && html`<div class="tools found">
+      <p role="status">${last.state === "running" ? t("Searching: one answer so far|Searching: {n} answers so far", { n: last.hits }) : last.state === "refused" ? "" : t("One answer|{n} answers", { n: last.hits })}</p>
+      ${last.state === "running" && html`<${Button} icon="cancel" label=${t("Stop")} onClick=${() => (live.current.close(), (last.state = "stopped"), again((n) => n + 1))} />`}
+      ${kinds.length > 1 && html`<select aria-label=${t("Kind")} value=${filter.kind} onChange=${(event) => setFilter({ ...filter, kind: event.target.value })}><option value="">${t("All kinds")}</option>${kinds.map((kind) => html`<option value=${kind}>${kind}</option>`)}</select>`}
+      <select aria-label=${t("Order")} value=${filter.order} onChange=${(event) => setFilter({ ...filter, order: event.target.value })}><option value="users">${t("Most users first")}</option><option value="fast">${t("Fastest first")}</option><option value="size">${t("Largest first")}</option></select>
+      ${can("ReadWrite") && html`<${Button} icon="wish" label=${t("Wish for it")} onClick=${wish} />`}
+    </div>`}
+    ${last.state === "refused" && html`<p class="trouble" role="alert">${t("No search: {why}", { why: last.detail || t("the daemon refuses") })}</p>`}
+    ${last.state === "ended" && !shown.length && html`<div class="nothing"><p>${t("No user who is online has it now.")}</p></div>`}
+    <ul class="plain matches">${shown.slice(0, 100).map((match) => html`<${Match} key=${`${match.size}.${match.extension}`} match=${match} begin=${begin} />`)}</ul>
+  </section>`;
+}
+
+export function Wishlist() {
+  const [wishes, setWishes] = useState(null);
+  const [term, setTerm] = useState("");
+  const load = () => get(`${ROOT}/wishlist`).then(setWishes, () => {});
+  useEvery(15, load);
+  const add = (event) => {
+    event.preventDefault();
+    attempt(async () => {
+      await ask("POST", `${ROOT}/wishlist`, { term, download: new FormData(event.target).has("download") });
+      setTerm("");
+      load();
+    });
+  };
+  const remove = (wish) =>
+    attempt(async () => {
+      await ask("DELETE", `${ROOT}/wishlist/${wish.id}`);
+      load();
+      say(t("No longer wished for"), { undo: () => attempt(() => ask("POST", `${ROOT}/wishlist`, { term: wish.term, download: wish.download }).then(load)) });
+    });
+  return html`<section class="wishlist" aria-labelledby="wish-title">
+    <h1 id="wish-title">${t("Wishlist")}</h1>
+    <p class="dim">${t("Searched for again and again, as far as the server's ration of searches allows, until a user has it.")}</p>
+    ${can("ReadWrite") && html`<form class="tools" onSubmit=${add}>
+      <input value=${term} onInput=${(event) => setTerm(event.target.value)} aria-label=${t("Words to wish for")} placeholder=${t("Artist, title, kind of file …")} required />
+      <label><input type="checkbox" name="download" /> ${t("download it when it is found")}</label>
+      <button class="button main" type="submit"><${Icon} name="add" /><span>${t("Wish")}</span></button></form>`}
+    ${wishes?.length === 0 && html`<div class="nothing"><${Icon} name="wish" /><p>${t("Nothing is wished for.")}</p></div>`}
+    <ul class="plain wishes">${wishes?.map((wish) => html`<li key=${wish.id}>
+      <b><${Name} text=${wish.term} /></b>
+      <span>${wish.foundAt ? t("found: one file|found: {n} files", { n: wish.found }) : wish.searchedAt ? t("not found; searched {when}", { when: when(wish.searchedAt) }) : t("not searched for yet")}</span>
+      <span class="commands">${wish.job && html`<a class="button" href=${`#/job/${wish.job}`}>${t("Its job")}</a>`}
+        <a class="button" href="#/search" onClick=${() => Object.assign(last, { term: wish.term, state: "stopped", matches: [], hits: 0 })}>${t("Search")}</a>
+        ${can("ReadWrite") && html`<${Button} quiet icon="delete" label=${t("Remove {name}", { name: wish.term })} onClick=${() => remove(wish)} />`}</span>
+    </li>`)}</ul>
+  </section>`;
+}

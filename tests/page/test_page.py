@@ -1,0 +1,323 @@
+"""The page in a browser, against a real daemon on a network in a box."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.demo.page import API
+from tests.page.conftest import CONTENT, World, watched
+
+SLOW = {"limit": 400_000}
+"""A job that lasts as long as a test."""
+
+
+def expect(locator: Any) -> Any:
+    from playwright.sync_api import expect
+
+    return expect(locator)
+
+
+def opened(page: Any, id: str) -> Any:
+    page.goto(f"{page.url.split('#')[0]}#/job/{id}")
+    page.get_by_role("slider", name="Map of the file").wait_for()
+    return page
+
+
+def reading(page: Any) -> str:
+    text: str = page.get_by_role("slider", name="Map of the file").get_attribute("aria-valuetext")
+    return text
+
+
+def senders(page: Any) -> set[str]:
+    """Who sent what is stored, as the map's table says."""
+    details = page.get_by_text("The map as a table")
+    if not page.get_by_role("group", name="The map as a table").count():
+        details.click()
+    rows = page.get_by_role("group", name="The map as a table").locator("tbody tr").all_inner_texts()
+    return {row.split("\t")[3] for row in rows if row.split("\t")[2] == "stored"}
+
+
+def test_a_key_opens_the_page_and_a_wrong_one_does_not(context: Any, world: World) -> None:
+    page = context.new_page()
+    page.goto(world.url)
+    page.get_by_label("API key").fill("not the key that opens it")
+    page.get_by_role("button", name="Log in", exact=True).click()
+    expect(page.get_by_role("alert")).to_have_text("This key opens nothing.")
+    page.get_by_label("API key").fill((world.folder / "state" / "api-key").read_text().strip())
+    page.get_by_role("button", name="Log in", exact=True).click()
+    page.get_by_role("navigation", name="Views").wait_for()
+    (cookie,) = context.cookies()
+    assert cookie["httpOnly"]
+    assert cookie["sameSite"] == "Strict"
+    assert page.evaluate("document.cookie") == ""
+    page.get_by_label("More").click()
+    page.get_by_role("button", name="Log out").click()
+    page.get_by_label("API key").wait_for()
+    page.reload()
+    page.get_by_label("API key").wait_for()
+
+
+def test_a_link_logs_in_once(chromium: Any, world: World) -> None:
+    link = world.link()
+    for name in ("Jobs", "API key"):
+        context = chromium.new_context()
+        page = context.new_page()
+        page.goto(link)
+        page.get_by_role("link", name="Jobs").or_(page.get_by_label("API key")).first.wait_for()
+        assert page.get_by_text(name, exact=True).first.is_visible()
+        assert "login" not in page.url
+        context.close()
+
+
+def test_search_start_and_watch_the_map_fill_from_more_than_one_user(page: Any, world: World) -> None:
+    page.get_by_role("navigation").get_by_role("link", name="Search").click()
+    page.get_by_label("Words to search for").fill(world.network.term)
+    page.keyboard.press("Enter")
+    match = page.locator(".match").filter(has_text="24.0 MiB")
+    expect(match).to_contain_text("3 users")
+    match.get_by_role("button", name="Download").click()
+    page.get_by_role("slider", name="Map of the file").wait_for()
+    page.locator(".legend li:not(.kind)").nth(1).wait_for()
+    page.reload()  # in the middle
+    page.get_by_role("slider", name="Map of the file").wait_for()
+    expect(page.locator(".figures .state")).to_have_text("Complete", timeout=60_000)
+    assert len(senders(page)) > 1
+    (file,) = (world.folder / "downloads").glob("01 - Tide*.flac")
+    assert CONTENT.matches(file)
+    file.unlink()
+
+
+def test_a_job_is_paused_goes_on_and_undo_takes_it_back(page: Any, world: World) -> None:
+    id = world.swarm(**SLOW)
+    opened(page, id)
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator(".figures .state")).to_have_text("Paused")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".figures .state")).not_to_have_text("Paused")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator(".figures .state")).to_have_text("Paused")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator(".figures .state")).to_have_text(re.compile("Downloading|Opening|Searching"))
+
+
+def test_a_user_is_banned_and_dropped_from_the_table(page: Any, world: World) -> None:
+    id = world.swarm(**SLOW)
+    opened(page, id)
+    page.get_by_role("button", name="Ban ben").click()
+    row = page.get_by_role("row").filter(has_text="ben").first
+    expect(row).to_contain_text("Banned")
+    page.get_by_role("button", name="Drop eva").click()
+    expect(page.get_by_role("row").filter(has_text="eva").first).to_contain_text("Dropped")
+    states = {source["username"]: source["standing"] for source in world.job(id)["sources"]}
+    assert (states["ben"], states["eva"]) == ("banned", "dropped")
+
+
+def test_many_jobs_at_once(page: Any, world: World) -> None:
+    for number in range(3):
+        order = {
+            "filename": f"part {number}.bin",
+            "fileSize": None,
+            "sources": [{"url": f"http://127.0.0.1:9/{number}"}],
+        }
+        world.daemon.ask("POST", f"{API}/download", order)
+    expect(page.locator(".row .what a")).to_have_count(3)
+    page.get_by_role("checkbox", name="Choose all").click()
+    expect(page.get_by_role("region", name="Chosen jobs")).to_contain_text("3 chosen")
+    page.get_by_role("region", name="Chosen jobs").get_by_role("button", name="Cancel").click()
+    expect(page.locator(".row .state.cancelled")).to_have_count(3)
+    page.get_by_role("searchbox").fill("part 1")
+    expect(page.locator(".row .what a")).to_have_count(1)
+    page.get_by_role("searchbox").fill("")
+    page.get_by_role("combobox", name="Order").select_option("name")
+    expect(page.locator(".row .what a").first).to_have_text("part 0.bin")
+    page.get_by_role("button", name="Failed").click()
+    expect(page.get_by_text("No job is like this.")).to_be_visible()
+
+
+def test_jobs_are_added_by_addresses_and_by_a_metalink_file(page: Any, world: World, tmp_path: Path) -> None:
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.get_by_label("Addresses, one a line").fill("http://127.0.0.1:9/a.bin\nhttp://127.0.0.1:9/b.bin")
+    page.get_by_label("a file each").check()
+    metalink = tmp_path / "c.meta4"
+    metalink.write_text(
+        '<?xml version="1.0"?><metalink xmlns="urn:ietf:params:xml:ns:metalink">'
+        '<file name="c &amp; d.bin"><size>7</size>'
+        f'<hash type="sha-256">{"ab" * 32}</hash><url>http://127.0.0.1:9/c.bin</url></file></metalink>'
+    )
+    page.locator("input[type=file]").set_input_files(metalink)
+    page.get_by_text("c & d.bin").wait_for()
+    page.get_by_role("dialog").get_by_role("button", name="Add", exact=True).click()
+    expect(page.locator(".row .what a")).to_have_count(3)
+    jobs = {job["name"]: job for job in world.daemon.ask("GET", f"{API}/jobs")}
+    assert set(jobs) == {"a.bin", "b.bin", "c & d.bin"}
+    assert jobs["c & d.bin"]["checksum"] == f"sha256:{'ab' * 32}"
+
+
+def test_the_page_comes_back_when_the_daemon_is_restarted(page: Any, world: World) -> None:
+    id = world.swarm(**SLOW)
+    opened(page, id)
+    world.stop()
+    page.get_by_text("The daemon does not answer; trying again.").wait_for()
+    world.start()
+    expect(page.get_by_text("The daemon does not answer; trying again.")).to_have_count(0, timeout=40_000)
+    expect(page.locator(".figures .state")).to_have_text(re.compile("Downloading|Verifying|Opening|Searching"))
+
+
+def test_everything_can_be_done_with_the_keyboard(page: Any, world: World) -> None:
+    id = world.swarm(**SLOW)
+    expect(page.locator(".row .what a")).to_have_count(1)
+    page.locator("body").press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.getAttribute('role')") == "grid":
+            break
+    page.keyboard.press(" ")
+    expect(page.get_by_role("region", name="Chosen jobs")).to_contain_text("One chosen")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Enter")
+    page.get_by_role("slider", name="Map of the file").wait_for()
+    assert id in page.url
+    for _ in range(40):
+        if page.evaluate("document.activeElement.getAttribute('role')") == "slider":
+            break
+        page.keyboard.press("Tab")
+    page.locator(".legend li:not(.kind)").first.wait_for()
+    page.keyboard.press("Home")
+    first = reading(page)
+    page.keyboard.press("ArrowRight")
+    assert reading(page) != first
+    assert re.match(r"0 B to .*", first)
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline != "none"
+
+
+@pytest.mark.parametrize("width", [320, 390, 3840])
+def test_it_fits_phones_and_walls(page: Any, world: World, width: int) -> None:
+    id = world.swarm(**SLOW)
+    page.set_viewport_size({"width": width, "height": 800 if width < 1000 else 2000})
+    start = page.url.split("#")[0]
+    for view in ("jobs", f"job/{id}", "search", "wishlist", "network"):
+        page.goto(f"{start}#/{view}")
+        page.locator("main h1, .figures").first.wait_for(state="attached")
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, view
+        small = page.evaluate(
+            """[...document.querySelectorAll('button, select, summary, input, nav a, a.button')]
+               .filter((one) => one.checkVisibility() && !one.closest('.unseen') && !one.classList.contains('unseen'))
+               .map((one) => [one.getBoundingClientRect(), one.outerHTML.slice(0, 80)])
+               .filter(([box]) => box.width && (box.width < 23.5 || box.height < 23.5)).map(([, html]) => html)"""
+        )
+        assert not small, (view, small)
+
+
+def test_a_wish_is_searched_for_and_becomes_a_job(page: Any, world: World) -> None:
+    page.get_by_role("link", name="Wishlist").click()
+    page.get_by_label("Words to wish for").fill(world.network.term)
+    page.get_by_label("download it when it is found").check()
+    page.get_by_role("button", name="Wish", exact=True).click()
+    expect(page.locator(".wishes li")).to_contain_text(world.network.term)
+    page.get_by_role("link", name="Its job").click(timeout=90_000)
+    page.get_by_role("slider", name="Map of the file").wait_for()
+    page.get_by_role("link", name="Wishlist").click()
+    page.get_by_role("button", name=f"Remove {world.network.term}").click()
+    page.get_by_text("Nothing is wished for.").wait_for()
+    for file in (world.folder / "downloads").glob("01*"):
+        file.unlink(missing_ok=True)
+
+
+HOSTILE = (
+    '<img src=x onerror="window.harmed=1"><script>window.harmed=1</script>.bin',
+    "\u202egpj.exe\u202c \u200b\u2066x.bin",
+    "x" * 3000 + ".bin",
+    "'\"><style>*{display:none}</style>{{constructor.constructor('window.harmed=1')()}}.bin",
+)
+
+
+def test_hostile_names_are_only_text(page: Any, world: World) -> None:
+    ids = []
+    for number, name in enumerate(HOSTILE):
+        order = {"filename": name, "fileSize": None, "sources": [{"url": f"http://127.0.0.1:9/{number}"}]}
+        ids.append(world.daemon.ask("POST", f"{API}/download", order)["id"])
+    expect(page.locator(".row .what a")).to_have_count(len(HOSTILE))
+    start = page.url.split("#")[0]
+    for view in ("jobs", *(f"job/{id}" for id in ids)):
+        page.goto(f"{start}#/{view}")
+        page.locator("main bdi").first.wait_for()
+        made = "document.querySelectorAll('#app script, #app style, bdi img, bdi b, a b, h1 img').length"
+        assert page.evaluate(made) == 0
+    assert page.evaluate("window.harmed") is None
+    page.goto(f"{start}#/job/{ids[1]}")
+    expect(page.locator("h1")).to_contain_text("U+200B")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(chromium: Any, world: World, scheme: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    context = chromium.new_context(color_scheme=scheme, viewport={"width": 1280, "height": 900}, bypass_csp=True)
+    page = context.new_page()
+    page.goto(world.url)
+    page.get_by_label("API key").wait_for()
+    found = {"login": Axe().run(page).response["violations"]}
+    id = world.swarm(**SLOW)
+    page.goto(world.link())
+    page.get_by_role("navigation", name="Views").wait_for()
+    start = page.url.split("#")[0]
+    for view in ("jobs", f"job/{id}", "search", "wishlist", "network"):
+        page.goto(f"{start}#/{view}")
+        page.locator("main h1, .figures").first.wait_for(state="attached")
+        page.wait_for_timeout(1200)
+        found[view] = Axe().run(page).response["violations"]
+    page.goto(f"{start}#/jobs")
+    page.get_by_role("button", name="Add", exact=True).click()
+    found["adding"] = Axe().run(page).response["violations"]
+    page.goto(f"{world.url}/docs")
+    page.get_by_role("heading", level=1).wait_for()
+    found["docs"] = Axe().run(page).response["violations"]
+    told = {
+        view: [
+            (one["id"], node["html"][:120], node["failureSummary"][:200]) for one in violations for node in one["nodes"]
+        ]
+        for view, violations in found.items()
+        if violations
+    }
+    context.close()
+    world.forget()
+    assert not told, told
+
+
+def test_in_german_no_text_is_left_in_english(chromium: Any, world: World) -> None:
+    context = chromium.new_context(locale="de-DE", viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    faults = watched(page)
+    id = world.swarm(**SLOW)
+    page.goto(world.link())
+    page.get_by_role("link", name="Aufträge").wait_for()
+    start = page.url.split("#")[0]
+    for view in ("jobs", f"job/{id}", "search", "wishlist", "network"):
+        page.goto(f"{start}#/{view}")
+        page.wait_for_timeout(1000)
+    missing = page.evaluate("import('/page/lib.js').then((lib) => [...lib.missing])")
+    context.close()
+    world.forget()
+    assert missing == []
+    assert not faults
+
+
+def test_a_job_that_ends_while_the_page_is_hidden_is_seen_afterwards(page: Any, world: World) -> None:
+    id = world.swarm(**SLOW)
+    expect(page.locator(".row .state.active, .row .state.queued")).to_have_count(1)
+    page.evaluate("Object.defineProperty(document, 'hidden', { get: () => true, configurable: true })")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    world.daemon.ask("POST", f"{API}/jobs/{id}/cancel")
+    time.sleep(0.5)
+    assert page.locator(".row .state.cancelled").count() == 0
+    page.evaluate("delete document.hidden")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.locator(".row .state.cancelled")).to_have_count(1)
