@@ -171,6 +171,7 @@ export function Canvas({ draw, again, ...rest }) {
   useLayoutEffect(paintNow, again);
   useEffect(() => {
     const watch = new ResizeObserver(() => {
+      if (!canvas.current) return;
       const before = place.current;
       place.current = [canvas.current.clientWidth, canvas.current.clientHeight];
       if (String(before) !== String(place.current)) latest.current();
