@@ -82,6 +82,22 @@ class Child:
             self._process.stdout.close()
         self._stderr.close()
 
+    def _error(self) -> ChildError:
+        self._process.wait(CLOSE_S_MAX)
+        last = self.stderr_text().strip().rpartition("\n")[2]
+        self.close()
+        return ChildError(f"{self._module} ended: {last or 'silently'}")
+
+
+class Box:
+    """Owner of one child; `close` ends it and everything it has. Idempotent, and done at the end of a `with`."""
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+
+    def close(self) -> None:
+        self._child.close()
+
     def __enter__(self) -> Self:
         return self
 
@@ -89,12 +105,6 @@ class Child:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _error(self) -> ChildError:
-        self._process.wait(CLOSE_S_MAX)
-        last = self.stderr_text().strip().rpartition("\n")[2]
-        self.close()
-        return ChildError(f"{self._module} ended: {last or 'silently'}")
 
 
 def read_request() -> Fields:
@@ -112,8 +122,12 @@ def reply(fields: Fields) -> None:
     sys.stdout.flush()
 
 
+async def _ignore(_request: Fields) -> Fields:
+    return {}
+
+
 async def serve_requests(
-    handle: Callable[[Fields], Awaitable[Fields]], at_end: Callable[[], None] = lambda: None
+    handle: Callable[[Fields], Awaitable[Fields]] = _ignore, at_end: Callable[[], None] = lambda: None
 ) -> None:
     """In the child: answer every line until stdin, and so the process, ends."""
     loop = asyncio.get_running_loop()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from actors.demo.mirrors.answers import Answer, Request
 from actors.demo.mirrors.mirror import Connection, Mirror, ResetWantedError, flushed
+from actors.demo.pacing import Pacer
 from tests.http_mirrors.answers import odd_answer
 from tests.http_mirrors.behavior import Character
 
@@ -82,6 +83,14 @@ class OddMirror(Mirror):
         super().__init__(character, memoryview(b""), "")
         self.count = Count()
         self._offer = offer
+
+    async def become(self, character: Character) -> None:
+        """Start again on the same port: old connections are reset, totals begin at 0."""
+        self.die()
+        self.behavior = character
+        self.pacer = Pacer(character.rate_bytes_s, character.burst_s)
+        self._granted_bytes = 0
+        await self.open()
 
     def respond(self, request: Request) -> tuple[Answer, memoryview]:
         offer = self._offer(self.behavior)

@@ -12,16 +12,15 @@ import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
-from types import TracebackType
-from typing import IO, Any, ClassVar, Self
+from typing import IO, ClassVar
 from urllib.parse import quote
 
-from actors.demo.child_process import Child, Fields, raise_open_files_limit, read_request, reply, serve_requests
+from actors.demo.child_process import Box, Child, Fields, raise_open_files_limit, read_request, reply, serve_requests
 from actors.demo.content import Content
 from actors.demo.mirrors.mirror import Behavior, Mirror
 
 
-class MirrorBox:
+class MirrorBox(Box):
     """The owner's handle: one mirror for each behaviour, all serving `content` at `/file_name`.
 
     Ready when made; the process ends with `close` or with this process, however that ends. Raises ChildError.
@@ -35,7 +34,7 @@ class MirrorBox:
             "content": {"size": content.size, "seed": content.seed},
             "mirrors": {name: asdict(behavior) for name, behavior in behaviors.items()},
         }
-        self._child = Child(self.module)
+        super().__init__(Child(self.module))
         self._ports: dict[str, int] = self._child.request(described)["ports"]
 
     @property
@@ -45,18 +44,6 @@ class MirrorBox:
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self._ports[name]}/{quote(self.file_name)}"
-
-    def close(self) -> None:
-        """End the process and everything it has. Idempotent."""
-        self._child.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def mapped_content(content: Content) -> memoryview:
@@ -79,11 +66,7 @@ async def _serve(config: Fields) -> None:
     for mirror in mirrors.values():
         await mirror.open()
     reply({"ports": {name: mirror.port for name, mirror in mirrors.items()}})
-    await serve_requests(_ignored)
-
-
-async def _ignored(_fields: Fields) -> dict[str, Any]:
-    return {}
+    await serve_requests()
 
 
 def main() -> None:

@@ -163,14 +163,6 @@ class Mirror:
         for writer in list(self._writers):
             _reset(writer)
 
-    async def become(self, behavior: Behavior) -> None:
-        """Start again on the same port: old connections are reset, totals begin at 0."""
-        self.die()
-        self.behavior = behavior
-        self.pacer = Pacer(behavior.rate_bytes_s, behavior.burst_s)
-        self._granted_bytes = 0
-        await self.open()
-
     def respond(self, request: Request) -> tuple[Answer, memoryview]:
         """Decide the answer to a request, and of which content."""
         return plain_answer(request, len(self.content), self.etag, ranges=self.behavior.ranges), self.content

@@ -9,10 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict
-from types import TracebackType
-from typing import Any, Self
 
-from actors.demo.child_process import Child, Fields, raise_open_files_limit, read_request, reply, serve_requests
+from actors.demo.child_process import Box, Child, Fields, raise_open_files_limit, read_request, reply, serve_requests
 from actors.demo.content import Content
 from actors.demo.soulseek.behavior import Behavior
 from actors.demo.soulseek.shares import Blocks, Shelf, term_for
@@ -20,7 +18,7 @@ from actors.demo.soulseek.shares import Blocks, Shelf, term_for
 ONLINE_S_MAX = 10.0
 
 
-class DemoNetwork:
+class DemoNetwork(Box):
     """The owner's handle. Ready when made: every uploader is logged in. Raises ChildError.
 
     The process ends with `close` or with this process, however that ends.
@@ -30,23 +28,11 @@ class DemoNetwork:
 
     def __init__(self, behaviors: Mapping[str, Behavior], content: Content, file_name: str) -> None:
         self.term = term_for(file_name)
-        self._child = Child("actors.demo.soulseek.network")
+        super().__init__(Child("actors.demo.soulseek.network"))
         uploaders = {name: asdict(behavior) for name, behavior in behaviors.items()}
         shared = {"size": content.size, "seed": content.seed}
         ready = self._child.request({"content": shared, "file_name": file_name, "uploaders": uploaders})
         self.server_port: int = ready["server_port"]
-
-    def close(self) -> None:
-        """End the process and everything it has. Idempotent."""
-        self._child.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 async def _serve(config: Fields) -> None:
@@ -66,11 +52,7 @@ async def _serve(config: Fields) -> None:
         for uploader in uploaders:
             await uploader.messenger.online.wait()
     reply({"server_port": server.port})
-    await serve_requests(_ignored)
-
-
-async def _ignored(_fields: Fields) -> dict[str, Any]:
-    return {}
+    await serve_requests()
 
 
 def main() -> None:

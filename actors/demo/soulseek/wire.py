@@ -21,7 +21,6 @@ obfuscation: Any = importlib.import_module("aioslsk.protocol.obfuscation")
 
 FRAME_BYTES_MAX = 16 << 20
 KEY_BYTES = 4
-FAREWELL_S = 5.0
 PEER_ERRORS = (OSError, EOFError, asyncio.IncompleteReadError)
 """What the other side may do to a connection without it being our fault."""
 # The borrowed decoders raise bare Exception too, for strings cut short.
