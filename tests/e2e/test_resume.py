@@ -105,7 +105,7 @@ def test_a_second_interrupt_ends_the_program_at_once(shoal: Shoal, box: Box) -> 
     assert_finished(shoal, again(shoal, box))
 
 
-@pytest.mark.parametrize("sign", ["pymp-*", "shoal-*", "shoal-*/hub.sock"])
+@pytest.mark.parametrize("sign", ["shoal-*/listener-*", "shoal-*", "shoal-*/hub.sock"])
 def test_an_interrupt_during_the_start_is_heard(shoal: Shoal, box: Box, sign: str) -> None:
     running = shoal.begun(*box.urls, "-o", "file.bin")
     while not any(shoal.temp.glob(sign)):
