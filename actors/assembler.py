@@ -62,6 +62,7 @@ AssemblerInbox = (
     | SlotFilled
     | ClaimSlots
     | SizeLearned
+    | DropChunks
     | SealFile
     | ClosePartFile
     | JobClosed

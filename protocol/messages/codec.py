@@ -31,11 +31,12 @@ def _subclasses(cls: type[Message]) -> Iterator[type[Message]]:
         yield from _subclasses(each)
 
 
-MESSAGES: Final[dict[int, type[Message]]] = {
-    tag: cls
+_CLASSES: Final = tuple(
+    cls
     for cls in _subclasses(protocol.messages.Message)
-    if (tag := operator.attrgetter("__struct_config__.tag")(cls)) is not None
-}
+    if operator.attrgetter("__struct_config__.tag")(cls) is not None
+)
+MESSAGES: Final[dict[int, type[Message]]] = {operator.attrgetter("__struct_config__.tag")(cls): cls for cls in _CLASSES}
 """Tag -> class."""
 _HEADERS: Final[dict[type[Message], bytes]] = {
     cls: msgpack.Packer().pack_array_header(1 + len(cls.__struct_fields__)) for cls in MESSAGES.values()
@@ -48,9 +49,8 @@ _EMBEDDING: Final = {
 }
 """Messages with another value as a field, few and rare: a job specification."""
 _encoder: Final = msgspec.msgpack.Encoder()
-_decoder: Final[msgspec.msgpack.Decoder[Message]] = msgspec.msgpack.Decoder(
-    functools.reduce(operator.or_, MESSAGES.values())
-)
+_decoder: Final[msgspec.msgpack.Decoder[Message]] = msgspec.msgpack.Decoder(functools.reduce(operator.or_, _CLASSES))
+"""Made of all classes, so that two with the same tag are an error at the start."""
 
 
 def encode(message: Message) -> bytes:

@@ -140,7 +140,7 @@ class ChunkDisputed(Message, tag=34):
     stored_digest: bytes
 
 
-class DropChunks(Message, tag=137):
+class DropChunks(Message, tag=142):
     """Count chunks ``[firsts[i], stops[i])`` as missing, also for a later attempt: their sender has other content.
 
     Dispatcher to Assembler; not answered.

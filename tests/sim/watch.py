@@ -24,7 +24,8 @@ class Watch:
         board = state.leases.tracker
         board.check()
         if isinstance(message, PartFileReady) or any(isinstance(post.message, DropChunks) for post in posts):
-            self._stored = 0  # chunks of a source with other content are dropped; after a fault exactly what the disk still holds counts
+            # Chunks of a source with other content are dropped; after a fault exactly what the disk still holds counts.
+            self._stored = 0
         assert board.stored.count >= self._stored, f"chunks went back after {message}"
         self._stored = board.stored.count
         if self._store.chunk_count >= 0 and state.phase is not Phase.PAUSED:

@@ -1,8 +1,8 @@
 """Content checks of a job: overlap checks, exclusion of sources with other content, the gate before sealing, repair.
 
-Couples the evidence (`identity`) and the planned checks (`checks`) with leases and stored chunks. Every stored chunk has
-a contributor; only chunks of one group are sealed together. A contributor that is excluded loses its place in the job,
-its chunks count as missing and are fetched from others. Owned by one `DispatchState`.
+Couples the evidence (`identity`) and the planned checks (`checks`) with leases and stored chunks. Every stored chunk
+has a contributor; only chunks of one group are sealed together. A contributor that is excluded loses its place in the
+job, its chunks count as missing and are fetched from others. Owned by one `DispatchState`.
 """
 
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ from protocol.model.faults import FaultKind
 from protocol.model.identity import Claim
 
 OVERLAP_CHUNKS_MIN: Final = 50
-"""A shorter lease of a source that is tied already reads no chunk of its neighbour's: it would cost too large a share."""
+"""A shorter lease of a source that is tied already reads no chunk of its neighbour's: the share would be too large."""
 CHUNKS_NOTED_MAX: Final = 4
 """Chunks of one repeated range that count as separate checks; in a race a source repeats the whole file."""
 TIE_S_MAX: Final = 0.5
@@ -214,7 +214,7 @@ class ContentChecks:
     # -- sealing
 
     def gate(self, tracker: ChunkTracker, *, now_s: float) -> Gate:
-        """Whether this complete file may be sealed, is still being checked, or lacks evidence that no source can give."""
+        """Whether this complete file may be sealed, is still checked, or lacks evidence that no source can give."""
         self._complete_s = now_s if self._complete_s is None else self._complete_s
         waited_s = now_s - self._complete_s
         for lease_id in [each for each, until_s in self._answered_by_s.items() if until_s <= now_s]:
