@@ -116,7 +116,6 @@ SHARDS_MAX = 45
 BANNED_WORDS = re.compile(r"\b(nobody|somebody|whoever|anew|told|so many|as it stands)\b", re.IGNORECASE)
 RIDDLES = re.compile(r"(what|who|how|when|where|which)\b", re.IGNORECASE)
 WORDS_TO_COME = (
-    "actors/sources/",
     "protocol/cli/",
     "protocol/config/",
 )

@@ -56,8 +56,10 @@ def _timeval(seconds: float) -> bytes:
 
 
 class PlainStream:
-    """Plain TCP stream of HTTP or of a Soulseek peer; owns its blocking socket. The kernel ends a read after the slice
-    and returns what it has: one call for each slot."""
+    """Plain TCP stream of HTTP or of a Soulseek peer; owns its blocking socket.
+
+    The kernel ends a read after the slice and returns what it has: one call for each slot.
+    """
 
     __slots__ = ("_fast", "_sock", "_wakes_at", "eof", "torn")
 

@@ -10,7 +10,7 @@ import pytest
 
 from actors.sources import HttpSettings, Probed, open_reader
 from protocol.model.faults import FaultKind, SourceFault
-from tests.actors.sources.reading import read_on
+from tests.e2e.conftest import shoal
 from tests.wild.server import Handler, WildServer
 
 DATA = random.Random(7).randbytes(700_123)
@@ -97,4 +97,4 @@ def fault_of(url: str, *, whole: bool = True, settings: HttpSettings = HASTY) ->
     return caught.value
 
 
-__all__ = ["DATA", "HASTY", "Fetched", "Serve", "fault_of", "fetch", "read_on"]
+__all__ = ["DATA", "HASTY", "Fetched", "Serve", "fault_of", "fetch", "shoal"]

@@ -1,0 +1,1 @@
+"""HTTP(S) sources: connections, requests, answers and their bodies."""

@@ -64,8 +64,10 @@ def connect(
 
 
 def _refuse_private(addresses: list[Any], host: str) -> None:
-    """Raise `SourceFault` PRIVATE_ADDRESS when a single address is not public: which of them answers is for the
-    network to say. Judged is what is connected to: a name may mean another address at every look-up."""
+    """Raise `SourceFault` PRIVATE_ADDRESS when a single address is not public: any of them may answer.
+
+    Judged is what is connected to: a name may mean another address at every look-up.
+    """
     from protocol.model.public_addresses import is_public
 
     if not all(is_public(str(address[0])) for *_, address in addresses):
@@ -93,8 +95,10 @@ def look_up_fault(error: socket.gaierror, host: str) -> SourceFault:
 
 
 def _dial(addresses: list[Any], place: str, until_s: float, interface: str) -> socket.socket:
-    """Connect to the address that answers first, by RFC 8305: each next one is tried `STAGGER_S` after the one before,
-    or as soon as that has failed. `place` is the name for people."""
+    """Connect to the address that answers first, by RFC 8305. `place` is the name for people.
+
+    Each next one is tried `STAGGER_S` after the one before, or as soon as that has failed.
+    """
     waiting, begun = _interleaved(addresses), dict[int, socket.socket]()
     failure: OSError | None = None
     poll, next_s = select.poll(), 0.0

@@ -42,8 +42,10 @@ class Cookies:
 
 
 def read_cookies(path: str) -> Iterator[Cookie]:
-    """Yield the cookies of a file in Netscape's format; lines that are none are skipped, and so is all of one that
-    cannot be read: the command checked it when it began."""
+    """Yield the cookies of a file in Netscape's format; lines that are none are skipped.
+
+    So is all of a file that cannot be read: the command checked it when it began.
+    """
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             lines = file.read(FILE_BYTES_MAX).splitlines()
@@ -64,7 +66,7 @@ def read_cookies(path: str) -> Iterator[Cookie]:
 
 
 class _Answer:
-    """What `CookieJar` reads of an answer."""
+    """Answer as far as `CookieJar` reads it."""
 
     def __init__(self, fields: Message) -> None:
         self._fields = fields

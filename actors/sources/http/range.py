@@ -49,7 +49,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brought:
-    """What a body brings: the file's bytes from `start`, which may lie before those asked for, up to `stop`.
+    """Bytes that a body brings: the file's from `start`, which may lie before those asked for, up to `stop`.
 
     `stop` None: to the end of the body. `total`: the file's size, -1 unknown. `coding`: what the body is to be decoded
     from, empty when it is the file itself.
@@ -152,7 +152,7 @@ def _unsatisfied(got: ContentRange | None, asked: Asked, host: str) -> SourceFau
 SPANS: Final = (1 << 20, 128 << 10)
 """Lengths of ranges that are tried where a longer one was refused."""
 SPAN_RETRY: Final = 64
-"""After so many granted ranges a longer one is tried again."""
+"""Number of granted ranges after which a longer one is tried again."""
 
 
 class SpanLimit:

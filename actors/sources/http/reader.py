@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from actors.sources.http.cookies import Cookies
 
 SKIP_BYTES_MAX: Final = 4 << 20
-"""A server may begin so many bytes before the wanted ones; they are read and dropped."""
+"""How far before the wanted bytes a server may begin; what lies between is read and dropped."""
 _MAYBE_THE_RANGE: Final = frozenset(
     {FaultKind.BAD_ANSWER, FaultKind.SERVER_ERROR, FaultKind.FORBIDDEN, FaultKind.RANGE_REFUSED}
 )

@@ -36,8 +36,10 @@ def request_fields(usual: Iterable[Field], options: HttpOptions, target: Target,
 
 
 class Logins:
-    """Logins of a netrc file, which is read with the first request and by each reader for itself. A default entry, for
-    hosts that the file does not name, is only for `home`, not for what it redirects to."""
+    """Logins of a netrc file, which is read with the first request and by each reader for itself.
+
+    A default entry, for hosts that the file does not name, is only for `home`, not for what it redirects to.
+    """
 
     def __init__(self, path: str, home: Target) -> None:
         self._path = path

@@ -14,7 +14,7 @@ from protocol.model.faults import FaultKind, SourceFault
 
 def wrap(sock: socket.socket, host: str, *, timeout_s: float) -> "TlsStream":
     """Do the handshake with `host` and verify its certificate. The socket is closed when that fails."""
-    # Ragged ends are told apart: an attacker in the middle must not be able to cut short a body that EOF ends.
+    # Ragged ends are recognised: an attacker in the middle must not be able to cut short a body that EOF ends.
     context = _context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
     sock.settimeout(timeout_s)
     try:

@@ -16,7 +16,7 @@ SAME_DATE_S: Final = 60.0
 
 
 class Change(Enum):
-    """What two versions say about a change of the file between them."""
+    """Change of the file between two versions, as far as they show it."""
 
     NONE = auto()
     UNCLEAR = auto()
@@ -25,7 +25,7 @@ class Change(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version:
-    """What an answer says about the version of its file. `size_bytes` -1 and empty texts: not said."""
+    """Version of a file as an answer describes it. `size_bytes` -1 and empty texts: not said."""
 
     size_bytes: int = -1
     etag: str = ""

@@ -1,0 +1,53 @@
+"""The whole program against odd servers and addresses: exit code, words, file."""
+
+import pytest
+
+from tests.e2e.program import Shoal
+from tests.wild.conftest import DATA, Serve
+from tests.wild.server import File, Reply, Request
+
+FILE = File(DATA)
+
+
+def test_nodes_that_break_off_and_disagree_come_to_the_file(shoal: Shoal, serve: Serve) -> None:
+    def node(request: Request, reply: Reply) -> bool:
+        if request.number % 4 == 3:
+            reply.head("403 Forbidden", "Content-Length: 0")
+            return True
+        return FILE(request, reply, cut=250_000, etag=f'"n{request.number % 3}"', ranged=request.number % 5 != 4)
+
+    done = shoal.run("get", serve(node).url(), "-o", "file.bin", "-q")
+    assert done.code == 0, done
+    assert (shoal.folder / "file.bin").read_bytes() == DATA
+
+
+def test_a_link_that_is_good_for_one_request_is_enough(shoal: Shoal, serve: Serve) -> None:
+    def once(request: Request, reply: Reply) -> bool:
+        if request.number > 1:
+            reply.head("404 Not Found", "Content-Length: 0")
+            return True
+        return FILE(request, reply, 'Content-Disposition: attachment; filename="named.bin"', ranged=False)
+
+    done = shoal.run("get", serve(once).url(), "-q")
+    assert done.code == 0, done
+    assert (shoal.folder / "named.bin").read_bytes() == DATA
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[fe80::1%25eth0]:8080/f.iso", "http://[::1%25lo]/f", "http://a..b/f", "http://256.1.1.1/f"]
+)
+def test_an_address_that_cannot_be_used_is_refused_at_once(shoal: Shoal, serve: Serve, url: str) -> None:
+    for urls in ([url], [serve(FILE).url(), url]):
+        done = shoal.run("get", *urls)
+        assert done.code == 2
+        assert done.stderr.startswith("error: the host in ")
+
+
+def test_a_redirect_to_what_cannot_be_used_ends_in_words(shoal: Shoal, serve: Serve) -> None:
+    def astray(request: Request, reply: Reply) -> bool:
+        reply.head("302 Found", "Location: http://[::1%25lo]/f.iso", "Content-Length: 0")
+        return True
+
+    done = shoal.run("get", serve(astray).url())
+    assert done.code == 3
+    assert "redirects to what cannot be used" in done.stderr.splitlines()[-1]
