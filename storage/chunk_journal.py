@@ -214,15 +214,14 @@ class Journal:
     @classmethod
     def _create(cls, folder: Folder, name: str, layout: Layout) -> "Journal | None":
         """Create it, locked and with a header, in one step. None when it is there meanwhile."""
-        locked = False
+        locks: list[bool] = []
 
         def fill(fd: int) -> None:
-            nonlocal locked
-            locked = _flock(fd, folder.path_of(name))
+            locks.append(_flock(fd, folder.path_of(name)))
             write_all(fd, _new_header(fd, layout).packed() * 2, 0, folder.path_of(name + RECORDS_SUFFIX))
 
         fd = folder.create_file(name + RECORDS_SUFFIX, fill)
-        return None if fd is None else cls(folder, name, fd, created=True, locked=locked)
+        return None if fd is None else cls(folder, name, fd, created=True, locked=locks[-1])
 
     @property
     def fd(self) -> int:

@@ -4,7 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from storage.chunk_journal import HEADER_BYTES, RECORD_BYTES, START
+from storage.chunk_journal import (
+    CHUNK_SIZE_MAX,
+    HEADER_BYTES,
+    RECORD_BYTES,
+    START,
+    Header,
+    packed_record,
+    read_journal,
+)
+from storage.layout import Layout
 from tests.storage.parts import CHUNK, NAME, chunks, content, count, finish, leave_part, opened, put
 
 DATA = content(4 * CHUNK + 7)
@@ -171,3 +180,52 @@ def test_bytes_that_are_gone_are_not_taken_for_those_read_before_them(tmp_path: 
     run = opened(tmp_path, len(data), chunk=chunk)
     assert chunks(run.verified) == set(range(8))
     run.part.close()
+
+
+@pytest.mark.parametrize("length", [1, CHUNK - 1, CHUNK + 1, 2 * CHUNK])
+@pytest.mark.parametrize("size", [len(DATA), -1])
+def test_a_record_of_a_length_that_its_chunk_cannot_have_is_damage(tmp_path: Path, length: int, size: int) -> None:
+    layout = Layout(size, CHUNK)
+    header = Header(layout)
+    good = packed_record(0, CHUNK, bytes(range(16)), 7, header.seed)
+    odd = packed_record(1, length, bytes(range(16)), 7, header.seed)
+    (tmp_path / "journal").write_bytes(header.packed() * 2 + good + odd)
+    with (tmp_path / "journal").open("rb") as file:
+        contents = read_journal(file.fileno(), "journal")
+    believed = size == -1 and length < CHUNK  # of unknown size it may be the last one
+    assert list(contents.index.ranges()) == [(0, 2 if believed else 1)]
+    assert contents.damaged_records == (0 if believed else 1)
+    assert contents.end_bytes == (CHUNK + length if believed else CHUNK)
+
+
+@pytest.mark.parametrize("chunk", [count(DATA), 1 << 25, 1 << 31])
+def test_a_record_beyond_the_file_is_damage(tmp_path: Path, chunk: int) -> None:
+    header = Header(Layout(len(DATA), CHUNK))
+    (tmp_path / "journal").write_bytes(
+        header.packed() * 2 + packed_record(chunk, CHUNK, bytes(range(16)), 7, header.seed)
+    )
+    with (tmp_path / "journal").open("rb") as file:
+        contents = read_journal(file.fileno(), "journal")
+    assert (contents.index.ranges().count, contents.damaged_records) == (0, 1)
+
+
+def test_a_record_without_a_digest_takes_back_its_chunk_and_a_later_one_brings_it_again(tmp_path: Path) -> None:
+    header = Header(Layout(len(DATA), CHUNK))
+
+    def record(chunk: int, digest: bytes) -> bytes:
+        return packed_record(chunk, CHUNK, digest, 7, header.seed)
+
+    held = [record(0, b"a" * 16), record(1, b"b" * 16), record(0, bytes(16)), record(count(DATA), bytes(16))]
+    for more, expected in (([], {1}), ([record(0, b"c" * 16)], {0, 1})):
+        (tmp_path / "journal").write_bytes(header.packed() * 2 + b"".join(held + more))
+        with (tmp_path / "journal").open("rb") as file:
+            contents = read_journal(file.fileno(), "journal")
+        assert chunks(contents.index.ranges()) == expected
+        assert contents.damaged_records == 1, "one lies beyond the file"
+
+
+@pytest.mark.parametrize(("chunk_size", "readable"), [(1, True), (CHUNK_SIZE_MAX, True), (CHUNK_SIZE_MAX + 1, False)])
+def test_a_header_with_an_absurd_chunk_size_is_no_header(tmp_path: Path, chunk_size: int, readable: bool) -> None:
+    (tmp_path / "journal").write_bytes(Header(Layout(100, chunk_size)).packed() * 2)
+    with (tmp_path / "journal").open("rb") as file:
+        assert (read_journal(file.fileno(), "journal").header is not None) == readable

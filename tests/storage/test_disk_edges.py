@@ -207,3 +207,35 @@ def test_a_private_file_and_its_folder_lose_the_rights_of_others_and_nothing_els
     make_folder_private(str(state))
     assert stat.S_IMODE(state.stat().st_mode) == 0o500
     state.chmod(0o700)
+
+
+def test_the_folder_of_another_user_stays_as_it_is(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a folder away")
+    tmp_path.chmod(0o755)
+    os.chown(tmp_path, 65534, -1)
+    make_folder_private(str(tmp_path))
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+    os.chown(tmp_path, 0, -1)
+
+
+@pytest.mark.parametrize(("free", "opens"), [((16 << 20) - 1, False), (16 << 20, True)])
+def test_after_a_fault_there_must_be_room_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, opens: bool
+) -> None:
+    chunk, size = 1 << 20, 32 << 20
+    opened(tmp_path, size, chunk=chunk).part.abandon()
+    monkeypatch.setattr(Folder, "free_bytes", lambda _folder: free)
+    if opens:
+        PartFile.open(str(tmp_path), NAME, size_bytes=size, chunk_size=chunk, sync="none", again=True).part.close()
+        return
+    with pytest.raises(PartFileFault, match="16384 KiB are needed") as fault:
+        PartFile.open(str(tmp_path), NAME, size_bytes=size, chunk_size=chunk, sync="none", again=True)
+    assert fault.value.kind is KINDS.NO_SPACE
+
+
+def test_after_a_fault_less_room_will_do_when_less_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_part(tmp_path, DATA, [(0, 4)])
+    monkeypatch.setattr(Folder, "free_bytes", lambda _folder: len(DATA))
+    run = PartFile.open(str(tmp_path), NAME, size_bytes=len(DATA), chunk_size=CHUNK, sync="none", again=True)
+    finish(run, DATA)

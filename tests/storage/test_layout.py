@@ -42,6 +42,10 @@ def test_bytes_that_do_not_are_refused(first: int, length: int) -> None:
         Layout(40, 16).stop_of(first, length)
 
 
+def test_files_may_be_as_large_as_is_promised() -> None:
+    assert CHUNKS_MAX * (128 << 10) == 4 << 40
+
+
 def test_no_chunk_lies_beyond_the_most_there_may_be() -> None:
     layout = Layout(UNKNOWN, 16)
     assert layout.stop_of(CHUNKS_MAX - 1, 16) == CHUNKS_MAX
