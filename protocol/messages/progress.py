@@ -4,6 +4,7 @@ from protocol.messages.base import Message
 from protocol.messages.job_commands import ContributorsListed, SourceFound
 from protocol.messages.soulseek import SearchEnded, SearchHit, SessionChanged
 from protocol.messages.supervision import ActorDied, Pong, ProcessLost, ProcessReady
+from protocol.model.identity import Claim
 from protocol.model.job_views import SourceReport
 
 
@@ -93,6 +94,8 @@ class JobEnded(Message, tag=50):
     bytes_refetched: int = 0
     """Received more than once."""
     digest_hex: str = ""
+    claim: Claim = Claim()
+    """Of the content, as far as the attempt had come."""
 
 
 FrontInbox = (

@@ -53,7 +53,7 @@ def test_the_last_object_is_exactly_as_documented(shoal: Shoal, box: Box) -> Non
     ended = done.ended
     assert list(ended) == [
         "event", "state", "path", "size", "seconds", "bytes_received", "bytes_resumed", "bytes_refetched", "xxh3_128",
-        "sources",
+        "identity", "sources",
     ]  # fmt: skip
     assert list(ended["sources"][0]) == [
         "source", "bytes", "chunks", "leases", "stops", "rate_bytes_s", "standing", "reason",

@@ -528,6 +528,9 @@ class DispatchState:
         self.phase = Phase.ENDED
         path = "" if path == "?" else path
         tracker = self.leases.tracker if self.leases is not None else None
-        self._out.extend(self.report.ended(state, reason, path, digest_hex, self.sources, tracker, now_s=now_s))
+        claim = self.content.claim(sealed=state == "sealed")
+        self._out.extend(
+            self.report.ended(state, reason, path, digest_hex, self.sources, tracker, claim=claim, now_s=now_s)
+        )
         for to in (ASSEMBLER, WATCHDOG, POOL):  # the pool has this actor stopped: it may say nothing after that
             self._out.post(to, JobClosed(job=self.job.job))

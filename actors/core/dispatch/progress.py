@@ -36,6 +36,7 @@ from protocol.messages import (
 from protocol.messages.addresses import POOL, Post
 from protocol.model.chunk_ranges import ChunkRange, RangeSet
 from protocol.model.faults import PartFileFaultKind
+from protocol.model.identity import Claim
 
 REPORT_S: Final = 0.2
 """Progress is sent at once after a silence, and no sooner than this after the last time."""
@@ -335,6 +336,7 @@ class Reporter:
         sources: dict[int, Source],
         tracker: ChunkTracker | None,
         *,
+        claim: Claim,
         now_s: float,
     ) -> list[Post]:
         """Return a last row for every source, the contributors, then the end."""
@@ -358,6 +360,7 @@ class Reporter:
             bytes_resumed=self.resumed_bytes,
             bytes_refetched=received - self._stored_bytes,
             digest_hex=digest_hex,
+            claim=claim,
         )
         rows = [row(self.job.job, source, tracker, seconds) for _, source in sorted(sources.items())]
         last: list[Message] = [*(self.contributors(0) if tracker is not None else []), ended]

@@ -87,6 +87,15 @@ def ended_fields(board: ProgressState, ended: JobEnded) -> dict[str, Any]:
         "bytes_resumed": ended.bytes_resumed,
         "bytes_refetched": ended.bytes_refetched,
         "xxh3_128": ended.digest_hex,
+        "identity": {
+            "kind": ended.claim.kind,
+            "checks_agreed": ended.claim.checks_agreed,
+            "checks_disagreed": ended.claim.checks_disagreed,
+            "groups": ended.claim.groups,
+            "contributors": ended.claim.contributors,
+            "excluded_share": round(ended.claim.excluded_share, 4),
+            "excluded": list(ended.claim.excluded),
+        },
         "sources": [_source_fields(row) for row in board.sorted_rows],
     }
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.text import Text
 
 from protocol.cli.views.lines import LineWriter
-from protocol.cli.views.outcome import cause_lines, last_line, share_text
+from protocol.cli.views.outcome import cause_lines, identity_lines, last_line, share_text
 from protocol.cli.views.plain import Notes, chunk_line
 from protocol.cli.views.progress_state import (
     ACTIVE,
@@ -114,7 +114,8 @@ class DisplayView:
         match message:
             case JobEnded():
                 last = Text(last_line(self._board, message), _END_STYLES.get(message.state, "bold red"))
-                self._draw((), [*final_lines(self._board, self._shape()), last])
+                identity = [Text(line) for line in identity_lines(message)]
+                self._draw((), [*final_lines(self._board, self._shape()), *identity, last])
                 self._region.release()
                 return
             case ChunkArrived() if self._verbose:

@@ -99,6 +99,21 @@ def share_text(bytes_stored: int, total_bytes: int) -> str:
     return f"{100 * bytes_stored / total_bytes:.1f} %" if total_bytes > 0 else "-"
 
 
+def identity_lines(ended: JobEnded) -> list[str]:
+    """What is claimed of a sealed file's content; nothing where all of it came from one source."""
+    claim = ended.claim
+    if ended.state != "sealed" or claim.contributors < 2:
+        return []
+    if claim.kind == "digest":
+        return ["identity: the digest of the whole file is as given"]
+    if claim.kind != "overlap":
+        return ["identity: equal size only"]
+    share = f"a differing share above {100 * claim.excluded_share:.0f} % is excluded at 99 %"
+    odd = f"; left out, other content: {', '.join(map(printable, claim.excluded))}" if claim.excluded else ""
+    checks = f"{count_of(claim.checks_agreed, 'check')} between {claim.contributors} sources"
+    return [f"identity: {checks} agree; {share}{odd}"]
+
+
 def last_line(board: ProgressState, ended: JobEnded) -> str:
     """One printable line, no line end. The word before the first colon never depends on anything but the state."""
     match ended.state:

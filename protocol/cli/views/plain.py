@@ -4,7 +4,7 @@ import math
 from typing import Final, TextIO
 
 from protocol.cli.views.lines import LineWriter
-from protocol.cli.views.outcome import last_line, summary_lines
+from protocol.cli.views.outcome import identity_lines, last_line, summary_lines
 from protocol.cli.views.progress_state import SAID_STATES, SAME_COMMAND, ProgressState
 from protocol.messages import (
     ActorDied,
@@ -92,7 +92,7 @@ class PlainView:
             case ChunkArrived() if self._verbose:
                 return [chunk_line(message, self._board.label(message.name), "✓" if self._lines.encodes_all else "+")]
             case JobEnded():
-                return [*summary_lines(self._board), last_line(self._board, message)]
+                return [*summary_lines(self._board), *identity_lines(message), last_line(self._board, message)]
             case _:
                 note = self._notes.line(message)
                 return [note] if note else []

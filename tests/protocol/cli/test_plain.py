@@ -67,6 +67,7 @@ def test_the_last_json_line_is_exactly_the_documented_object() -> None:
         ("bytes_resumed", 0),
         ("bytes_refetched", 0),
         ("xxh3_128", "ab" * 16),
+        ("identity", last["identity"]),
         ("sources", last["sources"]),
     ]
     assert [list(source.items()) for source in last["sources"]] == [

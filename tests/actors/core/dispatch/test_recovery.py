@@ -27,6 +27,7 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import ASSEMBLER, Post
 from protocol.model.chunk_ranges import RangeSet
+from protocol.model.identity import Claim
 from tests.actors.core.dispatch.boards import (
     CHUNK,
     NOW_S,
@@ -191,7 +192,9 @@ def test_leases_of_another_hub_have_other_numbers_and_its_bytes_are_the_jobs_own
     (granted,) = said(posts, LeaseGranted)
     assert granted.lease > 1_000_000
     told(state, stored(0, granted.lease, 3, 1))
-    (ended,) = said(state.report.ended("sealed", "", "", "", state.sources, None, now_s=NOW_S + 2), JobEnded)
+    (ended,) = said(
+        state.report.ended("sealed", "", "", "", state.sources, None, claim=Claim(), now_s=NOW_S + 2), JobEnded
+    )
     assert (ended.bytes_resumed, ended.bytes_received, ended.bytes_refetched) == (CHUNK, 3 * CHUNK, 0)
     assert ended.seconds == 7.0
 

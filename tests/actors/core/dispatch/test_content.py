@@ -1,0 +1,128 @@
+"""Content checks of a running job, drawn: what leases read besides, sources with other content, the gate, repair."""
+
+from actors.core.dispatch.dispatcher import DispatchState, Phase
+from actors.core.dispatch.identity import DISPUTE_S_MAX
+from actors.core.dispatch.sources import SourceState
+from protocol.messages import (
+    ChunkDisputed,
+    ChunksRepeated,
+    DropChunks,
+    JobEnded,
+    LeaseGranted,
+    LeaseRevoked,
+    PartFileClosed,
+    SealFile,
+    SealRefused,
+    SourceNamed,
+    Ticked,
+)
+from tests.actors.core.dispatch.drawing import (
+    CHUNK,
+    JOB,
+    NOW_S,
+    board,
+    board_of,
+    drawn,
+    finished,
+    lease_of,
+    picture_of,
+    said,
+    stored,
+    tell,
+)
+
+
+def phase_of(state: DispatchState) -> Phase:
+    return state.phase
+
+
+def untied(picture: str, **more: object) -> DispatchState:
+    """A board of sources that were never compared."""
+    state = board(picture, **more)  # type: ignore[arg-type]
+    state.content.identity.__init__()  # type: ignore[misc]
+    for number in state.sources:
+        tell(state, SourceNamed(job=JOB, source=number, source_hash=100 + number))
+    return state
+
+
+def disputed(state: DispatchState, source: str, chunk: int, *, at_s: float = NOW_S) -> list[object]:
+    number = ord(source) - ord("a")
+    lease = lease_of(state, source).id
+    other = ChunkDisputed(
+        job=JOB, source=number, lease=lease, chunk=chunk, other_source_hash=100, digest=b"b", stored_digest=b"a"
+    )
+    tell(state, other, at_s=at_s)
+    # Both are asked once more and say nothing: the order of the user decides.
+    return [post.message for post in tell(state, Ticked(), at_s=at_s + DISPUTE_S_MAX)]
+
+
+def test_a_long_lease_reads_one_chunk_into_its_neighbours_range() -> None:
+    state = board("." * 200, sources="ab", rates={"a": 5, "b": 5})
+    granted = [post.message for post in state._out.take() if isinstance(post.message, LeaseGranted)]
+    leases = list(board_of(state).leases.values())
+    assert not granted
+    assert [state.content.overlap_of(state.sources[lease.source], lease, board_of(state)) for lease in leases] == [1, 1]
+
+
+def test_a_source_of_other_content_loses_its_place_and_its_chunks() -> None:
+    state = untied("aaaabbbb", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "b", 4, 2))
+    tell(state, stored(state, "a", 0, 3))
+    news = disputed(state, "a", 4)
+    assert state.sources[1].state is SourceState.BANNED, "a was named first"
+    assert "other content" in state.sources[1].reason
+    drops = [message for message in news if isinstance(message, DropChunks)]
+    assert [(drop.firsts, drop.stops, drop.source_hashes) for drop in drops] == [((4,), (6,), (101,))]
+    assert any(isinstance(message, LeaseRevoked) for message in news)
+    assert picture_of(board_of(state))[4:6] != "##"
+    board_of(state).check()
+
+
+def test_chunks_of_an_excluded_source_that_come_late_are_dropped_again() -> None:
+    state = untied("aaaabbbb", rates={"a": 1, "b": 1})
+    late = stored(state, "b", 5, 1)
+    tell(state, stored(state, "b", 4, 1))
+    disputed(state, "a", 4)
+    posts = tell(state, late, at_s=NOW_S + DISPUTE_S_MAX)
+    assert [message.firsts for message in said(posts, DropChunks)] == [(5,)]
+    assert drawn(state)[5] != "#"
+    board_of(state).check()
+
+
+def test_a_complete_file_of_two_sources_is_not_sealed_before_they_are_tied() -> None:
+    state = untied("aabb", rates={"a": 1, "b": 1})
+    lease = lease_of(state, "a").id
+    posts = tell(state, stored(state, "a", 0, 2)) + tell(state, stored(state, "b", 2, 2))
+    assert not said(posts, SealFile)
+    again = ChunksRepeated(job=JOB, source=0, lease=lease, first=2, count=1, length_bytes=CHUNK)
+    assert said(tell(state, again), SealFile)
+
+
+def test_a_missing_tie_is_asked_for_as_soon_as_a_source_is_free() -> None:
+    state = untied("aabb", rates={"a": 1, "b": 1})
+    posts = tell(state, stored(state, "a", 0, 2), stored(state, "b", 2, 2), finished(state, "a"))
+    [granted] = said(posts, LeaseGranted)
+    assert (granted.source, granted.stop - granted.first) == (0, 1)
+    assert granted.first in (2, 3), "a chunk of the other source"
+
+
+def test_one_source_alone_needs_no_tie() -> None:
+    state = untied("aaaa", rates={"a": 1})
+    assert said(tell(state, stored(state, "a", 0, 4)), SealFile)
+
+
+def test_a_digest_that_fails_with_one_source_alone_ends_the_job() -> None:
+    state = untied("aaaa", rates={"a": 1})
+    tell(state, stored(state, "a", 0, 4))
+    posts = tell(state, SealRefused(job=JOB, detail="checksum differs"), PartFileClosed(job=JOB))
+    assert [(ended.state, ended.reason) for ended in said(posts, JobEnded)] == [("disagreed", "checksum differs")]
+
+
+def test_a_digest_that_fails_with_two_sources_has_chunks_read_again() -> None:
+    state = board("aabb", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "a", 0, 2), finished(state, "a"))
+    tell(state, stored(state, "b", 2, 2), finished(state, "b"))
+    assert state.phase is Phase.SEALING
+    posts = tell(state, SealRefused(job=JOB, detail="checksum differs"), Ticked(), at_s=NOW_S + 1)
+    assert {granted.source for granted in said(posts, LeaseGranted)} == {0, 1}
+    assert phase_of(state) is Phase.RIDING

@@ -1,0 +1,140 @@
+"""Evidence that sources have the same file: groups, disputes, and the sources that lose their place."""
+
+import math
+
+import pytest
+
+from actors.core.dispatch.identity import DISPUTE_S_MAX, Identity, Resolution, Standpoint, excluded_share
+
+A, B, C, D = range(4)
+EARLIER = -7
+ONE, OTHER = b"1" * 16, b"2" * 16
+NAMED = Standpoint(named_rank=lambda member: member, rate_bytes_s=lambda _member: 0.0)
+
+
+def disputed(identity: Identity, stored_by: int, other: int, chunk: int = 5) -> None:
+    identity.dispute(stored_by, ONE, other, OTHER, chunk, now_s=0.0)
+
+
+def resolved(
+    identity: Identity, *, may_answer: tuple[int, ...] = (), chunk: int = 5, now_s: float = 0.0
+) -> Resolution | None:
+    return identity.resolve(identity.disputes[chunk], NAMED, may_answer=may_answer, now_s=now_s)
+
+
+@pytest.mark.parametrize(("checks", "share"), [(0, 1.0), (1, 0.99), (2, 0.9), (4, 0.684), (10, 0.369)])
+def test_the_excluded_share_is_that_of_independent_checks(checks: int, share: float) -> None:
+    assert math.isclose(excluded_share(checks), share, abs_tol=0.001)
+
+
+def test_agreement_ties_over_others_and_disagreement_does_not() -> None:
+    identity = Identity()
+    identity.agree(A, B, 3)
+    identity.agree(B, EARLIER, 9)
+    assert identity.tied(A, EARLIER)
+    assert not identity.tied(A, C)
+    assert identity.group_of(A, [B, C, EARLIER]) == {A, B, EARLIER}
+
+
+def test_the_same_chunk_counts_once_as_a_check_of_a_source() -> None:
+    identity = Identity()
+    for _ in range(3):
+        identity.agree(A, B, 3)
+    assert (identity.checks_of(A), identity.checks_agreed) == (1, 1)
+
+
+def test_a_third_answer_is_waited_for_where_there_may_be_one() -> None:
+    identity = Identity()
+    disputed(identity, A, B)
+    assert resolved(identity, may_answer=(C,)) is None
+
+
+def test_two_against_one_decides_whoever_stored_first() -> None:
+    identity = Identity()
+    disputed(identity, A, B)
+    identity.dispute(A, ONE, C, OTHER, 5, now_s=0.1)
+    outcome = resolved(identity)
+    assert outcome is not None
+    assert set(outcome.losers) == {A}
+    assert set(outcome.winners) == {B, C}
+
+
+def test_a_source_counts_with_all_that_are_tied_to_it() -> None:
+    identity = Identity()
+    identity.agree(B, C, 1)
+    disputed(identity, A, B)
+    outcome = resolved(identity, may_answer=(D,))
+    assert outcome is not None
+    assert outcome.losers == {A}
+
+
+def test_the_whole_group_of_the_loser_is_out() -> None:
+    identity = Identity()
+    identity.agree(A, B, 1)
+    identity.agree(C, D, 8)
+    disputed(identity, B, C)
+    outcome = resolved(identity)
+    assert outcome is not None
+    assert outcome.losers == {C, D}, "a tie goes to the source that was named first"
+
+
+def test_a_source_that_differs_in_one_place_only_is_out_alone() -> None:
+    identity = Identity()
+    for pair in ((A, B), (A, C)):
+        identity.agree(*pair, 1)
+    disputed(identity, A, C)
+    identity.repeat(B, A, ONE, 5)
+    outcome = resolved(identity)
+    assert outcome is not None
+    assert outcome.losers == {C}
+
+
+def test_a_tie_is_decided_when_no_answer_came_for_long() -> None:
+    identity = Identity()
+    disputed(identity, B, A)
+    assert resolved(identity, may_answer=(C,), now_s=DISPUTE_S_MAX - 1) is None
+    outcome = resolved(identity, may_answer=(C,), now_s=DISPUTE_S_MAX)
+    assert outcome is not None
+    assert outcome.losers == {B}
+
+
+def test_the_source_that_the_order_names_never_loses() -> None:
+    identity = Identity(anchor=A)
+    identity.agree(B, C, 1)
+    disputed(identity, B, A)
+    outcome = resolved(identity)
+    assert outcome is not None
+    assert outcome.losers == {B, C}
+
+
+def test_a_source_that_changes_its_answer_has_lost() -> None:
+    identity = Identity()
+    disputed(identity, A, B)
+    identity.dispute(A, ONE, A, b"3" * 16, 5, now_s=0.2)
+    outcome = resolved(identity, may_answer=(C,))
+    assert outcome is not None
+    assert outcome.losers == {A}
+
+
+def test_an_answer_that_comes_for_the_stored_digest_is_a_vote_for_it() -> None:
+    identity = Identity()
+    disputed(identity, A, B)
+    identity.repeat(C, A, None, 5)
+    outcome = resolved(identity)
+    assert outcome is not None
+    assert outcome.losers == {B}
+
+
+def test_who_differed_only_from_losers_may_be_used_again() -> None:
+    identity = Identity()
+    assert identity.exclude([B], [A]) == []
+    assert identity.exclude([A], [C]) == [B]
+    assert set(identity.excluded) == {A}
+
+
+def test_an_excluded_source_ties_nothing() -> None:
+    identity = Identity()
+    identity.agree(A, B, 1)
+    identity.agree(B, C, 2)
+    identity.exclude([B], [A])
+    assert not identity.tied(A, C)
