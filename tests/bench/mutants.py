@@ -37,16 +37,20 @@ def copied(folder: Path) -> None:
             shutil.copy2(ROOT / name, folder / name)
 
 
-def sampled(session: Path, count: int, seed: int) -> tuple[int, int]:
+def sampled(session: Path, tree: Path, count: int, seed: int) -> tuple[int, int]:
     """Keep one random mutant of each of `count` random places; ``(places, mutants)`` that there were."""
     with sqlite3.connect(session) as db:
         places: dict[tuple[object, ...], list[str]] = {}
+        texts: dict[str, list[str]] = {}
         for job, *place in db.execute(
             "SELECT job_id, module_path, start_pos_row, start_pos_col FROM mutation_specs"
             " WHERE operator_name NOT GLOB '*BitOr_*'"  # the bars of type hints
             " ORDER BY 2, 3, 4, operator_name, occurrence"
         ):
-            places.setdefault(tuple(place), []).append(job)
+            module, row, _column = place
+            lines = texts.setdefault(module, (tree / module).read_text(encoding="utf-8").splitlines())
+            if not lines[row - 1].lstrip().startswith("@"):  # whether a dataclass is frozen or has slots
+                places.setdefault(tuple(place), []).append(job)
         rng = random.Random(seed)
         kept = {rng.choice(places[place]) for place in rng.sample(sorted(places, key=str), min(count, len(places)))}
         dropped = [(job,) for (job,) in db.execute("SELECT job_id FROM mutation_specs") if job not in kept]
@@ -94,7 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run = ["cosmic-ray", step, str(config), *([] if step == "baseline" else [str(session)])]
             subprocess.run(run, cwd=folder, check=True, stdout=subprocess.DEVNULL)
             if step == "init":
-                print("{} places, {} mutants".format(*sampled(session, options.sample, options.seed)), flush=True)
+                print(
+                    "{} places, {} mutants".format(*sampled(session, folder, options.sample, options.seed)), flush=True
+                )
         return 0 if report(session) >= 0.85 else 1
 
 
