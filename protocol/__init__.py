@@ -1,0 +1,1 @@
+"""Languages of the program: messages, model, configuration, HTTP API and command line."""

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Actions:
-    """What the commands do. Each returns the exit code."""
+    """Implementations of the commands. Each returns the exit code."""
 
     get: Callable[[GetOptions], int]
     """Also for ``swarm``, then with a term."""

@@ -195,7 +195,7 @@ Handed = Annotated[bool, option("--daemon", help="Let a running daemon do it, an
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loudness:
-    """How a job is shown."""
+    """Options of the display of a job."""
 
     json: Annotated[bool, option("--json", help="One JSON object a line on stdout; the last one is job_ended.")] = False
     quiet: Annotated[bool, option("--quiet", "-q", help="Say nothing but why it failed.")] = False
@@ -208,7 +208,7 @@ class Loudness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
-    """How a file is to be downloaded, whatever its sources are."""
+    """Options of a download, whatever its sources are."""
 
     output: Output = None
     chunk_size: Annotated[
@@ -331,7 +331,7 @@ def _given(group: Any, names: Collection[str]) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Http:
-    """How HTTP servers are asked."""
+    """Options of requests to HTTP servers."""
 
     headers: Annotated[
         list[str] | None,
@@ -433,7 +433,7 @@ class Http:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """How to reach a daemon; what is empty comes from the environment."""
+    """Options that reach a daemon; what is empty comes from the environment."""
 
     url: Annotated[
         str,

@@ -102,8 +102,11 @@ class VerifyOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonOptions:
-    """Options of the daemon. `config`: the file to read, empty: the first that is found. `show`: ``config`` or ``unit``
-    is to be printed and nothing run; empty else."""
+    """Options of the daemon.
+
+    `config`: the file to read, empty: the first that is found. `show`: ``config`` or ``unit`` is to be printed and
+    nothing run; empty else.
+    """
 
     config: str
     log_json: bool
@@ -138,7 +141,7 @@ def checked_urls(words: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]
 
 
 def checked_term(words: Sequence[str]) -> str:
-    """What is searched for, from one quoted word of the shell or many."""
+    """Return the search term, from one quoted word of the shell or many."""
     term = " ".join(" ".join(words).split())
     if "://" in term:
         raise BadUsage("TERM is what to search for; to fetch an address, write: get URL")
@@ -234,8 +237,11 @@ def checked_command(word: str) -> str:
 
 
 def netrc_file(named: str, *, required: bool) -> str:
-    """The path of the file with logins, empty for none. ``~/.netrc`` is used where only its owner can read it; unless
-    `required`, another one is left alone. Raises `BadUsage` also for one that cannot be understood."""
+    """Return the path of the file with logins, empty for none.
+
+    ``~/.netrc`` is used where only its owner can read it; unless `required`, another one is left alone. Raises
+    `BadUsage` also for one that cannot be understood.
+    """
     from netrc import NetrcParseError, netrc
 
     from protocol.config.paths import is_private

@@ -1,0 +1,1 @@
+"""Configuration: files, environment, schema, settings."""

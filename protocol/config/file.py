@@ -31,8 +31,10 @@ KeyPath = tuple[str | int, ...]
 
 @dataclass(slots=True)
 class Document:
-    """A configuration file that was read: values of single tables, and rows of ``[[...]]``. Without a `path` there is
-    none. `readable_by_all`: every user of this machine may read it."""
+    """Configuration file that was read: values of single tables, and rows of ``[[...]]``.
+
+    Without a `path` there is none. `readable_by_all`: every user of this machine may read it.
+    """
 
     path: Path | None = None
     text: str = ""
@@ -46,7 +48,7 @@ class Document:
 
     @property
     def folder(self) -> Path:
-        """What relative paths in it are relative to."""
+        """Folder that relative paths in it are relative to."""
         return self.path.parent if self.path is not None else Path()
 
     def mistake(self, path: KeyPath, what: str) -> BadConfig:

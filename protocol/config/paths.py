@@ -52,7 +52,7 @@ def _check_owner(name: str) -> None:
 
 
 def state_folder(environ: Mapping[str, str]) -> str:
-    """Where the daemon keeps its jobs unless it is configured; systemd's StateDirectory where there is one."""
+    """Return the default folder of the daemon's state; systemd's StateDirectory where there is one."""
     given = environ.get("SHOAL_STATE") or environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if not given:
         import platformdirs
@@ -62,7 +62,7 @@ def state_folder(environ: Mapping[str, str]) -> str:
 
 
 def downloads_folder(environ: Mapping[str, str]) -> str:
-    """Where finished files go unless it is configured."""
+    """Return the default folder of finished files."""
     under = environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if not under:
         import platformdirs
@@ -79,13 +79,15 @@ def made_api_key(state: str) -> tuple[str, str, bool]:
 
 
 def session_key(state: str) -> bytes:
-    """What sessions are signed with; kept, so that they outlive a restart. Raises OSError."""
+    """Return the key that signs sessions; stored, so that they outlive a restart. Raises OSError."""
     return _secret(os.path.join(state, SESSION_KEY_FILE))[0].encode()
 
 
 def _secret(path: str) -> tuple[str, bool]:
-    """``(what the file says, whether it was made now)``. The file is its owner's alone from the first moment on; one
-    that says nothing useful is replaced."""
+    """Return ``(secret in the file, whether it was made now)``.
+
+    The file is its owner's alone from the first moment on; one without a usable secret is replaced.
+    """
     with contextlib.suppress(FileNotFoundError), open(path, encoding="ascii", errors="replace") as file:
         word = file.read(256).strip()
         if 16 <= len(word) <= 255 and word.isascii() and word.isprintable():

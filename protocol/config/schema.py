@@ -46,8 +46,11 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A check that bounds cannot express. `parse` returns the good value or raises ValueError; it is given a value of
-    the field's type, or of the type `written` where the file has another one."""
+    """Check that bounds cannot express.
+
+    `parse` returns the good value or raises ValueError; it is given a value of the field's type, or of the type
+    `written` where the file has another one.
+    """
 
     parse: Callable[[Any], Any]
     written: Any = None
@@ -138,6 +141,7 @@ def _expected(value: object, base: Any, meta: Meta, unit: int) -> str:
 
 
 def is_address(word: str) -> bool:
+    """Return whether this is an IP address."""
     try:
         ipaddress.ip_address(word)
     except ValueError:
@@ -146,6 +150,7 @@ def is_address(word: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
+    """Return whether this host is this machine alone."""
     return ipaddress.ip_address(host).is_loopback if is_address(host) else host.lower() == "localhost"
 
 

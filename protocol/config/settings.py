@@ -197,14 +197,16 @@ class DaemonSettings:
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """Where orders may put files: inside these."""
+        """Folders that orders may put files into."""
         return (self.downloads, *self.more_folders)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitWindow:
-    """``[[limits.schedule]]``, in local time. `days`: 0 is Monday. An end that is not after the beginning is on the
-    next day."""
+    """``[[limits.schedule]]``, in local time. `days`: 0 is Monday.
+
+    An end that is not after the beginning is on the next day.
+    """
 
     days: Annotated[Days, Key("Days of its beginning.", default=WEEK)] = (0, 1, 2, 3, 4, 5, 6)
     begin_minute: Annotated[MinuteOfDay, Key("When it begins, local time.", name="from", example='"01:00"')]
@@ -258,8 +260,7 @@ class SlskdSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetSettings:
-    """``[get]``: what holds for ``get`` and ``swarm`` where their options are not given. Fields are called like those
-    of the options."""
+    """``[get]``: defaults of the options of ``get`` and ``swarm``. Fields are called like the options'."""
 
     output: Annotated[OutputFolder, Key("Where files go.", name="folder", default='"."')] = "./"
     limit_bytes_s: Annotated[
@@ -333,7 +334,7 @@ TABLES: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountShown:
-    """What may be shown of the Soulseek account; all empty without one."""
+    """Part of the Soulseek account that may be shown; all empty without one."""
 
     username: str = ""
     server_host: str = ""

@@ -174,7 +174,7 @@ def account_of_user(config: "ConfigSource | None") -> "Account":
 
 
 def notes_of(config: "ConfigSource | None") -> tuple[str, ...]:
-    """What should be said of the configuration."""
+    """Return the notes about the configuration that a user should see."""
     return config.notes if config is not None else ()
 
 

@@ -137,7 +137,7 @@ def why(*, id: Id, json: RowsJson = False, link: Link) -> None:
 
 
 def why_lines(answer: Any) -> list[str]:
-    """What holds a job back, a line for each cause."""
+    """Explain what holds a job back, a line for each cause."""
     rows = [f"{printable(row['kind'])}: {printable(row['text'])}" for row in answer["bindings"]]
     return rows or [printable(answer["text"])]
 

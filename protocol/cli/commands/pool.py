@@ -1,5 +1,7 @@
-"""Commands for the pool of files found once and fetched later, by size: ``pool ...``, and ``race`` and ``auto``, which
-fetch from it as ``swarm SIZE`` does."""
+"""Commands for the pool of files found once and fetched later, by size.
+
+``pool ...``, and ``race`` and ``auto``, which fetch from it as ``swarm SIZE`` does.
+"""
 
 from collections.abc import Callable
 from typing import Annotated, Final

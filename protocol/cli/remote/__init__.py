@@ -1,0 +1,1 @@
+"""Commands that drive a running daemon over HTTP."""

@@ -26,8 +26,10 @@ Shown = TypeVar("Shown", JobOpened, JobProgressed, SourceProgressed, JobEnded)
 
 
 class JobUpdates:
-    """Difference between a job's answers: it remembers what it gave out, so that a view gets what is new. The end comes
-    last, and once."""
+    """Difference between a job's answers: remembers what it gave out, so that a view gets what is new.
+
+    The end comes last, and once.
+    """
 
     def __init__(self) -> None:
         self._known: dict[str, FrontInbox] = {}
@@ -35,7 +37,7 @@ class JobUpdates:
         self.ended = False
 
     def take(self, job: Mapping[str, Any]) -> list[FrontInbox]:
-        """What is new in this answer of ``GET /jobs/{id}``."""
+        """Yield what is new in this answer of ``GET /jobs/{id}``."""
         if self.ended:
             return []
         news = [*self._new("opened", opened(job))] if "opened" not in self._known else []
@@ -73,7 +75,7 @@ def opened(job: Mapping[str, Any]) -> JobOpened | None:
 
 
 def progressed(job: Mapping[str, Any]) -> JobProgressed:
-    """How far the job is. A reason is shown only of a state in which nothing comes."""
+    """Return the progress of the job. A reason is shown only of a state in which nothing comes."""
     state = (job["phase"] or "active") if job["state"] == "active" else job["state"]
     return _message(JobProgressed, job, state=state, reason=(job["reason"] or "") if state in SAID_STATES else "")
 
@@ -112,7 +114,7 @@ def _cell(run: Mapping[str, Any]) -> int:
 
 
 def ended(job: Mapping[str, Any]) -> JobEnded:
-    """How the job ended."""
+    """Return the end of the job."""
     state = (job["outcome"] or job["state"]) if job["state"] == "failed" else job["state"]
     received = {f"bytes_{word}": job[f"{word}Bytes"] for word in ("received", "resumed", "refetched")}
     return _message(JobEnded, job, state=state, seconds=job["activeS"], **received)

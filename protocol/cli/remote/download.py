@@ -67,8 +67,10 @@ def order_target(
 
 
 def place_in_daemon(output: str | None) -> tuple[str | None, str]:
-    """``(folder, name)`` of ``-o`` as the daemon understands them: folders are below its own for downloads, or
-    absolute and inside those of its configuration; None and empty: its own choice."""
+    """Return ``(folder, name)`` of ``-o`` as the daemon understands them; None and empty: its own choice.
+
+    Folders are below its own for downloads, or absolute and inside those of its configuration.
+    """
     if output is None:
         return None, ""
     folder, slash, name = output.rpartition("/")
@@ -188,8 +190,10 @@ class Picked:
 
 
 def picked_from_pool(words: Sequence[str]) -> Picked | None:
-    """The file of ``SIZE [CHUNK_KB]``, the one that most have; None when the pool has none of this size, or when these
-    are other words."""
+    """Return the file of ``SIZE [CHUNK_KB]``, the one that most have.
+
+    None when the pool has none of this size, or when these are other words.
+    """
     if not (0 < len(words) <= 2 and all(word.isascii() and word.isdigit() for word in words)):
         return None
     found = load_pool().of_size(int(words[0]))

@@ -21,7 +21,9 @@ AWAY_S_MAX: Final = 60.0
 
 
 def watch(daemon: Daemon, id: str, view: FrontView) -> ExitCode:
-    """How the job ended. Raises `DaemonError` when nothing more can be learned of it, KeyboardInterrupt with Ctrl-C.
+    """Follow a job and return how it ended.
+
+    Raises `DaemonError` when nothing more can be learned of it, KeyboardInterrupt with Ctrl-C.
 
     The view stays the caller's to close.
     """
@@ -54,7 +56,7 @@ class _Looker:
         self.due_s = -math.inf
 
     def hear(self, heard: Any, *, now_s: float) -> None:
-        """What is kept changes the job at once; progress may be looked at a few times a second."""
+        """Take an event: a stored one changes the job at once, progress is looked at a few times a second."""
         if heard is None:
             return
         if isinstance(heard, Gone):
@@ -67,8 +69,10 @@ class _Looker:
             self.due_s = min(self.due_s, self._looked_s + LOOK_S)
 
     def look(self, *, now_s: float) -> ExitCode | None:
-        """Show what is new; the exit code of a job that has ended. A daemon that is away is waited for, for a while,
-        once it has been there."""
+        """Show what is new; return the exit code of a job that has ended.
+
+        A daemon that is away is waited for, for a while, once it has been there.
+        """
         first = self._looked_s == -math.inf
         self._looked_s, self.due_s = now_s, now_s + LOOK_S_MAX
         try:

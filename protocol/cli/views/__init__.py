@@ -1,0 +1,1 @@
+"""Views of jobs and searches: live, plain, JSON lines."""

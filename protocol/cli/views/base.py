@@ -32,7 +32,7 @@ class FrontView(Protocol):
 
 
 class Loudness(Protocol):
-    """How a job is to be shown: objects for programs, only why it failed, or a line for each chunk."""
+    """Loudness of a view: objects for programs, only why it failed, or a line for each chunk."""
 
     @property
     def json(self) -> bool: ...

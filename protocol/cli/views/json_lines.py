@@ -1,8 +1,8 @@
-"""One JSON object a line, for programs: ``job_opened``, ``progress``, ``note``, ``session``, ``chunk`` and, last,
-``job_ended``.
+"""JSON lines for programs, one object a line.
 
-Keys are the program's own words. What is unknown is null. Text from outside is given as it is: JSON escapes every
-control character and everything beyond ASCII, so a terminal is safe too.
+They are ``job_opened``, ``progress``, ``note``, ``session``, ``chunk`` and, last, ``job_ended``. Keys are the program's
+own words. What is unknown is null. Text from outside is given as it is: JSON escapes every control character and
+everything beyond ASCII, so a terminal is safe too.
 """
 
 import math
@@ -74,8 +74,10 @@ class JsonView:
 
 
 def ended_fields(board: ProgressState, ended: JobEnded) -> dict[str, Any]:
-    """The last object, in the order that is documented; `reason` only where no file was sealed by this job: there is
-    none, or it was there already."""
+    """Return the last object, in the documented order.
+
+    It has a `reason` only where no file was sealed by this job: there is none, or it was there already.
+    """
     reason = {} if ended.state == "sealed" and not ended.reason else {"reason": ended.reason}
     return {
         "state": ended.state,
@@ -127,7 +129,7 @@ def _opened_fields(message: JobOpened) -> dict[str, Any]:
 
 
 def session_fields(message: SessionChanged) -> dict[str, Any]:
-    """How the login goes."""
+    """Return the object of a login's state."""
     return {"state": message.state, "detail": message.detail, "final": message.final}
 
 

@@ -36,7 +36,7 @@ class LineWriter:
         self.write_raw(line + "\n")
 
     def write_raw(self, text: str) -> None:
-        """Write text that brings its own line ends. What the stream cannot encode is written as ``\\xNN``."""
+        r"""Write text that brings its own line ends. What the stream cannot encode is written as ``\xNN``."""
         if self._gone:
             return
         try:
@@ -86,8 +86,11 @@ def _padded(cell: str, width: int, left: bool) -> str:
 
 
 def target_table(many: str, targets: Sequence[tuple[int, int, int, int, int, str]]) -> list[str]:
-    """Files of a search in a table: size, how many have it (`many`), how many are free, their speed together, the
-    shortest queue, the name. A head and a line for each; nothing for none."""
+    """Return the files of a search as a table: a head and a line for each; nothing for none.
+
+    Columns: size, number of users that have it (`many`), number of free ones, their speed together, the shortest queue,
+    the name.
+    """
     rows = [
         (
             f"{show_size(size_bytes)} ({size_bytes})",

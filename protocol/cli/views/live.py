@@ -153,7 +153,7 @@ class DisplayView:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What fits: columns of the terminal, source rows, and whether colours tell the sources apart."""
+    """Size of the display: columns of the terminal, source rows, and whether colours tell the sources apart."""
 
     width: int
     rows: int
@@ -168,7 +168,7 @@ def live_lines(board: ProgressState, shape: Shape) -> list[Text]:
 
 
 def final_lines(board: ProgressState, shape: Shape) -> list[Text]:
-    """What stays on the terminal: who sent what, and which part came from whom."""
+    """Return what stays on the terminal: the bytes of each source, and the part that came from each."""
     if not board.stored_by_sources and not board.stored_bytes:
         return [Text(line) for line in cause_lines(board)]
     cells = board.cells
@@ -222,7 +222,7 @@ def source_colour(source: int) -> str:
 
 
 def source_letter(source: int) -> str:
-    """Where there are no colours: the letter of a source in its row and in the map, small while leased."""
+    """Return the letter of a source in its row and in the map without colours, small while leased."""
     return chr(ord("A") + source % 26)
 
 
@@ -236,7 +236,7 @@ def strip_text(cells: Sequence[int], width: int, *, colours: bool) -> Text:
 
 
 def _resampled(cells: Sequence[int], width: int) -> list[int]:
-    """What most of the cells behind each column are; of equals the first."""
+    """Return what most of the cells behind each column are; of equals the first."""
     count = len(cells)
     if count == 0:
         return [MISSING] * width

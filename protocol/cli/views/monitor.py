@@ -172,7 +172,7 @@ def event_line(event: Mapping[str, Any], name: str) -> str:
 
 
 def data_words(data: Mapping[str, Any]) -> str:
-    """What an event has to say in words; amounts with their units, the rest as it is."""
+    """Return an event in words; amounts with their units, the rest as it is."""
     said = [printable(str(data[key])) for key in _TEXTS if data.get(key)]
     sizes = [key for key in _SIZES if isinstance(data.get(key), int) and data[key] >= 0]
     said += [show_size(data[key]) + (" stored" if key == "storedBytes" else "") for key in sizes]

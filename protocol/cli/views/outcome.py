@@ -12,7 +12,7 @@ from protocol.model.units import show_percent, show_rate, show_size, show_time
 
 @unique
 class ExitCode(IntEnum):
-    """How the program ends. Scripts test for these numbers: they stay as they are."""
+    """Exit codes of the program. Scripts test for these numbers: they stay as they are."""
 
     SEALED = 0
     OUR_FAULT = 1
@@ -60,7 +60,7 @@ NAME_WIDTH_MAX: Final = 40
 
 
 def summary_lines(board: ProgressState) -> list[str]:
-    """Who sent what, most bytes first. When no source sent anything, why; a single cause is in the last line."""
+    """Return the bytes of each source, most first; without any, why. A single cause is in the last line."""
     rows = sorted(board.sorted_rows, key=lambda row: -row.bytes_stored)
     total = board.stored_by_sources
     if not total:
@@ -149,7 +149,7 @@ def _sealed_line(board: ProgressState, ended: JobEnded) -> str:
 
 
 def _login_hint(reason: str) -> str:
-    """How to give a login, where one was asked for."""
+    """Return how to give a login, where a server wants one."""
     if "401 Unauthorized" in reason:
         return "; give a login with http://NAME:PASSWORD@HOST/..., --netrc or --header 'Authorization: ...'"
     if "407 Proxy" in reason:

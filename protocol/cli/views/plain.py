@@ -22,8 +22,10 @@ from protocol.model.units import show_percent, show_rate, show_size, show_whole_
 
 
 class Notes:
-    """Lines that should be read whatever is shown of the progress. Remembers what it said of the login, which is tried
-    again and again."""
+    """Lines that should be read whatever is shown of the progress.
+
+    Remembers what it said of the login, which is tried again and again.
+    """
 
     def __init__(self) -> None:
         self._session = ""
@@ -99,6 +101,7 @@ class PlainView:
 
 
 def opened_line(message: JobOpened) -> str:
+    """Return the line of a part file that was opened."""
     size = show_size(message.size_bytes) if message.size_bytes >= 0 else "size unknown"
     facts = [f"{printable(message.part_path)}: {size}, chunks of {show_size(message.chunk_size)}"]
     if message.message:
@@ -116,6 +119,7 @@ def chunk_line(message: ChunkArrived, label: str, mark: str) -> str:
 
 
 def progress_line(board: ProgressState, progress: JobProgressed) -> str:
+    """Return a line of progress."""
     stored, size = board.stored_bytes, board.size_bytes
     if size >= 0:
         facts = [show_percent(stored, size), f"{show_size(stored)} of {show_size(size)}"]
@@ -131,8 +135,10 @@ def progress_line(board: ProgressState, progress: JobProgressed) -> str:
 
 
 class QuietView:
-    """`FrontView` for ``--quiet``: a line for an end without the file, and for each reason to wait for the disk, which
-    waits for the user."""
+    """`FrontView` for ``--quiet``: a line for an end without the file.
+
+    And for each reason to wait for the disk, which waits for the user.
+    """
 
     def __init__(self, stderr: TextIO, title: str, *, again: str = SAME_COMMAND) -> None:
         self._lines = LineWriter(stderr)

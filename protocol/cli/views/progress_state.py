@@ -19,8 +19,11 @@ SAID_STATES: Final = ("paused", "verifying", "queued", "searching", "waiting")
 
 
 class ProgressState:
-    """Owned by one view. `rows` by source number; `cells` as in `ChunkMapDrawn`; sizes are -1 while unknown.
-    `again`: what goes on with a job that ended too early."""
+    """State of a job that a view draws; owned by one view.
+
+    `rows` by source number; `cells` as in `ChunkMapDrawn`; sizes are -1 while unknown. `again`: the command that goes
+    on with a job that ended too early.
+    """
 
     __slots__ = ("_labels", "_names", "again", "cells", "ended", "opened", "progress", "rows", "title")
 
@@ -111,7 +114,7 @@ class ProgressState:
 
 
 def state_word(row: SourceProgressed) -> str:
-    """What a source does, printable: its phase where that says more than the standing, and its place in a queue."""
+    """Return a source's activity, printable: its phase or its standing, and its place in a queue."""
     if row.standing == "banned":
         return "given up"
     word = row.phase if row.phase and row.standing != "cooling" else row.standing

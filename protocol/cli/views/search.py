@@ -54,7 +54,7 @@ class SearchView:
         self._json = json
 
     def show(self, message: FrontInbox) -> None:
-        """What is said of the login. A failure is for people the last word, so it is not said twice."""
+        """Show the state of the login. A failure is the last line for people, so it is not shown twice."""
         if not isinstance(message, SessionChanged):
             return
         if self._json:
