@@ -206,7 +206,7 @@ class Assembler(Actor):
         def opened(cancelled: threading.Event) -> Opened | Existing:
             if request.make_folder and not request.again:
                 make_folder(spec.folder, spec.policy.sync, self._roots)
-            name = safe_name(spec.name, "download")
+            name = _file_name(request)
             if not request.again and (there := self._existing(request, name)) is not None:
                 return there
             return PartFile.open(
@@ -422,7 +422,11 @@ class Assembler(Actor):
 
 def _path_key(request: OpenPartFile) -> tuple[str, str]:
     """Return what two part files cannot share."""
-    return request.spec.folder, safe_name(request.spec.name, "download")
+    return request.spec.folder, _file_name(request)
+
+
+def _file_name(request: OpenPartFile) -> str:
+    return request.spec.name if request.exact_name else safe_name(request.spec.name, "download")
 
 
 def _only_disk_faults(future: "Future[None]") -> None:

@@ -7,12 +7,15 @@ each is made of stands in `actors.builders`.
 
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from types import FrameType
 from typing import Final, Protocol, cast
 
@@ -51,6 +54,7 @@ PEERS_MAX: Final = 64
 ROWS_S: Final = 0.25
 """Period of a display."""
 REFRESH_S: Final = 0.1
+COPY_BYTES: Final = 1 << 20
 STOP_AGAIN_S: Final = 0.5
 """Period at which a stop is repeated until the job has ended: the first may come before its dispatcher stands."""
 _FETCHER: Final = "fetch-"
@@ -61,6 +65,29 @@ _SESSION_PROCESS: Final = split_address(SESSION)[0]
 
 def get(options: GetOptions) -> int:
     """Run ``get`` or ``swarm`` and return the exit code."""
+    if not options.copy_to:
+        return _download(options)
+    with tempfile.TemporaryDirectory(prefix="shoal-") as folder:
+        code = _download(replace(options, spec=options.spec.but(folder=folder)))
+        for name in os.listdir(folder) if code == 0 else ():
+            code = _copy(os.path.join(folder, name), options.copy_to)
+    return code
+
+
+def _copy(path: str, to: str) -> int:
+    """Write a finished file to stdout, a pipe or a device; return the exit code."""
+    try:
+        with open(path, "rb") as source, open(1 if to == "-" else to, "wb", closefd=to != "-") as target:
+            shutil.copyfileobj(source, target, COPY_BYTES)
+    except BrokenPipeError:
+        return 0  # the reader has what it wanted
+    except OSError as error:
+        sys.stderr.write(f"error: cannot write to {'stdout' if to == '-' else printable(to)}: {error.strerror}\n")
+        return 5
+    return 0
+
+
+def _download(options: GetOptions) -> int:
     view = make_view(options, sys.stdout, sys.stderr)
     try:
         ended = fetch(options, view)
@@ -151,12 +178,14 @@ def _start_request(options: GetOptions) -> StartJob:
         verbose=options.verbose,
         rows_s=ROWS_S,
         begun=_has_part_file(options),
+        exact_name=True,
     )
 
 
 def _has_part_file(options: GetOptions) -> bool:
-    names = [options.spec.name] if options.spec.name else [name_from_url(url) for url in options.urls]
-    parts = (os.path.join(options.spec.folder, safe_name(name, "") + PART_SUFFIX) for name in names)
+    spec = options.spec
+    names = [spec.name] if spec.name else [safe_name(name_from_url(url), "") for url in options.urls]
+    parts = (os.path.join(spec.folder, name + PART_SUFFIX) for name in names)
     return any(os.path.exists(part) for part in parts)
 
 

@@ -45,6 +45,8 @@ def run_command_line(**commands: Command) -> int:
 
     Returns or raises SystemExit with the exit code.
     """
+    _open_standard_streams()
+    _speak_utf8()
     try:
         import signal
 
@@ -64,6 +66,25 @@ def run_command_line(**commands: Command) -> int:
         sys.stderr.write("error: interrupted\n")
         return 130
     return 0
+
+
+def _open_standard_streams() -> None:
+    """Open the null device in place of a closed stdin, stdout or stderr, whose numbers files would get otherwise."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+
+
+def _speak_utf8() -> None:
+    """Start again in Python's UTF-8 mode where the locale has file names in ASCII or another small character set."""
+    if sys.getfilesystemencoding().lower() != "utf-8" and not sys.flags.utf8_mode:
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _preloaded(words: list[str]) -> tuple[str, ...]:

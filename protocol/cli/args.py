@@ -160,7 +160,12 @@ FoundJson = Annotated[bool, option("--json", help="One JSON object a line; the l
 RowsJson = Annotated[bool, option("--json", help="One JSON object a line on stdout, as the API has it.")]
 Output = Annotated[
     str | None,
-    option("-o", "--output", metavar="PATH", help="Name of the file, or a folder. [default: the source's name, here]"),
+    option(
+        "-o",
+        "--output",
+        metavar="PATH",
+        help="Name of the file, a folder, or - for stdout. [default: as at its source, here]",
+    ),
 ]
 Checksum = Annotated[
     str,

@@ -7,6 +7,7 @@ here: whether a folder can be written or a host exists shows later and has its o
 import os
 import re
 import shlex
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from protocol.model.errors import BadUsage
+from protocol.model.filenames import NAME_BYTES_MAX
 from protocol.model.job_spec import JobSpec
 from protocol.model.limits import (
     CHUNK_SIZE_MAX,
@@ -55,7 +57,8 @@ class GetOptions:
 
     `account` is there when Soulseek is needed. A process of the program that has more memory of its own than
     `memory_limit_bytes` is replaced. The job is given up after `max_time_s`, 0: never. `on_complete` is a command
-    for the sealed file.
+    for the sealed file. `copy_to`: where it is written when it is complete, ``-`` for stdout, else the path of a pipe
+    or a device; empty: it stays where it is.
     """
 
     spec: JobSpec
@@ -67,6 +70,7 @@ class GetOptions:
     max_time_s: float = 0.0
     on_complete: tuple[str, ...] = ()
     account: "Account | None" = None
+    copy_to: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,17 +282,36 @@ def with_connections(urls: Sequence[str], count: int) -> tuple[str, ...]:
 
 def split_target(output: str | None) -> tuple[str, str]:
     """``(folder, name)`` of ``-o``: an existing folder or a path with a slash at its end is a folder."""
-    if output is None:
-        return os.getcwd(), ""
-    _check_path("-o", output)
-    if output == "-":
-        raise BadUsage("-o -: a file that comes in parts cannot go to stdout; give a path")
+    if output is None or copy_target(output):
+        return _working_folder(), ""
+    _check_path("-o", output, controls_ok=True)
     if output.endswith("/") or os.path.isdir(output):
-        return str(Path.cwd() / output), ""
+        return str(Path(_working_folder(), output)), ""
     folder, _, name = output.rpartition("/")
     if name in (".", ".."):
         raise BadUsage(f"-o {printable(output)}: there is no such folder")
-    return str(Path.cwd() / (folder or ("/" if output.startswith("/") else "."))), name
+    if len(name.encode()) > NAME_BYTES_MAX:
+        raise BadUsage(f"-o: the name is longer than {NAME_BYTES_MAX} bytes, which its part file needs")
+    folder = folder or ("/" if output.startswith("/") else "")
+    return folder if folder.startswith("/") else str(Path(_working_folder(), folder)), name
+
+
+def copy_target(output: str | None) -> str:
+    """Return what a finished file is copied to: ``-`` for stdout, or a pipe or device. Empty for other paths."""
+    if not output or output == "-":
+        return output or ""
+    try:
+        mode = os.stat(output).st_mode
+    except (OSError, ValueError):
+        return ""
+    return "" if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else output
+
+
+def _working_folder() -> str:
+    try:
+        return os.getcwd()
+    except OSError as error:
+        raise BadUsage(f"the current folder is gone: {error.strerror}; go to another one") from None
 
 
 def checked_path(word: str) -> Path:
@@ -297,10 +320,10 @@ def checked_path(word: str) -> Path:
     return Path(word)
 
 
-def _check_path(what: str, word: str) -> None:
+def _check_path(what: str, word: str, *, controls_ok: bool = False) -> None:
     if not word:
         raise BadUsage(f"{what}: the path is empty")
-    if any(ord(char) < 0x20 or ord(char) == 0x7F for char in word):
+    if not controls_ok and any(ord(char) < 0x20 or ord(char) == 0x7F for char in word):
         raise BadUsage(f"{what}: control characters in the path {word!a}")
     try:
         length = len(word.encode())

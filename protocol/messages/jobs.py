@@ -43,6 +43,8 @@ class StartJob(Message, tag=0):
     """Make the last part of the folder where it is missing."""
     begun: bool = False
     """There may be a part file of it."""
+    exact_name: bool = False
+    """The name in `spec`, where there is one, is the user's own and is not made safe."""
 
     def restarted(self, *, elapsed_s: float, resumed_bytes: int) -> "StartJob":
         """Return the same job for another hub."""

@@ -5,7 +5,7 @@ from protocol.model.job_spec import JobSpec
 
 
 class OpenPartFile(Message, tag=24):
-    """Open or create the part file of a job. The name in `spec` comes from outside and is made safe by the Assembler.
+    """Open or create the part file of a job. The name in `spec` is made safe by the Assembler, unless `exact_name`.
 
     `again`: it was open in this attempt and its disk failed. Then it is not created, there must be room for more, and
     it must be possible to write; until then the answer is `PartFileRefused`.
@@ -19,6 +19,7 @@ class OpenPartFile(Message, tag=24):
     dispatcher: str
     again: bool = False
     make_folder: bool = False
+    exact_name: bool = False
     validators: tuple[str, ...] = ()
     """Of the sources that have answered: they may prove that a file of the name is the one wanted."""
 

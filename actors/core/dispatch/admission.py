@@ -360,5 +360,6 @@ def open_request(
         dispatcher=dispatcher_address(job.job),
         again=again,
         make_folder=job.make_folder,
+        exact_name=job.exact_name and bool(job.spec.name),
         validators=validators[:VALIDATORS_MAX],
     )

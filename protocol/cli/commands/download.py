@@ -25,10 +25,12 @@ from protocol.cli.parsing import (
     checked_chunk_size,
     checked_term,
     checked_urls,
+    copy_target,
     needs_soulseek,
     with_connections,
 )
 from protocol.cli.remote.connection import link_of, linked
+from protocol.model.errors import BadUsage
 from protocol.model.job_spec import JobSpec
 from protocol.model.printable import printable
 
@@ -129,6 +131,7 @@ def _options(
         max_time_s=transfer.max_time_s,
         on_complete=tuple(shlex.split(transfer.on_complete)),
         account=account,
+        copy_to=copy_target(transfer.output),
     )
 
 
@@ -144,6 +147,8 @@ def _run(
     picked: "Picked | None" = None,
 ) -> None:
     """Do it here, or in the daemon; ends with its exit code."""
+    if options.copy_to and (link is not None or options.json):
+        raise BadUsage(f"-o {printable(options.copy_to)}: goes with neither a daemon nor --json; give a path")
     say_notes([*notes, *_soulseek_notes(options)], quiet=options.quiet)
     if link is None:
         raise typer.Exit(act(options))

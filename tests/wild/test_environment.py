@@ -1,0 +1,91 @@
+"""Outputs that are no ordinary files, names as they are typed, and a process that was started oddly."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.program import Shoal
+from tests.wild.conftest import DATA, Serve
+from tests.wild.server import File
+
+FILE = File(DATA)
+RUN = Path(__file__).parents[2] / "run.py"
+RUN_S_MAX = 50.0
+
+
+def run(folder: Path, script: str, url: str, **more: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a shell script in a folder; ``$GET`` is the command and ``$URL`` the address."""
+    environment = {**os.environ, "GET": f"{sys.executable} {RUN} get", "URL": url, "HOME": str(folder), **more}
+    command = ["bash", "-c", script]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=RUN_S_MAX, check=False)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_do_no_harm(shoal: Shoal, serve: Serve, closed: str) -> None:
+    done = run(shoal.folder, f"$GET -o file.bin $URL {closed}", serve(FILE).url())
+    assert done.returncode == 0, done
+    assert (shoal.folder / "file.bin").read_bytes() == DATA
+
+
+def test_a_locale_of_ascii_takes_every_name(shoal: Shoal, serve: Serve) -> None:
+    named = "Content-Disposition: attachment; filename*=UTF-8''%E6%97%A5%C3%BC.bin"
+    server = serve(lambda request, reply: FILE(request, reply, named))
+    ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    done = run(shoal.folder, "$GET $URL && $GET -o 日本.bin $URL", server.url(), **ascii_only)
+    assert done.returncode == 0, done
+    assert sorted(os.listdir(shoal.folder)) == ["日ü.bin", "日本.bin"]
+
+
+def test_a_folder_that_is_gone_is_named(shoal: Shoal, serve: Serve) -> None:
+    done = run(shoal.folder, "mkdir gone; cd gone; rmdir ../gone; $GET $URL", serve(FILE).url())
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"error: the current folder is gone")
+
+
+def test_the_file_goes_to_stdout(shoal: Shoal, serve: Serve) -> None:
+    done = run(shoal.folder, "$GET -o - $URL", serve(FILE).url())
+    assert (done.returncode, done.stdout) == (0, DATA)
+    assert os.listdir(shoal.folder) == []
+
+
+def test_a_reader_of_stdout_may_stop_early(shoal: Shoal, serve: Serve) -> None:
+    done = run(shoal.folder, "$GET -q -o - $URL | head -c 3", serve(FILE).url())
+    assert (done.returncode, done.stdout, done.stderr) == (0, DATA[:3], b"")
+
+
+def test_a_device_and_a_pipe_are_written_to(shoal: Shoal, serve: Serve) -> None:
+    assert run(shoal.folder, "$GET -o /dev/null $URL", serve(FILE).url()).returncode == 0
+    assert not Path("/dev/null (1)").exists()
+    os.mkfifo(shoal.folder / "pipe")
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.append((shoal.folder / "pipe").read_bytes()))
+    reader.start()
+    done = run(shoal.folder, "$GET -o pipe $URL", serve(FILE).url())
+    reader.join(RUN_S_MAX)
+    assert (done.returncode, got) == (0, [DATA])
+
+
+@pytest.mark.parametrize("more", ["--json", "--url http://127.0.0.1:1"])
+def test_stdout_goes_with_neither_json_nor_a_daemon(shoal: Shoal, serve: Serve, more: str) -> None:
+    done = run(shoal.folder, f"$GET -o - {more} $URL", serve(FILE).url())
+    assert done.returncode == 2
+    assert b"-o -: " in done.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["name. ", "con.iso", "C:x.iso", "tab\tnew\nline", " lead", ".hidden", "-x", "\u202egnp"]
+)
+def test_a_name_is_used_as_it_is_typed(shoal: Shoal, serve: Serve, name: str) -> None:
+    done = shoal.run("get", "-q", "-o", name, serve(FILE).url())
+    assert done.code == 0, done
+    assert os.listdir(shoal.folder) == [name]
+
+
+def test_a_name_that_is_too_long_is_refused(shoal: Shoal, serve: Serve) -> None:
+    done = shoal.run("get", "-o", "n" * 239, serve(FILE).url())
+    assert done.code == 2
+    assert "longer than 238 bytes" in done.stderr
