@@ -147,7 +147,8 @@ def test_without_grace_a_lost_upload_counts_at_once_and_a_stopped_one_when_the_p
     assert stops(subject) == 1
     subject.upload_opened("ann", 2, pid=7, now_s=100.0)
     subject.upload_closed("ann", 2, stopped=True, now_s=100.0)
-    for now_s, counted in ((159.0, 1), (160.0, 2)):
+    due_s = 100.0 + storage.peer_store._SETTLE_S_MAX
+    for now_s, counted in ((due_s - 0.1, 1), (due_s, 2)):
         subject.settle_lost(lambda _pid: True, now_s=now_s)
         assert stops(subject) == counted, now_s
 
