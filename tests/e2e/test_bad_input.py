@@ -203,7 +203,8 @@ def test_small_files_are_files(shoal: Shoal, size: int) -> None:
     content = Content(size, seed=3)
     with mirrors({"a": Character(), "b": Character()}, content) as small:
         done = shoal.get(*small.urls, "-o", "file.bin")
-    assert (done.code, done.ended["size"], done.ended["bytes_received"]) == (0, size, size), done
+    assert (done.code, done.ended["size"]) == (0, size), done
+    assert size <= done.ended["bytes_received"] <= 2 * size, "chunks of two mirrors are compared"
     assert content.matches(shoal.folder / "file.bin")
     assert shoal.files == ["file.bin"]
 

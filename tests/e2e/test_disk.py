@@ -133,7 +133,7 @@ def test_a_part_file_that_somebody_cuts_is_not_sealed_with_holes(shoal: Shoal, b
     done = running.finish()
     assert (done.code, done.ended["state"]) == (0, "sealed")
     notes = [each["text"] for each in done.events if each["event"] == "note"]
-    assert any(text.startswith("paused: ") and "somebody else changed it" in text for text in notes)
+    assert any(text.startswith("paused: ") and "another program changed it" in text for text in notes)
     goes_on = next(text for text in notes if text.startswith("goes on: "))
     assert "resumed " in goes_on or "damaged chunks will be fetched again" in goes_on, "people hear what is left of it"
     assert CONTENT.matches(shoal.folder / "file.bin")

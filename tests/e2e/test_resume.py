@@ -147,14 +147,13 @@ def test_a_killed_front_takes_its_processes_along(shoal: Shoal, box: Box) -> Non
 
 def test_a_file_that_changed_at_its_origin_is_not_mixed(shoal: Shoal, box: Box) -> None:
     interrupted(shoal, box)
-    before = {name: (shoal.folder / name).read_bytes() for name in shoal.files}
     box.change_content(Content(CONTENT.size, seed=42))
     box.become("a", Character())
-    done = shoal.refused(*box.urls, "-o", "file.bin", "--chunk-size", str(CHUNK))
-    assert done.code == 4
-    assert "has changed since this download began" in done.the_line
-    assert f"remove {shoal.folder}/file.bin.part" in done.the_line
-    assert (shoal.folder / "file.bin.part").read_bytes() == before["file.bin.part"]
+    done = shoal.get(*box.urls, "-o", "file.bin", "--chunk-size", str(CHUNK))
+    assert done.code == 0
+    notes = [each["text"] for each in done.events if each["event"] == "note"]
+    assert any("has changed since this download began" in text and "are fetched again" in text for text in notes)
+    assert Content(CONTENT.size, seed=42).matches(shoal.folder / "file.bin"), "the new version, and nothing of the old"
 
 
 def test_an_origin_with_another_size_is_not_mixed(shoal: Shoal, box: Box) -> None:
@@ -181,7 +180,8 @@ def test_only_a_damaged_chunk_is_fetched_again(shoal: Shoal, box: Box) -> None:
     more = again(shoal, box)
     assert_finished(shoal, more)
     assert more.ended["bytes_resumed"] == kept - CHUNK
-    assert more.ended["bytes_received"] == CONTENT.size - kept + CHUNK
+    missing, compared = CONTENT.size - kept + CHUNK, 5 * CHUNK
+    assert missing <= more.ended["bytes_received"] <= missing + compared
     opened = next(event for event in more.events if event["event"] == "job_opened")
     assert "1 damaged chunk will be fetched again" in opened["message"]
 
