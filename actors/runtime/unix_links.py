@@ -201,6 +201,8 @@ class UnixLinks:
         path = socket_path(self._run_dir, self._process)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
         # Listens before it gets its name: a file that refuses connections is always a process that is gone.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{path}.new")  # left by a predecessor that was killed at this place
         self._listener.bind(f"{path}.new")
         self._listener.listen(64)
         os.rename(f"{path}.new", path)

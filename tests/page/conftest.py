@@ -89,7 +89,7 @@ class World:
         ids = [job["id"] for job in jobs]
         if ids:
             for action in ("cancel", "delete"):
-                self.daemon.ask("POST", "/api/v0/multisource/jobs/bulk", {"action": action, "ids": ids})
+                self.daemon.ask("POST", "/api/v0/multisource/bulk", {"action": action, "ids": ids})
 
 
 @pytest.fixture(scope="session")

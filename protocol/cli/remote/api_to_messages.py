@@ -14,6 +14,7 @@ from protocol.messages import (
     JobProgressed,
     SourceProgressed,
 )
+from protocol.model.identity import Claim
 
 CELLS: Final = 400
 JOB: Final = 1
@@ -117,7 +118,8 @@ def ended(job: Mapping[str, Any]) -> JobEnded:
     """Return the end of the job."""
     state = (job["outcome"] or job["state"]) if job["state"] == "failed" else job["state"]
     received = {f"bytes_{word}": job[f"{word}Bytes"] for word in ("received", "resumed", "refetched")}
-    return _message(JobEnded, job, state=state, seconds=job["activeS"], **received)
+    # The API says one word of the content; the numbers behind it are not there.
+    return _message(JobEnded, job, state=state, seconds=job["activeS"], claim=Claim(), **received)
 
 
 def _message(kind: type[Shown], members: Mapping[str, Any], **given: Any) -> Shown:

@@ -66,7 +66,7 @@ def router(gateway: Gateway) -> APIRouter:
         ("POST", "/jobs/{id}/resume", jobs.resume_job, "Put a paused job back into the queue", schemas.Job, of_state),
         ("POST", "/jobs/{id}/cancel", jobs.cancel_job, "End a job", schemas.Job, of_state),
         ("POST", "/jobs/{id}/retry", jobs.retry_job, "Put a failed or cancelled job back", schemas.Job, of_state),
-        ("POST", "/jobs/bulk", jobs.command_jobs, "One command to many jobs", schemas.BulkDone, refusals()),
+        ("POST", "/bulk", jobs.command_jobs, "One command to many jobs", schemas.BulkDone, refusals()),
         ("POST", "/jobs/{id}/sources", jobs.add_sources, "Give a job more sources", schemas.JobDetail, of_state),
         ("DELETE", "/jobs/{id}/sources", jobs.drop_source, "Drop or ban one source", schemas.JobDetail, of_state),
         ("GET", "/jobs/{id}/why", jobs.get_why, "What holds a job back now, in words", schemas.Why, one),

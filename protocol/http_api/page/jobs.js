@@ -107,7 +107,7 @@ async function bulk(action, ids, more = {}) {
   const done = [];
   const failed = [];
   for (let at = 0; at < ids.length; at += 1000) {
-    const { body } = await ask("POST", `${ROOT}/jobs/bulk`, { action, ids: ids.slice(at, at + 1000), ...more });
+    const { body } = await ask("POST", `${ROOT}/bulk`, { action, ids: ids.slice(at, at + 1000), ...more });
     done.push(...body.done);
     failed.push(...body.failed);
   }

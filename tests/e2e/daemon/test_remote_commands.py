@@ -302,7 +302,8 @@ def test_a_wrong_key_is_one_line_and_no_key_is_shown(house: House, tmp_path: Pat
     ):
         done = house.run(*words, **env)
         assert done.code == 7
-        assert done.the_line.startswith(f"error: the daemon at {house.daemon.url} does not let in ")
+        last = done.stderr.splitlines()[-1]
+        assert last.startswith(f"error: the daemon at {house.daemon.url} does not let in ")
         assert "wr0ng" not in done.stderr
 
 

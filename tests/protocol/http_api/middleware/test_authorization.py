@@ -269,7 +269,7 @@ def test_a_key_becomes_a_cookie_with_its_role_that_scripts_cannot_read(api: Api)
         assert word in cookie_of(answer)
     assert "Secure" not in cookie_of(answer)
     assert api.client.get(SESSION).json()["name"] == READER.name
-    assert api.client.post("/api/v0/multisource/jobs/bulk", json={}).status_code == 403
+    assert api.client.post("/api/v0/multisource/bulk", json={}).status_code == 403
     assert api.client.delete(SESSION).status_code == 204
     assert api.client.get(SESSION).status_code == 401
 

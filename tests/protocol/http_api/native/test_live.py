@@ -192,18 +192,18 @@ def test_one_command_to_many_jobs_is_done_or_refused_for_each() -> None:
 
     with serving(answer) as api:
         body = {"action": "pause", "ids": [ID, other, ID]}
-        done = api.client.post(f"{ROOT}/jobs/bulk", json=body).json()
+        done = api.client.post(f"{ROOT}/bulk", json=body).json()
         assert [job["state"] for job in done["done"]] == ["paused"]
         assert done["failed"] == [{"id": other, "kind": "conflict", "detail": "it has ended"}]
         assert sum(isinstance(message, PauseJob) for _, message in api.told) == 2
         for action, kind in (("cancel", CancelJob), ("delete", DeleteJob)):
-            api.client.post(f"{ROOT}/jobs/bulk", json={"action": action, "ids": [ID]})
+            api.client.post(f"{ROOT}/bulk", json={"action": action, "ids": [ID]})
             assert isinstance(api.told[-1][1], kind)
-        api.client.post(f"{ROOT}/jobs/bulk", json={"action": "update", "ids": [ID], "limit": 5})
+        api.client.post(f"{ROOT}/bulk", json={"action": "update", "ids": [ID], "limit": 5})
         assert api.told[-1][1] == UpdateJob(
             request=api.told[-1][1].request, reply_to=api.gateway.address, id=ID, limit_bytes_s=5, priority=-1
         )
-        assert api.client.post(f"{ROOT}/jobs/bulk", json={"action": "explode", "ids": [ID]}).status_code == 400
+        assert api.client.post(f"{ROOT}/bulk", json={"action": "explode", "ids": [ID]}).status_code == 400
 
 
 def test_the_status_says_how_everything_is() -> None:
