@@ -144,6 +144,6 @@ def test_users_that_were_about_to_grant_when_the_session_died_give_within_second
         time.sleep(after_s)  # somewhere between the request and the first byte
         shoal.orderly = False
         daemon.process.child("soulseek").kill()
-        eventually(lambda: gives_again(daemon, id, dict.fromkeys(crowd.peers, 0)), wait_s=15)
+        eventually(lambda: gives_again(daemon, id, dict.fromkeys(crowd.peers, 0)), wait_s=60)
         eventually(lambda: ended(daemon, id), wait_s=120)
         eventually(lambda: ledger(daemon, crowd) == crowd.aborted(), wait_s=SETTLED_S)
