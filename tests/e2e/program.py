@@ -59,8 +59,12 @@ class Done:
 
     @property
     def the_line(self) -> str:
-        """The only line on stderr."""
-        lines = self.stderr.splitlines()
+        """The only line on stderr, but for the one that says that this folder's configuration was read."""
+        lines = [
+            line
+            for line in self.stderr.splitlines()
+            if line != "note: the configuration is ./shoal.toml of this folder"
+        ]
         assert len(lines) == 1, f"not one line: {self.stderr!r}"
         return lines[0]
 
