@@ -133,6 +133,10 @@ class Engine:
         return message
 
     def ended(self, job: int, *, wait_s: float = WAIT_S) -> JobEnded:
+        """The end of this job, also where it came before what was waited for until now."""
+        for _, message in self.heard:
+            if isinstance(message, JobEnded) and message.job == job:
+                return message
         return self.hear(JobEnded, lambda ended: ended.job == job, wait_s=wait_s)
 
     def stored(self, job: int) -> int:
