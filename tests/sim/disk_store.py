@@ -67,6 +67,7 @@ class StoreOnDisk:
         """`layout` is the world's; `resumed` is what an earlier run had stored."""
         self.world, self.disk, self.checks_content = world, disk, checks_content
         self.digests: dict[int, bytes] = {}
+        self.taken_back: dict[int, bytes] = {}
         self.chunk_count, self.chunk_size = -1, 1
         self.sealed_s: float | None = None
         self.closed = False
@@ -101,6 +102,7 @@ class StoreOnDisk:
                     self._try(lambda target: target.drop(ranges))
                     if self._target is not None:
                         kept = {each for first, stop, _ in self._target.claims() for each in range(first, stop)}
+                        self.taken_back |= {chunk: mark for chunk, mark in self.digests.items() if chunk not in kept}
                         self.digests = {chunk: mark for chunk, mark in self.digests.items() if chunk in kept}
                 case ValidatorSeen():
                     self._try(lambda target: target.note(message.source_name, message.validator))
@@ -116,7 +118,7 @@ class StoreOnDisk:
 
     def inherit(self, dead: "StoreOnDisk") -> None:
         """The same folder after the machine died."""
-        self.digests = dict(dead.digests)
+        self.digests, self.taken_back = dict(dead.digests), dict(dead.taken_back)
 
     @property
     def whole(self) -> bool:
@@ -160,6 +162,9 @@ class StoreOnDisk:
     def _check_verified(self, chunks: list[int], held: bytes) -> None:
         """Nothing is believed but what was handed over, bit by bit; what the disk lost is not missed by anybody."""
         for chunk in chunks:
+            if chunk not in self.digests and chunk in self.taken_back:
+                # The record that took it back was lost with the disk's cache. Its sender has to be tied again.
+                self.digests[chunk] = self.taken_back[chunk]
             assert chunk in self.digests, f"chunk {chunk} is believed and was never stored: wrong"
             data = held[chunk * REAL_CHUNK : (chunk + 1) * REAL_CHUNK]
             assert data == chunk_bytes(chunk, self.digests[chunk], len(data)), f"chunk {chunk} is believed and wrong"
