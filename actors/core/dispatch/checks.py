@@ -123,16 +123,12 @@ class CheckPlan:
         counts: dict[int, int] = {}
         for first, stop, owner in owned:
             counts[owner] = counts.get(owner, 0) + stop - first
-        totals = {
-            owner: sum(count for other, count in counts.items() if self._identity.tied(owner, other))
-            for owner in counts
-        }
-        living = {source.id for source in self._sources.values() if source.usable}
-
-        def weight(owner: int) -> tuple[bool, int, int]:
-            return any(self._identity.tied(owner, each) for each in living), totals[owner], -owner
-
-        return max(totals, key=weight, default=None)
+        find = self._identity.root_of
+        totals: dict[int, int] = {}
+        for owner, count in counts.items():
+            totals[find(owner)] = totals.get(find(owner), 0) + count
+        living = {find(source.id) for source in self._sources.values() if source.usable}
+        return max(counts, key=lambda owner: (find(owner) in living, totals[find(owner)], -owner), default=None)
 
     def forced_tie(self, source: Source, owned: Iterable[Owned], total: int) -> Check | None:
         """A tie that the file cannot be finished without, also from a source whose aborts are counted."""

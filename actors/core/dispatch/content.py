@@ -227,8 +227,10 @@ class ContentChecks:
             return Gate.OPEN
         if self.plan.missing_ties(self._report.owned()):
             under_way = self._checking or any(source.busy is not None for source in self._sources.values())
-            able = [source for source in self._sources.values() if self._forced(source, tracker) is not None]
-            can = under_way or any(each.enqueued for each in able) or (able and waited_s < TIES_S_MAX)
+            able = None
+            if not under_way:
+                able = next((each for each in self._sources.values() if self._forced(each, tracker) is not None), None)
+            can = under_way or (able is not None and (able.enqueued or waited_s < TIES_S_MAX))
             return Gate.CHECKING if can or waited_s < LACKING_S else Gate.LACKING
         if waited_s < self._allowed_s(now_s) and (self._checking or self._optional_left(tracker, now_s)):
             return Gate.CHECKING

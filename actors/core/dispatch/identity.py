@@ -143,6 +143,10 @@ class Identity:
     def tied(self, one: int, other: int) -> bool:
         return one == other or self._groups.same(one, other)
 
+    def root_of(self, member: int) -> int:
+        """Return the member that stands for the whole group."""
+        return self._groups.find(member)
+
     def group_of(self, member: int, among: Iterable[int]) -> set[int]:
         """Those of `among` that are in this contributor's group, itself included."""
         return {other for other in among if self.tied(member, other)} | {member}
