@@ -6,6 +6,11 @@ KINDS = ("size", "attributes", "overlap", "frames", "pieces", "digest", "decoded
 """Kinds of evidence, weakest first."""
 
 
+def strength(kind: str) -> int:
+    """Return the rank of a kind of evidence, the weakest 0."""
+    return KINDS.index(kind)
+
+
 class Claim(Value):
     """Claim about the content of one job's file.
 

@@ -4,7 +4,7 @@ Overlap checks where two transfers meet cost nothing and are no matter of this m
 neighbour's range (`leases`). Planned here are the checks that need a request of their own, so sources whose aborts are
 counted by strangers do them only where the file cannot be finished otherwise. In order of urgency:
 
-1. answers to an open dispute;
+1. answers to an open dispute, and suspect chunks: the container's checks or a piece hash failed there;
 2. a tie between a contributor and the group that goes on;
 3. the first and the last chunk, where tags live;
 4. spots: the middle of each range that one contributor sent, within 1 % of the chunks.
@@ -38,7 +38,10 @@ class Check:
 
 
 class CheckPlan:
-    """`asked` keeps every check that was given to a source, answered or not, so that none is given twice."""
+    """`asked` keeps every check that was given to a source, answered or not, so that none is given twice.
+
+    `suspects`: stored chunks that another source must confirm, in the order in which they came under suspicion.
+    """
 
     def __init__(self, identity: Identity, sources: Mapping[int, Source], *, chunk_size: int) -> None:
         self._identity = identity
@@ -49,6 +52,7 @@ class CheckPlan:
         self._spots = 0
         self.optional_max: int | None = None  # None: by the size of the file
         self._pairs: set[frozenset[int]] = set()
+        self.suspects: dict[int, None] = {}
 
     def restart(self) -> None:
         """What was stored is not any more: checks may be asked again."""
@@ -81,7 +85,29 @@ class CheckPlan:
             asked_again = not outsiders and source.id in dispute.answers and source.id not in dispute.asked
             if self._may_check(source, chunk) and (source.id in outsiders or asked_again):
                 return Check(source.id, chunk)
-        return self._tie(source, list(owned), total) if not source.traits.abort_is_costly else None
+        if source.traits.abort_is_costly:
+            return None
+        return self.suspect(source, owned) or self._tie(source, list(owned), total)
+
+    def suspect(self, source: Source, owned: Iterable[Owned]) -> Check | None:
+        """A suspect chunk that this source did not send."""
+        if not self.suspects:
+            return None
+        for chunk in self.open_suspects(owned := list(owned)):
+            mine = any(first <= chunk < stop and owner == source.id for first, stop, owner in owned)
+            if not mine and self._may_check(source, chunk):
+                return Check(source.id, chunk)
+        return None
+
+    def open_suspects(self, owned: Iterable[Owned]) -> list[int]:
+        """Suspect chunks that are stored, not disputed and not confirmed; others are suspect no more."""
+        if self.suspects:
+            rows = list(owned)
+            for chunk in list(self.suspects):
+                stored = any(first <= chunk < stop for first, stop, _ in rows)
+                if not stored or self._identity.confirmed(chunk):
+                    del self.suspects[chunk]
+        return [chunk for chunk in self.suspects if chunk not in self._identity.disputes]
 
     def optional(self, source: Source, owned: Iterable[Owned], total: int) -> Check | None:
         """What this source may check when it has nothing else to do: head, tail and spots."""

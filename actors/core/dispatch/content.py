@@ -5,7 +5,7 @@ has a contributor; only chunks of one group are sealed together. A contributor t
 job, its chunks count as missing and are fetched from others. Owned by one `DispatchState`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Final
@@ -21,7 +21,7 @@ from protocol.messages import ChunkDisputed, ChunksRepeated, DropChunks, StartJo
 from protocol.messages.addresses import ASSEMBLER
 from protocol.model.chunk_ranges import ChunkRange, RangeSet
 from protocol.model.faults import FaultKind
-from protocol.model.identity import Claim
+from protocol.model.identity import Claim, strength
 
 OVERLAP_CHUNKS_MIN: Final = 50
 """A shorter lease of a source that is tied already reads no chunk of its neighbour's: the share would be too large."""
@@ -77,6 +77,9 @@ class ContentChecks:
         self._out = out
         self._failures = failures
         self.identity = Identity(anchor=0 if job.spec.user else None)
+        self._broken: dict[int, frozenset[int]] = {}  # boundary -> the contributors whose bytes do not fit there
+        self._bad_pieces = RangeSet()
+        self._decoded = RangeSet()  # chunks where decoding failed once
         self.plan = CheckPlan(self.identity, sources, chunk_size=job.spec.chunk_size)
         self._standpoint = Standpoint(named_rank=self._named_rank, rate_bytes_s=self._rate)
         self._checking: dict[int, Check] = {}
@@ -183,6 +186,57 @@ class ContentChecks:
             )
         return False
 
+    # -- what the store finds in the bytes themselves
+
+    def boundary_proven(self, chunk: int, *, kind: str = "frames") -> None:
+        """The container's own checks close where chunks `chunk` - 1 and `chunk` of two contributors meet."""
+        one, other = self._report.owner_of(chunk - 1), self._report.owner_of(chunk)
+        if MISSING not in (one, other):
+            self.identity.agree(one, other, chunk, kind=kind)
+
+    def boundary_broken(self, chunk: int) -> None:
+        """The container's checks fail there: both chunks are read again from others before anything is sealed."""
+        one, other = self._report.owner_of(chunk - 1), self._report.owner_of(chunk)
+        if MISSING in (one, other) or one == other:
+            return
+        self.identity.checks_disagreed += 1
+        self._broken[chunk] = frozenset((one, other))
+        self.plan.suspects |= {chunk - 1: None, chunk: None}
+
+    def piece_good(self, first: int, stop: int) -> None:
+        """Chunks ``[first, stop)``, all that lie wholly in a piece, have its hash."""
+        rows = self._report.owned_within(first, stop)
+        if sum(end - begin for begin, end, _ in rows) == stop - first:
+            self.identity.prove(first, stop, {owner for _, _, owner in rows})
+            self._bad_pieces.discard(first, stop)
+            for chunk in range(first, stop):
+                self.plan.suspects.pop(chunk, None)
+
+    def piece_bad(self, first: int, stop: int, tracker: ChunkTracker) -> list[Source]:
+        """The piece that chunks ``[first, stop)`` touch has another hash. Returns the sources that lose their place.
+
+        One contributor: it has other content, and the piece is fetched again from others. Several: each chunk is read
+        again by another source, which opens the dispute that finds the odd one.
+        """
+        rows = self._report.owned_within(first, stop)
+        owners = {owner for _, _, owner in rows}
+        self.identity.checks_disagreed += 1
+        self._bad_pieces.add(first, stop)
+        if len(owners) == 1:
+            return self._reject(owners.pop(), f"chunks {first} to {stop - 1} have another piece hash", tracker)[1]
+        self.plan.suspects |= dict.fromkeys(range(first, stop))
+        return []
+
+    def decoded_bad(self, first: int, stop: int) -> bool:
+        """The finished file does not decode at these chunks. Returns whether others are asked for them first.
+
+        False where they were asked already: then the file is what all sources have.
+        """
+        fresh = RangeSet(self._decoded.gaps(first, stop))
+        self._decoded.add(first, stop)
+        self.plan.suspects |= {chunk: None for begin, end in fresh for chunk in range(begin, end)}
+        return bool(fresh)
+
     def is_excluded(self, source: int) -> bool:
         return source in self.identity.excluded
 
@@ -225,7 +279,8 @@ class ContentChecks:
             return Gate.CHECKING
         if self._job.spec.checksum:
             return Gate.OPEN
-        if self.plan.missing_ties(self._report.owned()):
+        rows = self._report.owned()
+        if self.plan.open_suspects(rows) or self._bad_pieces or self.plan.missing_ties(rows):
             under_way = self._checking or any(source.busy is not None for source in self._sources.values())
             able = None
             if not under_way:
@@ -240,17 +295,48 @@ class ContentChecks:
         """A tie that the complete file waits for."""
         if not tracker.complete or self._job.spec.checksum or tracker.total == UNBOUNDED:
             return None
-        return self._forced(source, tracker) if self.plan.missing_ties(self._report.owned()) else None
+        rows = self._report.owned()
+        lacking = self.plan.open_suspects(rows) or self.plan.missing_ties(rows)
+        return self._forced(source, tracker) if lacking else None
 
     def incomplete(self) -> None:
         """Chunks are missing again."""
         self._complete_s = None
 
-    def free_untied(self, tracker: ChunkTracker) -> str:
-        """Fetch again what some contributors sent and nothing can tie to the rest.
+    def lacking(self, tracker: ChunkTracker, *, now_s: float) -> tuple[str, list[Source]]:
+        """Fetch again what some contributors sent and nothing can tie to the rest, or what no source could confirm.
 
-        Returns why the job cannot go on, empty when a source of the group that goes on can do it.
+        Returns why the job must end, empty where it goes on, and the sources that lost their place.
         """
+        suspects = self.plan.open_suspects(self._report.owned())
+        if not suspects and self._bad_pieces:
+            return self._agree_on_bad_piece(tracker)
+        if not suspects:
+            reason = self._free_untied(tracker)
+            return (reason if all(source.is_out(now_s) for source in self._sources.values()) else ""), []
+        lost: list[Source] = []
+        for chunk, pair in self._broken.items():
+            one, other = pair
+            loser = self.identity.lighter(one, other, self._standpoint)
+            if {chunk - 1, chunk} & set(suspects) and loser not in self.identity.excluded:
+                lost += self._apply(
+                    Resolution(chunk, frozenset((loser,)), pair - {loser}, "frames do not meet"), tracker
+                )
+        self._broken.clear()
+        self.plan.suspects.clear()
+        return "", lost
+
+    def _agree_on_bad_piece(self, tracker: ChunkTracker) -> tuple[str, list[Source]]:
+        """Every chunk of a bad piece was confirmed, or none can be asked: who sent it has other content."""
+        first, stop = next(iter(self._bad_pieces))
+        owners = frozenset(owner for _, _, owner in self._report.owned_within(first, stop))
+        others = [each for each in self._replacements(owners) if each.id not in self.identity.excluded]
+        if not others:
+            return "the sources agree with each other and not with the piece hashes", []
+        detail = f"chunks {first} to {stop - 1} have another piece hash"
+        return "", self._apply(Resolution(first, owners, frozenset(each.id for each in others), detail), tracker)
+
+    def _free_untied(self, tracker: ChunkTracker) -> str:
         rows = self._report.owned()
         main = self.plan.main_of(rows)
         untied = {owner for _, _, owner in rows if main is None or not self.identity.tied(owner, main)}
@@ -270,21 +356,24 @@ class ContentChecks:
 
     def claim(self, *, sealed: bool) -> Claim:
         """What is known of the content, in numbers."""
-        owners = {owner for _, _, owner in self._report.owned()}
+        rows = self._report.owned()
+        owners = {owner for _, _, owner in rows}
         groups = {frozenset(self.identity.group_of(owner, owners)) for owner in owners}
         fewest = min((self.identity.checks_of(owner) for owner in owners), default=0) if len(owners) > 1 else 0
-        kind = "size"
         if self._job.spec.checksum and sealed:
             kind = "digest"
-        elif len(owners) > 1 and len(groups) == 1:
-            kind = "overlap"
+        elif rows and all(self.identity.proven_chunks.covers(first, stop) for first, stop, _ in rows):
+            kind = "pieces"
+        else:
+            kind = self.identity.weakest(owners) if len(owners) > 1 else "size"
+        whole = strength(kind) >= strength("pieces")
         return Claim(
             kind=kind,
             checks_agreed=self.identity.checks_agreed,
             checks_disagreed=self.identity.checks_disagreed,
             groups=len(groups),
             contributors=len(owners),
-            excluded_share=excluded_share(fewest) if kind == "overlap" else (0.0 if kind == "digest" else 1.0),
+            excluded_share=0.0 if whole else excluded_share(fewest),
             excluded=tuple(sorted(self._report.name_of(owner, self._sources) for owner in self.identity.excluded)),
         )
 
@@ -341,20 +430,24 @@ class ContentChecks:
 
     def _reject(self, owner: int, detail: str, tracker: ChunkTracker) -> tuple[bool, list[Source]]:
         """The whole file came from one contributor and has another digest: its content is not what is wanted."""
-        others = [
-            each
-            for each in self._sources.values()
-            if each.id != owner
-            and each.id not in self._rejected
-            and each.lost_s is None
-            and (each.usable or each.id in self.identity.excluded)
-        ]
+        others = self._replacements({owner})
         if not others:
             return False, []
         self._rejected.add(owner)
         resolution = Resolution(0, frozenset((owner,)), frozenset(each.id for each in others), detail)
         lost = self._apply(resolution, tracker)
         return True, lost
+
+    def _replacements(self, owners: Collection[int]) -> list[Source]:
+        """Sources that could send what these contributors sent."""
+        return [
+            each
+            for each in self._sources.values()
+            if each.id not in owners
+            and each.id not in self._rejected
+            and each.lost_s is None
+            and (each.usable or each.id in self.identity.excluded)
+        ]
 
     def _may_answer(self, dispute: Dispute) -> list[int]:
         outsiders = self.plan.may_answer(dispute.chunk)
@@ -373,6 +466,8 @@ class ContentChecks:
         out: list[Source] = []
         names = " and ".join(sorted(self._report.name_of(each, self._sources) for each in resolution.losers))
         chunks = self._report.chunks_of(set(resolution.losers))
+        for first, stop in self.identity.proven_chunks:
+            chunks.discard(first, stop)
         back = self.identity.exclude(resolution.losers, resolution.winners)
         for loser in sorted(resolution.losers):
             source = self._sources.get(loser)
@@ -401,6 +496,8 @@ class ContentChecks:
         gone = RangeSet(rows)
         for first, stop in gone:
             tracker.lose(first, stop)
+            self.identity.proven_chunks.discard(first, stop)
+            self._bad_pieces.discard(first, stop)
         for first, stop in chunks:
             self.dropped.add(first, stop)
         self.excluded_bytes += self._report.bytes_of(gone, self._report.size_bytes)
@@ -419,7 +516,8 @@ class ContentChecks:
             )
 
     def _forced(self, source: Source, tracker: ChunkTracker) -> Check | None:
-        return self.plan.forced_tie(source, self._report.owned(), tracker.total)
+        rows = self._report.owned()
+        return self.plan.suspect(source, rows) or self.plan.forced_tie(source, rows, tracker.total)
 
     def _check_s(self, source: Source) -> float:
         """Seconds that one chunk of this source takes, with its set-up."""

@@ -474,9 +474,9 @@ class DispatchState:
             case Gate.OPEN:
                 return True
             case Gate.LACKING:
-                reason = self.content.free_untied(self.leases.tracker)
-                self.leases.changed()
-                if reason and admission.all_out(self.sources, now_s=now_s):
+                reason, lost = self.content.lacking(self.leases.tracker, now_s=now_s)
+                self.leases.expelled(lost, now_s)
+                if reason:
                     self._close("disagreed", reason, now_s)
             case Gate.CHECKING:
                 if self.content.repair_over():

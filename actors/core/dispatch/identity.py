@@ -1,12 +1,14 @@
 """Content identity of a job's sources: evidence graph, groups, disputes and how they are resolved.
 
 Bytes of two contributors are put into one file only on evidence that they have the same file. Evidence is an *edge*
-between two contributors: both gave the same digest for one chunk (an overlap check). Contributors joined by edges are a
-*group* (union-find). Two digests for one chunk are a *dispute*: it costs the odd contributor its place, never the user
-the file.
+between two contributors, of a kind of `protocol.model.identity.KINDS`: both gave the same digest for one chunk
+(overlap), the container's own checks close across the place where their bytes meet (frames), and so on. Contributors
+joined by edges of kind overlap or stronger are a *group* (union-find); equal size and attributes alone tie no bytes.
+Two digests for one chunk are a *dispute*: it costs the odd contributor its place, never the user the file.
 
 A contributor is a source's number, or, below 0, the name that the records of an earlier attempt keep
-(`contributors.recorded`). Owned by one `DispatchState`. Pure.
+(`contributors.recorded`). `AUTHORITY` stands for what is right by definition: piece hashes, a digest. Owned by one
+`DispatchState`. Pure.
 
 Invariant: no excluded contributor is in a group, and every open dispute has at least two different answers.
 """
@@ -15,6 +17,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from protocol.model.chunk_ranges import RangeSet
+from protocol.model.identity import KINDS, strength
+
+AUTHORITY: Final = 1 << 62
+"""Contributor of the bytes that piece hashes or a digest ask for; an edge to it proves the other one."""
+_TYING: Final = strength("overlap")
+"""Weaker evidence joins no groups."""
 VOTES_MAX: Final = 5
 """Answers to one dispute; more would only cost bytes."""
 DISPUTE_S_MAX: Final = 12.0
@@ -91,19 +100,19 @@ class Standpoint:
     """Facts about contributors beside the evidence, asked when a dispute is decided.
 
     `named_rank`: place in the user's order, lowest first, the same high number for all that a search found.
-    `rate_bytes_s`: how fast it could go on. `proven`: its bytes were found right by a digest or piece hashes.
+    `rate_bytes_s`: how fast it could go on.
     """
 
     named_rank: Callable[[int], int]
     rate_bytes_s: Callable[[int], float]
-    proven: Callable[[int], bool] = lambda _member: False
 
 
 class Identity:
     """Evidence graph of one job.
 
     `anchor`: the contributor that the order names, whose file the user gets and no other; None where there is none.
-    `excluded`: contributors with other content, each with those that it differed from.
+    `excluded`: contributors with other content, each with those that it differed from. `proven_chunks`: stored chunks
+    that were found right by piece hashes or a digest.
     """
 
     def __init__(self, *, anchor: int | None = None) -> None:
@@ -112,25 +121,53 @@ class Identity:
         self.excluded: dict[int, frozenset[int]] = {}
         self.checks_agreed = 0
         self.checks_disagreed = 0
+        self.proven_chunks = RangeSet()
         self._groups = Groups()
-        self._edges: dict[frozenset[int], int] = {}
+        self._edges: dict[frozenset[int], int] = {}  # the strongest kind of each pair
         self._chunks: dict[int, set[int]] = {}
 
     # -- evidence
 
-    def agree(self, one: int, other: int, chunk: int) -> None:
-        """Both gave the same digest for this chunk: they are of one group from now on."""
+    def agree(self, one: int, other: int, chunk: int, *, kind: str = "overlap") -> None:
+        """Note evidence, found at this chunk, that both have the same file; if it is enough they are of one group."""
         if one == other:
             return
         pair = frozenset((one, other))
-        fresh = chunk not in self._chunks.setdefault(one, set()) or chunk not in self._chunks.setdefault(other, set())
-        if fresh:
-            self.checks_agreed += 1
-            self._edges[pair] = self._edges.get(pair, 0) + 1
-        self._chunks[one].add(chunk)
-        self._chunks.setdefault(other, set()).add(chunk)
-        if one not in self.excluded and other not in self.excluded:
+        self._edges[pair] = max(self._edges.get(pair, 0), strength(kind))
+        if strength(kind) < _TYING:
+            return
+        ours, theirs = self._chunks.setdefault(one, set()), self._chunks.setdefault(other, set())
+        self.checks_agreed += chunk not in ours or chunk not in theirs
+        ours.add(chunk)
+        theirs.add(chunk)
+        if not pair & self.excluded.keys():
             self._groups.union(one, other)
+
+    def prove(self, first: int, stop: int, owners: Iterable[int], *, kind: str = "pieces") -> None:
+        """Note that stored chunks ``[first, stop)`` of these contributors are right by a piece hash or a digest."""
+        self.proven_chunks.add(first, stop)
+        for owner in owners:
+            self.agree(owner, AUTHORITY, first, kind=kind)
+
+    def proven(self, member: int) -> bool:
+        """Whether bytes of this contributor were found right by piece hashes or a digest."""
+        return self.tied(member, AUTHORITY)
+
+    def weakest(self, members: Iterable[int]) -> str:
+        """Return the strongest kind of evidence that alone ties all of these together; "size" where none does.
+
+        A tie to `AUTHORITY` proves some pieces of a contributor, not all that it sent: it counts as an overlap check.
+        """
+        wanted = set(members)
+        for kind in reversed(KINDS):
+            groups = Groups()
+            for pair, found in self._edges.items():
+                counts = min(found, _TYING) if AUTHORITY in pair else found
+                if counts >= strength(kind) and not pair & self.excluded.keys():
+                    groups.union(*pair)
+            if len({groups.find(member) for member in wanted}) <= 1:
+                return kind
+        return "size"
 
     def checks_of(self, member: int) -> int:
         """Number of chunks of this contributor that another one confirmed."""
@@ -178,12 +215,15 @@ class Identity:
         """The outcome, or None while a further answer may decide better.
 
         `may_answer`: contributors that could be asked for this chunk without a cost to strangers. More supporters win,
-        counted with all that are tied to them; then what was found right by a digest; then the user's order; then the
-        group that would finish sooner.
+        counted with all that are tied to them, after the order's own source and what was found right by piece hashes or
+        a digest; then the user's order; then the group that would finish sooner.
         """
         sides = dispute.sides()
         if len(sides) < 2:
             return self._settled(dispute, sides)
+        stored = next(iter(dispute.answers.values()))
+        if dispute.chunk in self.proven_chunks and stored in sides:
+            return self._decided(dispute, sides, stored)
         weights = {digest: self._weight(members, standpoint) for digest, members in sides.items()}
         best = max(weights, key=lambda digest: weights[digest])
         second = max((weights[digest] for digest in weights if digest != best), default=weights[best])
@@ -216,8 +256,12 @@ class Identity:
     def forget(self, member: int) -> None:
         """Nothing of this contributor is stored any more: its evidence is void."""
         self._chunks.pop(member, None)
-        self._edges = {pair: count for pair, count in self._edges.items() if member not in pair}
+        self._edges = {pair: kind for pair, kind in self._edges.items() if member not in pair}
         self._regroup()
+
+    def lighter(self, one: int, other: int, standpoint: Standpoint) -> int:
+        """Return the one of two contributors that loses where their bytes do not fit and no further answer comes."""
+        return min((other, one), key=lambda member: self._weight([member], standpoint))
 
     # -- small things
 
@@ -230,7 +274,7 @@ class Identity:
         supporters = {other for member in members for other in self._group(member)}
         return (
             self.anchor in supporters,
-            any(standpoint.proven(member) for member in supporters),
+            AUTHORITY in supporters,
             len(supporters),
             -min(standpoint.named_rank(member) for member in supporters),
             sum(standpoint.rate_bytes_s(member) for member in supporters),
@@ -260,7 +304,7 @@ class Identity:
                 group = self._group(member)
                 # Tied to a winner elsewhere: it has the file but for some places, and alone is out.
                 losers |= {member} if group & winners else group
-        losers -= winners
+        losers -= winners | {AUTHORITY}
         ours, theirs = len(winners), sum(len(members) for digest, members in sides.items() if digest != best)
         return Resolution(dispute.chunk, frozenset(losers), frozenset(winners), f"{ours} against {theirs}")
 

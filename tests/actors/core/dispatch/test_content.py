@@ -126,3 +126,64 @@ def test_a_digest_that_fails_with_two_sources_has_chunks_read_again() -> None:
     posts = tell(state, SealRefused(job=JOB, detail="checksum differs"), Ticked(), at_s=NOW_S + 1)
     assert {granted.source for granted in said(posts, LeaseGranted)} == {0, 1}
     assert phase_of(state) is Phase.RIDING
+
+
+def test_frames_that_close_between_two_sources_tie_them() -> None:
+    state = untied("aaaabbbb", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "a", 0, 4))
+    tell(state, stored(state, "b", 4, 3))
+    state.content.boundary_proven(4)
+    assert said(tell(state, stored(state, "b", 7, 1)), SealFile)
+    claim = state.content.claim(sealed=True)
+    assert (claim.kind, claim.groups, claim.checks_agreed) == ("frames", 1, 1)
+
+
+def test_frames_that_do_not_close_have_both_sides_read_again() -> None:
+    state = board("aaaabbbb", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "a", 0, 4))
+    tell(state, stored(state, "b", 4, 3))
+    state.content.boundary_broken(4)
+    posts = tell(state, stored(state, "b", 7, 1), finished(state, "a"), finished(state, "b"))
+    assert not said(posts, SealFile)
+    granted = {(each.source, each.first) for each in said(posts, LeaseGranted)}
+    assert granted == {(0, 4), (1, 3)}
+
+
+def test_good_pieces_are_kept_when_their_sender_is_excluded() -> None:
+    state = untied("aaaabbbb", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "a", 0, 3))
+    tell(state, stored(state, "b", 4, 4))
+    state.content.piece_good(4, 6)
+    lost = state.content.piece_bad(6, 8, board_of(state))
+    assert [source.name for source in lost] == [state.sources[1].name]
+    assert picture_of(board_of(state))[4:6] == "##"
+    assert "#" not in picture_of(board_of(state))[6:8]
+    assert state.content.identity.proven_chunks.covers(4, 6)
+
+
+def test_every_byte_in_good_pieces_is_a_claim_of_pieces() -> None:
+    state = untied("aaaabbbb", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "a", 0, 4))
+    tell(state, stored(state, "b", 4, 3))
+    state.content.piece_good(0, 7)
+    assert said(tell(state, stored(state, "b", 7, 1)), SealFile)
+    assert state.content.claim(sealed=True).kind != "pieces"
+    state.content.piece_good(7, 8)
+    claim = state.content.claim(sealed=True)
+    assert (claim.kind, claim.excluded_share) == ("pieces", 0.0)
+
+
+def test_a_bad_piece_of_one_source_alone_is_never_sealed() -> None:
+    state = untied("aaaa", rates={"a": 1})
+    tell(state, stored(state, "a", 0, 3))
+    assert state.content.piece_bad(0, 2, board_of(state)) == []
+    tell(state, stored(state, "a", 3, 1), finished(state, "a"))
+    posts = tell(state, Ticked(), PartFileClosed(job=JOB), at_s=NOW_S + 5)
+    assert [ended.state for ended in said(posts, JobEnded)] == ["disagreed"]
+
+
+def test_where_decoding_fails_others_are_asked_once() -> None:
+    state = board("aaaabbbb", rates={"a": 1, "b": 1})
+    assert state.content.decoded_bad(2, 4)
+    assert list(state.content.plan.suspects) == [2, 3]
+    assert not state.content.decoded_bad(2, 4)

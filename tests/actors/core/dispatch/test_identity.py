@@ -138,3 +138,44 @@ def test_an_excluded_source_ties_nothing() -> None:
     identity.agree(B, C, 2)
     identity.exclude([B], [A])
     assert not identity.tied(A, C)
+
+
+def test_the_weakest_kind_is_that_of_the_weakest_link_over_the_strongest_way() -> None:
+    identity = Identity()
+    identity.agree(A, B, 1, kind="frames")
+    identity.agree(B, C, 2)
+    assert (identity.weakest([A, B]), identity.weakest([A, B, C])) == ("frames", "overlap")
+    identity.agree(A, C, 3, kind="frames")
+    assert identity.weakest([A, B, C]) == "frames"
+
+
+def test_equal_attributes_are_noted_and_tie_no_bytes() -> None:
+    identity = Identity()
+    identity.agree(A, B, 0, kind="attributes")
+    assert not identity.tied(A, B)
+    assert (identity.weakest([A, B]), identity.checks_agreed) == ("attributes", 0)
+    assert identity.weakest([A, C]) == "size"
+
+
+def test_contributors_of_good_pieces_are_tied_and_stronger_than_more_others() -> None:
+    identity = Identity()
+    identity.prove(0, 4, [D])
+    identity.prove(8, 12, [C])
+    assert identity.proven(C)
+    assert identity.tied(C, D)
+    assert identity.weakest([C, D]) == "overlap", "some pieces of them are proven, not all bytes"
+    identity.agree(A, B, 20)
+    identity.agree(A, EARLIER, 21)
+    disputed(identity, D, A, 20)
+    outcome = resolved(identity, chunk=20)
+    assert outcome is not None
+    assert outcome.losers == {A, B, EARLIER}
+
+
+def test_a_proven_chunk_decides_its_dispute_at_once() -> None:
+    identity = Identity(anchor=B)
+    identity.prove(4, 6, [A])
+    disputed(identity, A, B)
+    outcome = resolved(identity, may_answer=(C, D))
+    assert outcome is not None
+    assert outcome.losers == {B}
