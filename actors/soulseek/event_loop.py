@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, assert_never
 
+from actors.core.jobs.transaction import answers
 from actors.runtime.message_bus import MessageBus
 from actors.soulseek import finished_shares
 from actors.soulseek.file_connections import FileConnections
@@ -33,6 +34,7 @@ from protocol.messages import (
     FileFinished,
     GetUser,
     JobClosed,
+    ListShares,
     LogIn,
     LogOut,
     SessionChanged,
@@ -47,6 +49,7 @@ SessionInbox = (
     | CancelSearch
     | GetUser
     | BrowseUser
+    | ListShares
     | EnqueueFile
     | DequeueFile
     | AcceptUpload
@@ -165,6 +168,9 @@ class EventLoop:
                 self._queries.get_user(message)
             case BrowseUser():
                 self._queries.browse(message)
+            case ListShares(request=request, reply_to=reply_to):
+                for part in answers(request, self._network.shares()):
+                    self._bus.post(reply_to, part)
             case EnqueueFile() | DequeueFile() | AcceptUpload() | DeclineUpload() | ConnectionClosed() | JobClosed():
                 self._negotiations.handle(message)
             case LogIn():

@@ -56,6 +56,7 @@ from actors.soulseek.reconnect import LoginRefused, ServerAway
 from actors.soulseek.settings import SessionSettings
 from actors.soulseek.user_queries import Folder, Stats
 from protocol.model.faults import FaultKind
+from protocol.model.job_views import SharedFolderView
 
 __all__ = ["SoulseekNetwork", "detach"]
 
@@ -81,6 +82,7 @@ class SoulseekNetwork:
         self.kicked = False
         self.why_offline = ""
         self._scan_wanted = asyncio.Event()
+        self._scanning = False
         self._tasks: list[asyncio.Task[None]] = []
         self._client.events.register(ConnectionStateChangedEvent, self._state_changed)
         self._client.events.register(KickedEvent, self._was_kicked)
@@ -171,10 +173,25 @@ class SoulseekNetwork:
             self._client.shares.add_shared_directory(folder)
         self._scan_wanted.set()
 
+    def shares(self) -> list[SharedFolderView]:
+        """Return what is shared, as the last scan found it."""
+        return [
+            SharedFolderView(
+                path=one.absolute_path,
+                alias=one.get_remote_path(),
+                folders=len({item.subdir for item in one.items}),
+                files=len(one.items),
+                scanning=self._scanning,
+            )
+            for one in self._client.shares.shared_directories
+        ]
+
     async def _keep_scanning(self) -> None:
         while True:
+            self._scanning = False
             await self._scan_wanted.wait()
             self._scan_wanted.clear()
+            self._scanning = True
             try:
                 await self._client.shares.scan()
             except (OSError, NetworkError) as error:

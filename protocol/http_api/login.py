@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from protocol.config.settings import ApiKey
@@ -126,11 +126,12 @@ def _add_token_login(routes: APIRouter, gateway: Gateway, throttle: LoginThrottl
     @routes.get(
         "/api/v0/session",
         summary="Whether this session or key is good",
-        responses={200: {"description": "It is good.", "content": {"application/json": {"schema": {"type": "null"}}}}},
+        response_class=PlainTextResponse,
+        responses={200: {"description": "It is good. The body is empty: some clients take ``null`` for a failure."}},
         tags=["session"],
     )
-    async def look() -> None:
-        return None
+    async def look() -> str:
+        return ""
 
     @routes.get("/api/v0/session/enabled", summary="Whether a key or session is needed", tags=["session"])
     async def enabled() -> bool:

@@ -294,6 +294,10 @@ class FilesListed(Message, tag=117):
     """In words why there is nothing; only in the last part."""
 
 
+class ListShares(Request, tag=143):
+    """List the folders that the session shares. Answered by `SharedFolderView` rows."""
+
+
 class ListPeers(Request, tag=118):
     """List the peers in the history. Answered by `PeerView` rows, the fastest first."""
 

@@ -174,6 +174,20 @@ class PeerView(Value):
     seen_ms: int
 
 
+class SharedFolderView(Value):
+    """A folder that is shared with its subfolders, as its last scan found it."""
+
+    path: str
+    """On this machine."""
+    alias: str
+    """First part of its remote paths."""
+    folders: int
+    """Subfolders that hold files, with itself."""
+    files: int
+    scanning: bool
+    """A scan is under way."""
+
+
 class StopCount(Value):
     """Number of aborted transfers of this user on this day (UTC, ``2026-11-25``)."""
 

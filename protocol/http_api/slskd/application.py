@@ -1,8 +1,10 @@
-"""slskd routes of the program: version, login, options; and the always empty uploads, shares and rooms."""
+"""slskd routes of the program: version, login, shares, options; and the always empty uploads and rooms."""
+
+import hashlib
 
 from fastapi import APIRouter
 
-from protocol.http_api.gateway import Gateway, RefusedError
+from protocol.http_api.gateway import Gateway, RefusedError, UnavailableError
 from protocol.http_api.params import Username
 from protocol.http_api.slskd import formatting
 from protocol.http_api.slskd.schemas import (
@@ -11,18 +13,24 @@ from protocol.http_api.slskd.schemas import (
     Directories,
     IncludeRemoved,
     Options,
+    SearchId,
     ServerState,
+    Share,
+    ShareCounts,
     Shares,
     User,
     UserTransfers,
     Version,
     errors,
 )
-from protocol.messages import LogIn, LogOut
+from protocol.messages import ListShares, LogIn, LogOut
 from protocol.messages.addresses import SESSION
+from protocol.model.job_views import SharedFolderView
 from protocol.model.version import SLSKD_VERSION, program_version
 
 _VERSION = Version(full=SLSKD_VERSION, current=SLSKD_VERSION)
+SHARES_S_MAX = 2.0
+"""A session that does not answer in this time is as none."""
 
 
 def server_state(gateway: Gateway) -> ServerState:
@@ -42,10 +50,48 @@ def server_state(gateway: Gateway) -> ServerState:
     )
 
 
+async def shared_folders(gateway: Gateway) -> list[SharedFolderView]:
+    """Return what the session shares; nothing where there is none."""
+    try:
+        return (await gateway.ask(SESSION, ListShares(), wait_s=SHARES_S_MAX)).rows(SharedFolderView)
+    except (UnavailableError, RefusedError):
+        return []
+
+
+async def application_state(gateway: Gateway) -> Application:
+    """Return the state of the whole program."""
+    server, shared = server_state(gateway), await shared_folders(gateway)
+    scanning = any(each.scanning for each in shared)
+    counts = ShareCounts(
+        scanning=scanning,
+        ready=not scanning,
+        scan_progress=float(not scanning),
+        directories=sum(each.folders for each in shared),
+        files=sum(each.files for each in shared),
+    )
+    product = f"Shoal {program_version()}"
+    return Application(
+        version=_VERSION, product=product, server=server, user=User(username=server.username), shares=counts
+    )
+
+
+def _share(folder: SharedFolderView) -> Share:
+    return Share(
+        id=hashlib.sha256(folder.path.encode(errors="surrogateescape")).hexdigest()[:40],
+        alias=folder.alias,
+        local_path=folder.path,
+        raw=folder.path,
+        remote_path=folder.alias,
+        directories=folder.folders,
+        files=folder.files,
+    )
+
+
 def router(gateway: Gateway) -> APIRouter:
     """Build these routes."""
     routes = CompactRouter(prefix="/api/v0", tags=["slskd"])
     _add_program(routes, gateway)
+    _add_shares(routes, gateway)
     _add_empty(routes)
     return routes
 
@@ -61,10 +107,7 @@ def _add_program(routes: APIRouter, gateway: Gateway) -> None:
 
     @routes.get("/application", summary="The program and its login")
     async def application() -> Application:
-        server = server_state(gateway)
-        return Application(
-            version=_VERSION, product=f"Shoal {program_version()}", server=server, user=User(username=server.username)
-        )
+        return await application_state(gateway)
 
     @routes.put("/application", status_code=403, summary="Restart: refused")
     @routes.delete("/application", status_code=403, summary="Stop: refused")
@@ -96,6 +139,19 @@ def _add_program(routes: APIRouter, gateway: Gateway) -> None:
         return Options(directories=Directories(downloads=downloads, incomplete=downloads))
 
 
+def _add_shares(routes: APIRouter, gateway: Gateway) -> None:
+    @routes.get("/shares", summary="Shared folders")
+    async def shares() -> Shares:
+        return Shares(local=[_share(each) for each in await shared_folders(gateway)])
+
+    @routes.get("/shares/{id}", summary="One shared folder", responses=errors(404))
+    async def share(id: SearchId) -> Share:
+        for each in await shared_folders(gateway):
+            if (found := _share(each)).id == id:
+                return found
+        raise RefusedError("unknown", "", "no such share")
+
+
 def _add_empty(routes: APIRouter) -> None:
     @routes.get("/transfers/uploads", summary="Uploads: none are listed")
     async def uploads(includeRemoved: IncludeRemoved = False) -> list[UserTransfers]:  # noqa: N803 - as clients write it
@@ -110,10 +166,6 @@ def _add_empty(routes: APIRouter) -> None:
     )
     async def uploads_to(username: Username) -> UserTransfers:
         raise RefusedError("unknown", "", "no such transfer")
-
-    @routes.get("/shares", summary="Shared folders: none are listed")
-    async def shares() -> Shares:
-        return Shares()
 
     @routes.get("/rooms/joined", summary="Chat rooms: none")
     async def joined() -> list[str]:

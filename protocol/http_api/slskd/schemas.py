@@ -111,10 +111,14 @@ class User(Answer):
 
 
 class ShareCounts(Answer):
-    """Numbers of shared files; not counted here."""
+    """Numbers of the share. Zeros while no session runs."""
 
-    directories: int = Field(default=0, description="Always 0")
-    files: int = Field(default=0, description="Always 0")
+    scan_pending: bool = Field(default=False, description="Never: a scan that is needed is begun")
+    scanning: bool = Field(default=False, description="The shared folders are being read")
+    ready: bool = Field(default=True, description="They can be read")
+    scan_progress: float = Field(default=1.0, description="0 while they are being read, else 1")
+    directories: int = Field(default=0, description="Folders that hold shared files")
+    files: int = Field(default=0, description="Shared files")
 
 
 class Application(Answer):
@@ -328,7 +332,20 @@ class UserTransfers(Answer):
     directories: list[TransferDirectory] = Field(description="By remote folder")
 
 
-class Shares(Answer):
-    """Shared folders as slskd lists them; here none are listed."""
+class Share(Answer):
+    """A folder that is shared with all below it."""
 
-    local: list[str] = Field(default=[], description="Always empty")
+    id: str = Field(description="A name for it")
+    alias: str = Field(description="First part of the names that others see")
+    is_excluded: bool = Field(default=False, description="Never")
+    local_path: str = Field(description="Where it is on this machine")
+    raw: str = Field(description="The same, as configured")
+    remote_path: str = Field(description="The same as the alias")
+    directories: int = Field(description="Folders in it that hold files, with itself")
+    files: int = Field(description="Files in it")
+
+
+class Shares(Answer):
+    """Shared folders, by the machine that has them."""
+
+    local: list[Share] = Field(description="Those of this daemon")

@@ -1,7 +1,8 @@
 """slskd routes of searches: started at once, received in the background, kept until they are deleted.
 
-A search that exceeds the session's ration waits for it; its state is ``InProgress`` meanwhile, because clients
-read everything else as finished. The list of searches is this process's own and dies with it.
+A search that exceeds the session's ration, or the number that run at once, waits for it; its state is ``InProgress``
+meanwhile, because clients read everything else as finished. The list of searches is this process's own and dies with
+it.
 """
 
 import asyncio
@@ -27,11 +28,14 @@ from protocol.messages import CancelSearch, SearchEnded, SearchHit, StartSearch
 from protocol.messages.addresses import SESSION, split_address
 
 RUNNING_MAX: Final = 12
+"""On the network at once; others wait for their turn, in order."""
+UNENDED_MAX: Final = 100
+"""Running and waiting."""
 RETRY_AFTER_S: Final = 5
 LATE_S: Final = 15.0
 """Grace after a search should have ended; longest is the wait for a login."""
-BUDGET_S_MAX: Final = 600.0
-"""Longest total time of a search, most of it waiting for the ration."""
+BUDGET_S_MAX: Final = 900.0
+"""Longest total time of a search, most of it waiting for the ration: by default 34 in 220 s."""
 PAUSE_S_MIN: Final = 0.5
 
 
@@ -47,6 +51,7 @@ class Searcher:
         self.searches: Final = Searches()
         self._gateway = gateway
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._running = asyncio.Semaphore(RUNNING_MAX)
 
     def begin(self, asked: SearchBody) -> SearchState:
         """Start a search. Raises what the client gets as an error."""
@@ -57,8 +62,8 @@ class Searcher:
         if session is None or session.state != "online" or split_address(SESSION)[0] in self._gateway.away:
             why = session.detail if session is not None and session.detail else "no login"
             raise RefusedError("conflict", "", f"not logged in to Soulseek: {why}")
-        if self.searches.running() >= RUNNING_MAX:
-            raise HTTPException(429, f"{RUNNING_MAX} searches are running", headers={"Retry-After": str(RETRY_AFTER_S)})
+        if self.searches.running() >= UNENDED_MAX:
+            raise HTTPException(429, f"{UNENDED_MAX} searches are waiting", headers={"Retry-After": str(RETRY_AFTER_S)})
         found = self.searches.add(asked, id=id, now_ms=now_ms())
         task = self._tasks[id] = asyncio.create_task(self._run(found))
         task.add_done_callback(lambda _: self._tasks.pop(id, None))
@@ -73,7 +78,7 @@ class Searcher:
 
     async def _run(self, found: SearchState) -> None:
         try:
-            async with asyncio.timeout(BUDGET_S_MAX):
+            async with asyncio.timeout(BUDGET_S_MAX), self._running:
                 pause_s = await self._search(found)
                 while pause_s > 0:
                     await asyncio.sleep(max(pause_s, PAUSE_S_MIN))

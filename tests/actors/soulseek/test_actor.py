@@ -14,13 +14,16 @@ from protocol.messages import (
     CancelSearch,
     EnqueueRefused,
     FileFinished,
+    ListShares,
     LogIn,
     LogOut,
+    RequestAnswered,
     SearchEnded,
     SearchHit,
     StartSearch,
 )
 from protocol.model.faults import FaultKind
+from protocol.model.job_views import SharedFolderView, unpack
 from tests.actors.soulseek.rig import ME, Rig, read_body, times
 from tests.soulseek_network.network import Character, Network, network
 
@@ -199,6 +202,9 @@ def test_shared_folders_and_finished_files_are_found_and_sent_and_nothing_beside
         assert box.shares("giver")
         (hit,), _ended = search(taker, "shared")
         assert (hit.peer, hit.size_bytes) == ("giver", len(content))
+        giver.say(ListShares(request=5, reply_to="hub/pool"))
+        (shared,) = unpack(giver.hear(RequestAnswered).body, SharedFolderView)
+        assert (shared.path, shared.folders, shared.files) == (str(folder), 1, 1), "not the part file"
         taker.ask(box, "giver", path=hit.path)
         sock, handed = taker.take_turn()
         with sock:

@@ -24,6 +24,7 @@ from protocol.messages import (
     GetUser,
     HideEndedJobs,
     ListJobs,
+    ListShares,
     RequestRefused,
     SearchEnded,
     SearchHit,
@@ -32,7 +33,7 @@ from protocol.messages import (
     UserDescribed,
 )
 from protocol.model.job_records import ACTIVE, CANCELLED, ENDED, FAILED, SEALED
-from protocol.model.job_views import JobDetail, JobView
+from protocol.model.job_views import JobDetail, JobView, SharedFolderView
 from tests.protocol.http_api.serving import Api, answered, open_settings, serving
 from tests.specs import changed_view, job_view
 
@@ -64,6 +65,7 @@ class Daemon:
     refused: list[tuple[str, float]] = field(default_factory=list)
     shared: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     online: dict[str, str] = field(default_factory=dict)
+    shares: list[SharedFolderView] = field(default_factory=list)
     holding: bool = False
     full: bool = False
     left: list[int] = field(default_factory=list)
@@ -93,6 +95,8 @@ class Daemon:
                 return self._search(message)
             case CancelSearch(search=search):
                 self.left.append(search)
+            case ListShares(request=request):
+                return answered(request, self.shares)
             case BrowseUser():
                 return self._files(message)
             case GetUser(request=request, peer=peer):
@@ -164,6 +168,10 @@ class Daemon:
             _told(asked, folder=name, names=tuple(files), sizes=tuple(files.values())) for name, files in chosen.items()
         ]
         return [*parts, _told(asked, last=True)]
+
+
+def shared_folder(path: str, *, folders: int, files: int) -> SharedFolderView:
+    return SharedFolderView(path=path, alias=f"@@{path.strip('/')}", folders=folders, files=files, scanning=False)
 
 
 def hit(search: int = 1, **changed: Any) -> SearchHit:

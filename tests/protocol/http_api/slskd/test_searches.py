@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from protocol.http_api.slskd.searches import RUNNING_MAX, UNENDED_MAX
 from protocol.messages import ProcessLost, SearchEnded, SessionChanged, StartSearch
 from tests.protocol.http_api.serving import Api
 from tests.protocol.http_api.slskd.fake_daemon import BASE, SIZE, TRACK, Daemon, hit, playing
@@ -150,12 +151,35 @@ def test_without_a_login_it_is_409() -> None:
         )  # fmt: skip
 
 
-def test_too_many_at_once_are_429_and_told_when_to_try_again() -> None:
+def test_forty_at_once_wait_for_each_other_and_all_end() -> None:
     with playing(Daemon(holding=True)) as (api, _):
-        answers = [api.client.post(f"{BASE}/searches", json={"searchText": "x"}) for _ in range(13)]
-        assert [answer.status_code for answer in answers] == [200] * 12 + [429]
+        answers = [api.client.post(f"{BASE}/searches", json={"searchText": "x"}) for _ in range(40)]
+        assert {(answer.status_code, answer.json()["state"]) for answer in answers} == {(200, "InProgress")}
+        for number in range(40):
+            while len(asked(api)) <= number:
+                pass
+            running = len(asked(api)) - number
+            assert running <= RUNNING_MAX
+            api.say(SearchEnded(search=asked(api)[number].search, peers=0, refused=""))
+        assert {ended(api, answer.json()["id"])["state"] for answer in answers} == {"Completed, TimedOut"}
+
+
+def test_too_many_that_wait_are_429_and_told_when_to_try_again() -> None:
+    with playing(Daemon(holding=True)) as (api, _):
+        answers = [api.client.post(f"{BASE}/searches", json={"searchText": "x"}) for _ in range(UNENDED_MAX + 1)]
+        assert [answer.status_code for answer in answers] == [200] * UNENDED_MAX + [429]
         assert int(answers[-1].headers["Retry-After"]) > 0
         assert isinstance(answers[-1].json(), str)
+
+
+def test_a_search_that_waits_can_be_stopped() -> None:
+    with playing(Daemon(holding=True)) as (api, _):
+        ids = [api.client.post(f"{BASE}/searches", json={"searchText": "x"}).json()["id"] for _ in range(20)]
+        while len(asked(api)) < RUNNING_MAX:
+            pass
+        assert api.client.put(f"{BASE}/searches/{ids[-1]}").status_code == 200
+        assert ended(api, ids[-1])["state"] == "Completed, Cancelled"
+        assert len(asked(api)) == RUNNING_MAX
 
 
 def test_a_search_over_the_budget_waits_for_it_and_is_in_progress_meanwhile() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from protocol.config.settings import AccountShown
 from protocol.messages import LogIn, LogOut, ProcessLost, SessionChanged
-from tests.protocol.http_api.slskd.fake_daemon import BASE, ONLINE, playing
+from tests.protocol.http_api.slskd.fake_daemon import BASE, ONLINE, Daemon, playing, shared_folder
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,26 @@ def test_without_an_account_or_a_session_it_is_said_so() -> None:
         assert api.client.get(f"{BASE}/server").json()["ipEndPoint"] == ""
 
 
+def test_what_is_shared_is_counted_and_listed() -> None:
+    daemon = Daemon(shares=[shared_folder("/music", folders=3, files=40), shared_folder("/books", folders=1, files=2)])
+    with playing(daemon) as (api, _):
+        counts = api.client.get(f"{BASE}/application").json()["shares"]
+        assert (counts["directories"], counts["files"], counts["scanning"], counts["ready"]) == (4, 42, False, True)
+        music, books = api.client.get(f"{BASE}/shares").json()["local"]
+        assert (music["localPath"], music["directories"], music["files"]) == ("/music", 3, 40)
+        assert api.client.get(f"{BASE}/shares/{books['id']}").json() == books
+        assert api.client.get(f"{BASE}/shares/none").status_code == 404
+
+
+def test_without_a_session_nothing_is_shared() -> None:
+    with playing() as (api, _):
+        api.say(ProcessLost(process="soulseek", detail="killed by SIGKILL", restart_s=1.0))
+        while not api.gateway.away:
+            pass
+        assert api.client.get(f"{BASE}/shares").json() == {"local": []}
+        assert api.client.get(f"{BASE}/application").json()["shares"]["files"] == 0
+
+
 def test_the_options_hold_folders_and_no_secret() -> None:
     with playing() as (api, _):
         told = api.client.get(f"{BASE}/options")
@@ -58,3 +78,9 @@ def test_nobody_ends_the_daemon_over_this_api() -> None:
             answer = api.client.request(method, f"{BASE}/application")
             assert answer.status_code == 403
             assert isinstance(answer.json(), str)
+
+
+def test_a_good_session_is_an_empty_answer() -> None:
+    with playing() as (api, _):
+        answer = api.client.get(f"{BASE}/session")
+        assert (answer.status_code, answer.content) == (200, b"")
