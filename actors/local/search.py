@@ -127,5 +127,7 @@ def _found_target(target: FileMatch) -> FoundTarget:
         free=target.free,
         speed_bytes_s=target.speed_bytes_s,
         shortest_queue=target.shortest_queue,
+        sureness=target.sureness,
+        agreeing=target.agreeing,
         sources=tuple(slsk_url(hit.peer, hit.path) for hit in target.ranked()),
     )

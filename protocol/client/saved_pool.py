@@ -1,7 +1,7 @@
 """Saved pool: files that a search found or the user named, with their sources, kept between commands.
 
 It lies in the user's state folder as ``pool.json``, whichever daemon is asked next; the daemon itself stores no search.
-A target is one exact size and extension, as everywhere. Sources added by hand outlive a new search.
+A target is one exact size, extension and name, as everywhere. Sources added by hand outlive a new search.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from protocol.config.paths import state_folder
-from protocol.model.file_matches import base_name, extension_of
+from protocol.model.file_matches import base_name, extension_of, name_key
 from protocol.model.source_url import is_slsk, name_from_url, same_url_key, slsk_address, slsk_url
 
 FILE: Final = "pool.json"
@@ -44,6 +44,8 @@ class PoolTarget(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     name: str
     sources: tuple[PoolSource, ...]
+    sureness: str = "single"
+    """Why the users' files count as one, as the search said."""
 
     @property
     def extension(self) -> str:
@@ -146,19 +148,23 @@ def _target(match: Mapping[str, Any]) -> PoolTarget:
         )
         for holder in match["sources"][:SOURCES_MAX]
     )
-    return PoolTarget(size_bytes=match["size"], name=match["name"], sources=sources)
+    return PoolTarget(size_bytes=match["size"], name=match["name"], sources=sources, sureness=match["sureness"])
 
 
 def _joined(targets: list[PoolTarget], by_hand: PoolTarget) -> list[PoolTarget]:
     """Return the targets with sources added by hand.
 
-    At the target of that size, of the same extension where there are several, as a mirror may call the file anything.
-    No source is repeated.
+    At the target of that size, as a mirror may call the file anything. Where there are several: at the one of that
+    name, or the only one of that extension, or, where the address tells no kind of file, the first; else they are a
+    target of their own. No source is repeated.
     """
     same = [index for index, target in enumerate(targets) if target.size_bytes == by_hand.size_bytes]
-    if not same:
+    named = [one for one in same if name_key(targets[one].name) == name_key(by_hand.name)]
+    alike = [one for one in same if targets[one].extension == by_hand.extension]
+    unnamed = same[:1] if not by_hand.extension else []
+    index = next((choice[0] for choice in (named[:1], same, alike, unnamed) if len(choice) == 1), -1)
+    if index < 0:
         return [*targets, by_hand]
-    index = next((one for one in same if targets[one].extension == by_hand.extension), same[0])
     kept = {same_url_key(source.url): source for source in (*targets[index].sources, *by_hand.sources)}
     joined = replace(targets[index], sources=tuple(kept.values())[-SOURCES_MAX:])
     return [*targets[:index], joined, *targets[index + 1 :]]

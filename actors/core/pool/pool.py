@@ -46,7 +46,6 @@ from protocol.messages.addresses import (
     split_address,
     worker_address,
 )
-from protocol.model.file_matches import extension_of
 from protocol.model.source_url import is_slsk, public_url, slsk_address, slsk_url
 
 PoolInbox = (
@@ -224,9 +223,9 @@ class PoolState:
             return out
         if self._session is not None and self._session.state in _FINAL_STATES and not start.waits:
             return out + self._search_found_nothing(job, self._session.detail)
-        # Other users join a file that is there already only with the same kind of file.
-        extension = extension_of(start.spec.name) if start.source_count and start.spec.name else None
-        return out + self._search.begin(start.job, start.spec.term, start.spec.size_bytes, extension)
+        # Other users join a file that is there already only with a file of the same kind and name.
+        name = start.spec.name if start.source_count else ""
+        return out + self._search.begin(start.job, start.spec.term, start.spec.size_bytes, name)
 
     def _resend(self, job: JobEntry, start: StartJob) -> list[Post]:
         """The watcher has died and come back: it knows the job, not the reports since."""
@@ -312,6 +311,7 @@ class PoolState:
             except ValueError as error:
                 source.disabled, source.disabled_why = True, str(error)
         job.sources.append(source)
+        self._search.named(job.number, source.path)
         out = entries.found(job, number) + entries.named(job, number)
         if source.disabled:
             self._search.exclude(job.number, source.peer)

@@ -10,7 +10,7 @@ from typing import Final
 
 from protocol.messages import SearchEnded, SearchHit, StartSearch
 from protocol.messages.addresses import POOL, SESSION, Post
-from protocol.model.file_matches import CANDIDATES_MAX, FileMatch, FileMatches, PeerFile, candidates
+from protocol.model.file_matches import CANDIDATES_MAX, FileMatch, FileMatches, PeerFile, candidates, extension_of
 
 SEARCH_WAIT_S: Final = 5.0
 RESEARCH_FIRST_S: Final = 60.0
@@ -54,6 +54,14 @@ class _JobSearch:
     target: FileMatch | None = None
     users: set[str] = field(default_factory=set)
     """Every user that became a source, or must not."""
+    name: str = ""
+    """The file's name where it is known and the order names no peer's file."""
+    paths: list[str] = field(default_factory=list)
+    """Of the peers' files that the order names: only files that are called like one of them are found."""
+
+    @property
+    def like(self) -> list[str]:
+        return self.paths or [self.name] * bool(self.name)
 
 
 class SourceSearch:
@@ -63,12 +71,14 @@ class SourceSearch:
         self._searches: dict[int, _JobSearch] = {}
         self._last_number = 0
 
-    def begin(self, job: int, term: str, wanted_size_bytes: int, extension: str | None = None) -> list[Post]:
-        """Search for a job's file, of this size and extension where they are known.
+    def begin(self, job: int, term: str, wanted_size_bytes: int, name: str = "") -> list[Post]:
+        """Search for a job's file, of this size and called like this where they are known.
 
         At once, or when others that are under way have ended.
         """
-        search = self._searches[job] = _JobSearch(job, term, wanted_size_bytes, extension)
+        search = self._searches[job] = _JobSearch(
+            job, term, wanted_size_bytes, extension_of(name) if name else None, name=name
+        )
         return [self._request(search)] if self._room > 0 else []
 
     @property
@@ -90,6 +100,12 @@ class SourceSearch:
         search = self._searches.get(job)
         if search is not None and peer:
             search.users.add(peer)
+
+    def named(self, job: int, path: str) -> None:
+        """The order names this file: what is found must be called like it."""
+        search = self._searches.get(job)
+        if search is not None and path and search.target is None:
+            search.paths.append(path)
 
     def forget(self, job: int) -> None:
         self._searches.pop(job, None)
@@ -126,8 +142,11 @@ class SourceSearch:
         return [self._request(search) for search in due[: max(self._room, 0)]]
 
     def _choose(self, search: _JobSearch, ended: SearchEnded) -> Chosen:
-        best = search.matches.best(size_bytes=search.wanted_size_bytes, extension=search.extension)
+        best = search.matches.best(size_bytes=search.wanted_size_bytes, extension=search.extension, like=search.like)
         if not best:
+            if search.like and (same := search.matches.best(size_bytes=search.wanted_size_bytes)):
+                text = f"no other user has it under its name; {len(same)} files of its size are called otherwise"
+                return Chosen(search.job, (), "", text)
             size = f" of {search.wanted_size_bytes} bytes" if search.wanted_size_bytes >= 0 else ""
             return Chosen(search.job, (), "", ended.refused or f"no user offers {search.term!r}{size}")
         target = search.target = best[0]

@@ -21,10 +21,7 @@ def job_lines(jobs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def target_lines(targets: Sequence[PoolTarget]) -> list[str]:
     """A head and a line for each; nothing for none."""
-    rows = [
-        (one.size_bytes, len(one.sources), one.free, one.speed_bytes_s, one.shortest_queue, one.name) for one in targets
-    ]
-    return target_table("sources", rows)
+    return target_table("sources", [(one, len(one.sources)) for one in targets])
 
 
 def target_fields(target: PoolTarget) -> dict[str, Any]:
@@ -38,6 +35,7 @@ def target_fields(target: PoolTarget) -> dict[str, Any]:
         "free": target.free,
         "speed_bytes_s": target.speed_bytes_s,
         "shortest_queue": target.shortest_queue,
+        "sureness": target.sureness,
         "addresses": [public_url(source.url) for source in target.sources],
     }
 

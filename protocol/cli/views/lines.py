@@ -9,12 +9,12 @@ import io
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TextIO
+from typing import Any, Final, Protocol, TextIO
 
 from protocol.model.printable import cell_width, cut, printable
 from protocol.model.units import show_rate, show_size
 
-NAME_WIDTH_MAX: Final = 60
+NAME_WIDTH_MAX: Final = 52
 
 
 class LineWriter:
@@ -85,21 +85,42 @@ def _padded(cell: str, width: int, left: bool) -> str:
     return cell + space if left else space + cell
 
 
-def target_table(many: str, targets: Sequence[tuple[int, int, int, int, int, str]]) -> list[str]:
+class TargetRow(Protocol):
+    """One file of a search or of the saved pool."""
+
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def free(self) -> int: ...
+    @property
+    def speed_bytes_s(self) -> int: ...
+    @property
+    def shortest_queue(self) -> int: ...
+    @property
+    def sureness(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+
+
+SURENESS: Final = {"names": "name", "attributes": "name, sound"}
+"""Equal beside the size, where several users' files count as one."""
+
+
+def target_table(many: str, targets: Sequence[tuple[TargetRow, int]]) -> list[str]:
     """Return the files of a search as a table: a head and a line for each; nothing for none.
 
-    Columns: size, number of users that have it (`many`), number of free ones, their speed together, the shortest queue,
-    the name.
+    Each comes with the number of users or sources, called `many`, that have it.
     """
     rows = [
         (
-            f"{show_size(size_bytes)} ({size_bytes})",
+            f"{show_size(one.size_bytes)} ({one.size_bytes})",
             str(count),
-            str(free),
-            show_rate(speed_bytes_s) if speed_bytes_s > 0 else "-",
-            str(queue),
-            cut(printable(name), NAME_WIDTH_MAX),
+            str(one.free),
+            show_rate(one.speed_bytes_s) if one.speed_bytes_s > 0 else "-",
+            str(one.shortest_queue),
+            SURENESS.get(one.sureness, "-"),
+            cut(printable(one.name), NAME_WIDTH_MAX),
         )
-        for size_bytes, count, free, speed_bytes_s, queue, name in targets
+        for one, count in targets
     ]
-    return table_lines([("size", many, "free", "speed", "queue", "name"), *rows]) if rows else []
+    return table_lines([("size", many, "free", "speed", "queue", "sure by", "name"), *rows]) if rows else []

@@ -16,7 +16,8 @@ from protocol.model.printable import count_of, printable
 class FoundTarget:
     """One file as far as a search can tell. `name` and `sources` (addresses, best first) come from other users.
 
-    `free`: users who would send at once. `speed_bytes_s`: what they advertise, together.
+    `free`: users who would send at once. `speed_bytes_s`: what they advertise, together. `sureness`: why it counts as
+    one file; `agreeing` users tell a length or rate, all the same.
     """
 
     size_bytes: int
@@ -26,6 +27,8 @@ class FoundTarget:
     free: int
     speed_bytes_s: int
     shortest_queue: int
+    sureness: str
+    agreeing: int
     sources: tuple[str, ...]
 
 
@@ -80,8 +83,7 @@ class SearchView:
 
 def found_lines(targets: Sequence[FoundTarget]) -> list[str]:
     """The targets as a table; nothing for none."""
-    rows = [(one.size_bytes, one.users, one.free, one.speed_bytes_s, one.shortest_queue, one.name) for one in targets]
-    return target_table("users", rows)
+    return target_table("users", [(one, one.users) for one in targets])
 
 
 def last_search_line(found: Found) -> str:
@@ -124,5 +126,7 @@ def _target_fields(target: FoundTarget) -> dict[str, Any]:
         "free": target.free,
         "speed_bytes_s": target.speed_bytes_s,
         "shortest_queue": target.shortest_queue,
+        "sureness": target.sureness,
+        "agreeing": target.agreeing,
         "sources": list(target.sources),
     }

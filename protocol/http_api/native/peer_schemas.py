@@ -1,7 +1,7 @@
 """Response models of Soulseek users: search results, known users, shared files, the ledger of stops."""
 
 from datetime import date
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -36,7 +36,7 @@ class Holder(ResponseModel):
 
 
 class FileMatch(ResponseModel):
-    """One file as far as a search can tell: same exact size, same extension. A guess that chunks have to confirm."""
+    """One file as far as a search can tell: same exact size, extension and words of the name, nothing else differs."""
 
     name: Text = Field(description="What most users call it.")
     size: Count = Field(description="Exact size in bytes.")
@@ -45,6 +45,10 @@ class FileMatch(ResponseModel):
     free: Count = Field(description="How many of them would send at once.")
     speed_bytes_s: Count = Field(description="Sum of what they advertise.")
     shortest_queue: Count = Field(description="The fewest who wait before us.")
+    sureness: Literal["single", "names", "attributes"] = Field(
+        description="Why it counts as one file: one user has it; size and names; length or rates of several users too."
+    )
+    agreeing: Count = Field(description="How many users report a length, bit rate or sample rate, all the same.")
     sources: Annotated[list[Holder], Field(max_length=HITS_TOLD_MAX)] = Field(
         description="Those who have it, who would send soonest and fastest first."
     )

@@ -103,6 +103,8 @@ def file_match(found: FileMatch) -> peers.FileMatch:
         free=found.free,
         speed_bytes_s=min(found.speed_bytes_s, COUNT_MAX),
         shortest_queue=min(found.shortest_queue, COUNT_MAX),
+        sureness=found.sureness,  # type: ignore[arg-type]
+        agreeing=found.agreeing,
         sources=holders(found),
     )
 

@@ -26,7 +26,7 @@ from protocol.messages import (
     StartSearch,
 )
 from protocol.messages.addresses import JOB_MANAGER, PEER_HISTORY, SESSION, split_address
-from protocol.model.file_matches import FileMatches, base_name
+from protocol.model.file_matches import FileMatches, base_name, extension_of
 from protocol.model.job_views import Counts, PeerView, StopCount
 from protocol.model.limits import TERM_CHARS_MAX
 
@@ -92,7 +92,7 @@ class Users:
         offset: Offset = 0,
         limit: Limit = PAGE,
     ) -> schemas.Found:
-        """What users answer, as targets: files of the same exact size and extension, most users first.
+        """What users answer, as targets: files of the same exact size, extension and name, most users first.
 
         Searches are rationed, because the server bans clients that search too much: 429 then. Without a login: 409.
         """
@@ -107,15 +107,14 @@ class Users:
         )
 
     async def find_file_sources(self, wanted: Annotated[FileWanted, Body()]) -> schemas.FileSources:
-        """Users who have a file of this size and of the same extension when the words of its name are searched for."""
+        """Users who have a file of this size and name; the name's words are searched for, in any order."""
         term = validation.words_of(wanted.filename)
         targets, _ = await self._searched(term, wanted.search_timeout / 1000)
+        best = targets.best(size_bytes=wanted.size, extension=extension_of(wanted.filename), like=[wanted.filename])[:1]
         return schemas.FileSources(
             filename=base_name(wanted.filename),
             size=wanted.size,
-            sources=[holder for one in targets.best(size_bytes=wanted.size) for holder in serializers.holders(one)][
-                : schemas.HITS_TOLD_MAX
-            ],
+            sources=[holder for one in best for holder in serializers.holders(one)][: schemas.HITS_TOLD_MAX],
         )
 
     async def list_users(self, response: Response, offset: Offset = 0, limit: Limit = PAGE) -> list[schemas.KnownUser]:

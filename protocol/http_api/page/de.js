@@ -56,7 +56,7 @@ export default {
   "Users whose transfers were stopped": "Nutzer, deren Übertragungen abgebrochen wurden",
   "Each such stop stands in their list as a failed upload; one user at most {n} a day.": "Jeder Abbruch steht bei ihnen als fehlgeschlagener Upload; je Nutzer höchstens {n} am Tag.",
   "Day": "Tag", "User": "Nutzer", "None.": "Keine.", "Users known from earlier jobs": "Nutzer aus früheren Aufträgen", "To the first byte": "Bis zum ersten Byte", "Last fault": "Letzter Fehler", "Seen": "Gesehen",
-  "attributes differ": "Eigenschaften verschieden", "one user": "ein Nutzer", "names differ": "Namen verschieden", "size, names and length agree": "Größe, Namen und Länge gleich", "size and names agree": "Größe und Namen gleich", "size agrees, most names": "Größe gleich, die meisten Namen",
+  "one user": "ein Nutzer", "size, names and sound agree": "Größe, Namen und Länge oder Rate gleich", "size and names agree": "Größe und Namen gleich",
   "one user|{n} users": "ein Nutzer|{n} Nutzer", "one free|{n} free": "einer frei|{n} frei", "{n} before us": "{n} vor uns", "about {time}": "etwa {time}",
   "alone {time}; disturbs one more user|alone {time}; disturbs {n} more users": "allein {time}; stört einen Nutzer mehr|allein {time}; stört {n} Nutzer mehr",
   "from one user": "von einem Nutzer", "after a wait in a queue": "nach Warten in einer Schlange", "Download": "Laden", "speed unknown": "Tempo unbekannt", "again in {time}": "wieder in {time}",

@@ -9,23 +9,14 @@ const PATIENCE_PART = 0.25; // ... and of this part of the time
 const kept = () => JSON.parse(localStorage.getItem("searches") ?? "[]");
 const keep = (term) => localStorage.setItem("searches", JSON.stringify([term, ...kept().filter((one) => one !== term)].slice(0, 12)));
 
-const nameIn = (path) => path.split(/[\\/]/).pop();
-const words = (name) => (name.toLowerCase().replace(/\.[^.]*$/, "").match(/[\p{L}\p{N}]+/gu) ?? []).filter((word) => !/^\d{1,2}$/.test(word)).sort().join(" ");
 const common = (values) => {
   const said = values.filter((value) => value != null);
   return said.length && said.every((value) => value === said[0]) ? said[0] : null;
 };
 
-/** How likely all these users have one and the same file: equal size and kind are given; names and attributes add. */
-export function sureness(match) {
-  const main = words(match.name);
-  const same = match.sources.filter((one) => words(nameIn(one.fullPath)) === main).length / match.sources.length;
-  const differ = ["duration", "sampleRate", "bitDepth"].some((key) => new Set(match.sources.map((one) => one[key]).filter((value) => value != null)).size > 1);
-  if (differ) return ["low", t("attributes differ")];
-  if (match.sources.length === 1) return ["one", t("one user")];
-  if (same < 0.6) return ["low", t("names differ")];
-  return same === 1 && common(match.sources.map((one) => one.duration)) != null ? ["high", t("size, names and length agree")] : ["fair", same === 1 ? t("size and names agree") : t("size agrees, most names")];
-}
+/** How sure it is that all these users have one and the same file, and why. */
+const sureness = (match) =>
+  ({ single: () => ["one", t("one user")], names: () => ["fair", t("size and names agree")], attributes: () => ["high", t("size, names and sound agree")] })[match.sureness]();
 
 /** Seconds from one user alone and from a swarm, by what they advertise, and how many more are disturbed for it. */
 export function predicted(match) {
@@ -149,7 +140,7 @@ export function Search() {
     </div>`}
     ${last.state === "refused" && html`<p class="trouble" role="alert">${t("No search: {why}", { why: last.detail || t("the daemon refuses") })}</p>`}
     ${last.state === "ended" && !shown.length && html`<div class="nothing"><p>${t("No user who is online has it now.")}</p></div>`}
-    <ul class="plain matches">${shown.slice(0, 100).map((match) => html`<${Match} key=${`${match.size}.${match.extension}`} match=${match} begin=${begin} />`)}</ul>
+    <ul class="plain matches">${shown.slice(0, 100).map((match) => html`<${Match} key=${match.sources[0] && `${match.size} ${match.sources[0].username} ${match.sources[0].fullPath}`} match=${match} begin=${begin} />`)}</ul>
   </section>`;
 }
 

@@ -18,10 +18,20 @@ SONG = FoundTarget(
     free=2,
     speed_bytes_s=2 << 20,
     shortest_queue=0,
+    sureness="attributes",
+    agreeing=2,
     sources=("slsk://ann/a", "slsk://bob/b"),
 )
 EVIL = replace(
-    SONG, size_bytes=5, name="evil\x1b[2J\n" + "x" * 300, users=1, free=0, speed_bytes_s=0, shortest_queue=41
+    SONG,
+    size_bytes=5,
+    name="evil\x1b[2J\n" + "x" * 300,
+    users=1,
+    sureness="single",
+    agreeing=0,
+    free=0,
+    speed_bytes_s=0,
+    shortest_queue=41,
 )
 FOUND = Found(term="tide", state="ended", targets=(SONG, EVIL), target_count=5, users=4, refused="")
 ONLINE = SessionChanged(state="online", detail="listening at port 7", final=False)
@@ -40,8 +50,8 @@ def shown(found: Found, *messages: FrontInbox, json: bool = False) -> tuple[str,
 def test_people_see_a_table_that_no_name_can_disturb() -> None:
     stdout, stderr = shown(FOUND, SessionChanged(state="connecting", detail="", final=False), ONLINE)
     lines = stdout.splitlines()
-    assert lines[0].split() == ["size", "users", "free", "speed", "queue", "name"]
-    assert lines[1].split() == ["16.0", "MiB", "(16777216)", "3", "2", "2.0", "MiB/s", "0", "01", "-", "Tide.flac"]
+    assert lines[0].split() == ["size", "users", "free", "speed", "queue", "sure", "by", "name"]
+    assert " ".join(lines[1].split()) == "16.0 MiB (16777216) 3 2 2.0 MiB/s 0 name, sound 01 - Tide.flac"
     assert lines[2].split()[:6] == ["5", "B", "(5)", "1", "0", "-"]
     assert lines[0].index("name") == lines[1].index("01 - Tide") == lines[2].index("evil")
     assert lines[3] == "5 targets from 4 users, 3 not shown (--limit)"
@@ -62,6 +72,8 @@ def test_programs_get_an_object_for_each_target_and_a_last_one() -> None:
         ("free", 2),
         ("speed_bytes_s", 2 << 20),
         ("shortest_queue", 0),
+        ("sureness", "attributes"),
+        ("agreeing", 2),
         ("sources", ["slsk://ann/a", "slsk://bob/b"]),
     ]
     assert objects[2]["name"] == EVIL.name

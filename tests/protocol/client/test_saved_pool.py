@@ -16,7 +16,7 @@ def found(size: int, *users: str, name: str = "tide.flac") -> dict[str, Any]:
         {"username": user, "fullPath": f"music\\{name}", "slotsFree": n == 0, "queueLength": n, "speedBytesS": 10}
         for n, user in enumerate(users)
     ]
-    return {"size": size, "name": name, "sources": holders}
+    return {"size": size, "name": name, "sureness": "names", "sources": holders}
 
 
 def test_what_most_users_have_comes_first() -> None:
@@ -42,6 +42,17 @@ def test_a_source_added_by_hand_joins_the_file_of_its_size_whatever_it_is_called
     pool = pool.with_source("http://h/get?id=1", size_bytes=5, name="")
     pool = pool.with_source("http://h/b.mp3", size_bytes=5, name="")
     assert sorted((target.extension, len(target.sources)) for target in pool.of_size(5)) == [("flac", 3), ("mp3", 2)]
+
+
+def test_a_source_added_by_hand_joins_the_file_of_its_name_or_none_of_several() -> None:
+    pool = Pool().refreshed("tide", [found(5, "a", "b", name="tide (usa).rom"), found(5, "c", name="tide (eur).rom")])
+    pool = pool.with_source("http://h/Tide_EUR.rom", size_bytes=5, name="")
+    pool = pool.with_source("http://h/tide-beta.rom", size_bytes=5, name="")
+    assert sorted((target.name, len(target.sources)) for target in pool.of_size(5)) == [
+        ("tide (eur).rom", 2),
+        ("tide (usa).rom", 2),
+        ("tide-beta.rom", 1),
+    ]
 
 
 def test_the_same_source_stands_there_once() -> None:

@@ -1,10 +1,22 @@
 """Search hits of strangers become targets; nonsense does not."""
 
+import random
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.messages import SearchHit
-from protocol.model.file_matches import CANDIDATES_MAX, FileMatches, base_name, candidates, extension_of, sensible
+from protocol.model.file_matches import (
+    CANDIDATES_MAX,
+    TARGETS_MAX,
+    FileMatches,
+    base_name,
+    candidates,
+    extension_of,
+    name_key,
+    sensible,
+)
 
 
 def hit(
@@ -16,6 +28,7 @@ def hit(
     speed: int = 0,
     queue: int = 0,
     locked: bool = False,
+    **attributes: int,
 ) -> SearchHit:
     return SearchHit(
         search=1,
@@ -26,10 +39,19 @@ def hit(
         speed_bytes_s=speed,
         queue_length=queue,
         locked=locked,
+        **attributes,
     )
 
 
-def test_the_same_size_and_extension_are_one_target_whatever_the_name() -> None:
+def found(*hits: SearchHit) -> list[list[str]]:
+    """Peers of each target."""
+    targets = FileMatches()
+    for each in hits:
+        assert targets.add(each)
+    return [sorted(target.hits) for target in targets.best()]
+
+
+def test_the_same_size_extension_and_name_are_one_target_whatever_the_folder() -> None:
     targets = FileMatches()
     for each in (hit("ann"), hit("bob", "x\\Song.FLAC"), hit("cid", "song.mp3"), hit("dan", size=1001)):
         assert targets.add(each)
@@ -103,3 +125,136 @@ def test_whatever_strangers_send_is_sorted_or_refused(peer: str, path: str, size
 def test_a_base_name_has_no_separator(path: str) -> None:
     assert not set(base_name(path)) & {"\\", "/"}
     assert "." not in extension_of(path)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Ann - Tide.flac", "tide_ann.FLAC"),
+        ("01 - Tide.flac", "1. Tide.flac"),
+        ("(Europe) Game [!].rom", "game, europe.rom"),
+        ("Café Olé.mp3", "CAFE OLE.mp3"),
+        ("Cafe\u0301.mp3", "Caf\u00e9.mp3"),
+        ("Straße.mp3", "STRASSE.mp3"),
+        ("Don't Stop.mp3", "Dont Stop.mp3"),
+        ("Don\u2019t Stop.mp3", "Don't Stop.mp3"),
+        ("Rock 'n' Roll.mp3", "rock_n_roll.mp3"),
+        ("Simon & Paul.mp3", "Simon and Paul.mp3"),
+        ("A ft. B.mp3", "A (featuring B).mp3"),
+        ("\uff34\uff49\uff44\uff45.mp3", "Tide.mp3"),
+        ("s01e02.mkv", "S1E02.mkv"),
+        ("Show 1x02.mkv", "show.1x02.mkv"),
+        ("Tide (2019).1080p.x264.mkv", "tide.2019.1080p.x264.mkv"),
+        ("Help!.mp3", "help.mp3"),
+        ("が.mp3", "か\u3099.mp3"),
+        ("old\\Tide.flac", "new/Tide.flac"),
+        ("album\\01.flac", "Album/1.flac"),
+        ("disc-1-02 tide.flac", "Disc 1 - 02 - Tide.flac"),
+        ("a.tar.gz", "A tar.gz"),
+        ("!!!.mp3", "x\\!!!.mp3"),
+    ],
+)
+def test_names_of_the_same_words_are_one_file(one: str, other: str) -> None:
+    assert name_key(one) == name_key(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("game (europe).rom", "game (usa).rom"),
+        ("game (europe).rom", "game (beta).rom"),
+        ("game.rom", "game (beta).rom"),
+        ("game (europe).rom", "game (europe, usa).rom"),
+        ("01 tide.flac", "02 tide.flac"),
+        ("01 tide.flac", "tide.flac"),  # the number is perhaps the title's: 99 Luftballons
+        ("tide v1.2.iso", "tide v2.1.iso"),
+        ("tide 1.2.iso", "tide 2.1.iso"),
+        ("tide 1.1.iso", "tide 1.01.iso"),
+        ("tide 12.iso", "tide 1 2.iso"),
+        ("disc 1 track 2.flac", "disc 2 track 1.flac"),
+        ("s01e02.mkv", "s02e01.mkv"),
+        ("tide (live).flac", "tide.flac"),
+        ("tide (1).flac", "tide.flac"),
+        ("part ii.pdf", "part i.pdf"),
+        ("side a.flac", "side b.flac"),
+        ("F# minor.mid", "F minor.mid"),
+        ("C++.pdf", "C.pdf"),
+        ("が.mp3", "か.mp3"),
+        ("й.mp3", "и.mp3"),
+        ("?!.mp3", "!!.mp3"),
+        ("tide tide.flac", "tide.flac"),
+        ("A\\01.flac", "B\\01.flac"),
+        ("A\\Track 01.flac", "B\\Track 01.flac"),
+        ("A\\cover.jpg", "B\\cover.jpg"),
+    ],
+)
+def test_a_word_that_only_one_name_has_makes_it_another_file(one: str, other: str) -> None:
+    assert name_key(one) != name_key(other)
+
+
+def test_three_regions_of_one_size_are_three_targets_and_all_are_listed() -> None:
+    names = [f"g\\game ({region}).rom" for region in ("europe", "usa", "beta")]
+    assert found(*(hit(peer, name) for peer in ("ann", "bob") for name in names)) == [["ann", "bob"]] * 3
+
+
+def test_what_both_tell_of_the_sound_must_be_equal() -> None:
+    assert found(
+        hit("ann", duration_s=200, sample_rate_hz=44100),
+        hit("bob", duration_s=201),
+        hit("cid", sample_rate_hz=48000),
+        hit("dan", duration_s=190),
+        hit("eve"),
+    ) == [["ann", "bob", "eve"], ["cid", "dan"]]
+    assert found(hit("ann", bit_rate_kbit_s=192), hit("bob", bit_rate_kbit_s=320)) == [["ann"], ["bob"]]
+    assert found(hit("ann", bit_depth=16), hit("bob", bit_depth=24)) == [["ann"], ["bob"]]
+
+
+def test_the_mean_of_a_varying_bit_rate_is_no_difference() -> None:
+    varying = [hit(peer, bit_rate_kbit_s=rate, variable_rate=1) for peer, rate in (("ann", 245), ("bob", 256))]
+    assert found(*varying) == [["ann", "bob"]]
+
+
+def test_rounding_does_not_add_up_over_many_hits() -> None:
+    assert found(*(hit(f"u{length}", duration_s=length) for length in (200, 201, 202))) == [["u200", "u201"], ["u202"]]
+
+
+def test_how_sure_it_is() -> None:
+    targets = FileMatches()
+    for each in (hit("ann", "a.flac"), hit("ann", "b.flac"), hit("bob", "b.flac"), hit("ann", "c.flac", duration_s=9)):
+        targets.add(each)
+    targets.add(hit("bob", "c.flac", duration_s=9))
+    targets.add(hit("cid", "c.flac"))
+    assert {target.name: (target.sureness, target.agreeing) for target in targets.best()} == {
+        "a.flac": ("single", 0),
+        "b.flac": ("names", 0),
+        "c.flac": ("attributes", 2),
+    }
+
+
+def test_only_files_called_like_the_wanted_one_are_found_the_wanted_one_first() -> None:
+    targets = FileMatches()
+    for each in (
+        hit("ann", "m\\tide (usa).flac", duration_s=9),
+        hit("bob", "tide usa.flac", duration_s=5),
+        hit("cid", "tide usa.flac", duration_s=5),
+        hit("dan", "tide europe.flac"),
+    ):
+        targets.add(each)
+    best = targets.best(like=["m\\tide (usa).flac"])
+    assert [sorted(target.hits) for target in best] == [["ann"], ["bob", "cid"]]
+
+
+def test_the_number_of_targets_is_bounded() -> None:
+    targets = FileMatches()
+    added = [targets.add(hit(path=f"song {number}.flac")) for number in range(TARGETS_MAX + 10)]
+    assert sum(added) == TARGETS_MAX
+    assert targets.refused == 10
+    assert targets.add(hit("bob", "song 7.flac")), "there is room in those that are known"
+
+
+@given(st.text(max_size=40), st.randoms())
+def test_a_name_equals_itself_in_any_order_of_its_words(name: str, chance: random.Random) -> None:
+    assert name_key(name) == name_key(name)
+    words = ["ann", "tide", "live", "café"]
+    chance.shuffle(words)
+    assert name_key(" - ".join(words) + ".mp3") == name_key("Ann Tide (Live) [Café].mp3")

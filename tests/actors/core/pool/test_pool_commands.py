@@ -232,6 +232,28 @@ def test_only_users_with_the_same_kind_of_file_join_one_that_is_there() -> None:
     assert [message.url for message in found_now if isinstance(message, SourceFound)] == ["slsk://eve/x%5CF.FLAC"]
 
 
+def test_an_order_for_one_users_file_is_widened_only_by_files_called_like_it() -> None:
+    pool = PoolState(("fetch-1",))
+    wanted = asked(1, term="game", name="game (europe).rom", size_bytes=7, user="bob", widen=True)
+    tell(pool, wanted, OfferSource(job=1, url="slsk://bob/m%5Cgame%20(europe).rom"), DispatcherReady(job=1))
+    usa = [hit(f"u{number}", "m\\game (usa).rom") for number in range(3)]
+    tell(pool, *usa, hit("eve", "x\\Game_[Europe].rom"), hit("bob", "m\\game (europe).rom"))
+    found_now = to(tell(pool, SearchEnded(search=1, peers=5, refused="")), JOB_MANAGER)
+    assert [message.url for message in found_now if isinstance(message, SourceFound)] == [
+        "slsk://eve/x%5CGame_%5BEurope%5D.rom"
+    ]
+
+
+def test_files_of_the_size_that_are_called_otherwise_do_not_join_and_that_is_said() -> None:
+    pool = PoolState(("fetch-1",))
+    wanted = asked(1, term="game", name="game (europe).rom", size_bytes=7)
+    tell(pool, wanted, OfferSource(job=1, url="slsk://bob/game%20(europe).rom"), DispatcherReady(job=1))
+    tell(pool, hit("eve", "game (usa).rom"))
+    (note,) = to(tell(pool, SearchEnded(search=1, peers=1, refused="")), JOB_MANAGER)
+    assert isinstance(note, JobNoted)
+    assert "1 files of its size are called otherwise" in note.text
+
+
 def test_a_users_file_has_the_size_that_is_wanted_or_is_another_file() -> None:
     pool = PoolState(("fetch-1",))
     offers = [OfferSource(job=1, url=url) for url in ("slsk://bob/m%5Cf.flac", "http://a/f.flac")]
@@ -248,7 +270,7 @@ def test_a_job_with_sources_whose_search_brings_nobody_goes_on() -> None:
 
 def test_who_was_banned_or_offered_as_left_is_not_found_again() -> None:
     pool = PoolState(("fetch-1",))
-    offers = [OfferSource(job=1, url="slsk://bob/x", disabled=True), OfferSource(job=1, url="slsk://eve/y")]
+    offers = [OfferSource(job=1, url="slsk://bob/f.flac", disabled=True), OfferSource(job=1, url="slsk://eve/f.flac")]
     tell(pool, asked(2, term="f"), *offers, DispatcherReady(job=1))
     tell(pool, SourceDisabled(job=1, source=1, banned=True, detail=""), hit("bob"), hit("eve"), hit("sue"))
     posts = to(tell(pool, SearchEnded(search=1, peers=3, refused="")), JOB_MANAGER)
