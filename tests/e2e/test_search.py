@@ -43,9 +43,9 @@ def test_what_users_have_is_listed_for_people(shoal: Shoal, box: Network) -> Non
     done = shoal.run("search", box.term, "--wait", "1", **account(box))
     assert done.code == 0
     head, *rows, last = done.stdout.splitlines()
-    assert head.split() == ["size", "users", "free", "speed", "queue", "name"]
+    assert head.split() == ["size", "users", "free", "speed", "queue", "sure", "by", "name"]
     (row,) = [each for each in rows if f"({CONTENT.size})" in each]
-    assert row.split()[-8:] == ["3", "2", "2.9", "MiB/s", "0", "01", "-", "Tide.flac"]
+    assert " ".join(row.split()).endswith(" 3 2 2.9 MiB/s 0 name, sound 01 - Tide.flac")
     assert last == f"{len(rows)} targets from 3 users"
     assert SECRET not in done.stdout + done.stderr
     assert "note: Soulseek: logged in, listening at port " in done.stderr
