@@ -24,6 +24,7 @@ from protocol.cli.args import (
     option,
     spread,
 )
+from protocol.cli.commands.documents import FetchDocument
 from protocol.cli.commands.download import account_of_user, get_command, notes_of, say_notes, swarm_command
 from protocol.cli.group import OneLineGroup
 from protocol.cli.parsing import DaemonOptions, DemoOptions, GetOptions, SearchOptions, VerifyOptions, checked_term
@@ -47,6 +48,7 @@ class Actions:
     daemon: Callable[[DaemonOptions], int]
     digest: Callable[[str, str], str]
     """Hex digest of the file at a path, by the algorithm of that name. Raises OSError."""
+    document: FetchDocument
 
 
 _EPILOG: Final = "\b\nExit codes:\n" + "\n".join(f"{code.value:>5}  {words}" for code, words in MEANINGS.items())
@@ -76,7 +78,7 @@ def build_app(actions: Actions) -> typer.Typer:
         epilog=_EPILOG,
     )
     app.callback(invoke_without_command=True)(_shoal)
-    for command in (get_command(actions.get), swarm_command(actions.get), *_local_commands(actions)):
+    for command in (get_command(actions.get, actions.document), swarm_command(actions.get), *_local_commands(actions)):
         app.command(command.__name__, epilog=_EPILOG)(command)
     return app
 

@@ -105,7 +105,11 @@ def spread(command: Callable[..., None]) -> Callable[..., None]:
 
 Urls = Annotated[
     list[str] | None,
-    argument("URL", "Where the file is: http://, https:// or slsk://user/path, as many as there are."),
+    argument(
+        "URL",
+        "Where the file is: http://, https:// or slsk://user/path, as many as there are; or a Metalink document, as a "
+        "file (.meta4) or an address.",
+    ),
 ]
 Term = Annotated[list[str] | None, argument("TERM", "Words of the name, as Soulseek users search for it.")]
 PartPath = Annotated[
@@ -193,6 +197,15 @@ InputFile = Annotated[
         "--input-file",
         metavar="LIST|-",
         help="Fetch many files: a line for each, its addresses and then its options; also in aria2's form. -: stdin.",
+    ),
+]
+ChecksumFile = Annotated[
+    str,
+    text(
+        "--checksum-file",
+        metavar="PATH|URL",
+        check=str,
+        help="File with digests, like SHA256SUMS; the line of this file's name is taken.",
     ),
 ]
 Handed = Annotated[bool, option("--daemon", help="Let a running daemon do it, and show how it goes.")]

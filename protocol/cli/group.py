@@ -20,6 +20,14 @@ class Mistake(Exception):  # noqa: N818
     """A `BadUsage` that was found while words are parsed, where typer has an error line of its own for a ValueError."""
 
 
+class Ended(Exception):  # noqa: N818
+    """An end of the command with a code of its own and one line for people."""
+
+    def __init__(self, code: ExitCode, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
 class OneLineGroup(TyperGroup):
     """Ends the process itself, so that mistakes are one line and an interrupt is 130 with every typer."""
 
@@ -48,6 +56,9 @@ class OneLineGroup(TyperGroup):
         except (BadUsage, Mistake) as error:
             say_error(str(error), "")
             code = ExitCode.USAGE
+        except Ended as end:
+            say_error(str(end))
+            code = end.code
         except (typer.Abort, KeyboardInterrupt):
             say_error("interrupted", "")
             code = ExitCode.INTERRUPTED

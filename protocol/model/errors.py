@@ -5,6 +5,10 @@ class BadUsage(ValueError):  # noqa: N818  (says whose fault, like the other fau
     """The command cannot be understood. The text is one line for people."""
 
 
+class NoDocument(Exception):  # noqa: N818
+    """A Metalink or a checksum file cannot be fetched. The text is one line for people."""
+
+
 class BadConfig(BadUsage):
     """The configuration cannot be used.
 

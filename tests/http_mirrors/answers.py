@@ -73,7 +73,7 @@ def _refusal(character: Character, request: Request, number: int, redirect_url: 
 
 
 def _description(character: Character, etag: str | None) -> Headers:
-    headers: Headers = [("Content-Type", "application/octet-stream")]
+    headers: Headers = [("Content-Type", character.content_type), *((name, value) for name, value in character.fields)]
     if etag is not None:
         headers.append(("ETag", etag))
     if character.last_modified is not None:

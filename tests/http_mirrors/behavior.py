@@ -28,6 +28,8 @@ class Character(Behavior):
     """Announces this as the size of the whole; sends no more than there is."""
     other_content: bool = False
     """The same size and, unless set otherwise, the same validators, but other bytes."""
+    flip_every: int = 0
+    """One byte in every so many is another one, from the middle of the first on; 0: none."""
 
     gzip: bool = False
     """Compresses unasked: Content-Encoding gzip, chunked, without ranges."""
@@ -55,6 +57,9 @@ class Character(Behavior):
     etag: str | None = DEFAULT_ETAG
     """With its quotes; None sends none; the default names the content, so it changes with it."""
     last_modified: str | None = "Sun, 06 Nov 2022 08:49:37 GMT"
+    content_type: str = "application/octet-stream"
+    fields: tuple[tuple[str, str], ...] = ()
+    """Further fields of every answer with content."""
     disposition: str | None = None
     """The whole value of Content-Disposition."""
     tls: bool = False

@@ -158,6 +158,7 @@ class Shelf:
         """Offer this from now on; answers under way keep what they began with."""
         self._seed: int = fields.get("seed", 0)
         self._other: memoryview | None = None
+        self._spoilt: dict[int, memoryview] = {}
         if "path" in fields:
             with Path(fields["path"]).open("rb") as file:
                 self._main = mapped_file(file)
@@ -168,11 +169,22 @@ class Shelf:
 
     def body(self, character: Character) -> memoryview:
         """What a mirror with this character takes for the file."""
+        if character.flip_every:
+            return self._flipped(character.flip_every)
         if not character.other_content:
             return self._main
         if self._other is None:
             self._other = mapped_content(Content(len(self._main), self._seed + OTHER_SEED_STEP))
         return self._other
+
+    def _flipped(self, every: int) -> memoryview:
+        made = self._spoilt.get(every)
+        if made is None:
+            spoilt = bytearray(self._main)
+            for at in range(every // 2, len(spoilt), every):
+                spoilt[at] ^= 1
+            made = self._spoilt[every] = memoryview(spoilt)
+        return made
 
 
 class Mirrors:

@@ -1,13 +1,14 @@
 """Commands ``get`` and ``swarm``: a download in processes of its own, or handed over to a daemon."""
 
 import shlex
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import typer
 
 from protocol.cli.args import (
+    ChecksumFile,
     Config,
     Handed,
     Http,
@@ -20,6 +21,8 @@ from protocol.cli.args import (
     Urls,
     spread,
 )
+from protocol.cli.commands.documents import FetchDocument, checksum_from, described, output_of
+from protocol.cli.group import Ended
 from protocol.cli.parsing import (
     GetOptions,
     checked_chunk_size,
@@ -30,9 +33,11 @@ from protocol.cli.parsing import (
     with_connections,
 )
 from protocol.cli.remote.connection import link_of, linked
-from protocol.model.errors import BadUsage
-from protocol.model.job_spec import JobSpec
+from protocol.cli.views.outcome import ExitCode
+from protocol.model.errors import BadUsage, NoDocument
+from protocol.model.job_spec import HttpOptions, JobSpec
 from protocol.model.printable import printable
+from protocol.model.source_url import name_from_url
 
 if TYPE_CHECKING:
     from protocol.cli.remote.download import Picked
@@ -45,8 +50,8 @@ QUEUE_WARNING: Final = (
 )
 
 
-def get_command(act: Callable[[GetOptions], int]) -> Callable[..., None]:
-    """The command ``get``. `act` downloads here."""
+def get_command(act: Callable[[GetOptions], int], fetch: FetchDocument) -> Callable[..., None]:
+    """The command ``get``. `act` downloads here, `fetch` gets the documents that it goes by."""
 
     @spread
     def get(
@@ -54,6 +59,7 @@ def get_command(act: Callable[[GetOptions], int]) -> Callable[..., None]:
         context: typer.Context,
         urls: Urls = None,
         input_file: InputFile = "",
+        checksum_file: ChecksumFile = "",
         transfer: Transfer,
         http: Http,
         loudness: Loudness,
@@ -61,7 +67,7 @@ def get_command(act: Callable[[GetOptions], int]) -> Callable[..., None]:
         daemon: Handed = False,
         link: Link,
     ) -> None:
-        """Fetch one file from all the URLs together.
+        """Fetch one file from all the URLs together, or the files of a Metalink document from their mirrors.
 
         The same command again goes on where it stopped. With --daemon or --url a running daemon does it: its folders,
         its account, and how it treats disk and slow sources.
@@ -71,18 +77,76 @@ def get_command(act: Callable[[GetOptions], int]) -> Callable[..., None]:
 
             raise typer.Exit(get_each(context, input_file, urls or ()))
         there = link_of(daemon, link)
-        addresses, notes = checked_urls(urls or ())
-        account = account_of_user(config) if there is None and needs_soulseek(addresses) else None
-        options = _options(
-            transfer.spec(http=http.options()),
-            transfer,
-            loudness,
-            urls=with_connections(addresses, http.connections) if there is None else addresses,
-            account=account,
-        )
-        _run(act, options, there, transfer, loudness, notes=[*notes_of(config), *notes], ignored=http.ignored())
+        if checksum_file and transfer.checksum:
+            raise BadUsage("--checksum and --checksum-file exclude each other")
+        code: int = ExitCode.SEALED
+        try:
+            orders, notes = _orders(urls or (), transfer, http.options(), checksum_file, fetch, here=there is None)
+        except NoDocument as error:
+            raise Ended(ExitCode.NO_SOURCE, str(error)) from None
+        except OSError as error:
+            raise Ended(ExitCode.DISK, f"cannot make a folder: {error.strerror}") from None
+        notes = [*notes_of(config), *notes]
+        for order in orders:
+            own, addresses = order.transfer, order.urls
+            account = account_of_user(config) if there is None and needs_soulseek(addresses) else None
+            options = _options(
+                own.spec(http=http.options(), size_bytes=order.size_bytes),
+                own,
+                loudness,
+                urls=with_connections(addresses, http.connections) if there is None else addresses,
+                account=account,
+            )
+            each = _run(act, options, there, own, loudness, notes=notes, ignored=http.ignored())
+            code, notes = code or each, []
+            if each == ExitCode.INTERRUPTED:
+                code = each
+                break
+        raise typer.Exit(code)
 
     return get
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Order:
+    """One file that a ``get`` fetches; `transfer` has its place and checksum."""
+
+    urls: tuple[str, ...]
+    transfer: Transfer
+    size_bytes: int = -1
+
+
+def _orders(
+    words: Sequence[str],
+    transfer: Transfer,
+    http: HttpOptions,
+    checksum_file: str,
+    fetch: FetchDocument,
+    *,
+    here: bool,
+) -> tuple[list[_Order], list[str]]:
+    """The files that the words of a command stand for, and notes. `here`: not in a daemon."""
+    found = described(words, http, fetch)
+    if found is None:
+        urls, dropped = checked_urls(words)
+        if checksum_file:
+            names = [*map(name_from_url, urls), (transfer.output or "").rpartition("/")[2]]
+            transfer = replace(transfer, checksum=checksum_from(checksum_file, names, http, fetch))
+        return [_Order(urls=urls, transfer=transfer)], list(dropped)
+    alone = len(found.files) == 1
+    if not alone and (transfer.checksum or copy_target(transfer.output)):
+        raise BadUsage(f"--checksum and -o - are for one file: the Metalink describes {len(found.files)}")
+    orders, notes = [], list(found.notes)
+    for file in found.files:
+        urls, more = checked_urls(file.urls)
+        notes += more
+        checksum = checksum_from(checksum_file, [file.name], http, fetch) if checksum_file else transfer.checksum
+        output = transfer.output
+        if not copy_target(output):
+            output = output_of(file, output, alone=alone, here=here)
+        own = replace(transfer, output=output, checksum=checksum or file.checksum)
+        orders.append(_Order(urls=urls, transfer=own, size_bytes=file.size_bytes))
+    return orders, notes
 
 
 def swarm_command(act: Callable[[GetOptions], int]) -> Callable[..., None]:
@@ -113,7 +177,7 @@ def swarm_command(act: Callable[[GetOptions], int]) -> Callable[..., None]:
         words = checked_term(term or ())
         account = account_of_user(config) if there is None else None
         options = _options(transfer.spec(term=words, size_bytes=size), transfer, loudness, account=account)
-        _run(act, options, there, transfer, loudness, notes=notes_of(config), picked=picked)
+        raise typer.Exit(_run(act, options, there, transfer, loudness, notes=notes_of(config), picked=picked))
 
     return swarm
 
@@ -145,21 +209,21 @@ def _run(
     notes: Iterable[str],
     ignored: Iterable[str] = (),
     picked: "Picked | None" = None,
-) -> None:
-    """Do it here, or in the daemon; ends with its exit code."""
+) -> int:
+    """Do it here, or in the daemon; return its exit code."""
     if options.copy_to and (link is not None or options.json):
         raise BadUsage(f"-o {printable(options.copy_to)}: goes with neither a daemon nor --json; give a path")
     say_notes([*notes, *_soulseek_notes(options)], quiet=options.quiet)
     if link is None:
-        raise typer.Exit(act(options))
+        return act(options)
     words = ", ".join([*transfer.ignored(), *ignored])
     say_notes([f"the daemon goes by its own configuration, not by {words}"] if words else [], quiet=options.quiet)
     from protocol.cli.remote.download import hand_over, order_target
 
     if picked is None:
-        raise typer.Exit(hand_over(link, options, transfer, loudness))
+        return hand_over(link, options, transfer, loudness)
     with linked(link) as daemon:
-        raise typer.Exit(order_target(daemon, picked.target, transfer, loudness)[0])
+        return order_target(daemon, picked.target, transfer, loudness)[0]
 
 
 def picked_of(words: list[str]) -> "Picked | None":

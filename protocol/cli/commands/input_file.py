@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import typer
 
+from protocol.cli.commands.documents import is_document
 from protocol.cli.group import Mistake
 from protocol.cli.parsing import checked_urls
 from protocol.cli.views.outcome import ExitCode
@@ -69,7 +70,9 @@ def _checked(context: typer.Context, entry: Entry, outer: dict[str, Any], shown:
         made = context.command.make_context(context.info_name, entry.words, context.parent, default_map=outer)
         if made.params["input_file"]:
             raise BadUsage("-i: a list cannot name another one")
-        checked_urls(made.params["urls"] or ())
+        urls = [url for url in made.params["urls"] or () if not is_document(url)]
+        if urls or not made.params["urls"]:
+            checked_urls(urls)
         return made
     except (BadUsage, Mistake) as error:
         raise BadUsage(f"{shown}:{entry.line}: {error}") from None

@@ -45,10 +45,14 @@ def hand_over(link: Link, options: GetOptions, transfer: Transfer, loudness: Lou
                 size = found[0]["size"]
             body |= {"filename": options.spec.term, "size": size, "searchTimeout": round(1000 * SEARCH_S)}
             return follow(daemon, daemon.order("/swarm", body), loudness)
-        name = name or next(filter(None, map(pools.name_of, options.urls)), "")
+        name = name or options.spec.name or next(filter(None, map(pools.name_of, options.urls)), "")
         if not name:
             raise BadUsage("the addresses do not say what the file is called: give -o NAME")
-        body |= {"filename": name, "fileSize": None, "sources": [pools.source_of(url) for url in options.urls]}
+        body |= {
+            "filename": name,
+            "fileSize": size if (size := options.spec.size_bytes) >= 0 else None,
+            "sources": [pools.source_of(url) for url in options.urls],
+        }
         return follow(daemon, daemon.order("/download", body), loudness)
 
 

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from protocol.cli.app import Actions, build_app
 from protocol.cli.args import Http, Transfer
+from protocol.cli.commands.documents import FetchDocument
 from protocol.cli.parsing import DaemonOptions, DemoOptions, GetOptions, SearchOptions, VerifyOptions
 from protocol.cli.views.outcome import MEANINGS
 from protocol.config.schema import fields_of
@@ -57,7 +58,11 @@ def no_digest(_path: str, _algorithm: str) -> str:
     raise AssertionError("nothing is to be hashed")
 
 
-def run(*words: str, code: int = 0) -> tuple[Result, Recorder]:
+def no_document(_url: str, _http: HttpOptions, _most: int) -> bytes:
+    raise AssertionError("nothing is to be fetched")
+
+
+def run(*words: str, code: int = 0, document: FetchDocument = no_document) -> tuple[Result, Recorder]:
     recorder = Recorder(code)
     app = build_app(
         Actions(
@@ -67,6 +72,7 @@ def run(*words: str, code: int = 0) -> tuple[Result, Recorder]:
             demo=recorder.act,
             daemon=recorder.act,
             digest=no_digest,
+            document=document,
         )
     )
     return CliRunner().invoke(app, words), recorder
@@ -351,7 +357,15 @@ def test_an_interrupt_ends_with_130_and_a_bug_is_not_hidden() -> None:
         raise RuntimeError("a bug")
 
     app = build_app(
-        Actions(get=interrupted, search=broken, verify=broken, demo=interrupted, daemon=broken, digest=no_digest)
+        Actions(
+            get=interrupted,
+            search=broken,
+            verify=broken,
+            demo=interrupted,
+            daemon=broken,
+            digest=no_digest,
+            document=no_document,
+        )
     )
     assert CliRunner().invoke(app, ["get", URL]).exit_code == 130
     assert isinstance(CliRunner().invoke(app, ["verify", "x"]).exception, RuntimeError)
