@@ -1,7 +1,7 @@
 """Names and strength of digest algorithms; checksum files in the forms of GNU, BSD, OpenSSL and Fedora.
 
-A checksum is ``algorithm:hex`` in lower case with the algorithm's name as in `HEX_DIGITS`. Pure text work: whoever
-calls reads the file. Errors are `ValueError` with one line for people.
+A checksum is ``algorithm:hex`` in lower case with the algorithm's name as in `HEX_DIGITS`. Pure text work: the
+caller reads the file. Errors are `ValueError` with one line for people.
 """
 
 import base64
@@ -60,7 +60,7 @@ def strongest(checksums: Iterable[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ChecksumLine:
-    """Line of a checksum file. `name` is a path as it stands there, empty where the line has only a digest."""
+    """Line of a checksum file. `name`: a path as written, empty where the line has only a digest."""
 
     checksum: str
     name: str

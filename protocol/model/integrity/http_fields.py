@@ -1,6 +1,6 @@
 """Digests and links in the fields of HTTP answers: ``Repr-Digest`` (RFC 9530), ``Digest``, ``Content-MD5``, ``Link``.
 
-Malformed values are `ValueError` with a few words; whoever reads them leaves them out and says so.
+Malformed values are `ValueError` with a few words; the reader of the answer leaves them out and says so.
 """
 
 import re
