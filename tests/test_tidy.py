@@ -77,7 +77,7 @@ HOMES = {
     "fastapi": {"protocol/http_api"},
     "starlette": {"protocol/http_api"},
     "pydantic": {"protocol/http_api"},
-    "uvicorn": {"actors/api/server.py"},
+    "uvicorn": {"actors/api/connections.py", "actors/api/server.py"},
     "jwt": {"protocol/http_api/middleware/authorization.py"},
     "platformdirs": {"protocol/config"},
     "httpx": {"protocol/http_api/events", "protocol/client"},

@@ -10,6 +10,9 @@ from typing import Any, Final
 
 import uvicorn
 
+from actors.api.connections import CONNECTIONS_MAX, ConnectionTable, SilenceWatch
+from protocol.http_api.middleware.authorization import is_authorized
+
 _logger = logging.getLogger(__name__)
 
 START_S_MAX: Final = 10.0
@@ -17,10 +20,11 @@ GRACE_S: Final = 2
 """Time for requests under way once the server stops; streams have ended by then."""
 HEAD_BYTES_MAX: Final = 32 * 1024
 """Of an unfinished head; one that comes at once may be longer by what is read at once, and is looked at elsewhere."""
-CONNECTIONS_MAX: Final = 512
+BACKLOG: Final = 256
+"""As many are accepted at once, and each needs a descriptor before others can be closed for it."""
 BEAT_S: Final = 5.0
 HEAD_S_MAX: Final = 20.0
-"""A connection that has not finished a request's head in this time is closed: their number is limited."""
+"""A connection that has not finished a request's head in this time is closed."""
 
 
 class _Server(uvicorn.Server):
@@ -57,13 +61,14 @@ class HttpServer:
         self._serving = threading.Event()
         config = uvicorn.Config(
             app,
-            http="h11",  # the other one has no limit for what a head may hold
+            http=ConnectionTable().protocol(),  # h11: the other one has no limit for what a head may hold
             ws="none",
             log_config=None,
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=CONNECTIONS_MAX,
+            limit_concurrency=CONNECTIONS_MAX + BACKLOG,
+            backlog=BACKLOG,
             timeout_graceful_shutdown=GRACE_S,
             h11_max_incomplete_event_size=HEAD_BYTES_MAX,
         )
@@ -76,8 +81,7 @@ class HttpServer:
         self._beat = beat
         self._ended = ended
         self._beat_s = beat_s
-        self._head_s_max = head_s_max
-        self._waiting: dict[tuple[Any, Any], float] = {}
+        self._silence = SilenceWatch(head_s_max, is_authorized)
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
@@ -112,20 +116,5 @@ class HttpServer:
 
     def _pulse(self) -> None:
         self._beat()
-        self._close_the_silent(self._loop.time())
+        self._silence.close_silent(self._server.server_state.connections, self._loop.time())
         self._loop.call_later(self._beat_s, self._pulse)
-
-    def _close_the_silent(self, now_s: float) -> None:
-        """Close connections that have waited for the same request since `head_s_max` ago.
-
-        uvicorn closes only those that have had an answer and send nothing at all.
-        """
-        before, self._waiting = self._waiting, {}
-        for connection in self._server.server_state.connections:
-            cycle = getattr(connection, "cycle", None)
-            if cycle is not None and not cycle.response_complete:
-                continue
-            since_s = before.get((connection, cycle), now_s)
-            self._waiting[connection, cycle] = since_s
-            if now_s - since_s >= self._head_s_max:
-                connection.transport.close()

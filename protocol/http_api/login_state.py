@@ -1,61 +1,67 @@
 """Login throttle and one-time login tokens. Pure: the clock is passed in; memory is bounded."""
 
 import hashlib
-import ipaddress
 import secrets
 from collections import OrderedDict, deque
-from typing import Final
+from typing import Any, Final
+
+from protocol.http_api.middleware.request_scope import address_group
 
 WINDOW_S: Final = 300.0
 OF_ONE_MAX: Final = 5
 OF_ALL_MAX: Final = 50
+OF_ALL_HARD_MAX: Final = 1000
 ADDRESSES_MAX: Final = 10_000
 TOKEN_S: Final = 600.0
 TOKENS_MAX: Final = 16
 
 
 class LoginThrottle:
-    """Rate limiter of failed logins: `OF_ONE_MAX` an address and `OF_ALL_MAX` in all within `WINDOW_S`."""
+    """Rate limiter of failed logins within `WINDOW_S`: `OF_ONE_MAX` an address.
+
+    After `OF_ALL_MAX` of all together an address has one try, after `OF_ALL_HARD_MAX` none, so that many addresses
+    guess no faster than one. An address that has logged in before keeps its `OF_ONE_MAX`: no sum of other addresses'
+    failures locks out those who know the password.
+    """
 
     def __init__(self) -> None:
-        self._all_s: deque[float] = deque()
+        self._all_s: deque[float] = deque(maxlen=OF_ALL_HARD_MAX)
         self._of_s: OrderedDict[str, deque[float]] = OrderedDict()
+        self._known: OrderedDict[str, None] = OrderedDict()
 
     def wait_s(self, address: str, *, now_s: float) -> float:
         """Return the seconds until this address may try again, 0: now."""
-        own = self._of_s.get(_group(address), deque())
-        return max(_wait_s(own, OF_ONE_MAX, now_s), _wait_s(self._all_s, OF_ALL_MAX, now_s))
+        group = address_group(address)
+        own = self._of_s.get(group, deque())
+        wait_s = _wait_s(own, OF_ONE_MAX, now_s)
+        if group in self._known:
+            return wait_s
+        if _wait_s(self._all_s, OF_ALL_MAX, now_s) > 0:
+            wait_s = max(wait_s, _wait_s(own, 1, now_s))
+        return max(wait_s, _wait_s(self._all_s, OF_ALL_HARD_MAX, now_s))
 
     def failed(self, address: str, *, now_s: float) -> None:
-        group = _group(address)
-        own = self._of_s.setdefault(group, deque(maxlen=OF_ONE_MAX))
-        self._of_s.move_to_end(group)
+        own = self._of_s.setdefault(address_group(address), deque(maxlen=OF_ONE_MAX))
         own.append(now_s)
         self._all_s.append(now_s)
-        if len(self._all_s) > OF_ALL_MAX:
-            self._all_s.popleft()
-        if len(self._of_s) > ADDRESSES_MAX:
-            self._of_s.popitem(last=False)
+        _trim(self._of_s, address_group(address))
 
     def succeeded(self, address: str) -> None:
         """Forget failures of this address: its user knows the password and may mistype it again."""
-        self._of_s.pop(_group(address), None)
+        self._of_s.pop(address_group(address), None)
+        self._known[address_group(address)] = None
+        _trim(self._known, address_group(address))
+
+
+def _trim(entries: OrderedDict[str, Any], newest: str) -> None:
+    entries.move_to_end(newest)
+    if len(entries) > ADDRESSES_MAX:
+        entries.popitem(last=False)
 
 
 def _wait_s(failed_s: deque[float], most: int, now_s: float) -> float:
     recent = [at_s for at_s in failed_s if at_s > now_s - WINDOW_S]
     return recent[-most] + WINDOW_S - now_s if len(recent) >= most else 0.0
-
-
-def _group(address: str) -> str:
-    """Return the unit of counting: an IPv4 address, or the /64 of an IPv6 address, all of which one host holds."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if parsed.version == 6:
-        return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
-    return address
 
 
 class OneTimeTokens:

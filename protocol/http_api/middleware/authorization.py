@@ -98,6 +98,11 @@ def is_anonymous(method: str, path: str) -> bool:
     return (method, path) in ANONYMOUS or (method == "GET" and path.startswith(PAGE))
 
 
+def is_authorized(scope: Scope) -> bool:
+    """Return whether this request came with a key or session that is good for it."""
+    return _CALLER in scope
+
+
 def cookie_name(settings: Settings) -> str:
     """Return the name of the page's cookie: another one for each daemon, as browsers ignore ports."""
     return f"shoal_{hashlib.sha256(settings.jwt_key).hexdigest()[:8]}"

@@ -17,9 +17,25 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from protocol.config.settings import ApiSettings
 from protocol.http_api.errors import error_response
 from protocol.http_api.gateway import Gateway, RefusedError
-from protocol.http_api.middleware.request_scope import header, header_values, without_base
+from protocol.http_api.middleware.authorization import is_anonymous
+from protocol.http_api.middleware.request_scope import (
+    address_group,
+    client_address,
+    header,
+    header_values,
+    without_base,
+)
 
 BODY_S_MAX: Final = 30.0
+BODIES_MAX: Final = 128
+BODIES_EACH_MAX: Final = 64
+"""Unfinished bodies in all and of one address; one more ends the oldest."""
+ANONYMOUS_MAX: Final = 64
+"""Requests without a key or session under way; they take no place of others."""
+STOPPING: Final = "the daemon is stopping"
+SLOW: Final = "the body takes too long"
+ALIVE: Final = "/health"
+"""Is always answered: it costs nothing, and a supervisor restarts the daemon when there is no answer."""
 HEAD_BYTES_MAX: Final = 32 * 1024
 EXPOSED: Final = ("X-URL-Base", "X-Total-Count", "Retry-After", "Location")
 HEADERS: Final = {
@@ -40,7 +56,7 @@ class RequestGuard:
         self._app: Final = app
         self._gateway: Final = gateway
         self._bodies: Final = _BodyReader(gateway)
-        self._running = 0
+        self._running = {True: 0, False: 0}
         self._cors: tuple[tuple[str, ...], ASGIApp] = ((), app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,22 +65,33 @@ class RequestGuard:
             return
         api = self._gateway.settings.api
         sending = _adding_headers(send, api)
+        path = without_base(scope["path"], api.url_base).rstrip("/").lower() or "/"
+        anonymous = is_anonymous(scope["method"].replace("HEAD", "GET"), path)
         try:
             self._check(scope, api)
+            if path != ALIVE:
+                self._check_load(api, anonymous=anonymous)
         except RefusedError as refused:
-            path = without_base(scope["path"], api.url_base)
             await error_response(path, refused.kind, refused.field, refused.detail)(scope, receive, sending)
             return
-        self._running += 1
+        self._running[anonymous] += 1
+        group = address_group(client_address(scope, api.proxies))
+        body = self._bodies.open(receive, api.body_bytes_max, group, anonymous=anonymous)
         try:
-            await self._behind_cors(api.origins)(scope, self._bodies.bounded(receive, api.body_bytes_max), sending)
+            await self._behind_cors(api.origins)(scope, body.receive, sending)
         finally:
-            self._running -= 1
+            self._running[anonymous] -= 1
+            self._bodies.close(body)
+
+    def _check_load(self, api: ApiSettings, *, anonymous: bool) -> None:
+        """Raise `RefusedError` when too many are being answered. Those whose body is not here yet do not count."""
+        running = self._running[anonymous] - self._bodies.unfinished(anonymous=anonymous)
+        most = ANONYMOUS_MAX if anonymous else api.requests_max
+        if running >= most:
+            raise RefusedError("unavailable", "", f"{most} requests are being answered")
 
     def _check(self, scope: Scope, api: ApiSettings) -> None:
         """Raise `RefusedError` for what is not let in; nothing of the body is read."""
-        if self._running >= api.requests_max:
-            raise RefusedError("unavailable", "", f"{api.requests_max} requests are being answered")
         if sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD_BYTES_MAX:
             raise RefusedError("head too large", "", f"all headers have at most {HEAD_BYTES_MAX} bytes")
         hosts = header_values(scope, b"host")
@@ -136,46 +163,82 @@ def _is_visit(scope: Scope) -> bool:
     )
 
 
+class _Body:
+    """Bounded body of a request: it ends when complete, too long or too slow, or when another one takes its place."""
+
+    def __init__(self, reader: "_BodyReader", receive: Receive, bytes_max: int, group: str, anonymous: bool) -> None:
+        self.group: Final = group
+        self.anonymous: Final = anonymous
+        self._reader: Final = reader
+        self._receive: Final = receive
+        self._bytes_max: Final = bytes_max
+        self._left = bytes_max
+        self._due_s = asyncio.get_running_loop().time() + BODY_S_MAX
+        self._whole = False
+        self._wait: asyncio.Timeout | None = None
+        self._why = ""
+
+    async def receive(self) -> Message:
+        """Return the next message (an ASGI receive)."""
+        message = await (self._receive() if self._whole else self._in_time())
+        self._left -= len(message.get("body", b""))
+        self._whole = not message.get("more_body", False)
+        if self._whole:
+            self._reader.close(self)
+        if self._left < 0:
+            raise HTTPException(413, f"a body has at most {self._bytes_max} bytes")
+        return message
+
+    def end(self, why: str) -> None:
+        """Have the wait for more end with these words."""
+        self._why = why
+        if self._wait is not None and not self._wait.expired():
+            self._wait.reschedule(0.0)
+
+    async def _in_time(self) -> Message:
+        self._reader.await_rest(self)
+        try:
+            async with asyncio.timeout_at(0.0 if self._why else self._due_s) as self._wait:
+                return await self._receive()
+        except TimeoutError:
+            raise HTTPException(*(503, STOPPING) if self._why == STOPPING else (408, self._why or SLOW)) from None
+        finally:
+            self._wait = None
+
+
 class _BodyReader:
-    """Reader of bounded request bodies: each ends when complete, too long or too slow, all when the daemon stops."""
+    """Reader of request bodies: the unfinished ones are bounded in all and by address, the oldest giving way."""
 
     def __init__(self, gateway: Gateway) -> None:
-        self._gateway: Final = gateway
-        self._waits: set[asyncio.Timeout] = set()
+        self._unfinished: dict[_Body, None] = {}
         gateway.at_close.append(self._end)
 
-    def bounded(self, receive: Receive, bytes_max: int) -> Receive:
-        left = bytes_max
-        due_s = asyncio.get_running_loop().time() + BODY_S_MAX
-        whole = False
+    def open(self, receive: Receive, bytes_max: int, group: str, *, anonymous: bool) -> _Body:
+        return _Body(self, receive, bytes_max, group, anonymous)
 
-        async def bounded() -> Message:
-            nonlocal left, whole
-            message = await (receive() if whole else self._in_time(receive, due_s))
-            left -= len(message.get("body", b""))
-            whole = not message.get("more_body", False)
-            if left < 0:
-                raise HTTPException(413, f"a body has at most {bytes_max} bytes")
-            return message
+    def unfinished(self, *, anonymous: bool) -> int:
+        """Return the number of requests that wait for their body."""
+        return sum(body.anonymous == anonymous for body in self._unfinished)
 
-        return bounded
+    def await_rest(self, body: _Body) -> None:
+        """Count a body whose rest is not here yet."""
+        self._unfinished[body] = None
+        own = [each for each in self._unfinished if each.group == body.group]
+        if len(own) > BODIES_EACH_MAX:
+            self._give_way(own[0])
+        elif len(self._unfinished) > BODIES_MAX:
+            self._give_way(next(iter(self._unfinished)))
 
-    async def _in_time(self, receive: Receive, due_s: float) -> Message:
-        try:
-            async with asyncio.timeout_at(due_s) as wait:
-                self._waits.add(wait)
-                try:
-                    return await receive()
-                finally:
-                    self._waits.discard(wait)
-        except TimeoutError:
-            if self._gateway.closing.is_set():
-                raise HTTPException(503, "the daemon is stopping") from None
-            raise HTTPException(408, "the body takes too long") from None
+    def close(self, body: _Body) -> None:
+        self._unfinished.pop(body, None)
+
+    def _give_way(self, body: _Body) -> None:
+        self.close(body)
+        body.end("too many bodies are unfinished")
 
     def _end(self) -> None:
-        for wait in self._waits:
-            wait.reschedule(0.0)
+        for body in self._unfinished:
+            body.end(STOPPING)
 
 
 def _adding_headers(send: Send, api: ApiSettings) -> Send:

@@ -41,6 +41,14 @@ def client_address(scope: Scope, proxies: Iterable[str]) -> str:
     return address
 
 
+def address_group(address: str) -> str:
+    """Return the unit of counting: an IPv4 address, or the /64 of an IPv6 address, all of which one host holds."""
+    parsed = _parsed(address)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
+    return str(parsed or address)
+
+
 def is_in(address: str, networks: Iterable[str]) -> bool:
     """Return whether the address is inside one of these networks (CIDR). An IPv4-mapped IPv6 address is one of IPv4."""
     parsed = _parsed(address)

@@ -12,6 +12,7 @@ import pytest
 from protocol.config.settings import ADMINISTRATOR, READ_ONLY, READ_WRITE, ApiKey, Settings
 from protocol.http_api.login_state import (
     ADDRESSES_MAX,
+    OF_ALL_HARD_MAX,
     OF_ALL_MAX,
     OF_ONE_MAX,
     TOKEN_S,
@@ -250,7 +251,37 @@ def test_many_addresses_together_are_slowed_down_too_and_remembered_within_bound
         attempts.failed(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", now_s=0.0)
     assert attempts.wait_s("192.0.2.1", now_s=1.0) > 0
     assert len(attempts._of_s) == ADDRESSES_MAX
-    assert len(attempts._all_s) == OF_ALL_MAX
+    assert len(attempts._all_s) == OF_ALL_HARD_MAX
+
+
+def test_failures_of_others_leave_an_address_a_try_and_one_that_knows_the_password_all_of_them() -> None:
+    attempts = LoginThrottle()
+    attempts.succeeded("198.51.100.1")
+    for number in range(OF_ALL_MAX):
+        attempts.failed(f"10.0.0.{number // OF_ONE_MAX}", now_s=0.0)
+    assert attempts.wait_s("192.0.2.1", now_s=1.0) == 0
+    attempts.failed("192.0.2.1", now_s=1.0)
+    assert attempts.wait_s("192.0.2.1", now_s=2.0) == WINDOW_S - 1.0
+    for number in range(OF_ALL_HARD_MAX):
+        attempts.failed(f"10.1.{number >> 8}.{number & 255}", now_s=1.0)
+    for _ in range(OF_ONE_MAX):
+        assert attempts.wait_s("198.51.100.1", now_s=2.0) == 0
+        attempts.failed("198.51.100.1", now_s=2.0)
+    assert attempts.wait_s("198.51.100.1", now_s=2.0) > 0
+
+
+def test_fifty_wrong_passwords_of_one_address_lock_out_no_other() -> None:
+    with serving(settings=locked(proxies=("127.0.0.0/8",))) as api:
+
+        def from_there(address: str, password: str) -> int:
+            body = {"username": "me", "password": password}
+            headers = {"X-Forwarded-For": address}
+            return api.client.post("/api/v0/session", json=body, headers=headers).status_code
+
+        assert [from_there("192.0.2.1", "wrong") for _ in range(50)] == [401] * OF_ONE_MAX + [429] * (50 - OF_ONE_MAX)
+        assert from_there("192.0.2.2", "wrong") == 401
+        assert from_there("192.0.2.2", PASSWORD) == 200
+        assert from_there("192.0.2.1", PASSWORD) == 429
 
 
 # the page's login

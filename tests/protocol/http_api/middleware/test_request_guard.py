@@ -1,16 +1,21 @@
 """What no request gets past: foreign names and pages, bodies that are too large, too many at once."""
 
+import select
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from actors.api import connections
+from actors.api.connections import EACH_MAX
 from protocol.config.settings import ApiKey, ApiSettings
-from protocol.http_api.middleware.request_guard import is_ours
+from protocol.http_api import page_files
+from protocol.http_api.middleware.request_guard import BODIES_EACH_MAX, is_ours
 from tests.protocol.http_api.serving import Api, open_settings, serving
 
 READY = "/health/ready"
@@ -179,16 +184,78 @@ def test_who_does_not_finish_a_request_is_hung_up_on_and_who_waits_for_an_answer
             assert api.client.get("/health").status_code == 200
 
 
-def test_only_so_many_requests_run_at_once() -> None:
+def test_only_so_many_requests_run_at_once_and_health_is_answered_beside_them() -> None:
+    jobs = "/api/v0/multisource/jobs"
     with serving(settings=open_settings(requests_max=2)) as api:
-        threads = [threading.Thread(target=lambda: httpx.get(f"{api.url}{READY}", timeout=10.0)) for _ in range(2)]
+        threads = [threading.Thread(target=lambda: httpx.get(f"{api.url}{jobs}", timeout=10.0)) for _ in range(2)]
         for thread in threads:
             thread.start()
         while len(api.told) < 2:
             time.sleep(0.01)
-        refused = api.client.get("/health")
+        refused = api.client.get(jobs)
         assert refused.status_code == 503
         assert int(refused.headers["retry-after"]) > 0
+        assert api.client.get("/health").status_code == 200
         for thread in threads:
             thread.join()
+        assert api.client.get("/api/v0/session").status_code == 200
+
+
+HALF_HEAD = b"GET /health HTTP/1.1\r\nHost: localh"
+REST = b'"username": "me", "password": "wrong"}'
+HALF_BODY = (
+    b"POST /api/v0/session HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    b"Content-Length: %d\r\n\r\n{" % (len(REST) + 1)
+)
+
+
+@contextmanager
+def flood(api: Api, count: int, sent: bytes) -> Iterator[list[socket.socket]]:
+    host, port = api.url.removeprefix("http://").split(":")
+    with ExitStack() as opened:
+        socks = []
+        for _ in range(count):
+            sock = opened.enter_context(socket.create_connection((host, int(port)), timeout=10.0))
+            sock.sendall(sent)
+            socks.append(sock)
+        yield socks
+
+
+@pytest.mark.parametrize("sent", [b"", HALF_HEAD], ids=["idle", "half heads"])
+def test_of_many_idle_connections_the_longest_idle_are_closed_for_new_ones(sent: bytes) -> None:
+    with serving() as api, flood(api, EACH_MAX + 40, sent) as socks:
+        assert api.client.get("/health").status_code == 200
+        assert api.client.get("/api/v0/session").status_code == 200
+        assert [sock.recv(1) for sock in socks[:20]] == [b""] * 20
+        socks[-1].setblocking(False)
+        with pytest.raises(BlockingIOError):
+            socks[-1].recv(1)
+
+
+@pytest.mark.parametrize("locked", [False, True], ids=["open", "behind keys"])
+def test_of_many_half_sent_bodies_the_oldest_are_ended_and_take_no_place_of_requests(locked: bool) -> None:
+    settings = open_settings(requests_max=8, authentication=locked, username="me", password="of mine")
+    with serving(settings=settings) as api, flood(api, BODIES_EACH_MAX + 40, HALF_BODY) as socks:
+        assert api.client.get("/health").status_code == 200
+        login = api.client.post("/api/v0/session", json={"username": "me", "password": "of mine"})
+        assert login.status_code == 200
+        assert all(sock.recv(1000).startswith(b"HTTP/1.1 408 ") for sock in socks[:20])
+        socks[-1].sendall(REST)
+        answer = socks[-1].recv(1000)
+        assert answer.startswith(b"HTTP/1.1 401 " if locked else b"HTTP/1.1 200 "), answer
+
+
+def test_who_does_not_read_an_answer_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "ANSWER_S_MAX", 0.3)
+    largest = max(page_files.FOLDER.rglob("*.js"), key=lambda each: each.stat().st_size)
+    path = largest.relative_to(page_files.FOLDER).as_posix().encode()
+    with serving(beat_s=0.05, head_s_max=0.2) as api, socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.settimeout(10.0)
+        host, port = api.url.removeprefix("http://").split(":")
+        slow.connect((host, int(port)))
+        slow.sendall(b"GET /page/%s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path * 200)
+        gone = select.poll()
+        gone.register(slow, select.POLLRDHUP)  # POLLERR and POLLHUP are always reported
+        assert gone.poll(10_000), "it is still connected"
         assert api.client.get("/health").status_code == 200
