@@ -40,7 +40,8 @@ from storage.digests import Checksum, digests_of
 from storage.layout import Layout
 from storage.part_file import ChecksumMismatch, PartFile, Sealed
 from tests.sim.disk import Disk, MachineDied
-from tests.sim.store import TRUE, WRITE_S
+from tests.sim.script import TRUE
+from tests.sim.store import WRITE_S
 from tests.sim.worker import Surroundings
 
 REAL_CHUNK: Final = 16

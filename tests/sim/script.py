@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Final
 
+TRUE: Final = b"yes"
+"""What a chunk of the right file is like."""
 GRID_S: Final = 0.25
 """Rates change only at multiples of this."""
 BURST_S: Final = 1.0
@@ -27,6 +29,7 @@ class SourceScript:
 
     `bounded`: asks for exactly its run (HTTP), so that riding on costs a request; else it reads to the end of the
     file and hangs up where its run stops. `reads_on`: without offsets, it may go on where the last body stands.
+    `mark`: what a chunk is like where its file differs from the right one, `odd`: the byte ranges where it does.
     `peer`: a Soulseek user of this name, who sends when its turn has come: `queue_s` and `setup_s` after it was asked,
     and `hop_s` after the turn was taken.
     """
@@ -50,6 +53,8 @@ class SourceScript:
     busy_share: float = 0.0
     retry_after_s: float = 0.0
     lies: bool = False
+    mark: bytes = b"odd"
+    odd: tuple[tuple[int, int], ...] = ()
     lost_at_s: float | None = None
     echoes: float = 0.0
     late_s: float = 0.0
@@ -61,8 +66,26 @@ class SourceScript:
     @property
     def honest(self) -> bool:
         """Whether it gives every byte anybody asks for, sooner or later, with the right content."""
-        odd = self.wrong_size or self.lies or self.stalls_after is not None or self.lost_at_s is not None
+        odd = (
+            self.wrong_size
+            or self.lies
+            or bool(self.odd)
+            or self.stalls_after is not None
+            or self.lost_at_s is not None
+        )
         return not odd and self.dies_after is None and (self.dies_at_s is None or self.back_at_s < math.inf)
+
+
+def marks(script: SourceScript, first: int, stop: int, chunk_size: int) -> bytes:
+    """What chunks ``[first, stop)`` of this source are like, three bytes each."""
+    if script.lies:
+        return b"lie" * (stop - first)
+    if not script.odd:
+        return TRUE * (stop - first)
+    odd = [(begin // chunk_size, -(-end // chunk_size)) for begin, end in script.odd]
+    return b"".join(
+        script.mark if any(begin <= chunk < end for begin, end in odd) else TRUE for chunk in range(first, stop)
+    )
 
 
 class RateCurve:

@@ -26,10 +26,10 @@ from protocol.messages import (
 from protocol.messages.addresses import ASSEMBLER, dispatcher_address
 from protocol.model.chunk_ranges import ChunkRange, RangeSet
 from protocol.model.faults import PartFileFaultKind
+from tests.sim.script import TRUE
 from tests.sim.worker import Surroundings
 
 WRITE_S: Final = 0.0004
-TRUE: Final = b"yes"
 
 
 class StoreModel:
@@ -58,6 +58,7 @@ class StoreModel:
         self.chunk_size = 1
         self.sealed_s: float | None = None
         self.refetched_chunks = 0
+        self.dropped_chunks = 0
         self.closed = False
 
     def receive(self, message: Message) -> None:
@@ -81,7 +82,7 @@ class StoreModel:
                 for first, stop, sender in zip(firsts, stops, hashes, strict=True):
                     for chunk in range(first, stop):
                         if sender in (-1, self.senders.get(chunk, 0)):
-                            self.digests.pop(chunk, None)
+                            self.dropped_chunks += self.digests.pop(chunk, None) is not None
             case _:
                 raise AssertionError(f"no message for the Assembler: {message}")
 

@@ -24,7 +24,7 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import ASSEMBLER, WATCHDOG, dispatcher_address
 from protocol.model.faults import FaultKind
-from tests.sim.script import RateCurve, SourceScript
+from tests.sim.script import RateCurve, SourceScript, marks
 
 SLOT_BYTES: Final = 1 << 20
 SLICE_S: Final = 0.2
@@ -266,7 +266,7 @@ class WorkerModel:
                 first=self.handed,
                 slot=0,
                 length_bytes=length,
-                digests=(b"lie" if self.script.lies else b"yes") * (until - self.handed),
+                digests=marks(self.script, self.handed, until, chunk),
                 source_hash=self.source + 1,
                 shelf="fetch-1/shelf",
             )

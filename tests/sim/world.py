@@ -29,7 +29,7 @@ from protocol.model.chunk_ranges import ChunkRange
 from storage.layout import Layout
 from tests.sim.disk import Disk, DiskScript
 from tests.sim.disk_store import StoreOnDisk
-from tests.sim.script import SourceScript
+from tests.sim.script import TRUE, SourceScript, marks
 from tests.sim.session import SessionModel
 from tests.sim.store import StoreModel
 from tests.sim.watch import Watch
@@ -44,7 +44,8 @@ FRONT_ADDRESS: Final = "front/front"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """What is to be played. `limit_s`: the job must have ended by then, unless something was stored in the last third
+    """What is to be played. `digest`: the user gave a digest of the right file. `ordered_user`: the first source is a
+    user whom the order names. `limit_s`: the job must have ended by then, unless something was stored in the last third
     of the time: who takes hours for a file because of what its sources are is slow, not stuck."""
 
     sources: tuple[SourceScript, ...]
@@ -65,11 +66,16 @@ class Scenario:
     priors: bool = False
     waits: bool = False
     verbose: bool = False
+    digest: bool = False
+    ordered_user: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a run ended. `seconds` as the job itself says (first request to sealed)."""
+    """How a run ended. `seconds` as the job itself says (first request to sealed).
+
+    `content`: of the sealed file, "right", "odd" (all of it is one source's other file) or "mixed"; else empty.
+    """
 
     state: str
     reason: str
@@ -82,6 +88,8 @@ class Outcome:
     requests: float
     handled: int
     ended_s: float
+    content: str
+    claim: str
 
 
 class World:
@@ -106,7 +114,7 @@ class World:
                 fails_after_chunks=scenario.disk_fails_after,
                 back_after_s=scenario.disk_back_s,
                 refuses=scenario.disk_refuses,
-                checks_content=scenario.checks_content,
+                checks_content=scenario.checks_content or scenario.digest,
             )
         )
         self.workers: dict[str, WorkerModel] = {}
@@ -257,7 +265,19 @@ class World:
             requests=sum(worker.requests for worker in workers) / count,
             handled=self.handled,
             ended_s=self.now_s,
+            content=self.content() if ended.state == "sealed" and isinstance(self.store, StoreModel) else "",
+            claim=ended.claim.kind,
         )
+
+    def content(self) -> str:
+        """Whose file was sealed."""
+        assert isinstance(self.store, StoreModel)
+        found = b"".join(self.store.digests[chunk] for chunk in sorted(self.store.digests))
+        count = len(found) // len(TRUE)
+        if found == TRUE * count:
+            return "right"
+        files = (marks(script, 0, count, self.scenario.chunk_size) for script in self.scenario.sources)
+        return "odd" if found in files else "mixed"
 
 
 def _wanted(scenario: Scenario) -> StartJob:
@@ -272,4 +292,6 @@ def _wanted(scenario: Scenario) -> StartJob:
         watcher=FRONT_ADDRESS,
         source_count=len(scenario.sources),
         waits=scenario.waits,
+        checksum=f"sha256:{0:064x}" if scenario.digest else "",
+        user="user-0" if scenario.ordered_user else "",
     )

@@ -31,10 +31,11 @@ Owned = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One chunk that a source is to read once more."""
+    """`count` stored chunks from `chunk` on that a source is to read once more."""
 
     source: int
     chunk: int
+    count: int = 1
 
 
 class CheckPlan:
@@ -70,20 +71,24 @@ class CheckPlan:
             dispute.asked.add(check.source)
 
     def may_answer(self, chunk: int) -> list[int]:
-        """Sources that could answer a dispute about this chunk without a cost to strangers."""
+        """Sources that could answer a dispute about this chunk: those whose aborts are counted where no others are."""
         dispute = self._identity.disputes[chunk]
-        return [
-            source.id
+        able = [
+            source
             for source in self._sources.values()
             if self._may_check(source, chunk) and source.id not in dispute.answers and source.id not in dispute.asked
         ]
+        cheap = [source.id for source in able if not source.traits.abort_is_costly]
+        return cheap or [source.id for source in able]
 
-    def urgent(self, source: Source, owned: Iterable[Owned], total: int) -> Check | None:
+    def urgent(self, source: Source, owned: Iterable[Owned], total: int, *, now_s: float) -> Check | None:
         """What this source is to check before anything else: an answer to a dispute, or that it belongs to the job."""
+        costly = source.traits.abort_is_costly
         for chunk, dispute in self._identity.disputes.items():
             outsiders = self.may_answer(chunk)
-            asked_again = not outsiders and source.id in dispute.answers and source.id not in dispute.asked
-            if self._may_check(source, chunk) and (source.id in outsiders or asked_again):
+            asked_again = not (outsiders or costly) and source.id in dispute.answers and source.id not in dispute.asked
+            invited = not costly or dispute.invites(source.id, now_s)
+            if self._may_check(source, chunk) and ((source.id in outsiders and invited) or asked_again):
                 return Check(source.id, chunk)
         if source.traits.abort_is_costly:
             return None

@@ -144,9 +144,9 @@ class ChunkTracker:
                 self._forget(lease)
         return change
 
-    def grant_check(self, source: int, chunk: int, *, now_s: float) -> Lease:
-        """Lease one stored chunk to be read once more. It holds nothing."""
-        return self._new_lease(source, chunk, chunk + 1, now_s=now_s, shared=True)
+    def grant_check(self, source: int, chunk: int, count: int = 1, *, now_s: float) -> Lease:
+        """Lease stored chunks to be read once more. It holds nothing."""
+        return self._new_lease(source, chunk, chunk + count, now_s=now_s, shared=True)
 
     def skip(self, lease_id: int, first: int, stop: int) -> None:
         """A transfer has passed these chunks and nothing of them was kept: they are free, unless they are stored."""

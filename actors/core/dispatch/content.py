@@ -6,7 +6,6 @@ job, its chunks count as missing and are fetched from others. Owned by one `Disp
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Final
 
@@ -15,6 +14,7 @@ from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
 from actors.core.dispatch.contributors import MISSING
 from actors.core.dispatch.identity import Dispute, Identity, Resolution, Standpoint, excluded_share
 from actors.core.dispatch.progress import Reporter
+from actors.core.dispatch.repair import ROUNDS_MAX, Repair
 from actors.core.dispatch.sources import FailurePolicy, Source, SourceState
 from actors.core.outbox import Outbox
 from protocol.messages import ChunkDisputed, ChunksRepeated, DropChunks, StartJob
@@ -37,7 +37,6 @@ CHECK_SHARE: Final = 0.01
 CHECK_S_MIN: Final = 0.02
 ANSWER_S_MAX: Final = 1.0
 """The Assembler answers a check so long after its transfer has ended, or not at all."""
-REPAIR_ROUNDS_MAX: Final = 8
 RANGES_PER_MESSAGE: Final = 2000
 UNNAMED_RANK: Final = 1 << 30
 
@@ -49,14 +48,6 @@ class Gate(Enum):
     OPEN = "open"
     CHECKING = "checking"
     LACKING = "lacking"
-
-
-@dataclass(slots=True)
-class _Repair:
-    """Search for the contributor that spoiled the digest of the whole file. `chunks` are left to be read again."""
-
-    chunks: list[int]
-    rounds: int = 0
 
 
 class ContentChecks:
@@ -87,7 +78,7 @@ class ContentChecks:
         self.dropped = RangeSet()
         self._complete_s: float | None = None
         self._main: int | None = None
-        self._repair: _Repair | None = None
+        self._repair: Repair | None = None
         self._rejected: set[int] = set()
         self.excluded_bytes = 0
 
@@ -121,23 +112,38 @@ class ContentChecks:
         if tracker.total == UNBOUNDED or self._job.spec.mode == "race":
             return None
         if urgent:
-            if not self.identity.disputes and (source.leases == 0 or self._tied_to_main(source)):
+            if (
+                not self.identity.disputes
+                and not self.plan.suspects
+                and (source.leases == 0 or self._tied_to_main(source))
+            ):
                 return None
             if not self.identity.disputes and self._check_s(source) > TIE_S_MAX:
                 return None  # a faster source ties it by reading a chunk of what it sent
-            return self.plan.urgent(source, self._report.owned(), tracker.total)
-        if self._repair is not None:
-            return self._repair_check(source, tracker)
+            return self.plan.urgent(source, self._report.owned(), tracker.total, now_s=now_s)
+        if self._repairing:
+            return self._repair_check(source)
         if self._job.spec.checksum or not self._affordable(source, now_s):
             return None
         return self.plan.optional(source, self._report.owned(), tracker.total)
 
     def granted(self, check: Check, lease: Lease, *, urgent: bool) -> None:
         """This check became a lease."""
-        self.plan.given(check, self._report.owner_of(check.chunk))
+        owner = self._report.owner_of(check.chunk)
         self._checking[lease.id] = check
-        if not urgent and self._repair is None:
+        if self._repair is not None and self._repair.active and not urgent:
+            costly = self._sources[check.source].traits.abort_is_costly
+            self._repair.granted(check, lease.id, owner, costly=costly)
+            return
+        self.plan.given(check, owner)
+        if not urgent:
             self.plan.spent()
+
+    def invited(self, check: Check) -> None:
+        """The source of this check was asked for a place in its queue."""
+        dispute = self.identity.disputes.get(check.chunk)
+        if dispute is not None:
+            dispute.invited.add(check.source)
 
     def is_check(self, lease_id: int) -> bool:
         return lease_id in self._checking
@@ -161,8 +167,8 @@ class ContentChecks:
 
     def repeated(self, message: ChunksRepeated) -> None:
         """Chunks came once more with the digests that are stored."""
-        self._answered(message.lease)
         first, stop = message.first, message.first + message.count
+        self._compared(message.lease, first, stop)
         for chunk in [each for each in self.identity.disputes if first <= each < stop]:
             self.identity.repeat(message.source, self._report.owner_of(chunk), None, chunk)
         for begin, end, owner in self._report.owned_within(first, stop):
@@ -174,7 +180,7 @@ class ContentChecks:
 
         Returns whether it was kept out for nothing: the contributor of the stored one is excluded, so it is missing.
         """
-        self._answered(message.lease)
+        self._compared(message.lease, message.chunk, message.chunk + 1)
         owner = self._report.owner_of(message.chunk)
         if owner in self.identity.excluded or message.chunk not in leases_tracker.stored:
             chunk = RangeSet([(message.chunk, message.chunk + 1)])
@@ -273,9 +279,7 @@ class ContentChecks:
         waited_s = now_s - self._complete_s
         for lease_id in [each for each, until_s in self._answered_by_s.items() if until_s <= now_s]:
             self._answered(lease_id)
-        if self._repair is not None:
-            return Gate.CHECKING
-        if self.identity.disputes:
+        if self._repairing or self.identity.disputes:
             return Gate.CHECKING
         if self._job.spec.checksum:
             return Gate.OPEN
@@ -386,26 +390,24 @@ class ContentChecks:
         """
         rows = self._report.owned()
         owners = {owner for _, _, owner in rows}
-        rounds = self._repair.rounds + 1 if self._repair is not None else 1
-        self._repair = None
-        if rounds > REPAIR_ROUNDS_MAX or tracker.total == UNBOUNDED:
+        if tracker.total == UNBOUNDED:
+            return False, []
+        if self._repair is None:
+            self._repair = Repair.of(tracker.total, self._job.spec.chunk_size)
+        else:
+            self._repair.rounds, self._repair.active = self._repair.rounds + 1, True
+        if self._repair.rounds > ROUNDS_MAX:
             return False, []
         if len(owners) == 1:
             return self._reject(next(iter(owners)), detail, tracker)
         self.plan.restart()
-        self._repair = _Repair(_shuffled(tracker.total), rounds)
         return True, []
 
     def repair_over(self) -> bool:
         """Whether everything that could be read again was, and agreed."""
-        if self._repair is None or self._checking:
+        if self._repair is None or not self._repair.active or self._checking or self.identity.disputes:
             return False
-        able = [
-            each.id
-            for each in self._sources.values()
-            if each.usable and each.probed and each.traits.offset_ok and not each.traits.abort_is_costly
-        ]
-        return not any(self._report.owner_of(chunk) != each for chunk in self._repair.chunks for each in able)
+        return all(self._repair_check(source) is None for source in self._sources.values())
 
     # -- small things
 
@@ -416,17 +418,29 @@ class ContentChecks:
     def _answered(self, lease_id: int) -> None:
         self._checking.pop(lease_id, None)
         self._answered_by_s.pop(lease_id, None)
+        if self._repair is not None:
+            self._repair.over(lease_id)
 
-    def _repair_check(self, source: Source, tracker: ChunkTracker) -> Check | None:
+    def _compared(self, lease_id: int, first: int, stop: int) -> None:
+        """Chunks of this lease were compared with what is stored; a check ends with the last of them."""
+        check = self._checking.get(lease_id)
+        if self._repair is not None:
+            self._repair.answered(lease_id, first, stop)
+        if check is not None and stop >= check.chunk + check.count:
+            self._answered(lease_id)
+
+    @property
+    def _repairing(self) -> bool:
+        return self._repair is not None and self._repair.active
+
+    def _repair_check(self, source: Source) -> Check | None:
         assert self._repair is not None
-        if source.traits.abort_is_costly or not source.traits.offset_ok:
+        rows = self._report.owned()
+        if source.traits.abort_is_costly and any(
+            not each.traits.abort_is_costly and self._repair.check(each, rows) for each in self._sources.values()
+        ):
             return None
-        for chunk in list(self._repair.chunks[-64:])[::-1]:
-            if chunk not in tracker.stored or self._report.owner_of(chunk) == source.id:
-                continue
-            self._repair.chunks.remove(chunk)
-            return Check(source.id, chunk)
-        return None
+        return self._repair.check(source, rows)
 
     def _reject(self, owner: int, detail: str, tracker: ChunkTracker) -> tuple[bool, list[Source]]:
         """The whole file came from one contributor and has another digest: its content is not what is wanted."""
@@ -476,6 +490,10 @@ class ContentChecks:
                 self._failures.ban(source, FaultKind.DISPUTED, f"{text} ({resolution.votes})")
                 out.append(source)
         self._drop(chunks, tracker)
+        if self._repair is not None:  # what came instead decides whether the search goes on
+            self._repair.active = False
+            for first, stop in chunks:
+                self._repair.unread.add(first, stop)
         for member in back:
             source = self._sources.get(member)
             if source is not None and member not in self._rejected:
@@ -556,17 +574,3 @@ class ContentChecks:
     def _rate(self, member: int) -> float:
         source = self._sources.get(member)
         return source.rate_bytes_s if source is not None and source.usable else 0.0
-
-
-def _shuffled(total: int) -> list[int]:
-    """Every chunk once, in an order that is spread over the file and the same in every run (a full-cycle stride)."""
-    stride = max(int(total * 0.6180339887), 1)
-    while stride > 1 and _common_divisor(stride, total) != 1:
-        stride -= 1
-    return [(at * stride) % total for at in range(total)][::-1]
-
-
-def _common_divisor(one: int, other: int) -> int:
-    while other:
-        one, other = other, one % other
-    return one

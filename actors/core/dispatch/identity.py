@@ -28,6 +28,10 @@ VOTES_MAX: Final = 5
 """Answers to one dispute; more would only cost bytes."""
 DISPUTE_S_MAX: Final = 12.0
 """A dispute is decided after this long with the answers that are there: sources may never answer."""
+INVITED_S_MAX: Final = 90.0
+"""The same while a user's turn in its queue is awaited for an answer."""
+INVITE_EVERY_S: Final = 20.0
+"""So long is waited for the turn of one user before a further one is asked."""
 CONFIDENCE: Final = 0.99
 
 
@@ -64,14 +68,20 @@ class Dispute:
     """Contributors that gave different digests for one chunk. `answers` holds the first answer of each.
 
     `asked`: contributors that were asked because of this dispute, answered or not. `changed`: those whose second answer
-    was not their first.
+    was not their first. `invited`: users in whose queues we wait for the sake of an answer.
     """
 
     chunk: int
     since_s: float
     answers: dict[int, bytes] = field(default_factory=dict)
+    invited: set[int] = field(default_factory=set)
     asked: set[int] = field(default_factory=set)
     changed: set[int] = field(default_factory=set)
+
+    def invites(self, member: int, now_s: float) -> bool:
+        """Return whether this user is to be asked, one after the other: its transfer for one chunk is a cost to it."""
+        waiting = len(self.invited - self.answers.keys())
+        return member in self.invited or waiting <= (now_s - self.since_s) / INVITE_EVERY_S
 
     def sides(self) -> dict[bytes, list[int]]:
         """Contributors by their answer, those that changed it left out."""
@@ -224,11 +234,12 @@ class Identity:
         stored = next(iter(dispute.answers.values()))
         if dispute.chunk in self.proven_chunks and stored in sides:
             return self._decided(dispute, sides, stored)
-        weights = {digest: self._weight(members, standpoint) for digest, members in sides.items()}
+        weights = {digest: self._side_weight(digest, sides, standpoint) for digest in sides}
         best = max(weights, key=lambda digest: weights[digest])
         second = max((weights[digest] for digest in weights if digest != best), default=weights[best])
         clear = weights[best][:3] > second[:3]
-        waits = len(dispute.answers) < VOTES_MAX and now_s - dispute.since_s < DISPUTE_S_MAX
+        limit_s = INVITED_S_MAX if dispute.invited - dispute.answers.keys() else DISPUTE_S_MAX
+        waits = len(dispute.answers) < VOTES_MAX and now_s - dispute.since_s < limit_s
         open_questions = set(may_answer) | (dispute.asked - dispute.answers.keys())
         if not clear and waits and open_questions:
             return None
@@ -261,7 +272,7 @@ class Identity:
 
     def lighter(self, one: int, other: int, standpoint: Standpoint) -> int:
         """Return the one of two contributors that loses where their bytes do not fit and no further answer comes."""
-        return min((other, one), key=lambda member: self._weight([member], standpoint))
+        return min((other, one), key=lambda member: self._weight({member}, standpoint))
 
     # -- small things
 
@@ -270,8 +281,19 @@ class Identity:
         if first != digest:
             dispute.changed.add(member)
 
-    def _weight(self, members: list[int], standpoint: Standpoint) -> tuple[bool, bool, int, int, float]:
-        supporters = {other for member in members for other in self._group(member)}
+    def _side_weight(
+        self, digest: bytes, sides: dict[bytes, list[int]], standpoint: Standpoint
+    ) -> tuple[bool, bool, int, int, float]:
+        """Weight of one answer: of those that gave it, and of groups of theirs in which no other answer was given."""
+        others = {member for side, members in sides.items() if side != digest for member in members}
+        supporters = set(sides[digest])
+        for member in sides[digest]:
+            group = self._group(member)
+            if not group & others:
+                supporters |= group
+        return self._weight(supporters, standpoint)
+
+    def _weight(self, supporters: set[int], standpoint: Standpoint) -> tuple[bool, bool, int, int, float]:
         return (
             self.anchor in supporters,
             AUTHORITY in supporters,

@@ -415,13 +415,14 @@ class Leases:
             check = self.content.forced_check(source, self.tracker)
         if check is None or (source.peer and source.ticket < 0):
             if check is not None:
+                self.content.invited(check)
                 self._remote_queue.enqueue(source, now_s)
             return check is not None
         self._grant_check(source, check, now_s, urgent=urgent)
         return True
 
     def _grant_check(self, source: Source, check: Check, now_s: float, *, urgent: bool) -> None:
-        lease = self.tracker.grant_check(source.id, check.chunk, now_s=now_s)
+        lease = self.tracker.grant_check(source.id, check.chunk, check.count, now_s=now_s)
         self.content.granted(check, lease, urgent=urgent)
         self._hand_over(source, lease, now_s)
 
