@@ -1,0 +1,101 @@
+"""Container format of a file, by its first bytes, and the checks of that format.
+
+A name counts only while the first bytes are not stored, and to say that a file is not what its name claims.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from storage.containers import flac, mp3, ogg, streams, zip_archive
+from storage.containers.reading import UNDECIDED, BoundaryCheck, NotStored, Outcome, Read, WholeCheck
+
+CheckBoundary = Callable[[Read, int, int], BoundaryCheck]
+CheckWhole = Callable[[Read, int], WholeCheck]
+
+
+def _reaches_no_boundary(_read: Read, _size: int, _offset: int) -> BoundaryCheck:
+    return UNDECIDED
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """Container format. `suffixes`: endings of names, in lower case."""
+
+    name: str
+    magics: tuple[bytes, ...]
+    suffixes: tuple[str, ...]
+    check_whole: CheckWhole
+    check_boundary: CheckBoundary = _reaches_no_boundary
+
+
+FLAC: Final = Format("FLAC", (flac.MAGIC,), (".flac",), flac.check_whole, flac.check_boundary)
+MP3: Final = Format("MP3", (), (".mp3",), mp3.check_whole, mp3.check_boundary)
+FORMATS: Final = (
+    FLAC,
+    Format("Ogg", (ogg.MAGIC,), (".ogg", ".oga", ".ogv", ".opus", ".spx"), ogg.check_whole, ogg.check_boundary),
+    Format(
+        "zip",
+        zip_archive.MAGICS,
+        (".zip", ".cbz", ".epub", ".jar", ".apk", ".docx", ".xlsx", ".odt"),
+        zip_archive.check_whole,
+        zip_archive.check_boundary,
+    ),
+    Format("gzip", (streams.GZIP_MAGIC,), (".gz", ".tgz"), streams.check_gzip),
+    Format("bzip2", (streams.BZIP2_MAGIC,), (".bz2", ".tbz2"), streams.check_bzip2),
+    Format("xz", (streams.XZ_MAGIC,), (".xz", ".txz"), streams.check_xz, streams.check_xz_boundary),
+    Format("zstd", (streams.ZSTD_MAGIC,), (".zst", ".tzst"), streams.check_zstd),
+    MP3,
+)
+NO_CONTAINER: Final = WholeCheck(Outcome.UNDECIDED, "")
+
+
+def claimed_format(name: str) -> Format | None:
+    """Return the format that a file's name claims."""
+    return next((each for each in FORMATS if name.lower().endswith(each.suffixes)), None)
+
+
+def found_format(read: Read, size: int, name: str) -> Format | None:
+    """Return the format of the content; of the name while the first bytes are not stored."""
+    claimed = claimed_format(name)
+    try:
+        head = read(0, min(size, 16))
+        if head[:3] == b"ID3":
+            return FLAC if flac.stream_info(read, size) is not None else MP3
+    except NotStored:
+        return claimed
+    if head[:1] == b"\xff" and mp3.frame_at(head + bytes(64), 0) is not None and claimed is MP3:
+        return MP3
+    return next((each for each in FORMATS if head.startswith(each.magics)), None)
+
+
+def check_boundaries(read: Read, size: int, offsets: Iterable[int], name: str) -> tuple[str, dict[int, BoundaryCheck]]:
+    """Check boundaries; returns the format's name too, "" where there is none.
+
+    What spans several of them, as a member of an archive does, is read once.
+    """
+    found = found_format(read, size, name)
+    checks: dict[int, BoundaryCheck] = {}
+    last = UNDECIDED
+    for offset in sorted(offsets):
+        if found is not None and not last.first < offset < last.stop:
+            last = _checked(found, read, size, offset)
+        checks[offset] = last
+    return (found.name if found is not None else ""), checks
+
+
+def _checked(found: Format, read: Read, size: int, offset: int) -> BoundaryCheck:
+    try:
+        return found.check_boundary(read, size, offset) if 0 < offset < size else UNDECIDED
+    except NotStored:
+        return UNDECIDED
+
+
+def check_whole(read: Read, size: int, name: str) -> tuple[str, WholeCheck]:
+    """Check a whole file; `NO_CONTAINER` and "" where it is none and does not claim to be one."""
+    found, claimed = found_format(read, size, name), claimed_format(name)
+    if found is None:
+        if claimed is None or not size:
+            return "", NO_CONTAINER
+        return "", WholeCheck(Outcome.UNDECIDED, f"the name says {claimed.name}, the content is something else")
+    return found.name, found.check_whole(read, size)
