@@ -125,7 +125,8 @@ class Running:
         try:
             line = self._news.get(timeout=max(left_s, 0.01))
         except queue.Empty:
-            raise AssertionError(f"nothing more within {self.run_s_max} s; stderr: {self.stderr()}") from None
+            last = f"last: {self.events[-1:]}; stderr: {self.stderr()}"
+            raise AssertionError(f"nothing more within {self.run_s_max} s; {last}") from None
         self._text.append(line.decode())
         if line.startswith(b"{"):
             self.events.append(json.loads(line))

@@ -35,6 +35,7 @@ class JsonView:
         self._verbose = verbose
         self._board = ProgressState("")
         self._progress_due_s = -math.inf
+        self._unwritten: JobProgressed | None = None
 
     def show(self, message: FrontInbox, *, now_s: float) -> None:
         self._board.take(message)
@@ -44,7 +45,11 @@ class JsonView:
             self._show_event(message, now_s)
 
     def refresh(self, *, now_s: float) -> None:
-        """Nothing changes with time: a progress object is written when there is news."""
+        """Write the progress that came too soon after another: what stays as it is then is not reported again."""
+        if self._unwritten is not None and now_s >= self._progress_due_s and self._board.ended is None:
+            self._progress_due_s = now_s + PROGRESS_EVERY_S
+            self._write("progress", _progress_fields(self._board, self._unwritten))
+            self._unwritten = None
 
     def close(self) -> None:
         """Every line was flushed."""
@@ -53,9 +58,9 @@ class JsonView:
         match message:
             case JobOpened():
                 self._write("job_opened", _opened_fields(message))
-            case JobProgressed() if now_s >= self._progress_due_s:
-                self._progress_due_s = now_s + PROGRESS_EVERY_S
-                self._write("progress", _progress_fields(self._board, message))
+            case JobProgressed():
+                self._unwritten = message
+                self.refresh(now_s=now_s)
             case SessionChanged():
                 self._write("session", session_fields(message))
             case JobNoted():

@@ -162,6 +162,17 @@ def test_json_progress_comes_at_most_twice_a_second() -> None:
     assert len(stdout.getvalue().splitlines()) == 10
 
 
+def test_json_progress_that_came_too_soon_is_written_when_nothing_follows_it() -> None:
+    stdout = io.StringIO()
+    view = JsonView(stdout, quiet=False, verbose=False)
+    view.show(progressed(0), now_s=0.0)
+    view.show(progressed(1), now_s=0.2)
+    view.show(progressed(2), now_s=0.3)
+    for tenth in range(4, 20):
+        view.refresh(now_s=tenth / 10)
+    assert [json.loads(line)["bytes_stored"] for line in stdout.getvalue().splitlines()] == [0, 2]
+
+
 def test_what_is_unknown_is_null_in_json() -> None:
     first, second = json_of(
         opened(size=-1), structs.replace(progressed(5, size=-1, left_s=-1.0), rate_bytes_s=float("inf"))
