@@ -33,6 +33,7 @@ from protocol.messages import (
     GetTimeline,
     HideEndedJobs,
     ListEvents,
+    ListFolders,
     ListJobs,
     ListWishes,
     PutWish,
@@ -52,6 +53,7 @@ from storage.job_store import JobStore
 
 Query = (
     ListJobs
+    | ListFolders
     | GetJob
     | ExplainJob
     | GetTimeline
@@ -257,6 +259,10 @@ class QueryHandler:
         match query:
             case ListJobs():
                 return self._jobs(query, now)
+            case ListFolders(request=request):
+                offset, limit = _page(query.offset, query.limit)
+                folders, total = self.store.folders(offset=offset, limit=limit)
+                return _answered(request, folders, total)
             case GetJob():
                 return self._of_job(query, lambda job: self._details(job, now))
             case ExplainJob():
@@ -303,6 +309,7 @@ class QueryHandler:
             removed=query.removed,
             order=query.order,
             queue_first_ms=first_ms,
+            folder_id=query.folder_id,
             offset=offset,
             limit=limit,
         )

@@ -41,6 +41,7 @@ from protocol.model.job_records import (
     Write,
 )
 from protocol.model.job_spec import JobSpec
+from protocol.model.job_views import FolderView
 from protocol.model.source_url import public_url
 from storage.job_store_schema import (
     ATTEMPTS,
@@ -344,6 +345,7 @@ class JobStore:
         removed: bool = False,
         order: str = "newest",
         queue_first_ms: int = -1,
+        folder_id: str = "",
         offset: int = 0,
         limit: int,
     ) -> tuple[list[JobRecord], int]:
@@ -352,7 +354,7 @@ class JobStore:
         In one of the `ORDERS`; with `queue_first_ms` >= 0 as they will be started: those that wait since before that
         time, oldest first, then by priority and age, then those that do not wait.
         """
-        where, values = _matching(states, origin, user, text, removed)
+        where, values = _matching(states, origin, user, text, removed, folder_id)
         by = ORDERS.get(order, ORDERS["newest"])
         if queue_first_ms >= 0:
             # The same order as `actors.core.jobs.queue` takes them in.
@@ -370,6 +372,16 @@ class JobStore:
             page = [serial for (serial,) in self._db.execute(newest, values)]
         rows = {job.serial: job for job in self._of_serials(page)}
         return [rows[serial] for serial in page if serial in rows], total
+
+    def folders(self, *, offset: int, limit: int) -> tuple[list[FolderView], int]:
+        """Return a page of folder downloads, the newest first, and their number."""
+        total = self._db.execute("SELECT COUNT(DISTINCT folder_id) FROM jobs WHERE folder_id != ''").fetchone()[0]
+        found = self._db.execute(
+            "SELECT folder_id, COUNT(*) FROM jobs WHERE folder_id != '' GROUP BY folder_id"
+            " ORDER BY MIN(serial) DESC LIMIT ? OFFSET ?",
+            (limit, offset),
+        )
+        return [FolderView(id=id, jobs=jobs) for id, jobs in found], int(total)
 
     def _of_serials(self, serials: list[int]) -> Iterator[JobRecord]:
         for at in range(0, len(serials), VARIABLES_MAX):
@@ -390,7 +402,9 @@ def _damaged_job(row: Sequence[Any]) -> JobRecord:
     )
 
 
-def _matching(states: tuple[str, ...], origin: str, user: str, text: str, removed: bool) -> tuple[str, dict[str, Any]]:
+def _matching(
+    states: tuple[str, ...], origin: str, user: str, text: str, removed: bool, folder_id: str
+) -> tuple[str, dict[str, Any]]:
     """Return a WHERE clause, empty when everything matches, and its values."""
     clauses: list[str] = []
     values: dict[str, Any] = {f"state{at}": state for at, state in enumerate(states)}
@@ -404,6 +418,9 @@ def _matching(states: tuple[str, ...], origin: str, user: str, text: str, remove
     if user:
         clauses.append("user = :user")
         values["user"] = user
+    if folder_id:
+        clauses.append("folder_id = :folder_id")
+        values["folder_id"] = folder_id
     if text:
         looked = " OR ".join(f"{column} LIKE :text ESCAPE '!'" for column in _TEXTS)
         clauses.append(f"({looked})")

@@ -145,6 +145,7 @@ _REST: Final = (
     "CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, removed, origin, user)",
     "CREATE INDEX IF NOT EXISTS jobs_by_user ON jobs (user, origin, removed, state)",
     "CREATE INDEX IF NOT EXISTS jobs_by_key ON jobs (order_key) WHERE order_key != ''",
+    "CREATE INDEX IF NOT EXISTS jobs_by_folder ON jobs (folder_id) WHERE folder_id != ''",
     "CREATE INDEX IF NOT EXISTS runs_by_job ON runs (id)",
     "CREATE INDEX IF NOT EXISTS events_by_job ON events (id, serial)",
     "CREATE INDEX IF NOT EXISTS notes_by_job ON notes (id, number)",

@@ -30,7 +30,7 @@ from protocol.http_api.gateway import Gateway
 from protocol.http_api.middleware.authorization import Authorization
 from protocol.http_api.middleware.request_guard import RequestGuard
 from protocol.http_api.middleware.request_scope import PathNormalization
-from protocol.http_api.native import downloads, jobs, live, soulseek, wishlist
+from protocol.http_api.native import downloads, folders, jobs, live, soulseek, wishlist
 from protocol.http_api.slskd import application, searches, users
 from protocol.http_api.slskd import downloads as transfers
 from protocol.model.version import program_version
@@ -42,6 +42,7 @@ ROUTERS: Final[tuple[Callable[[Gateway], APIRouter], ...]] = (
     events.router,
     live.router,
     downloads.router,
+    folders.router,
     jobs.router,
     soulseek.router,
     wishlist.router,

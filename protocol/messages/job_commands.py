@@ -135,6 +135,15 @@ class ListJobs(Request, tag=97):
     """``newest``, ``oldest`` or ``largest`` first, by ``name`` or ``folder``, or ``queue``: as they will be started."""
     offset: int
     limit: int
+    folder_id: str = ""
+    """Only files of this folder download."""
+
+
+class ListFolders(Request, tag=144):
+    """List folder downloads, the newest first. Answered by `FolderView` rows."""
+
+    offset: int
+    limit: int
 
 
 class GetJob(Request, tag=98):

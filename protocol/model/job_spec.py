@@ -107,3 +107,5 @@ class JobSpec(Value):
     http: HttpOptions = HttpOptions()
     existing: str = "rename"
     """One of `EXISTING`: what is done with a file that has the name."""
+    folder_id: str = ""
+    """Id of the folder download that the job is a file of; empty: none."""

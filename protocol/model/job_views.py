@@ -129,6 +129,13 @@ class Bottleneck(Value):
     text: str
 
 
+class FolderView(Value):
+    """One folder download, by its id, and the number of its jobs."""
+
+    id: str
+    jobs: int
+
+
 class Bookmark(Value):
     """Position of a client of this name in the events: the last one that it has handled, -1 without any."""
 

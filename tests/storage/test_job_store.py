@@ -484,3 +484,13 @@ def test_a_bookmark_is_found_again_by_its_name_and_is_no_total(tmp_path: Path) -
     assert book.totals() == Totals()
     assert book.limit() == -1
     book.close()
+
+
+def test_jobs_of_a_folder_are_found_and_folders_listed_the_newest_first(path: str) -> None:
+    book = JobStore(path)
+    book.apply([SaveJob(job(at, folder_id=folder)) for at, folder in enumerate(("", "a", "b", "a"), 1)])
+    assert ids(book.jobs(folder_id="a", order="oldest", limit=9)) == ["2", "4"]
+    found, total = book.folders(offset=0, limit=1)
+    assert (total, [(each.id, each.jobs) for each in found]) == (2, [("b", 1)])
+    assert [each.id for each in book.folders(offset=1, limit=9)[0]] == ["a"]
+    book.close()

@@ -5,7 +5,7 @@ Members named like a field of the view row come from there; `validation_alias` n
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from protocol.http_api.native.chunk_map import ChunkState
 from protocol.http_api.schema_base import (
@@ -83,9 +83,12 @@ class Job(ResponseModel):
     limit: Count = Field(validation_alias="limit_bytes_s", description="Limit in bytes a second; 0: none.")
     origin: Text = Field(description="Origin: multisource, slskd or cli.")
     user: MaybeText = Field(
-        description="By slskd's API: whose file was enqueued, also when others send the bytes; else null."
+        description="Whose file was ordered by slskd's API or as part of a folder, whoever sends the bytes; else null."
     )
-    remote_path: MaybeText = Field(description="By slskd's API: the enqueued remote path; else null.")
+    remote_path: MaybeText = Field(description="The remote path of such an order; else null.")
+    folder_id: Annotated[Id | None, BeforeValidator(lambda value: value or None)] = Field(
+        description="The folder download that it is a file of; null: none."
+    )
     term: MaybeText = Field(description="What users are searched for; null when nothing is.")
     removed: bool = Field(description="Whether lists leave it out unless they are asked for removed jobs too.")
     created_at: Moment = Field(validation_alias="created_ms", description="When it was ordered.")
@@ -152,6 +155,32 @@ class JobDetail(Job):
     notes: Annotated[list[Text], Field(max_length=PAGE_MAX)] = Field(
         description="The latest notes to people, newest last."
     )
+
+
+class Folder(ResponseModel):
+    """One folder download: the sum of its jobs."""
+
+    id: Id = Field(description="Id of the folder download, the folderId of its jobs.")
+    state: State = Field(
+        description="active while one of its files is, else queued, paused, failed or cancelled; sealed when all are."
+    )
+    name: Text = Field(description="Name of the folder.")
+    folder: Text = Field(description="The local folder.")
+    username: Text = Field(description="The user whose folder it is.")
+    file_count: Count = Field(description="How many files it has.")
+    states: dict[State, Count] = Field(description="How many of them are in which state.")
+    size_bytes: MaybeCount = Field(description="Of all of them; null while one is not known.")
+    stored_bytes: Count = Field(description="Checked and on the disk.")
+    percent: Annotated[float, Field(ge=0, le=100)] = Field(description="Stored part of all.")
+    rate_bytes_s: Number = Field(description="Bytes a second now.")
+    left_s: MaybeNumber = Field(description="Seconds until all is there; null when that cannot be said.")
+
+
+class FolderDetail(Folder):
+    """One folder download with its files."""
+
+    files: Annotated[list[Job], Field(max_length=PAGE_MAX)] = Field(description="Their jobs, as they are started.")
+    truncated: bool = Field(description="Whether the user's list was longer than is read: files may be missing.")
 
 
 class NotDone(ResponseModel):

@@ -41,6 +41,9 @@ Order = Annotated[
     Literal["newest", "oldest", "queue", "name", "largest", "folder"],
     Query(description="newest or oldest or largest first, by name or folder, or queue: as they will be started."),
 ]
+FolderId = Annotated[
+    str, Query(alias="folderId", description="Only files of this folder download; empty: all.", max_length=36)
+]
 Removed = Annotated[Flag, Query(description="Also those that were removed from lists.")]
 WithMap = Annotated[Flag, Query(alias="chunkMap", description="Whether the chunk map is wanted.")]
 Source = Annotated[int, Query(description="Number of the source in the job.", ge=0, le=COUNT_MAX)]
@@ -92,6 +95,7 @@ class _Jobs:
         origin: Origin = "",
         user: User = "",
         removed: Removed = False,
+        folder_id: FolderId = "",
         order: Order = "newest",
         offset: Offset = 0,
         limit: Limit = PAGE,
@@ -108,6 +112,7 @@ class _Jobs:
                 order=order,
                 offset=offset,
                 limit=min(limit, self._gateway.settings.api.page_max),
+                folder_id=folder_id.lower(),
             ),
         )
         response.headers["X-Total-Count"] = str(answer.total)

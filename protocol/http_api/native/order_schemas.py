@@ -75,8 +75,8 @@ Sources = Annotated[
 ]
 
 
-class _Order(RequestModel):
-    """Members that both kinds of orders have."""
+class JobOrder(RequestModel):
+    """Members of all orders."""
 
     chunk_size: ChunkSize = Field(
         default=CHUNK_SIZE, description="Bytes of a chunk: unit of hash, record, retry and display."
@@ -86,18 +86,6 @@ class _Order(RequestModel):
         description=(
             "swarm: every source sends one long range whose end moves. queue: one chunk a request. failover: one "
             "source at a time. race: every source fetches everything, the first complete one wins."
-        ),
-    )
-    checksum: Annotated[str, Field(pattern=CHECKSUM, max_length=150)] | None = Field(
-        default=None,
-        description="algorithm:hex of the whole file; it gets its name only when this matches.",
-        examples=["sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
-    )
-    expected_hash: Annotated[str, Field(pattern=BARE_HASH, max_length=128)] | None = Field(
-        default=None,
-        description=(
-            "The same without the algorithm, which follows from the length: 32 digits md5, 40 sha1, 64 sha256, "
-            "128 sha512. Together with checksum both must say the same."
         ),
     )
     folder: Folder | None = Field(
@@ -110,6 +98,23 @@ class _Order(RequestModel):
     )
     limit: Rate = Field(default=0, description="Limit in bytes a second, all sources together; 0: none.")
     priority: Priority = Field(default=0, description="The highest goes first; equal ones in the order they came.")
+
+
+class _Order(JobOrder):
+    """Members of an order of one file."""
+
+    checksum: Annotated[str, Field(pattern=CHECKSUM, max_length=150)] | None = Field(
+        default=None,
+        description="algorithm:hex of the whole file; it gets its name only when this matches.",
+        examples=["sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
+    )
+    expected_hash: Annotated[str, Field(pattern=BARE_HASH, max_length=128)] | None = Field(
+        default=None,
+        description=(
+            "The same without the algorithm, which follows from the length: 32 digits md5, 40 sha1, 64 sha256, "
+            "128 sha512. Together with checksum both must say the same."
+        ),
+    )
 
 
 class DownloadOrder(_Order):
@@ -137,6 +142,17 @@ class SwarmOrder(_Order):
     search_timeout: SearchTimeout = Field(
         default=SEARCH_MS, description="Milliseconds for which answers to the first search are awaited."
     )
+
+
+class FolderOrder(JobOrder):
+    """Fetch a folder of a Soulseek user: each file from all who have it, as that user has it."""
+
+    username: Username = Field(description="Name of the Soulseek user.", examples=["ann"])
+    remote_folder: Path = Field(
+        description="Remote path of the folder exactly as the user reports it.", examples=["music\\quartet"]
+    )
+    recursive: bool = Field(default=False, description="Also the folders below it, each in a folder of its name.")
+    widen: bool = Field(default=True, description="Search for other users who have the same files.")
 
 
 class Tuning(RequestModel):

@@ -7,7 +7,7 @@ from protocol.http_api.native import job_schemas as schemas
 from protocol.http_api.native import serializers
 from protocol.http_api.native.chunk_map import Owned
 from protocol.messages import BrowseUser, FilesListed, GetJob, GetManifest, Request, RequestRefused
-from protocol.messages.addresses import JOB_MANAGER, SESSION
+from protocol.messages.addresses import JOB_MANAGER, SESSION, split_address
 from protocol.model.job_records import ManifestRange
 from protocol.model.job_views import JobDetail, whole
 
@@ -62,6 +62,13 @@ async def owned_ranges(gateway: Gateway, row: JobDetail) -> list[Owned]:
         return []
     answer = await ask_manager(gateway, GetManifest(id=row.job.id))
     return [(row.first, row.stop, row.source) for row in answer.rows(ManifestRange)]
+
+
+def need_account(gateway: Gateway) -> None:
+    """Refuse without a Soulseek account: no retry will help, unlike after a crash of the session."""
+    why = gateway.away.get(split_address(SESSION)[0], "")
+    if why and gateway.session is None:
+        raise RefusedError("conflict", "", why)
 
 
 async def shared_files(

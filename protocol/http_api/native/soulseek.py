@@ -12,7 +12,7 @@ from protocol.http_api.gateway import Gateway, RefusedError, UnavailableError
 from protocol.http_api.native import peer_schemas as schemas
 from protocol.http_api.native import serializers, validation
 from protocol.http_api.native.order_schemas import SEARCH_MS_MAX, SEARCH_MS_MIN, FileWanted, LimitOrder
-from protocol.http_api.native.queries import ROOT, shared_files
+from protocol.http_api.native.queries import ROOT, need_account, shared_files
 from protocol.http_api.openapi import TOTAL, add_route, refusals
 from protocol.http_api.params import PAGE, FolderName, Limit, Offset, User, Username
 from protocol.http_api.schema_base import PRINTABLE, SIZE_MAX
@@ -25,7 +25,7 @@ from protocol.messages import (
     SetTotalLimit,
     StartSearch,
 )
-from protocol.messages.addresses import JOB_MANAGER, PEER_HISTORY, SESSION, split_address
+from protocol.messages.addresses import JOB_MANAGER, PEER_HISTORY, SESSION
 from protocol.model.file_matches import FileMatches, base_name, extension_of
 from protocol.model.job_views import Counts, PeerView, StopCount
 from protocol.model.limits import TERM_CHARS_MAX
@@ -125,7 +125,7 @@ class Users:
 
     async def list_user_files(self, username: Username, folder: FolderName = "") -> schemas.UserFiles:
         """Asked of the user now: 404 when it is not there, 409 without a login."""
-        self._need_account()
+        need_account(self._gateway)
         found, truncated = await shared_files(self._gateway, username, folder, field="username", wait_s=FILES_S)
         return schemas.UserFiles(
             username=username,
@@ -160,14 +160,8 @@ class Users:
         term = " ".join(term.split())
         if not term:
             raise RefusedError("invalid", "searchText", "there is no word to search for")
-        self._need_account()
+        need_account(self._gateway)
         return term
-
-    def _need_account(self) -> None:
-        """Refuse without an account: no retry will help, unlike after a crash of the session."""
-        why = self._gateway.away.get(split_address(SESSION)[0], "")
-        if why and self._gateway.session is None:
-            raise RefusedError("conflict", "", why)
 
     def _refused_search(self, words: str) -> RefusedError:
         """Return why the session refused: there is no login now, or the ration of searches is used up."""

@@ -28,6 +28,7 @@ from protocol.messages import CancelJob, GetJob, HideEndedJobs, ListJobs
 from protocol.messages.addresses import JOB_MANAGER
 from protocol.model.job_records import ENDED
 from protocol.model.job_views import JobDetail, JobView, whole
+from protocol.model.remote_paths import split_remote
 from protocol.model.source_url import check_url, slsk_url
 
 _OF_USER: Final = "/{username:lone_user}"
@@ -150,7 +151,7 @@ class Downloads:
 def _check(user: str, file: WantedFile) -> None:
     if formatting.traverses(file.filename):
         raise RefusedError("invalid", "filename", "filename: '..' is no part of a remote path")
-    if not formatting.split_remote(file.filename)[1]:
+    if not split_remote(file.filename)[1]:
         raise RefusedError("invalid", "filename", "filename: a folder, not a file")
     try:
         check_url(slsk_url(user, file.filename))

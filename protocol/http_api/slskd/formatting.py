@@ -1,4 +1,4 @@
-"""Formats of slskd's API: states, times, names, paths, search terms. Pure."""
+"""Formats of slskd's API: states, times, names, paths. Pure."""
 
 import re
 import uuid
@@ -9,11 +9,7 @@ from starlette.convertors import Convertor, register_url_convertor
 
 from protocol.model.job_records import ACTIVE, CANCELLED, FAILED, SEALED
 from protocol.model.job_views import JobView
-
-SEARCH_WORDS_MAX: Final = 12
-_WORD: Final = re.compile(r"[^\W_]+")
-_NUMBER: Final = re.compile(r"^\W*\d{1,3}[\W_]+")
-_BRACKETED: Final = re.compile(r"[(\[{].*?[)\]}]")
+from protocol.model.remote_paths import split_remote
 
 QUEUED_LOCALLY: Final = "Queued, Locally"
 QUEUED_REMOTELY: Final = "Queued, Remotely"
@@ -87,17 +83,6 @@ def guid(text: str) -> str | None:
         return None
 
 
-def split_remote(path: str) -> tuple[str, str]:
-    """Return ``(folder, base name)`` of a remote path, whether written with backslashes or slashes."""
-    cut = max(path.rfind("\\"), path.rfind("/"))
-    return path[: max(cut, 0)], path[cut + 1 :]
-
-
-def last_folder(path: str) -> str:
-    """Return the name of the folder of a remote file, empty without one."""
-    return split_remote(split_remote(path)[0])[1]
-
-
 def traverses(path: str) -> bool:
     """Return whether a part of this remote path is ``..``."""
     return ".." in re.split(r"[/\\]", path)
@@ -107,25 +92,6 @@ def extension(path: str) -> str:
     """Return the extension in lower case without the dot, empty without one."""
     stem, dot, found = split_remote(path)[1].rpartition(".")
     return found.lower() if dot and stem else ""
-
-
-def search_term(path: str) -> str:
-    """Return a search term for other users with the same file.
-
-    The words of its name without extension and leading number.
-
-    One word alone would find half of the network, and each user reports only some of what it has: then the words of the
-    folder come before it, without years and what stands in brackets. Empty when there are no words at all.
-    """
-    folder, name = last_folder(path), split_remote(path)[1]
-    words = _words(_NUMBER.sub("", name.rpartition(".")[0] or name))
-    if sum(not word.isdigit() for word in words) < 2:
-        words = [*(word for word in _words(_BRACKETED.sub(" ", folder)) if not word.isdigit()), *words]
-    return " ".join(list(dict.fromkeys(words))[:SEARCH_WORDS_MAX])
-
-
-def _words(text: str) -> list[str]:
-    return [word.lower() for word in _WORD.findall(text)]
 
 
 _GUID: Final = "[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}"

@@ -10,6 +10,7 @@ from protocol.model.filenames import placed_folder, placed_name
 from protocol.model.job_records import ACTIVE, ENDED, FAILED, SEALED
 from protocol.model.job_spec import JobSpec
 from protocol.model.job_views import JobView
+from protocol.model.remote_paths import last_folder, search_term, split_remote
 from protocol.model.source_url import slsk_url
 
 ORIGIN = "slskd"
@@ -55,7 +56,7 @@ class Tree:
 
     def add(self, jobs: Iterable[JobView]) -> None:
         for job in jobs:
-            folder = formatting.split_remote(job.spec.remote_path)[0]
+            folder = split_remote(job.spec.remote_path)[0]
             self._users.setdefault(job.spec.user, {}).setdefault(folder, []).append(transfer(job))
 
     def users(self) -> list[UserTransfers]:
@@ -65,11 +66,11 @@ class Tree:
 def order(user: str, path: str, size_bytes: int, *, downloads: str, chunk_size: int, widen: bool) -> CreateJob:
     """Return the order for this file, to lie at ``downloads/last remote folder/base name``, where clients expect it."""
     spec = JobSpec(
-        name=placed_name(formatting.split_remote(path)[1]),
-        folder=os.path.join(downloads, placed_folder(formatting.last_folder(path))).rstrip("/"),
+        name=placed_name(split_remote(path)[1]),
+        folder=os.path.join(downloads, placed_folder(last_folder(path))).rstrip("/"),
         size_bytes=size_bytes,
         chunk_size=chunk_size,
-        term=formatting.search_term(path) if widen else "",
+        term=search_term(path) if widen else "",
         search_s=WIDEN_SEARCH_S,
         origin=ORIGIN,
         user=user,

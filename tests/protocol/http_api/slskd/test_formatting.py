@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from protocol.http_api.slskd import formatting
 from protocol.model.job_records import ACTIVE, ENDED, STATES
+from protocol.model.remote_paths import last_folder, split_remote
 from tests.protocol.http_api.slskd.fake_daemon import active, snapshot
 
 STATES_OF_SLSKD = {
@@ -92,8 +93,8 @@ def test_an_active_job_says_whether_somebody_sends() -> None:
 def test_a_remote_path_is_taken_apart_and_nothing_of_it_is_changed(
     path: str, folder: str, name: str, last: str, extension: str
 ) -> None:
-    assert formatting.split_remote(path) == (folder, name)
-    assert formatting.last_folder(path) == last
+    assert split_remote(path) == (folder, name)
+    assert last_folder(path) == last
     assert formatting.extension(path) == extension
 
 
@@ -105,32 +106,6 @@ def test_a_path_that_climbs_is_known(path: str) -> None:
 @pytest.mark.parametrize("path", ["a\\...And Justice\\b", "Wait...flac", "a..b\\c", "..."])
 def test_dots_inside_of_names_do_not_climb(path: str) -> None:
     assert not formatting.traverses(path)
-
-
-@pytest.mark.parametrize(
-    ("path", "term"),
-    [
-        ("m\\Artist\\Album\\01 - Some Song.flac", "some song"),
-        ("m\\Artist - Album (2001) [FLAC]\\03 - Tide.flac", "artist album tide"),
-        ("m\\Box (2022)\\Box Quartet - Tide Tide.mp3", "box quartet tide"),
-        ("m\\Ünder\\Ærø - Don't Stop_now.ogg", "ærø don t stop now"),
-        ("m\\Artist\\Album\\01 - Track 1.flac", "album track 1"),
-        ("m\\A\\1979 in Berlin.flac", "1979 in berlin"),
-        ("01.flac", "01"),
-        ("...", ""),
-        ("m\\-excluded\\-not this.mp3", "not this"),
-    ],
-)
-def test_others_with_the_file_are_searched_for_by_the_words_of_its_name(path: str, term: str) -> None:
-    assert formatting.search_term(path) == term
-
-
-@given(st.text(max_size=400))
-def test_a_search_term_is_always_one_that_the_network_takes(path: str) -> None:
-    term = formatting.search_term(path)
-    assert len(term.split()) <= formatting.SEARCH_WORDS_MAX
-    assert not any(word.startswith("-") or word.startswith("*") for word in term.split())
-    assert "\x00" not in term
 
 
 @pytest.mark.parametrize(
