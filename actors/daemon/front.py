@@ -16,7 +16,15 @@ from typing import Any, Final
 
 from actors.core.supervision.process_policy import HealthPolicy, RestartPolicy
 from actors.daemon import processes
-from actors.daemon.preflight import address_of, checked_job_store, listening, locked_state, made_folder, with_secrets
+from actors.daemon.preflight import (
+    address_of,
+    checked_job_store,
+    listening,
+    locked_state,
+    made_folder,
+    noted_address,
+    with_secrets,
+)
 from actors.daemon.systemd import SystemdNotifier
 from actors.runtime import log_setup
 from actors.runtime.process_stats import ProcessStats
@@ -144,6 +152,7 @@ class Daemon:
             listener = leaving.enter_context(listening(settings.api))
             self._listener_fd = listener.fileno()
             self._address = address_of(listener, settings.api)
+            leaving.enter_context(noted_address(settings.daemon.state, self._address))
             try:
                 return self._run(leaving, key_path)
             except KeyboardInterrupt:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
-from protocol.config.paths import made_api_key, session_key
+from protocol.config.paths import ADDRESS_FILE, made_api_key, session_key
 from protocol.config.settings import ADMINISTRATOR, ANYWHERE, ApiKey, ApiSettings, Settings
 from protocol.model.errors import BadUsage
 from protocol.model.printable import printable
@@ -57,6 +57,22 @@ def locked_state(folder: str) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+@contextmanager
+def noted_address(state: str, address: str) -> Iterator[None]:
+    """Note the API's URL in the state folder, where commands of this user find it. Raises `CannotStart`."""
+    path = os.path.join(state, ADDRESS_FILE)
+    try:
+        with open(path, "w", encoding="ascii") as file:
+            file.write(address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:") + "\n")
+    except OSError as error:
+        raise CannotStart(f"{printable(path)} cannot be written: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
 
 
 def made_folder(folder: str, what: str) -> None:

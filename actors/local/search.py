@@ -14,11 +14,10 @@ from actors.local.download import Interrupts, next_message, supervised
 from actors.runtime.supervisor import StartFailed, Supervisor
 from actors.soulseek.settings import session_process, session_settings
 from protocol.cli.parsing import SearchOptions
-from protocol.cli.views.search import Found, FoundTarget, SearchView, search_exit_code
+from protocol.cli.views.search import SearchView, found_in, search_exit_code
 from protocol.messages import ActorDied, FrontInbox, ProcessLost, SearchEnded, SearchHit, SessionChanged, StartSearch
 from protocol.messages.addresses import FRONT, SESSION
-from protocol.model.file_matches import FileMatch, FileMatches
-from protocol.model.source_url import slsk_url
+from protocol.model.file_matches import FileMatches
 
 SPARE_S: Final = 30.0
 """Time for login and end of the search beside the time that it waits for answers."""
@@ -41,13 +40,22 @@ class Searched:
 def search(options: SearchOptions) -> int:
     """Run ``search`` and return the exit code."""
     view = SearchView(sys.stdout, sys.stderr, json=options.json)
-    result = found(options.term, _searched(options, view), targets_max=options.targets_max)
+    searched = _searched(options, view)
+    result = found_in(
+        options.term,
+        searched.targets,
+        state=searched.state,
+        users=searched.peers,
+        refused=searched.refused,
+        most=options.targets_max,
+    )
     view.finish(result)
     return search_exit_code(result)
 
 
 def _searched(options: SearchOptions, view: SearchView) -> Searched:
     """Search in a process of its own and leave none behind."""
+    assert options.account is not None
     settings = session_settings(options.account, heard_by=(FRONT,))
     request = StartSearch(search=1, term=options.term, wait_s=options.wait_s, reply_to=FRONT)
     session = session_process(settings, verbose=False)
@@ -103,31 +111,3 @@ def _state_after(message: FrontInbox) -> tuple[str, str]:
 def _without_retry(detail: str) -> str:
     """Return what the session reports of a login, but not that it tries again: this program ends."""
     return detail.partition("; trying again")[0]
-
-
-def found(term: str, searched: Searched, *, targets_max: int) -> Found:
-    """Return what is shown of a search: the first `targets_max` targets."""
-    best = searched.targets.best()
-    return Found(
-        term=term,
-        state=searched.state,
-        targets=tuple(_found_target(target) for target in best[:targets_max]),
-        target_count=len(best),
-        users=searched.peers,
-        refused=searched.refused,
-    )
-
-
-def _found_target(target: FileMatch) -> FoundTarget:
-    return FoundTarget(
-        size_bytes=target.size_bytes,
-        extension=target.extension,
-        name=target.name,
-        users=len(target.hits),
-        free=target.free,
-        speed_bytes_s=target.speed_bytes_s,
-        shortest_queue=target.shortest_queue,
-        sureness=target.sureness,
-        agreeing=target.agreeing,
-        sources=tuple(slsk_url(hit.peer, hit.path) for hit in target.ranked()),
-    )

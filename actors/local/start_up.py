@@ -93,13 +93,22 @@ def _preloaded(words: list[str]) -> tuple[str, ...]:
         return ()
     if words[:1] == ["swarm"] and words[1:2] and words[1].isdigit():
         return ()  # most likely of the pool; should it be words to search for, they are loaded a little later
+    soulseek = words[:1] in (["search"], ["swarm"]) or any(word[:5].lower() == "slsk:" for word in words)
+    if soulseek and "--no-daemon" not in words and _has_daemon():
+        return ()  # most likely that has the login and does it
     if words[:1] == ["search"]:
         return PRELOADED_SESSION
-    if words[:1] == ["swarm"] or (words[:1] == ["get"] and any(word[:5].lower() == "slsk:" for word in words)):
+    if words[:1] == ["swarm"] or (words[:1] == ["get"] and soulseek):
         return (*PRELOADED, *PRELOADED_SESSION)
     if words[:1] == ["demo"]:
         return PRELOADED if "http" in words or "--kind=http" in words else (*PRELOADED, *PRELOADED_SESSION)
     return PRELOADED if words[:1] == ["get"] else ()
+
+
+def _has_daemon() -> bool:
+    from protocol.config.paths import ADDRESS_FILE, state_folder
+
+    return os.path.exists(os.path.join(state_folder(os.environ), ADDRESS_FILE))
 
 
 def leave(code: int) -> NoReturn:

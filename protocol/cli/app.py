@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from protocol.cli.args import (
+    Alone,
     Checksum,
     Config,
     DaemonConfig,
@@ -25,7 +26,7 @@ from protocol.cli.args import (
     spread,
 )
 from protocol.cli.commands.documents import FetchDocument
-from protocol.cli.commands.download import account_of_user, get_command, notes_of, say_notes, swarm_command
+from protocol.cli.commands.download import account_or_daemon, get_command, notes_of, say_notes, swarm_command
 from protocol.cli.group import OneLineGroup
 from protocol.cli.parsing import DaemonOptions, DemoOptions, GetOptions, SearchOptions, VerifyOptions, checked_term
 from protocol.cli.views.outcome import MEANINGS
@@ -96,16 +97,26 @@ def _local_commands(actions: Actions) -> list[Callable[..., None]]:
     """The commands that use no running daemon, besides downloads."""
 
     def search(
-        term: Term = None, wait: Wait = 5.0, limit: Targets = 20, json: FoundJson = False, config: Config = None
+        term: Term = None,
+        wait: Wait = 5.0,
+        limit: Targets = 20,
+        json: FoundJson = False,
+        config: Config = None,
+        no_daemon: Alone = False,
     ) -> None:
         """Show which files Soulseek users have for these words.
 
         Files of the same exact size and kind are one target. What is shown can be fetched with: swarm TERM --size BYTES
+        Goes through this user's daemon by itself where that has the same Soulseek login.
         """
         words = checked_term(term or ())
-        account = account_of_user(config)
-        say_notes([*notes_of(config), *account.notes], quiet=json)
+        account, own = account_or_daemon(config, alone=no_daemon)
+        say_notes([*notes_of(config), *(account.notes if account else ())], quiet=json)
         options = SearchOptions(term=words, wait_s=wait, targets_max=limit, json=json, account=account)
+        if own is not None:
+            from protocol.cli.remote.own_daemon import search_there
+
+            raise typer.Exit(search_there(own, options))
         raise typer.Exit(actions.search(options))
 
     @spread

@@ -209,6 +209,10 @@ ChecksumFile = Annotated[
     ),
 ]
 Handed = Annotated[bool, option("--daemon", help="Let a running daemon do it, and show how it goes.")]
+Alone = Annotated[
+    bool,
+    option("--no-daemon", help="Log in to Soulseek here, even where that ends the login of this user's daemon."),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

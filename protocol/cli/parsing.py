@@ -81,7 +81,8 @@ class SearchOptions:
     wait_s: float
     targets_max: int
     json: bool
-    account: "Account"
+    account: "Account | None"
+    """None where a daemon searches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

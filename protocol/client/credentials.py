@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 DEFAULT_URL: Final = "http://127.0.0.1:5030"
 KEY_CHARS_MAX: Final = 255
+URL_CHARS_MAX: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ class Access:
 
 def find_access(url: str, key: str, key_file: str, environ: Mapping[str, str]) -> Access:
     """Return the access that options, else the environment, give. Raises `ValueError` with one line for people."""
-    where = checked_url(url or environ.get("SHOAL_URL", "") or DEFAULT_URL)
+    where = checked_url(url or environ.get("SHOAL_URL", "") or own_url(environ) or DEFAULT_URL)
     if key and key_file:
         raise ValueError("--api-key and --api-key-file exclude each other")
     if key:
@@ -37,6 +38,16 @@ def find_access(url: str, key: str, key_file: str, environ: Mapping[str, str]) -
     if word := environ.get("SHOAL_API_KEY", ""):
         return Access(url=where, key=checked_key(word, "SHOAL_API_KEY"), key_from="SHOAL_API_KEY")
     return _own(where, environ) if is_here(where) else Access(url=where)
+
+
+def own_url(environ: Mapping[str, str]) -> str:
+    """Return the address that this user's running daemon noted in its state folder; empty: none, or none of this machine."""
+    from protocol.config.paths import ADDRESS_FILE, state_folder
+
+    with contextlib.suppress(OSError, ValueError), open(os.path.join(state_folder(environ), ADDRESS_FILE)) as file:
+        url = checked_url(file.read(URL_CHARS_MAX).strip())
+        return url if is_here(url) else ""
+    return ""
 
 
 def checked_url(word: str) -> str:

@@ -31,12 +31,13 @@ class DaemonError(Exception):
     """A request that failed. `detail` is one line for people, not yet printable.
 
     `kind`: ``away`` (no answer, or not now), ``access`` (the key is wrong or may not), ``unknown`` (no such job),
-    ``refused`` (everything else).
+    ``refused`` (everything else). `field`: the member of the request that is wrong, empty: none is named.
     """
 
-    def __init__(self, kind: Kind, detail: str) -> None:
+    def __init__(self, kind: Kind, detail: str, field: str = "") -> None:
         super().__init__(detail)
         self.kind: Final = kind
+        self.field: Final = field
         self.detail: Final = detail
 
 
@@ -69,9 +70,9 @@ class Daemon:
         """Return the JSON value of the answer. `wait_s`: added to the usual time-out. Raises `DaemonError`."""
         return self._request(method, path, params=params, body=body, headers=headers, wait_s=wait_s)[0]
 
-    def order(self, path: str, body: Any) -> Any:
-        """Create a job, exactly once even when an answer is lost on the way."""
-        headers = {"Idempotency-Key": uuid.uuid4().hex}
+    def order(self, path: str, body: Any, *, key: str = "") -> Any:
+        """Create a job, exactly once even when an answer is lost on the way. The same `key` names the same job."""
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
         for attempt in range(1, ORDER_ATTEMPTS + 1):
             try:
                 return self.ask("POST", f"{ROOT}{path}", body=body, headers=headers)
@@ -138,6 +139,8 @@ class Daemon:
         except httpx.HTTPError as error:
             raise DaemonError("away", _no_answer(self.access, error)) from None
         raise_refusal(self.access, response.status_code, response.content)
+        if not response.content and response.status_code == 204:
+            return None, response.headers
         try:
             return response.json(), response.headers
         except ValueError:
@@ -167,7 +170,7 @@ def raise_refusal(access: Access, status: int, content: bytes) -> None:
     if status == 503:
         raise DaemonError("away", f"the daemon at {access.url} cannot answer now: {detail}")
     named = not field or detail.startswith(field) or status in (404, 409)
-    raise DaemonError("unknown" if status == 404 else "refused", detail if named else f"{field}: {detail}")
+    raise DaemonError("unknown" if status == 404 else "refused", detail if named else f"{field}: {detail}", field)
 
 
 def _refusal(content: bytes) -> tuple[str, str] | None:

@@ -10,6 +10,8 @@ from typing import Final
 from protocol.model.errors import BadConfig
 
 API_KEY_FILE: Final = "api-key"
+ADDRESS_FILE: Final = "address"
+"""In the state folder while a daemon runs: the URL of its API."""
 SESSION_KEY_FILE: Final = "session-key"
 FILE_NAME: Final = "shoal.toml"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 from protocol.cli.args import (
+    Alone,
     ChecksumFile,
     Config,
     Handed,
@@ -65,18 +66,20 @@ def get_command(act: Callable[[GetOptions], int], fetch: FetchDocument) -> Calla
         loudness: Loudness,
         config: Config = None,
         daemon: Handed = False,
+        no_daemon: Alone = False,
         link: Link,
     ) -> None:
         """Fetch one file from all the URLs together, or the files of a Metalink document from their mirrors.
 
         The same command again goes on where it stopped. With --daemon or --url a running daemon does it: its folders,
-        its account, and how it treats disk and slow sources.
+        its account, and how it treats disk and slow sources. slsk:// addresses are fetched through this user's daemon
+        by themselves where it has the same Soulseek login; the file still comes to where it is wanted.
         """
         if input_file:
             from protocol.cli.commands.input_file import get_each
 
             raise typer.Exit(get_each(context, input_file, urls or ()))
-        there = link_of(daemon, link)
+        there = link_of(daemon, link, alone=no_daemon)
         if checksum_file and transfer.checksum:
             raise BadUsage("--checksum and --checksum-file exclude each other")
         code: int = ExitCode.SEALED
@@ -89,15 +92,17 @@ def get_command(act: Callable[[GetOptions], int], fetch: FetchDocument) -> Calla
         notes = [*notes_of(config), *notes]
         for order in orders:
             own, addresses = order.transfer, order.urls
-            account = account_of_user(config) if there is None and needs_soulseek(addresses) else None
+            account, mine = None, None
+            if there is None and needs_soulseek(addresses):
+                account, mine = account_or_daemon(config, alone=no_daemon)
             options = _options(
                 own.spec(http=http.options(), size_bytes=order.size_bytes),
                 own,
                 loudness,
-                urls=with_connections(addresses, http.connections) if there is None else addresses,
+                urls=with_connections(addresses, http.connections) if there is None and mine is None else addresses,
                 account=account,
             )
-            each = _run(act, options, there, own, loudness, notes=notes, ignored=http.ignored())
+            each = _run(act, options, there, own, loudness, notes=notes, ignored=http.ignored(), own=mine)
             code, notes = code or each, []
             if each == ExitCode.INTERRUPTED:
                 code = each
@@ -161,23 +166,25 @@ def swarm_command(act: Callable[[GetOptions], int]) -> Callable[..., None]:
         loudness: Loudness,
         config: Config = None,
         daemon: Handed = False,
+        no_daemon: Alone = False,
         link: Link,
     ) -> None:
         """Search for a file and fetch it from the Soulseek users who have it.
 
-        Of what is found, the file that most users have. The same command again goes on where it stopped. swarm SIZE
-        [CHUNK_KB] fetches what is in the pool (see: pool), through a daemon.
+        Of what is found, the file that most users have. The same command again goes on where it stopped. Goes through
+        this user's daemon by itself where that has the same Soulseek login. swarm SIZE [CHUNK_KB] fetches what is in
+        the pool (see: pool), through a daemon.
         """
-        there = link_of(daemon, link)
+        there = link_of(daemon, link, alone=no_daemon)
         picked = picked_of(term or [])
         if picked is not None:
             there = there or Link()
             if picked.chunk_size:
                 transfer = replace(transfer, chunk_size=checked_chunk_size(picked.chunk_size))
         words = checked_term(term or ())
-        account = account_of_user(config) if there is None else None
+        account, own = account_or_daemon(config, alone=no_daemon) if there is None else (None, None)
         options = _options(transfer.spec(term=words, size_bytes=size), transfer, loudness, account=account)
-        raise typer.Exit(_run(act, options, there, transfer, loudness, notes=notes_of(config), picked=picked))
+        raise typer.Exit(_run(act, options, there, transfer, loudness, notes=notes_of(config), picked=picked, own=own))
 
     return swarm
 
@@ -209,8 +216,18 @@ def _run(
     notes: Iterable[str],
     ignored: Iterable[str] = (),
     picked: "Picked | None" = None,
+    own: Link | None = None,
 ) -> int:
-    """Do it here, or in the daemon; return its exit code."""
+    """Do it here, or in the daemon; return its exit code. `own`: the daemon that has the login."""
+    if own is not None:
+        words = ", ".join([*transfer.ignored(), *ignored, *([f"-o {options.copy_to}"] if options.copy_to else [])])
+        if words:
+            what = f"the daemon at {own.url} has this Soulseek login and cannot do that"
+            raise BadUsage(f"{printable(words)}: {what}; --no-daemon does it here and ends its login")
+        say_notes(notes, quiet=options.quiet)
+        from protocol.cli.remote.own_daemon import hand_over_here
+
+        return hand_over_here(own, options, transfer, loudness)
     if options.copy_to and (link is not None or options.json):
         raise BadUsage(f"-o {printable(options.copy_to)}: goes with neither a daemon nor --json; give a path")
     say_notes([*notes, *_soulseek_notes(options)], quiet=options.quiet)
@@ -235,11 +252,21 @@ def picked_of(words: list[str]) -> "Picked | None":
     return picked_from_pool(words)
 
 
-def account_of_user(config: "ConfigSource | None") -> "Account":
-    """The Soulseek account. Raises `BadUsage` when there is none."""
+def account_or_daemon(config: "ConfigSource | None", *, alone: bool) -> "tuple[Account | None, Link | None]":
+    """``(account, None)``, or ``(None, daemon)`` where this user's daemon has its login and it is not to be `alone`.
+
+    Raises `BadUsage` when there is neither.
+    """
     from protocol.config.load import ConfigSource  # most downloads need none
 
-    return (config or ConfigSource()).login()
+    source = config or ConfigSource()
+    if not alone:
+        from protocol.cli.remote.own_daemon import daemon_with_login
+
+        own = daemon_with_login(source.account())
+        if own is not None:
+            return None, own
+    return source.login(), None
 
 
 def notes_of(config: "ConfigSource | None") -> tuple[str, ...]:

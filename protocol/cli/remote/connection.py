@@ -28,9 +28,11 @@ _CODES: Final = {
 }
 
 
-def link_of(handed: bool, link: Link) -> Link | None:
+def link_of(handed: bool, link: Link, *, alone: bool = False) -> Link | None:
     """For commands that need no daemon: None unless one is to be used."""
     if handed or link.url:
+        if alone:
+            raise BadUsage("--no-daemon goes with neither --daemon nor --url")
         return link
     if link.api_key or link.api_key_file:
         raise BadUsage("--api-key and --api-key-file are for a daemon: add --daemon or --url")

@@ -13,6 +13,7 @@ from protocol.cli.views.base import view_of
 from protocol.cli.views.job_table import ID_SHOWN
 from protocol.cli.views.lines import JsonRows
 from protocol.cli.views.outcome import ExitCode
+from protocol.cli.views.progress_state import SAME_COMMAND
 from protocol.client import saved_pool as pools
 from protocol.model.errors import BadUsage
 from protocol.model.printable import count_of, printable
@@ -92,23 +93,35 @@ def common_members(transfer: Transfer, folder: str | None) -> dict[str, Any]:
     }
 
 
-def follow(daemon: "Daemon", job: Any, loudness: Loudness) -> ExitCode:
-    """Show a job until it ends. Ctrl-C only leaves it."""
+def follow(
+    daemon: "Daemon",
+    job: Any,
+    loudness: Loudness,
+    *,
+    seen: Callable[[Any], Any] | None = None,
+    left: Callable[[], str] | None = None,
+) -> ExitCode:
+    """Show a job until it ends. Ctrl-C only leaves it, or does what `left` does and says.
+
+    `seen` changes what the daemon says of the job before it is shown.
+    """
     from protocol.cli.remote.follow_job import watch
 
     id = job["id"]
     title = printable(job["name"] or job["term"] or "") or "the file"
-    view = view_of(title, loudness, sys.stdout, sys.stderr, again=f"{program_name()} retry {id[:ID_SHOWN]}")
+    again = SAME_COMMAND if left is not None else f"{program_name()} retry {id[:ID_SHOWN]}"
+    view = view_of(title, loudness, sys.stdout, sys.stderr, again=again)
     if loudness.json:
         JsonRows(sys.stdout).write({"event": "job", "id": id, "name": title})
     elif not loudness.quiet:
         say_line(f"job {id[:ID_SHOWN]}: {title}")
     try:
-        return watch(daemon, id, view)
+        return watch(daemon, id, view, seen=seen)
     except KeyboardInterrupt:
         view.close()
         over = "\r" if sys.stderr.isatty() else ""  # the terminal has written ^C there
-        say_line(f"{over}left; the job goes on in the daemon: {program_name()} job {id[:ID_SHOWN]}")
+        goes_on = f"left; the job goes on in the daemon: {program_name()} job {id[:ID_SHOWN]}"
+        say_line(over + (goes_on if left is None else f"interrupted: {left()}"))
         return ExitCode.INTERRUPTED
     finally:
         view.close()

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from protocol.cli.remote.api_to_messages import JOB, JobUpdates, ended
@@ -20,14 +21,14 @@ AWAY_S_MAX: Final = 60.0
 """A daemon that is restarted is back within seconds."""
 
 
-def watch(daemon: Daemon, id: str, view: FrontView) -> ExitCode:
-    """Follow a job and return how it ended.
+def watch(daemon: Daemon, id: str, view: FrontView, *, seen: Callable[[Any], Any] | None = None) -> ExitCode:
+    """Follow a job and return how it ended. `seen` may change each answer about it.
 
     Raises `DaemonError` when nothing more can be learned of it, KeyboardInterrupt with Ctrl-C.
 
     The view stays the caller's to close.
     """
-    looker = _Looker(daemon, id, view)
+    looker = _Looker(daemon, id, view, seen)
     code = looker.look(now_s=time.monotonic())
     if code is not None:
         return code
@@ -46,7 +47,8 @@ def watch(daemon: Daemon, id: str, view: FrontView) -> ExitCode:
 class _Looker:
     """Looks at the job; `due_s`: when next."""
 
-    def __init__(self, daemon: Daemon, id: str, view: FrontView) -> None:
+    def __init__(self, daemon: Daemon, id: str, view: FrontView, seen: Callable[[Any], Any] | None = None) -> None:
+        self._seen = seen or (lambda job: job)
         self._daemon = daemon
         self._id = id
         self._view = view
@@ -88,6 +90,7 @@ class _Looker:
         if self._away_s != math.inf:
             self._away_s = math.inf
             self._view.show(JobNoted(job=JOB, text="the daemon is back"), now_s=now_s)
+        job = self._seen(job)
         for message in self._updates.take(job):
             self._view.show(message, now_s=now_s)
         return exit_code_of(ended(job).state) if self._updates.ended else None

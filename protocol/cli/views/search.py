@@ -9,7 +9,9 @@ from protocol.cli.views.lines import JsonRows, LineWriter, target_table
 from protocol.cli.views.outcome import ExitCode
 from protocol.cli.views.plain import Notes
 from protocol.messages import FrontInbox, SessionChanged
+from protocol.model.file_matches import FileMatches
 from protocol.model.printable import count_of, printable
+from protocol.model.source_url import slsk_url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,8 @@ class SearchView:
         self._rows = JsonRows(stdout)
         self._err = LineWriter(stderr)
         self._json = json
+        self._draws = stderr.isatty() and not json
+        self._drawn = ""
 
     def show(self, message: FrontInbox) -> None:
         """Show the state of the login. A failure is the last line for people, so it is not shown twice."""
@@ -63,10 +67,21 @@ class SearchView:
         if self._json:
             self._write("session", session_fields(message))
         elif message.state == "online":
+            self._draw("")
             self._err.write(Notes().line(message))
+
+    def progress(self, phase: str, users: int = 0) -> None:
+        """Show on a terminal what is being done, in one line that is drawn over."""
+        self._draw(f"{phase}: {count_of(users, 'user')} so far" if users else f"{phase} ...")
+
+    def _draw(self, line: str) -> None:
+        if self._draws and line != self._drawn:
+            self._drawn = line
+            self._err.write_raw(f"\r\x1b[K{line}")
 
     def finish(self, found: Found) -> None:
         """The targets and the last word."""
+        self._draw("")
         if self._json:
             for target in found.targets:
                 self._write("target", _target_fields(target))
@@ -79,6 +94,27 @@ class SearchView:
 
     def _write(self, event: str, fields: dict[str, Any]) -> None:
         self._rows.write({"event": event, **fields})
+
+
+def found_in(term: str, matches: FileMatches, *, state: str, users: int, refused: str, most: int) -> Found:
+    """Return a search that is over, with the first `most` of the files that it found."""
+    best = matches.best()
+    targets = tuple(
+        FoundTarget(
+            size_bytes=target.size_bytes,
+            extension=target.extension,
+            name=target.name,
+            users=len(target.hits),
+            free=target.free,
+            speed_bytes_s=target.speed_bytes_s,
+            shortest_queue=target.shortest_queue,
+            sureness=target.sureness,
+            agreeing=target.agreeing,
+            sources=tuple(slsk_url(hit.peer, hit.path) for hit in target.ranked()),
+        )
+        for target in best[:most]
+    )
+    return Found(term=term, state=state, targets=targets, target_count=len(best), users=users, refused=refused)
 
 
 def found_lines(targets: Sequence[FoundTarget]) -> list[str]:

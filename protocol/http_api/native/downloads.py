@@ -90,14 +90,15 @@ class _Orders:
         wait_s: WaitS = WAIT_S,
         idempotency_key: IdempotencyKey = None,
     ) -> schemas.JobDetail:
-        """Users who have a file of exactly this size are searched for, now and again while the job runs.
+        """Users who have a file of this size are searched for, now and again while the job runs.
 
         The file is called what most of them call it.
         """
         term = " ".join(order.filename.split())
         if not term:
             raise RefusedError("invalid", "filename", "there is no word to search for")
-        spec = self._spec(order).but(size_bytes=order.size, term=term, search_s=order.search_timeout / 1000)
+        size = -1 if order.size is None else order.size
+        spec = self._spec(order).but(size_bytes=size, term=term, search_s=order.search_timeout / 1000)
         create = _create(order, spec, (), idempotency_key)
         return await self._ordered(request, response, create, [], wait, wait_s)
 

@@ -136,8 +136,12 @@ class SwarmOrder(_Order):
     """Search Soulseek users for a file, then fetch it from all who have it."""
 
     filename: Term = Field(description="What to search for.", examples=["quartet tide flac"])
-    size: SearchedSize = Field(
-        description="Exact size in bytes: what tells the file from others of that name.", examples=[21721524]
+    size: SearchedSize | None = Field(
+        description=(
+            "Exact size in bytes: what tells the file from others of that name. Null: of the files that are found, the "
+            "one that most users have."
+        ),
+        examples=[21721524],
     )
     search_timeout: SearchTimeout = Field(
         default=SEARCH_MS, description="Milliseconds for which answers to the first search are awaited."

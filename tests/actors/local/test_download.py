@@ -9,10 +9,11 @@ import pytest
 
 from actors.core.supervision.process_policy import HealthPolicy, RestartPolicy
 from actors.local.download import Interrupts, run_job
-from actors.local.search import Searched, found, run_search
+from actors.local.search import Searched, run_search
 from actors.runtime.actor import Actor, stop_actors
 from actors.runtime.process import ProcessActors, ProcessContext, ProcessSpec
 from actors.runtime.supervisor import Supervisor
+from protocol.cli.views.search import found_in
 from protocol.messages import (
     FrontInbox,
     JobEnded,
@@ -153,7 +154,7 @@ def test_hits_become_targets_and_what_cannot_be_counts_nowhere() -> None:
     ]
     assert [each.state for each in shown if isinstance(each, SessionChanged)] == ["connecting", "online"]
     assert not any(isinstance(each, SearchHit) for each in shown)
-    told = found("song", result, targets_max=1)
+    told = found_in("song", result.targets, state="ended", users=result.peers, refused="", most=1)
     assert (told.target_count, told.users, told.state) == (2, 3, "ended")
     (target,) = told.targets
     assert (target.name, target.extension, target.users) == ("name.FLAC", "flac", 2)
