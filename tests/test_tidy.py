@@ -89,6 +89,7 @@ HOMES = {
     "pykka": {"actors/runtime/actor.py"},
     "h11": {"actors/sources/http"},
     "idna": {"protocol/model/source_url.py"},
+    "socksio": {"actors/sources/http/socks.py"},
     "typer": {"protocol/cli"},
     "rich": {"protocol/cli"},
     "xxhash": {"storage", "actors/demo"},

@@ -22,6 +22,7 @@ from typing import Final, Protocol, cast
 from actors.builders import processes
 from actors.core.supervision.process_policy import HealthPolicy, RestartPolicy
 from actors.runtime.process import ProcessSpec
+from actors.runtime.spawn import exhausted_words, server_failure
 from actors.runtime.supervisor import StartFailed, Supervisor
 from protocol.cli.parsing import GetOptions
 from protocol.cli.views.base import make_view
@@ -114,7 +115,7 @@ def fetch(options: GetOptions, view: "View", *, memory: str = "") -> JobEnded:
             start = _start_request(options)
             return run_job(supervisor, view, start, options.urls, interrupts, max_time_s=options.max_time_s)
     except StartFailed as failure:
-        ended = JobEnded(job=JOB, state="failed", reason=str(failure))
+        ended = _failed(JOB, str(failure))
         view.show(ended, now_s=time.monotonic())
         return ended
 
@@ -154,8 +155,10 @@ def supervised(specs: Sequence[ProcessSpec], health_policy: HealthPolicy, slot_c
             )
             leaving.callback(supervisor.stop)
             supervisor.start()
-        except (StartFailed, OSError, EOFError) as failure:
-            why = "the forkserver died" if isinstance(failure, EOFError) else failure
+        except (StartFailed, OSError, EOFError, RuntimeError) as failure:
+            if isinstance(failure, RuntimeError) and not exhausted_words(failure):
+                raise
+            why = server_failure() if isinstance(failure, EOFError) else failure
             raise StartFailed(f"cannot start: {why}") from None
         yield supervisor
 
@@ -319,6 +322,11 @@ def next_message(supervisor: Supervisor) -> FrontInbox | None:
         return None
 
 
+def _failed(job: int, reason: str) -> JobEnded:
+    words = exhausted_words(reason)
+    return JobEnded(job=job, state="limited" if words else "failed", reason=words or reason)
+
+
 def _fatal(message: FrontInbox, job: int, living: list[str]) -> JobEnded | None:
     """Return the end of the job when a process or an actor that it needs has died for good.
 
@@ -332,6 +340,6 @@ def _fatal(message: FrontInbox, job: int, living: list[str]) -> JobEnded | None:
         case ActorDied(actor=name) if name.startswith(_WORKER):
             return None
         case ProcessLost(process=name, detail=detail) | ActorDied(actor=name, detail=detail):
-            return JobEnded(job=job, state="failed", reason=f"{name} died: {detail}")
+            return _failed(job, f"{name} died: {detail}")
         case _:
             return None

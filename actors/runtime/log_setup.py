@@ -7,6 +7,8 @@ import re
 import threading
 from typing import Final
 
+from actors.runtime.spawn import exhausted_words
+
 NOTICES: Final = "shoal"
 """Logger of the few lines that every operator of a daemon should read; they are not filtered by level."""
 _USERINFO: Final = re.compile(r"(://)[^/\s@'\"]+@")
@@ -15,6 +17,7 @@ _USERINFO: Final = re.compile(r"(://)[^/\s@'\"]+@")
 def set_up(process: str, level: int, *, as_json: bool) -> None:
     """Log this process to stderr from now on, replacing an earlier setup."""
     handler = logging.StreamHandler()
+    handler.addFilter(_without_traceback)
     handler.setFormatter(_Json(process) if as_json else _Plain(process))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger(NOTICES).setLevel(logging.INFO)
@@ -28,6 +31,14 @@ def _thread_failed(args: threading.ExceptHookArgs) -> None:
     name = args.thread.name if args.thread is not None else "?"
     error = args.exc_value or args.exc_type()
     logging.getLogger(__name__).error("the thread %s failed", name, exc_info=error)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Say in words what limit of the system was reached, in place of where that happened."""
+    words = exhausted_words(record.exc_info[1]) if record.exc_info else ""
+    if words:
+        record.msg, record.args, record.exc_info = f"{record.getMessage()}: {words}", (), None
+    return True
 
 
 def without_passwords(text: str) -> str:

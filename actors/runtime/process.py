@@ -21,6 +21,7 @@ from typing import Any, Final, NoReturn
 
 from actors.runtime import log_setup
 from actors.runtime.message_bus import MessageBus
+from actors.runtime.spawn import LIMITED_EXIT, exhausted_words
 from protocol.messages import ProcessReady
 from protocol.messages.addresses import FRONT
 
@@ -114,13 +115,17 @@ DRAIN_S: Final = 0.5
 
 
 def child_main(start: ProcessStart) -> NoReturn:
-    """Run a child process and end it: exit code 0 when it was asked to end, 1 when it failed."""
+    """Run a child process and end it: exit code 0 when it was asked to end, 1 when it failed.
+
+    `LIMITED_EXIT` where it was the system that refused something.
+    """
     endings: queue.SimpleQueue[int] = queue.SimpleQueue()  # its put may be called from a signal handler
     code = _FAILED
     try:
         _settle(start, endings)
         code = _live(start, endings)
-    except BaseException:
+    except BaseException as error:
+        code = LIMITED_EXIT if exhausted_words(error) else _FAILED
         _logger.exception("process %s failed", start.spec.process)
     logging.shutdown()
     sys.stdout.flush()

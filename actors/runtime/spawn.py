@@ -5,6 +5,7 @@ fork, which would copy locks that threads hold.
 """
 
 import contextlib
+import errno
 import multiprocessing
 import multiprocessing.connection
 import multiprocessing.forkserver as stock
@@ -14,6 +15,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
@@ -31,6 +33,19 @@ SERVER_S_MAX: Final = 15.0
 its modules may take it some seconds."""
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)  # the one that raises here is delivered last
 
+
+LIMITED_EXIT: Final = 71
+"""Exit code of a child process that the system refused something; EX_OSERR of sysexits.h."""
+_LIMITED: Final = "the system refuses more threads, processes or open files: see ulimit -u and ulimit -n"
+LIMITS: Final = (
+    (f"exited with code {LIMITED_EXIT}", _LIMITED),
+    (_LIMITED, _LIMITED),
+    ("can't start new thread", "the system refuses more threads: see ulimit -u"),
+    (os.strerror(errno.EAGAIN), "the system refuses more processes: see ulimit -u"),
+    (os.strerror(errno.EMFILE), "too few open files are allowed: see ulimit -n"),
+    (os.strerror(errno.EFBIG), "files may not be as large as this needs: see ulimit -f"),
+)
+"""What shows in a failure's text that a limit was reached, and the words for it."""
 
 # The forkserver is forked off this process early on, instead of started as a program of its own. A new interpreter
 # would load once more what this process has just loaded, and multiprocessing starts one more beside it, the resource
@@ -88,7 +103,9 @@ def _serve(listener_fd: int, alive_r: int, modules: list[str]) -> NoReturn:
         stock.main(listener_fd, alive_r, modules)
     except SystemExit:  # its starter has ended
         code = 0
-    except BaseException:  # noqa: BLE001 - whatever it is, no further than here
+    except BaseException as error:  # noqa: BLE001 - whatever it is, no further than here
+        if exhausted_words(error):
+            os._exit(LIMITED_EXIT)
         sys.excepthook(*sys.exc_info())
         sys.stderr.flush()
     os._exit(code)
@@ -185,6 +202,26 @@ def _signal_server(number: signal.Signals) -> None:
     if pid > 0:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
+
+
+def server_failure() -> str:
+    """Return how the forkserver ended, which a caller found dead."""
+    with contextlib.suppress(ChildProcessError):
+        for _look in range(50):
+            pid, status = os.waitpid(_server_pid(), os.WNOHANG) if _server_pid() > 0 else (-1, 0)
+            if pid != 0:
+                return _LIMITED if os.waitstatus_to_exitcode(status) == LIMITED_EXIT else "the forkserver died"
+            time.sleep(0.01)  # its socket closes a moment before it ends
+    return "the forkserver died"
+
+
+def exhausted_words(failure: object) -> str:
+    """Return which limit of the system a failure, or its text, is about, and what sets it; empty for other failures."""
+    text = str(failure)
+    for sign, words in LIMITS:
+        if sign in text:
+            return words
+    return ""
 
 
 def continue_server() -> None:

@@ -411,7 +411,7 @@ class Http:
             "--proxy",
             metavar="URL|none",
             check=parsing.checked_proxy,
-            help="Proxy for all requests; none: no proxy. [default: as http_proxy and https_proxy say]",
+            help="Proxy for all requests, http, socks5 or socks5h (looks names up itself); none: no proxy. [default: as http_proxy and https_proxy say]",
         ),
     ] = ""
     interface: Annotated[

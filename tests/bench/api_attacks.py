@@ -3,7 +3,7 @@
     python -m tests.bench.api_attacks
 
 Every attack runs against a real daemon from one address of loopback, and again from 250; meanwhile ``/health`` and a
-request with the key are sent over new connections, every 50 ms for 3 s: how many were answered with 200, and how slowly.
+request with the key are sent over new connections, every 50 ms for 3 s: how many were answered 200, and how slowly.
 """
 
 from __future__ import annotations

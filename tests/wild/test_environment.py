@@ -89,3 +89,33 @@ def test_a_name_that_is_too_long_is_refused(shoal: Shoal, serve: Serve) -> None:
     done = shoal.run("get", "-o", "n" * 239, serve(FILE).url())
     assert done.code == 2
     assert "longer than 238 bytes" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        ("-n 10", b"error: at least 40 open files are needed: see ulimit -n"),
+        ("-f 100", b"error: files may not be as large"),
+    ],
+)
+def test_a_limit_that_is_too_small_is_named(shoal: Shoal, serve: Serve, limit: str, words: bytes) -> None:
+    done = run(shoal.folder, f"ulimit {limit}; $GET $URL", serve(FILE).url())
+    assert done.returncode == 2, done
+    assert done.stderr.startswith(words)
+    assert b"Traceback" not in done.stderr
+    assert os.listdir(shoal.folder) == []
+
+
+def test_a_limit_of_processes_is_named(shoal: Shoal, serve: Serve) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("the system limits no process of root")
+    done = run(shoal.folder, "ulimit -u 8; $GET $URL", serve(FILE).url())
+    assert (done.returncode, b"ulimit -u" in done.stderr) == (2, True), done
+
+
+def test_a_long_path_of_temporary_files_does_no_harm(shoal: Shoal, serve: Serve) -> None:
+    long = shoal.folder.parent / ("x" * 200)
+    long.mkdir()
+    done = run(shoal.folder, "$GET -o file.bin $URL", serve(FILE).url(), TMPDIR=str(long))
+    assert done.returncode == 0, done
+    assert (shoal.folder / "file.bin").read_bytes() == DATA

@@ -50,14 +50,16 @@ def connect(
     addresses.sort(key=lambda each: each[4][0] != known.get((host, port)))
     sock = _dial(addresses, f"the proxy {host}:{port}" if proxy else target.authority, until_s, options.interface)
     known[host, port] = sock.getpeername()[0]
-    if target.scheme == "http":
-        return PlainStream(sock)
     try:
-        if proxy:
+        if proxy and not proxy.is_http:
+            _socks_tunnel(sock, target, proxy, family_of(options), until_s)
+        elif proxy and target.scheme == "https":
             _tunnel(sock, target, proxy, user_agent, until_s)
     except BaseException:
         sock.close()
         raise
+    if target.scheme == "http":
+        return PlainStream(sock)
     from actors.sources.http import tls
 
     return tls.wrap(sock, target.host, timeout_s=max(0.1, until_s - time.monotonic()))
@@ -158,6 +160,15 @@ def _dial_fault(error: OSError | None, place: str) -> SourceFault:
         return SourceFault(FaultKind.CONNECT_TIMEOUT, f"{place} did not accept a connection in time")
     words = error.strerror if error and error.strerror else "no address"
     return SourceFault(FaultKind.REFUSED, f"cannot connect to {place}: {words}")
+
+
+def _socks_tunnel(sock: socket.socket, target: Target, proxy: Proxy, family: int, until_s: float) -> None:
+    from actors.sources.http import socks
+
+    host = target.host
+    if proxy.scheme == "socks5":  # which looks nothing up itself
+        host = str(_look_up(host, target.port, family)[0][4][0])
+    socks.open_tunnel(sock, host, target.port, proxy, until_s)
 
 
 def _tunnel(sock: socket.socket, target: Target, proxy: Proxy, user_agent: str, until_s: float) -> None:

@@ -96,7 +96,7 @@ class Exchange:
         ]
         if login := target.login or self._logins.login(target):
             fields.append(("Authorization", login))
-        through = proxy is not None and target.scheme == "http"
+        through = proxy is not None and proxy.is_http and target.scheme == "http"
         if proxy is not None and through and proxy.login:
             fields.append(("Proxy-Authorization", proxy.login))
         fields = request_fields(fields, self._settings.options, target, self._home)

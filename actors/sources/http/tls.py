@@ -5,19 +5,22 @@ import os
 import socket
 import ssl
 import time
+from typing import Final
 
 from actors.sources.http.settings import plain
 from actors.sources.reader import SLICE_S
 from actors.sources.socket_io import SEND_S_MAX, readable
 from protocol.model.faults import FaultKind, SourceFault
 
+STORES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
+
 
 def wrap(sock: socket.socket, host: str, *, timeout_s: float) -> "TlsStream":
     """Do the handshake with `host` and verify its certificate. The socket is closed when that fails."""
     # Ragged ends are recognised: an attacker in the middle must not be able to cut short a body that EOF ends.
-    context = _context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
-    sock.settimeout(timeout_s)
     try:
+        context = _context(*(os.environ.get(name, "") for name in STORES))
+        sock.settimeout(timeout_s)
         return TlsStream(context.wrap_socket(sock, server_hostname=host, suppress_ragged_eofs=False))
     except BaseException as error:
         sock.close()
@@ -27,9 +30,24 @@ def wrap(sock: socket.socket, host: str, *, timeout_s: float) -> "TlsStream":
 
 
 @functools.lru_cache(maxsize=4)
-def _context(_cert_file: str | None, _cert_dir: str | None) -> ssl.SSLContext:
-    """Return the system's trust store, shared by the threads of a process: loading it costs 20 ms."""
-    context = ssl.create_default_context()
+def _context(cert_file: str, cert_dir: str, *bundles: str) -> ssl.SSLContext:
+    """Return the trust store, shared by the threads of a process: loading it costs 20 ms.
+
+    All that the environment names is trusted, for OpenSSL, curl or requests; the system's own only where it names none.
+    """
+    more = [path for path in dict.fromkeys(bundles) if path and path != cert_file]
+    context = (
+        ssl.create_default_context()
+        if cert_file or cert_dir or not any(bundles)
+        else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    )
+    for path in more:
+        folder = os.path.isdir(path)
+        try:
+            context.load_verify_locations(None if folder else path, path if folder else None)
+        except OSError as error:
+            words = f"the certificates in {plain(path, 200)} cannot be read: {error.strerror or 'none there'}"
+            raise SourceFault(FaultKind.TLS_UNTRUSTED, words) from error
     context.set_alpn_protocols(["http/1.1"])
     return context
 

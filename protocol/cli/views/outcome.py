@@ -29,7 +29,7 @@ class ExitCode(IntEnum):
 MEANINGS: Final = {
     ExitCode.SEALED: "sealed: the file is complete under its name",
     ExitCode.OUR_FAULT: "our fault: a bug, please report it",
-    ExitCode.USAGE: "usage: the command cannot be understood",
+    ExitCode.USAGE: "usage: the command cannot be understood, or not run under these limits (ulimit)",
     ExitCode.NO_SOURCE: "no source can deliver (the same command goes on later)",
     ExitCode.DISAGREED: "content disagrees (checksum, sizes, sources)",
     ExitCode.DISK: "disk or folder: not writable, full, in use",
@@ -46,6 +46,7 @@ _OF_STATE: Final = {
     "disk": ExitCode.DISK,
     "interrupted": ExitCode.INTERRUPTED,
     "cancelled": ExitCode.CANCELLED,
+    "limited": ExitCode.USAGE,
     "failed": ExitCode.OUR_FAULT,
 }
 
@@ -128,6 +129,8 @@ def last_line(board: ProgressState, ended: JobEnded) -> str:
             return f"disk or folder: {_reason(ended)}{_goes_on(board)}"
         case "interrupted":
             return f"interrupted{_why(ended)}{_goes_on(board) or '; nothing was stored yet'}"
+        case "limited":
+            return f"error: {_reason(ended)}{_goes_on(board)}"
         case "cancelled":
             return f"cancelled{_goes_on(board)}"
         case _:

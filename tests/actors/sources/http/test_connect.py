@@ -119,7 +119,7 @@ def test_no_proxy_names_hosts_that_are_asked_directly(
     assert "proxy-authorization" not in server.fields(0)
 
 
-@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "https://127.0.0.1:1", "http://[x", "http://"])
+@pytest.mark.parametrize("proxy", ["socks4://127.0.0.1:1", "https://127.0.0.1:1", "http://[x", "http://"])
 def test_a_proxy_of_another_kind_is_said_to_be_unsupported(
     read: Read, monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:
