@@ -22,8 +22,9 @@ from typing import Final, Protocol, cast
 from actors.builders import processes
 from actors.core.supervision.process_policy import HealthPolicy, RestartPolicy
 from actors.runtime.process import ProcessSpec
-from actors.runtime.spawn import exhausted_words, server_failure
+from actors.runtime.spawn import server_failure
 from actors.runtime.supervisor import StartFailed, Supervisor
+from actors.runtime.system_limits import exhausted_words
 from protocol.cli.parsing import GetOptions
 from protocol.cli.views.base import make_view
 from protocol.cli.views.outcome import exit_code_of

@@ -26,8 +26,6 @@ PRELOADED: Final = (
     "actors.speed_watchdog",
 )
 """Modules of the child processes of a download; the forkserver loads them once for all."""
-FILES_MIN: Final = 40
-"""Open files that the front of a download from one source needs."""
 PRELOADED_SESSION: Final = ("actors.soulseek.network", "actors.soulseek.actor")
 """The same for commands that log in; aioslsk takes half a second to load."""
 
@@ -54,10 +52,12 @@ def run_command_line(**commands: Command) -> int:
 
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # until a command handles it itself
         modules = _preloaded(sys.argv[1:])
-        if modules and _allow_files() < FILES_MIN:
-            sys.stderr.write(f"error: at least {FILES_MIN} open files are needed: see ulimit -n\n")
-            return 2
         if modules:
+            from actors.runtime.system_limits import FILES_MIN, raise_open_files
+
+            if raise_open_files() < FILES_MIN:
+                sys.stderr.write(f"error: at least {FILES_MIN} open files are needed: see ulimit -n\n")
+                return 2
             # What this process and its children both need is loaded once, before the fork.
             import actors.runtime.supervisor  # noqa: F401
             import storage.shared_memory  # noqa: F401
@@ -71,26 +71,13 @@ def run_command_line(**commands: Command) -> int:
         sys.stderr.write("error: interrupted\n")
         return 130
     except (OSError, RuntimeError) as error:
-        from actors.runtime.spawn import exhausted_words
+        from actors.runtime.system_limits import exhausted_words
 
         if not (words := exhausted_words(error)):
             raise
         sys.stderr.write(f"error: {words}\n")
         return 2
     return 0
-
-
-def _allow_files() -> int:
-    """Raise the limit of open files as far as this process may, and return it."""
-    try:
-        import resource
-    except ImportError:  # no Unix
-        return FILES_MIN
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard == resource.RLIM_INFINITY or soft in (hard, resource.RLIM_INFINITY):
-        return FILES_MIN if soft == resource.RLIM_INFINITY else max(soft, 0)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
 
 
 def _open_standard_streams() -> None:

@@ -7,7 +7,7 @@ import re
 import threading
 from typing import Final
 
-from actors.runtime.spawn import exhausted_words
+from actors.runtime.system_limits import exhausted_words
 
 NOTICES: Final = "shoal"
 """Logger of the few lines that every operator of a daemon should read; they are not filtered by level."""

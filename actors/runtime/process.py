@@ -21,7 +21,7 @@ from typing import Any, Final, NoReturn
 
 from actors.runtime import log_setup
 from actors.runtime.message_bus import MessageBus
-from actors.runtime.spawn import LIMITED_EXIT, exhausted_words
+from actors.runtime.system_limits import LIMITED_EXIT, exhausted_words
 from protocol.messages import ProcessReady
 from protocol.messages.addresses import FRONT
 

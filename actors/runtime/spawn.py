@@ -5,7 +5,6 @@ fork, which would copy locks that threads hold.
 """
 
 import contextlib
-import errno
 import multiprocessing
 import multiprocessing.connection
 import multiprocessing.forkserver as stock
@@ -22,6 +21,7 @@ from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from actors.runtime.run_folder import use_for_multiprocessing
+from actors.runtime.system_limits import LIMITED, LIMITED_EXIT, exhausted_words
 
 if TYPE_CHECKING:
     from actors.runtime.process import ProcessStart
@@ -33,19 +33,6 @@ SERVER_S_MAX: Final = 15.0
 its modules may take it some seconds."""
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)  # the one that raises here is delivered last
 
-
-LIMITED_EXIT: Final = 71
-"""Exit code of a child process that the system refused something; EX_OSERR of sysexits.h."""
-_LIMITED: Final = "the system refuses more threads, processes or open files: see ulimit -u and ulimit -n"
-LIMITS: Final = (
-    (f"exited with code {LIMITED_EXIT}", _LIMITED),
-    (_LIMITED, _LIMITED),
-    ("can't start new thread", "the system refuses more threads: see ulimit -u"),
-    (os.strerror(errno.EAGAIN), "the system refuses more processes: see ulimit -u"),
-    (os.strerror(errno.EMFILE), "too few open files are allowed: see ulimit -n"),
-    (os.strerror(errno.EFBIG), "files may not be as large as this needs: see ulimit -f"),
-)
-"""What shows in a failure's text that a limit was reached, and the words for it."""
 
 # The forkserver is forked off this process early on, instead of started as a program of its own. A new interpreter
 # would load once more what this process has just loaded, and multiprocessing starts one more beside it, the resource
@@ -210,18 +197,9 @@ def server_failure() -> str:
         for _look in range(50):
             pid, status = os.waitpid(_server_pid(), os.WNOHANG) if _server_pid() > 0 else (-1, 0)
             if pid != 0:
-                return _LIMITED if os.waitstatus_to_exitcode(status) == LIMITED_EXIT else "the forkserver died"
+                return LIMITED if os.waitstatus_to_exitcode(status) == LIMITED_EXIT else "the forkserver died"
             time.sleep(0.01)  # its socket closes a moment before it ends
     return "the forkserver died"
-
-
-def exhausted_words(failure: object) -> str:
-    """Return which limit of the system a failure, or its text, is about, and what sets it; empty for other failures."""
-    text = str(failure)
-    for sign, words in LIMITS:
-        if sign in text:
-            return words
-    return ""
 
 
 def continue_server() -> None:
