@@ -93,6 +93,13 @@ def known_users(rng: random.Random) -> Scenario:
     return replace(users(rng, 8), priors=True)
 
 
+def advertised_users(rng: random.Random, count: int = 20) -> Scenario:
+    """Users who advertise their speed, right within a factor of two."""
+    plain = users(rng, count)
+    sources = tuple(replace(script, prior_error=2.0 ** rng.uniform(-1.0, 1.0)) for script in plain.sources)
+    return replace(plain, sources=sources, priors=True)
+
+
 def faulty_users(rng: random.Random) -> Scenario:
     """Eight, of whom one is silent, one leaves, one refuses offsets and one sends 2 KB/s."""
     plain = users(rng, 8)
@@ -155,6 +162,7 @@ NAMED: Final[dict[str, Callable[[random.Random], Scenario]]] = {
     "users20": lambda rng: users(rng, 20),
     "users100": lambda rng: users(rng, 100),
     "known_users": known_users,
+    "advertised_users": advertised_users,
     "faulty_users": faulty_users,
     "deserted": deserted,
     "small": small,

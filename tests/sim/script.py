@@ -31,7 +31,7 @@ class SourceScript:
     file and hangs up where its run stops. `reads_on`: without offsets, it may go on where the last body stands.
     `mark`: what a chunk is like where its file differs from the right one, `odd`: the byte ranges where it does.
     `peer`: a Soulseek user of this name, who sends when its turn has come: `queue_s` and `setup_s` after it was asked,
-    and `hop_s` after the turn was taken.
+    and `hop_s` after the turn was taken. `prior_error`: what is known of its rate before is wrong by this factor.
     """
 
     rate_bytes_s: float
@@ -62,6 +62,7 @@ class SourceScript:
     peer: str = ""
     queue_s: float = 0.0
     hop_s: float = 0.1
+    prior_error: float = 1.0
 
     @property
     def honest(self) -> bool:

@@ -156,7 +156,7 @@ class World:
             name=f"source-{number}",
             host=script.host or f"host-{number}",
             fallback_name="file.bin",
-            prior_rate_bytes_s=script.rate_bytes_s if self.scenario.priors else 0.0,
+            prior_rate_bytes_s=script.rate_bytes_s * script.prior_error if self.scenario.priors else 0.0,
             peer=script.peer,
             path="file.bin" if script.peer else "",
             size_bytes=self.scenario.size_bytes if script.peer and script.says_size else -1,

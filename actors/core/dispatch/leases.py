@@ -202,12 +202,17 @@ class Leases:
         self._extend_if_near(lease, source, now_s)
 
     def _extend_if_near(self, lease: Lease, source: Source, now_s: float) -> None:
-        tracker = self.tracker
-        if self.job.spec.mode != "swarm" or lease.draining or lease.stop not in tracker.free:
+        tracker, costly = self.tracker, source.traits.abort_is_costly
+        if self.job.spec.mode != "swarm" or lease.draining or lease.stop == tracker.total:
+            return
+        if lease.stop not in tracker.free and not costly:
             return
         estimate = estimate_lease(lease, source, 0.0, self.job.spec.chunk_size, now_s=now_s)
         if estimate.finish_s - now_s > max(EXTEND_AHEAD_S, 2 * source.traits.restart_cost_s):
             return
+        slow = place.overtaken(self._views.view(now_s), estimate) if costly else None
+        if slow is not None:
+            self._revoke(slow, now_s)
         stop = place.extension(self._views.view(now_s), estimate)
         if stop is not None:
             tracker.extend(lease, stop)

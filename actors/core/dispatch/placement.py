@@ -34,6 +34,7 @@ from actors.core.dispatch.placement_view import (
     is_open,
     lead_in_chunks,
     lease_ending_at,
+    small_bytes,
     start_cost_s,
 )
 from actors.core.dispatch.sources import Source
@@ -52,6 +53,13 @@ EXTENSION_S_MAX: Final = 4.0
 """A lease whose stop is costly is extended by this much at a time. Moving its end again costs nothing, and while few
 rates are known the common finish time is far off."""
 EXTENSION_S_MIN: Final = 2.0
+"""And by at least this much, so that its worker never waits for the next extension."""
+CROSSED_S_MAX: Final = 3.0
+"""Stored chunks are read again for this long at most where that spares a stop; a new start takes about as long."""
+OVERTAKEN_FASTER: Final = 3.0
+"""A lease is taken over by one this many times as fast."""
+TAIL_FASTER: Final = 2.0
+"""A small tail is taken only by a source this many times as fast: else it costs a stop and saves a blink."""
 GAPS_MAX: Final = 4
 VICTIMS_MAX: Final = 8
 """Only leases that finish last are worth shortening; looking at more would make a step long and gain nothing."""
@@ -153,14 +161,50 @@ def place(mode: str, view: PlacementView, source: Source) -> Placement | None:
 def extension(view: PlacementView, estimate: LeaseEstimate) -> int | None:
     """Return how far a lease that touches free chunks should go on, or None when its end is well placed."""
     lease = estimate.lease
-    gap = view.tracker.free.range_at(lease.stop)
+    gap = gap_ahead(view, estimate)
     if gap is None or lease.shared or lease.rival is not None or estimate.rate_bytes_s <= 0:
         return None
     more = claim_bytes(view, estimate)
     if view.sources[lease.source].traits.abort_is_costly:
         more = min(more, EXTENSION_S_MAX * estimate.rate_bytes_s)
     more = max(more, EXTENSION_S_MIN * estimate.rate_bytes_s)
-    return min(gap[1], lease.stop + max(1, math.ceil(more / view.chunk_size)))
+    return min(gap[1], max(lease.stop, gap[0]) + max(1, math.ceil(more / view.chunk_size)))
+
+
+def gap_ahead(view: PlacementView, estimate: LeaseEstimate) -> ChunkRange | None:
+    """Return the free chunks that a lease can be extended into: right behind it, or behind a few stored ones.
+
+    Where a new start costs a stop, to read some chunks that are there already costs less.
+    """
+    tracker, stop = view.tracker, estimate.lease.stop
+    gap = tracker.free.range_at(stop)
+    if gap is not None or not view.sources[estimate.lease.source].traits.abort_is_costly:
+        return gap
+    stored = tracker.stored.range_at(stop)
+    if stored is None or (stored[1] - stop) * view.chunk_size > CROSSED_S_MAX * estimate.rate_bytes_s:
+        return None
+    return tracker.free.range_at(stored[1])
+
+
+def overtaken(view: PlacementView, estimate: LeaseEstimate) -> Lease | None:
+    """Return the lease right ahead that this one should take over: much slower, and late.
+
+    Its source would need a stop of another for its tail. It is stopped a little earlier than it would be anyway.
+    """
+    lease = estimate.lease
+    if not view.sources[lease.source].traits.abort_is_costly or lease.rival is not None:
+        return None
+    for ahead in view.tracker.leases.values():
+        if ahead.first == lease.stop and ahead.rival is None and ahead is not lease and is_open(view, ahead):
+            if not view.sources[ahead.source].traits.abort_is_costly or ahead.rate_bytes_s <= 0:
+                return None
+            until_s = view.rates.finish_with(0.0, 0.0, now_s=view.now_s) - view.now_s
+            slow = estimate_now(view, ahead)
+            crossed_bytes = (ahead.next - ahead.first) * view.chunk_size
+            late = slow.finish_s - view.now_s > LATE_SHARE * until_s
+            faster = estimate.rate_bytes_s > OVERTAKEN_FASTER * slow.rate_bytes_s
+            return ahead if late and faster and crossed_bytes <= CROSSED_S_MAX * estimate.rate_bytes_s else None
+    return None
 
 
 def _from_free(view: PlacementView, source: Source) -> FreeRange | None:
@@ -304,9 +348,17 @@ def _cut_point(view: PlacementView, source: Source, estimate: LeaseEstimate, *, 
     if first >= estimate.lease.stop or rate <= 0:
         return first if first < estimate.lease.stop else None
     moved = (estimate.lease.stop - first) * view.chunk_size
+    if _not_worth_a_stop(view, source, estimate, moved):
+        return None
     mine_s = view.now_s + start_cost_s(view, source, first) + moved / rate
     theirs_s = estimate.finish_s - moved / max(estimate.rate_bytes_s, 1.0)
     return first if estimate.finish_s - max(mine_s, theirs_s) >= _gain_min_s(view, source, estimate) else None
+
+
+def _not_worth_a_stop(view: PlacementView, source: Source, estimate: LeaseEstimate, moved_bytes: int) -> bool:
+    """Return whether this is too small a part of a lease for a source that is not much faster."""
+    slow = expected_rate(view, source) < TAIL_FASTER * estimate.rate_bytes_s
+    return slow and stop_cost.costly(source) and moved_bytes < small_bytes(view, source)
 
 
 def _cut_chunks(view: PlacementView, source: Source, estimate: LeaseEstimate, *, late_only: bool) -> int:
@@ -394,7 +446,7 @@ def _gains(view: PlacementView, source: Source, estimate: LeaseEstimate) -> bool
     """Return whether this source would have all that is open of a lease clearly before the one that holds it."""
     lease, left_s = estimate.lease, estimate.finish_s - view.now_s
     rate = expected_rate(view, source)
-    if rate <= 0:
+    if rate <= 0 or _not_worth_a_stop(view, source, estimate, lease.open_chunks * view.chunk_size):
         return False
     mine_s = start_cost_s(view, source, lease.next) + lease.open_chunks * view.chunk_size / rate
     return mine_s + _gain_min_s(view, source, estimate) + GAIN_MIN_SHARE * left_s < left_s

@@ -28,9 +28,10 @@ UNMEASURED_BYTES_S: Final = 1e6
 """Rate of a lead-in before anything is measured: the least bad guess."""
 HOPELESS_S: Final = 60.0
 """A protected lease that needs longer may be duplicated in the end."""
-MEASURING_SHARE_COSTLY: Final = 10
-SMALL_SHARE: Final = 0.3
-"""A lease of less than this share of a measuring one is not worth a start of a source whose aborts are costly."""
+SMALL_SHARE: Final = 0.13
+SMALL_FIRST_SHARE: Final = 0.03
+"""A lease of less than this share of a mean source's part is not worth one more start of a source whose aborts are
+costly. Its first one may be smaller: it was not stopped yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,12 +115,13 @@ class PlacementViewCache:
 
 
 def _small_bytes(opened_bytes: int, counts: SourceCounts) -> float:
-    return SMALL_SHARE * opened_bytes / (MEASURING_SHARE_COSTLY * counts.source_count)
+    return SMALL_SHARE * opened_bytes / counts.source_count
 
 
-def small_bytes(view: PlacementView) -> float:
+def small_bytes(view: PlacementView, source: Source) -> float:
     """Return the size below which a lease is not worth one more start where another goes on into it."""
-    return _small_bytes(view.opened_chunks * view.chunk_size, view.counts)
+    share = SMALL_SHARE if source.leases else SMALL_FIRST_SHARE
+    return share * view.opened_chunks * view.chunk_size / view.counts.source_count
 
 
 def lead_in_chunks(source: Source, first: int) -> int:

@@ -13,7 +13,6 @@ import math
 from typing import Final
 
 from actors.core.dispatch.placement_view import (
-    MEASURING_SHARE_COSTLY,
     PlacementView,
     could_bytes,
     lease_ending_at,
@@ -23,6 +22,7 @@ from actors.core.dispatch.sources import Source
 from protocol.messages import StartJob
 
 MEASURING_SHARE: Final = 16
+MEASURING_SHARE_COSTLY: Final = 10
 """The first, measuring leases of all sources together take 1/16 of the file; where aborts are costly, 1/10."""
 SHORT_SHARE: Final = 0.3
 """A costly lease that takes less of what its source could send until the common finish time is wasted."""
@@ -76,7 +76,7 @@ def too_short(view: PlacementView, source: Source, first: int, stop: int, *, sha
 
 def left_to_neighbour(view: PlacementView, source: Source, first: int, stop: int) -> bool:
     """Return whether free chunks are better left to the faster lease that touches them and goes on without a stop."""
-    if not costly(source) or not view.budgets_bind or (stop - first) * view.chunk_size >= small_bytes(view):
+    if not costly(source) or not view.budgets_bind or (stop - first) * view.chunk_size >= small_bytes(view, source):
         return False
     gap = view.tracker.free.range_at(first)
     neighbour = lease_ending_at(view, gap[0]) if gap is not None else None

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from actors.core.dispatch.dispatcher import DispatchState
-from protocol.messages import EnqueueFile, Ticked
+from protocol.messages import EnqueueFile, LeaseExtended, LeaseRevoked, Ticked
 from tests.actors.core.dispatch.boards import NOW_S, add, as_peer, board, drawn, lease_of
 from tests.actors.core.dispatch.queued_users import of, told, turn
 from tests.actors.core.dispatch.replies import measured
@@ -126,3 +126,56 @@ def test_a_user_without_a_stop_left_does_not_fight_while_another_is_free_soon() 
     """a needs minutes for its last chunks. c may still be stopped and is done in ten seconds; without it b is asked."""
     assert not comes(ridden("#" * 20 + "aaaa" + "cccccccccc##", a=0.02, c=1.0), "b", 1.0, stops=3)
     assert comes(ridden("#" * 20 + "aaaa" + "#" * 12, a=0.02), "b", 1.0, stops=3)
+
+
+def near_its_end(picture: str, **rates: float) -> tuple[DispatchState, list[int], list[int]]:
+    """A board of users on which a is about to end. The ends it was extended to and the sources that were stopped."""
+    state = ridden(picture, **rates)
+    lease = lease_of(state, "a")
+    posts = state.handle(measured(0, lease.id, lease.open_chunks - 0.5, rates["a"]), now_s=NOW_S)
+    assert state.leases is not None
+    state.leases.tracker.check()
+    return state, [post.stop for post in of(posts, LeaseExtended)], [post.source for post in of(posts, LeaseRevoked)]
+
+
+def test_a_users_lease_takes_over_a_much_slower_one_ahead_that_would_be_late() -> None:
+    """Its tail would cost a stop of another; b is hung up on a little sooner than it would be anyway."""
+    state, extended, stopped = near_its_end("aaaabbbbbbbb" + "c" * 40, a=2.0, b=0.02, c=4.0)
+    assert stopped == [1]
+    assert len(extended) == 1
+    assert extended[0] > 4
+    assert "b" not in drawn(state)
+
+
+@pytest.mark.parametrize(("rate", "chunks"), [(0.9, 40), (0.3, 1)], ids=["late, not much slower", "slow, not late"])
+def test_a_lease_ahead_that_is_not_both_late_and_much_slower_keeps_what_it_has(rate: float, chunks: int) -> None:
+    _, extended, stopped = near_its_end("aaaa" + "b" * chunks + "c" * 40, a=2.0, b=rate, c=1.0)
+    assert not extended
+    assert not stopped
+
+
+def test_a_users_lease_goes_on_over_a_few_stored_chunks_without_a_stop() -> None:
+    state, extended, _ = near_its_end("aaaa##......", a=2.0)
+    assert len(extended) == 1
+    assert extended[0] > 6
+    assert drawn(state).startswith("aaaa##a")
+
+
+def test_more_stored_chunks_than_a_new_start_costs_are_not_read_again() -> None:
+    _, extended, _ = near_its_end("aaaa" + "#" * 8 + "......", a=2.0)
+    assert not extended
+
+
+def test_a_mirrors_lease_reads_nothing_again_for_its_new_start_costs_no_stop() -> None:
+    state = board("aaaa##......", rates={"a": 2.0})
+    posts = state.handle(measured(0, lease_of(state, "a").id, 3.5, 2.0), now_s=NOW_S)
+    assert not of(posts, LeaseExtended)
+
+
+@pytest.mark.parametrize(("rate", "asked"), [(0.07, False), (0.2, True)])
+def test_a_small_late_tail_is_left_to_its_source_unless_a_much_faster_one_takes_it(rate: float, asked: bool) -> None:
+    state = ridden("aa" + "c" * 58, a=0.05, c=4.0)
+    source = add(state, "b", rate)
+    as_peer(state, "b")
+    source.leases = 1
+    assert bool(of(told(state, Ticked()), EnqueueFile)) is asked
