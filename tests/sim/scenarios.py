@@ -100,6 +100,14 @@ def advertised_users(rng: random.Random, count: int = 20) -> Scenario:
     return replace(plain, sources=sources, priors=True)
 
 
+def small_users(rng: random.Random) -> Scenario:
+    """Four users whose rates are known, and a file that the best of them has within seconds: no stop is worth it."""
+    sizes, spread = rng.choice((3, 10, 25)), rng.choice((1.0, 4.0, 50.0))
+    rates = [3 * MB / spread ** (number / 3) for number in range(4)]
+    sources = tuple(user_source(rng, number, rate) for number, rate in enumerate(rates))
+    return Scenario(sources=sources, size_bytes=sizes * MB, priors=True)
+
+
 def faulty_users(rng: random.Random) -> Scenario:
     """Eight, of whom one is silent, one leaves, one refuses offsets and one sends 2 KB/s."""
     plain = users(rng, 8)
@@ -163,6 +171,7 @@ NAMED: Final[dict[str, Callable[[random.Random], Scenario]]] = {
     "users100": lambda rng: users(rng, 100),
     "known_users": known_users,
     "advertised_users": advertised_users,
+    "small_users": small_users,
     "faulty_users": faulty_users,
     "deserted": deserted,
     "small": small,

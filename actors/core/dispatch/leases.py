@@ -7,8 +7,8 @@ lease is busy with exactly that lease; a worker that was stopped stays busy unti
 from collections.abc import Iterable
 from typing import Final, assert_never
 
+from actors.core.dispatch import gate, stop_cost
 from actors.core.dispatch import placement as place
-from actors.core.dispatch import stop_cost
 from actors.core.dispatch.checks import Check
 from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
 from actors.core.dispatch.content import ContentChecks
@@ -49,6 +49,7 @@ from protocol.messages import (
 from protocol.messages.addresses import ASSEMBLER, PEER_HISTORY, dispatcher_address
 from protocol.model.chunk_ranges import RangeSet
 from protocol.model.faults import FaultKind
+from protocol.model.limits import PATIENCE_S
 
 LEASE_S_MAX: Final = 20.0
 """A lease without any report for this long has expired: no lease trusts delivery."""
@@ -88,6 +89,8 @@ class Leases:
         self._failures = failures
         self._remote_queue = remote_queue
         self._views = PlacementViewCache(job, tracker, sources)
+        self.patience_s = PATIENCE_S  # 0: no gate
+        self._gate_open = False
         self._idle = set(sources)
         self._expired_s = 0.0
 
@@ -391,8 +394,12 @@ class Leases:
         for source in ready:
             if self._serve_check(source, now_s, urgent=True):
                 continue
-            placement = place.place(self.job.spec.mode, self._views.view(now_s), source)
-            if placement is None and self._serve_check(source, now_s, urgent=False):
+            passed = self._pass_gate(source, now_s)
+            if passed is gate.Decision.HOLD:
+                continue
+            shut = passed is gate.Decision.SHUT
+            placement = None if shut else place.place(self.job.spec.mode, self._views.view(now_s), source)
+            if placement is None and not shut and self._serve_check(source, now_s, urgent=False):
                 continue
             if placement is None and source.budget_spent and not self._views.view(now_s).budgets_bind:
                 self._remote_queue.dequeue(source)
@@ -408,10 +415,48 @@ class Leases:
                 if served == SERVED_PER_STEP:
                     self._out.post(dispatcher_address(self.job.job), Ticked())
                     return
-            elif not self.tracker.complete and (
-                self.job.spec.mode != "swarm" or (source.traits.offset_ok and not self.tracker.free and not source.peer)
+            elif (
+                not shut
+                and not self.tracker.complete
+                and (
+                    self.job.spec.mode != "swarm"
+                    or (source.traits.offset_ok and not self.tracker.free and not source.peer)
+                )
             ):
                 return  # what the fastest cannot better, no other can
+
+    def _pass_gate(self, source: Source, now_s: float) -> gate.Decision:
+        """Decide whether a source whose aborts are costly may be disturbed, see `gate`."""
+        gated = source.traits.abort_is_costly and self.job.spec.mode == "swarm" and self.patience_s > 0
+        if not gated or self._gate_open or self.size_bytes < 0:
+            return gate.Decision.JOIN
+        left_bytes, users, free_bytes_s = self._outlook(now_s)
+        self._gate_open = gate.opens(gate.forecast(left_bytes, list(users.values()), free_bytes_s), self.patience_s)
+        if self._gate_open:
+            return gate.Decision.JOIN
+        return gate.decide(
+            left_bytes,
+            list(users.values()),
+            users.get(source.id, gate.User(source.rate_bytes_s, sends=False)),
+            free_bytes_s=free_bytes_s,
+            patience_s=self.patience_s,
+            held_s=now_s - source.offered_s if source.ticket >= 0 else 0.0,
+        )
+
+    def _outlook(self, now_s: float) -> tuple[float, dict[int, gate.User], float]:
+        """Return the bytes left, the users that could be disturbed, and what all other sources send together."""
+        sending = {each.lease.source: each for each in self._views.view(now_s).rates.estimates}
+        users = {
+            source.id: gate.User(
+                source.rate_bytes_s,
+                sends=source.id in sending,
+                measured=source.id in sending and sending[source.id].lease.rate_bytes_s > 0,
+            )
+            for source in self.sources.values()
+            if source.traits.abort_is_costly and (source.id in sending or (source.usable and not source.budget_spent))
+        }
+        free_bytes_s = sum(each.rate_bytes_s for number, each in sending.items() if number not in users)
+        return self._views.view(now_s).rates.left_bytes, users, free_bytes_s
 
     def _serve_check(self, source: Source, now_s: float, *, urgent: bool) -> bool:
         """Let a source read one stored chunk once more, where that proves something."""

@@ -106,7 +106,7 @@ class RemoteQueue:
         if source is None or not source.enqueued or source.busy is not None:
             self._out.post(SESSION, DeclineUpload(job=self._job.job, source=message.source, ticket=message.ticket))
             return None
-        source.ticket = message.ticket
+        source.ticket, source.offered_s = message.ticket, now_s
         source.queue_place = max(source.queue_place, 0)
         known = size_bytes if size_bytes >= 0 else source.size_bytes
         not_said = message.size_bytes < 0 or (message.size_bytes == 0 and known > 0)

@@ -87,7 +87,8 @@ class Source:
     enqueued: bool = False  # a place in its queue is requested or ours, since `enqueued_s`
     enqueued_s: float = 0.0
     queue_place: int = -1  # as reported; 0: it has us and does not say where, -1: no report yet
-    ticket: int = -1  # of the upload it offers, -1 without an offer
+    ticket: int = -1  # of the upload it offers since `offered_s`, -1 without an offer
+    offered_s: float = 0.0
     stops_before: int = 0  # of this day, in other jobs
     budget_spent: bool = False  # see `stop_cost.update_stop_budget`
     budget_spent_today: bool = False
