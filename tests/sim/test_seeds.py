@@ -194,6 +194,12 @@ def test_users_always_give_the_whole_file_and_no_rule_is_broken(kind: str, first
         assert play(kind, seed).state == "sealed"
 
 
+def test_no_user_is_stopped_for_a_file_that_the_best_of_them_has_within_seconds() -> None:
+    outcomes = [play("small_users", seed) for seed in range(12)]
+    assert {outcome.state for outcome in outcomes} == {"sealed"}
+    assert max(outcome.stops_max for outcome in outcomes) == 0
+
+
 @pytest.mark.long
 def test_three_hundred_slow_mirrors_are_used_well() -> None:
     # Of 0.94 the checks of content take three hundredths: 300 slow sources have to be tied, a chunk each.

@@ -107,6 +107,13 @@ class ChunkTracker:
         self.free.discard(lease.stop, stop)
         lease.stop = stop
 
+    def shrink(self, lease: Lease, stop: int) -> None:
+        """Free the tail of a lease from `stop` on."""
+        assert lease.next < stop < lease.stop
+        assert lease.rival is None
+        self._give_back(lease, stop)
+        lease.stop = stop
+
     def drain(self, lease: Lease, handed_stop: int) -> None:
         """End the transfer: chunks before `handed_stop` are still coming, the rest is free again."""
         if lease.rival is not None:  # the rival holds the same range; what still comes in cuts it short

@@ -27,7 +27,7 @@ HOLD_S_MAX: Final = 3.0
 
 @unique
 class Decision(Enum):
-    """What is done with a user that could be given a lease."""
+    """Decision on a user that could be given a lease."""
 
     JOIN = "join"
     HOLD = "hold"
@@ -89,10 +89,16 @@ def opens(predicted: Forecast, patience_s: float) -> bool:
 def decide(
     left_bytes: float, users: list[User], candidate: User, *, free_bytes_s: float, patience_s: float, held_s: float
 ) -> Decision:
-    """Decide on one candidate while the gate is not open. `held_s`: since when its upload is offered."""
+    """Decide on one candidate while the gate is not open. `held_s`: since when its upload is offered.
+
+    The first to grant is taken, unless a user known to be much faster will probably grant in a moment.
+    """
     senders = [user for user in users if user.sends]
     if not senders and free_bytes_s <= 0:
-        return Decision.JOIN
+        best = max((user.rate_bytes_s for user in users), default=0.0)
+        rate = candidate.rate_bytes_s
+        late = 0 < rate < best and left_bytes / rate > left_bytes / best + HOLD_S_MAX
+        return Decision.HOLD if late and held_s < HOLD_S_MAX else Decision.JOIN
     guess = guess_bytes_s(users)
     now = free_bytes_s + sum(user.rate_bytes_s or guess for user in senders)
     before_s, more = left_bytes / now, candidate.rate_bytes_s or guess

@@ -398,7 +398,7 @@ class Leases:
             if passed is gate.Decision.HOLD:
                 continue
             shut = passed is gate.Decision.SHUT
-            placement = None if shut else place.place(self.job.spec.mode, self._views.view(now_s), source)
+            placement = None if shut else self._place(source, now_s)
             if placement is None and not shut and self._serve_check(source, now_s, urgent=False):
                 continue
             if placement is None and source.budget_spent and not self._views.view(now_s).budgets_bind:
@@ -433,6 +433,7 @@ class Leases:
         left_bytes, users, free_bytes_s = self._outlook(now_s)
         self._gate_open = gate.opens(gate.forecast(left_bytes, list(users.values()), free_bytes_s), self.patience_s)
         if self._gate_open:
+            self._share_out(now_s)
             return gate.Decision.JOIN
         return gate.decide(
             left_bytes,
@@ -442,6 +443,28 @@ class Leases:
             patience_s=self.patience_s,
             held_s=now_s - source.offered_s if source.ticket >= 0 else 0.0,
         )
+
+    def _place(self, source: Source, now_s: float) -> place.Placement | None:
+        """Place by the mode's rule; while the gate is shut, a user that sends alone gets the largest gap whole."""
+        alone = not any(not lease.draining for lease in self.tracker.leases.values()) and self.tracker.free
+        gated = source.traits.abort_is_costly and source.traits.offset_ok and self.job.spec.mode == "swarm"
+        if gated and alone and not self._gate_open and self.patience_s > 0 and self.size_bytes >= 0:
+            return place.FreeRange(*max(self.tracker.free, key=lambda gap: gap[1] - gap[0]))
+        return place.place(self.job.spec.mode, self._views.view(now_s), source)
+
+    def _share_out(self, now_s: float) -> None:
+        """Free what users hold beyond the next seconds: the gate has opened, from now on all share the file."""
+        view = self._views.view(now_s)
+        for lease in list(self.tracker.leases.values()):
+            if lease.draining or lease.rival is not None or not self.sources[lease.source].traits.abort_is_costly:
+                continue
+            estimate = estimate_lease(lease, self.sources[lease.source], 0.0, self.job.spec.chunk_size, now_s=now_s)
+            ahead_bytes = max(place.EXTENSION_S_MAX * estimate.rate_bytes_s, view.chunk_size)
+            stop = max(int((estimate.position_bytes + ahead_bytes) // view.chunk_size) + 1, lease.next + 1)
+            if stop < lease.stop:
+                self.tracker.shrink(lease, stop)
+                self._trim(lease)
+        self._views.changed()
 
     def _outlook(self, now_s: float) -> tuple[float, dict[int, gate.User], float]:
         """Return the bytes left, the users that could be disturbed, and what all other sources send together."""
@@ -456,7 +479,10 @@ class Leases:
             if source.traits.abort_is_costly and (source.id in sending or (source.usable and not source.budget_spent))
         }
         free_bytes_s = sum(each.rate_bytes_s for number, each in sending.items() if number not in users)
-        return self._views.view(now_s).rates.left_bytes, users, free_bytes_s
+        left_bytes = self.tracker.free.count * self.job.spec.chunk_size + sum(
+            each.left_bytes for each in sending.values() if each.lease.rival is None or each.lease.rival > each.lease.id
+        )
+        return left_bytes, users, free_bytes_s
 
     def _serve_check(self, source: Source, now_s: float, *, urgent: bool) -> bool:
         """Let a source read one stored chunk once more, where that proves something."""

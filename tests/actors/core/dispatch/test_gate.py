@@ -49,6 +49,17 @@ def test_the_first_to_grant_is_always_taken() -> None:
     assert decision(1, user(9), candidate=user()) is Decision.JOIN, "another is known, but does not send"
 
 
+def test_the_only_one_is_taken_though_its_stops_are_spent() -> None:
+    assert decide(MIB, [], user(1), free_bytes_s=0, patience_s=15, held_s=0) is Decision.JOIN
+
+
+def test_a_slow_user_waits_a_moment_for_one_that_is_known_to_be_much_faster() -> None:
+    assert decision(25, user(8), candidate=user(0.5)) is Decision.HOLD
+    assert decision(25, user(8), candidate=user(0.5), held_s=HOLD_S_MAX) is Decision.JOIN
+    assert decision(25, user(8), candidate=user(7)) is Decision.JOIN, "it is nearly as fast"
+    assert decision(25, user(8), candidate=user()) is Decision.JOIN, "it may be faster still"
+
+
 def test_beside_mirrors_a_user_must_gain_something_too() -> None:
     assert decision(10, candidate=user(1), free=5) is Decision.SHUT
     assert decision(1000, candidate=user(5), free=5) is Decision.JOIN
