@@ -19,7 +19,7 @@ from protocol.cli.parsing import DemoOptions, GetOptions
 from protocol.cli.views.base import make_view
 from protocol.cli.views.outcome import ExitCode, exit_code_of
 from protocol.config.settings import Account
-from protocol.model.job_spec import JobSpec
+from protocol.model.job_spec import JobSpec, TransferPolicy
 
 MEGABYTE = 1_000_000
 CONTENT = Content(64 << 20, seed=2022)
@@ -113,7 +113,9 @@ def demo_users(options: DemoOptions, folder: str, leaving: ExitStack) -> tuple[G
         bind_host="127.0.0.1",
         sharing=False,
     )
-    wanted = _demo_options(options, JobSpec(folder=folder, term=network.term, size_bytes=CONTENT.size), account=account)
+    patience = TransferPolicy(patience_s=0.0)  # the swarm is to be seen though the file is small
+    spec = JobSpec(folder=folder, term=network.term, size_bytes=CONTENT.size, policy=patience)
+    wanted = _demo_options(options, spec, account=account)
     return wanted, CONTENT.sha256
 
 

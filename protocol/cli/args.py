@@ -30,7 +30,7 @@ from protocol.model.job_spec import (
     JobSpec,
     TransferPolicy,
 )
-from protocol.model.limits import EXISTING, HEX_DIGITS, MODES, SYNCS
+from protocol.model.limits import EXISTING, HEX_DIGITS, MODES, PATIENCE_S, SYNCS
 
 
 def _typed(check: Callable[[str], Any]) -> Callable[[Any], Any]:
@@ -302,6 +302,16 @@ class Transfer:
     failures_max: Annotated[
         int, count("--retries", parsing.RETRIES_MAX, "Failures of a source in a row before it rests.")
     ] = FAILURES_MAX
+    patience_s: Annotated[
+        float,
+        option(
+            "--patience",
+            metavar="SECONDS",
+            check=parsing.checked_patience,
+            help="A further Soulseek user is disturbed only if that saves this long, and a quarter of what is left; "
+            "0: any is. [default: 15]",
+        ),
+    ] = PATIENCE_S
     memory_limit: Annotated[
         int,
         option(

@@ -374,6 +374,11 @@ def checked_seconds(option: str, word: str) -> float:
     return _time(option, word, 86400)
 
 
+def checked_patience(word: str) -> float:
+    """Seconds, at most a day, or 0."""
+    return 0.0 if word.strip() in ("0", "0s") else _time("--patience", word, 86400)
+
+
 def checked_timeout(option: str, word: str) -> float:
     """Seconds, at most two minutes: a process whose worker waits longer is taken for dead."""
     return _time(option, word, TIMEOUT_S_MAX)

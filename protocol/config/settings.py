@@ -47,7 +47,7 @@ from protocol.model.job_spec import (
     STALL_TIMEOUT_S,
     TIMEOUT_S,
 )
-from protocol.model.limits import STOPS_PER_DAY, STOPS_PER_JOB
+from protocol.model.limits import PATIENCE_S, STOPS_PER_DAY, STOPS_PER_JOB
 
 READ_ONLY: Final = "ReadOnly"
 READ_WRITE: Final = "ReadWrite"
@@ -112,6 +112,9 @@ class Account:
         STOPS_PER_JOB
     )
     stops_per_day: Annotated[int, Meta(ge=0, le=1000), Key("... and in a day.")] = STOPS_PER_DAY
+    patience_s: Annotated[
+        float, Meta(ge=0, le=86400), Key("A further user is disturbed if that saves this long; 0: any is.")
+    ] = PATIENCE_S
     notes: tuple[str, ...] = ()
 
 
@@ -285,6 +288,11 @@ class GetSettings:
     failures_max: Annotated[
         int, Meta(ge=1, le=1000), Key("Failures of a source in a row before it rests.", name="retries")
     ] = FAILURES_MAX
+    patience_s: Annotated[
+        float,
+        Meta(ge=0, le=86400),
+        Key("A further user is disturbed if it saves this long; 0: any is.", name="patience"),
+    ] = PATIENCE_S
     headers: Annotated[
         tuple[Word, ...], _list(50, "fields"), Key("Request fields, Name: value.", S, name="header")
     ] = ()

@@ -34,6 +34,8 @@ class JobProgressed(Message, tag=45):
     """Until the common finish time; -1 when it cannot be estimated."""
     reason: str = ""
     """Why nothing comes, in state ``paused`` (by the disk) or ``waiting`` (for sources)."""
+    estimate: str = ""
+    """Time left as it goes now and with all users, which decides whether more of them are disturbed; in words."""
 
 
 class SourceProgressed(SourceReport, Message, tag=46):

@@ -6,7 +6,7 @@ a new setting is one field here, the option or key that sets it, and the decisio
 
 from typing import Final
 
-from protocol.model.limits import STOPS_PER_DAY, STOPS_PER_JOB
+from protocol.model.limits import PATIENCE_S, STOPS_PER_DAY, STOPS_PER_JOB
 from protocol.model.value import Value
 
 CHUNK_SIZE: Final = 128 * 1024
@@ -38,6 +38,8 @@ class TransferPolicy(Value):
     """How often one Soulseek user's transfer may be aborted, for this file ..."""
     stops_per_day: int = STOPS_PER_DAY
     """... and in a day."""
+    patience_s: float = PATIENCE_S
+    """Seconds, beside a quarter of what is left, that disturbing one more user must save; 0: any may be disturbed."""
 
     def configured(self, *tables: object) -> "TransferPolicy":
         """Return the policy with what these tables of the configuration say; their fields are called like its own."""

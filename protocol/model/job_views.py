@@ -27,6 +27,8 @@ class JobView(JobRecord):
     phase: str
     """Activity of an active job: ``searching``, ``opening``, ``verifying``, ``riding``, ``paused`` (its disk),
     ``waiting`` (for sources) or ``sealing``; empty in other states."""
+    estimate: str = ""
+    """Time left as it goes now and with all users, which decides whether more of them are disturbed; empty without."""
     rate_bytes_s: float
     left_s: float
     """-1 when it cannot be estimated."""
@@ -122,7 +124,8 @@ class Bottleneck(Value):
     """One thing that holds a job back. `text` is a sentence.
 
     `kind`: ``queue`` (too many active), ``paused``, ``sources``, ``places`` (in peers' queues), ``one source``,
-    ``budget`` (of stops), ``limit``, ``disk``, ``login``, ``search``, ``peers`` (as fast as they are), ``ended``.
+    ``budget`` (of stops), ``limit``, ``disk``, ``login``, ``search``, ``peers`` (as fast as they are),
+    ``users`` (whether more of them are disturbed), ``ended``.
     """
 
     kind: str

@@ -1,28 +1,49 @@
 """Gate before users: whether disturbing one more Soulseek user is worth what it is predicted to gain.
 
-An aborted transfer is a failed upload in a stranger's list. So the file comes from the user that grants first, until
-the prediction says that a second one saves enough time: `patience_s` seconds and `GAIN_SHARE` of what is left. Once all
-of them together beat the best single one by that much, the gate is open for the rest of the job (the swarm). Before
-that one user at a time is let in, and an offered upload is held while nothing is known of the one that sends.
+An aborted transfer is a failed upload in a stranger's list. So the file comes whole from the user that grants first,
+measured while it streams, until the prediction says that more of them save enough: `patience_s` seconds and
+`GAIN_SHARE` of what is left. Once all of them together beat the best single one by that much the gate is open for the
+rest of the job (the swarm). Before that users are let in one at a time, and offered uploads are held while the rate of
+one that sends is not known yet. Sources that cost nothing to stop have no gate.
 
-Nothing is known of most users. One without a measurement counts like the mean of a prior and of those that have one;
-the best of several unknown users is probably some times as fast. Sources that cost nothing to stop have no gate. Pure.
+Nothing is known of most users. One without a measurement counts like a prior, moved a little by those that have one;
+the best of several unknown users is probably some times as fast. The first to grant is no choice of ours: where it
+turns out slow, a single stop may correct that for less (`FIRST_SHARE`). The newcomer then begins right ahead of it, so
+that the better of the two goes on to the end of the file and the other ends: one stop, whichever it is.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Final
 
+from actors.core.dispatch.chunk_tracker import ChunkTracker
+from actors.core.dispatch.finish_time import LeaseEstimate
+from actors.core.dispatch.placement import FreeRange, Placement, Tail, place
+from actors.core.dispatch.placement_view import PlacementView, PlacementViewCache, is_open
+from actors.core.dispatch.sources import Source
+from protocol.messages import StartJob
+from protocol.model.units import show_time
+
 GAIN_SHARE: Final = 0.25
+FIRST_PATIENCE_SHARE: Final = 1 / 3
+FIRST_GAIN_SHARE: Final = 0.5
+"""The first stop of a job needs this part of the patience, where it saves this share of what is left."""
 PRIOR_BYTES_S: Final = float(1 << 20)
 """Rate of an unknown user before any is measured: measured peers gave between 0.05 and 10 MiB/s."""
+PRIOR_WEIGHT: Final = 2
+"""The prior counts like this number of measured users."""
 BEST_OF_UNKNOWN: Final = 3.0
 """The best of several unknown users sends this many times their mean: their rates differ by a factor of a hundred."""
 SETUP_S: Final = 1.0
 """What it takes until a user that joins sends."""
-HOLD_S_MAX: Final = 3.0
-"""An offered upload is held for this long at most; real peers wait at least ten times as long."""
+HOLD_S_MAX: Final = 8.0
+"""An offered upload is held for this long at most; real peers wait for some 30 s."""
+LATE_S: Final = 3.0
+"""A user known to be slow waits for a faster one while that would have the file this much sooner."""
+AHEAD_S: Final = 2.5
+"""An unknown user begins where the sender will be this long after the newcomer has begun."""
 
 
 @unique
@@ -36,11 +57,30 @@ class Decision(Enum):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A source behind the gate. `rate_bytes_s` 0: nothing is known of it."""
+    """A source behind the gate. `rate_bytes_s` 0: nothing is known of it. `measured`: its transfer is, at present."""
 
     rate_bytes_s: float
     sends: bool
     measured: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a decision is made of. `free_bytes_s`: what sources without a gate send together.
+
+    `alone_s`: until those that send are done as it goes now, -1 when none does. `stops`: aborts in this job so far.
+    """
+
+    left_bytes: float
+    users: dict[int, User]
+    free_bytes_s: float = 0.0
+    alone_s: float = -1.0
+    stops: int = 0
+
+    @property
+    def guess_bytes_s(self) -> float:
+        """Expected rate of a user of which nothing is known."""
+        return guess_bytes_s(self.users.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,30 +93,26 @@ class Forecast:
 
 
 def guess_bytes_s(users: Iterable[User]) -> float:
-    """Return the expected rate of a user of which nothing is known."""
-    known = [user.rate_bytes_s for user in users if user.rate_bytes_s > 0]
-    return (PRIOR_BYTES_S + sum(known)) / (1 + len(known))
+    """Return the expected rate of a user of which nothing is known: a geometric mean, for rates differ by factors."""
+    known = [math.log(user.rate_bytes_s) for user in users if user.rate_bytes_s > 0]
+    return math.exp((PRIOR_WEIGHT * math.log(PRIOR_BYTES_S) + sum(known)) / (PRIOR_WEIGHT + len(known)))
 
 
-def forecast(left_bytes: float, users: list[User], free_bytes_s: float) -> Forecast:
-    """Predict the time left. `free_bytes_s`: what sources without a gate send together."""
-    guess = guess_bytes_s(users)
+def forecast(outlook: Outlook) -> Forecast:
+    """Predict the time left."""
+    users, guess = outlook.users.values(), outlook.guess_bytes_s
     unknown = sum(user.rate_bytes_s <= 0 for user in users)
-    now = free_bytes_s + sum(user.rate_bytes_s or guess for user in users if user.sends)
     best = max((user.rate_bytes_s for user in users), default=0.0)
     best = max(best, guess * (BEST_OF_UNKNOWN if unknown > 1 else 1.0) if unknown else 0.0)
-    everyone = free_bytes_s + sum(user.rate_bytes_s or guess for user in users)
-    return Forecast(
-        alone_s=left_bytes / now if now > 0 else -1.0,
-        single_s=left_bytes / max(free_bytes_s + best, 1.0),
-        together_s=left_bytes / max(everyone, 1.0) + SETUP_S,
-    )
+    everyone = outlook.free_bytes_s + sum(user.rate_bytes_s or guess for user in users)
+    single_s = outlook.left_bytes / max(outlook.free_bytes_s + best, 1.0)
+    return Forecast(outlook.alone_s, single_s, outlook.left_bytes / max(everyone, 1.0) + SETUP_S)
 
 
-def worth_it(before_s: float, after_s: float, patience_s: float) -> bool:
+def worth_it(before_s: float, after_s: float, patience_s: float, share: float = GAIN_SHARE) -> bool:
     """Return whether the gain justifies a disturbance."""
     gain_s = before_s - after_s
-    return gain_s >= patience_s and gain_s >= GAIN_SHARE * before_s
+    return gain_s >= patience_s and gain_s >= share * before_s
 
 
 def opens(predicted: Forecast, patience_s: float) -> bool:
@@ -86,22 +122,118 @@ def opens(predicted: Forecast, patience_s: float) -> bool:
     return worth_it(predicted.single_s, together_s, patience_s) and worth_it(now_s, together_s, patience_s)
 
 
-def decide(
-    left_bytes: float, users: list[User], candidate: User, *, free_bytes_s: float, patience_s: float, held_s: float
-) -> Decision:
+def decide(outlook: Outlook, candidate: User, *, patience_s: float, held_s: float) -> Decision:
     """Decide on one candidate while the gate is not open. `held_s`: since when its upload is offered.
 
     The first to grant is taken, unless a user known to be much faster will probably grant in a moment.
     """
+    users, left_bytes = outlook.users.values(), outlook.left_bytes
     senders = [user for user in users if user.sends]
-    if not senders and free_bytes_s <= 0:
+    rate = candidate.rate_bytes_s
+    if not senders and outlook.free_bytes_s <= 0:
         best = max((user.rate_bytes_s for user in users), default=0.0)
-        rate = candidate.rate_bytes_s
-        late = 0 < rate < best and left_bytes / rate > left_bytes / best + HOLD_S_MAX
+        late = 0 < rate < best and left_bytes / rate > left_bytes / best + LATE_S
         return Decision.HOLD if late and held_s < HOLD_S_MAX else Decision.JOIN
-    guess = guess_bytes_s(users)
-    now = free_bytes_s + sum(user.rate_bytes_s or guess for user in senders)
-    before_s, more = left_bytes / now, candidate.rate_bytes_s or guess
     if any(not user.measured for user in senders):
         return Decision.HOLD if held_s < HOLD_S_MAX else Decision.SHUT
-    return Decision.JOIN if worth_it(before_s, left_bytes / (now + more) + SETUP_S, patience_s) else Decision.SHUT
+    guess = outlook.guess_bytes_s
+    now = outlook.free_bytes_s + sum(user.rate_bytes_s or guess for user in senders)
+    before_s = outlook.alone_s if outlook.alone_s >= 0 else left_bytes / now
+    after_s = left_bytes / (now + (rate or guess)) + SETUP_S
+    first = outlook.stops == 0 and worth_it(before_s, after_s, FIRST_PATIENCE_SHARE * patience_s, FIRST_GAIN_SHARE)
+    return Decision.JOIN if first or worth_it(before_s, after_s, patience_s) else Decision.SHUT
+
+
+class UserGate:
+    """Gate of one job. Owned by its `Leases`, whose parts it reads; `is_open` from the start where there is none."""
+
+    def __init__(
+        self, job: StartJob, tracker: ChunkTracker, sources: dict[int, Source], views: PlacementViewCache
+    ) -> None:
+        self.patience_s = job.spec.policy.patience_s
+        self.is_open = self.patience_s <= 0 or job.spec.mode != "swarm"
+        self._chunk_size = job.spec.chunk_size
+        self._tracker = tracker
+        self._sources = sources
+        self._views = views
+
+    def decide(self, source: Source, now_s: float) -> Decision:
+        """Decide whether this source may be disturbed now. May open the gate."""
+        if self.is_open or not source.traits.abort_is_costly:
+            return Decision.JOIN
+        outlook = self._outlook(now_s)
+        self.is_open = opens(forecast(outlook), self.patience_s)
+        if self.is_open:
+            return Decision.JOIN
+        candidate = outlook.users.get(source.id, User(source.rate_bytes_s, sends=False))
+        held_s = now_s - source.offered_s if source.ticket >= 0 else 0.0
+        return decide(outlook, candidate, patience_s=self.patience_s, held_s=held_s)
+
+    def place(self, mode: str, source: Source, now_s: float) -> Placement | None:
+        """Place by the mode's rule; while the gate is shut a user gets a whole gap, or begins right ahead of another."""
+        view = self._views.view(now_s)
+        if self.is_open or not (source.traits.abort_is_costly and source.traits.offset_ok):
+            return place(mode, view, source)
+        if not any(not lease.draining for lease in self._tracker.leases.values()) and self._tracker.free:
+            return FreeRange(*max(self._tracker.free, key=lambda gap: gap[1] - gap[0]))
+        ahead = self._ahead(view, source) if source.rate_bytes_s <= 0 and not self._tracker.free else None
+        return ahead or place(mode, view, source)
+
+    def _ahead(self, view: PlacementView, source: Source) -> Tail | None:
+        """Return the part of the last lease to finish that begins right ahead of what its source has soon."""
+        for late in view.rates.estimates:
+            lease = late.lease
+            if not self._sources[lease.source].traits.abort_is_costly or late.rate_bytes_s <= 0:
+                continue
+            ahead_s = source.start_cost_s + AHEAD_S
+            first = int((late.position_bytes + ahead_s * late.rate_bytes_s) // view.chunk_size) + 1
+            first = max(first, lease.next + 1)
+            if lease.rival is None and is_open(view, lease) and first < lease.stop:
+                return Tail(lease, first)
+        return None
+
+    def describe(self, now_s: float) -> str:
+        """Return the estimate as a sentence; empty where there is nothing to decide."""
+        outlook = self._outlook(now_s)
+        if self.patience_s <= 0 or len(outlook.users) < 2 or outlook.left_bytes <= 0:
+            return ""
+        predicted = forecast(outlook)
+        alone_s = predicted.alone_s if predicted.alone_s >= 0 else predicted.single_s
+        times = (
+            f"{show_time(alone_s)} left as it goes now, {show_time(predicted.together_s)} with all {len(outlook.users)}"
+        )
+        if self.is_open:
+            return f"several users share the file: {times}"
+        return f"{times}: users are disturbed for {show_time(self.patience_s)} and a quarter saved"
+
+    def _outlook(self, now_s: float) -> Outlook:
+        sending = {each.lease.source: each for each in self._views.view(now_s).rates.estimates}
+        users = {
+            source.id: User(
+                source.rate_bytes_s,
+                sends=source.id in sending,
+                measured=source.id in sending and sending[source.id].lease.rate_bytes_s > 0,
+            )
+            for source in self._sources.values()
+            if source.traits.abort_is_costly and (source.id in sending or (source.usable and not source.budget_spent))
+        }
+        left_bytes = self._tracker.free.count * self._chunk_size + sum(
+            each.left_bytes for each in sending.values() if each.lease.rival is None or each.lease.rival > each.lease.id
+        )
+        return Outlook(
+            left_bytes,
+            users,
+            free_bytes_s=sum(each.rate_bytes_s for number, each in sending.items() if number not in users),
+            alone_s=_alone_s(list(sending.values()), left_bytes, now_s),
+            stops=sum(source.stops for source in self._sources.values()),
+        )
+
+
+def _alone_s(sending: list[LeaseEstimate], left_bytes: float, now_s: float) -> float:
+    """Return when those that send are done as it goes: each with its own lease, or the fastest with everything."""
+    if not sending:
+        return -1.0
+    total, best = sum(each.rate_bytes_s for each in sending), max(each.rate_bytes_s for each in sending)
+    last_s = max(each.finish_s for each in sending) - now_s
+    together_s = left_bytes / max(total, 1.0)
+    return max(together_s, min(last_s, left_bytes / max(best, 1.0)))

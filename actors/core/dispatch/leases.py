@@ -7,12 +7,13 @@ lease is busy with exactly that lease; a worker that was stopped stays busy unti
 from collections.abc import Iterable
 from typing import Final, assert_never
 
-from actors.core.dispatch import gate, stop_cost
 from actors.core.dispatch import placement as place
+from actors.core.dispatch import stop_cost
 from actors.core.dispatch.checks import Check
 from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
 from actors.core.dispatch.content import ContentChecks
 from actors.core.dispatch.finish_time import estimate_lease
+from actors.core.dispatch.gate import Decision, UserGate
 from actors.core.dispatch.placement_view import PlacementViewCache, lead_in_chunks
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.remote_queue import RemoteQueue
@@ -49,7 +50,6 @@ from protocol.messages import (
 from protocol.messages.addresses import ASSEMBLER, PEER_HISTORY, dispatcher_address
 from protocol.model.chunk_ranges import RangeSet
 from protocol.model.faults import FaultKind
-from protocol.model.limits import PATIENCE_S
 
 LEASE_S_MAX: Final = 20.0
 """A lease without any report for this long has expired: no lease trusts delivery."""
@@ -89,8 +89,7 @@ class Leases:
         self._failures = failures
         self._remote_queue = remote_queue
         self._views = PlacementViewCache(job, tracker, sources)
-        self.patience_s = PATIENCE_S  # 0: no gate
-        self._gate_open = False
+        self.gate = UserGate(job, tracker, sources, self._views)
         self._idle = set(sources)
         self._expired_s = 0.0
 
@@ -213,7 +212,7 @@ class Leases:
         estimate = estimate_lease(lease, source, 0.0, self.job.spec.chunk_size, now_s=now_s)
         if estimate.finish_s - now_s > max(EXTEND_AHEAD_S, 2 * source.traits.restart_cost_s):
             return
-        slow = place.overtaken(self._views.view(now_s), estimate) if costly else None
+        slow = place.overtaken(self._views.view(now_s), estimate, swarm=self.gate.is_open) if costly else None
         if slow is not None:
             self._revoke(slow, now_s)
         stop = place.extension(self._views.view(now_s), estimate)
@@ -394,11 +393,13 @@ class Leases:
         for source in ready:
             if self._serve_check(source, now_s, urgent=True):
                 continue
-            passed = self._pass_gate(source, now_s)
-            if passed is gate.Decision.HOLD:
+            was_open, passed = self.gate.is_open, self.gate.decide(source, now_s)
+            if self.gate.is_open and not was_open:
+                self._share_out(now_s)
+            if passed is Decision.HOLD:
                 continue
-            shut = passed is gate.Decision.SHUT
-            placement = None if shut else self._place(source, now_s)
+            shut = passed is Decision.SHUT
+            placement = None if shut else self.gate.place(self.job.spec.mode, source, now_s)
             if placement is None and not shut and self._serve_check(source, now_s, urgent=False):
                 continue
             if placement is None and source.budget_spent and not self._views.view(now_s).budgets_bind:
@@ -425,33 +426,6 @@ class Leases:
             ):
                 return  # what the fastest cannot better, no other can
 
-    def _pass_gate(self, source: Source, now_s: float) -> gate.Decision:
-        """Decide whether a source whose aborts are costly may be disturbed, see `gate`."""
-        gated = source.traits.abort_is_costly and self.job.spec.mode == "swarm" and self.patience_s > 0
-        if not gated or self._gate_open or self.size_bytes < 0:
-            return gate.Decision.JOIN
-        left_bytes, users, free_bytes_s = self._outlook(now_s)
-        self._gate_open = gate.opens(gate.forecast(left_bytes, list(users.values()), free_bytes_s), self.patience_s)
-        if self._gate_open:
-            self._share_out(now_s)
-            return gate.Decision.JOIN
-        return gate.decide(
-            left_bytes,
-            list(users.values()),
-            users.get(source.id, gate.User(source.rate_bytes_s, sends=False)),
-            free_bytes_s=free_bytes_s,
-            patience_s=self.patience_s,
-            held_s=now_s - source.offered_s if source.ticket >= 0 else 0.0,
-        )
-
-    def _place(self, source: Source, now_s: float) -> place.Placement | None:
-        """Place by the mode's rule; while the gate is shut, a user that sends alone gets the largest gap whole."""
-        alone = not any(not lease.draining for lease in self.tracker.leases.values()) and self.tracker.free
-        gated = source.traits.abort_is_costly and source.traits.offset_ok and self.job.spec.mode == "swarm"
-        if gated and alone and not self._gate_open and self.patience_s > 0 and self.size_bytes >= 0:
-            return place.FreeRange(*max(self.tracker.free, key=lambda gap: gap[1] - gap[0]))
-        return place.place(self.job.spec.mode, self._views.view(now_s), source)
-
     def _share_out(self, now_s: float) -> None:
         """Free what users hold beyond the next seconds: the gate has opened, from now on all share the file."""
         view = self._views.view(now_s)
@@ -465,24 +439,6 @@ class Leases:
                 self.tracker.shrink(lease, stop)
                 self._trim(lease)
         self._views.changed()
-
-    def _outlook(self, now_s: float) -> tuple[float, dict[int, gate.User], float]:
-        """Return the bytes left, the users that could be disturbed, and what all other sources send together."""
-        sending = {each.lease.source: each for each in self._views.view(now_s).rates.estimates}
-        users = {
-            source.id: gate.User(
-                source.rate_bytes_s,
-                sends=source.id in sending,
-                measured=source.id in sending and sending[source.id].lease.rate_bytes_s > 0,
-            )
-            for source in self.sources.values()
-            if source.traits.abort_is_costly and (source.id in sending or (source.usable and not source.budget_spent))
-        }
-        free_bytes_s = sum(each.rate_bytes_s for number, each in sending.items() if number not in users)
-        left_bytes = self.tracker.free.count * self.job.spec.chunk_size + sum(
-            each.left_bytes for each in sending.values() if each.lease.rival is None or each.lease.rival > each.lease.id
-        )
-        return left_bytes, users, free_bytes_s
 
     def _serve_check(self, source: Source, now_s: float, *, urgent: bool) -> bool:
         """Let a source read one stored chunk once more, where that proves something."""

@@ -186,10 +186,11 @@ def gap_ahead(view: PlacementView, estimate: LeaseEstimate) -> ChunkRange | None
     return tracker.free.range_at(stored[1])
 
 
-def overtaken(view: PlacementView, estimate: LeaseEstimate) -> Lease | None:
+def overtaken(view: PlacementView, estimate: LeaseEstimate, *, swarm: bool = True) -> Lease | None:
     """Return the lease right ahead that this one should take over: much slower, and late.
 
     Its source would need a stop of another for its tail. It is stopped a little earlier than it would be anyway.
+    Without a swarm one of the two ends here: the slower.
     """
     lease = estimate.lease
     if not view.sources[lease.source].traits.abort_is_costly or lease.rival is not None:
@@ -202,8 +203,9 @@ def overtaken(view: PlacementView, estimate: LeaseEstimate) -> Lease | None:
             slow = estimate_now(view, ahead)
             crossed_bytes = (ahead.next - ahead.first) * view.chunk_size
             late = slow.finish_s - view.now_s > LATE_SHARE * until_s
-            faster = estimate.rate_bytes_s > OVERTAKEN_FASTER * slow.rate_bytes_s
-            return ahead if late and faster and crossed_bytes <= CROSSED_S_MAX * estimate.rate_bytes_s else None
+            faster = estimate.rate_bytes_s > (OVERTAKEN_FASTER if swarm else 1.0) * slow.rate_bytes_s
+            crossed = crossed_bytes <= CROSSED_S_MAX * estimate.rate_bytes_s
+            return ahead if (late or not swarm) and faster and crossed else None
     return None
 
 

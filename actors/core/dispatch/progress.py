@@ -92,12 +92,12 @@ class VerifiedChunks:
 class Reporter:
     """Reports of one job to its watcher. Owned by one `DispatchState`.
 
-    `reason`, set by the owner: why nothing comes at present, empty when something does.
+    Set by the owner: `reason`, why nothing comes at present, empty when something does; `estimate`, see `gate`.
     """
 
     def __init__(self, wanted: StartJob, *, now_s: float) -> None:
         self.job = wanted
-        self.reason = ""
+        self.reason = self.estimate = ""
         self.part_path = ""
         self.size_bytes = -1
         self.resumed_bytes = 0
@@ -284,6 +284,7 @@ class Reporter:
             rate_bytes_s=self._rate(),
             left_s=left_s,
             reason=self.reason,
+            estimate=self.estimate,
         )
         news = (state, progressed.stored_bytes, progressed.size_bytes, progressed.rate_bytes_s, self.reason)
         out: list[Post] = []

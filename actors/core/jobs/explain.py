@@ -100,6 +100,8 @@ def _active(job: Job, context: ExplainContext) -> Iterator[Bottleneck]:
     yield from _budget(job)
     if flowing:
         yield from _rates(job, rows, flowing)
+        if attempt.estimate:
+            yield Bottleneck(kind="users", text=attempt.estimate)
         yield from _places(rows)
 
 

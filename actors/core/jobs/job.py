@@ -39,6 +39,7 @@ class Attempt:
     """When bytes came last."""
     phase: str = "opening"
     reason: str = ""
+    estimate: str = ""
     rate_bytes_s: float = 0.0
     left_s: float = -1.0
     stop_s: float = float("-inf")
@@ -157,6 +158,7 @@ def snapshot(job: Job, now: Now) -> JobView:
         name=record.file_name or record.spec.name,
         size_bytes=size_of(record),
         phase=live.phase if live is not None else "",
+        estimate=live.estimate if live is not None else "",
         rate_bytes_s=live.rate_bytes_s if live is not None else 0.0,
         left_s=live.left_s if live is not None else -1.0,
         claim=content_claim(record),

@@ -78,7 +78,8 @@ def opened(job: Mapping[str, Any]) -> JobOpened | None:
 def progressed(job: Mapping[str, Any]) -> JobProgressed:
     """Return the progress of the job. A reason is shown only of a state in which nothing comes."""
     state = (job["phase"] or "active") if job["state"] == "active" else job["state"]
-    return _message(JobProgressed, job, state=state, reason=(job["reason"] or "") if state in SAID_STATES else "")
+    reason = (job["reason"] or "") if state in SAID_STATES else ""
+    return _message(JobProgressed, job, state=state, reason=reason, estimate=job.get("estimate") or "")
 
 
 def row(source: Mapping[str, Any]) -> SourceProgressed:

@@ -139,10 +139,10 @@ def session_fields(message: SessionChanged) -> dict[str, Any]:
 
 
 def _progress_fields(board: ProgressState, message: JobProgressed) -> dict[str, Any]:
-    reason = {"reason": message.reason} if message.reason else {}
+    words = {"reason": message.reason, "estimate": message.estimate}
     return {
         "state": message.state,
-        **reason,
+        **{key: text for key, text in words.items() if text},
         "bytes_stored": message.stored_bytes,
         "size": _known(message.size_bytes),
         "rate_bytes_s": _number(message.rate_bytes_s),

@@ -51,6 +51,12 @@ class Job(ResponseModel):
         )
     )
     reason: MaybeText = Field(description="Why nothing comes, or how it ended, in words; null when all is well.")
+    estimate: MaybeText = Field(
+        description=(
+            "Time left as it goes now and with all users, which decides whether more of them are disturbed, in words; "
+            "null where there is nothing to decide."
+        )
+    )
     outcome: MaybeText = Field(
         description="How its last run ended: sealed, starved, disagreed, disk, interrupted or failed; null before."
     )

@@ -2,17 +2,30 @@
 
 import pytest
 
+from actors.core.dispatch.chunk_tracker import ChunkTracker
+from actors.core.dispatch.dispatcher import DispatchState
 from actors.core.dispatch.gate import (
     HOLD_S_MAX,
     PRIOR_BYTES_S,
     Decision,
+    Forecast,
+    Outlook,
     User,
+    UserGate,
     decide,
     forecast,
     guess_bytes_s,
     opens,
     worth_it,
 )
+from actors.core.dispatch.placement_view import PlacementViewCache
+from actors.core.dispatch.sources import SourceState
+from protocol.messages import DeclineUpload, EnqueueFile, LeaseGranted, LeaseRevoked, LeaseTrimmed, Ticked
+from protocol.messages.addresses import Post
+from tests.actors.core.dispatch.boards import NOW_S, add, as_peer, board, drawn, lease_of
+from tests.actors.core.dispatch.queued_users import of, told, turn
+from tests.actors.core.dispatch.replies import measured
+from tests.specs import start_job
 
 MIB = float(1 << 20)
 
@@ -21,9 +34,25 @@ def user(rate: float = 0.0, *, sends: bool = False, measured: bool = True) -> Us
     return User(rate * MIB, sends, measured and rate > 0)
 
 
-def decision(size: float, *users: User, candidate: User, free: float = 0.0, held_s: float = 0.0) -> Decision:
-    crowd = [*users, candidate]
-    return decide(size * MIB, crowd, candidate, free_bytes_s=free * MIB, patience_s=15.0, held_s=held_s)
+def outlook(size: float, *users: User, free: float = 0.0, stops: int = 1) -> Outlook:
+    return Outlook(size * MIB, dict(enumerate(users)), free_bytes_s=free * MIB, stops=stops)
+
+
+def decision(
+    size: float,
+    *users: User,
+    candidate: User,
+    free: float = 0.0,
+    held_s: float = 0.0,
+    stops: int = 1,
+    patience_s: float = 15.0,
+) -> Decision:
+    seen = outlook(size, *users, candidate, free=free, stops=stops)
+    return decide(seen, candidate, patience_s=patience_s, held_s=held_s)
+
+
+def predicted(size: float, *users: User, free: float = 0.0) -> Forecast:
+    return forecast(outlook(size, *users, free=free))
 
 
 @pytest.mark.parametrize(
@@ -50,7 +79,7 @@ def test_the_first_to_grant_is_always_taken() -> None:
 
 
 def test_the_only_one_is_taken_though_its_stops_are_spent() -> None:
-    assert decide(MIB, [], user(1), free_bytes_s=0, patience_s=15, held_s=0) is Decision.JOIN
+    assert decide(Outlook(MIB, {}), user(1), patience_s=15, held_s=0) is Decision.JOIN
 
 
 def test_a_slow_user_waits_a_moment_for_one_that_is_known_to_be_much_faster() -> None:
@@ -76,6 +105,13 @@ def test_a_fast_first_user_keeps_the_file_and_a_slow_one_does_not() -> None:
     assert decision(48, user(0.16, sends=True), candidate=user()) is Decision.JOIN
 
 
+def test_the_first_stop_of_a_job_may_correct_a_slow_first_user_for_less() -> None:
+    assert decision(3, user(0.2, sends=True), candidate=user(), stops=0) is Decision.JOIN
+    assert decision(3, user(0.2, sends=True), candidate=user(), stops=1) is Decision.SHUT
+    assert decision(3, user(0.6, sends=True), candidate=user(), stops=0) is Decision.SHUT, "it saves too little"
+    assert decision(30, user(3, sends=True), candidate=user(), stops=0) is Decision.SHUT, "it is not slow"
+
+
 def test_a_slow_user_brings_a_large_job_nothing() -> None:
     assert decision(500, user(5, sends=True), candidate=user(0.5)) is Decision.SHUT
 
@@ -86,29 +122,120 @@ def test_an_offer_is_held_while_the_sender_is_not_measured_but_not_for_long() ->
     assert decision(500, sender, candidate=user(), held_s=HOLD_S_MAX) is Decision.SHUT
 
 
-def test_an_unknown_user_counts_like_the_mean_of_the_prior_and_the_others() -> None:
-    assert guess_bytes_s([]) == PRIOR_BYTES_S
-    assert guess_bytes_s([user(3.0), user(), user(2.0)]) == pytest.approx(2 * MIB)
+def test_an_unknown_user_counts_like_the_prior_moved_a_little_by_the_others() -> None:
+    assert guess_bytes_s([]) == pytest.approx(PRIOR_BYTES_S)
+    assert guess_bytes_s([user(8.0), user()]) == pytest.approx(2 * MIB)
+    assert guess_bytes_s([user(4.0), user(0.25)]) == pytest.approx(MIB)
 
 
 @pytest.mark.parametrize(("count", "size", "open_"), [(20, 258, True), (4, 50, False), (6, 250, True), (2, 500, False)])
 def test_many_unknown_users_open_the_gate_for_a_large_file(count: int, size: float, open_: bool) -> None:
     """Two cannot: the better of them alone is as good as both are expected to be."""
-    assert opens(forecast(size * MIB, [user()] * count, 0.0), 15.0) is open_
+    assert opens(predicted(size, *[user()] * count), 15.0) is open_
 
 
 def test_the_gate_stays_shut_where_the_best_single_user_is_nearly_as_good_as_all() -> None:
-    users = [user(8, sends=True), user(1), user(0.5), user(0.1)]
-    assert not opens(forecast(1000 * MIB, users, 0.0), 15.0)
-    assert opens(forecast(1000 * MIB, [user(2, sends=True), user(2), user(2), user(2)], 0.0), 15.0)
+    assert not opens(predicted(1000, user(8, sends=True), user(1), user(0.5), user(0.1)), 15.0)
+    assert opens(predicted(1000, user(2, sends=True), user(2), user(2), user(2)), 15.0)
+
+
+def test_the_gate_stays_shut_where_those_that_send_are_nearly_as_good_as_all() -> None:
+    assert not opens(Forecast(alone_s=60.0, single_s=200.0, together_s=50.0), 15.0)
+    assert opens(Forecast(alone_s=80.0, single_s=200.0, together_s=50.0), 15.0)
 
 
 def test_mirrors_count_with_every_prediction() -> None:
-    assert forecast(100 * MIB, [user(5, sends=True), user(5)], 10 * MIB).together_s == pytest.approx(6.0)
-    assert forecast(100 * MIB, [user(5, sends=True), user(5)], 10 * MIB).alone_s == pytest.approx(100 / 15)
+    assert predicted(100, user(5, sends=True), user(5), free=10).together_s == pytest.approx(6.0)
+    assert predicted(100, user(5, sends=True), user(5), free=10).single_s == pytest.approx(100 / 15)
 
 
 def test_more_patience_disturbs_fewer() -> None:
-    users = [user(1, sends=True), user(1)]
-    assert decide(40 * MIB, users, users[1], free_bytes_s=0, patience_s=15, held_s=0) is Decision.JOIN
-    assert decide(40 * MIB, users, users[1], free_bytes_s=0, patience_s=60, held_s=0) is Decision.SHUT
+    assert decision(40, user(1, sends=True), candidate=user(1), patience_s=15) is Decision.JOIN
+    assert decision(40, user(1, sends=True), candidate=user(1), patience_s=60) is Decision.SHUT
+
+
+# -- the gate of a job. Boards are drawn as in `boards`: rates are chunks of 0.1 MB a second
+
+
+def gated(picture: str, **rates: float) -> DispatchState:
+    """A board of users whose gate is shut."""
+    state = board(picture, rates=rates)
+    for letter in rates:
+        as_peer(state, letter)
+    assert state.leases is not None
+    state.leases.gate.is_open = False
+    return state
+
+
+def offers(state: DispatchState, letter: str, rate: float = 0.0, *, now_s: float = NOW_S) -> list[Post]:
+    """One more user asks whether it is wanted: it is asked for a place, and offers its upload at once."""
+    source = add(state, letter, rate)
+    as_peer(state, letter)
+    told(state, Ticked(), now_s=now_s)
+    source.enqueued, source.enqueued_s, source.state = True, now_s, SourceState.QUEUED
+    return told(state, turn(state, source.id), now_s=now_s)
+
+
+def test_a_user_that_sends_alone_gets_the_whole_file_though_its_rate_is_not_known() -> None:
+    state = gated("." * 40)
+    offers(state, "a")
+    assert drawn(state) == "a" * 40
+
+
+def test_an_unknown_user_begins_right_ahead_of_a_slow_sender_and_goes_to_the_end_of_the_file() -> None:
+    state = gated("a" * 60, a=0.5)
+    assert of(offers(state, "b"), LeaseGranted)
+    assert drawn(state) == "aa" + "b" * 58
+
+
+def test_a_known_user_takes_what_makes_both_finish_together() -> None:
+    state = gated("a" * 60, a=0.5)
+    offers(state, "b", 1.5)
+    assert drawn(state).count("b") in (44, 45)
+
+
+def test_where_nothing_is_won_an_offer_is_declined_and_the_sender_is_not_touched() -> None:
+    state = gated("a" * 60, a=10.0)
+    posts = offers(state, "b")
+    assert of(posts, DeclineUpload)
+    assert not of(posts, LeaseTrimmed)
+    assert drawn(state) == "a" * 60
+
+
+def test_the_faster_of_the_two_goes_on_and_the_other_ends() -> None:
+    """One stop, whichever it is."""
+    state = gated("aa" + "b" * 40, a=1.0, b=0.5)
+    posts = told(state, measured(0, lease_of(state, "a").id, 1.5, 1.0))
+    assert [post.source for post in of(posts, LeaseRevoked)] == [1]
+    slow = gated("aa" + "b" * 40, a=0.5, b=1.0)
+    assert not of(told(slow, measured(0, lease_of(slow, "a").id, 1.5, 0.5)), LeaseRevoked)
+
+
+def test_when_the_gate_opens_what_the_sender_has_no_use_for_soon_is_free_for_all() -> None:
+    state = gated("a" * 1000, a=1.0)
+    for letter in "bcd":
+        add(state, letter, 1.0)
+        as_peer(state, letter)
+    posts = told(state, Ticked())
+    assert state.leases is not None
+    assert state.leases.gate.is_open
+    assert len(of(posts, EnqueueFile)) == 3
+    assert lease_of(state, "a").stop <= 6
+
+
+def test_the_estimate_is_given_in_words_while_there_is_something_to_decide() -> None:
+    state = gated("a" * 60, a=0.5)
+    assert state.leases is not None
+    assert state.leases.gate.describe(NOW_S) == "", "there is only one"
+    add(state, "b", 0.5)
+    as_peer(state, "b")
+    assert "with all 2: users are disturbed for" in state.leases.gate.describe(NOW_S)
+    state.leases.gate.is_open = True
+    assert "several users share the file" in state.leases.gate.describe(NOW_S)
+
+
+@pytest.mark.parametrize(("mode", "patience_s"), [("swarm", 0.0), ("queue", 15.0), ("race", 15.0)])
+def test_without_patience_and_in_the_other_modes_there_is_no_gate(mode: str, patience_s: float) -> None:
+    job = start_job(folder="/box", mode=mode, patience_s=patience_s)
+    tracker = ChunkTracker(10)
+    assert UserGate(job, tracker, {}, PlacementViewCache(job, tracker, {})).is_open
