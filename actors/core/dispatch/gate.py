@@ -66,7 +66,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What a decision is made of. `free_bytes_s`: what sources without a gate send together.
+    """Input of a decision. `free_bytes_s`: what sources without a gate send together.
 
     `alone_s`: until those that send are done as it goes now, -1 when none does. `stops`: aborts in this job so far.
     """
