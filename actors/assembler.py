@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, assert_never
 
+from actors.piece_checks import PieceChecker
 from actors.runtime.actor import Actor
 from actors.runtime.background_work import BackgroundWork, Cancelled
 from actors.runtime.message_bus import MessageBus
@@ -35,6 +36,7 @@ from protocol.messages import (
     PartFileRefused,
     PartFileRehashed,
     PartFileRemoved,
+    PieceHashed,
     RemovePartFile,
     SealFile,
     SealRefused,
@@ -69,6 +71,7 @@ AssemblerInbox = (
     | CommitRecords
     | BackgroundWorkEnded
     | RemovePartFile
+    | PieceHashed
 )
 
 AboutPartFile = OpenPartFile | ValidatorSeen | SizeLearned | DropChunks | SealFile | ClosePartFile | JobClosed
@@ -106,6 +109,7 @@ class Assembler(Actor):
         self._jobs: dict[int, _Job] = {}
         self._opening: dict[int, OpenPartFile] = {}
         self._closing: dict[tuple[str, str], int] = {}  # parts that are being closed, and by which job
+        self._pieces = PieceChecker(bus)
         self._background = BackgroundWork("store", lambda job: bus.post(self.address, BackgroundWorkEnded(job=job)))
 
     def starting(self) -> None:
@@ -114,6 +118,7 @@ class Assembler(Actor):
     def stopping(self) -> None:
         """A sealed file that its dispatcher has not closed may be news to the next one: its records stay."""
         self._background.close()
+        self._pieces.close()
         for job in self._jobs.values():
             job.part.abandon() if job.sealed is not None else job.part.close()
         self._jobs.clear()
@@ -131,6 +136,8 @@ class Assembler(Actor):
             case BackgroundWorkEnded(job=number):
                 for deferred in self._background.finish(number):
                     self.handle(deferred)  # type: ignore[arg-type]  # it was one of ours before
+            case PieceHashed():
+                self._pieces.take(message)
             case RemovePartFile(id=id):
                 detail = discard(message.folder, safe_name(message.name, "download"), self._roots)
                 self.bus.post(message.reply_to, PartFileRemoved(id=id, detail=detail))
@@ -157,6 +164,7 @@ class Assembler(Actor):
             case DropChunks(firsts=firsts, stops=stops, source_hashes=hashes):
                 ranges = tuple(zip(firsts, stops, hashes, strict=True))
                 self._use_disk(message.job, lambda job: job.part.drop(ranges))
+                self._pieces.dropped(message.job, zip(firsts, stops, strict=True))
             case SizeLearned(size_bytes=size_bytes):
                 self._use_disk(message.job, lambda job: job.part.learn_size(size_bytes))
             case SealFile():
@@ -177,6 +185,7 @@ class Assembler(Actor):
             self._jobs.pop(request.job).part.close()
             return False
         self._report_open(request, job.part, "")
+        self._pieces.begin(request.job, request.dispatcher, job.part, request.spec.pieces)
         return True
 
     def _report_open(self, request: OpenPartFile, part: PartFile, note: str) -> None:
@@ -257,6 +266,7 @@ class Assembler(Actor):
         recorded = dict(opened.notes) if opened.verified else {}
         self._jobs[request.job] = _Job(request, opened.part, request.dispatcher, checksum, spec.chunk_size, recorded)
         self._report_open(request, opened.part, opened.message)
+        self._pieces.begin(request.job, request.dispatcher, opened.part, spec.pieces)
 
     def _rehash_progress(self, request: OpenPartFile, cancelled: threading.Event) -> Callable[[int, int], None]:
         """Return a callback that reports how far the re-hash is now and then, and ends it when it is cancelled."""
@@ -313,6 +323,7 @@ class Assembler(Actor):
                         length_bytes=length,
                     ),
                 )
+        self._pieces.stored(filled.job, written.stored)
         for chunk, other, stored_digest in written.disputed:
             at = DIGEST_BYTES * (chunk - filled.first)
             self._report(
@@ -378,6 +389,8 @@ class Assembler(Actor):
         self._begin_close(number, job, lambda future: self._closed(number, job, future))
 
     def _begin_close(self, number: int, job: _Job, then: Callable[["Future[None]"], None]) -> None:
+        self._pieces.end(number)
+
         def closed(future: "Future[None]") -> None:
             self._closing.pop(_path_key(job.request), None)
             then(future)
@@ -413,6 +426,7 @@ class Assembler(Actor):
         Slots that still come for it are dropped, and its dispatcher knows that they are.
         """
         del self._jobs[number]
+        self._pieces.end(number)
         job.part.abandon()
         self._report(job, DiskFailed(job=number, fault=fault.kind, detail=fault.detail))
 
@@ -447,7 +461,7 @@ def _terms(request: OpenPartFile) -> tuple[object, ...]:
     """Return all that matters for an open part file; the rest of the job, like its limit, may change meanwhile."""
     spec, policy = request.spec, request.spec.policy
     place = (spec.folder, spec.name, request.make_folder, policy.preallocate, policy.sync)
-    return (*place, spec.size_bytes, spec.chunk_size, spec.checksum, request.dispatcher, request.again)
+    return (*place, spec.size_bytes, spec.chunk_size, spec.checksum, spec.pieces, request.dispatcher, request.again)
 
 
 def _parts(claims: list[tuple[int, int, int]]) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:

@@ -59,6 +59,9 @@ class ChunkIndex:
     def has_all(self, count: int) -> bool:
         return len(self._present) >= count and self._present.find(0, 0, count) < 0
 
+    def has_range(self, first: int, stop: int) -> bool:
+        return len(self._present) >= stop and self._present.find(0, first, stop) < 0
+
     def digest(self, chunk: int) -> bytes:
         return bytes(self.digests[DIGEST_BYTES * chunk : DIGEST_BYTES * (chunk + 1)])
 

@@ -141,6 +141,13 @@ def file_digest(path: str, algorithm: str) -> str:
         os.close(descriptor)
 
 
+def range_digest(fd: int, start: int, stop: int, algorithm: str) -> bytes:
+    """Return the raw digest of bytes ``[start, stop)`` of a file. Raises OSError, also when it is shorter than that."""
+    hasher = _MAKERS[algorithm]()
+    _read_through(fd, stop, hasher.update, at=start)
+    return bytes.fromhex(hasher.hexdigest())
+
+
 class FrontDigest:
     """Incremental xxh3_128 of a file that grows from its front, computed while the bytes are in memory.
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from protocol.model.chunk_ranges import ChunkRange, RangeSet
 from protocol.model.faults import PartFileFault, PartFileFaultKind
+from protocol.model.job_spec import PieceHashes
 from storage.chunk_index import DIGEST_BYTES
 from storage.chunk_journal import Journal
 from storage.digests import Checksum, digests_of, source_hash, validator_digest
@@ -20,6 +21,7 @@ from storage.durable import Committer, Folder, sync_data, write_all
 from storage.finalize import ChecksumMismatch, Sealed, seal_steps
 from storage.layout import PART_SUFFIX, RECORDS_SUFFIX, Layout
 from storage.part_file_open import FoundPart, PreparedPart, is_ours, prepare, seen_layout
+from storage.pieces import Pieces
 from storage.rehash import Progress, matching, no_progress
 
 __all__ = ["ChecksumMismatch", "Opened", "PartFile", "Sealed", "Spoiled", "Written"]
@@ -120,6 +122,21 @@ class PartFile:
     def size_bytes(self) -> int:
         """-1 while it is not known."""
         return self._part.layout.size_bytes
+
+    def pieces(self, hashes: PieceHashes) -> Pieces:
+        """Return the state of its pieces, none checked yet. Raises BadPieceList, OSError; ValueError without a size."""
+        if not self._part.layout.known:
+            raise ValueError(f"{self.part_path}: pieces of a file of unknown size are unknown")
+        fd = os.dup(self._part.part_fd)
+        try:
+            return Pieces(hashes, self._part.layout, fd)
+        except BaseException:
+            os.close(fd)
+            raise
+
+    def has_all(self, first: int, stop: int) -> bool:
+        """Whether all these chunks are stored."""
+        return self._part.index.has_range(first, stop)
 
     def write(self, first_chunk: int, view: memoryview, digests: bytes, source_hash: int) -> Written:
         """Store the consecutive chunks in `view`, 16 bytes of `digests` each, unless they are there.

@@ -45,9 +45,12 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import FRONT, POOL, SESSION, split_address
 from protocol.model.filenames import safe_name
+from protocol.model.integrity.metalink import Pieces
+from protocol.model.job_spec import PieceHashes
 from protocol.model.printable import printable
 from protocol.model.source_url import name_from_url
 from storage.layout import PART_SUFFIX
+from storage.pieces import write_pieces
 from storage.shared_memory import Arena
 
 JOB: Final = 1
@@ -113,7 +116,7 @@ def fetch(options: GetOptions, view: "View", *, memory: str = "") -> JobEnded:
     health_policy = HealthPolicy(memory_bytes_max=options.memory_limit_bytes)
     try:
         with Interrupts().caught() as interrupts, supervised(specs, health_policy, slot_count) as supervisor:
-            start = _start_request(options)
+            start = _start_request(options, _pieces_in(supervisor.run_dir, options.pieces))
             return run_job(supervisor, view, start, options.urls, interrupts, max_time_s=options.max_time_s)
     except StartFailed as failure:
         ended = _failed(JOB, str(failure))
@@ -173,10 +176,23 @@ def _session_process(options: GetOptions, memory: str) -> ProcessSpec:
     return session_process(settings, verbose=options.verbose)
 
 
-def _start_request(options: GetOptions) -> StartJob:
+def _pieces_in(folder: str, pieces: Pieces | None) -> PieceHashes:
+    """Write the list of piece digests where the store can read it, and where it goes with the other run files."""
+    if pieces is None:
+        return PieceHashes()
+    path = os.path.join(folder, "pieces")
+    try:
+        write_pieces(path, pieces.digests)
+    except OSError as error:
+        sys.stderr.write(f"note: pieces are not compared: {error.strerror}\n")
+        return PieceHashes()
+    return PieceHashes(piece_algorithm=pieces.algorithm, piece_bytes=pieces.piece_bytes, piece_file=path)
+
+
+def _start_request(options: GetOptions, pieces: PieceHashes) -> StartJob:
     return StartJob(
         job=JOB,
-        spec=options.spec.but(policy=options.spec.policy.configured(options.account)),
+        spec=options.spec.but(policy=options.spec.policy.configured(options.account), pieces=pieces),
         source_count=len(options.urls),
         watcher=FRONT,
         verbose=options.verbose,

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from protocol.model.errors import BadUsage
 from protocol.model.filenames import NAME_BYTES_MAX
+from protocol.model.integrity.metalink import Pieces
 from protocol.model.job_spec import JobSpec
 from protocol.model.limits import (
     CHUNK_SIZE_MAX,
@@ -58,7 +59,7 @@ class GetOptions:
     `account` is there when Soulseek is needed. A process of the program that has more memory of its own than
     `memory_limit_bytes` is replaced. The job is given up after `max_time_s`, 0: never. `on_complete` is a command
     for the sealed file. `copy_to`: where it is written when it is complete, ``-`` for stdout, else the path of a pipe
-    or a device; empty: it stays where it is.
+    or a device; empty: it stays where it is. `pieces`: what the parts of the file must hash to.
     """
 
     spec: JobSpec
@@ -71,6 +72,7 @@ class GetOptions:
     on_complete: tuple[str, ...] = ()
     account: "Account | None" = None
     copy_to: str = ""
+    pieces: Pieces | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -156,6 +156,36 @@ class DropChunks(Message, tag=142):
     """As in `SlotFilled`, for each range; -1: whichever source sent it."""
 
 
+class PieceChecked(Message, tag=145):
+    """A piece is complete and was compared with its hash. Assembler to dispatcher.
+
+    `good`: these chunks are proven, as far as all pieces that they touch are right. Else: the piece that all these
+    chunks touch has another hash.
+    """
+
+    job: int
+    first: int
+    stop: int
+    good: bool
+
+
+class PiecesUnusable(Message, tag=146):
+    """The piece hashes of the job cannot be used, and why. Assembler to dispatcher."""
+
+    job: int
+    detail: str
+
+
+class PieceHashed(Message, tag=147):
+    """A check of a piece is over: the Assembler's message to itself. `failed`: the part file could not be read."""
+
+    job: int
+    number: int
+    serial: int
+    good: bool
+    failed: bool = False
+
+
 class SlotSpoiled(Message, tag=35):
     """The slot's bytes no longer match the worker's digests: our fault; nothing was written."""
 

@@ -73,6 +73,21 @@ class HttpOptions(Value):
         return f"HttpOptions({', '.join(given)})"
 
 
+class PieceHashes(Value):
+    """Digests of the equal pieces of a file. Their list may be longer than a message, so it lies in a file."""
+
+    piece_algorithm: str = ""
+    """One of `HEX_DIGITS`; empty: there are none."""
+    piece_bytes: int = 0
+    """Length of every piece but the last one."""
+    piece_file: str = ""
+    """Absolute path of the raw digests, one after another."""
+
+    @property
+    def algorithm(self) -> str:
+        return self.piece_algorithm
+
+
 class JobSpec(Value):
     """One file and how it is to be downloaded. Columns of the job store have the names of its fields."""
 
@@ -111,3 +126,5 @@ class JobSpec(Value):
     """One of `EXISTING`: what is done with a file that has the name."""
     folder_id: str = ""
     """Id of the folder download that the job is a file of; empty: none."""
+    pieces: PieceHashes = PieceHashes()
+    """Compared piece by piece as they are complete."""

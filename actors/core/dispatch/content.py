@@ -5,6 +5,7 @@ has a contributor; only chunks of one group are sealed together. A contributor t
 job, its chunks count as missing and are fetched from others. Owned by one `DispatchState`.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from enum import Enum, unique
 from typing import Final
@@ -37,6 +38,10 @@ CHECK_SHARE: Final = 0.01
 CHECK_S_MIN: Final = 0.02
 ANSWER_S_MAX: Final = 1.0
 """The Assembler answers a check so long after its transfer has ended, or not at all."""
+REFETCHES_MAX: Final = 3
+"""A bad piece that one contributor sent is fetched again this often: the fault may lie in the connection."""
+GOOD_PER_BAD_MIN: Final = 3
+"""A contributor that sent fewer good pieces for each bad one, of at least two, has other content."""
 RANGES_PER_MESSAGE: Final = 2000
 UNNAMED_RANK: Final = 1 << 30
 
@@ -70,6 +75,13 @@ class ContentChecks:
         self.identity = Identity(anchor=0 if job.spec.user else None)
         self._broken: dict[int, frozenset[int]] = {}  # boundary -> the contributors whose bytes do not fit there
         self._bad_pieces = RangeSet()
+        self._refetches: Counter[int] = Counter()  # by the first chunk of a bad piece
+        self._pieces_sent: Counter[tuple[int, bool]] = (
+            Counter()
+        )  # by contributor, good or bad, where it sent all of one
+        self._bad_sent: set[tuple[int, int]] = set()  # contributors, and the first chunks of bad pieces that they sent
+        self.pieces_awaited = bool(job.spec.pieces.algorithm)
+        """The file waits for the check of every piece."""
         self._decoded = RangeSet()  # chunks where decoding failed once
         self.plan = CheckPlan(self.identity, sources, chunk_size=job.spec.chunk_size)
         self._standpoint = Standpoint(named_rank=self._named_rank, rate_bytes_s=self._rate)
@@ -213,15 +225,23 @@ class ContentChecks:
         """Chunks ``[first, stop)``, all that lie wholly in a piece, have its hash."""
         rows = self._report.owned_within(first, stop)
         if sum(end - begin for begin, end, _ in rows) == stop - first:
-            self.identity.prove(first, stop, {owner for _, _, owner in rows})
+            owners = {owner for _, _, owner in rows}
+            self.identity.prove(first, stop, owners)
+            if len(owners) == 1:
+                self._pieces_sent[owners.pop(), True] += 1
             self._bad_pieces.discard(first, stop)
             for chunk in range(first, stop):
                 self.plan.suspects.pop(chunk, None)
 
+    def pieces_again(self) -> None:
+        """The store has the file open once more: every piece is compared again."""
+        self.identity.proven_chunks = RangeSet()
+        self._bad_pieces = RangeSet()
+
     def piece_bad(self, first: int, stop: int, tracker: ChunkTracker) -> list[Source]:
         """The piece that chunks ``[first, stop)`` touch has another hash. Returns the sources that lose their place.
 
-        One contributor: it has other content, and the piece is fetched again from others. Several: each chunk is read
+        One contributor: the piece is fetched again; see `_bad_sender` for when it goes. Several: each chunk is read
         again by another source, which opens the dispute that finds the odd one.
         """
         rows = self._report.owned_within(first, stop)
@@ -229,8 +249,25 @@ class ContentChecks:
         self.identity.checks_disagreed += 1
         self._bad_pieces.add(first, stop)
         if len(owners) == 1:
-            return self._reject(owners.pop(), f"chunks {first} to {stop - 1} have another piece hash", tracker)[1]
+            return self._bad_sender(owners.pop(), first, stop, tracker)
         self.plan.suspects |= dict.fromkeys(range(first, stop))
+        return []
+
+    def _bad_sender(self, owner: int, first: int, stop: int, tracker: ChunkTracker) -> list[Source]:
+        """One contributor sent all of a bad piece. It goes only where most of what it sends is bad."""
+        words = f"chunks {first} to {stop - 1} have another piece hash"
+        self._pieces_sent[owner, False] += 1
+        bad, good = self._pieces_sent[owner, False], self._pieces_sent[owner, True]
+        if (owner, first) in self._bad_sent or (bad > 1 and good < GOOD_PER_BAD_MIN * bad):
+            replaced, lost = self._reject(owner, words, tracker, first)
+            if replaced:
+                return lost
+        self._bad_sent.add((owner, first))
+        if self._refetches[first] < REFETCHES_MAX:
+            self._refetches[first] += 1
+            self._drop(RangeSet([(first, stop)]), tracker)
+            name = self._report.name_of(owner, self._sources)
+            self._out.extend(self._report.noted(f"{words}: fetched again, {name} sent them"))
         return []
 
     def decoded_bad(self, first: int, stop: int) -> bool:
@@ -281,9 +318,12 @@ class ContentChecks:
             self._answered(lease_id)
         if self._repairing or self.identity.disputes:
             return Gate.CHECKING
-        if self._job.spec.checksum:
-            return Gate.OPEN
         rows = self._report.owned()
+        settled = not (self._bad_pieces or self.plan.open_suspects(rows))
+        if settled and self.pieces_awaited and not self.identity.proven_chunks.covers(0, tracker.total):
+            return Gate.CHECKING
+        if settled and (self._job.spec.checksum or self.pieces_awaited):
+            return Gate.OPEN
         if self.plan.open_suspects(rows) or self._bad_pieces or self.plan.missing_ties(rows):
             under_way = self._checking or any(source.busy is not None for source in self._sources.values())
             able = None
@@ -297,10 +337,11 @@ class ContentChecks:
 
     def forced_check(self, source: Source, tracker: ChunkTracker) -> Check | None:
         """A tie that the complete file waits for."""
-        if not tracker.complete or self._job.spec.checksum or tracker.total == UNBOUNDED:
+        if not tracker.complete or tracker.total == UNBOUNDED:
             return None
         rows = self._report.owned()
-        lacking = self.plan.open_suspects(rows) or self.plan.missing_ties(rows)
+        proven = self._job.spec.checksum or self.pieces_awaited  # ties are not needed then
+        lacking = self.plan.open_suspects(rows) or (not proven and self.plan.missing_ties(rows))
         return self._forced(source, tracker) if lacking else None
 
     def incomplete(self) -> None:
@@ -442,13 +483,13 @@ class ContentChecks:
             return None
         return self._repair.check(source, rows)
 
-    def _reject(self, owner: int, detail: str, tracker: ChunkTracker) -> tuple[bool, list[Source]]:
+    def _reject(self, owner: int, detail: str, tracker: ChunkTracker, chunk: int = 0) -> tuple[bool, list[Source]]:
         """The whole file came from one contributor and has another digest: its content is not what is wanted."""
         others = self._replacements({owner})
         if not others:
             return False, []
         self._rejected.add(owner)
-        resolution = Resolution(0, frozenset((owner,)), frozenset(each.id for each in others), detail)
+        resolution = Resolution(chunk, frozenset((owner,)), frozenset(each.id for each in others), detail)
         lost = self._apply(resolution, tracker)
         return True, lost
 

@@ -35,6 +35,8 @@ from protocol.messages import (
     PartFileReady,
     PartFileRefused,
     PartFileRehashed,
+    PieceChecked,
+    PiecesUnusable,
     ProcessReady,
     QueuePlaceChanged,
     ResendState,
@@ -99,6 +101,8 @@ DispatcherInbox = (
     | SourceDisabled
     | LimitJob
     | ListContributors
+    | PieceChecked
+    | PiecesUnusable
     | Ticked
 )
 
@@ -192,6 +196,12 @@ class DispatchState:
                 self._on_seal_refused(message, now_s)
             case SourceChanged():
                 self._on_source_changed(message, now_s)
+            case PieceChecked():
+                self._on_piece(message, now_s)
+            case PiecesUnusable(detail=detail):
+                self.content.pieces_awaited = False
+                self._out.extend(self.report.noted(f"{detail}: pieces are not compared"))
+                self._go_on(now_s)
             case SlotSpoiled() | StopJob():
                 self._close(*outcome_of(message, self.sources, self.report), now_s)
             case PartFileClosed():
@@ -300,6 +310,7 @@ class DispatchState:
             self._begin_leases(message, now_s)
         elif leases is not None and self._store_recovery.awaits(self.phase, leases, message.store):
             self._sealing, self.phase = False, Phase.RIDING
+            self.content.pieces_again()
             self._store_recovery.opened(leases, message.store, self._verified.ranges, now_s=now_s)
             self._admit_all(now_s)
         self._verified = VerifiedChunks()
@@ -344,6 +355,7 @@ class DispatchState:
         """The disk works again. Stored is what was found in the part file just now, nothing else."""
         assert self.leases is not None, "paused before it had leases"
         self.phase, self.leases.store = Phase.RIDING, message.store
+        self.content.pieces_again()
         self.report.lost(self.leases.restore(RangeSet(self._verified.ranges)), self.size_bytes, self.sources)
         self._out.extend(self.disk_pause.over(message.message))
         self._go_on(now_s)
@@ -497,6 +509,19 @@ class DispatchState:
         self.phase, self._sealing = Phase.RIDING, False
         self.leases.expelled(lost, now_s)
         self._out.extend(self.report.noted("the digest differs: looking for the source that spoiled it"))
+        self._go_on(now_s)
+
+    def _on_piece(self, message: PieceChecked, now_s: float) -> None:
+        """A piece was compared with its hash: proof, or a sender with other content."""
+        leases = self.leases
+        if leases is None or self.phase is not Phase.RIDING or self._store_recovery.under_way:
+            return
+        if message.good:
+            self.content.piece_good(message.first, message.stop)
+            if leases.tracker.complete:
+                self._go_on(now_s)
+            return
+        leases.expelled(self.content.piece_bad(message.first, message.stop, leases.tracker), now_s)
         self._go_on(now_s)
 
     def _on_source_changed(self, message: SourceChanged, now_s: float) -> None:

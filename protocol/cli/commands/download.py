@@ -22,7 +22,7 @@ from protocol.cli.args import (
     Urls,
     spread,
 )
-from protocol.cli.commands.documents import FetchDocument, checksum_from, described, output_of
+from protocol.cli.commands.documents import FetchDocument, aligned_chunk_size, checksum_from, described, output_of
 from protocol.cli.group import Ended
 from protocol.cli.parsing import (
     GetOptions,
@@ -36,7 +36,8 @@ from protocol.cli.parsing import (
 from protocol.cli.remote.connection import link_of, linked
 from protocol.cli.views.outcome import ExitCode
 from protocol.model.errors import BadUsage, NoDocument
-from protocol.model.job_spec import HttpOptions, JobSpec
+from protocol.model.integrity.metalink import Pieces
+from protocol.model.job_spec import CHUNK_SIZE, HttpOptions, JobSpec
 from protocol.model.printable import printable
 from protocol.model.source_url import name_from_url
 
@@ -101,6 +102,7 @@ def get_command(act: Callable[[GetOptions], int], fetch: FetchDocument) -> Calla
                 loudness,
                 urls=with_connections(addresses, http.connections) if there is None and mine is None else addresses,
                 account=account,
+                pieces=order.pieces,
             )
             each = _run(act, options, there, own, loudness, notes=notes, ignored=http.ignored(), own=mine)
             code, notes = code or each, []
@@ -119,6 +121,7 @@ class _Order:
     urls: tuple[str, ...]
     transfer: Transfer
     size_bytes: int = -1
+    pieces: Pieces | None = None
 
 
 def _orders(
@@ -150,7 +153,9 @@ def _orders(
         if not copy_target(output):
             output = output_of(file, output, alone=alone, here=here)
         own = replace(transfer, output=output, checksum=checksum or file.checksum)
-        orders.append(_Order(urls=urls, transfer=own, size_bytes=file.size_bytes))
+        if file.pieces is not None and transfer.chunk_size == CHUNK_SIZE:
+            own = replace(own, chunk_size=aligned_chunk_size(file.pieces.piece_bytes))
+        orders.append(_Order(urls=urls, transfer=own, size_bytes=file.size_bytes, pieces=file.pieces))
     return orders, notes
 
 
@@ -190,7 +195,13 @@ def swarm_command(act: Callable[[GetOptions], int]) -> Callable[..., None]:
 
 
 def _options(
-    spec: JobSpec, transfer: Transfer, loudness: Loudness, *, urls: tuple[str, ...] = (), account: "Account | None"
+    spec: JobSpec,
+    transfer: Transfer,
+    loudness: Loudness,
+    *,
+    urls: tuple[str, ...] = (),
+    account: "Account | None",
+    pieces: Pieces | None = None,
 ) -> GetOptions:
     return GetOptions(
         spec=spec,
@@ -203,6 +214,7 @@ def _options(
         on_complete=tuple(shlex.split(transfer.on_complete)),
         account=account,
         copy_to=copy_target(transfer.output),
+        pieces=pieces,
     )
 
 
