@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.model.job_records import AttemptRecord, EventEntry, JobRecord, SourceRecord
-from protocol.model.job_spec import HttpOptions, JobSpec, TransferPolicy
+from protocol.model.job_spec import HttpOptions, JobSpec, PieceHashes, TransferPolicy
 from protocol.model.value import RowFormat, Value
 
 FIELDS: dict[Any, st.SearchStrategy[Any]] = {
@@ -49,8 +49,13 @@ def test_every_column_has_a_name_of_its_own(cls: type[Value]) -> None:
 
 def test_the_columns_of_a_job_are_the_fields_of_its_specification_too() -> None:
     columns = {column.name: column for column in RowFormat(JobRecord).columns}
-    embedded = (*JobSpec.__struct_fields__, *TransferPolicy.__struct_fields__, *HttpOptions.__struct_fields__)
-    assert {*embedded} - {"policy", "http"} < set(columns)
+    embedded = (
+        *JobSpec.__struct_fields__,
+        *TransferPolicy.__struct_fields__,
+        *HttpOptions.__struct_fields__,
+        *PieceHashes.__struct_fields__,
+    )
+    assert {*embedded} - {"policy", "http", "pieces"} < set(columns)
     assert (columns["slow_rate_bytes_s"].default, columns["mode"].default) == (5 * 1024, "swarm")
 
 

@@ -1,5 +1,6 @@
 """Content checks of a running job, drawn: what leases read besides, sources with other content, the gate, repair."""
 
+from actors.core.dispatch.content import REFETCHES_MAX
 from actors.core.dispatch.dispatcher import DispatchState, Phase
 from actors.core.dispatch.identity import DISPUTE_S_MAX
 from actors.core.dispatch.sources import SourceState
@@ -11,6 +12,8 @@ from protocol.messages import (
     LeaseGranted,
     LeaseRevoked,
     PartFileClosed,
+    PieceChecked,
+    PiecesUnusable,
     SealFile,
     SealRefused,
     SourceNamed,
@@ -149,16 +152,64 @@ def test_frames_that_do_not_close_have_both_sides_read_again() -> None:
     assert granted == {(0, 4), (1, 3)}
 
 
-def test_good_pieces_are_kept_when_their_sender_is_excluded() -> None:
+def test_a_bad_piece_of_a_sender_of_good_ones_is_fetched_again_alone() -> None:
     state = untied("aaaabbbb", rates={"a": 1, "b": 1})
-    tell(state, stored(state, "a", 0, 3))
     tell(state, stored(state, "b", 4, 4))
-    state.content.piece_good(4, 6)
-    lost = state.content.piece_bad(6, 8, board_of(state))
+    for first in (4, 5, 6):
+        state.content.piece_good(first, first + 1)
+    assert state.content.piece_bad(7, 8, board_of(state)) == []
+    assert picture_of(board_of(state))[4:] == "###."
+    assert state.content.identity.proven_chunks.covers(4, 7)
+    assert not state.content.identity.excluded
+
+
+def test_a_sender_of_bad_pieces_goes_and_its_good_ones_stay() -> None:
+    state = untied("aaaabbbb", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "b", 4, 4))
+    state.content.piece_good(4, 5)
+    assert state.content.piece_bad(5, 6, board_of(state)) == []
+    lost = state.content.piece_bad(6, 7, board_of(state))
     assert [source.name for source in lost] == [state.sources[1].name]
-    assert picture_of(board_of(state))[4:6] == "##"
-    assert "#" not in picture_of(board_of(state))[6:8]
-    assert state.content.identity.proven_chunks.covers(4, 6)
+    assert picture_of(board_of(state))[4:] == "#..."
+
+
+def test_a_sender_of_the_same_bad_piece_twice_goes() -> None:
+    state = untied("aaaabbbb", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "b", 4, 3))
+    for first in (4, 5):
+        state.content.piece_good(first, first + 1)
+    assert state.content.piece_bad(6, 7, board_of(state)) == []
+    board_of(state).free.discard(6, 7)
+    tell(state, stored(state, "b", 6, 1))
+    lost = state.content.piece_bad(6, 7, board_of(state))
+    assert [source.name for source in lost] == [state.sources[1].name]
+    assert picture_of(board_of(state))[4:7] == "##."
+
+
+def with_pieces(picture: str, **more: object) -> DispatchState:
+    state = untied(picture, **more)
+    state.content.pieces_awaited = True
+    return state
+
+
+def checked(first: int, stop: int, *, good: bool) -> PieceChecked:
+    return PieceChecked(job=JOB, first=first, stop=stop, good=good)
+
+
+def test_a_file_with_piece_hashes_waits_for_all_of_them_and_for_no_ties() -> None:
+    state = with_pieces("aabb", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "a", 0, 2), checked(0, 2, good=True))
+    posts = tell(state, stored(state, "b", 2, 2), finished(state, "a"), finished(state, "b"), Ticked())
+    assert not said(posts, SealFile)
+    assert said(tell(state, checked(2, 4, good=True)), SealFile)
+    assert state.content.claim(sealed=True).kind == "pieces"
+
+
+def test_piece_hashes_that_cannot_be_used_are_not_waited_for() -> None:
+    state = with_pieces("aaaa", rates={"a": 1})
+    posts = tell(state, stored(state, "a", 0, 4), finished(state, "a"), Ticked())
+    assert not said(posts, SealFile)
+    assert said(tell(state, PiecesUnusable(job=JOB, detail="gone")), SealFile)
 
 
 def test_every_byte_in_good_pieces_is_a_claim_of_pieces() -> None:
@@ -173,9 +224,14 @@ def test_every_byte_in_good_pieces_is_a_claim_of_pieces() -> None:
     assert (claim.kind, claim.excluded_share) == ("pieces", 0.0)
 
 
-def test_a_bad_piece_of_one_source_alone_is_never_sealed() -> None:
+def test_a_bad_piece_of_one_source_alone_is_fetched_again_and_never_sealed() -> None:
     state = untied("aaaa", rates={"a": 1})
     tell(state, stored(state, "a", 0, 3))
+    for _ in range(REFETCHES_MAX):
+        assert state.content.piece_bad(0, 2, board_of(state)) == []
+        assert picture_of(board_of(state)) == "..#a"
+        board_of(state).free.discard(0, 2)
+        tell(state, stored(state, "a", 0, 2))
     assert state.content.piece_bad(0, 2, board_of(state)) == []
     tell(state, stored(state, "a", 3, 1), finished(state, "a"))
     posts = tell(state, Ticked(), PartFileClosed(job=JOB), at_s=NOW_S + 5)
