@@ -195,7 +195,7 @@ class Lifecycle:
             yield SaveTotals(self.totals)
 
     def _add_totals(self, message: JobEnded, *, retried: bool) -> None:
-        totals = self.totals
+        totals, self._totals_changed = self.totals, True
         self.totals = totals.but(
             received_bytes=totals.received_bytes + message.bytes_received,
             refetched_bytes=totals.refetched_bytes + message.bytes_refetched,

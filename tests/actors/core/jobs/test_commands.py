@@ -194,3 +194,12 @@ def test_another_order_with_the_same_key_is_refused() -> None:
     rig.hear(order(99, (WEB,), key="k", digest="e"))
     assert (rig.refusal().kind, rig.refusal().field) == ("conflict", "key")
     assert rig.order(key="l", digest="e").id != rig.order().id != rig.order(key="", digest="").id
+
+
+@pytest.mark.parametrize(("widen", "size", "searched"), [(True, 1000, True), (True, -1, False), (False, 1000, False)])
+def test_more_users_are_searched_for_only_where_that_was_ordered_and_the_size_is_known(
+    widen: bool, size: int, searched: bool
+) -> None:
+    rig = Rig()
+    id = rig.order(urls=("slsk://ann/f.bin",), widen=widen, size_bytes=size).id
+    assert rig.record(id).spec.widen is searched

@@ -16,6 +16,7 @@ from protocol.messages import (
     ProcessLost,
     RequestAnswered,
     SessionChanged,
+    SetTotalLimit,
     Ticked,
 )
 from protocol.model.job_policy import LimitWindow
@@ -114,6 +115,44 @@ def test_places_in_queues_are_told_with_their_numbers_the_best_first() -> None:
     (binding,) = bindings(rig, id)
     assert binding.kind == "places"
     assert "bob: place 3, ann: place 12" in binding.text
+
+
+def test_five_places_are_named_those_that_are_not_known_last() -> None:
+    rig = Rig()
+    places = [-1, 0, 2, 3, 1, 4, -1]
+    rows = [{"peer": f"u{at}", "phase": "queued", "queue_place": place} for at, place in enumerate(places)]
+    id = riding(rig, *rows, urls=tuple(f"slsk://u{at}/a.flac" for at in range(len(places))))
+    (binding,) = bindings(rig, id)
+    shown = "u1: place 0, u4: place 1, u2: place 2, u3: place 3, u5: place 4, and 2 more"
+    assert binding.text == f"waits in the queues of 7 peers ({shown})"
+
+
+def test_what_has_not_been_opened_waits_for_its_sources() -> None:
+    rig = Rig()
+    id = rig.order().id
+    assert [each.text for each in bindings(rig, id)] == ["its sources have not said yet whether they have the file"]
+    rig.progressed(1, 0, state="verifying")
+    assert kinds(rig, id) == ["disk"]
+
+
+def test_sources_that_all_failed_bind_while_the_job_rides_and_while_it_waits() -> None:
+    rig = Rig()
+    id = riding(rig, {"standing": "cooling", "reason": "503", "name": "a.example"})
+    assert [each.text for each in bindings(rig, id)] == ["no source can deliver now: a.example: 503"]
+    other = rig.order(name="other").id
+    rig.progressed(2, 0, state="waiting")
+    assert [each.text for each in bindings(rig, other)] == ["no source can deliver now: they have not answered"]
+
+
+def test_a_limit_that_a_person_lifted_has_no_end() -> None:
+    window = LimitWindow(days=(0,), begin_minute=0, end_minute=60, limit_bytes_s=1000)
+    rig = Rig(schedule=(window,))
+    id = riding(rig, FLOWING)
+    job = rig.manager.find(id)
+    assert job is not None
+    assert rig.manager.context_of(job, rig.now).limit_left_s == 3600 - 100
+    rig.hear(SetTotalLimit(request=1, reply_to=GATEWAY, limit_bytes_s=0))
+    assert rig.manager.context_of(job, rig.now).limit_left_s == 0
 
 
 def test_a_spent_budget_of_stops_binds() -> None:
@@ -220,6 +259,7 @@ def test_every_chunk_has_the_owner_that_was_told_else_the_one_of_before(told: li
         chunk: owner if owner >= 0 else max(past.get(chunk, -1), -1) for chunk, owner in enumerate(told) if owner > -2
     }
     assert all((a.stop, a.source) != (b.first, b.source) for a, b in pairwise(found))
+    assert all(run.first < run.stop for run in found)
 
 
 def told(number: int, *owned: tuple[int, int, int], request: int = 0, last: bool = True) -> ContributorsListed:

@@ -461,3 +461,84 @@ def test_whoever_watches_hears_every_event_once_with_its_serial() -> None:
     rig.hear(ProcessLost(process="api", detail="killed", restart_s=0.0))
     rig.progressed(1, 20)
     assert rig.all_said(EventOccurred) == happened
+
+
+# -- numbers
+
+
+def test_a_source_that_there_was_no_room_for_changes_no_other() -> None:
+    rig = Rig(sources_max=1)
+    id = rig.order().id
+    rig.hear(SourceFound(job=1, source=1, url=OTHER, size_bytes=-1))
+    assert [each.source for each in rig.all_heard(SourceDisabled)] == [1]
+    rig.hear(row(1, 1, chunks=7, standing="banned"))
+    assert [(each.chunks, each.standing) for each in rig.manager.jobs.living[id].sources] == [(0, "candidate")]
+
+
+def test_waiting_counts_from_when_it_is_known_to_wait() -> None:
+    rig = Rig()
+    id = rig.order().id
+    rig.progressed(1, 0, state="waiting")
+    for passed_s in (0, 3, 5):
+        rig.s += passed_s
+        rig.hear(Ticked())
+    assert rig.manager.jobs.living[id].record.waited_s == 8.0
+
+
+def test_a_stop_is_repeated_until_the_attempt_has_ended() -> None:
+    rig = Rig()
+    id = rig.order().id
+    rig.hear(Ticked())
+    assert rig.all_heard(StopJob) == [], "nobody stopped it"
+    rig.pause(id)
+    asked = []
+    for _second in range(6):
+        rig.s += 1
+        rig.hear(Ticked())
+        asked.append(len(rig.all_heard(StopJob)))
+    assert asked == [0, 1, 0, 1, 0, 1]
+    rig.ended(1, "interrupted")
+    rig.s += 3
+    rig.hear(Ticked())
+    assert rig.all_heard(StopJob) == []
+
+
+def test_a_retry_queues_behind_others_and_a_pause_keeps_its_place() -> None:
+    rig = Rig()
+    retried, paused = rig.order(name="1").id, rig.order(name="2").id
+    queued_ms = rig.record(paused).queued_ms
+    rig.s += 50
+    rig.ended(1, "starved")
+    assert rig.record(retried).queued_ms == rig.now.ms
+    rig.pause(paused)
+    rig.ended(2, "interrupted")
+    assert rig.record(paused).queued_ms == queued_ms
+
+
+def test_only_jobs_that_go_on_have_a_rate_and_only_opened_ones_have_stored_anything() -> None:
+    rig = Rig()
+    first, _second = rig.order(name="1").id, rig.order(name="2").id
+    rig.opened(1, "/box/1.part", resumed=300)
+    rig.progressed(1, 500, rate=70.0)
+    rig.progressed(2, 40, rate=5.0)
+    counts = rig.manager.counts({})
+    assert (counts.rate_bytes_s, counts.stored_bytes) == (75.0, 200)
+    rig.pause(first)
+    assert rig.manager.counts({}).rate_bytes_s == 5.0
+
+
+def test_totals_of_an_attempt_that_stored_nothing_are_written_too() -> None:
+    rig = Rig()
+    rig.order()
+    rig.ended(1, "starved")
+    assert (rig.store.totals.received_bytes, rig.store.totals.retries) == (1100, 1)
+
+
+def test_a_new_job_manager_counts_the_time_of_an_attempt_to_the_millisecond() -> None:
+    rig = Rig()
+    id = rig.order().id
+    rig.s += 3.25
+    rig.begin(fresh=False)
+    rig.s += 1.5
+    rig.ended(1, "sealed")
+    assert rig.record(id).active_s == 4.75

@@ -166,3 +166,10 @@ def test_the_share_of_a_job_that_ended_goes_to_the_others() -> None:
     watch.tell(Ticked())
     watch.tell(JobClosed(job=1))
     assert watch.tell(Ticked()) == {(2, 0): 1000.0}
+
+
+def test_a_newcomer_has_no_cap_where_neither_its_job_nor_all_have_a_limit() -> None:
+    shares = BandwidthShares()
+    shares.limit(2, 500)
+    assert shares.newcomer(demand(1, 0), 1) == []
+    assert caps(shares.newcomer(demand(2, 0), 2)) == {(2, 0): 250.0}

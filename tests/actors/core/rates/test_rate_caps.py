@@ -176,3 +176,11 @@ def test_who_asks_for_more_never_gets_less(wants: list[float], limit: float) -> 
 
 def test_small_wishes_are_granted_whole_and_the_rest_is_shared_equally() -> None:
     assert max_min_shares([10, float("inf"), float("inf")], 110) == [10, 50, 50]
+
+
+def test_a_transfer_that_stands_still_leaves_the_limit_to_the_other() -> None:
+    watched = Watched(limit=100 * KB, stall_s=1000)
+    watched.transfer(5, {1: 50 * KB, 2: 50 * KB})
+    watched.caps()
+    watched.transfer(30, {1: 100 * KB, 2: 0.0})
+    assert dict(watched.caps())[1] > 90 * KB

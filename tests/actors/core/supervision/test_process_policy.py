@@ -85,3 +85,9 @@ def test_what_makes_a_living_process_as_good_as_dead(
     health_policy = HealthPolicy(memory_bytes_max=2 << 20)
     told = health_policy.kill_reason(ready=ready, age_s=age_s, unanswered=unanswered, memory_bytes=memory_bytes)
     assert told == expected
+
+
+def test_a_process_may_have_a_gibibyte_of_its_own() -> None:
+    health = HealthPolicy()
+    assert health.kill_reason(ready=True, age_s=1.0, unanswered=0, memory_bytes=1 << 30) == ""
+    assert "at most 1024" in health.kill_reason(ready=True, age_s=1.0, unanswered=0, memory_bytes=(1 << 30) + 1)
