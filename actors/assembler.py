@@ -258,7 +258,13 @@ class Assembler(Actor):
             self.bus.post(request.dispatcher, refused)
             return
         if isinstance(opened, Existing):
-            there = FileSealed(job=request.job, path=opened.path, digest_hex=opened.digest_hex, already=opened.why)
+            there = FileSealed(
+                job=request.job,
+                path=opened.path,
+                digest_hex=opened.digest_hex,
+                already=opened.why,
+                compared=opened.compared,
+            )
             self.bus.post(request.dispatcher, there)
             return
         spec = request.spec
@@ -373,7 +379,13 @@ class Assembler(Actor):
         except PartFileFault as fault:
             self._disk_failed(number, job, fault)
             return
-        job.sealed = FileSealed(job=number, path=sealed.path, digest_hex=sealed.digest_hex, digest_s=sealed.digest_s)
+        job.sealed = FileSealed(
+            job=number,
+            path=sealed.path,
+            digest_hex=sealed.digest_hex,
+            digest_s=sealed.digest_s,
+            compared=sealed.compared,
+        )
         self._report(job, job.sealed)
 
     def _close(self, number: int) -> None:

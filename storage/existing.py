@@ -23,11 +23,12 @@ _VALIDATORS_MAX: Final = 40
 
 @dataclass(frozen=True, slots=True)
 class Existing:
-    """A file that is not to be downloaded. `why` in words."""
+    """A file that is not to be downloaded. `why` in words. `compared`: it has the checksum of the order."""
 
     path: str
     digest_hex: str
     why: str
+    compared: bool = False
 
 
 def find_existing(
@@ -76,7 +77,8 @@ def _proven(fd: int, path: str, checksum: Checksum | None, validators: Iterable[
     if checksum is not None:
         digest = whole_digest(fd, status.st_size, checksum)
         same = digest.checksum_hex == checksum.hex
-        return Existing(path, digest.xxh3_hex, f"its {checksum.algorithm} is the one wanted") if same else None
+        why = f"its {checksum.algorithm} is the one wanted"
+        return Existing(path, digest.xxh3_hex, why, compared=True) if same else None
     origin = read_origin(fd)
     if origin is None or not {validator_digest(one).hex() for one in validators} & set(origin[3:]):
         return None

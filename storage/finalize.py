@@ -21,12 +21,14 @@ from storage.part_file_open import PreparedPart
 class Sealed:
     """Final path and whole-file xxh3_128 (empty when it could not be read any more).
 
-    `digest_s`: how long the file already had its name when this was reported, see `seal_steps`.
+    `digest_s`: how long the file already had its name when this was reported, see `seal_steps`. `compared`: with the
+    checksum of the order.
     """
 
     path: str
     digest_hex: str
     digest_s: float
+    compared: bool
 
 
 class ChecksumMismatch(Exception):  # noqa: N818
@@ -76,7 +78,7 @@ def seal_steps(part: PreparedPart, checksum: Checksum | None, committer: Committ
     sealed_s = time.monotonic()
     digest_hex = digest.xxh3_hex if digest is not None else _for_information(part)
     write_origin(part.part_fd, digest_hex, part.notes.values())
-    return Sealed(part.folder.path_of(part.linked_as), digest_hex, time.monotonic() - sealed_s)
+    return Sealed(part.folder.path_of(part.linked_as), digest_hex, time.monotonic() - sealed_s, digest is not None)
 
 
 def _for_information(part: PreparedPart) -> str:

@@ -45,7 +45,7 @@ def job_record(**fields: Any) -> JobRecord:
 def job_view(**fields: Any) -> JobView:
     """Return the view of a job that was just ordered, but for what is given."""
     live: dict[str, Any] = dict.fromkeys(("name", "phase"), "") | dict.fromkeys(("size_bytes", "queue_place"), -1)
-    live |= {"rate_bytes_s": 0.0, "left_s": -1.0, "claim": "size", "sources_active": 0}
+    live |= {"rate_bytes_s": 0.0, "left_s": -1.0, "sources_active": 0}
     live |= {"id": "", "serial": 1, "created_ms": 0, "queued_ms": 0} | with_spec(fields)
     return JobView(**live | {name: fields[name] for name in ("name", "size_bytes") if name in fields})
 

@@ -100,8 +100,16 @@ class JobEnded(Message, tag=50):
     """Of the content, as far as the attempt had come."""
 
 
+class ClaimChanged(Message, tag=144):
+    """News of what is known of the content; at most one a second."""
+
+    job: int
+    claim: Claim
+
+
 FrontInbox = (
     JobOpened
+    | ClaimChanged
     | JobProgressed
     | SourceProgressed
     | ChunkMapDrawn

@@ -233,6 +233,8 @@ class FileSealed(Message, tag=39):
     digest_s: float = 0.0
     already: str = ""
     """Answer to `OpenPartFile`: it was there before, and why nothing is to be downloaded."""
+    compared: bool = False
+    """The checksum of the order was computed, and matched."""
 
 
 class SealRefused(Message, tag=40):

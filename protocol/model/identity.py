@@ -1,9 +1,16 @@
 """Claim about a file's content: what kind of evidence there is that all its bytes are of one file, in numbers."""
 
+from typing import Any, Final
+
+from protocol.model.printable import count_of, printable
 from protocol.model.value import Value
 
 KINDS = ("size", "attributes", "overlap", "frames", "pieces", "digest", "decoded")
 """Kinds of evidence, weakest first."""
+REQUIRABLE = ("overlap", "frames", "pieces", "digest")
+"""Kinds that a user may require before a file is sealed."""
+PLACES_MAX: Final = 200
+NAMES_MAX: Final = 20
 
 
 def strength(kind: str) -> int:
@@ -20,6 +27,8 @@ class Claim(Value):
     `contributors`: sources whose bytes are stored.
     `excluded_share`: share of the file above which a difference of any contributor is excluded at 99 %; 1: none is.
     `excluded`: names of sources that were left out because of other content.
+    `agreed_chunks`, `disagreed_chunks`: where checks were made, at most `PLACES_MAX` of each.
+    `freed_firsts`, `freed_stops`: ranges of chunks that were taken back from such sources, and fetched again.
     """
 
     kind: str = "size"
@@ -29,3 +38,52 @@ class Claim(Value):
     contributors: int = 0
     excluded_share: float = 1.0
     excluded: tuple[str, ...] = ()
+    agreed_chunks: tuple[int, ...] = ()
+    disagreed_chunks: tuple[int, ...] = ()
+    freed_firsts: tuple[int, ...] = ()
+    freed_stops: tuple[int, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The claim as one sentence, printable."""
+        odd = ", ".join(map(printable, self.excluded[:NAMES_MAX]))
+        return _sentence(self) + (f"; left out, other content: {odd}" if odd else "")
+
+    def summary(self) -> dict[str, Any]:
+        """Return what events and scripts get of it; names as in the API."""
+        return {
+            "kind": self.kind,
+            "checksAgreed": self.checks_agreed,
+            "checksDisagreed": self.checks_disagreed,
+            "groups": self.groups,
+            "contributors": self.contributors,
+            "excludedShare": round(self.excluded_share, 4),
+            "excluded": list(self.excluded[:NAMES_MAX]),
+            "text": self.text,
+        }
+
+
+def _sentence(claim: Claim) -> str:
+    match claim.kind:
+        case "digest":
+            return "the digest of the whole file is as given"
+        case "decoded":
+            return "the whole file was decoded, and its own checks hold"
+        case "pieces":
+            return "every piece has the hash that was given"
+    if claim.contributors == 0:
+        return "nothing is stored yet"
+    if claim.contributors == 1:
+        sure = (
+            f", and {count_of(claim.checks_agreed, 'overlap check')} with others agree" if claim.checks_agreed else ""
+        )
+        return f"all of it is from one source{sure}"
+    if claim.groups > 1:
+        return f"{claim.contributors} sources in {claim.groups} groups that no check has tied yet"
+    if not claim.checks_agreed:
+        frames = "the file's own checks hold where sources meet"
+        return frames if claim.kind == "frames" else "equal size only: no check has compared the sources"
+    agree = "agree" if claim.checks_agreed > 1 else "agrees"
+    share = f"a differing share above {100 * claim.excluded_share:.0f} % is excluded at 99 %"
+    frames = ", the file's own checks hold where sources meet" if claim.kind == "frames" else ""
+    return f"{count_of(claim.checks_agreed, 'overlap check')} {agree}{frames}; {share}"

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from protocol.model.identity import Claim
 from protocol.model.job_spec import JobSpec
 from protocol.model.value import Value
 
@@ -70,6 +71,8 @@ class JobRecord(Value):
     """Idempotency key of the order, and ..."""
     order_digest: str = ""
     """... the digest of that order."""
+    claim: Claim = Claim()
+    """What is known of the content, as the latest attempt that stored anything reported it."""
 
 
 class SourceRecord(Value):

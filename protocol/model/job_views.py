@@ -32,8 +32,6 @@ class JobView(JobRecord):
     rate_bytes_s: float
     left_s: float
     """-1 when it cannot be estimated."""
-    claim: str
-    """Proof of the content: ``size`` or ``digest``, see ARCHITECTURE.md."""
     sources_active: int
     queue_place: int
     """Our best place in a peer's queue, -1 none."""

@@ -52,6 +52,17 @@ def test_a_file_that_was_touched_is_read_and_one_that_was_changed_is_another(the
     assert why(there.parent, 'etag:"1"') == ""
 
 
+def test_a_file_counts_as_compared_only_where_its_checksum_was(there: Path) -> None:
+    def compared(policy: str, checksum: str) -> bool:
+        wanted = Checksum.parse(checksum)
+        found = find_existing(str(there.parent), "f", policy=policy, size_bytes=-1, checksum=wanted, validators=())
+        return found is not None and found.compared
+
+    assert compared("auto", SHA)
+    assert not compared("skip", SHA), "left because of its name, unread"
+    assert not compared("skip", "sha256:" + "0" * 64)
+
+
 def test_a_checksum_alone_decides_where_there_is_one(there: Path) -> None:
     os.removexattr(there, "user.shoal.origin")
     assert why(there.parent, 'etag:"1"') == ""

@@ -13,7 +13,7 @@ from typing import Final
 from actors.core.dispatch.checks import Check, CheckPlan, Owned
 from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
 from actors.core.dispatch.contributors import MISSING
-from actors.core.dispatch.identity import Dispute, Identity, Resolution, Standpoint, excluded_share
+from actors.core.dispatch.identity import Dispute, Identity, Resolution, Standpoint, excluded_share, thinned
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.repair import ROUNDS_MAX, Repair
 from actors.core.dispatch.sources import FailurePolicy, Source, SourceState
@@ -44,6 +44,8 @@ GOOD_PER_BAD_MIN: Final = 3
 """A contributor that sent fewer good pieces for each bad one, of at least two, has other content."""
 RANGES_PER_MESSAGE: Final = 2000
 UNNAMED_RANK: Final = 1 << 30
+CLAIM_S: Final = 1.0
+"""Between two reports of the claim, which takes a look at all contributors."""
 
 
 @unique
@@ -88,6 +90,8 @@ class ContentChecks:
         self._checking: dict[int, Check] = {}
         self._answered_by_s: dict[int, float] = {}
         self.dropped = RangeSet()
+        self.freed = RangeSet()
+        self._claimed_s = float("-inf")
         self._complete_s: float | None = None
         self._main: int | None = None
         self._repair: Repair | None = None
@@ -399,13 +403,13 @@ class ContentChecks:
         )
         return ""
 
-    def claim(self, *, sealed: bool) -> Claim:
-        """What is known of the content, in numbers."""
+    def claim(self, *, compared: bool = False) -> Claim:
+        """Return what is known of the content, in numbers. `compared`: its digest is the one that was wanted."""
         rows = self._report.owned()
         owners = {owner for _, _, owner in rows}
-        groups = {frozenset(self.identity.group_of(owner, owners)) for owner in owners}
+        groups = {self.identity.root_of(owner) for owner in owners}
         fewest = min((self.identity.checks_of(owner) for owner in owners), default=0) if len(owners) > 1 else 0
-        if self._job.spec.checksum and sealed:
+        if compared:
             kind = "digest"
         elif rows and all(self.identity.proven_chunks.covers(first, stop) for first, stop, _ in rows):
             kind = "pieces"
@@ -420,7 +424,17 @@ class ContentChecks:
             contributors=len(owners),
             excluded_share=0.0 if whole else excluded_share(fewest),
             excluded=tuple(sorted(self._report.name_of(owner, self._sources) for owner in self.identity.excluded)),
+            agreed_chunks=thinned(self.identity.confirmed_chunks()),
+            disagreed_chunks=thinned(sorted(self.identity.disputed_chunks)),
+            freed_firsts=tuple(first for first, _ in thinned(list(self.freed))),
+            freed_stops=tuple(stop for _, stop in thinned(list(self.freed))),
         )
+
+    def report_claim(self, *, now_s: float) -> None:
+        """Report the claim where it has changed; call it now and then."""
+        if now_s - self._claimed_s >= CLAIM_S:
+            self._claimed_s = now_s
+            self._out.extend(self._report.claimed(self.claim()))
 
     # -- a digest of the whole file that did not come out
 
@@ -559,6 +573,7 @@ class ContentChecks:
             self._bad_pieces.discard(first, stop)
         for first, stop in chunks:
             self.dropped.add(first, stop)
+            self.freed.add(first, stop)
         self.excluded_bytes += self._report.bytes_of(gone, self._report.size_bytes)
         self._report.lost(gone, self._report.size_bytes, self._sources)
         self.incomplete()

@@ -300,7 +300,8 @@ class DispatchState:
             self.remote_queue.finished(message.path)
         else:
             return
-        self._end("sealed", message.already, message.path, message.digest_hex, now_s - message.digest_s)
+        end_s = now_s - message.digest_s
+        self._end("sealed", message.already, message.path, message.digest_hex, end_s, compared=message.compared)
 
     def _on_part_file(self, message: PartFileReady, now_s: float) -> None:
         leases = self.leases
@@ -437,6 +438,7 @@ class DispatchState:
         self.remote_queue.expire(now_s)
         self.admission.revisit(now_s=now_s)
         self._reconsider(now_s)
+        self.content.report_claim(now_s=now_s)
         if not self._reports.defer(now_s):
             self._reports.report_if_due(self.phase, self.leases, now_s)
 
@@ -549,11 +551,13 @@ class DispatchState:
         else:
             self._end(state, reason, "", "", now_s)
 
-    def _end(self, state: str, reason: str, path: str, digest_hex: str, now_s: float) -> None:
+    def _end(
+        self, state: str, reason: str, path: str, digest_hex: str, now_s: float, *, compared: bool = False
+    ) -> None:
         self.phase = Phase.ENDED
         path = "" if path == "?" else path
         tracker = self.leases.tracker if self.leases is not None else None
-        claim = self.content.claim(sealed=state == "sealed")
+        claim = self.content.claim(compared=compared)
         self._out.extend(
             self.report.ended(state, reason, path, digest_hex, self.sources, tracker, claim=claim, now_s=now_s)
         )

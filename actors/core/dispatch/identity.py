@@ -15,10 +15,10 @@ Invariant: no excluded contributor is in a group, and every open dispute has at 
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from protocol.model.chunk_ranges import RangeSet
-from protocol.model.identity import KINDS, strength
+from protocol.model.identity import KINDS, PLACES_MAX, strength
 
 AUTHORITY: Final = 1 << 62
 """Contributor of the bytes that piece hashes or a digest ask for; an edge to it proves the other one."""
@@ -41,6 +41,14 @@ def excluded_share(checks: int) -> float:
     A source that differs in a share `s` of the chunks passes one check at a random place with probability ``1 - s``.
     """
     return 1.0 if checks <= 0 else 1.0 - (1.0 - CONFIDENCE) ** (1.0 / checks)
+
+
+T = TypeVar("T")
+
+
+def thinned(places: list[T]) -> tuple[T, ...]:
+    """Return at most `PLACES_MAX` of them, spread over all."""
+    return tuple(places[:: -(-len(places) // PLACES_MAX) or 1])
 
 
 class Groups:
@@ -131,6 +139,7 @@ class Identity:
         self.excluded: dict[int, frozenset[int]] = {}
         self.checks_agreed = 0
         self.checks_disagreed = 0
+        self.disputed_chunks: set[int] = set()
         self.proven_chunks = RangeSet()
         self._groups = Groups()
         self._edges: dict[frozenset[int], int] = {}  # the strongest kind of each pair
@@ -183,6 +192,10 @@ class Identity:
         """Number of chunks of this contributor that another one confirmed."""
         return len(self._chunks.get(member, ()))
 
+    def confirmed_chunks(self) -> list[int]:
+        """Return the chunks for which two contributors gave the same digest, in order."""
+        return sorted(set[int]().union(*self._chunks.values()))
+
     def confirmed(self, chunk: int) -> bool:
         """Whether two contributors gave the same digest for this chunk."""
         return any(chunk in chunks for chunks in self._chunks.values())
@@ -205,6 +218,7 @@ class Identity:
     ) -> Dispute:
         """Two digests for one chunk. Returns the dispute, open from its first difference until it is resolved."""
         self.checks_disagreed += 1
+        self.disputed_chunks.add(chunk)
         dispute = self.disputes.setdefault(chunk, Dispute(chunk, now_s))
         self._answer(dispute, stored_by, stored_digest)
         self._answer(dispute, other, other_digest)

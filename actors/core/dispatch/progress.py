@@ -16,6 +16,7 @@ from protocol.messages import (
     ChunkDisputed,
     ChunkMapDrawn,
     ChunksVerified,
+    ClaimChanged,
     ContributorsListed,
     DiskFailed,
     JobEnded,
@@ -114,6 +115,7 @@ class Reporter:
         self._progressed: tuple[str, int, int, float, str] | None = None
         self._drawn: ChunkMapDrawn | None = None
         self._rows: dict[int, SourceProgressed] = {}
+        self._claim = Claim()
 
     def first_request(self, now_s: float) -> None:
         if not self._requested:
@@ -151,6 +153,7 @@ class Reporter:
         """Send everything again: rows, map and progress follow when they are due, which is now."""
         self._reported_s = self._rows_s = 0.0
         self._progressed = self._drawn = None
+        self._claim = Claim()
         self._rows.clear()
         return self._to_watcher(self._opened) if self._opened is not None else []
 
@@ -262,6 +265,13 @@ class Reporter:
     def noted(self, text: str) -> list[Post]:
         """Return a note for people."""
         return self._to_watcher(JobNoted(job=self.job.job, text=text))
+
+    def claimed(self, claim: Claim) -> list[Post]:
+        """Return the report of a claim that is another than the one reported last."""
+        if claim == self._claim:
+            return []
+        self._claim = claim
+        return self._to_watcher(ClaimChanged(job=self.job.job, claim=claim))
 
     def due(self, now_s: float) -> bool:
         """Return whether a report is due."""

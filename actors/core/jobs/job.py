@@ -5,10 +5,10 @@ from typing import Final
 
 from actors.core.jobs.transaction import Now
 from protocol.messages import SourceProgressed
+from protocol.model.identity import Claim
 from protocol.model.job_records import (
     ACTIVE,
     ENDED,
-    SEALED,
     AttemptRecord,
     JobRecord,
     ManifestRange,
@@ -42,6 +42,7 @@ class Attempt:
     estimate: str = ""
     rate_bytes_s: float = 0.0
     left_s: float = -1.0
+    claim: Claim = field(default_factory=Claim)
     stop_s: float = float("-inf")
     """When it was last sent a stop."""
     source_events: int = 0
@@ -128,11 +129,6 @@ def ended_ms(record: JobRecord, now: Now) -> int:
     return max(now.ms, record.started_ms, record.created_ms)
 
 
-def content_claim(record: JobRecord) -> str:
-    """Return how the content was proved: ``size`` alone, or the ``digest`` that the user gave."""
-    return "digest" if record.spec.checksum and record.state == SEALED else "size"
-
-
 def size_of(record: JobRecord) -> int:
     """Return the file's size as sources have it, else as it was ordered; -1: unknown."""
     return record.found_bytes if record.found_bytes >= 0 else record.spec.size_bytes
@@ -152,6 +148,7 @@ def snapshot(job: Job, now: Now) -> JobView:
         "reason": (live.reason if live is not None else "") or record.reason,
         "active_s": active_s(job, now),
         "stops": stops_of(job),
+        "claim": live.claim if live is not None and live.claim.contributors else record.claim,
     }
     return JobView(
         **record.fields() | fresh,
@@ -161,7 +158,6 @@ def snapshot(job: Job, now: Now) -> JobView:
         estimate=live.estimate if live is not None else "",
         rate_bytes_s=live.rate_bytes_s if live is not None else 0.0,
         left_s=live.left_s if live is not None else -1.0,
-        claim=content_claim(record),
         sources_active=sum(report.lease_first >= 0 for report in job.progress.values()) if live is not None else 0,
         queue_place=min(places, default=-1) if live is not None else -1,
     )

@@ -157,6 +157,7 @@ class Lifecycle:
             received_bytes=before.received_bytes + message.bytes_received,
             refetched_bytes=before.refetched_bytes + message.bytes_refetched,
             digest_hex=message.digest_hex,
+            claim=message.claim if state == SEALED or message.claim.contributors else before.claim,
             stops=stops_of(job),
         )
         self._end_attempt(job, ended)
@@ -215,6 +216,7 @@ class Lifecycle:
                 digest=record.digest_hex,
                 seconds=round(record.active_s, 3),
                 sources=sum(source.chunks > 0 for source in job.sources),
+                identity=record.claim.summary(),
             )
         elif record.state == FAILED:
             self._transaction.event(
@@ -224,6 +226,7 @@ class Lifecycle:
                 outcome=record.outcome,
                 reason=record.reason,
                 storedBytes=record.stored_bytes,
+                identity=record.claim.summary(),
             )
 
 

@@ -24,6 +24,7 @@ from protocol.messages import (
     AddSources,
     CancelJob,
     ChunkMapDrawn,
+    ClaimChanged,
     ConfigureJobManager,
     ContributorsListed,
     CreateJob,
@@ -76,6 +77,7 @@ AttemptReport = (
     | JobNoted
     | SourceFound
     | ContributorsListed
+    | ClaimChanged
     | JobEnded
 )
 StoredJob = tuple[JobRecord, list[SourceRecord], AttemptRecord | None]
@@ -213,6 +215,7 @@ class JobManagerState:
                 | JobNoted()
                 | SourceFound()
                 | ContributorsListed()
+                | ClaimChanged()
                 | JobEnded()
             ):
                 job = self.jobs.by_number(message.job)
@@ -267,6 +270,9 @@ class JobManagerState:
             case JobEnded():
                 self._attempts.lifecycle.ended(job, message, now)
                 self._commands.finish_deletions(now, job)
+            case ClaimChanged(claim=claim):
+                if job.attempt is not None:
+                    job.attempt.claim = claim
             case ChunkMapDrawn():
                 pass
             case _:

@@ -4,6 +4,8 @@ import struct
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar, get_type_hints
 
+import msgspec
+
 from protocol.cli.views.progress_state import FIRST_SOURCE, LEASED, MISSING, RESUMED, SAID_STATES
 from protocol.messages import (
     ChunkMapDrawn,
@@ -119,15 +121,25 @@ def ended(job: Mapping[str, Any]) -> JobEnded:
     """Return the end of the job."""
     state = (job["outcome"] or job["state"]) if job["state"] == "failed" else job["state"]
     received = {f"bytes_{word}": job[f"{word}Bytes"] for word in ("received", "resumed", "refetched")}
-    # The API says one word of the content; the numbers behind it are not there.
-    return _message(JobEnded, job, state=state, seconds=job["activeS"], claim=Claim(), **received)
+    return _message(JobEnded, job, state=state, seconds=job["activeS"], claim=claim(job), **received)
+
+
+def claim(job: Mapping[str, Any]) -> Claim:
+    """Return what the API says of the content."""
+    given = job["identity"]
+    return msgspec.convert([given[_member(name)] for name in Claim.__struct_fields__], Claim)
+
+
+def _member(field: str) -> str:
+    """Return the API's name of a field."""
+    head, *tail = field.split("_")
+    return head + "".join(word.capitalize() for word in tail)
 
 
 def _message(kind: type[Shown], members: Mapping[str, Any], **given: Any) -> Shown:
     """A message whose fields are `given` or the members of the same names; -1 or empty where those are null."""
     for field, type_of_field in get_type_hints(kind).items():
-        head, *tail = field.split("_")
-        member = head + "".join(word.capitalize() for word in tail)
+        member = _member(field)
         if field not in given and member in members:
             unknown = "" if type_of_field is str else -1
             given[field] = unknown if members[member] is None else members[member]

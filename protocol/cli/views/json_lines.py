@@ -102,6 +102,7 @@ def ended_fields(board: ProgressState, ended: JobEnded) -> dict[str, Any]:
             "contributors": ended.claim.contributors,
             "excluded_share": round(ended.claim.excluded_share, 4),
             "excluded": list(ended.claim.excluded),
+            "text": ended.claim.text,
         },
         "sources": [_source_fields(row) for row in board.sorted_rows],
     }

@@ -5,6 +5,7 @@ from typing import Final
 
 from protocol.cli.views.progress_state import ProgressState, state_word
 from protocol.messages import JobEnded
+from protocol.model.identity import strength
 from protocol.model.printable import cell_width, count_of, cut, printable
 from protocol.model.source_url import host_of
 from protocol.model.units import show_percent, show_rate, show_size, show_time
@@ -101,18 +102,9 @@ def share_text(bytes_stored: int, total_bytes: int) -> str:
 
 
 def identity_lines(ended: JobEnded) -> list[str]:
-    """What is claimed of a sealed file's content; nothing where all of it came from one source."""
-    claim = ended.claim
-    if ended.state != "sealed" or claim.contributors < 2:
-        return []
-    if claim.kind == "digest":
-        return ["identity: the digest of the whole file is as given"]
-    if claim.kind != "overlap":
-        return ["identity: equal size only"]
-    share = f"a differing share above {100 * claim.excluded_share:.0f} % is excluded at 99 %"
-    odd = f"; left out, other content: {', '.join(map(printable, claim.excluded))}" if claim.excluded else ""
-    checks = f"{count_of(claim.checks_agreed, 'check')} between {claim.contributors} sources"
-    return [f"identity: {checks} agree; {share}{odd}"]
+    """Return what is claimed of a sealed file's content; nothing where all of it came from one source."""
+    spliced = ended.claim.contributors > 1 or ended.claim.excluded or strength(ended.claim.kind) >= strength("pieces")
+    return [f"identity: {ended.claim.text}"] if ended.state == "sealed" and spliced else []
 
 
 def last_line(board: ProgressState, ended: JobEnded) -> str:

@@ -24,6 +24,7 @@ from protocol.http_api.schema_base import (
     ResponseModel,
     Text,
 )
+from protocol.model.identity import PLACES_MAX
 
 MAP_RUNS_MAX: Final = 10_000
 """Ranges of a chunk map or manifest in one answer."""
@@ -32,6 +33,38 @@ SOURCES_TOLD_MAX: Final = 10_000
 State = Literal["queued", "active", "paused", "sealed", "failed", "cancelled"]
 Chunk = Annotated[int, Field(ge=0, le=CHUNKS_MAX)]
 MaybeChunk = Annotated[Chunk | None, IF_KNOWN]
+
+
+class Identity(ResponseModel):
+    """Evidence that all bytes of a file are of one and the same file."""
+
+    kind: Text = Field(description="The strongest kind of evidence that holds for every byte; see claim.")
+    checks_agreed: Count = Field(description="Chunks that two sources sent alike: overlap and spot checks.")
+    checks_disagreed: Count = Field(description="Chunks that two sources sent differently.")
+    groups: Count = Field(description="Groups of contributors without evidence between them; 1 where all are tied.")
+    contributors: Count = Field(description="Sources whose bytes are stored.")
+    excluded_share: Number = Field(
+        description="Share of the file above which a difference of any contributor is excluded at 99 %; 1: none is."
+    )
+    excluded: Annotated[list[Text], Field(max_length=PAGE_MAX)] = Field(
+        description="Sources that were left out because of other content."
+    )
+    text: Text = Field(description="All of it as one sentence.")
+
+
+class IdentityDetail(Identity):
+    """The same with the places in the file."""
+
+    agreed_chunks: Annotated[list[Chunk], Field(max_length=PLACES_MAX)] = Field(
+        description="Where checks agreed, at most 200 places."
+    )
+    disagreed_chunks: Annotated[list[Chunk], Field(max_length=PLACES_MAX)] = Field(
+        description="Where checks disagreed, at most 200 places."
+    )
+    freed_firsts: Annotated[list[Chunk], Field(max_length=PLACES_MAX)] = Field(
+        description="Where ranges of chunks begin that were taken back from such sources, and fetched again ..."
+    )
+    freed_stops: Annotated[list[Chunk], Field(max_length=PLACES_MAX)] = Field(description="... and where they end.")
 
 
 class Job(ResponseModel):
@@ -80,9 +113,13 @@ class Job(ResponseModel):
     digest_hex: MaybeText = Field(
         description="Digest of the finished file, by the checksum's algorithm, xxh3_128 without one; null before."
     )
-    claim: MaybeText = Field(
-        description="How strong the proof of the content is: digest (a checksum matched) or size; null before."
+    claim: Text = Field(
+        description=(
+            "The kind of identity, weakest first: size, attributes, overlap, frames, pieces, digest (it was compared), "
+            "decoded."
+        )
     )
+    identity: Identity = Field(description="What is known of the content, in numbers.")
     priority: Annotated[int, Field(ge=-PRIORITY_MAX * 1000, le=PRIORITY_MAX * 1000)] = Field(
         description="The highest goes first."
     )
@@ -154,6 +191,7 @@ class ChunkMap(ResponseModel):
 class JobDetail(Job):
     """One job with its sources and chunks."""
 
+    identity: IdentityDetail = Field(description="What is known of the content, in numbers and places.")
     sources: Annotated[list[JobSource], Field(max_length=SOURCES_TOLD_MAX)] = Field(
         description="Every source it has or had."
     )
@@ -260,9 +298,13 @@ class Manifest(ResponseModel):
     digest_hex: MaybeText = Field(
         description="Digest of the finished file, by the checksum's algorithm, xxh3_128 without one; null before."
     )
-    claim: MaybeText = Field(
-        description="How strong the proof of the content is: digest (a checksum matched) or size; null before."
+    claim: Text = Field(
+        description=(
+            "The kind of identity, weakest first: size, attributes, overlap, frames, pieces, digest (it was compared), "
+            "decoded."
+        )
     )
+    identity: Identity = Field(description="What is known of the content, in numbers.")
     runs: Annotated[list[ManifestRange], Field(max_length=MAP_RUNS_MAX)] = Field(
         description="Runs of stored chunks in order; what lies between them is missing. A page of them."
     )

@@ -13,13 +13,20 @@ def told_source(number: int, url: str = "http://a/f", **members: Any) -> dict[st
     }  # fmt: skip
 
 
+IDENTITY = {
+    "kind": "overlap", "checksAgreed": 4, "checksDisagreed": 1, "groups": 1, "contributors": 2, "excludedShare": 0.684,
+    "excluded": ["http://odd/f"], "agreedChunks": [1, 3], "disagreedChunks": [2], "freedFirsts": [5], "freedStops": [7],
+    "text": "of the API",
+}  # fmt: skip
+
+
 def told_job(*sources: dict[str, Any], **members: Any) -> dict[str, Any]:
     return {
         "id": ID, "state": "active", "phase": "riding", "reason": None, "outcome": None, "name": "tide.flac",
         "term": None, "path": "/d/tide.flac.part", "sizeBytes": 1000, "storedBytes": 370, "receivedBytes": 400,
         "refetchedBytes": 0, "resumedBytes": 0, "rateBytesS": 50.0, "leftS": 12.6, "activeS": 7.0, "chunkSize": 100,
         "checksum": None, "digestHex": None, "sourcesActive": 1, "sourceCount": len(sources), "chunkMap": None,
-        "notes": [], "sources": list(sources), **members,
+        "notes": [], "sources": list(sources), "identity": IDENTITY, **members,
     }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from protocol.cli.args import Loudness
 from protocol.cli.remote.api_to_messages import CELLS, JobUpdates, chunk_map, ended, opened, progressed
 from protocol.cli.views.base import view_of
-from protocol.cli.views.outcome import ExitCode, exit_code_of, last_line
+from protocol.cli.views.outcome import ExitCode, exit_code_of, identity_lines, last_line
 from protocol.cli.views.progress_state import (
     FIRST_SOURCE,
     LEASED,
@@ -170,3 +170,13 @@ def test_what_strangers_say_reaches_no_terminal() -> None:
     lines = stderr.getvalue().splitlines()
     assert len(lines) >= 4
     assert all(line.isprintable() for line in lines)
+
+
+def test_what_is_known_of_the_content_is_in_the_end_and_in_its_summary() -> None:
+    (*_, last) = JobUpdates().take(told_job(state="sealed"))
+    assert isinstance(last, JobEnded)
+    assert (last.claim.agreed_chunks, last.claim.freed_stops, last.claim.excluded) == ((1, 3), (7,), ("http://odd/f",))
+    assert identity_lines(last) == [
+        "identity: 4 overlap checks agree; a differing share above 68 % is excluded at 99 %; "
+        "left out, other content: http://odd/f"
+    ]

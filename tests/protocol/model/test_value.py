@@ -18,6 +18,7 @@ FIELDS: dict[Any, st.SearchStrategy[Any]] = {
     str: st.text(max_size=20),
     bytes: st.binary(max_size=20),
     bool: st.booleans(),
+    tuple[int, ...]: st.lists(st.integers(-(2**63), 2**63 - 1), max_size=4).map(tuple),
     tuple[str, ...]: st.lists(st.text(max_size=9), max_size=4).map(tuple),
 }
 

@@ -64,9 +64,16 @@ def address(source: str) -> str:
     return f"fetch-1/worker-{JOB}-{number(source)}"
 
 
-def wanted(*, expected: int, mode: str = "swarm", name: str = "", watcher: str = FRONT) -> StartJob:
+def wanted(*, expected: int, mode: str = "swarm", name: str = "", watcher: str = FRONT, checksum: str = "") -> StartJob:
     return start_job(
-        job=JOB, name=name, chunk_size=CHUNK, mode=mode, watcher=watcher, source_count=expected, rows_s=0.0
+        job=JOB,
+        name=name,
+        chunk_size=CHUNK,
+        mode=mode,
+        watcher=watcher,
+        source_count=expected,
+        rows_s=0.0,
+        checksum=checksum,
     )
 
 
@@ -216,6 +223,7 @@ def board(
     sized: bool = True,
     setup_s: float = SETUP_S,
     rivals: dict[str, str] | None = None,
+    checksum: str = "",
 ) -> DispatchState:
     """A riding job that looks like the picture.
 
@@ -225,7 +233,7 @@ def board(
     """
     rivals, rates = rivals or {}, dict.fromkeys(slow, CRAWL) | (rates or {})
     everybody = sorted((set(picture) - set("#.")) | set(rivals) | set(sources))
-    state = DispatchState(wanted(expected=len(everybody), mode=mode), now_s=NOW_S)
+    state = DispatchState(wanted(expected=len(everybody), mode=mode, checksum=checksum), now_s=NOW_S)
     state.content.plan.optional_max = 0
     size_bytes = len(picture) * CHUNK if sized else -1
     for source in everybody:

@@ -1,5 +1,7 @@
 """Content checks of a running job, drawn: what leases read besides, sources with other content, the gate, repair."""
 
+import pytest
+
 from actors.core.dispatch.content import REFETCHES_MAX
 from actors.core.dispatch.dispatcher import DispatchState, Phase
 from actors.core.dispatch.identity import DISPUTE_S_MAX
@@ -7,7 +9,9 @@ from actors.core.dispatch.sources import SourceState
 from protocol.messages import (
     ChunkDisputed,
     ChunksRepeated,
+    ClaimChanged,
     DropChunks,
+    FileSealed,
     JobEnded,
     LeaseGranted,
     LeaseRevoked,
@@ -19,6 +23,7 @@ from protocol.messages import (
     SourceNamed,
     Ticked,
 )
+from protocol.model.chunk_ranges import RangeSet
 from tests.actors.core.dispatch.drawing import (
     CHUNK,
     JOB,
@@ -131,13 +136,34 @@ def test_a_digest_that_fails_with_two_sources_has_chunks_read_again() -> None:
     assert phase_of(state) is Phase.RIDING
 
 
+@pytest.mark.parametrize(("compared", "kind"), [(False, "size"), (True, "digest")])
+def test_a_digest_is_claimed_only_where_it_was_compared(compared: bool, kind: str) -> None:
+    """A file that is left because of its name is sealed, too, whatever checksum was ordered."""
+    state = untied("aaaa", rates={"a": 1}, checksum="md5:" + "0" * 32)
+    tell(state, stored(state, "a", 0, 4))
+    (ended,) = said(tell(state, FileSealed(job=JOB, path="/f/f", digest_hex="aa", compared=compared)), JobEnded)
+    assert (ended.claim.kind, ended.claim.excluded_share) == (kind, 0.0 if compared else 1.0)
+
+
+def test_places_of_checks_and_what_was_taken_back_are_part_of_the_claim_and_reported_once() -> None:
+    state = untied("aaaabbbb", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "a", 0, 4), stored(state, "b", 4, 3))
+    state.content.identity.agree(0, 1, 4)
+    (news,) = said(tell(state, Ticked(), at_s=NOW_S + 2), ClaimChanged)
+    assert (news.claim.agreed_chunks, news.claim.contributors, news.claim.groups) == ((4,), 2, 1)
+    assert not said(tell(state, Ticked(), at_s=NOW_S + 4), ClaimChanged), "nothing is new"
+    state.content.late(1, RangeSet([(5, 7)]), board_of(state))
+    (news,) = said(tell(state, Ticked(), at_s=NOW_S + 6), ClaimChanged)
+    assert (news.claim.freed_firsts, news.claim.freed_stops) == ((5,), (7,))
+
+
 def test_frames_that_close_between_two_sources_tie_them() -> None:
     state = untied("aaaabbbb", rates={"a": 1, "b": 1})
     tell(state, stored(state, "a", 0, 4))
     tell(state, stored(state, "b", 4, 3))
     state.content.boundary_proven(4)
     assert said(tell(state, stored(state, "b", 7, 1)), SealFile)
-    claim = state.content.claim(sealed=True)
+    claim = state.content.claim()
     assert (claim.kind, claim.groups, claim.checks_agreed) == ("frames", 1, 1)
 
 
@@ -202,7 +228,7 @@ def test_a_file_with_piece_hashes_waits_for_all_of_them_and_for_no_ties() -> Non
     posts = tell(state, stored(state, "b", 2, 2), finished(state, "a"), finished(state, "b"), Ticked())
     assert not said(posts, SealFile)
     assert said(tell(state, checked(2, 4, good=True)), SealFile)
-    assert state.content.claim(sealed=True).kind == "pieces"
+    assert state.content.claim().kind == "pieces"
 
 
 def test_piece_hashes_that_cannot_be_used_are_not_waited_for() -> None:
@@ -218,9 +244,9 @@ def test_every_byte_in_good_pieces_is_a_claim_of_pieces() -> None:
     tell(state, stored(state, "b", 4, 3))
     state.content.piece_good(0, 7)
     assert said(tell(state, stored(state, "b", 7, 1)), SealFile)
-    assert state.content.claim(sealed=True).kind != "pieces"
+    assert state.content.claim().kind != "pieces"
     state.content.piece_good(7, 8)
-    claim = state.content.claim(sealed=True)
+    claim = state.content.claim()
     assert (claim.kind, claim.excluded_share) == ("pieces", 0.0)
 
 

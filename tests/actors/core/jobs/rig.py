@@ -25,6 +25,7 @@ from protocol.messages import (
     StartJob,
 )
 from protocol.messages.addresses import Post
+from protocol.model.identity import Claim
 from protocol.model.job_policy import JobPolicy
 from protocol.model.job_records import (
     AttemptRecord,
@@ -198,8 +199,8 @@ class Rig:
     ) -> None:
         self.hear(progressed(number, stored, state=state, rate=rate, reason=reason))
 
-    def ended(self, number: int, state: str, reason: str = "", *, path: str = "") -> None:
-        self.hear(attempt_ended(number, state, reason, path=path))
+    def ended(self, number: int, state: str, reason: str = "", *, path: str = "", claim: Claim | None = None) -> None:
+        self.hear(attempt_ended(number, state, reason, path=path).but(claim=claim or Claim()))
 
     # -- what it said
 

@@ -1,11 +1,15 @@
 """What becomes of jobs: how attempts end, names, sources, deaths, step by step."""
 
+import json
+
 import pytest
 
 from actors.core.jobs.explain import bottlenecks
-from actors.core.jobs.job import active_s, content_claim
+from actors.core.jobs.job import active_s, snapshot
+from actors.core.jobs.transaction import Now
 from protocol.messages import (
     AddSources,
+    ClaimChanged,
     DropSource,
     EventOccurred,
     LimitJob,
@@ -24,6 +28,7 @@ from protocol.messages import (
     UpdateJob,
     WatchEvents,
 )
+from protocol.model.identity import Claim
 from protocol.model.job_views import JobView
 from tests.actors.core.jobs.rig import GATEWAY, WEB, Rig, row
 
@@ -78,21 +83,37 @@ def test_sources_that_disagree_are_not_asked_again() -> None:
     assert (rig.state(id), rig.record(id).reason) == ("failed", "sizes differ")
 
 
-def test_a_digest_is_claimed_only_of_a_file_that_was_sealed_with_one() -> None:
-    """Until then a checksum is a wish; the API and its manifest would else call unchecked bytes proven."""
+def test_what_is_claimed_of_the_content_is_what_the_attempt_reported_whatever_checksum_was_ordered() -> None:
+    """A checksum is a wish: where it was not compared, the API and its manifest must not call the bytes proven."""
     rig = Rig(retries_max=0)
-    wished, bare = rig.order(checksum="md5:" + "0" * 32).id, rig.order().id
+    id = rig.order(checksum="md5:" + "0" * 32).id
+    assert rig.record(id).claim == Claim()
+    tied = Claim(kind="overlap", checks_agreed=4, contributors=2, groups=1, agreed_chunks=(3, 5))
+    rig.ended(1, "failed", claim=tied)
+    rig.retry(id)
+    rig.ended(rig.number(id), "failed", claim=Claim())
+    assert rig.record(id).claim == tied, "an attempt that stored nothing knows nothing"
+    rig.retry(id)
+    rig.ended(rig.number(id), "sealed", claim=Claim())
+    assert rig.record(id).claim.kind == "size", "a file that was there, and was not read"
+    other = rig.order(checksum="md5:" + "0" * 32).id
+    rig.ended(rig.number(other), "sealed", claim=Claim(kind="digest", contributors=1))
+    assert rig.record(other).claim.kind == "digest"
 
-    def claims() -> list[str]:
-        return [content_claim(rig.record(id)) for id in (wished, bare)]
 
-    assert claims() == ["size", "size"]
-    rig.ended(1, "failed")
-    assert claims() == ["size", "size"]
-    rig.retry(wished)
-    rig.ended(rig.number(wished), "sealed")
-    rig.ended(rig.number(bare), "sealed")
-    assert claims() == ["digest", "size"]
+def test_the_claim_of_a_running_attempt_is_shown_and_its_end_says_it_to_listeners() -> None:
+    rig = Rig()
+    id = rig.order().id
+    rig.hear(WatchEvents(reply_to=WEB))
+    rig.opened(1, resumed=0)
+    rig.hear(ClaimChanged(job=1, claim=Claim(contributors=2, groups=2)))
+    job = rig.manager.find(id)
+    assert job is not None
+    assert snapshot(job, Now(s=0.0, ms=0)).claim.groups == 2
+    rig.ended(1, "sealed", claim=Claim(kind="overlap", checks_agreed=4, contributors=2, groups=1, excluded_share=0.68))
+    (told,) = [json.loads(event.data) for event in rig.all_heard(EventOccurred) if event.kind == "job.sealed"]
+    assert told["identity"]["text"] == "4 overlap checks agree; a differing share above 68 % is excluded at 99 %"
+    assert (told["identity"]["kind"], told["identity"]["checksAgreed"]) == ("overlap", 4)
 
 
 def test_stored_bytes_never_fall() -> None:
