@@ -100,7 +100,7 @@ class JobEnded(Message, tag=50):
     """Of the content, as far as the attempt had come."""
 
 
-class ClaimChanged(Message, tag=145):
+class ClaimChanged(Message, tag=148):
     """News of what is known of the content; at most one a second."""
 
     job: int
