@@ -13,7 +13,7 @@ from typing import Final
 from actors.core.dispatch.checks import Check, CheckPlan, Owned
 from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
 from actors.core.dispatch.contributors import MISSING
-from actors.core.dispatch.identity import Dispute, Identity, Resolution, Standpoint, excluded_share, thinned
+from actors.core.dispatch.identity import Dispute, Identity, Resolution, Standpoint, claim_of
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.repair import ROUNDS_MAX, Repair
 from actors.core.dispatch.sources import FailurePolicy, Source, SourceState
@@ -22,7 +22,7 @@ from protocol.messages import ChunkDisputed, ChunksRepeated, DropChunks, StartJo
 from protocol.messages.addresses import ASSEMBLER
 from protocol.model.chunk_ranges import ChunkRange, RangeSet
 from protocol.model.faults import FaultKind
-from protocol.model.identity import Claim, strength
+from protocol.model.identity import Claim
 
 OVERLAP_CHUNKS_MIN: Final = 50
 """A shorter lease of a source that is tied already reads no chunk of its neighbour's: the share would be too large."""
@@ -405,30 +405,8 @@ class ContentChecks:
 
     def claim(self, *, compared: bool = False) -> Claim:
         """Return what is known of the content, in numbers. `compared`: its digest is the one that was wanted."""
-        rows = self._report.owned()
-        owners = {owner for _, _, owner in rows}
-        groups = {self.identity.root_of(owner) for owner in owners}
-        fewest = min((self.identity.checks_of(owner) for owner in owners), default=0) if len(owners) > 1 else 0
-        if compared:
-            kind = "digest"
-        elif rows and all(self.identity.proven_chunks.covers(first, stop) for first, stop, _ in rows):
-            kind = "pieces"
-        else:
-            kind = self.identity.weakest(owners) if len(owners) > 1 else "size"
-        whole = strength(kind) >= strength("pieces")
-        return Claim(
-            kind=kind,
-            checks_agreed=self.identity.checks_agreed,
-            checks_disagreed=self.identity.checks_disagreed,
-            groups=len(groups),
-            contributors=len(owners),
-            excluded_share=0.0 if whole else excluded_share(fewest),
-            excluded=tuple(sorted(self._report.name_of(owner, self._sources) for owner in self.identity.excluded)),
-            agreed_chunks=thinned(self.identity.confirmed_chunks()),
-            disagreed_chunks=thinned(sorted(self.identity.disputed_chunks)),
-            freed_firsts=tuple(first for first, _ in thinned(list(self.freed))),
-            freed_stops=tuple(stop for _, stop in thinned(list(self.freed))),
-        )
+        names = [self._report.name_of(owner, self._sources) for owner in self.identity.excluded]
+        return claim_of(self.identity, self._report.owned(), names, self.freed, compared=compared)
 
     def report_claim(self, *, now_s: float) -> None:
         """Report the claim where it has changed; call it now and then."""

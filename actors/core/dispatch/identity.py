@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from protocol.model.chunk_ranges import RangeSet
-from protocol.model.identity import KINDS, PLACES_MAX, strength
+from protocol.model.identity import KINDS, PLACES_MAX, Claim, strength
 
 AUTHORITY: Final = 1 << 62
 """Contributor of the bytes that piece hashes or a digest ask for; an edge to it proves the other one."""
@@ -350,3 +350,35 @@ class Identity:
             if not pair & self.excluded.keys():
                 one, other = pair
                 self._groups.union(one, other)
+
+
+def claim_of(
+    identity: Identity, rows: list[tuple[int, int, int]], excluded: list[str], freed: RangeSet, *, compared: bool
+) -> Claim:
+    """Return what is known of the content that `rows` of ``(first, stop, contributor)`` tell the senders of.
+
+    `excluded`: names of those left out. `freed`: chunks taken back from them. `compared`: the digest is the one wanted.
+    """
+    owners = {owner for _, _, owner in rows}
+    spliced = len(owners) > 1
+    fewest = min((identity.checks_of(owner) for owner in owners), default=0) if spliced else 0
+    if compared:
+        kind = "digest"
+    elif rows and all(identity.proven_chunks.covers(first, stop) for first, stop, _ in rows):
+        kind = "pieces"
+    else:
+        kind = identity.weakest(owners) if spliced else "size"
+    places = thinned(list(freed))
+    return Claim(
+        kind=kind,
+        checks_agreed=identity.checks_agreed,
+        checks_disagreed=identity.checks_disagreed,
+        groups=len({identity.root_of(owner) for owner in owners}),
+        contributors=len(owners),
+        excluded_share=0.0 if strength(kind) >= strength("pieces") else excluded_share(fewest),
+        excluded=tuple(sorted(excluded)),
+        agreed_chunks=thinned(identity.confirmed_chunks()),
+        disagreed_chunks=thinned(sorted(identity.disputed_chunks)),
+        freed_firsts=tuple(first for first, _ in places),
+        freed_stops=tuple(stop for _, stop in places),
+    )
