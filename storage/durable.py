@@ -16,6 +16,7 @@ import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Final
 
 from protocol.model.faults import PartFileFault, PartFileFaultKind
@@ -292,21 +293,26 @@ def _real_path(fd: int, path: str) -> str:
 
 
 def make_folder(path: str, sync: str, roots: tuple[str, ...] = ()) -> None:
-    """Make the last part of this path where it is missing; its name is on disk afterwards unless `sync` is "none".
+    """Make the parts of this path that are missing; their names are on disk afterwards unless `sync` is "none".
 
-    Only the last: where the parent is missing too, a disk is probably not mounted. Not outside the `roots`. Raises
-    nothing: opening the folder afterwards reports why it is not there.
+    Only those below a root, or the last where there are no `roots`: where more is missing, a disk is probably not
+    mounted. Raises nothing: opening the folder afterwards reports why it is not there.
     """
-    parent, _, name = path.rstrip("/").rpartition("/")
+    path = path.rstrip("/")
+    within = [root for root in roots if Path(root) in Path(path).parents]
+    base = max(within, key=len, default=os.path.dirname(path))
     with suppress(OSError, PartFileFault):
-        if os.path.isdir(path):
-            return
-        folder = Folder(parent or "/", sync, roots)
-        try:
-            os.mkdir(name, dir_fd=folder.fd)
-            folder.sync()
-        finally:
-            folder.close()
+        made = base
+        for part in Path(path).relative_to(base).parts:
+            parent, made = made, os.path.join(made, part)
+            if os.path.isdir(made):
+                continue
+            folder = Folder(parent or "/", sync, roots)
+            try:
+                os.mkdir(part, dir_fd=folder.fd)
+                folder.sync()
+            finally:
+                folder.close()
 
 
 def make_private(path: str) -> None:

@@ -84,3 +84,13 @@ def test_nothing_is_discarded_outside(root: Path) -> None:
     (root / "link").symlink_to(outside)
     assert "outside the configured folders" in discard(str(root / "link"), NAME, (str(root),))
     assert len(os.listdir(outside)) == 2
+
+
+def test_folders_below_a_root_are_made_as_deep_as_ordered_but_never_the_root(root: Path) -> None:
+    make_folder(f"{root}/Box/CD 1/", "full", (str(root), str(root.parent / "gone")))
+    assert (root / "Box" / "CD 1").is_dir()
+    make_folder(f"{root.parent}/gone/Box/CD 1", "full", (str(root.parent / "gone"),))
+    assert not (root.parent / "gone").exists()
+    (root / "out").symlink_to(root.parent / "etc")
+    make_folder(f"{root}/out/Box/CD 1", "full", (str(root),))
+    assert list((root.parent / "etc").iterdir()) == []
