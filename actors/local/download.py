@@ -70,6 +70,10 @@ _SESSION_PROCESS: Final = split_address(SESSION)[0]
 
 def get(options: GetOptions) -> int:
     """Run ``get`` or ``swarm`` and return the exit code."""
+    if options.whole_folder:
+        from actors.local.folder import get_folder
+
+        return get_folder(options)
     if not options.copy_to:
         return _download(options)
     with tempfile.TemporaryDirectory(prefix="shoal-") as folder:
@@ -108,10 +112,7 @@ def fetch(options: GetOptions, view: "View", *, memory: str = "") -> JobEnded:
 
     `memory` is the path of the database of peers, which is made when it is missing; empty for that of this user.
     """
-    session = None
-    if options.account is not None:
-        memory = memory or os.path.join(state_folder(os.environ), "peers.sqlite")
-        session = _session_process(options, memory)
+    session, memory = session_of(options, memory)
     specs, slot_count = processes(len(options.urls) if not options.spec.term else PEERS_MAX, session, memory)
     health_policy = HealthPolicy(memory_bytes_max=options.memory_limit_bytes)
     try:
@@ -167,13 +168,16 @@ def supervised(specs: Sequence[ProcessSpec], health_policy: HealthPolicy, slot_c
         yield supervisor
 
 
-def _session_process(options: GetOptions, memory: str) -> ProcessSpec:
+def session_of(options: GetOptions, memory: str = "") -> tuple[ProcessSpec | None, str]:
+    """Return ``(process that logs in, path of the database of peers)``; None where no account is needed."""
+    if options.account is None:
+        return None, memory
     from actors.soulseek.settings import session_process, session_settings
 
-    assert options.account is not None
+    memory = memory or os.path.join(state_folder(os.environ), "peers.sqlite")
     finished = os.path.join(os.path.dirname(memory), "finished")
     settings = session_settings(options.account, finished_folder=finished)
-    return session_process(settings, verbose=options.verbose)
+    return session_process(settings, verbose=options.verbose), memory
 
 
 def _pieces_in(folder: str, pieces: Pieces | None) -> PieceHashes:
@@ -251,7 +255,7 @@ def run_job(
     After `max_time_s` it is stopped, and has ended because no source could deliver in time.
     """
     begun_s = time.monotonic()
-    request = _JobRequest(supervisor, start, urls)
+    request = JobRequest(supervisor, start, urls)
     request.post()
     stop_due_s = 0.0
     while True:
@@ -261,10 +265,10 @@ def run_job(
             supervisor.bus.post(POOL, StopJob(job=start.job))
         message = next_message(supervisor)
         if message is not None:
-            lost = _session_lost(message)
+            lost = session_lost(message)
             if lost is not None:
                 supervisor.bus.post(POOL, lost)
-            message = lost or _fatal(message, start.job, supervisor.living()) or message
+            message = lost or fatal(message, start.job, supervisor.living()) or message
             if late and not interrupts.count and isinstance(message, JobEnded) and message.state == "interrupted":
                 message = message.but(state="starved", reason=f"not complete within {max_time_s:g} s (--max-time)")
             if request.is_news(message, elapsed_s=time.monotonic() - begun_s):
@@ -274,7 +278,7 @@ def run_job(
         view.refresh(now_s=time.monotonic())
 
 
-class _JobRequest:
+class JobRequest:
     """Request for a job, repeated with what was reported so far whenever a dead hub was replaced."""
 
     def __init__(self, supervisor: Supervisor, start: StartJob, urls: tuple[str, ...]) -> None:
@@ -318,7 +322,7 @@ class _JobRequest:
         return True
 
 
-def _session_lost(message: FrontInbox) -> SessionChanged | None:
+def session_lost(message: FrontInbox) -> SessionChanged | None:
     """Return the state of the login after the session died for good. Transfers go on without it."""
     match message:
         case ProcessLost(restart_s=restart_s) if restart_s >= 0:
@@ -339,12 +343,16 @@ def next_message(supervisor: Supervisor) -> FrontInbox | None:
         return None
 
 
+<<<<<<< HEAD
 def _failed(job: int, reason: str) -> JobEnded:
     words = exhausted_words(reason)
     return JobEnded(job=job, state="limited" if words else "failed", reason=words or reason)
 
 
 def _fatal(message: FrontInbox, job: int, living: list[str]) -> JobEnded | None:
+=======
+def fatal(message: FrontInbox, job: int, living: list[str]) -> JobEnded | None:
+>>>>>>> 9272339 (Fetch a user's folder with one command, here or in the daemon, and find it by a search)
     """Return the end of the job when a process or an actor that it needs has died for good.
 
     It does not need a worker, nor a fetch process that is not the last: other sources go on.

@@ -8,7 +8,7 @@ import inspect
 import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, get_type_hints
@@ -208,6 +208,7 @@ ChecksumFile = Annotated[
         help="File with digests, like SHA256SUMS; the line of this file's name is taken.",
     ),
 ]
+WholeFolder = Annotated[bool, option("--folder", help="Fetch the whole folder that fits the words best, not one file.")]
 Handed = Annotated[bool, option("--daemon", help="Let a running daemon do it, and show how it goes.")]
 Alone = Annotated[
     bool,
@@ -346,6 +347,17 @@ class Transfer:
         policy = {one: getattr(self, one) for one in TransferPolicy.__struct_fields__ if hasattr(self, one)}
         own = {one: getattr(self, one) for one in JobSpec.__struct_fields__ if hasattr(self, one)}
         return JobSpec(folder=folder, name=name, policy=TransferPolicy(**policy), **own, **fields)
+
+    def folder_spec(self, **fields: Any) -> JobSpec:
+        """What the jobs of a folder have in common; ``-o`` is where the folder goes.
+
+        The same command again is to fetch what is missing: a file of its name and size counts as fetched.
+        """
+        if parsing.copy_target(self.output):
+            raise BadUsage("-o: a folder needs a folder to go into")
+        place = f"{self.output.rstrip('/')}/" if self.output else self.output
+        existing = "resume" if self.existing == "auto" else self.existing
+        return replace(self, output=place, existing=existing).spec(**fields)
 
     def ignored(self) -> list[str]:
         """Options that were given and have no meaning for a daemon, which goes by its configuration."""

@@ -28,6 +28,7 @@ from protocol.model.limits import (
     TIMEOUT_S_MAX,
 )
 from protocol.model.printable import printable
+from protocol.model.remote_paths import folder_of_url
 from protocol.model.source_url import check_url, is_slsk, public_url, same_url_key
 from protocol.model.units import parse_rate, parse_seconds, parse_size
 
@@ -60,6 +61,8 @@ class GetOptions:
     `memory_limit_bytes` is replaced. The job is given up after `max_time_s`, 0: never. `on_complete` is a command
     for the sealed file. `copy_to`: where it is written when it is complete, ``-`` for stdout, else the path of a pipe
     or a device; empty: it stays where it is. `pieces`: what the parts of the file must hash to.
+    or a device; empty: it stays where it is. `whole_folder`: all files of ``(user, remote folder)``, found by the term
+    where `remote_folder` is None.
     """
 
     spec: JobSpec
@@ -73,6 +76,8 @@ class GetOptions:
     account: "Account | None" = None
     copy_to: str = ""
     pieces: Pieces | None = None
+    whole_folder: bool = False
+    remote_folder: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,6 +275,17 @@ def netrc_file(named: str, *, required: bool) -> str:
         where = f" in line {line}" if line else ""
         raise BadUsage(f"--netrc: {printable(path)} cannot be understood{where}") from None
     return path
+
+
+def folder_of(words: Sequence[str]) -> tuple[str, str] | None:
+    """``(user, remote folder)`` of ``slsk://user/folder/``; None for other addresses. It goes with no other address."""
+    try:
+        found = [folder_of_url(word) for word in words]
+    except ValueError as error:
+        raise BadUsage(str(error)) from None
+    if len(found) > 1 and any(found):
+        raise BadUsage("a folder of a Soulseek user goes with no other address")
+    return found[0] if found else None
 
 
 def with_connections(urls: Sequence[str], count: int) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from protocol.messages.base import Message
 from protocol.messages.job_commands import ContributorsListed, SourceFound
-from protocol.messages.soulseek import SearchEnded, SearchHit, SessionChanged
+from protocol.messages.soulseek import FilesListed, SearchEnded, SearchHit, SessionChanged
 from protocol.messages.supervision import ActorDied, Pong, ProcessLost, ProcessReady
 from protocol.model.identity import Claim
 from protocol.model.job_views import SourceReport
@@ -125,4 +125,5 @@ FrontInbox = (
     | SearchHit
     | SearchEnded
     | SessionChanged
+    | FilesListed
 )

@@ -6,7 +6,7 @@ Users write backslashes, some slashes. Nothing here is safe as a local name; `pr
 import os.path
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, NamedTuple, Protocol
 from urllib.parse import unquote
 
 from protocol.model.filenames import placed_folder, placed_name
@@ -118,3 +118,56 @@ def _natural(name: str) -> list[tuple[bool, int, str]]:
 
 def _words(text: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(text)]
+
+
+class SearchedFile(Protocol):
+    """One answer to a search, as sessions report it."""
+
+    @property
+    def peer(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def slots_free(self) -> bool: ...
+    @property
+    def speed_bytes_s(self) -> int: ...
+
+
+class FolderHit(NamedTuple):
+    """One file that a search found at a user, as far as it tells of the folder it is in."""
+
+    user: str
+    path: str
+    size_bytes: int
+    free: bool
+    speed_bytes_s: int
+
+    @classmethod
+    def of(cls, hit: SearchedFile) -> "FolderHit":
+        """Return what counts of an answer to a search."""
+        return cls(hit.peer, hit.path, hit.size_bytes, hit.slots_free, hit.speed_bytes_s)
+
+
+def best_folder(hits: Iterable[FolderHit]) -> tuple[str, str] | None:
+    """Return ``(user, remote folder)`` of the folder to fetch; None without any hit.
+
+    Of the folders with files that other users have too, with the same name and size, the one where these are most;
+    among equal ones a user that would send at once, and then the fastest.
+    """
+    holders: dict[tuple[str, int], set[str]] = {}
+    folders: dict[tuple[str, str], list[FolderHit]] = {}
+    for hit in hits:
+        folder, name = split_remote(hit.path)
+        if folder:
+            holders.setdefault((name.casefold(), hit.size_bytes), set()).add(hit.user)
+            folders.setdefault((hit.user, folder), []).append(hit)
+
+    def worth(place: tuple[str, str]) -> tuple[int, bool, int, tuple[str, str]]:
+        found = folders[place]
+        files = {(split_remote(hit.path)[1].casefold(), hit.size_bytes) for hit in found}
+        users = sum(len(holders[file]) for file in files)
+        return users, found[0].free, max(hit.speed_bytes_s for hit in found), place
+
+    return max(folders, key=worth, default=None)

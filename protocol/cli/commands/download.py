@@ -20,6 +20,7 @@ from protocol.cli.args import (
     Term,
     Transfer,
     Urls,
+    WholeFolder,
     spread,
 )
 from protocol.cli.commands.documents import FetchDocument, aligned_chunk_size, checksum_from, described, output_of
@@ -30,6 +31,7 @@ from protocol.cli.parsing import (
     checked_term,
     checked_urls,
     copy_target,
+    folder_of,
     needs_soulseek,
     with_connections,
 )
@@ -72,6 +74,8 @@ def get_command(act: Callable[[GetOptions], int], fetch: FetchDocument) -> Calla
     ) -> None:
         """Fetch one file from all the URLs together, or the files of a Metalink document from their mirrors.
 
+        slsk://user/folder/ with a slash at its end fetches a folder: each file from all users who have it.
+
         The same command again goes on where it stopped. With --daemon or --url a running daemon does it: its folders,
         its account, and how it treats disk and slow sources. slsk:// addresses are fetched through this user's daemon
         by themselves where it has the same Soulseek login; the file still comes to where it is wanted.
@@ -81,6 +85,13 @@ def get_command(act: Callable[[GetOptions], int], fetch: FetchDocument) -> Calla
 
             raise typer.Exit(get_each(context, input_file, urls or ()))
         there = link_of(daemon, link, alone=no_daemon)
+        remote_folder = folder_of(urls or ())
+        if remote_folder is not None:
+            if checksum_file or transfer.checksum:
+                raise BadUsage("--checksum is of one file; a folder has many")
+            account, mine = account_or_daemon(config, alone=no_daemon) if there is None else (None, None)
+            options = _options(transfer.folder_spec(), transfer, loudness, account=account, remote_folder=remote_folder)
+            raise typer.Exit(_run(act, options, there, transfer, loudness, notes=notes_of(config), own=mine))
         if checksum_file and transfer.checksum:
             raise BadUsage("--checksum and --checksum-file exclude each other")
         code: int = ExitCode.SEALED
@@ -167,6 +178,7 @@ def swarm_command(act: Callable[[GetOptions], int]) -> Callable[..., None]:
         *,
         term: Term = None,
         size: Size = -1,
+        folder: WholeFolder = False,
         transfer: Transfer,
         loudness: Loudness,
         config: Config = None,
@@ -178,7 +190,7 @@ def swarm_command(act: Callable[[GetOptions], int]) -> Callable[..., None]:
 
         Of what is found, the file that most users have. The same command again goes on where it stopped. Goes through
         this user's daemon by itself where that has the same Soulseek login. swarm SIZE [CHUNK_KB] fetches what is in
-        the pool (see: pool), through a daemon.
+        the pool (see: pool), through a daemon. --folder fetches the whole folder that fits the words best.
         """
         there = link_of(daemon, link, alone=no_daemon)
         picked = picked_of(term or [])
@@ -188,6 +200,11 @@ def swarm_command(act: Callable[[GetOptions], int]) -> Callable[..., None]:
                 transfer = replace(transfer, chunk_size=checked_chunk_size(picked.chunk_size))
         words = checked_term(term or ())
         account, own = account_or_daemon(config, alone=no_daemon) if there is None else (None, None)
+        if folder:
+            if size >= 0 or transfer.checksum:
+                raise BadUsage("--folder goes with neither --size nor --checksum: it fetches many files")
+            options = _options(transfer.folder_spec(term=words), transfer, loudness, account=account, whole=True)
+            raise typer.Exit(_run(act, options, there, transfer, loudness, notes=notes_of(config), own=own))
         options = _options(transfer.spec(term=words, size_bytes=size), transfer, loudness, account=account)
         raise typer.Exit(_run(act, options, there, transfer, loudness, notes=notes_of(config), picked=picked, own=own))
 
@@ -202,6 +219,8 @@ def _options(
     urls: tuple[str, ...] = (),
     account: "Account | None",
     pieces: Pieces | None = None,
+    whole: bool = False,
+    remote_folder: tuple[str, str] | None = None,
 ) -> GetOptions:
     return GetOptions(
         spec=spec,
@@ -215,6 +234,8 @@ def _options(
         account=account,
         copy_to=copy_target(transfer.output),
         pieces=pieces,
+        whole_folder=whole or remote_folder is not None,
+        remote_folder=remote_folder,
     )
 
 
@@ -237,6 +258,13 @@ def _run(
             what = f"the daemon at {own.url} has this Soulseek login and cannot do that"
             raise BadUsage(f"{printable(words)}: {what}; --no-daemon does it here and ends its login")
         say_notes(notes, quiet=options.quiet)
+        if options.whole_folder:
+            from protocol.cli.remote.folder import hand_over_folder
+            from protocol.cli.remote.own_daemon import say_handed_over
+
+            if not options.quiet:
+                say_handed_over(own)
+            return hand_over_folder(own, options, transfer, loudness, own=True)
         from protocol.cli.remote.own_daemon import hand_over_here
 
         return hand_over_here(own, options, transfer, loudness)
@@ -247,6 +275,10 @@ def _run(
         return act(options)
     words = ", ".join([*transfer.ignored(), *ignored])
     say_notes([f"the daemon goes by its own configuration, not by {words}"] if words else [], quiet=options.quiet)
+    if options.whole_folder:
+        from protocol.cli.remote.folder import hand_over_folder
+
+        return hand_over_folder(link, options, transfer, loudness)
     from protocol.cli.remote.download import hand_over, order_target
 
     if picked is None:

@@ -108,7 +108,7 @@ def _done(daemon: "Daemon", options: GetOptions, transfer: Transfer, loudness: L
         size = spec.size_bytes if spec.size_bytes >= 0 else None
         body |= {"filename": named, "fileSize": size, "sources": [pools.source_of(url) for url in options.urls]}
     job, moved = _ordered(daemon, path, body, spec.folder, name)
-    here = _AsHere(daemon, job, spec.folder if moved else "", name)
+    here = AsHere(daemon, job, spec.folder if moved else "", name)
     return follow(daemon, job, loudness, seen=here.seen, left=here.left)
 
 
@@ -134,7 +134,7 @@ def _ordered(daemon: "Daemon", path: str, body: Mapping[str, Any], folder: str, 
     raise AssertionError("the last order has a key of its own")
 
 
-class _AsHere:
+class AsHere:
     """Presentation of a daemon's job as a one-shot job: one attempt, and the file where it was wanted.
 
     `folder`: where the finished file is moved to, empty: not at all. `name`: its name then, empty: as it is.

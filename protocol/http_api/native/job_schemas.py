@@ -126,7 +126,7 @@ class Job(ResponseModel):
     limit: Count = Field(validation_alias="limit_bytes_s", description="Limit in bytes a second; 0: none.")
     origin: Text = Field(description="Origin: multisource, slskd or cli.")
     user: MaybeText = Field(
-        description="Whose file was ordered by slskd's API or as part of a folder, whichever source sends it; else null."
+        description="Whose file was ordered by slskd's API or in a folder, whichever source sends it; else null."
     )
     remote_path: MaybeText = Field(description="The remote path of such an order; else null.")
     folder_id: Annotated[Id | None, BeforeValidator(lambda value: value or None)] = Field(

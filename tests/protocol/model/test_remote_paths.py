@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.model import remote_paths
-from protocol.model.remote_paths import folder_files, folder_of_url, local_folder
+from protocol.model.remote_paths import FolderHit, best_folder, folder_files, folder_of_url, local_folder
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,26 @@ def test_no_file_of_a_hostile_list_goes_outside_of_the_folder(listed: dict[str, 
 @pytest.mark.parametrize(("remote", "name"), [("m\\Tide (2001)\\", "Tide (2001)"), ("..", ""), ("a/b", "b")])
 def test_the_local_folder_has_the_name_of_the_remote_one(remote: str, name: str) -> None:
     assert local_folder(remote) == name
+
+
+def hit(user: str, path: str, size: int = 1, *, free: bool = True, speed: int = 0) -> FolderHit:
+    return FolderHit(user, path, size, free, speed)
+
+
+def test_the_folder_is_taken_whose_files_most_users_have() -> None:
+    shared = [
+        hit(user, f"{user}\\tide\\{name}", len(name)) for user in ("ann", "bob") for name in ("1.flac", "02.flac")
+    ]
+    alone = [hit("eve", f"e\\tide live\\{number}.flac", 99) for number in range(3)]
+    assert best_folder([*alone, *shared, hit("cid", "loose.flac", 6)]) == ("bob", "bob\\tide")
+    assert best_folder([*alone, shared[0]._replace(free=False), hit("ann", "ann\\tide\\02.flac", 7), *shared[2:]]) == (
+        "bob",
+        "bob\\tide",
+    )
+
+
+def test_among_equal_folders_who_would_send_at_once_and_fastest_is_taken() -> None:
+    one, two = hit("ann", "a\\t\\x", free=False, speed=9), hit("bob", "b\\t\\x", speed=1)
+    assert best_folder([one, two]) == ("bob", "b\\t")
+    assert best_folder([two, hit("cid", "c\\t\\x", speed=5)]) == ("cid", "c\\t")
+    assert best_folder([]) is None
