@@ -343,16 +343,12 @@ def next_message(supervisor: Supervisor) -> FrontInbox | None:
         return None
 
 
-<<<<<<< HEAD
 def _failed(job: int, reason: str) -> JobEnded:
     words = exhausted_words(reason)
     return JobEnded(job=job, state="limited" if words else "failed", reason=words or reason)
 
 
-def _fatal(message: FrontInbox, job: int, living: list[str]) -> JobEnded | None:
-=======
 def fatal(message: FrontInbox, job: int, living: list[str]) -> JobEnded | None:
->>>>>>> 9272339 (Fetch a user's folder with one command, here or in the daemon, and find it by a search)
     """Return the end of the job when a process or an actor that it needs has died for good.
 
     It does not need a worker, nor a fetch process that is not the last: other sources go on.

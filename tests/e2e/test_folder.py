@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.daemon.daemons import eventually, running
 from tests.e2e.program import Shoal
 from tests.e2e.test_soulseek_words import account
 from tests.real_peers import nicotine
@@ -84,10 +85,10 @@ def test_an_interrupted_folder_goes_on_with_the_same_command(
 ) -> None:
     box, peers, files = users
     env = account(box, str(tmp_path / "state"))
-    running = shoal.start("get", folder_url(peers[0]), "--json", env=env)
-    running.until(lambda event: event["event"] == "file")
-    running.signal(signal.SIGINT)
-    assert running.finish().code == 130
+    begun = shoal.start("get", folder_url(peers[0]), "--json", env=env)
+    begun.until(lambda event: event["event"] == "file")
+    begun.signal(signal.SIGINT)
+    assert begun.finish().code == 130
     done = shoal.run("get", folder_url(peers[0]), **env)
     assert done.code == 0, done
     assert {path.name: path.read_bytes() for path in (shoal.folder / ALBUM).iterdir()} == files
@@ -111,3 +112,26 @@ def test_a_folder_that_cannot_be_is_refused_with_words(
     assert done.code == code, done
     assert said in done.stderr
     assert len(done.stderr.splitlines()) <= 3
+
+
+def test_a_daemon_with_the_login_fetches_the_folder_to_where_it_is_wanted(
+    shoal: Shoal, users: tuple[Network, list[nicotine.Nicotine], dict[str, bytes]]
+) -> None:
+    box, peers, files = users
+    settings = {
+        "USERNAME": "me", "PASSWORD": "any", "SERVER": box.server_host, "PORT": str(box.server_port),
+        "BIND": "127.0.0.1",
+    }  # fmt: skip
+    env = {"XDG_CONFIG_HOME": "/nowhere", **{f"SHOAL_SOULSEEK_{name}": word for name, word in settings.items()}}
+    with running(shoal, **env) as daemon:
+        daemon.process.run_s_max = 120.0
+        eventually(lambda: bool(daemon.get("/api/v0/server")["isLoggedIn"]))
+        env["SHOAL_STATE"] = str(daemon.state)
+        done = shoal.run("get", folder_url(peers[0]), "-o", "here", **env)
+        assert done.code == 0, done
+        assert {path.name: path.read_bytes() for path in (shoal.folder / "here" / ALBUM).iterdir()} == files
+        assert "has this Soulseek login" in done.stderr
+        (listed,) = daemon.get("/api/v0/multisource/folders")
+        assert (listed["state"], listed["fileCount"], listed["name"]) == ("sealed", 3, ALBUM)
+        jobs = daemon.get(f"/api/v0/multisource/jobs?folderId={listed['id']}&order=oldest")
+        assert [job["name"] for job in jobs] == list(TRACKS)
