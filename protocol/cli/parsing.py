@@ -61,7 +61,7 @@ class GetOptions:
     `memory_limit_bytes` is replaced. The job is given up after `max_time_s`, 0: never. `on_complete` is a command
     for the sealed file. `copy_to`: where it is written when it is complete, ``-`` for stdout, else the path of a pipe
     or a device; empty: it stays where it is. `pieces`: what the parts of the file must hash to.
-    or a device; empty: it stays where it is. `whole_folder`: all files of ``(user, remote folder)``, found by the term
+    `whole_folder`: all files of ``(user, remote folder)``, found by the term
     where `remote_folder` is None.
     """
 
