@@ -26,6 +26,7 @@ from actors.daemon.preflight import (
     with_secrets,
 )
 from actors.daemon.systemd import SystemdNotifier
+from actors.local.start_up import raise_lost_interrupt
 from actors.runtime import log_setup
 from actors.runtime.process_stats import ProcessStats
 from actors.runtime.supervisor import StartFailed, Supervisor
@@ -322,6 +323,7 @@ class Daemon:
         taken = {signal.SIGINT: self._stop, signal.SIGTERM: self._stop, signal.SIGHUP: self._on_hangup}
         before = {number: signal.signal(number, handler) for number, handler in taken.items()}
         try:
+            raise_lost_interrupt()
             yield
         finally:
             for number, handler in before.items():

@@ -21,6 +21,7 @@ from typing import Final, Protocol, cast
 
 from actors.builders import processes
 from actors.core.supervision.process_policy import HealthPolicy, RestartPolicy
+from actors.local.start_up import raise_lost_interrupt
 from actors.runtime.process import ProcessSpec
 from actors.runtime.spawn import server_failure
 from actors.runtime.supervisor import StartFailed, Supervisor
@@ -230,6 +231,7 @@ class Interrupts:
     def caught(self) -> Iterator["Interrupts"]:
         before = {number: signal.signal(number, self._hit) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
+            raise_lost_interrupt()
             yield self
         finally:
             for number, handler in before.items():

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from actors.core.pool.entries import ENDED_JOBS_MAX
-from actors.core.pool.pool import PoolInbox, PoolState
+from actors.core.pool.pool import HISTORY_S_MAX, PoolInbox, PoolState
 from actors.core.pool.source_search import AT_ONCE_MAX
 from protocol.messages import (
     ContributorsListed,
@@ -17,11 +17,13 @@ from protocol.messages import (
     LimitJob,
     Message,
     OfferSource,
+    PeerHistoryLoaded,
     ResendState,
     SearchEnded,
     SearchHit,
     SourceDisabled,
     SourceFound,
+    SourceJoined,
     SourceNamed,
     SourcesExpected,
     StartDispatcher,
@@ -320,3 +322,66 @@ def test_a_search_that_the_budget_refused_is_made_as_soon_as_it_allows() -> None
         assert searches(pool.handle(Ticked(), now_s=6.9)) == []
         (search,) = searches(pool.handle(Ticked(), now_s=7.0))
         ended = SearchEnded(search=search, peers=0, refused="the search budget is spent", retry_after_s=7.0)
+
+
+# -- what is known of a user from earlier jobs
+
+
+ANN = "slsk://ann/m%5Cf.flac"
+
+
+def history(peer: str = "ann", source: int = 0, job: int = 1) -> PeerHistoryLoaded:
+    return PeerHistoryLoaded(
+        job=job, source=source, peer=peer, rate_bytes_s=5e5, setup_s=0.5, offset_ok=False, failures=0,
+        last_fault=0, failed_s_ago=0.0, stops_today=3,
+    )  # fmt: skip
+
+
+def joined(posts: list[Post]) -> list[tuple[float, float, bool, int]]:
+    return [
+        (each.prior_rate_bytes_s, each.prior_setup_s, each.offset_ok, each.stops_today)
+        for each in to(posts, DISPATCHER)
+        if isinstance(each, SourceJoined)
+    ]
+
+
+def test_a_user_is_introduced_with_what_is_known_of_it_and_only_then() -> None:
+    pool = running(ANN)
+    assert joined(tell(pool, WorkerReady(job=1, source=0, worker="fetch-1/worker-1-0"))) == []
+    strange = (history("ben"), history("aaa"), history(source=1), history(job=2))
+    assert joined(tell(pool, *strange)) == [], "they are about others"
+    assert joined(tell(pool, history())) == [(5e5, 0.5, False, 3)]
+    assert joined(tell(pool, history())) == [], "it is known already"
+
+
+def test_a_user_of_whom_nothing_is_known_in_time_is_introduced_as_a_stranger() -> None:
+    pool = running(ANN)
+    tell(pool, WorkerReady(job=1, source=0, worker="fetch-1/worker-1-0"))
+    assert joined(pool.handle(Ticked(), now_s=HISTORY_S_MAX)) == []
+    assert joined(pool.handle(Ticked(), now_s=HISTORY_S_MAX + 0.1)) == [(0.0, 0.0, True, 0)]
+    assert joined(tell(pool, history())) == [], "too late"
+
+
+def test_a_mirror_is_introduced_as_one_of_whom_nothing_is_known() -> None:
+    pool = running("http://a/f")
+    ready = WorkerReady(job=1, source=0, worker="fetch-1/worker-1-0")
+    assert joined(tell(pool, ready)) == [(0.0, 0.0, True, 0)]
+
+
+def test_a_user_may_be_banned_from_a_job_that_searches_for_nobody() -> None:
+    pool = running(ANN)
+    posts = tell(pool, SourceDisabled(job=1, source=0, banned=True, detail="another file"))
+    assert [type(message) for message in to(posts, "fetch-1/root")] == [StopWorker]
+
+
+def test_users_that_a_later_search_finds_join_and_five_are_named() -> None:
+    pool = PoolState(("fetch-1",))
+    tell(pool, asked(0, term="f"), hit("bob"), SearchEnded(search=1, peers=1, refused=""), DispatcherReady(job=1))
+    (search,) = searches(pool.handle(Ticked(), now_s=1000.0))
+    tell(pool, *(hit(f"u{number}").but(search=search) for number in range(6)))
+    posts = to(tell(pool, SearchEnded(search=search, peers=6, refused="")), JOB_MANAGER)
+    assert [message.source for message in posts if isinstance(message, SourceFound)] == [1, 2, 3, 4, 5, 6]
+    (note,) = [message.text for message in posts if isinstance(message, JobNoted)]
+    assert note.startswith("found 6 more users: ")
+    assert note.endswith(" ...")
+    assert note.count(", ") == 4
