@@ -26,9 +26,9 @@ from actors.daemon.preflight import (
     with_secrets,
 )
 from actors.daemon.systemd import SystemdNotifier
-from actors.local.start_up import raise_lost_interrupt
 from actors.runtime import log_setup
 from actors.runtime.process_stats import ProcessStats
+from actors.runtime.stop_signals import raise_lost_interrupt
 from actors.runtime.supervisor import StartFailed, Supervisor
 from protocol.config.load import Config
 from protocol.config.schema import fields_of

@@ -21,9 +21,9 @@ from typing import Final, Protocol, cast
 
 from actors.builders import processes
 from actors.core.supervision.process_policy import HealthPolicy, RestartPolicy
-from actors.local.start_up import raise_lost_interrupt
 from actors.runtime.process import ProcessSpec
 from actors.runtime.spawn import server_failure
+from actors.runtime.stop_signals import raise_lost_interrupt
 from actors.runtime.supervisor import StartFailed, Supervisor
 from actors.runtime.system_limits import exhausted_words
 from protocol.cli.parsing import GetOptions

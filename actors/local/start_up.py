@@ -13,8 +13,9 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from types import FrameType
 from typing import Any, Final, NoReturn
+
+from actors.runtime.stop_signals import raise_interrupt, raise_lost_interrupt
 
 PRELOADED: Final = (
     "actors.assembler",
@@ -43,33 +44,6 @@ class Command:
         return function(*arguments)
 
 
-class _StopSignals:
-    """Handler of SIGINT and SIGTERM until a command has its own: raises KeyboardInterrupt and remembers that it did.
-
-    Python drops an exception raised in the callback of a weak reference, and importlib has one for each import: one
-    interrupt of some dozens during the start would be lost.
-    """
-
-    def __init__(self) -> None:
-        self.came = False
-
-    def __call__(self, _number: int, _frame: FrameType | None) -> NoReturn:
-        self.came = True
-        raise KeyboardInterrupt
-
-
-_stop_signals = _StopSignals()
-
-
-def raise_lost_interrupt() -> None:
-    """Raise KeyboardInterrupt where a stop signal came during the start and was dropped.
-
-    A command calls it once more when its own handlers stand.
-    """
-    if _stop_signals.came:
-        raise KeyboardInterrupt
-
-
 def run_command_line(**commands: Command) -> int:
     """Parse ``sys.argv`` and call one of `commands`, which are the fields of `protocol.cli.app.Actions`.
 
@@ -80,9 +54,9 @@ def run_command_line(**commands: Command) -> int:
     try:
         import signal
 
-        signal.signal(signal.SIGTERM, _stop_signals)
+        signal.signal(signal.SIGTERM, raise_interrupt)
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else our starter wants it ignored
-            signal.signal(signal.SIGINT, _stop_signals)
+            signal.signal(signal.SIGINT, raise_interrupt)
         modules = _preloaded(sys.argv[1:])
         if modules:
             from actors.runtime.system_limits import FILES_MIN, raise_open_files

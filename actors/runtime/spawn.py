@@ -21,6 +21,7 @@ from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from actors.runtime.run_folder import use_for_multiprocessing
+from actors.runtime.stop_signals import stop_signals_deferred
 from actors.runtime.system_limits import LIMITED, LIMITED_EXIT, exhausted_words
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ SERVER_LOOK_S: Final = 0.5
 SERVER_S_MAX: Final = 15.0
 """A stopped forkserver is found after the first, one that does not answer for another reason after the second; loading
 its modules may take it some seconds."""
-_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)  # the one that raises here is delivered last
 
 
 # The forkserver is forked off this process early on, instead of started as a program of its own. A new interpreter
@@ -223,30 +223,6 @@ def _context() -> ForkServerContext | SpawnContext:
     if "forkserver" in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("forkserver")
     return multiprocessing.get_context("spawn")
-
-
-@contextlib.contextmanager
-def stop_signals_deferred() -> Iterator[None]:
-    """Defer SIGINT and SIGTERM to the end of this block, here and in processes started inside.
-
-    A process started in here inherits them blocked: a Ctrl-C for the whole group cannot kill the forkserver, nor a
-    child before it has settled. Blocking is not enough for this process: another thread may take the signal, and
-    Python then runs its handler in the main thread all the same.
-    """
-    held: list[int] = []
-    is_main = threading.current_thread() is threading.main_thread()
-    handlers = {number: signal.getsignal(number) for number in _STOP_SIGNALS} if is_main else {}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
-    try:
-        for number in handlers:
-            signal.signal(number, lambda order, _frame: held.append(order))
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        for order in sorted(set(held), reverse=True):
-            signal.raise_signal(order)
 
 
 @contextlib.contextmanager

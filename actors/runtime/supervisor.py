@@ -26,7 +26,8 @@ from actors.runtime.message_bus import MessageBus
 from actors.runtime.process import InheritedFd, ProcessSpec, ProcessStart, preloaded
 from actors.runtime.process_stats import ProcessStats, is_stopped, private_memory_bytes, stats_of
 from actors.runtime.run_folder import make_run_folder, remove_run_folder
-from actors.runtime.spawn import continue_server, launch, stop_signals_deferred, warm, watch_fd
+from actors.runtime.spawn import continue_server, launch, warm, watch_fd
+from actors.runtime.stop_signals import stop_signals_deferred
 from actors.runtime.unix_links import socket_path
 from protocol.messages import ActorDied, Message, Ping, Pong, ProcessLost, ProcessReady, StopProcess
 from protocol.messages.addresses import FRONT, root_address, split_address

@@ -19,7 +19,7 @@ import pytest
 
 from actors.core.supervision.process_policy import HealthPolicy
 from actors.runtime.process import ProcessSpec
-from actors.runtime.spawn import stop_signals_deferred
+from actors.runtime.stop_signals import stop_signals_deferred
 from actors.runtime.supervisor import StartFailed, Supervisor
 from actors.runtime.unix_links import socket_path
 from protocol.messages import (
