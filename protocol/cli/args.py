@@ -19,6 +19,7 @@ from protocol.cli import parsing
 from protocol.cli.group import Mistake
 from protocol.cli.parsing import DEMO_KINDS, MEMORY_LIMIT_BYTES, TARGETS_SHOWN_MAX
 from protocol.model.errors import BadUsage
+from protocol.model.identity import REQUIRABLE
 from protocol.model.job_spec import (
     CHUNK_SIZE,
     FAILURES_MAX,
@@ -252,6 +253,15 @@ class Transfer:
             "race: all fetch all, first wins.",
         ),
     ] = "swarm"
+    require: Annotated[
+        str,
+        choice(
+            "--require",
+            REQUIRABLE,
+            "Evidence without which the file keeps its .part (exit 4). overlap: two sources agree where compared. "
+            "frames: so do the file's own checks. pieces, digest: their hashes were given.",
+        ),
+    ] = "size"
     limit_bytes_s: Limit = 0
     preallocate: Annotated[bool, option("--preallocate", help="Reserve the disk space at once.")] = False
     sync: Annotated[str, choice("--sync", SYNCS, "full: sealed means on the disk. none: no fsync.")] = "full"

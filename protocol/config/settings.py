@@ -65,6 +65,7 @@ Kib = Annotated[int, Meta(ge=0, le=1 << 30)]
 Rate = Annotated[int, Meta(ge=0, le=1 << 40)]
 """Bytes a second, given as KiB a second."""
 Existing = Literal["auto", "skip", "rename", "overwrite", "resume"]
+Evidence = Literal["size", "overlap", "frames", "pieces", "digest"]
 _KINDS: Final = tuple(KINDS)
 _EVENT: Final = Meta(max_length=len(KINDS), title="kinds of events")
 _EVENTS: Final = Key("Kinds of events; none named: all that are kept.")
@@ -191,6 +192,9 @@ class DaemonSettings:
     failures_max: Annotated[
         int, Meta(ge=1, le=1000), Key("Failures of a source in a row before it rests.", name="source_failures")
     ] = FAILURES_MAX
+    required: Annotated[
+        Evidence, Key("Evidence about the content without which no file is sealed.", name="require")
+    ] = "size"
     retries_max: Annotated[int, Meta(ge=0, le=100), Key("Attempts after a first that failed.", name="retries")] = 3
     retry_first_s: Annotated[float, Meta(ge=1, le=86400), Key("Wait before the first of them; it grows.")] = 30.0
     retry_s_max: Annotated[float, Meta(ge=1, le=604800), Key("Longest wait.", name="retry_max_s")] = 3600.0
@@ -271,6 +275,7 @@ class GetSettings:
     ] = 0
     chunk_size: Annotated[SizeText, Key("Unit of record and retry, 4K to 1M.", default='"128K"')] = CHUNK_SIZE
     mode: Annotated[Literal["swarm", "queue", "failover", "race"], Key("How sources share the file.")] = "swarm"
+    require: Annotated[Evidence, Key("Evidence about the content without which a file is not sealed.")] = "size"
     preallocate: Annotated[bool, Key("Reserve the disk space at once.")] = False
     sync: Annotated[Literal["full", "none"], Key("full: a sealed file is on the disk.")] = "full"
     slow_rate_bytes_s: Annotated[RateText, Key("A source below this is slow.", name="slow_rate", default='"5K"')] = (

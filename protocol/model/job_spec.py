@@ -34,6 +34,8 @@ class TransferPolicy(Value):
     """How long a source that sends may be silent."""
     failures_max: int = FAILURES_MAX
     """Failures of a source in a row, without a stored chunk between them, after which it rests."""
+    required: str = ""
+    """Evidence without which no file is sealed, one of `identity.REQUIRABLE`; the job's own `require` goes before."""
     stops_per_job: int = STOPS_PER_JOB
     """How often one Soulseek user's transfer may be aborted, for this file ..."""
     stops_per_day: int = STOPS_PER_DAY
@@ -124,6 +126,8 @@ class JobSpec(Value):
     http: HttpOptions = HttpOptions()
     existing: str = "rename"
     """One of `EXISTING`: what is done with a file that has the name."""
+    require: str = ""
+    """Evidence about the content without which it is not sealed, one of `identity.REQUIRABLE`; empty: as configured."""
     folder_id: str = ""
     """Id of the folder download that the job is a file of; empty: none."""
     pieces: PieceHashes = PieceHashes()

@@ -13,7 +13,7 @@ from typing import Final
 from actors.core.dispatch.checks import Check, CheckPlan, Owned
 from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
 from actors.core.dispatch.contributors import MISSING
-from actors.core.dispatch.identity import Dispute, Identity, Resolution, Standpoint, claim_of
+from actors.core.dispatch.identity import Dispute, Identity, Resolution, Standpoint, claim_of, shortfall
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.repair import ROUNDS_MAX, Repair
 from actors.core.dispatch.sources import FailurePolicy, Source, SourceState
@@ -326,9 +326,10 @@ class ContentChecks:
         settled = not (self._bad_pieces or self.plan.open_suspects(rows))
         if settled and self.pieces_awaited and not self.identity.proven_chunks.covers(0, tracker.total):
             return Gate.CHECKING
-        if settled and (self._job.spec.checksum or self.pieces_awaited):
+        short = bool(self.shortfall())
+        if settled and (self._job.spec.checksum or self.pieces_awaited) and not short:
             return Gate.OPEN
-        if self.plan.open_suspects(rows) or self._bad_pieces or self.plan.missing_ties(rows):
+        if not settled or short or self.plan.missing_ties(rows):
             under_way = self._checking or any(source.busy is not None for source in self._sources.values())
             able = None
             if not under_way:
@@ -345,8 +346,13 @@ class ContentChecks:
             return None
         rows = self._report.owned()
         proven = self._job.spec.checksum or self.pieces_awaited  # ties are not needed then
-        lacking = self.plan.open_suspects(rows) or (not proven and self.plan.missing_ties(rows))
+        lacking = self.plan.open_suspects(rows) or (not proven and self.plan.missing_ties(rows)) or self.shortfall()
         return self._forced(source, tracker) if lacking else None
+
+    def shortfall(self) -> str:
+        """Return what the complete file lacks of the evidence that the user requires; a checksum is compared later."""
+        required = self._job.spec.require or self._job.spec.policy.required
+        return shortfall(required, self.claim()) if required and not self._job.spec.checksum else ""
 
     def incomplete(self) -> None:
         """Chunks are missing again."""
@@ -360,6 +366,9 @@ class ContentChecks:
         suspects = self.plan.open_suspects(self._report.owned())
         if not suspects and self._bad_pieces:
             return self._agree_on_bad_piece(tracker)
+        short = self.shortfall()
+        if short and not suspects and (self.pieces_awaited or not self.plan.missing_ties(self._report.owned())):
+            return short, []
         if not suspects:
             reason = self._free_untied(tracker)
             return (reason if all(source.is_out(now_s) for source in self._sources.values()) else ""), []

@@ -352,6 +352,21 @@ class Identity:
                 self._groups.union(one, other)
 
 
+def shortfall(required: str, claim: Claim) -> str:
+    """Return what a complete file lacks of the evidence that is required, and what would help; empty: nothing."""
+    if not required or strength(claim.kind) >= strength(required):
+        return ""
+    return f"{required} is required as evidence, there is {claim.kind}: {_HELP[required]}"
+
+
+_HELP: Final = {
+    "overlap": "no other source has confirmed any of it; one more source or a checksum would help",
+    "frames": "its own checks do not prove each place where two sources meet; a checksum would help",
+    "pieces": "no hashes of all its pieces are known; a Metalink document that has them, or a checksum, would help",
+    "digest": "no digest of the whole file is known; a checksum, or a file of checksums, would help",
+}
+
+
 def claim_of(
     identity: Identity, rows: list[tuple[int, int, int]], excluded: list[str], freed: RangeSet, *, compared: bool
 ) -> Claim:
@@ -360,14 +375,13 @@ def claim_of(
     `excluded`: names of those left out. `freed`: chunks taken back from them. `compared`: the digest is the one wanted.
     """
     owners = {owner for _, _, owner in rows}
-    spliced = len(owners) > 1
-    fewest = min((identity.checks_of(owner) for owner in owners), default=0) if spliced else 0
+    fewest = min((identity.checks_of(owner) for owner in owners), default=0)
     if compared:
         kind = "digest"
     elif rows and all(identity.proven_chunks.covers(first, stop) for first, stop, _ in rows):
         kind = "pieces"
     else:
-        kind = identity.weakest(owners) if spliced else "size"
+        kind = identity.weakest(owners) if len(owners) > 1 else "overlap" if fewest else "size"
     places = thinned(list(freed))
     return Claim(
         kind=kind,

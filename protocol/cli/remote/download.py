@@ -88,6 +88,7 @@ def common_members(transfer: Transfer, folder: str | None) -> dict[str, Any]:
         "chunkSize": transfer.chunk_size,
         "mode": transfer.mode,
         "checksum": transfer.checksum or None,
+        "require": None if transfer.require == "size" else transfer.require,
         "limit": transfer.limit_bytes_s,
         "folder": folder,
     }

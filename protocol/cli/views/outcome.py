@@ -102,9 +102,10 @@ def share_text(bytes_stored: int, total_bytes: int) -> str:
 
 
 def identity_lines(ended: JobEnded) -> list[str]:
-    """Return what is claimed of a sealed file's content; nothing where all of it came from one source."""
-    spliced = ended.claim.contributors > 1 or ended.claim.excluded or strength(ended.claim.kind) >= strength("pieces")
-    return [f"identity: {ended.claim.text}"] if ended.state == "sealed" and spliced else []
+    """Return what is claimed of a sealed file's content; nothing where all is from one source, unchecked."""
+    claim = ended.claim
+    known = claim.contributors > 1 or claim.excluded or strength(claim.kind) > 0
+    return [f"identity: {claim.text}"] if ended.state == "sealed" and known else []
 
 
 def last_line(board: ProgressState, ended: JobEnded) -> str:

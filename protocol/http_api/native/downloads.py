@@ -110,6 +110,7 @@ class _Orders:
             chunk_size=order.chunk_size,
             checksum=validation.checksum(order),
             mode=order.mode,
+            require=order.require or "",
             limit_bytes_s=order.limit,
             priority=order.priority,
             origin=validation.ORIGIN,

@@ -108,6 +108,13 @@ class _Order(JobOrder):
         description="algorithm:hex of the whole file; it gets its name only when this matches.",
         examples=["sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
     )
+    require: Literal["size", "overlap", "frames", "pieces", "digest"] | None = Field(
+        default=None,
+        description=(
+            "Evidence about the content without which the file does not get its name. overlap: two sources agree where "
+            "they were compared. frames: so do the file's own checks. Null: as the configuration says."
+        ),
+    )
     expected_hash: Annotated[str, Field(pattern=BARE_HASH, max_length=128)] | None = Field(
         default=None,
         description=(

@@ -88,7 +88,7 @@ def got(*words: str) -> GetOptions:
 
 def test_a_bare_get_has_the_documented_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert got(URL) == GetOptions(spec=JobSpec(folder=str(tmp_path), existing="auto"), urls=(URL,))
+    assert got(URL) == GetOptions(spec=JobSpec(folder=str(tmp_path), existing="auto", require="size"), urls=(URL,))
 
 
 def flat(options: GetOptions) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def address(source: str) -> str:
     return f"fetch-1/worker-{JOB}-{number(source)}"
 
 
-def wanted(*, expected: int, mode: str = "swarm", name: str = "", watcher: str = FRONT, checksum: str = "") -> StartJob:
+def wanted(*, expected: int, mode: str = "swarm", name: str = "", watcher: str = FRONT, **spec: str) -> StartJob:
     return start_job(
         job=JOB,
         name=name,
@@ -73,7 +73,7 @@ def wanted(*, expected: int, mode: str = "swarm", name: str = "", watcher: str =
         watcher=watcher,
         source_count=expected,
         rows_s=0.0,
-        checksum=checksum,
+        **spec,
     )
 
 
@@ -223,17 +223,17 @@ def board(
     sized: bool = True,
     setup_s: float = SETUP_S,
     rivals: dict[str, str] | None = None,
-    checksum: str = "",
+    **spec: str,
 ) -> DispatchState:
     """A riding job that looks like the picture.
 
     Sources of the picture hold exactly what is drawn; `sources` are probed too and get what the rule of `mode` gives
     them. `rates` in chunks a second are known from before (else unknown); `fronts` can only begin at byte 0;
-    `rivals` duel with the lease of another letter. `sized` False: no source says the size.
+    `rivals` duel with the lease of another letter. `sized` False: no source says the size. `spec`: more of the job.
     """
     rivals, rates = rivals or {}, dict.fromkeys(slow, CRAWL) | (rates or {})
     everybody = sorted((set(picture) - set("#.")) | set(rivals) | set(sources))
-    state = DispatchState(wanted(expected=len(everybody), mode=mode, checksum=checksum), now_s=NOW_S)
+    state = DispatchState(wanted(expected=len(everybody), mode=mode, **spec), now_s=NOW_S)
     state.content.plan.optional_max = 0
     size_bytes = len(picture) * CHUNK if sized else -1
     for source in everybody:

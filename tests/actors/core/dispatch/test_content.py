@@ -13,6 +13,7 @@ from protocol.messages import (
     DropChunks,
     FileSealed,
     JobEnded,
+    LeaseFinished,
     LeaseGranted,
     LeaseRevoked,
     PartFileClosed,
@@ -23,6 +24,7 @@ from protocol.messages import (
     SourceNamed,
     Ticked,
 )
+from protocol.messages.addresses import Post
 from protocol.model.chunk_ranges import RangeSet
 from tests.actors.core.dispatch.drawing import (
     CHUNK,
@@ -30,6 +32,7 @@ from tests.actors.core.dispatch.drawing import (
     NOW_S,
     board,
     board_of,
+    busy_with,
     drawn,
     finished,
     lease_of,
@@ -143,6 +146,61 @@ def test_a_digest_is_claimed_only_where_it_was_compared(compared: bool, kind: st
     tell(state, stored(state, "a", 0, 4))
     (ended,) = said(tell(state, FileSealed(job=JOB, path="/f/f", digest_hex="aa", compared=compared)), JobEnded)
     assert (ended.claim.kind, ended.claim.excluded_share) == (kind, 0.0 if compared else 1.0)
+
+
+def closed(posts: list[Post]) -> list[str]:
+    return [f"{ended.state}: {ended.reason}" for ended in said(posts, JobEnded)]
+
+
+def over(lease: int) -> LeaseFinished:
+    """Source b has come to the end of a lease of which nothing is to be stored."""
+    return LeaseFinished(job=JOB, source=1, lease=lease, handed_stop=0, received_bytes=0, size_bytes=-1, stopped=False)
+
+
+def test_a_file_of_one_source_is_checked_by_another_before_it_is_sealed_where_that_is_required() -> None:
+    state = untied("aaaa", sources="ab", rates={"a": 9, "b": 9}, require="overlap")
+    posts = tell(state, stored(state, "a", 0, 4), finished(state, "a"))
+    assert not said(posts, SealFile)
+    (check,) = said(tell(state, over(busy_with(state, "b"))), LeaseGranted)
+    assert check.source == 1
+    again = ChunksRepeated(job=JOB, source=1, lease=check.lease, first=check.first, count=1, length_bytes=CHUNK)
+    assert said(tell(state, again, over(check.lease), Ticked(), at_s=NOW_S + 1), SealFile)
+    assert state.content.claim().kind == "overlap"
+
+
+@pytest.mark.parametrize(
+    ("required", "help"),
+    [("overlap", "one more source"), ("frames", "a checksum"), ("pieces", "a Metalink"), ("digest", "a checksum")],
+)
+def test_a_complete_file_without_the_required_evidence_keeps_its_part_and_says_what_would_help(
+    required: str, help: str
+) -> None:
+    state = untied("aaaa", rates={"a": 1}, require=required)
+    posts = tell(state, stored(state, "a", 0, 4), finished(state, "a"))
+    posts += tell(state, Ticked(), PartFileClosed(job=JOB), at_s=NOW_S + 5)
+    assert not said(posts, SealFile)
+    (reason,) = closed(posts)
+    assert reason.startswith(f"disagreed: {required} is required as evidence, there is size: ")
+    assert help in reason
+
+
+def test_two_tied_sources_are_enough_for_overlap_and_not_for_more() -> None:
+    for required, sealed in (("overlap", True), ("frames", False)):
+        state = untied("aaaabbbb", rates={"a": 1, "b": 1}, require=required)
+        tell(state, stored(state, "a", 0, 4), stored(state, "b", 4, 3))
+        state.content.identity.agree(0, 1, 4)
+        posts = tell(state, stored(state, "b", 7, 1), finished(state, "a"), finished(state, "b"))
+        posts += tell(state, Ticked(), PartFileClosed(job=JOB), at_s=NOW_S + 5)
+        assert bool(said(posts, SealFile)) is sealed
+        assert bool(closed(posts)) is not sealed
+
+
+def test_a_checksum_is_enough_for_everything_and_a_job_s_own_word_goes_before_the_configuration() -> None:
+    for spec in ({"require": "digest", "checksum": "md5:" + "0" * 32}, {"required": "digest", "require": "size"}):
+        state = untied("aaaa", rates={"a": 1}, **spec)
+        assert said(tell(state, stored(state, "a", 0, 4), finished(state, "a")), SealFile)
+    state = untied("aaaa", rates={"a": 1}, required="digest")
+    assert not said(tell(state, stored(state, "a", 0, 4), finished(state, "a")), SealFile)
 
 
 def test_places_of_checks_and_what_was_taken_back_are_part_of_the_claim_and_reported_once() -> None:
