@@ -33,6 +33,8 @@ from protocol.messages import (
     EnqueueFile,
     FileFinished,
     GetUser,
+    GetUserAddress,
+    GetUserInfo,
     JobClosed,
     ListShares,
     LogIn,
@@ -48,6 +50,8 @@ SessionInbox = (
     StartSearch
     | CancelSearch
     | GetUser
+    | GetUserInfo
+    | GetUserAddress
     | BrowseUser
     | ListShares
     | EnqueueFile
@@ -166,6 +170,8 @@ class EventLoop:
                 self._searches.leave(message)
             case GetUser():
                 self._queries.get_user(message)
+            case GetUserInfo() | GetUserAddress():
+                self._queries.ask(message)
             case BrowseUser():
                 self._queries.browse(message)
             case ListShares(request=request, reply_to=reply_to):

@@ -34,6 +34,8 @@ from aioslsk.protocol.messages import (  # type: ignore[import-untyped,unused-ig
     PeerSharesRequest,
     PeerTransferQueue,
     PeerTransferReply,
+    PeerUserInfoReply,
+    PeerUserInfoRequest,
 )
 from aioslsk.settings import (  # type: ignore[import-untyped,unused-ignore]
     CredentialsSettings,
@@ -56,7 +58,7 @@ from actors.soulseek.reconnect import LoginRefused, ServerAway
 from actors.soulseek.settings import SessionSettings
 from actors.soulseek.user_queries import Folder, Stats
 from protocol.model.faults import FaultKind
-from protocol.model.job_views import SharedFolderView
+from protocol.model.job_views import SharedFolderView, UserAddressView, UserInfoView
 
 __all__ = ["SoulseekNetwork", "detach"]
 
@@ -67,6 +69,7 @@ CONNECT_S_MAX: Final = 15.0
 LOGIN_S_MAX: Final = 15.0
 STOP_S_MAX: Final = 3.0
 SWEEP_S: Final = 30.0
+DESCRIPTION_CHARS_MAX: Final = 10_000
 
 
 class SoulseekNetwork:
@@ -274,6 +277,21 @@ class SoulseekNetwork:
     async def stats(self, peer: str) -> Stats:
         stats = (await self._ask_server(GetUserStats.Request(peer), GetUserStats.Response, peer)).user_stats
         return Stats(stats.avg_speed, stats.shared_file_count, stats.shared_folder_count)
+
+    async def info(self, peer: str) -> UserInfoView:
+        answer = await self._ask_peer(PeerUserInfoRequest.Request(), PeerUserInfoReply.Request, peer, {})
+        return UserInfoView(
+            description=answer.description[:DESCRIPTION_CHARS_MAX],
+            upload_slots=answer.upload_slots,
+            queue_length=answer.queue_size,
+            slots_free=answer.has_slots_free,
+        )
+
+    async def address(self, peer: str) -> UserAddressView:
+        answer = await self._ask_server(GetPeerAddress.Request(peer), GetPeerAddress.Response, peer)
+        if answer.ip == _NO_ADDRESS:
+            raise PeerAway(FaultKind.OFFLINE, f"{peer} is offline")
+        return UserAddressView(address=answer.ip, port=answer.port or 0)
 
     async def folder(self, peer: str, folder: str) -> Iterator[Folder]:
         ticket = next(self._client.ticket_generator)

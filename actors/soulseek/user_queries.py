@@ -8,11 +8,22 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from actors.core.jobs.transaction import answers
 from actors.core.peers.input_checks import NAME_CHARS_MAX, is_possible_file, is_possible_peer, true_size
 from actors.soulseek.input_limits import TroubleLog
 from actors.soulseek.ports import PeerAway
-from protocol.messages import BrowseUser, FilesListed, GetUser, Message, UserDescribed
+from protocol.messages import (
+    BrowseUser,
+    FilesListed,
+    GetUser,
+    GetUserAddress,
+    GetUserInfo,
+    Message,
+    RequestRefused,
+    UserDescribed,
+)
 from protocol.messages.soulseek import FILES_MAX
+from protocol.model.job_views import UserAddressView, UserInfoView
 
 AT_ONCE_MAX: Final = 8
 PATH_CHARS_MAX: Final = 4000
@@ -48,6 +59,8 @@ class UserServer(Protocol):
 
     async def presence(self, peer: str) -> tuple[str, bool]: ...
     async def stats(self, peer: str) -> Stats: ...
+    async def info(self, peer: str) -> UserInfoView: ...
+    async def address(self, peer: str) -> UserAddressView: ...
     async def folder(self, peer: str, folder: str) -> Iterator[Folder]: ...
     async def everything(self, peer: str) -> Iterator[Folder]: ...
 
@@ -83,6 +96,12 @@ class UserQueries:
             return
         self._begin(self._user(asked))
 
+    def ask(self, asked: GetUserInfo | GetUserAddress) -> None:
+        if len(self._tasks) >= AT_ONCE_MAX or not is_possible_peer(asked.peer):
+            self._refuse_request(asked, "unavailable", "too many questions at once, or no possible user")
+        else:
+            self._begin(self._answer(asked))
+
     def browse(self, asked: BrowseUser) -> None:
         if len(self._tasks) >= AT_ONCE_MAX:
             self._refuse(asked, "too many questions at once; try again in a moment")
@@ -99,6 +118,25 @@ class UserQueries:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _answer(self, asked: GetUserInfo | GetUserAddress) -> None:
+        self._peers.append(asked.peer)
+        try:
+            if why := await self._ready():
+                self._refuse_request(asked, "conflict", why)
+                return
+            look = self._source.info if isinstance(asked, GetUserInfo) else self._source.address
+            for part in answers(asked.request, [await look(asked.peer)]):
+                self._post(asked.reply_to, part)
+        except PeerAway as away:
+            self._refuse_request(asked, "unknown", away.detail)
+        except (TimeoutError, OSError):
+            self._refuse_request(asked, "unavailable", f"{asked.peer} does not answer")
+        finally:
+            self._peers.remove(asked.peer)
+
+    def _refuse_request(self, asked: GetUserInfo | GetUserAddress, kind: str, why: str) -> None:
+        self._post(asked.reply_to, RequestRefused(request=asked.request, kind=kind, field="", detail=why))
 
     async def _user(self, asked: GetUser) -> None:
         presence, stats = ("", False), Stats(0, 0, 0)

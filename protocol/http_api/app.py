@@ -31,7 +31,7 @@ from protocol.http_api.middleware.authorization import Authorization
 from protocol.http_api.middleware.request_guard import RequestGuard
 from protocol.http_api.middleware.request_scope import PathNormalization
 from protocol.http_api.native import downloads, folders, jobs, live, soulseek, wishlist
-from protocol.http_api.slskd import application, searches, users
+from protocol.http_api.slskd import application, hubs, reports, searches, users
 from protocol.http_api.slskd import downloads as transfers
 from protocol.model.version import program_version
 
@@ -47,6 +47,8 @@ ROUTERS: Final[tuple[Callable[[Gateway], APIRouter], ...]] = (
     soulseek.router,
     wishlist.router,
     application.router,
+    reports.router,
+    hubs.router,
     searches.router,
     users.router,
     transfers.router,

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from protocol.http_api.gateway import RefusedError, UnavailableError
 from protocol.http_api.middleware.request_scope import METHODS
 
-NATIVE: Final = ("/api/v0/multisource", "/api/v0/events", "/health", "/metrics")
+NATIVE: Final = ("/api/v0/multisource", "/api/v0/events/", "/health", "/metrics")
 RETRY_AFTER_S: Final = 2
 STATUS_OF: Final = {
     "unknown": 404,

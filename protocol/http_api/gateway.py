@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -186,6 +186,7 @@ class Gateway:
     - `closing`: set when the daemon stops; a handler that holds a request open ends it then
     - `at_close`: called when that happens
     - `login_tokens`: of links that log a browser in
+    - `shared`: objects that several routers use, by name
     """
 
     def __init__(
@@ -201,6 +202,7 @@ class Gateway:
         self.closing: Final = asyncio.Event()
         self.at_close: Final[list[Callable[[], None]]] = []
         self.login_tokens: Final = OneTimeTokens()
+        self.shared: Final[dict[str, Any]] = {}
         self._configuration = b""
         self._next_number = first_number
         self._pending: dict[int, PendingRequest] = {}

@@ -40,7 +40,7 @@ RETRY: Final[dict[str, Any]] = {
 ABOUT: Final = """Downloads one file from many sources at once: Soulseek users and HTTP(S) mirrors.
 
 Reading needs a key or session of the role ReadOnly, everything else ReadWrite, what concerns the daemon itself
-Administrator. Numbers are bytes, seconds and bytes a second. Below /api/v0/multisource and /api/v0/events an error is
+Administrator. Numbers are bytes, seconds and bytes a second. Below /api/v0/multisource and /api/v0/events/ an error is
 an object that names the member or parameter that is wrong, and members of a body that are not known are refused;
 elsewhere the API is the one that slskd's clients know: an error is a bare string, and what is not known is passed over.
 """

@@ -267,6 +267,18 @@ class UserDescribed(Message, tag=115):
     folders: int
 
 
+class GetUserInfo(Request, tag=149):
+    """Ask the user for its description and queue. Answered by a `UserInfoView`, or `RequestRefused`."""
+
+    peer: str
+
+
+class GetUserAddress(Request, tag=150):
+    """Ask the server where the user listens. Answered by a `UserAddressView`, or `RequestRefused`."""
+
+    peer: str
+
+
 class BrowseUser(Request, tag=116):
     """List the files that this user shares in one `folder` (remote path), or in all when it is empty.
 

@@ -182,6 +182,22 @@ class PeerView(Value):
     seen_ms: int
 
 
+class UserInfoView(Value):
+    """Description of a Soulseek user by itself, bounded."""
+
+    description: str
+    upload_slots: int
+    queue_length: int
+    slots_free: bool
+
+
+class UserAddressView(Value):
+    """Address of a Soulseek user."""
+
+    address: str
+    port: int
+
+
 class SharedFolderView(Value):
     """A folder that is shared with its subfolders, as its last scan found it."""
 

@@ -12,7 +12,7 @@ from protocol.cli.views.base import can_draw
 from protocol.cli.views.job_table import ID_SHOWN, done, name_of
 from protocol.cli.views.lines import JsonRows, LineWriter
 from protocol.cli.views.live import DIM, DRAW_EVERY_S, LiveRegion, console_on
-from protocol.client.http_client import Daemon, DaemonError
+from protocol.client.http_client import ROOT, Daemon, DaemonError
 from protocol.client.sse_client import Gone, Stream
 from protocol.model.printable import count_of, printable
 from protocol.model.units import show_rate, show_size, show_whole_time
@@ -95,7 +95,7 @@ def monitor_lines(jobs: Sequence[Mapping[str, Any]], width: int, height: int) ->
 
 def monitor(daemon: Daemon, stdout: TextIO, stderr: TextIO, *, json: bool, verbose: bool) -> None:
     """Show them until it is interrupted. Raises `DaemonError` when the daemon is not there at the start, or refuses."""
-    newest = daemon.ask("GET", "/api/v0/events", params={"limit": 1})
+    newest = daemon.ask("GET", f"{ROOT}/events", params={"limit": 1})
     stream = Stream(daemon.access, last=newest[0]["id"] if newest else -1)
     if json:
         _pass_on(stream, JsonRows(stdout))

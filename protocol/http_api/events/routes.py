@@ -57,7 +57,7 @@ def router(gateway: Gateway) -> APIRouter:
     routes = APIRouter(tags=["events"])
 
     @routes.get(
-        "/api/v0/events",
+        "/api/v0/multisource/events",
         summary="What happened, a page of it",
         responses={200: {"headers": TOTAL, "description": "The newest first, or with after the oldest."}, **refusals()},
     )

@@ -9,6 +9,7 @@ import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import parse_qs
 
 import jwt
 from fastapi import Request
@@ -32,6 +33,8 @@ ANONYMOUS: Final = {
 }
 PAGE: Final = "/page/"
 """Where the page's files are, which hold no secret."""
+HUB: Final = "/hub/"
+"""Hubs only report, whatever the method."""
 READING: Final = ("GET", "HEAD", "OPTIONS")
 _CALLER: Final = "shoal.caller"
 
@@ -87,7 +90,8 @@ class Authorization:
 
     def _authorized(self, scope: Scope) -> Caller:
         caller = authenticated(scope, self._gateway.settings)
-        needed = READ_ONLY if scope["method"] in READING or scope["path"] == SESSION else READ_WRITE
+        harmless = scope["method"] in READING or scope["path"] == SESSION or scope["path"].startswith(HUB)
+        needed = READ_ONLY if harmless else READ_WRITE
         if not caller.may(needed):
             raise RefusedError("forbidden", "", f"this needs the role {needed}, yours is {caller.role}")
         return caller
@@ -113,6 +117,14 @@ def _cookie(scope: Scope, name: str) -> str:
     return next((value for key, _, value in pairs if key == name), "")
 
 
+def _hub_token(scope: Scope) -> str:
+    """Return the session's token in the address of a hub: a browser's event stream can send no header."""
+    if not scope["path"].startswith(HUB):
+        return ""
+    query: bytes = scope["query_string"]
+    return parse_qs(query.decode("latin-1")).get("access_token", [""])[-1]
+
+
 def authenticated(scope: Scope, settings: Settings) -> Caller:
     """Return who sent a request. Raises `RefusedError`, ``unauthorized`` or ``forbidden``."""
     api = settings.api
@@ -121,7 +133,9 @@ def authenticated(scope: Scope, settings: Settings) -> Caller:
     word = header(scope, b"x-api-key")
     if not word:
         scheme, _, word = header(scope, b"authorization").partition(" ")
-        word = word.strip() if scheme.lower() == "bearer" else _cookie(scope, cookie_name(settings))
+        word = (
+            word.strip() if scheme.lower() == "bearer" else _cookie(scope, cookie_name(settings)) or _hub_token(scope)
+        )
     if not word:
         raise RefusedError("unauthorized", "", "an API key or a session is needed")
     session = read_session(settings, word) if word.count(".") == 2 else None

@@ -50,6 +50,12 @@ def server_state(gateway: Gateway) -> ServerState:
     )
 
 
+def options_of(gateway: Gateway) -> Options:
+    """Return the part of the configuration that tools need."""
+    downloads = gateway.settings.daemon.downloads
+    return Options(directories=Directories(downloads=downloads, incomplete=downloads))
+
+
 async def shared_folders(gateway: Gateway) -> list[SharedFolderView]:
     """Return what the session shares; nothing where there is none."""
     try:
@@ -135,8 +141,7 @@ def _add_program(routes: APIRouter, gateway: Gateway) -> None:
     @routes.get("/options", summary="Folders; no secrets")
     @routes.get("/options/startup", summary="The same")
     async def options() -> Options:
-        downloads = gateway.settings.daemon.downloads
-        return Options(directories=Directories(downloads=downloads, incomplete=downloads))
+        return options_of(gateway)
 
 
 def _add_shares(routes: APIRouter, gateway: Gateway) -> None:

@@ -148,6 +148,15 @@ class Options(Answer):
     directories: Directories = Field(description="Folders on this machine")
 
 
+class EventRecord(Answer):
+    """An event as slskd lists it."""
+
+    timestamp: str = Field(description="UTC, ISO 8601")
+    type: str = Field(description="`DownloadFileComplete` for a file that is complete, else as in /api/v0/events/kinds")
+    data: str = Field(description="JSON in a text: the event's members")
+    id: str = Field(description="A GUID")
+
+
 class SearchBody(Body):
     """A search request."""
 
@@ -262,6 +271,33 @@ class UserStatus(Answer):
 
     presence: str = Field(description="``Online``, ``Away`` or ``Offline``")
     is_privileged: bool = Field(description="Goes first in queues")
+
+
+class BrowseStatus(Answer):
+    """Progress of a list that is being fetched; how much of it came is not known here."""
+
+    username: str = Field(description="Whose list")
+    size: int = Field(default=0, description="Always 0")
+    bytes_transferred: int = Field(default=0, description="Always 0")
+    bytes_remaining: int = Field(default=0, description="Always 0")
+    percent_complete: float = Field(default=0.0, description="Always 0")
+
+
+class UserInfo(Answer):
+    """Description of a user, by itself."""
+
+    description: str = Field(description="In its own words")
+    has_free_upload_slot: bool = Field(validation_alias="slots_free", description="Would send at once")
+    has_picture: bool = Field(default=False, description="Never: pictures are not passed on")
+    queue_length: int = Field(description="How many uploads wait there")
+    upload_slots: int = Field(description="How many it sends at the same time")
+
+
+class UserEndpoint(Answer):
+    """Address of a user."""
+
+    address: str = Field(description="Numeric")
+    port: int = Field(description="0: none is known")
 
 
 class WantedFile(Body):

@@ -122,6 +122,12 @@ async def _receive(pending: PendingRequest, found: SearchState) -> float:
     return 0.0
 
 
+def searcher_of(gateway: Gateway) -> Searcher:
+    """Return the searcher that all routes of this gateway share."""
+    searcher: Searcher = gateway.shared.setdefault("searcher", Searcher(gateway))
+    return searcher
+
+
 def _id_of(asked: SearchBody) -> str:
     if not asked.id:
         return str(uuid.uuid4())
@@ -131,7 +137,7 @@ def _id_of(asked: SearchBody) -> str:
 def router(gateway: Gateway) -> APIRouter:
     """Build these routes."""
     routes = CompactRouter(prefix="/api/v0/searches", tags=["slskd"])
-    searcher = Searcher(gateway)
+    searcher = searcher_of(gateway)
     searches = searcher.searches
 
     def known(id: str) -> SearchState:

@@ -1,5 +1,6 @@
-"""slskd routes of Soulseek users: presence and shared files."""
+"""slskd routes of Soulseek users: presence, description, address and shared files."""
 
+from collections import Counter
 from typing import Final
 
 from fastapi import APIRouter
@@ -10,15 +11,19 @@ from protocol.http_api.params import Username
 from protocol.http_api.slskd import formatting
 from protocol.http_api.slskd.schemas import (
     Browse,
+    BrowseStatus,
     CompactRouter,
     Directory,
     DirectoryBody,
     DirectoryFile,
+    UserEndpoint,
+    UserInfo,
     UserStatus,
     errors,
 )
-from protocol.messages import GetUser, UserDescribed
+from protocol.messages import GetUser, GetUserAddress, GetUserInfo, UserDescribed
 from protocol.messages.addresses import SESSION
+from protocol.model.job_views import UserAddressView, UserInfoView
 
 FILES_S_MAX: Final = 45.0
 """A user's list comes over a connection that has to be made first, and may be long."""
@@ -56,14 +61,34 @@ def router(gateway: Gateway) -> APIRouter:
         # Who asked for a folder reads the first one; folders below it may come along.
         return sorted(found, key=lambda each: each.name != body.directory)
 
+    browsed: Counter[str] = Counter()
+
     @routes.get("/browse", summary="Everything that a user shares", responses=errors(404, 503))
     async def browse(username: Username) -> Browse:
-        found = await files_of(gateway, username, "")
+        browsed[username] += 1
+        try:
+            found = await files_of(gateway, username, "")
+        finally:
+            browsed.subtract([username])
+            if not browsed[username]:
+                del browsed[username]
         return Browse(directories=found, directory_count=len(found))
 
-    @routes.get("/browse/status", include_in_schema=False)
-    async def browsing(username: Username) -> str:
-        raise RefusedError("unknown", "", "nothing is being browsed")
+    @routes.get("/browse/status", summary="How far a list that is being fetched is", responses=errors(404))
+    async def browsing(username: Username) -> BrowseStatus:
+        if username not in browsed:
+            raise RefusedError("unknown", "", "nothing is being browsed")
+        return BrowseStatus(username=username)
+
+    @routes.get("/info", summary="What a user says of itself", responses=errors(404, 409, 503))
+    async def info(username: Username) -> UserInfo:
+        answer = await gateway.ask(SESSION, GetUserInfo(peer=username), wait_s=FILES_S_MAX)
+        return UserInfo.model_validate(answer.row(UserInfoView), from_attributes=True)
+
+    @routes.get("/endpoint", summary="Where a user listens", responses=errors(404, 409, 503))
+    async def endpoint(username: Username) -> UserEndpoint:
+        answer = await gateway.ask(SESSION, GetUserAddress(peer=username), wait_s=STATUS_S_MAX)
+        return UserEndpoint.model_validate(answer.row(UserAddressView), from_attributes=True)
 
     @routes.get("/status", summary="Whether a user is there", responses=errors(404, 503))
     async def status(username: Username) -> UserStatus:

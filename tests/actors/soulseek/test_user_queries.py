@@ -10,7 +10,17 @@ import pytest
 
 from actors.demo.content import Content
 from actors.soulseek import user_queries
-from protocol.messages import BrowseUser, FilesListed, GetUser, UserDescribed
+from protocol.messages import (
+    BrowseUser,
+    FilesListed,
+    GetUser,
+    GetUserAddress,
+    GetUserInfo,
+    RequestAnswered,
+    RequestRefused,
+    UserDescribed,
+)
+from protocol.model.job_views import UserAddressView, unpack
 from tests.actors.soulseek.rig import Rig, times
 from tests.real_peers import aioslsk_peer, nicotine
 from tests.soulseek_network.behavior import Hostility
@@ -157,3 +167,14 @@ def _tells(rig: Rig, peer: str) -> None:
     one, _ = files(rig, peer, by_name["one.flac"][0].rpartition("\\")[0])
     assert one == {by_name["one.flac"][0]: 1000}
     assert user(rig, peer).presence == "Online"
+
+
+def test_what_a_user_says_of_itself_and_where_it_listens(rig: Rig) -> None:
+    rig.say(GetUserAddress(request=8, reply_to="hub/pool", peer="ann"))
+    (where,) = unpack(rig.hear(RequestAnswered).body, UserAddressView)
+    assert where.address == "127.0.0.1"
+    assert where.port > 0
+    for request, kind in ((9, GetUserAddress), (10, GetUserInfo)):
+        rig.say(kind(request=request, reply_to="hub/pool", peer="nobody"))
+        refused = rig.hear(RequestRefused)
+        assert (refused.request, refused.kind, refused.detail) == (request, "unknown", "nobody is offline")

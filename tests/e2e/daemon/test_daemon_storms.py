@@ -44,7 +44,7 @@ def stored_more_than(daemon: Daemon, count_bytes: int) -> bool:
 def events(daemon: Daemon) -> list[Any]:
     """All that are kept, oldest first."""
     found: list[Any] = []
-    while page := daemon.get(f"/api/v0/events?after={found[-1]['id'] if found else 0}&limit=1000"):
+    while page := daemon.get(f"/api/v0/multisource/events?after={found[-1]['id'] if found else 0}&limit=1000"):
         found += page
     return found
 

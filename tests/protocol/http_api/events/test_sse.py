@@ -57,7 +57,7 @@ def test_a_page_begins_with_the_newest() -> None:
     for number in range(5):
         book.happened("job.noted", text=f"note {number}")
     with serving(book.answer) as api:
-        page = api.client.get("/api/v0/events", params={"offset": 1, "limit": 2})
+        page = api.client.get("/api/v0/multisource/events", params={"offset": 1, "limit": 2})
     assert page.headers["X-Total-Count"] == "5"
     assert [event["id"] for event in page.json()] == [4, 3]
     assert page.json()[0] == {
@@ -75,7 +75,7 @@ def test_a_page_after_an_event_begins_with_the_oldest() -> None:
     for number in range(5):
         book.happened("job.noted", text=f"note {number}")
     with serving(book.answer) as api:
-        page = api.client.get("/api/v0/events", params={"after": 2, "limit": 2})
+        page = api.client.get("/api/v0/multisource/events", params={"after": 2, "limit": 2})
     assert [event["id"] for event in page.json()] == [3, 4]
 
 
@@ -91,7 +91,7 @@ def test_a_page_after_an_event_begins_with_the_oldest() -> None:
 )
 def test_a_wrong_page_is_refused_by_name(query: str, field: str) -> None:
     with serving(Book().answer) as api:
-        answer = api.client.get(f"/api/v0/events?{query}")
+        answer = api.client.get(f"/api/v0/multisource/events?{query}")
     assert answer.status_code == 400
     assert answer.json()["error"]["field"] == field
 
@@ -219,5 +219,5 @@ def test_an_event_without_data_is_an_empty_object() -> None:
     book = Book()
     book.events.append(EventEntry(serial=1, at_ms=0, kind="job.deleted", id=JOB, data=b""))
     with serving(book.answer) as api:
-        (event,) = api.client.get("/api/v0/events").json()
+        (event,) = api.client.get("/api/v0/multisource/events").json()
     assert (event["data"], event["timestamp"]) == ({}, "1970-01-01T00:00:00.000Z")

@@ -20,9 +20,11 @@ from protocol.messages import (
     CancelSearch,
     CreateJob,
     FilesListed,
+    GetCounts,
     GetJob,
     GetUser,
     HideEndedJobs,
+    ListEvents,
     ListJobs,
     ListShares,
     RequestRefused,
@@ -32,8 +34,9 @@ from protocol.messages import (
     StartSearch,
     UserDescribed,
 )
-from protocol.model.job_records import ACTIVE, CANCELLED, ENDED, FAILED, SEALED
+from protocol.model.job_records import ACTIVE, CANCELLED, ENDED, FAILED, SEALED, EventEntry
 from protocol.model.job_views import JobDetail, JobView, SharedFolderView
+from tests.protocol.http_api.rows import counts_row
 from tests.protocol.http_api.serving import Api, answered, open_settings, serving
 from tests.specs import changed_view, job_view
 
@@ -42,6 +45,8 @@ ONLINE: Final = SessionChanged(state="online", detail="listening at port 2234", 
 TRACK: Final = "music\\Artist\\Album\\01 - Track 1.flac"
 FOLDER: Final = "music\\Artist\\Album"
 SIZE: Final = 20_000_001
+FIRST: Final = "00000000-0000-0000-0000-000000000000"
+OTHER: Final = "00000000-0000-0000-0000-000000000001"
 
 
 def snapshot(**changed: Any) -> JobView:
@@ -95,6 +100,17 @@ class Daemon:
                 return self._search(message)
             case CancelSearch(search=search):
                 self.left.append(search)
+            case GetCounts(request=request):
+                active_count = sum(job.state == ACTIVE for job in self.jobs.values())
+                return answered(request, [counts_row(active=active_count)])
+            case ListEvents(request=request):
+                rows = [
+                    EventEntry(serial=2, at_ms=1_764_000_000_000, kind="job.failed", id=OTHER, data=b'{"reason":"r"}'),
+                    EventEntry(
+                        serial=1, at_ms=1_763_000_000_000, kind="job.sealed", id=FIRST, data=b'{"path":"/data/x"}'
+                    ),
+                ]
+                return answered(request, rows, total=2)
             case ListShares(request=request):
                 return answered(request, self.shares)
             case BrowseUser():
