@@ -1,8 +1,8 @@
 """Worlds in which sources have different files of one size, and a table of what was sealed.
 
 ``python -m tests.sim.content --seeds 1000``: a line for each world. Right: every byte is that of the right file. Odd:
-the whole file is that of one other source. Mixed: bytes of two files, which must not happen. Again: bytes fetched again,
-as a share of the file, in the median and at most; time: in the median, against the same sources without the odd one.
+the whole file is that of one other source. Mixed: bytes of two files, which must not happen. Again: bytes fetched
+twice, as a share of the file, in the median and at most; time: in the median, against the same sources without the odd one.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from tests.sim.scenarios import KB, MB, http_source, user_source
@@ -40,7 +41,7 @@ def users(rng: random.Random, count: int) -> list[SourceScript]:
 
 
 def one_odd(
-    rng: random.Random, make: Callable[[random.Random, int], list[SourceScript]], place: str, *, digest: bool
+    rng: random.Random, *, make: Callable[[random.Random, int], list[SourceScript]], place: str, digest: bool
 ) -> Scenario:
     """Four to eight sources, one of which has another file."""
     scripts = make(rng, rng.randint(4, 8))
@@ -66,9 +67,7 @@ def ordered(rng: random.Random) -> Scenario:
 
 WORLDS: Final[dict[str, Callable[[random.Random], Scenario]]] = {
     **{
-        f"{place}_{kind}{'_digest' if digest else ''}": lambda rng, make=make, place=place, digest=digest: one_odd(  # type: ignore[misc]
-            rng, make, place, digest=digest
-        )
+        f"{place}_{kind}{'_digest' if digest else ''}": partial(one_odd, make=make, place=place, digest=digest)
         for kind, make in (("mirrors", mirrors), ("users", users))
         for digest in (True, False)
         for place in PLACES

@@ -33,6 +33,8 @@ TIE_S_MAX: Final = 0.5
 LACKING_S: Final = 1.0
 TIES_S_MAX: Final = 30.0
 """A source that could give a missing tie is waited for no longer, unless it has us in its queue."""
+OVERLAP_SHARE: Final = 0.02
+"""Share of the time so far that the complete file waits for overlap checks under way."""
 CHECK_SHARE: Final = 0.01
 """Share of the time so far that checks may add at the end, and that a single one may take."""
 CHECK_S_MIN: Final = 0.02
@@ -84,6 +86,7 @@ class ContentChecks:
         self._bad_sent: set[tuple[int, int]] = set()  # contributors, and the first chunks of bad pieces that they sent
         self.pieces_awaited = bool(job.spec.pieces.algorithm)
         """The file waits for the check of every piece."""
+        self._overlaps: set[int] = set()  # leases that read one chunk more
         self._decoded = RangeSet()  # chunks where decoding failed once
         self.plan = CheckPlan(self.identity, sources, chunk_size=job.spec.chunk_size)
         self._standpoint = Standpoint(named_rank=self._named_rank, rate_bytes_s=self._rate)
@@ -106,7 +109,10 @@ class ContentChecks:
         if lease.shared or lease.rival is not None or before < 0 or before not in tracker.stored:
             return 0
         owner = self._report.owner_of(before)
-        if owner in (MISSING, source.id) or self.identity.tied(owner, source.id):
+        if owner in (MISSING, source.id):
+            return 0
+        tied = self.identity.tied(owner, source.id)
+        if tied and (not source.traits.abort_is_costly or self.identity.confirmed(before)):
             return 0
         if source.traits.offset_ok:
             return 1
@@ -114,12 +120,17 @@ class ContentChecks:
 
     def overlap_of(self, source: Source, lease: Lease, tracker: ChunkTracker) -> int:
         """Chunks to read behind the lease's end: one, so that two sources send it wherever two leases meet."""
+        overlap = self._overlap_of(source, lease, tracker)
+        if overlap:
+            self._overlaps.add(lease.id)
+        return overlap
+
+    def _overlap_of(self, source: Source, lease: Lease, tracker: ChunkTracker) -> int:
         if self._job.spec.mode != "swarm" or lease.shared or lease.rival is not None or tracker.total == UNBOUNDED:
             return 0
-        untied = not self.identity.checks_of(source.id)
-        if untied and (source.traits.abort_is_costly or self._check_s(source) <= TIE_S_MAX):
-            return 1
-        return int(lease.open_chunks >= OVERLAP_CHUNKS_MIN)
+        if source.traits.abort_is_costly or lease.open_chunks >= OVERLAP_CHUNKS_MIN:
+            return 1  # a user's transfer is hung up there anyway
+        return int(not self.identity.checks_of(source.id) and self._check_s(source) <= TIE_S_MAX)
 
     # -- checks that need a request of their own
 
@@ -336,6 +347,8 @@ class ContentChecks:
                 able = next((each for each in self._sources.values() if self._forced(each, tracker) is not None), None)
             can = under_way or (able is not None and (able.enqueued or waited_s < TIES_S_MAX))
             return Gate.CHECKING if can or waited_s < LACKING_S else Gate.LACKING
+        if waited_s < OVERLAP_SHARE * self._report.elapsed_s(now_s) and self._overlap_under_way(tracker):
+            return Gate.CHECKING
         if waited_s < self._allowed_s(now_s) and (self._checking or self._optional_left(tracker, now_s)):
             return Gate.CHECKING
         return Gate.OPEN
@@ -599,6 +612,16 @@ class ContentChecks:
             and self.plan.optional(source, rows, tracker.total) is not None
             for source in self._sources.values()
         )
+
+    def _overlap_under_way(self, tracker: ChunkTracker) -> bool:
+        """Whether a transfer that has all its chunks still reads one that another contributor sent."""
+        for lease in tracker.leases.values():
+            if lease.id not in self._overlaps or lease.draining or lease.stop >= tracker.total:
+                continue
+            owner = self._report.owner_of(lease.stop)
+            if owner not in (MISSING, lease.source) and not self.identity.confirmed(lease.stop):
+                return True
+        return False
 
     def _may_finish(self, source: Source, main: int | None) -> bool:
         return main is None or source.id == main or self.identity.tied(source.id, main) or source.leases == 0
