@@ -229,6 +229,7 @@ class Assembler(Actor):
                 progress=self._rehash_progress(request, cancelled),
                 roots=self._roots,
                 existing=spec.existing,
+                start_over=request.start_over,
             )
 
         self._opening[request.job] = request

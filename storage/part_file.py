@@ -89,11 +89,13 @@ class PartFile:
         progress: Progress = no_progress,
         roots: tuple[str, ...] = (),
         existing: str = "rename",
+        start_over: bool = False,
     ) -> Opened:
         """Open or create the part file of `name` (made safe by the caller) in `folder`.
 
         `size_bytes` -1: unknown, the part file grows and nothing is resumed. `sync` is "full" or "none".
         `again`: after `abandon`; the part file must be there, and there must be room and leave to write.
+        `start_over`: a part file of ours of another size is replaced.
         `progress` is called with the state of the re-hash. `folder` must lie inside one of `roots`, if any.
         `existing`: one of `EXISTING`; the seal replaces a file that has the name when it is to be overwritten, or
         resumed: then the part file begins with what that holds.
@@ -101,7 +103,15 @@ class PartFile:
         """
         layout = Layout(size_bytes, chunk_size)
         part = prepare(
-            folder, name, layout, preallocate=preallocate, sync=sync, again=again, progress=progress, roots=roots
+            folder,
+            name,
+            layout,
+            preallocate=preallocate,
+            sync=sync,
+            again=again,
+            progress=progress,
+            roots=roots,
+            start_over=start_over,
         )
         part.replaces = existing in ("overwrite", "resume")
         opened = cls(part)

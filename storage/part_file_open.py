@@ -100,9 +100,11 @@ def prepare(
     again: bool = False,
     progress: Progress = no_progress,
     roots: tuple[str, ...] = (),
+    start_over: bool = False,
 ) -> PreparedPart:
     """Lock, inspect, verify, allocate. PartFileFault when it cannot be used; BUSY and OTHER_JOB touch nothing.
 
+    `start_over`: a part file of ours of another size is replaced.
     `again`: after a fault of the disk. The part file must be there, there must be room, and writing must work.
     """
     if name in ("", ".", "..") or "/" in name or "\0" in name:
@@ -121,7 +123,13 @@ def prepare(
             undo.callback(part.close)
         contents = journal.read()
         found = PreparedPart(folder, journal, name, layout, again=again, progress=progress)
-        plan = choose_plan(found.part_path, layout, contents, part, created=journal.created)
+        try:
+            plan = choose_plan(found.part_path, layout, contents, part, created=journal.created)
+        except PartFileFault:
+            header = contents.header
+            if not start_over or header is None or header.layout.size_bytes == layout.size_bytes:
+                raise
+            plan = Plan.START_OVER
         if again:
             _require_space(found, part)
         undo.callback(_undo, found, part)
@@ -226,6 +234,8 @@ def _execute(plan: Plan, found: PreparedPart, contents: JournalContents, part: F
         found.folder.unlink_own(part.name, part.fd)
         if plan is Plan.START_OVER:
             why = "the size is not known" if contents.header is not None else "it has no usable records"
+            if contents.header is not None and contents.header.layout.known and found.layout.known:
+                why = f"it was begun with {contents.header.layout.size_bytes} bytes"
             found.message = f"starting over: nothing in {found.part_path} can be believed, {why}"
     _create_part(found, part)
 

@@ -22,6 +22,8 @@ class OpenPartFile(Message, tag=24):
     exact_name: bool = False
     validators: tuple[str, ...] = ()
     """Of the sources that have answered: they may prove that a file of the name is the one wanted."""
+    start_over: bool = False
+    """This job has begun a part file of another size there, which was not the file's: that one is replaced."""
 
 
 class ChunksVerified(Message, tag=25):

@@ -2,7 +2,7 @@
 
 ``python -m tests.sim.content --seeds 1000``: a line for each world. Right: every byte is that of the right file. Odd:
 the whole file is that of one other source. Mixed: bytes of two files, which must not happen. Again: bytes fetched
-twice, as a share of the file, in the median and at most; time: in the median, against the same sources without the odd one.
+again, as a share of the file, in the median and at most; time: in the median, against the same sources without the odd.
 """
 
 import argparse

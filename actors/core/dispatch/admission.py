@@ -38,6 +38,9 @@ SIZES_AWAITED_S: Final = 1.0
 """For this long after the first request nothing is sealed while a source has not said how large the file is."""
 PROBE_S_MAX: Final = 60.0
 """A worker's own limits end a probe long before this; here it is the worker that does not answer."""
+SWITCH_S_MAX: Final = 30.0
+"""So long after the first answer to a probe a majority for another size still makes the job start over with it."""
+OTHER_SIZE: Final = "size differs:"
 REASONS_SHOWN_MAX: Final = 8
 NAMES_SHOWN_MAX: Final = 3
 
@@ -55,14 +58,7 @@ class Open:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Disagree:
-    """Decision to end: sources announce different sizes."""
-
-    reason: str
-
-
-OpeningDecision = Wait | Open | Disagree
+OpeningDecision = Wait | Open
 
 
 class Admission:
@@ -225,10 +221,25 @@ class Admission:
         return consider(
             self.sources,
             self.job.spec.name,
+            ordered_bytes=self.job.spec.size_bytes,
             expected=len(self.sources) + self.awaited,
             since_s=self.first_probed_s,
             now_s=now_s,
         )
+
+    def other_size(self, size_bytes: int, *, now_s: float) -> int:
+        """Return the size that the file has by what is known now, -1 where this one stands."""
+        preferred = preferred_size(self.sources, self.job.spec.size_bytes)
+        young = now_s - self.first_probed_s <= SWITCH_S_MAX
+        return preferred if size_bytes >= 0 <= preferred != size_bytes and young else -1
+
+    def start_over(self, size_bytes: int) -> None:
+        """Let sources of this size back in that were left out for having another one than before."""
+        for source in self.sources.values():
+            source.busy, source.position = None, 0
+            left_out = source.state is SourceState.BANNED and source.reason.startswith(OTHER_SIZE)
+            if source.size_bytes == size_bytes and left_out:
+                source.state, source.reason = SourceState.CANDIDATE, ""
 
     def awaits_sizes(self, *, now_s: float) -> bool:
         """Return whether to wait a moment for sizes: that they differ should be noticed."""
@@ -254,12 +265,15 @@ class Admission:
 
 
 def consider(
-    sources: dict[int, Source], asked_name: str, *, expected: int, since_s: float, now_s: float
+    sources: dict[int, Source],
+    asked_name: str,
+    *,
+    ordered_bytes: int = -1,
+    expected: int,
+    since_s: float,
+    now_s: float,
 ) -> OpeningDecision:
     """Decide from the probes so far. `since_s`: when the first was answered; before that there is only waiting."""
-    clash = size_clash(sources)
-    if clash:
-        return Disagree(clash)
     answered = [source for _, source in sorted(sources.items()) if source.probed and source.usable]
     sized = [source for source in answered if source.size_bytes >= 0]
     pending = len(sources) < expected or any(source.usable and not source.probed for source in sources.values())
@@ -271,22 +285,27 @@ def consider(
     expected_name = first is not None and name == first.fallback_name
     if not asked_name and not expected_name and first_may_answer and now_s - since_s < NAME_WAIT_S:
         return Wait()
-    return Open(sized[0].size_bytes if sized else -1, name)
+    return Open(preferred_size(sources, ordered_bytes), name)
 
 
-def size_clash(sources: dict[int, Source]) -> str:
-    """Return a line for people when two addresses announce different sizes, else nothing.
+def preferred_size(sources: dict[int, Source], ordered_bytes: int) -> int:
+    """Return the size of the job's file, -1 while no source that can be used says one.
 
-    A Soulseek peer's file is found by its name: one of another size is another file, not a clash (see `_unfit`).
+    That of the order where a source has it; else what most addresses say (a Soulseek peer's file was found by its name:
+    one of another size is another file), at equal numbers those that can send parts of it, then what was named first.
     """
-    sized = [source for source in sources.values() if source.probed and source.size_bytes >= 0 and not source.peer]
-    for source in sized[1:]:
-        if source.size_bytes != sized[0].size_bytes:
-            return (
-                f"sizes differ: {sized[0].name} says {sized[0].size_bytes} bytes, "
-                f"{source.name} says {source.size_bytes}"
-            )
-    return ""
+    sized = [each for _, each in sorted(sources.items()) if each.probed and each.size_bytes >= 0 and _may_count(each)]
+    addresses = [each for each in sized if not each.peer] or sized
+    sizes = [each.size_bytes for each in addresses]
+    if ordered_bytes in sizes or not sizes:
+        return ordered_bytes if sizes else -1
+    ranged = {each.size_bytes for each in addresses if each.traits.offset_ok}
+    return max(sizes, key=lambda size: (sizes.count(size), size in ranged, -sizes.index(size)))
+
+
+def _may_count(source: Source) -> bool:
+    """Return whether its size counts: it can be used, or is left out for that size alone."""
+    return source.usable or (source.state is SourceState.BANNED and source.reason.startswith(OTHER_SIZE))
 
 
 def _unfit(source: Source, size_bytes: int) -> str:
@@ -296,7 +315,7 @@ def _unfit(source: Source, size_bytes: int) -> str:
     if source.size_bytes < 0 <= size_bytes:
         return "does not say how large the file is"
     if source.size_bytes != size_bytes:
-        return f"size differs: it has {source.size_bytes} bytes, the file has {size_bytes}"
+        return f"{OTHER_SIZE} it has {source.size_bytes} bytes, the file has {size_bytes}"
     return ""
 
 
@@ -350,15 +369,22 @@ VALIDATORS_MAX: Final = 20
 
 
 def open_request(
-    job: StartJob, size_bytes: int, name: str, *, again: bool = False, validators: tuple[str, ...] = ()
+    job: StartJob,
+    size_bytes: int,
+    name: str,
+    *,
+    again: bool = False,
+    start_over: bool = False,
+    validators: tuple[str, ...] = (),
 ) -> OpenPartFile:
-    """Return the request that opens the part file, or opens it `again`."""
+    """Return the request that opens the part file, opens it `again`, or begins it from the start."""
     policy = job.spec.policy.but(preallocate=job.spec.policy.preallocate and not again)
     return OpenPartFile(
         job=job.job,
         spec=job.spec.but(name=name, size_bytes=size_bytes, policy=policy),
         dispatcher=dispatcher_address(job.job),
         again=again,
+        start_over=start_over,
         make_folder=job.make_folder,
         exact_name=job.exact_name and bool(job.spec.name),
         validators=validators[:VALIDATORS_MAX],

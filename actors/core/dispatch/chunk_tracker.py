@@ -66,7 +66,7 @@ class ChunkTracker:
         for first, stop in self.stored:
             self.free.discard(first, stop)
         self.leases: dict[int, Lease] = {}
-        self._next_id = first_lease
+        self.next_id = first_lease
 
     @property
     def missing(self) -> int:
@@ -213,8 +213,8 @@ class ChunkTracker:
         assert seen.count == self.total, "a chunk is nowhere"
 
     def _new_lease(self, source: int, first: int, stop: int, *, now_s: float, shared: bool = False) -> Lease:
-        lease = Lease(self._next_id, source, first, first, stop, now_s, now_s, now_s, shared=shared)
-        self._next_id += 1
+        lease = Lease(self.next_id, source, first, first, stop, now_s, now_s, now_s, shared=shared)
+        self.next_id += 1
         self.leases[lease.id] = lease
         return lease
 

@@ -33,7 +33,7 @@ TIE_S_MAX: Final = 0.5
 LACKING_S: Final = 1.0
 TIES_S_MAX: Final = 30.0
 """A source that could give a missing tie is waited for no longer, unless it has us in its queue."""
-OVERLAP_SHARE: Final = 0.02
+OVERLAP_SHARE: Final = 0.01
 """Share of the time so far that the complete file waits for overlap checks under way."""
 CHECK_SHARE: Final = 0.01
 """Share of the time so far that checks may add at the end, and that a single one may take."""
@@ -86,6 +86,7 @@ class ContentChecks:
         self._bad_sent: set[tuple[int, int]] = set()  # contributors, and the first chunks of bad pieces that they sent
         self.pieces_awaited = bool(job.spec.pieces.algorithm)
         """The file waits for the check of every piece."""
+        self._outsiders: set[int] = set()  # sources of a file of another size, which the job began with
         self._overlaps: set[int] = set()  # leases that read one chunk more
         self._decoded = RangeSet()  # chunks where decoding failed once
         self.plan = CheckPlan(self.identity, sources, chunk_size=job.spec.chunk_size)
@@ -296,7 +297,19 @@ class ContentChecks:
         return bool(fresh)
 
     def is_excluded(self, source: int) -> bool:
-        return source in self.identity.excluded
+        return source in self.identity.excluded or source in self._outsiders
+
+    def start_over(self, sources: dict[int, Source], size_bytes: int) -> None:
+        """The job begins from the start with another size than this: what is still on its way is not of its file."""
+        self._outsiders |= {each.id for each in sources.values() if each.size_bytes == size_bytes}
+        for chunk in list(self.identity.disputes):
+            del self.identity.disputes[chunk]
+        for source in sources:
+            self.identity.forget(source)
+        self.plan.restart()
+        self._checking.clear()
+        self._answered_by_s.clear()
+        self._main = self._complete_s = None
 
     def resolve(self, tracker: ChunkTracker, *, now_s: float) -> list[Source]:
         """Decide every dispute that can be decided. Returns the sources that lost their place just now."""

@@ -132,6 +132,7 @@ class DispatchState:
         self._closing_since_s = 0.0
         self._ticked_s = now_s - TICK_S_MIN
         self._sealing = False
+        self._first_lease = 0
         self._ending = ("failed", "")
         self._digest_differs = ""
         self._out = Outbox()
@@ -241,10 +242,11 @@ class DispatchState:
 
     def _admit_late(self, source: Source, now_s: float) -> None:
         """Admit a source of which this is known only after the file was opened."""
-        clash = admission.size_clash(self.sources)
-        if clash:
-            self._close("disagreed", clash, now_s)
-        elif self.admission.admit(source, self.size_bytes) and self.leases is not None:
+        if self._started_over(now_s) or (
+            self.leases is None and self.admission.other_size(self.size_bytes, now_s=now_s) >= 0
+        ):
+            return  # in the second case once the part file is open
+        if self.admission.admit(source, self.size_bytes) and self.leases is not None:
             self.leases.joined(source)
             if self.phase is Phase.RIDING:
                 self.leases.serve(now_s)
@@ -253,19 +255,38 @@ class DispatchState:
 
     def _consider_opening(self, now_s: float) -> None:
         match self.admission.consider_opening(now_s=now_s):
-            case admission.Disagree(reason):
-                self._close("disagreed", reason, now_s)
             case admission.Open(size_bytes, name):
                 self._open_part_file(size_bytes, name)
             case admission.Wait():
                 pass
 
-    def _open_part_file(self, size_bytes: int, name: str) -> None:
+    def _started_over(self, now_s: float) -> bool:
+        """Begin from the start with another size, where most sources turn out to have that one."""
+        size_bytes = self.admission.other_size(self.size_bytes, now_s=now_s)
+        if size_bytes < 0 or self.leases is None or self.phase is not Phase.RIDING:
+            return False
+        self.leases.revoke_all(now_s)
+        self.remote_queue.dequeue_all()
+        stored = self.leases.tracker.stored
+        self.report.lost(stored, self.size_bytes, self.sources)
+        self._first_lease = self.leases.tracker.next_id
+        text = f"the file has {size_bytes} bytes, not {self.size_bytes} as the first answer said: starting over"
+        self._out.extend(self.report.noted(text))
+        self.content.start_over(self.sources, self.size_bytes)
+        self.leases = None
+        self.admission.start_over(size_bytes)
+        self._open_part_file(size_bytes, self.disk_pause.name, start_over=True)
+        return True
+
+    def _open_part_file(self, size_bytes: int, name: str, *, start_over: bool = False) -> None:
         self.phase, self.size_bytes = Phase.TARGET, size_bytes
         self.report.part_path = "?"
         self.disk_pause.name = name
         validators = {source.validator for source in self.sources.values() if source.validator}
-        self._store_recovery.ask(admission.open_request(self.job, size_bytes, name, validators=tuple(validators)))
+        request = admission.open_request(
+            self.job, size_bytes, name, validators=tuple(validators), start_over=start_over
+        )
+        self._store_recovery.ask(request)
 
     def _on_process(self, process: str, now_s: float) -> None:
         """A process was started again; whatever the one before knew of this job is gone."""
@@ -319,6 +340,7 @@ class DispatchState:
     def _begin_leases(self, message: PartFileReady, now_s: float) -> None:
         self.phase, self._store_recovery.under_way = Phase.RIDING, False
         tracker = tracker_for(self.job, self.size_bytes, self._verified.ranges)
+        tracker.next_id = max(tracker.next_id, self._first_lease)
         self.leases = Leases(
             self.job,
             tracker,
@@ -331,7 +353,8 @@ class DispatchState:
         )
         self.leases.size_bytes, self.leases.store = self.size_bytes, message.store
         self._out.extend(self.report.opened(message, self.size_bytes, self._verified))
-        self._admit_all(now_s)
+        if not self._started_over(now_s):
+            self._admit_all(now_s)
 
     def _admit_all(self, now_s: float) -> None:
         for source in self.sources.values():

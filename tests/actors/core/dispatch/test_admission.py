@@ -1,12 +1,16 @@
 """From the first probe to an open target."""
 
+from actors.core.dispatch.admission import SWITCH_S_MAX
 from actors.core.dispatch.dispatcher import DispatcherInbox, DispatchState, Phase
 from protocol.messages import (
     ChunksVerified,
     ClosePartFile,
+    DropChunks,
     JobEnded,
+    JobNoted,
     JobOpened,
     LeaseGranted,
+    LeaseRevoked,
     MonitorJob,
     OpenPartFile,
     PartFileReady,
@@ -20,6 +24,7 @@ from protocol.messages import (
 from protocol.messages.addresses import Post
 from protocol.model.faults import FaultKind, PartFileFaultKind
 from tests.actors.core.dispatch.boards import CHUNK, drawn, joined, probed, said, wanted
+from tests.actors.core.dispatch.replies import stored
 
 SIZE = 8 * CHUNK
 OPENED = PartFileReady(job=1, part_path="/box/f.part", message="")
@@ -78,21 +83,61 @@ def test_without_a_size_everybody_is_heard_first() -> None:
     assert target.spec.size_bytes == -1
 
 
-def test_sizes_that_differ_end_the_job_and_name_both_sources() -> None:
-    state = job(3)
-    told(state, probed(1, SIZE, name="x"))
-    (ended,) = said(told(state, probed(2, SIZE + 1)), JobEnded)
-    assert ended.state == "disagreed"
-    assert "source-1" in ended.reason
-    assert "source-2" in ended.reason
-
-
-def test_a_size_that_differs_late_ends_a_job_that_rides_and_closes_its_target() -> None:
+def test_of_two_sizes_said_by_one_source_each_the_one_that_was_named_first_counts() -> None:
     state = job(2)
     told(state, probed(0, SIZE), OPENED)
     posts = told(state, probed(1, SIZE + 1))
-    assert said(posts, ClosePartFile)
-    assert state.phase is Phase.CLOSING
+    assert state.sources[1].state.value == "banned"
+    assert any("size differs: it has" in note.text for note in said(posts, JobNoted))
+    assert state.phase is Phase.RIDING
+
+
+def test_of_two_sizes_a_server_that_ignores_ranges_has_the_wrong_one() -> None:
+    """A login page in place of the first mirror."""
+    state = job(2)
+    told(state, probed(0, 850, offset_ok=False), OPENED)
+    (target,) = said(told(state, probed(1, SIZE)), OpenPartFile)
+    assert (target.spec.size_bytes, target.start_over) == (SIZE, True)
+    posts = told(state, OPENED)
+    assert state.sources[0].state.value == "banned"
+    assert [granted.source for granted in said(posts, LeaseGranted)] == [1]
+
+
+def test_the_size_of_most_sources_replaces_that_of_the_first_answer() -> None:
+    state = job(4)
+    told(state, probed(0, SIZE), OPENED)
+    late = stored(0, 1, 0, 2)
+    told(state, late)
+    told(state, probed(1, SIZE + 1))
+    assert state.sources[1].state.value == "banned"
+    posts = told(state, probed(2, SIZE + 1))
+    (target,) = said(posts, OpenPartFile)
+    assert target.spec.size_bytes == SIZE + 1
+    assert [revoked.source for revoked in said(posts, LeaseRevoked)] == [0]
+    assert any("starting over" in note.text for note in said(posts, JobNoted))
+    posts = told(state, OPENED)
+    leases = said(posts, LeaseGranted)
+    assert {granted.source for granted in leases} <= {1, 2}
+    assert min(granted.lease for granted in leases) > 1, "numbers of old leases are not used again"
+    (drop,) = said(told(state, late), DropChunks)
+    assert (drop.firsts, drop.stops) == ((0,), (2,)), "bytes of the first file that came late"
+
+
+def test_the_size_of_the_order_counts_against_any_majority() -> None:
+    state = job(3, size_bytes=SIZE)
+    assert not said(told(state, probed(0, SIZE + 1, name="f")), OpenPartFile) or state.size_bytes == SIZE + 1
+    told(state, probed(1, SIZE + 1))
+    told(state, OPENED)
+    (target,) = said(told(state, probed(2, SIZE)), OpenPartFile)
+    assert target.spec.size_bytes == SIZE
+
+
+def test_a_majority_that_comes_late_does_not_undo_what_was_fetched() -> None:
+    state = job(3)
+    told(state, probed(0, SIZE), OPENED)
+    posts = told(state, probed(1, SIZE + 1), probed(2, SIZE + 1), now_s=1.0 + SWITCH_S_MAX + 0.1)
+    assert not said(posts, OpenPartFile)
+    assert [state.sources[number].state.value for number in (1, 2)] == ["banned", "banned"]
 
 
 def test_a_source_that_says_no_size_is_not_used_where_others_do() -> None:
