@@ -1,8 +1,8 @@
 """Content check planning: which chunk a source reads once more to prove that it has the same file.
 
-Overlap checks where two transfers meet cost nothing and are no matter of this module: a lease reads one chunk into its
-neighbour's range (`leases`). Planned here are the checks that need a request of their own, so sources whose aborts are
-counted by strangers do them only where the file cannot be finished otherwise. In order of urgency:
+`Overlaps`: where two transfers meet, a lease reads one chunk of its neighbour's range, without a request of its own.
+`CheckPlan`: the checks that need one, so sources whose aborts are counted by strangers do them only where the file cannot
+be finished otherwise. In order of urgency:
 
 1. answers to an open dispute, and suspect chunks: the container's checks or a piece hash failed there;
 2. a tie between a contributor and the group that goes on;
@@ -16,14 +16,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
+from actors.core.dispatch.contributors import MISSING
 from actors.core.dispatch.identity import Identity
+from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.sources import Source
+from protocol.messages import StartJob
 
 SPOT_SHARE: Final = 0.01
 """Share of the file that spot checks may read again."""
 SMALL_FILE_BYTES: Final = 64 << 20
 SMALL_FILE_CHECKS: Final = 4
 """Planned checks, of a file below `SMALL_FILE_BYTES`, beside ties and answers to disputes."""
+
+OVERLAP_CHUNKS_MIN: Final = 50
+"""A shorter lease of a source that is tied already reads no chunk of its neighbour's: the share would be too large."""
+TIE_S_MAX: Final = 0.5
+"""A source that needs longer for a chunk does not prove by a request of its own that it belongs to the job."""
 
 Owned = tuple[int, int, int]
 """``(first, stop, contributor)`` of consecutive stored chunks."""
@@ -36,6 +45,60 @@ class Check:
     source: int
     chunk: int
     count: int = 1
+
+
+def check_s(source: Source, chunk_size: int) -> float:
+    """Return the seconds that one chunk of this source takes, with its set-up."""
+    rate = source.rate_bytes_s
+    return source.traits.restart_cost_s + chunk_size / rate if rate > 0 else float("inf")
+
+
+class Overlaps:
+    """Chunks that leases read beside their own, so that two sources send one wherever two leases meet."""
+
+    def __init__(self, job: StartJob, identity: Identity, report: Reporter) -> None:
+        self._job = job
+        self._identity = identity
+        self._report = report
+        self._leases: set[int] = set()
+
+    def lead_of(self, source: Source, lease: Lease, tracker: ChunkTracker) -> int:
+        """Chunks to read before the lease: one, where the left neighbour came from a contributor it is not tied to.
+
+        A user's transfer reads it also where they are tied, when its neighbour left before it could compare.
+        """
+        before = lease.first - 1
+        if lease.shared or lease.rival is not None or before < 0 or before not in tracker.stored:
+            return 0
+        owner = self._report.owner_of(before)
+        if owner in (MISSING, source.id):
+            return 0
+        tied = self._identity.tied(owner, source.id)
+        if tied and (not source.traits.abort_is_costly or self._identity.confirmed(before)):
+            return 0
+        if source.traits.offset_ok:
+            return 1
+        return lease.first - (source.position if source.position <= lease.first else 0)  # it reads all of it anyway
+
+    def overlap_of(self, source: Source, lease: Lease, tracker: ChunkTracker) -> int:
+        """Chunks to read behind the lease's end: one, always of a user, whose transfer is hung up there anyway."""
+        if self._job.spec.mode != "swarm" or lease.shared or lease.rival is not None or tracker.total == UNBOUNDED:
+            return 0
+        tied = self._identity.checks_of(source.id) > 0
+        short = lease.open_chunks < OVERLAP_CHUNKS_MIN and not source.traits.abort_is_costly
+        if short and (tied or check_s(source, self._job.spec.chunk_size) > TIE_S_MAX):
+            return 0
+        self._leases.add(lease.id)
+        return 1
+
+    def under_way(self, tracker: ChunkTracker) -> bool:
+        """Return whether a transfer that has all its chunks still reads one that another contributor sent."""
+        for lease in tracker.leases.values():
+            if lease.id in self._leases and not lease.draining and lease.stop < tracker.total:
+                owner = self._report.owner_of(lease.stop)
+                if owner not in (MISSING, lease.source) and not self._identity.confirmed(lease.stop):
+                    return True
+        return False
 
 
 class CheckPlan:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from enum import Enum, unique
 from typing import Final
 
-from actors.core.dispatch.checks import Check, CheckPlan, Owned
+from actors.core.dispatch.checks import TIE_S_MAX, Check, CheckPlan, Overlaps, Owned, check_s
 from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
 from actors.core.dispatch.contributors import MISSING
 from actors.core.dispatch.identity import Dispute, Identity, Resolution, Standpoint, claim_of, shortfall
@@ -24,12 +24,8 @@ from protocol.model.chunk_ranges import ChunkRange, RangeSet
 from protocol.model.faults import FaultKind
 from protocol.model.identity import Claim
 
-OVERLAP_CHUNKS_MIN: Final = 50
-"""A shorter lease of a source that is tied already reads no chunk of its neighbour's: the share would be too large."""
 CHUNKS_NOTED_MAX: Final = 4
 """Chunks of one repeated range that count as separate checks; in a race a source repeats the whole file."""
-TIE_S_MAX: Final = 0.5
-"""A source that needs longer for a chunk does not prove by a request of its own that it belongs to the job."""
 LACKING_S: Final = 1.0
 TIES_S_MAX: Final = 30.0
 """A source that could give a missing tie is waited for no longer, unless it has us in its queue."""
@@ -87,9 +83,9 @@ class ContentChecks:
         self.pieces_awaited = bool(job.spec.pieces.algorithm)
         """The file waits for the check of every piece."""
         self._outsiders: set[int] = set()  # sources of a file of another size, which the job began with
-        self._overlaps: set[int] = set()  # leases that read one chunk more
         self._decoded = RangeSet()  # chunks where decoding failed once
         self.plan = CheckPlan(self.identity, sources, chunk_size=job.spec.chunk_size)
+        self.overlaps = Overlaps(job, self.identity, report)
         self._standpoint = Standpoint(named_rank=self._named_rank, rate_bytes_s=self._rate)
         self._checking: dict[int, Check] = {}
         self._answered_by_s: dict[int, float] = {}
@@ -101,37 +97,6 @@ class ContentChecks:
         self._repair: Repair | None = None
         self._rejected: set[int] = set()
         self.excluded_bytes = 0
-
-    # -- what a lease reads besides
-
-    def lead_of(self, source: Source, lease: Lease, tracker: ChunkTracker) -> int:
-        """Chunks to read before the lease: one, where the left neighbour came from a contributor it is not tied to."""
-        before = lease.first - 1
-        if lease.shared or lease.rival is not None or before < 0 or before not in tracker.stored:
-            return 0
-        owner = self._report.owner_of(before)
-        if owner in (MISSING, source.id):
-            return 0
-        tied = self.identity.tied(owner, source.id)
-        if tied and (not source.traits.abort_is_costly or self.identity.confirmed(before)):
-            return 0
-        if source.traits.offset_ok:
-            return 1
-        return lease.first - (source.position if source.position <= lease.first else 0)  # it reads all of it anyway
-
-    def overlap_of(self, source: Source, lease: Lease, tracker: ChunkTracker) -> int:
-        """Chunks to read behind the lease's end: one, so that two sources send it wherever two leases meet."""
-        overlap = self._overlap_of(source, lease, tracker)
-        if overlap:
-            self._overlaps.add(lease.id)
-        return overlap
-
-    def _overlap_of(self, source: Source, lease: Lease, tracker: ChunkTracker) -> int:
-        if self._job.spec.mode != "swarm" or lease.shared or lease.rival is not None or tracker.total == UNBOUNDED:
-            return 0
-        if source.traits.abort_is_costly or lease.open_chunks >= OVERLAP_CHUNKS_MIN:
-            return 1  # a user's transfer is hung up there anyway
-        return int(not self.identity.checks_of(source.id) and self._check_s(source) <= TIE_S_MAX)
 
     # -- checks that need a request of their own
 
@@ -146,7 +111,7 @@ class ContentChecks:
                 and (source.leases == 0 or self._tied_to_main(source))
             ):
                 return None
-            if not self.identity.disputes and self._check_s(source) > TIE_S_MAX:
+            if not self.identity.disputes and check_s(source, self._job.spec.chunk_size) > TIE_S_MAX:
                 return None  # a faster source ties it by reading a chunk of what it sent
             return self.plan.urgent(source, self._report.owned(), tracker.total, now_s=now_s)
         if self._repairing:
@@ -360,7 +325,7 @@ class ContentChecks:
                 able = next((each for each in self._sources.values() if self._forced(each, tracker) is not None), None)
             can = under_way or (able is not None and (able.enqueued or waited_s < TIES_S_MAX))
             return Gate.CHECKING if can or waited_s < LACKING_S else Gate.LACKING
-        if waited_s < OVERLAP_SHARE * self._report.elapsed_s(now_s) and self._overlap_under_way(tracker):
+        if waited_s < OVERLAP_SHARE * self._report.elapsed_s(now_s) and self.overlaps.under_way(tracker):
             return Gate.CHECKING
         if waited_s < self._allowed_s(now_s) and (self._checking or self._optional_left(tracker, now_s)):
             return Gate.CHECKING
@@ -606,16 +571,11 @@ class ContentChecks:
         rows = self._report.owned()
         return self.plan.suspect(source, rows) or self.plan.forced_tie(source, rows, tracker.total)
 
-    def _check_s(self, source: Source) -> float:
-        """Seconds that one chunk of this source takes, with its set-up."""
-        rate = source.rate_bytes_s
-        return source.traits.restart_cost_s + self._job.spec.chunk_size / rate if rate > 0 else float("inf")
-
     def _allowed_s(self, now_s: float) -> float:
         return max(CHECK_SHARE * self._report.elapsed_s(now_s), CHECK_S_MIN)
 
     def _affordable(self, source: Source, now_s: float) -> bool:
-        return self._check_s(source) <= self._allowed_s(now_s)
+        return check_s(source, self._job.spec.chunk_size) <= self._allowed_s(now_s)
 
     def _optional_left(self, tracker: ChunkTracker, now_s: float) -> bool:
         rows: list[Owned] = self._report.owned()
@@ -625,16 +585,6 @@ class ContentChecks:
             and self.plan.optional(source, rows, tracker.total) is not None
             for source in self._sources.values()
         )
-
-    def _overlap_under_way(self, tracker: ChunkTracker) -> bool:
-        """Whether a transfer that has all its chunks still reads one that another contributor sent."""
-        for lease in tracker.leases.values():
-            if lease.id not in self._overlaps or lease.draining or lease.stop >= tracker.total:
-                continue
-            owner = self._report.owner_of(lease.stop)
-            if owner not in (MISSING, lease.source) and not self.identity.confirmed(lease.stop):
-                return True
-        return False
 
     def _may_finish(self, source: Source, main: int | None) -> bool:
         return main is None or source.id == main or self.identity.tied(source.id, main) or source.leases == 0

@@ -508,8 +508,8 @@ class Leases:
             size_bytes=self.size_bytes,
             store=self.store,
             from_start=not source.traits.offset_ok,
-            lead=self.content.lead_of(source, lease, self.tracker),
-            overlap=self.content.overlap_of(source, lease, self.tracker),
+            lead=self.content.overlaps.lead_of(source, lease, self.tracker),
+            overlap=self.content.overlaps.overlap_of(source, lease, self.tracker),
         )
         self._out.post(source.worker, granted)
 

@@ -72,7 +72,9 @@ def test_a_long_lease_reads_one_chunk_into_its_neighbours_range() -> None:
     granted = [post.message for post in state._out.take() if isinstance(post.message, LeaseGranted)]
     leases = list(board_of(state).leases.values())
     assert not granted
-    assert [state.content.overlap_of(state.sources[lease.source], lease, board_of(state)) for lease in leases] == [1, 1]
+    assert [
+        state.content.overlaps.overlap_of(state.sources[lease.source], lease, board_of(state)) for lease in leases
+    ] == [1, 1]
 
 
 def test_a_source_of_other_content_loses_its_place_and_its_chunks() -> None:
