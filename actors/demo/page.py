@@ -44,8 +44,8 @@ server = "{host}"
 port = {port}
 bind = "127.0.0.1"
 sharing = false
-patience_s = 0  # the swarm is to be seen though the files are small
 [daemon]
+patience_s = 0  # the swarm is to be seen though the files are small
 state = "{folder}/state"
 downloads = "{folder}/downloads"
 allow_private_sources = true

@@ -113,9 +113,6 @@ class Account:
         STOPS_PER_JOB
     )
     stops_per_day: Annotated[int, Meta(ge=0, le=1000), Key("... and in a day.")] = STOPS_PER_DAY
-    patience_s: Annotated[
-        float, Meta(ge=0, le=86400), Key("A further user is disturbed if that saves this long; 0: any is.")
-    ] = PATIENCE_S
     notes: tuple[str, ...] = ()
 
 
@@ -195,6 +192,9 @@ class DaemonSettings:
     required: Annotated[
         Evidence, Key("Evidence about the content without which no file is sealed.", name="require")
     ] = "size"
+    patience_s: Annotated[
+        float, Meta(ge=0, le=86400), Key("A further user is disturbed if that saves this long; 0: any is.")
+    ] = PATIENCE_S
     retries_max: Annotated[int, Meta(ge=0, le=100), Key("Attempts after a first that failed.", name="retries")] = 3
     retry_first_s: Annotated[float, Meta(ge=1, le=86400), Key("Wait before the first of them; it grows.")] = 30.0
     retry_s_max: Annotated[float, Meta(ge=1, le=604800), Key("Longest wait.", name="retry_max_s")] = 3600.0

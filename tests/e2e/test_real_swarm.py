@@ -48,7 +48,9 @@ def test_a_search_finds_them_all_and_every_one_gives(
     shoal: Shoal, crowd: tuple[Network, list[nicotine.Nicotine]], tmp_path: Path
 ) -> None:
     box, peers = crowd
-    done = shoal.run("swarm", "real song", "--json", "-o", "song.flac", **account(box, str(tmp_path / "state")))
+    done = shoal.run(
+        "swarm", "real song", "--json", "--patience", "0", "-o", "song.flac", **account(box, str(tmp_path / "state"))
+    )
     assert (done.code, done.ended["state"]) == (0, "sealed"), done
     assert CONTENT.matches(shoal.folder / "song.flac")
     rows = rows_of(done.ended)

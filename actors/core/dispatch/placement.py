@@ -250,7 +250,10 @@ def _late_tails(view: PlacementView, source: Source) -> Iterator[tuple[Placement
 def _from_gap(view: PlacementView, source: Source, gap: ChunkRange) -> FreeRange | None:
     first, stop = gap
     estimate = None if first == source.position else lease_ending_at(view, first)
-    wanted = _chunks_wanted(view, source, first, touched=estimate is not None)
+    at_end = source.traits.offset_ok and (estimate is not None or _front_kept(view, first))
+    at_end = at_end or bound_to_end(view, source)
+    to_end = at_end and stop == view.tracker.total
+    wanted = _chunks_wanted(view, source, first, touched=estimate is not None, to_end=to_end)
     if estimate is not None and wanted > 0 and _takes_over(view, source, estimate, first):
         begin = first + claim_chunks(view, estimate, joining=source)
         if begin < stop:
@@ -260,7 +263,7 @@ def _from_gap(view: PlacementView, source: Source, gap: ChunkRange) -> FreeRange
     if wanted <= 0:
         return None
     count = min(wanted, stop - first)
-    if bound_to_end(view, source) or (source.traits.offset_ok and (estimate is not None or _front_kept(view, first))):
+    if at_end:
         return FreeRange(stop - count, stop)
     return FreeRange(first, first + count)
 
@@ -297,14 +300,21 @@ def _gaps(view: PlacementView, source: Source) -> list[ChunkRange]:
     return heapq.nlargest(GAPS_MAX, gaps, key=lambda gap: gap[1] - gap[0])
 
 
-def _chunks_wanted(view: PlacementView, source: Source, first: int, *, touched: bool) -> int:
-    """Return what the source can send until the common finish time, in chunks; a measuring lease while unknown."""
+def _chunks_wanted(view: PlacementView, source: Source, first: int, *, touched: bool, to_end: bool) -> int:
+    """Return what the source can send until the common finish time, in chunks; a measuring lease while unknown.
+
+    `to_end`: to the end of the file, where there is no neighbour to compare with.
+    """
     if view.counts.source_count == 1 or view.tracker.total == UNBOUNDED:
         return view.tracker.total
     if (touched or not source.traits.offset_ok) and _too_late(view, source, first):
         return 0
     known = source.rate_bytes_s > 0
-    chunks = stop_cost.placed_chunks(view, source, first) if known else stop_cost.measuring_chunks(view, source)
+    chunks = (
+        stop_cost.placed_chunks(view, source, first, to_end=to_end)
+        if known
+        else stop_cost.measuring_chunks(view, source)
+    )
     return max(source.traits.run_chunks_min, chunks)
 
 

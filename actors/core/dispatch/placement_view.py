@@ -158,8 +158,14 @@ def claim_bytes(view: PlacementView, estimate: LeaseEstimate, *, joining: Source
     """Return what a source could send beyond the end of its lease until the common finish time."""
     rates = view.rates
     until_s = finish_with(view, joining, 0.0) if joining else rates.finish_with(0.0, 0.0, now_s=view.now_s)
-    share = estimate.rate_bytes_s * (until_s - view.now_s)
+    source = view.sources[estimate.lease.source]
+    share = estimate.rate_bytes_s * (until_s - view.now_s) - overlap_bytes(view, source)
     return max(0.0, share - estimate.left_bytes)
+
+
+def overlap_bytes(view: PlacementView, source: Source) -> int:
+    """Return what a lease reads into its neighbour's range, to prove that both have the same file."""
+    return view.chunk_size if source.traits.abort_is_costly and source.leases <= 1 else 0
 
 
 def claim_chunks(view: PlacementView, estimate: LeaseEstimate, *, joining: Source) -> int:

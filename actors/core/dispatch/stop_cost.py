@@ -28,6 +28,8 @@ SHORT_SHARE: Final = 0.3
 """A costly lease that takes less of what its source could send until the common finish time is wasted."""
 AMPLE: Final = 1.005
 """Starts still to come take a little longer than computed: sources that are placed early get this much more."""
+OVERLAP_CHUNKS: Final = 1
+"""Chunks that a lease reads into its neighbour's range, to prove that both have the same file: they take time too."""
 SHORT_CHUNK_S: Final = 0.5
 """Where a chunk takes longer than this, half a chunk too many is time that the whole job waits."""
 GAIN_ENOUGH_S: Final = 10.0
@@ -56,7 +58,7 @@ def measuring_chunks(view: PlacementView, source: Source) -> int:
     return view.opened_chunks // (share * view.counts.source_count)
 
 
-def placed_chunks(view: PlacementView, source: Source, first: int) -> int:
+def placed_chunks(view: PlacementView, source: Source, first: int, *, to_end: bool = False) -> int:
     """Return what a source of known rate can send until the common finish time, in chunks.
 
     Rounded up where a start costs next to nothing. Else down, or a slow source would be at its last chunk long after
@@ -66,7 +68,8 @@ def placed_chunks(view: PlacementView, source: Source, first: int) -> int:
     if not source.traits.abort_is_costly:
         return math.ceil(chunks)
     short = view.chunk_size < SHORT_CHUNK_S * source.rate_bytes_s
-    return math.floor(AMPLE * chunks + (0.5 if short else 0.0))
+    overlap = 0 if source.leases or to_end else OVERLAP_CHUNKS
+    return math.floor(AMPLE * chunks - overlap + (0.5 if short else 0.0))
 
 
 def too_short(view: PlacementView, source: Source, first: int, stop: int, *, share: float = SHORT_SHARE) -> bool:

@@ -65,7 +65,8 @@ def account(box: Network) -> dict[str, str]:
         "USERNAME": "me", "PASSWORD": "box", "SERVER": box.server_host, "PORT": str(box.server_port),
         "BIND": "127.0.0.1",
     }  # fmt: skip
-    return {f"SHOAL_SOULSEEK_{name}": word for name, word in chosen.items()}
+    # No patience: all users are to send, though the file is small.
+    return {f"SHOAL_SOULSEEK_{name}": word for name, word in chosen.items()} | {"SHOAL_DAEMON_PATIENCE_S": "0"}
 
 
 def order(daemon: Daemon, crowd: Crowd, mode: str) -> str:

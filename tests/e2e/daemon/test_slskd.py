@@ -42,6 +42,7 @@ def box() -> Iterator[Network]:
 def account(box: Network) -> dict[str, str]:
     """A daemon whose user is in this box."""
     return {
+        "SHOAL_DAEMON_PATIENCE_S": "0",  # files of tests are small, and all who have one are to send
         "SHOAL_SOULSEEK_USERNAME": "me", "SHOAL_SOULSEEK_PASSWORD": SECRET, "SHOAL_SOULSEEK_SERVER": box.server_host,
         "SHOAL_SOULSEEK_PORT": str(box.server_port), "SHOAL_SOULSEEK_BIND": "127.0.0.1",
         "SHOAL_DAEMON_RETRIES": "0", "XDG_CONFIG_HOME": "/nowhere",
