@@ -31,7 +31,7 @@ from protocol.model.job_spec import (
     JobSpec,
     TransferPolicy,
 )
-from protocol.model.limits import EXISTING, HEX_DIGITS, MODES, PATIENCE_S, SYNCS
+from protocol.model.limits import EXISTING, HEX_DIGITS, MODES, PATIENCE_S, RACE_USERS, SYNCS
 
 
 def _typed(check: Callable[[str], Any]) -> Callable[[Any], Any]:
@@ -323,6 +323,9 @@ class Transfer:
             "0: any is. [default: 15]",
         ),
     ] = PATIENCE_S
+    race_users: Annotated[
+        int, count("--race-users", 1000, "Soulseek users that a race disturbs at a time; losers are hung up on.")
+    ] = RACE_USERS
     memory_limit: Annotated[
         int,
         option(

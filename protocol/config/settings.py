@@ -47,7 +47,7 @@ from protocol.model.job_spec import (
     STALL_TIMEOUT_S,
     TIMEOUT_S,
 )
-from protocol.model.limits import PATIENCE_S, STOPS_PER_DAY, STOPS_PER_JOB
+from protocol.model.limits import PATIENCE_S, RACE_USERS, STOPS_PER_DAY, STOPS_PER_JOB
 
 READ_ONLY: Final = "ReadOnly"
 READ_WRITE: Final = "ReadWrite"
@@ -195,6 +195,7 @@ class DaemonSettings:
     patience_s: Annotated[
         float, Meta(ge=0, le=86400), Key("A further user is disturbed if that saves this long; 0: any is.")
     ] = PATIENCE_S
+    race_users: Annotated[int, Meta(ge=1, le=1000), Key("Users that a race disturbs at a time.")] = RACE_USERS
     retries_max: Annotated[int, Meta(ge=0, le=100), Key("Attempts after a first that failed.", name="retries")] = 3
     retry_first_s: Annotated[float, Meta(ge=1, le=86400), Key("Wait before the first of them; it grows.")] = 30.0
     retry_s_max: Annotated[float, Meta(ge=1, le=604800), Key("Longest wait.", name="retry_max_s")] = 3600.0
@@ -298,6 +299,7 @@ class GetSettings:
         Meta(ge=0, le=86400),
         Key("A further user is disturbed if it saves this long; 0: any is.", name="patience"),
     ] = PATIENCE_S
+    race_users: Annotated[int, Meta(ge=1, le=1000), Key("Users that a race disturbs at a time.")] = RACE_USERS
     headers: Annotated[
         tuple[Word, ...], _list(50, "fields"), Key("Request fields, Name: value.", S, name="header")
     ] = ()

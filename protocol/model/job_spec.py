@@ -6,7 +6,7 @@ a new setting is one field here, the option or key that sets it, and the decisio
 
 from typing import Final
 
-from protocol.model.limits import PATIENCE_S, STOPS_PER_DAY, STOPS_PER_JOB
+from protocol.model.limits import PATIENCE_S, RACE_USERS, STOPS_PER_DAY, STOPS_PER_JOB
 from protocol.model.value import Value
 
 CHUNK_SIZE: Final = 128 * 1024
@@ -42,6 +42,8 @@ class TransferPolicy(Value):
     """... and in a day."""
     patience_s: float = PATIENCE_S
     """Seconds, beside a quarter of what is left, that disturbing one more user must save; 0: any may be disturbed."""
+    race_users: int = RACE_USERS
+    """Soulseek users that a race disturbs at a time: all but the winner are hung up on."""
 
     def configured(self, *tables: object) -> "TransferPolicy":
         """Return the policy with what these tables of the configuration say; their fields are called like its own."""

@@ -7,6 +7,8 @@ STOPS_PER_DAY: Final = 8
 """How often one Soulseek user is hung up on before the end of its file, unless the user's settings say otherwise."""
 LIMITER_QUOTA_S: Final = 1.0
 """Rate limiters of real clients send a second's quota at once and are then silent: a rate is judged over no less."""
+RACE_USERS: Final = 2
+"""Soulseek users that a race disturbs at a time: all but the winner are hung up on."""
 PATIENCE_S: Final = 15.0
 """Seconds that disturbing one more user must save, unless the user's settings say otherwise."""
 MODES: Final = ("swarm", "queue", "failover", "race")

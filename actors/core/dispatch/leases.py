@@ -420,7 +420,7 @@ class Leases:
                 not shut
                 and not self.tracker.complete
                 and (
-                    self.job.spec.mode != "swarm"
+                    self.job.spec.mode not in ("swarm", "race")
                     or (source.traits.offset_ok and not self.tracker.free and not source.peer)
                 )
             ):

@@ -131,13 +131,18 @@ def failover(view: PlacementView, source: Source) -> Placement | None:
 
 
 def race(view: PlacementView, source: Source) -> Placement | None:
-    """Let every source fetch everything that is missing."""
+    """Let every source fetch everything that is missing; of those whose aborts are costly only a few at a time."""
     run = view.tracker.free.first_range()
-    if run is None:
+    if run is None or (source.traits.abort_is_costly and _users_racing(view) >= view.race_users):
         return None
     if source.position >= view.tracker.total and any(lease.draining for lease in view.tracker.leases.values()):
         return None  # it has fetched all; its last chunks are on their way, unless a failing disk lost them
     return Shared(run[0], view.tracker.total)
+
+
+def _users_racing(view: PlacementView) -> int:
+    leases = view.tracker.leases.values()
+    return sum(not lease.draining and view.sources[lease.source].traits.abort_is_costly for lease in leases)
 
 
 PLACERS: Final[dict[str, Callable[[PlacementView, Source], Placement | None]]] = {

@@ -45,6 +45,7 @@ class PlacementView:
     chunk_size: int
     opened_chunks: int  # missing at the start
     now_s: float
+    race_users: int = 1 << 30  # costly sources that a race disturbs at a time
     budgets_bind: bool = True  # False: no other source can go on, so one whose stops are spent may go anywhere
 
 
@@ -96,6 +97,7 @@ class PlacementViewCache:
             chunk_size=chunk_size,
             opened_chunks=self._opened_chunks,
             now_s=now_s,
+            race_users=self._job.spec.policy.race_users,
             budgets_bind=not counts.budget_spent_count or self._others_can_go_on(rates, now_s),
         )
 

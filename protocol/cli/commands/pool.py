@@ -114,7 +114,8 @@ def race(
 ) -> None:
     """Fetch the whole of a file of the pool from every source: the first that has all of it wins.
 
-    For comparison; it costs all of them much more than swarm SIZE.
+    For comparison; it costs all of them much more than swarm SIZE. Of Soulseek users two at a time are disturbed,
+    unless the daemon's race_users says otherwise.
     """
     picked = picked_from_pool(size or [])
     if picked is None:

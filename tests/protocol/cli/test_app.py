@@ -119,6 +119,7 @@ def flat(options: GetOptions) -> dict[str, Any]:
         (["--patience", "60"], "patience_s", 60.0),
         (["--patience", "0"], "patience_s", 0.0),
         ([], "patience_s", 15.0),
+        (["--race-users", "3"], "race_users", 3),
         (["--memory-limit", "256M"], "memory_limit_bytes", 256 << 20),
         ([], "memory_limit_bytes", 1 << 30),
         (["--mode", "queue"], "mode", "queue"),

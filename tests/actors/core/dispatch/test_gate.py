@@ -20,7 +20,7 @@ from actors.core.dispatch.gate import (
 )
 from actors.core.dispatch.placement_view import PlacementViewCache
 from actors.core.dispatch.sources import SourceState
-from protocol.messages import DeclineUpload, EnqueueFile, LeaseGranted, LeaseRevoked, LeaseTrimmed, Ticked
+from protocol.messages import DeclineUpload, EnqueueFile, LeaseGranted, LeaseRevoked, LeaseTrimmed, SourceLost, Ticked
 from protocol.messages.addresses import Post
 from tests.actors.core.dispatch.boards import NOW_S, add, as_peer, board, drawn, lease_of
 from tests.actors.core.dispatch.queued_users import of, told, turn
@@ -239,3 +239,16 @@ def test_without_patience_and_in_the_other_modes_there_is_no_gate(mode: str, pat
     job = start_job(folder="/box", mode=mode, patience_s=patience_s)
     tracker = ChunkTracker(10)
     assert UserGate(job, tracker, {}, PlacementViewCache(job, tracker, {})).is_open
+
+
+def test_a_race_disturbs_two_users_at_a_time_and_a_third_only_when_one_of_them_is_out() -> None:
+    state = board("......", mode="race")
+    for letter in "abc":
+        add(state, letter, 1.0)
+        as_peer(state, letter)
+    told(state, Ticked())
+    granted = [bool(of(told(state, turn(state, number)), LeaseGranted)) for number in range(3)]
+    assert granted == [True, True, False]
+    told(state, SourceLost(job=1, source=0, detail="its process died"))
+    assert of(told(state, Ticked(), now_s=NOW_S + 10), EnqueueFile)[0].source == 2
+    assert of(told(state, turn(state, 2), now_s=NOW_S + 10), LeaseGranted)
