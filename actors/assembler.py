@@ -12,12 +12,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, assert_never
 
+from actors.container_inspector import ContainerInspector
 from actors.piece_checks import PieceChecker
 from actors.runtime.actor import Actor
 from actors.runtime.background_work import BackgroundWork, Cancelled
 from actors.runtime.message_bus import MessageBus
 from protocol.messages import (
     BackgroundWorkEnded,
+    CheckBoundaries,
+    CheckContainer,
     ChunkDisputed,
     ChunksRepeated,
     ChunksStored,
@@ -65,6 +68,8 @@ AssemblerInbox = (
     | ClaimSlots
     | SizeLearned
     | DropChunks
+    | CheckBoundaries
+    | CheckContainer
     | SealFile
     | ClosePartFile
     | JobClosed
@@ -74,7 +79,17 @@ AssemblerInbox = (
     | PieceHashed
 )
 
-AboutPartFile = OpenPartFile | ValidatorSeen | SizeLearned | DropChunks | SealFile | ClosePartFile | JobClosed
+AboutPartFile = (
+    OpenPartFile
+    | ValidatorSeen
+    | SizeLearned
+    | DropChunks
+    | CheckBoundaries
+    | CheckContainer
+    | SealFile
+    | ClosePartFile
+    | JobClosed
+)
 COMMIT_S: Final = 1.0
 RANGES_PER_MESSAGE: Final = 2000
 REHASH_REPORT_S: Final = 0.25
@@ -112,11 +127,14 @@ class Assembler(Actor):
         self._pieces = PieceChecker(bus)
         self._background = BackgroundWork("store", lambda job: bus.post(self.address, BackgroundWorkEnded(job=job)))
 
+        self._inspector = ContainerInspector(bus.post)
+
     def starting(self) -> None:
         self.bus.post_later(COMMIT_S, self.address, CommitRecords())
 
     def stopping(self) -> None:
         """A sealed file that its dispatcher has not closed may be news to the next one: its records stay."""
+        self._inspector.close()
         self._background.close()
         self._pieces.close()
         for job in self._jobs.values():
@@ -167,6 +185,9 @@ class Assembler(Actor):
                 self._pieces.dropped(message.job, zip(firsts, stops, strict=True))
             case SizeLearned(size_bytes=size_bytes):
                 self._use_disk(message.job, lambda job: job.part.learn_size(size_bytes))
+            case CheckBoundaries() | CheckContainer():
+                if (job := self._jobs.get(message.job)) is not None:
+                    self._inspector.check(message, job.part, _file_name(job.request), job.dispatcher)
             case SealFile():
                 self._seal(message.job)
             case ClosePartFile():

@@ -6,7 +6,7 @@ hashed here. On disk are a part file and claims about it; a resume believes what
 """
 
 import os
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -16,6 +16,7 @@ from protocol.model.faults import PartFileFault, PartFileFaultKind
 from protocol.model.job_spec import PieceHashes
 from storage.chunk_index import DIGEST_BYTES
 from storage.chunk_journal import Journal
+from storage.container_checks import StoredContent
 from storage.digests import Checksum, digests_of, source_hash, validator_digest
 from storage.durable import Committer, Folder, sync_data, write_all
 from storage.finalize import ChecksumMismatch, Sealed, seal_steps
@@ -260,6 +261,10 @@ class PartFile:
     def resumable(self) -> bool:
         """Whether another attempt can go on with it: its size is known."""
         return self._part.layout.known
+
+    def content(self, cancelled: Callable[[], bool]) -> StoredContent:
+        """Return the bytes stored by now, for checks in another thread; to be closed there."""
+        return StoredContent(self._part.part_fd, self._part.layout, self.stored, cancelled)
 
     def missing(self) -> RangeSet:
         """Return the chunks not stored. ValueError while the size is unknown."""

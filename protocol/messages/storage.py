@@ -188,6 +188,67 @@ class PieceHashed(Message, tag=147):
     failed: bool = False
 
 
+class CheckBoundaries(Message, tag=151):
+    """Check by the container's own digests the places where chunks `chunks[i]` - 1 and `chunks[i]` meet.
+
+    Dispatcher to Assembler, answered by `BoundariesChecked`, unless the part file is not open.
+    """
+
+    job: int
+    chunks: tuple[int, ...]
+
+
+class BoundariesChecked(Message, tag=152):
+    """Answer to `CheckBoundaries`. What is neither proven nor broken is undecided, at least with what is stored.
+
+    `format`: of the container, "" where the file is none or is not known to be one yet.
+    """
+
+    job: int
+    chunks: tuple[int, ...]
+    format: str
+    proven: tuple[int, ...]
+    broken: tuple[int, ...]
+    broken_firsts: tuple[int, ...]
+    """Chunks ``[broken_firsts[i], broken_stops[i])`` hold the frame that does not close at `broken[i]`."""
+    broken_stops: tuple[int, ...]
+
+
+class CheckContainer(Message, tag=153):
+    """Check the complete file by its container: frames, members, the digest of what is decoded.
+
+    Dispatcher to Assembler, answered by `ContainerChecked` or `ContainerBroken`, unless the part file is not open.
+    """
+
+    job: int
+    request: int
+    """Number of the request, repeated in its answer: the file may have changed since an earlier one."""
+    seconds_max: float
+
+
+class ContainerChecked(Message, tag=154):
+    """Answer to `CheckContainer`: no damage was found.
+
+    `kind`: "decoded" or "frames", a kind of `protocol.model.identity.KINDS`, where all of the content was checked, else
+    "". `detail`: what was found, for people; "" for a file that is no container.
+    """
+
+    job: int
+    request: int
+    kind: str
+    detail: str
+
+
+class ContainerBroken(Message, tag=155):
+    """Answer to `CheckContainer`: the first damage lies in chunks ``[first, stop)``. `detail` is for people."""
+
+    job: int
+    request: int
+    first: int
+    stop: int
+    detail: str
+
+
 class SlotSpoiled(Message, tag=35):
     """The slot's bytes no longer match the worker's digests: our fault; nothing was written."""
 

@@ -109,3 +109,21 @@ def _split(name: str) -> tuple[str, str]:
     if len(extension.encode()) > 16 or " " in extension:
         return name, ""
     return stem, extension
+
+
+CONTAINER_SUFFIXES: Final = {
+    "FLAC": (".flac",),
+    "Ogg": (".ogg", ".oga", ".ogv", ".opus", ".spx"),
+    "zip": (".zip", ".cbz", ".epub", ".jar", ".apk", ".docx", ".xlsx", ".odt"),
+    "gzip": (".gz", ".tgz"),
+    "bzip2": (".bz2", ".tbz2"),
+    "xz": (".xz", ".txz"),
+    "zstd": (".zst", ".tzst"),
+    "MP3": (".mp3",),
+}
+"""Endings of the names of files whose container has digests of its content."""
+
+
+def container_format(name: str) -> str:
+    """Return the container format that a file's name claims, "" for none."""
+    return next((kind for kind, endings in CONTAINER_SUFFIXES.items() if name.lower().endswith(endings)), "")

@@ -29,6 +29,7 @@ class Claim(Value):
     `excluded`: names of sources that were left out because of other content.
     `agreed_chunks`, `disagreed_chunks`: where checks were made, at most `PLACES_MAX` of each.
     `freed_firsts`, `freed_stops`: ranges of chunks that were taken back from such sources, and fetched again.
+    `container`: what the container's own checks of the whole file found, for people; "" where there are none.
     """
 
     kind: str = "size"
@@ -42,12 +43,14 @@ class Claim(Value):
     disagreed_chunks: tuple[int, ...] = ()
     freed_firsts: tuple[int, ...] = ()
     freed_stops: tuple[int, ...] = ()
+    container: str = ""
 
     @property
     def text(self) -> str:
         """The claim as one sentence, printable."""
         odd = ", ".join(map(printable, self.excluded[:NAMES_MAX]))
-        return _sentence(self) + (f"; left out, other content: {odd}" if odd else "")
+        checked = f"; {printable(self.container)}" if self.container else ""
+        return _sentence(self) + checked + (f"; left out, other content: {odd}" if odd else "")
 
     def summary(self) -> dict[str, Any]:
         """Return what events and scripts get of it; names as in the API."""

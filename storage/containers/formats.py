@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from protocol.model.filenames import container_format
 from storage.containers import flac, mp3, ogg, streams, zip_archive
 from storage.containers.reading import UNDECIDED, BoundaryCheck, NotStored, Outcome, Read, WholeCheck
 
@@ -20,31 +21,24 @@ def _reaches_no_boundary(_read: Read, _size: int, _offset: int) -> BoundaryCheck
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """Container format. `suffixes`: endings of names, in lower case."""
+    """Container format, by its name in `protocol.model.filenames.CONTAINER_SUFFIXES`."""
 
     name: str
     magics: tuple[bytes, ...]
-    suffixes: tuple[str, ...]
     check_whole: CheckWhole
     check_boundary: CheckBoundary = _reaches_no_boundary
 
 
-FLAC: Final = Format("FLAC", (flac.MAGIC,), (".flac",), flac.check_whole, flac.check_boundary)
-MP3: Final = Format("MP3", (), (".mp3",), mp3.check_whole, mp3.check_boundary)
+FLAC: Final = Format("FLAC", (flac.MAGIC,), flac.check_whole, flac.check_boundary)
+MP3: Final = Format("MP3", (), mp3.check_whole, mp3.check_boundary)
 FORMATS: Final = (
     FLAC,
-    Format("Ogg", (ogg.MAGIC,), (".ogg", ".oga", ".ogv", ".opus", ".spx"), ogg.check_whole, ogg.check_boundary),
-    Format(
-        "zip",
-        zip_archive.MAGICS,
-        (".zip", ".cbz", ".epub", ".jar", ".apk", ".docx", ".xlsx", ".odt"),
-        zip_archive.check_whole,
-        zip_archive.check_boundary,
-    ),
-    Format("gzip", (streams.GZIP_MAGIC,), (".gz", ".tgz"), streams.check_gzip),
-    Format("bzip2", (streams.BZIP2_MAGIC,), (".bz2", ".tbz2"), streams.check_bzip2),
-    Format("xz", (streams.XZ_MAGIC,), (".xz", ".txz"), streams.check_xz, streams.check_xz_boundary),
-    Format("zstd", (streams.ZSTD_MAGIC,), (".zst", ".tzst"), streams.check_zstd),
+    Format("Ogg", (ogg.MAGIC,), ogg.check_whole, ogg.check_boundary),
+    Format("zip", zip_archive.MAGICS, zip_archive.check_whole, zip_archive.check_boundary),
+    Format("gzip", (streams.GZIP_MAGIC,), streams.check_gzip),
+    Format("bzip2", (streams.BZIP2_MAGIC,), streams.check_bzip2),
+    Format("xz", (streams.XZ_MAGIC,), streams.check_xz, streams.check_xz_boundary),
+    Format("zstd", (streams.ZSTD_MAGIC,), streams.check_zstd),
     MP3,
 )
 NO_CONTAINER: Final = WholeCheck(Outcome.UNDECIDED, "")
@@ -52,7 +46,8 @@ NO_CONTAINER: Final = WholeCheck(Outcome.UNDECIDED, "")
 
 def claimed_format(name: str) -> Format | None:
     """Return the format that a file's name claims."""
-    return next((each for each in FORMATS if name.lower().endswith(each.suffixes)), None)
+    claimed = container_format(name)
+    return next((each for each in FORMATS if each.name == claimed), None)
 
 
 def found_format(read: Read, size: int, name: str) -> Format | None:

@@ -131,8 +131,9 @@ def _crc_of(read: Read, packed: int, *, deflated: bool) -> int:
 def _spans(archive: zipfile.ZipFile, size: int) -> Iterable[tuple[int, int, zipfile.ZipInfo]]:
     """Yield ``(first byte, behind its last byte, member)``, the headers included."""
     for member in archive.infolist()[:MEMBERS_MAX]:
-        stop = member.header_offset + 30 + len(member.orig_filename.encode("utf-8", "replace")) + member.compress_size
-        yield member.header_offset, min(stop, size), member
+        first = max(member.header_offset, 0)  # a damaged directory may point before the file
+        stop = first + 30 + len(member.orig_filename.encode("utf-8", "replace")) + member.compress_size
+        yield first, max(first, min(stop, size)), member
 
 
 def _is_right(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:

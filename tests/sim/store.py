@@ -3,11 +3,16 @@
 from typing import Final
 
 from protocol.messages import (
+    BoundariesChecked,
+    CheckBoundaries,
+    CheckContainer,
     ChunkDisputed,
     ChunksRepeated,
     ChunksStored,
     ChunksVerified,
     ClosePartFile,
+    ContainerBroken,
+    ContainerChecked,
     DiskFailed,
     DropChunks,
     FileSealed,
@@ -78,6 +83,10 @@ class StoreModel:
                 self.closed = True
             case ValidatorSeen():
                 pass
+            case CheckBoundaries(chunks=chunks):
+                self._check_boundaries(chunks)
+            case CheckContainer(request=request):
+                self._check_container(request)
             case DropChunks(firsts=firsts, stops=stops, source_hashes=hashes):
                 for first, stop, sender in zip(firsts, stops, hashes, strict=True):
                     for chunk in range(first, stop):
@@ -85,6 +94,32 @@ class StoreModel:
                             self.dropped_chunks += self.digests.pop(chunk, None) is not None
             case _:
                 raise AssertionError(f"no message for the Assembler: {message}")
+
+    def _fits(self, chunk: int) -> bool:
+        """Whether the frame that spans the beginning of this chunk is whole: both sides are of one file."""
+        return self.digests.get(chunk - 1) == self.digests.get(chunk)
+
+    def _check_boundaries(self, chunks: tuple[int, ...]) -> None:
+        broken = tuple(chunk for chunk in chunks if not self._fits(chunk))
+        self._tell(
+            BoundariesChecked(
+                job=1,
+                chunks=chunks,
+                format="FLAC",
+                proven=tuple(chunk for chunk in chunks if self._fits(chunk)),
+                broken=broken,
+                broken_firsts=tuple(chunk - 1 for chunk in broken),
+                broken_stops=tuple(chunk + 1 for chunk in broken),
+            )
+        )
+
+    def _check_container(self, request: int) -> None:
+        broken = next((chunk for chunk in range(1, self.chunk_count) if not self._fits(chunk)), None)
+        if broken is None:
+            self._tell(ContainerChecked(job=1, request=request, kind="frames", detail="all frames are right"))
+        else:
+            detail = f"chunk {broken} does not go on where the one before ends"
+            self._tell(ContainerBroken(job=1, request=request, first=broken - 1, stop=broken + 1, detail=detail))
 
     def _open(self, wanted: OpenPartFile) -> None:
         self.chunk_size = wanted.spec.chunk_size

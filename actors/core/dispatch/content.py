@@ -12,6 +12,7 @@ from typing import Final
 
 from actors.core.dispatch.checks import TIE_S_MAX, Check, CheckPlan, Overlaps, Owned, check_s
 from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
+from actors.core.dispatch.container_requests import ContainerRequests
 from actors.core.dispatch.contributors import MISSING
 from actors.core.dispatch.identity import Dispute, Identity, Resolution, Standpoint, claim_of, shortfall
 from actors.core.dispatch.progress import Reporter
@@ -76,14 +77,12 @@ class ContentChecks:
         self._broken: dict[int, frozenset[int]] = {}  # boundary -> the contributors whose bytes do not fit there
         self._bad_pieces = RangeSet()
         self._refetches: Counter[int] = Counter()  # by the first chunk of a bad piece
-        self._pieces_sent: Counter[tuple[int, bool]] = (
-            Counter()
-        )  # by contributor, good or bad, where it sent all of one
+        self._pieces_sent: Counter[tuple[int, bool]] = Counter()  # by contributor of all of one, good or bad
         self._bad_sent: set[tuple[int, int]] = set()  # contributors, and the first chunks of bad pieces that they sent
         self.pieces_awaited = bool(job.spec.pieces.algorithm)
         """The file waits for the check of every piece."""
         self._outsiders: set[int] = set()  # sources of a file of another size, which the job began with
-        self._decoded = RangeSet()  # chunks where decoding failed once
+        self.containers = ContainerRequests(job, self.identity, report, out)
         self.plan = CheckPlan(self.identity, sources, chunk_size=job.spec.chunk_size)
         self.overlaps = Overlaps(job, self.identity, report)
         self._standpoint = Standpoint(named_rank=self._named_rank, rate_bytes_s=self._rate)
@@ -251,15 +250,11 @@ class ContentChecks:
             self._out.extend(self._report.noted(f"{words}: fetched again, {name} sent them"))
         return []
 
-    def decoded_bad(self, first: int, stop: int) -> bool:
-        """The finished file does not decode at these chunks. Returns whether others are asked for them first.
-
-        False where they were asked already: then the file is what all sources have.
-        """
-        fresh = RangeSet(self._decoded.gaps(first, stop))
-        self._decoded.add(first, stop)
-        self.plan.suspects |= {chunk: None for begin, end in fresh for chunk in range(begin, end)}
-        return bool(fresh)
+    def accept_damage(self) -> bool:
+        """End the search for the sender of a damage that the container shows: all that were asked have it."""
+        if self.containers.damage and self._repair is not None:
+            self._repair.active = False
+        return self.containers.damage
 
     def is_excluded(self, source: int) -> bool:
         return source in self.identity.excluded or source in self._outsiders
@@ -274,7 +269,9 @@ class ContentChecks:
         self.plan.restart()
         self._checking.clear()
         self._answered_by_s.clear()
-        self._main = self._complete_s = None
+        self._main = None
+        self.containers.forget_requests()
+        self.incomplete()
 
     def resolve(self, tracker: ChunkTracker, *, now_s: float) -> list[Source]:
         """Decide every dispute that can be decided. Returns the sources that lost their place just now."""
@@ -315,10 +312,14 @@ class ContentChecks:
         settled = not (self._bad_pieces or self.plan.open_suspects(rows))
         if settled and self.pieces_awaited and not self.identity.proven_chunks.covers(0, tracker.total):
             return Gate.CHECKING
-        short = bool(self.shortfall())
-        if settled and (self._job.spec.checksum or self.pieces_awaited) and not short:
+        if settled and (self._job.spec.checksum or self.pieces_awaited) and not self.shortfall():
             return Gate.OPEN
-        if not settled or short or self.plan.missing_ties(rows):
+        if self.containers.complete(rows, tracker, now_s=now_s):
+            return Gate.CHECKING
+        untied = bool(self.plan.missing_ties(rows))
+        if settled and not untied and self.containers.whole(rows, self._report.elapsed_s(now_s), now_s=now_s):
+            return Gate.CHECKING
+        if not settled or untied or self.shortfall():
             under_way = self._checking or any(source.busy is not None for source in self._sources.values())
             able = None
             if not under_way:
@@ -333,7 +334,7 @@ class ContentChecks:
 
     def forced_check(self, source: Source, tracker: ChunkTracker) -> Check | None:
         """A tie that the complete file waits for."""
-        if not tracker.complete or tracker.total == UNBOUNDED:
+        if not tracker.complete or tracker.total == UNBOUNDED or self.containers.awaited:
             return None
         rows = self._report.owned()
         proven = self._job.spec.checksum or self.pieces_awaited  # ties are not needed then
@@ -348,6 +349,7 @@ class ContentChecks:
     def incomplete(self) -> None:
         """Chunks are missing again."""
         self._complete_s = None
+        self.containers.incomplete()
 
     def lacking(self, tracker: ChunkTracker, *, now_s: float) -> tuple[str, list[Source]]:
         """Fetch again what some contributors sent and nothing can tie to the rest, or what no source could confirm.
@@ -368,9 +370,8 @@ class ContentChecks:
             one, other = pair
             loser = self.identity.lighter(one, other, self._standpoint)
             if {chunk - 1, chunk} & set(suspects) and loser not in self.identity.excluded:
-                lost += self._apply(
-                    Resolution(chunk, frozenset((loser,)), pair - {loser}, "frames do not meet"), tracker
-                )
+                resolution = Resolution(chunk, frozenset((loser,)), pair - {loser}, "frames do not meet")
+                lost += self._apply(resolution, tracker)
         self._broken.clear()
         self.plan.suspects.clear()
         return "", lost
@@ -406,7 +407,8 @@ class ContentChecks:
     def claim(self, *, compared: bool = False) -> Claim:
         """Return what is known of the content, in numbers. `compared`: its digest is the one that was wanted."""
         names = [self._report.name_of(owner, self._sources) for owner in self.identity.excluded]
-        return claim_of(self.identity, self._report.owned(), names, self.freed, compared=compared)
+        found = "digest" if compared else self.containers.kind
+        return claim_of(self.identity, self._report.owned(), names, self.freed, (found, self.containers.detail))
 
     def report_claim(self, *, now_s: float) -> None:
         """Report the claim where it has changed; call it now and then."""
@@ -416,8 +418,8 @@ class ContentChecks:
 
     # -- a digest of the whole file that did not come out
 
-    def repair(self, detail: str, tracker: ChunkTracker) -> tuple[bool, list[Source]]:
-        """Look for the contributor that spoiled the whole.
+    def repair(self, detail: str, tracker: ChunkTracker, within: ChunkRange | None = None) -> tuple[bool, list[Source]]:
+        """Look for the contributor that spoiled the whole, or these chunks of it.
 
         Returns whether there is anything to try, and the sources that lost their place by it.
         """
@@ -430,7 +432,10 @@ class ContentChecks:
         else:
             self._repair.rounds, self._repair.active = self._repair.rounds + 1, True
         if self._repair.rounds > ROUNDS_MAX:
+            self._repair.active = False
             return False, []
+        if within is not None:
+            self._repair.unread = RangeSet([within])
         if len(owners) == 1:
             return self._reject(next(iter(owners)), detail, tracker)
         self.plan.restart()

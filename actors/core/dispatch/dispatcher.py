@@ -10,7 +10,7 @@ from actors.core.dispatch import admission
 from actors.core.dispatch.admission import Admission
 from actors.core.dispatch.chunk_tracker import UNBOUNDED
 from actors.core.dispatch.content import ContentChecks, Gate
-from actors.core.dispatch.leases import Leases, TransferReport
+from actors.core.dispatch.leases import ContainerReport, Leases, TransferReport
 from actors.core.dispatch.progress import Phase, Reporter, VerifiedChunks, outcome_of
 from actors.core.dispatch.recovery import STORE_PROCESS, DiskPause, SourceWait, StoreRecovery, may_pass, tracker_for
 from actors.core.dispatch.remote_queue import RemoteQueue
@@ -18,11 +18,14 @@ from actors.core.dispatch.sources import FailurePolicy, RetryRounds, Source
 from actors.core.dispatch.watcher import ReportSchedule, WatcherRequests
 from actors.core.outbox import Outbox
 from protocol.messages import (
+    BoundariesChecked,
     ChunkDisputed,
     ChunksRepeated,
     ChunksStored,
     ChunksVerified,
     ClosePartFile,
+    ContainerBroken,
+    ContainerChecked,
     DiskFailed,
     EnqueueRefused,
     FileSealed,
@@ -84,6 +87,9 @@ DispatcherInbox = (
     | ChunksStored
     | ChunksRepeated
     | ChunkDisputed
+    | BoundariesChecked
+    | ContainerChecked
+    | ContainerBroken
     | SlotSpoiled
     | DiskFailed
     | FileSealed
@@ -172,14 +178,9 @@ class DispatchState:
                 self._reconsider(now_s)
             case SourceLost():
                 self._on_lost(message, now_s)
-            case (
-                ChunksStored()
-                | ChunksRepeated()
-                | ChunkDisputed()
-                | SourceMeasured()
-                | SourceSlowed()
-                | SourceStalled()
-            ):
+            case ChunksStored() | ChunksRepeated() | ChunkDisputed() | SourceMeasured():
+                self._on_transfer(message, now_s)
+            case SourceSlowed() | SourceStalled() | BoundariesChecked() | ContainerChecked() | ContainerBroken():
                 self._on_transfer(message, now_s)
             case ChunksVerified():
                 if self.phase is not Phase.OPENING:
@@ -282,6 +283,7 @@ class DispatchState:
         self.phase, self.size_bytes = Phase.TARGET, size_bytes
         self.report.part_path = "?"
         self.disk_pause.name = name
+        self.content.containers.name = name
         validators = {source.validator for source in self.sources.values() if source.validator}
         request = admission.open_request(
             self.job, size_bytes, name, validators=tuple(validators), start_over=start_over
@@ -334,6 +336,7 @@ class DispatchState:
             self._sealing, self.phase = False, Phase.RIDING
             self.content.pieces_again()
             self._store_recovery.opened(leases, message.store, self._verified.ranges, now_s=now_s)
+            self.content.containers.forget_requests()
             self._admit_all(now_s)
         self._verified = VerifiedChunks()
 
@@ -353,6 +356,7 @@ class DispatchState:
         )
         self.leases.size_bytes, self.leases.store = self.size_bytes, message.store
         self._out.extend(self.report.opened(message, self.size_bytes, self._verified))
+        self.content.containers.opened(tracker, now_s=now_s)
         if not self._started_over(now_s):
             self._admit_all(now_s)
 
@@ -390,7 +394,9 @@ class DispatchState:
             return
         if not self._store_recovery.under_way or not isinstance(message, SourceSlowed | SourceStalled):
             leases.handle(message, now_s=now_s)  # while nothing can be stored, every transfer is slow
-        if isinstance(message, ChunkDisputed):
+        if isinstance(message, ChunksStored):
+            self.content.containers.stored(message.first, message.first + message.count, leases.tracker, now_s=now_s)
+        if isinstance(message, ChunkDisputed | ContainerReport):
             self._go_on(now_s)
         elif isinstance(message, ChunksStored | ChunksRepeated):
             if leases.tracker.complete:
@@ -475,6 +481,8 @@ class DispatchState:
             return
         if not admission.all_out(self.sources, now_s=now_s) or (self.leases is not None and self.leases.draining()):
             return
+        if self.content.containers.awaited:
+            return
         stored = self.leases.tracker.stored.count if self.leases is not None else 0
         count = self.rounds.begin(self.sources, stored, now_s=now_s)
         if count:
@@ -518,6 +526,9 @@ class DispatchState:
             case Gate.CHECKING:
                 if self.content.repair_over():
                     agree = "the sources agree with each other and not with the digest"
+                    if self.content.accept_damage():
+                        self._out.extend(self.report.noted("the sources agree: the file itself is damaged"))
+                        return self._content_allows_sealing(now_s)
                     self._close("disagreed", f"{self._digest_differs}; {agree}", now_s)
         return False
 

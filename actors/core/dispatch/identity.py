@@ -368,20 +368,23 @@ _HELP: Final = {
 
 
 def claim_of(
-    identity: Identity, rows: list[tuple[int, int, int]], excluded: list[str], freed: RangeSet, *, compared: bool
+    identity: Identity,
+    rows: list[tuple[int, int, int]],
+    excluded: list[str],
+    freed: RangeSet,
+    whole: tuple[str, str] = ("size", ""),
 ) -> Claim:
     """Return what is known of the content that `rows` of ``(first, stop, contributor)`` tell the senders of.
 
-    `excluded`: names of those left out. `freed`: chunks taken back from them. `compared`: the digest is the one wanted.
+    `excluded`: names of those left out. `freed`: chunks taken back from them. `whole`: kind of the evidence about
+    the whole file, and what the container's own checks found in words.
     """
     owners = {owner for _, _, owner in rows}
     fewest = min((identity.checks_of(owner) for owner in owners), default=0)
-    if compared:
-        kind = "digest"
-    elif rows and all(identity.proven_chunks.covers(first, stop) for first, stop, _ in rows):
+    kind = identity.weakest(owners) if len(owners) > 1 else "overlap" if fewest else "size"
+    if rows and all(identity.proven_chunks.covers(first, stop) for first, stop, _ in rows):
         kind = "pieces"
-    else:
-        kind = identity.weakest(owners) if len(owners) > 1 else "overlap" if fewest else "size"
+    kind = max(kind, whole[0], key=strength)
     places = thinned(list(freed))
     return Claim(
         kind=kind,
@@ -395,4 +398,5 @@ def claim_of(
         disagreed_chunks=thinned(sorted(identity.disputed_chunks)),
         freed_firsts=tuple(first for first, _ in places),
         freed_stops=tuple(stop for _, stop in places),
+        container=whole[1],
     )

@@ -29,10 +29,13 @@ from actors.core.dispatch.sources import (
 )
 from actors.core.outbox import Outbox
 from protocol.messages import (
+    BoundariesChecked,
     CapRate,
     ChunkDisputed,
     ChunksRepeated,
     ChunksStored,
+    ContainerBroken,
+    ContainerChecked,
     LeaseExtended,
     LeaseFinished,
     LeaseGranted,
@@ -59,7 +62,10 @@ SERVED_PER_STEP: Final = 2
 EXTEND_AHEAD_S: Final = 1.0
 """A lease is extended this long before its end, or twice what a start costs, so that its worker reads on."""
 
-TransferReport = ChunksStored | ChunksRepeated | ChunkDisputed | SourceMeasured | SourceSlowed | SourceStalled
+ContainerReport = BoundariesChecked | ContainerChecked | ContainerBroken
+TransferReport = (
+    ContainerReport | ChunksStored | ChunksRepeated | ChunkDisputed | SourceMeasured | SourceSlowed | SourceStalled
+)
 
 
 class Leases:
@@ -115,6 +121,8 @@ class Leases:
                 self.measured(message, now_s=now_s)
             case SourceSlowed() | SourceStalled():
                 self.too_slow(message, now_s=now_s)
+            case BoundariesChecked() | ContainerChecked() | ContainerBroken():
+                self._container_checked(message, now_s)
 
     def stored(self, message: ChunksStored, *, now_s: float) -> None:
         tracker = self.tracker
@@ -171,6 +179,27 @@ class Leases:
     def settle_disputes(self, now_s: float) -> None:
         """Take the place of sources that turned out to have other content."""
         self.expelled(self.content.resolve(self.tracker, now_s=now_s), now_s)
+
+    def _container_checked(self, message: ContainerReport, now_s: float) -> None:
+        """Take what the container's own checks say: evidence between two sources, or of the complete file."""
+        containers = self.content.containers
+        if isinstance(message, BoundariesChecked):
+            proven, broken = containers.answered(message)
+            for chunk in proven:
+                self.content.boundary_proven(chunk)
+            for chunk in broken:
+                self.content.boundary_broken(chunk)
+        elif containers.whole_answered(message) and isinstance(message, ContainerBroken):
+            self._look_for_damage(message, now_s)
+
+    def _look_for_damage(self, message: ContainerBroken, now_s: float) -> None:
+        """Look for the source that sent the damaged part, unless all of the file came from one: then it has it so."""
+        note = "it is what its source has"
+        if self.report.contributor_count > 1:
+            again, lost = self.content.repair(message.detail, self.tracker, (message.first, message.stop))
+            self.expelled(lost, now_s)
+            note = "looking for the source that sent it" if again else "the search for its sender is given up"
+        self._out.extend(self.report.noted(f"the file is damaged: {message.detail}; {note}"))
 
     def expelled(self, sources: Iterable[Source], now_s: float) -> None:
         """These have lost their place: other content."""

@@ -104,7 +104,7 @@ def share_text(bytes_stored: int, total_bytes: int) -> str:
 def identity_lines(ended: JobEnded) -> list[str]:
     """Return what is claimed of a sealed file's content; nothing where all is from one source, unchecked."""
     claim = ended.claim
-    known = claim.contributors > 1 or claim.excluded or strength(claim.kind) > 0
+    known = claim.contributors > 1 or claim.excluded or claim.container or strength(claim.kind) > 0
     return [f"identity: {claim.text}"] if ended.state == "sealed" and known else []
 
 

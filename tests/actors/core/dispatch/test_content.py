@@ -322,10 +322,3 @@ def test_a_bad_piece_of_one_source_alone_is_fetched_again_and_never_sealed() -> 
     tell(state, stored(state, "a", 3, 1), finished(state, "a"))
     posts = tell(state, Ticked(), PartFileClosed(job=JOB), at_s=NOW_S + 5)
     assert [ended.state for ended in said(posts, JobEnded)] == ["disagreed"]
-
-
-def test_where_decoding_fails_others_are_asked_once() -> None:
-    state = board("aaaabbbb", rates={"a": 1, "b": 1})
-    assert state.content.decoded_bad(2, 4)
-    assert list(state.content.plan.suspects) == [2, 3]
-    assert not state.content.decoded_bad(2, 4)

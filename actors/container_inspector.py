@@ -1,0 +1,89 @@
+"""Container checks of open part files, beside the Assembler: its threads, its requests and their answers."""
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final
+
+from protocol.messages import BoundariesChecked, CheckBoundaries, CheckContainer, ContainerBroken, ContainerChecked
+from protocol.messages.base import Message
+from storage.container_checks import StoredContent, check_boundaries, check_whole
+from storage.part_file import PartFile
+
+_logger = logging.getLogger(__name__)
+
+THREADS: Final = 2
+BOUNDARIES_S_MAX: Final = 5.0
+"""For all boundaries of one request. A frame takes some milliseconds, the member of an archive as long as it is."""
+
+
+class ContainerInspector:
+    """Checks under way. Owned by the Assembler and used in its thread; answers are posted from the pool's.
+
+    A check that fails by our own fault is logged and answered like one that found nothing: the file is sealed on the
+    other evidence.
+    """
+
+    def __init__(self, post: Callable[[str, Message], None]) -> None:
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="containers")
+        self._post = post
+        self._closing = threading.Event()
+
+    def check(self, request: CheckBoundaries | CheckContainer, part: PartFile, name: str, dispatcher: str) -> None:
+        """Check what is stored of `part` by now, under `name`; the answer goes to `dispatcher`."""
+        content = part.content(self._closing.is_set)
+
+        def answer(future: "Future[Message]") -> None:
+            content.close()
+            if future.cancelled():
+                return
+            fault = future.exception()
+            if fault is not None:
+                _logger.error("a container check failed: %s", name, exc_info=fault)
+            self._post(dispatcher, future.result() if fault is None else _nothing(request))
+
+        self._threads.submit(_checked, request, content, name).add_done_callback(answer)
+
+    def close(self) -> None:
+        """End every check; what was not answered is not."""
+        self._closing.set()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _checked(request: CheckBoundaries | CheckContainer, content: StoredContent, name: str) -> Message:
+    if isinstance(request, CheckContainer):
+        return _whole(request, content, name)
+    return _boundaries(request, content, name)
+
+
+def _boundaries(request: CheckBoundaries, content: StoredContent, name: str) -> Message:
+    content.limit_s(BOUNDARIES_S_MAX)
+    found = check_boundaries(content, name, request.chunks)
+    return BoundariesChecked(
+        job=request.job,
+        chunks=request.chunks,
+        format=found.format,
+        proven=found.proven,
+        broken=tuple(chunk for chunk, _, _ in found.broken),
+        broken_firsts=tuple(first for _, first, _ in found.broken),
+        broken_stops=tuple(stop for _, _, stop in found.broken),
+    )
+
+
+def _whole(request: CheckContainer, content: StoredContent, name: str) -> Message:
+    content.limit_s(request.seconds_max)
+    found = check_whole(content, name)
+    if found.stop > found.first:
+        return ContainerBroken(
+            job=request.job, request=request.request, first=found.first, stop=found.stop, detail=found.detail
+        )
+    return ContainerChecked(job=request.job, request=request.request, kind=found.kind, detail=found.detail)
+
+
+def _nothing(request: CheckBoundaries | CheckContainer) -> Message:
+    if isinstance(request, CheckContainer):
+        return ContainerChecked(job=request.job, request=request.request, kind="", detail="")
+    return BoundariesChecked(
+        job=request.job, chunks=request.chunks, format="", proven=(), broken=(), broken_firsts=(), broken_stops=()
+    )

@@ -1,0 +1,168 @@
+"""The container's own checks as evidence: what is asked of the store, and what its answers change."""
+
+from actors.core.dispatch.container_requests import ANSWER_S_MAX, FRUITLESS_MAX, WHOLE_S_MIN
+from actors.core.dispatch.dispatcher import DispatchState
+from actors.core.dispatch.sources import SourceState
+from protocol.messages import (
+    BoundariesChecked,
+    CheckBoundaries,
+    CheckContainer,
+    ContainerBroken,
+    ContainerChecked,
+    JobEnded,
+    JobNoted,
+    LeaseGranted,
+    SealFile,
+    Ticked,
+)
+from tests.actors.core.dispatch.drawing import JOB, NOW_S, board_of, drawn, said, stored, tell
+from tests.actors.core.dispatch.test_content import untied
+
+
+def album(picture: str, name: str = "song.flac", **more: object) -> DispatchState:
+    """Sources that were never compared, of a file of this name."""
+    state = untied(picture, **more)
+    state.content.containers.name = name
+    return state
+
+
+def answer(
+    *chunks: int, proven: tuple[int, ...] = (), broken: tuple[int, ...] = (), wide: int = 0
+) -> BoundariesChecked:
+    return BoundariesChecked(
+        job=JOB,
+        chunks=chunks,
+        format="FLAC",
+        proven=proven,
+        broken=broken,
+        broken_firsts=tuple(chunk - 1 - wide for chunk in broken),
+        broken_stops=tuple(chunk + 1 for chunk in broken),
+    )
+
+
+def right(request: int = 1, kind: str = "frames") -> ContainerChecked:
+    return ContainerChecked(job=JOB, request=request, kind=kind, detail="all FLAC frames are right")
+
+
+def damaged(first: int, stop: int, request: int = 1) -> ContainerBroken:
+    return ContainerBroken(job=JOB, request=request, first=first, stop=stop, detail="a wrong frame")
+
+
+def test_a_place_where_two_sources_meet_is_asked_about_once() -> None:
+    state = album("aaaabbbb", rates={"a": 1, "b": 1})
+    assert not said(tell(state, stored(state, "b", 4, 2)), CheckBoundaries), "nothing lies left of it yet"
+    assert not said(tell(state, stored(state, "a", 0, 3)), CheckBoundaries)
+    posts = tell(state, stored(state, "a", 3, 1))
+    assert [request.chunks for request in said(posts, CheckBoundaries)] == [(4,)]
+    assert not said(tell(state, stored(state, "b", 6, 1), Ticked()), CheckBoundaries)
+
+
+def test_a_proven_boundary_ties_its_sources_without_any_transfer() -> None:
+    state = album("aabb", rates={"a": 1, "b": 1})
+    posts = tell(state, stored(state, "a", 0, 2), stored(state, "b", 2, 2))
+    assert not said(posts, SealFile)
+    assert not said(posts, LeaseGranted), "the answer is waited for before a chunk is read twice"
+    posts = tell(state, answer(2, proven=(2,)))
+    assert state.content.identity.tied(0, 1)
+    assert [request.seconds_max for request in said(posts, CheckContainer)] == [WHOLE_S_MIN]
+    assert not said(posts, LeaseGranted)
+    assert said(tell(state, right()), SealFile)
+    claim = state.content.claim()
+    assert (claim.kind, claim.container) == ("frames", "all FLAC frames are right")
+
+
+def test_decoded_audio_is_claimed_as_such() -> None:
+    state = album("aabb", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "a", 0, 2), stored(state, "b", 2, 2), answer(2, proven=(2,)), right(kind="decoded"))
+    claim = state.content.claim()
+    assert (claim.kind, claim.excluded_share) == ("decoded", 0.0)
+
+
+def test_a_broken_boundary_puts_both_chunks_under_suspicion() -> None:
+    state = album("aaaabbbb....", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "a", 0, 4), stored(state, "b", 4, 2), answer(4, broken=(4,)))
+    assert list(state.content.plan.suspects) == [3, 4]
+    assert not state.content.identity.tied(0, 1)
+
+
+def test_a_broken_frame_with_bytes_of_a_third_source_says_nothing_of_two() -> None:
+    state = album("aaabcccc....", rates={"a": 1, "b": 1, "c": 1})
+    tell(state, stored(state, "a", 0, 3), stored(state, "b", 3, 1), stored(state, "c", 4, 2))
+    tell(state, answer(4, broken=(4,), wide=2))
+    assert not state.content.plan.suspects
+
+
+def test_an_answer_about_chunks_that_were_dropped_meanwhile_counts_for_nothing() -> None:
+    state = album("aaaabbbb....", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "a", 0, 4), stored(state, "b", 4, 2))
+    state.content._drop(state.report.chunks_of({1}), board_of(state))
+    tell(state, answer(4, proven=(4,)))
+    assert not state.content.identity.tied(0, 1)
+
+
+def test_a_lost_answer_delays_the_end_and_does_not_prevent_it() -> None:
+    state = album("aabb", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "a", 0, 2), stored(state, "b", 2, 2))
+    state.content.identity.agree(0, 1, 2)
+    assert not said(tell(state, Ticked(), at_s=NOW_S + 1), SealFile)
+    later = NOW_S + 2 * ANSWER_S_MAX
+    assert said(tell(state, Ticked(), at_s=later), CheckContainer)
+    assert said(tell(state, Ticked(), at_s=later + WHOLE_S_MIN + ANSWER_S_MAX), SealFile)
+
+
+def test_files_without_a_container_are_asked_nothing() -> None:
+    state = album("aabb", "disk.iso", rates={"a": 1, "b": 1})
+    posts = tell(state, stored(state, "a", 0, 2), stored(state, "b", 2, 2))
+    assert not said(posts, CheckBoundaries)
+    state.content.identity.agree(0, 1, 2)
+    assert said(tell(state, Ticked()), SealFile)
+
+
+def test_answers_that_decide_nothing_are_not_asked_for_again_and_again() -> None:
+    state = album("aabbccddeeffgg", rates=dict.fromkeys("abcdefg", 1.0))
+    asked = 0
+    for at, letter in enumerate("abcdefg"):
+        for request in said(tell(state, stored(state, letter, 2 * at, 2)), CheckBoundaries):
+            asked += 1
+            if at < 6:
+                tell(state, answer(*request.chunks))
+    assert asked == FRUITLESS_MAX + 1, "the last one when the file is complete"
+
+
+def test_a_damage_is_looked_for_among_those_who_sent_it() -> None:
+    state = album("aaaabbbb", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "a", 0, 4), stored(state, "b", 4, 4), answer(4, proven=(4,)))
+    posts = tell(state, damaged(5, 7))
+    assert not said(posts, SealFile)
+    assert any("looking for" in note.text for note in said(posts, JobNoted)) or not state.job.watcher
+    assert list(state.content._repair.unread) == [(5, 7)]  # type: ignore[union-attr]
+
+
+def test_a_damage_that_all_sources_have_is_sealed_and_said() -> None:
+    state = album("aaaabbbb", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "a", 0, 4), stored(state, "b", 4, 4), answer(4, proven=(4,)), damaged(5, 7))
+    repair = state.content._repair
+    assert repair is not None
+    repair.unread.discard(5, 7)
+    posts = tell(state, Ticked(), at_s=NOW_S + 1)
+    assert said(posts, SealFile)
+    assert state.content.claim().container == "a wrong frame"
+    assert not said(posts, JobEnded)
+
+
+def test_a_damaged_file_of_one_source_is_sealed_and_said() -> None:
+    state = album("aaaa", rates={"a": 1})
+    assert said(tell(state, stored(state, "a", 0, 4)), CheckContainer)
+    assert said(tell(state, damaged(1, 2)), SealFile)
+    assert state.content.claim().container == "a wrong frame"
+    assert state.sources[0].state is not SourceState.BANNED
+
+
+def test_an_answer_about_the_file_before_it_changed_is_not_taken() -> None:
+    state = album("aaaabbbb", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "a", 0, 4), stored(state, "b", 4, 4), answer(4, proven=(4,)))
+    state.content._drop(state.report.chunks_of({1}), board_of(state))
+    tell(state, Ticked())
+    tell(state, damaged(5, 7))
+    assert state.content._repair is None
+    assert drawn(state) != "#" * 8
