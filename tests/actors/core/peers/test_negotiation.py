@@ -247,25 +247,30 @@ def test_a_name_without_another_spelling_is_refused_at_once(talk: Talk, path: st
 
 
 @pytest.mark.parametrize(
-    ("reason", "kind", "passes"),
+    ("reason", "kind", "pause_s"),
     [
-        ("Too many files", FaultKind.BUSY, True),
-        ("Too many megabytes", FaultKind.BUSY, True),
-        ("Too many failed transfers today", FaultKind.TOO_MANY_FILES, False),
-        ("Cancelled", FaultKind.BUSY, True),
-        ("Pending shutdown.", FaultKind.BUSY, True),
-        ("File read error.", FaultKind.BUSY, True),
-        ("Disallowed extension", FaultKind.NOT_SHARED, False),
-        ("File not shared.", FaultKind.NOT_SHARED, False),
-        ("Banned (rude)", FaultKind.PEER_BANNED_US, False),
-        ("I do not feel like it", FaultKind.BUSY, False),
+        ("Too many files", FaultKind.BUSY, 90),
+        ("Too many megabytes", FaultKind.BUSY, 90),
+        ("Too many failed transfers today", FaultKind.TOO_MANY_FILES, 0),
+        ("Cancelled", FaultKind.BUSY, 30),
+        ("Complete", FaultKind.BUSY, 30),
+        ("Pending shutdown.", FaultKind.BUSY, 60),
+        ("File read error.", FaultKind.BUSY, 120),
+        ("Local file error", FaultKind.BUSY, 120),
+        ("Connection timeout", FaultKind.BUSY, 15),
+        ("Connection closed by peer", FaultKind.BUSY, 15),
+        ("User logged off", FaultKind.BUSY, 15),
+        ("Disallowed extension", FaultKind.NOT_SHARED, 0),
+        ("File not shared.", FaultKind.NOT_SHARED, 0),
+        ("Banned (rude)", FaultKind.PEER_BANNED_US, 0),
+        ("I do not feel like it", FaultKind.BUSY, 0),
     ],
 )
-def test_each_refusal_has_its_own_patience(reason: str, kind: FaultKind, passes: bool) -> None:
+def test_each_refusal_has_its_own_patience(reason: str, kind: FaultKind, pause_s: int) -> None:
     refusal = refusal_of(reason)
     assert refusal is not None
     assert refusal.kind is kind
-    assert (refusal.retry_after_s > 0) is passes
+    assert refusal.retry_after_s == pause_s
 
 
 def test_queued_is_no_refusal(talk: Talk) -> None:
@@ -280,6 +285,71 @@ def test_a_request_that_meets_silence_is_repeated_until_past_the_peers_own_offer
     talk.wait(70.0)
     assert len(talk.of(SendRequest)) == sum(repeat_s <= 70 for repeat_s in TIMES.repeat_s)
     assert max(TIMES.repeat_s[n + 1] - TIMES.repeat_s[n] for n in range(6)) <= 10, "45 s after a lost offer it is heard"
+
+
+def timeline(talk: Talk, seconds: float) -> list[tuple[float, str]]:
+    """What is sent to the peer while it says nothing, and when."""
+    begun_s, sent = talk.now_s, []
+    while (due_s := talk.state.due_s(talk.now_s)) is not None and due_s <= begun_s + seconds:
+        talk.now_s = due_s
+        talk.do("tick")
+        sent += [(due_s - begun_s, type(action).__name__) for action in talk.of(SendRequest, SendPlaceRequest)]
+    return sent
+
+
+def test_a_silent_peer_is_asked_often_at_first_and_then_every_three_minutes(talk: Talk) -> None:
+    talk.enqueue(1)
+    sent = timeline(talk, 700.0)
+    requests = [at_s for at_s, kind in sent if kind == "SendRequest"]
+    assert requests == [4, 12, 22, 32, 42, 52, 62, 90, 130, 310, 490, 670]
+    assert [at_s for at_s, kind in sent if kind == "SendPlaceRequest"] == [2 + 30 * count for count in range(24)]
+
+
+def test_a_peer_that_told_our_place_once_and_then_no_more_is_asked_again_after_ten_seconds(talk: Talk) -> None:
+    talk.enqueue(1)
+    talk.do("place_reported", "m\\1", 4)
+    asked, again = "SendPlaceRequest", "SendRequest"
+    assert timeline(talk, 30.0) == [(2, asked), (12, again), (14, asked), (16, again), (24, again)]
+
+
+def test_an_answer_to_another_offer_or_to_one_that_was_answered_changes_nothing(talk: Talk) -> None:
+    talk.enqueue(1)
+    talk.offer(1, 7)
+    talk.do("answer_offer", 1, 1, 8, accepted=True)
+    assert not talk.actions
+    talk.do("answer_offer", 1, 1, 7, accepted=True)
+    assert talk.of(SendAnswer)
+    talk.do("answer_offer", 1, 1, 7, accepted=True)
+    assert not talk.actions
+
+
+def test_a_peer_may_offer_again_while_its_connection_is_on_the_way(talk: Talk) -> None:
+    talk.enqueue(1)
+    talk.offer(1, 7)
+    talk.do("answer_offer", 1, 1, 7, accepted=True)
+    accepted = []
+    for ticket in (8, 8, 9, 10, 11):
+        assert talk.offer(1, ticket)
+        accepted += [action.ticket for action in talk.of(ExpectConnection)]
+    assert accepted == [8, 9, 10], "each once, four in all"
+    talk.do("connected", 9)
+    (handed,) = talk.of(HandOver)
+    assert (handed.ticket, handed.ready.ticket) == (9, 7), "our side knows the first"
+    assert {action.ticket for action in talk.of(ForgetConnection)} == {7, 8, 9, 10}
+    talk.close(1, 7, stopped=False)
+    assert [post.ticket for post in talk.posts(PeerUploadSettled)] == [7]
+
+
+def test_an_acceptance_that_does_not_get_through_ends_that_offer_alone(talk: Talk) -> None:
+    talk.enqueue(1)
+    talk.enqueue(2)
+    assert not talk.state.idle
+    talk.offer(1, 7)
+    talk.do("answer_offer", 1, 1, 7, accepted=True)
+    talk.offer(2, 8)
+    talk.do("send_failed", SendAnswer(7, CONNECTION, True), FaultKind.OFFLINE, "gone")
+    assert [(post.source, post.fault) for post in talk.posts(UploadFailed)] == [(1, FaultKind.TURN_LOST)]
+    assert [post.ticket for post in talk.posts(UploadOffered)] == [8], "the other's turn"
 
 
 def test_a_peer_that_stops_telling_our_place_is_asked_again(talk: Talk) -> None:
