@@ -239,7 +239,7 @@ class ContentChecks:
         self._pieces_sent[owner, False] += 1
         bad, good = self._pieces_sent[owner, False], self._pieces_sent[owner, True]
         if (owner, first) in self._bad_sent or (bad > 1 and good < GOOD_PER_BAD_MIN * bad):
-            replaced, lost = self._reject(owner, words, tracker, first)
+            replaced, lost = self._reject({owner}, words, tracker, first)
             if replaced:
                 return lost
         self._bad_sent.add((owner, first))
@@ -437,7 +437,7 @@ class ContentChecks:
         if within is not None:
             self._repair.unread = RangeSet([within])
         if len(owners) == 1:
-            return self._reject(next(iter(owners)), detail, tracker)
+            return self._reject(owners, detail, tracker)
         self.plan.restart()
         return True, []
 
@@ -446,6 +446,15 @@ class ContentChecks:
         if self._repair is None or not self._repair.active or self._checking or self.identity.disputes:
             return False
         return all(self._repair_check(source) is None for source in self._sources.values())
+
+    def reject_group(self, detail: str, tracker: ChunkTracker) -> tuple[bool, list[Source]]:
+        """All that was read again agrees, and not with the digest: give the sources of other content their turn.
+
+        Returns as `repair` does. What these are left out for was differing from the group that is rejected now.
+        """
+        owners = {owner for _, _, owner in self._report.owned()}
+        tied = {each for each in self._sources if any(self.identity.tied(each, owner) for owner in owners)}
+        return self._reject(owners | tied, detail, tracker)
 
     # -- small things
 
@@ -480,13 +489,15 @@ class ContentChecks:
             return None
         return self._repair.check(source, rows)
 
-    def _reject(self, owner: int, detail: str, tracker: ChunkTracker, chunk: int = 0) -> tuple[bool, list[Source]]:
-        """The whole file came from one contributor and has another digest: its content is not what is wanted."""
-        others = self._replacements({owner})
+    def _reject(
+        self, owners: Collection[int], detail: str, tracker: ChunkTracker, chunk: int = 0
+    ) -> tuple[bool, list[Source]]:
+        """What these contributors agree in has another digest: their content is not what is wanted."""
+        others = self._replacements(owners)
         if not others:
             return False, []
-        self._rejected.add(owner)
-        resolution = Resolution(chunk, frozenset((owner,)), frozenset(each.id for each in others), detail)
+        self._rejected |= set(owners)
+        resolution = Resolution(chunk, frozenset(owners), frozenset(each.id for each in others), detail)
         lost = self._apply(resolution, tracker)
         return True, lost
 

@@ -525,11 +525,14 @@ class DispatchState:
                     self._close("disagreed", reason, now_s)
             case Gate.CHECKING:
                 if self.content.repair_over():
-                    agree = "the sources agree with each other and not with the digest"
                     if self.content.accept_damage():
                         self._out.extend(self.report.noted("the sources agree: the file itself is damaged"))
                         return self._content_allows_sealing(now_s)
-                    self._close("disagreed", f"{self._digest_differs}; {agree}", now_s)
+                    agree = f"{self._digest_differs}; the sources agree with each other and not with the digest"
+                    others, lost = self.content.reject_group(agree, self.leases.tracker)
+                    self.leases.expelled(lost, now_s)
+                    if not others:
+                        self._close("disagreed", agree, now_s)
         return False
 
     def _on_seal_refused(self, message: SealRefused, now_s: float) -> None:

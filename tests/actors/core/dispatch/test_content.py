@@ -141,6 +141,30 @@ def test_a_digest_that_fails_with_two_sources_has_chunks_read_again() -> None:
     assert phase_of(state) is Phase.RIDING
 
 
+def test_when_all_that_agree_differ_from_the_digest_a_source_of_other_content_gets_its_turn() -> None:
+    state = board("aabb", sources="abc", rates={"a": 1, "b": 1, "c": 1})
+    state.content.identity.agree(0, 1, 0)
+    state.content.identity.exclude([2], [0, 1])
+    state.sources[2].state = SourceState.BANNED
+    tell(state, stored(state, "a", 0, 2), finished(state, "a"))
+    tell(state, stored(state, "b", 2, 2), finished(state, "b"))
+    posts = tell(state, SealRefused(job=JOB, detail="checksum differs"), Ticked(), at_s=NOW_S + 1)
+    for round_ in range(2, 9):
+        news = list[object]()
+        for check in said(posts, LeaseGranted):
+            count = check.stop - check.first
+            told = {"job": JOB, "source": check.source, "lease": check.lease}
+            news.append(ChunksRepeated(**told, first=check.first, count=count, length_bytes=CHUNK))
+            news.append(LeaseFinished(**told, handed_stop=check.stop, received_bytes=0, size_bytes=-1, stopped=False))
+        posts = tell(state, *news, Ticked(), at_s=NOW_S + round_)
+        if any(granted.source == 2 for granted in said(posts, LeaseGranted)):
+            break
+    assert not said(posts, JobEnded)
+    assert {granted.source for granted in said(posts, LeaseGranted)} == {2}
+    assert [source.state for source in state.sources.values()][:2] == [SourceState.BANNED] * 2
+    assert "#" not in picture_of(board_of(state))
+
+
 @pytest.mark.parametrize(("compared", "kind"), [(False, "size"), (True, "digest")])
 def test_a_digest_is_claimed_only_where_it_was_compared(compared: bool, kind: str) -> None:
     """A file that is left because of its name is sealed, too, whatever checksum was ordered."""
