@@ -25,6 +25,7 @@ from protocol.messages import (
     Ticked,
 )
 from protocol.messages.addresses import Post
+from protocol.messages.base import Message
 from protocol.model.chunk_ranges import RangeSet
 from tests.actors.core.dispatch.drawing import (
     CHUNK,
@@ -150,10 +151,10 @@ def test_when_all_that_agree_differ_from_the_digest_a_source_of_other_content_ge
     tell(state, stored(state, "b", 2, 2), finished(state, "b"))
     posts = tell(state, SealRefused(job=JOB, detail="checksum differs"), Ticked(), at_s=NOW_S + 1)
     for round_ in range(2, 9):
-        news = list[object]()
+        news = list[Message]()
         for check in said(posts, LeaseGranted):
             count = check.stop - check.first
-            told = {"job": JOB, "source": check.source, "lease": check.lease}
+            told: dict[str, int] = {"job": JOB, "source": check.source, "lease": check.lease}
             news.append(ChunksRepeated(**told, first=check.first, count=count, length_bytes=CHUNK))
             news.append(LeaseFinished(**told, handed_stop=check.stop, received_bytes=0, size_bytes=-1, stopped=False))
         posts = tell(state, *news, Ticked(), at_s=NOW_S + round_)
