@@ -448,10 +448,7 @@ class ContentChecks:
         return all(self._repair_check(source) is None for source in self._sources.values())
 
     def reject_group(self, detail: str, tracker: ChunkTracker) -> tuple[bool, list[Source]]:
-        """All that was read again agrees, and not with the digest: give the sources of other content their turn.
-
-        Returns as `repair` does. What these are left out for was differing from the group that is rejected now.
-        """
+        """All that was read again agrees, but not with the digest: sources of other content come in, as by `repair`."""
         owners = {owner for _, _, owner in self._report.owned()}
         tied = {each for each in self._sources if any(self.identity.tied(each, owner) for owner in owners)}
         return self._reject(owners | tied, detail, tracker)
