@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from actors.demo.page import API
 from tests.page.conftest import CONTENT, World, watched
 
+PICTURES = bool(os.environ.get("SHOAL_PICTURES"))
+"""Whether the README's picture is made again, ``tests/page/job.png``."""
 SLOW = {"limit": 400_000}
 """A job that lasts as long as a test."""
 
@@ -87,6 +90,21 @@ def test_search_start_and_watch_the_map_fill_from_more_than_one_user(page: Any, 
     page.get_by_role("slider", name="Map of the file").wait_for()
     expect(page.locator(".figures .state")).to_have_text("Complete", timeout=60_000)
     assert len(senders(page)) > 1
+    (id,) = re.findall(r"job/([^/]+)", page.url)
+    identity = world.job(id)["identity"]
+    assert (identity["kind"], identity["groups"]) == ("overlap", 1)
+    expect(page.locator(".claim")).to_have_text(identity["text"])
+    expect(page.locator(".legend")).to_contain_text("two sources agree")
+    place = identity["agreedChunks"][0] * world.job(id)["chunkSize"] / CONTENT.size
+    expect(page.get_by_role("group", name="The map as a table")).to_contain_text("agree")
+    box = page.locator(".map canvas").bounding_box()
+    rows = int((box["height"] + 6) // 28)
+    at = place * rows
+    page.mouse.move(box["x"] + (at - int(at)) * box["width"] + 1, box["y"] + int(at) * 28 + 10)
+    expect(page.locator(".reading")).to_contain_text(re.compile("checks? agree"))
+    if PICTURES:  # for the README
+        page.mouse.move(0, 0)
+        page.screenshot(path=Path(__file__).parent / "job.png", clip={"x": 0, "y": 0, "width": 1000, "height": 620})
     (file,) = (world.folder / "downloads").glob("01 - Tide*.flac")
     assert CONTENT.matches(file)
     file.unlink()

@@ -1,6 +1,7 @@
 """Chunk map of a job: the whole file as ranges of chunks that share state and source, run-length encoded."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Final, Literal, NamedTuple
 
 UNKNOWN: Final = -1
@@ -26,18 +27,26 @@ def chunk_map(stored: Iterable[Owned], leased: Iterable[Owned], chunk_count: int
     Of two leases of the same chunks (an endgame duplicate) the one that begins first is shown. What lies
     beyond the file is cut off.
     """
-    leases = sorted(leased)
-    runs: list[MapRange] = []
-    for run in _laid(sorted(stored), leases, chunk_count):
-        last = runs[-1] if runs else None
-        if last is not None and last[2:] == run[2:]:
-            runs[-1] = last._replace(length=last.length + run.length)
+    out: list[_Laid] = []
+    begun, length, before, sender = 0, 0, "", UNKNOWN
+    for each in _laid(sorted(stored), sorted(leased), chunk_count):
+        _, count, state, source = each
+        if state == before and source == sender:
+            length += count
+            out[-1] = (begun, length, state, source)
         else:
-            runs.append(run)
-    return runs
+            begun, length, before, sender = each
+            out.append(each)
+    return list(map(_named, out))
 
 
-def _laid(stored: list[Owned], leases: list[Owned], chunk_count: int) -> Iterator[MapRange]:
+_Laid = tuple[int, int, ChunkState, int]
+_named: Final[Callable[[_Laid], MapRange]] = partial(tuple.__new__, MapRange)
+
+
+def _laid(stored: list[Owned], leases: list[Owned], chunk_count: int) -> list[_Laid]:
+    """Return ranges without the merge of neighbours. Plain tuples and no generator: a map may have 10 000 of them."""
+    out: list[_Laid] = []
     at = 0
     over = 0  # leases before this index end before `at`
     for first, stop, source in (*stored, (chunk_count, chunk_count, UNKNOWN)):
@@ -45,13 +54,17 @@ def _laid(stored: list[Owned], leases: list[Owned], chunk_count: int) -> Iterato
         if at < first:
             while over < len(leases) and leases[over][1] <= at:
                 over += 1
-            yield from _gap(at, first, leases, over)
+            if over == len(leases) or leases[over][0] >= first:
+                out.append((at, first - at, "missing", UNKNOWN))
+            else:
+                out += _gap(at, first, leases, over)
         if first < stop:
-            yield MapRange(first, stop - first, "stored", source)
+            out.append((first, stop - first, "stored", source))
         at = max(first, stop)
+    return out
 
 
-def _gap(at: int, end: int, leases: list[Owned], begin: int) -> Iterator[MapRange]:
+def _gap(at: int, end: int, leases: list[Owned], begin: int) -> Iterator[_Laid]:
     for index in range(begin, len(leases)):
         first, stop, source = leases[index]
         if first >= end:
@@ -60,8 +73,8 @@ def _gap(at: int, end: int, leases: list[Owned], begin: int) -> Iterator[MapRang
         if first >= stop:
             continue
         if at < first:
-            yield MapRange(at, first - at, "missing", UNKNOWN)
-        yield MapRange(first, stop - first, "leased", source)
+            yield (at, first - at, "missing", UNKNOWN)
+        yield (first, stop - first, "leased", source)
         at = stop
     if at < end:
-        yield MapRange(at, end - at, "missing", UNKNOWN)
+        yield (at, end - at, "missing", UNKNOWN)

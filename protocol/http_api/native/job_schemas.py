@@ -195,6 +195,7 @@ class JobDetail(Job):
     sources: Annotated[list[JobSource], Field(max_length=SOURCES_TOLD_MAX)] = Field(
         description="Every source it has or had."
     )
+    stop_budget: Count = Field(description="How often each Soulseek user may be stopped early for this file.")
     chunk_map: ChunkMap | None = Field(description="Null while the size is not known, or when it was not wanted.")
     notes: Annotated[list[Text], Field(max_length=PAGE_MAX)] = Field(
         description="The latest notes to people, newest last."

@@ -26,6 +26,7 @@ def job(row: JobView) -> jobs.Job:
 def _members(row: JobView) -> dict[str, Any]:
     members = row.spec.fields() | row.fields()
     members["percent"] = percent(row.state, row.stored_bytes, row.size_bytes)
+    members["stop_budget"] = row.spec.policy.stops_per_job
     members["resumed_bytes"] = max(0, row.resumed_bytes)
     members["claim"], members["identity"] = row.claim.kind, row.claim
     return members

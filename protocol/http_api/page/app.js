@@ -179,3 +179,5 @@ function App() {
 }
 
 render(h(App), document.getElementById("app"));
+// Not needed to work: after everything that is.
+setTimeout(() => document.head.append(Object.assign(document.createElement("link"), { rel: "icon", href: `${base}/page/icon.svg` })), 3000);

@@ -88,49 +88,137 @@ export const headsOf = (ranges) => {
   return heads;
 };
 
-function drawMap(on, width, height, { ranges, chunks }, picked) {
+/** Index of the range that has this chunk. */
+function rangeAt(ranges, chunk) {
+  let low = 0;
+  let high = ranges.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (ranges[middle][0] <= chunk) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
+
+const shown = new WeakMap(); // what is on a canvas, so that only what differs is drawn
+
+/** Draw the map; `picture.changes` are ranges `[first, stop]` that differ from the picture drawn before. */
+function drawMap(on, width, height, picture, marks, picked) {
+  const { ranges, chunks } = picture;
   const rows = Math.max(1, Math.floor((height + GAP) / (ROW + GAP)));
   const perRow = chunks / rows;
   const style = getComputedStyle(on.canvas);
-  on.clearRect(0, 0, width, height);
-  on.fillStyle = style.getPropertyValue("--track");
-  for (let row = 0; row < rows; row++) on.fillRect(0, row * (ROW + GAP), width, ROW);
-  const parts = (first, stop, draw) => {
-    for (let row = Math.floor(first / perRow); row < rows && row * perRow < stop; row++) {
-      const left = ((Math.max(first, row * perRow) - row * perRow) / perRow) * width;
-      const right = ((Math.min(stop, (row + 1) * perRow) - row * perRow) / perRow) * width;
-      if (right > left) draw(left, row * (ROW + GAP), right - left);
-    }
+  const [track, ground, ink, good, bad] = ["--track", "--ground", "--ink", "--good", "--bad"].map((name) => (forced && name !== "--ground" ? (name === "--track" ? "Canvas" : "CanvasText") : style.getPropertyValue(name)));
+  const heads = [...headsOf(ranges)];
+  const now = { heads, picked, key: [width, height, chunks, dark, forced, track, marks.key].join() };
+  const before = shown.get(on.canvas);
+  shown.set(on.canvas, now);
+  const dirty = Array.from({ length: rows }, () => []);
+  const touch = (first, stop) => {
+    for (let row = Math.max(0, Math.floor(first / perRow)); row < rows && row * perRow <= stop; row++)
+      dirty[row].push([Math.floor(((first - row * perRow) / perRow) * width) - 11, Math.ceil(((stop - row * perRow) / perRow) * width) + 11]);
   };
+  if (before?.key !== now.key || picture.changes === null || picture.changes.length > 400) for (const spans of dirty) spans.push([0, width]);
+  else {
+    for (const [first, stop] of picture.changes) touch(first, stop);
+    for (const [, first] of [...before.heads, ...heads]) touch(first, first);
+    for (const one of [before.picked, picked]) if (one && before.picked !== picked) touch(one[0], one[0] + one[1]);
+  }
+  picture.changes = [];
   const fills = new Map();
-  for (const [first, length, state, source] of ranges) {
-    if (state === MISSING) continue;
-    let fill = fills.get(source);
-    if (!fill) fills.set(source, (fill = pattern(on, source)));
-    on.fillStyle = fill;
-    // Stored is a full bar, what is on its way a thin one: told apart without any colour.
-    if (state === STORED) parts(first, first + length, (x, y, w) => on.fillRect(x, y, w, ROW));
-    else parts(first, first + length, (x, y, w) => on.fillRect(x, y + ROW / 2 - 2, w, 4));
-  }
-  for (const [source, first] of headsOf(ranges)) {
-    const row = Math.min(rows - 1, Math.floor(first / perRow));
-    const x = ((first - row * perRow) / perRow) * width;
+  const fillOf = (source) => fills.get(source) ?? fills.set(source, pattern(on, source)).get(source);
+  const part = (row, from, to) => {
     const y = row * (ROW + GAP);
-    on.fillStyle = colour(source);
-    on.strokeStyle = style.getPropertyValue("--ground");
-    on.lineWidth = 1.5;
+    const x = (chunk) => Math.max(from, Math.min(to, ((chunk - row * perRow) / perRow) * width));
+    const within = (chunk) => chunk >= row * perRow && chunk < (row + 1) * perRow;
+    on.save();
     on.beginPath();
-    on.moveTo(x - 1, y - 2), on.lineTo(x + 8, y + ROW / 2), on.lineTo(x - 1, y + ROW + 2), on.closePath();
-    on.fill(), on.stroke();
-  }
-  if (picked) {
-    on.strokeStyle = style.getPropertyValue("--ink");
-    on.lineWidth = 2;
-    parts(picked[0], picked[0] + picked[1], (x, y, w) => on.strokeRect(x - 1, y - 1, Math.max(3, w + 2), ROW + 2));
-  }
+    on.rect(from, y - 3, to - from, ROW + GAP);
+    on.clip();
+    on.clearRect(from, y - 3, to - from, ROW + GAP);
+    on.fillStyle = track;
+    on.fillRect(from, y, to - from, ROW);
+    const stop = (row + to / width) * perRow;
+    for (let at = rangeAt(ranges, (row + from / width) * perRow); at < ranges.length && ranges[at][0] < stop; at++) {
+      const [first, length, state, source] = ranges[at];
+      if (state === MISSING) continue;
+      on.fillStyle = fillOf(source);
+      // Stored is a full bar, what is on its way a thin one: told apart without any colour.
+      if (state === STORED) on.fillRect(x(first), y, x(first + length) - x(first), ROW);
+      else on.fillRect(x(first), y + ROW / 2 - 2, x(first + length) - x(first), 4);
+    }
+    for (const [first, last] of marks.freed) {
+      on.fillStyle = ink;
+      for (let at = x(first); at < x(last); at += 4) on.fillRect(at, y + ROW - 2, 2, 2);
+    }
+    for (const [places, agree] of [[marks.agreed, true], [marks.disagreed, false]])
+      for (const chunk of places.filter(within)) drawMark(on, ((chunk + 0.5 - row * perRow) / perRow) * width, y + ROW / 2, agree, agree ? good : bad, ground);
+    for (const [source, first] of heads) {
+      if (Math.min(rows - 1, Math.floor(first / perRow)) !== row) continue;
+      const tip = ((first - row * perRow) / perRow) * width;
+      on.fillStyle = colour(source);
+      on.strokeStyle = ground;
+      on.lineWidth = 1.5;
+      on.beginPath();
+      on.moveTo(tip - 1, y - 2), on.lineTo(tip + 8, y + ROW / 2), on.lineTo(tip - 1, y + ROW + 2), on.closePath();
+      on.fill(), on.stroke();
+    }
+    if (picked) {
+      on.strokeStyle = ink;
+      on.lineWidth = 2;
+      const left = ((picked[0] - row * perRow) / perRow) * width;
+      const right = ((picked[0] + picked[1] - row * perRow) / perRow) * width;
+      if (right > 0 && left < width) on.strokeRect(Math.max(0, left) - 1, y - 1, Math.max(3, Math.min(width, right) - Math.max(0, left) + 2), ROW + 2);
+    }
+    on.restore();
+  };
+  dirty.forEach((spans, row) => {
+    spans.sort((one, other) => one[0] - other[0]);
+    for (let at = 0; at < spans.length; ) {
+      let [from, to] = spans[at++];
+      while (at < spans.length && spans[at][0] <= to) to = Math.max(to, spans[at++][1]);
+      if (Math.max(0, from) < Math.min(width, to)) part(row, Math.max(0, from), Math.min(width, to));
+    }
+  });
 }
 
-function Map_({ picture, sources, chunkSize, fileSize }) {
+/** A check where two sources sent the same chunk: a diamond where they agreed, a cross where they did not. */
+function drawMark(on, x, y, agree, fill, ground) {
+  on.beginPath();
+  if (agree) on.moveTo(x, y - 5), on.lineTo(x + 5, y), on.lineTo(x, y + 5), on.lineTo(x - 5, y), on.closePath();
+  else on.moveTo(x - 5, y - 5), on.lineTo(x + 5, y + 5), on.moveTo(x + 5, y - 5), on.lineTo(x - 5, y + 5);
+  on.strokeStyle = ground;
+  on.lineWidth = agree ? 3 : 5;
+  on.stroke();
+  on.strokeStyle = on.fillStyle = fill;
+  on.lineWidth = 2.5;
+  agree ? on.fill() : on.stroke();
+}
+
+const Mark = ({ agree }) => html`<${Canvas} class="swatch" aria-hidden="true" again=${[agree]} draw=${(on, width, height) => {
+  const style = getComputedStyle(on.canvas);
+  on.clearRect(0, 0, width, height);
+  drawMark(on, width / 2, height / 2, agree, forced ? "CanvasText" : style.getPropertyValue(agree ? "--good" : "--bad"), style.getPropertyValue("--ground"));
+}} />`;
+
+/** Where checks were made and what was taken back, by what is known of the content. */
+const marksOf = (identity) => {
+  const { agreedChunks: agreed, disagreedChunks: disagreed, freedFirsts, freedStops } = identity;
+  return { agreed, disagreed, freed: freedFirsts.map((first, at) => [first, freedStops[at]]), key: [agreed, disagreed, freedFirsts, freedStops].join(";") };
+};
+
+/** In words, the checks in a range of chunks. */
+const checksIn = (marks, first, stop) => {
+  const within = (places) => places.filter((chunk) => chunk >= first && chunk < stop).length;
+  const [agreed, disagreed] = [within(marks.agreed), within(marks.disagreed)];
+  return [
+    agreed && t("one check agrees|{n} checks agree", { n: agreed }),
+    disagreed && t("one check disagreed|{n} checks disagreed", { n: disagreed }),
+    marks.freed.some(([from, to]) => from < stop && to > first) && t("fetched again"),
+  ].filter(Boolean);
+};
+
+function Map_({ picture, sources, marks, chunkSize, fileSize }) {
   const [picked, setPicked] = useState(-1);
   const { ranges, chunks } = picture;
   const box = useRef();
@@ -142,14 +230,15 @@ function Map_({ picture, sources, chunkSize, fileSize }) {
     const to = size(Math.min(fileSize, (first + length) * chunkSize));
     const who = sources.get(source)?.label ?? (state === STORED ? t("an earlier source") : "");
     const what = state === STORED ? t("stored, from {who}", { who }) : state === LEASED ? t("on its way from {who}", { who }) : t("missing");
-    return t("{from} to {to} (chunks {first} to {last}): {what}", { from, to, first: count(first), last: count(first + length - 1), what });
+    const checks = checksIn(marks, first, first + length).map((one) => `; ${one}`).join("");
+    return t("{from} to {to} (chunks {first} to {last}): {what}", { from, to, first: count(first), last: count(first + length - 1), what }) + checks;
   };
   const at = (event) => {
     const place = box.current.getBoundingClientRect();
     const rows = Math.max(1, Math.floor((place.height + GAP) / (ROW + GAP)));
     const row = Math.min(rows - 1, Math.floor((event.clientY - place.top) / (ROW + GAP)));
     const chunk = Math.min(chunks - 1, Math.floor(((row + (event.clientX - place.left) / place.width) / rows) * chunks));
-    setPicked(ranges.findIndex(([first, length]) => chunk >= first && chunk < first + length));
+    setPicked(rangeAt(ranges, chunk));
   };
   const keys = (event) => {
     const to = { ArrowRight: picked + 1, ArrowLeft: picked - 1, ArrowDown: picked + 1, ArrowUp: picked - 1, Home: 0, End: ranges.length - 1 }[event.key];
@@ -160,19 +249,19 @@ function Map_({ picture, sources, chunkSize, fileSize }) {
   return html`<div class="map">
     <div ref=${box} role="slider" tabindex="0" aria-label=${t("Map of the file")} aria-valuemin="0" aria-valuemax=${Math.max(0, ranges.length - 1)} aria-valuenow=${Math.max(0, picked)} aria-valuetext=${words(range)}
       onPointerMove=${at} onPointerDown=${at} onPointerLeave=${() => setPicked(-1)} onKeyDown=${keys}>
-      <${Canvas} aria-hidden="true" again=${[picture, picked]} draw=${(on, width, height) => drawMap(on, width, height, picture, range)} />
+      <${Canvas} aria-hidden="true" again=${[picture, picked, marks.key]} draw=${(on, width, height) => drawMap(on, width, height, picture, marks, range)} />
     </div>
     <p class="reading">${words(range)}</p>
   </div>`;
 }
 
-function MapTable({ picture, sources, chunkSize }) {
+function MapTable({ picture, sources, marks, chunkSize }) {
   const [open, setOpen] = useState(false);
   const [most, setMost] = useState(100);
   const names = [t("missing"), t("on its way"), t("stored")];
   return html`<details onToggle=${(event) => setOpen(event.target.open)}><summary>${t("The map as a table")}</summary>
-    ${open && html`<div class="scroll" tabindex="0" role="group" aria-label=${t("The map as a table")}><table><thead><tr><th scope="col">${t("From")}</th><th scope="col">${t("Size")}</th><th scope="col">${t("State")}</th><th scope="col">${t("Source")}</th></tr></thead>
-      <tbody>${picture.ranges.slice(0, most).map(([first, length, state, source]) => html`<tr><td>${size(first * chunkSize)}</td><td>${size(length * chunkSize)}</td><td>${names[state]}</td><td><${Name} text=${sources.get(source)?.label} /></td></tr>`)}</tbody></table></div>
+    ${open && html`<div class="scroll" tabindex="0" role="group" aria-label=${t("The map as a table")}><table><thead><tr><th scope="col">${t("From")}</th><th scope="col">${t("Size")}</th><th scope="col">${t("State")}</th><th scope="col">${t("Source")}</th><th scope="col">${t("Checks")}</th></tr></thead>
+      <tbody>${picture.ranges.slice(0, most).map(([first, length, state, source]) => html`<tr><td>${size(first * chunkSize)}</td><td>${size(length * chunkSize)}</td><td>${names[state]}</td><td><${Name} text=${sources.get(source)?.label} /></td><td>${checksIn(marks, first, first + length).join(", ")}</td></tr>`)}</tbody></table></div>
       ${picture.ranges.length > most && html`<${Button} label=${t("{n} more", { n: count(picture.ranges.length - most) })} onClick=${() => setMost(most + 500)} />`}`}
   </details>`;
 }
@@ -222,7 +311,7 @@ function Spark({ samples }) {
 const STANDINGS = { candidate: "Not used yet", queued: "In its queue", active: "Sending", cooling: "Resting", banned: "Banned", dropped: "Dropped" };
 const PHASES = { probing: "Asking", connecting: "Connecting", queued: "In its queue", granted: "About to send", flowing: "Sending", stalled: "Stalled", resting: "Resting" };
 
-function SourceRow({ source, total, sparks, end, commands }) {
+function SourceRow({ source, total, budget, sparks, end, commands }) {
   const gone = ["banned", "dropped"].includes(source.standing);
   return useMemo(
     () => html`<tr class=${gone ? "gone" : ""}>
@@ -233,7 +322,7 @@ function SourceRow({ source, total, sparks, end, commands }) {
       <td class="number">${size(source.bytesStored)}</td>
       <td class="number">${total ? percent((100 * source.bytesStored) / total) : "–"}</td>
       <td class="number">${count(source.leases)}</td>
-      <td class="number">${count(source.stops)}</td>
+      <td class="number">${source.username ? t("{n} of {most}", { n: count(source.stops), most: count(budget) }) : "–"}</td>
       ${commands && html`<td class="commands">${!gone && html`<${Button} quiet icon="cancel" label=${t("Drop {who}", { who: source.label })} onClick=${() => end(source, false)} /><${Button} quiet icon="ban" label=${t("Ban {who}", { who: source.label })} onClick=${() => end(source, true)} />`}</td>`}
     </tr>`,
     [source, sparks, commands],
@@ -256,7 +345,7 @@ function Sources({ job, sources, history, refresh }) {
   return html`<div class="scroll" tabindex="0" role="group" aria-label=${t("Sources")}><table class="sources"><thead><tr>
       <th scope="col">${t("Source")}</th><th scope="col">${t("State")}</th><th scope="col" class="number">${t("Rate")}</th><th scope="col" class="last"><span class="unseen">${t("The last minute")}</span></th>
       <th scope="col" class="number">${t("Sent")}</th><th scope="col" class="number">${t("Share")}</th><th scope="col" class="number">${t("Leases")}</th><th scope="col" class="number">${t("Stops")}</th>${commands && html`<th scope="col"><span class="unseen">${t("Commands")}</span></th>`}</tr></thead>
-    <tbody>${order.map((source) => html`<${SourceRow} key=${source.number} source=${source} total=${total} sparks=${sparks} end=${end} commands=${commands} />`)}</tbody></table></div>`;
+    <tbody>${order.map((source) => html`<${SourceRow} key=${source.number} source=${source} total=${total} budget=${job.stopBudget} sparks=${sparks} end=${end} commands=${commands} />`)}</tbody></table></div>`;
 }
 
 function MoreSources({ job, close }) {
@@ -273,14 +362,26 @@ function MoreSources({ job, close }) {
 
 // ---- words
 
-const CLAIMS = {
-  digest: "Proven: the whole file matches the checksum that was given.",
-  size: "Known by its size alone: no checksum was given, so nothing yet proves that all sources have the same file.",
-};
+const PROVEN = { digest: "the digest of the whole file is as given", decoded: "the whole file was decoded, and its own checks hold", pieces: "every piece has the hash that was given" };
+
+/** What is known of the content, in the words of the daemon's `identity.text`, in the page's language. */
+export function claimOf({ kind, contributors, groups, checksAgreed, excludedShare, excluded }) {
+  const checks = t("one overlap check agrees|{n} overlap checks agree", { n: checksAgreed });
+  const frames = t("the file's own checks hold where sources meet");
+  let text;
+  if (PROVEN[kind]) text = t(PROVEN[kind]);
+  else if (!contributors) text = t("nothing is stored yet");
+  else if (contributors === 1) text = t("all of it is from one source") + (checksAgreed ? t(", and one overlap check with others agrees|, and {n} overlap checks with others agree", { n: checksAgreed }) : "");
+  else if (groups > 1) text = t("{n} sources in {groups} groups that no check has tied yet", { n: contributors, groups });
+  else if (!checksAgreed) text = kind === "frames" ? frames : t("equal size only: no check has compared the sources");
+  else text = `${checks}${kind === "frames" ? `, ${frames}` : ""}; ${t("a differing share above {share} % is excluded at 99 %", { share: count(100 * excludedShare) })}`;
+  return text + (excluded.length ? t("; left out, other content: {who}", { who: excluded.slice(0, 20).map((url) => labelOf({ url })).join(", ") }) : "");
+}
+
 function Claim({ job }) {
   const waits = job.checksum && job.state !== "sealed";
-  const text = waits ? t("Will be proven: the file gets its name only if its {kind} matches.", { kind: job.checksum.split(":")[0] }) : t(CLAIMS[job.claim] ?? job.claim ?? "");
-  return html`<p class=${`claim ${waits ? "waits" : job.claim}`}>${text}</p>`;
+  const wanted = waits ? `; ${t("it gets its name only if its {kind} matches", { kind: job.checksum.split(":")[0] })}` : "";
+  return html`<p class=${`claim ${waits ? "waits" : job.identity.kind}`}><${Name} text=${claimOf(job.identity) + wanted} /></p>`;
 }
 
 const SAID = {
@@ -336,7 +437,7 @@ export function JobView({ id }) {
   const [gone, setGone] = useState("");
   const [adding, setAdding] = useState(false);
   const [why, setWhy] = useState(null);
-  const state = useMemo(() => ({ job: null, sources: new Map(), picture: { ranges: [], chunks: 0 }, history: [], notes: [] }), [id]);
+  const state = useMemo(() => ({ job: null, sources: new Map(), picture: { ranges: [], chunks: 0, changes: null }, history: [], notes: [] }), [id]);
   const redraw = useMemo(() => () => setVersion((n) => n + 1), [id]);
   useEffect(() => {
     const take = (whole) => (change) => {
@@ -347,7 +448,9 @@ export function JobView({ id }) {
       if (change.notes) state.notes = change.notes;
       if (change.ranges) {
         const chunks = state.job.sizeBytes == null ? 0 : Math.ceil(state.job.sizeBytes / state.job.chunkSize);
-        state.picture = { chunks, ranges: whole || chunks !== state.picture.chunks ? change.ranges.sort((a, b) => a[0] - b[0]) : merged(state.picture.ranges, change.ranges) };
+        const all = whole || chunks !== state.picture.chunks;
+        const changes = all || state.picture.changes === null ? null : [...state.picture.changes, ...change.ranges.map(([first, length]) => [first, first + length])];
+        state.picture = { chunks, changes, ranges: all ? change.ranges.sort((a, b) => a[0] - b[0]) : merged(state.picture.ranges, change.ranges) };
       }
       if (before !== state.job?.state || change.notes) setChanges((n) => n + 1);
       paint(redraw);
@@ -366,6 +469,7 @@ export function JobView({ id }) {
   useEvery(4, () => get(`${ROOT}/jobs/${id}/why`).then(setWhy, () => {}), [id, job?.state]);
   if (gone) return html`<div class="nothing"><${Icon} name="jobs" /><p>${t("There is no such job (any more).")}</p><a class="button main" href="#/jobs">${t("All jobs")}</a></div>`;
   if (!job) return html`<div aria-busy="true"></div>`;
+  const marks = marksOf(job.identity);
   const senders = [...sources.values()].filter((source) => source.bytesStored || source.leaseFirst != null).sort((a, b) => b.bytesStored - a.bytesStored);
   return html`<article class="job">
     <header>
@@ -389,10 +493,11 @@ export function JobView({ id }) {
     </section>
     <section aria-labelledby="map-title"><h2 id="map-title">${t("Who sent which part")}</h2>
       ${picture.chunks > 0
-        ? html`<${Map_} picture=${picture} sources=${sources} chunkSize=${job.chunkSize} fileSize=${job.sizeBytes} />
+        ? html`<${Map_} picture=${picture} sources=${sources} marks=${marks} chunkSize=${job.chunkSize} fileSize=${job.sizeBytes} />
           <ul class="legend">${senders.slice(0, 24).map((source) => html`<li key=${source.number}><${Swatch} source=${source.number} /> <${Name} text=${source.label} /></li>`)}
-            <li class="kind"><i class="full"></i> ${t("stored")}</li><li class="kind"><i class="thin"></i> ${t("on its way")}</li><li class="kind"><i></i> ${t("missing")}</li></ul>
-          <${MapTable} picture=${picture} sources=${sources} chunkSize=${job.chunkSize} />`
+            <li class="kind"><i class="full"></i> ${t("stored")}</li><li class="kind"><i class="thin"></i> ${t("on its way")}</li><li class="kind"><i></i> ${t("missing")}</li>
+            ${marks.agreed.length > 0 && html`<li class="kind"><${Mark} agree /> ${t("two sources agree")}</li>`}${marks.disagreed.length > 0 && html`<li class="kind"><${Mark} agree=${false} /> ${t("two sources disagreed")}</li>`}${marks.freed.length > 0 && html`<li class="kind"><i class="freed"></i> ${t("fetched again")}</li>`}</ul>
+          <${MapTable} picture=${picture} sources=${sources} marks=${marks} chunkSize=${job.chunkSize} />`
         : html`<p class="dim">${t("The map appears once the size of the file is known.")}</p>`}
     </section>
     ${history.length > 1 && html`<section aria-labelledby="rates-title"><h2 id="rates-title">${t("Rate by source, the last five minutes")}</h2>
