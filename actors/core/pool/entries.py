@@ -69,6 +69,8 @@ class JobEntry:
     """Before its dispatcher stood."""
     searched: bool = False
     """Its first search is over."""
+    said: str = ""
+    """The last line about its search that its watcher got."""
     offers: int = 0
     """Number of offers since the job was last requested."""
     sources: list[SourceEntry] = field(default_factory=list)

@@ -18,6 +18,7 @@ from protocol.messages import (
     JobClosed,
     JobEnded,
     JobNoted,
+    JobProgressed,
     LimitJob,
     LoadPeerHistory,
     OfferSource,
@@ -46,6 +47,7 @@ from protocol.messages.addresses import (
     split_address,
     worker_address,
 )
+from protocol.model.printable import count_of
 from protocol.model.source_url import is_slsk, public_url, slsk_address, slsk_url
 
 PoolInbox = (
@@ -172,11 +174,10 @@ class PoolState:
             case ProcessReady():
                 return self._other_restarted(message)
             case SearchHit():
-                self._search.hit(message)
+                self._search.hit(message, now_s=now_s)
                 return []
             case SearchEnded():
-                chosen = self._search.ended(message, now_s=now_s)
-                return self._search_found(chosen, now_s) if chosen is not None else []
+                return self._search_ended(message, now_s)
             case SessionChanged():
                 return self._on_session(message)
             case Ticked():
@@ -225,7 +226,8 @@ class PoolState:
             return out + self._search_found_nothing(job, self._session.detail)
         # Other users join a file that is there already only with a file of the same kind and name.
         name = start.spec.name if start.source_count else ""
-        return out + self._search.begin(start.job, start.spec.term, start.spec.size_bytes, name)
+        wait_s = start.spec.search_s
+        return out + self._search.begin(start.job, start.spec.term, start.spec.size_bytes, name, wait_s=wait_s)
 
     def _resend(self, job: JobEntry, start: StartJob) -> list[Post]:
         """The watcher has died and come back: it knows the job, not the reports since."""
@@ -265,7 +267,16 @@ class PoolState:
 
     # -- searches
 
-    def _search_found(self, chosen: Chosen, now_s: float) -> list[Post]:
+    def _search_ended(self, ended: SearchEnded, now_s: float) -> list[Post]:
+        number = self._search.job_of(ended.search)
+        chosen = self._search.ended(ended, now_s=now_s)
+        if chosen is not None:
+            return self._search_found(chosen, now_s)
+        job = self._jobs.get(number) if number is not None else None
+        return entries.search_over(job) if job is not None and not job.searched else []
+
+    def _search_found(self, chosen: Chosen, now_s: float, *, over: bool = True) -> list[Post]:
+        """Take the users that a search brought. Unless it is `over`, more may come: the job does not end before."""
         job = self._jobs[chosen.job]
         if not chosen.users:
             return self._search_found_nothing(job, chosen.line)
@@ -274,11 +285,30 @@ class PoolState:
         if not job.dispatcher_requested:
             job.dispatcher_requested = True
             name = job.start.spec.name or chosen.name
-            out.append(entries.start_dispatcher(job.start, name, len(job.sources) + len(new)))
+            out.append(entries.start_dispatcher(job.start, name, len(job.sources) + len(new) + (not over)))
         for url, size_bytes in new:
             source = SourceEntry(url, size_bytes=size_bytes, source_hash=self._name_hash(public_url(url)))
             out += self._add(job, source, now_s=now_s)
-        return out + entries.search_over(job)
+        return out + entries.search_over(job) if over else out
+
+    def _searching(self, job: JobEntry) -> list[Post]:
+        """Report to a user who looks on what is done before there is a file; each line once."""
+        online = self._session is not None and self._session.state == "online"
+        users = self._search.answered(job.number)
+        reason = ("searching" if not users else count_of(users, "user") + " so far") if online else "logging in"
+        if job.dispatcher_requested or job.start.waits or not job.start.spec.term or reason == job.said:
+            return []
+        job.said = reason
+        progressed = JobProgressed(
+            job=job.number,
+            state="searching",
+            stored_bytes=0,
+            size_bytes=job.start.spec.size_bytes,
+            rate_bytes_s=0.0,
+            left_s=-1.0,
+            reason="" if reason == "searching" else reason,
+        )
+        return entries.to_watcher(job, progressed)
 
     def _search_found_nothing(self, job: JobEntry, why: str) -> list[Post]:
         """A search brought no user: the end of a job that has no other source."""
@@ -388,7 +418,10 @@ class PoolState:
 
     def _tick(self, now_s: float) -> list[Post]:
         out = self._search.tick(now_s) + self._reassign_overdue(now_s)
+        for chosen in self._search.early(now_s=now_s):
+            out += self._search_found(chosen, now_s, over=False)
         for job in self._jobs.values():
+            out += self._searching(job)
             for number, source in enumerate(job.sources):
                 if source.peer and source.history is None and now_s - source.offered_s > HISTORY_S_MAX:
                     source.history = entries.nothing_known(job.number, number, source.peer)

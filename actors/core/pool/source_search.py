@@ -5,6 +5,7 @@ time to time, and users who were not there before join it. The budget of searche
 by the session: what is over it is refused, and a later try is as good.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,6 +14,9 @@ from protocol.messages.addresses import POOL, SESSION, Post
 from protocol.model.file_matches import CANDIDATES_MAX, FileMatch, FileMatches, PeerFile, candidates, extension_of
 
 SEARCH_WAIT_S: Final = 5.0
+"""How long answers are awaited, where the order says nothing else for its first search."""
+EARLY_S: Final = 1.0
+"""After the first answer that fits, a file of known size is begun with the users who answered so far."""
 RESEARCH_FIRST_S: Final = 60.0
 RESEARCH_S: Final = 90.0
 RESEARCH_S_MAX: Final = 3600.0
@@ -45,8 +49,13 @@ class _JobSearch:
     wanted_size_bytes: int
     extension: str | None
     """None: any."""
+    wait_s: float = SEARCH_WAIT_S
     pending: int | None = None
     """Number of the search under way."""
+    heard_s: float = math.inf
+    """When it brought its first answer."""
+    peers: set[str] = field(default_factory=set)
+    """Users who answered it."""
     next_s: float = 0.0
     missed: int = 0
     """Searches that brought no target."""
@@ -71,13 +80,14 @@ class SourceSearch:
         self._searches: dict[int, _JobSearch] = {}
         self._last_number = 0
 
-    def begin(self, job: int, term: str, wanted_size_bytes: int, name: str = "") -> list[Post]:
+    def begin(self, job: int, term: str, wanted_size_bytes: int, name: str = "", *, wait_s: float = 0.0) -> list[Post]:
         """Search for a job's file, of this size and called like this where they are known.
 
-        At once, or when others that are under way have ended.
+        At once, or when others that are under way have ended. `wait_s`: for the answers to the first search, 0: as
+        usual.
         """
         search = self._searches[job] = _JobSearch(
-            job, term, wanted_size_bytes, extension_of(name) if name else None, name=name
+            job, term, wanted_size_bytes, extension_of(name) if name else None, wait_s or SEARCH_WAIT_S, name=name
         )
         return [self._request(search)] if self._room > 0 else []
 
@@ -110,17 +120,41 @@ class SourceSearch:
     def forget(self, job: int) -> None:
         self._searches.pop(job, None)
 
-    def hit(self, hit: SearchHit) -> None:
+    def hit(self, hit: SearchHit, *, now_s: float) -> None:
         search = self._of(hit.search)
-        if search is not None:
-            search.matches.add(hit)
+        if search is not None and search.matches.add(hit):
+            search.heard_s = min(search.heard_s, now_s)
+            search.peers.add(hit.peer)
+
+    def job_of(self, number: int) -> int | None:
+        """Return the job that waits for this search."""
+        search = self._of(number)
+        return search.job if search is not None else None
+
+    def answered(self, job: int) -> int:
+        """Return how many users answered the job's search that is under way."""
+        search = self._searches.get(job)
+        return len(search.peers) if search is not None and search.pending is not None else 0
+
+    def early(self, *, now_s: float) -> list[Chosen]:
+        """Return what searches brought so far that are still under way, where the file's size says which one it is."""
+        found: list[Chosen] = []
+        for search in self._searches.values():
+            if search.pending is None or search.wanted_size_bytes < 0 or now_s < search.heard_s + EARLY_S:
+                continue
+            if search.target is not None:
+                found += [more] if (more := self._more_users(search)) is not None else []
+            elif self._best(search):
+                found.append(self._choose(search, ""))
+        return found
 
     def ended(self, ended: SearchEnded, *, now_s: float) -> Chosen | None:
         """Return what the search brought; None when no job waits for it, or it brought no new user."""
         search = self._of(ended.search)
         if search is None:
             return None
-        search.pending = None
+        search.pending, search.heard_s, search.wait_s = None, math.inf, SEARCH_WAIT_S
+        search.peers.clear()
         if search.target is not None:
             search.next_s = now_s + max(RESEARCH_S, ended.retry_after_s)
             return self._more_users(search)
@@ -129,7 +163,7 @@ class SourceSearch:
         else:
             search.next_s = now_s + min(RESEARCH_FIRST_S * 2**search.missed, RESEARCH_S_MAX)
             search.missed += 1
-        return self._choose(search, ended)
+        return self._choose(search, ended.refused)
 
     def tick(self, now_s: float) -> list[Post]:
         """Search again for those that are due and have room for more users, the longest overdue first."""
@@ -141,14 +175,17 @@ class SourceSearch:
         due.sort(key=lambda search: search.next_s)
         return [self._request(search) for search in due[: max(self._room, 0)]]
 
-    def _choose(self, search: _JobSearch, ended: SearchEnded) -> Chosen:
-        best = search.matches.best(size_bytes=search.wanted_size_bytes, extension=search.extension, like=search.like)
+    def _best(self, search: _JobSearch) -> list[FileMatch]:
+        return search.matches.best(size_bytes=search.wanted_size_bytes, extension=search.extension, like=search.like)
+
+    def _choose(self, search: _JobSearch, refused: str) -> Chosen:
+        best = self._best(search)
         if not best:
             if search.like and (same := search.matches.best(size_bytes=search.wanted_size_bytes)):
                 text = f"no other user has it under its name; {len(same)} files of its size are called otherwise"
                 return Chosen(search.job, (), "", text)
             size = f" of {search.wanted_size_bytes} bytes" if search.wanted_size_bytes >= 0 else ""
-            return Chosen(search.job, (), "", ended.refused or f"no user offers {search.term!r}{size}")
+            return Chosen(search.job, (), "", refused or f"no user offers {search.term!r}{size}")
         target = search.target = best[0]
         users = self._take_users(search, target)
         others = f"; {len(best) - 1} other files" if len(best) > 1 else ""
@@ -172,7 +209,7 @@ class SourceSearch:
     def _request(self, search: _JobSearch) -> Post:
         self._last_number += 1
         search.pending = self._last_number
-        request = StartSearch(search=search.pending, term=search.term, wait_s=SEARCH_WAIT_S, reply_to=POOL)
+        request = StartSearch(search=search.pending, term=search.term, wait_s=search.wait_s, reply_to=POOL)
         return Post(to=SESSION, message=request)
 
     def _of(self, number: int) -> _JobSearch | None:

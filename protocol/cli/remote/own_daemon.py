@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 STATUS_S: Final = 3.0
 ALONE: Final = "--no-daemon"
+SEARCH_MS: Final = 5000
+"""How long a one-shot command waits for answers."""
 PAUSED_MAX: Final = 100
 """Equal orders that are looked through for one that has not ended."""
 NAMES_MAX: Final = 10_000
@@ -101,7 +103,8 @@ def _done(daemon: "Daemon", options: GetOptions, transfer: Transfer, loudness: L
     body = common_members(transfer, None) | {"checksum": spec.checksum or None}
     if spec.term:
         path, name = "/swarm", spec.name
-        body |= {"filename": spec.term, "size": spec.size_bytes if spec.size_bytes >= 0 else None}
+        size = spec.size_bytes if spec.size_bytes >= 0 else None
+        body |= {"filename": spec.term, "size": size, "searchTimeout": SEARCH_MS}
     else:
         path, name = "/download", ""
         named = spec.name or next(filter(None, map(pools.name_of, options.urls)), "the file")

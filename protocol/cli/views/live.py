@@ -29,6 +29,7 @@ from protocol.cli.views.progress_state import (
     SAID_STATES,
     SAME_COMMAND,
     ProgressState,
+    phase_words,
     state_word,
 )
 from protocol.messages import ChunkArrived, FrontInbox, JobEnded, JobOpened, SourceProgressed
@@ -203,7 +204,7 @@ def _bar_line(board: ProgressState, width: int) -> Text:
     rate = show_rate(progress.rate_bytes_s) if progress is not None else "-"
     left = show_whole_time(progress.left_s) if progress is not None and progress.left_s >= 0 else ""
     if progress is not None and progress.state in SAID_STATES:
-        left = progress.state
+        left = phase_words(progress)
     elif left and width >= 50:
         left += " left"
     done = show_percent(board.stored_bytes, size) if size >= 0 else show_size(board.stored_bytes)

@@ -113,6 +113,13 @@ class ProgressState:
         return max((row.bytes_stored for row in self.rows.values()), default=0)
 
 
+def phase_words(progress: JobProgressed) -> str:
+    """Return what a job without bytes is doing: its state, but of a search how far it is."""
+    if progress.state != "searching" or not progress.reason:
+        return progress.state
+    return progress.reason if progress.reason == "logging in" else f"searching: {progress.reason}"
+
+
 def state_word(row: SourceProgressed) -> str:
     """Return a source's activity, printable: its phase or its standing, and its place in a queue."""
     if row.standing == "banned":

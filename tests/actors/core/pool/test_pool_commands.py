@@ -6,7 +6,7 @@ import pytest
 
 from actors.core.pool.entries import ENDED_JOBS_MAX
 from actors.core.pool.pool import HISTORY_S_MAX, PoolInbox, PoolState
-from actors.core.pool.source_search import AT_ONCE_MAX
+from actors.core.pool.source_search import AT_ONCE_MAX, SEARCH_WAIT_S
 from protocol.messages import (
     ContributorsListed,
     DispatcherReady,
@@ -21,6 +21,7 @@ from protocol.messages import (
     ResendState,
     SearchEnded,
     SearchHit,
+    SessionChanged,
     SourceDisabled,
     SourceFound,
     SourceJoined,
@@ -34,7 +35,7 @@ from protocol.messages import (
     Ticked,
     WorkerReady,
 )
-from protocol.messages.addresses import JOB_MANAGER, POOL, Post
+from protocol.messages.addresses import JOB_MANAGER, POOL, SESSION, Post
 from tests.actors.core.pool.test_pool import asked as asked_of
 from tests.specs import changed
 
@@ -322,6 +323,67 @@ def test_a_search_that_the_budget_refused_is_made_as_soon_as_it_allows() -> None
         assert searches(pool.handle(Ticked(), now_s=6.9)) == []
         (search,) = searches(pool.handle(Ticked(), now_s=7.0))
         ended = SearchEnded(search=search, peers=0, refused="the search budget is spent", retry_after_s=7.0)
+
+
+# -- a search that is still under way
+
+
+def came(posts: list[Post]) -> list[str]:
+    return [message.url for message in to(posts, JOB_MANAGER) if isinstance(message, SourceFound)]
+
+
+def test_a_file_of_known_size_is_begun_while_its_search_is_under_way_and_does_not_end_before_it() -> None:
+    pool = PoolState(("fetch-1",))
+    tell(pool, asked(0, term="f", size_bytes=7))
+    pool.handle(hit("longer", size_bytes=8), now_s=0.1)
+    pool.handle(hit("bob"), now_s=0.2)
+    assert came(pool.handle(Ticked(), now_s=0.9)) == []
+    posts = pool.handle(Ticked(), now_s=1.5)
+    assert came(posts) == ["slsk://bob/m%5Cf.flac"]
+    (begun,) = [post.message for post in posts if isinstance(post.message, StartDispatcher)]
+    assert begun.start.source_count == 2, "one more than is known"
+    pool.handle(DispatcherReady(job=1), now_s=1.6)
+    pool.handle(hit("eve"), now_s=2.0)
+    posts = pool.handle(Ticked(), now_s=2.5)
+    assert (came(posts), expected(posts)) == (["slsk://eve/m%5Cf.flac"], [])
+    assert expected(pool.handle(SearchEnded(search=1, peers=3, refused=""), now_s=5.0)) == [2]
+
+
+def test_a_file_of_any_size_is_chosen_when_all_have_answered() -> None:
+    pool = PoolState(("fetch-1",))
+    tell(pool, asked(0, term="f", size_bytes=-1), hit("bob"))
+    assert came(pool.handle(Ticked(), now_s=4.0)) == []
+    pool.handle(hit("eve", size_bytes=9), now_s=4.0)
+    pool.handle(hit("sue", size_bytes=9), now_s=4.1)
+    assert came(pool.handle(SearchEnded(search=1, peers=3, refused=""), now_s=5.0)) == [
+        "slsk://eve/m%5Cf.flac", "slsk://sue/m%5Cf.flac",
+    ]  # fmt: skip
+
+
+def test_the_order_says_how_long_answers_to_its_first_search_are_awaited() -> None:
+    pool = PoolState(("fetch-1",))
+    (first,) = [post.message for post in tell(pool, asked(0, term="f", search_s=12.0)) if post.to == SESSION]
+    assert isinstance(first, StartSearch)
+    assert first.wait_s == 12.0
+    tell(pool, hit("bob"), SearchEnded(search=1, peers=1, refused=""))
+    again = [post.message for post in pool.handle(Ticked(), now_s=100.0) if isinstance(post.message, StartSearch)]
+    assert [one.wait_s for one in again] == [SEARCH_WAIT_S]
+
+
+def test_one_who_looks_on_is_told_of_the_login_and_of_the_users_so_far() -> None:
+    pool = PoolState(("fetch-1",))
+    tell(pool, changed(asked(0, term="f"), waits=False))
+
+    def said(now_s: float) -> list[str]:
+        posts = to(pool.handle(Ticked(), now_s=now_s), JOB_MANAGER)
+        assert all(isinstance(each, JobProgressed) and each.state == "searching" for each in posts)
+        return [each.reason for each in posts if isinstance(each, JobProgressed)]
+
+    assert (said(0.5), said(1.0)) == (["logging in"], [])
+    tell(pool, SessionChanged(state="online", detail="", final=False))
+    assert said(1.5) == [""]
+    tell(pool, hit("bob"), hit("eve"), hit("eve", "other.flac"))
+    assert (said(2.0), said(2.5)) == (["2 users so far"], [])
 
 
 # -- what is known of a user from earlier jobs
