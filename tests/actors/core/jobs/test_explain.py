@@ -63,12 +63,12 @@ def test_who_waits_for_its_turn_is_told_how_many_go_first() -> None:
 
 
 def test_who_failed_and_is_tried_again_is_told_when() -> None:
-    rig = Rig(retry_first_s=30.0)
+    rig = Rig(retry_first_s=3010.0)
     id = rig.order().id
     rig.ended(1, "starved", "nobody has it")
     rig.s += 10
     (binding,) = bindings(rig, id)
-    assert "tried again in 20.0 s: nobody has it" in binding.text
+    assert "tried again in 50 min 00 s: nobody has it" in binding.text
 
 
 def test_a_pause_binds_and_an_end_says_how() -> None:
