@@ -1,5 +1,9 @@
 """From the first probe to an open target."""
 
+from typing import Any
+
+import pytest
+
 from actors.core.dispatch.admission import SWITCH_S_MAX
 from actors.core.dispatch.dispatcher import DispatcherInbox, DispatchState, Phase
 from protocol.messages import (
@@ -221,3 +225,30 @@ def test_a_worker_that_never_comes_back_ends_the_job() -> None:
     told(state, SourceLost(job=1, source=0, detail="killed"))
     assert not said(told(state, Ticked(), now_s=5.0), ClosePartFile)
     assert said(told(state, Ticked(), now_s=12.0), ClosePartFile)
+
+
+# -- what the first request is, and what is said of sources
+
+
+@pytest.mark.parametrize(
+    ("changes", "whole"),
+    [
+        ({}, True),
+        ({"begun": True}, False),
+        ({"attempt": 1}, False),
+        ({"preallocate": True}, False),
+        ({"term": "words"}, False),
+        ({"source_count": 2}, False),
+    ],
+)
+def test_the_first_request_of_a_new_job_with_one_source_is_the_download(changes: dict[str, Any], whole: bool) -> None:
+    state = DispatchState(wanted(**{"source_count": 1, **changes}), now_s=0.0)
+    (asked,) = said(told(state, joined(0)), ProbeSource)
+    assert asked.whole is whole
+
+
+@pytest.mark.parametrize(("sources", "noted"), [(1, []), (2, ["source-0: given up: NOT_FOUND"])])
+def test_a_source_that_is_given_up_is_noted_unless_the_job_ends_with_that(sources: int, noted: list[str]) -> None:
+    posts = told(job(sources), failed(0))
+    assert [each.text for each in said(posts, JobNoted)] == noted
+    assert bool(said(posts, JobEnded)) is (sources == 1)

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from actors.core.dispatch.dispatcher import DispatchState
-from protocol.messages import EnqueueFile, LeaseExtended, LeaseRevoked, Ticked
-from tests.actors.core.dispatch.boards import NOW_S, add, as_peer, board, drawn, lease_of
+from actors.core.dispatch.stop_cost import STOPS_USUAL, gain_min_s
+from protocol.messages import EnqueueFile, LeaseExtended, LeaseGranted, LeaseRevoked, Ticked
+from tests.actors.core.dispatch.boards import NOW_S, add, as_peer, board, drawn, lease_of, serve
 from tests.actors.core.dispatch.queued_users import of, told, turn
 from tests.actors.core.dispatch.replies import measured
 
@@ -179,3 +180,20 @@ def test_a_small_late_tail_is_left_to_its_source_unless_a_much_faster_one_takes_
     as_peer(state, "b")
     source.leases = 1
     assert bool(of(told(state, Ticked()), EnqueueFile)) is asked
+
+
+def test_who_was_stopped_more_often_than_usual_must_gain_more_however_often_it_was() -> None:
+    usual, more, often = (gain_min_s(100.0, stops) for stops in (STOPS_USUAL - 1, STOPS_USUAL, STOPS_USUAL + 3))
+    assert usual < more == often
+
+
+@pytest.mark.parametrize("offset_ok", [True, False])
+def test_a_source_that_knows_no_offsets_is_asked_from_the_start(offset_ok: bool) -> None:
+    granted = of(serve(board("...."), "a", 1.0, offset_ok=offset_ok), LeaseGranted)
+    assert [each.from_start for each in granted] == [not offset_ok]
+
+
+def test_without_any_rate_the_time_left_is_unknown() -> None:
+    leases = board("aaaa....").leases
+    assert leases is not None
+    assert leases.left_s(NOW_S) == -1.0

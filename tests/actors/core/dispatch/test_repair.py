@@ -1,0 +1,74 @@
+"""Search for the contributor that spoiled the digest: what is read again, by whom, and how much of it."""
+
+import pytest
+
+from actors.core.dispatch.repair import Repair
+from actors.core.dispatch.sources import Source, SourceState, SourceTraits
+
+CHUNK = 1 << 20
+OWNED = ((0, 60, 0), (60, 100, 1))
+"""Sources 0 and 1 sent a file of 100 chunks."""
+
+
+def source(number: int, **traits: bool) -> Source:
+    made = Source(number, f"s{number}", f"host-{number}", f"fetch-1/worker-1-{number}", "f")
+    made.probed, made.traits = True, SourceTraits(restart_cost_s=0.1, **traits)
+    return made
+
+
+def asked(repair: Repair, reader: Source, lease: int) -> tuple[int, int, int]:
+    """The next check of this source, granted: its first chunk, its length, and who had sent that chunk."""
+    check = repair.check(reader, OWNED)
+    assert check is not None
+    owner = next(owner for first, stop, owner in OWNED if first <= check.chunk < stop)
+    repair.granted(check, lease, owner, costly=reader.traits.abort_is_costly)
+    return check.chunk, check.count, owner
+
+
+def test_each_contributors_share_is_sampled_in_its_middle_by_another_the_least_read_first() -> None:
+    repair = Repair.of(100, CHUNK)
+    assert [asked(repair, source(2), lease) for lease in range(4)] == [(29, 1, 0), (79, 1, 1), (44, 1, 0), (89, 1, 1)]
+    assert asked(repair, source(0), 4)[2] == 1, "nobody reads its own again"
+    assert repair.spent == 5
+
+
+def test_who_cannot_be_asked_for_a_part_of_the_file_checks_nothing() -> None:
+    unprobed, whole, banned = source(2), source(2, offset_ok=False), source(2)
+    unprobed.probed, banned.state = False, SourceState.BANNED
+    assert [Repair.of(100, CHUNK).check(each, OWNED) for each in (unprobed, whole, banned)] == [None] * 3
+
+
+def test_what_was_compared_is_not_read_again_and_what_did_not_come_is() -> None:
+    repair = Repair.of(100, CHUNK)
+    asked(repair, source(2), 1)
+    asked(repair, source(2), 2)
+    repair.answered(1, 29, 30)
+    repair.answered(7, 0, 100)
+    assert list(repair.asked) == [2]
+    repair.over(1)
+    repair.over(2)
+    assert (repair.spent, repair.unread.count) == (1, 99)
+    assert asked(repair, source(2), 3)[0] == 79, "that share was read least"
+
+
+@pytest.mark.parametrize(("chunks", "budget"), [(256, 256), (257, 64)])
+def test_a_large_file_is_read_again_by_a_quarter_and_a_small_one_whole(chunks: int, budget: int) -> None:
+    repair = Repair.of(chunks, CHUNK)
+    reader, count = source(1), 0
+    while (check := repair.check(reader, ((0, chunks, 0),))) is not None:
+        repair.granted(check, count, 0, costly=False)
+        count += 1
+    assert repair.spent == budget
+
+
+def test_a_user_reads_one_long_stretch_and_twice_as_much_the_next_time() -> None:
+    repair = Repair.of(200, CHUNK)
+    user, owned = source(2, abort_is_costly=True), ((0, 200, 0),)
+    counts = []
+    for lease in range(2):
+        check = repair.check(user, owned)
+        assert check is not None
+        repair.granted(check, lease, 0, costly=True)
+        counts.append(check.count)
+    assert counts[0] == 50
+    assert counts[1] > 50
