@@ -21,6 +21,7 @@ def main() -> int:
         search=Command("actors.local.search:search"),
         verify=Command("actors.local.verify:verify"),
         digest=Command("actors.local.verify:digest"),
+        export=Command("actors.local.export:export"),
         document=Command("actors.document_fetch:fetch_document"),
         demo=Command("actors.demo.main:demo"),
         daemon=Command("actors.daemon.main:run"),

@@ -189,7 +189,7 @@ class Assembler(Actor):
                 if (job := self._jobs.get(message.job)) is not None:
                     self._inspector.check(message, job.part, _file_name(job.request), job.dispatcher)
             case SealFile():
-                self._seal(message.job)
+                self._seal(message.job, message.checksum)
             case ClosePartFile():
                 self._close(message.job)
             case JobClosed():
@@ -379,14 +379,14 @@ class Assembler(Actor):
             return
         job.part.note(seen.source_name, seen.validator)
 
-    def _seal(self, number: int) -> None:
+    def _seal(self, number: int, named: str) -> None:
         job = self._jobs.get(number)
         if job is None:
             return
         if job.sealed is not None:
             self._report(job, job.sealed)
             return
-        part, checksum = job.part, job.checksum
+        part, checksum = job.part, job.checksum or (Checksum.parse(named) if named else None)
         self._background.begin(
             number, lambda _cancelled: part.seal(checksum), lambda future: self._sealed(number, job, future)
         )

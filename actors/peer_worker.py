@@ -10,12 +10,14 @@ waits until the session hands the connection over. It reads nothing and holds no
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable
 from typing import Final, assert_never
 
 from actors.core.worker.token_bucket import TokenBucket
 from actors.core.worker.transfer import Handover, Transfer
+from actors.document_fetch import describe
 from actors.runtime.actor import Actor
 from actors.runtime.message_bus import MessageBus
 from actors.runtime.timers import TimerHandle
@@ -39,6 +41,7 @@ from protocol.messages import (
     PeerUploadOpened,
     ProbeSource,
     SlotFilled,
+    SourceDescribed,
     SourceFailed,
     SourceProbed,
     StartWorker,
@@ -165,6 +168,18 @@ class PeerWorker(Actor):
             )
             self.bus.post(self._dispatcher, failed)
             return
+        said = probed.described
+        if said.checksums or said.mirrors or said.notes:
+            self.bus.post(
+                self._dispatcher,
+                SourceDescribed(
+                    job=job, source=source, checksums=said.checksums, mirrors=said.mirrors, notes=said.notes
+                ),
+            )
+        if said.is_document or said.described_at:
+            self._read_document(said.described_at, is_source=said.is_document)
+        if said.is_document:
+            return  # the answer follows when it was read
         answer = SourceProbed(
             job=job,
             source=source,
@@ -175,6 +190,26 @@ class PeerWorker(Actor):
             setup_s=probed.setup_s,
         )
         self.bus.post(self._dispatcher, answer)
+
+    def _read_document(self, url: str, *, is_source: bool) -> None:
+        """Have a Metalink document read beside this actor: one about the file, or the one that the source is."""
+        request = self._request
+        http = request.http if is_source else request.http.for_strangers()
+        url = request.url if is_source else url
+
+        def read() -> None:
+            found, why = describe(url, request.url, http, private_ok=request.private_ok, is_source=is_source)
+            described = found.but(job=request.job, source=request.source)
+            if described.checksums or described.mirrors or described.notes:
+                self.bus.post(self._dispatcher, described)
+            if is_source:
+                fault = FaultKind.UNSUPPORTED_URL
+                failed = SourceFailed(
+                    job=request.job, source=request.source, fault=fault, detail=why, retry_after_s=0.0
+                )
+                self.bus.post(self._dispatcher, failed)
+
+        threading.Thread(target=read, name="document", daemon=True).start()
 
     def _grant(self, granted: LeaseGranted) -> None:
         if self._transfer is not None:

@@ -16,6 +16,8 @@ from storage.durable import Folder, disk_faults
 from storage.layout import PART_SUFFIX, RECORDS_SUFFIX
 
 _ORIGIN: Final = "user.shoal.origin"
+_MIRRORS: Final = "user.shoal.mirrors"
+_MIRRORS_CHARS_MAX: Final = 2500
 _VERSION: Final = "1"
 _VALIDATORS_MAX: Final = 40
 """With 32 digits each they fit the smallest attribute that file systems allow."""
@@ -107,3 +109,22 @@ def read_origin(fd: int) -> list[str] | None:
     except (OSError, AttributeError, ValueError):
         return None
     return words if version == _VERSION and len(words) >= 3 else None
+
+
+def write_mirrors(path: str, urls: Iterable[str]) -> None:
+    """Note the addresses that a finished file came from, as many as fit; nothing where that cannot be kept."""
+    kept: list[str] = []
+    for url in dict.fromkeys(urls):
+        if sum(len(each) + 1 for each in kept) + len(url) < _MIRRORS_CHARS_MAX and url.isascii():
+            kept.append(url)
+    with suppress(OSError, AttributeError):
+        if kept:
+            os.setxattr(path, _MIRRORS, "\n".join(kept).encode())
+
+
+def read_mirrors(fd: int) -> tuple[str, ...]:
+    """Return the addresses that a finished file came from, as far as they were noted."""
+    try:
+        return tuple(os.getxattr(fd, _MIRRORS).decode("ascii", "replace").split("\n"))
+    except (OSError, AttributeError):
+        return ()

@@ -50,6 +50,7 @@ from protocol.model.integrity.metalink import Pieces
 from protocol.model.job_spec import PieceHashes
 from protocol.model.printable import printable
 from protocol.model.source_url import name_from_url
+from storage.existing import write_mirrors
 from storage.layout import PART_SUFFIX
 from storage.pieces import write_pieces
 from storage.shared_memory import Arena
@@ -276,6 +277,8 @@ def run_job(
             if request.is_news(message, elapsed_s=time.monotonic() - begun_s):
                 view.show(message, now_s=time.monotonic())
         if isinstance(message, JobEnded):
+            if message.state == "sealed":
+                write_mirrors(message.path, request.mirrors)
             return message
         view.refresh(now_s=time.monotonic())
 
@@ -291,6 +294,12 @@ class JobRequest:
         self._session: SessionChanged | None = None
         self._sources: dict[str, SourceProgressed] = {}
         self._hub_lost = False
+
+    @property
+    def mirrors(self) -> list[str]:
+        """Addresses of servers that sent bytes of the file, without what is ours alone."""
+        found = (each.name.partition("#")[0] for each in self._sources.values() if each.bytes_stored)
+        return [name for name in found if name.startswith("http")]
 
     def post(self) -> None:
         post = self._supervisor.bus.post

@@ -8,6 +8,25 @@ SLICE_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """Description of a file by its source, beside the bytes.
+
+    `checksums`: digests of the whole. `mirrors`: other addresses of it, the best first. `described_at`: address of a
+    Metalink document about it. `is_document`: what would come is such a document, not the file. `notes`: what was
+    malformed and left out.
+    """
+
+    checksums: tuple[str, ...] = ()
+    mirrors: tuple[str, ...] = ()
+    described_at: str = ""
+    is_document: bool = False
+    notes: tuple[str, ...] = ()
+
+
+UNDESCRIBED: Final = Described()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Probed:
     """Result of a probe.
 
@@ -21,6 +40,7 @@ class Probed:
     validator: str
     name: str
     setup_s: float
+    described: Described = UNDESCRIBED
 
 
 class Reader(Protocol):

@@ -27,8 +27,17 @@ from protocol.cli.args import (
 )
 from protocol.cli.commands.documents import FetchDocument
 from protocol.cli.commands.download import account_or_daemon, get_command, notes_of, say_notes, swarm_command
+from protocol.cli.commands.export import export_command
 from protocol.cli.group import OneLineGroup
-from protocol.cli.parsing import DaemonOptions, DemoOptions, GetOptions, SearchOptions, VerifyOptions, checked_term
+from protocol.cli.parsing import (
+    DaemonOptions,
+    DemoOptions,
+    ExportOptions,
+    GetOptions,
+    SearchOptions,
+    VerifyOptions,
+    checked_term,
+)
 from protocol.cli.views.outcome import MEANINGS
 from protocol.model.errors import BadUsage
 from protocol.model.version import program_version
@@ -50,6 +59,7 @@ class Actions:
     digest: Callable[[str, str], str]
     """Hex digest of the file at a path, by the algorithm of that name. Raises OSError."""
     document: FetchDocument
+    export: Callable[[ExportOptions], int]
 
 
 _EPILOG: Final = "\b\nExit codes:\n" + "\n".join(f"{code.value:>5}  {words}" for code, words in MEANINGS.items())
@@ -151,4 +161,4 @@ def _local_commands(actions: Actions) -> list[Callable[..., None]]:
         options = DaemonOptions(config=config, log_json=log_json, show=show, version=program_version())
         raise typer.Exit(actions.daemon(options))
 
-    return [search, demo, verify, daemon]
+    return [search, demo, verify, export_command(actions.export), daemon]

@@ -116,6 +116,18 @@ Term = Annotated[list[str] | None, argument("TERM", "Words of the name, as Souls
 PartPath = Annotated[
     Path, argument("PATH", "A part file, a name whose part file is meant, or a finished file.", parsing.checked_path)
 ]
+FinishedPath = Annotated[Path, argument("PATH", "A finished file.", parsing.checked_path)]
+AsMetalink = Annotated[bool, option("--metalink", help="As a Metalink 4 document, which is the only form so far.")]
+Mirrors = Annotated[
+    list[str] | None, option("--mirror", metavar="URL", help="Where the file can be downloaded; may be repeated.")
+]
+PieceSize = Annotated[
+    int, option("--piece-size", metavar="SIZE", check=parsing.checked_piece_size, help="[default: by the file's size]")
+]
+DocumentOutput = Annotated[
+    str, option("-o", "--output", metavar="PATH", help="Where to; - for stdout. [default: beside it, with .meta4]")
+]
+MirrorsOfJob = Annotated[str, option("--job", metavar="ID", help="With the mirrors of this job of a daemon.")]
 Size = Annotated[int, option(metavar="BYTES", check=parsing.checked_wanted_size, help="Exact size of the file.")]
 Wait = Annotated[
     float, option(metavar="SECONDS", check=parsing.checked_wait, help="How long to wait for answers. [default: 5]")

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from protocol.model.errors import BadUsage
 from protocol.model.filenames import NAME_BYTES_MAX
-from protocol.model.integrity.metalink import Pieces
+from protocol.model.integrity.metalink import PIECE_BYTES_MAX, Pieces
 from protocol.model.job_spec import JobSpec
 from protocol.model.limits import (
     CHUNK_SIZE_MAX,
@@ -110,6 +110,20 @@ class VerifyOptions:
     path: Path
     json: bool
     checksum: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportOptions:
+    """Options of the description of a finished file.
+
+    `mirrors`: its addresses, empty: those that were noted when it was downloaded. `piece_bytes` 0: by its size.
+    `output`: where to, ``-`` for stdout, empty: beside the file.
+    """
+
+    path: Path
+    mirrors: tuple[str, ...] = ()
+    piece_bytes: int = 0
+    output: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -372,6 +386,22 @@ def checked_chunk_size(word: str) -> int:
     if not CHUNK_SIZE_MIN <= size <= CHUNK_SIZE_MAX:
         raise BadUsage(f"--chunk-size {_shown(word)}: must be from 4K to 1M (4096 to 1048576 bytes)")
     return size
+
+
+def checked_piece_size(word: str) -> int:
+    """Bytes of a piece, at least a chunk's least size."""
+    size = _amount("--piece-size", word, rate=False)
+    if not CHUNK_SIZE_MIN <= size <= PIECE_BYTES_MAX:
+        raise BadUsage(f"--piece-size {_shown(word)}: must be from 4K to 1G")
+    return size
+
+
+def checked_mirrors(words: Sequence[str]) -> tuple[str, ...]:
+    """Addresses of HTTP servers, without passwords in them."""
+    urls, _ = checked_urls(words)
+    if needs_soulseek(urls) or any(public_url(url) != url for url in urls):
+        raise BadUsage("--mirror: an address that everyone may use, http:// or https://, without a password")
+    return urls
 
 
 def checked_memory(word: str) -> int:

@@ -71,6 +71,14 @@ class OfferSource(Message, tag=60):
     private_ok: bool = True
 
 
+class MirrorsNamed(Message, tag=156):
+    """A source names other addresses of the job's file. Dispatcher to pool, answered by `SourcesExpected`."""
+
+    job: int
+    source: int
+    urls: tuple[str, ...]
+
+
 class RestoreSourceCounts(Message, tag=130):
     """Counts of a source from before the hub died or the attempt began, by its public name; the job goes on counting.
 

@@ -35,6 +35,24 @@ class SourceProbed(Message, tag=8):
     """Measured time from a request to its first byte."""
 
 
+class SourceDescribed(Message, tag=157):
+    """Description of the whole file by a source, beside its bytes. Worker to dispatcher, before `SourceProbed` or after it.
+
+    `document`: the source is no mirror but a Metalink document, which was read.
+    """
+
+    job: int
+    source: int
+    checksums: tuple[str, ...] = ()
+    mirrors: tuple[str, ...] = ()
+    """Other addresses of the file, the best first."""
+    notes: tuple[str, ...] = ()
+    """Lines for people: what was malformed and left out."""
+    document: bool = False
+    name: str = ""
+    """Of the file, as the document has it; not yet made safe."""
+
+
 class SourceFailed(Message, tag=9):
     """A probe failed. `fault` is a `FaultKind` number; `retry_after_s` 0: the source named no time."""
 

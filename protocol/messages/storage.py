@@ -279,9 +279,13 @@ class SizeLearned(Message, tag=37):
 
 
 class SealFile(Message, tag=38):
-    """Every chunk is stored: check, sync, rename, sync the folder."""
+    """Every chunk is stored: check, sync, rename, sync the folder.
+
+    `checksum`: named by sources, compared where the user gave none.
+    """
 
     job: int
+    checksum: str = ""
 
 
 class FileSealed(Message, tag=39):

@@ -15,6 +15,7 @@ SLOW_AFTER_S: Final = 15.0
 TIMEOUT_S: Final = 30.0
 STALL_TIMEOUT_S: Final = 10.0
 FAILURES_MAX: Final = 3
+_SECRETS: Final = ("authorization", "cookie")
 
 
 class TransferPolicy(Value):
@@ -70,6 +71,11 @@ class HttpOptions(Value):
     """Network interface, or address of this machine, that connections leave from; empty: any."""
     ip_version: int = 0
     """4 or 6: only that version; 0: both."""
+
+    def for_strangers(self) -> "HttpOptions":
+        """Return the options for addresses that a document or a server names: without what is only for the user's own."""
+        open_to_all = [each for each in self.headers if each.partition(":")[0].strip().lower() not in _SECRETS]
+        return self.but(headers=tuple(open_to_all), netrc_file="")
 
     def __repr__(self) -> str:
         """Return which are set, without their values."""

@@ -12,9 +12,11 @@ from actors.core.dispatch.sources import FailurePolicy, Source, SourceState, Sou
 from actors.core.dispatch.stop_cost import update_stop_budget
 from actors.core.outbox import Outbox
 from protocol.messages import (
+    MirrorsNamed,
     MonitorJob,
     OpenPartFile,
     ProbeSource,
+    SourceDescribed,
     SourceDisabled,
     SourceFailed,
     SourceJoined,
@@ -23,7 +25,7 @@ from protocol.messages import (
     StartJob,
     ValidatorSeen,
 )
-from protocol.messages.addresses import ASSEMBLER, dispatcher_address
+from protocol.messages.addresses import ASSEMBLER, POOL, dispatcher_address
 from protocol.model.faults import FaultKind
 
 """A transfer without a byte for this long is stalled."""
@@ -162,12 +164,26 @@ class Admission:
         self.first_probed_s = self.first_probed_s or now_s
         source.probed, source.asked = True, False
         source.failures = source.busy_answers = 0
-        source.reason = ""
+        source.reason = "" if source.usable else source.reason
         source.size_bytes = message.size_bytes
         source.proposed_name, source.validator = message.name, message.validator
         setup_s = max(message.setup_s, SETUP_S_MIN)
         source.traits = replace(source.traits, restart_cost_s=setup_s, offset_ok=message.offset_ok)
         return source
+
+    def described(self, message: SourceDescribed) -> bool:
+        """Take the name and the mirrors that a source or a document names. False: the source is not known."""
+        source = self.sources.get(message.source)
+        if source is None:
+            return False
+        for note in message.notes:
+            self._out.extend(self._report.noted(note))
+        if message.name:
+            source.proposed_name = source.fallback_name = message.name
+        if message.mirrors:
+            self.expected += len(message.mirrors)  # until the pool says how many of them are new
+            self._out.post(POOL, MirrorsNamed(job=self.job.job, source=message.source, urls=message.mirrors))
+        return True
 
     def admit(self, source: Source, size_bytes: int) -> bool:
         """Return whether its file can be the job's, of `size_bytes`: then its validator is noted, else it is banned."""

@@ -5,7 +5,6 @@ has a contributor; only chunks of one group are sealed together. A contributor t
 job, its chunks count as missing and are fetched from others. Owned by one `DispatchState`.
 """
 
-from collections import Counter
 from collections.abc import Collection, Iterable
 from enum import Enum, unique
 from typing import Final
@@ -16,10 +15,10 @@ from actors.core.dispatch.container_requests import ContainerRequests
 from actors.core.dispatch.contributors import MISSING
 from actors.core.dispatch.identity import Dispute, Identity, Resolution, Standpoint, claim_of, shortfall
 from actors.core.dispatch.progress import Reporter
-from actors.core.dispatch.repair import ROUNDS_MAX, Repair
+from actors.core.dispatch.repair import ROUNDS_MAX, NamedDigests, PieceSenders, Repair
 from actors.core.dispatch.sources import FailurePolicy, Source, SourceState
 from actors.core.outbox import Outbox
-from protocol.messages import ChunkDisputed, ChunksRepeated, DropChunks, StartJob
+from protocol.messages import ChunkDisputed, ChunksRepeated, DropChunks, SourceDescribed, StartJob
 from protocol.messages.addresses import ASSEMBLER
 from protocol.model.chunk_ranges import ChunkRange, RangeSet
 from protocol.model.faults import FaultKind
@@ -37,10 +36,6 @@ CHECK_SHARE: Final = 0.01
 CHECK_S_MIN: Final = 0.02
 ANSWER_S_MAX: Final = 1.0
 """The Assembler answers a check so long after its transfer has ended, or not at all."""
-REFETCHES_MAX: Final = 3
-"""A bad piece that one contributor sent is fetched again this often: the fault may lie in the connection."""
-GOOD_PER_BAD_MIN: Final = 3
-"""A contributor that sent fewer good pieces for each bad one, of at least two, has other content."""
 RANGES_PER_MESSAGE: Final = 2000
 UNNAMED_RANK: Final = 1 << 30
 CLAIM_S: Final = 1.0
@@ -76,11 +71,9 @@ class ContentChecks:
         self.identity = Identity(anchor=0 if job.spec.user else None)
         self._broken: dict[int, frozenset[int]] = {}  # boundary -> the contributors whose bytes do not fit there
         self._bad_pieces = RangeSet()
-        self._refetches: Counter[int] = Counter()  # by the first chunk of a bad piece
-        self._pieces_sent: Counter[tuple[int, bool]] = Counter()  # by contributor of all of one, good or bad
-        self._bad_sent: set[tuple[int, int]] = set()  # contributors, and the first chunks of bad pieces that they sent
-        self.pieces_awaited = bool(job.spec.pieces.algorithm)
-        """The file waits for the check of every piece."""
+        self.named = NamedDigests()
+        self._piece_senders = PieceSenders()
+        self.pieces_awaited = bool(job.spec.pieces.algorithm)  # the file waits for the check of each
         self._outsiders: set[int] = set()  # sources of a file of another size, which the job began with
         self.containers = ContainerRequests(job, self.identity, report, out)
         self.plan = CheckPlan(self.identity, sources, chunk_size=job.spec.chunk_size)
@@ -184,6 +177,17 @@ class ContentChecks:
             )
         return False
 
+    def described(self, message: SourceDescribed, tracker: ChunkTracker | None) -> list[Source]:
+        """Take the digests that a source names. Returns the sources that lose their place: they name other ones."""
+        found = self.named.settle(message, self._sources, self.identity, self._job.spec.checksum, self._named_rank)
+        return self._apply(found, tracker) if found is not None else []
+
+    def to_compare(self) -> str:
+        """Return the digest that sources name and the finished file is to be compared with; empty: the user's or none."""
+        if not self._job.spec.checksum:
+            self.named.compare({owner for _, _, owner in self._report.owned()})
+        return self.named.compared
+
     # -- what the store finds in the bytes themselves
 
     def boundary_proven(self, chunk: int, *, kind: str = "frames") -> None:
@@ -207,8 +211,7 @@ class ContentChecks:
         if sum(end - begin for begin, end, _ in rows) == stop - first:
             owners = {owner for _, _, owner in rows}
             self.identity.prove(first, stop, owners)
-            if len(owners) == 1:
-                self._pieces_sent[owners.pop(), True] += 1
+            self._piece_senders.good(owners)
             self._bad_pieces.discard(first, stop)
             for chunk in range(first, stop):
                 self.plan.suspects.pop(chunk, None)
@@ -236,18 +239,14 @@ class ContentChecks:
     def _bad_sender(self, owner: int, first: int, stop: int, tracker: ChunkTracker) -> list[Source]:
         """One contributor sent all of a bad piece. It goes only where most of what it sends is bad."""
         words = f"chunks {first} to {stop - 1} have another piece hash"
-        self._pieces_sent[owner, False] += 1
-        bad, good = self._pieces_sent[owner, False], self._pieces_sent[owner, True]
-        if (owner, first) in self._bad_sent or (bad > 1 and good < GOOD_PER_BAD_MIN * bad):
+        if self._piece_senders.bad(owner, first):
             replaced, lost = self._reject({owner}, words, tracker, first)
             if replaced:
                 return lost
-        self._bad_sent.add((owner, first))
-        if self._refetches[first] < REFETCHES_MAX:
-            self._refetches[first] += 1
+        if self._piece_senders.refetch(first):
             self._drop(RangeSet([(first, stop)]), tracker)
-            name = self._report.name_of(owner, self._sources)
-            self._out.extend(self._report.noted(f"{words}: fetched again, {name} sent them"))
+            sender = self._report.name_of(owner, self._sources)
+            self._out.extend(self._report.noted(f"{words}: fetched again, {sender} sent them"))
         return []
 
     def accept_damage(self) -> bool:
@@ -487,7 +486,7 @@ class ContentChecks:
         return self._repair.check(source, rows)
 
     def _reject(
-        self, owners: Collection[int], detail: str, tracker: ChunkTracker, chunk: int = 0
+        self, owners: Collection[int], detail: str, tracker: ChunkTracker, chunk: int = -1
     ) -> tuple[bool, list[Source]]:
         """What these contributors agree in has another digest: their content is not what is wanted."""
         others = self._replacements(owners)
@@ -522,7 +521,7 @@ class ContentChecks:
             and not self._sources[member].traits.abort_is_costly
         ]
 
-    def _apply(self, resolution: Resolution, tracker: ChunkTracker) -> list[Source]:
+    def _apply(self, resolution: Resolution, tracker: ChunkTracker | None) -> list[Source]:
         out: list[Source] = []
         names = " and ".join(sorted(self._report.name_of(each, self._sources) for each in resolution.losers))
         chunks = self._report.chunks_of(set(resolution.losers))
@@ -532,10 +531,12 @@ class ContentChecks:
         for loser in sorted(resolution.losers):
             source = self._sources.get(loser)
             if source is not None:
-                text = f"other content than {self._names_of(resolution.winners)} at chunk {resolution.chunk}"
+                where = f" at chunk {resolution.chunk}" if resolution.chunk >= 0 else ""
+                text = f"other content than {self._names_of(resolution.winners)}{where}"
                 self._failures.ban(source, FaultKind.DISPUTED, f"{text} ({resolution.votes})")
                 out.append(source)
-        self._drop(chunks, tracker)
+        if tracker is not None:
+            self._drop(chunks, tracker)
         if self._repair is not None:  # what came instead decides whether the search goes on
             self._repair.active = False
             for first, stop in chunks:

@@ -48,6 +48,7 @@ from protocol.messages import (
     SessionChanged,
     SlotSpoiled,
     SourceChanged,
+    SourceDescribed,
     SourceDisabled,
     SourceFailed,
     SourceJoined,
@@ -73,6 +74,7 @@ DispatcherInbox = (
     | SourceLost
     | StopJob
     | SourceProbed
+    | SourceDescribed
     | SourceFailed
     | LeaseFinished
     | LeaseReleased
@@ -173,6 +175,8 @@ class DispatchState:
                 self._on_known(self.admission.joined(message, now_s=now_s), now_s)
             case SourceProbed():
                 self._on_known(self.admission.probed(message, now_s=now_s), now_s)
+            case SourceDescribed():
+                self._on_described(message, now_s)
             case SourceFailed():
                 self.admission.failed(message, now_s=now_s)
                 self._reconsider(now_s)
@@ -198,12 +202,8 @@ class DispatchState:
                 self._on_seal_refused(message, now_s)
             case SourceChanged():
                 self._on_source_changed(message, now_s)
-            case PieceChecked():
+            case PieceChecked() | PiecesUnusable():
                 self._on_piece(message, now_s)
-            case PiecesUnusable(detail=detail):
-                self.content.pieces_awaited = False
-                self._out.extend(self.report.noted(f"{detail}: pieces are not compared"))
-                self._go_on(now_s)
             case SlotSpoiled() | StopJob():
                 self._close(*outcome_of(message, self.sources, self.report), now_s)
             case PartFileClosed():
@@ -510,7 +510,7 @@ class DispatchState:
         self.phase, self._sealing = Phase.SEALING, True
         self.leases.revoke_all(now_s)
         self.remote_queue.dequeue_all()
-        self._out.post(ASSEMBLER, SealFile(job=self.job.job))
+        self._out.post(ASSEMBLER, SealFile(job=self.job.job, checksum=self.content.to_compare()))
 
     def _content_allows_sealing(self, now_s: float) -> bool:
         """Whether the content of the complete file is known well enough; asks for what is lacking."""
@@ -540,19 +540,35 @@ class DispatchState:
         if self.leases is None or self.phase is not Phase.SEALING:
             self._close("disagreed", message.detail, now_s)
             return
-        self._digest_differs = message.detail
+        namer = self.report.name_of(self.content.named.namer, self.sources) if self.content.named.compared else ""
+        self._digest_differs = (f"{namer} names another digest: " if namer else "") + message.detail
         again, lost = self.content.repair(message.detail, self.leases.tracker)
         if not again:
-            self._close("disagreed", message.detail, now_s)
+            self._close("disagreed", self._digest_differs, now_s)
             return
         self.phase, self._sealing = Phase.RIDING, False
         self.leases.expelled(lost, now_s)
         self._out.extend(self.report.noted("the digest differs: looking for the source that spoiled it"))
         self._go_on(now_s)
 
-    def _on_piece(self, message: PieceChecked, now_s: float) -> None:
-        """A piece was compared with its hash: proof, or a sender with other content."""
+    def _on_described(self, message: SourceDescribed, now_s: float) -> None:
+        """A source names digests of the whole, or mirrors: evidence, and more sources."""
+        if self.phase not in (Phase.OPENING, Phase.TARGET, Phase.RIDING) or not self.admission.described(message):
+            return
+        tracker = self.leases.tracker if self.leases is not None else None
+        lost = self.content.described(message, tracker)
+        if self.leases is not None:
+            self.leases.expelled(lost, now_s)
+        self._reconsider(now_s)
+
+    def _on_piece(self, message: PieceChecked | PiecesUnusable, now_s: float) -> None:
+        """A piece was compared with its hash: proof, or a sender with other content. Or none can be compared."""
         leases = self.leases
+        if isinstance(message, PiecesUnusable):
+            self.content.pieces_awaited = False
+            self._out.extend(self.report.noted(f"{message.detail}: pieces are not compared"))
+            self._go_on(now_s)
+            return
         if leases is None or self.phase is not Phase.RIDING or self._store_recovery.under_way:
             return
         if message.good:

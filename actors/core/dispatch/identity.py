@@ -162,6 +162,13 @@ class Identity:
         if not pair & self.excluded.keys():
             self._groups.union(one, other)
 
+    def vouch(self, one: int, other: int) -> None:
+        """Tie two contributors that name the same digest of the whole, with which the finished file is compared."""
+        pair = frozenset((one, other))
+        if one != other and not pair & self.excluded.keys():
+            self._edges[pair] = max(self._edges.get(pair, 0), _TYING)
+            self._groups.union(one, other)
+
     def prove(self, first: int, stop: int, owners: Iterable[int], *, kind: str = "pieces") -> None:
         """Note that stored chunks ``[first, stop)`` of these contributors are right by a piece hash or a digest."""
         self.proven_chunks.add(first, stop)

@@ -1,4 +1,6 @@
-"""Search for the contributor that spoiled the digest of a complete file: which stored chunks are read again, by whom.
+"""Digests of a file against its contributors: the search for who spoiled one, digests that sources name, bad pieces.
+
+The search decides which stored chunks of a complete file are read again, and by whom.
 
 Sampling without replacement: each contributor in turn has the middle of its longest range that was not read again read
 by another source, so that a difference anywhere in a contributor's share is met soon and the share of the file that is
@@ -6,13 +8,17 @@ read stays small. A source whose aborts are counted by strangers reads one long 
 only where no other source can. Pure; owned by `ContentChecks`.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from actors.core.dispatch.checks import Check, Owned
+from actors.core.dispatch.identity import Identity, Resolution
 from actors.core.dispatch.sources import Source
+from protocol.messages import SourceDescribed
 from protocol.model.chunk_ranges import RangeSet
+from protocol.model.integrity.checksums import STRENGTH, STRONG, strongest
 
 ROUNDS_MAX: Final = 8
 SHARE_MAX: Final = 0.25
@@ -21,6 +27,10 @@ WHOLE_BYTES_MAX: Final = 256 << 20
 """A file up to this size is read again to its end before it is given up: a rare flipped byte is found only so."""
 REQUESTS_MAX: Final = 512
 """About this many requests read a whole large file again: its checks are several chunks each."""
+REFETCHES_MAX: Final = 3
+"""A bad piece that one contributor sent is fetched again this often: the fault may lie in the connection."""
+GOOD_PER_BAD_MIN: Final = 3
+"""A contributor that sent fewer good pieces for each bad one, of at least two, has other content."""
 
 
 @dataclass(slots=True)
@@ -93,3 +103,130 @@ class Repair:
     @staticmethod
     def _owners(owned: Iterable[Owned]) -> set[int]:
         return {owner for _, _, owner in owned}
+
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """Sources that name another digest of this algorithm than those whose digest counts."""
+
+    losers: frozenset[int]
+    winners: frozenset[int]
+    algorithm: str
+
+
+class NamedDigests:
+    """Digests by source. `documents`: sources that are no mirrors but documents about the file.
+
+    `compared`: the digest that the finished file is compared with, `namer`: the source that names it.
+    """
+
+    def __init__(self) -> None:
+        self._named: dict[int, dict[str, str]] = {}
+        self.documents: set[int] = set()
+        self.compared, self.namer = "", -1
+
+    def settle(
+        self,
+        message: SourceDescribed,
+        sources: Mapping[int, Source],
+        identity: Identity,
+        wanted: str,
+        rank: Callable[[int], int],
+    ) -> Resolution | None:
+        """Take what a source names, and tie it to those that name the same. Returns which sources are odd by it."""
+        self.take(message.source, message.checksums, document=message.document)
+        able = [each for each, source in sources.items() if source.usable or each in identity.excluded]
+        odd = self.odd(able, wanted, anchor=identity.anchor, rank=rank)
+        for other in self.agreeing(message.source, able):
+            identity.vouch(message.source, other)
+        if odd is None or odd.losers <= identity.excluded.keys():
+            return None
+        return Resolution(-1, odd.losers, odd.winners, f"its {odd.algorithm} is another one")
+
+    def take(self, source: int, checksums: Collection[str], *, document: bool = False) -> None:
+        """Note the digests that a source names; what it named first of an algorithm stays."""
+        own = self._named.setdefault(source, {})
+        for checksum in checksums:
+            own.setdefault(checksum.partition(":")[0], checksum)
+        if document:
+            self.documents.add(source)
+
+    def agreeing(self, source: int, among: Collection[int]) -> list[int]:
+        """Return the others that name a strong digest which this source names too."""
+        own = {each for each in self._named.get(source, {}).values() if each.partition(":")[0] in STRONG}
+        return [each for each in among if each != source and own & set(self._named.get(each, {}).values())]
+
+    def odd(self, able: Collection[int], wanted: str, *, anchor: int | None, rank: Callable[[int], int]) -> Odd | None:
+        """Return the sources of `able` whose strong digest is another one than what counts; None: there are none.
+
+        `wanted`, the user's checksum, goes first; then a document's digest, that of the order's own source, what most
+        sources name, and the user's order. All of them are never odd.
+        """
+        able = [each for each in able if each not in self.documents]
+        for algorithm in (each for each in reversed(STRENGTH) if each in STRONG):
+            sides: dict[str, set[int]] = {}
+            for source in (*able, *self.documents):
+                if algorithm in self._named.get(source, {}):
+                    sides.setdefault(self._named[source][algorithm], set()).add(source)
+            if wanted.startswith(f"{algorithm}:"):
+                best = wanted
+            elif len(sides) > 1:
+                best = max(
+                    sides,
+                    key=lambda digest: (
+                        bool(sides[digest] & self.documents),
+                        anchor in sides[digest],
+                        len(sides[digest]),
+                        -min(rank(member) for member in sides[digest]),
+                    ),
+                )
+            else:
+                continue
+            losers = {each for digest, members in sides.items() if digest != best for each in members} & set(able)
+            if losers and set(able) - losers:
+                return Odd(frozenset(losers), frozenset(sides.get(best, set(able) - losers)), algorithm)
+        return None
+
+    def compare(self, contributors: Collection[int]) -> None:
+        """Choose `compared`, the strongest digest that these, or a document, name, and `namer`; empty without one.
+
+        An algorithm for which they name different ones does not count.
+        """
+        by_checksum: dict[str, int] = {}
+        for source in (*self.documents, *contributors):
+            for checksum in self._named.get(source, {}).values():
+                by_checksum.setdefault(checksum, source)
+        algorithms = [each.partition(":")[0] for each in by_checksum]
+        self.compared = strongest(each for each in by_checksum if algorithms.count(each.partition(":")[0]) == 1)
+        self.namer = by_checksum.get(self.compared, -1)
+
+
+class PieceSenders:
+    """Pieces that came from one contributor alone, counted by contributor. A piece is named by its first chunk.
+
+    A piece whose hash differs is fetched again, its sender keeps its place: with a hash for every piece it can do no
+    harm. It goes where most of what it sends is bad.
+    """
+
+    def __init__(self) -> None:
+        self._good: Counter[int] = Counter()
+        self._bad: Counter[int] = Counter()
+        self._sent_bad: set[tuple[int, int]] = set()
+        self._refetches: Counter[int] = Counter()
+
+    def good(self, owners: Collection[int]) -> None:
+        """Note the contributors of a good piece."""
+        if len(owners) == 1:
+            self._good.update(owners)
+
+    def bad(self, owner: int, first: int) -> bool:
+        """Note a bad piece; return whether its sender has other content: it repeats itself, or sends few good ones."""
+        self._bad[owner] += 1
+        again = (owner, first) in self._sent_bad
+        self._sent_bad.add((owner, first))
+        return again or (self._bad[owner] > 1 and self._good[owner] < GOOD_PER_BAD_MIN * self._bad[owner])
+
+    def refetch(self, first: int) -> bool:
+        """Return whether a bad piece is to be fetched again, which counts."""
+        self._refetches[first] += 1
+        return self._refetches[first] <= REFETCHES_MAX

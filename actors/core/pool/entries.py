@@ -36,6 +36,8 @@ class SourceEntry:
 
     url: str
     private_ok: bool = True
+    named: bool = False
+    """By another source, not by the user."""
     source_hash: int = 0
     peer: str = ""
     """Of a Soulseek user's file, as `path` and `history`."""
@@ -135,7 +137,12 @@ def start_dispatcher(start: StartJob, name: str, source_count: int) -> Post:
 def search_over(job: JobEntry) -> list[Post]:
     """The job's first search is over: its dispatcher gets the number of sources, once it stands."""
     job.searched = True
-    count = max(job.start.source_count, len(job.sources))
+    return expect_sources(job)
+
+
+def expect_sources(job: JobEntry) -> list[Post]:
+    """Tell the dispatcher how many sources there are going to be; one more while the first search is under way."""
+    count = max(job.start.source_count, len(job.sources)) + (bool(job.start.spec.term) and not job.searched)
     expected = SourcesExpected(job=job.number, count=count)
     return [Post(to=dispatcher_address(job.number), message=expected)] if job.dispatcher_ready else []
 
@@ -155,7 +162,7 @@ def start_worker(job: JobEntry, number: int) -> Post:
         url=source.url,
         chunk_size=job.start.spec.chunk_size,
         private_ok=source.private_ok and job.start.spec.private_ok,
-        http=job.start.spec.http,
+        http=job.start.spec.http.for_strangers() if source.named else job.start.spec.http,
         timeout_s=job.start.spec.policy.timeout_s,
     )
     return Post(to=root_address(source.process), message=start)

@@ -21,6 +21,7 @@ from protocol.messages import (
     JobProgressed,
     LimitJob,
     LoadPeerHistory,
+    MirrorsNamed,
     OfferSource,
     PeerHistoryLoaded,
     ProcessLost,
@@ -48,7 +49,7 @@ from protocol.messages.addresses import (
     worker_address,
 )
 from protocol.model.printable import count_of
-from protocol.model.source_url import is_slsk, public_url, slsk_address, slsk_url
+from protocol.model.source_url import is_slsk, public_url, same_url_key, slsk_address, slsk_url
 
 PoolInbox = (
     StartJob
@@ -57,6 +58,7 @@ PoolInbox = (
     | StopJob
     | JobClosed
     | DispatcherReady
+    | MirrorsNamed
     | WorkerReady
     | ProcessLost
     | ActorDied
@@ -73,6 +75,8 @@ PoolInbox = (
 )
 
 WORKER_RESTARTS_MAX: Final = 3
+NAMED_MAX: Final = 100
+"""Mirrors of one job that servers and documents name."""
 HISTORY_S_MAX: Final = 2.0
 """Time that a peer's history may take."""
 RESTART_S_MAX: Final = 0.5
@@ -159,6 +163,8 @@ class PoolState:
             case JobEnded() | ContributorsListed():
                 self._ended_jobs.add(message)
                 return []
+            case MirrorsNamed():
+                return self._mirrors_named(message, now_s)
             case DispatcherReady(job=number):
                 return self._dispatcher_ready(number)
             case WorkerReady():
@@ -329,6 +335,21 @@ class PoolState:
         if is_slsk(offered.url):  # a file of another size is another file
             source.size_bytes = job.start.spec.size_bytes
         return self._add(job, source, now_s=now_s)
+
+    def _mirrors_named(self, message: MirrorsNamed, now_s: float) -> list[Post]:
+        """Take the mirrors that a source names, a bounded number, each address once."""
+        job = self._jobs.get(message.job)
+        if job is None:
+            return []
+        known = {same_url_key(each.url) for each in job.sources}
+        out: list[Post] = []
+        for url in message.urls:
+            if same_url_key(url) in known or sum(each.named for each in job.sources) >= NAMED_MAX:
+                continue
+            known.add(same_url_key(url))
+            entry = SourceEntry(url, named=True, source_hash=self._name_hash(public_url(url)))
+            out += self._add(job, entry, now_s=now_s)
+        return out + entries.expect_sources(job)
 
     def _add(self, job: JobEntry, source: SourceEntry, *, now_s: float) -> list[Post]:
         """Give it the next number; request its worker, and its peer's history."""

@@ -36,7 +36,7 @@ _HEAD_END_BYTES_MAX: Final = 4
 _NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _BLANK_BYTES_MAX: Final = 64
-_LISTS: Final = frozenset({"connection", "content-encoding", "accept-ranges"})
+_LISTS: Final = frozenset({"connection", "content-encoding", "accept-ranges", "link", "repr-digest", "digest"})
 """Fields whose repetitions are one list; of any other the first is taken."""
 
 

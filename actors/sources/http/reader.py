@@ -11,6 +11,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
 from actors.sources.http.body import BrokenBody
+from actors.sources.http.described import description_of, together
 from actors.sources.http.disposition import proposed_name
 from actors.sources.http.exchange import Exchange
 from actors.sources.http.head import REDIRECTS, Head
@@ -18,8 +19,9 @@ from actors.sources.http.range import Asked, Brought, SpanLimit, brought, conten
 from actors.sources.http.settings import REDIRECTS_MAX, HttpSettings
 from actors.sources.http.target import parse_target, redirected
 from actors.sources.http.validators import UNSEEN, Change, Version
-from actors.sources.reader import Probed
+from actors.sources.reader import UNDESCRIBED, Probed
 from protocol.model.faults import FaultKind, SourceFault
+from protocol.model.integrity.http_fields import WANTED
 
 if TYPE_CHECKING:
     from actors.sources.http.cookies import Cookies
@@ -151,12 +153,14 @@ class HttpReader:
         self._equal: set[Version] = set()  # versions that were shown to have the same bytes
         self._checks = 0
         self._transfer: _Transfer | None = None
+        self._described = UNDESCRIBED
 
     # -- probing
 
     def probe(self, *, whole: bool = False) -> Probed:
         self.hang_up()
         self._target, self._version, self._ranges_ok = self._origin, UNSEEN, True
+        self._described = UNDESCRIBED
         try:
             return self._probe_whole() if whole else self._probe_offset()
         except SourceFault:
@@ -211,13 +215,20 @@ class HttpReader:
 
     def _probed(self, head: Head, got: Brought) -> Probed:
         self._version = got.version
+        self._describe(head, coded=bool(got.coding))
         return Probed(
             size_bytes=got.total,
             offset_ok=self._ranges_ok,
             validator=got.version.validator,
             name=proposed_name(head),
             setup_s=self._exchange.setup_s,
+            described=self._described,
         )
+
+    def _describe(self, head: Head, *, coded: bool = False) -> None:
+        """Take what the fields of an answer on the way to the file say of it."""
+        found = description_of(head, self._target.authority, self._target.url, coded=coded)
+        self._described = together(self._described, found)
 
     @property
     def _paths(self) -> tuple[str, ...]:
@@ -268,6 +279,8 @@ class HttpReader:
         transfer.head = transfer.brought = None
         transfer.position, transfer.skip, transfer.idle, transfer.conditional = asked.start, 0, False, False
         fields: list[tuple[str, str]] = []
+        if self._version == UNSEEN:
+            fields.append(("Want-Repr-Digest", WANTED))
         if asked.ranged and (asked.start > 0 or self._ranges_ok):  # some refuse any Range, even from the beginning
             fields.append(("Range", range_field(asked.start, self._spans.stop(asked.start, asked.end))))
             if self._conditions_ok and asked.version.if_range:
@@ -362,6 +375,8 @@ class HttpReader:
         location = head.fields.get("location", "")
         if not location:
             raise SourceFault(FaultKind.BAD_ANSWER, f"{self._target.authority} redirects without saying where")
+        if self._version == UNSEEN:
+            self._describe(head)
         new = redirected(self._target, location)
         self._exchange.settle()
         self._target = new

@@ -140,6 +140,13 @@ def searched(daemon: "Daemon", term: str, wait_s: float, *, most: int) -> list[A
     return list(daemon.ask("GET", f"{ROOT}/search", params=params, wait_s=wait_s)["targets"])
 
 
+def mirrors_of_job(link: Link, id: str) -> tuple[str, ...]:
+    """The addresses of HTTP servers that a daemon's job has had bytes from."""
+    with linked(link) as daemon:
+        sources = daemon.job(daemon.find_job(id), drawn=False)["sources"]
+    return tuple(row["url"] for row in sources if row["url"].lower().startswith("http") and row["bytes"] > 0)
+
+
 # What became of a file: is every byte accounted for, and is it what the daemon says?
 
 

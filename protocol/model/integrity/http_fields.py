@@ -7,10 +7,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import urljoin
 
 from protocol.model.integrity.checksums import STRONG, algorithm_of, from_base64
-from protocol.model.integrity.metalink import MEDIA_TYPES
+from protocol.model.integrity.metalink import MEDIA_TYPES, absolute
 from protocol.model.printable import printable
 
 WANTED: Final = "sha-512=9, sha-256=10"
@@ -82,7 +81,7 @@ def links_of(values: list[str], base: str) -> Links:
         if number >= LINKS_MAX:
             break
         relations = parameters.get("rel", "").lower().split()
-        url = urljoin(base, target.strip())
+        url = absolute(base, target.strip())
         if not url.lower().startswith(("http://", "https://")):
             continue
         if "duplicate" in relations:

@@ -357,7 +357,7 @@ class _Reader:
         if self._file.urls_read > URLS_READ_MAX:
             self._left_out[f"mirror beyond the first {URLS_READ_MAX}"] += 1
             return ""
-        url = urljoin(self._base, text) if self._base and "://" not in text else text
+        url = absolute(self._base, text) if self._base and "://" not in text else text
         scheme = url.partition("://")[0].lower() if "://" in url else ""
         if scheme not in ("http", "https"):
             self._left_out[f"address of a kind that is not fetched ({printable(scheme)[:12] or 'unknown'})"] += 1
@@ -373,6 +373,14 @@ class _Reader:
             return ""
         self._file.seen.add(key)
         return url
+
+
+def absolute(base: str, url: str) -> str:
+    """Return an address that may be relative to another one; empty where it can be none."""
+    try:
+        return urljoin(base, url)
+    except ValueError:
+        return ""
 
 
 def _priority(attributes: dict[str, str], *, v3: bool) -> int:

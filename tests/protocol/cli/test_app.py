@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from protocol.cli.app import Actions, build_app
 from protocol.cli.args import Http, Transfer
 from protocol.cli.commands.documents import FetchDocument
-from protocol.cli.parsing import DaemonOptions, DemoOptions, GetOptions, SearchOptions, VerifyOptions
+from protocol.cli.parsing import DaemonOptions, DemoOptions, ExportOptions, GetOptions, SearchOptions, VerifyOptions
 from protocol.cli.views.outcome import MEANINGS
 from protocol.config.schema import fields_of
 from protocol.config.settings import Account, GetSettings
@@ -23,7 +23,7 @@ from protocol.model.version import program_version
 URL = "http://127.0.0.1:8080/file.iso"
 
 PEER_URL = "slsk://ann/music%5Csong.flac"
-Options = GetOptions | SearchOptions | VerifyOptions | DemoOptions | DaemonOptions
+Options = GetOptions | SearchOptions | VerifyOptions | DemoOptions | DaemonOptions | ExportOptions
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +73,7 @@ def run(*words: str, code: int = 0, document: FetchDocument = no_document) -> tu
             daemon=recorder.act,
             digest=no_digest,
             document=document,
+            export=recorder.act,
         )
     )
     return CliRunner().invoke(app, words), recorder
@@ -370,6 +371,7 @@ def test_an_interrupt_ends_with_130_and_a_bug_is_not_hidden() -> None:
             daemon=broken,
             digest=no_digest,
             document=no_document,
+            export=broken,
         )
     )
     assert CliRunner().invoke(app, ["get", URL]).exit_code == 130

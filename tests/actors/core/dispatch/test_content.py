@@ -2,9 +2,9 @@
 
 import pytest
 
-from actors.core.dispatch.content import REFETCHES_MAX
 from actors.core.dispatch.dispatcher import DispatchState, Phase
 from actors.core.dispatch.identity import DISPUTE_S_MAX
+from actors.core.dispatch.repair import REFETCHES_MAX
 from actors.core.dispatch.sources import SourceState
 from protocol.messages import (
     ChunkDisputed,
