@@ -274,7 +274,9 @@ def run_job(
             message = lost or fatal(message, start.job, supervisor.living()) or message
             if late and not interrupts.count and isinstance(message, JobEnded) and message.state == "interrupted":
                 message = message.but(state="starved", reason=f"not complete within {max_time_s:g} s (--max-time)")
-            if request.is_news(message, elapsed_s=time.monotonic() - begun_s):
+            # A signal that ends the program is often sent to its processes too.
+            expected = interrupts.count > 0 and isinstance(message, ProcessLost)
+            if request.is_news(message, elapsed_s=time.monotonic() - begun_s) and not expected:
                 view.show(message, now_s=time.monotonic())
         if isinstance(message, JobEnded):
             if message.state == "sealed":

@@ -39,6 +39,7 @@ from protocol.messages import (
     ListShares,
     LogIn,
     LogOut,
+    ScanShares,
     SessionChanged,
     StartSearch,
     Ticked,
@@ -54,6 +55,7 @@ SessionInbox = (
     | GetUserAddress
     | BrowseUser
     | ListShares
+    | ScanShares
     | EnqueueFile
     | DequeueFile
     | AcceptUpload
@@ -174,6 +176,8 @@ class EventLoop:
                 self._queries.ask(message)
             case BrowseUser():
                 self._queries.browse(message)
+            case ScanShares():
+                self._network.scan_shares()
             case ListShares(request=request, reply_to=reply_to):
                 for part in answers(request, self._network.shares()):
                     self._bus.post(reply_to, part)

@@ -170,6 +170,10 @@ class SoulseekNetwork:
     def forget_search(self, ticket: int) -> None:
         self._client.searches.requests.pop(ticket, None)
 
+    def scan_shares(self) -> None:
+        """Look again at what the shared folders hold."""
+        self._scan_wanted.set()
+
     def share(self, folder: str) -> None:
         """Share the folder too, or look again at what it holds."""
         with contextlib.suppress(SharedDirectoryError):  # shared already: only its files have changed

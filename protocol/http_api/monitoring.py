@@ -152,11 +152,16 @@ def router(gateway: Gateway) -> APIRouter:
         responses={200: {"description": "In Prometheus's text format.", "content": content}, **refusals()},
     )
     async def get_metrics() -> Response:
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Snapshot([*_job_metrics((await _counts(gateway)).row(Counts)), *_process_metrics(gateway)]))
-        return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return await prometheus_text(gateway)
 
     return routes
+
+
+async def prometheus_text(gateway: Gateway) -> Response:
+    """Return all numbers in Prometheus's format. Raises `UnavailableError`."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Snapshot([*_job_metrics((await _counts(gateway)).row(Counts)), *_process_metrics(gateway)]))
+    return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 async def _counts(gateway: Gateway, *, wait_s: float = ASK_S) -> Answer:

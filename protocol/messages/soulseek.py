@@ -310,6 +310,10 @@ class ListShares(Request, tag=143):
     """List the folders that the session shares. Answered by `SharedFolderView` rows."""
 
 
+class ScanShares(Message, tag=158):
+    """Look again at what the shared folders hold. To the session."""
+
+
 class ListPeers(Request, tag=118):
     """List the peers in the history. Answered by `PeerView` rows, the fastest first."""
 

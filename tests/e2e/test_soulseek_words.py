@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -123,3 +125,16 @@ def test_a_swarm_that_finds_nobody_says_so(shoal: Shoal, state: str) -> None:
     assert done.code == 3
     assert done.the_line.startswith("no source can deliver: ")
     assert "no such thing" in done.the_line
+
+
+def test_a_signal_to_the_whole_group_while_it_waits_says_nothing_of_processes(shoal: Shoal, state: str) -> None:
+    with network({"queued": Character(queue_before_us=3, queue_step_s=60.0)}, CONTENT) as box:
+        running = shoal.begun(*box.urls, "-o", "file.flac", **account(box, state))
+        running.until(
+            lambda event: event["event"] == "progress" and rows_of(event).get("queued", {}).get("queue_place")
+        )
+        os.killpg(running.pid, signal.SIGTERM)
+        done = running.finish()
+    assert done.code == 130
+    assert not [event for event in done.events if event["event"] == "process_lost"]
+    assert "ended" not in done.stderr

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from protocol.http_api.gateway import Gateway, RefusedError, UnavailableError
 from protocol.http_api.params import Username
@@ -23,7 +23,7 @@ from protocol.http_api.slskd.schemas import (
     Version,
     errors,
 )
-from protocol.messages import ListShares, LogIn, LogOut
+from protocol.messages import ListShares, LogIn, LogOut, ScanShares
 from protocol.messages.addresses import SESSION
 from protocol.model.job_views import SharedFolderView
 from protocol.model.version import SLSKD_VERSION, program_version
@@ -99,6 +99,7 @@ def router(gateway: Gateway) -> APIRouter:
     _add_program(routes, gateway)
     _add_shares(routes, gateway)
     _add_empty(routes)
+    _add_absent(routes)
     return routes
 
 
@@ -119,6 +120,10 @@ def _add_program(routes: APIRouter, gateway: Gateway) -> None:
     @routes.delete("/application", status_code=403, summary="Stop: refused")
     async def end() -> str:
         raise RefusedError("forbidden", "", "this daemon is started and ended where it runs, not over the API")
+
+    @routes.post("/application/gc", include_in_schema=False)
+    async def collect_garbage() -> None:
+        """Nothing: memory is given back by itself."""
 
     @routes.get("/server", summary="The login to the Soulseek server")
     async def server() -> ServerState:
@@ -149,6 +154,15 @@ def _add_shares(routes: APIRouter, gateway: Gateway) -> None:
     async def shares() -> Shares:
         return Shares(local=[_share(each) for each in await shared_folders(gateway)])
 
+    @routes.put("/shares", summary="Look again at the shared folders", response_class=Response, responses=errors(409))
+    async def rescan() -> Response:
+        _post_to_session(gateway, ScanShares())
+        return Response()
+
+    @routes.delete("/shares", status_code=404, summary="A scan is not ended: it takes a moment")
+    async def end_scan() -> str:
+        raise RefusedError("unknown", "", "no scan is under way that could be ended")
+
     @routes.get("/shares/{id}", summary="One shared folder", responses=errors(404))
     async def share(id: SearchId) -> Share:
         for each in await shared_folders(gateway):
@@ -176,12 +190,33 @@ def _add_empty(routes: APIRouter) -> None:
     async def joined() -> list[str]:
         return []
 
+    @routes.get("/rooms/available", summary="Chat rooms: none are listed")
+    async def available() -> list[str]:
+        return []
+
     @routes.get("/conversations", summary="Private messages: none")
     async def conversations() -> list[str]:
         return []
 
 
-def _post_to_session(gateway: Gateway, message: LogIn | LogOut) -> None:
+def _add_absent(routes: APIRouter) -> None:
+    """Answer what this program does not do, so that clients hear why instead of nothing."""
+
+    async def unknown(rest: str) -> str:
+        raise RefusedError("unknown", "", "there are no chat rooms and no private messages here")
+
+    async def absent(rest: str = "") -> str:
+        raise RefusedError("forbidden", "", "this program does neither chat nor relay")
+
+    for path in ("/rooms/joined/{rest:path}", "/conversations/{rest:path}"):
+        routes.add_api_route(path, unknown, methods=["GET", "PUT", "DELETE"], status_code=404, include_in_schema=False)
+        routes.add_api_route(path, absent, methods=["POST"], status_code=403, include_in_schema=False)
+    routes.add_api_route("/rooms/joined", absent, methods=["POST"], status_code=403, include_in_schema=False)
+    for method in ("GET", "PUT", "POST", "DELETE"):
+        routes.add_api_route("/relay/{rest:path}", absent, methods=[method], status_code=403, include_in_schema=False)
+
+
+def _post_to_session(gateway: Gateway, message: LogIn | LogOut | ScanShares) -> None:
     """Raise `RefusedError` without an account, and `UnavailableError`."""
     if not gateway.settings.account.username:
         raise RefusedError("conflict", "", "no Soulseek account is configured")

@@ -21,6 +21,7 @@ from protocol.config.schema import fields_of
 from protocol.config.settings import TABLES
 from protocol.http_api.events.replay_feed import plain as event_members
 from protocol.http_api.gateway import Gateway, RefusedError, UnavailableError
+from protocol.http_api.monitoring import prometheus_text
 from protocol.http_api.openapi import TOTAL
 from protocol.http_api.params import PAGE, Flag, Limit, Offset
 from protocol.http_api.schema_base import PATH_CHARS_MAX, USERNAME_CHARS_MAX
@@ -281,7 +282,12 @@ def _add_events(routes: APIRouter, gateway: Gateway) -> None:
     async def get_logs() -> list[dict[str, Any]]:
         return await log_records(gateway)
 
-    @routes.get("/telemetry/metrics/kpi", include_in_schema=False)
+    @routes.get("/telemetry/metrics", include_in_schema=False)
+    async def get_slskd_metrics() -> Response:
+        """Prometheus's own format, as at ``/metrics``."""
+        return await prometheus_text(gateway)
+
+    @routes.get("/telemetry/metrics/kpis", include_in_schema=False)
     async def get_kpis() -> dict[str, Any]:
         return await transfer_metrics(gateway)
 

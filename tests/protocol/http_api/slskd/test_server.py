@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from protocol.config.settings import AccountShown
-from protocol.messages import LogIn, LogOut, ProcessLost, SessionChanged
+from protocol.messages import LogIn, LogOut, ProcessLost, ScanShares, SessionChanged
 from tests.protocol.http_api.slskd.fake_daemon import BASE, ONLINE, Daemon, playing, shared_folder
 
 
@@ -84,3 +84,18 @@ def test_a_good_session_is_an_empty_answer() -> None:
     with playing() as (api, _):
         answer = api.client.get(f"{BASE}/session")
         assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_a_scan_is_passed_on_and_what_is_not_here_says_so() -> None:
+    with playing() as (api, _):
+        assert api.client.put(f"{BASE}/shares").status_code == 200
+        assert [message for to, message in api.told if to == "soulseek/session"] == [ScanShares()]
+        for method, path, status in (
+            ("DELETE", "shares", 404), ("GET", "rooms/joined/a", 404), ("POST", "rooms/joined", 403),
+            ("POST", "conversations/ann", 403), ("GET", "conversations/ann/messages", 404), ("PUT", "relay/agent", 403),
+        ):  # fmt: skip
+            answer = api.client.request(method, f"{BASE}/{path}")
+            assert (answer.status_code, isinstance(answer.json(), str)) == (status, True), path
+        for path in ("rooms/available", "rooms/joined", "conversations"):
+            assert api.client.get(f"{BASE}/{path}").json() == []
+        assert api.client.post(f"{BASE}/application/gc").status_code == 200
