@@ -111,19 +111,25 @@ def install() -> None:
         tracker._fd = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
 
+_named: Final[dict[str, None]] = {}
+"""Modules that the forkserver loads, in the order in which they were named."""
+
+
 def warm(modules: Iterable[str]) -> None:
     """Start the forkserver, which loads `modules` for all children while the caller goes on; harmless when it runs.
 
     `Supervisor.start` does it too. A caller that does it earlier, after loading what both need and before loading its
-    own modules, has the rest done at the same time, and nothing twice.
+    own modules, has the rest done at the same time, and nothing twice. A server that takes the place of a dead one
+    loads what was named in all calls: else each child would load it for itself, all of them at the same time.
     """
+    _named.update(dict.fromkeys(modules))
     context = _context()
     if not isinstance(context, ForkServerContext):
         return
     install()
     use_for_multiprocessing()
     context.set_forkserver_preload(
-        ["actors.runtime.before_fork", "actors.runtime.process_root", "actors.runtime.process", *modules]
+        ["actors.runtime.before_fork", "actors.runtime.process_root", "actors.runtime.process", *_named]
     )
     with _import_path_exported():
         # First and apart: starting the tracker, where there is one, unblocks the very signals that are to be held back.

@@ -341,15 +341,26 @@ class Uploads(TransferManager):  # type: ignore[misc,unused-ignore]
             self._troubles.note("too many uploads are wanted: some were refused", str(connection.hostname))
         return full
 
-    async def forget_ended(self) -> None:
-        """Drop uploads to users who are gone, and the oldest of those that have ended: aioslsk keeps them for ever."""
-        gone = [each for each in self._transfers if self._is_waiting(each) and self._is_offline(each.username)]
+    async def forget_ended(self, unreachable: set[str]) -> set[str]:
+        """Drop uploads to users who are gone, and the oldest of those that have ended: aioslsk keeps them for ever.
+
+        A user is gone who is offline, or of whom the server knows nothing (no such name: it would be called again and
+        again) and who had no connection to us at two calls. Returns the names of those to be passed next time.
+        """
+        waiting = [each for each in self._transfers if self._is_waiting(each)]
+        unknown = {each.username for each in waiting if self._is_unreachable(each.username)}
+        gone = [each for each in waiting if self._is_offline(each.username) or each.username in unknown & unreachable]
         ended = [each for each in self._transfers if each.is_finalized()]
         for each in (*gone, *ended[: max(0, len(ended) - UPLOADS_ENDED_MAX)]):
             await self.remove(each)
+        return unknown
 
     def _is_waiting(self, transfer: Any) -> bool:
         return transfer.is_upload() and transfer.state.VALUE in (TransferState.QUEUED, TransferState.INITIALIZING)
+
+    def _is_unreachable(self, name: str) -> bool:
+        status = self._user_manager.get_user_object(name).status
+        return status is UserStatus.UNKNOWN and not self._network.get_active_peer_connections(name, "P")
 
     def _is_offline(self, name: str) -> bool:
         return self._user_manager.get_user_object(name).status is UserStatus.OFFLINE

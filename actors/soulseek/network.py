@@ -69,6 +69,10 @@ CONNECT_S_MAX: Final = 15.0
 LOGIN_S_MAX: Final = 15.0
 STOP_S_MAX: Final = 3.0
 SWEEP_S: Final = 30.0
+FORGETS_A_SWEEP: Final = 3
+UNWATCHED_S: Final = 120.0
+"""Pause after another login of our name where it is not watched; it doubles, as each return ends the other login."""
+UNWATCHED_S_MAX: Final = 3600.0
 DESCRIPTION_CHARS_MAX: Final = 10_000
 
 
@@ -86,6 +90,7 @@ class SoulseekNetwork:
         self.why_offline = ""
         self._scan_wanted = asyncio.Event()
         self._scanning = False
+        self._unwatched_s = UNWATCHED_S
         self._tasks: list[asyncio.Task[None]] = []
         self._client.events.register(ConnectionStateChangedEvent, self._state_changed)
         self._client.events.register(KickedEvent, self._was_kicked)
@@ -155,7 +160,11 @@ class SoulseekNetwork:
         await self.hang_up()
 
     async def until_name_is_free(self) -> None:
-        await login_watch.until_name_is_free(self._settings)
+        if self._settings.watch:
+            await login_watch.until_name_is_free(self._settings)
+        else:
+            await asyncio.sleep(self._unwatched_s)
+            self._unwatched_s = min(2 * self._unwatched_s, UNWATCHED_S_MAX)
 
     # Searches and shares.
 
@@ -206,10 +215,12 @@ class SoulseekNetwork:
 
     async def _keep_sweeping(self) -> None:
         seen: set[int] = set()
+        unreachable: set[str] = set()
         while True:
-            await asyncio.sleep(SWEEP_S)
+            for _ in range(FORGETS_A_SWEEP):
+                await asyncio.sleep(SWEEP_S / FORGETS_A_SWEEP)
+                unreachable = await self._client.transfers.forget_ended(unreachable)
             seen = self._client.network.sweep(seen)
-            await self._client.transfers.forget_ended()
 
     # Messages to peers.
 

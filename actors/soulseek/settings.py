@@ -46,6 +46,8 @@ class SessionSettings:
     """False: share nothing, not even finished files. Many users ban those who do."""
     finished_folder: str = ""
     """Where links to finished files are kept, which are shared. Empty: they are not."""
+    watch: bool = True
+    """A second account watches for the end of another login of the name; else a return is tried after minutes."""
     upload_slots: int = 2
     upload_limit_kib_s: int = 0
     """0: none."""
@@ -81,6 +83,7 @@ def session_settings(account: Account, **changed: Any) -> SessionSettings:
         upnp=account.upnp,
         shared_folders=account.shared_folders,
         sharing=account.sharing,
+        watch=account.watch,
         upload_slots=account.upload_slots,
         upload_limit_kib_s=account.upload_limit_kib_s,
         searches_max=account.searches,

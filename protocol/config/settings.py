@@ -105,6 +105,14 @@ class Account:
     upnp: Annotated[bool, Key("Ask the router to forward the ports.", R)] = False
     shared_folders: Annotated[tuple[Path, ...], _list(1000, "folders"), Key("What others may download.", R)] = ()
     sharing: Annotated[bool, Key("false: share nothing. Many users ban those who do.", R)] = True
+    watch: Annotated[
+        bool,
+        Key(
+            "After another login of the name: a second account, NAME-watch, sees when it is over. "
+            "false: log in again after growing pauses of minutes.",
+            R,
+        ),
+    ] = True
     upload_slots: Annotated[int, Meta(ge=1, le=100), Key("Uploads at the same time.", R)] = 2
     upload_limit_kib_s: Annotated[Kib, Key("Limit of all uploads together; 0: none.", R)] = 0
     searches: Annotated[int, Meta(ge=1, le=1000), Key("Largest number of searches ...", R)] = 34

@@ -10,6 +10,7 @@ import pytest
 
 from actors.demo.content import Content
 from actors.demo.soulseek.wire import bind
+from actors.soulseek import network as soulseek_network
 from protocol.messages import (
     CancelSearch,
     EnqueueRefused,
@@ -107,6 +108,17 @@ def test_where_the_name_cannot_be_watched_another_login_is_left_alone() -> None:
             first.state("kicked")
             while not first.state("kicked").final:
                 pass
+
+
+def test_without_the_second_account_it_comes_back_after_a_pause(box: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(soulseek_network, "UNWATCHED_S", 0.5)
+    with Rig(box.server_port, username="alone", watch=False) as first:
+        first.online()
+        with Rig(box.server_port, username="alone") as second:
+            second.online()
+            assert not first.state("kicked").final
+        first.online()
+        box.wait_for("alone-watch", online=False)
 
 
 def test_a_taken_listening_port_is_passed_over_and_when_all_are_taken_that_is_said(box: Network) -> None:
