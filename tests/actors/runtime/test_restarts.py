@@ -239,3 +239,26 @@ def test_notes_reach_the_front_from_a_restarted_child(two: Supervisor) -> None:
     lost = next_of(two.inbox, ProcessLost)
     assert lost == ProcessLost(process="hub", detail="exited with code 0", restart_s=0.0)
     next_of(two.inbox, ProcessReady)
+
+
+RELOADED = """
+import multiprocessing, os, signal
+from actors.runtime import spawn
+from tests.actors.runtime.children import say_loaded
+spawn.warm(["xml.dom.minidom"])
+context = multiprocessing.get_context("forkserver")
+for _ in range(2):
+    mine, theirs = context.Pipe()
+    child = context.Process(target=say_loaded, args=(theirs, "xml.dom.minidom"))
+    child.start()
+    print(mine.recv())
+    child.join()
+    os.kill(spawn._server_pid(), signal.SIGKILL)
+    os.waitid(os.P_PID, spawn._server_pid(), os.WEXITED | os.WNOWAIT)
+    spawn.warm(["json"])
+"""
+
+
+def test_the_forkserver_after_a_dead_one_has_loaded_what_was_named_for_that() -> None:
+    done = subprocess.run([sys.executable, "-c", RELOADED], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["True", "True"]
