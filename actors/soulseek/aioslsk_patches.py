@@ -215,6 +215,10 @@ class BoundedNetwork(Network):  # type: ignore[misc,unused-ignore]
             self.close_soon(oldest)
         try:
             await super().on_peer_accepted(connection)
+        except asyncio.InvalidStateError:
+            # Both ways to the peer came about at once: the call that this one answers was given up a moment ago. It is
+            # a connection like others all the same, and the error would have asyncio close it, with the peer's offers.
+            pass
         finally:
             self._mute.pop(connection, None)
         self._make_room()
