@@ -49,6 +49,9 @@ class Identity(ResponseModel):
     excluded: Annotated[list[Text], Field(max_length=PAGE_MAX)] = Field(
         description="Sources that were left out because of other content."
     )
+    container: Annotated[str, Field(max_length=1000)] = Field(
+        description="What the container's own checks of the whole file found, in words; empty where there are none."
+    )
     text: Text = Field(description="All of it as one sentence.")
 
 

@@ -365,7 +365,7 @@ function MoreSources({ job, close }) {
 const PROVEN = { digest: "the digest of the whole file is as given", decoded: "the whole file was decoded, and its own checks hold", pieces: "every piece has the hash that was given" };
 
 /** What is known of the content, in the words of the daemon's `identity.text`, in the page's language. */
-export function claimOf({ kind, contributors, groups, checksAgreed, excludedShare, excluded }) {
+export function claimOf({ kind, contributors, groups, checksAgreed, excludedShare, excluded, container }) {
   const checks = t("one overlap check agrees|{n} overlap checks agree", { n: checksAgreed });
   const frames = t("the file's own checks hold where sources meet");
   let text;
@@ -375,7 +375,7 @@ export function claimOf({ kind, contributors, groups, checksAgreed, excludedShar
   else if (groups > 1) text = t("{n} sources in {groups} groups that no check has tied yet", { n: contributors, groups });
   else if (!checksAgreed) text = kind === "frames" ? frames : t("equal size only: no check has compared the sources");
   else text = `${checks}${kind === "frames" ? `, ${frames}` : ""}; ${t("a differing share above {share} % is excluded at 99 %", { share: count(100 * excludedShare) })}`;
-  return text + (excluded.length ? t("; left out, other content: {who}", { who: excluded.slice(0, 20).map((url) => labelOf({ url })).join(", ") }) : "");
+  return text + (container && `; ${container}`) + (excluded.length ? t("; left out, other content: {who}", { who: excluded.slice(0, 20).map((url) => labelOf({ url })).join(", ") }) : "");
 }
 
 function Claim({ job }) {

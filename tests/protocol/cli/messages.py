@@ -16,7 +16,7 @@ def told_source(number: int, url: str = "http://a/f", **members: Any) -> dict[st
 IDENTITY = {
     "kind": "overlap", "checksAgreed": 4, "checksDisagreed": 1, "groups": 1, "contributors": 2, "excludedShare": 0.684,
     "excluded": ["http://odd/f"], "agreedChunks": [1, 3], "disagreedChunks": [2], "freedFirsts": [5], "freedStops": [7],
-    "text": "of the API",
+    "container": "", "text": "of the API",
 }  # fmt: skip
 
 
