@@ -117,7 +117,10 @@ PartPath = Annotated[
     Path, argument("PATH", "A part file, a name whose part file is meant, or a finished file.", parsing.checked_path)
 ]
 FinishedPath = Annotated[Path, argument("PATH", "A finished file.", parsing.checked_path)]
-AsMetalink = Annotated[bool, option("--metalink", help="As a Metalink 4 document, which is the only form so far.")]
+AsMetalink = Annotated[bool, option("--metalink", help="As a Metalink 4 document. [the default]")]
+AsManifest = Annotated[
+    bool, option("--manifest", help="As JSON: the digest of each chunk and, with --job, the source that sent it.")
+]
 Mirrors = Annotated[
     list[str] | None, option("--mirror", metavar="URL", help="Where the file can be downloaded; may be repeated.")
 ]

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from protocol.model.errors import BadUsage
 from protocol.model.filenames import NAME_BYTES_MAX
 from protocol.model.integrity.metalink import PIECE_BYTES_MAX, Pieces
-from protocol.model.job_spec import JobSpec
+from protocol.model.job_spec import CHUNK_SIZE, JobSpec
 from protocol.model.limits import (
     CHUNK_SIZE_MAX,
     CHUNK_SIZE_MIN,
@@ -117,10 +117,14 @@ class ExportOptions:
     """Options of the description of a finished file.
 
     `mirrors`: its addresses, empty: those that were noted when it was downloaded. `piece_bytes` 0: by its size.
-    `output`: where to, ``-`` for stdout, empty: beside the file.
+    `output`: where to, ``-`` for stdout, empty: beside the file. `manifest`: as JSON with the digest of each chunk and
+    its sender: `ranges` are ``(start byte, stop byte, address of the sender)``, as far as they are known.
     """
 
     path: Path
+    manifest: bool = False
+    chunk_size: int = CHUNK_SIZE
+    ranges: tuple[tuple[int, int, str], ...] = ()
     mirrors: tuple[str, ...] = ()
     piece_bytes: int = 0
     output: str = ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from protocol.model.integrity.metalink import read_metalink
+from storage.digests import digests_of
 from tests.e2e.program import Shoal
 from tests.http_mirrors.box import Character, Content, mirrors
 
@@ -66,6 +69,22 @@ def test_aria2_downloads_by_what_is_exported(shoal: Shoal, tmp_path: Path) -> No
         ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=ARIA2_S_MAX)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert CONTENT.matches(folder / "content.bin")
+
+
+def test_a_manifest_has_the_digest_of_each_chunk(shoal: Shoal) -> None:
+    data = CONTENT.whole()[:300_000]
+    (shoal.folder / "x").write_bytes(data)
+    done = shoal.run("export", "x", "--manifest", "-o", "-")
+    manifest = json.loads(done.stdout)
+    assert (done.code, manifest["size"], manifest["sha256"]) == (0, 300_000, hashlib.sha256(data).hexdigest())
+    (ranges,) = manifest["ranges"]
+    size = manifest["chunkSize"]
+    assert ranges["digests"] == [
+        digests_of(memoryview(data[at : at + size]), len(data[at : at + size]), size).hex()
+        for at in range(0, 300_000, size)
+    ]
+    assert ranges["source"] is None
+    assert "exclude each other" in shoal.run("export", "x", "--manifest", "--metalink").the_line
 
 
 def test_stdout_and_what_is_wrong(shoal: Shoal) -> None:

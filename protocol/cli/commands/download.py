@@ -279,6 +279,9 @@ def _run(
         from protocol.cli.remote.folder import hand_over_folder
 
         return hand_over_folder(link, options, transfer, loudness)
+    if options.pieces is not None:
+        whole = "" if options.spec.checksum else ", and the Metalink has no digest of the whole file"
+        say_notes([f"the daemon does not compare piece hashes{whole}"], quiet=options.quiet)
     from protocol.cli.remote.download import hand_over, order_target
 
     if picked is None:

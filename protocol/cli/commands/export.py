@@ -5,6 +5,7 @@ from collections.abc import Callable
 import typer
 
 from protocol.cli.args import (
+    AsManifest,
     AsMetalink,
     DocumentOutput,
     FinishedPath,
@@ -15,6 +16,7 @@ from protocol.cli.args import (
     spread,
 )
 from protocol.cli.parsing import ExportOptions, checked_mirrors
+from protocol.model.errors import BadUsage
 
 
 def export_command(act: Callable[[ExportOptions], int]) -> Callable[..., None]:
@@ -24,7 +26,8 @@ def export_command(act: Callable[[ExportOptions], int]) -> Callable[..., None]:
     def export(
         *,
         path: FinishedPath,
-        metalink: AsMetalink = True,
+        metalink: AsMetalink = False,
+        manifest: AsManifest = False,
         mirror: Mirrors = None,
         piece_size: PieceSize = 0,
         output: DocumentOutput = "",
@@ -36,11 +39,19 @@ def export_command(act: Callable[[ExportOptions], int]) -> Callable[..., None]:
         What is written can be given to: get FILE.meta4, and to other programs. Mirrors are those that the file was
         downloaded from, where that was noted, those of a daemon's job, or those of --mirror.
         """
-        mirrors = checked_mirrors(mirror) if mirror else ()
+        if metalink and manifest:
+            raise BadUsage("--metalink and --manifest exclude each other")
+        options = ExportOptions(
+            path=path,
+            manifest=manifest,
+            mirrors=checked_mirrors(mirror) if mirror else (),
+            piece_bytes=piece_size,
+            output=output,
+        )
         if job:
-            from protocol.cli.remote.download import mirrors_of_job
+            from protocol.cli.remote.download import of_job
 
-            mirrors = (*mirrors, *mirrors_of_job(link, job))
-        raise typer.Exit(act(ExportOptions(path=path, mirrors=mirrors, piece_bytes=piece_size, output=output)))
+            options = of_job(link, job, options)
+        raise typer.Exit(act(options))
 
     return export

@@ -3,11 +3,11 @@
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from protocol.cli.args import Link, Loudness, Transfer
-from protocol.cli.parsing import GetOptions
+from protocol.cli.parsing import ExportOptions, GetOptions
 from protocol.cli.remote.connection import linked, program_name, say_line
 from protocol.cli.views.base import view_of
 from protocol.cli.views.job_table import ID_SHOWN
@@ -140,11 +140,16 @@ def searched(daemon: "Daemon", term: str, wait_s: float, *, most: int) -> list[A
     return list(daemon.ask("GET", f"{ROOT}/search", params=params, wait_s=wait_s)["targets"])
 
 
-def mirrors_of_job(link: Link, id: str) -> tuple[str, ...]:
-    """The addresses of HTTP servers that a daemon's job has had bytes from."""
+def of_job(link: Link, word: str, options: ExportOptions) -> ExportOptions:
+    """Return the options of an export with what a daemon knows of a job: mirrors, or which source sent which bytes."""
     with linked(link) as daemon:
-        sources = daemon.job(daemon.find_job(id), drawn=False)["sources"]
-    return tuple(row["url"] for row in sources if row["url"].lower().startswith("http") and row["bytes"] > 0)
+        id = daemon.find_job(word)
+        job = daemon.job(id, drawn=False)
+        if options.manifest:
+            rows = tuple((row["startByte"], row["stopByte"], row["url"] or "") for row in _ranges(daemon, id))
+            return replace(options, ranges=rows, chunk_size=job["chunkSize"])
+    urls = [row["url"] for row in job["sources"] if row["url"].lower().startswith("http") and row["bytes"] > 0]
+    return replace(options, mirrors=(*options.mirrors, *urls))
 
 
 # What became of a file: is every byte accounted for, and is it what the daemon says?

@@ -26,6 +26,7 @@ from protocol.http_api.schema_base import (
 )
 
 CHUNK_SIZE: Final = 128 * 1024
+CHECKSUM_FILE_CHARS_MAX: Final = 200_000
 SEARCH_MS: Final = 30_000
 SEARCH_MS_MIN: Final = 1000
 SEARCH_MS_MAX: Final = 120_000
@@ -129,6 +130,13 @@ class DownloadOrder(_Order):
 
     filename: FileName = Field(
         description="Name of the finished file; of a path the last part is taken.", examples=["tide.flac"]
+    )
+    checksum_file: Annotated[str, Field(max_length=CHECKSUM_FILE_CHARS_MAX)] | None = Field(
+        default=None,
+        description=(
+            "Text of a file like SHA256SUMS; the line of this filename gives the checksum. Together with checksum both "
+            "must say the same."
+        ),
     )
     file_size: FileSize | None = Field(
         description="Exact size in bytes; null when it is not known: then the sources, which must agree, report it.",

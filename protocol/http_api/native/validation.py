@@ -17,6 +17,7 @@ from protocol.http_api.gateway import RefusedError
 from protocol.http_api.native.order_schemas import DownloadOrder, SwarmOrder, UrlSource, UserSource
 from protocol.http_api.schema_base import BARE_HASHES
 from protocol.model.file_matches import base_name
+from protocol.model.integrity.checksums import checksum_for, read_checksum_file
 from protocol.model.limits import PATH_BYTES_MAX
 from protocol.model.public_addresses import is_public
 from protocol.model.source_url import check_url, is_slsk, same_url_key, slsk_url
@@ -91,6 +92,15 @@ def folder(wanted: str | None, daemon: DaemonSettings) -> str:
 def checksum(order: DownloadOrder | SwarmOrder) -> str:
     """Return ``algorithm:hex`` in lower case, empty without one."""
     given = (order.checksum or "").lower()
+    if isinstance(order, DownloadOrder) and order.checksum_file:
+        try:
+            lines = read_checksum_file(order.checksum_file)
+            named = checksum_for(lines, [file_name(order.filename)], shown="the checksum file")
+        except ValueError as error:
+            raise RefusedError("invalid", "checksumFile", str(error)) from None
+        if given and given != named:
+            raise RefusedError("conflict", "checksumFile", "checksum says something else")
+        given = named
     bare = (order.expected_hash or "").lower()
     if not bare:
         return given
