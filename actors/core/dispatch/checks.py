@@ -1,8 +1,8 @@
 """Content check planning: which chunk a source reads once more to prove that it has the same file.
 
 `Overlaps`: where two transfers meet, a lease reads one chunk of its neighbour's range, without a request of its own.
-`CheckPlan`: the checks that need one, so sources whose aborts are counted by strangers do them only where the file cannot
-be finished otherwise. In order of urgency:
+`CheckPlan`: the checks that need one, so sources whose aborts are counted by strangers do them only where the file
+cannot be finished otherwise. In order of urgency:
 
 1. answers to an open dispute, and suspect chunks: the container's checks or a piece hash failed there;
 2. a tie between a contributor and the group that goes on;
@@ -25,12 +25,15 @@ from protocol.messages import StartJob
 
 SPOT_SHARE: Final = 0.01
 """Share of the file that spot checks may read again."""
+SPOTS_MAX: Final = 2
+"""Of one contributor: with its overlap checks they exclude a difference in a fifth of the file."""
 SMALL_FILE_BYTES: Final = 64 << 20
 SMALL_FILE_CHECKS: Final = 4
 """Planned checks, of a file below `SMALL_FILE_BYTES`, beside ties and answers to disputes."""
 
-OVERLAP_CHUNKS_MIN: Final = 50
-"""A shorter lease of a source that is tied already reads no chunk of its neighbour's: the share would be too large."""
+LEAD_CHUNKS_MIN: Final = 8
+OVERLAP_CHUNKS_MIN: Final = 16
+"""A shorter lease of a mirror reads no chunk of its neighbour's: the share would be too large."""
 TIE_S_MAX: Final = 0.5
 """A source that needs longer for a chunk does not prove by a request of its own that it belongs to the job."""
 
@@ -40,11 +43,12 @@ Owned = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """`count` stored chunks from `chunk` on that a source is to read once more."""
+    """`count` stored chunks from `chunk` on that a source is to read once more; `optional`: head, tail or a spot."""
 
     source: int
     chunk: int
     count: int = 1
+    optional: bool = False
 
 
 def check_s(source: Source, chunk_size: int) -> float:
@@ -60,13 +64,9 @@ class Overlaps:
         self._job = job
         self._identity = identity
         self._report = report
-        self._leases: set[int] = set()
 
     def lead_of(self, source: Source, lease: Lease, tracker: ChunkTracker) -> int:
-        """Chunks to read before the lease: one, where the left neighbour came from a contributor it is not tied to.
-
-        A user's transfer reads it also where they are tied, when its neighbour left before it could compare.
-        """
+        """Chunks to read before the lease: one of another contributor's, where none was compared at that place."""
         before = lease.first - 1
         if lease.shared or lease.rival is not None or before < 0 or before not in tracker.stored:
             return 0
@@ -74,7 +74,7 @@ class Overlaps:
         if owner in (MISSING, source.id):
             return 0
         tied = self._identity.tied(owner, source.id)
-        if tied and (not source.traits.abort_is_costly or self._identity.confirmed(before)):
+        if tied and (self._identity.confirmed(before) or lease.open_chunks < LEAD_CHUNKS_MIN):
             return 0
         if source.traits.offset_ok:
             return 1
@@ -85,16 +85,16 @@ class Overlaps:
         if self._job.spec.mode != "swarm" or lease.shared or lease.rival is not None or tracker.total == UNBOUNDED:
             return 0
         tied = self._identity.checks_of(source.id) > 0
-        short = lease.open_chunks < OVERLAP_CHUNKS_MIN and not source.traits.abort_is_costly
-        if short and (tied or check_s(source, self._job.spec.chunk_size) > TIE_S_MAX):
-            return 0
-        self._leases.add(lease.id)
+        if not source.traits.abort_is_costly:
+            short = lease.open_chunks < OVERLAP_CHUNKS_MIN
+            if short and (tied or check_s(source, self._job.spec.chunk_size) > TIE_S_MAX):
+                return 0
         return 1
 
     def under_way(self, tracker: ChunkTracker) -> bool:
         """Return whether a transfer that has all its chunks still reads one that another contributor sent."""
         for lease in tracker.leases.values():
-            if lease.id in self._leases and not lease.draining and lease.stop < tracker.total:
+            if lease.overlap and not lease.draining and lease.stop < tracker.total:
                 owner = self._report.owner_of(lease.stop)
                 if owner not in (MISSING, lease.source) and not self._identity.confirmed(lease.stop):
                     return True
@@ -114,6 +114,7 @@ class CheckPlan:
         self._asked: set[tuple[int, int]] = set()
         self._given: set[int] = set()
         self._spots = 0
+        self._spots_of: dict[int, int] = {}
         self.optional_max: int | None = None  # None: by the size of the file
         self._pairs: set[frozenset[int]] = set()
         self.suspects: dict[int, None] = {}
@@ -127,6 +128,9 @@ class CheckPlan:
     def given(self, check: Check, owner: int) -> None:
         """This check was granted; `owner` sent the stored chunk."""
         self._asked.add((check.source, check.chunk))
+        if check.optional:
+            self._spots += 1
+            self._spots_of[owner] = self._spots_of.get(owner, 0) + 1
         self._given.add(check.chunk)
         self._pairs.add(frozenset((check.source, owner)))
         dispute = self._identity.disputes.get(check.chunk)
@@ -177,7 +181,9 @@ class CheckPlan:
                     del self.suspects[chunk]
         return [chunk for chunk in self.suspects if chunk not in self._identity.disputes]
 
-    def optional(self, source: Source, owned: Iterable[Owned], total: int) -> Check | None:
+    def optional(
+        self, source: Source, owned: Iterable[Owned], total: int, *, spots_max: int = SPOTS_MAX
+    ) -> Check | None:
         """What this source may check when it has nothing else to do: head, tail and spots."""
         if source.traits.abort_is_costly:
             return None
@@ -187,15 +193,14 @@ class CheckPlan:
         for chunk, owner in self._places(rows, total):
             if self._spots >= self._spots_max(total):
                 return None
+            middle = 0 < chunk < total - 1
             if owner == source.id or chunk in self._given or self._identity.confirmed(chunk):
                 continue
+            if middle and self._spots_of.get(owner, 0) >= spots_max:
+                continue
             if self._may_check(source, chunk):
-                return Check(source.id, chunk)
+                return Check(source.id, chunk, optional=True)
         return None
-
-    def spent(self) -> None:
-        """An optional check was granted."""
-        self._spots += 1
 
     def missing_ties(self, owned: Iterable[Owned]) -> list[Owned]:
         """The longest range of every contributor that is not tied to the group which goes on."""
@@ -251,14 +256,19 @@ class CheckPlan:
         )
 
     def _places(self, rows: list[Owned], total: int) -> Iterator[tuple[int, int]]:
-        """``(chunk, contributor)`` of head, tail and the middle of the longest range of each contributor."""
+        """``(chunk, contributor)`` of head, tail, middles of the contributors' longest ranges, edges never compared."""
         yield 0, rows[0][2]
         yield total - 1, rows[-1][2]
         seen: set[int] = set()
-        for first, stop, owner in sorted(rows, key=lambda row: row[0] - row[1]):
+        longest = sorted(rows, key=lambda row: row[0] - row[1])
+        for first, stop, owner in longest:
             if owner not in seen:
                 seen.add(owner)
                 yield (first + stop) // 2, owner
+        confirmed = self._identity.confirmed
+        for first, _, owner in longest:  # where two met and one of them was gone before it could compare
+            if first > 0 and not confirmed(first) and not confirmed(first - 1):
+                yield first, owner
 
     def _spots_max(self, total: int) -> int:
         if self.optional_max is not None:

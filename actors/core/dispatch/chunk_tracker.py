@@ -33,7 +33,9 @@ class Lease:
     heard_s: float  # when anything was reported of it
     grown_s: float  # when bytes came or were stored
     draining: bool = False  # the transfer is over, its last chunks are on their way to the Assembler
-    shared: bool = False  # of a race: it holds nothing
+    shared: bool = False  # of a race or a check: it holds nothing
+    overlap: int = 0  # chunks behind its end that are read to be compared
+    check: bool = False  # stored chunks are read once more
     rival: int | None = None  # the lease that duplicates it, or that it duplicates
     received_bytes: int = 0  # as of `measured_s`
     flowing_s: float = 0.0  # about when its first byte came, 0 while none has
@@ -154,7 +156,9 @@ class ChunkTracker:
 
     def grant_check(self, source: int, chunk: int, count: int = 1, *, now_s: float) -> Lease:
         """Lease stored chunks to be read once more. It holds nothing."""
-        return self._new_lease(source, chunk, chunk + count, now_s=now_s, shared=True)
+        lease = self._new_lease(source, chunk, chunk + count, now_s=now_s, shared=True)
+        lease.check = True
+        return lease
 
     def skip(self, lease_id: int, first: int, stop: int) -> None:
         """A transfer has passed these chunks and nothing of them was kept: they are free, unless they are stored."""

@@ -31,8 +31,9 @@ TIES_S_MAX: Final = 30.0
 """A source that could give a missing tie is waited for no longer, unless it has us in its queue."""
 OVERLAP_SHARE: Final = 0.01
 """Share of the time so far that the complete file waits for overlap checks under way."""
-CHECK_SHARE: Final = 0.01
+CHECK_SHARE: Final = 0.015
 """Share of the time so far that checks may add at the end, and that a single one may take."""
+ASKED_MAX: Final = 2
 CHECK_S_MIN: Final = 0.02
 ANSWER_S_MAX: Final = 1.0
 """The Assembler answers a check so long after its transfer has ended, or not at all."""
@@ -97,14 +98,13 @@ class ContentChecks:
         if tracker.total == UNBOUNDED or self._job.spec.mode == "race":
             return None
         if urgent:
-            if (
-                not self.identity.disputes
-                and not self.plan.suspects
-                and (source.leases == 0 or self._tied_to_main(source))
-            ):
+            calm = not self.identity.disputes and not self.plan.suspects
+            if calm and (source.leases == 0 or self._tied_to_main(source)):
                 return None
-            if not self.identity.disputes and check_s(source, self._job.spec.chunk_size) > TIE_S_MAX:
+            if calm and check_s(source, self._job.spec.chunk_size) > TIE_S_MAX:
                 return None  # a faster source ties it by reading a chunk of what it sent
+            if calm and any(check.source == source.id for check in self._checking.values()):
+                return None  # what it read is being compared
             return self.plan.urgent(source, self._report.owned(), tracker.total, now_s=now_s)
         if self._repairing:
             return self._repair_check(source)
@@ -121,8 +121,6 @@ class ContentChecks:
             self._repair.granted(check, lease.id, owner, costly=costly)
             return
         self.plan.given(check, owner)
-        if not urgent:
-            self.plan.spent()
 
     def invited(self, check: Check) -> None:
         """The source of this check was asked for a place in its queue."""
@@ -327,7 +325,8 @@ class ContentChecks:
             return Gate.CHECKING if can or waited_s < LACKING_S else Gate.LACKING
         if waited_s < OVERLAP_SHARE * self._report.elapsed_s(now_s) and self.overlaps.under_way(tracker):
             return Gate.CHECKING
-        if waited_s < self._allowed_s(now_s) and (self._checking or self._optional_left(tracker, now_s)):
+        quick = any(self._affordable(self._sources[each.source], now_s) for each in self._checking.values())
+        if waited_s < self._allowed_s(now_s) and (quick or self._optional_left(tracker, now_s)):
             return Gate.CHECKING
         return Gate.OPEN
 
@@ -582,8 +581,16 @@ class ContentChecks:
             )
 
     def _forced(self, source: Source, tracker: ChunkTracker) -> Check | None:
+        """A suspect chunk or a missing tie; of one chunk two sources at a time are asked, and slow ones last."""
+        size = self._job.spec.chunk_size
+        if check_s(source, size) > TIE_S_MAX and any(
+            each.usable and each.probed and check_s(each, size) <= TIE_S_MAX for each in self._sources.values()
+        ):
+            return None
         rows = self._report.owned()
-        return self.plan.suspect(source, rows) or self.plan.forced_tie(source, rows, tracker.total)
+        check = self.plan.suspect(source, rows) or self.plan.forced_tie(source, rows, tracker.total)
+        asked = sum(each.chunk == check.chunk for each in self._checking.values()) if check is not None else 0
+        return check if asked < ASKED_MAX else None
 
     def _allowed_s(self, now_s: float) -> float:
         return max(CHECK_SHARE * self._report.elapsed_s(now_s), CHECK_S_MIN)
@@ -596,7 +603,7 @@ class ContentChecks:
         return any(
             source.usable
             and self._affordable(source, now_s)
-            and self.plan.optional(source, rows, tracker.total) is not None
+            and self.plan.optional(source, rows, tracker.total, spots_max=1) is not None
             for source in self._sources.values()
         )
 

@@ -131,7 +131,7 @@ def estimate_rates(
             costly.append(estimate)
         rate += estimate.rate_bytes_s
         if lease.rival is None or lease.rival > lease.id:  # of two duplicates only one counts
-            left += estimate.left_bytes
+            left += estimate.left_bytes + lease.overlap * chunk_size
     coming: dict[int, float] = {}
     for source in peers:
         coming_s = source.enqueued_s + source.traits.restart_cost_s - now_s
@@ -232,6 +232,5 @@ def estimate_lease(
         lost = stop_bytes > stored_bytes and now_s - lease.grown_s > UNSTORED_S_MAX
         position = float(stored_bytes if lost else stop_bytes)
     left = stop_bytes - position + lead_in
-    return LeaseEstimate(
-        lease, rate, position, left, begin_s + left / (rate if rate > CRAWL_BYTES_S else CRAWL_BYTES_S)
-    )
+    crawl = rate if rate > CRAWL_BYTES_S else CRAWL_BYTES_S
+    return LeaseEstimate(lease, rate, position, left, begin_s + (left + lease.overlap * chunk_size) / crawl)

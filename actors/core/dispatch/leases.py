@@ -226,7 +226,7 @@ class Leases:
         note_received(lease, message.received_bytes, now_s)
         if message.rate_bytes_s >= 0:
             lease.rate_bytes_s = tempered(lease, message.rate_bytes_s, source.traits.restart_cost_s, now_s)
-        if message.rate_bytes_s > 0:
+        if message.rate_bytes_s > 0 and not lease.check:
             source.rate_bytes_s = lease.rate_bytes_s
         if message.setup_s > 0 and lease.lead_in_bytes == 0:
             learn_setup(source, lease, message.setup_s)
@@ -264,7 +264,8 @@ class Leases:
         if lease is not None:
             lease.received_bytes = max(lease.received_bytes, message.received_bytes)
             lease.heard_s = now_s
-            learn_rate(source, lease, now_s)
+            if not lease.check:  # a single chunk says more of the set-up than of the rate
+                learn_rate(source, lease, now_s)
             if source.peer and progressed:
                 rate, setup_s = source.rate_bytes_s, source.traits.restart_cost_s
                 self._out.post(PEER_HISTORY, PeerDelivered(peer=source.peer, rate_bytes_s=rate, setup_s=setup_s))
@@ -528,6 +529,7 @@ class Leases:
             # An equal share to begin with; the rate monitor shares out what is really used from its next tick on.
             share = self.limit_bytes_s / max(len(self.sources), self.job.source_count, 1)
             self._out.post(source.worker, CapRate(job=self.job.job, source=source.id, rate_bytes_s=share))
+        lease.overlap = self.content.overlaps.overlap_of(source, lease, self.tracker)
         granted = LeaseGranted(
             job=self.job.job,
             source=source.id,
@@ -538,7 +540,7 @@ class Leases:
             store=self.store,
             from_start=not source.traits.offset_ok,
             lead=self.content.overlaps.lead_of(source, lease, self.tracker),
-            overlap=self.content.overlaps.overlap_of(source, lease, self.tracker),
+            overlap=lease.overlap,
         )
         self._out.post(source.worker, granted)
 
