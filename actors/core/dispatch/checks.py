@@ -14,6 +14,7 @@ A check is asked of each source once. Pure.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum, unique
 from typing import Final
 
 from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
@@ -39,6 +40,15 @@ TIE_S_MAX: Final = 0.5
 
 Owned = tuple[int, int, int]
 """``(first, stop, contributor)`` of consecutive stored chunks."""
+
+
+@unique
+class Gate(Enum):
+    """Whether a complete file may be sealed."""
+
+    OPEN = "open"
+    CHECKING = "checking"
+    LACKING = "lacking"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,9 @@ job, its chunks count as missing and are fetched from others. Owned by one `Disp
 """
 
 from collections.abc import Collection, Iterable
-from enum import Enum, unique
 from typing import Final
 
-from actors.core.dispatch.checks import TIE_S_MAX, Check, CheckPlan, Overlaps, Owned, check_s
+from actors.core.dispatch.checks import TIE_S_MAX, Check, CheckPlan, Gate, Overlaps, Owned, check_s
 from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
 from actors.core.dispatch.container_requests import ContainerRequests
 from actors.core.dispatch.contributors import MISSING
@@ -41,15 +40,6 @@ RANGES_PER_MESSAGE: Final = 2000
 UNNAMED_RANK: Final = 1 << 30
 CLAIM_S: Final = 1.0
 """Between two reports of the claim, which takes a look at all contributors."""
-
-
-@unique
-class Gate(Enum):
-    """Whether a complete file may be sealed."""
-
-    OPEN = "open"
-    CHECKING = "checking"
-    LACKING = "lacking"
 
 
 class ContentChecks:
@@ -127,9 +117,6 @@ class ContentChecks:
         dispute = self.identity.disputes.get(check.chunk)
         if dispute is not None:
             dispute.invited.add(check.source)
-
-    def is_check(self, lease_id: int) -> bool:
-        return lease_id in self._checking
 
     def lease_over(self, lease_id: int, *, now_s: float) -> None:
         """The worker is done with a check; what the Assembler says of it may still be on its way."""

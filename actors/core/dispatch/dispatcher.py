@@ -8,8 +8,9 @@ from typing import Final, assert_never
 
 from actors.core.dispatch import admission
 from actors.core.dispatch.admission import Admission
+from actors.core.dispatch.checks import Gate
 from actors.core.dispatch.chunk_tracker import UNBOUNDED
-from actors.core.dispatch.content import ContentChecks, Gate
+from actors.core.dispatch.content import ContentChecks
 from actors.core.dispatch.leases import ContainerReport, Leases, TransferReport
 from actors.core.dispatch.progress import Phase, Reporter, VerifiedChunks, outcome_of
 from actors.core.dispatch.recovery import STORE_PROCESS, DiskPause, SourceWait, StoreRecovery, may_pass, tracker_for
