@@ -1,0 +1,51 @@
+"""Seeded worlds of sources with different files: what is sealed is one file, and the right one where a digest says it."""
+
+import statistics
+
+import pytest
+
+from tests.sim.content import PLACES, play, without_odd
+
+SEEDS = 6
+
+
+@pytest.mark.parametrize("place", list(PLACES))
+def test_with_a_digest_the_right_file_is_sealed_wherever_a_mirror_differs(place: str) -> None:
+    for seed in range(SEEDS):
+        outcome = play(f"{place}_mirrors_digest", seed)
+        assert outcome.content == "right", f"seed {seed}: {outcome}"
+
+
+@pytest.mark.parametrize("place", ["from65536", "middle", "half", "shifted"])
+def test_with_a_digest_the_right_file_is_sealed_wherever_a_user_differs(place: str) -> None:
+    for seed in range(3):
+        outcome = play(f"{place}_users_digest", seed, checked=False)
+        assert outcome.content == "right", f"seed {seed}: {outcome}"
+
+
+@pytest.mark.parametrize("place", ["from65536", "half", "shifted", "head", "tail"])
+def test_without_a_digest_mirrors_are_never_mixed_where_the_odd_one_differs_there(place: str) -> None:
+    for seed in range(SEEDS):
+        outcome = play(f"{place}_mirrors", seed)
+        assert outcome.content in ("right", "odd"), f"seed {seed}: {outcome}"
+
+
+@pytest.mark.parametrize("kind", ["halves_mirrors", "halves_users"])
+def test_of_two_files_all_of_one_is_sealed(kind: str) -> None:
+    for seed in range(4):
+        outcome = play(kind, seed, checked=False)
+        assert outcome.content in ("right", "odd"), f"seed {seed}: {outcome}"
+
+
+def test_the_ordered_users_file_is_the_one_that_is_sealed() -> None:
+    for seed in range(SEEDS):
+        assert play("ordered_user", seed, checked=False).content == "right", f"seed {seed}"
+
+
+@pytest.mark.long
+def test_two_files_take_little_longer_than_one_group_alone() -> None:
+    times = [
+        play("halves_mirrors", seed, checked=False).seconds / without_odd("halves_mirrors", seed).seconds
+        for seed in range(24)
+    ]
+    assert statistics.median(times) <= 1.1
