@@ -287,7 +287,8 @@ class FailurePolicy:
         self._report(source, kind, before, detail)
 
     def _report(self, source: Source, kind: FaultKind, before: SourceState, detail: str) -> None:
-        if source.peer and kind is not FaultKind.LOST:  # losing a worker is no fault of the peer
+        # Losing a worker is no fault of the peer, and one file with other content does not make it a bad one.
+        if source.peer and kind not in (FaultKind.LOST, FaultKind.DISPUTED):
             self._out.post(PEER_HISTORY, PeerFaulted(peer=source.peer, fault=kind, offset_ok=source.traits.offset_ok))
         is_out = source.state in (SourceState.COOLING, SourceState.BANNED)
         if source.state is SourceState.BANNED and self._job.source_count == 1 and not self._job.waits:

@@ -17,6 +17,7 @@ from protocol.messages import (
     LeaseGranted,
     LeaseRevoked,
     PartFileClosed,
+    PeerFaulted,
     PieceChecked,
     PiecesUnusable,
     SealFile,
@@ -347,3 +348,13 @@ def test_a_bad_piece_of_one_source_alone_is_fetched_again_and_never_sealed() -> 
     tell(state, stored(state, "a", 3, 1), finished(state, "a"))
     posts = tell(state, Ticked(), PartFileClosed(job=JOB), at_s=NOW_S + 5)
     assert [ended.state for ended in said(posts, JobEnded)] == ["disagreed"]
+
+
+def test_a_user_with_one_odd_file_is_not_held_to_be_a_bad_one_in_other_jobs() -> None:
+    state = untied("aaaabbbb", rates={"a": 1, "b": 1})
+    state.sources[1].peer = "user-b"
+    tell(state, stored(state, "b", 4, 2))
+    tell(state, stored(state, "a", 0, 3))
+    news = disputed(state, "a", 4)
+    assert state.sources[1].state is SourceState.BANNED
+    assert not [message for message in news if isinstance(message, PeerFaulted)]
