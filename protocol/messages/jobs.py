@@ -169,6 +169,8 @@ class SourceJoined(Message, tag=4):
     chunks: int = 0
     leases: int = 0
     stops: int = 0
+    advertised_bytes_s: float = 0.0
+    """Rate as the peer says of itself, 0 unknown."""
 
 
 class SourceNamed(Message, tag=136):

@@ -97,7 +97,7 @@ def advertised_users(rng: random.Random, count: int = 20) -> Scenario:
     """Users who advertise their speed, right within a factor of two."""
     plain = users(rng, count)
     sources = tuple(replace(script, prior_error=2.0 ** rng.uniform(-1.0, 1.0)) for script in plain.sources)
-    return replace(plain, sources=sources, priors=True)
+    return replace(plain, sources=sources, advertised=True)
 
 
 def small_users(rng: random.Random) -> Scenario:

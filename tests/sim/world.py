@@ -64,6 +64,7 @@ class Scenario:
     disk: DiskScript | None = None
     checks_content: bool = False
     priors: bool = False
+    advertised: bool = False
     waits: bool = False
     verbose: bool = False
     digest: bool = False
@@ -156,6 +157,7 @@ class World:
             name=f"source-{number}",
             host=script.host or f"host-{number}",
             fallback_name="file.bin",
+            advertised_bytes_s=script.rate_bytes_s * script.prior_error if self.scenario.advertised else 0.0,
             prior_rate_bytes_s=script.rate_bytes_s * script.prior_error if self.scenario.priors else 0.0,
             peer=script.peer,
             path="file.bin" if script.peer else "",

@@ -107,6 +107,7 @@ class Admission:
                 message.fallback_name,
                 failures_max=self.job.spec.policy.failures_max,
                 rate_bytes_s=message.prior_rate_bytes_s,
+                advertised_bytes_s=message.advertised_bytes_s,
                 proven=message.chunks > 0,
                 bytes_stored=message.bytes_stored,
                 chunks=message.chunks,

@@ -57,11 +57,20 @@ class Decision(Enum):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A source behind the gate. `rate_bytes_s` 0: nothing is known of it. `measured`: its transfer is, at present."""
+    """A source behind the gate. `rate_bytes_s` 0: nothing is known of it. `measured`: its transfer is, at present.
+
+    `advertised_bytes_s`: what it says of itself, a weak prior; 0: nothing.
+    """
 
     rate_bytes_s: float
     sends: bool
     measured: bool = False
+    advertised_bytes_s: float = 0.0
+
+    def expected_bytes_s(self, guess_bytes_s: float) -> float:
+        """Return its probable rate, where nothing at all is known the guess; what it says counts half."""
+        says = math.sqrt(self.advertised_bytes_s * guess_bytes_s) if self.advertised_bytes_s > 0 else guess_bytes_s
+        return self.rate_bytes_s or says
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +110,10 @@ def guess_bytes_s(users: Iterable[User]) -> float:
 def forecast(outlook: Outlook) -> Forecast:
     """Predict the time left."""
     users, guess = outlook.users.values(), outlook.guess_bytes_s
-    unknown = sum(user.rate_bytes_s <= 0 for user in users)
-    best = max((user.rate_bytes_s for user in users), default=0.0)
+    unknown = sum(user.rate_bytes_s <= 0 and user.advertised_bytes_s <= 0 for user in users)
+    best = max((user.expected_bytes_s(guess) for user in users), default=0.0)
     best = max(best, guess * (BEST_OF_UNKNOWN if unknown > 1 else 1.0) if unknown else 0.0)
-    everyone = outlook.free_bytes_s + sum(user.rate_bytes_s or guess for user in users)
+    everyone = outlook.free_bytes_s + sum(user.expected_bytes_s(guess) for user in users)
     single_s = outlook.left_bytes / max(outlook.free_bytes_s + best, 1.0)
     return Forecast(outlook.alone_s, single_s, outlook.left_bytes / max(everyone, 1.0) + SETUP_S)
 
@@ -137,9 +146,9 @@ def decide(outlook: Outlook, candidate: User, *, patience_s: float, held_s: floa
     if any(not user.measured for user in senders):
         return Decision.HOLD if held_s < HOLD_S_MAX else Decision.SHUT
     guess = outlook.guess_bytes_s
-    now = outlook.free_bytes_s + sum(user.rate_bytes_s or guess for user in senders)
+    now = outlook.free_bytes_s + sum(user.expected_bytes_s(guess) for user in senders)
     before_s = outlook.alone_s if outlook.alone_s >= 0 else left_bytes / now
-    after_s = left_bytes / (now + (rate or guess)) + SETUP_S
+    after_s = left_bytes / (now + candidate.expected_bytes_s(guess)) + SETUP_S
     first = outlook.stops == 0 and worth_it(before_s, after_s, FIRST_PATIENCE_SHARE * patience_s, FIRST_GAIN_SHARE)
     return Decision.JOIN if first or worth_it(before_s, after_s, patience_s) else Decision.SHUT
 
@@ -165,7 +174,7 @@ class UserGate:
         self.is_open = opens(forecast(outlook), self.patience_s)
         if self.is_open:
             return Decision.JOIN
-        candidate = outlook.users.get(source.id, User(source.rate_bytes_s, sends=False))
+        candidate = outlook.users.get(source.id, User(source.rate_bytes_s, False, False, source.advertised_bytes_s))
         held_s = now_s - source.offered_s if source.ticket >= 0 else 0.0
         return decide(outlook, candidate, patience_s=self.patience_s, held_s=held_s)
 
@@ -213,6 +222,7 @@ class UserGate:
                 source.rate_bytes_s,
                 sends=source.id in sending,
                 measured=source.id in sending and sending[source.id].lease.rate_bytes_s > 0,
+                advertised_bytes_s=source.advertised_bytes_s,
             )
             for source in self._sources.values()
             if source.traits.abort_is_costly and (source.id in sending or (source.usable and not source.budget_spent))

@@ -77,6 +77,7 @@ class Source:
     proven: bool = False  # has delivered a stored chunk of this job
     offset_proven: bool = False  # ... from an offset that is not 0
     rate_bytes_s: float = 0.0  # 0: unknown
+    advertised_bytes_s: float = 0.0  # what it says of itself, 0: nothing
     bytes_stored: int = 0
     chunks: int = 0
     leases: int = 0

@@ -43,6 +43,8 @@ class SourceEntry:
     """Of a Soulseek user's file, as `path` and `history`."""
     path: str = ""
     size_bytes: int = -1
+    advertised_bytes_s: int = 0
+    """As the user says of itself in a search; 0 unknown."""
     offered_s: float = 0.0
     history: PeerHistoryLoaded | None = None
     worker: str = ""
@@ -180,6 +182,7 @@ def introduce(job: JobEntry, number: int) -> Post:
         host=host_of(source.url),
         fallback_name=name_from_url(source.url),
         prior_rate_bytes_s=history.rate_bytes_s if history is not None else 0.0,
+        advertised_bytes_s=float(max(source.advertised_bytes_s, 0)),
         peer=source.peer,
         path=source.path,
         size_bytes=source.size_bytes,

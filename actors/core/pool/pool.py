@@ -287,13 +287,15 @@ class PoolState:
         if not chosen.users:
             return self._search_found_nothing(job, chosen.line)
         out = entries.to_watcher(job, JobNoted(job=job.number, text=chosen.line))
-        new = [(slsk_url(hit.peer, hit.path), hit.size_bytes) for hit in chosen.users if not job.has_peer(hit.peer)]
+        new = [hit for hit in chosen.users if not job.has_peer(hit.peer)]
         if not job.dispatcher_requested:
             job.dispatcher_requested = True
             name = job.start.spec.name or chosen.name
             out.append(entries.start_dispatcher(job.start, name, len(job.sources) + len(new) + (not over)))
-        for url, size_bytes in new:
-            source = SourceEntry(url, size_bytes=size_bytes, source_hash=self._name_hash(public_url(url)))
+        for hit in new:
+            url, speed = slsk_url(hit.peer, hit.path), hit.speed_bytes_s
+            name_hash = self._name_hash(public_url(url))
+            source = SourceEntry(url, size_bytes=hit.size_bytes, advertised_bytes_s=speed, source_hash=name_hash)
             out += self._add(job, source, now_s=now_s)
         return out + entries.search_over(job) if over else out
 

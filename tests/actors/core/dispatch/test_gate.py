@@ -128,6 +128,15 @@ def test_an_unknown_user_counts_like_the_prior_moved_a_little_by_the_others() ->
     assert guess_bytes_s([user(4.0), user(0.25)]) == pytest.approx(MIB)
 
 
+def test_what_users_say_of_themselves_counts_half_and_only_until_they_are_measured() -> None:
+    boaster = User(0.0, sends=False, advertised_bytes_s=16 * MIB)
+    assert boaster.expected_bytes_s(MIB) == pytest.approx(4 * MIB)
+    assert User(MIB, sends=True, measured=True, advertised_bytes_s=16 * MIB).expected_bytes_s(MIB) == MIB
+    assert decision(100, user(2, sends=True), candidate=boaster) is Decision.JOIN
+    modest = User(0.0, sends=False, advertised_bytes_s=MIB / 16)
+    assert decision(100, user(2, sends=True), candidate=modest) is Decision.SHUT
+
+
 @pytest.mark.parametrize(("count", "size", "open_"), [(20, 258, True), (4, 50, False), (6, 250, True), (2, 500, False)])
 def test_many_unknown_users_open_the_gate_for_a_large_file(count: int, size: float, open_: bool) -> None:
     """Two cannot: the better of them alone is as good as both are expected to be."""
