@@ -1,6 +1,6 @@
 """Claims about real, unchanged Nicotine+ peers, started by this script (pip install --no-deps nicotine-plus).
 
-    python -m tests.bench.nicotine_peers [--runs N] [--kind three|alone|modes]
+    python -m tests.bench.nicotine_peers [--runs N] [--kind three|alone|modes|cells]
 
 * three: three peers limited to 8192 KiB/s each, 256 MiB: >= 0.90 of their sum after the first byte, content right,
   <= 2 stops a peer.
@@ -9,6 +9,9 @@
   fetches one chunk from the same peer (starting, logging in and stopping). The whole is shown beside it.
 * modes: `--mode queue` beside `--mode swarm` on the same three peers: rate, transfers, stops, and the failed uploads
   that the peers' own logs show.
+* cells: four peers at 8192, 2048, 800 and 164 KiB/s, files of 3, 25, 48 and 250 MiB: the fastest alone, all of them with
+  nothing known, and again with rates known. Time <= 1.05 x alone + 3 s; failed uploads <= 1, known 0, where the ideal
+  (all at their rates) saves less than 15 s and a quarter.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,11 +40,18 @@ FILE = "tide.flac"
 SMALL = "drop.flac"
 MIB = 1 << 20
 RUN_S_MAX = 400.0
+RATES_KIB_S = (8192, 2048, 800, 164)
+SIZES_MIB = (3, 25, 48, 250)
 
 
 @contextmanager
 def peers(
-    count: int, content: Content, folder: Path, upload_kib_s: int | None, *, beside: Content | None = None
+    count: int,
+    content: Content,
+    folder: Path,
+    upload_kib_s: int | Sequence[int] | None,
+    *,
+    beside: Content | None = None,
 ) -> Iterator[tuple[Network, list[Nicotine]]]:
     """A box whose only uploaders are so many Nicotine+ that share this content."""
     shared = folder / "shared"
@@ -53,9 +63,10 @@ def peers(
             beside.write_to(file)
     with ExitStack() as stack:
         box = stack.enter_context(network({}))
+        rates = upload_kib_s if isinstance(upload_kib_s, Sequence) else [upload_kib_s] * count
         made = [
-            stack.enter_context(nicotine(box, f"n{number}", shared, upload_kib_s=upload_kib_s, wait=False))
-            for number in range(count)
+            stack.enter_context(nicotine(box, f"n{number}", shared, upload_kib_s=rate, wait=False))
+            for number, rate in enumerate(rates)
         ]
         for peer in made:
             peer.wait_until_ready()
@@ -63,14 +74,21 @@ def peers(
 
 
 def fetched(
-    box: Network, made: list[Nicotine], content: Content, folder: Path, *words: str, name: str, file: str = FILE
+    box: Network,
+    made: list[Nicotine],
+    content: Content,
+    folder: Path,
+    *words: str,
+    name: str,
+    file: str = FILE,
+    state: Path | None = None,
 ) -> tuple[users.Played, bool]:
-    """One run of ours from these peers, and whether the content is right."""
+    """One run of ours from these peers, and whether the content is right. `state`: where rates are remembered."""
     path = folder / "ours.bin"
     measuring.settle(content.size)
-    with tempfile.TemporaryDirectory(dir=folder) as state:
+    with tempfile.TemporaryDirectory(dir=folder) as fresh:
         urls = [peer.url(file) for peer in made]
-        run = users.play(box, path, *urls, *words, state=Path(state), limit_s=RUN_S_MAX, name=name)
+        run = users.play(box, path, *urls, *words, state=state or Path(fresh), limit_s=RUN_S_MAX, name=name)
     right = content.matches(path)
     measuring.clear(path)
     if run.exit_code != 0 or not right:
@@ -83,7 +101,7 @@ def three(runs: int, folder: Path) -> bool:
     shares, most = [], 0
     with peers(3, content, folder, LIMIT_KIB_S) as (box, made):
         for number in range(runs):
-            run, right = fetched(box, made, content, folder, name=f"three{number}")
+            run, right = fetched(box, made, content, folder, "--patience", "0", name=f"three{number}")
             share = run.flow_bytes_s / (3 * LIMIT_KIB_S * 1024) if right else 0.0
             print(f"three: {share:.3f} of the sum, stops {run.stops}, CPU {run.cpu_s:.2f} s")
             shares.append(share)
@@ -176,7 +194,33 @@ def modes(runs: int, folder: Path) -> bool:
     return good
 
 
-KINDS = {"three": three, "alone": alone, "modes": modes}
+def cells(runs: int, folder: Path) -> bool:
+    rows: list[list[object]] = [["MiB", "rates", "s", "of alone", "stops", "failed uploads"]]
+    good = True
+    for size in SIZES_MIB:
+        content = Content(size * MIB, seed=size)
+        ideal_s, best_s = size * 1024 / sum(RATES_KIB_S), size * 1024 / max(RATES_KIB_S)
+        saves = best_s - ideal_s >= 15 and ideal_s <= 0.75 * best_s
+        for number in range(runs):
+            place = folder / f"{size}-{number}"
+            place.mkdir()
+            with peers(4, content, place, RATES_KIB_S) as (box, made):
+                alone_s, seen = 0.0, 0
+                for kind, some in (("alone", made[:1]), ("unknown", made), ("known", made)):
+                    state = place / ("alone" if kind == "alone" else "all")
+                    state.mkdir(exist_ok=True)
+                    run, right = fetched(box, some, content, place, name=f"c{size}{number}{kind}", state=state)
+                    seconds = float(run.ended.get("seconds", 0.0))
+                    alone_s = alone_s or seconds
+                    failed = sum(peer.uploads().aborted for peer in made) - seen
+                    seen += failed
+                    rows.append([size, kind, seconds, seconds / max(alone_s, 0.1), sum(run.stops), failed])
+                    good &= right and seconds <= 1.05 * alone_s + 3 and (saves or failed <= (kind == "unknown"))
+    measuring.print_table(rows)
+    return good
+
+
+KINDS = {"cells": cells, "three": three, "alone": alone, "modes": modes}
 
 
 def main() -> int:
