@@ -148,3 +148,49 @@ def test_users_that_were_about_to_grant_when_the_session_died_give_within_second
         eventually(lambda: gives_again(daemon, id, dict.fromkeys(crowd.peers, 0)), wait_s=60)
         eventually(lambda: ended(daemon, id), wait_s=120)
         eventually(lambda: ledger(daemon, crowd) == crowd.aborted(), wait_s=SETTLED_S)
+
+
+ALBUM = [Content(6 << 20, seed=40 + track) for track in range(6)]
+ALBUM_KIB_S = 768
+
+
+@pytest.fixture
+def album_peers(tmp_path: Path) -> Iterator[Crowd]:
+    """Three equal peers that have the same six tracks."""
+    folder = tmp_path / "album"
+    folder.mkdir()
+    for track, content in enumerate(ALBUM):
+        with (folder / f"{track} Track.flac").open("wb") as file:
+            content.write_to(file)
+    with ExitStack() as leaving:
+        box = leaving.enter_context(network({}, passwords={"me": "box"}))
+        peers = {
+            name: leaving.enter_context(
+                nicotine.nicotine(box, name, folder, upload_kib_s=ALBUM_KIB_S, wait=False, debug=True)
+            )
+            for name in ("bob", "dan", "eva")
+        }
+        for peer in peers.values():
+            peer.wait_until_ready()
+        yield Crowd(box, peers)
+
+
+def test_an_album_comes_from_all_who_have_it_and_hardly_a_transfer_is_broken_off(
+    shoal: Shoal, album_peers: Crowd
+) -> None:
+    """Each track whole from one user, users side by side: no faster by sharing a track, and nothing to apologize for."""
+    patient = account(album_peers.box) | {"SHOAL_DAEMON_PATIENCE_S": "15"}
+    with running(shoal, **patient) as daemon:
+        eventually(lambda: login(daemon) == "online")
+        begun_s = time.monotonic()
+        ids = []
+        for track, content in enumerate(ALBUM):
+            sources = [{"url": peer.url(f"{track} Track.flac")} for peer in album_peers.peers.values()]
+            wanted = {"filename": f"{track}.flac", "fileSize": content.size, "sources": sources}
+            ids.append(daemon.client.post("/api/v0/multisource/download", json=wanted).json()["id"])
+        eventually(lambda: all(ended(daemon, id) for id in ids), wait_s=120)
+        alone_s = sum(content.size for content in ALBUM) / (ALBUM_KIB_S << 10)
+        took_s = time.monotonic() - begun_s
+        eventually(lambda: ledger(daemon, album_peers) == album_peers.aborted(), wait_s=SETTLED_S)
+        assert max(album_peers.aborted().values()) <= 2, album_peers.aborted()
+        assert took_s <= 0.6 * alone_s + 2, f"{took_s:.1f} s, one user alone {alone_s:.1f} s"
