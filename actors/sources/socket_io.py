@@ -55,6 +55,13 @@ def _timeval(seconds: float) -> bytes:
     return struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
 
 
+def set_slices(sock: socket.socket) -> None:
+    """Have the kernel end reads after a slice, and sends after `SEND_S_MAX`."""
+    sock.settimeout(None)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(SLICE_S))
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(SEND_S_MAX))
+
+
 class PlainStream:
     """Plain TCP stream of HTTP or of a Soulseek peer; owns its blocking socket.
 
@@ -64,9 +71,7 @@ class PlainStream:
     __slots__ = ("_fast", "_sock", "_wakes_at", "eof", "torn")
 
     def __init__(self, sock: socket.socket) -> None:
-        sock.settimeout(None)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(SLICE_S))
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(SEND_S_MAX))
+        set_slices(sock)
         self._sock = sock
         self._wakes_at = 1
         self._fast = False

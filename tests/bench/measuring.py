@@ -168,6 +168,8 @@ def aria2c_command(urls: Sequence[str], path: Path) -> list[str | Path]:
     """aria2c with one connection a mirror, as the claims say."""
     flags = [f"-s{len(urls)}", "-x1", "-k1M", "--file-allocation=none", "--no-conf=true", "--summary-interval=0"]
     quiet = ["--console-log-level=error", "--download-result=hide", "--show-console-readout=false"]
+    trusted = os.environ.get("SSL_CERT_FILE")
+    flags += [f"--ca-certificate={trusted}"] if trusted else []
     return ["aria2c", *flags, *quiet, "-d", path.parent, "-o", path.name, *urls]
 
 

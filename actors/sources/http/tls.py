@@ -1,5 +1,6 @@
 """TLS stream of an HTTP source. A module of its own because importing `ssl` costs start-up time."""
 
+import contextlib
 import functools
 import os
 import socket
@@ -9,19 +10,23 @@ from typing import Final
 
 from actors.sources.http.settings import plain
 from actors.sources.reader import SLICE_S
-from actors.sources.socket_io import SEND_S_MAX, readable
+from actors.sources.socket_io import readable, set_slices
 from protocol.model.faults import FaultKind, SourceFault
 
+RECEIVED_BYTES: Final = 1 << 18
+"""Received at once: many records, and no more than stays in the cache until they are decrypted."""
+RECORD_BYTES: Final = 32 * 1024
+"""Room for a record of the largest size, 16 KiB, and more."""
 STORES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
 
 
 def wrap(sock: socket.socket, host: str, *, timeout_s: float) -> "TlsStream":
     """Do the handshake with `host` and verify its certificate. The socket is closed when that fails."""
-    # Ragged ends are recognised: an attacker in the middle must not be able to cut short a body that EOF ends.
     try:
         context = _context(*(os.environ.get(name, "") for name in STORES))
-        sock.settimeout(timeout_s)
-        return TlsStream(context.wrap_socket(sock, server_hostname=host, suppress_ragged_eofs=False))
+        stream = TlsStream(sock, context, host)
+        stream.shake_hands(time.monotonic() + timeout_s)
+        return stream
     except BaseException as error:
         sock.close()
         if isinstance(error, OSError):
@@ -64,38 +69,69 @@ def _fault(error: OSError, host: str) -> SourceFault:
 
 
 class TlsStream:
-    """Non-blocking TLS stream. A call gives at most a record (16 KiB), so a slice is a loop."""
+    """TLS stream over a blocking socket whose reads end after a slice.
 
-    __slots__ = ("_sock", "eof", "torn")
+    Received records go through a buffer in memory (`ssl.MemoryBIO`) instead of the socket itself, which would be asked
+    twice for each record of 16 KiB: once for its head, once for the rest.
+    """
 
-    def __init__(self, sock: ssl.SSLSocket) -> None:
-        sock.settimeout(0.0)
+    __slots__ = ("_incoming", "_outgoing", "_sock", "_tls", "eof", "torn")
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext, host: str) -> None:
         self._sock = sock
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
         self.eof = False
         self.torn = False
 
+    def shake_hands(self, until_s: float) -> None:
+        """Do the handshake until then and prepare the socket for reading in slices. Raises `OSError`."""
+        while True:
+            left_s = until_s - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError
+            self._sock.settimeout(left_s)
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self._flush()
+                data = self._sock.recv(RECORD_BYTES)
+                self._incoming.write(data) if data else self._incoming.write_eof()
+            except ssl.SSLError:
+                with contextlib.suppress(OSError):
+                    self._flush()  # says to the other side what is wrong
+                raise
+            else:
+                break
+        self._flush()
+        set_slices(self._sock)
+
+    def _flush(self) -> None:
+        if self._outgoing.pending:
+            self._sock.sendall(self._outgoing.read())
+
     def send(self, data: bytes) -> None:
-        self._sock.settimeout(SEND_S_MAX)
-        self._sock.sendall(data)
-        self._sock.settimeout(0.0)
+        self._tls.write(data)
+        self._flush()
 
     def fill(self, view: memoryview, *, whole: bool, more: int = 0) -> int:
         filled, room = 0, len(view)
         until_s = time.monotonic() + SLICE_S
         while filled < room and not self.eof:
-            got = self._record(view[filled:])
+            got = self._read(view[filled:])
             filled += got
-            if filled and not whole:
-                break
-            left_s = until_s - time.monotonic()
-            if left_s <= 0 or (not got and not self.eof and not readable(self._sock, left_s)):
+            if got or self.eof:
+                continue
+            if (filled and not whole) or time.monotonic() >= until_s or not self._receive(view[filled:]):
                 break
         return filled
 
-    def _record(self, view: memoryview) -> int:
+    def _read(self, view: memoryview) -> int:
+        """Decrypt one record, or what is left of one; 0: none is here, or `eof`."""
         try:
-            got = self._sock.recv_into(view)
+            got = self._tls.read(len(view), view)
         except ssl.SSLWantReadError:
+            self._flush()  # what the protocol itself has to answer
             return 0
         except ssl.SSLEOFError:
             self.torn = self.eof = True
@@ -103,20 +139,32 @@ class TlsStream:
         self.eof = got == 0
         return got
 
+    def _receive(self, view: memoryview, flags: int = 0) -> bool:
+        """Receive records, by way of a view that the decrypted bytes will overwrite; False: nothing came in time."""
+        if len(view) < RECORD_BYTES:
+            view = memoryview(bytearray(RECORD_BYTES))
+        view = view[:RECEIVED_BYTES]
+        try:
+            count = self._sock.recv_into(view, 0, flags)
+        except BlockingIOError:
+            return False
+        self._incoming.write(view[:count]) if count else self._incoming.write_eof()
+        return True
+
     def drain(self, count: int) -> bool:
         scratch = memoryview(bytearray(count))
         while count:
             try:
-                got = self._record(scratch[:count])
+                got = self._read(scratch[:count])
+                if not got and (self.eof or not self._receive(scratch[:0], socket.MSG_DONTWAIT)):
+                    return False
             except OSError:
-                return False
-            if got == 0:
                 return False
             count -= got
         return True
 
     def idle(self) -> bool:
-        return not self._sock.pending() and not readable(self._sock)
+        return not self._tls.pending() and not self._incoming.pending and not readable(self._sock)
 
     def close(self) -> None:
         self._sock.close()
