@@ -19,6 +19,7 @@ from protocol.cli import parsing
 from protocol.cli.group import Mistake
 from protocol.cli.parsing import DEMO_KINDS, MEMORY_LIMIT_BYTES, TARGETS_SHOWN_MAX
 from protocol.model.errors import BadUsage
+from protocol.model.http_options import HEADERS_CHARS_MAX, check_header, check_interface, check_proxy
 from protocol.model.identity import REQUIRABLE
 from protocol.model.job_spec import (
     CHUNK_SIZE,
@@ -31,7 +32,7 @@ from protocol.model.job_spec import (
     JobSpec,
     TransferPolicy,
 )
-from protocol.model.limits import EXISTING, HEX_DIGITS, MODES, PATIENCE_S, RACE_USERS, SYNCS
+from protocol.model.limits import EXISTING, HEX_DIGITS, MODES, PATIENCE_S, RACE_USERS, RETRIES_MAX, SYNCS
 
 
 def _typed(check: Callable[[str], Any]) -> Callable[[Any], Any]:
@@ -325,9 +326,9 @@ class Transfer:
             help="How long a source that sends may be silent. [default: 10]",
         ),
     ] = STALL_TIMEOUT_S
-    failures_max: Annotated[
-        int, count("--retries", parsing.RETRIES_MAX, "Failures of a source in a row before it rests.")
-    ] = FAILURES_MAX
+    failures_max: Annotated[int, count("--retries", RETRIES_MAX, "Failures of a source in a row before it rests.")] = (
+        FAILURES_MAX
+    )
     patience_s: Annotated[
         float,
         option(
@@ -390,8 +391,12 @@ class Transfer:
     def ignored(self) -> list[str]:
         """Options that were given and have no meaning for a daemon, which goes by its configuration."""
         return _given(
-            self, (*TransferPolicy.__struct_fields__, "memory_limit", "max_time_s", "on_complete", "existing")
+            self, (*(set(TransferPolicy.__struct_fields__) - ORDERED), "memory_limit", "max_time_s", "on_complete")
         )
+
+
+ORDERED: Final = frozenset(("timeout_s", "stall_timeout_s", "failures_max"))
+"""Fields of the policy that an order in a daemon may carry."""
 
 
 def _given(group: Any, names: Collection[str]) -> list[str]:
@@ -411,7 +416,7 @@ class Http:
             "--header",
             "-H",
             metavar="NAME:VALUE",
-            check=parsing.checked_header,
+            check=partial(parsing.checked_option, "--header", check_header),
             help="A request field, or one in place of the usual; may be repeated.",
         ),
     ] = None
@@ -460,7 +465,7 @@ class Http:
         text(
             "--proxy",
             metavar="URL|none",
-            check=parsing.checked_proxy,
+            check=partial(parsing.checked_option, "--proxy", check_proxy),
             help="Proxy for all requests, http, socks5 or socks5h (looks names up itself); none: no proxy. [default: as http_proxy and https_proxy say]",
         ),
     ] = ""
@@ -470,7 +475,7 @@ class Http:
             "--interface",
             "--bind",
             metavar="NAME|ADDRESS",
-            check=parsing.checked_interface,
+            check=partial(parsing.checked_option, "--interface", check_interface),
             help="Network interface, or address of this machine, that connections leave from.",
         ),
     ] = ""
@@ -485,8 +490,8 @@ class Http:
         if self.ipv4 and self.ipv6:
             raise BadUsage("-4 and -6 exclude each other")
         headers = tuple(self.headers or ())
-        if sum(map(len, headers)) > parsing.HEADERS_CHARS_MAX:
-            raise BadUsage(f"--header: more than {parsing.HEADERS_CHARS_MAX} characters together")
+        if sum(map(len, headers)) > HEADERS_CHARS_MAX:
+            raise BadUsage(f"--header: more than {HEADERS_CHARS_MAX} characters together")
         return HttpOptions(
             headers=headers,
             user_agent=self.user_agent,
@@ -500,7 +505,7 @@ class Http:
 
     def ignored(self) -> list[str]:
         """Options that were given and that a daemon does not take."""
-        return _given(self, [one.name for one in fields(self)])
+        return _given(self, ("cookie_file", "netrc", "netrc_file", "connections"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,14 +8,14 @@ import os
 import re
 import shlex
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from protocol.model.errors import BadUsage
 from protocol.model.filenames import NAME_BYTES_MAX
+from protocol.model.http_options import TEXT_CHARS_MAX
 from protocol.model.integrity.metalink import PIECE_BYTES_MAX, Pieces
 from protocol.model.job_spec import CHUNK_SIZE, JobSpec
 from protocol.model.limits import (
@@ -41,16 +41,7 @@ MEMORY_LIMIT_MIN: Final = 8 << 20
 """A process that has just begun has about twice as much."""
 WAIT_S_MAX: Final = 120.0
 TARGETS_SHOWN_MAX: Final = 2000
-RETRIES_MAX: Final = 1000
 CONNECTIONS_MAX: Final = 16
-TEXT_CHARS_MAX: Final = 2000
-HEADERS_CHARS_MAX: Final = 16_000
-PROXY_SCHEMES: Final = ("http", "socks5", "socks5h")
-_FIELD_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
-_OWN_FIELDS: Final = (
-    *("connection", "content-length", "expect", "if-range", "keep-alive", "proxy-connection", "range", "te"),
-    *("trailer", "transfer-encoding", "upgrade"),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,16 +204,13 @@ def checked_text(option: str, word: str) -> str:
     return word
 
 
-def checked_header(word: str) -> str:
-    """``Name: value``. Fields that frame a request or name the part of the file are the program's own."""
-    name, colon, value = word.partition(":")
-    if not colon or _FIELD_NAME.fullmatch(name) is None:
-        raise BadUsage("--header: write it as 'Name: value'; 'Name:' takes a usual field away")
-    if not all(char.isprintable() and ord(char) < 256 for char in value) or len(word) > HEADERS_CHARS_MAX:
-        raise BadUsage(f"--header: the value of {name} has characters that no field can have, or is too long")
-    if name.lower() in _OWN_FIELDS:
-        raise BadUsage(f"--header: {name} is set by the program itself")
-    return f"{name}:{value}"
+def checked_option(option: str, check: Callable[[str], None], word: str) -> str:
+    """The word, which `check` has not refused."""
+    try:
+        check(word)
+    except ValueError as error:
+        raise BadUsage(f"{option}: {error}") from None
+    return word
 
 
 def checked_file(option: str, word: str) -> str:
@@ -234,25 +222,6 @@ def checked_file(option: str, word: str) -> str:
         why = error.strerror if isinstance(error, OSError) else "no possible path"
         raise BadUsage(f"{option} {printable(word[:200])}: cannot be read: {why}") from None
     return os.path.abspath(word)
-
-
-def checked_proxy(word: str) -> str:
-    """``none``, or the address of a proxy."""
-    try:
-        parts = urlsplit(word if "://" in word else f"http://{word}")
-        good = parts.scheme in PROXY_SCHEMES and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    if word != "none" and not (good and word.isprintable() and " " not in word and len(word) <= TEXT_CHARS_MAX):
-        raise BadUsage(f"--proxy: must be none, or an address that begins with {', '.join(PROXY_SCHEMES)}")
-    return word
-
-
-def checked_interface(word: str) -> str:
-    """The name of a network interface, or an address."""
-    if not re.fullmatch(r"[A-Za-z0-9_.:%@-]{1,45}", word):
-        raise BadUsage(f"--interface {_shown(word)}: must be the name of an interface, or an address of this machine")
-    return word
 
 
 def checked_command(word: str) -> str:

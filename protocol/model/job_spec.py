@@ -51,6 +51,14 @@ class TransferPolicy(Value):
         names = self.__struct_fields__
         return self.but(**{name: getattr(table, name) for table in tables for name in names if hasattr(table, name)})
 
+    def ordered(self, http: "HttpOptions") -> "TransferPolicy":
+        """Return the policy with what a job was ordered with."""
+        return self.but(
+            timeout_s=http.answer_s or self.timeout_s,
+            stall_timeout_s=http.silence_s or self.stall_timeout_s,
+            failures_max=http.failures or self.failures_max,
+        )
+
 
 class HttpOptions(Value):
     """Options of a job's HTTP requests. They may hold secrets, so no value is in the repr."""
@@ -71,6 +79,12 @@ class HttpOptions(Value):
     """Network interface, or address of this machine, that connections leave from; empty: any."""
     ip_version: int = 0
     """4 or 6: only that version; 0: both."""
+    answer_s: float = 0.0
+    """`TransferPolicy.timeout_s` of this job in a daemon, whose configuration says it else; 0: that."""
+    silence_s: float = 0.0
+    """The same of `stall_timeout_s`."""
+    failures: int = 0
+    """The same of `failures_max`."""
 
     def for_strangers(self) -> "HttpOptions":
         """Return the options for addresses that a document or a server names: without what is only for the user's own."""

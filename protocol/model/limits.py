@@ -16,6 +16,7 @@ SYNCS: Final = ("full", "none")
 EXISTING: Final = ("auto", "skip", "rename", "overwrite", "resume")
 """What becomes of a file that has a download's name: ``auto`` skips one that is proven to be the same, else renames."""
 TIMEOUT_S_MAX: Final = 120.0
+RETRIES_MAX: Final = 1000
 CHUNK_SIZE_MIN: Final = 4 * 1024
 CHUNK_SIZE_MAX: Final = 1024 * 1024
 TERM_CHARS_MAX: Final = 250

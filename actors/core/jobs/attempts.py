@@ -98,7 +98,7 @@ class Attempts:
         before = job.record
         name = before.file_name or self._guessed_name(job)
         job.record = before.but(
-            spec=before.spec.but(policy=self.policy.transfer),
+            spec=before.spec.but(policy=self.policy.transfer.ordered(before.spec.http)),
             state=ACTIVE,
             number=self._last_attempt,
             attempts=before.attempts + 1,
@@ -131,7 +131,8 @@ class Attempts:
         assert attempt is not None
         attempt.record = attempt.record.but(attempt=attempt.record.attempt + 1)
         attempt.numbers.clear()
-        job.record = job.record.but(spec=job.record.spec.but(policy=self.policy.transfer))
+        spec = job.record.spec
+        job.record = job.record.but(spec=spec.but(policy=self.policy.transfer.ordered(spec.http)))
         self._transaction.write(SaveAttempt(attempt.record), SaveJob(job.record))
         self._request(job, now)
 

@@ -129,7 +129,7 @@ class TlsStream:
     def _read(self, view: memoryview) -> int:
         """Decrypt one record, or what is left of one; 0: none is here, or `eof`."""
         try:
-            got = self._tls.read(len(view), view)
+            got: int = self._tls.read(len(view), view)  # type: ignore[assignment,arg-type,unused-ignore]
         except ssl.SSLWantReadError:
             self._flush()  # what the protocol itself has to answer
             return 0

@@ -16,6 +16,7 @@ from protocol.cli.views.outcome import ExitCode
 from protocol.cli.views.progress_state import SAME_COMMAND
 from protocol.client import saved_pool as pools
 from protocol.model.errors import BadUsage
+from protocol.model.job_spec import FAILURES_MAX, STALL_TIMEOUT_S, TIMEOUT_S, HttpOptions
 from protocol.model.printable import count_of, printable
 from protocol.model.units import show_size
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from protocol.client.http_client import Daemon
 
 SEARCH_S: Final = 10.0
+NO_HTTP: Final = HttpOptions()
 RANGES: Final = 10_000
 """Ranges of a manifest in one answer ..."""
 RANGES_MAX: Final = 10_000_000
@@ -33,7 +35,7 @@ def hand_over(link: Link, options: GetOptions, transfer: Transfer, loudness: Lou
     """Do ``get`` or ``swarm TERM`` in a daemon. The exit code of the job there."""
     folder, name = place_in_daemon(transfer.output)
     with linked(link) as daemon:
-        body = common_members(transfer, folder)
+        body = common_members(transfer, folder, options.spec.http)
         if options.spec.term:
             if name:
                 raise BadUsage("-o: what a search finds is called as users call it; give a folder, with a / at its end")
@@ -82,9 +84,11 @@ def place_in_daemon(output: str | None) -> tuple[str | None, str]:
     return (folder or ("/" if slash else None)), name
 
 
-def common_members(transfer: Transfer, folder: str | None) -> dict[str, Any]:
+def common_members(transfer: Transfer, folder: str | None, http: HttpOptions = NO_HTTP) -> dict[str, Any]:
     """Members that all orders have."""
     return {
+        "existing": transfer.existing,
+        "http": http_members(transfer, http),
         "chunkSize": transfer.chunk_size,
         "mode": transfer.mode,
         "checksum": transfer.checksum or None,
@@ -92,6 +96,22 @@ def common_members(transfer: Transfer, folder: str | None) -> dict[str, Any]:
         "limit": transfer.limit_bytes_s,
         "folder": folder,
     }
+
+
+def http_members(transfer: Transfer, http: HttpOptions) -> dict[str, Any]:
+    """How HTTP servers are asked, as far as it was said."""
+    members = {
+        "headers": list(http.headers),
+        "userAgent": http.user_agent,
+        "referer": http.referer,
+        "proxy": http.proxy,
+        "interface": http.interface,
+        "ipVersion": http.ip_version,
+        "timeout": round(1000 * transfer.timeout_s) if transfer.timeout_s != TIMEOUT_S else 0,
+        "stallTimeout": round(1000 * transfer.stall_timeout_s) if transfer.stall_timeout_s != STALL_TIMEOUT_S else 0,
+        "retries": transfer.failures_max if transfer.failures_max != FAILURES_MAX else 0,
+    }
+    return {name: value for name, value in members.items() if value}
 
 
 def follow(

@@ -100,7 +100,7 @@ def hand_over_here(link: Link, options: GetOptions, transfer: Transfer, loudness
 
 def _done(daemon: "Daemon", options: GetOptions, transfer: Transfer, loudness: Loudness) -> ExitCode:
     spec = options.spec
-    body = common_members(transfer, None) | {"checksum": spec.checksum or None}
+    body = common_members(transfer, None, spec.http) | {"checksum": spec.checksum or None}
     if spec.term:
         path, name = "/swarm", spec.name
         size = spec.size_bytes if spec.size_bytes >= 0 else None

@@ -113,6 +113,8 @@ class _Orders:
             require=order.require or "",
             limit_bytes_s=order.limit,
             priority=order.priority,
+            http=order.http.options(),
+            existing=order.existing,
             origin=validation.ORIGIN,
             private_ok=daemon.allow_private_sources,
         )

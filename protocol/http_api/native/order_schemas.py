@@ -1,8 +1,9 @@
 """Request models of the native API: orders, sources, changes of a job, limits."""
 
+from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, WrapValidator
+from pydantic import AfterValidator, Field, WrapValidator
 
 from protocol.http_api.schema_base import (
     BARE_HASH,
@@ -24,12 +25,24 @@ from protocol.http_api.schema_base import (
     Url,
     Username,
 )
+from protocol.model.http_options import HEADERS_CHARS_MAX, TEXT_CHARS_MAX, check_header, check_interface, check_proxy
+from protocol.model.job_spec import HttpOptions
+from protocol.model.limits import RETRIES_MAX, TIMEOUT_S_MAX
 
 CHUNK_SIZE: Final = 128 * 1024
 CHECKSUM_FILE_CHARS_MAX: Final = 200_000
 SEARCH_MS: Final = 30_000
 SEARCH_MS_MIN: Final = 1000
 SEARCH_MS_MAX: Final = 120_000
+
+
+def _checked(check: Callable[[str], None]) -> Callable[[str], str]:
+    def validated(word: str) -> str:
+        check(word)
+        return word
+
+    return validated
+
 
 Mode = Literal["swarm", "queue", "failover", "race"]
 JobId = Annotated[
@@ -101,8 +114,74 @@ class JobOrder(RequestModel):
     priority: Priority = Field(default=0, description="The highest goes first; equal ones in the order they came.")
 
 
+HeaderLine = Annotated[str, AfterValidator(_checked(check_header)), Field(min_length=2, max_length=HEADERS_CHARS_MAX)]
+Proxy = Annotated[str, AfterValidator(_checked(check_proxy)), Field(min_length=1, max_length=TEXT_CHARS_MAX)]
+Interface = Annotated[str, AfterValidator(_checked(check_interface)), Field(min_length=1, max_length=45)]
+PlainText = Annotated[str, Field(max_length=TEXT_CHARS_MAX, pattern=r"^[ -~]*$")]
+Wait = Annotated[int, Field(ge=1, le=round(1000 * TIMEOUT_S_MAX)), WHOLE]
+
+
+class HttpOrder(RequestModel):
+    """How a job asks HTTP servers; each member may be left out. Secrets in it are kept apart and never shown."""
+
+    headers: Annotated[list[HeaderLine], Field(max_length=100)] = Field(
+        default=[],
+        description=(
+            "Request fields, Name: value, besides the usual ones or in their place; without a value it takes a usual "
+            "one away. Authorization and Cookie go only to the hosts of the addresses that were ordered."
+        ),
+        examples=[["Authorization: Bearer abc"]],
+        repr=False,
+    )
+    user_agent: PlainText = Field(default="", description="Empty: the daemon's.")
+    referer: PlainText = Field(default="", description="The page that requests come from.")
+    proxy: Proxy | None = Field(
+        default=None,
+        description="http, socks5 or socks5h address; none: no proxy; null: as the daemon's environment says.",
+        examples=["socks5h://127.0.0.1:1080"],
+        repr=False,
+    )
+    interface: Interface | None = Field(
+        default=None, description="Network interface, or address of the daemon's machine, that connections leave from."
+    )
+    ip_version: Annotated[Literal[0, 4, 6], Field(json_schema_extra={"minimum": 0, "maximum": 6})] = Field(
+        default=0, description="4 or 6: only that version; 0: both."
+    )
+    timeout: Wait | None = Field(
+        default=None, description="Milliseconds for a server to begin its answer; null: as configured."
+    )
+    stall_timeout: Wait | None = Field(
+        default=None, description="Milliseconds for which a sending source may be silent; null: as configured."
+    )
+    retries: Annotated[int, Field(ge=1, le=RETRIES_MAX), WHOLE] | None = Field(
+        default=None, description="Failures of a source in a row before it rests; null: as configured."
+    )
+
+    def options(self) -> HttpOptions:
+        """Return them as the job carries them."""
+        return HttpOptions(
+            headers=tuple(self.headers),
+            user_agent=self.user_agent,
+            referer=self.referer,
+            proxy=self.proxy or "",
+            interface=self.interface or "",
+            ip_version=self.ip_version,
+            answer_s=(self.timeout or 0) / 1000,
+            silence_s=(self.stall_timeout or 0) / 1000,
+            failures=self.retries or 0,
+        )
+
+
 class _Order(JobOrder):
     """Members of an order of one file."""
+
+    http: HttpOrder = Field(default=HttpOrder(), description="How HTTP servers are asked.")
+    existing: Literal["auto", "skip", "rename", "overwrite", "resume"] = Field(
+        default="rename",
+        description=(
+            "What becomes of a file that has the name. auto: one that is proven to be the same is left, else rename."
+        ),
+    )
 
     checksum: Annotated[str, Field(pattern=CHECKSUM, max_length=150)] | None = Field(
         default=None,

@@ -1,0 +1,54 @@
+"""Validation of HTTP options that users give: header fields, proxies, network interfaces.
+
+The same for command line and API. Each check raises `ValueError` with words that do not repeat a secret.
+"""
+
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+TEXT_CHARS_MAX: Final = 2000
+HEADERS_CHARS_MAX: Final = 16_000
+NO_PROXY: Final = "none"
+PROXY_SCHEMES: Final = ("http", "socks5", "socks5h")
+_FIELD_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_OWN_FIELDS: Final = (
+    *("connection", "content-length", "expect", "if-range", "keep-alive", "proxy-connection", "range", "te"),
+    *("trailer", "transfer-encoding", "upgrade"),
+)
+
+
+def check_header(line: str) -> None:
+    """Refuse what is not ``Name: value``, and fields that frame a request or name the part of the file."""
+    name, colon, value = line.partition(":")
+    if not colon or _FIELD_NAME.fullmatch(name) is None:
+        raise ValueError("write it as 'Name: value'; 'Name:' takes a usual field away")
+    if not all(char.isprintable() and ord(char) < 256 for char in value) or len(line) > HEADERS_CHARS_MAX:
+        raise ValueError(f"the value of {name} has characters that no field can have, or is too long")
+    if name.lower() in _OWN_FIELDS:
+        raise ValueError(f"{name} is set by the program itself")
+
+
+def check_headers(lines: tuple[str, ...]) -> None:
+    """Refuse header fields that are too long together, or one by one."""
+    for line in lines:
+        check_header(line)
+    if sum(map(len, lines)) > HEADERS_CHARS_MAX:
+        raise ValueError(f"more than {HEADERS_CHARS_MAX} characters together")
+
+
+def check_proxy(word: str) -> None:
+    """Refuse what is neither `NO_PROXY` nor the address of a proxy."""
+    try:
+        parts = urlsplit(word if "://" in word else f"http://{word}")
+        good = parts.scheme in PROXY_SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if word != NO_PROXY and not (good and word.isprintable() and " " not in word and len(word) <= TEXT_CHARS_MAX):
+        raise ValueError(f"must be {NO_PROXY}, or an address that begins with {', '.join(PROXY_SCHEMES)}")
+
+
+def check_interface(word: str) -> None:
+    """Refuse what is neither the name of a network interface nor an address."""
+    if not re.fullmatch(r"[A-Za-z0-9_.:%@-]{1,45}", word):
+        raise ValueError("must be the name of an interface, or an address of this machine")
