@@ -13,6 +13,7 @@ import pytest
 
 from protocol.http_api.native import downloads
 from protocol.messages import AddSources, CreateJob, GetJob, ProcessLost, RequestRefused
+from protocol.model.job_spec import HttpOptions, TransferPolicy
 from tests.protocol.http_api.fake_daemon import Played
 from tests.protocol.http_api.rows import ID, detail_row
 from tests.protocol.http_api.serving import Api, open_settings, serving
@@ -100,6 +101,36 @@ def test_a_swarm_is_a_search_that_becomes_a_job(api: Api) -> None:
     )
     blank = api.client.post(f"{ROOT}/swarm", json=body | {"filename": "  "})
     assert (blank.status_code, blank.json()["error"]["field"]) == (400, "filename")
+
+
+def test_how_servers_are_asked_travels_in_the_job_and_wrong_options_are_named(api: Api) -> None:
+    http = {
+        **{"headers": ["Authorization: Bearer s3cret", "X-Two: 2"], "userAgent": "mine/1", "proxy": "socks5h://p:1080"},
+        **{"interface": "eth0", "ipVersion": 6, "timeout": 7500, "stallTimeout": 2000, "retries": 2},
+    }
+    answer = api.client.post(DOWNLOAD, json={**ORDER, "http": http, "existing": "skip"})
+    assert (answer.status_code, "s3cret" in answer.text) == (202, False)
+    spec = placed(api)[0].spec
+    assert spec.http == HttpOptions(
+        headers=("Authorization: Bearer s3cret", "X-Two: 2"),
+        user_agent="mine/1",
+        proxy="socks5h://p:1080",
+        interface="eth0",
+        ip_version=6,
+        answer_s=7.5,
+        silence_s=2.0,
+        failures=2,
+    )
+    assert spec.existing == "skip"
+    policy = TransferPolicy(timeout_s=40.0).ordered(spec.http)
+    assert (policy.timeout_s, policy.stall_timeout_s, policy.failures_max) == (7.5, 2.0, 2)
+    assert TransferPolicy(timeout_s=40.0).ordered(HttpOptions()).timeout_s == 40.0
+    for member, wrong in (
+        *(("headers", ["Range: bytes=0-"]), ("headers", ["A: b\r\nHost: evil"]), ("proxy", "ftp://p")),
+        *(("interface", "a b"), ("ipVersion", 5), ("timeout", 0), ("userAgent", "a\nb"), ("other", 1)),
+    ):
+        refused = api.client.post(DOWNLOAD, json={**ORDER, "http": {member: wrong}})
+        assert (refused.status_code, member in refused.json()["error"]["field"]) == (400, True), refused.text
 
 
 def test_sources_that_do_not_fit_one_message_follow(api: Api) -> None:
