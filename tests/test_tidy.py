@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Container, Iterator
 from functools import cache
@@ -275,3 +276,27 @@ def test_a_docstring_names_the_thing(path: Path) -> None:
         if isinstance(node, ast.Module | ast.ClassDef):
             first = (ast.get_docstring(node) or "").partition("\n")[0]
             assert not RIDDLES.match(first), f"{name_of(path)}: {first}"
+
+
+PINS = ROOT / ".ci/constraints.txt"
+DISTRIBUTIONS = {"jwt": "pyjwt", "httpx_sse": "httpx-sse", "prometheus_client": "prometheus-client"}
+"""Names of packages that are called otherwise than what is imported from them."""
+
+
+def test_every_library_is_declared_and_pinned_with_hashes() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {re.split(r"[<>=]", line)[0] for line in declared}
+    assert {DISTRIBUTIONS.get(library, library) for library in HOMES} <= names
+    pins = re.findall(
+        r"^([a-z0-9-]+)==([^ ;]+)([^\n]*\\\n(?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)",
+        PINS.read_text(),
+        re.MULTILINE,
+    )
+    assert names <= {name for name, _, _ in pins}
+    assert len(pins) == len(re.findall(r"^[a-z]", PINS.read_text(), re.MULTILINE)), "a pin without hashes"
+
+
+def test_known_holes_are_below_the_floors() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert "h11>=0.16" in declared  # CVE-2025-43859: request smuggling by chunks
+    assert "starlette>=0.49.1" in declared  # CVE-2025-62727: ranges that take quadratic time

@@ -122,7 +122,7 @@ Wait = Annotated[int, Field(ge=1, le=round(1000 * TIMEOUT_S_MAX)), WHOLE]
 
 
 class HttpOrder(RequestModel):
-    """How a job asks HTTP servers; each member may be left out. Secrets in it are kept apart and never shown."""
+    """HTTP options of an order; each member may be left out. Secrets in it are kept apart and never shown."""
 
     headers: Annotated[list[HeaderLine], Field(max_length=100)] = Field(
         default=[],
