@@ -24,11 +24,6 @@ class RangeSet:
         for first, stop in ranges:
             self.add(first, stop)
 
-    @classmethod
-    def from_flat(cls, flat: tuple[int, ...]) -> "RangeSet":
-        """Return the set of first, stop, first, stop ... as messages carry ranges."""
-        return cls(zip(flat[::2], flat[1::2], strict=True))
-
     @property
     def count(self) -> int:
         """Number of chunks in the set."""

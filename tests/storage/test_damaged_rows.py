@@ -16,6 +16,7 @@ from protocol.model.job_records import (
     SaveManifest,
     SaveSource,
     SourceRecord,
+    Wish,
 )
 from storage import job_store_schema
 from storage.job_store import JobStore, StoreFault, check_store
@@ -199,3 +200,27 @@ def test_a_new_column_leaves_whole_rows_whole_and_damaged_ones_damaged(path: str
         db.execute("ALTER TABLE jobs DROP COLUMN order_digest")
     db.close()
     assert check_store(path) == ["a row of jobs is damaged: ['id-2', 2]"]
+
+
+def test_the_wishlist_comes_back_oldest_first_without_what_is_damaged_or_was_dropped(path: str) -> None:
+    store = JobStore(path)
+    wishes = [Wish(id=f"w{at}", term=f"words {at}", download=at == 1, created_ms=100 - at) for at in range(4)]
+    for wish in wishes:
+        store.put_wish(wish)
+    found = wishes[2].but(searched_ms=200, found_ms=201, found=3, job="id-9")
+    store.put_wish(found)
+    assert store.wishes() == [wishes[3], found, wishes[1], wishes[0]]
+    assert (store.delete_wish("w3"), store.delete_wish("w3")) == (1, 0)
+    store.close()
+    damage(path, "UPDATE wishes SET term = 'other words' WHERE id = 'w1'")
+    store = JobStore(path)
+    assert store.wishes() == [found, wishes[0]]
+    store.close()
+
+
+def test_a_timeline_is_cut_in_pages_with_its_whole_length(path: str) -> None:
+    store = JobStore(path)
+    store.apply([SaveEvent(event(at, "id-1")) for at in (4, 5, 6)])
+    page, total = store.timeline("id-1", offset=1, limit=2)
+    assert ([each.serial for each in page], total) == ([4, 5], 4)
+    store.close()

@@ -79,7 +79,6 @@ class ContentChecks:
         self._main: int | None = None
         self._repair: Repair | None = None
         self._rejected: set[int] = set()
-        self.excluded_bytes = 0
 
     # -- checks that need a request of their own
 
@@ -552,7 +551,6 @@ class ContentChecks:
         for first, stop in chunks:
             self.dropped.add(first, stop)
             self.freed.add(first, stop)
-        self.excluded_bytes += self._report.bytes_of(gone, self._report.size_bytes)
         self._report.lost(gone, self._report.size_bytes, self._sources)
         self.incomplete()
         for at in range(0, len(owners), RANGES_PER_MESSAGE):
