@@ -58,7 +58,7 @@ def run(folder: Path) -> dict[str, float]:
         account = {"USERNAME": "me", "PASSWORD": "box", "SERVER": box.server_host, "PORT": str(box.server_port)}
         env = {f"SHOAL_SOULSEEK_{name}": word for name, word in account.items()}
         # Without patience: with it a second user may not be worth disturbing for so small a file.
-        with running(shoal, SHOAL_SOULSEEK_BIND="127.0.0.1", SHOAL_SOULSEEK_PATIENCE_S="0", **env) as daemon:
+        with running(shoal, SHOAL_SOULSEEK_BIND="127.0.0.1", SHOAL_DAEMON_PATIENCE_S="0", **env) as daemon:
             daemon.process.run_s_max = 300.0
             eventually(lambda: login(daemon) == "online")
             sources = [{"url": peer.url(NAME)} for peer in peers.values()]
