@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 
 from tests.e2e.daemon.daemons import Daemon, eventually, running
 from tests.e2e.program import Shoal
+from tests.real_peers.raw_downloader import RawDownloader
 from tests.soulseek_network.network import Character, Content, Network, network
 
 pytestmark = pytest.mark.long
@@ -77,3 +79,20 @@ def test_a_job_for_a_user_says_at_once_that_there_is_no_account(shoal: Shoal) ->
         id = daemon.client.post("/api/v0/multisource/download", json=body).json()["id"]
         words = "no Soulseek account is configured"
         eventually(lambda: any(words in note for note in daemon.get(f"/api/v0/multisource/jobs/{id}")["notes"]))
+
+
+def test_another_login_of_the_name_is_left_alone_and_the_daemon_is_back_soon_after_it(
+    shoal: Shoal, box: Network
+) -> None:
+    with running(shoal, **account(box)) as daemon:
+        eventually(lambda: login(daemon) == "online")
+        with RawDownloader(box.server_port, "me", password=SECRET) as other:
+            eventually(lambda: login(daemon) == "kicked")
+            refused = daemon.client.post("/api/v0/searches", json={"searchText": "tide"})
+            assert (refused.status_code, "another program" in refused.json()) == (409, True)
+            assert other.search(box.term, 1), "the other one works undisturbed"
+            box.wait_for("me-watch")
+        gone_s = time.monotonic()
+        eventually(lambda: login(daemon) == "online", wait_s=60.0)
+        assert time.monotonic() - gone_s < 60.0
+        assert daemon.client.post("/api/v0/searches", json={"searchText": "tide"}).status_code == 200
