@@ -70,7 +70,7 @@ def test_a_search_goes_through_the_daemon_with_the_same_display(desk: Desk) -> N
     assert done.code == 0
     assert f"note: the daemon at {desk.daemon.url} has this Soulseek login" in done.stderr
     head, *rows, last = done.stdout.splitlines()
-    assert head.split() == ["size", "users", "free", "speed", "queue", "name"]
+    assert head.split() == ["size", "users", "free", "speed", "queue", "sure", "by", "name"]
     assert any(f"({CONTENT.size})" in row for row in rows)
     assert last == f"{len(rows)} targets from 3 users"
     told = desk.run("search", desk.users.term, "--wait", "1", "--json")
