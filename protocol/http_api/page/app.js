@@ -180,4 +180,4 @@ function App() {
 
 render(h(App), document.getElementById("app"));
 // Not needed to work: after everything that is.
-setTimeout(() => document.head.append(Object.assign(document.createElement("link"), { rel: "icon", href: `${base}/page/icon.svg` })), 3000);
+setTimeout(() => document.head.append(Object.assign(document.createElement("link"), { rel: "icon", href: `${base}/page/icon.svg` })), 10_000);
