@@ -172,7 +172,7 @@ class Busy(Played):
                 return answered(request, self.jobs, total=JOBS)
             case GetJob(request=request, id=id):
                 job = next(job for job in self.jobs if job.id == id)
-                job = job.but(stored_bytes=self.turn * CHUNK, rate_bytes_s=5e6 + self.turn * 20_000)
+                job = job.but(stored_bytes=self.turn * CHUNK, rate_bytes_s=5e6 + self.turn * 200_000)
                 return answered(request, details(job, self.sources(), ()))
             case GetManifest(request=request):
                 at = self.turn % len(self.ranges)
