@@ -65,6 +65,13 @@ def ordered(rng: random.Random) -> Scenario:
     return Scenario(sources=(scripts[0], *others), size_bytes=SIZE, ordered_user=True, limit_s=20_000.0)
 
 
+def flac(rng: random.Random, place: str, container: str) -> Scenario:
+    """Four to eight users with a FLAC file, one with other audio: the digest of the audio in the first chunk differs."""
+    world = one_odd(rng, make=users, place=place, digest=False)
+    sources = tuple(replace(each, odd=((0, 1), *each.odd)) if each.odd else each for each in world.sources)
+    return replace(world, sources=sources, container=container)
+
+
 WORLDS: Final[dict[str, Callable[[random.Random], Scenario]]] = {
     **{
         f"{place}_{kind}{'_digest' if digest else ''}": partial(one_odd, make=make, place=place, digest=digest)
@@ -72,6 +79,11 @@ WORLDS: Final[dict[str, Callable[[random.Random], Scenario]]] = {
         for digest in (True, False)
         for place in PLACES
         if digest or place != "every8"
+    },
+    **{
+        f"flac_{place}_{container}": partial(flac, place=place, container=container)
+        for place in ("from65536", "middle", "tail", "half", "shifted", "tenth")
+        for container in ("frames", "decoded")
     },
     "halves_mirrors": lambda rng: halves(rng, mirrors),
     "halves_users": lambda rng: halves(rng, users),

@@ -49,7 +49,13 @@ class StoreModel:
         back_after_s: float = 0.0,
         refuses: bool = False,
         checks_content: bool = False,
+        files: tuple[bytes, ...] = (),
+        decodes: bool = False,
     ) -> None:
+        """`files`: the marks of every chunk of each file that is whole by its container's checks.
+
+        `decodes`: the digest of the whole is compared too, so that only one of them passes, not a mix of them.
+        """
         self.world = world
         self.senders: dict[int, int] = {}
         self.digests = {chunk: TRUE for first, stop in resumed for chunk in range(first, stop)}
@@ -59,6 +65,7 @@ class StoreModel:
         self.failed_s: float | None = None
         self.refuses = refuses
         self.checks_content = checks_content
+        self.files, self.decodes = files, decodes
         self.chunk_count = -1
         self.chunk_size = 1
         self.sealed_s: float | None = None
@@ -96,8 +103,9 @@ class StoreModel:
                 raise AssertionError(f"no message for the Assembler: {message}")
 
     def _fits(self, chunk: int) -> bool:
-        """Whether the frame that spans the beginning of this chunk is whole: both sides are of one file."""
-        return self.digests.get(chunk - 1) == self.digests.get(chunk)
+        """Whether the frame that spans the beginning of this chunk is whole: a file has both sides as they are."""
+        pair = self.digests.get(chunk - 1, b"") + self.digests.get(chunk, b"")
+        return any(marks[3 * chunk - 3 : 3 * chunk + 3] == pair for marks in self.files)
 
     def _check_boundaries(self, chunks: tuple[int, ...]) -> None:
         broken = tuple(chunk for chunk in chunks if not self._fits(chunk))
@@ -115,11 +123,13 @@ class StoreModel:
 
     def _check_container(self, request: int) -> None:
         broken = next((chunk for chunk in range(1, self.chunk_count) if not self._fits(chunk)), None)
-        if broken is None:
-            self._tell(ContainerChecked(job=1, request=request, kind="frames", detail="all frames are right"))
+        first, stop = (0, self.chunk_count) if broken is None else (broken - 1, broken + 1)
+        whole = b"".join(self.digests[chunk] for chunk in range(self.chunk_count)) in self.files
+        if broken is None and (whole or not self.decodes):
+            kind = "decoded" if self.decodes else "frames"
+            self._tell(ContainerChecked(job=1, request=request, kind=kind, detail="all frames are right"))
         else:
-            detail = f"chunk {broken} does not go on where the one before ends"
-            self._tell(ContainerBroken(job=1, request=request, first=broken - 1, stop=broken + 1, detail=detail))
+            self._tell(ContainerBroken(job=1, request=request, first=first, stop=stop, detail="a wrong frame"))
 
     def _open(self, wanted: OpenPartFile) -> None:
         self.chunk_size = wanted.spec.chunk_size

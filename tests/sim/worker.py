@@ -57,7 +57,7 @@ class WorkerModel:
         self.asked_stop = 0
         self.body_open = False
         self.requests = self.stops = 0
-        self.chunk_size, self.file_bytes = 1, 0
+        self.chunk_size, self.file_bytes, self.file_name = 1, 0, "file.bin"
         self.cap_bytes_s = 0.0
         self.stopped_s = -1.0
         self._connected = False
@@ -112,7 +112,7 @@ class WorkerModel:
                 size_bytes=size if script.says_size else -1,
                 offset_ok=script.offset_ok,
                 validator="",
-                name="file.bin",
+                name=self.file_name,
                 setup_s=script.setup_s,
             )
         )

@@ -45,7 +45,7 @@ FRONT_ADDRESS: Final = "front/front"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """What is to be played. `digest`: the user gave a digest of the right file. `ordered_user`: the first source is a
-    user whom the order names. `limit_s`: the job must have ended by then, unless something was stored in the last third
+    user whom the order names. `container`: the file is a FLAC, "frames" are checked or it is "decoded" too. `limit_s`: the job must have ended by then, unless something was stored in the last third
     of the time: who takes hours for a file because of what its sources are is slow, not stuck."""
 
     sources: tuple[SourceScript, ...]
@@ -69,6 +69,7 @@ class Scenario:
     verbose: bool = False
     digest: bool = False
     ordered_user: bool = False
+    container: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +117,8 @@ class World:
                 back_after_s=scenario.disk_back_s,
                 refuses=scenario.disk_refuses,
                 checks_content=scenario.checks_content or scenario.digest,
+                files=self._files(),
+                decodes=scenario.container == "decoded",
             )
         )
         self.workers: dict[str, WorkerModel] = {}
@@ -126,6 +129,11 @@ class World:
         self._post_all(self.state.start())
         self._populate()
         self._tick()
+
+    def _files(self) -> tuple[bytes, ...]:
+        """The marks of the files that the sources have."""
+        count = -(-self.scenario.size_bytes // self.scenario.chunk_size) if self.scenario.container else 0
+        return tuple({marks(script, 0, count, self.scenario.chunk_size) for script in self.scenario.sources})
 
     def _store_on(self, disk: Disk) -> StoreOnDisk:
         scenario = self.scenario
@@ -149,6 +157,7 @@ class World:
         address = worker_address(f"fetch-{number % 2 + 1}", 1, number)
         worker = WorkerModel(self, script, address=address, source=number, seed=self._rng.getrandbits(32))
         worker.chunk_size, worker.file_bytes = self.scenario.chunk_size, self.scenario.size_bytes
+        worker.file_name = "file.flac" if self.scenario.container else "file.bin"
         self.workers[address] = worker
         joined = SourceJoined(
             job=1,
@@ -156,7 +165,7 @@ class World:
             worker=address,
             name=f"source-{number}",
             host=script.host or f"host-{number}",
-            fallback_name="file.bin",
+            fallback_name=worker.file_name,
             advertised_bytes_s=script.rate_bytes_s * script.prior_error if self.scenario.advertised else 0.0,
             prior_rate_bytes_s=script.rate_bytes_s * script.prior_error if self.scenario.priors else 0.0,
             peer=script.peer,

@@ -1,0 +1,120 @@
+"""Files with digests of their own, from mirrors of which one has something else: what is sealed, and what is said."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.program import Done, Shoal
+from tests.http_mirrors.box import Character, mirrors
+from tests.storage.containers import writers
+
+CHUNK = "16K"
+AUDIO = writers.audio(8, 1)
+SONG = writers.flac(AUDIO, padding=5000)
+REMIX = writers.flac(AUDIO[: len(AUDIO) // 3] + writers.audio(8, 2)[len(AUDIO) // 3 :], padding=5000)
+OTHER = writers.flac(
+    AUDIO[: len(AUDIO) // 3] + writers.audio(8, 2)[len(AUDIO) // 3 :], padding=5000 + len(SONG) - len(REMIX)
+)
+"""Of the same size, with other audio from a third on."""
+
+
+@contextmanager
+def served(folder: Path, *contents: bytes, **behavior: object) -> Iterator[list[str]]:
+    """Addresses of mirrors, one for each content."""
+    boxes = []
+    try:
+        for number, content in enumerate(contents):
+            path = folder / f"m{number}" / "song.flac"
+            path.parent.mkdir()
+            path.write_bytes(content)
+            boxes.append(mirrors([Character(rate_bytes_s=400e3, **behavior)], path, file_name="song.flac"))  # type: ignore[arg-type]
+        yield [box.urls[0] for box in boxes]
+    finally:
+        for box in boxes:
+            box.close()
+
+
+def get(shoal: Shoal, urls: list[str]) -> tuple[Done, bytes]:
+    done = shoal.get(*urls, "--chunk-size", CHUNK)
+    assert done.code == 0, done.stderr
+    return done, (shoal.folder / "song.flac").read_bytes()
+
+
+def text_of(done: Done) -> str:
+    return str(done.ended["identity"]["text"])
+
+
+@pytest.mark.parametrize("odd", [0, 1, 3])
+def test_of_four_mirrors_one_with_other_audio_spoils_nothing(shoal: Shoal, tmp_path: Path, odd: int) -> None:
+    assert len(SONG) == len(OTHER)
+    contents = [OTHER if number == odd else SONG for number in range(4)]
+    with served(tmp_path, *contents) as urls:
+        done, found = get(shoal, urls)
+    assert found == SONG
+    assert done.ended["identity"]["kind"] in ("frames", "decoded")
+
+
+def test_a_mirror_that_flips_bytes_is_found_by_the_frames(shoal: Shoal, tmp_path: Path) -> None:
+    bad = bytearray(SONG)
+    for at in range(20_000, len(bad), 20_000):
+        bad[at] ^= 1
+    with served(tmp_path, SONG, bytes(bad), SONG, SONG) as urls:
+        done, found = get(shoal, urls)
+    assert found == SONG
+    assert done.ended["identity"]["kind"] in ("frames", "decoded")
+
+
+def test_a_damaged_file_of_one_source_is_sealed_and_said(shoal: Shoal, tmp_path: Path) -> None:
+    bad = bytearray(SONG)
+    bad[len(bad) // 2] ^= 1
+    with served(tmp_path, bytes(bad)) as urls:
+        done, found = get(shoal, urls)
+    assert found == bytes(bad), "it is what this source has"
+    assert "wrong frame" in text_of(done)
+
+
+def test_a_damage_that_all_have_is_sealed_and_said(shoal: Shoal, tmp_path: Path) -> None:
+    bad = bytearray(SONG)
+    bad[len(bad) // 2] ^= 1
+    with served(tmp_path, *[bytes(bad)] * 3) as urls:
+        done, found = get(shoal, urls)
+    assert found == bytes(bad)
+    assert "wrong frame" in text_of(done)
+    assert not done.ended["identity"]["excluded"]
+
+
+def test_a_file_that_is_cut_off_is_said_to_be(shoal: Shoal, tmp_path: Path) -> None:
+    with served(tmp_path, SONG[:-3000], SONG[:-3000]) as urls:
+        done, found = get(shoal, urls)
+    assert found == SONG[:-3000]
+    assert "cut off" in text_of(done)
+
+
+def test_text_that_is_called_flac_is_said_to_be_none(shoal: Shoal, tmp_path: Path) -> None:
+    text = b"".join(b"line %d of a login page\n" % number for number in range(12_000))
+    with served(tmp_path, text, text) as urls:
+        done, found = get(shoal, urls)
+    assert found == text
+    assert "the content is something else" in text_of(done)
+
+
+def test_a_flac_file_without_md5_is_checked_by_its_frames(shoal: Shoal, tmp_path: Path) -> None:
+    song = writers.flac(AUDIO, md5=False)
+    with served(tmp_path, song, song, song) as urls:
+        done, found = get(shoal, urls)
+    assert found == song
+    assert done.ended["identity"]["kind"] == "frames"
+
+
+def test_a_checksum_makes_the_check_of_the_container_needless(shoal: Shoal, tmp_path: Path) -> None:
+
+    with served(tmp_path, SONG, SONG) as urls:
+        done = shoal.get(*urls, "--chunk-size", CHUNK, "--checksum", f"sha256:{hashlib.sha256(SONG).hexdigest()}")
+    assert done.code == 0
+    assert done.ended["identity"]["kind"] == "digest"
+    assert "FLAC" not in text_of(done)
