@@ -42,7 +42,7 @@ _Met = tuple[int, int, int]
 
 
 class ContainerRequests:
-    """`name`: of the file, which says whether it is a container. `kind`: "decoded" or "frames" where all of the complete file was found right, else the weakest, "size".
+    """`name`: of the file, which says whether it is a container. `kind`: "decoded" or "frames" where all of the complete file was found right, "" where it is damaged, else the weakest, "size".
 
     `detail` says in words what the check of the whole found, `damage` whether that is a damage.
     """
@@ -155,7 +155,7 @@ class ContainerRequests:
             return False
         self._whole_done, self.detail = True, message.detail
         self.damage = isinstance(message, ContainerBroken)
-        self.kind = message.kind if isinstance(message, ContainerChecked) and message.kind else "size"
+        self.kind = (message.kind or "size") if isinstance(message, ContainerChecked) else ""
         return True
 
     def incomplete(self) -> None:

@@ -234,10 +234,11 @@ class ContentChecks:
         return []
 
     def accept_damage(self) -> bool:
-        """End the search for the sender of a damage that the container shows: all that were asked have it."""
-        if self.containers.damage and self._repair is not None:
-            self._repair.active = False
-        return self.containers.damage
+        """Whether a damage that the container shows is the file's own: those that were asked have it too."""
+        if (repair := self._repair) is None or not self.containers.damage:
+            return False
+        repair.active = bool(repair.unread and (self.identity.excluded or repair.spent < repair.budget))
+        return not repair.active
 
     def is_excluded(self, source: int) -> bool:
         return source in self.identity.excluded or source in self._outsiders

@@ -384,14 +384,14 @@ def claim_of(
     """Return what is known of the content that `rows` of ``(first, stop, contributor)`` tell the senders of.
 
     `excluded`: names of those left out. `freed`: chunks taken back from them. `whole`: kind of the evidence about
-    the whole file, and what the container's own checks found in words.
+    the whole file ("": it is damaged), and what the container's own checks found in words.
     """
     owners = {owner for _, _, owner in rows}
     fewest = min((identity.checks_of(owner) for owner in owners), default=0)
     kind = identity.weakest(owners) if len(owners) > 1 else "overlap" if fewest else "size"
     if rows and all(identity.proven_chunks.covers(first, stop) for first, stop, _ in rows):
         kind = "pieces"
-    kind = max(kind, whole[0], key=strength)
+    kind = max(kind, whole[0], key=strength) if whole[0] else min(kind, "overlap", key=strength)
     places = thinned(list(freed))
     return Claim(
         kind=kind,

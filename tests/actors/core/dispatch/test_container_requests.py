@@ -166,3 +166,13 @@ def test_an_answer_about_the_file_before_it_changed_is_not_taken() -> None:
     tell(state, damaged(5, 7))
     assert state.content._repair is None
     assert drawn(state) != "#" * 8
+
+
+def test_a_damage_that_could_not_be_compared_is_not_sealed_as_the_files_own() -> None:
+    state = album("aaaabbbb", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "a", 0, 4), stored(state, "b", 4, 4), answer(4, proven=(4,)), damaged(5, 7))
+    for source in state.sources.values():
+        source.state = SourceState.BANNED
+    posts = tell(state, Ticked(), at_s=NOW_S + 1)
+    assert not said(posts, SealFile)
+    assert state.content.claim().kind == "overlap", "frames that meet say little of a file that is damaged"
