@@ -61,7 +61,7 @@ class ContentChecks:
         self._failures = failures
         self.identity = Identity(anchor=0 if job.spec.user else None)
         self._broken: dict[int, frozenset[int]] = {}  # boundary -> the contributors whose bytes do not fit there
-        self._bad_pieces = RangeSet()
+        self._bad_pieces = self.identity.doubted
         self.named = NamedDigests()
         self._piece_senders = PieceSenders()
         self.pieces_awaited = bool(job.spec.pieces.algorithm)  # the file waits for the check of each
@@ -203,7 +203,7 @@ class ContentChecks:
     def pieces_again(self) -> None:
         """The store has the file open once more: every piece is compared again."""
         self.identity.proven_chunks = RangeSet()
-        self._bad_pieces = RangeSet()
+        self._bad_pieces = self.identity.doubted = RangeSet()
 
     def piece_bad(self, first: int, stop: int, tracker: ChunkTracker) -> list[Source]:
         """The piece that chunks ``[first, stop)`` touch has another hash. Returns the sources that lose their place.

@@ -130,7 +130,8 @@ class Identity:
 
     `anchor`: the contributor that the order names, whose file the user gets and no other; None where there is none.
     `excluded`: contributors with other content, each with those that it differed from. `proven_chunks`: stored chunks
-    that were found right by piece hashes or a digest.
+    that were found right by piece hashes or a digest; `doubted`: those of pieces that were found wrong, so that of two
+    answers of equal weight the one that is not stored is tried first.
     """
 
     def __init__(self, *, anchor: int | None = None) -> None:
@@ -141,6 +142,7 @@ class Identity:
         self.checks_disagreed = 0
         self.disputed_chunks: set[int] = set()
         self.proven_chunks = RangeSet()
+        self.doubted = RangeSet()
         self._groups = Groups()
         self._edges: dict[frozenset[int], int] = {}  # the strongest kind of each pair
         self._chunks: dict[int, set[int]] = {}
@@ -264,6 +266,8 @@ class Identity:
         open_questions = set(may_answer) | (dispute.asked - dispute.answers.keys())
         if not clear and waits and open_questions:
             return None
+        if not clear and dispute.chunk in self.doubted and stored == best:
+            best = max((digest for digest in weights if digest != best), key=lambda digest: weights[digest])
         return self._decided(dispute, sides, best)
 
     def exclude(self, losers: Iterable[int], against: Iterable[int]) -> list[int]:

@@ -17,6 +17,7 @@ from typing import Any
 import psutil  # type: ignore[import-untyped,unused-ignore]
 import pytest
 
+from protocol.model.integrity.metalink import read_metalink, write_metalink
 from tests.e2e.daemon.daemons import Daemon, eventually, running
 from tests.e2e.program import ROOT, Done, Running, Shoal
 from tests.e2e.test_display import Terminal
@@ -152,6 +153,27 @@ def test_get_hands_over_and_nothing_is_fetched_here(house: House) -> None:
     assert sum(done.given.values()) == CONTENT.size
     assert CONTENT.matches(house.downloads / "got" / "a.bin")
     assert house.daemon.shoal.files == before
+
+
+def test_a_metalink_is_handed_over_and_a_job_is_described(house: House) -> None:
+    document = house.daemon.shoal.folder / "x.meta4"
+    urls = [house.web.url(name) for name in house.web.names[:2]]
+    digest = f"sha256:{CONTENT.sha256}"
+    document.write_text(write_metalink("described.bin", CONTENT.size, checksums=[digest], pieces=None, urls=urls))
+    done = house.run("get", "--daemon", "x.meta4", "--json")
+    assert done.code == 0, done.stderr
+    job = next(row for row in house.rows("jobs") if row["name"] == "described.bin")
+    assert (job["state"], job["checksum"]) == ("sealed", digest)
+    done = house.run("export", job["path"], "--job", job["id"], "-o", "-")
+    (file,) = read_metalink(done.stdout.encode()).files
+    assert (done.code, file.checksum) == (0, digest)
+    assert file.urls
+    assert set(file.urls) <= set(urls)
+    done = house.run("export", job["path"], "--manifest", "--job", job["id"], "-o", "-")
+    manifest = json.loads(done.stdout)
+    assert manifest["sha256"] == CONTENT.sha256
+    assert {row["source"] for row in manifest["ranges"]} <= set(urls)
+    assert sum(len(row["digests"]) for row in manifest["ranges"]) == -(-CONTENT.size // manifest["chunkSize"])
 
 
 def test_swarm_with_words_hands_over_and_takes_what_most_have(house: House) -> None:

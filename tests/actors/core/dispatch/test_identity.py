@@ -157,6 +157,17 @@ def test_equal_attributes_are_noted_and_tie_no_bytes() -> None:
     assert identity.weakest([A, C]) == "size"
 
 
+def test_of_two_answers_in_a_bad_piece_the_one_that_is_not_stored_is_tried_first() -> None:
+    for doubted, loser in ((False, B), (True, A)):
+        identity = Identity()
+        if doubted:
+            identity.doubted.add(6, 9)
+        dispute = identity.dispute(A, b"a", B, b"b", 7, now_s=0.0)
+        found = identity.resolve(dispute, NAMED, may_answer=(), now_s=1.0)
+        assert found is not None
+        assert found.losers == {loser}
+
+
 def test_contributors_of_good_pieces_are_tied_and_stronger_than_more_others() -> None:
     identity = Identity()
     identity.prove(0, 4, [D])
