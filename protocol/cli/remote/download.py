@@ -168,7 +168,7 @@ def of_job(link: Link, word: str, options: ExportOptions) -> ExportOptions:
         if options.manifest:
             rows = tuple((row["startByte"], row["stopByte"], row["url"] or "") for row in _ranges(daemon, id))
             return replace(options, ranges=rows, chunk_size=job["chunkSize"])
-    urls = [row["url"] for row in job["sources"] if row["url"].lower().startswith("http") and row["bytes"] > 0]
+    urls = [row["url"] for row in job["sources"] if row["url"].lower().startswith("http") and row["bytesStored"] > 0]
     return replace(options, mirrors=(*options.mirrors, *urls))
 
 
