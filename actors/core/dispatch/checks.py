@@ -12,7 +12,7 @@ cannot be finished otherwise. In order of urgency:
 A check is asked of each source once. Pure.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Final
@@ -68,9 +68,13 @@ def check_s(source: Source, chunk_size: int) -> float:
 
 
 class Overlaps:
-    """Chunks that leases read beside their own, so that two sources send one wherever two leases meet."""
+    """Chunks that leases read beside their own, so that two sources send one wherever two leases meet.
 
-    def __init__(self, job: StartJob, identity: Identity, report: Reporter) -> None:
+    `own`: sources that are to compare a chunk of their own from an earlier attempt, see `resumption`; not a copy.
+    """
+
+    def __init__(self, job: StartJob, identity: Identity, report: Reporter, *, own: Set[int]) -> None:
+        self._own = own
         self._job = job
         self._identity = identity
         self._report = report
@@ -81,6 +85,8 @@ class Overlaps:
         if lease.shared or lease.rival is not None or before < 0 or before not in tracker.stored:
             return 0
         owner = self._report.owner_of(before)
+        if owner == source.id and source.id in self._own and source.traits.offset_ok:
+            return 1
         if owner in (MISSING, source.id):
             return 0
         tied = self._identity.tied(owner, source.id)

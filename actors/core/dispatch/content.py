@@ -15,6 +15,7 @@ from actors.core.dispatch.contributors import MISSING
 from actors.core.dispatch.identity import Dispute, Identity, Resolution, Standpoint, claim_of, shortfall
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.repair import ROUNDS_MAX, NamedDigests, PieceSenders, Repair
+from actors.core.dispatch.resumption import ResumeChecks
 from actors.core.dispatch.sources import FailurePolicy, Source, SourceState
 from actors.core.outbox import Outbox
 from protocol.messages import ChunkDisputed, ChunksRepeated, DropChunks, SourceDescribed, StartJob
@@ -68,7 +69,8 @@ class ContentChecks:
         self._outsiders: set[int] = set()  # sources of a file of another size, which the job began with
         self.containers = ContainerRequests(job, self.identity, report, out)
         self.plan = CheckPlan(self.identity, sources, chunk_size=job.spec.chunk_size)
-        self.overlaps = Overlaps(job, self.identity, report)
+        self.resume = ResumeChecks()
+        self.overlaps = Overlaps(job, self.identity, report, own=self.resume.open)
         self._standpoint = Standpoint(named_rank=self._named_rank, rate_bytes_s=self._rate)
         self._checking: dict[int, Check] = {}
         self._answered_by_s: dict[int, float] = {}
@@ -87,6 +89,8 @@ class ContentChecks:
         if tracker.total == UNBOUNDED or self._job.spec.mode == "race":
             return None
         if urgent:
+            if (check := self.resume.check(source, self._report.owned() if self.resume.open else ())) is not None:
+                return check
             calm = not self.identity.disputes and not self.plan.suspects
             if calm and (source.leases == 0 or self._tied_to_main(source)):
                 return None
@@ -109,6 +113,7 @@ class ContentChecks:
             costly = self._sources[check.source].traits.abort_is_costly
             self._repair.granted(check, lease.id, owner, costly=costly)
             return
+        self.resume.granted(check, owner)
         self.plan.given(check, owner)
 
     def invited(self, check: Check) -> None:
@@ -141,6 +146,7 @@ class ContentChecks:
         for chunk in [each for each in self.identity.disputes if first <= each < stop]:
             self.identity.repeat(message.source, self._report.owner_of(chunk), None, chunk)
         for begin, end, owner in self._report.owned_within(first, stop):
+            self.resume.answered(message.source, owner)
             for chunk in range(begin, min(end, begin + CHUNKS_NOTED_MAX)):
                 self.identity.agree(message.source, owner, chunk)
 
@@ -154,6 +160,9 @@ class ContentChecks:
         if owner in self.identity.excluded or message.chunk not in leases_tracker.stored:
             chunk = RangeSet([(message.chunk, message.chunk + 1)])
             self._drop(chunk, leases_tracker, sent_by=message.other_source_hash)
+            return True
+        if self.resume.answered(message.source, owner):
+            self.changed(self._sources[owner], leases_tracker, f"{self._sources[owner].name} has another file now")
             return True
         if message.source not in self.identity.excluded:
             self.identity.dispute(
@@ -290,7 +299,7 @@ class ContentChecks:
         waited_s = now_s - self._complete_s
         for lease_id in [each for each, until_s in self._answered_by_s.items() if until_s <= now_s]:
             self._answered(lease_id)
-        if self._repairing or self.identity.disputes:
+        if self._repairing or self.identity.disputes or self.resume.is_awaited(self._checking.values()):
             return Gate.CHECKING
         rows = self._report.owned()
         settled = not (self._bad_pieces or self.plan.open_suspects(rows))

@@ -1,0 +1,50 @@
+"""Resume checks: one chunk of what a source sent to an earlier attempt, compared with what it has now.
+
+A server may change a file and say nothing that tells the versions apart. So each source whose chunks were found at the
+start reads one of them again before its first lease; one whose aborts are counted by strangers reads the chunk before
+its lease instead, where that is its own. If the bytes differ, all that it sent before is of another file. Pure; owned
+by `ContentChecks`.
+"""
+
+from collections.abc import Iterable
+
+from actors.core.dispatch.checks import Check, Owned
+from actors.core.dispatch.sources import Source
+
+
+class ResumeChecks:
+    """`open`: sources of resumed chunks that were not compared with their file of today yet."""
+
+    def __init__(self) -> None:
+        self.open: set[int] = set()
+        self._asked: set[int] = set()
+
+    def opened(self, owned: Iterable[Owned]) -> None:
+        """These chunks were found when the job began or its hub was replaced."""
+        self.open.clear()
+        self.open.update(owner for _, _, owner in owned if owner >= 0)
+        self._asked.clear()
+
+    def check(self, source: Source, owned: Iterable[Owned]) -> Check | None:
+        """Return the chunk that this source is to read again: the last of its longest range; None: nothing."""
+        able = source.traits.offset_ok and not source.traits.abort_is_costly
+        if source.id not in self.open or source.id in self._asked or not able:
+            return None
+        own = [(stop - first, stop - 1) for first, stop, owner in owned if owner == source.id]
+        return Check(source.id, max(own)[1]) if own else None
+
+    def granted(self, check: Check, owner: int) -> None:
+        """This check became a lease."""
+        if check.source == owner:
+            self._asked.add(owner)
+
+    def is_awaited(self, checking: Iterable[Check]) -> bool:
+        """Whether one of these checks is the answer of a source about its own earlier chunks."""
+        return any(check.source in self.open and check.source in self._asked for check in checking)
+
+    def answered(self, source: int, owner: int) -> bool:
+        """A chunk of `owner` came again from `source`. Returns whether that says something of an earlier attempt."""
+        said = source == owner and source in self.open
+        if said:
+            self.open.discard(source)
+        return said

@@ -1,0 +1,66 @@
+"""Resume checks: a source that has another file than in an earlier attempt is noticed before bytes are mixed."""
+
+import pytest
+
+from actors.core.dispatch.checks import Check
+from actors.core.dispatch.content import Gate
+from actors.core.dispatch.dispatcher import DispatchState
+from protocol.messages import ChunkDisputed, ChunksRepeated, DropChunks, JobNoted
+from tests.actors.core.dispatch.drawing import CHUNK, JOB, NOW_S, board_of, drawn, lease_of, said, stored, tell
+from tests.actors.core.dispatch.test_content import untied
+
+
+def resumed() -> DispatchState:
+    """A board whose chunks 0 and 1 came from a in an earlier attempt."""
+    state = untied("aaaabbbb", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "a", 0, 2))
+    state.content.resume.opened(state.report.owned())
+    return state
+
+
+def asked(state: DispatchState, source: int) -> Check | None:
+    return state.content.next_check(state.sources[source], board_of(state), urgent=True, now_s=NOW_S)
+
+
+def test_each_source_of_resumed_chunks_reads_its_last_one_again_before_it_goes_on() -> None:
+    state = resumed()
+    assert asked(state, 0) == Check(0, 1)
+    assert asked(state, 1) is None, "nothing of it was here"
+    state.content.granted(Check(0, 1), lease_of(state, "a"), urgent=True)
+    assert asked(state, 0) is None, "once"
+    assert state.content.gate(board_of(state), now_s=NOW_S) is Gate.CHECKING
+
+
+def test_the_same_chunk_again_is_all_that_is_wanted() -> None:
+    state = resumed()
+    lease = lease_of(state, "a").id
+    tell(state, ChunksRepeated(job=JOB, source=0, lease=lease, first=1, count=1, length_bytes=CHUNK))
+    assert asked(state, 0) is None
+    assert drawn(state)[:2] == "##"
+
+
+@pytest.mark.parametrize("owned_by_another", [False, True])
+def test_other_bytes_there_free_what_the_source_sent_before_and_nothing_else(owned_by_another: bool) -> None:
+    state = resumed()
+    tell(state, stored(state, "b", 4, 1))
+    dispute = ChunkDisputed(
+        job=JOB, source=0, lease=lease_of(state, "a").id, chunk=4 if owned_by_another else 1,
+        other_source_hash=100, digest=b"b", stored_digest=b"a",
+    )  # fmt: skip
+    posts = tell(state, dispute)
+    assert bool(said(posts, DropChunks)) is not owned_by_another
+    if not owned_by_another:
+        assert drawn(state)[:2] != "##"
+        assert drawn(state)[4] == "#"
+        assert "another file now" in said(posts, JobNoted)[0].text
+    board_of(state).check()
+
+
+def test_a_lease_that_goes_on_behind_its_own_chunk_reads_that_first_where_it_was_not_compared() -> None:
+    state = resumed()
+    lease = next(each for each in board_of(state).leases.values() if each.source == 0)
+    lease.first = 2
+    lead = state.content.overlaps.lead_of
+    assert lead(state.sources[0], lease, board_of(state)) == 1
+    state.content.resume.answered(0, 0)
+    assert lead(state.sources[0], lease, board_of(state)) == 0
