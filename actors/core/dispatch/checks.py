@@ -206,16 +206,13 @@ class CheckPlan:
         rows = list(owned)
         if len({owner for _, _, owner in rows}) < 2:
             return None  # one contributor: nothing was spliced
-        for chunk, owner in self._places(rows, total):
-            if self._spots >= self._spots_max(total):
-                return None
-            middle = 0 < chunk < total - 1
+        for chunk, owner, spot in self._places(rows, total):
+            if spot and (self._spots >= self._spots_max(total) or self._spots_of.get(owner, 0) >= spots_max):
+                continue
             if owner == source.id or chunk in self._given or self._identity.confirmed(chunk):
                 continue
-            if middle and self._spots_of.get(owner, 0) >= spots_max:
-                continue
             if self._may_check(source, chunk):
-                return Check(source.id, chunk, optional=True)
+                return Check(source.id, chunk, optional=spot)
         return None
 
     def missing_ties(self, owned: Iterable[Owned]) -> list[Owned]:
@@ -271,24 +268,28 @@ class CheckPlan:
             and (source.traits.offset_ok or chunk == 0)
         )
 
-    def _places(self, rows: list[Owned], total: int) -> Iterator[tuple[int, int]]:
-        """``(chunk, contributor)`` of head, tail, middles of the contributors' longest ranges, edges never compared."""
-        yield 0, rows[0][2]
-        yield total - 1, rows[-1][2]
-        seen: set[int] = set()
+    def _places(self, rows: list[Owned], total: int) -> Iterator[tuple[int, int, bool]]:
+        """``(chunk, contributor, whether it is a spot)``, in the order of their worth.
+
+        Head and tail; edges that were never compared, because one of the two that met there was gone; then spots: the
+        middle of the longest range of each contributor.
+        """
+        if self.optional_max is not None:
+            return
+        yield 0, rows[0][2], False
+        yield total - 1, rows[-1][2], False
+        confirmed = self._identity.confirmed
         longest = sorted(rows, key=lambda row: row[0] - row[1])
+        for first, _, owner in longest:
+            if first > 0 and not confirmed(first) and not self._identity.confirmed_by(owner, first - 1):
+                yield first, owner, False
+        seen: set[int] = set()
         for first, stop, owner in longest:
             if owner not in seen:
                 seen.add(owner)
-                yield (first + stop) // 2, owner
-        confirmed = self._identity.confirmed
-        for first, _, owner in longest:  # where two met and one of them was gone before it could compare
-            if first > 0 and not confirmed(first) and not confirmed(first - 1):
-                yield first, owner
+                yield (first + stop) // 2, owner, True
 
     def _spots_max(self, total: int) -> int:
-        if self.optional_max is not None:
-            return self.optional_max
         if total * self._chunk_size < SMALL_FILE_BYTES:
             return SMALL_FILE_CHECKS
         return 2 + int(total * SPOT_SHARE)

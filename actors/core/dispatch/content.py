@@ -35,6 +35,8 @@ CHECK_SHARE: Final = 0.015
 """Share of the time so far that checks may add at the end, and that a single one may take."""
 ASKED_MAX: Final = 2
 CHECK_S_MIN: Final = 0.02
+LAST_S_MAX: Final = 4.0
+"""Longest wait of a complete file for head, tail and spots; a check that takes half of it is left out."""
 ANSWER_S_MAX: Final = 1.0
 """The Assembler answers a check so long after its transfer has ended, or not at all."""
 RANGES_PER_MESSAGE: Final = 2000
@@ -322,7 +324,7 @@ class ContentChecks:
         if waited_s < OVERLAP_SHARE * self._report.elapsed_s(now_s) and self.overlaps.under_way(tracker):
             return Gate.CHECKING
         quick = any(self._affordable(self._sources[each.source], now_s) for each in self._checking.values())
-        if waited_s < self._allowed_s(now_s) and (quick or self._optional_left(tracker, now_s)):
+        if waited_s < max(self._allowed_s(now_s), LAST_S_MAX) and (quick or self._optional_left(tracker, now_s)):
             return Gate.CHECKING
         return Gate.OPEN
 
@@ -591,7 +593,13 @@ class ContentChecks:
         return max(CHECK_SHARE * self._report.elapsed_s(now_s), CHECK_S_MIN)
 
     def _affordable(self, source: Source, now_s: float) -> bool:
-        return check_s(source, self._job.spec.chunk_size) <= self._allowed_s(now_s)
+        """Whether a check of this source is short enough. What is complete waits for the quickest, whatever it takes."""
+        size = self._job.spec.chunk_size
+        cost_s = check_s(source, size)
+        if cost_s <= self._allowed_s(now_s) or self._complete_s is None:
+            return cost_s <= self._allowed_s(now_s)
+        able = (each for each in self._sources.values() if each.usable and not each.traits.abort_is_costly)
+        return cost_s <= min(LAST_S_MAX / 2, 2 * min((check_s(each, size) for each in able), default=0.0))
 
     def _optional_left(self, tracker: ChunkTracker, now_s: float) -> bool:
         rows: list[Owned] = self._report.owned()

@@ -209,6 +209,10 @@ class Identity:
         """Whether two contributors gave the same digest for this chunk."""
         return any(chunk in chunks for chunks in self._chunks.values())
 
+    def confirmed_by(self, member: int, chunk: int) -> bool:
+        """Whether this contributor gave the digest of this chunk that another one gave."""
+        return chunk in self._chunks.get(member, ())
+
     def tied(self, one: int, other: int) -> bool:
         return one == other or self._groups.same(one, other)
 
