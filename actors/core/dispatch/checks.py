@@ -28,6 +28,8 @@ SPOT_SHARE: Final = 0.01
 """Share of the file that spot checks may read again."""
 SPOTS_MAX: Final = 2
 """Of one contributor: with its overlap checks they exclude a difference in a fifth of the file."""
+EDGE_CHUNKS_MIN: Final = 8
+"""The edge of a shorter range is compared as a spot."""
 SMALL_FILE_BYTES: Final = 64 << 20
 SMALL_FILE_CHECKS: Final = 4
 """Planned checks, of a file below `SMALL_FILE_BYTES`, beside ties and answers to disputes."""
@@ -53,12 +55,14 @@ class Gate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """`count` stored chunks from `chunk` on that a source is to read once more; `optional`: head, tail or a spot."""
+    """`count` stored chunks from `chunk` on that a source is to read once more; `optional`: a spot. `last`: the complete file
+    waits for it."""
 
     source: int
     chunk: int
     count: int = 1
     optional: bool = False
+    last: bool = False
 
 
 def check_s(source: Source, chunk_size: int) -> float:
@@ -198,21 +202,21 @@ class CheckPlan:
         return [chunk for chunk in self.suspects if chunk not in self._identity.disputes]
 
     def optional(
-        self, source: Source, owned: Iterable[Owned], total: int, *, spots_max: int = SPOTS_MAX
+        self, source: Source, owned: Iterable[Owned], total: int, *, last: bool, spots_max: int = SPOTS_MAX
     ) -> Check | None:
-        """What this source may check when it has nothing else to do: head, tail and spots."""
+        """What this source may check when it has nothing else to do: head, tail, edges and spots. `last`: nothing is missing."""
         if source.traits.abort_is_costly:
             return None
         rows = list(owned)
         if len({owner for _, _, owner in rows}) < 2:
             return None  # one contributor: nothing was spliced
-        for chunk, owner, spot in self._places(rows, total):
+        for chunk, owner, spot in self._places(rows, total, last=last):
             if spot and (self._spots >= self._spots_max(total) or self._spots_of.get(owner, 0) >= spots_max):
                 continue
             if owner == source.id or chunk in self._given or self._identity.confirmed(chunk):
                 continue
             if self._may_check(source, chunk):
-                return Check(source.id, chunk, optional=spot)
+                return Check(source.id, chunk, optional=spot, last=last)
         return None
 
     def missing_ties(self, owned: Iterable[Owned]) -> list[Owned]:
@@ -268,7 +272,7 @@ class CheckPlan:
             and (source.traits.offset_ok or chunk == 0)
         )
 
-    def _places(self, rows: list[Owned], total: int) -> Iterator[tuple[int, int, bool]]:
+    def _places(self, rows: list[Owned], total: int, *, last: bool) -> Iterator[tuple[int, int, bool]]:
         """``(chunk, contributor, whether it is a spot)``, in the order of their worth.
 
         Head and tail; edges that were never compared, because one of the two that met there was gone; then spots: the
@@ -280,9 +284,9 @@ class CheckPlan:
         yield total - 1, rows[-1][2], False
         confirmed = self._identity.confirmed
         longest = sorted(rows, key=lambda row: row[0] - row[1])
-        for first, _, owner in longest:
+        for first, stop, owner in longest:
             if first > 0 and not confirmed(first) and not self._identity.confirmed_by(owner, first - 1):
-                yield first, owner, False
+                yield first, owner, not last or stop - first < EDGE_CHUNKS_MIN
         seen: set[int] = set()
         for first, stop, owner in longest:
             if owner not in seen:

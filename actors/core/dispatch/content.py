@@ -35,8 +35,11 @@ CHECK_SHARE: Final = 0.015
 """Share of the time so far that checks may add at the end, and that a single one may take."""
 ASKED_MAX: Final = 2
 CHECK_S_MIN: Final = 0.02
+LAST_S: Final = 0.25
+LAST_SHARE: Final = 0.03
+"""A complete file waits for checks that take no longer than this and this share of the time so far ..."""
 LAST_S_MAX: Final = 4.0
-"""Longest wait of a complete file for head, tail and spots; a check that takes half of it is left out."""
+"""... and in all."""
 ANSWER_S_MAX: Final = 1.0
 """The Assembler answers a check so long after its transfer has ended, or not at all."""
 RANGES_PER_MESSAGE: Final = 2000
@@ -80,6 +83,7 @@ class ContentChecks:
         self.freed = RangeSet()
         self._claimed_s = float("-inf")
         self._complete_s: float | None = None
+        self._last_round: set[int] = set()  # sources that were asked since the file is complete
         self._main: int | None = None
         self._repair: Repair | None = None
         self._rejected: set[int] = set()
@@ -91,8 +95,6 @@ class ContentChecks:
         if tracker.total == UNBOUNDED or self._job.spec.mode == "race":
             return None
         if urgent:
-            if (check := self.resume.check(source, self._report.owned() if self.resume.open else ())) is not None:
-                return check
             calm = not self.identity.disputes and not self.plan.suspects
             if calm and (source.leases == 0 or self._tied_to_main(source)):
                 return None
@@ -101,16 +103,20 @@ class ContentChecks:
             if calm and any(check.source == source.id for check in self._checking.values()):
                 return None  # what it read is being compared
             return self.plan.urgent(source, self._report.owned(), tracker.total, now_s=now_s)
+        if self.resume.open and (check := self.resume.check(source, self._report.owned())) is not None:
+            return check
         if self._repairing:
             return self._repair_check(source)
         if self._job.spec.checksum or not self._affordable(source, now_s):
             return None
-        return self.plan.optional(source, self._report.owned(), tracker.total)
+        return self.plan.optional(source, self._report.owned(), tracker.total, last=self._complete_s is not None)
 
     def granted(self, check: Check, lease: Lease, *, urgent: bool) -> None:
         """This check became a lease."""
         owner = self._report.owner_of(check.chunk)
         self._checking[lease.id] = check
+        if check.last:
+            self._last_round.add(check.source)
         if self._repair is not None and self._repair.active and not urgent:
             costly = self._sources[check.source].traits.abort_is_costly
             self._repair.granted(check, lease.id, owner, costly=costly)
@@ -301,9 +307,11 @@ class ContentChecks:
         waited_s = now_s - self._complete_s
         for lease_id in [each for each, until_s in self._answered_by_s.items() if until_s <= now_s]:
             self._answered(lease_id)
-        if self._repairing or self.identity.disputes or self.resume.is_awaited(self._checking.values()):
+        if self._repairing or self.identity.disputes:
             return Gate.CHECKING
         rows = self._report.owned()
+        if self.resume.is_awaited(self._sources.values(), self._checking.values(), rows):
+            return Gate.CHECKING
         settled = not (self._bad_pieces or self.plan.open_suspects(rows))
         if settled and self.pieces_awaited and not self.identity.proven_chunks.covers(0, tracker.total):
             return Gate.CHECKING
@@ -324,7 +332,9 @@ class ContentChecks:
         if waited_s < OVERLAP_SHARE * self._report.elapsed_s(now_s) and self.overlaps.under_way(tracker):
             return Gate.CHECKING
         quick = any(self._affordable(self._sources[each.source], now_s) for each in self._checking.values())
-        if waited_s < max(self._allowed_s(now_s), LAST_S_MAX) and (quick or self._optional_left(tracker, now_s)):
+        last = any(each.last for each in self._checking.values())
+        limit_s = LAST_S_MAX if last or not self._last_round else self._allowed_s(now_s)
+        if waited_s < limit_s and (quick or last or self._optional_left(tracker, now_s)):
             return Gate.CHECKING
         return Gate.OPEN
 
@@ -345,6 +355,7 @@ class ContentChecks:
     def incomplete(self) -> None:
         """Chunks are missing again."""
         self._complete_s = None
+        self._last_round.clear()
         self.containers.incomplete()
 
     def lacking(self, tracker: ChunkTracker, *, now_s: float) -> tuple[str, list[Source]]:
@@ -593,20 +604,21 @@ class ContentChecks:
         return max(CHECK_SHARE * self._report.elapsed_s(now_s), CHECK_S_MIN)
 
     def _affordable(self, source: Source, now_s: float) -> bool:
-        """Whether a check of this source is short enough. What is complete waits for the quickest, whatever it takes."""
+        """Whether a check of this source is short enough. A complete file waits for one of each of the quickest."""
         size = self._job.spec.chunk_size
         cost_s = check_s(source, size)
-        if cost_s <= self._allowed_s(now_s) or self._complete_s is None:
+        if cost_s <= self._allowed_s(now_s) or self._complete_s is None or source.id in self._last_round:
             return cost_s <= self._allowed_s(now_s)
         able = (each for each in self._sources.values() if each.usable and not each.traits.abort_is_costly)
-        return cost_s <= min(LAST_S_MAX / 2, 2 * min((check_s(each, size) for each in able), default=0.0))
+        most_s = LAST_S + LAST_SHARE * self._report.elapsed_s(now_s)
+        return cost_s <= min(most_s, 2 * min((check_s(each, size) for each in able), default=0.0))
 
     def _optional_left(self, tracker: ChunkTracker, now_s: float) -> bool:
         rows: list[Owned] = self._report.owned()
         return any(
             source.usable
             and self._affordable(source, now_s)
-            and self.plan.optional(source, rows, tracker.total, spots_max=1) is not None
+            and self.plan.optional(source, rows, tracker.total, last=True, spots_max=1) is not None
             for source in self._sources.values()
         )
 

@@ -1,9 +1,9 @@
 """Resume checks: one chunk of what a source sent to an earlier attempt, compared with what it has now.
 
 A server may change a file and say nothing that tells the versions apart. So each source whose chunks were found at the
-start reads one of them again before its first lease; one whose aborts are counted by strangers reads the chunk before
-its lease instead, where that is its own. If the bytes differ, all that it sent before is of another file. Pure; owned
-by `ContentChecks`.
+start reads one of them again: the chunk before its first lease where that is its own, else the last of its longest range
+once it has nothing else to do, and a complete file waits for that. If the bytes differ, all that it sent before is of
+another file. Users, whose aborts are counted, do only the first. Pure; owned by `ContentChecks`.
 """
 
 from collections.abc import Iterable
@@ -26,8 +26,8 @@ class ResumeChecks:
         self._asked.clear()
 
     def check(self, source: Source, owned: Iterable[Owned]) -> Check | None:
-        """Return the chunk that this source is to read again: the last of its longest range; None: nothing."""
-        able = source.traits.offset_ok and not source.traits.abort_is_costly
+        """Return the chunk that this source is to read again; None: nothing, or it was asked already."""
+        able = source.usable and source.probed and source.traits.offset_ok and not source.traits.abort_is_costly
         if source.id not in self.open or source.id in self._asked or not able:
             return None
         own = [(stop - first, stop - 1) for first, stop, owner in owned if owner == source.id]
@@ -38,9 +38,13 @@ class ResumeChecks:
         if check.source == owner:
             self._asked.add(owner)
 
-    def is_awaited(self, checking: Iterable[Check]) -> bool:
-        """Whether one of these checks is the answer of a source about its own earlier chunks."""
-        return any(check.source in self.open and check.source in self._asked for check in checking)
+    def is_awaited(self, sources: Iterable[Source], checking: Iterable[Check], owned: Iterable[Owned]) -> bool:
+        """Whether a source is still to say of its own earlier chunks that they are those of its file."""
+        if not self.open:
+            return False
+        under_way = any(check.source in self.open & self._asked for check in checking)
+        rows = list(owned)
+        return under_way or any(self.check(source, rows) is not None for source in sources)
 
     def answered(self, source: int, owner: int) -> bool:
         """A chunk of `owner` came again from `source`. Returns whether that says something of an earlier attempt."""

@@ -19,14 +19,14 @@ def resumed() -> DispatchState:
 
 
 def asked(state: DispatchState, source: int) -> Check | None:
-    return state.content.next_check(state.sources[source], board_of(state), urgent=True, now_s=NOW_S)
+    return state.content.next_check(state.sources[source], board_of(state), urgent=False, now_s=NOW_S)
 
 
-def test_each_source_of_resumed_chunks_reads_its_last_one_again_before_it_goes_on() -> None:
+def test_each_source_of_resumed_chunks_reads_its_last_one_again_once() -> None:
     state = resumed()
     assert asked(state, 0) == Check(0, 1)
     assert asked(state, 1) is None, "nothing of it was here"
-    state.content.granted(Check(0, 1), lease_of(state, "a"), urgent=True)
+    state.content.granted(Check(0, 1), lease_of(state, "a"), urgent=False)
     assert asked(state, 0) is None, "once"
     assert state.content.gate(board_of(state), now_s=NOW_S) is Gate.CHECKING
 
