@@ -6,12 +6,13 @@ cannot be finished otherwise. In order of urgency:
 
 1. answers to an open dispute, and suspect chunks: the container's checks or a piece hash failed there;
 2. a tie between a contributor and the group that goes on;
-3. the first and the last chunk, where tags live;
+3. the first and the last chunk, where tags live, and edges that were never compared;
 4. spots: the middle of each range that one contributor sent, within 1 % of the chunks.
 
 A check is asked of each source once. Pure.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from enum import Enum, unique
@@ -28,6 +29,12 @@ SPOT_SHARE: Final = 0.01
 """Share of the file that spot checks may read again."""
 SPOTS_MAX: Final = 2
 """Of one contributor: with its overlap checks they exclude a difference in a fifth of the file."""
+LAST_S: Final = 0.25
+LAST_SHARE: Final = 0.03
+"""A complete file waits for checks that take no longer than this and this share of the time so far,"""
+LAST_QUICK: Final = 3
+"""and no longer than this multiple of what the quickest takes."""
+LAST_ROUNDS: Final = 2
 EDGE_CHUNKS_MIN: Final = 8
 """The edge of a shorter range is compared as a spot."""
 SMALL_FILE_BYTES: Final = 64 << 20
@@ -55,8 +62,10 @@ class Gate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """`count` stored chunks from `chunk` on that a source is to read once more; `optional`: a spot. `last`: the complete file
-    waits for it."""
+    """`count` stored chunks from `chunk` on that a source is to read once more.
+
+    `optional`: a spot. `last`: the complete file waits for it.
+    """
 
     source: int
     chunk: int
@@ -204,7 +213,10 @@ class CheckPlan:
     def optional(
         self, source: Source, owned: Iterable[Owned], total: int, *, last: bool, spots_max: int = SPOTS_MAX
     ) -> Check | None:
-        """What this source may check when it has nothing else to do: head, tail, edges and spots. `last`: nothing is missing."""
+        """What this source may check when it has nothing else to do: head, tail, edges and spots.
+
+        `last`: the file is complete.
+        """
         if source.traits.abort_is_costly:
             return None
         rows = list(owned)
@@ -297,3 +309,82 @@ class CheckPlan:
         if total * self._chunk_size < SMALL_FILE_BYTES:
             return SMALL_FILE_CHECKS
         return 2 + int(total * SPOT_SHARE)
+
+
+class ResumeChecks:
+    """Resume checks: one chunk of what a source sent to an earlier attempt, compared with what it has now.
+
+    A server may change a file and say nothing that tells the versions apart. So each source whose chunks were found at the
+    start reads one of them again: the chunk before its first lease where that is its own, else the last of its longest range
+    once it has nothing else to do, and a complete file waits for that. If the bytes differ, all that it sent before is of
+    another file. Users, whose aborts are counted, do only the first.
+
+    `open`: sources of resumed chunks that were not compared with their file of today yet.
+    """
+
+    def __init__(self) -> None:
+        self.open: set[int] = set()
+        self._asked: set[int] = set()
+
+    def opened(self, owned: Iterable[Owned]) -> None:
+        """These chunks were found when the job began or its hub was replaced."""
+        self.open.clear()
+        self.open.update(owner for _, _, owner in owned if owner >= 0)
+        self._asked.clear()
+
+    def check(self, source: Source, owned: Iterable[Owned]) -> Check | None:
+        """Return the chunk that this source is to read again; None: nothing, or it was asked already."""
+        able = source.usable and source.probed and source.traits.offset_ok and not source.traits.abort_is_costly
+        if source.id not in self.open or source.id in self._asked or not able:
+            return None
+        own = [(stop - first, stop - 1) for first, stop, owner in owned if owner == source.id]
+        return Check(source.id, max(own)[1]) if own else None
+
+    def granted(self, check: Check, owner: int) -> None:
+        """This check became a lease."""
+        if check.source == owner:
+            self._asked.add(owner)
+
+    def is_awaited(self, sources: Iterable[Source], checking: Iterable[Check], owned: Iterable[Owned]) -> bool:
+        """Whether a source is still to say of its own earlier chunks that they are those of its file."""
+        if not self.open:
+            return False
+        under_way = any(check.source in self.open & self._asked for check in checking)
+        rows = list(owned)
+        return under_way or any(self.check(source, rows) is not None for source in sources)
+
+    def answered(self, source: int, owner: int) -> bool:
+        """A chunk of `owner` came again from `source`. Returns whether that says something of an earlier attempt."""
+        said = source == owner and source in self.open
+        if said:
+            self.open.discard(source)
+        return said
+
+
+class LastChecks:
+    """Checks of a complete file before it is sealed: `LAST_ROUNDS` of each of the quickest sources."""
+
+    def __init__(self) -> None:
+        self._since_s: float | None = None
+        self._rounds: Counter[int] = Counter()
+
+    @property
+    def begun(self) -> bool:
+        """Whether the file is complete."""
+        return self._since_s is not None
+
+    def waited_s(self, now_s: float, *, begin: bool = True) -> float:
+        """How long the file has been complete; it is since now, where `begin` says so."""
+        if self._since_s is None and begin:
+            self._since_s = now_s
+        return 0.0 if self._since_s is None else now_s - self._since_s
+
+    def granted(self, check: Check) -> None:
+        """This check became a lease."""
+        self._rounds[check.source] += check.last
+
+    def may_ask(self, source: Source, cost_s: float, quickest_s: float, *, elapsed_s: float) -> bool:
+        """Whether the complete file waits for a check of this source."""
+        if self._since_s is None or self._rounds[source.id] >= LAST_ROUNDS:
+            return False
+        return cost_s <= min(LAST_S + LAST_SHARE * elapsed_s, LAST_QUICK * quickest_s)

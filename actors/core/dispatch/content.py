@@ -8,14 +8,25 @@ job, its chunks count as missing and are fetched from others. Owned by one `Disp
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from actors.core.dispatch.checks import TIE_S_MAX, Check, CheckPlan, Gate, Overlaps, Owned, check_s
+from actors.core.dispatch.checks import (
+    LAST_QUICK,
+    LAST_ROUNDS,
+    TIE_S_MAX,
+    Check,
+    CheckPlan,
+    Gate,
+    LastChecks,
+    Overlaps,
+    Owned,
+    ResumeChecks,
+    check_s,
+)
 from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
 from actors.core.dispatch.container_requests import ContainerRequests
 from actors.core.dispatch.contributors import MISSING
 from actors.core.dispatch.identity import Dispute, Identity, Resolution, Standpoint, claim_of, shortfall
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.repair import ROUNDS_MAX, NamedDigests, PieceSenders, Repair
-from actors.core.dispatch.resumption import ResumeChecks
 from actors.core.dispatch.sources import FailurePolicy, Source, SourceState
 from actors.core.outbox import Outbox
 from protocol.messages import ChunkDisputed, ChunksRepeated, DropChunks, SourceDescribed, StartJob
@@ -35,11 +46,6 @@ CHECK_SHARE: Final = 0.015
 """Share of the time so far that checks may add at the end, and that a single one may take."""
 ASKED_MAX: Final = 2
 CHECK_S_MIN: Final = 0.02
-LAST_S: Final = 0.25
-LAST_SHARE: Final = 0.03
-"""A complete file waits for checks that take no longer than this and this share of the time so far ..."""
-LAST_S_MAX: Final = 4.0
-"""... and in all."""
 ANSWER_S_MAX: Final = 1.0
 """The Assembler answers a check so long after its transfer has ended, or not at all."""
 RANGES_PER_MESSAGE: Final = 2000
@@ -82,8 +88,7 @@ class ContentChecks:
         self.dropped = RangeSet()
         self.freed = RangeSet()
         self._claimed_s = float("-inf")
-        self._complete_s: float | None = None
-        self._last_round: set[int] = set()  # sources that were asked since the file is complete
+        self._ending = LastChecks()
         self._main: int | None = None
         self._repair: Repair | None = None
         self._rejected: set[int] = set()
@@ -109,14 +114,13 @@ class ContentChecks:
             return self._repair_check(source)
         if self._job.spec.checksum or not self._affordable(source, now_s):
             return None
-        return self.plan.optional(source, self._report.owned(), tracker.total, last=self._complete_s is not None)
+        return self.plan.optional(source, self._report.owned(), tracker.total, last=self._ending.begun)
 
     def granted(self, check: Check, lease: Lease, *, urgent: bool) -> None:
         """This check became a lease."""
         owner = self._report.owner_of(check.chunk)
         self._checking[lease.id] = check
-        if check.last:
-            self._last_round.add(check.source)
+        self._ending.granted(check)
         if self._repair is not None and self._repair.active and not urgent:
             costly = self._sources[check.source].traits.abort_is_costly
             self._repair.granted(check, lease.id, owner, costly=costly)
@@ -303,14 +307,13 @@ class ContentChecks:
 
     def gate(self, tracker: ChunkTracker, *, now_s: float) -> Gate:
         """Whether this complete file may be sealed, is still checked, or lacks evidence that no source can give."""
-        self._complete_s = now_s if self._complete_s is None else self._complete_s
-        waited_s = now_s - self._complete_s
+        waited_s = self._ending.waited_s(now_s)
         for lease_id in [each for each, until_s in self._answered_by_s.items() if until_s <= now_s]:
             self._answered(lease_id)
         if self._repairing or self.identity.disputes:
             return Gate.CHECKING
         rows = self._report.owned()
-        if self.resume.is_awaited(self._sources.values(), self._checking.values(), rows):
+        if waited_s < TIES_S_MAX and self.resume.is_awaited(self._sources.values(), self._checking.values(), rows):
             return Gate.CHECKING
         settled = not (self._bad_pieces or self.plan.open_suspects(rows))
         if settled and self.pieces_awaited and not self.identity.proven_chunks.covers(0, tracker.total):
@@ -332,9 +335,10 @@ class ContentChecks:
         if waited_s < OVERLAP_SHARE * self._report.elapsed_s(now_s) and self.overlaps.under_way(tracker):
             return Gate.CHECKING
         quick = any(self._affordable(self._sources[each.source], now_s) for each in self._checking.values())
-        last = any(each.last for each in self._checking.values())
-        limit_s = LAST_S_MAX if last or not self._last_round else self._allowed_s(now_s)
-        if waited_s < limit_s and (quick or last or self._optional_left(tracker, now_s)):
+        if waited_s < self._allowed_s(now_s) and (quick or self._optional_left(tracker, now_s)):
+            return Gate.CHECKING
+        in_time = waited_s < LAST_ROUNDS * LAST_QUICK * self._quickest_s()
+        if in_time and (any(each.last for each in self._checking.values()) or self._optional_left(tracker, now_s)):
             return Gate.CHECKING
         return Gate.OPEN
 
@@ -354,8 +358,7 @@ class ContentChecks:
 
     def incomplete(self) -> None:
         """Chunks are missing again."""
-        self._complete_s = None
-        self._last_round.clear()
+        self._ending = LastChecks()
         self.containers.incomplete()
 
     def lacking(self, tracker: ChunkTracker, *, now_s: float) -> tuple[str, list[Source]]:
@@ -604,14 +607,16 @@ class ContentChecks:
         return max(CHECK_SHARE * self._report.elapsed_s(now_s), CHECK_S_MIN)
 
     def _affordable(self, source: Source, now_s: float) -> bool:
-        """Whether a check of this source is short enough. A complete file waits for one of each of the quickest."""
-        size = self._job.spec.chunk_size
-        cost_s = check_s(source, size)
-        if cost_s <= self._allowed_s(now_s) or self._complete_s is None or source.id in self._last_round:
-            return cost_s <= self._allowed_s(now_s)
-        able = (each for each in self._sources.values() if each.usable and not each.traits.abort_is_costly)
-        most_s = LAST_S + LAST_SHARE * self._report.elapsed_s(now_s)
-        return cost_s <= min(most_s, 2 * min((check_s(each, size) for each in able), default=0.0))
+        """Whether a check of this source is short enough. A complete file waits for a few of the quickest."""
+        cost_s, allowed_s = check_s(source, self._job.spec.chunk_size), self._allowed_s(now_s)
+        if cost_s <= allowed_s and self._ending.waited_s(now_s, begin=False) < allowed_s:
+            return True
+        return self._ending.may_ask(source, cost_s, self._quickest_s(), elapsed_s=self._report.elapsed_s(now_s))
+
+    def _quickest_s(self) -> float:
+        """Shortest time of a check by a source that costs nothing to stop; 0 without one."""
+        cheap = (each for each in self._sources.values() if not each.traits.abort_is_costly)
+        return min((check_s(each, self._job.spec.chunk_size) for each in cheap), default=0.0)
 
     def _optional_left(self, tracker: ChunkTracker, now_s: float) -> bool:
         rows: list[Owned] = self._report.owned()

@@ -2,8 +2,7 @@
 
 import pytest
 
-from actors.core.dispatch.checks import Check
-from actors.core.dispatch.content import Gate
+from actors.core.dispatch.checks import Check, Gate
 from actors.core.dispatch.dispatcher import DispatchState
 from protocol.messages import ChunkDisputed, ChunksRepeated, DropChunks, JobNoted
 from tests.actors.core.dispatch.drawing import CHUNK, JOB, NOW_S, board_of, drawn, lease_of, said, stored, tell
