@@ -466,7 +466,8 @@ class Http:
             "--proxy",
             metavar="URL|none",
             check=partial(parsing.checked_option, "--proxy", check_proxy),
-            help="Proxy for all requests, http, socks5 or socks5h (looks names up itself); none: no proxy. [default: as http_proxy and https_proxy say]",
+            help="Proxy for all requests, http, socks5 or socks5h (looks names up itself); none: no proxy. "
+            "[default: as http_proxy and https_proxy say]",
         ),
     ] = ""
     interface: Annotated[

@@ -41,7 +41,7 @@ def find_access(url: str, key: str, key_file: str, environ: Mapping[str, str]) -
 
 
 def own_url(environ: Mapping[str, str]) -> str:
-    """Return the address that this user's running daemon noted in its state folder; empty: none, or none of this machine."""
+    """Return the address that this user's running daemon noted in its state folder; empty: none on this machine."""
     from protocol.config.paths import ADDRESS_FILE, state_folder
 
     with contextlib.suppress(OSError, ValueError), open(os.path.join(state_folder(environ), ADDRESS_FILE)) as file:

@@ -36,7 +36,7 @@ class SourceProbed(Message, tag=8):
 
 
 class SourceDescribed(Message, tag=157):
-    """Description of the whole file by a source, beside its bytes. Worker to dispatcher, before `SourceProbed` or after it.
+    """Description of the whole file by a source. Worker to dispatcher, before `SourceProbed` or after it.
 
     `document`: the source is no mirror but a Metalink document, which was read.
     """

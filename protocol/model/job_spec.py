@@ -87,7 +87,7 @@ class HttpOptions(Value):
     """The same of `failures_max`."""
 
     def for_strangers(self) -> "HttpOptions":
-        """Return the options for addresses that a document or a server names: without what is only for the user's own."""
+        """Return the options for addresses named by a document or a server: without what is for the user's own."""
         open_to_all = [each for each in self.headers if each.partition(":")[0].strip().lower() not in _SECRETS]
         return self.but(headers=tuple(open_to_all), netrc_file="")
 

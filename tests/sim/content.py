@@ -66,7 +66,7 @@ def ordered(rng: random.Random) -> Scenario:
 
 
 def flac(rng: random.Random, place: str, container: str) -> Scenario:
-    """Four to eight users with a FLAC file, one with other audio: the digest of the audio in the first chunk differs."""
+    """Four to eight users with a FLAC file, one with other audio: its digest in the first chunk differs."""
     world = one_odd(rng, make=users, place=place, digest=False)
     sources = tuple(replace(each, odd=((0, 1), *each.odd)) if each.odd else each for each in world.sources)
     return replace(world, sources=sources, container=container)

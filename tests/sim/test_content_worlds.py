@@ -1,4 +1,4 @@
-"""Seeded worlds of sources with different files: what is sealed is one file, and the right one where a digest says it."""
+"""Seeded worlds of sources with different files: one file is sealed, and the right one where a digest says it."""
 
 import statistics
 

@@ -314,9 +314,10 @@ class CheckPlan:
 class ResumeChecks:
     """Resume checks: one chunk of what a source sent to an earlier attempt, compared with what it has now.
 
-    A server may change a file and say nothing that tells the versions apart. So each source whose chunks were found at the
-    start reads one of them again: the chunk before its first lease where that is its own, else the last of its longest range
-    once it has nothing else to do, and a complete file waits for that. If the bytes differ, all that it sent before is of
+    A server may change a file and say nothing that tells the versions apart. So each source whose chunks were found at
+    the start reads one of them again: the chunk before its first lease where that is its own, else the last of its
+    longest range once it has nothing else to do, and a complete file waits for that. If the bytes differ, all that it
+    sent before is of
     another file. Users, whose aborts are counted, do only the first.
 
     `open`: sources of resumed chunks that were not compared with their file of today yet.

@@ -42,9 +42,10 @@ _Met = tuple[int, int, int]
 
 
 class ContainerRequests:
-    """`name`: of the file, which says whether it is a container. `kind`: "decoded" or "frames" where all of the complete file was found right, "" where it is damaged, else the weakest, "size".
+    """Requests to the store for container checks, where sources meet and of the whole file, and what came of them.
 
-    `detail` says in words what the check of the whole found, `damage` whether that is a damage.
+    `name`: of the file, which says whether it is a container. `kind`: "decoded" or "frames" where all of the complete
+    file was found right, "" where it is damaged, else the weakest, "size". `detail` says in words what the check of the whole found, `damage` whether that is a damage.
     """
 
     def __init__(self, job: StartJob, identity: Identity, report: Reporter, out: Outbox) -> None:

@@ -188,7 +188,7 @@ class ContentChecks:
         return self._apply(found, tracker) if found is not None else []
 
     def to_compare(self) -> str:
-        """Return the digest that sources name and the finished file is to be compared with; empty: the user's or none."""
+        """Return the digest, named by sources, that the finished file is compared with; empty: the user's or none."""
         if not self._job.spec.checksum:
             self.named.compare({owner for _, _, owner in self._report.owned()})
         return self.named.compared

@@ -530,7 +530,8 @@ class DispatchState:
                     if self.content.accept_damage():
                         self._out.extend(self.report.noted("the sources agree: the file itself is damaged"))
                         return self._content_allows_sealing(now_s)
-                    agree = f"{self._digest_differs or self.content.containers.detail}; the sources agree with each other and not with the digest"
+                    differs = self._digest_differs or self.content.containers.detail
+                    agree = f"{differs}; the sources agree with each other and not with the digest"
                     others, lost = self.content.reject_group(agree, self.leases.tracker)
                     self.leases.expelled(lost, now_s)
                     if not others:

@@ -179,7 +179,7 @@ class UserGate:
         return decide(outlook, candidate, patience_s=self.patience_s, held_s=held_s)
 
     def place(self, mode: str, source: Source, now_s: float) -> Placement | None:
-        """Place by the mode's rule; while the gate is shut a user gets a whole gap, or begins right ahead of another."""
+        """Place by the mode's rule; with a shut gate a user gets a whole gap, or begins right ahead of another."""
         view = self._views.view(now_s)
         if self.is_open or not (source.traits.abort_is_costly and source.traits.offset_ok):
             return place(mode, view, source)

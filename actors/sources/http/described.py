@@ -20,7 +20,7 @@ ADDRESS_CHARS_MAX: Final = 400
 
 
 def description_of(head: Head, host: str, url: str, *, coded: bool) -> Described:
-    """Return what an answer says of the file. `url`: its address; `coded`: the body is encoded, and digests are of that.
+    """Return what an answer says of the file. `url`: its address; `coded`: the body, and its digests, are encoded.
 
     What is malformed is left out, with a note.
     """

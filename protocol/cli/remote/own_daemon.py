@@ -84,7 +84,7 @@ def say_handed_over(link: Link) -> None:
 
 
 def hand_over_here(link: Link, options: GetOptions, transfer: Transfer, loudness: Loudness) -> ExitCode:
-    """Do ``get`` or ``swarm TERM`` in the daemon as if it were done here. Raises `BadUsage` where that is impossible."""
+    """Do ``get`` or ``swarm TERM`` in the daemon as if it were done here. Raises `BadUsage` where it cannot."""
     from protocol.client.http_client import DaemonError
 
     if not loudness.quiet:
@@ -116,7 +116,7 @@ def _done(daemon: "Daemon", options: GetOptions, transfer: Transfer, loudness: L
 
 
 def _ordered(daemon: "Daemon", path: str, body: Mapping[str, Any], folder: str, name: str) -> tuple[Any, bool]:
-    """Return ``(job, whether its file is to be moved)``: the one of the same command that has not ended, or a new one."""
+    """Return ``(job, whether its file is to be moved)``: that of the same command if it has not ended, or a new one."""
     from protocol.client.http_client import ROOT, DaemonError
 
     for own in (None,) if name else (folder, None):

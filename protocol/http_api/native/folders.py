@@ -81,7 +81,8 @@ class _Folders:
         """The user is asked for the folder's files now; each becomes a job, in the order of their names.
 
         What the user has is what is fetched; others who have the same file make it faster. The files go into a folder
-        of the same name; those of the right size that are there already count as fetched. Without a login: 409; the user is away or has no such folder: 404.
+        of the same name; those of the right size that are there already count as fetched. Without a login: 409; the
+        user is away or has no such folder: 404.
         """
         need_account(self._gateway)
         root = validation.folder(order.folder, self._gateway.settings.daemon)

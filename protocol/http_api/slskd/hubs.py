@@ -1,8 +1,8 @@
 """SignalR hubs of slskd's web interface: application, search, metrics and logs, over server-sent events.
 
-The part of the protocol that such a client needs: ``negotiate``, the JSON protocol's handshake, invocations from here to
-there, pings. A connection is a stream and what is posted with its token. No WebSocket, no long polling, and nothing that
-a client could invoke.
+The part of the protocol that such a client needs: ``negotiate``, the JSON protocol's handshake, invocations from
+here to there, pings. A connection is a stream and what is posted with its token. No WebSocket, no long polling, and nothing
+that a client could invoke.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ _END: Final = b"\x1e"
 _PING: Final = b'{"type":6}' + _END
 
 Invocations = AsyncIterator[tuple[str, Any]]
-"""``(target, argument)``: what a hub sends to one client, until it leaves. An empty target: nothing new for a moment."""
+"""``(target, argument)``: what a hub sends to one client, until it leaves. An empty target: nothing new so far."""
 
 
 class _Connection:

@@ -178,7 +178,7 @@ def album_peers(tmp_path: Path) -> Iterator[Crowd]:
 def test_an_album_comes_from_all_who_have_it_and_hardly_a_transfer_is_broken_off(
     shoal: Shoal, album_peers: Crowd
 ) -> None:
-    """Each track whole from one user, users side by side: no faster by sharing a track, and nothing to apologize for."""
+    """Each track whole from one user, users side by side: no faster by sharing a track, nothing to apologize for."""
     patient = account(album_peers.box) | {"SHOAL_DAEMON_PATIENCE_S": "15"}
     with running(shoal, **patient) as daemon:
         eventually(lambda: login(daemon) == "online")

@@ -52,7 +52,8 @@ def test_the_older_fields_are_read() -> None:
 def test_links_to_mirrors_and_descriptions() -> None:
     values = [
         '<http://b/x>; rel=duplicate; pri=2; geo=de, <http://a/x>;rel="duplicate";pri=1, <ftp://c/x>; rel=duplicate',
-        '<x.meta4>; rel=describedby; type="application/metalink4+xml", <x.torrent>; rel=describedby; type="application/x-bittorrent"',
+        '<x.meta4>; rel=describedby; type="application/metalink4+xml", <x.torrent>; rel=describedby; '
+        'type="application/x-bittorrent"',
         '</next>; rel="next"; title="a, \\"b\\"", <http://d/x>; REL="Duplicate other"',
     ]
     links = links_of(values, "http://m.example/dir/x")
