@@ -1,9 +1,10 @@
 """Container checks at the places where two sources' bytes meet, on files of the real encoders.
 
 ``python -m tests.bench.container_checks``: a line for each kind. Honest: boundaries of one file, how many are proven
-and how many are called broken (none may be). Spliced: the right side is of another file of the same size class, or of the
-same file shifted, cut off or damaged; how many are accepted as proven (none may be) and how many named broken. Then the
-milliseconds of a boundary and the speed of the check of the whole file. Kinds whose encoder is missing are left out.
+and how many are called broken (none may be). Spliced: the right side is of another file of the same size class, or of
+the same file shifted, cut off or damaged; how many are accepted as proven (none may be) and how many named broken. Then
+the milliseconds of a boundary and the speed of the check of the whole file. Kinds whose encoder is missing are left
+out.
 """
 
 import argparse

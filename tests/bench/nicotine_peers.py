@@ -10,8 +10,8 @@
 * modes: `--mode queue` beside `--mode swarm` on the same three peers: rate, transfers, stops, and the failed uploads
   that the peers' own logs show.
 * cells: four peers at 8192, 2048, 800 and 164 KiB/s, files of 3, 25, 48 and 250 MiB: the fastest alone, all of them
-  with   nothing known, and again with rates known. Time <= 1.05 x alone + 3 s; failed uploads <= 1, known 0, where the ideal
-  (all at their rates) saves less than 15 s and a quarter.
+  with   nothing known, and again with rates known. Time <= 1.05 x alone + 3 s; failed uploads <= 1, known 0, where
+  the ideal (all at their rates) saves less than 15 s and a quarter.
 """
 
 from __future__ import annotations

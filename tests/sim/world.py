@@ -45,9 +45,9 @@ FRONT_ADDRESS: Final = "front/front"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """What is to be played. `digest`: the user gave a digest of the right file. `ordered_user`: the first source is a
-    user whom the order names. `container`: the file is a FLAC, "frames" are checked or it is "decoded" too. `limit_s`: the job must
-    have ended by then, unless something was stored in the last third
-    of the time: who takes hours for a file because of what its sources are is slow, not stuck."""
+    user whom the order names. `container`: the file is a FLAC, "frames" are checked or it is "decoded" too.
+    `limit_s`: the job must have ended by then, unless something was stored in the last third of the time: who takes
+    hours for a file because of what its sources are is slow, not stuck."""
 
     sources: tuple[SourceScript, ...]
     size_bytes: int

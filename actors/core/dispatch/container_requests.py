@@ -45,7 +45,8 @@ class ContainerRequests:
     """Requests to the store for container checks, where sources meet and of the whole file, and what came of them.
 
     `name`: of the file, which says whether it is a container. `kind`: "decoded" or "frames" where all of the complete
-    file was found right, "" where it is damaged, else the weakest, "size". `detail` says in words what the check of the whole found, `damage` whether that is a damage.
+    file was found right, "" where it is damaged, else the weakest, "size". `detail` says in words what the
+    check of the whole found, `damage` whether that is a damage.
     """
 
     def __init__(self, job: StartJob, identity: Identity, report: Reporter, out: Outbox) -> None:

@@ -154,7 +154,12 @@ def _add_shares(routes: APIRouter, gateway: Gateway) -> None:
     async def shares() -> Shares:
         return Shares(local=[_share(each) for each in await shared_folders(gateway)])
 
-    @routes.put("/shares", summary="Look again at the shared folders", response_class=Response, responses=errors(409))
+    @routes.put(
+        "/shares",
+        summary="Look again at the shared folders",
+        response_class=Response,
+        responses={**errors(409), 200: {"content": {"text/plain": {"schema": {"type": "string", "maxLength": 0}}}}},
+    )
     async def rescan() -> Response:
         _post_to_session(gateway, ScanShares())
         return Response()

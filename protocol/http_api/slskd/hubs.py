@@ -1,7 +1,7 @@
 """SignalR hubs of slskd's web interface: application, search, metrics and logs, over server-sent events.
 
-The part of the protocol that such a client needs: ``negotiate``, the JSON protocol's handshake, invocations from
-here to there, pings. A connection is a stream and what is posted with its token. No WebSocket, no long polling, and nothing
+The part of the protocol that such a client needs: ``negotiate``, the JSON protocol's handshake, invocations from here
+to there, pings. A connection is a stream and what is posted with its token. No WebSocket, no long polling, and nothing
 that a client could invoke.
 """
 

@@ -123,7 +123,9 @@ def test_a_plain_command_loads_nothing_of_the_client() -> None:
     done = subprocess.run(
         [sys.executable, "-c", loaded, "get", "http://h/a"], capture_output=True, text=True, check=True, timeout=50
     )
-    assert done.stdout == "0 protocol.cli.commands.documents protocol.cli.commands.download\n"
+    assert (
+        done.stdout == "0 protocol.cli.commands.documents protocol.cli.commands.download protocol.cli.commands.export\n"
+    )
 
 
 def test_what_only_a_download_of_ours_obeys_is_said_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
