@@ -1,0 +1,69 @@
+"""Checks of a complete file of mirrors without a digest: head, tail and edges, by the quickest, before it is sealed."""
+
+from actors.core.dispatch.checks import LAST_ROUNDS, Check, LastChecks
+from actors.core.dispatch.dispatcher import DispatchState
+from protocol.messages import ChunksRepeated, LeaseFinished, LeaseGranted, SealFile, Ticked
+from protocol.messages.base import Message
+from tests.actors.core.dispatch.drawing import CHUNK, JOB, NOW_S, board, finished, said, stored, tell
+
+
+def complete(rates: dict[str, float]) -> tuple[DispatchState, list[LeaseGranted], bool]:
+    """A file of a and b that is all there now, what is read again before it is sealed, and whether it is sealed now."""
+    state = board("aaaaaaaabbbbbbbb", rates=rates, setup_s=0.01)
+    state.content.plan.optional_max = None
+    ends = finished(state, "a"), finished(state, "b")
+    news = tell(state, stored(state, "a", 0, 8), stored(state, "b", 8, 8), *ends)
+    news += tell(state, Ticked(), at_s=NOW_S + 0.001)
+    return state, said(news, LeaseGranted), bool(said(news, SealFile))
+
+
+def answered(granted: list[LeaseGranted]) -> list[Message]:
+    news = list[Message]()
+    for check in granted:
+        who: dict[str, int] = {"job": JOB, "source": check.source, "lease": check.lease}
+        count = check.stop - check.first
+        news.append(ChunksRepeated(**who, first=check.first, count=count, length_bytes=CHUNK))
+        news.append(LeaseFinished(**who, handed_stop=check.stop, received_bytes=0, size_bytes=-1, stopped=False))
+    return news
+
+
+def test_head_and_tail_are_read_by_the_other_source_before_the_file_is_sealed() -> None:
+    state, granted, sealed = complete(rates={"a": 100, "b": 100})
+    assert not sealed
+    assert {(check.source, check.first, check.stop) for check in granted} == {(1, 0, 1), (0, 15, 16)}
+    asked = [(check.first, check.source) for check in granted]
+    for round_ in range(1, 5):
+        posts = tell(state, *answered(granted), Ticked(), at_s=NOW_S + 0.01 * round_)
+        if said(posts, SealFile):
+            break
+        granted = said(posts, LeaseGranted)
+        asked += [(check.first, check.source) for check in granted]
+    assert said(posts, SealFile)
+    assert {first for first, _ in asked[:3]} == {0, 15, 8}, "head, tail, and the edge that was not compared"
+    assert len(asked) <= 5, "and a spot in each range"
+    assert len(set(asked)) == len(asked)
+
+
+def test_sources_that_need_long_for_a_chunk_are_not_waited_for() -> None:
+    assert complete(rates={"a": 0.5, "b": 0.5})[1:] == ([], True)
+
+
+def test_an_answer_that_never_comes_is_not_waited_for_either() -> None:
+    state, granted, _ = complete(rates={"a": 100, "b": 100})
+    assert granted
+    posts = [post for at in range(1, 40) for post in tell(state, Ticked(), at_s=NOW_S + 0.1 * at)]
+    assert said(posts, SealFile)
+
+
+def test_each_of_the_quickest_is_asked_a_few_times_and_no_slow_one() -> None:
+    state = board("aabb", rates={"a": 1, "b": 1})
+    quick, slow = state.sources[0], state.sources[1]
+    checks = LastChecks()
+    assert not checks.may_ask(quick, 0.1, 0.1, elapsed_s=10), "something is missing still"
+    assert checks.waited_s(5.0) == 0.0
+    assert checks.may_ask(quick, 0.1, 0.1, elapsed_s=10)
+    assert not checks.may_ask(slow, 0.4, 0.1, elapsed_s=100)
+    for _ in range(LAST_ROUNDS):
+        checks.granted(Check(0, 1, last=True))
+    assert not checks.may_ask(quick, 0.1, 0.1, elapsed_s=10)
+    assert checks.waited_s(6.0) == 1.0
