@@ -98,7 +98,7 @@ class Overlaps:
         if lease.shared or lease.rival is not None or before < 0 or before not in tracker.stored:
             return 0
         owner = self._report.owner_of(before)
-        if owner == source.id and source.id in self._own and source.traits.offset_ok:
+        if owner == source.id and source.id in self._own and source.traits.offset_ok and not source.validator:
             return 1
         if owner in (MISSING, source.id):
             return 0
@@ -314,11 +314,10 @@ class CheckPlan:
 class ResumeChecks:
     """Resume checks: one chunk of what a source sent to an earlier attempt, compared with what it has now.
 
-    A server may change a file and say nothing that tells the versions apart. So each source whose chunks were found at
-    the start reads one of them again: the chunk before its first lease where that is its own, else the last of its
-    longest range once it has nothing else to do, and a complete file waits for that. If the bytes differ, all that it
-    sent before is of
-    another file. Users, whose aborts are counted, do only the first.
+    A server may change a file and say nothing that tells the versions apart. So each source without a validator whose
+    chunks were found at the start reads one of them again: the chunk before its first lease where that is its own,
+    else the last of its longest range once it has nothing else to do, and a complete file waits for that. If the
+    bytes differ, all that it sent before is of another file. Users, whose aborts are counted, do only the first.
 
     `open`: sources of resumed chunks that were not compared with their file of today yet.
     """
@@ -327,16 +326,16 @@ class ResumeChecks:
         self.open: set[int] = set()
         self._asked: set[int] = set()
 
-    def opened(self, owned: Iterable[Owned]) -> None:
-        """These chunks were found when the job began or its hub was replaced."""
+    def opened(self, owned: Iterable[Owned], *, complete: bool) -> None:
+        """These chunks were found when the job began or its hub was replaced; what is complete gets no other bytes."""
         self.open.clear()
-        self.open.update(owner for _, _, owner in owned if owner >= 0)
+        self.open.update(owner for _, _, owner in owned if owner >= 0 and not complete)
         self._asked.clear()
 
     def check(self, source: Source, owned: Iterable[Owned]) -> Check | None:
         """Return the chunk that this source is to read again; None: nothing, or it was asked already."""
         able = source.usable and source.probed and source.traits.offset_ok and not source.traits.abort_is_costly
-        if source.id not in self.open or source.id in self._asked or not able:
+        if source.id not in self.open or source.id in self._asked or source.validator or not able:
             return None
         own = [(stop - first, stop - 1) for first, stop, owner in owned if owner == source.id]
         return Check(source.id, max(own)[1]) if own else None

@@ -358,7 +358,7 @@ class DispatchState:
         self.leases.size_bytes, self.leases.store = self.size_bytes, message.store
         self._out.extend(self.report.opened(message, self.size_bytes, self._verified))
         self.content.containers.opened(tracker, now_s=now_s)
-        self.content.resume.opened(self.report.owned())
+        self.content.resume.opened(self.report.owned(), complete=tracker.complete)
         if not self._started_over(now_s):
             self._admit_all(now_s)
 

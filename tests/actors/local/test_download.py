@@ -45,7 +45,7 @@ SCRIPTS: dict[str, list[Message]] = {
         SessionChanged(state="connecting", detail="", final=False),
         SessionChanged(state="online", detail="listening at port 1", final=False),
         hit("ann"),
-        hit("bob", "other\\name.FLAC"),
+        hit("bob", "other\\Song.FLAC"),
         hit("cid", size=5),
         hit("dan", "evil\x1b[2J.flac"),
         ENDED,
@@ -157,8 +157,8 @@ def test_hits_become_targets_and_what_cannot_be_counts_nowhere() -> None:
     told = found_in("song", result.targets, state="ended", users=result.peers, refused="", most=1)
     assert (told.target_count, told.users, told.state) == (2, 3, "ended")
     (target,) = told.targets
-    assert (target.name, target.extension, target.users) == ("name.FLAC", "flac", 2)
-    assert target.sources == ("slsk://ann/music%5Csong.flac", "slsk://bob/other%5Cname.FLAC")
+    assert (target.name, target.extension, target.users) == ("Song.FLAC", "flac", 2)
+    assert target.sources == ("slsk://ann/music%5Csong.flac", "slsk://bob/other%5CSong.FLAC")
 
 
 @pytest.mark.parametrize(

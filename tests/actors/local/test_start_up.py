@@ -20,7 +20,7 @@ PROGRAM = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from actors.local.start_up import Command, run_command_line
-names = ("get", "search", "verify", "digest", "document", "demo", "daemon")
+names = ("get", "search", "verify", "digest", "document", "demo", "daemon", "export")
 raise SystemExit(run_command_line(**{name: Command("command:act") for name in names}))
 """
 

@@ -13,7 +13,7 @@ def resumed() -> DispatchState:
     """A board whose chunks 0 and 1 came from a in an earlier attempt."""
     state = untied("aaaabbbb", rates={"a": 1, "b": 1})
     tell(state, stored(state, "a", 0, 2))
-    state.content.resume.opened(state.report.owned())
+    state.content.resume.opened(state.report.owned(), complete=False)
     return state
 
 
@@ -28,6 +28,15 @@ def test_each_source_of_resumed_chunks_reads_its_last_one_again_once() -> None:
     state.content.granted(Check(0, 1), lease_of(state, "a"), urgent=False)
     assert asked(state, 0) is None, "once"
     assert state.content.gate(board_of(state), now_s=NOW_S) is Gate.CHECKING
+
+
+def test_a_source_with_a_validator_needs_no_comparison_nor_does_a_complete_file() -> None:
+    state = resumed()
+    state.sources[0].validator = '"v1"'
+    assert asked(state, 0) is None
+    state.sources[0].validator = ""
+    state.content.resume.opened(state.report.owned(), complete=True)
+    assert asked(state, 0) is None
 
 
 def test_the_same_chunk_again_is_all_that_is_wanted() -> None:

@@ -39,6 +39,7 @@ def test_the_request_asks_for_one_plain_byte_and_nothing_that_gives_us_away(serv
         "accept": "*/*",
         "accept-encoding": "identity",
         "range": "bytes=1-1",
+        "want-repr-digest": "sha-512=9, sha-256=10",
     }
 
 

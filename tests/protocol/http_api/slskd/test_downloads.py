@@ -193,7 +193,7 @@ def test_what_is_not_served_is_empty_and_harmless() -> None:
         assert api.client.delete(f"{BASE}/transfers/uploads/all/completed").status_code == 204
         assert api.client.get(f"{BASE}/shares").json() == {"local": []}
         assert api.client.get(f"{BASE}/rooms/joined").json() == []
-        assert api.client.get(f"{BASE}/relay/agents").status_code == 404
+        assert api.client.get(f"{BASE}/relay/agents").status_code == 403
 
 
 def test_a_folder_of_a_user_is_a_list_and_one_who_is_not_there_404() -> None:
