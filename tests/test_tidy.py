@@ -110,7 +110,7 @@ WALL_CLOCK_HOMES = {
 """When something happened to a job and what time of the week it is, the day of a ledger, a server's ``Retry-After``
 that is a date, how long a session holds, when a search began and when a webhook was signed."""
 FUNCTION_LINES_MAX = 70
-FILE_LINES_MAX = 650
+FILE_LINES_MAX = 660
 FILES_IN_FOLDER_MAX = 20
 SHARD_LINES = 60
 SHARDS_MAX = 45

@@ -97,8 +97,10 @@ class UserQueries:
         self._begin(self._user(asked))
 
     def ask(self, asked: GetUserInfo | GetUserAddress) -> None:
-        if len(self._tasks) >= AT_ONCE_MAX or not is_possible_peer(asked.peer):
-            self._refuse_request(asked, "unavailable", "too many questions at once, or no possible user")
+        if not is_possible_peer(asked.peer):
+            self._refuse_request(asked, "unknown", "no possible user")
+        elif len(self._tasks) >= AT_ONCE_MAX:
+            self._refuse_request(asked, "full", "too many questions at once; try again in a moment")
         else:
             self._begin(self._answer(asked))
 

@@ -366,6 +366,7 @@ class LastChecks:
 
     def __init__(self) -> None:
         self._since_s: float | None = None
+        self.quickest_s: float | None = None
         self._rounds: Counter[int] = Counter()
 
     @property

@@ -611,12 +611,18 @@ class ContentChecks:
         cost_s, allowed_s = check_s(source, self._job.spec.chunk_size), self._allowed_s(now_s)
         if cost_s <= allowed_s and self._ending.waited_s(now_s, begin=False) < allowed_s:
             return True
+        if not self._ending.begun:
+            return False
         return self._ending.may_ask(source, cost_s, self._quickest_s(), elapsed_s=self._report.elapsed_s(now_s))
 
     def _quickest_s(self) -> float:
-        """Shortest time of a check by a source that costs nothing to stop; 0 without one."""
+        """Shortest time of a check by a source that costs nothing to stop, when all was there; 0 without one."""
+        if self._ending.quickest_s is not None:
+            return self._ending.quickest_s
         cheap = (each for each in self._sources.values() if not each.traits.abort_is_costly)
-        return min((check_s(each, self._job.spec.chunk_size) for each in cheap), default=0.0)
+        found = min((check_s(each, self._job.spec.chunk_size) for each in cheap), default=0.0)
+        self._ending.quickest_s = found if self._ending.begun else None
+        return found
 
     def _optional_left(self, tracker: ChunkTracker, now_s: float) -> bool:
         rows: list[Owned] = self._report.owned()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TARGETS: Final = 1000
 """Files of a search among which the folder is looked for."""
-_NOT_OF_FOLDERS: Final = ("checksum",)
+_OF_FOLDERS: Final = ("chunkSize", "mode", "limit")
 
 
 def hand_over_folder(
@@ -39,9 +39,8 @@ def hand_over_folder(
             say_line(f"no user has a folder with these words: {printable(options.spec.term)}")
             return ExitCode.NO_SOURCE
         user, folder = found
-        body = common_members(transfer, None) | {"username": user, "remoteFolder": folder}
-        for name in _NOT_OF_FOLDERS:
-            del body[name]
+        members = common_members(transfer, None)
+        body = {name: members[name] for name in _OF_FOLDERS} | {"username": user, "remoteFolder": folder}
         if not own:
             made = daemon.order("/folder", {**body, "folder": place})
             _announce(made, folder, loudness)

@@ -18,7 +18,8 @@ from protocol.model.job_records import EventEntry
 
 _KINDS: Final = "^(" + "|".join(kind.replace(".", r"\.") for kind in KINDS) + ")$"
 After = Annotated[
-    int | None, Query(description="Only events newer than the one with this id, the oldest first.", ge=0, le=COUNT_MAX)
+    int,
+    Query(description="Only events newer than the one with this id, the oldest first; -1: all.", ge=-1, le=COUNT_MAX),
 ]
 Kinds = Annotated[
     list[Annotated[str, Query(pattern=_KINDS, max_length=40, json_schema_extra={"enum": list(KINDS)})]],
@@ -61,12 +62,8 @@ def router(gateway: Gateway) -> APIRouter:
         summary="What happened, a page of it",
         responses={200: {"headers": TOTAL, "description": "The newest first, or with after the oldest."}, **refusals()},
     )
-    async def get_events(
-        response: Response, after: After = None, offset: Offset = 0, limit: Limit = PAGE
-    ) -> list[Event]:
-        answer = await gateway.ask(
-            JOB_MANAGER, ListEvents(after=-1 if after is None else after, offset=offset, limit=limit)
-        )
+    async def get_events(response: Response, after: After = -1, offset: Offset = 0, limit: Limit = PAGE) -> list[Event]:
+        answer = await gateway.ask(JOB_MANAGER, ListEvents(after=after, offset=offset, limit=limit))
         response.headers["X-Total-Count"] = str(answer.total)
         return [Event(**plain(entry)) for entry in answer.rows(EventEntry)]
 

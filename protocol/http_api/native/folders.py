@@ -6,10 +6,10 @@ import os
 import uuid
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal
+from functools import partial
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Response
-from fastapi import Path as PathMember
 
 from protocol.http_api.gateway import Gateway, RefusedError
 from protocol.http_api.native import job_schemas as schemas
@@ -37,7 +37,7 @@ STATES: Final = (ACTIVE, QUEUED, PAUSED, FAILED, CANCELLED, SEALED)
 """States of a folder download: the first of these that one of its files is in."""
 _COMMANDS: Final = {"pause": PauseJob, "resume": ResumeJob, "retry": RetryJob}
 
-Action = Annotated[Literal["pause", "resume", "cancel", "retry"], PathMember(description="As the commands to one job.")]
+ACTIONS: Final = ("pause", "resume", "cancel", "retry")
 
 
 def router(gateway: Gateway) -> APIRouter:
@@ -62,10 +62,19 @@ def router(gateway: Gateway) -> APIRouter:
          refusals(404)),
         ("GET", "/folders/{id}/why", folders.explain_folder, "What holds its files back now, in words",
          list[schemas.Why], refusals(404)),
-        ("POST", "/folders/{id}/{action}", folders.command_folder, "One command to all its files", schemas.BulkDone,
-         refusals(404)),
     ):  # fmt: skip
         add_route(routes, method, path, handler, summary=summary, model=model, responses=responses)
+    for action in ACTIONS:
+        routes.add_api_route(
+            f"/folders/{{id}}/{action}",
+            partial(folders.command_folder, action),
+            methods=["POST"],
+            response_model=schemas.BulkDone,
+            responses=refusals(404),
+            summary=f"{action.capitalize()} all its files",
+            description="As the command to one job; each file does it or is refused for itself.",
+            operation_id=f"{action}_folder",
+        )
     return routes
 
 
@@ -121,7 +130,7 @@ class _Folders:
         answers = [await ask_manager(self._gateway, ExplainJob(id=job.id)) for job in waiting]
         return [serializers.why(job.id, answer.rows(Bottleneck)) for job, answer in zip(waiting, answers, strict=True)]
 
-    async def command_folder(self, id: JobId, action: Action) -> schemas.BulkDone:
+    async def command_folder(self, action: str, id: JobId) -> schemas.BulkDone:
         """Each file does it or is refused for itself."""
         done, failed = list[schemas.Job](), list[schemas.NotDone]()
 

@@ -162,7 +162,7 @@ def _add_shares(routes: APIRouter, gateway: Gateway) -> None:
     )
     async def rescan() -> Response:
         _post_to_session(gateway, ScanShares())
-        return Response()
+        return Response(media_type="text/plain")
 
     @routes.delete("/shares", status_code=404, summary="A scan is not ended: it takes a moment")
     async def end_scan() -> str:
@@ -216,7 +216,6 @@ def _add_absent(routes: APIRouter) -> None:
     for path in ("/rooms/joined/{rest:path}", "/conversations/{rest:path}"):
         routes.add_api_route(path, unknown, methods=["GET", "PUT", "DELETE"], status_code=404, include_in_schema=False)
         routes.add_api_route(path, absent, methods=["POST"], status_code=403, include_in_schema=False)
-    routes.add_api_route("/rooms/joined", absent, methods=["POST"], status_code=403, include_in_schema=False)
     for method in ("GET", "PUT", "POST", "DELETE"):
         routes.add_api_route("/relay/{rest:path}", absent, methods=[method], status_code=403, include_in_schema=False)
 

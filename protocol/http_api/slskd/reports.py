@@ -394,7 +394,6 @@ def _add_yaml(routes: APIRouter, gateway: Gateway) -> None:
         ("PUT", "/options/yaml", refuse),
         ("POST", "/options/yaml/validate", refuse),
         ("GET", "/options/debug", refuse),
-        ("PATCH", "/options", refuse),
     )
     for method, path, handler in refused:
         routes.add_api_route(path, handler, methods=[method], status_code=403, include_in_schema=False)

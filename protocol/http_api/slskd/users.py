@@ -5,7 +5,7 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from protocol.http_api.gateway import Gateway, RefusedError, UnavailableError
+from protocol.http_api.gateway import Answer, Gateway, RefusedError, UnavailableError
 from protocol.http_api.native.queries import shared_files
 from protocol.http_api.params import Username
 from protocol.http_api.slskd import formatting
@@ -23,6 +23,7 @@ from protocol.http_api.slskd.schemas import (
 )
 from protocol.messages import GetUser, GetUserAddress, GetUserInfo, UserDescribed
 from protocol.messages.addresses import SESSION
+from protocol.messages.base import Request
 from protocol.model.job_views import UserAddressView, UserInfoView
 
 FILES_S_MAX: Final = 45.0
@@ -80,14 +81,14 @@ def router(gateway: Gateway) -> APIRouter:
             raise RefusedError("unknown", "", "nothing is being browsed")
         return BrowseStatus(username=username)
 
-    @routes.get("/info", summary="What a user says of itself", responses=errors(404, 409, 503))
+    @routes.get("/info", summary="What a user says of itself", responses=errors(404, 409))
     async def info(username: Username) -> UserInfo:
-        answer = await gateway.ask(SESSION, GetUserInfo(peer=username), wait_s=FILES_S_MAX)
+        answer = await _asked(gateway, username, GetUserInfo(peer=username), wait_s=FILES_S_MAX)
         return UserInfo.model_validate(answer.row(UserInfoView), from_attributes=True)
 
-    @routes.get("/endpoint", summary="Where a user listens", responses=errors(404, 409, 503))
+    @routes.get("/endpoint", summary="Where a user listens", responses=errors(404, 409))
     async def endpoint(username: Username) -> UserEndpoint:
-        answer = await gateway.ask(SESSION, GetUserAddress(peer=username), wait_s=STATUS_S_MAX)
+        answer = await _asked(gateway, username, GetUserAddress(peer=username), wait_s=STATUS_S_MAX)
         return UserEndpoint.model_validate(answer.row(UserAddressView), from_attributes=True)
 
     @routes.get("/status", summary="Whether a user is there", responses=errors(404, 503))
@@ -104,3 +105,14 @@ def _file(name: str, size: int) -> DirectoryFile:
 
 def _directory(name: str, files: list[DirectoryFile]) -> Directory:
     return Directory(name=name, file_count=len(files), files=files)
+
+
+async def _asked(gateway: Gateway, user: str, question: Request, *, wait_s: float) -> Answer:
+    """Ask the session about a user; one who does not answer in time is as one who is not there."""
+    try:
+        return await gateway.ask(SESSION, question, wait_s=wait_s)
+    except UnavailableError as error:
+        raise RefusedError("unknown", "username", f"{user} does not answer: {error}") from None
+    except RefusedError as error:
+        kind = "unknown" if error.kind == "unavailable" else error.kind
+        raise RefusedError(kind, "username", error.detail) from None

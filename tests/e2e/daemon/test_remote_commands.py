@@ -100,7 +100,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 def test_a_pool_is_found_listed_and_swarmed_from(house: House) -> None:
     found = house.run("pool", "refresh", house.users.term, "1")
     assert found.code == 0
-    assert found.stdout.splitlines()[0].split() == ["size", "sources", "free", "speed", "queue", "name"]
+    assert found.stdout.splitlines()[0].split() == ["size", "sources", "free", "speed", "queue", "sure", "by", "name"]
     (row,) = [line for line in house.run("pool", "targets").stdout.splitlines() if f"({CONTENT.size})" in line]
     assert row.split()[3] == "3"
     added = house.run("pool", "add", house.web.url("fast"), "--size", str(CONTENT.size))

@@ -164,7 +164,7 @@ def test_a_command_to_a_folder_reaches_each_of_its_files(api: Api, played: Playe
     done = api.client.post(f"{ROOT}/folders/{FOLDER}/cancel").json()
     assert [len(done["done"]), len(done["failed"])] == [3, 0]
     assert sum(isinstance(message, CancelJob) for _, message in api.told) == 3
-    assert api.client.post(f"{ROOT}/folders/{FOLDER}/explode").status_code == 400
+    assert api.client.post(f"{ROOT}/folders/{FOLDER}/explode").status_code == 404
 
 
 def test_an_unknown_folder_is_404(api: Api, played: Played) -> None:

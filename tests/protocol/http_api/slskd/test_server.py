@@ -91,7 +91,7 @@ def test_a_scan_is_passed_on_and_what_is_not_here_says_so() -> None:
         assert api.client.put(f"{BASE}/shares").status_code == 200
         assert [message for to, message in api.told if to == "soulseek/session"] == [ScanShares()]
         for method, path, status in (
-            ("DELETE", "shares", 404), ("GET", "rooms/joined/a", 404), ("POST", "rooms/joined", 403),
+            ("DELETE", "shares", 404), ("GET", "rooms/joined/a", 404), ("POST", "rooms/joined", 405),
             ("POST", "conversations/ann", 403), ("GET", "conversations/ann/messages", 404), ("PUT", "relay/agent", 403),
         ):  # fmt: skip
             answer = api.client.request(method, f"{BASE}/{path}")
