@@ -82,7 +82,7 @@ def test_a_page_after_an_event_begins_with_the_oldest() -> None:
 @pytest.mark.parametrize(
     ("query", "field"),
     [
-        ("after=-1", "after"),
+        ("after=-2", "after"),
         ("after=x", "after"),
         ("limit=0", "limit"),
         ("limit=100000", "limit"),
