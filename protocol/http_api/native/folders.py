@@ -1,6 +1,5 @@
 """Routes of folder downloads: a Soulseek user's folder as one order, a job for each of its files."""
 
-import asyncio
 import hashlib
 import os
 import uuid
@@ -15,11 +14,10 @@ from protocol.http_api.gateway import Gateway, RefusedError
 from protocol.http_api.native import job_schemas as schemas
 from protocol.http_api.native import serializers, validation
 from protocol.http_api.native.order_schemas import FolderOrder
-from protocol.http_api.native.queries import ROOT, ask_manager, need_account, shared_files
+from protocol.http_api.native.queries import ROOT, ask_manager, command_all, need_account, shared_files
 from protocol.http_api.openapi import TOTAL, add_route, refusals
 from protocol.http_api.params import PAGE, IdempotencyKey, JobId, Limit, Offset
 from protocol.messages import CancelJob, CreateJob, ExplainJob, ListFolders, ListJobs, PauseJob, ResumeJob, RetryJob
-from protocol.messages.base import Request
 from protocol.model.job_records import ACTIVE, CANCELLED, FAILED, PAUSED, QUEUED, SEALED
 from protocol.model.job_spec import JobSpec
 from protocol.model.job_views import Bottleneck, FolderView, JobDetail, JobView, whole
@@ -31,8 +29,6 @@ FILES_S: Final = 90.0
 SEARCH_S: Final = 8.0
 """How long answers to the first search for other holders of a file are awaited."""
 WHY_MAX: Final = 20
-AT_ONCE_MAX: Final = 100
-"""Orders and commands that the job manager has at the same time; it commits together what comes together."""
 STATES: Final = (ACTIVE, QUEUED, PAUSED, FAILED, CANCELLED, SEALED)
 """States of a folder download: the first of these that one of its files is in."""
 _COMMANDS: Final = {"pause": PauseJob, "resume": ResumeJob, "retry": RetryJob}
@@ -132,21 +128,12 @@ class _Folders:
 
     async def command_folder(self, action: str, id: JobId) -> schemas.BulkDone:
         """Each file does it or is refused for itself."""
-        done, failed = list[schemas.Job](), list[schemas.NotDone]()
-
-        async def one(job: JobView) -> None:
-            request: Request = (
-                CancelJob(id=job.id, removed=False) if action == "cancel" else _COMMANDS[action](id=job.id)
-            )
-            try:
-                done.append(serializers.job((await ask_manager(self._gateway, request)).row(JobView)))
-            except RefusedError as refused:
-                failed.append(schemas.NotDone(id=job.id, kind=refused.kind, detail=refused.detail))
-
         jobs = await self._known(id)
-        for first in range(0, len(jobs), AT_ONCE_MAX):
-            await asyncio.gather(*map(one, jobs[first : first + AT_ONCE_MAX]))
-        return schemas.BulkDone(done=done, failed=failed)
+        cancel = action == "cancel"
+        return await command_all(
+            self._gateway,
+            [(job.id, CancelJob(id=job.id, removed=False) if cancel else _COMMANDS[action](id=job.id)) for job in jobs],
+        )
 
     async def _create(
         self, order: FolderOrder, place: str, id: str, files: Sequence[FolderFile], key: str | None, digest: str

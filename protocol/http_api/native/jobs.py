@@ -1,6 +1,5 @@
 """Routes of jobs: list, detail, explanation, timeline, manifest; commands to a job and its sources."""
 
-import asyncio
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Body, Query, Response
@@ -10,7 +9,7 @@ from protocol.http_api.native import job_schemas as schemas
 from protocol.http_api.native import serializers, validation
 from protocol.http_api.native.downloads import add_sources
 from protocol.http_api.native.order_schemas import BulkOrder, MoreSources, Tuning
-from protocol.http_api.native.queries import ROOT, ask_manager, detail, full_detail, owned_ranges
+from protocol.http_api.native.queries import ROOT, ask_manager, command_all, detail, full_detail, owned_ranges
 from protocol.http_api.openapi import TOTAL, add_route, refusals
 from protocol.http_api.params import PAGE, Flag, JobId, Limit, Offset, Text, User
 from protocol.http_api.schema_base import COUNT_MAX
@@ -49,9 +48,6 @@ WithMap = Annotated[Flag, Query(alias="chunkMap", description="Whether the chunk
 Source = Annotated[int, Query(description="Number of the source in the job.", ge=0, le=COUNT_MAX)]
 Banned = Annotated[Flag, Query(description="Ban it: nor may a search bring it back. Otherwise it is only dropped.")]
 RunsLimit = Annotated[int, Query(description="Ranges on a page.", ge=1, le=schemas.MAP_RUNS_MAX)]
-
-AT_ONCE_MAX: Final = 100
-"""Commands of one request that the job manager has at the same time; it commits together what comes together."""
 
 
 def router(gateway: Gateway) -> APIRouter:
@@ -132,18 +128,8 @@ class _Jobs:
 
     async def command_jobs(self, order: Annotated[BulkOrder, Body()]) -> schemas.BulkDone:
         """Each is done or refused for itself."""
-        done, failed = list[schemas.Job](), list[schemas.NotDone]()
-
-        async def one(id: str) -> None:
-            try:
-                done.append(await self._order(_command(order, id.lower())))
-            except RefusedError as refused:
-                failed.append(schemas.NotDone(id=id.lower(), kind=refused.kind, detail=refused.detail))
-
-        ids = list(dict.fromkeys(order.ids))
-        for first in range(0, len(ids), AT_ONCE_MAX):
-            await asyncio.gather(*map(one, ids[first : first + AT_ONCE_MAX]))
-        return schemas.BulkDone(done=done, failed=failed)
+        ids = [id.lower() for id in dict.fromkeys(order.ids)]
+        return await command_all(self._gateway, [(id, _command(order, id)) for id in ids])
 
     async def pause_job(self, id: JobId) -> schemas.Job:
         """It goes on from there when it is resumed."""

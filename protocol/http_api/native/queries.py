@@ -1,5 +1,7 @@
 """Queries shared by several routes: one job, a user's shared files."""
 
+import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 from protocol.http_api.gateway import Answer, Gateway, RefusedError, UnavailableError
@@ -9,8 +11,10 @@ from protocol.http_api.native.chunk_map import Owned
 from protocol.messages import BrowseUser, FilesListed, GetJob, GetManifest, Request, RequestRefused
 from protocol.messages.addresses import JOB_MANAGER, SESSION, split_address
 from protocol.model.job_records import ManifestRange
-from protocol.model.job_views import JobDetail, whole
+from protocol.model.job_views import JobDetail, JobView, whole
 
+AT_ONCE_MAX: Final = 100
+"""Commands that the job manager has at the same time; it commits together what comes together."""
 NOTHING_YET: Final = ("searching", "opening")
 """Phases in which an attempt has no dispatcher yet that could list what is stored."""
 ROOT: Final = "/api/v0/multisource"
@@ -41,6 +45,21 @@ async def ask_manager(gateway: Gateway, request: Request) -> Answer:
         if refused.kind == "unknown" and not field:
             field = "id"
         raise RefusedError(refused.kind, field, refused.detail) from None
+
+
+async def command_all(gateway: Gateway, commands: Sequence[tuple[str, Request]]) -> schemas.BulkDone:
+    """Send commands to jobs, by their ids; each is done or refused for itself."""
+    done, failed = list[schemas.Job](), list[schemas.NotDone]()
+
+    async def one(id: str, request: Request) -> None:
+        try:
+            done.append(serializers.job((await ask_manager(gateway, request)).row(JobView)))
+        except RefusedError as refused:
+            failed.append(schemas.NotDone(id=id, kind=refused.kind, detail=refused.detail))
+
+    for first in range(0, len(commands), AT_ONCE_MAX):
+        await asyncio.gather(*(one(*each) for each in commands[first : first + AT_ONCE_MAX]))
+    return schemas.BulkDone(done=done, failed=failed)
 
 
 async def detail(gateway: Gateway, id: str) -> JobDetail:
