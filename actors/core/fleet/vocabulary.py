@@ -1,0 +1,471 @@
+"""Vocabulary of the fleet's shell and core: events that a node hears, commands that it gives.
+
+The shell does one thing for each command and hears nothing of why. It calls ``FleetNode.handle(event, now)`` from one
+thread, with `now` of the monotonic clock, and performs what is returned in the order it has. `job` is the id of a
+fleet job, `part` counts from 0.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum, unique
+
+from protocol.model.fleet.rows import AnyRow, FleetOrder, PartRow
+from protocol.model.job_spec import JobSpec
+
+
+@unique
+class StoreFault(IntEnum):
+    """Faults of the destination, whatever it is."""
+
+    CHECKSUM = 0  # the part that arrived is not the one that was sent (400 BadDigest, InvalidDigest)
+    EXPIRED = 1  # the presigned address is too old (403 with Expired/AccessDenied of a signature)
+    NO_UPLOAD = 2  # 404 NoSuchUpload: completed or aborted, or the destination lost it
+    BAD_PART = 3  # complete: a part is missing or has another ETag (InvalidPart)
+    EXISTS = 4  # complete: 412, an object has the name
+    FULL = 5  # no room, quota
+    DENIED = 6  # read-only, no permission, no such bucket
+    UNREACHABLE = 7  # no connection, no answer
+    SERVER = 8  # 5xx, slow down
+    TOO_MANY_PARTS = 9
+
+
+# --- events ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The process began. The first event; `node` and `instance` as in `NodeRow`, `wall_s` the wall clock.
+
+    `instance` is drawn by chance at each start. `fleet` is a random id that becomes the fleet's where there is none.
+    """
+
+    node: str
+    instance: str
+    wall_s: float
+    destination: str
+    version: str = ""
+    slots: int = 8
+    fleet: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passes: every 0.5 s, also while the bus is lost."""
+
+    wall_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class BusLost:
+    """No server of the bus is connected. Outcomes of requests that were under way come as `KvUnknown`."""
+
+
+@dataclass(frozen=True, slots=True)
+class BusBack:
+    """A server is connected, also for the first time.
+
+    The node forgets its view; then the shell opens its watches of all buckets and sends a `KvChanged` for each row that
+    there is, then one `KvListed`.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class KvListed:
+    """Every row that stood in the buckets at some moment after `BusBack` has been sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class KvChanged:
+    """A row was written by any node, this one too, or is gone (`row` None: deleted or expired).
+
+    From the watches, each key's in the order of revisions. Repeats and older ones are skipped by the node. A row that
+    `decode_any` refuses is sent as `KvUnreadable`.
+    """
+
+    bucket: str
+    key: str
+    row: AnyRow | None
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class KvUnreadable:
+    """A row of another format."""
+
+    bucket: str
+    key: str
+    detail: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class KvWritten:
+    """The bus took the write. `revision` of the row."""
+
+    request: int
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class KvRefused:
+    """The bus refused it: the row exists, or has another revision."""
+
+    request: int
+
+
+@dataclass(frozen=True, slots=True)
+class KvUnknown:
+    """No answer in time (5 s), or the bus was lost: the write may have happened, or may still."""
+
+    request: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderReceived:
+    """A message of the stream of orders; `order` names the delivery, `serial` its place in the stream.
+
+    Pulled by the node that was given `PullOrders(True)`. One that is not acknowledged comes again, perhaps elsewhere.
+    """
+
+    order: int
+    serial: int
+    content: FleetOrder
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStates:
+    """State of this machine, sent every few seconds and when it changed. Fields as in `NodeRow`."""
+
+    rate_bytes_s: float
+    free_bytes: int
+    schemes: tuple[str, ...]
+    unreachable: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileDescribed:
+    """A source has said how large the file of a local job is. `divisible`: it can be read from anywhere."""
+
+    job: str
+    size_bytes: int
+    divisible: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LocalJobFailed:
+    """The local job ended without its file: this node cannot fetch it. `detail` is one line without secrets."""
+
+    job: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartReady:
+    """All bytes of a part are stored here, were read again from the disk and hashed. `digest` as in `PartRow`."""
+
+    job: str
+    part: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartChecked:
+    """The answer to `CheckPart`; `digest` empty: it could not be read."""
+
+    job: str
+    part: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartPut:
+    """The destination has the part and answered with this ETag."""
+
+    job: str
+    part: int
+    epoch: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartPutFailed:
+    """It has not, or no answer came."""
+
+    job: str
+    part: int
+    epoch: int
+    fault: StoreFault
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadCreated:
+    """The answer to `CreateUpload`."""
+
+    job: str
+    epoch: int
+    upload: str
+
+
+@dataclass(frozen=True, slots=True)
+class UploadFailed:
+    """`CreateUpload`, `CompleteUpload` or `CheckObject` was refused or not answered."""
+
+    job: str
+    epoch: int
+    fault: StoreFault
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadCompleted:
+    """The object stands under its name."""
+
+    job: str
+    epoch: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectSeen:
+    """The answer to `CheckObject`; `etag` empty: there is none."""
+
+    job: str
+    epoch: int
+    etag: str
+    size_bytes: int
+
+
+Event = (
+    Started
+    | Tick
+    | BusLost
+    | BusBack
+    | KvListed
+    | KvChanged
+    | KvUnreadable
+    | KvWritten
+    | KvRefused
+    | KvUnknown
+    | OrderReceived
+    | SourceStates
+    | FileDescribed
+    | LocalJobFailed
+    | PartReady
+    | PartChecked
+    | PartPut
+    | PartPutFailed
+    | UploadCreated
+    | UploadFailed
+    | UploadCompleted
+    | ObjectSeen
+)
+
+# --- commands -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class KvCreate:
+    """Write a row that must not exist; a deleted or expired one does not.
+
+    Answered by one of `KvWritten`, `KvRefused`, `KvUnknown` with the number `request`. `encode_row` makes the bytes.
+    """
+
+    request: int
+    bucket: str
+    key: str
+    row: AnyRow
+
+
+@dataclass(frozen=True, slots=True)
+class KvUpdate:
+    """Write a row whose revision must be this one. Answered as `KvCreate`."""
+
+    request: int
+    bucket: str
+    key: str
+    row: AnyRow
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class KvDelete:
+    """Delete a row of this revision. Answered as `KvCreate`."""
+
+    request: int
+    bucket: str
+    key: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class PullOrders:
+    """Begin to pull orders, or stop: at most a hundred that are not acknowledged at a time."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AckOrder:
+    """Acknowledge an order: its effect is stored. `refused`, where not empty, is said to those who ordered."""
+
+    order: int
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StartLocalJob:
+    """Begin to work on a job, or work on with other sources.
+
+    Ask them for the size (`FileDescribed`) and fetch what `GrantWindow` says; nothing without one. Given again with
+    what changed: idempotent by `job`. What is stored of it from an earlier start is kept and counts.
+    """
+
+    job: str
+    spec: JobSpec
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StopLocalJob:
+    """End the local job. `keep`: its bytes may be needed again, here; else they are deleted."""
+
+    job: str
+    keep: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GrantWindow:
+    """Fetch these parts, in order where there is a choice.
+
+    It replaces the job's window: what is outside of it and not complete is stopped; what is in both goes on. Each part
+    that is complete is said by `PartReady`, also one that was complete before and is granted again.
+    """
+
+    job: str
+    first: int
+    stop: int
+    size_bytes: int
+    part_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrimWindow:
+    """The window of the job ends earlier; ``stop == first`` ends it. Costs nothing: no source is counted a failure."""
+
+    job: str
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class DropPart:
+    """Delete the local bytes of a part; `refetch`: and fetch them again, it is still inside the window."""
+
+    job: str
+    part: int
+    refetch: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CheckPart:
+    """Read a part again, not from what is stored here but from its sources, and say its digest: `PartChecked`."""
+
+    job: str
+    part: int
+    size_bytes: int
+    part_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PutPart:
+    """Store a part at the destination by a presigned address, with its checksum.
+
+    `token`: revision of the window, for the log. Answered by `PartPut` or `PartPutFailed`; a new address is asked for
+    at each try.
+    """
+
+    job: str
+    part: int
+    epoch: int
+    upload: str
+    destination: str
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class CreateUpload:
+    """Begin an upload; answered by `UploadCreated` or `UploadFailed`."""
+
+    job: str
+    epoch: int
+    destination: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class AbortUpload:
+    """Abort an upload that no row names. Not answered."""
+
+    job: str
+    upload: str
+    destination: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteUpload:
+    """Complete the upload with ``If-None-Match: *``; answered by `UploadCompleted` or `UploadFailed`."""
+
+    job: str
+    epoch: int
+    upload: str
+    destination: str
+    parts: tuple[PartRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckObject:
+    """Ask for the head of the finished object; answered by `ObjectSeen` or `UploadFailed`."""
+
+    job: str
+    epoch: int
+    destination: str
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRate:
+    """Receive at most this much, all fleet jobs of this machine together; 0: no limit."""
+
+    rate_bytes_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Say one line to people: log, status, page. `job` empty: of the node.
+
+    `fatal`: the node stays out of the fleet until it is started again with another configuration.
+    """
+
+    text: str
+    job: str = ""
+    fatal: bool = False
+
+
+Command = (
+    KvCreate
+    | KvUpdate
+    | KvDelete
+    | PullOrders
+    | AckOrder
+    | StartLocalJob
+    | StopLocalJob
+    | GrantWindow
+    | TrimWindow
+    | DropPart
+    | CheckPart
+    | PutPart
+    | CreateUpload
+    | AbortUpload
+    | CompleteUpload
+    | CheckObject
+    | LimitRate
+    | Report
+)

@@ -1,0 +1,1 @@
+"""Fleet: what many machines that share one job list have in common."""
