@@ -118,6 +118,14 @@ class DropSource(Request, tag=96):
     banned: bool
 
 
+class PreferSource(Request, tag=159):
+    """Use this source, by its number in the job, before others, or (`preferred` false) like others again."""
+
+    id: str
+    source: int
+    preferred: bool
+
+
 # queries
 
 
@@ -290,6 +298,14 @@ class SourceDisabled(Message, tag=110):
     source: int
     banned: bool
     detail: str
+
+
+class SourcePreferred(Message, tag=160):
+    """This source of a running job goes before others, or no longer does. To the pool and the dispatcher."""
+
+    job: int
+    source: int
+    preferred: bool
 
 
 class SourceFound(Message, tag=111):

@@ -15,6 +15,7 @@ JOB_DELETED: Final = "job.deleted"
 JOB_CHANGED: Final = "job.changed"
 SOURCE_ADDED: Final = "source.added"
 SOURCE_DROPPED: Final = "source.dropped"
+SOURCE_PREFERRED: Final = "source.preferred"
 SOURCE_CHANGED: Final = "source.changed"
 SESSION_CHANGED: Final = "session.changed"
 PROCESS_LOST: Final = "process.lost"
@@ -38,6 +39,7 @@ KINDS: Final = {
     JOB_CHANGED: "limit or priority was changed; data: limitBytesS, priority",
     SOURCE_ADDED: "data: source, url",
     SOURCE_DROPPED: "data: source, url, banned",
+    SOURCE_PREFERRED: "data: source, url, preferred",
     SOURCE_CHANGED: "a source's standing changed; data: source, url, standing, reason",
     SESSION_CHANGED: "the Soulseek login; data: state, detail",
     PROCESS_LOST: "a process of the daemon died; data: process, detail, restartS",

@@ -94,6 +94,8 @@ class SourceRecord(Value):
     chunks: int = 0
     leases: int = 0
     stops: int = 0
+    preferred: bool = False
+    """By a user's command: it goes before others."""
 
 
 class AttemptRecord(Value):

@@ -71,6 +71,7 @@ class SourceView(SourceReport):
     number: int
     url: str
     path: str
+    preferred: bool = False
 
 
 class JobDetail(Value):

@@ -84,6 +84,7 @@ class Admission:
         self.sources = sources
         self.first_probed_s = 0.0
         self._disabled: set[int] = set()
+        self._preferred: set[int] = set()
         self._failures = failures
         self._remote_queue = remote_queue
         self._report = report
@@ -113,6 +114,7 @@ class Admission:
                 chunks=message.chunks,
                 leases=message.leases,
                 stops=message.stops,
+                preferred=message.source in self._preferred,
             )
             if message.peer:
                 self._joined_peer(source, message)
@@ -144,6 +146,12 @@ class Admission:
             source.state, source.reason = SourceState.BANNED, message.detail or "dropped"
             source.probed = source.asked = False
         return source
+
+    def prefer(self, number: int, *, preferred: bool) -> None:
+        """Let a source, known or not, go before others, or like others again."""
+        (self._preferred.add if preferred else self._preferred.discard)(number)
+        if number in self.sources:
+            self.sources[number].preferred = preferred
 
     def _joined_peer(self, source: Source, message: SourceJoined) -> None:
         source.peer, source.path, source.size_bytes = message.peer, message.path, message.size_bytes

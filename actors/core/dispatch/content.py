@@ -49,6 +49,7 @@ CHECK_S_MIN: Final = 0.02
 ANSWER_S_MAX: Final = 1.0
 """The Assembler answers a check so long after its transfer has ended, or not at all."""
 RANGES_PER_MESSAGE: Final = 2000
+PREFERRED_RANK: Final = -1
 UNNAMED_RANK: Final = 1 << 30
 CLAIM_S: Final = 1.0
 """Between two reports of the claim, which takes a look at all contributors."""
@@ -645,6 +646,8 @@ class ContentChecks:
         return " and ".join(sorted(self._report.name_of(each, self._sources) for each in members))
 
     def _named_rank(self, member: int) -> int:
+        if member in self._sources and self._sources[member].preferred:
+            return PREFERRED_RANK
         return member if 0 <= member < self._job.source_count else UNNAMED_RANK
 
     def _rate(self, member: int) -> float:

@@ -56,6 +56,7 @@ from protocol.messages import (
     SourceLost,
     SourceMeasured,
     SourceNamed,
+    SourcePreferred,
     SourceProbed,
     SourcesExpected,
     SourceSlowed,
@@ -108,6 +109,7 @@ DispatcherInbox = (
     | SourceNamed
     | SourcesExpected
     | SourceDisabled
+    | SourcePreferred
     | LimitJob
     | ListContributors
     | PieceChecked
@@ -224,7 +226,10 @@ class DispatchState:
             case SessionChanged():
                 self.remote_queue.session_changed(message, now_s=now_s)
                 self._reconsider(now_s)
-            case ResendState() | SourceNamed() | SourceDisabled() | LimitJob() | ListContributors() | SourcesExpected():
+            case ResendState() | SourceNamed() | SourceDisabled() | SourcePreferred() | LimitJob():
+                self._requests.handle(message, self.leases)
+                self._reconsider(now_s)
+            case ListContributors() | SourcesExpected():
                 self._requests.handle(message, self.leases)
                 self._reconsider(now_s)
             case _:

@@ -80,18 +80,26 @@ class SourceCounts:
     front_kept: bool  # one may only be able to begin at byte 0
     budget_spent_count: int  # may not be stopped once more
     seen_s: float
+    any_preferred: bool = False
 
 
 def count_sources(sources: dict[int, Source], *, now_s: float) -> SourceCounts:
     """Count the sources. O(sources), in one pass: it stands in the longest steps there are."""
     count = spent_count = 0
-    front_kept = False
+    front_kept = any_preferred = False
     for source in sources.values():
+        any_preferred = any_preferred or source.preferred
         count += source.state is not SourceState.BANNED
         spent_count += source.budget_spent
         if not front_kept and source.usable:
             front_kept = not (source.probed and source.traits.offset_ok)
-    return SourceCounts(source_count=max(1, count), front_kept=front_kept, budget_spent_count=spent_count, seen_s=now_s)
+    return SourceCounts(
+        source_count=max(1, count),
+        front_kept=front_kept,
+        budget_spent_count=spent_count,
+        seen_s=now_s,
+        any_preferred=any_preferred,
+    )
 
 
 def estimate_rates(

@@ -168,7 +168,7 @@ class UserGate:
 
     def decide(self, source: Source, now_s: float) -> Decision:
         """Decide whether this source may be disturbed now. May open the gate."""
-        if self.is_open or not source.traits.abort_is_costly:
+        if self.is_open or not source.traits.abort_is_costly or source.preferred:
             return Decision.JOIN
         outlook = self._outlook(now_s)
         self.is_open = opens(forecast(outlook), self.patience_s)

@@ -411,14 +411,18 @@ class Leases:
     # -- granting
 
     def serve(self, now_s: float) -> None:
-        """Give work to idle sources, the fastest first; peers for whom there would be some are asked for an upload.
+        """Give work to idle sources, preferred and fast ones first; peers that would get some are asked for an upload.
 
         An offered upload goes before all else: a slot of its peer is waiting.
         """
         ready = [self.sources[number] for number in self._idle if self.sources[number].is_ready(now_s)]
         # While there is free work, those that can only begin at byte 0 choose first: the front is all they can use.
         any_offset = not self.tracker.free
-        ready.sort(key=lambda each: (each.ticket < 0, each.traits.offset_ok or any_offset, *_fastest(each)))
+        ready.sort(
+            key=lambda each: (
+                each.ticket < 0, not each.preferred, each.traits.offset_ok or any_offset, *_fastest(each)
+            )
+        )  # fmt: skip
         served = 0
         for source in ready:
             if self._serve_check(source, now_s, urgent=True):
@@ -448,6 +452,7 @@ class Leases:
                     return
             elif (
                 not shut
+                and not source.preferred
                 and not self.tracker.complete
                 and (
                     self.job.spec.mode not in ("swarm", "race")

@@ -330,13 +330,17 @@ def _too_late(view: PlacementView, source: Source, first: int) -> bool:
 
 
 def _victims(view: PlacementView, source: Source) -> Iterator[LeaseEstimate]:
-    """Yield leases that this source could shorten, the latest finish first, each estimated again."""
+    """Yield leases that this source could shorten, estimated again: the latest finish first, preferred sources last."""
     seen_count = 0
-    for seen in view.rates.estimates:
+    latest = view.rates.estimates
+    if view.counts.any_preferred:
+        latest = sorted(latest, key=lambda each: view.sources[each.lease.source].preferred)
+    for seen in latest:
         lease = seen.lease
-        if seen.finish_s - view.now_s <= GAIN_MIN_S or seen_count == VICTIMS_MAX:
+        over = seen.finish_s - view.now_s <= GAIN_MIN_S
+        if seen_count == VICTIMS_MAX or (over and not view.counts.any_preferred):
             return
-        if lease.rival is not None or not is_open(view, lease) or not _may_disturb(view, source, lease):
+        if over or lease.rival is not None or not is_open(view, lease) or not _may_disturb(view, source, lease):
             continue
         seen_count += 1
         estimate = estimate_now(view, lease)

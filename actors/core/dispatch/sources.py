@@ -95,6 +95,7 @@ class Source:
     budget_spent_today: bool = False
     cooldowns: int = 0
     reason: str = ""
+    preferred: bool = False  # by the user: served first, past the gate, shortened last, believed first
 
     @property
     def usable(self) -> bool:

@@ -17,6 +17,7 @@ from protocol.messages import (
     ResendState,
     SourceDisabled,
     SourceNamed,
+    SourcePreferred,
     SourcesExpected,
     StartJob,
     Ticked,
@@ -29,7 +30,7 @@ TICK_S: Final = 0.1
 QUIET_TICK_S: Final = 0.5
 """While no source has a lease and none can be asked for anything."""
 
-Request = SourceNamed | ResendState | ListContributors | SourceDisabled | LimitJob | SourcesExpected
+Request = SourceNamed | ResendState | ListContributors | SourceDisabled | SourcePreferred | LimitJob | SourcesExpected
 
 
 class WatcherRequests:
@@ -52,6 +53,8 @@ class WatcherRequests:
                 self._report.name_source(name_hash, source)
             case SourceDisabled():
                 self._disable(request, leases)
+            case SourcePreferred(source=source, preferred=preferred):
+                self._admission.prefer(source, preferred=preferred)
             case SourcesExpected(count=count):
                 self._admission.expected = count
             case LimitJob(limit_bytes_s=limit_bytes_s):

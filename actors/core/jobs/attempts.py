@@ -31,6 +31,7 @@ from protocol.messages import (
     ListContributors,
     SourceDisabled,
     SourceFound,
+    SourcePreferred,
     SourceProgressed,
     StopJob,
 )
@@ -318,6 +319,8 @@ class Attempts:
             known = self.add_source(job, message.url, now, found=True)
         if known.number != message.source:
             attempt.numbers[message.source] = known.number
+        if known.preferred:
+            self.prefer_source(job, message.source, preferred=True)
         if known.left:
             self._disable(job, message.source, known.left, banned=known.left == "banned")
 
@@ -337,6 +340,11 @@ class Attempts:
     def disable_source(self, job: Job, number: int, *, banned: bool) -> None:
         """Let a running job do without this source from now on."""
         self._disable(job, job.hub_number_of(number), "banned" if banned else "dropped", banned=banned)
+
+    def prefer_source(self, job: Job, hub_number: int, *, preferred: bool) -> None:
+        """Let a source of a running job go before others, or like others again."""
+        message = SourcePreferred(job=job.record.number, source=hub_number, preferred=preferred)
+        self._transaction.post(POOL, message)
 
     def note(self, job: Job, text: str, now: Now) -> None:
         text = text[:NOTE_CHARS_MAX]

@@ -19,6 +19,7 @@ from protocol.messages import (
     DropSource,
     LimitJob,
     PauseJob,
+    PreferSource,
     ResumeJob,
     RetryJob,
     UpdateJob,
@@ -42,7 +43,9 @@ from protocol.model.job_views import details
 from protocol.model.limits import CHUNK_SIZE_MAX, CHUNK_SIZE_MIN, HEX_DIGITS, MODES, TERM_CHARS_MAX
 from protocol.model.source_url import check_url, public_url, same_url_key, slsk_url
 
-JobCommand = PauseJob | ResumeJob | CancelJob | RetryJob | DeleteJob | UpdateJob | AddSources | DropSource
+JobCommand = (
+    PauseJob | ResumeJob | CancelJob | RetryJob | DeleteJob | UpdateJob | AddSources | DropSource | PreferSource
+)
 _NAMES: Final[dict[type, str]] = {
     PauseJob: lifecycle.PAUSE,
     ResumeJob: lifecycle.RESUME,
@@ -52,6 +55,7 @@ _NAMES: Final[dict[type, str]] = {
     UpdateJob: lifecycle.UPDATE,
     AddSources: lifecycle.ADD_SOURCES,
     DropSource: lifecycle.ADD_SOURCES,
+    PreferSource: lifecycle.ADD_SOURCES,
 }
 _EVENTS: Final = {
     QUEUED: event_kinds.JOB_RESUMED,
@@ -200,8 +204,12 @@ class Commands:
                 self._update(command, job, now)
             case AddSources():
                 self._add_sources(command, job, now)
+            case DropSource() | PreferSource() if not 0 <= command.source < len(job.sources):
+                self._refuse(command, "invalid", "no such source", field="source")
             case DropSource():
                 self._drop_source(command, job, now)
+            case PreferSource():
+                self._prefer_source(command, job, now)
 
     def _enter(self, job: Job, state: str, now: Now) -> None:
         """Let the commanded state hold at once; an attempt under way follows."""
@@ -290,9 +298,6 @@ class Commands:
         self._answer(command, job, now)
 
     def _drop_source(self, command: DropSource, job: Job, now: Now) -> None:
-        if not 0 <= command.source < len(job.sources):
-            self._refuse(command, "invalid", "no such source", field="source")
-            return
         source = job.sources[command.source]
         disabled = "banned" if command.banned or source.left == "banned" else "dropped"
         if disabled != source.left:
@@ -304,6 +309,19 @@ class Commands:
             )
             if job.attempt is not None:
                 self._attempts.disable_source(job, command.source, banned=banned)
+        self._answer(command, job, now)
+
+    def _prefer_source(self, command: PreferSource, job: Job, now: Now) -> None:
+        source, preferred = job.sources[command.source], command.preferred
+        if preferred != source.preferred:
+            job.sources[command.source] = source.but(preferred=preferred)
+            self._transaction.write(SaveSource(job.sources[command.source]))
+            url = public_url(source.url)
+            self._transaction.event(
+                event_kinds.SOURCE_PREFERRED, job.id, now, source=command.source, url=url, preferred=preferred
+            )
+            if job.attempt is not None:
+                self._attempts.prefer_source(job, job.hub_number_of(command.source), preferred=preferred)
         self._answer(command, job, now)
 
     def _refuse(self, command: JobCommand | CreateJob, kind: str, detail: str, *, field: str = "") -> None:

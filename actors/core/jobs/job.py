@@ -172,4 +172,5 @@ def source_snapshot(source: SourceRecord, report: SourceProgressed | None) -> So
         number=source.number,
         url=public_url(source.url),
         path=source.path,
+        preferred=source.preferred,
     )

@@ -37,6 +37,7 @@ from protocol.messages import (
     JobProgressed,
     PartFileRemoved,
     PauseJob,
+    PreferSource,
     ProcessLost,
     ProcessReady,
     ResumeJob,
@@ -205,6 +206,7 @@ class JobManagerState:
                 | UpdateJob()
                 | AddSources()
                 | DropSource()
+                | PreferSource()
             ):
                 self._commands.execute(message, self.find(message.id), now)
             case (

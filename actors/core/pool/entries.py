@@ -17,6 +17,7 @@ from protocol.messages import (
     SourceJoined,
     SourceLost,
     SourceNamed,
+    SourcePreferred,
     SourcesExpected,
     StartDispatcher,
     StartJob,
@@ -54,6 +55,7 @@ class SourceEntry:
     restarts: int = 0
     disabled: bool = False
     disabled_why: str = ""
+    preferred: bool = False
 
     @property
     def ready(self) -> bool:
@@ -233,6 +235,20 @@ def disabled(job: JobEntry, number: int, *, banned: bool = False) -> Post:
     source = job.sources[number]
     message = SourceDisabled(job=job.number, source=number, banned=banned, detail=source.disabled_why)
     return Post(to=dispatcher_address(job.number), message=message)
+
+
+def prefer(job: JobEntry, message: SourcePreferred) -> list[Post]:
+    """Note whether a source goes before others, for its dispatcher now or once that stands."""
+    if not 0 <= message.source < len(job.sources):
+        return []
+    job.sources[message.source].preferred = message.preferred
+    return [Post(to=dispatcher_address(job.number), message=message)] if job.dispatcher_ready else []
+
+
+def preferred(job: JobEntry, number: int) -> list[Post]:
+    """Report to a new dispatcher that a source goes before others, where it does."""
+    message = SourcePreferred(job=job.number, source=number, preferred=True)
+    return [Post(to=dispatcher_address(job.number), message=message)] if job.sources[number].preferred else []
 
 
 def close(job: JobEntry) -> list[Post]:

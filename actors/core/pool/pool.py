@@ -32,6 +32,7 @@ from protocol.messages import (
     SearchHit,
     SessionChanged,
     SourceDisabled,
+    SourcePreferred,
     StartJob,
     StopJob,
     StopWorker,
@@ -68,6 +69,7 @@ PoolInbox = (
     | PeerHistoryLoaded
     | ProcessReady
     | SourceDisabled
+    | SourcePreferred
     | LimitJob
     | ContributorsListed
     | JobEnded
@@ -152,7 +154,7 @@ class PoolState:
     def handle(self, message: PoolInbox, *, now_s: float) -> list[Post]:
         """Take one message, return the posts. Messages about unknown jobs change nothing."""
         match message:
-            case StartJob() | OfferSource() | SourceDisabled() | LimitJob() | StopJob():
+            case StartJob() | OfferSource() | SourceDisabled() | SourcePreferred() | LimitJob() | StopJob():
                 return self._on_watcher(message, now_s)
             case RestoreSourceCounts(job=number, name=name):
                 if number in self._jobs:
@@ -194,7 +196,7 @@ class PoolState:
     # -- requests of a job's watcher
 
     def _on_watcher(
-        self, message: StartJob | OfferSource | SourceDisabled | LimitJob | StopJob, now_s: float
+        self, message: StartJob | OfferSource | SourceDisabled | SourcePreferred | LimitJob | StopJob, now_s: float
     ) -> list[Post]:
         job = self._jobs.get(message.job)
         if job is None:
@@ -206,6 +208,8 @@ class PoolState:
                 return self._offer(job, message, now_s=now_s)
             case SourceDisabled(source=number, banned=banned, detail=detail):
                 return self._disable(job, number, detail, banned=banned)
+            case SourcePreferred():
+                return entries.prefer(job, message)
             case LimitJob():
                 return self._limit(job, message)
             case StopJob():
@@ -407,6 +411,7 @@ class PoolState:
         out += entries.search_over(job) if job.searched else []
         for at, source in enumerate(job.sources):
             out += entries.named(job, at)
+            out += entries.preferred(job, at)
             if source.disabled:
                 out.append(entries.disabled(job, at))
             elif source.process:

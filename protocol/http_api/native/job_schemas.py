@@ -167,6 +167,7 @@ class JobSource(ResponseModel):
     lease_first: MaybeChunk = Field(description="First chunk of the run it has now; null without one.")
     lease_stop: MaybeChunk = Field(description="The chunk behind that run; null without one.")
     queue_place: MaybeCount = Field(description="Our place in its queue, from 1; null when it does not say.")
+    preferred: bool = Field(description="Whether it goes before others, by a user's command.")
 
 
 class ChunkRange(ResponseModel):

@@ -21,6 +21,7 @@ from protocol.messages import (
     GetTimeline,
     ListJobs,
     PauseJob,
+    PreferSource,
     Request,
     ResumeJob,
     RetryJob,
@@ -46,6 +47,7 @@ FolderId = Annotated[
 Removed = Annotated[Flag, Query(description="Also those that were removed from lists.")]
 WithMap = Annotated[Flag, Query(alias="chunkMap", description="Whether the chunk map is wanted.")]
 Source = Annotated[int, Query(description="Number of the source in the job.", ge=0, le=COUNT_MAX)]
+Preferred = Annotated[Flag, Query(description="Whether it goes before others, or like others again.")]
 Banned = Annotated[Flag, Query(description="Ban it: nor may a search bring it back. Otherwise it is only dropped.")]
 RunsLimit = Annotated[int, Query(description="Ranges on a page.", ge=1, le=schemas.MAP_RUNS_MAX)]
 
@@ -68,6 +70,7 @@ def router(gateway: Gateway) -> APIRouter:
         ("POST", "/bulk", jobs.command_jobs, "One command to many jobs", schemas.BulkDone, refusals()),
         ("POST", "/jobs/{id}/sources", jobs.add_sources, "Give a job more sources", schemas.JobDetail, of_state),
         ("DELETE", "/jobs/{id}/sources", jobs.drop_source, "Drop or ban one source", schemas.JobDetail, of_state),
+        ("PATCH", "/jobs/{id}/sources", jobs.prefer_source, "Prefer one source", schemas.JobDetail, of_state),
         ("GET", "/jobs/{id}/why", jobs.get_why, "What holds a job back now, in words", schemas.Why, one),
         ("GET", "/jobs/{id}/timeline", jobs.get_timeline, "What happened to a job", list[schemas.Happening],
          {**paged, **one}),
@@ -156,12 +159,19 @@ class _Jobs:
 
     async def drop_source(self, id: JobId, source: Source, banned: Banned = False) -> schemas.JobDetail:
         """Also while the job runs: what the source was fetching goes to others."""
+        return await self._order_source(DropSource(id=id.lower(), source=source, banned=banned))
+
+    async def prefer_source(self, id: JobId, source: Source, preferred: Preferred = True) -> schemas.JobDetail:
+        """It is given work first, is asked though the gain is small, and is believed where two sources differ."""
+        return await self._order_source(PreferSource(id=id.lower(), source=source, preferred=preferred))
+
+    async def _order_source(self, command: DropSource | PreferSource) -> schemas.JobDetail:
         try:
-            await self._order(DropSource(id=id.lower(), source=source, banned=banned))
+            await self._order(command)
         except RefusedError as refused:
             kind = "unknown" if refused.field == "source" else refused.kind
             raise RefusedError(kind, refused.field, refused.detail) from None
-        return await full_detail(self._gateway, id, drawn=False)
+        return await full_detail(self._gateway, command.id, drawn=False)
 
     async def get_why(self, id: JobId) -> schemas.Why:
         """Queue places, one proven source, a budget that is spent, a limit, the disk ..."""

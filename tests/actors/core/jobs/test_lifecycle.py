@@ -15,6 +15,7 @@ from protocol.messages import (
     LimitJob,
     OfferSource,
     PartFileRemoved,
+    PreferSource,
     ProcessLost,
     ProcessReady,
     RemovePartFile,
@@ -22,6 +23,7 @@ from protocol.messages import (
     RestoreSourceCounts,
     SourceDisabled,
     SourceFound,
+    SourcePreferred,
     StartJob,
     StopJob,
     Ticked,
@@ -272,6 +274,25 @@ def test_a_source_that_the_hub_numbers_differently_is_still_ours() -> None:
     assert [(source.url, source.bytes_stored) for source in sources] == [(WEB, 0), (OTHER, 8), (found, 7)]
     rig.hear(DropSource(request=2, reply_to=GATEWAY, id=id, source=2, banned=False))
     assert [left.source for left in rig.all_heard(SourceDisabled)] == [1]
+
+
+def test_a_preferred_source_is_one_in_every_attempt_until_it_is_not() -> None:
+    rig = Rig()
+    id = rig.order(urls=(WEB,)).id
+    rig.hear(SourceFound(job=1, source=0, url=WEB, size_bytes=9))
+    rig.hear(SourceFound(job=1, source=1, url=OTHER, size_bytes=9))
+    prefer = PreferSource(request=1, reply_to=GATEWAY, id=id, source=1, preferred=True)
+    rig.hear(prefer)
+    assert rig.all_heard(SourcePreferred) == [SourcePreferred(job=1, source=1, preferred=True)]
+    rig.hear(prefer)
+    assert rig.all_heard(SourcePreferred) == []
+    rig.pause(id)
+    rig.ended(1, "interrupted")
+    rig.resume(id)
+    rig.hear(SourceFound(job=2, source=0, url=OTHER, size_bytes=9))
+    assert rig.all_heard(SourcePreferred) == [SourcePreferred(job=2, source=0, preferred=True)]
+    rig.hear(prefer.but(preferred=False))
+    assert rig.all_heard(SourcePreferred) == [SourcePreferred(job=2, source=0, preferred=False)]
 
 
 def test_a_banned_user_that_a_search_finds_again_is_left_at_once() -> None:

@@ -26,6 +26,7 @@ from protocol.messages import (
     SourceFound,
     SourceJoined,
     SourceNamed,
+    SourcePreferred,
     SourcesExpected,
     StartDispatcher,
     StartJob,
@@ -128,6 +129,16 @@ def test_a_source_offered_as_left_has_a_number_and_no_worker() -> None:
     assert [type(message) for message in to(posts, DISPATCHER)] == [SourceNamed, SourceDisabled, SourceNamed]
     assert to(posts, DISPATCHER)[1] == SourceDisabled(job=1, source=0, banned=False, detail=""), "nobody waits for it"
     assert [message.source for message in to(posts, "fetch-1/root") if isinstance(message, StartWorker)] == [1]
+
+
+def test_a_preferred_source_is_one_for_a_dispatcher_that_stands_and_for_one_that_comes() -> None:
+    pool = PoolState(("fetch-1",), name_hash=len)
+    tell(pool, asked(2), OfferSource(job=1, url="http://a/f"), OfferSource(job=1, url="http://b/f"))
+    prefer = SourcePreferred(job=1, source=1, preferred=True)
+    assert tell(pool, prefer) == []
+    assert prefer in to(tell(pool, DispatcherReady(job=1)), DISPATCHER)
+    assert to(tell(pool, prefer.but(preferred=False)), DISPATCHER) == [prefer.but(preferred=False)]
+    assert tell(pool, prefer.but(source=9)) == []
 
 
 def test_a_source_that_leaves_loses_its_worker_and_never_gets_another() -> None:

@@ -19,6 +19,7 @@ from protocol.messages import (
     ListJobs,
     ListStops,
     PauseJob,
+    PreferSource,
     ProcessLost,
     RequestRefused,
     ResumeJob,
@@ -130,6 +131,7 @@ def test_why_timeline_and_manifest_are_told(api: Api) -> None:
         ("PATCH", JOB, {"limit": 5}, UpdateJob),
         ("POST", f"{JOB}/sources", {"sources": [{"url": "http://m.example/f"}]}, AddSources),
         ("DELETE", f"{JOB}/sources?source=1", None, DropSource),
+        ("PATCH", f"{JOB}/sources?source=1", None, PreferSource),
     ],
 )
 def test_an_order_is_passed_on_and_a_wrong_state_is_a_conflict(
@@ -150,6 +152,13 @@ def test_a_source_that_the_job_does_not_have_is_unknown(api: Api, played: Played
     played.instead[DropSource] = refused("invalid", "source")
     response = api.client.delete(f"{JOB}/sources?source=9")
     assert (response.status_code, response.json()["error"]["field"]) == (404, "source")
+
+
+def test_a_source_is_preferred_and_no_longer(api: Api) -> None:
+    for preferred in (True, False):
+        assert api.client.patch(f"{JOB}/sources?source=1&preferred={str(preferred).lower()}").status_code == 200
+        command = last(api, PreferSource)
+        assert (command.source, command.preferred) == (1, preferred)
 
 
 def test_tuning_changes_only_what_is_named(api: Api) -> None:
