@@ -144,6 +144,7 @@ class Admission:
         if source is not None:
             self._remote_queue.dequeue(source)
             source.state, source.reason = SourceState.BANNED, message.detail or "dropped"
+            source.dropped = True
             source.probed = source.asked = False
         return source
 

@@ -484,17 +484,20 @@ class DispatchState:
 
     def _end_if_starved(self, now_s: float) -> None:
         """End, wait or begin a round of retries when no source has a lease, waits or may try again."""
-        if self.phase not in (Phase.OPENING, Phase.RIDING) or self.admission.awaited > 0:
+        if self.phase not in (Phase.OPENING, Phase.RIDING, Phase.WAITING) or self.admission.awaited > 0:
             return
         if not admission.all_out(self.sources, now_s=now_s) or (self.leases is not None and self.leases.draining()):
             return
         if self.content.containers.awaited:
             return
         stored = self.leases.tracker.stored.count if self.leases is not None else 0
-        count = self.rounds.begin(self.sources, stored, now_s=now_s)
+        waits = self.job.waits and not self.source_wait.in_vain(self.job, self.sources, stored)
+        if self.phase is Phase.WAITING and waits:
+            return
+        count = self.rounds.begin(self.sources, stored, now_s=now_s) if self.phase is not Phase.WAITING else 0
         if count:
             self._out.extend(self.report.noted(f"round {self.rounds.count} with {count} proven sources"))
-        elif self.job.waits:
+        elif waits:
             self.phase, self.rounds = Phase.WAITING, RetryRounds()
             self._out.extend(self.source_wait.begin(self.sources, stored, now_s=now_s))
         else:

@@ -34,6 +34,8 @@ ANSWER_S_MAX: Final = 600.0
 PAUSE_S_MIN: Final = 60.0
 PAUSE_S_MAX: Final = 3600.0
 """Failed sources are left alone this long: twice as long each time that nothing was stored since, up to an hour."""
+FINAL_WAITS_MAX: Final = 3
+"""Waits in a row, without a byte, for sources that have delivered and answer now that they have no such file."""
 _LASTING: Final = (
     PartFileFaultKind.BUSY,
     PartFileFaultKind.OTHER_JOB,
@@ -194,11 +196,29 @@ class SourceWait:
         self.reason = ""
         self._pause_s = PAUSE_S_MIN
         self._stored = 0
+        self._fruitless = 0
+
+    def in_vain(self, job: StartJob, sources: dict[int, Source], stored_chunks: int) -> bool:
+        """Return whether there is nothing to wait for: no search that may bring sources, and all have failed finally.
+
+        One that has delivered, and answers so only now, is tried again some times. A job whose sources were all dropped
+        waits for others.
+        """
+        left = [source for source in sources.values() if not source.dropped]
+        if job.spec.term or not left or any(source.lost_s is not None for source in left):
+            return False
+        if stored_chunks > self._stored:
+            self._fruitless = 0
+        final = [SourceState.BANNED] + [SourceState.COOLING] * (self._fruitless >= FINAL_WAITS_MAX)
+        return all(
+            source.state in final and (source.failed_finally or source.state is SourceState.BANNED) for source in left
+        )
 
     def begin(self, sources: dict[int, Source], stored_chunks: int, *, now_s: float) -> list[Post]:
         """Begin: sources are tried again after a pause, those that asked for a longer one after that."""
         progress = not self.reason or stored_chunks > self._stored
         self._pause_s = PAUSE_S_MIN if progress else min(2 * self._pause_s, PAUSE_S_MAX)
+        self._fruitless = 0 if progress else self._fruitless + 1
         self._stored = stored_chunks
         cooling = [source for source in sources.values() if source.state is SourceState.COOLING]
         for source in cooling:

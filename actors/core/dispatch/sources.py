@@ -96,6 +96,8 @@ class Source:
     cooldowns: int = 0
     reason: str = ""
     preferred: bool = False  # by the user: served first, past the gate, shortened last, believed first
+    failed_finally: bool = False  # its last fault is one that time hardly mends
+    dropped: bool = False  # by command
 
     @property
     def usable(self) -> bool:
@@ -188,7 +190,7 @@ def record_failure(
     """
     if kind is FaultKind.REVOKED or source.state is SourceState.BANNED:
         return
-    source.reason = detail
+    source.reason, source.failed_finally = detail, kind in _FINAL_AT_FIRST or kind in _BANNED
     if progressed:
         source.failures, source.busy_answers, source.obeyed_s = 0, 0, 0.0
     if kind in _BANNED or (kind in _FINAL_AT_FIRST and not source.proven):

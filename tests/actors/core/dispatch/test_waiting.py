@@ -20,11 +20,13 @@ from protocol.messages import (
     JobProgressed,
     LeaseGranted,
     OpenPartFile,
+    PartFileClosed,
     PartFileReady,
     ProbeSource,
     SealFile,
     SearchEnded,
     SearchHit,
+    SourceDisabled,
     SourceFailed,
     SourceLost,
     StartDispatcher,
@@ -41,13 +43,14 @@ from tests.actors.core.pool import test_pool as pools
 from tests.specs import changed
 
 
-def job(**changes: Any) -> DispatchState:
-    return DispatchState(wanted(name="f", waits=True, **changes), now_s=NOW_S)
+def job(*, term: str = "tide", **changes: Any) -> DispatchState:
+    """A job of a daemon; `term`: words that it searches for users by."""
+    return DispatchState(wanted(name="f", waits=True, term=term, **changes), now_s=NOW_S)
 
 
-def riding(found: tuple[int, ...] = ()) -> DispatchState:
+def riding(found: tuple[int, ...] = (), term: str = "tide") -> DispatchState:
     """Four chunks, of which source 0 rides those that were not `found`."""
-    state = job()
+    state = job(term=term)
     told(state, joined(0), probed(0, 4 * CHUNK))
     told(state, ChunksVerified(job=1, ranges=found), PartFileReady(job=1, part_path="/box/f.part", message=""))
     assert state.phase is Phase.RIDING
@@ -78,6 +81,57 @@ def test_it_waits_with_the_reason_and_holds_no_lease() -> None:
     assert not state.leases.tracker.leases
     assert reason(state, NOW_S + 1) == "source-0: not_found"
     assert not said(told(state, Ticked(), now_s=NOW_S + 1e6), JobEnded), "for as long as it takes"
+
+
+def test_a_job_whose_sources_have_all_failed_finally_ends_where_no_search_may_bring_others() -> None:
+    state = job(term="", source_count=2)
+    told(state, joined(0), joined(1))
+    told(state, SourceFailed(job=1, source=0, fault=int(FaultKind.NOT_FOUND), detail="404", retry_after_s=0.0))
+    assert state.phase is Phase.OPENING
+    refused = SourceFailed(job=1, source=1, fault=int(FaultKind.FORBIDDEN), detail="401", retry_after_s=0.0)
+    (ended,) = said(told(state, refused), JobEnded)
+    assert (ended.state, ended.reason) == ("starved", "source-0: 404; source-1: 401")
+
+
+def test_it_waits_while_one_source_may_come_back_and_ends_when_that_is_dropped() -> None:
+    state = job(term="", source_count=2)
+    told(state, joined(0), joined(1))
+    failed(state, NOW_S)
+    told(state, SourceFailed(job=1, source=1, fault=int(FaultKind.NOT_FOUND), detail="404", retry_after_s=0.0))
+    assert state.phase is Phase.WAITING
+    assert said(told(state, SourceDisabled(job=1, source=0, banned=False, detail="dropped")), JobEnded)
+
+
+def test_a_job_whose_sources_were_all_dropped_waits_for_others() -> None:
+    state = job(term="")
+    told(state, joined(0), SourceDisabled(job=1, source=0, banned=False, detail="dropped"))
+    assert not said(told(state, Ticked(), now_s=NOW_S + 1e5), JobEnded)
+    assert state.phase is Phase.WAITING
+
+
+def test_a_source_that_has_delivered_and_lost_the_file_is_tried_again_a_bounded_number_of_times() -> None:
+    state, now_s, waits, ended = riding(term=""), NOW_S, 0, list[JobEnded]()
+    lease = state.sources[0].busy
+    assert lease is not None
+    told(state, stored(0, lease, 0, 1))
+    while not ended and waits < 20:
+        for _ in range(1000):
+            now_s += 1.0
+            ended += said(told(state, Ticked(), now_s=now_s), JobEnded)
+            if ended or state.phase is Phase.WAITING:
+                waits += 1
+                break
+            if state.sources[0].busy is not None:
+                ended += said(gone(state, now_s=now_s), JobEnded)
+                ended += said(told(state, PartFileClosed(job=1), now_s=now_s), JobEnded)
+        while not ended and state.phase is Phase.WAITING:
+            now_s += 10.0
+            ended += said(told(state, Ticked(), now_s=now_s), JobEnded)
+            if state.phase is Phase.CLOSING:
+                ended += said(told(state, PartFileClosed(job=1), now_s=now_s), JobEnded)
+    assert ended[0].state == "starved"
+    assert ended[0].reason == "source-0: not_found"
+    assert 2 <= waits <= 6
 
 
 def test_one_that_may_not_wait_ends_starved_as_ever() -> None:
