@@ -55,7 +55,7 @@ from protocol.messages.addresses import ASSEMBLER, dispatcher_address, split_add
 from protocol.model.faults import PartFileFault
 from protocol.model.filenames import safe_name
 from storage.chunk_index import DIGEST_BYTES
-from storage.digests import Checksum, source_hash, validator_digest
+from storage.digests import Checksum, date_name, date_slots, source_hash, validator_digest, validator_digest
 from storage.durable import make_folder
 from storage.existing import Existing, find_existing
 from storage.part_file import ChecksumMismatch, Opened, PartFile, Sealed, Spoiled, discard
@@ -369,15 +369,20 @@ class Assembler(Actor):
 
     def _note_validator(self, seen: ValidatorSeen, job: _Job) -> None:
         """A source whose content is not what the stored chunks came from must not go on with them."""
-        before = job.recorded.get(source_hash(seen.source_name))
-        if before is not None and before != validator_digest(seen.validator):
+        name, dated = seen.source_name, date_name(seen.source_name)
+        before, date = job.recorded.get(source_hash(name)), job.recorded.get(source_hash(dated))
+        dates = date_slots(seen.modified)
+        if before is not None and before != validator_digest(seen.validator) and not seen.agreed:
             detail = (
                 f"{seen.source_name} has changed since this download began; "
                 f"remove {job.part.part_path} to fetch it again"
             )
-            self._report(job, SourceChanged(job=seen.job, source_name=seen.source_name, detail=detail))
+            changed = SourceChanged(job=seen.job, source_name=name, detail=detail, unclear=date in map(validator_digest, dates))
+            self._report(job, changed)
             return
-        job.part.note(seen.source_name, seen.validator)
+        job.part.note(name, seen.validator)
+        if dates:
+            job.part.note(dated, dates[0])
 
     def _seal(self, number: int, named: str) -> None:
         job = self._jobs.get(number)

@@ -188,6 +188,7 @@ class PeerWorker(Actor):
             validator=probed.validator,
             name=unhidden_name(probed.name),
             setup_s=probed.setup_s,
+            modified=probed.modified,
         )
         self.bus.post(self._dispatcher, answer)
 

@@ -69,6 +69,26 @@ def validator_digest(validator: str) -> bytes:
     return xxhash.xxh3_128_digest(validator.encode("utf-8", "surrogatepass"))
 
 
+DATE_SLACK_S: Final = 60
+"""Dates of the last change this near to each other are taken for copies of one file on several nodes."""
+
+
+def date_name(source_name: str) -> str:
+    """Return the name under which the date of a source's file is recorded, beside its validator."""
+    return f"{source_name}\nLast-Modified"
+
+
+def date_slots(modified: str) -> tuple[str, ...]:
+    """Return words for an HTTP date, for records: the first stands for itself, the others for dates near to it."""
+    from email.utils import parsedate_to_datetime
+
+    try:
+        slot = int(parsedate_to_datetime(modified).timestamp()) // DATE_SLACK_S
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return (f"date:{modified}",) if modified else ()
+    return tuple(f"date slot {each}" for each in (slot, slot - 1, slot + 1))
+
+
 @dataclass(frozen=True, slots=True)
 class Checksum:
     """Expected digest of the whole file, given by a user. `hex` is lower case."""

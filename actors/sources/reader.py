@@ -33,6 +33,7 @@ class Probed:
     `size_bytes` -1: not reported. `offset_ok`: a body can begin at any byte. `validator`: changes when the file
     changes, prefixed with its kind, empty when there is none. `name`: the source's name for the file, raw and not
     safe to use as a path, may be empty. `setup_s`: from the request to the first byte, as just measured.
+    `modified`: date of the last change, as sent.
     """
 
     size_bytes: int
@@ -41,6 +42,7 @@ class Probed:
     name: str
     setup_s: float
     described: Described = UNDESCRIBED
+    modified: str = ""
 
 
 class Reader(Protocol):

@@ -33,6 +33,8 @@ class SourceProbed(Message, tag=8):
     """File name that the source proposes; may be empty, not yet made safe."""
     setup_s: float
     """Measured time from a request to its first byte."""
+    modified: str = ""
+    """Date of the last change, as sent."""
 
 
 class SourceDescribed(Message, tag=157):

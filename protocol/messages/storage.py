@@ -45,11 +45,15 @@ class PartFileRehashed(Message, tag=84):
 
 
 class SourceChanged(Message, tag=26):
-    """This source's validator is not the one on record from when the part file was begun: its content changed."""
+    """This source's validator is not the one on record from when the part file was begun: its content changed.
+
+    `unclear`: only its ETag is another one, its size and date are the same; the bytes have to decide.
+    """
 
     job: int
     source_name: str
     detail: str
+    unclear: bool = False
 
 
 class PartFileReady(Message, tag=27):
@@ -73,11 +77,17 @@ class PartFileRefused(Message, tag=28):
 
 
 class ValidatorSeen(Message, tag=29):
-    """Validator that a source showed; kept with the part file so that a resume notices a changed origin."""
+    """Validator that a source showed; kept with the part file so that a resume notices a changed origin.
+
+    `modified`: date of the last change that it showed, empty without one. `agreed`: its bytes were compared, so what is
+    on record is replaced.
+    """
 
     job: int
     source_name: str
     validator: str
+    modified: str = ""
+    agreed: bool = False
 
 
 class SlotFilled(Message, tag=30):

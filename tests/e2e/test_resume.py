@@ -152,7 +152,7 @@ def test_a_file_that_changed_at_its_origin_is_not_mixed(shoal: Shoal, box: Box) 
     done = shoal.get(*box.urls, "-o", "file.bin", "--chunk-size", str(CHUNK))
     assert done.code == 0
     notes = [each["text"] for each in done.events if each["event"] == "note"]
-    assert any("has changed since this download began" in text and "are fetched again" in text for text in notes)
+    assert any("has another file now" in text and "are fetched again" in text for text in notes)
     assert Content(CONTENT.size, seed=42).matches(shoal.folder / "file.bin"), "the new version, and nothing of the old"
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.remote_queue import RemoteQueue
-from actors.core.dispatch.sources import FailurePolicy, Source, SourceState, SourceTraits, end_cooldown
+from actors.core.dispatch.sources import FailurePolicy, Source, SourceState, SourceTraits, end_cooldown, validator_seen
 from actors.core.dispatch.stop_cost import update_stop_budget
 from actors.core.outbox import Outbox
 from protocol.messages import (
@@ -23,7 +23,6 @@ from protocol.messages import (
     SourceLost,
     SourceProbed,
     StartJob,
-    ValidatorSeen,
 )
 from protocol.messages.addresses import ASSEMBLER, POOL, dispatcher_address
 from protocol.model.faults import FaultKind
@@ -176,7 +175,7 @@ class Admission:
         source.failures = source.busy_answers = 0
         source.reason = "" if source.usable else source.reason
         source.size_bytes = message.size_bytes
-        source.proposed_name, source.validator = message.name, message.validator
+        source.proposed_name, source.validator, source.modified = message.name, message.validator, message.modified
         setup_s = max(message.setup_s, SETUP_S_MIN)
         source.traits = replace(source.traits, restart_cost_s=setup_s, offset_ok=message.offset_ok)
         return source
@@ -202,8 +201,7 @@ class Admission:
             self._remote_queue.dequeue(source)
             self._failures.ban(source, FaultKind.SIZE_DIFFERS, reason)
         elif source.validator:
-            seen = ValidatorSeen(job=self.job.job, source_name=source.name, validator=source.validator)
-            self._out.post(ASSEMBLER, seen)
+            self._out.post(ASSEMBLER, validator_seen(self.job, source))
         return not reason
 
     def failed(self, message: SourceFailed, *, now_s: float) -> None:

@@ -98,7 +98,7 @@ class Overlaps:
         if lease.shared or lease.rival is not None or before < 0 or before not in tracker.stored:
             return 0
         owner = self._report.owner_of(before)
-        if owner == source.id and source.id in self._own and source.traits.offset_ok and not source.validator:
+        if owner == source.id and source.id in self._own and source.traits.offset_ok and source.must_compare:
             return 1
         if owner in (MISSING, source.id):
             return 0
@@ -318,6 +318,7 @@ class ResumeChecks:
     chunks were found at the start reads one of them again: the chunk before its first lease where that is its own,
     else the last of its longest range once it has nothing else to do, and a complete file waits for that. If the
     bytes differ, all that it sent before is of another file. Users, whose aborts are counted, do only the first.
+    A source whose ETag alone is another one than before compares two, the first chunk that it sent and the last.
 
     `open`: sources of resumed chunks that were not compared with their file of today yet.
     """
@@ -325,20 +326,32 @@ class ResumeChecks:
     def __init__(self) -> None:
         self.open: set[int] = set()
         self._asked: set[int] = set()
+        self._lacking: dict[int, int] = {}
+
+    def doubt(self, source: Source, owned: Iterable[Owned]) -> None:
+        """The validator of a source has changed and nothing else: what it sent is compared, complete or not."""
+        own = [(first, stop) for first, stop, owner in owned if owner == source.id]
+        if own:
+            source.doubted = True
+            self.open.add(source.id)
+            self._lacking[source.id] = 1 if sum(stop - first for first, stop in own) == 1 else 2
 
     def opened(self, owned: Iterable[Owned], *, complete: bool) -> None:
         """These chunks were found when the job began or its hub was replaced; what is complete gets no other bytes."""
         self.open.clear()
         self.open.update(owner for _, _, owner in owned if owner >= 0 and not complete)
         self._asked.clear()
+        self._lacking.clear()
 
     def check(self, source: Source, owned: Iterable[Owned]) -> Check | None:
         """Return the chunk that this source is to read again; None: nothing, or it was asked already."""
         able = source.usable and source.probed and source.traits.offset_ok and not source.traits.abort_is_costly
-        if source.id not in self.open or source.id in self._asked or source.validator or not able:
+        if source.id not in self.open or source.id in self._asked or not source.must_compare or not able:
             return None
-        own = [(stop - first, stop - 1) for first, stop, owner in owned if owner == source.id]
-        return Check(source.id, max(own)[1]) if own else None
+        own = [(stop - first, first, stop - 1) for first, stop, owner in owned if owner == source.id]
+        if own and self._lacking.get(source.id, 1) > 1:
+            return Check(source.id, min(first for _, first, _ in own))
+        return Check(source.id, max(own)[2]) if own else None
 
     def granted(self, check: Check, owner: int) -> None:
         """This check became a lease."""
@@ -357,8 +370,17 @@ class ResumeChecks:
         """A chunk of `owner` came again from `source`. Returns whether that says something of an earlier attempt."""
         said = source == owner and source in self.open
         if said:
-            self.open.discard(source)
+            self._lacking[source] = self._lacking.get(source, 1) - 1
+            self._asked.discard(source)
+            if self._lacking[source] <= 0:
+                self.open.discard(source)
         return said
+
+    def settled(self, source: Source) -> bool:
+        """Whether a doubted source has just shown all that was wanted: its validator of today counts from now on."""
+        settled = source.doubted and source.id not in self.open
+        source.doubted = source.doubted and not settled
+        return settled
 
 
 class LastChecks:

@@ -27,7 +27,7 @@ from actors.core.dispatch.contributors import MISSING
 from actors.core.dispatch.identity import Dispute, Identity, Resolution, Standpoint, claim_of, shortfall
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.repair import ROUNDS_MAX, NamedDigests, PieceSenders, Repair
-from actors.core.dispatch.sources import FailurePolicy, Source, SourceState
+from actors.core.dispatch.sources import FailurePolicy, Source, SourceState, validator_seen
 from actors.core.outbox import Outbox
 from protocol.messages import ChunkDisputed, ChunksRepeated, DropChunks, SourceDescribed, StartJob
 from protocol.messages.addresses import ASSEMBLER
@@ -159,7 +159,8 @@ class ContentChecks:
         for chunk in [each for each in self.identity.disputes if first <= each < stop]:
             self.identity.repeat(message.source, self._report.owner_of(chunk), None, chunk)
         for begin, end, owner in self._report.owned_within(first, stop):
-            self.resume.answered(message.source, owner)
+            if self.resume.answered(message.source, owner) and self.resume.settled(self._sources[owner]):
+                self._out.post(ASSEMBLER, validator_seen(self._job, self._sources[owner], agreed=True))
             for chunk in range(begin, min(end, begin + CHUNKS_NOTED_MAX)):
                 self.identity.agree(message.source, owner, chunk)
 

@@ -593,7 +593,9 @@ class DispatchState:
     def _on_source_changed(self, message: SourceChanged, now_s: float) -> None:
         """What this source sent to an earlier attempt is of another version of its file."""
         for source in self.sources.values():
-            if source.name == message.source_name and self.leases is not None:
+            if source.name == message.source_name and self.leases is not None and message.unclear:
+                self.content.resume.doubt(source, self.report.owned())
+            elif source.name == message.source_name and self.leases is not None:
                 self.content.changed(source, self.leases.tracker, message.detail)
                 self.leases.changed()
         self._go_on(now_s)

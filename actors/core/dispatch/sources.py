@@ -11,7 +11,7 @@ from typing import Final
 
 from actors.core.dispatch.chunk_tracker import Lease
 from actors.core.outbox import Outbox
-from protocol.messages import JobNoted, PeerFaulted, StartJob
+from protocol.messages import JobNoted, PeerFaulted, StartJob, ValidatorSeen
 from protocol.messages.addresses import PEER_HISTORY
 from protocol.model.faults import FaultKind
 from protocol.model.job_spec import FAILURES_MAX
@@ -65,6 +65,8 @@ class Source:
     size_bytes: int = -1
     proposed_name: str = ""
     validator: str = ""
+    modified: str = ""  # date of the last change, as sent
+    doubted: bool = False  # its validator is another one than before, its size and date are not: the bytes decide
     busy: int | None = None  # the lease its worker still answers for, also after a revocation
     busy_since_s: float = 0.0
     position: int = 0  # chunk at which its last transfer ended
@@ -98,6 +100,11 @@ class Source:
     preferred: bool = False  # by the user: served first, past the gate, shortened last, believed first
     failed_finally: bool = False  # its last fault is one that time hardly mends
     dropped: bool = False  # by command
+
+    @property
+    def must_compare(self) -> bool:
+        """Whether nothing says that it has the file of an earlier attempt: no validator, or a doubtful one."""
+        return not self.validator or self.doubted
 
     @property
     def usable(self) -> bool:
@@ -334,6 +341,13 @@ class RetryRounds:
             source.failures = 0
             source.not_before_s = now_s + self.count * ROUND_PAUSE_S
         return len(proven)
+
+
+def validator_seen(job: StartJob, source: Source, *, agreed: bool = False) -> ValidatorSeen:
+    """Return the note of a source's validator for the records; `agreed`: in place of the one that is there."""
+    return ValidatorSeen(
+        job=job.job, source_name=source.name, validator=source.validator, modified=source.modified, agreed=agreed
+    )
 
 
 # -- what a transfer teaches about its source

@@ -223,6 +223,7 @@ class HttpReader:
             name=proposed_name(head),
             setup_s=self._exchange.setup_s,
             described=self._described,
+            modified=got.version.modified,
         )
 
     def _describe(self, head: Head, *, coded: bool = False) -> None:

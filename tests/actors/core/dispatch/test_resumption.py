@@ -4,7 +4,7 @@ import pytest
 
 from actors.core.dispatch.checks import Check, Gate
 from actors.core.dispatch.dispatcher import DispatchState
-from protocol.messages import ChunkDisputed, ChunksRepeated, DropChunks, JobNoted
+from protocol.messages import ChunkDisputed, ChunksRepeated, DropChunks, JobNoted, SourceChanged, ValidatorSeen
 from tests.actors.core.dispatch.drawing import CHUNK, JOB, NOW_S, board_of, drawn, lease_of, said, stored, tell
 from tests.actors.core.dispatch.test_content import untied
 
@@ -72,3 +72,34 @@ def test_a_lease_that_goes_on_behind_its_own_chunk_reads_that_first_where_it_was
     assert lead(state.sources[0], lease, board_of(state)) == 1
     state.content.resume.answered(0, 0)
     assert lead(state.sources[0], lease, board_of(state)) == 0
+
+
+def doubted() -> DispatchState:
+    """A source whose ETag alone is another one than in the earlier attempt."""
+    state = resumed()
+    state.sources[0].validator = 'etag:"v2"'
+    tell(state, SourceChanged(job=JOB, source_name=state.sources[0].name, detail="changed", unclear=True))
+    return state
+
+
+def test_where_only_the_etag_is_another_head_and_tail_are_read_again_and_then_it_is_recorded() -> None:
+    state = doubted()
+    lease = lease_of(state, "a")
+    for chunk in (0, 1):
+        assert asked(state, 0) == Check(0, chunk)
+        state.content.granted(Check(0, chunk), lease, urgent=False)
+        repeated = ChunksRepeated(job=JOB, source=0, lease=lease.id, first=chunk, count=1, length_bytes=CHUNK)
+        posts = tell(state, repeated)
+    assert asked(state, 0) is None
+    assert drawn(state)[:2] == "##"
+    assert [(seen.validator, seen.agreed) for seen in said(posts, ValidatorSeen)] == [('etag:"v2"', True)]
+
+
+def test_other_bytes_behind_another_etag_free_what_it_sent() -> None:
+    state = doubted()
+    dispute = ChunkDisputed(
+        job=JOB, source=0, lease=lease_of(state, "a").id, chunk=0, other_source_hash=100, digest=b"b",
+        stored_digest=b"a",
+    )  # fmt: skip
+    assert said(tell(state, dispute), DropChunks)
+    assert drawn(state)[:2] != "##"
