@@ -55,7 +55,7 @@ from protocol.messages.addresses import ASSEMBLER, dispatcher_address, split_add
 from protocol.model.faults import PartFileFault
 from protocol.model.filenames import safe_name
 from storage.chunk_index import DIGEST_BYTES
-from storage.digests import Checksum, date_name, date_slots, source_hash, validator_digest, validator_digest
+from storage.digests import Checksum, date_name, date_slots, source_hash, validator_digest
 from storage.durable import make_folder
 from storage.existing import Existing, find_existing
 from storage.part_file import ChecksumMismatch, Opened, PartFile, Sealed, Spoiled, discard
@@ -377,7 +377,9 @@ class Assembler(Actor):
                 f"{seen.source_name} has changed since this download began; "
                 f"remove {job.part.part_path} to fetch it again"
             )
-            changed = SourceChanged(job=seen.job, source_name=name, detail=detail, unclear=date in map(validator_digest, dates))
+            changed = SourceChanged(
+                job=seen.job, source_name=name, detail=detail, unclear=date in map(validator_digest, dates)
+            )
             self._report(job, changed)
             return
         job.part.note(name, seen.validator)
