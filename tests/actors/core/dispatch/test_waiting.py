@@ -127,8 +127,7 @@ def test_a_source_that_has_delivered_and_lost_the_file_is_tried_again_a_bounded_
         while not ended and state.phase is Phase.WAITING:
             now_s += 10.0
             ended += said(told(state, Ticked(), now_s=now_s), JobEnded)
-            if state.phase is Phase.CLOSING:
-                ended += said(told(state, PartFileClosed(job=1), now_s=now_s), JobEnded)
+            ended += said(told(state, PartFileClosed(job=1), now_s=now_s), JobEnded)
     assert ended[0].state == "starved"
     assert ended[0].reason == "source-0: not_found"
     assert 2 <= waits <= 6
