@@ -378,7 +378,7 @@ class Assembler(Actor):
                 f"remove {job.part.part_path} to fetch it again"
             )
             changed = SourceChanged(
-                job=seen.job, source_name=name, detail=detail, unclear=date in map(validator_digest, dates)
+                job=seen.job, source_name=name, detail=detail, unclear=date in [validator_digest(one) for one in dates]
             )
             self._report(job, changed)
             return
