@@ -73,6 +73,7 @@ from actors.soulseek.input_limits import (
     bounded_array,
 )
 from actors.soulseek.ports import FoundFile, PeerEvents, SearchReply
+from protocol.model.job_views import UploadView
 from storage.layout import PART_SUFFIX, RECORDS_SUFFIX, REWRITTEN_SUFFIX
 
 ATTRIBUTES_MAX: Final = 8
@@ -80,6 +81,14 @@ SPEED_MAX: Final = (1 << 32) - 1
 TOO_MANY: Final = "Too many files"
 UPLOAD: Final = 1
 """Direction of a TransferRequest: the sender wants to send."""
+UPLOADS_SHOWN_MAX: Final = 500
+_SHOWN: Final = {
+    TransferState.UPLOADING: (0, "sending"),
+    TransferState.INITIALIZING: (1, "queued"),
+    TransferState.QUEUED: (2, "queued"),
+    TransferState.COMPLETE: (3, "complete"),
+}
+_ENDED: Final = (3, "ended")
 _UNFINISHED: Final = (PART_SUFFIX, RECORDS_SUFFIX, REWRITTEN_SUFFIX)
 
 _Handler = TypeVar("_Handler", bound=Callable[..., Any])
@@ -396,6 +405,22 @@ class Uploads(TransferManager):  # type: ignore[misc,unused-ignore]
             await connection.disconnect(CloseReason.REQUESTED)
             return
         await super()._upload_file(transfer, connection)
+
+    def views(self) -> list[UploadView]:
+        """Return the uploads: first those that are sent, then those that wait, then those that ended."""
+        uploads = [each for each in self._transfers if each.is_upload()]
+        uploads.sort(key=lambda each: _SHOWN.get(each.state.VALUE, _ENDED)[0])
+        return [
+            UploadView(
+                peer=each.username,
+                path=each.remote_path,
+                state=_SHOWN.get(each.state.VALUE, _ENDED)[1],
+                size_bytes=each.filesize or 0,
+                sent_bytes=each.bytes_transfered,
+                rate_bytes_s=float(each.get_speed()) if each.state.VALUE is TransferState.UPLOADING else 0.0,
+            )
+            for each in uploads[:UPLOADS_SHOWN_MAX]
+        ]
 
     def get_average_upload_speed(self) -> float:
         return min(float(super().get_average_upload_speed()), float(SPEED_MAX))

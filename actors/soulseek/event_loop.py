@@ -8,7 +8,7 @@ import asyncio
 import logging
 import resource
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, assert_never
 
 from actors.core.jobs.transaction import answers
@@ -32,13 +32,16 @@ from protocol.messages import (
     DequeueFile,
     EnqueueFile,
     FileFinished,
+    GetSearchRation,
     GetUser,
     GetUserAddress,
     GetUserInfo,
     JobClosed,
     ListShares,
+    ListUploads,
     LogIn,
     LogOut,
+    Request,
     ScanShares,
     SessionChanged,
     StartSearch,
@@ -46,6 +49,7 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import Post
 from protocol.messages.codec import BadFrame
+from protocol.model.value import Value
 
 SessionInbox = (
     StartSearch
@@ -56,6 +60,8 @@ SessionInbox = (
     | BrowseUser
     | ListShares
     | ScanShares
+    | GetSearchRation
+    | ListUploads
     | EnqueueFile
     | DequeueFile
     | AcceptUpload
@@ -178,9 +184,12 @@ class EventLoop:
                 self._queries.browse(message)
             case ScanShares():
                 self._network.scan_shares()
-            case ListShares(request=request, reply_to=reply_to):
-                for part in answers(request, self._network.shares()):
-                    self._bus.post(reply_to, part)
+            case ListShares():
+                self._answer(message, self._network.shares())
+            case ListUploads():
+                self._answer(message, self._network.uploads())
+            case GetSearchRation():
+                self._answer(message, [self._searches.ration()])
             case EnqueueFile() | DequeueFile() | AcceptUpload() | DeclineUpload() | ConnectionClosed() | JobClosed():
                 self._negotiations.handle(message)
             case LogIn():
@@ -193,6 +202,10 @@ class EventLoop:
                 pass
             case _:
                 assert_never(message)
+
+    def _answer(self, request: Request, rows: Iterable[Value]) -> None:
+        for part in answers(request.request, rows):
+            self._bus.post(request.reply_to, part)
 
     def _share_back(self, path: str) -> None:
         folder = self._settings.finished_folder

@@ -58,7 +58,7 @@ from actors.soulseek.reconnect import LoginRefused, ServerAway
 from actors.soulseek.settings import SessionSettings
 from actors.soulseek.user_queries import Folder, Stats
 from protocol.model.faults import FaultKind
-from protocol.model.job_views import SharedFolderView, UserAddressView, UserInfoView
+from protocol.model.job_views import SharedFolderView, UploadView, UserAddressView, UserInfoView
 
 __all__ = ["SoulseekNetwork", "detach"]
 
@@ -201,6 +201,10 @@ class SoulseekNetwork:
             )
             for one in self._client.shares.shared_directories
         ]
+
+    def uploads(self) -> list[UploadView]:
+        """Return what is sent to others, or was lately."""
+        return self._client.transfers.views()  # type: ignore[no-any-return]
 
     async def _keep_scanning(self) -> None:
         while True:

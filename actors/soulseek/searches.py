@@ -11,6 +11,7 @@ from actors.core.peers.input_checks import NAME_CHARS_MAX, is_possible_file, tru
 from actors.soulseek.input_limits import TroubleLog
 from actors.soulseek.ports import FoundFile, SearchReply
 from protocol.messages import CancelSearch, Message, SearchEnded, SearchHit, StartSearch
+from protocol.model.job_views import SearchRation
 
 HITS_MAX: Final = 5000
 HITS_OF_PEER_MAX: Final = 200
@@ -40,12 +41,18 @@ class SearchBudget:
 
     def spend(self, now_s: float) -> float:
         """0: there was one left and it is spent now; else the seconds until the next one."""
+        ration = self.ration(now_s)
+        if ration.left:
+            self._spent_s.append(now_s)
+        return ration.next_s
+
+    def ration(self, now_s: float) -> SearchRation:
+        """Return what is left."""
         while self._spent_s and self._spent_s[0] <= now_s - self._span_s:
             self._spent_s.popleft()
-        if len(self._spent_s) < self._count:
-            self._spent_s.append(now_s)
-            return 0.0
-        return self._spent_s[0] + self._span_s - now_s
+        left = max(0, self._count - len(self._spent_s))
+        next_s = 0.0 if left else self._spent_s[0] + self._span_s - now_s
+        return SearchRation(left=left, most=self._count, span_s=self._span_s, next_s=next_s)
 
 
 class _Running:
@@ -101,6 +108,10 @@ class Searches:
         task = asyncio.create_task(self._search(running))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def ration(self) -> SearchRation:
+        """Return how many searches may still be sent."""
+        return self._budget.ration(time.monotonic())
 
     def leave(self, message: CancelSearch) -> None:
         running = self._asked.get((message.reply_to, message.search))

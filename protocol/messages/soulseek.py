@@ -310,6 +310,14 @@ class ListShares(Request, tag=143):
     """List the folders that the session shares. Answered by `SharedFolderView` rows."""
 
 
+class GetSearchRation(Request, tag=161):
+    """Ask the session how many searches it may still send. Answered by one `SearchRation` row."""
+
+
+class ListUploads(Request, tag=162):
+    """List what is sent to others, or was lately. Answered by `UploadView` rows, those that are sent first."""
+
+
 class ScanShares(Message, tag=158):
     """Look again at what the shared folders hold. To the session."""
 

@@ -213,6 +213,26 @@ class SharedFolderView(Value):
     """A scan is under way."""
 
 
+class SearchRation(Value):
+    """Searches that the session may still send: `left` of `most` in any `span_s` seconds, the next in `next_s`."""
+
+    left: int
+    most: int
+    span_s: float
+    next_s: float
+
+
+class UploadView(Value):
+    """One file that is sent to a Soulseek user. `state`: ``sending``, ``queued``, ``complete`` or ``ended``."""
+
+    peer: str
+    path: str
+    state: str
+    size_bytes: int
+    sent_bytes: int
+    rate_bytes_s: float
+
+
 class StopCount(Value):
     """Number of aborted transfers of this user on this day (UTC, ``2026-11-25``)."""
 

@@ -1,6 +1,7 @@
 """Routes of jobs: list, detail, explanation, timeline, manifest; commands to a job and its sources."""
 
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import quote
 
 from fastapi import APIRouter, Body, Query, Response
 
@@ -28,8 +29,10 @@ from protocol.messages import (
     UpdateJob,
 )
 from protocol.messages.job_commands import UNCHANGED
+from protocol.model.integrity.metalink import MEDIA_TYPES, write_metalink
 from protocol.model.job_records import EventEntry
 from protocol.model.job_views import Bottleneck, JobView
+from protocol.model.source_url import is_slsk
 
 States = Annotated[
     list[schemas.State], Query(description="Only jobs in one of these states; repeat it for more.", max_length=6)
@@ -77,6 +80,18 @@ def router(gateway: Gateway) -> APIRouter:
         ("GET", "/jobs/{id}/manifest", jobs.get_manifest, "Who sent which bytes", schemas.Manifest, {**paged, **one}),
     ):  # fmt: skip
         add_route(routes, method, path, handler, summary=summary, model=model, responses=responses)
+    routes.add_api_route(
+        "/jobs/{id}/metalink",
+        jobs.get_metalink,
+        methods=["GET"],
+        response_class=Response,
+        responses={
+            **of_state,
+            200: {"content": {MEDIA_TYPES[0]: {"schema": {"type": "string"}}}, "description": "Metalink 4."},
+        },
+        summary="The file as a Metalink document",
+        operation_id="get_metalink",
+    )
     return routes
 
 
@@ -194,6 +209,27 @@ class _Jobs:
         stored = sorted(await owned_ranges(self._gateway, row))
         response.headers["X-Total-Count"] = str(len(stored))
         return serializers.manifest(row, stored[offset : offset + limit])
+
+    async def get_metalink(self, id: JobId) -> Response:
+        """Name, size, the digest that was given, and the HTTP mirrors, those that sent most first.
+
+        Soulseek users are left out: the document is for any program. 409 while the size is not known, or without a
+        mirror. Piece hashes need the finished file: see the command export.
+        """
+        row = await detail(self._gateway, id)
+        job = row.job
+        senders = sorted(row.sources, key=lambda source: (-source.bytes_stored, source.number))
+        banned = ("banned", "dropped")
+        urls = [one.url for one in senders if not is_slsk(one.url) and one.standing not in banned]
+        if job.size_bytes < 0 or not urls:
+            why = "no source is a mirror" if job.size_bytes >= 0 else "its size is not known yet"
+            raise RefusedError("conflict", "", f"a Metalink would be of no use: {why}")
+        text = write_metalink(
+            job.name, job.size_bytes, checksums=filter(None, [job.spec.checksum]), pieces=None, urls=urls
+        )
+        quoted = quote(f"{job.name}.meta4", safe="", errors="replace")
+        named = {"Content-Disposition": f"attachment; filename*=UTF-8''{quoted}"}
+        return Response(text.encode("utf-8", "replace"), media_type=MEDIA_TYPES[0], headers=named)
 
     async def _order(self, request: Request) -> schemas.Job:
         return serializers.job((await ask_manager(self._gateway, request)).row(JobView))

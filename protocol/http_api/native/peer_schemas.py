@@ -120,6 +120,46 @@ class StopsOfDay(ResponseModel):
     count: Count = Field(description="How often.")
 
 
+class Upload(ResponseModel):
+    """One file that is sent to a Soulseek user, or was lately."""
+
+    username: Text = Field(validation_alias="peer", description="Name of the user.")
+    path: Text = Field(description="Remote path of the file, as the user asked for it.")
+    state: Literal["sending", "queued", "complete", "ended"] = Field(description="ended: without being complete.")
+    size_bytes: Count = Field(description="Size of the file; 0: not known yet.")
+    sent_bytes: Count = Field(description="What was sent of it.")
+    rate_bytes_s: Number = Field(description="Bytes a second now.")
+
+
+class Shared(ResponseModel):
+    """A folder that is shared with its subfolders."""
+
+    path: Text = Field(description="On the daemon's machine.")
+    alias: Text = Field(description="First part of its remote paths.")
+    folders: Count = Field(description="Subfolders that hold files, with itself.")
+    files: Count = Field(description="Files in them.")
+    scanning: bool = Field(description="Whether it is looked through now.")
+
+
+class Searches(ResponseModel):
+    """Searches that may still be sent."""
+
+    left: Count = Field(description="How many may be sent now.")
+    most: Count = Field(description="How many in any span.")
+    span_s: Number = Field(description="Seconds of a span.")
+    next_s: Number = Field(description="Seconds until the next one may be sent; 0: now.")
+
+
+class Exchange(ResponseModel):
+    """Our part in the Soulseek network: searches, what is shared, what is sent."""
+
+    searches: Searches | None = Field(description="Null without a session.")
+    shares: Annotated[list[Shared], Field(max_length=FILES_TOLD_MAX)] = Field(description="Shared folders.")
+    uploads: Annotated[list[Upload], Field(max_length=FILES_TOLD_MAX)] = Field(
+        description="Those that are sent first, then those that wait, then those that ended."
+    )
+
+
 class Limit(ResponseModel):
     """The limit of all jobs together."""
 

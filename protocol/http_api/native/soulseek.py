@@ -18,8 +18,11 @@ from protocol.http_api.params import PAGE, FolderName, Limit, Offset, User, User
 from protocol.http_api.schema_base import PRINTABLE, SIZE_MAX
 from protocol.messages import (
     GetCounts,
+    GetSearchRation,
     ListPeers,
+    ListShares,
     ListStops,
+    ListUploads,
     SearchEnded,
     SearchHit,
     SetTotalLimit,
@@ -27,11 +30,13 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import JOB_MANAGER, PEER_HISTORY, SESSION
 from protocol.model.file_matches import FileMatches, base_name, extension_of
-from protocol.model.job_views import Counts, PeerView, StopCount
+from protocol.model.job_views import Counts, PeerView, SearchRation, SharedFolderView, StopCount, UploadView
 from protocol.model.limits import TERM_CHARS_MAX
 
 SEARCH_GRACE_S: Final = 5.0
 """Grace for a search to report its end after its time is over."""
+EXCHANGE_S: Final = 2.0
+"""A session that does not answer in this time is as none."""
 FILES_S: Final = 90.0
 """A list of shared files comes from the user's own machine, over one more connection."""
 
@@ -70,6 +75,7 @@ def router(gateway: Gateway) -> APIRouter:
         ("GET", "/users/{username:path}/files", users.list_user_files, "What a user shares", schemas.UserFiles,
          refusals(404, 409)),
         ("GET", "/stops", users.list_stops, "How often users were stopped early", list[schemas.StopsOfDay], paged),
+        ("GET", "/exchange", users.get_exchange, "Searches left, shares and uploads", schemas.Exchange, refusals()),
         ("GET", "/limit", users.get_limit, "The limit of all jobs together", schemas.Limit, refusals()),
         ("PUT", "/limit", users.set_limit, "Another limit for all jobs together, at once", schemas.Limit, refusals()),
     ):  # fmt: skip
@@ -143,6 +149,22 @@ class Users:
         answer = await self._gateway.ask(PEER_HISTORY, ListStops(peer=username, offset=offset, limit=limit))
         response.headers["X-Total-Count"] = str(answer.total)
         return [schemas.StopsOfDay.model_validate(row) for row in answer.rows(StopCount)]
+
+    async def get_exchange(self) -> schemas.Exchange:
+        """Asked of the session now; without one all of it is empty."""
+        questions = (GetSearchRation(), ListShares(), ListUploads())
+        answers = await asyncio.gather(
+            *(self._gateway.ask(SESSION, each, wait_s=EXCHANGE_S) for each in questions), return_exceptions=True
+        )
+        for answer in answers:
+            if isinstance(answer, BaseException) and not isinstance(answer, UnavailableError | RefusedError):
+                raise answer
+        ration, shares, uploads = (None if isinstance(each, BaseException) else each for each in answers)
+        return schemas.Exchange(
+            searches=schemas.Searches.model_validate(ration.row(SearchRation)) if ration else None,
+            shares=[schemas.Shared.model_validate(row) for row in shares.rows(SharedFolderView)] if shares else [],
+            uploads=[schemas.Upload.model_validate(row) for row in uploads.rows(UploadView)] if uploads else [],
+        )
 
     async def get_limit(self) -> schemas.Limit:
         """What holds now, by order, configuration or schedule."""

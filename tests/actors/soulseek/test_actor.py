@@ -15,7 +15,9 @@ from protocol.messages import (
     CancelSearch,
     EnqueueRefused,
     FileFinished,
+    GetSearchRation,
     ListShares,
+    ListUploads,
     LogIn,
     LogOut,
     RequestAnswered,
@@ -24,7 +26,7 @@ from protocol.messages import (
     StartSearch,
 )
 from protocol.model.faults import FaultKind
-from protocol.model.job_views import SharedFolderView, unpack
+from protocol.model.job_views import SearchRation, SharedFolderView, UploadView, unpack
 from tests.actors.soulseek.rig import ME, Rig, read_body, times
 from tests.soulseek_network.network import Character, Network, network
 
@@ -153,6 +155,10 @@ def test_a_search_over_the_budget_is_refused_with_the_time_of_the_next_one(box: 
         assert (ended.search, ended.peers) == (3, 0)
         assert "budget" in ended.refused
         assert 50 < ended.retry_after_s <= 60
+        rig.say(GetSearchRation(request=8, reply_to="hub/pool"))
+        (ration,) = unpack(rig.hear(RequestAnswered).body, SearchRation)
+        assert (ration.left, ration.most, ration.span_s) == (0, 2, 60.0)
+        assert 50 < ration.next_s <= 60
         assert len([term for user, term in box.searches() if user == ME]) >= 2
 
 
@@ -221,6 +227,9 @@ def test_shared_folders_and_finished_files_are_found_and_sent_and_nothing_beside
         sock, handed = taker.take_turn()
         with sock:
             assert read_body(sock, 5, len(content) - 5) == content[5:]
+        giver.say(ListUploads(request=6, reply_to="hub/pool"))
+        (sent,) = unpack(giver.hear(RequestAnswered).body, UploadView)
+        assert (sent.path, sent.size_bytes) == (hit.path, len(content))
         taker.end(handed, stopped=False)
         (later / "Shared Later.flac").write_bytes(content)
         (later / "Shared Secret.flac").write_bytes(content)

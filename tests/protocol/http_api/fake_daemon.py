@@ -13,17 +13,28 @@ from protocol.messages import (
     GetCounts,
     GetJob,
     GetManifest,
+    GetSearchRation,
     GetTimeline,
     ListJobs,
     ListPeers,
+    ListShares,
     ListStops,
+    ListUploads,
     SearchEnded,
     SearchHit,
     SetTotalLimit,
     StartSearch,
 )
 from protocol.model.job_records import EventEntry, ManifestRange
-from protocol.model.job_views import Bottleneck, JobDetail, PeerView, StopCount
+from protocol.model.job_views import (
+    Bottleneck,
+    JobDetail,
+    PeerView,
+    SearchRation,
+    SharedFolderView,
+    StopCount,
+    UploadView,
+)
 from tests.protocol.http_api.rows import ID, counts_row, detail_row, job_row
 from tests.protocol.http_api.serving import answered
 
@@ -62,6 +73,16 @@ class Played:
                 return answered(request, [peer_row()], total=2)
             case ListStops(request=request):
                 return answered(request, [StopCount(peer="ann", day="2026-11-25", count=3)], total=4)
+            case GetSearchRation(request=request):
+                return answered(request, [SearchRation(left=0, most=34, span_s=220.0, next_s=12.5)])
+            case ListShares(request=request):
+                folder = SharedFolderView(path="/music", alias="@@music", folders=2, files=9, scanning=True)
+                return answered(request, [folder])
+            case ListUploads(request=request):
+                sent = UploadView(
+                    peer="eve", path="@@music\\a.flac", state="sending", size_bytes=9, sent_bytes=4, rate_bytes_s=2.0
+                )
+                return answered(request, [sent])
             case StartSearch(search=search):
                 return [*hits(search), SearchEnded(search=search, peers=3, refused="")]
             case BrowseUser(request=request):

@@ -16,8 +16,11 @@ from protocol.messages import (
     DropSource,
     FilesListed,
     GetManifest,
+    GetSearchRation,
     ListJobs,
+    ListShares,
     ListStops,
+    ListUploads,
     PauseJob,
     PreferSource,
     ProcessLost,
@@ -30,8 +33,9 @@ from protocol.messages import (
     StartSearch,
     UpdateJob,
 )
+from protocol.model.integrity.metalink import read_metalink
 from tests.protocol.http_api.fake_daemon import Played
-from tests.protocol.http_api.rows import ID, detail_row
+from tests.protocol.http_api.rows import ID, detail_row, job_row, source_row
 from tests.protocol.http_api.serving import Api, serving
 
 ROOT = "/api/v0/multisource"
@@ -159,6 +163,42 @@ def test_a_source_is_preferred_and_no_longer(api: Api) -> None:
         assert api.client.patch(f"{JOB}/sources?source=1&preferred={str(preferred).lower()}").status_code == 200
         command = last(api, PreferSource)
         assert (command.source, command.preferred) == (1, preferred)
+
+
+def test_a_job_is_a_metalink_of_its_mirrors_those_that_sent_most_first(api: Api, played: Played) -> None:
+    sources = [
+        source_row(number=0, url="https://slow.example/a&b", bytes_stored=1),
+        source_row(number=1, url="https://fast.example/tide.flac", bytes_stored=9),
+        source_row(number=2, url="https://bad.example/tide.flac", standing="banned"),
+        source_row(number=3, url="slsk://ann/music%5Ctide.flac", bytes_stored=99),
+    ]
+    job = job_row(name='ti"de.flac', checksum=f"sha256:{'ab' * 32}")
+    played.detail = detail_row().but(job=job, sources=tuple(sources))
+    response = api.client.get(f"{JOB}/metalink")
+    assert response.headers["content-type"] == "application/metalink4+xml"
+    assert response.headers["content-disposition"] == "attachment; filename*=UTF-8''ti%22de.flac.meta4"
+    (file,) = read_metalink(response.content).files
+    assert (file.name, file.size_bytes, file.checksum) == ('ti"de.flac', job.size_bytes, f"sha256:{'ab' * 32}")
+    assert list(file.urls) == ["https://fast.example/tide.flac", "https://slow.example/a&b"]
+
+
+@pytest.mark.parametrize("why", ["no mirror", "no size"])
+def test_a_metalink_of_no_use_is_refused(api: Api, played: Played, why: str) -> None:
+    size, url = (-1, "https://a.example/f") if why == "no size" else (9, "slsk://ann/f")
+    played.detail = detail_row().but(job=job_row(size_bytes=size), sources=(source_row(url=url),))
+    assert api.client.get(f"{JOB}/metalink").status_code == 409
+
+
+def test_searches_left_shares_and_uploads_are_listed_also_without_a_session(api: Api, played: Played) -> None:
+    exchange = api.client.get(f"{ROOT}/exchange").json()
+    assert exchange["searches"] == {"left": 0, "most": 34, "spanS": 220.0, "nextS": 12.5}
+    assert [(each["alias"], each["files"], each["scanning"]) for each in exchange["shares"]] == [("@@music", 9, True)]
+    assert [(each["username"], each["state"], each["sentBytes"]) for each in exchange["uploads"]] == [
+        ("eve", "sending", 4)
+    ]
+    for question in (GetSearchRation, ListShares, ListUploads):
+        played.instead[question] = refused("conflict")
+    assert api.client.get(f"{ROOT}/exchange").json() == {"searches": None, "shares": [], "uploads": []}
 
 
 def test_tuning_changes_only_what_is_named(api: Api) -> None:
