@@ -7,10 +7,12 @@ in the inbox share one commit. While the store cannot be written (its disk is fu
 
 import dataclasses
 import logging
+import os
 import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Final, cast, get_args
 
 from actors.core.jobs.explain import bottlenecks
@@ -50,6 +52,7 @@ from protocol.model.job_records import JobRecord, SaveManifest, Write
 from protocol.model.job_views import Bookmark, Counts, JobDetail, JobView, details
 from protocol.model.value import Value
 from storage.job_store import JobStore
+from storage.piece_lists import lists_folder, sweep_lists
 
 Query = (
     ListJobs
@@ -76,6 +79,8 @@ TICK_S: Final = 1.0
 COMMIT_S: Final = 0.1
 """Delay of a commit that nothing waits for."""
 TRANSACTIONS_PER_COMMIT_MAX: Final = 256
+SWEEP_S: Final = 600.0
+"""Between two sweeps of the lists of piece digests that no job needs any more."""
 _QUERIES: Final = get_args(Query)
 _SURROUNDING: Final = (WatchEvents, ConfigureJobManager, SessionChanged)
 """Messages that are never repeated, taken also while the store cannot be written."""
@@ -95,6 +100,7 @@ class JobManager(Actor):
         self._open: list[Transaction] = []
         self._due = False
         self._fault = "not begun yet"
+        self._swept_s = float("-inf")
 
     def starting(self) -> None:
         self._store = JobStore(self._path)
@@ -113,6 +119,7 @@ class JobManager(Actor):
             self.bus.post_later(TICK_S, self.address, Ticked())
             if self._fault:
                 self._begin()
+            self._sweep(time.monotonic())
         if isinstance(message, CommitRecords):
             self._due = False
             self._commit()
@@ -184,6 +191,14 @@ class JobManager(Actor):
         return RequestRefused(request=request, kind="unavailable", field="", detail=self._fault)
 
     # -- one message
+
+    def _sweep(self, now_s: float) -> None:
+        """Remove the lists of piece digests that no job needs any more; where that fails, the next time does it."""
+        if self._fault or now_s - self._swept_s < SWEEP_S:
+            return
+        self._swept_s = now_s
+        with suppress(sqlite3.Error):
+            sweep_lists(lists_folder(os.path.dirname(self._path)), self._store.piece_files())
 
     def _recall(self, message: JobManagerInbox) -> None:
         """Bring back from the store the ended job that a command is about, or the job of a command's key."""

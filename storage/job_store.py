@@ -383,6 +383,11 @@ class JobStore:
         )
         return [FolderView(id=id, jobs=jobs) for id, jobs in found], int(total)
 
+    def piece_files(self) -> set[str]:
+        """Return the paths of the lists of piece digests of all jobs that may still download."""
+        found = self._db.execute("SELECT piece_file FROM jobs WHERE piece_file != '' AND state != 'sealed'")
+        return {path for (path,) in found}
+
     def _of_serials(self, serials: list[int]) -> Iterator[JobRecord]:
         for at in range(0, len(serials), VARIABLES_MAX):
             part = serials[at : at + VARIABLES_MAX]

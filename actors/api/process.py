@@ -35,6 +35,7 @@ def build(context: ProcessContext) -> ProcessActors:
     import time
 
     from actors.api.gateway_actor import GatewayActor, Outbox
+    from actors.api.order_documents import OrderDocuments
     from actors.api.server import HttpServer
     from actors.runtime.actor import stop_actors
     from protocol.http_api.app import build_app
@@ -47,7 +48,13 @@ def build(context: ProcessContext) -> ProcessActors:
     bus = context.bus
     loop = asyncio.new_event_loop()
     outbox = Outbox(bus)
-    gateway = Gateway(start.settings, address=GATEWAY, post=outbox.post, first_number=(context.generation + 1) << 32)
+    gateway = Gateway(
+        start.settings,
+        address=GATEWAY,
+        post=outbox.post,
+        first_number=(context.generation + 1) << 32,
+        documents=OrderDocuments(),
+    )
     gateway.away.update(start.absent)
     if start.login_token and context.generation == 0:  # a later process does not know whether it was used
         gateway.login_tokens.add(start.login_token, until_s=time.monotonic() + TOKEN_S)

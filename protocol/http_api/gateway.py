@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -36,6 +36,8 @@ from protocol.messages import (
     WatchEvents,
 )
 from protocol.messages.addresses import JOB_MANAGER, split_address
+from protocol.model.errors import NoDocument
+from protocol.model.job_spec import HttpOptions
 from protocol.model.job_views import unpack
 from protocol.model.value import Value
 
@@ -79,6 +81,28 @@ class Answer:
         """Return the only row of an answer that has exactly one."""
         (row,) = self.rows(kind)
         return row
+
+
+class Documents(Protocol):
+    """Documents and lists that an order goes by, fetched and kept outside of the API. Blocking: call in a thread."""
+
+    def fetch(self, url: str, http: HttpOptions, bytes_max: int, *, private_ok: bool) -> bytes:
+        """Return the body at an address. Raises `NoDocument`."""
+        ...
+
+    def keep_pieces(self, state: str, digests: bytes) -> str:
+        """Keep a list of piece digests for a job and return its path. Raises OSError."""
+        ...
+
+
+class NoDocuments:
+    """`Documents` of an API that has no disk and no network of its own."""
+
+    def fetch(self, url: str, http: HttpOptions, bytes_max: int, *, private_ok: bool) -> bytes:
+        raise NoDocument("documents are not fetched here")
+
+    def keep_pieces(self, state: str, digests: bytes) -> str:
+        raise OSError(95, "lists are not kept here")
 
 
 class PendingRequest:
@@ -187,15 +211,23 @@ class Gateway:
     - `at_close`: called when that happens
     - `login_tokens`: of links that log a browser in
     - `shared`: objects that several routers use, by name
+    - `documents`: what an order goes by besides its body
     """
 
     def __init__(
-        self, settings: Settings, *, address: str, post: Callable[[str, Message], None], first_number: int = 1
+        self,
+        settings: Settings,
+        *,
+        address: str,
+        post: Callable[[str, Message], None],
+        first_number: int = 1,
+        documents: Documents | None = None,
     ) -> None:
         """`post` must not block. `first_number`: above all that predecessors of this gateway may have used."""
         self.settings = settings
         self.address: Final = address
         self.post: Final = post
+        self.documents: Final[Documents] = documents or NoDocuments()
         self.session: SessionChanged | None = None
         self.away: dict[str, str] = {}
         self.health: dict[str, HealthReported] = {}

@@ -19,7 +19,7 @@ from protocol.model.integrity.metalink import (
     looks_like_metalink,
     read_metalink,
 )
-from protocol.model.job_spec import CHUNK_SIZE, HttpOptions
+from protocol.model.job_spec import HttpOptions
 from protocol.model.printable import printable
 from protocol.model.source_url import check_url, public_url
 
@@ -120,11 +120,6 @@ def checksum_from(place: str, names: Sequence[str], http: HttpOptions, fetch: Fe
         return checksum_for(read_checksum_file(data.decode("utf-8", "surrogateescape"), hint=hint), names, shown=shown)
     except ValueError as error:
         raise BadUsage(str(error)) from None
-
-
-def aligned_chunk_size(piece_bytes: int) -> int:
-    """Return the largest usual chunk size of which pieces are whole multiples, so that no chunk is in two of them."""
-    return next((size for size in (CHUNK_SIZE >> halved for halved in range(6)) if piece_bytes % size == 0), CHUNK_SIZE)
 
 
 def output_of(file: MetalinkFile, output: str | None, *, alone: bool, here: bool) -> str:

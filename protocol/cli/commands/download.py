@@ -23,7 +23,7 @@ from protocol.cli.args import (
     WholeFolder,
     spread,
 )
-from protocol.cli.commands.documents import FetchDocument, aligned_chunk_size, checksum_from, described, output_of
+from protocol.cli.commands.documents import FetchDocument, checksum_from, described, output_of
 from protocol.cli.group import Ended
 from protocol.cli.parsing import (
     GetOptions,
@@ -38,10 +38,10 @@ from protocol.cli.parsing import (
 from protocol.cli.remote.connection import link_of, linked
 from protocol.cli.views.outcome import ExitCode
 from protocol.model.errors import BadUsage, NoDocument
-from protocol.model.integrity.metalink import Pieces
+from protocol.model.integrity.metalink import Pieces, aligned_chunk_size
 from protocol.model.job_spec import CHUNK_SIZE, HttpOptions, JobSpec
 from protocol.model.printable import printable
-from protocol.model.source_url import name_from_url
+from protocol.model.source_url import host_of, name_from_url
 
 if TYPE_CHECKING:
     from protocol.cli.remote.download import Picked
@@ -102,19 +102,17 @@ def get_command(act: Callable[[GetOptions], int], fetch: FetchDocument) -> Calla
         except OSError as error:
             raise Ended(ExitCode.DISK, f"cannot make a folder: {error.strerror}") from None
         notes = [*notes_of(config), *notes]
+        if there is not None and len(orders) > 1:
+            files = [(_file_options(order, http.options(), loudness), order.transfer) for order in orders]
+            raise typer.Exit(_run_group(files, there, transfer, loudness, notes=notes, ignored=http.ignored()))
         for order in orders:
-            own, addresses = order.transfer, order.urls
+            own, addresses, sent = order.transfer, order.urls, http.options()
             account, mine = None, None
             if there is None and needs_soulseek(addresses):
                 account, mine = account_or_daemon(config, alone=no_daemon)
-            options = _options(
-                own.spec(http=http.options(), size_bytes=order.size_bytes),
-                own,
-                loudness,
-                urls=with_connections(addresses, http.connections) if there is None and mine is None else addresses,
-                account=account,
-                pieces=order.pieces,
-            )
+            options = replace(_file_options(order, sent, loudness), account=account)
+            if there is None and mine is None:
+                options = replace(options, urls=with_connections(addresses, http.connections))
             each = _run(act, options, there, own, loudness, notes=notes, ignored=http.ignored(), own=mine)
             code, notes = code or each, []
             if each == ExitCode.INTERRUPTED:
@@ -133,6 +131,8 @@ class _Order:
     transfer: Transfer
     size_bytes: int = -1
     pieces: Pieces | None = None
+    of_strangers: bool = False
+    """A document names the addresses: logins that the user gave are not for them."""
 
 
 def _orders(
@@ -156,6 +156,7 @@ def _orders(
     if not alone and (transfer.checksum or copy_target(transfer.output)):
         raise BadUsage(f"--checksum and -o - are for one file: the Metalink describes {len(found.files)}")
     orders, notes = [], list(found.notes)
+    own_hosts = {host_of(word) for word in words if "://" in word}
     for file in found.files:
         urls, more = checked_urls(file.urls)
         notes += more
@@ -166,8 +167,33 @@ def _orders(
         own = replace(transfer, output=output, checksum=checksum or file.checksum)
         if file.pieces is not None and transfer.chunk_size == CHUNK_SIZE:
             own = replace(own, chunk_size=aligned_chunk_size(file.pieces.piece_bytes))
-        orders.append(_Order(urls=urls, transfer=own, size_bytes=file.size_bytes, pieces=file.pieces))
+        strange = any(host_of(url) not in own_hosts for url in urls)
+        order = _Order(urls=urls, transfer=own, size_bytes=file.size_bytes, pieces=file.pieces, of_strangers=strange)
+        orders.append(order)
     return orders, notes
+
+
+def _file_options(order: _Order, http: HttpOptions, loudness: Loudness) -> GetOptions:
+    spec = order.transfer.spec(http=http.for_strangers() if order.of_strangers else http, size_bytes=order.size_bytes)
+    return _options(spec, order.transfer, loudness, urls=order.urls, account=None, pieces=order.pieces)
+
+
+def _run_group(
+    files: Sequence[tuple[GetOptions, Transfer]],
+    link: Link,
+    transfer: Transfer,
+    loudness: Loudness,
+    *,
+    notes: Iterable[str],
+    ignored: Iterable[str],
+) -> int:
+    """Have a daemon fetch several files together; return the exit code of the first that fails there."""
+    from protocol.cli.remote.download import hand_over_group
+
+    words = ", ".join([*transfer.ignored(), *ignored])
+    more = [f"the daemon goes by its own configuration, not by {words}"] if words else []
+    say_notes([*notes, *more], quiet=loudness.quiet)
+    return hand_over_group(link, files, loudness)
 
 
 def swarm_command(act: Callable[[GetOptions], int]) -> Callable[..., None]:
@@ -279,9 +305,6 @@ def _run(
         from protocol.cli.remote.folder import hand_over_folder
 
         return hand_over_folder(link, options, transfer, loudness)
-    if options.pieces is not None:
-        whole = "" if options.spec.checksum else ", and the Metalink has no digest of the whole file"
-        say_notes([f"the daemon does not compare piece hashes{whole}"], quiet=options.quiet)
     from protocol.cli.remote.download import hand_over, order_target
 
     if picked is None:

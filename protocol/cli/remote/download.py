@@ -2,6 +2,7 @@
 
 import os
 import sys
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 SEARCH_S: Final = 10.0
 NO_HTTP: Final = HttpOptions()
+SOURCES_MAX: Final = 256
+"""Sources in one order; those of a Metalink are sorted, the best first."""
 RANGES: Final = 10_000
 """Ranges of a manifest in one answer ..."""
 RANGES_MAX: Final = 10_000_000
@@ -48,15 +51,54 @@ def hand_over(link: Link, options: GetOptions, transfer: Transfer, loudness: Lou
                 size = found[0]["size"]
             body |= {"filename": options.spec.term, "size": size, "searchTimeout": round(1000 * SEARCH_S)}
             return follow(daemon, daemon.order("/swarm", body), loudness)
-        name = name or options.spec.name or next(filter(None, map(pools.name_of, options.urls)), "")
-        if not name:
-            raise BadUsage("the addresses do not say what the file is called: give -o NAME")
-        body |= {
-            "filename": name,
-            "fileSize": size if (size := options.spec.size_bytes) >= 0 else None,
-            "sources": [pools.source_of(url) for url in options.urls],
-        }
-        return follow(daemon, daemon.order("/download", body), loudness)
+        return follow(daemon, daemon.order("/download", body | _file_members(options, name)), loudness)
+
+
+def hand_over_group(link: Link, files: Sequence[tuple[GetOptions, Transfer]], loudness: Loudness) -> ExitCode:
+    """Order the files of one command as a group, then show them one after another.
+
+    Return the exit code of the first that failed, 0 when none did. Ctrl-C only leaves them.
+    """
+    with linked(link) as daemon:
+        group, jobs = str(uuid.uuid4()), []
+        for options, transfer in files:
+            folder, name = place_in_daemon(transfer.output)
+            body = common_members(transfer, folder, options.spec.http) | _file_members(options, name)
+            jobs.append(daemon.order("/download", body | {"group": group}))
+        code = ExitCode.SEALED
+        for job in jobs:
+            each = follow(daemon, job, loudness)
+            if each == ExitCode.INTERRUPTED:
+                say_line(f"the other files go on, too: {program_name()} jobs")
+                return each
+            code = code or each
+    return code
+
+
+def _file_members(options: GetOptions, name: str) -> dict[str, Any]:
+    """Members of an order of one file. `name`: what ``-o`` calls it, empty: as its sources do."""
+    name = name or options.spec.name or next(filter(None, map(pools.name_of, options.urls)), "")
+    if not name:
+        raise BadUsage("the addresses do not say what the file is called: give -o NAME")
+    if len(options.urls) > SOURCES_MAX:
+        say_line(f"note: {len(options.urls) - SOURCES_MAX} sources left out: a daemon takes {SOURCES_MAX} with an order")
+    return {
+        "filename": name,
+        "fileSize": size if (size := options.spec.size_bytes) >= 0 else None,
+        "sources": [pools.source_of(url) for url in options.urls[:SOURCES_MAX]],
+        **piece_members(options),
+    }
+
+
+def piece_members(options: GetOptions) -> dict[str, Any]:
+    """Member of an order with the piece hashes, where there are any."""
+    pieces = options.pieces
+    if pieces is None:
+        return {}
+    width = 2 * pieces.digest_bytes
+    digits = pieces.digests.hex()
+    hashes = [digits[at : at + width] for at in range(0, len(digits), width)]
+    return {"pieces": {"algorithm": pieces.algorithm, "pieceSize": pieces.piece_bytes, "hashes": hashes}}
 
 
 def order_target(

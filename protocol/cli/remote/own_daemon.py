@@ -22,7 +22,7 @@ from protocol.cli.args import Link, Loudness, Transfer
 from protocol.cli.group import say_error
 from protocol.cli.parsing import GetOptions, SearchOptions
 from protocol.cli.remote.connection import access_of, linked, say_line
-from protocol.cli.remote.download import common_members, follow
+from protocol.cli.remote.download import common_members, follow, piece_members
 from protocol.cli.views.outcome import ExitCode
 from protocol.cli.views.search import Found, SearchView, found_in, search_exit_code
 from protocol.client import saved_pool as pools
@@ -110,6 +110,7 @@ def _done(daemon: "Daemon", options: GetOptions, transfer: Transfer, loudness: L
         named = spec.name or next(filter(None, map(pools.name_of, options.urls)), "the file")
         size = spec.size_bytes if spec.size_bytes >= 0 else None
         body |= {"filename": named, "fileSize": size, "sources": [pools.source_of(url) for url in options.urls]}
+        body |= piece_members(options)
     job, moved = _ordered(daemon, path, body, spec.folder, name)
     here = AsHere(daemon, job, spec.folder if moved else "", name)
     return follow(daemon, job, loudness, seen=here.seen, left=here.left)

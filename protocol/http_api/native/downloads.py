@@ -16,8 +16,9 @@ from protocol.http_api.native.queries import ROOT, ask_manager, detail, full_det
 from protocol.http_api.openapi import LOCATION, refusals
 from protocol.http_api.params import WAIT_S, IdempotencyKey, Wait, WaitS
 from protocol.messages import AddSources, CreateJob
+from protocol.model.integrity.metalink import Pieces, aligned_chunk_size
 from protocol.model.job_records import ENDED, QUEUED
-from protocol.model.job_spec import JobSpec
+from protocol.model.job_spec import JobSpec, PieceHashes
 from protocol.model.job_views import JobDetail, whole
 
 WAITING_MAX: Final = 64
@@ -76,7 +77,15 @@ class _Orders:
         daemon = self._gateway.settings.daemon
         urls = validation.addresses(order.sources, private_ok=daemon.allow_private_sources)
         size = -1 if order.file_size is None else order.file_size
-        spec = self._spec(order).but(name=validation.file_name(order.filename), size_bytes=size)
+        given = validation.pieces(order)
+        spec = self._spec(order).but(
+            name=validation.file_name(order.filename),
+            size_bytes=size,
+            folder_id=(order.group or "").lower(),
+            pieces=await kept_pieces(self._gateway, given),
+        )
+        if given is not None and "chunk_size" not in order.model_fields_set:
+            spec = spec.but(chunk_size=aligned_chunk_size(given.piece_bytes))
         first, *more = validation.batches(urls)
         create = _create(order, spec, first, idempotency_key)
         return await self._ordered(request, response, create, more, wait, wait_s)
@@ -180,6 +189,18 @@ class _Orders:
                 return
             except TimeoutError:
                 pause_s = min(1.2 * pause_s, LOOK_S_MAX)
+
+
+async def kept_pieces(gateway: Gateway, pieces: Pieces | None) -> PieceHashes:
+    """Keep a list of piece digests where the daemon's processes find it for as long as a job needs it."""
+    if pieces is None:
+        return PieceHashes()
+    state = gateway.settings.daemon.state
+    try:
+        path = await asyncio.to_thread(gateway.documents.keep_pieces, state, pieces.digests)
+    except OSError as error:
+        raise UnavailableError(f"the piece hashes cannot be kept: {error.strerror}") from None
+    return PieceHashes(piece_algorithm=pieces.algorithm, piece_bytes=pieces.piece_bytes, piece_file=path)
 
 
 async def add_sources(gateway: Gateway, id: str, batches: Sequence[tuple[str, ...]]) -> None:

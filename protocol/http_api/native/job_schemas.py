@@ -232,6 +232,18 @@ class FolderDetail(Folder):
     truncated: bool = Field(description="Whether the user's list was longer than is read: files may be missing.")
 
 
+class MetalinkOrdered(ResponseModel):
+    """Jobs that a Metalink document became."""
+
+    group: Annotated[Id | None, BeforeValidator(lambda value: value or None)] = Field(
+        description="What they are listed and commanded by together, as a folder download; null: there is only one."
+    )
+    files: Annotated[list[Job], Field(max_length=PAGE_MAX)] = Field(description="A job for each file, in its order.")
+    notes: Annotated[list[Text], Field(max_length=PAGE_MAX)] = Field(
+        description="What was left out of the document, a line each."
+    )
+
+
 class NotDone(ResponseModel):
     """A job that a command was refused for."""
 

@@ -26,11 +26,15 @@ from protocol.http_api.schema_base import (
     Username,
 )
 from protocol.model.http_options import HEADERS_CHARS_MAX, TEXT_CHARS_MAX, check_header, check_interface, check_proxy
+from protocol.model.integrity.metalink import PIECE_BYTES_MAX, PIECES_MAX
 from protocol.model.job_spec import HttpOptions
 from protocol.model.limits import RETRIES_MAX, TIMEOUT_S_MAX
+from protocol.model.source_url import URL_BYTES_MAX
 
 CHUNK_SIZE: Final = 128 * 1024
 CHECKSUM_FILE_CHARS_MAX: Final = 200_000
+DOCUMENT_CHARS_MAX: Final = 4_000_000
+"""Of a Metalink in an order: with the rest it fits a body of the usual bound. A longer one is fetched by its address."""
 SEARCH_MS: Final = 30_000
 SEARCH_MS_MIN: Final = 1000
 SEARCH_MS_MAX: Final = 120_000
@@ -48,6 +52,9 @@ Mode = Literal["swarm", "queue", "failover", "race"]
 JobId = Annotated[
     str,
     Field(pattern=UUID, min_length=36, max_length=36, examples=["3f0c9f0e-6a2b-4b44-9d5c-0d9a3c1e7f00"]),
+]
+HttpUrl = Annotated[
+    str, Field(min_length=8, max_length=URL_BYTES_MAX, pattern=r"^[hH][tT][tT][pP][sS]?://[^\x00-\x20\x7f-\xa0]+$")
 ]
 SearchedSize = Annotated[int, Field(ge=1, le=SIZE_MAX), WHOLE]
 SearchTimeout = Annotated[int, Field(ge=SEARCH_MS_MIN, le=SEARCH_MS_MAX), WHOLE]
@@ -172,8 +179,8 @@ class HttpOrder(RequestModel):
         )
 
 
-class _Order(JobOrder):
-    """Members of an order of one file."""
+class _FileOrder(JobOrder):
+    """Members of orders whose files may come from HTTP servers."""
 
     http: HttpOrder = Field(default=HttpOrder(), description="How HTTP servers are asked.")
     existing: Literal["auto", "skip", "rename", "overwrite", "resume"] = Field(
@@ -182,18 +189,22 @@ class _Order(JobOrder):
             "What becomes of a file that has the name. auto: one that is proven to be the same is left, else rename."
         ),
     )
-
-    checksum: Annotated[str, Field(pattern=CHECKSUM, max_length=150)] | None = Field(
-        default=None,
-        description="algorithm:hex of the whole file; it gets its name only when this matches.",
-        examples=["sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
-    )
     require: Literal["size", "overlap", "frames", "pieces", "digest"] | None = Field(
         default=None,
         description=(
             "Evidence about the content without which the file does not get its name. overlap: two sources agree where "
             "they were compared. frames: so do the file's own checks. Null: as the configuration says."
         ),
+    )
+
+
+class _Order(_FileOrder):
+    """Members of an order of one file."""
+
+    checksum: Annotated[str, Field(pattern=CHECKSUM, max_length=150)] | None = Field(
+        default=None,
+        description="algorithm:hex of the whole file; it gets its name only when this matches.",
+        examples=["sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],
     )
     expected_hash: Annotated[str, Field(pattern=BARE_HASH, max_length=128)] | None = Field(
         default=None,
@@ -202,6 +213,21 @@ class _Order(JobOrder):
             "128 sha512. Together with checksum both must say the same."
         ),
     )
+
+
+class PieceList(RequestModel):
+    """Digests of the equal pieces that the file consists of; only the last piece may be shorter."""
+
+    algorithm: Literal["sha1", "sha224", "sha256", "sha384", "sha512", "md5"] = Field(
+        description="Algorithm of the digests.", examples=["sha256"]
+    )
+    piece_size: Annotated[int, Field(ge=1, le=PIECE_BYTES_MAX), WHOLE] = Field(
+        description="Bytes of a piece.", examples=[1 << 20]
+    )
+    hashes: Annotated[
+        list[Annotated[str, Field(pattern="^[0-9a-fA-F]{32,128}$", min_length=32, max_length=128)]],
+        Field(min_length=1, max_length=PIECES_MAX),
+    ] = Field(description="Hexadecimal digests, in the order of the pieces; as many as the file has pieces.")
 
 
 class DownloadOrder(_Order):
@@ -223,6 +249,31 @@ class DownloadOrder(_Order):
     )
     sources: Sources = Field(
         description="Where the file can be had, each place once. More may be added while the job runs."
+    )
+    pieces: PieceList | None = Field(
+        default=None,
+        description=(
+            "Compared as they are complete: of a bad one only that piece is fetched again. fileSize must be known."
+        ),
+    )
+    group: JobId | None = Field(
+        default=None,
+        description=(
+            "A UUID that several orders share: their jobs are listed and commanded together, as those of a folder."
+        ),
+    )
+
+
+class MetalinkOrder(_FileOrder):
+    """Fetch the files that a Metalink document describes, each from its mirrors. One of document and url is needed."""
+
+    document: Annotated[str, Field(min_length=1, max_length=DOCUMENT_CHARS_MAX)] | None = Field(
+        default=None, description="The document itself, version 4 (RFC 5854) or 3."
+    )
+    url: HttpUrl | None = Field(
+        default=None,
+        description="Its address, in the place of the document: it is fetched once, now.",
+        examples=["https://mirror.example/tide.iso.meta4"],
     )
 
 

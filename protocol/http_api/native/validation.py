@@ -17,7 +17,8 @@ from protocol.http_api.gateway import RefusedError
 from protocol.http_api.native.order_schemas import DownloadOrder, SwarmOrder, UrlSource, UserSource
 from protocol.http_api.schema_base import BARE_HASHES
 from protocol.model.file_matches import base_name
-from protocol.model.integrity.checksums import checksum_for, read_checksum_file
+from protocol.model.integrity.checksums import checked_digest, checksum_for, read_checksum_file
+from protocol.model.integrity.metalink import Pieces
 from protocol.model.limits import PATH_BYTES_MAX
 from protocol.model.public_addresses import is_public
 from protocol.model.source_url import check_url, is_slsk, same_url_key, slsk_url
@@ -25,6 +26,7 @@ from protocol.model.source_url import check_url, is_slsk, same_url_key, slsk_url
 ORIGIN: Final = "multisource"
 BATCH_BYTES_MAX: Final = 20_000
 """Of the addresses in one message: with a name and a folder it fits a frame."""
+PRIVATE: Final = "this address is inside a private network (allow_private_sources is not set)"
 PART_BYTES_MAX: Final = 255
 """Of one part of a path, on every usual file system."""
 
@@ -41,10 +43,8 @@ def addresses(sources: Sequence[UserSource | UrlSource], *, private_ok: bool) ->
             check_url(url)
         except ValueError as error:
             raise RefusedError("invalid", field, str(error)) from None
-        if not private_ok and _is_private(url):
-            raise RefusedError(
-                "forbidden", field, "this address is inside a private network (allow_private_sources is not set)"
-            )
+        if not private_ok and is_private(url):
+            raise RefusedError("forbidden", field, PRIVATE)
         first = known.setdefault(same_url_key(url), index)
         if first != index:
             raise RefusedError("conflict", f"sources.{index}", f"the same as sources.{first}")
@@ -110,12 +110,30 @@ def checksum(order: DownloadOrder | SwarmOrder) -> str:
     return implied
 
 
+def pieces(order: DownloadOrder) -> Pieces | None:
+    """Return the digests of the pieces; None without any. Refuses digests and numbers that do not fit the file."""
+    given = order.pieces
+    if given is None:
+        return None
+    if order.file_size is None:
+        raise RefusedError("invalid", "fileSize", "is needed where pieces are given")
+    count = -(-order.file_size // given.piece_size)
+    if len(given.hashes) != count:
+        detail = f"{order.file_size} bytes have {count} pieces of {given.piece_size}, not {len(given.hashes)}"
+        raise RefusedError("invalid", "pieces.hashes", detail)
+    try:
+        found = [checked_digest(given.algorithm, each).partition(":")[2] for each in given.hashes]
+    except ValueError as error:
+        raise RefusedError("invalid", "pieces.hashes", str(error)) from None
+    return Pieces(given.algorithm, given.piece_size, bytes.fromhex("".join(found)))
+
+
 def words_of(filename: str) -> str:
     """Return the words of a file name, without dots and dashes, as a search term."""
     return " ".join(re.findall(r"\w+", file_name(filename), re.UNICODE))
 
 
-def _is_private(url: str) -> bool:
+def is_private(url: str) -> bool:
     """Return whether the address itself is private. What a name resolves or redirects to is checked at the fetch."""
     if is_slsk(url):
         return False

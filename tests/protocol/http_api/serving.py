@@ -17,7 +17,7 @@ import httpx
 from actors.api.server import HttpServer
 from protocol.config.settings import ApiSettings, DaemonSettings, Settings
 from protocol.http_api.app import build_app
-from protocol.http_api.gateway import Gateway, GatewayInbox
+from protocol.http_api.gateway import Documents, Gateway, GatewayInbox
 from protocol.messages import (
     Message,
     RequestAnswered,
@@ -67,7 +67,13 @@ def open_settings(folder: str = "/nowhere", **api: Any) -> Settings:
 
 
 @contextmanager
-def serving(answer: Answer = nobody, settings: Settings | None = None, **server_options: float) -> Iterator[Api]:
+def serving(
+    answer: Answer = nobody,
+    settings: Settings | None = None,
+    *,
+    documents: Documents | None = None,
+    **server_options: float,
+) -> Iterator[Api]:
     loop = asyncio.new_event_loop()
     told: list[tuple[str, Any]] = []
 
@@ -76,7 +82,7 @@ def serving(answer: Answer = nobody, settings: Settings | None = None, **server_
         for reply in answer(to, message):
             loop.call_soon_threadsafe(gateway.receive, reply)
 
-    gateway = Gateway(settings or open_settings(), address=GATEWAY, post=post)
+    gateway = Gateway(settings or open_settings(), address=GATEWAY, post=post, documents=documents)
     failed = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = HttpServer(build_app(gateway), listener, loop, beat=lambda: None, ended=failed.set, **server_options)
