@@ -81,7 +81,9 @@ def _file_members(options: GetOptions, name: str) -> dict[str, Any]:
     if not name:
         raise BadUsage("the addresses do not say what the file is called: give -o NAME")
     if len(options.urls) > SOURCES_MAX:
-        say_line(f"note: {len(options.urls) - SOURCES_MAX} sources left out: a daemon takes {SOURCES_MAX} with an order")
+        say_line(
+            f"note: {len(options.urls) - SOURCES_MAX} sources left out: a daemon takes {SOURCES_MAX} with an order"
+        )
     return {
         "filename": name,
         "fileSize": size if (size := options.spec.size_bytes) >= 0 else None,

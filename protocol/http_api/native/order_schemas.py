@@ -34,7 +34,7 @@ from protocol.model.source_url import URL_BYTES_MAX
 CHUNK_SIZE: Final = 128 * 1024
 CHECKSUM_FILE_CHARS_MAX: Final = 200_000
 DOCUMENT_CHARS_MAX: Final = 4_000_000
-"""Of a Metalink in an order: with the rest it fits a body of the usual bound. A longer one is fetched by its address."""
+"""Of a Metalink in an order: with the rest it fits a body of the usual bound. Longer ones are fetched by address."""
 SEARCH_MS: Final = 30_000
 SEARCH_MS_MIN: Final = 1000
 SEARCH_MS_MAX: Final = 120_000

@@ -1,4 +1,4 @@
-"""Metalinks through the real daemon: piece hashes are compared there, also after it died, and go when they are spent."""
+"""Metalinks through the real daemon: piece hashes are compared there, also after it died; files of one are a group."""
 
 from __future__ import annotations
 

@@ -71,7 +71,8 @@ def test_several_files_are_one_group_and_keep_their_folders(api: Api, folder: Pa
     orders = placed(api)
     assert [order.spec.name for order in orders] == ["one.iso", "two.iso"]
     assert {order.spec.folder for order in orders} == {str(folder / "downloads" / "set")}
-    assert answer["group"] and {order.spec.folder_id for order in orders} == {answer["group"]}
+    assert answer["group"]
+    assert {order.spec.folder_id for order in orders} == {answer["group"]}
     lists = [order.spec.pieces.piece_file for order in orders]
     assert len(set(lists)) == 2, "each job has a list of its own, so that one can be removed without the other"
 
@@ -80,7 +81,8 @@ def test_the_same_key_names_the_same_jobs(api: Api) -> None:
     body = {"document": of_files(document("one"), document("two"))}
     answers = [api.client.post(ROUTE, json=body, headers={"Idempotency-Key": "k"}).json() for _ in range(2)]
     keys = [(order.key, order.digest) for order in placed(api)]
-    assert keys[:2] == keys[2:] and len(set(keys)) == 2
+    assert keys[:2] == keys[2:]
+    assert len(set(keys)) == 2
     assert answers[0]["group"] == answers[1]["group"]
 
 
