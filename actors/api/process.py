@@ -4,10 +4,13 @@ The front imports this module to make the settings, so nothing of what the proce
 """
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from actors.runtime.process import InheritedFd, ProcessActors, ProcessContext
 from protocol.config.settings import Settings
+
+if TYPE_CHECKING:
+    from protocol.http_api.gateway import Documents
 
 STUCK_S: Final = 60.0
 """A process whose event loop has not turned for this time answers no pings any more."""
@@ -19,13 +22,14 @@ class ApiStart:
 
     `listener` is a listening socket that belongs to the front, so that no client is refused while this process is
     replaced. `absent` names the processes that this daemon does not have, with the reason for each. `login_token` opens
-    one session in the first such process; empty: none.
+    one session in the first such process; empty: none. `documents` gets what an order goes by besides its body.
     """
 
     settings: Settings
     listener: InheritedFd
     absent: dict[str, str] = field(default_factory=dict)
     login_token: str = ""
+    documents: "Documents | None" = None
 
 
 def build(context: ProcessContext) -> ProcessActors:
@@ -35,7 +39,6 @@ def build(context: ProcessContext) -> ProcessActors:
     import time
 
     from actors.api.gateway_actor import GatewayActor, Outbox
-    from actors.api.order_documents import OrderDocuments
     from actors.api.server import HttpServer
     from actors.runtime.actor import stop_actors
     from protocol.http_api.app import build_app
@@ -53,7 +56,7 @@ def build(context: ProcessContext) -> ProcessActors:
         address=GATEWAY,
         post=outbox.post,
         first_number=(context.generation + 1) << 32,
-        documents=OrderDocuments(),
+        documents=start.documents,
     )
     gateway.away.update(start.absent)
     if start.login_token and context.generation == 0:  # a later process does not know whether it was used

@@ -8,6 +8,7 @@ from typing import Any, Final
 from actors.api.process import ApiStart
 from actors.builders import StoreSettings, fetchers
 from actors.daemon.preflight import FINISHED_FOLDER, JOBS_FILE, PEERS_FILE
+from actors.order_documents import OrderDocuments
 from actors.runtime.process import InheritedFd, ProcessSpec
 from actors.soulseek.settings import session_process, session_settings
 from protocol.config.load import Config
@@ -64,7 +65,9 @@ def processes(config: Config, *, version: str, listener_fd: int, login_token: st
     jobs = (os.path.join(daemon.state, JOBS_FILE), job_policy(config), version)
     absent = {} if account is not None else {_SESSION: NO_ACCOUNT}
     listener = InheritedFd(listener_fd)
-    api = ApiStart(settings=settings, listener=listener, absent=absent, login_token=login_token)
+    api = ApiStart(
+        settings=settings, listener=listener, absent=absent, login_token=login_token, documents=OrderDocuments()
+    )
     specs = [
         ProcessSpec(process=_API, builder="actors.api.process:build", settings=api, stop_rank=0, whole=True, **common),
         ProcessSpec(

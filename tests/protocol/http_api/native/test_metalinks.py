@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors.api.order_documents import OrderDocuments
+from actors.order_documents import OrderDocuments
 from protocol.messages import AddSources, CreateJob
 from protocol.model.integrity.metalink import Pieces, write_metalink
 from tests.protocol.http_api.fake_daemon import Played
