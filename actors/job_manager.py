@@ -101,6 +101,7 @@ class JobManager(Actor):
         self._due = False
         self._fault = "not begun yet"
         self._swept_s = float("-inf")
+        self._unused_lists: set[str] = set()
 
     def starting(self) -> None:
         self._store = JobStore(self._path)
@@ -198,7 +199,8 @@ class JobManager(Actor):
             return
         self._swept_s = now_s
         with suppress(sqlite3.Error):
-            sweep_lists(lists_folder(os.path.dirname(self._path)), self._store.piece_files())
+            folder = lists_folder(os.path.dirname(self._path))
+            self._unused_lists = sweep_lists(folder, self._store.piece_files(), self._unused_lists)
 
     def _recall(self, message: JobManagerInbox) -> None:
         """Bring back from the store the ended job that a command is about, or the job of a command's key."""

@@ -6,7 +6,6 @@ the end of a job and its deletion leaves anything behind for good.
 """
 
 import os
-import time
 import uuid
 from collections.abc import Collection
 from contextlib import suppress
@@ -16,8 +15,6 @@ from storage.pieces import write_pieces
 
 LISTS_BYTES_MAX: Final = 1 << 30
 """Of all lists together: a list is a ten-thousandth of its file."""
-SPARE_S: Final = 900.0
-"""A list is younger than this while its order is on the way to the job store."""
 _SUFFIX: Final = ".pieces"
 
 
@@ -29,7 +26,7 @@ def lists_folder(state: str) -> str:
 def keep_list(folder: str, digests: bytes) -> str:
     """Write a list to the disk and return its path. Raises OSError, also where there are too many."""
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    if sum(size for _, size, _ in _lists(folder)) + len(digests) > LISTS_BYTES_MAX:
+    if sum(size for _, size in _lists(folder)) + len(digests) > LISTS_BYTES_MAX:
         raise OSError(28, f"the lists of piece hashes have {LISTS_BYTES_MAX >> 20} MiB already")
     path = os.path.join(folder, uuid.uuid4().hex + _SUFFIX)
     try:
@@ -43,16 +40,16 @@ def keep_list(folder: str, digests: bytes) -> str:
     return path
 
 
-def sweep_lists(folder: str, used: Collection[str], *, now_s: float | None = None) -> int:
-    """Remove the lists that no job uses, except those written a moment ago; return how many were removed."""
-    oldest_s = (time.time() if now_s is None else now_s) - SPARE_S
-    removed = 0
-    for path, _, written_s in _lists(folder):
-        if path not in used and written_s < oldest_s:
-            with suppress(OSError):
-                os.unlink(path)
-                removed += 1
-    return removed
+def sweep_lists(folder: str, used: Collection[str], unused_before: Collection[str] = ()) -> set[str]:
+    """Remove the lists that no job uses and none used at the sweep before; return those that none uses now.
+
+    So the list of an order that is on its way to the job store stays.
+    """
+    unused = {path for path, _ in _lists(folder) if path not in used}
+    for path in unused & set(unused_before):
+        with suppress(OSError):
+            os.unlink(path)
+    return unused
 
 
 def _sync(path: str) -> None:
@@ -63,13 +60,12 @@ def _sync(path: str) -> None:
         os.close(fd)
 
 
-def _lists(folder: str) -> list[tuple[str, int, float]]:
-    """Path, size and time of each list."""
+def _lists(folder: str) -> list[tuple[str, int]]:
+    """Path and size of each list."""
     found = []
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.endswith(_SUFFIX):
                 with suppress(OSError):
-                    state = entry.stat(follow_symlinks=False)
-                    found.append((entry.path, state.st_size, state.st_mtime))
+                    found.append((entry.path, entry.stat(follow_symlinks=False).st_size))
     return found

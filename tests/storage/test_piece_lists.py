@@ -1,13 +1,12 @@
 """Lists of piece digests of a daemon's jobs: kept while a job needs them, removed afterwards, bounded together."""
 
 import os
-import time
 from pathlib import Path
 
 import pytest
 
 from storage import piece_lists
-from storage.piece_lists import SPARE_S, keep_list, lists_folder, sweep_lists
+from storage.piece_lists import keep_list, lists_folder, sweep_lists
 
 
 @pytest.fixture
@@ -19,8 +18,11 @@ def test_a_list_is_kept_while_it_is_used_or_fresh(folder: str) -> None:
     used, spare = keep_list(folder, b"1" * 32), keep_list(folder, b"2" * 32)
     stranger = Path(folder, "notes.txt")
     stranger.write_text("not ours")
-    assert sweep_lists(folder, {used}) == 0, "its order may be on the way"
-    assert sweep_lists(folder, {used}, now_s=time.time() + SPARE_S + 5) == 1
+    unused = sweep_lists(folder, {used})
+    assert os.path.exists(spare), "its order may be on the way"
+    fresh = keep_list(folder, b"3" * 32)
+    assert sweep_lists(folder, {used}, unused) == {spare, fresh}
+    assert os.path.exists(fresh)
     assert Path(used).read_bytes() == b"1" * 32
     assert not os.path.exists(spare)
     assert stranger.exists()
@@ -41,4 +43,4 @@ def test_lists_are_bounded_together(folder: str, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_folder_that_is_not_there_is_swept_too(folder: str) -> None:
-    assert sweep_lists(folder, set()) == 0
+    assert sweep_lists(folder, set()) == set()
