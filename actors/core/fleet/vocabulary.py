@@ -142,6 +142,13 @@ class SourceStates:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalFound:
+    """Bytes of this job lie here from an earlier start: `StopLocalJob` follows when they are not needed any more."""
+
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
 class FileDescribed:
     """A source has said how large the file of a local job is. `divisible`: it can be read from anywhere."""
 
@@ -208,7 +215,7 @@ class UploadCreated:
 
 @dataclass(frozen=True, slots=True)
 class UploadFailed:
-    """`CreateUpload`, `CompleteUpload` or `CheckObject` was refused or not answered."""
+    """`CreateUpload`, `CompleteUpload`, `ListUpload` or `CheckObject` was refused or not answered."""
 
     job: str
     epoch: int
@@ -235,6 +242,19 @@ class ObjectSeen:
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class UploadListed:
+    """The answer to `ListUpload`: part number from 0 and ETag of each part that the destination has.
+
+    `known` False: this destination cannot list parts.
+    """
+
+    job: str
+    epoch: int
+    parts: tuple[tuple[int, str], ...]
+    known: bool = True
+
+
 Event = (
     Started
     | Tick
@@ -248,6 +268,7 @@ Event = (
     | KvUnknown
     | OrderReceived
     | SourceStates
+    | LocalFound
     | FileDescribed
     | LocalJobFailed
     | PartReady
@@ -258,6 +279,7 @@ Event = (
     | UploadFailed
     | UploadCompleted
     | ObjectSeen
+    | UploadListed
 )
 
 # --- commands -------------------------------------------------------------------------------------------------------
@@ -295,6 +317,14 @@ class KvDelete:
     bucket: str
     key: str
     revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class KvRead:
+    """Read one row and send it as `KvChanged`, with revision 0 where there is none: a write was refused."""
+
+    bucket: str
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -407,7 +437,6 @@ class AbortUpload:
 
     job: str
     upload: str
-    destination: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,6 +448,16 @@ class CompleteUpload:
     upload: str
     destination: str
     parts: tuple[PartRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListUpload:
+    """List the parts of an upload; answered by `UploadListed` or `UploadFailed`."""
+
+    job: str
+    epoch: int
+    upload: str
+    destination: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -453,6 +492,7 @@ Command = (
     KvCreate
     | KvUpdate
     | KvDelete
+    | KvRead
     | PullOrders
     | AckOrder
     | StartLocalJob
@@ -465,6 +505,7 @@ Command = (
     | CreateUpload
     | AbortUpload
     | CompleteUpload
+    | ListUpload
     | CheckObject
     | LimitRate
     | Report

@@ -7,6 +7,7 @@ asks for is spread too, so that a demand can grow. The clock is not asked: the o
 from dataclasses import dataclass
 from typing import Final
 
+from actors.core.max_min import max_min_shares
 from protocol.messages import CapRate
 from protocol.messages.addresses import Post
 
@@ -99,18 +100,3 @@ class BandwidthShares:
             Post(to=worker, message=CapRate(job=job, source=source, rate_bytes_s=0.0))
             for (job, source), worker in lifted
         ]
-
-
-def max_min_shares(demands: list[float], limit: float) -> list[float]:
-    """Share a limit max-min fairly: small demands are granted whole, the rest is shared equally by the larger.
-
-    The result sums to `limit`: what no demand needs is spread over all, so that a demand can grow.
-    """
-    if not demands:
-        return []
-    shares = [0.0] * len(demands)
-    left = limit
-    for at, index in enumerate(sorted(range(len(demands)), key=lambda each: demands[each])):
-        shares[index] = min(demands[index], left / (len(demands) - at))
-        left -= shares[index]
-    return [share + left / len(demands) for share in shares]

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.core.rates.bandwidth_shares import UNLIMITED, BandwidthShares, Demand, max_min_shares
+from actors.core.max_min import max_min_shares
+from actors.core.rates.bandwidth_shares import UNLIMITED, BandwidthShares, Demand
 from actors.core.rates.rate_monitor import RateMonitor
 from protocol.messages import CapRate, JobClosed, LimitTotal, Message, MonitorJob, Ticked, TransferProgressed
 from protocol.messages.addresses import Post

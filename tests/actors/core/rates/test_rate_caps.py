@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.core.rates.bandwidth_shares import max_min_shares
+from actors.core.max_min import max_min_shares
 from actors.core.rates.rate_monitor import RateMonitor
 from protocol.messages import (
     CapRate,

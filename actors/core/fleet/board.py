@@ -1,0 +1,256 @@
+"""Board of one job: its windows, the parts that are stored, and the next window that a node takes.
+
+Windows are consecutive parts. One ends where the next begins, so that a row written inside a window takes its tail:
+one write that the bus either takes or refuses, and the former holder sees it. Stops cost nothing between nodes; what
+is chosen follows the common finish: an idle node takes about half of its share of what is free, at last single parts,
+then the tail of the window that would be ready last.
+"""
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from protocol.model.fleet.rows import CheckRow, PartRow, WindowRow
+
+WINDOW_PARTS_MAX: Final = 16
+"""A row is written again with each of its parts: sixteen keep what passes the bus below 0.1 % of the file's bytes."""
+SET_UP_S: Final = 0.3
+"""Until the first byte of a window that is taken from another node."""
+LATE_S: Final = 5.0
+"""The last part of a node that has stopped or is much slower is taken when that saves this much."""
+STALLED_S: Final = 30.0
+"""A living node whose window has not changed for so long, and for three times a usual part, lets others take it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A window to be written: `over` is the row that it replaces, None: a new one."""
+
+    first: int
+    stop: int
+    over: WindowRow | None
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """Facts about the nodes of a job for `Board.next_claim`."""
+
+    node: str
+    instance: str
+    living: Callable[[str, str], bool]
+    """Whether this process of that node lives."""
+    rate: Callable[[str], float]
+    """Parts a second of a node in this job; always above 0."""
+    nodes: tuple[str, ...]
+    spare: frozenset[int]
+    """Parts that are complete here and stored nowhere."""
+    end: int
+    """Where the window ends that is being fetched here; -1: none."""
+
+
+class Board:
+    """Windows of a job. `epoch` and the banned nodes decide which rows count."""
+
+    def __init__(self, epoch: int, banned: tuple[str, ...]) -> None:
+        self.epoch = epoch
+        self.banned = banned
+        self.windows: dict[int, WindowRow] = {}
+        self.checks: dict[tuple[int, str], CheckRow] = {}
+        self.check_keys: set[str] = set()
+        self.changed_at: dict[int, float] = {}
+        self._firsts: list[int] = []
+        self._entries: dict[int, dict[int, PartRow]] = {}
+
+    def judge(self, epoch: int, banned: tuple[str, ...]) -> None:
+        """Count by another upload, or without the parts of nodes that lied."""
+        if epoch == self.epoch and banned == self.banned:
+            return
+        self.epoch, self.banned = epoch, banned
+        self._firsts, self._entries = [], {}
+        for first, row in self.windows.items():
+            self._count_in(first, row)
+
+    def set_window(self, first: int, row: WindowRow | None, now: float) -> None:
+        """Take over a window's row; None: it is gone."""
+        before = self.windows.pop(first, None)
+        if before is not None:
+            self._count_out(first, before)
+        if row is not None:
+            self.windows[first] = row
+            self.changed_at[first] = now
+            self._count_in(first, row)
+
+    def _count_in(self, first: int, row: WindowRow) -> None:
+        if row.epoch != self.epoch:
+            return
+        insort(self._firsts, first)
+        for part in row.parts:
+            if part.node not in self.banned:
+                self._entries.setdefault(part.part, {})[first] = part
+
+    def _count_out(self, first: int, row: WindowRow) -> None:
+        at = bisect_left(self._firsts, first)
+        if at == len(self._firsts) or self._firsts[at] != first:
+            return
+        del self._firsts[at]
+        for part in row.parts:
+            of_part = self._entries.get(part.part, {})
+            of_part.pop(first, None)
+            if not of_part:
+                self._entries.pop(part.part, None)
+
+    def set_check(self, rest: str, row: CheckRow | None) -> None:
+        """Take over a check."""
+        _, part, node = rest.split(".", 2)
+        if row is None:
+            self.checks.pop((int(part), node), None)
+            self.check_keys.discard(rest)
+        else:
+            self.checks[int(part), node] = row
+            self.check_keys.add(rest)
+
+    @property
+    def stored_count(self) -> int:
+        """Return the number of parts that are stored."""
+        return len(self._entries)
+
+    def is_stored(self, part: int) -> bool:
+        """Return whether a row says that the destination has the part."""
+        return part in self._entries
+
+    def stored(self, part: int) -> PartRow:
+        """Return the row of a stored part: of two that tell of it, that of the window it lies in."""
+        of_part = self._entries[part]
+        return of_part[max(of_part)]
+
+    def all_stored(self) -> list[PartRow]:
+        """Return the rows of all stored parts in their order."""
+        return [self.stored(part) for part in sorted(self._entries)]
+
+    def telling(self, part: int) -> list[int]:
+        """Return the windows whose rows tell of a part."""
+        return list(self._entries.get(part, ()))
+
+    def counted(self) -> list[int]:
+        """Return the first parts of the windows that count, in order."""
+        return self._firsts
+
+    def reach(self, first: int) -> int:
+        """Return where a window ends: at its own end or where the next one begins."""
+        at = bisect_right(self._firsts, first)
+        stop = self.windows[first].stop
+        return min(stop, self._firsts[at]) if at < len(self._firsts) else stop
+
+    def missing(self, first: int) -> list[int]:
+        """Return the parts of a window that are not stored."""
+        return [part for part in range(first, self.reach(first)) if part not in self._entries]
+
+    def held_by(self, node: str, instance: str) -> Iterator[int]:
+        """Yield the first parts of the windows that a process holds, in order."""
+        for first in self._firsts:
+            row = self.windows[first]
+            if row.node == node and row.instance == instance:
+                yield first
+
+    def free(self, count: int) -> list[tuple[int, int]]:
+        """Return the ranges of parts that no window covers and that are not stored."""
+        found: list[tuple[int, int]] = []
+        at = 0
+        for first in [*self._firsts, count]:
+            found += self._open_runs(at, min(first, count))
+            at = max(at, self.reach(first)) if first < count else at
+        return found
+
+    def _open_runs(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        begin = start
+        for part in range(start, stop):
+            if part in self._entries:
+                if begin < part:
+                    yield begin, part
+                begin = part + 1
+        if begin < stop:
+            yield begin, stop
+
+    def next_claim(self, count: int, contest: Contest, now: float) -> Claim | None:
+        """Return the window that an idle node takes next; None: nothing is worth taking."""
+        return (
+            self._abandoned(contest, now)
+            or self._from_free(count, contest)
+            or self._tail(contest, now)
+            or self._late(contest, now)
+        )
+
+    def _abandoned(self, contest: Contest, now: float) -> Claim | None:
+        """Return a window that was given back or whose holder is dead, what is complete here first."""
+        found = []
+        for first in self._firsts:
+            row = self.windows[first]
+            if (row.node and contest.living(row.node, row.instance)) or not (missing := self.missing(first)):
+                continue
+            if contest.spare.intersection(missing):
+                return Claim(first, self.reach(first), row)
+            found.append(first)
+        if not found:
+            return None
+        names = sorted({*contest.nodes, contest.node})  # each begins elsewhere, so that few writes collide
+        first = found[names.index(contest.node) * len(found) // len(names)]
+        return Claim(first, self.reach(first), self.windows[first])
+
+    def _from_free(self, count: int, contest: Contest) -> Claim | None:
+        gaps = self.free(count)
+        if not gaps:
+            return None
+        left = sum(stop - first for first, stop in gaps)
+        rates = sum(contest.rate(node) for node in {*contest.nodes, contest.node})
+        parts = max(1, min(WINDOW_PARTS_MAX, int(left * contest.rate(contest.node) / rates / 2)))
+        for first, stop in gaps:
+            if first == contest.end:
+                return self._new(first, min(stop, first + parts))
+        for first, stop in gaps:
+            if (spare := [part for part in contest.spare if first <= part < stop]) != []:
+                return self._new(min(spare), min(stop, min(spare) + parts))
+        first, stop = max(gaps, key=lambda gap: gap[1] - gap[0])
+        if stop - first > 2 * parts:  # several begin at once: each at its own place, with room to go on
+            names = sorted({*contest.nodes, contest.node})
+            first += (stop - first) * names.index(contest.node) // len(names)
+        return self._new(first, min(stop, first + parts))
+
+    def _new(self, first: int, stop: int) -> Claim:
+        return Claim(first, stop, None)
+
+    def _tail(self, contest: Contest, now: float) -> Claim | None:
+        """Return the tail of the window that would be ready last, so that both are ready at once."""
+        left: dict[str, list[int]] = {}
+        last: dict[str, int] = {}
+        for first in self._firsts:
+            row = self.windows[first]
+            if row.node != contest.node and (missing := self.missing(first)):
+                left.setdefault(row.node, []).extend(missing)
+                last[row.node] = first
+        mine = contest.rate(contest.node)
+        victim = max(left, key=lambda node: len(left[node]) / contest.rate(node), default="")
+        if not victim or len(left[victim]) < 2:
+            return None
+        theirs, parts = contest.rate(victim), left[victim]
+        of_last = self.missing(last[victim])
+        take = min(int(len(parts) * mine / (mine + theirs)), len(of_last), len(parts) - 1)
+        if take < 1 or len(parts) / theirs <= take / mine + SET_UP_S:
+            return None
+        first = of_last[-take]
+        over = self.windows[first] if first == last[victim] else None
+        return Claim(first, self.reach(last[victim]), over)
+
+    def _late(self, contest: Contest, now: float) -> Claim | None:
+        """Return a window whose holder lives, but has stopped, or would need much longer for its last part."""
+        mine = 1.0 / contest.rate(contest.node)
+        for first in self._firsts:
+            row = self.windows[first]
+            if row.node == contest.node or not (missing := self.missing(first)):
+                continue
+            theirs = 1.0 / contest.rate(row.node)
+            silent = now - self.changed_at.get(first, now)
+            stalled = silent > max(STALLED_S, 3 * theirs, 3 * mine)
+            if stalled or (len(missing) == 1 and theirs - silent > 2 * mine + LATE_S):
+                return Claim(first, self.reach(first), row)
+        return None

@@ -1,0 +1,265 @@
+"""Owner of a job: describes the file, begins the upload, has the parts compared, and seals exactly once.
+
+The first of the nodes that a job is placed on does this. Each step is one compare-and-set of the job's row around one
+request to the destination; a node that takes over repeats the request, and whichever answer the repetition gets tells
+what stands there.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Final
+
+from actors.core.fleet.board import Board
+from actors.core.fleet.evidence import asked, due_checks, judge
+from actors.core.fleet.view import Bus
+from actors.core.fleet.vocabulary import (
+    AbortUpload,
+    CheckObject,
+    CheckPart,
+    CompleteUpload,
+    CreateUpload,
+    FileDescribed,
+    ListUpload,
+    ObjectSeen,
+    PartChecked,
+    Report,
+    StoreFault,
+    UploadCompleted,
+    UploadCreated,
+    UploadFailed,
+    UploadListed,
+)
+from protocol.model.fleet.names import JOBS, PARTS, check_key, multipart_etag, part_bytes_of, part_count, window_key
+from protocol.model.fleet.rows import ACTIVE, FAILED, PLACED, QUEUED, SEALED, SEALING, CheckRow, FleetJobRow
+
+EPOCHS_MAX: Final = 5
+"""Uploads of one job, after which a destination that loses them is believed to be broken."""
+RETRY_S_MIN: Final = 1.0
+RETRY_S_MAX: Final = 30.0
+
+
+@dataclass(slots=True)
+class Owner:
+    """State of one node about a job, beyond its rows. `asked` names the request to the destination that is under way."""
+
+    job: str
+    node: str
+    size_bytes: int = -1
+    divisible: bool = True
+    made: UploadCreated | None = None
+    asked: str = ""
+    etag: str = ""
+    """Of the object that is known to be this job's."""
+    gone: int = -1
+    """Epoch of the upload that the destination does not know."""
+    look: bool = False
+    """Look whether the object stands, before anything else is done."""
+    listing: bool = False
+    wrong: frozenset[int] = frozenset()
+    """Parts that the destination has with another ETag than the rows say."""
+    foreign: bool = False
+    """An object of another content has the name."""
+    full_at: float = -1.0
+    checking: set[int] = field(default_factory=set)
+    answers: dict[int, str] = field(default_factory=dict)
+    retry_at: float = 0.0
+    retry_s: float = RETRY_S_MIN
+    said: str = ""
+
+    # --- what the shell says ---
+
+    def described(self, event: FileDescribed) -> None:
+        """Take note of the size that a source says."""
+        self.size_bytes, self.divisible = event.size_bytes, event.divisible
+
+    def upload_created(self, event: UploadCreated) -> None:
+        """Take note of an upload; the row names it later, or it is aborted."""
+        self.asked, self.retry_s = "", RETRY_S_MIN
+        self.made = event
+
+    def upload_failed(self, event: UploadFailed, now: float, bus: Bus) -> None:
+        """Decide by the fault: look what stands there, have the parts listed, or try again later."""
+        doing, self.asked = self.asked, ""
+        if event.fault in (StoreFault.NO_UPLOAD, StoreFault.EXISTS) and doing in ("complete", "list"):
+            self.look = True
+            self.gone = event.epoch if event.fault is StoreFault.NO_UPLOAD else self.gone
+            return
+        if event.fault is StoreFault.BAD_PART and doing == "complete":
+            self.listing = True
+            return
+        self.retry_at = now + self.retry_s
+        self.retry_s = min(2 * self.retry_s, RETRY_S_MAX)
+        text = event.detail or f"the destination refuses ({event.fault.name.lower()})"
+        if text != self.said:
+            self.said = text
+            bus.out.append(Report(text, job=self.job))
+
+    def completed(self, event: UploadCompleted, board: Board) -> None:
+        """Take note that the object stands."""
+        self.asked, self.retry_s = "", RETRY_S_MIN
+        self.etag = event.etag or multipart_etag([part.etag for part in board.all_stored()])
+
+    def object_seen(self, event: ObjectSeen, row: FleetJobRow, board: Board) -> None:
+        """Compare the object that stands with the parts: an earlier completion of this job, or another's content."""
+        self.asked, self.look, self.retry_s = "", False, RETRY_S_MIN
+        whole = board.stored_count == row.part_count
+        mine = multipart_etag([part.etag for part in board.all_stored()]) if whole else ""
+        if event.etag and event.etag == mine and event.size_bytes in (-1, row.size_bytes):
+            self.etag = event.etag
+        elif event.etag:
+            self.foreign = True
+
+    def listed(self, event: UploadListed, board: Board) -> None:
+        """Find the parts of which the destination has another content than the rows say, or everything."""
+        self.asked, self.listing, self.retry_s = "", False, RETRY_S_MIN
+        if not event.known:
+            self.gone = event.epoch
+            return
+        there = dict(event.parts)
+        self.wrong = frozenset(part.part for part in board.all_stored() if there.get(part.part) != part.etag)
+
+    def checked(self, event: PartChecked) -> None:
+        """Take note of what this node reads for a part of another one."""
+        self.answers[event.part] = event.digest
+
+    # --- what is done ---
+
+    def act(self, row: FleetJobRow, board: Board, bus: Bus, now: float, living: Collection[str], lost: int) -> None:
+        """Do the next step. `lost`: epoch of an upload that a part was refused for."""
+        if self.made is not None and row.epoch >= self.made.epoch and row.upload:
+            if row.upload != self.made.upload:
+                bus.out.append(AbortUpload(self.job, self.made.upload))
+            self.made = None
+        first = bool(row.nodes) and row.nodes[0] == self.node
+        if row.state == PLACED and first:
+            self._begin(row, bus, now)
+            return
+        if row.state not in (ACTIVE, SEALING):
+            return
+        whole = board.stored_count == row.part_count
+        self.full_at = (self.full_at if self.full_at >= 0 else now) if whole else -1.0
+        if whole and row.state == ACTIVE:
+            self._check_parts(row, board, bus, now, living)
+        if lost == row.epoch:
+            self.gone = row.epoch if self.gone != row.epoch else self.gone
+            self.look = self.look or (not self.asked and self.made is None and not self.foreign and not self.etag)
+        if self.gone == row.epoch and (lost == row.epoch or first):
+            self._renew(row, bus, now)
+        elif first and whole:
+            self._seal(row, board, bus, now, living)
+
+    def _begin(self, row: FleetJobRow, bus: Bus, now: float) -> None:
+        size = row.size_bytes if row.size_bytes >= 0 else self.size_bytes
+        if self.size_bytes < 0:
+            return
+        try:
+            part_bytes = row.part_bytes or part_bytes_of(size)
+        except ValueError as error:
+            bus.write(JOBS, self.job, row.but(state=FAILED, reason=str(error)), now)
+            return
+        if self.made is None:
+            self._ask("create", CreateUpload(self.job, row.epoch, row.destination, size), bus, now)
+            return
+        begun = row.but(
+            state=ACTIVE,
+            size_bytes=size,
+            divisible=self.divisible,
+            part_bytes=part_bytes,
+            upload=self.made.upload,
+            nodes=row.nodes if self.divisible and part_count(size, part_bytes) > 1 else row.nodes[:1],
+            spread=row.spread if self.divisible else 1,
+        )
+        bus.write(JOBS, self.job, begun, now)
+
+    def _renew(self, row: FleetJobRow, bus: Bus, now: float) -> None:
+        """Begin another upload where the destination has lost this one, unless it was completed."""
+        if self.look:
+            self._ask("look", CheckObject(self.job, row.epoch, row.destination), bus, now)
+        elif self.etag:
+            self._end(row, bus, now)
+        elif self.foreign:
+            bus.write(JOBS, self.job, row.but(state=FAILED, reason="another object has the name"), now)
+        elif row.epoch >= EPOCHS_MAX:
+            bus.write(JOBS, self.job, row.but(state=FAILED, reason="the destination loses uploads"), now)
+        elif self.made is None:
+            self._ask("create", CreateUpload(self.job, row.epoch + 1, row.destination, row.size_bytes), bus, now)
+        elif self.made.epoch == row.epoch + 1:
+            bus.write(JOBS, self.job, row.but(state=ACTIVE, epoch=self.made.epoch, upload=self.made.upload), now)
+
+    def _seal(self, row: FleetJobRow, board: Board, bus: Bus, now: float, living: Collection[str]) -> None:
+        if self.etag:
+            self._end(row, bus, now)
+        elif self.look:
+            self._ask("look", CheckObject(self.job, row.epoch, row.destination), bus, now)
+        elif self.foreign:
+            bus.write(JOBS, self.job, row.but(state=FAILED, reason="another object has the name"), now)
+        elif self.wrong:
+            self._take_back(row, board, bus, now)
+        elif self.listing:
+            self._ask("list", ListUpload(self.job, row.epoch, row.upload, row.destination), bus, now)
+        elif row.state == ACTIVE:
+            self._decide(row, board, bus, now, living)
+        else:
+            parts = tuple(board.all_stored())
+            self._ask("complete", CompleteUpload(self.job, row.epoch, row.upload, row.destination, parts), bus, now)
+
+    def _end(self, row: FleetJobRow, bus: Bus, now: float) -> None:
+        """Say that it is sealed: one of all who try has the revision."""
+        bus.write(JOBS, self.job, row.but(state=SEALED, etag=self.etag, sealed_by=self.node, reason=""), now)
+
+    def _take_back(self, row: FleetJobRow, board: Board, bus: Bus, now: float) -> None:
+        """Take parts out of the rows that the destination does not have as they say; then all goes on."""
+        left = {part for part in self.wrong if board.is_stored(part)}
+        if not left:
+            self.wrong = frozenset()
+            return
+        for part in left:
+            for first in board.telling(part):
+                window = board.windows[first]
+                kept = tuple(each for each in window.parts if each.part not in self.wrong)
+                bus.write(PARTS, window_key(self.job, first), window.but(parts=kept, node="", instance=""), now)
+        if row.state == SEALING:
+            bus.write(JOBS, self.job, row.but(state=ACTIVE), now)
+
+    def _decide(self, row: FleetJobRow, board: Board, bus: Bus, now: float, living: Collection[str]) -> None:
+        """Seal when what is known of the content allows it."""
+        waited_s = now - self.full_at
+        verdicts = [judge(row, board, part, node, living, waited_s) for part, node in due_checks(row, board)]
+        liars = sorted({node for verdict in verdicts for node in verdict.liars})
+        if liars:
+            bus.out.append(Report(f"{', '.join(liars)} read other bytes than the rest", job=self.job))
+            kept = tuple(node for node in row.nodes if node not in liars)
+            state = row.state if kept else QUEUED
+            bus.write(JOBS, self.job, row.but(banned=(*row.banned, *liars), nodes=kept, state=state), now)
+        elif any(verdict.waits for verdict in verdicts):
+            return
+        elif any(verdict.tied for verdict in verdicts):
+            reason = "two nodes read different bytes, and no third one can decide"
+            bus.write(JOBS, self.job, row.but(state=FAILED, reason=reason), now)
+        else:
+            bus.write(JOBS, self.job, row.but(state=SEALING), now)
+
+    def _check_parts(self, row: FleetJobRow, board: Board, bus: Bus, now: float, living: Collection[str]) -> None:
+        """Read the parts of others that this node is asked for, and enter what it read."""
+        for part, node in due_checks(row, board):
+            if (part, self.node) in board.checks and board.checks[part, self.node].epoch == row.epoch:
+                continue
+            if self.node not in asked(row, board, part, node, living, now - self.full_at):
+                continue
+            if part in self.answers:
+                answer = CheckRow(job=self.job, part=part, node=self.node, digest=self.answers[part], epoch=row.epoch)
+                bus.write(PARTS, check_key(self.job, part, self.node), answer, now)
+            elif part not in self.checking:
+                self.checking.add(part)
+                bus.out.append(CheckPart(self.job, part, row.size_bytes, row.part_bytes))
+
+    def _ask(
+        self,
+        what: str,
+        command: CreateUpload | CheckObject | CompleteUpload | ListUpload,
+        bus: Bus,
+        now: float,
+    ) -> None:
+        if not self.asked and now >= self.retry_at and bus.open:
+            self.asked = what
+            bus.out.append(command)

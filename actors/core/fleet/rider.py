@@ -1,0 +1,282 @@
+"""Rider: one node's work on one job: which parts it fetches, stores at the destination and enters in its windows.
+
+Every step is decided from the view and from what is complete here, never from what was asked before: a death between
+any two steps leaves a state from which another node, or this one, goes on.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from actors.core.fleet.board import Board, Claim, Contest
+from actors.core.fleet.view import Bus
+from actors.core.fleet.vocabulary import (
+    DropPart,
+    GrantWindow,
+    LocalJobFailed,
+    PartPut,
+    PartPutFailed,
+    PartReady,
+    PutPart,
+    Report,
+    StartLocalJob,
+    StopLocalJob,
+    StoreFault,
+    TrimWindow,
+)
+from protocol.model.fleet.names import PARTS, window_key
+from protocol.model.fleet.rows import FleetJobRow, PartRow, WindowRow
+
+PUTS_MAX: Final = 4
+"""Parts on their way to the destination at a time; each is a connection and a buffer."""
+READY_MAX: Final = 8
+"""Complete parts that wait for the destination, above which no window is claimed: the disk is not for storing files."""
+AHEAD_S: Final = 2.0
+"""The next window is claimed when this one is fetched to the end in less: two answers of a busy bus."""
+CHECKSUMS_MAX: Final = 3
+"""Refusals of one part's checksum after which the node gives the job up: its disk or memory is bad."""
+RETRY_S_MIN: Final = 1.0
+RETRY_S_MAX: Final = 30.0
+
+
+@dataclass(slots=True)
+class Me:
+    """This process among the nodes, and how quick it is; shared by all its riders."""
+
+    node: str
+    instance: str
+    draining: bool = False
+
+
+@dataclass(slots=True)
+class Rider:
+    """Work of this node on a job. Owned by the `FleetNode`."""
+
+    job: str
+    sources: tuple[str, ...] | None = None
+    """Those the local job was started with; None: it is not running."""
+    granted: tuple[int, int] | None = None
+    ready: dict[int, str] = field(default_factory=dict)
+    """Digests of parts that are complete here and not at the destination."""
+    putting: dict[int, int] = field(default_factory=dict)
+    """Parts on their way, with the epoch of the upload."""
+    put: dict[int, PartRow] = field(default_factory=dict)
+    """Parts that the destination has and no row says so."""
+    failure: str = ""
+    """Why this node cannot fetch it."""
+    lost_epoch: int = -1
+    """Epoch of an upload that the destination does not know any more."""
+    retry_at: float = 0.0
+    retry_s: float = RETRY_S_MIN
+    refusals: dict[int, int] = field(default_factory=dict)
+    pace: float = 0.0
+    """Parts a second, smoothed; 0: unknown."""
+    last_ready_at: float = -1.0
+    said: str = ""
+
+    # --- what the shell says ---
+
+    def part_ready(self, event: PartReady, now: float) -> None:
+        """Take note of a part that is complete here."""
+        if event.part in self.putting or event.part in self.put:
+            return
+        if event.part not in self.ready and self.last_ready_at >= 0 and now > self.last_ready_at:
+            pace = 1.0 / (now - self.last_ready_at)
+            self.pace = pace if self.pace <= 0 else 0.7 * self.pace + 0.3 * pace
+        self.last_ready_at = now
+        self.ready[event.part] = event.digest
+
+    def part_put(self, event: PartPut, node: str) -> None:
+        """Take note of a part that the destination has."""
+        if self.putting.get(event.part) != event.epoch:
+            return
+        del self.putting[event.part]
+        digest = self.ready.pop(event.part, "")
+        self.put[event.part] = PartRow(part=event.part, etag=event.etag, digest=digest, node=node)
+        self.retry_s = RETRY_S_MIN
+        self.refusals.pop(event.part, None)
+
+    def put_failed(self, event: PartPutFailed, now: float, bus: Bus) -> None:
+        """Decide by the fault whether the part is sent again, read again, or the upload is gone."""
+        if self.putting.get(event.part) != event.epoch:
+            return
+        del self.putting[event.part]
+        if event.fault is StoreFault.NO_UPLOAD:
+            self.lost_epoch = event.epoch
+        elif event.fault is StoreFault.CHECKSUM:
+            self.refusals[event.part] = self.refusals.get(event.part, 0) + 1
+            if self.refusals[event.part] > CHECKSUMS_MAX:
+                self.failure = f"part {event.part} arrives damaged each time"
+            elif self.refusals[event.part] > 1:  # once may have been the line; then the bytes here are suspect
+                self.ready.pop(event.part, None)
+                bus.out.append(DropPart(self.job, event.part, refetch=True))
+        elif event.fault is StoreFault.TOO_MANY_PARTS:
+            self.failure = "the destination takes no more parts"
+        elif event.fault is not StoreFault.EXPIRED:
+            self._wait(event.fault, event.detail, now, bus)
+        elif self.refusals.get(event.part, 0) >= 2:  # an address that is old when it is made: a clock is wrong
+            self._wait(event.fault, "addresses are expired when they arrive: is a clock wrong?", now, bus)
+        else:
+            self.refusals[event.part] = self.refusals.get(event.part, 0) + 1
+
+    def _wait(self, fault: StoreFault, detail: str, now: float, bus: Bus) -> None:
+        self.retry_at = now + self.retry_s
+        self.retry_s = min(2 * self.retry_s, RETRY_S_MAX)
+        text = detail or f"the destination refuses parts ({fault.name.lower()})"
+        if text != self.said:
+            self.said = text
+            bus.out.append(Report(text, job=self.job))
+
+    def failed(self, event: LocalJobFailed) -> None:
+        """Take note that this node cannot fetch the file."""
+        self.failure = event.detail or "the local job failed"
+        self.sources = None
+        self.granted = None
+
+    # --- what is done ---
+
+    def start(self, row: FleetJobRow, sources: tuple[str, ...], bus: Bus) -> None:
+        """Have the local job run with the sources that are this node's."""
+        if self.sources != sources and not self.failure:
+            self.sources = sources
+            bus.out.append(StartLocalJob(self.job, row.spec, sources))
+
+    def stop(self, bus: Bus, *, keep: bool) -> None:
+        """End the local job."""
+        if self.sources is not None or not keep:
+            bus.out.append(StopLocalJob(self.job, keep=keep))
+        self.sources = None
+        self.granted = None
+
+    def act(self, row: FleetJobRow, board: Board, me: Me, contest: Contest, bus: Bus, now: float) -> None:
+        """Do the next of everything that can be done."""
+        self._forget_surplus(row, board, me, bus)
+        if self.failure or me.draining:
+            self.give_back(row, board, me, bus, now)
+            return
+        self._enter(row, board, me, bus, now)
+        if row.part_count and bus.open:
+            self._store(row, board, me, bus, now)
+            self._claim(row, board, me, contest, bus, now)
+        self._grant(row, board, me, bus)
+
+    def _forget_surplus(self, row: FleetJobRow, board: Board, me: Me, bus: Bus) -> None:
+        """Free the disk of parts that are stored, by this node or another."""
+        for part in [each for each in self.ready if board.is_stored(each) and each not in self.putting]:
+            del self.ready[part]
+            bus.out.append(DropPart(self.job, part, refetch=False))
+        for part in [each for each in self.put if board.is_stored(each)]:
+            del self.put[part]
+            bus.out.append(DropPart(self.job, part, refetch=False))
+
+    def mine(self, board: Board, me: Me) -> list[int]:
+        """Return the first parts of the windows that this process holds."""
+        return list(board.held_by(me.node, me.instance))
+
+    def _enter(self, row: FleetJobRow, board: Board, me: Me, bus: Bus, now: float) -> None:
+        """Write what the destination has into the rows of the windows; parts of other windows are not entered."""
+        held: set[int] = set()
+        for first in self.mine(board, me):
+            reach = board.reach(first)
+            held.update(range(first, reach))
+            new = tuple(each for part, each in self.put.items() if first <= part < reach)
+            if new:
+                window = board.windows[first]
+                bus.write(PARTS, window_key(self.job, first), window.but(parts=(*window.parts, *new)), now)
+        for part in [each for each in self.put if each not in held]:
+            # Another node has the window: its row decides. Whether the bytes here are sent again is seen then.
+            self.ready.setdefault(part, self.put.pop(part).digest)
+
+    def _store(self, row: FleetJobRow, board: Board, me: Me, bus: Bus, now: float) -> None:
+        if now < self.retry_at or self.lost_epoch == row.epoch:
+            return
+        for first in self.mine(board, me):
+            for part in range(first, board.reach(first)):
+                if len(self.putting) >= PUTS_MAX:
+                    return
+                if part in self.ready and part not in self.putting and part not in self.put:
+                    self.putting[part] = row.epoch
+                    token = bus.view.revisions.get((PARTS, window_key(self.job, first)), 0)
+                    bus.out.append(PutPart(self.job, part, row.epoch, row.upload, row.destination, token))
+
+    def _claim(self, row: FleetJobRow, board: Board, me: Me, contest: Contest, bus: Bus, now: float) -> None:
+        if (
+            len(self.ready) > READY_MAX + PUTS_MAX
+            or self.sources is None
+            or (not row.divisible and row.nodes[0] != me.node)
+        ):
+            return
+        left = sum(self._open_count(board, first) for first in self.mine(board, me))
+        if left > max(0.0, contest.rate(me.node) * AHEAD_S) and left > 0:
+            return
+        claim = board.next_claim(row.part_count, contest, now)
+        if claim is not None and (left <= 1 or claim.first == contest.end or claim.over is None):
+            bus.write(PARTS, window_key(self.job, claim.first), self._row(claim, row, me), now)
+
+    def _open_count(self, board: Board, first: int) -> int:
+        return sum(part not in self.ready and part not in self.put for part in board.missing(first))
+
+    def _row(self, claim: Claim, row: FleetJobRow, me: Me) -> WindowRow:
+        kept = claim.over.parts if claim.over is not None else ()
+        return WindowRow(
+            job=self.job,
+            first=claim.first,
+            stop=claim.stop,
+            node=me.node,
+            instance=me.instance,
+            epoch=row.epoch,
+            parts=tuple(part for part in kept if part.node not in row.banned),
+        )
+
+    def _grant(self, row: FleetJobRow, board: Board, me: Me, bus: Bus) -> None:
+        """Move the local job's window over the consecutive parts that are this node's and not complete here."""
+        wanted = self._wanted(board, me)
+        if wanted == self.granted or self.sources is None:
+            return
+        before, self.granted = self.granted, wanted
+        if wanted is None:
+            if before is not None:
+                bus.out.append(TrimWindow(self.job, before[0]))
+        elif before is not None and wanted[0] == before[0] and wanted[1] < before[1]:
+            bus.out.append(TrimWindow(self.job, wanted[1]))
+        else:
+            bus.out.append(GrantWindow(self.job, *wanted, row.size_bytes, row.part_bytes))
+
+    def _wanted(self, board: Board, me: Me) -> tuple[int, int] | None:
+        """Return the window: the one before as long as parts in it are missing, as far as it goes without a hole."""
+        here: set[int] = set()
+        open_parts: list[int] = []
+        for first in self.mine(board, me):
+            for part in range(first, board.reach(first)):
+                if (
+                    part in self.ready
+                    or part in self.put
+                    or (self.granted and self._within(part) and board.is_stored(part))
+                ):
+                    here.add(part)
+                elif not board.is_stored(part):
+                    open_parts.append(part)
+        if not open_parts:
+            return None
+        start = next((part for part in open_parts if self._within(part)), open_parts[0])
+        first = self.granted[0] if self.granted is not None and self._within(start) else start
+        reachable = here.union(open_parts)
+        stop = start + 1
+        while stop in reachable:
+            stop += 1
+        return first, max(part for part in open_parts if part < stop) + 1
+
+    def _within(self, part: int) -> bool:
+        return self.granted is not None and self.granted[0] <= part < self.granted[1]
+
+    def give_back(self, row: FleetJobRow, board: Board, me: Me, bus: Bus, now: float) -> bool:
+        """Stop, enter what is stored, then free the windows; True when nothing is held any more."""
+        self.stop(bus, keep=True) if self.sources is not None else None
+        self._enter(row, board, me, bus, now)
+        held = [first for first in self.mine(board, me) if board.missing(first)]
+        if self.putting:
+            return False
+        for first in held:
+            window = board.windows[first]
+            if not any(first <= part < board.reach(first) for part in self.put):
+                bus.write(PARTS, window_key(self.job, first), window.but(node="", instance=""), now)
+        return not held
