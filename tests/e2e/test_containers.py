@@ -49,7 +49,7 @@ def text_of(done: Done) -> str:
     return str(done.ended["identity"]["text"])
 
 
-@pytest.mark.parametrize("odd", [0, 1, 3])
+@pytest.mark.parametrize("odd", [0, *(pytest.param(odd, marks=pytest.mark.long) for odd in (1, 3))])
 def test_of_four_mirrors_one_with_other_audio_spoils_nothing(shoal: Shoal, tmp_path: Path, odd: int) -> None:
     assert len(SONG) == len(OTHER)
     contents = [OTHER if number == odd else SONG for number in range(4)]
@@ -69,6 +69,7 @@ def test_a_mirror_that_flips_bytes_is_found_by_the_frames(shoal: Shoal, tmp_path
     assert done.ended["identity"]["kind"] in ("frames", "decoded")
 
 
+@pytest.mark.long
 def test_a_damaged_file_of_one_source_is_sealed_and_said(shoal: Shoal, tmp_path: Path) -> None:
     bad = bytearray(SONG)
     bad[len(bad) // 2] ^= 1
@@ -88,6 +89,7 @@ def test_a_damage_that_all_have_is_sealed_and_said(shoal: Shoal, tmp_path: Path)
     assert not done.ended["identity"]["excluded"]
 
 
+@pytest.mark.long
 def test_a_file_that_is_cut_off_is_said_to_be(shoal: Shoal, tmp_path: Path) -> None:
     with served(tmp_path, SONG[:-3000], SONG[:-3000]) as urls:
         done, found = get(shoal, urls)
@@ -95,6 +97,7 @@ def test_a_file_that_is_cut_off_is_said_to_be(shoal: Shoal, tmp_path: Path) -> N
     assert "cut off" in text_of(done)
 
 
+@pytest.mark.long
 def test_text_that_is_called_flac_is_said_to_be_none(shoal: Shoal, tmp_path: Path) -> None:
     text = b"".join(b"line %d of a login page\n" % number for number in range(12_000))
     with served(tmp_path, text, text) as urls:
@@ -103,6 +106,7 @@ def test_text_that_is_called_flac_is_said_to_be_none(shoal: Shoal, tmp_path: Pat
     assert "the content is something else" in text_of(done)
 
 
+@pytest.mark.long
 def test_a_flac_file_without_md5_is_checked_by_its_frames(shoal: Shoal, tmp_path: Path) -> None:
     song = writers.flac(AUDIO, md5=False)
     with served(tmp_path, song, song, song) as urls:
@@ -111,6 +115,7 @@ def test_a_flac_file_without_md5_is_checked_by_its_frames(shoal: Shoal, tmp_path
     assert done.ended["identity"]["kind"] == "frames"
 
 
+@pytest.mark.long
 def test_a_checksum_makes_the_check_of_the_container_needless(shoal: Shoal, tmp_path: Path) -> None:
 
     with served(tmp_path, SONG, SONG) as urls:

@@ -33,8 +33,8 @@ def go_on(box: Box) -> None:
         box.become(each, Character())
 
 
-@pytest.mark.parametrize("order", ["SIGKILL", "SIGTERM"])
-@pytest.mark.parametrize("name", ["hub", "store", "fetch-1", "fetch-2"])
+@pytest.mark.parametrize("order", ["SIGKILL", pytest.param("SIGTERM", marks=pytest.mark.long)])
+@pytest.mark.parametrize("name", ["hub", "store", "fetch-1", pytest.param("fetch-2", marks=pytest.mark.long)])
 def test_whatever_process_dies_the_job_goes_on_by_itself(shoal: Shoal, name: str, order: str) -> None:
     with mirrors({"a": HALF, "b": HALF, "c": HALF}, CONTENT) as box:
         running = begun(shoal, box)
@@ -77,6 +77,7 @@ def test_what_is_stored_is_not_fetched_again_when_the_store_or_the_hub_dies(shoa
     assert sent <= CONTENT.size - stored * CHUNK + 6 * CHUNK, "but for chunks that are compared with what was stored"
 
 
+@pytest.mark.long
 def test_what_each_source_gave_is_not_forgotten_when_the_hub_dies(shoal: Shoal) -> None:
     """Both send a third and then nothing, so that the last account before the death is complete."""
     with mirrors({"a": HALF, "b": HALF}, CONTENT) as box:
@@ -106,6 +107,7 @@ def test_what_each_source_gave_is_not_forgotten_when_the_hub_dies(shoal: Shoal) 
     assert any(row["leases"] > before[row["source"]]["leases"] for row in done.ended["sources"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("names", [("store",), ("hub",), ("store", "hub")], ids="+".join)
 def test_a_file_that_has_just_got_its_name_is_not_fetched_under_another(shoal: Shoal, names: tuple[str, ...]) -> None:
     with mirrors({"a": Character(rate_bytes_s=500_000)}, CONTENT) as box:
@@ -126,6 +128,7 @@ def test_a_file_that_has_just_got_its_name_is_not_fetched_under_another(shoal: S
     assert shoal.files == ["file.bin"]
 
 
+@pytest.mark.long
 def test_a_stopped_process_is_found_killed_and_replaced(shoal: Shoal) -> None:
     with mirrors({"a": HALF, "b": HALF}, CONTENT) as box:
         running = begun(shoal, box)
@@ -180,6 +183,7 @@ def test_an_exception_is_survived_like_a_death_but_not_again_and_again(shoal: Sh
         assert shoal.files == ["file.bin.part", "file.bin.part.records"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("then", [("fetch-1", "store"), ()], ids=["more die", "nobody dies"])
 def test_a_forkserver_that_was_stopped_holds_nothing_up_and_is_not_left_behind(
     shoal: Shoal, then: tuple[str, ...]
@@ -198,6 +202,7 @@ def test_a_forkserver_that_was_stopped_holds_nothing_up_and_is_not_left_behind(
     assert CONTENT.matches(shoal.folder / "file.bin")
 
 
+@pytest.mark.long
 def test_a_process_with_more_memory_than_it_is_allowed_is_replaced_and_that_is_said(shoal: Shoal) -> None:
     """The least limit there is; every process has more."""
     with mirrors({"a": HALF, "b": HALF}, CONTENT) as box:
@@ -238,6 +243,7 @@ def test_a_process_that_dies_again_and_again_ends_the_job_as_our_fault_and_loses
     assert shoal.files == ["file.bin"]
 
 
+@pytest.mark.long
 def test_a_death_is_survived_in_silence_when_nobody_wants_to_hear_of_it(shoal: Shoal) -> None:
     with mirrors({"a": Character(silent=True)}, CONTENT) as box:
         running = shoal.start("get", *box.urls, "-o", "file.bin", "--quiet")
@@ -252,6 +258,7 @@ def test_a_death_is_survived_in_silence_when_nobody_wants_to_hear_of_it(shoal: S
     assert CONTENT.matches(shoal.folder / "file.bin")
 
 
+@pytest.mark.long
 def test_a_death_during_the_start_is_told_in_one_line_or_survived(shoal: Shoal) -> None:
     with mirrors({"a": Character(rate_bytes_s=1e6)}, CONTENT) as box:
         running = shoal.start("get", *box.urls, "-o", "file.bin", "--quiet")

@@ -58,6 +58,7 @@ def test_a_disk_that_fills_up_and_grows_costs_nothing_but_time(shoal: Shoal, box
     assert done.ended["bytes_received"] - done.ended["bytes_refetched"] == SIZE, "what was on its way is owned up to"
 
 
+@pytest.mark.long
 def test_a_file_that_will_not_fit_is_foretold(shoal: Shoal, box: Box, small_disk: Path) -> None:
     running = begun(shoal, box, small_disk / "file.bin")
     opened = running.until(lambda event: event["event"] == "job_opened")
@@ -67,6 +68,7 @@ def test_a_file_that_will_not_fit_is_foretold(shoal: Shoal, box: Box, small_disk
     running.finish()
 
 
+@pytest.mark.long
 def test_an_interrupt_while_it_waits_keeps_everything_for_the_same_command(
     shoal: Shoal, box: Box, small_disk: Path
 ) -> None:
@@ -84,6 +86,7 @@ def test_an_interrupt_while_it_waits_keeps_everything_for_the_same_command(
     assert CONTENT.matches(small_disk / "file.bin")
 
 
+@pytest.mark.long
 def test_a_person_who_wants_silence_still_hears_why_it_waits(shoal: Shoal, box: Box, small_disk: Path) -> None:
     running = shoal.start("get", *box.urls, "-o", small_disk / "file.bin", "--chunk-size", str(CHUNK), "--quiet")
     while "paused: " not in running.stderr():
@@ -114,6 +117,7 @@ def test_a_folder_that_goes_away_and_comes_back_goes_on(shoal: Shoal, box: Box) 
     assert sorted(os.listdir(folder)) == ["file.bin"]
 
 
+@pytest.mark.long
 def test_a_folder_deleted_for_good_seals_nothing(shoal: Shoal, box: Box) -> None:
     folder = shoal.folder / "disk"
     folder.mkdir()

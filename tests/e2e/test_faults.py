@@ -44,6 +44,7 @@ def test_all_bad_mirrors_together_cannot_stop_an_honest_one(shoal: Shoal) -> Non
     assert done.ended["seconds"] < 10, done.ended
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["dropping", "busy", "refusing_offsets", "without_ranges", "short"])
 def test_a_bad_mirror_that_can_deliver_does_so_alone(shoal: Shoal, name: str) -> None:
     with mirrors({name: BAD[name]}, CONTENT) as box:
@@ -52,6 +53,7 @@ def test_a_bad_mirror_that_can_deliver_does_so_alone(shoal: Shoal, name: str) ->
     assert CONTENT.matches(shoal.folder / "file.bin")
 
 
+@pytest.mark.long
 def test_two_mirrors_that_drop_share_the_work(shoal: Shoal) -> None:
     dropping = Character(rate_bytes_s=3e6, drop_every_bytes=300_000)
     with mirrors({"a": dropping, "b": dropping}, CONTENT) as box:
@@ -85,6 +87,7 @@ def test_mirrors_with_other_bytes_are_found_out_where_they_overlap(shoal: Shoal)
     assert checked.code == 0 or "checksum differs" in checked.ended["reason"] or "disagree" in checked.ended["reason"]
 
 
+@pytest.mark.long
 def test_a_mirror_that_returns_is_used_again(shoal: Shoal) -> None:
     with mirrors({"a": Character(rate_bytes_s=300_000), "b": Character(status=503)}, CONTENT) as box:
         running = shoal.begun(*box.urls, "-o", "file.bin", "--chunk-size", "32K")
@@ -96,6 +99,7 @@ def test_a_mirror_that_returns_is_used_again(shoal: Shoal) -> None:
     assert CONTENT.matches(shoal.folder / "file.bin")
 
 
+@pytest.mark.long
 def test_a_reader_that_leaves_does_not_end_the_download(shoal: Shoal) -> None:
     import os
 

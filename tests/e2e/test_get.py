@@ -41,6 +41,7 @@ def test_several_mirrors_send_parts_of_one_file(shoal: Shoal, box: Box) -> None:
     assert sum(row["chunks"] for row in ended["sources"]) == -(-CONTENT.size // 32768)
 
 
+@pytest.mark.long
 def test_no_more_is_counted_as_received_than_was_sent(shoal: Shoal) -> None:
     with mirrors(CHARACTERS, CONTENT) as own:
         done = shoal.get(*own.urls, "-o", "file.bin")
@@ -82,6 +83,7 @@ def test_events_come_in_their_order_and_every_line_is_json(shoal: Shoal, box: Bo
     assert {event["source"] for event in chunks} <= set(box.urls)
 
 
+@pytest.mark.long
 def test_json_and_quiet_together_give_the_last_object_only(shoal: Shoal, box: Box) -> None:
     done = shoal.get(*box.urls, "-o", "file.bin", "--quiet")
     assert [event["event"] for event in done.events] == ["job_ended"]
@@ -105,7 +107,9 @@ def test_plain_lines_go_to_stderr_and_end_with_the_result(shoal: Shoal, box: Box
     assert all(str(box.port(name)) in done.stderr for name in box.names)
 
 
-@pytest.mark.parametrize("mode", ["queue", "failover", "race"])
+@pytest.mark.parametrize(
+    "mode", ["race", *(pytest.param(mode, marks=pytest.mark.long) for mode in ("queue", "failover"))]
+)
 def test_every_mode_brings_the_right_content(shoal: Shoal, box: Box, mode: str) -> None:
     done = shoal.get(*box.urls, "-o", "file.bin", "--mode", mode, "--chunk-size", "64K")
     assert done.code == 0, done
@@ -113,6 +117,7 @@ def test_every_mode_brings_the_right_content(shoal: Shoal, box: Box, mode: str) 
     assert sum(done.given.values()) == CONTENT.size
 
 
+@pytest.mark.long
 def test_failover_uses_one_source_while_it_delivers(shoal: Shoal) -> None:
     with mirrors({"a": Character(), "b": Character(), "c": Character()}, CONTENT) as own:
         done = shoal.get(*own.urls, "-o", "file.bin", "--mode", "failover")
@@ -131,6 +136,7 @@ def test_failover_goes_on_with_the_next_source_at_the_same_byte(shoal: Shoal) ->
     assert sent <= CONTENT.size - done.given[own.url("a")] + compared + 1
 
 
+@pytest.mark.long
 def test_in_a_race_everybody_is_asked_for_everything(shoal: Shoal) -> None:
     content = Content(1_000_000)
     with mirrors({"a": Character(rate_bytes_s=2e6), "b": Character(rate_bytes_s=1.9e6)}, content) as own:
@@ -141,6 +147,7 @@ def test_in_a_race_everybody_is_asked_for_everything(shoal: Shoal) -> None:
     assert done.ended["bytes_refetched"] > 0
 
 
+@pytest.mark.long
 def test_a_limit_is_kept_and_used(shoal: Shoal) -> None:
     content = Content(6_000_000)
     fair = Character(rate_bytes_s=1.5e6)
@@ -159,12 +166,14 @@ def test_a_limit_is_kept_from_the_first_byte_on(shoal: Shoal) -> None:
     assert done.ended["bytes_received"] / done.ended["seconds"] < 1_100_000
 
 
+@pytest.mark.long
 def test_without_syncs_the_file_is_the_same(shoal: Shoal, box: Box) -> None:
     done = shoal.get(*box.urls, "-o", "file.bin", "--sync", "none")
     assert done.code == 0
     assert CONTENT.matches(shoal.folder / "file.bin")
 
 
+@pytest.mark.long
 def test_space_is_reserved_only_when_asked_for(shoal: Shoal) -> None:
     content = Content(4_000_000)
     with mirrors({"a": Character(stall_after_bytes=500_000)}, content) as own:
@@ -207,6 +216,7 @@ def test_a_wrong_checksum_keeps_the_part_file_and_says_what_to_do(shoal: Shoal, 
     assert CONTENT.matches(shoal.folder / "file.bin")
 
 
+@pytest.mark.long
 def test_the_same_address_twice_is_one_source(shoal: Shoal, box: Box) -> None:
     done = shoal.get(box.url("fast"), box.url("fast"), "-o", "file.bin")
     assert done.code == 0
@@ -214,6 +224,7 @@ def test_the_same_address_twice_is_one_source(shoal: Shoal, box: Box) -> None:
     assert "given twice" in done.the_line
 
 
+@pytest.mark.long
 def test_many_mirrors_serve_one_small_file(shoal: Shoal) -> None:
     content = Content(700_000)
     with mirrors([Character(latency_s=0.01)] * 40, content) as crowd:
@@ -242,6 +253,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.long
 def test_no_thread_and_no_descriptor_stays_in_a_front_that_lives_on(shoal: Shoal, box: Box, tmp_path: Path) -> None:
     script = tmp_path / "twice.py"
     script.write_text(TWICE.format(root=str(ROOT), url=box.url("fast")))

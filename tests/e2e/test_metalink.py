@@ -41,6 +41,7 @@ def test_a_metalink_on_a_server_and_the_wrong_digest_in_it(shoal: Shoal, tmp_pat
     assert "y" not in shoal.files
 
 
+@pytest.mark.long
 def test_a_checksum_file_on_a_server(shoal: Shoal, tmp_path: Path) -> None:
     place = tmp_path / "SHA256SUMS"
     place.write_text(f"{'0' * 64}  other.bin\n{CONTENT.sha256} *content.bin\n")
@@ -49,6 +50,7 @@ def test_a_checksum_file_on_a_server(shoal: Shoal, tmp_path: Path) -> None:
     assert (done.code, done.ended["identity"]["kind"]) == (0, "digest")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("status", [404, 503])
 def test_a_document_that_cannot_be_fetched_is_one_line(shoal: Shoal, status: int) -> None:
     with mirrors([Character(status=status)]) as box:

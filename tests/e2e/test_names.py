@@ -76,6 +76,7 @@ def test_output_names_a_file_or_a_folder(shoal: Shoal, box: Box, output: str | N
     assert os.path.realpath(done.ended["path"]) == str(shoal.folder / path)
 
 
+@pytest.mark.long
 def test_an_absolute_output_is_used_as_it_is(shoal: Shoal, box: Box) -> None:
     target = shoal.folder / "deep" / "er"
     target.mkdir(parents=True)
@@ -83,6 +84,7 @@ def test_an_absolute_output_is_used_as_it_is(shoal: Shoal, box: Box) -> None:
     assert CONTENT.matches(target / "file")
 
 
+@pytest.mark.long
 def test_what_people_ask_for_beats_what_a_server_proposes(shoal: Shoal, box: Box) -> None:
     assert shoal.get(box.url("plain"), "-o", "mine.bin").code == 0
     assert shoal.files == ["mine.bin"]
@@ -108,6 +110,7 @@ def test_a_link_in_the_place_of_the_part_file_is_not_followed(shoal: Shoal, box:
     assert victim.read_bytes() == b"mine"
 
 
+@pytest.mark.long
 def test_a_very_long_name_is_cut(shoal: Shoal, box: Box) -> None:
     done = shoal.get(box.url("bare").replace("content.bin", "n" * 400 + ".flac"))
     assert done.code == 0, done
@@ -127,6 +130,7 @@ def test_a_password_in_an_address_is_never_shown_or_kept(shoal: Shoal, box: Box)
         assert "mia" not in done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_a_wrong_password_is_not_shown_either(shoal: Shoal, box: Box) -> None:
     address = box.url("locked").replace("s3cr3t-word", "wr0ng-word")
     done = shoal.run("get", address, "-o", "file.bin")
@@ -136,6 +140,7 @@ def test_a_wrong_password_is_not_shown_either(shoal: Shoal, box: Box) -> None:
     assert shoal.files == []
 
 
+@pytest.mark.long
 def test_a_password_is_not_kept_beside_a_part_file(shoal: Shoal) -> None:
     with mirrors({"a": Character(auth="mia:s3cr3t-word", die_after_bytes=30_000)}, CONTENT) as own:
         done = shoal.get(own.url("a"), "-o", "file.bin", "--chunk-size", "4K")
@@ -161,6 +166,7 @@ def test_the_proxy_of_the_environment_is_asked_instead(shoal: Shoal, box: Box) -
     assert CONTENT.matches(shoal.folder / "via.bin")
 
 
+@pytest.mark.long
 def test_a_proxy_that_is_not_there_is_named_without_its_password(shoal: Shoal, box: Box) -> None:
     done = shoal.refused(box.url("bare"), http_proxy="http://mia:s3cr3t-word@127.0.0.1:9", no_proxy="")
     assert done.code == 3
