@@ -40,7 +40,7 @@ RETRY_S_MAX: Final = 30.0
 
 @dataclass(slots=True)
 class Owner:
-    """State of one node about a job, beyond its rows. `asked` names the request to the destination that is under way."""
+    """State of one node about a job, beyond its rows. `asked` names the request to the destination under way."""
 
     job: str
     node: str
