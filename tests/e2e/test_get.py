@@ -126,7 +126,8 @@ def test_failover_uses_one_source_while_it_delivers(shoal: Shoal) -> None:
 
 
 def test_failover_goes_on_with_the_next_source_at_the_same_byte(shoal: Shoal) -> None:
-    with mirrors({"a": Character(die_after_bytes=1_900_000), "b": Character()}, CONTENT) as own:
+    # The first that is ready is the one that delivers: latency decides which.
+    with mirrors({"a": Character(die_after_bytes=1_900_000), "b": Character(latency_s=1.0)}, CONTENT) as own:
         done = shoal.get(*own.urls, "-o", "file.bin", "--mode", "failover", "--chunk-size", "64K")
         sent = own.counts()["b"].bytes_sent
     assert done.code == 0, done
