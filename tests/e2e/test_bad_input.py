@@ -163,12 +163,14 @@ def test_a_file_of_unknown_size_comes_in_one_stream(shoal: Shoal, box: Box, name
     assert shoal.files == ["file.bin"]
 
 
+@pytest.mark.long
 def test_two_sources_of_unknown_size_still_give_one_file(shoal: Shoal, box: Box) -> None:
     done = shoal.get(box.url("chunked"), box.url("endless"), "-o", "file.bin")
     assert done.code == 0, done
     assert CONTENT.matches(shoal.folder / "file.bin")
 
 
+@pytest.mark.long
 def test_a_source_that_tells_no_size_is_left_out_where_others_do(shoal: Shoal, box: Box) -> None:
     done = shoal.get(box.url("chunked"), box.url("honest"), "-o", "file.bin")
     assert done.code == 0
@@ -181,6 +183,7 @@ def test_a_mirror_that_sends_more_than_asked_for_spoils_nothing(shoal: Shoal, bo
     assert CONTENT.matches(shoal.folder / "file.bin")
 
 
+@pytest.mark.long
 def test_bytes_that_end_early_are_blamed_on_their_source(shoal: Shoal, box: Box) -> None:
     done = shoal.refused(box.url("short"), "-o", "file.bin")
     assert done.code == 3
@@ -188,7 +191,10 @@ def test_bytes_that_end_early_are_blamed_on_their_source(shoal: Shoal, box: Box)
     assert shoal.files == []
 
 
-@pytest.mark.parametrize("name", ["short", "gzip", "looping", "wrong", "generous"])
+@pytest.mark.parametrize(
+    "name",
+    ["short", "wrong", *(pytest.param(name, marks=pytest.mark.long) for name in ("gzip", "looping", "generous"))],
+)
 def test_one_honest_mirror_is_enough(shoal: Shoal, box: Box, name: str) -> None:
     done = shoal.get(box.url(name), box.url("honest"), "-o", "file.bin", "--chunk-size", "32K")
     assert done.code == 0, done
@@ -196,7 +202,7 @@ def test_one_honest_mirror_is_enough(shoal: Shoal, box: Box, name: str) -> None:
     assert sum(done.given.values()) == SIZE
 
 
-@pytest.mark.parametrize("size", [0, 1, 4096, 131_073])
+@pytest.mark.parametrize("size", [0, 1, *(pytest.param(size, marks=pytest.mark.long) for size in (4096, 131_073))])
 def test_small_files_are_files(shoal: Shoal, size: int) -> None:
     content = Content(size, seed=3)
     with mirrors({"a": Character(), "b": Character()}, content) as small:
@@ -207,7 +213,16 @@ def test_small_files_are_files(shoal: Shoal, size: int) -> None:
     assert shoal.files == ["file.bin"]
 
 
-@pytest.mark.parametrize("character", [Character(ranges=False), Character(chunked=True), Character(no_length=True)])
+@pytest.mark.parametrize(
+    "character",
+    [
+        Character(ranges=False),
+        *(
+            pytest.param(character, marks=pytest.mark.long)
+            for character in (Character(chunked=True), Character(no_length=True))
+        ),
+    ],
+)
 def test_an_empty_file_is_a_file_however_it_is_served(shoal: Shoal, character: Character) -> None:
     with mirrors({"a": character}, Content(0)) as empty:
         done = shoal.get(empty.url("a"), "-o", "file.bin")
@@ -223,6 +238,7 @@ def test_a_missing_folder_is_the_targets_fault(shoal: Shoal, box: Box) -> None:
     assert shoal.files == []
 
 
+@pytest.mark.long
 def test_a_refused_target_is_told_without_a_wait(shoal: Shoal, box: Box) -> None:
     done = shoal.get(box.url("honest"), "-o", "not/there/file.bin")
     assert done.ended["state"] == "disk"
@@ -243,6 +259,7 @@ def test_a_folder_that_takes_no_files_is_the_targets_fault(shoal: Shoal, box: Bo
     assert "/proc" in done.the_line
 
 
+@pytest.mark.long
 def test_a_read_only_folder_is_the_targets_fault(shoal: Shoal, box: Box, small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     done = shoal.refused(box.url("honest"), "-o", small_disk / "file.bin")
@@ -251,6 +268,7 @@ def test_a_read_only_folder_is_the_targets_fault(shoal: Shoal, box: Box, small_d
     assert str(small_disk) in done.the_line
 
 
+@pytest.mark.long
 def test_preallocation_on_a_full_disk_fails_before_the_first_byte(shoal: Shoal, box: Box, small_disk: Path) -> None:
     sent = box.counts()["honest"].bytes_sent
     subprocess.run(["mount", "-o", "remount,size=200k", str(small_disk)], check=True)
@@ -270,6 +288,7 @@ def test_a_part_file_of_something_else_is_not_touched(shoal: Shoal, box: Box) ->
     assert shoal.files == ["file.bin.part"]
 
 
+@pytest.mark.long
 def test_records_of_another_size_are_not_touched(shoal: Shoal, box: Box) -> None:
     leave_part(shoal.folder, bytes(SIZE + 1), [(0, 1)], chunk=131_072)
     before = {name: (shoal.folder / name).read_bytes() for name in shoal.files}

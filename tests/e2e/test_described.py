@@ -30,6 +30,7 @@ def test_a_digest_that_a_mirror_names_is_compared(shoal: Shoal) -> None:
     assert CONTENT.matches(shoal.folder / "content.bin")
 
 
+@pytest.mark.long
 def test_without_a_digest_none_is_claimed(shoal: Shoal) -> None:
     with mirrors([Character(rate_bytes_s=RATE)] * 2, CONTENT) as box:
         done = shoal.get(*box.urls)
@@ -60,6 +61,7 @@ def test_mirrors_that_name_another_digest_are_left_out_before_a_byte(shoal: Shoa
     assert "its sha256 is another one" in odd["reason"]
 
 
+@pytest.mark.long
 def test_the_users_checksum_decides_between_mirrors(shoal: Shoal) -> None:
     other = Content(CONTENT.size, seed=CONTENT.seed + 1_000_003)
     characters = {
@@ -73,6 +75,7 @@ def test_the_users_checksum_decides_between_mirrors(shoal: Shoal) -> None:
     assert CONTENT.matches(shoal.folder / "content.bin")
 
 
+@pytest.mark.long
 def test_a_malformed_digest_is_left_out_with_a_word(shoal: Shoal) -> None:
     broken = Character(rate_bytes_s=RATE, fields=(("Repr-Digest", "sha-256=:AAAA:"), ("Content-MD5", "?")))
     with mirrors([broken, Character(rate_bytes_s=RATE)], CONTENT) as box:
@@ -82,6 +85,7 @@ def test_a_malformed_digest_is_left_out_with_a_word(shoal: Shoal) -> None:
     assert any("its Repr-Digest is not used" in note for note in notes), notes
 
 
+@pytest.mark.long
 def test_mirrors_that_a_server_names_are_used(shoal: Shoal) -> None:
     with mirrors([Character(rate_bytes_s=RATE)] * 2, CONTENT) as box:
         link = ", ".join(f"<{url}>; rel=duplicate; pri={at}" for at, url in enumerate(box.urls, 1))
@@ -109,6 +113,7 @@ def test_a_document_that_a_server_names_is_followed(shoal: Shoal, tmp_path: Path
     assert all(done.given[url] for url in box.urls)
 
 
+@pytest.mark.long
 def test_an_answer_that_is_a_metalink_stands_for_its_file(shoal: Shoal, tmp_path: Path) -> None:
     with mirrors([Character(rate_bytes_s=RATE)] * 2, CONTENT) as box:
         place = tmp_path / "x.meta4"
@@ -124,6 +129,7 @@ def test_an_answer_that_is_a_metalink_stands_for_its_file(shoal: Shoal, tmp_path
     assert CONTENT.matches(shoal.folder / "content.bin")
 
 
+@pytest.mark.long
 def test_a_hostile_document_in_place_of_the_file_ends_with_a_word(shoal: Shoal, tmp_path: Path) -> None:
     place = tmp_path / "x"
     place.write_text('<!DOCTYPE a [<!ENTITY b "c">]><metalink>&b;</metalink>')
@@ -133,6 +139,7 @@ def test_a_hostile_document_in_place_of_the_file_ends_with_a_word(shoal: Shoal, 
     assert "document type" in done.ended["reason"]
 
 
+@pytest.mark.long
 def test_logins_do_not_go_to_mirrors_that_a_server_names(shoal: Shoal) -> None:
     secret = "ann:secret"
     with mirrors([Character(rate_bytes_s=RATE, auth=secret)], CONTENT) as box:
@@ -144,6 +151,7 @@ def test_logins_do_not_go_to_mirrors_that_a_server_names(shoal: Shoal) -> None:
     assert done.given[box.url("m0", login=False)] == 0, "it would have sent bytes for the login"
 
 
+@pytest.mark.long
 def test_the_digest_of_a_body_in_md5_is_compared_too(shoal: Shoal) -> None:
     md5 = base64.b64encode(hashlib.md5(CONTENT.whole()).digest()).decode()
     with mirrors([Character(ranges=False, fields=(("Content-MD5", md5),))], CONTENT) as box:

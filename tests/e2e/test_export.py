@@ -87,6 +87,7 @@ def test_a_manifest_has_the_digest_of_each_chunk(shoal: Shoal) -> None:
     assert "exclude each other" in shoal.run("export", "x", "--manifest", "--metalink").the_line
 
 
+@pytest.mark.long
 def test_stdout_and_what_is_wrong(shoal: Shoal) -> None:
     (shoal.folder / "x").write_bytes(b"x" * 10_000)
     done = shoal.run("export", "x", "--mirror", "http://a/x", "--piece-size", "4K", "-o", "-")

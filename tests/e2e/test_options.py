@@ -43,6 +43,7 @@ def test_one_file_that_fails_does_not_keep_the_others_from_coming(shoal: Shoal, 
     assert shoal.files == ["here"]
 
 
+@pytest.mark.long
 def test_several_connections_to_one_server_share_a_file(shoal: Shoal, box: Box) -> None:
     before = box.counts()["a"].connections
     done = shoal.get(box.url("a"), "-x", "3", "-o", "f")
@@ -52,6 +53,7 @@ def test_several_connections_to_one_server_share_a_file(shoal: Shoal, box: Box) 
     assert CONTENT.matches(shoal.folder / "f")
 
 
+@pytest.mark.long
 def test_after_its_time_a_job_is_given_up_and_goes_on_later(shoal: Shoal) -> None:
     with mirrors({"slow": Character(rate_bytes_s=100_000)}, CONTENT) as slow:
         done = shoal.get(slow.url("slow"), "-o", "f", "--max-time", "2", "--chunk-size", "16K")
@@ -66,6 +68,7 @@ def test_after_its_time_a_job_is_given_up_and_goes_on_later(shoal: Shoal) -> Non
     assert CONTENT.matches(shoal.folder / "f")
 
 
+@pytest.mark.long
 def test_a_command_is_run_with_the_finished_file(shoal: Shoal, box: Box) -> None:
     done = shoal.get(box.url("a"), "-o", "f", "--on-complete", "cp {} copy")
     assert (done.code, done.stderr) == (0, "")
@@ -83,6 +86,7 @@ def test_a_command_is_run_with_the_finished_file(shoal: Shoal, box: Box) -> None
     assert "ran" not in shoal.files
 
 
+@pytest.mark.long
 def test_a_login_comes_from_netrc_where_it_is_private(shoal: Shoal, box: Box, tmp_path: Path) -> None:
     netrc = tmp_path / ".netrc"
     netrc.write_text("machine 127.0.0.1 login me password s3cret\n")
@@ -158,6 +162,7 @@ def test_a_file_that_is_not_proven_is_renamed_replaced_or_continued(shoal: Shoal
         assert file.read_bytes() == whole + b"x"
 
 
+@pytest.mark.long
 def test_a_changed_origin_and_a_changed_file_are_fetched_again(shoal: Shoal) -> None:
     with mirrors({"a": Character()}, CONTENT) as box:
         assert shoal.get(box.url("a"), "-o", "f").code == 0

@@ -88,6 +88,7 @@ def test_another_mirror_goes_on_with_what_the_first_began(shoal: Shoal, box: Box
     assert sum(more.given.values()) == CONTENT.size - kept
 
 
+@pytest.mark.long
 def test_another_chunk_size_goes_on_too(shoal: Shoal, box: Box) -> None:
     interrupted(shoal, box)
     box.become("a", Character())
@@ -96,6 +97,7 @@ def test_another_chunk_size_goes_on_too(shoal: Shoal, box: Box) -> None:
     assert more.ended["bytes_resumed"] >= 5 * CHUNK
 
 
+@pytest.mark.long
 def test_a_second_interrupt_ends_the_program_at_once(shoal: Shoal, box: Box) -> None:
     running = begun(shoal, box)
     running.signal(signal.SIGINT)
@@ -105,7 +107,10 @@ def test_a_second_interrupt_ends_the_program_at_once(shoal: Shoal, box: Box) -> 
     assert_finished(shoal, again(shoal, box))
 
 
-@pytest.mark.parametrize("sign", ["shoal-*/listener-*", "shoal-*", "shoal-*/hub.sock"])
+@pytest.mark.parametrize(
+    "sign",
+    ["shoal-*", *(pytest.param(sign, marks=pytest.mark.long) for sign in ("shoal-*/listener-*", "shoal-*/hub.sock"))],
+)
 def test_an_interrupt_during_the_start_is_heard(shoal: Shoal, box: Box, sign: str) -> None:
     running = shoal.begun(*box.urls, "-o", "file.bin")
     while not any(shoal.temp.glob(sign)):
@@ -156,6 +161,7 @@ def test_a_file_that_changed_at_its_origin_is_not_mixed(shoal: Shoal, box: Box) 
     assert Content(CONTENT.size, seed=42).matches(shoal.folder / "file.bin"), "the new version, and nothing of the old"
 
 
+@pytest.mark.long
 def test_an_origin_with_another_size_is_not_mixed(shoal: Shoal, box: Box) -> None:
     interrupted(shoal, box)
     box.change_content(Content(CONTENT.size + 1, seed=42))
@@ -186,6 +192,7 @@ def test_only_a_damaged_chunk_is_fetched_again(shoal: Shoal, box: Box) -> None:
     assert "1 damaged chunk will be fetched again" in opened["message"]
 
 
+@pytest.mark.long
 def test_damaged_records_cost_chunks_and_never_content(shoal: Shoal, box: Box) -> None:
     interrupted(shoal, box)
     records = shoal.folder / "file.bin.part.records"
@@ -194,6 +201,7 @@ def test_damaged_records_cost_chunks_and_never_content(shoal: Shoal, box: Box) -
     assert_finished(shoal, again(shoal, box))
 
 
+@pytest.mark.long
 def test_a_run_that_everybody_left_goes_on_later(shoal: Shoal) -> None:
     with mirrors({"a": Character(die_after_bytes=700_000)}, CONTENT) as box:
         done = shoal.get(*box.urls, "-o", "file.bin", "--chunk-size", str(CHUNK))

@@ -65,12 +65,14 @@ def test_what_users_have_is_told_to_programs_with_addresses(shoal: Shoal, box: N
     assert [each["state"] for each in done.events if each["event"] == "session"] == ["connecting", "online"]
 
 
+@pytest.mark.long
 def test_only_so_many_targets_are_shown_as_are_wanted(shoal: Shoal, box: Network) -> None:
     done = shoal.run("search", box.term, "--wait", "1", "--limit", "1", **account(box))
     assert len(done.stdout.splitlines()) == 3
     assert "not shown" in done.stdout.splitlines()[-1]
 
 
+@pytest.mark.long
 def test_the_account_may_stand_in_a_file(shoal: Shoal, box: Network) -> None:
     file = shoal.folder / "shoal.toml"
     file.write_text(
@@ -114,6 +116,7 @@ def test_a_server_that_cannot_be_reached_is_said(shoal: Shoal, box: Network) -> 
     assert done.seconds < 15
 
 
+@pytest.mark.long
 def test_a_listening_port_that_is_taken_is_said(shoal: Shoal, box: Network) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -128,6 +131,7 @@ def begun(shoal: Shoal, box: Network) -> Running:
     return running
 
 
+@pytest.mark.long
 def test_a_second_login_of_the_same_name_ends_the_search_of_the_first(shoal: Shoal, box: Network) -> None:
     first = begun(shoal, box)
     second = shoal.run("search", box.term, "--wait", "0.5", **account(box))
@@ -146,6 +150,7 @@ def test_ctrl_c_ends_a_search_in_order(shoal: Shoal, box: Network) -> None:
     assert done.events[-1]["event"] == "search_ended"
 
 
+@pytest.mark.long
 def test_a_session_that_dies_is_our_fault(shoal: Shoal, box: Network) -> None:
     running = begun(shoal, box)
     running.child("soulseek").kill()
@@ -154,6 +159,7 @@ def test_a_session_that_dies_is_our_fault(shoal: Shoal, box: Network) -> None:
     assert done.events[-1]["refused"] == "soulseek died: killed by SIGKILL"
 
 
+@pytest.mark.long
 def test_without_an_account_one_line_says_what_to_set(shoal: Shoal) -> None:
     for words in (["search", "tide"], ["swarm", "tide"], ["get", "slsk://ann/a.mp3", "--quiet"]):
         done = shoal.run(*words, XDG_CONFIG_HOME="/nowhere", SHOAL_SOULSEEK_USERNAME="", SHOAL_SOULSEEK_PASSWORD="")

@@ -68,6 +68,7 @@ def test_people_see_chunks_by_the_user_s_name_and_the_stops_at_the_end(shoal: Sh
     assert row[:2] + row[4:8] == ["ann", "b", "100.0", "%", "3", "chunks"]
 
 
+@pytest.mark.long
 def test_a_state_folder_that_cannot_be_written_is_said_and_nothing_is_lost(shoal: Shoal, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with network({"ann": Character()}, CONTENT) as box:
@@ -89,6 +90,7 @@ def test_a_ride_goes_on_when_the_session_dies(shoal: Shoal, state: str) -> None:
     assert not any(event["event"] == "session" and event["final"] for event in done.events)
 
 
+@pytest.mark.long
 def test_who_waited_in_a_queue_is_asked_again_when_the_session_dies(shoal: Shoal, state: str) -> None:
     with network({"ann": Character(queue_before_us=3, queue_step_s=2.0, tells_place=True)}, CONTENT) as box:
         running = shoal.begun(*box.urls, "-o", "file.flac", **account(box, state))
@@ -119,6 +121,7 @@ def test_a_swarm_without_a_login_ends_with_the_reason(
     assert done.seconds < 15
 
 
+@pytest.mark.long
 def test_a_swarm_that_finds_nobody_says_so(shoal: Shoal, state: str) -> None:
     with network({"ann": Character()}, CONTENT) as box:
         done = shoal.run("swarm", "no such thing", "--quiet", **account(box, state))
@@ -127,6 +130,7 @@ def test_a_swarm_that_finds_nobody_says_so(shoal: Shoal, state: str) -> None:
     assert "no such thing" in done.the_line
 
 
+@pytest.mark.long
 def test_a_signal_to_the_whole_group_while_it_waits_says_nothing_of_processes(shoal: Shoal, state: str) -> None:
     with network({"queued": Character(queue_before_us=3, queue_step_s=60.0)}, CONTENT) as box:
         running = shoal.begun(*box.urls, "-o", "file.flac", **account(box, state))

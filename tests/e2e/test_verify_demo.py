@@ -30,7 +30,9 @@ def test_verify_says_what_holds_of_a_part_file_and_changes_nothing(shoal: Shoal)
     assert {name: (shoal.folder / name).read_bytes() for name in shoal.files} == before
 
 
-@pytest.mark.parametrize("after_s", [0.02, 0.1, 0.2, 0.3])
+@pytest.mark.parametrize(
+    "after_s", [0.1, *(pytest.param(after_s, marks=pytest.mark.long) for after_s in (0.02, 0.2, 0.3))]
+)
 def test_a_verify_that_is_killed_leaves_everything_as_it_was(shoal: Shoal, after_s: float) -> None:
     leave_part(shoal.folder, WHOLE, [(0, 2), (4, 5)], chunk=CHUNK)
     before = {name: (shoal.folder / name).read_bytes() for name in shoal.files}

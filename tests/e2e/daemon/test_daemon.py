@@ -67,6 +67,7 @@ def test_a_second_signal_ends_it_at_once(shoal: Shoal) -> None:
         assert time.monotonic() - begun_s < 4
 
 
+@pytest.mark.long
 def test_a_stream_that_is_open_does_not_hold_up_the_end(shoal: Shoal) -> None:
     with running(shoal) as daemon:
         begun = threading.Event()
