@@ -6,6 +6,8 @@ import base64
 import hashlib
 from pathlib import Path
 
+import pytest
+
 from protocol.model.integrity.metalink import write_metalink
 from tests.e2e.program import Shoal
 from tests.http_mirrors.box import Character, Content, mirrors
