@@ -61,25 +61,54 @@ class Board:
         self.changed_at: dict[int, float] = {}
         self._firsts: list[int] = []
         self._entries: dict[int, dict[int, PartRow]] = {}
+        self._open: dict[int, list[int]] = {}
+        """Parts that are not stored, of each window that has some."""
+        self._free: list[tuple[int, int]] | None = None
 
     def judge(self, epoch: int, banned: tuple[str, ...]) -> None:
         """Count by another upload, or without the parts of nodes that lied."""
         if epoch == self.epoch and banned == self.banned:
             return
         self.epoch, self.banned = epoch, banned
-        self._firsts, self._entries = [], {}
+        self._firsts, self._entries, self._open = [], {}, {}
+        self._free = None
         for first, row in self.windows.items():
             self._count_in(first, row)
+        for first in self._firsts:
+            self._refresh(first)
 
     def set_window(self, first: int, row: WindowRow | None, now: float) -> None:
         """Take over a window's row; None: it is gone."""
         before = self.windows.pop(first, None)
+        touched = {first}
         if before is not None:
+            touched.update(part.part for part in before.parts)
             self._count_out(first, before)
         if row is not None:
+            touched.update(part.part for part in row.parts)
             self.windows[first] = row
             self.changed_at[first] = now
             self._count_in(first, row)
+        self._free = None
+        at = bisect_left(self._firsts, first)
+        affected = {*self._firsts[max(0, at - 1) : at + 1], first}
+        if not all(first <= part < first + WINDOW_PARTS_MAX for part in touched):
+            affected.update(
+                self._firsts[max(0, bisect_right(self._firsts, part) - 1)] for part in touched if self._firsts
+            )
+        for each in affected:
+            self._refresh(each)
+
+    def _refresh(self, first: int) -> None:
+        """Find the missing parts of a window again."""
+        at = bisect_left(self._firsts, first)
+        open_parts: list[int] = []
+        if at < len(self._firsts) and self._firsts[at] == first:
+            open_parts = [part for part in range(first, self.reach(first)) if part not in self._entries]
+        if open_parts:
+            self._open[first] = open_parts
+        else:
+            self._open.pop(first, None)
 
     def _count_in(self, first: int, row: WindowRow) -> None:
         if row.epoch != self.epoch:
@@ -132,10 +161,6 @@ class Board:
         """Return the windows whose rows tell of a part."""
         return list(self._entries.get(part, ()))
 
-    def counted(self) -> list[int]:
-        """Return the first parts of the windows that count, in order."""
-        return self._firsts
-
     def reach(self, first: int) -> int:
         """Return where a window ends: at its own end or where the next one begins."""
         at = bisect_right(self._firsts, first)
@@ -143,24 +168,28 @@ class Board:
         return min(stop, self._firsts[at]) if at < len(self._firsts) else stop
 
     def missing(self, first: int) -> list[int]:
-        """Return the parts of a window that are not stored."""
-        return [part for part in range(first, self.reach(first)) if part not in self._entries]
+        """Return the parts of a window that are not stored. Not to be changed."""
+        return self._open.get(first, [])
 
-    def held_by(self, node: str, instance: str) -> Iterator[int]:
-        """Yield the first parts of the windows that a process holds, in order."""
-        for first in self._firsts:
-            row = self.windows[first]
-            if row.node == node and row.instance == instance:
-                yield first
+    def held_by(self, node: str, instance: str) -> list[int]:
+        """Return the first parts of the windows that a process holds and that miss parts, in order."""
+        windows = self.windows
+        return sorted(
+            first for first in self._open if windows[first].node == node and windows[first].instance == instance
+        )
 
     def free(self, count: int) -> list[tuple[int, int]]:
         """Return the ranges of parts that no window covers and that are not stored."""
-        found: list[tuple[int, int]] = []
+        if self._free is None:
+            self._free = list(self._gaps(count))
+        return self._free
+
+    def _gaps(self, count: int) -> Iterator[tuple[int, int]]:
         at = 0
         for first in [*self._firsts, count]:
-            found += self._open_runs(at, min(first, count))
+            if at < first:
+                yield from self._open_runs(at, min(first, count))
             at = max(at, self.reach(first)) if first < count else at
-        return found
 
     def _open_runs(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
         begin = start
@@ -184,7 +213,7 @@ class Board:
     def _abandoned(self, contest: Contest, now: float) -> Claim | None:
         """Return a window that was given back or whose holder is dead, what is complete here first."""
         found = []
-        for first in self._firsts:
+        for first in sorted(self._open):
             row = self.windows[first]
             if (row.node and contest.living(row.node, row.instance)) or not (missing := self.missing(first)):
                 continue
@@ -223,7 +252,7 @@ class Board:
         """Return the tail of the window that would be ready last, so that both are ready at once."""
         left: dict[str, list[int]] = {}
         last: dict[str, int] = {}
-        for first in self._firsts:
+        for first in sorted(self._open):
             row = self.windows[first]
             if row.node != contest.node and (missing := self.missing(first)):
                 left.setdefault(row.node, []).extend(missing)
@@ -244,7 +273,7 @@ class Board:
     def _late(self, contest: Contest, now: float) -> Claim | None:
         """Return a window whose holder lives, but has stopped, or would need much longer for its last part."""
         mine = 1.0 / contest.rate(contest.node)
-        for first in self._firsts:
+        for first in sorted(self._open):
             row = self.windows[first]
             if row.node == contest.node or not (missing := self.missing(first)):
                 continue

@@ -352,7 +352,7 @@ class FleetNode:
             if row.state != PLACED or row.nodes[0] == self.me.node:
                 rider.start(row, sources, self.bus)
             if row.state == ACTIVE:
-                rider.act(row, board, self.me, self._contest(row, board, rider, now), self.bus, now)
+                rider.act(row, board, self.me, lambda: self._contest(row, board, rider, now), self.bus, now)
             living = [node for node in row.nodes if self.view.alive(node, now) or node == self.me.node]
             owner.act(row, board, self.bus, now, living, rider.lost_epoch)
 

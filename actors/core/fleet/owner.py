@@ -40,7 +40,7 @@ RETRY_S_MAX: Final = 30.0
 
 @dataclass(slots=True)
 class Owner:
-    """State of one node about a job, beyond its rows. `asked` names the request to the destination under way."""
+    """State of one node about a job, beyond its rows."""
 
     job: str
     node: str
@@ -48,6 +48,7 @@ class Owner:
     divisible: bool = True
     made: UploadCreated | None = None
     asked: str = ""
+    """The request to the destination that is under way."""
     etag: str = ""
     """Of the object that is known to be this job's."""
     gone: int = -1
@@ -140,9 +141,8 @@ class Owner:
         self.full_at = (self.full_at if self.full_at >= 0 else now) if whole else -1.0
         if whole and row.state == ACTIVE:
             self._check_parts(row, board, bus, now, living)
-        if lost == row.epoch:
-            self.gone = row.epoch if self.gone != row.epoch else self.gone
-            self.look = self.look or (not self.asked and self.made is None and not self.foreign and not self.etag)
+        if lost == row.epoch and self.gone != row.epoch:
+            self.gone, self.look = row.epoch, True
         if self.gone == row.epoch and (lost == row.epoch or first):
             self._renew(row, bus, now)
         elif first and whole:

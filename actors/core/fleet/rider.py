@@ -4,10 +4,11 @@ Every step is decided from the view and from what is complete here, never from w
 any two steps leaves a state from which another node, or this one, goes on.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from actors.core.fleet.board import Board, Claim, Contest
+from actors.core.fleet.board import WINDOW_PARTS_MAX, Board, Claim, Contest
 from actors.core.fleet.view import Bus
 from actors.core.fleet.vocabulary import (
     DropPart,
@@ -147,7 +148,7 @@ class Rider:
         self.sources = None
         self.granted = None
 
-    def act(self, row: FleetJobRow, board: Board, me: Me, contest: Contest, bus: Bus, now: float) -> None:
+    def act(self, row: FleetJobRow, board: Board, me: Me, contest: Callable[[], Contest], bus: Bus, now: float) -> None:
         """Do the next of everything that can be done."""
         self._forget_surplus(row, board, me, bus)
         if self.failure or me.draining:
@@ -169,11 +170,13 @@ class Rider:
             bus.out.append(DropPart(self.job, part, refetch=False))
 
     def mine(self, board: Board, me: Me) -> list[int]:
-        """Return the first parts of the windows that this process holds."""
-        return list(board.held_by(me.node, me.instance))
+        """Return the first parts of the windows that this process holds and that miss parts."""
+        return board.held_by(me.node, me.instance)
 
     def _enter(self, row: FleetJobRow, board: Board, me: Me, bus: Bus, now: float) -> None:
         """Write what the destination has into the rows of the windows; parts of other windows are not entered."""
+        if not self.put:
+            return
         held: set[int] = set()
         for first in self.mine(board, me):
             reach = board.reach(first)
@@ -198,18 +201,24 @@ class Rider:
                     token = bus.view.revisions.get((PARTS, window_key(self.job, first)), 0)
                     bus.out.append(PutPart(self.job, part, row.epoch, row.upload, row.destination, token))
 
-    def _claim(self, row: FleetJobRow, board: Board, me: Me, contest: Contest, bus: Bus, now: float) -> None:
+    def _claim(
+        self, row: FleetJobRow, board: Board, me: Me, contest: Callable[[], Contest], bus: Bus, now: float
+    ) -> None:
         if (
             len(self.ready) > READY_MAX + PUTS_MAX
             or self.sources is None
             or (not row.divisible and row.nodes[0] != me.node)
         ):
             return
-        left = sum(self._open_count(board, first) for first in self.mine(board, me))
-        if left > max(0.0, contest.rate(me.node) * AHEAD_S) and left > 0:
+        mine = self.mine(board, me)
+        left = sum(self._open_count(board, first) for first in mine)
+        if left > 1 and left > WINDOW_PARTS_MAX / 2:
             return
-        claim = board.next_claim(row.part_count, contest, now)
-        if claim is not None and (left <= 1 or claim.first == contest.end or claim.over is None):
+        facts = contest()
+        if left > 0 and left > facts.rate(me.node) * AHEAD_S:
+            return
+        claim = board.next_claim(row.part_count, facts, now)
+        if claim is not None and (left <= 1 or claim.first == facts.end or claim.over is None):
             bus.write(PARTS, window_key(self.job, claim.first), self._row(claim, row, me), now)
 
     def _open_count(self, board: Board, first: int) -> int:
@@ -243,27 +252,25 @@ class Rider:
 
     def _wanted(self, board: Board, me: Me) -> tuple[int, int] | None:
         """Return the window: the one before as long as parts in it are missing, as far as it goes without a hole."""
-        here: set[int] = set()
-        open_parts: list[int] = []
+        mine: set[int] = set()
         for first in self.mine(board, me):
-            for part in range(first, board.reach(first)):
-                if (
-                    part in self.ready
-                    or part in self.put
-                    or (self.granted and self._within(part) and board.is_stored(part))
-                ):
-                    here.add(part)
-                elif not board.is_stored(part):
-                    open_parts.append(part)
+            mine.update(board.missing(first))
+        open_parts = sorted(part for part in mine if part not in self.ready and part not in self.put)
         if not open_parts:
             return None
         start = next((part for part in open_parts if self._within(part)), open_parts[0])
-        first = self.granted[0] if self.granted is not None and self._within(start) else start
-        reachable = here.union(open_parts)
-        stop = start + 1
-        while stop in reachable:
+        going_on = self.granted is not None and self._within(start)
+        stop = last = start + 1
+        while stop in mine or (self._within(stop) and board.is_stored(stop)):
             stop += 1
-        return first, max(part for part in open_parts if part < stop) + 1
+            if stop - 1 in open_parts:
+                last = stop
+        if self.granted is not None and going_on and last <= self.granted[1]:
+            return self.granted[0], last  # its beginning moves only when its end does: what is complete stays quiet
+        first = start
+        while first - 1 in mine:
+            first -= 1
+        return first, last
 
     def _within(self, part: int) -> bool:
         return self.granted is not None and self.granted[0] <= part < self.granted[1]

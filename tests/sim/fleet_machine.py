@@ -1,0 +1,176 @@
+"""Machines of the simulated fleet: their clocks, processes, disks and the local jobs that fetch parts."""
+
+import heapq
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+from actors.core.fleet import vocabulary as v
+from actors.core.fleet.node import FleetNode
+from tests.sim.fleet_scenarios import Scenario
+from tests.sim.fleet_store import md5
+
+CALM_AT_S: Final = 90.0
+PART: Final = 8 << 20
+
+
+@dataclass(slots=True)
+class Machine:
+    """A node's process and its disk. `boot` counts its processes."""
+
+    name: str
+    rate: float
+    offset: float
+    drift: float
+    core: FleetNode | None = None
+    boot: int = 0
+    online: bool = False
+    cut: bool = False
+    paused: bool = False
+    backlog: list[Callable[[], None]] = field(default_factory=list)
+    pulls: bool = False
+    disk: dict[str, dict[int, str]] = field(default_factory=dict)
+    """Content of complete parts, by job: it outlives the process."""
+    windows: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    running: set[str] = field(default_factory=set)
+    fetching: dict[str, int] = field(default_factory=dict)
+    dies_after: int = -1
+    """Number of commands after which it dies; -1: it does not."""
+    confirmed: float = -1e9
+    connection: int = 0
+    requests: dict[int, float] = field(default_factory=dict)
+
+
+class Simulation:
+    """Virtual time, and what each machine does for itself. Everything that happens is an entry of one heap."""
+
+    def __init__(self, scenario: Scenario, seed: int) -> None:
+        self.scenario = scenario
+        self.random = random.Random(seed)
+        self.now = 0.0
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._serial = 0
+        self.names: dict[str, str] = {}
+        """Destination of each job."""
+        self.sizes: dict[str, tuple[int, bool]] = {}
+        """Bytes of each destination, and whether its sources can begin anywhere."""
+        self.refusing: set[tuple[str, str]] = set()
+        """Machines that cannot fetch a destination."""
+        self.fetched: Counter[tuple[str, int]] = Counter()
+        self.trace: list[str] = []
+        self.tracing = False
+
+    def give(self, machine: Machine, event: v.Event) -> None:
+        """Hand an event to a node."""
+        raise NotImplementedError
+
+    def give_to(self, machine: Machine, boot: int, event: v.Event) -> None:
+        """Hand an event to the process of a node that it is meant for."""
+        if machine.boot == boot:
+            self.give(machine, event)
+
+    # --- the heap ---
+
+    def after(self, delay: float, do: Callable[[], None]) -> None:
+        self._serial += 1
+        heapq.heappush(self._heap, (self.now + delay, self._serial, do))
+
+    def log(self, text: str) -> None:
+        if self.tracing:
+            self.trace.append(f"{self.now:8.3f} {text}")
+
+    def calm(self) -> bool:
+        return self.now >= CALM_AT_S
+
+    def chance(self, share: float) -> bool:
+        return not self.calm() and share > 0 and self.random.random() < share
+
+    # --- local jobs ---
+
+    def local(self, machine: Machine, command: Any) -> None:
+        job = command.job
+        match command:
+            case v.StartLocalJob():
+                if job not in machine.running:
+                    machine.running.add(job)
+                    self._describe(machine, command)
+            case v.StopLocalJob(keep=keep):
+                machine.running.discard(job)
+                machine.windows.pop(job, None)
+                machine.fetching.pop(job, None)
+                if not keep:
+                    machine.disk.pop(job, None)
+            case v.GrantWindow():
+                machine.windows[job] = (command.first, command.stop, machine.boot)
+                if machine.fetching.get(job, command.first) not in range(command.first, command.stop):
+                    machine.fetching.pop(job, None)
+                for part in range(command.first, command.stop):
+                    if part in machine.disk.get(job, {}):
+                        self._ready(machine, job, part)
+                self._fetch(machine, job)
+            case v.TrimWindow(stop=stop):
+                first, _, boot = machine.windows.get(job, (0, 0, 0))
+                machine.windows[job] = (first, stop, boot)
+                if machine.fetching.get(job, -1) >= stop:
+                    machine.fetching.pop(job, None)
+            case v.DropPart(part=part, refetch=refetch):
+                machine.disk.get(job, {}).pop(part, None)
+                if refetch:
+                    self._fetch(machine, job)
+            case v.CheckPart(part=part):
+                content = self._content(machine, job, part)
+                self._answer_local(machine, 0.5, v.PartChecked(job, part, md5(content)))
+
+    def _describe(self, machine: Machine, command: v.StartLocalJob) -> None:
+        size, divisible = self.sizes[command.spec.name]
+        if (machine.name, command.spec.name) in self.refusing:
+            self._answer_local(machine, 0.5, v.LocalJobFailed(command.job, "no route to the host"))
+        else:
+            self._answer_local(machine, 0.1, v.FileDescribed(command.job, size, divisible))
+
+    def _content(self, machine: Machine, job: str, part: int) -> str:
+        destination = self.names[job]
+        lies = self.scenario.liar >= 0 and machine.name == f"n{self.scenario.liar}"
+        return f"{destination}.{part}" + (".lie" if lies else "")
+
+    def _answer_local(self, machine: Machine, delay: float, event: v.Event) -> None:
+        boot = machine.boot
+        self.after(delay, partial(self.give_to, machine, boot, event))
+
+    def _ready(self, machine: Machine, job: str, part: int) -> None:
+        content = machine.disk[job][part]
+        self._answer_local(machine, 0.01, v.PartReady(job, part, md5(content)))
+
+    def _fetch(self, machine: Machine, job: str) -> None:
+        if job in machine.fetching or job not in machine.windows:
+            return
+        first, stop, _ = machine.windows[job]
+        have = machine.disk.setdefault(job, {})
+        skip = machine.core.view.boards.get(job) if machine.core is not None else None
+        for part in range(first, stop):
+            if part not in have and not (skip is not None and skip.is_stored(part)):
+                break
+        else:
+            return
+        machine.fetching[job] = part
+        seconds = PART / machine.rate * max(1, len(machine.fetching))
+        boot = machine.boot
+
+        def done() -> None:
+            if machine.boot != boot or machine.fetching.get(job) != part:
+                return
+            if machine.paused:
+                machine.backlog.append(done)
+                return
+            del machine.fetching[job]
+            first, stop, _ = machine.windows.get(job, (0, 0, 0))
+            if first <= part < stop:
+                machine.disk.setdefault(job, {})[part] = self._content(machine, job, part)
+                self.fetched[job, part] += 1
+                self._ready(machine, job, part)
+            self._fetch(machine, job)
+
+        self.after(seconds, done)
