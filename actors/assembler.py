@@ -212,6 +212,8 @@ class Assembler(Actor):
     def _report_open(self, request: OpenPartFile, part: PartFile, note: str) -> None:
         for runs, sources in _parts(part.claims()):
             self.bus.post(request.dispatcher, ChunksVerified(job=request.job, ranges=runs, sources=sources))
+        if part.has_all(0, 1):
+            self._inspector.recognise(request.job, part, _file_name(request), request.dispatcher)
         ready = PartFileReady(job=request.job, part_path=part.part_path, message=note, store=self._generation)
         self.bus.post(request.dispatcher, ready)
 
@@ -336,6 +338,8 @@ class Assembler(Actor):
                 SlotSpoiled(job=filled.job, source=filled.source, lease=filled.lease, first=filled.first, count=count),
             )
             return
+        if any(first == 0 for first, _ in written.stored):  # before the news that may complete the file
+            self._inspector.recognise(filled.job, job.part, _file_name(job.request), job.dispatcher)
         for kind, runs in ((ChunksStored, written.stored), (ChunksRepeated, written.repeated)):
             for first, stop in runs:
                 begin = (first - filled.first) * job.chunk_size

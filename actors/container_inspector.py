@@ -6,9 +6,17 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
-from protocol.messages import BoundariesChecked, CheckBoundaries, CheckContainer, ContainerBroken, ContainerChecked
+from protocol.messages import (
+    BoundariesChecked,
+    CheckBoundaries,
+    CheckContainer,
+    ContainerBroken,
+    ContainerChecked,
+    ContainerFound,
+)
 from protocol.messages.base import Message
-from storage.container_checks import StoredContent, check_boundaries, check_whole
+from protocol.model.filenames import container_format
+from storage.container_checks import StoredContent, check_boundaries, check_whole, recognised_format
 from storage.part_file import PartFile
 
 _logger = logging.getLogger(__name__)
@@ -44,6 +52,18 @@ class ContainerInspector:
             self._post(dispatcher, future.result() if fault is None else _nothing(request))
 
         self._threads.submit(_checked, request, content, name).add_done_callback(answer)
+
+    def recognise(self, job: int, part: PartFile, name: str, dispatcher: str) -> None:
+        """Report the container format of the first bytes, which are stored, where the name does not tell it."""
+        if container_format(name):
+            return
+        content = part.content(self._closing.is_set)
+        try:
+            found = recognised_format(content)
+        finally:
+            content.close()
+        if found:
+            self._post(dispatcher, ContainerFound(job=job, format=found))
 
     def close(self) -> None:
         """End every check; what was not answered is not."""

@@ -93,6 +93,16 @@ def check_boundaries(content: StoredContent, name: str, chunks: Iterable[int]) -
     )
 
 
+def recognised_format(content: StoredContent) -> str:
+    """Return the container format of the first bytes; empty where there is none, or they cannot be read."""
+    layout = content.layout
+    try:
+        found = formats.recognised(content.read, layout.size_bytes if layout.known else layout.chunk_size)
+    except (TimeUp, NotStored, OSError):
+        return ""
+    return found.name if found is not None else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Whole:
     """Result of checking a whole file.
@@ -123,10 +133,19 @@ def check_whole(content: StoredContent, name: str) -> Whole:
     if decoded is False and check.outcome is not Outcome.BROKEN:
         check = WholeCheck(Outcome.BROKEN, f"the {kind.name if kind else ''} content has another digest", 0, size)
     if check.outcome is Outcome.BROKEN:
+        check = _with_range(check)
         chunk, count = content.layout.chunk_size, content.layout.chunk_count
         first = min(check.first // chunk, max(count - 1, 0))
         return Whole("", check.detail, first, max(min(-(-check.stop // chunk), count), first + 1))
     return Whole("frames" if check.outcome is Outcome.PROVEN else "", check.detail)
+
+
+def _with_range(check: WholeCheck) -> WholeCheck:
+    """Return a damage whose words name its first broken range."""
+    if "byte" in check.detail:
+        return check
+    last = max(check.stop, check.first + 1) - 1
+    return WholeCheck(check.outcome, f"{check.detail}: bytes {check.first} to {last}", check.first, check.stop)
 
 
 def _decoded_claim(content: StoredContent, kind: str) -> tuple[str, str]:

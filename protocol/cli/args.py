@@ -275,7 +275,8 @@ class Transfer:
             "--require",
             REQUIRABLE,
             "Evidence without which the file keeps its .part (exit 4). overlap: two sources agree where compared. "
-            "frames: so do the file's own checks. pieces, digest: their hashes were given.",
+            "frames: so do the file's own checks. pieces, digest: their hashes were given. decoded: its container "
+            "(FLAC, Ogg, zip, gzip, bzip2, xz, zstd) was checked as a whole.",
         ),
     ] = "size"
     limit_bytes_s: Limit = 0

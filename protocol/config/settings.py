@@ -65,7 +65,7 @@ Kib = Annotated[int, Meta(ge=0, le=1 << 30)]
 Rate = Annotated[int, Meta(ge=0, le=1 << 40)]
 """Bytes a second, given as KiB a second."""
 Existing = Literal["auto", "skip", "rename", "overwrite", "resume"]
-Evidence = Literal["size", "overlap", "frames", "pieces", "digest"]
+Evidence = Literal["size", "overlap", "frames", "pieces", "digest", "decoded"]
 _KINDS: Final = tuple(KINDS)
 _EVENT: Final = Meta(max_length=len(KINDS), title="kinds of events")
 _EVENTS: Final = Key("Kinds of events; none named: all that are kept.")

@@ -259,6 +259,16 @@ class ContainerBroken(Message, tag=155):
     detail: str
 
 
+class ContainerFound(Message, tag=163):
+    """The first bytes of a part file are those of this container format, a key of `filenames.CONTAINER_SUFFIXES`.
+
+    Assembler to dispatcher, where the name does not say so.
+    """
+
+    job: int
+    format: str
+
+
 class SlotSpoiled(Message, tag=35):
     """The slot's bytes no longer match the worker's digests: our fault; nothing was written."""
 

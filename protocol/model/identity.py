@@ -7,7 +7,7 @@ from protocol.model.value import Value
 
 KINDS = ("size", "attributes", "overlap", "frames", "pieces", "digest", "decoded")
 """Kinds of evidence, weakest first."""
-REQUIRABLE = ("size", "overlap", "frames", "pieces", "digest")
+REQUIRABLE = ("size", "overlap", "frames", "pieces", "digest", "decoded")
 """Kinds that a user may require before a file is sealed; the first is no requirement."""
 PLACES_MAX: Final = 200
 NAMES_MAX: Final = 20

@@ -3,6 +3,7 @@
 A name counts only while the first bytes are not stored, and to say that a file is not what its name claims.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -41,6 +42,10 @@ FORMATS: Final = (
     Format("zstd", (streams.ZSTD_MAGIC,), streams.check_zstd),
     MP3,
 )
+_LONGER_MAGICS: Final = {
+    "gzip": re.compile(rb"\x1f\x8b\x08[\x00-\x1f]"),
+    "bzip2": re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)"),
+}
 NO_CONTAINER: Final = WholeCheck(Outcome.UNDECIDED, "")
 
 
@@ -62,6 +67,15 @@ def found_format(read: Read, size: int, name: str) -> Format | None:
     if head[:1] == b"\xff" and mp3.frame_at(head + bytes(64), 0) is not None and claimed is MP3:
         return MP3
     return next((each for each in FORMATS if head.startswith(each.magics)), None)
+
+
+def recognised(read: Read, size: int) -> Format | None:
+    """Return the format that the first bytes alone show; two or three equal bytes are no sign of one."""
+    found = found_format(read, size, "")
+    head = read(0, min(size, 10))
+    if found is not None and found.name in _LONGER_MAGICS and _LONGER_MAGICS[found.name].match(head) is None:
+        return None
+    return found
 
 
 def check_boundaries(read: Read, size: int, offsets: Iterable[int], name: str) -> tuple[str, dict[int, BoundaryCheck]]:
@@ -92,5 +106,22 @@ def check_whole(read: Read, size: int, name: str) -> tuple[str, WholeCheck]:
     if found is None:
         if claimed is None or not size:
             return "", NO_CONTAINER
-        return "", WholeCheck(Outcome.UNDECIDED, f"the name says {claimed.name}, the content is something else")
-    return found.name, found.check_whole(read, size)
+        what = _kind_of_text(read(0, min(size, 1024)))
+        return "", WholeCheck(Outcome.UNDECIDED, f"it only claims to be {claimed.name}: the content is {what}")
+    check = found.check_whole(read, size)
+    if claimed is not None and claimed is not found:
+        claim = f"the name says {claimed.name}, the content is {found.name}: {check.detail}"
+        check = WholeCheck(check.outcome, claim, check.first, check.stop)
+    return found.name, check
+
+
+def _kind_of_text(head: bytes) -> str:
+    """Return what a file that is no container begins with, in words."""
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if text.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
+        return "an HTML page"
+    if text.startswith((b"<?xml", b"{", b"[")):
+        return "XML or JSON"
+    if not head.strip(b"\0"):
+        return "zeros"
+    return "plain text" if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head) else "something else"

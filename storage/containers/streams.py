@@ -63,7 +63,7 @@ def _check_stream(read: Read, size: int, name: str, magic: bytes, make: Callable
                     at += len(carried) - len(data)
                     continue
                 if streams and not data.startswith(magic):
-                    return WholeCheck(Outcome.PROVEN, f"{name} is right, other bytes follow it")
+                    return WholeCheck(Outcome.WEAK, f"{name} is right, other bytes follow it: they have no checks")
                 stream, begin = make(), at - len(data)
             _drain(stream, data)
             carried = b""

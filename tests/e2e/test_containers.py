@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import random
+import re
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,7 +106,44 @@ def test_text_that_is_called_flac_is_said_to_be_none(shoal: Shoal, tmp_path: Pat
     with served(tmp_path, text, text) as urls:
         done, found = get(shoal, urls)
     assert found == text
-    assert "the content is something else" in text_of(done)
+    assert "it only claims to be FLAC: the content is plain text" in text_of(done)
+
+
+REQUIRED = ("--require", "decoded", "--chunk-size", CHUNK)
+
+
+def test_the_required_check_of_the_whole_is_passed_by_a_right_file_alone(shoal: Shoal, tmp_path: Path) -> None:
+    with served(tmp_path, SONG, SONG) as urls:
+        done = shoal.get(*urls, *REQUIRED, "--checksum", f"sha256:{hashlib.sha256(SONG).hexdigest()}")
+    assert done.code == 0, done.stderr
+    assert "FLAC" in text_of(done)
+    page = b"<!DOCTYPE html><html>" + b"<p>sign in, please</p>" * 12_000
+    (tmp_path / "page").mkdir()
+    with served(tmp_path / "page", page) as urls:
+        done = shoal.get(*urls, *REQUIRED, "-o", "page.flac")
+    assert done.code == 4
+    assert "it only claims to be FLAC: the content is an HTML page" in done.ended["reason"]
+    assert {"page.flac.part", "page.flac.part.records"} <= set(shoal.files)
+
+
+def test_a_damage_fails_the_required_check_and_names_its_bytes(shoal: Shoal, tmp_path: Path) -> None:
+    bad = bytearray(SONG)
+    bad[len(bad) // 2] ^= 1
+    with served(tmp_path, bytes(bad), bytes(bad)) as urls:
+        done = shoal.get(*urls, *REQUIRED)
+    assert done.code == 4
+    assert re.search(r"wrong frame, number \d+: bytes \d+ to \d+", done.ended["reason"])
+
+
+def test_an_archive_under_another_name_is_checked_as_such(shoal: Shoal, tmp_path: Path) -> None:
+    path = tmp_path / "disk.zip"
+    with zipfile.ZipFile(path, "w") as made:
+        for number in range(6):
+            made.writestr(f"{number}.jpg", random.Random(number).randbytes(100_000))
+    with mirrors([Character(rate_bytes_s=400e3)] * 2, path, file_name="disk.bin") as box:
+        done = shoal.get(*box.urls, *REQUIRED)
+    assert done.code == 0, done.stderr
+    assert "all 6 zip members have their CRC-32" in text_of(done)
 
 
 @pytest.mark.long

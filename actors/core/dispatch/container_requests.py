@@ -24,12 +24,15 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import ASSEMBLER
 from protocol.model.filenames import container_format
+from protocol.model.identity import strength
 
 ANSWER_S_MAX: Final = 6.0
 """The Assembler takes 5 s at most for boundaries; a later answer counts, but nothing waits for it."""
 WHOLE_S_MIN: Final = 2.0
 WHOLE_S_MIN_ALONE: Final = 0.5
 """Where one contributor sent all of it, a check changes nothing: it only says that the file is damaged."""
+REQUIRED_S_MAX: Final = 3600.0
+"""For the whole, where the user requires that it was checked."""
 WHOLE_SHARE: Final = 0.02
 """Share of the time that the download took which the check of the whole may add."""
 FRUITLESS_MAX: Final = 4
@@ -44,9 +47,10 @@ _Met = tuple[int, int, int]
 class ContainerRequests:
     """Requests to the store for container checks, where sources meet and of the whole file, and what came of them.
 
-    `name`: of the file, which says whether it is a container. `kind`: "decoded" or "frames" where all of the complete
-    file was found right, "" where it is damaged, else the weakest, "size". `detail` says in words what the
-    check of the whole found, `damage` whether that is a damage.
+    `name`: of the file, which says whether it is a container, as `found` does: its format by its first bytes.
+    `required`: whether the file is not to be sealed without the check of the whole. `kind`: "decoded" or "frames"
+    where all of the complete file was found right, "" where it is damaged, else the weakest, "size". `detail` says in
+    words what the check of the whole found, `damage` whether that is a damage.
     """
 
     def __init__(self, job: StartJob, identity: Identity, report: Reporter, out: Outbox) -> None:
@@ -63,6 +67,8 @@ class ContainerRequests:
         self._whole_done = False
         self._request = 0
         self.name = ""
+        self.found = ""
+        self.required = (job.spec.require or job.spec.policy.required) == "decoded"
         self.kind = "size"
         self.detail = ""
         self.damage = False
@@ -70,7 +76,8 @@ class ContainerRequests:
     @property
     def _applies(self) -> bool:
         spec = self._job.spec
-        return container_format(self.name) != "" and not spec.checksum and not spec.pieces.algorithm
+        proven = spec.checksum or spec.pieces.algorithm
+        return (self.found or container_format(self.name)) != "" and not proven
 
     @property
     def awaited(self) -> bool:
@@ -140,11 +147,11 @@ class ContainerRequests:
 
     def whole(self, rows: Iterable[tuple[int, int, int]], elapsed_s: float, *, now_s: float) -> bool:
         """Whether the check of the complete file is awaited; asks for it at the first call."""
-        if self._whole_done or not self._applies:
+        if self._whole_done or not (self.required or self._applies):
             return False
         if self._whole_until_s is None:
             least_s = WHOLE_S_MIN if len({owner for _, _, owner in rows}) > 1 else WHOLE_S_MIN_ALONE
-            seconds = max(least_s, WHOLE_SHARE * elapsed_s)
+            seconds = REQUIRED_S_MAX if self.required else max(least_s, WHOLE_SHARE * elapsed_s)
             self._whole_until_s = now_s + seconds + ANSWER_S_MAX
             self._request += 1
             request = CheckContainer(job=self._job.job, request=self._request, seconds_max=seconds)
@@ -159,6 +166,13 @@ class ContainerRequests:
         self.damage = isinstance(message, ContainerBroken)
         self.kind = (message.kind or "size") if isinstance(message, ContainerChecked) else ""
         return True
+
+    def shortfall(self) -> str:
+        """Return why the required check of the whole was not passed; empty: it was."""
+        if strength(self.kind or "size") >= strength("frames"):
+            return ""
+        why = self.detail or "the content has no checks of its own that are known here"
+        return f"the check of the whole file by its container is required: {why}"
 
     def incomplete(self) -> None:
         """Chunks are missing again: what is said of the whole holds no more."""

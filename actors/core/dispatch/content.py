@@ -318,15 +318,18 @@ class ContentChecks:
         if waited_s < TIES_S_MAX and self.resume.is_awaited(self._sources.values(), self._checking.values(), rows):
             return Gate.CHECKING
         settled = not (self._bad_pieces or self.plan.open_suspects(rows))
+        proven = bool(self._job.spec.checksum) or self.pieces_awaited
         if settled and self.pieces_awaited and not self.identity.proven_chunks.covers(0, tracker.total):
             return Gate.CHECKING
-        if settled and (self._job.spec.checksum or self.pieces_awaited) and not self.shortfall():
+        if settled and proven and not self.shortfall():
             return Gate.OPEN
         if self.containers.complete(rows, tracker, now_s=now_s):
             return Gate.CHECKING
-        untied = bool(self.plan.missing_ties(rows))
+        untied = not proven and bool(self.plan.missing_ties(rows))
         if settled and not untied and self.containers.whole(rows, self._report.elapsed_s(now_s), now_s=now_s):
             return Gate.CHECKING
+        if settled and not untied and self.containers.required and self.shortfall():
+            return Gate.LACKING  # no source can help
         if not settled or untied or self.shortfall():
             under_way = self._checking or any(source.busy is not None for source in self._sources.values())
             able = None
@@ -355,6 +358,8 @@ class ContentChecks:
 
     def shortfall(self) -> str:
         """Return what the complete file lacks of the evidence that the user requires; a checksum is compared later."""
+        if self.containers.required:
+            return self.containers.shortfall()
         required = self._job.spec.require or self._job.spec.policy.required
         return shortfall(required, self.claim()) if required and not self._job.spec.checksum else ""
 
@@ -372,7 +377,8 @@ class ContentChecks:
         if not suspects and self._bad_pieces:
             return self._agree_on_bad_piece(tracker)
         short = self.shortfall()
-        if short and not suspects and (self.pieces_awaited or not self.plan.missing_ties(self._report.owned())):
+        proven = self.pieces_awaited or self._job.spec.checksum
+        if short and not suspects and (proven or not self.plan.missing_ties(self._report.owned())):
             return short, []
         if not suspects:
             reason = self._free_untied(tracker)

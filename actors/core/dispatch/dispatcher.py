@@ -27,6 +27,7 @@ from protocol.messages import (
     ClosePartFile,
     ContainerBroken,
     ContainerChecked,
+    ContainerFound,
     DiskFailed,
     EnqueueRefused,
     FileSealed,
@@ -94,6 +95,7 @@ DispatcherInbox = (
     | BoundariesChecked
     | ContainerChecked
     | ContainerBroken
+    | ContainerFound
     | SlotSpoiled
     | DiskFailed
     | FileSealed
@@ -205,6 +207,8 @@ class DispatchState:
                 self._on_seal_refused(message, now_s)
             case SourceChanged():
                 self._on_source_changed(message, now_s)
+            case ContainerFound(format=found):
+                self.content.containers.found = found
             case PieceChecked() | PiecesUnusable():
                 self._on_piece(message, now_s)
             case SlotSpoiled() | StopJob():

@@ -189,11 +189,12 @@ class _FileOrder(JobOrder):
             "What becomes of a file that has the name. auto: one that is proven to be the same is left, else rename."
         ),
     )
-    require: Literal["size", "overlap", "frames", "pieces", "digest"] | None = Field(
+    require: Literal["size", "overlap", "frames", "pieces", "digest", "decoded"] | None = Field(
         default=None,
         description=(
             "Evidence about the content without which the file does not get its name. overlap: two sources agree where "
-            "they were compared. frames: so do the file's own checks. Null: as the configuration says."
+            "they were compared. frames: so do the file's own checks. decoded: all of the file was checked by its "
+            "container. Null: as the configuration says."
         ),
     )
 

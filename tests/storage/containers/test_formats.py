@@ -263,3 +263,45 @@ def test_files_of_the_usual_encoders(tmp_path: Path, name: str) -> None:
     if name == "a.mp3":
         data = data[:-3000] + bytes([data[-3000] ^ 1]) + data[-2999:]
         assert formats.check_whole(reader(data), len(data), name)[1].outcome is not Outcome.PROVEN
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.flac", b"<!DOCTYPE html><html>", "it only claims to be FLAC: the content is an HTML page"),
+        ("a.flac", b"\xef\xbb\xbf\r\n<HTML>", "it only claims to be FLAC: the content is an HTML page"),
+        ("a.zip", b"{}", "it only claims to be zip: the content is XML or JSON"),
+        ("a.ogg", bytes(5000), "it only claims to be Ogg: the content is zeros"),
+        ("a.xz", b"no such page\n", "it only claims to be xz: the content is plain text"),
+        ("a.xz", b"\x01\x02\x03\xff", "it only claims to be xz: the content is something else"),
+    ],
+)
+def test_a_file_that_only_claims_to_be_a_container_is_said_to(name: str, content: bytes, words: str) -> None:
+    kind, check = formats.check_whole(reader(content), len(content), name)
+    assert (kind, check.outcome, check.detail) == ("", Outcome.UNDECIDED, words)
+
+
+def test_a_container_of_another_kind_than_its_name_says_both() -> None:
+    content = sample("a.cbz")
+    kind, check = formats.check_whole(reader(content), len(content), "a.flac")
+    assert (kind, check.outcome) == ("zip", Outcome.PROVEN)
+    assert check.detail == "the name says FLAC, the content is zip: all 6 zip members have their CRC-32"
+
+
+@pytest.mark.parametrize("name", ["a.flac", "a.ogg", "a.cbz", "a.gz", "a.bz2", "a.xz"])
+def test_first_bytes_tell_a_container(name: str) -> None:
+    content = sample(name)
+    found = formats.recognised(reader(content), len(content))
+    assert found is not None
+    assert found is formats.claimed_format(name)
+
+
+@pytest.mark.parametrize("head", [b"", b"\x1f\x8b\x00\x00", b"BZhello", b"plain", bytes(100), b"\xff\xfb\x90\x64" * 9])
+def test_a_few_bytes_by_chance_tell_none(head: bytes) -> None:
+    assert formats.recognised(reader(head), len(head)) is None
+
+
+def test_bytes_behind_a_stream_are_not_proven_by_it() -> None:
+    content = gzip.compress(b"x" * 5000) + b"what no check reaches"
+    _, check = formats.check_whole(reader(content), len(content), "a.gz")
+    assert check.outcome is Outcome.WEAK

@@ -1,6 +1,8 @@
 """The container's own checks as evidence: what is asked of the store, and what its answers change."""
 
-from actors.core.dispatch.container_requests import ANSWER_S_MAX, FRUITLESS_MAX, WHOLE_S_MIN
+import pytest
+
+from actors.core.dispatch.container_requests import ANSWER_S_MAX, FRUITLESS_MAX, REQUIRED_S_MAX, WHOLE_S_MIN
 from actors.core.dispatch.dispatcher import DispatchState
 from actors.core.dispatch.sources import SourceState
 from protocol.messages import (
@@ -9,6 +11,7 @@ from protocol.messages import (
     CheckContainer,
     ContainerBroken,
     ContainerChecked,
+    ContainerFound,
     JobEnded,
     JobNoted,
     LeaseGranted,
@@ -116,6 +119,44 @@ def test_files_without_a_container_are_asked_nothing() -> None:
     assert not said(posts, CheckBoundaries)
     state.content.identity.agree(0, 1, 2)
     assert said(tell(state, Ticked()), SealFile)
+
+
+def test_a_container_is_known_by_its_first_bytes_too() -> None:
+    state = album("aabb", "disk.bin", rates={"a": 1, "b": 1})
+    tell(state, ContainerFound(job=JOB, format="zip"))
+    posts = tell(state, stored(state, "a", 0, 2), stored(state, "b", 2, 2))
+    assert {request.chunks for request in said(posts, CheckBoundaries)} == {(2,)}
+    assert said(tell(state, answer(2, proven=(2,))), CheckContainer)
+
+
+@pytest.mark.parametrize("checksum", ["", "sha256:" + "ab" * 32])
+def test_a_required_check_of_the_whole_is_made_whatever_else_is_known(checksum: str) -> None:
+    state = album("aaaa", "disk.iso", rates={"a": 1}, checksum=checksum, require="decoded")
+    posts = tell(state, stored(state, "a", 0, 4))
+    assert [request.seconds_max for request in said(posts, CheckContainer)] == [REQUIRED_S_MAX]
+    assert not said(posts, SealFile)
+    assert said(tell(state, right()), SealFile)
+
+
+@pytest.mark.parametrize("checksum", ["", "sha256:" + "ab" * 32])
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (ContainerChecked(job=JOB, request=1, kind="", detail=""), "no checks of its own"),
+        (ContainerChecked(job=JOB, request=1, kind="", detail="weak evidence"), "weak evidence"),
+        (ContainerBroken(job=JOB, request=1, first=1, stop=2, detail="a wrong frame"), "a wrong frame"),
+    ],
+)
+def test_a_file_that_does_not_pass_the_required_check_keeps_its_part(
+    checksum: str, found: ContainerChecked | ContainerBroken, words: str
+) -> None:
+    state = album("aaaa", rates={"a": 1}, checksum=checksum, require="decoded")
+    tell(state, stored(state, "a", 0, 4), found)
+    posts = [*tell(state, Ticked(), at_s=NOW_S + 2), *tell(state, Ticked(), at_s=NOW_S + 6)]
+    assert not said(posts, SealFile)
+    (ended,) = said(posts, JobEnded)
+    assert ended.state == "disagreed"
+    assert words in ended.reason
 
 
 def test_answers_that_decide_nothing_are_not_asked_for_again_and_again() -> None:
