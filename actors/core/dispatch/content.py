@@ -318,14 +318,13 @@ class ContentChecks:
         if waited_s < TIES_S_MAX and self.resume.is_awaited(self._sources.values(), self._checking.values(), rows):
             return Gate.CHECKING
         settled = not (self._bad_pieces or self.plan.open_suspects(rows))
-        proven = bool(self._job.spec.checksum) or self.pieces_awaited
         if settled and self.pieces_awaited and not self.identity.proven_chunks.covers(0, tracker.total):
             return Gate.CHECKING
-        if settled and proven and not self.shortfall():
+        if settled and self._proven and not self.shortfall():
             return Gate.OPEN
         if self.containers.complete(rows, tracker, now_s=now_s):
             return Gate.CHECKING
-        untied = not proven and bool(self.plan.missing_ties(rows))
+        untied = not self._proven and bool(self.plan.missing_ties(rows))
         if settled and not untied and self.containers.whole(rows, self._report.elapsed_s(now_s), now_s=now_s):
             return Gate.CHECKING
         if settled and not untied and self.containers.required and self.shortfall():
@@ -352,8 +351,7 @@ class ContentChecks:
         if not tracker.complete or tracker.total == UNBOUNDED or self.containers.awaited:
             return None
         rows = self._report.owned()
-        proven = self._job.spec.checksum or self.pieces_awaited  # ties are not needed then
-        lacking = self.plan.open_suspects(rows) or (not proven and self.plan.missing_ties(rows)) or self.shortfall()
+        lacking = self.plan.open_suspects(rows) or (not self._proven and self.plan.missing_ties(rows)) or self.shortfall()
         return self._forced(source, tracker) if lacking else None
 
     def shortfall(self) -> str:
@@ -377,8 +375,7 @@ class ContentChecks:
         if not suspects and self._bad_pieces:
             return self._agree_on_bad_piece(tracker)
         short = self.shortfall()
-        proven = self.pieces_awaited or self._job.spec.checksum
-        if short and not suspects and (proven or not self.plan.missing_ties(self._report.owned())):
+        if short and not suspects and (self._proven or not self.plan.missing_ties(self._report.owned())):
             return short, []
         if not suspects:
             reason = self._free_untied(tracker)
@@ -490,6 +487,10 @@ class ContentChecks:
             self._repair.answered(lease_id, first, stop)
         if check is not None and stop >= check.chunk + check.count:
             self._answered(lease_id)
+
+    @property
+    def _proven(self) -> bool:  # ties are not needed then
+        return bool(self._job.spec.checksum) or self.pieces_awaited
 
     @property
     def _repairing(self) -> bool:
