@@ -351,7 +351,9 @@ class ContentChecks:
         if not tracker.complete or tracker.total == UNBOUNDED or self.containers.awaited:
             return None
         rows = self._report.owned()
-        lacking = self.plan.open_suspects(rows) or (not self._proven and self.plan.missing_ties(rows)) or self.shortfall()
+        lacking = (
+            self.plan.open_suspects(rows) or (not self._proven and self.plan.missing_ties(rows)) or self.shortfall()
+        )
         return self._forced(source, tracker) if lacking else None
 
     def shortfall(self) -> str:
