@@ -131,8 +131,7 @@ class ContentChecks:
 
     def invited(self, check: Check) -> None:
         """The source of this check was asked for a place in its queue."""
-        dispute = self.identity.disputes.get(check.chunk)
-        if dispute is not None:
+        if (dispute := self.identity.disputes.get(check.chunk)) is not None:
             dispute.invited.add(check.source)
 
     def lease_over(self, lease_id: int, *, now_s: float) -> None:
@@ -284,8 +283,8 @@ class ContentChecks:
         """Decide every dispute that can be decided. Returns the sources that lost their place just now."""
         out: list[Source] = []
         for dispute in list(self.identity.disputes.values()):
-            may_answer = self._may_answer(dispute)
-            resolution = self.identity.resolve(dispute, self._standpoint, may_answer=may_answer, now_s=now_s)
+            able = self._may_answer(dispute)
+            resolution = self.identity.resolve(dispute, self._standpoint, may_answer=able, now_s=now_s)
             if resolution is not None:
                 out += self._apply(resolution, tracker)
         return out
@@ -400,8 +399,8 @@ class ContentChecks:
         others = [each for each in self._replacements(owners) if each.id not in self.identity.excluded]
         if not others:
             return "the sources agree with each other and not with the piece hashes", []
-        detail = f"chunks {first} to {stop - 1} have another piece hash"
-        return "", self._apply(Resolution(first, owners, frozenset(each.id for each in others), detail), tracker)
+        words = f"chunks {first} to {stop - 1} have another piece hash"
+        return "", self._apply(Resolution(first, owners, frozenset(each.id for each in others), words), tracker)
 
     def _free_untied(self, tracker: ChunkTracker) -> str:
         rows = self._report.owned()
@@ -440,8 +439,7 @@ class ContentChecks:
 
         Returns whether there is anything to try, and the sources that lost their place by it.
         """
-        rows = self._report.owned()
-        owners = {owner for _, _, owner in rows}
+        owners = {owner for _, _, owner in self._report.owned()}
         if tracker.total == UNBOUNDED:
             return False, []
         if self._repair is None:
@@ -484,10 +482,9 @@ class ContentChecks:
 
     def _compared(self, lease_id: int, first: int, stop: int) -> None:
         """Chunks of this lease were compared with what is stored; a check ends with the last of them."""
-        check = self._checking.get(lease_id)
         if self._repair is not None:
             self._repair.answered(lease_id, first, stop)
-        if check is not None and stop >= check.chunk + check.count:
+        if (check := self._checking.get(lease_id)) is not None and stop >= check.chunk + check.count:
             self._answered(lease_id)
 
     @property
@@ -531,8 +528,7 @@ class ContentChecks:
         ]
 
     def _may_answer(self, dispute: Dispute) -> list[int]:
-        outsiders = self.plan.may_answer(dispute.chunk)
-        if outsiders:
+        if outsiders := self.plan.may_answer(dispute.chunk):
             return outsiders
         return [
             member
@@ -579,8 +575,7 @@ class ContentChecks:
             for first, stop in chunks
             for begin, end, owner in (self._report.owned_within(first, stop) if sent_by is None else [(first, stop, 0)])
         ]
-        rows = [each for first, stop in chunks for each in tracker.stored.overlap(first, stop)]
-        gone = RangeSet(rows)
+        gone = RangeSet([each for first, stop in chunks for each in tracker.stored.overlap(first, stop)])
         for first, stop in gone:
             tracker.lose(first, stop)
             self.identity.proven_chunks.discard(first, stop)
@@ -636,7 +631,7 @@ class ContentChecks:
         return found
 
     def _optional_left(self, tracker: ChunkTracker, now_s: float) -> bool:
-        rows: list[Owned] = self._report.owned()
+        rows = self._report.owned()
         return any(
             source.usable
             and self._affordable(source, now_s)
