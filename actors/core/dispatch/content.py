@@ -17,7 +17,6 @@ from actors.core.dispatch.checks import (
     Gate,
     LastChecks,
     Overlaps,
-    Owned,
     ResumeChecks,
     check_s,
 )
