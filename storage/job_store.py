@@ -268,20 +268,22 @@ class JobStore:
         return [self._with_secrets(job) for job in JOBS.rows(rows, stub=_damaged_job)]
 
     def _without_secrets(self, job: JobRecord) -> JobRecord:
-        """Keep headers and the proxy's password apart; return the row without them."""
+        """Keep headers, cookies, logins and the proxy's password apart; return the row without them."""
         http = job.spec.http
-        shown = http.but(headers=(), proxy=public_url(http.proxy))
+        shown = http.but(headers=(), proxy=public_url(http.proxy), cookies=(), logins=())
         if shown == http:
             return job
-        self._logins.put(job.id, HTTP, json.dumps([http.headers, http.proxy]))
+        self._logins.put(job.id, HTTP, json.dumps([http.headers, http.proxy, http.cookies, http.logins]))
         return job.but(spec=job.spec.but(http=shown))
 
     def _with_secrets(self, job: JobRecord) -> JobRecord:
         kept = self._logins.get(job.id, HTTP, "")
         if not kept:
             return job
-        headers, proxy = json.loads(kept)
-        return job.but(spec=job.spec.but(http=job.spec.http.but(headers=tuple(headers), proxy=proxy)))
+        headers, proxy, *more = json.loads(kept)
+        cookies, logins = more or ((), ())  # an older program knew neither
+        http = job.spec.http.but(headers=tuple(headers), proxy=proxy, cookies=tuple(cookies), logins=tuple(logins))
+        return job.but(spec=job.spec.but(http=http))
 
     def files(self) -> list[JobFiles]:
         return FILES.rows(self._db.execute(FILES.select))

@@ -9,7 +9,6 @@ import os
 import queue
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +25,7 @@ from actors.runtime.spawn import server_failure
 from actors.runtime.stop_signals import raise_lost_interrupt
 from actors.runtime.supervisor import StartFailed, Supervisor
 from actors.runtime.system_limits import exhausted_words
+from protocol.cli.on_complete import run_command
 from protocol.cli.parsing import GetOptions
 from protocol.cli.views.base import make_view
 from protocol.cli.views.outcome import exit_code_of
@@ -105,7 +105,7 @@ def _download(options: GetOptions) -> int:
     finally:
         view.close()
     if ended.state == "sealed" and options.on_complete:
-        run_command(options.on_complete, ended)
+        run_command(options.on_complete, ended.path, ended.digest_hex)
     return exit_code_of(ended.state)
 
 
@@ -125,23 +125,6 @@ def fetch(options: GetOptions, view: "View", *, memory: str = "") -> JobEnded:
         ended = _failed(JOB, str(failure))
         view.show(ended, now_s=time.monotonic())
         return ended
-
-
-def run_command(words: tuple[str, ...], ended: JobEnded) -> None:
-    """Run a command for a sealed file, whose path takes the place of ``{}`` or comes last. No shell is between.
-
-    What it writes goes to stderr, since stdout is for results. Its failure is noted: the file is there all the same.
-    """
-    command = [word.replace("{}", ended.path) for word in words]
-    command += [] if command != list(words) else [ended.path]
-    environ = {**os.environ, "SHOAL_PATH": ended.path, "SHOAL_XXH3_128": ended.digest_hex}
-    try:
-        code = subprocess.run(command, stdout=sys.stderr, env=environ, check=False).returncode
-        why = f"ended with {code}" if code else ""
-    except OSError as error:
-        why = f"cannot be run: {error.strerror}"
-    if why:
-        sys.stderr.write(f"note: the command of --on-complete, {printable(command[0])}, {why}\n")
 
 
 @contextmanager

@@ -21,12 +21,12 @@ from actors.local.download import (
     JobRequest,
     fatal,
     next_message,
-    run_command,
     session_lost,
     session_of,
     supervised,
 )
 from actors.runtime.supervisor import StartFailed, Supervisor
+from protocol.cli.on_complete import run_command
 from protocol.cli.parsing import GetOptions
 from protocol.cli.views.folder import FolderView
 from protocol.cli.views.outcome import ExitCode, exit_code_of
@@ -237,7 +237,7 @@ class _FolderRun:
             del self.running[each_ended.job]
             self.view.ended(each_ended)
             if each_ended.state == "sealed" and self.options.on_complete:
-                run_command(self.options.on_complete, each_ended)
+                run_command(self.options.on_complete, each_ended.path, each_ended.digest_hex)
         return ended
 
     def _next(self) -> FrontInbox | None:

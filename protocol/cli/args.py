@@ -19,7 +19,7 @@ from protocol.cli import parsing
 from protocol.cli.group import Mistake
 from protocol.cli.parsing import DEMO_KINDS, MEMORY_LIMIT_BYTES, TARGETS_SHOWN_MAX
 from protocol.model.errors import BadUsage
-from protocol.model.http_options import HEADERS_CHARS_MAX, check_header, check_interface, check_proxy
+from protocol.model.http_options import CONNECTIONS_MAX, HEADERS_CHARS_MAX, check_header, check_interface, check_proxy
 from protocol.model.identity import REQUIRABLE
 from protocol.model.job_spec import (
     CHUNK_SIZE,
@@ -391,9 +391,7 @@ class Transfer:
 
     def ignored(self) -> list[str]:
         """Options that were given and have no meaning for a daemon, which goes by its configuration."""
-        return _given(
-            self, (*(set(TransferPolicy.__struct_fields__) - ORDERED), "memory_limit", "max_time_s", "on_complete")
-        )
+        return _given(self, (*(set(TransferPolicy.__struct_fields__) - ORDERED), "memory_limit"))
 
 
 ORDERED: Final = frozenset(("timeout_s", "stall_timeout_s", "failures_max"))
@@ -484,7 +482,7 @@ class Http:
     ipv4: Annotated[bool, option("--ipv4", "-4", help="Connect by IPv4 only.")] = False
     ipv6: Annotated[bool, option("--ipv6", "-6", help="Connect by IPv6 only.")] = False
     connections: Annotated[
-        int, count("--connections", parsing.CONNECTIONS_MAX, "Connections to each server at once.", "-x")
+        int, count("--connections", CONNECTIONS_MAX, "Connections to each server at once.", "-x")
     ] = 1
 
     def options(self) -> HttpOptions:
@@ -505,9 +503,10 @@ class Http:
             ip_version=4 if self.ipv4 else 6 if self.ipv6 else 0,
         )
 
-    def ignored(self) -> list[str]:
-        """Options that were given and that a daemon does not take."""
-        return _given(self, ("cookie_file", "netrc", "netrc_file", "connections"))
+    @property
+    def logins_named(self) -> bool:
+        """Whether logins of a file were asked for, not only found."""
+        return bool(self.netrc or self.netrc_file)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,7 +29,7 @@ from protocol.model.limits import (
 )
 from protocol.model.printable import printable
 from protocol.model.remote_paths import folder_of_url
-from protocol.model.source_url import check_url, is_slsk, public_url, same_url_key
+from protocol.model.source_url import check_url, for_connections, is_slsk, public_url, same_url_key
 from protocol.model.units import parse_rate, parse_seconds, parse_size
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ MEMORY_LIMIT_MIN: Final = 8 << 20
 """A process that has just begun has about twice as much."""
 WAIT_S_MAX: Final = 120.0
 TARGETS_SHOWN_MAX: Final = 2000
-CONNECTIONS_MAX: Final = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +52,7 @@ class GetOptions:
     for the sealed file. `copy_to`: where it is written when it is complete, ``-`` for stdout, else the path of a pipe
     or a device; empty: it stays where it is. `pieces`: what the parts of the file must hash to.
     `whole_folder`: all files of ``(user, remote folder)``, found by the term
-    where `remote_folder` is None.
+    where `remote_folder` is None. `connections`: to each server, where a daemon does it.
     """
 
     spec: JobSpec
@@ -69,6 +68,7 @@ class GetOptions:
     pieces: Pieces | None = None
     whole_folder: bool = False
     remote_folder: tuple[str, str] | None = None
+    connections: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,14 +276,11 @@ def folder_of(words: Sequence[str]) -> tuple[str, str] | None:
 
 
 def with_connections(urls: Sequence[str], count: int) -> tuple[str, ...]:
-    """The addresses, those of HTTP servers `count` times. Their fragments, which no server sees, tell them apart."""
-    every = []
-    for url in urls:
-        copies = 1 if is_slsk(url) else count
-        every += [url, *(f"{url.partition('#')[0]}#{number}" for number in range(2, copies + 1))]
+    """The addresses, those of HTTP servers `count` times. Raises `BadUsage`."""
+    every = for_connections(urls, count)
     if len(every) > SOURCES_MAX:
         raise BadUsage(f"too many connections: {len(every)}, at most {SOURCES_MAX}")
-    return tuple(every)
+    return every
 
 
 def split_target(output: str | None) -> tuple[str, str]:

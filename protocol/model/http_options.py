@@ -4,6 +4,7 @@ The same for command line and API. Each check raises `ValueError` with words tha
 """
 
 import re
+from collections.abc import Collection
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -11,6 +12,10 @@ TEXT_CHARS_MAX: Final = 2000
 HEADERS_CHARS_MAX: Final = 16_000
 NO_PROXY: Final = "none"
 PROXY_SCHEMES: Final = ("http", "socks5", "socks5h")
+COOKIES_CHARS_MAX: Final = 12_000
+LOGINS_CHARS_MAX: Final = 4000
+CONNECTIONS_MAX: Final = 16
+_COOKIE_FIELDS: Final = 7
 _FIELD_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _OWN_FIELDS: Final = (
     *("connection", "content-length", "expect", "if-range", "keep-alive", "proxy-connection", "range", "te"),
@@ -35,6 +40,39 @@ def check_headers(lines: tuple[str, ...]) -> None:
         check_header(line)
     if sum(map(len, lines)) > HEADERS_CHARS_MAX:
         raise ValueError(f"more than {HEADERS_CHARS_MAX} characters together")
+
+
+def check_cookies(lines: tuple[str, ...]) -> None:
+    """Refuse lines that are none of a cookie file in Netscape's format, and too many."""
+    for line in lines:
+        domain, *fields = line.removeprefix("#HttpOnly_").split("\t")
+        plain = line.isascii() and all(char.isprintable() or char == "\t" for char in line)
+        if not plain or len(fields) != _COOKIE_FIELDS - 1 or not domain or domain.startswith("#"):
+            raise ValueError("a line of a cookie file has seven printable fields with tabs between them")
+    if sum(map(len, lines)) > COOKIES_CHARS_MAX:
+        raise ValueError(f"more than {COOKIES_CHARS_MAX} characters together")
+
+
+def login_line(host: str, username: str, password: str) -> str:
+    """Return a login of a host as `HttpOptions.logins` has it. Raises `ValueError`."""
+    parts = (host.lower(), username, password)
+    if not host or not all(part.isprintable() for part in parts) or sum(map(len, parts)) > LOGINS_CHARS_MAX:
+        raise ValueError("host, user and password are printable, and not long")
+    return "\t".join(parts)
+
+
+def cookies_for(text: str, hosts: Collection[str]) -> tuple[str, ...]:
+    """Return the lines of a cookie file that are for these hosts; what is no cookie is left out."""
+    kept = []
+    for line in text.splitlines():
+        domain = line.removeprefix("#HttpOnly_").partition("\t")[0].lstrip(".").lower()
+        if domain and any(host == domain or host.endswith(f".{domain}") for host in hosts):
+            try:
+                check_cookies((line,))
+            except ValueError:
+                continue
+            kept.append(line)
+    return tuple(kept)
 
 
 def check_proxy(word: str) -> None:

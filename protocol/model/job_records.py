@@ -73,6 +73,8 @@ class JobRecord(Value):
     """... the digest of that order."""
     claim: Claim = Claim()
     """What is known of the content, as the latest attempt that stored anything reported it."""
+    timed_from_s: float = 0.0
+    """`active_s` when a user retried it: from there `max_time_s` counts."""
 
 
 class SourceRecord(Value):

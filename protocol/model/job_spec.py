@@ -85,11 +85,15 @@ class HttpOptions(Value):
     """The same of `stall_timeout_s`."""
     failures: int = 0
     """The same of `failures_max`."""
+    cookies: tuple[str, ...] = ()
+    """Lines of a cookie file, of a job in a daemon, which reads no file of the user."""
+    logins: tuple[str, ...] = ()
+    """The same of a file with logins: host, user and password with tabs between them."""
 
     def for_strangers(self) -> "HttpOptions":
         """Return the options for addresses named by a document or a server: without what is for the user's own."""
         open_to_all = [each for each in self.headers if each.partition(":")[0].strip().lower() not in _SECRETS]
-        return self.but(headers=tuple(open_to_all), netrc_file="")
+        return self.but(headers=tuple(open_to_all), netrc_file="", logins=())
 
     def __repr__(self) -> str:
         """Return which are set, without their values."""
@@ -154,3 +158,5 @@ class JobSpec(Value):
     """Id of the folder download that the job is a file of; empty: none."""
     pieces: PieceHashes = PieceHashes()
     """Compared piece by piece as they are complete."""
+    max_time_s: float = 0.0
+    """A job in a daemon fails when its attempts have taken so long and it is not complete; 0: never."""

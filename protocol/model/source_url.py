@@ -7,13 +7,14 @@ speak about addresses that were refused.
 import re
 import socket
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 from urllib.parse import SplitResult, quote, unquote, unquote_to_bytes, urlsplit
 
 URL_BYTES_MAX: Final = 8000
 """Longer than servers accept; keeps one address far below a frame."""
 
+_CONNECTION: Final = "connection-"
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _AUTHORITY_END: Final = re.compile(r"[/?#\\]")
 _NAKED_AUTHORITY: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]]*)(:[0-9]*)?")
@@ -76,12 +77,28 @@ def name_from_url(url: str) -> str:
 
 
 def same_url_key(url: str) -> tuple[str, ...]:
-    """Equal for two spellings of one checked address (case of the host, default port, fragment)."""
+    """Equal for two spellings of one checked address (case of the host, default port, fragment).
+
+    Further connections to a server, see `for_connections`, are sources of their own.
+    """
     if is_slsk(url):
         return _SLSK, *slsk_address(url)
     parts = urlsplit(url)
     userinfo = parts.netloc.rpartition("@")[0]
-    return parts.scheme.lower(), userinfo, host_of(url), parts.path or "/", parts.query
+    further = (parts.fragment,) if re.fullmatch(f"{_CONNECTION}[0-9]+", parts.fragment) else ()
+    return parts.scheme.lower(), userinfo, host_of(url), parts.path or "/", parts.query, *further
+
+
+def for_connections(urls: Sequence[str], count: int) -> tuple[str, ...]:
+    """Return the addresses, those of HTTP servers `count` times: as many connections to each.
+
+    Their fragments, which no server sees, tell them apart.
+    """
+    every = []
+    for url in urls:
+        copies = 1 if is_slsk(url) else count
+        every += [url, *(f"{url.partition('#')[0]}#{_CONNECTION}{number}" for number in range(2, copies + 1))]
+    return tuple(every)
 
 
 def is_slsk(url: str) -> bool:

@@ -15,12 +15,18 @@ from storage.job_store_schema import SOURCES
 from storage.peer_store import PeerStore
 from tests.storage.test_job_store import job
 
-SECRETS = (b"s3cret", b"Bearer-t0ken", b"pr0xy-pass")
+SECRETS = (b"s3cret", b"Bearer-t0ken", b"pr0xy-pass", b"c00kie", b"netrc-w0rd")
 
 
 def ordered(at: int = 1, **changes: object) -> JobRecord:
     made = job(at, state="active", **changes)
-    http = HttpOptions(headers=("Authorization: Bearer-t0ken",), proxy="http://me:pr0xy-pass@proxy:3128", referer="r")
+    http = HttpOptions(
+        headers=("Authorization: Bearer-t0ken",),
+        proxy="http://me:pr0xy-pass@proxy:3128",
+        referer="r",
+        cookies=("host\tFALSE\t/\tFALSE\t0\ta\tc00kie",),
+        logins=("host\tme\tnetrc-w0rd",),
+    )
     return made.but(spec=made.spec.but(http=http))
 
 

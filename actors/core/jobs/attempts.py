@@ -14,6 +14,7 @@ from actors.core.jobs.job import (
     WAITING,
     Attempt,
     Job,
+    active_s,
     ended_ms,
     new_attempt,
     new_source,
@@ -152,10 +153,20 @@ class Attempts:
 
     def tick(self, now: Now) -> None:
         self._answer_overdue(now)
+        self._end_overdue(now)
         self._count_waiting(now.s - self._ticked_s if self._ticked_s else 0.0, now)
         self._ticked_s = now.s
         for job in list(self._jobs.running.values()):
             if job.record.state != ACTIVE and job.attempt is not None and now.s - job.attempt.stop_s >= STOP_AGAIN_S:
+                self.stop(job, now)
+
+    def _end_overdue(self, now: Now) -> None:
+        """Fail jobs whose attempts have taken all the time that the order gives them."""
+        for job in list(self._jobs.running.values()):
+            limit_s = job.record.spec.max_time_s
+            late = active_s(job, now) - job.record.timed_from_s >= limit_s > 0
+            if late and job.attempt is not None and job.record.state == ACTIVE:
+                self._fail(job, "starved", f"not complete within {limit_s:g} s", now)
                 self.stop(job, now)
 
     def _count_waiting(self, seconds: float, now: Now) -> None:

@@ -30,6 +30,7 @@ from protocol.model import event_kinds
 from protocol.model.filenames import safe_name
 from protocol.model.job_records import (
     CANCELLED,
+    FAILED,
     PAUSED,
     QUEUED,
     SEALED,
@@ -223,6 +224,7 @@ class Commands:
                 retries=0,
                 retry_at_ms=0,
                 waited_s=0.0,
+                timed_from_s=record.active_s if record.state in (FAILED, CANCELLED) else record.timed_from_s,
                 file_name=self._jobs.free_name(record.spec.folder, name, record.id) if name else "",
             )
         elif state == CANCELLED:

@@ -7,6 +7,7 @@ first cookie, because few servers set one.
 from collections.abc import Iterable, Iterator
 from email.message import Message
 from http.cookiejar import Cookie, CookieJar
+from itertools import chain
 from urllib.request import Request
 
 from actors.sources.http.target import Target
@@ -19,9 +20,9 @@ FILE_BYTES_MAX = 4 << 20
 class Cookies:
     """Cookie jar of one source. Host, path, Secure and expiry are respected."""
 
-    def __init__(self, path: str = "") -> None:
+    def __init__(self, path: str = "", lines: Iterable[str] = ()) -> None:
         self._jar = CookieJar()
-        for cookie in read_cookies(path) if path else ():
+        for cookie in chain(read_cookies(path) if path else (), cookies_of(lines)):
             self._jar.set_cookie(cookie)
 
     def store(self, target: Target, values: Iterable[str]) -> None:
@@ -51,6 +52,11 @@ def read_cookies(path: str) -> Iterator[Cookie]:
             lines = file.read(FILE_BYTES_MAX).splitlines()
     except OSError:
         return
+    yield from cookies_of(lines)
+
+
+def cookies_of(lines: Iterable[str]) -> Iterator[Cookie]:
+    """Yield the cookies of lines in Netscape's format."""
     for line in lines:
         # What only servers may read is marked in a comment.
         fields = line.removeprefix("#HttpOnly_").split("\t")

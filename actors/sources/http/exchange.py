@@ -27,7 +27,7 @@ class Exchange:
     def __init__(self, *, user_agent: str, settings: HttpSettings, home: Target) -> None:
         self._user_agent = user_agent
         self._home = home
-        self._logins = Logins(settings.options.netrc_file, home)
+        self._logins = Logins(settings.options, home)
         self._settings = settings
         self._scratch = memoryview(bytearray(_SCRATCH_BYTES))
         self._stream: Stream | None = None

@@ -142,10 +142,10 @@ class HttpReader:
         self._target = self._origin
         self._exchange = Exchange(user_agent=user_agent, settings=settings, home=self._origin)
         self._cookies: Cookies | None = None
-        if settings.options.cookie_file:
+        if settings.options.cookie_file or settings.options.cookies:
             from actors.sources.http import cookies
 
-            self._cookies = cookies.Cookies(settings.options.cookie_file)
+            self._cookies = cookies.Cookies(settings.options.cookie_file, settings.options.cookies)
         self._version = UNSEEN
         self._ranges_ok = self._conditions_ok = True
         self._spans = SpanLimit()

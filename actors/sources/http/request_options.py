@@ -36,13 +36,14 @@ def request_fields(usual: Iterable[Field], options: HttpOptions, target: Target,
 
 
 class Logins:
-    """Logins of a netrc file, which is read with the first request and by each reader for itself.
+    """Logins of the order, and of a netrc file, which is read with the first request and by each reader for itself.
 
     A default entry, for hosts that the file does not name, is only for `home`, not for what it redirects to.
     """
 
-    def __init__(self, path: str, home: Target) -> None:
-        self._path = path
+    def __init__(self, options: HttpOptions, home: Target) -> None:
+        self._path = options.netrc_file
+        self._ordered = {host: (name, word) for host, name, word in (each.split("\t") for each in options.logins)}
         self._home = home
 
     @cached_property
@@ -56,6 +57,8 @@ class Logins:
 
     def login(self, target: Target) -> str:
         """Return the Authorization value for a target; empty when there is none."""
+        if ordered := self._ordered.get(target.host):
+            return basic_login(quote(ordered[0]), quote(ordered[1]))
         found = self._entries
         if found is None or (target.host not in found.hosts and not same_owner(self._home, target)):
             return ""

@@ -35,7 +35,7 @@ from protocol.cli.parsing import (
     needs_soulseek,
     with_connections,
 )
-from protocol.cli.remote.connection import link_of, linked
+from protocol.cli.remote.connection import is_near, link_of, linked
 from protocol.cli.views.outcome import ExitCode
 from protocol.model.errors import BadUsage, NoDocument
 from protocol.model.integrity.metalink import Pieces, aligned_chunk_size
@@ -85,6 +85,8 @@ def get_command(act: Callable[[GetOptions], int], fetch: FetchDocument) -> Calla
 
             raise typer.Exit(get_each(context, input_file, urls or ()))
         there = link_of(daemon, link, alone=no_daemon)
+        if there is not None and not http.logins_named:
+            http = replace(http, netrc=is_near(there))
         remote_folder = folder_of(urls or ())
         if remote_folder is not None:
             if checksum_file or transfer.checksum:
@@ -103,8 +105,9 @@ def get_command(act: Callable[[GetOptions], int], fetch: FetchDocument) -> Calla
             raise Ended(ExitCode.DISK, f"cannot make a folder: {error.strerror}") from None
         notes = [*notes_of(config), *notes]
         if there is not None and len(orders) > 1:
-            files = [(_file_options(order, http.options(), loudness), order.transfer) for order in orders]
-            raise typer.Exit(_run_group(files, there, transfer, loudness, notes=notes, ignored=http.ignored()))
+            made = [(_file_options(order, http.options(), loudness), order.transfer) for order in orders]
+            files = [(replace(each, connections=http.connections), own) for each, own in made]
+            raise typer.Exit(_run_group(files, there, transfer, loudness, notes=notes))
         for order in orders:
             own, addresses, sent = order.transfer, order.urls, http.options()
             account, mine = None, None
@@ -113,7 +116,9 @@ def get_command(act: Callable[[GetOptions], int], fetch: FetchDocument) -> Calla
             options = replace(_file_options(order, sent, loudness), account=account)
             if there is None and mine is None:
                 options = replace(options, urls=with_connections(addresses, http.connections))
-            each = _run(act, options, there, own, loudness, notes=notes, ignored=http.ignored(), own=mine)
+            else:
+                options = replace(options, connections=http.connections)
+            each = _run(act, options, there, own, loudness, notes=notes, own=mine)
             code, notes = code or each, []
             if each == ExitCode.INTERRUPTED:
                 code = each
@@ -185,12 +190,11 @@ def _run_group(
     loudness: Loudness,
     *,
     notes: Iterable[str],
-    ignored: Iterable[str],
 ) -> int:
     """Have a daemon fetch several files together; return the exit code of the first that fails there."""
     from protocol.cli.remote.download import hand_over_group
 
-    words = ", ".join([*transfer.ignored(), *ignored])
+    words = ", ".join(transfer.ignored())
     more = [f"the daemon goes by its own configuration, not by {words}"] if words else []
     say_notes([*notes, *more], quiet=loudness.quiet)
     return hand_over_group(link, files, loudness)
@@ -273,13 +277,13 @@ def _run(
     loudness: Loudness,
     *,
     notes: Iterable[str],
-    ignored: Iterable[str] = (),
     picked: "Picked | None" = None,
     own: Link | None = None,
 ) -> int:
     """Do it here, or in the daemon; return its exit code. `own`: the daemon that has the login."""
+    ignored = [*transfer.ignored(), *(["--max-time"] if options.whole_folder and options.max_time_s else [])]
     if own is not None:
-        words = ", ".join([*transfer.ignored(), *ignored, *([f"-o {options.copy_to}"] if options.copy_to else [])])
+        words = ", ".join([*ignored, *([f"-o {options.copy_to}"] if options.copy_to else [])])
         if words:
             what = f"the daemon at {own.url} has this Soulseek login and cannot do that"
             raise BadUsage(f"{printable(words)}: {what}; --no-daemon does it here and ends its login")
@@ -299,7 +303,7 @@ def _run(
     say_notes([*notes, *_soulseek_notes(options)], quiet=options.quiet)
     if link is None:
         return act(options)
-    words = ", ".join([*transfer.ignored(), *ignored])
+    words = ", ".join(ignored)
     say_notes([f"the daemon goes by its own configuration, not by {words}"] if words else [], quiet=options.quiet)
     if options.whole_folder:
         from protocol.cli.remote.folder import hand_over_folder

@@ -39,6 +39,13 @@ def link_of(handed: bool, link: Link, *, alone: bool = False) -> Link | None:
     return None
 
 
+def is_near(link: Link) -> bool | None:
+    """Return False for a daemon on another machine, which gets no login that was not asked for, else None."""
+    from protocol.client.credentials import is_here
+
+    return None if is_here(access_of(link).url) else False
+
+
 @contextmanager
 def linked(link: Link) -> Iterator["Daemon"]:
     """The daemon, until it is left. When it refuses or does not answer: one line, and the program ends."""

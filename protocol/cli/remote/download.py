@@ -5,9 +5,12 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from protocol.cli.args import Link, Loudness, Transfer
+from protocol.cli.on_complete import run_command
 from protocol.cli.parsing import ExportOptions, GetOptions
 from protocol.cli.remote.connection import linked, program_name, say_line
 from protocol.cli.views.base import view_of
@@ -17,8 +20,10 @@ from protocol.cli.views.outcome import ExitCode
 from protocol.cli.views.progress_state import SAME_COMMAND
 from protocol.client import saved_pool as pools
 from protocol.model.errors import BadUsage
+from protocol.model.http_options import COOKIES_CHARS_MAX, cookies_for
 from protocol.model.job_spec import FAILURES_MAX, STALL_TIMEOUT_S, TIMEOUT_S, HttpOptions
 from protocol.model.printable import count_of, printable
+from protocol.model.source_url import is_slsk
 from protocol.model.units import show_size
 
 if TYPE_CHECKING:
@@ -38,7 +43,7 @@ def hand_over(link: Link, options: GetOptions, transfer: Transfer, loudness: Lou
     """Do ``get`` or ``swarm TERM`` in a daemon. The exit code of the job there."""
     folder, name = place_in_daemon(transfer.output)
     with linked(link) as daemon:
-        body = common_members(transfer, folder, options.spec.http)
+        body = common_members(transfer, folder, options.spec.http, options.urls)
         if options.spec.term:
             if name:
                 raise BadUsage("-o: what a search finds is called as users call it; give a folder, with a / at its end")
@@ -50,8 +55,9 @@ def hand_over(link: Link, options: GetOptions, transfer: Transfer, loudness: Lou
                     return ExitCode.NO_SOURCE
                 size = found[0]["size"]
             body |= {"filename": options.spec.term, "size": size, "searchTimeout": round(1000 * SEARCH_S)}
-            return follow(daemon, daemon.order("/swarm", body), loudness)
-        return follow(daemon, daemon.order("/download", body | _file_members(options, name)), loudness)
+            return follow(daemon, daemon.order("/swarm", body), loudness, on_complete=options.on_complete)
+        job = daemon.order("/download", body | _file_members(options, name))
+        return follow(daemon, job, loudness, on_complete=options.on_complete)
 
 
 def hand_over_group(link: Link, files: Sequence[tuple[GetOptions, Transfer]], loudness: Loudness) -> ExitCode:
@@ -63,11 +69,11 @@ def hand_over_group(link: Link, files: Sequence[tuple[GetOptions, Transfer]], lo
         group, jobs = str(uuid.uuid4()), []
         for options, transfer in files:
             folder, name = place_in_daemon(transfer.output)
-            body = common_members(transfer, folder, options.spec.http) | _file_members(options, name)
+            body = common_members(transfer, folder, options.spec.http, options.urls) | _file_members(options, name)
             jobs.append(daemon.order("/download", body | {"group": group}))
         code = ExitCode.SEALED
         for job in jobs:
-            each = follow(daemon, job, loudness)
+            each = follow(daemon, job, loudness, on_complete=files[0][0].on_complete)
             if each == ExitCode.INTERRUPTED:
                 say_line(f"the other files go on, too: {program_name()} jobs")
                 return each
@@ -88,6 +94,7 @@ def _file_members(options: GetOptions, name: str) -> dict[str, Any]:
         "filename": name,
         "fileSize": size if (size := options.spec.size_bytes) >= 0 else None,
         "sources": [pools.source_of(url) for url in options.urls[:SOURCES_MAX]],
+        "connections": min(options.connections, max(1, SOURCES_MAX // max(1, len(options.urls)))),
         **piece_members(options),
     }
 
@@ -128,11 +135,14 @@ def place_in_daemon(output: str | None) -> tuple[str | None, str]:
     return (folder or ("/" if slash else None)), name
 
 
-def common_members(transfer: Transfer, folder: str | None, http: HttpOptions = NO_HTTP) -> dict[str, Any]:
+def common_members(
+    transfer: Transfer, folder: str | None, http: HttpOptions = NO_HTTP, urls: Sequence[str] = ()
+) -> dict[str, Any]:
     """Members that all orders have."""
     return {
         "existing": transfer.existing,
-        "http": http_members(transfer, http),
+        "http": http_members(transfer, http) | secrets_for(http, urls),
+        "maxTime": round(1000 * transfer.max_time_s) or None,
         "chunkSize": transfer.chunk_size,
         "mode": transfer.mode,
         "checksum": transfer.checksum or None,
@@ -158,6 +168,35 @@ def http_members(transfer: Transfer, http: HttpOptions) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value}
 
 
+def secrets_for(http: HttpOptions, urls: Sequence[str]) -> dict[str, Any]:
+    """Return the cookies and logins of the user's files that are for the hosts of these addresses, and no others.
+
+    A daemon reads no file of the user. Raises `BadUsage` where they are too many.
+    """
+    hosts = list(dict.fromkeys(filter(None, (urlsplit(url).hostname for url in urls if not is_slsk(url)))))
+    members: dict[str, Any] = {}
+    if http.cookie_file:
+        try:
+            text = Path(http.cookie_file).read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise BadUsage(f"--cookie-file: {error.strerror}") from None
+        members["cookies"] = list(cookies_for(text, hosts))
+        if sum(map(len, members["cookies"])) > COOKIES_CHARS_MAX:
+            raise BadUsage(f"--cookie-file: more than {COOKIES_CHARS_MAX} characters for these hosts")
+    if http.netrc_file:
+        from netrc import NetrcParseError, netrc
+
+        try:
+            entries = netrc(http.netrc_file)
+        except (OSError, ValueError, NetrcParseError):
+            raise BadUsage("--netrc: the file cannot be read any more") from None
+        found = [(host, entries.authenticators(host)) for host in hosts]
+        members["logins"] = [
+            {"host": host, "username": entry[0], "password": entry[2] or ""} for host, entry in found if entry
+        ]
+    return members
+
+
 def follow(
     daemon: "Daemon",
     job: Any,
@@ -165,10 +204,11 @@ def follow(
     *,
     seen: Callable[[Any], Any] | None = None,
     left: Callable[[], str] | None = None,
+    on_complete: tuple[str, ...] = (),
 ) -> ExitCode:
     """Show a job until it ends. Ctrl-C only leaves it, or does what `left` does and says.
 
-    `seen` changes what the daemon says of the job before it is shown.
+    `seen` changes what the daemon says of the job before it is shown. `on_complete`: run here with the finished file.
     """
     from protocol.cli.remote.follow_job import watch
 
@@ -180,8 +220,17 @@ def follow(
         JsonRows(sys.stdout).write({"event": "job", "id": id, "name": title})
     elif not loudness.quiet:
         say_line(f"job {id[:ID_SHOWN]}: {title}")
+    latest: list[Any] = [job]
+
+    def shown(news: Any) -> Any:
+        latest[0] = news if seen is None else seen(news)
+        return latest[0]
+
     try:
-        return watch(daemon, id, view, seen=seen)
+        code = watch(daemon, id, view, seen=shown)
+        if code == ExitCode.SEALED and on_complete:
+            _complete(latest[0], on_complete)
+        return code
     except KeyboardInterrupt:
         view.close()
         over = "\r" if sys.stderr.isatty() else ""  # the terminal has written ^C there
@@ -190,6 +239,15 @@ def follow(
         return ExitCode.INTERRUPTED
     finally:
         view.close()
+
+
+def _complete(job: Any, words: tuple[str, ...]) -> None:
+    """Run the command of ``--on-complete`` with a job's file, which lies where the daemon is."""
+    path = job["path"] or ""
+    if os.path.exists(path):
+        run_command(words, path, job["digestHex"] or "")
+    else:
+        say_line(f"note: {printable(path)} is not on this machine: the command of --on-complete is not run")
 
 
 def searched(daemon: "Daemon", term: str, wait_s: float, *, most: int) -> list[Any]:

@@ -44,10 +44,10 @@ def hand_over_folder(
         if not own:
             made = daemon.order("/folder", {**body, "folder": place})
             _announce(made, folder, loudness)
-            return _followed(daemon, made, loudness)
+            return _followed(daemon, made, loudness, options.on_complete)
         made, moved_to = _ordered(daemon, body, options.spec.folder)
         _announce(made, folder, loudness)
-        return _followed(daemon, made, loudness, moved_to=moved_to)
+        return _followed(daemon, made, loudness, options.on_complete, moved_to=moved_to)
 
 
 def _ordered(daemon: "Daemon", body: Any, folder: str) -> tuple[Any, str | None]:
@@ -83,15 +83,24 @@ def _announce(made: Any, folder: str, loudness: Loudness) -> None:
         say_line(f"folder {made['id']}: {printable(folder)} of {printable(made['username'])}, {files}")
 
 
-def _followed(daemon: "Daemon", made: Any, loudness: Loudness, *, moved_to: str | None = None) -> ExitCode:
+def _followed(
+    daemon: "Daemon", made: Any, loudness: Loudness, command: tuple[str, ...], *, moved_to: str | None = None
+) -> ExitCode:
     """Show the files one after another. `moved_to`: done as if here, moved there unless it is empty."""
     failed = ExitCode.SEALED
     for job in made["files"]:
         if moved_to is None:
-            code = follow(daemon, job, loudness)
+            code = follow(daemon, job, loudness, on_complete=command)
         else:
             here = AsHere(daemon, daemon.job(job["id"]), moved_to, job["name"])
-            code = follow(daemon, job, loudness, seen=here.seen, left=lambda: _paused(daemon, made["id"]))
+            code = follow(
+                daemon,
+                job,
+                loudness,
+                seen=here.seen,
+                left=lambda: _paused(daemon, made["id"]),
+                on_complete=command,
+            )
         if code == ExitCode.INTERRUPTED:
             if moved_to is None:
                 say_line(f"the other files go on, too: {program_name()} jobs")

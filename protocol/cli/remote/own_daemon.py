@@ -100,7 +100,7 @@ def hand_over_here(link: Link, options: GetOptions, transfer: Transfer, loudness
 
 def _done(daemon: "Daemon", options: GetOptions, transfer: Transfer, loudness: Loudness) -> ExitCode:
     spec = options.spec
-    body = common_members(transfer, None, spec.http) | {"checksum": spec.checksum or None}
+    body = common_members(transfer, None, spec.http, options.urls) | {"checksum": spec.checksum or None}
     if spec.term:
         path, name = "/swarm", spec.name
         size = spec.size_bytes if spec.size_bytes >= 0 else None
@@ -110,10 +110,10 @@ def _done(daemon: "Daemon", options: GetOptions, transfer: Transfer, loudness: L
         named = spec.name or next(filter(None, map(pools.name_of, options.urls)), "the file")
         size = spec.size_bytes if spec.size_bytes >= 0 else None
         body |= {"filename": named, "fileSize": size, "sources": [pools.source_of(url) for url in options.urls]}
-        body |= piece_members(options)
+        body |= piece_members(options) | {"connections": options.connections}
     job, moved = _ordered(daemon, path, body, spec.folder, name)
     here = AsHere(daemon, job, spec.folder if moved else "", name)
-    return follow(daemon, job, loudness, seen=here.seen, left=here.left)
+    return follow(daemon, job, loudness, seen=here.seen, left=here.left, on_complete=options.on_complete)
 
 
 def _ordered(daemon: "Daemon", path: str, body: Mapping[str, Any], folder: str, name: str) -> tuple[Any, bool]:

@@ -15,11 +15,13 @@ from protocol.http_api.native.order_schemas import DownloadOrder, SwarmOrder
 from protocol.http_api.native.queries import ROOT, ask_manager, detail, full_detail, path_of
 from protocol.http_api.openapi import LOCATION, refusals
 from protocol.http_api.params import WAIT_S, IdempotencyKey, Wait, WaitS
+from protocol.http_api.schema_base import SOURCES_MAX
 from protocol.messages import AddSources, CreateJob
 from protocol.model.integrity.metalink import Pieces, aligned_chunk_size
 from protocol.model.job_records import ENDED, QUEUED
 from protocol.model.job_spec import JobSpec, PieceHashes
 from protocol.model.job_views import JobDetail, whole
+from protocol.model.source_url import for_connections
 
 WAITING_MAX: Final = 64
 """Requests that wait for the end of a job at the same time."""
@@ -76,6 +78,9 @@ class _Orders:
         """
         daemon = self._gateway.settings.daemon
         urls = validation.addresses(order.sources, private_ok=daemon.allow_private_sources)
+        urls = list(for_connections(urls, order.connections))
+        if len(urls) > SOURCES_MAX:
+            raise RefusedError("invalid", "connections", f"{len(urls)} connections are too many, {SOURCES_MAX} may be")
         size = -1 if order.file_size is None else order.file_size
         given = validation.pieces(order)
         spec = self._spec(order).but(
@@ -124,6 +129,7 @@ class _Orders:
             priority=order.priority,
             http=order.http.options(),
             existing=order.existing,
+            max_time_s=(order.max_time or 0) / 1000,
             origin=validation.ORIGIN,
             private_ok=daemon.allow_private_sources,
         )

@@ -143,6 +143,7 @@ class _Metalinks:
             priority=order.priority,
             http=order.http.options().for_strangers(),
             existing=order.existing,
+            max_time_s=(order.max_time or 0) / 1000,
             origin=validation.ORIGIN,
             private_ok=self._gateway.settings.daemon.allow_private_sources,
             folder_id=group,

@@ -1,9 +1,9 @@
 """Request models of the native API: orders, sources, changes of a job, limits."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, Field, WrapValidator
+from pydantic import AfterValidator, Field, WrapValidator, model_validator
 
 from protocol.http_api.schema_base import (
     BARE_HASH,
@@ -25,7 +25,17 @@ from protocol.http_api.schema_base import (
     Url,
     Username,
 )
-from protocol.model.http_options import HEADERS_CHARS_MAX, TEXT_CHARS_MAX, check_header, check_interface, check_proxy
+from protocol.model.http_options import (
+    CONNECTIONS_MAX,
+    HEADERS_CHARS_MAX,
+    LOGINS_CHARS_MAX,
+    TEXT_CHARS_MAX,
+    check_cookies,
+    check_header,
+    check_interface,
+    check_proxy,
+    login_line,
+)
 from protocol.model.integrity.metalink import PIECE_BYTES_MAX, PIECES_MAX
 from protocol.model.job_spec import HttpOptions
 from protocol.model.limits import RETRIES_MAX, TIMEOUT_S_MAX
@@ -35,6 +45,7 @@ CHUNK_SIZE: Final = 128 * 1024
 CHECKSUM_FILE_CHARS_MAX: Final = 200_000
 DOCUMENT_CHARS_MAX: Final = 4_000_000
 """Of a Metalink in an order: with the rest it fits a body of the usual bound. Longer ones are fetched by address."""
+MAX_TIME_S_MAX: Final = 2_592_000
 SEARCH_MS: Final = 30_000
 SEARCH_MS_MIN: Final = 1000
 SEARCH_MS_MAX: Final = 120_000
@@ -128,6 +139,27 @@ PlainText = Annotated[str, Field(max_length=TEXT_CHARS_MAX, pattern=r"^[ -~]*$")
 Wait = Annotated[int, Field(ge=1, le=round(1000 * TIMEOUT_S_MAX)), WHOLE]
 
 
+CookieLine = Annotated[str, AfterValidator(_checked(lambda line: check_cookies((line,)))), Field(max_length=8192)]
+Word = Annotated[str, Field(max_length=1000)]
+
+
+class HostLogin(RequestModel):
+    """Login of one host, as a netrc file has it."""
+
+    host: Annotated[str, Field(min_length=1, max_length=253)] = Field(description="Name of the host, without a port.")
+    username: Word = Field(description="Name of the user there.", repr=False)
+    password: Word = Field(description="Sent to that host only, and never shown.", repr=False)
+
+    @model_validator(mode="after")
+    def _plain(self) -> Self:
+        self.line()
+        return self
+
+    def line(self) -> str:
+        """Return it as the job carries it. Raises `ValueError`."""
+        return login_line(self.host, self.username, self.password)
+
+
 class HttpOrder(RequestModel):
     """HTTP options of an order; each member may be left out. Secrets in it are kept apart and never shown."""
 
@@ -164,6 +196,23 @@ class HttpOrder(RequestModel):
         default=None, description="Failures of a source in a row before it rests; null: as configured."
     )
 
+    cookies: Annotated[list[CookieLine], Field(max_length=200)] = Field(
+        default=[],
+        description="Lines of a cookie file in Netscape's format; each goes to the hosts that it names.",
+        examples=[["mirror.example\tFALSE\t/\tTRUE\t0\tsession\tabc"]],
+        repr=False,
+    )
+    logins: Annotated[list[HostLogin], Field(max_length=50)] = Field(
+        default=[], description="Logins of hosts, for addresses and redirects without one.", repr=False
+    )
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        check_cookies(tuple(self.cookies))
+        if sum(len(one.line()) for one in self.logins) > LOGINS_CHARS_MAX:
+            raise ValueError(f"logins: more than {LOGINS_CHARS_MAX} characters together")
+        return self
+
     def options(self) -> HttpOptions:
         """Return them as the job carries them."""
         return HttpOptions(
@@ -176,6 +225,8 @@ class HttpOrder(RequestModel):
             answer_s=(self.timeout or 0) / 1000,
             silence_s=(self.stall_timeout or 0) / 1000,
             failures=self.retries or 0,
+            cookies=tuple(self.cookies),
+            logins=tuple(one.line() for one in self.logins),
         )
 
 
@@ -196,6 +247,9 @@ class _FileOrder(JobOrder):
             "they were compared. frames: so do the file's own checks. decoded: all of the file was checked by its "
             "container. Null: as the configuration says."
         ),
+    )
+    max_time: Annotated[int, Field(ge=1, le=1000 * MAX_TIME_S_MAX), WHOLE] | None = Field(
+        default=None, description="Milliseconds of its attempts together after which the job fails; null: never."
     )
 
 
@@ -250,6 +304,9 @@ class DownloadOrder(_Order):
     )
     sources: Sources = Field(
         description="Where the file can be had, each place once. More may be added while the job runs."
+    )
+    connections: Annotated[int, Field(ge=1, le=CONNECTIONS_MAX), WHOLE] = Field(
+        default=1, description="Connections to each HTTP server at once; each counts as a source."
     )
     pieces: PieceList | None = Field(
         default=None,

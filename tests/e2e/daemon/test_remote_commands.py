@@ -24,6 +24,7 @@ from tests.e2e.test_display import Terminal
 from tests.http_mirrors.box import Box, mirrors
 from tests.http_mirrors.box import Character as Mirror
 from tests.soulseek_network.network import Character, Content, Network, network
+from tests.wild.server import File, Reply, Request, WildServer
 
 pytestmark = pytest.mark.long
 
@@ -92,6 +93,64 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         shoal.check()
     finally:
         shoal.clean_up()
+
+
+def test_logins_and_cookies_of_the_users_files_connections_and_a_command_go_with_an_order(house: House) -> None:
+    cookie, asked = "127.0.0.1\tFALSE\t/\tFALSE\t0\tsession\tc00kie", list[tuple[str, str]]()
+    file = File(bytes(range(256)) * 4000)
+
+    def guarded(request: Request, reply: Reply) -> bool:
+        asked.append((request.fields.get("cookie", ""), request.fields.get("authorization", "")))
+        if asked[-1] != ("session=c00kie", "Basic bWU6dzByZA=="):
+            reply.head("401 Unauthorized", "Content-Length: 0")
+            return True
+        return file(request, reply)
+
+    folder = house.daemon.shoal.folder
+    (folder / "cookies.txt").write_text(f"{cookie}\nother.test\tFALSE\t/\tFALSE\t0\tx\tpriv8\n")
+    (folder / "logins").write_text("machine 127.0.0.1 login me password w0rd\n")
+    (folder / "logins").chmod(0o600)
+    server = WildServer(guarded)
+    try:
+        done = house.run(
+            "get", "--daemon", server.url("/guarded.bin"), "--cookie-file", "cookies.txt", "--netrc-file", "logins",
+            "-x", "2", "--on-complete", "cp {} copy.bin",
+        )  # fmt: skip
+    finally:
+        server.close()
+    assert done.code == 0, done.stderr
+    assert "note" not in done.stderr
+    assert (folder / "copy.bin").read_bytes() == file.data
+    assert set(asked) == {("session=c00kie", "Basic bWU6dzByZA==")}
+    (row,) = house.rows("jobs", "--state", "sealed", "--limit", "1")
+    job = house.daemon.get(f"/api/v0/multisource/jobs/{row['id']}")
+    assert [one["url"].partition("#")[2] for one in job["sources"]] == ["", "connection-2"]
+    held = [path for path in house.daemon.state.rglob("*") if path.is_file() and not path.is_socket()]
+    assert not [path for path in held if b"c00kie" in path.read_bytes() or b"priv8" in path.read_bytes()]
+
+
+def test_a_time_limit_ends_a_job_of_the_daemon(house: House) -> None:
+    done = house.run("get", "--daemon", house.web.url("stuck"), "-o", "late.bin", "--max-time", "2")
+    assert done.code == 3
+    assert "not complete within 2 s" in done.stderr.splitlines()[-1]
+
+
+def test_a_login_that_is_lacking_ends_a_job_of_the_daemon_with_words(house: House) -> None:
+    def guarded(_request: Request, reply: Reply) -> bool:
+        reply.head("401 Unauthorized", "Content-Length: 0")
+        return True
+
+    server = WildServer(guarded)
+    try:
+        going = house.start("get", "--daemon", server.url("/secret.bin"))
+        eventually(lambda: house.rows("jobs", "--limit", "1")[0]["state"] == "queued")
+        (row,) = house.rows("jobs", "--limit", "1")
+        assert "401 Unauthorized" in row["reason"]
+        assert "tried again in 30 s" in row["reason"]
+        house.run("cancel", row["id"])
+        assert going.finish().code != 0
+    finally:
+        server.close()
 
 
 # the pool

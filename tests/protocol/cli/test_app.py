@@ -303,7 +303,7 @@ def test_http_options_are_understood(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert http("--proxy", "socks5h://me:pw@h:1080").proxy == "socks5h://me:pw@h:1080"
     assert http("--bind", "tun0").interface == http("--interface", "tun0").interface == "tun0"
     assert (http("-4").ip_version, http("-6").ip_version) == (4, 6)
-    assert got(URL, "-x", "3").urls == (URL, f"{URL}#2", f"{URL}#3")
+    assert got(URL, "-x", "3").urls == (URL, f"{URL}#connection-2", f"{URL}#connection-3")
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o644])

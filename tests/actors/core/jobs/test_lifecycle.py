@@ -436,6 +436,21 @@ def test_reports_without_a_new_byte_do_not_keep_a_stalled_job_from_giving_way() 
     assert rig.state(queued) == "active"
 
 
+def test_a_job_fails_when_its_attempts_have_taken_the_time_of_its_order_and_a_retry_gives_it_that_again() -> None:
+    rig = Rig()
+    id = rig.order(max_time_s=50.0).id
+    for _ in range(2):
+        for state in ("active", "failed"):
+            rig.s += 30
+            rig.progressed(rig.number(id), rig.s)
+            rig.hear(Ticked())
+            assert rig.state(id) == state
+        assert rig.record(id).reason == "not complete within 50 s"
+        rig.ended(rig.number(id), "interrupted")
+        assert rig.state(id) == "failed"
+        rig.retry(id)
+
+
 def test_a_job_that_no_source_can_deliver_to_is_not_waited_for_for_ever() -> None:
     rig = Rig(wait_s_max=100.0)
     id = rig.order().id

@@ -133,6 +133,31 @@ def test_how_servers_are_asked_travels_in_the_job_and_wrong_options_are_named(ap
         assert (refused.status_code, member in refused.json()["error"]["field"]) == (400, True), refused.text
 
 
+def test_cookies_logins_connections_and_a_time_limit_travel_in_the_job_and_no_secret_comes_back(api: Api) -> None:
+    cookie = "m.example\tFALSE\t/\tFALSE\t0\tsession\tc00kie"
+    http = {"cookies": [cookie], "logins": [{"host": "M.example", "username": "me", "password": "w0rd :x"}]}
+    answer = api.client.post(DOWNLOAD, json={**ORDER, "http": http, "connections": 2, "maxTime": 1500})
+    assert (answer.status_code, "c00kie" in answer.text, "w0rd" in answer.text) == (202, False, False), answer.text
+    order = placed(api)[0]
+    assert (order.spec.http.cookies, order.spec.http.logins) == ((cookie,), ("m.example\tme\tw0rd :x",))
+    assert order.spec.max_time_s == 1.5
+    web = [url for url in order.sources if url.startswith("http")]
+    assert web
+    assert [url.partition("#")[2] for url in web] == ["", "connection-2"] * (len(web) // 2)
+    for member, wrong in (
+        ("cookies", ["not a cookie"]),
+        ("cookies", [cookie + "\u00e9"]),
+        ("cookies", [cookie + "x" * 3000] * 5),
+        ("logins", [{"host": "h", "username": "a\tb", "password": ""}]),
+        ("logins", [{"host": "h", "username": "a"}]),
+    ):
+        refused = api.client.post(DOWNLOAD, json={**ORDER, "http": {member: wrong}})
+        assert refused.status_code == 400, refused.text
+        assert "c00kie" not in refused.text
+    for wrong_order in ({"connections": 17}, {"connections": 0}, {"maxTime": 0}):
+        assert api.client.post(DOWNLOAD, json=ORDER | wrong_order).status_code == 400
+
+
 def test_sources_that_do_not_fit_one_message_follow(api: Api) -> None:
     sources = [{"url": f"https://m.example/{number}/{'x' * 900}"} for number in range(60)]
     assert api.client.post(DOWNLOAD, json=ORDER | {"sources": sources}).status_code == 202
