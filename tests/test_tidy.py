@@ -43,7 +43,7 @@ MAY_IMPORT = {
     "actors.core": {"actors.core", *VOCABULARY},
     "actors.runtime": {"actors.runtime", "protocol.messages"},
     "actors.sources": {"actors.sources", "actors.runtime", *VOCABULARY},
-    "actors.soulseek": {"actors.soulseek", "actors.core", "actors.runtime", "storage", *PROTOCOL},
+    "actors.soulseek": {"actors.soulseek", "actors.core", "actors.runtime", "actors.sources", "storage", *PROTOCOL},
     "actors.api": {"actors.api", "actors.runtime", *PROTOCOL},
     "actors.daemon": {
         "actors.daemon",

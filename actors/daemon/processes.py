@@ -87,6 +87,7 @@ def processes(config: Config, *, version: str, listener_fd: int, login_token: st
     ]
     if account is not None:
         finished = os.path.join(daemon.state, FINISHED_FOLDER)
+        account = replace(account, interface=account.interface or daemon.interface)
         session = session_settings(account, finished_folder=finished, heard_by=(FRONT,))
         specs.append(replace(session_process(session, verbose=True), stop_rank=3, **common))
     return specs
@@ -103,5 +104,6 @@ def job_policy(config: Config) -> JobPolicy:
         retry_s_max=daemon.retry_s_max,
         limit_bytes_s=limits.limit_bytes_s,
         schedule=tuple(LimitWindow(**asdict(window)) for window in limits.schedule),
+        interface=daemon.interface,
         transfer=TransferPolicy().configured(daemon, config.account),
     )

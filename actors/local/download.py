@@ -20,6 +20,7 @@ from typing import Final, Protocol, cast
 
 from actors.builders import processes
 from actors.core.supervision.process_policy import HealthPolicy, RestartPolicy
+from actors.runtime.network_interface import InterfaceGone, check_interface_there
 from actors.runtime.process import ProcessSpec
 from actors.runtime.spawn import server_failure
 from actors.runtime.stop_signals import raise_lost_interrupt
@@ -72,6 +73,11 @@ _SESSION_PROCESS: Final = split_address(SESSION)[0]
 
 def get(options: GetOptions) -> int:
     """Run ``get`` or ``swarm`` and return the exit code."""
+    try:
+        options = _bound(options)
+    except InterfaceGone as gone:
+        sys.stderr.write(f"error: --interface: {printable(gone.words)}\n")
+        return 2
     if options.whole_folder:
         from actors.local.folder import get_folder
 
@@ -83,6 +89,16 @@ def get(options: GetOptions) -> int:
         for name in os.listdir(folder) if code == 0 else ():
             code = _copy(os.path.join(folder, name), options.copy_to)
     return code
+
+
+def _bound(options: GetOptions) -> GetOptions:
+    """Return the options with one interface for HTTP and Soulseek. Raises `InterfaceGone`."""
+    account = options.account
+    interface = options.spec.http.interface or (account.interface if account is not None else "")
+    check_interface_there(interface)
+    http = options.spec.http.but(interface=interface)
+    account = replace(account, interface=interface) if account is not None else None
+    return replace(options, spec=options.spec.but(http=http), account=account)
 
 
 def _copy(path: str, to: str) -> int:

@@ -243,6 +243,24 @@ class BoundedNetwork(Network):  # type: ignore[misc,unused-ignore]
             self.close_soon(connection)
             return
 
+    async def stop_listening(self) -> None:
+        """Close the listening ports, before `listen` opens others."""
+        for listening in self.listening_connections:
+            if listening is not None:
+                await listening.disconnect(CloseReason.REQUESTED)
+        self.listening_connections = (None, None)
+
+    async def cut_off(self) -> None:
+        """End all connections at once; what is not sent yet is not sent any more."""
+        await self.stop_listening()
+        for connection in (*self.peer_connections, self.server_connection):
+            writer = getattr(connection, "_writer", None)
+            if writer is not None:
+                writer.transport.abort()
+        for connection in list(self.peer_connections):
+            self.close_soon(connection)
+        await self.disconnect_server()
+
     def close_soon(self, connection: Any) -> None:
         task = asyncio.ensure_future(connection.disconnect(CloseReason.REQUESTED))
         self._closing_tasks.add(task)

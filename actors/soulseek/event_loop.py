@@ -126,10 +126,18 @@ class EventLoop:
     def _run(self) -> None:
         try:
             _allow_files()
-            asyncio.run(self._main())
+            with asyncio.Runner(loop_factory=self._new_loop) as runner:
+                runner.run(self._main())
         except BaseException as error:
             _logger.exception("the session's loop failed")
             self._failed(error)
+
+    def _new_loop(self) -> asyncio.AbstractEventLoop:
+        if not (self._settings.interface or self._settings.proxy):
+            return asyncio.new_event_loop()
+        from actors.soulseek.bound_loop import BoundLoop
+
+        return BoundLoop(self._settings.interface, self._settings.proxy)
 
     async def _main(self) -> None:
         from actors.soulseek.network import SoulseekNetwork, detach  # takes a second to load, here nothing waits for it
@@ -147,6 +155,7 @@ class EventLoop:
         self._login = LoginKeeper(
             network, settings.retry_s, changed=self._session_changed, logged_in=self._negotiations.logged_in
         )
+        network.interface_back = self._login.hurry
         await network.start()
         stop = self._open_gate()
         try:

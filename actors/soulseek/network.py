@@ -6,7 +6,7 @@ Used in the loop's thread only, which imports it late: aioslsk takes a second to
 import asyncio
 import contextlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from aioslsk.events import (  # type: ignore[import-untyped,unused-ignore]
@@ -50,11 +50,12 @@ from aioslsk.settings import (  # type: ignore[import-untyped,unused-ignore]
 )
 
 from actors.core.peers.refusals import encoded
+from actors.runtime.network_interface import CHECK_S, NOWHERE, InterfaceGone, check_interface_there, interface_state
 from actors.soulseek import finished_shares, login_watch
 from actors.soulseek.aioslsk_patches import Client, PlainSettings, detach
 from actors.soulseek.input_limits import TroubleLog
 from actors.soulseek.ports import Connection, PeerAway, PeerEvents
-from actors.soulseek.reconnect import LoginRefused, ServerAway
+from actors.soulseek.reconnect import InterfaceAway, LoginRefused, ServerAway
 from actors.soulseek.settings import SessionSettings
 from actors.soulseek.user_queries import Folder, Stats
 from protocol.model.faults import FaultKind
@@ -92,6 +93,9 @@ class SoulseekNetwork:
         self._scanning = False
         self._unwatched_s = UNWATCHED_S
         self._tasks: list[asyncio.Task[None]] = []
+        self.interface_back: Callable[[], None] = lambda: None
+        self._gone = ""  # why nothing may leave: what connections are bound to is not there
+        self._unheard = False  # the listening sockets are bound to what was there before
         self._client.events.register(ConnectionStateChangedEvent, self._state_changed)
         self._client.events.register(KickedEvent, self._was_kicked)
 
@@ -100,12 +104,16 @@ class SoulseekNetwork:
     async def start(self) -> None:
         await self._client.start(connect=False)
         self._tasks = [asyncio.create_task(self._keep_scanning()), asyncio.create_task(self._keep_sweeping())]
+        if self._settings.interface:
+            self._tasks.append(asyncio.create_task(self._guard_interface()))
         if _folders_of(self._settings):
             self._scan_wanted.set()
 
     async def listen(self) -> int:
         """Take the first free port and return it. Raises `ServerAway` when all are taken."""
         settings = self._settings
+        if settings.interface and (why := _why_gone(settings.interface)):
+            raise InterfaceAway(why)
         for port in settings.ports:
             try:
                 listening: int = await self._client.network.listen(settings.bind_host, port, settings.obfuscated_port)
@@ -119,6 +127,12 @@ class SoulseekNetwork:
         where = f"{self._settings.server_host}:{self._settings.server_port}"
         self.lost.clear()
         self.kicked = False
+        if self._settings.interface and (why := self._gone or _why_gone(self._settings.interface)):
+            raise ServerAway(why)
+        if self._unheard:
+            await self._client.network.stop_listening()
+            await self.listen()
+            self._unheard = False
         try:
             async with asyncio.timeout(CONNECT_S_MAX):
                 await self._client.network.connect_server()
@@ -165,6 +179,24 @@ class SoulseekNetwork:
         else:
             await asyncio.sleep(self._unwatched_s)
             self._unwatched_s = min(2 * self._unwatched_s, UNWATCHED_S_MAX)
+
+    async def _guard_interface(self) -> None:
+        """End all connections as soon as the interface is gone, or another one; log in again when it is back."""
+        interface, seen = self._settings.interface, interface_state(self._settings.interface)
+        while True:
+            await asyncio.sleep(CHECK_S)
+            state, before = interface_state(interface), seen
+            seen = state
+            if state == before != NOWHERE and not self._gone:
+                continue
+            if not self._gone:
+                self._gone = _why_gone(interface) or f"interface {interface} has changed"
+                self._troubles.note("connections were closed", self._gone)
+                self._unheard = True
+                await self._client.network.cut_off()
+            if state == before != NOWHERE:  # for a whole period: its routes are there, too
+                self._gone = ""
+                self.interface_back()
 
     # Searches and shares.
 
@@ -345,6 +377,15 @@ class SoulseekNetwork:
             future.cancel()
 
 
+def _why_gone(interface: str) -> str:
+    """Return why nothing can leave by this interface, empty when it is there."""
+    try:
+        check_interface_there(interface)
+    except InterfaceGone as gone:
+        return gone.words
+    return ""
+
+
 def _with_path(request: Any, path: str, encoding: str) -> Any:
     """The message with its only field, in the encoding in which the peer knows the name."""
     if encoding == "utf-8":
@@ -377,7 +418,8 @@ def _settings_of(settings: SessionSettings) -> Any:
                     "port": settings.server_port,
                     "reconnect": {"auto": False},
                 },
-                "upnp": {"enabled": settings.upnp},
+                # It would ask around by other interfaces, too.
+                "upnp": {"enabled": settings.upnp and not (settings.interface or settings.proxy)},
                 "limits": {"upload_speed_kbps": settings.upload_limit_kib_s},
             }
         ),

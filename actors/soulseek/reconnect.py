@@ -23,6 +23,10 @@ class ServerAway(Exception):  # noqa: N818
     """The server cannot be reached or does not answer. One line for people."""
 
 
+class InterfaceAway(ServerAway):
+    """What connections are bound to is not there at present."""
+
+
 class LoginRefused(Exception):  # noqa: N818
     """The server refuses this login, with a code like INVALIDPASS."""
 
@@ -84,6 +88,11 @@ class LoginKeeper:
         self._wanted.set()
         self._hurry.set()
 
+    def hurry(self) -> None:
+        """End the pause before the next attempt: what was in the way is gone."""
+        if self._wanted.is_set():
+            self._hurry.set()
+
     def leave(self) -> None:
         """Log out and stay so until it is wanted again. Takes effect before later calls; idempotent."""
         if self._wanted.is_set():
@@ -94,11 +103,16 @@ class LoginKeeper:
     async def _keep(self) -> None:
         """Returns when it is over, after reporting why."""
         self._network.why_offline = ""
-        try:
-            self._port = self._port or await self._network.listen()
-        except ServerAway as away:
-            self._final("port taken", str(away))
-            return
+        while not self._port and self._wanted.is_set():
+            self._hurry.clear()
+            try:
+                self._port = await self._network.listen()
+            except InterfaceAway as away:
+                self._report("offline", str(away))
+                await self._pause(self._retry_s[1])
+            except ServerAway as away:
+                self._final("port taken", str(away))
+                return
         pause_s, return_s = self._retry_s[0], self._return_s[0]
         while self._wanted.is_set():
             self._hurry.clear()

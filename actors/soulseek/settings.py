@@ -40,6 +40,10 @@ class SessionSettings:
     obfuscated_port: int = -1
     """A second listening port for obfuscated connections. 0: any, -1: none."""
     bind_host: str = "0.0.0.0"
+    interface: str = ""
+    """Network interface, or own address, that all connections leave from and come by; empty: any."""
+    proxy: str = field(default="", repr=False)
+    """SOCKS5 address that the server and peers are called through; empty: directly."""
     upnp: bool = False
     shared_folders: tuple[str, ...] = ()
     sharing: bool = True
@@ -80,6 +84,8 @@ def session_settings(account: Account, **changed: Any) -> SessionSettings:
         ports=account.ports,
         obfuscated_port=account.obfuscated_port,
         bind_host=account.bind_host,
+        interface=account.interface,
+        proxy=account.proxy,
         upnp=account.upnp,
         shared_folders=account.shared_folders,
         sharing=account.sharing,

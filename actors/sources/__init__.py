@@ -43,7 +43,7 @@ def open_reader(url: str, *, user_agent: str = USER_AGENT, settings: HttpSetting
     if scheme == "slsk":
         from actors.sources.soulseek import SlskReader
 
-        return SlskReader(url)
+        return SlskReader(url, interface=settings.options.interface)
     raise SourceFault(FaultKind.UNSUPPORTED_URL, "only http://, https:// and slsk:// can be downloaded from")
 
 

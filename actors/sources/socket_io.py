@@ -7,6 +7,7 @@ import sys
 import time
 from typing import Final, Protocol
 
+from actors.runtime.network_interface import InterfaceGuard
 from actors.sources.reader import SLICE_S
 
 SEND_S_MAX: Final = 10.0
@@ -40,6 +41,9 @@ class Stream(Protocol):
 
     def idle(self) -> bool:
         """Whether a request may be sent: nothing is unread and the other side has not closed."""
+
+    def guard(self, interface: str) -> InterfaceGuard:
+        """Return the guard of this connection, which is bound to an interface."""
 
     def close(self) -> None: ...
 
@@ -109,6 +113,9 @@ class PlainStream:
                 return False
             count -= got
         return True
+
+    def guard(self, interface: str) -> InterfaceGuard:
+        return InterfaceGuard(self._sock, interface)
 
     def idle(self) -> bool:
         self._wake_at(1)

@@ -9,6 +9,7 @@ import struct
 import time
 from typing import Final
 
+from actors.runtime.network_interface import InterfaceGone, InterfaceGuard
 from actors.sources.reader import Probed
 from actors.sources.socket_io import PlainStream
 from protocol.model.faults import FaultKind, SourceFault
@@ -26,12 +27,15 @@ class SlskReader:
     by one thread. Every failure is a `SourceFault` and leaves the reader without connection.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, interface: str = "") -> None:
+        """`interface`: what the session's connections are bound to, empty: nothing."""
         try:
             self.peer, self.path = slsk_address(url)
         except ValueError as error:
             raise SourceFault(FaultKind.UNSUPPORTED_URL, str(error)) from None
         self._name = name_from_url(url)
+        self._interface = interface
+        self._guard: InterfaceGuard | None = None
         self._stream: PlainStream | None = None
         self._start = 0
         self._position = 0
@@ -47,6 +51,7 @@ class SlskReader:
         """Take over the descriptor of a negotiated connection; an earlier one is closed."""
         self.close()
         self._stream = PlainStream(socket.socket(fileno=fd))
+        self._guard = self._stream.guard(self._interface) if self._interface else None
 
     def probe(self, *, whole: bool = False) -> Probed:
         """Return what is known without asking; the size comes with the negotiation."""
@@ -75,6 +80,7 @@ class SlskReader:
             view = view[: self._size_bytes - self._position]
         if not view:
             return 0
+        self._check_interface()
         more = max(self._size_bytes - self._position - len(view), 0)
         try:
             count = self._stream.fill(view, whole=True, more=more)
@@ -84,6 +90,14 @@ class SlskReader:
             raise self._broken(FaultKind.SHORT_BODY, "hung up")
         self._position += count
         return count
+
+    def _check_interface(self) -> None:
+        try:
+            if self._guard is not None:
+                self._guard.check()
+        except InterfaceGone as gone:
+            self.close()
+            raise SourceFault(FaultKind.INTERFACE_GONE, gone.words) from gone
 
     def _broken(self, kind: FaultKind, how: str) -> SourceFault:
         got = self._position - self._start

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from protocol.model.http_options import check_interface, check_socks
 from protocol.model.source_url import is_host_name
 from protocol.model.units import parse_rate, parse_size
 
@@ -165,6 +166,14 @@ def _where(good: Callable[[str], object], words: str, *, lower: bool = False) ->
     return Format(parse)
 
 
+def _refusing(check: Callable[[str], None]) -> Callable[[str], str]:
+    def parse(word: str) -> str:
+        check(word)
+        return word
+
+    return parse
+
+
 def _pattern(pattern: str) -> Callable[[str], object]:
     return re.compile(pattern).fullmatch
 
@@ -257,6 +266,8 @@ Address = Annotated[str, Meta(min_length=1, max_length=60), _IS_ADDRESS]
 Network = Annotated[str, Meta(min_length=1, max_length=60), Format(_network)]
 UrlBase = Annotated[str, Meta(max_length=200), Format(_url_base)]
 OptionalWord = Annotated[str, Format(str, Word)]
+Interface = Annotated[str, Format(_refusing(check_interface), Word)]
+SocksProxy = Annotated[str, Format(_refusing(check_socks), Word)]
 OptionalToken = Annotated[str, Format(str, Token)]
 Login = Annotated[str, Format(str, Annotated[str, Meta(min_length=1, max_length=255)])]
 Password = Annotated[str, Format(str, Annotated[str, Meta(min_length=8, max_length=1024)])]

@@ -19,6 +19,7 @@ from protocol.config.schema import (
     Headers,
     Host,
     HostPattern,
+    Interface,
     Key,
     Login,
     MinuteOfDay,
@@ -32,6 +33,7 @@ from protocol.config.schema import (
     Path,
     RateText,
     SizeText,
+    SocksProxy,
     Token,
     UrlBase,
     UserPath,
@@ -102,6 +104,13 @@ class Account:
     ] = (0,)
     obfuscated_port: Annotated[int, Meta(ge=-1, le=65535), Key("For obfuscated peers; 0 is any, -1 none.", R)] = -1
     bind_host: Annotated[Address, Key("Address of this machine to listen on.", R, name="bind")] = "0.0.0.0"
+    interface: Annotated[
+        Interface,
+        Key("Interface, or own address, that all its connections use; [daemon] has one for all.", R, example='"wg0"'),
+    ] = ""
+    proxy: Annotated[
+        SocksProxy, Key("SOCKS5 proxy to the server and users.", R, S, example='"socks5h://127.0.0.1:1080"')
+    ] = field(default="", repr=False)
     upnp: Annotated[bool, Key("Ask the router to forward the ports.", R)] = False
     shared_folders: Annotated[tuple[Path, ...], _list(1000, "folders"), Key("What others may download.", R)] = ()
     sharing: Annotated[bool, Key("false: share nothing. Many users ban those who do.", R)] = True
@@ -207,6 +216,10 @@ class DaemonSettings:
     retries_max: Annotated[int, Meta(ge=0, le=100), Key("Attempts after a first that failed.", name="retries")] = 3
     retry_first_s: Annotated[float, Meta(ge=1, le=86400), Key("Wait before the first of them; it grows.")] = 30.0
     retry_s_max: Annotated[float, Meta(ge=1, le=604800), Key("Longest wait.", name="retry_max_s")] = 3600.0
+    interface: Annotated[
+        Interface,
+        Key("Interface, or own address, that all connections use, Soulseek too; all wait for it.", R, example='"wg0"'),
+    ] = ""
     allow_private_sources: Annotated[bool, Key("URLs may point into private networks, and at this machine.")] = False
     log_level: Annotated[Literal["error", "warning", "info", "debug"], Key("What goes to stderr.")] = "warning"
     log_json: Annotated[bool, Key("One JSON object a line.", R)] = False

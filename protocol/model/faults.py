@@ -45,6 +45,7 @@ class FaultKind(IntEnum):
     PEER_UNREACHABLE = 31  # neither direct nor indirect
     NOT_LOGGED_IN = 32
     PRIVATE_ADDRESS = 33  # leads into a private network, which the user has not allowed
+    INTERFACE_GONE = 34  # what connections are bound to is not there: no fault of the source
 
 
 @unique

@@ -86,6 +86,13 @@ def check_proxy(word: str) -> None:
         raise ValueError(f"must be {NO_PROXY}, or an address that begins with {', '.join(PROXY_SCHEMES)}")
 
 
+def check_socks(word: str) -> None:
+    """Refuse what is not the address of a SOCKS5 proxy."""
+    check_proxy(word)
+    if not word.startswith(("socks5://", "socks5h://")):
+        raise ValueError("must be the address of a SOCKS5 proxy, like socks5h://127.0.0.1:1080")
+
+
 def check_interface(word: str) -> None:
     """Refuse what is neither the name of a network interface nor an address."""
     if not re.fullmatch(r"[A-Za-z0-9_.:%@-]{1,45}", word):

@@ -58,6 +58,8 @@ class JobPolicy(msgspec.Struct, frozen=True, kw_only=True):
     schedule: tuple[LimitWindow, ...] = ()
     transfer: TransferPolicy = TransferPolicy()
     """Of attempts that begin from now on."""
+    interface: str = ""
+    """Network interface or own address that all connections are bound to, whatever an order says; empty: any."""
 
 
 def settings_json(settings: JobPolicy) -> bytes:

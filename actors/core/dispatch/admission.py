@@ -174,6 +174,7 @@ class Admission:
         source.probed, source.asked = True, False
         source.failures = source.busy_answers = 0
         source.reason = "" if source.usable else source.reason
+        source.unbound = False
         source.size_bytes = message.size_bytes
         source.proposed_name, source.validator, source.modified = message.name, message.validator, message.modified
         setup_s = max(message.setup_s, SETUP_S_MIN)

@@ -5,6 +5,7 @@ A source is *candidate* (may be used), *queued* (a Soulseek peer has our request
 to spare) or *banned* (not used again in this job).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum, unique
 from typing import Final
@@ -98,6 +99,7 @@ class Source:
     cooldowns: int = 0
     reason: str = ""
     preferred: bool = False  # by the user: served first, past the gate, shortened last, believed first
+    unbound: bool = False  # what its connections are bound to is not there
     failed_finally: bool = False  # its last fault is one that time hardly mends
     dropped: bool = False  # by command
 
@@ -145,6 +147,11 @@ COOL_S: Final = 30.0
 COOL_MAX_S: Final = 600.0
 REJOIN_S_MAX: Final = 10.0
 """A source whose worker is gone is waited for this long: a process restarts within it."""
+
+INTERFACE_S: Final = 2.0
+"""Period at which a source is tried again whose connections are bound to an interface that is gone: no bytes leave."""
+OUTAGE_S: Final = 10.0
+"""Without a fault of the interface for so long its next one is another outage, and worth another note."""
 
 RETRY_AFTER_TOTAL_S_MAX: Final = 600.0
 """A server's wishes to wait are obeyed for so long without a byte in between, then the source cools."""
@@ -197,11 +204,14 @@ def record_failure(
     """
     if kind is FaultKind.REVOKED or source.state is SourceState.BANNED:
         return
+    source.unbound = kind is FaultKind.INTERFACE_GONE
     source.reason, source.failed_finally = detail, kind in _FINAL_AT_FIRST or kind in _BANNED
     if progressed:
         source.failures, source.busy_answers, source.obeyed_s = 0, 0, 0.0
     if kind in _BANNED or (kind in _FINAL_AT_FIRST and not source.proven):
         source.state = SourceState.BANNED
+    elif kind is FaultKind.INTERFACE_GONE:
+        source.not_before_s = now_s + INTERFACE_S
     elif kind is FaultKind.RANGE_REFUSED and source.traits.offset_ok and not source.offset_proven:
         source.traits = replace(source.traits, offset_ok=False)
         source.reason = f"{detail}; used from the start of the file only"
@@ -238,7 +248,13 @@ def record_delivery(source: Source) -> None:
     """Note that a chunk of it was stored: it is proven and its row of failures is over."""
     source.proven = True
     source.failures, source.busy_answers, source.obeyed_s = 0, 0, 0.0
-    source.reason = ""
+    source.reason, source.unbound = "", False
+
+
+def interface_words(sources: Iterable[Source]) -> str:
+    """Return why nothing comes where no source can be asked for want of the interface; empty elsewhere."""
+    left = [source for source in sources if source.state is not SourceState.BANNED]
+    return left[0].reason if left and all(source.unbound for source in left) else ""
 
 
 def _give_up(source: Source, kind: FaultKind, now_s: float) -> None:
@@ -275,6 +291,7 @@ class FailurePolicy:
     def __init__(self, job: StartJob, out: Outbox) -> None:
         self._job = job
         self._out = out
+        self._unbound_s = float("-inf")
 
     def record_failure(
         self,
@@ -289,7 +306,11 @@ class FailurePolicy:
         """Apply the policy as the function of this name does; note it for the watcher when the source is out."""
         before = source.state
         record_failure(source, kind, detail, retry_after_s=retry_after_s, progressed=progressed, now_s=now_s)
-        if kind is not FaultKind.REVOKED:
+        if kind is FaultKind.INTERFACE_GONE:
+            if now_s - self._unbound_s > OUTAGE_S and self._job.watcher:
+                self._out.post(self._job.watcher, JobNoted(job=self._job.job, text=f"{detail}: waits until it is back"))
+            self._unbound_s = now_s
+        elif kind is not FaultKind.REVOKED:
             self._report(source, kind, before, detail)
 
     def ban(self, source: Source, kind: FaultKind, detail: str) -> None:

@@ -7,7 +7,7 @@ from actors.core.dispatch.admission import Admission
 from actors.core.dispatch.leases import Leases
 from actors.core.dispatch.progress import Phase, Reporter
 from actors.core.dispatch.recovery import DiskPause, SourceWait
-from actors.core.dispatch.sources import Source
+from actors.core.dispatch.sources import Source, interface_words
 from actors.core.outbox import Outbox
 from protocol.messages import (
     CapRate,
@@ -101,7 +101,7 @@ class ReportSchedule:
             return
         tracker, left_s = (None, -1.0) if leases is None else (leases.tracker, leases.left_s(now_s))
         why = {Phase.PAUSED: self._disk_pause.reason, Phase.WAITING: self._waiting.reason}
-        self._report.reason = why.get(phase, "")
+        self._report.reason = why.get(phase, "") or interface_words(self._sources.values())
         riding = leases is not None and phase is Phase.RIDING
         self._report.estimate = leases.gate.describe(now_s) if leases is not None and riding else ""
         self._out.extend(self._report.progress(phase.value, self._sources, tracker, left_s, now_s=now_s))

@@ -119,7 +119,7 @@ class Attempts:
     def _request(self, job: Job, now: Now) -> None:
         """Request the attempt from the pool, and its end at once where that was commanded already."""
         assert job.attempt is not None
-        self._transaction.post(POOL, start_request(job, now_s=now.s))
+        self._transaction.post(POOL, start_request(job, interface=self.policy.interface, now_s=now.s))
         for counts in carry_over(job):
             self._transaction.post(POOL, counts)
         for offer in offers(job):

@@ -16,8 +16,8 @@ SLSKD: Final = "slskd"
 _NO_WORD: Final = re.compile(r"[\W_]+")
 
 
-def start_request(job: Job, *, now_s: float) -> StartJob:
-    """Return the request for the job's attempt as it is now."""
+def start_request(job: Job, *, interface: str = "", now_s: float) -> StartJob:
+    """Return the request for the job's attempt as it is now. `interface`: all is bound to it, whatever was ordered."""
     record, attempt = job.record, job.attempt
     assert attempt is not None
     restarted = attempt.record.attempt > 0
@@ -25,6 +25,7 @@ def start_request(job: Job, *, now_s: float) -> StartJob:
         name=record.file_name,
         size_bytes=size_of(record),
         term=searched_words(record) if searches(record) else "",
+        http=record.spec.http.but(interface=interface or record.spec.http.interface),
     )
     return StartJob(
         job=attempt.record.number,

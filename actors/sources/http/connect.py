@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import h11
 
+from actors.runtime.network_interface import InterfaceGone, bind_socket, check_interface_there
 from actors.sources.http.head import HeadParser
 from actors.sources.http.proxy import Proxy
-from actors.sources.http.request_options import bind_local, family_of
+from actors.sources.http.request_options import family_of
 from actors.sources.http.settings import NO_OPTIONS, plain, status_words
 from actors.sources.http.target import Target
 from actors.sources.socket_io import PlainStream, Stream
@@ -41,6 +42,7 @@ def connect(
     host and port did so last; it is tried first.
     """
     host, port = (proxy.host, proxy.port) if proxy else (target.host, target.port)
+    _check_interface(options)
     addresses = _look_up(host, port, family_of(options))
     if not private_ok:
         assert proxy is None
@@ -52,7 +54,7 @@ def connect(
     known[host, port] = sock.getpeername()[0]
     try:
         if proxy and not proxy.is_http:
-            _socks_tunnel(sock, target, proxy, family_of(options), until_s)
+            _socks_tunnel(sock, target.host, target.port, proxy, family_of(options), until_s)
         elif proxy and target.scheme == "https":
             _tunnel(sock, target, proxy, user_agent, until_s)
     except BaseException:
@@ -63,6 +65,32 @@ def connect(
     from actors.sources.http import tls
 
     return tls.wrap(sock, target.host, timeout_s=max(0.1, until_s - time.monotonic()))
+
+
+def open_socket(host: str, port: int, proxy: Proxy | None, *, timeout_s: float, options: HttpOptions) -> socket.socket:
+    """Open a connection to a host by TCP, or through a SOCKS proxy; owned by the caller, blocking.
+
+    Every failure is a `SourceFault`.
+    """
+    _check_interface(options)
+    until_s = time.monotonic() + timeout_s
+    place, at = (proxy.host, proxy.port) if proxy else (host, port)
+    addresses = _look_up(place, at, family_of(options))
+    sock = _dial(addresses, f"the proxy {place}:{at}" if proxy else f"{host}:{port}", until_s, options.interface)
+    try:
+        if proxy is not None:
+            _socks_tunnel(sock, host, port, proxy, family_of(options), until_s)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _check_interface(options: HttpOptions) -> None:
+    try:
+        check_interface_there(options.interface)
+    except InterfaceGone as gone:
+        raise SourceFault(FaultKind.INTERFACE_GONE, gone.words) from gone
 
 
 def _refuse_private(addresses: list[Any], host: str) -> None:
@@ -145,7 +173,7 @@ def _begin(address: Any, interface: str) -> socket.socket:
     sock = socket.socket(family, kind, protocol)
     try:
         sock.setblocking(False)
-        bind_local(sock, interface)
+        bind_socket(sock, interface)
         sock.connect(place)
     except BlockingIOError:
         pass
@@ -156,19 +184,20 @@ def _begin(address: Any, interface: str) -> socket.socket:
 
 
 def _dial_fault(error: OSError | None, place: str) -> SourceFault:
+    if isinstance(error, InterfaceGone):
+        return SourceFault(FaultKind.INTERFACE_GONE, error.words)
     if isinstance(error, TimeoutError):
         return SourceFault(FaultKind.CONNECT_TIMEOUT, f"{place} did not accept a connection in time")
     words = error.strerror if error and error.strerror else "no address"
     return SourceFault(FaultKind.REFUSED, f"cannot connect to {place}: {words}")
 
 
-def _socks_tunnel(sock: socket.socket, target: Target, proxy: Proxy, family: int, until_s: float) -> None:
+def _socks_tunnel(sock: socket.socket, host: str, port: int, proxy: Proxy, family: int, until_s: float) -> None:
     from actors.sources.http import socks
 
-    host = target.host
     if proxy.scheme == "socks5":  # which looks nothing up itself
-        host = str(_look_up(host, target.port, family)[0][4][0])
-    socks.open_tunnel(sock, host, target.port, proxy, until_s)
+        host = str(_look_up(host, port, family)[0][4][0])
+    socks.open_tunnel(sock, host, port, proxy, until_s)
 
 
 def _tunnel(sock: socket.socket, target: Target, proxy: Proxy, user_agent: str, until_s: float) -> None:

@@ -5,6 +5,7 @@ from typing import Final
 
 import h11
 
+from actors.runtime.network_interface import InterfaceGone, InterfaceGuard
 from actors.sources.http.body import Body, BrokenBody, ChunkedBody, CountedBody, OpenBody
 from actors.sources.http.connect import connect
 from actors.sources.http.encoding import DecodedBody
@@ -31,6 +32,7 @@ class Exchange:
         self._settings = settings
         self._scratch = memoryview(bytearray(_SCRATCH_BYTES))
         self._stream: Stream | None = None
+        self._guard: InterfaceGuard | None = None
         self._origin: tuple[str, str, int] | None = None
         self._answered: dict[tuple[str, int], str] = {}
         self._reused = False
@@ -83,6 +85,8 @@ class Exchange:
             options=self._settings.options,
             answered=self._answered,
         )
+        interface = self._settings.options.interface
+        self._guard = self._stream.guard(interface) if interface else None
         self._origin = target.origin
         self._connect_s = time.monotonic() - began_s
 
@@ -118,8 +122,19 @@ class Exchange:
     def _host(self) -> str:
         return self._target.authority if self._target else "?"
 
+    def check_interface(self) -> None:
+        """Close the connection and raise INTERFACE_GONE when what it is bound to is not there any more."""
+        if self._guard is None or self._stream is None:
+            return
+        try:
+            self._guard.check()
+        except InterfaceGone as gone:
+            self.close()
+            raise SourceFault(FaultKind.INTERFACE_GONE, gone.words) from gone
+
     def head(self) -> Head | None:
         """Return the answer's head, or None when it has not come within a slice."""
+        self.check_interface()
         stream = self._stream
         if stream is None:  # closed by a fault before
             raise SourceFault(FaultKind.RESET, f"the connection to {self._host} is closed")

@@ -408,6 +408,8 @@ class HttpReader:
     def _choose(self, transfer: _Transfer, fault: SourceFault) -> bool:
         status = transfer.head.status if transfer.head is not None else 0
         asked, kind = transfer.asked, fault.kind
+        if kind is FaultKind.INTERFACE_GONE:
+            return False
         maybe_range = kind in _MAYBE_THE_RANGE and (status >= 400 or kind is FaultKind.RANGE_REFUSED)
         maybe_range = maybe_range and status not in _LOGIN
         if kind is FaultKind.RANGE_REFUSED and status == 200 and transfer.conditional:
@@ -460,6 +462,7 @@ class HttpReader:
 
     def _read(self, transfer: _Transfer, view: memoryview) -> int:
         host, limit = self._target.authority, transfer.limit
+        self._exchange.check_interface()
         body = self._exchange.body()
         if transfer.skip:
             view = view[: transfer.skip]

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
+from actors.runtime.network_interface import is_address
 from actors.sources.http.proxy import Proxy, parse_proxy, proxy_for
 from actors.sources.http.settings import HttpSettings
 from actors.sources.http.target import Target, basic_login, same_owner
@@ -81,16 +82,3 @@ def family_of(options: HttpOptions) -> int:
     if options.ip_version == 0 and is_address(options.interface):
         return socket.AF_INET6 if ":" in options.interface else socket.AF_INET
     return _FAMILIES[options.ip_version]
-
-
-def bind_local(sock: socket.socket, interface: str) -> None:
-    """Have a connection leave from this interface, or this address of the machine. Raises OSError."""
-    if is_address(interface):
-        sock.bind((interface, 0))
-    elif interface:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
-
-
-def is_address(interface: str) -> bool:
-    """Return whether this is an IP address, not the name of an interface."""
-    return ":" in interface or interface.replace(".", "").isdigit()

@@ -8,6 +8,7 @@ import ssl
 import time
 from typing import Final
 
+from actors.runtime.network_interface import InterfaceGuard
 from actors.sources.http.settings import plain
 from actors.sources.reader import SLICE_S
 from actors.sources.socket_io import readable, set_slices
@@ -162,6 +163,9 @@ class TlsStream:
                 return False
             count -= got
         return True
+
+    def guard(self, interface: str) -> InterfaceGuard:
+        return InterfaceGuard(self._sock, interface)
 
     def idle(self) -> bool:
         return not self._tls.pending() and not self._incoming.pending and not readable(self._sock)

@@ -32,6 +32,7 @@ WITHOUT_DEFAULT = {(table, name) for table in ("soulseek", "api") for name in ("
     ("get", name)
     for name in ("user_agent", "referer", "cookie_file", "netrc_file", "proxy", "interface", "on_complete")
 }
+WITHOUT_DEFAULT |= {("daemon", "interface"), ("soulseek", "interface"), ("soulseek", "proxy")}
 SECRET = "s3cr3t-w0rd-of-16-characters"
 EVERYTHING = """\
 [soulseek]

@@ -317,3 +317,23 @@ def test_without_a_login_it_is_searched_for_as_soon_as_there_is_one() -> None:
     assert pools.told(pool, session("online"), now_s=1.0) == [], "a search is under way"
     nothing(pool, 1, 2.0)
     assert said(pools.told(pool, session("online"), now_s=5.0), StartSearch)
+
+
+# -- while what connections are bound to is gone
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_without_its_interface_a_job_waits_with_words_and_goes_on_by_itself(waits: bool) -> None:
+    state = DispatchState(wanted(name="f", waits=waits, source_count=1), now_s=NOW_S)
+    told(state, joined(0))
+    gone_words, now_s, notes = "interface wg0 is gone", NOW_S, 0
+    for _ in range(50):
+        failure = SourceFailed(
+            job=1, source=0, fault=int(FaultKind.INTERFACE_GONE), detail=gone_words, retry_after_s=0.0
+        )
+        notes += len(said(told(state, failure, now_s=now_s), JobNoted))
+        assert reason(state, now_s + 1) == gone_words
+        now_s += 2
+        assert said(told(state, Ticked(), now_s=now_s), ProbeSource), "every two seconds"
+    assert notes == 1
+    assert said(told(state, probed(0, 4 * CHUNK), now_s=now_s), OpenPartFile)

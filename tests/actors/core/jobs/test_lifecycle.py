@@ -442,7 +442,7 @@ def test_a_job_fails_when_its_attempts_have_taken_the_time_of_its_order_and_a_re
     for _ in range(2):
         for state in ("active", "failed"):
             rig.s += 30
-            rig.progressed(rig.number(id), rig.s)
+            rig.progressed(rig.number(id), int(rig.s))
             rig.hear(Ticked())
             assert rig.state(id) == state
         assert rig.record(id).reason == "not complete within 50 s"

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from actors.runtime.network_interface import bind_socket
 from actors.sources import HttpSettings, open_reader, reader_for
-from actors.sources.http.request_options import bind_local, family_of
+from actors.sources.http.request_options import family_of
 from protocol.messages import StartWorker
 from protocol.model.faults import FaultKind, SourceFault
 from protocol.model.job_spec import HttpOptions
@@ -116,14 +117,14 @@ def test_a_proxy_of_the_user_goes_before_the_environment_s_and_none_is_none(
 
 def test_a_connection_leaves_from_the_address_that_was_named(serve: Serve) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as sock:
-        bind_local(sock, "127.0.0.7")
+        bind_socket(sock, "127.0.0.7")
         sock.connect(listener.getsockname())
         assert listener.accept()[1][0] == "127.0.0.7"
     server = serve([PROBE])
     probed(server.url(), interface="127.0.0.7")
     with pytest.raises(SourceFault) as caught:
         probed(server.url(), interface="no-such-interface")
-    assert caught.value.kind is FaultKind.REFUSED
+    assert caught.value.kind is FaultKind.INTERFACE_GONE
 
 
 @pytest.mark.parametrize(
