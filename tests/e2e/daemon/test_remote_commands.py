@@ -119,7 +119,7 @@ def test_logins_and_cookies_of_the_users_files_connections_and_a_command_go_with
     finally:
         server.close()
     assert done.code == 0, done.stderr
-    assert "note" not in done.stderr
+    assert "goes by its own" not in done.stderr
     assert (folder / "copy.bin").read_bytes() == file.data
     assert set(asked) == {("session=c00kie", "Basic bWU6dzByZA==")}
     (row,) = house.rows("jobs", "--state", "sealed", "--limit", "1")
