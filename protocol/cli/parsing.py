@@ -52,7 +52,7 @@ class GetOptions:
     for the sealed file. `copy_to`: where it is written when it is complete, ``-`` for stdout, else the path of a pipe
     or a device; empty: it stays where it is. `pieces`: what the parts of the file must hash to.
     `whole_folder`: all files of ``(user, remote folder)``, found by the term
-    where `remote_folder` is None. `connections`: to each server, where a daemon does it.
+    where `remote_folder` is None. `connections`: to each server; here `urls` has them already.
     """
 
     spec: JobSpec

@@ -113,11 +113,9 @@ def get_command(act: Callable[[GetOptions], int], fetch: FetchDocument) -> Calla
             account, mine = None, None
             if there is None and needs_soulseek(addresses):
                 account, mine = account_or_daemon(config, alone=no_daemon)
-            options = replace(_file_options(order, sent, loudness), account=account)
+            options = replace(_file_options(order, sent, loudness), account=account, connections=http.connections)
             if there is None and mine is None:
                 options = replace(options, urls=with_connections(addresses, http.connections))
-            else:
-                options = replace(options, connections=http.connections)
             each = _run(act, options, there, own, loudness, notes=notes, own=mine)
             code, notes = code or each, []
             if each == ExitCode.INTERRUPTED:
