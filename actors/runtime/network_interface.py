@@ -88,7 +88,7 @@ def bind_socket(sock: socket.socket, interface: str, *, port: int = 0) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Bound:
-    """What a connection is bound to: `index` and `name` of the interface, and its own address."""
+    """Binding of a connection: `index` and `name` of the interface, and its own address."""
 
     interface: str
     index: int

@@ -24,7 +24,7 @@ class ServerAway(Exception):  # noqa: N818
 
 
 class InterfaceAway(ServerAway):
-    """What connections are bound to is not there at present."""
+    """The interface that connections are bound to is not there at present."""
 
 
 class LoginRefused(Exception):  # noqa: N818
