@@ -201,7 +201,6 @@ def test_no_user_is_stopped_for_a_file_that_the_best_of_them_has_within_seconds(
 
 
 @pytest.mark.long
-@pytest.mark.skip(reason="the search for missing ties among 300 idle sources takes minutes of CPU: to be mended")
 def test_three_hundred_slow_mirrors_are_used_well() -> None:
     # Of 0.94 the checks of content take three hundredths: 300 slow sources have to be tied, a chunk each.
     assert play("many", 0, checked=False).efficiency >= 0.90

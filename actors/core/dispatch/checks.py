@@ -13,13 +13,12 @@ A check is asked of each source once. Pure.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Final
 
-from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
-from actors.core.dispatch.contributors import MISSING
+from actors.core.dispatch.chunk_tracker import MISSING, UNBOUNDED, ChunkTracker, Lease, Owned
 from actors.core.dispatch.identity import Identity
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.sources import Source
@@ -29,6 +28,9 @@ SPOT_SHARE: Final = 0.01
 """Share of the file that spot checks may read again."""
 SPOTS_MAX: Final = 2
 """Of one contributor: with its overlap checks they exclude a difference in a fifth of the file."""
+CHECK_SHARE: Final = 0.015
+"""Share of the time so far that checks may add at the end, and that a single one may take."""
+CHECK_S_MIN: Final = 0.02
 LAST_S: Final = 0.25
 LAST_SHARE: Final = 0.03
 """A complete file waits for checks that take no longer than this and this share of the time so far,"""
@@ -47,8 +49,8 @@ OVERLAP_CHUNKS_MIN: Final = 16
 TIE_S_MAX: Final = 0.5
 """A source that needs longer for a chunk does not prove by a request of its own that it belongs to the job."""
 
-Owned = tuple[int, int, int]
-"""``(first, stop, contributor)`` of consecutive stored chunks."""
+ASKED_MAX: Final = 2
+"""Sources that are asked at a time for one missing tie, or for one suspect chunk."""
 
 
 @unique
@@ -130,15 +132,110 @@ class Overlaps:
         return False
 
 
-class CheckPlan:
-    """`asked` keeps every check that was given to a source, answered or not, so that none is given twice.
+class Ties:
+    """Missing ties of one state of the file: groups of contributors that nothing ties to the one that goes on.
 
-    `suspects`: stored chunks that another source must confirm, in the order in which they came under suspicion.
+    Derived once for each state of ownership and evidence, however many sources ask. `longest`: the longest range of
+    each contributor, the longest first. `_rows`: the same by group.
     """
 
-    def __init__(self, identity: Identity, sources: Mapping[int, Source], *, chunk_size: int) -> None:
+    def __init__(self, rows: Sequence[Owned], identity: Identity, sources: Collection[Source]) -> None:
+        self._identity, self._first = identity, rows[0] if rows else None
+        longest: dict[int, Owned] = {}
+        for row in sorted(rows, key=lambda row: row[0] - row[1]):
+            longest.setdefault(row[2], row)
+        self.longest = tuple(longest.values())
+        roots = {owner: identity.root_of(owner) for owner in longest}
+        self._rows: dict[int, list[Owned]] = {}
+        for row in self.longest:
+            self._rows.setdefault(roots[row[2]], []).append(row)
+        totals: Counter[int] = Counter()
+        for first, stop, owner in rows:
+            totals[roots[owner]] += stop - first
+        # The member that stands for each group, most chunks first.
+        chief = {root: min(owner for _, _, owner in own) for root, own in self._rows.items()}
+        self._order = sorted(chief.items(), key=lambda item: (-totals[item[0]], item[1]))
+        self._sources = sources
+        self._members: dict[int, list[Source]] = {}
+        self._open: dict[int, list[Owned]] = {}
+        self._open_of: int | None = None
+        self._under_way: Counter[int] = Counter()
+        self._helpers = 0
+
+    def main(self) -> int | None:
+        """Return the contributor whose group goes on.
+
+        The anchor's, else, of the groups that still have a source, the one with most chunks stored.
+        """
+        if self._identity.anchor is not None:
+            return self._identity.anchor
+        for root, chief in self._order:
+            if root not in self._members:
+                self._members[root] = [each for each in self._sources if self._identity.root_of(each.id) == root]
+            if any(source.usable for source in self._members[root]):
+                return chief
+        return self._order[0][1] if self._order else None
+
+    def missing(self) -> bool:
+        """Whether a contributor is not tied to the group that goes on."""
+        main = self.main()
+        return main is not None and len(self._rows) - (self._identity.root_of(main) in self._rows) > 0
+
+    def given(self, source: int, owner: int) -> None:
+        """A check is on its way that will tie the group of its source to that of the chunk's contributor."""
+        own = self._identity.root_of(source)
+        self._helpers += own not in self._rows
+        for root in {own, self._identity.root_of(owner)}:
+            self._under_way[root] += 1
+            if self._under_way[root] >= ASKED_MAX:
+                self._open.pop(root, None)
+
+    def any_open(self) -> bool:
+        """Whether a further source may be asked for one."""
+        return self._opened() is not None and (bool(self._open) or self._helpers < ASKED_MAX)
+
+    def _opened(self) -> int | None:
+        """Return the group that goes on, and keep the others in `_open` for which further sources may be asked."""
+        main = self.main()
+        if main is None:
+            return None
+        goes_on = self._identity.root_of(main)
+        if self._open_of != goes_on:
+            full = {root for root, count in self._under_way.items() if count >= ASKED_MAX}
+            self._open_of = goes_on
+            self._open = {root: rows for root, rows in self._rows.items() if root != goes_on and root not in full}
+        return goes_on
+
+    def rows_for(self, source: Source) -> Iterator[Owned]:
+        """Yield ranges in which this source could tie two groups, one of which is its own or the one that goes on.
+
+        Sources of which nothing is stored help too, a few at a time: there may be no other way.
+        """
+        goes_on, own = self._opened(), self._identity.root_of(source.id)
+        if goes_on is None:
+            return
+        if not source.traits.offset_ok:  # the very beginning is all that it can compare
+            root = self._identity.root_of(self._first[2]) if self._first is not None else own
+            if self._first is not None and root != own and goes_on in (own, root):
+                yield self._first
+        elif own == goes_on:
+            for rows in list(self._open.values()):
+                yield from rows
+        elif self._under_way[own] < ASKED_MAX and (own in self._rows or self._helpers < ASKED_MAX):
+            yield from self._rows.get(goes_on, ())
+
+
+class CheckPlan:
+    """Planned checks of one job. `checking`: those on their way, by lease.
+
+    `asked` keeps every check that was given to a source, answered or not, so that none is given twice. `suspects`:
+    stored chunks that another source must confirm, in the order in which they came under suspicion.
+    """
+
+    def __init__(self, identity: Identity, sources: Mapping[int, Source], report: Reporter, *, chunk_size: int) -> None:
         self._identity = identity
         self._sources = sources
+        self._report = report
         self._chunk_size = chunk_size
         self._asked: set[tuple[int, int]] = set()
         self._given: set[int] = set()
@@ -147,12 +244,17 @@ class CheckPlan:
         self.optional_max: int | None = None  # None: by the size of the file
         self._pairs: set[frozenset[int]] = set()
         self.suspects: dict[int, None] = {}
+        self.checking: dict[int, Check] = {}
+        self._ties: tuple[object, int, int, Ties] | None = None
+        self._places: tuple[object, int, bool, list[tuple[int, int, bool]]] | None = None
+        self._quick: tuple[float, bool] = (float("-inf"), False)
 
     def restart(self) -> None:
         """What was stored is not any more: checks may be asked again."""
         self._asked.clear()
         self._given.clear()
         self._pairs.clear()
+        self._places = None
 
     def given(self, check: Check, owner: int) -> None:
         """This check was granted; `owner` sent the stored chunk."""
@@ -162,9 +264,33 @@ class CheckPlan:
             self._spots_of[owner] = self._spots_of.get(owner, 0) + 1
         self._given.add(check.chunk)
         self._pairs.add(frozenset((check.source, owner)))
+        if self._places is not None:  # more sources are asked in this step: no need to derive all of it again
+            places = self._places[-1]
+            places[:] = [place for place in places if place[0] != check.chunk]
+        if self._ties is not None:
+            self._ties[-1].given(check.source, owner)
         dispute = self._identity.disputes.get(check.chunk)
         if dispute is not None:
             dispute.asked.add(check.source)
+
+    def over(self, lease_id: int) -> None:
+        """No answer to this check is awaited any more."""
+        if self.checking.pop(lease_id, None) is not None:
+            self._ties = None
+
+    @property
+    def ties(self) -> Ties:
+        """Missing ties, as things stand."""
+        rows, revision, count = self._report.owned(), self._identity.revision, len(self._sources)
+        known = self._ties
+        if known is None or known[0] is not rows or known[1:3] != (revision, count):
+            ties = Ties(rows, self._identity, self._sources.values())
+            for check in self.checking.values():
+                owner = self._report.owner_of(check.chunk)
+                if owner != MISSING:
+                    ties.given(check.source, owner)
+            self._ties = known = (rows, revision, count, ties)
+        return known[-1]
 
     def may_answer(self, chunk: int) -> list[int]:
         """Sources that could answer a dispute about this chunk: those whose aborts are counted where no others are."""
@@ -177,102 +303,73 @@ class CheckPlan:
         cheap = [source.id for source in able if not source.traits.abort_is_costly]
         return cheap or [source.id for source in able]
 
-    def urgent(self, source: Source, owned: Iterable[Owned], total: int, *, now_s: float) -> Check | None:
+    def urgent(self, source: Source, *, now_s: float) -> Check | None:
         """What this source is to check before anything else: an answer to a dispute, or that it belongs to the job."""
         costly = source.traits.abort_is_costly
         for chunk, dispute in self._identity.disputes.items():
-            outsiders = self.may_answer(chunk)
-            asked_again = not (outsiders or costly) and source.id in dispute.answers and source.id not in dispute.asked
-            invited = not costly or dispute.invites(source.id, now_s)
-            if self._may_check(source, chunk) and ((source.id in outsiders and invited) or asked_again):
-                return Check(source.id, chunk)
-        if source.traits.abort_is_costly:
+            if not self._may_check(source, chunk) or source.id in dispute.asked:
+                continue
+            if source.id not in dispute.answers:
+                if not costly or (dispute.invites(source.id, now_s) and source.id in self.may_answer(chunk)):
+                    return Check(source.id, chunk)
+            elif not costly and not self.may_answer(chunk):
+                return Check(source.id, chunk)  # there is no third one: it answers once more
+        if costly:
             return None
-        return self.suspect(source, owned) or self._tie(source, list(owned), total)
+        return self.suspect(source) or self.tie(source)
 
-    def suspect(self, source: Source, owned: Iterable[Owned]) -> Check | None:
+    def suspect(self, source: Source) -> Check | None:
         """A suspect chunk that this source did not send."""
         if not self.suspects:
             return None
-        for chunk in self.open_suspects(owned := list(owned)):
-            mine = any(first <= chunk < stop and owner == source.id for first, stop, owner in owned)
-            if not mine and self._may_check(source, chunk):
+        asked = Counter(check.chunk for check in self.checking.values())
+        for chunk in self.open_suspects():
+            mine = self._report.owner_of(chunk) == source.id
+            if not mine and asked[chunk] < ASKED_MAX and self._may_check(source, chunk):
                 return Check(source.id, chunk)
         return None
 
-    def open_suspects(self, owned: Iterable[Owned]) -> list[int]:
+    def open_suspects(self) -> list[int]:
         """Suspect chunks that are stored, not disputed and not confirmed; others are suspect no more."""
-        if self.suspects:
-            rows = list(owned)
-            for chunk in list(self.suspects):
-                stored = any(first <= chunk < stop for first, stop, _ in rows)
-                if not stored or self._identity.confirmed(chunk):
-                    del self.suspects[chunk]
+        for chunk in list(self.suspects):
+            if self._report.owner_of(chunk) == MISSING or self._identity.confirmed(chunk):
+                del self.suspects[chunk]
         return [chunk for chunk in self.suspects if chunk not in self._identity.disputes]
 
-    def optional(
-        self, source: Source, owned: Iterable[Owned], total: int, *, last: bool, spots_max: int = SPOTS_MAX
-    ) -> Check | None:
+    def forced(self, source: Source, *, now_s: float) -> Check | None:
+        """What the complete file cannot be sealed without, also from a source whose aborts are counted.
+
+        Slow sources are asked only where there is no quick one.
+        """
+        if self._quick[0] != now_s:
+            quick = (check_s(each, self._chunk_size) <= TIE_S_MAX for each in self._sources.values() if each.usable)
+            self._quick = now_s, any(quick)
+        if self._quick[1] and check_s(source, self._chunk_size) > TIE_S_MAX:
+            return None
+        return self.suspect(source) or self.tie(source)
+
+    def tie(self, source: Source) -> Check | None:
+        """A chunk by which this source ties a group to the one that goes on: the middle of a long range."""
+        for first, stop, owner in self.ties.rows_for(source):
+            chunk = (first + stop) // 2 if source.traits.offset_ok else first
+            new = frozenset((source.id, owner)) not in self._pairs
+            if new and owner != source.id and self._may_check(source, chunk):
+                return Check(source.id, chunk)
+        return None
+
+    def optional(self, source: Source, total: int, *, last: bool, spots_max: int = SPOTS_MAX) -> Check | None:
         """What this source may check when it has nothing else to do: head, tail, edges and spots.
 
         `last`: the file is complete.
         """
-        if source.traits.abort_is_costly:
+        if source.traits.abort_is_costly or self.optional_max is not None:
             return None
-        rows = list(owned)
-        if len({owner for _, _, owner in rows}) < 2:
-            return None  # one contributor: nothing was spliced
-        for chunk, owner, spot in self._places(rows, total, last=last):
-            if spot and (self._spots >= self._spots_max(total) or self._spots_of.get(owner, 0) >= spots_max):
+        spots = self._spots < self._spots_max(total)
+        for chunk, owner, spot in self._open_places(total, last=last):
+            if spot and (not spots or self._spots_of.get(owner, 0) >= spots_max):
                 continue
-            if owner == source.id or chunk in self._given or self._identity.confirmed(chunk):
-                continue
-            if self._may_check(source, chunk):
+            if owner != source.id and self._may_check(source, chunk):
                 return Check(source.id, chunk, optional=spot, last=last)
-        return None
-
-    def missing_ties(self, owned: Iterable[Owned]) -> list[Owned]:
-        """The longest range of every contributor that is not tied to the group which goes on."""
-        rows = sorted(owned, key=lambda row: row[0] - row[1])
-        main = self.main_of(rows)
-        longest: dict[int, Owned] = {}
-        for row in rows:
-            if main is not None and not self._identity.tied(row[2], main):
-                longest.setdefault(row[2], row)
-        return list(longest.values())
-
-    def main_of(self, owned: Iterable[Owned]) -> int | None:
-        """Return the contributor whose group goes on.
-
-        The anchor's, else, of the groups that still have a source, the one with most chunks stored.
-        """
-        if self._identity.anchor is not None:
-            return self._identity.anchor
-        counts: dict[int, int] = {}
-        for first, stop, owner in owned:
-            counts[owner] = counts.get(owner, 0) + stop - first
-        find = self._identity.root_of
-        totals: dict[int, int] = {}
-        for owner, count in counts.items():
-            totals[find(owner)] = totals.get(find(owner), 0) + count
-        living = {find(source.id) for source in self._sources.values() if source.usable}
-        return max(counts, key=lambda owner: (find(owner) in living, totals[find(owner)], -owner), default=None)
-
-    def forced_tie(self, source: Source, owned: Iterable[Owned], total: int) -> Check | None:
-        """A tie that the file cannot be finished without, also from a source whose aborts are counted."""
-        return self._tie(source, list(owned), total)
-
-    def _tie(self, source: Source, rows: list[Owned], total: int) -> Check | None:
-        main = self.main_of(rows)
-        if main is None or (len({owner for _, _, owner in rows} | {source.id}) < 2):
-            return None
-        mine = self._identity.tied(source.id, main)
-        for first, stop, owner in sorted(rows, key=lambda row: row[0] - row[1]):
-            wanted = self._identity.tied(owner, main) != mine
-            chunk = min((first + stop) // 2, total - 1) if source.traits.offset_ok else first
-            new = frozenset((source.id, owner)) not in self._pairs
-            if wanted and new and owner != source.id and self._may_check(source, chunk):
-                return Check(source.id, chunk)
         return None
 
     def _may_check(self, source: Source, chunk: int) -> bool:
@@ -284,26 +381,42 @@ class CheckPlan:
             and (source.traits.offset_ok or chunk == 0)
         )
 
-    def _places(self, rows: list[Owned], total: int, *, last: bool) -> Iterator[tuple[int, int, bool]]:
+    def any_optional(self, total: int) -> bool:
+        """Whether something of the complete file may be checked that needs not be."""
+        return self.optional_max is None and bool(self._open_places(total, last=True))
+
+    def _open_places(self, total: int, *, last: bool) -> list[tuple[int, int, bool]]:
+        """Those of `_every_place` that were neither confirmed nor asked for; spots while more may be asked for."""
+        rows, revision = self._report.owned(), self._identity.revision
+        known = self._places
+        if known is None or known[0] is not rows or known[1:3] != (revision, last):
+            spots = self._spots < self._spots_max(total)
+            places = [
+                (chunk, owner, spot)
+                for chunk, owner, spot in self._every_place(rows, total, last=last)
+                if (not spot or (spots and self._spots_of.get(owner, 0) < SPOTS_MAX))
+                and chunk not in self._given
+                and not self._identity.confirmed(chunk)
+            ]
+            self._places = known = (rows, revision, last, places)
+        return known[-1]
+
+    def _every_place(self, rows: Sequence[Owned], total: int, *, last: bool) -> Iterator[tuple[int, int, bool]]:
         """``(chunk, contributor, whether it is a spot)``, in the order of their worth.
 
         Head and tail; edges that were never compared, because one of the two that met there was gone; then spots: the
-        middle of the longest range of each contributor.
+        middle of the longest range of each contributor. None of one contributor alone: nothing was spliced.
         """
-        if self.optional_max is not None:
+        if len({owner for _, _, owner in rows}) < 2:
             return
         yield 0, rows[0][2], False
         yield total - 1, rows[-1][2], False
         confirmed = self._identity.confirmed
-        longest = sorted(rows, key=lambda row: row[0] - row[1])
-        for first, stop, owner in longest:
+        for first, stop, owner in sorted(rows, key=lambda row: row[0] - row[1]):
             if first > 0 and not confirmed(first) and not self._identity.confirmed_by(owner, first - 1):
                 yield first, owner, not last or stop - first < EDGE_CHUNKS_MIN
-        seen: set[int] = set()
-        for first, stop, owner in longest:
-            if owner not in seen:
-                seen.add(owner)
-                yield (first + stop) // 2, owner, True
+        for first, stop, owner in self.ties.longest:
+            yield (first + stop) // 2, owner, True
 
     def _spots_max(self, total: int) -> int:
         if total * self._chunk_size < SMALL_FILE_BYTES:
@@ -358,13 +471,13 @@ class ResumeChecks:
         if check.source == owner:
             self._asked.add(owner)
 
-    def is_awaited(self, sources: Iterable[Source], checking: Iterable[Check], owned: Iterable[Owned]) -> bool:
+    def is_awaited(self, sources: Mapping[int, Source], plan: CheckPlan) -> bool:
         """Whether a source is still to say of its own earlier chunks that they are those of its file."""
         if not self.open:
             return False
-        under_way = any(check.source in self.open & self._asked for check in checking)
-        rows = list(owned)
-        return under_way or any(self.check(source, rows) is not None for source in sources)
+        under_way = any(check.source in self.open & self._asked for check in plan.checking.values())
+        longest = (row for row in plan.ties.longest if row[2] in self.open and row[2] in sources)
+        return under_way or any(self.check(sources[row[2]], [row]) is not None for row in longest)
 
     def answered(self, source: int, owner: int) -> bool:
         """A chunk of `owner` came again from `source`. Returns whether that says something of an earlier attempt."""
@@ -384,11 +497,22 @@ class ResumeChecks:
 
 
 class LastChecks:
-    """Checks of a complete file before it is sealed: `LAST_ROUNDS` of each of the quickest sources."""
+    """Last checks of a complete file before it is sealed: who may still be asked, and how long the file waits.
 
-    def __init__(self) -> None:
+    One rule for everything that is not urgent, also while chunks are missing: a check may take `CHECK_SHARE` of the
+    time so far. A complete file waits besides for `LAST_ROUNDS` of each of the quickest sources.
+    """
+
+    def __init__(self, sources: Mapping[int, Source], report: Reporter, *, chunk_size: int) -> None:
+        self._sources = sources
+        self._report = report
+        self._chunk_size = chunk_size
+        self.restart()
+
+    def restart(self) -> None:
+        """Chunks are missing, or missing again."""
         self._since_s: float | None = None
-        self.quickest_s: float | None = None
+        self._quickest_s: float | None = None
         self._rounds: Counter[int] = Counter()
 
     @property
@@ -396,18 +520,44 @@ class LastChecks:
         """Whether the file is complete."""
         return self._since_s is not None
 
-    def waited_s(self, now_s: float, *, begin: bool = True) -> float:
-        """How long the file has been complete; it is since now, where `begin` says so."""
-        if self._since_s is None and begin:
-            self._since_s = now_s
+    def begin(self, now_s: float) -> None:
+        """The file is complete, now or since an earlier call."""
+        self._since_s = now_s if self._since_s is None else self._since_s
+
+    def waited_s(self, now_s: float) -> float:
+        """How long the file has been complete."""
         return 0.0 if self._since_s is None else now_s - self._since_s
 
     def granted(self, check: Check) -> None:
         """This check became a lease."""
         self._rounds[check.source] += check.last
 
-    def may_ask(self, source: Source, cost_s: float, quickest_s: float, *, elapsed_s: float) -> bool:
-        """Whether the complete file waits for a check of this source."""
+    def may_ask(self, source: Source, now_s: float) -> bool:
+        """Whether a check of this source is short enough. A complete file waits for a few of the quickest."""
+        cost_s, allowed_s = check_s(source, self._chunk_size), self._allowed_s(now_s)
+        if cost_s <= allowed_s and self.waited_s(now_s) < allowed_s:
+            return True
         if self._since_s is None or self._rounds[source.id] >= LAST_ROUNDS:
             return False
-        return cost_s <= min(LAST_S + LAST_SHARE * elapsed_s, LAST_QUICK * quickest_s)
+        longest_s = LAST_S + LAST_SHARE * self._report.elapsed_s(now_s)
+        return cost_s <= min(longest_s, LAST_QUICK * self._quickest())
+
+    def awaited(self, checking: Collection[Check], more_left: Callable[[], bool], now_s: float) -> bool:
+        """Whether the complete file waits for those on their way, or for more that could be asked."""
+        waited_s = self.waited_s(now_s)
+        if waited_s < self._allowed_s(now_s):
+            quick = any(self.may_ask(self._sources[each.source], now_s) for each in checking)
+            if quick or more_left():
+                return True
+        in_time = waited_s < LAST_ROUNDS * LAST_QUICK * self._quickest()
+        return in_time and (any(each.last for each in checking) or more_left())
+
+    def _allowed_s(self, now_s: float) -> float:
+        return max(CHECK_SHARE * self._report.elapsed_s(now_s), CHECK_S_MIN)
+
+    def _quickest(self) -> float:
+        """Shortest time of a check by a source that costs nothing to stop, when all was there; 0 without one."""
+        if self._quickest_s is None:
+            cheap = (each for each in self._sources.values() if not each.traits.abort_is_costly)
+            self._quickest_s = min((check_s(each, self._chunk_size) for each in cheap), default=0.0)
+        return self._quickest_s

@@ -5,12 +5,11 @@ right, both have the same file there, and no byte is read again for it. The comp
 it is sealed, within a share of the time that the download took. A user's digest makes both needless. Pure.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Final
 
-from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker
-from actors.core.dispatch.contributors import MISSING
+from actors.core.dispatch.chunk_tracker import MISSING, UNBOUNDED, ChunkTracker, Owned
 from actors.core.dispatch.identity import Identity
 from actors.core.dispatch.progress import Reporter
 from actors.core.outbox import Outbox
@@ -95,12 +94,12 @@ class ContainerRequests:
         if self._fruitless < FRUITLESS_MAX:
             self._ask((first, stop), tracker, now_s=now_s)
 
-    def complete(self, rows: Iterable[tuple[int, int, int]], tracker: ChunkTracker, *, now_s: float) -> bool:
+    def complete(self, rows: Sequence[Owned], tracker: ChunkTracker, *, now_s: float) -> bool:
         """Whether an answer about boundaries of the complete file is awaited; asks once for those left undecided."""
         if not self._complete:
             self._complete = True
             self._asked.clear()  # more is stored now: an archive has its directory
-            self._ask(self._edges(list(rows)), tracker, now_s=now_s)
+            self._ask(self._edges(rows), tracker, now_s=now_s)
         if now_s >= self._pending_until_s:
             self._pending.clear()
         return bool(self._pending)
@@ -140,12 +139,12 @@ class ContainerRequests:
         return chunk, self._report.owner_of(chunk), self._report.owner_of(chunk - 1)
 
     @staticmethod
-    def _edges(rows: list[tuple[int, int, int]]) -> list[int]:
+    def _edges(rows: Sequence[Owned]) -> list[int]:
         return [row[0] for before, row in pairwise(rows) if before[1] == row[0]]
 
     # -- the complete file
 
-    def whole(self, rows: Iterable[tuple[int, int, int]], elapsed_s: float, *, now_s: float) -> bool:
+    def whole(self, rows: Sequence[Owned], elapsed_s: float, *, now_s: float) -> bool:
         """Whether the check of the complete file is awaited; asks for it at the first call."""
         if self._whole_done or not (self.required or self._applies):
             return False

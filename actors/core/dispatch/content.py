@@ -6,11 +6,9 @@ job, its chunks count as missing and are fetched from others. Owned by one `Disp
 """
 
 from collections.abc import Collection, Iterable
-from typing import Final
+from typing import Final, cast
 
 from actors.core.dispatch.checks import (
-    LAST_QUICK,
-    LAST_ROUNDS,
     TIE_S_MAX,
     Check,
     CheckPlan,
@@ -20,12 +18,12 @@ from actors.core.dispatch.checks import (
     ResumeChecks,
     check_s,
 )
-from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
+from actors.core.dispatch.chunk_tracker import MISSING, UNBOUNDED, ChunkTracker, Lease
 from actors.core.dispatch.container_requests import ContainerRequests
-from actors.core.dispatch.contributors import MISSING
 from actors.core.dispatch.identity import Dispute, Identity, Resolution, Standpoint, claim_of, shortfall
+from actors.core.dispatch.pieces import PieceChecks
 from actors.core.dispatch.progress import Reporter
-from actors.core.dispatch.repair import ROUNDS_MAX, NamedDigests, PieceSenders, Repair
+from actors.core.dispatch.repair import ROUNDS_MAX, NamedDigests, Repair
 from actors.core.dispatch.sources import FailurePolicy, Source, SourceState, validator_seen
 from actors.core.outbox import Outbox
 from protocol.messages import ChunkDisputed, ChunksRepeated, DropChunks, SourceDescribed, StartJob
@@ -41,10 +39,6 @@ TIES_S_MAX: Final = 30.0
 """A source that could give a missing tie is waited for no longer, unless it has us in its queue."""
 OVERLAP_SHARE: Final = 0.01
 """Share of the time so far that the complete file waits for overlap checks under way."""
-CHECK_SHARE: Final = 0.015
-"""Share of the time so far that checks may add at the end, and that a single one may take."""
-ASKED_MAX: Final = 2
-CHECK_S_MIN: Final = 0.02
 ANSWER_S_MAX: Final = 1.0
 """The Assembler answers a check so long after its transfer has ended, or not at all."""
 RANGES_PER_MESSAGE: Final = 2000
@@ -73,23 +67,21 @@ class ContentChecks:
         self._failures = failures
         self.identity = Identity(anchor=0 if job.spec.user else None)
         self._broken: dict[int, frozenset[int]] = {}  # boundary -> the contributors whose bytes do not fit there
-        self._bad_pieces = self.identity.doubted
         self.named = NamedDigests()
-        self._piece_senders = PieceSenders()
-        self.pieces_awaited = bool(job.spec.pieces.algorithm)  # the file waits for the check of each
         self._outsiders: set[int] = set()  # sources of a file of another size, which the job began with
         self.containers = ContainerRequests(job, self.identity, report, out)
-        self.plan = CheckPlan(self.identity, sources, chunk_size=job.spec.chunk_size)
+        self.plan = CheckPlan(self.identity, sources, report, chunk_size=job.spec.chunk_size)
+        self.pieces = PieceChecks(self.identity, self.plan, report, awaited=bool(job.spec.pieces.algorithm))
         self.resume = ResumeChecks()
         self.overlaps = Overlaps(job, self.identity, report, own=self.resume.open)
         self._standpoint = Standpoint(named_rank=self._named_rank, rate_bytes_s=self._rate)
-        self._checking: dict[int, Check] = {}
         self._answered_by_s: dict[int, float] = {}
         self.dropped = RangeSet()
         self.freed = RangeSet()
         self._claimed_s = float("-inf")
-        self._ending = LastChecks()
+        self._last = LastChecks(sources, report, chunk_size=job.spec.chunk_size)
         self._main: int | None = None
+        self._claim: tuple[object, ...] = ()
         self._repair: Repair | None = None
         self._rejected: set[int] = set()
 
@@ -105,22 +97,30 @@ class ContentChecks:
                 return None
             if calm and check_s(source, self._job.spec.chunk_size) > TIE_S_MAX:
                 return None  # a faster source ties it by reading a chunk of what it sent
-            if calm and any(check.source == source.id for check in self._checking.values()):
+            if calm and any(check.source == source.id for check in self.plan.checking.values()):
                 return None  # what it read is being compared
-            return self.plan.urgent(source, self._report.owned(), tracker.total, now_s=now_s)
+            return self.plan.urgent(source, now_s=now_s)
         if self.resume.open and (check := self.resume.check(source, self._report.owned())) is not None:
             return check
         if self._repairing:
             return self._repair_check(source)
-        if self._job.spec.checksum or not self._affordable(source, now_s):
+        if self._job.spec.checksum or not self._last.may_ask(source, now_s):
             return None
-        return self.plan.optional(source, self._report.owned(), tracker.total, last=self._ending.begun)
+        return self.plan.optional(source, tracker.total, last=self._last.begun)
+
+    def may_ask(self, tracker: ChunkTracker) -> bool:
+        """Whether any source may be asked to check something of the complete file: a look at all of them costs."""
+        if self.identity.disputes or self.plan.suspects or self.resume.open or self._repairing:
+            return True
+        if tracker.total == UNBOUNDED or self._job.spec.mode == "race":
+            return False
+        return self.plan.ties.any_open() or self.plan.any_optional(tracker.total)
 
     def granted(self, check: Check, lease: Lease, *, urgent: bool) -> None:
         """This check became a lease."""
         owner = self._report.owner_of(check.chunk)
-        self._checking[lease.id] = check
-        self._ending.granted(check)
+        self.plan.checking[lease.id] = check
+        self._last.granted(check)
         if self._repair is not None and self._repair.active and not urgent:
             costly = self._sources[check.source].traits.abort_is_costly
             self._repair.granted(check, lease.id, owner, costly=costly)
@@ -135,7 +135,7 @@ class ContentChecks:
 
     def lease_over(self, lease_id: int, *, now_s: float) -> None:
         """The worker is done with a check; what the Assembler says of it may still be on its way."""
-        if lease_id in self._checking:
+        if lease_id in self.plan.checking:
             self._answered_by_s[lease_id] = now_s + ANSWER_S_MAX
 
     def stored(self, ranges: Iterable[ChunkRange]) -> None:
@@ -210,48 +210,19 @@ class ContentChecks:
         self._broken[chunk] = frozenset((one, other))
         self.plan.suspects |= {chunk - 1: None, chunk: None}
 
-    def piece_good(self, first: int, stop: int) -> None:
-        """Chunks ``[first, stop)``, all that lie wholly in a piece, have its hash."""
-        rows = self._report.owned_within(first, stop)
-        if sum(end - begin for begin, end, _ in rows) == stop - first:
-            owners = {owner for _, _, owner in rows}
-            self.identity.prove(first, stop, owners)
-            self._piece_senders.good(owners)
-            self._bad_pieces.discard(first, stop)
-            for chunk in range(first, stop):
-                self.plan.suspects.pop(chunk, None)
-
-    def pieces_again(self) -> None:
-        """The store has the file open once more: every piece is compared again."""
-        self.identity.proven_chunks = RangeSet()
-        self._bad_pieces = self.identity.doubted = RangeSet()
-
     def piece_bad(self, first: int, stop: int, tracker: ChunkTracker) -> list[Source]:
-        """The piece that chunks ``[first, stop)`` touch has another hash. Returns the sources that lose their place.
-
-        One contributor: the piece is fetched again; see `_bad_sender` for when it goes. Several: each chunk is read
-        again by another source, which opens the dispute that finds the odd one.
-        """
-        rows = self._report.owned_within(first, stop)
-        owners = {owner for _, _, owner in rows}
-        self.identity.checks_disagreed += 1
-        self._bad_pieces.add(first, stop)
-        if len(owners) == 1:
-            return self._bad_sender(owners.pop(), first, stop, tracker)
-        self.plan.suspects |= dict.fromkeys(range(first, stop))
-        return []
-
-    def _bad_sender(self, owner: int, first: int, stop: int, tracker: ChunkTracker) -> list[Source]:
-        """One contributor sent all of a bad piece. It goes only where most of what it sends is bad."""
-        words = f"chunks {first} to {stop - 1} have another piece hash"
-        if self._piece_senders.bad(owner, first):
-            replaced, lost = self._reject({owner}, words, tracker, first)
+        """The piece that chunks ``[first, stop)`` touch has another hash. Returns the sources that lose their place."""
+        bad = self.pieces.found_bad(first, stop)
+        if bad is None:
+            return []
+        if bad.repeats:
+            replaced, lost = self._reject({bad.owner}, bad.words, tracker, first)
             if replaced:
                 return lost
-        if self._piece_senders.refetch(first):
+        if self.pieces.refetch(first):
             self._drop(RangeSet([(first, stop)]), tracker)
-            sender = self._report.name_of(owner, self._sources)
-            self._out.extend(self._report.noted(f"{words}: fetched again, {sender} sent them"))
+            sender = self._report.name_of(bad.owner, self._sources)
+            self._out.extend(self._report.noted(f"{bad.words}: fetched again, {sender} sent them"))
         return []
 
     def accept_damage(self) -> bool:
@@ -272,7 +243,7 @@ class ContentChecks:
         for source in sources:
             self.identity.forget(source)
         self.plan.restart()
-        self._checking.clear()
+        self.plan.checking.clear()
         self._answered_by_s.clear()
         self._main = None
         self.containers.forget_requests()
@@ -307,52 +278,47 @@ class ContentChecks:
 
     def gate(self, tracker: ChunkTracker, *, now_s: float) -> Gate:
         """Whether this complete file may be sealed, is still checked, or lacks evidence that no source can give."""
-        waited_s = self._ending.waited_s(now_s)
+        self._last.begin(now_s)
+        waited_s = self._last.waited_s(now_s)
         for lease_id in [each for each, until_s in self._answered_by_s.items() if until_s <= now_s]:
             self._answered(lease_id)
         if self._repairing or self.identity.disputes:
             return Gate.CHECKING
-        rows = self._report.owned()
-        if waited_s < TIES_S_MAX and self.resume.is_awaited(self._sources.values(), self._checking.values(), rows):
+        if waited_s < TIES_S_MAX and self.resume.is_awaited(self._sources, self.plan):
             return Gate.CHECKING
-        settled = not (self._bad_pieces or self.plan.open_suspects(rows))
-        if settled and self.pieces_awaited and not self.identity.proven_chunks.covers(0, tracker.total):
+        settled = not (self.pieces.bad or self.plan.open_suspects())
+        if settled and self.pieces.awaited and not self.pieces.all_proven(tracker.total):
             return Gate.CHECKING
         if settled and self._proven and not self.shortfall():
             return Gate.OPEN
+        rows = self._report.owned()
         if self.containers.complete(rows, tracker, now_s=now_s):
             return Gate.CHECKING
-        untied = not self._proven and bool(self.plan.missing_ties(rows))
+        untied = not self._proven and self.plan.ties.missing()
         if settled and not untied and self.containers.whole(rows, self._report.elapsed_s(now_s), now_s=now_s):
             return Gate.CHECKING
         if settled and not untied and self.containers.required and self.shortfall():
             return Gate.LACKING  # no source can help
         if not settled or untied or self.shortfall():
-            under_way = self._checking or any(source.busy is not None for source in self._sources.values())
-            able = None
-            if not under_way:
-                able = next((each for each in self._sources.values() if self._forced(each, tracker) is not None), None)
-            can = under_way or (able is not None and (able.enqueued or waited_s < TIES_S_MAX))
-            return Gate.CHECKING if can or waited_s < LACKING_S else Gate.LACKING
+            return Gate.CHECKING if self._may_settle(waited_s, now_s=now_s) else Gate.LACKING
         if waited_s < OVERLAP_SHARE * self._report.elapsed_s(now_s) and self.overlaps.under_way(tracker):
             return Gate.CHECKING
-        quick = any(self._affordable(self._sources[each.source], now_s) for each in self._checking.values())
-        if waited_s < self._allowed_s(now_s) and (quick or self._optional_left(tracker, now_s)):
-            return Gate.CHECKING
-        in_time = waited_s < LAST_ROUNDS * LAST_QUICK * self._quickest_s()
-        if in_time and (any(each.last for each in self._checking.values()) or self._optional_left(tracker, now_s)):
-            return Gate.CHECKING
-        return Gate.OPEN
+        left = self._last.awaited(self.plan.checking.values(), lambda: self._optional_left(tracker, now_s), now_s)
+        return Gate.CHECKING if left else Gate.OPEN
 
-    def forced_check(self, source: Source, tracker: ChunkTracker) -> Check | None:
+    def _may_settle(self, waited_s: float, *, now_s: float) -> bool:
+        """Whether evidence that is lacking is on its way, or there is a source that could give it in time."""
+        if waited_s < LACKING_S or self.plan.checking or any(each.busy is not None for each in self._sources.values()):
+            return True
+        able = next((each for each in self._sources.values() if self.plan.forced(each, now_s=now_s) is not None), None)
+        return able is not None and (able.enqueued or waited_s < TIES_S_MAX)
+
+    def forced_check(self, source: Source, tracker: ChunkTracker, *, now_s: float) -> Check | None:
         """A tie that the complete file waits for."""
         if not tracker.complete or tracker.total == UNBOUNDED or self.containers.awaited:
             return None
-        rows = self._report.owned()
-        lacking = (
-            self.plan.open_suspects(rows) or (not self._proven and self.plan.missing_ties(rows)) or self.shortfall()
-        )
-        return self._forced(source, tracker) if lacking else None
+        lacking = self.plan.open_suspects() or (not self._proven and self.plan.ties.missing()) or self.shortfall()
+        return self.plan.forced(source, now_s=now_s) if lacking else None
 
     def shortfall(self) -> str:
         """Return what the complete file lacks of the evidence that the user requires; a checksum is compared later."""
@@ -363,7 +329,7 @@ class ContentChecks:
 
     def incomplete(self) -> None:
         """Chunks are missing again."""
-        self._ending = LastChecks()
+        self._last.restart()
         self.containers.incomplete()
 
     def lacking(self, tracker: ChunkTracker, *, now_s: float) -> tuple[str, list[Source]]:
@@ -371,11 +337,11 @@ class ContentChecks:
 
         Returns why the job must end, empty where it goes on, and the sources that lost their place.
         """
-        suspects = self.plan.open_suspects(self._report.owned())
-        if not suspects and self._bad_pieces:
+        suspects = self.plan.open_suspects()
+        if not suspects and self.pieces.bad:
             return self._agree_on_bad_piece(tracker)
         short = self.shortfall()
-        if short and not suspects and (self._proven or not self.plan.missing_ties(self._report.owned())):
+        if short and not suspects and (self._proven or not self.plan.ties.missing()):
             return short, []
         if not suspects:
             reason = self._free_untied(tracker)
@@ -393,8 +359,7 @@ class ContentChecks:
 
     def _agree_on_bad_piece(self, tracker: ChunkTracker) -> tuple[str, list[Source]]:
         """Every chunk of a bad piece was confirmed, or none can be asked: who sent it has other content."""
-        first, stop = next(iter(self._bad_pieces))
-        owners = frozenset(owner for _, _, owner in self._report.owned_within(first, stop))
+        (first, stop), owners = self.pieces.agreed_on()
         others = [each for each in self._replacements(owners) if each.id not in self.identity.excluded]
         if not others:
             return "the sources agree with each other and not with the piece hashes", []
@@ -402,9 +367,9 @@ class ContentChecks:
         return "", self._apply(Resolution(first, owners, frozenset(each.id for each in others), words), tracker)
 
     def _free_untied(self, tracker: ChunkTracker) -> str:
-        rows = self._report.owned()
-        main = self.plan.main_of(rows)
-        untied = {owner for _, _, owner in rows if main is None or not self.identity.tied(owner, main)}
+        main = self.plan.ties.main()
+        owners = {owner for _, _, owner in self.plan.ties.longest}
+        untied = {owner for owner in owners if main is None or not self.identity.tied(owner, main)}
         names = " and ".join(sorted({self._report.name_of(owner, self._sources) for owner in untied}))
         able = [each for each in self._sources.values() if each.usable and each.probed and self._may_finish(each, main)]
         if not able:
@@ -421,9 +386,13 @@ class ContentChecks:
 
     def claim(self, *, compared: bool = False) -> Claim:
         """Return what is known of the content, in numbers. `compared`: its digest is the one that was wanted."""
-        names = [self._report.name_of(owner, self._sources) for owner in self.identity.excluded]
-        found = "digest" if compared else self.containers.kind
-        return claim_of(self.identity, self._report.owned(), names, self.freed, (found, self.containers.detail))
+        rows, identity = self._report.owned(), self.identity
+        whole = ("digest" if compared else self.containers.kind), self.containers.detail
+        state = (identity.revision, identity.checks_disagreed, identity.proven_chunks.count, self.freed.count, whole)
+        if not self._claim or self._claim[0] is not rows or self._claim[1] != state:
+            names = [self._report.name_of(owner, self._sources) for owner in identity.excluded]
+            self._claim = rows, state, claim_of(identity, rows, names, self.freed, whole)
+        return cast(Claim, self._claim[2])
 
     def report_claim(self, *, now_s: float) -> None:
         """Report the claim where it has changed; call it now and then."""
@@ -449,7 +418,7 @@ class ContentChecks:
             self._repair.active = False
             return False, []
         if within is not None:
-            self._repair.unread = RangeSet([within])
+            self._repair.search_within(within)
         if len(owners) == 1:
             return self._reject(owners, detail, tracker)
         self.plan.restart()
@@ -457,7 +426,7 @@ class ContentChecks:
 
     def repair_over(self) -> bool:
         """Whether everything that could be read again was, and agreed."""
-        if self._repair is None or not self._repair.active or self._checking or self.identity.disputes:
+        if self._repair is None or not self._repair.active or self.plan.checking or self.identity.disputes:
             return False
         return all(self._repair_check(source) is None for source in self._sources.values())
 
@@ -474,7 +443,7 @@ class ContentChecks:
         self._answered(lease_id)
 
     def _answered(self, lease_id: int) -> None:
-        self._checking.pop(lease_id, None)
+        self.plan.over(lease_id)
         self._answered_by_s.pop(lease_id, None)
         if self._repair is not None:
             self._repair.over(lease_id)
@@ -483,12 +452,12 @@ class ContentChecks:
         """Chunks of this lease were compared with what is stored; a check ends with the last of them."""
         if self._repair is not None:
             self._repair.answered(lease_id, first, stop)
-        if (check := self._checking.get(lease_id)) is not None and stop >= check.chunk + check.count:
+        if (check := self.plan.checking.get(lease_id)) is not None and stop >= check.chunk + check.count:
             self._answered(lease_id)
 
     @property
     def _proven(self) -> bool:  # ties are not needed then
-        return bool(self._job.spec.checksum) or self.pieces_awaited
+        return bool(self._job.spec.checksum) or self.pieces.awaited
 
     @property
     def _repairing(self) -> bool:
@@ -557,7 +526,7 @@ class ContentChecks:
         if self._repair is not None:  # what came instead decides whether the search goes on
             self._repair.active = False
             for first, stop in chunks:
-                self._repair.unread.add(first, stop)
+                self._repair.unread_again(first, stop)
         for member in back:
             source = self._sources.get(member)
             if source is not None and member not in self._rejected:
@@ -578,7 +547,7 @@ class ContentChecks:
         for first, stop in gone:
             tracker.lose(first, stop)
             self.identity.proven_chunks.discard(first, stop)
-            self._bad_pieces.discard(first, stop)
+            self.pieces.bad.discard(first, stop)
         for first, stop in chunks:
             self.dropped.add(first, stop)
             self.freed.add(first, stop)
@@ -596,45 +565,11 @@ class ContentChecks:
                 ),
             )
 
-    def _forced(self, source: Source, tracker: ChunkTracker) -> Check | None:
-        """A suspect chunk or a missing tie; of one chunk two sources at a time are asked, and slow ones last."""
-        size = self._job.spec.chunk_size
-        if check_s(source, size) > TIE_S_MAX and any(
-            each.usable and each.probed and check_s(each, size) <= TIE_S_MAX for each in self._sources.values()
-        ):
-            return None
-        rows = self._report.owned()
-        check = self.plan.suspect(source, rows) or self.plan.forced_tie(source, rows, tracker.total)
-        asked = sum(each.chunk == check.chunk for each in self._checking.values()) if check is not None else 0
-        return check if asked < ASKED_MAX else None
-
-    def _allowed_s(self, now_s: float) -> float:
-        return max(CHECK_SHARE * self._report.elapsed_s(now_s), CHECK_S_MIN)
-
-    def _affordable(self, source: Source, now_s: float) -> bool:
-        """Whether a check of this source is short enough. A complete file waits for a few of the quickest."""
-        cost_s, allowed_s = check_s(source, self._job.spec.chunk_size), self._allowed_s(now_s)
-        if cost_s <= allowed_s and self._ending.waited_s(now_s, begin=False) < allowed_s:
-            return True
-        if not self._ending.begun:
-            return False
-        return self._ending.may_ask(source, cost_s, self._quickest_s(), elapsed_s=self._report.elapsed_s(now_s))
-
-    def _quickest_s(self) -> float:
-        """Shortest time of a check by a source that costs nothing to stop, when all was there; 0 without one."""
-        if self._ending.quickest_s is not None:
-            return self._ending.quickest_s
-        cheap = (each for each in self._sources.values() if not each.traits.abort_is_costly)
-        found = min((check_s(each, self._job.spec.chunk_size) for each in cheap), default=0.0)
-        self._ending.quickest_s = found if self._ending.begun else None
-        return found
-
     def _optional_left(self, tracker: ChunkTracker, now_s: float) -> bool:
-        rows = self._report.owned()
         return any(
             source.usable
-            and self._affordable(source, now_s)
-            and self.plan.optional(source, rows, tracker.total, last=True, spots_max=1) is not None
+            and self._last.may_ask(source, now_s)
+            and self.plan.optional(source, tracker.total, last=True, spots_max=1) is not None
             for source in self._sources.values()
         )
 
@@ -643,7 +578,7 @@ class ContentChecks:
 
     def _tied_to_main(self, source: Source) -> bool:
         if self._main is None or self._main in self.identity.excluded:
-            self._main = self.plan.main_of(self._report.owned())
+            self._main = self.plan.ties.main()
         return self._main is None or self.identity.tied(source.id, self._main)
 
     def _names_of(self, members: frozenset[int]) -> str:

@@ -344,7 +344,7 @@ class DispatchState:
             self._begin_leases(message, now_s)
         elif leases is not None and self._store_recovery.awaits(self.phase, leases, message.store):
             self._sealing, self.phase = False, Phase.RIDING
-            self.content.pieces_again()
+            self.content.pieces.again()
             self._store_recovery.opened(leases, message.store, self._verified.ranges, now_s=now_s)
             self.content.containers.forget_requests()
             self._admit_all(now_s)
@@ -394,7 +394,7 @@ class DispatchState:
         """The disk works again. Stored is what was found in the part file just now, nothing else."""
         assert self.leases is not None, "paused before it had leases"
         self.phase, self.leases.store = Phase.RIDING, message.store
-        self.content.pieces_again()
+        self.content.pieces.again()
         self.report.lost(self.leases.restore(RangeSet(self._verified.ranges)), self.size_bytes, self.sources)
         self._out.extend(self.disk_pause.over(message.message))
         self._go_on(now_s)
@@ -580,14 +580,14 @@ class DispatchState:
         """A piece was compared with its hash: proof, or a sender with other content. Or none can be compared."""
         leases = self.leases
         if isinstance(message, PiecesUnusable):
-            self.content.pieces_awaited = False
+            self.content.pieces.awaited = False
             self._out.extend(self.report.noted(f"{message.detail}: pieces are not compared"))
             self._go_on(now_s)
             return
         if leases is None or self.phase is not Phase.RIDING or self._store_recovery.under_way:
             return
         if message.good:
-            self.content.piece_good(message.first, message.stop)
+            self.content.pieces.good(message.first, message.stop)
             if leases.tracker.complete:
                 self._go_on(now_s)
             return

@@ -13,7 +13,7 @@ A contributor is a source's number, or, below 0, the name that the records of an
 Invariant: no excluded contributor is in a group, and every open dispute has at least two different answers.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -52,10 +52,11 @@ def thinned(places: list[T]) -> tuple[T, ...]:
 
 
 class Groups:
-    """Disjoint sets of contributors (union-find with path halving)."""
+    """Disjoint sets of contributors (union-find with path halving, the smaller set joins the larger)."""
 
     def __init__(self) -> None:
         self._parent: dict[int, int] = {}
+        self._members: dict[int, set[int]] = {}
 
     def find(self, member: int) -> int:
         parent = self._parent
@@ -64,8 +65,20 @@ class Groups:
             parent[member] = member = parent[parent[member]]
         return member
 
-    def union(self, one: int, other: int) -> None:
-        self._parent[self.find(one)] = self.find(other)
+    def union(self, one: int, other: int) -> bool:
+        """Make two sets one. Returns whether they were two."""
+        smaller, larger = sorted((self.find(one), self.find(other)), key=lambda root: len(self.members(root)))
+        if smaller == larger:
+            return False
+        self._members[larger] = self.members(larger) | self.members(smaller)
+        self._members.pop(smaller, None)
+        self._parent[smaller] = larger
+        return True
+
+    def members(self, member: int) -> set[int]:
+        """Return the whole set of this member; not to be changed."""
+        root = self.find(member)
+        return self._members.get(root) or {root}
 
     def same(self, one: int, other: int) -> bool:
         return self.find(one) == self.find(other)
@@ -131,11 +144,13 @@ class Identity:
     `anchor`: the contributor that the order names, whose file the user gets and no other; None where there is none.
     `excluded`: contributors with other content, each with those that it differed from. `proven_chunks`: stored chunks
     that were found right by piece hashes or a digest; `doubted`: those of pieces that were found wrong, so that of two
-    answers of equal weight the one that is not stored is tried first.
+    answers of equal weight the one that is not stored is tried first. `revision` rises with every change of groups,
+    confirmed chunks or exclusions, so that what is derived from them is derived once.
     """
 
     def __init__(self, *, anchor: int | None = None) -> None:
         self.anchor = anchor
+        self.revision = 0
         self.disputes: dict[int, Dispute] = {}
         self.excluded: dict[int, frozenset[int]] = {}
         self.checks_agreed = 0
@@ -146,6 +161,7 @@ class Identity:
         self._groups = Groups()
         self._edges: dict[frozenset[int], int] = {}  # the strongest kind of each pair
         self._chunks: dict[int, set[int]] = {}
+        self._confirmed: set[int] = set()
 
     # -- evidence
 
@@ -154,6 +170,7 @@ class Identity:
         if one == other:
             return
         pair = frozenset((one, other))
+        self.revision += 1
         self._edges[pair] = max(self._edges.get(pair, 0), strength(kind))
         if strength(kind) < _TYING:
             return
@@ -161,6 +178,7 @@ class Identity:
         self.checks_agreed += chunk not in ours or chunk not in theirs
         ours.add(chunk)
         theirs.add(chunk)
+        self._confirmed.add(chunk)
         if not pair & self.excluded.keys():
             self._groups.union(one, other)
 
@@ -168,6 +186,7 @@ class Identity:
         """Tie two contributors that name the same digest of the whole, with which the finished file is compared."""
         pair = frozenset((one, other))
         if one != other and not pair & self.excluded.keys():
+            self.revision += 1
             self._edges[pair] = max(self._edges.get(pair, 0), _TYING)
             self._groups.union(one, other)
 
@@ -187,14 +206,18 @@ class Identity:
         A tie to `AUTHORITY` proves some pieces of a contributor, not all that it sent: it counts as an overlap check.
         """
         wanted = set(members)
-        for kind in reversed(KINDS):
-            groups = Groups()
-            for pair, found in self._edges.items():
-                counts = min(found, _TYING) if AUTHORITY in pair else found
-                if counts >= strength(kind) and not pair & self.excluded.keys():
-                    groups.union(*pair)
-            if len({groups.find(member) for member in wanted}) <= 1:
-                return kind
+        if len(wanted) < 2:
+            return KINDS[-1]
+        edges = sorted(
+            ((min(found, _TYING) if AUTHORITY in pair else found, pair) for pair, found in self._edges.items()),
+            key=lambda edge: -edge[0],
+        )
+        groups = Groups()
+        for found, pair in edges:  # the strongest first: the one that joins the last of them is the weakest link
+            if not pair & self.excluded.keys() and groups.union(*pair):
+                first = next(iter(wanted))
+                if wanted <= groups.members(first):
+                    return KINDS[found]
         return "size"
 
     def checks_of(self, member: int) -> int:
@@ -203,11 +226,11 @@ class Identity:
 
     def confirmed_chunks(self) -> list[int]:
         """Return the chunks for which two contributors gave the same digest, in order."""
-        return sorted(set[int]().union(*self._chunks.values()))
+        return sorted(self._confirmed)
 
     def confirmed(self, chunk: int) -> bool:
         """Whether two contributors gave the same digest for this chunk."""
-        return any(chunk in chunks for chunks in self._chunks.values())
+        return chunk in self._confirmed
 
     def confirmed_by(self, member: int, chunk: int) -> bool:
         """Whether this contributor gave the digest of this chunk that another one gave."""
@@ -280,6 +303,7 @@ class Identity:
         Returns the contributors that may be used again: they had been excluded only for differing from some that are
         all excluded by now.
         """
+        self.revision += 1
         fresh, winners = set(losers), frozenset(against)
         for loser in fresh:
             self.excluded[loser] = winners
@@ -295,7 +319,9 @@ class Identity:
 
     def forget(self, member: int) -> None:
         """Nothing of this contributor is stored any more: its evidence is void."""
+        self.revision += 1
         self._chunks.pop(member, None)
+        self._confirmed = set[int]().union(*self._chunks.values())
         self._edges = {pair: kind for pair, kind in self._edges.items() if member not in pair}
         self._regroup()
 
@@ -332,8 +358,7 @@ class Identity:
         )
 
     def _group(self, member: int) -> set[int]:
-        known = {each for pair in self._edges for each in pair} - self.excluded.keys()
-        return self.group_of(member, known)
+        return set(self._groups.members(member))
 
     def _settled(self, dispute: Dispute, sides: dict[bytes, list[int]]) -> Resolution | None:
         """One answer is left: who changed its own has lost. None at all: everybody did."""
@@ -384,7 +409,7 @@ _HELP: Final = {
 
 def claim_of(
     identity: Identity,
-    rows: list[tuple[int, int, int]],
+    rows: Sequence[tuple[int, int, int]],
     excluded: list[str],
     freed: RangeSet,
     whole: tuple[str, str] = ("size", ""),

@@ -423,6 +423,9 @@ class Leases:
                 each.ticket < 0, not each.preferred, each.traits.offset_ok or any_offset, *_fastest(each)
             )
         )  # fmt: skip
+        if self.tracker.complete:
+            self._serve_complete(ready, now_s)
+            return
         served = 0
         for source in ready:
             if self._serve_check(source, now_s, urgent=True):
@@ -453,13 +456,20 @@ class Leases:
             elif (
                 not shut
                 and not source.preferred
-                and not self.tracker.complete
                 and (
                     self.job.spec.mode not in ("swarm", "race")
                     or (source.traits.offset_ok and not self.tracker.free and not source.peer)
                 )
             ):
                 return  # what the fastest cannot better, no other can
+
+    def _serve_complete(self, ready: list[Source], now_s: float) -> None:
+        """All is there: idle sources read stored chunks again where that proves something, offers are declined."""
+        may_ask = self.content.may_ask(self.tracker)
+        for source in ready:
+            checks = may_ask and any(self._serve_check(source, now_s, urgent=urgent) for urgent in (True, False))
+            if not checks and source.ticket >= 0:
+                self._remote_queue.decline(source, now_s)
 
     def _share_out(self, now_s: float) -> None:
         """Free what users hold beyond the next seconds: the gate has opened, from now on all share the file."""
@@ -479,7 +489,7 @@ class Leases:
         """Let a source read one stored chunk once more, where that proves something."""
         check = self.content.next_check(source, self.tracker, urgent=urgent, now_s=now_s)
         if check is None and not urgent:
-            check = self.content.forced_check(source, self.tracker)
+            check = self.content.forced_check(source, self.tracker, now_s=now_s)
         if check is None or (source.peer and source.ticket < 0):
             if check is not None:
                 self.content.invited(check)

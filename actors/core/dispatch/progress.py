@@ -8,8 +8,16 @@ from array import array
 from enum import Enum, unique
 from typing import Final, assert_never
 
-from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
-from actors.core.dispatch.contributors import MISSING, UNNAMED, Contributors, recorded
+from actors.core.dispatch.chunk_tracker import (
+    MISSING,
+    UNBOUNDED,
+    UNNAMED,
+    ChunkTracker,
+    Contributors,
+    Lease,
+    Owned,
+    recorded,
+)
 from actors.core.dispatch.sources import Source, SourceState
 from protocol.messages import (
     ChunkArrived,
@@ -104,6 +112,7 @@ class Reporter:
         self.resumed_bytes = 0
         self._owners = Contributors()
         self._names: dict[int, int] = {}
+        self._owned: tuple[Owned, ...] | None = None
         self._started_s = now_s - wanted.elapsed_s
         self._requested = wanted.attempt > 0
         self._over_bytes = 0
@@ -129,6 +138,7 @@ class Reporter:
         """Note that records with this hash mean this source."""
         if name_hash:
             self._names.setdefault(name_hash, source)
+            self._owned = None
 
     def opened(self, target: PartFileReady, size_bytes: int, found: VerifiedChunks) -> list[Post]:
         """Report that the part file is open, with what was in it already."""
@@ -139,6 +149,7 @@ class Reporter:
             self._stored_bytes = self._over_bytes = resumed_bytes - self.job.resumed_bytes
         for first, stop, name_hash in found.claims:
             self._owners.put(first, stop, recorded(name_hash))
+        self._owned = None
         self._opened = JobOpened(
             job=self.job.job,
             part_path=target.part_path,
@@ -170,9 +181,11 @@ class Reporter:
         self._stored_bytes += length_bytes
         for first, stop in new:
             self._owners.put(first, stop, source.id)
+        self._owned = None
 
     def lost(self, chunks: RangeSet, size_bytes: int, sources: dict[int, Source]) -> None:
         """Take back chunks that were stored and that a failing disk has lost."""
+        self._owned = None
         for first, stop in chunks:
             for chunk in range(first, stop):
                 length_bytes = self._length_bytes(chunk, size_bytes)
@@ -202,15 +215,17 @@ class Reporter:
             return UNNAMED - contributor
         return next((name_hash for name_hash, source in self._names.items() if source == contributor), -1)
 
-    def owned(self) -> list[tuple[int, int, int]]:
-        """Return ``(first, stop, contributor)`` of everything that is stored, in order."""
-        rows: list[tuple[int, int, int]] = []
-        for first, stop, _ in self._owners.runs():
-            owner = self.owner_of(first)
-            if rows and rows[-1][1:] == (first, owner):
-                first = rows.pop()[0]
-            rows.append((first, stop, owner))
-        return rows
+    def owned(self) -> tuple[Owned, ...]:
+        """Return everything that is stored, in order; the same object until something of it changes."""
+        if self._owned is None:
+            rows: list[Owned] = []
+            for first, stop, _ in self._owners.runs():
+                owner = self.owner_of(first)
+                if rows and rows[-1][1:] == (first, owner):
+                    first = rows.pop()[0]
+                rows.append((first, stop, owner))
+            self._owned = tuple(rows)
+        return self._owned
 
     @property
     def contributor_count(self) -> int:

@@ -1,4 +1,4 @@
-"""Digests of a file against its contributors: the search for who spoiled one, digests that sources name, bad pieces.
+"""Digests of a file against its contributors: the search for who spoiled one, and digests that sources name.
 
 The search decides which stored chunks of a complete file are read again, and by whom.
 
@@ -8,16 +8,17 @@ read stays small. A source whose aborts are counted by strangers reads one long 
 only where no other source can. Pure; owned by `ContentChecks`.
 """
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from bisect import bisect_left, insort
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from actors.core.dispatch.checks import Check, Owned
+from actors.core.dispatch.checks import Check
+from actors.core.dispatch.chunk_tracker import Owned
 from actors.core.dispatch.identity import Identity, Resolution
 from actors.core.dispatch.sources import Source
 from protocol.messages import SourceDescribed
-from protocol.model.chunk_ranges import RangeSet
+from protocol.model.chunk_ranges import ChunkRange, RangeSet
 from protocol.model.integrity.checksums import STRENGTH, STRONG, strongest
 
 ROUNDS_MAX: Final = 8
@@ -27,10 +28,6 @@ WHOLE_BYTES_MAX: Final = 256 << 20
 """A file up to this size is read again to its end before it is given up: a rare flipped byte is found only so."""
 REQUESTS_MAX: Final = 512
 """About this many requests read a whole large file again: its checks are several chunks each."""
-REFETCHES_MAX: Final = 3
-"""A bad piece that one contributor sent is fetched again this often: the fault may lie in the connection."""
-GOOD_PER_BAD_MIN: Final = 3
-"""A contributor that sent fewer good pieces for each bad one, of at least two, has other content."""
 
 
 @dataclass(slots=True)
@@ -49,32 +46,38 @@ class Repair:
     asked: dict[int, RangeSet] = field(default_factory=dict)
     _reads: dict[int, int] = field(default_factory=dict)
     _costly: int = 0
+    _ranks: "_Ranks | None" = None
 
     @classmethod
     def of(cls, total: int, chunk_size: int) -> "Repair":
         budget = total if total * chunk_size <= WHOLE_BYTES_MAX else int(total * SHARE_MAX)
         return cls(total, budget, RangeSet([(0, total)]))
 
-    def check(self, source: Source, owned: Iterable[Owned]) -> Check | None:
+    def check(self, source: Source, owned: Sequence[Owned]) -> Check | None:
         """Return what this source is to read again, None where nothing is left for it."""
         if self.spent >= self.budget or not source.usable or not source.probed or not source.traits.offset_ok:
             return None
-        best: tuple[int, int, int] | None = None
-        for first, stop, owner in owned:
-            if owner == source.id:
-                continue
-            reads = self._reads.get(owner, 0)
-            for begin, end in self.unread.overlap(first, stop):
-                key = (reads, begin - end, begin)
-                best = key if best is None or key < best else best
+        best = next((each for each in self._ranked(owned).order if each[-1] != source.id), None)
         if best is None:
             return None
-        _, length, begin = best
-        count = max(1, self.total // REQUESTS_MAX)
+        reads, length, begin, _ = best
+        # A first look, one chunk of each, finds a source with another file; rare differences are looked for after that.
+        count = max(1, self.total // REQUESTS_MAX) if reads else 1
         if source.traits.abort_is_costly:
-            count = max(1, int(self.total * SHARE_MAX) // max(len(self._owners(owned)), 1)) << self._costly
+            owners = len({owner for _, _, owner in owned})
+            count = max(1, int(self.total * SHARE_MAX) // max(owners, 1)) << self._costly
         first = begin + max(-length - count, 0) // 2
         return Check(source.id, first, min(count, begin - length - first, self.budget - self.spent))
+
+    def _ranked(self, owned: Sequence[Owned]) -> "_Ranks":
+        if self._ranks is None or self._ranks.owned is not owned:
+            self._ranks = _Ranks(owned, self.unread, self._reads)
+        return self._ranks
+
+    def search_within(self, chunks: ChunkRange) -> None:
+        """What is wrong lies in these chunks."""
+        self._ranks = None
+        self.unread = RangeSet([chunks])
 
     def granted(self, check: Check, lease: int, owner: int, *, costly: bool) -> None:
         """The check became a lease."""
@@ -83,6 +86,8 @@ class Repair:
         self.asked[lease] = chunks
         self.spent += check.count
         self._reads[owner] = self._reads.get(owner, 0) + check.count
+        if self._ranks is not None:
+            self._ranks.rank(owner)
         # A transfer of a user is dear: each further one reads twice as much.
         self._costly = min(self._costly + costly, 8)
 
@@ -97,12 +102,46 @@ class Repair:
     def over(self, lease: int) -> None:
         """The transfer ended; what it did not bring may be asked of others."""
         for first, stop in self.asked.pop(lease, ()):
-            self.unread.add(first, stop)
+            self.unread_again(first, stop)
             self.spent -= stop - first
 
-    @staticmethod
-    def _owners(owned: Iterable[Owned]) -> set[int]:
-        return {owner for _, _, owner in owned}
+    def unread_again(self, first: int, stop: int) -> None:
+        """These chunks count as unread again: nothing came, or they are other ones now."""
+        self._ranks = None
+        self.unread.add(first, stop)
+
+
+class _Ranks:
+    """Order in which contributors are read: `order` is of their longest unread ranges, those read least first.
+
+    Each is ``(reads, -length, first, contributor)``. Derived once for each state of the file, then one by one.
+    """
+
+    def __init__(self, owned: Sequence[Owned], unread: RangeSet, reads: Mapping[int, int]) -> None:
+        self.owned = owned
+        self.order: list[tuple[int, int, int, int]] = []
+        self._unread = unread
+        self._reads = reads
+        self._rows: dict[int, list[Owned]] = {}
+        self._key: dict[int, tuple[int, int, int, int]] = {}
+        for row in owned:
+            self._rows.setdefault(row[2], []).append(row)
+        for owner in self._rows:
+            self.rank(owner)
+
+    def rank(self, owner: int) -> None:
+        """Rank this contributor again: less of its chunks is unread."""
+        if owner in self._key:
+            del self.order[bisect_left(self.order, self._key.pop(owner))]
+        reads = self._reads.get(owner, 0)
+        left = [
+            (reads, begin - end, begin, owner)
+            for first, stop, _ in self._rows.get(owner, ())
+            for begin, end in self._unread.overlap(first, stop)
+        ]
+        if left:
+            self._key[owner] = key = min(left)
+            insort(self.order, key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,34 +238,3 @@ class NamedDigests:
         algorithms = [each.partition(":")[0] for each in by_checksum]
         self.compared = strongest(each for each in by_checksum if algorithms.count(each.partition(":")[0]) == 1)
         self.namer = by_checksum.get(self.compared, -1)
-
-
-class PieceSenders:
-    """Pieces that came from one contributor alone, counted by contributor. A piece is named by its first chunk.
-
-    A piece whose hash differs is fetched again, its sender keeps its place: with a hash for every piece it can do no
-    harm. It goes where most of what it sends is bad.
-    """
-
-    def __init__(self) -> None:
-        self._good: Counter[int] = Counter()
-        self._bad: Counter[int] = Counter()
-        self._sent_bad: set[tuple[int, int]] = set()
-        self._refetches: Counter[int] = Counter()
-
-    def good(self, owners: Collection[int]) -> None:
-        """Note the contributors of a good piece."""
-        if len(owners) == 1:
-            self._good.update(owners)
-
-    def bad(self, owner: int, first: int) -> bool:
-        """Note a bad piece; return whether its sender has other content: it repeats itself, or sends few good ones."""
-        self._bad[owner] += 1
-        again = (owner, first) in self._sent_bad
-        self._sent_bad.add((owner, first))
-        return again or (self._bad[owner] > 1 and self._good[owner] < GOOD_PER_BAD_MIN * self._bad[owner])
-
-    def refetch(self, first: int) -> bool:
-        """Return whether a bad piece is to be fetched again, which counts."""
-        self._refetches[first] += 1
-        return self._refetches[first] <= REFETCHES_MAX

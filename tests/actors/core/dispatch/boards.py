@@ -7,8 +7,7 @@ which none is stored yet, at one chunk a second. Rates are chunks a second throu
 from dataclasses import replace
 from typing import Any, Final
 
-from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
-from actors.core.dispatch.contributors import MISSING
+from actors.core.dispatch.chunk_tracker import MISSING, UNBOUNDED, ChunkTracker, Lease
 from actors.core.dispatch.dispatcher import DispatchState, Phase
 from actors.core.dispatch.leases import Leases
 from actors.core.dispatch.progress import VerifiedChunks

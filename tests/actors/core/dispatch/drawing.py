@@ -10,8 +10,7 @@ from itertools import groupby
 from typing import Any, Final, TypeVar, cast
 
 from actors.core.dispatch import placement
-from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
-from actors.core.dispatch.contributors import recorded
+from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease, recorded
 from actors.core.dispatch.dispatcher import DispatchState, Phase
 from actors.core.dispatch.leases import Leases
 from actors.core.dispatch.placement_view import PlacementView

@@ -2,6 +2,7 @@
 
 import pytest
 
+from actors.core.dispatch.checks import Check
 from actors.core.dispatch.container_requests import ANSWER_S_MAX, FRUITLESS_MAX, REQUIRED_S_MAX, WHOLE_S_MIN
 from actors.core.dispatch.dispatcher import DispatchState
 from actors.core.dispatch.sources import SourceState
@@ -184,7 +185,8 @@ def test_a_damage_that_all_sources_have_is_sealed_and_said() -> None:
     tell(state, stored(state, "a", 0, 4), stored(state, "b", 4, 4), answer(4, proven=(4,)), damaged(5, 7))
     repair = state.content._repair
     assert repair is not None
-    repair.unread.discard(5, 7)
+    repair.granted(Check(0, 5, 2), 99, 1, costly=False)
+    repair.answered(99, 5, 7)
     posts = tell(state, Ticked(), at_s=NOW_S + 1)
     assert said(posts, SealFile)
     assert state.content.claim().container == "a wrong frame"

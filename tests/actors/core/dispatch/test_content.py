@@ -4,7 +4,7 @@ import pytest
 
 from actors.core.dispatch.dispatcher import DispatchState, Phase
 from actors.core.dispatch.identity import DISPUTE_S_MAX
-from actors.core.dispatch.repair import REFETCHES_MAX
+from actors.core.dispatch.pieces import REFETCHES_MAX
 from actors.core.dispatch.sources import SourceState
 from protocol.messages import (
     ChunkDisputed,
@@ -268,7 +268,7 @@ def test_a_bad_piece_of_a_sender_of_good_ones_is_fetched_again_alone() -> None:
     state = untied("aaaabbbb", rates={"a": 1, "b": 1})
     tell(state, stored(state, "b", 4, 4))
     for first in (4, 5, 6):
-        state.content.piece_good(first, first + 1)
+        state.content.pieces.good(first, first + 1)
     assert state.content.piece_bad(7, 8, board_of(state)) == []
     assert picture_of(board_of(state))[4:] == "###."
     assert state.content.identity.proven_chunks.covers(4, 7)
@@ -278,7 +278,7 @@ def test_a_bad_piece_of_a_sender_of_good_ones_is_fetched_again_alone() -> None:
 def test_a_sender_of_bad_pieces_goes_and_its_good_ones_stay() -> None:
     state = untied("aaaabbbb", rates={"a": 1, "b": 1})
     tell(state, stored(state, "b", 4, 4))
-    state.content.piece_good(4, 5)
+    state.content.pieces.good(4, 5)
     assert state.content.piece_bad(5, 6, board_of(state)) == []
     lost = state.content.piece_bad(6, 7, board_of(state))
     assert [source.name for source in lost] == [state.sources[1].name]
@@ -289,7 +289,7 @@ def test_a_sender_of_the_same_bad_piece_twice_goes() -> None:
     state = untied("aaaabbbb", rates={"a": 1, "b": 1})
     tell(state, stored(state, "b", 4, 3))
     for first in (4, 5):
-        state.content.piece_good(first, first + 1)
+        state.content.pieces.good(first, first + 1)
     assert state.content.piece_bad(6, 7, board_of(state)) == []
     board_of(state).free.discard(6, 7)
     tell(state, stored(state, "b", 6, 1))
@@ -300,7 +300,7 @@ def test_a_sender_of_the_same_bad_piece_twice_goes() -> None:
 
 def with_pieces(picture: str, **more: object) -> DispatchState:
     state = untied(picture, **more)
-    state.content.pieces_awaited = True
+    state.content.pieces.awaited = True
     return state
 
 
@@ -328,10 +328,10 @@ def test_every_byte_in_good_pieces_is_a_claim_of_pieces() -> None:
     state = untied("aaaabbbb", rates={"a": 1, "b": 1})
     tell(state, stored(state, "a", 0, 4))
     tell(state, stored(state, "b", 4, 3))
-    state.content.piece_good(0, 7)
+    state.content.pieces.good(0, 7)
     assert said(tell(state, stored(state, "b", 7, 1)), SealFile)
     assert state.content.claim().kind != "pieces"
-    state.content.piece_good(7, 8)
+    state.content.pieces.good(7, 8)
     claim = state.content.claim()
     assert (claim.kind, claim.excluded_share) == ("pieces", 0.0)
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.core.dispatch.contributors import MISSING, RUNS_PER_MESSAGE, UNNAMED, Contributors, recorded
+from actors.core.dispatch.chunk_tracker import MISSING, RUNS_PER_MESSAGE, UNNAMED, Contributors, recorded
 from protocol.messages.codec import FRAME_BYTES_MAX, encode
 
 RUNS = st.tuples(st.integers(0, 30), st.integers(0, 30), st.sampled_from([MISSING, UNNAMED, 0, 1, 2]))

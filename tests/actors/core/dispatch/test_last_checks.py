@@ -56,14 +56,16 @@ def test_an_answer_that_never_comes_is_not_waited_for_either() -> None:
 
 
 def test_each_of_the_quickest_is_asked_a_few_times_and_no_slow_one() -> None:
-    state = board("aabb", rates={"a": 1, "b": 1})
+    state = board("aabb", rates={"a": 10, "b": 1})
     quick, slow = state.sources[0], state.sources[1]
-    checks = LastChecks()
-    assert not checks.may_ask(quick, 0.1, 0.1, elapsed_s=10), "something is missing still"
-    assert checks.waited_s(5.0) == 0.0
-    assert checks.may_ask(quick, 0.1, 0.1, elapsed_s=10)
-    assert not checks.may_ask(slow, 0.4, 0.1, elapsed_s=100)
+    checks = LastChecks(state.sources, state.report, chunk_size=CHUNK)
+    assert not checks.may_ask(quick, NOW_S), "something is missing still, and it takes longer than checks may"
+    checks.begin(NOW_S)
+    assert checks.waited_s(NOW_S) == 0.0
+    assert checks.may_ask(quick, NOW_S)
+    assert not checks.may_ask(slow, NOW_S)
     for _ in range(LAST_ROUNDS):
         checks.granted(Check(0, 1, last=True))
-    assert not checks.may_ask(quick, 0.1, 0.1, elapsed_s=10)
-    assert checks.waited_s(6.0) == 1.0
+    assert not checks.may_ask(quick, NOW_S)
+    checks.begin(NOW_S + 1.0)
+    assert checks.waited_s(NOW_S + 1.0) == 1.0

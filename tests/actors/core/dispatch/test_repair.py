@@ -72,3 +72,20 @@ def test_a_user_reads_one_long_stretch_and_twice_as_much_the_next_time() -> None
         counts.append(check.count)
     assert counts[0] == 50
     assert counts[1] > 50
+
+
+def test_of_many_contributors_each_is_looked_at_once_before_any_is_read_at_length() -> None:
+    owned = [(32 * number, 32 * number + 32, number) for number in range(300)]
+    repair = Repair.of(32 * 300, CHUNK)
+    owners = []
+    for lease in range(300):
+        check = repair.check(source(299 - lease), owned)
+        assert check is not None
+        assert check.count == 1
+        owner = check.chunk // 32
+        repair.granted(check, lease, owner, costly=False)
+        owners.append(owner)
+    assert sorted(owners) == list(range(300))
+    check = repair.check(source(0), owned)
+    assert check is not None
+    assert check.count > 1

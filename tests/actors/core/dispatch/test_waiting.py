@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from actors.core.dispatch.contributors import recorded
+from actors.core.dispatch.chunk_tracker import recorded
 from actors.core.dispatch.dispatcher import DispatchState, Phase
 from actors.core.dispatch.recovery import PAUSE_S_MAX, PAUSE_S_MIN
 from actors.core.dispatch.sources import COOL_S
