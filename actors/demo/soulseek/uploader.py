@@ -157,6 +157,14 @@ class Uploader:
         attributes = [primitives.Attribute(key, value) for key, value in shared.attributes]
         return primitives.FileData(1, shared.path, shared.size, "", attributes)
 
+    def _folders(self) -> list[Any]:
+        """What it shares, folder by folder."""
+        folders: dict[str, list[Any]] = {}
+        for shared in self.shelf.files.values():
+            folder, _, name = shared.path.rpartition("\\")
+            folders.setdefault(folder, []).append(primitives.FileData(1, name, shared.size, "", []))
+        return [primitives.DirectoryData(name, files) for name, files in folders.items()]
+
     # Messages of other users
 
     async def on_message(self, user: str, message: Any) -> None:
@@ -174,6 +182,12 @@ class Uploader:
                     reply.set_result(bool(message.allowed))
             case m.PeerPlaceInQueueRequest.Request():
                 await self.send_place(user, message.filename)
+            case m.PeerSharesRequest.Request():
+                await self.messenger.send(user, m.PeerSharesReply.Request(self._folders()))
+            case m.PeerDirectoryContentsRequest.Request():
+                listed = [folder for folder in self._folders() if folder.name == message.directory]
+                reply = m.PeerDirectoryContentsReply.Request(message.ticket, message.directory, listed)
+                await self.messenger.send(user, reply)
 
     async def on_request(self, user: str, path: str) -> None:
         """A file is wanted: deny it or find it a place."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Body, Response
+from fastapi import APIRouter, Body, Query, Response
 
 from protocol.http_api.gateway import Gateway, RefusedError
 from protocol.http_api.native import job_schemas as schemas
@@ -16,7 +16,7 @@ from protocol.http_api.native import serializers, validation
 from protocol.http_api.native.order_schemas import FolderOrder
 from protocol.http_api.native.queries import ROOT, ask_manager, command_all, need_account, shared_files
 from protocol.http_api.openapi import TOTAL, add_route, refusals
-from protocol.http_api.params import PAGE, IdempotencyKey, JobId, Limit, Offset
+from protocol.http_api.params import PAGE, Flag, IdempotencyKey, JobId, Limit, Offset
 from protocol.messages import CancelJob, CreateJob, ExplainJob, ListFolders, ListJobs, PauseJob, ResumeJob, RetryJob
 from protocol.model.job_records import ACTIVE, CANCELLED, FAILED, PAUSED, QUEUED, SEALED
 from protocol.model.job_spec import JobSpec
@@ -33,6 +33,7 @@ STATES: Final = (ACTIVE, QUEUED, PAUSED, FAILED, CANCELLED, SEALED)
 """States of a folder download: the first of these that one of its files is in."""
 _COMMANDS: Final = {"pause": PauseJob, "resume": ResumeJob, "retry": RetryJob}
 
+WithFiles = Annotated[Flag, Query(description="Whether its files are wanted, else the sum only.")]
 ACTIONS: Final = ("pause", "resume", "cancel", "retry")
 
 
@@ -116,9 +117,10 @@ class _Folders:
         response.headers["X-Total-Count"] = str(answer.total)
         return [schemas.Folder(**_summary(row.id, await self._jobs(row.id))) for row in answer.rows(FolderView)]
 
-    async def get_folder(self, id: JobId) -> schemas.FolderDetail:
+    async def get_folder(self, id: JobId, files: WithFiles = True) -> schemas.FolderDetail:
         """Its files in the order in which they were ordered."""
-        return _detail(id.lower(), await self._known(id), truncated=False)
+        found = _detail(id.lower(), await self._known(id), truncated=False)
+        return found if files else found.model_copy(update={"files": []})
 
     async def explain_folder(self, id: JobId) -> list[schemas.Why]:
         """Of the first of its files that are not there yet."""

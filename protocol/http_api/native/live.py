@@ -32,6 +32,7 @@ from protocol.model.job_views import JobDetail
 
 PERIOD_S: Final = 0.2
 """Between two pictures of a job: what is stored is seen within this and the dispatcher's own reports."""
+REST_S_MIN: Final = 0.05
 SEARCH_PERIOD_S: Final = 0.3
 MATCHES_MAX: Final = 200
 AWAY_S: Final = 1.0
@@ -111,7 +112,9 @@ class JobStream(StreamingResponse):
         yield b"retry: %d\n\n" % RETRY_MS
         shown = JobPicture()
         try:
+            loop = asyncio.get_running_loop()
             while True:
+                begun_s = loop.time()
                 try:
                     row = await detail(self._gateway, self._id)
                     stored = await owned_ranges(self._gateway, row) if row.job.size_bytes >= 0 else []
@@ -125,7 +128,7 @@ class JobStream(StreamingResponse):
                 except UnavailableError:
                     await self._gateway.pause(AWAY_S)  # raises when the daemon stops
                     continue
-                await self._gateway.pause(PERIOD_S)
+                await self._gateway.pause(max(PERIOD_S - (loop.time() - begun_s), REST_S_MIN))
                 while not await self._concerned(listener):
                     yield BEAT
         except UnavailableError:

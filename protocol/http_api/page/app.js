@@ -8,12 +8,15 @@ import { Jobs, jobEvent, jobsChanged } from "./jobs.js";
 const VIEWS = {
   jobs: () => Jobs,
   job: () => import("./job.js").then((view) => view.JobView),
+  folders: () => import("./folders.js").then((view) => view.Folders),
+  folder: () => import("./folders.js").then((view) => view.Folder),
   search: () => import("./search.js").then((view) => view.Search),
   wishlist: () => import("./search.js").then((view) => view.Wishlist),
   network: () => import("./network.js").then((view) => view.Network),
 };
 const NAVIGATION = [
   ["jobs", "jobs", "Jobs"],
+  ["folders", "folder", "Folders"],
   ["search", "search", "Search"],
   ["wishlist", "wish", "Wishlist"],
   ["network", "network", "Network"],
@@ -78,12 +81,40 @@ const count = () => {
 };
 
 const ENDS = { "job.sealed": "Complete: {name}", "job.failed": "Failed: {name}" };
+const mayNotify = () => localStorage.getItem("notify") === "on" && window.Notification?.permission === "granted";
+function notification(text, tag, place) {
+  const shown = new Notification(text, { tag, icon: `${base}/page/icon.svg` });
+  shown.onclick = () => (focus(), (location.hash = place));
+}
+
+let notified = 0; // serial of the latest event that was looked at
 async function notify(event) {
-  if (!ENDS[event.type] || localStorage.getItem("notify") !== "on" || Notification?.permission !== "granted") return;
+  if (event.id <= notified) return;
+  notified = event.id;
+  if (!ENDS[event.type] || !mayNotify()) return;
   const job = await get(`${ROOT}/jobs/${event.job}?chunkMap=false`).catch(() => null);
-  if (!job) return;
-  const shown = new Notification(t(ENDS[event.type], { name: job.name.slice(0, 120) }), { tag: event.job, icon: `${base}/page/icon.svg` });
-  shown.onclick = () => (focus(), (location.hash = `#/job/${event.job}`));
+  if (job) notification(t(ENDS[event.type], { name: job.name.slice(0, 120) }), event.job, `#/job/${event.job}`);
+}
+
+/** A page that is not seen hears no events: it asks for them now and then, if anything is to be notified. */
+const lookBehind = async () => {
+  if (!document.hidden || !mayNotify()) return;
+  if (!notified) notified = (await get(`${ROOT}/events?limit=1`).catch(() => []))[0]?.id ?? 0;
+  for (const event of await get(`${ROOT}/events?after=${notified}`).catch(() => [])) await notify(event);
+};
+
+/** Say once what was found of the wishlist. */
+async function lookForWishes() {
+  if (document.hidden && !mayNotify()) return;
+  const before = localStorage.getItem("wishes");
+  const found = (await get(`${ROOT}/wishlist`).catch(() => null))?.filter((wish) => wish.foundAt);
+  if (!found) return;
+  localStorage.setItem("wishes", found.map((wish) => wish.id).join());
+  for (const wish of before === null ? [] : found.filter((wish) => !before.includes(wish.id))) {
+    const text = t("Found, from your wishlist: {term}", { term: wish.term.slice(0, 120) });
+    say(text);
+    if (mayNotify()) notification(text, wish.id, wish.job ? `#/job/${wish.job}` : "#/wishlist");
+  }
 }
 
 function follow() {
@@ -133,7 +164,11 @@ function Frame({ who }) {
     const moved = () => setAt(place());
     addEventListener("hashchange", moved);
     const live = follow();
+    document.addEventListener("visibilitychange", lookBehind);
+    const timers = [setTimeout(lookForWishes, 8000), setInterval(lookForWishes, 60_000), setInterval(lookBehind, 30_000)];
     return () => {
+      timers.forEach(clearInterval);
+      document.removeEventListener("visibilitychange", lookBehind);
       removeEventListener("hashchange", moved);
       live.close();
     };
@@ -146,7 +181,7 @@ function Frame({ who }) {
     first.current = false;
     return () => (gone = true);
   }, [at.view]);
-  const of = (view) => (view === "job" ? "jobs" : view);
+  const of = (view) => ({ job: "jobs", folder: "folders" })[view] ?? view;
   return html`
     <a class="skip" href="#main" onClick=${(event) => (event.preventDefault(), main.current.focus())}>${t("To the content")}</a>
     <header class="frame">

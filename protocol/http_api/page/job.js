@@ -1,7 +1,7 @@
 // One job: the map of who sent what, sources, rates, what happened, what it claims.
 import { useEffect, useMemo, useRef, useState } from "./vendor/hooks.mjs";
 import { ask, attempt, base, bytesOf, can, count, duration, get, html, Live, paint, percent, rate, ROOT, say, size, t, useEvery, when } from "./lib.js";
-import { Bar, Button, Canvas, Dialog, Field, Icon, Name, State } from "./ui.js";
+import { Bar, Button, Calm, Canvas, Dialog, Field, Icon, Name, State } from "./ui.js";
 import { command, Commands } from "./jobs.js";
 
 const MISSING = 0;
@@ -59,22 +59,31 @@ export function Swatch({ source }) {
 // ---- the map
 
 /** Ranges `[first, count, state, source]` in order, with those of `change` in the place of what was there. */
-export function merged(ranges, change) {
+export function merged(ranges, change, now = 0) {
   const out = [];
   let at = 0;
-  const put = (first, stop, state, source) => {
+  let rest = null; // what a change leaves of the range it ends in
+  const next = () => rest ?? ranges[at];
+  const pass = () => (rest ? (rest = null) : 0, at++);
+  // Beside what it is, a range has when its first and last chunk came; 0: before this page looked.
+  const put = (first, stop, [, , state, source, since = 0, until = 0]) => {
     const before = out[out.length - 1];
-    if (before && before[2] === state && before[3] === source && before[0] + before[1] === first) before[1] = stop - before[0];
-    else out.push([first, stop - first, state, source]);
+    if (before && before[2] === state && before[3] === source && before[0] + before[1] === first) (before[1] = stop - before[0]), (before[5] = Math.max(before[5], until));
+    else out.push([first, stop - first, state, source, since, until]);
   };
-  for (const [first, length, state, source] of [...change].sort((a, b) => a[0] - b[0])) {
-    while (at < ranges.length && ranges[at][0] + ranges[at][1] <= first) put(ranges[at][0], ranges[at][0] + ranges[at][1], ranges[at][2], ranges[at][3]), at++;
-    if (at < ranges.length && ranges[at][0] < first) put(ranges[at][0], first, ranges[at][2], ranges[at][3]);
-    put(first, first + length, state, source);
-    while (at < ranges.length && ranges[at][0] + ranges[at][1] <= first + length) at++;
-    if (at < ranges.length && ranges[at][0] < first + length) ranges = [...ranges.slice(0, at), [first + length, ranges[at][0] + ranges[at][1] - first - length, ranges[at][2], ranges[at][3]], ...ranges.slice(at + 1)];
+  for (const one of [...change].sort((a, b) => a[0] - b[0])) {
+    const [first, length, state, source] = one;
+    const stop = first + length;
+    for (let old; (old = next()) && old[0] + old[1] <= first; pass()) put(old[0], old[0] + old[1], old);
+    const old = next();
+    if (old && old[0] < first) put(old[0], first, old);
+    const grew = old && old[0] < stop && old[2] === state && old[3] === source;
+    put(first, stop, [0, 0, state, source, grew ? old[4] : now, now]);
+    for (let over; (over = next()) && over[0] + over[1] <= stop; ) pass();
+    const cut = next();
+    if (cut && cut[0] < stop) rest = [stop, cut[0] + cut[1] - stop, ...cut.slice(2)];
   }
-  for (; at < ranges.length; at++) put(ranges[at][0], ranges[at][0] + ranges[at][1], ranges[at][2], ranges[at][3]);
+  for (let old; (old = next()); pass()) put(old[0], old[0] + old[1], old);
   return out;
 }
 
@@ -225,13 +234,14 @@ function Map_({ picture, sources, marks, chunkSize, fileSize }) {
   const range = ranges[Math.min(picked, ranges.length - 1)];
   const words = (one) => {
     if (!one) return t("Point at the map, or move along it with the arrow keys.");
-    const [first, length, state, source] = one;
+    const [first, length, state, source, since, until] = one;
     const from = size(first * chunkSize);
     const to = size(Math.min(fileSize, (first + length) * chunkSize));
     const who = sources.get(source)?.label ?? (state === STORED ? t("an earlier source") : "");
     const what = state === STORED ? t("stored, from {who}", { who }) : state === LEASED ? t("on its way from {who}", { who }) : t("missing");
     const checks = checksIn(marks, first, first + length).map((one) => `; ${one}`).join("");
-    return t("{from} to {to} (chunks {first} to {last}): {what}", { from, to, first: count(first), last: count(first + length - 1), what }) + checks;
+    const came = state !== STORED || !until ? "" : `, ${since && until - since > 1000 ? t("{from} to {to}", { from: when(since, true), to: when(until, true) }) : when(until, true)}`;
+    return t("{from} to {to} (chunks {first} to {last}): {what}", { from, to, first: count(first), last: count(first + length - 1), what: what + came }) + checks;
   };
   const at = (event) => {
     const place = box.current.getBoundingClientRect();
@@ -311,19 +321,22 @@ function Spark({ samples }) {
 const STANDINGS = { candidate: "Not used yet", queued: "In its queue", active: "Sending", cooling: "Resting", banned: "Banned", dropped: "Dropped" };
 const PHASES = { probing: "Asking", connecting: "Connecting", queued: "In its queue", granted: "About to send", flowing: "Sending", stalled: "Stalled", resting: "Resting" };
 
-function SourceRow({ source, total, budget, sparks, end, commands }) {
+/** What a source does, in words: one that gave something and waits for nothing is not unused. */
+const standingOf = (source, gone) => t((!gone && PHASES[source.phase]) || (source.standing === "candidate" && source.leases && "Not needed now") || STANDINGS[source.standing] || source.standing);
+
+function SourceRow({ source, total, budget, sparks, end, prefer, commands }) {
   const gone = ["banned", "dropped"].includes(source.standing);
   return useMemo(
     () => html`<tr class=${gone ? "gone" : ""}>
       <th scope="row"><${Swatch} source=${source.number} /> <${Name} text=${source.label} /><small><${Name} text=${source.fullPath ?? source.url} /></small></th>
-      <td>${t((!gone && PHASES[source.phase]) || STANDINGS[source.standing] || source.standing)}${source.queuePlace != null && ` · ${t("place {n}", { n: source.queuePlace })}`}${source.reason && html`<small><${Name} text=${source.reason} /></small>`}</td>
+      <td>${source.preferred && !gone && html`<span class="badge">${t("preferred")}</span> `}${standingOf(source, gone)}${source.queuePlace != null && ` · ${t("place {n}", { n: source.queuePlace })}`}${source.reason && html`<small><${Name} text=${source.reason} /></small>`}</td>
       <td class="number rate">${source.rateBytesS > 0 ? rate(source.rateBytesS) : "–"}</td>
       <td class="last">${sparks && source.bytesStored > 0 && html`<${Spark} samples=${sparks.map((sample) => sample.rates.get(source.number) ?? 0)} />`}</td>
       <td class="number">${size(source.bytesStored)}</td>
       <td class="number">${total ? percent((100 * source.bytesStored) / total) : "–"}</td>
       <td class="number">${count(source.leases)}</td>
       <td class="number">${source.username ? t("{n} of {most}", { n: count(source.stops), most: count(budget) }) : "–"}</td>
-      ${commands && html`<td class="commands">${!gone && html`<${Button} quiet icon="cancel" label=${t("Drop {who}", { who: source.label })} onClick=${() => end(source, false)} /><${Button} quiet icon="ban" label=${t("Ban {who}", { who: source.label })} onClick=${() => end(source, true)} />`}</td>`}
+      ${commands && html`<td class="commands">${!gone && html`<${Button} quiet icon="prefer" label=${t("Prefer {who}", { who: source.label })} aria-pressed=${source.preferred} onClick=${() => prefer(source)} /><${Button} quiet icon="cancel" label=${t("Drop {who}", { who: source.label })} onClick=${() => end(source, false)} /><${Button} quiet icon="ban" label=${t("Ban {who}", { who: source.label })} onClick=${() => end(source, true)} />`}</td>`}
     </tr>`,
     [source, sparks, commands],
   );
@@ -340,12 +353,17 @@ function Sources({ job, sources, history, refresh }) {
       });
       refresh();
     });
+  const prefer = (source, preferred = !source.preferred) =>
+    attempt(async () => {
+      await ask("PATCH", `${ROOT}/jobs/${job.id}/sources?source=${source.number}&preferred=${preferred}`);
+      say(preferred ? t("Preferred: {who}", { who: source.label }) : t("No longer preferred: {who}", { who: source.label }), { undo: () => prefer(source, !preferred) });
+    });
   const sparks = useMemo(() => (history.length > 1 ? history.slice(-60) : null), [history]);
   const commands = !["sealed", "failed", "cancelled"].includes(job.state) && can("ReadWrite");
   return html`<div class="scroll" tabindex="0" role="group" aria-label=${t("Sources")}><table class="sources"><thead><tr>
       <th scope="col">${t("Source")}</th><th scope="col">${t("State")}</th><th scope="col" class="number">${t("Rate")}</th><th scope="col" class="last"><span class="unseen">${t("The last minute")}</span></th>
       <th scope="col" class="number">${t("Sent")}</th><th scope="col" class="number">${t("Share")}</th><th scope="col" class="number">${t("Leases")}</th><th scope="col" class="number">${t("Stops")}</th>${commands && html`<th scope="col"><span class="unseen">${t("Commands")}</span></th>`}</tr></thead>
-    <tbody>${order.map((source) => html`<${SourceRow} key=${source.number} source=${source} total=${total} budget=${job.stopBudget} sparks=${sparks} end=${end} commands=${commands} />`)}</tbody></table></div>`;
+    <tbody>${order.map((source) => html`<${SourceRow} key=${source.number} source=${source} total=${total} budget=${job.stopBudget} sparks=${sparks} end=${end} prefer=${prefer} commands=${commands} />`)}</tbody></table></div>`;
 }
 
 function MoreSources({ job, close }) {
@@ -396,7 +414,8 @@ const SAID = {
   "job.changed": ({ limitBytesS, priority }) => t("Limit {limit}, priority {priority}", { limit: limitBytesS ? rate(limitBytesS) : t("none"), priority }),
   "source.added": ({ url }) => t("Source added: {url}", { url: labelOf({ url }) }),
   "source.dropped": ({ url, banned }) => t(banned ? "Source banned: {url}" : "Source dropped: {url}", { url: labelOf({ url }) }),
-  "source.changed": ({ url, standing, reason }) => t("{url}: {standing} {reason}", { url: labelOf({ url }), standing: t(STANDINGS[standing] ?? standing), reason: reason && `(${reason})` }),
+  "source.preferred": ({ url, preferred }) => t(preferred ? "Source preferred: {url}" : "Source no longer preferred: {url}", { url: labelOf({ url }) }),
+  "source.changed": ({ url, standing, reason }) => t("{url}: {standing} {reason}", { url: labelOf({ url }), standing: t(standing === "candidate" ? "free" : STANDINGS[standing] ?? standing), reason: reason && `(${reason})` }),
 };
 
 export function labelOf({ username, url }) {
@@ -409,24 +428,20 @@ export function labelOf({ username, url }) {
   }
 }
 
+const TIMELINE = 200;
+
 function Timeline({ id, changes }) {
   const [events, setEvents] = useState([]);
   useEffect(() => {
-    get(`${ROOT}/jobs/${id}/timeline?limit=1000`).then(setEvents, () => {});
+    const load = async () => {
+      const path = `${ROOT}/jobs/${id}/timeline`;
+      const { total } = await ask("GET", `${path}?limit=1`);
+      setEvents(await get(`${path}?limit=${TIMELINE}&offset=${Math.max(0, total - TIMELINE)}`));
+    };
+    const timer = setTimeout(() => load().catch(() => {}), changes ? 400 : 0); // many sources change together
+    return () => clearTimeout(timer);
   }, [id, changes]);
-  return html`<ol class="timeline">${events.slice(-200).reverse().map((event) => html`<li key=${event.serial}><time datetime=${event.at} title=${when(event.at)}>${when(event.at, true)}</time> <${Name} text=${SAID[event.kind]?.(event.data) ?? event.kind} /></li>`)}</ol>`;
-}
-
-const escape = (text) => text.replace(/[<>&"]/g, (sign) => ({ "<": "&lt;", ">": "&gt;", "&": "&amp;", '"': "&quot;" })[sign]);
-
-function saveMetalink(job, sources) {
-  const urls = [...sources.values()].filter((source) => /^https?:/.test(source.url)).map((source) => `    <url>${escape(source.url)}</url>\n`);
-  const [kind, hex] = (job.checksum ?? "").split(":");
-  const digest = hex && /^sha/.test(kind) ? `    <hash type="${kind.replace("sha", "sha-")}">${hex}</hash>\n` : "";
-  const text = `<?xml version="1.0" encoding="UTF-8"?>\n<metalink xmlns="urn:ietf:params:xml:ns:metalink">\n  <file name="${escape(job.name)}">\n    <size>${job.sizeBytes}</size>\n${digest}${urls.join("")}  </file>\n</metalink>\n`;
-  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(new Blob([text], { type: "application/metalink4+xml" })), download: `${job.name}.meta4` });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  return html`<ol class="timeline">${[...events].reverse().map((event) => html`<li key=${event.serial}><time datetime=${event.at} title=${when(event.at)}>${when(event.at, true)}</time> <${Name} text=${SAID[event.kind]?.(event.data) ?? event.kind} /></li>`)}</ol>`;
 }
 
 // ---- the view
@@ -444,15 +459,20 @@ export function JobView({ id }) {
       if (whole) Object.assign(state, { job: {}, sources: new Map() });
       const before = state.job?.state;
       if (change.job) state.job = { ...state.job, ...change.job };
-      for (const source of change.sources ?? []) state.sources.set(source.number, { ...source, label: labelOf(source) });
+      let news = change.notes || false;
+      for (const source of change.sources ?? []) {
+        const old = state.sources.get(source.number);
+        news ||= old?.standing !== source.standing || old.preferred !== source.preferred;
+        state.sources.set(source.number, { ...source, label: labelOf(source) });
+      }
       if (change.notes) state.notes = change.notes;
       if (change.ranges) {
         const chunks = state.job.sizeBytes == null ? 0 : Math.ceil(state.job.sizeBytes / state.job.chunkSize);
         const all = whole || chunks !== state.picture.chunks;
         const changes = all || state.picture.changes === null ? null : [...state.picture.changes, ...change.ranges.map(([first, length]) => [first, first + length])];
-        state.picture = { chunks, changes, ranges: all ? change.ranges.sort((a, b) => a[0] - b[0]) : merged(state.picture.ranges, change.ranges) };
+        state.picture = { chunks, changes, ranges: all ? change.ranges.sort((a, b) => a[0] - b[0]) : merged(state.picture.ranges, change.ranges, Date.now()) };
       }
-      if (before !== state.job?.state || change.notes) setChanges((n) => n + 1);
+      if (before !== state.job?.state || news) setChanges((n) => n + 1);
       paint(redraw);
     };
     const live = new Live(`${ROOT}/jobs/${id}/live`, { whole: take(true), change: take(false), ended: ({ detail }) => (setGone(detail), live.close()) });
@@ -497,19 +517,19 @@ export function JobView({ id }) {
           <ul class="legend">${senders.slice(0, 24).map((source) => html`<li key=${source.number}><${Swatch} source=${source.number} /> <${Name} text=${source.label} /></li>`)}
             <li class="kind"><i class="full"></i> ${t("stored")}</li><li class="kind"><i class="thin"></i> ${t("on its way")}</li><li class="kind"><i></i> ${t("missing")}</li>
             ${marks.agreed.length > 0 && html`<li class="kind"><${Mark} agree /> ${t("two sources agree")}</li>`}${marks.disagreed.length > 0 && html`<li class="kind"><${Mark} agree=${false} /> ${t("two sources disagreed")}</li>`}${marks.freed.length > 0 && html`<li class="kind"><i class="freed"></i> ${t("fetched again")}</li>`}</ul>
-          <${MapTable} picture=${picture} sources=${sources} marks=${marks} chunkSize=${job.chunkSize} />`
+          <${Calm} version=${version} ms=${1000} draw=${() => html`<${MapTable} picture=${state.picture} sources=${state.sources} marks=${marksOf(state.job.identity)} chunkSize=${job.chunkSize} />`} />`
         : html`<p class="dim">${t("The map appears once the size of the file is known.")}</p>`}
     </section>
     ${history.length > 1 && html`<section aria-labelledby="rates-title"><h2 id="rates-title">${t("Rate by source, the last five minutes")}</h2>
       <${Canvas} class="rates" role="img" aria-label=${t("Now {rate} from {n} sources", { rate: rate(job.rateBytesS), n: job.sourcesActive })} again=${[history]} draw=${(on, width, height) => drawRates(on, width, height, history, senders.map((source) => source.number))} /></section>`}
     <section aria-labelledby="sources-title"><h2 id="sources-title">${t("Sources")}</h2>
-      <${Sources} job=${job} sources=${sources} history=${history} refresh=${redraw} />
+      <${Calm} version=${version} draw=${() => html`<${Sources} job=${state.job} sources=${state.sources} history=${state.history} refresh=${redraw} />`} />
       ${can("ReadWrite") && !["sealed", "failed", "cancelled"].includes(job.state) && html`<${Button} icon="add" label=${t("Add sources")} onClick=${() => setAdding(true)} />`}
     </section>
     <section aria-labelledby="past-title"><h2 id="past-title">${t("What happened")}</h2>
       <${Timeline} id=${id} changes=${changes} />
       <p class="commands"><a class="button" href=${`${base}${ROOT}/jobs/${id}/manifest`} download=${`${job.name}.manifest.json`}>${t("Manifest")}</a>
-        <${Button} label=${t("Metalink")} onClick=${() => saveMetalink(job, sources)} /></p>
+        ${job.sizeBytes != null && [...sources.values()].some((source) => !source.username) && html`<a class="button" href=${`${base}${ROOT}/jobs/${id}/metalink`} download=${`${job.name}.meta4`}>${t("Metalink")}</a>`}</p>
     </section>
     ${adding && html`<${MoreSources} job=${job} close=${() => setAdding(false)} />`}
   </article>`;

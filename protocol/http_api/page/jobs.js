@@ -26,7 +26,7 @@ const ENDED = ["sealed", "failed", "cancelled"];
 
 // ---- rows as far as they were fetched; what is live is written into them
 
-const list = new Store({ rows: new Map(), total: 0, filter: { state: "", text: "", order: "newest" } });
+const list = new Store({ rows: new Map(), total: 0, filter: { state: "", text: "", order: "newest", folder: "" } });
 const byId = new Map();
 let asking = new Map();
 let generation = 0;
@@ -34,10 +34,10 @@ let generation = 0;
 const fetchPage = (page) => {
   if (asking.has(page)) return;
   const mine = generation;
-  const { state, text, order } = list.value.filter;
+  const { state, text, order, folder } = list.value.filter;
   asking.set(page, true);
   attempt(async () => {
-    const { body, total } = await ask("GET", `${ROOT}/jobs${query({ state, text, order, offset: page * PAGE, limit: PAGE })}`);
+    const { body, total } = await ask("GET", `${ROOT}/jobs${query({ state, text, order, folderId: folder, offset: page * PAGE, limit: PAGE })}`);
     if (mine !== generation) return;
     list.value.total = total;
     list.value.loaded = true;
@@ -80,6 +80,14 @@ export function jobEvent({ type, job: id, data }) {
   }
   list.changed();
 }
+
+let outside; // the filter of the whole list while one folder is looked at
+const enter = (folder) => {
+  const { filter } = list.value;
+  if (filter.folder === folder) return;
+  if (!filter.folder) outside = filter;
+  setFilter(folder ? { state: "", text: "", order: "oldest", folder } : outside);
+};
 
 export function setFilter(change) {
   list.value.filter = { ...list.value.filter, ...change };
@@ -207,15 +215,37 @@ const nameOf = (url) => {
   }
 };
 
-function AddDialog({ close, text: given = "" }) {
+/** `{ username, remoteFolder }` of the address of a user's folder, which ends with a slash; null of anything else. */
+export function folderOf(url) {
+  try {
+    const [, user, path] = /^slsk:\/\/([^/]+)\/(.+)$/i.exec(url) ?? [];
+    const whole = path && decodeURIComponent(path);
+    const remoteFolder = whole && /[\\/]$/.test(whole) && whole.replace(/[\\/]+$/, "");
+    return remoteFolder ? { username: decodeURIComponent(user), remoteFolder } : null;
+  } catch {
+    return null;
+  }
+}
+
+export const orderFolder = async (order) => {
+  const { body } = await ask("POST", `${ROOT}/folder`, order, { "Idempotency-Key": key() });
+  say(t("Ordered: one file of {name}|Ordered: {n} files of {name}", { n: body.fileCount, name: body.name.slice(0, 80) }));
+  return body;
+};
+const key = () => crypto.randomUUID?.() ?? String(Math.random());
+
+function AddDialog({ close, text: given = "", files: dropped = [] }) {
   const [text, setText] = useState(given);
   const [files, setFiles] = useState([]);
   const [apart, setApart] = useState(false);
+  const [recursive, setRecursive] = useState(false);
   const [name, setName] = useState("");
   const [more, setMore] = useState({ checksum: "", folder: "", limit: "", fileSize: "" });
   const [trouble, setTrouble] = useState("");
   const [busy, setBusy] = useState(false);
-  const lines = text.split(/\s*\n\s*/).map((line) => line.trim()).filter((line) => line && !line.startsWith("#"));
+  const all = text.split(/\s*\n\s*/).map((line) => line.trim()).filter((line) => line && !line.startsWith("#"));
+  const lines = all.filter((line) => !folderOf(line));
+  const folders = all.filter(folderOf);
   const read = async (dropped) => {
     for (const file of dropped) {
       const content = await file.text();
@@ -224,6 +254,7 @@ function AddDialog({ close, text: given = "" }) {
       else setText((text) => `${text}${text && !text.endsWith("\n") ? "\n" : ""}${content}`);
     }
   };
+  useEffect(() => void read(dropped), []);
   const orders = () => {
     const shared = { folder: more.folder || null, limit: more.limit ? bytesOf(more.limit) : 0 };
     const source = (url) => ({ url });
@@ -244,9 +275,10 @@ function AddDialog({ close, text: given = "" }) {
     let made = 0;
     try {
       for (const order of orders()) {
-        await ask("POST", `${ROOT}/download`, order, { "Idempotency-Key": crypto.randomUUID?.() ?? String(Math.random()) });
+        await ask("POST", `${ROOT}/download`, order, { "Idempotency-Key": key() });
         made++;
       }
+      for (const url of folders) await orderFolder({ ...folderOf(url), recursive, folder: more.folder || null, limit: more.limit ? bytesOf(more.limit) : 0 });
       close();
     } catch (error) {
       setTrouble(error.message);
@@ -256,30 +288,34 @@ function AddDialog({ close, text: given = "" }) {
     jobsChanged();
   };
   const input = (key) => ({ value: more[key], onInput: (event) => setMore({ ...more, [key]: event.target.value }) });
-  const ready = lines.length || files.length;
+  const ready = all.length || files.length;
+  const wrong = [more.limit, more.fileSize].some((one) => one && isNaN(bytesOf(one)));
   return html`<${Dialog} wide title=${t("Add downloads")} close=${close}>
     <form onSubmit=${add} onDragOver=${(event) => event.preventDefault()} onDrop=${(event) => (event.preventDefault(), read(event.dataTransfer.files))}>
-      <${Field} label=${t("Addresses, one a line")} hint=${t("http://, https:// or slsk://user/path")}>
+      <${Field} label=${t("Addresses, one a line")} hint=${t("http://, https:// or slsk://user/path; with a slash at the end: a user's whole folder")}>
         <textarea rows="5" value=${text} onInput=${(event) => setText(event.target.value)} spellcheck="false"></textarea></${Field}>
       <p class="drop"><label class="button">${t("Choose Metalink or text files")}<input class="unseen" type="file" multiple accept=".meta4,.metalink,.txt,text/plain" onChange=${(event) => read(event.target.files)} /></label> <span class="dim">${t("or drop them here")}</span></p>
       ${files.length > 0 && html`<ul class="plain">${files.map((file) => html`<li><${Name} text=${file.filename} /> <span class="dim">${size(file.fileSize)} · ${t("one source|{n} sources", { n: file.sources.length })}</span></li>`)}</ul>`}
+      ${folders.length > 0 && html`<p><label><input type="checkbox" checked=${recursive} onChange=${() => setRecursive(!recursive)} /> ${t("also the folders below")}</label></p>`}
       ${lines.length > 1 && html`<fieldset><legend>${t("These addresses are")}</legend>
         <label><input type="radio" name="kind" checked=${!apart} onChange=${() => setApart(false)} /> ${t("one file, to be fetched from all of them")}</label>
         <label><input type="radio" name="kind" checked=${apart} onChange=${() => setApart(true)} /> ${t("a file each")}</label></fieldset>`}
       <div class="columns">
-        ${!apart && html`<${Field} label=${t("Name of the file")}><input value=${name} placeholder=${nameOf(lines[0] ?? "")} onInput=${(event) => setName(event.target.value)} /></${Field}>
-          <${Field} label=${t("Size, when known")}><input ...${input("fileSize")} inputmode="numeric" /></${Field}>
+        ${!apart && lines.length > 0 && html`<${Field} label=${t("Name of the file")}><input value=${name} placeholder=${nameOf(lines[0] ?? "")} onInput=${(event) => setName(event.target.value)} /></${Field}>
+          <${Field} label=${t("Size, when known")}><input ...${input("fileSize")} aria-invalid=${Boolean(more.fileSize) && isNaN(bytesOf(more.fileSize))} /></${Field}>
           <${Field} label=${t("Checksum, when known")}><input ...${input("checksum")} placeholder="sha256:…" spellcheck="false" /></${Field}>`}
         <${Field} label=${t("Folder")}><input ...${input("folder")} placeholder=${status.value?.downloads ?? ""} /></${Field}>
-        <${Field} label=${t("Limit, a second")}><input ...${input("limit")} /></${Field}>
+        <${Field} label=${t("Limit, a second")}><input ...${input("limit")} placeholder="2 MiB" aria-invalid=${Boolean(more.limit) && isNaN(bytesOf(more.limit))} /></${Field}>
       </div>
       <p class="trouble" role="alert">${trouble}</p>
-      <footer><button class="button main" type="submit" disabled=${!ready || busy}>${t("Add")}</button></footer>
+      <footer><button class="button main" type="submit" disabled=${!ready || busy || wrong}>${t("Add")}</button></footer>
     </form>
   </${Dialog}>`;
 }
 
 // ---- the view
+
+const CLAIMS = { size: "size only", attributes: "size only", overlap: "compared", frames: "compared", pieces: "proven", digest: "proven", decoded: "proven" };
 
 function Row({ job, at, active, chosen, choose, open, group }) {
   const select = (event) => choose(at, event.shiftKey);
@@ -296,13 +332,15 @@ function Row({ job, at, active, chosen, choose, open, group }) {
     <span role="gridcell" class="how"><${State} job=${job} /><span class="amount">${size(job.sizeBytes)}</span></span>
     <span role="gridcell" class="far"><${Bar} part=${job.percent} state=${job.state} label=${t("Stored")} /><small>${percent(job.percent)}</small></span>
     <span role="gridcell" class="fast">${figures}</span>
-    <span role="gridcell" class="from" title=${t("Sources that send, of all")}>${job.state === "active" ? `${count(job.sourcesActive)} / ` : ""}${count(job.sourceCount)}</span>
+    <span role="gridcell" class="from" title=${t("Sources that send, of all")}>${job.state === "active" ? `${count(job.sourcesActive)} / ` : ""}${count(job.sourceCount)}<small>${CLAIMS[job.claim] && job.storedBytes > 0 ? t(CLAIMS[job.claim]) : ""}</small></span>
   </div>`;
 }
 
-export function Jobs() {
+export function Jobs({ folder = "", head: above, counts: inside }) {
+  useState(() => enter(folder));
   const now = useStore(list);
-  const counts = useStore(status)?.counts ?? {};
+  const everywhere = useStore(status)?.counts ?? {};
+  const counts = folder ? (inside ?? {}) : everywhere;
   const [active, setActive] = useState(0);
   const [chosen, setChosen] = useState(new Map());
   const [adding, setAdding] = useState(null);
@@ -346,7 +384,7 @@ export function Jobs() {
     attempt(async () => {
       const all = new Map();
       for (let offset = 0; offset < total; offset += 1000)
-        for (const job of await get(`${ROOT}/jobs${query({ ...filter, offset, limit: 1000 })}`)) all.set(job.id, job);
+        for (const job of await get(`${ROOT}/jobs${query({ state: filter.state, text: filter.text, order: filter.order, folderId: folder, offset, limit: 1000 })}`)) all.set(job.id, job);
       setChosen(all);
     });
   const jobs = [...chosen.values()].map((job) => byId.get(job.id) ?? job);
@@ -363,20 +401,20 @@ export function Jobs() {
   const head = html`<div role="row" aria-rowindex="1" class="row head">
     <span role="columnheader"><input type="checkbox" tabindex="-1" checked=${chosen.size > 0 && chosen.size >= total} onClick=${() => (chosen.size ? setChosen(new Map()) : everything())} aria-label=${t("Choose all")} /></span>
     <span role="columnheader" class="what">${t("File")}</span><span role="columnheader" class="how">${t("State")}</span><span role="columnheader" class="far">${t("Stored")}</span><span role="columnheader" class="fast">${t("Rate")}</span><span role="columnheader" class="from">${t("Sources")}</span></div>`;
-  return html`<section class="jobs" aria-labelledby="jobs-title">
-    <h1 id="jobs-title" class="unseen">${t("Jobs")}</h1>
+  return html`<section class="jobs" aria-label=${t("Jobs")}>
+    ${above ?? html`<h1 id="jobs-title" class="unseen">${t("Jobs")}</h1>`}
     <div class="tools">
       <div class="tabs" role="group" aria-label=${t("State")}>${TABS.map(
         ([state, label]) => html`<button type="button" aria-pressed=${filter.state === state} onClick=${() => (setActive(0), setFilter({ state }))}>${t(label)}<small>${count(state ? (counts[state] ?? 0) : total_)}</small></button>`,
       )}</div>
       <input type="search" placeholder=${t("Name, path or user")} aria-label=${t("Name, path or user")} value=${filter.text} onInput=${search} />
       <select aria-label=${t("Order")} value=${filter.order} onChange=${(event) => (setActive(0), setFilter({ order: event.target.value }))}>${SORTS.map(([name, label]) => html`<option value=${name}>${t(label)}</option>`)}</select>
-      ${can("ReadWrite") && html`<${Button} kind="main" icon="add" label=${t("Add")} onClick=${() => setAdding({})} />`}
+      ${can("ReadWrite") && !folder && html`<${Button} kind="main" icon="add" label=${t("Add")} onClick=${() => setAdding({})} />`}
     </div>
     ${chosen.size > 0 && html`<div class="chosen" role="region" aria-label=${t("Chosen jobs")}><b>${t("One chosen|{n} chosen", { n: chosen.size })}</b><${Commands} jobs=${jobs} text /><${Button} label=${t("Choose none")} onClick=${() => setChosen(new Map())} /></div>`}
     <${Rows} count=${total} height=${HEIGHT} row=${row} head=${head} label=${t("Jobs")} onKey=${keys} active=${Math.min(active, Math.max(0, total - 1))} setActive=${setActive} seen=${(first, last) => ((sight = [first, last]), want(first, last))} />
-    ${now.loaded && total === 0 && html`<div class="nothing"><${Icon} name="jobs" /><p>${filter.text || filter.state ? t("No job is like this.") : t("No downloads yet. Add an address, or search for a file.")}</p>
+    ${now.loaded && total === 0 && !above && html`<div class="nothing"><${Icon} name="jobs" /><p>${filter.text || filter.state ? t("No job is like this.") : t("No downloads yet. Add an address, or search for a file.")}</p>
       ${!filter.text && !filter.state && html`<a class="button main" href="#/search">${t("Search")}</a>`}</div>`}
-    ${adding && html`<${AddDialog} text=${adding.text} close=${() => setAdding(null)} />`}
+    ${adding && html`<${AddDialog} text=${adding.text} files=${adding.files} close=${() => setAdding(null)} />`}
   </section>`;
 }

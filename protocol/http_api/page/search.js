@@ -1,7 +1,8 @@
 // From words to a swarm: files as users answer, how sure and how fast each would be; and the wishlist.
 import { useEffect, useRef, useState } from "./vendor/hooks.mjs";
 import { ask, attempt, can, count, duration, get, html, Live, paint, percent, rate, ROOT, say, size, status, t, useEvery, useStore, when } from "./lib.js";
-import { Button, Field, Icon, Name } from "./ui.js";
+import { Button, Icon, Name } from "./ui.js";
+import { orderFolder } from "./jobs.js";
 
 const PATIENCE_S = 15; // another user is disturbed only for a gain of so much ...
 const PATIENCE_PART = 0.25; // ... and of this part of the time
@@ -44,6 +45,13 @@ function attributes(match) {
   return said.join(" · ");
 }
 
+/** Order the folder that a user's file is in. */
+const whole = ({ username, fullPath }) =>
+  attempt(async () => {
+    const folder = await orderFolder({ username, remoteFolder: fullPath.split("\\").slice(0, -1).join("\\") });
+    location.hash = `#/folder/${folder.id}`;
+  });
+
 function Match({ match, begin }) {
   const [open, setOpen] = useState(false);
   const [sure, why] = sureness(match);
@@ -56,7 +64,8 @@ function Match({ match, begin }) {
       ? html`<b>${t("about {time}", { time: duration(time.swarm) })}</b><small>${time.users > 1 ? t("alone {time}; disturbs one more user|alone {time}; disturbs {n} more users", { time: duration(time.alone), n: time.users - 1 }) : t("from one user")}</small>`
       : html`<small>${t("after a wait in a queue")}</small>`}</div>
     ${can("ReadWrite") && html`<${Button} kind="main" icon="down" label=${t("Download")} onClick=${() => begin(match)} />`}
-    ${open && html`<ul class="plain holders">${match.sources.map((one) => html`<li><b><${Name} text=${one.username} /></b> <span>${one.slotsFree ? t("free") : t("{n} before us", { n: one.queueLength })} · ${one.speedBytesS ? rate(one.speedBytesS) : t("speed unknown")}</span> <small><${Name} text=${one.fullPath} /></small></li>`)}</ul>`}
+    ${open && html`<ul class="plain holders">${match.sources.map((one) => html`<li><b><${Name} text=${one.username} /></b> <span>${one.slotsFree ? t("free") : t("{n} before us", { n: one.queueLength })} · ${one.speedBytesS ? rate(one.speedBytesS) : t("speed unknown")}</span> <small><${Name} text=${one.fullPath} /></small>
+      ${can("ReadWrite") && html`<${Button} icon="folder" label=${t("Whole folder")} onClick=${() => whole(one)} />`}</li>`)}</ul>`}
   </li>`;
 }
 

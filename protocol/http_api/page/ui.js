@@ -1,5 +1,5 @@
 // Small parts that views are made of.
-import { useEffect, useId, useLayoutEffect, useRef, useState } from "./vendor/hooks.mjs";
+import { useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from "./vendor/hooks.mjs";
 import { html, t, toasts, useStore } from "./lib.js";
 
 const PATHS = {
@@ -17,6 +17,9 @@ const PATHS = {
   up: "M12 19V5M6 11l6-6 6 6",
   down: "M12 5v14M6 13l6 6 6-6",
   more: "M5 12h.01M12 12h.01M19 12h.01",
+  folder: "M3.500 6h6l2 2.500h9V18h-17z",
+  prefer: "M12 4l2.400 5 5.600.700-4.100 3.800 1.100 5.500-5-2.800-5 2.800 1.100-5.500L4 9.700 9.600 9z",
+  file: "M7 3.500h7l4 4V20.500H7zM14 3.500v4h4",
   ban: "M12 3a9 9 0 1 1 0 18 9 9 0 0 1 0-18zM5.600 5.600l12.800 12.800",
 };
 
@@ -149,6 +152,17 @@ export function Rows({ count, height, row, label, onKey, active, setActive, head
       <div role="presentation" style=${{ transform: `translateY(${view[0] * height}px)` }}>${rows}</div>
     </div>
   </div>`;
+}
+
+/** What is large and may lag a little: drawn apart from the rest, in a task of its own, at most every `ms`. */
+export function Calm({ version, ms = 500, draw }) {
+  const [at, again] = useState(0);
+  const timer = useRef(0);
+  useEffect(() => {
+    timer.current ||= setTimeout(() => ((timer.current = 0), again((n) => n + 1)), at ? ms : 0);
+  }, [version]);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  return useMemo(draw, [at]); // the same nodes again are not compared
 }
 
 /** A canvas as large as its place, sharp on every screen; `draw(context, width, height)` paints it. */
