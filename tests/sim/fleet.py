@@ -594,14 +594,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.sim.fleet")
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=1e9, help="begin no seed after this")
     parser.add_argument("--trace", action="store_true")
     asked = parser.parse_args()
     broken: list[str] = []
     states: Counter[str] = Counter()
     seconds: list[float] = []
-    refetched = deaths = 0
+    refetched = deaths = played = 0
     began = time.perf_counter()
     for seed in range(asked.first, asked.first + asked.seeds):
+        if time.perf_counter() - began > asked.seconds:
+            break
+        played += 1
         try:
             world = play(seed, tracing=asked.trace)
         except AssertionError as error:
@@ -614,9 +618,9 @@ def main() -> int:
     took = time.perf_counter() - began
     wrong, stuck, twice = (sum(word in text for text in broken) for word in ("wrong", "stuck", "twice"))
     sys.stdout.write(
-        f"fleet: {asked.seeds} seeds, {dict(states)}; wrong {wrong}, stuck {stuck}, sealed twice {twice}, "
+        f"fleet: {played} seeds, {dict(states)}; wrong {wrong}, stuck {stuck}, sealed twice {twice}, "
         f"other {len(broken) - wrong - stuck - twice}; virtual s median {statistics.median(seconds or [0]):.0f}, "
-        f"refetched {refetched} parts in {deaths} faults; {1000 * took / asked.seeds:.1f} ms a seed\n"
+        f"refetched {refetched} parts in {deaths} faults; {1000 * took / max(1, played):.1f} ms a seed\n"
     )
     for text in broken[:10]:
         sys.stdout.write(f"    {text[:300]}\n")

@@ -59,6 +59,8 @@ class Board:
         self.checks: dict[tuple[int, str], CheckRow] = {}
         self.check_keys: set[str] = set()
         self.changed_at: dict[int, float] = {}
+        self.version = 0
+        """Grows with every change."""
         self._firsts: list[int] = []
         self._entries: dict[int, dict[int, PartRow]] = {}
         self._open: dict[int, list[int]] = {}
@@ -72,6 +74,7 @@ class Board:
         self.epoch, self.banned = epoch, banned
         self._firsts, self._entries, self._open = [], {}, {}
         self._free = None
+        self.version += 1
         for first, row in self.windows.items():
             self._count_in(first, row)
         for first in self._firsts:
@@ -90,6 +93,7 @@ class Board:
             self.changed_at[first] = now
             self._count_in(first, row)
         self._free = None
+        self.version += 1
         at = bisect_left(self._firsts, first)
         affected = {*self._firsts[max(0, at - 1) : at + 1], first}
         if not all(first <= part < first + WINDOW_PARTS_MAX for part in touched):

@@ -383,7 +383,8 @@ class FleetNode:
         rates = {node: self._rate(node, row) for node in {*row.nodes, self.me.node}}
         known = [rate for rate in rates.values() if rate > 0]
         usual = sum(known) / len(known) if known else RATE_UNKNOWN
-        own = {part for first in rider.mine(board, self.me) for part in range(first, board.reach(first))}
+        mine = rider.mine(board, self.me)
+        own = {part for first in mine for part in board.missing(first)}
         return Contest(
             node=self.me.node,
             instance=self.me.instance,
@@ -391,7 +392,7 @@ class FleetNode:
             rate=lambda node: rates.get(node, 0.0) or usual,
             nodes=row.nodes,
             spare=frozenset(part for part in rider.ready if part not in own),
-            end=max((board.reach(first) for first in rider.mine(board, self.me) if board.missing(first)), default=-1),
+            end=max((board.reach(first) for first in mine), default=-1),
         )
 
     def _holds(self, node: str, instance: str, now: float) -> bool:

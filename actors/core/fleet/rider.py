@@ -35,6 +35,8 @@ AHEAD_S: Final = 2.0
 """The next window is claimed when this one is fetched to the end in less: two answers of a busy bus."""
 CHECKSUMS_MAX: Final = 3
 """Refusals of one part's checksum after which the node gives the job up: its disk or memory is bad."""
+LOOK_S: Final = 1.0
+"""Where nothing could be claimed it is looked again when the board changes, or after this."""
 RETRY_S_MIN: Final = 1.0
 RETRY_S_MAX: Final = 30.0
 
@@ -60,8 +62,8 @@ class Rider:
     """Digests of parts that are complete here and not at the destination."""
     putting: dict[int, int] = field(default_factory=dict)
     """Parts on their way, with the epoch of the upload."""
-    put: dict[int, PartRow] = field(default_factory=dict)
-    """Parts that the destination has and no row says so."""
+    put: dict[int, tuple[int, PartRow]] = field(default_factory=dict)
+    """Parts that the destination has and no row says so, with the epoch of the upload."""
     failure: str = ""
     """Why this node cannot fetch it."""
     lost_epoch: int = -1
@@ -73,6 +75,10 @@ class Rider:
     """Parts a second, smoothed; 0: unknown."""
     last_ready_at: float = -1.0
     said: str = ""
+    looked: tuple[int, int] = (-1, 0)
+    """State in which nothing was worth claiming ..."""
+    look_at: float = 0.0
+    """... and when that is asked again."""
 
     # --- what the shell says ---
 
@@ -92,7 +98,7 @@ class Rider:
             return
         del self.putting[event.part]
         digest = self.ready.pop(event.part, "")
-        self.put[event.part] = PartRow(part=event.part, etag=event.etag, digest=digest, node=node)
+        self.put[event.part] = event.epoch, PartRow(part=event.part, etag=event.etag, digest=digest, node=node)
         self.retry_s = RETRY_S_MIN
         self.refusals.pop(event.part, None)
 
@@ -154,11 +160,12 @@ class Rider:
         if self.failure or me.draining:
             self.give_back(row, board, me, bus, now)
             return
-        self._enter(row, board, me, bus, now)
-        if row.part_count and bus.open:
-            self._store(row, board, me, bus, now)
-            self._claim(row, board, me, contest, bus, now)
-        self._grant(row, board, me, bus)
+        mine = self.mine(board, me)
+        self._enter(row, board, mine, bus, now)
+        if bus.open:
+            self._store(row, board, mine, bus, now)
+            self._claim(row, board, mine, me, contest, bus, now)
+        self._grant(row, board, mine, bus)
 
     def _forget_surplus(self, row: FleetJobRow, board: Board, me: Me, bus: Bus) -> None:
         """Free the disk of parts that are stored, by this node or another."""
@@ -173,27 +180,29 @@ class Rider:
         """Return the first parts of the windows that this process holds and that miss parts."""
         return board.held_by(me.node, me.instance)
 
-    def _enter(self, row: FleetJobRow, board: Board, me: Me, bus: Bus, now: float) -> None:
+    def _enter(self, row: FleetJobRow, board: Board, mine: list[int], bus: Bus, now: float) -> None:
         """Write what the destination has into the rows of the windows; parts of other windows are not entered."""
         if not self.put:
             return
         held: set[int] = set()
-        for first in self.mine(board, me):
-            reach = board.reach(first)
-            held.update(range(first, reach))
-            new = tuple(each for part, each in self.put.items() if first <= part < reach)
+        for first in mine:
+            missing = board.missing(first)
+            held.update(missing)
+            new = tuple(self.put[part][1] for part in missing if part in self.put and self.put[part][0] == row.epoch)
             if new:
                 window = board.windows[first]
                 bus.write(PARTS, window_key(self.job, first), window.but(parts=(*window.parts, *new)), now)
-        for part in [each for each in self.put if each not in held]:
-            # Another node has the window: its row decides. Whether the bytes here are sent again is seen then.
-            self.ready.setdefault(part, self.put.pop(part).digest)
+        for part, (epoch, stored) in list(self.put.items()):
+            if part not in held or epoch != row.epoch:
+                # Another node has the window, or the upload is gone: if it is needed here it is sent again.
+                del self.put[part]
+                self.ready.setdefault(part, stored.digest)
 
-    def _store(self, row: FleetJobRow, board: Board, me: Me, bus: Bus, now: float) -> None:
-        if now < self.retry_at or self.lost_epoch == row.epoch:
+    def _store(self, row: FleetJobRow, board: Board, mine: list[int], bus: Bus, now: float) -> None:
+        if now < self.retry_at or self.lost_epoch == row.epoch or not self.ready:
             return
-        for first in self.mine(board, me):
-            for part in range(first, board.reach(first)):
+        for first in mine:
+            for part in board.missing(first):
                 if len(self.putting) >= PUTS_MAX:
                     return
                 if part in self.ready and part not in self.putting and part not in self.put:
@@ -202,17 +211,24 @@ class Rider:
                     bus.out.append(PutPart(self.job, part, row.epoch, row.upload, row.destination, token))
 
     def _claim(
-        self, row: FleetJobRow, board: Board, me: Me, contest: Callable[[], Contest], bus: Bus, now: float
+        self,
+        row: FleetJobRow,
+        board: Board,
+        mine: list[int],
+        me: Me,
+        contest: Callable[[], Contest],
+        bus: Bus,
+        now: float,
     ) -> None:
         if (
             len(self.ready) > READY_MAX + PUTS_MAX
             or self.sources is None
             or (not row.divisible and row.nodes[0] != me.node)
+            or (self.looked == (board.version, len(self.ready)) and now < self.look_at)
         ):
             return
-        mine = self.mine(board, me)
         left = sum(self._open_count(board, first) for first in mine)
-        if left > 1 and left > WINDOW_PARTS_MAX / 2:
+        if left > WINDOW_PARTS_MAX / 2:
             return
         facts = contest()
         if left > 0 and left > facts.rate(me.node) * AHEAD_S:
@@ -220,6 +236,8 @@ class Rider:
         claim = board.next_claim(row.part_count, facts, now)
         if claim is not None and (left <= 1 or claim.first == facts.end or claim.over is None):
             bus.write(PARTS, window_key(self.job, claim.first), self._row(claim, row, me), now)
+        else:
+            self.looked, self.look_at = (board.version, len(self.ready)), now + LOOK_S
 
     def _open_count(self, board: Board, first: int) -> int:
         return sum(part not in self.ready and part not in self.put for part in board.missing(first))
@@ -236,9 +254,9 @@ class Rider:
             parts=tuple(part for part in kept if part.node not in row.banned),
         )
 
-    def _grant(self, row: FleetJobRow, board: Board, me: Me, bus: Bus) -> None:
+    def _grant(self, row: FleetJobRow, board: Board, mine: list[int], bus: Bus) -> None:
         """Move the local job's window over the consecutive parts that are this node's and not complete here."""
-        wanted = self._wanted(board, me)
+        wanted = self._wanted(board, mine)
         if wanted == self.granted or self.sources is None:
             return
         before, self.granted = self.granted, wanted
@@ -250,10 +268,10 @@ class Rider:
         else:
             bus.out.append(GrantWindow(self.job, *wanted, row.size_bytes, row.part_bytes))
 
-    def _wanted(self, board: Board, me: Me) -> tuple[int, int] | None:
+    def _wanted(self, board: Board, windows: list[int]) -> tuple[int, int] | None:
         """Return the window: the one before as long as parts in it are missing, as far as it goes without a hole."""
         mine: set[int] = set()
-        for first in self.mine(board, me):
+        for first in windows:
             mine.update(board.missing(first))
         open_parts = sorted(part for part in mine if part not in self.ready and part not in self.put)
         if not open_parts:
@@ -278,8 +296,8 @@ class Rider:
     def give_back(self, row: FleetJobRow, board: Board, me: Me, bus: Bus, now: float) -> bool:
         """Stop, enter what is stored, then free the windows; True when nothing is held any more."""
         self.stop(bus, keep=True) if self.sources is not None else None
-        self._enter(row, board, me, bus, now)
-        held = [first for first in self.mine(board, me) if board.missing(first)]
+        held = self.mine(board, me)
+        self._enter(row, board, held, bus, now)
         if self.putting:
             return False
         for first in held:
