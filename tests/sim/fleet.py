@@ -59,6 +59,7 @@ class World(Simulation):
         self.deaths = 0
         self.disturbances = 0
         self.ordered_at: dict[str, float] = {}
+        self.sealed_at: dict[str, float] = {}
         self.started_at: dict[str, float] = {}
         self._numbers: dict[tuple[str, int], int] = {}
         self._last_sent: dict[str, float] = {}
@@ -66,7 +67,7 @@ class World(Simulation):
         self.ended = 0
         self.steps = 0
         self.written = 0
-        self.bus_bytes = 0
+        self.part_bytes = 0
 
     def run(self) -> None:
         self._set_up()
@@ -440,7 +441,7 @@ class World(Simulation):
                 del self.rows[name]
             else:
                 raw = encode_row(row)
-                self.bus_bytes += len(raw) * 2
+                self.part_bytes += len(raw) if command.bucket == PARTS else 0
                 self.rows[name] = (raw, self.revision, self.now)
             self._publish(name, row, self.revision)
             answer = v.KvWritten(command.request, self.revision)
@@ -502,6 +503,7 @@ class World(Simulation):
             self.ended += row.state in ENDED
             if row.state == SEALED:
                 self.sealed[row.destination] += 1
+                self.sealed_at[row.destination] = self.now
                 assert row.destination in self.store.objects, "wrong: sealed without an object"
                 self._check_object(row)
             if row.nodes and row.destination not in self.started_at:

@@ -116,6 +116,7 @@ class Simulation:
                 machine.windows[job] = (first, stop, boot)
                 if machine.fetching.get(job, -1) >= stop:
                     machine.fetching.pop(job, None)
+                self._fetch(machine, job)
             case v.DropPart(part=part, refetch=refetch):
                 machine.disk.get(job, {}).pop(part, None)
                 if refetch:

@@ -39,7 +39,7 @@ class Contest:
     node: str
     instance: str
     living: Callable[[str, str], bool]
-    """Whether this process of that node lives."""
+    """Whether this process lives and its node is one of the job's."""
     rate: Callable[[str], float]
     """Parts a second of a node in this job; always above 0."""
     nodes: tuple[str, ...]
@@ -205,16 +205,17 @@ class Board:
         if begin < stop:
             yield begin, stop
 
-    def next_claim(self, count: int, contest: Contest, now: float) -> Claim | None:
-        """Return the window that an idle node takes next; None: nothing is worth taking."""
-        return (
-            self._abandoned(contest, now)
-            or self._from_free(count, contest)
-            or self._tail(contest, now)
-            or self._late(contest, now)
-        )
+    def next_claim(self, count: int, contest: Contest, now: float, *, idle: bool) -> Claim | None:
+        """Return the window that a node takes next; None: nothing is worth taking.
 
-    def _abandoned(self, contest: Contest, now: float) -> Claim | None:
+        Only one that is `idle` takes from living nodes: two that still had a part would take it from each other.
+        """
+        claim = self._abandoned(contest) or self._from_free(count, contest)
+        if claim is None and idle:
+            claim = self._tail(contest) or self._late(contest, now)
+        return claim
+
+    def _abandoned(self, contest: Contest) -> Claim | None:
         """Return a window that was given back or whose holder is dead, what is complete here first."""
         found = []
         for first in sorted(self._open):
@@ -252,7 +253,7 @@ class Board:
     def _new(self, first: int, stop: int) -> Claim:
         return Claim(first, stop, None)
 
-    def _tail(self, contest: Contest, now: float) -> Claim | None:
+    def _tail(self, contest: Contest) -> Claim | None:
         """Return the tail of the window that would be ready last, so that both are ready at once."""
         left: dict[str, list[int]] = {}
         last: dict[str, int] = {}

@@ -66,6 +66,8 @@ CLOCK_S_MAX: Final = 60.0
 """Wall clocks that differ by more are said: presigned addresses have minutes."""
 LIMIT_STEP: Final = 0.05
 """A limit is given again when it moved by this share."""
+RATE_LEAST_BYTES_S: Final = 10_000.0
+"""Of a node in one job, in predictions: a smaller one is a moment between two transfers."""
 RATE_UNKNOWN: Final = 1.0
 
 
@@ -193,7 +195,8 @@ class FleetNode:
 
     def _source_states(self, event: SourceStates, now: float) -> None:
         self._state = event
-        self._could_bytes_s = max(event.rate_bytes_s, 0.9 * self._could_bytes_s)
+        if event.rate_bytes_s > 0:  # a node without work has not become slower
+            self._could_bytes_s = max(event.rate_bytes_s, 0.9 * self._could_bytes_s)
 
     def _local_found(self, event: LocalFound, now: float) -> None:
         self.riders.setdefault(event.job, Rider(event.job))
@@ -388,7 +391,7 @@ class FleetNode:
         return Contest(
             node=self.me.node,
             instance=self.me.instance,
-            living=lambda node, instance: self._holds(node, instance, now),
+            living=lambda node, instance: node in row.nodes and self._holds(node, instance, now),
             rate=lambda node: rates.get(node, 0.0) or usual,
             nodes=row.nodes,
             spare=frozenset(part for part in rider.ready if part not in own),
@@ -405,8 +408,8 @@ class FleetNode:
         seen = self.view.nodes.get(node)
         if seen is None or not row.part_bytes:
             return 0.0
-        rate = seen.row.rate_bytes_s or seen.row.could_bytes_s
-        return rate / max(1, seen.row.jobs) / row.part_bytes
+        rate = max(seen.row.rate_bytes_s, seen.row.could_bytes_s / 2)
+        return max(rate, RATE_LEAST_BYTES_S) / max(1, seen.row.jobs) / row.part_bytes if rate else 0.0
 
     def _limit_rate(self, now: float) -> None:
         """Take this node's share of the fleet's limit: each computes the same shares from the same rows."""

@@ -233,8 +233,8 @@ class Rider:
         facts = contest()
         if left > 0 and left > facts.rate(me.node) * AHEAD_S:
             return
-        claim = board.next_claim(row.part_count, facts, now)
-        if claim is not None and (left <= 1 or claim.first == facts.end or claim.over is None):
+        claim = board.next_claim(row.part_count, facts, now, idle=left == 0)
+        if claim is not None:
             bus.write(PARTS, window_key(self.job, claim.first), self._row(claim, row, me), now)
         else:
             self.looked, self.look_at = (board.version, len(self.ready)), now + LOOK_S
