@@ -95,11 +95,8 @@ class Board:
         self._free = None
         self.version += 1
         at = bisect_left(self._firsts, first)
-        affected = {*self._firsts[max(0, at - 1) : at + 1], first}
-        if not all(first <= part < first + WINDOW_PARTS_MAX for part in touched):
-            affected.update(
-                self._firsts[max(0, bisect_right(self._firsts, part) - 1)] for part in touched if self._firsts
-            )
+        affected = {first, *self._firsts[max(0, at - 1) : at]}
+        affected.update(self._firsts[max(0, bisect_right(self._firsts, part) - 1)] for part in touched if self._firsts)
         for each in affected:
             self._refresh(each)
 

@@ -30,7 +30,7 @@ from actors.core.fleet.vocabulary import (
     UploadListed,
 )
 from protocol.model.fleet.names import JOBS, PARTS, check_key, multipart_etag, part_bytes_of, part_count, window_key
-from protocol.model.fleet.rows import ACTIVE, FAILED, PLACED, QUEUED, SEALED, SEALING, CheckRow, FleetJobRow
+from protocol.model.fleet.rows import ACTIVE, FAILED, PLACED, QUEUED, SEALED, SEALING, CheckRow, FleetJobRow, WindowRow
 
 EPOCHS_MAX: Final = 5
 """Uploads of one job, after which a destination that loses them is believed to be broken."""
@@ -56,8 +56,8 @@ class Owner:
     look: bool = False
     """Look whether the object stands, before anything else is done."""
     listing: bool = False
-    wrong: frozenset[int] = frozenset()
-    """Parts that the destination has with another ETag than the rows say."""
+    wrong: list[tuple[WindowRow, frozenset[int]]] = field(default_factory=list)
+    """Rows that say of these parts what the destination does not have."""
     foreign: bool = False
     """An object of another content has the name."""
     full_at: float = -1.0
@@ -117,7 +117,9 @@ class Owner:
             self.gone = event.epoch
             return
         there = dict(event.parts)
-        self.wrong = frozenset(part.part for part in board.all_stored() if there.get(part.part) != part.etag)
+        parts = frozenset(part.part for part in board.all_stored() if there.get(part.part) != part.etag)
+        firsts = {first for part in parts for first in board.telling(part)}
+        self.wrong = [(board.windows[first], parts) for first in sorted(firsts)]
 
     def checked(self, event: PartChecked) -> None:
         """Take note of what this node reads for a part of another one."""
@@ -145,8 +147,12 @@ class Owner:
             self.gone, self.look = row.epoch, True
         if self.gone == row.epoch and (lost == row.epoch or first):
             self._renew(row, bus, now)
+        elif first and self.wrong:
+            self._take_back(row, board, bus, now)
         elif first and whole:
             self._seal(row, board, bus, now, living)
+        elif first and row.state == SEALING:  # parts were taken back
+            bus.write(JOBS, self.job, row.but(state=ACTIVE), now)
 
     def _begin(self, row: FleetJobRow, bus: Bus, now: float) -> None:
         size = row.size_bytes if row.size_bytes >= 0 else self.size_bytes
@@ -193,8 +199,6 @@ class Owner:
             self._ask("look", CheckObject(self.job, row.epoch, row.destination), bus, now)
         elif self.foreign:
             bus.write(JOBS, self.job, row.but(state=FAILED, reason="another object has the name"), now)
-        elif self.wrong:
-            self._take_back(row, board, bus, now)
         elif self.listing:
             self._ask("list", ListUpload(self.job, row.epoch, row.upload, row.destination), bus, now)
         elif row.state == ACTIVE:
@@ -209,17 +213,10 @@ class Owner:
 
     def _take_back(self, row: FleetJobRow, board: Board, bus: Bus, now: float) -> None:
         """Take parts out of the rows that the destination does not have as they say; then all goes on."""
-        left = {part for part in self.wrong if board.is_stored(part)}
-        if not left:
-            self.wrong = frozenset()
-            return
-        for part in left:
-            for first in board.telling(part):
-                window = board.windows[first]
-                kept = tuple(each for each in window.parts if each.part not in self.wrong)
-                bus.write(PARTS, window_key(self.job, first), window.but(parts=kept, node="", instance=""), now)
-        if row.state == SEALING:
-            bus.write(JOBS, self.job, row.but(state=ACTIVE), now)
+        self.wrong = [(window, parts) for window, parts in self.wrong if board.windows.get(window.first) == window]
+        for window, parts in self.wrong:
+            kept = tuple(each for each in window.parts if each.part not in parts)
+            bus.write(PARTS, window_key(self.job, window.first), window.but(parts=kept, node="", instance=""), now)
 
     def _decide(self, row: FleetJobRow, board: Board, bus: Bus, now: float, living: Collection[str]) -> None:
         """Seal when what is known of the content allows it."""
