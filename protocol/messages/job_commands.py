@@ -78,9 +78,13 @@ class CancelJob(Request, tag=90):
 
 
 class RetryJob(Request, tag=91):
-    """Put a failed or cancelled job back into the queue."""
+    """Put a failed or cancelled job back into the queue.
+
+    `other_group`: a sealed one, too, to fetch the file of the sources that were left out because of other content.
+    """
 
     id: str
+    other_group: bool = False
 
 
 class DeleteJob(Request, tag=92):

@@ -29,6 +29,7 @@ class Claim(Value):
     `excluded`: names of sources that were left out because of other content.
     `agreed_chunks`, `disagreed_chunks`: where checks were made, at most `PLACES_MAX` of each.
     `freed_firsts`, `freed_stops`: ranges of chunks that were taken back from such sources, and fetched again.
+    `excluded_chunks`, `excluded_why`: how many chunks each in `excluded` had sent, and what showed the difference.
     `container`: what the container's own checks of the whole file found, for people; "" where there are none.
     """
 
@@ -44,6 +45,14 @@ class Claim(Value):
     freed_firsts: tuple[int, ...] = ()
     freed_stops: tuple[int, ...] = ()
     container: str = ""
+    excluded_chunks: tuple[int, ...] = ()
+    excluded_why: tuple[str, ...] = ()
+
+    @property
+    def other_files(self) -> list[str]:
+        """Sources of other content, a line each: who, how much of it had come, what showed the difference."""
+        rows = zip(self.excluded, self.excluded_chunks, self.excluded_why, strict=False)
+        return [f"{printable(who)} ({count_of(chunks, 'chunk')}; {printable(why)})" for who, chunks, why in rows]
 
     @property
     def text(self) -> str:
@@ -62,6 +71,8 @@ class Claim(Value):
             "contributors": self.contributors,
             "excludedShare": round(self.excluded_share, 4),
             "excluded": list(self.excluded[:NAMES_MAX]),
+            "excludedChunks": list(self.excluded_chunks[:NAMES_MAX]),
+            "excludedWhy": list(self.excluded_why[:NAMES_MAX]),
             "text": self.text,
         }
 

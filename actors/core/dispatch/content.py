@@ -390,7 +390,7 @@ class ContentChecks:
         whole = ("digest" if compared else self.containers.kind), self.containers.detail
         state = (identity.revision, identity.checks_disagreed, identity.proven_chunks.count, self.freed.count, whole)
         if not self._claim or self._claim[0] is not rows or self._claim[1] != state:
-            names = [self._report.name_of(owner, self._sources) for owner in identity.excluded]
+            names = {owner: self._report.name_of(owner, self._sources) for owner in identity.excluded}
             self._claim = rows, state, claim_of(identity, rows, names, self.freed, whole)
         return cast(Claim, self._claim[2])
 
@@ -513,7 +513,8 @@ class ContentChecks:
         chunks = self._report.chunks_of(set(resolution.losers))
         for first, stop in self.identity.proven_chunks:
             chunks.discard(first, stop)
-        back = self.identity.exclude(resolution.losers, resolution.winners)
+        sent, why = self._report.chunks_of, resolution.why
+        back = self.identity.exclude(resolution.losers, resolution.winners, sent=sent, why=why)
         for loser in sorted(resolution.losers):
             source = self._sources.get(loser)
             if source is not None:

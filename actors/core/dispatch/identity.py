@@ -125,6 +125,11 @@ class Resolution:
     winners: frozenset[int]
     votes: str
 
+    @property
+    def why(self) -> str:
+        """What showed the difference, in words for people."""
+        return f"overlap check of chunk {self.chunk}, {self.votes}" if self.chunk >= 0 else self.votes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standpoint:
@@ -142,7 +147,8 @@ class Identity:
     """Evidence graph of one job.
 
     `anchor`: the contributor that the order names, whose file the user gets and no other; None where there is none.
-    `excluded`: contributors with other content, each with those that it differed from. `proven_chunks`: stored chunks
+    `excluded`: contributors with other content, each with those that it differed from; `losses`: how many chunks each
+    had sent, and what showed the difference. `proven_chunks`: stored chunks
     that were found right by piece hashes or a digest; `doubted`: those of pieces that were found wrong, so that of two
     answers of equal weight the one that is not stored is tried first. `revision` rises with every change of groups,
     confirmed chunks or exclusions, so that what is derived from them is derived once.
@@ -153,6 +159,7 @@ class Identity:
         self.revision = 0
         self.disputes: dict[int, Dispute] = {}
         self.excluded: dict[int, frozenset[int]] = {}
+        self.losses: dict[int, tuple[int, str]] = {}
         self.checks_agreed = 0
         self.checks_disagreed = 0
         self.disputed_chunks: set[int] = set()
@@ -297,8 +304,15 @@ class Identity:
             best = max((digest for digest in weights if digest != best), key=lambda digest: weights[digest])
         return self._decided(dispute, sides, best)
 
-    def exclude(self, losers: Iterable[int], against: Iterable[int]) -> list[int]:
-        """These have other content than those: out of every group.
+    def exclude(
+        self,
+        losers: Iterable[int],
+        against: Iterable[int],
+        *,
+        sent: Callable[[set[int]], RangeSet] = lambda _: RangeSet(),
+        why: str = "",
+    ) -> list[int]:
+        """These have other content than those: out of every group. `sent`: the stored chunks of some contributors.
 
         Returns the contributors that may be used again: they had been excluded only for differing from some that are
         all excluded by now.
@@ -307,6 +321,7 @@ class Identity:
         fresh, winners = set(losers), frozenset(against)
         for loser in fresh:
             self.excluded[loser] = winners
+            self.losses[loser] = (sent({loser}).count, why)
         back = [
             member
             for member, others in self.excluded.items()
@@ -410,14 +425,14 @@ _HELP: Final = {
 def claim_of(
     identity: Identity,
     rows: Sequence[tuple[int, int, int]],
-    excluded: list[str],
+    excluded: dict[int, str],
     freed: RangeSet,
     whole: tuple[str, str] = ("size", ""),
 ) -> Claim:
     """Return what is known of the content that `rows` of ``(first, stop, contributor)`` tell the senders of.
 
-    `excluded`: names of those left out. `freed`: chunks taken back from them. `whole`: kind of the evidence about
-    the whole file ("": it is damaged), and what the container's own checks found in words.
+    `excluded`: names of those left out, by contributor. `freed`: chunks taken back from them. `whole`: kind of the
+    evidence about the whole file ("": it is damaged), and what the container's own checks found in words.
     """
     owners = {owner for _, _, owner in rows}
     fewest = min((identity.checks_of(owner) for owner in owners), default=0)
@@ -426,6 +441,7 @@ def claim_of(
         kind = "pieces"
     kind = max(kind, whole[0], key=strength) if whole[0] else min(kind, "overlap", key=strength)
     places = thinned(list(freed))
+    left_out = sorted((name, *identity.losses.get(member, (0, ""))) for member, name in excluded.items())
     return Claim(
         kind=kind,
         checks_agreed=identity.checks_agreed,
@@ -433,10 +449,12 @@ def claim_of(
         groups=len({identity.root_of(owner) for owner in owners}),
         contributors=len(owners),
         excluded_share=0.0 if strength(kind) >= strength("pieces") else excluded_share(fewest),
-        excluded=tuple(sorted(excluded)),
+        excluded=tuple(name for name, _, _ in left_out),
         agreed_chunks=thinned(identity.confirmed_chunks()),
         disagreed_chunks=thinned(sorted(identity.disputed_chunks)),
         freed_firsts=tuple(first for first, _ in places),
         freed_stops=tuple(stop for _, stop in places),
         container=whole[1],
+        excluded_chunks=tuple(chunks for _, chunks, _ in left_out),
+        excluded_why=tuple(why for _, _, why in left_out),
     )

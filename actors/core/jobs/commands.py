@@ -28,6 +28,7 @@ from protocol.messages.addresses import POOL
 from protocol.messages.job_commands import UNCHANGED
 from protocol.model import event_kinds
 from protocol.model.filenames import safe_name
+from protocol.model.identity import Claim
 from protocol.model.job_records import (
     CANCELLED,
     FAILED,
@@ -188,6 +189,9 @@ class Commands:
             self._refuse(command, "unknown", "no such job")
             return
         name = _NAMES[type(command)]
+        if isinstance(command, RetryJob) and command.other_group:
+            self._take_other_group(command, job, now)
+            return
         hidden = isinstance(command, CancelJob) and command.removed and job.record.state not in lifecycle.LIVING
         refusal = lifecycle.refusal(name, job.record.state)
         if refusal and not hidden:
@@ -234,6 +238,34 @@ class Commands:
         self._transaction.event(_EVENTS[state], record.id, now, storedBytes=record.stored_bytes)
         if job.attempt is not None and state != QUEUED:
             self._attempts.stop(job, now)
+
+    def _take_other_group(self, command: RetryJob, job: Job, now: Now) -> None:
+        """Fetch the file of the sources that lost a dispute, beside the one that may be there; the others are left out.
+
+        What a digest or the user that an order names has decided stays decided.
+        """
+        record = job.record
+        others = {number for number, each in enumerate(job.sources) if public_url(each.url) in record.claim.excluded}
+        proven = record.spec.checksum or record.spec.pieces.algorithm
+        if record.state in lifecycle.LIVING or job.attempt is not None:
+            self._refuse(command, "conflict", f"cannot take another group while the job is {record.state}")
+        elif record.spec.user:
+            self._refuse(command, "conflict", f"the order is for the file of {record.spec.user}, and no other")
+        elif proven:
+            self._refuse(command, "conflict", "the order has digests, which say what the file is")
+        elif not others:
+            self._refuse(command, "conflict", "no source of this job was left out because of other content")
+        else:
+            for number, source in enumerate(job.sources):
+                left = source.left or "dropped" if number not in others else ""
+                job.sources[number] = source.but(left=left, standing="candidate", reason="")
+                self._transaction.write(SaveSource(job.sources[number]))
+            if record.state == SEALED:
+                self._attempts.note(job, f"the other group is fetched now; the file before is {record.path}", now)
+            spec = record.spec.but(term="", widen=False, existing="rename")
+            job.record = record.but(spec=spec, stored_bytes=0, path="", digest_hex="", outcome="", claim=Claim())
+            self._enter(job, QUEUED, now)
+            self._answer(command, job, now)
 
     def _cancel(self, command: CancelJob, job: Job, now: Now) -> None:
         if job.record.state in lifecycle.LIVING:

@@ -50,7 +50,16 @@ def bottlenecks(job: Job, context: ExplainContext) -> list[Bottleneck]:
         case state:
             reason = job.record.reason
             text = "it is complete" if state == SEALED else f"it has ended: {state}{f', {reason}' if reason else ''}"
-            return [Bottleneck(kind="ended", text=text)]
+            return [Bottleneck(kind="ended", text=text), *_other_files(job)]
+
+
+def _other_files(job: Job) -> Iterator[Bottleneck]:
+    """Yield the alternative that a dispute has left: another file under the same name."""
+    found = job.record.claim.other_files
+    if found:
+        more = f", and {len(found) - SHOWN_MAX} more" if len(found) > SHOWN_MAX else ""
+        text = f"others have another file of this size (retry --other-group takes it): {', '.join(found[:SHOWN_MAX])}"
+        yield Bottleneck(kind="other group", text=text + more)
 
 
 def _queued(job: Job, context: ExplainContext) -> Iterator[Bottleneck]:

@@ -24,7 +24,6 @@ ACTIONS: Final = {
     "pause": "Stop jobs and keep what they have.",
     "resume": "Put paused jobs back into the queue.",
     "cancel": "End jobs; what they have stays on the disk.",
-    "retry": "Put failed or cancelled jobs back; they go on with what they have.",
     "delete": "Forget ended jobs. Part files go too, finished files stay.",
 }
 
@@ -38,6 +37,9 @@ RATE_HELP: Final = (
 )
 Rate = Annotated[str, argument("RATE", RATE_HELP)]
 OfJob = Annotated[str, option("--job", metavar="ID", help="Only for this job.", autocompletion=complete_ids)]
+OtherGroup = Annotated[
+    bool, option("--other-group", help="Take the file of the sources that were left out because of other content.")
+]
 OnlyLink = Annotated[bool, option("--link", help="Print the link instead.")]
 Everything = Annotated[bool, option("--verbose", "-v", help="Also each time the standing of a source changes.")]
 EventsJson = Annotated[bool, option("--json", help="Each event as one JSON object a line.")]
@@ -48,7 +50,13 @@ def daemon_commands(digest: Callable[[str, str], str], *, epilog: str) -> Mappin
     import typer.main
 
     app = typer.Typer(rich_markup_mode=None, add_completion=False)
-    commands = {"jobs": jobs, "job": job, **{name: _action_command(name) for name in ACTIONS}, "why": why}
+    commands = {
+        "jobs": jobs,
+        "job": job,
+        **{name: _action_command(name) for name in ACTIONS},
+        "retry": retry,
+        "why": why,
+    }
     commands |= {"limit": limit, "monitor": monitor, "open": open_page}
     for name, command in commands.items():
         app.command(name, epilog=epilog)(command)
@@ -124,6 +132,24 @@ def _action_command(action: str) -> Callable[..., None]:
 
     command.__doc__ = ACTIONS[action]
     return spread(command)
+
+
+@spread
+def retry(*, ids: Ids = None, other_group: OtherGroup = False, json: RowsJson = False, link: Link) -> None:
+    """Put failed or cancelled jobs back; they go on with what they have.
+
+    With --other-group sealed ones, too: the file of the sources that were left out because of other content is fetched
+    beside the one that is there.
+    """
+    from protocol.client.http_client import ROOT
+
+    if not ids:
+        raise BadUsage("retry needs the id of a job, or how it begins (see: jobs)")
+    with linked(link) as daemon:
+        for id in dict.fromkeys([daemon.find_job(word) for word in ids]):
+            params = {"otherGroup": True} if other_group else {}
+            answer = daemon.ask("POST", f"{ROOT}/jobs/{id}/retry", params=params)
+            show_rows([job_line(answer)], [answer], json=json)
 
 
 @spread

@@ -126,8 +126,9 @@ def ended(job: Mapping[str, Any]) -> JobEnded:
 
 def claim(job: Mapping[str, Any]) -> Claim:
     """Return what the API says of the content."""
-    given = job["identity"]
-    return msgspec.convert([given[_member(name)] for name in Claim.__struct_fields__], Claim)
+    given, nothing = job["identity"], Claim()  # an older daemon knows fewer members
+    rows = [given.get(_member(name), getattr(nothing, name)) for name in Claim.__struct_fields__]
+    return msgspec.convert(rows, Claim)
 
 
 def _member(field: str) -> str:

@@ -47,7 +47,13 @@ class Identity(ResponseModel):
         description="Share of the file above which a difference of any contributor is excluded at 99 %; 1: none is."
     )
     excluded: Annotated[list[Text], Field(max_length=PAGE_MAX)] = Field(
-        description="Sources that were left out because of other content."
+        description="Sources that were left out because of other content; retry with otherGroup takes their file."
+    )
+    excluded_chunks: Annotated[list[Count], Field(max_length=PAGE_MAX)] = Field(
+        description="How many chunks each of them had sent."
+    )
+    excluded_why: Annotated[list[Text], Field(max_length=PAGE_MAX)] = Field(
+        description="What showed that the content of each is another one, in words."
     )
     container: Annotated[str, Field(max_length=1000)] = Field(
         description="What the container's own checks of the whole file found, in words; empty where there are none."

@@ -52,6 +52,16 @@ WithMap = Annotated[Flag, Query(alias="chunkMap", description="Whether the chunk
 Source = Annotated[int, Query(description="Number of the source in the job.", ge=0, le=COUNT_MAX)]
 Preferred = Annotated[Flag, Query(description="Whether it goes before others, or like others again.")]
 Banned = Annotated[Flag, Query(description="Ban it: nor may a search bring it back. Otherwise it is only dropped.")]
+OtherGroup = Annotated[
+    Flag,
+    Query(
+        alias="otherGroup",
+        description=(
+            "Take the file of the sources that were left out because of other content, and leave out the others; also "
+            "of a sealed job. Not where a digest or the user that an order names says which file is meant."
+        ),
+    ),
+]
 RunsLimit = Annotated[int, Query(description="Ranges on a page.", ge=1, le=schemas.MAP_RUNS_MAX)]
 
 
@@ -161,9 +171,9 @@ class _Jobs:
         """What it has stays on the disk: a retry goes on from there."""
         return await self._order(CancelJob(id=id.lower(), removed=False))
 
-    async def retry_job(self, id: JobId) -> schemas.Job:
-        """It goes on with what it has."""
-        return await self._order(RetryJob(id=id.lower()))
+    async def retry_job(self, id: JobId, other_group: OtherGroup = False) -> schemas.Job:
+        """It goes on with what it has. The other group is fetched from the start, beside a file that is sealed."""
+        return await self._order(RetryJob(id=id.lower(), other_group=other_group))
 
     async def add_sources(self, id: JobId, more: Annotated[MoreSources, Body()]) -> schemas.JobDetail:
         """A running job uses them at once."""

@@ -6,11 +6,13 @@ import pytest
 
 from protocol.messages import (
     OfferSource,
+    RetryJob,
     StartJob,
     StopJob,
 )
+from protocol.model.identity import Claim
 from protocol.model.job_views import JobView
-from tests.actors.core.jobs.rig import WEB, Rig, order
+from tests.actors.core.jobs.rig import GATEWAY, WEB, Rig, order
 
 OTHER = "http://b.example/f.bin"
 
@@ -203,3 +205,70 @@ def test_more_users_are_searched_for_only_where_that_was_ordered_and_the_size_is
     rig = Rig()
     id = rig.order(urls=("slsk://ann/f.bin",), widen=widen, size_bytes=size).id
     assert rig.record(id).spec.widen is searched
+
+
+# The group that lost a dispute.
+
+DISPUTED = Claim(
+    kind="overlap",
+    contributors=1,
+    groups=1,
+    excluded=(OTHER,),
+    excluded_chunks=(3,),
+    excluded_why=("overlap check of chunk 7, 2 against 1",),
+)
+
+
+def disputed(outcome: str = "sealed", **changes: Any) -> tuple[Rig, str]:
+    """A job that has ended, with one of its two sources left out."""
+    rig = Rig()
+    id = rig.order(urls=(WEB, OTHER), **changes).id
+    rig.ended(rig.number(id), outcome, claim=DISPUTED)
+    return rig, id
+
+
+def take_other(rig: Rig, id: str) -> None:
+    rig.hear(RetryJob(request=99, reply_to=GATEWAY, id=id, other_group=True))
+
+
+@pytest.mark.parametrize("outcome", ["sealed", "disagreed"])
+def test_the_other_group_is_fetched_alone_and_beside_the_file_that_is_there(outcome: str) -> None:
+    rig, id = disputed(outcome, existing="overwrite")
+    take_other(rig, id)
+    assert rig.state(id) == "active"
+    start = rig.all_heard(StartJob)[-1]
+    assert (start.spec.existing, start.begun, start.source_count) == ("rename", False, 1)
+    assert [(each.url, each.disabled) for each in rig.all_heard(OfferSource)[-2:]] == [(WEB, True), (OTHER, False)]
+    job = rig.store.jobs[id]
+    assert (job.path, job.digest_hex, job.claim) == ("", "", Claim())
+
+
+def test_why_names_the_other_group_of_a_sealed_job() -> None:
+    rig, id = disputed()
+    claim = rig.store.jobs[id].claim
+    assert claim.other_files == [f"{OTHER} (3 chunks; overlap check of chunk 7, 2 against 1)"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"user": "ann", "remote_path": "a\\f.bin"}, "for the file of ann"),
+        ({"checksum": "md5:" + "0" * 32}, "digests"),
+    ],
+)
+def test_what_an_order_decides_stays_decided(changes: dict[str, Any], words: str) -> None:
+    rig, id = disputed(**changes)
+    take_other(rig, id)
+    assert rig.refusal().kind == "conflict"
+    assert words in rig.refusal().detail
+    assert rig.store.jobs[id].state == "sealed"
+
+
+def test_without_another_group_there_is_none_to_take() -> None:
+    rig = Rig()
+    id = rig.order(urls=(WEB,)).id
+    take_other(rig, id)
+    assert "while the job is active" in rig.refusal().detail
+    rig.ended(rig.number(id), "sealed")
+    take_other(rig, id)
+    assert "no source of this job" in rig.refusal().detail
