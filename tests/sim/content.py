@@ -1,8 +1,10 @@
 """Worlds in which sources have different files of one size, and a table of what was sealed.
 
 ``python -m tests.sim.content --seeds 1000``: a line for each world. Right: every byte is that of the right file. Odd:
-the whole file is that of one other source. Mixed: bytes of two files, which must not happen. Again: bytes fetched
-again, as a share of the file, in the median and at most; time: in the median, against the same sources without the odd.
+the whole file is that of one other source; first: of those, where the user named it before all that have the right one,
+so that it is what was asked for where nothing else decides. Mixed: bytes of two files, which must not happen. Again:
+bytes fetched again, as a share of the file, in the median and at most; read: what of it was read to find the odd source,
+so without the chunks that were taken back from it; time: in the median, against the same sources without the odd.
 """
 
 import argparse
@@ -108,6 +110,11 @@ def without_odd(name: str, seed: int) -> Outcome:
     return World(replace(scenario, sources=honest, ordered_user=False), seed, checked=False).run()
 
 
+def named_first(name: str, seed: int) -> bool:
+    """Whether the first source that the user named is the odd one."""
+    return bool(WORLDS[name](random.Random(f"{name}-{seed}")).sources[0].odd)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.sim.content")
     parser.add_argument("--seeds", type=int, default=20)
@@ -118,7 +125,8 @@ def main() -> int:
     asked = parser.parse_args()
     out = sys.stdout
     out.write(
-        f"{'world':26}{'seeds':>6}{'right':>7}{'odd':>6}{'mixed':>6}{'unsealed':>9}{'again':>8}{'most':>7}{'stops':>7}{'time':>7}\n"
+        f"{'world':26}{'seeds':>6}{'right':>7}{'odd':>6}{'first':>6}{'mixed':>6}{'unsealed':>9}{'again':>8}"
+        f"{'most':>7}{'read':>7}{'most':>7}{'stops':>7}{'time':>7}\n"
     )
     for name in asked.world or WORLDS:
         found: Counter[str] = Counter()
@@ -132,15 +140,18 @@ def main() -> int:
                 broken.append(str(error))
                 continue
             found[outcome.content] += 1
+            found["first"] += outcome.content == "odd" and named_first(name, seed)
             outcomes.append(outcome)
             if asked.compare:
                 times.append(outcome.seconds / without_odd(name, seed).seconds)
             if asked.each:
                 out.write(f"  seed {seed}: {outcome}\n")
         again = sorted(each.refetched_share for each in outcomes) or [0.0]
+        read = sorted(each.refetched_share - each.dropped_share for each in outcomes) or [0.0]
         out.write(
-            f"{name:26}{len(outcomes) + len(broken):6}{found['right']:7}{found['odd']:6}{found['mixed']:6}{found['']:9}"
-            f"{statistics.median(again):8.3f}{again[-1]:7.3f}"
+            f"{name:26}{len(outcomes) + len(broken):6}{found['right']:7}{found['odd']:6}{found['first']:6}"
+            f"{found['mixed']:6}{found['']:9}"
+            f"{statistics.median(again):8.3f}{again[-1]:7.3f}{statistics.median(read):7.3f}{read[-1]:7.3f}"
             f"{statistics.mean(each.stops for each in outcomes) if outcomes else 0:7.2f}"
             f"{statistics.median(times) if times else 0:7.3f}\n"
         )

@@ -77,6 +77,7 @@ class Scenario:
 class Outcome:
     """How a run ended. `seconds` as the job itself says (first request to sealed).
 
+    `dropped_share`: of the file, chunks that were taken back from sources with other content.
     `content`: of the sealed file, "right", "odd" (all of it is one source's other file) or "mixed"; else empty.
     """
 
@@ -85,6 +86,7 @@ class Outcome:
     seconds: float
     efficiency: float
     refetched_share: float
+    dropped_share: float
     stops: float
     stops_max: int
     leases: float
@@ -271,6 +273,7 @@ class World:
             seconds=ended.seconds,
             efficiency=self.ideal_s() / ended.seconds if ended.seconds > 0 else 1.0,
             refetched_share=ended.bytes_refetched / max(self.scenario.size_bytes, 1),
+            dropped_share=self._dropped() * self.scenario.chunk_size / max(self.scenario.size_bytes, 1),
             stops=sum(worker.stops for worker in workers) / count,
             stops_max=max((worker.stops for worker in workers), default=0),
             leases=sum(source.leases for source in self.state.sources.values()) / count,
@@ -280,6 +283,9 @@ class World:
             content=self.content() if ended.state == "sealed" and isinstance(self.store, StoreModel) else "",
             claim=ended.claim.kind,
         )
+
+    def _dropped(self) -> int:
+        return self.store.dropped_chunks if isinstance(self.store, StoreModel) else 0
 
     def content(self) -> str:
         """Whose file was sealed."""

@@ -26,7 +26,14 @@ from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.repair import ROUNDS_MAX, NamedDigests, Repair
 from actors.core.dispatch.sources import FailurePolicy, Source, SourceState, validator_seen
 from actors.core.outbox import Outbox
-from protocol.messages import ChunkDisputed, ChunksRepeated, DropChunks, SourceDescribed, StartJob
+from protocol.messages import (
+    ChunkDisputed,
+    ChunksRepeated,
+    ContainerBroken,
+    DropChunks,
+    SourceDescribed,
+    StartJob,
+)
 from protocol.messages.addresses import ASSEMBLER
 from protocol.model.chunk_ranges import ChunkRange, RangeSet
 from protocol.model.faults import FaultKind
@@ -84,6 +91,7 @@ class ContentChecks:
         self._claim: tuple[object, ...] = ()
         self._repair: Repair | None = None
         self._rejected: set[int] = set()
+        self._unsettled = ""  # why the complete file is not to be sealed, whatever comes
 
     # -- checks that need a request of their own
 
@@ -225,12 +233,34 @@ class ContentChecks:
             self._out.extend(self._report.noted(f"{bad.words}: fetched again, {sender} sent them"))
         return []
 
-    def accept_damage(self) -> bool:
+    def damaged(self, message: ContainerBroken, tracker: ChunkTracker) -> list[Source]:
+        """The container's own checks found a damage in these chunks. Returns the sources that lose their place.
+
+        The source that sent them is looked for. What one source alone sent is as it has it. Where the searches are
+        used up, the file is sealed, and the damage said, only if no source ever differed.
+        """
+        lost: list[Source] = []
+        note = "it is what its source has"
+        if self._report.contributor_count > 1:
+            again, lost = self.repair(message.detail, tracker, (message.first, message.stop))
+            note = "looking for the source that sent it" if again else "the search for its sender is given up"
+            if not again and self.identity.excluded:
+                self._unsettled = (
+                    f"the file is damaged: {message.detail}; its sources differ, and no mix of them is right"
+                )
+        self._out.extend(self._report.noted(f"the file is damaged: {message.detail}; {note}"))
+        return lost
+
+    def _damage_accepted(self) -> bool:
         """Whether a damage that the container shows is the file's own: those that were asked have it too."""
-        if (repair := self._repair) is None or not self.containers.damage:
+        repair = self._repair
+        if repair is None or not self.containers.damage or not self.repair_over():
             return False
-        repair.active = bool(repair.unread and (self.identity.excluded or repair.spent < repair.budget))
-        return not repair.active
+        if repair.unread and (self.identity.excluded or repair.spent < repair.budget):
+            return False
+        repair.active = False
+        self._out.extend(self._report.noted("the sources agree: the file itself is damaged"))
+        return True
 
     def is_excluded(self, source: int) -> bool:
         return source in self.identity.excluded or source in self._outsiders
@@ -282,8 +312,10 @@ class ContentChecks:
         waited_s = self._last.waited_s(now_s)
         for lease_id in [each for each, until_s in self._answered_by_s.items() if until_s <= now_s]:
             self._answered(lease_id)
-        if self._repairing or self.identity.disputes:
+        if self.identity.disputes or (self._repairing and not self._damage_accepted()):
             return Gate.CHECKING
+        if self._unsettled:
+            return Gate.LACKING
         if waited_s < TIES_S_MAX and self.resume.is_awaited(self._sources, self.plan):
             return Gate.CHECKING
         settled = not (self.pieces.bad or self.plan.open_suspects())
@@ -330,6 +362,7 @@ class ContentChecks:
     def incomplete(self) -> None:
         """Chunks are missing again."""
         self._last.restart()
+        self._unsettled = ""
         self.containers.incomplete()
 
     def lacking(self, tracker: ChunkTracker, *, now_s: float) -> tuple[str, list[Source]]:
@@ -337,6 +370,8 @@ class ContentChecks:
 
         Returns why the job must end, empty where it goes on, and the sources that lost their place.
         """
+        if self._unsettled:
+            return self._unsettled, []
         suspects = self.plan.open_suspects()
         if not suspects and self.pieces.bad:
             return self._agree_on_bad_piece(tracker)
@@ -430,11 +465,19 @@ class ContentChecks:
             return False
         return all(self._repair_check(source) is None for source in self._sources.values())
 
-    def reject_group(self, detail: str, tracker: ChunkTracker) -> tuple[bool, list[Source]]:
-        """All that was read again agrees, but not with the digest: sources of other content come in, as by `repair`."""
+    def search_over(self, differs: str, tracker: ChunkTracker) -> tuple[str, list[Source]]:
+        """End a search in which everything that was read again agreed: sources of other content come in.
+
+        `differs`: what the digest of the whole was. Returns why the job must end, empty where it goes on, and the
+        sources that lost their place.
+        """
+        if not self.repair_over():
+            return "", []
+        agree = f"{differs or self.containers.detail}; the sources agree with each other and not with the digest"
         owners = {owner for _, _, owner in self._report.owned()}
         tied = {each for each in self._sources if any(self.identity.tied(each, owner) for owner in owners)}
-        return self._reject(owners | tied, detail, tracker)
+        others, lost = self._reject(owners | tied, agree, tracker)
+        return ("" if others else agree), lost
 
     # -- small things
 

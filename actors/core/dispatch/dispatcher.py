@@ -538,16 +538,10 @@ class DispatchState:
                 if reason:
                     self._close("disagreed", reason, now_s)
             case Gate.CHECKING:
-                if self.content.repair_over():
-                    if self.content.accept_damage():
-                        self._out.extend(self.report.noted("the sources agree: the file itself is damaged"))
-                        return self._content_allows_sealing(now_s)
-                    differs = self._digest_differs or self.content.containers.detail
-                    agree = f"{differs}; the sources agree with each other and not with the digest"
-                    others, lost = self.content.reject_group(agree, self.leases.tracker)
-                    self.leases.expelled(lost, now_s)
-                    if not others:
-                        self._close("disagreed", agree, now_s)
+                reason, lost = self.content.search_over(self._digest_differs, self.leases.tracker)
+                self.leases.expelled(lost, now_s)
+                if reason:
+                    self._close("disagreed", reason, now_s)
         return False
 
     def _on_seal_refused(self, message: SealRefused, now_s: float) -> None:

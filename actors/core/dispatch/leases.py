@@ -190,16 +190,7 @@ class Leases:
             for chunk in broken:
                 self.content.boundary_broken(chunk)
         elif containers.whole_answered(message) and isinstance(message, ContainerBroken):
-            self._look_for_damage(message, now_s)
-
-    def _look_for_damage(self, message: ContainerBroken, now_s: float) -> None:
-        """Look for the source that sent the damaged part, unless all of the file came from one: then it has it so."""
-        note = "it is what its source has"
-        if self.report.contributor_count > 1:
-            again, lost = self.content.repair(message.detail, self.tracker, (message.first, message.stop))
-            self.expelled(lost, now_s)
-            note = "looking for the source that sent it" if again else "the search for its sender is given up"
-        self._out.extend(self.report.noted(f"the file is damaged: {message.detail}; {note}"))
+            self.expelled(self.content.damaged(message, self.tracker), now_s)
 
     def expelled(self, sources: Iterable[Source], now_s: float) -> None:
         """These have lost their place: other content."""

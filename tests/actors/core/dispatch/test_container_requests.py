@@ -5,21 +5,25 @@ import pytest
 from actors.core.dispatch.checks import Check
 from actors.core.dispatch.container_requests import ANSWER_S_MAX, FRUITLESS_MAX, REQUIRED_S_MAX, WHOLE_S_MIN
 from actors.core.dispatch.dispatcher import DispatchState
+from actors.core.dispatch.repair import ROUNDS_MAX, Repair
 from actors.core.dispatch.sources import SourceState
 from protocol.messages import (
     BoundariesChecked,
     CheckBoundaries,
     CheckContainer,
+    ClosePartFile,
     ContainerBroken,
     ContainerChecked,
     ContainerFound,
     JobEnded,
     JobNoted,
     LeaseGranted,
+    PartFileClosed,
     SealFile,
+    SealRefused,
     Ticked,
 )
-from tests.actors.core.dispatch.drawing import JOB, NOW_S, board_of, drawn, said, stored, tell
+from tests.actors.core.dispatch.drawing import CHUNK, JOB, NOW_S, board_of, drawn, said, stored, tell
 from tests.actors.core.dispatch.test_content import untied
 
 
@@ -219,3 +223,36 @@ def test_a_damage_that_could_not_be_compared_is_not_sealed_as_the_files_own() ->
     posts = tell(state, Ticked(), at_s=NOW_S + 1)
     assert not said(posts, SealFile)
     assert state.content.claim().kind == "overlap", "frames that meet say little of a file that is damaged"
+
+
+@pytest.mark.parametrize("differ", [True, False])
+def test_when_all_searches_are_used_up_a_damage_is_sealed_only_where_no_source_ever_differed(differ: bool) -> None:
+    state = album("aaaabbbb", rates={"a": 1, "b": 1, "c": 1}, sources="abc")
+    tell(state, stored(state, "a", 0, 4), stored(state, "b", 4, 4), answer(4, proven=(4,)))
+    state.content._repair = Repair.of(8, CHUNK)
+    state.content._repair.rounds, state.content._repair.active = ROUNDS_MAX, False
+    if differ:
+        state.content.identity.exclude({2}, {0, 1})
+    posts = tell(state, damaged(5, 7), Ticked())
+    assert bool(said(posts, SealFile)) is not differ
+    assert bool(said(posts, ClosePartFile)) is differ, "what is there is kept"
+    if differ:
+        [ended] = said(tell(state, PartFileClosed(job=JOB)), JobEnded)
+        assert ended.state == "disagreed"
+        assert "a wrong frame" in ended.reason
+        assert "differ" in ended.reason
+    else:
+        assert state.content.claim().container == "a wrong frame"
+
+
+def test_with_a_digest_that_never_comes_out_nothing_is_sealed_when_all_searches_are_used_up() -> None:
+    state = album("aaaabbbb", rates={"a": 1, "b": 1}, checksum="sha256:" + "ab" * 32)
+    posts = tell(state, stored(state, "a", 0, 4), stored(state, "b", 4, 4))
+    assert said(posts, SealFile)
+    state.content._repair = Repair.of(8, CHUNK)
+    state.content._repair.rounds, state.content._repair.active = ROUNDS_MAX, False
+    posts = tell(state, SealRefused(job=JOB, detail="checksum differs"), Ticked())
+    assert not said(posts, SealFile)
+    assert said(posts, ClosePartFile)
+    [ended] = said(tell(state, PartFileClosed(job=JOB)), JobEnded)
+    assert (ended.state, ended.reason) == ("disagreed", "checksum differs")
