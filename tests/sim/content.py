@@ -3,7 +3,7 @@
 ``python -m tests.sim.content --seeds 1000``: a line for each world. Right: every byte is that of the right file. Odd:
 the whole file is that of one other source; first: of those, where the user named it before all that have the right one,
 so that it is what was asked for where nothing else decides. Mixed: bytes of two files, which must not happen. Again:
-bytes fetched again, as a share of the file, in the median and at most; read: what of it was read to find the odd source,
+bytes fetched again, as a share of the file, in the median and at most; read: what of it was read to find the odd one,
 so without the chunks that were taken back from it; time: in the median, against the same sources without the odd.
 """
 
