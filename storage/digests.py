@@ -52,6 +52,11 @@ _MAKERS: Final[dict[str, Callable[[], _Hasher]]] = {
 }
 
 
+def stream_hasher(algorithm: str) -> _Hasher:
+    """Return a hasher that takes bytes as they come."""
+    return _MAKERS[algorithm]()
+
+
 def digests_of(view: memoryview, length: int, chunk_size: int) -> bytes:
     """Return the digests of consecutive chunks in the first `length` bytes, 16 bytes each; the last may be short."""
     return b"".join(

@@ -20,6 +20,7 @@ ROOMS = (
     "actors.runtime",
     "actors.sources",
     "actors.soulseek",
+    "actors.fleet",
     "actors.api",
     "actors.daemon",
     "actors.local",
@@ -44,6 +45,7 @@ MAY_IMPORT = {
     "actors.runtime": {"actors.runtime", "protocol.messages"},
     "actors.sources": {"actors.sources", "actors.runtime", *VOCABULARY},
     "actors.soulseek": {"actors.soulseek", "actors.core", "actors.runtime", "actors.sources", "storage", *PROTOCOL},
+    "actors.fleet": {"actors.fleet", "actors.core", "actors.runtime", "actors.sources", "storage", *PROTOCOL},
     "actors.api": {"actors.api", "actors.runtime", *PROTOCOL},
     "actors.daemon": {
         "actors.daemon",
@@ -52,6 +54,7 @@ MAY_IMPORT = {
         "actors.runtime",
         "actors.api",
         "actors.soulseek",
+        "actors.fleet",
         "storage",
         *PROTOCOL,
     },
@@ -64,7 +67,7 @@ MAY_IMPORT = {
         "storage",
         *PROTOCOL,
     },
-    "actors.demo": {"actors.demo", "actors.local", *PROTOCOL},
+    "actors.demo": {"actors.demo", "actors.fleet", "actors.local", *PROTOCOL},
     "storage": {"storage", *VOCABULARY},
     "protocol.model": {"protocol.model"},
     "protocol.messages": VOCABULARY,
@@ -85,6 +88,10 @@ HOMES = {
     "httpx_sse": {"protocol/client"},
     "prometheus_client": {"protocol/http_api/monitoring.py"},
     "aioslsk": {"actors/soulseek", "actors/demo/soulseek"},
+    "nats": {"actors/fleet/bus.py"},
+    "botocore": {"actors/fleet/objects.py"},
+    "nkeys": {"actors/fleet/brokers.py"},
+    "nacl": {"actors/fleet/brokers.py"},
     "msgspec": {"protocol"},
     "msgpack": {"protocol/messages/codec.py"},
     "pykka": {"actors/runtime/actor.py"},
@@ -106,9 +113,11 @@ WALL_CLOCK_HOMES = {
     "protocol/http_api/login.py",
     "protocol/http_api/native/wishlist.py",
     "protocol/http_api/events/hook_delivery.py",
+    "actors/fleet/node.py",
 }
 """When something happened to a job and what time of the week it is, the day of a ledger, a server's ``Retry-After``
-that is a date, how long a session holds, when a search began and when a webhook was signed."""
+that is a date, how long a session holds, when a search began, when a webhook was signed, and the clock that a fleet's
+node shows to the others."""
 FUNCTION_LINES_MAX = 70
 FILE_LINES_MAX = 660
 FILES_IN_FOLDER_MAX = 20
@@ -280,13 +289,16 @@ def test_a_docstring_names_the_thing(path: Path) -> None:
 
 PINS = ROOT / ".ci/constraints.txt"
 DISTRIBUTIONS = {"jwt": "pyjwt", "httpx_sse": "httpx-sse", "prometheus_client": "prometheus-client"}
+OF_FLEETS = {"nats": "nats-py", "nkeys": "nats-py", "nacl": "nats-py", "botocore": "botocore"}
 """Names of packages that are called otherwise than what is imported from them."""
 
 
 def test_every_library_is_declared_and_pinned_with_hashes() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     names = {re.split(r"[<>=]", line)[0] for line in declared}
-    assert {DISTRIBUTIONS.get(library, library) for library in HOMES} <= names
+    assert {DISTRIBUTIONS.get(library, library) for library in HOMES if library not in OF_FLEETS} <= names
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["fleet"]
+    assert set(OF_FLEETS.values()) <= {re.split(r"[\[<>=]", line)[0] for line in extra}
     pins = re.findall(
         r"^([a-z0-9-]+)==([^ ;]+)([^\n]*\\\n(?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)",
         PINS.read_text(),

@@ -191,7 +191,7 @@ class Daemon:
             specs,
             arena_fd=arena.fd,
             slot_count=slots,
-            lost_to=processes.SUBSCRIBERS,
+            lost_to=processes.subscribers(self._config),
             restart_policy=RestartPolicy(),
             health_policy=HealthPolicy(),
         )
@@ -276,7 +276,7 @@ class Daemon:
         It goes this way only: what the session posted itself to a process that is just starting would be lost, and an
         older state that is posted again could overtake it.
         """
-        subscribers = processes.SUBSCRIBERS if self._config.account is not None else (POOL, JOB_MANAGER)
+        subscribers = processes.subscribers(self._config) if self._config.account is not None else (POOL, JOB_MANAGER)
         for address in subscribers:
             if self._session is not None and process in ("", split_address(address)[0]):
                 self._supervisor.bus.post(address, self._session)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from actors.daemon.preflight import check_fleet_extra
 from actors.runtime import log_setup
 from actors.runtime.spawn import warm
 from protocol.cli.parsing import DaemonOptions
@@ -36,6 +37,9 @@ PRELOADED: Final = (
 PRELOADED_SESSION: Final = ("actors.soulseek.network", "actors.soulseek.actor")
 """Half a second and tens of megabytes: only with an account."""
 
+PRELOADED_FLEET: Final = ("actors.fleet.actor",)
+"""Only where there is a fleet, and only then installed with what it needs."""
+
 
 def run(options: DaemonOptions) -> int:
     """The exit code. Raises `BadUsage` for a configuration or a place that cannot be used."""
@@ -54,8 +58,11 @@ def run(options: DaemonOptions) -> int:
 
 def _run(options: DaemonOptions) -> int:
     config = _loaded(options)
+    if config.fleet is not None:
+        check_fleet_extra()
     gc.disable()  # see `actors.runtime.before_fork`
-    warm((*PRELOADED, *(PRELOADED_SESSION if config.account is not None else ())))
+    more = (*(PRELOADED_SESSION if config.account is not None else ()), *(PRELOADED_FLEET if config.fleet else ()))
+    warm((*PRELOADED, *more))
     from actors.daemon.front import Daemon
     from actors.daemon.processes import level_of
     from actors.daemon.systemd import SystemdNotifier
@@ -68,7 +75,7 @@ def _run(options: DaemonOptions) -> int:
 
 
 def _loaded(options: DaemonOptions) -> Config:
-    config = load(options.config)
+    config = load(options.config, servers=tuple(word.strip() for word in options.fleet.split(",") if word.strip()))
     settings = config.settings
     if options.log_json:
         settings = replace(settings, daemon=replace(settings.daemon, log_json=True))

@@ -6,6 +6,7 @@ Each is there, or the daemon cannot start and says why in one line.
 import contextlib
 import errno
 import fcntl
+import importlib.util
 import os
 import socket
 import tempfile
@@ -32,6 +33,15 @@ DAMAGE_SHOWN_MAX: Final = 10
 
 class CannotStart(BadUsage):
     """Something that the daemon needs is missing. One line for the user."""
+
+
+def check_fleet_extra() -> None:
+    """Raise `CannotStart` where the libraries of a fleet are not installed. They are looked for, not loaded."""
+    lacking = [name for name in ("nats", "botocore") if importlib.util.find_spec(name) is None]
+    if lacking:
+        raise CannotStart(
+            f"a fleet is configured, and {' and '.join(lacking)} is not installed: pip install 'shoal[fleet]'"
+        )
 
 
 @contextmanager

@@ -8,12 +8,13 @@ from typing import Any, Final
 from actors.api.process import ApiStart
 from actors.builders import StoreSettings, fetchers
 from actors.daemon.preflight import FINISHED_FOLDER, JOBS_FILE, PEERS_FILE
+from actors.fleet.settings import FleetStart, StoreAccess, fleet_process
 from actors.order_documents import OrderDocuments
 from actors.runtime.process import InheritedFd, ProcessSpec
 from actors.soulseek.settings import session_process, session_settings
 from protocol.config.load import Config
-from protocol.config.settings import DaemonSettings, Settings
-from protocol.messages.addresses import FRONT, GATEWAY, JOB_MANAGER, PEER_HISTORY, POOL, SESSION, split_address
+from protocol.config.settings import DaemonSettings, FleetSettings, Settings
+from protocol.messages.addresses import FLEET, FRONT, GATEWAY, JOB_MANAGER, PEER_HISTORY, POOL, SESSION, split_address
 from protocol.model.job_policy import JobPolicy, LimitWindow
 from protocol.model.job_spec import TransferPolicy
 
@@ -24,15 +25,22 @@ it back when they are free for long."""
 SUBSCRIBERS: Final = (POOL, JOB_MANAGER, GATEWAY)
 """Addresses that get `ProcessLost`, `ProcessReady` and the state of the login."""
 NO_ACCOUNT: Final = "no Soulseek account is configured"
+NO_FLEET: Final = "no fleet is configured"
+FLEET_FOLDER: Final = "fleet"
 _LEVELS: Final = {
     "error": logging.ERROR,
     "warning": logging.WARNING,
     "info": logging.INFO,
     "debug": logging.DEBUG,
 }
-_API, _JOBS, _HUB, _SESSION, _STORE = (
-    split_address(one)[0] for one in (GATEWAY, JOB_MANAGER, POOL, SESSION, PEER_HISTORY)
+_API, _JOBS, _HUB, _SESSION, _STORE, _FLEET = (
+    split_address(one)[0] for one in (GATEWAY, JOB_MANAGER, POOL, SESSION, PEER_HISTORY, FLEET)
 )
+
+
+def subscribers(config: Config) -> tuple[str, ...]:
+    """Return `SUBSCRIBERS`, and the fleet's node where there is one. None is named that does not run."""
+    return SUBSCRIBERS if config.fleet is None else (*SUBSCRIBERS, FLEET)
 
 
 def level_of(settings: Settings) -> int:
@@ -61,9 +69,12 @@ def processes(config: Config, *, version: str, listener_fd: int, login_token: st
     common: dict[str, Any] = {"log_level": level_of(settings), "log_json": daemon.log_json}
     fetch = fetchers(_fetcher_count(daemon), SLOTS_EACH, stop_rank=3, **common)
     names = tuple(each.process for each in fetch)
-    store = StoreSettings(peers=os.path.join(daemon.state, PEERS_FILE), folders=daemon.folders)
+    fleet_folder = os.path.join(daemon.state, FLEET_FOLDER)
+    folders = daemon.folders if config.fleet is None else (*daemon.folders, fleet_folder)
+    store = StoreSettings(peers=os.path.join(daemon.state, PEERS_FILE), folders=folders)
     jobs = (os.path.join(daemon.state, JOBS_FILE), job_policy(config), version)
     absent = {} if account is not None else {_SESSION: NO_ACCOUNT}
+    absent |= {} if config.fleet is not None else {_FLEET: NO_FLEET}
     listener = InheritedFd(listener_fd)
     api = ApiStart(
         settings=settings, listener=listener, absent=absent, login_token=login_token, documents=OrderDocuments()
@@ -85,12 +96,41 @@ def processes(config: Config, *, version: str, listener_fd: int, login_token: st
         ),
         *fetch,
     ]
+    if config.fleet is not None:
+        start = fleet_start(config.fleet, daemon, fleet_folder, version)
+        specs.append(fleet_process(start, stop_rank=1, **common))
     if account is not None:
         finished = os.path.join(daemon.state, FINISHED_FOLDER)
         account = replace(account, interface=account.interface or daemon.interface)
         session = session_settings(account, finished_folder=finished, heard_by=(FRONT,))
         specs.append(replace(session_process(session, verbose=True), stop_rank=3, **common))
     return specs
+
+
+def fleet_start(fleet: FleetSettings, daemon: DaemonSettings, folder: str, version: str) -> FleetStart:
+    """Return what the fleet's process is given."""
+    store = StoreAccess(
+        address=fleet.destination,
+        endpoint=fleet.endpoint,
+        region=fleet.region,
+        key_id=fleet.access_key,
+        secret=fleet.secret_key,
+        lent=fleet.lent_key,
+    )
+    return FleetStart(
+        servers=fleet.servers,
+        fleet=fleet.name,
+        node=fleet.node,
+        store=store,
+        folder=folder,
+        seed_file=fleet.key_file,
+        creds_file=fleet.creds_file,
+        ca_file=fleet.ca_file,
+        replicas=fleet.replicas,
+        slots=fleet.jobs,
+        private_ok=daemon.allow_private_sources,
+        version=version,
+    )
 
 
 def job_policy(config: Config) -> JobPolicy:

@@ -81,6 +81,10 @@ def demo(options: DemoOptions) -> int:
 
         users = {name: behavior for name, (_, behavior) in USERS.items()}
         return page_demo(options, users, {name: behavior for name, (_, behavior) in MIRRORS.items()})
+    if options.fleet:
+        from actors.demo.fleet import fleet_demo
+
+        return fleet_demo(options)
     with ExitStack() as leaving:
         folder = leaving.enter_context(tempfile.TemporaryDirectory(prefix="shoal-demo-"))
         wanted, sha256 = (demo_mirrors if options.kind == "http" else demo_users)(options, folder, leaving)

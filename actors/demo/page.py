@@ -62,7 +62,8 @@ def page_demo(options: DemoOptions, users: dict[str, Behavior], mirrors: dict[st
         folder = Path(leaving.enter_context(tempfile.TemporaryDirectory(prefix="shoal-demo-")))
         network = leaving.enter_context(DemoNetwork(users, SHARED, SHARED_FILE))
         box = leaving.enter_context(MirrorBox(mirrors, MIRRORED, MIRRORED_FILE))
-        daemon = DemoDaemon(folder, network.server_host, network.server_port)
+        place = {"host": network.server_host, "port": network.server_port}
+        daemon = DemoDaemon(folder, CONFIG.format(**place, folder=folder, api_port=0))
         leaving.callback(daemon.close)
         daemon.ready()
         link = daemon.url + daemon.ask("POST", f"{API}/session/link")["path"]
@@ -83,12 +84,12 @@ def page_demo(options: DemoOptions, users: dict[str, Behavior], mirrors: dict[st
 
 
 class DemoDaemon:
-    """A daemon of the demonstration, run as a user would, in `folder`."""
+    """A daemon of the demonstration, run as a user would, in `folder`, which has its state in `folder`/state."""
 
-    def __init__(self, folder: Path, server: str, port: int, *, api_port: int = 0) -> None:
+    def __init__(self, folder: Path, settings: str) -> None:
         self._folder = folder
         config = folder / "shoal.toml"
-        config.write_text(CONFIG.format(host=server, port=port, folder=folder, api_port=api_port), encoding="utf-8")
+        config.write_text(settings, encoding="utf-8")
         config.chmod(0o600)
         root = Path(__file__).parents[2]
         entry = next(path for name in ("run.py", "__main__.py") if (path := root / name).exists())  # checkout, wheel
@@ -99,9 +100,9 @@ class DemoDaemon:
             )
         self.url = ""
 
-    def ready(self) -> None:
+    def ready(self, within_s: float = READY_S_MAX) -> None:
         """Wait until it answers. Raises `RuntimeError` with what it said when it does not."""
-        until_s = time.monotonic() + READY_S_MAX
+        until_s = time.monotonic() + within_s
         while time.monotonic() < until_s and self._process.poll() is None:
             for line in self._notices.read_text(encoding="utf-8", errors="replace").splitlines():
                 _, found, rest = line.partition("listening on ")

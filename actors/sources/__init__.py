@@ -6,6 +6,7 @@ from actors.sources.http.settings import CONNECT_S, HttpSettings
 from actors.sources.reader import SLICE_S, Probed, Reader
 from protocol.messages import StartWorker
 from protocol.model.faults import FaultKind, SourceFault
+from protocol.model.source_url import window_of
 
 __all__ = ["SLICE_S", "HttpSettings", "Probed", "Reader", "open_reader", "reader_for"]
 
@@ -39,7 +40,13 @@ def open_reader(url: str, *, user_agent: str = USER_AGENT, settings: HttpSetting
     if scheme in ("http", "https"):
         from actors.sources.http.reader import HttpReader
 
-        return HttpReader(url, user_agent=user_agent, settings=settings)
+        whole = HttpReader(url, user_agent=user_agent, settings=settings)
+        window = window_of(url)
+        if window is None:
+            return whole
+        from actors.sources.window import WindowReader
+
+        return WindowReader(whole, window)
     if scheme == "slsk":
         from actors.sources.soulseek import SlskReader
 

@@ -64,6 +64,11 @@ class Actions:
 
 _EPILOG: Final = "\b\nExit codes:\n" + "\n".join(f"{code.value:>5}  {words}" for code, words in MEANINGS.items())
 Page = Annotated[bool, option("--page", help="Run a daemon and open its page.")]
+DemoFleet = Annotated[bool, option("--fleet", help="Run three daemons, a broker and an S3 server that share one file.")]
+Fleet = Annotated[
+    str,
+    option("--fleet", metavar="URL", help="Join other machines: nats://broker or tls://broker, with commas between."),
+]
 Version = Annotated[bool, option("--version", help="Show the version.")]
 VerifyJson = Annotated[bool, option("--json", help="One JSON object on stdout.")]
 LogJson = Annotated[bool, option("--log-json", help="One JSON object a line on stderr.")]
@@ -130,12 +135,15 @@ def _local_commands(actions: Actions) -> list[Callable[..., None]]:
         raise typer.Exit(actions.search(options))
 
     @spread
-    def demo(*, kind: Kind = "soulseek", page: Page = False, loudness: Loudness) -> None:
+    def demo(*, kind: Kind = "soulseek", page: Page = False, fleet: DemoFleet = False, loudness: Loudness) -> None:
         """Search and fetch from users good and bad, played here; no network, no account.
 
         Starts a Soulseek network (or mirrors) on this machine with a generated file, and checks what came.
         """
-        options = DemoOptions(kind=kind, page=page, json=loudness.json, quiet=loudness.quiet, verbose=loudness.verbose)
+        if page and fleet:
+            raise BadUsage("demo: --page or --fleet, not both")
+        shown = {"json": loudness.json, "quiet": loudness.quiet, "verbose": loudness.verbose}
+        options = DemoOptions(kind=kind, page=page, fleet=fleet, **shown)
         raise typer.Exit(actions.demo(options))
 
     def verify(path: PartPath, checksum: Checksum = "", json: VerifyJson = False) -> None:
@@ -148,6 +156,7 @@ def _local_commands(actions: Actions) -> list[Callable[..., None]]:
 
     def daemon(
         config: DaemonConfig = "",
+        fleet: Fleet = "",
         log_json: LogJson = False,
         print_config: PrintConfig = False,
         print_unit: PrintUnit = False,
@@ -155,10 +164,11 @@ def _local_commands(actions: Actions) -> list[Callable[..., None]]:
         """Run for months: hold jobs, fetch them, be driven over HTTP.
 
         Stays in the foreground. SIGTERM ends it with everything saved, SIGHUP has the configuration read again.
-        Without a configuration it listens on 127.0.0.1:5030 and makes an API key.
+        Without a configuration it listens on 127.0.0.1:5030 and makes an API key. With --fleet, or [fleet] in the
+        configuration, it shares jobs with other machines; how to set up brokers and a bucket is in ARCHITECTURE.md.
         """
         show = "config" if print_config else "unit" if print_unit else ""
-        options = DaemonOptions(config=config, log_json=log_json, show=show, version=program_version())
+        options = DaemonOptions(config=config, log_json=log_json, show=show, version=program_version(), fleet=fleet)
         raise typer.Exit(actions.daemon(options))
 
     return [search, demo, verify, export_command(actions.export), daemon]

@@ -85,10 +85,14 @@ class SearchOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoOptions:
-    """Options of the demonstration. `page`: with a daemon and its page instead of a download here."""
+    """Options of the demonstration.
+
+    `page`: with a daemon and its page instead of a download here. `fleet`: with three daemons and a bucket.
+    """
 
     kind: str
     page: bool = False
+    fleet: bool = False
     json: bool
     quiet: bool
     verbose: bool
@@ -126,13 +130,14 @@ class DaemonOptions:
     """Options of the daemon.
 
     `config`: the file to read, empty: the first that is found. `show`: ``config`` or ``unit`` is to be printed and
-    nothing run; empty else.
+    nothing run; empty else. `fleet`: addresses of brokers, with commas between them; empty: as configured.
     """
 
     config: str
     log_json: bool
     show: str
     version: str
+    fleet: str = ""
 
 
 def needs_soulseek(urls: Sequence[str]) -> bool:

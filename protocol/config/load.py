@@ -6,6 +6,8 @@ webhook's secret. Anything wrong is one `BadConfig` line.
 """
 
 import os
+import re
+import socket
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +24,7 @@ from protocol.config.settings import (
     ApiKey,
     ApiSettings,
     DaemonSettings,
+    FleetSettings,
     LimitSettings,
     LimitWindow,
     Script,
@@ -44,12 +47,16 @@ class Config:
 
     settings: Settings
     account: Account | None
+    fleet: FleetSettings | None = None
+    """None: this daemon is alone."""
     path: str
     notes: tuple[str, ...]
 
 
-def load(config: str = "", environ: Mapping[str, str] | None = None) -> Config:
+def load(config: str = "", environ: Mapping[str, str] | None = None, *, servers: tuple[str, ...] = ()) -> Config:
     """Read the daemon's configuration. `config` is the file, empty: that of this user. Raises `BadConfig`.
+
+    `servers`: brokers of a fleet, in the place of those of the file.
 
     The current folder is no place to look at: whose it is depends on where the daemon was started.
     """
@@ -74,7 +81,8 @@ def load(config: str = "", environ: Mapping[str, str] | None = None) -> Config:
     if document.readable_by_all and _holds_secrets(document):
         notes.append(f"everybody on this machine can read the secrets in {document.shown}: chmod 600 it")
     path = os.path.abspath(document.path) if document.path is not None else ""
-    return Config(settings=settings, account=account, path=path, notes=tuple(notes))
+    fleet = _fleet(source, servers)
+    return Config(settings=settings, account=account, fleet=fleet, path=path, notes=tuple(notes))
 
 
 class ConfigSource:
@@ -181,6 +189,29 @@ def _daemon(source: ConfigSource) -> DaemonSettings:
     return DaemonSettings(**values)
 
 
+def _fleet(source: ConfigSource, servers: tuple[str, ...]) -> FleetSettings | None:
+    values, document = source.merged("fleet"), source.document
+    if servers:
+        field = fields_of(FleetSettings)["servers"]
+        values["servers"] = _checked("--fleet", converted, list(servers), field)  # type: ignore[arg-type]
+    if not values.get("servers"):
+        return None
+    if not values.get("destination"):
+        raise document.mistake(
+            ("fleet",), "destination is missing under [fleet]: s3://bucket, or a folder that all have"
+        )
+    if not values.get("node"):
+        host = re.sub(r"[^a-z0-9]+", "-", socket.gethostname().lower()).strip("-")[:32].strip("-")
+        values["node"] = host or "node"
+    if bool(values.get("access_key")) != bool(values.get("secret_key")):
+        lacks = "secret_key" if values.get("access_key") else "access_key"
+        raise document.mistake(("fleet",), f"{lacks} is missing under [fleet]")
+    for name in ("key_file", "creds_file", "ca_file"):
+        if values.get(name):
+            values[name] = _absolute(values[name], document.folder)
+    return FleetSettings(**values)
+
+
 def _absolute(folder: str, base: Path) -> str:
     return os.path.abspath(os.path.join(base, os.path.expanduser(folder)))
 
@@ -203,4 +234,5 @@ def _api(source: ConfigSource) -> ApiSettings:
 def _holds_secrets(document: Document) -> bool:
     """Besides the Soulseek password, about which the account has its own note."""
     rows = document.rows.get("api.keys") or document.rows.get("webhooks")
-    return bool(rows) or "password" in document.tables.get("api", {})
+    fleet = document.tables.get("fleet", {})
+    return bool(rows) or "password" in document.tables.get("api", {}) or "secret_key" in fleet

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from protocol.model.fleet.names import is_fleet_name
 from protocol.model.http_options import check_interface, check_socks
 from protocol.model.source_url import is_host_name
 from protocol.model.units import parse_rate, parse_size
@@ -186,6 +187,19 @@ def _is_url(word: str) -> bool:
         return False
 
 
+def _is_broker(word: str) -> bool:
+    try:
+        parts = urlsplit(word)
+        return parts.scheme in ("nats", "tls") and bool(parts.hostname) and parts.port != 0 and " " not in word
+    except ValueError:
+        return False
+
+
+def _is_destination(word: str) -> bool:
+    bucket = re.match(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/[^\x00-\x20]*)?$", word)
+    return bucket is not None or (word.startswith("/") and len(word) > 1)
+
+
 def _network(word: str) -> str:
     try:
         return str(ipaddress.ip_network(word))
@@ -249,6 +263,9 @@ _IS_PATTERN: Final = _where(
     _pattern(_HOST_PATTERN), "must be host names, like nas.example.org, *.example.org or *", lower=True
 )
 _IS_URL: Final = _where(_is_url, "must be an address that begins with http:// or https://")
+_IS_BROKER: Final = _where(_is_broker, "must be addresses that begin with nats:// or tls://")
+_IS_DESTINATION: Final = _where(_is_destination, "must be s3://bucket, s3://bucket/folder or an absolute folder")
+_IS_FLEET_NAME: Final = _where(is_fleet_name, "must have 1 to 32 small letters, figures and, between them, dashes")
 _TABLE: Final = Meta(max_length=20, description="must be a table of at most 20 headers, like { X-Token = 'word' }")
 
 Path = Annotated[str, _TEXT]
@@ -274,6 +291,10 @@ Password = Annotated[str, Format(str, Annotated[str, Meta(min_length=8, max_leng
 """These are empty where the file has none."""
 Origin = Annotated[str, Meta(min_length=1, max_length=300), Format(_origin)]
 WebUrl = Annotated[str, Meta(min_length=1, max_length=2000), _IS_URL]
+OptionalWebUrl = Annotated[str, Format(str, WebUrl)]
+Broker = Annotated[str, Meta(min_length=1, max_length=300), _IS_BROKER]
+Destination = Annotated[str, Format(str, Annotated[str, Meta(min_length=1, max_length=1000), _IS_DESTINATION])]
+FleetName = Annotated[str, Meta(min_length=1, max_length=32), _IS_FLEET_NAME]
 RateText = Annotated[
     int,
     Format(_amount(parse_rate, "must be a rate, like 500K or 2.5M"), Annotated[str, Meta(min_length=1, max_length=30)]),

@@ -15,7 +15,11 @@ from protocol.config.schema import RESTART as R
 from protocol.config.schema import SECRET as S
 from protocol.config.schema import (
     Address,
+    Broker,
     Days,
+    Destination,
+    FleetName,
+    Format,
     Headers,
     Host,
     HostPattern,
@@ -26,6 +30,7 @@ from protocol.config.schema import (
     Name,
     Network,
     OptionalToken,
+    OptionalWebUrl,
     OptionalWord,
     Origin,
     OutputFolder,
@@ -288,6 +293,48 @@ class SlskdSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FleetSettings:
+    """``[fleet]``: the node of this daemon among other machines. Without `servers` there is none. Paths are absolute.
+
+    Only the fleet's own process is given it: it holds the bucket's key.
+    """
+
+    servers: Annotated[
+        tuple[Broker, ...], _list(16, "brokers"), Key("Brokers (NATS with JetStream); none: no fleet.", R)
+    ] = ()
+    name: Annotated[FleetName, Key("The fleet's name: part of the names of its buckets and subjects.", R)] = "shoal"
+    node: Annotated[
+        Annotated[str, Format(str, FleetName)], Key("This machine's name in it.", R, default='"the host\'s name"')
+    ] = ""
+    destination: Annotated[
+        Destination, Key("Where finished files go; the same at every node.", R, example='"s3://bucket/folder"')
+    ] = ""
+    endpoint: Annotated[
+        OptionalWebUrl,
+        Key("Address of the S3 server, where it is not Amazon's.", R, example='"https://s3.example.org"'),
+    ] = ""
+    region: Annotated[OptionalWord, Key("Of the bucket.", R, example='"eu-central-1"')] = ""
+    access_key: Annotated[
+        OptionalWord,
+        Key("Of the bucket; without one as S3's tools find it (AWS_ACCESS_KEY_ID ...).", R, S, example='"..."'),
+    ] = field(default="", repr=False)
+    secret_key: Annotated[OptionalWord, Key("Its secret.", R, S, example='"..."')] = field(default="", repr=False)
+    lent_key: Annotated[
+        bool, Key("true: this node has no key of the bucket; another one signs each part's address.", R)
+    ] = False
+    key_file: Annotated[
+        UserPath, Key("NKEY seed that this node logs in with at the brokers.", R, example='"node.nk"')
+    ] = ""
+    creds_file: Annotated[UserPath, Key("Credentials file (JWT) in its place.", R, example='"node.creds"')] = ""
+    ca_file: Annotated[
+        UserPath,
+        Key("Certificates that the brokers' are signed by; tls:// alone: the system's.", R, example='"ca.pem"'),
+    ] = ""
+    replicas: Annotated[int, Meta(ge=1, le=5), Key("Brokers that hold each row: 3 where there are three.", R)] = 1
+    jobs: Annotated[int, Meta(ge=1, le=1000), Key("Jobs of the fleet that this node works on at a time.", R)] = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GetSettings:
     """``[get]``: defaults of the options of ``get`` and ``swarm``. Fields are called like the options'."""
 
@@ -364,6 +411,7 @@ TABLES: Final = {
     "webhooks": Table(Webhook, "Addresses that events are sent to.", True),
     "scripts": Table(Script, "Programs that are run when something happened.", True),
     "slskd": Table(SlskdSettings, "The API for tools that know slskd."),
+    "fleet": Table(FleetSettings, "Other machines that share one list of jobs, over NATS JetStream, and one store."),
 }
 """In the order in which they are shown."""
 

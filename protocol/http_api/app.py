@@ -30,7 +30,7 @@ from protocol.http_api.gateway import Gateway
 from protocol.http_api.middleware.authorization import Authorization
 from protocol.http_api.middleware.request_guard import RequestGuard
 from protocol.http_api.middleware.request_scope import PathNormalization
-from protocol.http_api.native import downloads, folders, jobs, live, metalinks, soulseek, wishlist
+from protocol.http_api.native import downloads, fleet, folders, jobs, live, metalinks, soulseek, wishlist
 from protocol.http_api.slskd import application, hubs, reports, searches, users
 from protocol.http_api.slskd import downloads as transfers
 from protocol.model.version import program_version
@@ -43,6 +43,7 @@ ROUTERS: Final[tuple[Callable[[Gateway], APIRouter], ...]] = (
     live.router,
     downloads.router,
     folders.router,
+    fleet.router,
     metalinks.router,
     jobs.router,
     soulseek.router,

@@ -17,6 +17,8 @@ SESSION: Final = "soulseek/session"
 JOB_MANAGER: Final = "jobs/manager"
 GATEWAY: Final = "api/gateway"
 """Gets answers and events for the API."""
+FLEET: Final = "fleet/node"
+"""This daemon's node of a fleet, where one is configured."""
 FRONT: Final = "front/front"
 """The process that a user started: supervisor and display."""
 

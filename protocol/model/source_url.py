@@ -8,7 +8,7 @@ import re
 import socket
 import unicodedata
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import SplitResult, quote, unquote, unquote_to_bytes, urlsplit
 
 URL_BYTES_MAX: Final = 8000
@@ -27,6 +27,7 @@ _SLSK_URL: Final = re.compile(r"slsk://([^/?#]*)/([^?#]*)", re.IGNORECASE)
 _AMBIGUOUS: Final = re.compile(r"[@:\[\]]")
 _BAD_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_WINDOW: Final = re.compile(r"bytes=([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 
 
 def public_url(url: str) -> str:
@@ -74,6 +75,33 @@ def name_from_url(url: str) -> str:
     except ValueError:
         return ""
     return unquote(path.rpartition("/")[2], errors="replace")
+
+
+class Window(NamedTuple):
+    """Bytes ``[first, stop)`` of a remote file of this size."""
+
+    first: int
+    stop: int
+    size_bytes: int
+
+    @property
+    def length(self) -> int:
+        """Number of bytes."""
+        return self.stop - self.first
+
+
+def windowed(url: str, window: Window) -> str:
+    """The address of a window of an HTTP source: a fragment with the words of Content-Range."""
+    return f"{url.partition('#')[0]}#bytes={window.first}-{window.stop - 1}/{window.size_bytes}"
+
+
+def window_of(url: str) -> Window | None:
+    """The inverse of `windowed`; None for an address of the whole file, whatever its fragment."""
+    found = _WINDOW.fullmatch(url.partition("#")[2])
+    if found is None or is_slsk(url):
+        return None
+    window = Window(int(found[1]), int(found[2]) + 1, int(found[3]))
+    return window if window.first < window.stop <= window.size_bytes else None
 
 
 def same_url_key(url: str) -> tuple[str, ...]:

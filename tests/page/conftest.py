@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from actors.demo.content import Content
-from actors.demo.page import DemoDaemon
+from actors.demo.page import CONFIG, DemoDaemon
 from actors.demo.soulseek.behavior import Behavior
 from actors.demo.soulseek.network import DemoNetwork
 
@@ -60,7 +60,8 @@ class World:
         self.start()
 
     def start(self) -> None:
-        self.daemon = DemoDaemon(self.folder, self.network.server_host, self.network.server_port, api_port=self._port)
+        place = {"host": self.network.server_host, "port": self.network.server_port, "api_port": self._port}
+        self.daemon = DemoDaemon(self.folder, CONFIG.format(**place, folder=self.folder))
         self.daemon.ready()
         self.daemon.logged_in()
 

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from protocol.cli.args import Id, Ids, Link, Loudness, RowsJson, argument, complete_ids, count, option, spread
+from protocol.cli.commands.fleet import fleet_group
 from protocol.cli.commands.pool import auto_command, pool_group, race
 from protocol.cli.parsing import checked_rate, checked_word
 from protocol.cli.remote.connection import linked, say_line, show_rows
@@ -61,6 +62,7 @@ def daemon_commands(digest: Callable[[str, str], str], *, epilog: str) -> Mappin
     for name, command in commands.items():
         app.command(name, epilog=epilog)(command)
     app.add_typer(pool_group(epilog), name="pool")
+    app.add_typer(fleet_group(epilog), name="fleet")
     app.command("race", epilog=epilog)(race)
     app.command("auto", epilog=epilog)(auto_command(digest))
     found: Mapping[str, TyperCommand | TyperGroup] = typer.main.get_command(app).commands  # type: ignore[attr-defined]

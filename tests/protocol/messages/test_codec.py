@@ -13,6 +13,7 @@ from actors.assembler import AssemblerInbox
 from actors.core.dispatch.dispatcher import DispatcherInbox
 from actors.core.pool.pool import PoolInbox
 from actors.core.rates.rate_monitor import WatchdogInbox
+from actors.fleet.settings import FleetInbox
 from actors.job_manager import JobManagerInbox
 from actors.peer_history import PeerHistoryInbox
 from actors.peer_worker import WorkerInbox
@@ -41,6 +42,7 @@ INBOXES = (
     AssemblerInbox,
     GatewayInbox,
     DispatcherInbox,
+    FleetInbox,
     FrontInbox,
     JobManagerInbox,
     PeerHistoryInbox,

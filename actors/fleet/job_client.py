@@ -1,0 +1,96 @@
+"""Client of this daemon's job manager for the fleet's event loop: requests with their answers, and ends of jobs."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from protocol.messages import EventOccurred, Message, Request, RequestAnswered, RequestRefused, WatchEvents
+from protocol.messages.addresses import FLEET, JOB_MANAGER
+from protocol.model.event_kinds import JOB_FAILED, JOB_PROGRESSED, JOB_SEALED
+from protocol.model.job_views import unpack
+from protocol.model.value import Value
+
+ASK_S: Final = 10.0
+RATE_S: Final = 3.0
+"""A rate that was reported longer ago counts as none."""
+_ENDS: Final = {JOB_SEALED, JOB_FAILED}
+Row = TypeVar("Row", bound=Value)
+
+
+class JobRefused(Exception):  # noqa: N818
+    """The job manager refused a request. The text is its reason; `kind` as in `RequestRefused`."""
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(detail)
+        self.kind = kind
+
+
+class JobClient:
+    """Used in the event loop's thread only. `post` must not block for long."""
+
+    def __init__(self, post: Callable[[str, Message], None], *, first_number: int) -> None:
+        self._post = post
+        self._number = first_number
+        self._asked: dict[int, tuple[asyncio.Future[None], list[bytes]]] = {}
+        self._ended: dict[str, asyncio.Event] = {}
+        self._rates: dict[str, tuple[float, float]] = {}
+
+    def watch(self) -> None:
+        """Subscribe to events: at the start, and whenever there is another job manager."""
+        self._post(JOB_MANAGER, WatchEvents(reply_to=FLEET))
+        for event in self._ended.values():  # what ended meanwhile was not heard
+            event.set()
+
+    async def ask(self, request: Request, kind: type[Row]) -> list[Row]:
+        """Return the rows of the answer. Raises `JobRefused`, also when the manager is away."""
+        self._number += 1
+        number, done = self._number, asyncio.get_running_loop().create_future()
+        bodies: list[bytes] = []
+        self._asked[number] = done, bodies
+        try:
+            self._post(JOB_MANAGER, request.but(request=number, reply_to=FLEET))
+            async with asyncio.timeout(ASK_S):
+                await done
+        except TimeoutError:
+            raise JobRefused("unavailable", "the job manager does not answer") from None
+        finally:
+            del self._asked[number]
+        return [row for body in bodies for row in unpack(body, kind)]
+
+    def heard(self, message: RequestAnswered | RequestRefused | EventOccurred) -> None:
+        """Take in what the manager sent."""
+        match message:
+            case RequestAnswered(request=number, body=body, last=last):
+                done, bodies = self._asked.get(number) or (None, list[bytes]())
+                bodies.append(body)
+                if last and done is not None and not done.done():
+                    done.set_result(None)
+            case RequestRefused(request=number, kind=kind, detail=detail):
+                done, _ = self._asked.get(number, (None, []))
+                if done is not None and not done.done():
+                    done.set_exception(JobRefused(kind, detail))
+            case EventOccurred(kind=kind, id=id, data=data):
+                if kind == JOB_PROGRESSED:
+                    rate = json.loads(data).get("rateBytesS", 0.0)
+                    self._rates[id] = (float(rate), time.monotonic())
+                elif kind in _ENDS:
+                    self._rates.pop(id, None)
+                    if id in self._ended:
+                        self._ended[id].set()
+
+    def end_of(self, id: str) -> asyncio.Event:
+        """Return an event that is set when this job may have ended; to be cleared, looked after and awaited again."""
+        return self._ended.setdefault(id, asyncio.Event())
+
+    def forget(self, id: str) -> None:
+        """Drop what is kept of a job."""
+        self._ended.pop(id, None)
+        self._rates.pop(id, None)
+
+    def rate_bytes_s(self) -> float:
+        """Return the rate of all jobs of this daemon together, as lately reported."""
+        now_s = time.monotonic()
+        self._rates = {id: each for id, each in self._rates.items() if now_s - each[1] < RATE_S}
+        return sum(rate for rate, _ in self._rates.values())

@@ -1,0 +1,498 @@
+"""Destinations of a fleet: an S3 bucket by multipart upload, or a folder that all machines have mounted.
+
+Blocking; called in threads. Every failure is a `StoreError` with the fault that the core decides by and one line that
+says whose it is. A part is PUT by a presigned address, so the node that moves the bytes needs no key of the bucket.
+"""
+
+import base64
+import contextlib
+import errno
+import hashlib
+import http.client
+import os
+import re
+import secrets
+import ssl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Protocol
+from urllib.parse import urlsplit
+
+from actors.core.fleet.vocabulary import StoreFault
+from protocol.model.fleet.names import PARTS_MAX, multipart_etag
+from protocol.model.fleet.rows import PartRow
+
+URL_S: Final = 900
+"""How long a presigned address holds: a part is PUT at once, so a quarter of an hour serves a slow line."""
+URL_S_MAX: Final = 3600
+ANSWER_S: Final = 60.0
+BLOCK_BYTES: Final = 1 << 20
+HIDDEN: Final = ".shoal-fleet"
+"""Folder beside the finished files for what is not finished, and for the ETags of what is."""
+_MD5: Final = re.compile(r"[0-9a-f]{32}")
+_CODE: Final = re.compile(rb"<Code>\s*([A-Za-z0-9]{1,64})\s*</Code>")
+_ERROR_BYTES_MAX: Final = 16 << 10
+
+
+class StoreError(Exception):
+    """The destination did not do it. `fault` as the core knows it; the text is one line for people."""
+
+    def __init__(self, fault: StoreFault, detail: str) -> None:
+        super().__init__(detail)
+        self.fault = fault
+
+
+class Seen(NamedTuple):
+    """An object that stands at the destination."""
+
+    etag: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """Bytes of a part in a local file: ``[offset, offset + length)`` of `path`, and their MD5 in hexadecimal.
+
+    `at`: where they belong in the finished file.
+    """
+
+    path: str
+    offset: int
+    length: int
+    at: int
+    md5: str
+
+
+class Destination(Protocol):
+    """Destination of finished files. `name` is the finished file's, parts count from 0."""
+
+    def create(self, name: str, size_bytes: int) -> str:
+        """Begin an upload; return its id."""
+
+    def address(self, name: str, upload: str, part: int, md5: str) -> str:
+        """Return where one part with this MD5 may be PUT for a while; the folder: the path of its file."""
+
+    def complete(self, name: str, upload: str, parts: Sequence[PartRow]) -> str:
+        """Let the finished file appear, unless one of its name is there; return its ETag."""
+
+    def seen(self, name: str) -> Seen | None:
+        """Return the finished file, None where there is none."""
+
+    def abort(self, name: str, upload: str) -> None:
+        """Forget an upload with its parts; no error when it is gone."""
+
+    def parts(self, name: str, upload: str) -> list[tuple[int, str]] | None:
+        """Return number and ETag of the parts that are there; None where the destination cannot list them."""
+
+
+def destination_of(
+    address: str, *, endpoint: str = "", region: str = "", key_id: str = "", secret: str = ""
+) -> Destination:
+    """Return the destination of this address: ``s3://bucket/prefix``, or the absolute path of a folder."""
+    if address.startswith("s3://"):
+        bucket, _, prefix = address.removeprefix("s3://").partition("/")
+        return Bucket(bucket, prefix.strip("/"), endpoint=endpoint, region=region, key_id=key_id, secret=secret)
+    return SharedFolder(address)
+
+
+# -- S3
+
+
+_FAULTS: Final = {
+    "BadDigest": StoreFault.CHECKSUM,
+    "InvalidDigest": StoreFault.CHECKSUM,
+    "XAmzContentSHA256Mismatch": StoreFault.CHECKSUM,
+    "RequestTimeTooSkewed": StoreFault.EXPIRED,
+    "ExpiredToken": StoreFault.EXPIRED,
+    "NoSuchUpload": StoreFault.NO_UPLOAD,
+    "InvalidPart": StoreFault.BAD_PART,
+    "InvalidPartOrder": StoreFault.BAD_PART,
+    "EntityTooSmall": StoreFault.BAD_PART,
+    "PreconditionFailed": StoreFault.EXISTS,
+    "412": StoreFault.EXISTS,
+    "ConditionalRequestConflict": StoreFault.SERVER,
+    "NoSuchBucket": StoreFault.DENIED,
+    "AccessDenied": StoreFault.DENIED,
+    "AllAccessDisabled": StoreFault.DENIED,
+    "InvalidAccessKeyId": StoreFault.DENIED,
+    "SignatureDoesNotMatch": StoreFault.DENIED,
+    "MethodNotAllowed": StoreFault.DENIED,
+    "QuotaExceeded": StoreFault.FULL,
+    "InsufficientStorage": StoreFault.FULL,
+    "XMinioStorageFull": StoreFault.FULL,
+    "StorageFull": StoreFault.FULL,
+    "EntityTooLarge": StoreFault.TOO_MANY_PARTS,
+    "InvalidArgument": StoreFault.TOO_MANY_PARTS,
+}
+"""Codes of S3's errors, by what they mean for the job."""
+_WHOSE: Final = {
+    "NoSuchBucket": "there is no bucket {bucket}: [fleet] destination is wrong, or it was deleted",
+    "AccessDenied": "the key may not write to the bucket {bucket}",
+    "InvalidAccessKeyId": "the key of the bucket {bucket} is not known there",
+    "SignatureDoesNotMatch": "the secret key of the bucket {bucket} is wrong",
+    "RequestTimeTooSkewed": "this machine's clock differs too much from that of the bucket {bucket}",
+    "InsufficientStorage": "the bucket {bucket} has no room",
+}
+
+
+def fault_of(status: int, code: str, message: str = "") -> StoreFault:
+    """Return what an error of S3 means, by its code, else by its status."""
+    if code in ("AccessDenied", "SignatureDoesNotMatch") and "expired" in message.lower():
+        return StoreFault.EXPIRED
+    known = _FAULTS.get(code)
+    if known is not None and not (code == "InvalidArgument" and "art" not in message):
+        return known
+    if status == 507:
+        return StoreFault.FULL
+    if status in (401, 403, 404, 405):
+        return StoreFault.DENIED
+    return StoreFault.EXISTS if status == 412 else StoreFault.SERVER
+
+
+class Bucket:
+    """S3 bucket. Without `key_id` the library looks for credentials as usual: environment, files, its role."""
+
+    def __init__(
+        self, bucket: str, prefix: str = "", *, endpoint: str = "", region: str = "", key_id: str = "", secret: str = ""
+    ) -> None:
+        import botocore.session
+        from botocore.config import Config
+
+        self._bucket, self._prefix = bucket, prefix
+        style = {"addressing_style": "path" if endpoint else "auto"}
+        config = Config(
+            signature_version="s3v4",
+            s3=style,
+            connect_timeout=5.0,
+            read_timeout=ANSWER_S,
+            retries={"total_max_attempts": 2, "mode": "standard"},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+        self._client: Any = botocore.session.get_session().create_client(
+            "s3",
+            region_name=region or "us-east-1",
+            endpoint_url=endpoint or None,
+            aws_access_key_id=key_id or None,
+            aws_secret_access_key=secret or None,
+            config=config,
+        )
+
+    def create(self, name: str, size_bytes: int) -> str:
+        with self._faults(name):
+            answer = self._client.create_multipart_upload(Bucket=self._bucket, Key=self._key(name))
+        upload: str = answer["UploadId"]
+        return upload
+
+    def address(self, name: str, upload: str, part: int, md5: str) -> str:
+        if not 0 <= part < PARTS_MAX:
+            raise StoreError(StoreFault.TOO_MANY_PARTS, f"part {part + 1}: a multipart upload has {PARTS_MAX} at most")
+        wanted = {
+            "Bucket": self._bucket,
+            "Key": self._key(name),
+            "UploadId": upload,
+            "PartNumber": part + 1,
+            "ContentMD5": base64.b64encode(bytes.fromhex(md5)).decode(),
+        }
+        with self._faults(name):
+            url: str = self._client.generate_presigned_url("upload_part", Params=wanted, ExpiresIn=URL_S)
+        return url
+
+    def complete(self, name: str, upload: str, parts: Sequence[PartRow]) -> str:
+        listed = [{"PartNumber": each.part + 1, "ETag": f'"{each.etag}"'} for each in parts]
+        with self._faults(name):
+            answer = self._client.complete_multipart_upload(
+                Bucket=self._bucket,
+                Key=self._key(name),
+                UploadId=upload,
+                MultipartUpload={"Parts": listed},
+                IfNoneMatch="*",
+            )
+        return _unquoted(answer["ETag"])
+
+    def seen(self, name: str) -> Seen | None:
+        from botocore.exceptions import ClientError
+
+        with self._faults(name):
+            try:
+                answer = self._client.head_object(Bucket=self._bucket, Key=self._key(name))
+            except ClientError as error:
+                if error.response["Error"]["Code"] in ("404", "NoSuchKey", "NotFound"):
+                    return None
+                raise
+        return Seen(etag=_unquoted(answer["ETag"]), size_bytes=answer["ContentLength"])
+
+    def abort(self, name: str, upload: str) -> None:
+        try:
+            with self._faults(name):
+                self._client.abort_multipart_upload(Bucket=self._bucket, Key=self._key(name), UploadId=upload)
+        except StoreError as error:
+            if error.fault is not StoreFault.NO_UPLOAD:
+                raise
+
+    def parts(self, name: str, upload: str) -> list[tuple[int, str]] | None:
+        try:
+            with self._faults(name):
+                pages = self._client.get_paginator("list_parts").paginate(
+                    Bucket=self._bucket, Key=self._key(name), UploadId=upload
+                )
+                listed = [part for page in pages for part in page.get("Parts", ())]
+        except StoreError as error:
+            if "NotImplemented" in str(error):
+                return None
+            raise
+        return [(part["PartNumber"] - 1, _unquoted(part["ETag"])) for part in listed]
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}/{name}" if self._prefix else name
+
+    @contextmanager
+    def _faults(self, name: str) -> Iterator[None]:
+        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+        try:
+            yield
+        except ClientError as error:
+            said = error.response.get("Error", {})
+            code, words = str(said.get("Code", "")), str(said.get("Message", ""))
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            raise StoreError(fault_of(status, code, words), self._line(name, code, words)) from None
+        except NoCredentialsError:
+            what = f"no key of the bucket {self._bucket}: set access_key under [fleet], or AWS_ACCESS_KEY_ID"
+            raise StoreError(StoreFault.DENIED, what) from None
+        except BotoCoreError as error:
+            what = f"the bucket {self._bucket} does not answer: {_one_line(str(error))}"
+            raise StoreError(StoreFault.UNREACHABLE, what) from None
+
+    def _line(self, name: str, code: str, words: str) -> str:
+        return _WHOSE.get(code, "the bucket {bucket} refuses {name}: {words}").format(
+            bucket=self._bucket, name=name, words=_one_line(f"{code} {words}")
+        )
+
+
+def _unquoted(etag: str) -> str:
+    return etag.strip().removeprefix("W/").strip('"').lower()
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:200]
+
+
+# -- moving a part
+
+
+def put(address: str, piece: Piece) -> str:
+    """Store a part at an address that `Destination.address` gave; return the ETag that the destination has for it."""
+    if address.startswith(("http://", "https://")):
+        return _put_http(address, piece)
+    return _put_file(address, piece)
+
+
+def _put_http(address: str, piece: Piece) -> str:
+    parts = urlsplit(address)
+    host = parts.netloc.rpartition("@")[2]
+    make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    line = make(host, timeout=ANSWER_S)
+    try:
+        with open(piece.path, "rb") as file:
+            line.putrequest("PUT", f"{parts.path}?{parts.query}", skip_accept_encoding=True)
+            line.putheader("Content-Length", str(piece.length))
+            line.putheader("Content-MD5", base64.b64encode(bytes.fromhex(piece.md5)).decode())
+            line.endheaders()
+            _send(line, file, piece)
+            answer = line.getresponse()
+            body = answer.read(_ERROR_BYTES_MAX)
+    except ssl.SSLCertVerificationError as error:
+        what = f"the certificate of {host} is not trusted: {error.verify_message}"
+        raise StoreError(StoreFault.UNREACHABLE, what) from None
+    except (OSError, http.client.HTTPException) as error:
+        what = f"{host} does not take a part: {_one_line(getattr(error, 'strerror', '') or str(error))}"
+        raise StoreError(StoreFault.UNREACHABLE, what) from None
+    finally:
+        line.close()
+    if answer.status != 200:
+        found = _CODE.search(body)
+        code = found[1].decode() if found else ""
+        words = _one_line(body.decode("utf-8", "replace"))
+        shown = code or f"{answer.status} {answer.reason}"
+        raise StoreError(fault_of(answer.status, code, words), f"{host} refuses a part: {shown}")
+    etag = _unquoted(answer.headers.get("ETag", ""))
+    encrypted = "kms" in answer.headers.get("x-amz-server-side-encryption", "")
+    if not etag or (_MD5.fullmatch(etag) and etag != piece.md5 and not encrypted):
+        raise StoreError(StoreFault.CHECKSUM, f"{host} has other bytes of a part than were sent")
+    return etag
+
+
+def _send(line: http.client.HTTPConnection, file: Any, piece: Piece) -> None:
+    """Send the bytes; a server that refuses before it has read them all closes, and its answer is read all the same."""
+    try:
+        sent = line.sock.sendfile(file, piece.offset, piece.length)
+    except (BrokenPipeError, ConnectionResetError):
+        return
+    if sent != piece.length:
+        raise OSError(errno.EIO, f"{piece.path} is shorter than its part")
+
+
+def md5_of(path: str, offset: int, length: int) -> str:
+    """Return the MD5 in hexadecimal of bytes of a file. Raises OSError, also when it is too short."""
+    digest = hashlib.md5(usedforsecurity=False)
+    for block in blocks(path, offset, length):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def blocks(path: str, offset: int, length: int) -> Iterator[bytes]:
+    """Yield bytes of a file, block by block. Raises OSError, also when it is too short."""
+    with open(path, "rb", buffering=0) as file:
+        file.seek(offset)
+        while length:
+            block = file.read(min(BLOCK_BYTES, length))
+            if not block:
+                raise OSError(errno.EIO, f"{path} is shorter than expected")
+            length -= len(block)
+            yield block
+
+
+# -- a folder that all have mounted
+
+
+class SharedFolder:
+    """Folder on a file system that every node has mounted at this path. A file is one sparse file until it is whole.
+
+    It appears by a link, which does not replace what has the name. What is not promised: a file system without `link`,
+    or one that answers with data of yesterday (NFS without ``sync``), holds no fleet.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._hidden = os.path.join(folder, HIDDEN)
+
+    def create(self, name: str, size_bytes: int) -> str:
+        upload = secrets.token_hex(8)
+        self._path(name)
+        with self._faults():
+            os.stat(self._folder)  # one that is not mounted is not made
+            os.makedirs(self._hidden, exist_ok=True)
+            with open(self._unfinished(name, upload), "xb") as file:
+                file.truncate(size_bytes)
+                os.fsync(file.fileno())
+        return upload
+
+    def address(self, name: str, upload: str, part: int, md5: str) -> str:
+        return self._unfinished(name, upload)
+
+    def complete(self, name: str, upload: str, parts: Sequence[PartRow]) -> str:
+        etag, unfinished, path = multipart_etag([each.etag for each in parts]), self._unfinished(name, upload), ""
+        with self._faults():
+            path = self._path(name)
+            try:
+                with open(unfinished, "rb") as file:
+                    os.fsync(file.fileno())
+                    inode = os.fstat(file.fileno()).st_ino
+            except FileNotFoundError:
+                what = f"the unfinished {name} in {self._folder} is gone: completed before, or deleted"
+                raise StoreError(StoreFault.NO_UPLOAD, what) from None
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(self._etag_path(name, inode), "w", encoding="ascii") as note:
+                note.write(etag)
+                note.flush()
+                os.fsync(note.fileno())
+            os.link(unfinished, path)
+            _sync_folder(os.path.dirname(path))
+            with contextlib.suppress(OSError):
+                os.unlink(unfinished)
+        return etag
+
+    def seen(self, name: str) -> Seen | None:
+        with self._faults():
+            try:
+                found = os.stat(self._path(name))
+            except FileNotFoundError:
+                os.stat(self._folder)  # one that is not mounted says nothing of the file
+                return None
+            with contextlib.suppress(OSError), open(self._etag_path(name, found.st_ino), encoding="ascii") as file:
+                return Seen(etag=file.read(64).strip(), size_bytes=found.st_size)
+        return Seen(etag="unknown", size_bytes=found.st_size)
+
+    def abort(self, name: str, upload: str) -> None:
+        with self._faults(), contextlib.suppress(FileNotFoundError):
+            os.unlink(self._unfinished(name, upload))
+
+    def parts(self, name: str, upload: str) -> list[tuple[int, str]] | None:
+        with self._faults():
+            try:
+                os.stat(self._unfinished(name, upload))
+            except FileNotFoundError:
+                os.stat(self._folder)
+                raise StoreError(StoreFault.NO_UPLOAD, f"the unfinished {name} in {self._folder} is gone") from None
+        return None
+
+    def _path(self, name: str) -> str:
+        path = os.path.normpath(os.path.join(self._folder, name))
+        if not path.startswith(os.path.join(self._folder, "")) or HIDDEN in name.split("/"):
+            raise StoreError(StoreFault.DENIED, f"{name} is not below {self._folder}")
+        return path
+
+    def _unfinished(self, name: str, upload: str) -> str:
+        return os.path.join(self._hidden, f"{_flat(name)}.{_flat(upload)}")
+
+    def _etag_path(self, name: str, inode: int) -> str:
+        """The note of a finished file's ETag. By its inode: another file that takes the name has no part in it."""
+        return os.path.join(self._hidden, f"{_flat(name)}.{inode}.etag")
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise _folder_fault(self._folder, error) from None
+
+
+def _flat(name: str) -> str:
+    """A file's name in the hidden folder: the digest keeps two names apart."""
+    return f"{hashlib.blake2b(name.encode(), digest_size=12).hexdigest()}" if "/" in name or len(name) > 80 else name
+
+
+def _put_file(path: str, piece: Piece) -> str:
+    """Write a part at its place. `piece.md5` is compared with what was read for it, while it is written."""
+    digest = hashlib.md5(usedforsecurity=False)
+    at = piece.at
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            for block in blocks(piece.path, piece.offset, piece.length):
+                digest.update(block)
+                at += os.pwrite(fd, block, at)
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        fault = StoreFault.NO_UPLOAD if error.errno == errno.ENOENT else None
+        raise _folder_fault(os.path.dirname(path), error, fault) from None
+    if digest.hexdigest() != piece.md5:
+        raise StoreError(StoreFault.CHECKSUM, f"the bytes of a part changed on this node's disk: {piece.path}")
+    return piece.md5
+
+
+def _folder_fault(folder: str, error: OSError, fault: StoreFault | None = None) -> StoreError:
+    kinds = {
+        errno.ENOSPC: StoreFault.FULL,
+        errno.EDQUOT: StoreFault.FULL,
+        errno.EEXIST: StoreFault.EXISTS,
+        errno.ENOENT: StoreFault.DENIED,
+        errno.EROFS: StoreFault.DENIED,
+        errno.EACCES: StoreFault.DENIED,
+        errno.EPERM: StoreFault.DENIED,
+        errno.ENOTDIR: StoreFault.DENIED,
+    }
+    known = fault or kinds.get(error.errno or 0, StoreFault.UNREACHABLE)
+    return StoreError(known, f"the shared folder {folder}: {error.strerror or error}")
+
+
+def _sync_folder(folder: str) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,154 @@
+"""Store of a fleet node: the destination's calls in threads, with an address for each part.
+
+A node that has no key of the bucket asks one that has, by the bus: it gets presigned addresses that hold for minutes,
+and has uploads begun and completed for it. The bytes go from each node straight to the destination.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from actors.core.fleet import vocabulary as v
+from actors.fleet.bus import Bus, BusFault
+from actors.fleet.objects import Destination, Piece, StoreError, destination_of, put
+from actors.fleet.settings import StoreAccess
+from protocol.model.fleet.rows import PartRow
+
+THREADS: Final = 8
+"""Calls of the destination at a time: parts that are sent, and what is asked beside them."""
+LENT_S_MAX: Final = 90.0
+_CALLS: Final = ("create", "address", "complete", "seen", "abort", "parts")
+
+
+class Store:
+    """Used in the event loop's thread. `bus` returns the connection, None without one."""
+
+    def __init__(self, access: StoreAccess, subject: str, bus: Callable[[], Bus | None]) -> None:
+        self._access = access
+        self._subject = subject
+        self._bus = bus
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
+        self._own: Destination | None = None
+
+    def close(self) -> None:
+        """Let go of the threads; what they are sending is of no use any more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def call(self, name: str, *arguments: Any) -> Any:
+        """Make one call of `Destination`, here or by a node that has the key. Raises `StoreError`."""
+        if not self._access.lent:
+            return await self._in_thread(lambda: getattr(self._destination(), name)(*arguments))
+        bus = self._bus()
+        if bus is None:
+            raise StoreError(v.StoreFault.UNREACHABLE, "no broker is connected, and this node has no key of the bucket")
+        listed = [[_plain(part) for part in each] if isinstance(each, tuple) else each for each in arguments]
+        try:
+            answer = await bus.request(self._subject, json.dumps([name, *listed]).encode(), wait_s=LENT_S_MAX)
+            said = json.loads(answer)
+        except (BusFault, ValueError) as fault:
+            what = f"no node lends its key of the bucket: {fault}"
+            raise StoreError(v.StoreFault.UNREACHABLE, what) from None
+        if "fault" in said:
+            raise StoreError(v.StoreFault(said["fault"]), said["detail"])
+        return said["result"]
+
+    async def put(self, name: str, upload: str, part: int, piece: Piece) -> str:
+        """Store a part; return its ETag. Raises `StoreError`."""
+        address = await self.call("address", name, upload, part, piece.md5)
+        etag: str = await self._in_thread(lambda: put(address, piece))
+        return etag
+
+    async def lend(self, request: bytes) -> bytes:
+        """Answer a node that has no key."""
+        try:
+            name, *arguments = json.loads(request)
+            if name not in _CALLS:
+                raise ValueError(name)
+            if name == "complete":
+                arguments[2] = tuple(PartRow(**each) for each in arguments[2])
+            result = await self.call(name, *arguments)
+        except StoreError as error:
+            return json.dumps({"fault": int(error.fault), "detail": str(error)}).encode()
+        except (ValueError, TypeError) as error:
+            return json.dumps({"fault": int(v.StoreFault.SERVER), "detail": f"no such call: {error}"}).encode()
+        return json.dumps({"result": result}).encode()
+
+    @property
+    def lends(self) -> bool:
+        """Whether this node can serve those without a key."""
+        return not self._access.lent and self._access.address.startswith("s3://")
+
+    def _destination(self) -> Destination:
+        if self._own is None:
+            access = self._access
+            self._own = destination_of(
+                access.address,
+                endpoint=access.endpoint,
+                region=access.region,
+                key_id=access.key_id,
+                secret=access.secret,
+            )
+        return self._own
+
+    async def _in_thread(self, call: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+
+def _plain(part: PartRow) -> dict[str, Any]:
+    return {name: getattr(part, name) for name in part.__struct_fields__}
+
+
+async def performed(store: Store, command: v.Command, name: str) -> v.Event | None:
+    """Perform a command that is about the destination; return the event that answers it.
+
+    `name`: of the finished file, for an upload that is aborted.
+    """
+    doing: Awaitable[v.Event | None]
+    match command:
+        case v.CreateUpload():
+            doing = _created(store, command)
+        case v.CompleteUpload():
+            doing = _completed(store, command)
+        case v.ListUpload():
+            doing = _listed(store, command)
+        case v.CheckObject():
+            doing = _seen(store, command)
+        case v.AbortUpload():
+            doing = _aborted(store, command, name)
+        case _:
+            raise TypeError(type(command).__name__)
+    try:
+        return await doing
+    except StoreError as error:
+        if isinstance(command, v.AbortUpload):
+            return None
+        return v.UploadFailed(job=command.job, epoch=command.epoch, fault=error.fault, detail=str(error))
+
+
+async def _created(store: Store, command: v.CreateUpload) -> v.Event:
+    upload = await store.call("create", command.destination, command.size_bytes)
+    return v.UploadCreated(job=command.job, epoch=command.epoch, upload=upload)
+
+
+async def _completed(store: Store, command: v.CompleteUpload) -> v.Event:
+    etag = await store.call("complete", command.destination, command.upload, command.parts)
+    return v.UploadCompleted(job=command.job, epoch=command.epoch, etag=etag)
+
+
+async def _listed(store: Store, command: v.ListUpload) -> v.Event:
+    found = await store.call("parts", command.destination, command.upload)
+    parts: Sequence[tuple[int, str]] = () if found is None else [(part, etag) for part, etag in found]
+    return v.UploadListed(job=command.job, epoch=command.epoch, parts=tuple(parts), known=found is not None)
+
+
+async def _seen(store: Store, command: v.CheckObject) -> v.Event:
+    found = await store.call("seen", command.destination)
+    etag, size = found if found is not None else ("", -1)
+    return v.ObjectSeen(job=command.job, epoch=command.epoch, etag=etag, size_bytes=size)
+
+
+async def _aborted(store: Store, command: v.AbortUpload, name: str) -> None:
+    if name:
+        await store.call("abort", name, command.upload)
