@@ -19,6 +19,8 @@ SET_UP_S: Final = 0.3
 """Until the first byte of a window that is taken from another node."""
 LATE_S: Final = 5.0
 """The last part of a node that has stopped or is much slower is taken when that saves this much."""
+HOLD_S: Final = 2.0
+"""A whole window is not taken from a living node sooner after its last change: two could take it in turns."""
 STALLED_S: Final = 30.0
 """A living node whose window has not changed for so long, and for three times a usual part, lets others take it."""
 
@@ -209,7 +211,7 @@ class Board:
         """
         claim = self._abandoned(contest) or self._from_free(count, contest)
         if claim is None and idle:
-            claim = self._tail(contest) or self._late(contest, now)
+            claim = self._tail(contest, now) or self._late(contest, now)
         return claim
 
     def _abandoned(self, contest: Contest) -> Claim | None:
@@ -250,7 +252,7 @@ class Board:
     def _new(self, first: int, stop: int) -> Claim:
         return Claim(first, stop, None)
 
-    def _tail(self, contest: Contest) -> Claim | None:
+    def _tail(self, contest: Contest, now: float) -> Claim | None:
         """Return the tail of the window that would be ready last, so that both are ready at once."""
         left: dict[str, list[int]] = {}
         last: dict[str, int] = {}
@@ -269,8 +271,11 @@ class Board:
         if take < 1 or len(parts) / theirs <= take / mine + SET_UP_S:
             return None
         first = of_last[-take]
-        over = self.windows[first] if first == last[victim] else None
-        return Claim(first, self.reach(last[victim]), over)
+        if first != last[victim]:
+            return Claim(first, self.reach(last[victim]), None)
+        if now - self.changed_at[first] > HOLD_S:
+            return Claim(first, self.reach(first), self.windows[first])
+        return Claim(of_last[1], self.reach(first), None) if take > 1 else None
 
     def _late(self, contest: Contest, now: float) -> Claim | None:
         """Return a window whose holder lives, but has stopped, or would need much longer for its last part."""
@@ -281,6 +286,8 @@ class Board:
                 continue
             theirs = 1.0 / contest.rate(row.node)
             silent = now - self.changed_at.get(first, now)
+            if silent <= HOLD_S:
+                continue
             stalled = silent > max(STALLED_S, 3 * theirs, 3 * mine)
             if stalled or (len(missing) == 1 and theirs - silent > 2 * mine + LATE_S):
                 return Claim(first, self.reach(first), row)

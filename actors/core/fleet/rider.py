@@ -221,14 +221,14 @@ class Rider:
         now: float,
     ) -> None:
         if (
-            len(self.ready) > READY_MAX + PUTS_MAX
-            or self.sources is None
+            self.sources is None
             or (not row.divisible and row.nodes[0] != me.node)
             or (self.looked == (board.version, len(self.ready)) and now < self.look_at)
         ):
             return
         left = sum(self._open_count(board, first) for first in mine)
-        if left > WINDOW_PARTS_MAX / 2:
+        waiting = sum(len(board.missing(first)) for first in mine) - left
+        if waiting > READY_MAX + PUTS_MAX or left > WINDOW_PARTS_MAX / 2:
             return
         facts = contest()
         if left > 0 and left > facts.rate(me.node) * AHEAD_S:
