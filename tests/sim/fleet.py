@@ -599,29 +599,34 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=1e9, help="begin no seed after this")
     parser.add_argument("--trace", action="store_true")
     asked = parser.parse_args()
+    return play_many(asked.first, asked.seeds, seconds=asked.seconds, tracing=asked.trace)
+
+
+def play_many(first: int, seeds: int, *, seconds: float = 1e9, tracing: bool = False) -> int:
+    """Play seeds and print what came of them; return 1 when an invariant was broken."""
     broken: list[str] = []
     states: Counter[str] = Counter()
-    seconds: list[float] = []
+    ends: list[float] = []
     refetched = deaths = played = 0
     began = time.perf_counter()
-    for seed in range(asked.first, asked.first + asked.seeds):
-        if time.perf_counter() - began > asked.seconds:
+    for seed in range(first, first + seeds):
+        if time.perf_counter() - began > seconds:
             break
         played += 1
         try:
-            world = play(seed, tracing=asked.trace)
+            world = play(seed, tracing=tracing)
         except AssertionError as error:
             broken.append(f"seed {seed}: {error}")
             continue
         states.update(row.state for row in world.job_rows())
-        seconds.append(world.now)
+        ends.append(world.now)
         refetched += world.refetched
         deaths += world.deaths + world.disturbances
     took = time.perf_counter() - began
     wrong, stuck, twice = (sum(word in text for text in broken) for word in ("wrong", "stuck", "twice"))
     sys.stdout.write(
         f"fleet: {played} seeds, {dict(states)}; wrong {wrong}, stuck {stuck}, sealed twice {twice}, "
-        f"other {len(broken) - wrong - stuck - twice}; virtual s median {statistics.median(seconds or [0]):.0f}, "
+        f"other {len(broken) - wrong - stuck - twice}; virtual s median {statistics.median(ends or [0]):.0f}, "
         f"refetched {refetched} parts in {deaths} faults; {1000 * took / max(1, played):.1f} ms a seed\n"
     )
     for text in broken[:10]:

@@ -111,7 +111,7 @@ def test_the_tail_of_the_slowest_window_is_taken_so_that_both_end_at_once() -> N
 def test_nothing_is_taken_where_nothing_is_won() -> None:
     drawn = board(window(0, 2, "n1", 0))
     assert drawn.next_claim(2, contest("n2", {"n1": 1.0, "n2": 1.0}), 0.0, idle=True) is None
-    assert drawn.next_claim(2, contest("n2", {"n1": 0.01, "n2": 1.0}), 0.0, idle=True) is not None
+    assert drawn.next_claim(2, contest("n2", {"n1": 0.01, "n2": 1.0}), 3.0, idle=True) is not None
     stalled = drawn.next_claim(2, contest("n2", {"n1": 1.0, "n2": 1.0}), 31.0, idle=True)
     assert stalled is not None
     assert stalled.over == drawn.windows[0]

@@ -1,0 +1,482 @@
+"""One node by itself: what it writes, what it must not write, and what it says of a wrong configuration."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from actors.core.fleet import vocabulary as v
+from actors.core.fleet.node import RENEW_S, FleetNode
+from protocol.model.fleet.names import (
+    FLEET,
+    JOBS,
+    LEADER,
+    LEASES,
+    NODES,
+    PARTS,
+    SETTINGS,
+    TTL_S,
+    job_id,
+    multipart_etag,
+    rendezvous,
+)
+from protocol.model.fleet.rows import (
+    ACTIVE,
+    FAILED,
+    SEALED,
+    SEALING,
+    AnyRow,
+    FleetJobRow,
+    FleetOrder,
+    FleetSettings,
+    NodeRow,
+    WindowRow,
+)
+from protocol.model.job_spec import JobSpec
+from protocol.model.source_url import slsk_url
+
+HERE = "s3://bucket/"
+PART = 8 << 20
+
+
+@dataclass
+class Bench:
+    """A node, and a bus that answers at once unless it is silent."""
+
+    name: str = "n1"
+    destination: str = HERE
+    now: float = 1000.0
+    silent: bool = False
+    rows: dict[tuple[str, str], tuple[AnyRow, int]] = field(default_factory=dict)
+    revision: int = 0
+    said: list[v.Command] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.node = FleetNode()
+        self.give(v.Started(self.name, f"{self.name}-1", 0.0, self.destination, fleet="f"))
+
+    def join(self) -> "Bench":
+        self.give(v.BusBack())
+        for (bucket, key), (row, revision) in list(self.rows.items()):
+            self.give(v.KvChanged(bucket, key, row, revision))
+        self.give(v.KvListed())
+        self.tick()
+        return self
+
+    def put(self, bucket: str, key: str, row: AnyRow) -> None:
+        """Another node's write."""
+        self.revision += 1
+        self.rows[bucket, key] = (row, self.revision)
+        self.give(v.KvChanged(bucket, key, row, self.revision))
+
+    def give(self, event: v.Event) -> list[v.Command]:
+        waiting: list[v.Event] = [event]
+        fresh: list[v.Command] = []
+        while waiting:
+            for command in self.node.handle(waiting.pop(0), self.now):
+                fresh.append(command)
+                if isinstance(command, v.KvCreate | v.KvUpdate | v.KvDelete) and not self.silent:
+                    waiting += self._answers(command)
+                if isinstance(command, v.KvRead) and not self.silent:
+                    row, revision = self.rows.get((command.bucket, command.key), (None, 0))
+                    waiting.append(v.KvChanged(command.bucket, command.key, row, revision))
+        self.said += fresh
+        return fresh
+
+    def _answers(self, command: v.KvCreate | v.KvUpdate | v.KvDelete) -> list[v.Event]:
+        name = (command.bucket, command.key)
+        known = self.rows.get(name, (None, 0))[1]
+        if known != (0 if isinstance(command, v.KvCreate) else command.revision):
+            return [v.KvRefused(command.request)]
+        self.revision += 1
+        if isinstance(command, v.KvDelete):
+            self.rows.pop(name)
+            return [v.KvWritten(command.request, self.revision), v.KvChanged(*name, None, self.revision)]
+        self.rows[name] = (command.row, self.revision)
+        return [v.KvWritten(command.request, self.revision), v.KvChanged(*name, command.row, self.revision)]
+
+    def tick(self, seconds: float = 0.5, times: int = 1) -> list[v.Command]:
+        fresh: list[v.Command] = []
+        for _ in range(times):
+            self.now += seconds
+            fresh += self.give(v.Tick(self.now))
+        return fresh
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        return [command for command in self.said if isinstance(command, kind)]
+
+    def row(self, bucket: str, key: str) -> Any:
+        return self.rows[bucket, key][0]
+
+    def order(self, key: str = "k", *, number: int = 1, **fields: Any) -> list[v.Command]:
+        given = {"sources": ("http://a/f",), "destination": "f", **fields}
+        order = FleetOrder(key=key, spec=JobSpec(folder="", name="f"), **given)
+        return self.give(v.OrderReceived(number, number, order))
+
+    def placed(self, parts: int = 3, **fields: Any) -> str:
+        """A job of this node whose upload has begun."""
+        self.order(**fields)
+        job = job_id("k")
+        self.give(v.FileDescribed(job, parts * PART, divisible=True))
+        self.give(v.UploadCreated(job, 0, "u"))
+        return job
+
+    def store(self, job: str, part: int) -> None:
+        self.give(v.PartReady(job, part, f"d{part}"))
+        self.give(v.PartPut(job, part, 0, f"{part:032x}"))
+
+
+def other(name: str, *, instance: str = "", **fields: Any) -> NodeRow:
+    return NodeRow(name=name, instance=instance or f"{name}-1", **fields)
+
+
+def test_a_node_alone_leads_places_fetches_and_seals() -> None:
+    bench = Bench().join()
+    job = bench.placed(parts=2)
+    assert bench.row(JOBS, job).state == ACTIVE
+    assert bench.of(v.AckOrder) == [v.AckOrder(1)]
+    granted = bench.of(v.GrantWindow)[-1]
+    assert (granted.first, granted.stop) in ((0, 1), (0, 2))
+    for part in range(2):
+        bench.store(job, part)
+    assert bench.row(JOBS, job).state == SEALING
+    assert [part.part for part in bench.of(v.CompleteUpload)[0].parts] == [0, 1]
+    bench.give(v.UploadCompleted(job, 0, "etag-2"))
+    assert (bench.row(JOBS, job).state, bench.row(JOBS, job).sealed_by) == (SEALED, "n1")
+    assert bench.of(v.StopLocalJob) == [v.StopLocalJob(job, keep=False)]
+    bench.tick(times=3)
+    assert not [key for bucket, key in bench.rows if bucket == PARTS]
+
+
+def test_two_orders_with_one_key_are_one_job() -> None:
+    bench = Bench().join()
+    bench.order("same", number=1)
+    bench.order("same", number=2)
+    assert [command.order for command in bench.of(v.AckOrder)] == [1, 2]
+    assert len([key for bucket, key in bench.rows if bucket == JOBS]) == 1
+
+
+def test_an_order_is_acknowledged_only_when_it_is_stored() -> None:
+    bench = Bench().join()
+    bench.silent = True
+    bench.order()
+    assert not bench.of(v.AckOrder)
+
+
+def test_orders_with_a_login_or_a_name_outside_are_refused() -> None:
+    bench = Bench().join()
+    for number, fields in enumerate(
+        ({"sources": ("http://me:secret@a/f",)}, {"destination": "../f"}, {"sources": ()}, {"destination": ""})
+    ):
+        bench.order(f"k{number}", number=number, **fields)
+    refused = bench.of(v.AckOrder)
+    assert len(refused) == 4
+    assert all(command.refused and "secret" not in command.refused for command in refused)
+    assert not [key for bucket, key in bench.rows if bucket == JOBS]
+
+
+def test_without_a_confirmed_sign_of_life_nothing_is_written_or_stored() -> None:
+    bench = Bench().join()
+    job = bench.placed()
+    bench.silent = True
+    bench.tick(times=int(TTL_S / 2 / 0.5) + 1)
+    bench.said.clear()
+    bench.give(v.PartReady(job, 0, "d0"))
+    bench.tick(times=8)
+    written = [command for command in bench.of(v.KvUpdate) + bench.of(v.KvCreate) if command.bucket != NODES]
+    assert not written
+    assert not bench.of(v.PutPart)
+    assert not bench.of(v.StopLocalJob), "it rides to the end of its window"
+    bench.silent = False
+    for command in bench.of(v.KvUpdate):
+        bench.give(v.KvUnknown(command.request))
+    bench.tick(times=40)
+    assert bench.of(v.PutPart), "and goes on by itself"
+
+
+def test_a_pause_of_this_process_is_no_death_of_the_others() -> None:
+    bench = Bench().join()
+    bench.put(NODES, "n2", other("n2"))
+    bench.now += 10 * TTL_S
+    bench.give(v.Tick(bench.now))
+    assert bench.node.view.alive("n2", bench.now)
+    bench.tick(times=int(TTL_S / 0.5) + 1)
+    assert not bench.node.view.alive("n2", bench.now)
+
+
+def test_the_windows_of_a_dead_node_are_taken_by_its_revision() -> None:
+    bench = Bench().join()
+    bench.put(NODES, "n2", other("n2"))
+    job = bench.placed(parts=40, spread=2)
+    bench.put(PARTS, f"{job}.30", WindowRow(job=job, first=30, stop=40, node="n2", instance="n2-1", epoch=0))
+    token = bench.rows[PARTS, f"{job}.30"][1]
+    bench.tick(times=int(TTL_S / 0.5) + 2)
+    assert "n2" not in bench.row(JOBS, job).nodes
+    for part in range(30):
+        bench.store(job, part)
+    taken = [command for command in bench.of(v.KvUpdate) if command.key == f"{job}.30"]
+    assert taken[0].revision == token
+    assert taken[0].row.node == "n1"
+
+
+def test_a_window_inside_this_ones_trims_it() -> None:
+    bench = Bench().join()
+    bench.put(NODES, "n2", other("n2"))
+    job = bench.placed(parts=40, spread=2)
+    granted = bench.of(v.GrantWindow)[-1]
+    cut = granted.first + 1
+    bench.put(
+        PARTS, f"{job}.{cut}", WindowRow(job=job, first=cut, stop=granted.stop, node="n2", instance="n2-1", epoch=0)
+    )
+    assert bench.of(v.TrimWindow)[-1] == v.TrimWindow(job, cut)
+
+
+def test_a_part_without_a_row_is_sent_again_by_the_next_process() -> None:
+    bench = Bench().join()
+    job = bench.placed(parts=2)
+    bench.give(v.PartReady(job, 0, "d0"))
+    after = Bench(rows=bench.rows, revision=bench.revision, now=bench.now)
+    after.give(v.Started("n1", "n1-2", 0.0, HERE, fleet="f"))
+    after.join()
+    after.tick(times=int(2 * RENEW_S / 0.5))
+    assert after.of(v.GrantWindow)
+    after.store(job, 0)
+    after.store(job, 1)
+    assert after.row(JOBS, job).state == SEALING
+
+
+def test_a_completion_that_was_not_heard_of_is_recognised() -> None:
+    bench = Bench().join()
+    job = bench.placed(parts=1)
+    bench.store(job, 0)
+    complete = bench.of(v.CompleteUpload)[0]
+    bench.give(v.UploadFailed(job, 0, v.StoreFault.NO_UPLOAD))
+    assert bench.of(v.CheckObject)
+    etag = multipart_etag([part.etag for part in complete.parts])
+    bench.give(v.ObjectSeen(job, 0, etag, PART))
+    assert bench.row(JOBS, job).state == SEALED
+
+
+def test_another_object_of_the_name_fails_the_job_and_is_left_alone() -> None:
+    bench = Bench().join()
+    job = bench.placed(parts=1)
+    bench.store(job, 0)
+    bench.give(v.UploadFailed(job, 0, v.StoreFault.EXISTS))
+    bench.give(v.ObjectSeen(job, 0, "an-other", 5))
+    assert (bench.row(JOBS, job).state, bench.row(JOBS, job).reason) == (FAILED, "another object has the name")
+
+
+def test_a_lost_upload_is_begun_again_and_its_parts_count_for_nothing() -> None:
+    bench = Bench().join()
+    job = bench.placed(parts=2)
+    bench.store(job, 0)
+    bench.give(v.PartReady(job, 1, "d1"))
+    bench.give(v.PartPutFailed(job, 1, 0, v.StoreFault.NO_UPLOAD))
+    bench.give(v.ObjectSeen(job, 0, "", -1))
+    bench.give(v.UploadCreated(job, 1, "u2"))
+    assert (bench.row(JOBS, job).epoch, bench.row(JOBS, job).upload) == (1, "u2")
+    assert bench.node.view.board(job).stored_count == 0
+
+
+def test_a_full_destination_makes_jobs_wait_and_says_so_once() -> None:
+    bench = Bench().join()
+    job = bench.placed(parts=1)
+    bench.give(v.PartReady(job, 0, "d0"))
+    for _ in range(4):
+        bench.give(v.PartPutFailed(job, 0, 0, v.StoreFault.FULL, "the bucket is full"))
+        bench.tick(times=20)
+    assert [report.text for report in bench.of(v.Report)] == ["the bucket is full"]
+    assert len(bench.of(v.PutPart)) >= 3
+    assert bench.row(JOBS, job).state == ACTIVE
+
+
+def test_a_disk_that_damages_parts_gives_the_job_to_others() -> None:
+    bench = Bench().join()
+    job = bench.placed(parts=1)
+    for _ in range(5):
+        bench.give(v.PartReady(job, 0, "d0"))
+        bench.give(v.PartPutFailed(job, 0, 0, v.StoreFault.CHECKSUM))
+    assert bench.of(v.DropPart)[0].refetch
+    assert bench.row(JOBS, job).refused == ("n1",)
+    bench.tick(times=6)
+    assert bench.row(JOBS, job).state == FAILED
+    assert "damaged" in bench.row(JOBS, job).reason
+
+
+def test_two_fleets_with_one_name_are_said_and_the_second_stays_out() -> None:
+    bench = Bench()
+    bench.rows[SETTINGS, FLEET] = (FleetSettings(fleet="g", destination="s3://elsewhere/"), 1)
+    bench.revision = 1
+    bench.join()
+    report = bench.of(v.Report)[0]
+    assert report.fatal
+    assert "s3://elsewhere/" in report.text
+    bench.said.clear()
+    bench.tick(times=20)
+    assert not bench.said
+
+
+def test_two_nodes_with_one_name_are_said() -> None:
+    bench = Bench()
+    bench.rows[NODES, "n1"] = (other("n1", instance="another"), 1)
+    bench.revision = 1
+    bench.join()
+    for at in range(40):
+        if at % 6 == 0:
+            bench.put(NODES, "n1", other("n1", instance="another", time_s=float(at)))
+        bench.tick()
+    assert any("another process is node n1" in report.text for report in bench.of(v.Report))
+    assert bench.row(NODES, "n1").instance == "another"
+
+
+def test_a_clock_that_is_an_hour_off_is_said_once() -> None:
+    bench = Bench().join()
+    for _ in range(3):
+        bench.put(NODES, "n2", other("n2", time_s=bench.now + 3600))
+        bench.tick()
+    assert [report.text for report in bench.of(v.Report)] == ["the clocks of n2 and n1 differ by about +1.0 h"]
+
+
+def test_a_drained_node_gives_its_jobs_to_others() -> None:
+    bench = Bench().join()
+    bench.put(NODES, "n2", other("n2"))
+    job = bench.placed(parts=20)
+    holder = bench.row(JOBS, job).nodes[0]
+    bench.give(v.OrderReceived(9, 9, FleetOrder(kind="drain", node="n1")))
+    bench.put(NODES, "n2", other("n2", time_s=1.0))
+    bench.tick(times=10)
+    assert bench.row(JOBS, job).nodes == ("n2",)
+    if holder == "n1":
+        assert all(row.node != "n1" for (bucket, _), (row, _) in bench.rows.items() if bucket == PARTS)
+        assert bench.of(v.StopLocalJob)[-1].keep
+
+
+def test_soulseek_users_are_divided_and_a_job_goes_to_its_users_node() -> None:
+    bench = Bench().join()
+    for name in ("n2", "n3"):
+        bench.put(NODES, name, other(name, schemes=("http", "https", "slsk")))
+    for at in range(6):
+        user = f"user{at}"
+        bench.order(f"k{at}", number=at, sources=(slsk_url(user, "a\\f"),))
+        assert bench.row(JOBS, job_id(f"k{at}")).nodes == (rendezvous(user, ["n2", "n3"]),)
+
+
+def test_a_limit_of_the_fleet_is_shared() -> None:
+    bench = Bench().join()
+    bench.put(NODES, "n2", other("n2", rate_bytes_s=1e6, jobs=1))
+    bench.give(v.OrderReceived(9, 9, FleetOrder(kind="limit", limit_bytes_s=10_000_000)))
+    bench.give(v.SourceStates(9e6, -1, ("http", "https")))
+    bench.tick(times=8)
+    assert bench.of(v.LimitRate)
+    assert 7e6 <= bench.of(v.LimitRate)[-1].rate_bytes_s <= 9.9e6
+
+
+def test_a_second_leader_steps_down() -> None:
+    bench = Bench().join()
+    assert bench.of(v.PullOrders) == [v.PullOrders(on=True)]
+    lease = bench.row(LEASES, LEADER)
+    bench.put(LEASES, LEADER, lease.but(node="n2", instance="n2-1"))
+    assert bench.of(v.PullOrders)[-1] == v.PullOrders(on=False)
+
+
+class OneNode(RuleBasedStateMachine):
+    """A node under any order of events: never a write without a sign of life, one request a key, ends by itself."""
+
+    @initialize(parts=st.integers(1, 5))
+    def begin(self, parts: int) -> None:
+        self.bench = Bench().join()
+        self.parts = parts
+        self.job = self.bench.placed(parts=parts)
+        self.confirmed = self.bench.now
+
+    def give(self, event: v.Event) -> None:
+        self.check(self.bench.give(event))
+
+    def check(self, commands: list[v.Command]) -> None:
+        if not self.bench.silent:
+            self.confirmed = self.bench.now
+        for command in commands:
+            if isinstance(command, v.KvCreate | v.KvUpdate) and command.bucket != NODES:
+                assert self.bench.now - self.confirmed <= TTL_S / 2
+            if isinstance(command, v.PutPart):
+                assert self.bench.now - self.confirmed <= TTL_S / 2
+
+    @rule(part=st.integers(0, 4))
+    def ready(self, part: int) -> None:
+        if part < self.parts:
+            self.give(v.PartReady(self.job, part, f"d{part}"))
+
+    @rule(part=st.integers(0, 4), epoch=st.integers(0, 1))
+    def arrived(self, part: int, epoch: int) -> None:
+        self.give(v.PartPut(self.job, part, epoch, f"{part:032x}"))
+
+    @rule(part=st.integers(0, 4), fault=st.sampled_from([*v.StoreFault]))
+    def refused(self, part: int, fault: v.StoreFault) -> None:
+        if fault not in (v.StoreFault.TOO_MANY_PARTS, v.StoreFault.CHECKSUM):
+            self.give(v.PartPutFailed(self.job, part, 0, fault))
+
+    @rule(seconds=st.sampled_from([0.5, 2.0, 30.0]))
+    def wait(self, seconds: float) -> None:
+        self.check(self.bench.tick(seconds))
+
+    @rule()
+    def bus_silent(self) -> None:
+        self.bench.silent = True
+
+    @rule()
+    def bus_answers(self) -> None:
+        if self.bench.silent:
+            self.bench.silent = False
+            self.give(v.BusLost())
+            self.bench.join()
+            self.confirmed = self.bench.now
+
+    @rule(fault=st.sampled_from([v.StoreFault.SERVER, v.StoreFault.NO_UPLOAD, v.StoreFault.DENIED]))
+    def completion_refused(self, fault: v.StoreFault) -> None:
+        self.give(v.UploadFailed(self.job, 0, fault))
+
+    @invariant()
+    def a_sealed_job_stays_sealed(self) -> None:
+        row = self.bench.row(JOBS, self.job)
+        assert isinstance(row, FleetJobRow)
+        if row.state == SEALED:
+            assert row.etag
+
+    def teardown(self) -> None:
+        """Whatever happened, the job ends when everything answers."""
+        if not hasattr(self, "bench"):
+            return
+        self.bench.silent = False
+        self.give(v.BusLost())
+        self.bench.join()
+        for _ in range(60):
+            row = self.bench.row(JOBS, self.job)
+            if row.state in (SEALED, FAILED):
+                return
+            self._answer_all(row)
+            self.bench.tick(2.0, times=4)
+        raise AssertionError(f"stuck: {self.bench.row(JOBS, self.job)}")
+
+    def _answer_all(self, row: FleetJobRow) -> None:
+        owner = self.bench.node.owners[self.job]
+        answers: dict[str, v.Event] = {
+            "create": v.UploadCreated(self.job, row.epoch + 1, f"u{row.epoch + 1}"),
+            "complete": v.UploadCompleted(self.job, row.epoch, "etag"),
+            "look": v.ObjectSeen(self.job, row.epoch, "", -1),
+        }
+        if owner.asked in answers:
+            self.bench.give(answers[owner.asked])
+        rider = self.bench.node.riders.get(self.job)
+        if rider is None:
+            return
+        for part in range(self.parts):
+            if part not in rider.putting:
+                self.bench.give(v.PartReady(self.job, part, f"d{part}"))
+        for part, epoch in list(rider.putting.items()):
+            self.bench.give(v.PartPut(self.job, part, epoch, f"{part:032x}"))
+
+
+TestOneNode = OneNode.TestCase
+TestOneNode.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
