@@ -6,6 +6,7 @@ here that is not in the rows, so a new leader goes on at once.
 
 import heapq
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from actors.core.fleet.view import Bus, View
@@ -80,7 +81,8 @@ class Leader:
             self._replace(now)
             if now >= self._aside_until:
                 self._restore()
-        if self._view.queue:
+        if self._view.queue and (tick or self._view.stirred):
+            self._view.stirred = False
             self._place_queue(now)
 
     # --- orders ---
@@ -280,15 +282,20 @@ def own_sources(sources: Sequence[str], node: NodeRow, living: Sequence[NodeRow]
 
     One user hears one login of the fleet, whatever is fetched: users are divided among all nodes that are logged in.
     """
-    logged_in = [each.name for each in living if "slsk" in each.schemes]
+    logged_in = tuple(sorted(each.name for each in living if "slsk" in each.schemes))
     found = []
     for url in sources:
         scheme = scheme_of(url)
         if scheme not in node.schemes or (node.unreachable and source_host(url) in node.unreachable):
             continue
-        if scheme != "slsk" or rendezvous(source_host(url), logged_in) == node.name:
+        if scheme != "slsk" or _node_of_user(source_host(url), logged_in) == node.name:
             found.append(url)
     return tuple(found)
+
+
+@lru_cache(maxsize=1 << 16)
+def _node_of_user(user: str, logged_in: tuple[str, ...]) -> str:
+    return rendezvous(user, logged_in)
 
 
 def unfit(order: FleetOrder) -> str:

@@ -264,8 +264,8 @@ class FleetNode:
             self._agree(now)
         if self.view.settings is not None and not self._stopped:
             self._lead(now, tick=tick)
-            for job in sorted(self._dirty) if self._dirty else ():
-                self._work(job, now)
+            for job in sorted(self._dirty):
+                self._work(job, now, tick=tick)
             if tick:
                 self._limit_rate(now)
         self._dirty.clear()
@@ -337,7 +337,7 @@ class FleetNode:
             self.leader.step_down()
             self.bus.out.append(PullOrders(on=False))
 
-    def _work(self, job: str, now: float) -> None:
+    def _work(self, job: str, now: float, *, tick: bool) -> None:
         """Do what is due for one job here."""
         row = self.view.jobs.get(job)
         if row is None or self.me.node not in row.nodes:
@@ -351,9 +351,9 @@ class FleetNode:
                 self.bus.write(JOBS, job, without(row, self.me.node, f"{self.me.node}: {rider.failure}"), now)
             return
         if row.state in (PLACED, ACTIVE, SEALING):
-            sources = self._sources(row, now)
-            if row.state != PLACED or row.nodes[0] == self.me.node:
-                rider.start(row, sources, self.bus)
+            begins = rider.sources is None and not rider.failure
+            if (tick or begins) and (row.state != PLACED or row.nodes[0] == self.me.node):
+                rider.start(row, self._sources(row, now), self.bus)
             if row.state == ACTIVE:
                 rider.act(row, board, self.me, lambda: self._contest(row, board, rider, now), self.bus, now)
             living = [node for node in row.nodes if self.view.alive(node, now) or node == self.me.node]

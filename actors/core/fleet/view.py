@@ -67,6 +67,8 @@ class View:
         """Those that several nodes may fetch together."""
         self.queue: list[tuple[int, int, str]] = []
         """Heap of those that wait; entries of others are left in it and skipped."""
+        self.stirred = True
+        """A job waits, or a node has room, that did not before."""
 
     def apply(self, bucket: str, key: str, row: AnyRow | None, revision: int, now: float) -> str:
         """Take a row over; return the job it is about, empty: none. What is older than what is known is skipped."""
@@ -93,6 +95,8 @@ class View:
 
     def _apply_node(self, key: str, row: AnyRow | None, now: float) -> None:
         if isinstance(row, NodeRow):
+            before = self.nodes.get(key)
+            self.stirred = self.stirred or before is None or before.row.but(time_s=0.0) != row.but(time_s=0.0)
             self.nodes[key] = NodeSeen(row, now)
         else:
             self.nodes.pop(key, None)
@@ -101,6 +105,7 @@ class View:
         before = self.jobs.pop(key, None)
         for node in before.nodes if before is not None else ():
             self.placed[node].discard(key)
+            self.stirred = True
         self.wide.discard(key)
         if not isinstance(row, FleetJobRow):
             self.ended.discard(key)
@@ -115,6 +120,7 @@ class View:
             self.wide.add(key)
         if row.state == QUEUED and (before is None or before.state != QUEUED):
             heapq.heappush(self.queue, (-row.priority, row.created, key))
+            self.stirred = True
         board = self.boards.get(key)
         if board is not None:
             board.judge(row.epoch, row.banned)
