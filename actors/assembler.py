@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final, assert_never
 
 from actors.container_inspector import ContainerInspector
@@ -54,6 +53,7 @@ from protocol.messages import (
 from protocol.messages.addresses import ASSEMBLER, dispatcher_address, split_address
 from protocol.model.faults import PartFileFault
 from protocol.model.filenames import safe_name
+from protocol.model.struct import Struct
 from storage.chunk_index import DIGEST_BYTES
 from storage.digests import Checksum, date_name, date_slots, source_hash, validator_digest
 from storage.durable import make_folder
@@ -95,8 +95,7 @@ RANGES_PER_MESSAGE: Final = 2000
 REHASH_REPORT_S: Final = 0.25
 
 
-@dataclass(slots=True)
-class _Job:
+class _Job(Struct):
     """An open part file."""
 
     request: OpenPartFile

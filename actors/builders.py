@@ -6,10 +6,10 @@ Children import this module to find their builder, so nothing heavy is imported 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from actors.runtime.process import ProcessActors, ProcessContext, ProcessSpec
+from protocol.model.struct import Struct
 
 if TYPE_CHECKING:
     from protocol.messages import JobClosed, StartDispatcher, StartWorker, StopWorker
@@ -48,8 +48,7 @@ def build_hub(context: ProcessContext) -> ProcessActors:
     return ProcessActors(makers={StartDispatcher: make, JobClosed: forget}, stop=stop)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreSettings:
+class StoreSettings(Struct, frozen=True, kw_only=True):
     """Settings of the store process: the peer store's file ("": none), the folders that hold all files (none: any)."""
 
     peers: str = ""

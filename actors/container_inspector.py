@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from protocol.messages import (
     BoundariesChecked,
@@ -16,8 +16,10 @@ from protocol.messages import (
 )
 from protocol.messages.base import Message
 from protocol.model.filenames import container_format
-from storage.container_checks import StoredContent, check_boundaries, check_whole, recognised_format
 from storage.part_file import PartFile
+
+if TYPE_CHECKING:  # the formats are loaded at the first check: most files have none
+    from storage.container_checks import StoredContent
 
 _logger = logging.getLogger(__name__)
 
@@ -57,6 +59,8 @@ class ContainerInspector:
         """Report the container format of the first bytes, which are stored, where the name does not tell it."""
         if container_format(name):
             return
+        from storage.container_checks import recognised_format
+
         content = part.content(self._closing.is_set)
         try:
             found = recognised_format(content)
@@ -71,13 +75,15 @@ class ContainerInspector:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
 
-def _checked(request: CheckBoundaries | CheckContainer, content: StoredContent, name: str) -> Message:
+def _checked(request: CheckBoundaries | CheckContainer, content: "StoredContent", name: str) -> Message:
     if isinstance(request, CheckContainer):
         return _whole(request, content, name)
     return _boundaries(request, content, name)
 
 
-def _boundaries(request: CheckBoundaries, content: StoredContent, name: str) -> Message:
+def _boundaries(request: CheckBoundaries, content: "StoredContent", name: str) -> Message:
+    from storage.container_checks import check_boundaries
+
     content.limit_s(BOUNDARIES_S_MAX)
     found = check_boundaries(content, name, request.chunks)
     return BoundariesChecked(
@@ -91,7 +97,9 @@ def _boundaries(request: CheckBoundaries, content: StoredContent, name: str) -> 
     )
 
 
-def _whole(request: CheckContainer, content: StoredContent, name: str) -> Message:
+def _whole(request: CheckContainer, content: "StoredContent", name: str) -> Message:
+    from storage.container_checks import check_whole
+
     content.limit_s(request.seconds_max)
     found = check_whole(content, name)
     if found.stop > found.first:

@@ -8,7 +8,6 @@ import os
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 
 from actors.runtime.message_bus import MessageBus
@@ -16,12 +15,12 @@ from protocol.messages import PieceChecked, PieceHashed, PiecesUnusable
 from protocol.messages.addresses import ASSEMBLER
 from protocol.model.chunk_ranges import ChunkRange
 from protocol.model.job_spec import PieceHashes
+from protocol.model.struct import Struct
 from storage.part_file import PartFile
 from storage.pieces import BadPieceList, PieceCheck, Pieces
 
 
-@dataclass(frozen=True, slots=True)
-class _Open:
+class _Open(Struct, frozen=True):
     """Pieces of one job's part file, and where their results are reported."""
 
     dispatcher: str

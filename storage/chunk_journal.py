@@ -22,12 +22,12 @@ import os
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from typing import Final
 
 import xxhash
 
 from protocol.model.faults import PartFileFault, PartFileFaultKind
+from protocol.model.struct import Struct, field, replace
 from storage.chunk_index import DIGEST_BYTES, NO_DIGEST, ChunkIndex
 from storage.digests import validator_digest
 from storage.durable import Folder, disk_faults, has_mark, part_file_fault, set_mark, sync_data, write_all
@@ -51,8 +51,7 @@ _CHECK: Final = struct.Struct("<I")
 _BLOCK_BYTES: Final = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     """Header of a journal."""
 
     layout: Layout
@@ -73,8 +72,7 @@ class Header:
         return (body + xxhash.xxh3_128_digest(body)).ljust(HEADER_BYTES, b"\0")
 
 
-@dataclass(slots=True)
-class JournalContents:
+class JournalContents(Struct):
     """Contents of a journal; `header` None: none could be read, and `index` and `notes` are empty.
 
     `index` holds claims, not truths. `end_bytes` is where the last claimed chunk ends. `intact`: both copies of the

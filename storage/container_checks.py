@@ -10,10 +10,10 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 from protocol.model.chunk_ranges import RangeSet
+from protocol.model.struct import Struct
 from storage.containers import flac, formats
 from storage.containers.reading import NotStored, Outcome, TimeUp, WholeCheck
 from storage.layout import Layout
@@ -65,8 +65,7 @@ class StoredContent:
         os.close(self.fd)
 
 
-@dataclass(frozen=True, slots=True)
-class Boundaries:
+class Boundaries(Struct, frozen=True):
     """Result of checking boundaries. `broken`: ``(chunk, first, stop)`` with the chunks of the broken frame."""
 
     format: str
@@ -103,8 +102,7 @@ def recognised_format(content: StoredContent) -> str:
     return found.name if found is not None else ""
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
+class Whole(Struct, frozen=True):
     """Result of checking a whole file.
 
     `kind`: "decoded" or "frames" where it is right, "" where nothing is proven. ``[first, stop)``: chunks with the

@@ -6,10 +6,11 @@ import re
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 import xxhash
+
+from protocol.model.struct import Struct
 
 READ_BYTES: Final = 512 << 10
 """One read of a whole-file pass: fits the cache of a core. 1 GiB of page cache takes 0.11 s; mapping the file took
@@ -94,8 +95,7 @@ def date_slots(modified: str) -> tuple[str, ...]:
     return tuple(f"date slot {each}" for each in (slot, slot - 1, slot + 1))
 
 
-@dataclass(frozen=True, slots=True)
-class Checksum:
+class Checksum(Struct, frozen=True):
     """Expected digest of the whole file, given by a user. `hex` is lower case."""
 
     algorithm: str
@@ -127,8 +127,7 @@ def _canonical(algorithm: str) -> str:
     return name.replace("_", "", 1) if name.startswith("sha_") else name
 
 
-@dataclass(frozen=True, slots=True)
-class WholeDigest:
+class WholeDigest(Struct, frozen=True):
     """Hex digests of a whole file; `checksum_hex` by the algorithm of the user's checksum, "" without one."""
 
     xxh3_hex: str

@@ -8,9 +8,9 @@ import os
 import stat
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
+from protocol.model.struct import Struct
 from storage.digests import Checksum, validator_digest, whole_digest
 from storage.durable import Folder, disk_faults
 from storage.layout import PART_SUFFIX, RECORDS_SUFFIX
@@ -23,8 +23,7 @@ _VALIDATORS_MAX: Final = 40
 """With 32 digits each they fit the smallest attribute that file systems allow."""
 
 
-@dataclass(frozen=True, slots=True)
-class Existing:
+class Existing(Struct, frozen=True):
     """A file that is not to be downloaded. `why` in words. `compared`: it has the checksum of the order."""
 
     path: str

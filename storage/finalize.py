@@ -9,16 +9,15 @@ it under another name.
 
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
 
+from protocol.model.struct import Struct
 from storage.digests import Checksum, WholeDigest, whole_digest
 from storage.durable import Committer, disk_faults, remove_mark, sync_data
 from storage.existing import write_origin
 from storage.part_file_open import PreparedPart
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
+class Sealed(Struct, frozen=True):
     """Final path and whole-file xxh3_128 (empty when it could not be read any more).
 
     `digest_s`: how long the file already had its name when this was reported, see `seal_steps`. `compared`: with the

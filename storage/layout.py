@@ -1,9 +1,9 @@
 """Chunk layout of a file: arithmetic of sizes, counts and lengths, and the names of its companion files."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from protocol.model.filenames import NAME_BYTES_MAX
+from protocol.model.struct import Struct
 
 UNKNOWN: Final = -1
 """Size of a file whose size is not known."""
@@ -12,8 +12,7 @@ CHUNKS_MAX: Final = 1 << 25
 """Most chunks of one file. 21 bytes of memory each; 4 TiB in chunks of 128 KiB, 32 TiB in chunks of 1 MiB."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """File of `size_bytes` (`UNKNOWN` allowed) in chunks of `chunk_size` bytes; the last one may be shorter."""
 
     size_bytes: int

@@ -8,15 +8,14 @@ hashed here. On disk are a part file and claims about it; a resume believes what
 import os
 from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from protocol.model.chunk_ranges import ChunkRange, RangeSet
 from protocol.model.faults import PartFileFault, PartFileFaultKind
 from protocol.model.job_spec import PieceHashes
+from protocol.model.struct import Struct, field
 from storage.chunk_index import DIGEST_BYTES
 from storage.chunk_journal import Journal
-from storage.container_checks import StoredContent
 from storage.digests import Checksum, digests_of, source_hash, validator_digest
 from storage.durable import Committer, Folder, sync_data, write_all
 from storage.finalize import ChecksumMismatch, Sealed, seal_steps
@@ -24,6 +23,9 @@ from storage.layout import PART_SUFFIX, RECORDS_SUFFIX, Layout
 from storage.part_file_open import FoundPart, PreparedPart, is_ours, prepare, seen_layout
 from storage.pieces import Pieces
 from storage.rehash import Progress, matching, no_progress
+
+if TYPE_CHECKING:
+    from storage.container_checks import StoredContent
 
 __all__ = ["ChecksumMismatch", "Opened", "PartFile", "Sealed", "Spoiled", "Written"]
 
@@ -35,8 +37,7 @@ class Spoiled(Exception):  # noqa: N818
     """The bytes handed over do not match their digests: our fault. Nothing was written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True):
     """Result of one `write`, each chunk in exactly one list.
 
     `stored`: new, written and recorded. `repeated`: were there, same digest. `disputed`: were there with another
@@ -48,8 +49,7 @@ class Written:
     disputed: list[tuple[int, int, bytes]] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(Struct, frozen=True):
     """Opened part file."""
 
     part: "PartFile"
@@ -262,8 +262,10 @@ class PartFile:
         """Whether another attempt can go on with it: its size is known."""
         return self._part.layout.known
 
-    def content(self, cancelled: Callable[[], bool]) -> StoredContent:
+    def content(self, cancelled: Callable[[], bool]) -> "StoredContent":
         """Return the bytes stored by now, for checks in another thread; to be closed there."""
+        from storage.container_checks import StoredContent
+
         return StoredContent(self._part.part_fd, self._part.layout, self.stored, cancelled)
 
     def missing(self) -> RangeSet:

@@ -3,13 +3,13 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
 from protocol.model.chunk_ranges import RangeSet
 from protocol.model.faults import PartFileFault, PartFileFaultKind
 from protocol.model.filenames import numbered
+from protocol.model.struct import Struct, field
 from storage.chunk_index import ChunkIndex
 from storage.chunk_journal import Header, Journal, JournalContents
 from storage.digests import FrontDigest
@@ -29,8 +29,7 @@ class Plan(Enum):
     RESUME = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class FoundPart:
+class FoundPart(Struct, frozen=True):
     """Part file that is there before it is opened. `mark`: this program made it."""
 
     name: str
@@ -50,8 +49,7 @@ class FoundPart:
         os.close(self.fd)
 
 
-@dataclass(slots=True)
-class PreparedPart:
+class PreparedPart(Struct):
     """Open, locked part file, for a `PartFile` to own."""
 
     folder: Folder

@@ -5,9 +5,9 @@ Exactly one connection, used by one thread. Nothing is decided here: what the co
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
+from protocol.model.struct import Struct
 from storage.durable import make_private
 
 PEERS_MAX: Final = 50_000
@@ -53,8 +53,7 @@ _SELECT: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeerPrior:
+class PeerPrior(Struct, frozen=True, kw_only=True):
     """Prior knowledge of a peer at the start of a job. Times are seconds since 1970."""
 
     peer: str

@@ -3,10 +3,10 @@
 import fcntl
 import os
 import stat
-from dataclasses import dataclass
 
 from protocol.model.chunk_ranges import RangeSet
 from protocol.model.faults import PartFileFault, PartFileFaultKind
+from protocol.model.struct import Struct
 from storage.chunk_journal import Header, JournalContents, read_journal
 from storage.digests import Checksum, whole_digest
 from storage.durable import Folder, disk_faults
@@ -16,8 +16,7 @@ from storage.part_file_open import seen_layout
 from storage.rehash import matching
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """Result of a verification.
 
     `size_bytes` -1: unknown. Ranges are of chunks; `missing` have no record, `damaged` do not match. `being_written`:
@@ -67,8 +66,7 @@ def verify(path: str) -> Report:
         folder.close()
 
 
-@dataclass(frozen=True, slots=True)
-class FinishedFile:
+class FinishedFile(Struct, frozen=True):
     """Result of the check of a finished file. Digests are ``algorithm:hex``; `expected` is empty when none is known."""
 
     path: str

@@ -8,7 +8,6 @@ import os
 import sys
 import time
 from collections import deque
-from dataclasses import dataclass, field
 from typing import Final
 
 from actors.builders import processes
@@ -52,6 +51,7 @@ from protocol.model.remote_paths import (
     search_term,
 )
 from protocol.model.source_url import slsk_url
+from protocol.model.struct import Struct, field
 from storage.layout import PART_SUFFIX
 
 JOBS_AT_ONCE: Final = 8
@@ -90,8 +90,7 @@ def get_folder(options: GetOptions) -> int:
     return code
 
 
-@dataclass(slots=True)
-class _FolderRun:
+class _FolderRun(Struct):
     """One folder download; `running` has the request of each job that runs, by its number, which is its file's."""
 
     options: GetOptions

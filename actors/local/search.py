@@ -6,7 +6,6 @@ Runs in the main thread of the process that the user started, beside the supervi
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
 
 from actors.core.supervision.process_policy import HealthPolicy
@@ -18,13 +17,13 @@ from protocol.cli.views.search import SearchView, found_in, search_exit_code
 from protocol.messages import ActorDied, FrontInbox, ProcessLost, SearchEnded, SearchHit, SessionChanged, StartSearch
 from protocol.messages.addresses import FRONT, SESSION
 from protocol.model.file_matches import FileMatches
+from protocol.model.struct import Struct, field
 
 SPARE_S: Final = 30.0
 """Time for login and end of the search beside the time that it waits for answers."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Searched:
+class Searched(Struct, kw_only=True):
     """Result of a search.
 
     `state`: ``ended``, ``refused`` (by the network or the session, see `refused`), ``interrupted`` or ``failed`` (our

@@ -8,10 +8,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from protocol.messages import Message
+from protocol.model.struct import Struct, field
 
 THREADS_MAX: Final = 8
 """Jobs worked on at a time; the others wait, a disk gains nothing from more."""
@@ -21,8 +21,7 @@ class Cancelled(Exception):  # noqa: N818
     """The work was cancelled and has left nothing behind."""
 
 
-@dataclass(slots=True)
-class _Work:
+class _Work(Struct):
     future: "Future[Any]"
     then: Callable[["Future[Any]"], None]
     cancelled: threading.Event

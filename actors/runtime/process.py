@@ -15,7 +15,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from multiprocessing import reduction
 from typing import Any, Final, NoReturn
 
@@ -24,12 +23,12 @@ from actors.runtime.message_bus import MessageBus
 from actors.runtime.system_limits import LIMITED_EXIT, exhausted_words
 from protocol.messages import ProcessReady
 from protocol.messages.addresses import FRONT
+from protocol.model.struct import Struct, field
 
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessSpec:
+class ProcessSpec(Struct, frozen=True, kw_only=True):
     """Specification of one child process; travels pickled."""
 
     process: str
@@ -56,8 +55,7 @@ def preloaded(specs: Iterable[ProcessSpec]) -> list[str]:
     return sorted(modules)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessContext:
+class ProcessContext(Struct, frozen=True, kw_only=True):
     """Arguments of a builder."""
 
     process: str
@@ -70,8 +68,7 @@ class ProcessContext:
     """Number of processes of this name before it, all dead."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessActors:
+class ProcessActors(Struct, frozen=True, kw_only=True):
     """Result of a builder.
 
     `makers`: see `actors.runtime.process_root.Makers`. `stop` ends the actors in order and closes what they held; it
@@ -97,8 +94,7 @@ def _inherited(duplicate: Any) -> InheritedFd:
     return InheritedFd(duplicate.detach())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessStart:
+class ProcessStart(Struct, frozen=True, kw_only=True):
     """Arguments of `child_main`, pickled. `litter`: folders to remove should the supervisor die."""
 
     spec: ProcessSpec

@@ -2,11 +2,11 @@
 
 import contextlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from protocol.model.struct import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessStats:
+class ProcessStats(Struct, frozen=True, kw_only=True):
     """Figures of one process."""
 
     process: str

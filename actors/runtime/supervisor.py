@@ -17,7 +17,6 @@ import signal
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Final, Protocol, Self
@@ -32,6 +31,7 @@ from actors.runtime.unix_links import socket_path
 from protocol.messages import ActorDied, Message, Ping, Pong, ProcessLost, ProcessReady, StopProcess
 from protocol.messages.addresses import FRONT, root_address, split_address
 from protocol.messages.codec import BadFrame, decode
+from protocol.model.struct import Struct, field
 
 _logger = logging.getLogger(__name__)
 
@@ -64,8 +64,7 @@ class StartFailed(Exception):  # noqa: N818
     """A child did not come up. One line for people; its traceback is in the log."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Child:
+class Child(Struct, kw_only=True):
     """One child process as its supervisor knows it."""
 
     spec: ProcessSpec

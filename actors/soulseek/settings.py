@@ -13,8 +13,7 @@ from protocol.config.settings import Account
 from protocol.messages.addresses import FRONT, POOL, SESSION, split_address
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionTimes(NegotiationTimes):
+class SessionTimes(NegotiationTimes, frozen=True, kw_only=True):
     """Time limits of the session, in seconds; those of negotiations are inherited. Tests make them shorter."""
 
     connect_s_max: float = 15.0
@@ -60,7 +59,7 @@ class SessionSettings:
     """At most `searches_max` searches in any `searches_s`: the server bans clients that search more."""
     retry_s: tuple[float, float] = (1.0, 60.0)
     """First and longest pause between attempts to log in."""
-    times: SessionTimes = SessionTimes()
+    times: SessionTimes = field(default_factory=SessionTimes)
     heard_by: tuple[str, ...] = (POOL, FRONT)
     """Addresses that get `SessionChanged`. Processes that do not run must not be named: each costs a wait."""
 

@@ -1,14 +1,14 @@
 """Reader interface of a source, whatever its kind: a probe, and bodies that begin at any byte."""
 
-from dataclasses import dataclass
 from typing import Final, Protocol
+
+from protocol.model.struct import Struct
 
 SLICE_S: Final = 0.2
 """Time limit of one `read_into`, so that a worker obeys a trimmed or revoked lease in time."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Described:
+class Described(Struct, frozen=True, kw_only=True):
     """Description of a file by its source, beside the bytes.
 
     `checksums`: digests of the whole. `mirrors`: other addresses of it, the best first. `described_at`: address of a
@@ -26,8 +26,7 @@ class Described:
 UNDESCRIBED: Final = Described()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probed:
+class Probed(Struct, frozen=True, kw_only=True):
     """Result of a probe.
 
     `size_bytes` -1: not reported. `offset_ok`: a body can begin at any byte. `validator`: changes when the file

@@ -4,10 +4,10 @@ An address is ``process/actor``: ``hub/pool``, ``store/assembler``, ``fetch-2/wo
 place that knows how an address is spelled.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 from protocol.messages import Message
+from protocol.model.struct import Struct
 
 POOL: Final = "hub/pool"
 WATCHDOG: Final = "hub/watchdog"
@@ -23,8 +23,7 @@ FRONT: Final = "front/front"
 """The process that a user started: supervisor and display."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Post:
+class Post(Struct, frozen=True, kw_only=True):
     """A message and the address it goes to."""
 
     to: str

@@ -8,9 +8,9 @@ have to confirm. Results come from strangers: everything is checked and bounded 
 import re
 import unicodedata
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
 from typing import Final
 
+from protocol.model.struct import Struct, field
 from protocol.model.value import Value
 
 HITS_PER_TARGET_MAX: Final = 500
@@ -65,8 +65,7 @@ class PeerFile(Value):
         return max(self.duration_s, self.bit_rate_kbit_s, self.sample_rate_hz) > 0
 
 
-@dataclass(slots=True)
-class FileMatch:
+class FileMatch(Struct):
     """One file, with the file of each peer that has it.
 
     `first`: for each attribute that a hit tells, the first hit's value; none that differs is in `hits`.

@@ -5,10 +5,10 @@ is right. Metadata blocks have no checks of their own.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from protocol.model.struct import Struct
 from storage.containers.reading import (
     BLOCK_BYTES,
     UNDECIDED,
@@ -36,8 +36,7 @@ SIDE_BYTES_MIN: Final = 24
 _SYNCS: Final = (b"\xff\xf8", b"\xff\xf9")
 
 
-@dataclass(frozen=True, slots=True)
-class StreamInfo:
+class StreamInfo(Struct, frozen=True):
     """Stream parameters. `audio_at`: offset of the first frame. 0 stands for what the encoder did not know.
 
     Attributes:
@@ -55,8 +54,7 @@ class StreamInfo:
     md5: str
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     """Frame header. `number`: of the frame, or of its first sample where block sizes vary (`sync` ends with 9)."""
 
     sync: bytes

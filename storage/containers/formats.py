@@ -5,10 +5,10 @@ A name counts only while the first bytes are not stored, and to say that a file 
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from protocol.model.filenames import container_format
+from protocol.model.struct import Struct
 from storage.containers import flac, mp3, ogg, streams, zip_archive
 from storage.containers.reading import UNDECIDED, BoundaryCheck, NotStored, Outcome, Read, WholeCheck
 
@@ -20,8 +20,7 @@ def _reaches_no_boundary(_read: Read, _size: int, _offset: int) -> BoundaryCheck
     return UNDECIDED
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
+class Format(Struct, frozen=True):
     """Container format, by its name in `protocol.model.filenames.CONTAINER_SUFFIXES`."""
 
     name: str

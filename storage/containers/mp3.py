@@ -5,9 +5,9 @@ a chain that goes on, with a bit reservoir that fits, is *weak* evidence. LAME's
 that change the gain of every frame do not renew it, so one that differs means nothing.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
+from protocol.model.struct import Struct
 from storage.containers.reading import (
     BLOCK_BYTES,
     UNDECIDED,
@@ -30,8 +30,7 @@ _TAG_AT: Final = 120
 """From "Xing" or "Info" to LAME's part of the tag."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Struct, frozen=True):
     """Frame of layer III. `kind`: what does not change in a stream.
 
     Attributes:

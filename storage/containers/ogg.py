@@ -1,10 +1,10 @@
 """Ogg (Vorbis, Opus, FLAC, video): pages with a CRC-32 of their own and consecutive numbers (RFC 3533)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from protocol.model.struct import Struct
 from storage.containers.reading import (
     BLOCK_BYTES,
     UNDECIDED,
@@ -29,8 +29,7 @@ _FIRST: Final = 2
 _LAST: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """Page ``[first, stop)`` with a right CRC. `flags`: 2 the first, 4 the last of the logical stream `serial`."""
 
     first: int

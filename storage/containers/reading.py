@@ -6,9 +6,10 @@ formats' modules opens, waits or measures time, and no content, however malforme
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Final
+
+from protocol.model.struct import Struct
 
 Read = Callable[[int, int], bytes]
 """``(offset, length)`` -> exactly those bytes. Raises `NotStored`, or what its owner lets pass, like `TimeUp`."""
@@ -41,8 +42,7 @@ class Outcome(Enum):
     UNDECIDED = "undecided"
 
 
-@dataclass(frozen=True, slots=True)
-class BoundaryCheck:
+class BoundaryCheck(Struct, frozen=True):
     """Check of one boundary. ``[first, stop)``: bytes of the frame, page or member that spans it, as far as known."""
 
     outcome: Outcome
@@ -53,8 +53,7 @@ class BoundaryCheck:
 UNDECIDED: Final = BoundaryCheck(Outcome.UNDECIDED)
 
 
-@dataclass(frozen=True, slots=True)
-class WholeCheck:
+class WholeCheck(Struct, frozen=True):
     """Check of a whole file.
 
     `outcome`: PROVEN only where the format's checks cover all of the content that people hear or see.

@@ -9,10 +9,10 @@ import bz2
 import lzma
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final
 
+from protocol.model.struct import Struct
 from storage.containers.reading import BLOCK_BYTES, UNDECIDED, BoundaryCheck, NotStored, Outcome, Read, WholeCheck
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -91,8 +91,7 @@ def check_bzip2(read: Read, size: int) -> WholeCheck:
 # -- xz
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
+class _Block(Struct, frozen=True):
     """Block of an xz stream at `first`, `unpadded` bytes long without its padding, `plain` when decompressed."""
 
     first: int

@@ -6,7 +6,6 @@ import queue
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -25,6 +24,7 @@ from protocol.messages import (
     StartJob,
 )
 from protocol.messages.addresses import FRONT, POOL, WATCHDOG
+from protocol.model.struct import replace
 from storage.shared_memory import Arena
 from tests.specs import start_job
 

@@ -3,7 +3,6 @@
 And what their probes say together: how large the file is, its name, and whether they agree.
 """
 
-from dataclasses import dataclass, replace
 from typing import Final
 
 from actors.core.dispatch.progress import Reporter
@@ -26,6 +25,7 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import ASSEMBLER, POOL, dispatcher_address
 from protocol.model.faults import FaultKind
+from protocol.model.struct import Struct, replace
 
 """A transfer without a byte for this long is stalled."""
 NAME_WAIT_S: Final = 1.0
@@ -46,13 +46,11 @@ REASONS_SHOWN_MAX: Final = 8
 NAMES_SHOWN_MAX: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(Struct, frozen=True):
     """Decision that not enough is known yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
+class Open(Struct, frozen=True):
     """Decision to open a part file; `size_bytes` -1 when no source says it."""
 
     size_bytes: int

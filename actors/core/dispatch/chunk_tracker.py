@@ -15,11 +15,11 @@ Chunk numbers count from 0, ranges are ``[first, stop)``. Pure: no clock, no inp
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from protocol.messages import ContributorsListed
 from protocol.model.chunk_ranges import ChunkRange, RangeSet
+from protocol.model.struct import Struct
 
 UNBOUNDED: Final = 1 << 40
 """`total` while the size of the file is unknown: more chunks than any file has."""
@@ -32,8 +32,7 @@ RUNS_PER_MESSAGE: Final = 2500
 """Ranges of one message, so that its frame stays below the limit."""
 
 
-@dataclass(slots=True)
-class Lease:
+class Lease(Struct):
     """Expiring right of one source to the chunks ``[first, stop)``."""
 
     id: int
@@ -61,8 +60,7 @@ class Lease:
         return self.stop - self.next
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """Effect of storing chunks on the leases of others: ends that moved nearer, leases with nothing left."""
 
     new: tuple[ChunkRange, ...]

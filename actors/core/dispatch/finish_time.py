@@ -5,11 +5,11 @@ Rates are bytes a second, times seconds of the caller's clock. Nothing here chan
 
 import operator
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from actors.core.dispatch.chunk_tracker import ChunkTracker, Lease
 from actors.core.dispatch.sources import Source, SourceState
+from protocol.model.struct import Struct
 
 CRAWL_BYTES_S: Final = 1.0
 """Least rate of a lease from which nothing comes, so that its finish time is far away and not undefined."""
@@ -28,8 +28,8 @@ UNSTORED_S_MAX: Final = 2.0
 beyond that is not believed."""
 
 
-@dataclass(slots=True)  # not frozen: thousands are made a second, and freezing triples what one costs
-class LeaseEstimate:
+# not frozen: thousands are made a second, and freezing triples what one costs
+class LeaseEstimate(Struct):
     """A lease as seen now: `left_bytes` from where it reads to its end, `finish_s` when it would be done."""
 
     lease: Lease
@@ -39,8 +39,7 @@ class LeaseEstimate:
     finish_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceRates:
+class SourceRates(Struct, frozen=True, kw_only=True):
     """Estimates of all leases at `seen_s`, and the sums that placements need."""
 
     estimates: list[LeaseEstimate]  # the latest finish first
@@ -72,8 +71,7 @@ class SourceRates:
         return now_s + (left / total if total > 0 else setup_s)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceCounts:
+class SourceCounts(Struct, frozen=True, kw_only=True):
     """Numbers of sources by what matters to placements."""
 
     source_count: int  # not banned, at least 1

@@ -14,7 +14,6 @@ that the better of the two goes on to the end of the file and the other ends: on
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum, unique
 from typing import Final
 
@@ -24,6 +23,7 @@ from actors.core.dispatch.placement import FreeRange, Placement, Tail, place
 from actors.core.dispatch.placement_view import PlacementView, PlacementViewCache, is_open
 from actors.core.dispatch.sources import Source
 from protocol.messages import StartJob
+from protocol.model.struct import Struct
 from protocol.model.units import show_time
 
 GAIN_SHARE: Final = 0.25
@@ -55,8 +55,7 @@ class Decision(Enum):
     SHUT = "shut"
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(Struct, frozen=True):
     """A source behind the gate. `rate_bytes_s` 0: nothing is known of it. `measured`: its transfer is, at present.
 
     `advertised_bytes_s`: what it says of itself, a weak prior; 0: nothing.
@@ -73,8 +72,7 @@ class User:
         return self.rate_bytes_s or says
 
 
-@dataclass(frozen=True, slots=True)
-class Outlook:
+class Outlook(Struct, frozen=True):
     """Input of a decision. `free_bytes_s`: what sources without a gate send together.
 
     `alone_s`: until those that send are done as it goes now, -1 when none does. `stops`: aborts in this job so far.
@@ -92,8 +90,7 @@ class Outlook:
         return guess_bytes_s(self.users.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Forecast:
+class Forecast(Struct, frozen=True):
     """Seconds until the file is there: as it goes now, from the best single user, from all of them."""
 
     alone_s: float

@@ -14,11 +14,11 @@ Invariant: no excluded contributor is in a group, and every open dispute has at 
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from protocol.model.chunk_ranges import RangeSet
 from protocol.model.identity import KINDS, PLACES_MAX, Claim, strength
+from protocol.model.struct import Struct, field
 
 AUTHORITY: Final = 1 << 62
 """Contributor of the bytes that piece hashes or a digest ask for; an edge to it proves the other one."""
@@ -84,8 +84,7 @@ class Groups:
         return self.find(one) == self.find(other)
 
 
-@dataclass(slots=True)
-class Dispute:
+class Dispute(Struct):
     """Contributors that gave different digests for one chunk. `answers` holds the first answer of each.
 
     `asked`: contributors that were asked because of this dispute, answered or not. `changed`: those whose second answer
@@ -113,8 +112,7 @@ class Dispute:
         return sides
 
 
-@dataclass(frozen=True, slots=True)
-class Resolution:
+class Resolution(Struct, frozen=True):
     """`losers` have other content than the group that goes on, shown at `chunk`; `winners` gave the answer that counts.
 
     `votes` says how it was decided, in words for people.
@@ -131,8 +129,7 @@ class Resolution:
         return f"overlap check of chunk {self.chunk}, {self.votes}" if self.chunk >= 0 else self.votes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standpoint:
+class Standpoint(Struct, frozen=True, kw_only=True):
     """Facts about contributors beside the evidence, asked when a dispute is decided.
 
     `named_rank`: place in the user's order, lowest first, the same high number for all that a search found.

@@ -16,7 +16,6 @@ right behind what that one can still do; and tails that would be late are taken 
 import heapq
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from actors.core.dispatch import stop_cost
@@ -39,6 +38,7 @@ from actors.core.dispatch.placement_view import (
 )
 from actors.core.dispatch.sources import Source
 from protocol.model.chunk_ranges import ChunkRange
+from protocol.model.struct import Struct
 
 GAIN_MIN_S: Final = 0.02
 GAIN_MIN_SETUPS: Final = 0.3
@@ -65,32 +65,28 @@ VICTIMS_MAX: Final = 8
 """Only leases that finish last are worth shortening; looking at more would make a step long and gain nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class FreeRange:
+class FreeRange(Struct, frozen=True):
     """Lease of a free range."""
 
     first: int
     stop: int
 
 
-@dataclass(frozen=True, slots=True)
-class Tail:
+class Tail(Struct, frozen=True):
     """Lease of the tail ``[first, stop)`` of a running one."""
 
     victim: Lease
     first: int
 
 
-@dataclass(frozen=True, slots=True)
-class Duplicate:
+class Duplicate(Struct, frozen=True):
     """Second lease of all that is open of a running one: the first chunk in wins. `replaced`: the duplicate so far."""
 
     victim: Lease
     replaced: Lease | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Shared:
+class Shared(Struct, frozen=True):
     """Lease of a race: from `first` to the end, whatever others fetch."""
 
     first: int

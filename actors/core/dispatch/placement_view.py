@@ -4,7 +4,6 @@ A survey of the leases and a count of the sources, each as fresh as it has to be
 """
 
 import math
-from dataclasses import dataclass
 from typing import Final
 
 from actors.core.dispatch.chunk_tracker import ChunkTracker, Lease
@@ -19,6 +18,7 @@ from actors.core.dispatch.finish_time import (
 )
 from actors.core.dispatch.sources import Source
 from protocol.messages import StartJob
+from protocol.model.struct import Struct
 
 SURVEY_FRESH_MAX: Final = 64
 """Up to this many leases are surveyed again for every placement; with more, one survey serves `SURVEY_S`."""
@@ -34,8 +34,7 @@ SMALL_FIRST_SHARE: Final = 0.03
 costly. Its first one may be smaller: it was not stopped yet."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlacementView:
+class PlacementView(Struct, frozen=True, kw_only=True):
     """Snapshot that a placement decides on."""
 
     tracker: ChunkTracker

@@ -10,7 +10,6 @@ only where no other source can. Pure; owned by `ContentChecks`.
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 from actors.core.dispatch.checks import Check
@@ -20,6 +19,7 @@ from actors.core.dispatch.sources import Source
 from protocol.messages import SourceDescribed
 from protocol.model.chunk_ranges import ChunkRange, RangeSet
 from protocol.model.integrity.checksums import STRENGTH, STRONG, strongest
+from protocol.model.struct import Struct, field
 
 ROUNDS_MAX: Final = 8
 SHARE_MAX: Final = 0.25
@@ -30,8 +30,7 @@ REQUESTS_MAX: Final = 512
 """About this many requests read a whole large file again: its checks are several chunks each."""
 
 
-@dataclass(slots=True)
-class Repair:
+class Repair(Struct):
     """One search. `active`: chunks are being read again now; not while an excluded source's chunks are fetched again.
 
     `unread`: chunks that no other source was asked for yet. `asked`: what is on its way, by lease.
@@ -144,8 +143,7 @@ class _Ranks:
             insort(self.order, key)
 
 
-@dataclass(frozen=True, slots=True)
-class Odd:
+class Odd(Struct, frozen=True):
     """Sources that name another digest of this algorithm than those whose digest counts."""
 
     losers: frozenset[int]

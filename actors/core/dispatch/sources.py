@@ -6,7 +6,6 @@ to spare) or *banned* (not used again in this job).
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
 from enum import StrEnum, unique
 from typing import Final
 
@@ -17,6 +16,7 @@ from protocol.messages.addresses import PEER_HISTORY
 from protocol.model.faults import FaultKind
 from protocol.model.job_spec import FAILURES_MAX
 from protocol.model.limits import LIMITER_QUOTA_S
+from protocol.model.struct import Struct, field, replace
 
 
 @unique
@@ -34,8 +34,7 @@ _USABLE: Final = (SourceState.CANDIDATE, SourceState.QUEUED, SourceState.ACTIVE)
 """A constant: of a thousand sources each is asked several times in one step."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceTraits:
+class SourceTraits(Struct, frozen=True, kw_only=True):
     """Differences between kinds of sources, as data: nothing here asks whether a source is HTTP or Soulseek."""
 
     # From the request (of a place in the queue, where there is one) to the first byte.
@@ -49,8 +48,7 @@ class SourceTraits:
     grant_cost_s: float = 0.0
 
 
-@dataclass(slots=True)
-class Source:
+class Source(Struct):
     """One source of a job. `peer` and `path` name a Soulseek user's file and are empty for a URL."""
 
     id: int

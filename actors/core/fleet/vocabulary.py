@@ -5,11 +5,11 @@ thread, with `now` of the monotonic clock, and performs what is returned in the 
 fleet job, `part` counts from 0.
 """
 
-from dataclasses import dataclass
 from enum import IntEnum, unique
 
 from protocol.model.fleet.rows import AnyRow, FleetOrder, PartRow
 from protocol.model.job_spec import JobSpec
+from protocol.model.struct import Struct
 
 
 @unique
@@ -31,8 +31,7 @@ class StoreFault(IntEnum):
 # --- events ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(Struct, frozen=True):
     """The process began. The first event; `node` and `instance` as in `NodeRow`, `wall_s` the wall clock.
 
     `instance` is drawn by chance at each start. `fleet` is a random id that becomes the fleet's where there is none.
@@ -47,20 +46,17 @@ class Started:
     fleet: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(Struct, frozen=True):
     """Time passes: every 0.5 s, also while the bus is lost."""
 
     wall_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class BusLost:
+class BusLost(Struct, frozen=True):
     """No server of the bus is connected. Outcomes of requests that were under way come as `KvUnknown`."""
 
 
-@dataclass(frozen=True, slots=True)
-class BusBack:
+class BusBack(Struct, frozen=True):
     """A server is connected, also for the first time.
 
     The node forgets its view; then the shell opens its watches of all buckets and sends a `KvChanged` for each row that
@@ -68,13 +64,11 @@ class BusBack:
     """
 
 
-@dataclass(frozen=True, slots=True)
-class KvListed:
+class KvListed(Struct, frozen=True):
     """Every row that stood in the buckets at some moment after `BusBack` has been sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class KvChanged:
+class KvChanged(Struct, frozen=True):
     """A row was written by any node, this one too, or is gone (`row` None: deleted or expired).
 
     From the watches, each key's in the order of revisions. Repeats and older ones are skipped by the node. A row that
@@ -87,8 +81,7 @@ class KvChanged:
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class KvUnreadable:
+class KvUnreadable(Struct, frozen=True):
     """A row of another format."""
 
     bucket: str
@@ -97,30 +90,26 @@ class KvUnreadable:
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class KvWritten:
+class KvWritten(Struct, frozen=True):
     """The bus took the write. `revision` of the row."""
 
     request: int
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class KvRefused:
+class KvRefused(Struct, frozen=True):
     """The bus refused it: the row exists, or has another revision."""
 
     request: int
 
 
-@dataclass(frozen=True, slots=True)
-class KvUnknown:
+class KvUnknown(Struct, frozen=True):
     """No answer in time (5 s), or the bus was lost: the write may have happened, or may still."""
 
     request: int
 
 
-@dataclass(frozen=True, slots=True)
-class OrderReceived:
+class OrderReceived(Struct, frozen=True):
     """A message of the stream of orders; `order` names the delivery, `serial` its place in the stream.
 
     Pulled by the node that was given `PullOrders(True)`. One that is not acknowledged comes again, perhaps elsewhere.
@@ -131,8 +120,7 @@ class OrderReceived:
     content: FleetOrder
 
 
-@dataclass(frozen=True, slots=True)
-class SourceStates:
+class SourceStates(Struct, frozen=True):
     """State of this machine, sent every few seconds and when it changed. Fields as in `NodeRow`."""
 
     rate_bytes_s: float
@@ -141,15 +129,13 @@ class SourceStates:
     unreachable: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class LocalFound:
+class LocalFound(Struct, frozen=True):
     """Bytes of this job lie here from an earlier start: `StopLocalJob` follows when they are not needed any more."""
 
     job: str
 
 
-@dataclass(frozen=True, slots=True)
-class FileDescribed:
+class FileDescribed(Struct, frozen=True):
     """A source has said how large the file of a local job is. `divisible`: it can be read from anywhere."""
 
     job: str
@@ -157,16 +143,14 @@ class FileDescribed:
     divisible: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LocalJobFailed:
+class LocalJobFailed(Struct, frozen=True):
     """The local job ended without its file: this node cannot fetch it. `detail` is one line without secrets."""
 
     job: str
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class PartReady:
+class PartReady(Struct, frozen=True):
     """All bytes of a part are stored here, were read again from the disk and hashed. `digest` as in `PartRow`."""
 
     job: str
@@ -174,8 +158,7 @@ class PartReady:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class PartChecked:
+class PartChecked(Struct, frozen=True):
     """The answer to `CheckPart`; `digest` empty: it could not be read."""
 
     job: str
@@ -183,8 +166,7 @@ class PartChecked:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
-class PartPut:
+class PartPut(Struct, frozen=True):
     """The destination has the part and answered with this ETag."""
 
     job: str
@@ -193,8 +175,7 @@ class PartPut:
     etag: str
 
 
-@dataclass(frozen=True, slots=True)
-class PartPutFailed:
+class PartPutFailed(Struct, frozen=True):
     """It has not, or no answer came."""
 
     job: str
@@ -204,8 +185,7 @@ class PartPutFailed:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class UploadCreated:
+class UploadCreated(Struct, frozen=True):
     """The answer to `CreateUpload`."""
 
     job: str
@@ -213,8 +193,7 @@ class UploadCreated:
     upload: str
 
 
-@dataclass(frozen=True, slots=True)
-class UploadFailed:
+class UploadFailed(Struct, frozen=True):
     """`CreateUpload`, `CompleteUpload`, `ListUpload` or `CheckObject` was refused or not answered."""
 
     job: str
@@ -223,8 +202,7 @@ class UploadFailed:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class UploadCompleted:
+class UploadCompleted(Struct, frozen=True):
     """The object stands under its name."""
 
     job: str
@@ -232,8 +210,7 @@ class UploadCompleted:
     etag: str
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectSeen:
+class ObjectSeen(Struct, frozen=True):
     """The answer to `CheckObject`; `etag` empty: there is none."""
 
     job: str
@@ -242,8 +219,7 @@ class ObjectSeen:
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class UploadListed:
+class UploadListed(Struct, frozen=True):
     """The answer to `ListUpload`: part number from 0 and ETag of each part that the destination has.
 
     `known` False: this destination cannot list parts.
@@ -285,8 +261,7 @@ Event = (
 # --- commands -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class KvCreate:
+class KvCreate(Struct, frozen=True):
     """Write a row that must not exist; a deleted or expired one does not.
 
     Answered by one of `KvWritten`, `KvRefused`, `KvUnknown` with the number `request`. `encode_row` makes the bytes.
@@ -298,8 +273,7 @@ class KvCreate:
     row: AnyRow
 
 
-@dataclass(frozen=True, slots=True)
-class KvUpdate:
+class KvUpdate(Struct, frozen=True):
     """Write a row whose revision must be this one. Answered as `KvCreate`."""
 
     request: int
@@ -309,8 +283,7 @@ class KvUpdate:
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class KvDelete:
+class KvDelete(Struct, frozen=True):
     """Delete a row of this revision. Answered as `KvCreate`."""
 
     request: int
@@ -319,31 +292,27 @@ class KvDelete:
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class KvRead:
+class KvRead(Struct, frozen=True):
     """Read one row and send it as `KvChanged`, with revision 0 where there is none: a write was refused."""
 
     bucket: str
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class PullOrders:
+class PullOrders(Struct, frozen=True):
     """Begin to pull orders, or stop: at most a hundred that are not acknowledged at a time."""
 
     on: bool
 
 
-@dataclass(frozen=True, slots=True)
-class AckOrder:
+class AckOrder(Struct, frozen=True):
     """Acknowledge an order: its effect is stored. `refused`, where not empty, is said to those who ordered."""
 
     order: int
     refused: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class StartLocalJob:
+class StartLocalJob(Struct, frozen=True):
     """Begin to work on a job, or work on with other sources.
 
     Ask them for the size (`FileDescribed`) and fetch what `GrantWindow` says; nothing without one. Given again with
@@ -355,16 +324,14 @@ class StartLocalJob:
     sources: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class StopLocalJob:
+class StopLocalJob(Struct, frozen=True):
     """End the local job. `keep`: its bytes may be needed again, here; else they are deleted."""
 
     job: str
     keep: bool
 
 
-@dataclass(frozen=True, slots=True)
-class GrantWindow:
+class GrantWindow(Struct, frozen=True):
     """Fetch these parts, in order where there is a choice.
 
     It replaces the job's window: what is outside of it and not complete is stopped; what is in both goes on. Each part
@@ -378,16 +345,14 @@ class GrantWindow:
     part_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class TrimWindow:
+class TrimWindow(Struct, frozen=True):
     """The window of the job ends earlier; ``stop == first`` ends it. Costs nothing: no source is counted a failure."""
 
     job: str
     stop: int
 
 
-@dataclass(frozen=True, slots=True)
-class DropPart:
+class DropPart(Struct, frozen=True):
     """Delete the local bytes of a part; `refetch`: and fetch them again, it is still inside the window."""
 
     job: str
@@ -395,8 +360,7 @@ class DropPart:
     refetch: bool
 
 
-@dataclass(frozen=True, slots=True)
-class CheckPart:
+class CheckPart(Struct, frozen=True):
     """Read a part again, not from what is stored here but from its sources, and say its digest: `PartChecked`."""
 
     job: str
@@ -405,8 +369,7 @@ class CheckPart:
     part_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class PutPart:
+class PutPart(Struct, frozen=True):
     """Store a part at the destination by a presigned address, with its checksum.
 
     `token`: revision of the window, for the log. Answered by `PartPut` or `PartPutFailed`; a new address is asked for
@@ -421,8 +384,7 @@ class PutPart:
     token: int
 
 
-@dataclass(frozen=True, slots=True)
-class CreateUpload:
+class CreateUpload(Struct, frozen=True):
     """Begin an upload; answered by `UploadCreated` or `UploadFailed`."""
 
     job: str
@@ -431,16 +393,14 @@ class CreateUpload:
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class AbortUpload:
+class AbortUpload(Struct, frozen=True):
     """Abort an upload that no row names. Not answered."""
 
     job: str
     upload: str
 
 
-@dataclass(frozen=True, slots=True)
-class CompleteUpload:
+class CompleteUpload(Struct, frozen=True):
     """Complete the upload with ``If-None-Match: *``; answered by `UploadCompleted` or `UploadFailed`."""
 
     job: str
@@ -450,8 +410,7 @@ class CompleteUpload:
     parts: tuple[PartRow, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ListUpload:
+class ListUpload(Struct, frozen=True):
     """List the parts of an upload; answered by `UploadListed` or `UploadFailed`."""
 
     job: str
@@ -460,8 +419,7 @@ class ListUpload:
     destination: str
 
 
-@dataclass(frozen=True, slots=True)
-class CheckObject:
+class CheckObject(Struct, frozen=True):
     """Ask for the head of the finished object; answered by `ObjectSeen` or `UploadFailed`."""
 
     job: str
@@ -469,15 +427,13 @@ class CheckObject:
     destination: str
 
 
-@dataclass(frozen=True, slots=True)
-class LimitRate:
+class LimitRate(Struct, frozen=True):
     """Receive at most this much, all fleet jobs of this machine together; 0: no limit."""
 
     rate_bytes_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """Say one line to people: log, status, page. `job` empty: of the node.
 
     `fatal`: the node stays out of the fleet until it is started again with another configuration.

@@ -4,7 +4,6 @@ An attempt has a number that no other one ever has. One that is stopped keeps it
 two attempts at a job, and no two jobs with the same file, ever write at the same time.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 from actors.core.jobs.index import JobIndex, likely_name
@@ -52,6 +51,7 @@ from protocol.model.job_records import (
     SourceRecord,
 )
 from protocol.model.source_url import public_url
+from protocol.model.struct import Struct
 
 PART_SUFFIX: Final = ".part"
 STOP_AGAIN_S: Final = 2.0
@@ -62,8 +62,7 @@ MANIFEST_S_MAX: Final = 3.0
 MANIFEST_REQUESTS_MAX: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
-class _ManifestRequest:
+class _ManifestRequest(Struct, frozen=True):
     """A pending question for the contributors of job `id`; `asker` is (request, address)."""
 
     id: str

@@ -1,7 +1,6 @@
 """Bottlenecks of a job as sentences, from the latest reports, the tightest first."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from actors.core.jobs.job import WAITING, Job
@@ -11,6 +10,7 @@ from protocol.model.job_policy import JobPolicy
 from protocol.model.job_records import ACTIVE, PAUSED, QUEUED, SEALED
 from protocol.model.job_views import Bottleneck
 from protocol.model.source_url import public_url
+from protocol.model.struct import Struct
 from protocol.model.units import show_rate, show_time, show_whole_time
 
 NEAR_LIMIT: Final = 0.85
@@ -19,8 +19,7 @@ SHOWN_MAX: Final = 5
 _BUDGET: Final = "stops"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExplainContext:
+class ExplainContext(Struct, frozen=True, kw_only=True):
     """The state around a job that an explanation needs."""
 
     policy: JobPolicy

@@ -1,6 +1,5 @@
 """Job of the job manager while it lives: its rows of the job store, and the latest reports of its attempt."""
 
-from dataclasses import dataclass, field
 from typing import Final
 
 from actors.core.jobs.transaction import Now
@@ -19,6 +18,7 @@ from protocol.model.job_records import (
 )
 from protocol.model.job_views import JobView, SourceReport, SourceView
 from protocol.model.source_url import is_slsk, public_url, same_url_key, slsk_address
+from protocol.model.struct import Struct, field
 
 SOURCE_EVENTS_MAX: Final = 200
 """Changes of sources' states that become events, in one attempt."""
@@ -28,8 +28,7 @@ PHASES: Final = {"target": "opening", "closing": "riding"}
 """Phases of a dispatcher that a user need not tell apart."""
 
 
-@dataclass(slots=True)
-class Attempt:
+class Attempt(Struct):
     """One run of a job's processes, while it is under way."""
 
     record: AttemptRecord
@@ -52,8 +51,7 @@ class Attempt:
     """From the hub's numbers of sources to the job's, where they differ; -1: a source that the job does not use."""
 
 
-@dataclass(slots=True)
-class Job:
+class Job(Struct):
     """Owned by the `JobIndex`. Invariant: there is an `attempt` exactly while `record.number` is not 0."""
 
     record: JobRecord

@@ -8,7 +8,6 @@ never falls; what is not in the transaction's writes has not happened.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Final, assert_never
 
 from actors.core.jobs.attempts import Attempts
@@ -66,6 +65,7 @@ from protocol.model.job_records import (
     Write,
 )
 from protocol.model.job_views import Counts
+from protocol.model.struct import Struct, field
 
 STORE: Final = split_address(ASSEMBLER)[0]
 TRIM_S: Final = 600.0
@@ -84,8 +84,7 @@ AttemptReport = (
 StoredJob = tuple[JobRecord, list[SourceRecord], AttemptRecord | None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredState:
+class StoredState(Struct, frozen=True, kw_only=True):
     """Content of the job store when a job manager begins."""
 
     jobs: Iterable[StoredJob] = ()

@@ -6,7 +6,6 @@ two things. Answers wait for the same commit: a command that was answered is a c
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from protocol.messages import EventOccurred, Message, RequestAnswered, RequestRefused
@@ -14,6 +13,7 @@ from protocol.messages.addresses import Post, split_address
 from protocol.model.event_kinds import FLEETING
 from protocol.model.job_records import EventEntry, ManifestRange, SaveEvent, Write
 from protocol.model.job_views import pack
+from protocol.model.struct import Struct, field
 from protocol.model.value import Value
 
 WATCHERS_MAX: Final = 16
@@ -21,8 +21,7 @@ TEXT_CHARS_MAX: Final = 2000
 """Of one text inside an event."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Now:
+class Now(Struct, frozen=True, kw_only=True):
     """Clock readings of the moment at which a message is taken."""
 
     s: float
@@ -33,8 +32,7 @@ class Now:
     """Since Monday 0:00 of local time."""
 
 
-@dataclass(frozen=True, slots=True)
-class ManifestReport:
+class ManifestReport(Struct, frozen=True):
     """Contributors of a job's ranges, as its attempt lists them; what was known before completes them.
 
     `ranges` None: the attempt adds nothing. `asker` (request, address) gets the result; without one it is stored.
@@ -45,8 +43,7 @@ class ManifestReport:
     asker: tuple[int, str] | None = None
 
 
-@dataclass(slots=True)
-class Transaction:
+class Transaction(Struct):
     """The effects of one message, committed together; see `TransactionBuilder`."""
 
     writes: list[Write] = field(default_factory=list)

@@ -1,15 +1,14 @@
 """Parts of a negotiation with a peer: its time limits, requested files, transfers, and the actions it asks for."""
 
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
 from protocol.messages import ConnectionReady
 from protocol.messages.addresses import Post
+from protocol.model.struct import Struct, field
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NegotiationTimes:
+class NegotiationTimes(Struct, frozen=True, kw_only=True):
     """Waits of a negotiation, in seconds. Measured with real peers; tests make them shorter."""
 
     upload_failed_s_max: float = 1.5
@@ -50,8 +49,7 @@ class EntryState(Enum):
     TRANSFERRING = auto()  # a worker has the connection
 
 
-@dataclass(slots=True, eq=False)
-class Entry:
+class Entry(Struct, eq=False):
     """One file of the peer that a dispatcher wants.
 
     `due_s` is when the state's time is over. `proposed`: the dispatcher knows of the offer. `again`: our side has asked
@@ -81,8 +79,7 @@ class Entry:
         return self.job, self.source
 
 
-@dataclass(slots=True, eq=False)
-class Transfer:
+class Transfer(Struct, eq=False):
     """One accepted offer, until it is known how the peer counts it.
 
     `tickets` are all accepted offers of it, the first is the one our side knows. `closed_s`: since when our side is
@@ -106,24 +103,21 @@ class Transfer:
 # What the network is asked to do. Sends are done in order; each that fails is reported with `send_failed`.
 
 
-@dataclass(frozen=True, slots=True)
-class SendRequest:
+class SendRequest(Struct, frozen=True):
     """QueueUpload. Reported with `request_sent`."""
 
     path: str
     encoding: str
 
 
-@dataclass(frozen=True, slots=True)
-class SendPlaceRequest:
+class SendPlaceRequest(Struct, frozen=True):
     """PlaceInQueueRequest."""
 
     path: str
     encoding: str
 
 
-@dataclass(frozen=True, slots=True)
-class SendAnswer:
+class SendAnswer(Struct, frozen=True):
     """TransferResponse, on the connection the offer came on; not `allowed`: "Cancelled"."""
 
     ticket: int
@@ -131,22 +125,19 @@ class SendAnswer:
     allowed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ExpectConnection:
+class ExpectConnection(Struct, frozen=True):
     """An F connection with this ticket is to be reported with `connected`."""
 
     ticket: int
 
 
-@dataclass(frozen=True, slots=True)
-class ForgetConnection:
+class ForgetConnection(Struct, frozen=True):
     """Not any more; one that has come and was not handed over is closed."""
 
     ticket: int
 
 
-@dataclass(frozen=True, slots=True)
-class HandOver:
+class HandOver(Struct, frozen=True):
     """The connection of `ticket` goes to the worker. `ready` lacks only the token of the descriptor."""
 
     ticket: int

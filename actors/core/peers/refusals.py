@@ -4,14 +4,13 @@ The texts are those of Nicotine+, slskd, SoulseekQt and aioslsk. A passing refus
 stays a source of the job. A lasting one has a kind of its own, whose policy is in `actors.core.dispatch.sources`.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 from protocol.model.faults import FaultKind
+from protocol.model.struct import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """Meaning of a refusal: fault and pause. `retry_after_s` 0: as the kind's policy says."""
 
     kind: FaultKind

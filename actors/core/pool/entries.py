@@ -1,7 +1,6 @@
 """Entries of the pool: each job with its sources, how ended jobs ended; and the messages made of them."""
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
 from typing import Final
 
 from protocol.messages import (
@@ -25,14 +24,14 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import ASSEMBLER, SESSION, WATCHDOG, Post, dispatcher_address, root_address
 from protocol.model.source_url import host_of, name_from_url, public_url
+from protocol.model.struct import Struct, field
 
 ENDED_JOBS_MAX: Final = 1000
 PARTS_MAX: Final = 4
 """Longer lists of contributors are sent once only."""
 
 
-@dataclass(slots=True)
-class SourceEntry:
+class SourceEntry(Struct):
     """One source of a job. Its number never changes, also when it is disabled."""
 
     url: str
@@ -63,8 +62,7 @@ class SourceEntry:
         return bool(self.worker) and not self.disabled and (not self.peer or self.history is not None)
 
 
-@dataclass(slots=True)
-class JobEntry:
+class JobEntry(Struct):
     """One job of the pool."""
 
     start: StartJob

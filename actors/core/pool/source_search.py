@@ -6,12 +6,12 @@ by the session: what is over it is refused, and a later try is as good.
 """
 
 import math
-from dataclasses import dataclass, field
 from typing import Final
 
 from protocol.messages import SearchEnded, SearchHit, StartSearch
 from protocol.messages.addresses import POOL, SESSION, Post
 from protocol.model.file_matches import CANDIDATES_MAX, FileMatch, FileMatches, PeerFile, candidates, extension_of
+from protocol.model.struct import Struct, field
 
 SEARCH_WAIT_S: Final = 5.0
 """How long answers are awaited, where the order says nothing else for its first search."""
@@ -27,8 +27,7 @@ AT_ONCE_MAX: Final = 8
 """Jobs that search at the same time; the session has room for other searches then."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(Struct, frozen=True):
     """Result of a search for a job: users to become sources, and the name of the file they have.
 
     `line` is for the user. Without `users` it is the reason.
@@ -40,8 +39,7 @@ class Chosen:
     line: str
 
 
-@dataclass(slots=True)
-class _JobSearch:
+class _JobSearch(Struct):
     """The searching of one job."""
 
     job: int

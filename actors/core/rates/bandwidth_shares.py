@@ -4,12 +4,12 @@ Shared twice, over the jobs and then over the transfers of each. Small demands a
 asks for is spread too, so that a demand can grow. The clock is not asked: the owner shares out again at every tick.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 from actors.core.max_min import max_min_shares
 from protocol.messages import CapRate
 from protocol.messages.addresses import Post
+from protocol.model.struct import Struct
 
 CAP_STEP: Final = 0.05
 """A cap is sent again only when it moved by this share."""
@@ -18,8 +18,7 @@ CAP_MIN_BYTES_S: Final = 1.0
 UNLIMITED: Final = float("inf")
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(Struct, frozen=True):
     """Bandwidth that one transfer could use, in bytes a second; `UNLIMITED` while unknown."""
 
     job: int

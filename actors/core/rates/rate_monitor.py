@@ -6,7 +6,6 @@ then silent, so anything shorter lies. The clock is passed in.
 
 import itertools
 from collections import deque
-from dataclasses import dataclass, field
 from typing import Final, assert_never
 
 from actors.core.rates.bandwidth_shares import UNLIMITED, BandwidthShares, Demand
@@ -23,6 +22,7 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import Post
 from protocol.model.limits import LIMITER_QUOTA_S
+from protocol.model.struct import Struct, field
 
 WatchdogInbox = MonitorJob | LimitTotal | TransferProgressed | TransferEnded | JobClosed | Ticked
 
@@ -51,8 +51,7 @@ DEMAND_MIN_BYTES_S: Final = 1024.0
 """Demand of a transfer from which nothing comes: what it may send at once when it goes on."""
 
 
-@dataclass(slots=True)
-class _Transfer:
+class _Transfer(Struct):
     """Progress of one lease, as far as its worker has reported it."""
 
     job: int

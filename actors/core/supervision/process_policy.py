@@ -4,8 +4,9 @@ Pure: the clock is passed in. Owned by the supervisor, which does what is decide
 """
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Final
+
+from protocol.model.struct import Struct
 
 WINDOW_S: Final = 60.0
 RESTARTS_MAX: Final = 10
@@ -64,8 +65,7 @@ def _recent(times_s: deque[float], since_s: float) -> deque[float]:
     return times_s
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HealthPolicy:
+class HealthPolicy(Struct, frozen=True, kw_only=True):
     """Limits of a living process: it comes up, answers, and does not eat the memory. Owned by the supervisor."""
 
     pings_unanswered_max: int = PINGS_UNANSWERED_MAX

@@ -7,8 +7,9 @@ begins at a chunk's first byte and is handed over at a chunk's end.
 Invariant: ``handed_stop * chunk_size + slot_used == position`` once the lead-in is over.
 """
 
-from dataclasses import dataclass
 from typing import Final
+
+from protocol.model.struct import Struct
 
 FILL_S: Final = 0.25
 """A slot is filled for about this long: slow sources hand over single chunks, fast ones a whole slot."""
@@ -16,8 +17,7 @@ FILL_S_MAX: Final = 1.0
 """A source that became slow hands over at the end of the chunk in which this has passed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Handover:
+class Handover(Struct, frozen=True):
     """Chunks from `first` on at the start of the slot, `length_bytes` of them."""
 
     first: int

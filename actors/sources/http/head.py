@@ -8,11 +8,11 @@ connection on which anything odd was said is not used again.
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
 
 from actors.sources.http.settings import HEAD_BYTES_MAX, SIZE_BYTES_MAX, plain, status_words
 from protocol.model.faults import FaultKind, SourceFault
+from protocol.model.struct import Struct, field
 
 REDIRECTS: Final = frozenset({300, 301, 302, 303, 307, 308})
 RETRY_AFTER_S_MAX: Final = 3600.0
@@ -40,8 +40,7 @@ _LISTS: Final = frozenset({"connection", "content-encoding", "accept-ranges", "l
 """Fields whose repetitions are one list; of any other the first is taken."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
+class Head(Struct, frozen=True, kw_only=True):
     """Status, fields (names in lower case) and framing of one final answer.
 
     `length`: bytes of body as announced, None when only its end will show it. `keep_alive`: the connection may carry

@@ -1,7 +1,6 @@
 """HTTP byte ranges: Range and Content-Range, and which bytes of a file the answer to a request brings."""
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from actors.sources.http.encoding import coding_of
@@ -9,14 +8,14 @@ from actors.sources.http.head import Head, refusal
 from actors.sources.http.settings import SIZE_BYTES_MAX
 from actors.sources.http.validators import UNSEEN, Change, Version, version_of
 from protocol.model.faults import FaultKind, SourceFault
+from protocol.model.struct import Struct
 
 _CONTENT_RANGE: Final = re.compile(
     r"(?:bytes[\s=:]*)?(?:(\d{1,19})\s*-\s*(\d{1,19})|\*)\s*(?:/\s*(\d{1,19}|\*))?", re.ASCII | re.IGNORECASE
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContentRange:
+class ContentRange(Struct, frozen=True, kw_only=True):
     """Bytes ``[start, stop)`` of a file of `total` (-1 unknown). A 416 gives `total` only: start = stop = 0."""
 
     start: int
@@ -24,8 +23,7 @@ class ContentRange:
     total: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(Struct, frozen=True, kw_only=True):
     """Request for one body: bytes ``[start, stop)`` of a file; `stop` None: to the end.
 
     `size_bytes`: the file's size, -1 unknown. `version`: what was seen of the file before. `ranged`: by a Range field,
@@ -47,8 +45,7 @@ class Asked:
         return self.size_bytes if self.stop is None else min(self.stop, self.size_bytes)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Brought:
+class Brought(Struct, frozen=True, kw_only=True):
     """Bytes that a body brings: the file's from `start`, which may lie before those asked for, up to `stop`.
 
     `stop` None: to the end of the body. `total`: the file's size, -1 unknown. `coding`: what the body is to be decoded

@@ -6,7 +6,6 @@ dispatcher.
 """
 
 import time
-from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +21,7 @@ from actors.sources.http.validators import UNSEEN, Change, Version
 from actors.sources.reader import UNDESCRIBED, Probed
 from protocol.model.faults import FaultKind, SourceFault
 from protocol.model.integrity.http_fields import WANTED
+from protocol.model.struct import Struct, field, replace
 
 if TYPE_CHECKING:
     from actors.sources.http.cookies import Cookies
@@ -52,8 +52,7 @@ class _Way(Enum):
     SMALLER = auto()  # some servers refuse large ranges
 
 
-@dataclass(slots=True)
-class _Transfer:
+class _Transfer(Struct):
     """Body being asked for or read.
 
     `asked.start` moves along when the rest is asked for; `first` is where it began. `position`: offset in the file of

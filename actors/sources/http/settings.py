@@ -1,10 +1,10 @@
 """Limits of an HTTP source, and the wording of its faults."""
 
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
 from protocol.model.job_spec import TIMEOUT_S, HttpOptions
+from protocol.model.struct import Struct
 
 REDIRECTS_MAX: Final = 10
 HEAD_BYTES_MAX: Final = 256 * 1024
@@ -20,8 +20,7 @@ CONNECT_S: Final = 10.0
 NO_OPTIONS: Final = HttpOptions()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HttpSettings:
+class HttpSettings(Struct, frozen=True, kw_only=True):
     """Time limits of a server's answers; a stalled body is the watchdog's concern.
 
     `private_ok`: addresses inside private networks are allowed; if not, proxies of the environment are not used.

@@ -5,6 +5,7 @@ import functools
 import os
 import socket
 import ssl
+import threading
 import time
 from typing import Final
 
@@ -69,6 +70,9 @@ def _fault(error: OSError, host: str) -> SourceFault:
     return SourceFault(FaultKind.RESET, f"{host} closed the connection during the TLS handshake")
 
 
+_decrypting: Final = threading.Lock()
+
+
 class TlsStream:
     """TLS stream over a blocking socket whose reads end after a slice.
 
@@ -118,13 +122,28 @@ class TlsStream:
     def fill(self, view: memoryview, *, whole: bool, more: int = 0) -> int:
         filled, room = 0, len(view)
         until_s = time.monotonic() + SLICE_S
-        while filled < room and not self.eof:
-            got = self._read(view[filled:])
-            filled += got
-            if got or self.eof:
-                continue
-            if (filled and not whole) or time.monotonic() >= until_s or not self._receive(view[filled:]):
-                break
+        while True:
+            with _decrypting:
+                filled += self._decrypt(view[filled:])
+            if filled == room or self.eof or (filled and not whole) or time.monotonic() >= until_s:
+                return filled
+            if not self._receive(view[filled:]):
+                return filled
+
+    def _decrypt(self, view: memoryview) -> int:
+        """Decrypt the records that are here; 0: none is, or `eof`."""
+        filled, room, read = 0, len(view), self._tls.read
+        try:
+            while filled < room:
+                got: int = read(room - filled, view[filled:] if filled else view)  # type: ignore[assignment,arg-type,unused-ignore]
+                if got == 0:
+                    self.eof = True
+                    break
+                filled += got
+        except ssl.SSLWantReadError:
+            self._flush()  # what the protocol itself has to answer
+        except ssl.SSLEOFError:
+            self.torn = self.eof = True
         return filled
 
     def _read(self, view: memoryview) -> int:

@@ -4,12 +4,12 @@ Nodes of one server often disagree about validators: an ETag made of an inode, f
 difference proves nothing; bytes that were received before are compared then, which weighs more than any validator.
 """
 
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
 from actors.sources.http.head import Head, date_s
 from actors.sources.http.settings import TEXT_MAX
+from protocol.model.struct import Struct
 
 SAME_DATE_S: Final = 60.0
 """Last-Modified dates this near to each other are taken for copies of one file on several nodes."""
@@ -23,8 +23,7 @@ class Change(Enum):
     OTHER = auto()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Version:
+class Version(Struct, frozen=True, kw_only=True):
     """Version of a file as an answer describes it. `size_bytes` -1 and empty texts: not said."""
 
     size_bytes: int = -1

@@ -8,11 +8,11 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from protocol.model.limits import HEX_DIGITS
 from protocol.model.printable import count_of, printable
+from protocol.model.struct import Struct
 
 CHECKSUM_FILE_BYTES_MAX: Final = 8 << 20
 LINES_MAX: Final = 200_000
@@ -58,8 +58,7 @@ def strongest(checksums: Iterable[str]) -> str:
     return max(checksums, key=lambda each: STRENGTH.index(each.partition(":")[0]), default="")
 
 
-@dataclass(frozen=True, slots=True)
-class ChecksumLine:
+class ChecksumLine(Struct, frozen=True):
     """Line of a checksum file. `name`: a path as written, empty where the line has only a digest."""
 
     checksum: str

@@ -5,12 +5,12 @@ Malformed values are `ValueError` with a few words; the reader of the answer lea
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Final
 
 from protocol.model.integrity.checksums import STRONG, algorithm_of, from_base64
 from protocol.model.integrity.metalink import MEDIA_TYPES, absolute
 from protocol.model.printable import printable
+from protocol.model.struct import Struct, field
 
 WANTED: Final = "sha-512=9, sha-256=10"
 """The value of ``Want-Repr-Digest``: sha-256 is cheaper to compute where there is hardware for it."""
@@ -64,8 +64,7 @@ def strong_only(checksums: list[str]) -> list[str]:
     return [each for each in checksums if each.partition(":")[0] in STRONG]
 
 
-@dataclass(slots=True)
-class Links:
+class Links(Struct):
     """Links of an answer to other places of the same file, the best first (RFC 6249)."""
 
     duplicates: list[str] = field(default_factory=list)

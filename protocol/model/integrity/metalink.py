@@ -8,7 +8,6 @@ with one line for people; what merely cannot be used (an ftp address, an unknown
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urljoin
 from xml.parsers import expat
@@ -18,6 +17,7 @@ from protocol.model.job_spec import CHUNK_SIZE
 from protocol.model.limits import HEX_DIGITS, SOURCES_MAX
 from protocol.model.printable import count_of, printable
 from protocol.model.source_url import check_url, same_url_key
+from protocol.model.struct import Struct, field
 
 DOCUMENT_BYTES_MAX: Final = 32 << 20
 """A list of a million mirrors is longer; a real one has a few hundred, and pieces of 50 bytes each."""
@@ -43,8 +43,7 @@ class BadMetalink(ValueError):  # noqa: N818  (says whose fault, like the other 
     """The document cannot be used. The text is one line for people."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pieces:
+class Pieces(Struct, frozen=True):
     """Digests of consecutive equal pieces of a file, the last one may be short. `digests`: raw, one after another."""
 
     algorithm: str
@@ -60,8 +59,7 @@ class Pieces:
         return len(self.digests) // self.digest_bytes
 
 
-@dataclass(frozen=True, slots=True)
-class MetalinkFile:
+class MetalinkFile(Struct, frozen=True):
     """One file of a document.
 
     `name` may have folders, with slashes. `checksums`: one for each algorithm. `urls`: what can be fetched, the best
@@ -81,16 +79,14 @@ class MetalinkFile:
         return strongest(self.checksums)
 
 
-@dataclass(frozen=True, slots=True)
-class Metalink:
+class Metalink(Struct, frozen=True):
     """Contents of a document. `notes`: what was left out, a line each."""
 
     files: tuple[MetalinkFile, ...]
     notes: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class _File:
+class _File(Struct):
     """File being read. `found`: priority, order of appearance and address of each one that can be used."""
 
     name: str
@@ -103,8 +99,7 @@ class _File:
     urls_read: int = 0
 
 
-@dataclass(slots=True)
-class _Pieces:
+class _Pieces(Struct):
     """List of piece digests being read. `numbers`: as version 3 gives them, perhaps out of order."""
 
     algorithm: str

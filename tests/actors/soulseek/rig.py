@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import queue
 import socket
 import struct
@@ -26,6 +25,7 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import SESSION
 from protocol.messages.codec import decode
+from protocol.model.struct import replace
 
 HEAR_S_MAX = 20.0
 WORKER = "fetch-1/worker-1-1"
@@ -137,4 +137,4 @@ def read_on(sock: socket.socket) -> bytes:
 
 
 def times(**changed: Any) -> SessionTimes:
-    return dataclasses.replace(SHORT_TIMES, **changed)
+    return replace(SHORT_TIMES, **changed)

@@ -4,7 +4,6 @@
 which none is stored yet, at one chunk a second. Rates are chunks a second throughout, the clock stands at `NOW_S`.
 """
 
-from dataclasses import replace
 from typing import Any, Final
 
 from actors.core.dispatch.chunk_tracker import MISSING, UNBOUNDED, ChunkTracker, Lease
@@ -15,6 +14,7 @@ from actors.core.dispatch.sources import Source, SourceState, SourceTraits
 from actors.core.dispatch.stop_cost import update_stop_budget
 from protocol.messages import ContributorsListed, JobEnded, PartFileReady, SourceJoined, SourceProbed, StartJob
 from protocol.messages.addresses import POOL, Post
+from protocol.model.struct import replace
 from tests.specs import start_job
 
 CHUNK: Final = 100_000
