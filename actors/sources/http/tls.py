@@ -5,7 +5,6 @@ import functools
 import os
 import socket
 import ssl
-import threading
 import time
 from typing import Final
 
@@ -70,9 +69,6 @@ def _fault(error: OSError, host: str) -> SourceFault:
     return SourceFault(FaultKind.RESET, f"{host} closed the connection during the TLS handshake")
 
 
-_decrypting: Final = threading.Lock()
-
-
 class TlsStream:
     """TLS stream over a blocking socket whose reads end after a slice.
 
@@ -123,8 +119,7 @@ class TlsStream:
         filled, room = 0, len(view)
         until_s = time.monotonic() + SLICE_S
         while True:
-            with _decrypting:
-                filled += self._decrypt(view[filled:])
+            filled += self._decrypt(view[filled:])
             if filled == room or self.eof or (filled and not whole) or time.monotonic() >= until_s:
                 return filled
             if not self._receive(view[filled:]):
