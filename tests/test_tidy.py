@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "run": set(ROOMS) - {"tests"},
     "actors": {"actors", "actors.core", "actors.runtime", "actors.sources", "storage", *PROTOCOL},
     "actors.core": {"actors.core", *VOCABULARY},
-    "actors.runtime": {"actors.runtime", "protocol.messages"},
+    "actors.runtime": {"actors.runtime", *VOCABULARY},
     "actors.sources": {"actors.sources", "actors.runtime", *VOCABULARY},
     "actors.soulseek": {"actors.soulseek", "actors.core", "actors.runtime", "actors.sources", "storage", *PROTOCOL},
     "actors.fleet": {"actors.fleet", "actors.core", "actors.runtime", "actors.sources", "storage", *PROTOCOL},

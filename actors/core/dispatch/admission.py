@@ -3,6 +3,7 @@
 And what their probes say together: how large the file is, its name, and whether they agree.
 """
 
+from collections import Counter
 from typing import Final
 
 from actors.core.dispatch.progress import Reporter
@@ -237,7 +238,7 @@ class Admission:
     @property
     def awaited(self) -> int:
         """Number of named sources that have not joined yet."""
-        return self.expected - len(self.sources.keys() | self._disabled)
+        return self.expected - len(self.sources) - len(self._disabled - self.sources.keys())
 
     def consider_opening(self, *, now_s: float) -> OpeningDecision:
         """Decide whether enough is known to open the part file."""
@@ -252,9 +253,10 @@ class Admission:
 
     def other_size(self, size_bytes: int, *, now_s: float) -> int:
         """Return the size that the file has by what is known now, -1 where this one stands."""
+        if size_bytes < 0 or now_s - self.first_probed_s > SWITCH_S_MAX:
+            return -1
         preferred = preferred_size(self.sources, self.job.spec.size_bytes)
-        young = now_s - self.first_probed_s <= SWITCH_S_MAX
-        return preferred if size_bytes >= 0 <= preferred != size_bytes and young else -1
+        return preferred if 0 <= preferred != size_bytes else -1
 
     def start_over(self, size_bytes: int) -> None:
         """Let sources of this size back in that were left out for having another one than before."""
@@ -319,11 +321,13 @@ def preferred_size(sources: dict[int, Source], ordered_bytes: int) -> int:
     """
     sized = [each for _, each in sorted(sources.items()) if each.probed and each.size_bytes >= 0 and _may_count(each)]
     addresses = [each for each in sized if not each.peer] or sized
-    sizes = [each.size_bytes for each in addresses]
-    if ordered_bytes in sizes or not sizes:
-        return ordered_bytes if sizes else -1
+    votes = Counter(each.size_bytes for each in addresses)  # in the order in which they were named
+    if ordered_bytes in votes or not votes:
+        return ordered_bytes if votes else -1
+    if len(votes) == 1:
+        return next(iter(votes))
     ranged = {each.size_bytes for each in addresses if each.traits.offset_ok}
-    return max(sizes, key=lambda size: (sizes.count(size), size in ranged, -sizes.index(size)))
+    return max(votes, key=lambda size: (votes[size], size in ranged))  # of equal ones the first
 
 
 def _may_count(source: Source) -> bool:

@@ -253,8 +253,9 @@ class DispatchState:
 
     def _admit_late(self, source: Source, now_s: float) -> None:
         """Admit a source of which this is known only after the file was opened."""
-        if self._started_over(now_s) or (
-            self.leases is None and self.admission.other_size(self.size_bytes, now_s=now_s) >= 0
+        if source.size_bytes != self.size_bytes and (  # a vote for the size that stands changes nothing
+            self._started_over(now_s)
+            or (self.leases is None and self.admission.other_size(self.size_bytes, now_s=now_s) >= 0)
         ):
             return  # in the second case once the part file is open
         if self.admission.admit(source, self.size_bytes) and self.leases is not None:

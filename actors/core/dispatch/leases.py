@@ -14,6 +14,7 @@ from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
 from actors.core.dispatch.content import ContentChecks
 from actors.core.dispatch.finish_time import estimate_lease
 from actors.core.dispatch.gate import Decision, UserGate
+from actors.core.dispatch.idle_order import IdleOrder
 from actors.core.dispatch.placement_view import PlacementViewCache, lead_in_chunks
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.remote_queue import RemoteQueue
@@ -96,7 +97,7 @@ class Leases:
         self._remote_queue = remote_queue
         self._views = PlacementViewCache(job, tracker, sources)
         self.gate = UserGate(job, tracker, sources, self._views)
-        self._idle = set(sources)
+        self._idle = IdleOrder(sources)
         self._expired_s = 0.0
 
     def joined(self, source: Source) -> None:
@@ -402,22 +403,13 @@ class Leases:
     # -- granting
 
     def serve(self, now_s: float) -> None:
-        """Give work to idle sources, preferred and fast ones first; peers that would get some are asked for an upload.
-
-        An offered upload goes before all else: a slot of its peer is waiting.
-        """
-        ready = [self.sources[number] for number in self._idle if self.sources[number].is_ready(now_s)]
+        """Give work to idle sources, see `IdleOrder.ready`; peers that would get some are asked for an upload."""
         # While there is free work, those that can only begin at byte 0 choose first: the front is all they can use.
-        any_offset = not self.tracker.free
-        ready.sort(
-            key=lambda each: (
-                each.ticket < 0, not each.preferred, each.traits.offset_ok or any_offset, *_fastest(each)
-            )
-        )  # fmt: skip
+        any_offset, served = not self.tracker.free, 0
+        ready = self._idle.ready(now_s, any_offset=any_offset)
         if self.tracker.complete:
             self._serve_complete(ready, now_s)
             return
-        served = 0
         for source in ready:
             if self._serve_check(source, now_s, urgent=True):
                 continue
@@ -454,7 +446,7 @@ class Leases:
             ):
                 return  # what the fastest cannot better, no other can
 
-    def _serve_complete(self, ready: list[Source], now_s: float) -> None:
+    def _serve_complete(self, ready: Iterable[Source], now_s: float) -> None:
         """All is there: idle sources read stored chunks again where that proves something, offers are declined."""
         may_ask = self.content.may_ask(self.tracker)
         for source in ready:
@@ -573,11 +565,6 @@ class Leases:
         source = self.sources[lease.source]
         source.busy_since_s = now_s  # its answer is awaited from now on
         self._out.post(source.worker, LeaseRevoked(job=self.job.job, source=lease.source, lease=lease.id))
-
-
-def _fastest(source: Source) -> tuple[float, float, int]:
-    """Return a key for the fastest first: by what is known, else by what they say of themselves."""
-    return -source.rate_bytes_s, -source.advertised_bytes_s, source.id
 
 
 def _rate_fault(news: SourceSlowed | SourceStalled, *, received_bytes: int) -> tuple[FaultKind, str]:
