@@ -53,7 +53,7 @@ from protocol.messages import (
 from protocol.messages.addresses import ASSEMBLER, dispatcher_address, split_address
 from protocol.model.faults import PartFileFault
 from protocol.model.filenames import safe_name
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 from storage.chunk_index import DIGEST_BYTES
 from storage.digests import Checksum, date_name, date_slots, source_hash, validator_digest
 from storage.durable import make_folder

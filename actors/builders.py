@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from actors.runtime.process import ProcessActors, ProcessContext, ProcessSpec
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 
 if TYPE_CHECKING:
     from protocol.messages import JobClosed, StartDispatcher, StartWorker, StopWorker

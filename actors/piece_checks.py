@@ -15,7 +15,7 @@ from protocol.messages import PieceChecked, PieceHashed, PiecesUnusable
 from protocol.messages.addresses import ASSEMBLER
 from protocol.model.chunk_ranges import ChunkRange
 from protocol.model.job_spec import PieceHashes
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 from storage.part_file import PartFile
 from storage.pieces import BadPieceList, PieceCheck, Pieces
 

@@ -27,7 +27,7 @@ from typing import Final
 import xxhash
 
 from protocol.model.faults import PartFileFault, PartFileFaultKind
-from protocol.model.struct import Struct, field, replace
+from protocol.model.value import Struct, field, replace
 from storage.chunk_index import DIGEST_BYTES, NO_DIGEST, ChunkIndex
 from storage.digests import validator_digest
 from storage.durable import Folder, disk_faults, has_mark, part_file_fault, set_mark, sync_data, write_all

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Final
 
 from protocol.model.chunk_ranges import RangeSet
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 from storage.containers import flac, formats
 from storage.containers.reading import NotStored, Outcome, TimeUp, WholeCheck
 from storage.layout import Layout

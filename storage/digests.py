@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 import xxhash
 
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 
 READ_BYTES: Final = 512 << 10
 """One read of a whole-file pass: fits the cache of a core. 1 GiB of page cache takes 0.11 s; mapping the file took

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 from storage.digests import Checksum, validator_digest, whole_digest
 from storage.durable import Folder, disk_faults
 from storage.layout import PART_SUFFIX, RECORDS_SUFFIX

@@ -10,7 +10,7 @@ it under another name.
 import time
 from collections.abc import Generator
 
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 from storage.digests import Checksum, WholeDigest, whole_digest
 from storage.durable import Committer, disk_faults, remove_mark, sync_data
 from storage.existing import write_origin

@@ -3,7 +3,7 @@
 from typing import Final
 
 from protocol.model.filenames import NAME_BYTES_MAX
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 
 UNKNOWN: Final = -1
 """Size of a file whose size is not known."""

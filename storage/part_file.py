@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from protocol.model.chunk_ranges import ChunkRange, RangeSet
 from protocol.model.faults import PartFileFault, PartFileFaultKind
 from protocol.model.job_spec import PieceHashes
-from protocol.model.struct import Struct, field
+from protocol.model.value import Struct, field
 from storage.chunk_index import DIGEST_BYTES
 from storage.chunk_journal import Journal
 from storage.digests import Checksum, digests_of, source_hash, validator_digest

@@ -9,7 +9,7 @@ from typing import Final
 from protocol.model.chunk_ranges import RangeSet
 from protocol.model.faults import PartFileFault, PartFileFaultKind
 from protocol.model.filenames import numbered
-from protocol.model.struct import Struct, field
+from protocol.model.value import Struct, field
 from storage.chunk_index import ChunkIndex
 from storage.chunk_journal import Header, Journal, JournalContents
 from storage.digests import FrontDigest

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any, Final
 
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 from storage.durable import make_private
 
 PEERS_MAX: Final = 50_000

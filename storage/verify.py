@@ -6,7 +6,7 @@ import stat
 
 from protocol.model.chunk_ranges import RangeSet
 from protocol.model.faults import PartFileFault, PartFileFaultKind
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 from storage.chunk_journal import Header, JournalContents, read_journal
 from storage.digests import Checksum, whole_digest
 from storage.durable import Folder, disk_faults

@@ -51,7 +51,7 @@ from protocol.model.remote_paths import (
     search_term,
 )
 from protocol.model.source_url import slsk_url
-from protocol.model.struct import Struct, field
+from protocol.model.value import Struct, field
 from storage.layout import PART_SUFFIX
 
 JOBS_AT_ONCE: Final = 8

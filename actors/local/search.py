@@ -17,7 +17,7 @@ from protocol.cli.views.search import SearchView, found_in, search_exit_code
 from protocol.messages import ActorDied, FrontInbox, ProcessLost, SearchEnded, SearchHit, SessionChanged, StartSearch
 from protocol.messages.addresses import FRONT, SESSION
 from protocol.model.file_matches import FileMatches
-from protocol.model.struct import Struct, field
+from protocol.model.value import Struct, field
 
 SPARE_S: Final = 30.0
 """Time for login and end of the search beside the time that it waits for answers."""

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 from protocol.messages import Message
-from protocol.model.struct import Struct, field
+from protocol.model.value import Struct, field
 
 THREADS_MAX: Final = 8
 """Jobs worked on at a time; the others wait, a disk gains nothing from more."""

@@ -23,7 +23,7 @@ from actors.runtime.message_bus import MessageBus
 from actors.runtime.system_limits import LIMITED_EXIT, exhausted_words
 from protocol.messages import ProcessReady
 from protocol.messages.addresses import FRONT
-from protocol.model.struct import Struct, field
+from protocol.model.value import Struct, field
 
 _logger = logging.getLogger(__name__)
 

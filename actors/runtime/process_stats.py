@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterable
 
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 
 
 class ProcessStats(Struct, frozen=True, kw_only=True):

@@ -31,7 +31,7 @@ from actors.runtime.unix_links import socket_path
 from protocol.messages import ActorDied, Message, Ping, Pong, ProcessLost, ProcessReady, StopProcess
 from protocol.messages.addresses import FRONT, root_address, split_address
 from protocol.messages.codec import BadFrame, decode
-from protocol.model.struct import Struct, field
+from protocol.model.value import Struct, field
 
 _logger = logging.getLogger(__name__)
 

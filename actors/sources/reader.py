@@ -2,7 +2,7 @@
 
 from typing import Final, Protocol
 
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 
 SLICE_S: Final = 0.2
 """Time limit of one `read_into`, so that a worker obeys a trimmed or revoked lease in time."""

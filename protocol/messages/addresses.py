@@ -7,7 +7,7 @@ place that knows how an address is spelled.
 from typing import Final
 
 from protocol.messages import Message
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 
 POOL: Final = "hub/pool"
 WATCHDOG: Final = "hub/watchdog"

@@ -10,8 +10,7 @@ import unicodedata
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from protocol.model.struct import Struct, field
-from protocol.model.value import Value
+from protocol.model.value import Struct, Value, field
 
 HITS_PER_TARGET_MAX: Final = 500
 TARGETS_MAX: Final = 2000

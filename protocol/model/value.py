@@ -1,10 +1,20 @@
-"""Base of the value objects that travel between processes or are stored: immutable, made by keyword, flat as a row."""
+"""Base of the value objects that travel between processes or are stored: immutable, made by keyword, flat as a row.
+
+Beside it structs for all else: classes of declared fields, made, compared and hashed in C, the cheap kind of dataclass.
+The standard library's `dataclass` compiles the methods of each class at every start, a millisecond each: a quarter of
+the CPU of a small download was spent there. One difference counts: `repr` shows every field, so what must not be shown
+(a login) stays a dataclass with ``field(repr=False)``.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any, Generic, NamedTuple, Self, TypeVar, dataclass_transform, get_origin
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+__all__ = ["Column", "RowFormat", "Struct", "Value", "field", "replace"]
 
 
 class _ValueMeta(msgspec.StructMeta):
@@ -80,17 +90,17 @@ def _is_value(kind: Any) -> bool:
 
 
 def _leaves(cls: type[Value], prefix: str) -> Iterator[tuple[str, Column]]:
-    for field in msgspec.structs.fields(cls):
-        if _is_value(field.type):
-            yield from _leaves(field.type, f"{prefix}{field.name}.")
+    for each in msgspec.structs.fields(cls):
+        if _is_value(each.type):
+            yield from _leaves(each.type, f"{prefix}{each.name}.")
         else:
-            default = None if field.default is msgspec.NODEFAULT else field.default
-            yield prefix + field.name, Column(field.name, get_origin(field.type) or field.type, default)
+            default = None if each.default is msgspec.NODEFAULT else each.default
+            yield prefix + each.name, Column(each.name, get_origin(each.type) or each.type, default)
 
 
 def _parts(cls: type[Value], places: Iterator[int]) -> Iterator[Any]:
-    for field in msgspec.structs.fields(cls):
-        yield tuple(_parts(field.type, places)) if _is_value(field.type) else next(places)
+    for each in msgspec.structs.fields(cls):
+        yield tuple(_parts(each.type, places)) if _is_value(each.type) else next(places)
 
 
 def _nested(parts: _Parts, row: Sequence[Any]) -> list[Any]:

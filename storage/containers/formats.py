@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from protocol.model.filenames import container_format
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 from storage.containers import flac, mp3, ogg, streams, zip_archive
 from storage.containers.reading import UNDECIDED, BoundaryCheck, NotStored, Outcome, Read, WholeCheck
 

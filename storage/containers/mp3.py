@@ -7,7 +7,7 @@ that change the gain of every frame do not renew it, so one that differs means n
 
 from typing import Final
 
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 from storage.containers.reading import (
     BLOCK_BYTES,
     UNDECIDED,

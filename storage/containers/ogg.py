@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 from storage.containers.reading import (
     BLOCK_BYTES,
     UNDECIDED,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from enum import Enum, unique
 from typing import Final
 
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 
 Read = Callable[[int, int], bytes]
 """``(offset, length)`` -> exactly those bytes. Raises `NotStored`, or what its owner lets pass, like `TimeUp`."""

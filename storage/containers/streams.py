@@ -12,7 +12,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Final
 
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 from storage.containers.reading import BLOCK_BYTES, UNDECIDED, BoundaryCheck, NotStored, Outcome, Read, WholeCheck
 
 GZIP_MAGIC: Final = b"\x1f\x8b"

@@ -24,7 +24,7 @@ from protocol.messages import (
     StartJob,
 )
 from protocol.messages.addresses import FRONT, POOL, WATCHDOG
-from protocol.model.struct import replace
+from protocol.model.value import replace
 from storage.shared_memory import Arena
 from tests.specs import start_job
 

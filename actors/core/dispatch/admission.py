@@ -26,7 +26,7 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import ASSEMBLER, POOL, dispatcher_address
 from protocol.model.faults import FaultKind
-from protocol.model.struct import Struct, replace
+from protocol.model.value import Struct, replace
 
 """A transfer without a byte for this long is stalled."""
 NAME_WAIT_S: Final = 1.0

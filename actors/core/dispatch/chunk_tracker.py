@@ -19,7 +19,7 @@ from typing import Final
 
 from protocol.messages import ContributorsListed
 from protocol.model.chunk_ranges import ChunkRange, RangeSet
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 
 UNBOUNDED: Final = 1 << 40
 """`total` while the size of the file is unknown: more chunks than any file has."""

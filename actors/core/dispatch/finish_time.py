@@ -9,7 +9,7 @@ from typing import Final
 
 from actors.core.dispatch.chunk_tracker import ChunkTracker, Lease
 from actors.core.dispatch.sources import Source, SourceState
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 
 CRAWL_BYTES_S: Final = 1.0
 """Least rate of a lease from which nothing comes, so that its finish time is far away and not undefined."""

@@ -23,8 +23,8 @@ from actors.core.dispatch.placement import FreeRange, Placement, Tail, place
 from actors.core.dispatch.placement_view import PlacementView, PlacementViewCache, is_open
 from actors.core.dispatch.sources import Source
 from protocol.messages import StartJob
-from protocol.model.struct import Struct
 from protocol.model.units import show_time
+from protocol.model.value import Struct
 
 GAIN_SHARE: Final = 0.25
 FIRST_PATIENCE_SHARE: Final = 1 / 3

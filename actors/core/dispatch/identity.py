@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 
 from protocol.model.chunk_ranges import RangeSet
 from protocol.model.identity import KINDS, PLACES_MAX, Claim, strength
-from protocol.model.struct import Struct, field
+from protocol.model.value import Struct, field
 
 AUTHORITY: Final = 1 << 62
 """Contributor of the bytes that piece hashes or a digest ask for; an edge to it proves the other one."""

@@ -14,12 +14,12 @@ from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
 from actors.core.dispatch.content import ContentChecks
 from actors.core.dispatch.finish_time import estimate_lease
 from actors.core.dispatch.gate import Decision, UserGate
-from actors.core.dispatch.idle_order import IdleOrder
 from actors.core.dispatch.placement_view import PlacementViewCache, lead_in_chunks
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.remote_queue import RemoteQueue
 from actors.core.dispatch.sources import (
     FailurePolicy,
+    IdleOrder,
     Source,
     SourceState,
     learn_rate,

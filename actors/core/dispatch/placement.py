@@ -38,7 +38,7 @@ from actors.core.dispatch.placement_view import (
 )
 from actors.core.dispatch.sources import Source
 from protocol.model.chunk_ranges import ChunkRange
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 
 GAIN_MIN_S: Final = 0.02
 GAIN_MIN_SETUPS: Final = 0.3

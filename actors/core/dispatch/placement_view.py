@@ -18,7 +18,7 @@ from actors.core.dispatch.finish_time import (
 )
 from actors.core.dispatch.sources import Source
 from protocol.messages import StartJob
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 
 SURVEY_FRESH_MAX: Final = 64
 """Up to this many leases are surveyed again for every placement; with more, one survey serves `SURVEY_S`."""

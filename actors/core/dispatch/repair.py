@@ -19,7 +19,7 @@ from actors.core.dispatch.sources import Source
 from protocol.messages import SourceDescribed
 from protocol.model.chunk_ranges import ChunkRange, RangeSet
 from protocol.model.integrity.checksums import STRENGTH, STRONG, strongest
-from protocol.model.struct import Struct, field
+from protocol.model.value import Struct, field
 
 ROUNDS_MAX: Final = 8
 SHARE_MAX: Final = 0.25

@@ -9,7 +9,7 @@ from enum import IntEnum, unique
 
 from protocol.model.fleet.rows import AnyRow, FleetOrder, PartRow
 from protocol.model.job_spec import JobSpec
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 
 
 @unique

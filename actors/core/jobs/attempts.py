@@ -51,7 +51,7 @@ from protocol.model.job_records import (
     SourceRecord,
 )
 from protocol.model.source_url import public_url
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 
 PART_SUFFIX: Final = ".part"
 STOP_AGAIN_S: Final = 2.0

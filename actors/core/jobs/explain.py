@@ -10,8 +10,8 @@ from protocol.model.job_policy import JobPolicy
 from protocol.model.job_records import ACTIVE, PAUSED, QUEUED, SEALED
 from protocol.model.job_views import Bottleneck
 from protocol.model.source_url import public_url
-from protocol.model.struct import Struct
 from protocol.model.units import show_rate, show_time, show_whole_time
+from protocol.model.value import Struct
 
 NEAR_LIMIT: Final = 0.85
 """From this part of a limit on, the limit is the bottleneck."""

@@ -18,7 +18,7 @@ from protocol.model.job_records import (
 )
 from protocol.model.job_views import JobView, SourceReport, SourceView
 from protocol.model.source_url import is_slsk, public_url, same_url_key, slsk_address
-from protocol.model.struct import Struct, field
+from protocol.model.value import Struct, field
 
 SOURCE_EVENTS_MAX: Final = 200
 """Changes of sources' states that become events, in one attempt."""

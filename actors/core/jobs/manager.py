@@ -65,7 +65,7 @@ from protocol.model.job_records import (
     Write,
 )
 from protocol.model.job_views import Counts
-from protocol.model.struct import Struct, field
+from protocol.model.value import Struct, field
 
 STORE: Final = split_address(ASSEMBLER)[0]
 TRIM_S: Final = 600.0

@@ -13,8 +13,7 @@ from protocol.messages.addresses import Post, split_address
 from protocol.model.event_kinds import FLEETING
 from protocol.model.job_records import EventEntry, ManifestRange, SaveEvent, Write
 from protocol.model.job_views import pack
-from protocol.model.struct import Struct, field
-from protocol.model.value import Value
+from protocol.model.value import Struct, Value, field
 
 WATCHERS_MAX: Final = 16
 TEXT_CHARS_MAX: Final = 2000

@@ -5,7 +5,7 @@ from typing import Any
 
 from protocol.messages import ConnectionReady
 from protocol.messages.addresses import Post
-from protocol.model.struct import Struct, field
+from protocol.model.value import Struct, field
 
 
 class NegotiationTimes(Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ stays a source of the job. A lasting one has a kind of its own, whose policy is 
 from typing import Final
 
 from protocol.model.faults import FaultKind
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 
 
 class Refusal(Struct, frozen=True):

@@ -24,7 +24,7 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import ASSEMBLER, SESSION, WATCHDOG, Post, dispatcher_address, root_address
 from protocol.model.source_url import host_of, name_from_url, public_url
-from protocol.model.struct import Struct, field
+from protocol.model.value import Struct, field
 
 ENDED_JOBS_MAX: Final = 1000
 PARTS_MAX: Final = 4

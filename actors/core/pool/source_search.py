@@ -11,7 +11,7 @@ from typing import Final
 from protocol.messages import SearchEnded, SearchHit, StartSearch
 from protocol.messages.addresses import POOL, SESSION, Post
 from protocol.model.file_matches import CANDIDATES_MAX, FileMatch, FileMatches, PeerFile, candidates, extension_of
-from protocol.model.struct import Struct, field
+from protocol.model.value import Struct, field
 
 SEARCH_WAIT_S: Final = 5.0
 """How long answers are awaited, where the order says nothing else for its first search."""

@@ -9,7 +9,7 @@ from typing import Final
 from actors.core.max_min import max_min_shares
 from protocol.messages import CapRate
 from protocol.messages.addresses import Post
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 
 CAP_STEP: Final = 0.05
 """A cap is sent again only when it moved by this share."""

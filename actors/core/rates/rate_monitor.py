@@ -22,7 +22,7 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import Post
 from protocol.model.limits import LIMITER_QUOTA_S
-from protocol.model.struct import Struct, field
+from protocol.model.value import Struct, field
 
 WatchdogInbox = MonitorJob | LimitTotal | TransferProgressed | TransferEnded | JobClosed | Ticked
 

@@ -6,7 +6,7 @@ Pure: the clock is passed in. Owned by the supervisor, which does what is decide
 from collections import deque
 from typing import Final
 
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 
 WINDOW_S: Final = 60.0
 RESTARTS_MAX: Final = 10

@@ -9,7 +9,7 @@ Invariant: ``handed_stop * chunk_size + slot_used == position`` once the lead-in
 
 from typing import Final
 
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 
 FILL_S: Final = 0.25
 """A slot is filled for about this long: slow sources hand over single chunks, fast ones a whole slot."""

@@ -12,7 +12,7 @@ from typing import Final
 
 from actors.sources.http.settings import HEAD_BYTES_MAX, SIZE_BYTES_MAX, plain, status_words
 from protocol.model.faults import FaultKind, SourceFault
-from protocol.model.struct import Struct, field
+from protocol.model.value import Struct, field
 
 REDIRECTS: Final = frozenset({300, 301, 302, 303, 307, 308})
 RETRY_AFTER_S_MAX: Final = 3600.0

@@ -8,7 +8,7 @@ from actors.sources.http.head import Head, refusal
 from actors.sources.http.settings import SIZE_BYTES_MAX
 from actors.sources.http.validators import UNSEEN, Change, Version, version_of
 from protocol.model.faults import FaultKind, SourceFault
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 
 _CONTENT_RANGE: Final = re.compile(
     r"(?:bytes[\s=:]*)?(?:(\d{1,19})\s*-\s*(\d{1,19})|\*)\s*(?:/\s*(\d{1,19}|\*))?", re.ASCII | re.IGNORECASE

@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Final
 
 from protocol.model.job_spec import TIMEOUT_S, HttpOptions
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 
 REDIRECTS_MAX: Final = 10
 HEAD_BYTES_MAX: Final = 256 * 1024

@@ -9,7 +9,7 @@ from typing import Final
 
 from actors.sources.http.head import Head, date_s
 from actors.sources.http.settings import TEXT_MAX
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 
 SAME_DATE_S: Final = 60.0
 """Last-Modified dates this near to each other are taken for copies of one file on several nodes."""

@@ -12,7 +12,7 @@ from typing import Final
 
 from protocol.model.limits import HEX_DIGITS
 from protocol.model.printable import count_of, printable
-from protocol.model.struct import Struct
+from protocol.model.value import Struct
 
 CHECKSUM_FILE_BYTES_MAX: Final = 8 << 20
 LINES_MAX: Final = 200_000

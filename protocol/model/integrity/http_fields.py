@@ -10,7 +10,7 @@ from typing import Final
 from protocol.model.integrity.checksums import STRONG, algorithm_of, from_base64
 from protocol.model.integrity.metalink import MEDIA_TYPES, absolute
 from protocol.model.printable import printable
-from protocol.model.struct import Struct, field
+from protocol.model.value import Struct, field
 
 WANTED: Final = "sha-512=9, sha-256=10"
 """The value of ``Want-Repr-Digest``: sha-256 is cheaper to compute where there is hardware for it."""

@@ -17,7 +17,7 @@ from protocol.model.job_spec import CHUNK_SIZE
 from protocol.model.limits import HEX_DIGITS, SOURCES_MAX
 from protocol.model.printable import count_of, printable
 from protocol.model.source_url import check_url, same_url_key
-from protocol.model.struct import Struct, field
+from protocol.model.value import Struct, field
 
 DOCUMENT_BYTES_MAX: Final = 32 << 20
 """A list of a million mirrors is longer; a real one has a few hundred, and pieces of 50 bytes each."""

@@ -25,7 +25,7 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import SESSION
 from protocol.messages.codec import decode
-from protocol.model.struct import replace
+from protocol.model.value import replace
 
 HEAR_S_MAX = 20.0
 WORKER = "fetch-1/worker-1-1"

@@ -14,7 +14,7 @@ from actors.core.dispatch.sources import Source, SourceState, SourceTraits
 from actors.core.dispatch.stop_cost import update_stop_budget
 from protocol.messages import ContributorsListed, JobEnded, PartFileReady, SourceJoined, SourceProbed, StartJob
 from protocol.messages.addresses import POOL, Post
-from protocol.model.struct import replace
+from protocol.model.value import replace
 from tests.specs import start_job
 
 CHUNK: Final = 100_000

@@ -1,7 +1,6 @@
 """Order of idle sources: the same whether few are sorted each time or many are kept for a moment."""
 
-from actors.core.dispatch.idle_order import FEW, KEPT_S, IdleOrder
-from actors.core.dispatch.sources import Source
+from actors.core.dispatch.sources import FEW, KEPT_S, IdleOrder, Source
 
 MANY = 2 * FEW
 

@@ -5,7 +5,7 @@ import pytest
 from actors.core.dispatch.stop_cost import gain_min_s
 from protocol.messages import EnqueueFile, Ticked
 from protocol.model.limits import STOPS_PER_DAY, STOPS_PER_JOB
-from protocol.model.struct import replace
+from protocol.model.value import replace
 from tests.actors.core.dispatch.boards import CHUNK, NOW_S, add, as_peer, board, drawn, lease_of
 from tests.actors.core.dispatch.queued_users import of, told, turn, user
 

@@ -5,7 +5,7 @@ import pytest
 from actors.core.dispatch.dispatcher import DispatchState
 from actors.core.dispatch.stop_cost import STOPS_USUAL, gain_min_s
 from protocol.messages import EnqueueFile, LeaseExtended, LeaseGranted, LeaseRevoked, Ticked
-from protocol.model.struct import replace
+from protocol.model.value import replace
 from tests.actors.core.dispatch.boards import NOW_S, add, as_peer, board, drawn, lease_of, serve
 from tests.actors.core.dispatch.queued_users import of, told, turn
 from tests.actors.core.dispatch.replies import measured
