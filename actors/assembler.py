@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Final, assert_never
 
 from actors.container_inspector import ContainerInspector
+from actors.core.jobs.transaction import answers
 from actors.piece_checks import PieceChecker
 from actors.runtime.actor import Actor
 from actors.runtime.background_work import BackgroundWork, Cancelled
@@ -30,6 +31,7 @@ from protocol.messages import (
     DiskFailed,
     DropChunks,
     FileSealed,
+    GetChunkDigest,
     JobClosed,
     Message,
     OpenPartFile,
@@ -53,6 +55,7 @@ from protocol.messages import (
 from protocol.messages.addresses import ASSEMBLER, dispatcher_address, split_address
 from protocol.model.faults import PartFileFault
 from protocol.model.filenames import safe_name
+from protocol.model.job_views import ChunkDigest
 from protocol.model.value import Struct
 from storage.chunk_index import DIGEST_BYTES
 from storage.digests import Checksum, date_name, date_slots, source_hash, validator_digest
@@ -77,6 +80,7 @@ AssemblerInbox = (
     | BackgroundWorkEnded
     | RemovePartFile
     | PieceHashed
+    | GetChunkDigest
 )
 
 AboutPartFile = (
@@ -155,6 +159,11 @@ class Assembler(Actor):
                     self.handle(deferred)  # type: ignore[arg-type]  # it was one of ours before
             case PieceHashed():
                 self._pieces.take(message)
+            case GetChunkDigest(job=number, chunk=chunk):
+                job = self._jobs.get(number)
+                digest = job.part.digest(chunk) if job is not None else b""
+                for part in answers(message.request, [ChunkDigest(digest=digest)] if digest else []):
+                    self.bus.post(message.reply_to, part)
             case RemovePartFile(id=id):
                 detail = discard(message.folder, safe_name(message.name, "download"), self._roots)
                 self.bus.post(message.reply_to, PartFileRemoved(id=id, detail=detail))

@@ -253,6 +253,10 @@ class PartFile:
         """The chunks that are written and recorded."""
         return RangeSet(self._part.index.ranges())
 
+    def digest(self, chunk: int) -> bytes:
+        """Return the recorded digest of a chunk, empty while it is not stored."""
+        return self._part.index.digest(chunk) if self.has_all(chunk, chunk + 1) else b""
+
     def claims(self) -> list[tuple[int, int, int]]:
         """Return `stored` as ``(first, stop, hash of the sender's name)``."""
         return list(self._part.index.claims())

@@ -1,6 +1,6 @@
 """Messages to and from the Assembler, the one writer of part files."""
 
-from protocol.messages.base import Message
+from protocol.messages.base import Message, Request
 from protocol.model.job_spec import JobSpec
 
 
@@ -257,6 +257,13 @@ class ContainerBroken(Message, tag=155):
     first: int
     stop: int
     detail: str
+
+
+class GetChunkDigest(Request, tag=164):
+    """Ask the Assembler for the recorded digest of a chunk. Answered by one `ChunkDigest` row, or none."""
+
+    job: int
+    chunk: int
 
 
 class ContainerFound(Message, tag=163):

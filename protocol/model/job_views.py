@@ -213,6 +213,12 @@ class SharedFolderView(Value):
     """A scan is under way."""
 
 
+class ChunkDigest(Value):
+    """Recorded digest of a stored chunk, xxh3_128."""
+
+    digest: bytes
+
+
 class SearchRation(Value):
     """Searches that the session may still send: `left` of `most` in any `span_s` seconds, the next in `next_s`."""
 

@@ -216,6 +216,7 @@ def test_everything_can_be_done_with_the_keyboard(page: Any, world: World) -> No
     page.locator(".legend li:not(.kind)").first.wait_for()
     page.keyboard.press("Home")
     first = reading(page)
+    expect(page.locator(".reading code")).to_have_text(re.compile("^[0-9a-f]{32}$"))
     page.keyboard.press("ArrowRight")
     assert reading(page) != first
     assert re.match(r"0 B to .*", first)
@@ -228,7 +229,7 @@ def test_it_fits_phones_and_walls(page: Any, world: World, width: int) -> None:
     id = world.swarm(**SLOW)
     page.set_viewport_size({"width": width, "height": 800 if width < 1000 else 2000})
     start = page.url.split("#")[0]
-    for view in ("jobs", f"job/{id}", "search", "wishlist", "network"):
+    for view in ("jobs", "folders", f"job/{id}", "search", "wishlist", "network"):
         page.goto(f"{start}#/{view}")
         page.locator("main h1, .figures").first.wait_for(state="attached")
         page.wait_for_timeout(300)
@@ -295,7 +296,7 @@ def test_axe_finds_nothing(chromium: Any, world: World, scheme: str) -> None:
     page.goto(world.link())
     page.get_by_role("navigation", name="Views").wait_for()
     start = page.url.split("#")[0]
-    for view in ("jobs", f"job/{id}", "search", "wishlist", "network"):
+    for view in ("jobs", "folders", f"job/{id}", "search", "wishlist", "network"):
         page.goto(f"{start}#/{view}")
         page.locator("main h1, .figures").first.wait_for(state="attached")
         page.wait_for_timeout(1200)
@@ -326,7 +327,7 @@ def test_in_german_no_text_is_left_in_english(chromium: Any, world: World) -> No
     page.goto(world.link())
     page.get_by_role("link", name="Aufträge").wait_for()
     start = page.url.split("#")[0]
-    for view in ("jobs", f"job/{id}", "search", "wishlist", "network"):
+    for view in ("jobs", "folders", f"job/{id}", "search", "wishlist", "network"):
         page.goto(f"{start}#/{view}")
         page.wait_for_timeout(1000)
     missing = page.evaluate("import('/page/lib.js').then((lib) => [...lib.missing])")

@@ -187,6 +187,15 @@ class ChunkRange(ResponseModel):
     )
 
 
+class StoredChunk(ResponseModel):
+    """One chunk of a job."""
+
+    chunk: Chunk = Field(description="Its number.")
+    digest: MaybeText = Field(
+        description="xxh3_128 in hex, as recorded when it was stored; null while it is missing and after the end."
+    )
+
+
 class ChunkMap(ResponseModel):
     """Chunk map: the whole file, run-length encoded."""
 

@@ -3,9 +3,9 @@
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import APIRouter, Body, Path, Query, Response
 
-from protocol.http_api.gateway import Gateway, RefusedError
+from protocol.http_api.gateway import Gateway, RefusedError, UnavailableError
 from protocol.http_api.native import job_schemas as schemas
 from protocol.http_api.native import serializers, validation
 from protocol.http_api.native.downloads import add_sources
@@ -13,12 +13,13 @@ from protocol.http_api.native.order_schemas import BulkOrder, MoreSources, Tunin
 from protocol.http_api.native.queries import ROOT, ask_manager, command_all, detail, full_detail, owned_ranges
 from protocol.http_api.openapi import TOTAL, add_route, refusals
 from protocol.http_api.params import PAGE, Flag, JobId, Limit, Offset, Text, User
-from protocol.http_api.schema_base import COUNT_MAX
+from protocol.http_api.schema_base import CHUNKS_MAX, COUNT_MAX
 from protocol.messages import (
     CancelJob,
     DeleteJob,
     DropSource,
     ExplainJob,
+    GetChunkDigest,
     GetTimeline,
     ListJobs,
     PauseJob,
@@ -28,10 +29,11 @@ from protocol.messages import (
     RetryJob,
     UpdateJob,
 )
+from protocol.messages.addresses import ASSEMBLER
 from protocol.messages.job_commands import UNCHANGED
 from protocol.model.integrity.metalink import MEDIA_TYPES, write_metalink
 from protocol.model.job_records import EventEntry
-from protocol.model.job_views import Bottleneck, JobView
+from protocol.model.job_views import Bottleneck, ChunkDigest, JobView
 from protocol.model.source_url import is_slsk
 
 States = Annotated[
@@ -50,6 +52,7 @@ FolderId = Annotated[
 Removed = Annotated[Flag, Query(description="Also those that were removed from lists.")]
 WithMap = Annotated[Flag, Query(alias="chunkMap", description="Whether the chunk map is wanted.")]
 Source = Annotated[int, Query(description="Number of the source in the job.", ge=0, le=COUNT_MAX)]
+ChunkNumber = Annotated[int, Path(description="Number of the chunk.", ge=0, le=CHUNKS_MAX)]
 Preferred = Annotated[Flag, Query(description="Whether it goes before others, or like others again.")]
 Banned = Annotated[Flag, Query(description="Ban it: nor may a search bring it back. Otherwise it is only dropped.")]
 OtherGroup = Annotated[
@@ -87,6 +90,7 @@ def router(gateway: Gateway) -> APIRouter:
         ("GET", "/jobs/{id}/why", jobs.get_why, "What holds a job back now, in words", schemas.Why, one),
         ("GET", "/jobs/{id}/timeline", jobs.get_timeline, "What happened to a job", list[schemas.Happening],
          {**paged, **one}),
+        ("GET", "/jobs/{id}/chunks/{chunk}", jobs.get_chunk, "The digest of one chunk", schemas.StoredChunk, one),
         ("GET", "/jobs/{id}/manifest", jobs.get_manifest, "Who sent which bytes", schemas.Manifest, {**paged, **one}),
     ):  # fmt: skip
         add_route(routes, method, path, handler, summary=summary, model=model, responses=responses)
@@ -219,6 +223,15 @@ class _Jobs:
         stored = sorted(await owned_ranges(self._gateway, row))
         response.headers["X-Total-Count"] = str(len(stored))
         return serializers.manifest(row, stored[offset : offset + limit])
+
+    async def get_chunk(self, id: JobId, chunk: ChunkNumber) -> schemas.StoredChunk:
+        """Of a job that has begun and not ended."""
+        job = (await detail(self._gateway, id)).job
+        try:
+            answer = await self._gateway.ask(ASSEMBLER, GetChunkDigest(job=job.number, chunk=chunk))
+        except UnavailableError:
+            return schemas.StoredChunk(chunk=chunk, digest="")
+        return schemas.StoredChunk(chunk=chunk, digest="".join(row.digest.hex() for row in answer.rows(ChunkDigest)))
 
     async def get_metalink(self, id: JobId) -> Response:
         """Name, size, the digest that was given, and the HTTP mirrors, those that sent most first.

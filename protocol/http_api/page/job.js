@@ -227,8 +227,10 @@ const checksIn = (marks, first, stop) => {
   ].filter(Boolean);
 };
 
-function Map_({ picture, sources, marks, chunkSize, fileSize }) {
+function Map_({ id, picture, sources, marks, chunkSize, fileSize }) {
   const [picked, setPicked] = useState(-1);
+  const [chunk, setChunk] = useState(-1); // whose digest is shown: the one that is pointed at, or the first of its range
+  const [digest, setDigest] = useState("");
   const { ranges, chunks } = picture;
   const box = useRef();
   const range = ranges[Math.min(picked, ranges.length - 1)];
@@ -243,25 +245,34 @@ function Map_({ picture, sources, marks, chunkSize, fileSize }) {
     const came = state !== STORED || !until ? "" : `, ${since && until - since > 1000 ? t("{from} to {to}", { from: when(since, true), to: when(until, true) }) : when(until, true)}`;
     return t("{from} to {to} (chunks {first} to {last}): {what}", { from, to, first: count(first), last: count(first + length - 1), what: what + came }) + checks;
   };
+  useEffect(() => {
+    setDigest("");
+    if (chunk < 0 || range?.[2] !== STORED) return;
+    const timer = setTimeout(() => get(`${ROOT}/jobs/${id}/chunks/${chunk}`).then((found) => setDigest(found.digest ?? ""), () => {}), 120);
+    return () => clearTimeout(timer);
+  }, [chunk, range?.[2]]);
   const at = (event) => {
     const place = box.current.getBoundingClientRect();
     const rows = Math.max(1, Math.floor((place.height + GAP) / (ROW + GAP)));
     const row = Math.min(rows - 1, Math.floor((event.clientY - place.top) / (ROW + GAP)));
-    const chunk = Math.min(chunks - 1, Math.floor(((row + (event.clientX - place.left) / place.width) / rows) * chunks));
-    setPicked(rangeAt(ranges, chunk));
+    const pointed = Math.min(chunks - 1, Math.floor(((row + (event.clientX - place.left) / place.width) / rows) * chunks));
+    setChunk(pointed);
+    setPicked(rangeAt(ranges, pointed));
   };
   const keys = (event) => {
     const to = { ArrowRight: picked + 1, ArrowLeft: picked - 1, ArrowDown: picked + 1, ArrowUp: picked - 1, Home: 0, End: ranges.length - 1 }[event.key];
     if (to === undefined) return;
     event.preventDefault();
-    setPicked(Math.max(0, Math.min(ranges.length - 1, to)));
+    const next = Math.max(0, Math.min(ranges.length - 1, to));
+    setPicked(next);
+    setChunk(ranges[next][0]);
   };
   return html`<div class="map">
     <div ref=${box} role="slider" tabindex="0" aria-label=${t("Map of the file")} aria-valuemin="0" aria-valuemax=${Math.max(0, ranges.length - 1)} aria-valuenow=${Math.max(0, picked)} aria-valuetext=${words(range)}
-      onPointerMove=${at} onPointerDown=${at} onPointerLeave=${() => setPicked(-1)} onKeyDown=${keys}>
+      onPointerMove=${at} onPointerDown=${at} onPointerLeave=${() => (setPicked(-1), setChunk(-1))} onKeyDown=${keys}>
       <${Canvas} aria-hidden="true" again=${[picture, picked, marks.key]} draw=${(on, width, height) => drawMap(on, width, height, picture, marks, range)} />
     </div>
-    <p class="reading">${words(range)}</p>
+    <p class="reading">${words(range)}${digest && html` <span>${t("chunk {n}:", { n: count(chunk) })} <code>${digest}</code></span>`}</p>
   </div>`;
 }
 
@@ -509,11 +520,11 @@ export function JobView({ id }) {
         <div><dt>${t("Limit")}</dt><dd>${job.limit ? rate(job.limit) : t("none")}</dd></div>
       </dl>
       <${Claim} job=${job} />
-      ${(job.reason || why) && html`<p class="why"><${Name} text=${job.reason ?? why.text} /></p>`}
+      ${job.state !== "sealed" && (job.reason || why) && html`<p class="why"><${Name} text=${job.reason ?? why.text} /></p>`}
     </section>
     <section aria-labelledby="map-title"><h2 id="map-title">${t("Who sent which part")}</h2>
       ${picture.chunks > 0
-        ? html`<${Map_} picture=${picture} sources=${sources} marks=${marks} chunkSize=${job.chunkSize} fileSize=${job.sizeBytes} />
+        ? html`<${Map_} id=${id} picture=${picture} sources=${sources} marks=${marks} chunkSize=${job.chunkSize} fileSize=${job.sizeBytes} />
           <ul class="legend">${senders.slice(0, 24).map((source) => html`<li key=${source.number}><${Swatch} source=${source.number} /> <${Name} text=${source.label} /></li>`)}
             <li class="kind"><i class="full"></i> ${t("stored")}</li><li class="kind"><i class="thin"></i> ${t("on its way")}</li><li class="kind"><i></i> ${t("missing")}</li>
             ${marks.agreed.length > 0 && html`<li class="kind"><${Mark} agree /> ${t("two sources agree")}</li>`}${marks.disagreed.length > 0 && html`<li class="kind"><${Mark} agree=${false} /> ${t("two sources disagreed")}</li>`}${marks.freed.length > 0 && html`<li class="kind"><i class="freed"></i> ${t("fetched again")}</li>`}</ul>

@@ -192,19 +192,17 @@ function LimitDialog({ jobs, close }) {
 
 // ---- adding
 
-/** Files of a Metalink document: names, sizes, addresses, digests. Read as text: no markup of others is made. */
+/** What a Metalink document seems to have, to be shown before it is sent: the daemon reads it. No markup is made of it. */
 export function readMetalink(text) {
   const plain = (word) => word.replace(/&(lt|gt|amp|quot|apos);/g, (_, name) => ({ lt: "<", gt: ">", amp: "&", quot: '"', apos: "'" })[name]).trim();
   const inside = (body, tag) => [...body.matchAll(new RegExp(`<${tag}(\\s[^>]*)?>([^<]*)</${tag}>`, "gi"))];
   return [...text.matchAll(/<file\s+name="([^"]*)"[^>]*>([\s\S]*?)<\/file>/gi)].map(([, name, body]) => {
-    const digest = inside(body.replace(/<pieces[\s\S]*?<\/pieces>/gi, ""), "hash").find(([, kind]) => /sha-?256/i.test(kind ?? ""));
     return {
       filename: plain(name).split(/[\\/]/).pop(),
       fileSize: Number(inside(body, "size")[0]?.[2]) || null,
-      checksum: digest ? `sha256:${digest[2].trim().toLowerCase()}` : null,
-      sources: inside(body, "url").map(([, , url]) => plain(url)).filter((url) => /^(https?|slsk):/i.test(url)),
+      sources: inside(body, "url").length,
     };
-  }).filter((file) => file.sources.length);
+  });
 }
 
 const nameOf = (url) => {
@@ -236,7 +234,8 @@ const key = () => crypto.randomUUID?.() ?? String(Math.random());
 
 function AddDialog({ close, text: given = "", files: dropped = [] }) {
   const [text, setText] = useState(given);
-  const [files, setFiles] = useState([]);
+  const [documents, setDocuments] = useState([]);
+  const files = useMemo(() => documents.flatMap(readMetalink), [documents]);
   const [apart, setApart] = useState(false);
   const [recursive, setRecursive] = useState(false);
   const [name, setName] = useState("");
@@ -249,8 +248,7 @@ function AddDialog({ close, text: given = "", files: dropped = [] }) {
   const read = async (dropped) => {
     for (const file of dropped) {
       const content = await file.text();
-      const found = /<metalink/i.test(content) ? readMetalink(content) : [];
-      if (found.length) setFiles((files) => [...files, ...found]);
+      if (/<metalink/i.test(content)) setDocuments((documents) => [...documents, content]);
       else setText((text) => `${text}${text && !text.endsWith("\n") ? "\n" : ""}${content}`);
     }
   };
@@ -266,7 +264,7 @@ function AddDialog({ close, text: given = "", files: dropped = [] }) {
       checksum: (!apart && more.checksum.trim()) || null,
       sources: urls.map(source),
     }));
-    return [...typed, ...files.map((file) => ({ ...shared, ...file, sources: file.sources.map(source) }))];
+    return typed;
   };
   const add = async (event) => {
     event.preventDefault();
@@ -278,6 +276,11 @@ function AddDialog({ close, text: given = "", files: dropped = [] }) {
         await ask("POST", `${ROOT}/download`, order, { "Idempotency-Key": key() });
         made++;
       }
+      for (const document of documents) {
+        const { body } = await ask("POST", `${ROOT}/metalink`, { document, folder: more.folder || null, limit: more.limit ? bytesOf(more.limit) : 0 }, { "Idempotency-Key": key() });
+        made += body.files.length;
+        for (const note of body.notes.slice(0, 2)) say(note);
+      }
       for (const url of folders) await orderFolder({ ...folderOf(url), recursive, folder: more.folder || null, limit: more.limit ? bytesOf(more.limit) : 0 });
       close();
     } catch (error) {
@@ -288,14 +291,14 @@ function AddDialog({ close, text: given = "", files: dropped = [] }) {
     jobsChanged();
   };
   const input = (key) => ({ value: more[key], onInput: (event) => setMore({ ...more, [key]: event.target.value }) });
-  const ready = all.length || files.length;
+  const ready = all.length || documents.length;
   const wrong = [more.limit, more.fileSize].some((one) => one && isNaN(bytesOf(one)));
   return html`<${Dialog} wide title=${t("Add downloads")} close=${close}>
     <form onSubmit=${add} onDragOver=${(event) => event.preventDefault()} onDrop=${(event) => (event.preventDefault(), read(event.dataTransfer.files))}>
       <${Field} label=${t("Addresses, one a line")} hint=${t("http://, https:// or slsk://user/path; with a slash at the end: a user's whole folder")}>
         <textarea rows="5" value=${text} onInput=${(event) => setText(event.target.value)} spellcheck="false"></textarea></${Field}>
       <p class="drop"><label class="button">${t("Choose Metalink or text files")}<input class="unseen" type="file" multiple accept=".meta4,.metalink,.txt,text/plain" onChange=${(event) => read(event.target.files)} /></label> <span class="dim">${t("or drop them here")}</span></p>
-      ${files.length > 0 && html`<ul class="plain">${files.map((file) => html`<li><${Name} text=${file.filename} /> <span class="dim">${size(file.fileSize)} · ${t("one source|{n} sources", { n: file.sources.length })}</span></li>`)}</ul>`}
+      ${files.length > 0 && html`<ul class="plain">${files.map((file) => html`<li><${Name} text=${file.filename} /> <span class="dim">${size(file.fileSize)} · ${t("one source|{n} sources", { n: file.sources })}</span></li>`)}</ul>`}
       ${folders.length > 0 && html`<p><label><input type="checkbox" checked=${recursive} onChange=${() => setRecursive(!recursive)} /> ${t("also the folders below")}</label></p>`}
       ${lines.length > 1 && html`<fieldset><legend>${t("These addresses are")}</legend>
         <label><input type="radio" name="kind" checked=${!apart} onChange=${() => setApart(false)} /> ${t("one file, to be fetched from all of them")}</label>

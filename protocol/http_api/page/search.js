@@ -61,7 +61,7 @@ function Match({ match, begin }) {
     <div class="who"><button type="button" class="button quiet" aria-expanded=${open} onClick=${() => setOpen(!open)}>${t("one user|{n} users", { n: match.users })}</button><small>${match.free ? t("one free|{n} free", { n: match.free }) : t("{n} before us", { n: match.shortestQueue })}</small></div>
     <div class="sure"><span class=${`sureness ${sure}`}>${why}</span></div>
     <div class="time">${time
-      ? html`<b>${t("about {time}", { time: duration(time.swarm) })}</b><small>${time.users > 1 ? t("alone {time}; disturbs one more user|alone {time}; disturbs {n} more users", { time: duration(time.alone), n: time.users - 1 }) : t("from one user")}</small>`
+      ? html`<b>${t("about {time}", { time: duration(Math.max(1, time.swarm)) })}</b><small>${time.users > 1 ? t("alone {time}; disturbs one more user|alone {time}; disturbs {n} more users", { time: duration(time.alone), n: time.users - 1 }) : t("from one user")}</small>`
       : html`<small>${t("after a wait in a queue")}</small>`}</div>
     ${can("ReadWrite") && html`<${Button} kind="main" icon="down" label=${t("Download")} onClick=${() => begin(match)} />`}
     ${open && html`<ul class="plain holders">${match.sources.map((one) => html`<li><b><${Name} text=${one.username} /></b> <span>${one.slotsFree ? t("free") : t("{n} before us", { n: one.queueLength })} · ${one.speedBytesS ? rate(one.speedBytesS) : t("speed unknown")}</span> <small><${Name} text=${one.fullPath} /></small>

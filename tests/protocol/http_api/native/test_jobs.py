@@ -15,6 +15,7 @@ from protocol.messages import (
     DeleteJob,
     DropSource,
     FilesListed,
+    GetChunkDigest,
     GetManifest,
     GetSearchRation,
     ListJobs,
@@ -34,9 +35,10 @@ from protocol.messages import (
     UpdateJob,
 )
 from protocol.model.integrity.metalink import read_metalink
+from protocol.model.job_views import ChunkDigest
 from tests.protocol.http_api.fake_daemon import Played
 from tests.protocol.http_api.rows import ID, detail_row, job_row, source_row
-from tests.protocol.http_api.serving import Api, serving
+from tests.protocol.http_api.serving import Api, answered, serving
 
 ROOT = "/api/v0/multisource"
 JOB = f"{ROOT}/jobs/{ID}"
@@ -199,6 +201,14 @@ def test_searches_left_shares_and_uploads_are_listed_also_without_a_session(api:
     for question in (GetSearchRation, ListShares, ListUploads):
         played.instead[question] = refused("conflict")
     assert api.client.get(f"{ROOT}/exchange").json() == {"searches": None, "shares": [], "uploads": []}
+
+
+def test_the_digest_of_a_chunk_is_as_recorded_or_null(api: Api, played: Played) -> None:
+    played.instead[GetChunkDigest] = lambda message: answered(message.request, [ChunkDigest(digest=b"\x0a" * 16)])
+    assert api.client.get(f"{JOB}/chunks/3").json() == {"chunk": 3, "digest": "0a" * 16}
+    assert (last(api, GetChunkDigest).job, last(api, GetChunkDigest).chunk) == (7, 3)
+    played.instead[GetChunkDigest] = lambda message: answered(message.request)
+    assert api.client.get(f"{JOB}/chunks/4").json() == {"chunk": 4, "digest": None}
 
 
 def test_tuning_changes_only_what_is_named(api: Api) -> None:
