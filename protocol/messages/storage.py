@@ -259,7 +259,7 @@ class ContainerBroken(Message, tag=155):
     detail: str
 
 
-class GetChunkDigest(Request, tag=164):
+class GetChunkDigest(Request, tag=169):
     """Ask the Assembler for the recorded digest of a chunk. Answered by one `ChunkDigest` row, or none."""
 
     job: int
