@@ -5,7 +5,7 @@ here that is not in the rows, so a new leader goes on at once.
 """
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -47,6 +47,8 @@ SOURCES_CHARS_MAX: Final = 200_000
 """A row must fit a message of the bus, 1 MiB, and is written several times."""
 LOOKED_AT_MAX: Final = 200
 """Jobs at the head of the queue that are looked at in one step: the rest cannot starve, as the head is put aside."""
+
+Busyness = tuple[float, float, str]
 
 
 class Leader:
@@ -154,27 +156,27 @@ class Leader:
 
     def _restore(self) -> None:
         for entry in self._aside:
-            heapq.heappush(self._view.queue, entry)
+            row = self._view.jobs.get(entry[2])
+            if row is not None and row.state == QUEUED:
+                heapq.heappush(self._view.queue, entry)
         self._aside.clear()
 
     def _place_queue(self, now: float) -> None:
         living = self._fit(now)
-        free = [node for node in living if self._slots(node) > 0]
-        if not free:
-            return
-        for _ in range(min(len(self._view.queue), LOOKED_AT_MAX)):
-            if not self._view.queue or not free:
-                return
+        free = [(self._busyness(node), node) for node in living if self._slots(node) > 0]
+        heapq.heapify(free)
+        looked = 0
+        while self._view.queue and free and looked < LOOKED_AT_MAX:
             entry = heapq.heappop(self._view.queue)
             row = self._view.jobs.get(entry[2])
             if row is None or row.state != QUEUED or entry[:2] != (-row.priority, row.created):
                 continue
+            looked += 1
             if self._bus.free(JOBS, row.id):
                 self._place(row, living, free, now)
             if not self._aside:
                 self._aside_until = now + AGAIN_S
             self._aside.append(entry)  # also of a placed one, whose write may be refused
-            free = [node for node in free if self._slots(node) > 0]
 
     def _fit(self, now: float) -> list[NodeRow]:
         draining = self._view.settings.draining if self._view.settings is not None else ()
@@ -183,13 +185,26 @@ class Leader:
     def _slots(self, node: NodeRow) -> int:
         return node.slots - len(self._view.placed.get(node.name, ())) - self._bus.reserved.get(node.name, 0)
 
-    def _place(self, row: FleetJobRow, living: list[NodeRow], free: list[NodeRow], now: float) -> None:
-        able = [node for node in free if self._can(row, node, living)]
-        if able:
-            chosen = self._least_busy(able, row.spread)
+    def _place(self, row: FleetJobRow, living: list[NodeRow], free: list[tuple[Busyness, NodeRow]], now: float) -> None:
+        """Place a job on the least busy nodes that can have it; `free` is a heap of those with room."""
+        logged_in = users_nodes(living)
+        chosen: list[NodeRow] = []
+        passed: list[tuple[Busyness, NodeRow]] = []
+        while free and len(chosen) < row.spread:
+            entry = heapq.heappop(free)
+            if self._can(row, entry[1], logged_in):
+                chosen.append(entry[1])
+            else:
+                passed.append(entry)
+        if chosen:
             self._write(row, tuple(node.name for node in chosen), now)
         else:
             self._explain(row, living, now)
+        for node in chosen:
+            if self._slots(node) > 0:
+                heapq.heappush(free, (self._busyness(node), node))
+        for entry in passed:
+            heapq.heappush(free, entry)
 
     def _write(self, row: FleetJobRow, nodes: tuple[str, ...], now: float) -> None:
         state = SEALING if row.state == SEALING else ACTIVE if row.upload else PLACED
@@ -200,18 +215,16 @@ class Leader:
                 self._given[node] = self._given.get(node, 0.0) + _work(row) / len(nodes)
 
     def _least_busy(self, able: list[NodeRow], count: int) -> list[NodeRow]:
-        return heapq.nsmallest(
-            count, able, key=lambda node: (self._load(node), self._given.get(node.name, 0.0), node.name)
-        )
+        return heapq.nsmallest(count, able, key=self._busyness)
 
-    def _load(self, node: NodeRow) -> float:
-        """Return the share of a node's slots that is in use; quicker nodes have more slots."""
-        return 1.0 - self._slots(node) / max(1, node.slots)
+    def _busyness(self, node: NodeRow) -> Busyness:
+        """Return the share of a node's slots that is in use, quicker nodes have more; then the work it was given."""
+        return 1.0 - self._slots(node) / max(1, node.slots), self._given.get(node.name, 0.0), node.name
 
-    def _can(self, row: FleetJobRow, node: NodeRow, living: list[NodeRow]) -> bool:
+    def _can(self, row: FleetJobRow, node: NodeRow, logged_in: tuple[str, ...]) -> bool:
         if node.name in row.refused or node.name in row.banned or 0 <= node.free_bytes < ROOM_BYTES:
             return False
-        return bool(own_sources(row.sources, node, living)) or (not row.sources and bool(row.spec.term))
+        return bool(own_sources(row.sources, node, logged_in)) or (not row.sources and bool(row.spec.term))
 
     def _explain(self, row: FleetJobRow, living: list[NodeRow], now: float) -> None:
         """Say why a job waits; it fails when every node has tried."""
@@ -220,7 +233,8 @@ class Leader:
             reason = row.reason or "no node can fetch it"
             self._bus.write(JOBS, row.id, row.but(state=FAILED, reason=reason), now)
             return
-        if not living or any(self._can(row, node, living) for node in living):
+        logged_in = users_nodes(living)
+        if not living or any(self._can(row, node, logged_in) for node in living):
             return
         reason = "waits for a node that reaches its sources and has room"
         if row.reason != reason:
@@ -245,7 +259,8 @@ class Leader:
     def _take_from(self, row: FleetJobRow, fit: set[str], living: list[NodeRow], now: float) -> None:
         left = tuple(node for node in row.nodes if node in fit)
         if not left:
-            able = [node for node in living if self._can(row, node, living)]
+            logged_in = users_nodes(living)
+            able = [node for node in living if self._can(row, node, logged_in)]
             ready = able if row.state == SEALING else [node for node in able if self._slots(node) > 0]
             left = tuple(node.name for node in self._least_busy(ready, 1))
         if left:
@@ -258,10 +273,11 @@ class Leader:
         lacking = min(row.spread, row.part_count) - len(row.nodes)
         if row.state != ACTIVE or lacking <= 0 or not row.nodes or not self._bus.free(JOBS, row.id):
             return
+        logged_in = users_nodes(living)
         able = [
             node
             for node in free
-            if node.name not in row.nodes and self._slots(node) > 0 and self._can(row, node, living)
+            if node.name not in row.nodes and self._slots(node) > 0 and self._can(row, node, logged_in)
         ]
         if able:
             added = tuple(node.name for node in self._least_busy(able, lacking))
@@ -277,12 +293,16 @@ class Leader:
                 self._bus.delete(PARTS, f"{job}.{rest}", now)
 
 
-def own_sources(sources: Sequence[str], node: NodeRow, living: Sequence[NodeRow]) -> tuple[str, ...]:
+def users_nodes(living: Iterable[NodeRow]) -> tuple[str, ...]:
+    """Return the nodes among which the users of Soulseek are divided: those that are logged in."""
+    return tuple(sorted(node.name for node in living if "slsk" in node.schemes))
+
+
+def own_sources(sources: Sequence[str], node: NodeRow, logged_in: tuple[str, ...]) -> tuple[str, ...]:
     """Return the sources that a node fetches from: all mirrors it reaches, and the users that fall to it.
 
     One user hears one login of the fleet, whatever is fetched: users are divided among all nodes that are logged in.
     """
-    logged_in = tuple(sorted(each.name for each in living if "slsk" in each.schemes))
     found = []
     for url in sources:
         scheme = scheme_of(url)

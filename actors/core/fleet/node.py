@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from actors.core.fleet.board import Board, Contest
-from actors.core.fleet.leader import Leader, own_sources, without
+from actors.core.fleet.leader import Leader, own_sources, users_nodes, without
 from actors.core.fleet.owner import Owner
 from actors.core.fleet.rider import Me, Rider
 from actors.core.fleet.view import Bus, View
@@ -364,7 +364,7 @@ class FleetNode:
         if mine is None:
             return row.sources
         current = mine.row.but(schemes=self._state.schemes, unreachable=self._state.unreachable)
-        return own_sources(row.sources, current, [*self.view.living(now)])
+        return own_sources(row.sources, current, users_nodes(self.view.living(now)))
 
     def _leave(self, job: str, row: FleetJobRow | None, now: float) -> None:
         """End what this node does for a job that is over, or another node's."""
