@@ -62,6 +62,7 @@ from storage.digests import Checksum, date_name, date_slots, source_hash, valida
 from storage.durable import make_folder
 from storage.existing import Existing, find_existing
 from storage.part_file import ChecksumMismatch, Opened, PartFile, Sealed, Spoiled, discard
+from storage.placement import Origin, PlacedFile, place
 from storage.shared_memory import Arena
 
 AssemblerInbox = (
@@ -111,6 +112,8 @@ class _Job(Struct):
     """Validators, by source hash, from an earlier attempt whose chunks were believed."""
     sealed: FileSealed | None = None
     """Kept for a hub that has not heard it; the file changes no more."""
+    placed: PlacedFile | None = None
+    """Where the sealed file was put."""
 
 
 class Assembler(Actor):
@@ -197,7 +200,7 @@ class Assembler(Actor):
                 if (job := self._jobs.get(message.job)) is not None:
                     self._inspector.check(message, job.part, _file_name(job.request), job.dispatcher)
             case SealFile():
-                self._seal(message.job, message.checksum)
+                self._seal(message)
             case ClosePartFile():
                 self._close(message.job)
             case JobClosed():
@@ -398,7 +401,8 @@ class Assembler(Actor):
         if dates:
             job.part.note(dated, dates[0])
 
-    def _seal(self, number: int, named: str) -> None:
+    def _seal(self, seal: SealFile) -> None:
+        number, named = seal.job, seal.checksum
         job = self._jobs.get(number)
         if job is None:
             return
@@ -406,13 +410,18 @@ class Assembler(Actor):
             self._report(job, job.sealed)
             return
         part, checksum = job.part, job.checksum or (Checksum.parse(named) if named else None)
-        self._background.begin(
-            number, lambda _cancelled: part.seal(checksum), lambda future: self._sealed(number, job, future)
-        )
+        spec, origin = job.request.spec, Origin(user=seal.user, path=seal.path, host=seal.host)
 
-    def _sealed(self, number: int, job: _Job, future: "Future[Sealed]") -> None:
+        def steps(_cancelled: threading.Event) -> tuple[Sealed, PlacedFile]:
+            sealed = part.seal(checksum)
+            policy = spec.policy if spec.template_root else spec.policy.but(output_template="")
+            return sealed, place(sealed.path, spec.template_root or spec.folder, policy, origin)
+
+        self._background.begin(number, steps, lambda future: self._sealed(number, job, future))
+
+    def _sealed(self, number: int, job: _Job, future: "Future[tuple[Sealed, PlacedFile]]") -> None:
         try:
-            sealed = future.result()
+            sealed, job.placed = future.result()
         except ChecksumMismatch as mismatch:
             detail = f"{mismatch}; kept {job.part.part_path}: remove it to fetch again"
             self._report(job, SealRefused(job=number, detail=detail))
@@ -422,10 +431,11 @@ class Assembler(Actor):
             return
         job.sealed = FileSealed(
             job=number,
-            path=sealed.path,
+            path=job.placed.path,
             digest_hex=sealed.digest_hex,
             digest_s=sealed.digest_s,
             compared=sealed.compared,
+            note=job.placed.note,
         )
         self._report(job, job.sealed)
 
@@ -448,8 +458,13 @@ class Assembler(Actor):
             self._closing.pop(_path_key(job.request), None)
             then(future)
 
+        def close(_cancelled: threading.Event) -> None:
+            job.part.close()
+            if job.placed is not None:
+                job.placed.settle()
+
         self._closing[_path_key(job.request)] = number
-        self._background.begin(number, lambda _cancelled: job.part.close(), closed)
+        self._background.begin(number, close, closed)
 
     def _closed(self, number: int, job: _Job, future: "Future[None]") -> None:
         try:

@@ -19,6 +19,7 @@ from msgspec import Meta
 
 from protocol.model.fleet.names import is_fleet_name
 from protocol.model.http_options import check_interface, check_socks
+from protocol.model.output_template import KINDS, check_folder_mode, check_mode, check_template
 from protocol.model.source_url import is_host_name
 from protocol.model.units import parse_rate, parse_size
 
@@ -224,6 +225,16 @@ def _headers(table: dict[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(table.items())
 
 
+def _roots(table: dict[str, str]) -> tuple[str, ...]:
+    known = (*KINDS, "other")
+    for kind, folder in table.items():
+        if kind not in known:
+            raise ValueError(f"must have kinds of files and folders; the kinds are {', '.join(known)}")
+        if not os.path.isabs(os.path.expanduser(folder)) or not folder.isprintable() or "=" in kind:
+            raise ValueError("must have absolute folders")
+    return tuple(f"{kind}={os.path.normpath(os.path.expanduser(folder))}" for kind, folder in sorted(table.items()))
+
+
 def _minute(word: str) -> int:
     """``HH:MM`` as minutes since midnight; ``24:00`` is the end of the day."""
     found = re.fullmatch(r"(\d\d):(\d\d)", word, re.ASCII)
@@ -266,6 +277,7 @@ _IS_URL: Final = _where(_is_url, "must be an address that begins with http:// or
 _IS_BROKER: Final = _where(_is_broker, "must be addresses that begin with nats:// or tls://")
 _IS_DESTINATION: Final = _where(_is_destination, "must be s3://bucket, s3://bucket/folder or an absolute folder")
 _IS_FLEET_NAME: Final = _where(is_fleet_name, "must have 1 to 32 small letters, figures and, between them, dashes")
+_ROOTS: Final = Meta(max_length=10, description="must be a table, like { audio = '/srv/music' }")
 _TABLE: Final = Meta(max_length=20, description="must be a table of at most 20 headers, like { X-Token = 'word' }")
 
 Path = Annotated[str, _TEXT]
@@ -285,6 +297,9 @@ UrlBase = Annotated[str, Meta(max_length=200), Format(_url_base)]
 OptionalWord = Annotated[str, Format(str, Word)]
 Interface = Annotated[str, Format(_refusing(check_interface), Word)]
 SocksProxy = Annotated[str, Format(_refusing(check_socks), Word)]
+OutputTemplate = Annotated[str, Format(_refusing(check_template), Word)]
+FileMode = Annotated[str, Format(_refusing(check_mode), Word)]
+FolderMode = Annotated[str, Format(_refusing(check_folder_mode), Word)]
 OptionalToken = Annotated[str, Format(str, Token)]
 Login = Annotated[str, Format(str, Annotated[str, Meta(min_length=1, max_length=255)])]
 Password = Annotated[str, Format(str, Annotated[str, Meta(min_length=8, max_length=1024)])]
@@ -304,6 +319,7 @@ SizeText = Annotated[
     Format(_amount(parse_size, "must be a size, like 128K or 1M"), Annotated[str, Meta(min_length=1, max_length=30)]),
 ]
 """Written with units, as on the command line."""
+Roots = Annotated[tuple[str, ...], Format(_roots, Annotated[dict[str, str], _ROOTS])]
 Headers = Annotated[tuple[tuple[str, str], ...], Format(_headers, Annotated[dict[str, str], _TABLE])]
 MinuteOfDay = Annotated[int, Format(_minute, Annotated[str, Meta(max_length=5)])]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]

@@ -18,7 +18,9 @@ from protocol.config.schema import (
     Broker,
     Days,
     Destination,
+    FileMode,
     FleetName,
+    FolderMode,
     Format,
     Headers,
     Host,
@@ -34,9 +36,11 @@ from protocol.config.schema import (
     OptionalWord,
     Origin,
     OutputFolder,
+    OutputTemplate,
     Password,
     Path,
     RateText,
+    Roots,
     SizeText,
     SocksProxy,
     Token,
@@ -225,6 +229,21 @@ class DaemonSettings:
         Interface,
         Key("Interface, or own address, that all connections use, Soulseek too; all wait for it.", R, example='"wg0"'),
     ] = ""
+    output_template: Annotated[
+        OutputTemplate,
+        Key(
+            "Where finished files go below downloads, unless an order names a folder; from tags and origin: "
+            "artist, albumartist, album, title, track, disc, year, genre, user, folder, host, name, ext.",
+            name="output",
+            example='"{artist}/{album}/{track} {title}{ext}"',
+        ),
+    ] = ""
+    roots: Annotated[
+        Roots,
+        Key("Folders for kinds of them: audio, video, image, text, archive, disk, other.", default="{}"),
+    ] = ()
+    file_mode: Annotated[FileMode, Key("Mode of finished files; empty: as the system says.", example='"0640"')] = ""
+    folder_mode: Annotated[FolderMode, Key("The same of folders made for them.", example='"0750"')] = ""
     allow_private_sources: Annotated[bool, Key("URLs may point into private networks, and at this machine.")] = False
     log_level: Annotated[Literal["error", "warning", "info", "debug"], Key("What goes to stderr.")] = "warning"
     log_json: Annotated[bool, Key("One JSON object a line.", R)] = False

@@ -313,6 +313,12 @@ class SealFile(Message, tag=38):
 
     job: int
     checksum: str = ""
+    user: str = ""
+    """The Soulseek user who sent most, ..."""
+    path: str = ""
+    """... the remote path there, ..."""
+    host: str = ""
+    """... or the server: fields of the template that gives the file its place."""
 
 
 class FileSealed(Message, tag=39):
@@ -329,6 +335,8 @@ class FileSealed(Message, tag=39):
     """Answer to `OpenPartFile`: it was there before, and why nothing is to be downloaded."""
     compared: bool = False
     """The checksum of the order was computed, and matched."""
+    note: str = ""
+    """What could not be done with the finished file, for people."""
 
 
 class SealRefused(Message, tag=40):

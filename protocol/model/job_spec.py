@@ -45,6 +45,14 @@ class TransferPolicy(Value):
     """Seconds, beside a quarter of what is left, that disturbing one more user must save; 0: any may be disturbed."""
     race_users: int = RACE_USERS
     """Soulseek users that a race disturbs at a time: all but the winner are hung up on."""
+    output_template: str = ""
+    """Where finished files of a daemon go, see `output_template`; empty: they stay."""
+    roots: tuple[str, ...] = ()
+    """``kind=folder``: what the template's paths of a kind of files are below; else the folder for downloads."""
+    file_mode: str = ""
+    """Mode of finished files and ..."""
+    folder_mode: str = ""
+    """... of folders that a template makes, as ``0640``; empty: as the system says."""
 
     def configured(self, *tables: object) -> "TransferPolicy":
         """Return the policy with what these tables of the configuration say; their fields are called like its own."""
@@ -160,3 +168,5 @@ class JobSpec(Value):
     """Compared piece by piece as they are complete."""
     max_time_s: float = 0.0
     """A job in a daemon fails when its attempts have taken so long and it is not complete; 0: never."""
+    template_root: str = ""
+    """Folder for downloads of a daemon, below which its template puts the file; empty: it stays in `folder`."""

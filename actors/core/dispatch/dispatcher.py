@@ -334,6 +334,8 @@ class DispatchState:
             self.remote_queue.finished(message.path)
         else:
             return
+        if message.note:
+            self._out.extend(self.report.noted(message.note))
         end_s = now_s - message.digest_s
         self._end("sealed", message.already, message.path, message.digest_hex, end_s, compared=message.compared)
 
@@ -525,7 +527,15 @@ class DispatchState:
         self.phase, self._sealing = Phase.SEALING, True
         self.leases.revoke_all(now_s)
         self.remote_queue.dequeue_all()
-        self._out.post(ASSEMBLER, SealFile(job=self.job.job, checksum=self.content.to_compare()))
+        best = max(self.sources.values(), key=lambda each: (each.bytes_stored, -each.id), default=None)
+        seal = SealFile(
+            job=self.job.job,
+            checksum=self.content.to_compare(),
+            user=best.peer if best is not None else "",
+            path=best.path if best is not None else "",
+            host=best.host if best is not None and not best.peer else "",
+        )
+        self._out.post(ASSEMBLER, seal)
 
     def _content_allows_sealing(self, now_s: float) -> bool:
         """Whether the content of the complete file is known well enough; asks for what is lacking."""

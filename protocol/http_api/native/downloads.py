@@ -132,6 +132,7 @@ class _Orders:
             max_time_s=(order.max_time or 0) / 1000,
             origin=validation.ORIGIN,
             private_ok=daemon.allow_private_sources,
+            template_root=validation.template_root(order, daemon),
         )
 
     async def _ordered(

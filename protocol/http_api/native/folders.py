@@ -151,6 +151,7 @@ class _Folders:
             private_ok=False,
             existing="resume",
             folder_id=id,
+            template_root=validation.template_root(order, self._gateway.settings.daemon),
         )
         jobs = list[JobView]()
         for file in files:

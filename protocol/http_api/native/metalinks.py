@@ -147,6 +147,7 @@ class _Metalinks:
             origin=validation.ORIGIN,
             private_ok=self._gateway.settings.daemon.allow_private_sources,
             folder_id=group,
+            template_root=validation.template_root(order, self._gateway.settings.daemon),
             pieces=await kept_pieces(self._gateway, file.pieces),
         )
         first, *more = validation.batches(file.urls)

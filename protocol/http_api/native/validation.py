@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from protocol.config.settings import DaemonSettings
 from protocol.http_api.gateway import RefusedError
-from protocol.http_api.native.order_schemas import DownloadOrder, SwarmOrder, UrlSource, UserSource
+from protocol.http_api.native.order_schemas import DownloadOrder, JobOrder, SwarmOrder, UrlSource, UserSource
 from protocol.http_api.schema_base import BARE_HASHES
 from protocol.model.file_matches import base_name
 from protocol.model.integrity.checksums import checked_digest, checksum_for, read_checksum_file
@@ -87,6 +87,11 @@ def folder(wanted: str | None, daemon: DaemonSettings) -> str:
     if not any(real.is_relative_to(Path(root).resolve()) for root in (daemon.downloads, *daemon.more_folders)):
         raise RefusedError("forbidden", "folder", "it is not inside the download folder or another that is configured")
     return str(path)
+
+
+def template_root(order: JobOrder, daemon: DaemonSettings) -> str:
+    """Return the folder below which the configured template puts the file; empty where the order names a folder."""
+    return daemon.downloads if order.folder is None else ""
 
 
 def checksum(order: DownloadOrder | SwarmOrder) -> str:

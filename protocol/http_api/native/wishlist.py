@@ -159,6 +159,7 @@ async def _order(gateway: Gateway, match: FileMatch) -> str:
         chunk_size=daemon.chunk_size,
         origin=validation.ORIGIN,
         private_ok=daemon.allow_private_sources,
+        template_root=daemon.downloads,
     )
     first = next(validation.batches(urls[:256]))
     return whole((await ask_manager(gateway, CreateJob(spec=spec, sources=first))).rows(JobDetail)).job.id

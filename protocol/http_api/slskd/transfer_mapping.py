@@ -77,6 +77,7 @@ def order(user: str, path: str, size_bytes: int, *, downloads: str, chunk_size: 
         remote_path=path,
         widen=widen,
         private_ok=False,
+        template_root=downloads,
     )
     return CreateJob(spec=spec, sources=(slsk_url(user, path),))
 

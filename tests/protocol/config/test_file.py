@@ -32,7 +32,8 @@ WITHOUT_DEFAULT = {(table, name) for table in ("soulseek", "api") for name in ("
     ("get", name)
     for name in ("user_agent", "referer", "cookie_file", "netrc_file", "proxy", "interface", "on_complete")
 }
-WITHOUT_DEFAULT |= {("daemon", "interface"), ("soulseek", "interface"), ("soulseek", "proxy")}
+WITHOUT_DEFAULT |= {("daemon", name) for name in ("interface", "output", "file_mode", "folder_mode")}
+WITHOUT_DEFAULT |= {("soulseek", "interface"), ("soulseek", "proxy")}
 SECRET = "s3cr3t-w0rd-of-16-characters"
 EVERYTHING = """\
 [soulseek]
@@ -379,3 +380,22 @@ def test_the_line_of_anything_is_found(tables: list[tuple[str, dict[str, str]]],
     text = "\n".join(lines)
     for path, line in places:
         assert line_of(text, path) == line, (path, text)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('output = "{artits}{ext}"', "has no field {artits}"),
+        ('output = "../{name}{ext}"', "of dots"),
+        ('file_mode = "0400"', 'must be a mode like "0640"'),
+        ("roots = { music = '/x' }", "the kinds are audio"),
+        ("roots = { audio = 'x' }", "absolute folders"),
+        ('interface = "a b"', "must be the name of an interface"),
+    ],
+)
+def test_a_wrong_place_for_files_is_named_with_line_and_key(line: str, words: str) -> None:
+    with pytest.raises(BadConfig) as caught:
+        loaded(f"[daemon]\nlog_level = 'info'\n{line}\n")
+    assert ":3: " in str(caught.value)
+    assert line.partition(" ")[0] in str(caught.value)
+    assert words in str(caught.value)
