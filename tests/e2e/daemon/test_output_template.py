@@ -4,9 +4,10 @@ import signal
 import stat
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
-from mutagen.flac import FLAC  # type: ignore[import-untyped,unused-ignore]
+from mutagen import flac as tagging
 
 from tests.e2e.daemon.daemons import Daemon, eventually, running, started
 from tests.e2e.program import Shoal
@@ -29,7 +30,8 @@ def flac(folder: Path, **tags: str) -> bytes:
     subprocess.run(
         [*command, "--sample-rate=8000", "-f", "-o", str(path), "-"], input=bytes(64_000), check=True, timeout=30
     )
-    tagged = FLAC(path)
+    open_tagged: Any = tagging.FLAC
+    tagged = open_tagged(path)
     for name, value in tags.items():
         tagged[name] = value
     tagged.save()
