@@ -62,7 +62,7 @@ from storage.digests import Checksum, date_name, date_slots, source_hash, valida
 from storage.durable import make_folder
 from storage.existing import Existing, find_existing
 from storage.part_file import ChecksumMismatch, Opened, PartFile, Sealed, Spoiled, discard
-from storage.placement import Origin, PlacedFile, place
+from storage.placing.placement import Origin, PlacedFile, place
 from storage.shared_memory import Arena
 
 AssemblerInbox = (

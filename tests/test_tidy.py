@@ -101,7 +101,7 @@ HOMES = {
     "typer": {"protocol/cli"},
     "rich": {"protocol/cli"},
     "xxhash": {"storage", "actors/demo"},
-    "mutagen": {"storage/tags.py"},
+    "mutagen": {"storage/placing/tags.py"},
     "psutil": {"actors/runtime/process_stats.py"},
 }
 """Where a third-party library may be imported; everywhere else it is reached through what we made of it."""

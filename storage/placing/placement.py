@@ -17,9 +17,9 @@ from protocol.model.faults import PartFileFault
 from protocol.model.filenames import numbered
 from protocol.model.job_spec import TransferPolicy
 from protocol.model.limits import PATH_BYTES_MAX
-from protocol.model.output_template import kind_of, placed
+from protocol.model.placing.output_template import kind_of, placed
 from storage.durable import Folder, make_folder, remove_mark
-from storage.tags import read_tags
+from storage.placing.tags import read_tags
 
 COPY_BYTES: Final = 1 << 20
 _OTHER_DISK: Final = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP)

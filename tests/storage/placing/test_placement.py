@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from protocol.model.job_spec import TransferPolicy
-from storage.placement import Origin, PlacedFile, place
+from storage.placing.placement import Origin, PlacedFile, place
 
 POLICY = TransferPolicy(output_template="{user}/{folder}/{name}{ext}", sync="none")
 ANN = Origin(user="ann", path="music\\Tides\\ebb.flac")

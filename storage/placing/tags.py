@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from protocol.model.output_template import TAGS, VALUE_CHARS_MAX
+from protocol.model.placing.output_template import TAGS, VALUE_CHARS_MAX
 
 _KEYS: Final = {"track": "tracknumber", "disc": "discnumber", "year": "date"}
 NUMBER_WIDTH: Final = {"track": 2}

@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.model.filenames import FOLDER_BYTES_MAX, NAME_BYTES_MAX
-from protocol.model.output_template import FIELDS, check_folder_mode, check_mode, check_template, kind_of, placed
+from protocol.model.placing.output_template import (
+    FIELDS,
+    check_folder_mode,
+    check_mode,
+    check_template,
+    kind_of,
+    placed,
+)
 
 TEMPLATE = "{artist}/{album}/{track} {title}{ext}"
 TAGS = {"artist": "Quartet", "album": "Tides", "track": "03", "title": "Ebb", "ext": ".flac", "name": "03 - ebb"}

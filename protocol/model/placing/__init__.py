@@ -1,0 +1,1 @@
+"""Places of finished files, by a template."""
