@@ -100,6 +100,11 @@ class DemoDaemon:
             )
         self.url = ""
 
+    @property
+    def pid(self) -> int:
+        """Of its front process."""
+        return self._process.pid
+
     def ready(self, within_s: float = READY_S_MAX) -> None:
         """Wait until it answers. Raises `RuntimeError` with what it said when it does not."""
         until_s = time.monotonic() + within_s

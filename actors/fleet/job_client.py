@@ -13,6 +13,7 @@ from protocol.model.job_views import unpack
 from protocol.model.value import Value
 
 ASK_S: Final = 10.0
+NEAR_S: Final = 1.0
 RATE_S: Final = 3.0
 """A rate that was reported longer ago counts as none."""
 _ENDS: Final = {JOB_SEALED, JOB_FAILED}
@@ -36,6 +37,7 @@ class JobClient:
         self._asked: dict[int, tuple[asyncio.Future[None], list[bytes]]] = {}
         self._ended: dict[str, asyncio.Event] = {}
         self._rates: dict[str, tuple[float, float]] = {}
+        self._near: dict[str, Callable[[], None]] = {}
 
     def watch(self) -> None:
         """Subscribe to events: at the start, and whenever there is another job manager."""
@@ -73,8 +75,11 @@ class JobClient:
                     done.set_exception(JobRefused(kind, detail))
             case EventOccurred(kind=kind, id=id, data=data):
                 if kind == JOB_PROGRESSED:
-                    rate = json.loads(data).get("rateBytesS", 0.0)
-                    self._rates[id] = (float(rate), time.monotonic())
+                    said = json.loads(data)
+                    self._rates[id] = (float(said.get("rateBytesS") or 0.0), time.monotonic())
+                    left_s = said.get("leftS")
+                    if left_s is not None and 0 <= left_s <= NEAR_S and id in self._near:
+                        self._near.pop(id)()
                 elif kind in _ENDS:
                     self._rates.pop(id, None)
                     if id in self._ended:
@@ -84,8 +89,13 @@ class JobClient:
         """Return an event that is set when this job may have ended; to be cleared, looked after and awaited again."""
         return self._ended.setdefault(id, asyncio.Event())
 
+    def near_end(self, id: str, call: Callable[[], None]) -> None:
+        """Call this once when less than `NEAR_S` of a job is left, as it reports."""
+        self._near[id] = call
+
     def forget(self, id: str) -> None:
         """Drop what is kept of a job."""
+        self._near.pop(id, None)
         self._ended.pop(id, None)
         self._rates.pop(id, None)
 

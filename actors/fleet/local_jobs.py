@@ -31,7 +31,8 @@ from storage.digests import stream_hasher
 
 ORIGIN: Final = "fleet"
 SEGMENTS_MAX: Final = 2
-"""Segments of one job at a time: while one ends, the next has begun."""
+"""Segments of one job at a time. The next begins in the last second of one, so that the line is never idle, and little
+is lost when the rest of the window goes to another node."""
 SEGMENT_S: Final = 3.0
 SEGMENT_PARTS_MAX: Final = 8
 LOOK_S: Final = 5.0
@@ -57,6 +58,8 @@ class Segment:
     """Of the finished file."""
     wanted: set[int] = field(default_factory=set)
     """Parts whose bytes are still needed."""
+    ending: bool = False
+    """It is in its last second."""
 
     @property
     def parts(self) -> range:
@@ -254,7 +257,8 @@ class LocalJobs:
             return
         taken = job.done | {part for segment in job.segments for part in segment.parts}
         for segment in _segments(job, window, taken):
-            if sum(not each.path for each in job.segments) >= SEGMENTS_MAX:
+            running = [each for each in job.segments if not each.path]
+            if len(running) >= SEGMENTS_MAX or not all(each.ending for each in running):
                 return
             self._begin(id, job, segment)
 
@@ -279,7 +283,7 @@ class LocalJobs:
             self._give(v.LocalJobFailed(job=id, detail="no source that can send from the middle of the file"))
             return
         try:
-            segment.path = await self._sealed(segment, spec, sources)
+            segment.path = await self._sealed(segment, spec, sources, lambda: self._ending(id, job, segment))
         except JobRefused as refused:
             self._forget(job, segment)
             self._give(v.LocalJobFailed(job=id, detail=str(refused)[:200]))
@@ -301,7 +305,13 @@ class LocalJobs:
                 job.pieces[part] = (piece, digest)
                 self._give(v.PartReady(job=id, part=part, digest=digest))
 
-    async def _sealed(self, segment: Segment, spec: JobSpec, sources: tuple[str, ...]) -> str:
+    def _ending(self, id: str, job: _Local, segment: Segment) -> None:
+        segment.ending = True
+        self._fill(id, job)
+
+    async def _sealed(
+        self, segment: Segment, spec: JobSpec, sources: tuple[str, ...], ending: Callable[[], None] = lambda: None
+    ) -> str:
         """Return the path of the finished segment. Raises `JobRefused` when it cannot be fetched here."""
         key = f"{ORIGIN}:{spec.name}"
         while True:
@@ -310,6 +320,7 @@ class LocalJobs:
                     order = CreateJob(spec=spec, sources=sources, key=key, digest=spec.name)
                     made = whole(await self._client.ask(order, JobDetail)).job
                     segment.id = made.id
+                self._client.near_end(segment.id, ending)
                 return await self._awaited(segment.id)
             except JobRefused as refused:
                 if refused.kind == "unknown":
