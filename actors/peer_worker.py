@@ -78,7 +78,6 @@ WorkerInbox = (
 
 _logger = logging.getLogger(__name__)
 
-PROGRESS_S: Final = 0.2
 HEARTBEAT_S: Final = 0.5
 UNASKED_S_MAX: Final = 2.0
 """Time that a connection without a lease is kept: the lease's own message may be a moment behind it."""
@@ -116,7 +115,6 @@ class PeerWorker(Actor):
         self._slot_s = 0.0
         self._aside = b""  # of a chunk that is not whole yet, while others have the slots
         self._from_start = False
-        self._progressed_s = 0.0
         self._wake: Callable[[], None] = self._continue
 
     def starting(self) -> None:
@@ -227,7 +225,6 @@ class PeerWorker(Actor):
         )
         self._from_start = granted.from_start
         self._slot_returns.learn(self._request.job, granted.store)
-        self._progressed_s = 0.0
         self._revoked = False
         self._progress(self._transfer)
         self._continue()
@@ -433,10 +430,8 @@ class PeerWorker(Actor):
             self._slot = None
 
     def _progress(self, transfer: Transfer) -> None:
-        now_s = time.monotonic()
-        if now_s - self._progressed_s < PROGRESS_S:
+        if not transfer.report_due(now_s=time.monotonic()):
             return
-        self._progressed_s = now_s
         progressed = TransferProgressed(
             job=self._request.job,
             source=self._request.source,

@@ -38,6 +38,11 @@ class BandwidthShares:
         self._jobs: dict[int, int] = {}
         self._caps: dict[tuple[int, int], tuple[str, float]] = {}
 
+    @property
+    def limited(self) -> bool:
+        """Whether there is any limit, and so any demand to be known."""
+        return self.total_bytes_s > 0 or any(self._jobs.values())
+
     def limit(self, job: int, limit_bytes_s: int) -> None:
         """Set the limit of a job, 0: none."""
         self._jobs[job] = limit_bytes_s
@@ -57,7 +62,7 @@ class BandwidthShares:
 
     def share_out(self, demands: list[Demand]) -> list[Post]:
         """Cap these transfers, which are all there are. Without any limit every cap is lifted."""
-        if self.total_bytes_s <= 0 and not any(self._jobs.values()):
+        if not self.limited:
             return self._lift_all()
         by_job: dict[int, list[Demand]] = {}
         for demand in demands:

@@ -39,8 +39,8 @@ UNEVEN_SHARE: Final = 0.6
 """Nor is one step that brings this share of all bytes."""
 FIRST_JUDGED_S: Final = 0.2
 """A transfer is judged no sooner than this after its first byte."""
-REPORT_GAP_S: Final = 0.3
-"""A transfer reports about five times a second: a silence this long says nothing about its rate."""
+REPORT_GAP_S: Final = 0.6
+"""A slow transfer reports about twice a second: a silence this long says nothing about its rate."""
 SLOW_WHOLE_SHARE: Final = 0.9
 """A transfer is slow only when marks cover this share of the slow limit's time."""
 AT_CAP_SHARE: Final = 0.85
@@ -159,13 +159,12 @@ class RateMonitor:
             _forget_before(transfer.marks, now_s - WINDOW_S)
             _forget_before(transfer.slow_marks, now_s - job.policy.slow_after_s)
             out += self._judge_transfer(transfer, job, now_s)
-        return out + self._shares.share_out(self._demands(now_s))
+        return out + self._shares.share_out(self._demands(now_s) if self._shares.limited else [])
 
     def _judge_transfer(self, transfer: _Transfer, job: MonitorJob, now_s: float) -> list[Post]:
         out: list[Post] = []
-        rate = transfer.rate(now_s)
         if transfer.news:
-            transfer.news = False
+            transfer.news, rate = False, transfer.rate(now_s)
             measured = SourceMeasured(
                 job=transfer.job,
                 source=transfer.source,

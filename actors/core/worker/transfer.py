@@ -15,6 +15,12 @@ FILL_S: Final = 0.25
 """A slot is filled for about this long: slow sources hand over single chunks, fast ones a whole slot."""
 FILL_S_MAX: Final = 1.0
 """A source that became slow hands over at the end of the chunk in which this has passed."""
+REPORT_S: Final = 0.2
+REPORT_SLOW_S: Final = 0.5
+"""Period of reports of a slow transfer, after its first ones: 500 sources of 20 KB/s kept half a core busy with
+reports of 4 KB each. Below half a second nothing that is decided about them changes."""
+REPORT_FIRST_S: Final = 2.0
+REPORT_BYTES: Final = 64 << 10
 
 
 class Handover(Struct, frozen=True):
@@ -56,6 +62,19 @@ class Transfer:
         self._slot_since_s: float | None = None
         self._fill_chunks = 1
         self._over = False
+        self._begun_s: float | None = None
+        self._reported_s = float("-inf")
+        self._reported_bytes = 0
+
+    def report_due(self, *, now_s: float) -> bool:
+        """Return whether to report now how much has come, and count on it that this is done."""
+        self._begun_s = now_s if self._begun_s is None else self._begun_s
+        grown = self.received_bytes - self._reported_bytes
+        slow = grown < REPORT_BYTES and now_s - self._begun_s > REPORT_FIRST_S
+        if now_s - self._reported_s < (REPORT_SLOW_S if slow else REPORT_S):
+            return False
+        self._reported_s, self._reported_bytes = now_s, self.received_bytes
+        return True
 
     def begin(self, position: int) -> None:
         """Begin reading at this byte; what lies before the lease is read and dropped."""
