@@ -1,5 +1,7 @@
 """Reports of a transfer's progress: often at first and while it is fast, less often while it is slow."""
 
+import itertools
+
 from actors.core.worker.transfer import REPORT_BYTES, REPORT_FIRST_S, REPORT_S, REPORT_SLOW_S, Transfer
 
 
@@ -16,7 +18,7 @@ def reports(rate_bytes_s: float, *, seconds: float, step_s: float = 0.05) -> lis
 
 def gaps(times: list[float], after_s: float) -> list[float]:
     late = [each for each in times if each > after_s + REPORT_SLOW_S]
-    return [second - first for first, second in zip(late, late[1:], strict=False)]
+    return [second - first for first, second in itertools.pairwise(late)]
 
 
 def test_the_first_is_due_at_once_and_the_next_ones_soon() -> None:
