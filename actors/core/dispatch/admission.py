@@ -238,7 +238,7 @@ class Admission:
     @property
     def awaited(self) -> int:
         """Number of named sources that have not joined yet."""
-        return self.expected - len(self.sources) - len(self._disabled - self.sources.keys())
+        return self.expected - len(self.sources) - sum(each not in self.sources for each in self._disabled)
 
     def consider_opening(self, *, now_s: float) -> OpeningDecision:
         """Decide whether enough is known to open the part file."""
