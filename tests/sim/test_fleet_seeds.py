@@ -1,5 +1,7 @@
 """Seeds of the simulated fleet: no wrong byte, none stuck, none sealed twice, whatever dies, pauses or is cut off."""
 
+from collections import Counter
+
 import pytest
 
 from tests.sim.fleet import World, play
@@ -47,3 +49,15 @@ def test_what_passes_the_bus_is_little() -> None:
     world.run()
     watchers = len(world.machines)
     assert world.part_bytes * (1 + watchers) <= 0.001 * world.sizes["file0"][0]
+
+
+@pytest.mark.long
+def test_many_jobs_are_spread_evenly_and_begin_at_once_where_there_is_room() -> None:
+    world = World(Scenario(nodes=4, jobs=400, parts=(1, 3), rates=(40e6, 40e6), spread=1, slots=64), 5)
+    world.run()
+    work = Counter[str]()
+    for row in world.job_rows():
+        work[row.sealed_by] += row.size_bytes
+    assert max(work.values()) - min(work.values()) <= 0.1 * sum(work.values()) / 4
+    waits = sorted(at - world.ordered_at[name] for name, at in world.started_at.items() if world.ordered_at[name] > 4)
+    assert waits[int(0.95 * len(waits))] <= 1.0

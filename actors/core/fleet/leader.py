@@ -165,18 +165,22 @@ class Leader:
         living = self._fit(now)
         free = [(self._busyness(node), node) for node in living if self._slots(node) > 0]
         heapq.heapify(free)
-        looked = 0
+        looked, busy = 0, []
         while self._view.queue and free and looked < LOOKED_AT_MAX:
             entry = heapq.heappop(self._view.queue)
             row = self._view.jobs.get(entry[2])
             if row is None or row.state != QUEUED or entry[:2] != (-row.priority, row.created):
                 continue
             looked += 1
-            if self._bus.free(JOBS, row.id):
-                self._place(row, living, free, now)
+            if not self._bus.free(JOBS, row.id):  # its order's own write is not answered yet
+                busy.append(entry)
+                continue
+            self._place(row, living, free, now)
             if not self._aside:
                 self._aside_until = now + AGAIN_S
             self._aside.append(entry)  # also of a placed one, whose write may be refused
+        for entry in busy:
+            heapq.heappush(self._view.queue, entry)
 
     def _fit(self, now: float) -> list[NodeRow]:
         draining = self._view.settings.draining if self._view.settings is not None else ()

@@ -184,6 +184,8 @@ class FleetNode:
             self._renewed_at = pending.sent
         elif pending.bucket == LEASES:
             self._led_at = pending.sent
+        elif pending.bucket == JOBS:
+            self.view.stirred = True
         self._note(job)
 
     def _kv_refused(self, event: KvRefused | KvUnknown, now: float) -> None:
