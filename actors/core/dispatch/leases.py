@@ -252,6 +252,7 @@ class Leases:
         self._count_stop(source, stopped=message.stopped)
         lease = self.tracker.leases.get(message.lease)
         progressed = message.handed_stop > lease.first if lease is not None else False
+        source.handed = source.handed or progressed
         self.report.lease_over(message.received_bytes)
         if lease is not None:
             lease.received_bytes = max(lease.received_bytes, message.received_bytes)

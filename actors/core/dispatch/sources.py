@@ -77,6 +77,7 @@ class Source(Struct):
     busy_answers: int = 0
     obeyed_s: float = 0.0  # sum of the waits it asked for, without a stored chunk between them
     proven: bool = False  # has delivered a stored chunk of this job
+    handed: bool = False  # has handed over chunks, which may not be stored yet
     offset_proven: bool = False  # ... from an offset that is not 0
     rate_bytes_s: float = 0.0  # 0: unknown
     advertised_bytes_s: float = 0.0  # what it says of itself, 0: nothing
@@ -207,7 +208,7 @@ def record_failure(
     source.reason, source.failed_finally = detail, kind in _FINAL_AT_FIRST or kind in _BANNED
     if progressed:
         source.failures, source.busy_answers, source.obeyed_s = 0, 0, 0.0
-    if kind in _BANNED or (kind in _FINAL_AT_FIRST and not source.proven):
+    if kind in _BANNED or (kind in _FINAL_AT_FIRST and not (source.proven or source.handed)):
         source.state = SourceState.BANNED
     elif kind is FaultKind.INTERFACE_GONE:
         source.not_before_s = now_s + INTERFACE_S
@@ -244,10 +245,13 @@ def end_cooldown(source: Source) -> None:
 
 
 def record_delivery(source: Source) -> None:
-    """Note that a chunk of it was stored: it is proven and its row of failures is over."""
+    """Note that a chunk of it was stored: it is proven and its row of failures is over.
+
+    Not the reason why it is left out meanwhile: the last chunks may be stored after that.
+    """
     source.proven = True
     source.failures, source.busy_answers, source.obeyed_s = 0, 0, 0.0
-    source.reason, source.unbound = "", False
+    source.reason, source.unbound = "" if source.usable else source.reason, False
 
 
 def interface_words(sources: Iterable[Source]) -> str:

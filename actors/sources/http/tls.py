@@ -25,7 +25,7 @@ def wrap(sock: socket.socket, host: str, *, timeout_s: float) -> "TlsStream":
     """Do the handshake with `host` and verify its certificate. The socket is closed when that fails."""
     try:
         context = _context(*(os.environ.get(name, "") for name in STORES))
-        stream = TlsStream(sock, context, host)
+        stream = TlsStream(sock, context, host.rstrip("."))  # certificates name hosts without the dot of the root
         stream.shake_hands(time.monotonic() + timeout_s)
         return stream
     except BaseException as error:

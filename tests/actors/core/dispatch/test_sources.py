@@ -53,6 +53,7 @@ def fault(made: Source, kind: FaultKind, *, progressed: bool = False, retry_afte
         (FaultKind.STALLED, CANDIDATE, True),
         (FaultKind.SILENT, CANDIDATE, True),
         (FaultKind.UNSUPPORTED_URL, BANNED, False),
+        (FaultKind.INTERFACE_GONE, CANDIDATE, True),
         (FaultKind.SIZE_DIFFERS, BANNED, False),
         (FaultKind.SLOW, COOLING, True),
         (FaultKind.LOST, CANDIDATE, True),
@@ -109,6 +110,21 @@ def test_a_delivered_chunk_ends_the_row_of_failures_and_proves_the_source() -> N
     fault(made, FaultKind.RESET)
     assert made.state is CANDIDATE
     assert made.proven
+
+
+@pytest.mark.parametrize("kind", [FaultKind.FORBIDDEN, FaultKind.NOT_FOUND, FaultKind.CHANGED])
+def test_an_odd_answer_after_chunks_that_are_not_stored_yet_is_not_final(kind: FaultKind) -> None:
+    made = source()
+    made.handed = True
+    fault(made, kind)
+    assert made.state is CANDIDATE
+
+
+def test_chunks_that_are_stored_after_it_was_left_out_do_not_take_the_reason_away() -> None:
+    made = source()
+    fault(made, FaultKind.SIZE_DIFFERS)
+    record_delivery(made)
+    assert (made.state, made.reason) == (BANNED, "SIZE_DIFFERS")
 
 
 def test_each_cooling_is_longer_than_the_one_before() -> None:
