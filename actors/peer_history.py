@@ -17,6 +17,7 @@ from protocol.messages import (
     LoadPeerHistory,
     PeerDelivered,
     PeerFaulted,
+    PeerFileDiffers,
     PeerHistoryLoaded,
     PeerUploadClosed,
     PeerUploadOpened,
@@ -31,6 +32,7 @@ PeerHistoryInbox = (
     LoadPeerHistory
     | PeerDelivered
     | PeerFaulted
+    | PeerFileDiffers
     | PeerUploadOpened
     | PeerUploadClosed
     | PeerUploadSettled
@@ -87,6 +89,8 @@ class PeerHistory(Actor):
                 )
             case PeerFaulted():
                 store.record_failure(message.peer, fault=message.fault, offset_ok=message.offset_ok, now_s=now_s)
+            case PeerFileDiffers(peer=peer, name=name, size_bytes=size_bytes, differs=differs):
+                store.record_content(peer, name, size_bytes, differs=differs, now_s=now_s)
             case PeerUploadOpened(peer=peer, ticket=ticket, pid=pid):
                 store.upload_opened(peer, ticket, pid=pid, now_s=now_s)
             case PeerUploadClosed(peer=peer, ticket=ticket, stopped=stopped):
@@ -133,6 +137,7 @@ class PeerHistory(Actor):
             last_fault=prior.last_fault,
             failed_s_ago=max(0.0, now_s - prior.failed_s) if prior.failures else 0.0,
             stops_today=prior.stops_today,
+            odd=bool(query.name) and store.is_odd(query.peer, query.name, query.size_bytes, now_s=now_s),
         )
         self.bus.post(query.reply_to, loaded)
 

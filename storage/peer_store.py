@@ -13,6 +13,9 @@ from storage.durable import make_private
 PEERS_MAX: Final = 50_000
 """Beyond this the peers not seen for longest are deleted."""
 DAYS_KEPT: Final = 14
+ODD_FILES_MAX: Final = 20_000
+ODD_DAYS_KEPT: Final = 90
+"""A user may replace a file; so long it is asked last for that one."""
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS peers (
     peer TEXT PRIMARY KEY,
@@ -30,6 +33,13 @@ CREATE TABLE IF NOT EXISTS stops (
     day INTEGER NOT NULL,
     count INTEGER NOT NULL,
     PRIMARY KEY (peer, day)
+) STRICT;
+CREATE TABLE IF NOT EXISTS odd_files (
+    peer TEXT NOT NULL,
+    name TEXT NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    seen_s REAL NOT NULL,
+    PRIMARY KEY (peer, name, size_bytes)
 ) STRICT;
 CREATE TABLE IF NOT EXISTS uploads (
     peer TEXT NOT NULL,
@@ -104,6 +114,26 @@ class PeerStore:
             " offset_ok = :ok, seen_s = :now",
             {"peer": peer, "fault": fault, "ok": int(offset_ok), "now": now_s},
         )
+
+    def record_content(self, peer: str, name: str, size_bytes: int, *, differs: bool, now_s: float) -> None:
+        """Record that this file of this peer has other content than others', or that it has not."""
+        key = (peer, name.casefold(), size_bytes)
+        if not differs:
+            self._db.execute("DELETE FROM odd_files WHERE peer = ? AND name = ? AND size_bytes = ?", key)
+            return
+        self._db.execute("INSERT OR REPLACE INTO odd_files VALUES (?, ?, ?, ?)", (*key, now_s))
+        self._db.execute(
+            "DELETE FROM odd_files WHERE rowid NOT IN (SELECT rowid FROM odd_files ORDER BY seen_s DESC LIMIT ?)",
+            (ODD_FILES_MAX,),
+        )
+
+    def is_odd(self, peer: str, name: str, size_bytes: int, *, now_s: float) -> bool:
+        """Return whether this file of this peer had other content; -1: of any size."""
+        found = self._db.execute(
+            "SELECT 1 FROM odd_files WHERE peer = ? AND name = ? AND (size_bytes = ? OR ? < 0) AND seen_s >= ?",
+            (peer, name.casefold(), size_bytes, size_bytes, now_s - 86400 * ODD_DAYS_KEPT),
+        )
+        return found.fetchone() is not None
 
     def record_stop(self, peer: str, *, count: int = 1, now_s: float) -> None:
         """Record that we hung up on this peer before the end of its file."""
@@ -188,6 +218,7 @@ class PeerStore:
     def tidy(self, *, now_s: float) -> None:
         """Delete old days and the peers not seen for longest."""
         self._db.execute("DELETE FROM stops WHERE day < ?", (day_of(now_s) - DAYS_KEPT,))
+        self._db.execute("DELETE FROM odd_files WHERE seen_s < ?", (now_s - 86400 * ODD_DAYS_KEPT,))
         self._db.execute(
             "DELETE FROM peers WHERE peer NOT IN (SELECT peer FROM peers ORDER BY seen_s DESC LIMIT ?)", (PEERS_MAX,)
         )

@@ -171,6 +171,8 @@ class SourceJoined(Message, tag=4):
     stops: int = 0
     advertised_bytes_s: float = 0.0
     """Rate as the peer says of itself, 0 unknown."""
+    odd: bool = False
+    """In an earlier job this file of the peer had other content than that of others."""
 
 
 class SourceNamed(Message, tag=136):

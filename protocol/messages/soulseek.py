@@ -183,6 +183,10 @@ class LoadPeerHistory(Message, tag=76):
     source: int
     peer: str
     reply_to: str
+    name: str = ""
+    """Of the file that is wanted, and ..."""
+    size_bytes: int = -1
+    """... its size; -1: unknown, any."""
 
 
 class PeerHistoryLoaded(Message, tag=77):
@@ -202,6 +206,8 @@ class PeerHistoryLoaded(Message, tag=77):
     """... and when."""
     stops_today: int
     """Transfers of this peer that were aborted this day (UTC), in all jobs."""
+    odd: bool = False
+    """This peer had other content than others under this name and size."""
 
 
 class PeerDelivered(Message, tag=78):
@@ -218,6 +224,18 @@ class PeerFaulted(Message, tag=79):
     peer: str
     fault: int
     offset_ok: bool
+
+
+class PeerFileDiffers(Message, tag=164):
+    """A file of this peer has other content than the same file of others; or, `differs` false, that was wrong.
+
+    It is remembered of this file alone, by name and size: the peer's other files are as good as any.
+    """
+
+    peer: str
+    name: str
+    size_bytes: int
+    differs: bool
 
 
 class PeerUploadOpened(Message, tag=137):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import storage.peer_store
-from storage.peer_store import DAYS_KEPT, PeerPrior, PeerStore
+from storage.peer_store import DAYS_KEPT, ODD_DAYS_KEPT, PeerPrior, PeerStore
 
 DAY = 86400.0
 
@@ -167,3 +167,34 @@ def test_a_ticket_that_comes_again_is_another_upload(tmp_path: Path) -> None:
         subject.upload_opened("ann", 1, pid=7, now_s=now_s)
         subject.upload_settled("ann", 1, failed=True, now_s=now_s)
         assert stops(subject) == counted, now_s
+
+
+# Files with other content than those of others.
+
+
+def test_one_odd_file_is_remembered_as_that_file_alone(tmp_path: Path) -> None:
+    store = book(tmp_path)
+    store.record_content("ann", "Tide.flac", 100, differs=True, now_s=5.0)
+    store.close()
+    store = book(tmp_path)
+    assert store.is_odd("ann", "tide.FLAC", 100, now_s=6.0)
+    assert store.is_odd("ann", "tide.flac", -1, now_s=6.0), "its size is not known yet"
+    assert not store.is_odd("ann", "tide.flac", 101, now_s=6.0)
+    assert not store.is_odd("ann", "ebb.flac", 100, now_s=6.0), "one odd file makes no liar"
+    assert not store.is_odd("bob", "tide.flac", 100, now_s=6.0)
+    assert store.prior("ann", now_s=6.0).failures == 0
+    store.record_content("ann", "tide.flac", 100, differs=False, now_s=7.0)
+    assert not store.is_odd("ann", "tide.flac", 100, now_s=8.0)
+
+
+def test_odd_files_are_forgotten_in_time_and_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage.peer_store, "ODD_FILES_MAX", 3)
+    store = book(tmp_path)
+    for at in range(5):
+        store.record_content("ann", f"{at}.flac", 100, differs=True, now_s=float(at))
+    assert [at for at in range(5) if store.is_odd("ann", f"{at}.flac", 100, now_s=5.0)] == [2, 3, 4]
+    late_s = DAY * ODD_DAYS_KEPT + 3.5
+    assert not store.is_odd("ann", "3.flac", 100, now_s=late_s)
+    store.tidy(now_s=late_s)
+    assert not store.is_odd("ann", "3.flac", 100, now_s=4.0)
+    assert store.is_odd("ann", "4.flac", 100, now_s=4.0)

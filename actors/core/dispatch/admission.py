@@ -113,6 +113,7 @@ class Admission:
                 leases=message.leases,
                 stops=message.stops,
                 preferred=message.source in self._preferred,
+                odd=message.odd,
             )
             if message.peer:
                 self._joined_peer(source, message)

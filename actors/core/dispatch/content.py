@@ -24,7 +24,7 @@ from actors.core.dispatch.identity import Dispute, Identity, Resolution, Standpo
 from actors.core.dispatch.pieces import PieceChecks
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.repair import ROUNDS_MAX, NamedDigests, Repair
-from actors.core.dispatch.sources import FailurePolicy, Source, SourceState, validator_seen
+from actors.core.dispatch.sources import FailurePolicy, Source, validator_seen
 from actors.core.outbox import Outbox
 from protocol.messages import (
     ChunkDisputed,
@@ -101,7 +101,7 @@ class ContentChecks:
             return None
         if urgent:
             calm = not self.identity.disputes and not self.plan.suspects
-            if calm and (source.leases == 0 or self._tied_to_main(source)):
+            if calm and ((source.leases == 0 and not source.odd) or self._tied_to_main(source)):
                 return None
             if calm and check_s(source, self._job.spec.chunk_size) > TIE_S_MAX:
                 return None  # a faster source ties it by reading a chunk of what it sent
@@ -574,7 +574,7 @@ class ContentChecks:
         for member in back:
             source = self._sources.get(member)
             if source is not None and member not in self._rejected:
-                source.state, source.reason, source.not_before_s = SourceState.CANDIDATE, "", 0.0
+                self._failures.reinstate(source)
         self.plan.restart()
         if chunks.count:
             self._out.extend(self._report.noted(f"{chunks.count} chunks from {names} are fetched again"))

@@ -412,7 +412,7 @@ class Leases:
             self._serve_complete(ready, now_s)
             return
         for source in ready:
-            if self._serve_check(source, now_s, urgent=True):
+            if self._waits_for_others(source) or self._serve_check(source, now_s, urgent=True):
                 continue
             was_open, passed = self.gate.is_open, self.gate.decide(source, now_s)
             if self.gate.is_open and not was_open:
@@ -446,6 +446,15 @@ class Leases:
                 )
             ):
                 return  # what the fastest cannot better, no other can
+
+    def _waits_for_others(self, source: Source) -> bool:
+        """Whether it had another file under this name before, and others are there that did not.
+
+        The source that the order names, and one that the user prefers, never wait.
+        """
+        if not source.odd or source.ticket >= 0 or source.preferred or source.id == self.content.identity.anchor:
+            return False
+        return any(each.usable and not each.odd for each in self.sources.values())
 
     def _serve_complete(self, ready: Iterable[Source], now_s: float) -> None:
         """All is there: idle sources read stored chunks again where that proves something, offers are declined."""

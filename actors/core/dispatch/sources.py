@@ -12,9 +12,10 @@ from typing import Final
 
 from actors.core.dispatch.chunk_tracker import Lease
 from actors.core.outbox import Outbox
-from protocol.messages import JobNoted, PeerFaulted, StartJob, ValidatorSeen
+from protocol.messages import JobNoted, PeerFaulted, PeerFileDiffers, StartJob, ValidatorSeen
 from protocol.messages.addresses import PEER_HISTORY
 from protocol.model.faults import FaultKind
+from protocol.model.file_matches import base_name
 from protocol.model.job_spec import FAILURES_MAX
 from protocol.model.limits import LIMITER_QUOTA_S
 from protocol.model.value import Struct, field, replace
@@ -99,6 +100,7 @@ class Source(Struct):
     cooldowns: int = 0
     reason: str = ""
     preferred: bool = False  # by the user: served first, past the gate, shortened last, believed first
+    odd: bool = False  # in an earlier job it had other content than others: asked last, compared first
     unbound: bool = False  # what its connections are bound to is not there
     failed_finally: bool = False  # its last fault is one that time hardly mends
     dropped: bool = False  # by command
@@ -321,8 +323,22 @@ class FailurePolicy:
         before, source.state, source.reason = source.state, SourceState.BANNED, detail
         self._report(source, kind, before, detail)
 
+    def reinstate(self, source: Source) -> None:
+        """Use it again: what it differed from has other content itself."""
+        source.state, source.reason, source.not_before_s = SourceState.CANDIDATE, "", 0.0
+        self._remember_content(source, differs=False)
+
+    def _remember_content(self, source: Source, *, differs: bool) -> None:
+        """Have the peer history know of this one file of a user, for later jobs of the same file."""
+        if source.peer and source.size_bytes >= 0:
+            name = base_name(source.path)
+            news = PeerFileDiffers(peer=source.peer, name=name, size_bytes=source.size_bytes, differs=differs)
+            self._out.post(PEER_HISTORY, news)
+
     def _report(self, source: Source, kind: FaultKind, before: SourceState, detail: str) -> None:
         # Losing a worker is no fault of the peer, and one file with other content does not make it a bad one.
+        if kind is FaultKind.DISPUTED:
+            self._remember_content(source, differs=True)
         if source.peer and kind not in (FaultKind.LOST, FaultKind.DISPUTED):
             self._out.post(PEER_HISTORY, PeerFaulted(peer=source.peer, fault=kind, offset_ok=source.traits.offset_ok))
         is_out = source.state in (SourceState.COOLING, SourceState.BANNED)

@@ -193,6 +193,7 @@ def introduce(job: JobEntry, number: int) -> Post:
         chunks=counts.chunks if counts is not None else 0,
         leases=counts.leases if counts is not None else 0,
         stops=counts.stops if counts is not None else 0,
+        odd=history.odd if history is not None else False,
     )
     return Post(to=dispatcher_address(job.number), message=joined)
 

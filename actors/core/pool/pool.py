@@ -49,6 +49,7 @@ from protocol.messages.addresses import (
     split_address,
     worker_address,
 )
+from protocol.model.file_matches import base_name
 from protocol.model.printable import count_of
 from protocol.model.source_url import is_slsk, public_url, same_url_key, slsk_address, slsk_url
 
@@ -377,7 +378,14 @@ class PoolState:
         if first_of_soulseek:  # queue places of this job in the hub that died
             out.append(Post(to=SESSION, message=JobClosed(job=job.number)))
         if source.peer:
-            load = LoadPeerHistory(job=job.number, source=number, peer=source.peer, reply_to=POOL)
+            load = LoadPeerHistory(
+                job=job.number,
+                source=number,
+                peer=source.peer,
+                reply_to=POOL,
+                name=base_name(source.path),
+                size_bytes=source.size_bytes,
+            )
             out.append(Post(to=PEER_HISTORY, message=load))
         return out
 

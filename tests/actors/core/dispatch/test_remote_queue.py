@@ -17,6 +17,7 @@ from protocol.messages import (
     PartFileReady,
     PeerDelivered,
     PeerFaulted,
+    PeerFileDiffers,
     SourceLost,
     SourceProgressed,
     Ticked,
@@ -341,3 +342,33 @@ def test_a_job_whose_users_are_all_gone_ends_with_their_reasons() -> None:
     ended = of(posts, JobEnded)[0]
     assert ended.state == "starved"
     assert "not_shared" in ended.reason
+
+
+# Users whose file had other content in an earlier job.
+
+
+def test_a_user_with_an_odd_file_is_asked_last_for_that_file() -> None:
+    state = board("........")
+    for letter in "abc":
+        add(state, letter)
+        as_peer(state, letter)
+    state.sources[1].odd = True
+    state.sources[1].rate_bytes_s = 1e9
+    assert 1 not in {each.source for each in of(told(state, Ticked()), EnqueueFile)}
+    state.sources[0].state = state.sources[2].state = SourceState.BANNED
+    assert [each.source for each in of(told(state, Ticked(), now_s=NOW_S + 1), EnqueueFile)] == [1]
+
+
+def test_a_dispute_is_remembered_of_that_file_alone_and_taken_back_where_it_was_wrong() -> None:
+    state = user("........")
+    source = state.sources[1]
+    source.path, source.size_bytes = "music\\Tide.flac", 100
+    state._failures.ban(source, FaultKind.DISPUTED, "other content")
+    news = state._out.take()
+    assert not of(news, PeerFaulted), "one odd file makes no bad user"
+    assert of(news, PeerFileDiffers) == [
+        PeerFileDiffers(peer=source.peer, name="Tide.flac", size_bytes=100, differs=True)
+    ]
+    state._failures.reinstate(source)
+    assert [each.differs for each in of(state._out.take(), PeerFileDiffers)] == [False]
+    assert source.state is SourceState.CANDIDATE
