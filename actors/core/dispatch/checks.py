@@ -36,9 +36,7 @@ LAST_SHARE: Final = 0.03
 """A complete file waits for checks that take no longer than this and this share of the time so far,"""
 LAST_QUICK: Final = 3
 """and no longer than this multiple of what the quickest takes."""
-LAST_ROUNDS: Final = 2
-EDGE_CHUNKS_MIN: Final = 8
-"""The edge of a shorter range is compared as a spot."""
+LAST_ROUNDS: Final = 4
 SMALL_FILE_BYTES: Final = 64 << 20
 SMALL_FILE_CHECKS: Final = 4
 """Planned checks, of a file below `SMALL_FILE_BYTES`, beside ties and answers to disputes."""
@@ -404,17 +402,23 @@ class CheckPlan:
     def _every_place(self, rows: Sequence[Owned], total: int, *, last: bool) -> Iterator[tuple[int, int, bool]]:
         """``(chunk, contributor, whether it is a spot)``, in the order of their worth.
 
-        Head and tail; edges that were never compared, because one of the two that met there was gone; then spots: the
-        middle of the longest range of each contributor. None of one contributor alone: nothing was spliced.
+        Head and tail; edges that were never compared, because one of the two that met there was gone or cannot begin
+        there; then spots: the middle of the longest range of each contributor. None of one contributor alone: nothing
+        was spliced. Each side of an edge counts for itself: what a third one confirms of one says nothing of the other.
         """
         if len({owner for _, _, owner in rows}) < 2:
             return
         yield 0, rows[0][2], False
         yield total - 1, rows[-1][2], False
-        confirmed = self._identity.confirmed
+        confirmed, confirmed_by = self._identity.confirmed, self._identity.confirmed_by
+        starts = {first: owner for first, _, owner in rows}
         for first, stop, owner in sorted(rows, key=lambda row: row[0] - row[1]):
-            if first > 0 and not confirmed(first) and not self._identity.confirmed_by(owner, first - 1):
-                yield first, owner, not last or stop - first < EDGE_CHUNKS_MIN
+            if first > 0 and not confirmed(first) and not confirmed_by(owner, first - 1):
+                yield first, owner, not last
+            follower = starts.get(stop)
+            open_side = last and not (confirmed_by(owner, stop) or confirmed(stop - 1))
+            if open_side and follower is not None and confirmed(stop):  # by a third one
+                yield stop - 1, owner, False
         for first, stop, owner in self.ties.longest:
             yield (first + stop) // 2, owner, True
 
@@ -556,8 +560,12 @@ class LastChecks:
         return max(CHECK_SHARE * self._report.elapsed_s(now_s), CHECK_S_MIN)
 
     def _quickest(self) -> float:
-        """Shortest time of a check by a source that costs nothing to stop, when all was there; 0 without one."""
+        """Shortest time of a check by a source that costs nothing to stop, when all was there; 0 without one.
+
+        One that cannot begin within the file makes none.
+        """
         if self._quickest_s is None:
-            cheap = (each for each in self._sources.values() if not each.traits.abort_is_costly)
-            self._quickest_s = min((check_s(each, self._chunk_size) for each in cheap), default=0.0)
+            able = (each for each in self._sources.values() if each.usable and each.traits.offset_ok)
+            costs = (check_s(each, self._chunk_size) for each in able if not each.traits.abort_is_costly)
+            self._quickest_s = min(costs, default=0.0)
         return self._quickest_s

@@ -1,5 +1,7 @@
 """Checks of a complete file of mirrors without a digest: head, tail and edges, by the quickest, before it is sealed."""
 
+from dataclasses import replace
+
 from actors.core.dispatch.checks import LAST_ROUNDS, Check, LastChecks
 from actors.core.dispatch.dispatcher import DispatchState
 from protocol.messages import ChunksRepeated, LeaseFinished, LeaseGranted, SealFile, Ticked
@@ -42,6 +44,20 @@ def test_head_and_tail_are_read_by_the_other_source_before_the_file_is_sealed() 
     assert {first for first, _ in asked[:3]} == {0, 15, 8}, "head, tail, and the edge that was not compared"
     assert len(asked) <= 5, "and a spot in each range"
     assert len(set(asked)) == len(asked)
+
+
+def test_both_sides_of_an_edge_are_compared_where_a_third_source_has_to_do_it() -> None:
+    state = board("aaaaaaaabbbb", sources="abc", rates={"a": 1000, "b": 100, "c": 100}, setup_s=0.01)
+    state.content.plan.optional_max = None
+    state.sources[0].traits = replace(state.sources[0].traits, offset_ok=False)
+    posts = tell(state, stored(state, "a", 0, 8), stored(state, "b", 8, 4), finished(state, "a"), finished(state, "b"))
+    asked: list[tuple[int, int]] = []
+    for round_ in range(1, 9):
+        granted = said(posts, LeaseGranted)
+        asked += [(check.first, check.source) for check in granted]
+        posts = tell(state, *answered(granted), Ticked(), at_s=NOW_S + 0.01 * round_)
+    assert (8, 2) in asked, "the first chunk of b"
+    assert 7 in {first for first, _ in asked}, "that says nothing of a, whose last chunk is compared too"
 
 
 def test_sources_that_need_long_for_a_chunk_are_not_waited_for() -> None:
