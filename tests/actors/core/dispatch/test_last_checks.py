@@ -1,6 +1,6 @@
 """Checks of a complete file of mirrors without a digest: head, tail and edges, by the quickest, before it is sealed."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from actors.core.dispatch.checks import LAST_ROUNDS, Check, LastChecks
 from actors.core.dispatch.dispatcher import DispatchState
