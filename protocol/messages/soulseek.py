@@ -226,7 +226,7 @@ class PeerFaulted(Message, tag=79):
     offset_ok: bool
 
 
-class PeerFileDiffers(Message, tag=169):
+class PeerFileDiffers(Message, tag=170):
     """A file of this peer has other content than the same file of others; or, `differs` false, that was wrong.
 
     It is remembered of this file alone, by name and size: the peer's other files are as good as any.
