@@ -343,7 +343,9 @@ def quiet(events: int = 10_000, seconds: float = 20.0) -> bool:
         page = logged_in(browser, daemon.url, daemon)
         page.locator(".row .what a").first.wait_for()
         page.wait_for_timeout(3000)
-        pids = [one.pid for one in psutil.process_iter(["cmdline"]) if is_ours(one, daemon)]
+        of_daemon = daemon.client.get("/api/v0/multisource/status").json()["processes"]
+        (api_pid,) = (one["pid"] for one in of_daemon if one["name"] == "api")
+        pids = [api_pid, *(one.pid for one in psutil.process_iter(["cmdline"]) if is_renderer(one))]
 
         def spent() -> float:
             return sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in pids)
@@ -351,17 +353,15 @@ def quiet(events: int = 10_000, seconds: float = 20.0) -> bool:
         begun = spent()
         page.wait_for_timeout(seconds * 1000)
         cores = 100 * (spent() - begun) / seconds
+        print(f"load {os.getloadavg()[0]:.1f}")
     return measuring.verdict("page and API when nothing changes, % of a core", cores, at_most=1) and small
 
 
-def is_ours(process: psutil.Process, daemon: Daemon) -> bool:
-    """Whether this is the renderer of our browser, or the api process of this daemon."""
+def is_renderer(process: psutil.Process) -> bool:
+    """Whether this is a renderer of our browser."""
     with contextlib.suppress(psutil.Error):
-        words = " ".join(process.cmdline())
-        if "--type=renderer" in words and any(one.pid == psutil.Process().pid for one in process.parents()):
-            return True
-        parents = [one.pid for one in process.parents()]
-        return daemon.process.process.pid in parents and "api" in process.name()
+        ours = any(one.pid == psutil.Process().pid for one in process.parents())
+        return ours and "--type=renderer" in " ".join(process.cmdline())
     return False
 
 

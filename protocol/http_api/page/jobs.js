@@ -3,7 +3,7 @@ import { useEffect, useMemo, useRef, useState } from "./vendor/hooks.mjs";
 import { ask, attempt, bytesOf, can, count, duration, get, html, percent, query, rate, ROOT, say, size, status, Store, t, useStore, when } from "./lib.js";
 import { Bar, Button, Dialog, Field, Icon, Name, Rows, State, stateName } from "./ui.js";
 
-const PAGE = 100;
+const PAGE = 50;
 const HEIGHT = 64;
 const TABS = [
   ["", "All"],
