@@ -47,6 +47,8 @@ OVERLAP_CHUNKS_MIN: Final = 16
 TIE_S_MAX: Final = 0.5
 """A source that needs longer for a chunk does not prove by a request of its own that it belongs to the job."""
 
+ANSWER_S_MAX: Final = 1.0
+"""The Assembler answers so long after a transfer has ended, or not at all."""
 ASKED_MAX: Final = 2
 """Sources that are asked at a time for one missing tie, or for one suspect chunk."""
 
@@ -88,6 +90,7 @@ class Overlaps:
 
     def __init__(self, job: StartJob, identity: Identity, report: Reporter, *, own: Set[int]) -> None:
         self._own = own
+        self._awaited: dict[int, tuple[int, float]] = {}  # lease -> its last chunk, and until when
         self._job = job
         self._identity = identity
         self._report = report
@@ -119,6 +122,21 @@ class Overlaps:
             if short and (tied or check_s(source, self._job.spec.chunk_size) > TIE_S_MAX):
                 return 0
         return 1
+
+    def lease_over(self, lease: Lease, handed_stop: int, *, now_s: float) -> None:
+        """Its transfer has ended. What the Assembler says of the chunk behind its end is still on its way."""
+        if not lease.check and handed_stop > lease.stop:
+            self._awaited[lease.id] = handed_stop - 1, now_s + ANSWER_S_MAX
+
+    def answered(self, lease_id: int, first: int, stop: int) -> None:
+        """The Assembler has taken chunks ``[first, stop)`` of this lease."""
+        if lease_id in self._awaited and first <= self._awaited[lease_id][0] < stop:
+            del self._awaited[lease_id]
+
+    def awaited(self, *, now_s: float) -> bool:
+        """Whether a chunk that was read from two sources is being compared."""
+        self._awaited = {lease: each for lease, each in self._awaited.items() if now_s < each[1]}
+        return bool(self._awaited)
 
     def under_way(self, tracker: ChunkTracker) -> bool:
         """Return whether a transfer that has all its chunks still reads one that another contributor sent."""

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from typing import Final, cast
 
 from actors.core.dispatch.checks import (
+    ANSWER_S_MAX,
     TIE_S_MAX,
     Check,
     CheckPlan,
@@ -44,10 +45,8 @@ CHUNKS_NOTED_MAX: Final = 4
 LACKING_S: Final = 1.0
 TIES_S_MAX: Final = 30.0
 """A source that could give a missing tie is waited for no longer, unless it has us in its queue."""
-OVERLAP_SHARE: Final = 0.01
+OVERLAP_SHARE: Final = 0.02
 """Share of the time so far that the complete file waits for overlap checks under way."""
-ANSWER_S_MAX: Final = 1.0
-"""The Assembler answers a check so long after its transfer has ended, or not at all."""
 RANGES_PER_MESSAGE: Final = 2000
 PREFERRED_RANK: Final = -1
 UNNAMED_RANK: Final = 1 << 30
@@ -324,7 +323,7 @@ class ContentChecks:
         if settled and self._proven and not self.shortfall():
             return Gate.OPEN
         rows = self._report.owned()
-        if self.containers.complete(rows, tracker, now_s=now_s):
+        if self.containers.complete(rows, tracker, now_s=now_s) or self.overlaps.awaited(now_s=now_s):
             return Gate.CHECKING
         untied = not self._proven and self.plan.ties.missing()
         if settled and not untied and self.containers.whole(rows, self._report.elapsed_s(now_s), now_s=now_s):
@@ -493,6 +492,7 @@ class ContentChecks:
 
     def _compared(self, lease_id: int, first: int, stop: int) -> None:
         """Chunks of this lease were compared with what is stored; a check ends with the last of them."""
+        self.overlaps.answered(lease_id, first, stop)
         if self._repair is not None:
             self._repair.answered(lease_id, first, stop)
         if (check := self.plan.checking.get(lease_id)) is not None and stop >= check.chunk + check.count:

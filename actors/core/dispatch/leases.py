@@ -132,6 +132,7 @@ class Leases:
             lease.grown_s = now_s
         first, stop = message.first, message.first + message.count
         change = tracker.store(message.lease, first, stop)
+        self.content.overlaps.answered(message.lease, first, stop)
         source = self.sources.get(message.source)
         if change.new and self.content.is_excluded(message.source):
             for begin, end in change.new:
@@ -262,6 +263,7 @@ class Leases:
             if source.peer and progressed:
                 rate, setup_s = source.rate_bytes_s, source.traits.restart_cost_s
                 self._out.post(PEER_HISTORY, PeerDelivered(peer=source.peer, rate_bytes_s=rate, setup_s=setup_s))
+            self.content.overlaps.lease_over(lease, message.handed_stop, now_s=now_s)
             self.tracker.drain(lease, message.handed_stop)
         self._views.changed()
         match message:

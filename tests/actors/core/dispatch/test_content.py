@@ -358,3 +358,33 @@ def test_a_user_with_one_odd_file_is_not_held_to_be_a_bad_one_in_other_jobs() ->
     news = disputed(state, "a", 4)
     assert state.sources[1].state is SourceState.BANNED
     assert not [message for message in news if isinstance(message, PeerFaulted)]
+
+
+@pytest.mark.parametrize("differs", [False, True])
+def test_the_answer_about_the_last_chunk_that_two_sources_sent_is_awaited(differs: bool) -> None:
+    state = board("aaaaaaaabbbbbbbb", rates={"a": 1, "b": 1})
+    lease = lease_of(state, "a")
+    read = LeaseFinished(
+        job=JOB, source=0, lease=lease.id, handed_stop=9, received_bytes=9 * CHUNK, size_bytes=-1, stopped=True
+    )
+    own = stored(state, "a", 0, 8)
+    posts = tell(state, stored(state, "b", 8, 8), read, own)
+    assert not said(posts, SealFile), "chunk 8 of both is being compared"
+    who: dict[str, int] = {"job": JOB, "source": 0, "lease": lease.id}
+    answer: Message = ChunksRepeated(**who, first=8, count=1, length_bytes=CHUNK)
+    if differs:
+        answer = ChunkDisputed(**who, chunk=8, other_source_hash=101, digest=b"a", stored_digest=b"b")
+    posts = tell(state, answer, at_s=NOW_S + 0.01)
+    assert bool(said(posts, SealFile)) is not differs
+
+
+def test_an_answer_about_such_a_chunk_that_never_comes_is_not_waited_for() -> None:
+    state = board("aaaaaaaabbbbbbbb", rates={"a": 1, "b": 1})
+    read = LeaseFinished(
+        job=JOB, source=0, lease=lease_of(state, "a").id, handed_stop=9, received_bytes=9 * CHUNK, size_bytes=-1,
+        stopped=True,
+    )  # fmt: skip
+    own = stored(state, "a", 0, 8)
+    tell(state, stored(state, "b", 8, 8), read, own)
+    assert not said(tell(state, Ticked(), at_s=NOW_S + 0.5), SealFile)
+    assert said(tell(state, Ticked(), at_s=NOW_S + 1.1), SealFile)
