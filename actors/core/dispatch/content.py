@@ -464,6 +464,19 @@ class ContentChecks:
             return False
         return all(self._repair_check(source) is None for source in self._sources.values())
 
+    def other_group(self, tracker: ChunkTracker) -> list[Source]:
+        """The group that went on has no source left: one that was left out for other content takes its place.
+
+        Never where the order names the source. Returns the sources that lose their place; empty: there is none.
+        """
+        owners = {owner for _, _, owner in self._report.owned()} - self.identity.excluded.keys()
+        others = frozenset(each.id for each in self._replacements(owners) if each.id in self.identity.excluded)
+        if self.identity.anchor is not None or not others:
+            return []
+        gone = owners.union(*(self.identity.excluded[each] for each in others)) - others
+        self._rejected |= gone
+        return self._apply(Resolution(-1, frozenset(gone), others, "no source of its file is left"), tracker)
+
     def search_over(self, differs: str, tracker: ChunkTracker) -> tuple[str, list[Source]]:
         """End a search in which everything that was read again agreed: sources of other content come in.
 

@@ -507,6 +507,9 @@ class DispatchState:
         elif waits:
             self.phase, self.rounds = Phase.WAITING, RetryRounds()
             self._out.extend(self.source_wait.begin(self.sources, stored, now_s=now_s))
+        elif self.leases is not None and (lost := self.content.other_group(self.leases.tracker)):
+            self.leases.expelled(lost, now_s)
+            self._go_on(now_s)
         else:
             self._close("starved", admission.why_no_source(self.sources), now_s)
 

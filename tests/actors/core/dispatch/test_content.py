@@ -22,6 +22,7 @@ from protocol.messages import (
     PiecesUnusable,
     SealFile,
     SealRefused,
+    SourceLost,
     SourceNamed,
     Ticked,
 )
@@ -388,3 +389,23 @@ def test_an_answer_about_such_a_chunk_that_never_comes_is_not_waited_for() -> No
     tell(state, stored(state, "b", 8, 8), read, own)
     assert not said(tell(state, Ticked(), at_s=NOW_S + 0.5), SealFile)
     assert said(tell(state, Ticked(), at_s=NOW_S + 1.1), SealFile)
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_when_no_source_of_the_group_is_left_another_takes_its_place_unless_the_order_names_one(ordered: bool) -> None:
+    state = untied("aaaabbbb", rates={"a": 1, "b": 1})
+    tell(state, stored(state, "b", 4, 2))
+    tell(state, stored(state, "a", 0, 3))
+    disputed(state, "a", 4)
+    assert state.sources[1].state is SourceState.BANNED
+    state.content.identity.anchor = 0 if ordered else None
+    tell(state, SourceLost(job=JOB, source=0, detail="killed"), at_s=NOW_S + DISPUTE_S_MAX)
+    posts = tell(state, Ticked(), at_s=NOW_S + DISPUTE_S_MAX + 60)
+    if ordered:
+        assert not said(posts, DropChunks)
+        assert phase_of(state) is Phase.CLOSING
+    else:
+        assert [drop.firsts for drop in said(posts, DropChunks)] == [(0,)]
+        assert phase_of(state) is Phase.RIDING
+        assert state.sources[1].usable
+        board_of(state).check()
