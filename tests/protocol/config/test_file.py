@@ -34,6 +34,20 @@ WITHOUT_DEFAULT = {(table, name) for table in ("soulseek", "api") for name in ("
 }
 WITHOUT_DEFAULT |= {("daemon", name) for name in ("interface", "output", "file_mode", "folder_mode")}
 WITHOUT_DEFAULT |= {("soulseek", "interface"), ("soulseek", "proxy")}
+WITHOUT_DEFAULT |= {
+    ("fleet", name)
+    for name in (
+        "node",
+        "destination",
+        "endpoint",
+        "region",
+        "access_key",
+        "secret_key",
+        "key_file",
+        "creds_file",
+        "ca_file",
+    )
+}
 SECRET = "s3cr3t-w0rd-of-16-characters"
 EVERYTHING = """\
 [soulseek]
