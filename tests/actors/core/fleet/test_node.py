@@ -284,6 +284,20 @@ def test_a_lost_upload_is_begun_again_and_its_parts_count_for_nothing() -> None:
     assert bench.node.view.board(job).stored_count == 0
 
 
+def test_a_part_that_arrived_in_a_lost_upload_is_sent_again() -> None:
+    bench = Bench().join()
+    job = bench.placed(parts=2)
+    bench.give(v.PartReady(job, 0, "d0"))
+    bench.give(v.PartReady(job, 1, "d1"))
+    bench.give(v.PartPutFailed(job, 1, 0, v.StoreFault.NO_UPLOAD))
+    bench.give(v.ObjectSeen(job, 0, "", -1))
+    bench.give(v.UploadCreated(job, 1, "u2"))
+    bench.give(v.PartPut(job, 0, 0, "0" * 32))
+    bench.tick(times=4)
+    assert bench.node.view.board(job).stored_count == 0
+    assert {(command.part, command.epoch) for command in bench.of(v.PutPart)} >= {(0, 1), (1, 1)}
+
+
 def test_a_full_destination_makes_jobs_wait_and_says_so_once() -> None:
     bench = Bench().join()
     job = bench.placed(parts=1)
