@@ -132,6 +132,9 @@ class LocalJobs:
                 self._kept.setdefault(command.job, []).append(segment)
             else:
                 self._drop(segment)
+        if not command.keep:
+            for segment in self._kept.pop(command.job, ()):
+                self._drop(segment)
 
     def grant(self, command: v.GrantWindow) -> None:
         job = self._jobs.get(command.job)
@@ -159,6 +162,7 @@ class LocalJobs:
             part_bytes=window.part_bytes,
         )
         self._stop_outside(job, range(window.first, command.stop))
+        self._fill(command.job, job)  # those that were stopped may have kept others from being begun
 
     def drop_part(self, command: v.DropPart) -> None:
         job = self._jobs.get(command.job)
@@ -245,8 +249,10 @@ class LocalJobs:
         """Use what an earlier start has fetched of these parts."""
         for segment in self._kept.pop(command.job, []):
             overlaps = any(set(segment.parts) & set(each.parts) for each in job.segments)
-            if overlaps or segment.part_bytes != command.part_bytes or not set(segment.parts) & set(inside):
+            if overlaps or segment.part_bytes != command.part_bytes:
                 self._drop(segment)
+            elif not set(segment.parts) & set(inside):  # another window of this node may have them
+                self._kept.setdefault(command.job, []).append(segment)
             else:
                 self._begin(command.job, job, segment)
 
