@@ -15,6 +15,7 @@ from actors.soulseek.settings import session_process, session_settings
 from protocol.config.load import Config
 from protocol.config.settings import DaemonSettings, FleetSettings, Settings
 from protocol.messages.addresses import FLEET, FRONT, GATEWAY, JOB_MANAGER, PEER_HISTORY, POOL, SESSION, split_address
+from protocol.model import value
 from protocol.model.job_policy import JobPolicy, LimitWindow
 from protocol.model.job_spec import TransferPolicy
 
@@ -103,7 +104,7 @@ def processes(config: Config, *, version: str, listener_fd: int, login_token: st
         finished = os.path.join(daemon.state, FINISHED_FOLDER)
         account = replace(account, interface=account.interface or daemon.interface)
         session = session_settings(account, finished_folder=finished, heard_by=(FRONT,))
-        specs.append(replace(session_process(session, verbose=True), stop_rank=3, **common))
+        specs.append(value.replace(session_process(session, verbose=True), stop_rank=3, **common))
     return specs
 
 
