@@ -377,6 +377,7 @@ class PeerWorker(Actor):
             received_bytes=transfer.received_bytes,
             size_bytes=transfer.size_bytes,
             stopped=self._pause(),
+            flowing_s=transfer.flowing_s,
         )
         self._end(transfer)
         self.bus.post(self._dispatcher, finished)

@@ -125,6 +125,8 @@ class LeaseFinished(Message, tag=14):
     """Size learned at the end of a body of unknown length, else -1."""
     stopped: bool
     """The worker had to hang up before the end of the body."""
+    flowing_s: float = 0.0
+    """From the first byte to the last."""
 
 
 class LeaseReleased(Message, tag=15):

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-STOPS_PER_JOB: Final = 3
+STOPS_PER_JOB: Final = 2
 STOPS_PER_DAY: Final = 8
 """How often one Soulseek user is hung up on before the end of its file, unless the user's settings say otherwise."""
 LIMITER_QUOTA_S: Final = 1.0

@@ -179,7 +179,7 @@ def test_dear_restarts_are_spent_sparingly() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "least", "stops_most"),
-    [("users8", 0.88, 2.2), ("users20", 0.87, 2.25), ("known_users", 0.93, 1.5), ("faulty_users", 0.83, 2.5)],
+    [("users8", 0.88, 1.2), ("users20", 0.865, 1.2), ("known_users", 0.94, 1.0), ("faulty_users", 0.86, 2.0)],
 )
 def test_users_are_used_well_and_disturbed_little(kind: str, least: float, stops_most: float) -> None:
     assert median_efficiency(kind, 24) >= least

@@ -59,6 +59,7 @@ class WorkerModel:
         self.requests = self.stops = 0
         self.chunk_size, self.file_bytes, self.file_name = 1, 0, "file.bin"
         self.cap_bytes_s = 0.0
+        self.flowing_since_s = 0.0
         self.stopped_s = -1.0
         self._connected = False
         self._turn = 0
@@ -178,7 +179,7 @@ class WorkerModel:
             self._flow()
 
     def _flow(self) -> None:
-        self._stepped_s = self.world.now_s
+        self._stepped_s = self.flowing_since_s = self.world.now_s
         self._step()
 
     def _step(self) -> None:
@@ -298,6 +299,7 @@ class WorkerModel:
                 received_bytes=self.received,
                 size_bytes=self.file_bytes if lease.size_bytes < 0 else -1,
                 stopped=stopped,
+                flowing_s=self.world.now_s - self.flowing_since_s,
             )
         )
 

@@ -113,15 +113,14 @@ class Overlaps:
         return lease.first - (source.position if source.position <= lease.first else 0)  # it reads all of it anyway
 
     def overlap_of(self, source: Source, lease: Lease, tracker: ChunkTracker) -> int:
-        """Chunks to read behind the lease's end: one, always of a user, whose transfer is hung up there anyway."""
+        """Chunks to read behind the lease's end: one of a user, who is hung up on there anyway, if quick."""
         if self._job.spec.mode != "swarm" or lease.shared or lease.rival is not None or tracker.total == UNBOUNDED:
             return 0
         tied = self._identity.checks_of(source.id) > 0
-        if not source.traits.abort_is_costly:
-            short = lease.open_chunks < OVERLAP_CHUNKS_MIN
-            if short and (tied or check_s(source, self._job.spec.chunk_size) > TIE_S_MAX):
-                return 0
-        return 1
+        if source.traits.abort_is_costly:
+            return 0 if tied and not source.compares_again(self._job.spec.chunk_size) else 1
+        short = lease.open_chunks < OVERLAP_CHUNKS_MIN
+        return 0 if short and (tied or check_s(source, self._job.spec.chunk_size) > TIE_S_MAX) else 1
 
     def lease_over(self, lease: Lease, handed_stop: int, *, now_s: float) -> None:
         """Its transfer has ended. What the Assembler says of the chunk behind its end is still on its way."""

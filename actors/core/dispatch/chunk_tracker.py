@@ -47,6 +47,7 @@ class Lease(Struct):
     shared: bool = False  # of a race or a check: it holds nothing
     overlap: int = 0  # chunks behind its end that are read to be compared
     check: bool = False  # stored chunks are read once more
+    sample: bool = False  # a check of the end of the file that measures its source; the end need not be stored yet
     rival: int | None = None  # the lease that duplicates it, or that it duplicates
     received_bytes: int = 0  # as of `measured_s`
     flowing_s: float = 0.0  # about when its first byte came, 0 while none has
@@ -170,6 +171,16 @@ class ChunkTracker:
         lease.check = True
         return lease
 
+    def grant_sample(self, source: int, first: int, *, now_s: float) -> Lease:
+        """Lease the end of the file to be read by one more source, stored or not. It holds nothing."""
+        lease = self.grant_check(source, first, self.total - first, now_s=now_s)
+        lease.sample = True
+        return lease
+
+    def reaches_end(self, stop: int) -> bool:
+        """Return whether all from `stop` to the end of the file is stored."""
+        return stop == self.total or self.stored.covers(stop, self.total)
+
     def skip(self, lease_id: int, first: int, stop: int) -> None:
         """A transfer has passed these chunks and nothing of them was kept: they are free, unless they are stored."""
         lease = self.leases.get(lease_id)
@@ -183,10 +194,12 @@ class ChunkTracker:
             self._forget(lease)
 
     def lose(self, first: int, stop: int) -> None:
-        """Free stored chunks that are not found on disk any more."""
+        """Free stored chunks that do not count any more, but for those that a lease is about to pass anyway."""
         assert self.stored.covers(first, stop)
         self.stored.discard(first, stop)
-        self.free.add(first, stop)
+        held = RangeSet((lease.next, lease.stop) for lease in self.leases.values() if not lease.shared)
+        for begin, end in list(held.gaps(first, stop)):
+            self.free.add(begin, end)
 
     def restore(self, stored: RangeSet) -> RangeSet:
         """Take over what a failed disk still holds, every lease having ended. Return the chunks it lost."""
@@ -259,6 +272,8 @@ class ChunkTracker:
         for lease in hit:
             if lease is winner:
                 continue
+            if winner is not None and winner.sample and lease.next < first:
+                continue  # it goes on to the end of the file: cut short before it, it would have to be stopped
             if winner is not None and lease.rival == winner.id:
                 # Both were to fetch the same range from its start: the first chunk in decides.
                 self._end_duplicate(lease)

@@ -525,7 +525,7 @@ class DispatchState:
             return
         if self.admission.awaits_sizes(now_s=now_s):
             return
-        if not self._content_allows_sealing(now_s):
+        if not self._content_allows_sealing(now_s) or self.leases.riding_out(now_s):
             return
         self.phase, self._sealing = Phase.SEALING, True
         self.leases.revoke_all(now_s)

@@ -120,7 +120,8 @@ def estimate_rates(
     slices = 1 + len(leases) // LOOKED_AT_MAX if many else 1
     slice_at = (before.slice_at + 1) % slices if before is not None else 0
     guess = before.guess_bytes_s if before is not None and slice_at > 0 else 0.0
-    guess = guess or _typical_rate(leases, sources)
+    peers = list(peers)
+    guess = guess or _typical_rate(leases, sources, peers)
     estimates: list[LeaseEstimate] = []
     fronts: list[LeaseEstimate] = []
     costly: list[LeaseEstimate] = []
@@ -194,12 +195,15 @@ def _unsent(
     return unsent
 
 
-def _typical_rate(leases: list[Lease], sources: dict[int, Source]) -> float:
+def _typical_rate(leases: list[Lease], sources: dict[int, Source], peers: list[Source]) -> float:
     """Return the probable rate of an unknown source, bytes a second; 0 when nothing is known.
 
     The median, which no single mirror moves. Users differ so much that half of them send next to nothing: there the
-    mean is what their sum is computed with.
+    mean is what their sum is computed with, of all that are known. Those that send their sample now are the slow ones.
     """
+    users = [peer.rate_bytes_s for peer in peers if peer.rate_bytes_s > 0]
+    if users and any(sources[lease.source].traits.abort_is_costly for lease in leases):
+        return sum(users) / len(users)
     known = sorted([lease.rate_bytes_s for lease in leases if lease.rate_bytes_s > 0])
     known = known or sorted([source.rate_bytes_s for source in sources.values() if source.rate_bytes_s > 0])
     if known and any(sources[lease.source].traits.abort_is_costly for lease in leases):

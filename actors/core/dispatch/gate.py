@@ -6,10 +6,14 @@ measured while it streams, until the prediction says that more of them save enou
 rest of the job (the swarm). Before that users are let in one at a time, and offered uploads are held while the rate of
 one that sends is not known yet. Sources that cost nothing to stop have no gate.
 
-Nothing is known of most users. One without a measurement counts like a prior, moved a little by those that have one;
-the best of several unknown users is probably some times as fast. The first to grant is no choice of ours: where it
-turns out slow, a single stop may correct that for less (`FIRST_SHARE`). The newcomer then begins right ahead of it, so
-that the better of the two goes on to the end of the file and the other ends: one stop, whichever it is.
+Nothing is known of most users. So one that grants soon sends a *sample*: the last part of the file, to its end. That is
+a transfer that ends by itself, so no stop; it says how fast the user is and that it has the same file. Then the user is
+asked for a place again, and gets one transfer of the right length. While samples are coming nothing is decided. One
+with a long queue is not sampled: it counts like a prior, moved a little by those that were measured.
+
+The first to grant is no choice of ours: where it turns out slow, a single stop may correct that for less
+(`FIRST_PATIENCE_SHARE`). A newcomer of known rate takes what lets both finish together; one of unknown rate begins
+right ahead of the other, so that the better of the two goes on to the end of the file: one stop, whichever it is.
 """
 
 import math
@@ -17,9 +21,9 @@ from collections.abc import Iterable
 from enum import Enum, unique
 from typing import Final
 
-from actors.core.dispatch.chunk_tracker import ChunkTracker
+from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
 from actors.core.dispatch.finish_time import LeaseEstimate
-from actors.core.dispatch.placement import FreeRange, Placement, Tail, place
+from actors.core.dispatch.placement import Duplicate, FreeRange, Placement, Tail, place
 from actors.core.dispatch.placement_view import PlacementView, PlacementViewCache, is_open
 from actors.core.dispatch.sources import Source
 from protocol.messages import StartJob
@@ -42,6 +46,25 @@ HOLD_S_MAX: Final = 8.0
 """An offered upload is held for this long at most; real peers wait for some 30 s."""
 LATE_S: Final = 3.0
 """A user known to be slow waits for a faster one while that would have the file this much sooner."""
+BETTER: Final = 1.3
+"""A user waits for one that is this many times as fast and will be granted in a moment."""
+CROWD: Final = 6
+"""The best of that number of users is slow beside the sum of their rates."""
+SAMPLES_SHARE: Final = 0.02
+SAMPLE_SHARE: Final = 0.01
+SAMPLE_BYTES_MAX: Final = 1 << 20
+"""The samples of a crowd together are this part of the file, each of a few users is; none is longer than that."""
+SAMPLE_CHUNKS_MIN: Final = 0.75
+"""The last chunk of a file may be short: then a sample has one more."""
+SAMPLES_APART_S: Final = 60.0
+"""While those that send have the file sooner, samples are taken one after another."""
+SAMPLE_QUEUE_S_MAX: Final = 5.0
+"""A user that lets us wait longer for a grant is not asked for a sample: it would let us wait again."""
+AWAITED_S: Final = 4.0
+SAMPLED_S: Final = 2.0
+"""A grant is awaited for this long after the request, the rate of a sample for this long after its beginning."""
+DUPLICATE_S: Final = 1.0
+"""A newcomer also fetches what the slow one is reading where that saves more than this."""
 AHEAD_S: Final = 2.5
 """An unknown user begins where the sender will be this long after the newcomer has begun."""
 
@@ -51,6 +74,7 @@ class Decision(Enum):
     """Decision on a user that could be given a lease."""
 
     JOIN = "join"
+    SAMPLE = "sample"
     HOLD = "hold"
     SHUT = "shut"
 
@@ -58,13 +82,16 @@ class Decision(Enum):
 class User(Struct, frozen=True):
     """A source behind the gate. `rate_bytes_s` 0: nothing is known of it. `measured`: its transfer is, at present.
 
-    `advertised_bytes_s`: what it says of itself, a weak prior; 0: nothing.
+    `advertised_bytes_s`: what it says of itself, a weak prior; 0: nothing. `awaited`: it will send, or its rate will
+    be known, in a moment. `sampled`: that by a sample under way.
     """
 
     rate_bytes_s: float
     sends: bool
     measured: bool = False
     advertised_bytes_s: float = 0.0
+    awaited: bool = False
+    sampled: bool = False
 
     def expected_bytes_s(self, guess_bytes_s: float) -> float:
         """Return its probable rate, where nothing at all is known the guess; what it says counts half."""
@@ -107,10 +134,12 @@ def guess_bytes_s(users: Iterable[User]) -> float:
 def forecast(outlook: Outlook) -> Forecast:
     """Predict the time left."""
     users, guess = outlook.users.values(), outlook.guess_bytes_s
-    unknown = sum(user.rate_bytes_s <= 0 and user.advertised_bytes_s <= 0 for user in users)
-    best = max((user.expected_bytes_s(guess) for user in users), default=0.0)
-    best = max(best, guess * (BEST_OF_UNKNOWN if unknown > 1 else 1.0) if unknown else 0.0)
-    everyone = outlook.free_bytes_s + sum(user.expected_bytes_s(guess) for user in users)
+    best = max((user.rate_bytes_s for user in users), default=0.0)
+    # Of those not known only the ones that will grant in a moment count: others may let us wait for hours.
+    awaited = sum(user.rate_bytes_s <= 0 and (user.awaited or best <= 0) for user in users)
+    best = max(best, guess * (BEST_OF_UNKNOWN if awaited > 1 else 1.0) if awaited else 0.0)
+    everyone = outlook.free_bytes_s + sum(user.rate_bytes_s for user in users)
+    everyone += guess * awaited if len(outlook.users) >= CROWD else 0.0
     single_s = outlook.left_bytes / max(outlook.free_bytes_s + best, 1.0)
     return Forecast(outlook.alone_s, single_s, outlook.left_bytes / max(everyone, 1.0) + SETUP_S)
 
@@ -119,6 +148,24 @@ def worth_it(before_s: float, after_s: float, patience_s: float, share: float = 
     """Return whether the gain justifies a disturbance."""
     gain_s = before_s - after_s
     return gain_s >= patience_s and gain_s >= share * before_s
+
+
+def sample(outlook: Outlook, *, restart_s: float, patience_s: float, held_s: float) -> Decision:
+    """Decide whether a user of unknown rate is measured by a sample: only if it could gain enough, were it that fast.
+
+    Of a file that is soon there one at a time: the first that is fast enough makes the others needless.
+    """
+    users = outlook.users.values()
+    unsure = any(user.sends and not user.measured for user in users)
+    soon = outlook.alone_s < SAMPLES_APART_S
+    if unsure or (soon and any(user.sampled for user in users)):
+        return Decision.HOLD if held_s < HOLD_S_MAX else Decision.SHUT
+    least_s = (
+        patience_s if outlook.stops or sum(user.sends for user in users) > 1 else FIRST_PATIENCE_SHARE * patience_s
+    )
+    best = max((user.rate_bytes_s for user in users if not user.sends), default=0.0)
+    left_s = min(outlook.alone_s, outlook.left_bytes / best + restart_s) if best > 0 else outlook.alone_s
+    return Decision.SAMPLE if left_s - restart_s - SETUP_S >= least_s else Decision.SHUT
 
 
 def opens(predicted: Forecast, patience_s: float) -> bool:
@@ -142,11 +189,17 @@ def decide(outlook: Outlook, candidate: User, *, patience_s: float, held_s: floa
         return Decision.HOLD if late and held_s < HOLD_S_MAX else Decision.JOIN
     if any(not user.measured for user in senders):
         return Decision.HOLD if held_s < HOLD_S_MAX else Decision.SHUT
+    if rate > 0 and any(user.awaited and not 0 < user.rate_bytes_s <= BETTER * rate for user in users):
+        return Decision.HOLD if held_s < HOLD_S_MAX else Decision.SHUT
     guess = outlook.guess_bytes_s
     now = outlook.free_bytes_s + sum(user.expected_bytes_s(guess) for user in senders)
     before_s = outlook.alone_s if outlook.alone_s >= 0 else left_bytes / now
     after_s = left_bytes / (now + candidate.expected_bytes_s(guess)) + SETUP_S
-    first = outlook.stops == 0 and worth_it(before_s, after_s, FIRST_PATIENCE_SHARE * patience_s, FIRST_GAIN_SHARE)
+    first = (
+        outlook.stops == 0
+        and len(senders) == 1
+        and worth_it(before_s, after_s, FIRST_PATIENCE_SHARE * patience_s, FIRST_GAIN_SHARE)
+    )
     return Decision.JOIN if first or worth_it(before_s, after_s, patience_s) else Decision.SHUT
 
 
@@ -157,23 +210,61 @@ class UserGate:
         self, job: StartJob, tracker: ChunkTracker, sources: dict[int, Source], views: PlacementViewCache
     ) -> None:
         self.patience_s = job.spec.policy.patience_s
-        self.is_open = self.patience_s <= 0 or job.spec.mode != "swarm"
+        self._mode = job.spec.mode
+        self.is_open = self.patience_s <= 0 or self._mode != "swarm"
         self._chunk_size = job.spec.chunk_size
+        self._size_bytes = 0
         self._tracker = tracker
         self._sources = sources
         self._views = views
 
+    def sized(self, size_bytes: int) -> None:
+        """The size of the file is known."""
+        self._size_bytes = size_bytes
+
     def decide(self, source: Source, now_s: float) -> Decision:
         """Decide whether this source may be disturbed now. May open the gate."""
-        if self.is_open or not source.traits.abort_is_costly or source.preferred:
+        if not source.traits.abort_is_costly or source.preferred:
             return Decision.JOIN
-        outlook = self._outlook(now_s)
-        self.is_open = opens(forecast(outlook), self.patience_s)
         if self.is_open:
-            return Decision.JOIN
+            return Decision.SAMPLE if self._may_sample(source) and self._someone_sends() else Decision.JOIN
+        outlook = self._outlook(now_s)
+        if len(outlook.users) >= CROWD and opens(forecast(outlook), self.patience_s):
+            self.is_open = True
+            return self.decide(source, now_s)
         candidate = outlook.users.get(source.id, User(source.rate_bytes_s, False, False, source.advertised_bytes_s))
         held_s = now_s - source.offered_s if source.ticket >= 0 else 0.0
+        if self._may_sample(source) and any(user.sends for user in outlook.users.values()):
+            restart_s = source.traits.restart_cost_s
+            return sample(outlook, restart_s=restart_s, patience_s=self.patience_s, held_s=held_s)
+        awaited = any(user.awaited and user.rate_bytes_s <= 0 for user in outlook.users.values())
+        # Few users: one of those not known yet may be faster than all the others.
+        self.is_open = not awaited and opens(forecast(outlook), self.patience_s)
+        if self.is_open:
+            return Decision.JOIN
         return decide(outlook, candidate, patience_s=self.patience_s, held_s=held_s)
+
+    def sample_first(self) -> int:
+        """Return where a sample begins, which goes to the end of the file."""
+        count = len(self._sources)
+        share = SAMPLES_SHARE / count if count >= CROWD else SAMPLE_SHARE
+        share_bytes = min(share * self._size_bytes, SAMPLE_BYTES_MAX)
+        return int((self._size_bytes - max(share_bytes, SAMPLE_CHUNKS_MIN * self._chunk_size)) // self._chunk_size)
+
+    def _may_sample(self, source: Source) -> bool:
+        """Return whether this user could be measured by a transfer that ends by itself: it will soon be granted again.
+
+        One that let us wait in a long queue would put us at its end.
+        """
+        if source.rate_bytes_s > 0 or source.leases or not source.traits.offset_ok or self._mode != "swarm":
+            return False
+        if self._tracker.total == UNBOUNDED or self.patience_s <= 0:
+            return False
+        quick = source.ticket < 0 or source.offered_s - source.enqueued_s <= SAMPLE_QUEUE_S_MAX
+        return quick and self.sample_first() > 0
+
+    def _someone_sends(self) -> bool:
+        return any(not (lease.draining or lease.check) for lease in self._tracker.leases.values())
 
     def place(self, mode: str, source: Source, now_s: float) -> Placement | None:
         """Place by the mode's rule; with a shut gate a user gets a whole gap, or begins right ahead of another."""
@@ -182,8 +273,30 @@ class UserGate:
             return place(mode, view, source)
         if not any(not lease.draining for lease in self._tracker.leases.values()) and self._tracker.free:
             return FreeRange(*max(self._tracker.free, key=lambda gap: gap[1] - gap[0]))
-        ahead = self._ahead(view, source) if source.rate_bytes_s <= 0 and not self._tracker.free else None
+        if self._tracker.free:
+            return place(mode, view, source)
+        ahead = self._ahead(view, source) if source.rate_bytes_s <= 0 else self._shared_with(view, source)
         return ahead or place(mode, view, source)
+
+    def _shared_with(self, view: PlacementView, source: Source) -> Tail | Duplicate | None:
+        """Return the part of the last lease to finish that leaves its source what it can send until both are done.
+
+        All of it, from the chunk that is being read on, where that one chunk would take longer.
+        """
+        for late in view.rates.estimates:
+            lease = late.lease
+            if lease.rival is not None or not is_open(view, lease) or late.rate_bytes_s <= 0:
+                continue
+            rate = source.rate_bytes_s
+            both_s = (late.left_bytes + rate * source.start_cost_s) / (rate + late.rate_bytes_s)
+            reading = int(late.position_bytes // view.chunk_size) + 1
+            reading_s = (reading * view.chunk_size - late.position_bytes) / late.rate_bytes_s
+            if reading_s > both_s + DUPLICATE_S:
+                return Duplicate(lease)
+            kept = int((late.position_bytes + late.rate_bytes_s * both_s) // view.chunk_size)
+            first = max(kept, reading, lease.next + 1)
+            return Tail(lease, first) if first < lease.stop else None
+        return None
 
     def _ahead(self, view: PlacementView, source: Source) -> Tail | None:
         """Return the part of the last lease to finish that begins right ahead of what its source has soon."""
@@ -213,13 +326,17 @@ class UserGate:
         return f"{times}: users are disturbed for {show_time(self.patience_s)} and a quarter saved"
 
     def _outlook(self, now_s: float) -> Outlook:
-        sending = {each.lease.source: each for each in self._views.view(now_s).rates.estimates}
+        sampled = {lease.source: lease for lease in self._tracker.leases.values() if lease.check and not lease.draining}
+        estimates = self._views.view(now_s).rates.estimates
+        sending = {each.lease.source: each for each in estimates if not each.lease.check}
         users = {
             source.id: User(
                 source.rate_bytes_s,
                 sends=source.id in sending,
                 measured=source.id in sending and sending[source.id].lease.rate_bytes_s > 0,
                 advertised_bytes_s=source.advertised_bytes_s,
+                awaited=source.id not in sending and _awaited(source, sampled.get(source.id), now_s),
+                sampled=source.rate_bytes_s <= 0 and _awaited(source, sampled.get(source.id), now_s, only_sample=True),
             )
             for source in self._sources.values()
             if source.traits.abort_is_costly and (source.id in sending or (source.usable and not source.budget_spent))
@@ -234,6 +351,15 @@ class UserGate:
             alone_s=_alone_s(list(sending.values()), left_bytes, now_s),
             stops=sum(source.stops for source in self._sources.values()),
         )
+
+
+def _awaited(source: Source, sample: Lease | None, now_s: float, *, only_sample: bool = False) -> bool:
+    """Return whether it will probably be granted, or its sample measured, in a moment."""
+    if only_sample and sample is None:
+        return False
+    if sample is not None:
+        return now_s - sample.granted_s < SAMPLED_S
+    return source.enqueued and now_s - source.enqueued_s < AWAITED_S
 
 
 def _alone_s(sending: list[LeaseEstimate], left_bytes: float, now_s: float) -> float:

@@ -63,6 +63,9 @@ SERVED_PER_STEP: Final = 2
 EXTEND_AHEAD_S: Final = 1.0
 """A lease is extended this long before its end, or twice what a start costs, so that its worker reads on."""
 
+RIDE_OUT_S: Final = 1.0
+"""A complete file waits this long at most for a transfer that ends by itself."""
+
 ContainerReport = BoundariesChecked | ContainerChecked | ContainerBroken
 TransferReport = (
     ContainerReport | ChunksStored | ChunksRepeated | ChunkDisputed | SourceMeasured | SourceSlowed | SourceStalled
@@ -99,6 +102,7 @@ class Leases:
         self.gate = UserGate(job, tracker, sources, self._views)
         self._idle = IdleOrder(sources)
         self._expired_s = 0.0
+        self._complete_s: float | None = None
 
     def joined(self, source: Source) -> None:
         """Take in one more source, or one whose worker was started again."""
@@ -136,8 +140,7 @@ class Leases:
         source = self.sources.get(message.source)
         if change.new and self.content.is_excluded(message.source):
             for begin, end in change.new:
-                self.tracker.stored.discard(begin, end)
-                self.tracker.free.add(begin, end)
+                self.tracker.lose(begin, end)
             self.content.late(message.source, RangeSet(change.new), tracker)
         elif source is not None and change.new:
             self.content.stored(change.new)
@@ -219,7 +222,7 @@ class Leases:
         note_received(lease, message.received_bytes, now_s)
         if message.rate_bytes_s >= 0:
             lease.rate_bytes_s = tempered(lease, message.rate_bytes_s, source.traits.restart_cost_s, now_s)
-        if message.rate_bytes_s > 0 and not lease.check:
+        if message.rate_bytes_s > 0 and (lease.sample or not lease.check):
             source.rate_bytes_s = lease.rate_bytes_s
         if message.setup_s > 0 and lease.lead_in_bytes == 0:
             learn_setup(source, lease, message.setup_s)
@@ -258,8 +261,9 @@ class Leases:
         if lease is not None:
             lease.received_bytes = max(lease.received_bytes, message.received_bytes)
             lease.heard_s = now_s
-            if not lease.check:  # a single chunk says more of the set-up than of the rate
-                learn_rate(source, lease, now_s)
+            if lease.sample or not lease.check:  # a single chunk says more of the set-up than of the rate
+                flowing_s = message.flowing_s if isinstance(message, LeaseFinished) else 0.0
+                learn_rate(source, lease, now_s, flowing_s=flowing_s)
             if source.peer and progressed:
                 rate, setup_s = source.rate_bytes_s, source.traits.restart_cost_s
                 self._out.post(PEER_HISTORY, PeerDelivered(peer=source.peer, rate_bytes_s=rate, setup_s=setup_s))
@@ -370,6 +374,21 @@ class Leases:
         self._out.post(ASSEMBLER, SizeLearned(job=self.job.job, size_bytes=size_bytes))
         return ""
 
+    def riding_out(self, now_s: float) -> bool:
+        """Whether the complete file waits a moment for a user that is about to send its last byte: that is no stop."""
+        if self._complete_s is None or now_s < self._complete_s:
+            self._complete_s = now_s
+        if self.job.spec.mode != "swarm" or now_s - self._complete_s >= RIDE_OUT_S:
+            return False
+        for lease in self.tracker.leases.values():
+            source = self.sources[lease.source]
+            if lease.draining or not source.traits.abort_is_costly or lease.stop < self.tracker.total:
+                continue
+            estimate = estimate_lease(lease, source, 0.0, self.job.spec.chunk_size, now_s=now_s)
+            if lease.received_bytes > 0 and estimate.finish_s - self._complete_s < RIDE_OUT_S:
+                return True
+        return False
+
     def draining(self) -> bool:
         return any(lease.draining for lease in self.tracker.leases.values())
 
@@ -416,10 +435,12 @@ class Leases:
         for source in ready:
             if self._waits_for_others(source) or self._serve_check(source, now_s, urgent=True):
                 continue
+            self.gate.sized(self.size_bytes)
             was_open, passed = self.gate.is_open, self.gate.decide(source, now_s)
             if self.gate.is_open and not was_open:
                 self._share_out(now_s)
-            if passed is Decision.HOLD:
+            if passed in (Decision.HOLD, Decision.SAMPLE):
+                self._wait_or_sample(source, passed, now_s)
                 continue
             shut = passed is Decision.SHUT
             placement = None if shut else self.gate.place(self.job.spec.mode, source, now_s)
@@ -466,11 +487,21 @@ class Leases:
             if not checks and source.ticket >= 0:
                 self._remote_queue.decline(source, now_s)
 
+    def _wait_or_sample(self, source: Source, passed: Decision, now_s: float) -> None:
+        """Ask a user early for a place in its queue, hold what it offers, or have it send the end of the file."""
+        if source.peer and source.ticket < 0:
+            self._remote_queue.enqueue(source, now_s)
+        elif passed is Decision.SAMPLE:
+            lease = self.tracker.grant_sample(source.id, self.gate.sample_first(), now_s=now_s)
+            self._hand_over(source, lease, now_s)
+
     def _share_out(self, now_s: float) -> None:
         """Free what users hold beyond the next seconds: the gate has opened, from now on all share the file."""
         view = self._views.view(now_s)
         for lease in list(self.tracker.leases.values()):
-            if lease.draining or lease.rival is not None or not self.sources[lease.source].traits.abort_is_costly:
+            if lease.draining or lease.shared or lease.rival is not None:
+                continue
+            if not self.sources[lease.source].traits.abort_is_costly:
                 continue
             estimate = estimate_lease(lease, self.sources[lease.source], 0.0, self.job.spec.chunk_size, now_s=now_s)
             ahead_bytes = max(place.EXTENSION_S_MAX * estimate.rate_bytes_s, view.chunk_size)
@@ -511,6 +542,8 @@ class Leases:
         match placement:
             case place.FreeRange(first, stop):
                 lease = tracker.grant(source.id, first, stop, now_s=now_s)
+                if source.traits.abort_is_costly and stop < tracker.total and tracker.reaches_end(stop):
+                    tracker.extend(lease, tracker.total)
             case place.Shared(first, stop):
                 lease = tracker.grant(source.id, first, stop, now_s=now_s, shared=True)
             case place.Tail(victim, first):

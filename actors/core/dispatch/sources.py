@@ -32,6 +32,8 @@ class SourceState(StrEnum):
     BANNED = "banned"
 
 
+COMPARED_S_MAX: Final = 0.5
+"""A chunk that takes longer is not read only to be compared by a user of whom one was compared already."""
 _USABLE: Final = (SourceState.CANDIDATE, SourceState.QUEUED, SourceState.ACTIVE)
 """A constant: of a thousand sources each is asked several times in one step."""
 
@@ -130,6 +132,13 @@ class Source(Struct):
         if self.lost_s is not None and now_s - self.lost_s > REJOIN_S_MAX:
             return True
         return self.state in (SourceState.BANNED, SourceState.COOLING)
+
+    def compares_again(self, chunk_size: int) -> bool:
+        """Whether its further transfers read a chunk beside their own, for a moment's time, to be compared.
+
+        The first one does in any case: that shows that it has the same file.
+        """
+        return self.rate_bytes_s <= 0 or chunk_size <= COMPARED_S_MAX * self.rate_bytes_s
 
     @property
     def start_cost_s(self) -> float:
@@ -392,6 +401,8 @@ def validator_seen(job: StartJob, source: Source, *, agreed: bool = False) -> Va
 
 # -- what a transfer teaches about its source
 
+SAMPLE_S_MIN: Final = 0.05
+"""A sample whose bytes took longer came as an even flow."""
 YOUNG_S: Final = 2.0
 """The rate of a younger transfer is mixed with what its source showed before: limiters begin with a burst."""
 MEASURE_AGE_S: Final = 0.05
@@ -417,14 +428,22 @@ def learn_setup(source: Source, lease: Lease, setup_s: float) -> None:
     source.traits = replace(traits, restart_cost_s=(traits.restart_cost_s + setup_s) / 2)
 
 
-def learn_rate(source: Source, lease: Lease, now_s: float) -> None:
-    """Judge a lease that ended before the rate monitor could, when nothing better is known."""
+def learn_rate(source: Source, lease: Lease, now_s: float, *, flowing_s: float = 0.0) -> None:
+    """Judge a lease that ended before the rate monitor could, when nothing better is known.
+
+    `flowing_s`: from its first byte to its last, as its worker saw it. A sample is long enough to outlast a limiter's
+    quota where the file is large; where it is not, little depends on it.
+    """
     kept = lease.received_bytes - lease.lead_in_bytes
-    if source.rate_bytes_s <= 0 and kept > 0:
-        setup_s = source.traits.grant_cost_s if source.peer else source.traits.restart_cost_s
-        begun_s = lease.flowing_s if source.peer and lease.flowing_s else lease.granted_s + setup_s
-        took_s = max(now_s - begun_s, 0.01)
-        source.rate_bytes_s = lease.received_bytes / (max(took_s, LIMITER_QUOTA_S) if source.peer else took_s)
+    if kept <= 0 or (source.rate_bytes_s > 0 and not (lease.sample and flowing_s >= SAMPLE_S_MIN)):
+        return
+    if lease.sample and flowing_s > 0:
+        source.rate_bytes_s = lease.received_bytes / max(flowing_s, SAMPLE_S_MIN)
+        return
+    setup_s = source.traits.grant_cost_s if source.peer else source.traits.restart_cost_s
+    begun_s = lease.flowing_s if source.peer and lease.flowing_s else lease.granted_s + setup_s
+    took_s = max(now_s - begun_s, 0.01)
+    source.rate_bytes_s = lease.received_bytes / (max(took_s, LIMITER_QUOTA_S) if source.peer else took_s)
 
 
 def tempered(lease: Lease, rate_bytes_s: float, setup_s: float, now_s: float) -> float:

@@ -55,6 +55,8 @@ class Transfer:
         self.handed_stop = first
         self.position = first * chunk_size
         self.received_bytes = 0
+        self.flowing_s = 0.0  # from the first byte to the last
+        self._first_byte_s: float | None = None
         self.began = False
         self._chunk_size = chunk_size
         self._slot_chunks = slot_bytes // chunk_size
@@ -123,6 +125,9 @@ class Transfer:
                 self._slot_since_s = now_s
         self.position += count
         self.received_bytes += count
+        if count > 0:
+            self._first_byte_s = now_s if self._first_byte_s is None else self._first_byte_s
+            self.flowing_s = now_s - self._first_byte_s
         self._settle_for_less(now_s)
 
     def body_ended(self) -> None:

@@ -185,4 +185,4 @@ def test_what_does_not_fit_a_link_is_refused_at_both_ends() -> None:
 def test_a_message_of_one_field_and_one_of_many_keep_their_order() -> None:
     assert msgpack.unpackb(encode(ContinueTransfer(lease=9)))[1:] == [9]
     finished = LeaseFinished(job=1, source=2, lease=3, handed_stop=4, received_bytes=5, size_bytes=6, stopped=True)
-    assert msgpack.unpackb(encode(finished))[1:] == [1, 2, 3, 4, 5, 6, True]
+    assert msgpack.unpackb(encode(finished))[1:] == [1, 2, 3, 4, 5, 6, True, 0.0]

@@ -364,3 +364,20 @@ def test_the_order_of_late_words_does_not_matter(words: list[tuple[int, int]]) -
     for first, stop in words:
         board.store(77, first, stop)
     assert shown(board) == "#########."
+
+
+def test_a_stored_chunk_that_is_lost_below_a_lease_stays_with_that_lease() -> None:
+    """A sample had the end of the file first; the lease in front of it was not cut short."""
+    tracker = ChunkTracker(10)
+    lease = tracker.grant(1, 0, 10, now_s=0.0)
+    sample = tracker.grant_sample(2, 8, now_s=0.0)
+    tracker.store(sample.id, 8, 10)
+    assert lease.stop == 10
+    tracker.end(sample)
+    tracker.lose(9, 10)
+    tracker.check()
+    assert not tracker.free
+    tracker.store(lease.id, 0, 9)
+    tracker.drain(lease, 9)
+    assert list(tracker.free) == [(9, 10)]
+    tracker.check()

@@ -7,6 +7,7 @@ from actors.core.dispatch.dispatcher import DispatchState
 from actors.core.dispatch.gate import (
     HOLD_S_MAX,
     PRIOR_BYTES_S,
+    SAMPLE_QUEUE_S_MAX,
     Decision,
     Forecast,
     Outlook,
@@ -16,15 +17,25 @@ from actors.core.dispatch.gate import (
     forecast,
     guess_bytes_s,
     opens,
+    sample,
     worth_it,
 )
 from actors.core.dispatch.placement_view import PlacementViewCache
 from actors.core.dispatch.sources import SourceState
-from protocol.messages import DeclineUpload, EnqueueFile, LeaseGranted, LeaseRevoked, LeaseTrimmed, SourceLost, Ticked
+from protocol.messages import (
+    DeclineUpload,
+    EnqueueFile,
+    LeaseGranted,
+    LeaseRevoked,
+    LeaseTrimmed,
+    SealFile,
+    SourceLost,
+    Ticked,
+)
 from protocol.messages.addresses import Post
-from tests.actors.core.dispatch.boards import NOW_S, add, as_peer, board, drawn, lease_of
+from tests.actors.core.dispatch.boards import CHUNK, NOW_S, add, as_peer, board, drawn, lease_of
 from tests.actors.core.dispatch.queued_users import of, told, turn
-from tests.actors.core.dispatch.replies import measured
+from tests.actors.core.dispatch.replies import finished, measured, stored
 from tests.specs import start_job
 
 MIB = float(1 << 20)
@@ -176,12 +187,14 @@ def gated(picture: str, **rates: float) -> DispatchState:
     return state
 
 
-def offers(state: DispatchState, letter: str, rate: float = 0.0, *, now_s: float = NOW_S) -> list[Post]:
-    """One more user asks whether it is wanted: it is asked for a place, and offers its upload at once."""
+def offers(
+    state: DispatchState, letter: str, rate: float = 0.0, *, now_s: float = NOW_S, waited_s: float = 0.0
+) -> list[Post]:
+    """One more user asks whether it is wanted: it is asked for a place, and offers its upload after so long."""
     source = add(state, letter, rate)
     as_peer(state, letter)
     told(state, Ticked(), now_s=now_s)
-    source.enqueued, source.enqueued_s, source.state = True, now_s, SourceState.QUEUED
+    source.enqueued, source.enqueued_s, source.state = True, now_s - waited_s, SourceState.QUEUED
     return told(state, turn(state, source.id), now_s=now_s)
 
 
@@ -192,9 +205,103 @@ def test_a_user_that_sends_alone_gets_the_whole_file_though_its_rate_is_not_know
 
 
 def test_an_unknown_user_begins_right_ahead_of_a_slow_sender_and_goes_to_the_end_of_the_file() -> None:
+    """One with a long queue: it is not asked to send a sample first."""
     state = gated("a" * 60, a=0.5)
-    assert of(offers(state, "b"), LeaseGranted)
+    assert of(offers(state, "b", waited_s=SAMPLE_QUEUE_S_MAX + 1), LeaseGranted)
     assert drawn(state) == "aa" + "b" * 58
+
+
+@pytest.mark.parametrize(("size", "chunks"), [(60, 1), (400, 4), (3000, 11)])
+def test_an_unknown_user_that_grants_soon_sends_the_end_of_the_file_and_nobody_is_cut_short(
+    size: int, chunks: int
+) -> None:
+    state = gated("a" * size, a=0.5)
+    posts = offers(state, "b", waited_s=1.0)
+    [granted] = of(posts, LeaseGranted)
+    assert (granted.first, granted.stop) == (size - chunks, size)
+    told(state, stored(1, granted.lease, size - chunks, chunks))
+    assert not of(posts, LeaseTrimmed)
+    assert lease_of(state, "a").stop == size, "it goes on to the end of the file, and is not stopped for a chunk"
+
+
+@pytest.mark.parametrize(("flowing_s", "wanted"), [(0.1, True), (0.3, True), (4.0, False)])
+def test_a_sample_says_how_fast_a_user_is_and_it_is_asked_again_only_if_that_is_worth_it(
+    flowing_s: float, wanted: bool
+) -> None:
+    state = gated("a" * 60, a=2.0)
+    [granted] = of(offers(state, "b"), LeaseGranted)
+    told(state, stored(1, granted.lease, granted.first, 1))
+    over = finished(1, granted.lease, 60, received_bytes=CHUNK, flowing_s=flowing_s)
+    posts = told(state, over)
+    assert state.sources[1].rate_bytes_s == pytest.approx(CHUNK / flowing_s)
+    assert state.sources[1].stops == 0
+    assert bool(of(posts, EnqueueFile)) is wanted
+
+
+def test_a_sample_of_a_moment_does_not_make_a_user_infinitely_fast() -> None:
+    state = gated("a" * 60, a=0.5)
+    [granted] = of(offers(state, "b"), LeaseGranted)
+    told(state, finished(1, granted.lease, 60, received_bytes=CHUNK, flowing_s=1e-4))
+    assert state.sources[1].rate_bytes_s <= CHUNK / 0.05
+
+
+@pytest.mark.parametrize(
+    ("left_s", "others", "verdict"),
+    [
+        (8.0, (), Decision.SAMPLE),
+        (6.0, (), Decision.SHUT),
+        (40.0, (user(9.0),), Decision.SHUT),
+        (40.0, (User(0.0, False, awaited=True, sampled=True),), Decision.HOLD),
+        (100.0, (User(0.0, False, awaited=True, sampled=True),), Decision.SAMPLE),
+    ],
+)
+def test_users_are_sampled_one_at_a_time_while_one_may_have_the_file_soon(
+    left_s: float, others: tuple[User, ...], verdict: Decision
+) -> None:
+    """Not at all where nothing could be won, and none more once a known one is fast enough."""
+    seen = Outlook(left_s * MIB, dict(enumerate((user(1, sends=True), *others))), alone_s=left_s)
+    assert sample(seen, restart_s=1.0, patience_s=15.0, held_s=0.0) is verdict
+
+
+def test_no_sample_is_taken_before_the_rate_of_the_first_is_known() -> None:
+    seen = Outlook(40 * MIB, {0: user(sends=True), 1: user()}, alone_s=1e9)
+    assert sample(seen, restart_s=1.0, patience_s=15.0, held_s=0.0) is Decision.HOLD
+    assert sample(seen, restart_s=1.0, patience_s=15.0, held_s=HOLD_S_MAX) is Decision.SHUT
+
+
+def test_a_user_waits_for_a_faster_one_that_will_be_granted_in_a_moment() -> None:
+    sends, better = user(0.2, sends=True), User(2 * MIB, False, awaited=True)
+    seen = Outlook(40 * MIB, {0: sends, 1: better}, alone_s=200.0)
+    assert decide(seen, user(1.0), patience_s=15.0, held_s=0.0) is Decision.HOLD
+    assert decide(seen, user(1.8), patience_s=15.0, held_s=0.0) is Decision.JOIN
+
+
+def test_a_slow_sender_that_would_be_late_with_a_single_chunk_is_raced_for_all_of_it() -> None:
+    state = gated("a" * 60, a=0.02)
+    offers(state, "b", 20.0)
+    assert drawn(state) == "A" * 60 or drawn(state) == "B" * 60
+
+
+def test_a_complete_file_waits_a_moment_for_a_user_who_is_about_to_end_by_itself() -> None:
+    state = gated("a" * 40, a=8.0)
+    [granted] = of(told(gated_sampler(state), *[]), LeaseGranted) or [None]
+    assert granted is None
+    lease = lease_of(state, "a")
+    told(state, measured(0, lease.id, 38.5, 8.0))
+    posts = told(state, stored(0, lease.id, 0, 39))
+    assert not of(posts, SealFile), "its last chunk is stored already, but it still sends it"
+    assert not of(posts, LeaseRevoked)
+    assert of(told(state, Ticked(), now_s=NOW_S + 1.5), SealFile), "it is not waited for long"
+
+
+def gated_sampler(state: DispatchState) -> DispatchState:
+    """The last chunk is there: a sample had it."""
+    assert state.leases is not None
+    tracker = state.leases.tracker
+    one = tracker.grant_sample(0, 39, now_s=NOW_S)
+    tracker.store(one.id, 39, 40)
+    tracker.end(one)
+    return state
 
 
 def test_a_known_user_takes_what_makes_both_finish_together() -> None:

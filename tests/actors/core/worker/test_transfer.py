@@ -36,6 +36,14 @@ def test_the_first_slot_holds_one_chunk_and_fast_sources_fill_more_and_more() ->
     assert runs(read(ride(0, 12))) == [(0, CHUNK), (1, 4 * CHUNK), (5, 4 * CHUNK), (9, 3 * CHUNK)]
 
 
+def test_it_says_how_long_its_bytes_took_from_the_first_to_the_last() -> None:
+    subject = ride(0, 3)
+    assert subject.flowing_s == 0.0
+    for now_s, count in ((10.0, 0), (12.0, CHUNK), (12.5, CHUNK), (14.0, 0), (15.0, CHUNK)):
+        subject.took(count, now_s=now_s)
+    assert subject.flowing_s == 3.0
+
+
 def test_a_slow_source_hands_over_chunk_by_chunk() -> None:
     subject, now_s, handed = ride(0, 3), 0.0, []
     while not subject.done:
