@@ -37,9 +37,6 @@ PRELOADED: Final = (
 PRELOADED_SESSION: Final = ("actors.soulseek.network", "actors.soulseek.actor")
 """Half a second and tens of megabytes: only with an account."""
 
-PRELOADED_FLEET: Final = ("actors.fleet.actor",)
-"""Only where there is a fleet, and only then installed with what it needs."""
-
 
 def run(options: DaemonOptions) -> int:
     """The exit code. Raises `BadUsage` for a configuration or a place that cannot be used."""
@@ -61,8 +58,7 @@ def _run(options: DaemonOptions) -> int:
     if config.fleet is not None:
         check_fleet_extra()
     gc.disable()  # see `actors.runtime.before_fork`
-    more = (*(PRELOADED_SESSION if config.account is not None else ()), *(PRELOADED_FLEET if config.fleet else ()))
-    warm((*PRELOADED, *more))
+    warm((*PRELOADED, *(PRELOADED_SESSION if config.account is not None else ())))
     from actors.daemon.front import Daemon
     from actors.daemon.processes import level_of
     from actors.daemon.systemd import SystemdNotifier

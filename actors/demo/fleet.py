@@ -74,7 +74,11 @@ def fleet_demo(options: DemoOptions) -> int:
         _say(options, f"a broker ({broker.urls[0]}), an S3 server ({bucket.url}) and {len(MIRRORS)} slow mirrors")
         daemons = [_daemon(folder / name, name, broker, bucket, leaving) for name in NODES]
         for name, daemon in zip(NODES, daemons, strict=True):
-            daemon.ready(READY_S_MAX)
+            try:
+                daemon.ready(READY_S_MAX)
+            except RuntimeError as error:
+                _say(options, f"node {name}: {error}")
+                return ExitCode.OUR_FAULT
             _say(options, f"  node {name} at {daemon.url}")
         job = _joined(daemons[0], len(NODES)) and _fetched(options, daemons[0], list(box.urls))
         if not job or job["state"] != "sealed":

@@ -237,8 +237,11 @@ class Bus:
         acked = await self._guarded("an order", self._streams.publish(subject, data, headers=headers))
         return not acked.duplicate
 
-    async def orders(self, *, batch: int = 64, wait_s: float = 1.0) -> AsyncIterator[Delivery]:
-        """Yield orders as they come, each until it is acknowledged; for the leader, one at a time in the fleet."""
+    async def orders(self, *, wait_s: float = 5.0) -> AsyncIterator[Delivery]:
+        """Yield orders as they come, each until it is acknowledged; for the leader, one at a time in the fleet.
+
+        They are asked for one by one: the library holds a larger batch back until it is full or its time is over.
+        """
         config = api.ConsumerConfig(ack_policy=api.AckPolicy.EXPLICIT, ack_wait=ACK_S, max_ack_pending=1000)
         subject, stream = orders_subject(self._settings.fleet), orders_stream(self._settings.fleet)
         pull = self._streams.pull_subscribe(subject, durable="leader", stream=stream, config=config)
@@ -246,7 +249,7 @@ class Bus:
         try:
             while not self.lost.is_set():
                 try:
-                    found = await source.fetch(batch, timeout=wait_s)
+                    found = await source.fetch(1, timeout=wait_s)
                 except TimeoutError:
                     continue
                 except nats.errors.Error as error:

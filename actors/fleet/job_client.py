@@ -45,7 +45,7 @@ class JobClient:
         for event in self._ended.values():  # what ended meanwhile was not heard
             event.set()
 
-    async def ask(self, request: Request, kind: type[Row]) -> list[Row]:
+    async def ask(self, request: Request, kind: type[Row], *, wait_s: float = ASK_S) -> list[Row]:
         """Return the rows of the answer. Raises `JobRefused`, also when the manager is away."""
         self._number += 1
         number, done = self._number, asyncio.get_running_loop().create_future()
@@ -53,7 +53,7 @@ class JobClient:
         self._asked[number] = done, bodies
         try:
             self._post(JOB_MANAGER, request.but(request=number, reply_to=FLEET))
-            async with asyncio.timeout(ASK_S):
+            async with asyncio.timeout(wait_s):
                 await done
         except TimeoutError:
             raise JobRefused("unavailable", "the job manager does not answer") from None

@@ -40,6 +40,7 @@ LOOK_S: Final = 5.0
 SILENT_S: Final = 60.0
 """A segment without a byte for so long cannot be fetched here."""
 RETRY_S: Final = 1.0
+RECALL_S: Final = 2.0
 _NAME: Final = re.compile(r"([0-9a-f]+)\.([0-9]+)-([0-9]+)-([0-9]+)(?:\.[0-9]+)?")
 _logger = logging.getLogger(__name__)
 
@@ -100,13 +101,22 @@ class LocalJobs:
     # -- commands of the core
 
     async def recall(self) -> None:
-        """Find segments that an earlier process of this node has left; those that are granted again are used."""
-        for job in await self._client.ask(_every_segment(), JobView):
+        """Find segments that an earlier process of this node has left; those that are granted again are used.
+
+        Raises `JobRefused` while the job manager is not there yet.
+        """
+        for job in await self._client.ask(_every_segment(), JobView, wait_s=RECALL_S):
             found = _NAME.fullmatch(job.spec.name)
             if found is None:
                 continue
             segment = Segment(int(found[2]), int(found[3]), int(found[4]), id=job.id)
             self._kept.setdefault(found[1], []).append(segment)
+
+    def sweep(self, living: set[str]) -> None:
+        """Delete what an earlier process has left of jobs that have ended meanwhile."""
+        for id in set(self._kept) - living:
+            for segment in self._kept.pop(id):
+                self._drop(segment)
 
     def start(self, command: v.StartLocalJob) -> None:
         job = self._jobs.get(command.job)

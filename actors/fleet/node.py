@@ -123,8 +123,10 @@ class NodeLoop:
         self._queries = FleetQueries(start, self._jobs, lambda: self._bus)
         self._client.watch()
         stop = self._open_gate()
-        with suppress(JobRefused):
-            await self._jobs.recall()
+        while not stop.is_set():
+            with suppress(JobRefused):
+                await self._jobs.recall()
+                break
         self._give(
             v.Started(
                 node=start.node,
@@ -317,6 +319,7 @@ class NodeLoop:
             self._pulling.cancel()
             self._pulling = None
         self._deliveries.clear()
+        self._orders.clear()
         if on and self._bus is not None:
             self._pulling = self._spawn(self._pulled(self._bus))
 
@@ -442,6 +445,7 @@ class NodeLoop:
             await asyncio.wait([lost, everything, *watches], return_when=asyncio.FIRST_COMPLETED)
             if everything.done():
                 self._give(v.KvListed())
+                self._jobs.sweep(self._queries.living())
                 await asyncio.wait([lost, *watches], return_when=asyncio.FIRST_COMPLETED)
             for watch in watches:
                 if watch.done() and watch.exception() is not None and not bus.lost.is_set():

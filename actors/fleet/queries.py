@@ -17,6 +17,7 @@ from actors.fleet.settings import FleetStart
 from protocol.messages import ExplainFleetJob, GetFleet, ListFleetJobs, ListFleetNodes
 from protocol.model.fleet.names import FLEET, JOBS, LEADER, LEASES, NODES, PARTS, SETTINGS, job_id, node_subject
 from protocol.model.fleet.rows import (
+    ENDED,
     AnyRow,
     FleetJobRow,
     FleetOrder,
@@ -126,6 +127,10 @@ class FleetQueries:
 
     def _one(self, bucket: str, key: str) -> AnyRow | None:
         return self._rows.get(bucket, {}).get(key, (None, 0))[0]
+
+    def living(self) -> set[str]:
+        """Return the jobs that have not ended."""
+        return {row.id for row in self._all(JOBS, FleetJobRow) if row.state not in ENDED}
 
     def name_of(self, job: str) -> str:
         """Return the name of a job's finished file; empty for a job that is not known."""
