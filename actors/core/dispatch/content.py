@@ -487,8 +487,12 @@ class ContentChecks:
             return "", []
         agree = f"{differs or self.containers.detail}; the sources agree with each other and not with the digest"
         owners = {owner for _, _, owner in self._report.owned()}
-        tied = {each for each in self._sources if any(self.identity.tied(each, owner) for owner in owners)}
-        others, lost = self._reject(owners | tied, agree, tracker)
+        agreed = owners | {each for each in self._sources if any(self.identity.tied(each, owner) for owner in owners)}
+        # A source without offsets could be asked for none of the chunks that others sent: its rest may differ.
+        unread = {each.id for each in self._sources.values() if differs and not each.traits.offset_ok} & agreed
+        if len(unread) > 1 and unread == agreed:
+            unread.remove(max(unread, key=lambda each: self._report.chunks_of({each}).count))
+        others, lost = self._reject(agreed - unread or agreed, agree, tracker)
         return ("" if others else agree), lost
 
     # -- small things
