@@ -171,7 +171,10 @@ class World(Simulation):
         )
 
     def _give_order(self, machine: Machine, boot: int, number: int, serial: int, order: FleetOrder) -> None:
-        if not machine.pulls or machine.boot != boot or serial in self.acked or not self._linked(machine):
+        if not machine.pulls or machine.boot != boot or serial in self.acked:
+            return
+        if not self._linked(machine):  # the stream sends it again
+            self.after(5, partial(self._deliver, machine, serial))
             return
         self._numbers[machine.name, number] = serial
         self.give(machine, v.OrderReceived(number, serial, order))
