@@ -350,6 +350,15 @@ def test_the_estimate_is_given_in_words_while_there_is_something_to_decide() -> 
     assert "several users share the file" in state.leases.gate.describe(NOW_S)
 
 
+def test_the_estimate_does_not_count_days_before_the_first_rate_is_known() -> None:
+    state = gated("." * 60)
+    offers(state, "a")
+    add(state, "b", 0.5)
+    as_peer(state, "b")
+    assert state.leases is not None
+    assert " d " not in state.leases.gate.describe(NOW_S)
+
+
 @pytest.mark.parametrize(("mode", "patience_s"), [("swarm", 0.0), ("queue", 15.0), ("race", 15.0)])
 def test_without_patience_and_in_the_other_modes_there_is_no_gate(mode: str, patience_s: float) -> None:
     job = start_job(folder="/box", mode=mode, patience_s=patience_s)
