@@ -42,9 +42,12 @@ ID: Final = "^[0-9a-f]{4,40}$"
 NODE: Final = "^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"
 State = Literal["queued", "placed", "active", "sealing", "sealed", "failed", "cancelled"]
 FleetId = Annotated[
-    str, Path(description="A job's id, or how it begins.", pattern=ID, examples=["3f0c9f0e6a2b4b449d5c"])
+    str,
+    Path(description="A job's id, or how it begins.", pattern=ID, min_length=4, max_length=40, examples=["3f0c9f0e"]),
 ]
-NodeName = Annotated[str, Path(description="Name of a node.", pattern=NODE, examples=["n1"])]
+NodeName = Annotated[
+    str, Path(description="Name of a node.", pattern=NODE, min_length=1, max_length=32, examples=["n1"])
+]
 States = Annotated[list[State], Query(alias="state", description="Only jobs in these states; none: all.", max_length=7)]
 
 
@@ -57,7 +60,7 @@ class FleetOrderBody(RequestModel):
         description="Where the file can be had. Addresses with a password are refused: they would leave this machine."
     )
     file_size: FileSize | None = Field(default=None, description="Exact size in bytes; null: the sources say it.")
-    checksum: Annotated[str, Field(pattern=CHECKSUM)] | None = Field(
+    checksum: Annotated[str, Field(pattern=CHECKSUM, max_length=150)] | None = Field(
         default=None, description="algorithm:hex of the whole; compared where one node fetches the whole."
     )
     priority: Priority = Field(default=0, description="The highest is placed first.")
