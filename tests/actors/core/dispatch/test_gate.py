@@ -353,7 +353,7 @@ def test_the_estimate_is_given_in_words_while_there_is_something_to_decide() -> 
 def test_the_estimate_does_not_count_days_before_the_first_rate_is_known() -> None:
     state = gated("." * 60)
     offers(state, "a")
-    add(state, "b", 0.5)
+    add(state, "b")
     as_peer(state, "b")
     assert state.leases is not None
     assert " d " not in state.leases.gate.describe(NOW_S)
