@@ -317,8 +317,9 @@ class UserGate:
         if self.patience_s <= 0 or len(outlook.users) < 2 or outlook.left_bytes <= 0:
             return ""
         predicted = forecast(outlook)
-        unsure = any(user.sends and user.rate_bytes_s <= 0 for user in outlook.users.values())
-        alone_s = predicted.single_s if unsure or predicted.alone_s < 0 else predicted.alone_s
+        if any(user.sends and user.rate_bytes_s <= 0 for user in outlook.users.values()):
+            return ""  # nothing can be said before the first rate is known
+        alone_s = predicted.alone_s if predicted.alone_s >= 0 else predicted.single_s
         times = (
             f"{show_time(alone_s)} left as it goes now, {show_time(predicted.together_s)} with all {len(outlook.users)}"
         )
