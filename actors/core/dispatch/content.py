@@ -119,9 +119,11 @@ class ContentChecks:
         """Whether any source may be asked to check something of the complete file: a look at all of them costs."""
         if self.identity.disputes or self.plan.suspects or self.resume.open or self._repairing:
             return True
-        if tracker.total == UNBOUNDED or self._job.spec.mode == "race":
+        if tracker.total == UNBOUNDED:
             return False
-        return self.plan.ties.any_open() or self.plan.any_optional(tracker.total)
+        if self.plan.ties.any_open():  # a race too goes on from what an earlier attempt stored
+            return True
+        return self._job.spec.mode != "race" and self.plan.any_optional(tracker.total)
 
     def granted(self, check: Check, lease: Lease, *, urgent: bool) -> None:
         """This check became a lease."""
