@@ -172,14 +172,16 @@ def test_mirrors_are_asked_seldom_and_nearly_nothing_is_fetched_twice() -> None:
 
 @pytest.mark.long
 def test_dear_restarts_are_spent_sparingly() -> None:
+    # Samples of users of unknown rate cost a second set-up of each, .01 of the time, and save a stop of each.
     outcomes = [play("users", seed, checked=False) for seed in range(16)]
-    assert statistics.median(outcome.efficiency for outcome in outcomes) >= 0.89
-    assert statistics.mean(outcome.stops for outcome in outcomes) <= 2.2
+    assert statistics.median(outcome.efficiency for outcome in outcomes) >= 0.87
+    assert statistics.mean(outcome.stops for outcome in outcomes) <= 1.5
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("kind", "least", "stops_most"),
+    # users20: .01 of efficiency given for a stop less of each user, as above
     [("users8", 0.88, 1.2), ("users20", 0.865, 1.2), ("known_users", 0.94, 1.0), ("faulty_users", 0.86, 2.0)],
 )
 def test_users_are_used_well_and_disturbed_little(kind: str, least: float, stops_most: float) -> None:

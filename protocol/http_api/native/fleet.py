@@ -186,6 +186,7 @@ class FleetRoutes:
         self, order: Annotated[FleetOrderBody, Body()], idempotency_key: IdempotencyKey = None
     ) -> Ordered:
         """Answered once the brokers have stored it: the same key again is the same job, at whichever node."""
+        self._need_fleet()
         daemon = self._gateway.settings.daemon
         urls = validation.addresses(order.sources, private_ok=daemon.allow_private_sources)
         size = -1 if order.file_size is None else order.file_size

@@ -96,7 +96,10 @@ class _Metalinks:
         try:
             return await asyncio.to_thread(self._described, order)
         except (BadMetalink, NoDocument) as error:
-            raise RefusedError("invalid", "document" if order.url is None else "url", str(error)) from None
+            if order.url is None:
+                raise RefusedError("invalid", "document", str(error)) from None
+            # The order is sound; what is at its address is not.
+            raise RefusedError("conflict", "url", str(error)) from None
         finally:
             self._reading -= 1
 

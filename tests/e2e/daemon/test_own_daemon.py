@@ -141,7 +141,7 @@ def test_what_no_source_has_ends_as_it_does_alone(desk: Desk) -> None:
 
 def test_what_the_daemon_cannot_do_is_one_line_that_says_how(desk: Desk) -> None:
     url = desk.users.url("ann")
-    for words in (("-o", "-"), ("--on-complete", "true"), ("--max-time", "5"), ("--sync", "none")):
+    for words in (("-o", "-"), ("--sync", "none")):
         done = desk.run("get", url, *words)
         assert done.code == 2
         assert done.the_line.startswith("error: ")
