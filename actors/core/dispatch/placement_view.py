@@ -28,6 +28,9 @@ UNMEASURED_BYTES_S: Final = 1e6
 """Rate of a lead-in before anything is measured: the least bad guess."""
 HOPELESS_S: Final = 60.0
 """A protected lease that needs longer may be duplicated in the end."""
+SPENT_GAIN_S: Final = 30.0
+SPENT_GAIN_SHARE: Final = 0.5
+"""A budget of stops in a job yields where that saves this many seconds, and this share of what is left."""
 SMALL_SHARE: Final = 0.13
 SMALL_FIRST_SHARE: Final = 0.03
 """A lease of less than this share of a mean source's part is not worth one more start of a source whose aborts are
@@ -97,7 +100,8 @@ class PlacementViewCache:
             opened_chunks=self._opened_chunks,
             now_s=now_s,
             race_users=self._job.spec.policy.race_users,
-            budgets_bind=not counts.budget_spent_count or self._others_can_go_on(rates, now_s),
+            budgets_bind=not counts.budget_spent_count
+            or (self._others_can_go_on(rates, now_s) and not self._spent_save_much(rates)),
         )
 
     def _others_can_go_on(self, rates: SourceRates, now_s: float) -> bool:
@@ -113,6 +117,21 @@ class PlacementViewCache:
         leasing = {lease.source for lease in self._tracker.leases.values() if not lease.draining}
         able = {source.id for source in self._sources.values() if source.usable and not source.budget_spent}
         return bool((leasing | able) - dropping)
+
+    def _spent_save_much(self, rates: SourceRates) -> bool:
+        """Return whether sources whose stops in this job are spent would save far more than a stop is worth.
+
+        After deaths of ours the quick ones may all be among them, and a slow one is left to send the rest alone.
+        """
+        idle = (each for each in self._sources.values() if each.usable and each.busy is None and each.budget_spent)
+        spare_bytes_s = sum(each.rate_bytes_s for each in idle if not each.budget_spent_today)
+        if spare_bytes_s <= 0 or rates.rate_bytes_s <= 0:
+            return False
+        left_s = rates.left_bytes / rates.rate_bytes_s
+        saved_s = left_s - rates.left_bytes / (rates.rate_bytes_s + spare_bytes_s)
+        return (
+            saved_s >= max(2 * self._job.spec.policy.patience_s, SPENT_GAIN_S) and saved_s >= SPENT_GAIN_SHARE * left_s
+        )
 
 
 def _small_bytes(opened_bytes: int, counts: SourceCounts) -> float:

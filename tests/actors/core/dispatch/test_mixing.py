@@ -29,6 +29,7 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import POOL, Post
 from protocol.model.faults import FaultKind
+from protocol.model.job_spec import FAILURES_MAX
 from tests.actors.core.dispatch.boards import CHUNK, joined, probed, wanted
 from tests.actors.core.dispatch.replies import finished, released
 
@@ -55,7 +56,7 @@ class Mixing(RuleBasedStateMachine):
 
     @initialize(files=st.lists(st.integers(0, 2), min_size=2, max_size=6))
     def begin(self, files: list[int]) -> None:
-        self.files, self.now_s = files, 0.0
+        self.files, self.now_s, self.stalls = files, 0.0, 0
         self.state = DispatchState(wanted(source_count=len(files)), now_s=0.0)
         self.state.start()
         self.store: dict[int, tuple[int, int]] = {}
@@ -169,7 +170,9 @@ class Mixing(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0.0, 0.1, 1.0, 13.0]))
     def tick(self, seconds: float) -> None:
-        self.now_s += seconds
+        # A transfer without a byte meanwhile is stalled: with a third stall of each, no source would be left.
+        self.stalls += seconds > 10.0
+        self.now_s += seconds if self.stalls < FAILURES_MAX else min(seconds, 1.0)
         self.tell(Ticked())
 
     # -- what must hold
