@@ -33,8 +33,17 @@ def test_whose_stops_are_spent_rides_to_the_end_of_the_file() -> None:
 
 
 def test_whose_stops_are_spent_waits_when_the_end_is_not_free() -> None:
-    state = user("aaaa............####", rates={"a": 0.1}, rate=1.0, stops=3)
+    state = user("aaaa............####", rates={"a": 1.0}, rate=1.0, stops=3)
     assert not of(told(state, Ticked()), EnqueueFile)
+
+
+@pytest.mark.parametrize(("stops_before", "rate", "asked"), [(0, 0.1, True), (0, 0.6, False), (8, 0.1, False)])
+def test_a_spent_budget_of_the_job_yields_where_half_a_minute_and_half_of_the_rest_is_saved(
+    stops_before: int, rate: float, asked: bool
+) -> None:
+    """A slow one would send the rest alone: 160 s, and 15 s with b. The budget of the day never yields."""
+    state = user("aaaa............####", rates={"a": rate}, rate=1.0, stops=3, stops_before=stops_before)
+    assert bool(of(told(state, Ticked()), EnqueueFile)) is asked
 
 
 def test_whose_stops_are_spent_takes_no_tail_but_the_last() -> None:
@@ -111,8 +120,8 @@ def test_a_crumb_is_taken_when_there_is_nothing_else() -> None:
 
 
 def test_who_reads_and_drops_for_long_does_not_keep_the_job_going() -> None:
-    """a refuses offsets and would be at its run in a quarter of an hour; b, whose stops are spent, may go on."""
-    state = board("#" * 50 + "aa" + "....####", rates={"a": 0.05})
+    """a refuses offsets and would be at its range in a minute and a half; b, whose stops are spent, may go on."""
+    state = board("#" * 50 + "aa" + "....####", rates={"a": 0.5})
     front, lease = state.sources[0], lease_of(state, "a")
     front.traits = replace(front.traits, offset_ok=False)
     lease.lead_in_bytes, lease.received_bytes = 50 * CHUNK, CHUNK
