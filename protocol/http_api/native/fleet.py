@@ -38,7 +38,9 @@ from protocol.model.job_views import Bottleneck
 
 ORDER_S: Final = 15.0
 """An order waits for the brokers to store it and for the leader to take it."""
-ID: Final = "^[0-9a-f][0-9a-f-]{3,39}$"  # ids of a machine's own jobs have hyphens: they are unknown here, not malformed
+ID: Final = (
+    "^[0-9a-f][0-9a-f-]{3,39}$"  # ids of a machine's own jobs have hyphens: they are unknown here, not malformed
+)
 NODE: Final = "^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"
 State = Literal["queued", "placed", "active", "sealing", "sealed", "failed", "cancelled"]
 FleetId = Annotated[
