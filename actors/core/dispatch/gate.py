@@ -24,7 +24,7 @@ from typing import Final
 from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
 from actors.core.dispatch.finish_time import LeaseEstimate
 from actors.core.dispatch.placement import Duplicate, FreeRange, Placement, Tail, place
-from actors.core.dispatch.placement_view import PlacementView, PlacementViewCache, is_open
+from actors.core.dispatch.placement_view import PlacementView, PlacementViewCache, bound_to_end, is_open
 from actors.core.dispatch.sources import Source
 from protocol.messages import StartJob
 from protocol.model.units import show_time
@@ -329,8 +329,8 @@ class UserGate:
 
     def _outlook(self, now_s: float) -> Outlook:
         sampled = {lease.source: lease for lease in self._tracker.leases.values() if lease.check and not lease.draining}
-        estimates = self._views.view(now_s).rates.estimates
-        sending = {each.lease.source: each for each in estimates if not each.lease.check}
+        view = self._views.view(now_s)
+        sending = {each.lease.source: each for each in view.rates.estimates if not each.lease.check}
         users = {
             source.id: User(
                 source.rate_bytes_s,
@@ -341,7 +341,8 @@ class UserGate:
                 sampled=source.rate_bytes_s <= 0 and _awaited(source, sampled.get(source.id), now_s, only_sample=True),
             )
             for source in self._sources.values()
-            if source.traits.abort_is_costly and (source.id in sending or (source.usable and not source.budget_spent))
+            if source.traits.abort_is_costly
+            and (source.id in sending or (source.usable and not bound_to_end(view, source)))
         }
         left_bytes = self._tracker.free.count * self._chunk_size + sum(
             each.left_bytes for each in sending.values() if each.lease.rival is None or each.lease.rival > each.lease.id

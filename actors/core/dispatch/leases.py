@@ -446,7 +446,7 @@ class Leases:
             placement = None if shut else self.gate.place(self.job.spec.mode, source, now_s)
             if placement is None and not shut and self._serve_check(source, now_s, urgent=False):
                 continue
-            if placement is None and source.budget_spent and not self._views.view(now_s).budgets_bind:
+            if placement is None and source.budget_spent_today and not self._views.view(now_s).budgets_bind:
                 self._remote_queue.dequeue(source)
                 self._fail(source, FaultKind.TOO_MANY_FILES, stop_cost.SPENT_TODAY, now_s=now_s)
             elif placement is None and source.ticket >= 0:
