@@ -377,3 +377,15 @@ def test_a_race_disturbs_two_users_at_a_time_and_a_third_only_when_one_of_them_i
     told(state, SourceLost(job=1, source=0, detail="its process died"))
     assert of(told(state, Ticked(), now_s=NOW_S + 10), EnqueueFile)[0].source == 2
     assert of(told(state, turn(state, 2), now_s=NOW_S + 10), LeaseGranted)
+
+
+def test_users_whose_stops_are_spent_are_counted_where_a_slow_one_would_send_for_minutes() -> None:
+    """After deaths of ours three quick users have no stop left, and the slowest has the rest of the file."""
+    state = gated("a" * 20 + "#" * 20, a=0.1)
+    for letter in "bcd":
+        add(state, letter, 1.0)
+        as_peer(state, letter, stops=2)
+    assert state.leases is not None
+    state.leases.changed()
+    told(state, Ticked())
+    assert state.leases.gate.is_open
