@@ -381,7 +381,7 @@ def test_a_race_disturbs_two_users_at_a_time_and_a_third_only_when_one_of_them_i
 
 def test_users_whose_stops_are_spent_are_counted_where_a_slow_one_would_send_for_minutes() -> None:
     """After deaths of ours three quick users have no stop left, and the slowest has the rest of the file."""
-    state = gated("a" * 20 + "#" * 20, a=0.1)
+    state = gated("a" * 60 + "#" * 20, a=0.1)
     for letter in "bcd":
         add(state, letter, 1.0)
         as_peer(state, letter, stops=2)
