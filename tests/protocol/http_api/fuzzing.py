@@ -12,7 +12,7 @@ ROOT: Final = Path(__file__).parents[3]
 CONFIG: Final = """
 # Whether an address can be one, and a folder is inside those that are configured, is more than a pattern can say.
 [[operations]]
-include-path-regex = "/api/v0/multisource/(download|swarm|jobs/.*/sources|file-sources|search)$"
+include-path-regex = "/api/v0/multisource/(download|metalink|swarm|fleet/jobs|jobs/.*/sources|file-sources|search)$"
 [operations.checks.positive_data_acceptance]
 expected-statuses = ["2xx", "400", "401", "403", "404", "409", "429"]
 
