@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import secrets
-import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
@@ -25,6 +24,7 @@ from actors.fleet.objects import StoreError
 from actors.fleet.queries import FleetQueries
 from actors.fleet.settings import FleetInbox, FleetStart
 from actors.fleet.store import Store, performed
+from actors.runtime.loop_thread import LoopThread
 from actors.runtime.message_bus import MessageBus
 from protocol.messages import (
     EventOccurred,
@@ -51,58 +51,20 @@ TICK_S: Final = 0.5
 STATES_S: Final = 2.0
 RETRY_S: Final = (0.5, 5.0)
 """First and longest pause before the bus is tried again."""
-STOP_S_MAX: Final = 5.0
 _logger = logging.getLogger(__name__)
 
 
-class NodeLoop:
-    """Started by the fleet actor, which owns it. `failed(error)` is called in the loop's thread, as its last act."""
+class NodeLoop(LoopThread[FleetInbox]):
+    """Started by the fleet actor, which owns it."""
 
     def __init__(
         self, bus: MessageBus, start: FleetStart, *, generation: int, failed: Callable[[BaseException], None]
     ) -> None:
+        super().__init__("fleet", failed=failed)
         self._post_bus = bus
         self._start = start
         self._generation = generation
-        self._failed = failed
-        self._early: list[FleetInbox] = []
         self._bus: Bus | None = None
-        self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def post(self, message: FleetInbox) -> None:
-        """From any thread. What comes before the loop runs waits for it."""
-        with self._lock:
-            if self._loop is None:
-                self._early.append(message)
-                return
-        with suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._hear, message)
-
-    def stop(self) -> None:
-        """From any thread. Returns when the loop has ended, or is late."""
-        with self._lock:
-            self._stopping = True
-            stop = self._stop
-        if stop is not None and self._loop is not None:
-            with suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(stop.set)
-        self._thread.join(timeout=STOP_S_MAX)
-
-    # In the loop's thread.
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._main())
-        except BaseException as error:
-            _logger.exception("the fleet's loop failed")
-            self._failed(error)
 
     async def _main(self) -> None:
         start = self._start
@@ -122,7 +84,7 @@ class NodeLoop:
         self._store = Store(start.store, subject, lambda: self._bus)
         self._queries = FleetQueries(start, self._jobs, lambda: self._bus)
         self._client.watch()
-        stop = self._open_gate()
+        stop = self._open_inbox()
         while not stop.is_set():
             with suppress(JobRefused):
                 await self._jobs.recall()
@@ -152,17 +114,6 @@ class NodeLoop:
             if self._bus is not None:
                 await self._bus.close()
 
-    def _open_gate(self) -> asyncio.Event:
-        with self._lock:
-            self._stop = asyncio.Event()
-            if self._stopping:
-                self._stop.set()
-            self._loop = asyncio.get_running_loop()
-            early, self._early = self._early, []
-        for message in early:
-            self._hear(message)
-        return self._stop
-
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
         task: asyncio.Task[Any] = asyncio.ensure_future(work)
         self._tasks.add(task)
@@ -178,7 +129,7 @@ class NodeLoop:
 
     # -- messages of this daemon
 
-    def _hear(self, message: FleetInbox) -> None:
+    def _handle(self, message: FleetInbox) -> None:
         match message:
             case RequestAnswered() | RequestRefused() | EventOccurred():
                 self._client.heard(message)

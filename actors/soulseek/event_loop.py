@@ -7,11 +7,11 @@ in the loop's thread only.
 import asyncio
 import logging
 import resource
-import threading
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, assert_never
 
 from actors.core.jobs.transaction import answers
+from actors.runtime.loop_thread import LoopThread
 from actors.runtime.message_bus import MessageBus
 from actors.soulseek import finished_shares
 from actors.soulseek.file_connections import FileConnections
@@ -78,63 +78,20 @@ _logger = logging.getLogger(__name__)
 
 FILES_MAX: Final = 4096
 """Descriptors this process may have: hundreds of peers answer a search at the same time."""
-STOP_S_MAX: Final = 5.0
 
 
-class EventLoop:
-    """Started by the session actor, which owns it. `failed(error)` is called in the loop's thread, as its last act."""
+class EventLoop(LoopThread[SessionInbox]):
+    """Started by the session actor, which owns it."""
 
     def __init__(self, bus: MessageBus, settings: SessionSettings, *, failed: Callable[[BaseException], None]) -> None:
+        super().__init__("soulseek", failed=failed)
         self._bus = bus
         self._settings = settings
-        self._failed = failed
         self._troubles = TroubleLog()
-        self._early: list[SessionInbox] = []
-        self._early_lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="soulseek", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def post(self, message: SessionInbox) -> None:
-        """From any thread. What comes before the loop runs waits for it."""
-        with self._early_lock:
-            if self._loop is None:
-                self._early.append(message)
-                return
-        self._call(self._handle, message)
-
-    def stop(self) -> None:
-        """From any thread. Returns when the loop has ended, or is late."""
-        with self._early_lock:
-            self._stopping = True
-            stop = self._stop
-        if stop is not None:
-            self._call(stop.set)
-        self._thread.join(timeout=STOP_S_MAX)
-
-    def _call(self, function: Callable[..., object], *arguments: object) -> None:
-        loop = self._loop
-        if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(function, *arguments)
-
-    # In the loop's thread.
-
-    def _run(self) -> None:
-        try:
-            _allow_files()
-            with asyncio.Runner(loop_factory=self._new_loop) as runner:
-                runner.run(self._main())
-        except BaseException as error:
-            _logger.exception("the session's loop failed")
-            self._failed(error)
 
     def _new_loop(self) -> asyncio.AbstractEventLoop:
         if not (self._settings.interface or self._settings.proxy):
-            return asyncio.new_event_loop()
+            return super()._new_loop()
         from actors.soulseek.bound_loop import BoundLoop
 
         return BoundLoop(self._settings.interface, self._settings.proxy)
@@ -142,6 +99,7 @@ class EventLoop:
     async def _main(self) -> None:
         from actors.soulseek.network import SoulseekNetwork, detach  # takes a second to load, here nothing waits for it
 
+        _allow_files()
         settings, post = self._settings, self._bus.post
         self._warn_if_nothing_is_shared()
         self._network = network = SoulseekNetwork(settings, self, self._troubles)
@@ -157,7 +115,7 @@ class EventLoop:
         )
         network.interface_back = self._login.hurry
         await network.start()
-        stop = self._open_gate()
+        stop = self._open_inbox()
         try:
             # A login that is over leaves the transfers, and an answer to every request.
             await _first_of(self._login.run(), stop.wait())
@@ -167,17 +125,6 @@ class EventLoop:
             self._negotiations.close()
             self._connections.close()
             await network.stop()
-
-    def _open_gate(self) -> asyncio.Event:
-        with self._early_lock:
-            self._stop = asyncio.Event()
-            if self._stopping:
-                self._stop.set()
-            self._loop = asyncio.get_running_loop()
-            early, self._early = self._early, []
-        for message in early:
-            self._handle(message)
-        return self._stop
 
     def _handle(self, message: SessionInbox) -> None:
         match message:

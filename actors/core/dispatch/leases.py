@@ -432,10 +432,10 @@ class Leases:
         if self.tracker.complete:
             self._serve_complete(ready, now_s)
             return
+        self.gate.sized(self.size_bytes)
         for source in ready:
             if self._waits_for_others(source) or self._serve_check(source, now_s, urgent=True):
                 continue
-            self.gate.sized(self.size_bytes)
             was_open, passed = self.gate.is_open, self.gate.decide(source, now_s)
             if self.gate.is_open and not was_open:
                 self._share_out(now_s)
