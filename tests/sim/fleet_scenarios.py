@@ -20,7 +20,7 @@ class Scenario:
     pauses: int = 0
     partitions: int = 0
     minority: bool = False
-    """A node without the majority is still connected: its requests are answered by nobody, its watches say nothing."""
+    """A node without the majority is still connected: its requests get no answer, its watches say nothing."""
     elections: int = 0
     lossy: float = 0.0
     store_faults: float = 0.0

@@ -33,15 +33,15 @@ def described(box: Box, name: str = "file.bin") -> str:
 
 
 def job(daemon: Daemon, id: str) -> dict[str, Any]:
-    told: dict[str, Any] = daemon.get(f"{ROOT}/jobs/{id}")
-    return told
+    shown: dict[str, Any] = daemon.get(f"{ROOT}/jobs/{id}")
+    return shown
 
 
 def ordered(daemon: Daemon, **body: Any) -> dict[str, Any]:
     response = daemon.client.post(f"{ROOT}/metalink", json=body)
     assert response.status_code == 202, response.text
-    told: dict[str, Any] = response.json()
-    return told
+    answer: dict[str, Any] = response.json()
+    return answer
 
 
 def test_pieces_are_compared_after_a_death_and_the_odd_mirror_costs_nothing(shoal: Shoal) -> None:
@@ -58,10 +58,10 @@ def test_pieces_are_compared_after_a_death_and_the_odd_mirror_costs_nothing(shoa
         box.become("honest", Character(rate_bytes_s=3e6))
         with running(shoal, config=PRIVATE) as daemon:
             eventually(lambda: job(daemon, made["id"])["state"] == "sealed", wait_s=40.0)
-            told = job(daemon, made["id"])
-            assert CONTENT.matches(Path(told["path"]))
-            assert told["claim"] == "pieces"
-            assert told["identity"]["checksDisagreed"] > 0, "the odd mirror sent bad pieces"
+            shown = job(daemon, made["id"])
+            assert CONTENT.matches(Path(shown["path"]))
+            assert shown["claim"] == "pieces"
+            assert shown["identity"]["checksDisagreed"] > 0, "the odd mirror sent bad pieces"
 
 
 def test_several_files_of_a_document_at_an_address_are_one_group(shoal: Shoal, tmp_path: Path) -> None:
@@ -86,6 +86,6 @@ def test_get_of_a_document_goes_through_the_daemon_with_its_pieces(shoal: Shoal)
         env = {"SHOAL_URL": daemon.url, "SHOAL_STATE": str(daemon.state), "XDG_CONFIG_HOME": "/nowhere"}
         done = shoal.start("get", "x.meta4", "--daemon", "--require", "pieces", env=env).finish()
         assert done.code == 0, done.stderr
-        (told,) = daemon.get(f"{ROOT}/jobs")
-        assert told["claim"] == "pieces"
-        assert CONTENT.matches(Path(told["path"]))
+        (shown,) = daemon.get(f"{ROOT}/jobs")
+        assert shown["claim"] == "pieces"
+        assert CONTENT.matches(Path(shown["path"]))

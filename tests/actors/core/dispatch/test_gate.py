@@ -246,7 +246,7 @@ def test_a_sample_of_a_moment_does_not_make_a_user_infinitely_fast() -> None:
 
 
 @pytest.mark.parametrize(
-    ("left_s", "others", "verdict"),
+    ("left_s", "others", "expected"),
     [
         (8.0, (), Decision.SAMPLE),
         (6.0, (), Decision.SHUT),
@@ -256,11 +256,11 @@ def test_a_sample_of_a_moment_does_not_make_a_user_infinitely_fast() -> None:
     ],
 )
 def test_users_are_sampled_one_at_a_time_while_one_may_have_the_file_soon(
-    left_s: float, others: tuple[User, ...], verdict: Decision
+    left_s: float, others: tuple[User, ...], expected: Decision
 ) -> None:
     """Not at all where nothing could be won, and none more once a known one is fast enough."""
     seen = Outlook(left_s * MIB, dict(enumerate((user(1, sends=True), *others))), alone_s=left_s)
-    assert sample(seen, restart_s=1.0, patience_s=15.0, held_s=0.0) is verdict
+    assert sample(seen, restart_s=1.0, patience_s=15.0, held_s=0.0) is expected
 
 
 def test_no_sample_is_taken_before_the_rate_of_the_first_is_known() -> None:

@@ -138,13 +138,13 @@ def test_the_board_is_what_its_rows_say(
         drawn.set_window(first, None, 99.0)
         del last[first]
     counted = {first: row for first, row in last.items() if row.epoch == 0}
-    told = {each.part for row in counted.values() for each in row.parts if each.node not in banned}
-    assert {each.part for each in drawn.all_stored()} == told
+    stored = {each.part for row in counted.values() for each in row.parts if each.node not in banned}
+    assert {each.part for each in drawn.all_stored()} == stored
     covered: set[int] = set()
     for first, row in counted.items():
         stop = min([row.stop, *(other for other in counted if other > first)])
         assert drawn.reach(first) == stop
-        assert drawn.missing(first) == [number for number in range(first, stop) if number not in told]
+        assert drawn.missing(first) == [number for number in range(first, stop) if number not in stored]
         covered.update(range(first, stop))
     free = {number for begin, end in drawn.free(45) for number in range(begin, end)}
-    assert free == set(range(45)) - covered - told
+    assert free == set(range(45)) - covered - stored
