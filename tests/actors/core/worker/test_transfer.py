@@ -1,5 +1,6 @@
 """One ride at its worker: what is read, when a slot is handed over, how an end that moves is obeyed."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -146,15 +147,19 @@ def test_every_byte_of_the_run_is_handed_over_once_and_in_order(
     assert subject.position == size
 
 
-def test_a_pace_lets_through_its_rate_and_no_more() -> None:
-    pace, now_s, sent = TokenBucket(), 0.0, 0
+@pytest.mark.parametrize("late_s", [0.0, 0.1])
+def test_a_pace_lets_through_its_rate_and_no_more_in_few_reads(late_s: float) -> None:
+    """Also where the worker wakes late; and it does not read each byte as it is allowed: that keeps a core busy."""
+    pace, now_s, sent, reads = TokenBucket(), 0.0, 0, 0
     pace.cap(100_000.0, now_s=now_s)
     while now_s < 10.0:
         allowed = pace.allowance(1 << 20, now_s=now_s)
         pace.spend(allowed)
         sent += allowed
-        now_s += pace.wait_s if not allowed else 0.001
+        reads += allowed > 0
+        now_s += pace.wait_s + late_s if not allowed else 0.001
     assert 0.95 <= sent / 1_000_000 <= 1.05
+    assert reads <= 10 / TokenBucket.READ_S
 
 
 def test_without_a_cap_everything_is_allowed() -> None:
