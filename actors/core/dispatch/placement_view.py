@@ -123,12 +123,20 @@ class PlacementViewCache:
 
         After deaths of ours the quick ones may all be among them, and a slow one is left to send the rest alone.
         """
-        idle = (each for each in self._sources.values() if each.usable and each.busy is None and each.budget_spent)
-        spare_bytes_s = sum(each.rate_bytes_s for each in idle if not each.budget_spent_today)
-        if spare_bytes_s <= 0 or rates.rate_bytes_s <= 0:
+        spare = [
+            each
+            for each in self._sources.values()
+            if each.usable and each.busy is None and each.budget_spent and not each.budget_spent_today
+        ]
+        spare_bytes_s = sum(each.rate_bytes_s for each in spare)
+        # What is left without them: those that were asked for an upload are counted on already.
+        coming = [each for each in spare if each.id in rates.coming]
+        rate_bytes_s = rates.rate_bytes_s - sum(each.rate_bytes_s for each in coming)
+        left_bytes = rates.left_bytes - sum(each.rate_bytes_s * rates.coming[each.id] for each in coming)
+        if spare_bytes_s <= 0 or rate_bytes_s <= 0:
             return False
-        left_s = rates.left_bytes / rates.rate_bytes_s
-        saved_s = left_s - rates.left_bytes / (rates.rate_bytes_s + spare_bytes_s)
+        left_s = left_bytes / rate_bytes_s
+        saved_s = left_s - left_bytes / (rate_bytes_s + spare_bytes_s)
         return (
             saved_s >= max(2 * self._job.spec.policy.patience_s, SPENT_GAIN_S) and saved_s >= SPENT_GAIN_SHARE * left_s
         )

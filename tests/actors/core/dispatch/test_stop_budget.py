@@ -46,6 +46,13 @@ def test_a_spent_budget_of_the_job_yields_where_half_a_minute_and_half_of_the_re
     assert bool(of(told(state, Ticked()), EnqueueFile)) is asked
 
 
+def test_what_a_spent_user_offers_when_it_was_asked_is_taken() -> None:
+    """While its upload is awaited the rest seems to be there soon: it would be declined, and asked again."""
+    state = user("aaaa............####", rates={"a": 0.1}, rate=1.0, stops=3)
+    told(state, Ticked(), turn(state, 1))
+    assert "b" in drawn(state)
+
+
 def test_whose_stops_are_spent_takes_no_tail_but_the_last() -> None:
     state = user("aaaaaaaaaaaaaaaaaaaa####", rates={"a": 0.5}, rate=1.0, stops=3)
     assert not of(told(state, Ticked()), EnqueueFile)
