@@ -147,6 +147,7 @@ class JobManager(Actor):
             last_job=store.last_job(),
             totals=store.totals(),
             limit_bytes_s=store.limit(),
+            schedule=store.schedule(),
             files=store.files(),
         )
         state = JobManagerState(self._policy, stored, new_id=lambda: str(uuid.uuid4()))

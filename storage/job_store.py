@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final, assert_never
 
+from protocol.model.job_policy import LimitWindow
 from protocol.model.job_records import (
     ENDED,
     FAILED,
@@ -32,8 +33,10 @@ from protocol.model.job_records import (
     SaveLimit,
     SaveManifest,
     SaveNote,
+    SaveSchedule,
     SaveSource,
     SaveTotals,
+    ScheduleRecord,
     SourceRecord,
     Totals,
     TrimEvents,
@@ -49,6 +52,7 @@ from storage.job_store_schema import (
     FILES,
     JOBS,
     MANIFEST,
+    SCHEDULE,
     SOURCES,
     WISHES,
     DamagedRow,
@@ -182,6 +186,10 @@ class JobStore:
                     put("INSERT OR REPLACE INTO kept_values VALUES (?, ?)", (key, getattr(totals, key)))
             case SaveLimit(limit):
                 put("INSERT OR REPLACE INTO kept_values VALUES (?, ?)", (_LIMIT, limit))
+            case SaveSchedule(windows):
+                put("DELETE FROM schedule", ())
+                if windows is not None:
+                    put(SCHEDULE.put, SCHEDULE.values(ScheduleRecord(number=0, windows=windows)))
             case DropJob(id):
                 for table in ("jobs", "sources", "runs", "manifest", "notes"):
                     put(f"DELETE FROM {table} WHERE id = ?", (id,))
@@ -227,6 +235,11 @@ class JobStore:
     def limit(self) -> int:
         """Return the value of the last `SaveLimit`; -1: none."""
         return self._kept_value(_LIMIT)
+
+    def schedule(self) -> tuple[LimitWindow, ...] | None:
+        """Return the windows of the last `SaveSchedule`; None: the configuration's hold."""
+        rows = SCHEDULE.rows(self._db.execute(SCHEDULE.select).fetchall())
+        return rows[0].windows if rows else None
 
     def _kept_value(self, key: str) -> int:
         """Return the value; -1 when there is none."""

@@ -12,7 +12,16 @@ from typing import Any, Final, Generic, TypeVar
 
 import xxhash
 
-from protocol.model.job_records import AttemptRecord, EventEntry, JobFiles, JobRecord, ManifestRange, SourceRecord, Wish
+from protocol.model.job_records import (
+    AttemptRecord,
+    EventEntry,
+    JobFiles,
+    JobRecord,
+    ManifestRange,
+    ScheduleRecord,
+    SourceRecord,
+    Wish,
+)
 from protocol.model.value import Column, RowFormat, Value
 from storage.durable import make_private
 
@@ -110,9 +119,11 @@ class Table(Generic[Row]):
             db.executemany(f'UPDATE {self.name} SET "{CHECK}" = ? WHERE {where}', renewed)
 
     def missing(self, db: sqlite3.Connection) -> list[str]:
-        """Return what adds the columns that a store of an older program lacks."""
+        """Return what adds the table or the columns that a store of an older program lacks."""
         there = {name for _, name, *_ in db.execute(f"PRAGMA table_info({self.name})")}
-        lacking = [declared for column, declared in self._declared.items() if there and column not in there]
+        if not there:
+            return [self.create]
+        lacking = [declared for column, declared in self._declared.items() if column not in there]
         return [f"ALTER TABLE {self.name} ADD COLUMN {declared}" for declared in lacking]
 
 
@@ -137,7 +148,8 @@ MANIFEST: Final = Table("manifest", ManifestRange, primary="id, first", owner="i
 EVENTS: Final = Table("events", EventEntry, keys={"serial": "PRIMARY KEY AUTOINCREMENT"})
 FILES: Final = Table("files", JobFiles, primary="id")
 WISHES: Final = Table("wishes", Wish, primary="id")
-TABLES: Final = (JOBS, SOURCES, ATTEMPTS, MANIFEST, EVENTS, FILES, WISHES)
+SCHEDULE: Final = Table("schedule", ScheduleRecord, keys={"number": "PRIMARY KEY"})
+TABLES: Final = (JOBS, SOURCES, ATTEMPTS, MANIFEST, EVENTS, FILES, WISHES, SCHEDULE)
 _REST: Final = (
     "CREATE TABLE IF NOT EXISTS notes"
     " (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, text TEXT NOT NULL) STRICT",
@@ -247,7 +259,6 @@ def migrate(db: sqlite3.Connection) -> None:
     db.execute("BEGIN IMMEDIATE")
     try:
         for table in TABLES:
-            db.execute(table.create)
             table.complete(db)
         for statement in (*_REST, f"PRAGMA application_id = {APPLICATION_ID}", f"PRAGMA user_version = {VERSION}"):
             db.execute(statement)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from protocol.http_api.gateway import ASK_S, Answer, Gateway, RefusedError, UnavailableError
 from protocol.http_api.login import WhoAmI, who_is
 from protocol.http_api.middleware.authorization import Caller, caller
+from protocol.http_api.native.peer_schemas import LimitWindow
 from protocol.http_api.openapi import refusals
 from protocol.http_api.schema_base import Count, Number, ResponseModel, Text
 from protocol.messages import GetCounts, HealthReported
@@ -66,15 +67,6 @@ class ProcessStatus(ResponseModel):
     memory_bytes: Count = Field(description="Memory, with shared pages divided among the processes.")
     fds: Count = Field(description="Open file descriptors.")
     threads: Count = Field(description="Threads.")
-
-
-class LimitWindow(ResponseModel):
-    """A time of the week with another limit."""
-
-    days: Annotated[list[Count], Field(max_length=7)] = Field(description="Days on which it begins; 0 is Monday.")
-    begin_minute: Count = Field(description="Minute of the day, local time, when it begins.")
-    end_minute: Count = Field(description="Minute when it ends, perhaps on the next day.")
-    limit: Count = Field(validation_alias="limit_bytes_s", description="Limit in bytes a second; 0: none.")
 
 
 class Status(ResponseModel):
@@ -189,7 +181,7 @@ def _status(gateway: Gateway, counts: Counts, who: Caller) -> Status:
         rate_bytes_s=counts.rate_bytes_s,
         limit=max(0, counts.limit_bytes_s),
         limit_configured=settings.limits.limit_bytes_s,
-        schedule=[LimitWindow.model_validate(window) for window in settings.limits.schedule],
+        schedule=[LimitWindow.model_validate(window) for window in counts.schedule],
         downloads=settings.daemon.downloads,
         disk_free_bytes=free,
         disk_bytes=total,

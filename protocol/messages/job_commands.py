@@ -5,6 +5,7 @@ id (a UUID as text); `number` is what the hub calls one attempt at it, another o
 """
 
 from protocol.messages.base import Message, Request
+from protocol.model.job_policy import LimitWindow
 from protocol.model.job_records import Wish
 from protocol.model.job_spec import JobSpec
 
@@ -229,6 +230,15 @@ class SetTotalLimit(Request, tag=106):
     """
 
     limit_bytes_s: int
+
+
+class SetSchedule(Request, tag=171):
+    """Limit all jobs by these times of the week from now on, kept over restarts. None: as the configuration says.
+
+    Answered by one `Counts`.
+    """
+
+    windows: tuple[LimitWindow, ...] | None
 
 
 class ConfigureJobManager(Message, tag=107):

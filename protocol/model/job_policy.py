@@ -7,9 +7,10 @@ They are given to its process at the start, and as JSON whenever the configurati
 import msgspec
 
 from protocol.model.job_spec import TransferPolicy
+from protocol.model.value import Value
 
 
-class LimitWindow(msgspec.Struct, frozen=True, kw_only=True):
+class LimitWindow(Value):
     """Time of the week with its own limit for all jobs together, in local time.
 
     `days` are 0 (Monday) to 6, of its beginning. An end that is not after the beginning is on the next day.

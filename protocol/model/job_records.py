@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from protocol.model.identity import Claim
+from protocol.model.job_policy import LimitWindow
 from protocol.model.job_spec import JobSpec
 from protocol.model.value import Value
 
@@ -228,6 +229,19 @@ class SaveLimit(msgspec.Struct, frozen=True):
     limit_bytes_s: int
 
 
+class ScheduleRecord(Value):
+    """Schedule of limits that a user has set instead of the configuration's. There is one such row, or none."""
+
+    number: int
+    windows: tuple[LimitWindow, ...]
+
+
+class SaveSchedule(msgspec.Struct, frozen=True):
+    """Write the schedule that a user has set; None: that of the configuration holds."""
+
+    windows: tuple[LimitWindow, ...] | None
+
+
 class DropJob(msgspec.Struct, frozen=True):
     """Remove everything of a job but its events."""
 
@@ -262,6 +276,7 @@ Write = (
     | SaveManifest
     | SaveTotals
     | SaveLimit
+    | SaveSchedule
     | DropJob
     | SaveFiles
     | DropFiles

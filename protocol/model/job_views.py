@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from protocol.model.job_policy import LimitWindow
 from protocol.model.job_records import JobRecord
 from protocol.model.value import Value
 
@@ -167,6 +168,8 @@ class Counts(Value):
     limit_bytes_s: int
     last_serial: int
     """Of the latest event."""
+    schedule: tuple[LimitWindow, ...] = ()
+    """In force: the user's, or the configuration's."""
 
 
 class PeerView(Value):

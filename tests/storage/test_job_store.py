@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from protocol.model.job_policy import LimitWindow
 from protocol.model.job_records import (
     AttemptRecord,
     DropJob,
@@ -24,6 +25,7 @@ from protocol.model.job_records import (
     SaveLimit,
     SaveManifest,
     SaveNote,
+    SaveSchedule,
     SaveSource,
     SaveTotals,
     SourceRecord,
@@ -35,6 +37,9 @@ from storage.job_store_schema import APPLICATION_ID, VERSION
 from tests.specs import job_record
 
 ROOT = Path(__file__).parents[2]
+
+
+WINDOW = LimitWindow(days=(0, 6), begin_minute=60, end_minute=1440, limit_bytes_s=5)
 
 
 def job(at: int, **changes: object) -> JobRecord:
@@ -92,6 +97,20 @@ def test_everything_comes_back_as_it_went_in(path: str) -> None:
     assert (book.totals(), book.limit(), book.files()) == (Totals(stops=4), 1000, [files])
     assert (book.last_run(), book.last_serial(), book.last_job()) == (7, 3, 1)
     assert book.timeline("id-1", offset=0, limit=9) == ([event(3, "id-1")], 1)
+
+
+def test_a_schedule_is_kept_replaced_and_forgotten_also_in_a_store_without_its_table(path: str) -> None:
+    JobStore(path).close()
+    db = sqlite3.connect(path)
+    db.execute("DROP TABLE schedule")
+    db.close()
+    for windows in ((WINDOW,), (WINDOW, WINDOW.but(days=(3,))), (), None):
+        book = JobStore(path)
+        book.apply([SaveSchedule(windows)])
+        book.close()
+        book = JobStore(path)
+        assert book.schedule() == windows
+        book.close()
 
 
 def test_numbers_are_never_given_again(path: str) -> None:
@@ -442,6 +461,7 @@ def columns(path: str) -> dict[str, set[str]]:
 WRITER = """
 import sys
 from storage.job_store import JobStore
+from protocol.model.job_policy import LimitWindow
 from protocol.model.job_records import SaveJob, SaveEvent
 from tests.storage.test_job_store import job, event
 book = JobStore(sys.argv[1])

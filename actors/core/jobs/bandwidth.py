@@ -4,14 +4,16 @@ from collections.abc import Iterator
 from typing import Final
 
 from actors.core.jobs.transaction import Now, TransactionBuilder
-from protocol.messages import LimitTotal, ProcessLost, ProcessReady, SessionChanged, SetTotalLimit
+from protocol.messages import LimitTotal, ProcessLost, ProcessReady, SessionChanged, SetSchedule, SetTotalLimit
 from protocol.messages.addresses import POOL, SESSION, WATCHDOG, split_address
 from protocol.model import event_kinds
 from protocol.model.job_policy import JobPolicy, LimitWindow
-from protocol.model.job_records import SaveLimit
+from protocol.model.job_records import SaveLimit, SaveSchedule
+from protocol.model.value import replace
 
 DAY_S: Final = 86_400
 WEEK_S: Final = 7 * DAY_S
+WINDOWS_MAX: Final = 100
 HUB: Final = split_address(POOL)[0]
 SOULSEEK: Final = split_address(SESSION)[0]
 NO_OVERRIDE: Final = -1
@@ -47,20 +49,43 @@ def _spans(window: LimitWindow) -> Iterator[tuple[int, int]]:
         yield day * DAY_S + window.begin_minute * 60, length * 60
 
 
+def _is_sound(window: LimitWindow) -> bool:
+    days = bool(window.days) and all(0 <= day < 7 for day in window.days)
+    return days and 0 <= window.begin_minute < 1440 and 0 <= window.end_minute <= 1440 and window.limit_bytes_s >= 0
+
+
 class Bandwidth:
     """Limit in force, the login's latest state and news of processes. Owned by one `JobManagerState`.
 
     `limit_bytes_s` is what the hub goes by.
     """
 
-    def __init__(self, transaction: TransactionBuilder, policy: JobPolicy, *, override_bytes_s: int) -> None:
+    def __init__(
+        self,
+        transaction: TransactionBuilder,
+        policy: JobPolicy,
+        *,
+        override_bytes_s: int,
+        schedule: tuple[LimitWindow, ...] | None = None,
+    ) -> None:
         self._transaction = transaction
         self._override_bytes_s = override_bytes_s
-        self.policy = policy
+        self._schedule = schedule
+        self.configure(policy)
         self.limit_bytes_s = 0
         self.session: SessionChanged | None = None
 
     # -- the limit
+
+    def configure(self, policy: JobPolicy) -> None:
+        """Go by this configuration; a schedule that the user has set stays."""
+        self._configured = policy
+        self._policy = policy if self._schedule is None else replace(policy, schedule=self._schedule)
+
+    @property
+    def schedule(self) -> tuple[LimitWindow, ...]:
+        """Windows in force."""
+        return self._policy.schedule
 
     def forget_override(self) -> None:
         """A limit that the user set holds until the daemon ends."""
@@ -72,14 +97,14 @@ class Bandwidth:
 
     def limit(self, now: Now) -> None:
         """Send the limit to the hub where it changed; a new hub has none."""
-        limit = limit_at(self.policy, self._override_bytes_s, now.week_s)
+        limit = limit_at(self._policy, self._override_bytes_s, now.week_s)
         if limit != self.limit_bytes_s:
             self.limit_bytes_s = limit
             self._transaction.post(WATCHDOG, LimitTotal(limit_bytes_s=limit))
 
     def limit_left_s(self, now: Now) -> int:
         """Return how long the scheduled limit still holds; 0 where it always does or the user has set another one."""
-        left_s = next_change_s(self.policy, now.week_s)
+        left_s = next_change_s(self._policy, now.week_s)
         return 0 if self._override_bytes_s >= 0 or left_s == WEEK_S else left_s
 
     def set_limit(self, message: SetTotalLimit, now: Now) -> None:
@@ -88,6 +113,18 @@ class Bandwidth:
             return
         self._override_bytes_s = message.limit_bytes_s
         self._transaction.write(SaveLimit(message.limit_bytes_s))
+        self.limit(now)
+        self._transaction.count(message.request, message.reply_to)
+
+    def set_schedule(self, message: SetSchedule, now: Now) -> None:
+        windows = message.windows
+        if windows is not None and (len(windows) > WINDOWS_MAX or not all(_is_sound(each) for each in windows)):
+            detail = f"at most {WINDOWS_MAX} windows, of days 0 to 6, minutes of a day and a limit of 0 or more"
+            self._transaction.refuse(message.request, message.reply_to, "invalid", detail, field="schedule")
+            return
+        self._schedule = windows
+        self.configure(self._configured)
+        self._transaction.write(SaveSchedule(windows))
         self.limit(now)
         self._transaction.count(message.request, message.reply_to)
 

@@ -42,6 +42,7 @@ from protocol.messages import (
     ResumeJob,
     RetryJob,
     SessionChanged,
+    SetSchedule,
     SetTotalLimit,
     SourceFound,
     SourceProgressed,
@@ -51,7 +52,7 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import ASSEMBLER, split_address
 from protocol.model import event_kinds
-from protocol.model.job_policy import JobPolicy, settings_of
+from protocol.model.job_policy import JobPolicy, LimitWindow, settings_of
 from protocol.model.job_records import (
     ACTIVE,
     QUEUED,
@@ -94,6 +95,8 @@ class StoredState(Struct, frozen=True, kw_only=True):
     totals: Totals = field(default_factory=Totals)
     limit_bytes_s: int = NO_OVERRIDE
     """The limit that the user has set, -1 for none."""
+    schedule: tuple[LimitWindow, ...] | None = None
+    """The schedule that the user has set, None: that of the configuration."""
     files: Iterable[JobFiles] = ()
 
 
@@ -102,6 +105,7 @@ StateInbox = (
     | JobCommand
     | AttemptReport
     | SetTotalLimit
+    | SetSchedule
     | GetManifest
     | WatchEvents
     | ConfigureJobManager
@@ -127,7 +131,9 @@ class JobManagerState:
         self._commands = Commands(
             self.jobs, self._transaction, self._attempts, self._removal, last_serial=stored.last_job, new_id=new_id
         )
-        self._bandwidth = Bandwidth(self._transaction, policy, override_bytes_s=stored.limit_bytes_s)
+        self._bandwidth = Bandwidth(
+            self._transaction, policy, override_bytes_s=stored.limit_bytes_s, schedule=stored.schedule
+        )
         self._flushed_s = float("-inf")
         self._trimmed_s = float("-inf")
         self._stored = stored
@@ -226,6 +232,8 @@ class JobManagerState:
                 self._on_manifest(message, now)
             case SetTotalLimit():
                 self._bandwidth.set_limit(message, now)
+            case SetSchedule():
+                self._bandwidth.set_schedule(message, now)
             case WatchEvents(reply_to=address):
                 self._transaction.watch(address)
             case ConfigureJobManager(settings=text):
@@ -323,7 +331,8 @@ class JobManagerState:
         self._bandwidth.limit(now)
 
     def _set_policy(self, policy: JobPolicy) -> None:
-        self.policy = self._attempts.policy = self._attempts.lifecycle.policy = self._bandwidth.policy = policy
+        self.policy = self._attempts.policy = self._attempts.lifecycle.policy = policy
+        self._bandwidth.configure(policy)
 
     def _on_ready(self, ready: ProcessReady, now: Now) -> None:
         self._bandwidth.process_ready(ready, now)
@@ -402,4 +411,5 @@ class JobManagerState:
             rate_bytes_s=self.rate_bytes_s,
             limit_bytes_s=self.limit_bytes_s,
             last_serial=self._transaction.last_serial,
+            schedule=self._bandwidth.schedule,
         )

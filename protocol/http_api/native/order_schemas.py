@@ -46,6 +46,7 @@ CHECKSUM_FILE_CHARS_MAX: Final = 200_000
 DOCUMENT_CHARS_MAX: Final = 4_000_000
 """Of a Metalink in an order: with the rest it fits a body of the usual bound. Longer ones are fetched by address."""
 MAX_TIME_S_MAX: Final = 2_592_000
+WINDOWS_MAX: Final = 100
 SEARCH_MS: Final = 30_000
 SEARCH_MS_MIN: Final = 1000
 SEARCH_MS_MAX: Final = 120_000
@@ -404,4 +405,27 @@ class LimitOrder(RequestModel):
             "Limit in bytes a second, all jobs together, until the next such order or restart; 0: none; "
             "null: as configuration and schedule say."
         )
+    )
+
+
+class LimitWindowOrder(RequestModel):
+    """A time of the week with its own limit for all jobs together, in the daemon's local time."""
+
+    days: Annotated[list[Annotated[int, Field(ge=0, le=6)]], Field(min_length=1, max_length=7)] = Field(
+        description="Days on which it begins; 0 is Monday.", examples=[[0, 1, 2, 3, 4]]
+    )
+    begin_minute: Annotated[int, Field(ge=0, le=1439)] = Field(
+        description="Minute of the day when it begins.", examples=[480]
+    )
+    end_minute: Annotated[int, Field(ge=0, le=1440)] = Field(
+        description="Minute when it ends; not after the beginning: on the next day.", examples=[1080]
+    )
+    limit: Rate = Field(description="Limit in bytes a second; 0: none.", examples=[1_000_000])
+
+
+class ScheduleOrder(RequestModel):
+    """Other limits by the time of the week."""
+
+    schedule: Annotated[list[LimitWindowOrder], Field(max_length=WINDOWS_MAX)] | None = Field(
+        description="The first window that fits holds, else the usual limit; kept over restarts. null: as configured."
     )

@@ -160,8 +160,20 @@ class Exchange(ResponseModel):
     )
 
 
+class LimitWindow(ResponseModel):
+    """A time of the week with another limit."""
+
+    days: Annotated[list[Count], Field(max_length=7)] = Field(description="Days on which it begins; 0 is Monday.")
+    begin_minute: Count = Field(description="Minute of the day, local time, when it begins.")
+    end_minute: Count = Field(description="Minute when it ends, perhaps on the next day.")
+    limit: Count = Field(validation_alias="limit_bytes_s", description="Limit in bytes a second; 0: none.")
+
+
 class Limit(ResponseModel):
     """The limit of all jobs together."""
 
     limit: Count = Field(description="Limit in bytes a second, all jobs together; 0: none.")
     rate_bytes_s: Number = Field(description="Bytes a second that come now.")
+    schedule: Annotated[list[LimitWindow], Field(max_length=1000)] = Field(
+        description="Times with another limit, the first that fits holds: by order, else as configured."
+    )

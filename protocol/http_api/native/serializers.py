@@ -138,7 +138,8 @@ def known_user(row: PeerView) -> peers.KnownUser:
 
 def limit(row: Counts) -> peers.Limit:
     """Return the total limit and rate."""
-    return peers.Limit(limit=max(0, row.limit_bytes_s), rate_bytes_s=row.rate_bytes_s)
+    schedule = [peers.LimitWindow.model_validate(window) for window in row.schedule]
+    return peers.Limit(limit=max(0, row.limit_bytes_s), rate_bytes_s=row.rate_bytes_s, schedule=schedule)
 
 
 def percent(state: str, stored_bytes: int, size_bytes: int) -> float:

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Body, Query, Response
 from protocol.http_api.gateway import Gateway, RefusedError, UnavailableError
 from protocol.http_api.native import peer_schemas as schemas
 from protocol.http_api.native import serializers, validation
-from protocol.http_api.native.order_schemas import SEARCH_MS_MAX, SEARCH_MS_MIN, FileWanted, LimitOrder
+from protocol.http_api.native.order_schemas import SEARCH_MS_MAX, SEARCH_MS_MIN, FileWanted, LimitOrder, ScheduleOrder
 from protocol.http_api.native.queries import ROOT, need_account, shared_files
 from protocol.http_api.openapi import TOTAL, add_route, refusals
 from protocol.http_api.params import PAGE, FolderName, Limit, Offset, User, Username
@@ -25,11 +25,13 @@ from protocol.messages import (
     ListUploads,
     SearchEnded,
     SearchHit,
+    SetSchedule,
     SetTotalLimit,
     StartSearch,
 )
 from protocol.messages.addresses import JOB_MANAGER, PEER_HISTORY, SESSION
 from protocol.model.file_matches import FileMatches, base_name, extension_of
+from protocol.model.job_policy import LimitWindow
 from protocol.model.job_views import Counts, PeerView, SearchRation, SharedFolderView, StopCount, UploadView
 from protocol.model.limits import TERM_CHARS_MAX
 
@@ -78,6 +80,8 @@ def router(gateway: Gateway) -> APIRouter:
         ("GET", "/exchange", users.get_exchange, "Searches left, shares and uploads", schemas.Exchange, refusals()),
         ("GET", "/limit", users.get_limit, "The limit of all jobs together", schemas.Limit, refusals()),
         ("PUT", "/limit", users.set_limit, "Another limit for all jobs together, at once", schemas.Limit, refusals()),
+        ("PUT", "/limit/schedule", users.set_schedule, "Other limits by the time of the week", schemas.Limit,
+         refusals()),
     ):  # fmt: skip
         add_route(routes, method, path, handler, summary=summary, model=model, responses=responses)
     return routes
@@ -175,6 +179,22 @@ class Users:
         """Until the next such order or restart, whatever the schedule says."""
         limit_bytes_s = -1 if order.limit is None else order.limit
         answer = await self._gateway.ask(JOB_MANAGER, SetTotalLimit(limit_bytes_s=limit_bytes_s))
+        return serializers.limit(answer.row(Counts))
+
+    async def set_schedule(self, order: Annotated[ScheduleOrder, Body()]) -> schemas.Limit:
+        """From now on and after restarts. A limit that was set by hand goes before it, until it is set to null."""
+        windows = None
+        if order.schedule is not None:
+            windows = tuple(
+                LimitWindow(
+                    days=tuple(sorted(set(each.days))),
+                    begin_minute=each.begin_minute,
+                    end_minute=each.end_minute,
+                    limit_bytes_s=each.limit,
+                )
+                for each in order.schedule
+            )
+        answer = await self._gateway.ask(JOB_MANAGER, SetSchedule(windows=windows))
         return serializers.limit(answer.row(Counts))
 
     def checked_term(self, term: str) -> str:

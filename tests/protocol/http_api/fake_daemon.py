@@ -22,6 +22,7 @@ from protocol.messages import (
     ListUploads,
     SearchEnded,
     SearchHit,
+    SetSchedule,
     SetTotalLimit,
     StartSearch,
 )
@@ -67,7 +68,7 @@ class Played:
             case GetTimeline(request=request):
                 row = EventEntry(serial=3, at_ms=1_764_000_000_000, kind="job.queued", id=ID, data=b'{"name":"t"}')
                 return answered(request, [row], total=9)
-            case GetCounts(request=request) | SetTotalLimit(request=request):
+            case GetCounts(request=request) | SetTotalLimit(request=request) | SetSchedule(request=request):
                 return answered(request, [counts_row(limit_bytes_s=500)])
             case ListPeers(request=request):
                 return answered(request, [peer_row()], total=2)

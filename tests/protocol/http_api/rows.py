@@ -52,4 +52,4 @@ def detail_row(*sources: SourceView, **changes: Any) -> JobDetail:
 
 
 def counts_row(**changes: Any) -> Counts:
-    return Counts(**{**dict.fromkeys(Counts.__struct_fields__, 0), "rate_bytes_s": 0.0, **changes})
+    return Counts(**{**dict.fromkeys(Counts.__struct_fields__, 0), "rate_bytes_s": 0.0, "schedule": (), **changes})

@@ -14,7 +14,7 @@ from protocol.messages import (
     ProcessLost,
     SessionChanged,
 )
-from protocol.model.job_views import Counts
+from tests.protocol.http_api.rows import counts_row
 from tests.protocol.http_api.serving import answered, open_settings, serving
 
 
@@ -80,6 +80,6 @@ def test_the_end_waits_for_no_open_question() -> None:
 
 
 def test_counts_fit_an_answer() -> None:
-    row = Counts(**dict.fromkeys(Counts.__struct_fields__, 0))
+    row = counts_row()
     with serving(lambda _to, message: answered(message.request, [row])) as api:
         assert api.client.get("/health/ready").status_code == 200

@@ -26,7 +26,7 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import Post
 from protocol.model.identity import Claim
-from protocol.model.job_policy import JobPolicy
+from protocol.model.job_policy import JobPolicy, LimitWindow
 from protocol.model.job_records import (
     AttemptRecord,
     DropFiles,
@@ -42,6 +42,7 @@ from protocol.model.job_records import (
     SaveLimit,
     SaveManifest,
     SaveNote,
+    SaveSchedule,
     SaveSource,
     SaveTotals,
     SourceRecord,
@@ -71,6 +72,7 @@ class PlainStore:
     manifests: dict[str, tuple[ManifestRange, ...]] = field(default_factory=dict)
     totals: Totals = field(default_factory=Totals)
     limit_bytes_s: int = -1
+    schedule: tuple[LimitWindow, ...] | None = None
     files: dict[str, JobFiles] = field(default_factory=dict)
 
     def apply(self, writes: Iterable[Write]) -> None:
@@ -93,6 +95,8 @@ class PlainStore:
                     self.totals = totals
                 case SaveLimit(limit):
                     self.limit_bytes_s = limit
+                case SaveSchedule(windows):
+                    self.schedule = windows
                 case DropJob(id):
                     del self.jobs[id]
                     for key in [key for key in self.sources if key[0] == id]:
@@ -116,6 +120,7 @@ class PlainStore:
             last_job=max((job.serial for job in self.jobs.values()), default=0),
             totals=self.totals,
             limit_bytes_s=self.limit_bytes_s,
+            schedule=self.schedule,
             files=list(self.files.values()),
         )
 

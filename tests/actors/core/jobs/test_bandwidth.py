@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.core.jobs.bandwidth import WEEK_S, limit_at, next_change_s
-from protocol.messages import ConfigureJobManager, LimitTotal, ProcessReady, SetTotalLimit, Ticked
+from protocol.messages import ConfigureJobManager, LimitTotal, ProcessReady, SetSchedule, SetTotalLimit, Ticked
 from protocol.model.job_policy import JobPolicy, LimitWindow, settings_json, settings_of
 from tests.actors.core.jobs.rig import GATEWAY, Rig
 
@@ -113,6 +113,34 @@ def test_without_a_word_of_it_again_the_schedule_holds_again() -> None:
     assert rig.all_heard(LimitTotal) == [LimitTotal(limit_bytes_s=100)]
     rig.hear(SetTotalLimit(request=3, reply_to=GATEWAY, limit_bytes_s=-2))
     assert rig.refusal().field == "limit_bytes_s"
+
+
+def test_a_schedule_that_was_set_outlives_the_daemon_and_its_configuration() -> None:
+    rig = Rig(SETTINGS)
+    assert at(rig, MONDAY + 9 * HOUR) == [LimitTotal(limit_bytes_s=100)]
+    assert rig.manager.counts({}).schedule == (OFFICE, NIGHT)
+    morning = window((0,), 8, 12, 33)
+    rig.hear(SetSchedule(request=1, reply_to=GATEWAY, windows=(morning,)))
+    assert rig.all_heard(LimitTotal) == [LimitTotal(limit_bytes_s=33)]
+    rig.begin(fresh=True)
+    rig.hear(ConfigureJobManager(settings=settings_json(SETTINGS)))
+    assert rig.manager.counts({}).schedule == (morning,)
+    assert at(rig, MONDAY + 13 * HOUR)[-1:] == [LimitTotal(limit_bytes_s=500)]
+    rig.hear(SetSchedule(request=2, reply_to=GATEWAY, windows=()))
+    assert at(rig, MONDAY + 9 * HOUR) == [], "none at all is a schedule, too"
+    rig.hear(SetSchedule(request=3, reply_to=GATEWAY, windows=None))
+    assert rig.all_heard(LimitTotal) == [LimitTotal(limit_bytes_s=100)]
+    assert rig.store.schedule is None
+
+
+@pytest.mark.parametrize(
+    "wrong", [window((), 1, 2, 3), window((7,), 1, 2, 3), window((0,), 24, 2, 3), window((0,), 1, 2, -1)]
+)
+def test_a_schedule_of_no_sense_changes_nothing(wrong: LimitWindow) -> None:
+    rig = Rig(SETTINGS)
+    rig.hear(SetSchedule(request=1, reply_to=GATEWAY, windows=(OFFICE, wrong)))
+    assert (rig.refusal().kind, rig.refusal().field) == ("invalid", "schedule")
+    assert rig.manager.counts({}).schedule == (OFFICE, NIGHT)
 
 
 def test_settings_that_were_read_again_hold_from_then_on() -> None:

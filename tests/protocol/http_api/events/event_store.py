@@ -59,4 +59,4 @@ class Book:
 
     def counts(self) -> Counts:
         fields: dict[str, Any] = dict.fromkeys(Counts.__struct_fields__, 0)
-        return Counts(**{**fields, "active": 3, "rate_bytes_s": 1.5, "last_serial": len(self.events)})
+        return Counts(**{**fields, "active": 3, "rate_bytes_s": 1.5, "schedule": (), "last_serial": len(self.events)})

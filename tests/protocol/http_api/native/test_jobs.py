@@ -30,11 +30,13 @@ from protocol.messages import (
     RetryJob,
     SearchEnded,
     SessionChanged,
+    SetSchedule,
     SetTotalLimit,
     StartSearch,
     UpdateJob,
 )
 from protocol.model.integrity.metalink import read_metalink
+from protocol.model.job_policy import LimitWindow
 from protocol.model.job_views import ChunkDigest
 from tests.protocol.http_api.fake_daemon import Played
 from tests.protocol.http_api.rows import ID, detail_row, job_row, source_row
@@ -320,11 +322,26 @@ def test_known_users_stops_and_the_limit_are_told(api: Api) -> None:
     stops = api.client.get(f"{ROOT}/stops?username=ann")
     assert stops.json() == [{"username": "ann", "day": "2026-11-25", "count": 3}]
     assert last(api, ListStops).peer == "ann"
-    assert api.client.get(f"{ROOT}/limit").json() == {"limit": 500, "rateBytesS": 0}
+    assert api.client.get(f"{ROOT}/limit").json() == {"limit": 500, "rateBytesS": 0, "schedule": []}
     assert api.client.put(f"{ROOT}/limit", json={"limit": 9}).status_code == 200
     assert last(api, SetTotalLimit).limit_bytes_s == 9
     api.client.put(f"{ROOT}/limit", json={"limit": None})
     assert last(api, SetTotalLimit).limit_bytes_s == -1
+
+
+def test_a_schedule_is_set_checked_and_taken_back(api: Api) -> None:
+    path = f"{ROOT}/limit/schedule"
+    night = {"days": [6, 0, 6], "beginMinute": 1320, "endMinute": 360, "limit": 7}
+    assert api.client.put(path, json={"schedule": [night]}).status_code == 200
+    window = LimitWindow(days=(0, 6), begin_minute=1320, end_minute=360, limit_bytes_s=7)
+    assert last(api, SetSchedule).windows == (window,)
+    api.client.put(path, json={"schedule": []})
+    assert last(api, SetSchedule).windows == ()
+    api.client.put(path, json={"schedule": None})
+    assert last(api, SetSchedule).windows is None
+    refused: list[dict[str, Any]] = [{"days": []}, {"days": [7]}, {"beginMinute": 1440}, {"endMinute": 1441}]
+    for wrong in (*refused, {"limit": -1}):
+        assert api.client.put(path, json={"schedule": [night | wrong]}).status_code == 400, wrong
 
 
 def test_a_name_that_is_asked_for_twice_at_once_is_asked_for_twice(api: Api) -> None:
