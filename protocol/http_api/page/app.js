@@ -156,7 +156,7 @@ function More({ who }) {
 
 function Frame({ who }) {
   const [at, setAt] = useState(place);
-  const [View, setView] = useState(() => (at.view === "jobs" ? Jobs : null));
+  const [shown, setShown] = useState({ ...at, View: at.view === "jobs" ? Jobs : null }); // the view before, until the next one is loaded
   const main = useRef();
   const there = useStore(online);
   const now = useStore(status);
@@ -176,11 +176,11 @@ function Frame({ who }) {
   const first = useRef(true);
   useEffect(() => {
     let gone = false;
-    Promise.resolve(VIEWS[at.view]()).then((view) => gone || setView(() => view));
+    Promise.resolve(VIEWS[at.view]()).then((View) => gone || setShown({ ...at, View }));
     if (!first.current) main.current.focus();
     first.current = false;
     return () => (gone = true);
-  }, [at.view]);
+  }, [at]);
   const of = (view) => ({ job: "jobs", folder: "folders" })[view] ?? view;
   return html`
     <a class="skip" href="#main" onClick=${(event) => (event.preventDefault(), main.current.focus())}>${t("To the content")}</a>
@@ -193,7 +193,7 @@ function Frame({ who }) {
       <${More} who=${who} />
     </header>
     ${!there && html`<p class="away" role="alert">${t("The daemon does not answer; trying again.")}</p>`}
-    <main id="main" tabindex="-1" ref=${main}>${View && html`<${View} key=${at.view + at.id} id=${at.id} />`}</main>
+    <main id="main" tabindex="-1" ref=${main}>${shown.View && html`<${shown.View} key=${shown.view + shown.id} id=${shown.id} />`}</main>
     <${Toasts} />`;
 }
 

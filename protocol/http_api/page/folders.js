@@ -1,7 +1,8 @@
 // Folder downloads: a user's folder as one order; all of them, and one with its files.
 import { useEffect, useState } from "./vendor/hooks.mjs";
-import { ask, attempt, can, count, duration, get, html, percent, query, rate, ROOT, say, size, t, useEvery } from "./lib.js";
-import { Bar, Button, Icon, Name, State } from "./ui.js";
+import { ask, attempt, count, duration, get, html, percent, query, rate, ROOT, say, size, t, useEvery } from "./lib.js";
+import { Bar, Button, Name, State } from "./ui.js";
+import { Back, Change, Nothing } from "./parts.js";
 import { Jobs, jobsChanged } from "./jobs.js";
 
 const PAGE = 100;
@@ -13,7 +14,6 @@ const ACTIONS = {
 };
 
 function FolderCommands({ folder, changed, text }) {
-  if (!can("ReadWrite")) return null;
   const command = (action) =>
     attempt(async () => {
       const { body } = await ask("POST", `${ROOT}/folders/${folder.id}/${action}`);
@@ -25,12 +25,13 @@ function FolderCommands({ folder, changed, text }) {
       changed();
     });
   return html`<span class="commands">${Object.entries(ACTIONS).map(
-    ([action, { label, of }]) => of.some((state) => folder.states[state]) && html`<${Button} icon=${action} label=${text ? t(label) : `${t(label)}: ${folder.name}`} quiet=${!text} onClick=${() => command(action)} />`,
+    ([action, { label, of }]) => of.some((state) => folder.states[state]) && html`<${Change} icon=${action} label=${text ? t(label) : `${t(label)}: ${folder.name}`} quiet=${!text} onClick=${() => command(action)} />`,
   )}</span>`;
 }
 
 const done = (folder) => t("{n} of {all} files", { n: count(folder.states.sealed ?? 0), all: count(folder.fileCount) });
 const pace = (folder) => [folder.rateBytesS > 0 && rate(folder.rateBytesS), folder.leftS != null && folder.leftS >= 0 && folder.state === "active" && t("{time} left", { time: duration(folder.leftS) })].filter(Boolean).join(" · ");
+const Progress = ({ folder }) => html`<${Bar} part=${folder.percent} state=${folder.state} label=${t("Stored")} />`;
 
 export function Folders() {
   const [folders, setFolders] = useState(null);
@@ -41,11 +42,11 @@ export function Folders() {
   if (!folders) return html`<div aria-busy="true"></div>`;
   return html`<section class="folders" aria-labelledby="folders-title">
     <h1 id="folders-title">${t("Folders")}</h1>
-    ${!folders.length && html`<div class="nothing"><${Icon} name="folder" /><p>${t("No folder was ordered yet. Add slsk://user/folder/ with a slash at its end, or take a whole folder from a search.")}</p><a class="button main" href="#/search">${t("Search")}</a></div>`}
+    ${!folders.length && html`<${Nothing} icon="folder" text=${t("No folder was ordered yet. Add slsk://user/folder/ with a slash at its end, or take a whole folder from a search.")} href="#/search" label=${t("Search")} />`}
     <ul class="plain matches">${folders.map((folder) => html`<li key=${folder.id} class="match folder">
       <div class="what"><b><a href=${`#/folder/${folder.id}`}><${Name} text=${folder.name} /></a></b><small>${t("from")} <${Name} text=${folder.username} /> · ${size(folder.sizeBytes)}</small></div>
       <div><${State} job=${folder} /><small>${done(folder)}</small></div>
-      <div class="far"><${Bar} part=${folder.percent} state=${folder.state} label=${t("Stored")} /><small>${percent(folder.percent)}</small></div>
+      <div class="far"><${Progress} folder=${folder} /><small>${percent(folder.percent)}</small></div>
       <div class="time"><small>${pace(folder)}</small></div>
       <${FolderCommands} folder=${folder} changed=${load} />
     </li>`)}</ul>
@@ -63,13 +64,13 @@ export function Folder({ id }) {
     if (folder && folder.state !== "sealed") get(`${ROOT}/folders/${id}/why`).then(setWhy, () => {});
     else setWhy([]);
   }, [id, folder?.state, folder?.states.sealed]);
-  if (gone) return html`<div class="nothing"><${Icon} name="folder" /><p>${t("There is no such folder (any more).")}</p><a class="button main" href="#/folders">${t("All folders")}</a></div>`;
+  if (gone) return html`<${Nothing} icon="folder" text=${t("There is no such folder (any more).")} href="#/folders" label=${t("All folders")} />`;
   const reasons = [...new Set(why.map((one) => one.text).filter(Boolean))].slice(0, 3);
-  const head = folder && html`<header class="folder-head">
-    <a class="button quiet" href="#/folders" aria-label=${t("All folders")} title=${t("All folders")}><${Icon} name="back" /></a>
+  const head = folder && html`<header class="one">
+    <${Back} href="#/folders" label=${t("All folders")} />
     <div><h1><${Name} text=${folder.name} /></h1><p class="dim">${t("from")} <${Name} text=${folder.username} /> · <${Name} text=${folder.folder} /></p></div>
     <${FolderCommands} folder=${folder} changed=${() => (load(), jobsChanged())} text />
-    <div class="sum"><${Bar} part=${folder.percent} state=${folder.state} label=${t("Stored")} />
+    <div class="sum"><${Progress} folder=${folder} />
       <p><b>${percent(folder.percent)}</b> <${State} job=${folder} /> <span class="dim">${[done(folder), size(folder.sizeBytes), pace(folder)].filter(Boolean).join(" · ")}</span></p>
       ${reasons.map((text) => html`<p class="why"><${Name} text=${text} /></p>`)}</div>
   </header>`;

@@ -1,8 +1,9 @@
 // One job: the map of who sent what, sources, rates, what happened, what it claims.
 import { useEffect, useMemo, useRef, useState } from "./vendor/hooks.mjs";
 import { ask, attempt, base, bytesOf, can, count, duration, get, html, Live, paint, percent, rate, ROOT, say, size, t, useEvery, when } from "./lib.js";
-import { Bar, Button, Calm, Canvas, Dialog, Field, Icon, Name, State } from "./ui.js";
-import { command, Commands } from "./jobs.js";
+import { Bar, Button, Field, Name, State } from "./ui.js";
+import { Back, Calm, Canvas, Change, FormDialog, Nothing, Section, Table } from "./parts.js";
+import { Commands, ENDED, jobsChanged } from "./jobs.js";
 
 const MISSING = 0;
 const LEASED = 1;
@@ -281,8 +282,9 @@ function MapTable({ picture, sources, marks, chunkSize }) {
   const [most, setMost] = useState(100);
   const names = [t("missing"), t("on its way"), t("stored")];
   return html`<details onToggle=${(event) => setOpen(event.target.open)}><summary>${t("The map as a table")}</summary>
-    ${open && html`<div class="scroll" tabindex="0" role="group" aria-label=${t("The map as a table")}><table><thead><tr><th scope="col">${t("From")}</th><th scope="col">${t("Size")}</th><th scope="col">${t("State")}</th><th scope="col">${t("Source")}</th><th scope="col">${t("Checks")}</th></tr></thead>
-      <tbody>${picture.ranges.slice(0, most).map(([first, length, state, source]) => html`<tr><td>${size(first * chunkSize)}</td><td>${size(length * chunkSize)}</td><td>${names[state]}</td><td><${Name} text=${sources.get(source)?.label} /></td><td>${checksIn(marks, first, first + length).join(", ")}</td></tr>`)}</tbody></table></div>
+    ${open && html`<${Table} label=${t("The map as a table")} columns=${["From", "Size", "State", "Source", "Checks"]} rows=${picture.ranges.slice(0, most).map(([first, length, state, source]) => [
+        size(first * chunkSize), size(length * chunkSize), names[state], html`<${Name} text=${sources.get(source)?.label} />`, checksIn(marks, first, first + length).join(", "),
+      ])} />
       ${picture.ranges.length > most && html`<${Button} label=${t("{n} more", { n: count(picture.ranges.length - most) })} onClick=${() => setMost(most + 500)} />`}`}
   </details>`;
 }
@@ -370,23 +372,16 @@ function Sources({ job, sources, history, refresh }) {
       say(preferred ? t("Preferred: {who}", { who: source.label }) : t("No longer preferred: {who}", { who: source.label }), { undo: () => prefer(source, !preferred) });
     });
   const sparks = useMemo(() => (history.length > 1 ? history.slice(-60) : null), [history]);
-  const commands = !["sealed", "failed", "cancelled"].includes(job.state) && can("ReadWrite");
-  return html`<div class="scroll" tabindex="0" role="group" aria-label=${t("Sources")}><table class="sources"><thead><tr>
-      <th scope="col">${t("Source")}</th><th scope="col">${t("State")}</th><th scope="col" class="number">${t("Rate")}</th><th scope="col" class="last"><span class="unseen">${t("The last minute")}</span></th>
-      <th scope="col" class="number">${t("Sent")}</th><th scope="col" class="number">${t("Share")}</th><th scope="col" class="number">${t("Leases")}</th><th scope="col" class="number">${t("Stops")}</th>${commands && html`<th scope="col"><span class="unseen">${t("Commands")}</span></th>`}</tr></thead>
-    <tbody>${order.map((source) => html`<${SourceRow} key=${source.number} source=${source} total=${total} budget=${job.stopBudget} sparks=${sparks} end=${end} prefer=${prefer} commands=${commands} />`)}</tbody></table></div>`;
+  const commands = !ENDED.includes(job.state) && can("ReadWrite");
+  return html`<${Table} class="sources" label=${t("Sources")} columns=${["Source", "State"]} numbers=${["Rate", "The last minute", "Sent", "Share", "Leases", "Stops"]} end=${commands && t("Commands")}
+    rows=${order.map((source) => html`<${SourceRow} key=${source.number} source=${source} total=${total} budget=${job.stopBudget} sparks=${sparks} end=${end} prefer=${prefer} commands=${commands} />`)} />`;
 }
 
 function MoreSources({ job, close }) {
   const [text, setText] = useState("");
-  const add = async (event) => {
-    event.preventDefault();
-    const urls = text.split(/\s+/).filter(Boolean);
-    if (await attempt(() => ask("POST", `${ROOT}/jobs/${job.id}/sources`, { sources: urls.map((url) => ({ url })) }))) close();
-  };
-  return html`<${Dialog} title=${t("Add sources")} close=${close}><form onSubmit=${add}>
-    <${Field} label=${t("Addresses, one a line")} hint=${t("http://, https:// or slsk://user/path")}><textarea rows="4" value=${text} onInput=${(event) => setText(event.target.value)} spellcheck="false"></textarea></${Field}>
-    <footer><button class="button main" type="submit" disabled=${!text.trim()}>${t("Add")}</button></footer></form></${Dialog}>`;
+  const add = () => ask("POST", `${ROOT}/jobs/${job.id}/sources`, { sources: text.split(/\s+/).filter(Boolean).map((url) => ({ url })) });
+  return html`<${FormDialog} title=${t("Add sources")} label=${t("Add")} ready=${text.trim()} send=${add} close=${close}>
+    <${Field} label=${t("Addresses, one a line")} hint=${t("http://, https:// or slsk://user/path")}><textarea rows="4" value=${text} onInput=${(event) => setText(event.target.value)} spellcheck="false"></textarea></${Field}></${FormDialog}>`;
 }
 
 // ---- words
@@ -457,6 +452,12 @@ function Timeline({ id, changes }) {
 
 // ---- the view
 
+/** Let the sources that were left out for other content have their way: what is said is done unless it is taken back. */
+const takeOther = (job) =>
+  say(t("Instead, the file of {who} will be fetched", { who: job.identity.excluded.slice(0, 5).map((url) => labelOf({ url })).join(", ") }), {
+    later: () => attempt(() => ask("POST", `${ROOT}/jobs/${job.id}/retry?otherGroup=true`).then(jobsChanged)),
+  });
+
 export function JobView({ id }) {
   const [version, setVersion] = useState(0);
   const [changes, setChanges] = useState(0);
@@ -498,13 +499,13 @@ export function JobView({ id }) {
   }, [id]);
   const { job, sources, picture, history } = state;
   useEvery(4, () => get(`${ROOT}/jobs/${id}/why`).then(setWhy, () => {}), [id, job?.state]);
-  if (gone) return html`<div class="nothing"><${Icon} name="jobs" /><p>${t("There is no such job (any more).")}</p><a class="button main" href="#/jobs">${t("All jobs")}</a></div>`;
+  if (gone) return html`<${Nothing} icon="jobs" text=${t("There is no such job (any more).")} href="#/jobs" label=${t("All jobs")} />`;
   if (!job) return html`<div aria-busy="true"></div>`;
   const marks = marksOf(job.identity);
   const senders = [...sources.values()].filter((source) => source.bytesStored || source.leaseFirst != null).sort((a, b) => b.bytesStored - a.bytesStored);
   return html`<article class="job">
-    <header>
-      <a class="button quiet" href="#/jobs" aria-label=${t("All jobs")} title=${t("All jobs")}><${Icon} name="back" /></a>
+    <header class="one">
+      <${Back} href="#/jobs" label=${t("All jobs")} />
       <div><h1><${Name} text=${job.name || t("(no name yet)")} /></h1><p class="dim"><${Name} text=${job.path ?? job.folder} /></p></div>
       <${Commands} jobs=${[job]} text />
     </header>
@@ -520,9 +521,10 @@ export function JobView({ id }) {
         <div><dt>${t("Limit")}</dt><dd>${job.limit ? rate(job.limit) : t("none")}</dd></div>
       </dl>
       <${Claim} job=${job} />
+      ${ENDED.includes(job.state) && !job.checksum && job.identity.excluded.length > 0 && html`<p><${Change} icon="retry" label=${t("Take the other version")} onClick=${() => takeOther(job)} /></p>`}
       ${job.state !== "sealed" && (job.reason || why) && html`<p class="why"><${Name} text=${job.reason ?? why.text} /></p>`}
     </section>
-    <section aria-labelledby="map-title"><h2 id="map-title">${t("Who sent which part")}</h2>
+    <${Section} title=${t("Who sent which part")}>
       ${picture.chunks > 0
         ? html`<${Map_} id=${id} picture=${picture} sources=${sources} marks=${marks} chunkSize=${job.chunkSize} fileSize=${job.sizeBytes} />
           <ul class="legend">${senders.slice(0, 24).map((source) => html`<li key=${source.number}><${Swatch} source=${source.number} /> <${Name} text=${source.label} /></li>`)}
@@ -530,18 +532,18 @@ export function JobView({ id }) {
             ${marks.agreed.length > 0 && html`<li class="kind"><${Mark} agree /> ${t("two sources agree")}</li>`}${marks.disagreed.length > 0 && html`<li class="kind"><${Mark} agree=${false} /> ${t("two sources disagreed")}</li>`}${marks.freed.length > 0 && html`<li class="kind"><i class="freed"></i> ${t("fetched again")}</li>`}</ul>
           <${Calm} version=${version} ms=${1000} draw=${() => html`<${MapTable} picture=${state.picture} sources=${state.sources} marks=${marksOf(state.job.identity)} chunkSize=${job.chunkSize} />`} />`
         : html`<p class="dim">${t("The map appears once the size of the file is known.")}</p>`}
-    </section>
-    ${history.length > 1 && html`<section aria-labelledby="rates-title"><h2 id="rates-title">${t("Rate by source, the last five minutes")}</h2>
-      <${Canvas} class="rates" role="img" aria-label=${t("Now {rate} from {n} sources", { rate: rate(job.rateBytesS), n: job.sourcesActive })} again=${[history]} draw=${(on, width, height) => drawRates(on, width, height, history, senders.map((source) => source.number))} /></section>`}
-    <section aria-labelledby="sources-title"><h2 id="sources-title">${t("Sources")}</h2>
+    </${Section}>
+    ${history.length > 1 && html`<${Section} title=${t("Rate by source, the last five minutes")}>
+      <${Canvas} class="rates" role="img" aria-label=${t("Now {rate} from {n} sources", { rate: rate(job.rateBytesS), n: job.sourcesActive })} again=${[history]} draw=${(on, width, height) => drawRates(on, width, height, history, senders.map((source) => source.number))} /></${Section}>`}
+    <${Section} class="left" title=${t("Sources")}>
       <${Calm} version=${version} draw=${() => html`<${Sources} job=${state.job} sources=${state.sources} history=${state.history} refresh=${redraw} />`} />
-      ${can("ReadWrite") && !["sealed", "failed", "cancelled"].includes(job.state) && html`<${Button} icon="add" label=${t("Add sources")} onClick=${() => setAdding(true)} />`}
-    </section>
-    <section aria-labelledby="past-title"><h2 id="past-title">${t("What happened")}</h2>
+      ${!ENDED.includes(job.state) && html`<${Change} icon="add" label=${t("Add sources")} onClick=${() => setAdding(true)} />`}
+    </${Section}>
+    <${Section} class="right" title=${t("What happened")}>
       <${Timeline} id=${id} changes=${changes} />
       <p class="commands"><a class="button" href=${`${base}${ROOT}/jobs/${id}/manifest`} download=${`${job.name}.manifest.json`}>${t("Manifest")}</a>
         ${job.sizeBytes != null && [...sources.values()].some((source) => !source.username) && html`<a class="button" href=${`${base}${ROOT}/jobs/${id}/metalink`} download=${`${job.name}.meta4`}>${t("Metalink")}</a>`}</p>
-    </section>
+    </${Section}>
     ${adding && html`<${MoreSources} job=${job} close=${() => setAdding(false)} />`}
   </article>`;
 }

@@ -1,7 +1,7 @@
 // The list of jobs: pages from the server, rows in sight only, live figures, many at once, undo.
 import { useEffect, useMemo, useRef, useState } from "./vendor/hooks.mjs";
-import { ask, attempt, bytesOf, can, count, duration, get, html, percent, query, rate, ROOT, say, size, status, Store, t, useStore, when } from "./lib.js";
-import { Bar, Button, Dialog, Field, Icon, Name, Rows, State, stateName } from "./ui.js";
+import { ask, attempt, can, count, duration, get, html, percent, query, rate, ROOT, say, size, status, Store, t, useStore, when } from "./lib.js";
+import { Bar, Button, Icon, Later, Name, Rows, State } from "./ui.js";
 
 const PAGE = 50;
 const HEIGHT = 64;
@@ -22,7 +22,7 @@ const SORTS = [
   ["largest", "Largest first"],
   ["folder", "By folder"],
 ];
-const ENDED = ["sealed", "failed", "cancelled"];
+export const ENDED = ["sealed", "failed", "cancelled"];
 
 // ---- rows as far as they were fetched; what is live is written into them
 
@@ -170,150 +170,8 @@ export function Commands({ jobs, text }) {
       <${Button} icon="down" quiet label=${t("Lower priority")} onClick=${() => higher(-1)} />
       <${Button} label=${t("Limit…")} onClick=${() => setLimiting(true)} />`}
     ${button("delete", t("Remove"), "danger")}
-    ${limiting && html`<${LimitDialog} jobs=${of("update")} close=${() => setLimiting(false)} />`}
+    ${limiting && html`<${Later} load=${() => import("./add.js").then((add) => add.LimitDialog)} jobs=${of("update")} close=${() => setLimiting(false)} />`}
   </span>`;
-}
-
-function LimitDialog({ jobs, close }) {
-  const [text, setText] = useState(jobs[0]?.limit ? size(jobs[0].limit) : "");
-  const bytes = text.trim() ? bytesOf(text) : 0;
-  const set = (event) => {
-    event.preventDefault();
-    if (isNaN(bytes)) return;
-    command("update", jobs, { limit: bytes });
-    close();
-  };
-  return html`<${Dialog} title=${t("Limit")} close=${close}><form onSubmit=${set}>
-    <${Field} label=${t("At most, a second")} hint=${t("Like 500 KB or 2 MiB; empty: no limit.")}>
-      <input value=${text} onInput=${(event) => setText(event.target.value)} aria-invalid=${isNaN(bytes)} /></${Field}>
-    <footer><button class="button main" type="submit">${t("Set the limit")}</button></footer>
-  </form></${Dialog}>`;
-}
-
-// ---- adding
-
-/** What a Metalink document seems to have, to be shown before it is sent: the daemon reads it. No markup is made of it. */
-export function readMetalink(text) {
-  const plain = (word) => word.replace(/&(lt|gt|amp|quot|apos);/g, (_, name) => ({ lt: "<", gt: ">", amp: "&", quot: '"', apos: "'" })[name]).trim();
-  const inside = (body, tag) => [...body.matchAll(new RegExp(`<${tag}(\\s[^>]*)?>([^<]*)</${tag}>`, "gi"))];
-  return [...text.matchAll(/<file\s+name="([^"]*)"[^>]*>([\s\S]*?)<\/file>/gi)].map(([, name, body]) => {
-    return {
-      filename: plain(name).split(/[\\/]/).pop(),
-      fileSize: Number(inside(body, "size")[0]?.[2]) || null,
-      sources: inside(body, "url").length,
-    };
-  });
-}
-
-const nameOf = (url) => {
-  try {
-    return decodeURIComponent(new URL(url).pathname.split("/").pop() ?? "").split("\\").pop();
-  } catch {
-    return "";
-  }
-};
-
-/** `{ username, remoteFolder }` of the address of a user's folder, which ends with a slash; null of anything else. */
-export function folderOf(url) {
-  try {
-    const [, user, path] = /^slsk:\/\/([^/]+)\/(.+)$/i.exec(url) ?? [];
-    const whole = path && decodeURIComponent(path);
-    const remoteFolder = whole && /[\\/]$/.test(whole) && whole.replace(/[\\/]+$/, "");
-    return remoteFolder ? { username: decodeURIComponent(user), remoteFolder } : null;
-  } catch {
-    return null;
-  }
-}
-
-export const orderFolder = async (order) => {
-  const { body } = await ask("POST", `${ROOT}/folder`, order, { "Idempotency-Key": key() });
-  say(t("Ordered: one file of {name}|Ordered: {n} files of {name}", { n: body.fileCount, name: body.name.slice(0, 80) }));
-  return body;
-};
-const key = () => crypto.randomUUID?.() ?? String(Math.random());
-
-function AddDialog({ close, text: given = "", files: dropped = [] }) {
-  const [text, setText] = useState(given);
-  const [documents, setDocuments] = useState([]);
-  const files = useMemo(() => documents.flatMap(readMetalink), [documents]);
-  const [apart, setApart] = useState(false);
-  const [recursive, setRecursive] = useState(false);
-  const [name, setName] = useState("");
-  const [more, setMore] = useState({ checksum: "", folder: "", limit: "", fileSize: "" });
-  const [trouble, setTrouble] = useState("");
-  const [busy, setBusy] = useState(false);
-  const all = text.split(/\s*\n\s*/).map((line) => line.trim()).filter((line) => line && !line.startsWith("#"));
-  const lines = all.filter((line) => !folderOf(line));
-  const folders = all.filter(folderOf);
-  const read = async (dropped) => {
-    for (const file of dropped) {
-      const content = await file.text();
-      if (/<metalink/i.test(content)) setDocuments((documents) => [...documents, content]);
-      else setText((text) => `${text}${text && !text.endsWith("\n") ? "\n" : ""}${content}`);
-    }
-  };
-  useEffect(() => void read(dropped), []);
-  const orders = () => {
-    const shared = { folder: more.folder || null, limit: more.limit ? bytesOf(more.limit) : 0 };
-    const source = (url) => ({ url });
-    const groups = apart ? lines.map((line) => [line]) : lines.length ? [lines] : [];
-    const typed = groups.map((urls) => ({
-      ...shared,
-      filename: (!apart && name.trim()) || nameOf(urls[0]) || "download",
-      fileSize: !apart && more.fileSize ? bytesOf(more.fileSize) : null,
-      checksum: (!apart && more.checksum.trim()) || null,
-      sources: urls.map(source),
-    }));
-    return typed;
-  };
-  const add = async (event) => {
-    event.preventDefault();
-    setBusy(true);
-    setTrouble("");
-    let made = 0;
-    try {
-      for (const order of orders()) {
-        await ask("POST", `${ROOT}/download`, order, { "Idempotency-Key": key() });
-        made++;
-      }
-      for (const document of documents) {
-        const { body } = await ask("POST", `${ROOT}/metalink`, { document, folder: more.folder || null, limit: more.limit ? bytesOf(more.limit) : 0 }, { "Idempotency-Key": key() });
-        made += body.files.length;
-        for (const note of body.notes.slice(0, 2)) say(note);
-      }
-      for (const url of folders) await orderFolder({ ...folderOf(url), recursive, folder: more.folder || null, limit: more.limit ? bytesOf(more.limit) : 0 });
-      close();
-    } catch (error) {
-      setTrouble(error.message);
-    }
-    setBusy(false);
-    if (made) say(t("One job added|{n} jobs added", { n: made }));
-    jobsChanged();
-  };
-  const input = (key) => ({ value: more[key], onInput: (event) => setMore({ ...more, [key]: event.target.value }) });
-  const ready = all.length || documents.length;
-  const wrong = [more.limit, more.fileSize].some((one) => one && isNaN(bytesOf(one)));
-  return html`<${Dialog} wide title=${t("Add downloads")} close=${close}>
-    <form onSubmit=${add} onDragOver=${(event) => event.preventDefault()} onDrop=${(event) => (event.preventDefault(), read(event.dataTransfer.files))}>
-      <${Field} label=${t("Addresses, one a line")} hint=${t("http://, https:// or slsk://user/path; with a slash at the end: a user's whole folder")}>
-        <textarea rows="5" value=${text} onInput=${(event) => setText(event.target.value)} spellcheck="false"></textarea></${Field}>
-      <p class="drop"><label class="button">${t("Choose Metalink or text files")}<input class="unseen" type="file" multiple accept=".meta4,.metalink,.txt,text/plain" onChange=${(event) => read(event.target.files)} /></label> <span class="dim">${t("or drop them here")}</span></p>
-      ${files.length > 0 && html`<ul class="plain">${files.map((file) => html`<li><${Name} text=${file.filename} /> <span class="dim">${size(file.fileSize)} · ${t("one source|{n} sources", { n: file.sources })}</span></li>`)}</ul>`}
-      ${folders.length > 0 && html`<p><label><input type="checkbox" checked=${recursive} onChange=${() => setRecursive(!recursive)} /> ${t("also the folders below")}</label></p>`}
-      ${lines.length > 1 && html`<fieldset><legend>${t("These addresses are")}</legend>
-        <label><input type="radio" name="kind" checked=${!apart} onChange=${() => setApart(false)} /> ${t("one file, to be fetched from all of them")}</label>
-        <label><input type="radio" name="kind" checked=${apart} onChange=${() => setApart(true)} /> ${t("a file each")}</label></fieldset>`}
-      <div class="columns">
-        ${!apart && lines.length > 0 && html`<${Field} label=${t("Name of the file")}><input value=${name} placeholder=${nameOf(lines[0] ?? "")} onInput=${(event) => setName(event.target.value)} /></${Field}>
-          <${Field} label=${t("Size, when known")}><input ...${input("fileSize")} aria-invalid=${Boolean(more.fileSize) && isNaN(bytesOf(more.fileSize))} /></${Field}>
-          <${Field} label=${t("Checksum, when known")}><input ...${input("checksum")} placeholder="sha256:…" spellcheck="false" /></${Field}>`}
-        <${Field} label=${t("Folder")}><input ...${input("folder")} placeholder=${status.value?.downloads ?? ""} /></${Field}>
-        <${Field} label=${t("Limit, a second")}><input ...${input("limit")} placeholder="2 MiB" aria-invalid=${Boolean(more.limit) && isNaN(bytesOf(more.limit))} /></${Field}>
-      </div>
-      <p class="trouble" role="alert">${trouble}</p>
-      <footer><button class="button main" type="submit" disabled=${!ready || busy || wrong}>${t("Add")}</button></footer>
-    </form>
-  </${Dialog}>`;
 }
 
 // ---- the view
@@ -418,6 +276,6 @@ export function Jobs({ folder = "", head: above, counts: inside }) {
     <${Rows} count=${total} height=${HEIGHT} row=${row} head=${head} label=${t("Jobs")} onKey=${keys} active=${Math.min(active, Math.max(0, total - 1))} setActive=${setActive} seen=${(first, last) => ((sight = [first, last]), want(first, last))} />
     ${now.loaded && total === 0 && !above && html`<div class="nothing"><${Icon} name="jobs" /><p>${filter.text || filter.state ? t("No job is like this.") : t("No downloads yet. Add an address, or search for a file.")}</p>
       ${!filter.text && !filter.state && html`<a class="button main" href="#/search">${t("Search")}</a>`}</div>`}
-    ${adding && html`<${AddDialog} text=${adding.text} files=${adding.files} close=${() => setAdding(null)} />`}
+    ${adding && html`<${Later} load=${() => import("./add.js").then((add) => add.AddDialog)} ...${adding} close=${() => setAdding(null)} />`}
   </section>`;
 }

@@ -35,10 +35,12 @@ export function speak(code) {
 
 // ---- numbers
 
-const number = new Intl.NumberFormat(language, { maximumFractionDigits: 0 });
-const short = new Intl.NumberFormat(language, { maximumFractionDigits: 1, minimumFractionDigits: 1 });
-const clock = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "medium" });
-const hour = new Intl.DateTimeFormat(language, { timeStyle: "medium" });
+// The country's way to write them, where it is one of this language.
+const locale = navigator.languages.find((one) => one.startsWith(language)) ?? language;
+const number = new Intl.NumberFormat(locale, { maximumFractionDigits: 0 });
+const short = new Intl.NumberFormat(locale, { maximumFractionDigits: 1, minimumFractionDigits: 1 });
+const clock = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "medium" });
+const hour = new Intl.DateTimeFormat(locale, { timeStyle: "medium" });
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
 
 export const count = (value) => number.format(value);
@@ -67,6 +69,9 @@ export function duration(seconds) {
   if (s < 86400) return t("{h} h {m} min", { h: Math.floor(s / 3600), m: Math.floor((s % 3600) / 60) });
   return t("{d} d {h} h", { d: Math.floor(s / 86400), h: Math.floor((s % 86400) / 3600) });
 }
+
+/** A short time to a tenth of a second. */
+export const seconds = (value) => t("{n} s", { n: short.format(value) });
 
 /** Bytes of what people write: "5 MB", "1.5 GiB", "700". NaN for nonsense. */
 export function bytesOf(text) {

@@ -2,7 +2,8 @@
 import { useEffect, useRef, useState } from "./vendor/hooks.mjs";
 import { ask, attempt, can, count, duration, get, html, Live, paint, percent, rate, ROOT, say, size, status, t, useEvery, useStore, when } from "./lib.js";
 import { Button, Icon, Name } from "./ui.js";
-import { orderFolder } from "./jobs.js";
+import { Change, Nothing } from "./parts.js";
+import { orderFolder } from "./add.js";
 
 const PATIENCE_S = 15; // another user is disturbed only for a gain of so much ...
 const PATIENCE_PART = 0.25; // ... and of this part of the time
@@ -63,9 +64,9 @@ function Match({ match, begin }) {
     <div class="time">${time
       ? html`<b>${t("about {time}", { time: duration(Math.max(1, time.swarm)) })}</b><small>${time.users > 1 ? t("alone {time}; disturbs one more user|alone {time}; disturbs {n} more users", { time: duration(time.alone), n: time.users - 1 }) : t("from one user")}</small>`
       : html`<small>${t("after a wait in a queue")}</small>`}</div>
-    ${can("ReadWrite") && html`<${Button} kind="main" icon="down" label=${t("Download")} onClick=${() => begin(match)} />`}
+    <${Change} kind="main" icon="down" label=${t("Download")} onClick=${() => begin(match)} />
     ${open && html`<ul class="plain holders">${match.sources.map((one) => html`<li><b><${Name} text=${one.username} /></b> <span>${one.slotsFree ? t("free") : t("{n} before us", { n: one.queueLength })} · ${one.speedBytesS ? rate(one.speedBytesS) : t("speed unknown")}</span> <small><${Name} text=${one.fullPath} /></small>
-      ${can("ReadWrite") && html`<${Button} icon="folder" label=${t("Whole folder")} onClick=${() => whole(one)} />`}</li>`)}</ul>`}
+      <${Change} icon="folder" label=${t("Whole folder")} onClick=${() => whole(one)} /></li>`)}</ul>`}
   </li>`;
 }
 
@@ -138,17 +139,17 @@ export function Search() {
       <datalist id="searches">${history.map((term) => html`<option value=${term} />`)}</datalist>
       <button class="button main" type="submit"><${Icon} name="search" /><span>${t("Search")}</span></button>
     </form>
-    ${!last.term && html`<div class="nothing"><${Icon} name="search" /><p>${t("Soulseek users are asked who has it. Files that several have come fastest.")}</p></div>`}
+    ${!last.term && html`<${Nothing} icon="search" text=${t("Soulseek users are asked who has it. Files that several have come fastest.")} />`}
     ${!last.term && history.length > 0 && html`<p class="past">${history.map((term) => html`<button type="button" class="button" onClick=${() => run(term)}><${Name} text=${term} /></button>`)}</p>`}
     ${last.term && html`<div class="tools found">
       <p role="status">${last.state === "running" ? t("Searching: one answer so far|Searching: {n} answers so far", { n: last.hits }) : last.state === "refused" ? "" : t("One answer|{n} answers", { n: last.hits })}</p>
       ${last.state === "running" && html`<${Button} icon="cancel" label=${t("Stop")} onClick=${() => (live.current.close(), (last.state = "stopped"), again((n) => n + 1))} />`}
       ${kinds.length > 1 && html`<select aria-label=${t("Kind")} value=${filter.kind} onChange=${(event) => setFilter({ ...filter, kind: event.target.value })}><option value="">${t("All kinds")}</option>${kinds.map((kind) => html`<option value=${kind}>${kind}</option>`)}</select>`}
       <select aria-label=${t("Order")} value=${filter.order} onChange=${(event) => setFilter({ ...filter, order: event.target.value })}><option value="users">${t("Most users first")}</option><option value="fast">${t("Fastest first")}</option><option value="size">${t("Largest first")}</option></select>
-      ${can("ReadWrite") && html`<${Button} icon="wish" label=${t("Wish for it")} onClick=${wish} />`}
+      <${Change} icon="wish" label=${t("Wish for it")} onClick=${wish} />
     </div>`}
     ${last.state === "refused" && html`<p class="trouble" role="alert">${t("No search: {why}", { why: last.detail || t("the daemon refuses") })}</p>`}
-    ${last.state === "ended" && !shown.length && html`<div class="nothing"><p>${t("No user who is online has it now.")}</p></div>`}
+    ${last.state === "ended" && !shown.length && html`<${Nothing} icon="search" text=${t("No user who is online has it now.")} />`}
     <ul class="plain matches">${shown.slice(0, 100).map((match) => html`<${Match} key=${match.sources[0] && `${match.size} ${match.sources[0].username} ${match.sources[0].fullPath}`} match=${match} begin=${begin} />`)}</ul>
   </section>`;
 }
@@ -179,13 +180,13 @@ export function Wishlist() {
       <input value=${term} onInput=${(event) => setTerm(event.target.value)} aria-label=${t("Words to wish for")} placeholder=${t("Artist, title, kind of file …")} required />
       <label><input type="checkbox" name="download" /> ${t("download it when it is found")}</label>
       <button class="button main" type="submit"><${Icon} name="add" /><span>${t("Wish")}</span></button></form>`}
-    ${wishes?.length === 0 && html`<div class="nothing"><${Icon} name="wish" /><p>${t("Nothing is wished for.")}</p></div>`}
+    ${wishes?.length === 0 && html`<${Nothing} icon="wish" text=${t("Nothing is wished for.")} />`}
     <ul class="plain wishes">${wishes?.map((wish) => html`<li key=${wish.id}>
       <b><${Name} text=${wish.term} /></b>
       <span>${wish.foundAt ? t("found: one file|found: {n} files", { n: wish.found }) : wish.searchedAt ? t("not found; searched {when}", { when: when(wish.searchedAt) }) : t("not searched for yet")}</span>
       <span class="commands">${wish.job && html`<a class="button" href=${`#/job/${wish.job}`}>${t("Its job")}</a>`}
         <a class="button" href="#/search" onClick=${() => Object.assign(last, { term: wish.term, state: "stopped", matches: [], hits: 0 })}>${t("Search")}</a>
-        ${can("ReadWrite") && html`<${Button} quiet icon="delete" label=${t("Remove {name}", { name: wish.term })} onClick=${() => remove(wish)} />`}</span>
+        <${Change} quiet icon="delete" label=${t("Remove {name}", { name: wish.term })} onClick=${() => remove(wish)} /></span>
     </li>`)}</ul>
   </section>`;
 }

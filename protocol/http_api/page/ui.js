@@ -1,5 +1,5 @@
 // Small parts that views are made of.
-import { useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from "./vendor/hooks.mjs";
+import { useEffect, useLayoutEffect, useRef, useState } from "./vendor/hooks.mjs";
 import { html, t, toasts, useStore } from "./lib.js";
 
 const PATHS = {
@@ -52,22 +52,6 @@ export function Name({ text, class: kind }) {
   }
   parts.push(cut.slice(at));
   return html`<bdi class=${kind} title=${cut.length < text.length || cut.length > 60 ? cut.replace(MARKS, "\ufffd") : null}>${parts}</bdi>`;
-}
-
-/** A dialog of the browser: modal, focus kept inside, closed by Escape. */
-export function Dialog({ title, close, children, wide }) {
-  const box = useRef();
-  const id = useId();
-  useEffect(() => {
-    const before = document.activeElement;
-    box.current.showModal();
-    box.current.querySelector("textarea, input")?.focus();
-    return () => before?.focus?.();
-  }, []);
-  return html`<dialog ref=${box} class=${wide ? "wide" : ""} aria-labelledby=${id} onClose=${close}>
-    <header><h2 id=${id}>${title}</h2><${Button} quiet icon="cancel" label=${t("Close")} onClick=${() => box.current.close()} /></header>
-    ${children}
-  </dialog>`;
 }
 
 export function Toasts() {
@@ -154,52 +138,9 @@ export function Rows({ count, height, row, label, onKey, active, setActive, head
   </div>`;
 }
 
-/** What is large and may lag a little: drawn apart from the rest, in a task of its own, at most every `ms`. */
-export function Calm({ version, ms = 500, draw }) {
-  const [at, again] = useState(0);
-  const timer = useRef(0);
-  useEffect(() => {
-    timer.current ||= setTimeout(() => ((timer.current = 0), again((n) => n + 1)), at ? ms : 0);
-  }, [version]);
-  useEffect(() => () => clearTimeout(timer.current), []);
-  return useMemo(draw, [at]); // the same nodes again are not compared
-}
-
-/** A canvas as large as its place, sharp on every screen; `draw(context, width, height)` paints it. */
-export function Canvas({ draw, again, ...rest }) {
-  const canvas = useRef();
-  const place = useRef(); // read again only after it changed: asking for it makes the browser lay everything out
-  const paintNow = () => {
-    if (!canvas.current) return;
-    place.current ??= [canvas.current.clientWidth, canvas.current.clientHeight];
-    const [width, height] = place.current;
-    const scale = devicePixelRatio || 1;
-    if (canvas.current.width !== Math.round(width * scale)) canvas.current.width = Math.round(width * scale);
-    if (canvas.current.height !== Math.round(height * scale)) canvas.current.height = Math.round(height * scale);
-    const context = canvas.current.getContext("2d");
-    context.setTransform(scale, 0, 0, scale, 0, 0);
-    draw(context, width, height);
-  };
-  const latest = useRef();
-  latest.current = paintNow;
-  useLayoutEffect(paintNow, again);
-  useEffect(() => {
-    const watch = new ResizeObserver(() => {
-      if (!canvas.current) return;
-      const before = place.current;
-      place.current = [canvas.current.clientWidth, canvas.current.clientHeight];
-      if (String(before) !== String(place.current)) latest.current();
-    });
-    watch.observe(canvas.current);
-    const themes = ["(prefers-color-scheme: dark)", "(forced-colors: active)"].map((query) => matchMedia(query));
-    const changed = () => latest.current();
-    for (const one of themes) one.addEventListener("change", changed);
-    document.addEventListener("theme", changed);
-    return () => {
-      watch.disconnect();
-      for (const one of themes) one.removeEventListener("change", changed);
-      document.removeEventListener("theme", changed);
-    };
-  }, []);
-  return html`<canvas ref=${canvas} ...${rest}></canvas>`;
+/** A view of a module that is loaded when it is wanted. */
+export function Later({ load, ...rest }) {
+  const [View, setView] = useState();
+  useEffect(() => void load().then((view) => setView(() => view)), []);
+  return View && html`<${View} ...${rest} />`;
 }

@@ -1,0 +1,124 @@
+"""Views in a browser of what is hard to bring about: a fleet, a job whose sources had two files. The API is real."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pytest
+
+from protocol.http_api.gateway import GatewayInbox
+from protocol.messages import GetFleet, HealthReported, ListFleetJobs, ListFleetNodes, OrderFleet, RetryJob
+from protocol.model.fleet.rows import FleetOrder, NodeRow, decode_row
+from protocol.model.fleet.views import FleetJobView, FleetOrdered, FleetView
+from protocol.model.identity import Claim
+from tests.page.conftest import watched
+from tests.page.test_page import expect
+from tests.protocol.http_api.fake_daemon import Played
+from tests.protocol.http_api.rows import ID, detail_row
+from tests.protocol.http_api.serving import Api, answered, serving
+
+MIB = 1 << 20
+
+
+class Fleet(Played):
+    """Three nodes, the first leads and answers; they drain as they are told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.orders: list[FleetOrder] = []
+
+    def __call__(self, to: str, message: Any) -> Iterable[GatewayInbox]:
+        match message:
+            case GetFleet(request=request):
+                drained = {order.node for order in self.orders if order.kind == "drain"}
+                drained -= {order.node for order in self.orders if order.kind == "undrain"}
+                view = FleetView(
+                    fleet="home", node="ann", state="joined", text="", leader="ann", destination="s3://box",
+                    limit_bytes_s=0, draining=tuple(drained), bus_bytes=9,
+                )  # fmt: skip
+                return answered(request, [view])
+            case ListFleetNodes(request=request):
+                nodes = ("ann", "bob", "eva")
+                rows = [
+                    NodeRow(
+                        name=name, instance="i", version="0.3.0", rate_bytes_s=2.0 * MIB, free_bytes=64 << 30, jobs=1
+                    )
+                    for name in nodes
+                ]
+                return answered(request, rows)
+            case ListFleetJobs(request=request):
+                job = FleetJobView(
+                    id="3f0c9f0e", name="<b>big</b>.iso", state="active", nodes=("ann", "eva"), size_bytes=512 * MIB,
+                    parts=8, parts_stored=3, priority=0, attempt=1, reason="", etag="", sealed_by="", sources=4,
+                )  # fmt: skip
+                return answered(request, [job], total=1)
+            case OrderFleet(request=request, order=order):
+                self.orders.append(decode_row(FleetOrder, order))
+                return answered(request, [FleetOrdered(id="", known=False)])
+            case _:
+                return super().__call__(to, message)
+
+
+@pytest.fixture
+def opened(chromium: Any) -> Iterator[Any]:
+    """Opens a place of the page of this API; what goes wrong in the page fails the test."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
+    page = context.new_page()
+    faults = watched(page)
+
+    def open_(api: Api, place: str) -> Any:
+        page.goto(f"{api.url}/#/{place}")
+        page.get_by_role("navigation", name="Views").wait_for()
+        return page
+
+    yield open_
+    context.close()
+    assert not faults, faults
+
+
+def test_a_fleet_is_seen_and_a_node_hands_over_its_jobs(opened: Any) -> None:
+    played = Fleet()
+    names = ("pid", "restarts", "age_s", "cpu_s", "memory_bytes", "fds", "threads")
+    with serving(played) as api:
+        api.say(HealthReported(process="fleet", **dict.fromkeys(names, 1)))
+        page = opened(api, "network")
+        fleet = page.get_by_role("region", name="Fleet home")
+        expect(fleet).to_contain_text("Joined")
+        expect(fleet.get_by_role("row").filter(has_text="ann").first).to_contain_text("leads, this one")
+        expect(fleet).to_contain_text("<b>big</b>.iso")
+        bob = fleet.get_by_role("row").filter(has_text="bob")
+        expect(bob).to_contain_text("64.0 GiB")
+        bob.get_by_role("button", name="Drain").click()
+        expect(bob).to_contain_text("hands over its jobs")
+        page.get_by_role("button", name="Undo").click()
+        expect(bob).not_to_contain_text("hands over its jobs")
+        assert [(order.kind, order.node) for order in played.orders] == [("drain", "bob"), ("undrain", "bob")]
+
+
+def test_without_a_fleet_none_is_shown_or_asked_for(opened: Any) -> None:
+    with serving(Played()) as api:
+        page = opened(api, "network")
+        page.get_by_role("heading", name="Processes").wait_for()
+        assert page.get_by_role("heading", name="Fleet").count() == 0
+        assert not [message for _, message in api.told if isinstance(message, GetFleet)]
+
+
+@pytest.mark.parametrize("checksum", ["", "sha256:" + "ab" * 32])
+def test_the_file_of_the_sources_that_lost_can_be_taken_where_nothing_is_proven(opened: Any, checksum: str) -> None:
+    claim = Claim(kind="overlap", groups=1, contributors=2, checks_agreed=3, excluded=("slsk://eva/a.bin",))
+    played = Played(detail_row(state="sealed", number=0, claim=claim, checksum=checksum))
+    with serving(played) as api:
+        page = opened(api, f"job/{ID}")
+        expect(page.locator(".claim")).to_contain_text("left out, other content: eva")
+        other = page.get_by_role("button", name="Take the other version")
+        if checksum:
+            expect(other).to_have_count(0)
+            return
+        other.click()
+        expect(page.locator(".toast")).to_contain_text("the file of eva will be fetched")
+        page.locator(".toast").get_by_role("button", name="Close").click()
+        expect(page.locator(".toast")).to_have_count(0)
+        page.wait_for_timeout(300)
+        told = [message for _, message in api.told if isinstance(message, RetryJob)]
+        assert [message.other_group for message in told] == [True]
