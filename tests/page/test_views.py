@@ -84,7 +84,7 @@ def test_a_fleet_is_seen_and_a_node_hands_over_its_jobs(opened: Any) -> None:
         api.say(HealthReported(process="fleet", **dict.fromkeys(names, 1)))
         page = opened(api, "network")
         fleet = page.get_by_role("region", name="Fleet home")
-        expect(fleet).to_contain_text("Joined")
+        expect(fleet).to_contain_text("Joined", timeout=30_000)  # asked for every few seconds
         expect(fleet.get_by_role("row").filter(has_text="ann").first).to_contain_text("leads, this one")
         expect(fleet).to_contain_text("<b>big</b>.iso")
         bob = fleet.get_by_role("row").filter(has_text="bob")

@@ -335,14 +335,14 @@ const STANDINGS = { candidate: "Not used yet", queued: "In its queue", active: "
 const PHASES = { probing: "Asking", connecting: "Connecting", queued: "In its queue", granted: "About to send", flowing: "Sending", stalled: "Stalled", resting: "Resting" };
 
 /** What a source does, in words: one that gave something and waits for nothing is not unused. */
-const standingOf = (source, gone) => t((!gone && PHASES[source.phase]) || (source.standing === "candidate" && source.leases && "Not needed now") || STANDINGS[source.standing] || source.standing);
+const standingOf = (source, over) => t((!over && PHASES[source.phase]) || (source.standing === "candidate" && source.leases && "Not needed now") || STANDINGS[source.standing] || source.standing);
 
-function SourceRow({ source, total, budget, sparks, end, prefer, commands }) {
+function SourceRow({ source, total, budget, sparks, end, prefer, commands, ended }) {
   const gone = ["banned", "dropped"].includes(source.standing);
   return useMemo(
     () => html`<tr class=${gone ? "gone" : ""}>
       <th scope="row"><${Swatch} source=${source.number} /> <${Name} text=${source.label} /><small><${Name} text=${source.fullPath ?? source.url} /></small></th>
-      <td>${source.preferred && !gone && html`<span class="badge">${t("preferred")}</span> `}${standingOf(source, gone)}${source.queuePlace != null && ` · ${t("place {n}", { n: source.queuePlace })}`}${source.reason && html`<small><${Name} text=${source.reason} /></small>`}</td>
+      <td>${source.preferred && !gone && html`<span class="badge">${t("preferred")}</span> `}${ended && !gone ? (source.leases ? t("Sent its part") : "–") : standingOf(source, gone)}${source.queuePlace != null && ` · ${t("place {n}", { n: source.queuePlace })}`}${source.reason && html`<small><${Name} text=${source.reason} /></small>`}</td>
       <td class="number rate">${source.rateBytesS > 0 ? rate(source.rateBytesS) : "–"}</td>
       <td class="last">${sparks && source.bytesStored > 0 && html`<${Spark} samples=${sparks.map((sample) => sample.rates.get(source.number) ?? 0)} />`}</td>
       <td class="number">${size(source.bytesStored)}</td>
@@ -351,7 +351,7 @@ function SourceRow({ source, total, budget, sparks, end, prefer, commands }) {
       <td class="number">${source.username ? t("{n} of {most}", { n: count(source.stops), most: count(budget) }) : "–"}</td>
       ${commands && html`<td class="commands">${!gone && html`<${Button} quiet icon="prefer" label=${t("Prefer {who}", { who: source.label })} aria-pressed=${source.preferred} onClick=${() => prefer(source)} /><${Button} quiet icon="cancel" label=${t("Drop {who}", { who: source.label })} onClick=${() => end(source, false)} /><${Button} quiet icon="ban" label=${t("Ban {who}", { who: source.label })} onClick=${() => end(source, true)} />`}</td>`}
     </tr>`,
-    [source, sparks, commands],
+    [source, sparks, commands, ended],
   );
 }
 
@@ -374,7 +374,7 @@ function Sources({ job, sources, history, refresh }) {
   const sparks = useMemo(() => (history.length > 1 ? history.slice(-60) : null), [history]);
   const commands = !ENDED.includes(job.state) && can("ReadWrite");
   return html`<${Table} class="sources" label=${t("Sources")} columns=${["Source", "State"]} numbers=${["Rate", "The last minute", "Sent", "Share", "Leases", "Stops"]} end=${commands && t("Commands")}
-    rows=${order.map((source) => html`<${SourceRow} key=${source.number} source=${source} total=${total} budget=${job.stopBudget} sparks=${sparks} end=${end} prefer=${prefer} commands=${commands} />`)} />`;
+    rows=${order.map((source) => html`<${SourceRow} key=${source.number} source=${source} total=${total} budget=${job.stopBudget} sparks=${sparks} end=${end} prefer=${prefer} commands=${commands} ended=${ENDED.includes(job.state)} />`)} />`;
 }
 
 function MoreSources({ job, close }) {

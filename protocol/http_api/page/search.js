@@ -65,7 +65,7 @@ function Match({ match, begin }) {
       ? html`<b>${t("about {time}", { time: duration(Math.max(1, time.swarm)) })}</b><small>${time.users > 1 ? t("alone {time}; disturbs one more user|alone {time}; disturbs {n} more users", { time: duration(time.alone), n: time.users - 1 }) : t("from one user")}</small>`
       : html`<small>${t("after a wait in a queue")}</small>`}</div>
     <${Change} kind="main" icon="down" label=${t("Download")} onClick=${() => begin(match)} />
-    ${open && html`<ul class="plain holders">${match.sources.map((one) => html`<li><b><${Name} text=${one.username} /></b> <span>${one.slotsFree ? t("free") : t("{n} before us", { n: one.queueLength })} · ${one.speedBytesS ? rate(one.speedBytesS) : t("speed unknown")}</span> <small><${Name} text=${one.fullPath} /></small>
+    ${open && html`<ul class="plain holders">${match.sources.map((one) => html`<li><span><b><${Name} text=${one.username} /></b> ${one.slotsFree ? t("free") : t("{n} before us", { n: one.queueLength })} · ${one.speedBytesS ? rate(one.speedBytesS) : t("speed unknown")}</span> <small><${Name} text=${one.fullPath} /></small>
       <${Change} icon="folder" label=${t("Whole folder")} onClick=${() => whole(one)} /></li>`)}</ul>`}
   </li>`;
 }
