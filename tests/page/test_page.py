@@ -165,6 +165,21 @@ def test_many_jobs_at_once(page: Any, world: World) -> None:
     expect(page.get_by_text("No job is like this.")).to_be_visible()
 
 
+def test_a_notice_that_is_pointed_at_stays_and_what_is_undone_stays_undone(page: Any, world: World) -> None:
+    order = {"filename": "a.bin", "fileSize": None, "sources": [{"url": "http://127.0.0.1:9/a"}]}
+    id = world.daemon.ask("POST", f"{API}/download", order)["id"]
+    world.daemon.ask("POST", f"{API}/jobs/{id}/cancel")
+    expect(page.locator(".row .state.cancelled")).to_have_count(1)
+    page.get_by_role("checkbox", name="Choose all").click()
+    page.get_by_role("button", name="Remove").click()
+    page.locator(".toast").hover()
+    page.wait_for_timeout(7000)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".toast")).to_have_count(0)
+    page.wait_for_timeout(7000)
+    assert world.job(id)["state"] == "cancelled"
+
+
 def test_jobs_are_added_by_addresses_and_by_a_metalink_file(page: Any, world: World, tmp_path: Path) -> None:
     page.get_by_role("button", name="Add", exact=True).click()
     page.get_by_label("Addresses, one a line").fill("http://127.0.0.1:9/a.bin\nhttp://127.0.0.1:9/b.bin")

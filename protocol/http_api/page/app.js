@@ -1,7 +1,7 @@
 // The frame of the page: login, navigation, theme, notifications; views are loaded when they are opened.
 import { h, render } from "./vendor/preact.mjs";
 import { useEffect, useRef, useState } from "./vendor/hooks.mjs";
-import { ask, attempt, base, get, html, language, Live, online, rate, Refused, ROOT, say, session, speak, status, t, useStore } from "./lib.js";
+import { ask, attempt, base, get, html, language, Live, online, rate, Refused, ROOT, say, session, speak, status, t, useEvery, useStore } from "./lib.js";
 import { Button, Field, Icon, Logo, Name, Toasts } from "./ui.js";
 import { Jobs, jobEvent, jobsChanged } from "./jobs.js";
 
@@ -173,6 +173,7 @@ function Frame({ who }) {
       live.close();
     };
   }, []);
+  useEvery(3, () => status.value?.counts.active && count()); // the rate of all: no event tells it
   const first = useRef(true);
   useEffect(() => {
     let gone = false;

@@ -447,7 +447,7 @@ function Timeline({ id, changes }) {
     const timer = setTimeout(() => load().catch(() => {}), changes ? 400 : 0); // many sources change together
     return () => clearTimeout(timer);
   }, [id, changes]);
-  return html`<ol class="timeline">${[...events].reverse().map((event) => html`<li key=${event.serial}><time datetime=${event.at} title=${when(event.at)}>${when(event.at, true)}</time> <${Name} text=${SAID[event.kind]?.(event.data) ?? event.kind} /></li>`)}</ol>`;
+  return html`<ol class="timeline" tabindex="0" aria-label=${t("What happened")}>${[...events].reverse().map((event) => html`<li key=${event.serial}><time datetime=${event.at} title=${when(event.at)}>${when(event.at, true)}</time> <${Name} text=${SAID[event.kind]?.(event.data) ?? event.kind} /></li>`)}</ol>`;
 }
 
 // ---- the view

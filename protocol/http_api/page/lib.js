@@ -147,11 +147,16 @@ export function say(text, { undo, later, bad } = {}) {
   const toast = { id: ++toastNumber, text, bad };
   const end = () => {
     clearTimeout(timer);
+    toast.over = true; // as it goes, the pointer leaves it
     toasts.set(toasts.value.filter((one) => one !== toast));
   };
-  const timer = setTimeout(() => (end(), later?.()), bad ? 9000 : 6000);
+  let timer;
+  // Time stands still while somebody points at it or has its buttons in focus.
+  toast.hold = () => clearTimeout(timer);
+  toast.free = () => toast.over || (toast.hold(), (timer = setTimeout(() => (end(), later?.()), bad ? 9000 : 6000)));
   toast.end = () => (end(), later?.());
   if (undo || later) toast.undo = () => (end(), undo?.());
+  toast.free();
   toasts.set([...toasts.value.slice(-3), toast]);
 }
 

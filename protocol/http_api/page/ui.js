@@ -58,7 +58,7 @@ export function Toasts() {
   const all = useStore(toasts);
   return html`<div class="toasts" role="status">
     ${all.map(
-      (one) => html`<div key=${one.id} class=${`toast ${one.bad ? "bad" : ""}`}>
+      (one) => html`<div key=${one.id} class=${`toast ${one.bad ? "bad" : ""}`} onMouseEnter=${one.hold} onMouseLeave=${one.free} onFocusIn=${one.hold} onFocusOut=${one.free}>
         <span>${one.text}</span>
         ${one.undo && html`<${Button} label=${t("Undo")} onClick=${one.undo} />`}
         <${Button} quiet icon="cancel" label=${t("Close")} onClick=${one.end} />
