@@ -542,7 +542,7 @@ class Leases:
         match placement:
             case place.FreeRange(first, stop):
                 lease = tracker.grant(source.id, first, stop, now_s=now_s)
-                if source.traits.abort_is_costly and stop < tracker.total and tracker.reaches_end(stop):
+                if place.rides_out(self._views.view(now_s), source, stop):
                     tracker.extend(lease, tracker.total)
             case place.Shared(first, stop):
                 lease = tracker.grant(source.id, first, stop, now_s=now_s, shared=True)

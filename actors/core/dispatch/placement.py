@@ -187,6 +187,16 @@ def gap_ahead(view: PlacementView, estimate: LeaseEstimate) -> ChunkRange | None
     return tracker.free.range_at(stored[1])
 
 
+def rides_out(view: PlacementView, source: Source, stop: int) -> bool:
+    """Return whether a lease up to `stop` goes on to the end of the file, over what is stored: that is no stop.
+
+    Not where it is long: the stranger would send it for nothing, and the source is wanted elsewhere.
+    """
+    if not source.traits.abort_is_costly or not stop < view.tracker.total or not view.tracker.reaches_end(stop):
+        return False
+    return (view.tracker.total - stop) * view.chunk_size <= CROSSED_S_MAX * expected_rate(view, source)
+
+
 def overtaken(view: PlacementView, estimate: LeaseEstimate, *, swarm: bool = True) -> Lease | None:
     """Return the lease right ahead that this one should take over: much slower, and late.
 

@@ -53,6 +53,17 @@ def test_what_a_spent_user_offers_when_it_was_asked_is_taken() -> None:
     assert "b" in drawn(state)
 
 
+@pytest.mark.parametrize(("stored_behind", "rides_out"), [(14, True), (16, False)])
+def test_a_lease_goes_on_to_the_end_over_three_seconds_of_stored_chunks_at_most(
+    stored_behind: int, rides_out: bool
+) -> None:
+    """Which spares a stop; a longer way would keep the quickest user busy with what is there already."""
+    picture = "####...." + stored_behind * "#"
+    state = user(picture, "a", rate=5.0)
+    told(state, Ticked(), turn(state, 0))
+    assert lease_of(state, "a").stop == (len(picture) if rides_out else 8)
+
+
 def test_whose_stops_are_spent_takes_no_tail_but_the_last() -> None:
     state = user("aaaaaaaaaaaaaaaaaaaa####", rates={"a": 0.5}, rate=1.0, stops=3)
     assert not of(told(state, Ticked()), EnqueueFile)
