@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -332,6 +335,20 @@ def test_axe_finds_nothing(chromium: Any, world: World, scheme: str) -> None:
     context.close()
     world.forget()
     assert not told, told
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
+def test_a_line_of_the_api_document_orders_a_job(page: Any, world: World) -> None:
+    page.goto(f"{world.url}/docs")
+    route = page.locator("details.route").filter(has_text="Fetch one file from sources that are named")
+    route.locator("summary").first.click()
+    line = route.locator("pre").inner_text()
+    assert line.startswith("curl ")
+    key = (world.folder / "state" / "api-key").read_text().strip()
+    done = subprocess.run(
+        ["bash", "-c", line], env={**os.environ, "KEY": key}, capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout)["id"] in {job["id"] for job in world.daemon.ask("GET", f"{API}/jobs")}, done.stdout
 
 
 def test_in_german_no_text_is_left_in_english(chromium: Any, world: World) -> None:

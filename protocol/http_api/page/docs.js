@@ -14,9 +14,25 @@ const typeOf = (schema) => {
   return schema.format ?? schema.type ?? "object";
 };
 
+const whole = (schema, document) => (schema?.$ref ? document.components.schemas[schema.$ref.split("/").pop()] : schema);
+
+/** A value of this kind: its example, of an object with the members that must be there. */
+function example(schema, document) {
+  const found = whole(schema, document) ?? {};
+  if (found.examples || found.default != null) return found.examples?.[0] ?? found.default;
+  if (found.anyOf) return example(found.anyOf[0], document);
+  if (found.properties) return Object.fromEntries((found.required ?? []).map((name) => [name, example(found.properties[name], document)]));
+  if (found.type === "array") return [example(found.items, document)];
+  return found.enum?.[0] ?? { integer: found.minimum ?? 0, number: 0, boolean: false }[found.type] ?? "…";
+}
+
+/** The request as a line for a shell, to be copied. */
+const curl = ({ path, method, body, document }) =>
+  [`curl -H "X-API-Key: $KEY"`, method === "get" ? "" : `-X ${method.toUpperCase()}`, body && `--json '${JSON.stringify(example(body, document)).replaceAll("'", "'\\''")}'`, `"${location.origin}${base}${path}"`].filter(Boolean).join(" ");
+
 const Members = ({ schema, document }) => {
-  const found = schema?.$ref ? document.components.schemas[schema.$ref.split("/").pop()] : schema;
-  const items = found?.items?.$ref ? document.components.schemas[found.items.$ref.split("/").pop()] : found;
+  const found = whole(schema, document);
+  const items = found?.items?.$ref ? whole(found.items, document) : found;
   if (!items?.properties) return html`<p><code>${typeOf(schema)}</code> ${found?.description}</p>`;
   return html`<p><code>${typeOf(schema)}</code> ${items.description}</p><div class="scroll" tabindex="0" role="group" aria-label=${typeOf(schema)}><table><tbody>${Object.entries(items.properties).map(
     ([name, value]) => html`<tr><th scope="row"><code>${name}</code>${items.required?.includes(name) ? " *" : ""}</th><td><code>${typeOf(value)}</code></td><td>${value.description}</td></tr>`,
@@ -28,6 +44,7 @@ function Route({ path, method, route, document }) {
   const body = route.requestBody?.content?.["application/json"]?.schema;
   return html`<details class="route" onToggle=${(event) => setOpen(event.target.open)}><summary><b class=${`verb ${method}`}>${method.toUpperCase()}</b> <code>${path}</code> <span>${route.summary}</span></summary>
     ${open && html`<p>${route.description}</p>
+      <pre>${curl({ path, method, body, document })}</pre>
       ${route.parameters && html`<h4>Parameters</h4><div class="scroll" tabindex="0" role="group" aria-label="Parameters"><table><tbody>${route.parameters.map((one) => html`<tr><th scope="row"><code>${one.name}</code>${one.required ? " *" : ""}</th><td>${one.in}</td><td><code>${typeOf(one.schema)}</code></td><td>${one.description}</td></tr>`)}</tbody></table></div>`}
       ${body && html`<h4>Body</h4><${Members} schema=${body} document=${document} />`}
       <h4>Answers</h4>${Object.entries(route.responses).map(([status, answer]) => html`<details><summary><b>${status}</b> ${answer.description}</summary>${Object.values(answer.content ?? {}).map((one) => html`<${Members} schema=${one.schema} document=${document} />`)}</details>`)}`}
