@@ -103,21 +103,21 @@ def test_the_network_view_tells_searches_left_shares_and_uploads(page: Any, worl
 def test_limits_by_the_time_of_the_week_are_set_and_outlive_the_daemon(page: Any, world: World) -> None:
     page.get_by_role("navigation").get_by_role("link", name="Network").click()
     expect(page.get_by_role("region", name="Rate")).to_contain_text("at all times: no limit")
-    page.get_by_role("button", name="Change the plan").click()
+    page.get_by_role("button", name="Change the schedule").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_role("button", name="Add a line").click()
     dialog.get_by_role("button", name="Sun").click()
     dialog.get_by_label("To").fill("06:30")
     dialog.get_by_label("Limit, a second").fill("nonsense")
-    expect(dialog.get_by_role("button", name="Set the plan")).to_be_disabled()
+    expect(dialog.get_by_role("button", name="Set the schedule")).to_be_disabled()
     dialog.get_by_label("Limit, a second").fill("2 MiB")
-    dialog.get_by_role("button", name="Set the plan").click()
+    dialog.get_by_role("button", name="Set the schedule").click()
     expect(page.get_by_role("region", name="Rate")).to_contain_text(re.compile("Sat 08:00.06:30: 2.0 MiB/s"))
     world.stop()
     world.start()
     window = {"days": [0, 1, 2, 3, 4, 5], "beginMinute": 480, "endMinute": 390, "limit": 2 << 20}
     assert world.daemon.ask("GET", f"{API}/limit")["schedule"] == [window]
-    page.get_by_role("button", name="Change the plan").click()
+    page.get_by_role("button", name="Change the schedule").click()
     dialog.get_by_role("button", name="As configured").click()
     expect(page.get_by_role("region", name="Rate")).to_contain_text("at all times: no limit")
     assert world.daemon.ask("GET", f"{API}/limit")["schedule"] == []

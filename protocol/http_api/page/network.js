@@ -54,23 +54,23 @@ function Limits({ now, load }) {
     <p class="big"><b>${rate(now.rateBytesS)}</b></p>
     ${can("ReadWrite") && html`<form onSubmit=${(event) => (event.preventDefault(), isNaN(bytes) || set(bytes))}>
       <${Field} label=${t("Limit of all jobs, a second")} hint=${t("Like 500 KB or 2 MiB; empty: no limit.")}><input value=${shown} onInput=${(event) => setText(event.target.value)} aria-invalid=${isNaN(bytes)} /></${Field}>
-      <p class="commands"><button class="button main" type="submit">${t("Set the limit")}</button><${Button} label=${t("As planned")} onClick=${() => set(null)} /></p></form>`}
-    <h3>${t("Plan")}</h3>
+      <p class="commands"><button class="button main" type="submit">${t("Set the limit")}</button><${Button} label=${t("As scheduled")} onClick=${() => set(null)} /></p></form>`}
+    <h3>${t("Schedule")}</h3>
     <ul class="plain">${now.schedule.map((one) => html`<li>${one.days.length === 7 ? t("every day") : one.days.map((day) => DAYS[day]).join(", ")} ${clock(one.beginMinute)}–${clock(one.endMinute)}: ${limited(one.limit)}</li>`)}
       <li class="dim">${now.schedule.length ? t("else: {limit}", { limit: limited(now.limitConfigured) }) : t("at all times: {limit}", { limit: limited(now.limitConfigured) })}</li></ul>
-    <p class="commands"><${Change} label=${t("Change the plan")} onClick=${() => setEditing(true)} /></p>
-    ${editing && html`<${Plan} now=${now} load=${load} close=${() => setEditing(false)} />`}
+    <p class="commands"><${Change} label=${t("Change the schedule")} onClick=${() => setEditing(true)} /></p>
+    ${editing && html`<${Schedule} now=${now} load=${load} close=${() => setEditing(false)} />`}
   </${Section}>`;
 }
 
 /** Limits by the time of the week, to be changed. */
-function Plan({ now, load, close }) {
+function Schedule({ now, load, close }) {
   const [rows, setRows] = useState(() => now.schedule.map((one) => ({ days: one.days, from: clock(one.beginMinute), to: clock(one.endMinute % 1440), limit: one.limit ? size(one.limit) : "" })));
   const put = (at, change) => setRows(rows.map((row, other) => (other === at ? { ...row, ...change } : row)));
   const sound = (row) => row.days.length && row.from && row.to && !(row.limit.trim() && isNaN(bytesOf(row.limit)));
   const send = (schedule) => setting(`${ROOT}/limit/schedule`, { schedule }, { schedule: now.schedule }, load);
   const typed = () => rows.map((row) => ({ days: row.days, beginMinute: minute(row.from), endMinute: minute(row.to), limit: row.limit.trim() ? bytesOf(row.limit) : 0 }));
-  return html`<${FormDialog} wide title=${t("Limits by the time of the week")} label=${t("Set the plan")} ready=${rows.every(sound)} send=${() => send(typed())} close=${close}>
+  return html`<${FormDialog} wide title=${t("Limits by the time of the week")} label=${t("Set the schedule")} ready=${rows.every(sound)} send=${() => send(typed())} close=${close}>
     <p class="dim">${t("The first line that fits holds, by the daemon's clock. An end that is not after the beginning is on the next day.")}</p>
     ${rows.map((row, at) => html`<fieldset class="tools" key=${at}><legend class="unseen">${t("Line {n}", { n: at + 1 })}</legend>
       <span class="tabs">${DAYS.map((name, day) => html`<button type="button" aria-pressed=${row.days.includes(day)} onClick=${() => put(at, { days: row.days.includes(day) ? row.days.filter((one) => one !== day) : [...row.days, day].sort() })}>${name}</button>`)}</span>
