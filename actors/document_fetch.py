@@ -66,7 +66,7 @@ def fetch_document(url: str, http: HttpOptions, bytes_max: int, *, private_ok: b
     until_s = time.monotonic() + DOCUMENT_S_MAX
     heard_s = time.monotonic()
     try:
-        reader.probe(whole=True)
+        reader.probe(begin_at=0)
         reader.open(0, None, size_bytes=-1)
         while not reader.ended:
             count = reader.read_into(view)

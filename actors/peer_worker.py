@@ -115,6 +115,7 @@ class PeerWorker(Actor):
         self._slot_s = 0.0
         self._aside = b""  # of a chunk that is not whole yet, while others have the slots
         self._from_start = False
+        self._stands = False  # the body of the probe's answer, which goes to the file's end, is open
         self._wake: Callable[[], None] = self._continue
 
     def starting(self) -> None:
@@ -159,7 +160,7 @@ class PeerWorker(Actor):
     def _probe(self, asked: ProbeSource) -> None:
         job, source = self._request.job, self._request.source
         try:
-            probed = self._reader.probe(whole=asked.whole)
+            probed = self._reader.probe(begin_at=asked.begin_at)
         except SourceFault as fault:
             failed = SourceFailed(
                 job=job, source=source, fault=fault.kind, detail=fault.detail, retry_after_s=fault.retry_after_s
@@ -187,7 +188,9 @@ class PeerWorker(Actor):
             name=unhidden_name(probed.name),
             setup_s=probed.setup_s,
             modified=probed.modified,
+            open_at=probed.open_at,
         )
+        self._stands = probed.open_at >= 0
         self.bus.post(self._dispatcher, answer)
 
     def _read_document(self, url: str, *, is_source: bool) -> None:
@@ -255,6 +258,7 @@ class PeerWorker(Actor):
 
     def _hang_up(self) -> bool:
         """End the body, and report that to the session when the connection came from it."""
+        self._stands = False
         stopped = self._reader.hang_up()
         if self._ticket is not None:
             self._part_with(self._ticket, stopped=stopped)
@@ -300,7 +304,8 @@ class PeerWorker(Actor):
         """Ask for what the transfer still lacks. Where offsets are refused the body may begin before it."""
         if self._from_start and transfer.began:
             raise SourceFault(FaultKind.SHORT_BODY, f"its body ended at byte {self._reader.position}")
-        stop, size = None if self._from_start else transfer.stop_byte, transfer.size_bytes
+        self._stands = self._stands and self._reader.position == transfer.position
+        stop, size = None if self._from_start or self._stands else transfer.stop_byte, transfer.size_bytes
         self._reader.open(transfer.position, stop, size_bytes=size, from_start=self._from_start)
         transfer.began = True
         self._step_back(transfer)
@@ -405,10 +410,10 @@ class PeerWorker(Actor):
     def _pause(self) -> bool:
         """Leave the body after a transfer; return whether that aborted it.
 
-        A body that cannot begin elsewhere stays open, for the next range may lie ahead. Not that of a connection that
-        was handed over: its peer's upload slot is not ours to keep.
+        A body that cannot begin elsewhere, or that goes on to the file's end, stays open: the next range may lie ahead.
+        Not that of a connection that was handed over: its peer's upload slot is not ours to keep.
         """
-        if self._from_start and not self._reader.ended and self._handed is None:
+        if (self._from_start or self._stands) and not self._reader.ended and self._handed is None:
             return False
         return self._hang_up()
 

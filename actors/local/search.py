@@ -6,10 +6,12 @@ Runs in the main thread of the process that the user started, beside the supervi
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from actors.core.supervision.process_policy import HealthPolicy
 from actors.local.download import Interrupts, next_message, supervised
+from actors.runtime.network_interface import InterfaceGone, check_interface_there
 from actors.runtime.supervisor import StartFailed, Supervisor
 from actors.soulseek.settings import session_process, session_settings
 from protocol.cli.parsing import SearchOptions
@@ -17,6 +19,7 @@ from protocol.cli.views.search import SearchView, found_in, search_exit_code
 from protocol.messages import ActorDied, FrontInbox, ProcessLost, SearchEnded, SearchHit, SessionChanged, StartSearch
 from protocol.messages.addresses import FRONT, SESSION
 from protocol.model.file_matches import FileMatches
+from protocol.model.printable import printable
 from protocol.model.value import Struct, field
 
 SPARE_S: Final = 30.0
@@ -38,6 +41,11 @@ class Searched(Struct, kw_only=True):
 
 def search(options: SearchOptions) -> int:
     """Run ``search`` and return the exit code."""
+    try:
+        options = _bound(options)
+    except InterfaceGone as gone:
+        sys.stderr.write(f"error: --interface: {printable(gone.words)}\n")
+        return 2
     view = SearchView(sys.stdout, sys.stderr, json=options.json)
     searched = _searched(options, view)
     result = found_in(
@@ -50,6 +58,14 @@ def search(options: SearchOptions) -> int:
     )
     view.finish(result)
     return search_exit_code(result)
+
+
+def _bound(options: SearchOptions) -> SearchOptions:
+    """Return the options with the session bound as they say. Raises `InterfaceGone`."""
+    assert options.account is not None
+    interface = options.interface or options.account.interface
+    check_interface_there(interface)
+    return replace(options, account=replace(options.account, interface=interface))
 
 
 def _searched(options: SearchOptions, view: SearchView) -> Searched:

@@ -62,7 +62,7 @@ class _Unusable:
     def __init__(self, fault: SourceFault) -> None:
         self._fault = fault
 
-    def probe(self, *, whole: bool = False) -> Probed:
+    def probe(self, *, begin_at: int = -1) -> Probed:
         raise self._fault
 
     def open(self, start: int, stop: int | None, *, size_bytes: int, from_start: bool = False) -> None:

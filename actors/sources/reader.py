@@ -32,7 +32,7 @@ class Probed(Struct, frozen=True, kw_only=True):
     `size_bytes` -1: not reported. `offset_ok`: a body can begin at any byte. `validator`: changes when the file
     changes, prefixed with its kind, empty when there is none. `name`: the source's name for the file, raw and not
     safe to use as a path, may be empty. `setup_s`: from the request to the first byte, as just measured.
-    `modified`: date of the last change, as sent.
+    `modified`: date of the last change, as sent. `open_at`: byte at which the body of the answer stands open, -1: none.
     """
 
     size_bytes: int
@@ -42,15 +42,17 @@ class Probed(Struct, frozen=True, kw_only=True):
     setup_s: float
     described: Described = UNDESCRIBED
     modified: str = ""
+    open_at: int = -1
 
 
 class Reader(Protocol):
     """Blocking reader of one source. Owned and used by exactly one thread. Every failure is a `SourceFault`."""
 
-    def probe(self, *, whole: bool = False) -> Probed:
+    def probe(self, *, begin_at: int = -1) -> Probed:
         """Ask for the file's size, name and validator. Blocks, within the limits of connecting and answering.
 
-        `whole`: by a request for the whole file, whose body the next `open` uses if it begins at byte 0.
+        `begin_at`: by a request for everything from this byte on, whose body the next `open` uses if it begins where
+        that stands open. -1: by the smallest request.
         """
 
     def open(self, start: int, stop: int | None, *, size_bytes: int, from_start: bool = False) -> None:

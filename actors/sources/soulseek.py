@@ -53,7 +53,7 @@ class SlskReader:
         self._stream = PlainStream(socket.socket(fileno=fd))
         self._guard = self._stream.guard(self._interface) if self._interface else None
 
-    def probe(self, *, whole: bool = False) -> Probed:
+    def probe(self, *, begin_at: int = -1) -> Probed:
         """Return what is known without asking; the size comes with the negotiation."""
         return Probed(size_bytes=-1, offset_ok=True, validator="", name=self._name, setup_s=0.0)
 

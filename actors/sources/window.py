@@ -21,8 +21,8 @@ class WindowReader:
         self._inner: Final = inner
         self._window: Final = window
 
-    def probe(self, *, whole: bool = False) -> Probed:
-        """Ask for the file's size, which must be the one that was divided. Never by a request for the whole file."""
+    def probe(self, *, begin_at: int = -1) -> Probed:
+        """Ask for the file's size, which must be the one that was divided. Never by a request for more."""
         probed = self._inner.probe()
         if probed.size_bytes not in (-1, self._window.size_bytes):
             words = f"the file has {probed.size_bytes} bytes there, not {self._window.size_bytes}"

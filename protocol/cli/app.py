@@ -16,6 +16,7 @@ from protocol.cli.args import (
     Config,
     DaemonConfig,
     FoundJson,
+    Interface,
     Kind,
     Loudness,
     PartPath,
@@ -118,6 +119,7 @@ def _local_commands(actions: Actions) -> list[Callable[..., None]]:
         json: FoundJson = False,
         config: Config = None,
         no_daemon: Alone = False,
+        interface: Interface = "",
     ) -> None:
         """Show which files Soulseek users have for these words.
 
@@ -127,8 +129,15 @@ def _local_commands(actions: Actions) -> list[Callable[..., None]]:
         words = checked_term(term or ())
         account, own = account_or_daemon(config, alone=no_daemon)
         say_notes([*notes_of(config), *(account.notes if account else ())], quiet=json)
-        options = SearchOptions(term=words, wait_s=wait, targets_max=limit, json=json, account=account)
+        options = SearchOptions(
+            term=words, wait_s=wait, targets_max=limit, json=json, account=account, interface=interface
+        )
         if own is not None:
+            if interface:
+                raise BadUsage(
+                    f"--interface: the daemon at {own.url} has this Soulseek login and is bound as its configuration "
+                    "says; --no-daemon does it here and ends its login"
+                )
             from protocol.cli.remote.own_daemon import search_there
 
             raise typer.Exit(search_there(own, options))

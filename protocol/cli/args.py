@@ -405,6 +405,18 @@ def _given(group: Any, names: Collection[str]) -> list[str]:
     return [hints[name].__metadata__[0].default for name in given]  # typer takes an option's first name for it
 
 
+Interface = Annotated[
+    str,
+    text(
+        "--interface",
+        "--bind",
+        metavar="NAME|ADDRESS",
+        check=partial(parsing.checked_option, "--interface", check_interface),
+        help="Network interface, or address of this machine, that connections leave from.",
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Http:
     """Options of requests to HTTP servers."""
@@ -469,16 +481,7 @@ class Http:
             "[default: as http_proxy and https_proxy say]",
         ),
     ] = ""
-    interface: Annotated[
-        str,
-        text(
-            "--interface",
-            "--bind",
-            metavar="NAME|ADDRESS",
-            check=partial(parsing.checked_option, "--interface", check_interface),
-            help="Network interface, or address of this machine, that connections leave from.",
-        ),
-    ] = ""
+    interface: Interface = ""
     ipv4: Annotated[bool, option("--ipv4", "-4", help="Connect by IPv4 only.")] = False
     ipv6: Annotated[bool, option("--ipv6", "-6", help="Connect by IPv6 only.")] = False
     connections: Annotated[

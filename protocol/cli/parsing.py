@@ -81,6 +81,8 @@ class SearchOptions:
     json: bool
     account: "Account | None"
     """None where a daemon searches."""
+    interface: str = ""
+    """That the session is bound to; empty: the account's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,12 +11,13 @@ from protocol.model.job_spec import TransferPolicy
 class ProbeSource(Message, tag=7):
     """Find out size, name, validator and whether offsets work.
 
-    `whole`: by a request for the whole file, whose answer can be the download from byte 0 on.
+    `begin_at`: by a request for everything from this byte on, whose answer can be the download from there; -1: by the
+    smallest request that tells all of it.
     """
 
     job: int
     source: int
-    whole: bool = False
+    begin_at: int = -1
 
 
 class SourceProbed(Message, tag=8):
@@ -35,6 +36,8 @@ class SourceProbed(Message, tag=8):
     """Measured time from a request to its first byte."""
     modified: str = ""
     """Date of the last change, as sent."""
+    open_at: int = -1
+    """Byte at which the body stands open and unread, -1: none does."""
 
 
 class SourceDescribed(Message, tag=157):

@@ -2,9 +2,10 @@
 
 ``python -m tests.bench.decision_cost`` prints, for each kind of message, how often it was handled and how long a step
 took, and whether the mean stays at or below 60 us and no step above 5 ms. No socket, thread or file: a light driver
-plays the workers, the Assembler and the watchdog (five measurements a second for each ride, what the real one gives at
-most). Steps are timed in CPU time of the thread: what the machine gives others in between is no cost of ours. The
-collector is frozen over the state that lives for the whole job, as the hub does it.
+plays the workers, the Assembler, which says of chunks that come twice that they are equal, and the watchdog (five
+measurements a second for each ride, what the real one gives at most). Steps are timed in CPU time of the thread: what
+the machine gives others in between is no cost of ours. The collector is frozen over the state that lives for the whole
+job, as the hub does it.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from typing import Any
 
 from actors.core.dispatch.dispatcher import DispatchState
 from protocol.messages import (
+    ChunksRepeated,
     ChunksStored,
     FileSealed,
     LeaseExtended,
@@ -38,6 +40,7 @@ from protocol.messages import (
     SourceProbed,
     Ticked,
 )
+from protocol.model.chunk_ranges import RangeSet
 from tests.specs import start_job
 
 CHUNK = 131072
@@ -56,6 +59,7 @@ class _Rider:
     first: int = 0
     at: int = 0
     stop: int = 0
+    overlap: int = 0
     begun_s: float = 0.0
 
 
@@ -72,6 +76,7 @@ class Driver:
     def __post_init__(self) -> None:
         random_of = random.Random(self.seed)
         self.riders = [_Rider(n, 10 ** random_of.uniform(4.7, 6.7)) for n in range(self.source_count)]
+        self.stored = RangeSet()
         self.events: list[tuple[float, int, Any]] = []
         self.serial = 0
         self.sealed = False
@@ -132,19 +137,16 @@ class Driver:
                 self.later(0.01, PartFileReady(job=1, part_path="/f/f.part", message=""))
             case LeaseGranted():
                 rider = self.riders[message.source]
-                rider.lease, rider.first, rider.at, rider.stop = (
-                    message.lease,
-                    message.first,
-                    message.first,
-                    message.stop,
-                )
+                first = message.first - message.lead
+                rider.lease, rider.first, rider.at, rider.overlap = message.lease, first, first, message.overlap
+                rider.stop = message.stop + message.overlap
                 rider.begun_s = self.now_s
                 self.next_slot(rider, 0.02)
                 self.later(0.2, (rider, rider.lease))
             case LeaseExtended() | LeaseTrimmed():
                 rider = self.riders[message.source]
                 if rider.lease == message.lease:
-                    rider.stop = message.stop
+                    rider.stop = message.stop + rider.overlap
             case LeaseRevoked():
                 self.release(self.riders[message.source], message.lease)
             case Ticked():
@@ -164,11 +166,19 @@ class Driver:
             return
         count = min(CHUNKS_PER_SLOT, rider.stop - rider.at)
         if count > 0:
-            stored = ChunksStored(
-                job=1, source=rider.source, lease=rider.lease, first=rider.at, count=count, length_bytes=count * CHUNK
-            )
-            rider.at += count
-            self.say(stored)
+            first, lease, rider.at = rider.at, rider.lease, rider.at + count
+            new = list(self.stored.gaps(first, rider.at))
+            again = list(self.stored.overlap(first, rider.at))
+            self.stored.add(first, rider.at)
+            for kind, runs in ((ChunksStored, new), (ChunksRepeated, again)):
+                for begin, end in runs:
+                    length_bytes = (end - begin) * CHUNK
+                    self.say(
+                        kind(
+                            job=1, source=rider.source, lease=lease, first=begin, count=end - begin,
+                            length_bytes=length_bytes,
+                        )
+                    )  # fmt: skip
         if rider.lease < 0 or self.sealed:
             return
         if rider.at < rider.stop:

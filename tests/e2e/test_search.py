@@ -167,6 +167,12 @@ def test_without_an_account_one_line_says_what_to_set(shoal: Shoal) -> None:
         assert done.the_line.startswith("error: no Soulseek account: set SHOAL_SOULSEEK_USERNAME and SHOAL_SOULSEEK_P")
 
 
+def test_a_search_bound_to_an_interface_that_is_not_there_is_refused_at_once(shoal: Shoal, box: Network) -> None:
+    for command in ("search", "swarm"):
+        done = shoal.run(command, box.term, "--interface", "wg7", **account(box))
+        assert (done.code, done.stderr.splitlines()[-1]) == (2, "error: --interface: interface wg7 is gone")
+
+
 def test_names_that_strangers_made_up_reach_no_terminal(shoal: Shoal) -> None:
     users = {"honest": Character(), "evil": Character(hostile="names"), "liar": Character(hostile="sizes")}
     with network(users, CONTENT) as box:

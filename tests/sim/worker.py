@@ -72,8 +72,8 @@ class WorkerModel:
         if self.gone:
             return
         match message:
-            case ProbeSource():
-                self._later(self.script.probe_s, self._answer_probe)
+            case ProbeSource(begin_at=begin_at):
+                self._later(self.script.probe_s, lambda: self._answer_probe(begin_at))
             case LeaseGranted():
                 self._begin(message)
             case LeaseExtended() | LeaseTrimmed():
@@ -97,7 +97,7 @@ class WorkerModel:
 
     # -- probing
 
-    def _answer_probe(self) -> None:
+    def _answer_probe(self, begin_at: int) -> None:
         job, script = 1, self.script
         if self.dead or self.rng.random() < script.busy_share:
             kind = FaultKind.REFUSED if self.dead else FaultKind.BUSY
@@ -115,6 +115,7 @@ class WorkerModel:
                 validator="",
                 name=self.file_name,
                 setup_s=script.setup_s,
+                open_at=begin_at if script.offset_ok else min(begin_at, 0),
             )
         )
 

@@ -57,7 +57,7 @@ def fetch(url: str, *, whole: bool = True, settings: HttpSettings = HASTY) -> Fe
     """
     reader = open_reader(url, user_agent="shoal-test", settings=settings)
     try:
-        probed = reader.probe(whole=whole)
+        probed = reader.probe(begin_at=0 if whole else -1)
         got, faults, failures, offset_ok = bytearray(), list[SourceFault](), 0, probed.offset_ok
         while True:
             start = len(got) - len(got) % CHUNK

@@ -1,5 +1,7 @@
 """The whole program against odd servers and addresses: exit code, words, file."""
 
+from functools import partial
+
 import pytest
 
 from tests.e2e.program import Shoal
@@ -31,6 +33,26 @@ def test_a_link_that_is_good_for_one_request_is_enough(shoal: Shoal, serve: Serv
     done = shoal.run("get", serve(once).url(), "-q")
     assert done.code == 0, done
     assert (shoal.folder / "named.bin").read_bytes() == DATA
+
+
+def test_several_links_that_are_good_for_one_request_each_are_enough(shoal: Shoal, serve: Serve) -> None:
+    asked: list[tuple[int, str]] = []
+
+    def once(server: int, request: Request, reply: Reply) -> bool:
+        asked.append((server, request.fields.get("range", "")))
+        if request.number > 1:
+            reply.head("410 Gone", "Content-Length: 0")
+            return True
+        return FILE(request, reply)
+
+    urls = [serve(partial(once, server)).url() for server in range(3)]
+    done = shoal.run("get", *urls, "-o", "file.bin", "-q")
+    assert done.code == 0, done
+    assert (shoal.folder / "file.bin").read_bytes() == DATA
+    first: dict[int, str] = {}
+    for server, span in asked:
+        first.setdefault(server, span)
+    assert set(first.values()) == {"bytes=0-", "bytes=262144-", "bytes=524288-"}, "each begins at its own place"
 
 
 @pytest.mark.parametrize(

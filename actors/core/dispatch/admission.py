@@ -42,6 +42,10 @@ PROBE_S_MAX: Final = 60.0
 """A worker's own limits end a probe long before this; here it is the worker that does not answer."""
 SWITCH_S_MAX: Final = 30.0
 """So long after the first answer to a probe a majority for another size still makes the job start over with it."""
+HELD_S_MAX: Final = 0.5
+"""Time that the other addresses of a new job are not asked while the first one has not said how large the file is."""
+BODIES_MAX: Final = 16
+"""Addresses of a job that are asked for parts of the file at once: more parts would be too small."""
 OTHER_SIZE: Final = "size differs:"
 REASONS_SHOWN_MAX: Final = 8
 NAMES_SHOWN_MAX: Final = 3
@@ -88,6 +92,7 @@ class Admission:
         self._report = report
         self._out = out
         self.expected = job.source_count
+        self._first: Source | None = None  # asked for all of the file, while its answer is awaited
 
     def joined(self, message: SourceJoined, *, now_s: float) -> Source | None:
         """Take in a source, or a new worker of a known one, which must probe again. None: it is disabled.
@@ -117,7 +122,7 @@ class Admission:
             )
             if message.peer:
                 self._joined_peer(source, message)
-        source.worker, source.lost_s, source.asked = message.worker, None, False
+        source.worker, source.lost_s, source.asked, source.stands = message.worker, None, False, False
         source.probed = bool(source.peer) and source.size_bytes >= 0
         if source.enqueued:
             self._remote_queue.dequeue(source)  # its upload would go to the worker that is gone
@@ -133,6 +138,7 @@ class Admission:
         if source is not None:
             source.asked, source.lost_s = False, now_s
             self._remote_queue.dequeue(source)
+            self._answered(source, now_s)
             self._failures.record_failure(source, FaultKind.LOST, message.detail, progressed=True, now_s=now_s)
         return source
 
@@ -179,6 +185,9 @@ class Admission:
         source.proposed_name, source.validator, source.modified = message.name, message.validator, message.modified
         setup_s = max(message.setup_s, SETUP_S_MIN)
         source.traits = replace(source.traits, restart_cost_s=setup_s, offset_ok=message.offset_ok)
+        if message.open_at >= 0 and message.open_at % self.job.spec.chunk_size == 0:
+            source.position, source.stands = message.open_at // self.job.spec.chunk_size, True
+        self._answered(source, now_s)
         return source
 
     def described(self, message: SourceDescribed) -> bool:
@@ -215,6 +224,7 @@ class Admission:
         retry_after_s = message.retry_after_s
         fault = FaultKind(message.fault)
         self._failures.record_failure(source, fault, message.detail, retry_after_s=retry_after_s, now_s=now_s)
+        self._answered(source, now_s)
 
     def bind_host(self, source: Source, retry_after_s: float, *, now_s: float) -> None:
         """Let a ``Retry-After`` bind every source of its host."""
@@ -256,13 +266,15 @@ class Admission:
         """Return the size that the file has by what is known now, -1 where this one stands."""
         if size_bytes < 0 or now_s - self.first_probed_s > SWITCH_S_MAX:
             return -1
+        if not any(0 <= each.size_bytes != size_bytes for each in self.sources.values()):
+            return -1
         preferred = preferred_size(self.sources, self.job.spec.size_bytes)
         return preferred if 0 <= preferred != size_bytes else -1
 
     def start_over(self, size_bytes: int) -> None:
         """Let sources of this size back in that were left out for having another one than before."""
         for source in self.sources.values():
-            source.busy, source.position = None, 0
+            source.busy, source.position, source.stands = None, 0, False
             left_out = source.state is SourceState.BANNED and source.reason.startswith(OTHER_SIZE)
             if source.size_bytes == size_bytes and left_out:
                 source.state, source.reason = SourceState.CANDIDATE, ""
@@ -276,18 +288,40 @@ class Admission:
         if source.peer:
             self._remote_queue.enqueue(source, now_s)
             return
+        if self._first is not None and now_s - self._first.asked_s < HELD_S_MAX:
+            return  # until that one has answered
+        begin_at = self._begin_at(source)
+        if begin_at == 0:
+            self._first = source
         self._report.first_request(now_s)
         source.asked, source.asked_s = True, now_s
-        probe = ProbeSource(job=self.job.job, source=source.id, whole=self._begins_at_once)
-        self._out.post(source.worker, probe)
+        self._out.post(source.worker, ProbeSource(job=self.job.job, source=source.id, begin_at=begin_at))
 
-    @property
-    def _begins_at_once(self) -> bool:
-        """Whether the answer to the probe can be the download: some links are good for one request."""
-        spec, alone = self.job.spec, self.job.source_count == len(self.sources) == 1
-        return alone and not (
-            self.job.begun or self.job.attempt or self.first_probed_s or spec.policy.preallocate or spec.term
-        )
+    def _begin_at(self, source: Source) -> int:
+        """Return from which byte on this source is asked for the file, -1: its first request is a probe only.
+
+        Some links are good for one request, so the answer is to be the download: the first source's from the start,
+        those of the others, once the size is known, each from a place of its own.
+        """
+        spec, count = self.job.spec, self.job.source_count
+        if self.job.begun or self.job.attempt or spec.policy.preallocate or spec.term or source.proven:
+            return -1
+        if not source.id < count <= BODIES_MAX or (count > 1 and (spec.mode != "swarm" or spec.user)):
+            return -1
+        if not self.first_probed_s:
+            return 0 if self._first is None else -1
+        first = next((each for each in self.sources.values() if each.probed and each.stands), None)
+        chunks = -(-first.size_bytes // spec.chunk_size) if first is not None else 0
+        chunk = chunks * ((source.id - first.id) % count) // count if first is not None else 0
+        return chunk * spec.chunk_size if chunk > 0 and not source.leases else -1
+
+    def _answered(self, source: Source, now_s: float) -> None:
+        """Ask those that were held back until this one has said how large the file is, or that it cannot."""
+        if source is self._first:
+            self._first = None
+            for each in self.sources.values():
+                if not each.probed and not each.asked and not each.peer and each.may_ask(now_s):
+                    self._probe(each, now_s)
 
 
 def consider(

@@ -50,6 +50,8 @@ TIE_S_MAX: Final = 0.5
 
 ANSWER_S_MAX: Final = 1.0
 """The Assembler answers so long after a transfer has ended, or not at all."""
+TIES_USED_SHARE: Final = 64
+"""Ties are derived anew for this share of the contributors that ask: with fewer than this, for each."""
 ASKED_MAX: Final = 2
 """Sources that are asked at a time for one missing tie, or for one suspect chunk."""
 
@@ -101,6 +103,8 @@ class Overlaps:
         before = lease.first - 1
         if lease.shared or lease.rival is not None or before < 0 or before not in tracker.stored:
             return 0
+        if source.stands and lease.first == source.position:
+            return 0  # what stands open begins behind it
         owner = self._report.owner_of(before)
         if owner == source.id and source.id in self._own and source.traits.offset_ok and source.must_compare:
             return 1
@@ -120,8 +124,11 @@ class Overlaps:
         tied = self._identity.checks_of(source.id) > 0
         if source.traits.abort_is_costly:
             return 0 if tied and not source.compares_again(self._job.spec.chunk_size) else 1
-        short = lease.open_chunks < OVERLAP_CHUNKS_MIN
-        return 0 if short and (tied or check_s(source, self._job.spec.chunk_size) > TIE_S_MAX) else 1
+        if source.stands and lease.stop in tracker.free:
+            return 0  # it will go on there
+        short, first = lease.open_chunks < OVERLAP_CHUNKS_MIN, source.stands and source.rate_bytes_s <= 0
+        slow = check_s(source, self._job.spec.chunk_size) > TIE_S_MAX and not first
+        return 0 if short and (tied or slow) else 1
 
     def lease_over(self, lease: Lease, handed_stop: int, *, now_s: float) -> None:
         """Its transfer has ended. What the Assembler says of the chunk behind its end is still on its way."""
@@ -155,7 +162,7 @@ class Ties:
     each contributor, the longest first. `_rows`: the same by group.
     """
 
-    def __init__(self, rows: Sequence[Owned], identity: Identity, sources: Collection[Source]) -> None:
+    def __init__(self, rows: Sequence[Owned], identity: Identity, sources: Mapping[int, Source]) -> None:
         self._identity, self._first = identity, rows[0] if rows else None
         longest: dict[int, Owned] = {}
         for row in sorted(rows, key=lambda row: row[0] - row[1]):
@@ -172,7 +179,6 @@ class Ties:
         chief = {root: min(owner for _, _, owner in own) for root, own in self._rows.items()}
         self._order = sorted(chief.items(), key=lambda item: (-totals[item[0]], item[1]))
         self._sources = sources
-        self._members: dict[int, list[Source]] = {}
         self._open: dict[int, list[Owned]] = {}
         self._open_of: int | None = None
         self._under_way: Counter[int] = Counter()
@@ -186,9 +192,8 @@ class Ties:
         if self._identity.anchor is not None:
             return self._identity.anchor
         for root, chief in self._order:
-            if root not in self._members:
-                self._members[root] = [each for each in self._sources if self._identity.root_of(each.id) == root]
-            if any(source.usable for source in self._members[root]):
+            members = self._identity.members_of(root)
+            if any(each in self._sources and self._sources[each].usable for each in members):
                 return chief
         return self._order[0][1] if self._order else None
 
@@ -262,6 +267,7 @@ class CheckPlan:
         self.suspects: dict[int, None] = {}
         self.checking: dict[int, Check] = {}
         self._ties: tuple[object, int, int, Ties] | None = None
+        self._ties_over, self._ties_used = False, 0
         self._places: tuple[object, int, bool, list[tuple[int, int, bool]]] | None = None
         self._quick: tuple[float, bool] = (float("-inf"), False)
 
@@ -291,16 +297,26 @@ class CheckPlan:
 
     def over(self, lease_id: int) -> None:
         """No answer to this check is awaited any more."""
-        if self.checking.pop(lease_id, None) is not None:
-            self._ties = None
+        self._ties_over = self.checking.pop(lease_id, None) is not None or self._ties_over
+
+    def _recent_ties(self) -> Ties:
+        """Missing ties as they stood a moment ago, where so many have contributed that deriving them takes its time.
+
+        A newcomer goes on untied meanwhile; where its transfers meet those of others is shown without a request.
+        """
+        if self._ties is not None and self._ties_used < len(self._ties[-1].longest) // TIES_USED_SHARE:
+            self._ties_used += 1
+            return self._ties[-1]
+        return self.ties
 
     @property
     def ties(self) -> Ties:
         """Missing ties, as things stand."""
         rows, revision, count = self._report.owned(), self._identity.revision, len(self._sources)
         known = self._ties
-        if known is None or known[0] is not rows or known[1:3] != (revision, count):
-            ties = Ties(rows, self._identity, self._sources.values())
+        if known is None or self._ties_over or known[0] is not rows or known[1:3] != (revision, count):
+            self._ties_over, self._ties_used = False, 0
+            ties = Ties(rows, self._identity, self._sources)
             for check in self.checking.values():
                 owner = self._report.owner_of(check.chunk)
                 if owner != MISSING:
@@ -332,7 +348,7 @@ class CheckPlan:
                 return Check(source.id, chunk)  # there is no third one: it answers once more
         if costly:
             return None
-        return self.suspect(source) or self.tie(source)
+        return self.suspect(source) or self.tie(source, self._recent_ties())
 
     def suspect(self, source: Source) -> Check | None:
         """A suspect chunk that this source did not send."""
@@ -362,13 +378,13 @@ class CheckPlan:
             self._quick = now_s, any(quick)
         if self._quick[1] and check_s(source, self._chunk_size) > TIE_S_MAX:
             return None
-        return self.suspect(source) or self.tie(source)
+        return self.suspect(source) or self.tie(source, self.ties)
 
-    def tie(self, source: Source) -> Check | None:
+    def tie(self, source: Source, ties: Ties) -> Check | None:
         """A chunk by which this source ties a group to the one that goes on: the middle of a long range."""
-        for first, stop, owner in self.ties.rows_for(source):
+        for first, stop, owner in ties.rows_for(source):
             chunk = (first + stop) // 2 if source.traits.offset_ok else first
-            new = frozenset((source.id, owner)) not in self._pairs
+            new = frozenset((source.id, owner)) not in self._pairs and self._report.owner_of(chunk) == owner
             if new and owner != source.id and self._may_check(source, chunk):
                 return Check(source.id, chunk)
         return None

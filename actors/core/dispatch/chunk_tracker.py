@@ -153,7 +153,8 @@ class ChunkTracker:
         lease = self.leases.get(lease_id)
         mine = lease is not None and lease.next <= first and stop <= lease.stop
         change = Change(new)
-        if lease is None or not mine or lease.rival is not None or lease.shared:
+        again = not new and lease is not None and lease.check and not lease.sample
+        if not again and (lease is None or not mine or lease.rival is not None or lease.shared):
             change = self._settle(lease, first, stop, new)
         if lease is not None:
             if first < lease.stop and lease.next < stop:

@@ -100,6 +100,8 @@ class ContentChecks:
             return None
         if urgent:
             calm = not self.identity.disputes and not self.plan.suspects
+            if calm and source.stands and source.position in tracker.free:
+                return None  # its body goes on there, and shows by itself where it meets another's
             if calm and ((source.leases == 0 and not source.odd) or self._tied_to_main(source)):
                 return None
             if calm and check_s(source, self._job.spec.chunk_size) > TIE_S_MAX:

@@ -15,7 +15,7 @@ from actors.core.dispatch.leases import ContainerReport, Leases, TransferReport
 from actors.core.dispatch.progress import Phase, Reporter, VerifiedChunks, outcome_of
 from actors.core.dispatch.recovery import STORE_PROCESS, DiskPause, SourceWait, StoreRecovery, may_pass, tracker_for
 from actors.core.dispatch.remote_queue import RemoteQueue
-from actors.core.dispatch.sources import FailurePolicy, RetryRounds, Source
+from actors.core.dispatch.sources import FEW, FailurePolicy, RetryRounds, Source
 from actors.core.dispatch.watcher import ReportSchedule, WatcherRequests
 from actors.core.outbox import Outbox
 from protocol.messages import (
@@ -68,7 +68,7 @@ from protocol.messages import (
     UploadFailed,
     UploadOffered,
 )
-from protocol.messages.addresses import ASSEMBLER, POOL, SESSION, WATCHDOG, Post, split_address
+from protocol.messages.addresses import ASSEMBLER, POOL, SESSION, WATCHDOG, Post, dispatcher_address, split_address
 from protocol.model.chunk_ranges import RangeSet
 from protocol.model.faults import FaultKind
 
@@ -378,7 +378,10 @@ class DispatchState:
         for source in self.sources.values():
             if source.probed:
                 self.admission.admit(source, self.size_bytes)
-        self._go_on(now_s)
+        if len(self.sources) > FEW:  # that took its time: the first leases are for the next step
+            self._out.post(dispatcher_address(self.job.job), Ticked())
+        else:
+            self._go_on(now_s)
 
     def _on_disk(self, message: DiskFailed | PartFileRefused, now_s: float) -> None:
         """Pause a job that has leases when the fault may pass by itself; anything else ends it."""

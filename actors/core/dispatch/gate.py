@@ -313,8 +313,10 @@ class UserGate:
 
     def describe(self, now_s: float) -> str:
         """Return the estimate as a sentence; empty where there is nothing to decide."""
+        if self.patience_s <= 0 or sum(each.traits.abort_is_costly for each in self._sources.values()) < 2:
+            return ""
         outlook = self._outlook(now_s)
-        if self.patience_s <= 0 or len(outlook.users) < 2 or outlook.left_bytes <= 0:
+        if len(outlook.users) < 2 or outlook.left_bytes <= 0:
             return ""
         predicted = forecast(outlook)
         if any(user.sends and user.rate_bytes_s <= 0 for user in outlook.users.values()):

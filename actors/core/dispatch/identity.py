@@ -13,7 +13,7 @@ A contributor is a source's number, or, below 0, the name that the records of an
 Invariant: no excluded contributor is in a group, and every open dispute has at least two different answers.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from typing import Final, TypeVar
 
 from protocol.model.chunk_ranges import RangeSet
@@ -70,8 +70,7 @@ class Groups:
         smaller, larger = sorted((self.find(one), self.find(other)), key=lambda root: len(self.members(root)))
         if smaller == larger:
             return False
-        self._members[larger] = self.members(larger) | self.members(smaller)
-        self._members.pop(smaller, None)
+        self._members.setdefault(larger, {larger}).update(self._members.pop(smaller, {smaller}))
         self._parent[smaller] = larger
         return True
 
@@ -246,6 +245,10 @@ class Identity:
     def root_of(self, member: int) -> int:
         """Return the member that stands for the whole group."""
         return self._groups.find(member)
+
+    def members_of(self, root: int) -> Set[int]:
+        """Return the whole group of this member."""
+        return self._groups.members(root)
 
     def group_of(self, member: int, among: Iterable[int]) -> set[int]:
         """Those of `among` that are in this contributor's group, itself included."""

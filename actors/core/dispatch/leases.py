@@ -283,6 +283,7 @@ class Leases:
                     source, fault, message.detail, retry_after_s=retry_after_s, progressed=progressed, now_s=now_s
                 )
                 source.position = message.handed_stop if source.traits.offset_ok else 0
+                source.stands = False
         return True
 
     def _count_stop(self, source: Source, *, stopped: bool) -> None:
@@ -320,7 +321,7 @@ class Leases:
         self._views.recount()
         self._remote_queue.dequeue(source)
         self._make_idle(source)
-        source.position = 0
+        source.position, source.stands = 0, False
 
     def expire(self, now_s: float) -> None:
         """End leases, and stop waiting for workers, without a report for too long. Looks once a second."""

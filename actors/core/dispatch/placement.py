@@ -262,7 +262,7 @@ def _from_gap(view: PlacementView, source: Source, gap: ChunkRange) -> FreeRange
     first, stop = gap
     estimate = None if first == source.position else lease_ending_at(view, first)
     at_end = source.traits.offset_ok and (estimate is not None or _front_kept(view, first))
-    at_end = at_end or bound_to_end(view, source)
+    at_end = (at_end and not (source.stands and first == source.position)) or bound_to_end(view, source)
     to_end = at_end and stop == view.tracker.total
     wanted = _chunks_wanted(view, source, first, touched=estimate is not None, to_end=to_end)
     if estimate is not None and wanted > 0 and _takes_over(view, source, estimate, first):
@@ -305,9 +305,9 @@ def _gaps(view: PlacementView, source: Source) -> list[ChunkRange]:
         return [min(gaps, key=lambda gap: lead_in_chunks(source, gap[0]))]
     # For a source whose every lease may cost a stop, only a large gap is worth one.
     proven = source.proven and not source.traits.abort_is_costly
-    behind = view.tracker.free.range_at(source.position) if proven else None
-    if behind is not None and behind[0] == source.position:
-        return [behind]  # it goes on where it stands
+    behind = view.tracker.free.range_at(source.position) if proven or source.stands else None
+    if behind is not None and (source.stands or behind[0] == source.position):
+        return [(source.position, behind[1])]  # it goes on where it stands
     return heapq.nlargest(GAPS_MAX, gaps, key=lambda gap: gap[1] - gap[0])
 
 

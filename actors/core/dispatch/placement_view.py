@@ -23,7 +23,12 @@ from protocol.model.value import Struct
 SURVEY_FRESH_MAX: Final = 64
 """Up to this many leases are surveyed again for every placement; with more, one survey serves `SURVEY_S`."""
 SURVEY_S: Final = 0.1
+SURVEY_NEW_MAX: Final = 1024
+"""Leases that are estimated for the first time in one survey."""
 COUNTS_S: Final = 1.0
+COUNTED_MAX: Final = 256
+"""Up to this many sources are counted again whenever one comes or goes; more of them `RECOUNT_S` apart."""
+RECOUNT_S: Final = 0.25
 UNMEASURED_BYTES_S: Final = 1e6
 """Rate of a lead-in before anything is measured: the least bad guess."""
 HOPELESS_S: Final = 60.0
@@ -61,6 +66,7 @@ class PlacementViewCache:
         self._rates: SourceRates | None = None
         self._stale = True
         self._counts: SourceCounts | None = None
+        self._recount_s = 0.0
         self._opened_chunks = tracker.missing
         self._peers: list[Source] = []
 
@@ -70,17 +76,19 @@ class PlacementViewCache:
 
     def recount(self) -> None:
         """Sources came or went."""
-        self._counts = None
+        self._recount_s = 0.0 if len(self._sources) <= COUNTED_MAX else RECOUNT_S
 
     def view(self, now_s: float) -> PlacementView:
         tracker, rates, chunk_size = self._tracker, self._rates, self._job.spec.chunk_size
         counts = self._counts
-        if counts is None or now_s - counts.seen_s >= COUNTS_S:
+        if counts is None or now_s - counts.seen_s >= self._recount_s:
             counts = self._counts = count_sources(self._sources, now_s=now_s)
+            self._recount_s = COUNTS_S
             self._peers = [source for source in self._sources.values() if source.peer]
         fresh = len(tracker.leases) <= SURVEY_FRESH_MAX and self._stale
         age_s_max = SURVEY_S if len(tracker.leases) <= LOOKED_AT_MAX else 2 * SURVEY_S
-        if rates is None or fresh or now_s - rates.seen_s >= age_s_max:
+        grown = rates is not None and len(tracker.leases) - len(rates.estimates) > SURVEY_NEW_MAX
+        if rates is None or fresh or grown or now_s - rates.seen_s >= age_s_max:
             rates = estimate_rates(
                 tracker,
                 self._sources,

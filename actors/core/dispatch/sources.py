@@ -72,7 +72,8 @@ class Source(Struct):
     doubted: bool = False  # its validator is another one than before, its size and date are not: the bytes decide
     busy: int | None = None  # the lease its worker still answers for, also after a revocation
     busy_since_s: float = 0.0
-    position: int = 0  # chunk at which its last transfer ended
+    position: int = 0  # chunk at which its last transfer ended, or at which the body of its first answer stands open
+    stands: bool = False  # that body, which goes on to the end of the file
     not_before_s: float = 0.0
     lost_s: float | None = None  # since when it has had no worker, None with one
     failures_max: int = FAILURES_MAX  # in a row, then it rests

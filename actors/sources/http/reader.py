@@ -156,24 +156,29 @@ class HttpReader:
 
     # -- probing
 
-    def probe(self, *, whole: bool = False) -> Probed:
+    def probe(self, *, begin_at: int = -1) -> Probed:
         self.hang_up()
         self._target, self._version, self._ranges_ok = self._origin, UNSEEN, True
         self._described = UNDESCRIBED
         try:
-            return self._probe_whole() if whole else self._probe_offset()
+            return self._probe_offset() if begin_at < 0 else self._probe_from(begin_at)
         except SourceFault:
             self.close()
             raise
 
-    def _probe_whole(self) -> Probed:
-        """Ask for the whole file. Its body stays open for the `open` that begins where it does."""
-        transfer = self._begin(Asked())
-        head, got = self._answer(transfer)
+    def _probe_from(self, start: int) -> Probed:
+        """Ask for all from here on. Its body stays open for the `open` that begins where it does."""
+        transfer = self._begin(Asked(start=start, from_start=start > 0))
+        try:
+            head, got = self._answer(transfer)
+        except SourceFault as fault:
+            if not start or transfer.head is None or fault.kind not in (FaultKind.RANGE_REFUSED, FaultKind.WRONG_RANGE):
+                raise
+            return self._probe_offset()  # its file may be shorter
         offered = head.tokens("accept-ranges")
         self._ranges_ok = (head.status == 206 or "bytes" in offered) and not got.coding
         transfer.idle = True
-        return self._probed(head, got)
+        return self._probed(head, got, open_at=transfer.position)
 
     def _probe_offset(self) -> Probed:
         """Ask for one byte, at offset 1 and not 0: a server that ignores offsets gives itself away only there."""
@@ -212,7 +217,7 @@ class HttpReader:
         assert transfer.head is not None
         return transfer.head, transfer.brought
 
-    def _probed(self, head: Head, got: Brought) -> Probed:
+    def _probed(self, head: Head, got: Brought, *, open_at: int = -1) -> Probed:
         self._version = got.version
         self._describe(head, coded=bool(got.coding))
         return Probed(
@@ -223,6 +228,7 @@ class HttpReader:
             setup_s=self._exchange.setup_s,
             described=self._described,
             modified=got.version.modified,
+            open_at=open_at,
         )
 
     def _describe(self, head: Head, *, coded: bool = False) -> None:

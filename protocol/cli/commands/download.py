@@ -14,6 +14,7 @@ from protocol.cli.args import (
     Handed,
     Http,
     InputFile,
+    Interface,
     Link,
     Loudness,
     Size,
@@ -207,6 +208,7 @@ def swarm_command(act: Callable[[GetOptions], int]) -> Callable[..., None]:
         term: Term = None,
         size: Size = -1,
         folder: WholeFolder = False,
+        interface: Interface = "",
         transfer: Transfer,
         loudness: Loudness,
         config: Config = None,
@@ -226,14 +228,16 @@ def swarm_command(act: Callable[[GetOptions], int]) -> Callable[..., None]:
             there = there or Link()
             if picked.chunk_size:
                 transfer = replace(transfer, chunk_size=checked_chunk_size(picked.chunk_size))
-        words = checked_term(term or ())
+        words, bound = checked_term(term or ()), HttpOptions(interface=interface)
         account, own = account_or_daemon(config, alone=no_daemon) if there is None else (None, None)
         if folder:
             if size >= 0 or transfer.checksum:
                 raise BadUsage("--folder goes with neither --size nor --checksum: it fetches many files")
-            options = _options(transfer.folder_spec(term=words), transfer, loudness, account=account, whole=True)
+            spec = transfer.folder_spec(term=words).but(http=bound)
+            options = _options(spec, transfer, loudness, account=account, whole=True)
             raise typer.Exit(_run(act, options, there, transfer, loudness, notes=notes_of(config), own=own))
-        options = _options(transfer.spec(term=words, size_bytes=size), transfer, loudness, account=account)
+        spec = transfer.spec(term=words, size_bytes=size).but(http=bound)
+        options = _options(spec, transfer, loudness, account=account)
         raise typer.Exit(_run(act, options, there, transfer, loudness, notes=notes_of(config), picked=picked, own=own))
 
     return swarm
@@ -280,6 +284,8 @@ def _run(
 ) -> int:
     """Do it here, or in the daemon; return its exit code. `own`: the daemon that has the login."""
     ignored = [*transfer.ignored(), *(["--max-time"] if options.whole_folder and options.max_time_s else [])]
+    if options.spec.http.interface and (own is not None or options.spec.term):
+        ignored.append("--interface")  # its session is bound already, or is not
     if own is not None:
         words = ", ".join([*ignored, *([f"-o {options.copy_to}"] if options.copy_to else [])])
         if words:

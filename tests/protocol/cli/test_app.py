@@ -433,6 +433,17 @@ def test_a_search_is_understood(account: Account) -> None:
     assert run("search", "--wait", "0.5", "--limit", "3", "--json", "--", "-x")[1].asked == [expected]
 
 
+def test_swarm_and_search_are_bound_to_an_interface_as_get_is(account: Account) -> None:
+    for words in (["swarm", "tide"], ["swarm", "tide", "--folder"]):
+        (options,) = run(*words, "--bind", "tun0")[1].asked
+        assert isinstance(options, GetOptions)
+        assert options.spec.http.interface == "tun0"
+    (sought,) = run("search", "tide", "--interface", "tun0")[1].asked
+    assert isinstance(sought, SearchOptions)
+    assert sought.interface == "tun0"
+    assert run("search", "tide", "--interface", "a b")[0].exit_code == 2
+
+
 @pytest.mark.parametrize("words", [["swarm", "tide"], ["get", PEER_URL]])
 def test_the_mode_that_annoys_peers_is_warned_of(words: list[str], account: Account) -> None:
     lines = run(*words, "--mode", "queue")[0].stderr.splitlines()

@@ -43,7 +43,8 @@ def failed(source: int, kind: FaultKind = FaultKind.NOT_FOUND) -> SourceFailed:
 
 
 def job(sources: int, **changes: object) -> DispatchState:
-    state = DispatchState(wanted(source_count=sources, **changes), now_s=0.0)
+    """A job of which something was there already: nobody is held back."""
+    state = DispatchState(wanted(**{"source_count": sources, "begun": True, **changes}), now_s=0.0)
     assert said(state.start(), MonitorJob)
     posts = told(state, *[joined(number) for number in range(sources)], now_s=0.0)
     assert len(said(posts, ProbeSource)) == sources
@@ -238,13 +239,64 @@ def test_a_worker_that_never_comes_back_ends_the_job() -> None:
         ({"attempt": 1}, False),
         ({"preallocate": True}, False),
         ({"term": "words"}, False),
-        ({"source_count": 2}, False),
+        ({"source_count": 2}, True),
+        ({"source_count": 17}, False),
+        ({"source_count": 2, "user": "ann"}, False),
+        ({"source_count": 2, "mode": "race"}, False),
     ],
 )
-def test_the_first_request_of_a_new_job_with_one_source_is_the_download(changes: dict[str, Any], whole: bool) -> None:
+def test_the_first_request_of_a_new_job_is_the_download(changes: dict[str, Any], whole: bool) -> None:
     state = DispatchState(wanted(**{"source_count": 1, **changes}), now_s=0.0)
     (asked,) = said(told(state, joined(0)), ProbeSource)
-    assert asked.whole is whole
+    assert (asked.begin_at == 0) is whole
+
+
+def begins(posts: list[Post]) -> dict[int, int]:
+    """Which chunk each source that is asked is to send from on, -1: none."""
+    asked = said(posts, ProbeSource)
+    return {each.source: each.begin_at // CHUNK if each.begin_at >= 0 else -1 for each in asked}
+
+
+def new_job(sources: int) -> tuple[DispatchState, dict[int, int]]:
+    state = DispatchState(wanted(source_count=sources), now_s=0.0)
+    return state, begins(told(state, *[joined(number) for number in range(sources)], now_s=0.0))
+
+
+def test_once_the_first_source_has_said_the_size_each_other_one_begins_at_its_own_place() -> None:
+    state, asked = new_job(4)
+    assert asked == {0: 0}
+    assert begins(told(state, probed(0, SIZE, open_at=0), now_s=0.1)) == {1: 2, 2: 4, 3: 6}
+
+
+def test_the_first_request_of_each_source_becomes_its_first_lease() -> None:
+    state, _ = new_job(2)
+    told(state, probed(0, SIZE, open_at=0), probed(1, SIZE, open_at=4 * CHUNK))
+    granted = said(told(state, OPENED, Ticked()), LeaseGranted)
+    assert {each.source: (each.first, each.lead) for each in granted} == {0: (0, 0), 1: (4, 0)}
+
+
+def test_a_source_whose_answer_does_not_stand_open_there_is_placed_like_any_other() -> None:
+    state, _ = new_job(2)
+    told(state, probed(0, SIZE, open_at=0), probed(1, SIZE))
+    granted = said(told(state, OPENED, Ticked()), LeaseGranted)
+    assert {each.source: each.first for each in granted} == {0: 0, 1: 7}, "at the gap's end"
+
+
+def test_sources_are_held_back_for_half_a_second_only() -> None:
+    state, _ = new_job(3)
+    assert begins(told(state, Ticked(), now_s=0.4)) == {}
+    assert begins(told(state, Ticked(), now_s=0.6)) == {1: -1, 2: -1}
+
+
+def test_where_the_first_source_fails_the_next_one_is_asked_for_all_of_the_file() -> None:
+    state, _ = new_job(3)
+    assert begins(told(state, failed(0), now_s=0.1)) == {1: 0}
+    assert begins(told(state, probed(1, SIZE, open_at=0), now_s=0.2)) == {2: 2}
+
+
+def test_where_the_first_source_does_not_say_the_size_the_others_are_asked_for_it() -> None:
+    state, _ = new_job(3)
+    assert begins(told(state, probed(0, -1, open_at=0), now_s=0.1)) == {1: -1, 2: -1}
 
 
 @pytest.mark.parametrize(("sources", "noted"), [(1, []), (2, ["source-0: given up: NOT_FOUND"])])

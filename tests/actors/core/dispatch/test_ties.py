@@ -16,6 +16,10 @@ def source(number: int) -> Source:
     return made
 
 
+def named(sources: list[Source]) -> dict[int, Source]:
+    return {each.id: each for each in sources}
+
+
 @pytest.fixture
 def sources() -> list[Source]:
     return [source(number) for number in range(COUNT)]
@@ -25,7 +29,7 @@ def test_sources_of_the_group_that_goes_on_are_asked_for_different_ties(sources:
     identity = Identity()
     for number in range(1, 100):
         identity.agree(number, number - 1, 8 * number)
-    ties = Ties(ROWS, identity, sources)
+    ties = Ties(ROWS, identity, named(sources))
     assert ties.main() == 0
     asked = []
     for each in sources[:100]:
@@ -37,7 +41,7 @@ def test_sources_of_the_group_that_goes_on_are_asked_for_different_ties(sources:
 
 
 def test_nothing_is_open_once_every_group_has_its_checks_on_the_way(sources: list[Source]) -> None:
-    ties = Ties(ROWS[:2], Identity(), sources[:2])
+    ties = Ties(ROWS[:2], Identity(), named(sources[:2]))
     assert ties.missing()
     for _ in range(ASKED_MAX):
         assert [owner for _, _, owner in ties.rows_for(sources[0])] == [1]
@@ -48,7 +52,7 @@ def test_nothing_is_open_once_every_group_has_its_checks_on_the_way(sources: lis
 
 def test_a_group_without_a_source_left_does_not_go_on(sources: list[Source]) -> None:
     rows = ((0, 9, 0), (9, 12, 1))
-    ties = Ties(rows, Identity(), sources[:2])
+    ties = Ties(rows, Identity(), named(sources[:2]))
     assert ties.main() == 0
     sources[0].state = SourceState.BANNED
     assert ties.main() == 1
@@ -56,7 +60,7 @@ def test_a_group_without_a_source_left_does_not_go_on(sources: list[Source]) -> 
 
 
 def test_sources_of_which_nothing_is_stored_help_a_few_at_a_time(sources: list[Source]) -> None:
-    ties = Ties(ROWS[:2], Identity(), sources)
+    ties = Ties(ROWS[:2], Identity(), named(sources))
     helpers = 0
     for each in sources[2:]:
         for _, _, owner in ties.rows_for(each):
