@@ -415,7 +415,8 @@ class Assembler(Actor):
         def steps(_cancelled: threading.Event) -> tuple[Sealed, PlacedFile]:
             sealed = part.seal(checksum)
             policy = spec.policy if spec.template_root else spec.policy.but(output_template="")
-            return sealed, place(sealed.path, spec.template_root or spec.folder, policy, origin)
+            root = spec.template_root or spec.folder
+            return sealed, place(sealed.path, root, policy, origin, existing=spec.existing)
 
         self._background.begin(number, steps, lambda future: self._sealed(number, job, future))
 

@@ -9,6 +9,7 @@ import errno
 import os
 import re
 import shutil
+import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -19,9 +20,11 @@ from protocol.model.job_spec import TransferPolicy
 from protocol.model.limits import PATH_BYTES_MAX
 from protocol.model.placing.output_template import kind_of, placed
 from storage.durable import Folder, make_folder, remove_mark
+from storage.existing import digest_of
 from storage.placing.tags import read_tags
 
 COPY_BYTES: Final = 1 << 20
+ALREADY_THERE: Final = "already there: a file with the same content has that place"
 _OTHER_DISK: Final = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP)
 _TAGGED: Final = ("audio", "video")
 
@@ -57,21 +60,24 @@ class PlacedFile:
                     os.rmdir(folder)  # of a remote folder; not where other files lie
 
 
-def place(path: str, root: str, policy: TransferPolicy, origin: Origin) -> PlacedFile:
-    """Give a sealed file its place and its modes. `root`: the folder below which it goes, where its kind has none."""
+def place(path: str, root: str, policy: TransferPolicy, origin: Origin, *, existing: str = "") -> PlacedFile:
+    """Give a sealed file its place and its modes. `root`: the folder below which it goes, where its kind has none.
+
+    `existing`: one of `EXISTING`; but for "rename" a file with the same content in that place is left there instead.
+    """
     try:
         if policy.file_mode:
             os.chmod(path, int(policy.file_mode, 8))
         if not policy.output_template:
             return PlacedFile(path=path)
-        return _placed(path, root, policy, origin)
+        return _placed(path, root, policy, origin, keep_both=existing == "rename")
     except PartFileFault as fault:
         return PlacedFile(path=path, note=f"it stays where it is: {fault.detail}")
     except OSError as error:
         return PlacedFile(path=path, note=f"it stays where it is: {error.filename or path}: {error.strerror}")
 
 
-def _placed(path: str, root: str, policy: TransferPolicy, origin: Origin) -> PlacedFile:
+def _placed(path: str, root: str, policy: TransferPolicy, origin: Origin, *, keep_both: bool) -> PlacedFile:
     name = os.path.basename(path)
     kind = kind_of(name)
     roots = dict(each.split("=", 1) for each in policy.roots)
@@ -85,11 +91,21 @@ def _placed(path: str, root: str, policy: TransferPolicy, origin: Origin) -> Pla
         return PlacedFile(path=path)
     folder = _made(top, folders, policy)
     try:
+        if not keep_both and _same_there(path, folder, last):
+            return PlacedFile(path=os.path.join(where, last), before=path, top=root, note=ALREADY_THERE)
         final = _linked(path, folder, last)
         folder.sync()
     finally:
         folder.close()
     return PlacedFile(path=os.path.join(where, final), before=path, top=root)
+
+
+def _same_there(path: str, folder: Folder, name: str) -> bool:
+    """Return whether another file with the same content has this place: the same order was carried out before."""
+    there, ours = folder.lstat(name), os.stat(path)
+    if there is None or not stat.S_ISREG(there.st_mode) or os.path.samestat(there, ours):
+        return False
+    return there.st_size == ours.st_size and digest_of(folder.path_of(name)) == digest_of(path)
 
 
 def _of_origin(origin: Origin) -> dict[str, str]:

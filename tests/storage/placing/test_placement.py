@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from protocol.model.job_spec import TransferPolicy
-from storage.placing.placement import Origin, PlacedFile, place
+from storage.placing.placement import ALREADY_THERE, Origin, PlacedFile, place
 
 POLICY = TransferPolicy(output_template="{user}/{folder}/{name}{ext}", sync="none")
 ANN = Origin(user="ann", path="music\\Tides\\ebb.flac")
@@ -45,6 +45,21 @@ def test_after_a_crash_in_between_the_same_file_is_found_there_again(box: Path) 
     first = put(box)
     again = place(first.before, str(box / "downloads"), POLICY, ANN)
     assert again == first
+
+
+def test_the_same_file_is_not_put_there_a_second_time(box: Path) -> None:
+    put(box).settle()
+    again = put(box)
+    assert (again.path, again.note) == (str(box / "downloads" / "ann" / "Tides" / "ebb.bin"), ALREADY_THERE)
+    again.settle()
+    assert os.listdir(box / "downloads" / "ann" / "Tides") == ["ebb.bin"]
+    assert not os.path.exists(again.before)
+
+
+def test_who_wants_both_gets_both(box: Path) -> None:
+    put(box).settle()
+    twice = place(sealed(box), str(box / "downloads"), POLICY, ANN, existing="rename")
+    assert twice.path == str(box / "downloads" / "ann" / "Tides" / "ebb (1).bin")
 
 
 def test_no_other_file_is_ever_replaced(box: Path) -> None:
