@@ -56,6 +56,7 @@ class WorkerModel:
         self.position = 0.0
         self.asked_stop = 0
         self.body_open = False
+        self.stands = False  # the open body is that of the probe's answer, to the end of the file
         self.requests = self.stops = 0
         self.chunk_size, self.file_bytes, self.file_name = 1, 0, "file.bin"
         self.cap_bytes_s = 0.0
@@ -105,6 +106,12 @@ class WorkerModel:
             failed = SourceFailed(job=job, source=self.source, fault=int(kind), detail=kind.name, retry_after_s=retry_s)
             self._tell(failed)
             return
+        begins = script.offset_ok and not script.refuses_offsets
+        begin_at = begin_at if begins else min(begin_at, 0)
+        if begin_at >= 0 and begins:
+            self.position, self.asked_stop = float(begin_at), self.file_bytes
+            self.body_open = self.stands = True
+            self.requests += 1
         size = self.file_bytes + 7 if script.wrong_size else self.file_bytes
         self._tell(
             SourceProbed(
@@ -115,7 +122,7 @@ class WorkerModel:
                 validator="",
                 name=self.file_name,
                 setup_s=script.setup_s,
-                open_at=begin_at if script.offset_ok else min(begin_at, 0),
+                open_at=begin_at,
             )
         )
 
@@ -151,7 +158,10 @@ class WorkerModel:
         granted = self.lease
         start = granted.first * self.chunk_size
         stands = self.script.reads_on and self.body_open and self.position <= start
-        if self.script.offset_ok:
+        self.stands = self.stands and self.body_open and self.position == start and not granted.lead
+        if self.stands:
+            self._flow()
+        elif self.script.offset_ok:
             self._ask(start)
         elif not stands:
             self._ask(0)
@@ -290,7 +300,7 @@ class WorkerModel:
     def _finish(self) -> None:
         lease = self.lease
         assert lease is not None
-        stopped = self._hang_up(reads_on=self.script.reads_on)
+        stopped = self._hang_up(reads_on=self.script.reads_on or self.stands)
         self._ended(
             LeaseFinished(
                 job=lease.job,
@@ -332,8 +342,9 @@ class WorkerModel:
     def _hang_up(self, *, reads_on: bool = False) -> bool:
         """Whether a body is cut off before the end of what was asked for."""
         stopped = self.body_open and int(self.position) < self.asked_stop
-        if stopped and reads_on and not self.script.offset_ok:
+        if stopped and reads_on and (self.stands or not self.script.offset_ok):
             return False
+        self.stands = False
         if stopped:
             self.stops += 1
             self.stopped_s = self.world.now_s

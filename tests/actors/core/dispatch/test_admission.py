@@ -240,7 +240,7 @@ def test_a_worker_that_never_comes_back_ends_the_job() -> None:
         ({"preallocate": True}, False),
         ({"term": "words"}, False),
         ({"source_count": 2}, True),
-        ({"source_count": 17}, False),
+        ({"source_count": 5}, False),
         ({"source_count": 2, "user": "ann"}, False),
         ({"source_count": 2, "mode": "race"}, False),
     ],
