@@ -227,7 +227,12 @@ class DaemonSettings:
     retry_s_max: Annotated[float, Meta(ge=1, le=604800), Key("Longest wait.", name="retry_max_s")] = 3600.0
     interface: Annotated[
         Interface,
-        Key("Interface, or own address, that all connections use, Soulseek too; all wait for it.", R, example='"wg0"'),
+        Key(
+            "Interface, or own address, that all transfers use, Soulseek too; all wait for it. Not bound: names are "
+            "looked up by the system (a socks5h proxy does it at its end), webhooks and the page go the usual way.",
+            R,
+            example='"wg0"',
+        ),
     ] = ""
     output_template: Annotated[
         OutputTemplate,
