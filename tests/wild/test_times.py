@@ -68,7 +68,7 @@ def test_a_body_that_stood_open_and_was_ended_is_asked_for_again(serve: Serve) -
 
     server = serve(leaving)
     reader = open_reader(server.url())
-    probed = reader.probe(whole=True)
+    probed = reader.probe(begin_at=0)
     assert ended.wait(5.0)
     reader.open(0, None, size_bytes=probed.size_bytes)
     assert read_on(reader) == DATA
