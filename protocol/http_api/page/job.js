@@ -506,7 +506,7 @@ export function JobView({ id }) {
   return html`<article class="job">
     <header class="one">
       <${Back} href="#/jobs" label=${t("All jobs")} />
-      <div><h1><${Name} text=${job.name || t("(no name yet)")} /></h1><p class="dim"><${Name} text=${job.path ?? job.folder} /></p></div>
+      <div><h1><${Name} text=${job.name || job.term || t("(no name yet)")} /></h1><p class="dim"><${Name} text=${job.path ?? job.folder} /></p></div>
       <${Commands} jobs=${[job]} text />
     </header>
     <section class="figures" aria-label=${t("Progress")}>

@@ -187,7 +187,7 @@ function Row({ job, at, active, chosen, choose, open, group }) {
   return html`<div role="row" id=${`row-${at}`} aria-rowindex=${at + 2} aria-selected=${chosen} class=${`row ${active ? "at" : ""} ${job.state}`}>
     <span role="gridcell"><input type="checkbox" tabindex="-1" checked=${chosen} onClick=${select} aria-label=${t("Choose {name}", { name: job.name || job.id })} /></span>
     <span role="gridcell" class="what">
-      <a tabindex="-1" href=${`#/job/${job.id}`} onClick=${open}><${Name} text=${job.name || t("(no name yet)")} /></a>
+      <a tabindex="-1" href=${`#/job/${job.id}`} onClick=${open}><${Name} text=${job.name || job.term || t("(no name yet)")} /></a>
       <small><${Name} text=${group ? job.folder : job.reason || job.folder} /></small>
     </span>
     <span role="gridcell" class="how"><${State} job=${job} /><span class="amount">${size(job.sizeBytes)}</span></span>
