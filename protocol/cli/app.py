@@ -135,8 +135,7 @@ def _local_commands(actions: Actions) -> list[Callable[..., None]]:
         if own is not None:
             if interface:
                 raise BadUsage(
-                    f"--interface: the daemon at {own.url} has this Soulseek login and is bound as its configuration "
-                    "says; --no-daemon does it here and ends its login"
+                    f"--interface: the daemon at {own.url} has this Soulseek login; --no-daemon does it here"
                 )
             from protocol.cli.remote.own_daemon import search_there
 

@@ -46,7 +46,7 @@ HELD_S_MAX: Final = 0.5
 """Time that the other addresses of a new job are not asked while the first one has not said how large the file is."""
 BODIES_MAX: Final = 4
 """Addresses of a job that are asked for parts of the file at once. Among eight mirrors, some of which begin at byte 0
-only, so many parts cost a tenth of the file's bytes a second time: what is measured first is placed better."""
+only, a part for each cost a tenth of the file's bytes a second time: what is measured first is placed better."""
 OTHER_SIZE: Final = "size differs:"
 REASONS_SHOWN_MAX: Final = 8
 NAMES_SHOWN_MAX: Final = 3

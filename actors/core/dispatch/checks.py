@@ -51,7 +51,7 @@ TIE_S_MAX: Final = 0.5
 ANSWER_S_MAX: Final = 1.0
 """The Assembler answers so long after a transfer has ended, or not at all."""
 TIES_USED_SHARE: Final = 64
-"""Ties are derived anew for this share of the contributors that ask: with fewer than this, for each."""
+"""Missing ties are derived anew once for a 64th of the contributors that ask; with fewer than 64, for each."""
 ASKED_MAX: Final = 2
 """Sources that are asked at a time for one missing tie, or for one suspect chunk."""
 
@@ -300,7 +300,7 @@ class CheckPlan:
         self._ties_over = self.checking.pop(lease_id, None) is not None or self._ties_over
 
     def _recent_ties(self) -> Ties:
-        """Missing ties as they stood a moment ago, where so many have contributed that deriving them takes its time.
+        """Missing ties as they stood a moment ago, where contributors are many: deriving them takes its time.
 
         A newcomer goes on untied meanwhile; where its transfers meet those of others is shown without a request.
         """
