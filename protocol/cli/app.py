@@ -5,7 +5,7 @@ the start fast.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -129,9 +129,8 @@ def _local_commands(actions: Actions) -> list[Callable[..., None]]:
         words = checked_term(term or ())
         account, own = account_or_daemon(config, alone=no_daemon)
         say_notes([*notes_of(config), *(account.notes if account else ())], quiet=json)
-        options = SearchOptions(
-            term=words, wait_s=wait, targets_max=limit, json=json, account=account, interface=interface
-        )
+        options = SearchOptions(term=words, wait_s=wait, targets_max=limit, json=json, account=account)
+        options = replace(options, interface=interface)
         if own is not None:
             if interface:
                 raise BadUsage(
