@@ -51,7 +51,7 @@ TIE_S_MAX: Final = 0.5
 ANSWER_S_MAX: Final = 1.0
 """The Assembler answers so long after a transfer has ended, or not at all."""
 TIES_USED_SHARE: Final = 64
-"""Missing ties are derived anew after so large a share of the contributors (1/64) has asked; below 64, for each."""
+"""Missing ties are derived again when this share of the contributors (1/64) has asked, below 64 of them each time."""
 ASKED_MAX: Final = 2
 """Sources that are asked at a time for one missing tie, or for one suspect chunk."""
 
