@@ -38,6 +38,7 @@ class JobClient:
         self._ended: dict[str, asyncio.Event] = {}
         self._rates: dict[str, tuple[float, float]] = {}
         self._near: dict[str, Callable[[], None]] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def watch(self) -> None:
         """Subscribe to events: at the start, and whenever there is another job manager."""
@@ -77,9 +78,7 @@ class JobClient:
                 if kind == JOB_PROGRESSED:
                     said = json.loads(data)
                     self._rates[id] = (float(said.get("rateBytesS") or 0.0), time.monotonic())
-                    left_s = said.get("leftS")
-                    if left_s is not None and 0 <= left_s <= NEAR_S and id in self._near:
-                        self._near.pop(id)()
+                    self._time_end(id, said.get("leftS"))
                 elif kind in _ENDS:
                     self._rates.pop(id, None)
                     if id in self._ended:
@@ -90,12 +89,29 @@ class JobClient:
         return self._ended.setdefault(id, asyncio.Event())
 
     def near_end(self, id: str, call: Callable[[], None]) -> None:
-        """Call this once when less than `NEAR_S` of a job is left, as it reports."""
+        """Call this once when less than `NEAR_S` of a job is left, by its last report."""
         self._near[id] = call
+
+    def _time_end(self, id: str, left_s: float | None) -> None:
+        """Set the time of the call of `near_end` by what the job has just reported: reports come once a second."""
+        call = self._near.get(id)
+        if call is None or left_s is None or left_s < 0:
+            return
+        if id in self._timers:
+            self._timers.pop(id).cancel()
+
+        def near() -> None:
+            self._timers.pop(id, None)
+            if self._near.pop(id, None) is not None:
+                call()
+
+        self._timers[id] = asyncio.get_running_loop().call_later(max(0.0, left_s - NEAR_S), near)
 
     def forget(self, id: str) -> None:
         """Drop what is kept of a job."""
         self._near.pop(id, None)
+        if id in self._timers:
+            self._timers.pop(id).cancel()
         self._ended.pop(id, None)
         self._rates.pop(id, None)
 

@@ -100,7 +100,7 @@ class NodeLoop(LoopThread[FleetInbox]):
                 fleet=secrets.token_hex(8),
             )
         )
-        for work in (self._ticks(), self._states(), self._keep_bus(subject)):
+        for work in (self._store.warm(), self._ticks(), self._states(), self._keep_bus(subject)):
             self._spawn(work)
         try:
             await stop.wait()

@@ -20,8 +20,11 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Final
 
+import psutil  # type: ignore[import-untyped,unused-ignore]
+
 from actors.demo.page import API
 from actors.fleet.brokers import Brokers, BucketServer
+from protocol.model.fleet.names import part_bytes_of
 from tests.fleet import Fleet, Site
 
 MEGABYTE: Final = 1_000_000
@@ -45,21 +48,40 @@ def _fleet(nodes: int, *, folder: bool, more: str = "") -> Iterator[tuple[Fleet,
         yield fleet, out
 
 
+def _cpu_s() -> float:
+    """Return the seconds of CPU that this process, its descendants and what they have waited for have used."""
+    here = psutil.Process()
+    used = 0.0
+    for each in (here, *here.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            used += sum(each.cpu_times()[:4])
+    return used
+
+
 def big(args: argparse.Namespace) -> None:
     """One large file by several limited nodes."""
     rate = int(args.rate * MEGABYTE)
     size = args.mib << 20
     limits = f"[limits]\nrate_kib_s = {rate // 1024}\n"
     with Site(size) as site, _fleet(args.nodes, folder=args.folder, more=limits) as (fleet, out):
-        id = fleet.order("big.bin", [site.url], size=size)
+        parts = -(-size // part_bytes_of(size))
+        busy_s = _cpu_s()
         begun_s = time.monotonic()
-        job = fleet.ended(id, within_s=30 + 4 * size / (rate * args.nodes))
+        id = fleet.order("big.bin", [site.url], size=size)
+        fleet.reached(id, parts=parts, within_s=30 + 4 * size / (rate * args.nodes))
+        there_s = time.monotonic() - begun_s
+        job = fleet.ended(id, within_s=60)
         took_s = time.monotonic() - begun_s
+        busy = (_cpu_s() - busy_s) / took_s / (os.cpu_count() or 1)
         moved = sum(fleet.ask(name, "GET", f"{API}/fleet")["busBytes"] for name in fleet.names)
         assert job["state"] == "sealed", job
         assert (out / "big.bin").stat().st_size == size
         share = size / took_s / (rate * args.nodes)
         print(f"{args.nodes} nodes x {args.rate} MB/s, {args.mib} MiB: {took_s:.1f} s, {share:.3f} of the sum")
+        print(
+            f"all parts stored after {there_s:.1f} s, {share * took_s / there_s:.3f} of the sum; then checks and sealing"
+        )
+        print(f"this run's processes were busy for {100 * busy:.0f} % of all cores")
         print(f"through the broker, all nodes: {moved} bytes, {100 * moved / size:.3f} % of the file")
         print(f"served by the source: {site.served / size:.3f} of the file")
 

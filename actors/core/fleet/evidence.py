@@ -5,6 +5,7 @@ one, is read by another one; where both differ a third decides, and the parts of
 """
 
 import hashlib
+import heapq
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -30,15 +31,30 @@ class Verdict:
 
 
 def due_checks(row: FleetJobRow, board: Board) -> Iterator[tuple[int, str]]:
-    """Yield ``(part, node that stored it)`` of the parts that are to be read again; none where one node sent all."""
+    """Yield ``(part, node that stored it)`` of the parts that are read again; none where one node sent all.
+
+    They are read once half of the file is stored, beside the rest, so that sealing does not wait for them. A part that
+    was read is among them for good: which ones are chosen changes as parts are stored.
+    """
+    if 2 * board.stored_count < row.part_count:
+        return
     by_node: dict[str, list[int]] = {}
     for part in board.all_stored():
         by_node.setdefault(part.node, []).append(part.part)
     if len(by_node) < 2:
         return
+    read = {
+        part
+        for (part, who), check in board.checks.items()
+        if check.epoch == row.epoch and check.digest and board.is_stored(part) and board.stored(part).node != who
+    }
     for node, parts in sorted(by_node.items()):
-        for at in range(max(1, len(parts) // CHECK_ONE_IN)):
-            yield parts[_number(f"{row.id}.{row.epoch}.{node}.{at}") % len(parts)], node
+        chosen = [part for part in parts if part in read]
+        missing = max(1, len(parts) // CHECK_ONE_IN) - len(chosen)
+        rest = (part for part in parts if part not in read)
+        chosen += heapq.nsmallest(missing, rest, key=lambda part: _number(f"{row.id}.{row.epoch}.{part}"))
+        for part in chosen:
+            yield part, node
 
 
 def _number(text: str) -> int:

@@ -34,6 +34,7 @@ from protocol.model.fleet.rows import ACTIVE, FAILED, PLACED, QUEUED, SEALED, SE
 
 EPOCHS_MAX: Final = 5
 """Uploads of one job, after which a destination that loses them is believed to be broken."""
+LOOK_S: Final = 1.0
 RETRY_S_MIN: Final = 1.0
 RETRY_S_MAX: Final = 30.0
 
@@ -61,6 +62,8 @@ class Owner:
     foreign: bool = False
     """An object of another content has the name."""
     full_at: float = -1.0
+    look_at: float = 0.0
+    """When it is looked again which parts are to be read again, while some are still fetched."""
     checking: set[int] = field(default_factory=set)
     answers: dict[int, str] = field(default_factory=dict)
     retry_at: float = 0.0
@@ -141,7 +144,7 @@ class Owner:
             return
         whole = board.stored_count == row.part_count
         self.full_at = (self.full_at if self.full_at >= 0 else now) if whole else -1.0
-        if whole and row.state == ACTIVE:
+        if row.state == ACTIVE:
             self._check_parts(row, board, bus, now, living)
         if lost == row.epoch and self.gone != row.epoch:
             self.gone, self.look = row.epoch, True
@@ -238,10 +241,14 @@ class Owner:
 
     def _check_parts(self, row: FleetJobRow, board: Board, bus: Bus, now: float, living: Collection[str]) -> None:
         """Read the parts of others that this node is asked for, and enter what it read."""
+        waited_s = now - self.full_at if self.full_at >= 0 else 0.0
+        if self.full_at < 0 and now < self.look_at:
+            return
+        self.look_at = now + LOOK_S
         for part, node in due_checks(row, board):
             if (part, self.node) in board.checks and board.checks[part, self.node].epoch == row.epoch:
                 continue
-            if self.node not in asked(row, board, part, node, living, now - self.full_at):
+            if self.node not in asked(row, board, part, node, living, waited_s):
                 continue
             if part in self.answers:
                 answer = CheckRow(job=self.job, part=part, node=self.node, digest=self.answers[part], epoch=row.epoch)

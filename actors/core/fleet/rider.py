@@ -31,8 +31,9 @@ PUTS_MAX: Final = 4
 """Parts on their way to the destination at a time; each is a connection and a buffer."""
 READY_MAX: Final = 8
 """Complete parts that wait for the destination, above which no window is claimed: the disk is not for storing files."""
-AHEAD_S: Final = 2.0
-"""The next window is claimed when this one is fetched to the end in less: two answers of a busy bus."""
+AHEAD_S: Final = 4.0
+"""The next window is claimed when this one is fetched to the end in less: parts become complete several at a time, as
+many as three seconds bring, and a busy bus takes a second."""
 CHECKSUMS_MAX: Final = 3
 """Refusals of one part's checksum after which the node gives the job up: its disk or memory is bad."""
 LOOK_S: Final = 1.0
@@ -75,6 +76,8 @@ class Rider:
     """Parts a second, smoothed; 0: unknown."""
     last_ready_at: float = -1.0
     said: str = ""
+    claiming: str = ""
+    """Key of the window that was claimed last: until the bus has answered, none other is."""
     looked: tuple[int, int] = (-1, 0)
     """State in which nothing was worth claiming ..."""
     look_at: float = 0.0
@@ -222,6 +225,7 @@ class Rider:
     ) -> None:
         if (
             self.sources is None
+            or not bus.free(PARTS, self.claiming)
             or (not row.divisible and row.nodes[0] != me.node)
             or (self.looked == (board.version, len(self.ready)) and now < self.look_at)
         ):
@@ -235,7 +239,8 @@ class Rider:
             return
         claim = board.next_claim(row.part_count, facts, now, idle=left == 0)
         if claim is not None:
-            bus.write(PARTS, window_key(self.job, claim.first), self._row(claim, row, me), now)
+            self.claiming = window_key(self.job, claim.first)
+            bus.write(PARTS, self.claiming, self._row(claim, row, me), now)
         else:
             self.looked, self.look_at = (board.version, len(self.ready)), now + LOOK_S
 

@@ -32,6 +32,7 @@ from protocol.model.fleet.rows import (
     FleetOrder,
     FleetSettings,
     NodeRow,
+    PartRow,
     WindowRow,
 )
 from protocol.model.job_spec import JobSpec
@@ -235,6 +236,36 @@ def test_a_window_inside_this_ones_trims_it() -> None:
         PARTS, f"{job}.{cut}", WindowRow(job=job, first=cut, stop=granted.stop, node="n2", instance="n2-1", epoch=0)
     )
     assert bench.of(v.TrimWindow)[-1] == v.TrimWindow(job, cut)
+
+
+def test_no_second_window_is_claimed_while_the_bus_has_not_answered_the_first() -> None:
+    """The board changes meanwhile, another place looks best, and a node had two windows of which it needed one."""
+    first = Bench().join()
+    job = first.placed(parts=40)
+    bench = Bench("n2").join()
+    bench.put(NODES, "n1", other("n1"))
+    bench.silent = True
+    bench.put(JOBS, job, first.row(JOBS, job).but(nodes=("n1", "n2"), spread=2))
+    for at in (20, 30):
+        theirs = WindowRow(job=job, first=at, stop=at + 9, node="n1", instance="n1-1", epoch=0)
+        bench.put(PARTS, f"{job}.{at}", theirs)
+        bench.tick()
+    assert len([each for each in bench.of(v.KvCreate) if each.bucket == PARTS]) == 1
+
+
+def test_parts_are_read_again_beside_the_rest_once_half_of_the_file_is_stored() -> None:
+    bench = Bench().join()
+    bench.put(NODES, "n2", other("n2"))
+    job = bench.placed(parts=4, spread=2)
+    stored = (PartRow(part=3, etag="e", digest="d", node="n2"),)
+    theirs = WindowRow(job=job, first=3, stop=4, node="n2", instance="n2-1", epoch=0, parts=stored)
+    bench.put(PARTS, f"{job}.3", theirs)
+    bench.tick(1.0)
+    assert not bench.of(v.CheckPart)
+    bench.store(job, 0)
+    bench.tick(1.0)
+    assert [check.part for check in bench.of(v.CheckPart)] == [3]
+    assert bench.row(JOBS, job).state == ACTIVE
 
 
 def test_a_part_without_a_row_is_sent_again_by_the_next_process() -> None:
