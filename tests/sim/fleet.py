@@ -8,6 +8,7 @@ after that.
 """
 
 import argparse
+import gc
 import heapq
 import statistics
 import sys
@@ -611,6 +612,8 @@ def play_many(first: int, seeds: int, *, seconds: float = 1e9, tracing: bool = F
     states: Counter[str] = Counter()
     ends: list[float] = []
     refetched = deaths = played = 0
+    gc.freeze()
+    gc.set_threshold(200_000)
     began = time.perf_counter()
     for seed in range(first, first + seeds):
         if time.perf_counter() - began > seconds:

@@ -177,9 +177,9 @@ class Board:
     def held_by(self, node: str, instance: str) -> list[int]:
         """Return the first parts of the windows that a process holds and that miss parts, in order."""
         windows = self.windows
-        return sorted(
-            first for first in self._open if windows[first].node == node and windows[first].instance == instance
-        )
+        found = [each for each in self._open if windows[each].node == node and windows[each].instance == instance]
+        found.sort()
+        return found
 
     def free(self, count: int) -> list[tuple[int, int]]:
         """Return the ranges of parts that no window covers and that are not stored."""
@@ -235,7 +235,7 @@ class Board:
         if not gaps:
             return None
         left = sum(stop - first for first, stop in gaps)
-        rates = sum(contest.rate(node) for node in {*contest.nodes, contest.node})
+        rates = sum(map(contest.rate, sorted({*contest.nodes, contest.node})))  # of floats, the order counts
         parts = max(1, min(WINDOW_PARTS_MAX, int(left * contest.rate(contest.node) / rates / 2)))
         for first, stop in gaps:
             if first == contest.end:

@@ -252,11 +252,11 @@ class Leader:
         for node, jobs in list(self._view.placed.items()):
             if node in fit or not jobs:
                 continue
-            for job in list(jobs):
+            for job in sorted(jobs):
                 self._take_from(self._view.jobs[job], fit, living, now)
         free = [node for node in living if self._slots(node) > 0]
         if free:
-            for job in list(self._view.wide):
+            for job in sorted(self._view.wide):
                 self._widen(self._view.jobs[job], living, free, now)
         self._tidy(now)
 
@@ -293,7 +293,7 @@ class Leader:
             board = self._view.boards[job]
             for first in board.windows:
                 self._bus.delete(PARTS, f"{job}.{first}", now)
-            for rest in board.check_keys:
+            for rest in sorted(board.check_keys):
                 self._bus.delete(PARTS, f"{job}.{rest}", now)
 
 

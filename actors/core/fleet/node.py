@@ -385,7 +385,7 @@ class FleetNode:
             owner.made = None
 
     def _contest(self, row: FleetJobRow, board: Board, rider: Rider, now: float) -> Contest:
-        rates = {node: self._rate(node, row) for node in {*row.nodes, self.me.node}}
+        rates = {node: self._rate(node, row) for node in (*row.nodes, self.me.node)}
         known = [rate for rate in rates.values() if rate > 0]
         usual = sum(known) / len(known) if known else RATE_UNKNOWN
         mine = rider.mine(board, self.me)
