@@ -90,11 +90,12 @@ def many(args: argparse.Namespace) -> None:
     """Many small jobs: how even, and how soon each starts."""
     with Site(args.kib << 10) as site, _fleet(args.nodes, folder=True) as (fleet, _out):
         begun_s = time.monotonic()
-        ordered: dict[str, float] = {}
+        waits: list[float] = []
 
         def order(number: int) -> None:
-            id = fleet.order(f"job-{number}.bin", [f"{site.url}?{number}"], nodes=1, size=args.kib << 10)
-            ordered[id] = time.monotonic()
+            sent_s = time.monotonic()
+            fleet.order(f"job-{number}.bin", [f"{site.url}?{number}"], nodes=1, size=args.kib << 10)
+            waits.append(site.asked(f"?{number}", within_s=60) - sent_s)
 
         with ThreadPoolExecutor(4) as threads:
             list(threads.map(order, range(args.jobs)))
@@ -112,6 +113,8 @@ def many(args: argparse.Namespace) -> None:
         even = len(rows) / args.nodes
         worst = max(abs(count - even) / even for count in counts.values())
         print(f"{args.jobs} jobs over {args.nodes} nodes: ordered in {orders_s:.1f} s, all ended after {took_s:.1f} s")
+        cuts = quantiles(waits, n=20)
+        print(f"order -> first request to the source: median {cuts[9]:.2f} s, p95 {cuts[18]:.2f} s")
         print(f"sealed by {json.dumps(counts, sort_keys=True)}: at most {100 * worst:.0f} % from even")
 
 
