@@ -78,9 +78,7 @@ def big(args: argparse.Namespace) -> None:
         assert (out / "big.bin").stat().st_size == size
         share = size / took_s / (rate * args.nodes)
         print(f"{args.nodes} nodes x {args.rate} MB/s, {args.mib} MiB: {took_s:.1f} s, {share:.3f} of the sum")
-        print(
-            f"all parts stored after {there_s:.1f} s, {share * took_s / there_s:.3f} of the sum; then checks and sealing"
-        )
+        print(f"all parts stored after {there_s:.1f} s, {share * took_s / there_s:.3f} of the sum; then it is sealed")
         print(f"this run's processes were busy for {100 * busy:.0f} % of all cores")
         print(f"through the broker, all nodes: {moved} bytes, {100 * moved / size:.3f} % of the file")
         print(f"served by the source: {site.served / size:.3f} of the file")
