@@ -39,8 +39,8 @@ def due_checks(row: FleetJobRow, board: Board) -> Iterator[tuple[int, str]]:
     if 2 * board.stored_count < row.part_count:
         return
     by_node: dict[str, list[int]] = {}
-    for part in board.all_stored():
-        by_node.setdefault(part.node, []).append(part.part)
+    for stored in board.all_stored():
+        by_node.setdefault(stored.node, []).append(stored.part)
     if len(by_node) < 2:
         return
     read = {
