@@ -13,15 +13,16 @@ import os
 import re
 import secrets
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, NoReturn, Protocol
 from urllib.parse import urlsplit
 
 from actors.core.fleet.vocabulary import StoreFault
 from protocol.model.fleet.names import PARTS_MAX, multipart_etag
 from protocol.model.fleet.rows import PartRow
+from storage.digests import stream_hasher
 
 URL_S: Final = 900
 """How long a presigned address holds: a part is PUT at once, so a quarter of an hour serves a slow line."""
@@ -81,6 +82,12 @@ class Destination(Protocol):
 
     def abort(self, name: str, upload: str) -> None:
         """Forget an upload with its parts; no error when it is gone."""
+
+    def reading(self, name: str) -> str:
+        """Return where the finished file can be read for a while, by anyone; the folder: its path."""
+
+    def remove(self, name: str, etag: str) -> None:
+        """Delete the finished file if it still has this ETag; no error when it is gone."""
 
     def parts(self, name: str, upload: str) -> list[tuple[int, str]] | None:
         """Return number and ETag of the parts that are there; None where the destination cannot list them."""
@@ -231,6 +238,18 @@ class Bucket:
             if error.fault is not StoreFault.NO_UPLOAD:
                 raise
 
+    def reading(self, name: str) -> str:
+        wanted = {"Bucket": self._bucket, "Key": self._key(name)}
+        with self._faults(name):
+            url: str = self._client.generate_presigned_url("get_object", Params=wanted, ExpiresIn=URL_S)
+        return url
+
+    def remove(self, name: str, etag: str) -> None:
+        found = self.seen(name)
+        if found is not None and found.etag == etag:
+            with self._faults(name):
+                self._client.delete_object(Bucket=self._bucket, Key=self._key(name))
+
     def parts(self, name: str, upload: str) -> list[tuple[int, str]] | None:
         try:
             with self._faults(name):
@@ -279,6 +298,74 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())[:200]
 
 
+# -- reading a finished file back
+
+
+def read_back(address: str, size_bytes: int, *, part_bytes: int, algorithm: str = "") -> tuple[str, str]:
+    """Read a finished file; return the ETag that S3 gives for it in parts of this size, and its digest.
+
+    `address` as `Destination.reading` gives it. The digest is empty without an algorithm.
+    """
+    of_whole = stream_hasher(algorithm) if algorithm else None
+    etags, of_part, left, rest = [], hashlib.md5(usedforsecurity=False), part_bytes, size_bytes
+    with contextlib.closing(_content(address, size_bytes)) as content:
+        for block in content:
+            rest -= len(block)
+            view = memoryview(block)
+            if of_whole is not None:
+                of_whole.update(view)
+            while view:
+                of_part.update(view[:left])
+                taken = min(left, len(view))
+                view, left = view[taken:], left - taken
+                if not left:
+                    etags.append(of_part.hexdigest())
+                    of_part, left = hashlib.md5(usedforsecurity=False), part_bytes
+    if rest:
+        raise StoreError(StoreFault.UNREACHABLE, f"the finished file ends {rest} bytes early when it is read back")
+    if left < part_bytes or not etags:
+        etags.append(of_part.hexdigest())
+    return multipart_etag(etags), of_whole.hexdigest() if of_whole is not None else ""
+
+
+def _content(address: str, size_bytes: int) -> Generator[bytes, None, None]:
+    if not address.startswith(("http://", "https://")):
+        try:
+            yield from blocks(address, 0, size_bytes)
+        except OSError as error:
+            raise _folder_fault(os.path.dirname(address), error) from None
+        return
+    line, target, host = _connection(address)
+    try:
+        line.request("GET", target)
+        answer = line.getresponse()
+        if answer.status != 200:
+            _refused(answer, answer.read(_ERROR_BYTES_MAX), host, "to give back the finished file")
+        while block := answer.read(BLOCK_BYTES):
+            yield block
+    except (OSError, http.client.HTTPException) as error:
+        what = f"{host} does not give back the finished file: {_one_line(getattr(error, 'strerror', '') or str(error))}"
+        raise StoreError(StoreFault.UNREACHABLE, what) from None
+    finally:
+        line.close()
+
+
+def _connection(address: str) -> tuple[http.client.HTTPConnection, str, str]:
+    """Return a connection that is not open yet, what is asked for on it, and the host's name."""
+    parts = urlsplit(address)
+    host = parts.netloc.rpartition("@")[2]
+    make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    return make(host, timeout=ANSWER_S), f"{parts.path}?{parts.query}", host
+
+
+def _refused(answer: http.client.HTTPResponse, body: bytes, host: str, what: str) -> NoReturn:
+    found = _CODE.search(body)
+    code = found[1].decode() if found else ""
+    shown = code or f"{answer.status} {answer.reason}"
+    words = _one_line(body.decode("utf-8", "replace"))
+    raise StoreError(fault_of(answer.status, code, words), f"{host} refuses {what}: {shown}")
+
+
 # -- moving a part
 
 
@@ -290,13 +377,10 @@ def put(address: str, piece: Piece) -> str:
 
 
 def _put_http(address: str, piece: Piece) -> str:
-    parts = urlsplit(address)
-    host = parts.netloc.rpartition("@")[2]
-    make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    line = make(host, timeout=ANSWER_S)
+    line, target, host = _connection(address)
     try:
         with open(piece.path, "rb") as file:
-            line.putrequest("PUT", f"{parts.path}?{parts.query}", skip_accept_encoding=True)
+            line.putrequest("PUT", target, skip_accept_encoding=True)
             line.putheader("Content-Length", str(piece.length))
             line.putheader("Content-MD5", base64.b64encode(bytes.fromhex(piece.md5)).decode())
             line.endheaders()
@@ -312,11 +396,7 @@ def _put_http(address: str, piece: Piece) -> str:
     finally:
         line.close()
     if answer.status != 200:
-        found = _CODE.search(body)
-        code = found[1].decode() if found else ""
-        words = _one_line(body.decode("utf-8", "replace"))
-        shown = code or f"{answer.status} {answer.reason}"
-        raise StoreError(fault_of(answer.status, code, words), f"{host} refuses a part: {shown}")
+        _refused(answer, body, host, "a part")
     etag = _unquoted(answer.headers.get("ETag", ""))
     encrypted = "kms" in answer.headers.get("x-amz-server-side-encryption", "")
     if not etag or (_MD5.fullmatch(etag) and etag != piece.md5 and not encrypted):
@@ -418,6 +498,15 @@ class SharedFolder:
     def abort(self, name: str, upload: str) -> None:
         with self._faults(), contextlib.suppress(FileNotFoundError):
             os.unlink(self._unfinished(name, upload))
+
+    def reading(self, name: str) -> str:
+        return self._path(name)
+
+    def remove(self, name: str, etag: str) -> None:
+        found = self.seen(name)
+        if found is not None and found.etag == etag:
+            with self._faults(), contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path(name))
 
     def parts(self, name: str, upload: str) -> list[tuple[int, str]] | None:
         with self._faults():

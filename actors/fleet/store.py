@@ -6,20 +6,23 @@ and has uploads begun and completed for it. The bytes go from each node straight
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from actors.core.fleet import vocabulary as v
 from actors.fleet.bus import Bus, BusFault
-from actors.fleet.objects import Destination, Piece, StoreError, destination_of, put
+from actors.fleet.objects import Destination, Piece, StoreError, destination_of, put, read_back
 from actors.fleet.settings import StoreAccess
 from protocol.model.fleet.rows import PartRow
+from storage.digests import Checksum
 
 THREADS: Final = 8
 """Calls of the destination at a time: parts that are sent, and what is asked beside them."""
+_MULTIPART: Final = re.compile(r"[0-9a-f]{32}-[0-9]+")
 LENT_S_MAX: Final = 90.0
-_CALLS: Final = ("create", "address", "complete", "seen", "abort", "parts")
+_CALLS: Final = ("create", "address", "complete", "seen", "reading", "remove", "abort", "parts")
 
 
 class Store:
@@ -64,6 +67,14 @@ class Store:
         address = await self.call("address", name, upload, part, piece.md5)
         etag: str = await self._in_thread(lambda: put(address, piece))
         return etag
+
+    async def read_back(self, name: str, size_bytes: int, part_bytes: int, algorithm: str) -> tuple[str, str]:
+        """Read the finished file; return its multipart ETag and its digest. Raises `StoreError`."""
+        address = await self.call("reading", name)
+        found: tuple[str, str] = await self._in_thread(
+            lambda: read_back(address, size_bytes, part_bytes=part_bytes, algorithm=algorithm)
+        )
+        return found
 
     async def lend(self, request: bytes) -> bytes:
         """Answer a node that has no key."""
@@ -139,7 +150,20 @@ async def _created(store: Store, command: v.CreateUpload) -> v.Event:
 
 async def _completed(store: Store, command: v.CompleteUpload) -> v.Event:
     etag = await store.call("complete", command.destination, command.upload, command.parts)
+    if command.checksum:
+        _, size = await store.call("seen", command.destination)
+        await _compared(store, command.destination, size, etag, command.checksum)
     return v.UploadCompleted(job=command.job, epoch=command.epoch, etag=etag)
+
+
+async def _compared(store: Store, name: str, size_bytes: int, etag: str, checksum: str) -> None:
+    """Read the finished file back and remove it where it is not what the order says: no node has all of it."""
+    wanted = Checksum.parse(checksum)
+    _, digest = await store.read_back(name, size_bytes, size_bytes or 1, wanted.algorithm)
+    if digest != wanted.hex:
+        await store.call("remove", name, etag)
+        what = f"the whole file has {wanted.algorithm} {digest}, not {wanted.hex}; it was removed"
+        raise StoreError(v.StoreFault.CONTENT, what)
 
 
 async def _listed(store: Store, command: v.ListUpload) -> v.Event:
@@ -151,6 +175,11 @@ async def _listed(store: Store, command: v.ListUpload) -> v.Event:
 async def _seen(store: Store, command: v.CheckObject) -> v.Event:
     found = await store.call("seen", command.destination)
     etag, size = found if found is not None else ("", -1)
+    standing = etag
+    if command.etag and etag and not _MULTIPART.fullmatch(etag):  # one by rules of its own: the bytes decide
+        etag, _ = await store.read_back(command.destination, size, command.part_bytes, "")
+    if command.checksum and etag and etag == command.etag:
+        await _compared(store, command.destination, size, standing, command.checksum)
     return v.ObjectSeen(job=command.job, epoch=command.epoch, etag=etag, size_bytes=size)
 
 

@@ -69,8 +69,6 @@ class Child:
             self.asked.child, secrets.token_hex(8), time.time(), self.asked.destination, slots=4, fleet="f"
         )
         self.give(started)
-        for job in {path.name.split(".")[0] for path in self.folder.iterdir()}:
-            self.give(v.LocalFound(job))
         self.spawn(self.keep_bus())
         at = 0
         while True:

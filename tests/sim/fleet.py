@@ -296,8 +296,6 @@ class World(Simulation):
         )
         self.log(f"{machine.name} starts as {started.instance}")
         self.give(machine, started)
-        for job in list(machine.disk):
-            self.give(machine, v.LocalFound(job))
         self._tick(machine, boot)
         self._states(machine, boot)
         self.connect(machine, boot)

@@ -27,7 +27,6 @@ from actors.core.fleet.vocabulary import (
     KvUnreadable,
     KvWritten,
     LimitRate,
-    LocalFound,
     LocalJobFailed,
     ObjectSeen,
     OrderReceived,
@@ -110,7 +109,6 @@ class FleetNode:
             KvUnknown: self._kv_refused,
             OrderReceived: self._order,
             SourceStates: self._source_states,
-            LocalFound: self._local_found,
         }
 
     def handle(self, event: Event, now: float) -> list[Command]:
@@ -199,10 +197,6 @@ class FleetNode:
         self._state = event
         if event.rate_bytes_s > 0:  # a node without work has not become slower
             self._could_bytes_s = max(event.rate_bytes_s, 0.9 * self._could_bytes_s)
-
-    def _local_found(self, event: LocalFound, now: float) -> None:
-        self.riders.setdefault(event.job, Rider(event.job))
-        self.owners.setdefault(event.job, Owner(event.job, self.me.node))
 
     def _note(self, job: str) -> None:
         if job in self.riders or job in self.owners or self._is_mine(job):

@@ -61,6 +61,8 @@ class Owner:
     """Rows that say of these parts what the destination does not have."""
     foreign: bool = False
     """An object of another content has the name."""
+    spoilt: str = ""
+    """Why the whole file is not what the order says."""
     full_at: float = -1.0
     look_at: float = 0.0
     """When it is looked again which parts are to be read again, while some are still fetched."""
@@ -91,6 +93,9 @@ class Owner:
         if event.fault is StoreFault.BAD_PART and doing == "complete":
             self.listing = True
             return
+        if event.fault is StoreFault.CONTENT:
+            self.spoilt = event.detail or "the whole file has another digest than the order says"
+            return
         self.retry_at = now + self.retry_s
         self.retry_s = min(2 * self.retry_s, RETRY_S_MAX)
         text = event.detail or f"the destination refuses ({event.fault.name.lower()})"
@@ -101,13 +106,13 @@ class Owner:
     def completed(self, event: UploadCompleted, board: Board) -> None:
         """Take note that the object stands."""
         self.asked, self.retry_s = "", RETRY_S_MIN
-        self.etag = event.etag or multipart_etag([part.etag for part in board.all_stored()])
+        self.etag = event.etag or _whole_etag(board)
 
     def object_seen(self, event: ObjectSeen, row: FleetJobRow, board: Board) -> None:
         """Compare the object that stands with the parts: an earlier completion of this job, or another's content."""
         self.asked, self.look, self.retry_s = "", False, RETRY_S_MIN
         whole = board.stored_count == row.part_count
-        mine = multipart_etag([part.etag for part in board.all_stored()]) if whole else ""
+        mine = _whole_etag(board) if whole else ""
         if event.etag and event.etag == mine and event.size_bytes in (-1, row.size_bytes):
             self.etag = event.etag
         elif event.etag:
@@ -148,8 +153,10 @@ class Owner:
             self._check_parts(row, board, bus, now, living)
         if lost == row.epoch and self.gone != row.epoch:
             self.gone, self.look = row.epoch, True
-        if self.gone == row.epoch and (lost == row.epoch or first):
-            self._renew(row, bus, now)
+        if self.spoilt and first:
+            bus.write(JOBS, self.job, row.but(state=FAILED, reason=self.spoilt), now)
+        elif self.gone == row.epoch and (lost == row.epoch or first):
+            self._renew(row, board, bus, now)
         elif first and self.wrong:
             self._take_back(row, board, bus, now)
         elif first and whole:
@@ -180,10 +187,15 @@ class Owner:
         )
         bus.write(JOBS, self.job, begun, now)
 
-    def _renew(self, row: FleetJobRow, bus: Bus, now: float) -> None:
+    def _look(self, row: FleetJobRow, board: Board, bus: Bus, now: float) -> None:
+        etag = _whole_etag(board) if board.stored_count == row.part_count else ""
+        asked = CheckObject(self.job, row.epoch, row.destination, etag, row.part_bytes, _checksum(row))
+        self._ask("look", asked, bus, now)
+
+    def _renew(self, row: FleetJobRow, board: Board, bus: Bus, now: float) -> None:
         """Begin another upload where the destination has lost this one, unless it was completed."""
         if self.look:
-            self._ask("look", CheckObject(self.job, row.epoch, row.destination), bus, now)
+            self._look(row, board, bus, now)
         elif self.etag:
             self._end(row, bus, now)
         elif self.foreign:
@@ -199,7 +211,7 @@ class Owner:
         if self.etag:
             self._end(row, bus, now)
         elif self.look:
-            self._ask("look", CheckObject(self.job, row.epoch, row.destination), bus, now)
+            self._look(row, board, bus, now)
         elif self.foreign:
             bus.write(JOBS, self.job, row.but(state=FAILED, reason="another object has the name"), now)
         elif self.listing:
@@ -208,7 +220,8 @@ class Owner:
             self._decide(row, board, bus, now, living)
         else:
             parts = tuple(board.all_stored())
-            self._ask("complete", CompleteUpload(self.job, row.epoch, row.upload, row.destination, parts), bus, now)
+            asked = CompleteUpload(self.job, row.epoch, row.upload, row.destination, parts, _checksum(row))
+            self._ask("complete", asked, bus, now)
 
     def _end(self, row: FleetJobRow, bus: Bus, now: float) -> None:
         """Say that it is sealed: one of all who try has the revision."""
@@ -267,3 +280,12 @@ class Owner:
         if not self.asked and now >= self.retry_at and bus.open:
             self.asked = what
             bus.out.append(command)
+
+
+def _whole_etag(board: Board) -> str:
+    return multipart_etag([part.etag for part in board.all_stored()])
+
+
+def _checksum(row: FleetJobRow) -> str:
+    """Return the digest to compare the finished file with; the local job has done it for a file of one part."""
+    return row.spec.checksum if row.part_count > 1 else ""

@@ -26,6 +26,7 @@ class StoreFault(IntEnum):
     UNREACHABLE = 7  # no connection, no answer
     SERVER = 8  # 5xx, slow down
     TOO_MANY_PARTS = 9
+    CONTENT = 10  # the whole file has another digest than the order says; it does not stand under its name
 
 
 # --- events ---------------------------------------------------------------------------------------------------------
@@ -127,12 +128,6 @@ class SourceStates(Struct, frozen=True):
     free_bytes: int
     schemes: tuple[str, ...]
     unreachable: tuple[str, ...] = ()
-
-
-class LocalFound(Struct, frozen=True):
-    """Bytes of this job lie here from an earlier start: `StopLocalJob` follows when they are not needed any more."""
-
-    job: str
 
 
 class FileDescribed(Struct, frozen=True):
@@ -244,7 +239,6 @@ Event = (
     | KvUnknown
     | OrderReceived
     | SourceStates
-    | LocalFound
     | FileDescribed
     | LocalJobFailed
     | PartReady
@@ -401,13 +395,18 @@ class AbortUpload(Struct, frozen=True):
 
 
 class CompleteUpload(Struct, frozen=True):
-    """Complete the upload with ``If-None-Match: *``; answered by `UploadCompleted` or `UploadFailed`."""
+    """Complete the upload with ``If-None-Match: *``; answered by `UploadCompleted` or `UploadFailed`.
+
+    `checksum`, where not empty, is of the whole file, as in `JobSpec`: what was completed is read back and compared,
+    and removed where it differs (`StoreFault.CONTENT`).
+    """
 
     job: str
     epoch: int
     upload: str
     destination: str
     parts: tuple[PartRow, ...]
+    checksum: str = ""
 
 
 class ListUpload(Struct, frozen=True):
@@ -420,11 +419,19 @@ class ListUpload(Struct, frozen=True):
 
 
 class CheckObject(Struct, frozen=True):
-    """Ask for the head of the finished object; answered by `ObjectSeen` or `UploadFailed`."""
+    """Ask for the head of the finished object; answered by `ObjectSeen` or `UploadFailed`.
+
+    `etag`: that it has if it is this job's; empty: unknown yet. An object with it is compared with `checksum` as by
+    `CompleteUpload`. Of a destination that names ETags by rules of its own, the object is read in parts of
+    `part_bytes`, which gives the ETag that S3 would name.
+    """
 
     job: str
     epoch: int
     destination: str
+    etag: str = ""
+    part_bytes: int = 0
+    checksum: str = ""
 
 
 class LimitRate(Struct, frozen=True):

@@ -1,5 +1,7 @@
 """Destinations: a shared folder, and S3 as a real server speaks it. One part is one call, every fault has its kind."""
 
+import asyncio
+import hashlib
 import http.client
 import os
 from collections.abc import Iterator
@@ -9,9 +11,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from actors.core.fleet import vocabulary as v
 from actors.core.fleet.vocabulary import StoreFault
 from actors.fleet.brokers import BucketServer
 from actors.fleet.objects import Bucket, Destination, Piece, SharedFolder, StoreError, destination_of, md5_of, put
+from actors.fleet.settings import StoreAccess
+from actors.fleet.store import Store, performed
 from protocol.model.fleet.names import multipart_etag
 from protocol.model.fleet.rows import PartRow
 
@@ -77,6 +82,60 @@ def test_a_folder_never_replaces_a_file_and_tells_it_from_ours(tmp_path: Path, d
     where.abort("file", upload)
     where.abort("file", upload)
     assert (folder / "file").read_text() == "another's"
+
+
+def test_a_finished_file_with_another_digest_than_the_order_says_is_removed(tmp_path: Path, data: Path) -> None:
+    """No node has all of it, so it is read back."""
+    (tmp_path / "shared").mkdir()
+    store = Store(StoreAccess(address=str(tmp_path / "shared")), "", lambda: None)
+    where = SharedFolder(str(tmp_path / "shared"))
+    right = f"sha256:{hashlib.sha256(data.read_bytes()).hexdigest()}"
+
+    async def play(checksum: str, *, looked: bool) -> v.Event:
+        upload = where.create("file", SIZE)
+        rows = stored(where, "file", upload, data)
+        if looked:
+            where.complete("file", upload, rows)
+            command: v.Command = v.CheckObject("j", 0, "file", whole_etag(rows), PART, checksum)
+        else:
+            command = v.CompleteUpload("j", 0, upload, "file", tuple(rows), checksum)
+        event = await performed(store, command, "file")
+        assert event is not None
+        return event
+
+    for looked in (False, True):
+        spoilt = asyncio.run(play(f"sha256:{'0' * 64}", looked=looked))
+        assert isinstance(spoilt, v.UploadFailed)
+        assert spoilt.fault is StoreFault.CONTENT
+        assert where.seen("file") is None
+        event = asyncio.run(play(right, looked=looked))
+        assert isinstance(event, v.ObjectSeen if looked else v.UploadCompleted)
+        assert where.seen("file") is not None
+        (tmp_path / "shared/file").unlink()
+    store.close()
+
+
+@pytest.mark.long
+def test_a_server_with_etags_of_its_own_is_asked_for_the_bytes(tmp_path: Path, data: Path) -> None:
+    """After a death between completion and the row: its ETag says nothing, so the object is read."""
+    with BucketServer(tmp_path / "s3", "bucket").start() as server:
+        access = StoreAccess(address="s3://bucket", endpoint=server.url, key_id="k", secret="s")
+        store = Store(access, "", lambda: None)
+        where = destination_of("s3://bucket", endpoint=server.url, key_id="k", secret="s")
+        upload = where.create("file", SIZE)
+        rows = stored(where, "file", upload, data)
+        assert where.complete("file", upload, rows) != whole_etag(rows)
+        looking = v.CheckObject("j", 0, "file", whole_etag(rows), PART)
+        assert asyncio.run(performed(store, looking, "file")) == v.ObjectSeen("j", 0, whole_etag(rows), SIZE)
+        (server.folder / "file").write_bytes(bytes(SIZE))
+        other = asyncio.run(performed(store, looking, "file"))
+        assert isinstance(other, v.ObjectSeen)
+        assert other.etag not in ("", whole_etag(rows))
+        store.close()
+
+
+def whole_etag(rows: list[PartRow]) -> str:
+    return multipart_etag([row.etag for row in rows])
 
 
 def test_a_folder_says_what_is_wrong(tmp_path: Path, data: Path) -> None:

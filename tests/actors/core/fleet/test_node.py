@@ -112,8 +112,8 @@ class Bench:
         return self.rows[bucket, key][0]
 
     def order(self, key: str = "k", *, number: int = 1, **fields: Any) -> list[v.Command]:
-        given = {"sources": ("http://a/f",), "destination": "f", **fields}
-        order = FleetOrder(key=key, spec=JobSpec(folder="", name="f"), **given)
+        given = {"sources": ("http://a/f",), "destination": "f", "spec": JobSpec(folder="", name="f"), **fields}
+        order = FleetOrder(key=key, **given)
         return self.give(v.OrderReceived(number, number, order))
 
     def placed(self, parts: int = 3, **fields: Any) -> str:
@@ -301,6 +301,17 @@ def test_another_object_of_the_name_fails_the_job_and_is_left_alone() -> None:
     bench.give(v.UploadFailed(job, 0, v.StoreFault.EXISTS))
     bench.give(v.ObjectSeen(job, 0, "an-other", 5))
     assert (bench.row(JOBS, job).state, bench.row(JOBS, job).reason) == (FAILED, "another object has the name")
+
+
+def test_a_file_with_another_digest_than_the_order_says_fails_with_both() -> None:
+    bench = Bench().join()
+    wanted = f"sha256:{'a' * 64}"
+    job = bench.placed(parts=2, spec=JobSpec(folder="", name="f", checksum=wanted))
+    for part in range(2):
+        bench.store(job, part)
+    assert bench.of(v.CompleteUpload)[-1].checksum == wanted
+    bench.give(v.UploadFailed(job, 0, v.StoreFault.CONTENT, "the whole file has sha256 b, not a"))
+    assert (bench.row(JOBS, job).state, bench.row(JOBS, job).reason) == (FAILED, "the whole file has sha256 b, not a")
 
 
 def test_a_lost_upload_is_begun_again_and_its_parts_count_for_nothing() -> None:
