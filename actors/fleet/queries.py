@@ -6,6 +6,7 @@ Used in the event loop's thread only. Nothing is decided here.
 import asyncio
 import json
 import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final, TypeVar
@@ -15,7 +16,19 @@ from actors.fleet.bus import Bus, BusFault
 from actors.fleet.local_jobs import LocalJobs
 from actors.fleet.settings import FleetStart
 from protocol.messages import ExplainFleetJob, GetFleet, ListFleetJobs, ListFleetNodes
-from protocol.model.fleet.names import FLEET, JOBS, LEADER, LEASES, NODES, PARTS, SETTINGS, job_id, node_subject
+from protocol.model.fleet.names import (
+    FLEET,
+    JOBS,
+    LEADER,
+    LEASES,
+    NODES,
+    PARTS,
+    SETTINGS,
+    TTL_S,
+    WITH_TTL,
+    job_id,
+    node_subject,
+)
 from protocol.model.fleet.rows import (
     ENDED,
     AnyRow,
@@ -46,7 +59,8 @@ class FleetQueries:
         self._start = start
         self._jobs = jobs
         self._bus = bus
-        self._rows: dict[str, dict[str, tuple[AnyRow, int]]] = {}
+        self._rows: dict[str, dict[str, tuple[AnyRow, int, float]]] = {}
+        """With revision, and when each was heard."""
         self._windows: dict[str, dict[str, WindowRow]] = {}
         self._notes: dict[str, str] = {}
         self._refusals: dict[str, str] = {}
@@ -65,7 +79,7 @@ class FleetQueries:
         if event.row is None:
             bucket.pop(event.key, None)
         else:
-            bucket[event.key] = (event.row, event.revision)
+            bucket[event.key] = (event.row, event.revision, time.monotonic())
         if event.bucket == PARTS:
             job = event.key.partition(".")[0]
             windows = self._windows.setdefault(job, {})
@@ -123,10 +137,12 @@ class FleetQueries:
                 return (None, 0) if len(found) != 1 else ([*await self._why(found[0])], -1)
 
     def _all(self, bucket: str, kind: type[R]) -> Iterator[R]:
-        return (row for row, _ in self._rows.get(bucket, {}).values() if isinstance(row, kind))
+        rows = (self._one(bucket, key) for key in self._rows.get(bucket, {}))
+        return (row for row in rows if isinstance(row, kind))
 
     def _one(self, bucket: str, key: str) -> AnyRow | None:
-        return self._rows.get(bucket, {}).get(key, (None, 0))[0]
+        row, _, heard_s = self._rows.get(bucket, {}).get(key, (None, 0, 0.0))
+        return None if bucket in WITH_TTL and time.monotonic() - heard_s > TTL_S else row  # the bus says no expiry
 
     def living(self) -> set[str]:
         """Return the jobs that have not ended."""

@@ -1,5 +1,6 @@
 """Fleets of real daemons with a real broker: one file by several nodes, deaths, a zombie, a broker that goes away."""
 
+import hashlib
 import json
 import os
 import signal
@@ -12,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from actors.fleet.brokers import Brokers
+from actors.fleet.brokers import Brokers, BucketServer
 from tests.e2e.program import ROOT
 from tests.fleet import Fleet, Site
+from tests.fleet.refusing_bucket import RefusingBucket
 
 MIB = 1 << 20
 LIMITED = "[limits]\nrate_kib_s = 2048\n"
@@ -126,6 +128,55 @@ def test_a_destination_that_is_not_there_is_said_and_waited_for(tmp_path: Path, 
     place.out.mkdir()
     assert place.fleet.ended(id, within_s=120)["state"] == "sealed"
     assert place.whole()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+def test_a_bucket_that_refuses_is_named_and_jobs_go_on_by_themselves(tmp_path: Path, leaving: ExitStack) -> None:
+    size = 20 * MIB
+    brokers = leaving.enter_context(Brokers(tmp_path / "broker")).start()
+    server = leaving.enter_context(BucketServer(tmp_path / "s3", "test-bucket")).start()
+    bucket = leaving.enter_context(RefusingBucket(server.url))
+    site = leaving.enter_context(Site(size))
+    fleet = leaving.enter_context(Fleet(tmp_path, brokers.urls, "s3://test-bucket", endpoint=bucket.url))
+    fleet.add("n1")
+    fleet.joined(1)
+    refusals = (
+        ("PUT", 507, "InsufficientStorage", "", "has no room"),
+        ("PUT", 403, "AccessDenied", "Access Denied", "may not write"),
+        ("PUT", 403, "AccessDenied", "Request has expired", "expired"),
+        ("PUT", 503, "SlowDown", "", "SlowDown"),
+        ("POST", 403, "AccessDenied", "Access Denied", "may not write"),
+        ("POST", 404, "NoSuchBucket", "", "there is no bucket test-bucket"),
+        ("POST", 403, "InvalidAccessKeyId", "", "the key of the bucket test-bucket is not known"),
+    )
+    for number, (method, status, code, words, said) in enumerate(refusals):
+        bucket.refuse(method, status, code, words)
+        id = fleet.order(f"file-{number}", [site.url])
+        fleet.said(id, said, within_s=60)
+        bucket.relent()
+        assert fleet.ended(id, within_s=90)["state"] == "sealed", code
+        assert (server.folder / f"file-{number}").stat().st_size == size
+    bucket.refuse("PUT", 400, "BadDigest")
+    id = fleet.order("damaged", [site.url])
+    fleet.until(lambda: bucket.refused >= 2, 60, "no part was refused")
+    bucket.relent()
+    assert fleet.ended(id, within_s=90)["state"] == "sealed"
+
+
+@pytest.mark.long
+@pytest.mark.timeout(240)
+def test_a_file_of_several_nodes_is_compared_with_the_checksum_of_its_order(tmp_path: Path, leaving: ExitStack) -> None:
+    place = Place(tmp_path, leaving, size=24 * MIB, more="")
+    place.nodes(2)
+    right = hashlib.sha256(bytes(place.size)).hexdigest()
+    wrong = place.fleet.order("wrong.bin", [place.site.url], checksum=f"sha256:{'0' * 64}")
+    job = place.fleet.ended(wrong, within_s=120)
+    assert (job["state"], right in job["reason"]) == ("failed", True)
+    assert not (place.out / "wrong.bin").exists()
+    good = place.fleet.order("right.bin", [place.site.url], checksum=f"sha256:{right}")
+    assert place.fleet.ended(good, within_s=120)["state"] == "sealed"
+    assert place.whole("right.bin")
 
 
 @pytest.mark.long

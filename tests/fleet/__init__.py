@@ -7,6 +7,8 @@ import socket
 import tempfile
 import threading
 import time
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -57,8 +59,8 @@ class Fleet:
     def names(self) -> list[str]:
         return list(self._daemons)
 
-    def add(self, name: str) -> None:
-        """Start a node, or one that was killed again: its state is where it was."""
+    def add(self, name: str, *, before: Sequence[str] = ()) -> None:
+        """Start a node, or one that was killed again: its state is where it was. `before`: words before its command."""
         folder = self._root / name
         folder.mkdir(exist_ok=True)
         settings = CONFIG.format(
@@ -71,7 +73,7 @@ class Fleet:
         )
         if not self._destination.startswith("s3://"):
             settings = re.sub(r"(endpoint|access_key|secret_key) = .*\n", "", settings)
-        self._daemons[name] = DemoDaemon(folder, settings)
+        self._daemons[name] = DemoDaemon(folder, settings, before=before)
 
     def ask(self, name: str, method: str, path: str, body: Any = None) -> Any:
         return self._daemons[name].ask(method, path, body)
@@ -89,10 +91,11 @@ class Fleet:
     def joined(self, count: int, *, within_s: float = READY_S_MAX) -> None:
         for daemon in self._daemons.values():
             daemon.ready(READY_S_MAX)
-        self._until(lambda: len(self.view()["nodes"]) == count and bool(self.view()["leader"]), within_s, "joined")
+        self.until(lambda: len(self.view()["nodes"]) == count and bool(self.view()["leader"]), within_s, "joined")
 
-    def order(self, name: str, urls: list[str], *, size: int | None = None, nodes: int = 1000) -> str:
-        order = {"filename": name, "sources": [{"url": url} for url in urls], "fileSize": size, "nodes": nodes}
+    def order(self, name: str, urls: list[str], *, size: int | None = None, nodes: int = 1000, **more: Any) -> str:
+        sources = [{"url": url} for url in urls]
+        order = {"filename": name, "sources": sources, "fileSize": size, "nodes": nodes, **more}
         id: str = self.ask(self.names[0], "POST", f"{API}/fleet/jobs", order)["id"]
         return id
 
@@ -103,24 +106,24 @@ class Fleet:
             job = self.job(id)
             return job is not None and job["state"] in ("sealed", "failed", "cancelled")
 
-        self._until(over, within_s, f"{id} has not ended")
+        self.until(over, within_s, f"{id} has not ended")
         return self.job(id)
 
     def reached(self, id: str, *, parts: int, within_s: float) -> None:
         """Wait until so many parts are at the destination."""
-        self._until(lambda: (self.job(id) or {"partsStored": 0})["partsStored"] >= parts, within_s, "parts")
+        self.until(lambda: (self.job(id) or {"partsStored": 0})["partsStored"] >= parts, within_s, "parts")
 
     def alone(self, *, within_s: float = 60.0) -> None:
         """Wait until a node says that no broker is connected."""
-        self._until(lambda: self.view()["state"] == "alone" and bool(self.view()["text"]), within_s, "alone")
+        self.until(lambda: self.view()["state"] == "alone" and bool(self.view()["text"]), within_s, "alone")
 
     def said(self, id: str, words: str, *, within_s: float) -> None:
         """Wait until a job has a reason with these words."""
-        self._until(lambda: words in (self.job(id)["reason"] or ""), within_s, f"{words!r} was not said")
+        self.until(lambda: words in (self.job(id)["reason"] or ""), within_s, f"{words!r} was not said")
 
     def another_leader(self, old: str, *, within_s: float) -> float:
         """Return when another node leads."""
-        self._until(lambda: self.view()["leader"] not in ("", None, old), within_s, "no other leader")
+        self.until(lambda: self.view()["leader"] not in ("", None, old), within_s, "no other leader")
         return time.monotonic()
 
     def kill(self, name: str, number: int) -> None:
@@ -144,7 +147,7 @@ class Fleet:
             for daemon in self._daemons.values():
                 leaving.callback(daemon.close)
 
-    def _until(self, reached: Any, within_s: float, what: str) -> None:
+    def until(self, reached: Any, within_s: float, what: str) -> None:
         until_s = time.monotonic() + within_s
         while time.monotonic() < until_s:
             with suppress(OSError, RuntimeError, http.client.HTTPException):
@@ -157,8 +160,10 @@ class Fleet:
 class Site:
     """HTTP server of one file of `size` bytes: a sparse file, sent by the kernel, so that it costs next to nothing."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, host: str = "127.0.0.1") -> None:
         self.served = 0
+        self.served_to = Counter[str]()
+        """Bytes by the address of who asked, counted when all that was asked for is sent."""
         self._asked: dict[str, float] = {}
         self._lock = threading.Lock()
         self._file = tempfile.TemporaryFile(prefix="shoal-site-")  # noqa: SIM115 - closed in __exit__
@@ -184,6 +189,7 @@ class Site:
                     sent = self.connection.sendfile(site._file, start, stop - start)
                     with site._lock:
                         site.served += sent
+                        site.served_to[self.client_address[0]] += sent
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass
@@ -195,9 +201,9 @@ class Site:
             def handle_error(self, request: Any, client_address: Any) -> None:
                 pass
 
-        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server = Server((host, 0), Handler)
         self._server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 18)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/big.bin"
+        self.url = f"http://{host}:{self._server.server_port}/big.bin"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def asked(self, query: str, *, within_s: float) -> float:

@@ -84,6 +84,18 @@ def _answers(row: FleetJobRow, board: Board, part: int, node: str) -> dict[str, 
     }
 
 
+def _has_compared(row: FleetJobRow, board: Board, node: str) -> bool:
+    """Return whether a node has read a part of another one: it shows a liar whose own parts nobody is left to read."""
+    return any(
+        who == node
+        and check.digest
+        and check.epoch == row.epoch
+        and board.is_stored(part)
+        and board.stored(part).node != node
+        for (part, who), check in board.checks.items()
+    )
+
+
 def judge(row: FleetJobRow, board: Board, part: int, node: str, living: Collection[str], waited_s: float) -> Verdict:
     """Return what the answers say of a part and of the nodes that read it."""
     answers = _answers(row, board, part, node)
@@ -97,6 +109,7 @@ def judge(row: FleetJobRow, board: Board, part: int, node: str, living: Collecti
     if len(ranked) > 1 and len(ranked[0]) > len(ranked[1]):
         return Verdict(liars=tuple(sorted(who for group in ranked[1:] for who in group)))
     open_to = [each for each in candidates(row, part, node, living) if each not in answers]
-    if open_to and waited_s <= CHECKS_S_MAX:
+    alone = len(ranked) == 1 and node in living and not _has_compared(row, board, node)
+    if (open_to or alone) and waited_s <= CHECKS_S_MAX:
         return Verdict(waits=True)
     return Verdict(tied=len(ranked) > 1)

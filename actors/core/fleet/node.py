@@ -238,7 +238,7 @@ class FleetNode:
             case ObjectSeen():
                 row = self.view.jobs.get(job)
                 if row is not None:
-                    owner.object_seen(event, row, self.view.board(job))
+                    owner.object_seen(event, row, self.view.board(job), now)
             case UploadListed():
                 owner.listed(event, self.view.board(job))
 

@@ -108,11 +108,16 @@ class Owner:
         self.asked, self.retry_s = "", RETRY_S_MIN
         self.etag = event.etag or _whole_etag(board)
 
-    def object_seen(self, event: ObjectSeen, row: FleetJobRow, board: Board) -> None:
-        """Compare the object that stands with the parts: an earlier completion of this job, or another's content."""
+    def object_seen(self, event: ObjectSeen, row: FleetJobRow, board: Board, now: float) -> None:
+        """Compare the object that stands with the parts: an earlier completion of this job, or another's content.
+
+        Before the rows of all parts are here nothing is known of it. Once the job is *sealing* they are on their way.
+        """
         self.asked, self.look, self.retry_s = "", False, RETRY_S_MIN
-        whole = board.stored_count == row.part_count
-        mine = _whole_etag(board) if whole else ""
+        if event.etag and board.stored_count < row.part_count:
+            self.look, self.retry_at = row.state == SEALING, now + RETRY_S_MIN
+            return
+        mine = _whole_etag(board)
         if event.etag and event.etag == mine and event.size_bytes in (-1, row.size_bytes):
             self.etag = event.etag
         elif event.etag:
