@@ -85,7 +85,7 @@ def _answers(row: FleetJobRow, board: Board, part: int, node: str) -> dict[str, 
 
 
 def _has_compared(row: FleetJobRow, board: Board, node: str) -> bool:
-    """Return whether a node has read a part of another one: it shows a liar whose own parts nobody is left to read."""
+    """Return whether a node has read a part of another one: it shows a liar whose own parts no other can read."""
     return any(
         who == node
         and check.digest
