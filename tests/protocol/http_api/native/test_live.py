@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from protocol.config.settings import READ_ONLY, ApiKey, LimitSettings, LimitWindow
+from protocol.config.settings import READ_ONLY, ApiKey, LimitSettings
 from protocol.http_api.gateway import GatewayInbox
 from protocol.http_api.native import live, wishlist
 from protocol.http_api.native.live import JobPicture
@@ -23,6 +23,7 @@ from protocol.messages import (
     CancelSearch,
     DeleteJob,
     EventOccurred,
+    GetCounts,
     GetJob,
     HealthReported,
     ListWishes,
@@ -35,9 +36,10 @@ from protocol.messages import (
     StartSearch,
     UpdateJob,
 )
+from protocol.model.job_policy import LimitWindow
 from protocol.model.job_records import Wish
 from tests.protocol.http_api.fake_daemon import Played, hits
-from tests.protocol.http_api.rows import CHUNK, ID, detail_row, job_row, source_row
+from tests.protocol.http_api.rows import CHUNK, ID, counts_row, detail_row, job_row, source_row
 from tests.protocol.http_api.serving import answered, open_settings, serving
 
 ROOT = "/api/v0/multisource"
@@ -209,8 +211,10 @@ def test_one_command_to_many_jobs_is_done_or_refused_for_each() -> None:
 def test_the_status_says_how_everything_is() -> None:
     settings = open_settings("/tmp")
     window = LimitWindow(days=(0, 6), begin_minute=60, end_minute=450, limit_bytes_s=9)
-    settings = changed(settings, limits=LimitSettings(limit_bytes_s=7, schedule=(window,)))
-    with serving(Played(), settings) as api:
+    settings = changed(settings, limits=LimitSettings(limit_bytes_s=7))
+    counts = counts_row(limit_bytes_s=500, schedule=(window,))
+    played = Played(instead={GetCounts: lambda message: answered(message.request, [counts])})
+    with serving(played, settings) as api:
         api.say(
             HealthReported(process="hub", pid=7, restarts=2, age_s=6.0, cpu_s=1.5, memory_bytes=9, fds=1, threads=2),
             ProcessLost(process="store", detail="killed", restart_s=1.0),
