@@ -52,6 +52,8 @@ ANSWER_S_MAX: Final = 1.0
 """The Assembler answers so long after a transfer has ended, or not at all."""
 TIES_USED_SHARE: Final = 64
 """Missing ties are derived again when this share of the contributors (1/64) has asked, below 64 of them each time."""
+FORCED_QUICK: Final = 2.0
+"""Of several that could give what a complete file lacks, those that take this multiple of the quickest one's time."""
 ASKED_MAX: Final = 2
 """Sources that are asked at a time for one missing tie, or for one suspect chunk."""
 
@@ -269,7 +271,7 @@ class CheckPlan:
         self._ties: tuple[object, int, int, Ties] | None = None
         self._ties_over, self._ties_used = False, 0
         self._places: tuple[object, int, bool, list[tuple[int, int, bool]]] | None = None
-        self._quick: tuple[float, bool] = (float("-inf"), False)
+        self._quick: tuple[float, float] = (float("-inf"), 0.0)
 
     def restart(self) -> None:
         """What was stored is not any more: checks may be asked again."""
@@ -374,9 +376,14 @@ class CheckPlan:
         Slow sources are asked only where there is no quick one.
         """
         if self._quick[0] != now_s:
-            quick = (check_s(each, self._chunk_size) <= TIE_S_MAX for each in self._sources.values() if each.usable)
-            self._quick = now_s, any(quick)
-        if self._quick[1] and check_s(source, self._chunk_size) > TIE_S_MAX:
+            able = (
+                each
+                for each in self._sources.values()
+                if each.usable and (self.suspect(each) or self.tie(each, self.ties))
+            )
+            quickest_s = min((check_s(each, self._chunk_size) for each in able), default=0.0)
+            self._quick = now_s, max(TIE_S_MAX, FORCED_QUICK * quickest_s)
+        if check_s(source, self._chunk_size) > self._quick[1]:
             return None
         return self.suspect(source) or self.tie(source, self.ties)
 

@@ -50,6 +50,7 @@ class SourceRates(Struct, frozen=True, kw_only=True):
     rate_bytes_s: float  # with what `coming` sources will send
     left_bytes: float
     guess_bytes_s: float  # of a source that was never measured; 0: no idea
+    guessed_share: float  # of `rate_bytes_s`, what sources of unknown rate are expected to send
     # Sources whose upload is expected, in this many seconds. Not those that begin at byte 0: two of them would each
     # wait for the other to do it sooner.
     coming: dict[int, float]
@@ -108,11 +109,12 @@ def estimate_rates(
     now_s: float,
     before: SourceRates | None = None,
     peers: Iterable[Source] = (),
-    small_bytes: float = 0.0,
+    small_bytes: tuple[float, float] = (0.0, 0.0),
 ) -> SourceRates:
     """Survey every lease once, O(leases). With very many a slice of them: the rest was true a moment `before`.
 
-    `peers`: sources with a queue; those whose upload is expected soon are counted on. `small_bytes`: see `_unsent`.
+    `peers`: sources with a queue; those whose upload is expected soon are counted on. `small_bytes`: see `_unsent`, of
+    a source that was not stopped yet, and of one that was.
     """
     leases = [lease for lease in tracker.leases.values() if not lease.draining]
     many = len(leases) > SURVEYED_WHOLE_MAX
@@ -125,7 +127,7 @@ def estimate_rates(
     estimates: list[LeaseEstimate] = []
     fronts: list[LeaseEstimate] = []
     costly: list[LeaseEstimate] = []
-    rate, left = 0.0, float(tracker.free.count * chunk_size)
+    rate, guessed, left = 0.0, 0.0, float(tracker.free.count * chunk_size)
     for lease in leases:
         estimate = old.get(lease.id) if lease.id % slices != slice_at else None
         source = sources[lease.source]
@@ -137,6 +139,8 @@ def estimate_rates(
         if source.traits.abort_is_costly:
             costly.append(estimate)
         rate += estimate.rate_bytes_s
+        if lease.rate_bytes_s <= 0 and source.rate_bytes_s <= 0:
+            guessed += estimate.rate_bytes_s
         if lease.rival is None or lease.rival > lease.id:  # of two duplicates only one counts
             left += estimate.left_bytes + lease.overlap * chunk_size
     coming: dict[int, float] = {}
@@ -145,11 +149,17 @@ def estimate_rates(
         if source.enqueued and source.traits.offset_ok and coming_s > -COUNTED_ON_S:
             expected = source.rate_bytes_s or guess
             rate += expected
+            guessed += 0.0 if source.rate_bytes_s > 0 else expected
             coming[source.id] = max(coming_s, 0.0)
             left += expected * coming[source.id]
     if costly and rate > 0:
-        restarts = [(each, sources[each.lease.source].traits.restart_cost_s) for each in costly]
-        left += _unsent(restarts, tracker, rate, left, small_bytes + chunk_size / 2, now_s=now_s)
+        small = [each + chunk_size / 2 for each in small_bytes]
+        restarts = [
+            (each, source.traits.restart_cost_s, small[source.stops > 0 or each.lease.stop < tracker.total])
+            for each in costly
+            if (source := sources[each.lease.source])
+        ]
+        left += _unsent(restarts, tracker, rate, left, now_s=now_s)
     estimates.sort(key=_finish, reverse=True)
     return SourceRates(
         estimates=estimates,
@@ -160,6 +170,7 @@ def estimate_rates(
         rate_bytes_s=rate,
         left_bytes=left,
         guess_bytes_s=guess,
+        guessed_share=guessed / rate if rate > 0 else 1.0,
         coming=coming,
     )
 
@@ -168,26 +179,25 @@ _finish = operator.attrgetter("finish_s")
 
 
 def _unsent(
-    restarts: list[tuple[LeaseEstimate, float]],
+    restarts: list[tuple[LeaseEstimate, float, float]],
     tracker: ChunkTracker,
     rate: float,
     left: float,
-    small_bytes: float,
     *,
     now_s: float,
 ) -> float:
     """Return bytes that `rate` counts on and that will not come.
 
     Of each lease (with the cost of a new start of its source) that ends before the common finish time: what its source
-    does not send while it starts again, or all it could still send when that is less than `small_bytes`, for then it
-    is not asked again. One that touches free chunks is extended. Without this, sources that are placed early are done
-    before the others, who have yet to start once more.
+    does not send while it starts again, or all it could still send when that is less than its `small_bytes`, for then
+    it is not asked again. One that touches free chunks is extended. Without this, sources that are placed early are
+    done before the others, who have yet to start once more.
     """
     unsent = 0.0
     for _ in range(2):  # what is found makes the finish later, and so itself a little more
         until_s = now_s + (left + unsent) / rate
         unsent = 0.0
-        for estimate, restart_s in restarts:
+        for estimate, restart_s, small_bytes in restarts:
             idle_s = until_s - estimate.finish_s
             if idle_s > 0 and estimate.lease.stop not in tracker.free:
                 again = estimate.rate_bytes_s * (idle_s - restart_s) > small_bytes

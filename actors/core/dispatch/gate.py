@@ -50,10 +50,11 @@ BETTER: Final = 1.3
 """A user waits for one that is this many times as fast and will be granted in a moment."""
 CROWD: Final = 6
 """The best of that number of users is slow beside the sum of their rates."""
-SAMPLES_SHARE: Final = 0.02
+SAMPLES_SHARE: Final = 0.01
 SAMPLE_SHARE: Final = 0.01
 SAMPLE_BYTES_MAX: Final = 1 << 20
-"""The samples of a crowd together are this part of the file, each of a few users is; none is longer than that."""
+"""The samples of a crowd together are this part of the file, each of a few users is; none is longer than that. Twice
+as much says hardly more of a rate, and a slow user is measured for half a minute."""
 SAMPLE_CHUNKS_MIN: Final = 0.75
 """The last chunk of a file may be short: then a sample has one more."""
 SAMPLES_APART_S: Final = 60.0

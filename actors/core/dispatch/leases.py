@@ -235,7 +235,13 @@ class Leases:
         if lease.stop not in tracker.free and not costly:
             return
         estimate = estimate_lease(lease, source, 0.0, self.job.spec.chunk_size, now_s=now_s)
-        if estimate.finish_s - now_s > max(EXTEND_AHEAD_S, 2 * source.traits.restart_cost_s):
+        overlap_s = lease.overlap * self.job.spec.chunk_size / max(estimate.rate_bytes_s, 1.0)  # it ends before that
+        if estimate.finish_s - overlap_s - now_s > max(EXTEND_AHEAD_S, 2 * source.traits.restart_cost_s):
+            stop = place.given_back(self._views.view(now_s), estimate) if costly and self.gate.is_open else None
+            if stop is not None:
+                tracker.shrink(lease, stop)
+                self._trim(lease)
+                self._views.changed()
             return
         slow = place.overtaken(self._views.view(now_s), estimate, swarm=self.gate.is_open) if costly else None
         if slow is not None:

@@ -45,8 +45,6 @@ GAIN_MIN_SETUPS: Final = 0.3
 """Disturbing a lease, or fetching a chunk twice, must save at least this much time, and this share of a new start."""
 GAIN_MIN_SHARE: Final = 0.1
 """A duplicate must also save this share of what the lease still needs."""
-LATE_SHARE: Final = 1.05
-"""A lease that takes this much longer than until the common finish time is too long, or its source is slow."""
 LATE_SHORT_SHARE: Final = 0.5
 """A late tail goes before free chunks only if it keeps its new source busy for this share of the time left."""
 EXTENSION_S_MAX: Final = 4.0
@@ -60,6 +58,8 @@ OVERTAKEN_FASTER: Final = 3.0
 """A lease is taken over by one this many times as fast."""
 TAIL_FASTER: Final = 2.0
 """A small tail is taken only by a source this many times as fast: else it costs a stop and saves a blink."""
+GUESSED_MAX: Final = 0.1
+"""While more of all that is to be sent is guessed, the common finish time is not known."""
 GAPS_MAX: Final = 4
 VICTIMS_MAX: Final = 8
 """Only leases that finish last are worth shortening; looking at more would make a step long and gain nothing."""
@@ -172,6 +172,30 @@ def extension(view: PlacementView, estimate: LeaseEstimate) -> int | None:
     return min(gap[1], max(lease.stop, gap[0]) + max(1, math.ceil(more / view.chunk_size)))
 
 
+def given_back(view: PlacementView, estimate: LeaseEstimate) -> int | None:
+    """Return where a late lease that touches free chunks should end instead; None: it is well placed.
+
+    To move its end costs nothing: its source is hung up on there in any case, and others can take what is free.
+    """
+    lease = estimate.lease
+    if lease.shared or lease.rival is not None or lease.stop not in view.tracker.free:
+        return None
+    if not view.sources[lease.source].traits.abort_is_costly or view.rates.guessed_share > GUESSED_MAX:
+        return None
+    return _late_from(view, estimate, view.rates.finish_with(0.0, 0.0, now_s=view.now_s) - view.now_s)
+
+
+def _late_from(view: PlacementView, estimate: LeaseEstimate, left_s: float) -> int | None:
+    """Return the chunk from which on a lease is late, where the common finish is `left_s` away; None: it is not."""
+    lease = estimate.lease
+    if lease.rate_bytes_s <= 0 or estimate.finish_s - view.now_s <= stop_cost.LATE_SHARE * left_s:
+        return None
+    in_time = estimate.position_bytes + estimate.rate_bytes_s * left_s - lease.overlap * view.chunk_size
+    reading = int(estimate.position_bytes // view.chunk_size) + 1
+    stop = max(int(in_time // view.chunk_size), reading, lease.next + 1)
+    return stop if stop < lease.stop else None
+
+
 def gap_ahead(view: PlacementView, estimate: LeaseEstimate) -> ChunkRange | None:
     """Return the free chunks that a lease can be extended into: right behind it, or behind a few stored ones.
 
@@ -213,7 +237,7 @@ def overtaken(view: PlacementView, estimate: LeaseEstimate, *, swarm: bool = Tru
             until_s = view.rates.finish_with(0.0, 0.0, now_s=view.now_s) - view.now_s
             slow = estimate_now(view, ahead)
             crossed_bytes = (ahead.next - ahead.first) * view.chunk_size
-            late = slow.finish_s - view.now_s > LATE_SHARE * until_s
+            late = slow.finish_s - view.now_s > stop_cost.LATE_SHARE * until_s
             faster = estimate.rate_bytes_s > (OVERTAKEN_FASTER if swarm else 1.0) * slow.rate_bytes_s
             crossed = crossed_bytes <= CROSSED_S_MAX * estimate.rate_bytes_s
             return ahead if (late or not swarm) and faster and crossed else None
@@ -228,6 +252,18 @@ def _from_free(view: PlacementView, source: Source) -> FreeRange | None:
     return None
 
 
+def _late_neighbour(view: PlacementView, source: Source, first: int) -> Tail | None:
+    """Return what the slower lease that ends at `first` will not have done in time.
+
+    The newcomer begins there and goes on into the free chunks. Once it is past, that tail costs a start of some source.
+    """
+    estimate = lease_ending_at(view, first) if stop_cost.costly(source) and source.traits.offset_ok else None
+    if estimate is None or estimate.rate_bytes_s >= source.rate_bytes_s:
+        return None
+    cut = _late_from(view, estimate, finish_with(view, source, source.start_cost_s) - view.now_s)
+    return Tail(estimate.lease, cut) if cut is not None else None
+
+
 def _candidates(view: PlacementView, source: Source) -> Iterator[tuple[Placement, int, int]]:
     """Yield what this source could be given, the best first, with the range of each: free chunks, then tails.
 
@@ -240,6 +276,9 @@ def _candidates(view: PlacementView, source: Source) -> Iterator[tuple[Placement
             yield from _late_tails(view, source)
         if stop_cost.left_to_neighbour(view, source, run.first, run.stop):
             return
+        late = _late_neighbour(view, source, run.first)
+        if late is not None:
+            yield late, late.first, run.stop
         yield run, run.first, run.stop
     for estimate in _victims(view, source):
         first = _cut_point(view, source, estimate)
@@ -251,7 +290,7 @@ def _late_tails(view: PlacementView, source: Source) -> Iterator[tuple[Placement
     """Yield tails of leases that would end long after the common finish time, where they keep this source busy."""
     until_s = finish_with(view, source, source.start_cost_s) - view.now_s
     for estimate in _victims(view, source):
-        if estimate.finish_s - view.now_s < LATE_SHARE * until_s:
+        if estimate.finish_s - view.now_s < stop_cost.LATE_SHARE * until_s:
             return
         first, stop = _cut_point(view, source, estimate, late_only=True), estimate.lease.stop
         if first is not None and not stop_cost.too_short(view, source, first, stop, share=LATE_SHORT_SHARE):

@@ -39,7 +39,7 @@ SPENT_GAIN_SHARE: Final = 0.5
 SMALL_SHARE: Final = 0.13
 SMALL_FIRST_SHARE: Final = 0.03
 """A lease of less than this share of a mean source's part is not worth one more start of a source whose aborts are
-costly. Its first one may be smaller: it was not stopped yet."""
+costly. It may be smaller while that was not stopped yet."""
 
 
 class PlacementView(Struct, frozen=True, kw_only=True):
@@ -150,14 +150,15 @@ class PlacementViewCache:
         )
 
 
-def _small_bytes(opened_bytes: int, counts: SourceCounts) -> float:
-    return SMALL_SHARE * opened_bytes / counts.source_count
+def _small_bytes(opened_bytes: int, counts: SourceCounts) -> tuple[float, float]:
+    """Return the size below which a lease is not worth a start, of a source never stopped and of one that was."""
+    part_bytes = opened_bytes / counts.source_count
+    return SMALL_FIRST_SHARE * part_bytes, SMALL_SHARE * part_bytes
 
 
 def small_bytes(view: PlacementView, source: Source) -> float:
-    """Return the size below which a lease is not worth one more start where another goes on into it."""
-    share = SMALL_SHARE if source.leases else SMALL_FIRST_SHARE
-    return share * view.opened_chunks * view.chunk_size / view.counts.source_count
+    """Return the size below which a lease of this source is not worth one more start where another goes on into it."""
+    return _small_bytes(view.opened_chunks * view.chunk_size, view.counts)[source.stops > 0]
 
 
 def lead_in_chunks(source: Source, first: int) -> int:

@@ -39,6 +39,8 @@ STOPS_USUAL: Final = 2
 """One stop after measuring, one at the end. A source that is stopped more often must gain twice as much by it, and
 something that can be felt: towards the end a tenth of what is left is a blink that every source could still gain."""
 GAIN_FELT_S: Final = 0.5
+LATE_SHARE: Final = 1.05
+"""A lease that takes this much longer than until the common finish time is too long, or its source is slow."""
 SPENT_TODAY: Final = "its stops of this day are spent: it is left alone"
 
 
@@ -79,12 +81,20 @@ def too_short(view: PlacementView, source: Source, first: int, stop: int, *, sha
 
 
 def left_to_neighbour(view: PlacementView, source: Source, first: int, stop: int) -> bool:
-    """Return whether free chunks are better left to the faster lease that touches them and goes on without a stop."""
-    if not costly(source) or not view.budgets_bind or (stop - first) * view.chunk_size >= small_bytes(view, source):
+    """Return whether few free chunks are better left to the faster lease that touches them and goes on without a stop.
+
+    Not where it would be late with them, and this source saves enough of that.
+    """
+    moved_bytes = (stop - first) * view.chunk_size
+    if not costly(source) or not view.budgets_bind or moved_bytes >= small_bytes(view, source):
         return False
     gap = view.tracker.free.range_at(first)
     neighbour = lease_ending_at(view, gap[0]) if gap is not None else None
-    return neighbour is not None and neighbour.rate_bytes_s > source.rate_bytes_s
+    if gap is None or neighbour is None or neighbour.rate_bytes_s <= source.rate_bytes_s:
+        return False
+    left_s = (neighbour.left_bytes + (gap[1] - gap[0]) * view.chunk_size) / neighbour.rate_bytes_s
+    until_s = view.rates.finish_with(0.0, 0.0, now_s=view.now_s) - view.now_s
+    return left_s <= LATE_SHARE * until_s or moved_bytes / neighbour.rate_bytes_s < gain_min_s(left_s, source.stops)
 
 
 def gain_min_s(left_s: float, stops: int = 0) -> float:

@@ -4,7 +4,7 @@ import pytest
 
 from actors.core.dispatch.dispatcher import DispatchState
 from actors.core.dispatch.stop_cost import STOPS_USUAL, gain_min_s
-from protocol.messages import EnqueueFile, LeaseExtended, LeaseGranted, LeaseRevoked, Ticked
+from protocol.messages import EnqueueFile, LeaseExtended, LeaseGranted, LeaseRevoked, LeaseTrimmed, Ticked
 from protocol.model.value import replace
 from tests.actors.core.dispatch.boards import NOW_S, add, as_peer, board, drawn, lease_of, serve
 from tests.actors.core.dispatch.queued_users import of, told, turn
@@ -175,10 +175,52 @@ def test_a_mirrors_lease_reads_nothing_again_for_its_new_start_costs_no_stop() -
 @pytest.mark.parametrize(("rate", "asked"), [(0.07, False), (0.2, True)])
 def test_a_small_late_tail_is_left_to_its_source_unless_a_much_faster_one_takes_it(rate: float, asked: bool) -> None:
     state = ridden("aa" + "c" * 58, a=0.05, c=4.0)
-    source = add(state, "b", rate)
-    as_peer(state, "b")
-    source.leases = 1
+    add(state, "b", rate)
+    as_peer(state, "b", stops=1)
     assert bool(of(told(state, Ticked()), EnqueueFile)) is asked
+
+
+@pytest.mark.parametrize(("stops", "picture"), [(0, "taken"), (1, "left")])
+def test_a_user_who_was_never_stopped_may_send_less_than_one_who_was(stops: int, picture: str) -> None:
+    """A sample is no stop: who has only sent one is asked for a small part too."""
+    state = ridden("a" + "." * 639, a=9.0)
+    add(state, "b", 0.3).leases = 1
+    as_peer(state, "b", stops=stops)
+    assert bool(of(told(state, Ticked()), EnqueueFile)) is (picture == "taken")
+
+
+@pytest.mark.parametrize(("rate", "taken"), [(1.0, True), (3.5, False)], ids=["late", "in time"])
+def test_little_is_left_to_the_ride_that_touches_it_unless_that_would_be_late(rate: float, taken: bool) -> None:
+    picture = comes(ridden("c" * 45 + "a" + "." * 14, a=rate, c=10.0), "b", 0.6, stops=1)
+    assert ("b" in picture) is taken
+
+
+def test_a_slow_users_lease_goes_on_before_it_reads_its_neighbours_chunk() -> None:
+    """That chunk takes it five seconds: it was never near its end, and was hung up on beside free chunks."""
+    state = ridden("aaaa" + "." * 40, a=0.2)
+    lease = lease_of(state, "a")
+    lease.overlap = 1
+    posts = state.handle(measured(0, lease.id, lease.open_chunks - 0.1, 0.2), now_s=NOW_S)
+    assert of(posts, LeaseExtended)
+
+
+def test_a_faster_user_begins_with_what_the_slow_ride_before_the_gap_will_not_have_done() -> None:
+    """a needs two minutes for its eight chunks, all together half a minute for the rest."""
+    picture = comes(ridden("a" * 8 + "." * 52, a=0.07), "b", 2.0)
+    assert picture.startswith("aabbbbbb"), picture
+    assert not comes(ridden("a" * 8 + "." * 52, a=1.0), "b", 2.0).startswith("aab")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_late_ride_that_touches_free_chunks_gives_its_tail_back_once_the_finish_is_known(known: bool) -> None:
+    """In the 26 seconds that all together need, a has done eight of its twenty chunks."""
+    state = ridden("a" * 20 + "." * 20 + "c" * 20, a=0.3, c=2.0)
+    if not known:
+        add(state, "b")
+        as_peer(state, "b")
+        told(state, Ticked())
+    posts = state.handle(measured(0, lease_of(state, "a").id, 1.0, 0.3), now_s=NOW_S)
+    assert [post.stop for post in of(posts, LeaseTrimmed)] == ([8] if known else [])
 
 
 def test_who_was_stopped_more_often_than_usual_must_gain_more_however_often_it_was() -> None:
