@@ -373,8 +373,10 @@ class CheckPlan:
     def forced(self, source: Source, *, now_s: float) -> Check | None:
         """What the complete file cannot be sealed without, also from a source whose aborts are counted.
 
-        Slow sources are asked only where there is no quick one.
+        Slow sources are asked only where there is no quick one; users, to whom each is a stop, one at a time.
         """
+        if source.traits.abort_is_costly and self.checking:
+            return None
         if self._quick[0] != now_s:
             able = (
                 each

@@ -139,8 +139,7 @@ def estimate_rates(
         if source.traits.abort_is_costly:
             costly.append(estimate)
         rate += estimate.rate_bytes_s
-        if lease.rate_bytes_s <= 0 and source.rate_bytes_s <= 0:
-            guessed += estimate.rate_bytes_s
+        guessed += estimate.rate_bytes_s if lease.rate_bytes_s <= 0 >= source.rate_bytes_s else 0.0
         if lease.rival is None or lease.rival > lease.id:  # of two duplicates only one counts
             left += estimate.left_bytes + lease.overlap * chunk_size
     coming: dict[int, float] = {}
@@ -153,12 +152,7 @@ def estimate_rates(
             coming[source.id] = max(coming_s, 0.0)
             left += expected * coming[source.id]
     if costly and rate > 0:
-        small = [each + chunk_size / 2 for each in small_bytes]
-        restarts = [
-            (each, source.traits.restart_cost_s, small[source.stops > 0 or each.lease.stop < tracker.total])
-            for each in costly
-            if (source := sources[each.lease.source])
-        ]
+        restarts = [_restart(each, sources[each.lease.source], tracker, small_bytes, chunk_size) for each in costly]
         left += _unsent(restarts, tracker, rate, left, now_s=now_s)
     estimates.sort(key=_finish, reverse=True)
     return SourceRates(
@@ -176,6 +170,14 @@ def estimate_rates(
 
 
 _finish = operator.attrgetter("finish_s")
+
+
+def _restart(
+    estimate: LeaseEstimate, source: Source, tracker: ChunkTracker, small_bytes: tuple[float, float], chunk_size: int
+) -> tuple[LeaseEstimate, float, float]:
+    """Return a lease with what a new start of its source costs, and the bytes below which that is not asked again."""
+    stopped = source.stops > 0 or estimate.lease.stop < tracker.total
+    return estimate, source.traits.restart_cost_s, small_bytes[stopped] + chunk_size / 2
 
 
 def _unsent(
