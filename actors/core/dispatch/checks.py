@@ -378,16 +378,17 @@ class CheckPlan:
         if source.traits.abort_is_costly and self.checking:
             return None
         if self._quick[0] != now_s:
-            able = (
-                each
-                for each in self._sources.values()
-                if each.usable and (self.suspect(each) or self.tie(each, self.ties))
-            )
-            quickest_s = min((check_s(each, self._chunk_size) for each in able), default=0.0)
-            self._quick = now_s, max(TIE_S_MAX, FORCED_QUICK * quickest_s)
+            quick = any(check_s(each, self._chunk_size) <= TIE_S_MAX for each in self._sources.values() if each.usable)
+            self._quick = now_s, TIE_S_MAX if quick else FORCED_QUICK * self._quickest_able_s()
         if check_s(source, self._chunk_size) > self._quick[1]:
             return None
         return self.suspect(source) or self.tie(source, self.ties)
+
+    def _quickest_able_s(self) -> float:
+        """Return the shortest time of a check by a source that could give what is lacking."""
+        able = (each for each in self._sources.values() if each.usable)
+        able = (each for each in able if self.suspect(each) or self.tie(each, self.ties))
+        return min((check_s(each, self._chunk_size) for each in able), default=0.0)
 
     def tie(self, source: Source, ties: Ties) -> Check | None:
         """A chunk by which this source ties a group to the one that goes on: the middle of a long range."""
