@@ -388,10 +388,7 @@ class Assembler(Actor):
         before, date = job.recorded.get(source_hash(name)), job.recorded.get(source_hash(dated))
         dates = date_slots(seen.modified)
         if before is not None and before != validator_digest(seen.validator) and not seen.agreed:
-            detail = (
-                f"{seen.source_name} has changed since this download began; "
-                f"remove {job.part.part_path} to fetch it again"
-            )
+            detail = f"{seen.source_name} has another file than when this download began"
             changed = SourceChanged(
                 job=seen.job, source_name=name, detail=detail, unclear=date in [validator_digest(one) for one in dates]
             )

@@ -55,6 +55,30 @@ def test_several_links_that_are_good_for_one_request_each_are_enough(shoal: Shoa
     assert set(first.values()) == {"bytes=0-", "bytes=262144-", "bytes=524288-"}, "each begins at its own place"
 
 
+@pytest.mark.parametrize("validators", [True, False])
+@pytest.mark.parametrize("size", [len(DATA), len(DATA) - 4321])
+def test_a_file_that_is_replaced_is_fetched_anew(shoal: Shoal, serve: Serve, size: int, validators: bool) -> None:
+    new = File(DATA[:size][::-1], etag='"v2"', modified="Tue, 03 Nov 2026 11:00:00 GMT")
+
+    def replaced(request: Request, reply: Reply) -> bool:
+        file = FILE if request.number <= 2 else new
+        return file(request, reply, cut=300_000, **({} if validators else {"etag": "", "modified": ""}))
+
+    done = shoal.run("get", serve(replaced).url(), "-o", "file.bin")
+    assert done.code == 0, done
+    assert (shoal.folder / "file.bin").read_bytes() == new.data
+    assert "another version than before: starting over with that one" in done.stderr or size < len(DATA)
+
+
+def test_a_file_that_is_another_one_at_every_request_ends_in_words(shoal: Shoal, serve: Serve) -> None:
+    def restless(request: Request, reply: Reply) -> bool:
+        return FILE(request, reply, cut=300_000, etag=f'"{request.number}"', modified=f"{request.number}")
+
+    done = shoal.run("get", serve(restless).url(), "-o", "file.bin")
+    assert done.code == 3, done
+    assert done.stderr.splitlines()[-1].endswith("is another version than before, for the third time")
+
+
 @pytest.mark.parametrize(
     "url", ["http://[fe80::1%25eth0]:8080/f.iso", "http://[::1%25lo]/f", "http://a..b/f", "http://256.1.1.1/f"]
 )

@@ -74,6 +74,40 @@ def test_a_condition_that_is_never_fulfilled_is_left_out(serve: Serve, whole: bo
 
 
 @PROBES
+@pytest.mark.parametrize("status", ["400 Bad Request", "412 Precondition Failed"])
+def test_a_condition_that_is_refused_is_left_out(serve: Serve, whole: bool, status: str) -> None:
+    def strict(request: Request, reply: Reply) -> bool:
+        if "if-range" in request.fields:
+            reply.head(status, "Content-Length: 0")
+            return True
+        return FILE(request, reply, cut=200_000)
+
+    assert fetch(serve(strict).url(), whole=whole).data == DATA
+
+
+@PROBES
+@pytest.mark.parametrize("answer", ["reset", "close", "400 Bad Request"])
+def test_a_server_that_wants_a_plain_request_gets_one(serve: Serve, whole: bool, answer: str) -> None:
+    def strict(request: Request, reply: Reply) -> bool:
+        if not {"range", "want-repr-digest"} & request.fields.keys():
+            return FILE(request, reply, ranged=False)
+        if answer == "reset":
+            reply.reset()
+        elif answer != "close":
+            reply.head(answer, "Content-Length: 0")
+        return False
+
+    assert fetch(serve(strict).url(), whole=whole).data == DATA
+
+
+@PROBES
+@pytest.mark.parametrize("status", ["203 Non-Authoritative Information", "206 Partial Content"])
+def test_the_whole_file_with_another_status(serve: Serve, whole: bool, status: str) -> None:
+    server = serve(lambda request, reply: FILE(request, reply, status=status, ranged=False))
+    assert fetch(server.url(), whole=whole).data == DATA
+
+
+@PROBES
 @pytest.mark.parametrize("nth", [2, 3])
 def test_a_200_among_parts_is_not_the_end_of_offsets(serve: Serve, whole: bool, nth: int) -> None:
     server = serve(lambda request, reply: FILE(request, reply, cut=CUT, ranged=request.number % nth != 0))

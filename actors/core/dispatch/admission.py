@@ -212,7 +212,8 @@ class Admission:
             self._remote_queue.dequeue(source)
             self._failures.ban(source, FaultKind.SIZE_DIFFERS, reason)
         elif source.validator:
-            self._out.post(ASSEMBLER, validator_seen(self.job, source))
+            self._out.post(ASSEMBLER, validator_seen(self.job, source, agreed=source.changed))
+        source.changed = False
         return not reason
 
     def failed(self, message: SourceFailed, *, now_s: float) -> None:
@@ -279,6 +280,14 @@ class Admission:
             left_out = source.state is SourceState.BANNED and source.reason.startswith(OTHER_SIZE)
             if source.size_bytes == size_bytes and left_out:
                 source.state, source.reason = SourceState.CANDIDATE, ""
+
+    def begin_anew(self, changed: list[Source], *, now_s: float) -> None:
+        """Ask sources again whose file is another version than before; its size may be another one too."""
+        self.first_probed_s = 0.0
+        for source in changed:
+            source.state, source.reason, source.failures, source.position = SourceState.CANDIDATE, "", 0, 0
+            source.probed, source.not_before_s = False, now_s
+            self._probe(source, now_s)
 
     def awaits_sizes(self, *, now_s: float) -> bool:
         """Return whether to wait a moment for sizes: that they differ should be noticed."""

@@ -268,13 +268,14 @@ class ContentChecks:
     def is_excluded(self, source: int) -> bool:
         return source in self.identity.excluded or source in self._outsiders
 
-    def start_over(self, sources: dict[int, Source], size_bytes: int) -> None:
-        """The job begins from the start with another size than this: what is still on its way is not of its file."""
-        self._outsiders |= {each.id for each in sources.values() if each.size_bytes == size_bytes}
-        for chunk in list(self.identity.disputes):
-            del self.identity.disputes[chunk]
-        for source in sources:
+    def start_over(self, outsiders: set[int], tracker: ChunkTracker) -> None:
+        """The job begins from the start: nothing that is stored, or on its way from these sources, is of its file."""
+        self._drop(RangeSet(tracker.stored), tracker)
+        self._outsiders |= outsiders
+        self.identity.disputes.clear()
+        for source in self._sources:
             self.identity.forget(source)
+            self.named.forget(source)
         self.plan.restart()
         self.plan.checking.clear()
         self._answered_by_s.clear()

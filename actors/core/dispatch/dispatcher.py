@@ -6,14 +6,13 @@ died in `recovery`, what the watcher is sent in `progress`. The clock is passed 
 
 from typing import Final, assert_never
 
-from actors.core.dispatch import admission
+from actors.core.dispatch import admission, recovery
 from actors.core.dispatch.admission import Admission
 from actors.core.dispatch.checks import Gate
 from actors.core.dispatch.chunk_tracker import UNBOUNDED
 from actors.core.dispatch.content import ContentChecks
 from actors.core.dispatch.leases import ContainerReport, Leases, TransferReport
 from actors.core.dispatch.progress import Phase, Reporter, VerifiedChunks, outcome_of
-from actors.core.dispatch.recovery import STORE_PROCESS, DiskPause, SourceWait, StoreRecovery, may_pass, tracker_for
 from actors.core.dispatch.remote_queue import RemoteQueue
 from actors.core.dispatch.sources import FEW, FailurePolicy, RetryRounds, Source
 from actors.core.dispatch.watcher import ReportSchedule, WatcherRequests
@@ -139,8 +138,9 @@ class DispatchState:
         self.size_bytes = -1
         self.report = Reporter(wanted, now_s=now_s)
         self.rounds = RetryRounds()
-        self.disk_pause = DiskPause(wanted, self.report)
-        self.source_wait = SourceWait(self.report)
+        self.disk_pause = recovery.DiskPause(wanted, self.report)
+        self.source_wait = recovery.SourceWait(self.report)
+        self.renewals = recovery.Renewals()
         self._verified = VerifiedChunks()
         self._closing_since_s = 0.0
         self._ticked_s = now_s - TICK_S_MIN
@@ -149,7 +149,7 @@ class DispatchState:
         self._ending = ("failed", "")
         self._digest_differs = ""
         self._out = Outbox()
-        self._store_recovery = StoreRecovery(self._out)
+        self._store_recovery = recovery.StoreRecovery(self._out)
         self._failures = FailurePolicy(wanted, self._out)
         self.content = ContentChecks(wanted, self.sources, self.report, self._out, failures=self._failures)
         self.remote_queue = RemoteQueue(wanted, self.sources, self._failures, self.report, self._out)
@@ -279,12 +279,11 @@ class DispatchState:
             return False
         self.leases.revoke_all(now_s)
         self.remote_queue.dequeue_all()
-        stored = self.leases.tracker.stored
-        self.report.lost(stored, self.size_bytes, self.sources)
         self._first_lease = self.leases.tracker.next_id
         text = f"the file has {size_bytes} bytes, not {self.size_bytes} as the first answer said: starting over"
         self._out.extend(self.report.noted(text))
-        self.content.start_over(self.sources, self.size_bytes)
+        outsiders = {each.id for each in self.sources.values() if each.size_bytes == self.size_bytes}
+        self.content.start_over(outsiders, self.leases.tracker)
         self.leases = None
         self.admission.start_over(size_bytes)
         self._open_part_file(size_bytes, self.disk_pause.name, start_over=True)
@@ -305,7 +304,7 @@ class DispatchState:
         """A process was started again; whatever the one before knew of this job is gone."""
         if process == SESSION_PROCESS:
             self._on_session_restarted(now_s)
-        elif process == STORE_PROCESS:
+        elif process == recovery.STORE_PROCESS:
             self._verified = VerifiedChunks()
             if self.phase is Phase.PAUSED:
                 self.disk_pause.ask_now(now_s)
@@ -355,7 +354,7 @@ class DispatchState:
 
     def _begin_leases(self, message: PartFileReady, now_s: float) -> None:
         self.phase, self._store_recovery.under_way = Phase.RIDING, False
-        tracker = tracker_for(self.job, self.size_bytes, self._verified.ranges)
+        tracker = recovery.tracker_for(self.job, self.size_bytes, self._verified.ranges)
         tracker.next_id = max(tracker.next_id, self._first_lease)
         self.leases = Leases(
             self.job,
@@ -385,7 +384,9 @@ class DispatchState:
 
     def _on_disk(self, message: DiskFailed | PartFileRefused, now_s: float) -> None:
         """Pause a job that has leases when the fault may pass by itself; anything else ends it."""
-        may_pause = self.phase in (Phase.RIDING, Phase.WAITING, Phase.SEALING, Phase.PAUSED) and may_pass(message)
+        may_pause = self.phase in (Phase.RIDING, Phase.WAITING, Phase.SEALING, Phase.PAUSED) and recovery.may_pass(
+            message
+        )
         if self.leases is None or not may_pause:
             self._close(*outcome_of(message, self.sources, self.report), now_s)
             return
@@ -507,6 +508,8 @@ class DispatchState:
         count = self.rounds.begin(self.sources, stored, now_s=now_s) if self.phase is not Phase.WAITING else 0
         if count:
             self._out.extend(self.report.noted(f"round {self.rounds.count} with {count} proven sources"))
+        elif self.leases is not None and (changed := self.renewals.due(self.sources, waits=self.job.waits)):
+            self._begin_anew(changed, now_s)
         elif waits:
             self.phase, self.rounds = Phase.WAITING, RetryRounds()
             self._out.extend(self.source_wait.begin(self.sources, stored, now_s=now_s))
@@ -515,6 +518,20 @@ class DispatchState:
             self._go_on(now_s)
         else:
             self._close("starved", admission.why_no_source(self.sources), now_s)
+
+    def _begin_anew(self, changed: list[Source], now_s: float) -> None:
+        """All sources that are left have another version of the file: fetch that one, from the start."""
+        assert self.leases is not None
+        reason = admission.why_no_source(self.sources)
+        self.content.start_over(set(), self.leases.tracker)
+        self.leases.changed()
+        self._out.extend(self.report.progress(self.phase.value, self.sources, None, -1.0, now_s=now_s))
+        if self.renewals.begin():
+            self.phase, self.rounds = Phase.RIDING, RetryRounds()
+            self._out.extend(self.report.noted(f"{reason}: starting over with that one"))
+            self.admission.begin_anew(changed, now_s=now_s)
+        else:
+            self._close("starved", f"{reason}, for the third time", now_s)
 
     def _wake(self, now_s: float) -> None:
         """End the wait for sources as soon as one can be used."""

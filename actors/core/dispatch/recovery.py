@@ -1,4 +1,4 @@
-"""Recovery of a job: from a store process that died, a disk that failed, and a time without any usable source."""
+"""Recovery of a job from a store process that died, a disk that failed, sources that failed or changed their file."""
 
 from typing import Final
 
@@ -36,6 +36,8 @@ PAUSE_S_MAX: Final = 3600.0
 """Failed sources are left alone this long: twice as long each time that nothing was stored since, up to an hour."""
 FINAL_WAITS_MAX: Final = 3
 """Waits in a row, without a byte, for sources that have delivered and answer now that they have no such file."""
+RENEWALS_MAX: Final = 2
+"""A job begins anew so often with another version of its file; one that changes all the time is not waited for."""
 _LASTING: Final = (
     PartFileFaultKind.BUSY,
     PartFileFaultKind.OTHER_JOB,
@@ -231,3 +233,25 @@ class SourceWait:
     def over(self, sources: dict[int, Source], tracker: ChunkTracker | None, *, now_s: float) -> bool:
         """Return whether a source can be used again, or all that lacked has come meanwhile."""
         return (tracker is not None and tracker.complete) or not admission.all_out(sources, now_s=now_s)
+
+
+class Renewals:
+    """Beginnings anew of a job whose file was replaced by another version at all its sources."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def due(self, sources: dict[int, Source], *, waits: bool) -> list[Source]:
+        """Return the sources that have another version, where none is left that may have the former one.
+
+        `waits`: the job waits for sources that rest.
+        """
+        resting = any(source.state is SourceState.COOLING and not source.dropped for source in sources.values())
+        if waits and resting:
+            return []
+        return [each for each in sources.values() if each.changed and each.lost_s is None and not each.dropped]
+
+    def begin(self) -> bool:
+        """Begin anew. False: it has been done often enough."""
+        self._count += 1
+        return self._count <= RENEWALS_MAX

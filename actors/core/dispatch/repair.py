@@ -188,6 +188,11 @@ class NamedDigests:
         if document:
             self.documents.add(source)
 
+    def forget(self, source: int) -> None:
+        """Its file is another one now. What a document says of the file stands."""
+        if source not in self.documents:
+            self._named.pop(source, None)
+
     def agreeing(self, source: int, among: Collection[int]) -> list[int]:
         """Return the others that name a strong digest which this source names too."""
         own = {each for each in self._named.get(source, {}).values() if each.partition(":")[0] in STRONG}

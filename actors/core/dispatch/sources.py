@@ -106,6 +106,7 @@ class Source(Struct):
     odd: bool = False  # in an earlier job it had other content than others: asked last, compared first
     unbound: bool = False  # what its connections are bound to is not there
     failed_finally: bool = False  # its last fault is one that time hardly mends
+    changed: bool = False  # its last fault is that its file is another version than before
     dropped: bool = False  # by command
 
     @property
@@ -216,7 +217,7 @@ def record_failure(
     """
     if kind is FaultKind.REVOKED or source.state is SourceState.BANNED:
         return
-    source.unbound = kind is FaultKind.INTERFACE_GONE
+    source.unbound, source.changed = kind is FaultKind.INTERFACE_GONE, kind is FaultKind.CHANGED
     source.reason, source.failed_finally = detail, kind in _FINAL_AT_FIRST or kind in _BANNED
     if progressed:
         source.failures, source.busy_answers, source.obeyed_s = 0, 0, 0.0

@@ -29,7 +29,9 @@ _KINDS: Final = {
     451: FaultKind.FORBIDDEN,
     503: FaultKind.BUSY,
 }
-_STATUS_LINE: Final = re.compile(rb"HTTP(?:/(\d{1,3})(?:\.(\d{1,3}))?)?[ \t]+([1-9]\d\d)(?:[ \t].*)?", re.DOTALL)
+_STATUS_LINE: Final = re.compile(
+    rb"HTTP(?:/(\d{1,3})(?:\.(\d{1,3}))?)?[ \t]+([1-9]\d\d)(?:[ \t].*)?", re.DOTALL | re.IGNORECASE
+)
 _LINE_END: Final = re.compile(rb"\r{0,2}\n")
 _HEAD_END: Final = re.compile(rb"\n\r{0,2}\n")
 _HEAD_END_BYTES_MAX: Final = 4
@@ -67,11 +69,12 @@ class HeadParser:
         self._host = host
         self._data = bytearray()
         self._searched = 0
+        self._interim_bytes = 0
 
     @property
     def begun(self) -> bool:
         """Whether anything has been received."""
-        return bool(self._data)
+        return bool(self._data or self._interim_bytes)
 
     def feed(self, data: memoryview) -> Head | None:
         """Add received bytes; return the head of the final answer when it is complete."""
@@ -80,7 +83,7 @@ class HeadParser:
             start = self._begin()
             end = self._end(start)
             if end is None:
-                if len(self._data) > HEAD_BYTES_MAX:
+                if self._interim_bytes + len(self._data) > HEAD_BYTES_MAX:
                     raise self.bad("sends a head without end")
                 return None
             lines = _LINE_END.split(bytes(self._data[start:end]).rstrip(b"\r\n"))
@@ -92,6 +95,7 @@ class HeadParser:
             self._searched = 0
             if status == 101:
                 raise self.bad("wants to speak another protocol")
+            self._interim_bytes += end
             if status >= 200:
                 self.rest = bytes(self._data)
                 return self._head(status, _modern(match), lines[1:])
@@ -105,7 +109,7 @@ class HeadParser:
         start = 0
         while start < len(self._data) and self._data[start] in b"\r\n":
             start += 1
-        if start > _BLANK_BYTES_MAX or not b"HTTP".startswith(bytes(self._data[start : start + 4])):
+        if start > _BLANK_BYTES_MAX or not b"HTTP".startswith(bytes(self._data[start : start + 4]).upper()):
             raise self.bad("does not answer in HTTP")
         return start
 
@@ -123,12 +127,13 @@ class HeadParser:
                 fields[name] += f", {value}"
             else:
                 fields.setdefault(name, value)
-        codings = [token for token in _list_of(found, "transfer-encoding") if token != "identity"]
+        named = [token for token in _list_of(found, "transfer-encoding") if token != "identity"]
+        codings = list(dict.fromkeys(named))  # a proxy may name a coding once more than the server did
         if codings not in ([], ["chunked"]):
             raise self.bad(f"sends its answer in the transfer coding {plain(', '.join(codings), 40)}, which is unknown")
         length = self._length(_list_of(found, "content-length"))
         chunked = bool(codings) and status not in (204, 304)
-        clear = not odd and ("transfer-encoding" not in fields or (chunked and length is None))
+        clear = not odd and ("transfer-encoding" not in fields or (named == ["chunked"] and chunked and length is None))
         return Head(
             status=status,
             fields=fields,

@@ -88,10 +88,12 @@ def brought(head: Head, asked: Asked, host: str, paths: tuple[str, ...]) -> Brou
     """
     got = content_range(head)
     if head.status == 206 or (head.status == 200 and _is_part(head, got)):
+        if got is None and not asked.ranged and "content-range" not in head.fields:
+            return _whole(head, asked, host, paths)
         if got is None or got.stop == 0:
             raise SourceFault(FaultKind.RANGE_REFUSED, f"{host} does not say which bytes it sends")
         return _part(head, got, asked, host, paths)
-    if head.status == 200:
+    if head.status in (200, 203):  # 203: a proxy has changed something of it
         return _whole(head, asked, host, paths)
     if head.status == 416:
         raise _unsatisfied(got, asked, host)

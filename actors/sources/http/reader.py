@@ -33,6 +33,8 @@ _MAYBE_THE_RANGE: Final = frozenset(
 )
 """Faults that may be about the range and not about the file."""
 _LOGIN: Final = (401, 407)
+_CONDITION_REFUSED: Final = (400, 412)
+"""Statuses of servers that refuse an If-Range which they should pass over."""
 SAMPLE_BYTES: Final = 64 << 10
 SAMPLE_AHEAD_BYTES: Final = 1 << 20
 """A body that is read again begins at a chunk's start: the sample is kept until it has come this far behind it."""
@@ -48,7 +50,7 @@ class _Way(Enum):
     WITHOUT_CONDITION = auto()  # no If-Range: some nodes never find it fulfilled
     FROM_ORIGIN = auto()  # the user's own address again: what a redirect led to may have been good for a while only
     AGAIN = auto()  # offsets are refused by two answers, not by one
-    WITHOUT_RANGE = auto()
+    WITHOUT_RANGE = auto()  # and without other fields that few clients send
     SMALLER = auto()  # some servers refuse large ranges
 
 
@@ -160,6 +162,7 @@ class HttpReader:
         self.hang_up()
         self._target, self._version, self._ranges_ok = self._origin, UNSEEN, True
         self._described = UNDESCRIBED
+        self._sample, self._equal, self._checks = _Sample(), set(), 0
         try:
             return self._probe_offset() if begin_at < 0 else self._probe_from(begin_at)
         except SourceFault:
@@ -196,15 +199,18 @@ class HttpReader:
 
     def _probe_plain(self, refused: Head | None, fault: SourceFault) -> Probed:
         """The offset was refused: learn what there is to know from the refusal, or from a request without a range."""
+        unanswered = refused is None and fault.kind is FaultKind.RESET  # firewalls break what asks for a range
         answered = refused is not None and (refused.status >= 400 or fault.kind is FaultKind.RANGE_REFUSED)
-        if refused is None or not answered or fault.kind not in _MAYBE_THE_RANGE or refused.status in _LOGIN:
+        maybe_range = answered and fault.kind in _MAYBE_THE_RANGE
+        if not unanswered and (not maybe_range or (refused is not None and refused.status in _LOGIN)):
             raise fault
-        tiny = content_range(refused) if refused.status == 416 else None
-        if tiny is not None and 0 <= tiny.total <= 1:  # byte 1 is refused because there is none
-            return self._probed(refused, Brought(start=0, stop=0, total=tiny.total, version=UNSEEN))
-        self._ranges_ok = False
         whole = Asked(ranged=False)
-        if refused.status == 200:
+        if refused is not None and refused.status == 416:
+            tiny = content_range(refused)
+            if tiny is not None and 0 <= tiny.total <= 1:  # byte 1 is refused because there is none
+                return self._probed(refused, Brought(start=0, stop=0, total=tiny.total, version=UNSEEN))
+        self._ranges_ok = False
+        if refused is not None and refused.status == 200:
             return self._probed(refused, brought(refused, whole, self._target.authority, self._paths))
         head, got = self._answer(self._begin(whole))
         self.hang_up()
@@ -285,7 +291,7 @@ class HttpReader:
         transfer.head = transfer.brought = None
         transfer.position, transfer.skip, transfer.idle, transfer.conditional = asked.start, 0, False, False
         fields: list[tuple[str, str]] = []
-        if self._version == UNSEEN:
+        if self._version == UNSEEN and asked.ranged:
             fields.append(("Want-Repr-Digest", WANTED))
         if asked.ranged and (asked.start > 0 or self._ranges_ok):  # some refuse any Range, even from the beginning
             fields.append(("Range", range_field(asked.start, self._spans.stop(asked.start, asked.end))))
@@ -417,7 +423,10 @@ class HttpReader:
             return False
         maybe_range = kind in _MAYBE_THE_RANGE and (status >= 400 or kind is FaultKind.RANGE_REFUSED)
         maybe_range = maybe_range and status not in _LOGIN
-        if kind is FaultKind.RANGE_REFUSED and status == 200 and transfer.conditional:
+        unanswered = kind is FaultKind.RESET and transfer.head is None  # firewalls break what asks for a range
+        if transfer.conditional and (
+            (kind is FaultKind.RANGE_REFUSED and status == 200) or status in _CONDITION_REFUSED
+        ):
             way = _Way.WITHOUT_CONDITION
             self._conditions_ok = False
         elif _Way.FROM_ORIGIN not in transfer.ways and kind is not FaultKind.PRIVATE_ADDRESS:
@@ -426,7 +435,7 @@ class HttpReader:
         elif kind is FaultKind.RANGE_REFUSED and asked.ranged and _Way.AGAIN not in transfer.ways and transfer.odd:
             way = _Way.AGAIN
         elif (
-            maybe_range
+            (maybe_range or unanswered)
             and asked.ranged
             and (asked.start == 0 or asked.from_start)
             and _Way.WITHOUT_RANGE not in transfer.ways

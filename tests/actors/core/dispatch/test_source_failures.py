@@ -4,12 +4,15 @@ import pytest
 
 from actors.core.dispatch.dispatcher import DispatchState
 from actors.core.dispatch.leases import LEASE_S_MAX
+from actors.core.dispatch.recovery import RENEWALS_MAX
 from actors.core.dispatch.sources import COOL_S, ROUNDS_MAX, SourceState
 from protocol.messages import (
+    DropChunks,
     JobEnded,
     JobNoted,
     LeaseGranted,
     LeaseRevoked,
+    OpenPartFile,
     PartFileClosed,
     ProbeSource,
     SourceLost,
@@ -19,6 +22,7 @@ from protocol.messages.addresses import Post
 from protocol.model.faults import FaultKind
 from protocol.model.job_spec import FAILURES_MAX
 from tests.actors.core.dispatch.drawing import (
+    CHUNK,
     JOB,
     NOW_S,
     board,
@@ -28,6 +32,7 @@ from tests.actors.core.dispatch.drawing import (
     finished,
     joined,
     measured,
+    number,
     probed,
     ready,
     refused,
@@ -306,3 +311,46 @@ def test_late_words_of_an_answered_probe_change_nothing() -> None:
 def test_a_late_source_is_served_at_once() -> None:
     state = board("aaaaaaaa", slow="a")
     assert [type(word) for word in said_to(ready(state, "b", rate=1), "b")] == [ProbeSource, LeaseGranted]
+
+
+# -- another version of the file
+
+
+def test_where_all_sources_have_another_version_the_file_is_fetched_anew() -> None:
+    state = board("##aaaa")
+    posts = tell(state, released(state, "a", FaultKind.CHANGED))
+    assert [(drop.firsts, drop.stops) for drop in said(posts, DropChunks)] == [((0,), (2,))]
+    assert said_to(posts, "a") == [ProbeSource(job=JOB, source=number("a"), whole=True)]
+    assert any("starting over" in note.text for note in said(posts, JobNoted))
+    posts = tell(state, probed("a", 6 * CHUNK))
+    assert [(lease.first, lease.stop) for lease in granted(posts, "a")] == [(0, 6)]
+
+
+def test_another_versions_size_counts_from_then_on() -> None:
+    state = board("##aaaa")
+    tell(state, released(state, "a", FaultKind.CHANGED))
+    (target,) = said(tell(state, probed("a", 9 * CHUNK)), OpenPartFile)
+    assert (target.spec.size_bytes, target.start_over) == (9 * CHUNK, True)
+
+
+def test_a_source_that_still_has_the_former_version_goes_on_with_it() -> None:
+    state = board("##aabb")
+    posts = tell(state, released(state, "a", FaultKind.CHANGED))
+    assert not said(posts, DropChunks)
+    assert state.sources[number("a")].state is SourceState.BANNED
+    assert drawn(state)[:2] == "##"
+
+
+def test_a_file_that_changes_all_the_time_ends_the_job() -> None:
+    state = board("##aaaa")
+    for _ in range(RENEWALS_MAX):
+        tell(state, released(state, "a", FaultKind.CHANGED))
+        tell(state, probed("a", 6 * CHUNK))
+    tell(state, stored(state, "a", 0))
+    for at_s in (NOW_S, NOW_S + 10, NOW_S + 20):
+        posts = tell(state, released(state, "a", FaultKind.CHANGED), Ticked(), at_s=at_s)
+        posts += tell(state, Ticked(), at_s=at_s + 9)
+    posts += tell(state, PartFileClosed(job=JOB), at_s=NOW_S + 40)
+    (ended,) = said(posts, JobEnded)
+    assert (ended.state, ended.reason[-20:]) == ("starved", ", for the third time")
+    assert not board_of(state).stored, "nothing is promised to go on from"
