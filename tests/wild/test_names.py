@@ -41,6 +41,9 @@ from tests.wild.server import File
         ('inline; filename="in.iso"', "in.iso"),
         ('attachment; filename*0="long"; filename*1="name.iso"', "longname.iso"),
         ("attachment; filename*0*=UTF-8''%e2%82%ac; filename*1=.iso", "€.iso"),
+        ("attachment; filename*0*=UTF-8''%e2%82; filename*1*=%ac.iso", "€.iso"),
+        ("attachment; filename*=utf-7''+2AA-.iso", "?.iso"),  # half of a character: no file system, no message has it
+        ('attachment; filename="=?unicode_escape?Q?=5Cud800?="', "?"),
         ('attachment; filename=""', ""),
         ('attachment; filename="foo.iso"; filename="evil.iso"', "foo.iso"),
         ("attachment; filename=foo;bar.iso", "foo"),

@@ -27,7 +27,7 @@ def proposed_name(head: Head) -> str:
         return ""
     found = _parameters(field)
     name = _extended(found.get("filename*", "")) or _simple(found.get("filename", "")) or _continued(found)
-    return name[:TEXT_MAX]
+    return name[:TEXT_MAX].encode("utf-8", "replace").decode()  # some charsets have halves of characters
 
 
 def _parameters(field: str) -> dict[str, str]:
@@ -73,11 +73,17 @@ def _simple(value: str) -> str:
 
 
 def _continued(found: dict[str, str]) -> str:
-    """Join ``filename*0``, ``filename*1`` ... of RFC 2231."""
-    parts: list[str] = []
-    while (name := f"filename*{len(parts)}") in found or f"{name}*" in found:
-        parts.append(_simple(found[name]) if name in found else _extended(found[f"{name}*"]))
-    return "".join(parts)
+    """Join ``filename*0``, ``filename*1*`` ... of RFC 2231; a character may begin in one and end in the next."""
+    charset, raw = "utf-8", b""
+    for number in range(len(found)):
+        simple, extended = found.get(f"filename*{number}"), found.get(f"filename*{number}*")
+        if simple is not None:
+            raw += simple.encode("latin-1", "replace")
+        elif extended is not None:
+            match = _EXTENDED.fullmatch(extended) if number == 0 else None
+            charset = (match and match[1]) or charset
+            raw += unquote_to_bytes((match[2] if match else extended).encode("latin-1", "replace"))
+    return _decoded(raw, charset) or _decoded(raw, "utf-8")
 
 
 def _decoded(raw: bytes, charset: str) -> str:
