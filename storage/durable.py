@@ -32,6 +32,7 @@ _KINDS: Final = {
     errno.ENOENT: PartFileFaultKind.NO_FOLDER,
     errno.ENOTDIR: PartFileFaultKind.NO_FOLDER,
     errno.ENAMETOOLONG: PartFileFaultKind.BAD_NAME,
+    errno.EISDIR: PartFileFaultKind.BAD_NAME,
 }
 _TEXTS: Final = {
     PartFileFaultKind.NO_SPACE: "no space",

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
+from protocol.model.faults import PartFileFault, PartFileFaultKind
 from protocol.model.value import Struct
 from storage.digests import Checksum, validator_digest, whole_digest
 from storage.durable import Folder, disk_faults
@@ -46,12 +47,14 @@ def find_existing(
 
     Reads the file where its digest has to be compared. Raises PartFileFault.
     """
-    if policy in ("rename", "overwrite"):
+    if policy == "rename":
         return None
     folder = Folder(folder_path, "none", roots)
     try:
         status = folder.lstat(name)
-        if status is None or not stat.S_ISREG(status.st_mode):
+        if policy in ("overwrite", "resume") and status is not None and stat.S_ISDIR(status.st_mode):
+            raise PartFileFault(PartFileFaultKind.BAD_NAME, f"{folder.path_of(name)} is a folder: not overwritten")
+        if policy == "overwrite" or status is None or not stat.S_ISREG(status.st_mode):
             return None
         path = folder.path_of(name)
         if policy == "skip":

@@ -146,6 +146,7 @@ def fetch(options: GetOptions, view: "View", *, memory: str = "") -> JobEnded:
 @contextmanager
 def supervised(specs: Sequence[ProcessSpec], health_policy: HealthPolicy, slot_count: int = 0) -> Iterator[Supervisor]:
     """Run processes for the time of a block; without slots dead ones are not restarted. Raises StartFailed."""
+    _leave_lost_folder()
     with ExitStack() as leaving:
         try:
             arena = Arena.create(slot_count) if slot_count else None
@@ -167,6 +168,14 @@ def supervised(specs: Sequence[ProcessSpec], health_policy: HealthPolicy, slot_c
             why = server_failure() if isinstance(failure, EOFError) else failure
             raise StartFailed(f"cannot start: {why}") from None
         yield supervisor
+
+
+def _leave_lost_folder() -> None:
+    """Go elsewhere when the current folder is gone: Python starts no process there. All paths are absolute by now."""
+    try:
+        os.getcwd()
+    except OSError:
+        os.chdir("/")
 
 
 def session_of(options: GetOptions, memory: str = "") -> tuple[ProcessSpec | None, str]:

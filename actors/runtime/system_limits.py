@@ -15,6 +15,7 @@ _SIGNS: Final = (
     ("can't start new thread", "the system refuses more threads: see ulimit -u"),
     (os.strerror(errno.EAGAIN), "the system refuses more processes: see ulimit -u"),
     (os.strerror(errno.EMFILE), "too few open files are allowed: see ulimit -n"),
+    ("No usable temporary directory", "no folder for temporary files can be written: see TMPDIR and ulimit -f"),
     (os.strerror(errno.EFBIG), "files may not be as large as this needs: see ulimit -f"),
 )
 """What shows in a failure's text that a limit was reached, and the words for it."""

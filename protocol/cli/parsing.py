@@ -319,9 +319,13 @@ def copy_target(output: str | None) -> str:
 
 def _working_folder() -> str:
     try:
-        return os.getcwd()
+        folder = os.getcwd()
+        folder.encode()
     except OSError as error:
         raise BadUsage(f"the current folder is gone: {error.strerror}; go to another one") from None
+    except UnicodeEncodeError:
+        raise BadUsage("the path of the current folder is not UTF-8; go to another one") from None
+    return folder
 
 
 def checked_path(word: str) -> Path:

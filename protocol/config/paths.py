@@ -48,6 +48,8 @@ def _check_owner(name: str) -> None:
         what = f"it belongs to another user (uid {min(foreign)})"
     elif file.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         what = "others may write it (chmod go-w)"
+    elif not stat.S_ISREG(file.st_mode):
+        what = "it is not a plain file"
     else:
         return
     raise BadConfig(f"./{name} is not read, {what}; name the file that is meant with --config or SHOAL_CONFIG")

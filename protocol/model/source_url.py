@@ -269,7 +269,8 @@ def http_host(parts: SplitResult) -> str:
     host = parts.hostname or ""
     if "\\" in parts.netloc:
         raise ValueError("is not a possible host name")
-    if parts.netloc.rpartition("@")[2].startswith("[") and ":" not in host:
+    bracketed = parts.netloc.rpartition("@")[2]
+    if bracketed.startswith("[") and (":" not in host or bracketed.partition("]")[2][:1] not in ("", ":")):
         raise ValueError("is not a possible IP address")
     return wire_host(host)
 

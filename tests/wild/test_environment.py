@@ -46,6 +46,33 @@ def test_a_folder_that_is_gone_is_named(shoal: Shoal, serve: Serve) -> None:
     assert done.stderr.startswith(b"error: the current folder is gone")
 
 
+def test_from_a_folder_that_is_gone_a_file_goes_to_another(shoal: Shoal, serve: Serve) -> None:
+    script = 'there=$PWD; mkdir gone; cd gone; rmdir ../gone; $GET -o "$there/file.bin" $URL'
+    done = run(shoal.folder, script, serve(FILE).url())
+    assert done.returncode == 0, done
+    assert (shoal.folder / "file.bin").read_bytes() == DATA
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("mkdir $'n\\xff'; cd $'n\\xff'; $GET $URL", b"error: the path of the current folder is not UTF-8"),
+        ("mkfifo shoal.toml; $GET $URL", b"error: ./shoal.toml is not read, it is not a plain file"),
+        ("ulimit -f 0; $GET $URL", b"error: no folder for temporary files can be written: see TMPDIR and ulimit -f"),
+    ],
+)
+def test_a_place_that_cannot_be_used_is_named(shoal: Shoal, serve: Serve, script: str, words: bytes) -> None:
+    done = run(shoal.folder, script, serve(FILE).url())
+    assert done.returncode == 2, done
+    assert done.stderr.startswith(words), done
+
+
+def test_a_folder_is_not_overwritten(shoal: Shoal, serve: Serve) -> None:
+    done = run(shoal.folder, "mkdir big.bin; $GET --existing overwrite $URL", serve(FILE).url())
+    assert done.returncode == 5, done
+    assert done.stderr.splitlines()[-1].endswith(b"big.bin is a folder: not overwritten")
+
+
 def test_the_file_goes_to_stdout(shoal: Shoal, serve: Serve) -> None:
     done = run(shoal.folder, "$GET -o - $URL", serve(FILE).url())
     assert (done.returncode, done.stdout) == (0, DATA)

@@ -122,6 +122,7 @@ def test_a_host_has_one_spelling_for_servers(host: str, wire: str) -> None:
         ("http://<host>/x", "host name"),
         ("http://[fe80::1%25eth0]/x", "has a zone in it"),
         ("http://[::1%25lo]:8080/x", "has a zone in it"),
+        ("http://[::1]x/", "not a possible IP address"),
         ("http://[v1.x]/x", "IP address"),
         ("http://256.1.1.1/x", "IP address"),
         ("http://1.2.3.4.5/x", "IP address"),
