@@ -396,7 +396,7 @@ class Supervisor:
                         warm(preloaded(self._specs.values()))  # the forkserver may have died too
                         self._launch(self._specs[name])
             except (OSError, EOFError) as failure:
-                _logger.exception("%s cannot be started again", name)
+                _logger.error("%s cannot be started again: %s", name, failure)
                 self._lose(name, f"cannot be started again: {failure}")
         for child in self._children.values():
             if child.kill_s is not None and child.kill_s <= now_s:

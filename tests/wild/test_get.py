@@ -62,7 +62,8 @@ def test_a_file_that_is_replaced_is_fetched_anew(shoal: Shoal, serve: Serve, siz
 
     def replaced(request: Request, reply: Reply) -> bool:
         file = FILE if request.number <= 2 else new
-        return file(request, reply, cut=300_000, **({} if validators else {"etag": "", "modified": ""}))
+        tag, modified = (None, None) if validators else ("", "")
+        return file(request, reply, cut=300_000, etag=tag, modified=modified)
 
     done = shoal.run("get", serve(replaced).url(), "-o", "file.bin")
     assert done.code == 0, done

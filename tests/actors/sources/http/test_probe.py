@@ -236,7 +236,8 @@ def test_words_before_the_answer_are_passed_over(serve: Serve, read: Read) -> No
 
 
 def test_a_server_that_closes_or_breaks_before_answering_is_reset(serve: Serve, read: Read) -> None:
-    for pieces in ([Act.CLOSE], [Act.RESET], [b"HTTP/1.1 200 OK\r\nContent-Le", Act.CLOSE]):
+    broken: list[Answer] = [[Act.CLOSE], [Act.RESET], [b"HTTP/1.1 200 OK\r\nContent-Le", Act.CLOSE]]
+    for pieces in broken:
         with pytest.raises(SourceFault) as caught:
             read(serve([pieces], [pieces]).url()).probe()
         assert caught.value.kind == FaultKind.RESET
