@@ -268,10 +268,10 @@ class ContentChecks:
     def is_excluded(self, source: int) -> bool:
         return source in self.identity.excluded or source in self._outsiders
 
-    def start_over(self, outsiders: set[int], tracker: ChunkTracker) -> None:
-        """The job begins from the start: nothing that is stored, or on its way from these sources, is of its file."""
+    def start_over(self, size_bytes: int | None, tracker: ChunkTracker) -> None:
+        """The job begins from the start: nothing that is stored, or comes from sources of this size, is of its file."""
         self._drop(RangeSet(tracker.stored), tracker)
-        self._outsiders |= outsiders
+        self._outsiders |= {each.id for each in self._sources.values() if each.size_bytes == size_bytes}
         self.identity.disputes.clear()
         for source in self._sources:
             self.identity.forget(source)

@@ -282,8 +282,7 @@ class DispatchState:
         self._first_lease = self.leases.tracker.next_id
         text = f"the file has {size_bytes} bytes, not {self.size_bytes} as the first answer said: starting over"
         self._out.extend(self.report.noted(text))
-        outsiders = {each.id for each in self.sources.values() if each.size_bytes == self.size_bytes}
-        self.content.start_over(outsiders, self.leases.tracker)
+        self.content.start_over(self.size_bytes, self.leases.tracker)
         self.leases = None
         self.admission.start_over(size_bytes)
         self._open_part_file(size_bytes, self.disk_pause.name, start_over=True)
@@ -384,9 +383,8 @@ class DispatchState:
 
     def _on_disk(self, message: DiskFailed | PartFileRefused, now_s: float) -> None:
         """Pause a job that has leases when the fault may pass by itself; anything else ends it."""
-        may_pause = self.phase in (Phase.RIDING, Phase.WAITING, Phase.SEALING, Phase.PAUSED) and recovery.may_pass(
-            message
-        )
+        begun = (Phase.RIDING, Phase.WAITING, Phase.SEALING, Phase.PAUSED)
+        may_pause = self.phase in begun and recovery.may_pass(message)
         if self.leases is None or not may_pause:
             self._close(*outcome_of(message, self.sources, self.report), now_s)
             return
@@ -509,7 +507,7 @@ class DispatchState:
         if count:
             self._out.extend(self.report.noted(f"round {self.rounds.count} with {count} proven sources"))
         elif self.leases is not None and (changed := self.renewals.due(self.sources, waits=self.job.waits)):
-            self._begin_anew(changed, now_s)
+            self._begin_anew(self.leases, changed, now_s)
         elif waits:
             self.phase, self.rounds = Phase.WAITING, RetryRounds()
             self._out.extend(self.source_wait.begin(self.sources, stored, now_s=now_s))
@@ -519,12 +517,11 @@ class DispatchState:
         else:
             self._close("starved", admission.why_no_source(self.sources), now_s)
 
-    def _begin_anew(self, changed: list[Source], now_s: float) -> None:
+    def _begin_anew(self, leases: Leases, changed: list[Source], now_s: float) -> None:
         """All sources that are left have another version of the file: fetch that one, from the start."""
-        assert self.leases is not None
         reason = admission.why_no_source(self.sources)
-        self.content.start_over(set(), self.leases.tracker)
-        self.leases.changed()
+        self.content.start_over(None, leases.tracker)
+        leases.changed()
         self._out.extend(self.report.progress(self.phase.value, self.sources, None, -1.0, now_s=now_s))
         if self.renewals.begin():
             self.phase, self.rounds = Phase.RIDING, RetryRounds()
