@@ -69,6 +69,7 @@ class StoreModel:
         self.chunk_count = -1
         self.chunk_size = 1
         self.sealed_s: float | None = None
+        self.stored_s = 0.0  # when the last new chunk came
         self.refetched_chunks = 0
         self.dropped_chunks = 0
         self.closed = False
@@ -208,7 +209,7 @@ class StoreModel:
             for chunk in range(begin, end):
                 self.digests[chunk] = marks[chunk - filled.first]
                 if not known:
-                    self.senders[chunk] = filled.source_hash
+                    self.senders[chunk], self.stored_s = filled.source_hash, self.world.now_s
             begin = end
 
     def _known(self, chunk: int, mark: bytes) -> bool | None:

@@ -156,7 +156,7 @@ class WorkerModel:
     def _start(self) -> None:
         assert self.lease is not None
         granted = self.lease
-        start = granted.first * self.chunk_size
+        start = (granted.first - granted.lead) * self.chunk_size
         stands = self.script.reads_on and self.body_open and self.position <= start
         self.stands = self.stands and self.body_open and self.position == start and not granted.lead
         if self.stands:

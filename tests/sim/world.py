@@ -100,7 +100,15 @@ class Outcome:
 class World:
     """Owns the clock, the links and everybody in it."""
 
-    def __init__(self, scenario: Scenario, seed: int, *, checked: bool = True, disk: Disk | None = None) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: int,
+        *,
+        checked: bool = True,
+        disk: Disk | None = None,
+        state: type[DispatchState] = DispatchState,
+    ) -> None:
         self.scenario, self.seed = scenario, seed
         self.now_s = 0.0
         self.ended: JobEnded | None = None
@@ -126,7 +134,7 @@ class World:
         )
         self.workers: dict[str, WorkerModel] = {}
         self.session = SessionModel(self, self.workers)
-        self.state = DispatchState(_wanted(scenario), now_s=0.0)
+        self.state = state(_wanted(scenario), now_s=0.0)
         self.speed = RateMonitor()
         self.watch = Watch(self.state, self.store) if checked else None
         self._post_all(self.state.start())

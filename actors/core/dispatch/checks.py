@@ -34,17 +34,24 @@ CHECK_S_MIN: Final = 0.02
 LAST_S: Final = 0.25
 LAST_SHARE: Final = 0.03
 """A complete file waits for checks that take no longer than this and this share of the time so far,"""
-LAST_QUICK: Final = 3
+LAST_QUICK: Final = 2
 """and no longer than this multiple of what the quickest takes."""
-LAST_ROUNDS: Final = 2
-"""Two more find one mix more of 300 where a tenth of a file differs, and cost short downloads 4 % of their time."""
+LAST_MANY: Final = 4
+LAST_ROUNDS: Final = 1
+"""Of that many sources each, of fewer two. One more costs files of a few seconds 2 % and finds nothing, since
+first leases read a chunk of their neighbours'."""
 SMALL_FILE_BYTES: Final = 64 << 20
 SMALL_FILE_CHECKS: Final = 4
 """Planned checks, of a file below `SMALL_FILE_BYTES`, beside ties and answers to disputes."""
 
 LEAD_CHUNKS_MIN: Final = 8
+EARLY_CHUNKS_MIN: Final = 64
+"""Of half a file of at least so many, head and tail are checked before anything waits for them."""
+OVERLAP_SHARE: Final = 0.02
+"""Share of the time so far that the complete file waits for overlap checks under way."""
+FIRST_CHUNKS_MIN: Final = 4
 OVERLAP_CHUNKS_MIN: Final = 16
-"""A shorter lease of a mirror reads no chunk of its neighbour's: the share would be too large."""
+"""A shorter lease of a mirror, or first lease, reads no chunk of its neighbour's: the share would be too large."""
 TIE_S_MAX: Final = 0.5
 """A source that needs longer for a chunk does not prove by a request of its own that it belongs to the job."""
 
@@ -91,11 +98,15 @@ class Overlaps:
     """Chunks that leases read beside their own, so that two sources send one wherever two leases meet.
 
     `own`: sources that are to compare a chunk of their own from an earlier attempt, see `resumption`; not a copy.
+    `first`: those whose first lease, which measures them, reads such a chunk: no request is needed to tie them.
     """
 
     def __init__(self, job: StartJob, identity: Identity, report: Reporter, *, own: Set[int]) -> None:
         self._own = own
         self._awaited: dict[int, tuple[int, float]] = {}  # lease -> its last chunk, and until when
+        self._answered: dict[int, int] = {}  # lease -> behind the last chunk that the Assembler has taken
+        self._sampled_from = UNBOUNDED
+        self.first: set[int] = set()
         self._job = job
         self._identity = identity
         self._report = report
@@ -120,26 +131,38 @@ class Overlaps:
         return lease.first - (source.position if source.position <= lease.first else 0)  # it reads all of it anyway
 
     def overlap_of(self, source: Source, lease: Lease, tracker: ChunkTracker) -> int:
-        """Chunks to read behind the lease's end: one of a user, who is hung up on there anyway, if quick."""
+        """Chunks to read behind the lease's end: one of a user, who is hung up on there anyway, if quick.
+
+        That the samples agree, which all are of the end of the file, says nothing of the rest.
+        """
+        if lease.sample:
+            self._sampled_from = min(self._sampled_from, lease.first)
         if self._job.spec.mode != "swarm" or lease.shared or lease.rival is not None or tracker.total == UNBOUNDED:
             return 0
-        tied = self._identity.checks_of(source.id) > 0
         if source.traits.abort_is_costly:
-            return 0 if tied and not source.compares_again(self._job.spec.chunk_size) else 1
+            compared = self._identity.compared_before(source.id, self._sampled_from)
+            return 0 if compared and not source.compares_again(self._job.spec.chunk_size) else 1
         if source.stands and lease.stop in tracker.free:
             return 0  # it will go on there
+        if source.rides == 1 and lease.stop < tracker.total and lease.open_chunks >= FIRST_CHUNKS_MIN:
+            self.first.add(source.id)
+            return 1
+        tied = self._identity.checks_of(source.id) > 0
         short, first = lease.open_chunks < OVERLAP_CHUNKS_MIN, source.stands and source.rate_bytes_s <= 0
         slow = check_s(source, self._job.spec.chunk_size) > TIE_S_MAX and not first
         return 0 if short and (tied or slow) else 1
 
     def lease_over(self, lease: Lease, handed_stop: int, *, now_s: float) -> None:
         """Its transfer has ended. What the Assembler says of the chunk behind its end is still on its way."""
-        if not lease.check and handed_stop > lease.stop:
+        answered_stop = self._answered.pop(lease.id, 0)  # the answer may have overtaken the end of the transfer
+        if not lease.check and handed_stop > max(lease.stop, answered_stop):
             self._awaited[lease.id] = handed_stop - 1, now_s + ANSWER_S_MAX
 
     def answered(self, lease_id: int, first: int, stop: int) -> None:
         """The Assembler has taken chunks ``[first, stop)`` of this lease."""
-        if lease_id in self._awaited and first <= self._awaited[lease_id][0] < stop:
+        if lease_id not in self._awaited:
+            self._answered[lease_id] = stop
+        elif first <= self._awaited[lease_id][0] < stop:
             del self._awaited[lease_id]
 
     def awaited(self, *, now_s: float) -> bool:
@@ -147,14 +170,15 @@ class Overlaps:
         self._awaited = {lease: each for lease, each in self._awaited.items() if now_s < each[1]}
         return bool(self._awaited)
 
-    def under_way(self, tracker: ChunkTracker) -> bool:
-        """Return whether a transfer that has all its chunks still reads one that another contributor sent."""
+    def under_way(self, tracker: ChunkTracker) -> set[int]:
+        """Return the chunks of other contributors that transfers which have all of theirs still read."""
+        found: set[int] = set()
         for lease in tracker.leases.values():
             if lease.overlap and not lease.draining and lease.stop < tracker.total:
                 owner = self._report.owner_of(lease.stop)
                 if owner not in (MISSING, lease.source) and not self._identity.confirmed(lease.stop):
-                    return True
-        return False
+                    found.add(lease.stop)
+        return found
 
 
 class Ties:
@@ -337,8 +361,23 @@ class CheckPlan:
         cheap = [source.id for source in able if not source.traits.abort_is_costly]
         return cheap or [source.id for source in able]
 
-    def urgent(self, source: Source, *, now_s: float) -> Check | None:
-        """What this source is to check before anything else: an answer to a dispute, or that it belongs to the job."""
+    def urgent(
+        self, source: Source, tracker: ChunkTracker, *, tied: bool, first: bool, early: bool, now_s: float
+    ) -> Check | None:
+        """What this source is to check before anything else: an answer to a dispute, or that it belongs to the job.
+
+        `tied`: it does, or has sent nothing. `first`: its first lease shows it. `early`: head and tail are wanted.
+        """
+        if not self._identity.disputes and not self.suspects:
+            first = first and source.rides == 1
+            # Of one that needs long a faster source reads a chunk, which ties it too.
+            if (tied and not first) or check_s(source, self._chunk_size) > TIE_S_MAX:
+                return None
+            if first:
+                many = tracker.missing > tracker.total // 2 >= EARLY_CHUNKS_MIN
+                return self.ends(source, tracker.total) if early and many else None
+            if any(check.source == source.id for check in self.checking.values()):
+                return None  # what it read is being compared
         costly = source.traits.abort_is_costly
         for chunk, dispute in self._identity.disputes.items():
             if not self._may_check(source, chunk) or source.id in dispute.asked:
@@ -399,19 +438,27 @@ class CheckPlan:
                 return Check(source.id, chunk)
         return None
 
-    def optional(self, source: Source, total: int, *, last: bool, spots_max: int = SPOTS_MAX) -> Check | None:
-        """What this source may check when it has nothing else to do: head, tail, edges and spots.
-
-        `last`: the file is complete.
-        """
+    def optional(
+        self, source: Source, total: int, *, last: bool, spots_max: int = SPOTS_MAX, without: Collection[int] = ()
+    ) -> Check | None:
+        """What an idle source may check. `last`: the file is complete. `without`: chunks that are read soon anyway."""
         if source.traits.abort_is_costly or self.optional_max is not None:
             return None
         spots = self._spots < self._spots_max(total)
         for chunk, owner, spot in self._open_places(total, last=last):
             if spot and (not spots or self._spots_of.get(owner, 0) >= spots_max):
                 continue
-            if owner != source.id and self._may_check(source, chunk):
+            if owner != source.id and chunk not in without and self._may_check(source, chunk):
                 return Check(source.id, chunk, optional=spot, last=last)
+        return None
+
+    def ends(self, source: Source, total: int) -> Check | None:
+        """The first or the last chunk, where another one sent it and none has confirmed it yet."""
+        for chunk in (total - 1, 0):
+            owner = self._report.owner_of(chunk)
+            is_open = chunk not in self._given and not self._identity.confirmed(chunk)
+            if is_open and owner not in (MISSING, source.id) and self._may_check(source, chunk):
+                return Check(source.id, chunk)
         return None
 
     def _may_check(self, source: Source, chunk: int) -> bool:
@@ -562,6 +609,7 @@ class LastChecks:
         self._since_s: float | None = None
         self._quickest_s: float | None = None
         self._rounds: Counter[int] = Counter()
+        self._rounds_max = LAST_ROUNDS
 
     @property
     def begun(self) -> bool:
@@ -576,6 +624,10 @@ class LastChecks:
         """How long the file has been complete."""
         return 0.0 if self._since_s is None else now_s - self._since_s
 
+    def waits_for_overlaps(self, now_s: float) -> bool:
+        """Whether the complete file waits for chunks that transfers read beyond their ends."""
+        return self.waited_s(now_s) < OVERLAP_SHARE * self._report.elapsed_s(now_s)
+
     def granted(self, check: Check) -> None:
         """This check became a lease."""
         self._rounds[check.source] += check.last
@@ -585,7 +637,7 @@ class LastChecks:
         cost_s, allowed_s = check_s(source, self._chunk_size), self._allowed_s(now_s)
         if cost_s <= allowed_s and self.waited_s(now_s) < allowed_s:
             return True
-        if self._since_s is None or self._rounds[source.id] >= LAST_ROUNDS:
+        if self._since_s is None or self._rounds[source.id] >= self._rounds_max:
             return False
         longest_s = LAST_S + LAST_SHARE * self._report.elapsed_s(now_s)
         return cost_s <= min(longest_s, LAST_QUICK * self._quickest())
@@ -597,7 +649,7 @@ class LastChecks:
             quick = any(self.may_ask(self._sources[each.source], now_s) for each in checking)
             if quick or more_left():
                 return True
-        in_time = waited_s < LAST_ROUNDS * LAST_QUICK * self._quickest()
+        in_time = waited_s < LAST_QUICK * self._quickest() * self._rounds_max
         return in_time and (any(each.last for each in checking) or more_left())
 
     def _allowed_s(self, now_s: float) -> float:
@@ -610,6 +662,7 @@ class LastChecks:
         """
         if self._quickest_s is None:
             able = (each for each in self._sources.values() if each.usable and each.traits.offset_ok)
-            costs = (check_s(each, self._chunk_size) for each in able if not each.traits.abort_is_costly)
+            costs = [check_s(each, self._chunk_size) for each in able if not each.traits.abort_is_costly]
             self._quickest_s = min(costs, default=0.0)
+            self._rounds_max = LAST_ROUNDS if len(costs) >= LAST_MANY else 2 * LAST_ROUNDS
         return self._quickest_s

@@ -10,14 +10,12 @@ from typing import Final, cast
 
 from actors.core.dispatch.checks import (
     ANSWER_S_MAX,
-    TIE_S_MAX,
     Check,
     CheckPlan,
     Gate,
     LastChecks,
     Overlaps,
     ResumeChecks,
-    check_s,
 )
 from actors.core.dispatch.chunk_tracker import MISSING, UNBOUNDED, ChunkTracker, Lease
 from actors.core.dispatch.container_requests import ContainerRequests
@@ -45,8 +43,6 @@ CHUNKS_NOTED_MAX: Final = 4
 LACKING_S: Final = 1.0
 TIES_S_MAX: Final = 30.0
 """A source that could give a missing tie is waited for no longer, unless it has us in its queue."""
-OVERLAP_SHARE: Final = 0.02
-"""Share of the time so far that the complete file waits for overlap checks under way."""
 RANGES_PER_MESSAGE: Final = 2000
 PREFERRED_RANK: Final = -1
 UNNAMED_RANK: Final = 1 << 30
@@ -102,20 +98,17 @@ class ContentChecks:
             calm = not self.identity.disputes and not self.plan.suspects
             if calm and source.stands and source.position in tracker.free:
                 return None  # its body goes on there, and shows by itself where it meets another's
-            if calm and ((source.leases == 0 and not source.odd) or self._tied_to_main(source)):
-                return None
-            if calm and check_s(source, self._job.spec.chunk_size) > TIE_S_MAX:
-                return None  # a faster source ties it by reading a chunk of what it sent
-            if calm and any(check.source == source.id for check in self.plan.checking.values()):
-                return None  # what it read is being compared
-            return self.plan.urgent(source, now_s=now_s)
+            tied = not (source.leases == 0 and source.odd) and (source.leases == 0 or self._tied_to_main(source))
+            first, early = source.id in self.overlaps.first, not self._proven
+            return self.plan.urgent(source, tracker, tied=tied, first=first, early=early, now_s=now_s)
         if self.resume.open and (check := self.resume.check(source, self._report.owned())) is not None:
             return check
         if self._repairing:
             return self._repair_check(source)
         if self._job.spec.checksum or not self._last.may_ask(source, now_s):
             return None
-        return self.plan.optional(source, tracker.total, last=self._last.begun)
+        without = self.overlaps.under_way(tracker) if self._last.waits_for_overlaps(now_s) else ()
+        return self.plan.optional(source, tracker.total, last=self._last.begun, without=without)
 
     def may_ask(self, tracker: ChunkTracker) -> bool:
         """Whether any source may be asked to check something of the complete file: a look at all of them costs."""
@@ -337,7 +330,7 @@ class ContentChecks:
             return Gate.LACKING  # no source can help
         if not settled or untied or self.shortfall():
             return Gate.CHECKING if self._may_settle(waited_s, now_s=now_s) else Gate.LACKING
-        if waited_s < OVERLAP_SHARE * self._report.elapsed_s(now_s) and self.overlaps.under_way(tracker):
+        if self._last.waits_for_overlaps(now_s) and self.overlaps.under_way(tracker):
             return Gate.CHECKING
         left = self._last.awaited(self.plan.checking.values(), lambda: self._optional_left(tracker, now_s), now_s)
         return Gate.CHECKING if left else Gate.OPEN

@@ -227,6 +227,10 @@ class Identity:
         """Number of chunks of this contributor that another one confirmed."""
         return len(self._chunks.get(member, ()))
 
+    def compared_before(self, member: int, chunk: int) -> bool:
+        """Whether another one confirmed any chunk of this contributor before that chunk."""
+        return any(each < chunk for each in self._chunks.get(member, ()))
+
     def confirmed_chunks(self) -> list[int]:
         """Return the chunks for which two contributors gave the same digest, in order."""
         return sorted(self._confirmed)

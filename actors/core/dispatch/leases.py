@@ -575,6 +575,7 @@ class Leases:
         source.busy, source.busy_since_s = lease.id, now_s
         self._idle.discard(source.id)
         source.leases += 1
+        source.rides += not lease.check
         if self.limit_bytes_s and source.leases == 1:
             # An equal share to begin with; the rate monitor shares out what is really used from its next tick on.
             share = self.limit_bytes_s / max(len(self.sources), self.job.source_count, 1)

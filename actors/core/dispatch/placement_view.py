@@ -202,7 +202,7 @@ def claim_bytes(view: PlacementView, estimate: LeaseEstimate, *, joining: Source
 
 def overlap_bytes(view: PlacementView, source: Source) -> int:
     """Return what a lease reads into its neighbour's range, to prove that both have the same file."""
-    if not source.traits.abort_is_costly or (source.leases > 1 and not source.compares_again(view.chunk_size)):
+    if not source.traits.abort_is_costly or (source.rides > 1 and not source.compares_again(view.chunk_size)):
         return 0
     return view.chunk_size
 

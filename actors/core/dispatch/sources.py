@@ -88,6 +88,7 @@ class Source(Struct):
     bytes_stored: int = 0
     chunks: int = 0
     leases: int = 0
+    rides: int = 0  # leases of chunks that were missing: neither checks nor samples
     stops: int = 0
     trims: int = 0
     peer: str = ""

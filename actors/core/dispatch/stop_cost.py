@@ -70,7 +70,7 @@ def placed_chunks(view: PlacementView, source: Source, first: int, *, to_end: bo
     if not source.traits.abort_is_costly:
         return math.ceil(chunks)
     short = view.chunk_size < SHORT_CHUNK_S * source.rate_bytes_s
-    none = to_end or (source.leases > 0 and not source.compares_again(view.chunk_size))
+    none = to_end or (source.rides > 0 and not source.compares_again(view.chunk_size))
     overlap = 0 if none else OVERLAP_CHUNKS
     return math.floor(AMPLE * chunks - overlap + (0.5 if short else 0.0))
 

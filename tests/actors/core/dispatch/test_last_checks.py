@@ -6,7 +6,18 @@ from actors.core.dispatch.checks import LAST_ROUNDS, Check, LastChecks
 from actors.core.dispatch.dispatcher import DispatchState
 from protocol.messages import ChunksRepeated, LeaseFinished, LeaseGranted, SealFile, Ticked
 from protocol.messages.base import Message
-from tests.actors.core.dispatch.drawing import CHUNK, JOB, NOW_S, board, finished, said, stored, tell
+from tests.actors.core.dispatch.drawing import (
+    CHUNK,
+    JOB,
+    NOW_S,
+    board,
+    board_of,
+    finished,
+    lease_of,
+    said,
+    stored,
+    tell,
+)
 
 
 def complete(rates: dict[str, float]) -> tuple[DispatchState, list[LeaseGranted], bool]:
@@ -80,8 +91,40 @@ def test_each_of_the_quickest_is_asked_a_few_times_and_no_slow_one() -> None:
     assert checks.waited_s(NOW_S) == 0.0
     assert checks.may_ask(quick, NOW_S)
     assert not checks.may_ask(slow, NOW_S)
-    for _ in range(LAST_ROUNDS):
+    for _ in range(2 * LAST_ROUNDS):  # of fewer than `LAST_MANY`
         checks.granted(Check(0, 1, last=True))
     assert not checks.may_ask(quick, NOW_S)
     checks.begin(NOW_S + 1.0)
     assert checks.waited_s(NOW_S + 1.0) == 1.0
+
+
+def test_an_answer_that_overtakes_the_end_of_its_transfer_is_not_awaited() -> None:
+    state = board("aaaaaaaabbbbbbbb", rates={"a": 1, "b": 1})
+    overlaps, lease = state.content.overlaps, lease_of(state, "a")
+    overlaps.lease_over(lease, 9, now_s=NOW_S)
+    assert overlaps.awaited(now_s=NOW_S)
+    overlaps.answered(lease.id, 8, 9)
+    assert not overlaps.awaited(now_s=NOW_S)
+    overlaps.answered(lease.id, 8, 9)
+    overlaps.lease_over(lease, 9, now_s=NOW_S)
+    assert not overlaps.awaited(now_s=NOW_S), "the answer came first"
+
+
+def test_samples_of_the_end_spare_no_user_the_chunk_behind_its_range() -> None:
+    state = board("aaaaaaaabbbbbbbb", rates={"a": 0.1, "b": 0.1})
+    overlaps, tracker, user = state.content.overlaps, board_of(state), state.sources[0]
+    user.traits = replace(user.traits, abort_is_costly=True)
+    sample = tracker.grant_sample(0, 14, now_s=NOW_S)
+    assert overlaps.overlap_of(user, sample, tracker) == 0
+    state.content.identity.agree(0, 1, 15)
+    assert overlaps.overlap_of(user, lease_of(state, "a"), tracker) == 1
+    state.content.identity.agree(0, 1, 8)
+    assert overlaps.overlap_of(user, lease_of(state, "a"), tracker) == 0, "compared elsewhere, and a chunk takes long"
+
+
+def test_the_first_lease_of_a_mirror_reads_a_chunk_of_its_neighbours_instead_of_a_tie_by_request() -> None:
+    state = board("aaaaaaaabbbbbbbb", rates={"a": 1, "b": 1})
+    first = lease_of(state, "a")
+    assert (first.overlap, lease_of(state, "b").overlap) == (1, 0), "behind the end of the file there is nothing"
+    posts = tell(state, stored(state, "a", 0, 8), finished(state, "a"))
+    assert not [each for each in said(posts, LeaseGranted) if each.first in range(8) or each.stop - each.first == 1]
