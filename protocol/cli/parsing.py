@@ -223,11 +223,13 @@ def checked_option(option: str, check: Callable[[str], None], word: str) -> str:
 def checked_file(option: str, word: str) -> str:
     """The absolute path of a file that can be read."""
     try:
-        with open(word, encoding="latin-1") as file:
-            file.read(1)
+        with open(os.open(word, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # a pipe would be waited for
+            pipe = stat.S_ISFIFO(os.fstat(file.fileno()).st_mode)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "no possible path"
         raise BadUsage(f"{option} {printable(word[:200])}: cannot be read: {why}") from None
+    if pipe:
+        raise BadUsage(f"{option} {printable(word[:200])}: is a pipe, and has to be read more than once")
     return os.path.abspath(word)
 
 

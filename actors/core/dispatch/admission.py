@@ -281,7 +281,7 @@ class Admission:
             if source.size_bytes == size_bytes and left_out:
                 source.state, source.reason = SourceState.CANDIDATE, ""
 
-    def begin_anew(self, changed: list[Source], *, now_s: float) -> None:
+    def ask_again(self, changed: list[Source], *, now_s: float) -> None:
         """Ask sources again whose file is another version than before; its size may be another one too."""
         self.first_probed_s = 0.0
         for source in changed:

@@ -327,7 +327,7 @@ class DispatchState:
     def _on_sealed(self, message: FileSealed, now_s: float) -> None:
         """The file is there: sealed, also when the job was stopped meanwhile, or by an earlier job."""
         if message.already and self.phase is Phase.TARGET:
-            self.report.size_bytes = self.size_bytes
+            self.report.size_bytes = self.size_bytes if self.job.spec.existing != "skip" else -1
         elif self._sealing or self.phase is Phase.CLOSING:
             self.remote_queue.finished(message.path)
         else:
@@ -507,7 +507,7 @@ class DispatchState:
         if count:
             self._out.extend(self.report.noted(f"round {self.rounds.count} with {count} proven sources"))
         elif self.leases is not None and (changed := self.renewals.due(self.sources, waits=self.job.waits)):
-            self._begin_anew(self.leases, changed, now_s)
+            self._fetch_new_version(self.leases, changed, now_s)
         elif waits:
             self.phase, self.rounds = Phase.WAITING, RetryRounds()
             self._out.extend(self.source_wait.begin(self.sources, stored, now_s=now_s))
@@ -517,7 +517,7 @@ class DispatchState:
         else:
             self._close("starved", admission.why_no_source(self.sources), now_s)
 
-    def _begin_anew(self, leases: Leases, changed: list[Source], now_s: float) -> None:
+    def _fetch_new_version(self, leases: Leases, changed: list[Source], now_s: float) -> None:
         """All sources that are left have another version of the file: fetch that one, from the start."""
         reason = admission.why_no_source(self.sources)
         self.content.start_over(None, leases.tracker)
@@ -526,7 +526,7 @@ class DispatchState:
         if self.renewals.begin():
             self.phase, self.rounds = Phase.RIDING, RetryRounds()
             self._out.extend(self.report.noted(f"{reason}: starting over with that one"))
-            self.admission.begin_anew(changed, now_s=now_s)
+            self.admission.ask_again(changed, now_s=now_s)
         else:
             self._close("starved", f"{reason}, for the third time", now_s)
 

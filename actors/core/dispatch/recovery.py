@@ -37,7 +37,7 @@ PAUSE_S_MAX: Final = 3600.0
 FINAL_WAITS_MAX: Final = 3
 """Waits in a row, without a byte, for sources that have delivered and answer now that they have no such file."""
 RENEWALS_MAX: Final = 2
-"""A job begins anew so often with another version of its file; one that changes all the time is not waited for."""
+"""A job starts over so many times with another version of its file: one that changes all the time is not waited for."""
 _LASTING: Final = (
     PartFileFaultKind.BUSY,
     PartFileFaultKind.OTHER_JOB,
@@ -236,7 +236,7 @@ class SourceWait:
 
 
 class Renewals:
-    """Beginnings anew of a job whose file was replaced by another version at all its sources."""
+    """Restarts of a job whose file was replaced by another version at all its sources."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -252,6 +252,6 @@ class Renewals:
         return [each for each in sources.values() if each.changed and each.lost_s is None and not each.dropped]
 
     def begin(self) -> bool:
-        """Begin anew. False: it has been done often enough."""
+        """Count another one. False: it has been done often enough."""
         self._count += 1
         return self._count <= RENEWALS_MAX

@@ -1,5 +1,6 @@
 """The command line: what is understood, and that everything else is one line and exit code 2."""
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass, field, fields
@@ -323,6 +324,13 @@ def test_a_netrc_of_the_home_folder_is_used_only_where_it_is_private(
     assert got(URL, "--netrc-file", str(file)).spec.http.netrc_file == str(file), "it was named"
     file.write_text("machine h\nlogin a passwd b\n")
     assert "cannot be understood in line" in run("get", URL, "--netrc-file", str(file))[0].stderr
+
+
+def test_a_pipe_is_no_file_that_can_be_read_twice(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for option in ("--cookie-file", "--netrc-file"):
+        assert "is a pipe" in run("get", URL, option, str(tmp_path / "pipe"))[0].stderr
+        assert got(URL, option, os.devnull)
 
 
 def test_every_key_of_the_get_table_is_an_option_with_the_same_default() -> None:
