@@ -148,7 +148,7 @@ def median_efficiency(kind: str, seeds: int) -> float:
     ("kind", "seeds", "least"),
     [
         ("ladder", 5, 0.98),
-        ("faulty_ladder", 7, 0.93),
+        ("faulty_ladder", 21, 0.93),
         ("benched_faults", 5, 0.93),
         ("holes", 5, 0.86),
         ("alone", 3, 0.985),
