@@ -33,11 +33,6 @@ class Report(Struct, frozen=True):
     being_written: bool
 
     @property
-    def all_holds(self) -> bool:
-        """Everything on record matches (the file may still be incomplete)."""
-        return not self.damaged
-
-    @property
     def complete(self) -> bool:
         return self.size_bytes >= 0 and not self.damaged and not self.missing
 

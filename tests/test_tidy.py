@@ -4,8 +4,9 @@ import ast
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Container, Iterator
-from functools import cache
+from collections.abc import Callable, Container, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -106,6 +107,7 @@ HOMES = {
 }
 """Where a third-party library may be imported; everywhere else it is reached through what we made of it."""
 IMPURE_IN_CORE = {"time", "socket", "threading", "random", "os", "asyncio", "subprocess", "logging", "pathlib"}
+WALL_CLOCKS = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "date.today"}
 WALL_CLOCK_HOMES = {
     "actors/job_manager.py",
     "protocol/http_api/slskd/searches.py",
@@ -120,7 +122,7 @@ WALL_CLOCK_HOMES = {
 that is a date, how long a session holds, when a search began, when a webhook was signed, and the clock that a fleet's
 node shows to the others."""
 FUNCTION_LINES_MAX = 70
-FILE_LINES_MAX = 660
+FILE_LINES_MAX = 600
 FILES_IN_FOLDER_MAX = 20
 SHARD_LINES = 60
 SHARDS_MAX = 45
@@ -149,29 +151,51 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+def module_of(path: Path) -> str:
+    return name_of(path).removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+
+
 def room_of(module: str) -> str | None:
     return next((room for room in ROOMS if module == room or module.startswith(room + ".")), None)
 
 
-@cache
-def nodes_of(path: Path) -> tuple[ast.AST, ...]:
-    """Parsed once for all rules."""
-    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+def lines_of(path: Path) -> int:
+    return path.read_text(encoding="utf-8").count("\n")
 
 
-@cache
-def imports_of(path: Path) -> frozenset[str]:
-    return frozenset(_imports_of(path))
+@dataclass(frozen=True)
+class File:
+    """Module that is read and parsed once for all rules."""
 
+    path: Path
+    text: str
+    tree: ast.Module
+    nodes: list[ast.AST]
 
-def _imports_of(path: Path) -> Iterator[str]:
-    for node in nodes_of(path):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{name_of(path)}: a relative import hides its arrow"
-            yield node.module or ""
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    @classmethod
+    def of(cls, path: Path) -> "File":
+        text = path.read_text(encoding="utf-8")
+        tree = ast.parse(text)
+        return cls(path, text, tree, list(ast.walk(tree)))
+
+    @property
+    def name(self) -> str:
+        return name_of(self.path)
+
+    @property
+    def module(self) -> str:
+        return module_of(self.path)
+
+    @cached_property
+    def imports(self) -> set[str]:
+        found = set()
+        for node in self.nodes:
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{self.name}: a relative import hides its arrow"
+                found |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+        return found
 
 
 def test_the_top_level_is_what_the_owner_fixed() -> None:
@@ -181,41 +205,30 @@ def test_the_top_level_is_what_the_owner_fixed() -> None:
     assert found >= TOP_LEVEL
 
 
-@pytest.mark.parametrize("path", outside_tests(), ids=name_of)
-def test_imports_follow_the_arrows(path: Path) -> None:
-    own = room_of(name_of(path).removesuffix(".py").replace("/", "."))
-    assert own is not None
-    for module in imports_of(path):
-        room = room_of(module)
-        assert room is None or room in MAY_IMPORT[own], f"{name_of(path)} imports {module}"
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "actors" / "core").glob("*/*.py")), ids=name_of)
-def test_no_wing_of_the_core_imports_another(path: Path) -> None:
-    """Deciders know each other by messages only, so that each can be read and moved alone."""
-    own = f"actors.core.{path.parent.name}"
-    wings = {f"actors.core.{each.name}" for each in (ROOT / "actors" / "core").iterdir() if each.is_dir()} - {own}
-    reached = {".".join(module.split(".")[:3]) for module in imports_of(path)}
-    assert not reached & wings, f"{name_of(path)} imports {reached & wings}"
-
-
-def test_imports_run_in_no_circle() -> None:
-    """Imports for type checkers count, those inside a function do not: they are made when all is loaded."""
-    modules = {module_of(path): path for path in outside_tests()}
-    graph = {name: set(reached_modules(path, modules)) - {name} for name, path in modules.items()}
+@pytest.mark.timeout(600)
+def test_every_module_keeps_the_rules() -> None:
+    """One test: to parse all files takes longer than to check them."""
+    wrong: list[str] = []
+    graph: dict[str, set[str]] = {}
+    modules = {module_of(path) for path in outside_tests()}
+    for file in map(File.of, sources()):
+        rules: tuple[Callable[[File], Iterator[str]], ...] = RULES_EVERYWHERE
+        if not file.name.startswith("tests"):
+            rules = (*rules, *RULES_OUTSIDE_TESTS)
+            graph[file.module] = set(reached_modules(file.tree, modules)) - {file.module}
+        if file.name.startswith("actors/core/"):
+            rules = (*rules, *RULES_OF_THE_CORE)
+        wrong += [f"{file.name}: {complaint}" for rule in rules for complaint in rule(file)]
+    assert not wrong, "\n".join(wrong)
     try:
         tuple(TopologicalSorter(graph).static_order())
     except CycleError as circle:
         raise AssertionError(" imports ".join(reversed(circle.args[1]))) from None
 
 
-def module_of(path: Path) -> str:
-    return name_of(path).removesuffix(".py").replace("/", ".").removesuffix(".__init__")
-
-
-def reached_modules(path: Path, modules: Container[str]) -> Iterator[str]:
-    """The modules of ours that are imported outside functions."""
-    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+def reached_modules(tree: ast.Module, modules: Container[str]) -> Iterator[str]:
+    """Modules of ours that are imported outside functions: those inside are made when all is loaded."""
+    waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.Import):
@@ -227,65 +240,90 @@ def reached_modules(path: Path, modules: Container[str]) -> Iterator[str]:
             waiting += ast.iter_child_nodes(node)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "actors" / "core").rglob("*.py")), ids=name_of)
-def test_the_core_is_pure(path: Path) -> None:
-    reached = {module.partition(".")[0] for module in imports_of(path)}
-    assert not reached & IMPURE_IN_CORE, "decisions are made without clock, thread, socket, file or chance"
-
-
-@pytest.mark.parametrize("path", outside_tests(), ids=name_of)
-def test_the_wall_clock_is_read_only_where_a_date_is_meant(path: Path) -> None:
-    """People and time servers set it by hours, in both directions; what waits, expires or measures must not notice."""
-    read = {
-        f"{node.value.id}.{node.attr}"
-        for node in nodes_of(path)
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
-    }
-    wall = read & {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "date.today"}
-    assert not wall or name_of(path) in WALL_CLOCK_HOMES
-
-
-@pytest.mark.parametrize("library", sorted(HOMES))
-def test_a_library_has_one_home(library: str) -> None:
-    for path in sources():
-        name = name_of(path)
-        if name.startswith("tests") or library not in {module.partition(".")[0] for module in imports_of(path)}:
-            continue
-        assert any(name == home or name.startswith(home + "/") for home in HOMES[library]), f"{name}: {library}"
-
-
-@pytest.mark.parametrize("path", list(sources()), ids=name_of)
-def test_files_and_functions_stay_short(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert text.count("\n") <= FILE_LINES_MAX, f"{name_of(path)}: split it"
-    for node in nodes_of(path):
+def is_short(file: File) -> Iterator[str]:
+    if file.text.count("\n") > FILE_LINES_MAX:
+        yield "split it"
+    for node in file.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
-            assert length <= FUNCTION_LINES_MAX, f"{name_of(path)}: {node.name} has {length} lines"
+            if length > FUNCTION_LINES_MAX:
+                yield f"{node.name} has {length} lines"
+
+
+def follows_the_arrows(file: File) -> Iterator[str]:
+    may = {None, *MAY_IMPORT[room_of(file.module) or ""]}
+    yield from (f"imports {module}" for module in file.imports if room_of(module) not in may)
+
+
+def keeps_libraries_at_home(file: File) -> Iterator[str]:
+    for library in {module.partition(".")[0] for module in file.imports} & HOMES.keys():
+        if not any(file.name == home or file.name.startswith(home + "/") for home in HOMES[library]):
+            yield f"{library} has another home"
+
+
+def reads_the_wall_clock_only_for_dates(file: File) -> Iterator[str]:
+    """People and time servers set it by hours, in both directions; what waits, expires or measures must not notice."""
+    for node in file.nodes if file.name not in WALL_CLOCK_HOMES else ():
+        match node:
+            case ast.Attribute(value=ast.Name(id=owner), attr=name) if f"{owner}.{name}" in WALL_CLOCKS:
+                yield f"line {node.lineno} reads the wall clock"
+
+
+def has_plain_words(file: File) -> Iterator[str]:
+    yield from odd_words(file.text)
+
+
+def odd_words(text: str) -> Iterator[str]:
+    lines = enumerate(text.splitlines(), 1)
+    yield from (f"line {at}: {line.strip()}" for at, line in lines if BANNED_WORDS.search(line))
+
+
+def has_docstrings_that_name_the_thing(file: File) -> Iterator[str]:
+    """By a noun phrase, its standard term first; no riddle that the reader has to solve."""
+    for node in file.nodes:
+        if isinstance(node, ast.Module | ast.ClassDef):
+            first = (ast.get_docstring(node) or "").partition("\n")[0]
+            if RIDDLES.match(first):
+                yield first
+
+
+def is_pure(file: File) -> Iterator[str]:
+    """Decisions are made without clock, thread, socket, file or chance."""
+    yield from {module.partition(".")[0] for module in file.imports} & IMPURE_IN_CORE
+
+
+def imports_no_other_wing(file: File) -> Iterator[str]:
+    """Deciders know each other by messages only, so that each can be read and moved alone."""
+    core = ROOT / "actors" / "core"
+    wings = {f"actors.core.{each.name}" for each in core.iterdir() if each.is_dir()}
+    own = ".".join(file.module.split(".")[:3])
+    reached = {".".join(module.split(".")[:3]) for module in file.imports}
+    yield from (f"imports {wing}" for wing in reached & wings - {own} if own in wings)
+
+
+RULES_EVERYWHERE = (is_short,)
+RULES_OUTSIDE_TESTS = (
+    follows_the_arrows,
+    keeps_libraries_at_home,
+    reads_the_wall_clock_only_for_dates,
+    has_plain_words,
+    has_docstrings_that_name_the_thing,
+)
+RULES_OF_THE_CORE = (is_pure, imports_no_other_wing)
 
 
 def test_folders_are_small_and_files_are_no_shards() -> None:
     files = [path for path in outside_tests() if path.name != "__init__.py"]
     folders = Counter(path.parent for path in files)
     assert not {name_of(folder): count for folder, count in folders.items() if count > FILES_IN_FOLDER_MAX}
-    shards = [name_of(path) for path in files if path.read_text(encoding="utf-8").count("\n") < SHARD_LINES]
+    shards = [name_of(path) for path in files if lines_of(path) < SHARD_LINES]
     assert len(shards) <= SHARDS_MAX, f"merge these into what they belong to: {shards}"
 
 
-@pytest.mark.parametrize("path", [*outside_tests(), *papers()], ids=name_of)
-def test_the_words_are_plain(path: Path) -> None:
-    """English that an engineer would search for, in code and papers; see the habits in ARCHITECTURE.md."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    assert not [f"{at}: {line.strip()}" for at, line in enumerate(lines, 1) if BANNED_WORDS.search(line)]
-
-
-@pytest.mark.parametrize("path", outside_tests(), ids=name_of)
-def test_a_docstring_names_the_thing(path: Path) -> None:
-    """By a noun phrase, its standard term first; no riddle that the reader has to solve."""
-    for node in nodes_of(path):
-        if isinstance(node, ast.Module | ast.ClassDef):
-            first = (ast.get_docstring(node) or "").partition("\n")[0]
-            assert not RIDDLES.match(first), f"{name_of(path)}: {first}"
+def test_the_words_of_the_papers_are_plain() -> None:
+    """English that an engineer would search for; see the habits in ARCHITECTURE.md."""
+    for path in papers():
+        assert not list(odd_words(path.read_text(encoding="utf-8"))), name_of(path)
 
 
 PINS = ROOT / ".ci/constraints.txt"

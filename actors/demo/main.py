@@ -23,7 +23,7 @@ from protocol.model.job_spec import JobSpec, TransferPolicy
 
 MEGABYTE = 1_000_000
 CONTENT = Content(64 << 20, seed=2022)
-SHARED_FILE = "01 - Tide.flac"
+SHARED_FILE = "01 - Tide.wav"
 MIRRORED_FILE = "demo.bin"
 
 USERS: dict[str, tuple[str, Behavior]] = {

@@ -32,7 +32,7 @@ READY_S_MAX: Final = 30.0
 STOP_S_MAX: Final = 15.0
 API: Final = "/api/v0/multisource"
 SHARED: Final = Content(192 << 20, seed=2022)
-SHARED_FILE: Final = "01 - Tide.flac"
+SHARED_FILE: Final = "01 - Tide.wav"
 MIRRORED: Final = Content(320 << 20, seed=2023)
 MIRRORED_FILE: Final = "harbour-lights.iso"
 MIB: Final = 1 << 20

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 
 SERVER_LOOK_S: Final = 0.5
-SERVER_S_MAX: Final = 15.0
+SERVER_S_MAX: Final = 60.0
 """A stopped forkserver is found after the first, one that does not answer for another reason after the second; loading
-its modules may take it some seconds."""
+its modules may take it half a minute on a busy machine."""
 
 
 # The forkserver is forked off this process early on, instead of started as a program of its own. A new interpreter

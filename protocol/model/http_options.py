@@ -34,14 +34,6 @@ def check_header(line: str) -> None:
         raise ValueError(f"{name} is set by the program itself")
 
 
-def check_headers(lines: tuple[str, ...]) -> None:
-    """Refuse header fields that are too long together, or one by one."""
-    for line in lines:
-        check_header(line)
-    if sum(map(len, lines)) > HEADERS_CHARS_MAX:
-        raise ValueError(f"more than {HEADERS_CHARS_MAX} characters together")
-
-
 def check_cookies(lines: tuple[str, ...]) -> None:
     """Refuse lines that are none of a cookie file in Netscape's format, and too many."""
     for line in lines:

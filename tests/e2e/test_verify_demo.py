@@ -111,6 +111,7 @@ def test_the_demo_works_offline_in_a_fresh_place(shoal: Shoal, words: tuple[str,
     assert done.code == 0, done
     assert "content: the same as the original" in done.stderr
     assert "who sent what:" in done.stderr
+    assert "only claims" not in done.stderr, "its bytes are not those of a container"
     assert shoal.files == []
 
 

@@ -14,10 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from actors.core.dispatch.checks import Check, Gate
 from actors.core.dispatch.chunk_tracker import ChunkTracker, Lease
-from actors.core.dispatch.content import ContentChecks
 from actors.core.dispatch.dispatcher import DispatchState
+from actors.core.dispatch.identity.checks import Check
+from actors.core.dispatch.identity.content import ContentChecks
+from actors.core.dispatch.identity.seal_gate import Gate, SealGate
 from actors.core.dispatch.sources import Source
 from protocol.messages import StartJob
 from tests.sim.content import mirrors, users
@@ -62,9 +63,6 @@ class Unchecked(ContentChecks):
     def next_check(self, source: Source, tracker: ChunkTracker, *, urgent: bool, now_s: float) -> Check | None:
         return None
 
-    def forced_check(self, source: Source, tracker: ChunkTracker, *, now_s: float) -> Check | None:
-        return None
-
     def may_ask(self, tracker: ChunkTracker) -> bool:
         return False
 
@@ -72,10 +70,16 @@ class Unchecked(ContentChecks):
         return Gate.OPEN
 
 
+class _NoSealGate(SealGate):
+    def forced_check(self, source: Source, tracker: ChunkTracker, *, now_s: float) -> Check | None:
+        return None
+
+
 class _UncheckedState(DispatchState):
     def __init__(self, wanted: StartJob, *, now_s: float) -> None:
         super().__init__(wanted, now_s=now_s)
         self.content.__class__ = Unchecked
+        self.content.sealing.__class__ = _NoSealGate
         self.content.overlaps = _NoOverlaps(self.content.overlaps)  # type: ignore[assignment]
 
 

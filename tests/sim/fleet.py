@@ -20,23 +20,19 @@ from typing import Any, Final
 
 from actors.core.fleet import vocabulary as v
 from actors.core.fleet.node import FleetNode
-from protocol.model.fleet.names import JOBS, NODES, PARTS, SETTINGS, TTL_S, WITH_TTL, job_id, multipart_etag
+from protocol.model.fleet.names import JOBS, NODES, PARTS, TTL_S, WITH_TTL, job_id
 from protocol.model.fleet.rows import (
-    CANCELLED,
     ENDED,
-    FAILED,
-    SEALED,
     FleetJobRow,
     FleetOrder,
-    FleetSettings,
-    WindowRow,
     decode_any,
     encode_row,
 )
 from protocol.model.job_spec import JobSpec
+from tests.sim.fleet_invariants import check_end, check_write
 from tests.sim.fleet_machine import CALM_AT_S, PART, Machine, Simulation
 from tests.sim.fleet_scenarios import Scenario, drawn
-from tests.sim.fleet_store import Destination, md5
+from tests.sim.fleet_store import Destination
 
 END_S: Final = 1500.0
 WALL_S: Final = 1.8e9
@@ -77,7 +73,7 @@ class World(Simulation):
             do()
             if self.now > 1 and self._over():
                 break
-        self._check_end()
+        check_end(self)
 
     def _over(self) -> bool:
         return len(self.acked) == len(self.orders) > 0 and self.now > 20 and self.ended == len(self.known_jobs)
@@ -437,7 +433,7 @@ class World(Simulation):
         else:
             self.revision += 1
             row = None if isinstance(command, v.KvDelete) else command.row
-            self._check_write(machine, name, row)
+            check_write(self, machine, name, row)
             self.written += 1
             if row is None:
                 del self.rows[name]
@@ -492,42 +488,6 @@ class World(Simulation):
 
         self.after(0.002, do)
 
-    def _check_write(self, machine: Machine, name: tuple[str, str], row: Any) -> None:
-        """Hold the rows to what they promise."""
-        if name[0] == SETTINGS:
-            assert isinstance(row, FleetSettings)
-        before = decode_any(*name, self.rows[name][0]) if name in self.rows else None
-        if isinstance(row, FleetJobRow):
-            assert before is None or isinstance(before, FleetJobRow)
-            if before is not None and before.state in ENDED:
-                raise AssertionError(f"job {row.destination}: {before.state} became {row.state}")
-            self.known_jobs.add(row.id)
-            self.ended += row.state in ENDED
-            if row.state == SEALED:
-                self.sealed[row.destination] += 1
-                self.sealed_at[row.destination] = self.now
-                assert row.destination in self.store.objects, "wrong: sealed without an object"
-                self._check_object(row)
-            if row.nodes and row.destination not in self.started_at:
-                self.started_at[row.destination] = self.now
-        if isinstance(row, WindowRow):
-            kept = before.parts if isinstance(before, WindowRow) and before.epoch == row.epoch else ()
-            for part in row.parts:
-                assert part in kept or (
-                    row.node == part.node == machine.name
-                    and (not isinstance(before, WindowRow) or before.node == row.node)
-                ), "a row took parts from a node that does not hold its window"
-
-    def _check_object(self, row: FleetJobRow) -> None:
-        size, _ = self.sizes[row.destination]
-        count = -(-size // PART) or 1
-        right = [f"{row.destination}.{part}" for part in range(count)]
-        found = self.store.objects[row.destination]
-        if self.scenario.liar >= 0 and found == [f"{each}.lie" for each in right]:
-            return  # it was alone: then it is as any single source
-        assert found == right, f"wrong: {row.destination} is sealed with other bytes"
-        assert row.etag == multipart_etag([md5(each) for each in right]), "wrong: etag"
-
     # --- the destination ---
 
     def _store(self, machine: Machine, command: Any) -> None:
@@ -548,33 +508,6 @@ class World(Simulation):
     def _in_use(self, job: str, upload: str) -> bool:
         row = self._job(job)
         return row.upload == upload and row.state not in ENDED
-
-    # --- the end ---
-
-    def _check_end(self) -> None:
-        rows = self.job_rows()
-        open_ = [
-            f"{row.destination} {row.state} on {row.nodes}: {row.reason}" for row in rows if row.state not in ENDED
-        ]
-        assert not open_, f"stuck: {open_}"
-        assert len(self.acked) == len(self.orders), f"stuck: orders {set(self.orders) - self.acked}"
-        creates = {order.destination for order in self.orders.values() if order.kind == "create"}
-        assert {row.destination for row in rows} == creates, "a job was lost"
-        assert all(count == 1 for count in self.sealed.values()), f"sealed twice: {self.sealed}"
-        cancelled = sum(row.state == CANCELLED for row in rows)
-        assert cancelled <= self.scenario.cancels
-        for row in rows:
-            if row.state == FAILED:
-                assert self._may_fail(row), f"failed without need: {row.destination}: {row.reason}"
-
-    def _may_fail(self, row: FleetJobRow) -> bool:
-        if row.destination in self.foreign:
-            return True
-        if self.scenario.liar >= 0:
-            return True  # two nodes, or a liar that was alone
-        if any(destination == row.destination for _, destination in self.refusing):
-            return True  # the others may have been dead when the one that cannot had tried
-        return self.scenario.store_faults > 0 and "damaged" in row.reason
 
     @property
     def refetched(self) -> int:

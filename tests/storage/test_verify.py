@@ -27,7 +27,7 @@ def test_it_tells_what_holds_what_does_not_and_what_is_missing(tmp_path: Path, s
     assert chunks(report.missing) == {4, 5}
     assert (report.size_bytes, report.chunk_size) == (len(DATA), CHUNK)
     assert not report.being_written
-    assert not report.all_holds
+    assert report.damaged
     text = "\n".join(report.lines())
     assert "hold: 7 of 10 chunks" in text
     assert "do not match their records: 1 chunks: 2" in text
@@ -39,7 +39,7 @@ def test_a_whole_part_file_is_complete(tmp_path: Path) -> None:
     leave_part(tmp_path, DATA, [(0, count(DATA))])
     report = verify(str(tmp_path / NAME))
     assert report.complete
-    assert report.all_holds
+    assert not report.damaged
 
 
 def test_it_looks_beside_a_run_that_writes_and_says_so(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_file_of_unknown_size_ends_where_its_records_do(tmp_path: Path) -> Non
     report = verify(str(tmp_path / NAME))
     assert report.size_bytes == -1
     assert report.matching.count == count(DATA)
-    assert report.all_holds
+    assert not report.damaged
     assert not report.complete
 
 
@@ -111,7 +111,8 @@ def test_many_ranges_are_shortened_and_one_chunk_is_one_number(tmp_path: Path) -
     gaps = ", ".join(str(at) for at in range(3, 43, 2))
     assert lines[-1] == f"missing: 35 chunks: {gaps} and 3 more ranges"
     report = verify(str(tmp_path / NAME))
-    assert (report.all_holds, report.complete) == (True, False)
+    assert not report.damaged
+    assert not report.complete
     assert lines[1] == "hold: 25 of 60 chunks"
 
 

@@ -8,24 +8,21 @@ from typing import Final, assert_never
 
 from actors.core.dispatch import admission, recovery
 from actors.core.dispatch.admission import Admission
-from actors.core.dispatch.checks import Gate
 from actors.core.dispatch.chunk_tracker import UNBOUNDED
-from actors.core.dispatch.content import ContentChecks
+from actors.core.dispatch.identity.content import ContentChecks
 from actors.core.dispatch.leases import ContainerReport, Leases, TransferReport
 from actors.core.dispatch.progress import Phase, Reporter, VerifiedChunks, outcome_of
 from actors.core.dispatch.remote_queue import RemoteQueue
+from actors.core.dispatch.sealing import SealAnswer, Sealing
 from actors.core.dispatch.sources import FEW, FailurePolicy, RetryRounds, Source
-from actors.core.dispatch.watcher import ReportSchedule, WatcherRequests
+from actors.core.dispatch.watcher import ReportSchedule, WatcherRequest, WatcherRequests
 from actors.core.outbox import Outbox
 from protocol.messages import (
-    BoundariesChecked,
     ChunkDisputed,
     ChunksRepeated,
     ChunksStored,
     ChunksVerified,
     ClosePartFile,
-    ContainerBroken,
-    ContainerChecked,
     ContainerFound,
     DiskFailed,
     EnqueueRefused,
@@ -33,7 +30,6 @@ from protocol.messages import (
     JobClosed,
     LeaseFinished,
     LeaseReleased,
-    LimitJob,
     ListContributors,
     PartFileClosed,
     PartFileReady,
@@ -43,22 +39,15 @@ from protocol.messages import (
     PiecesUnusable,
     ProcessReady,
     QueuePlaceChanged,
-    ResendState,
-    SealFile,
     SealRefused,
     SessionChanged,
     SlotSpoiled,
     SourceChanged,
     SourceDescribed,
-    SourceDisabled,
     SourceFailed,
     SourceJoined,
     SourceLost,
-    SourceMeasured,
-    SourceNamed,
-    SourcePreferred,
     SourceProbed,
-    SourcesExpected,
     SourceSlowed,
     SourceStalled,
     StartJob,
@@ -72,7 +61,9 @@ from protocol.model.chunk_ranges import RangeSet
 from protocol.model.faults import FaultKind
 
 DispatcherInbox = (
-    SourceJoined
+    TransferReport
+    | WatcherRequest
+    | SourceJoined
     | SourceLost
     | StopJob
     | SourceProbed
@@ -80,20 +71,11 @@ DispatcherInbox = (
     | SourceFailed
     | LeaseFinished
     | LeaseReleased
-    | SourceMeasured
-    | SourceSlowed
-    | SourceStalled
     | ChunksVerified
     | SourceChanged
     | PartFileReady
     | PartFileRehashed
     | PartFileRefused
-    | ChunksStored
-    | ChunksRepeated
-    | ChunkDisputed
-    | BoundariesChecked
-    | ContainerChecked
-    | ContainerBroken
     | ContainerFound
     | SlotSpoiled
     | DiskFailed
@@ -106,13 +88,6 @@ DispatcherInbox = (
     | UploadFailed
     | SessionChanged
     | ProcessReady
-    | ResendState
-    | SourceNamed
-    | SourcesExpected
-    | SourceDisabled
-    | SourcePreferred
-    | LimitJob
-    | ListContributors
     | PieceChecked
     | PiecesUnusable
     | Ticked
@@ -144,14 +119,13 @@ class DispatchState:
         self._verified = VerifiedChunks()
         self._closing_since_s = 0.0
         self._ticked_s = now_s - TICK_S_MIN
-        self._sealing = False
         self._first_lease = 0
         self._ending = ("failed", "")
-        self._digest_differs = ""
         self._out = Outbox()
         self._store_recovery = recovery.StoreRecovery(self._out)
         self._failures = FailurePolicy(wanted, self._out)
         self.content = ContentChecks(wanted, self.sources, self.report, self._out, failures=self._failures)
+        self._sealing = Sealing(wanted, self.sources, self.report, self._out, self.content)
         self.remote_queue = RemoteQueue(wanted, self.sources, self._failures, self.report, self._out)
         self.admission = Admission(
             wanted, self.sources, self.report, self._out, failures=self._failures, remote_queue=self.remote_queue
@@ -171,6 +145,13 @@ class DispatchState:
         return [Post(to=WATCHDOG, message=admission.monitor_request(self.job, self.job.spec.limit_bytes_s))]
 
     def _route(self, message: DispatcherInbox, now_s: float) -> None:
+        if isinstance(message, TransferReport):
+            self._on_transfer(message, now_s)
+            return
+        if isinstance(message, WatcherRequest):
+            self._requests.handle(message, self.leases)
+            self._reconsider(now_s)
+            return
         match message:
             case Ticked():
                 self._on_tick(now_s)
@@ -187,10 +168,6 @@ class DispatchState:
                 self._reconsider(now_s)
             case SourceLost():
                 self._on_lost(message, now_s)
-            case ChunksStored() | ChunksRepeated() | ChunkDisputed() | SourceMeasured():
-                self._on_transfer(message, now_s)
-            case SourceSlowed() | SourceStalled() | BoundariesChecked() | ContainerChecked() | ContainerBroken():
-                self._on_transfer(message, now_s)
             case ChunksVerified():
                 if self.phase is not Phase.OPENING:
                     self._verified.add(message)
@@ -230,12 +207,6 @@ class DispatchState:
             case SessionChanged():
                 self.remote_queue.session_changed(message, now_s=now_s)
                 self._reconsider(now_s)
-            case ResendState() | SourceNamed() | SourceDisabled() | SourcePreferred() | LimitJob():
-                self._requests.handle(message, self.leases)
-                self._reconsider(now_s)
-            case ListContributors() | SourcesExpected():
-                self._requests.handle(message, self.leases)
-                self._reconsider(now_s)
             case _:
                 assert_never(message)
 
@@ -261,7 +232,7 @@ class DispatchState:
         if self.admission.admit(source, self.size_bytes) and self.leases is not None:
             self.leases.joined(source)
             if self.phase is Phase.RIDING:
-                self.leases.serve(now_s)
+                self.leases.grants.serve(now_s)
             else:
                 self.remote_queue.dequeue(source)
 
@@ -328,7 +299,7 @@ class DispatchState:
         """The file is there: sealed, also when the job was stopped meanwhile, or by an earlier job."""
         if message.already and self.phase is Phase.TARGET:
             self.report.size_bytes = self.size_bytes if self.job.spec.existing != "skip" else -1
-        elif self._sealing or self.phase is Phase.CLOSING:
+        elif self._sealing.under_way or self.phase is Phase.CLOSING:
             self.remote_queue.finished(message.path)
         else:
             return
@@ -344,7 +315,7 @@ class DispatchState:
         elif self.phase is Phase.TARGET:
             self._begin_leases(message, now_s)
         elif leases is not None and self._store_recovery.awaits(self.phase, leases, message.store):
-            self._sealing, self.phase = False, Phase.RIDING
+            self._sealing.under_way, self.phase = False, Phase.RIDING
             self.content.pieces.again()
             self._store_recovery.opened(leases, message.store, self._verified.ranges, now_s=now_s)
             self.content.containers.forget_requests()
@@ -365,7 +336,7 @@ class DispatchState:
             remote_queue=self.remote_queue,
             content=self.content,
         )
-        self.leases.size_bytes, self.leases.store = self.size_bytes, message.store
+        self.leases.grants.size_bytes, self.leases.grants.store = self.size_bytes, message.store
         self._out.extend(self.report.opened(message, self.size_bytes, self._verified))
         self.content.containers.opened(tracker, now_s=now_s)
         self.content.resume.opened(self.report.owned(), complete=tracker.complete)
@@ -389,7 +360,7 @@ class DispatchState:
             self._close(*outcome_of(message, self.sources, self.report), now_s)
             return
         if self.phase is not Phase.PAUSED:
-            self.phase, self._sealing, self._store_recovery.under_way = Phase.PAUSED, False, False
+            self.phase, self._sealing.under_way, self._store_recovery.under_way = Phase.PAUSED, False, False
             self.remote_queue.dequeue_all()
             self.leases.pause(now_s)
         self._verified = VerifiedChunks()
@@ -398,7 +369,7 @@ class DispatchState:
     def _on_disk_back(self, message: PartFileReady, now_s: float) -> None:
         """The disk works again. Stored is what was found in the part file just now, nothing else."""
         assert self.leases is not None, "paused before it had leases"
-        self.phase, self.leases.store = Phase.RIDING, message.store
+        self.phase, self.leases.grants.store = Phase.RIDING, message.store
         self.content.pieces.again()
         self.report.lost(self.leases.restore(RangeSet(self._verified.ranges)), self.size_bytes, self.sources)
         self._out.extend(self.disk_pause.over(message.message))
@@ -462,7 +433,7 @@ class DispatchState:
             self.leases.settle_disputes(now_s)
         self._seal_if_complete(now_s)
         if self.phase is Phase.RIDING and self.leases is not None:
-            self.leases.serve(now_s)
+            self.leases.grants.serve(now_s)
         self._end_if_starved(now_s)
 
     def _on_tick(self, now_s: float) -> None:
@@ -511,7 +482,7 @@ class DispatchState:
         elif waits:
             self.phase, self.rounds = Phase.WAITING, RetryRounds()
             self._out.extend(self.source_wait.begin(self.sources, stored, now_s=now_s))
-        elif self.leases is not None and (lost := self.content.other_group(self.leases.tracker)):
+        elif self.leases is not None and (lost := self.content.exclusion.other_group(self.leases.tracker)):
             self.leases.expelled(lost, now_s)
             self._go_on(now_s)
         else:
@@ -542,54 +513,33 @@ class DispatchState:
             return
         if self.admission.awaits_sizes(now_s=now_s):
             return
-        if not self._content_allows_sealing(now_s) or self.leases.riding_out(now_s):
+        answer = self._sealing.prepare(self.leases.tracker, now_s=now_s)
+        self._apply_seal_answer(answer, now_s)
+        if not answer.ready or self.leases.riding_out(now_s):
             return
-        self.phase, self._sealing = Phase.SEALING, True
+        self.phase = Phase.SEALING
         self.leases.revoke_all(now_s)
         self.remote_queue.dequeue_all()
-        best = max(self.sources.values(), key=lambda each: (each.bytes_stored, -each.id), default=None)
-        seal = SealFile(
-            job=self.job.job,
-            checksum=self.content.to_compare(),
-            user=best.peer if best is not None else "",
-            path=best.path if best is not None else "",
-            host=best.host if best is not None and not best.peer else "",
-        )
-        self._out.post(ASSEMBLER, seal)
+        self._sealing.request()
 
-    def _content_allows_sealing(self, now_s: float) -> bool:
-        """Whether the content of the complete file is known well enough; asks for what is lacking."""
-        assert self.leases is not None
-        match self.content.gate(self.leases.tracker, now_s=now_s):
-            case Gate.OPEN:
-                return True
-            case Gate.LACKING:
-                reason, lost = self.content.lacking(self.leases.tracker, now_s=now_s)
-                self.leases.expelled(lost, now_s)
-                if reason:
-                    self._close("disagreed", reason, now_s)
-            case Gate.CHECKING:
-                reason, lost = self.content.search_over(self._digest_differs, self.leases.tracker)
-                self.leases.expelled(lost, now_s)
-                if reason:
-                    self._close("disagreed", reason, now_s)
-        return False
+    def _apply_seal_answer(self, answer: SealAnswer, now_s: float) -> None:
+        if self.leases is not None:
+            self.leases.expelled(answer.lost, now_s)
+        if answer.reason:
+            self._close("disagreed", answer.reason, now_s)
 
     def _on_seal_refused(self, message: SealRefused, now_s: float) -> None:
         """The digest of the whole did not come out: find the source that spoiled it, else say that all agree."""
         if self.leases is None or self.phase is not Phase.SEALING:
             self._close("disagreed", message.detail, now_s)
             return
-        namer = self.report.name_of(self.content.named.namer, self.sources) if self.content.named.compared else ""
-        self._digest_differs = (f"{namer} names another digest: " if namer else "") + message.detail
-        again, lost = self.content.repair(message.detail, self.leases.tracker)
-        if not again:
-            self._close("disagreed", self._digest_differs, now_s)
-            return
-        self.phase, self._sealing = Phase.RIDING, False
-        self.leases.expelled(lost, now_s)
-        self._out.extend(self.report.noted("the digest differs: looking for the source that spoiled it"))
-        self._go_on(now_s)
+        answer = self._sealing.refused(message.detail, self.leases.tracker)
+        if not answer.reason:
+            self.phase = Phase.RIDING
+        self._apply_seal_answer(answer, now_s)
+        if not answer.reason:
+            self._out.extend(self.report.noted("the digest differs: looking for the source that spoiled it"))
+            self._go_on(now_s)
 
     def _on_described(self, message: SourceDescribed, now_s: float) -> None:
         """A source names digests of the whole, or mirrors: evidence, and more sources."""
@@ -625,7 +575,7 @@ class DispatchState:
             if source.name == message.source_name and self.leases is not None and message.unclear:
                 self.content.resume.doubt(source, self.report.owned())
             elif source.name == message.source_name and self.leases is not None:
-                self.content.changed(source, self.leases.tracker, message.detail)
+                self.content.exclusion.changed(source, self.leases.tracker, message.detail)
                 self.leases.changed()
         self._go_on(now_s)
 
@@ -652,7 +602,7 @@ class DispatchState:
         self.phase = Phase.ENDED
         path = "" if path == "?" else path
         tracker = self.leases.tracker if self.leases is not None else None
-        claim = self.content.claim(compared=compared)
+        claim = self.content.sealing.claim(compared=compared)
         self._out.extend(
             self.report.ended(state, reason, path, digest_hex, self.sources, tracker, claim=claim, now_s=now_s)
         )

@@ -1,7 +1,8 @@
-"""Lease management of a job: leases granted, measured, extended, cut, duplicated and ended.
+"""Lease management of a job: what leases bring, how fast they are, their extension and their end.
 
-Owned by one `DispatchState`, which passes on what happened. Invariant: that of `ChunkTracker`, and: a source with a
-lease is busy with exactly that lease; a worker that was stopped stays busy until it answers or its time is over.
+They are granted in `granting`. Owned by one `DispatchState`, which passes on what happened. Invariant: that of
+`ChunkTracker`, and: a source with a lease is busy with exactly that lease; a worker that was stopped stays busy until
+it answers or its time is over.
 """
 
 from collections.abc import Iterable
@@ -9,19 +10,16 @@ from typing import Final, assert_never
 
 from actors.core.dispatch import placement as place
 from actors.core.dispatch import stop_cost
-from actors.core.dispatch.checks import Check
 from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
-from actors.core.dispatch.content import ContentChecks
 from actors.core.dispatch.finish_time import estimate_lease
-from actors.core.dispatch.gate import Decision, UserGate
-from actors.core.dispatch.placement_view import PlacementViewCache, lead_in_chunks
+from actors.core.dispatch.granting import Grants
+from actors.core.dispatch.identity.content import ContentChecks
+from actors.core.dispatch.placement_view import PlacementViewCache
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.remote_queue import RemoteQueue
 from actors.core.dispatch.sources import (
     FailurePolicy,
-    IdleOrder,
     Source,
-    SourceState,
     learn_rate,
     learn_setup,
     note_received,
@@ -31,7 +29,6 @@ from actors.core.dispatch.sources import (
 from actors.core.outbox import Outbox
 from protocol.messages import (
     BoundariesChecked,
-    CapRate,
     ChunkDisputed,
     ChunksRepeated,
     ChunksStored,
@@ -39,27 +36,21 @@ from protocol.messages import (
     ContainerChecked,
     LeaseExtended,
     LeaseFinished,
-    LeaseGranted,
     LeaseReleased,
-    LeaseRevoked,
-    LeaseTrimmed,
     PeerDelivered,
     SizeLearned,
     SourceMeasured,
     SourceSlowed,
     SourceStalled,
     StartJob,
-    Ticked,
 )
-from protocol.messages.addresses import ASSEMBLER, PEER_HISTORY, dispatcher_address
+from protocol.messages.addresses import ASSEMBLER, PEER_HISTORY
 from protocol.model.chunk_ranges import RangeSet
 from protocol.model.faults import FaultKind
 
 LEASE_S_MAX: Final = 20.0
 """A lease without any report for this long has expired: no lease trusts delivery."""
 EXPIRE_EVERY_S: Final = 1.0
-SERVED_PER_STEP: Final = 2
-"""Sources that get a lease in one step; the rest follow in the next, so that no step is long."""
 EXTEND_AHEAD_S: Final = 1.0
 """A lease is extended this long before its end, or twice what a start costs, so that its worker reads on."""
 
@@ -92,21 +83,18 @@ class Leases:
         self.tracker = tracker
         self.sources = sources
         self.report = report
-        self.size_bytes = -1
-        self.limit_bytes_s = job.spec.limit_bytes_s
-        self.store = 0
         self._out = out
-        self._failures = failures
         self._remote_queue = remote_queue
         self._views = PlacementViewCache(job, tracker, sources)
-        self.gate = UserGate(job, tracker, sources, self._views)
-        self._idle = IdleOrder(sources)
+        self.grants = Grants(
+            job, tracker, sources, out, failures=failures, remote_queue=remote_queue, content=content, views=self._views
+        )
         self._expired_s = 0.0
         self._complete_s: float | None = None
 
     def joined(self, source: Source) -> None:
         """Take in one more source, or one whose worker was started again."""
-        self._idle.add(source.id)
+        self.grants.idle.add(source.id)
         self._views.recount()
 
     def changed(self) -> None:
@@ -141,7 +129,7 @@ class Leases:
         if change.new and self.content.is_excluded(message.source):
             for begin, end in change.new:
                 self.tracker.lose(begin, end)
-            self.content.late(message.source, RangeSet(change.new), tracker)
+            self.content.exclusion.late(message.source, RangeSet(change.new), tracker)
         elif source is not None and change.new:
             self.content.stored(change.new)
             count = sum(end - begin for begin, end in change.new)
@@ -154,9 +142,9 @@ class Leases:
             if self.job.verbose:
                 self._out.extend(self.report.arrivals(source, change.new, tracker, lease))
         for other in change.trimmed:
-            self._trim(other)
+            self.grants.trim(other)
         for other in change.lost:
-            self._send_revoke(other, now_s)
+            self.grants.send_revoke(other, now_s)
         if change.lost or change.trimmed:
             self._views.changed()
 
@@ -166,9 +154,9 @@ class Leases:
         if lease is not None:
             lease.grown_s = now_s
         first, stop = message.first, message.first + message.count
-        for begin, end in self.content.still_stored(first, stop):
+        for begin, end in self.content.exclusion.dropped.gaps(first, stop):
             self.tracker.store(message.lease, begin, end)
-        for begin, end in self.content.dropped.overlap(first, stop):
+        for begin, end in self.content.exclusion.dropped.overlap(first, stop):
             self.tracker.skip(message.lease, begin, end)
         self.content.repeated(message)
 
@@ -211,7 +199,7 @@ class Leases:
                 if lease.draining:
                     self.tracker.end(lease)
                 else:
-                    self._revoke(lease, now_s)
+                    self.grants.revoke(lease, now_s)
         self._remote_queue.dequeue(source)
 
     def measured(self, message: SourceMeasured, *, now_s: float) -> None:
@@ -237,15 +225,15 @@ class Leases:
         estimate = estimate_lease(lease, source, 0.0, self.job.spec.chunk_size, now_s=now_s)
         overlap_s = lease.overlap * self.job.spec.chunk_size / max(estimate.rate_bytes_s, 1.0)  # it ends before that
         if estimate.finish_s - overlap_s - now_s > max(EXTEND_AHEAD_S, 2 * source.traits.restart_cost_s):
-            stop = place.given_back(self._views.view(now_s), estimate) if costly and self.gate.is_open else None
+            stop = place.given_back(self._views.view(now_s), estimate) if costly and self.grants.gate.is_open else None
             if stop is not None:
                 tracker.shrink(lease, stop)
-                self._trim(lease)
+                self.grants.trim(lease)
                 self._views.changed()
             return
-        slow = place.overtaken(self._views.view(now_s), estimate, swarm=self.gate.is_open) if costly else None
+        slow = place.overtaken(self._views.view(now_s), estimate, swarm=self.grants.gate.is_open) if costly else None
         if slow is not None:
-            self._revoke(slow, now_s)
+            self.grants.revoke(slow, now_s)
         stop = place.extension(self._views.view(now_s), estimate)
         if stop is not None:
             tracker.extend(lease, stop)
@@ -257,7 +245,7 @@ class Leases:
         source = self.sources.get(message.source)
         if source is None or source.busy != message.lease:
             return False
-        self._make_idle(source)
+        self.grants.make_idle(source)
         self.content.lease_over(message.lease, now_s=now_s)
         self._count_stop(source, stopped=message.stopped)
         lease = self.tracker.leases.get(message.lease)
@@ -280,12 +268,12 @@ class Leases:
             case LeaseFinished():
                 if lease is not None and not progressed and self.tracker.total != UNBOUNDED:
                     detail = "ended without a single chunk"
-                    self._fail(source, FaultKind.SHORT_BODY, detail, now_s=now_s)
+                    self.grants.fail(source, FaultKind.SHORT_BODY, detail, now_s=now_s)
                 source.position = message.handed_stop if source.traits.offset_ok or not message.stopped else 0
             case LeaseReleased():
                 fault = FaultKind(message.fault)
                 retry_after_s = message.retry_after_s
-                self._fail(
+                self.grants.fail(
                     source, fault, message.detail, retry_after_s=retry_after_s, progressed=progressed, now_s=now_s
                 )
                 source.position = message.handed_stop if source.traits.offset_ok else 0
@@ -313,8 +301,8 @@ class Leases:
             return  # its worker's own, longer limit of the first byte ends it
         kind, detail = _rate_fault(message, received_bytes=lease.received_bytes)
         progressed = lease.next > lease.first
-        self._revoke(lease, now_s)
-        self._fail(source, kind, detail, progressed=progressed, now_s=now_s)
+        self.grants.revoke(lease, now_s)
+        self.grants.fail(source, kind, detail, progressed=progressed, now_s=now_s)
 
     def drop(self, source: Source) -> None:
         """End whatever this source was doing: its worker is gone, or goes."""
@@ -326,7 +314,7 @@ class Leases:
         self._views.changed()
         self._views.recount()
         self._remote_queue.dequeue(source)
-        self._make_idle(source)
+        self.grants.make_idle(source)
         source.position, source.stands = 0, False
 
     def expire(self, now_s: float) -> None:
@@ -339,12 +327,12 @@ class Leases:
             if lease.draining:
                 self.tracker.end(lease)
                 continue
-            self._revoke(lease, now_s)
-            self._fail(self.sources[lease.source], FaultKind.LOST, "its worker fell silent", now_s=now_s)
+            self.grants.revoke(lease, now_s)
+            self.grants.fail(self.sources[lease.source], FaultKind.LOST, "its worker fell silent", now_s=now_s)
         for source in self.sources.values():
             over = source.busy is not None and source.busy not in self.tracker.leases
             if over and now_s - source.busy_since_s > 2 * LEASE_S_MAX:
-                self._make_idle(source)
+                self.grants.make_idle(source)
 
     def pause(self, now_s: float) -> None:
         """End every lease without waiting for what is on its way: it may not have been stored."""
@@ -352,7 +340,7 @@ class Leases:
             if lease.draining:
                 self.tracker.end(lease)
             else:
-                self._revoke(lease, now_s)
+                self.grants.revoke(lease, now_s)
         self._views.changed()
 
     def restore(self, stored: RangeSet) -> RangeSet:
@@ -366,7 +354,7 @@ class Leases:
         """Stop every worker; the tracker is left as it is, the job is ending."""
         for lease in list(self.tracker.leases.values()):
             if not lease.draining:
-                self._send_revoke(lease, now_s)
+                self.grants.send_revoke(lease, now_s)
 
     def learn_size(self, size_bytes: int) -> str:
         """Take the size of a file at the end of a body of unknown length. Return what speaks against it."""
@@ -375,7 +363,7 @@ class Leases:
         total, last = -(-size_bytes // self.job.spec.chunk_size), tracker.stored.last_range()
         if last is not None and last[1] > total:
             return f"sizes differ: a body ended after {size_bytes} bytes, another went on"
-        self.size_bytes = self.report.size_bytes = size_bytes
+        self.grants.size_bytes = self.report.size_bytes = size_bytes
         tracker.learn_total(total)
         self._views.changed()
         self._out.post(ASSEMBLER, SizeLearned(job=self.job.job, size_bytes=size_bytes))
@@ -401,223 +389,23 @@ class Leases:
 
     def left_s(self, now_s: float) -> float:
         """Return the seconds until everything is stored at present rates, -1 when unknown."""
-        if self.size_bytes < 0:
+        if self.grants.size_bytes < 0:
             return -1.0
         rates = self._views.view(now_s).rates
         return rates.finish_with(0.0, 0.0, now_s=now_s) - now_s if rates.rate_bytes_s > 0 else -1.0
-
-    def _fail(
-        self,
-        source: Source,
-        kind: FaultKind,
-        detail: str,
-        *,
-        retry_after_s: float = 0.0,
-        progressed: bool = False,
-        now_s: float,
-    ) -> None:
-        """Apply the policy of a fault."""
-        self._failures.record_failure(
-            source, kind, detail, retry_after_s=retry_after_s, progressed=progressed, now_s=now_s
-        )
-        self._views.recount()
 
     def grant_failed(self, source: Source, kind: FaultKind, detail: str, *, now_s: float) -> None:
         """Take the lease back whose upload came to nothing, if no byte has come yet."""
         lease = self.tracker.leases.get(source.busy) if source.busy is not None else None
         if lease is not None and not lease.draining and lease.received_bytes == 0:
-            self._revoke(lease, now_s)
-            self._fail(source, kind, detail, now_s=now_s)
-
-    # -- granting
-
-    def serve(self, now_s: float) -> None:
-        """Give work to idle sources, see `IdleOrder.ready`; peers that would get some are asked for an upload."""
-        # While there is free work, those that can only begin at byte 0 choose first: the front is all they can use.
-        any_offset, served = not self.tracker.free, 0
-        ready = self._idle.ready(now_s, any_offset=any_offset)
-        if self.tracker.complete:
-            self._serve_complete(ready, now_s)
-            return
-        self.gate.sized(self.size_bytes)
-        for source in ready:
-            if self._waits_for_others(source) or self._serve_check(source, now_s, urgent=True):
-                continue
-            was_open, passed = self.gate.is_open, self.gate.decide(source, now_s)
-            if self.gate.is_open and not was_open:
-                self._share_out(now_s)
-            if passed in (Decision.HOLD, Decision.SAMPLE):
-                self._wait_or_sample(source, passed, now_s)
-                continue
-            shut = passed is Decision.SHUT
-            placement = None if shut else self.gate.place(self.job.spec.mode, source, now_s)
-            if placement is None and not shut and self._serve_check(source, now_s, urgent=False):
-                continue
-            if placement is None and source.budget_spent_today and not self._views.view(now_s).budgets_bind:
-                self._remote_queue.dequeue(source)
-                self._fail(source, FaultKind.TOO_MANY_FILES, stop_cost.SPENT_TODAY, now_s=now_s)
-            elif placement is None and source.ticket >= 0:
-                self._remote_queue.decline(source, now_s)
-            elif placement is not None and source.peer and source.ticket < 0:
-                self._remote_queue.enqueue(source, now_s)
-                self._views.changed()  # it is counted on from now on
-            elif placement is not None:
-                self._grant(source, placement, now_s)
-                served += 1
-                if served == SERVED_PER_STEP:
-                    self._out.post(dispatcher_address(self.job.job), Ticked())
-                    return
-            elif (
-                not shut
-                and not source.preferred
-                and (
-                    self.job.spec.mode not in ("swarm", "race")
-                    or (source.traits.offset_ok and not self.tracker.free and not source.peer)
-                )
-            ):
-                return  # what the fastest cannot better, no other can
-
-    def _waits_for_others(self, source: Source) -> bool:
-        """Whether it had another file under this name before, and others are there that did not.
-
-        The source that the order names, and one that the user prefers, never wait.
-        """
-        if not source.odd or source.ticket >= 0 or source.preferred or source.id == self.content.identity.anchor:
-            return False
-        return any(each.usable and not each.odd for each in self.sources.values())
-
-    def _serve_complete(self, ready: Iterable[Source], now_s: float) -> None:
-        """All is there: idle sources read stored chunks again where that proves something, offers are declined."""
-        may_ask = self.content.may_ask(self.tracker)
-        for source in ready:
-            checks = may_ask and any(self._serve_check(source, now_s, urgent=urgent) for urgent in (True, False))
-            if not checks and source.ticket >= 0:
-                self._remote_queue.decline(source, now_s)
-
-    def _wait_or_sample(self, source: Source, passed: Decision, now_s: float) -> None:
-        """Ask a user early for a place in its queue, hold what it offers, or have it send the end of the file."""
-        if source.peer and source.ticket < 0:
-            self._remote_queue.enqueue(source, now_s)
-        elif passed is Decision.SAMPLE:
-            lease = self.tracker.grant_sample(source.id, self.gate.sample_first(), now_s=now_s)
-            self._hand_over(source, lease, now_s)
-
-    def _share_out(self, now_s: float) -> None:
-        """Free what users hold beyond the next seconds: the gate has opened, from now on all share the file."""
-        view = self._views.view(now_s)
-        for lease in list(self.tracker.leases.values()):
-            if lease.draining or lease.shared or lease.rival is not None:
-                continue
-            if not self.sources[lease.source].traits.abort_is_costly:
-                continue
-            estimate = estimate_lease(lease, self.sources[lease.source], 0.0, self.job.spec.chunk_size, now_s=now_s)
-            ahead_bytes = max(place.EXTENSION_S_MAX * estimate.rate_bytes_s, view.chunk_size)
-            stop = max(int((estimate.position_bytes + ahead_bytes) // view.chunk_size) + 1, lease.next + 1)
-            if stop < lease.stop:
-                self.tracker.shrink(lease, stop)
-                self._trim(lease)
-        self._views.changed()
-
-    def _serve_check(self, source: Source, now_s: float, *, urgent: bool) -> bool:
-        """Let a source read one stored chunk once more, where that proves something."""
-        check = self.content.next_check(source, self.tracker, urgent=urgent, now_s=now_s)
-        if check is None and not urgent:
-            check = self.content.forced_check(source, self.tracker, now_s=now_s)
-        if check is None or (source.peer and source.ticket < 0):
-            if check is not None:
-                self.content.invited(check)
-                self._remote_queue.enqueue(source, now_s)
-            return check is not None
-        self._grant_check(source, check, now_s, urgent=urgent)
-        return True
-
-    def _grant_check(self, source: Source, check: Check, now_s: float, *, urgent: bool) -> None:
-        lease = self.tracker.grant_check(source.id, check.chunk, check.count, now_s=now_s)
-        self.content.granted(check, lease, urgent=urgent)
-        self._hand_over(source, lease, now_s)
-
-    def _trim(self, lease: Lease) -> None:
-        """Tell the worker of a lease where its end is now."""
-        source = self.sources[lease.source]
-        source.trims += 1
-        self._out.post(
-            source.worker, LeaseTrimmed(job=self.job.job, source=lease.source, lease=lease.id, stop=lease.stop)
-        )
-
-    def _grant(self, source: Source, placement: place.Placement, now_s: float) -> None:
-        tracker = self.tracker
-        match placement:
-            case place.FreeRange(first, stop):
-                lease = tracker.grant(source.id, first, stop, now_s=now_s)
-                if place.rides_out(self._views.view(now_s), source, stop):
-                    tracker.extend(lease, tracker.total)
-            case place.Shared(first, stop):
-                lease = tracker.grant(source.id, first, stop, now_s=now_s, shared=True)
-            case place.Tail(victim, first):
-                lease = tracker.grant_tail(victim, source.id, first, now_s=now_s)
-                self._trim(victim)
-            case place.Duplicate(victim, replaced):
-                if replaced is not None:
-                    self._revoke(replaced, now_s)
-                lease = tracker.grant_duplicate(victim, source.id, now_s=now_s)
-            case _:
-                assert_never(placement)
-        self._hand_over(source, lease, now_s)
-
-    def _hand_over(self, source: Source, lease: Lease, now_s: float) -> None:
-        """The source's worker is to read this lease."""
-        self._views.changed()
-        lease.prior_rate_bytes_s = source.rate_bytes_s
-        lease.lead_in_bytes = lead_in_chunks(source, lease.first) * self.job.spec.chunk_size
-        if source.peer:
-            self._remote_queue.accept(source)
-        source.state = SourceState.ACTIVE
-        source.busy, source.busy_since_s = lease.id, now_s
-        self._idle.discard(source.id)
-        source.leases += 1
-        source.rides += not lease.check
-        if self.limit_bytes_s and source.leases == 1:
-            # An equal share to begin with; the rate monitor shares out what is really used from its next tick on.
-            share = self.limit_bytes_s / max(len(self.sources), self.job.source_count, 1)
-            self._out.post(source.worker, CapRate(job=self.job.job, source=source.id, rate_bytes_s=share))
-        lease.overlap = self.content.overlaps.overlap_of(source, lease, self.tracker)
-        granted = LeaseGranted(
-            job=self.job.job,
-            source=source.id,
-            lease=lease.id,
-            first=lease.first,
-            stop=lease.stop,
-            size_bytes=self.size_bytes,
-            store=self.store,
-            from_start=not source.traits.offset_ok,
-            lead=self.content.overlaps.lead_of(source, lease, self.tracker),
-            overlap=lease.overlap,
-        )
-        self._out.post(source.worker, granted)
-
-    # -- helpers
-
-    def _revoke(self, lease: Lease, now_s: float) -> None:
-        self.tracker.end(lease)
-        self._send_revoke(lease, now_s)
-        self._views.changed()
-
-    def _make_idle(self, source: Source) -> None:
-        source.busy, source.ticket = None, -1
-        if source.peer and source.state is SourceState.ACTIVE:
-            source.state = SourceState.CANDIDATE
-        self._idle.add(source.id)
+            self.grants.revoke(lease, now_s)
+            self.grants.fail(source, kind, detail, now_s=now_s)
 
     def _touch(self, lease_id: int, now_s: float) -> Lease | None:
         lease = self.tracker.leases.get(lease_id)
         if lease is not None:
             lease.heard_s = now_s
         return lease
-
-    def _send_revoke(self, lease: Lease, now_s: float) -> None:
-        source = self.sources[lease.source]
-        source.busy_since_s = now_s  # its answer is awaited from now on
-        self._out.post(source.worker, LeaseRevoked(job=self.job.job, source=lease.source, lease=lease.id))
 
 
 def _rate_fault(news: SourceSlowed | SourceStalled, *, received_bytes: int) -> tuple[FaultKind, str]:

@@ -74,11 +74,11 @@ class StoreRecovery:
 
     def awaits(self, phase: Phase, leases: Leases, store: int) -> bool:
         """Return whether this store process's answer is news: one of a process that died since may come before."""
-        return phase in (Phase.RIDING, Phase.WAITING, Phase.SEALING) and (self.under_way or store > leases.store)
+        return phase in (Phase.RIDING, Phase.WAITING, Phase.SEALING) and (self.under_way or store > leases.grants.store)
 
     def opened(self, leases: Leases, store: int, found: RangeSet, *, now_s: float) -> None:
         """Take in the part file that is open again, with these chunks."""
-        self.under_way, leases.store = False, store
+        self.under_way, leases.grants.store = False, store
         reconcile(leases, found, now_s=now_s)
         request_handovers(leases, self._out)
 
@@ -100,7 +100,7 @@ def tracker_for(job: StartJob, size_bytes: int, stored: RangeSet) -> ChunkTracke
 def reconcile(leases: Leases, found: RangeSet, *, now_s: float) -> None:
     """Make the tracker agree with what was `found` on disk; no lease is blamed for the time between."""
     tracker, report = leases.tracker, leases.report
-    size = leases.size_bytes
+    size = leases.grants.size_bytes
     for run in found:
         for first, stop in list(tracker.stored.gaps(*run)):
             holder = next((each for each in tracker.leases.values() if each.next <= first < each.stop), None)
@@ -127,7 +127,7 @@ def reconcile(leases: Leases, found: RangeSet, *, now_s: float) -> None:
 
 def request_handovers(leases: Leases, out: Outbox) -> None:
     """Have every fetch process hand over again what the dead store did not give back."""
-    reopened = PartFileReopened(job=leases.job.job, store=leases.store)
+    reopened = PartFileReopened(job=leases.job.job, store=leases.grants.store)
     for process in sorted({split_address(source.worker)[0] for source in leases.sources.values() if source.worker}):
         out.post(shelf_address(process), reopened)
 

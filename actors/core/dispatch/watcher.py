@@ -30,7 +30,9 @@ TICK_S: Final = 0.1
 QUIET_TICK_S: Final = 0.5
 """While no source has a lease and none can be asked for anything."""
 
-Request = SourceNamed | ResendState | ListContributors | SourceDisabled | SourcePreferred | LimitJob | SourcesExpected
+WatcherRequest = (
+    SourceNamed | ResendState | ListContributors | SourceDisabled | SourcePreferred | LimitJob | SourcesExpected
+)
 
 
 class WatcherRequests:
@@ -42,7 +44,7 @@ class WatcherRequests:
         self._out = out
         self._admission = admission
 
-    def handle(self, request: Request, leases: Leases | None) -> None:
+    def handle(self, request: WatcherRequest, leases: Leases | None) -> None:
         match request:
             case ResendState():
                 self._out.extend(self._report.resend())
@@ -74,7 +76,7 @@ class WatcherRequests:
     def _limit(self, limit_bytes_s: int, leases: Leases | None) -> None:
         self._out.post(WATCHDOG, opening.monitor_request(self._job, limit_bytes_s))
         if leases is not None:
-            leases.limit_bytes_s = limit_bytes_s
+            leases.grants.limit_bytes_s = limit_bytes_s
         if leases is not None and limit_bytes_s == 0:
             for source in leases.sources.values():  # also those without a lease that were sent another cap
                 self._out.post(source.worker, CapRate(job=self._job.job, source=source.id, rate_bytes_s=0.0))
@@ -103,7 +105,7 @@ class ReportSchedule:
         why = {Phase.PAUSED: self._disk_pause.reason, Phase.WAITING: self._waiting.reason}
         self._report.reason = why.get(phase, "") or interface_words(self._sources.values())
         riding = leases is not None and phase is Phase.RIDING
-        self._report.estimate = leases.gate.describe(now_s) if leases is not None and riding else ""
+        self._report.estimate = leases.grants.gate.describe(now_s) if leases is not None and riding else ""
         self._out.extend(self._report.progress(phase.value, self._sources, tracker, left_s, now_s=now_s))
 
     def is_large(self, now_s: float) -> bool:

@@ -126,11 +126,6 @@ class FleetNode:
         commands, self.bus.out = self.bus.out, []
         return commands
 
-    @property
-    def fenced(self) -> bool:
-        """Return whether this node may write nothing now."""
-        return not self.bus.open
-
     # --- events of the bus ---
 
     def _started(self, event: Started, now: float) -> None:

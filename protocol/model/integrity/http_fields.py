@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from protocol.model.integrity.checksums import STRONG, algorithm_of, from_base64
+from protocol.model.integrity.checksums import algorithm_of, from_base64
 from protocol.model.integrity.metalink import MEDIA_TYPES, absolute
 from protocol.model.printable import printable
 from protocol.model.value import Struct, field
@@ -57,11 +57,6 @@ def legacy_digests(value: str) -> list[str]:
 def content_md5(value: str) -> list[str]:
     """Return the checksum of a ``Content-MD5`` field."""
     return [from_base64("md5", value.strip())]
-
-
-def strong_only(checksums: list[str]) -> list[str]:
-    """Return those whose algorithm cannot be forged."""
-    return [each for each in checksums if each.partition(":")[0] in STRONG]
 
 
 class Links(Struct):

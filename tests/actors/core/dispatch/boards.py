@@ -7,7 +7,7 @@ which none is stored yet, at one chunk a second. Rates are chunks a second throu
 from typing import Any, Final
 
 from actors.core.dispatch.chunk_tracker import MISSING, UNBOUNDED, ChunkTracker, Lease
-from actors.core.dispatch.dispatcher import DispatchState, Phase
+from actors.core.dispatch.dispatcher import DispatcherInbox, DispatchState, Phase
 from actors.core.dispatch.leases import Leases
 from actors.core.dispatch.progress import VerifiedChunks
 from actors.core.dispatch.sources import Source, SourceState, SourceTraits
@@ -55,8 +55,8 @@ def board(
         remote_queue=state.remote_queue,
         content=state.content,
     )
-    leases.size_bytes = state.size_bytes = -1 if total == -2 else size * CHUNK
-    leases.gate.is_open = True  # the gate has its own tests; a board is too small for a second user
+    leases.grants.size_bytes = state.size_bytes = -1 if total == -2 else size * CHUNK
+    leases.grants.gate.is_open = True  # the gate has its own tests; a board is too small for a second user
     state.phase, state.leases = Phase.RIDING, leases
     opened = PartFileReady(job=1, part_path="/box/f.part", message="")
     state.report.opened(opened, state.size_bytes, VerifiedChunks())
@@ -74,7 +74,7 @@ def _ride(state: DispatchState, letter: str, first: int, stop: int, rate: float)
     lease.rate_bytes_s = rate * CHUNK if rate > 0 else -1.0
     lease.received_bytes = 1 if rate > 0 else 0
     source.state, source.busy, source.busy_since_s = SourceState.ACTIVE, lease.id, NOW_S - 3
-    state.leases._idle.discard(source.id)
+    state.leases.grants.idle.discard(source.id)
     return lease
 
 
@@ -102,7 +102,7 @@ def serve(state: DispatchState, letter: str, rate: float = 0.0, *, offset_ok: bo
     """A source with nothing to do comes along."""
     assert state.leases is not None
     add(state, letter, rate, offset_ok=offset_ok)
-    state.leases.serve(NOW_S)
+    state.leases.grants.serve(NOW_S)
     state.leases.tracker.check()
     return state._out.take()
 
@@ -158,6 +158,14 @@ def said(posts: list[Post], kind: type) -> list[Any]:
     copies = (JobEnded, ContributorsListed)
     heard = [post.message for post in posts if not (post.to == POOL and isinstance(post.message, copies))]
     return [message for message in heard if isinstance(message, kind)]
+
+
+def deliver(state: DispatchState, *messages: DispatcherInbox, now_s: float = NOW_S) -> list[Post]:
+    """Give it these messages, one after another; the tracker is sound after them. Returns what it posted."""
+    posts = [post for message in messages for post in state.handle(message, now_s=now_s)]
+    if state.leases is not None:
+        state.leases.tracker.check()
+    return posts
 
 
 def as_peer(state: DispatchState, letter: str, *, stops: int = 0, stops_before: int = 0) -> Source:

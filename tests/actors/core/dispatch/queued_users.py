@@ -3,7 +3,7 @@
 from typing import Any
 
 from actors.core.dispatch.chunk_tracker import ChunkTracker
-from actors.core.dispatch.dispatcher import DispatcherInbox, DispatchState
+from actors.core.dispatch.dispatcher import DispatchState
 from protocol.messages import (
     EnqueueRefused,
     QueuePlaceChanged,
@@ -12,14 +12,7 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import Post
 from protocol.model.faults import FaultKind
-from tests.actors.core.dispatch.boards import NOW_S, add, as_peer, board
-
-
-def told(state: DispatchState, *messages: DispatcherInbox, now_s: float = NOW_S) -> list[Post]:
-    posts = [post for message in messages for post in state.handle(message, now_s=now_s)]
-    if state.leases is not None:
-        state.leases.tracker.check()
-    return posts
+from tests.actors.core.dispatch.boards import add, as_peer, board
 
 
 def board_of(state: DispatchState) -> ChunkTracker:

@@ -1,11 +1,12 @@
 """From the first probe to an open target."""
 
+from functools import partial
 from typing import Any
 
 import pytest
 
 from actors.core.dispatch.admission import SWITCH_S_MAX
-from actors.core.dispatch.dispatcher import DispatcherInbox, DispatchState, Phase
+from actors.core.dispatch.dispatcher import DispatchState, Phase
 from protocol.messages import (
     ChunksVerified,
     ClosePartFile,
@@ -28,14 +29,14 @@ from protocol.messages import (
 from protocol.messages.addresses import Post
 from protocol.model.faults import FaultKind, PartFileFaultKind
 from tests.actors.core.dispatch.boards import CHUNK, drawn, joined, probed, said, wanted
+from tests.actors.core.dispatch.boards import deliver as deliver_at
 from tests.actors.core.dispatch.replies import stored
 
 SIZE = 8 * CHUNK
 OPENED = PartFileReady(job=1, part_path="/box/f.part", message="")
 
 
-def told(state: DispatchState, *messages: DispatcherInbox, now_s: float = 1.0) -> list[Post]:
-    return [post for message in messages for post in state.handle(message, now_s=now_s)]
+deliver = partial(deliver_at, now_s=1.0)
 
 
 def failed(source: int, kind: FaultKind = FaultKind.NOT_FOUND) -> SourceFailed:
@@ -46,52 +47,52 @@ def job(sources: int, **changes: object) -> DispatchState:
     """A job of which something was there already: nobody is held back."""
     state = DispatchState(wanted(**{"source_count": sources, "begun": True, **changes}), now_s=0.0)
     assert said(state.start(), MonitorJob)
-    posts = told(state, *[joined(number) for number in range(sources)], now_s=0.0)
+    posts = deliver(state, *[joined(number) for number in range(sources)], now_s=0.0)
     assert len(said(posts, ProbeSource)) == sources
     return state
 
 
 def test_the_first_size_opens_the_target() -> None:
     state = job(3)
-    (target,) = said(told(state, probed(0, SIZE)), OpenPartFile)
+    (target,) = said(deliver(state, probed(0, SIZE)), OpenPartFile)
     assert (target.spec.size_bytes, target.spec.name, target.spec.chunk_size) == (SIZE, "f", CHUNK)
 
 
 def test_the_source_named_first_may_propose_the_name_for_a_while() -> None:
     state = job(2)
-    assert not said(told(state, probed(1, SIZE, name="other.bin")), OpenPartFile)
-    (target,) = said(told(state, probed(0, SIZE, name="first.bin"), now_s=1.2), OpenPartFile)
+    assert not said(deliver(state, probed(1, SIZE, name="other.bin")), OpenPartFile)
+    (target,) = said(deliver(state, probed(0, SIZE, name="first.bin"), now_s=1.2), OpenPartFile)
     assert target.spec.name == "first.bin"
 
 
 def test_a_first_source_that_keeps_silent_does_not_hold_up_the_job() -> None:
     state = job(2)
-    told(state, probed(1, SIZE, name="other.bin"))
-    (target,) = said(told(state, Ticked(), now_s=2.1), OpenPartFile)
+    deliver(state, probed(1, SIZE, name="other.bin"))
+    (target,) = said(deliver(state, Ticked(), now_s=2.1), OpenPartFile)
     assert target.spec.name == "other.bin"
 
 
 def test_nobody_is_waited_for_when_the_name_is_what_the_first_address_ends_in() -> None:
     state = job(2)
-    assert said(told(state, probed(1, SIZE, name="f")), OpenPartFile)
+    assert said(deliver(state, probed(1, SIZE, name="f")), OpenPartFile)
 
 
 def test_a_name_that_was_asked_for_is_taken() -> None:
-    (target,) = said(told(job(2, name="mine"), probed(1, SIZE, name="other")), OpenPartFile)
+    (target,) = said(deliver(job(2, name="mine"), probed(1, SIZE, name="other")), OpenPartFile)
     assert target.spec.name == "mine"
 
 
 def test_without_a_size_everybody_is_heard_first() -> None:
     state = job(2)
-    assert not said(told(state, probed(0, -1)), OpenPartFile)
-    (target,) = said(told(state, failed(1)), OpenPartFile)
+    assert not said(deliver(state, probed(0, -1)), OpenPartFile)
+    (target,) = said(deliver(state, failed(1)), OpenPartFile)
     assert target.spec.size_bytes == -1
 
 
 def test_of_two_sizes_said_by_one_source_each_the_one_that_was_named_first_counts() -> None:
     state = job(2)
-    told(state, probed(0, SIZE), OPENED)
-    posts = told(state, probed(1, SIZE + 1))
+    deliver(state, probed(0, SIZE), OPENED)
+    posts = deliver(state, probed(1, SIZE + 1))
     assert state.sources[1].state.value == "banned"
     assert any("size differs: it has" in note.text for note in said(posts, JobNoted))
     assert state.phase is Phase.RIDING
@@ -100,62 +101,62 @@ def test_of_two_sizes_said_by_one_source_each_the_one_that_was_named_first_count
 def test_of_two_sizes_a_server_that_ignores_ranges_has_the_wrong_one() -> None:
     """A login page in place of the first mirror."""
     state = job(2)
-    told(state, probed(0, 850, offset_ok=False), OPENED)
-    (target,) = said(told(state, probed(1, SIZE)), OpenPartFile)
+    deliver(state, probed(0, 850, offset_ok=False), OPENED)
+    (target,) = said(deliver(state, probed(1, SIZE)), OpenPartFile)
     assert (target.spec.size_bytes, target.start_over) == (SIZE, True)
-    posts = told(state, OPENED)
+    posts = deliver(state, OPENED)
     assert state.sources[0].state.value == "banned"
     assert [granted.source for granted in said(posts, LeaseGranted)] == [1]
 
 
 def test_the_size_of_most_sources_replaces_that_of_the_first_answer() -> None:
     state = job(4)
-    told(state, probed(0, SIZE), OPENED)
+    deliver(state, probed(0, SIZE), OPENED)
     late = stored(0, 1, 0, 2)
-    told(state, late)
-    told(state, probed(1, SIZE + 1))
+    deliver(state, late)
+    deliver(state, probed(1, SIZE + 1))
     assert state.sources[1].state.value == "banned"
-    posts = told(state, probed(2, SIZE + 1))
+    posts = deliver(state, probed(2, SIZE + 1))
     (target,) = said(posts, OpenPartFile)
     assert target.spec.size_bytes == SIZE + 1
     assert [revoked.source for revoked in said(posts, LeaseRevoked)] == [0]
     assert any("starting over" in note.text for note in said(posts, JobNoted))
-    posts = told(state, OPENED)
+    posts = deliver(state, OPENED)
     leases = said(posts, LeaseGranted)
     assert {granted.source for granted in leases} <= {1, 2}
     assert min(granted.lease for granted in leases) > 1, "numbers of old leases are not used again"
-    (drop,) = said(told(state, late), DropChunks)
+    (drop,) = said(deliver(state, late), DropChunks)
     assert (drop.firsts, drop.stops) == ((0,), (2,)), "bytes of the first file that came late"
 
 
 def test_the_size_of_the_order_counts_against_any_majority() -> None:
     state = job(3, size_bytes=SIZE)
-    assert not said(told(state, probed(0, SIZE + 1, name="f")), OpenPartFile) or state.size_bytes == SIZE + 1
-    told(state, probed(1, SIZE + 1))
-    told(state, OPENED)
-    (target,) = said(told(state, probed(2, SIZE)), OpenPartFile)
+    assert not said(deliver(state, probed(0, SIZE + 1, name="f")), OpenPartFile) or state.size_bytes == SIZE + 1
+    deliver(state, probed(1, SIZE + 1))
+    deliver(state, OPENED)
+    (target,) = said(deliver(state, probed(2, SIZE)), OpenPartFile)
     assert target.spec.size_bytes == SIZE
 
 
 def test_a_majority_that_comes_late_does_not_undo_what_was_fetched() -> None:
     state = job(3)
-    told(state, probed(0, SIZE), OPENED)
-    posts = told(state, probed(1, SIZE + 1), probed(2, SIZE + 1), now_s=1.0 + SWITCH_S_MAX + 0.1)
+    deliver(state, probed(0, SIZE), OPENED)
+    posts = deliver(state, probed(1, SIZE + 1), probed(2, SIZE + 1), now_s=1.0 + SWITCH_S_MAX + 0.1)
     assert not said(posts, OpenPartFile)
     assert [state.sources[number].state.value for number in (1, 2)] == ["banned", "banned"]
 
 
 def test_a_source_that_says_no_size_is_not_used_where_others_do() -> None:
     state = job(2)
-    told(state, probed(0, SIZE), OPENED)
-    told(state, probed(1, -1))
+    deliver(state, probed(0, SIZE), OPENED)
+    deliver(state, probed(1, -1))
     assert state.sources[1].state.value == "banned"
 
 
 def test_nobody_can_deliver_and_every_reason_is_told() -> None:
     state = job(2)
-    told(state, failed(0))
-    (ended,) = said(told(state, failed(1, FaultKind.FORBIDDEN)), JobEnded)
+    deliver(state, failed(0))
+    (ended,) = said(deliver(state, failed(1, FaultKind.FORBIDDEN)), JobEnded)
     assert ended.state == "starved"
     assert "NOT_FOUND" in ended.reason
     assert "FORBIDDEN" in ended.reason
@@ -163,23 +164,23 @@ def test_nobody_can_deliver_and_every_reason_is_told() -> None:
 
 def test_a_probe_that_failed_for_the_moment_is_repeated() -> None:
     state = job(1)
-    assert not said(told(state, failed(0, FaultKind.RESET)), JobEnded)
-    assert not said(told(state, Ticked(), now_s=1.2), ProbeSource)
-    assert said(told(state, Ticked(), now_s=1.6), ProbeSource)
+    assert not said(deliver(state, failed(0, FaultKind.RESET)), JobEnded)
+    assert not said(deliver(state, Ticked(), now_s=1.2), ProbeSource)
+    assert said(deliver(state, Ticked(), now_s=1.6), ProbeSource)
 
 
 def test_a_waiting_time_binds_every_source_of_the_host() -> None:
     state = DispatchState(wanted(source_count=2), now_s=0.0)
-    told(state, joined(0, host="h"), joined(1, host="h"), now_s=0.0)
+    deliver(state, joined(0, host="h"), joined(1, host="h"), now_s=0.0)
     busy = SourceFailed(job=1, source=0, fault=int(FaultKind.BUSY), detail="503", retry_after_s=5.0)
-    told(state, busy, now_s=1.0)
+    deliver(state, busy, now_s=1.0)
     assert state.sources[1].not_before_s == 6.0
 
 
 def test_a_resumed_part_is_believed_and_only_the_rest_is_fetched() -> None:
     state = job(1)
-    told(state, probed(0, SIZE), ChunksVerified(job=1, ranges=(0, 2, 5, 6)))
-    posts = told(state, OPENED)
+    deliver(state, probed(0, SIZE), ChunksVerified(job=1, ranges=(0, 2, 5, 6)))
+    posts = deliver(state, OPENED)
     (opened,) = said(posts, JobOpened)
     assert opened.resumed_bytes == 3 * CHUNK
     assert drawn(state).startswith("##")
@@ -188,44 +189,44 @@ def test_a_resumed_part_is_believed_and_only_the_rest_is_fetched() -> None:
 
 def test_a_complete_part_is_sealed_without_a_request() -> None:
     state = job(1)
-    told(state, probed(0, SIZE), ChunksVerified(job=1, ranges=(0, 8)))
-    posts = told(state, OPENED)
+    deliver(state, probed(0, SIZE), ChunksVerified(job=1, ranges=(0, 8)))
+    posts = deliver(state, OPENED)
     assert said(posts, SealFile)
     assert not said(posts, LeaseGranted)
 
 
 def test_an_empty_file_is_sealed_at_once() -> None:
     state = job(1)
-    told(state, probed(0, 0))
-    assert said(told(state, OPENED), SealFile)
+    deliver(state, probed(0, 0))
+    assert said(deliver(state, OPENED), SealFile)
 
 
 def test_a_target_that_cannot_be_used_ends_the_job_as_the_disk_says() -> None:
     for fault, expected in ((PartFileFaultKind.NO_SPACE, "disk"), (PartFileFaultKind.OTHER_JOB, "disagreed")):
         state = job(1)
-        told(state, probed(0, SIZE))
-        told(state, PartFileRefused(job=1, fault=int(fault), detail="no"))
-        (ended,) = said(told(state, Ticked(), now_s=9.0), JobEnded)
+        deliver(state, probed(0, SIZE))
+        deliver(state, PartFileRefused(job=1, fault=int(fault), detail="no"))
+        (ended,) = said(deliver(state, Ticked(), now_s=9.0), JobEnded)
         assert ended.state == expected
 
 
 def test_a_source_whose_worker_died_is_probed_again_by_the_new_one() -> None:
     state = job(1)
-    told(state, probed(0, SIZE), OPENED)
-    told(state, SourceLost(job=1, source=0, detail="killed"))
+    deliver(state, probed(0, SIZE), OPENED)
+    deliver(state, SourceLost(job=1, source=0, detail="killed"))
     assert drawn(state) == "." * 8
-    posts = told(state, joined(0, worker="fetch-2/worker-1-0"), now_s=2.0)
+    posts = deliver(state, joined(0, worker="fetch-2/worker-1-0"), now_s=2.0)
     assert [post.to for post in posts if isinstance(post.message, ProbeSource)] == ["fetch-2/worker-1-0"]
-    posts = told(state, probed(0, SIZE), now_s=2.1)
+    posts = deliver(state, probed(0, SIZE), now_s=2.1)
     assert [post.to for post in posts if isinstance(post.message, LeaseGranted)] == ["fetch-2/worker-1-0"]
 
 
 def test_a_worker_that_never_comes_back_ends_the_job() -> None:
     state = job(1)
-    told(state, probed(0, SIZE), OPENED)
-    told(state, SourceLost(job=1, source=0, detail="killed"))
-    assert not said(told(state, Ticked(), now_s=5.0), ClosePartFile)
-    assert said(told(state, Ticked(), now_s=12.0), ClosePartFile)
+    deliver(state, probed(0, SIZE), OPENED)
+    deliver(state, SourceLost(job=1, source=0, detail="killed"))
+    assert not said(deliver(state, Ticked(), now_s=5.0), ClosePartFile)
+    assert said(deliver(state, Ticked(), now_s=12.0), ClosePartFile)
 
 
 # -- what the first request is, and what is said of sources
@@ -247,7 +248,7 @@ def test_a_worker_that_never_comes_back_ends_the_job() -> None:
 )
 def test_the_first_request_of_a_new_job_is_the_download(changes: dict[str, Any], whole: bool) -> None:
     state = DispatchState(wanted(**{"source_count": 1, **changes}), now_s=0.0)
-    (asked,) = said(told(state, joined(0)), ProbeSource)
+    (asked,) = said(deliver(state, joined(0)), ProbeSource)
     assert (asked.begin_at == 0) is whole
 
 
@@ -259,48 +260,48 @@ def begins(posts: list[Post]) -> dict[int, int]:
 
 def new_job(sources: int) -> tuple[DispatchState, dict[int, int]]:
     state = DispatchState(wanted(source_count=sources), now_s=0.0)
-    return state, begins(told(state, *[joined(number) for number in range(sources)], now_s=0.0))
+    return state, begins(deliver(state, *[joined(number) for number in range(sources)], now_s=0.0))
 
 
 def test_once_the_first_source_has_said_the_size_each_other_one_begins_at_its_own_place() -> None:
     state, asked = new_job(4)
     assert asked == {0: 0}
-    assert begins(told(state, probed(0, SIZE, open_at=0), now_s=0.1)) == {1: 2, 2: 4, 3: 6}
+    assert begins(deliver(state, probed(0, SIZE, open_at=0), now_s=0.1)) == {1: 2, 2: 4, 3: 6}
 
 
 def test_the_first_request_of_each_source_becomes_its_first_lease() -> None:
     state, _ = new_job(2)
-    told(state, probed(0, SIZE, open_at=0), probed(1, SIZE, open_at=4 * CHUNK))
-    granted = said(told(state, OPENED, Ticked()), LeaseGranted)
+    deliver(state, probed(0, SIZE, open_at=0), probed(1, SIZE, open_at=4 * CHUNK))
+    granted = said(deliver(state, OPENED, Ticked()), LeaseGranted)
     assert {each.source: (each.first, each.lead) for each in granted} == {0: (0, 0), 1: (4, 0)}
 
 
 def test_a_source_whose_answer_does_not_stand_open_there_is_placed_like_any_other() -> None:
     state, _ = new_job(2)
-    told(state, probed(0, SIZE, open_at=0), probed(1, SIZE))
-    granted = said(told(state, OPENED, Ticked()), LeaseGranted)
+    deliver(state, probed(0, SIZE, open_at=0), probed(1, SIZE))
+    granted = said(deliver(state, OPENED, Ticked()), LeaseGranted)
     assert {each.source: each.first for each in granted} == {0: 0, 1: 7}, "at the gap's end"
 
 
 def test_sources_are_held_back_for_half_a_second_only() -> None:
     state, _ = new_job(3)
-    assert begins(told(state, Ticked(), now_s=0.4)) == {}
-    assert begins(told(state, Ticked(), now_s=0.6)) == {1: -1, 2: -1}
+    assert begins(deliver(state, Ticked(), now_s=0.4)) == {}
+    assert begins(deliver(state, Ticked(), now_s=0.6)) == {1: -1, 2: -1}
 
 
 def test_where_the_first_source_fails_the_next_one_is_asked_for_all_of_the_file() -> None:
     state, _ = new_job(3)
-    assert begins(told(state, failed(0), now_s=0.1)) == {1: 0}
-    assert begins(told(state, probed(1, SIZE, open_at=0), now_s=0.2)) == {2: 2}
+    assert begins(deliver(state, failed(0), now_s=0.1)) == {1: 0}
+    assert begins(deliver(state, probed(1, SIZE, open_at=0), now_s=0.2)) == {2: 2}
 
 
 def test_where_the_first_source_does_not_say_the_size_the_others_are_asked_for_it() -> None:
     state, _ = new_job(3)
-    assert begins(told(state, probed(0, -1, open_at=0), now_s=0.1)) == {1: -1, 2: -1}
+    assert begins(deliver(state, probed(0, -1, open_at=0), now_s=0.1)) == {1: -1, 2: -1}
 
 
 @pytest.mark.parametrize(("sources", "noted"), [(1, []), (2, ["source-0: given up: NOT_FOUND"])])
 def test_a_source_that_is_given_up_is_noted_unless_the_job_ends_with_that(sources: int, noted: list[str]) -> None:
-    posts = told(job(sources), failed(0))
+    posts = deliver(job(sources), failed(0))
     assert [each.text for each in said(posts, JobNoted)] == noted
     assert bool(said(posts, JobEnded)) is (sources == 1)

@@ -33,8 +33,8 @@ from protocol.messages import (
     Ticked,
 )
 from protocol.messages.addresses import Post
-from tests.actors.core.dispatch.boards import CHUNK, NOW_S, add, as_peer, board, drawn, lease_of
-from tests.actors.core.dispatch.queued_users import of, told, turn
+from tests.actors.core.dispatch.boards import CHUNK, NOW_S, add, as_peer, board, deliver, drawn, lease_of
+from tests.actors.core.dispatch.queued_users import of, turn
 from tests.actors.core.dispatch.replies import finished, measured, stored
 from tests.specs import start_job
 
@@ -183,7 +183,7 @@ def gated(picture: str, **rates: float) -> DispatchState:
     for letter in rates:
         as_peer(state, letter)
     assert state.leases is not None
-    state.leases.gate.is_open = False
+    state.leases.grants.gate.is_open = False
     return state
 
 
@@ -193,9 +193,9 @@ def offers(
     """One more user asks whether it is wanted: it is asked for a place, and offers its upload after so long."""
     source = add(state, letter, rate)
     as_peer(state, letter)
-    told(state, Ticked(), now_s=now_s)
+    deliver(state, Ticked(), now_s=now_s)
     source.enqueued, source.enqueued_s, source.state = True, now_s - waited_s, SourceState.QUEUED
-    return told(state, turn(state, source.id), now_s=now_s)
+    return deliver(state, turn(state, source.id), now_s=now_s)
 
 
 def test_a_user_that_sends_alone_gets_the_whole_file_though_its_rate_is_not_known() -> None:
@@ -219,7 +219,7 @@ def test_an_unknown_user_that_grants_soon_sends_the_end_of_the_file_and_nobody_i
     posts = offers(state, "b", waited_s=1.0)
     [granted] = of(posts, LeaseGranted)
     assert (granted.first, granted.stop) == (size - chunks, size)
-    told(state, stored(1, granted.lease, size - chunks, chunks))
+    deliver(state, stored(1, granted.lease, size - chunks, chunks))
     assert not of(posts, LeaseTrimmed)
     assert lease_of(state, "a").stop == size, "it goes on to the end of the file, and is not stopped for a chunk"
 
@@ -230,9 +230,9 @@ def test_a_sample_says_how_fast_a_user_is_and_it_is_asked_again_only_if_that_is_
 ) -> None:
     state = gated("a" * 60, a=2.0)
     [granted] = of(offers(state, "b"), LeaseGranted)
-    told(state, stored(1, granted.lease, granted.first, 1))
+    deliver(state, stored(1, granted.lease, granted.first, 1))
     over = finished(1, granted.lease, 60, received_bytes=CHUNK, flowing_s=flowing_s)
-    posts = told(state, over)
+    posts = deliver(state, over)
     assert state.sources[1].rate_bytes_s == pytest.approx(CHUNK / flowing_s)
     assert state.sources[1].stops == 0
     assert bool(of(posts, EnqueueFile)) is wanted
@@ -241,7 +241,7 @@ def test_a_sample_says_how_fast_a_user_is_and_it_is_asked_again_only_if_that_is_
 def test_a_sample_of_a_moment_does_not_make_a_user_infinitely_fast() -> None:
     state = gated("a" * 60, a=0.5)
     [granted] = of(offers(state, "b"), LeaseGranted)
-    told(state, finished(1, granted.lease, 60, received_bytes=CHUNK, flowing_s=1e-4))
+    deliver(state, finished(1, granted.lease, 60, received_bytes=CHUNK, flowing_s=1e-4))
     assert state.sources[1].rate_bytes_s <= CHUNK / 0.05
 
 
@@ -284,14 +284,14 @@ def test_a_slow_sender_that_would_be_late_with_a_single_chunk_is_raced_for_all_o
 
 def test_a_complete_file_waits_a_moment_for_a_user_who_is_about_to_end_by_itself() -> None:
     state = gated("a" * 40, a=8.0)
-    [granted] = of(told(gated_sampler(state), *[]), LeaseGranted) or [None]
+    [granted] = of(deliver(gated_sampler(state), *[]), LeaseGranted) or [None]
     assert granted is None
     lease = lease_of(state, "a")
-    told(state, measured(0, lease.id, 38.5, 8.0))
-    posts = told(state, stored(0, lease.id, 0, 39))
+    deliver(state, measured(0, lease.id, 38.5, 8.0))
+    posts = deliver(state, stored(0, lease.id, 0, 39))
     assert not of(posts, SealFile), "its last chunk is stored already, but it still sends it"
     assert not of(posts, LeaseRevoked)
-    assert of(told(state, Ticked(), now_s=NOW_S + 1.5), SealFile), "it is not waited for long"
+    assert of(deliver(state, Ticked(), now_s=NOW_S + 1.5), SealFile), "it is not waited for long"
 
 
 def gated_sampler(state: DispatchState) -> DispatchState:
@@ -321,10 +321,10 @@ def test_where_nothing_is_won_an_offer_is_declined_and_the_sender_is_not_touched
 def test_the_faster_of_the_two_goes_on_and_the_other_ends() -> None:
     """One stop, whichever it is."""
     state = gated("aa" + "b" * 40, a=1.0, b=0.5)
-    posts = told(state, measured(0, lease_of(state, "a").id, 1.5, 1.0))
+    posts = deliver(state, measured(0, lease_of(state, "a").id, 1.5, 1.0))
     assert [post.source for post in of(posts, LeaseRevoked)] == [1]
     slow = gated("aa" + "b" * 40, a=0.5, b=1.0)
-    assert not of(told(slow, measured(0, lease_of(slow, "a").id, 1.5, 0.5)), LeaseRevoked)
+    assert not of(deliver(slow, measured(0, lease_of(slow, "a").id, 1.5, 0.5)), LeaseRevoked)
 
 
 def test_when_the_gate_opens_what_the_sender_has_no_use_for_soon_is_free_for_all() -> None:
@@ -332,9 +332,9 @@ def test_when_the_gate_opens_what_the_sender_has_no_use_for_soon_is_free_for_all
     for letter in "bcd":
         add(state, letter, 1.0)
         as_peer(state, letter)
-    posts = told(state, Ticked())
+    posts = deliver(state, Ticked())
     assert state.leases is not None
-    assert state.leases.gate.is_open
+    assert state.leases.grants.gate.is_open
     assert len(of(posts, EnqueueFile)) == 3
     assert lease_of(state, "a").stop <= 6
 
@@ -342,12 +342,12 @@ def test_when_the_gate_opens_what_the_sender_has_no_use_for_soon_is_free_for_all
 def test_the_estimate_is_given_in_words_while_there_is_something_to_decide() -> None:
     state = gated("a" * 60, a=0.5)
     assert state.leases is not None
-    assert state.leases.gate.describe(NOW_S) == "", "there is only one"
+    assert state.leases.grants.gate.describe(NOW_S) == "", "there is only one"
     add(state, "b", 0.5)
     as_peer(state, "b")
-    assert "with all 2: users are disturbed for" in state.leases.gate.describe(NOW_S)
-    state.leases.gate.is_open = True
-    assert "several users share the file" in state.leases.gate.describe(NOW_S)
+    assert "with all 2: users are disturbed for" in state.leases.grants.gate.describe(NOW_S)
+    state.leases.grants.gate.is_open = True
+    assert "several users share the file" in state.leases.grants.gate.describe(NOW_S)
 
 
 def test_there_is_no_estimate_before_the_first_rate_is_known() -> None:
@@ -356,7 +356,7 @@ def test_there_is_no_estimate_before_the_first_rate_is_known() -> None:
     add(state, "b")
     as_peer(state, "b")
     assert state.leases is not None
-    assert state.leases.gate.describe(NOW_S) == ""
+    assert state.leases.grants.gate.describe(NOW_S) == ""
 
 
 @pytest.mark.parametrize(("mode", "patience_s"), [("swarm", 0.0), ("queue", 15.0), ("race", 15.0)])
@@ -371,12 +371,12 @@ def test_a_race_disturbs_two_users_at_a_time_and_a_third_only_when_one_of_them_i
     for letter in "abc":
         add(state, letter, 1.0)
         as_peer(state, letter)
-    told(state, Ticked())
-    granted = [bool(of(told(state, turn(state, number)), LeaseGranted)) for number in range(3)]
+    deliver(state, Ticked())
+    granted = [bool(of(deliver(state, turn(state, number)), LeaseGranted)) for number in range(3)]
     assert granted == [True, True, False]
-    told(state, SourceLost(job=1, source=0, detail="its process died"))
-    assert of(told(state, Ticked(), now_s=NOW_S + 10), EnqueueFile)[0].source == 2
-    assert of(told(state, turn(state, 2), now_s=NOW_S + 10), LeaseGranted)
+    deliver(state, SourceLost(job=1, source=0, detail="its process died"))
+    assert of(deliver(state, Ticked(), now_s=NOW_S + 10), EnqueueFile)[0].source == 2
+    assert of(deliver(state, turn(state, 2), now_s=NOW_S + 10), LeaseGranted)
 
 
 def test_users_whose_stops_are_spent_are_counted_where_a_slow_one_would_send_for_minutes() -> None:
@@ -387,5 +387,5 @@ def test_users_whose_stops_are_spent_are_counted_where_a_slow_one_would_send_for
         as_peer(state, letter, stops=2)
     assert state.leases is not None
     state.leases.changed()
-    told(state, Ticked())
-    assert state.leases.gate.is_open
+    deliver(state, Ticked())
+    assert state.leases.grants.gate.is_open

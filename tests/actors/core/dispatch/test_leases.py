@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors.core.dispatch.dispatcher import CLOSING_S_MAX, DispatcherInbox, DispatchState, Phase
+from actors.core.dispatch.dispatcher import CLOSING_S_MAX, DispatcherInbox, Phase
 from actors.core.dispatch.leases import LEASE_S_MAX
 from actors.core.dispatch.sources import SourceState
 from protocol.messages import (
@@ -24,22 +24,15 @@ from protocol.messages import (
     StopJob,
     Ticked,
 )
-from protocol.messages.addresses import ASSEMBLER, POOL, WATCHDOG, Post
+from protocol.messages.addresses import ASSEMBLER, POOL, WATCHDOG
 from protocol.model.faults import FaultKind
-from tests.actors.core.dispatch.boards import CHUNK, NOW_S, add, board, drawn, lease_of, said, serve
+from tests.actors.core.dispatch.boards import CHUNK, NOW_S, add, board, deliver, drawn, lease_of, said, serve
 from tests.actors.core.dispatch.replies import finished, measured, released, slowed, stalled, stored
-
-
-def told(state: DispatchState, *messages: DispatcherInbox, now_s: float = NOW_S) -> list[Post]:
-    posts = [post for message in messages for post in state.handle(message, now_s=now_s)]
-    assert state.leases is not None
-    state.leases.tracker.check()
-    return posts
 
 
 def test_stored_chunks_are_drawn_as_they_come() -> None:
     state = board("aaaa", rates={"a": 1.0})
-    told(state, stored(0, 1, 0, 2))
+    deliver(state, stored(0, 1, 0, 2))
     assert drawn(state) == "##aa"
 
 
@@ -47,7 +40,7 @@ def test_stored_chunks_are_drawn_as_they_come() -> None:
 def test_the_end_of_a_ride_and_its_last_chunks_may_come_in_either_order(stored_first: bool) -> None:
     state = board("aaaa", rates={"a": 1.0})
     words = [stored(0, 1, 0, 4), finished(0, 1, 4)]
-    told(state, *(words if stored_first else reversed(words)))
+    deliver(state, *(words if stored_first else reversed(words)))
     assert drawn(state) == "####"
     assert state.phase is Phase.SEALING
 
@@ -55,20 +48,20 @@ def test_the_end_of_a_ride_and_its_last_chunks_may_come_in_either_order(stored_f
 def test_chunks_on_their_way_to_the_store_are_not_given_to_others() -> None:
     state = board("aaaa", rates={"a": 1.0})
     add(state, "b", 1.0)
-    told(state, released(0, 1, 3, FaultKind.NOT_FOUND))
+    deliver(state, released(0, 1, 3, FaultKind.NOT_FOUND))
     assert drawn(state) == "aaab"
 
 
 def test_a_ride_that_broke_gives_back_what_it_did_not_hand_over() -> None:
     state = board("aaaaaa", rates={"a": 1.0})
-    told(state, stored(0, 1, 0, 2), released(0, 1, 3, FaultKind.DISPUTED))
+    deliver(state, stored(0, 1, 0, 2), released(0, 1, 3, FaultKind.DISPUTED))
     assert drawn(state) == "##a..."
     assert state.sources[0].state is SourceState.BANNED
 
 
 def test_a_word_about_a_lease_long_over_changes_nothing() -> None:
     state = board("aaaa", rates={"a": 1.0})
-    told(state, finished(0, 99, 4), released(0, 98, 0, FaultKind.NOT_FOUND), slowed(0, 97), stalled(0, 96))
+    deliver(state, finished(0, 99, 4), released(0, 98, 0, FaultKind.NOT_FOUND), slowed(0, 97), stalled(0, 96))
     assert drawn(state) == "aaaa"
     assert state.sources[0].state is SourceState.ACTIVE
 
@@ -76,23 +69,23 @@ def test_a_word_about_a_lease_long_over_changes_nothing() -> None:
 def test_the_same_end_told_twice_counts_once() -> None:
     state = board("aaaa", rates={"a": 1.0})
     end = finished(0, 1, 2, stopped=True)
-    told(state, end, end)
+    deliver(state, end, end)
     assert state.sources[0].stops == 1
 
 
 def test_a_late_chunk_of_a_lease_given_to_another_cuts_that_lease_short() -> None:
     state = board("aaaa", rates={"a": 1.0})
-    told(state, stalled(0, 1))
+    deliver(state, stalled(0, 1))
     serve(state, "b", 1.0)
     assert drawn(state) == "bbbb"
-    told(state, stored(0, 1, 0, 2))
+    deliver(state, stored(0, 1, 0, 2))
     assert drawn(state) == "##bb"
 
 
 def test_a_slow_source_loses_its_lease_and_cools_when_there_is_a_better_one() -> None:
     state = board("aaaa", rates={"a": 0.01})
     add(state, "b", 10.0)
-    posts = told(state, slowed(0, 1))
+    posts = deliver(state, slowed(0, 1))
     assert said(posts, LeaseRevoked)
     assert state.sources[0].state is SourceState.COOLING
     assert drawn(state) == "bbbb"
@@ -100,49 +93,49 @@ def test_a_slow_source_loses_its_lease_and_cools_when_there_is_a_better_one() ->
 
 def test_the_only_source_may_be_as_slow_as_it_likes() -> None:
     state = board("aaaa", rates={"a": 0.01})
-    assert not told(state, slowed(0, 1))
+    assert not deliver(state, slowed(0, 1))
     assert drawn(state) == "aaaa"
 
 
 def test_a_stalled_ride_is_hung_up_and_its_source_waits() -> None:
     state = board("aaaa", rates={"a": 1.0})
-    posts = told(state, stalled(0, 1))
+    posts = deliver(state, stalled(0, 1))
     assert said(posts, LeaseRevoked)
     assert drawn(state) == "...."
-    told(state, released(0, 1, 0, FaultKind.REVOKED))
+    deliver(state, released(0, 1, 0, FaultKind.REVOKED))
     assert not state.sources[0].is_ready(NOW_S)
 
 
 def test_a_worker_that_was_told_to_stop_is_busy_until_it_answers() -> None:
     state = board("aaaa", rates={"a": 1.0})
-    told(state, slowed(0, 1), stalled(0, 1))
-    posts = told(state, Ticked(), now_s=NOW_S + 5)
+    deliver(state, slowed(0, 1), stalled(0, 1))
+    posts = deliver(state, Ticked(), now_s=NOW_S + 5)
     assert not said(posts, LeaseGranted)
-    posts = told(state, released(0, 1, 0, FaultKind.REVOKED), now_s=NOW_S + 6)
+    posts = deliver(state, released(0, 1, 0, FaultKind.REVOKED), now_s=NOW_S + 6)
     assert said(posts, LeaseGranted)
 
 
 def test_a_lease_of_which_nothing_is_heard_expires() -> None:
     state = board("aaaa", rates={"a": 1.0})
     add(state, "b", 1.0).not_before_s = NOW_S + 1000
-    posts = told(state, Ticked(), now_s=NOW_S + LEASE_S_MAX + 2)
+    posts = deliver(state, Ticked(), now_s=NOW_S + LEASE_S_MAX + 2)
     assert said(posts, LeaseRevoked)
     assert drawn(state) == "...."
 
 
 def test_a_ride_that_speaks_does_not_expire() -> None:
     state = board("aaaa", rates={"a": 1.0})
-    told(state, measured(0, 1, 1.0, 0.01), now_s=NOW_S + LEASE_S_MAX - 1)
-    told(state, Ticked(), now_s=NOW_S + LEASE_S_MAX + 2)
+    deliver(state, measured(0, 1, 1.0, 0.01), now_s=NOW_S + LEASE_S_MAX - 1)
+    deliver(state, Ticked(), now_s=NOW_S + LEASE_S_MAX + 2)
     assert drawn(state) == "aaaa"
 
 
 def test_bytes_claimed_but_never_stored_do_not_hide_a_lost_ride_from_others() -> None:
     state = board("aa", rates={"a": 1.0})
-    told(state, measured(0, 1, 2.0, 1.0))
-    posts = told(state, measured(0, 1, 2.0, 0.0), now_s=NOW_S + 4)
+    deliver(state, measured(0, 1, 2.0, 1.0))
+    posts = deliver(state, measured(0, 1, 2.0, 0.0), now_s=NOW_S + 4)
     add(state, "b", 10.0)
-    posts = told(state, Ticked(), now_s=NOW_S + 4)
+    posts = deliver(state, Ticked(), now_s=NOW_S + 4)
     assert said(posts, LeaseGranted)
 
 
@@ -150,9 +143,9 @@ def test_three_failures_cool_a_source_and_a_round_begins_with_proven_ones() -> N
     state = board("##aaaa", rates={"a": 1.0})
     now_s, lease, posts = NOW_S, 1, []
     for _ in range(3):
-        posts = told(state, released(0, lease, 2, FaultKind.RESET), now_s=now_s)
+        posts = deliver(state, released(0, lease, 2, FaultKind.RESET), now_s=now_s)
         now_s += 5
-        granted = said(told(state, Ticked(), now_s=now_s), LeaseGranted)
+        granted = said(deliver(state, Ticked(), now_s=now_s), LeaseGranted)
         lease = granted[0].lease if granted else lease
     assert [note for note in said(posts, JobNoted) if "round 1" in note.text]
     assert state.rounds.count == 1
@@ -164,13 +157,13 @@ def test_a_round_without_progress_is_the_last() -> None:
     for _ in range(40):
         if state.phase is not Phase.RIDING:
             break
-        told(state, released(0, lease, 2, FaultKind.RESET), now_s=now_s)
+        deliver(state, released(0, lease, 2, FaultKind.RESET), now_s=now_s)
         now_s += 2
-        granted = said(told(state, Ticked(), now_s=now_s), LeaseGranted)
+        granted = said(deliver(state, Ticked(), now_s=now_s), LeaseGranted)
         lease = granted[0].lease if granted else lease
     assert state.phase is Phase.CLOSING
     assert state.rounds.count == 1
-    (ended,) = said(told(state, PartFileClosed(job=1), now_s=now_s), JobEnded)
+    (ended,) = said(deliver(state, PartFileClosed(job=1), now_s=now_s), JobEnded)
     assert ended.state == "starved"
     assert "reset" in ended.reason
 
@@ -178,14 +171,14 @@ def test_a_round_without_progress_is_the_last() -> None:
 def test_an_unproven_source_gets_no_round() -> None:
     state = board("##aaaa", rates={})
     add(state, "a").busy = 1
-    told(state, released(0, 1, 2, FaultKind.NOT_FOUND))
+    deliver(state, released(0, 1, 2, FaultKind.NOT_FOUND))
     assert state.phase is Phase.CLOSING
 
 
 def test_a_waiting_time_named_during_a_ride_binds_the_host() -> None:
     state = board("aaaa", rates={"a": 1.0})
     add(state, "b", 1.0).host = "host-a"
-    told(state, released(0, 1, 0, FaultKind.BUSY, retry_after_s=9.0))
+    deliver(state, released(0, 1, 0, FaultKind.BUSY, retry_after_s=9.0))
     assert state.sources[1].not_before_s == NOW_S + 9.0
     assert drawn(state) == "...."
 
@@ -194,25 +187,25 @@ def test_a_size_learned_at_the_end_of_a_body_completes_the_job() -> None:
     state = board("", total=-2)
     posts = serve(state, "a")
     (granted,) = said(posts, LeaseGranted)
-    told(state, stored(0, granted.lease, 0, 3))
-    posts = told(state, finished(0, granted.lease, 3, size_bytes=3 * CHUNK - 5))
+    deliver(state, stored(0, granted.lease, 0, 3))
+    posts = deliver(state, finished(0, granted.lease, 3, size_bytes=3 * CHUNK - 5))
     assert said(posts, SizeLearned)
     assert said(posts, SealFile)
 
 
 def test_sealed_is_the_last_word_and_everybody_may_forget_the_job() -> None:
     state = board("##a", rates={"a": 1.0})
-    told(state, stored(0, 1, 2, 1))
-    posts = told(state, FileSealed(job=1, path="/box/f", digest_hex="ab"))
+    deliver(state, stored(0, 1, 2, 1))
+    posts = deliver(state, FileSealed(job=1, path="/box/f", digest_hex="ab"))
     (ended,) = said(posts, JobEnded)
     assert (ended.state, ended.path, ended.digest_hex) == ("sealed", "/box/f", "ab")
     assert {post.to for post in posts if isinstance(post.message, JobClosed)} == {POOL, WATCHDOG, ASSEMBLER}
-    assert told(state, Ticked(), stored(0, 1, 0, 1)) == []
+    assert deliver(state, Ticked(), stored(0, 1, 0, 1)) == []
 
 
 def test_nobody_can_seal_what_is_not_complete() -> None:
     state = board("##a", rates={"a": 1.0})
-    assert not said(told(state, FileSealed(job=1, path="/box/f", digest_hex="ab")), JobEnded)
+    assert not said(deliver(state, FileSealed(job=1, path="/box/f", digest_hex="ab")), JobEnded)
     assert state.phase is Phase.RIDING
 
 
@@ -227,31 +220,31 @@ def test_nobody_can_seal_what_is_not_complete() -> None:
 )
 def test_everything_that_stops_a_job_hangs_up_closes_and_says_why(message: DispatcherInbox, expected: str) -> None:
     state = board("##aa", rates={"a": 1.0})
-    posts = told(state, message)
+    posts = deliver(state, message)
     assert said(posts, LeaseRevoked)
     assert said(posts, ClosePartFile)
-    (ended,) = said(told(state, PartFileClosed(job=1)), JobEnded)
+    (ended,) = said(deliver(state, PartFileClosed(job=1)), JobEnded)
     assert ended.state == expected
     assert ended.reason
 
 
 def test_a_store_that_never_answers_does_not_hold_up_the_end() -> None:
     state = board("##aa", rates={"a": 1.0})
-    told(state, StopJob(job=1))
-    (ended,) = said(told(state, Ticked(), now_s=NOW_S + CLOSING_S_MAX + 0.1), JobEnded)
+    deliver(state, StopJob(job=1))
+    (ended,) = said(deliver(state, Ticked(), now_s=NOW_S + CLOSING_S_MAX + 0.1), JobEnded)
     assert ended.state == "interrupted"
 
 
 def test_the_first_reason_stays() -> None:
     state = board("##aa", rates={"a": 1.0})
-    told(state, DiskFailed(job=1, fault=3, detail="it belongs to another download"), StopJob(job=1))
-    (ended,) = said(told(state, PartFileClosed(job=1)), JobEnded)
+    deliver(state, DiskFailed(job=1, fault=3, detail="it belongs to another download"), StopJob(job=1))
+    (ended,) = said(deliver(state, PartFileClosed(job=1)), JobEnded)
     assert ended.state == "disk"
 
 
 def test_a_chunk_that_came_twice_counts_as_fetched_twice_but_not_as_progress() -> None:
     state = board("##aa", rates={"a": 1.0})
-    told(state, ChunksRepeated(job=1, source=0, lease=1, first=2, count=1, length_bytes=CHUNK))
+    deliver(state, ChunksRepeated(job=1, source=0, lease=1, first=2, count=1, length_bytes=CHUNK))
     assert state.sources[0].chunks == 0
     assert drawn(state) == "###a"
 
@@ -259,7 +252,7 @@ def test_a_chunk_that_came_twice_counts_as_fetched_twice_but_not_as_progress() -
 def test_a_lost_worker_gives_everything_back_that_was_not_handed_over() -> None:
     state = board("##aaaa", rates={"a": 1.0})
     add(state, "b", 1.0)
-    told(state, SourceLost(job=1, source=0, detail="killed"))
+    deliver(state, SourceLost(job=1, source=0, detail="killed"))
     assert drawn(state) == "##bbbb"
 
 
@@ -276,7 +269,7 @@ def test_failover_mode_uses_one_source_and_the_next_goes_on_from_the_same_chunk(
     serve(state, "b")
     assert drawn(state) == "aaaaaa"
     (granted,) = said(posts, LeaseGranted)
-    told(state, stored(0, granted.lease, 0, 2), released(0, granted.lease, 2, FaultKind.NOT_FOUND))
+    deliver(state, stored(0, granted.lease, 0, 2), released(0, granted.lease, 2, FaultKind.NOT_FOUND))
     assert drawn(state) == "##bbbb"
 
 
@@ -284,7 +277,7 @@ def test_race_mode_lets_everybody_fetch_everything() -> None:
     state = board("......", mode="race")
     starts = [said(serve(state, letter), LeaseGranted)[0] for letter in "abc"]
     assert [(granted.first, granted.stop) for granted in starts] == [(0, 6)] * 3
-    told(state, stored(0, starts[0].lease, 0, 6))
+    deliver(state, stored(0, starts[0].lease, 0, 6))
     assert state.phase is Phase.SEALING
 
 
@@ -292,16 +285,16 @@ def test_a_step_serves_a_few_sources_and_posts_itself_the_rest() -> None:
     state = board("." * 64)
     for letter in "abcdefghij":
         add(state, letter)
-    posts = told(state, Ticked())
+    posts = deliver(state, Ticked())
     assert said(posts, Ticked)
     for _ in range(5):
-        posts = told(state, *said(posts, Ticked))
+        posts = deliver(state, *said(posts, Ticked))
     assert all(source.busy is not None for source in state.sources.values())
 
 
 def test_a_lease_over_from_an_unknown_source_is_ignored() -> None:
     state = board("aaaa", rates={"a": 1.0})
-    told(state, finished(7, 1, 4), SourceLost(job=1, source=9, detail=""))
+    deliver(state, finished(7, 1, 4), SourceLost(job=1, source=9, detail=""))
     assert drawn(state) == "aaaa"
 
 

@@ -123,7 +123,7 @@ def test_a_source_that_dropped_goes_on_where_it_stands() -> None:
     add(state, "b")
     source.position = 4
     assert state.leases is not None
-    state.leases.serve(NOW_S)
+    state.leases.grants.serve(NOW_S)
     assert lease_of(state, "a").first == 4
 
 

@@ -3,12 +3,11 @@
 from actors.core.dispatch.dispatcher import DispatchState
 from actors.core.dispatch.gate import Decision
 from protocol.messages import LeaseGranted, LeaseRevoked, LeaseTrimmed, SourcePreferred, Ticked
-from tests.actors.core.dispatch.boards import NOW_S, add, as_peer, board, drawn, joined, lease_of, said, serve
-from tests.actors.core.dispatch.queued_users import told
+from tests.actors.core.dispatch.boards import NOW_S, add, as_peer, board, deliver, drawn, joined, lease_of, said, serve
 
 
 def prefer(state: DispatchState, source: int, *, preferred: bool = True) -> None:
-    told(state, SourcePreferred(job=1, source=source, preferred=preferred))
+    deliver(state, SourcePreferred(job=1, source=source, preferred=preferred))
     assert state.leases is not None
     state.leases._views.recount()
 
@@ -19,7 +18,7 @@ def test_the_preferred_source_is_given_work_before_a_faster_one() -> None:
         state = board("....", mode="failover")
         add(state, "a", 9.0)
         add(state, "b", 1.0).preferred = preferred
-        granted = said(told(state, Ticked()), LeaseGranted)
+        granted = said(deliver(state, Ticked()), LeaseGranted)
         order.append([grant.source for grant in granted])
     assert order == [[0], [1]]
 
@@ -29,7 +28,7 @@ def test_a_preferred_source_that_cannot_be_used_holds_no_other_back() -> None:
     add(state, "b", 0.001)
     add(state, "c", 9.0)
     prefer(state, 1)
-    told(state, Ticked())
+    deliver(state, Ticked())
     assert "c" in drawn(state).lower()
 
 
@@ -39,7 +38,7 @@ def test_a_preferred_user_passes_the_gate() -> None:
     add(state, "b")
     source = as_peer(state, "b")
     assert state.leases is not None
-    gate = state.leases.gate
+    gate = state.leases.grants.gate
     gate.is_open = False
     assert gate.decide(source, NOW_S) is not Decision.JOIN
     prefer(state, 1)
@@ -60,7 +59,7 @@ def test_of_two_leases_that_of_the_preferred_source_is_shortened_last() -> None:
 def test_a_preferred_source_is_one_also_when_it_joins_later() -> None:
     state = board("....")
     prefer(state, 3)
-    told(state, joined(3))
+    deliver(state, joined(3))
     assert state.sources[3].preferred
     prefer(state, 3, preferred=False)
     assert not state.sources[3].preferred
@@ -78,6 +77,6 @@ def test_what_a_preferred_source_has_goes_on() -> None:
     """No lease is taken from others because one is preferred."""
     state = board("aaaabbbb", rates={"a": 1, "b": 1})
     before = (lease_of(state, "a").id, drawn(state))
-    posts = told(state, SourcePreferred(job=1, source=1, preferred=True))
+    posts = deliver(state, SourcePreferred(job=1, source=1, preferred=True))
     assert said(posts, LeaseRevoked) == []
     assert (lease_of(state, "a").id, drawn(state)) == before

@@ -34,6 +34,7 @@ from tests.actors.core.dispatch.boards import (
     add,
     as_peer,
     board,
+    deliver,
     drawn,
     joined,
     lease_of,
@@ -41,7 +42,7 @@ from tests.actors.core.dispatch.boards import (
     said,
     wanted,
 )
-from tests.actors.core.dispatch.queued_users import place, told
+from tests.actors.core.dispatch.queued_users import place
 from tests.actors.core.dispatch.replies import finished, stalled, stored
 
 STORE_BACK = ProcessReady(process="store", pid=2)
@@ -63,9 +64,9 @@ def found(picture: str) -> list[DispatcherInbox]:
 
 
 def reopened(state: DispatchState, picture: str, now_s: float = NOW_S) -> list[Post]:
-    asked = told(state, STORE_BACK, now_s=now_s)
+    asked = deliver(state, STORE_BACK, now_s=now_s)
     assert len(said(asked, OpenPartFile)) == 1
-    return told(state, *found(picture), now_s=now_s)
+    return deliver(state, *found(picture), now_s=now_s)
 
 
 def test_rides_go_on_and_what_was_handed_over_is_handed_over_again() -> None:
@@ -93,11 +94,11 @@ def test_chunks_that_are_not_there_any_more_are_fetched_again() -> None:
 
 def test_the_last_word_of_a_store_that_has_died_since_is_not_taken_for_its_successor_s() -> None:
     state = riding("##aa..", {"a": 1.0})
-    told(state, STORE_BACK)
-    told(state, STORE_BACK)  # it died again; what it had said comes now
-    told(state, *found("##...."))
+    deliver(state, STORE_BACK)
+    deliver(state, STORE_BACK)  # it died again; what it had said comes now
+    deliver(state, *found("##...."))
     verified, _ = found("####..")
-    posts = told(state, verified, PartFileReady(job=1, part_path="/box/f.part", message="", store=2))
+    posts = deliver(state, verified, PartFileReady(job=1, part_path="/box/f.part", message="", store=2))
     assert said(posts, PartFileReopened) == [PartFileReopened(job=1, store=2)]
     assert drawn(state)[:4] == "####"
 
@@ -113,30 +114,30 @@ def test_nobody_is_blamed_for_silence_while_nobody_stores() -> None:
     state = riding("##aa", {"a": 1.0})
     add(state, "b", 1.0)
     lease = lease_of(state, "a")
-    told(state, STORE_BACK)
-    told(state, stalled(0, lease.id))
-    told(state, Ticked(), now_s=NOW_S + 2 * LEASE_S_MAX)
+    deliver(state, STORE_BACK)
+    deliver(state, stalled(0, lease.id))
+    deliver(state, Ticked(), now_s=NOW_S + 2 * LEASE_S_MAX)
     assert state.sources[0].state is SourceState.ACTIVE
     assert drawn(state)[2:] in ("aa", "ab")
 
 
 def test_what_was_handed_over_and_lost_is_fetched_again_soon() -> None:
     state = riding("##aa", {"a": 1.0})
-    told(state, finished(0, lease_of(state, "a").id, 4))
+    deliver(state, finished(0, lease_of(state, "a").id, 4))
     assert drawn(state) == "##aa", "on its way to a store that is dead"
     reopened(state, "##..")
-    told(state, Ticked(), now_s=NOW_S + HANDED_AGAIN_S - 0.5)
+    deliver(state, Ticked(), now_s=NOW_S + HANDED_AGAIN_S - 0.5)
     assert state.leases is not None
     assert state.leases.draining()
-    told(state, Ticked(), now_s=NOW_S + HANDED_AGAIN_S + 1.5)
+    deliver(state, Ticked(), now_s=NOW_S + HANDED_AGAIN_S + 1.5)
     assert not state.leases.draining()
 
 
 def test_a_job_that_was_being_sealed_is_sealed_by_the_new_store() -> None:
     state = riding("##a", {"a": 1.0})
-    assert said(told(state, stored(0, lease_of(state, "a").id, 2, 1)), SealFile)
-    told(state, STORE_BACK)
-    assert said(told(state, *found("###")), SealFile)
+    assert said(deliver(state, stored(0, lease_of(state, "a").id, 2, 1)), SealFile)
+    deliver(state, STORE_BACK)
+    assert said(deliver(state, *found("###")), SealFile)
     assert state.phase is Phase.SEALING
 
 
@@ -144,14 +145,14 @@ def test_a_file_of_which_nobody_had_announced_the_size_is_asked_for_by_what_was_
     state = riding("##aa", {"a": 1.0})
     state._store_recovery.ask(admission.open_request(state.job, -1, "f"))
     state._out.take()
-    (asked,) = said(told(state, STORE_BACK), OpenPartFile)
+    (asked,) = said(deliver(state, STORE_BACK), OpenPartFile)
     assert asked.spec.size_bytes == 4 * CHUNK
 
 
 def test_a_job_that_is_closing_hears_that_its_file_was_sealed_before_and_ends_so() -> None:
     state = riding("##a", {"a": 1.0})
     state._close("interrupted", "interrupted", NOW_S)
-    posts = told(state, FileSealed(job=1, path="/box/f", digest_hex=""))
+    posts = deliver(state, FileSealed(job=1, path="/box/f", digest_hex=""))
     (ended,) = said(posts, JobEnded)
     assert (ended.state, ended.path) == ("sealed", "/box/f")
     assert JobClosed(job=1) in [post.message for post in posts if post.to == ASSEMBLER], "only now its records go"
@@ -160,15 +161,15 @@ def test_a_job_that_is_closing_hears_that_its_file_was_sealed_before_and_ends_so
 def test_a_job_that_was_closing_closes() -> None:
     state = riding("##a", {"a": 1.0})
     state._close("interrupted", "", NOW_S)
-    assert said(told(state, STORE_BACK), ClosePartFile)
-    assert said(told(state, PartFileClosed(job=1)), JobEnded)
+    assert said(deliver(state, STORE_BACK), ClosePartFile)
+    assert said(deliver(state, PartFileClosed(job=1)), JobEnded)
 
 
 def test_a_job_whose_target_was_being_opened_asks_again_and_begins() -> None:
     state = DispatchState(wanted(name="f"), now_s=NOW_S)
-    told(state, joined(0), probed(0, 3 * CHUNK))
-    told(state, STORE_BACK)
-    told(state, *found("#.."))
+    deliver(state, joined(0), probed(0, 3 * CHUNK))
+    deliver(state, STORE_BACK)
+    deliver(state, *found("#.."))
     assert state.phase is Phase.RIDING
     assert state.leases is not None
     assert state.leases.tracker.stored.count == 1
@@ -187,11 +188,11 @@ def test_whatever_is_found_the_board_agrees_with_the_disk(marks: list[str], data
 
 def test_leases_of_another_hub_have_other_numbers_and_its_bytes_are_the_jobs_own() -> None:
     state = DispatchState(wanted(name="f", attempt=1, elapsed_s=5.0, resumed_bytes=CHUNK), now_s=NOW_S)
-    told(state, joined(0), probed(0, 4 * CHUNK))
-    posts = told(state, *found("###."))
+    deliver(state, joined(0), probed(0, 4 * CHUNK))
+    posts = deliver(state, *found("###."))
     (granted,) = said(posts, LeaseGranted)
     assert granted.lease > 1_000_000
-    told(state, stored(0, granted.lease, 3, 1))
+    deliver(state, stored(0, granted.lease, 3, 1))
     (ended,) = said(
         state.report.ended("sealed", "", "", "", state.sources, None, claim=Claim(), now_s=NOW_S + 2), JobEnded
     )
@@ -202,13 +203,13 @@ def test_leases_of_another_hub_have_other_numbers_and_its_bytes_are_the_jobs_own
 def test_what_sources_gave_before_the_hub_died_counts_as_theirs() -> None:
     state = DispatchState(wanted(name="f", attempt=1, resumed_bytes=0, stops_per_job=3, stops_per_day=8), now_s=NOW_S)
     counts = {"bytes_stored": 2 * CHUNK, "chunks": 2, "leases": 3, "stops": 3}
-    told(state, joined(0, peer="ann", path="f", size_bytes=4 * CHUNK, stops_today=7, **counts))
-    told(state, *found("##.."))
+    deliver(state, joined(0, peer="ann", path="f", size_bytes=4 * CHUNK, stops_today=7, **counts))
+    deliver(state, *found("##.."))
     source = state.sources[0]
     assert source.proven
     assert source.budget_spent, "three stops a job, whichever hub made them"
     assert not source.budget_spent_today, "seven, not ten: those of this job are among them"
-    row = next(each for each in said(told(state, Ticked(), now_s=NOW_S + 9), SourceProgressed) if each.source == 0)
+    row = next(each for each in said(deliver(state, Ticked(), now_s=NOW_S + 9), SourceProgressed) if each.source == 0)
     assert (row.bytes_stored, row.chunks, row.stops) == (2 * CHUNK, 2, 3)
     assert row.leases >= 3
 
@@ -218,9 +219,9 @@ def test_places_in_queues_are_asked_for_again_in_a_new_session() -> None:
     add(state, "b", 1.0)
     as_peer(state, "b")
     as_peer(state, "a")
-    told(state, Ticked(), now_s=NOW_S + 1)
-    told(state, place(1, 3))
+    deliver(state, Ticked(), now_s=NOW_S + 1)
+    deliver(state, place(1, 3))
     assert state.sources[1].enqueued
-    posts = told(state, ProcessReady(process="soulseek", pid=2))
+    posts = deliver(state, ProcessReady(process="soulseek", pid=2))
     assert [asked.source for asked in said(posts, EnqueueFile)] == [1]
     assert drawn(state)[2:4] == "aa", "who has bytes rides on"

@@ -6,8 +6,8 @@ from actors.core.dispatch.stop_cost import gain_min_s
 from protocol.messages import EnqueueFile, Ticked
 from protocol.model.limits import STOPS_PER_DAY, STOPS_PER_JOB
 from protocol.model.value import replace
-from tests.actors.core.dispatch.boards import CHUNK, NOW_S, add, as_peer, board, drawn, lease_of
-from tests.actors.core.dispatch.queued_users import of, told, turn, user
+from tests.actors.core.dispatch.boards import CHUNK, NOW_S, add, as_peer, board, deliver, drawn, lease_of
+from tests.actors.core.dispatch.queued_users import of, turn, user
 
 
 @pytest.mark.parametrize(
@@ -27,14 +27,14 @@ def test_a_user_has_so_many_stops_a_job_and_a_day(stops: int, before: int, is_sp
 
 def test_whose_stops_are_spent_rides_to_the_end_of_the_file() -> None:
     state = user("aaaa............####....", rates={"a": 1.0}, rate=1.0, stops=3)
-    told(state, Ticked(), turn(state, 1))
+    deliver(state, Ticked(), turn(state, 1))
     assert drawn(state).endswith("bb")
     assert "b" not in drawn(state)[:20]
 
 
 def test_whose_stops_are_spent_waits_when_the_end_is_not_free() -> None:
     state = user("aaaa............####", rates={"a": 1.0}, rate=1.0, stops=3)
-    assert not of(told(state, Ticked()), EnqueueFile)
+    assert not of(deliver(state, Ticked()), EnqueueFile)
 
 
 @pytest.mark.parametrize(("stops_before", "rate", "asked"), [(0, 0.1, True), (0, 0.6, False), (8, 0.1, False)])
@@ -43,13 +43,13 @@ def test_a_spent_budget_of_the_job_yields_where_half_a_minute_and_half_of_the_re
 ) -> None:
     """A slow one would send the rest alone: 160 s, and 15 s with b. The budget of the day never yields."""
     state = user("aaaa............####", rates={"a": rate}, rate=1.0, stops=3, stops_before=stops_before)
-    assert bool(of(told(state, Ticked()), EnqueueFile)) is asked
+    assert bool(of(deliver(state, Ticked()), EnqueueFile)) is asked
 
 
 def test_what_a_spent_user_offers_when_it_was_asked_is_taken() -> None:
     """While its upload is awaited the rest seems to be there soon: it would be declined, and asked again."""
     state = user("aaaa............####", rates={"a": 0.1}, rate=1.0, stops=3)
-    told(state, Ticked(), turn(state, 1))
+    deliver(state, Ticked(), turn(state, 1))
     assert "b" in drawn(state)
 
 
@@ -60,36 +60,36 @@ def test_a_lease_goes_on_to_the_end_over_three_seconds_of_stored_chunks_at_most(
     """Which spares a stop; a longer way would keep the quickest user busy with what is there already."""
     picture = "####...." + stored_behind * "#"
     state = user(picture, "a", rate=5.0)
-    told(state, Ticked(), turn(state, 0))
+    deliver(state, Ticked(), turn(state, 0))
     assert lease_of(state, "a").stop == (len(picture) if rides_out else 8)
 
 
 def test_whose_stops_are_spent_takes_no_tail_but_the_last() -> None:
     state = user("aaaaaaaaaaaaaaaaaaaa####", rates={"a": 0.5}, rate=1.0, stops=3)
-    assert not of(told(state, Ticked()), EnqueueFile)
+    assert not of(deliver(state, Ticked()), EnqueueFile)
     state = user("####aaaaaaaaaaaaaaaaaaaa", rates={"a": 0.5}, rate=1.0, stops=3)
-    assert of(told(state, Ticked()), EnqueueFile)
+    assert of(deliver(state, Ticked()), EnqueueFile)
 
 
 def test_the_ride_to_the_end_of_one_whose_stops_are_spent_is_not_cut() -> None:
     state = board("aaaaaaaaaaaaaaaaaaaa", rates={"a": 1.0})
     as_peer(state, "a", stops=3)
     add(state, "b", 1.0)
-    told(state, Ticked())
+    deliver(state, Ticked())
     assert drawn(state) == "aaaaaaaaaaaaaaaaaaaa"
 
 
 def test_when_nobody_else_is_left_a_job_goes_on_beyond_its_own_budget_but_not_beyond_the_days() -> None:
     state = user("........####", "a", 1.0, stops=3)
-    assert of(told(state, Ticked()), EnqueueFile)
+    assert of(deliver(state, Ticked()), EnqueueFile)
     state = user("........####", "a", 1.0, stops=0, stops_before=8)
-    assert not of(told(state, Ticked()), EnqueueFile)
+    assert not of(deliver(state, Ticked()), EnqueueFile)
     assert "this day" in state.sources[0].reason
 
 
 def test_chunk_by_chunk_spends_no_budget_for_it_was_asked_for() -> None:
     state = user("........####", "a", 1.0, stops=9, mode="queue")
-    assert of(told(state, Ticked()), EnqueueFile)
+    assert of(deliver(state, Ticked()), EnqueueFile)
 
 
 @pytest.mark.parametrize(("left_s", "gain_s"), [(5.0, 0.5), (50.0, 5.0), (100.0, 10.0), (1000.0, 10.0)])
@@ -107,7 +107,7 @@ def test_who_was_stopped_twice_is_not_asked_for_a_gain_others_are_asked_for() ->
     for stops, asked in ((1, True), (2, False)):
         state = user("a" * 20 + "####", rates={"a": 1.0}, rate=0.2, stops=stops)
         as_peer(state, "a")
-        assert bool(of(told(state, Ticked()), EnqueueFile)) is asked
+        assert bool(of(deliver(state, Ticked()), EnqueueFile)) is asked
 
 
 def test_a_users_ride_is_not_cut_for_less_than_a_tenth() -> None:
@@ -115,7 +115,7 @@ def test_a_users_ride_is_not_cut_for_less_than_a_tenth() -> None:
     for rate, cut in ((1.0, True), (0.05, False)):
         state = user(ride, rates={"a": 1.0}, rate=rate)
         as_peer(state, "a")
-        assert bool(of(told(state, Ticked()), EnqueueFile)) is cut
+        assert bool(of(deliver(state, Ticked()), EnqueueFile)) is cut
 
 
 def test_one_of_few_stops_is_not_spent_on_a_crumb_while_a_large_tail_could_be_had() -> None:
@@ -125,7 +125,7 @@ def test_one_of_few_stops_is_not_spent_on_a_crumb_while_a_large_tail_could_be_ha
         as_peer(state, letter)
     add(state, "b", 1.0)
     as_peer(state, "b")
-    told(state, Ticked(), turn(state, 1))
+    deliver(state, Ticked(), turn(state, 1))
     picture = drawn(state)
     assert picture.startswith("aaac")
     assert picture.count("b") > 20
@@ -134,7 +134,7 @@ def test_one_of_few_stops_is_not_spent_on_a_crumb_while_a_large_tail_could_be_ha
 def test_a_crumb_is_taken_when_there_is_nothing_else() -> None:
     state = user("aaa" + "#" * 60, rates={"a": 0.02}, rate=1.0)
     as_peer(state, "a")
-    assert of(told(state, Ticked()), EnqueueFile)
+    assert of(deliver(state, Ticked()), EnqueueFile)
 
 
 def test_who_reads_and_drops_for_long_does_not_keep_the_job_going() -> None:
@@ -145,9 +145,9 @@ def test_who_reads_and_drops_for_long_does_not_keep_the_job_going() -> None:
     lease.lead_in_bytes, lease.received_bytes = 50 * CHUNK, CHUNK
     add(state, "b", 1.0)
     as_peer(state, "b", stops=3)
-    assert of(told(state, Ticked()), EnqueueFile)
+    assert of(deliver(state, Ticked()), EnqueueFile)
     lease.received_bytes = 51 * CHUNK
     assert state.leases is not None
     state.leases.changed()
     state.sources[1].enqueued = False
-    assert not of(told(state, Ticked(), now_s=NOW_S + 2), EnqueueFile), "a is there by now"
+    assert not of(deliver(state, Ticked(), now_s=NOW_S + 2), EnqueueFile), "a is there by now"

@@ -6,8 +6,8 @@ from actors.core.dispatch.dispatcher import DispatchState
 from actors.core.dispatch.stop_cost import STOPS_USUAL, gain_min_s
 from protocol.messages import EnqueueFile, LeaseExtended, LeaseGranted, LeaseRevoked, LeaseTrimmed, Ticked
 from protocol.model.value import replace
-from tests.actors.core.dispatch.boards import NOW_S, add, as_peer, board, drawn, lease_of, serve
-from tests.actors.core.dispatch.queued_users import of, told, turn
+from tests.actors.core.dispatch.boards import NOW_S, add, as_peer, board, deliver, drawn, lease_of, serve
+from tests.actors.core.dispatch.queued_users import of, turn
 from tests.actors.core.dispatch.replies import measured
 
 
@@ -23,9 +23,9 @@ def comes(state: DispatchState, letter: str, rate: float, *, stops: int = 0) -> 
     """One more user with nothing to do. The picture once its turn has come, empty when it is not asked for one."""
     source = add(state, letter, rate)
     as_peer(state, letter, stops=stops)
-    if not of(told(state, Ticked()), EnqueueFile):
+    if not of(deliver(state, Ticked()), EnqueueFile):
         return ""
-    told(state, turn(state, source.id))
+    deliver(state, turn(state, source.id))
     return drawn(state)
 
 
@@ -45,7 +45,7 @@ def test_a_user_who_is_asked_for_a_turn_is_counted_on_at_once() -> None:
     for letter in "bc":
         add(state, letter, 1.0)
         as_peer(state, letter)
-    told(state, Ticked(), turn(state, 1))
+    deliver(state, Ticked(), turn(state, 1))
     assert 18 <= drawn(state).count("b") <= 20
 
 
@@ -106,7 +106,7 @@ def test_a_user_of_unknown_rate_who_is_waited_for_counts_like_the_mean_of_the_ot
     state = ridden("aaaa" + "." * 40 + "ccccdddd####", a=1.0, c=1.0, d=7.0)
     add(state, "b")
     as_peer(state, "b")
-    assert of(told(state, Ticked()), EnqueueFile)
+    assert of(deliver(state, Ticked()), EnqueueFile)
     assert state.leases is not None
     state.leases.changed()
     assert state.leases.left_s(NOW_S) == pytest.approx((40 + 12 + 3 * 1.0 + 1.0 + 7.0) / (9 + 3), rel=0.1)
@@ -177,7 +177,7 @@ def test_a_small_late_tail_is_left_to_its_source_unless_a_much_faster_one_takes_
     state = ridden("aa" + "c" * 58, a=0.05, c=4.0)
     add(state, "b", rate)
     as_peer(state, "b", stops=1)
-    assert bool(of(told(state, Ticked()), EnqueueFile)) is asked
+    assert bool(of(deliver(state, Ticked()), EnqueueFile)) is asked
 
 
 @pytest.mark.parametrize(("stops", "picture"), [(0, "taken"), (1, "left")])
@@ -186,7 +186,7 @@ def test_a_user_who_was_never_stopped_may_send_less_than_one_who_was(stops: int,
     state = ridden("a" + "." * 639, a=9.0)
     add(state, "b", 0.3).leases = 1
     as_peer(state, "b", stops=stops)
-    assert bool(of(told(state, Ticked()), EnqueueFile)) is (picture == "taken")
+    assert bool(of(deliver(state, Ticked()), EnqueueFile)) is (picture == "taken")
 
 
 @pytest.mark.parametrize(("rate", "taken"), [(1.0, True), (3.5, False)], ids=["late", "in time"])
@@ -218,7 +218,7 @@ def test_a_late_ride_that_touches_free_chunks_gives_its_tail_back_once_the_finis
     if not known:
         add(state, "b")
         as_peer(state, "b")
-        told(state, Ticked())
+        deliver(state, Ticked())
     posts = state.handle(measured(0, lease_of(state, "a").id, 1.0, 0.3), now_s=NOW_S)
     assert [post.stop for post in of(posts, LeaseTrimmed)] == ([8] if known else [])
 

@@ -36,8 +36,8 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import Post
 from protocol.model.faults import FaultKind, PartFileFaultKind
-from tests.actors.core.dispatch.boards import CHUNK, NOW_S, joined, probed, said, wanted
-from tests.actors.core.dispatch.queued_users import session, told
+from tests.actors.core.dispatch.boards import CHUNK, NOW_S, deliver, joined, probed, said, wanted
+from tests.actors.core.dispatch.queued_users import session
 from tests.actors.core.dispatch.replies import released, stored
 from tests.actors.core.pool import test_pool as pools
 from tests.specs import changed
@@ -51,8 +51,8 @@ def job(*, term: str = "tide", **changes: Any) -> DispatchState:
 def riding(found: tuple[int, ...] = (), term: str = "tide") -> DispatchState:
     """Four chunks, of which source 0 rides those that were not `found`."""
     state = job(term=term)
-    told(state, joined(0), probed(0, 4 * CHUNK))
-    told(state, ChunksVerified(job=1, ranges=found), PartFileReady(job=1, part_path="/box/f.part", message=""))
+    deliver(state, joined(0), probed(0, 4 * CHUNK))
+    deliver(state, ChunksVerified(job=1, ranges=found), PartFileReady(job=1, part_path="/box/f.part", message=""))
     assert state.phase is Phase.RIDING
     return state
 
@@ -61,11 +61,11 @@ def gone(state: DispatchState, number: int = 0, *, now_s: float = NOW_S) -> list
     """Its host does not exist any more: banned."""
     busy = state.sources[number].busy
     assert busy is not None
-    return told(state, released(number, busy, 0, FaultKind.NOT_FOUND), now_s=now_s)
+    return deliver(state, released(number, busy, 0, FaultKind.NOT_FOUND), now_s=now_s)
 
 
 def reason(state: DispatchState, now_s: float) -> str:
-    progressed = said(told(state, Ticked(), now_s=now_s), JobProgressed)[-1]
+    progressed = said(deliver(state, Ticked(), now_s=now_s), JobProgressed)[-1]
     assert progressed.state == state.phase.value
     assert isinstance(progressed.reason, str)
     return progressed.reason
@@ -80,32 +80,32 @@ def test_it_waits_with_the_reason_and_holds_no_lease() -> None:
     assert state.leases is not None
     assert not state.leases.tracker.leases
     assert reason(state, NOW_S + 1) == "source-0: not_found"
-    assert not said(told(state, Ticked(), now_s=NOW_S + 1e6), JobEnded), "for as long as it takes"
+    assert not said(deliver(state, Ticked(), now_s=NOW_S + 1e6), JobEnded), "for as long as it takes"
 
 
 def test_a_job_whose_sources_have_all_failed_finally_ends_where_no_search_may_bring_others() -> None:
     state = job(term="", source_count=2)
-    told(state, joined(0), joined(1))
-    told(state, SourceFailed(job=1, source=0, fault=int(FaultKind.NOT_FOUND), detail="404", retry_after_s=0.0))
+    deliver(state, joined(0), joined(1))
+    deliver(state, SourceFailed(job=1, source=0, fault=int(FaultKind.NOT_FOUND), detail="404", retry_after_s=0.0))
     assert state.phase is Phase.OPENING
     refused = SourceFailed(job=1, source=1, fault=int(FaultKind.FORBIDDEN), detail="401", retry_after_s=0.0)
-    (ended,) = said(told(state, refused), JobEnded)
+    (ended,) = said(deliver(state, refused), JobEnded)
     assert (ended.state, ended.reason) == ("starved", "source-0: 404; source-1: 401")
 
 
 def test_it_waits_while_one_source_may_come_back_and_ends_when_that_is_dropped() -> None:
     state = job(term="", source_count=2)
-    told(state, joined(0), joined(1))
+    deliver(state, joined(0), joined(1))
     failed(state, NOW_S)
-    told(state, SourceFailed(job=1, source=1, fault=int(FaultKind.NOT_FOUND), detail="404", retry_after_s=0.0))
+    deliver(state, SourceFailed(job=1, source=1, fault=int(FaultKind.NOT_FOUND), detail="404", retry_after_s=0.0))
     assert state.phase is Phase.WAITING
-    assert said(told(state, SourceDisabled(job=1, source=0, banned=False, detail="dropped")), JobEnded)
+    assert said(deliver(state, SourceDisabled(job=1, source=0, banned=False, detail="dropped")), JobEnded)
 
 
 def test_a_job_whose_sources_were_all_dropped_waits_for_others() -> None:
     state = job(term="")
-    told(state, joined(0), SourceDisabled(job=1, source=0, banned=False, detail="dropped"))
-    assert not said(told(state, Ticked(), now_s=NOW_S + 1e5), JobEnded)
+    deliver(state, joined(0), SourceDisabled(job=1, source=0, banned=False, detail="dropped"))
+    assert not said(deliver(state, Ticked(), now_s=NOW_S + 1e5), JobEnded)
     assert state.phase is Phase.WAITING
 
 
@@ -113,21 +113,21 @@ def test_a_source_that_has_delivered_and_lost_the_file_is_tried_again_a_bounded_
     state, now_s, waits, ended = riding(term=""), NOW_S, 0, list[JobEnded]()
     lease = state.sources[0].busy
     assert lease is not None
-    told(state, stored(0, lease, 0, 1))
+    deliver(state, stored(0, lease, 0, 1))
     while not ended and waits < 20:
         for _ in range(1000):
             now_s += 1.0
-            ended += said(told(state, Ticked(), now_s=now_s), JobEnded)
+            ended += said(deliver(state, Ticked(), now_s=now_s), JobEnded)
             if ended or state.phase is Phase.WAITING:
                 waits += 1
                 break
             if state.sources[0].busy is not None:
                 ended += said(gone(state, now_s=now_s), JobEnded)
-                ended += said(told(state, PartFileClosed(job=1), now_s=now_s), JobEnded)
+                ended += said(deliver(state, PartFileClosed(job=1), now_s=now_s), JobEnded)
         while not ended and state.phase is Phase.WAITING:
             now_s += 10.0
-            ended += said(told(state, Ticked(), now_s=now_s), JobEnded)
-            ended += said(told(state, PartFileClosed(job=1), now_s=now_s), JobEnded)
+            ended += said(deliver(state, Ticked(), now_s=now_s), JobEnded)
+            ended += said(deliver(state, PartFileClosed(job=1), now_s=now_s), JobEnded)
     assert ended[0].state == "starved"
     assert ended[0].reason == "source-0: not_found"
     assert 2 <= waits <= 6
@@ -143,46 +143,46 @@ def test_one_that_may_not_wait_ends_starved_as_ever() -> None:
 def test_a_source_that_is_offered_lets_it_go_on() -> None:
     state = riding()
     gone(state)
-    assert said(told(state, joined(1), now_s=NOW_S + 5000), ProbeSource)
+    assert said(deliver(state, joined(1), now_s=NOW_S + 5000), ProbeSource)
     assert state.phase is Phase.RIDING
-    (granted,) = said(told(state, probed(1, 4 * CHUNK), now_s=NOW_S + 5001), LeaseGranted)
+    (granted,) = said(deliver(state, probed(1, 4 * CHUNK), now_s=NOW_S + 5001), LeaseGranted)
     assert (granted.source, granted.first) == (1, 0)
 
 
 def test_a_job_that_never_knew_its_size_opens_when_somebody_tells_it() -> None:
     state = job()
-    told(state, joined(0))
-    told(state, SourceFailed(job=1, source=0, fault=int(FaultKind.NOT_FOUND), detail="404", retry_after_s=0.0))
+    deliver(state, joined(0))
+    deliver(state, SourceFailed(job=1, source=0, fault=int(FaultKind.NOT_FOUND), detail="404", retry_after_s=0.0))
     assert state.phase is Phase.WAITING
-    told(state, joined(1), now_s=NOW_S + 100)
-    assert said(told(state, probed(1, 4 * CHUNK), now_s=NOW_S + 101), OpenPartFile)
+    deliver(state, joined(1), now_s=NOW_S + 100)
+    assert said(deliver(state, probed(1, 4 * CHUNK), now_s=NOW_S + 101), OpenPartFile)
 
 
 def test_a_worker_that_is_back_lets_it_go_on() -> None:
     state = riding()
-    told(state, SourceLost(job=1, source=0, detail="fetch-1 died"))
-    told(state, Ticked(), now_s=NOW_S + 60)
+    deliver(state, SourceLost(job=1, source=0, detail="fetch-1 died"))
+    deliver(state, Ticked(), now_s=NOW_S + 60)
     assert state.phase is Phase.WAITING
-    assert said(told(state, joined(0), now_s=NOW_S + 500), ProbeSource)
+    assert said(deliver(state, joined(0), now_s=NOW_S + 500), ProbeSource)
 
 
 def failed(state: DispatchState, now_s: float) -> None:
     """Its probe comes to nothing in a way that time may mend."""
     fault = int(FaultKind.OFFLINE)
-    told(state, SourceFailed(job=1, source=0, fault=fault, detail="away", retry_after_s=0.0), now_s=now_s)
+    deliver(state, SourceFailed(job=1, source=0, fault=fault, detail="away", retry_after_s=0.0), now_s=now_s)
 
 
 def next_probe_s(state: DispatchState, now_s: float) -> float:
     """When the source is asked again, to a second."""
     for later_s in range(int(2 * PAUSE_S_MAX)):
-        if said(told(state, Ticked(), now_s=now_s + later_s), ProbeSource):
+        if said(deliver(state, Ticked(), now_s=now_s + later_s), ProbeSource):
             return float(later_s)
     raise AssertionError("never")
 
 
 def test_those_that_failed_are_tried_again_after_growing_pauses_up_to_an_hour() -> None:
     state, now_s, pauses_s = job(), NOW_S, list[float]()
-    told(state, joined(0))
+    deliver(state, joined(0))
     for _ in range(8):
         failed(state, now_s)
         assert state.phase is Phase.WAITING
@@ -206,35 +206,35 @@ def test_after_something_was_stored_the_pause_is_short_again() -> None:
 @pytest.mark.parametrize("final", [True, False])
 def test_a_new_login_lets_it_ask_its_users_again(final: bool) -> None:
     state = job(source_count=1)
-    told(state, session("online"), joined(0, peer="ann", path="f", size_bytes=4 * CHUNK))
-    told(state, PartFileReady(job=1, part_path="/box/f.part", message=""))
+    deliver(state, session("online"), joined(0, peer="ann", path="f", size_bytes=4 * CHUNK))
+    deliver(state, PartFileReady(job=1, part_path="/box/f.part", message=""))
     lost_s = NOW_S if final else NOW_S + 61  # one that is over for good is not hoped for first
-    told(state, session("offline", final=final))
-    told(state, Ticked(), now_s=lost_s)
+    deliver(state, session("offline", final=final))
+    deliver(state, Ticked(), now_s=lost_s)
     assert state.phase is Phase.WAITING
-    posts = told(state, session("online"), now_s=lost_s + 1)
+    posts = deliver(state, session("online"), now_s=lost_s + 1)
     assert [asked.peer for asked in said(posts, EnqueueFile)] == ["ann"]
 
 
 def test_a_user_who_is_offered_while_it_waits_is_asked_at_once() -> None:
     state = riding((0, 2))
     gone(state)
-    posts = told(state, joined(1, peer="bob", path="f", size_bytes=4 * CHUNK))
+    posts = deliver(state, joined(1, peer="bob", path="f", size_bytes=4 * CHUNK))
     assert [asked.peer for asked in said(posts, EnqueueFile)] == ["bob"]
 
 
 def test_a_job_without_any_source_waits_for_the_first() -> None:
     state = job()
-    told(state, Ticked(), now_s=NOW_S + 1)
+    deliver(state, Ticked(), now_s=NOW_S + 1)
     assert state.phase is Phase.WAITING
-    posts = told(state, joined(0, peer="ann", path="f", size_bytes=4 * CHUNK), now_s=NOW_S + 2)
+    posts = deliver(state, joined(0, peer="ann", path="f", size_bytes=4 * CHUNK), now_s=NOW_S + 2)
     assert said(posts, OpenPartFile)
 
 
 def test_a_stop_while_it_waits_closes_what_is_open_and_keeps_it() -> None:
     state = riding()
     gone(state)
-    assert said(told(state, StopJob(job=1)), ClosePartFile)
+    assert said(deliver(state, StopJob(job=1)), ClosePartFile)
 
 
 def test_a_disk_that_fails_while_it_waits_pauses_it_and_then_it_waits_on() -> None:
@@ -242,7 +242,7 @@ def test_a_disk_that_fails_while_it_waits_pauses_it_and_then_it_waits_on() -> No
     gone(state)
     failed_disk = DiskFailed(job=1, fault=int(PartFileFaultKind.GONE), detail="gone")
     found = (ChunksVerified(job=1, ranges=(0, 2)), PartFileReady(job=1, part_path="/box/f.part", message=""))
-    phases = [(told(state, *messages), state.phase)[1] for messages in ((failed_disk,), found)]
+    phases = [(deliver(state, *messages), state.phase)[1] for messages in ((failed_disk,), found)]
     assert phases == [Phase.PAUSED, Phase.WAITING]
 
 
@@ -251,12 +251,12 @@ def test_a_store_that_dies_while_it_waits_is_asked_again_and_then_it_waits_on() 
 
     state = riding((0, 2))
     gone(state)
-    assert said(told(state, ProcessReady(process="store", pid=2)), OpenPartFile)
-    told(
+    assert said(deliver(state, ProcessReady(process="store", pid=2)), OpenPartFile)
+    deliver(
         state, ChunksVerified(job=1, ranges=(0, 2)), PartFileReady(job=1, part_path="/box/f.part", message="", store=1)
     )
     assert state.phase is Phase.WAITING
-    told(state, joined(1), probed(1, 4 * CHUNK))
+    deliver(state, joined(1), probed(1, 4 * CHUNK))
     assert state.sources[1].busy is not None
 
 
@@ -266,8 +266,8 @@ def test_what_was_on_its_way_when_everybody_left_may_be_all_that_lacked() -> Non
     assert lease is not None
     gone(state)
     state.content.identity.agree(0, recorded(0), 2)  # an overlap check before it left
-    told(state, stored(0, lease, 3, 1), now_s=NOW_S + 2)
-    assert said(told(state, Ticked(), now_s=NOW_S + 3), SealFile)
+    deliver(state, stored(0, lease, 3, 1), now_s=NOW_S + 2)
+    assert said(deliver(state, Ticked(), now_s=NOW_S + 3), SealFile)
 
 
 # -- before a file was found
@@ -325,15 +325,15 @@ def test_without_a_login_it_is_searched_for_as_soon_as_there_is_one() -> None:
 @pytest.mark.parametrize("waits", [True, False])
 def test_without_its_interface_a_job_waits_with_words_and_goes_on_by_itself(waits: bool) -> None:
     state = DispatchState(wanted(name="f", waits=waits, source_count=1), now_s=NOW_S)
-    told(state, joined(0))
+    deliver(state, joined(0))
     gone_words, now_s, notes = "interface wg0 is gone", NOW_S, 0
     for _ in range(50):
         failure = SourceFailed(
             job=1, source=0, fault=int(FaultKind.INTERFACE_GONE), detail=gone_words, retry_after_s=0.0
         )
-        notes += len(said(told(state, failure, now_s=now_s), JobNoted))
+        notes += len(said(deliver(state, failure, now_s=now_s), JobNoted))
         assert reason(state, now_s + 1) == gone_words
         now_s += 2
-        assert said(told(state, Ticked(), now_s=now_s), ProbeSource), "every two seconds"
+        assert said(deliver(state, Ticked(), now_s=now_s), ProbeSource), "every two seconds"
     assert notes == 1
-    assert said(told(state, probed(0, 4 * CHUNK), now_s=now_s), OpenPartFile)
+    assert said(deliver(state, probed(0, 4 * CHUNK), now_s=now_s), OpenPartFile)

@@ -20,7 +20,6 @@ from protocol.messages import (
     LeaseRevoked,
     LimitJob,
     ListContributors,
-    Message,
     MonitorJob,
     PartFileClosed,
     PartFileReady,
@@ -33,13 +32,14 @@ from protocol.messages import (
     StopJob,
     Ticked,
 )
-from protocol.messages.addresses import POOL, Post
+from protocol.messages.addresses import POOL
 from tests.actors.core.dispatch.boards import (
     CHUNK,
     NOW_S,
     add,
     as_peer,
     board,
+    deliver,
     drawn,
     joined,
     lease_of,
@@ -52,13 +52,6 @@ from tests.actors.core.dispatch.replies import stored
 ASKER = "api/gateway"
 
 
-def tell(state: DispatchState, *messages: Message, at_s: float = NOW_S) -> list[Post]:
-    posts = [post for message in messages for post in state.handle(message, now_s=at_s)]  # type: ignore[arg-type]
-    if state.leases is not None:
-        state.leases.tracker.check()
-    return posts
-
-
 def left(source: int, *, banned: bool = False) -> SourceDisabled:
     return SourceDisabled(job=1, source=source, banned=banned, detail="dropped by hand")
 
@@ -68,7 +61,7 @@ def named(source: int, name_hash: int) -> SourceNamed:
 
 
 def runs_of(state: DispatchState, *, at_s: float = NOW_S) -> list[tuple[int, int, int]]:
-    posts = tell(state, ListContributors(job=1, request=7, reply_to=ASKER), at_s=at_s)
+    posts = deliver(state, ListContributors(job=1, request=7, reply_to=ASKER), now_s=at_s)
     parts = [post.message for post in posts if post.to == ASKER and isinstance(post.message, ContributorsListed)]
     assert [part.last for part in parts] == [False] * (len(parts) - 1) + [True]
     assert {part.request for part in parts} == {7}
@@ -81,12 +74,12 @@ def runs_of(state: DispatchState, *, at_s: float = NOW_S) -> list[tuple[int, int
 def test_a_source_that_is_dropped_hangs_up_and_its_chunks_go_to_others() -> None:
     state = board("##aaaabb", rates={"a": 1, "b": 1})
     lease = lease_of(state, "a")
-    posts = tell(state, left(0))
+    posts = deliver(state, left(0))
     assert said(posts, LeaseRevoked) == [LeaseRevoked(job=1, source=0, lease=lease.id)]
     assert state.sources[0].busy is None
     assert "a" not in drawn(state)
-    tell(state, stored(1, lease_of(state, "b").id, 6, 2), *[Ticked()] * 2, at_s=NOW_S + 1)
-    tell(state, Ticked(), at_s=NOW_S + 2)
+    deliver(state, stored(1, lease_of(state, "b").id, 6, 2), *[Ticked()] * 2, now_s=NOW_S + 1)
+    deliver(state, Ticked(), now_s=NOW_S + 2)
     assert state.phase is Phase.RIDING
     assert state.sources[0].reason == "dropped by hand"
 
@@ -94,16 +87,16 @@ def test_a_source_that_is_dropped_hangs_up_and_its_chunks_go_to_others() -> None
 def test_a_source_that_is_dropped_is_never_used_again() -> None:
     state = board("##aa....", rates={"a": 1})
     add(state, "b", 1.0)
-    tell(state, left(0, banned=True))
-    posts = tell(state, joined(0), probed(0, 8 * CHUNK), *[Ticked()] * 3, at_s=NOW_S + 1)
-    posts += tell(state, Ticked(), at_s=NOW_S + 700)
+    deliver(state, left(0, banned=True))
+    posts = deliver(state, joined(0), probed(0, 8 * CHUNK), *[Ticked()] * 3, now_s=NOW_S + 1)
+    posts += deliver(state, Ticked(), now_s=NOW_S + 700)
     assert not [each for each in said(posts, LeaseGranted) if each.source == 0]
     assert not [each for each in said(posts, ProbeSource) if each.source == 0]
 
 
 def test_the_last_source_that_is_dropped_ends_the_job_with_the_reason() -> None:
     state = board("##aa", rates={"a": 1})
-    posts = tell(state, left(0), PartFileClosed(job=1), at_s=NOW_S + 1)
+    posts = deliver(state, left(0), PartFileClosed(job=1), now_s=NOW_S + 1)
     (ended,) = said(posts, JobEnded)
     assert ended.state == "starved"
     assert "dropped by hand" in ended.reason
@@ -116,32 +109,32 @@ def test_a_user_that_is_dropped_gets_its_place_back(turn: bool) -> None:
     source = as_peer(state, "b")
     state.remote_queue.enqueue(source, NOW_S)
     source.ticket = 4 if turn else -1
-    posts = tell(state, left(1))
+    posts = deliver(state, left(1))
     assert said(posts, DequeueFile) == [DequeueFile(job=1, source=1)]
     assert said(posts, DeclineUpload) == []
 
 
 def test_nobody_waits_for_a_source_that_was_dropped_before_it_joined() -> None:
     state = DispatchState(wanted(source_count=2), now_s=NOW_S)
-    tell(state, left(1), joined(0))
-    posts = tell(state, probed(0, 5 * CHUNK, name="f"))
+    deliver(state, left(1), joined(0))
+    posts = deliver(state, probed(0, 5 * CHUNK, name="f"))
     assert state.phase is Phase.TARGET
     assert posts
-    tell(state, joined(1))
+    deliver(state, joined(1))
     assert list(state.sources) == [0], "its worker was on the way"
 
 
 def test_a_job_waits_for_those_who_are_searched_for_and_for_nobody_once_it_heard_that_there_are_none() -> None:
     state = DispatchState(wanted(source_count=2), now_s=NOW_S)
-    tell(state, joined(0), left(0), Ticked())
+    deliver(state, joined(0), left(0), Ticked())
     waited = state.phase
-    tell(state, SourcesExpected(job=1, count=1))
+    deliver(state, SourcesExpected(job=1, count=1))
     assert (waited, state.phase) == (Phase.OPENING, Phase.ENDED)
 
 
 def test_dropping_what_nobody_knows_changes_nothing() -> None:
     state = board("##aa", rates={"a": 1})
-    tell(state, left(9))
+    deliver(state, left(9))
     assert drawn(state) == "##aa"
 
 
@@ -152,22 +145,22 @@ def test_dropping_what_nobody_knows_changes_nothing() -> None:
 def test_a_source_may_come_while_the_job_is(disk: bool) -> None:
     state = board("##aa....", rates={"a": 1})
     if disk:
-        tell(state, DiskFailed(job=1, fault=4, detail="full"))
+        deliver(state, DiskFailed(job=1, fault=4, detail="full"))
         assert state.phase is Phase.PAUSED
-    (asked,) = said(tell(state, joined(1)), ProbeSource)
+    (asked,) = said(deliver(state, joined(1)), ProbeSource)
     assert asked.source == 1
-    posts = tell(state, probed(1, 8 * CHUNK))
+    posts = deliver(state, probed(1, 8 * CHUNK))
     if disk:
         opened = PartFileReady(job=1, part_path="/box/f.part", message="")
-        posts = tell(state, ChunksVerified(job=1, ranges=(0, 2)), opened, *[Ticked()] * 3, at_s=NOW_S + 2)
+        posts = deliver(state, ChunksVerified(job=1, ranges=(0, 2)), opened, *[Ticked()] * 3, now_s=NOW_S + 2)
     assert 1 in {granted.source for granted in said(posts, LeaseGranted)}
 
 
 def test_a_source_that_comes_while_the_others_rest_ends_the_waiting() -> None:
     state = board("##aa", rates={"a": 1})
     add(state, "b", 1.0).not_before_s = NOW_S + 1000
-    tell(state, left(0))
-    posts = tell(state, joined(2), probed(2, 4 * CHUNK))
+    deliver(state, left(0))
+    posts = deliver(state, joined(2), probed(2, 4 * CHUNK))
     assert [granted.source for granted in said(posts, LeaseGranted)] == [2]
 
 
@@ -176,31 +169,31 @@ def test_a_source_that_comes_while_the_others_rest_ends_the_waiting() -> None:
 
 def test_everything_is_told_anew_to_a_watcher_that_forgot() -> None:
     state = board("##aa....", rates={"a": 1})
-    tell(state, Ticked())
-    assert said(tell(state, Ticked(), at_s=NOW_S + 1), JobOpened) == []
-    posts = tell(state, ResendState(job=1), Ticked(), at_s=NOW_S + 2)
+    deliver(state, Ticked())
+    assert said(deliver(state, Ticked(), now_s=NOW_S + 1), JobOpened) == []
+    posts = deliver(state, ResendState(job=1), Ticked(), now_s=NOW_S + 2)
     assert [len(said(posts, kind)) for kind in (JobOpened, JobProgressed, ChunkMapDrawn, SourceProgressed)] == [1] * 4
 
 
 def test_nothing_is_told_while_nothing_changes() -> None:
     state = board("##aa....", rates={"a": 1})
     state.sources[0].not_before_s = NOW_S + 1000
-    tell(state, DiskFailed(job=1, fault=4, detail="full"), Ticked())
-    tell(state, Ticked(), at_s=NOW_S + 1)
+    deliver(state, DiskFailed(job=1, fault=4, detail="full"), Ticked())
+    deliver(state, Ticked(), now_s=NOW_S + 1)
     quiet = (JobProgressed, ChunkMapDrawn, SourceProgressed)
-    posts = [post for at in range(2, 60) for post in tell(state, Ticked(), at_s=NOW_S + at)]
+    posts = [post for at in range(2, 60) for post in deliver(state, Ticked(), now_s=NOW_S + at)]
     assert not [post for post in posts if isinstance(post.message, quiet)]
 
 
 def test_bytes_that_come_after_a_silence_are_told_at_once_and_then_now_and_then() -> None:
     state = board("aaaaaaaaaa", rates={"a": 1})
-    tell(state, Ticked())
+    deliver(state, Ticked())
     lease = lease_of(state, "a").id
     times = []
     for step in range(100):
         at_s = NOW_S + 5 + step / 100
         news = [stored(0, lease, step // 10, 1)] if step % 10 == 0 else []
-        if said(tell(state, *news, Ticked(), at_s=at_s), JobProgressed):
+        if said(deliver(state, *news, Ticked(), now_s=at_s), JobProgressed):
             times.append(step)
     assert times[0] == 0
     gaps = [late - early for early, late in pairwise(times)]
@@ -212,10 +205,10 @@ def test_bytes_that_come_after_a_silence_are_told_at_once_and_then_now_and_then(
 
 def test_a_limit_goes_to_the_watchdog_and_to_new_rides() -> None:
     state = board("aa......", rates={"a": 1})
-    (watched,) = said(tell(state, LimitJob(job=1, limit_bytes_s=5000)), MonitorJob)
+    (watched,) = said(deliver(state, LimitJob(job=1, limit_bytes_s=5000)), MonitorJob)
     assert watched.limit_bytes_s == 5000
-    assert said(tell(state, joined(1), probed(1, 8 * CHUNK)), CapRate)
-    lifted = said(tell(state, LimitJob(job=1, limit_bytes_s=0)), CapRate)
+    assert said(deliver(state, joined(1), probed(1, 8 * CHUNK)), CapRate)
+    lifted = said(deliver(state, LimitJob(job=1, limit_bytes_s=0)), CapRate)
     assert {(each.source, each.rate_bytes_s) for each in lifted} == {(0, 0.0), (1, 0.0)}
 
 
@@ -224,25 +217,25 @@ def test_a_limit_goes_to_the_watchdog_and_to_new_rides() -> None:
 
 def test_who_sent_which_chunks_is_told_exactly() -> None:
     state = board("aaaabbbb", rates={"a": 1, "b": 1})
-    tell(state, stored(0, lease_of(state, "a").id, 0, 3), stored(1, lease_of(state, "b").id, 4, 2))
+    deliver(state, stored(0, lease_of(state, "a").id, 0, 3), stored(1, lease_of(state, "b").id, 4, 2))
     assert runs_of(state) == [(0, 3, 0), (4, 6, 1)]
 
 
 def test_what_was_there_already_is_told_as_its_sender_s_once_the_sender_is_known_again() -> None:
     state = DispatchState(wanted(source_count=1), now_s=NOW_S)
     assert runs_of(state) == []
-    tell(state, named(0, 77), joined(0), probed(0, 9 * CHUNK))
+    deliver(state, named(0, 77), joined(0), probed(0, 9 * CHUNK))
     verified = ChunksVerified(job=1, ranges=(0, 2, 2, 4, 4, 5, 6, 7), sources=(77, 88, 0, 99))
-    tell(state, verified, PartFileReady(job=1, part_path="/box/f.part", message=""))
+    deliver(state, verified, PartFileReady(job=1, part_path="/box/f.part", message=""))
     assert runs_of(state) == [(0, 2, 0), (2, 5, -1), (6, 7, -1)]
-    tell(state, named(1, 88), left(1), named(2, 99))
+    deliver(state, named(1, 88), left(1), named(2, 99))
     assert runs_of(state) == [(0, 2, 0), (2, 4, 1), (4, 5, -1), (6, 7, 2)], "also of those that are not used"
 
 
 def test_the_runs_come_just_before_the_last_word_and_can_still_be_asked_for() -> None:
     state = board("##aa", rates={"a": 1})
-    tell(state, stored(0, lease_of(state, "a").id, 2, 1))
-    posts = tell(state, StopJob(job=1), PartFileClosed(job=1), at_s=NOW_S + 1)
+    deliver(state, stored(0, lease_of(state, "a").id, 2, 1))
+    posts = deliver(state, StopJob(job=1), PartFileClosed(job=1), now_s=NOW_S + 1)
     words = [post.message for post in posts if post.to == "front/front"][-2:]
     assert isinstance(words[0], ContributorsListed)
     assert (words[0].request, words[0].firsts[-1], words[0].owners[-1], words[0].last) == (0, 2, 0, True)

@@ -10,8 +10,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from actors.core.dispatch.checks import CheckPlan
-from actors.core.dispatch.identity import Identity
+from actors.core.dispatch.identity.checks import CheckPlan
+from actors.core.dispatch.identity.evidence import Identity
 from actors.core.dispatch.progress import Reporter
 from protocol.model.chunk_ranges import ChunkRange, RangeSet
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from actors.core.dispatch.checks import ASKED_MAX, Ties
-from actors.core.dispatch.identity import Identity
+from actors.core.dispatch.identity.evidence import Identity
+from actors.core.dispatch.identity.ties import ASKED_MAX, Ties
 from actors.core.dispatch.sources import Source, SourceState, SourceTraits
 
 COUNT = 300

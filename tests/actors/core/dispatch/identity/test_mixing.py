@@ -205,5 +205,5 @@ class Mixing(RuleBasedStateMachine):
         assert self.ended == "sealed", f"{self.ended or 'stuck'}: {self.files}, lost {sorted(self.lost)}"
 
 
-TestMixing = pytest.mark.long(Mixing.TestCase)
+TestMixing = pytest.mark.timeout(300)(pytest.mark.long(Mixing.TestCase))
 TestMixing.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from actors.core.dispatch.checks import Check
-from actors.core.dispatch.container_requests import ANSWER_S_MAX, FRUITLESS_MAX, REQUIRED_S_MAX, WHOLE_S_MIN
 from actors.core.dispatch.dispatcher import DispatchState
-from actors.core.dispatch.repair import ROUNDS_MAX, Repair
+from actors.core.dispatch.identity.checks import Check
+from actors.core.dispatch.identity.container_requests import ANSWER_S_MAX, FRUITLESS_MAX, REQUIRED_S_MAX, WHOLE_S_MIN
+from actors.core.dispatch.identity.repair import ROUNDS_MAX
 from actors.core.dispatch.sources import SourceState
 from protocol.messages import (
     BoundariesChecked,
@@ -24,7 +24,7 @@ from protocol.messages import (
     Ticked,
 )
 from tests.actors.core.dispatch.drawing import CHUNK, JOB, NOW_S, board_of, drawn, said, stored, tell
-from tests.actors.core.dispatch.test_content import untied
+from tests.actors.core.dispatch.identity.test_content import untied
 
 
 def album(picture: str, name: str = "song.flac", **more: object) -> DispatchState:
@@ -75,14 +75,14 @@ def test_a_proven_boundary_ties_its_sources_without_any_transfer() -> None:
     assert [request.seconds_max for request in said(posts, CheckContainer)] == [WHOLE_S_MIN]
     assert not said(posts, LeaseGranted)
     assert said(tell(state, right()), SealFile)
-    claim = state.content.claim()
+    claim = state.content.sealing.claim()
     assert (claim.kind, claim.container) == ("frames", "all FLAC frames are right")
 
 
 def test_decoded_audio_is_claimed_as_such() -> None:
     state = album("aabb", rates={"a": 1, "b": 1})
     tell(state, stored(state, "a", 0, 2), stored(state, "b", 2, 2), answer(2, proven=(2,)), right(kind="decoded"))
-    claim = state.content.claim()
+    claim = state.content.sealing.claim()
     assert (claim.kind, claim.excluded_share) == ("decoded", 0.0)
 
 
@@ -103,7 +103,7 @@ def test_a_broken_frame_with_bytes_of_a_third_source_says_nothing_of_two() -> No
 def test_an_answer_about_chunks_that_were_dropped_meanwhile_counts_for_nothing() -> None:
     state = album("aaaabbbb....", rates={"a": 1, "b": 1})
     tell(state, stored(state, "a", 0, 4), stored(state, "b", 4, 2))
-    state.content._drop(state.report.chunks_of({1}), board_of(state))
+    state.content.exclusion.drop(state.report.chunks_of({1}), board_of(state))
     tell(state, answer(4, proven=(4,)))
     assert not state.content.identity.tied(0, 1)
 
@@ -181,19 +181,19 @@ def test_a_damage_is_looked_for_among_those_who_sent_it() -> None:
     posts = tell(state, damaged(5, 7))
     assert not said(posts, SealFile)
     assert any("looking for" in note.text for note in said(posts, JobNoted)) or not state.job.watcher
-    assert list(state.content._repair.unread) == [(5, 7)]  # type: ignore[union-attr]
+    assert list(state.content.search.unread) == [(5, 7)]
 
 
 def test_a_damage_that_all_sources_have_is_sealed_and_said() -> None:
     state = album("aaaabbbb", rates={"a": 1, "b": 1})
     tell(state, stored(state, "a", 0, 4), stored(state, "b", 4, 4), answer(4, proven=(4,)), damaged(5, 7))
-    repair = state.content._repair
+    repair = state.content.search
     assert repair is not None
     repair.granted(Check(0, 5, 2), 99, 1, costly=False)
     repair.answered(99, 5, 7)
     posts = tell(state, Ticked(), at_s=NOW_S + 1)
     assert said(posts, SealFile)
-    assert state.content.claim().container == "a wrong frame"
+    assert state.content.sealing.claim().container == "a wrong frame"
     assert not said(posts, JobEnded)
 
 
@@ -201,17 +201,17 @@ def test_a_damaged_file_of_one_source_is_sealed_and_said() -> None:
     state = album("aaaa", rates={"a": 1})
     assert said(tell(state, stored(state, "a", 0, 4)), CheckContainer)
     assert said(tell(state, damaged(1, 2)), SealFile)
-    assert state.content.claim().container == "a wrong frame"
+    assert state.content.sealing.claim().container == "a wrong frame"
     assert state.sources[0].state is not SourceState.BANNED
 
 
 def test_an_answer_about_the_file_before_it_changed_is_not_taken() -> None:
     state = album("aaaabbbb", rates={"a": 1, "b": 1})
     tell(state, stored(state, "a", 0, 4), stored(state, "b", 4, 4), answer(4, proven=(4,)))
-    state.content._drop(state.report.chunks_of({1}), board_of(state))
+    state.content.exclusion.drop(state.report.chunks_of({1}), board_of(state))
     tell(state, Ticked())
     tell(state, damaged(5, 7))
-    assert state.content._repair is None
+    assert not state.content.search.rounds
     assert drawn(state) != "#" * 8
 
 
@@ -222,15 +222,15 @@ def test_a_damage_that_could_not_be_compared_is_not_sealed_as_the_files_own() ->
         source.state = SourceState.BANNED
     posts = tell(state, Ticked(), at_s=NOW_S + 1)
     assert not said(posts, SealFile)
-    assert state.content.claim().kind == "overlap", "frames that meet say little of a file that is damaged"
+    assert state.content.sealing.claim().kind == "overlap", "frames that meet say little of a file that is damaged"
 
 
 @pytest.mark.parametrize("differ", [True, False])
 def test_when_all_searches_are_used_up_a_damage_is_sealed_only_where_no_source_ever_differed(differ: bool) -> None:
     state = album("aaaabbbb", rates={"a": 1, "b": 1, "c": 1}, sources="abc")
     tell(state, stored(state, "a", 0, 4), stored(state, "b", 4, 4), answer(4, proven=(4,)))
-    state.content._repair = Repair.of(8, CHUNK)
-    state.content._repair.rounds, state.content._repair.active = ROUNDS_MAX, False
+    state.content.search.begin(8, CHUNK)
+    state.content.search.rounds, state.content.search.active = ROUNDS_MAX, False
     if differ:
         state.content.identity.exclude({2}, {0, 1})
     posts = tell(state, damaged(5, 7), Ticked())
@@ -242,15 +242,15 @@ def test_when_all_searches_are_used_up_a_damage_is_sealed_only_where_no_source_e
         assert "a wrong frame" in ended.reason
         assert "differ" in ended.reason
     else:
-        assert state.content.claim().container == "a wrong frame"
+        assert state.content.sealing.claim().container == "a wrong frame"
 
 
 def test_with_a_digest_that_never_comes_out_nothing_is_sealed_when_all_searches_are_used_up() -> None:
     state = album("aaaabbbb", rates={"a": 1, "b": 1}, checksum="sha256:" + "ab" * 32)
     posts = tell(state, stored(state, "a", 0, 4), stored(state, "b", 4, 4))
     assert said(posts, SealFile)
-    state.content._repair = Repair.of(8, CHUNK)
-    state.content._repair.rounds, state.content._repair.active = ROUNDS_MAX, False
+    state.content.search.begin(8, CHUNK)
+    state.content.search.rounds, state.content.search.active = ROUNDS_MAX, False
     posts = tell(state, SealRefused(job=JOB, detail="checksum differs"), Ticked())
     assert not said(posts, SealFile)
     assert said(posts, ClosePartFile)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from actors.core.dispatch.identity import DISPUTE_S_MAX, Identity, Resolution, Standpoint, excluded_share
+from actors.core.dispatch.identity.evidence import DISPUTE_S_MAX, Identity, Resolution, Standpoint, excluded_share
 
 A, B, C, D = range(4)
 EARLIER = -7
@@ -33,7 +33,7 @@ def test_agreement_ties_over_others_and_disagreement_does_not() -> None:
     identity.agree(B, EARLIER, 9)
     assert identity.tied(A, EARLIER)
     assert not identity.tied(A, C)
-    assert identity.group_of(A, [B, C, EARLIER]) == {A, B, EARLIER}
+    assert {each for each in (A, B, C, EARLIER) if identity.tied(A, each)} == {A, B, EARLIER}
 
 
 def test_the_same_chunk_counts_once_as_a_check_of_a_source() -> None:

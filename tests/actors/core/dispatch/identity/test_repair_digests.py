@@ -1,7 +1,7 @@
 """Digests that sources name: which source is odd, and what the finished file is compared with."""
 
-from actors.core.dispatch.pieces import GOOD_PER_BAD_MIN, PieceSenders
-from actors.core.dispatch.repair import NamedDigests
+from actors.core.dispatch.identity.pieces import GOOD_PER_BAD_MIN, PieceSenders
+from actors.core.dispatch.identity.repair import NamedDigests
 
 ONE, TWO = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
 WEAK, OTHER_WEAK = f"md5:{'1' * 32}", f"md5:{'2' * 32}"

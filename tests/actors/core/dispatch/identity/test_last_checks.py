@@ -2,8 +2,9 @@
 
 from msgspec.structs import replace
 
-from actors.core.dispatch.checks import LAST_ROUNDS, Check, LastChecks
 from actors.core.dispatch.dispatcher import DispatchState
+from actors.core.dispatch.identity.checks import Check
+from actors.core.dispatch.identity.seal_gate import LAST_ROUNDS, LastChecks
 from protocol.messages import ChunksRepeated, LeaseFinished, LeaseGranted, SealFile, Ticked
 from protocol.messages.base import Message
 from tests.actors.core.dispatch.drawing import (

@@ -12,9 +12,9 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
-from actors.core.dispatch.checks import Check
 from actors.core.dispatch.chunk_tracker import Owned
-from actors.core.dispatch.identity import Identity, Resolution
+from actors.core.dispatch.identity.checks import Check
+from actors.core.dispatch.identity.evidence import Identity, Resolution
 from actors.core.dispatch.sources import Source
 from protocol.messages import SourceDescribed
 from protocol.model.chunk_ranges import ChunkRange, RangeSet
@@ -31,26 +31,31 @@ REQUESTS_MAX: Final = 512
 
 
 class Repair(Struct):
-    """One search. `active`: chunks are being read again now; not while an excluded source's chunks are fetched again.
+    """Search of one job, begun or not.
 
-    `unread`: chunks that no other source was asked for yet. `asked`: what is on its way, by lease.
+    `active`: chunks are being read again now; not while an excluded source's chunks are fetched again. `unread`: chunks
+    that no other source was asked for yet. `asked`: what is on its way, by lease.
     """
 
-    total: int
-    budget: int
-    unread: RangeSet
-    active: bool = True
-    rounds: int = 1
+    total: int = 0
+    budget: int = 0
+    unread: RangeSet = field(default_factory=RangeSet)
+    active: bool = False
+    rounds: int = 0
     spent: int = 0
     asked: dict[int, RangeSet] = field(default_factory=dict)
     _reads: dict[int, int] = field(default_factory=dict)
     _costly: int = 0
     _ranks: "_Ranks | None" = None
 
-    @classmethod
-    def of(cls, total: int, chunk_size: int) -> "Repair":
-        budget = total if total * chunk_size <= WHOLE_BYTES_MAX else int(total * SHARE_MAX)
-        return cls(total, budget, RangeSet([(0, total)]))
+    def begin(self, total: int, chunk_size: int) -> bool:
+        """Begin the search in this number of chunks, or a further round of it. False: there were enough."""
+        if not self.rounds:
+            self.total, self.unread = total, RangeSet([(0, total)])
+            self.budget = total if total * chunk_size <= WHOLE_BYTES_MAX else int(total * SHARE_MAX)
+        self.rounds += 1
+        self.active = self.rounds <= ROUNDS_MAX
+        return self.active
 
     def check(self, source: Source, owned: Sequence[Owned]) -> Check | None:
         """Return what this source is to read again, None where nothing is left for it."""

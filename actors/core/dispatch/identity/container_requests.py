@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Final
 
 from actors.core.dispatch.chunk_tracker import MISSING, UNBOUNDED, ChunkTracker, Owned
-from actors.core.dispatch.identity import Identity
+from actors.core.dispatch.identity.evidence import Identity
 from actors.core.dispatch.progress import Reporter
 from actors.core.outbox import Outbox
 from protocol.messages import (

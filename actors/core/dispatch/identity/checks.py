@@ -13,13 +13,13 @@ A check is asked of each source once. Pure.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from enum import Enum, unique
 from typing import Final
 
 from actors.core.dispatch.chunk_tracker import MISSING, UNBOUNDED, ChunkTracker, Lease, Owned
-from actors.core.dispatch.identity import Identity
+from actors.core.dispatch.identity.evidence import Identity
+from actors.core.dispatch.identity.ties import ASKED_MAX, Ties
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.sources import Source
 from protocol.messages import StartJob
@@ -28,18 +28,6 @@ SPOT_SHARE: Final = 0.01
 """Share of the file that spot checks may read again."""
 SPOTS_MAX: Final = 2
 """Of one contributor: with its overlap checks they exclude a difference in a fifth of the file."""
-CHECK_SHARE: Final = 0.015
-"""Share of the time so far that checks may add at the end, and that a single one may take."""
-CHECK_S_MIN: Final = 0.02
-LAST_S: Final = 0.25
-LAST_SHARE: Final = 0.03
-"""A complete file waits for checks that take no longer than this and this share of the time so far,"""
-LAST_QUICK: Final = 2
-"""and no longer than this multiple of what the quickest takes."""
-LAST_MANY: Final = 4
-LAST_ROUNDS: Final = 1
-"""Of that many sources each, of fewer two. One more costs files of a few seconds 2 % and finds nothing, since
-first leases read a chunk of their neighbours'."""
 SMALL_FILE_BYTES: Final = 64 << 20
 SMALL_FILE_CHECKS: Final = 4
 """Planned checks, of a file below `SMALL_FILE_BYTES`, beside ties and answers to disputes."""
@@ -47,8 +35,6 @@ SMALL_FILE_CHECKS: Final = 4
 LEAD_CHUNKS_MIN: Final = 8
 EARLY_CHUNKS_MIN: Final = 64
 """Of half a file of at least so many, head and tail are checked before anything waits for them."""
-OVERLAP_SHARE: Final = 0.02
-"""Share of the time so far that the complete file waits for overlap checks under way."""
 FIRST_CHUNKS_MIN: Final = 4
 OVERLAP_CHUNKS_MIN: Final = 16
 """A shorter lease of a mirror, or first lease, reads no chunk of its neighbour's: the share would be too large."""
@@ -61,17 +47,6 @@ TIES_USED_SHARE: Final = 64
 """Missing ties are derived again when this share of the contributors (1/64) has asked, below 64 of them each time."""
 FORCED_QUICK: Final = 2.0
 """Of several that could give what a complete file lacks, those that take this multiple of the quickest one's time."""
-ASKED_MAX: Final = 2
-"""Sources that are asked at a time for one missing tie, or for one suspect chunk."""
-
-
-@unique
-class Gate(Enum):
-    """Whether a complete file may be sealed."""
-
-    OPEN = "open"
-    CHECKING = "checking"
-    LACKING = "lacking"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,97 +154,6 @@ class Overlaps:
                 if owner not in (MISSING, lease.source) and not self._identity.confirmed(lease.stop):
                     found.add(lease.stop)
         return found
-
-
-class Ties:
-    """Missing ties of one state of the file: groups of contributors that nothing ties to the one that goes on.
-
-    Derived once for each state of ownership and evidence, however many sources ask. `longest`: the longest range of
-    each contributor, the longest first. `_rows`: the same by group.
-    """
-
-    def __init__(self, rows: Sequence[Owned], identity: Identity, sources: Mapping[int, Source]) -> None:
-        self._identity, self._first = identity, rows[0] if rows else None
-        longest: dict[int, Owned] = {}
-        for row in sorted(rows, key=lambda row: row[0] - row[1]):
-            longest.setdefault(row[2], row)
-        self.longest = tuple(longest.values())
-        roots = {owner: identity.root_of(owner) for owner in longest}
-        self._rows: dict[int, list[Owned]] = {}
-        for row in self.longest:
-            self._rows.setdefault(roots[row[2]], []).append(row)
-        totals: Counter[int] = Counter()
-        for first, stop, owner in rows:
-            totals[roots[owner]] += stop - first
-        # The member that stands for each group, most chunks first.
-        chief = {root: min(owner for _, _, owner in own) for root, own in self._rows.items()}
-        self._order = sorted(chief.items(), key=lambda item: (-totals[item[0]], item[1]))
-        self._sources = sources
-        self._open: dict[int, list[Owned]] = {}
-        self._open_of: int | None = None
-        self._under_way: Counter[int] = Counter()
-        self._helpers = 0
-
-    def main(self) -> int | None:
-        """Return the contributor whose group goes on.
-
-        The anchor's, else, of the groups that still have a source, the one with most chunks stored.
-        """
-        if self._identity.anchor is not None:
-            return self._identity.anchor
-        for root, chief in self._order:
-            members = self._identity.members_of(root)
-            if any(each in self._sources and self._sources[each].usable for each in members):
-                return chief
-        return self._order[0][1] if self._order else None
-
-    def missing(self) -> bool:
-        """Whether a contributor is not tied to the group that goes on."""
-        main = self.main()
-        return main is not None and len(self._rows) - (self._identity.root_of(main) in self._rows) > 0
-
-    def given(self, source: int, owner: int) -> None:
-        """A check is on its way that will tie the group of its source to that of the chunk's contributor."""
-        own = self._identity.root_of(source)
-        self._helpers += own not in self._rows
-        for root in {own, self._identity.root_of(owner)}:
-            self._under_way[root] += 1
-            if self._under_way[root] >= ASKED_MAX:
-                self._open.pop(root, None)
-
-    def any_open(self) -> bool:
-        """Whether a further source may be asked for one."""
-        return self._opened() is not None and (bool(self._open) or self._helpers < ASKED_MAX)
-
-    def _opened(self) -> int | None:
-        """Return the group that goes on, and keep the others in `_open` for which further sources may be asked."""
-        main = self.main()
-        if main is None:
-            return None
-        goes_on = self._identity.root_of(main)
-        if self._open_of != goes_on:
-            full = {root for root, count in self._under_way.items() if count >= ASKED_MAX}
-            self._open_of = goes_on
-            self._open = {root: rows for root, rows in self._rows.items() if root != goes_on and root not in full}
-        return goes_on
-
-    def rows_for(self, source: Source) -> Iterator[Owned]:
-        """Yield ranges in which this source could tie two groups, one of which is its own or the one that goes on.
-
-        Sources of which nothing is stored help too, a few at a time: there may be no other way.
-        """
-        goes_on, own = self._opened(), self._identity.root_of(source.id)
-        if goes_on is None:
-            return
-        if not source.traits.offset_ok:  # the very beginning is all that it can compare
-            root = self._identity.root_of(self._first[2]) if self._first is not None else own
-            if self._first is not None and root != own and goes_on in (own, root):
-                yield self._first
-        elif own == goes_on:
-            for rows in list(self._open.values()):
-                yield from rows
-        elif self._under_way[own] < ASKED_MAX and (own in self._rows or self._helpers < ASKED_MAX):
-            yield from self._rows.get(goes_on, ())
 
 
 class CheckPlan:
@@ -517,152 +401,3 @@ class CheckPlan:
         if total * self._chunk_size < SMALL_FILE_BYTES:
             return SMALL_FILE_CHECKS
         return 2 + int(total * SPOT_SHARE)
-
-
-class ResumeChecks:
-    """Resume checks: one chunk of what a source sent to an earlier attempt, compared with what it has now.
-
-    A server may change a file and say nothing that tells the versions apart. So each source without a validator whose
-    chunks were found at the start reads one of them again: the chunk before its first lease where that is its own,
-    else the last of its longest range once it has nothing else to do, and a complete file waits for that. If the
-    bytes differ, all that it sent before is of another file. Users, whose aborts are counted, do only the first.
-    A source whose ETag alone is another one than before compares two, the first chunk that it sent and the last.
-
-    `open`: sources of resumed chunks that were not compared with their file of today yet.
-    """
-
-    def __init__(self) -> None:
-        self.open: set[int] = set()
-        self._asked: set[int] = set()
-        self._lacking: dict[int, int] = {}
-
-    def doubt(self, source: Source, owned: Iterable[Owned]) -> None:
-        """The validator of a source has changed and nothing else: what it sent is compared, complete or not."""
-        own = [(first, stop) for first, stop, owner in owned if owner == source.id]
-        if own:
-            source.doubted = True
-            self.open.add(source.id)
-            self._lacking[source.id] = 1 if sum(stop - first for first, stop in own) == 1 else 2
-
-    def opened(self, owned: Iterable[Owned], *, complete: bool) -> None:
-        """These chunks were found when the job began or its hub was replaced; what is complete gets no other bytes."""
-        self.open.clear()
-        self.open.update(owner for _, _, owner in owned if owner >= 0 and not complete)
-        self._asked.clear()
-        self._lacking.clear()
-
-    def check(self, source: Source, owned: Iterable[Owned]) -> Check | None:
-        """Return the chunk that this source is to read again; None: nothing, or it was asked already."""
-        able = source.usable and source.probed and source.traits.offset_ok and not source.traits.abort_is_costly
-        if source.id not in self.open or source.id in self._asked or not source.must_compare or not able:
-            return None
-        own = [(stop - first, first, stop - 1) for first, stop, owner in owned if owner == source.id]
-        if own and self._lacking.get(source.id, 1) > 1:
-            return Check(source.id, min(first for _, first, _ in own))
-        return Check(source.id, max(own)[2]) if own else None
-
-    def granted(self, check: Check, owner: int) -> None:
-        """This check became a lease."""
-        if check.source == owner:
-            self._asked.add(owner)
-
-    def is_awaited(self, sources: Mapping[int, Source], plan: CheckPlan) -> bool:
-        """Whether a source is still to say of its own earlier chunks that they are those of its file."""
-        if not self.open:
-            return False
-        under_way = any(check.source in self.open & self._asked for check in plan.checking.values())
-        longest = (row for row in plan.ties.longest if row[2] in self.open and row[2] in sources)
-        return under_way or any(self.check(sources[row[2]], [row]) is not None for row in longest)
-
-    def answered(self, source: int, owner: int) -> bool:
-        """A chunk of `owner` came again from `source`. Returns whether that says something of an earlier attempt."""
-        said = source == owner and source in self.open
-        if said:
-            self._lacking[source] = self._lacking.get(source, 1) - 1
-            self._asked.discard(source)
-            if self._lacking[source] <= 0:
-                self.open.discard(source)
-        return said
-
-    def settled(self, source: Source) -> bool:
-        """Whether a doubted source has just shown all that was wanted: its validator of today counts from now on."""
-        settled = source.doubted and source.id not in self.open
-        source.doubted = source.doubted and not settled
-        return settled
-
-
-class LastChecks:
-    """Last checks of a complete file before it is sealed: who may still be asked, and how long the file waits.
-
-    One rule for everything that is not urgent, also while chunks are missing: a check may take `CHECK_SHARE` of the
-    time so far. A complete file waits besides for `LAST_ROUNDS` of each of the quickest sources.
-    """
-
-    def __init__(self, sources: Mapping[int, Source], report: Reporter, *, chunk_size: int) -> None:
-        self._sources = sources
-        self._report = report
-        self._chunk_size = chunk_size
-        self.restart()
-
-    def restart(self) -> None:
-        """Chunks are missing, or missing again."""
-        self._since_s: float | None = None
-        self._quickest_s: float | None = None
-        self._rounds: Counter[int] = Counter()
-        self._rounds_max = LAST_ROUNDS
-
-    @property
-    def begun(self) -> bool:
-        """Whether the file is complete."""
-        return self._since_s is not None
-
-    def begin(self, now_s: float) -> None:
-        """The file is complete, now or since an earlier call."""
-        self._since_s = now_s if self._since_s is None else self._since_s
-
-    def waited_s(self, now_s: float) -> float:
-        """How long the file has been complete."""
-        return 0.0 if self._since_s is None else now_s - self._since_s
-
-    def waits_for_overlaps(self, now_s: float) -> bool:
-        """Whether the complete file waits for chunks that transfers read beyond their ends."""
-        return self.waited_s(now_s) < OVERLAP_SHARE * self._report.elapsed_s(now_s)
-
-    def granted(self, check: Check) -> None:
-        """This check became a lease."""
-        self._rounds[check.source] += check.last
-
-    def may_ask(self, source: Source, now_s: float) -> bool:
-        """Whether a check of this source is short enough. A complete file waits for a few of the quickest."""
-        cost_s, allowed_s = check_s(source, self._chunk_size), self._allowed_s(now_s)
-        if cost_s <= allowed_s and self.waited_s(now_s) < allowed_s:
-            return True
-        if self._since_s is None or self._rounds[source.id] >= self._rounds_max:
-            return False
-        longest_s = LAST_S + LAST_SHARE * self._report.elapsed_s(now_s)
-        return cost_s <= min(longest_s, LAST_QUICK * self._quickest())
-
-    def awaited(self, checking: Collection[Check], more_left: Callable[[], bool], now_s: float) -> bool:
-        """Whether the complete file waits for those on their way, or for more that could be asked."""
-        waited_s = self.waited_s(now_s)
-        if waited_s < self._allowed_s(now_s):
-            quick = any(self.may_ask(self._sources[each.source], now_s) for each in checking)
-            if quick or more_left():
-                return True
-        in_time = waited_s < LAST_QUICK * self._quickest() * self._rounds_max
-        return in_time and (any(each.last for each in checking) or more_left())
-
-    def _allowed_s(self, now_s: float) -> float:
-        return max(CHECK_SHARE * self._report.elapsed_s(now_s), CHECK_S_MIN)
-
-    def _quickest(self) -> float:
-        """Shortest time of a check by a source that costs nothing to stop, when all was there; 0 without one.
-
-        One that cannot begin within the file makes none.
-        """
-        if self._quickest_s is None:
-            able = (each for each in self._sources.values() if each.usable and each.traits.offset_ok)
-            costs = [check_s(each, self._chunk_size) for each in able if not each.traits.abort_is_costly]
-            self._quickest_s = min(costs, default=0.0)
-            self._rounds_max = LAST_ROUNDS if len(costs) >= LAST_MANY else 2 * LAST_ROUNDS
-        return self._quickest_s

@@ -2,11 +2,12 @@
 
 import pytest
 
-from actors.core.dispatch.checks import Check, Gate
 from actors.core.dispatch.dispatcher import DispatchState
+from actors.core.dispatch.identity.checks import Check
+from actors.core.dispatch.identity.seal_gate import Gate
 from protocol.messages import ChunkDisputed, ChunksRepeated, DropChunks, JobNoted, SourceChanged, ValidatorSeen
 from tests.actors.core.dispatch.drawing import CHUNK, JOB, NOW_S, board_of, drawn, lease_of, said, stored, tell
-from tests.actors.core.dispatch.test_content import untied
+from tests.actors.core.dispatch.identity.test_content import untied
 
 
 def resumed() -> DispatchState:

@@ -254,10 +254,6 @@ class Identity:
         """Return the whole group of this member."""
         return self._groups.members(root)
 
-    def group_of(self, member: int, among: Iterable[int]) -> set[int]:
-        """Those of `among` that are in this contributor's group, itself included."""
-        return {other for other in among if self.tied(member, other)} | {member}
-
     # -- disputes
 
     def dispute(

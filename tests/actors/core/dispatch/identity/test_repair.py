@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors.core.dispatch.repair import Repair
+from actors.core.dispatch.identity.repair import Repair
 from actors.core.dispatch.sources import Source, SourceState, SourceTraits
 
 CHUNK = 1 << 20
@@ -16,6 +16,13 @@ def source(number: int, **traits: bool) -> Source:
     return made
 
 
+def begun(chunks: int) -> Repair:
+    """The search in a file of this number of chunks."""
+    repair = Repair()
+    assert repair.begin(chunks, CHUNK)
+    return repair
+
+
 def asked(repair: Repair, reader: Source, lease: int) -> tuple[int, int, int]:
     """The next check of this source, granted: its first chunk, its length, and who had sent that chunk."""
     check = repair.check(reader, OWNED)
@@ -26,7 +33,7 @@ def asked(repair: Repair, reader: Source, lease: int) -> tuple[int, int, int]:
 
 
 def test_each_contributors_share_is_sampled_in_its_middle_by_another_the_least_read_first() -> None:
-    repair = Repair.of(100, CHUNK)
+    repair = begun(100)
     assert [asked(repair, source(2), lease) for lease in range(4)] == [(29, 1, 0), (79, 1, 1), (44, 1, 0), (89, 1, 1)]
     assert asked(repair, source(0), 4)[2] == 1, "nobody reads its own again"
     assert repair.spent == 5
@@ -35,11 +42,11 @@ def test_each_contributors_share_is_sampled_in_its_middle_by_another_the_least_r
 def test_who_cannot_be_asked_for_a_part_of_the_file_checks_nothing() -> None:
     unprobed, whole, banned = source(2), source(2, offset_ok=False), source(2)
     unprobed.probed, banned.state = False, SourceState.BANNED
-    assert [Repair.of(100, CHUNK).check(each, OWNED) for each in (unprobed, whole, banned)] == [None] * 3
+    assert [begun(100).check(each, OWNED) for each in (unprobed, whole, banned)] == [None] * 3
 
 
 def test_what_was_compared_is_not_read_again_and_what_did_not_come_is() -> None:
-    repair = Repair.of(100, CHUNK)
+    repair = begun(100)
     asked(repair, source(2), 1)
     asked(repair, source(2), 2)
     repair.answered(1, 29, 30)
@@ -53,7 +60,7 @@ def test_what_was_compared_is_not_read_again_and_what_did_not_come_is() -> None:
 
 @pytest.mark.parametrize(("chunks", "budget"), [(256, 256), (257, 64)])
 def test_a_large_file_is_read_again_by_a_quarter_and_a_small_one_whole(chunks: int, budget: int) -> None:
-    repair = Repair.of(chunks, CHUNK)
+    repair = begun(chunks)
     reader, count = source(1), 0
     while (check := repair.check(reader, ((0, chunks, 0),))) is not None:
         repair.granted(check, count, 0, costly=False)
@@ -62,7 +69,7 @@ def test_a_large_file_is_read_again_by_a_quarter_and_a_small_one_whole(chunks: i
 
 
 def test_a_user_reads_one_long_stretch_and_twice_as_much_the_next_time() -> None:
-    repair = Repair.of(200, CHUNK)
+    repair = begun(200)
     user, owned = source(2, abort_is_costly=True), ((0, 200, 0),)
     counts = []
     for lease in range(2):
@@ -76,7 +83,7 @@ def test_a_user_reads_one_long_stretch_and_twice_as_much_the_next_time() -> None
 
 def test_of_many_contributors_each_is_looked_at_once_before_any_is_read_at_length() -> None:
     owned = [(32 * number, 32 * number + 32, number) for number in range(300)]
-    repair = Repair.of(32 * 300, CHUNK)
+    repair = begun(32 * 300)
     owners = []
     for lease in range(300):
         check = repair.check(source(299 - lease), owned)

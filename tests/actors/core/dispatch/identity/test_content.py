@@ -3,8 +3,8 @@
 import pytest
 
 from actors.core.dispatch.dispatcher import DispatchState, Phase
-from actors.core.dispatch.identity import DISPUTE_S_MAX
-from actors.core.dispatch.pieces import REFETCHES_MAX
+from actors.core.dispatch.identity.evidence import DISPUTE_S_MAX
+from actors.core.dispatch.identity.pieces import REFETCHES_MAX
 from actors.core.dispatch.sources import SourceState
 from protocol.messages import (
     ChunkDisputed,
@@ -214,7 +214,7 @@ def test_a_file_of_one_source_is_checked_by_another_before_it_is_sealed_where_th
     assert check.source == 1
     again = ChunksRepeated(job=JOB, source=1, lease=check.lease, first=check.first, count=1, length_bytes=CHUNK)
     assert said(tell(state, again, over(check.lease), Ticked(), at_s=NOW_S + 1), SealFile)
-    assert state.content.claim().kind == "overlap"
+    assert state.content.sealing.claim().kind == "overlap"
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_places_of_checks_and_what_was_taken_back_are_part_of_the_claim_and_repo
     (news,) = said(tell(state, Ticked(), at_s=NOW_S + 2), ClaimChanged)
     assert (news.claim.agreed_chunks, news.claim.contributors, news.claim.groups) == ((4,), 2, 1)
     assert not said(tell(state, Ticked(), at_s=NOW_S + 4), ClaimChanged), "nothing is new"
-    state.content.late(1, RangeSet([(5, 7)]), board_of(state))
+    state.content.exclusion.late(1, RangeSet([(5, 7)]), board_of(state))
     (news,) = said(tell(state, Ticked(), at_s=NOW_S + 6), ClaimChanged)
     assert (news.claim.freed_firsts, news.claim.freed_stops) == ((5,), (7,))
 
@@ -270,7 +270,7 @@ def test_frames_that_close_between_two_sources_tie_them() -> None:
     tell(state, stored(state, "b", 4, 3))
     state.content.boundary_proven(4)
     assert said(tell(state, stored(state, "b", 7, 1)), SealFile)
-    claim = state.content.claim()
+    claim = state.content.sealing.claim()
     assert (claim.kind, claim.groups, claim.checks_agreed) == ("frames", 1, 1)
 
 
@@ -335,7 +335,7 @@ def test_a_file_with_piece_hashes_waits_for_all_of_them_and_for_no_ties() -> Non
     posts = tell(state, stored(state, "b", 2, 2), finished(state, "a"), finished(state, "b"), Ticked())
     assert not said(posts, SealFile)
     assert said(tell(state, checked(2, 4, good=True)), SealFile)
-    assert state.content.claim().kind == "pieces"
+    assert state.content.sealing.claim().kind == "pieces"
 
 
 def test_piece_hashes_that_cannot_be_used_are_not_waited_for() -> None:
@@ -351,9 +351,9 @@ def test_every_byte_in_good_pieces_is_a_claim_of_pieces() -> None:
     tell(state, stored(state, "b", 4, 3))
     state.content.pieces.good(0, 7)
     assert said(tell(state, stored(state, "b", 7, 1)), SealFile)
-    assert state.content.claim().kind != "pieces"
+    assert state.content.sealing.claim().kind != "pieces"
     state.content.pieces.good(7, 8)
-    claim = state.content.claim()
+    claim = state.content.sealing.claim()
     assert (claim.kind, claim.excluded_share) == ("pieces", 0.0)
 
 

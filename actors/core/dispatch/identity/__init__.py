@@ -1,0 +1,1 @@
+"""Content identity of a job's sources: evidence, checks, exclusion, the gate before sealing."""

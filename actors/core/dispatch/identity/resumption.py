@@ -1,0 +1,77 @@
+"""Resume checks: one chunk of what a source sent to an earlier attempt, compared with what it has now.
+
+A server may change a file and say nothing that tells the versions apart. So each source without a validator whose
+chunks were found at the start reads one of them again: the chunk before its first lease where that is its own,
+else the last of its longest range once it has nothing else to do, and a complete file waits for that. If the
+bytes differ, all that it sent before is of another file. Users, whose aborts are counted, do only the first.
+A source whose ETag alone is another one than before compares two, the first chunk that it sent and the last.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from actors.core.dispatch.chunk_tracker import Owned
+from actors.core.dispatch.identity.checks import Check, CheckPlan
+from actors.core.dispatch.sources import Source
+
+
+class ResumeChecks:
+    """`open`: sources of resumed chunks that were not compared with their file of today yet."""
+
+    def __init__(self) -> None:
+        self.open: set[int] = set()
+        self._asked: set[int] = set()
+        self._lacking: dict[int, int] = {}
+
+    def doubt(self, source: Source, owned: Iterable[Owned]) -> None:
+        """The validator of a source has changed and nothing else: what it sent is compared, complete or not."""
+        own = [(first, stop) for first, stop, owner in owned if owner == source.id]
+        if own:
+            source.doubted = True
+            self.open.add(source.id)
+            self._lacking[source.id] = 1 if sum(stop - first for first, stop in own) == 1 else 2
+
+    def opened(self, owned: Iterable[Owned], *, complete: bool) -> None:
+        """These chunks were found when the job began or its hub was replaced; what is complete gets no other bytes."""
+        self.open.clear()
+        self.open.update(owner for _, _, owner in owned if owner >= 0 and not complete)
+        self._asked.clear()
+        self._lacking.clear()
+
+    def check(self, source: Source, owned: Iterable[Owned]) -> Check | None:
+        """Return the chunk that this source is to read again; None: nothing, or it was asked already."""
+        able = source.usable and source.probed and source.traits.offset_ok and not source.traits.abort_is_costly
+        if source.id not in self.open or source.id in self._asked or not source.must_compare or not able:
+            return None
+        own = [(stop - first, first, stop - 1) for first, stop, owner in owned if owner == source.id]
+        if own and self._lacking.get(source.id, 1) > 1:
+            return Check(source.id, min(first for _, first, _ in own))
+        return Check(source.id, max(own)[2]) if own else None
+
+    def granted(self, check: Check, owner: int) -> None:
+        """This check became a lease."""
+        if check.source == owner:
+            self._asked.add(owner)
+
+    def is_awaited(self, sources: Mapping[int, Source], plan: CheckPlan) -> bool:
+        """Whether a source is still to say of its own earlier chunks that they are those of its file."""
+        if not self.open:
+            return False
+        under_way = any(check.source in self.open & self._asked for check in plan.checking.values())
+        longest = (row for row in plan.ties.longest if row[2] in self.open and row[2] in sources)
+        return under_way or any(self.check(sources[row[2]], [row]) is not None for row in longest)
+
+    def answered(self, source: int, owner: int) -> bool:
+        """A chunk of `owner` came again from `source`. Returns whether that says something of an earlier attempt."""
+        said = source == owner and source in self.open
+        if said:
+            self._lacking[source] = self._lacking.get(source, 1) - 1
+            self._asked.discard(source)
+            if self._lacking[source] <= 0:
+                self.open.discard(source)
+        return said
+
+    def settled(self, source: Source) -> bool:
+        """Whether a doubted source has just shown all that was wanted: its validator of today counts from now on."""
+        settled = source.doubted and source.id not in self.open
+        source.doubted = source.doubted and not settled
+        return settled
