@@ -37,7 +37,7 @@ PAUSE_S_MAX: Final = 3600.0
 FINAL_WAITS_MAX: Final = 3
 """Waits in a row, without a byte, for sources that have delivered and answer now that they have no such file."""
 RENEWALS_MAX: Final = 2
-"""A job starts over so many times with another version of its file: one that changes all the time is not waited for."""
+"""Most restarts of a job with another version of its file: one that changes all the time is not waited for."""
 _LASTING: Final = (
     PartFileFaultKind.BUSY,
     PartFileFaultKind.OTHER_JOB,
