@@ -11,7 +11,7 @@ from actors.core.dispatch.admission import Admission
 from actors.core.dispatch.chunk_tracker import UNBOUNDED
 from actors.core.dispatch.identity.content import ContentChecks
 from actors.core.dispatch.leases import ContainerReport, Leases, TransferReport
-from actors.core.dispatch.progress import Phase, Reporter, VerifiedChunks, outcome_of
+from actors.core.dispatch.progress import FatalNews, Phase, Reporter, VerifiedChunks, outcome_of
 from actors.core.dispatch.remote_queue import RemoteQueue
 from actors.core.dispatch.sealing import SealAnswer, Sealing
 from actors.core.dispatch.sources import FEW, FailurePolicy, RetryRounds, Source
@@ -63,24 +63,19 @@ from protocol.model.faults import FaultKind
 DispatcherInbox = (
     TransferReport
     | WatcherRequest
+    | FatalNews
     | SourceJoined
     | SourceLost
-    | StopJob
     | SourceProbed
     | SourceDescribed
     | SourceFailed
     | LeaseFinished
     | LeaseReleased
     | ChunksVerified
-    | SourceChanged
     | PartFileReady
     | PartFileRehashed
-    | PartFileRefused
     | ContainerFound
-    | SlotSpoiled
-    | DiskFailed
     | FileSealed
-    | SealRefused
     | PartFileClosed
     | UploadOffered
     | QueuePlaceChanged
@@ -237,11 +232,9 @@ class DispatchState:
                 self.remote_queue.dequeue(source)
 
     def _consider_opening(self, now_s: float) -> None:
-        match self.admission.consider_opening(now_s=now_s):
-            case admission.Open(size_bytes, name):
-                self._open_part_file(size_bytes, name)
-            case admission.Wait():
-                pass
+        decision = self.admission.consider_opening(now_s=now_s)
+        if isinstance(decision, admission.Open):
+            self._open_part_file(decision.size_bytes, decision.name)
 
     def _started_over(self, now_s: float) -> bool:
         """Begin from the start with another size, where most sources turn out to have that one."""
@@ -264,10 +257,8 @@ class DispatchState:
         self.report.part_path = "?"
         self.disk_pause.name = name
         self.content.containers.name = name
-        validators = {source.validator for source in self.sources.values() if source.validator}
-        request = admission.open_request(
-            self.job, size_bytes, name, validators=tuple(validators), start_over=start_over
-        )
+        validators = tuple({source.validator for source in self.sources.values() if source.validator})
+        request = admission.open_request(self.job, size_bytes, name, validators=validators, start_over=start_over)
         self._store_recovery.ask(request)
 
     def _on_process(self, process: str, now_s: float) -> None:
@@ -534,8 +525,7 @@ class DispatchState:
             self._close("disagreed", message.detail, now_s)
             return
         answer = self._sealing.refused(message.detail, self.leases.tracker)
-        if not answer.reason:
-            self.phase = Phase.RIDING
+        self.phase = Phase.RIDING
         self._apply_seal_answer(answer, now_s)
         if not answer.reason:
             self._out.extend(self.report.noted("the digest differs: looking for the source that spoiled it"))
