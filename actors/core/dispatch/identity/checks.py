@@ -34,7 +34,7 @@ SMALL_FILE_CHECKS: Final = 4
 
 LEAD_CHUNKS_MIN: Final = 8
 EARLY_CHUNKS_MIN: Final = 64
-"""Of half a file of at least so many, head and tail are checked before anything waits for them."""
+"""While half a file of at least this number of chunks is missing, head and tail are checked: nothing waits for them."""
 FIRST_CHUNKS_MIN: Final = 4
 OVERLAP_CHUNKS_MIN: Final = 16
 """A shorter lease of a mirror, or first lease, reads no chunk of its neighbour's: the share would be too large."""
