@@ -357,6 +357,7 @@ class PartFile:
     def _store(self, first: int, view: memoryview, digests: bytes, source: int) -> None:
         part = self._part
         offset = first * part.layout.chunk_size
+        part.check_size(self._tail_bytes)
         write_all(part.part_fd, view, offset, part.part_path)
         part.journal.append(first, part.layout, len(view), digests, source)
         part.index.put(first, digests, source)

@@ -83,8 +83,17 @@ class PreparedPart(Struct):
         status = self.folder.lstat(self.part_name)
         if status is None or not os.path.samestat(status, os.fstat(self.part_fd)):
             raise PartFileFault(PartFileFaultKind.GONE, f"{self.part_path} was moved or deleted while it was written")
-        if self.layout.known and status.st_size != self.layout.size_bytes:
-            detail = f"{self.part_path} has {status.st_size} bytes: another program changed it while it was written"
+        self.check_size()
+
+    def check_size(self, least_bytes: int = 0) -> None:
+        """Raise PartFileFault when another program has changed the size of the part file. `least_bytes`: while unknown.
+
+        To be called before each write as well: writing the last chunk into a file that was cut gives it its size back,
+        with a hole.
+        """
+        found_bytes = os.fstat(self.part_fd).st_size
+        if found_bytes < least_bytes or (self.layout.known and found_bytes != self.layout.size_bytes):
+            detail = f"{self.part_path} has {found_bytes} bytes: another program changed it while it was written"
             raise PartFileFault(PartFileFaultKind.IO_ERROR, detail)
 
 

@@ -211,16 +211,20 @@ def _start_request(options: GetOptions, pieces: PieceHashes) -> StartJob:
         watcher=FRONT,
         verbose=options.verbose,
         rows_s=ROWS_S,
-        begun=_has_part_file(options),
+        begun=_is_there(options),
         exact_name=True,
     )
 
 
-def _has_part_file(options: GetOptions) -> bool:
+def _is_there(options: GetOptions) -> bool:
+    """Return whether a part file, or a file that may turn out to be the wanted one, is there.
+
+    Then the first requests are probes: a body would be sent for nothing.
+    """
     spec = options.spec
     names = [spec.name] if spec.name else [safe_name(name_from_url(url), "") for url in options.urls]
-    parts = (os.path.join(spec.folder, name + PART_SUFFIX) for name in names)
-    return any(os.path.exists(part) for part in parts)
+    paths = [os.path.join(spec.folder, name) for name in names]
+    return any(os.path.exists(path) or os.path.exists(path + PART_SUFFIX) for path in paths)
 
 
 class View(Protocol):

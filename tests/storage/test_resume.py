@@ -166,6 +166,17 @@ def test_a_part_file_taken_from_under_the_writer_is_noticed_and_never_sealed(tmp
     assert not (tmp_path / NAME).exists()
 
 
+def test_a_cut_is_noticed_before_the_last_chunk_gives_the_file_its_size_back(tmp_path: Path) -> None:
+    """Or the file would be sealed with a hole where chunks of it had been."""
+    target = half(tmp_path)
+    os.truncate(tmp_path / PART, 3 * CHUNK)
+    with pytest.raises(PartFileFault) as fault:
+        put(target, DATA, 5, count(DATA))
+    assert fault.value.kind is PartFileFaultKind.IO_ERROR
+    assert "another program changed it" in fault.value.detail
+    target.abandon()
+
+
 def test_records_deleted_under_the_writer_are_written_anew_and_a_crash_costs_nothing(tmp_path: Path) -> None:
     target = half(tmp_path)
     target.note("http://a/", "etag")
