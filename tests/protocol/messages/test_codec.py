@@ -60,8 +60,7 @@ FIELDS: dict[Any, st.SearchStrategy[Any]] = {
     str: st.text(max_size=50),
     bytes: st.binary(max_size=50),
     bool: st.booleans(),
-    tuple[int, ...]: st.lists(numbers, max_size=5).map(tuple),
-    tuple[str, ...]: st.lists(st.text(max_size=9), max_size=5).map(tuple),
+    type(None): st.none(),
 }
 
 
@@ -71,11 +70,19 @@ def instances(cls: type) -> st.SearchStrategy[Any]:
 
 
 def values(hint: Any) -> st.SearchStrategy[Any]:
-    return FIELDS[hint] if hint in FIELDS else instances(hint)
+    """Draw what a field may hold: a plain value, several of one kind, one of several kinds, or an embedded value."""
+    if hint in FIELDS:
+        return FIELDS[hint]
+    kinds = typing.get_args(hint)
+    if typing.get_origin(hint) is tuple:
+        return st.lists(values(kinds[0]), max_size=5).map(tuple)
+    return st.one_of(*map(values, kinds)) if kinds else instances(hint)
 
 
 def flat(value: Any) -> Any:
     """As plain msgpack packs it: a value that is embedded is an array, a message is one with its tag first."""
+    if isinstance(value, tuple):
+        return [flat(each) for each in value]
     if not isinstance(value, Value):
         return value
     fields = [flat(getattr(value, field.name)) for field in msgspec.structs.fields(value)]
