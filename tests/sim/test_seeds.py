@@ -179,6 +179,7 @@ def test_dear_restarts_are_spent_sparingly() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("kind", "least", "stops_most"),
     # users20: .01 of efficiency given for a stop less of each user, as above

@@ -17,6 +17,7 @@ from protocol.http_api.schema_base import (
     CHECKSUM,
     PAGE_MAX,
     SOURCES_MAX,
+    WHOLE,
     Count,
     FileName,
     FileSize,
@@ -66,7 +67,7 @@ class FleetOrderBody(RequestModel):
         default=None, description="algorithm:hex of the whole; compared where one node fetches the whole."
     )
     priority: Priority = Field(default=0, description="The highest is placed first.")
-    nodes: Annotated[int, Field(ge=1, le=1000)] = Field(
+    nodes: Annotated[int, Field(ge=1, le=1000), WHOLE] = Field(
         default=1000, description="How many nodes may fetch it together, each some of its parts."
     )
 

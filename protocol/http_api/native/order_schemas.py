@@ -411,13 +411,13 @@ class LimitOrder(RequestModel):
 class LimitWindowOrder(RequestModel):
     """A time of the week with its own limit for all jobs together, in the daemon's local time."""
 
-    days: Annotated[list[Annotated[int, Field(ge=0, le=6)]], Field(min_length=1, max_length=7)] = Field(
+    days: Annotated[list[Annotated[int, Field(ge=0, le=6), WHOLE]], Field(min_length=1, max_length=7)] = Field(
         description="Days on which it begins; 0 is Monday.", examples=[[0, 1, 2, 3, 4]]
     )
-    begin_minute: Annotated[int, Field(ge=0, le=1439)] = Field(
+    begin_minute: Annotated[int, Field(ge=0, le=1439), WHOLE] = Field(
         description="Minute of the day when it begins.", examples=[480]
     )
-    end_minute: Annotated[int, Field(ge=0, le=1440)] = Field(
+    end_minute: Annotated[int, Field(ge=0, le=1440), WHOLE] = Field(
         description="Minute when it ends; not after the beginning: on the next day.", examples=[1080]
     )
     limit: Rate = Field(description="Limit in bytes a second; 0: none.", examples=[1_000_000])

@@ -335,6 +335,8 @@ def test_a_schedule_is_set_checked_and_taken_back(api: Api) -> None:
     assert api.client.put(path, json={"schedule": [night]}).status_code == 200
     window = LimitWindow(days=(0, 6), begin_minute=1320, end_minute=360, limit_bytes_s=7)
     assert last(api, SetSchedule).windows == (window,)
+    written = {"days": [6.0, 0, 6], "beginMinute": 1320.0, "endMinute": 360.0, "limit": 7.0}  # numbers of JSON too
+    assert api.client.put(path, json={"schedule": [written]}).status_code == 200
     api.client.put(path, json={"schedule": []})
     assert last(api, SetSchedule).windows == ()
     api.client.put(path, json={"schedule": None})
