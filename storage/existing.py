@@ -86,10 +86,8 @@ def _proven(fd: int, path: str, checksum: Checksum | None, validators: Iterable[
     origin = read_origin(fd)
     if origin is None or not {validator_digest(one).hex() for one in validators} & set(origin[3:]):
         return None
-    size, modified, digest_hex, *_ = origin
-    if size != str(status.st_size):
-        return None
-    if modified != str(status.st_mtime_ns) and whole_digest(fd, status.st_size).xxh3_hex != digest_hex:
+    size, _, digest_hex, *_ = origin
+    if size != str(status.st_size) or _digest_now(fd, status, origin) != digest_hex:
         return None  # it was changed since
     return Existing(path, digest_hex, "size and validator are those of the source")
 
@@ -98,12 +96,16 @@ def digest_of(path: str) -> str:
     """Return the xxh3_128 of a file in hex: as noted when it was finished, else it is read. Raises OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        status, origin = os.fstat(fd), read_origin(fd)
-        if origin is not None and origin[:2] == [str(status.st_size), str(status.st_mtime_ns)]:
-            return origin[2]
-        return whole_digest(fd, status.st_size).xxh3_hex
+        return _digest_now(fd, os.fstat(fd), read_origin(fd))
     finally:
         os.close(fd)
+
+
+def _digest_now(fd: int, status: os.stat_result, origin: list[str] | None) -> str:
+    """Return the xxh3_128 of an open file: as noted where it has not changed since, else it is read."""
+    if origin is not None and origin[:2] == [str(status.st_size), str(status.st_mtime_ns)]:
+        return origin[2]
+    return whole_digest(fd, status.st_size).xxh3_hex
 
 
 def write_origin(fd: int, digest_hex: str, validators: Iterable[bytes]) -> None:

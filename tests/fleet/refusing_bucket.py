@@ -1,4 +1,4 @@
-"""Front of an S3 server that refuses what it is told to, as buckets that are full, read-only or strict do."""
+"""Front of an S3 server that refuses what a test asks for, as buckets that are full, read-only or strict do."""
 
 import http.client
 import threading

@@ -22,7 +22,7 @@ MIB = 1 << 20
 
 
 class Fleet(Played):
-    """Three nodes, the first leads and answers; they drain as they are told."""
+    """Three nodes, the first leads and answers; they drain when asked to."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -120,5 +120,5 @@ def test_the_file_of_the_sources_that_lost_can_be_taken_where_nothing_is_proven(
         page.locator(".toast").get_by_role("button", name="Close").click()
         expect(page.locator(".toast")).to_have_count(0)
         page.wait_for_timeout(300)
-        told = [message for _, message in api.told if isinstance(message, RetryJob)]
-        assert [message.other_group for message in told] == [True]
+        retries = [message for _, message in api.told if isinstance(message, RetryJob)]
+        assert [message.other_group for message in retries] == [True]

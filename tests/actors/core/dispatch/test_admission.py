@@ -44,7 +44,7 @@ def failed(source: int, kind: FaultKind = FaultKind.NOT_FOUND) -> SourceFailed:
 
 
 def job(sources: int, **changes: object) -> DispatchState:
-    """A job of which something was there already: nobody is held back."""
+    """A job of which something was there already: no source is held back."""
     state = DispatchState(wanted(**{"source_count": sources, "begun": True, **changes}), now_s=0.0)
     assert said(state.start(), MonitorJob)
     posts = deliver(state, *[joined(number) for number in range(sources)], now_s=0.0)

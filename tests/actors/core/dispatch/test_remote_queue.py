@@ -250,7 +250,7 @@ def test_people_see_phase_and_place() -> None:
     state = user("........")
     rows = of(deliver(state, Ticked()), SourceProgressed)
     assert [(row.phase, row.queue_place, row.peer) for row in rows] == [("connecting", -1, "user-b")]
-    assert of(deliver(state, Ticked(), now_s=NOW_S + 1), SourceProgressed) == [], "it is told what changed"
+    assert of(deliver(state, Ticked(), now_s=NOW_S + 1), SourceProgressed) == [], "only what changed is reported"
     rows = of(deliver(state, place(1, 4), Ticked(), now_s=NOW_S + 2), SourceProgressed)
     assert [(row.phase, row.queue_place) for row in rows] == [("queued", 4)]
     rows = of(deliver(state, turn(state, 1), Ticked(), now_s=NOW_S + 3), SourceProgressed)
