@@ -42,7 +42,7 @@ class StartJob(Message, tag=0):
     make_folder: bool = False
     """Make the last part of the folder where it is missing."""
     begun: bool = False
-    """There may be a part file of it."""
+    """There may be a part file of it, or the file itself: no source is asked for more than its size at first."""
     exact_name: bool = False
     """The name in `spec`, where there is one, is the user's own and is not made safe."""
 
