@@ -23,7 +23,7 @@ from actors.core.supervision.process_policy import HealthPolicy, RestartPolicy
 from actors.runtime.network_interface import InterfaceGone, check_interface_there
 from actors.runtime.process import ProcessSpec
 from actors.runtime.spawn import server_failure
-from actors.runtime.stop_signals import raise_lost_interrupt
+from actors.runtime.stop_signals import raise_lost_interrupt, stop_signals_deferred
 from actors.runtime.supervisor import StartFailed, Supervisor
 from actors.runtime.system_limits import exhausted_words
 from protocol.cli.on_complete import run_command
@@ -152,15 +152,16 @@ def supervised(specs: Sequence[ProcessSpec], health_policy: HealthPolicy, slot_c
             arena = Arena.create(slot_count) if slot_count else None
             if arena is not None:
                 leaving.callback(arena.close)
-            supervisor = Supervisor(
-                specs,
-                arena_fd=arena.fd if arena is not None else -1,
-                slot_count=slot_count,
-                lost_to=(POOL,) if arena is not None else (),
-                health_policy=health_policy,
-                restart_policy=RestartPolicy() if arena is not None else None,
-            )
-            leaving.callback(supervisor.stop)
+            with stop_signals_deferred():  # an interrupt between the two would leave its folder
+                supervisor = Supervisor(
+                    specs,
+                    arena_fd=arena.fd if arena is not None else -1,
+                    slot_count=slot_count,
+                    lost_to=(POOL,) if arena is not None else (),
+                    health_policy=health_policy,
+                    restart_policy=RestartPolicy() if arena is not None else None,
+                )
+                leaving.callback(supervisor.stop)
             supervisor.start()
         except (StartFailed, OSError, EOFError, RuntimeError) as failure:
             if isinstance(failure, RuntimeError) and not exhausted_words(failure):

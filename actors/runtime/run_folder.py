@@ -14,6 +14,8 @@ import shutil
 import tempfile
 from typing import Final
 
+from actors.runtime.stop_signals import stop_signals_deferred
+
 PREFIX: Final = "shoal-"
 SOCKET_PATH_BYTES_MAX: Final = 107
 """`sun_path` holds 108 with its closing zero."""
@@ -52,8 +54,9 @@ def use_for_multiprocessing() -> None:
     """Give multiprocessing such a folder for its sockets, removed at exit; its own would stay when it is killed."""
     config = multiprocessing.process.current_process()._config  # type: ignore[attr-defined]
     if config.get("tempdir") is None:
-        config["tempdir"] = make_run_folder(len("listener-12345678"))
-        multiprocessing.util.Finalize(None, remove_run_folder, args=(config["tempdir"],), exitpriority=-100)
+        with stop_signals_deferred():  # an interrupt between the two lines would leave the folder
+            config["tempdir"] = make_run_folder(len("listener-12345678"))
+            multiprocessing.util.Finalize(None, remove_run_folder, args=(config["tempdir"],), exitpriority=-100)
 
 
 def _sweep(base: str) -> None:
