@@ -117,6 +117,10 @@ def fleet_start(fleet: FleetSettings, daemon: DaemonSettings, folder: str, versi
         key_id=fleet.access_key,
         secret=fleet.secret_key,
         lent=fleet.lent_key,
+        node=fleet.node,
+        parts_host=fleet.parts_host,
+        parts_port=fleet.parts_port,
+        broker=fleet.servers[0],
     )
     return FleetStart(
         servers=fleet.servers,

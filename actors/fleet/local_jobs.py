@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from actors.core.fleet import vocabulary as v
+from actors.fleet.destination import Piece, blocks
 from actors.fleet.job_client import JobClient, JobRefused
-from actors.fleet.objects import Piece, blocks
 from actors.sources import HttpSettings, open_reader
 from protocol.messages import CancelJob, CreateJob, DeleteJob, GetJob, ListJobs, RetryJob
 from protocol.model.faults import SourceFault

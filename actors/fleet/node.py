@@ -18,9 +18,9 @@ from actors.core.fleet import vocabulary as v
 from actors.core.fleet.node import FleetNode
 from actors.core.jobs.transaction import answers
 from actors.fleet.bus import Bus, BusFault, BusSettings, Delivery, Entry, WrongRevision, connected
+from actors.fleet.destination import StoreError
 from actors.fleet.job_client import JobClient, JobRefused
 from actors.fleet.local_jobs import LocalJobs
-from actors.fleet.objects import StoreError
 from actors.fleet.queries import FleetQueries
 from actors.fleet.settings import FleetInbox, FleetStart
 from actors.fleet.store import Store, performed

@@ -1,7 +1,6 @@
-"""Destinations of a fleet: an S3 bucket by multipart upload, or a folder that all machines have mounted.
+"""S3 bucket as a fleet's destination, by multipart upload, and the moving of parts to any destination.
 
-Blocking; called in threads. Every failure is a `StoreError` with the fault that the core decides by and one line that
-says whose it is. A part is PUT by a presigned address, so the node that moves the bytes needs no key of the bucket.
+A part is PUT by a presigned address, so the node that moves the bytes needs no key of the bucket.
 """
 
 import base64
@@ -11,86 +10,25 @@ import hashlib
 import http.client
 import os
 import re
-import secrets
 import ssl
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, NoReturn, Protocol
+from typing import Any, Final, NoReturn
 from urllib.parse import urlsplit
 
 from actors.core.fleet.vocabulary import StoreFault
+from actors.fleet.destination import BLOCK_BYTES, Destination, Piece, Seen, StoreError, blocks, one_line
+from actors.fleet.shared_folder import SharedFolder, folder_fault, write_part
 from protocol.model.fleet.names import PARTS_MAX, multipart_etag
 from protocol.model.fleet.rows import PartRow
 from storage.digests import stream_hasher
 
 URL_S: Final = 900
 """How long a presigned address holds: a part is PUT at once, so a quarter of an hour serves a slow line."""
-URL_S_MAX: Final = 3600
 ANSWER_S: Final = 60.0
-BLOCK_BYTES: Final = 1 << 20
-HIDDEN: Final = ".shoal-fleet"
-"""Folder beside the finished files for what is not finished, and for the ETags of what is."""
 _MD5: Final = re.compile(r"[0-9a-f]{32}")
 _CODE: Final = re.compile(rb"<Code>\s*([A-Za-z0-9]{1,64})\s*</Code>")
 _ERROR_BYTES_MAX: Final = 16 << 10
-
-
-class StoreError(Exception):
-    """The destination did not do it. `fault` as the core knows it; the text is one line for people."""
-
-    def __init__(self, fault: StoreFault, detail: str) -> None:
-        super().__init__(detail)
-        self.fault = fault
-
-
-class Seen(NamedTuple):
-    """An object that stands at the destination."""
-
-    etag: str
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
-    """Bytes of a part in a local file: ``[offset, offset + length)`` of `path`, and their MD5 in hexadecimal.
-
-    `at`: where they belong in the finished file.
-    """
-
-    path: str
-    offset: int
-    length: int
-    at: int
-    md5: str
-
-
-class Destination(Protocol):
-    """Destination of finished files. `name` is the finished file's, parts count from 0."""
-
-    def create(self, name: str, size_bytes: int) -> str:
-        """Begin an upload; return its id."""
-
-    def address(self, name: str, upload: str, part: int, md5: str) -> str:
-        """Return where one part with this MD5 may be PUT for a while; the folder: the path of its file."""
-
-    def complete(self, name: str, upload: str, parts: Sequence[PartRow]) -> str:
-        """Let the finished file appear, unless one of its name is there; return its ETag."""
-
-    def seen(self, name: str) -> Seen | None:
-        """Return the finished file, None where there is none."""
-
-    def abort(self, name: str, upload: str) -> None:
-        """Forget an upload with its parts; no error when it is gone."""
-
-    def reading(self, name: str) -> str:
-        """Return where the finished file can be read for a while, by anyone; the folder: its path."""
-
-    def remove(self, name: str, etag: str) -> None:
-        """Delete the finished file if it still has this ETag; no error when it is gone."""
-
-    def parts(self, name: str, upload: str) -> list[tuple[int, str]] | None:
-        """Return number and ETag of the parts that are there; None where the destination cannot list them."""
 
 
 def destination_of(
@@ -283,21 +221,17 @@ class Bucket:
             what = f"no key of the bucket {self._bucket}: set access_key under [fleet], or AWS_ACCESS_KEY_ID"
             raise StoreError(StoreFault.DENIED, what) from None
         except BotoCoreError as error:
-            what = f"the bucket {self._bucket} does not answer: {_one_line(str(error))}"
+            what = f"the bucket {self._bucket} does not answer: {one_line(str(error))}"
             raise StoreError(StoreFault.UNREACHABLE, what) from None
 
     def _line(self, name: str, code: str, words: str) -> str:
         return _WHOSE.get(code, "the bucket {bucket} refuses {name}: {words}").format(
-            bucket=self._bucket, name=name, words=_one_line(f"{code} {words}")
+            bucket=self._bucket, name=name, words=one_line(f"{code} {words}")
         )
 
 
 def _unquoted(etag: str) -> str:
     return etag.strip().removeprefix("W/").strip('"').lower()
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:200]
 
 
 # -- reading a finished file back
@@ -310,7 +244,7 @@ def read_back(address: str, size_bytes: int, *, part_bytes: int, algorithm: str 
     """
     of_whole = stream_hasher(algorithm) if algorithm else None
     etags, of_part, left, rest = [], hashlib.md5(usedforsecurity=False), part_bytes, size_bytes
-    with contextlib.closing(_content(address, size_bytes)) as content:
+    with contextlib.closing(content_of(address, size_bytes)) as content:
         for block in content:
             rest -= len(block)
             view = memoryview(block)
@@ -330,23 +264,24 @@ def read_back(address: str, size_bytes: int, *, part_bytes: int, algorithm: str 
     return multipart_etag(etags), of_whole.hexdigest() if of_whole is not None else ""
 
 
-def _content(address: str, size_bytes: int) -> Generator[bytes, None, None]:
+def content_of(address: str, size_bytes: int) -> Generator[bytes, None, None]:
+    """Yield what is at an address that `Destination.reading` gave, or another node for a part. Raises `StoreError`."""
     if not address.startswith(("http://", "https://")):
         try:
             yield from blocks(address, 0, size_bytes)
         except OSError as error:
-            raise _folder_fault(os.path.dirname(address), error) from None
+            raise folder_fault(os.path.dirname(address), error) from None
         return
     line, target, host = _connection(address)
     try:
         line.request("GET", target)
         answer = line.getresponse()
         if answer.status != 200:
-            _refused(answer, answer.read(_ERROR_BYTES_MAX), host, "to give back the finished file")
+            _refused(answer, answer.read(_ERROR_BYTES_MAX), host, "to give what is asked for")
         while block := answer.read(BLOCK_BYTES):
             yield block
     except (OSError, http.client.HTTPException) as error:
-        what = f"{host} does not give back the finished file: {_one_line(getattr(error, 'strerror', '') or str(error))}"
+        what = f"{host} does not give what is asked for: {one_line(getattr(error, 'strerror', '') or str(error))}"
         raise StoreError(StoreFault.UNREACHABLE, what) from None
     finally:
         line.close()
@@ -357,14 +292,14 @@ def _connection(address: str) -> tuple[http.client.HTTPConnection, str, str]:
     parts = urlsplit(address)
     host = parts.netloc.rpartition("@")[2]
     make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    return make(host, timeout=ANSWER_S), f"{parts.path}?{parts.query}", host
+    return make(host, timeout=ANSWER_S), parts._replace(scheme="", netloc="", fragment="").geturl(), host
 
 
 def _refused(answer: http.client.HTTPResponse, body: bytes, host: str, what: str) -> NoReturn:
     found = _CODE.search(body)
     code = found[1].decode() if found else ""
     shown = code or f"{answer.status} {answer.reason}"
-    words = _one_line(body.decode("utf-8", "replace"))
+    words = one_line(body.decode("utf-8", "replace"))
     line = _WHOSE.get(code, f"{{bucket}} refuses {what}: {shown}").format(bucket=host)
     raise StoreError(fault_of(answer.status, code, words), line)
 
@@ -376,7 +311,7 @@ def put(address: str, piece: Piece) -> str:
     """Store a part at an address that `Destination.address` gave; return the ETag that the destination has for it."""
     if address.startswith(("http://", "https://")):
         return _put_http(address, piece)
-    return _put_file(address, piece)
+    return write_part(address, piece, blocks(piece.path, piece.offset, piece.length), "this node's disk")
 
 
 def _put_http(address: str, piece: Piece) -> str:
@@ -394,7 +329,7 @@ def _put_http(address: str, piece: Piece) -> str:
         what = f"the certificate of {host} is not trusted: {error.verify_message}"
         raise StoreError(StoreFault.UNREACHABLE, what) from None
     except (OSError, http.client.HTTPException) as error:
-        what = f"{host} does not take a part: {_one_line(getattr(error, 'strerror', '') or str(error))}"
+        what = f"{host} does not take a part: {one_line(getattr(error, 'strerror', '') or str(error))}"
         raise StoreError(StoreFault.UNREACHABLE, what) from None
     finally:
         line.close()
@@ -415,176 +350,3 @@ def _send(line: http.client.HTTPConnection, file: Any, piece: Piece) -> None:
         return
     if sent != piece.length:
         raise OSError(errno.EIO, f"{piece.path} is shorter than its part")
-
-
-def md5_of(path: str, offset: int, length: int) -> str:
-    """Return the MD5 in hexadecimal of bytes of a file. Raises OSError, also when it is too short."""
-    digest = hashlib.md5(usedforsecurity=False)
-    for block in blocks(path, offset, length):
-        digest.update(block)
-    return digest.hexdigest()
-
-
-def blocks(path: str, offset: int, length: int) -> Iterator[bytes]:
-    """Yield bytes of a file, block by block. Raises OSError, also when it is too short."""
-    with open(path, "rb", buffering=0) as file:
-        file.seek(offset)
-        while length:
-            block = file.read(min(BLOCK_BYTES, length))
-            if not block:
-                raise OSError(errno.EIO, f"{path} is shorter than expected")
-            length -= len(block)
-            yield block
-
-
-# -- a folder that all have mounted
-
-
-class SharedFolder:
-    """Folder on a file system that every node has mounted at this path. A file is one sparse file until it is whole.
-
-    It appears by a link, which does not replace what has the name. What is not promised: a file system without `link`,
-    or one that answers with data of yesterday (NFS without ``sync``), holds no fleet.
-    """
-
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
-        self._hidden = os.path.join(folder, HIDDEN)
-
-    def create(self, name: str, size_bytes: int) -> str:
-        upload = secrets.token_hex(8)
-        self._path(name)
-        with self._faults():
-            os.stat(self._folder)  # one that is not mounted is not made
-            os.makedirs(self._hidden, exist_ok=True)
-            with open(self._unfinished(name, upload), "xb") as file:
-                file.truncate(size_bytes)
-                os.fsync(file.fileno())
-        return upload
-
-    def address(self, name: str, upload: str, part: int, md5: str) -> str:
-        return self._unfinished(name, upload)
-
-    def complete(self, name: str, upload: str, parts: Sequence[PartRow]) -> str:
-        etag, unfinished, path = multipart_etag([each.etag for each in parts]), self._unfinished(name, upload), ""
-        with self._faults():
-            path = self._path(name)
-            try:
-                with open(unfinished, "rb") as file:
-                    os.fsync(file.fileno())
-                    inode = os.fstat(file.fileno()).st_ino
-            except FileNotFoundError:
-                what = f"the unfinished {name} in {self._folder} is gone: completed before, or deleted"
-                raise StoreError(StoreFault.NO_UPLOAD, what) from None
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(self._etag_path(name, inode), "w", encoding="ascii") as note:
-                note.write(etag)
-                note.flush()
-                os.fsync(note.fileno())
-            os.link(unfinished, path)
-            _sync_folder(os.path.dirname(path))
-            with contextlib.suppress(OSError):
-                os.unlink(unfinished)
-        return etag
-
-    def seen(self, name: str) -> Seen | None:
-        with self._faults():
-            try:
-                found = os.stat(self._path(name))
-            except FileNotFoundError:
-                os.stat(self._folder)  # one that is not mounted says nothing of the file
-                return None
-            with contextlib.suppress(OSError), open(self._etag_path(name, found.st_ino), encoding="ascii") as file:
-                return Seen(etag=file.read(64).strip(), size_bytes=found.st_size)
-        return Seen(etag="unknown", size_bytes=found.st_size)
-
-    def abort(self, name: str, upload: str) -> None:
-        with self._faults(), contextlib.suppress(FileNotFoundError):
-            os.unlink(self._unfinished(name, upload))
-
-    def reading(self, name: str) -> str:
-        return self._path(name)
-
-    def remove(self, name: str, etag: str) -> None:
-        found = self.seen(name)
-        if found is not None and found.etag == etag:
-            with self._faults(), contextlib.suppress(FileNotFoundError):
-                os.unlink(self._path(name))
-
-    def parts(self, name: str, upload: str) -> list[tuple[int, str]] | None:
-        with self._faults():
-            try:
-                os.stat(self._unfinished(name, upload))
-            except FileNotFoundError:
-                os.stat(self._folder)
-                raise StoreError(StoreFault.NO_UPLOAD, f"the unfinished {name} in {self._folder} is gone") from None
-        return None
-
-    def _path(self, name: str) -> str:
-        path = os.path.normpath(os.path.join(self._folder, name))
-        if not path.startswith(os.path.join(self._folder, "")) or HIDDEN in name.split("/"):
-            raise StoreError(StoreFault.DENIED, f"{name} is not below {self._folder}")
-        return path
-
-    def _unfinished(self, name: str, upload: str) -> str:
-        return os.path.join(self._hidden, f"{_flat(name)}.{_flat(upload)}")
-
-    def _etag_path(self, name: str, inode: int) -> str:
-        """The note of a finished file's ETag. By its inode: another file that takes the name has no part in it."""
-        return os.path.join(self._hidden, f"{_flat(name)}.{inode}.etag")
-
-    @contextmanager
-    def _faults(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise _folder_fault(self._folder, error) from None
-
-
-def _flat(name: str) -> str:
-    """A file's name in the hidden folder: the digest keeps two names apart."""
-    return f"{hashlib.blake2b(name.encode(), digest_size=12).hexdigest()}" if "/" in name or len(name) > 80 else name
-
-
-def _put_file(path: str, piece: Piece) -> str:
-    """Write a part at its place. `piece.md5` is compared with what was read for it, while it is written."""
-    digest = hashlib.md5(usedforsecurity=False)
-    at = piece.at
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            for block in blocks(piece.path, piece.offset, piece.length):
-                digest.update(block)
-                at += os.pwrite(fd, block, at)
-            os.fdatasync(fd)
-        finally:
-            os.close(fd)
-    except OSError as error:
-        fault = StoreFault.NO_UPLOAD if error.errno == errno.ENOENT else None
-        raise _folder_fault(os.path.dirname(path), error, fault) from None
-    if digest.hexdigest() != piece.md5:
-        raise StoreError(StoreFault.CHECKSUM, f"the bytes of a part changed on this node's disk: {piece.path}")
-    return piece.md5
-
-
-def _folder_fault(folder: str, error: OSError, fault: StoreFault | None = None) -> StoreError:
-    kinds = {
-        errno.ENOSPC: StoreFault.FULL,
-        errno.EDQUOT: StoreFault.FULL,
-        errno.EEXIST: StoreFault.EXISTS,
-        errno.ENOENT: StoreFault.DENIED,
-        errno.EROFS: StoreFault.DENIED,
-        errno.EACCES: StoreFault.DENIED,
-        errno.EPERM: StoreFault.DENIED,
-        errno.ENOTDIR: StoreFault.DENIED,
-    }
-    known = fault or kinds.get(error.errno or 0, StoreFault.UNREACHABLE)
-    return StoreError(known, f"the shared folder {folder}: {error.strerror or error}")
-
-
-def _sync_folder(folder: str) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

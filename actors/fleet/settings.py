@@ -40,13 +40,19 @@ class StoreAccess:
     """Access to the destination. Empty: as usual for its kind; the key as S3's tools find theirs."""
 
     address: str
-    """``s3://bucket/prefix`` or an absolute folder."""
+    """``s3://bucket/prefix``, an absolute folder, or ``node://NAME/folder``."""
     endpoint: str = ""
     region: str = ""
     key_id: str = ""
     secret: str = field(default="", repr=False)
     lent: bool = False
     """This node has no key: others sign for it."""
+    node: str = ""
+    """This node's name: a folder of its own is kept here."""
+    parts_host: str = ""
+    """Where parts are offered to the node that keeps the folder; empty: by which `broker` is reached."""
+    parts_port: int = 0
+    broker: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

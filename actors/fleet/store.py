@@ -1,7 +1,8 @@
 """Store of a fleet node: the destination's calls in threads, with an address for each part.
 
 A node that has no key of the bucket asks one that has, by the bus: it gets presigned addresses that hold for minutes,
-and has uploads begun and completed for it. The bytes go from each node straight to the destination.
+and has uploads begun and completed for it. The bytes go from each node straight to the destination. Where one node
+keeps the folder, all others ask that one, and it reads their parts from them.
 """
 
 import asyncio
@@ -13,7 +14,9 @@ from typing import Any, Final
 
 from actors.core.fleet import vocabulary as v
 from actors.fleet.bus import Bus, BusFault
-from actors.fleet.objects import Destination, Piece, StoreError, destination_of, put, read_back
+from actors.fleet.destination import Destination, Piece, StoreError
+from actors.fleet.objects import destination_of, put, read_back
+from actors.fleet.pull import KeptFolder, PartServer, keeper_of
 from actors.fleet.settings import StoreAccess
 from protocol.model.fleet.rows import PartRow
 from storage.digests import Checksum
@@ -22,7 +25,11 @@ THREADS: Final = 8
 """Calls of the destination at a time: parts that are sent, and what is asked beside them."""
 _MULTIPART: Final = re.compile(r"[0-9a-f]{32}-[0-9]+")
 LENT_S_MAX: Final = 90.0
-_CALLS: Final = ("create", "address", "complete", "seen", "reading", "remove", "abort", "parts")
+PULL_S_MAX: Final = 3600.0
+"""How long the keeper may take to read one part, and for how long it may read nothing of it: it may have died."""
+QUIET_S_MAX: Final = 60.0
+LOOK_S: Final = 1.0
+_CALLS: Final = ("create", "address", "complete", "seen", "reading", "remove", "abort", "parts", "pull")
 
 
 class Store:
@@ -34,29 +41,34 @@ class Store:
         self._bus = bus
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
         self._own: Destination | None = None
+        keeper, self._kept = keeper_of(access.address)
+        self._is_lent = access.lent or (keeper != access.node and bool(keeper))
+        self._parts = PartServer(access.parts_host, access.parts_port, towards=access.broker) if keeper else None
 
     def close(self) -> None:
         """Let go of the threads; what they are sending is of no use any more."""
+        if self._parts is not None:
+            self._parts.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def warm(self) -> None:
         """Load what the destination's calls need: half a second, which else the first order waits for."""
-        if not self._access.lent:
+        if not self._is_lent:
             await self._in_thread(self._destination)
 
-    async def call(self, name: str, *arguments: Any) -> Any:
-        """Make one call of `Destination`, here or by a node that has the key. Raises `StoreError`."""
-        if not self._access.lent:
+    async def call(self, name: str, *arguments: Any, wait_s: float = LENT_S_MAX) -> Any:
+        """Make one call of `Destination`, here or by a node that has the key or the folder. Raises `StoreError`."""
+        if not self._is_lent:
             return await self._in_thread(lambda: getattr(self._destination(), name)(*arguments))
         bus = self._bus()
         if bus is None:
-            raise StoreError(v.StoreFault.UNREACHABLE, "no broker is connected, and this node has no key of the bucket")
+            raise StoreError(v.StoreFault.UNREACHABLE, f"no broker is connected, and this node has not {self._lacks}")
         listed = [[_plain(part) for part in each] if isinstance(each, tuple) else each for each in arguments]
         try:
-            answer = await bus.request(self._subject, json.dumps([name, *listed]).encode(), wait_s=LENT_S_MAX)
+            answer = await bus.request(self._subject, json.dumps([name, *listed]).encode(), wait_s=wait_s)
             said = json.loads(answer)
         except (BusFault, ValueError) as fault:
-            what = f"no node lends its key of the bucket: {fault}"
+            what = f"no node answers that has {self._lacks}: {fault}"
             raise StoreError(v.StoreFault.UNREACHABLE, what) from None
         if "fault" in said:
             raise StoreError(v.StoreFault(said["fault"]), said["detail"])
@@ -64,8 +76,25 @@ class Store:
 
     async def put(self, name: str, upload: str, part: int, piece: Piece) -> str:
         """Store a part; return its ETag. Raises `StoreError`."""
+        if self._is_lent and self._parts is not None:
+            return await self._pulled(self._parts, name, upload, part, piece)
         address = await self.call("address", name, upload, part, piece.md5)
         etag: str = await self._in_thread(lambda: put(address, piece))
+        return etag
+
+    async def _pulled(self, server: PartServer, name: str, upload: str, part: int, piece: Piece) -> str:
+        """Offer a part to the keeper and have it read there."""
+        offered = await self._in_thread(lambda: server.offer(piece.path, piece.offset, piece.length))
+        asked = (name, upload, part, offered, piece.at, piece.length, piece.md5)
+        pulled = asyncio.ensure_future(self.call("pull", *asked, wait_s=PULL_S_MAX))
+        try:
+            while not (await asyncio.wait([pulled], timeout=LOOK_S))[0]:
+                if server.quiet_s(offered) > QUIET_S_MAX:
+                    raise StoreError(v.StoreFault.UNREACHABLE, "the node that keeps the folder reads no parts")
+            etag: str = pulled.result()
+        finally:
+            pulled.cancel()
+            server.withdraw(offered)
         return etag
 
     async def read_back(self, name: str, size_bytes: int, part_bytes: int, algorithm: str) -> tuple[str, str]:
@@ -93,12 +122,19 @@ class Store:
 
     @property
     def lends(self) -> bool:
-        """Whether this node can serve those without a key."""
-        return not self._access.lent and self._access.address.startswith("s3://")
+        """Whether this node can serve those without a key, or without the folder that it keeps."""
+        return not self._is_lent and (self._parts is not None or self._access.address.startswith("s3://"))
+
+    @property
+    def _lacks(self) -> str:
+        return "the folder" if self._parts is not None else "the key of the bucket"
 
     def _destination(self) -> Destination:
         if self._own is None:
             access = self._access
+            if self._parts is not None:
+                self._own = KeptFolder(self._kept, self._parts)
+                return self._own
             self._own = destination_of(
                 access.address,
                 endpoint=access.endpoint,

@@ -198,7 +198,8 @@ def _fleet(source: ConfigSource, servers: tuple[str, ...]) -> FleetSettings | No
         return None
     if not values.get("destination"):
         raise document.mistake(
-            ("fleet",), "destination is missing under [fleet]: s3://bucket, or a folder that all have"
+            ("fleet",),
+            "destination is missing under [fleet]: s3://bucket, a folder that all have, or node://NAME/folder",
         )
     if not values.get("node"):
         host = re.sub(r"[^a-z0-9]+", "-", socket.gethostname().lower()).strip("-")[:32].strip("-")

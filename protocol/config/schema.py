@@ -198,7 +198,9 @@ def _is_broker(word: str) -> bool:
 
 def _is_destination(word: str) -> bool:
     bucket = re.match(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/[^\x00-\x20]*)?$", word)
-    return bucket is not None or (word.startswith("/") and len(word) > 1)
+    kept = re.match(r"node://([^/]*)(/.+)$", word)
+    folder = kept[2] if kept is not None and is_fleet_name(kept[1]) else word
+    return bucket is not None or (folder.startswith("/") and len(folder) > 1)
 
 
 def _network(word: str) -> str:
@@ -275,7 +277,9 @@ _IS_PATTERN: Final = _where(
 )
 _IS_URL: Final = _where(_is_url, "must be an address that begins with http:// or https://")
 _IS_BROKER: Final = _where(_is_broker, "must be addresses that begin with nats:// or tls://")
-_IS_DESTINATION: Final = _where(_is_destination, "must be s3://bucket, s3://bucket/folder or an absolute folder")
+_IS_DESTINATION: Final = _where(
+    _is_destination, "must be s3://bucket, s3://bucket/folder, an absolute folder or node://NAME/folder"
+)
 _IS_FLEET_NAME: Final = _where(is_fleet_name, "must have 1 to 32 small letters, figures and, between them, dashes")
 _ROOTS: Final = Meta(max_length=10, description="must be a table, like { audio = '/srv/music' }")
 _TABLE: Final = Meta(max_length=20, description="must be a table of at most 20 headers, like { X-Token = 'word' }")
@@ -295,6 +299,7 @@ Address = Annotated[str, Meta(min_length=1, max_length=60), _IS_ADDRESS]
 Network = Annotated[str, Meta(min_length=1, max_length=60), Format(_network)]
 UrlBase = Annotated[str, Meta(max_length=200), Format(_url_base)]
 OptionalWord = Annotated[str, Format(str, Word)]
+OptionalAddress = Annotated[str, Format(str, Address)]
 Interface = Annotated[str, Format(_refusing(check_interface), Word)]
 SocksProxy = Annotated[str, Format(_refusing(check_socks), Word)]
 OutputTemplate = Annotated[str, Format(_refusing(check_template), Word)]

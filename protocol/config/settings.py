@@ -31,6 +31,7 @@ from protocol.config.schema import (
     MinuteOfDay,
     Name,
     Network,
+    OptionalAddress,
     OptionalToken,
     OptionalWebUrl,
     OptionalWord,
@@ -331,7 +332,12 @@ class FleetSettings:
         Annotated[str, Format(str, FleetName)], Key("This machine's name in it.", R, default='"the host\'s name"')
     ] = ""
     destination: Annotated[
-        Destination, Key("Where finished files go; the same at every node.", R, example='"s3://bucket/folder"')
+        Destination,
+        Key(
+            "Where finished files go; the same at every node. node://NAME/folder: that node's own folder.",
+            R,
+            example='"s3://bucket/folder"',
+        ),
     ] = ""
     endpoint: Annotated[
         OptionalWebUrl,
@@ -346,6 +352,11 @@ class FleetSettings:
     lent_key: Annotated[
         bool, Key("true: this node has no key of the bucket; another one signs each part's address.", R)
     ] = False
+    parts_host: Annotated[
+        OptionalAddress,
+        Key("Where the node of node://... reads parts from this one; empty: as brokers are reached.", R),
+    ] = ""
+    parts_port: Annotated[Port, Key("0: any that is free.", R)] = 0
     key_file: Annotated[
         UserPath, Key("NKEY seed that this node logs in with at the brokers.", R, example='"node.nk"')
     ] = ""

@@ -28,7 +28,7 @@ from actors.core.fleet import vocabulary as v
 from actors.core.fleet.node import FleetNode
 from actors.fleet.brokers import Brokers
 from actors.fleet.bus import Bus, BusFault, BusSettings, WrongRevision, connected
-from actors.fleet.objects import Piece, StoreError
+from actors.fleet.destination import Piece, StoreError
 from actors.fleet.settings import StoreAccess
 from actors.fleet.store import Store, performed
 from protocol.model.fleet import names

@@ -69,6 +69,29 @@ def test_two_nodes_fetch_one_file_and_no_file_is_replaced(tmp_path: Path, leavin
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
+def test_a_node_that_keeps_the_folder_reads_the_parts_of_the_others(tmp_path: Path, leaving: ExitStack) -> None:
+    """Nothing is mounted: each node has its own disk; the keeper dies once in the middle."""
+    size = 64 * MIB
+    brokers = leaving.enter_context(Brokers(tmp_path / "broker")).start()
+    site = leaving.enter_context(Site(size))
+    kept = tmp_path / "kept"
+    fleet = leaving.enter_context(Fleet(tmp_path, brokers.urls, f"node://n1{kept}", more=LIMITED))
+    for number in range(3):
+        fleet.add(f"n{number + 1}")
+    fleet.joined(3)
+    right = hashlib.sha256(bytes(size)).hexdigest()
+    id = fleet.order("big.bin", [site.url], checksum=f"sha256:{right}")
+    fleet.reached(id, parts=3, within_s=90)
+    fleet.kill("n1", signal.SIGKILL)
+    fleet.add("n1")
+    job = fleet.ended(id, within_s=200)
+    assert (job["state"], job["partsStored"]) == ("sealed", 8)
+    assert (kept / "big.bin").stat().st_size == size
+    assert len(job["nodes"]) > 1
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
 def test_the_work_of_a_node_that_is_killed_goes_on_elsewhere(tmp_path: Path, leaving: ExitStack) -> None:
     place = Place(tmp_path, leaving, size=64 * MIB)
     place.nodes(3)

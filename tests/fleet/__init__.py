@@ -71,7 +71,7 @@ class Fleet:
             endpoint=self._endpoint or "https://s3.example.org",
             more=self._more,
         )
-        if not self._destination.startswith("s3://"):
+        if not self._destination.startswith("s3://"):  # a folder
             settings = re.sub(r"(endpoint|access_key|secret_key) = .*\n", "", settings)
         self._daemons[name] = DemoDaemon(folder, settings, before=before)
 

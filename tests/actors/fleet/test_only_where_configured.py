@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = ("nats", "nkeys", "botocore", "aiohttp", "actors.fleet.bus", "actors.fleet.node", "actors.fleet.objects")
+HEAVY = ("nats", "nkeys", "botocore", "aiohttp", "actors.fleet.bus", "actors.fleet.node", "actors.fleet.store")
 
 
 @pytest.mark.long
