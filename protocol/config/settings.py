@@ -354,7 +354,11 @@ class FleetSettings:
     ] = False
     parts_host: Annotated[
         OptionalAddress,
-        Key("Where the node of node://... reads parts from this one; empty: as brokers are reached.", R),
+        Key(
+            "Where the node of node://... reads parts from this one; by itself: as brokers are reached.",
+            R,
+            example='"10.0.0.2"',
+        ),
     ] = ""
     parts_port: Annotated[Port, Key("0: any that is free.", R)] = 0
     key_file: Annotated[
