@@ -2,6 +2,7 @@
 
 import gzip
 import zlib
+from collections.abc import Callable
 
 import pytest
 
@@ -130,3 +131,71 @@ def test_a_compressed_transfer_that_is_damaged_is_no_file(serve: Serve, packed: 
         return True
 
     assert fault_of(serve(damaged).url()).kind in (FaultKind.SHORT_BODY, FaultKind.BAD_ANSWER)
+
+
+@PROBES
+@pytest.mark.parametrize(
+    ("codings", "pack"),
+    [
+        ("gzip, chunked", gzip.compress),
+        ("x-gzip , Chunked", gzip.compress),
+        ("deflate, chunked", zlib.compress),
+        ("gzip", gzip.compress),
+    ],
+)
+def test_a_transfer_coding_leaves_offsets_as_they_are(
+    serve: Serve, whole: bool, codings: str, pack: Callable[[bytes], bytes]
+) -> None:
+    def packing(request: Request, reply: Reply) -> bool:
+        start, stop = request.range(len(DATA)) or (0, len(DATA))
+        packed = pack(DATA[start:stop][:CUT])
+        reply.head(
+            "206 Partial Content",
+            f"Transfer-Encoding: {codings}",
+            f"Content-Range: bytes {start}-{min(stop, start + CUT) - 1}/{len(DATA)}",
+            "Connection: close",
+        )
+        reply.raw(b"%x\r\n%b\r\n0\r\n\r\n" % (len(packed), packed) if "chunked" in codings.lower() else packed)
+        return False
+
+    got = fetch(serve(packing).url(), whole=whole)
+    assert (got.data, got.faults) == (DATA, [])
+
+
+@PROBES
+def test_a_transfer_coding_beside_a_length_is_read_to_the_end_of_the_connection(serve: Serve, whole: bool) -> None:
+    def packing(request: Request, reply: Reply) -> bool:
+        packed = gzip.compress(TEXT)
+        reply.head("200 OK", "Transfer-Encoding: gzip", f"Content-Length: {len(TEXT)}")
+        reply.raw(packed)
+        return False
+
+    assert fetch(serve(packing).url(), whole=whole).data == TEXT
+
+
+def test_a_packed_transfer_that_breaks_off_is_not_the_whole_file(serve: Serve) -> None:
+    def breaking(request: Request, reply: Reply) -> bool:
+        reply.head("200 OK", "Transfer-Encoding: gzip")
+        reply.raw(gzip.compress(TEXT)[:-20])
+        return False
+
+    assert fault_of(serve(breaking).url()).kind is FaultKind.SHORT_BODY
+
+
+@PROBES
+@pytest.mark.parametrize("status", ["406 Not Acceptable", "415 Unsupported Media Type"])
+def test_a_server_that_refuses_to_be_asked_for_no_coding_is_asked_for_any(
+    serve: Serve, whole: bool, status: str
+) -> None:
+    file = File(DATA)
+
+    def choosy(request: Request, reply: Reply) -> bool:
+        if "accept-encoding" in request.fields:
+            reply.head(status, "Content-Length: 0")
+            return True
+        return file(request, reply, cut=CUT)
+
+    server = serve(choosy)
+    assert fetch(server.url(), whole=whole).data == DATA
+    assert "accept-encoding" not in server.requests[-1].fields
+    assert server.ranges[-1], "the range was not what it refused"

@@ -24,6 +24,7 @@ SIZE = len(DATA)
         ["X-Bare: a\rb"],
         ["Transfer-Encoding: identity"],
         [f"Content-Length: {SIZE}"] * 2,
+        [f"Content-Length: {'0' * 20}{SIZE}, {'0' * 20}{SIZE}"],
         ["Connection: Keep-Alive", "Keep-Alive: timeout=5"],
     ],
 )
@@ -44,6 +45,7 @@ def test_odd_fields_are_passed_over(serve: Serve, fields: list[str]) -> None:
         "http/1.1 200 OK",
         "HTTP/1.1 200 \udce4\udcf6",
         "\r\n\r\nHTTP/1.1 200 OK",
+        "ICY 200 OK",
     ],
 )
 @pytest.mark.parametrize("end", ["\r\n", "\n"])
@@ -100,8 +102,10 @@ def test_more_bytes_than_announced_are_not_the_files(serve: Serve) -> None:
         (["Content-Length: 5, 6"], "no clear length"),
         (["Content-Length: +5"], "no clear length"),
         (["Content-Length: 0x10"], "no clear length"),
+        (["Content-Length: 5;"], "no clear length"),
         (["Content-Length: " + "9" * 30], "a length that no file has"),
-        (["Transfer-Encoding: gzip, chunked"], "transfer coding"),
+        (["Transfer-Encoding: gzip, deflate, chunked"], "transfer coding"),
+        (["Transfer-Encoding: chunked, gzip"], "transfer coding"),
         (["Transfer-Encoding: x"], "transfer coding"),
     ],
 )
@@ -169,7 +173,39 @@ def test_a_bomb_of_chunk_framing_ends_with_words(serve: Serve, bomb: bytes) -> N
     assert "chunk" in fault.detail
 
 
-@pytest.mark.parametrize("cut", [b"5\r\nhel", b"5\r\nhello\r\n", b"5\r\nhello\r\n0\r\n"])
+@pytest.mark.parametrize(
+    "framing",
+    [
+        b"5\r\nhello\r\n0\r\n",
+        b"5\r\nhello\r\n0\r\nX-Sum: a\r\n",
+        b'5 \t; a="b;c"\r\nhello\r\n0;x\r\n\r\n',
+        b"5\nhello\n0\n\n",
+        b"00005\r\nhello\r\n0000\r\nno colon\r\nContent-Length: 9\r\n fold\r\n\r\n",
+    ],
+    ids=["no last line", "cut in the trailer", "blanks before an extension", "bare line feeds", "odd trailers"],
+)
+def test_chunks_are_read_as_browsers_read_them(serve: Serve, framing: bytes) -> None:
+    def chunked(request: Request, reply: Reply) -> bool:
+        reply.head("200 OK", "Transfer-Encoding: chunked")
+        reply.raw(framing)
+        return False
+
+    got = fetch(serve(chunked).url())
+    assert (got.data, got.faults) == (b"hello", [])
+
+
+@pytest.mark.parametrize("framing", [b"0x5", b"-5", b" 5", b"5 5", b"g", b"", b"f" * 17, b"5\r\nhelloX"])
+def test_chunks_whose_length_is_unclear_are_refused(serve: Serve, framing: bytes) -> None:
+    def chunked(request: Request, reply: Reply) -> bool:
+        reply.head("200 OK", "Transfer-Encoding: chunked")
+        reply.raw(framing + b"\r\nhello\r\n0\r\n\r\n")
+        return False
+
+    fault = fault_of(serve(chunked).url())
+    assert (fault.kind, "broken chunks" in fault.detail) == (FaultKind.BAD_ANSWER, True)
+
+
+@pytest.mark.parametrize("cut", [b"5\r\nhel", b"5\r\nhello\r\n", b"5\r\nhello\r\n0"])
 def test_chunks_that_break_off_are_not_the_whole_file(serve: Serve, cut: bytes) -> None:
     def breaking(request: Request, reply: Reply) -> bool:
         reply.head("200 OK", "Transfer-Encoding: chunked")
@@ -189,7 +225,7 @@ def test_a_reset_in_a_body_of_unknown_length_is_not_its_end(serve: Serve) -> Non
     assert fault_of(serve(resetting).url()).kind is FaultKind.RESET
 
 
-@pytest.mark.parametrize("words", [b"SSH-2.0-x\r\n", b"ICY 200 OK\r\n\r\n", b"<html>", b"HTTP/1.1 99 x\r\n\r\n"])
+@pytest.mark.parametrize("words", [b"SSH-2.0-x\r\n", b"ICE 200 OK\r\n\r\n", b"<html>", b"HTTP/1.1 99 x\r\n\r\n"])
 def test_what_is_no_http_is_refused_at_once(serve: Serve, words: bytes) -> None:
     def foreign(request: Request, reply: Reply) -> bool:
         reply.raw(words)

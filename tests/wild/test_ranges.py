@@ -86,7 +86,7 @@ def test_a_condition_that_is_refused_is_left_out(serve: Serve, whole: bool, stat
 
 
 @PROBES
-@pytest.mark.parametrize("answer", ["reset", "close", "400 Bad Request"])
+@pytest.mark.parametrize("answer", ["reset", "close", "400 Bad Request", "405 No", "501 No"])
 def test_a_server_that_wants_a_plain_request_gets_one(serve: Serve, whole: bool, answer: str) -> None:
     def strict(request: Request, reply: Reply) -> bool:
         if not {"range", "want-repr-digest"} & request.fields.keys():
@@ -101,7 +101,9 @@ def test_a_server_that_wants_a_plain_request_gets_one(serve: Serve, whole: bool,
 
 
 @PROBES
-@pytest.mark.parametrize("status", ["203 Non-Authoritative Information", "206 Partial Content"])
+@pytest.mark.parametrize(
+    "status", ["203 Non-Authoritative Information", "206 Partial Content", "201 Created", "226 IM Used", "299 Fine"]
+)
 def test_the_whole_file_with_another_status(serve: Serve, whole: bool, status: str) -> None:
     server = serve(lambda request, reply: FILE(request, reply, status=status, ranged=False))
     assert fetch(server.url(), whole=whole).data == DATA
@@ -277,3 +279,14 @@ def test_a_small_file_takes_one_request(serve: Serve) -> None:
 @PROBES
 def test_tiny_files(serve: Serve, whole: bool, data: bytes) -> None:
     assert fetch(serve(File(data)).url(), whole=whole).data == data
+
+
+@pytest.mark.parametrize("status", ["202 Accepted", "204 No Content", "205 Reset Content", "207 Multi-Status"])
+def test_a_success_without_a_file_is_no_empty_file(serve: Serve, status: str) -> None:
+    def without(request: Request, reply: Reply) -> bool:
+        reply.head(status, "Content-Length: 0")
+        return True
+
+    fault = fault_of(serve(without).url())
+    assert fault.kind is (FaultKind.BUSY if status.startswith("202") else FaultKind.BAD_ANSWER)
+    assert status[:3] in fault.detail

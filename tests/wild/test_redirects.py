@@ -89,6 +89,31 @@ def test_a_wall_that_wants_its_cookie_back_is_passed(serve: Serve) -> None:
     assert all("other=x" in request.fields["cookie"] for request in server.requests[1:])
 
 
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        'Path="/"',
+        "path=/ ; HttpOnly",
+        "Path=relative",
+        "Path",
+        "Path=; Path=/",
+        "Max-Age=99999999999999",
+        "Expires=never",
+        "Expires=Thu, 01-Jan-2037 00:00:00 GMT; SameSite=None; Partitioned; Priority=High",
+        "Domain=127.0.0.1",
+        "Domain=",
+        "; ;;",
+    ],
+)
+def test_odd_attributes_of_a_cookie_do_not_keep_it_back(serve: Serve, attributes: str) -> None:
+    def wall(request: Request, reply: Reply) -> bool:
+        if 'ok="a b, c"' not in request.fields.get("cookie", ""):
+            return redirect(reply, request.target, f'Set-Cookie: ok="a b, c"; {attributes}')
+        return FILE(request, reply)
+
+    assert fetch(serve(wall).url()).data == DATA
+
+
 def test_a_cookie_goes_only_where_it_belongs(serve: Serve) -> None:
     other = serve(FILE)
 

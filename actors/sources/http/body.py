@@ -3,10 +3,10 @@
 A body is a view of its stream and dies with it.
 """
 
+import re
 import time
+from enum import Enum, auto
 from typing import Final, Protocol
-
-import h11
 
 from actors.sources.http.settings import DRAIN_BYTES_MAX
 from actors.sources.reader import SLICE_S
@@ -16,6 +16,7 @@ SCRATCH_BYTES: Final = 64 * 1024
 FRAMING_BYTES_MAX: Final = 1 << 20
 FRAMING_SHARE_MAX: Final = 8
 """Chunk sizes, extensions and trailers may be this many times as long as the data, and `FRAMING_BYTES_MAX` more."""
+_CHUNK_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?", re.DOTALL)
 
 
 class BrokenBody(Exception):  # noqa: N818  (named as the faults are)
@@ -110,75 +111,102 @@ class OpenBody:
         return False
 
 
+class _Part(Enum):
+    """Part of the framing that the next line belongs to."""
+
+    SIZE = auto()
+    DATA_END = auto()
+    TRAILER = auto()
+    END = auto()
+
+
 class ChunkedBody:
-    """Chunked body, decoded by h11. Copies, and may: servers of large files announce their length."""
+    """Chunked body. Copies, and may: servers of large files announce their length.
+
+    Read by rules of its own, because those of h11 are stricter than what browsers and curl take: blanks before an
+    extension, bare line feeds, odd trailers, a connection that ends behind the last chunk, where RFC 9112 has the body
+    complete.
+    """
 
     def __init__(self, stream: Stream, early: bytes) -> None:
         self._stream = stream
-        self._h11 = _chunk_parser(early)
-        self._scratch = bytearray(SCRATCH_BYTES)
-        self._ready = memoryview(b"")
-        self._ended = False
-        self._framing_bytes = len(early)
+        self._data = bytearray(early)
+        self._scratch = memoryview(bytearray(SCRATCH_BYTES))
+        self._part = _Part.SIZE
+        self._chunk_left = 0
+        self._framing_bytes = 0
 
     @property
     def left(self) -> int | None:
-        return 0 if self._ended and not self._ready else None
+        return 0 if self.ended else None
 
     @property
     def ended(self) -> bool:
-        return self._ended and not self._ready
+        return self._part is _Part.END
 
     @property
     def cut(self) -> bool:
-        return self._stream.eof and not self._ended and not self._ready
+        return self._stream.eof and not self.ended and not (self._chunk_left and self._data)
 
     def read_into(self, view: memoryview) -> int:
         filled = self._take(view)
-        if filled or self._ended or self._stream.eof:
+        if filled or self.ended or self._stream.eof:
             return filled
         until_s = time.monotonic() + SLICE_S
-        while filled < len(view) and not self._ended and self._receive():
+        while filled < len(view) and not self.ended and self._receive():
             filled += self._take(view[filled:])
             if time.monotonic() >= until_s or self._stream.idle():
                 break
         return filled
 
     def _receive(self) -> bool:
-        count = self._stream.fill(memoryview(self._scratch), whole=False)
-        if count:
-            self._framing_bytes += count
-            if self._framing_bytes > FRAMING_BYTES_MAX:
-                raise BrokenBody("more chunk framing than file")
-            self._h11.receive_data(bytes(self._scratch[:count]))
+        count = self._stream.fill(self._scratch, whole=False)
+        self._data += self._scratch[:count]
+        self._parse()
+        if self._stream.eof and self._part is _Part.TRAILER:
+            self._part = _Part.END
         return count > 0
 
     def _take(self, view: memoryview) -> int:
-        """Copy what h11 has decoded so far."""
+        """Copy what is here of the file."""
+        self._parse()
         filled = 0
-        while filled < len(view):
-            if not self._ready and not self._next():
-                break
-            count, self._ready = _copy_out(self._ready, view[filled:])
+        while self._chunk_left and (count := min(self._chunk_left, len(view) - filled, len(self._data))):
+            view[filled : filled + count] = self._data[:count]
+            del self._data[:count]
             filled += count
-        if not self._ready:
-            self._next()  # the end may be here already
+            self._chunk_left -= count
+            self._framing_bytes = max(0, self._framing_bytes - FRAMING_SHARE_MAX * count)
+            self._parse()
         return filled
 
-    def _next(self) -> bool:
-        """Get the next decoded data. False: there is none now."""
-        if self._ended:
-            return False
-        try:
-            event = self._h11.next_event()
-        except h11.RemoteProtocolError as error:
-            raise BrokenBody("broken chunks") from error
-        if isinstance(event, h11.Data):
-            self._ready = memoryview(event.data)
-            self._framing_bytes = max(0, self._framing_bytes - FRAMING_SHARE_MAX * len(event.data))
-            return True
-        self._ended = isinstance(event, h11.EndOfMessage)
-        return False
+    def _parse(self) -> None:
+        """Read framing up to the next bytes of the file, or as far as it is here."""
+        while not self._chunk_left and not self.ended:
+            end = self._data.find(b"\n") + 1
+            if self._framing_bytes + (end or len(self._data)) > FRAMING_BYTES_MAX:
+                raise BrokenBody("more chunk framing than file")
+            if not end:
+                return
+            line = bytes(self._data[:end]).rstrip(b"\r\n")
+            del self._data[:end]
+            self._framing_bytes += end
+            self._frame(line)
+
+    def _frame(self, line: bytes) -> None:
+        match self._part:
+            case _Part.SIZE:
+                size = _CHUNK_SIZE.fullmatch(line)
+                if size is None:
+                    raise BrokenBody("broken chunks")
+                self._chunk_left = int(size[1], 16)
+                self._part = _Part.DATA_END if self._chunk_left else _Part.TRAILER
+            case _Part.DATA_END:
+                if line:
+                    raise BrokenBody("broken chunks")
+                self._part = _Part.SIZE
+            case _ if not line:
+                self._part = _Part.END
 
     def settle(self) -> bool:
         scratch = memoryview(bytearray(SCRATCH_BYTES))
@@ -188,17 +216,7 @@ class ChunkedBody:
             room -= taken
             if not taken and not self.ended and (self._stream.eof or self._stream.idle() or not self._receive()):
                 return False
-        return self.ended and not self._h11.trailing_data[0] and self._stream.idle()
-
-
-def _chunk_parser(early: bytes) -> h11.Connection:
-    """Return a parser that stands at the start of a chunked body, behind a head of our own making."""
-    parser = h11.Connection(h11.CLIENT)
-    parser.send(h11.Request(method="GET", target="/", headers=[("Host", "x")]))
-    parser.send(h11.EndOfMessage())
-    parser.receive_data(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + early)
-    parser.next_event()
-    return parser
+        return self.ended and not self._data and self._stream.idle()
 
 
 def _copy_out(early: memoryview, view: memoryview) -> tuple[int, memoryview]:

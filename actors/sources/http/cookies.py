@@ -4,6 +4,7 @@ Nothing is written to disk, and no two sources share a cookie. `http.cookiejar` 
 first cookie, because few servers set one.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from email.message import Message
 from http.cookiejar import Cookie, CookieJar
@@ -15,6 +16,7 @@ from actors.sources.http.target import Target
 COOKIES_MAX = 100
 COOKIE_BYTES_MAX = 8192
 FILE_BYTES_MAX = 4 << 20
+_PLACE = re.compile(r""";\s*(path|domain)\s*(?:=\s*"?([^";]*)"?\s*)?(?=;|$)""", re.IGNORECASE)
 
 
 class Cookies:
@@ -32,7 +34,7 @@ class Cookies:
         fields = Message()
         for value in list(values)[:COOKIES_MAX]:
             if len(value) <= COOKIE_BYTES_MAX:
-                fields["Set-Cookie"] = value
+                fields["Set-Cookie"] = _PLACE.sub(_plain_place, value)
         self._jar.extract_cookies(_Answer(fields), Request(target.url))  # type: ignore[arg-type]
 
     def field(self, target: Target) -> str:
@@ -40,6 +42,12 @@ class Cookies:
         request = Request(target.url)
         self._jar.add_cookie_header(request)
         return request.get_header("Cookie", "") or ""
+
+
+def _plain_place(attribute: re.Match[str]) -> str:
+    """Return a Path or Domain attribute without quotes; nothing for one that RFC 6265 passes over."""
+    name, value = attribute[1].lower(), (attribute[2] or "").strip()
+    return f"; {name}={value}" if value.startswith("/") or (value and name == "domain") else ""
 
 
 def read_cookies(path: str) -> Iterator[Cookie]:

@@ -95,7 +95,6 @@ class Exchange:
             ("Host", target.authority),
             ("User-Agent", self._user_agent),
             ("Accept", "*/*"),
-            ("Accept-Encoding", "identity"),
             *self._request,
         ]
         if login := target.login or self._logins.login(target):
@@ -167,10 +166,11 @@ class Exchange:
         self._body = DecodedBody(self.body(), coding)
 
     def _framed(self, head: Head, stream: Stream) -> Body:
-        if head.chunked:
-            return ChunkedBody(stream, self._parser.rest)
         early = self._parser.rest
-        return OpenBody(stream, early) if head.length is None else CountedBody(stream, early, head.length)
+        if head.length is not None:
+            return CountedBody(stream, early, head.length)
+        body = ChunkedBody(stream, early) if head.chunked else OpenBody(stream, early)
+        return DecodedBody(body, head.transfer_coding) if head.transfer_coding else body
 
     def settle(self) -> bool:
         """End the answer, keeping the connection if that is cheap. True when the server was cut off."""

@@ -17,6 +17,7 @@ from protocol.model.value import Struct, field
 REDIRECTS: Final = frozenset({300, 301, 302, 303, 307, 308})
 RETRY_AFTER_S_MAX: Final = 3600.0
 _KINDS: Final = {
+    202: FaultKind.BUSY,  # the file is being made
     401: FaultKind.FORBIDDEN,
     402: FaultKind.FORBIDDEN,
     403: FaultKind.FORBIDDEN,
@@ -30,8 +31,11 @@ _KINDS: Final = {
     503: FaultKind.BUSY,
 }
 _STATUS_LINE: Final = re.compile(
-    rb"HTTP(?:/(\d{1,3})(?:\.(\d{1,3}))?)?[ \t]+([1-9]\d\d)(?:[ \t].*)?", re.DOTALL | re.IGNORECASE
+    rb"(?:HTTP(?:/(\d{1,3})(?:\.(\d{1,3}))?)?|ICY)[ \t]+([1-9]\d\d)(?:[ \t].*)?", re.DOTALL | re.IGNORECASE
 )
+_PROTOCOLS: Final = (b"HTTP", b"ICY ")
+"""What a status line begins with; ICY is what servers of audio say for HTTP/1.0."""
+_TRANSFER_CODINGS: Final = {"gzip": "gzip", "x-gzip": "gzip", "deflate": "deflate"}
 _LINE_END: Final = re.compile(rb"\r{0,2}\n")
 _HEAD_END: Final = re.compile(rb"\n\r{0,2}\n")
 _HEAD_END_BYTES_MAX: Final = 4
@@ -46,7 +50,8 @@ class Head(Struct, frozen=True, kw_only=True):
     """Status, fields (names in lower case) and framing of one final answer.
 
     `length`: bytes of body as announced, None when only its end will show it. `keep_alive`: the connection may carry
-    another request after the body.
+    another request after the body. `transfer_coding`: what the body is to be decoded from before it is what the fields
+    describe; empty for none but chunks.
     """
 
     status: int
@@ -54,6 +59,7 @@ class Head(Struct, frozen=True, kw_only=True):
     length: int | None
     chunked: bool
     keep_alive: bool
+    transfer_coding: str = ""
     cookies: list[str] = field(default_factory=list)
 
     def tokens(self, name: str) -> list[str]:
@@ -105,11 +111,12 @@ class HeadParser:
         return SourceFault(FaultKind.BAD_ANSWER, f"{self._host} {words}")
 
     def _begin(self) -> int:
-        """Return where the status line begins. Anything but ``HTTP`` there is refused before its line has an end."""
+        """Return where the status line begins. Anything but a protocol of `_PROTOCOLS` is refused at once."""
         start = 0
         while start < len(self._data) and self._data[start] in b"\r\n":
             start += 1
-        if start > _BLANK_BYTES_MAX or not b"HTTP".startswith(bytes(self._data[start : start + 4]).upper()):
+        begun = bytes(self._data[start : start + 4]).upper()
+        if start > _BLANK_BYTES_MAX or not any(each.startswith(begun) for each in _PROTOCOLS):
             raise self.bad("does not answer in HTTP")
         return start
 
@@ -129,28 +136,34 @@ class HeadParser:
                 fields.setdefault(name, value)
         named = [token for token in _list_of(found, "transfer-encoding") if token != "identity"]
         codings = list(dict.fromkeys(named))  # a proxy may name a coding once more than the server did
-        if codings not in ([], ["chunked"]):
+        chunked = codings[-1:] == ["chunked"]
+        inner = codings[:-1] if chunked else codings
+        if len(inner) > 1 or any(coding not in _TRANSFER_CODINGS for coding in inner):
             raise self.bad(f"sends its answer in the transfer coding {plain(', '.join(codings), 40)}, which is unknown")
         length = self._length(_list_of(found, "content-length"))
-        chunked = bool(codings) and status not in (204, 304)
+        empty = status in (204, 304)
+        chunked = chunked and not empty
         clear = not odd and ("transfer-encoding" not in fields or (named == ["chunked"] and chunked and length is None))
         return Head(
             status=status,
             fields=fields,
-            length=0 if status in (204, 304) else None if chunked else length,
+            length=0 if empty else None if codings else length,
             chunked=chunked,
             keep_alive=modern and clear and "close" not in _list_of(found, "connection"),
+            transfer_coding="".join(_TRANSFER_CODINGS[coding] for coding in inner),
             cookies=[value for name, value in found if name == "set-cookie"],
         )
 
     def _length(self, values: list[str]) -> int | None:
         if not values:
             return None
-        if len(set(values)) > 1 or not (values[0].isascii() and values[0].isdigit()):
+        lengths = {value.lstrip("0") or "0" for value in values}
+        digits = lengths.pop()
+        if lengths or not (digits.isascii() and digits.isdigit()):
             raise self.bad("announces no clear length of its answer")
-        if len(values[0]) > 19 or int(values[0]) > SIZE_BYTES_MAX:
+        if len(digits) > 19 or int(digits) > SIZE_BYTES_MAX:
             raise self.bad("announces a length that no file has")
-        return int(values[0])
+        return int(digits)
 
 
 def _modern(match: re.Match[bytes]) -> bool:

@@ -13,6 +13,8 @@ from protocol.model.value import Struct
 _CONTENT_RANGE: Final = re.compile(
     r"(?:bytes[\s=:]*)?(?:(\d{1,19})\s*-\s*(\d{1,19})|\*)\s*(?:/\s*(\d{1,19}|\*))?", re.ASCII | re.IGNORECASE
 )
+_NO_FILE: Final = frozenset({202, 204, 205, 206, 207, 208})
+"""Statuses of success that do not come with the file. Any other does: a proxy may say 203, others what they like."""
 
 
 class ContentRange(Struct, frozen=True, kw_only=True):
@@ -93,7 +95,7 @@ def brought(head: Head, asked: Asked, host: str, paths: tuple[str, ...]) -> Brou
         if got is None or got.stop == 0:
             raise SourceFault(FaultKind.RANGE_REFUSED, f"{host} does not say which bytes it sends")
         return _part(head, got, asked, host, paths)
-    if head.status in (200, 203):  # 203: a proxy has changed something of it
+    if 200 <= head.status < 300 and head.status not in _NO_FILE:
         return _whole(head, asked, host, paths)
     if head.status == 416:
         raise _unsatisfied(got, asked, host)

@@ -33,6 +33,7 @@ _MAYBE_THE_RANGE: Final = frozenset(
 )
 """Faults that may be about the range and not about the file."""
 _LOGIN: Final = (401, 407)
+_CODING_REFUSED: Final = (406, 415)
 _CONDITION_REFUSED: Final = (400, 412)
 """Statuses of servers that refuse an If-Range which they should pass over."""
 SAMPLE_BYTES: Final = 64 << 10
@@ -47,6 +48,7 @@ _OFFSET_PROBE: Final = Asked(start=1, stop=2)
 class _Way(Enum):
     """Another way to ask for the same bytes, each of which is tried once for a body."""
 
+    ANY_CODING = auto()  # some refuse to be asked for the file as it is
     WITHOUT_CONDITION = auto()  # no If-Range: some nodes never find it fulfilled
     FROM_ORIGIN = auto()  # the user's own address again: what a redirect led to may have been good for a while only
     AGAIN = auto()  # offsets are refused by two answers, not by one
@@ -148,7 +150,7 @@ class HttpReader:
 
             self._cookies = cookies.Cookies(settings.options.cookie_file, settings.options.cookies)
         self._version = UNSEEN
-        self._ranges_ok = self._conditions_ok = True
+        self._ranges_ok = self._conditions_ok = self._identity_ok = True
         self._spans = SpanLimit()
         self._sample = _Sample()
         self._equal: set[Version] = set()  # versions that were shown to have the same bytes
@@ -290,7 +292,7 @@ class HttpReader:
         asked = transfer.asked
         transfer.head = transfer.brought = None
         transfer.position, transfer.skip, transfer.idle, transfer.conditional = asked.start, 0, False, False
-        fields: list[tuple[str, str]] = []
+        fields = [("Accept-Encoding", "identity")] * self._identity_ok
         if self._version == UNSEEN and asked.ranged:
             fields.append(("Want-Repr-Digest", WANTED))
         if asked.ranged and (asked.start > 0 or self._ranges_ok):  # some refuse any Range, even from the beginning
@@ -424,7 +426,10 @@ class HttpReader:
         maybe_range = kind in _MAYBE_THE_RANGE and (status >= 400 or kind is FaultKind.RANGE_REFUSED)
         maybe_range = maybe_range and status not in _LOGIN
         unanswered = kind is FaultKind.RESET and transfer.head is None  # firewalls break what asks for a range
-        if transfer.conditional and (
+        if status in _CODING_REFUSED and self._identity_ok:
+            way = _Way.ANY_CODING
+            self._identity_ok = False
+        elif transfer.conditional and (
             (kind is FaultKind.RANGE_REFUSED and status == 200) or status in _CONDITION_REFUSED
         ):
             way = _Way.WITHOUT_CONDITION

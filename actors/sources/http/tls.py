@@ -42,6 +42,9 @@ def _context(cert_file: str, cert_dir: str, *bundles: str) -> ssl.SSLContext:
     All that the environment names is trusted, for OpenSSL, curl or requests; the system's own only where it names none.
     """
     more = [path for path in dict.fromkeys(bundles) if path and path != cert_file]
+    for name, path in zip(STORES, (cert_file, cert_dir), strict=False):
+        if path and not any(map(os.path.exists, path.split(os.pathsep))):  # OpenSSL passes over it in silence
+            raise SourceFault(FaultKind.TLS_UNTRUSTED, f"{name} names {plain(path, 200)}, which does not exist")
     context = (
         ssl.create_default_context()
         if cert_file or cert_dir or not any(bundles)

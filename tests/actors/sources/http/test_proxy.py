@@ -146,3 +146,15 @@ def test_authorities_of_curl_and_requests_are_trusted_too(
     assert read(serve([PROBE], tls=context).url()).probe().size_bytes == SIZE
     monkeypatch.delenv("SSL_CERT_FILE")
     assert fault_of_probe(read, serve([PROBE], tls=context).url()).kind == FaultKind.TLS_UNTRUSTED
+
+
+@pytest.mark.parametrize("name", STORES)
+def test_a_store_of_authorities_that_is_not_there_is_named(
+    serve: Serve, read: Read, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    context: ssl.SSLContext = server_context(trustme.CA(), "127.0.0.1")
+    for other_name in STORES:
+        monkeypatch.delenv(other_name, raising=False)
+    monkeypatch.setenv(name, str(tmp_path / "none.pem"))
+    fault = fault_of_probe(read, serve([PROBE], tls=context).url())
+    assert (fault.kind, "none.pem" in fault.detail) == (FaultKind.TLS_UNTRUSTED, True)
