@@ -36,6 +36,8 @@ _V4: Final = "urn:ietf:params:xml:ns:metalink"
 _V3: Final = "http://www.metalinker.org/"
 _NUMBER: Final = re.compile(r"[0-9]{1,18}")
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
+_SAID: Final = {"alternates": "list of other versions of the file, which mirrors may still have"}
+"""Elements of other namespaces that bear on a file: MirrorManager's."""
 _WIRE_NAMES: Final = {"sha1": "sha-1", **{f"sha{bits}": f"sha-{bits}" for bits in (224, 256, 384, 512)}}
 
 
@@ -133,7 +135,7 @@ def read_metalink(data: bytes, *, base: str = "") -> Metalink:
     parser.EndElementHandler = reader.end
     parser.CharacterDataHandler = reader.text
     try:
-        parser.Parse(data, True)
+        parser.Parse(data.lstrip(b" \t\r\n"), True)  # some servers begin with an empty line
     except expat.ExpatError as error:
         raise BadMetalink(f"not XML: {expat.ErrorString(error.code)} in line {error.lineno}") from None
     except (LookupError, UnicodeError) as error:
@@ -167,6 +169,7 @@ class _Reader:
             "pieces": self._end_pieces,
             "url": self._url,
             "metaurl": self._metaurl,
+            "signature": self._signature,
         }
 
     def result(self) -> Metalink:
@@ -188,6 +191,8 @@ class _Reader:
                 raise BadMetalink(f"it begins with <{printable(name)[:40]}>: it is no Metalink document")
             self._namespace = namespace
         if self._skipped or namespace != self._namespace:
+            if not self._skipped and name in _SAID:
+                self._left_out[_SAID[name]] += 1
             self._skipped += 1
             return
         if len(self._path) >= DEPTH_MAX:
@@ -326,6 +331,8 @@ class _Reader:
 
     def _url(self, text: str, attributes: dict[str, str]) -> None:
         assert self._file is not None
+        if self._path[-1] not in ("file", "resources"):
+            return  # of the publisher
         kind = attributes.get("type", "")
         if self._namespace == _V3 and kind.lower() == "bittorrent":
             self._left_out["torrent"] += 1
@@ -344,6 +351,9 @@ class _Reader:
         url = self._usable(text)
         if url:
             self._file.described_at.append(url)
+
+    def _signature(self, _text: str, _attributes: dict[str, str]) -> None:
+        self._left_out["signature, which is not compared"] += 1
 
     def _usable(self, text: str) -> str:
         """Return the address, empty for one that cannot be fetched or was there already."""

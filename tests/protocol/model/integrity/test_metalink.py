@@ -15,144 +15,17 @@ from protocol.model.integrity.metalink import (
     read_metalink,
     write_metalink,
 )
+from tests.protocol.model.integrity.test_metalink_styles import FEDORA, OPENSUSE
 
 SHA256 = hashlib.sha256(b"a").hexdigest()
 SHA1 = hashlib.sha1(b"a").hexdigest()
-OTHER_SHA1 = hashlib.sha1(b"b").hexdigest()
-MD5 = hashlib.md5(b"a").hexdigest()
-
-OPENSUSE = f"""<?xml version="1.0" encoding="UTF-8"?>
-<metalink xmlns="urn:ietf:params:xml:ns:metalink">
-  <generator>MirrorCache/1.0</generator>
-  <origin dynamic="true">http://download.example.org/tumbleweed/iso/openSUSE-NET.iso.meta4</origin>
-  <published>2026-11-01T12:00:00Z</published>
-  <publisher><name>openSUSE</name><url>http://download.example.org</url></publisher>
-  <file name="openSUSE-NET.iso">
-    <size>500000</size>
-    <hash type="md5">{MD5}</hash>
-    <hash type="sha-1">{SHA1}</hash>
-    <hash type="sha-256">{SHA256}</hash>
-    <pieces length="262144" type="sha-1">
-      <hash>{SHA1}</hash>
-      <hash>{OTHER_SHA1}</hash>
-    </pieces>
-    <metaurl mediatype="torrent">http://download.example.org/tumbleweed/iso/openSUSE-NET.iso.torrent</metaurl>
-    <!-- Mirrors which handle this country (DE): -->
-    <url location="de" priority="2">http://ftp.example.de/openSUSE-NET.iso</url>
-    <url location="de" priority="1">https://mirror.example.de/openSUSE-NET.iso?a=1&amp;b=2</url>
-    <!-- File is on these other mirrors: -->
-    <url location="us" priority="3">http://mirror.example.com/openSUSE-NET.iso</url>
-    <url location="us" priority="4">ftp://mirror.example.com/openSUSE-NET.iso</url>
-  </file>
-</metalink>
-"""
-
-FEDORA = f"""<?xml version="1.0" encoding="utf-8"?>
-<metalink version="3.0" xmlns="http://www.metalinker.org/" type="dynamic" pubdate="Mon, 30 Nov 2026 00:00:00 GMT"
- generator="mirrormanager" xmlns:mm0="http://fedorahosted.org/mirrormanager">
- <files>
-  <file name="repomd.xml">
-   <mm0:timestamp>1700000000</mm0:timestamp>
-   <size>4321</size>
-   <verification>
-    <hash type="md5">{MD5}</hash>
-    <hash type="sha1">{SHA1}</hash>
-    <hash type="sha256">{SHA256}</hash>
-   </verification>
-   <mm0:alternates>
-    <mm0:alternate>
-     <mm0:timestamp>1600000000</mm0:timestamp>
-     <size>9999</size>
-     <verification><hash type="sha256">{"0" * 64}</hash></verification>
-    </mm0:alternate>
-   </mm0:alternates>
-   <resources maxconnections="1">
-    <url protocol="https" type="https" location="DE" preference="90">https://b.example/repodata/repomd.xml</url>
-    <url protocol="rsync" type="rsync" location="DE" preference="100">rsync://a.example/repodata/repomd.xml</url>
-    <url protocol="http" type="http" location="DE" preference="100">http://a.example/repodata/repomd.xml</url>
-   </resources>
-  </file>
- </files>
-</metalink>
-"""
-
-LIBREOFFICE = f"""<?xml version="1.0" encoding="UTF-8"?>
-<metalink version="3.0" xmlns="http://www.metalinker.org/" origin="http://download.example.org/LibreOffice.tar.gz.metalink"
- generator="MirrorBrain 2.19.0 (see http://mirrorbrain.org/)" type="dynamic" pubdate="Mon, 30 Nov 2026 00:00:00 GMT">
-  <publisher><name>Document Foundation</name><url>http://download.example.org</url></publisher>
-  <files>
-    <file name="LibreOffice.tar.gz">
-      <size>600000</size>
-      <verification>
-        <hash type="md5">{MD5}</hash>
-        <hash type="sha256">{SHA256}</hash>
-        <pieces length="262144" type="sha1">
-          <hash piece="1">{OTHER_SHA1}</hash>
-          <hash piece="0">{SHA1}</hash>
-          <hash piece="2">{SHA1}</hash>
-        </pieces>
-        <signature type="pgp" file="LibreOffice.tar.gz.asc">-----BEGIN PGP SIGNATURE-----</signature>
-      </verification>
-      <resources>
-        <url type="bittorrent" preference="100">http://download.example.org/LibreOffice.tar.gz.torrent</url>
-        <url type="http" location="de" preference="100">http://mirror.example.de/LibreOffice.tar.gz</url>
-        <url type="ftp" location="de" preference="99">ftp://mirror.example.de/LibreOffice.tar.gz</url>
-      </resources>
-    </file>
-  </files>
-</metalink>
-"""
-
-MIRRORBITS = f"""<?xml version="1.0" encoding="UTF-8"?>
-<metalink xmlns="urn:ietf:params:xml:ns:metalink">
-<generator>Mirrorbits/0.6</generator>
-<origin dynamic="true">https://get.example.org/vlc.tar.xz?meta4</origin>
-<published>2026-11-30T00:00:00Z</published>
-<file name="vlc.tar.xz"><size>26000000</size><hash type="sha-256">{SHA256}</hash><hash type="sha-1">{SHA1}</hash>
-<url location="fr" priority="1">https://mirror.example.fr/vlc.tar.xz</url>
-<url location="ch" priority="2">https://mirror.example.ch/vlc.tar.xz</url></file></metalink>
-"""
 
 
 def v4(inside: str, name: str = "a") -> bytes:
     return f'<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="{name}">{inside}</file></metalink>'.encode()
 
 
-def test_opensuse_is_read_without_loss() -> None:
-    (file,) = read_metalink(OPENSUSE.encode()).files
-    assert (file.name, file.size_bytes, file.checksum) == ("openSUSE-NET.iso", 500000, f"sha256:{SHA256}")
-    assert set(file.checksums) == {f"md5:{MD5}", f"sha1:{SHA1}", f"sha256:{SHA256}"}
-    assert file.pieces == Pieces("sha1", 262144, bytes.fromhex(SHA1 + OTHER_SHA1))
-    assert file.urls == (
-        "https://mirror.example.de/openSUSE-NET.iso?a=1&b=2",
-        "http://ftp.example.de/openSUSE-NET.iso",
-        "http://mirror.example.com/openSUSE-NET.iso",
-    )
-
-
-def test_fedora_is_read_without_the_older_versions_in_it() -> None:
-    (file,) = read_metalink(FEDORA.encode()).files
-    assert (file.name, file.size_bytes, file.checksum) == ("repomd.xml", 4321, f"sha256:{SHA256}")
-    assert file.urls == ("http://a.example/repodata/repomd.xml", "https://b.example/repodata/repomd.xml")
-
-
-def test_libreoffice_is_read_with_pieces_out_of_order() -> None:
-    (file,) = read_metalink(LIBREOFFICE.encode()).files
-    assert (file.name, file.size_bytes, file.checksum) == ("LibreOffice.tar.gz", 600000, f"sha256:{SHA256}")
-    assert file.pieces == Pieces("sha1", 262144, bytes.fromhex(SHA1 + OTHER_SHA1 + SHA1))
-    assert file.urls == ("http://mirror.example.de/LibreOffice.tar.gz",)
-
-
-def test_mirrorbits_is_read_without_loss() -> None:
-    (file,) = read_metalink(MIRRORBITS.encode()).files
-    assert (file.name, file.size_bytes, file.checksum) == ("vlc.tar.xz", 26000000, f"sha256:{SHA256}")
-    assert file.urls == ("https://mirror.example.fr/vlc.tar.xz", "https://mirror.example.ch/vlc.tar.xz")
-
-
 def test_what_cannot_be_used_is_noted() -> None:
-    notes = " ".join(read_metalink(OPENSUSE.encode()).notes)
-    assert "1 torrent" in notes
-    assert "not fetched (ftp)" in notes
     twice = read_metalink(v4("<url>http://a/x</url><url>http://A:80/x</url><url>http://[</url>"))
     assert twice.files[0].urls == ("http://a/x",)
     assert "address that is there twice" in " ".join(twice.notes)
