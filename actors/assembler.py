@@ -50,6 +50,7 @@ from protocol.messages import (
     SlotsGranted,
     SlotSpoiled,
     SourceChanged,
+    SourcesJudged,
     ValidatorSeen,
 )
 from protocol.messages.addresses import ASSEMBLER, dispatcher_address, split_address
@@ -58,6 +59,7 @@ from protocol.model.filenames import safe_name
 from protocol.model.job_views import ChunkDigest
 from protocol.model.value import Struct
 from storage.chunk_index import DIGEST_BYTES
+from storage.chunk_journal import Evidence
 from storage.digests import Checksum, date_name, date_slots, source_hash, validator_digest
 from storage.durable import make_folder
 from storage.existing import Existing, find_existing
@@ -72,6 +74,7 @@ AssemblerInbox = (
     | ClaimSlots
     | SizeLearned
     | DropChunks
+    | SourcesJudged
     | CheckBoundaries
     | CheckContainer
     | SealFile
@@ -89,6 +92,7 @@ AboutPartFile = (
     | ValidatorSeen
     | SizeLearned
     | DropChunks
+    | SourcesJudged
     | CheckBoundaries
     | CheckContainer
     | SealFile
@@ -194,6 +198,8 @@ class Assembler(Actor):
                 ranges = tuple(zip(firsts, stops, hashes, strict=True))
                 self._use_disk(message.job, lambda job: job.part.drop(ranges))
                 self._pieces.dropped(message.job, zip(firsts, stops, strict=True))
+            case SourcesJudged(excluded=odd, readmitted=back):
+                self._use_disk(message.job, lambda job: job.part.judge(odd, back))
             case SizeLearned(size_bytes=size_bytes):
                 self._use_disk(message.job, lambda job: job.part.learn_size(size_bytes))
             case CheckBoundaries() | CheckContainer():
@@ -223,6 +229,11 @@ class Assembler(Actor):
     def _report_open(self, request: OpenPartFile, part: PartFile, note: str) -> None:
         for runs, sources in _parts(part.claims()):
             self.bus.post(request.dispatcher, ChunksVerified(job=request.job, ranges=runs, sources=sources))
+        for chunks, sources, excluded in _evidence_parts(part.evidence):
+            self.bus.post(
+                request.dispatcher,
+                ChunksVerified(job=request.job, ranges=(), repeated=chunks, repeated_by=sources, excluded=excluded),
+            )
         if part.has_all(0, 1):
             self._inspector.recognise(request.job, part, _file_name(request), request.dispatcher)
         ready = PartFileReady(job=request.job, part_path=part.part_path, message=note, store=self._generation)
@@ -535,3 +546,16 @@ def _parts(claims: list[tuple[int, int, int]]) -> Iterator[tuple[tuple[int, ...]
     for at in range(0, len(claims), RANGES_PER_MESSAGE):
         part = claims[at : at + RANGES_PER_MESSAGE]
         yield tuple(edge for first, stop, _ in part for edge in (first, stop)), tuple(source for _, _, source in part)
+
+
+def _evidence_parts(evidence: Evidence) -> Iterator[tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]]:
+    """Yield chunks with the sources that repeated them, and odd sources, short enough for one frame."""
+    rows = [(chunk, source) for chunk, sources in sorted(evidence.repeats.items()) for source in sorted(sources)]
+    odd = sorted(evidence.excluded)
+    for at in range(0, max(len(rows), len(odd)), RANGES_PER_MESSAGE):
+        part = rows[at : at + RANGES_PER_MESSAGE]
+        yield (
+            tuple(chunk for chunk, _ in part),
+            tuple(source for _, source in part),
+            tuple(odd[at : at + RANGES_PER_MESSAGE]),
+        )

@@ -42,15 +42,19 @@ def describe(
         words = f"the Metalink {shown} describes {count_of(len(read.files), 'file')}: save it and give it to get"
         return nothing.but(notes=() if is_source else (words,)), words
     file = files[0]
+    notes = read.notes
+    if file.pieces is not None and is_source:
+        notes += (f"the piece hashes in {shown} are not compared here: order the document itself for that",)
     mirrors = [each for each in file.urls if len(each) <= ADDRESS_CHARS_MAX][:MIRRORS_MAX]
     said = SourceDescribed(
         job=0,
         source=0,
         checksums=file.checksums,
         mirrors=tuple(mirrors),
-        notes=read.notes,
+        notes=notes,
         document=is_source,
         name=unhidden_name(file.name) if is_source else "",
+        size_bytes=file.size_bytes if is_source else -1,
     )
     return said, f"is a Metalink document: the {count_of(len(mirrors), 'mirror')} in it are used"
 

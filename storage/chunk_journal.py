@@ -9,9 +9,13 @@ Layout, little endian: the header twice (64 bytes each; one readable copy is eno
     header  magic 8 · version u16 · flags u16 · chunk_size u32 · size i64 (-1 unknown) · journal id 16 · xxh3_128 · 0s
     chunk   chunk u32 · length u32 (> 0)  · xxh3_128 of the chunk 16 · source_hash u32 · check u32
     note    0 u32     · 0 u32             · validator digest 16      · source_hash u32 · check u32
+    repeat  chunk u32 · 2^32 - 1          · xxh3_128 of the chunk 16 · source_hash u32 · check u32
+    verdict 0 or 1    · 2^32 - 2          · constant 16              · source_hash u32 · check u32
 
 `check` is xxh3_64 of the first 28 bytes, seeded by the journal id, cut to 32 bits: a record of another file's journal
-never passes. The later record of a chunk wins. Damaged records are skipped at 32-byte steps.
+never passes. The later record of a chunk wins. Damaged records are skipped at 32-byte steps. A repeat says that this
+source has the chunk too, with that digest; a verdict, that it has another file (1), or after all not (0). Versions
+that do not know them take them for damaged records.
 
 The exclusive flock on this file means "another process writes this part file".
 """
@@ -40,6 +44,12 @@ START: Final = 2 * HEADER_BYTES
 
 CHUNK_SIZE_MAX: Final = 64 << 20
 """A larger chunk size in a header is damage that its check missed, or forged."""
+
+REPEATED: Final = 0xFFFFFFFF
+VERDICT: Final = 0xFFFFFFFE
+REPEATS_MAX: Final = 1 << 16
+"""Repeats of one file that are kept: with a hundred of a source more say nothing new."""
+_VERDICT_FILLER: Final = b"another content."
 
 _MAGIC: Final = b"SHOALREC"
 _VERSION: Final = 1
@@ -72,8 +82,35 @@ class Header(Struct, frozen=True):
         return (body + xxhash.xxh3_128_digest(body)).ljust(HEADER_BYTES, b"\0")
 
 
+class Evidence(Struct):
+    """Evidence about the sources of a file. `repeats`: for a chunk the sources that had it too; `excluded`: odd ones.
+
+    Sources are hashes of their names.
+    """
+
+    repeats: dict[int, set[int]] = field(default_factory=dict)
+    excluded: set[int] = field(default_factory=set)
+
+    def repeat(self, chunk: int, source_hash: int) -> bool:
+        """Note that a source has this chunk too. False: that is known, or too much is."""
+        known = self.repeats.setdefault(chunk, set())
+        if source_hash in known or len(self.repeats) > REPEATS_MAX:
+            return False
+        known.add(source_hash)
+        return True
+
+    def judge(self, source_hash: int, *, odd: bool) -> bool:
+        """Note whether a source has another file. False: that is known."""
+        if odd == (source_hash in self.excluded):
+            return False
+        (self.excluded.add if odd else self.excluded.discard)(source_hash)
+        return True
+
+
 class JournalContents(Struct):
     """Contents of a journal; `header` None: none could be read, and `index` and `notes` are empty.
+
+    `repeated`: digests by chunk and source; they say something of the chunks that are stored with that digest.
 
     `index` holds claims, not truths. `end_bytes` is where the last claimed chunk ends. `intact`: both copies of the
     header agree. `newer`: written by a newer version of this program. `ours`: written by this program at all.
@@ -82,11 +119,21 @@ class JournalContents(Struct):
     header: Header | None = None
     index: ChunkIndex = field(default_factory=ChunkIndex)
     notes: dict[int, bytes] = field(default_factory=dict)
+    repeated: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    excluded: set[int] = field(default_factory=set)
     end_bytes: int = 0
     damaged_records: int = 0
     intact: bool = False
     newer: bool = False
     ours: bool = False
+
+    def evidence(self, index: ChunkIndex) -> Evidence:
+        """Return what the records say of the file that has just these chunks; nothing of a file without any."""
+        found = Evidence(excluded=set(self.excluded) if index.ranges().count else set())
+        for (chunk, source_hash), digest in self.repeated.items():
+            if index.has(chunk) and index.digest(chunk) == digest and index.sources[chunk] != source_hash:
+                found.repeat(chunk, source_hash)
+        return found
 
 
 def packed_record(chunk: int, length: int, digest: bytes, source_hash: int, seed: int) -> bytes:
@@ -152,6 +199,13 @@ def _take_block(block: bytes, contents: JournalContents, header: Header) -> None
 def _take(contents: JournalContents, layout: Layout, chunk: int, length: int, digest: bytes, source_hash: int) -> None:
     if length == 0:
         contents.notes[source_hash] = digest
+        return
+    if length == REPEATED:
+        if len(contents.repeated) < REPEATS_MAX:
+            contents.repeated[chunk, source_hash] = digest
+        return
+    if length == VERDICT:
+        (contents.excluded.add if chunk else contents.excluded.discard)(source_hash)
         return
     limit = layout.chunk_count if layout.known else CHUNKS_MAX
     if digest == NO_DIGEST and chunk < limit:
@@ -269,19 +323,27 @@ class Journal:
         """Append a source's validator, hashed, so that a resume notices a changed origin."""
         self._append(packed_record(0, 0, validator_digest(validator), source_hash, self._known_header().seed))
 
+    def repeats(self, chunk: int, digest: bytes, source_hash: int) -> None:
+        """Record that this source gave the stored digest of a chunk that another one sent."""
+        self._append(packed_record(chunk, REPEATED, digest, source_hash, self._known_header().seed))
+
+    def verdict(self, source_hash: int, *, odd: bool) -> None:
+        """Record that this source has another file, or after all not."""
+        self._append(packed_record(int(odd), VERDICT, _VERDICT_FILLER, source_hash, self._known_header().seed))
+
     def learn_size(self, size_bytes: int) -> None:
         """Write the size into the header, one copy after the other."""
         header = self._known_header()
         self.header = replace(header, layout=Layout(size_bytes, header.layout.chunk_size), learned=True)
         self._write_header(self.header)
 
-    def rewrite(self, layout: Layout, index: ChunkIndex, notes: dict[int, bytes]) -> None:
+    def rewrite(self, layout: Layout, index: ChunkIndex, notes: dict[int, bytes], evidence: Evidence) -> None:
         """Replace the journal atomically by one with just this, without losing the lock.
 
         PartFileFault OTHER_JOB when a foreign file has the name that this takes meanwhile.
         """
         header = replace(self._known_header(), layout=layout)
-        data = _rendered(header, index, notes)
+        data = _rendered(header, index, notes, evidence)
 
         def fill(fd: int) -> None:
             _flock(fd, self.path)
@@ -352,10 +414,16 @@ class Journal:
             write_all(self._fd, header.packed(), at, self.path)
 
 
-def _rendered(header: Header, index: ChunkIndex, notes: dict[int, bytes]) -> bytes:
+def _rendered(header: Header, index: ChunkIndex, notes: dict[int, bytes], evidence: Evidence) -> bytes:
     layout, seed = header.layout, header.seed
     parts = [header.packed(), header.packed()]
     parts += [packed_record(0, 0, digest, source, seed) for source, digest in notes.items()]
+    parts += [packed_record(1, VERDICT, _VERDICT_FILLER, source, seed) for source in evidence.excluded]
+    parts += [
+        packed_record(chunk, REPEATED, index.digest(chunk), source, seed)
+        for chunk, sources in evidence.repeats.items()
+        for source in sources
+    ]
     for first, stop in index.ranges():
         for chunk in range(first, stop):
             length = layout.length_bytes(chunk, chunk + 1)

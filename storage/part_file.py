@@ -15,7 +15,7 @@ from protocol.model.faults import PartFileFault, PartFileFaultKind
 from protocol.model.job_spec import PieceHashes
 from protocol.model.value import Struct, field
 from storage.chunk_index import DIGEST_BYTES
-from storage.chunk_journal import Journal
+from storage.chunk_journal import Evidence, Journal
 from storage.digests import Checksum, digests_of, source_hash, validator_digest
 from storage.durable import Committer, Folder, sync_data, write_all
 from storage.finalize import ChecksumMismatch, Sealed, seal_steps
@@ -31,6 +31,8 @@ __all__ = ["ChecksumMismatch", "Opened", "PartFile", "Sealed", "Spoiled", "Writt
 
 
 _COPY_BYTES: Final = 1 << 20
+REPEATS_NOTED: Final = 4
+"""Of consecutive chunks that a source sent again; in a race it repeats the whole file."""
 
 
 class Spoiled(Exception):  # noqa: N818
@@ -208,6 +210,8 @@ class PartFile:
                 part.journal.drop(begin, end, part.layout)
                 part.index.drop([(begin, end)])
                 part.front.forget(begin * part.layout.chunk_size)
+                for chunk in range(begin, end):
+                    part.evidence.repeats.pop(chunk, None)
                 self._dirty = self._touched = True
 
     def note(self, source_name: str, validator: str) -> None:
@@ -217,6 +221,22 @@ class PartFile:
             self._part.journal.note(source, validator)
             self._part.notes[source] = digest
             self._dirty = True
+
+    def judge(self, excluded: Iterable[int], readmitted: Iterable[int] = ()) -> None:
+        """Record which sources have another file, and which after all have not."""
+        for sources, odd in ((excluded, True), (readmitted, False)):
+            for source in sources:
+                if self._part.evidence.judge(source, odd=odd):
+                    self._part.journal.verdict(source, odd=odd)
+                    self._dirty = True
+
+    def _repeated(self, first: int, stop: int, source: int) -> None:
+        """Record that a source sent the stored content of these chunks too; of many the first are enough."""
+        part = self._part
+        for chunk in range(first, min(stop, first + REPEATS_NOTED)):
+            if source not in (0, part.index.sources[chunk]) and part.evidence.repeat(chunk, source):
+                part.journal.repeats(chunk, part.index.digest(chunk), source)
+                self._dirty = True
 
     def commit(self) -> None:
         """Group commit: sync what was written so far, in another thread. To be called about once a second.
@@ -260,6 +280,11 @@ class PartFile:
     def claims(self) -> list[tuple[int, int, int]]:
         """Return `stored` as ``(first, stop, hash of the sender's name)``."""
         return list(self._part.index.claims())
+
+    @property
+    def evidence(self) -> Evidence:
+        """What is recorded of its sources besides `claims`."""
+        return self._part.evidence
 
     @property
     def resumable(self) -> bool:
@@ -345,7 +370,7 @@ class PartFile:
     def _rewrite_journal(self) -> None:
         """Replace a deleted journal: without it the next attempt could believe nothing of the part file."""
         self._committer.finish()
-        self._part.journal.rewrite(self._part.layout, self._part.index, self._part.notes)
+        self._part.journal.rewrite(self._part.layout, self._part.index, self._part.notes, self._part.evidence)
         self._committer = _committer(self._part)
 
     def _remove_journal(self) -> None:
@@ -377,6 +402,8 @@ class PartFile:
             else:
                 done.disputed.append((chunk, index.sources[chunk], index.digest(chunk)))
         done.repeated.extend(same)
+        for begin, end in same:
+            self._repeated(begin, end, source)
         size = self._part.layout.chunk_size
         for begin, end in new:
             low, high = begin - first, end - first

@@ -11,7 +11,7 @@ from protocol.model.faults import PartFileFault, PartFileFaultKind
 from protocol.model.filenames import numbered
 from protocol.model.value import Struct, field
 from storage.chunk_index import ChunkIndex
-from storage.chunk_journal import Header, Journal, JournalContents
+from storage.chunk_journal import Evidence, Header, Journal, JournalContents
 from storage.digests import FrontDigest
 from storage.durable import Folder, disk_faults, has_mark, set_mark, sync_data, write_all
 from storage.layout import CHUNKS_MAX, PART_SUFFIX, RECORDS_SUFFIX, UNKNOWN, Layout
@@ -60,6 +60,7 @@ class PreparedPart(Struct):
     part_created: bool = False
     index: ChunkIndex = field(default_factory=ChunkIndex)
     notes: dict[int, bytes] = field(default_factory=dict)  # validator digests by source hash
+    evidence: Evidence = field(default_factory=Evidence)
     linked_as: str = ""  # the final name it has already, but for tidying up
     message: str = ""
     again: bool = False  # this attempt had it open before and the disk failed
@@ -270,7 +271,7 @@ def _resume(found: PreparedPart, contents: JournalContents, part: FoundPart | No
     else:
         _create_part(found, part)
     found.notes = contents.notes
-    _accept(found, contents.header, contents.index, good)
+    _accept(found, contents.header, contents, good)
     found.message = _summary(found, contents, claimed, good)
     return True
 
@@ -332,7 +333,7 @@ def _adopt_final(found: PreparedPart, contents: JournalContents) -> bool:
             continue  # not our file
         if matching(fd, contents.header.layout, contents.index).count == contents.header.layout.chunk_count:
             found.part_fd, found.linked_as, found.notes = fd, name, contents.notes
-            _accept(found, contents.header, contents.index, contents.index.ranges())
+            _accept(found, contents.header, contents, contents.index.ranges())
             found.message = f"{found.folder.path_of(name)} was complete already"
             return True
         os.close(fd)
@@ -347,14 +348,16 @@ def _finals(found: PreparedPart) -> Iterator[tuple[str, os.stat_result]]:
             yield name, status
 
 
-def _accept(found: PreparedPart, header: Header, index: ChunkIndex, good: RangeSet) -> None:
+def _accept(found: PreparedPart, header: Header, contents: JournalContents, good: RangeSet) -> None:
     """Keep what matches, in chunks of the wanted size; another chunk size makes a new journal."""
+    index = contents.index
     for first, stop in index.ranges():
         index.drop(good.gaps(first, stop))
-    found.index = index
+    found.index, found.evidence = index, contents.evidence(index)
     if header.layout.chunk_size != found.layout.chunk_size:
         found.index = rechunked(found.part_fd, header.layout, found.layout, index)
-        found.journal.rewrite(found.layout, found.index, found.notes)
+        found.evidence.repeats.clear()  # of chunks of the other size
+        found.journal.rewrite(found.layout, found.index, found.notes, found.evidence)
 
 
 def _allocate(found: PreparedPart, preallocate: bool) -> None:

@@ -56,6 +56,8 @@ class SourceDescribed(Message, tag=157):
     document: bool = False
     name: str = ""
     """Of the file, as the document has it; not yet made safe."""
+    size_bytes: int = -1
+    """Of the file, as the document has it; -1: it does not say."""
 
 
 class SourceFailed(Message, tag=9):

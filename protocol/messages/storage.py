@@ -34,6 +34,12 @@ class ChunksVerified(Message, tag=25):
     """Ranges as first, stop, first, stop ..."""
     sources: tuple[int, ...] = ()
     """Hash of the source's name for each range, 0 unknown; empty: not known for any."""
+    repeated: tuple[int, ...] = ()
+    """Chunks that another source had too, ..."""
+    repeated_by: tuple[int, ...] = ()
+    """... the hash of its name, for each."""
+    excluded: tuple[int, ...] = ()
+    """Hashes of sources that had another file."""
 
 
 class PartFileRehashed(Message, tag=84):
@@ -166,6 +172,17 @@ class DropChunks(Message, tag=142):
     stops: tuple[int, ...]
     source_hashes: tuple[int, ...]
     """As in `SlotFilled`, for each range; -1: whichever source sent it."""
+
+
+class SourcesJudged(Message, tag=172):
+    """Record for a later attempt that these sources have another file, or have it after all: hashes of their names.
+
+    Dispatcher to Assembler; not answered.
+    """
+
+    job: int
+    excluded: tuple[int, ...]
+    readmitted: tuple[int, ...]
 
 
 class PieceChecked(Message, tag=145):

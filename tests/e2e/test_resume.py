@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from storage.chunk_journal import JournalContents, read_journal
 from tests.e2e.program import Done, Running, Shoal
 from tests.http_mirrors.box import Box, Character, Content, mirrors
 
@@ -218,3 +220,54 @@ def test_a_file_of_unknown_size_starts_over_and_comes_right(shoal: Shoal) -> Non
         box.become("a", Character(chunked=True))
         done = shoal.get(*box.urls, "-o", "file.bin", "--chunk-size", str(CHUNK))
     assert_finished(shoal, done)
+
+
+def records_when(shoal: Shoal, running: Running, wanted: Callable[[JournalContents], bool]) -> JournalContents:
+    """The records of the run as soon as they say what is wanted; then the power goes."""
+    place = shoal.folder / "file.bin.part.records"
+    while True:
+        assert running.process.poll() is None, running.stderr()
+        if place.exists():
+            with place.open("rb") as file:
+                found = read_journal(file.fileno(), str(place))
+            if wanted(found):
+                break
+        os.sched_yield()
+    with shoal.killed(running):
+        running.kill_all()
+    with place.open("rb") as file:
+        return read_journal(file.fileno(), str(place))
+
+
+@pytest.mark.long
+def test_what_was_compared_before_a_crash_still_counts_after_it(shoal: Shoal) -> None:
+    slow, words = Character(rate_bytes_s=400_000), ("-o", "file.bin", "--chunk-size", str(CHUNK))
+    with mirrors({"a": slow, "b": slow}, CONTENT) as both:
+        running = shoal.begun(*both.urls, *words)
+        found = records_when(shoal, running, lambda found: bool(found.repeated))
+        for name in ("a", "b"):
+            both.become(name, Character(stall_after_bytes=16))
+        running = shoal.begun(*both.urls, *words)
+        running.until(lambda event: event["event"] == "job_opened")
+        running.signal(signal.SIGINT)
+        more = running.finish()
+        assert more.ended["identity"]["checks_agreed"] == len(found.repeated), "nothing came that was compared anew"
+        assert_finished(shoal, again(shoal, both, "--require", "overlap"))
+
+
+@pytest.mark.long
+def test_a_source_with_another_file_is_still_odd_after_a_crash(shoal: Shoal) -> None:
+    slow, words = Character(rate_bytes_s=200_000), ("-o", "file.bin", "--chunk-size", str(CHUNK))
+    with mirrors({"a": slow, "b": slow, "odd": replace(slow, other_content=True)}, CONTENT) as three:
+        running = shoal.begun(*three.urls, *words)
+        records_when(shoal, running, lambda found: bool(found.excluded and found.index.ranges().count > 3))
+        for name in ("a", "b"):
+            three.become(name, Character())
+        three.become("odd", Character(other_content=True))
+        sent = three.counts()["odd"].bytes_sent
+        more = shoal.get(*three.urls, *words)
+        assert three.counts()["odd"].bytes_sent - sent < 2 * CHUNK, "it is asked for nothing but its size"
+    assert_finished(shoal, more)
+    row = next(row for row in more.ended["sources"] if row["source"] == three.url("odd"))
+    assert "earlier attempt" in row["reason"]
+    assert more.ended["identity"]["excluded"] == [row["source"]]

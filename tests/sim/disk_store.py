@@ -30,6 +30,7 @@ from protocol.messages import (
     SealRefused,
     SizeLearned,
     SlotFilled,
+    SourcesJudged,
     ValidatorSeen,
 )
 from protocol.messages.addresses import ASSEMBLER, dispatcher_address
@@ -105,6 +106,8 @@ class StoreOnDisk:
                         kept = {each for first, stop, _ in self._target.claims() for each in range(first, stop)}
                         self.taken_back |= {chunk: mark for chunk, mark in self.digests.items() if chunk not in kept}
                         self.digests = {chunk: mark for chunk, mark in self.digests.items() if chunk in kept}
+                case SourcesJudged(excluded=odd, readmitted=back):
+                    self._try(lambda target: target.judge(odd, back))
                 case ValidatorSeen():
                     self._try(lambda target: target.note(message.source_name, message.validator))
                 case _:

@@ -26,6 +26,7 @@ from protocol.messages import (
     SealRefused,
     SizeLearned,
     SlotFilled,
+    SourcesJudged,
     ValidatorSeen,
 )
 from protocol.messages.addresses import ASSEMBLER, dispatcher_address
@@ -89,7 +90,7 @@ class StoreModel:
                 self._tell(PartFileClosed(job=message.job))
             case JobClosed():
                 self.closed = True
-            case ValidatorSeen():
+            case ValidatorSeen() | SourcesJudged():
                 pass
             case CheckBoundaries(chunks=chunks):
                 self._check_boundaries(chunks)

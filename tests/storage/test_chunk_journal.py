@@ -14,6 +14,7 @@ from storage.chunk_journal import (
     read_journal,
 )
 from storage.layout import Layout
+from storage.part_file import PartFile
 from tests.storage.parts import CHUNK, NAME, chunks, content, count, finish, leave_part, opened, put
 
 DATA = content(4 * CHUNK + 7)
@@ -229,3 +230,65 @@ def test_a_header_with_an_absurd_chunk_size_is_no_header(tmp_path: Path, chunk_s
     (tmp_path / "journal").write_bytes(Header(Layout(100, chunk_size)).packed() * 2)
     with (tmp_path / "journal").open("rb") as file:
         assert (read_journal(file.fileno(), "journal").header is not None) == readable
+
+
+# Evidence about the sources.
+
+
+def compared(folder: Path) -> PartFile:
+    """Source 1 sent all, 2 chunks 0 and 3 again, 3 something else for chunk 1; 4 was taken back."""
+    target = opened(folder, len(DATA)).part
+    put(target, DATA, 0, count(DATA))
+    put(target, DATA, 0, 1, source=2)
+    put(target, DATA, 3, 4, source=2)
+    put(target, DATA, 3, 4, source=1)
+    put(target, content(len(DATA), seed=2), 1, 2, source=3)
+    target.judge([3, 4])
+    target.judge([], [4])
+    return target
+
+
+def test_what_sources_agreed_in_and_who_is_odd_is_there_after_any_end(tmp_path: Path) -> None:
+    target = compared(tmp_path)
+    before = target.evidence
+    assert (before.repeats, before.excluded) == ({0: {2}, 3: {2}}, {3})
+    target.abandon()
+    again = opened(tmp_path, len(DATA)).part
+    assert again.evidence == before
+    again.close()
+
+
+def test_it_stays_when_the_journal_is_written_anew(tmp_path: Path) -> None:
+    target = compared(tmp_path)
+    Path(f"{target.part_path}.records").unlink()
+    target.commit()
+    target.abandon()
+    again = opened(tmp_path, len(DATA)).part
+    assert (again.evidence.repeats, again.evidence.excluded) == ({0: {2}, 3: {2}}, {3})
+    again.close()
+
+
+def test_agreement_in_bytes_that_are_there_no_more_says_nothing(tmp_path: Path) -> None:
+    target = compared(tmp_path)
+    target.drop([(3, 4, -1)])
+    assert target.evidence.repeats == {0: {2}}
+    target.close()
+    with Path(target.part_path).open("r+b") as file:
+        file.write(b"?" * CHUNK)
+    again = opened(tmp_path, len(DATA)).part
+    assert (again.evidence.repeats, again.evidence.excluded) == ({}, {3})
+    put(again, DATA, 0, 1, source=2)
+    put(again, content(len(DATA), seed=3), 3, 4, source=2)
+    again.close()
+    last = opened(tmp_path, len(DATA)).part
+    assert last.evidence.repeats == {}, "the same chunks, of other content or of that very source"
+    last.close()
+
+
+def test_nobody_is_odd_beside_nothing(tmp_path: Path) -> None:
+    target = compared(tmp_path)
+    target.close()
+    Path(target.part_path).write_bytes(bytes(len(DATA)))
+    again = opened(tmp_path, len(DATA)).part
+    assert again.evidence.excluded == set()
+    again.close()

@@ -93,6 +93,7 @@ class Admission:
         self._report = report
         self._out = out
         self.expected = job.source_count
+        self.ordered_bytes = job.spec.size_bytes  # or a document's, in its place
         self._first: Source | None = None  # asked for all of the file, while its answer is awaited
 
     def joined(self, message: SourceJoined, *, now_s: float) -> Source | None:
@@ -200,6 +201,8 @@ class Admission:
             self._out.extend(self._report.noted(note))
         if message.name:
             source.proposed_name = source.fallback_name = message.name
+        if message.document and self.ordered_bytes < 0:
+            self.ordered_bytes = message.size_bytes
         if message.mirrors:
             self.expected += len(message.mirrors)  # until the pool says how many of them are new
             self._out.post(POOL, MirrorsNamed(job=self.job.job, source=message.source, urls=message.mirrors))
@@ -258,7 +261,7 @@ class Admission:
         return consider(
             self.sources,
             self.job.spec.name,
-            ordered_bytes=self.job.spec.size_bytes,
+            ordered_bytes=self.ordered_bytes,
             expected=len(self.sources) + self.awaited,
             since_s=self.first_probed_s,
             now_s=now_s,
@@ -270,7 +273,7 @@ class Admission:
             return -1
         if not any(0 <= each.size_bytes != size_bytes for each in self.sources.values()):
             return -1
-        preferred = preferred_size(self.sources, self.job.spec.size_bytes)
+        preferred = preferred_size(self.sources, self.ordered_bytes)
         return preferred if 0 <= preferred != size_bytes else -1
 
     def start_over(self, size_bytes: int) -> None:

@@ -128,7 +128,7 @@ class DispatchState:
         self._reports = ReportSchedule(
             self.report, self.sources, self._out, disk_pause=self.disk_pause, waiting=self.source_wait
         )
-        self._requests = WatcherRequests(wanted, self.report, self._out, self.admission)
+        self._requests = WatcherRequests(wanted, self.report, self._out, self.admission, self.content.earlier)
 
     def handle(self, message: DispatcherInbox, *, now_s: float) -> list[Post]:
         """Take one message and return what is to be posted. One about something long over changes nothing."""
@@ -330,7 +330,7 @@ class DispatchState:
         self.leases.grants.size_bytes, self.leases.grants.store = self.size_bytes, message.store
         self._out.extend(self.report.opened(message, self.size_bytes, self._verified))
         self.content.containers.opened(tracker, now_s=now_s)
-        self.content.resume.opened(self.report.owned(), complete=tracker.complete)
+        self.content.opened(self._verified, tracker)
         if not self._started_over(now_s):
             self._admit_all(now_s)
 

@@ -94,6 +94,8 @@ class Leases:
 
     def joined(self, source: Source) -> None:
         """Take in one more source, or one whose worker was started again."""
+        if self.content.earlier.bans(source):
+            return
         self.grants.idle.add(source.id)
         self._views.recount()
 

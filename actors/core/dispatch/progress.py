@@ -5,6 +5,7 @@ the first request, and what the watcher was sent last, so that nothing is sent t
 """
 
 from array import array
+from collections.abc import Mapping
 from enum import Enum, unique
 from typing import Final, assert_never
 
@@ -85,17 +86,22 @@ class VerifiedChunks:
     """Chunks that the Assembler found in a part file before it is ready.
 
     `ranges` match their records; `claims` are ``(first, stop, hash of a source's name)`` of the same chunks.
+    `repeats`: ``(chunk, hash)`` where another source had it too; `excluded`: hashes of sources with another file.
     """
 
     def __init__(self) -> None:
         self.ranges = RangeSet()
         self.claims: list[tuple[int, int, int]] = []
+        self.repeats: list[tuple[int, int]] = []
+        self.excluded: set[int] = set()
 
     def add(self, message: ChunksVerified) -> None:
         names = message.sources or (0,) * (len(message.ranges) // 2)
         for first, stop, name_hash in zip(message.ranges[::2], message.ranges[1::2], names, strict=True):
             self.ranges.add(first, stop)
             self.claims.append((first, stop, name_hash))
+        self.repeats += zip(message.repeated, message.repeated_by, strict=True)
+        self.excluded.update(message.excluded)
 
 
 class Reporter:
@@ -139,6 +145,11 @@ class Reporter:
         if name_hash:
             self._names.setdefault(name_hash, source)
             self._owned = None
+
+    @property
+    def names(self) -> Mapping[int, int]:
+        """Sources by the hash of their name, of those that were named so far."""
+        return self._names
 
     def opened(self, target: PartFileReady, size_bytes: int, found: VerifiedChunks) -> list[Post]:
         """Report that the part file is open, with what was in it already."""

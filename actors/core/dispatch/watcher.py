@@ -4,6 +4,7 @@ from typing import Final, assert_never
 
 from actors.core.dispatch import admission as opening
 from actors.core.dispatch.admission import Admission
+from actors.core.dispatch.identity.resumption import EarlierEvidence
 from actors.core.dispatch.leases import Leases
 from actors.core.dispatch.progress import Phase, Reporter
 from actors.core.dispatch.recovery import DiskPause, SourceWait
@@ -38,8 +39,11 @@ WatcherRequest = (
 class WatcherRequests:
     """Requests of the watcher and the pool. Owned by one `DispatchState`, whose parts it works on."""
 
-    def __init__(self, job: StartJob, report: Reporter, out: Outbox, admission: Admission) -> None:
+    def __init__(
+        self, job: StartJob, report: Reporter, out: Outbox, admission: Admission, earlier: EarlierEvidence
+    ) -> None:
         self._job = job
+        self._earlier = earlier
         self._report = report
         self._out = out
         self._admission = admission
@@ -53,6 +57,7 @@ class WatcherRequests:
                     self._out.post(reply_to, part)
             case SourceNamed(source=source, source_hash=name_hash):
                 self._report.name_source(name_hash, source)
+                self._earlier.named(name_hash, source)
             case SourceDisabled():
                 self._disable(request, leases)
             case SourcePreferred(source=source, preferred=preferred):

@@ -21,6 +21,7 @@ from actors.sources.http.validators import UNSEEN, Change, Version
 from actors.sources.reader import UNDESCRIBED, Probed
 from protocol.model.faults import FaultKind, SourceFault
 from protocol.model.integrity.http_fields import WANTED
+from protocol.model.integrity.metalink import looks_like_metalink
 from protocol.model.value import Struct, field, replace
 
 if TYPE_CHECKING:
@@ -228,6 +229,8 @@ class HttpReader:
     def _probed(self, head: Head, got: Brought, *, open_at: int = -1) -> Probed:
         self._version = got.version
         self._describe(head, coded=bool(got.coding))
+        if looks_like_metalink(self._origin.url):  # many servers call it text, or name no type
+            self._described = replace(self._described, is_document=True)
         return Probed(
             size_bytes=got.total,
             offset_ok=self._ranges_ok,

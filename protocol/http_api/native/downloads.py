@@ -11,13 +11,15 @@ from fastapi import APIRouter, Body, Request, Response
 from protocol.http_api.gateway import Gateway, RefusedError, UnavailableError
 from protocol.http_api.native import job_schemas as schemas
 from protocol.http_api.native import serializers, validation
+from protocol.http_api.native.documents import MetalinkReader
 from protocol.http_api.native.order_schemas import DownloadOrder, SwarmOrder
 from protocol.http_api.native.queries import ROOT, ask_manager, detail, full_detail, path_of
 from protocol.http_api.openapi import LOCATION, refusals
 from protocol.http_api.params import WAIT_S, IdempotencyKey, Wait, WaitS
-from protocol.http_api.schema_base import SOURCES_MAX
+from protocol.http_api.schema_base import PAGE_MAX, SOURCES_MAX
 from protocol.messages import AddSources, CreateJob
-from protocol.model.integrity.metalink import Pieces, aligned_chunk_size
+from protocol.model.filenames import placed_name
+from protocol.model.integrity.metalink import MetalinkFile, Pieces, aligned_chunk_size, looks_like_metalink
 from protocol.model.job_records import ENDED, QUEUED
 from protocol.model.job_spec import JobSpec, PieceHashes
 from protocol.model.job_views import JobDetail, whole
@@ -60,6 +62,7 @@ class _Orders:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway: Final = gateway
+        self._metalinks: Final = MetalinkReader(gateway)
         self._waiting = 0
 
     async def download(
@@ -73,27 +76,34 @@ class _Orders:
     ) -> schemas.JobDetail:
         """A job is created and returned at once; it can be read by its id until it is deleted.
 
+        An address that ends in .meta4 or .metalink is a document about the file: it is read first, and its mirrors,
+        digests and piece hashes are used. One that describes several files is refused: see the order of Metalinks.
+
         The chunks of all sources are compared with each other only as far as they overlap: without a checksum the claim
         about the content is that its size is the same everywhere.
         """
         daemon = self._gateway.settings.daemon
         urls = validation.addresses(order.sources, private_ok=daemon.allow_private_sources)
-        urls = list(for_connections(urls, order.connections))
+        size = -1 if order.file_size is None else order.file_size
+        notes = list[str]()
+        described = await self._metalinks.stands_for(urls, order.http.options(), size_bytes=size, notes=notes)
+        urls = list(for_connections(urls if described is None else described.urls, order.connections))
         if len(urls) > SOURCES_MAX:
             raise RefusedError("invalid", "connections", f"{len(urls)} connections are too many, {SOURCES_MAX} may be")
-        size = -1 if order.file_size is None else order.file_size
         given = validation.pieces(order)
         spec = self._spec(order).but(
-            name=validation.file_name(order.filename),
-            size_bytes=size,
-            folder_id=(order.group or "").lower(),
-            pieces=await kept_pieces(self._gateway, given),
+            name=validation.file_name(order.filename), size_bytes=size, folder_id=(order.group or "").lower()
         )
+        if described is not None:
+            given = given or described.pieces
+            spec = as_described(spec, described)
+        spec = spec.but(pieces=await kept_pieces(self._gateway, given))
         if given is not None and "chunk_size" not in order.model_fields_set:
             spec = spec.but(chunk_size=aligned_chunk_size(given.piece_bytes))
         first, *more = validation.batches(urls)
         create = _create(order, spec, first, idempotency_key)
-        return await self._ordered(request, response, create, more, wait, wait_s)
+        job = await self._ordered(request, response, create, more, wait, wait_s)
+        return job.model_copy(update={"notes": [*notes, *job.notes][:PAGE_MAX]}) if notes else job
 
     async def swarm(
         self,
@@ -196,6 +206,20 @@ class _Orders:
                 return
             except TimeoutError:
                 pause_s = min(1.2 * pause_s, LOOK_S_MAX)
+
+
+def as_described(spec: JobSpec, file: MetalinkFile) -> JobSpec:
+    """Return the job of a file that a Metalink describes: what the order says goes before what the document says.
+
+    Logins of the order are not for the mirrors that the document names. A name like a document's is not the file's.
+    """
+    named = placed_name(file.name.rpartition("/")[2]) if looks_like_metalink(spec.name) else spec.name
+    return spec.but(
+        name=named,
+        size_bytes=file.size_bytes if spec.size_bytes < 0 else spec.size_bytes,
+        checksum=spec.checksum or file.checksum,
+        http=spec.http.for_strangers(),
+    )
 
 
 async def kept_pieces(gateway: Gateway, pieces: Pieces | None) -> PieceHashes:

@@ -9,6 +9,8 @@ from pydantic import Field
 from protocol.http_api.gateway import Gateway, RefusedError
 from protocol.http_api.native import job_schemas as schemas
 from protocol.http_api.native import validation
+from protocol.http_api.native.documents import MetalinkReader
+from protocol.http_api.native.downloads import as_described
 from protocol.http_api.native.order_schemas import UrlSource
 from protocol.http_api.native.queries import ROOT
 from protocol.http_api.openapi import TOTAL, add_route, refusals
@@ -166,6 +168,7 @@ class FleetRoutes:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway: Final = gateway
+        self._metalinks: Final = MetalinkReader(gateway)
 
     async def get_fleet(self) -> Fleet:
         """Any node answers for all of them."""
@@ -195,6 +198,10 @@ class FleetRoutes:
         size = -1 if order.file_size is None else order.file_size
         name = order.filename.replace("\\", "/").strip("/")
         spec = JobSpec(folder="", name=validation.file_name(name), size_bytes=size, checksum=order.checksum or "")
+        described = await self._metalinks.stands_for(urls, spec.http, size_bytes=size, notes=[])
+        if described is not None:
+            spec, urls = as_described(spec, described), list(described.urls)
+            name = f"{name.rpartition('/')[0]}/{spec.name}".strip("/")
         wanted = FleetOrder(
             kind="create",
             key=idempotency_key or secrets.token_hex(10),

@@ -1,6 +1,5 @@
 """Route of Metalink documents: uploaded or fetched, a job for each file that they describe, several as one group."""
 
-import asyncio
 import hashlib
 import os
 import uuid
@@ -11,29 +10,18 @@ from fastapi import APIRouter, Body
 from protocol.http_api.gateway import Gateway, RefusedError
 from protocol.http_api.native import job_schemas as schemas
 from protocol.http_api.native import serializers, validation
+from protocol.http_api.native.documents import MetalinkReader
 from protocol.http_api.native.downloads import add_sources, kept_pieces
 from protocol.http_api.native.order_schemas import MetalinkOrder
 from protocol.http_api.native.queries import ROOT, ask_manager
 from protocol.http_api.openapi import refusals
 from protocol.http_api.params import IdempotencyKey
-from protocol.http_api.schema_base import PAGE_MAX, SOURCES_MAX
+from protocol.http_api.schema_base import PAGE_MAX
 from protocol.messages import CreateJob
-from protocol.model.errors import NoDocument
 from protocol.model.filenames import placed_folder, placed_name
-from protocol.model.integrity.metalink import (
-    DOCUMENT_BYTES_MAX,
-    BadMetalink,
-    Metalink,
-    MetalinkFile,
-    aligned_chunk_size,
-    read_metalink,
-)
+from protocol.model.integrity.metalink import MetalinkFile, aligned_chunk_size
 from protocol.model.job_spec import JobSpec
 from protocol.model.job_views import JobDetail, JobView, whole
-from protocol.model.printable import count_of, printable
-
-READING_MAX: Final = 4
-"""Documents that are fetched or read at the same time: each may be large and slow."""
 
 
 def router(gateway: Gateway) -> APIRouter:
@@ -57,7 +45,7 @@ class _Metalinks:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway: Final = gateway
-        self._reading = 0
+        self._reader: Final = MetalinkReader(gateway)
 
     async def order_metalink(
         self, order: Annotated[MetalinkOrder, Body()], idempotency_key: IdempotencyKey = None
@@ -69,9 +57,13 @@ class _Metalinks:
         the document, not to the mirrors that it names. The same key with the same order names the same jobs.
         """
         place = validation.folder(order.folder, self._gateway.settings.daemon)
-        read = await self._read(order)
+        if (order.document is None) == (order.url is None):
+            raise RefusedError("invalid", "document", "one of document and url is needed")
+        field = "document" if order.url is None else "url"
+        http = order.http.options()
+        read = await self._reader.read(url=order.url, document=order.document or "", http=http, field=field)
         notes = list(read.notes)
-        files = [self._usable(file, notes) for file in read.files]
+        files = [self._reader.usable(file, notes, field="document") for file in read.files]
         digest = hashlib.sha256(order.model_dump_json().encode()).hexdigest() if idempotency_key else ""
         group = ""
         if len(files) > 1:
@@ -82,50 +74,6 @@ class _Metalinks:
             jobs.append(await self._create(order, file, os.path.join(place, _folder_of(file)), group, key, digest))
         shown = [serializers.job(job) for job in jobs]
         return schemas.MetalinkOrdered(group=group, files=shown, notes=notes[:PAGE_MAX])
-
-    async def _read(self, order: MetalinkOrder) -> Metalink:
-        """Return what the document says, read in a thread."""
-        if (order.document is None) == (order.url is None):
-            raise RefusedError("invalid", "document", "one of document and url is needed")
-        private_ok = self._gateway.settings.daemon.allow_private_sources
-        if order.url is not None and not private_ok and validation.is_private(order.url):
-            raise RefusedError("forbidden", "url", validation.PRIVATE)
-        if self._reading >= READING_MAX:
-            raise RefusedError("full", "document", f"{READING_MAX} documents are being read; try again in a moment")
-        self._reading += 1
-        try:
-            return await asyncio.to_thread(self._described, order)
-        except (BadMetalink, NoDocument) as error:
-            if order.url is None:
-                raise RefusedError("invalid", "document", str(error)) from None
-            # The order is sound; what is at its address is not.
-            raise RefusedError("conflict", "url", str(error)) from None
-        finally:
-            self._reading -= 1
-
-    def _described(self, order: MetalinkOrder) -> Metalink:
-        if order.url is None:
-            return read_metalink((order.document or "").encode())
-        private_ok = self._gateway.settings.daemon.allow_private_sources
-        http = order.http.options()
-        data = self._gateway.documents.fetch(order.url, http, DOCUMENT_BYTES_MAX, private_ok=private_ok)
-        return read_metalink(data, base=order.url)
-
-    def _usable(self, file: MetalinkFile, notes: list[str]) -> MetalinkFile:
-        """Return the file with the mirrors that may be used, and note the others. Refuses one without any."""
-        shown = printable(file.name)
-        if not file.urls:
-            raise RefusedError("invalid", "document", f"no mirror of {shown} can be used")
-        private_ok = self._gateway.settings.daemon.allow_private_sources
-        urls = [url for url in file.urls if private_ok or not validation.is_private(url)]
-        if not urls:
-            raise RefusedError("forbidden", "document", f"every mirror of {shown}: {validation.PRIVATE}")
-        if len(urls) < len(file.urls):
-            left_out = count_of(len(file.urls) - len(urls), "mirror")
-            notes.append(f"{left_out} of {shown}, inside a private network, left out")
-        if len(urls) > SOURCES_MAX:
-            notes.append(f"{len(urls) - SOURCES_MAX} mirrors of {shown} left out: the best {SOURCES_MAX} are used")
-        return MetalinkFile(file.name, file.size_bytes, file.checksums, file.pieces, tuple(urls[:SOURCES_MAX]))
 
     async def _create(
         self, order: MetalinkOrder, file: MetalinkFile, folder: str, group: str, key: str, digest: str

@@ -79,6 +79,38 @@ def test_several_files_of_a_document_at_an_address_are_one_group(shoal: Shoal, t
             assert {file["claim"] for file in group["files"]} == {"pieces"}
 
 
+def test_a_plain_order_of_a_documents_address_is_an_order_of_its_file(shoal: Shoal, tmp_path: Path) -> None:
+    place = tmp_path / "x.meta4"
+    with mirrors([Character(rate_bytes_s=4e6)] * 2, CONTENT) as box:
+        place.write_text(described(box))
+        plain = [Character(content_type="text/plain")]
+        with mirrors(plain, place, file_name="x.meta4") as server, running(shoal, config=PRIVATE) as daemon:
+            order = {"filename": "x.meta4", "fileSize": None, "sources": [{"url": server.urls[0]}]}
+            made = daemon.client.post(f"{ROOT}/download", json=order).json()
+            eventually(lambda: job(daemon, made["id"])["state"] == "sealed")
+            shown = job(daemon, made["id"])
+            assert Path(shown["path"]).name == "file.bin"
+            assert CONTENT.matches(Path(shown["path"]))
+            assert shown["claim"] == "pieces"
+
+
+def test_a_document_added_to_a_job_brings_its_mirrors(shoal: Shoal, tmp_path: Path) -> None:
+    place = tmp_path / "x.meta4"
+    with mirrors([Character(rate_bytes_s=100_000)], CONTENT) as slow, mirrors([Character()], CONTENT) as box:
+        place.write_text(described(box))
+        plain = [Character(content_type="text/plain")]
+        with mirrors(plain, place, file_name="x.meta4") as server, running(shoal, config=PRIVATE) as daemon:
+            order = {"filename": "file.bin", "fileSize": CONTENT.size, "sources": [{"url": slow.urls[0]}]}
+            made = daemon.client.post(f"{ROOT}/download", json=order).json()
+            eventually(lambda: job(daemon, made["id"])["storedBytes"] > 0)
+            daemon.client.post(f"{ROOT}/jobs/{made['id']}/sources", json={"sources": [{"url": server.urls[0]}]})
+            eventually(lambda: job(daemon, made["id"])["state"] == "sealed")
+            shown = job(daemon, made["id"])
+            assert CONTENT.matches(Path(shown["path"]))
+            assert any("piece hashes" in note for note in shown["notes"])
+            assert box.urls[0] in {source["url"] for source in shown["sources"] if source["bytesStored"]}
+
+
 def test_get_of_a_document_goes_through_the_daemon_with_its_pieces(shoal: Shoal) -> None:
     characters = {"odd": Character(rate_bytes_s=4e6, flip_every=FLIPS), "honest": Character(rate_bytes_s=4e6)}
     with mirrors(characters, CONTENT) as box, running(shoal, config=PRIVATE) as daemon:

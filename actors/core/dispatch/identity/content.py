@@ -15,9 +15,9 @@ from actors.core.dispatch.identity.evidence import Dispute, Identity, Resolution
 from actors.core.dispatch.identity.exclusion import Exclusion
 from actors.core.dispatch.identity.pieces import PieceChecks
 from actors.core.dispatch.identity.repair import NamedDigests, Repair
-from actors.core.dispatch.identity.resumption import ResumeChecks
+from actors.core.dispatch.identity.resumption import EarlierEvidence, ResumeChecks
 from actors.core.dispatch.identity.seal_gate import Gate, SealGate
-from actors.core.dispatch.progress import Reporter
+from actors.core.dispatch.progress import Reporter, VerifiedChunks
 from actors.core.dispatch.sources import FailurePolicy, Source, validator_seen
 from actors.core.outbox import Outbox
 from protocol.messages import ChunkDisputed, ChunksRepeated, ContainerBroken, SourceDescribed, StartJob
@@ -54,6 +54,7 @@ class ContentChecks:
         self.plan = CheckPlan(self.identity, sources, report, chunk_size=job.spec.chunk_size)
         self.pieces = PieceChecks(self.identity, self.plan, report, awaited=bool(job.spec.pieces.algorithm))
         self.resume = ResumeChecks()
+        self.earlier = EarlierEvidence(self.identity, sources, report, failures)
         self.overlaps = Overlaps(job, self.identity, report, own=self.resume.open)
         self.search = Repair()
         self.sealing = SealGate(
@@ -85,6 +86,11 @@ class ContentChecks:
         self._answered_by_s: dict[int, float] = {}
         self._claimed_s = float("-inf")
         self._main: int | None = None
+
+    def opened(self, found: VerifiedChunks, tracker: ChunkTracker) -> None:
+        """Take what the part file holds, and what its records say of the sources."""
+        self.resume.opened(self._report.owned(), complete=tracker.complete)
+        self.earlier.opened(found)
 
     # -- checks that need a request of their own
 

@@ -340,6 +340,20 @@ class Identity:
         self._edges = {pair: kind for pair, kind in self._edges.items() if member not in pair}
         self._regroup()
 
+    def rename(self, old: int, new: int) -> None:
+        """The contributor `old` of an earlier attempt is `new`: what is known of the one is known of the other."""
+        if old not in self._chunks:
+            return
+        self.revision += 1
+        self._chunks.setdefault(new, set()).update(self._chunks.pop(old))
+        edges: dict[frozenset[int], int] = {}
+        for pair, kind in self._edges.items():
+            renamed = frozenset(new if member == old else member for member in pair)
+            if len(renamed) > 1:
+                edges[renamed] = max(edges.get(renamed, 0), kind)
+        self._edges = edges
+        self._regroup()
+
     def lighter(self, one: int, other: int, standpoint: Standpoint) -> int:
         """Return the one of two contributors that loses where their bytes do not fit and no further answer comes."""
         return min((other, one), key=lambda member: self._weight({member}, standpoint))

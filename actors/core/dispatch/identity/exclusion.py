@@ -15,7 +15,7 @@ from actors.core.dispatch.identity.seal_gate import SealGate
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.sources import FailurePolicy, Source
 from actors.core.outbox import Outbox
-from protocol.messages import DropChunks, StartJob
+from protocol.messages import DropChunks, SourcesJudged, StartJob
 from protocol.messages.addresses import ASSEMBLER
 from protocol.model.chunk_ranges import RangeSet
 from protocol.model.faults import FaultKind
@@ -62,6 +62,7 @@ class Exclusion:
             chunks.discard(first, stop)
         sent, why = self._report.chunks_of, resolution.why
         back = self._identity.exclude(resolution.losers, resolution.winners, sent=sent, why=why)
+        self._record(resolution.losers, back)
         for loser in sorted(resolution.losers):
             source = self._sources.get(loser)
             if source is not None:
@@ -82,6 +83,15 @@ class Exclusion:
         if chunks.count:
             self._out.extend(self._report.noted(f"{chunks.count} chunks from {names} are fetched again"))
         return out
+
+    def _record(self, excluded: Collection[int], readmitted: Collection[int]) -> None:
+        """Have the records keep who has another file: a later attempt begins with that."""
+        odd, back = (
+            tuple(sorted({self._report.hash_of(each) for each in members} - {-1, 0}))
+            for members in (excluded, readmitted)
+        )
+        if odd or back:
+            self._out.post(ASSEMBLER, SourcesJudged(job=self._job.job, excluded=odd, readmitted=back))
 
     def drop(self, chunks: RangeSet, tracker: ChunkTracker, *, sent_by: int | None = None) -> None:
         """Count chunks as missing. `sent_by`: hash of the sender's name, where the chunk is no contributor's here."""

@@ -1,4 +1,4 @@
-"""Resume checks: one chunk of what a source sent to an earlier attempt, compared with what it has now.
+"""Resumption of an earlier attempt: what its sources have now is compared with what they sent; its evidence is kept.
 
 A server may change a file and say nothing that tells the versions apart. So each source without a validator whose
 chunks were found at the start reads one of them again: the chunk before its first lease where that is its own,
@@ -8,10 +8,17 @@ A source whose ETag alone is another one than before compares two, the first chu
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
-from actors.core.dispatch.chunk_tracker import Owned
+from actors.core.dispatch.chunk_tracker import MISSING, Owned, recorded
 from actors.core.dispatch.identity.checks import Check, CheckPlan
-from actors.core.dispatch.sources import Source
+from actors.core.dispatch.identity.evidence import Identity
+from actors.core.dispatch.progress import Reporter, VerifiedChunks
+from actors.core.dispatch.sources import FailurePolicy, Source
+from protocol.model.faults import FaultKind
+
+_ABSENT: Final = 1 << 33
+"""Added to the names of contributors of an earlier attempt that sent nothing of what is stored."""
 
 
 class ResumeChecks:
@@ -75,3 +82,53 @@ class ResumeChecks:
         settled = source.doubted and source.id not in self.open
         source.doubted = source.doubted and not settled
         return settled
+
+
+class EarlierEvidence:
+    """Evidence that the records keep of earlier attempts: chunks that two sources had, and who has another file.
+
+    A source of stored chunks has that evidence as soon as it is known by name; `ResumeChecks` looks whether its file is
+    still the same. One that sent nothing of what is stored only counts for those that it confirmed: it is compared
+    again before it is tied to them. None of an attempt of which nothing is stored.
+    """
+
+    def __init__(
+        self, identity: Identity, sources: Mapping[int, Source], report: Reporter, failures: FailurePolicy
+    ) -> None:
+        self._identity = identity
+        self._sources = sources
+        self._report = report
+        self._failures = failures
+        self._owners: set[int] = set()
+        self._odd: set[int] = set()
+
+    def opened(self, found: VerifiedChunks) -> None:
+        """Take the records of a part file that was opened."""
+        self._owners = {name_hash for _, _, name_hash in found.claims}
+        self._odd = found.excluded if found.claims else set()
+        for chunk, name_hash in found.repeats:
+            owner = self._report.owner_of(chunk)
+            other = recorded(name_hash) if name_hash in self._owners else recorded(name_hash) - _ABSENT
+            if owner != MISSING:
+                self._identity.agree(owner, other, chunk)
+        for name_hash, source in list(self._report.names.items()):
+            self.named(name_hash, source)
+
+    def named(self, name_hash: int, source: int) -> None:
+        """This source has a name that the records may have."""
+        if name_hash in self._owners:
+            self._identity.rename(recorded(name_hash), source)
+        if name_hash in self._odd and source != self._identity.anchor:
+            winners = {owner for _, _, owner in self._report.owned()} - {source}
+            self._identity.exclude({source}, winners, why="in an earlier attempt")
+            if source in self._sources:
+                self.bans(self._sources[source])
+
+    def bans(self, source: Source) -> bool:
+        """Take the place of a source that had another file in an earlier attempt. False: it had not."""
+        odd = self._report.hash_of(source.id) in self._odd and source.id in self._identity.excluded
+        if odd and source.usable:
+            self._failures.ban(
+                source, FaultKind.DISPUTED, "other content than the stored chunks, in an earlier attempt"
+            )
+        return odd

@@ -9,7 +9,9 @@ import pytest
 
 from actors.order_documents import OrderDocuments
 from protocol.messages import AddSources, CreateJob
+from protocol.model.errors import NoDocument
 from protocol.model.integrity.metalink import Pieces, write_metalink
+from protocol.model.job_spec import HttpOptions
 from tests.protocol.http_api.fake_daemon import Played
 from tests.protocol.http_api.serving import Api, open_settings, serving
 
@@ -140,6 +142,72 @@ def test_a_document_that_breaks_a_rule_is_refused_whole(api: Api, body: dict[str
     assert refused.status_code == 400
     assert words in refused.json()["error"]["detail"]
     assert not placed(api)
+
+
+# Addresses of documents in plain orders.
+
+
+class Web(OrderDocuments):
+    """Documents by address, as if they had been fetched."""
+
+    def __init__(self, **texts: str) -> None:
+        self.texts = texts
+
+    def fetch(self, url: str, http: HttpOptions, bytes_max: int, *, private_ok: bool) -> bytes:
+        name = url.rpartition("/")[2].partition(".")[0]
+        if name not in self.texts:
+            raise NoDocument("HTTP 404")
+        return self.texts[name].encode()
+
+
+@pytest.fixture(scope="module")
+def web(folder: Path) -> Iterator[Api]:
+    documents = Web(x=document(), two=of_files(document("one"), document("two")), no="<html>")
+    with serving(Played(), open_settings(str(folder)), documents=documents) as api:
+        yield api
+
+
+def of_document(name: str = "x.meta4", **more: Any) -> dict[str, Any]:
+    sources = [{"url": f"https://d.example/{name}"}, *more.pop("others", [])]
+    return {"filename": "x.meta4", "fileSize": None, "sources": sources, **more}
+
+
+def test_a_documents_address_in_a_plain_order_stands_for_its_file(web: Api) -> None:
+    http = {"headers": ["Authorization: Bearer s3cr3t"]}
+    others = [{"url": MIRRORS[1]}, {"url": "https://c.example/x.iso"}]
+    answer = web.client.post(f"{ROOT}/download", json=of_document(others=others, http=http))
+    assert answer.status_code == 202, answer.text
+    order = placed(web)[-1]
+    spec = order.spec
+    assert order.sources == (*MIRRORS, "https://c.example/x.iso")
+    assert (spec.name, spec.size_bytes, spec.checksum) == ("x.iso", 100_000, f"sha256:{SHA}")
+    assert (spec.http.headers, spec.chunk_size) == ((), 65536)
+    assert Path(spec.pieces.piece_file).read_bytes() == PIECES.digests
+
+
+def test_what_the_order_says_goes_before_what_the_document_says(web: Api) -> None:
+    given: dict[str, Any] = {"filename": "mine.iso", "checksum": f"md5:{'0' * 32}", "fileSize": 100_000}
+    assert web.client.post(f"{ROOT}/download", json=of_document(**given)).status_code == 202
+    spec = placed(web)[-1].spec
+    assert (spec.name, spec.checksum) == ("mine.iso", f"md5:{'0' * 32}")
+
+
+@pytest.mark.parametrize(
+    ("order", "field", "words"),
+    [
+        (of_document("two.meta4"), "sources.0.url", "describes 2 files"),
+        (of_document("no.metalink"), "sources.0.url", "no Metalink document"),
+        (of_document("away.meta4"), "sources.0.url", "404"),
+        (of_document(fileSize=7), "fileSize", "has 100000 bytes"),
+        (of_document(others=[{"url": "https://d.example/y?meta4"}]), "sources.1.url", "an order of its own"),
+    ],
+)
+def test_a_document_that_is_not_of_the_one_file_is_refused(web: Api, order: Any, field: str, words: str) -> None:
+    before = len(placed(web))
+    refused = web.client.post(f"{ROOT}/download", json=order)
+    assert (refused.status_code, refused.json()["error"]["field"]) == (409, field)
+    assert words in refused.json()["error"]["detail"]
+    assert len(placed(web)) == before
 
 
 # Piece hashes as members of an order.

@@ -2,10 +2,24 @@
 
 import pytest
 
+from actors.core.dispatch.chunk_tracker import recorded
 from actors.core.dispatch.dispatcher import DispatchState
 from actors.core.dispatch.identity.checks import Check
+from actors.core.dispatch.identity.evidence import Resolution
 from actors.core.dispatch.identity.seal_gate import Gate
-from protocol.messages import ChunkDisputed, ChunksRepeated, DropChunks, JobNoted, SourceChanged, ValidatorSeen
+from actors.core.dispatch.progress import VerifiedChunks
+from actors.core.dispatch.sources import SourceState
+from protocol.messages import (
+    ChunkDisputed,
+    ChunksRepeated,
+    ChunksVerified,
+    DropChunks,
+    JobNoted,
+    SourceChanged,
+    SourceNamed,
+    SourcesJudged,
+    ValidatorSeen,
+)
 from tests.actors.core.dispatch.drawing import CHUNK, JOB, NOW_S, board_of, drawn, lease_of, said, stored, tell
 from tests.actors.core.dispatch.identity.test_content import untied
 
@@ -104,3 +118,63 @@ def test_other_bytes_behind_another_etag_free_what_it_sent() -> None:
     )  # fmt: skip
     assert said(tell(state, dispute), DropChunks)
     assert drawn(state)[:2] != "##"
+
+
+# Evidence that the records kept.
+
+A, B, C = 100, 101, 102
+"""Hashes of the names of sources a, b and c."""
+
+
+def reopened(*, repeats: tuple[tuple[int, int], ...] = (), odd: tuple[int, ...] = ()) -> DispatchState:
+    """Chunks 0 to 3 came from a and 4 to 7 from b in an earlier attempt."""
+    state = untied("........" + "a" * 8, sources="abc", rates={"a": 1, "b": 1, "c": 1})
+    found = VerifiedChunks()
+    found.add(ChunksVerified(job=JOB, ranges=(0, 4, 4, 8), sources=(A, B)))
+    chunks, names = tuple(chunk for chunk, _ in repeats), tuple(name for _, name in repeats)
+    found.add(ChunksVerified(job=JOB, ranges=(), repeated=chunks, repeated_by=names, excluded=odd))
+    for first, stop, name in found.claims:
+        state.report._owners.put(first, stop, recorded(name))
+    state.content.earlier.opened(found)
+    return state
+
+
+def test_sources_that_agreed_in_an_earlier_attempt_are_tied_and_what_they_agreed_in_counts() -> None:
+    state = reopened(repeats=((4, A), (7, A)))
+    identity = state.content.identity
+    assert identity.tied(0, 1)
+    assert (identity.checks_agreed, identity.confirmed_chunks()) == (2, [4, 7])
+    assert not identity.tied(0, 2)
+
+
+def test_a_source_that_is_known_only_later_has_that_evidence_then() -> None:
+    state = untied("........aaaa", sources="a", rates={"a": 1})
+    found = VerifiedChunks()
+    found.add(ChunksVerified(job=JOB, ranges=(0, 4, 4, 8), sources=(A, B), repeated=(4,), repeated_by=(A,)))
+    for first, stop, name in found.claims:
+        state.report._owners.put(first, stop, recorded(name))
+    state.content.earlier.opened(found)
+    assert state.content.identity.tied(0, recorded(B))
+    tell(state, SourceNamed(job=JOB, source=1, source_hash=B))
+    assert state.content.identity.tied(0, 1)
+    assert state.content.identity.checks_of(1) == 1
+
+
+def test_a_source_that_only_confirmed_ties_others_and_is_compared_itself() -> None:
+    state = reopened(repeats=((1, C), (5, C)))
+    assert state.content.identity.tied(0, 1), "both had what c had"
+    assert not state.content.identity.tied(0, 2), "what it has today is not known"
+
+
+def test_a_source_with_another_file_is_not_used_again_and_may_win_only_if_all_others_go() -> None:
+    state = reopened(odd=(C,))
+    assert state.sources[2].state is SourceState.BANNED
+    assert "earlier attempt" in state.sources[2].reason
+    assert state.content.identity.excluded == {2: frozenset((0, 1))}
+
+
+def test_who_is_excluded_is_recorded() -> None:
+    state = untied("aaaabbbb", rates={"a": 1, "b": 1})
+    lost = state.content.exclusion.apply(Resolution(5, frozenset((1,)), frozenset((0,)), "why"), board_of(state))
+    assert [source.id for source in lost] == [1]
+    assert [judged.excluded for judged in said(state._out.take(), SourcesJudged)] == [(B,)]
