@@ -1,6 +1,5 @@
 """From the command line to a running daemon."""
 
-import gc
 import logging
 import os
 import sys
@@ -10,6 +9,7 @@ from typing import Final
 
 from actors.daemon.preflight import check_fleet_extra
 from actors.runtime import log_setup
+from actors.runtime.loading import loading
 from actors.runtime.spawn import warm
 from protocol.cli.parsing import DaemonOptions
 from protocol.config.load import Config, load
@@ -57,14 +57,12 @@ def _run(options: DaemonOptions) -> int:
     config = _loaded(options)
     if config.fleet is not None:
         check_fleet_extra()
-    gc.disable()  # see `actors.runtime.before_fork`
-    warm((*PRELOADED, *(PRELOADED_SESSION if config.account is not None else ())))
-    from actors.daemon.front import Daemon
-    from actors.daemon.processes import level_of
-    from actors.daemon.systemd import SystemdNotifier
+    with loading():
+        warm((*PRELOADED, *(PRELOADED_SESSION if config.account is not None else ())))
+        from actors.daemon.front import Daemon
+        from actors.daemon.processes import level_of
+        from actors.daemon.systemd import SystemdNotifier
 
-    gc.freeze()
-    gc.enable()
     log_setup.set_up("front", level_of(config.settings), as_json=config.settings.daemon.log_json)
     daemon = Daemon(config, load=lambda: _loaded(options), version=options.version, notify=SystemdNotifier(os.environ))
     return daemon.run()

@@ -5,6 +5,7 @@ Runs in the main thread of the process that the user started, beside the supervi
 each is made of stands in `actors.builders`.
 """
 
+import dataclasses
 import os
 import queue
 import shutil
@@ -14,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from types import FrameType
 from typing import Final, Protocol, cast
 
@@ -51,6 +51,7 @@ from protocol.model.integrity.metalink import Pieces
 from protocol.model.job_spec import PieceHashes
 from protocol.model.printable import printable
 from protocol.model.source_url import name_from_url
+from protocol.model.value import replace
 from storage.existing import write_mirrors
 from storage.layout import PART_SUFFIX
 from storage.pieces import write_pieces
@@ -97,7 +98,7 @@ def _bound(options: GetOptions) -> GetOptions:
     interface = options.spec.http.interface or (account.interface if account is not None else "")
     check_interface_there(interface)
     http = options.spec.http.but(interface=interface)
-    account = replace(account, interface=interface) if account is not None else None
+    account = dataclasses.replace(account, interface=interface) if account is not None else None
     return replace(options, spec=options.spec.but(http=http), account=account)
 
 

@@ -3,10 +3,10 @@
 Runs in the main thread of the process that the user started, beside the supervisor; it is no actor.
 """
 
+import dataclasses
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 from actors.core.supervision.process_policy import HealthPolicy
@@ -20,7 +20,7 @@ from protocol.messages import ActorDied, FrontInbox, ProcessLost, SearchEnded, S
 from protocol.messages.addresses import FRONT, SESSION
 from protocol.model.file_matches import FileMatches
 from protocol.model.printable import printable
-from protocol.model.value import Struct, field
+from protocol.model.value import Struct, field, replace
 
 SPARE_S: Final = 30.0
 """Time for login and end of the search beside the time that it waits for answers."""
@@ -65,7 +65,7 @@ def _bound(options: SearchOptions) -> SearchOptions:
     assert options.account is not None
     interface = options.interface or options.account.interface
     check_interface_there(interface)
-    return replace(options, account=replace(options.account, interface=interface))
+    return replace(options, account=dataclasses.replace(options.account, interface=interface))
 
 
 def _searched(options: SearchOptions, view: SearchView) -> Searched:

@@ -15,6 +15,7 @@ import sys
 from importlib import import_module
 from typing import Any, Final, NoReturn
 
+from actors.runtime.loading import loading
 from actors.runtime.stop_signals import raise_interrupt, raise_lost_interrupt
 
 PRELOADED: Final = (
@@ -39,7 +40,8 @@ class Command:
         self._module, _, self._name = path.partition(":")
 
     def __call__(self, *arguments: Any) -> Any:
-        function = getattr(import_module(self._module), self._name)
+        with loading():
+            function = getattr(import_module(self._module), self._name)
         raise_lost_interrupt()
         return function(*arguments)
 
@@ -57,20 +59,21 @@ def run_command_line(**commands: Command) -> int:
         signal.signal(signal.SIGTERM, raise_interrupt)
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else our starter wants it ignored
             signal.signal(signal.SIGINT, raise_interrupt)
-        modules = _preloaded(sys.argv[1:])
-        if modules:
-            from actors.runtime.system_limits import FILES_MIN, raise_open_files
+        with loading():
+            modules = _preloaded(sys.argv[1:])
+            if modules:
+                from actors.runtime.system_limits import FILES_MIN, raise_open_files
 
-            if raise_open_files() < FILES_MIN:
-                sys.stderr.write(f"error: at least {FILES_MIN} open files are needed: see ulimit -n\n")
-                return 2
-            # What this process and its children both need is loaded once, before the fork.
-            import actors.runtime.supervisor  # noqa: F401
-            import storage.shared_memory  # noqa: F401
-            from actors.runtime.spawn import warm
+                if raise_open_files() < FILES_MIN:
+                    sys.stderr.write(f"error: at least {FILES_MIN} open files are needed: see ulimit -n\n")
+                    return 2
+                # What this process and its children both need is loaded once, before the fork.
+                import actors.runtime.supervisor  # noqa: F401
+                import storage.shared_memory  # noqa: F401
+                from actors.runtime.spawn import warm
 
-            warm(modules)
-        from protocol.cli.app import Actions, build_app
+                warm(modules)
+            from protocol.cli.app import Actions, build_app
 
         build_app(Actions(**commands))()
     except KeyboardInterrupt:

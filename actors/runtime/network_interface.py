@@ -11,8 +11,9 @@ import fcntl
 import socket
 import struct
 import time
-from dataclasses import dataclass
 from typing import Final
+
+from protocol.model.value import Struct
 
 CHECK_S: Final = 0.25
 """Period at which a connection's interface is looked at."""
@@ -86,8 +87,7 @@ def bind_socket(sock: socket.socket, interface: str, *, port: int = 0) -> None:
         raise
 
 
-@dataclass(frozen=True, slots=True)
-class _Bound:
+class _Bound(Struct, frozen=True):
     """Binding of a connection: `index` and `name` of the interface, and its own address."""
 
     interface: str

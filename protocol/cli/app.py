@@ -5,7 +5,6 @@ the start fast.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -41,14 +40,14 @@ from protocol.cli.parsing import (
 )
 from protocol.cli.views.outcome import MEANINGS
 from protocol.model.errors import BadUsage
+from protocol.model.value import Struct, replace
 from protocol.model.version import program_version
 
 if TYPE_CHECKING:
     from typer.core import TyperCommand, TyperGroup
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Actions:
+class Actions(Struct, frozen=True, kw_only=True):
     """Implementations of the commands. Each returns the exit code."""
 
     get: Callable[[GetOptions], int]

@@ -1,6 +1,6 @@
 """Options and arguments of the commands, each described once; and groups of options that several commands have.
 
-A group is a dataclass. A command takes it as one parameter, and `spread` puts its fields on the command line. Values
+A group is a struct. A command takes it as one parameter, and `spread` puts its fields on the command line. Values
 are checked while they are parsed, so a command gets good ones.
 """
 
@@ -8,7 +8,6 @@ import inspect
 import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, get_type_hints
@@ -33,6 +32,7 @@ from protocol.model.job_spec import (
     TransferPolicy,
 )
 from protocol.model.limits import EXISTING, HEX_DIGITS, MODES, PATIENCE_S, RACE_USERS, RETRIES_MAX, SYNCS
+from protocol.model.value import Struct, fields, replace
 
 
 def _typed(check: Callable[[str], Any]) -> Callable[[Any], Any]:
@@ -75,21 +75,18 @@ def argument(metavar: str, help: str, check: Callable[[str], Any] | None = None,
 
 
 def spread(command: Callable[..., None]) -> Callable[..., None]:
-    """The command for typer, with the fields of its parameters that are dataclasses as options of their own."""
+    """The command for typer, with the fields of its parameters that are structs as options of their own."""
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, Any] = {}
     parameters: list[inspect.Parameter] = []
     for one in inspect.signature(command).parameters.values():
         kind = hints[one.name]
-        if not is_dataclass(kind):
+        if not (isinstance(kind, type) and issubclass(kind, Struct)):
             parameters.append(one.replace(annotation=kind, kind=inspect.Parameter.KEYWORD_ONLY))
             continue
         groups[one.name] = kind
-        kinds = get_type_hints(kind, include_extras=True)
         parameters += [
-            inspect.Parameter(
-                each.name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=kinds[each.name]
-            )
+            inspect.Parameter(each.name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=each.type)
             for each in fields(kind)
         ]
 
@@ -233,8 +230,7 @@ Alone = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loudness:
+class Loudness(Struct, frozen=True, kw_only=True):
     """Options of the display of a job."""
 
     json: Annotated[bool, option("--json", help="One JSON object a line on stdout; the last one is job_ended.")] = False
@@ -246,8 +242,7 @@ class Loudness:
             raise BadUsage("--quiet and --verbose exclude each other")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transfer:
+class Transfer(Struct, frozen=True, kw_only=True):
     """Options of a download, whatever its sources are."""
 
     output: Output = None
@@ -400,9 +395,8 @@ ORDERED: Final = frozenset(("timeout_s", "stall_timeout_s", "failures_max"))
 
 def _given(group: Any, names: Collection[str]) -> list[str]:
     """Those of these fields of a group that are not at their defaults, as options."""
-    hints = get_type_hints(type(group), include_extras=True)
-    given = [one.name for one in fields(group) if one.name in names and getattr(group, one.name) != one.default]
-    return [hints[name].__metadata__[0].default for name in given]  # typer takes an option's first name for it
+    given = [one for one in fields(group) if one.name in names and getattr(group, one.name) != one.default]
+    return [one.type.__metadata__[0].default for one in given]  # typer takes an option's first name for it
 
 
 Interface = Annotated[
@@ -417,8 +411,7 @@ Interface = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Http:
+class Http(Struct, frozen=True, kw_only=True):
     """Options of requests to HTTP servers."""
 
     headers: Annotated[
@@ -512,8 +505,7 @@ class Http:
         return bool(self.netrc or self.netrc_file)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
+class Link(Struct, frozen=True, kw_only=True):
     """Options that reach a daemon; what is empty comes from the environment."""
 
     url: Annotated[
@@ -523,13 +515,16 @@ class Link:
     api_key: Annotated[
         str,
         option(metavar="KEY", help="Its API key. [env: SHOAL_API_KEY, which is better: others can see options]"),
-    ] = field(default="", repr=False)
+    ] = ""
     api_key_file: Annotated[
         str,
         option(
             metavar="PATH", help="File with the key. [default: that of this user's daemon, for one on this machine]"
         ),
     ] = ""
+
+    def __repr__(self) -> str:
+        return f"Link({self.url!r})"  # without the key
 
 
 # Ids of the daemon's jobs that a shell proposes. They are never an error message, and never long.

@@ -9,7 +9,6 @@ import re
 import shlex
 import stat
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +30,7 @@ from protocol.model.printable import printable
 from protocol.model.remote_paths import folder_of_url
 from protocol.model.source_url import check_url, for_connections, is_slsk, public_url, same_url_key
 from protocol.model.units import parse_rate, parse_seconds, parse_size
+from protocol.model.value import Struct
 
 if TYPE_CHECKING:
     from protocol.config.settings import Account
@@ -43,8 +43,7 @@ WAIT_S_MAX: Final = 120.0
 TARGETS_SHOWN_MAX: Final = 2000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GetOptions:
+class GetOptions(Struct, frozen=True, kw_only=True):
     """Options of a download, from `urls` or from the Soulseek users that a search for the term of `spec` finds.
 
     `account` is there when Soulseek is needed. A process of the program that has more memory of its own than
@@ -71,8 +70,7 @@ class GetOptions:
     connections: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchOptions:
+class SearchOptions(Struct, frozen=True, kw_only=True):
     """Options of a search among Soulseek users; the first `targets_max` targets are shown."""
 
     term: str
@@ -85,8 +83,7 @@ class SearchOptions:
     """That the session is bound to; empty: the account's."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DemoOptions:
+class DemoOptions(Struct, frozen=True, kw_only=True):
     """Options of the demonstration.
 
     `page`: with a daemon and its page instead of a download here. `fleet`: with three daemons and a bucket.
@@ -100,8 +97,7 @@ class DemoOptions:
     verbose: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifyOptions:
+class VerifyOptions(Struct, frozen=True, kw_only=True):
     """Options of the check of a part file or a finished file."""
 
     path: Path
@@ -109,8 +105,7 @@ class VerifyOptions:
     checksum: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportOptions:
+class ExportOptions(Struct, frozen=True, kw_only=True):
     """Options of the description of a finished file.
 
     `mirrors`: its addresses, empty: those that were noted when it was downloaded. `piece_bytes` 0: by its size.
@@ -127,8 +122,7 @@ class ExportOptions:
     output: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DaemonOptions:
+class DaemonOptions(Struct, frozen=True, kw_only=True):
     """Options of the daemon.
 
     `config`: the file to read, empty: the first that is found. `show`: ``config`` or ``unit`` is to be printed and

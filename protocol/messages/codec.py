@@ -45,7 +45,8 @@ _HEADERS: Final[dict[type[Message], bytes]] = {
 _EMBEDDING: Final = {
     cls
     for cls in MESSAGES.values()
-    if any(isinstance(field.type, type) and issubclass(field.type, Value) for field in msgspec.structs.fields(cls))
+    for kind in (kind for base in cls.__mro__ for kind in vars(base).get("__annotations__", {}).values())
+    if isinstance(kind, type) and issubclass(kind, Value)
 }
 """Messages with another value as a field, few and rare: a job specification."""
 _encoder: Final = msgspec.msgpack.Encoder()

@@ -12,9 +12,9 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar, dataclass_transform,
 
 import msgspec
 from msgspec import Struct, field
-from msgspec.structs import replace
+from msgspec.structs import fields, replace
 
-__all__ = ["Column", "RowFormat", "Struct", "Value", "field", "replace"]
+__all__ = ["Column", "RowFormat", "Struct", "Value", "field", "fields", "replace"]
 
 
 class _ValueMeta(msgspec.StructMeta):

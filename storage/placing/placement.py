@@ -11,7 +11,6 @@ import re
 import shutil
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 from protocol.model.faults import PartFileFault
@@ -19,6 +18,7 @@ from protocol.model.filenames import numbered
 from protocol.model.job_spec import TransferPolicy
 from protocol.model.limits import PATH_BYTES_MAX
 from protocol.model.placing.output_template import kind_of, placed
+from protocol.model.value import Struct
 from storage.durable import Folder, make_folder, remove_mark
 from storage.existing import digest_of
 from storage.placing.tags import read_tags
@@ -29,8 +29,7 @@ _OTHER_DISK: Final = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, err
 _TAGGED: Final = ("audio", "video")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class Origin(Struct, frozen=True, kw_only=True):
     """Origin of a finished file: the source that sent most of it. All may be empty."""
 
     user: str = ""
@@ -38,8 +37,7 @@ class Origin:
     host: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlacedFile:
+class PlacedFile(Struct, frozen=True, kw_only=True):
     """Result: where the file is. `before`: its first name, which goes in the end; empty: it was not moved.
 
     `note`: what could not be done, for people; may be empty. `top`: folder that is not removed with it.

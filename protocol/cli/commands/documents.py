@@ -5,7 +5,6 @@ Both are files here or addresses. What is wrong with one is `BadUsage`; one that
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from protocol.model.errors import BadUsage, NoDocument
@@ -22,14 +21,14 @@ from protocol.model.integrity.metalink import (
 from protocol.model.job_spec import HttpOptions
 from protocol.model.printable import printable
 from protocol.model.source_url import check_url, public_url
+from protocol.model.value import Struct
 
 FetchDocument = Callable[[str, HttpOptions, int], bytes]
 """Returns the body at an address, at most that number of bytes. Raises `NoDocument`."""
 HEAD_BYTES: Final = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Described:
+class Described(Struct, frozen=True):
     """Files that Metalink documents describe, and notes about what was left out of them."""
 
     files: tuple[MetalinkFile, ...]

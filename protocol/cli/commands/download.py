@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import typer
@@ -43,6 +42,7 @@ from protocol.model.integrity.metalink import Pieces, aligned_chunk_size
 from protocol.model.job_spec import CHUNK_SIZE, HttpOptions, JobSpec
 from protocol.model.printable import printable
 from protocol.model.source_url import host_of, name_from_url
+from protocol.model.value import Struct, replace
 
 if TYPE_CHECKING:
     from protocol.cli.remote.download import Picked
@@ -127,8 +127,7 @@ def get_command(act: Callable[[GetOptions], int], fetch: FetchDocument) -> Calla
     return get
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Order:
+class _Order(Struct, frozen=True, kw_only=True):
     """One file that a ``get`` fetches; `transfer` has its place and checksum."""
 
     urls: tuple[str, ...]

@@ -4,7 +4,6 @@ import os
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -25,6 +24,7 @@ from protocol.model.job_spec import FAILURES_MAX, STALL_TIMEOUT_S, TIMEOUT_S, Ht
 from protocol.model.printable import count_of, printable
 from protocol.model.source_url import is_slsk
 from protocol.model.units import show_size
+from protocol.model.value import Struct, replace
 
 if TYPE_CHECKING:
     from protocol.client.http_client import Daemon
@@ -333,8 +333,7 @@ def _same_digest(job: Any, digest: Callable[[str, str], str], *, quiet: bool) ->
 # Which file of the pool is meant by a size.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picked:
+class Picked(Struct, frozen=True, kw_only=True):
     """`chunk_size` as options are written, empty: none was named."""
 
     target: pools.PoolTarget

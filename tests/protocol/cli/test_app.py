@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from protocol.config.schema import fields_of
 from protocol.config.settings import Account, GetSettings
 from protocol.model.job_spec import HttpOptions, JobSpec
 from protocol.model.limits import HEX_DIGITS
+from protocol.model.value import fields
 from protocol.model.version import program_version
 
 URL = "http://127.0.0.1:8080/file.iso"
@@ -97,7 +98,7 @@ def flat(options: GetOptions) -> dict[str, Any]:
     """All that was asked for, by name."""
     structs = (options.spec, options.spec.policy)
     fields = {name: getattr(struct, name) for struct in structs for name in struct.__struct_fields__}
-    return fields | {name: getattr(options, name) for name in GetOptions.__dataclass_fields__}
+    return fields | {name: getattr(options, name) for name in GetOptions.__struct_fields__}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ A check is asked of each source once. Pure.
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
 from typing import Final
 
 from actors.core.dispatch.chunk_tracker import MISSING, UNBOUNDED, ChunkTracker, Lease, Owned
@@ -23,6 +22,7 @@ from actors.core.dispatch.identity.ties import ASKED_MAX, Ties
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.sources import Source
 from protocol.messages import StartJob
+from protocol.model.value import Struct
 
 SPOT_SHARE: Final = 0.01
 """Share of the file that spot checks may read again."""
@@ -49,8 +49,7 @@ FORCED_QUICK: Final = 2.0
 """Of several that could give what a complete file lacks, those that take this multiple of the quickest one's time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """`count` stored chunks from `chunk` on that a source is to read once more.
 
     `optional`: a spot. `last`: the complete file waits for it.

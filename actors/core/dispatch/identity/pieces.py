@@ -7,13 +7,13 @@ opens the dispute that finds the odd one. A piece is named by its first chunk. P
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Final
 
 from actors.core.dispatch.identity.checks import CheckPlan
 from actors.core.dispatch.identity.evidence import Identity
 from actors.core.dispatch.progress import Reporter
 from protocol.model.chunk_ranges import ChunkRange, RangeSet
+from protocol.model.value import Struct
 
 REFETCHES_MAX: Final = 3
 """A bad piece that one contributor sent is fetched again this often: the fault may lie in the connection."""
@@ -48,8 +48,7 @@ class PieceSenders:
         return self._refetches[first] <= REFETCHES_MAX
 
 
-@dataclass(frozen=True, slots=True)
-class BadPiece:
+class BadPiece(Struct, frozen=True):
     """Bad piece of one contributor. `repeats`: its sender has other content, as far as that shows.
 
     `words` say in a sentence what was found.
