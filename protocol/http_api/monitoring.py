@@ -175,7 +175,7 @@ def _status(gateway: Gateway, counts: Counts, who: Caller) -> Status:
         username=account.username,
         server=f"{account.server_host}:{account.server_port}" if account.server_host else "",
         counts={state: getattr(counts, state) for state in STATES},
-        received_bytes=counts.received_bytes,
+        received_bytes=counts.stored_bytes + counts.refetched_bytes,  # the attempts under way are in the first
         refetched_bytes=counts.refetched_bytes,
         stops=counts.stops,
         rate_bytes_s=counts.rate_bytes_s,

@@ -68,6 +68,10 @@ def router(gateway: Gateway) -> APIRouter:
     async def docs(request: Request) -> Response:
         return sent(request, "docs.html")
 
+    @routes.get("/favicon.ico")  # browsers ask for it by themselves
+    async def icon(request: Request) -> Response:
+        return sent(request, "icon.svg")
+
     @routes.get(PAGE + "{name:path}")
     async def file(request: Request, name: str) -> Response:
         return sent(request, name)

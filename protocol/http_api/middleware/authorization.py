@@ -25,6 +25,7 @@ SESSION: Final = "/api/v0/multisource/session"
 ANONYMOUS: Final = {
     ("GET", "/"),
     ("GET", "/docs"),
+    ("GET", "/favicon.ico"),
     ("POST", SESSION),
     ("GET", "/health"),
     ("GET", "/health/ready"),

@@ -72,7 +72,7 @@ export default {
   "Searched for again and again, as far as the server's ration of searches allows, until a user has it.": "Wird immer wieder gesucht, soweit der Server Suchen zulässt, bis ein Nutzer es hat.",
   "Words to wish for": "Wörter des Wunsches", "download it when it is found": "laden, wenn es gefunden ist", "Wish": "Wünschen", "Nothing is wished for.": "Nichts ist gewünscht.",
   "found: one file|found: {n} files": "gefunden: eine Datei|gefunden: {n} Dateien", "not found; searched {when}": "nicht gefunden; gesucht {when}", "not searched for yet": "noch nicht gesucht", "Its job": "Sein Auftrag", "Remove {name}": "{name} entfernen",
-  "chunk {n}:": "Stück {n}:", "Not needed now": "Nicht gebraucht", "Sent its part": "Hat seinen Teil gesendet", "preferred": "bevorzugt", "Prefer {who}": "{who} bevorzugen", "Preferred: {who}": "Bevorzugt: {who}", "No longer preferred: {who}": "Nicht mehr bevorzugt: {who}",
+  "chunk {n}:": "Stück {n}:", "Not needed now": "Nicht gebraucht", "Sent its part": "Hat seinen Teil gesendet", "Sent nothing": "Hat nichts gesendet", "preferred": "bevorzugt", "Prefer {who}": "{who} bevorzugen", "Preferred: {who}": "Bevorzugt: {who}", "No longer preferred: {who}": "Nicht mehr bevorzugt: {who}",
   "Source preferred: {url}": "Quelle bevorzugt: {url}", "Source no longer preferred: {url}": "Quelle nicht mehr bevorzugt: {url}", "{from} to {to}": "{from} bis {to}", "Folders": "Ordner", "All folders": "Alle Ordner",
   "Paused: {name}": "Angehalten: {name}", "Goes on: {name}": "Geht weiter: {name}", "Tried again: {name}": "Neu versucht: {name}", "Cancelled: {name}": "Abgebrochen: {name}",
   "{n} of {all} files": "{n} von {all} Dateien", "from": "von", "There is no such folder (any more).": "Diesen Ordner gibt es nicht (mehr).",

@@ -342,7 +342,7 @@ function SourceRow({ source, total, budget, sparks, end, prefer, commands, ended
   return useMemo(
     () => html`<tr class=${gone ? "gone" : ""}>
       <th scope="row"><${Swatch} source=${source.number} /> <${Name} text=${source.label} /><small><${Name} text=${source.fullPath ?? source.url} /></small></th>
-      <td>${source.preferred && !gone && html`<span class="badge">${t("preferred")}</span> `}${ended && !gone ? (source.leases ? t("Sent its part") : "–") : standingOf(source, gone)}${source.queuePlace != null && ` · ${t("place {n}", { n: source.queuePlace })}`}${source.reason && html`<small><${Name} text=${source.reason} /></small>`}</td>
+      <td>${source.preferred && !gone && html`<span class="badge">${t("preferred")}</span> `}${ended && !gone ? (source.leases ? t(source.bytesStored > 0 ? "Sent its part" : "Sent nothing") : "–") : standingOf(source, gone)}${source.queuePlace != null && ` · ${t("place {n}", { n: source.queuePlace })}`}${source.reason && html`<small><${Name} text=${source.reason} /></small>`}</td>
       <td class="number rate">${source.rateBytesS > 0 ? rate(source.rateBytesS) : "–"}</td>
       <td class="last">${sparks && source.bytesStored > 0 && html`<${Spark} samples=${sparks.map((sample) => sample.rates.get(source.number) ?? 0)} />`}</td>
       <td class="number">${size(source.bytesStored)}</td>
@@ -421,7 +421,7 @@ const SAID = {
   "source.added": ({ url }) => t("Source added: {url}", { url: labelOf({ url }) }),
   "source.dropped": ({ url, banned }) => t(banned ? "Source banned: {url}" : "Source dropped: {url}", { url: labelOf({ url }) }),
   "source.preferred": ({ url, preferred }) => t(preferred ? "Source preferred: {url}" : "Source no longer preferred: {url}", { url: labelOf({ url }) }),
-  "source.changed": ({ url, standing, reason }) => t("{url}: {standing} {reason}", { url: labelOf({ url }), standing: t(standing === "candidate" ? "free" : STANDINGS[standing] ?? standing), reason: reason && `(${reason})` }),
+  "source.changed": ({ url, standing, reason }) => t("{url}: {standing} {reason}", { url: labelOf({ url }), standing: t(standing === "candidate" ? "Not needed now" : STANDINGS[standing] ?? standing), reason: reason && `(${reason})` }),
 };
 
 export function labelOf({ username, url }) {

@@ -1,10 +1,14 @@
 """Numbers for Prometheus, read back with its own parser."""
 
+from typing import Any
+
 from prometheus_client.parser import text_string_to_metric_families
 
-from protocol.messages import HealthReported, ProcessLost, SessionChanged
+from protocol.http_api.gateway import GatewayInbox
+from protocol.messages import GetCounts, HealthReported, ProcessLost, SessionChanged
 from tests.protocol.http_api.events.event_store import Book
-from tests.protocol.http_api.serving import Api, nobody, serving
+from tests.protocol.http_api.rows import counts_row
+from tests.protocol.http_api.serving import Api, answered, nobody, serving
 
 
 def health(process: str) -> HealthReported:
@@ -50,3 +54,14 @@ def test_without_a_job_manager_there_are_no_numbers() -> None:
                 break
             answer = api.client.get("/metrics")
     assert answer.status_code == 503
+
+
+def test_what_attempts_under_way_have_stored_counts_as_received() -> None:
+    def answer(_address: str, request: Any) -> list[GatewayInbox]:
+        assert isinstance(request, GetCounts)
+        row = counts_row(received_bytes=50, refetched_bytes=10, stored_bytes=90)  # 50 of it of a job that runs
+        return answered(request.request, [row])
+
+    with serving(answer) as api:
+        status = api.client.get("/api/v0/multisource/status").json()
+    assert (status["receivedBytes"], status["refetchedBytes"]) == (100, 10)

@@ -54,6 +54,7 @@ def test_without_a_key_nothing_is_told_but_whether_we_live_and_how_to_log_in(api
     api.say(ProcessLost(process="jobs", detail="not there", restart_s=-1.0))
     assert api.client.get("/health/ready").status_code == 503
     assert api.client.get("/api/v0/session/enabled").json() is True
+    assert api.client.get("/favicon.ico").headers["content-type"].startswith("image/")
     for path in ("/api/v0/session", "/api/v0/openapi.json", "/api/v0/nothing", "/nothing"):
         refused = api.client.get(path)
         assert refused.status_code == 401, path
