@@ -7,7 +7,7 @@ import json
 import queue
 import threading
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import httpx
 from httpx_sse import EventSource, SSEError
@@ -32,7 +32,7 @@ class Gone:
 class Stream:
     """The events of one job, empty: of all. `last`: the id of the last event that is known, -1: from now on.
 
-    The thread ends with the process.
+    The thread ends with the process, or soon after `close`: at the next event, comment or attempt.
     """
 
     def __init__(self, access: Access, *, job: str = "", last: int = -1) -> None:
@@ -40,7 +40,18 @@ class Stream:
         self._params: Final = {"job": job} if job else {}
         self._last = str(last) if last >= 0 else ""
         self._news: Final[queue.SimpleQueue[Any]] = queue.SimpleQueue()
+        self._closed: Final = threading.Event()
         threading.Thread(target=self._read, name="events", daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the thread end; nothing is reopened any more."""
+        self._closed.set()
 
     def next(self, *, wait_s: float) -> Any:
         """Return the next event as a JSON object, `Gone`, or None when there is nothing in that time."""
@@ -50,20 +61,23 @@ class Stream:
             return None
 
     def _read(self) -> None:
-        pause = threading.Event()
         with client_for(self._access, SILENCE_S_MAX) as client:
-            while True:
+            while not self._closed.is_set():
                 try:
                     self._follow(client)
                     self._news.put(Gone("the daemon ended the stream of events", final=False))
-                except (httpx.HTTPError, SSEError):
+                except (
+                    httpx.HTTPError,
+                    SSEError,
+                    ValueError,
+                ):  # ValueError: no daemon of ours, what it sends is no JSON
                     self._news.put(Gone("the stream of events broke", final=False))
                 except DaemonError as error:
                     final = error.kind != "away"
                     self._news.put(Gone(error.detail, final=final))
                     if final:
                         return
-                pause.wait(RECONNECT_S)
+                self._closed.wait(RECONNECT_S)
 
     def _follow(self, client: httpx.Client) -> None:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": self._last} if self._last else {})

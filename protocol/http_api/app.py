@@ -17,8 +17,9 @@ What a handler may rely on:
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import MappingProxyType
 from typing import Final
 
 from fastapi import APIRouter, FastAPI
@@ -35,7 +36,8 @@ from protocol.http_api.slskd import application, hubs, reports, searches, users
 from protocol.http_api.slskd import downloads as transfers
 from protocol.model.version import program_version
 
-ROUTERS: Final[tuple[Callable[[Gateway], APIRouter], ...]] = (
+MakeRouter = Callable[[Gateway], APIRouter]
+ROUTERS: Final[tuple[MakeRouter, ...]] = (
     page_files.router,
     monitoring.router,
     login.router,
@@ -58,8 +60,8 @@ ROUTERS: Final[tuple[Callable[[Gateway], APIRouter], ...]] = (
 TASKS: Final[tuple[Callable[[Gateway], Awaitable[None]], ...]] = (hook_runner.run_hooks, wishlist.search_wishes)
 
 
-def build_app(gateway: Gateway) -> FastAPI:
-    """Build the application. Call it in the loop that it will run in."""
+def build_app(gateway: Gateway, made: Mapping[MakeRouter, APIRouter] = MappingProxyType({})) -> FastAPI:
+    """Build the application. Call it in the loop that it will run in. `made`: routers that need not be made again."""
     app = FastAPI(
         title="Shoal",
         version=program_version(),
@@ -71,7 +73,7 @@ def build_app(gateway: Gateway) -> FastAPI:
     )
     errors.install(app)
     openapi.describe(app)
-    routers = [make(gateway) for make in ROUTERS]
+    routers = [made[make] if make in made else make(gateway) for make in ROUTERS]
     for router in routers:
         app.include_router(router)
     routes = [route for router in routers for route in router.routes]

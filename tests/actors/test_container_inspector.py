@@ -3,6 +3,7 @@
 import queue
 import shutil
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,16 @@ from storage.part_file import PartFile
 from tests.storage.containers import writers
 
 CHUNK = 16 << 10
-SONG = writers.flac(writers.audio(5, 1), padding=100)
-COUNT = -(-len(SONG) // CHUNK)
 Answered = "queue.SimpleQueue[tuple[str, Message]]"
+
+
+@cache
+def song() -> bytes:
+    return writers.flac(writers.audio(5, 1), padding=100)
+
+
+def chunk_count() -> int:
+    return -(-len(song()) // CHUNK)
 
 
 def write(part: PartFile, content: bytes, chunks: range, sender: int = 1) -> None:
@@ -34,7 +42,7 @@ def write(part: PartFile, content: bytes, chunks: range, sender: int = 1) -> Non
 
 @pytest.fixture
 def part(tmp_path: Path) -> Iterator[PartFile]:
-    made = PartFile.open(str(tmp_path), "song.flac", size_bytes=len(SONG), chunk_size=CHUNK, sync="none").part
+    made = PartFile.open(str(tmp_path), "song.flac", size_bytes=len(song()), chunk_size=CHUNK, sync="none").part
     yield made
     made.close()
 
@@ -62,12 +70,12 @@ def whole(seconds: float = 10.0, request: int = 3) -> CheckContainer:
 
 
 def test_boundaries_are_proven_broken_or_undecided_by_what_is_stored(part: PartFile, ask: Ask) -> None:
-    write(part, SONG, range(2, 8))
-    write(part, SONG[:-500][::-1], range(8, 9))
+    write(part, song(), range(2, 8))
+    write(part, song()[:-500][::-1], range(8, 9))
     found = ask(CheckBoundaries(job=1, chunks=(3, 4, 8, 12)))
     assert isinstance(found, BoundariesChecked)
     assert (found.format, found.proven, found.broken) == ("FLAC", (3, 4), ())
-    write(part, SONG, range(9, 14))
+    write(part, song(), range(9, 14))
     found = ask(CheckBoundaries(job=1, chunks=(8, 9)))
     assert isinstance(found, BoundariesChecked)
     assert found.broken, "frames on both sides, and what lies between is none"
@@ -78,7 +86,7 @@ def test_boundaries_are_proven_broken_or_undecided_by_what_is_stored(part: PartF
 
 
 def test_a_right_file_is_right(part: PartFile, ask: Ask) -> None:
-    write(part, SONG, range(COUNT))
+    write(part, song(), range(chunk_count()))
     found = ask(whole())
     assert isinstance(found, ContainerChecked)
     assert found.kind in ("frames", "decoded")
@@ -92,8 +100,8 @@ def test_a_damage_is_named_by_its_chunks(
     if not decoders:
         monkeypatch.setenv("PATH", "/nowhere")
     place = 5 * CHUNK + 100
-    bad = SONG[:place] + bytes([SONG[place] ^ 1]) + SONG[place + 1 :]
-    write(part, bad, range(COUNT))
+    bad = song()[:place] + bytes([song()[place] ^ 1]) + song()[place + 1 :]
+    write(part, bad, range(chunk_count()))
     found = ask(whole())
     assert isinstance(found, ContainerBroken)
     assert found.first <= 5 < found.stop <= found.first + 2
@@ -102,12 +110,12 @@ def test_a_damage_is_named_by_its_chunks(
 def test_audio_with_another_md5_is_found_only_by_decoding(
     part: PartFile, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bad = SONG[:26] + bytes(16 * [1]) + SONG[42:]
-    write(part, bad, range(COUNT))
+    bad = song()[:26] + bytes(16 * [1]) + song()[42:]
+    write(part, bad, range(chunk_count()))
     if shutil.which("flac") is not None:
         found = ask(whole())
         assert isinstance(found, ContainerBroken)
-        assert (found.first, found.stop) == (0, COUNT)
+        assert (found.first, found.stop) == (0, chunk_count())
     monkeypatch.setenv("PATH", "/nowhere")
     found = ask(whole())
     assert isinstance(found, ContainerChecked)
@@ -115,14 +123,14 @@ def test_audio_with_another_md5_is_found_only_by_decoding(
 
 
 def test_a_check_ends_when_its_time_is_over(part: PartFile, ask: Ask) -> None:
-    write(part, SONG, range(COUNT))
+    write(part, song(), range(chunk_count()))
     found = ask(whole(seconds=0.0))
     assert isinstance(found, ContainerChecked)
     assert (found.kind, "not finished" in found.detail) == ("", True)
 
 
 def test_a_part_file_that_is_closed_meanwhile_disturbs_no_check(part: PartFile, ask: Ask) -> None:
-    write(part, SONG, range(COUNT))
+    write(part, song(), range(chunk_count()))
     content = part.content(lambda: False)
     part.abandon()
     assert content.read(0, 4) == b"fLaC"

@@ -28,8 +28,8 @@ from typing import IO, Any
 import psutil  # type: ignore[import-untyped,unused-ignore]
 
 ROOT = Path(__file__).resolve().parents[2]
-RUN_S_MAX = 40.0
-FAREWELL_S_MAX = 5.0
+RUN_S_MAX = 90.0
+FAREWELL_S_MAX = 20.0
 """So long what was started may outlive the program itself: the forkserver hears of its end through a pipe."""
 
 Event = dict[str, Any]

@@ -8,6 +8,7 @@ import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,20 @@ from tests.http_mirrors.box import Character, mirrors
 from tests.storage.containers import writers
 
 CHUNK = "16K"
-AUDIO = writers.audio(8, 1)
-SONG = writers.flac(AUDIO, padding=5000)
-REMIX = writers.flac(AUDIO[: len(AUDIO) // 3] + writers.audio(8, 2)[len(AUDIO) // 3 :], padding=5000)
-OTHER = writers.flac(
-    AUDIO[: len(AUDIO) // 3] + writers.audio(8, 2)[len(AUDIO) // 3 :], padding=5000 + len(SONG) - len(REMIX)
-)
-"""Of the same size, with other audio from a third on."""
+LENGTH_S = 8
+
+
+@cache
+def song() -> bytes:
+    return writers.flac(writers.audio(LENGTH_S, 1), padding=5000)
+
+
+@cache
+def other_song() -> bytes:
+    """Of the same size, with other audio from a third on."""
+    first, second = writers.audio(LENGTH_S, 1), writers.audio(LENGTH_S, 2)
+    mixed = [*first[: len(first) // 3], *second[len(first) // 3 :]]
+    return writers.flac(mixed, padding=5000 + len(song()) - len(writers.flac(mixed, padding=5000)))
 
 
 @contextmanager
@@ -54,27 +62,27 @@ def text_of(done: Done) -> str:
 
 @pytest.mark.parametrize("odd", [0, *(pytest.param(odd, marks=pytest.mark.long) for odd in (1, 3))])
 def test_of_four_mirrors_one_with_other_audio_spoils_nothing(shoal: Shoal, tmp_path: Path, odd: int) -> None:
-    assert len(SONG) == len(OTHER)
-    contents = [OTHER if number == odd else SONG for number in range(4)]
+    assert len(song()) == len(other_song())
+    contents = [other_song() if number == odd else song() for number in range(4)]
     with served(tmp_path, *contents) as urls:
         done, found = get(shoal, urls)
-    assert found == SONG
+    assert found == song()
     assert done.ended["identity"]["kind"] in ("frames", "decoded")
 
 
 def test_a_mirror_that_flips_bytes_is_found_by_the_frames(shoal: Shoal, tmp_path: Path) -> None:
-    bad = bytearray(SONG)
+    bad = bytearray(song())
     for at in range(20_000, len(bad), 20_000):
         bad[at] ^= 1
-    with served(tmp_path, SONG, bytes(bad), SONG, SONG) as urls:
+    with served(tmp_path, song(), bytes(bad), song(), song()) as urls:
         done, found = get(shoal, urls)
-    assert found == SONG
+    assert found == song()
     assert done.ended["identity"]["kind"] in ("frames", "decoded")
 
 
 @pytest.mark.long
 def test_a_damaged_file_of_one_source_is_sealed_and_said(shoal: Shoal, tmp_path: Path) -> None:
-    bad = bytearray(SONG)
+    bad = bytearray(song())
     bad[len(bad) // 2] ^= 1
     with served(tmp_path, bytes(bad)) as urls:
         done, found = get(shoal, urls)
@@ -83,7 +91,7 @@ def test_a_damaged_file_of_one_source_is_sealed_and_said(shoal: Shoal, tmp_path:
 
 
 def test_a_damage_that_all_have_is_sealed_and_said(shoal: Shoal, tmp_path: Path) -> None:
-    bad = bytearray(SONG)
+    bad = bytearray(song())
     bad[len(bad) // 2] ^= 1
     with served(tmp_path, *[bytes(bad)] * 3) as urls:
         done, found = get(shoal, urls)
@@ -94,9 +102,9 @@ def test_a_damage_that_all_have_is_sealed_and_said(shoal: Shoal, tmp_path: Path)
 
 @pytest.mark.long
 def test_a_file_that_is_cut_off_is_said_to_be(shoal: Shoal, tmp_path: Path) -> None:
-    with served(tmp_path, SONG[:-3000], SONG[:-3000]) as urls:
+    with served(tmp_path, song()[:-3000], song()[:-3000]) as urls:
         done, found = get(shoal, urls)
-    assert found == SONG[:-3000]
+    assert found == song()[:-3000]
     assert "cut off" in text_of(done)
 
 
@@ -113,8 +121,8 @@ REQUIRED = ("--require", "decoded", "--chunk-size", CHUNK)
 
 
 def test_the_required_check_of_the_whole_is_passed_by_a_right_file_alone(shoal: Shoal, tmp_path: Path) -> None:
-    with served(tmp_path, SONG, SONG) as urls:
-        done = shoal.get(*urls, *REQUIRED, "--checksum", f"sha256:{hashlib.sha256(SONG).hexdigest()}")
+    with served(tmp_path, song(), song()) as urls:
+        done = shoal.get(*urls, *REQUIRED, "--checksum", f"sha256:{hashlib.sha256(song()).hexdigest()}")
     assert done.code == 0, done.stderr
     assert "FLAC" in text_of(done)
     page = b"<!DOCTYPE html><html>" + b"<p>sign in, please</p>" * 12_000
@@ -127,7 +135,7 @@ def test_the_required_check_of_the_whole_is_passed_by_a_right_file_alone(shoal: 
 
 
 def test_a_damage_fails_the_required_check_and_names_its_bytes(shoal: Shoal, tmp_path: Path) -> None:
-    bad = bytearray(SONG)
+    bad = bytearray(song())
     bad[len(bad) // 2] ^= 1
     with served(tmp_path, bytes(bad), bytes(bad)) as urls:
         done = shoal.get(*urls, *REQUIRED)
@@ -148,18 +156,18 @@ def test_an_archive_under_another_name_is_checked_as_such(shoal: Shoal, tmp_path
 
 @pytest.mark.long
 def test_a_flac_file_without_md5_is_checked_by_its_frames(shoal: Shoal, tmp_path: Path) -> None:
-    song = writers.flac(AUDIO, md5=False)
-    with served(tmp_path, song, song, song) as urls:
+    plain = writers.flac(writers.audio(LENGTH_S, 1), md5=False)
+    with served(tmp_path, plain, plain, plain) as urls:
         done, found = get(shoal, urls)
-    assert found == song
+    assert found == plain
     assert done.ended["identity"]["kind"] == "frames"
 
 
 @pytest.mark.long
 def test_a_checksum_makes_the_check_of_the_container_needless(shoal: Shoal, tmp_path: Path) -> None:
 
-    with served(tmp_path, SONG, SONG) as urls:
-        done = shoal.get(*urls, "--chunk-size", CHUNK, "--checksum", f"sha256:{hashlib.sha256(SONG).hexdigest()}")
+    with served(tmp_path, song(), song()) as urls:
+        done = shoal.get(*urls, "--chunk-size", CHUNK, "--checksum", f"sha256:{hashlib.sha256(song()).hexdigest()}")
     assert done.code == 0
     assert done.ended["identity"]["kind"] == "digest"
     assert "FLAC" not in text_of(done)

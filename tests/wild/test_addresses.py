@@ -23,9 +23,9 @@ def resolve(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     names: dict[str, list[str]] = {}
     ask = socket.getaddrinfo
 
-    def look_up(host: bytes, port: int, **more: int) -> list[Any]:
-        found = names.get(host.decode())
-        return ask(host, port, **more) if found is None else [ask(each, port, **more)[0] for each in found]
+    def look_up(host: str | bytes, *rest: int, **more: int) -> list[Any]:
+        found = names.get(host if isinstance(host, str) else host.decode())
+        return ask(host, *rest, **more) if found is None else [ask(each, *rest, **more)[0] for each in found]
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     return names

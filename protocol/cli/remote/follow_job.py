@@ -32,16 +32,16 @@ def watch(daemon: Daemon, id: str, view: FrontView, *, seen: Callable[[Any], Any
     code = looker.look(now_s=time.monotonic())
     if code is not None:
         return code
-    stream = Stream(daemon.access, job=id)
-    while True:
-        heard = stream.next(wait_s=TICK_S)
-        now_s = time.monotonic()
-        looker.hear(heard, now_s=now_s)
-        if now_s >= looker.due_s:
-            code = looker.look(now_s=now_s)
-            if code is not None:
-                return code
-        view.refresh(now_s=now_s)
+    with Stream(daemon.access, job=id) as stream:
+        while True:
+            heard = stream.next(wait_s=TICK_S)
+            now_s = time.monotonic()
+            looker.hear(heard, now_s=now_s)
+            if now_s >= looker.due_s:
+                code = looker.look(now_s=now_s)
+                if code is not None:
+                    return code
+            view.refresh(now_s=now_s)
 
 
 class _Looker:

@@ -96,15 +96,15 @@ def monitor_lines(jobs: Sequence[Mapping[str, Any]], width: int, height: int) ->
 def monitor(daemon: Daemon, stdout: TextIO, stderr: TextIO, *, json: bool, verbose: bool) -> None:
     """Show them until it is interrupted. Raises `DaemonError` when the daemon is not there at the start, or refuses."""
     newest = daemon.ask("GET", f"{ROOT}/events", params={"limit": 1})
-    stream = Stream(daemon.access, last=newest[0]["id"] if newest else -1)
-    if json:
-        _pass_on(stream, JsonRows(stdout))
-        return
-    shown = DrawnMonitor(stderr) if can_draw(stderr) else PlainMonitor(stderr)
-    try:
-        _show(daemon, stream, shown, verbose=verbose)
-    finally:
-        shown.close()
+    with Stream(daemon.access, last=newest[0]["id"] if newest else -1) as stream:
+        if json:
+            _pass_on(stream, JsonRows(stdout))
+            return
+        shown = DrawnMonitor(stderr) if can_draw(stderr) else PlainMonitor(stderr)
+        try:
+            _show(daemon, stream, shown, verbose=verbose)
+        finally:
+            shown.close()
 
 
 def _pass_on(stream: Stream, rows: JsonRows) -> None:

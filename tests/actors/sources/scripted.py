@@ -80,7 +80,7 @@ class ScriptedServer:
             self.connections += 1
             try:
                 self._converse(sock, answers)
-            except OSError:
+            except (OSError, ValueError):  # ValueError: TLS of a socket that has no connection any more
                 pass  # the client hung up, or shook no hands: what it did is asserted on its side
             finally:
                 if self._current is not None:

@@ -21,7 +21,7 @@ import httpx
 
 from tests.e2e.program import Done, Running, Shoal
 
-READY_S_MAX = 30.0
+READY_S_MAX = 90.0
 
 
 class Manager:
@@ -76,7 +76,7 @@ class Daemon:
 
     def use_key(self, key: str) -> None:
         self.key = key
-        self.client = httpx.Client(base_url=self.url, headers={"X-API-Key": key}, timeout=10.0)
+        self.client = httpx.Client(base_url=self.url, headers={"X-API-Key": key}, timeout=30.0)
 
     def get(self, path: str) -> Any:
         response = self.client.get(path)
@@ -99,7 +99,7 @@ class Daemon:
         return self.process.finish()
 
 
-def eventually(is_so: Callable[[], bool], *, wait_s: float = 15.0) -> None:
+def eventually(is_so: Callable[[], bool], *, wait_s: float = 60.0) -> None:
     deadline_s = time.monotonic() + wait_s
     while not is_so():
         assert time.monotonic() < deadline_s, "not so in time"

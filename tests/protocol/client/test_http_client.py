@@ -176,11 +176,33 @@ def test_a_stream_goes_on_where_it_broke() -> None:
         number = len(seen)
         return 200, b'id: %d\nevent: x\ndata: {"id": %d}\n\nid: 99\ndata: cut o' % (number, number)
 
-    with answering(ask) as url:
-        stream = Stream(Access(url=url), last=0)
+    with answering(ask) as url, Stream(Access(url=url), last=0) as stream:
         heard = [stream.next(wait_s=5) for _ in range(3)]
     assert heard == [{"id": 1}, Gone("the daemon ended the stream of events", final=False), {"id": 2}]
     assert seen[:2] == ["0", "1"]
+
+
+def test_a_stream_of_what_is_no_event_of_ours_is_reopened() -> None:
+    answers = [b"data: {no json\n\n", b'id: 7\ndata: {"id": 7}\n\n']
+    with answering(lambda *_: (200, answers.pop(0) if answers else b"")) as url, Stream(Access(url=url)) as stream:
+        assert stream.next(wait_s=20) == Gone("the stream of events broke", final=False)
+        assert stream.next(wait_s=20) == {"id": 7}
+
+
+def test_a_stream_that_is_closed_asks_no_more() -> None:
+    asked = threading.Semaphore(0)
+
+    def ask(*_: object) -> Answer:
+        asked.release()
+        return 503, refusal("not now")
+
+    with answering(ask) as url:
+        with Stream(Access(url=url)) as stream:
+            assert isinstance(stream.next(wait_s=20), Gone)
+        (reader,) = (each for each in threading.enumerate() if each.name == "events")
+        reader.join(20)
+        assert not reader.is_alive()
+    assert asked.acquire(blocking=False)
 
 
 def test_a_stream_that_is_refused_is_over() -> None:
@@ -190,8 +212,7 @@ def test_a_stream_that_is_refused_is_over() -> None:
         asked.append(path)
         return 401, refusal("who?")
 
-    with answering(ask) as url:
-        stream = Stream(Access(url=url), job="x")
+    with answering(ask) as url, Stream(Access(url=url), job="x") as stream:
         gone = stream.next(wait_s=5)
         assert isinstance(gone, Gone)
         assert gone.final

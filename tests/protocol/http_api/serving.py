@@ -7,21 +7,23 @@ says something unasked.
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import httpx
+from fastapi import APIRouter
 
 from actors.api.server import HttpServer
 from protocol.config.settings import ApiSettings, DaemonSettings, Settings
-from protocol.http_api.app import build_app
+from protocol.http_api.app import MakeRouter, build_app
+from protocol.http_api.events import routes as events
 from protocol.http_api.gateway import Documents, Gateway, GatewayInbox
-from protocol.messages import (
-    Message,
-    RequestAnswered,
-)
+from protocol.http_api.native import downloads, fleet, folders, jobs, metalinks, soulseek
+from protocol.http_api.slskd import application, reports
+from protocol.http_api.slskd import downloads as transfers
+from protocol.messages import Message, RequestAnswered
 from protocol.messages.addresses import GATEWAY
 from protocol.model.job_views import pack
 from protocol.model.value import Value
@@ -66,6 +68,38 @@ def open_settings(folder: str = "/nowhere", **api: Any) -> Settings:
     return Settings(daemon=daemon, api=ApiSettings(**{"authentication": False, **api}), jwt_key=b"k" * 32)
 
 
+class _Current:
+    """The gateway that is served now. Routes are made for this one: making them costs more than most tests."""
+
+    gateway: Gateway
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.gateway, name)
+
+
+@dataclass
+class _Routes:
+    """Routers that keep nothing between requests, for one gateway after the other."""
+
+    current: _Current = field(default_factory=_Current)
+    made: dict[MakeRouter, APIRouter] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        stateless = (application, downloads, events, fleet, folders, jobs, metalinks, reports, soulseek, transfers)
+        self.made.update({each.router: each.router(cast(Gateway, self.current)) for each in stateless})
+
+
+_idle: list[_Routes] = []
+
+
+@contextmanager
+def _routes_for(gateway: Gateway) -> Iterator[Mapping[MakeRouter, APIRouter]]:
+    routes = _idle.pop() if _idle else _Routes()
+    routes.current.gateway = gateway
+    yield routes.made
+    _idle.append(routes)
+
+
 @contextmanager
 def serving(
     answer: Answer = nobody,
@@ -84,8 +118,10 @@ def serving(
 
     gateway = Gateway(settings or open_settings(), address=GATEWAY, post=post, documents=documents)
     failed = threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = HttpServer(build_app(gateway), listener, loop, beat=lambda: None, ended=failed.set, **server_options)
+    with socket.create_server(("127.0.0.1", 0)) as listener, _routes_for(gateway) as made:
+        server = HttpServer(
+            build_app(gateway, made), listener, loop, beat=lambda: None, ended=failed.set, **server_options
+        )
         server.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
