@@ -241,8 +241,8 @@ def checked_command(word: str) -> str:
 def netrc_file(named: str, *, required: bool) -> str:
     """Return the path of the file with logins, empty for none.
 
-    ``~/.netrc`` is used where only its owner can read it; unless `required`, another one is left alone. Raises
-    `BadUsage` also for one that cannot be understood.
+    ``~/.netrc`` is used where only its owner can read it and it can be understood; unless `required`, another one is
+    left alone: other programs understand more. Raises `BadUsage`.
     """
     from netrc import NetrcParseError, netrc
 
@@ -263,7 +263,9 @@ def netrc_file(named: str, *, required: bool) -> str:
     except (NetrcParseError, UnicodeDecodeError) as error:
         line = getattr(error, "lineno", None)
         where = f" in line {line}" if line else ""
-        raise BadUsage(f"--netrc: {printable(path)} cannot be understood{where}") from None
+        if required or named:
+            raise BadUsage(f"--netrc: {printable(path)} cannot be understood{where}") from None
+        return ""
     return path
 
 

@@ -89,7 +89,7 @@ def _text_of(path: Path) -> tuple[str, bool]:
     if len(raw) > FILE_BYTES_MAX:
         raise BadConfig(f"{shown} is longer than {FILE_BYTES_MAX} bytes: that is no {FILE_NAME}")
     try:
-        return raw.decode(), stat.S_ISREG(mode) and bool(mode & stat.S_IROTH)
+        return raw.decode("utf-8-sig"), stat.S_ISREG(mode) and bool(mode & stat.S_IROTH)
     except UnicodeDecodeError:
         raise BadConfig(f"{shown} is not UTF-8") from None
 

@@ -12,6 +12,7 @@ from protocol.cli.commands.fleet import fleet_group
 from protocol.cli.commands.pool import auto_command, pool_group, race
 from protocol.cli.parsing import checked_rate, checked_word
 from protocol.cli.remote.connection import linked, say_line, show_rows
+from protocol.cli.schedule import schedule_lines, windows_of
 from protocol.cli.views.job_table import job_line, job_lines
 from protocol.cli.views.outcome import ExitCode
 from protocol.model.errors import BadUsage
@@ -38,6 +39,15 @@ RATE_HELP: Final = (
 )
 Rate = Annotated[str, argument("RATE", RATE_HELP)]
 OfJob = Annotated[str, option("--job", metavar="ID", help="Only for this job.", autocompletion=complete_ids)]
+Schedule = Annotated[
+    list[str] | None,
+    option(
+        "--schedule",
+        metavar="'[DAYS] FROM-TO RATE'",
+        help="Another limit by the time of the week, kept over restarts; may be repeated, the first that fits holds. "
+        "off: none; auto: as the configuration says.",
+    ),
+]
 OtherGroup = Annotated[
     bool, option("--other-group", help="Take the file of the sources that were left out because of other content.")
 ]
@@ -171,17 +181,22 @@ def why_lines(answer: Any) -> list[str]:
 
 
 @spread
-def limit(*, rate: Rate = "", job: OfJob = "", json: RowsJson = False, link: Link) -> None:
-    """Limit all jobs together, or one, from now on; without a rate, show what holds."""
+def limit(*, rate: Rate = "", job: OfJob = "", schedule: Schedule = None, json: RowsJson = False, link: Link) -> None:
+    """Limit all jobs together, or one, from now on, or by the time of the week; without a rate, show what holds."""
     from protocol.client.http_client import ROOT
 
     if job and rate == "auto":
         raise BadUsage("auto is for all jobs together: the configuration says nothing of one job")
-    body = {"limit": None if rate in ("", "auto") else checked_rate("RATE", rate)}
+    if schedule and (job or rate):
+        raise BadUsage("--schedule is for all jobs together, and goes without RATE")
+    body: dict[str, Any] = {"limit": None if rate in ("", "auto") else checked_rate("RATE", rate)}
+    if schedule:
+        body = {"schedule": windows_of(schedule)}
     with linked(link) as daemon:
-        path = f"{ROOT}/jobs/{daemon.find_job(job)}" if job else f"{ROOT}/limit"
-        answer = daemon.ask("PATCH" if job else "PUT", path, body=body) if rate else daemon.ask("GET", path)
-    show_rows([limit_line(answer)], [answer], json=json)
+        path = f"{ROOT}/jobs/{daemon.find_job(job)}" if job else f"{ROOT}/limit" + "/schedule" * bool(schedule)
+        asks = "GET" if not (rate or schedule) else "PATCH" if job else "PUT"
+        answer = daemon.ask(asks, path, body=body if asks != "GET" else None)
+    show_rows([limit_line(answer), *schedule_lines(answer.get("schedule", ()))], [answer], json=json)
 
 
 def limit_line(answer: Any) -> str:

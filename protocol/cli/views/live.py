@@ -190,7 +190,9 @@ def _cropped(lines: list[Text], width: int) -> list[Text]:
 def _title_line(board: ProgressState, width: int) -> Text:
     size = show_size(board.size_bytes) if board.size_bytes >= 0 else "size unknown"
     sources = count_of(len(board.rows), "source")
-    if board.ended is None:
+    if len(board.rows) == 1:
+        facts = size
+    elif board.ended is None:
         facts = f"{size}, {board.active_count} of {sources} active"
     else:
         facts = f"{size}, {board.giver_count} of {sources} sent it"
@@ -268,7 +270,11 @@ def _cell(value: int, colours: bool) -> tuple[str, str]:
 def _source_lines(board: ProgressState, shape: Shape, *, final: bool) -> list[Text]:
     shown, rest = split_rows(board.sorted_rows, shape.rows, final=final)
     names = max((Text(board.label(row.name)).cell_len for row in shown), default=0)
-    lines = [_row_line(row, board, shape, min(names, _name_room(shape.width)), final=final) for row in shown]
+    room = min(names, _name_room(shape.width) - (final and shape.width < 50))
+    labels = [board.label(row.name) for row in shown]
+    alike = len({_fit(label, room) for label in labels}) < len(labels)  # one machine, several ports
+    fitted = [_fit_middle(label, room) if alike else _fit(label, room) for label in labels]
+    lines = [_row_line(row, name, board, shape, final=final) for row, name in zip(shown, fitted, strict=True)]
     if rest:
         lines.append(Text(_rest_words(rest), DIM))
     return lines
@@ -306,10 +312,10 @@ def _rest_words(rest: Sequence[SourceProgressed]) -> str:
     return f"... and {len(rest)} more: {stored}" + (f", {active} active at {rate} together" if active else "")
 
 
-def _row_line(row: SourceProgressed, board: ProgressState, shape: Shape, name_width: int, *, final: bool) -> Text:
+def _row_line(row: SourceProgressed, name: str, board: ProgressState, shape: Shape, *, final: bool) -> Text:
     width, colour = shape.width, source_colour(row.source) if shape.colours else ""
     line = Text.assemble((("■" if shape.colours else source_letter(row.source)), colour), " ")
-    line.append(_fit(board.label(row.name), name_width), "" if row.standing == ACTIVE or final else DIM)
+    line.append(name, "" if row.standing == ACTIVE or final else DIM)
     if width >= 64:
         line.append(f"  {show_size(row.bytes_stored):>10}")
     if width >= 50:
@@ -317,22 +323,23 @@ def _row_line(row: SourceProgressed, board: ProgressState, shape: Shape, name_wi
     line.append("  ")
     if width >= 100:
         line.append(_share_bar(row.bytes_stored, board.most_of_one), colour)
-    line.append(_fit(", ".join(_tail_words(row, line, final=final)), max(0, width - line.cell_len)))
+    line.append(_fit(", ".join(_tail_words(row, line, width, final=final)), max(0, width - line.cell_len)))
     line.rstrip()
     return line
 
 
-def _tail_words(row: SourceProgressed, line: Text, *, final: bool) -> list[str]:
+def _tail_words(row: SourceProgressed, line: Text, width: int, *, final: bool) -> list[str]:
     """Rate, counts and the reason; before them the state, while there is one, goes into the line."""
     if final:
-        words = [f"{count_of(row.chunks, 'chunk'):>12}"] + (
-            [show_rate(row.rate_bytes_s)] if row.rate_bytes_s > 0 else []
-        )
+        rate = [f"{show_rate(row.rate_bytes_s):>12}"] if row.rate_bytes_s > 0 else []
+        chunks = count_of(row.chunks, "chunk")
+        # What a source was worth comes first where both may not fit.
+        words = [f"{chunks:>12}", *(each.strip() for each in rate)] if width >= 50 else [*rate, chunks]
     else:
         line.append(f"{state_word(row):<10} ", _STANDING_STYLES.get(row.standing, DIM))
         flows = row.standing == ACTIVE and row.phase in ("", "flowing", "stalled")
         words = [f"{show_rate(row.rate_bytes_s):>12}"] if row.rate_bytes_s > 0 or flows else []
-    if row.stops and (row.peer or final):
+    if row.stops and (row.peer or (final and width >= 50)):
         words.append(count_of(row.stops, "stop"))
     return [*words, printable(row.reason)] if row.reason else words
 
@@ -342,6 +349,16 @@ def _share_bar(part: int, most: int) -> str:
     eighths = round(8 * _SHARE_BAR * part / most) if most > 0 else 0
     bar = "█" * (eighths // 8) + ("" if eighths % 8 == 0 else " ▏▎▍▌▋▊▉"[eighths % 8])
     return bar.ljust(_SHARE_BAR + 2)
+
+
+def _fit_middle(name: str, width: int) -> str:
+    """Exactly `width` cells of a name, cut in its middle."""
+    if width < 8 or Text(name).cell_len <= width:
+        return _fit(name, width)
+    head, tail = set_cell_size(name, width // 2), name
+    while Text(tail).cell_len > width - width // 2 - 1:
+        tail = tail[1:]
+    return set_cell_size(f"{head}…{tail}", width)
 
 
 def _fit(text: str, width: int) -> str:

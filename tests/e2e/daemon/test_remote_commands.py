@@ -296,6 +296,14 @@ def test_the_limit_of_all_jobs_is_set_shown_and_given_back(house: House) -> None
     assert house.run("limit", "5M").stdout == "at most 5.0 MiB/s, now 0 B/s\n"
     assert house.rows("limit")[0]["limit"] == 5 << 20
     assert house.run("limit", "auto").stdout.startswith("no limit, now ")
+    by_time = house.run("limit", "--schedule", "0:00-24:00 3M", "--schedule", "mon-fri 8:00-18:00 500K")
+    assert by_time.stdout.splitlines() == [
+        "at most 3.0 MiB/s, now 0 B/s",
+        "daily 00:00-24:00: at most 3.0 MiB/s",
+        "mon-fri 08:00-18:00: at most 500.0 KiB/s",
+    ]
+    assert len(house.rows("limit")[0]["schedule"]) == 2
+    assert house.run("limit", "--schedule", "off").stdout == "no limit, now 0 B/s\n"
 
 
 def test_ctrl_c_leaves_a_job_that_goes_on(house: House) -> None:

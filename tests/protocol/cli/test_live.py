@@ -166,6 +166,28 @@ def test_after_the_end_no_row_says_what_a_source_is_doing(width: int) -> None:
     assert "512 chunks" in text
 
 
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_after_the_end_the_rates_are_whole_and_machines_are_told_apart_by_their_ports(width: int) -> None:
+    board = ProgressState("the file")
+    board.take(opened())
+    for port in (21900, 21901):
+        board.take(row(port - 21900, f"http://127.0.0.1:{port}/x", stored=32 * MIB, rate=300.5 * 1024))
+    board.take(ended())
+    rows = [line.plain for line in final_lines(board, Shape(width=width - 1, rows=10, colours=False))[-2:]]
+    assert all("300.5 KiB/s" in each and "256 chunks" in each for each in rows)
+    assert [each[2:].split()[0].rpartition("21")[2] for each in rows] == ["900", "901"]
+
+
+def test_of_one_source_is_not_said_how_many_of_it_are_active() -> None:
+    board = ProgressState("the file")
+    board.take(opened())
+    board.take(row(0, "http://one.org/x", stored=64 * MIB, rate=2.0 * MIB))
+    wide = Shape(width=99, rows=10, colours=False)
+    assert live_lines(board, wide)[0].plain.split() == ["file.iso", "64.0", "MiB"]
+    board.take(ended())
+    assert final_lines(board, wide)[0].plain.split() == ["file.iso", "64.0", "MiB"]
+
+
 def test_a_row_has_the_colour_of_its_cells() -> None:
     strip = strip_text([2, 3 | LEASED, 0], 3, colours=True)
     assert strip.plain == "█░·"

@@ -34,6 +34,8 @@ def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]
          "--state 'done': must be one of queued, active, paused, sealed, failed, cancelled"),
         (["jobs", "--limit", "0"], "--limit '0': must be a number from 1 to 100000"),
         (["limit", "fast"], "RATE: 'fast' is not a rate; write it like 500K or 2.5M/s (K = 1024)"),
+        (["limit", "1M", "--schedule", "1:00-2:00 1M"], "--schedule is for all jobs together, and goes without RATE"),
+        (["limit", "--job", "3f", "--schedule", "off"], "--schedule is for all jobs together, and goes without RATE"),
         (["limit", "auto", "--job", "3f"], "auto is for all jobs together: the configuration says nothing of one job"),
         (["pool", "refresh"], "TERM is missing: nothing was searched for before"),
         (["pool", "refresh", "tide", "121"], "SECONDS 121: must be from 1 to 120"),

@@ -139,6 +139,10 @@ def test_without_a_file_everything_is_sensible(tmp_path: Path) -> None:
     assert config.settings.limits == LimitSettings()
 
 
+def test_a_mark_of_byte_order_that_editors_write_is_no_part_of_a_file() -> None:
+    assert loaded("\ufeff[limits]\nrate_kib_s = 1\n").settings.limits.limit_bytes_s == 1024
+
+
 def test_a_file_says_everything(tmp_path: Path) -> None:
     config = loaded(EVERYTHING)
     daemon, api = config.settings.daemon, config.settings.api
