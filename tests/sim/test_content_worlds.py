@@ -46,7 +46,13 @@ def test_the_ordered_users_file_is_the_one_that_is_sealed() -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("kind", "seeds", "mixed_max"),
-    [("middle_users", 30, 1), ("tenth_users", 30, 5), ("flac_tail_decoded", 4, 0), ("middle_mirrors", 30, 0)],
+    [
+        ("middle_users", 30, 1),
+        ("tenth_users", 30, 5),
+        ("flac_tail_decoded", 4, 0),
+        ("flac_middle_decoded", 4, 0),
+        ("middle_mirrors", 30, 0),
+    ],
 )
 def test_without_a_digest_few_files_are_mixed(kind: str, seeds: int, mixed_max: int) -> None:
     """What chunks read behind a range find where a source is odd: 0.038 and 0.19 of users' files may be mixed."""
