@@ -11,6 +11,7 @@ from protocol.http_api.slskd.schemas import (
     Application,
     CompactRouter,
     Directories,
+    Directory,
     IncludeRemoved,
     Options,
     SearchId,
@@ -168,6 +169,15 @@ def _add_shares(routes: APIRouter, gateway: Gateway) -> None:
     async def end_scan() -> str:
         raise RefusedError("unknown", "", "no scan is under way that could be ended")
 
+    @routes.get("/shares/contents", summary="Files of all shares: none are listed")
+    async def contents() -> list[Directory]:
+        return []
+
+    @routes.get("/shares/{id}/contents", summary="Files of a share: none are listed", responses=errors(404))
+    async def contents_of(id: SearchId) -> list[Directory]:
+        await share(id)
+        return []
+
     @routes.get("/shares/{id}", summary="One shared folder", responses=errors(404))
     async def share(id: SearchId) -> Share:
         for each in await shared_folders(gateway):
@@ -213,6 +223,18 @@ def _add_absent(routes: APIRouter) -> None:
     async def absent(rest: str = "") -> str:
         raise RefusedError("forbidden", "", "this program does neither chat nor relay")
 
+    async def no_upload(username: Username, id: str) -> str:
+        raise RefusedError("unknown", "", "no such transfer")
+
+    routes.add_api_route(
+        "/transfers/uploads/{username}/{id}",
+        no_upload,
+        methods=["GET", "DELETE"],
+        status_code=404,
+        include_in_schema=False,
+    )
+    for method in ("POST", "DELETE"):
+        routes.add_api_route("/publicchat", absent, methods=[method], status_code=403, include_in_schema=False)
     for path in ("/rooms/joined/{rest:path}", "/conversations/{rest:path}"):
         routes.add_api_route(path, unknown, methods=["GET", "PUT", "DELETE"], status_code=404, include_in_schema=False)
         routes.add_api_route(path, absent, methods=["POST"], status_code=403, include_in_schema=False)

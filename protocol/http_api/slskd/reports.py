@@ -392,6 +392,7 @@ def _add_yaml(routes: APIRouter, gateway: Gateway) -> None:
     refused: tuple[tuple[str, str, Callable[[], str]], ...] = (
         ("GET", "/options/yaml/location", refuse),
         ("PUT", "/options/yaml", refuse),
+        ("POST", "/options/yaml", refuse),
         ("POST", "/options/yaml/validate", refuse),
         ("GET", "/options/debug", refuse),
     )

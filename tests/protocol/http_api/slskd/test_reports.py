@@ -112,5 +112,11 @@ def test_the_configuration_is_shown_without_secrets_and_not_changed_here(api: Ap
     assert 'username: "me"' in text
     assert "password" not in text
     assert "keys" not in text
-    for method, path in (("PUT", "yaml"), ("GET", "yaml/location"), ("POST", "yaml/validate"), ("GET", "debug")):
+    for method, path in (
+        ("PUT", "yaml"),
+        ("POST", "yaml"),
+        ("GET", "yaml/location"),
+        ("POST", "yaml/validate"),
+        ("GET", "debug"),
+    ):
         assert api.client.request(method, f"{BASE}/options/{path}", json="x").status_code == 403

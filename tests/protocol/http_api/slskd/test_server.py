@@ -93,9 +93,11 @@ def test_a_scan_is_passed_on_and_what_is_not_here_says_so() -> None:
         for method, path, status in (
             ("DELETE", "shares", 404), ("GET", "rooms/joined/a", 404), ("POST", "rooms/joined", 405),
             ("POST", "conversations/ann", 403), ("GET", "conversations/ann/messages", 404), ("PUT", "relay/agent", 403),
+            ("GET", "transfers/uploads/ann/1", 404), ("DELETE", "transfers/uploads/a b/1", 404),
+            ("POST", "publicchat", 403), ("DELETE", "publicchat", 403), ("GET", "shares/none/contents", 404),
         ):  # fmt: skip
             answer = api.client.request(method, f"{BASE}/{path}")
             assert (answer.status_code, isinstance(answer.json(), str)) == (status, True), path
-        for path in ("rooms/available", "rooms/joined", "conversations"):
+        for path in ("rooms/available", "rooms/joined", "conversations", "shares/contents"):
             assert api.client.get(f"{BASE}/{path}").json() == []
         assert api.client.post(f"{BASE}/application/gc").status_code == 200
