@@ -15,6 +15,7 @@ URL_BYTES_MAX: Final = 8000
 """Longer than servers accept; keeps one address far below a frame."""
 
 _CONNECTION: Final = "connection-"
+_HALF_SCHEME: Final = re.compile(r"(?:https?:)?[/\\]*", re.IGNORECASE)
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _AUTHORITY_END: Final = re.compile(r"[/?#\\]")
 _NAKED_AUTHORITY: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]]*)(:[0-9]*)?")
@@ -182,7 +183,8 @@ def check_url(url: str) -> None:
         raise ValueError(f"{shown!a} is not UTF-8; write other bytes as %XX")
     found = _SCHEME.match(url)
     if found is None:
-        raise ValueError(f"no scheme in {shown}; did you mean http://{shown.lstrip('/')}?")
+        meant = _HALF_SCHEME.sub("", shown, count=1)
+        raise ValueError(f"no scheme in {shown}; did you mean http{'s' * shown.startswith('https:')}://{meant}?")
     scheme = found[1].lower()
     if scheme == _SLSK:
         slsk_address(url)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from actors.core.jobs.job import WAITING, Job
+from actors.core.jobs.job import TRIED_AGAIN, WAITING, Job
 from actors.core.jobs.queue import due, searches
 from protocol.messages import SessionChanged, SourceProgressed
 from protocol.model.job_policy import JobPolicy
@@ -64,7 +64,8 @@ def _other_files(job: Job) -> Iterator[Bottleneck]:
 def _queued(job: Job, context: ExplainContext) -> Iterator[Bottleneck]:
     if not due(job.record, context.policy, context.now_ms):
         wait_s = (job.record.retry_at_ms - context.now_ms) / 1000
-        yield Bottleneck(kind="queue", text=f"it failed and is tried again in {show_time(wait_s)}: {job.record.reason}")
+        reason = job.record.reason.partition(TRIED_AGAIN)[0]
+        yield Bottleneck(kind="queue", text=f"it failed and is tried again in {show_time(wait_s)}: {reason}")
         return
     if job.attempt is not None:
         yield Bottleneck(kind="queue", text="its last attempt is being stopped; then it takes its turn")

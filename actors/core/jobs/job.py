@@ -22,6 +22,8 @@ from protocol.model.value import Struct, field
 
 SOURCE_EVENTS_MAX: Final = 200
 """Changes of sources' states that become events, in one attempt."""
+TRIED_AGAIN: Final = "; tried again in "
+"""Between the reason of a failure and the time until the next attempt."""
 WAITING: Final = "waiting"
 """The phase of an attempt that no source can deliver to."""
 PHASES: Final = {"target": "opening", "closing": "riding"}

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from actors.core.jobs.index import JobIndex
-from actors.core.jobs.job import Job, active_s, ended_ms, size_of, stops_of
+from actors.core.jobs.job import TRIED_AGAIN, Job, active_s, ended_ms, size_of, stops_of
 from actors.core.jobs.queue import retry_wait_s
 from actors.core.jobs.transaction import Now, TransactionBuilder
 from protocol.messages import JobEnded, RemovePartFile
@@ -236,4 +236,4 @@ def _reason(before: JobRecord, message: JobEnded, state: str, wait_s: float) -> 
     reason = message.reason[:REASON_CHARS_MAX]
     if message.state == "interrupted":
         return before.reason if state != FAILED or before.state == FAILED else reason
-    return f"{reason}; tried again in {wait_s:.0f} s" if wait_s else reason
+    return f"{reason}{TRIED_AGAIN}{wait_s:.0f} s" if wait_s else reason

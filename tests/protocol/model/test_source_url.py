@@ -101,6 +101,8 @@ def test_a_host_has_one_spelling_for_servers(host: str, wire: str) -> None:
         ("-", "stdin"),
         ("file.iso", "no scheme in file.iso; did you mean http://file.iso?"),
         ("//host/x", "did you mean http://host/x?"),
+        ("https:/host/x", "did you mean https://host/x?"),
+        ("http:\\\\host/x", "did you mean http://host/x?"),
         ("ftp://host/x", "ftp:// is not supported (supported: http, https, slsk)"),
         ("slsk://user", "slsk://user/percent-encoded-remote-path"),
         ("http:///x", "no host"),

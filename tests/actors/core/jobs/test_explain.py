@@ -68,7 +68,7 @@ def test_who_failed_and_is_tried_again_is_told_when() -> None:
     rig.ended(1, "starved", "nobody has it")
     rig.s += 10
     (binding,) = bindings(rig, id)
-    assert "tried again in 50 min 00 s: nobody has it" in binding.text
+    assert binding.text == "it failed and is tried again in 50 min 00 s: nobody has it"
 
 
 def test_a_pause_binds_and_an_end_says_how() -> None:
