@@ -16,6 +16,7 @@ from protocol.messages import (
 )
 from protocol.messages.base import Message
 from protocol.model.filenames import container_format
+from storage.containers import BEGINNING_BYTES, may_be_container
 from storage.part_file import PartFile
 
 if TYPE_CHECKING:  # the formats are loaded at the first check: most files have none
@@ -57,7 +58,7 @@ class ContainerInspector:
 
     def recognise(self, job: int, part: PartFile, name: str, dispatcher: str) -> None:
         """Report the container format of the first bytes, which are stored, where the name does not tell it."""
-        if container_format(name):
+        if container_format(name) or not may_be_container(part.beginning(BEGINNING_BYTES)):
             return
         from storage.container_checks import recognised_format
 

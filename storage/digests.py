@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 import xxhash
 
+from protocol.model.units import http_date_s
 from protocol.model.value import Struct
 
 READ_BYTES: Final = 512 << 10
@@ -86,12 +87,10 @@ def date_name(source_name: str) -> str:
 
 def date_slots(modified: str) -> tuple[str, ...]:
     """Return words for an HTTP date, for records: the first stands for itself, the others for dates near to it."""
-    from email.utils import parsedate_to_datetime
-
-    try:
-        slot = int(parsedate_to_datetime(modified).timestamp()) // DATE_SLACK_S
-    except (ValueError, TypeError, OverflowError, IndexError):
+    then_s = http_date_s(modified)
+    if then_s is None:
         return (f"date:{modified}",) if modified else ()
+    slot = int(then_s) // DATE_SLACK_S
     return tuple(f"date slot {each}" for each in (slot, slot - 1, slot + 1))
 
 

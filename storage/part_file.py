@@ -291,6 +291,12 @@ class PartFile:
         """Whether another attempt can go on with it: its size is known."""
         return self._part.layout.known
 
+    def beginning(self, count: int) -> bytes:
+        """Return the first bytes, which are stored; empty when they cannot be read."""
+        with suppress(OSError):
+            return os.pread(self._part.part_fd, count, 0)
+        return b""
+
     def content(self, cancelled: Callable[[], bool]) -> "StoredContent":
         """Return the bytes stored by now, for checks in another thread; to be closed there."""
         from storage.container_checks import StoredContent

@@ -96,7 +96,6 @@ HOMES = {
     "msgspec": {"protocol"},
     "msgpack": {"protocol/messages/codec.py"},
     "pykka": {"actors/runtime/actor.py"},
-    "h11": {"actors/sources/http"},
     "idna": {"protocol/model/source_url.py"},
     "socksio": {"actors/sources/http/socks.py"},
     "typer": {"protocol/cli"},

@@ -129,7 +129,13 @@ def warm(modules: Iterable[str]) -> None:
     install()
     use_for_multiprocessing()
     context.set_forkserver_preload(
-        ["actors.runtime.before_fork", "actors.runtime.process_root", "actors.runtime.process", *_named]
+        [
+            "actors.runtime.before_fork",
+            "actors.runtime.process_root",
+            "actors.runtime.process",
+            "multiprocessing.popen_forkserver",
+            *_named,
+        ]
     )
     with _import_path_exported():
         # First and apart: starting the tracker, where there is one, unblocks the very signals that are to be held back.

@@ -1,10 +1,11 @@
-"""Sizes, rates and times as people write and read them.
+"""Sizes, rates and times as people write and read them, and dates as HTTP has them.
 
 K is 1024 everywhere, read or shown: ``--limit 2M`` shows as ``2.0 MiB/s``.
 """
 
 import math
 import re
+from datetime import UTC, datetime
 from typing import Final
 
 AMOUNT_MAX: Final = 2**62
@@ -92,3 +93,28 @@ def show_whole_time(seconds: float) -> str:
 def show_percent(part: int, whole: int) -> str:
     """``37 %`` of a known whole; rounded down, so that only everything is 100 %."""
     return f"{100 * part // whole} %" if whole > 0 else "100 %"
+
+
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_USUAL: Final = len("Sun, 06 Nov 1994 08:49:37 GMT")
+
+
+def http_date_s(text: str) -> float | None:
+    """Return the Unix time of an HTTP date, None when it is none."""
+    if not text:
+        return None
+    if len(text) == _USUAL and text.isascii():  # nearly all are: `email` need not be loaded
+        try:
+            _, day, month, year, clock, zone = text.split()
+            hour, minute, second = map(int, clock.split(":"))
+            if zone == "GMT" and year > "1000":
+                month_number = 1 + _MONTHS.index(month)
+                return datetime(int(year), month_number, int(day), hour, minute, second, tzinfo=UTC).timestamp()
+        except ValueError:
+            pass
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None

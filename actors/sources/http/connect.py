@@ -7,12 +7,10 @@ import socket
 import time
 from typing import Any, Final
 
-import h11
-
 from actors.runtime.network_interface import InterfaceGone, bind_socket, check_interface_there
 from actors.sources.http.head import HeadParser
 from actors.sources.http.proxy import Proxy
-from actors.sources.http.request_options import family_of
+from actors.sources.http.request_options import family_of, request_head
 from actors.sources.http.settings import NO_OPTIONS, plain, status_words
 from actors.sources.http.target import Target
 from actors.sources.socket_io import PlainStream, Stream
@@ -207,9 +205,9 @@ def _tunnel(sock: socket.socket, target: Target, proxy: Proxy, user_agent: str, 
     if proxy.login:
         fields.append(("Proxy-Authorization", proxy.login))
     parser = HeadParser(f"the proxy {proxy.host}")
-    request = h11.Request(method="CONNECT", target=f"{host}:{target.port}", headers=fields)
+    request = request_head("CONNECT", f"{host}:{target.port}", fields)
     try:
-        sock.sendall(h11.Connection(h11.CLIENT).send(request) or b"")
+        sock.sendall(request)
         status = _tunnel_status(sock, parser, until_s)
     except TimeoutError as error:
         raise SourceFault(FaultKind.CONNECT_TIMEOUT, f"the proxy {proxy.host} did not answer in time") from error

@@ -3,15 +3,13 @@
 import time
 from typing import Final
 
-import h11
-
 from actors.runtime.network_interface import InterfaceGone, InterfaceGuard
 from actors.sources.http.body import Body, BrokenBody, ChunkedBody, CountedBody, OpenBody
 from actors.sources.http.connect import connect
 from actors.sources.http.encoding import DecodedBody
 from actors.sources.http.head import Head, HeadParser
 from actors.sources.http.proxy import Proxy
-from actors.sources.http.request_options import Logins, proxy_of, request_fields
+from actors.sources.http.request_options import Logins, proxy_of, request_fields, request_head
 from actors.sources.http.settings import HttpSettings
 from actors.sources.http.target import Target
 from actors.sources.socket_io import Stream
@@ -67,10 +65,10 @@ class Exchange:
         assert self._stream is not None
         self._parser = HeadParser(self._host)
         self._asking, self._head, self._body = True, None, None
-        request = h11.Connection(h11.CLIENT).send(self._get(self._target, proxy))
+        request = self._get(self._target, proxy)
         self._sent_s = time.monotonic()
         try:
-            self._stream.send(request or b"")
+            self._stream.send(request)
         except OSError as error:
             self._again_or(error)
 
@@ -90,7 +88,7 @@ class Exchange:
         self._origin = target.origin
         self._connect_s = time.monotonic() - began_s
 
-    def _get(self, target: Target, proxy: Proxy | None) -> h11.Request:
+    def _get(self, target: Target, proxy: Proxy | None) -> bytes:
         fields = [
             ("Host", target.authority),
             ("User-Agent", self._user_agent),
@@ -103,8 +101,7 @@ class Exchange:
         if proxy is not None and through and proxy.login:
             fields.append(("Proxy-Authorization", proxy.login))
         fields = request_fields(fields, self._settings.options, target, self._home)
-        headers = [(name.encode("ascii"), value.encode("latin-1")) for name, value in fields]
-        return h11.Request(method="GET", target=target.url if through else target.path, headers=headers)
+        return request_head("GET", target.url if through else target.path, fields)
 
     def _again_or(self, error: OSError | None) -> None:
         """Send again on a new connection, once, when a kept one was closed while idle; else raise RESET."""

@@ -12,6 +12,7 @@ from typing import Final
 
 from actors.sources.http.settings import HEAD_BYTES_MAX, SIZE_BYTES_MAX, plain, status_words
 from protocol.model.faults import FaultKind, SourceFault
+from protocol.model.units import http_date_s
 from protocol.model.value import Struct, field
 
 REDIRECTS: Final = frozenset({300, 301, 302, 303, 307, 308})
@@ -214,20 +215,8 @@ def retry_after_s(head: Head, wall_s: Callable[[], float]) -> float:
     text = head.fields.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return min(float(text[:10]), RETRY_AFTER_S_MAX)
-    then_s = date_s(text)
+    then_s = http_date_s(text)
     if then_s is None:
         return 0.0
-    now_s = date_s(head.fields.get("date", ""))  # by its own clock, if it shows one: ours may be wrong
+    now_s = http_date_s(head.fields.get("date", ""))  # by its own clock, if it shows one: ours may be wrong
     return min(max(then_s - (wall_s() if now_s is None else now_s), 0.0), RETRY_AFTER_S_MAX)
-
-
-def date_s(text: str) -> float | None:
-    """Return the Unix time of an HTTP date, None when it is none."""
-    if not text:
-        return None
-    from email.utils import parsedate_to_datetime
-
-    try:
-        return parsedate_to_datetime(text).timestamp()
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None

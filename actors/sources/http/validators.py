@@ -7,8 +7,9 @@ difference proves nothing; bytes that were received before are compared then, wh
 from enum import Enum, auto
 from typing import Final
 
-from actors.sources.http.head import Head, date_s
+from actors.sources.http.head import Head
 from actors.sources.http.settings import TEXT_MAX
+from protocol.model.units import http_date_s
 from protocol.model.value import Struct
 
 SAME_DATE_S: Final = 60.0
@@ -79,5 +80,5 @@ def _opaque(etag: str) -> str:
 
 
 def _near(one: str, other: str) -> bool:
-    first, second = date_s(one), date_s(other)
+    first, second = http_date_s(one), http_date_s(other)
     return first is not None and second is not None and abs(first - second) <= SAME_DATE_S

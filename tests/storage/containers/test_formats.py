@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.containers import formats
+from storage.containers import BEGINNING_BYTES, formats, may_be_container
 from storage.containers.reading import BoundaryCheck, NotStored, Outcome
 from tests.storage.containers import writers
 from tests.storage.containers.writers import reader
@@ -294,6 +294,12 @@ def test_first_bytes_tell_a_container(name: str) -> None:
     found = formats.recognised(reader(content), len(content))
     assert found is not None
     assert found is formats.claimed_format(name)
+
+
+def test_no_beginning_that_a_format_knows_is_passed_over() -> None:
+    beginnings = [magic for each in formats.FORMATS for magic in each.magics] + [b"ID3\x04\x00"]
+    assert all(may_be_container(beginning[:BEGINNING_BYTES]) for beginning in beginnings)
+    assert not may_be_container(b"plain")
 
 
 @pytest.mark.parametrize("head", [b"", b"\x1f\x8b\x00\x00", b"BZhello", b"plain", bytes(100), b"\xff\xfb\x90\x64" * 9])

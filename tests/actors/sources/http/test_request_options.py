@@ -4,11 +4,14 @@ import socket
 from base64 import b64encode
 from pathlib import Path
 
+import h11
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from actors.runtime.network_interface import bind_socket
 from actors.sources import HttpSettings, open_reader, reader_for
-from actors.sources.http.request_options import family_of
+from actors.sources.http.request_options import family_of, request_head
 from protocol.messages import StartWorker
 from protocol.model.faults import FaultKind, SourceFault
 from protocol.model.job_spec import HttpOptions
@@ -156,3 +159,32 @@ def test_options_are_in_no_repr_and_in_no_fault(serve: Serve) -> None:
     with pytest.raises(SourceFault) as caught:
         open_reader("http://h/", settings=HttpSettings(options=HttpOptions(proxy="ftp://me:s3cret@h"))).probe()
     assert "s3cret" not in caught.value.detail
+
+
+@given(
+    st.lists(st.tuples(st.from_regex(r"X-[A-Za-z0-9!#$%&'*+.^_`|~-]*", fullmatch=True), st.text(max_size=20))),
+    st.text(st.characters(max_codepoint=0x17F), min_size=1, max_size=20),
+)
+def test_a_request_is_written_as_h11_writes_it_or_not_at_all(fields: list[tuple[str, str]], path: str) -> None:
+    fields = [("Host", "a.example"), *fields]
+    try:
+        written = request_head("GET", f"/{path}", fields)
+    except SourceFault:
+        return
+    assert written.count(b"\r") == written.count(b"\n") == 2 + len(fields), "no line of somebody else's"
+    named = [(name.encode(), value.strip().encode("latin-1")) for name, value in fields]
+    assert h11.Connection(h11.CLIENT).send(
+        h11.Request(method="GET", target=f"/{path}", headers=named)
+    ) == written or any(value != value.strip() for _, value in fields)
+
+
+@pytest.mark.parametrize("field", [("X-A", "b\r\nX-C: d"), ("X-A", "b\0"), ("X-A", "\u20ac"), ("X A", "b"), ("", "b")])
+def test_fields_that_would_be_read_as_others_are_not_sent(field: tuple[str, str]) -> None:
+    with pytest.raises(SourceFault):
+        request_head("GET", "/", [("Host", "a.example"), field])
+
+
+@pytest.mark.parametrize("path", ["/a b", "/a\r\nX-A: b", "/\u00e4", ""])
+def test_a_path_that_would_be_read_as_more_is_not_sent(path: str) -> None:
+    with pytest.raises(SourceFault):
+        request_head("GET", path, [("Host", "a.example")])
