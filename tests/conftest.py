@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-settings.register_profile("shoal", deadline=None)
+settings.register_profile("shoal", deadline=None, max_examples=50)
+settings.register_profile("thorough", deadline=None)  # pytest --hypothesis-profile thorough
 settings.load_profile("shoal")
 
 # Without files of compiled code each program that a test starts compiles its modules, and each worker all tests.

@@ -121,7 +121,8 @@ def check_boundary(read: Read, size: int, offset: int) -> BoundaryCheck:
             return BoundaryCheck(Outcome.WEAK if follows else Outcome.BROKEN, base + begin, base + reached)
         again = _first_chain(left, reached + 1, edge) if count and reached < edge else None
         if again is None:
-            return BoundaryCheck(Outcome.BROKEN, base + reached, base + behind)
+            # A byte too many in the frame that spans the boundary is only noticed where the next one should begin.
+            return BoundaryCheck(Outcome.BROKEN, base + min(reached, edge), base + behind)
         begin = again
 
 

@@ -94,7 +94,7 @@ def wanted(folder: Path, **changes: Any) -> OpenPartFile:
 
 
 def next_of(said: Inbox, kind: type) -> Any:
-    while not isinstance(message := said.get(timeout=5), kind):
+    while not isinstance(message := said.get(timeout=30), kind):
         pass
     return message
 

@@ -64,15 +64,15 @@ def test_what_a_dead_store_did_not_give_back_is_handed_over_again_in_order_and_o
     for first, slot in enumerate(slots[:3]):
         assert slot is not None
         handing.hand_over(filled(slot, first))
-    assert [said.get(timeout=5) for _ in range(3)] == [filled(slots[at], at) for at in range(3)]  # type: ignore[arg-type]
+    assert [said.get(timeout=30) for _ in range(3)] == [filled(slots[at], at) for at in range(3)]  # type: ignore[arg-type]
     room.post(handing.address, SlotFreed(slot=slots[0] or 0))
     for _ in range(2):
         room.post("fetch-1/shelf", PartFileReopened(job=1, store=1))
-    again = [said.get(timeout=5) for _ in range(2)]
+    again = [said.get(timeout=30) for _ in range(2)]
     assert again == [filled(slots[at], at, store=1) for at in (1, 2)]  # type: ignore[arg-type]
     handing.learn(1, 0)  # an older word
     handing.hand_over(filled(slots[3] or 0, 3))
-    assert said.get(timeout=5) == filled(slots[3] or 0, 3, store=1), "what comes later is for the new store at once"
+    assert said.get(timeout=30) == filled(slots[3] or 0, 3, store=1), "what comes later is for the new store at once"
     assert said.empty()
     store.close()
 
@@ -80,7 +80,7 @@ def test_what_a_dead_store_did_not_give_back_is_handed_over_again_in_order_and_o
 def test_a_fetch_process_started_anew_begins_with_the_slots_it_is_granted_and_takes_them_once(room: MessageBus) -> None:
     store, said = heard(room.run_dir, "store", "assembler")
     handing = SlotReturns(room, range(4, 8), generation=2)
-    asked = said.get(timeout=5)
+    asked = said.get(timeout=30)
     assert asked == ClaimSlots(shelf="fetch-1/shelf-2", first=4, stop=8)
     assert handing.shelf.take() is None
     for _ in range(2):  # the question may have been asked twice
@@ -144,7 +144,7 @@ class Store:
         self.room.post("fetch-1/assembler", message)
 
     def next(self) -> Message:
-        return self.said.get(timeout=5)
+        return self.said.get(timeout=30)
 
     def close(self) -> None:
         stop_actors([self.ref], timeout_s=5)

@@ -58,7 +58,7 @@ def main() -> int:
 
 def encoded(folder: Path, kind: str, command: list[str], seconds: float, seed: int) -> bytes:
     source, out = folder / f"{kind}-{seed}.raw", folder / f"{kind}-{seed}.{SUFFIXES.get(kind, kind)}"
-    data = b"".join(each.to_bytes(2, "little", signed=True) for each in writers.audio(seconds, seed))
+    data = writers.raw(writers.audio(seconds, seed))
     source.write_bytes(data)
     for part in range(4):
         size = len(data) // 4

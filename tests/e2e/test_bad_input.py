@@ -46,19 +46,24 @@ def box() -> Iterator[Box]:
     ("words", "said"),
     [
         (["ftp://127.0.0.1/file"], "ftp:// is not supported"),
-        (["127.0.0.1/file"], "no scheme in 127.0.0.1/file"),
-        (["http:///file"], "no host"),
-        (["http://127.0.0.1:99999/file"], "port"),
         ([], "at least one address"),
         (["http://127.0.0.1/f", "--chunk-size", "0"], "must be from 4K to 1M"),
-        (["http://127.0.0.1/f", "--chunk-size", "1T"], "must be from 4K to 1M"),
-        (["http://127.0.0.1/f", "--chunk-size", "many"], "--chunk-size"),
-        (["http://127.0.0.1/f", "--checksum", "sha256:12"], "64 hexadecimal digits"),
-        (["http://127.0.0.1/f", "--mode", "magic"], "swarm, queue, failover, race"),
-        (["http://127.0.0.1/f", "--limit", "-1"], "--limit"),
-        (["http://127.0.0.1/f", "--sync", "maybe"], "full, none"),
-        (["http://127.0.0.1/f", "-o", ""], "the path is empty"),
         (["http://127.0.0.1/f", "--colour"], "--colour"),
+        *(
+            pytest.param(words, said, marks=pytest.mark.long)
+            for words, said in [
+                (["127.0.0.1/file"], "no scheme in 127.0.0.1/file"),
+                (["http:///file"], "no host"),
+                (["http://127.0.0.1:99999/file"], "port"),
+                (["http://127.0.0.1/f", "--chunk-size", "1T"], "must be from 4K to 1M"),
+                (["http://127.0.0.1/f", "--chunk-size", "many"], "--chunk-size"),
+                (["http://127.0.0.1/f", "--checksum", "sha256:12"], "64 hexadecimal digits"),
+                (["http://127.0.0.1/f", "--mode", "magic"], "swarm, queue, failover, race"),
+                (["http://127.0.0.1/f", "--limit", "-1"], "--limit"),
+                (["http://127.0.0.1/f", "--sync", "maybe"], "full, none"),
+                (["http://127.0.0.1/f", "-o", ""], "the path is empty"),
+            ]
+        ),
     ],
 )
 def test_a_command_that_makes_no_sense_is_refused_in_one_line(shoal: Shoal, words: list[str], said: str) -> None:
@@ -74,10 +79,10 @@ def test_a_command_that_makes_no_sense_is_refused_in_one_line(shoal: Shoal, word
     ("name", "said"),
     [
         ("gone", "404 Not Found"),
-        ("forbidden", "403 Forbidden"),
-        ("looping", "redirects in a circle"),
-        ("astray", "ftp"),
         ("wrong", "sends bytes 1 to"),
+        pytest.param("forbidden", "403 Forbidden", marks=pytest.mark.long),
+        pytest.param("looping", "redirects in a circle", marks=pytest.mark.long),
+        pytest.param("astray", "ftp", marks=pytest.mark.long),
     ],
 )
 def test_a_source_that_cannot_be_used_is_named_with_its_fault(shoal: Shoal, box: Box, name: str, said: str) -> None:

@@ -34,7 +34,9 @@ def go_on(box: Box) -> None:
 
 
 @pytest.mark.parametrize("order", ["SIGKILL", pytest.param("SIGTERM", marks=pytest.mark.long)])
-@pytest.mark.parametrize("name", ["hub", "store", "fetch-1", pytest.param("fetch-2", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "name", ["hub", *(pytest.param(name, marks=pytest.mark.long) for name in ("store", "fetch-1", "fetch-2"))]
+)
 def test_whatever_process_dies_the_job_goes_on_by_itself(shoal: Shoal, name: str, order: str) -> None:
     with mirrors({"a": HALF, "b": HALF, "c": HALF}, CONTENT) as box:
         running = begun(shoal, box)
@@ -158,7 +160,9 @@ def bad_word(name: str, generation: int) -> Post:
 
 
 @pytest.mark.parametrize("times", [1, pytest.param(4, marks=pytest.mark.long)])
-@pytest.mark.parametrize("name", ["hub", "dispatcher", "store"])
+@pytest.mark.parametrize(
+    "name", ["dispatcher", *(pytest.param(name, marks=pytest.mark.long) for name in ("hub", "store"))]
+)
 def test_an_exception_is_survived_like_a_death_but_not_again_and_again(shoal: Shoal, name: str, times: int) -> None:
     with mirrors({"a": HALF, "b": HALF}, CONTENT) as box:
         running = begun(shoal, box)

@@ -24,7 +24,12 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("name", list(BAD))
+QUICK = ("stalling", "dropping", "without_ranges", "silent")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.long) for name in BAD]
+)
 def test_one_bad_mirror_beside_an_honest_one_costs_little(shoal: Shoal, name: str) -> None:
     with mirrors({"honest": HONEST, name: BAD[name]}, CONTENT) as box:
         done = shoal.get(*box.urls, "-o", "file.bin", "--chunk-size", "64K")

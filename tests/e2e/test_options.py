@@ -138,6 +138,7 @@ def test_the_same_command_after_success_says_so_and_asks_for_nothing(shoal: Shoa
         assert shoal.files == ["f"]
 
 
+@pytest.mark.long
 def test_a_file_that_is_not_proven_is_renamed_replaced_or_continued(shoal: Shoal) -> None:
     wanted, other = CONTENT, b"another file of mine"
     file = shoal.folder / "f"

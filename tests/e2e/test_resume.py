@@ -52,7 +52,7 @@ def assert_finished(shoal: Shoal, done: Done) -> None:
     assert shoal.files == ["file.bin"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_an_interrupted_run_keeps_its_part_and_the_same_command_goes_on(
     shoal: Shoal, box: Box, number: signal.Signals
 ) -> None:

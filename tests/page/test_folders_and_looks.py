@@ -12,7 +12,7 @@ import pytest
 from actors.demo.page import API
 from protocol.model.source_url import slsk_url
 from tests.page.conftest import World
-from tests.page.test_page import SLOW, expect, opened
+from tests.page.test_page import SLOW, expect, expect_state, held, opened
 
 
 def folder_of(world: World, user: str = "ann") -> str:
@@ -37,6 +37,7 @@ def test_a_folder_is_added_watched_paused_and_taken_back(page: Any, world: World
     row.get_by_role("link").click()
     expect(page.locator(".row .what a")).to_have_count(5)
     page.get_by_role("button", name="Pause", exact=True).click()
+    held(page)
     expect(page.locator(".row .state.paused")).to_have_count(5)
     page.get_by_role("button", name="Undo").click()
     expect(page.locator(".row .state.paused")).to_have_count(0)
@@ -52,6 +53,7 @@ def test_a_user_is_preferred_and_no_longer(page: Any, world: World) -> None:
     id = world.swarm(**SLOW)
     opened(page, id)
     page.get_by_role("button", name="Prefer eva").click()
+    held(page)
     expect(page.get_by_role("row").filter(has_text="eva").first).to_contain_text("preferred")
     assert {one["username"]: one["preferred"] for one in world.job(id)["sources"]}["eva"]
     page.get_by_role("button", name="Undo").click()
@@ -94,6 +96,7 @@ def test_the_network_view_tells_searches_left_shares_and_uploads(page: Any, worl
     expect(page.get_by_role("region", name="Uploads")).to_be_visible()
     page.get_by_label("Limit of all jobs, a second").fill("3 MiB")
     page.get_by_role("button", name="Set the limit").click()
+    held(page)
     page.get_by_text("The limit is set").wait_for()
     assert world.daemon.ask("GET", f"{API}/limit")["limit"] == 3 << 20
     page.get_by_role("button", name="Undo").click()
@@ -216,11 +219,3 @@ def test_a_job_that_ends_behind_the_page_is_notified(chromium: Any, world: World
     world.forget()
     for file in (world.folder / "downloads").glob("01*"):
         file.unlink(missing_ok=True)
-
-
-def expect_state(world: World, id: str, state: str) -> None:
-    """Wait for a job's state."""
-    until_s = time.monotonic() + 60
-    while world.job(id)["state"] != state:
-        assert time.monotonic() < until_s, world.job(id)
-        time.sleep(0.2)

@@ -25,7 +25,21 @@ SLOW = {"limit": 400_000}
 def expect(locator: Any) -> Any:
     from playwright.sync_api import expect
 
+    expect.set_options(timeout=20_000)
     return expect(locator)
+
+
+def expect_state(world: World, id: str, state: str) -> None:
+    """Wait for a job's state."""
+    until_s = time.monotonic() + 60
+    while world.job(id)["state"] != state:
+        assert time.monotonic() < until_s, world.job(id)
+        time.sleep(0.2)
+
+
+def held(page: Any) -> None:
+    """Have the notice stay until something else is in focus: otherwise it is gone after six seconds."""
+    page.get_by_role("button", name="Undo").focus()
 
 
 def opened(page: Any, id: str) -> Any:
@@ -125,6 +139,7 @@ def test_a_job_is_paused_goes_on_and_undo_takes_it_back(page: Any, world: World)
     id = world.swarm(**SLOW)
     opened(page, id)
     page.get_by_role("button", name="Pause").click()
+    held(page)
     expect(page.locator(".figures .state")).to_have_text("Paused")
     page.get_by_role("button", name="Undo").click()
     expect(page.locator(".figures .state")).not_to_have_text("Paused")
@@ -375,7 +390,8 @@ def test_a_job_that_ends_while_the_page_is_hidden_is_seen_afterwards(page: Any, 
     page.evaluate("Object.defineProperty(document, 'hidden', { get: () => true, configurable: true })")
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     world.daemon.ask("POST", f"{API}/jobs/{id}/cancel")
-    time.sleep(0.5)
+    expect_state(world, id, "cancelled")
+    page.evaluate("(async () => { for (let n = 0; n < 30; n++) await new Promise(requestAnimationFrame); })()")
     assert page.locator(".row .state.cancelled").count() == 0
     page.evaluate("delete document.hidden")
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")

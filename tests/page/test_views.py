@@ -13,7 +13,7 @@ from protocol.model.fleet.rows import FleetOrder, NodeRow, decode_row
 from protocol.model.fleet.views import FleetJobView, FleetOrdered, FleetView
 from protocol.model.identity import Claim
 from tests.page.conftest import watched
-from tests.page.test_page import expect
+from tests.page.test_page import expect, held
 from tests.protocol.http_api.fake_daemon import Played
 from tests.protocol.http_api.rows import ID, detail_row
 from tests.protocol.http_api.serving import Api, answered, serving
@@ -90,6 +90,7 @@ def test_a_fleet_is_seen_and_a_node_hands_over_its_jobs(opened: Any) -> None:
         bob = fleet.get_by_role("row").filter(has_text="bob")
         expect(bob).to_contain_text("64.0 GiB")
         bob.get_by_role("button", name="Drain").click()
+        held(page)
         expect(bob).to_contain_text("hands over its jobs")
         page.get_by_role("button", name="Undo").click()
         expect(bob).not_to_contain_text("hands over its jobs")

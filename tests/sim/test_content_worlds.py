@@ -7,23 +7,29 @@ import pytest
 from tests.sim.content import PLACES, play, without_odd
 
 SEEDS = 6
+QUICK = ("tail", "shifted", "middle")
 
 
-@pytest.mark.parametrize("place", list(PLACES))
+def places(*names: str) -> list[object]:
+    """Those that are not quick, or tell little that the others do not, are for the long tests."""
+    return [name if name in QUICK else pytest.param(name, marks=pytest.mark.long) for name in names]
+
+
+@pytest.mark.parametrize("place", places(*PLACES))
 def test_with_a_digest_the_right_file_is_sealed_wherever_a_mirror_differs(place: str) -> None:
     for seed in range(SEEDS):
         outcome = play(f"{place}_mirrors_digest", seed)
         assert outcome.content == "right", f"seed {seed}: {outcome}"
 
 
-@pytest.mark.parametrize("place", ["from65536", "middle", "half", "shifted"])
+@pytest.mark.parametrize("place", places("from65536", "middle", "half", "shifted"))
 def test_with_a_digest_the_right_file_is_sealed_wherever_a_user_differs(place: str) -> None:
     for seed in range(3):
         outcome = play(f"{place}_users_digest", seed, checked=False)
         assert outcome.content == "right", f"seed {seed}: {outcome}"
 
 
-@pytest.mark.parametrize("place", ["from65536", "half", "shifted", "head", "tail"])
+@pytest.mark.parametrize("place", places("from65536", "half", "shifted", "head", "tail"))
 def test_without_a_digest_mirrors_are_never_mixed_where_the_odd_one_differs_there(place: str) -> None:
     for seed in range(SEEDS):
         outcome = play(f"{place}_mirrors", seed)
@@ -37,8 +43,9 @@ def test_of_two_files_all_of_one_is_sealed(kind: str) -> None:
         assert outcome.content in ("right", "odd"), f"seed {seed}: {outcome}"
 
 
-def test_the_ordered_users_file_is_the_one_that_is_sealed() -> None:
-    for seed in range(SEEDS):
+@pytest.mark.parametrize("seeds", [range(2), pytest.param(range(2, SEEDS), marks=pytest.mark.long)])
+def test_the_ordered_users_file_is_the_one_that_is_sealed(seeds: range) -> None:
+    for seed in seeds:
         assert play("ordered_user", seed, checked=False).content == "right", f"seed {seed}"
 
 

@@ -24,7 +24,9 @@ def run(folder: Path, script: str, url: str, **more: str) -> subprocess.Complete
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=RUN_S_MAX, check=False)
 
 
-@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "closed", [*(pytest.param(one, marks=pytest.mark.long) for one in ("<&-", ">&-", "2>&-")), "<&- >&- 2>&-"]
+)
 def test_closed_streams_do_no_harm(shoal: Shoal, serve: Serve, closed: str) -> None:
     done = run(shoal.folder, f"$GET -o file.bin $URL {closed}", serve(FILE).url())
     assert done.returncode == 0, done
@@ -104,7 +106,15 @@ def test_stdout_goes_with_neither_json_nor_a_daemon(shoal: Shoal, serve: Serve, 
 
 
 @pytest.mark.parametrize(
-    "name", ["name. ", "con.iso", "C:x.iso", "tab\tnew\nline", " lead", ".hidden", "-x", "\u202egnp"]
+    "name",
+    [
+        "tab\tnew\nline",
+        "-x",
+        *(
+            pytest.param(name, marks=pytest.mark.long)
+            for name in ("name. ", "con.iso", "C:x.iso", " lead", ".hidden", "\u202egnp")
+        ),
+    ],
 )
 def test_a_name_is_used_as_it_is_typed(shoal: Shoal, serve: Serve, name: str) -> None:
     done = shoal.run("get", "-q", "-o", name, serve(FILE).url())

@@ -32,13 +32,13 @@ def test_a_head_that_is_slow_once_is_waited_for(serve: Serve) -> None:
 
 def test_a_head_that_does_not_come_is_given_up_after_the_limit(serve: Serve) -> None:
     over = threading.Event()
-    server = serve(lambda request, reply: over.wait(3.0) and False)
+    server = serve(lambda request, reply: over.wait(20.0) and False)
     began_s = time.monotonic()
     with pytest.raises(Exception, match="did not answer within") as caught:
         open_reader(server.url(), settings=IMPATIENT).probe()
     over.set()
     assert caught.value.kind is FaultKind.SILENT  # type: ignore[attr-defined]
-    assert time.monotonic() - began_s < 2.0
+    assert time.monotonic() - began_s < 15
 
 
 @pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Service Unavailable", "500 Oops"])

@@ -238,9 +238,9 @@ def test_the_death_of_a_session_that_is_started_anew_is_a_note_and_no_end() -> N
         specs("hub", "soulseek"), restart_policy=RestartPolicy(restarts_max=1), health_policy=HealthPolicy()
     ) as supervisor:
         os.kill(supervisor.pid_of("soulseek"), signal.SIGKILL)
-        while not isinstance(supervisor.inbox.get(timeout=5), ProcessLost):
+        while not isinstance(supervisor.inbox.get(timeout=30), ProcessLost):
             pass
-        while not isinstance(supervisor.inbox.get(timeout=5), ProcessReady):
+        while not isinstance(supervisor.inbox.get(timeout=30), ProcessReady):
             pass
         os.kill(supervisor.pid_of("soulseek"), signal.SIGKILL)
         last = run_job(supervisor, view, asked_job(), (), Interrupts())

@@ -66,7 +66,7 @@ def words() -> Words:
 
 
 def heard(words: Words, count: int) -> list[object]:
-    return [words.get(timeout=5) for _ in range(count)]
+    return [words.get(timeout=30) for _ in range(count)]
 
 
 def test_what_is_posted_right_after_the_start_is_handled_in_order_after_starting(bus: MessageBus, words: Words) -> None:
@@ -83,7 +83,7 @@ def test_an_actor_that_fails_at_a_message_is_reported_once_and_handles_nothing_m
     for message in (Ping(serial=1), Ticked(), Ping(serial=2), Ticked()):
         bus.post("here/ear", message)
     died = ActorDied(process="here", actor="ear", detail="ValueError: cannot stand ticks")
-    assert reports.get(timeout=5) == died
+    assert reports.get(timeout=30) == died
     assert ref.actor_stopped.wait(5)
     assert heard(words, 2) == ["starting", 1]
     bus.post("here/ear", Ticked())
@@ -96,7 +96,7 @@ def test_an_actor_that_fails_while_starting_is_reported_once_and_its_name_is_fre
     bus: MessageBus, words: Words, reports: "queue.SimpleQueue[Message]"
 ) -> None:
     Listener.start("ear", bus, words, fails="starting")
-    assert reports.get(timeout=5) == ActorDied(process="here", actor="ear", detail="KeyError: 'starting'")
+    assert reports.get(timeout=30) == ActorDied(process="here", actor="ear", detail="KeyError: 'starting'")
     Listener.start("ear", bus, words)
     bus.post("here/ear", Ping(serial=7))
     assert heard(words, 2) == ["starting", 7]
@@ -108,7 +108,7 @@ def test_an_actor_that_fails_while_stopping_is_reported_once(
 ) -> None:
     ref = Listener.start("ear", bus, words, fails="stopping")
     assert stop_actors([ref], timeout_s=5) == []
-    assert reports.get(timeout=5) == ActorDied(process="here", actor="ear", detail="KeyError: 'stopping'")
+    assert reports.get(timeout=30) == ActorDied(process="here", actor="ear", detail="KeyError: 'stopping'")
     assert reports.empty()
 
 
@@ -118,7 +118,7 @@ def test_even_an_exit_inside_an_actor_ends_only_that_actor(
     Listener.start("leaver", bus, queue.SimpleQueue())
     Listener.start("ear", bus, words)
     bus.post("here/leaver", JobClosed(job=1))
-    assert reports.get(timeout=5) == ActorDied(process="here", actor="leaver", detail="SystemExit: leaving")
+    assert reports.get(timeout=30) == ActorDied(process="here", actor="leaver", detail="SystemExit: leaving")
     bus.post("here/ear", Ping(serial=1))
     assert heard(words, 2) == ["starting", 1]
 

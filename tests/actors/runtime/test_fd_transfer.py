@@ -69,7 +69,7 @@ def test_a_descriptor_arrives_before_its_message_and_works(
     rooms = {name: made(name) for name in ("a", "b")}
     assert rooms["a"][0].post_with_fd(f"{receiver}/box", handed(77), pipe[1])
     room, inbox = rooms[receiver]
-    assert inbox.get(timeout=5) == handed(77)
+    assert inbox.get(timeout=30) == handed(77)
     fd = room.fds.take(77)
     assert fd is not None
     assert not os.get_inheritable(fd)
@@ -143,7 +143,7 @@ def test_many_descriptors_cross_in_order_with_their_messages(made: Callable[[str
         ours.sendall(b"%d" % token)
         ours.close()
         a.post_with_fd("b/box", handed(token), theirs.detach())
-        assert inbox.get(timeout=5) == handed(token)
+        assert inbox.get(timeout=30) == handed(token)
         fd = b.fds.take(token)
         assert fd is not None
         with socket.socket(fileno=fd) as sock:

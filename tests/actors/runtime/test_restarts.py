@@ -47,7 +47,7 @@ def two() -> Iterator[Supervisor]:
         restart_policy=RestartPolicy(restarts_max=2),
         health_policy=HealthPolicy(),
     ) as made:
-        assert {type(made.inbox.get(timeout=5)) for _ in range(2)} == {ProcessReady}
+        assert {type(made.inbox.get(timeout=30)) for _ in range(2)} == {ProcessReady}
         yield made
 
 
@@ -56,14 +56,14 @@ def test_a_killed_child_is_started_anew_and_works(two: Supervisor) -> None:
     before = two.pid_of("store")
     os.kill(before, signal.SIGKILL)
     lost = ProcessLost(process="store", detail="killed by SIGKILL", restart_s=0.0)
-    assert two.inbox.get(timeout=5) == lost
+    assert two.inbox.get(timeout=30) == lost
     back = next_of(two.inbox, ProcessReady)
     assert back == ProcessReady(process="store", pid=two.pid_of("store"))
     assert two.pid_of("store") != before
-    assert answers.get(timeout=5) == lost
-    assert answers.get(timeout=5) == back, "the others hear that it is back"
+    assert answers.get(timeout=30) == lost
+    assert answers.get(timeout=30) == back, "the others hear that it is back"
     two.bus.post("store/echo", Ping(serial=7))
-    assert answers.get(timeout=5) == Pong(process="store", serial=7)
+    assert answers.get(timeout=30) == Pong(process="store", serial=7)
 
 
 def test_a_listener_that_is_being_restarted_hears_later_of_deaths_meanwhile(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_listener_that_is_being_restarted_hears_later_of_deaths_meanwhile(tmp_
         health_policy=HealthPolicy(),
     ) as supervisor:
         said = heard(supervisor, "heard")
-        assert {type(supervisor.inbox.get(timeout=5)) for _ in range(2)} == {ProcessReady}
+        assert {type(supervisor.inbox.get(timeout=30)) for _ in range(2)} == {ProcessReady}
         os.kill(supervisor.pid_of("hub"), signal.SIGKILL)
         next_of(supervisor.inbox, ProcessLost)
         with fifo.open("wb"):  # opens when the second hub waits there

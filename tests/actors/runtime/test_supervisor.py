@@ -63,7 +63,7 @@ def supervised() -> Iterator[Callable[..., tuple[Supervisor, Inbox]]]:
             answers: Inbox = queue.SimpleQueue()
             supervisor.bus.register("answers", lambda frame: answers.put(decode(frame)))
             supervisor.start()
-            assert {type(supervisor.inbox.get(timeout=5)) for _ in specs} == {ProcessReady}
+            assert {type(supervisor.inbox.get(timeout=30)) for _ in specs} == {ProcessReady}
             return supervisor, answers
 
         yield start
@@ -77,7 +77,7 @@ def children(names: tuple[str, ...], builder: str) -> list[ProcessSpec]:
 
 
 def next_of(inbox: Inbox, kind: type) -> Message:
-    while not isinstance(message := inbox.get(timeout=5), kind):
+    while not isinstance(message := inbox.get(timeout=30), kind):
         pass
     return message
 
@@ -93,7 +93,7 @@ def test_ten_thousand_messages_cross_two_processes_in_order_and_none_is_lost(sup
     for serial in range(10_000):
         supervisor.bus.post("hub/echo", Ping(serial=serial))
     for serial in range(10_000):
-        assert answers.get(timeout=5) == Pong(process="hub", serial=serial)
+        assert answers.get(timeout=30) == Pong(process="hub", serial=serial)
 
 
 def test_what_is_posted_to_a_process_that_is_still_loading_is_delivered(tmp_path: Path, supervised: Supervised) -> None:
@@ -120,7 +120,7 @@ def test_what_is_posted_to_a_process_that_is_still_loading_is_delivered(tmp_path
     supervisor.bus.register("answers", deliver)
     with supervisor:
         gate.join()
-        assert answers.get(timeout=5) == Pong(process="hub", serial=7)
+        assert answers.get(timeout=30) == Pong(process="hub", serial=7)
 
 
 def test_the_arena_and_the_settings_reach_the_builder(supervised: Supervised) -> None:
@@ -138,9 +138,9 @@ def test_a_killed_child_is_reported_at_once_to_the_front_and_to_the_others(super
     began_s = time.monotonic()
     os.kill(supervisor.pid_of("fetch-1"), signal.SIGKILL)
     lost = ProcessLost(process="fetch-1", detail="killed by SIGKILL")
-    assert supervisor.inbox.get(timeout=5) == lost
-    assert time.monotonic() - began_s < 0.5  # a few ms; the rest is for a busy machine
-    assert answers.get(timeout=5) == lost
+    assert supervisor.inbox.get(timeout=30) == lost
+    assert time.monotonic() - began_s < 2  # a few ms; the rest is for a busy machine
+    assert answers.get(timeout=30) == lost
     assert supervisor.inbox.empty()
 
 
@@ -157,7 +157,7 @@ def test_a_receiver_killed_in_mid_stream_is_found_again_after_its_restart(superv
 
     streamer = threading.Thread(target=stream, daemon=True)
     streamer.start()
-    assert answers.get(timeout=5) == Pong(process="hub", serial=0)
+    assert answers.get(timeout=30) == Pong(process="hub", serial=0)
     first_pid = supervisor.pid_of("hub")
     os.kill(first_pid, signal.SIGKILL)
     next_of(supervisor.inbox, ProcessLost)
@@ -178,10 +178,10 @@ def test_a_receiver_killed_in_mid_stream_is_found_again_after_its_restart(superv
 def test_restarting_a_living_child_kills_it_first_and_says_so(supervised: Supervised) -> None:
     supervisor, answers = supervised(echo_specs("hub"))
     supervisor.restart("hub")
-    assert supervisor.inbox.get(timeout=5) == ProcessLost(process="hub", detail="killed to be restarted")
-    assert supervisor.inbox.get(timeout=5) == ProcessReady(process="hub", pid=supervisor.pid_of("hub"))
+    assert supervisor.inbox.get(timeout=30) == ProcessLost(process="hub", detail="killed to be restarted")
+    assert supervisor.inbox.get(timeout=30) == ProcessReady(process="hub", pid=supervisor.pid_of("hub"))
     supervisor.bus.post("hub/echo", Ping(serial=1))
-    assert answers.get(timeout=5) == Pong(process="hub", serial=1)
+    assert answers.get(timeout=30) == Pong(process="hub", serial=1)
 
 
 def test_a_child_that_stands_still_is_killed_and_reported_as_silent(supervised: Supervised) -> None:
@@ -189,7 +189,7 @@ def test_a_child_that_stands_still_is_killed_and_reported_as_silent(supervised: 
         echo_specs("hub", "store"), ping_s=0.1, health_policy=HealthPolicy(pings_unanswered_max=5)
     )
     os.kill(supervisor.pid_of("store"), signal.SIGSTOP)
-    lost = supervisor.inbox.get(timeout=5)
+    lost = supervisor.inbox.get(timeout=30)
     assert lost == ProcessLost(process="store", detail="silent: 5 pings without an answer, killed")
     assert [figures.process for figures in supervisor.health()] == ["front", "hub"]
 
@@ -198,9 +198,9 @@ def test_an_actor_that_fails_is_reported_once_and_its_process_lives(supervised: 
     supervisor, answers = supervised(echo_specs("hub", "store"))
     supervisor.bus.post("store/echo", JobClosed(job=3))
     died = ActorDied(process="store", actor="echo", detail="RuntimeError: job 3 is unforgettable")
-    assert supervisor.inbox.get(timeout=5) == died
+    assert supervisor.inbox.get(timeout=30) == died
     supervisor.bus.post("hub/echo", Ping(serial=1))
-    assert answers.get(timeout=5) == Pong(process="hub", serial=1)
+    assert answers.get(timeout=30) == Pong(process="hub", serial=1)
     assert supervisor.inbox.empty()
 
 
@@ -215,7 +215,7 @@ def test_an_actor_that_cannot_be_made_is_reported_under_its_name_and_the_root_li
     for source in (4, 5):
         supervisor.bus.post("hub/root", StartWorker(job=1, source=source, url="gopher://x", chunk_size=131072))
     for source in (4, 5):
-        died = supervisor.inbox.get(timeout=5)
+        died = supervisor.inbox.get(timeout=30)
         assert isinstance(died, ActorDied)
         assert (died.actor, died.detail) == (f"worker-1-{source}", "RuntimeError: cannot read gopher://x")
 
@@ -233,7 +233,7 @@ def test_children_are_stopped_in_the_order_of_their_ranks(supervised: Supervised
     specs = [ProcessSpec(process=name, builder=f"{HERE}:build_echo", stop_rank=rank) for name, rank in ranks.items()]
     supervisor, answers = supervised(specs)
     supervisor.stop()
-    stopped = [answers.get(timeout=5) for _ in specs]
+    stopped = [answers.get(timeout=30) for _ in specs]
     assert stopped == [JobNoted(job=0, text=f"{name} stopped") for name in ("hub", "fetch-1", "store")]
     assert supervisor.inbox.empty()  # an end that was asked for is no loss
     supervisor.stop()
@@ -246,8 +246,8 @@ def test_a_child_asked_by_somebody_else_ends_in_order_too_and_is_reported(superv
         os.kill(supervisor.pid_of("hub"), signal.SIGTERM)
     else:
         supervisor.bus.post("hub/root", StopProcess())
-    assert answers.get(timeout=5) == JobNoted(job=0, text="hub stopped")
-    assert supervisor.inbox.get(timeout=5) == ProcessLost(process="hub", detail="exited with code 0")
+    assert answers.get(timeout=30) == JobNoted(job=0, text="hub stopped")
+    assert supervisor.inbox.get(timeout=30) == ProcessLost(process="hub", detail="exited with code 0")
 
 
 def test_a_child_that_does_not_stop_is_killed_within_bounds() -> None:
@@ -255,7 +255,7 @@ def test_a_child_that_does_not_stop_is_killed_within_bounds() -> None:
         pidfds = [os.pidfd_open(supervisor.pid_of(name)) for name in ("hub", "store")]
         began_s = time.monotonic()
         supervisor.stop(grace_s=0.1)
-        assert time.monotonic() - began_s < 5
+        assert time.monotonic() - began_s < 20
     assert wait_for_end(pidfds, 0)
     for pidfd in pidfds:
         os.close(pidfd)
@@ -268,7 +268,7 @@ def test_a_child_that_cannot_be_told_to_stop_is_stopped_in_order_by_a_signal(sup
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as refusing:
         refusing.bind(path)
         supervisor.stop(grace_s=0.3)
-    assert answers.get(timeout=5) == JobNoted(job=0, text="hub stopped")
+    assert answers.get(timeout=30) == JobNoted(job=0, text="hub stopped")
 
 
 def test_health_tells_of_every_process(supervised: Supervised) -> None:
@@ -382,7 +382,7 @@ def test_a_killed_forkserver_is_no_loss_of_its_children_and_the_next_start_bring
     assert parent is not None
     parent.kill()
     supervisor.bus.post("hub/echo", Ping(serial=1))
-    assert answers.get(timeout=5) == Pong(process="hub", serial=1)
+    assert answers.get(timeout=30) == Pong(process="hub", serial=1)
     supervisor.restart("store")
     assert next_of(supervisor.inbox, ProcessReady) == ProcessReady(process="store", pid=supervisor.pid_of("store"))
     assert [figures.process for figures in supervisor.health()] == ["front", "hub", "store"]

@@ -74,7 +74,7 @@ def test_many_threads_share_one_link_and_each_ones_frames_keep_their_order(made:
     threads = [threading.Thread(target=send, args=(name,)) for name in ("x", "y", "z")]
     for thread in threads:
         thread.start()
-    came = [got.get(timeout=5) for _ in range(3000)]
+    came = [got.get(timeout=30) for _ in range(3000)]
     for thread in threads:
         thread.join()
     for name in ("x", "y", "z"):
@@ -86,7 +86,7 @@ def test_a_sender_waits_a_while_for_a_process_that_has_not_begun_to_listen(made:
     sent = threading.Thread(target=a.send, args=("b", "box", b"early"))
     sent.start()
     b.listen()
-    assert got.get(timeout=5) == ("box", b"early")
+    assert got.get(timeout=30) == ("box", b"early")
     sent.join()
 
 
@@ -96,18 +96,18 @@ def test_what_is_sent_to_a_process_that_is_bound_waits_until_it_listens(made: Ma
     assert a.send("b", "box", b"early")
     assert got.empty()
     b.listen()
-    assert got.get(timeout=5) == ("box", b"early")
+    assert got.get(timeout=30) == ("box", b"early")
 
 
 def test_a_link_finds_the_restarted_process(made: MakeLinks) -> None:
     (a, _), (b, got) = made("a"), made("b")
     assert a.send("b", "box", b"1")
-    assert got.get(timeout=5) == ("box", b"1")
+    assert got.get(timeout=30) == ("box", b"1")
     b.close()
     assert not a.send("b", "box", b"2")
     _again, got_again = made("b")
     assert a.send("b", "box", b"3")
-    assert got_again.get(timeout=5) == ("box", b"3")
+    assert got_again.get(timeout=30) == ("box", b"3")
 
 
 def test_no_frame_is_lost_to_a_restart_that_is_over_before_the_next_one_is_sent(made: MakeLinks) -> None:
@@ -116,7 +116,7 @@ def test_no_frame_is_lost_to_a_restart_that_is_over_before_the_next_one_is_sent(
     b.close()
     _again, got_again = made("b")
     assert a.send("b", "box", b"2")
-    assert got_again.get(timeout=5) == ("box", b"2")
+    assert got_again.get(timeout=30) == ("box", b"2")
 
 
 def test_what_was_sent_before_is_heard_out_from_everybody(made: MakeLinks) -> None:
@@ -144,7 +144,7 @@ def test_a_process_that_is_gone_costs_its_senders_no_time(made: MakeLinks) -> No
     began_s = time.monotonic()
     for _ in range(100):
         assert not a.send("b", "box", b"x")
-    assert time.monotonic() - began_s < 1.0
+    assert time.monotonic() - began_s < 4.0
 
 
 def test_what_was_sent_before_the_sender_ended_still_arrives_and_then_its_end_is_told(made: MakeLinks) -> None:
@@ -153,7 +153,7 @@ def test_what_was_sent_before_the_sender_ended_still_arrives_and_then_its_end_is
     for number in range(200):
         a.send("b", "box", b"%d" % number)
     a.close()
-    assert ends.get(timeout=5) == ("a", os.getpid())
+    assert ends.get(timeout=30) == ("a", os.getpid())
     assert [int(got.get_nowait()[1]) for _ in range(200)] == list(range(200))
 
 
@@ -180,7 +180,7 @@ def test_a_connection_that_sends_garbage_is_closed_and_the_others_live(
     with contextlib.suppress(ConnectionResetError):  # closed with something unread in it
         assert sock.recv(1) == b""
     assert a.send("b", "box", b"fine")
-    assert got.get(timeout=5) == ("box", b"fine")
+    assert got.get(timeout=30) == ("box", b"fine")
 
 
 def test_a_connection_that_speaks_like_ours_is_heard(made: MakeLinks, stranger: Callable[[str], socket.socket]) -> None:
@@ -189,9 +189,9 @@ def test_a_connection_that_speaks_like_ours_is_heard(made: MakeLinks, stranger: 
     sock = stranger("b")
     sock.send(HELLO)
     sock.send(b"\x03boxframe")
-    assert got.get(timeout=5) == ("box", b"frame")
+    assert got.get(timeout=30) == ("box", b"frame")
     sock.close()
-    assert ends.get(timeout=5) == ("stranger", 4711)
+    assert ends.get(timeout=30) == ("stranger", 4711)
 
 
 def test_a_box_that_throws_does_not_silence_the_link(run_dir: str, made: MakeLinks) -> None:
@@ -207,7 +207,7 @@ def test_a_box_that_throws_does_not_silence_the_link(run_dir: str, made: MakeLin
     a, _ = made("a")
     a.send("b", "box", b"bad")
     a.send("b", "box", b"good")
-    assert got.get(timeout=5) == b"good"
+    assert got.get(timeout=30) == b"good"
     receiver.close()
 
 

@@ -69,7 +69,9 @@ def test_among_hostile_peers_the_honest_one_is_found_and_read(box: Network, capl
     assert not [record for record in caplog.records if record.name.startswith("aioslsk")]
 
 
-@pytest.mark.parametrize("peer", ["names", "sizes", "tickets", "mute_f", "flood"])
+@pytest.mark.parametrize(
+    "peer", ["names", "flood", *(pytest.param(peer, marks=pytest.mark.long) for peer in ("sizes", "tickets", "mute_f"))]
+)
 def test_what_a_hostile_peer_sends_honestly_is_still_taken(box: Network, peer: str) -> None:
     with Rig(box.server_port) as rig:
         rig.online()

@@ -6,22 +6,24 @@ says something unasked.
 
 import asyncio
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import httpx
 from fastapi import APIRouter
 
 from actors.api.server import HttpServer
 from protocol.config.settings import ApiSettings, DaemonSettings, Settings
+from protocol.http_api import monitoring
 from protocol.http_api.app import MakeRouter, build_app
 from protocol.http_api.events import routes as events
 from protocol.http_api.gateway import Documents, Gateway, GatewayInbox
-from protocol.http_api.native import downloads, fleet, folders, jobs, metalinks, soulseek
-from protocol.http_api.slskd import application, reports
+from protocol.http_api.native import downloads, fleet, folders, jobs, live, metalinks, soulseek, wishlist
+from protocol.http_api.slskd import application, reports, users
 from protocol.http_api.slskd import downloads as transfers
 from protocol.messages import Message, RequestAnswered
 from protocol.messages.addresses import GATEWAY
@@ -29,6 +31,12 @@ from protocol.model.job_views import pack
 from protocol.model.value import Value
 
 Answer = Callable[[str, Any], Iterable[GatewayInbox]]
+NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For clients of plain HTTP: to load the system's certificates takes as long as all else of a test."""
+STATELESS: Final = (
+    application, downloads, events, fleet, folders, jobs, live,
+    metalinks, monitoring, reports, soulseek, transfers, users, wishlist,
+)  # fmt: skip
 
 
 def nobody(_to: str, _message: Message) -> Iterable[GatewayInbox]:
@@ -85,8 +93,7 @@ class _Routes:
     made: dict[MakeRouter, APIRouter] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        stateless = (application, downloads, events, fleet, folders, jobs, metalinks, reports, soulseek, transfers)
-        self.made.update({each.router: each.router(cast(Gateway, self.current)) for each in stateless})
+        self.made.update({each.router: each.router(cast(Gateway, self.current)) for each in STATELESS})
 
 
 _idle: list[_Routes] = []
@@ -125,7 +132,7 @@ def serving(
         server.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
-            with httpx.Client(base_url=url, timeout=10.0) as client:
+            with httpx.Client(base_url=url, timeout=30.0, verify=NO_TLS) as client:
                 yield Api(url=url, client=client, gateway=gateway, loop=loop, told=told)
         finally:
             server.stop(gateway.close)

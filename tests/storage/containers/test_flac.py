@@ -163,7 +163,7 @@ def test_a_file_cut_off_between_two_frames_lacks_samples(song: bytes) -> None:
 @pytest.mark.parametrize("options", [["-8"], ["-0"], ["--lax", "-b", "16384"], ["-5", "--no-padding"]])
 def test_files_of_the_reference_encoder(tmp_path: Path, options: list[str]) -> None:
     raw = tmp_path / "a.raw"
-    raw.write_bytes(b"".join(each.to_bytes(2, "little", signed=True) for each in writers.audio(8, 9)))
+    raw.write_bytes(writers.raw(writers.audio(8, 9)))
     form = ["--force-raw-format", "--endian=little", "--sign=signed", "--channels=2", "--bps=16", "--sample-rate=44100"]
     subprocess.run(["flac", "-s", *options, *form, "-o", tmp_path / "a.flac", raw], check=True)
     data = (tmp_path / "a.flac").read_bytes()

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.containers import BEGINNING_BYTES, formats, may_be_container
+from storage.containers import BEGINNING_BYTES, formats, may_be_container, mp3
 from storage.containers.reading import BoundaryCheck, NotStored, Outcome
 from tests.storage.containers import writers
 from tests.storage.containers.writers import reader
@@ -216,7 +216,21 @@ def test_a_flac_stream_inside_an_id3_tag_is_no_mp3() -> None:
     assert formats.check_whole(reader(data), len(data), "a.flac")[0] == "FLAC"
 
 
-@settings(max_examples=300, deadline=None)
+def test_a_byte_too_many_in_the_frame_at_a_boundary_is_said_to_lie_there() -> None:
+    content = sample("a.mp3")
+    first = next(at for at in range(len(content)) if mp3.frame_at(content, at))
+    starts = [first]
+    while len(starts) < 8:
+        frame = mp3.frame_at(content, starts[-1])
+        assert frame is not None
+        starts.append(starts[-1] + frame.length)
+    longer = content[: starts[5] + 50] + b"\0" + content[starts[5] + 50 :]
+    offset = starts[5] + 100
+    found = mp3.check_boundary(reader(longer), len(longer), offset)
+    assert (found.outcome, found.first, found.stop) == (Outcome.BROKEN, offset, starts[6] + 1)
+
+
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_no_content_makes_a_check_raise(data: st.DataObject) -> None:
     """Damaged files of every format, cut anywhere, with anything written into them."""
@@ -254,7 +268,7 @@ def test_files_of_the_usual_encoders(tmp_path: Path, name: str) -> None:
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed")
     raw = tmp_path / "in.raw"
-    raw.write_bytes(b"".join(each.to_bytes(2, "little", signed=True) for each in writers.audio(8, 9)))
+    raw.write_bytes(writers.raw(writers.audio(8, 9)))
     names = {"IN": str(raw), "OUT": str(tmp_path / name)}
     subprocess.run([names.get(each, each) for each in command], check=True, capture_output=True)
     data = (tmp_path / name).read_bytes()

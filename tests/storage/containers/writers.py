@@ -74,6 +74,11 @@ def audio(seconds: float, seed: int) -> Sequence[int]:
     return samples
 
 
+def raw(samples: Sequence[int]) -> bytes:
+    """Little endian, without a head."""
+    return struct.pack(f"<{len(samples)}h", *samples)
+
+
 def coded_number(number: int) -> bytes:
     return chr(number).encode("utf-8", "surrogatepass")
 
@@ -99,7 +104,7 @@ def flac_frame(samples: Sequence[int], number: int, *, variable: bool = False) -
 def flac(
     samples: Sequence[int], *, padding: int = 64, md5: bool = True, total: bool = True, variable: bool = False
 ) -> bytes:
-    digest = hashlib.md5(struct.pack(f"<{len(samples)}h", *samples)).digest() if md5 else bytes(16)
+    digest = hashlib.md5(raw(samples)).digest() if md5 else bytes(16)
     packed = RATE << 44 | 15 << 36 | (len(samples) if total else 0)
     info = struct.pack(">HH", BLOCK, BLOCK) + bytes(6) + struct.pack(">Q", packed) + digest
     out = [b"fLaC", b"\x00\x00\x00\x22", info, bytes([0x81]) + padding.to_bytes(3, "big"), bytes(padding)]
