@@ -126,6 +126,27 @@ def faulty_users(rng: random.Random) -> Scenario:
     return replace(plain, sources=sources)
 
 
+def demo_users(rng: random.Random) -> Scenario:
+    """The nine users of the demonstration, without patience: the quickest must soon be known for what it is."""
+
+    def user(name: str, mb_s: float, **odd: Any) -> SourceScript:
+        setup_s = rng.uniform(0.3, 0.6)
+        return SourceScript(rate_bytes_s=mb_s * 1e6, setup_s=setup_s, bounded=False, peer=name, **odd)
+
+    sources = (
+        user("fast", 2.6),
+        user("limited", 1.2),
+        user("bursty", 0.9, shape=Shape.BURSTY),
+        user("trickle", 0.002),
+        user("from_zero", 0.7, refuses_offsets=True),
+        user("queued", 1.0, queue_s=3.0),
+        user("dying", 1.0, dies_after=5_000_000),
+        user("silent", 1.0, stalls_after=0),
+        user("firewalled", 0.9),
+    )
+    return Scenario(sources=sources, size_bytes=64 * MB, patience_s=0.0)
+
+
 def small(rng: random.Random) -> Scenario:
     sources = tuple(http_source(rng, 500 * KB * 10 ** rng.random()) for _ in range(6))
     return Scenario(sources=sources, size_bytes=rng.randint(1, 100 * 128 * KB))
@@ -173,6 +194,7 @@ NAMED: Final[dict[str, Callable[[random.Random], Scenario]]] = {
     "advertised_users": advertised_users,
     "small_users": small_users,
     "faulty_users": faulty_users,
+    "demo_users": demo_users,
     "deserted": deserted,
     "small": small,
     "holes": holes,

@@ -205,6 +205,15 @@ def test_no_user_is_stopped_for_a_file_that_the_best_of_them_has_within_seconds(
     assert max(outcome.stops_max for outcome in outcomes) == 0
 
 
+def test_a_quick_user_is_not_left_alone_because_its_first_seconds_were_misread() -> None:
+    # 8.5 s at best. Placed by a first lease of half a second it took 22 s; what is lost now are second set-ups.
+    outcomes = [play("demo_users", seed, checked=False) for seed in range(12)]
+    assert {outcome.state for outcome in outcomes} == {"sealed"}
+    assert statistics.median(outcome.seconds for outcome in outcomes) <= 15.0
+    assert max(outcome.seconds for outcome in outcomes) <= 18.0
+    assert statistics.mean(outcome.stops for outcome in outcomes) <= 1.6
+
+
 @pytest.mark.long
 def test_three_hundred_slow_mirrors_are_used_well() -> None:
     # Of 0.94 the checks of content take three hundredths: 300 slow sources have to be tied, a chunk each.

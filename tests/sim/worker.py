@@ -266,6 +266,8 @@ class WorkerModel:
         """All whole chunks that were read go to the Assembler, a slot at a time."""
         lease, chunk = self.lease, self.chunk_size
         assert lease is not None
+        if not self.body_open:
+            return  # `position` is that of the body before
         end = self._end_chunk()
         whole = end if self.position >= self._stop_bytes() else min(int(self.position) // chunk, end)
         while self.handed < whole:

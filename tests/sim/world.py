@@ -26,6 +26,7 @@ from protocol.messages.addresses import (
 )
 from protocol.messages.codec import decode, encode
 from protocol.model.chunk_ranges import ChunkRange
+from protocol.model.job_spec import TransferPolicy
 from storage.layout import Layout
 from tests.sim.disk import Disk, DiskScript
 from tests.sim.disk_store import StoreOnDisk
@@ -71,6 +72,7 @@ class Scenario:
     digest: bool = False
     ordered_user: bool = False
     container: str = ""
+    patience_s: float = TransferPolicy().patience_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,4 +322,5 @@ def _wanted(scenario: Scenario) -> StartJob:
         waits=scenario.waits,
         checksum=f"sha256:{0:064x}" if scenario.digest else "",
         user="user-0" if scenario.ordered_user else "",
+        patience_s=scenario.patience_s,
     )

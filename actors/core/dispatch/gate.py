@@ -25,7 +25,7 @@ from actors.core.dispatch.chunk_tracker import UNBOUNDED, ChunkTracker, Lease
 from actors.core.dispatch.finish_time import LeaseEstimate
 from actors.core.dispatch.placement import Duplicate, FreeRange, Placement, Tail, place
 from actors.core.dispatch.placement_view import PlacementView, PlacementViewCache, bound_to_end, is_open
-from actors.core.dispatch.sources import Source
+from actors.core.dispatch.sources import PRIOR_BYTES_S, Source
 from protocol.messages import StartJob
 from protocol.model.units import show_time
 from protocol.model.value import Struct
@@ -34,8 +34,6 @@ GAIN_SHARE: Final = 0.25
 FIRST_PATIENCE_SHARE: Final = 1 / 3
 FIRST_GAIN_SHARE: Final = 0.5
 """The first stop of a job needs this part of the patience, where it saves this share of what is left."""
-PRIOR_BYTES_S: Final = float(1 << 20)
-"""Rate of an unknown user before any is measured: measured peers gave between 0.05 and 10 MiB/s."""
 PRIOR_WEIGHT: Final = 2
 """The prior counts like this number of measured users."""
 BEST_OF_UNKNOWN: Final = 3.0
@@ -259,7 +257,7 @@ class UserGate:
         """
         if source.rate_bytes_s > 0 or source.leases or not source.traits.offset_ok or self._mode != "swarm":
             return False
-        if self._tracker.total == UNBOUNDED or self.patience_s <= 0:
+        if self._tracker.total == UNBOUNDED:
             return False
         quick = source.ticket < 0 or source.offered_s - source.enqueued_s <= SAMPLE_QUEUE_S_MAX
         return quick and self.sample_first() > 0

@@ -258,7 +258,7 @@ class Leases:
             lease.received_bytes = max(lease.received_bytes, message.received_bytes)
             lease.heard_s = now_s
             if lease.sample or not lease.check:  # a single chunk says more of the set-up than of the rate
-                flowing_s = message.flowing_s if isinstance(message, LeaseFinished) else 0.0
+                flowing_s = message.flowing_s if isinstance(message, LeaseFinished) else -1.0
                 learn_rate(source, lease, now_s, flowing_s=flowing_s)
             if source.peer and progressed:
                 rate, setup_s = source.rate_bytes_s, source.traits.restart_cost_s

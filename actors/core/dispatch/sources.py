@@ -404,8 +404,10 @@ def validator_seen(job: StartJob, source: Source, *, agreed: bool = False) -> Va
 
 # -- what a transfer teaches about its source
 
+PRIOR_BYTES_S: Final = float(1 << 20)
+"""Rate of an unknown user before any is measured: measured peers gave between 0.05 and 10 MiB/s."""
 SAMPLE_S_MIN: Final = 0.05
-"""A sample whose bytes took longer came as an even flow."""
+"""A sample whose bytes took longer came as an even flow. Others came at once, which says little of the rate."""
 YOUNG_S: Final = 2.0
 """The rate of a younger transfer is mixed with what its source showed before: limiters begin with a burst."""
 MEASURE_AGE_S: Final = 0.05
@@ -431,17 +433,18 @@ def learn_setup(source: Source, lease: Lease, setup_s: float) -> None:
     source.traits = replace(traits, restart_cost_s=(traits.restart_cost_s + setup_s) / 2)
 
 
-def learn_rate(source: Source, lease: Lease, now_s: float, *, flowing_s: float = 0.0) -> None:
+def learn_rate(source: Source, lease: Lease, now_s: float, *, flowing_s: float = -1.0) -> None:
     """Judge a lease that ended before the rate monitor could, when nothing better is known.
 
-    `flowing_s`: from its first byte to its last, as its worker saw it. A sample is long enough to outlast a limiter's
-    quota where the file is large; where it is not, little depends on it.
+    `flowing_s`: from its first byte to its last, as its worker saw it, below 0 where that is not known.
     """
     kept = lease.received_bytes - lease.lead_in_bytes
     if kept <= 0 or (source.rate_bytes_s > 0 and not (lease.sample and flowing_s >= SAMPLE_S_MIN)):
         return
-    if lease.sample and flowing_s > 0:
-        source.rate_bytes_s = lease.received_bytes / max(flowing_s, SAMPLE_S_MIN)
+    if lease.sample and flowing_s >= 0:
+        likely = max(PRIOR_BYTES_S, lease.received_bytes / LIMITER_QUOTA_S)
+        at_once = min(likely, lease.received_bytes / SAMPLE_S_MIN)
+        source.rate_bytes_s = lease.received_bytes / flowing_s if flowing_s >= SAMPLE_S_MIN else at_once
         return
     setup_s = source.traits.grant_cost_s if source.peer else source.traits.restart_cost_s
     begun_s = lease.flowing_s if source.peer and lease.flowing_s else lease.granted_s + setup_s

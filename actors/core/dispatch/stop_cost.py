@@ -24,6 +24,10 @@ from protocol.messages import StartJob
 MEASURING_SHARE: Final = 16
 MEASURING_SHARE_COSTLY: Final = 10
 """The first, measuring leases of all sources together take 1/16 of the file; where aborts are costly, 1/10."""
+MEASURING_BYTES: Final = 4 << 20
+MEASURING_SHARE_MAX: Final = 16
+"""But at least so much, and at most this part of the file, where aborts are costly: a quick user sends a small lease
+before its rate is known, and is then stopped once more."""
 SHORT_SHARE: Final = 0.3
 """A costly lease that takes less of what its source could send until the common finish time is wasted."""
 AMPLE: Final = 1.005
@@ -57,7 +61,10 @@ def measuring_chunks(view: PlacementView, source: Source) -> int:
     """
     share = MEASURING_SHARE_COSTLY if source.traits.abort_is_costly else MEASURING_SHARE
     share = share if source.traits.offset_ok else 1
-    return view.opened_chunks // (share * view.counts.source_count)
+    chunks = view.opened_chunks // (share * view.counts.source_count)
+    if not source.traits.abort_is_costly or not source.traits.offset_ok:
+        return chunks
+    return max(chunks, min(MEASURING_BYTES // view.chunk_size, view.opened_chunks // MEASURING_SHARE_MAX))
 
 
 def placed_chunks(view: PlacementView, source: Source, first: int, *, to_end: bool = False) -> int:

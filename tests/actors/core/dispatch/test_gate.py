@@ -6,7 +6,6 @@ from actors.core.dispatch.chunk_tracker import ChunkTracker
 from actors.core.dispatch.dispatcher import DispatchState
 from actors.core.dispatch.gate import (
     HOLD_S_MAX,
-    PRIOR_BYTES_S,
     SAMPLE_QUEUE_S_MAX,
     Decision,
     Forecast,
@@ -21,7 +20,7 @@ from actors.core.dispatch.gate import (
     worth_it,
 )
 from actors.core.dispatch.placement_view import PlacementViewCache
-from actors.core.dispatch.sources import SourceState
+from actors.core.dispatch.sources import PRIOR_BYTES_S, SourceState
 from protocol.messages import (
     DeclineUpload,
     EnqueueFile,
@@ -33,9 +32,10 @@ from protocol.messages import (
     Ticked,
 )
 from protocol.messages.addresses import Post
+from protocol.model.faults import FaultKind
 from tests.actors.core.dispatch.boards import CHUNK, NOW_S, add, as_peer, board, deliver, drawn, lease_of
 from tests.actors.core.dispatch.queued_users import of, turn
-from tests.actors.core.dispatch.replies import finished, measured, stored
+from tests.actors.core.dispatch.replies import finished, measured, released, stored
 from tests.specs import start_job
 
 MIB = float(1 << 20)
@@ -243,6 +243,40 @@ def test_a_sample_of_a_moment_does_not_make_a_user_infinitely_fast() -> None:
     [granted] = of(offers(state, "b"), LeaseGranted)
     deliver(state, finished(1, granted.lease, 60, received_bytes=CHUNK, flowing_s=1e-4))
     assert state.sources[1].rate_bytes_s <= CHUNK / 0.05
+
+
+def test_a_sample_that_came_in_one_piece_says_nothing_of_the_rate() -> None:
+    """Neither that its user is as quick as the network, nor that it took the whole second of a limiter's quota."""
+    state = gated("a" * 60, a=0.5)
+    [granted] = of(offers(state, "b"), LeaseGranted)
+    deliver(state, finished(1, granted.lease, 60, received_bytes=CHUNK, flowing_s=0.0))
+    assert state.sources[1].rate_bytes_s == PRIOR_BYTES_S
+
+
+def test_a_sample_that_was_cut_short_is_judged_by_the_time_it_took() -> None:
+    """A trickle that sent a quarter of a chunk in ten seconds is no user of usual speed."""
+    state = gated("a" * 60, a=0.5)
+    [granted] = of(offers(state, "b"), LeaseGranted)
+    over = released(1, granted.lease, 59, FaultKind.RESET, received_bytes=CHUNK // 4)
+    deliver(state, over, now_s=NOW_S + 10)
+    assert state.sources[1].rate_bytes_s < CHUNK / 10
+
+
+def test_users_of_unknown_rate_are_sampled_without_patience_too() -> None:
+    """Who wants the file at any price gains most where each is placed for the right rate."""
+    state = gated("a" * 60, a=2.0)
+    assert state.leases is not None
+    state.leases.grants.gate.patience_s, state.leases.grants.gate.is_open = 0.0, True
+    [granted] = of(offers(state, "b", waited_s=1.0), LeaseGranted)
+    assert (granted.first, granted.stop) == (59, 60)
+
+
+def test_a_user_that_is_measured_by_its_first_lease_gets_one_that_lasts_until_its_rate_is_known() -> None:
+    state = gated("a" * 4 + "." * 636, a=2.0)
+    assert state.leases is not None
+    state.leases.grants.gate.is_open = True
+    [granted] = of(offers(state, "b", waited_s=SAMPLE_QUEUE_S_MAX + 1), LeaseGranted)
+    assert granted.stop - granted.first == 640 // 16
 
 
 @pytest.mark.parametrize(
