@@ -98,6 +98,8 @@ Placement = FreeRange | Tail | Duplicate | Shared
 
 def swarm(view: PlacementView, source: Source) -> Placement | None:
     """Place by the rule of the module's head."""
+    if stop_cost.mute(source) and bound_to_end(view, source):
+        return None
     if not source.traits.offset_ok:
         front = _front_lease(view)
         if front is not None:

@@ -53,6 +53,14 @@ def costly(source: Source) -> bool:
     return source.traits.abort_is_costly and source.rate_bytes_s > 0
 
 
+def mute(source: Source) -> bool:
+    """Return whether each of its stops in this job ended a transfer of which no byte came: another one would too.
+
+    Its rate is still unknown after all of them, so nothing says that it would send the end of the file by itself.
+    """
+    return source.budget_spent and not source.budget_spent_today and source.rate_bytes_s <= 0
+
+
 def measuring_chunks(view: PlacementView, source: Source) -> int:
     """Return the length of the first lease of a source of unknown rate.
 

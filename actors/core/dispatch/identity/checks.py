@@ -295,13 +295,21 @@ class CheckPlan:
     def forced(self, source: Source, *, now_s: float) -> Check | None:
         """What the complete file cannot be sealed without, also from a source whose aborts are counted.
 
-        Slow sources are asked only where there is no quick one; users, to whom each is a stop, one at a time.
+        Slow sources are asked only where there is no quick one; users, to whom each is a stop, one at a time, and one
+        whose stops are spent only where nobody else can.
         """
         if source.traits.abort_is_costly and self.checking:
             return None
         if self._quick[0] != now_s:
             quick = any(check_s(each, self._chunk_size) <= TIE_S_MAX for each in self._sources.values() if each.usable)
             self._quick = now_s, TIE_S_MAX if quick else FORCED_QUICK * self._quickest_able_s()
+        check = self._forced_of(source)
+        if check is None or not source.budget_spent:
+            return check
+        spared = (each for each in self._sources.values() if each.usable and each.probed and not each.budget_spent)
+        return check if all(self._forced_of(each) is None for each in spared) else None
+
+    def _forced_of(self, source: Source) -> Check | None:
         if check_s(source, self._chunk_size) > self._quick[1]:
             return None
         return self.suspect(source) or self.tie(source, self.ties)

@@ -151,3 +151,11 @@ def test_who_reads_and_drops_for_long_does_not_keep_the_job_going() -> None:
     state.leases.changed()
     state.sources[1].enqueued = False
     assert not of(deliver(state, Ticked(), now_s=NOW_S + 2), EnqueueFile), "a is there by now"
+
+
+@pytest.mark.parametrize(("rate", "asked"), [(1.0, True), (0.0, False)])
+def test_whose_stops_were_all_for_silence_is_left_alone(rate: float, asked: bool) -> None:
+    """Of unknown rate after all its stops: to give it the end of the file would be another one."""
+    state = user("aaaa............####....", rates={"a": 1.0}, rate=rate, stops=3)
+    state.sources[1].leases = 3
+    assert bool(of(deliver(state, Ticked()), EnqueueFile)) is asked
