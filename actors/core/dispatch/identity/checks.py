@@ -296,7 +296,7 @@ class CheckPlan:
         """What the complete file cannot be sealed without, also from a source whose aborts are counted.
 
         Slow sources are asked only where there is no quick one; users, to whom each is a stop, one at a time, and one
-        whose stops are spent only where nobody else can.
+        without a stop left if there is no other.
         """
         if source.traits.abort_is_costly and self.checking:
             return None
