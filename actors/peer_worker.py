@@ -139,12 +139,12 @@ class PeerWorker(Actor):
                 self._connect(message)
             case LeaseGranted():
                 self._grant(message)
-            case LeaseExtended(lease=lease, stop=stop):
+            case LeaseExtended(lease=lease, stop=stop, overlap=overlap):
                 if self._transfer is not None and self._transfer.lease == lease:
-                    self._transfer.extend(stop)
-            case LeaseTrimmed(lease=lease, stop=stop):
+                    self._transfer.extend(stop, overlap)
+            case LeaseTrimmed(lease=lease, stop=stop, overlap=overlap):
                 if self._transfer is not None and self._transfer.lease == lease:
-                    self._transfer.trim(stop)
+                    self._transfer.trim(stop, overlap)
             case LeaseRevoked(lease=lease):
                 if self._transfer is not None and self._transfer.lease == lease:
                     self._release(self._transfer, SourceFault(FaultKind.REVOKED, ""))

@@ -91,21 +91,29 @@ class LeaseGranted(Message, tag=10):
 
 
 class LeaseExtended(Message, tag=11):
-    """The end of the lease moved away: go on to `stop`, without another request where the source allows it."""
+    """The end of the lease moved away: go on to `stop`, without another request where the source allows it.
+
+    `overlap`: chunks from `stop` on that are read to be compared, at least.
+    """
 
     job: int
     source: int
     lease: int
     stop: int
+    overlap: int = 0
 
 
 class LeaseTrimmed(Message, tag=12):
-    """The end of the lease moved nearer; chunks from `stop` on belong to another source."""
+    """The end of the lease moved nearer; chunks from `stop` on belong to another source.
+
+    `overlap`: as many of them are read to be compared, at least.
+    """
 
     job: int
     source: int
     lease: int
     stop: int
+    overlap: int = 0
 
 
 class LeaseRevoked(Message, tag=13):

@@ -50,7 +50,7 @@ class _NoOverlaps:
     def lead_of(self, source: Source, lease: Lease, tracker: ChunkTracker) -> int:
         return 0
 
-    def overlap_of(self, source: Source, lease: Lease, tracker: ChunkTracker) -> int:
+    def overlap_of(self, source: Source, lease: Lease, tracker: ChunkTracker, *, moved: bool = False) -> int:
         return 0
 
     def __getattr__(self, name: str) -> object:

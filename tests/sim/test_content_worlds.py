@@ -36,6 +36,20 @@ def test_without_a_digest_mirrors_are_never_mixed_where_the_odd_one_differs_ther
         assert outcome.content in ("right", "odd"), f"seed {seed}: {outcome}"
 
 
+@pytest.mark.parametrize("seed", [118, 119, 154, 173, 177, 195])
+def test_where_a_range_that_grew_meets_another_both_are_compared(seed: int) -> None:
+    """The odd mirror's range began where it has the file and ended where it has not, with a neighbour granted later."""
+    outcome = play("middle_mirrors", seed, checked=False)
+    assert outcome.content in ("right", "odd"), f"{outcome}"
+
+
+@pytest.mark.parametrize("seed", [15, 20, 28])
+def test_an_odd_last_chunk_is_found_without_reading_the_file_again(seed: int) -> None:
+    outcome = play("tail_mirrors_digest", seed, checked=False)
+    assert outcome.content == "right"
+    assert outcome.refetched_share - outcome.dropped_share <= 0.25
+
+
 @pytest.mark.parametrize("kind", ["halves_mirrors", "halves_users"])
 def test_of_two_files_all_of_one_is_sealed(kind: str) -> None:
     for seed in range(4):

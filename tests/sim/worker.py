@@ -79,6 +79,8 @@ class WorkerModel:
                 self._begin(message)
             case LeaseExtended() | LeaseTrimmed():
                 if self.lease is not None and message.lease == self.lease.lease:
+                    if message.overlap > self.lease.overlap:
+                        self.lease = self.lease.but(overlap=message.overlap)
                     self._move_end(message.stop + self.lease.overlap)
             case LeaseRevoked():
                 if self.lease is not None and message.lease == self.lease.lease:

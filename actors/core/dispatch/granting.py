@@ -18,7 +18,7 @@ from actors.core.dispatch.placement_view import PlacementViewCache, lead_in_chun
 from actors.core.dispatch.remote_queue import RemoteQueue
 from actors.core.dispatch.sources import FailurePolicy, IdleOrder, Source, SourceState
 from actors.core.outbox import Outbox
-from protocol.messages import CapRate, LeaseGranted, LeaseRevoked, LeaseTrimmed, StartJob, Ticked
+from protocol.messages import CapRate, LeaseExtended, LeaseGranted, LeaseRevoked, LeaseTrimmed, StartJob, Ticked
 from protocol.messages.addresses import dispatcher_address
 from protocol.model.faults import FaultKind
 
@@ -164,9 +164,24 @@ class Grants:
         """Tell the worker of a lease where its end is now."""
         source = self._sources[lease.source]
         source.trims += 1
-        self._out.post(
-            source.worker, LeaseTrimmed(job=self._job.job, source=lease.source, lease=lease.id, stop=lease.stop)
-        )
+        overlap = self._moved_overlap(lease)
+        trimmed = LeaseTrimmed(job=self._job.job, source=lease.source, lease=lease.id, stop=lease.stop, overlap=overlap)
+        self._out.post(source.worker, trimmed)
+
+    def extend(self, lease: Lease, stop: int) -> None:
+        """Let a lease go on to `stop`."""
+        self._tracker.extend(lease, stop)
+        self._views.changed()
+        overlap = self._moved_overlap(lease)
+        extended = LeaseExtended(job=self._job.job, source=lease.source, lease=lease.id, stop=stop, overlap=overlap)
+        self._out.post(self._sources[lease.source].worker, extended)
+
+    def _moved_overlap(self, lease: Lease) -> int:
+        """Return the chunks to read behind an end that was moved: the range of another lease may begin there."""
+        if not (lease.overlap or lease.check):
+            source = self._sources[lease.source]
+            lease.overlap = self._content.overlaps.overlap_of(source, lease, self._tracker, moved=True)
+        return lease.overlap
 
     def _grant(self, source: Source, placement: place.Placement, now_s: float) -> None:
         tracker = self._tracker

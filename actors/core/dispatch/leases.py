@@ -34,7 +34,6 @@ from protocol.messages import (
     ChunksStored,
     ContainerBroken,
     ContainerChecked,
-    LeaseExtended,
     LeaseFinished,
     LeaseReleased,
     PeerDelivered,
@@ -238,9 +237,7 @@ class Leases:
             self.grants.revoke(slow, now_s)
         stop = place.extension(self._views.view(now_s), estimate)
         if stop is not None:
-            tracker.extend(lease, stop)
-            self._views.changed()
-            self._out.post(source.worker, LeaseExtended(job=self.job.job, source=source.id, lease=lease.id, stop=stop))
+            self.grants.extend(lease, stop)
 
     def lease_over(self, message: LeaseFinished | LeaseReleased, *, now_s: float) -> bool:
         """Take a worker's end of its lease. False: it is one that was forgotten long ago."""

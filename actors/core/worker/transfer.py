@@ -135,10 +135,14 @@ class Transfer:
         self._over = True
         self.size_bytes = self.position
 
-    def trim(self, stop: int) -> None:
+    def trim(self, stop: int, overlap: int = 0) -> None:
+        """Move the end nearer; `overlap`: chunks to read from it on, at least."""
+        self._overlap = max(self._overlap, overlap)
         self.stop = min(self.stop, stop + self._overlap)
 
-    def extend(self, stop: int) -> None:
+    def extend(self, stop: int, overlap: int = 0) -> None:
+        """Move the end away."""
+        self._overlap = max(self._overlap, overlap)
         self.stop = max(self.stop, stop + self._overlap)
 
     def handover(self, *, now_s: float) -> Handover | None:

@@ -104,9 +104,10 @@ class Overlaps:
             return 1
         return lease.first - (source.position if source.position <= lease.first else 0)  # it reads all of it anyway
 
-    def overlap_of(self, source: Source, lease: Lease, tracker: ChunkTracker) -> int:
+    def overlap_of(self, source: Source, lease: Lease, tracker: ChunkTracker, *, moved: bool = False) -> int:
         """Chunks to read behind the lease's end: one of a user, who is hung up on there anyway, if quick.
 
+        `moved`: the lease is under way; another one may begin at its end later, without a message to its worker.
         That the samples agree, which all are of the end of the file, says nothing of the rest.
         """
         if lease.sample:
@@ -116,7 +117,7 @@ class Overlaps:
         if source.traits.abort_is_costly:
             compared = self._identity.compared_before(source.id, self._sampled_from)
             return 0 if compared and not source.compares_again(self._job.spec.chunk_size) else 1
-        if source.stands and lease.stop in tracker.free:
+        if source.stands and lease.stop in tracker.free and not moved:
             return 0  # it will go on there
         if source.rides == 1 and lease.stop < tracker.total and lease.open_chunks >= FIRST_CHUNKS_MIN:
             self.first.add(source.id)

@@ -2,10 +2,11 @@
 
 The search decides which stored chunks of a complete file are read again, and by whom.
 
-Sampling without replacement: each contributor in turn has the middle of its longest range that was not read again read
-by another source, so that a difference anywhere in a contributor's share is met soon and the share of the file that is
-read stays small. A source whose aborts are counted by strangers reads one long stretch instead of single chunks, and
-only where no other source can. Pure; owned by `ContentChecks`.
+The first chunk and the last, where tags live, then sampling without replacement: each contributor in turn has the
+middle of its longest range that was not read again read by another source, so that a difference anywhere in a
+contributor's share is met soon and the share of the file that is read stays small. A source whose aborts are counted by
+strangers reads one long stretch instead of single chunks, and only where no other source can. Pure; owned by
+`ContentChecks`.
 """
 
 from bisect import bisect_left, insort
@@ -61,6 +62,9 @@ class Repair(Struct):
         """Return what this source is to read again, None where nothing is left for it."""
         if self.spent >= self.budget or not source.usable or not source.probed or not source.traits.offset_ok:
             return None
+        for chunk, owner in ((self.total - 1, owned[-1][2]), (0, owned[0][2])) if owned else ():
+            if chunk in self.unread and owner != source.id and not source.traits.abort_is_costly:
+                return Check(source.id, chunk)
         best = next((each for each in self._ranked(owned).order if each[-1] != source.id), None)
         if best is None:
             return None
