@@ -177,8 +177,11 @@ class Grants:
         self._out.post(self._sources[lease.source].worker, extended)
 
     def _moved_overlap(self, lease: Lease) -> int:
-        """Return the chunks to read behind an end that was moved: the range of another lease may begin there."""
-        if not (lease.overlap or lease.check):
+        """Return the chunks to read behind an end that was moved.
+
+        A transfer that began as an open answer has none yet, and the range of another lease may begin there.
+        """
+        if not (lease.overlap or lease.check) and self._sources[lease.source].stands:
             source = self._sources[lease.source]
             lease.overlap = self._content.overlaps.overlap_of(source, lease, self._tracker, moved=True)
         return lease.overlap
