@@ -18,6 +18,7 @@ from actors.core.dispatch.placement_view import PlacementViewCache
 from actors.core.dispatch.progress import Reporter
 from actors.core.dispatch.remote_queue import RemoteQueue
 from actors.core.dispatch.sources import (
+    SAMPLE_S_MIN,
     FailurePolicy,
     Source,
     learn_rate,
@@ -254,10 +255,11 @@ class Leases:
         if lease is not None:
             lease.received_bytes = max(lease.received_bytes, message.received_bytes)
             lease.heard_s = now_s
+            flowing_s = message.flowing_s if isinstance(message, LeaseFinished) else -1.0
             if lease.sample or not lease.check:  # a single chunk says more of the set-up than of the rate
-                flowing_s = message.flowing_s if isinstance(message, LeaseFinished) else -1.0
                 learn_rate(source, lease, now_s, flowing_s=flowing_s)
-            if source.peer and progressed:
+            guessed = lease.sample and flowing_s < SAMPLE_S_MIN  # not to be remembered as known
+            if source.peer and progressed and not guessed:
                 rate, setup_s = source.rate_bytes_s, source.traits.restart_cost_s
                 self._out.post(PEER_HISTORY, PeerDelivered(peer=source.peer, rate_bytes_s=rate, setup_s=setup_s))
             self.content.overlaps.lease_over(lease, message.handed_stop, now_s=now_s)

@@ -27,6 +27,7 @@ from protocol.messages import (
     LeaseGranted,
     LeaseRevoked,
     LeaseTrimmed,
+    PeerDelivered,
     SealFile,
     SourceLost,
     Ticked,
@@ -251,6 +252,14 @@ def test_a_sample_that_came_in_one_piece_says_nothing_of_the_rate() -> None:
     [granted] = of(offers(state, "b"), LeaseGranted)
     deliver(state, finished(1, granted.lease, 60, received_bytes=CHUNK, flowing_s=0.0))
     assert state.sources[1].rate_bytes_s == PRIOR_BYTES_S
+
+
+@pytest.mark.parametrize(("flowing_s", "remembered"), [(0.0, False), (0.2, True)])
+def test_only_a_rate_that_was_measured_is_remembered_for_later_jobs(flowing_s: float, remembered: bool) -> None:
+    state = gated("a" * 60, a=0.5)
+    [granted] = of(offers(state, "b"), LeaseGranted)
+    posts = deliver(state, finished(1, granted.lease, 60, received_bytes=CHUNK, flowing_s=flowing_s))
+    assert bool(of(posts, PeerDelivered)) is remembered
 
 
 def test_a_sample_that_was_cut_short_is_judged_by_the_time_it_took() -> None:
