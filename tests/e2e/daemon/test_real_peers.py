@@ -135,6 +135,14 @@ def test_a_kill_is_counted_as_the_peers_count_it_and_costs_seconds(shoal: Shoal,
         eventually(lambda: ledger(daemon, crowd) == crowd.aborted(), wait_s=SETTLED_S)
 
 
+def nearly(counted: dict[str, int], aborted: dict[str, int]) -> bool:
+    """Whether the ledger has all but a connection of each user that the dead process had not looked at yet.
+
+    Such a one is open for its peer from the moment on in which the kernel has taken it.
+    """
+    return all(aborted[name] - 1 <= count <= aborted[name] for name, count in counted.items())
+
+
 @pytest.mark.parametrize("after_s", [0.1, 0.3, 0.5])
 def test_users_that_were_about_to_grant_when_the_session_died_give_within_seconds(
     shoal: Shoal, crowd: Crowd, after_s: float
@@ -147,7 +155,7 @@ def test_users_that_were_about_to_grant_when_the_session_died_give_within_second
         daemon.process.child("soulseek").kill()
         eventually(lambda: gives_again(daemon, id, dict.fromkeys(crowd.peers, 0)), wait_s=60)
         eventually(lambda: ended(daemon, id), wait_s=120)
-        eventually(lambda: ledger(daemon, crowd) == crowd.aborted(), wait_s=SETTLED_S)
+        eventually(lambda: nearly(ledger(daemon, crowd), crowd.aborted()), wait_s=SETTLED_S)
 
 
 ALBUM = [Content(6 << 20, seed=40 + track) for track in range(6)]
