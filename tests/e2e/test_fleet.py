@@ -58,7 +58,8 @@ def test_two_nodes_fetch_one_file_and_no_file_is_replaced(tmp_path: Path, leavin
     job = place.fleet.ended(id, within_s=120)
     assert (job["state"], job["partsStored"], job["parts"]) == ("sealed", 6, 6)
     assert place.whole()
-    assert place.site.served <= 1.6 * place.size  # not fetched by each for itself
+    # Not fetched by each for itself, which is twice; one part of each is compared, and the last ones are raced for.
+    assert place.site.served <= 1.75 * place.size
     again = place.fleet.order("big.bin", [place.site.url])
     assert place.fleet.ended(again, within_s=60)["state"] in ("sealed", "failed")
     assert place.whole()  # the name is taken: nothing is replaced

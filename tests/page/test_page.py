@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -387,8 +388,15 @@ def test_in_german_no_text_is_left_in_english(chromium: Any, world: World) -> No
 def test_a_job_that_ends_while_the_page_is_hidden_is_seen_afterwards(page: Any, world: World) -> None:
     id = world.swarm(**SLOW)
     expect(page.locator(".row .state.active, .row .state.queued")).to_have_count(1)
+    asked: list[Any] = []
+    answered: list[Any] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for over in ("requestfinished", "requestfailed"):
+        page.on(over, lambda request: answered.append(request.url))
     page.evaluate("Object.defineProperty(document, 'hidden', { get: () => true, configurable: true })")
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    while Counter(asked) - Counter(answered):  # what was asked before may be answered after
+        page.wait_for_timeout(50)
     world.daemon.ask("POST", f"{API}/jobs/{id}/cancel")
     expect_state(world, id, "cancelled")
     page.evaluate("(async () => { for (let n = 0; n < 30; n++) await new Promise(requestAnimationFrame); })()")

@@ -60,6 +60,7 @@ let stale = 0;
 export function jobsChanged() {
   stale ||= setTimeout(() => {
     stale = 0;
+    if (document.hidden) return; // all of it is asked for when the page is seen again
     generation++;
     asking = new Map();
     const [first, last] = sight;

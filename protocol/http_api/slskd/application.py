@@ -1,6 +1,7 @@
 """slskd routes of the program: version, login, shares, options; and the always empty uploads and rooms."""
 
 import hashlib
+from uuid import UUID
 
 from fastapi import APIRouter, Response
 
@@ -223,11 +224,11 @@ def _add_absent(routes: APIRouter) -> None:
     async def absent(rest: str = "") -> str:
         raise RefusedError("forbidden", "", "this program does neither chat nor relay")
 
-    async def no_upload(username: Username, id: str) -> str:
+    async def no_upload(username: Username, id: UUID) -> str:
         raise RefusedError("unknown", "", "no such transfer")
 
     routes.add_api_route(
-        "/transfers/uploads/{username}/{id}",
+        "/transfers/uploads/{username:path}/{id:uuid}",
         no_upload,
         methods=["GET", "DELETE"],
         status_code=404,

@@ -10,6 +10,8 @@ from protocol.config.settings import AccountShown
 from protocol.messages import LogIn, LogOut, ProcessLost, ScanShares, SessionChanged
 from tests.protocol.http_api.slskd.fake_daemon import BASE, ONLINE, Daemon, playing, shared_folder
 
+UPLOAD = "f857d550-e646-11f1-94e2-02fc00000001"
+
 
 @pytest.mark.parametrize(
     ("state", "told", "connected"),
@@ -93,11 +95,13 @@ def test_a_scan_is_passed_on_and_what_is_not_here_says_so() -> None:
         for method, path, status in (
             ("DELETE", "shares", 404), ("GET", "rooms/joined/a", 404), ("POST", "rooms/joined", 405),
             ("POST", "conversations/ann", 403), ("GET", "conversations/ann/messages", 404), ("PUT", "relay/agent", 403),
-            ("GET", "transfers/uploads/ann/1", 404), ("DELETE", "transfers/uploads/a b/1", 404),
+            ("GET", f"transfers/uploads/ann/{UPLOAD}", 404), ("DELETE", f"transfers/uploads/a b/{UPLOAD}", 404),
             ("POST", "publicchat", 403), ("DELETE", "publicchat", 403), ("GET", "shares/none/contents", 404),
         ):  # fmt: skip
             answer = api.client.request(method, f"{BASE}/{path}")
             assert (answer.status_code, isinstance(answer.json(), str)) == (status, True), path
+        allowed = api.client.options(f"{BASE}/transfers/uploads/all/completed").headers["allow"]
+        assert allowed == "DELETE"  # no name of a user, though it looks like one
         for path in ("rooms/available", "rooms/joined", "conversations", "shares/contents"):
             assert api.client.get(f"{BASE}/{path}").json() == []
         assert api.client.post(f"{BASE}/application/gc").status_code == 200
