@@ -407,7 +407,8 @@ def validator_seen(job: StartJob, source: Source, *, agreed: bool = False) -> Va
 PRIOR_BYTES_S: Final = float(1 << 20)
 """Rate of an unknown user before any is measured: measured peers gave between 0.05 and 10 MiB/s."""
 SAMPLE_S_MIN: Final = 0.05
-"""A sample whose bytes took longer came as an even flow. Others came at once, which says little of the rate."""
+"""A sample whose bytes took longer came as an even flow; one that took less is not believed to be any quicker. One that
+came in a single piece says little of the rate: a limiter may have lent its quota of a second."""
 YOUNG_S: Final = 2.0
 """The rate of a younger transfer is mixed with what its source showed before: limiters begin with a burst."""
 MEASURE_AGE_S: Final = 0.05
@@ -442,9 +443,9 @@ def learn_rate(source: Source, lease: Lease, now_s: float, *, flowing_s: float =
     if kept <= 0 or (source.rate_bytes_s > 0 and not (lease.sample and flowing_s >= SAMPLE_S_MIN)):
         return
     if lease.sample and flowing_s >= 0:
+        quickest = lease.received_bytes / max(flowing_s, SAMPLE_S_MIN)
         likely = max(PRIOR_BYTES_S, lease.received_bytes / LIMITER_QUOTA_S)
-        at_once = min(likely, lease.received_bytes / SAMPLE_S_MIN)
-        source.rate_bytes_s = lease.received_bytes / flowing_s if flowing_s >= SAMPLE_S_MIN else at_once
+        source.rate_bytes_s = quickest if flowing_s > 0 else min(likely, quickest)
         return
     setup_s = source.traits.grant_cost_s if source.peer else source.traits.restart_cost_s
     begun_s = lease.flowing_s if source.peer and lease.flowing_s else lease.granted_s + setup_s

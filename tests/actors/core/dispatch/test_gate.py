@@ -20,7 +20,7 @@ from actors.core.dispatch.gate import (
     worth_it,
 )
 from actors.core.dispatch.placement_view import PlacementViewCache
-from actors.core.dispatch.sources import PRIOR_BYTES_S, SourceState
+from actors.core.dispatch.sources import PRIOR_BYTES_S, SAMPLE_S_MIN, SourceState
 from protocol.messages import (
     DeclineUpload,
     EnqueueFile,
@@ -252,6 +252,14 @@ def test_a_sample_that_came_in_one_piece_says_nothing_of_the_rate() -> None:
     [granted] = of(offers(state, "b"), LeaseGranted)
     deliver(state, finished(1, granted.lease, 60, received_bytes=CHUNK, flowing_s=0.0))
     assert state.sources[1].rate_bytes_s == PRIOR_BYTES_S
+
+
+def test_a_sample_of_several_pieces_within_a_moment_is_of_a_quick_user() -> None:
+    """It is believed to be as quick as could be told: its range is worth a stop of a slower one."""
+    state = gated("a" * 60, a=0.5)
+    [granted] = of(offers(state, "b"), LeaseGranted)
+    deliver(state, finished(1, granted.lease, 60, received_bytes=CHUNK, flowing_s=0.01))
+    assert state.sources[1].rate_bytes_s == CHUNK / SAMPLE_S_MIN > PRIOR_BYTES_S
 
 
 @pytest.mark.parametrize(("flowing_s", "remembered"), [(0.0, False), (0.2, True)])
