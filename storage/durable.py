@@ -74,6 +74,15 @@ def write_all(fd: int, data: memoryview | bytes, offset: int, path: str) -> None
         raise part_file_fault(error, path) from error
 
 
+def sync_path(path: str) -> None:
+    """Write a file, or the names in a folder, to the disk. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def sync_data(fd: int, path: str) -> None:
     """Sync bytes and size of this file to the device, with the guarantees of this module."""
     with disk_faults(path):

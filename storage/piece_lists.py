@@ -11,6 +11,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from typing import Final
 
+from storage.durable import sync_path
 from storage.pieces import write_pieces
 
 LISTS_BYTES_MAX: Final = 1 << 30
@@ -32,7 +33,7 @@ def keep_list(folder: str, digests: bytes) -> str:
     try:
         write_pieces(path, digests)
         for place in (path, folder):
-            _sync(place)
+            sync_path(place)
     except OSError:
         with suppress(OSError):
             os.unlink(path)
@@ -50,14 +51,6 @@ def sweep_lists(folder: str, used: Collection[str], unused_before: Collection[st
         with suppress(OSError):
             os.unlink(path)
     return unused
-
-
-def _sync(path: str) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _lists(folder: str) -> list[tuple[str, int]]:

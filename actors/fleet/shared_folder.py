@@ -13,6 +13,7 @@ from actors.core.fleet.vocabulary import StoreFault
 from actors.fleet.destination import Piece, Seen, StoreError
 from protocol.model.fleet.names import multipart_etag
 from protocol.model.fleet.rows import PartRow
+from storage.durable import sync_path
 
 HIDDEN: Final = ".shoal-fleet"
 """Folder beside the finished files for what is not finished, and for the ETags of what is."""
@@ -60,7 +61,7 @@ class SharedFolder:
                 note.flush()
                 os.fsync(note.fileno())
             os.link(unfinished, path)
-            _sync_folder(os.path.dirname(path))
+            sync_path(os.path.dirname(path))
             with contextlib.suppress(OSError):
                 os.unlink(unfinished)
         return etag
@@ -166,11 +167,3 @@ def folder_fault(folder: str, error: OSError, fault: StoreFault | None = None) -
     }
     known = fault or kinds.get(error.errno or 0, StoreFault.UNREACHABLE)
     return StoreError(known, f"the shared folder {folder}: {error.strerror or error}")
-
-
-def _sync_folder(folder: str) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

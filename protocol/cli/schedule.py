@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from protocol.cli.parsing import checked_rate
 from protocol.model.errors import BadUsage
+from protocol.model.limits import DAYS
 from protocol.model.printable import printable
 from protocol.model.units import show_rate
 
-DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 EXAMPLE: Final = "write it like 'mon-fri 8:00-18:00 500K'"
 _TIMES: Final = re.compile(r"(\d{1,2}):(\d\d)-(\d{1,2}):(\d\d)", re.ASCII)
 

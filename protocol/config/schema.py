@@ -19,12 +19,10 @@ from msgspec import Meta
 
 from protocol.model.fleet.names import is_fleet_name
 from protocol.model.http_options import check_interface, check_socks
+from protocol.model.limits import DAYS
 from protocol.model.placing.output_template import KINDS, check_folder_mode, check_mode, check_template
 from protocol.model.source_url import is_host_name
 from protocol.model.units import parse_rate, parse_size
-
-DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-
 
 RESTART: Final = "restart"
 """Of a key: a new value holds only after a restart."""

@@ -11,6 +11,8 @@ RACE_USERS: Final = 2
 """Soulseek users that a race disturbs at a time: all but the winner are hung up on."""
 PATIENCE_S: Final = 15.0
 """Seconds that disturbing one more user must save, unless the user's settings say otherwise."""
+DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+"""Days of the week in schedules; a schedule counts them from 0."""
 MODES: Final = ("swarm", "queue", "failover", "race")
 SYNCS: Final = ("full", "none")
 EXISTING: Final = ("auto", "skip", "rename", "overwrite", "resume")

@@ -1,4 +1,4 @@
-"""Real Nicotine+ peers, and mirrors, whose files only seem to be one: no file comes out that nobody has."""
+"""Real Nicotine+ peers, and mirrors, whose files only seem to be one: what is sealed is the file of a source."""
 
 from __future__ import annotations
 

@@ -181,8 +181,8 @@ class Grants:
 
         A transfer that began as an open answer has none yet, and the range of another lease may begin there.
         """
-        if not (lease.overlap or lease.check) and self._sources[lease.source].stands:
-            source = self._sources[lease.source]
+        source = self._sources[lease.source]
+        if source.stands and not (lease.overlap or lease.check):
             lease.overlap = self._content.overlaps.overlap_of(source, lease, self._tracker, moved=True)
         return lease.overlap
 

@@ -326,7 +326,7 @@ def test_a_netrc_of_the_home_folder_is_used_only_where_it_is_private(
     file.write_text("machine h\nlogin a passwd b\n")
     assert "cannot be understood in line" in run("get", URL, "--netrc-file", str(file))[0].stderr
     assert run("get", URL, "--netrc")[0].exit_code == 2
-    assert got(URL).spec.http.netrc_file == "", "nobody asked for it"
+    assert got(URL).spec.http.netrc_file == "", "it was not asked for"
 
 
 def test_a_pipe_is_no_file_that_can_be_read_twice(tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ def test_a_request_is_written_as_h11_writes_it_or_not_at_all(fields: list[tuple[
         written = request_head("GET", f"/{path}", fields)
     except SourceFault:
         return
-    assert written.count(b"\r") == written.count(b"\n") == 2 + len(fields), "no line of somebody else's"
+    assert written.count(b"\r") == written.count(b"\n") == 2 + len(fields), "no other line"
     named = [(name.encode(), value.strip().encode("latin-1")) for name, value in fields]
     assert h11.Connection(h11.CLIENT).send(
         h11.Request(method="GET", target=f"/{path}", headers=named)
