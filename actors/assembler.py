@@ -424,7 +424,8 @@ class Assembler(Actor):
             sealed = part.seal(checksum)
             policy = spec.policy if spec.template_root else spec.policy.but(output_template="")
             root = spec.template_root or spec.folder
-            return sealed, place(sealed.path, root, policy, origin, existing=spec.existing)
+            name = _file_name(job.request)
+            return sealed, place(sealed.path, root, policy, origin, existing=spec.existing, wanted=name)
 
         self._background.begin(number, steps, lambda future: self._sealed(number, job, future))
 

@@ -58,16 +58,19 @@ class PlacedFile(Struct, frozen=True, kw_only=True):
                     os.rmdir(folder)  # of a remote folder; not where other files lie
 
 
-def place(path: str, root: str, policy: TransferPolicy, origin: Origin, *, existing: str = "") -> PlacedFile:
+def place(
+    path: str, root: str, policy: TransferPolicy, origin: Origin, *, existing: str = "", wanted: str = ""
+) -> PlacedFile:
     """Give a sealed file its place and its modes. `root`: the folder below which it goes, where its kind has none.
 
     `existing`: one of `EXISTING`; but for "rename" a file with the same content in that place is left there instead.
+    `wanted`: the name that was ordered: under "auto" the same file under that name makes the numbered one needless.
     """
     try:
         if policy.file_mode:
             os.chmod(path, int(policy.file_mode, 8))
         if not policy.output_template:
-            return PlacedFile(path=path)
+            return _unless_there(path, wanted) if existing == "auto" and wanted else PlacedFile(path=path)
         return _placed(path, root, policy, origin, keep_both=existing == "rename")
     except PartFileFault as fault:
         return PlacedFile(path=path, note=f"it stays where it is: {fault.detail}")
@@ -96,6 +99,20 @@ def _placed(path: str, root: str, policy: TransferPolicy, origin: Origin, *, kee
     finally:
         folder.close()
     return PlacedFile(path=os.path.join(where, final), before=path, top=root)
+
+
+def _unless_there(path: str, wanted: str) -> PlacedFile:
+    """Leave a sealed file where it is, unless its content stands beside it under the name that was ordered."""
+    where, name = os.path.split(path)
+    if name == wanted:
+        return PlacedFile(path=path)
+    folder = Folder(where, "none")
+    try:
+        if not _same_there(path, folder, wanted):
+            return PlacedFile(path=path)
+    finally:
+        folder.close()
+    return PlacedFile(path=os.path.join(where, wanted), before=path, top=where, note=ALREADY_THERE)
 
 
 def _same_there(path: str, folder: Folder, name: str) -> bool:

@@ -55,12 +55,12 @@ def test_several_connections_to_one_server_share_a_file(shoal: Shoal, box: Box) 
 
 @pytest.mark.long
 def test_after_its_time_a_job_is_given_up_and_goes_on_later(shoal: Shoal) -> None:
-    with mirrors({"slow": Character(rate_bytes_s=100_000)}, CONTENT) as slow:
-        done = shoal.get(slow.url("slow"), "-o", "f", "--max-time", "2", "--chunk-size", "16K")
+    with mirrors({"slow": Character(rate_bytes_s=60_000)}, CONTENT) as slow:
+        done = shoal.get(slow.url("slow"), "-o", "f", "--max-time", "6", "--chunk-size", "16K")
         assert (done.code, done.ended["state"], done.ended["reason"]) == (
-            3, "starved", "not complete within 2 s (--max-time)",
+            3, "starved", "not complete within 6 s (--max-time)",
         )  # fmt: skip
-        assert done.seconds < 8
+        assert done.seconds < 12
         assert shoal.files == ["f.part", "f.part.records"]
         slow.become("slow", Character())
         done = shoal.get(slow.url("slow"), "-o", "f", "--max-time", "30")
@@ -169,7 +169,9 @@ def test_a_changed_origin_and_a_changed_file_are_fetched_again(shoal: Shoal) -> 
     with mirrors({"a": Character()}, CONTENT) as box:
         assert shoal.get(box.url("a"), "-o", "f").code == 0
         box.become("a", Character(etag='"other"', last_modified=None))
-        assert shoal.get(box.url("a"), "-o", "f").ended["path"].endswith("f (1)")
+        again = shoal.get(box.url("a"), "-o", "f")  # no validator says so, but the bytes turn out to be the same
+        assert (again.ended["path"], shoal.files) == (str(shoal.folder / "f"), ["f"])
+        assert shoal.get(box.url("a"), "-o", "f", "--existing", "rename").ended["path"].endswith("f (1)")
         box.become("a", Character())
         with (shoal.folder / "f").open("r+b") as file:
             file.write(b"mine")

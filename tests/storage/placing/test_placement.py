@@ -71,6 +71,25 @@ def test_no_other_file_is_ever_replaced(box: Path) -> None:
     assert (folder / "ebb.bin").read_bytes() == b"theirs"
 
 
+@pytest.mark.parametrize("existing", ["auto", "rename"])
+@pytest.mark.parametrize("data", [b"new", b"old"])
+def test_a_numbered_name_goes_only_where_the_ordered_one_has_the_same_content(
+    box: Path, existing: str, data: bytes
+) -> None:
+    first = box / "downloads" / "ebb.bin"
+    first.write_bytes(data)
+    numbered = sealed(box, "ebb (1).bin")
+    found = place(numbered, "", TransferPolicy(), ANN, existing=existing, wanted="ebb.bin")
+    found.settle()
+    if existing == "auto" and data == b"new":
+        assert (found.path, found.note) == (str(first), ALREADY_THERE)
+        assert os.listdir(box / "downloads") == ["ebb.bin"]
+    else:
+        assert (found.path, found.note) == (numbered, "")
+        assert sorted(os.listdir(box / "downloads")) == ["ebb (1).bin", "ebb.bin"]
+    assert first.read_bytes() == data
+
+
 @pytest.mark.parametrize("inside", [True, False])
 def test_a_link_in_the_way_leads_nowhere_outside(box: Path, inside: bool) -> None:
     other = box / ("downloads/other" if inside else "outside")
