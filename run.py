@@ -17,7 +17,7 @@ def main() -> int:
     from actors.local.start_up import Command, run_command_line
 
     return run_command_line(
-        get=Command("actors.local.download:get"),
+        get=Command("actors.local.get:get"),
         search=Command("actors.local.search:search"),
         verify=Command("actors.local.verify:verify"),
         digest=Command("actors.local.verify:digest"),

@@ -226,17 +226,13 @@ def test_every_module_keeps_the_rules() -> None:
 
 
 def reached_modules(tree: ast.Module, modules: Container[str]) -> Iterator[str]:
-    """Modules of ours that are imported outside functions: those inside are made when all is loaded."""
-    waiting: list[ast.AST] = [tree]
-    while waiting:
-        node = waiting.pop()
+    """Modules of ours that are imported, also those that a function loads when it is called."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in modules)
         elif isinstance(node, ast.ImportFrom):
             names = [f"{node.module}.{alias.name}" for alias in node.names]
             yield from (name if name in modules else node.module or "" for name in names if node.module in modules)
-        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            waiting += ast.iter_child_nodes(node)
 
 
 def is_short(file: File) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from actors.runtime.process import ProcessActors, ProcessContext, ProcessSpec
+from actors.runtime.process import ProcessSpec
 from protocol.messages import (
     EventOccurred,
     ExplainFleetJob,
@@ -80,30 +80,8 @@ def fleet_process(start: FleetStart, **common: object) -> ProcessSpec:
     """Return the process of this daemon's node."""
     return ProcessSpec(
         process=split_address(FLEET)[0],
-        builder="actors.fleet.settings:build",
+        builder="actors.fleet.actor:build",
         settings=start,
         whole=True,
         **common,  # type: ignore[arg-type]
     )
-
-
-STOP_S_MAX = 6.0
-
-
-def build(context: ProcessContext) -> ProcessActors:
-    """Build the actors of the `fleet` process. `context.settings` is a `FleetStart`.
-
-    What they need is loaded here and not before: by this process alone, and while the others start.
-    """
-    from actors.fleet.actor import FleetActor
-    from actors.runtime.actor import stop_actors
-
-    start = context.settings
-    if not isinstance(start, FleetStart):
-        raise TypeError(f"the fleet process needs FleetStart, not {type(start).__name__}")
-    actor = FleetActor.start(context.bus, start, generation=context.generation)
-
-    def stop() -> None:
-        stop_actors([actor], timeout_s=STOP_S_MAX)
-
-    return ProcessActors(stop=stop)

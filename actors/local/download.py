@@ -5,13 +5,10 @@ Runs in the main thread of the process that the user started, beside the supervi
 each is made of stands in `actors.builders`.
 """
 
-import dataclasses
 import os
 import queue
-import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,7 +17,6 @@ from typing import Final, Protocol, cast
 
 from actors.builders import processes
 from actors.core.supervision.process_policy import HealthPolicy, RestartPolicy
-from actors.runtime.network_interface import InterfaceGone, check_interface_there
 from actors.runtime.process import ProcessSpec
 from actors.runtime.spawn import server_failure
 from actors.runtime.stop_signals import raise_lost_interrupt, stop_signals_deferred
@@ -49,9 +45,7 @@ from protocol.messages.addresses import FRONT, POOL, SESSION, split_address
 from protocol.model.filenames import safe_name
 from protocol.model.integrity.metalink import Pieces
 from protocol.model.job_spec import PieceHashes
-from protocol.model.printable import printable
 from protocol.model.source_url import name_from_url
-from protocol.model.value import replace
 from storage.existing import write_mirrors
 from storage.layout import PART_SUFFIX
 from storage.pieces import write_pieces
@@ -63,7 +57,6 @@ PEERS_MAX: Final = 64
 ROWS_S: Final = 0.25
 """Period of a display."""
 REFRESH_S: Final = 0.1
-COPY_BYTES: Final = 1 << 20
 STOP_AGAIN_S: Final = 0.5
 """Period at which a stop is repeated until the job has ended: the first may come before its dispatcher stands."""
 _FETCHER: Final = "fetch-"
@@ -72,50 +65,8 @@ _HUB_PROCESS: Final = split_address(POOL)[0]
 _SESSION_PROCESS: Final = split_address(SESSION)[0]
 
 
-def get(options: GetOptions) -> int:
-    """Run ``get`` or ``swarm`` and return the exit code."""
-    try:
-        options = _bound(options)
-    except InterfaceGone as gone:
-        sys.stderr.write(f"error: --interface: {printable(gone.words)}\n")
-        return 2
-    if options.whole_folder:
-        from actors.local.folder import get_folder
-
-        return get_folder(options)
-    if not options.copy_to:
-        return _download(options)
-    with tempfile.TemporaryDirectory(prefix="shoal-") as folder:
-        code = _download(replace(options, spec=options.spec.but(folder=folder)))
-        for name in os.listdir(folder) if code == 0 else ():
-            code = _copy(os.path.join(folder, name), options.copy_to)
-    return code
-
-
-def _bound(options: GetOptions) -> GetOptions:
-    """Return the options with one interface for HTTP and Soulseek. Raises `InterfaceGone`."""
-    account = options.account
-    interface = options.spec.http.interface or (account.interface if account is not None else "")
-    check_interface_there(interface)
-    http = options.spec.http.but(interface=interface)
-    account = dataclasses.replace(account, interface=interface) if account is not None else None
-    return replace(options, spec=options.spec.but(http=http), account=account)
-
-
-def _copy(path: str, to: str) -> int:
-    """Write a finished file to stdout, a pipe or a device; return the exit code."""
-    try:
-        with open(path, "rb") as source, open(1 if to == "-" else to, "wb", closefd=to != "-") as target:
-            shutil.copyfileobj(source, target, COPY_BYTES)
-    except BrokenPipeError:
-        return 0  # the reader has what it wanted
-    except OSError as error:
-        sys.stderr.write(f"error: cannot write to {'stdout' if to == '-' else printable(to)}: {error.strerror}\n")
-        return 5
-    return 0
-
-
-def _download(options: GetOptions) -> int:
+def download(options: GetOptions) -> int:
+    """Run one job with its display and return the exit code."""
     view = make_view(options, sys.stdout, sys.stderr)
     try:
         ended = fetch(options, view)

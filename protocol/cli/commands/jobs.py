@@ -7,11 +7,12 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from protocol.cli.args import Id, Ids, Link, Loudness, RowsJson, argument, complete_ids, count, option, spread
+from protocol.cli.args import Link, Loudness, RowsJson, argument, count, option, spread
 from protocol.cli.commands.fleet import fleet_group
 from protocol.cli.commands.pool import auto_command, pool_group, race
 from protocol.cli.parsing import checked_rate, checked_word
 from protocol.cli.remote.connection import linked, say_line, show_rows
+from protocol.cli.remote.job_ids import Id, Ids, complete_ids
 from protocol.cli.schedule import schedule_lines, windows_of
 from protocol.cli.views.job_table import job_line, job_lines
 from protocol.cli.views.outcome import ExitCode

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from protocol.cli.args import proposed
 from protocol.cli.commands.jobs import limit_line, why_lines
 from protocol.cli.remote.download import accounted
+from protocol.cli.remote.job_ids import proposed
 from protocol.cli.views.job_table import job_line, job_lines, target_fields, target_lines
 from protocol.cli.views.lines import JsonRows
 from protocol.cli.views.monitor import PlainMonitor, event_line, job_row, monitor_lines
