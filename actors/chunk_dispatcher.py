@@ -4,8 +4,7 @@ import time
 
 from actors.core.dispatch.dispatcher import DispatcherInbox, DispatchState
 from actors.runtime.actor import Actor
-from actors.runtime.message_bus import MessageBus
-from actors.runtime.timers import TimerHandle
+from actors.runtime.message_bus import MessageBus, TimerHandle
 from protocol.messages import DispatcherReady, StartJob, Ticked
 from protocol.messages.addresses import POOL, dispatcher_address, split_address
 

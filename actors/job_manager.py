@@ -15,11 +15,10 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final, cast, get_args
 
+from actors.core.jobs.attempts import merge_manifest
 from actors.core.jobs.explain import bottlenecks
-from actors.core.jobs.job import Job, snapshot, source_snapshot
+from actors.core.jobs.job import Job, snapshot, source_snapshot, starved_since_ms
 from actors.core.jobs.manager import JobManagerState, StateInbox, StoredState
-from actors.core.jobs.provenance import merge_manifest
-from actors.core.jobs.queue import starved_since_ms
 from actors.core.jobs.transaction import Now, Transaction, answers
 from actors.runtime.actor import Actor
 from actors.runtime.message_bus import MessageBus

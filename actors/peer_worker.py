@@ -19,8 +19,7 @@ from actors.core.worker.token_bucket import TokenBucket
 from actors.core.worker.transfer import Handover, Transfer
 from actors.document_fetch import describe
 from actors.runtime.actor import Actor
-from actors.runtime.message_bus import MessageBus
-from actors.runtime.timers import TimerHandle
+from actors.runtime.message_bus import MessageBus, TimerHandle
 from actors.slot_returns import SlotReturns
 from actors.sources.reader import Reader
 from actors.sources.soulseek import SlskReader

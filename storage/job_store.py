@@ -2,7 +2,7 @@
 
 Exactly one connection, used by one thread. Nothing is decided here. What `apply` has returned from is durable, through
 `kill -9` and a power failure alike. A damaged row is reported once; a job or source that it was is shown as failed or
-dropped, all else of it is left out, and no row beside it suffers. Passwords are kept apart (`storage.login_store`).
+dropped, all else of it is left out, and no row beside it suffers. Passwords are kept apart, in a `LoginStore`.
 """
 
 import json
@@ -10,7 +10,7 @@ import os
 import re
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final, assert_never
 
@@ -46,6 +46,7 @@ from protocol.model.job_records import (
 from protocol.model.job_spec import JobSpec
 from protocol.model.job_views import FolderView
 from protocol.model.source_url import public_url
+from storage.durable import make_private
 from storage.job_store_schema import (
     ATTEMPTS,
     EVENTS,
@@ -60,7 +61,6 @@ from storage.job_store_schema import (
     check_store,
     open_store,
 )
-from storage.login_store import HTTP, LoginStore
 
 __all__ = ["JobStore", "StoreFault", "check_store"]
 
@@ -82,6 +82,79 @@ _TEXTS: Final = ("file_name", "name", "remote_path", "path")
 _DAMAGED: Final = "its row in the job store is damaged: order it again"
 _LIVING: Final = "(state IN ('queued', 'active', 'paused') OR number > 0)"
 _LIKE: Final = re.compile("[!%_]")
+LOGINS_NAME: Final = "logins.sqlite"
+HTTP: Final = -1
+"""In the place of a source's number: the HTTP options of a job."""
+_LOGINS: Final = (
+    "CREATE TABLE IF NOT EXISTS logins"
+    " (id TEXT NOT NULL, number INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (id, number)) STRICT"
+)
+
+
+class LoginStore:
+    """Passwords of addresses and request headers, apart from the job store and only while their jobs live.
+
+    The job store has the addresses without user and password and no headers, so a copy, a backup or a report of it
+    holds no secret. This file beside it, readable by its owner alone, has them whole and overwrites what is deleted.
+    Keys are a job and the number of a source, `HTTP` for the job's HTTP options. Used by one thread.
+
+    Written before the job store's rows and cleared after them: a crash in between leaves an entry too many, which
+    `keep_only` removes. A damaged file costs the logins and nothing else: it is begun again.
+    """
+
+    def __init__(self, beside: str) -> None:
+        path = os.path.join(os.path.dirname(beside), LOGINS_NAME)
+        try:
+            self._open(path)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise
+            self._db.close()
+            os.unlink(path)
+            self._open(path)
+
+    def _open(self, path: str) -> None:
+        make_private(path)
+        self._db = sqlite3.connect(path, isolation_level=None, timeout=2.0)
+        self._db.execute("PRAGMA secure_delete = ON")
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute(_LOGINS)
+        self._texts = {
+            (str(id), int(number)): str(text) for id, number, text in self._db.execute("SELECT * FROM logins")
+        }
+
+    def close(self) -> None:
+        self._db.close()
+
+    def get(self, id: str, number: int, without: str) -> str:
+        """Return the text that was kept, else what the job store has in its place."""
+        return self._texts.get((id, number), without)
+
+    def put(self, id: str, number: int, text: str) -> None:
+        """Keep a text; the same again costs nothing."""
+        if self._texts.get((id, number)) != text:
+            self._db.execute("INSERT OR REPLACE INTO logins VALUES (?, ?, ?)", (id, number, text))
+            self._texts[id, number] = text
+
+    def put_url(self, id: str, number: int, url: str) -> str:
+        """Keep the address if it holds a login; return it without."""
+        shown = public_url(url)
+        if shown != url:
+            self.put(id, number, url)
+        return shown
+
+    def drop(self, id: str) -> None:
+        """Forget the logins of a job that has ended."""
+        held = [key for key in self._texts if key[0] == id]
+        if held:
+            self._db.execute("DELETE FROM logins WHERE id = ?", (id,))
+            for key in held:
+                del self._texts[key]
+
+    def keep_only(self, living: Container[str]) -> None:
+        """Forget the logins of all other jobs."""
+        for id in {id for id, _ in self._texts if id not in living}:
+            self.drop(id)
 
 
 class JobStore:
@@ -372,7 +445,7 @@ class JobStore:
         where, values = _matching(states, origin, user, text, removed, folder_id)
         by = ORDERS.get(order, ORDERS["newest"])
         if queue_first_ms >= 0:
-            # The same order as `actors.core.jobs.queue` takes them in.
+            # The same order as `actors.core.jobs.job.queue_key` takes them in.
             values["first"] = queue_first_ms
             starved = "state = 'queued' AND queued_ms <= :first"
             by = f"state <> 'queued', NOT ({starved}), CASE WHEN {starved} THEN 0 ELSE -priority END, queued_ms, serial"

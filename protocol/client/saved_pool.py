@@ -14,7 +14,8 @@ import msgspec
 from msgspec.structs import replace
 
 from protocol.config.paths import state_folder
-from protocol.model.file_matches import base_name, extension_of, name_key
+from protocol.model.file_matches import extension_of, name_key
+from protocol.model.filenames import base_name
 from protocol.model.source_url import is_slsk, name_from_url, same_url_key, slsk_address, slsk_url
 
 FILE: Final = "pool.json"

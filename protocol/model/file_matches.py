@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Collection, Iterable
 from typing import Final
 
+from protocol.model.filenames import base_name
 from protocol.model.value import Struct, Value, field
 
 HITS_PER_TARGET_MAX: Final = 500
@@ -241,11 +242,6 @@ def sensible(hit: PeerFile) -> bool:
         and hit.queue_length >= 0
         and hit.speed_bytes_s >= 0
     )
-
-
-def base_name(path: str) -> str:
-    """The last part of a remote path; peers write backslashes, some write slashes."""
-    return path.replace("/", "\\").rpartition("\\")[2]
 
 
 def extension_of(path: str) -> str:

@@ -22,6 +22,11 @@ _BIDI: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066
 """Marks of writing direction: they make ``gpj.exe`` look like ``exe.jpg``."""
 
 
+def base_name(path: str) -> str:
+    """The last part of a remote path; peers write backslashes, some write slashes."""
+    return path.replace("/", "\\").rpartition("\\")[2]
+
+
 def safe_name(name_from_outside: str, fallback: str) -> str:
     """Return a file name from the last part of a path from outside, else from `fallback`, else "download".
 

@@ -287,3 +287,10 @@ def is_host_name(host: str) -> bool:
 
 _CHECKS: Final[dict[str, Callable[[SplitResult, str], None]]] = {"http": _check_http, "https": _check_http}
 """Scheme -> what must be right about its address. A new kind of source adds a row."""
+
+
+def looks_like_metalink(url: str) -> bool:
+    """Return whether an address names a Metalink document: by its path's end, or by a query as mirrorbits has it."""
+    rest, _, query = url.partition("#")[0].partition("?")
+    words = {word.partition("=")[0].lower() for word in query.split("&")}
+    return rest.lower().endswith((".meta4", ".metalink", ".metalink4")) or bool(words & {"meta4", "metalink"})

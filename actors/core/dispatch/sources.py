@@ -15,7 +15,7 @@ from actors.core.outbox import Outbox
 from protocol.messages import JobNoted, PeerFaulted, PeerFileDiffers, StartJob, ValidatorSeen
 from protocol.messages.addresses import PEER_HISTORY
 from protocol.model.faults import FaultKind
-from protocol.model.file_matches import base_name
+from protocol.model.filenames import base_name
 from protocol.model.job_spec import FAILURES_MAX
 from protocol.model.limits import LIMITER_QUOTA_S
 from protocol.model.value import Struct, field, replace

@@ -4,35 +4,40 @@ An attempt has a number that no other one ever has. One that is stopped keeps it
 two attempts at a job, and no two jobs with the same file, ever write at the same time.
 """
 
+import re
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-from actors.core.jobs.index import JobIndex, likely_name
 from actors.core.jobs.job import (
     PHASES,
+    SLSKD,
     SOURCE_EVENTS_MAX,
     WAITING,
     Attempt,
     Job,
+    JobIndex,
     active_s,
     ended_ms,
+    likely_name,
     new_attempt,
     new_source,
+    searches,
     size_of,
 )
 from actors.core.jobs.lifecycle import Lifecycle, PartFileRemoval
-from actors.core.jobs.provenance import manifest_ranges
-from actors.core.jobs.queue import searches
-from actors.core.jobs.start_request import carry_over, offers, start_request
 from actors.core.jobs.transaction import ManifestReport, Now, TransactionBuilder
 from protocol.messages import (
     ContributorsListed,
     JobOpened,
     JobProgressed,
     ListContributors,
+    OfferSource,
+    RestoreSourceCounts,
     SourceDisabled,
     SourceFound,
     SourcePreferred,
     SourceProgressed,
+    StartJob,
     StopJob,
 )
 from protocol.messages.addresses import JOB_MANAGER, POOL, dispatcher_address
@@ -44,6 +49,8 @@ from protocol.model.job_records import (
     QUEUED,
     AttemptRecord,
     JobFiles,
+    JobRecord,
+    ManifestRange,
     SaveAttempt,
     SaveJob,
     SaveNote,
@@ -391,3 +398,128 @@ class Attempts:
         for number in [number for number, each in self._manifest_requests.items() if now.s >= each.due_s]:
             request = self._manifest_requests.pop(number)
             self._transaction.report_manifest(ManifestReport(request.id, None, request.asker))
+
+
+# StartJob request of an attempt, with the sources' counts so far and their offers.
+
+
+WORDS_CHARS_MAX: Final = 120
+_NO_WORD: Final = re.compile(r"[\W_]+")
+
+
+def start_request(job: Job, *, interface: str = "", now_s: float) -> StartJob:
+    """Return the request for the job's attempt as it is now. `interface`: all is bound to it, whatever was ordered."""
+    record, attempt = job.record, job.attempt
+    assert attempt is not None
+    restarted = attempt.record.attempt > 0
+    spec = record.spec.but(
+        name=record.file_name,
+        size_bytes=size_of(record),
+        term=searched_words(record) if searches(record) else "",
+        http=record.spec.http.but(interface=interface or record.spec.http.interface),
+    )
+    return StartJob(
+        job=attempt.record.number,
+        spec=spec,
+        source_count=job.usable(),
+        watcher=JOB_MANAGER,
+        attempt=attempt.record.attempt,
+        elapsed_s=max(0.0, now_s - attempt.begun_s) if restarted else 0.0,
+        resumed_bytes=attempt.record.resumed_bytes if restarted else -1,
+        waits=record.spec.origin != SLSKD,
+        make_folder=True,
+        begun=record.stored_bytes > 0,
+    )
+
+
+def carry_over(job: Job) -> list[RestoreSourceCounts]:
+    """Return what each source did in this job before: its counts go on, and so does the budget of stops of a user."""
+    return [
+        RestoreSourceCounts.of(job.record.number, public_url(source.url), source)
+        for source in job.sources
+        if source.leases and not source.left
+    ]
+
+
+def offers(job: Job) -> list[OfferSource]:
+    """Return every source in the order of its number, so that the pool gives it the same."""
+    return [offer(job, source) for source in job.sources]
+
+
+def offer(job: Job, source: SourceRecord) -> OfferSource:
+    """Return the offer of one source to the pool; one that was dropped keeps its number."""
+    record = job.record
+    private_ok = record.spec.private_ok
+    return OfferSource(job=record.number, url=source.url, disabled=bool(source.left), private_ok=private_ok)
+
+
+def searched_words(record: JobRecord) -> str:
+    """Return the words that users are searched by: the term, else those of the file's name."""
+    if record.spec.term:
+        return record.spec.term
+    stem = (record.spec.remote_path or record.spec.name).replace("/", "\\").rpartition("\\")[2]
+    stem = stem.rpartition(".")[0] or stem
+    text = ""
+    for word in _NO_WORD.sub(" ", stem).split():
+        if len(text) + len(word) >= WORDS_CHARS_MAX:
+            break
+        text = f"{text} {word}".strip()
+    return text
+
+
+# Manifests: which source delivered which chunks of a file, over all attempts.
+
+
+UNKNOWN = -1
+"""The source of a range whose sender is not known."""
+
+
+def manifest_ranges(job: Job, listed: ContributorsListed) -> list[ManifestRange]:
+    """Return what an attempt listed, by the numbers that sources have in the job."""
+    ranges = []
+    for first, stop, owner in zip(listed.firsts, listed.stops, listed.owners, strict=True):
+        number = job.number_of(owner) if owner >= 0 else UNKNOWN
+        url = public_url(job.sources[number].url) if number >= 0 else ""
+        ranges.append(ManifestRange(first=first, stop=stop, source=number, url=url))
+    return ranges
+
+
+def merge_manifest(listed: Iterable[ManifestRange], before: Iterable[ManifestRange]) -> list[ManifestRange]:
+    """Return `listed`, which covers all that is stored, with unknown senders filled in from `before`.
+
+    Neighbours of one source become one range.
+    """
+    past = sorted(before, key=_first)
+    out: list[ManifestRange] = []
+    for each in sorted(listed, key=_first):
+        for piece in _owned(each, past):
+            last = out[-1] if out else None
+            if last is not None and last.stop == piece.first and (last.source, last.url) == (piece.source, piece.url):
+                out[-1] = _range(last.first, piece.stop, last)
+            else:
+                out.append(piece)
+    return out
+
+
+def _owned(unowned: ManifestRange, past: list[ManifestRange]) -> Iterator[ManifestRange]:
+    if unowned.source != UNKNOWN:
+        yield unowned
+        return
+    at = unowned.first
+    for known in past:
+        first, stop = max(at, known.first), min(unowned.stop, known.stop)
+        if first < stop:
+            if at < first:
+                yield _range(at, first, unowned)
+            yield _range(first, stop, known)
+            at = stop
+    if at < unowned.stop:
+        yield _range(at, unowned.stop, unowned)
+
+
+def _first(each: ManifestRange) -> int:
+    return each.first
+
+
+def _range(first: int, stop: int, like: ManifestRange) -> ManifestRange:
+    return ManifestRange(first=first, stop=stop, source=like.source, url=like.url)

@@ -5,11 +5,9 @@ from collections.abc import Callable
 from typing import Final
 
 from actors.core.jobs import lifecycle
-from actors.core.jobs.attempts import Attempts
-from actors.core.jobs.index import JobIndex
-from actors.core.jobs.job import Job, ended_ms, new_source, snapshot, source_snapshot
+from actors.core.jobs.attempts import Attempts, offer
+from actors.core.jobs.job import SLSKD, Job, JobIndex, ended_ms, new_source, snapshot, source_snapshot
 from actors.core.jobs.lifecycle import PartFileRemoval
-from actors.core.jobs.start_request import SLSKD, offer
 from actors.core.jobs.transaction import Now, TransactionBuilder
 from protocol.messages import (
     AddSources,

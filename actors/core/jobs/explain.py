@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from actors.core.jobs.job import TRIED_AGAIN, WAITING, Job
-from actors.core.jobs.queue import due, searches
+from actors.core.jobs.job import TRIED_AGAIN, WAITING, Job, due, searches
 from protocol.messages import SessionChanged, SourceProgressed
 from protocol.model.job_policy import JobPolicy
 from protocol.model.job_records import ACTIVE, PAUSED, QUEUED, SEALED

@@ -1,13 +1,18 @@
-"""Job of the job manager while it lives: its rows of the job store, and the latest reports of its attempt."""
+"""Jobs of the job manager while they live: their rows and latest reports, the index of all, the order of starting."""
 
+import heapq
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from actors.core.jobs.transaction import Now
 from protocol.messages import SourceProgressed
+from protocol.model.filenames import numbered, unhidden_name
 from protocol.model.identity import Claim
+from protocol.model.job_policy import JobPolicy
 from protocol.model.job_records import (
     ACTIVE,
     ENDED,
+    QUEUED,
     AttemptRecord,
     JobRecord,
     ManifestRange,
@@ -17,13 +22,15 @@ from protocol.model.job_records import (
     Write,
 )
 from protocol.model.job_views import JobView, SourceReport, SourceView
-from protocol.model.source_url import is_slsk, public_url, same_url_key, slsk_address
+from protocol.model.source_url import is_slsk, name_from_url, public_url, same_url_key, slsk_address
 from protocol.model.value import Struct, field
 
 SOURCE_EVENTS_MAX: Final = 200
 """Changes of sources' states that become events, in one attempt."""
 TRIED_AGAIN: Final = "; tried again in "
 """Between the reason of a failure and the time until the next attempt."""
+SLSKD: Final = "slskd"
+"""The origin of jobs that end, once they were tried again often enough: those tools ask another user then."""
 WAITING: Final = "waiting"
 """The phase of an attempt that no source can deliver to."""
 PHASES: Final = {"target": "opening", "closing": "riding"}
@@ -174,3 +181,161 @@ def source_snapshot(source: SourceRecord, report: SourceProgressed | None) -> So
         path=source.path,
         preferred=source.preferred,
     )
+
+
+NameKey = tuple[str, str]
+
+
+class JobIndex:
+    """The living jobs by id, by attempt number and by file name, and which of them are queued.
+
+    Owned by one `JobManagerState`. Every change of a job's `record` or `attempt` is followed by `update`. Invariants: a
+    job is in `running` exactly while it has an attempt; in `queued` exactly while its state is queued; no two living
+    jobs have the same file name in the same folder.
+    """
+
+    def __init__(self) -> None:
+        self.living: dict[str, Job] = {}
+        self.running: dict[int, Job] = {}
+        self.queued: dict[str, Job] = {}
+        self._names: dict[NameKey, str] = {}
+        self._name_of: dict[str, NameKey] = {}
+        self._enqueued: dict[tuple[str, str], str] = {}
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(list(self.living.values()))
+
+    def by_number(self, number: int) -> Job | None:
+        """Return the job whose attempt has this number; None for a late message about one that is over."""
+        return self.running.get(number)
+
+    def enqueued(self, user: str, remote_path: str) -> Job | None:
+        """Return the living job that was enqueued as this file of this user."""
+        id = self._enqueued.get((user, remote_path))
+        return self.living.get(id) if id is not None else None
+
+    def update(self, job: Job) -> None:
+        """Index a job by its present state; one that has ended is dropped."""
+        record = job.record
+        if ended(job):
+            self._drop(job)
+            return
+        self.living[record.id] = job
+        if job.attempt is not None:
+            self.running[record.number] = job
+        if record.state == QUEUED:
+            self.queued[record.id] = job
+        else:
+            self.queued.pop(record.id, None)
+        if record.spec.origin == SLSKD and record.state not in ENDED:
+            self._enqueued[record.spec.user, record.spec.remote_path] = record.id
+        self._reserve_name(record)
+
+    def attempt_ended(self, job: Job, number: int) -> None:
+        """Attempt `number` of the job is over."""
+        self.running.pop(number, None)
+        job.attempt = None
+        job.progress.clear()
+
+    def free_name(self, folder: str, name: str, id: str) -> str:
+        """Return `name`, which is safe, or the first of "name (1)" ... that no other living job of this folder has."""
+        for proposal in numbered(name):
+            if self._names.get(_key(folder, proposal), id) == id:
+                return proposal
+        return name
+
+    def name_taken(self, folder: str, name: str, id: str) -> bool:
+        return self._names.get(_key(folder, name), id) != id
+
+    def _reserve_name(self, record: JobRecord) -> None:
+        wanted = _key(record.spec.folder, record.file_name) if record.file_name else None
+        before = self._name_of.get(record.id)
+        if before == wanted:
+            return
+        if before is not None:
+            del self._names[before], self._name_of[record.id]
+        if wanted is not None and wanted not in self._names:
+            self._names[wanted], self._name_of[record.id] = record.id, wanted
+
+    def _drop(self, job: Job) -> None:
+        self.living.pop(job.id, None)
+        self.queued.pop(job.id, None)
+        enqueued = (job.record.spec.user, job.record.spec.remote_path)
+        if self._enqueued.get(enqueued) == job.id:
+            del self._enqueued[enqueued]
+        name = self._name_of.pop(job.id, None)
+        if name is not None:
+            del self._names[name]
+
+
+def likely_name(record: JobRecord, urls: list[str]) -> str:
+    """Return what the file will probably be called where the user gave no name; empty: not known yet."""
+    return (
+        next((name for url in urls if (name := unhidden_name(name_from_url(url)))), "") if not record.spec.term else ""
+    )
+
+
+def _key(folder: str, name: str) -> NameKey:
+    """Some file systems ignore case."""
+    return folder.rstrip("/"), name.casefold()
+
+
+# Queue: order of starting by priority, then by age, without starvation.
+
+
+QueueKey = tuple[bool, int, int, int]
+
+
+def queue_key(job: JobRecord, *, starved_ms: int) -> QueueKey:
+    """Return the sort key of a queued job; the smallest is started first.
+
+    Jobs queued since before `starved_ms` precede all priorities, the oldest first. The job store sorts its pages by
+    the same rule (`storage.job_store`).
+    """
+    starved = job.queued_ms <= starved_ms
+    return (not starved, 0 if starved else -job.spec.priority, job.queued_ms, job.serial)
+
+
+def next_to_start(
+    queued: Iterable[JobRecord], policy: JobPolicy, *, room: int, searching: int, now_ms: int
+) -> list[JobRecord]:
+    """Return at most `room` jobs to start, in order.
+
+    `searching` of the running ones search for users; a job that would be one too many is passed over.
+    """
+    if room <= 0:
+        return []
+    starved_ms = starved_since_ms(policy, now_ms)
+    heap = [
+        (queue_key(job, starved_ms=starved_ms), job) for job in queued if not job.number and due(job, policy, now_ms)
+    ]
+    heapq.heapify(heap)
+    chosen: list[JobRecord] = []
+    while heap and len(chosen) < room:
+        _, job = heapq.heappop(heap)
+        if searches(job):
+            if searching >= policy.searching_max:
+                continue
+            searching += 1
+        chosen.append(job)
+    return chosen
+
+
+def due(job: JobRecord, policy: JobPolicy, now_ms: int) -> bool:
+    """Whether it may be tried again; a wall clock that was set back by hours delays no job by hours."""
+    return not 0 < job.retry_at_ms - now_ms <= 1000 * policy.retry_s_max
+
+
+def starved_since_ms(policy: JobPolicy, now_ms: int) -> int:
+    """Return the time since which a job has to be queued to precede all priorities."""
+    return now_ms - int(1000 * policy.starve_s)
+
+
+def searches(job: JobRecord) -> bool:
+    """Whether an attempt at it searches for users."""
+    return bool(job.spec.term) or job.spec.widen
+
+
+def retry_wait_s(policy: JobPolicy, retries: int) -> float:
+    """Return the time until the next automatic retry, after this number of them."""
+    return float(min(policy.retry_first_s * 2.0 ** min(retries, 30), policy.retry_s_max))

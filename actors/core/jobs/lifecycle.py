@@ -3,9 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from actors.core.jobs.index import JobIndex
-from actors.core.jobs.job import TRIED_AGAIN, Job, active_s, ended_ms, size_of, stops_of
-from actors.core.jobs.queue import retry_wait_s
+from actors.core.jobs.job import TRIED_AGAIN, Job, JobIndex, active_s, ended_ms, retry_wait_s, size_of, stops_of
 from actors.core.jobs.transaction import Now, TransactionBuilder
 from protocol.messages import JobEnded, RemovePartFile
 from protocol.messages.addresses import ASSEMBLER, JOB_MANAGER

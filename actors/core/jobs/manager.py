@@ -14,10 +14,8 @@ from actors.core.jobs.attempts import Attempts
 from actors.core.jobs.bandwidth import HUB, NO_OVERRIDE, Bandwidth
 from actors.core.jobs.commands import Commands, JobCommand
 from actors.core.jobs.explain import ExplainContext
-from actors.core.jobs.index import JobIndex
-from actors.core.jobs.job import Job, new_attempt
+from actors.core.jobs.job import Job, JobIndex, due, new_attempt, next_to_start, queue_key, searches, starved_since_ms
 from actors.core.jobs.lifecycle import PartFileRemoval
-from actors.core.jobs.queue import due, next_to_start, queue_key, searches, starved_since_ms
 from actors.core.jobs.transaction import Now, Transaction, TransactionBuilder
 from protocol.messages import (
     AddSources,

@@ -49,7 +49,7 @@ from protocol.messages.addresses import (
     split_address,
     worker_address,
 )
-from protocol.model.file_matches import base_name
+from protocol.model.filenames import base_name
 from protocol.model.printable import count_of
 from protocol.model.source_url import is_slsk, public_url, same_url_key, slsk_address, slsk_url
 

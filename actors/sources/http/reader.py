@@ -21,7 +21,7 @@ from actors.sources.http.validators import UNSEEN, Change, Version
 from actors.sources.reader import UNDESCRIBED, Probed
 from protocol.model.faults import FaultKind, SourceFault
 from protocol.model.integrity.http_fields import WANTED
-from protocol.model.integrity.metalink import looks_like_metalink
+from protocol.model.source_url import looks_like_metalink
 from protocol.model.value import Struct, field, replace
 
 if TYPE_CHECKING:

@@ -10,17 +10,10 @@ from typing import Final
 from protocol.model.errors import BadUsage, NoDocument
 from protocol.model.filenames import placed_folder, placed_name
 from protocol.model.integrity.checksums import CHECKSUM_FILE_BYTES_MAX, checksum_for, read_checksum_file
-from protocol.model.integrity.metalink import (
-    DOCUMENT_BYTES_MAX,
-    BadMetalink,
-    MetalinkFile,
-    is_metalink,
-    looks_like_metalink,
-    read_metalink,
-)
+from protocol.model.integrity.metalink import DOCUMENT_BYTES_MAX, BadMetalink, MetalinkFile, is_metalink, read_metalink
 from protocol.model.job_spec import HttpOptions
 from protocol.model.printable import printable
-from protocol.model.source_url import check_url, public_url
+from protocol.model.source_url import check_url, looks_like_metalink, public_url
 from protocol.model.value import Struct
 
 FetchDocument = Callable[[str, HttpOptions, int], bytes]

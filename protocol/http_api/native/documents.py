@@ -8,17 +8,10 @@ from protocol.http_api.gateway import Gateway, RefusedError
 from protocol.http_api.native import validation
 from protocol.http_api.schema_base import SOURCES_MAX
 from protocol.model.errors import NoDocument
-from protocol.model.integrity.metalink import (
-    DOCUMENT_BYTES_MAX,
-    BadMetalink,
-    Metalink,
-    MetalinkFile,
-    looks_like_metalink,
-    read_metalink,
-)
+from protocol.model.integrity.metalink import DOCUMENT_BYTES_MAX, BadMetalink, Metalink, MetalinkFile, read_metalink
 from protocol.model.job_spec import HttpOptions
 from protocol.model.printable import count_of, printable
-from protocol.model.source_url import is_slsk, same_url_key
+from protocol.model.source_url import same_url_key
 
 READING_MAX: Final = 4
 """Documents that are fetched or read at the same time: each may be large and slow."""
@@ -73,20 +66,14 @@ class MetalinkReader:
         return MetalinkFile(file.name, file.size_bytes, file.checksums, file.pieces, tuple(urls[:SOURCES_MAX]))
 
     async def stands_for(
-        self, urls: Sequence[str], http: HttpOptions, *, size_bytes: int, notes: list[str]
-    ) -> MetalinkFile | None:
-        """Return the one file that a document among these addresses of an order describes; None without a document.
+        self, urls: Sequence[str], document: int, http: HttpOptions, *, size_bytes: int, notes: list[str]
+    ) -> MetalinkFile:
+        """Return the one file that the document at this index of an order's addresses describes.
 
         The other addresses are further sources. `size_bytes`: of the order, -1 where it says none.
         """
-        documents = [at for at, url in enumerate(urls) if not is_slsk(url) and looks_like_metalink(url)]
-        if not documents:
-            return None
-        field = f"sources.{documents[0]}.url"
-        if len(documents) > 1:
-            detail = f"{len(documents)} Metalink documents: each is an order of its own"
-            raise RefusedError("conflict", f"sources.{documents[1]}.url", detail)
-        read = await self.read(url=urls[documents[0]], http=http, field=field)
+        field = f"sources.{document}.url"
+        read = await self.read(url=urls[document], http=http, field=field)
         if len(read.files) > 1:
             detail = f"this Metalink describes {len(read.files)} files: order it as one (POST .../metalink)"
             raise RefusedError("conflict", field, detail)
@@ -95,7 +82,7 @@ class MetalinkReader:
             detail = f"the Metalink says that {printable(file.name)} has {file.size_bytes} bytes"
             raise RefusedError("conflict", "fileSize", detail)
         notes += read.notes
-        others = [url for at, url in enumerate(urls) if at != documents[0]]
+        others = [url for at, url in enumerate(urls) if at != document]
         return self.usable(file, notes, field=field, more=others)
 
     @property

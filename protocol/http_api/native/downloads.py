@@ -19,11 +19,11 @@ from protocol.http_api.params import WAIT_S, IdempotencyKey, Wait, WaitS
 from protocol.http_api.schema_base import PAGE_MAX, SOURCES_MAX
 from protocol.messages import AddSources, CreateJob
 from protocol.model.filenames import placed_name
-from protocol.model.integrity.metalink import MetalinkFile, Pieces, aligned_chunk_size, looks_like_metalink
+from protocol.model.integrity.metalink import MetalinkFile, Pieces, aligned_chunk_size
 from protocol.model.job_records import ENDED, QUEUED
 from protocol.model.job_spec import JobSpec, PieceHashes
 from protocol.model.job_views import JobDetail, whole
-from protocol.model.source_url import for_connections
+from protocol.model.source_url import for_connections, looks_like_metalink
 
 WAITING_MAX: Final = 64
 """Requests that wait for the end of a job at the same time."""
@@ -86,7 +86,10 @@ class _Orders:
         urls = validation.addresses(order.sources, private_ok=daemon.allow_private_sources)
         size = -1 if order.file_size is None else order.file_size
         notes = list[str]()
-        described = await self._metalinks.stands_for(urls, order.http.options(), size_bytes=size, notes=notes)
+        described = None
+        if (document := validation.document_among(urls)) >= 0:
+            options = order.http.options()
+            described = await self._metalinks.stands_for(urls, document, options, size_bytes=size, notes=notes)
         urls = list(for_connections(urls if described is None else described.urls, order.connections))
         if len(urls) > SOURCES_MAX:
             raise RefusedError("invalid", "connections", f"{len(urls)} connections are too many, {SOURCES_MAX} may be")

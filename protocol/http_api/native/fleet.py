@@ -198,8 +198,8 @@ class FleetRoutes:
         size = -1 if order.file_size is None else order.file_size
         name = order.filename.replace("\\", "/").strip("/")
         spec = JobSpec(folder="", name=validation.file_name(name), size_bytes=size, checksum=order.checksum or "")
-        described = await self._metalinks.stands_for(urls, spec.http, size_bytes=size, notes=[])
-        if described is not None:
+        if (document := validation.document_among(urls)) >= 0:
+            described = await self._metalinks.stands_for(urls, document, spec.http, size_bytes=size, notes=[])
             spec, urls = as_described(spec, described), list(described.urls)
             name = f"{name.rpartition('/')[0]}/{spec.name}".strip("/")
         wanted = FleetOrder(

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
-from protocol.http_api.native.chunk_map import ChunkState
 from protocol.http_api.schema_base import (
     CHUNKS_MAX,
     IF_KNOWN,
@@ -26,6 +25,7 @@ from protocol.http_api.schema_base import (
 )
 from protocol.model.identity import PLACES_MAX
 
+ChunkState = Literal["missing", "leased", "stored"]
 MAP_RUNS_MAX: Final = 10_000
 """Ranges of a chunk map or manifest in one answer."""
 SOURCES_TOLD_MAX: Final = 10_000

@@ -19,8 +19,8 @@ from protocol.http_api.gateway import Gateway, Listener, RefusedError, Unavailab
 from protocol.http_api.middleware.authorization import Caller, caller
 from protocol.http_api.native import job_schemas as schemas
 from protocol.http_api.native import serializers
-from protocol.http_api.native.chunk_map import MapRange, chunk_map
 from protocol.http_api.native.queries import ROOT, detail, owned_ranges
+from protocol.http_api.native.serializers import MapRange, chunk_map
 from protocol.http_api.native.soulseek import SEARCH_GRACE_S, SearchText, SearchTimeout, Users
 from protocol.http_api.openapi import refusals
 from protocol.http_api.params import JobId

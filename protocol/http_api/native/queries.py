@@ -7,7 +7,7 @@ from typing import Final
 from protocol.http_api.gateway import Answer, Gateway, RefusedError, UnavailableError
 from protocol.http_api.native import job_schemas as schemas
 from protocol.http_api.native import serializers
-from protocol.http_api.native.chunk_map import Owned
+from protocol.http_api.native.serializers import Owned
 from protocol.messages import BrowseUser, FilesListed, GetJob, GetManifest, Request, RequestRefused
 from protocol.messages.addresses import JOB_MANAGER, SESSION, split_address
 from protocol.model.job_records import ManifestRange

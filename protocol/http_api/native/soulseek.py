@@ -30,7 +30,8 @@ from protocol.messages import (
     StartSearch,
 )
 from protocol.messages.addresses import JOB_MANAGER, PEER_HISTORY, SESSION
-from protocol.model.file_matches import FileMatches, base_name, extension_of
+from protocol.model.file_matches import FileMatches, extension_of
+from protocol.model.filenames import base_name
 from protocol.model.job_policy import LimitWindow
 from protocol.model.job_views import Counts, PeerView, SearchRation, SharedFolderView, StopCount, UploadView
 from protocol.model.limits import TERM_CHARS_MAX

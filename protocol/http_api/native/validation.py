@@ -16,12 +16,12 @@ from protocol.config.settings import DaemonSettings
 from protocol.http_api.gateway import RefusedError
 from protocol.http_api.native.order_schemas import DownloadOrder, JobOrder, SwarmOrder, UrlSource, UserSource
 from protocol.http_api.schema_base import BARE_HASHES
-from protocol.model.file_matches import base_name
+from protocol.model.filenames import base_name
 from protocol.model.integrity.checksums import checked_digest, checksum_for, read_checksum_file
 from protocol.model.integrity.metalink import Pieces
 from protocol.model.limits import PATH_BYTES_MAX
 from protocol.model.public_addresses import is_public
-from protocol.model.source_url import check_url, is_slsk, same_url_key, slsk_url
+from protocol.model.source_url import check_url, is_slsk, looks_like_metalink, same_url_key, slsk_url
 
 ORIGIN: Final = "multisource"
 BATCH_BYTES_MAX: Final = 20_000
@@ -136,6 +136,15 @@ def pieces(order: DownloadOrder) -> Pieces | None:
 def words_of(filename: str) -> str:
     """Return the words of a file name, without dots and dashes, as a search term."""
     return " ".join(re.findall(r"\w+", file_name(filename), re.UNICODE))
+
+
+def document_among(urls: Sequence[str]) -> int:
+    """Return the index of the Metalink document among an order's addresses; -1: none. Two are refused."""
+    documents = [at for at, url in enumerate(urls) if not is_slsk(url) and looks_like_metalink(url)]
+    if len(documents) > 1:
+        detail = f"{len(documents)} Metalink documents: each is an order of its own"
+        raise RefusedError("conflict", f"sources.{documents[1]}.url", detail)
+    return documents[0] if documents else -1
 
 
 def is_private(url: str) -> bool:

@@ -116,13 +116,6 @@ def is_metalink(head: bytes) -> bool:
     return text.startswith(b"<") and re.search(rb"<(\w+:)?metalink[\s>]", text) is not None
 
 
-def looks_like_metalink(url: str) -> bool:
-    """Return whether an address names a Metalink document: by its path's end, or by a query as mirrorbits has it."""
-    rest, _, query = url.partition("#")[0].partition("?")
-    words = {word.partition("=")[0].lower() for word in query.split("&")}
-    return rest.lower().endswith((".meta4", ".metalink", ".metalink4")) or bool(words & {"meta4", "metalink"})
-
-
 def read_metalink(data: bytes, *, base: str = "") -> Metalink:
     """Return what a document says. `base`: its address, for addresses that are relative to it. Raises `BadMetalink`."""
     if len(data) > DOCUMENT_BYTES_MAX:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from actors.runtime.timers import CANCELLED_MAX, Timers
+from actors.runtime.message_bus import CANCELLED_MAX, Timers
 
 Rung = queue.SimpleQueue[tuple[str, bytes]]
 

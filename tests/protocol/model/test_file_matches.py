@@ -11,12 +11,12 @@ from protocol.model.file_matches import (
     CANDIDATES_MAX,
     TARGETS_MAX,
     FileMatches,
-    base_name,
     candidates,
     extension_of,
     name_key,
     sensible,
 )
+from protocol.model.filenames import base_name
 
 
 def hit(

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, TypeVar
 
+from actors.core.jobs.attempts import merge_manifest
 from actors.core.jobs.manager import JobManagerState, StoredState
-from actors.core.jobs.provenance import merge_manifest
 from actors.core.jobs.transaction import Now, Transaction, answers
 from protocol.messages import (
     CancelJob,

@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.core.jobs.attempts import merge_manifest
 from actors.core.jobs.explain import bottlenecks
-from actors.core.jobs.provenance import merge_manifest
 from protocol.messages import (
     ContributorsListed,
     GetManifest,

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.http_api.native.chunk_map import UNKNOWN, Owned, chunk_map
+from protocol.http_api.native.serializers import UNKNOWN, Owned, chunk_map
 
 LETTERS = "abcdefgh"
 

@@ -7,14 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.model.integrity import metalink
-from protocol.model.integrity.metalink import (
-    BadMetalink,
-    Pieces,
-    is_metalink,
-    looks_like_metalink,
-    read_metalink,
-    write_metalink,
-)
+from protocol.model.integrity.metalink import BadMetalink, Pieces, is_metalink, read_metalink, write_metalink
+from protocol.model.source_url import looks_like_metalink
 from tests.protocol.model.integrity.test_metalink_styles import FEDORA, OPENSUSE
 
 SHA256 = hashlib.sha256(b"a").hexdigest()
