@@ -1,31 +1,105 @@
 """Mutation test: ``python -m tests.bench.mutants --module storage --tests tests/storage [--sample 160] [--seed 1]``.
 
-cosmic-ray (``pip install cosmic-ray``) lists the mutants of a module; of a random sample of *places*, one random mutant
-each is made in a copy of the tree and judged by the tests. What a test, an exception or the time limit finds is killed.
-The claim is 85 %. Survivors are shown as diffs: each is a test that is missing, or a change that means nothing.
+The operators are cosmic-ray's (``pip install cosmic-ray coverage``). Of a random sample of *places*, one random mutant
+each is made in a copy of the tree and judged by those of the tests that enter its line, the quickest first. What a
+test, an exception or the time limit finds is killed. The claim is 85 %. Survivors are shown as diffs: each is a test
+that is missing, or a change that means nothing. `--again` judges the mutants of an earlier report that lived.
 """
 
 import argparse
+import difflib
+import json
+import os
 import random
+import re
 import shlex
 import shutil
-import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = """[cosmic-ray]
-module-path = {module!r}
-timeout = {timeout_s}
-excluded-modules = {excluded!r}
-test-command = {command!r}
-[cosmic-ray.distributor]
-name = "local"
-"""
+DURATIONS = "durations.json"
+PYTEST = (sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--timeout", "30")
+
+
+_UNSEEN = re.compile(r"^ *@|strict=True$")
+"""Whether a dataclass is frozen or has slots, and whether `zip` would notice a bug of ours: no behaviour."""
+
+
+class Mutant(NamedTuple):
+    """One change of one module: the `occurrence`-th place of an operator of cosmic-ray."""
+
+    module: str
+    operator: str
+    occurrence: int
+    row: int
+    column: int
+
+    def __str__(self) -> str:
+        return " ".join(map(str, self))
+
+
+# Part of pytest in the run that notes which test enters which line.
+
+_durations: defaultdict[str, float] = defaultdict(float)
+
+
+def _function(nodeid: str) -> str:
+    return nodeid.partition("[")[0]
+
+
+def pytest_runtest_setup(item: Any) -> None:
+    """Note the lines that follow for this test."""
+    import coverage
+
+    measured = coverage.Coverage.current()
+    if measured is not None:
+        measured.switch_context(_function(item.nodeid))
+
+
+def pytest_runtest_logreport(report: Any) -> None:
+    """Add up a test's time."""
+    _durations[_function(report.nodeid)] += report.duration
+
+
+def pytest_sessionfinish() -> None:
+    """Leave the times behind."""
+    Path(DURATIONS).write_text(json.dumps(_durations), encoding="utf-8")
+
+
+class Tests:
+    """The tests that judge, by the lines that they enter."""
+
+    def __init__(self, tree: Path, module: str, words: Sequence[str]) -> None:
+        import coverage
+
+        self._tree, self._words = tree, [word for word in words if not word.startswith("tests/")]
+        covered = [sys.executable, "-m", "coverage", "run", f"--source={module}", *PYTEST[1:], *words]
+        subprocess.run([*covered, "-p", "tests.bench.mutants"], cwd=tree, check=True, stdout=subprocess.DEVNULL)
+        self._seconds: dict[str, float] = json.loads((tree / DURATIONS).read_text(encoding="utf-8"))
+        self._data = coverage.CoverageData(str(tree / ".coverage"))
+        self._data.read()
+
+    def entering(self, mutant: Mutant) -> list[str]:
+        """Return the tests of a line, the quickest first; all, where none enters it by itself: it is run by imports."""
+        found = self._data.contexts_by_lineno(str(self._tree / mutant.module)).get(mutant.row, [])
+        names = {name for name in found if name in self._seconds} or self._seconds
+        return sorted(names, key=lambda name: self._seconds[name])
+
+    def kill(self, mutant: Mutant, timeout_s: float) -> bool:
+        """Whether a test fails, the program of tests included."""
+        command = [*PYTEST, *self._words, *self.entering(mutant)]
+        try:
+            done = subprocess.run(command, cwd=self._tree, capture_output=True, timeout=timeout_s, check=False)
+        except subprocess.TimeoutExpired:
+            return True
+        return done.returncode != 0
 
 
 def copied(folder: Path) -> None:
@@ -37,39 +111,71 @@ def copied(folder: Path) -> None:
             shutil.copy2(ROOT / name, folder / name)
 
 
-def sampled(session: Path, tree: Path, count: int, seed: int) -> tuple[int, int]:
-    """Keep one random mutant of each of `count` random places; ``(places, mutants)`` that there were."""
-    with sqlite3.connect(session) as db:
-        places: dict[tuple[object, ...], list[str]] = {}
-        texts: dict[str, list[str]] = {}
-        for job, *place in db.execute(
-            "SELECT job_id, module_path, start_pos_row, start_pos_col FROM mutation_specs"
-            " WHERE operator_name NOT GLOB '*BitOr_*'"  # the bars of type hints
-            " ORDER BY 2, 3, 4, operator_name, occurrence"
-        ):
-            module, row, _column = place
-            lines = texts.setdefault(module, (tree / module).read_text(encoding="utf-8").splitlines())
-            if not lines[row - 1].lstrip().startswith("@"):  # whether a dataclass is frozen or has slots
-                places.setdefault(tuple(place), []).append(job)
-        rng = random.Random(seed)
-        kept = {rng.choice(places[place]) for place in rng.sample(sorted(places, key=str), min(count, len(places)))}
-        dropped = [(job,) for (job,) in db.execute("SELECT job_id FROM mutation_specs") if job not in kept]
-        for table in ("mutation_specs", "work_items"):
-            db.executemany(f"DELETE FROM {table} WHERE job_id = ?", dropped)
-    return len(places), len(dropped) + len(kept)
+def mutants_of(tree: Path, module: str) -> Iterator[Mutant]:
+    """Yield every mutant of a file."""
+    from cosmic_ray.ast import Visitor, get_ast
+    from cosmic_ray.plugins import get_operator, operator_names
+
+    text = (tree / module).read_text(encoding="utf-8")
+    lines = text.splitlines()
+    kinds = {name: get_operator(name) for name in operator_names() if "BitOr_" not in name}  # the bars of types
+    operators = [(name, kind()) for name, kind in kinds.items() if not kind.arguments()]
+    counts: defaultdict[str, int] = defaultdict(int)
+    found: list[Mutant] = []
+
+    class Lister(Visitor):  # type: ignore[misc]
+        def visit(self, node: Any) -> Any:
+            for name, operator in operators:
+                for (row, column), _end in operator.mutation_positions(node):
+                    if not _UNSEEN.search(lines[row - 1][: column + 4]):
+                        found.append(Mutant(module, name, counts[name], row, column))
+                    counts[name] += 1
+            return node
+
+    Lister().walk(get_ast(text))
+    yield from found
 
 
-def report(session: Path) -> float:
-    """Show the survivors and the count of outcomes; the share that was killed."""
-    with sqlite3.connect(session) as db:
-        rows = db.execute("SELECT test_outcome, worker_outcome, diff FROM work_results").fetchall()
-    outcomes = Counter("skipped" if worker != "NORMAL" else str(test).lower() for test, worker, _diff in rows)
-    for test, worker, diff in rows:
-        if test == "SURVIVED" and worker == "NORMAL":
-            print("\n".join(line for line in diff.splitlines() if not line.startswith(("diff ", "index "))))
-    judged = outcomes["killed"] + outcomes["survived"]
-    print(f"{dict(outcomes)}: {outcomes['killed']} of {judged} killed, {outcomes['killed'] / max(judged, 1):.1%}")
-    return outcomes["killed"] / max(judged, 1)
+def sampled(tree: Path, module: str, exclude: Sequence[str], count: int, seed: int) -> list[Mutant]:
+    """Return one random mutant of each of `count` random places."""
+    names = [str(path.relative_to(tree)) for path in sorted((tree / module).rglob("*.py"))]
+    places: defaultdict[tuple[str, int, int], list[Mutant]] = defaultdict(list)
+    for name in names:
+        if not any(fnmatch(name, pattern) for pattern in exclude):
+            for each in mutants_of(tree, name):
+                places[each.module, each.row, each.column].append(each)
+    print(f"{len(places)} places, {sum(map(len, places.values()))} mutants", flush=True)
+    rng = random.Random(seed)
+    return [rng.choice(places[place]) for place in rng.sample(sorted(places), min(count, len(places)))]
+
+
+def judge(tests: Tests, tree: Path, mutant: Mutant, timeout_s: float) -> tuple[bool, str]:
+    """Make a mutant, ask the tests, take it back: ``(killed, its diff)``."""
+    from cosmic_ray.mutating import mutate_code
+    from cosmic_ray.plugins import get_operator
+
+    path = tree / mutant.module
+    text, stat = path.read_text(encoding="utf-8"), path.stat()
+    changed = mutate_code(text, get_operator(mutant.operator)(), mutant.occurrence)
+    path.write_text(changed, encoding="utf-8")
+    try:
+        killed = tests.kill(mutant, timeout_s)
+    finally:
+        path.write_text(text, encoding="utf-8")
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # else what was compiled of the mutant might be run
+    name = mutant.module
+    diff = difflib.unified_diff(text.splitlines(), changed.splitlines(), name, name, lineterm="", n=2)
+    return killed, "\n".join(diff)
+
+
+def survivors(report: Path) -> list[Mutant]:
+    """Read the mutants of a report that lived."""
+    found = []
+    for line in report.read_text(encoding="utf-8").splitlines():
+        if line.startswith("lives "):
+            module, operator, *numbers = line.split()[1:]
+            found.append(Mutant(module, operator, *map(int, numbers)))
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,29 +185,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--exclude", action="append", default=[], help="file left out; may be repeated")
     parser.add_argument("--sample", type=int, default=160)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--timeout", type=float, default=120.0, help="seconds a mutant")
+    parser.add_argument("--timeout", type=float, default=240.0, help="seconds a mutant")
+    parser.add_argument("--again", type=Path, help="an earlier report of the same code: its survivors are the sample")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="mutants-") as made:
-        folder, session, config = Path(made, "tree"), Path(made, "session.sqlite"), Path(made, "config.toml")
-        folder.mkdir()
-        copied(folder)
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--timeout", "30"]
-        config.write_text(
-            CONFIG.format(
-                module=options.module,
-                timeout_s=options.timeout,
-                excluded=options.exclude,
-                command=shlex.join([*command, *shlex.split(options.tests)]),
-            )
+        tree = Path(made)
+        copied(tree)
+        chosen = (
+            survivors(options.again)
+            if options.again
+            else sampled(tree, options.module, options.exclude, options.sample, options.seed)
         )
-        for step in ("init", "baseline", "exec"):
-            run = ["cosmic-ray", step, str(config), *([] if step == "baseline" else [str(session)])]
-            subprocess.run(run, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-            if step == "init":
-                print(
-                    "{} places, {} mutants".format(*sampled(session, folder, options.sample, options.seed)), flush=True
-                )
-        return 0 if report(session) >= 0.85 else 1
+        tests = Tests(tree, options.module, shlex.split(options.tests))
+        count = 0
+        for mutant in chosen:
+            killed, diff = judge(tests, tree, mutant, options.timeout)
+            count += killed
+            print(f"killed {mutant}" if killed else f"{diff}\nlives {mutant}", flush=True)
+    share = count / max(len(chosen), 1)
+    print(f"{count} of {len(chosen)} killed, {share:.1%}")
+    return 0 if share >= 0.85 else 1
 
 
 if __name__ == "__main__":
