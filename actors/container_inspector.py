@@ -107,7 +107,13 @@ def _whole(request: CheckContainer, content: "StoredContent", name: str) -> Mess
         return ContainerBroken(
             job=request.job, request=request.request, first=found.first, stop=found.stop, detail=found.detail
         )
-    return ContainerChecked(job=request.job, request=request.request, kind=found.kind, detail=found.detail)
+    return ContainerChecked(
+        job=request.job,
+        request=request.request,
+        kind=found.kind,
+        detail=found.detail,
+        digest_open=found.digest_open,
+    )
 
 
 def _nothing(request: CheckBoundaries | CheckContainer) -> Message:

@@ -106,13 +106,15 @@ class Whole(Struct, frozen=True):
     """Result of checking a whole file.
 
     `kind`: "decoded" or "frames" where it is right, "" where nothing is proven. ``[first, stop)``: chunks with the
-    first damage, empty where there is none. `detail` is for people, "" where there is nothing to say.
+    first damage, empty where there is none. `detail` is for people, "" where there is nothing to say. `digest_open`:
+    its beginning names a digest of the content, and no decoder is there to compare it.
     """
 
     kind: str = ""
     detail: str = ""
     first: int = 0
     stop: int = 0
+    digest_open: bool = False
 
 
 def check_whole(content: StoredContent, name: str) -> Whole:
@@ -135,7 +137,15 @@ def check_whole(content: StoredContent, name: str) -> Whole:
         chunk, count = content.layout.chunk_size, content.layout.chunk_count
         first = min(check.first // chunk, max(count - 1, 0))
         return Whole("", check.detail, first, max(min(-(-check.stop // chunk), count), first + 1))
-    return Whole("frames" if check.outcome is Outcome.PROVEN else "", check.detail)
+    if check.outcome is not Outcome.PROVEN:
+        return Whole(detail=check.detail)
+    return Whole("frames", check.detail, digest_open=kind is not None and _names_digest(content, kind.name))
+
+
+def _names_digest(content: StoredContent, kind: str) -> bool:
+    """Whether the beginning names a digest of the decoded content."""
+    info = flac.stream_info(content.read, content.layout.size_bytes) if kind == "FLAC" else None
+    return info is not None and bool(info.md5)
 
 
 def _with_range(check: WholeCheck) -> WholeCheck:

@@ -257,13 +257,15 @@ class ContainerChecked(Message, tag=154):
     """Answer to `CheckContainer`: no damage was found.
 
     `kind`: "decoded" or "frames", a kind of `protocol.model.identity.KINDS`, where all of the content was checked, else
-    "". `detail`: what was found, for people; "" for a file that is no container.
+    "". `detail`: what was found, for people; "" for a file that is no container. `digest_open`: the first chunk names a
+    digest of the whole content that nothing was compared with, for want of a decoder.
     """
 
     job: int
     request: int
     kind: str
     detail: str
+    digest_open: bool = False
 
 
 class ContainerBroken(Message, tag=155):

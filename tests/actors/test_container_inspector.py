@@ -91,6 +91,7 @@ def test_a_right_file_is_right(part: PartFile, ask: Ask) -> None:
     assert isinstance(found, ContainerChecked)
     assert found.kind in ("frames", "decoded")
     assert found.request == 3
+    assert found.digest_open is (found.kind == "frames"), "without a decoder nothing is compared with the MD5 it names"
 
 
 @pytest.mark.parametrize("decoders", [True, False])
@@ -119,7 +120,15 @@ def test_audio_with_another_md5_is_found_only_by_decoding(
     monkeypatch.setenv("PATH", "/nowhere")
     found = ask(whole())
     assert isinstance(found, ContainerChecked)
-    assert found.kind == "frames"
+    assert (found.kind, found.digest_open) == ("frames", True)
+
+
+def test_a_file_without_md5_has_no_digest_to_compare(part: PartFile, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(part, song()[:26] + bytes(16) + song()[42:], range(chunk_count()))
+    monkeypatch.setenv("PATH", "/nowhere")
+    found = ask(whole())
+    assert isinstance(found, ContainerChecked)
+    assert (found.kind, found.digest_open) == ("frames", False)
 
 
 def test_a_check_ends_when_its_time_is_over(part: PartFile, ask: Ask) -> None:

@@ -129,7 +129,11 @@ class StoreModel:
         whole = b"".join(self.digests[chunk] for chunk in range(self.chunk_count)) in self.files
         if broken is None and (whole or not self.decodes):
             kind = "decoded" if self.decodes else "frames"
-            self._tell(ContainerChecked(job=1, request=request, kind=kind, detail="all frames are right"))
+            self._tell(
+                ContainerChecked(
+                    job=1, request=request, kind=kind, detail="all frames are right", digest_open=not self.decodes
+                )
+            )
         else:
             self._tell(ContainerBroken(job=1, request=request, first=first, stop=stop, detail="a wrong frame"))
 

@@ -36,6 +36,27 @@ def test_without_a_digest_mirrors_are_never_mixed_where_the_odd_one_differs_ther
         assert outcome.content in ("right", "odd"), f"seed {seed}: {outcome}"
 
 
+@pytest.mark.parametrize("seed", [297, 413, 562, 638, 705, 885])
+def test_the_last_checks_look_first_where_least_is_known(seed: int) -> None:
+    """The odd mirror's range ended in an endgame duplicate, and the last checks looked at its honest neighbour."""
+    outcome = play("middle_mirrors", seed, checked=False)
+    assert outcome.content in ("right", "odd"), f"{outcome}"
+
+
+@pytest.mark.parametrize("seed", [289, 696, 848])
+def test_what_was_read_is_compared_before_the_file_is_sealed(seed: int) -> None:
+    """The answer about the last check came a millisecond after the file was sealed: it differed."""
+    outcome = play("middle_mirrors", seed, checked=False)
+    assert outcome.content in ("right", "odd"), f"{outcome}"
+
+
+@pytest.mark.parametrize("seed", [4, 18])
+def test_without_a_decoder_users_of_a_flac_show_its_first_chunk(seed: int) -> None:
+    """The odd user sent the head and no odd audio, or just the middle with all odd audio: each frame is right."""
+    outcome = play("flac_middle_frames", seed, checked=False)
+    assert outcome.content == "right", f"{outcome}"
+
+
 @pytest.mark.parametrize("seed", [118, 119, 154, 173, 177, 195])
 def test_where_a_range_that_grew_meets_another_both_are_compared(seed: int) -> None:
     """The odd mirror's range began where it has the file and ended where it has not, with a neighbour granted later."""

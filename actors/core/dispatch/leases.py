@@ -246,10 +246,10 @@ class Leases:
         if source is None or source.busy != message.lease:
             return False
         self.grants.make_idle(source)
-        self.content.lease_over(message.lease, now_s=now_s)
         self._count_stop(source, stopped=message.stopped)
         lease = self.tracker.leases.get(message.lease)
         progressed = message.handed_stop > lease.first if lease is not None else False
+        self.content.lease_over(message.lease, read=progressed, now_s=now_s)
         source.handed = source.handed or progressed
         self.report.lease_over(message.received_bytes)
         if lease is not None:
@@ -324,7 +324,7 @@ class Leases:
             return
         self._expired_s = now_s
         for lease in [each for each in self.tracker.leases.values() if now_s - each.heard_s > LEASE_S_MAX]:
-            self.content.lease_over(lease.id, now_s=now_s)
+            self.content.check_lost(lease.id)
             if lease.draining:
                 self.tracker.end(lease)
                 continue

@@ -14,6 +14,7 @@ A check is asked of each source once. Pure.
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from itertools import pairwise
 from typing import Final
 
 from actors.core.dispatch.chunk_tracker import MISSING, UNBOUNDED, ChunkTracker, Lease, Owned
@@ -194,11 +195,14 @@ class CheckPlan:
         if check.optional:
             self._spots += 1
             self._spots_of[owner] = self._spots_of.get(owner, 0) + 1
-        self._given.add(check.chunk)
+        # Where it reads a neighbour's chunk at the edge of its own range, both sides are compared.
+        edges = (each for each in (check.chunk - 1, check.chunk + 1) if self._report.owner_of(each) == check.source)
+        given = {check.chunk, *edges}
+        self._given |= given
         self._pairs.add(frozenset((check.source, owner)))
         if self._places is not None:  # more sources are asked in this step: no need to derive all of it again
             places = self._places[-1]
-            places[:] = [place for place in places if place[0] != check.chunk]
+            places[:] = [place for place in places if place[0] not in given]
         if self._ties is not None:
             self._ties[-1].given(check.source, owner)
         dispute = self._identity.disputes.get(check.chunk)
@@ -353,6 +357,17 @@ class CheckPlan:
                 return Check(source.id, chunk)
         return None
 
+    def head(self, source: Source) -> Check | None:
+        """The first chunk, from a contributor that was not compared there, where it names the content's own digest.
+
+        A source that had another file only between two places where it was compared is found by nothing else.
+        """
+        owner = self._report.owner_of(0)
+        sent = any(each == source.id for _, _, each in self.ties.longest)
+        if not sent or owner in (MISSING, source.id) or self._identity.confirmed_by(source.id, 0):
+            return None
+        return Check(source.id, 0) if self._may_check(source, 0) else None
+
     def _may_check(self, source: Source, chunk: int) -> bool:
         return (
             source.usable
@@ -388,22 +403,26 @@ class CheckPlan:
         Head and tail; edges that were never compared, because one of the two that met there was gone or cannot begin
         there; then spots: the middle of the longest range of each contributor. None of one contributor alone: nothing
         was spliced. Each side of an edge counts for itself: what a third one confirms of one says nothing of the other.
+        Of two open sides that of the contributor goes first of which less is known.
         """
         if len({owner for _, _, owner in rows}) < 2:
             return
         yield 0, rows[0][2], False
         yield total - 1, rows[-1][2], False
-        confirmed, confirmed_by = self._identity.confirmed, self._identity.confirmed_by
-        starts = {first: owner for first, _, owner in rows}
-        for first, stop, owner in sorted(rows, key=lambda row: row[0] - row[1]):
-            if first > 0 and not confirmed(first) and not confirmed_by(owner, first - 1):
-                yield first, owner, not last
-            follower = starts.get(stop)
-            open_side = last and not (confirmed_by(owner, stop) or confirmed(stop - 1))
-            if open_side and follower is not None and confirmed(stop):  # by a third one
-                yield stop - 1, owner, False
+        known = self._identity.confirmed_by
+        sides: list[tuple[int, int, int, int]] = []  # sorted: checks of the contributor, its length below 0, chunk
+        for left, right in pairwise(rows):
+            at = right[0]
+            if left[1] != at:
+                continue
+            for chunk, (first, stop, owner) in ((at - 1, left), (at, right)):
+                if not (known(owner, at) or known(owner, at - 1)):
+                    sides.append((self._identity.checks_of(owner), first - stop, chunk, owner))
+        for _, _, chunk, owner in sorted(sides):
+            yield chunk, owner, not last
         for first, stop, owner in self.ties.longest:
-            yield (first + stop) // 2, owner, True
+            if stop - first >= OVERLAP_CHUNKS_MIN:  # of a shorter one the edges say the same
+                yield (first + stop) // 2, owner, True
 
     def _spots_max(self, total: int) -> int:
         if total * self._chunk_size < SMALL_FILE_BYTES:

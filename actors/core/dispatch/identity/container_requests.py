@@ -49,7 +49,8 @@ class ContainerRequests:
     `name`: of the file, which says whether it is a container, as `found` does: its format by its first bytes.
     `required`: whether the file is not to be sealed without the check of the whole. `kind`: "decoded" or "frames"
     where all of the complete file was found right, "" where it is damaged, else the weakest, "size". `detail` says in
-    words what the check of the whole found, `damage` whether that is a damage.
+    words what the check of the whole found, `damage` whether that is a damage. `digest_open`: the first chunk names a
+    digest of the content that was not compared, so who has the same first chunk has the same content.
     """
 
     def __init__(self, job: StartJob, identity: Identity, report: Reporter, out: Outbox) -> None:
@@ -70,7 +71,7 @@ class ContainerRequests:
         self.required = (job.spec.require or job.spec.policy.required) == "decoded"
         self.kind = "size"
         self.detail = ""
-        self.damage = False
+        self.damage = self.digest_open = False
 
     @property
     def _applies(self) -> bool:
@@ -164,6 +165,7 @@ class ContainerRequests:
         self._whole_done, self.detail = True, message.detail
         self.damage = isinstance(message, ContainerBroken)
         self.kind = (message.kind or "size") if isinstance(message, ContainerChecked) else ""
+        self.digest_open = isinstance(message, ContainerChecked) and message.digest_open
         return True
 
     def shortfall(self) -> str:
@@ -175,7 +177,7 @@ class ContainerRequests:
 
     def incomplete(self) -> None:
         """Chunks are missing again: what is said of the whole holds no more."""
-        self._complete = self._whole_done = self.damage = False
+        self._complete = self._whole_done = self.damage = self.digest_open = False
         self._whole_until_s, self.kind, self.detail = None, "size", ""
 
     def forget_requests(self) -> None:

@@ -118,6 +118,8 @@ class ContentChecks:
         """Whether any source may be asked to check something of the complete file: a look at all of them costs."""
         if self.identity.disputes or self.plan.suspects or self.resume.open or self.search.active:
             return True
+        if self.containers.digest_open:
+            return True
         if tracker.total == UNBOUNDED:
             return False
         if self.plan.ties.any_open():  # a race too goes on from what an earlier attempt stored
@@ -141,10 +143,12 @@ class ContentChecks:
         if (dispute := self.identity.disputes.get(check.chunk)) is not None:
             dispute.invited.add(check.source)
 
-    def lease_over(self, lease_id: int, *, now_s: float) -> None:
-        """The worker is done with a check; what the Assembler says of it may still be on its way."""
-        if lease_id in self.plan.checking:
+    def lease_over(self, lease_id: int, *, read: bool, now_s: float) -> None:
+        """The worker is done with a check; what the Assembler says of what it `read` is still on its way."""
+        if lease_id in self.plan.checking and read:
             self._answered_by_s[lease_id] = now_s + ANSWER_S_MAX
+        else:
+            self.check_lost(lease_id)
 
     def stored(self, ranges: Iterable[ChunkRange]) -> None:
         """Chunks are there, perhaps for the second time."""
@@ -295,6 +299,8 @@ class ContentChecks:
         self.sealing.last.begin(now_s)
         for lease_id in [each for each, until_s in self._answered_by_s.items() if until_s <= now_s]:
             self._answered(lease_id)
+        if self._answered_by_s:  # read already, and compared in a moment
+            return Gate.CHECKING
         if self.identity.disputes or (self.search.active and not self._damage_accepted()):
             return Gate.CHECKING
         return self.sealing.decide(tracker, now_s=now_s)

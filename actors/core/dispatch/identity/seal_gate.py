@@ -184,6 +184,8 @@ class SealGate:
             return Gate.CHECKING if self._may_settle(waited_s, now_s=now_s) else Gate.LACKING
         if self.last.waits_for_overlaps(now_s) and self._overlaps.under_way(tracker):
             return Gate.CHECKING
+        if waited_s < TIES_S_MAX and self._head_awaited():
+            return Gate.CHECKING
         left = self.last.awaited(self._plan.checking.values(), lambda: self._optional_left(tracker, now_s), now_s)
         return Gate.CHECKING if left else Gate.OPEN
 
@@ -198,6 +200,8 @@ class SealGate:
         """A tie that the complete file waits for."""
         if not tracker.complete or tracker.total == UNBOUNDED or self._containers.awaited:
             return None
+        if self._containers.digest_open and (check := self._plan.head(source)) is not None:
+            return check if self.last.waited_s(now_s) < TIES_S_MAX else None
         lacking = self._plan.open_suspects() or (not self.proven and self._plan.ties.missing()) or self.shortfall()
         return self._plan.forced(source, now_s=now_s) if lacking else None
 
@@ -207,6 +211,13 @@ class SealGate:
             return self._containers.shortfall()
         required = self._job.spec.require or self._job.spec.policy.required
         return shortfall(required, self.claim()) if required and not self._job.spec.checksum else ""
+
+    def _head_awaited(self) -> bool:
+        """Whether a contributor's first chunk, which names the content's digest, is still to be compared."""
+        if not self._containers.digest_open:
+            return False
+        under_way = any(check.chunk == 0 for check in self._plan.checking.values())
+        return under_way or any(self._plan.head(each) is not None for each in self._sources.values())
 
     def incomplete(self) -> None:
         """Chunks are missing again: what was found of the complete file holds no more."""

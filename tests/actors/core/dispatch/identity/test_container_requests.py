@@ -1,11 +1,13 @@
 """The container's own checks as evidence: what is asked of the store, and what its answers change."""
 
 import pytest
+from msgspec.structs import replace
 
 from actors.core.dispatch.dispatcher import DispatchState
 from actors.core.dispatch.identity.checks import Check
 from actors.core.dispatch.identity.container_requests import ANSWER_S_MAX, FRUITLESS_MAX, REQUIRED_S_MAX, WHOLE_S_MIN
 from actors.core.dispatch.identity.repair import ROUNDS_MAX
+from actors.core.dispatch.identity.seal_gate import TIES_S_MAX
 from actors.core.dispatch.sources import SourceState
 from protocol.messages import (
     BoundariesChecked,
@@ -23,7 +25,7 @@ from protocol.messages import (
     SealRefused,
     Ticked,
 )
-from tests.actors.core.dispatch.drawing import CHUNK, JOB, NOW_S, board_of, drawn, said, stored, tell
+from tests.actors.core.dispatch.drawing import CHUNK, JOB, NOW_S, board_of, drawn, finished, said, stored, tell
 from tests.actors.core.dispatch.identity.test_content import untied
 
 
@@ -84,6 +86,18 @@ def test_decoded_audio_is_claimed_as_such() -> None:
     tell(state, stored(state, "a", 0, 2), stored(state, "b", 2, 2), answer(2, proven=(2,)), right(kind="decoded"))
     claim = state.content.sealing.claim()
     assert (claim.kind, claim.excluded_share) == ("decoded", 0.0)
+
+
+def test_without_a_decoder_who_sent_a_part_shows_the_first_chunk_which_names_the_digest_of_all() -> None:
+    state = album("aabb", sources="abc", rates={"a": 0.5, "b": 0.5, "c": 0.5})
+    ends = finished(state, "a"), finished(state, "b")
+    tell(state, stored(state, "a", 0, 2), stored(state, "b", 2, 2), *ends, answer(2, proven=(2,)))
+    open_digest = replace(right(), digest_open=True)
+    posts = tell(state, open_digest)
+    assert not said(posts, SealFile)
+    (check,) = said(posts, LeaseGranted)
+    assert (check.source, check.first, check.stop) == (1, 0, 1), "c sent nothing"
+    assert said(tell(state, Ticked(), at_s=NOW_S + TIES_S_MAX), SealFile), "an answer that does not come is not awaited"
 
 
 def test_a_broken_boundary_puts_both_chunks_under_suspicion() -> None:

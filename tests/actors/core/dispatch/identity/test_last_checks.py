@@ -1,11 +1,12 @@
 """Checks of a complete file of mirrors without a digest: head, tail and edges, by the quickest, before it is sealed."""
 
+import pytest
 from msgspec.structs import replace
 
 from actors.core.dispatch.dispatcher import DispatchState
 from actors.core.dispatch.identity.checks import Check
 from actors.core.dispatch.identity.seal_gate import LAST_ROUNDS, LastChecks
-from protocol.messages import ChunksRepeated, LeaseFinished, LeaseGranted, SealFile, Ticked
+from protocol.messages import ChunkDisputed, ChunksRepeated, LeaseFinished, LeaseGranted, SealFile, Ticked
 from protocol.messages.base import Message
 from tests.actors.core.dispatch.drawing import (
     CHUNK,
@@ -58,18 +59,46 @@ def test_head_and_tail_are_read_by_the_other_source_before_the_file_is_sealed() 
     assert len(set(asked)) == len(asked)
 
 
-def test_both_sides_of_an_edge_are_compared_where_a_third_source_has_to_do_it() -> None:
+def places(state: DispatchState) -> list[int]:
+    """Chunks that may be read again now that the file is complete, in the order of their worth."""
+    return [chunk for chunk, _, _ in state.content.plan._open_places(12, last=True)]
+
+
+def test_what_a_third_source_confirms_of_one_side_of_an_edge_says_nothing_of_the_other() -> None:
     state = board("aaaaaaaabbbb", sources="abc", rates={"a": 1000, "b": 100, "c": 100}, setup_s=0.01)
-    state.content.plan.optional_max = None
-    state.sources[0].traits = replace(state.sources[0].traits, offset_ok=False)
-    posts = tell(state, stored(state, "a", 0, 8), stored(state, "b", 8, 4), finished(state, "a"), finished(state, "b"))
-    asked: list[tuple[int, int]] = []
-    for round_ in range(1, 9):
-        granted = said(posts, LeaseGranted)
-        asked += [(check.first, check.source) for check in granted]
-        posts = tell(state, *answered(granted), Ticked(), at_s=NOW_S + 0.01 * round_)
-    assert (8, 2) in asked, "the first chunk of b"
-    assert 7 in {first for first, _ in asked}, "that says nothing of a, whose last chunk is compared too"
+    tell(state, stored(state, "a", 0, 8), stored(state, "b", 8, 4))
+    assert {7, 8} < set(places(state))
+    state.content.identity.agree(1, 2, 8)
+    assert (7 in places(state), 8 in places(state)) == (True, False)
+    state.content.identity.agree(0, 1, 7)
+    assert 7 not in places(state)
+
+
+def test_a_third_source_reads_the_side_of_an_edge_of_which_less_is_known_first() -> None:
+    state = board("aaaaaaaabbbb", sources="abc", rates={"a": 1000, "b": 100, "c": 100}, setup_s=0.01)
+    tell(state, stored(state, "a", 0, 8), stored(state, "b", 8, 4))
+    for chunk in (9, 10):
+        state.content.identity.agree(1, 2, chunk)
+    assert places(state)[:4] == [0, 11, 7, 8], "head and tail, the last chunk of a, the first of b"
+    state.content.plan.given(Check(1, 7), 0)
+    assert 8 not in places(state), "b reads at its own edge: that compares both sides"
+
+
+@pytest.mark.parametrize("differs", [False, True])
+def test_a_check_that_was_read_is_compared_before_the_file_is_sealed(differs: bool) -> None:
+    state, granted, _ = complete(rates={"a": 100, "b": 100})
+    *answers, _, over = answered(granted)  # of the last one the end of its transfer comes first
+    tell(state, *answers, over, at_s=NOW_S + 0.01)
+    more = [each for each in state.content.plan.checking if each != granted[-1].lease]
+    assert not said(tell(state, Ticked(), at_s=NOW_S + 0.4), SealFile), "however long that takes"
+    for lease in more:
+        state.content.check_lost(lease)
+    late = granted[-1]
+    who: dict[str, int] = {"job": JOB, "source": late.source, "lease": late.lease}
+    other = ChunkDisputed(**who, chunk=late.first, other_source_hash=1, digest=b"b", stored_digest=b"a")
+    same = ChunksRepeated(**who, first=late.first, count=1, length_bytes=CHUNK)
+    posts = tell(state, other if differs else same, at_s=NOW_S + 0.4)
+    assert bool(said(posts, SealFile)) is not differs
 
 
 def test_sources_that_need_long_for_a_chunk_are_not_waited_for() -> None:
