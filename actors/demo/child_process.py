@@ -16,8 +16,9 @@ import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from protocol.model.value import Closing
 
 ROOT = Path(__file__).resolve().parents[2]
 """The folder that holds `actors`: children find their modules there, whatever the current folder."""
@@ -89,7 +90,7 @@ class Child:
         return ChildError(f"{self._module} ended: {last or 'silently'}")
 
 
-class Box:
+class Box(Closing):
     """Owner of one child; `close` ends it and everything it has. Idempotent, and done at the end of a `with`."""
 
     def __init__(self, child: Child) -> None:
@@ -97,14 +98,6 @@ class Box:
 
     def close(self) -> None:
         self._child.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def read_request() -> Fields:

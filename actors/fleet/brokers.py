@@ -14,8 +14,9 @@ import sysconfig
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
+
+from protocol.model.value import Closing
 
 READY_S_MAX: Final = 15.0
 STOP_S_MAX: Final = 5.0
@@ -112,22 +113,7 @@ class Service:
             self.kill()
 
 
-class _Closing:
-    """Object with a `close` that may be used in a ``with``."""
-
-    def close(self) -> None:
-        raise NotImplementedError
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class Brokers(_Closing):
+class Brokers(Closing):
     """One broker, or several as a cluster. `more`: further lines of their configuration, as for keys and TLS.
 
     `places`: the address of each, and the words before its command that run it where it has that address.
@@ -176,7 +162,7 @@ class Brokers(_Closing):
             service.close()
 
 
-class BucketServer(_Closing):
+class BucketServer(Closing):
     """S3 server that keeps each bucket as a folder and survives a kill. It checks no credentials."""
 
     def __init__(self, folder: Path, bucket: str) -> None:

@@ -17,8 +17,8 @@ from typing import Any, Final, NoReturn
 from urllib.parse import urlsplit
 
 from actors.core.fleet.vocabulary import StoreFault
-from actors.fleet.destination import BLOCK_BYTES, Destination, Piece, Seen, StoreError, blocks, one_line
-from actors.fleet.shared_folder import SharedFolder, folder_fault, write_part
+from actors.fleet.destination import BLOCK_BYTES, Piece, Seen, StoreError, blocks, one_line
+from actors.fleet.shared_folder import folder_fault, write_part
 from protocol.model.fleet.names import PARTS_MAX, multipart_etag
 from protocol.model.fleet.rows import PartRow
 from storage.digests import stream_hasher
@@ -29,19 +29,6 @@ ANSWER_S: Final = 60.0
 _MD5: Final = re.compile(r"[0-9a-f]{32}")
 _CODE: Final = re.compile(rb"<Code>\s*([A-Za-z0-9]{1,64})\s*</Code>")
 _ERROR_BYTES_MAX: Final = 16 << 10
-
-
-def destination_of(
-    address: str, *, endpoint: str = "", region: str = "", key_id: str = "", secret: str = ""
-) -> Destination:
-    """Return the destination of this address: ``s3://bucket/prefix``, or the absolute path of a folder."""
-    if address.startswith("s3://"):
-        bucket, _, prefix = address.removeprefix("s3://").partition("/")
-        return Bucket(bucket, prefix.strip("/"), endpoint=endpoint, region=region, key_id=key_id, secret=secret)
-    return SharedFolder(address)
-
-
-# -- S3
 
 
 _FAULTS: Final = {

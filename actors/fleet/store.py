@@ -15,9 +15,10 @@ from typing import Any, Final
 from actors.core.fleet import vocabulary as v
 from actors.fleet.bus import Bus, BusFault
 from actors.fleet.destination import Destination, Piece, StoreError
-from actors.fleet.objects import destination_of, put, read_back
+from actors.fleet.objects import Bucket, put, read_back
 from actors.fleet.pull import KeptFolder, PartServer, keeper_of
 from actors.fleet.settings import StoreAccess
+from actors.fleet.shared_folder import SharedFolder
 from protocol.model.fleet.rows import PartRow
 from storage.digests import Checksum
 
@@ -32,6 +33,28 @@ LOOK_S: Final = 1.0
 _CALLS: Final = ("create", "address", "complete", "seen", "reading", "remove", "abort", "parts", "pull")
 
 
+def destination_of(
+    address: str,
+    *,
+    endpoint: str = "",
+    region: str = "",
+    key_id: str = "",
+    secret: str = "",
+    parts: PartServer | None = None,
+) -> Destination:
+    """Return the destination of this address: ``s3://bucket/prefix``, a folder, or ``node://NAME/folder`` of this node.
+
+    `parts`: where the last one offers its finished files.
+    """
+    keeper, folder = keeper_of(address)
+    if keeper and parts is not None:
+        return KeptFolder(folder, parts)
+    if address.startswith("s3://"):
+        bucket, _, prefix = address.removeprefix("s3://").partition("/")
+        return Bucket(bucket, prefix.strip("/"), endpoint=endpoint, region=region, key_id=key_id, secret=secret)
+    return SharedFolder(address)
+
+
 class Store:
     """Used in the event loop's thread. `bus` returns the connection, None without one."""
 
@@ -41,7 +64,7 @@ class Store:
         self._bus = bus
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="store")
         self._own: Destination | None = None
-        keeper, self._kept = keeper_of(access.address)
+        keeper, _ = keeper_of(access.address)
         self._is_lent = access.lent or (keeper != access.node and bool(keeper))
         self._parts = PartServer(access.parts_host, access.parts_port, towards=access.broker) if keeper else None
 
@@ -132,15 +155,13 @@ class Store:
     def _destination(self) -> Destination:
         if self._own is None:
             access = self._access
-            if self._parts is not None:
-                self._own = KeptFolder(self._kept, self._parts)
-                return self._own
             self._own = destination_of(
                 access.address,
                 endpoint=access.endpoint,
                 region=access.region,
                 key_id=access.key_id,
                 secret=access.secret,
+                parts=self._parts,
             )
         return self._own
 

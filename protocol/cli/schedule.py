@@ -9,10 +9,10 @@ from protocol.cli.parsing import checked_rate
 from protocol.model.errors import BadUsage
 from protocol.model.limits import DAYS
 from protocol.model.printable import printable
-from protocol.model.units import show_rate
+from protocol.model.units import parse_time_of_day, show_rate
 
 EXAMPLE: Final = "write it like 'mon-fri 8:00-18:00 500K'"
-_TIMES: Final = re.compile(r"(\d{1,2}):(\d\d)-(\d{1,2}):(\d\d)", re.ASCII)
+_TIMES: Final = re.compile(r"(\d+:\d\d)-(\d+:\d\d)", re.ASCII)
 
 
 def windows_of(words: Sequence[str]) -> list[dict[str, Any]] | None:
@@ -27,9 +27,10 @@ def _window(word: str) -> dict[str, Any]:
     times = _TIMES.fullmatch(parts[-2]) if len(parts) in (2, 3) else None
     if times is None:
         raise BadUsage(f"--schedule {printable(word)!r}: {EXAMPLE}; off: none, auto: as the configuration says")
-    begin, end = (int(hour) * 60 + int(minute) for hour, minute in (times.groups()[:2], times.groups()[2:]))
-    if begin >= 24 * 60 or end > 24 * 60 or int(times[2]) > 59 or int(times[4]) > 59:
-        raise BadUsage(f"--schedule {printable(word)!r}: there is no such time of the day")
+    try:
+        begin, end = parse_time_of_day(times[1]), parse_time_of_day(times[2], end=True)
+    except ValueError:
+        raise BadUsage(f"--schedule {printable(word)!r}: there is no such time of the day") from None
     days = _days(parts[0].lower(), word) if len(parts) == 3 else list(range(len(DAYS)))
     return {"days": days, "beginMinute": begin, "endMinute": end, "limit": checked_rate("--schedule", parts[-1])}
 

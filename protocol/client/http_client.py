@@ -7,12 +7,12 @@ printable where they are shown. Import it only in commands that need it: httpx t
 import json
 import uuid
 from collections.abc import Iterator, Mapping
-from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal
 
 import httpx
 
 from protocol.client.credentials import Access, is_here
+from protocol.model.value import Closing
 
 ROOT: Final = "/api/v0/multisource"
 ANSWER_S: Final = 15.0
@@ -41,7 +41,7 @@ class DaemonError(Exception):
         self.detail: Final = detail
 
 
-class Daemon:
+class Daemon(Closing):
     """An HTTP session with one daemon; a context manager that closes its connections."""
 
     def __init__(self, access: Access, *, answer_s: float = ANSWER_S) -> None:
@@ -49,12 +49,7 @@ class Daemon:
         self._answer_s: Final = answer_s
         self._client: Final = client_for(access, answer_s)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._client.close()
 
     def ask(

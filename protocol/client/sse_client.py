@@ -7,13 +7,14 @@ import json
 import queue
 import threading
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import httpx
 from httpx_sse import EventSource, SSEError
 
 from protocol.client.credentials import Access
 from protocol.client.http_client import DaemonError, client_for, raise_refusal
+from protocol.model.value import Closing
 
 PATH: Final = "/api/v0/events/stream"
 SILENCE_S_MAX: Final = 40.0
@@ -29,7 +30,7 @@ class Gone:
     final: bool
 
 
-class Stream:
+class Stream(Closing):
     """The events of one job, empty: of all. `last`: the id of the last event that is known, -1: from now on.
 
     The thread ends with the process, or soon after `close`: at the next event, comment or attempt.
@@ -42,12 +43,6 @@ class Stream:
         self._news: Final[queue.SimpleQueue[Any]] = queue.SimpleQueue()
         self._closed: Final = threading.Event()
         threading.Thread(target=self._read, name="events", daemon=True).start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let the thread end; nothing is reopened any more."""

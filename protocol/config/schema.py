@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
@@ -22,7 +22,7 @@ from protocol.model.http_options import check_interface, check_socks
 from protocol.model.limits import DAYS
 from protocol.model.placing.output_template import KINDS, check_folder_mode, check_mode, check_template
 from protocol.model.source_url import is_host_name
-from protocol.model.units import parse_rate, parse_size
+from protocol.model.units import parse_rate, parse_size, parse_time_of_day
 
 RESTART: Final = "restart"
 """Of a key: a new value holds only after a restart."""
@@ -235,23 +235,16 @@ def _roots(table: dict[str, str]) -> tuple[str, ...]:
     return tuple(f"{kind}={os.path.normpath(os.path.expanduser(folder))}" for kind, folder in sorted(table.items()))
 
 
-def _minute(word: str) -> int:
-    """``HH:MM`` as minutes since midnight; ``24:00`` is the end of the day."""
-    found = re.fullmatch(r"(\d\d):(\d\d)", word, re.ASCII)
-    minute = int(found[1]) * 60 + int(found[2]) if found and int(found[2]) < 60 else -1
-    if not 0 <= minute <= 24 * 60:
-        raise ValueError('must be a time of the day, like "23:30"')
-    return minute
+def _parsed(parse: Callable[[str], int], words: str, most: int = 30) -> Format:
+    """A format of texts that `parse` takes."""
 
-
-def _amount(parse: Callable[[str], int], words: str) -> Callable[[str], int]:
     def amount(word: str) -> int:
         try:
             return parse(word)
         except ValueError:
             raise ValueError(words) from None  # its own words quote the value
 
-    return amount
+    return Format(amount, Annotated[str, Meta(min_length=1, max_length=most)])
 
 
 def _folder(word: str) -> str:
@@ -313,18 +306,14 @@ OptionalWebUrl = Annotated[str, Format(str, WebUrl)]
 Broker = Annotated[str, Meta(min_length=1, max_length=300), _IS_BROKER]
 Destination = Annotated[str, Format(str, Annotated[str, Meta(min_length=1, max_length=1000), _IS_DESTINATION])]
 FleetName = Annotated[str, Meta(min_length=1, max_length=32), _IS_FLEET_NAME]
-RateText = Annotated[
-    int,
-    Format(_amount(parse_rate, "must be a rate, like 500K or 2.5M"), Annotated[str, Meta(min_length=1, max_length=30)]),
-]
-SizeText = Annotated[
-    int,
-    Format(_amount(parse_size, "must be a size, like 128K or 1M"), Annotated[str, Meta(min_length=1, max_length=30)]),
-]
+RateText = Annotated[int, _parsed(parse_rate, "must be a rate, like 500K or 2.5M")]
+SizeText = Annotated[int, _parsed(parse_size, "must be a size, like 128K or 1M")]
 """Written with units, as on the command line."""
 Roots = Annotated[tuple[str, ...], Format(_roots, Annotated[dict[str, str], _ROOTS])]
 Headers = Annotated[tuple[tuple[str, str], ...], Format(_headers, Annotated[dict[str, str], _TABLE])]
-MinuteOfDay = Annotated[int, Format(_minute, Annotated[str, Meta(max_length=5)])]
+_TIME: Final = 'must be a time of the day, like "23:30"'
+BeginMinute = Annotated[int, _parsed(parse_time_of_day, _TIME)]
+EndMinute = Annotated[int, _parsed(partial(parse_time_of_day, end=True), _TIME)]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Days = Annotated[
     tuple[int, ...],

@@ -15,9 +15,11 @@ from protocol.config.schema import RESTART as R
 from protocol.config.schema import SECRET as S
 from protocol.config.schema import (
     Address,
+    BeginMinute,
     Broker,
     Days,
     Destination,
+    EndMinute,
     FileMode,
     FleetName,
     FolderMode,
@@ -28,7 +30,6 @@ from protocol.config.schema import (
     Interface,
     Key,
     Login,
-    MinuteOfDay,
     Name,
     Network,
     OptionalAddress,
@@ -268,8 +269,8 @@ class LimitWindow:
     """
 
     days: Annotated[Days, Key("Days of its beginning.", default=WEEK)] = (0, 1, 2, 3, 4, 5, 6)
-    begin_minute: Annotated[MinuteOfDay, Key("When it begins, local time.", name="from", example='"01:00"')]
-    end_minute: Annotated[MinuteOfDay, Key("When it ends, perhaps on the next day.", name="to", example='"07:30"')]
+    begin_minute: Annotated[BeginMinute, Key("When it begins, local time.", name="from", example='"01:00"')]
+    end_minute: Annotated[EndMinute, Key("When it ends, perhaps on the next day.", name="to", example='"07:30"')]
     limit_bytes_s: Annotated[Rate, Key("0: no limit.", name="rate_kib_s", unit=KIB, example="0")]
 
 

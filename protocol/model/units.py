@@ -11,6 +11,8 @@ from typing import Final
 AMOUNT_MAX: Final = 2**62
 """Far above any file, and still an integer on the wire."""
 
+DAY_MINUTES: Final = 24 * 60
+
 _AMOUNT: Final = re.compile(r"([0-9]{1,20})(\.[0-9]{1,12})? ?([KMGT]?)(?:I?B)?(/S)?", re.IGNORECASE)
 _SCALE: Final = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
@@ -43,6 +45,15 @@ def parse_seconds(text: str, *, least_s: float, most_s: float) -> float:
     if found is None or not least_s <= float(found[1]) <= most_s:
         raise ValueError(f"{text!a} is not a time from {least_s:g} to {most_s:g} seconds")
     return float(found[1])
+
+
+def parse_time_of_day(text: str, *, end: bool = False) -> int:
+    """Minutes since midnight from ``8:00`` or ``08:00``; `end`: ``24:00`` too. Raises `ValueError`."""
+    found = re.fullmatch(r"(\d{1,2}):([0-5]\d)", text, re.ASCII)
+    minute = int(found[1]) * 60 + int(found[2]) if found else -1
+    if not 0 <= minute < DAY_MINUTES + end:
+        raise ValueError(f"{text!a} is no time of the day; write it like 23:30")
+    return minute
 
 
 def show_size(count_bytes: int) -> str:

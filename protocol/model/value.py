@@ -3,7 +3,7 @@
 Beside it structs for all else: classes of declared fields, made, compared and hashed in C, the cheap kind of dataclass.
 The standard library's `dataclass` compiles the methods of each class at every start, a millisecond each: a quarter of
 the CPU of a small download was spent there. One difference counts: `repr` shows every field, so what must not be shown
-(a login) stays a dataclass with ``field(repr=False)``.
+(a login) stays a dataclass with ``field(repr=False)``. And the base of what is closed at the end of a ``with``.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import fields, replace
 
-__all__ = ["Column", "RowFormat", "Struct", "Value", "field", "fields", "replace"]
+__all__ = ["Closing", "Column", "RowFormat", "Struct", "Value", "field", "fields", "replace"]
 
 
 class _ValueMeta(msgspec.StructMeta):
@@ -105,3 +105,17 @@ def _parts(cls: type[Value], places: Iterator[int]) -> Iterator[Any]:
 
 def _nested(parts: _Parts, row: Sequence[Any]) -> list[Any]:
     return [row[part] if type(part) is int else _nested(part, row) for part in parts]
+
+
+class Closing:
+    """Object whose `close` ends what it owns; done at the end of a ``with`` too."""
+
+    def close(self) -> None:
+        """End what it owns. Idempotent."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()

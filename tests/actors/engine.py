@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from actors.builders import processes
 from actors.core.supervision.process_policy import HealthPolicy, RestartPolicy
@@ -24,7 +23,7 @@ from protocol.messages import (
     StartJob,
 )
 from protocol.messages.addresses import FRONT, POOL, WATCHDOG
-from protocol.model.value import replace
+from protocol.model.value import Closing, replace
 from storage.shared_memory import Arena
 from tests.specs import start_job
 
@@ -32,7 +31,7 @@ M = TypeVar("M", bound=Message)
 WAIT_S = 30.0
 
 
-class Engine:
+class Engine(Closing):
     """Everything that is said to the watcher of all jobs is in `heard`, with when (monotonic) it was heard."""
 
     def __init__(self, folder: Path, *, sources: int = 8, slots: int = 0) -> None:
@@ -56,12 +55,7 @@ class Engine:
         self._leaving.callback(self.supervisor.stop)
         self.supervisor.start()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._leaving.close()
 
     # -- what is asked

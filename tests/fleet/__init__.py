@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import psutil  # type: ignore[import-untyped,unused-ignore]
 
 from actors.demo.page import API, DemoDaemon
+from protocol.model.value import Closing
 
 READY_S_MAX: Final = 90.0
 LOOK_S: Final = 0.1
@@ -42,7 +42,7 @@ secret_key = "test"
 """
 
 
-class Fleet:
+class Fleet(Closing):
     """Daemons that are nodes of one fleet, each below `root`."""
 
     def __init__(
@@ -137,12 +137,7 @@ class Fleet:
             psutil.wait_procs(tree, timeout=10)
             self._daemons.pop(name).close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         with ExitStack() as leaving:
             for daemon in self._daemons.values():
                 leaving.callback(daemon.close)
@@ -157,7 +152,7 @@ class Fleet:
         raise AssertionError(f"{what} after {within_s:.0f} s: {self.jobs()[:5]} {self.view()}")
 
 
-class Site:
+class Site(Closing):
     """HTTP server of one file of `size` bytes: a sparse file, sent by the kernel, so that it costs next to nothing."""
 
     def __init__(self, size: int, *, host: str = "127.0.0.1") -> None:
@@ -220,12 +215,7 @@ class Site:
         with self._lock:
             self._asked.setdefault(f"?{path.partition('?')[2]}", time.monotonic())
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
         self._file.close()

@@ -3,14 +3,15 @@
 import http.client
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
+
+from protocol.model.value import Closing
 
 ERROR = "<Error><Code>{code}</Code><Message>{words}</Message></Error>"
 
 
-class RefusingBucket:
+class RefusingBucket(Closing):
     """Passes requests on to `url`. `refuse` makes it refuse parts, or the beginning of uploads, until `relent`."""
 
     def __init__(self, url: str) -> None:
@@ -64,11 +65,6 @@ class RefusingBucket:
     def relent(self) -> None:
         self._refusal = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()

@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
@@ -30,6 +29,7 @@ from actors.demo.child_process import (
 )
 from actors.demo.content import Content
 from actors.demo.mirrors.box import mapped_content, mapped_file
+from protocol.model.value import Closing
 from tests.http_mirrors.behavior import Character
 from tests.http_mirrors.mirror import Count, OddMirror, Offer
 
@@ -58,7 +58,7 @@ def mirrors(
     return Box(characters, content, file_name, own_hosts)
 
 
-class Box:
+class Box(Closing):
     """Owns the process of its mirrors, which ends with `close` or with this process, however that ends."""
 
     def __init__(
@@ -125,14 +125,6 @@ class Box:
     def close(self) -> None:
         """End the process and everything it has; more than once does no harm."""
         self._child.close()
-
-    def __enter__(self) -> Box:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def described(content: Content | Path) -> dict[str, Any]:

@@ -14,10 +14,10 @@ import importlib
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
 from actors.demo.child_process import Child, ChildError, Fields, read_request, reply, serve_requests
+from protocol.model.value import Closing
 from tests.real_peers.nicotine import free_port
 from tests.soulseek_network.network import Network
 
@@ -34,7 +34,7 @@ class Listed:
     bytes_sent: int
 
 
-class AioslskPeer:
+class AioslskPeer(Closing):
     """Owns the process, which ends with `close` or with this process."""
 
     def __init__(self, box: Network, name: str, folder: Path, slots: int, upload_kib_s: int) -> None:
@@ -62,14 +62,6 @@ class AioslskPeer:
     def close(self) -> None:
         """End the process; more than once does no harm."""
         self._child.close()
-
-    def __enter__(self) -> AioslskPeer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def aioslsk_peer(box: Network, name: str, folder: Path, *, slots: int = 2, upload_kib_s: int = 0) -> AioslskPeer:

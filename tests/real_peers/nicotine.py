@@ -16,12 +16,12 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 from urllib.parse import quote
 
 from actors.demo.child_process import Child
 from actors.demo.soulseek.wire import bind
+from protocol.model.value import Closing
 from tests.soulseek_network.network import Network
 
 READY_S_MAX: Final = 40.0
@@ -54,7 +54,7 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-class Nicotine:
+class Nicotine(Closing):
     """Owns the program and its configuration folder; both end with `close` or with this process."""
 
     def __init__(
@@ -102,14 +102,6 @@ class Nicotine:
         """End the program and forget its configuration; more than once does no harm."""
         self._keeper.close()
         self._home.cleanup()
-
-    def __enter__(self) -> Nicotine:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def nicotine(

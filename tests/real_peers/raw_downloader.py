@@ -14,12 +14,13 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from actors.demo.soulseek.wire import messages as m
+from protocol.model.value import Closing
 
 S_MAX = 15.0
 Found = TypeVar("Found")
 
 
-class RawDownloader:
+class RawDownloader(Closing):
     """One user's sockets. Nothing happens between calls: each call waits for what it needs and files the rest."""
 
     def __init__(self, server_port: int, name: str, *, password: str = "raw", reachable: bool = True) -> None:
@@ -61,12 +62,6 @@ class RawDownloader:
         ]
         for sock in socks:
             sock.close()
-
-    def __enter__(self) -> RawDownloader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def tell(self, message: Any) -> None:
         """Send to the server."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
 from actors.demo.child_process import Child, ChildError
 from actors.demo.content import Content
 from actors.demo.soulseek.shares import remote_path, term_for
+from protocol.model.value import Closing
 from tests.http_mirrors.box import described
 from tests.soulseek_network.behavior import Character
 from tests.soulseek_network.counters import Count, Sent
@@ -44,7 +44,7 @@ def network(
     return Network(characters, content, file_name, passwords or {})
 
 
-class Network:
+class Network(Closing):
     """Owns the two processes, which end with `close` or with this process, however that ends."""
 
     def __init__(
@@ -166,14 +166,6 @@ class Network:
         """End the processes and everything they have; more than once does no harm."""
         self._peers.close()
         self._server.close()
-
-    def __enter__(self) -> Network:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _state(self) -> Any:
         return self._server.request({"do": "state"})

@@ -15,10 +15,10 @@ from actors.core.fleet import vocabulary as v
 from actors.core.fleet.vocabulary import StoreFault
 from actors.fleet.brokers import BucketServer
 from actors.fleet.destination import Destination, Piece, StoreError, md5_of
-from actors.fleet.objects import Bucket, destination_of, put
+from actors.fleet.objects import Bucket, put
 from actors.fleet.settings import StoreAccess
 from actors.fleet.shared_folder import SharedFolder
-from actors.fleet.store import Store, performed
+from actors.fleet.store import Store, destination_of, performed
 from protocol.model.fleet.names import multipart_etag
 from protocol.model.fleet.rows import PartRow
 

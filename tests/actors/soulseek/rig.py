@@ -7,7 +7,6 @@ import socket
 import struct
 import tempfile
 import time
-from types import TracebackType
 from typing import Any, TypeVar
 
 from actors.runtime.actor import stop_actors
@@ -25,7 +24,7 @@ from protocol.messages import (
 )
 from protocol.messages.addresses import SESSION
 from protocol.messages.codec import decode
-from protocol.model.value import replace
+from protocol.model.value import Closing, replace
 
 HEAR_S_MAX = 20.0
 WORKER = "fetch-1/worker-1-1"
@@ -40,7 +39,7 @@ SHORT_TIMES = SessionTimes(
 M = TypeVar("M", bound=Message)
 
 
-class Rig:
+class Rig(Closing):
     """Owns the session and the message buses. What the session says to anybody but the worker is in one inbox."""
 
     def __init__(self, server_port: int, **settings: Any) -> None:
@@ -109,14 +108,6 @@ class Rig:
         for room in self._rooms.values():
             room.close()
         self._folder.cleanup()
-
-    def __enter__(self) -> Rig:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def read_body(sock: socket.socket, offset: int, count: int) -> bytes:

@@ -246,6 +246,7 @@ def test_every_kind_of_key_can_come_from_the_environment(tmp_path: Path) -> None
         ),
         ("[[limits.schedule]]\nfrom = '25:00'\nto='1:00'\nrate_kib_s=0", 2, "must be a time of the day"),
         ("[[limits.schedule]]\nfrom = '00:60'", 2, "must be a time of the day"),
+        ("[[limits.schedule]]\nfrom = '24:00'", 2, "must be a time of the day"),
         ("[[limits.schedule]]\ndays = ['monday']", 2, "must be one of mon,"),
         ("[limits]\nrate_kib_s = -1", 2, "from 0"),
         ("[api]\nhost = '0.0.0.0'\nauthentication = false", 3, "must be true unless host is a loopback"),
