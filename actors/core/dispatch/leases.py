@@ -169,7 +169,16 @@ class Leases:
             self.tracker.skip(message.lease, message.chunk, message.chunk + 1)
         else:
             self.tracker.store(message.lease, message.chunk, message.chunk + 1)
+        self._end_search(now_s)
         self._views.changed()
+
+    def _end_search(self, now_s: float) -> None:
+        """A difference was found: users who read a stretch to find it are wanted elsewhere, and hung up on anyway."""
+        for lease_id in list(self.content.search.asked):
+            lease = self.tracker.leases.get(lease_id)
+            if lease is not None and not lease.draining and self.sources[lease.source].traits.abort_is_costly:
+                self.content.check_lost(lease_id)
+                self.grants.revoke(lease, now_s)
 
     def settle_disputes(self, now_s: float) -> None:
         """Take the place of sources that turned out to have other content."""
@@ -189,8 +198,10 @@ class Leases:
 
     def expelled(self, sources: Iterable[Source], now_s: float) -> None:
         """These have lost their place: other content."""
-        for source in sources:
+        for source in (lost := list(sources)):
             self._expel(source, now_s)
+        if lost:
+            self._end_search(now_s)
         self._views.recount()
         self._views.changed()
 

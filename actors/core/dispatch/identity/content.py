@@ -108,7 +108,9 @@ class ContentChecks:
         if self.resume.open and (check := self.resume.check(source, self._report.owned())) is not None:
             return check
         if self.search.active:
-            return self._repair_check(source)
+            # A user is not asked for a further stretch while it may be wanted for an answer.
+            waits = self.identity.disputes and source.traits.abort_is_costly
+            return None if waits else self._repair_check(source)
         if self._job.spec.checksum or not self.sealing.last.may_ask(source, now_s):
             return None
         without = self.overlaps.under_way(tracker) if self.sealing.last.waits_for_overlaps(now_s) else ()

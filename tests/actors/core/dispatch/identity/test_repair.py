@@ -70,17 +70,17 @@ def test_a_large_file_is_read_again_by_a_quarter_and_a_small_one_whole(chunks: i
     assert repair.spent == budget
 
 
-def test_a_user_reads_one_long_stretch_and_twice_as_much_the_next_time() -> None:
-    repair = begun(200)
-    user, owned = source(2, abort_is_costly=True), ((0, 200, 0),)
-    counts = []
-    for lease in range(2):
+def test_a_user_reads_a_short_stretch_of_a_contributor_and_twice_as_much_each_further_time() -> None:
+    repair = begun(512)
+    user, owned = source(2, abort_is_costly=True), ((0, 256, 0), (256, 512, 1))
+    counts: dict[int, list[int]] = {0: [], 1: []}
+    for lease in range(6):
         check = repair.check(user, owned)
         assert check is not None
-        repair.granted(check, lease, 0, costly=True)
-        counts.append(check.count)
-    assert counts[0] == 50
-    assert counts[1] > 50
+        owner = check.chunk // 256
+        repair.granted(check, lease, owner, costly=True)
+        counts[owner].append(check.count)
+    assert counts == {0: [4, 8, 16], 1: [4, 8, 16]}
 
 
 def test_of_many_contributors_each_is_looked_at_once_before_any_is_read_at_length() -> None:
