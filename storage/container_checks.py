@@ -7,9 +7,11 @@ that are dropped meanwhile may be read as what comes instead, so who asks compar
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from importlib.util import find_spec
 from typing import Final
 
 from protocol.model.chunk_ranges import RangeSet
@@ -24,6 +26,8 @@ BROKEN_CHUNKS_MAX: Final = 16
 """A longer frame or member that is broken says nothing of the two sources that meet in it."""
 DECODERS: Final = {"FLAC": ("flac", "-t", "-s", "-"), "zstd": ("zstd", "-t", "-q", "-")}
 """Programs that decode their standard input and compare its digest, where they are installed."""
+FLAC_DECODER: Final = os.path.join(os.path.dirname(flac.__file__), "flac_decoder.py")
+"""The same for FLAC where ``flac`` is not installed, run by the interpreter; its library may be missing."""
 
 
 class StoredContent:
@@ -169,15 +173,12 @@ def _decoded_claim(content: StoredContent, kind: str) -> tuple[str, str]:
 
 def _decoded(content: StoredContent, kind: str) -> bool | None:
     """Whether the decoder of this format takes the file; None without one, or where it needs too long."""
-    command = DECODERS.get(kind)
-    program = shutil.which(command[0]) if command is not None else None
-    if command is None or program is None:
+    command = _decoder(content, kind)
+    if command is None:
         return None
     os.lseek(content.fd, 0, os.SEEK_SET)  # nothing else uses the position: reads and writes say theirs
     with suppress(OSError):
-        child = subprocess.Popen(
-            [program, *command[1:]], stdin=content.fd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
+        child = subprocess.Popen(command, stdin=content.fd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         with child:
             try:
                 _wait(child, content)
@@ -190,6 +191,19 @@ def _decoded(content: StoredContent, kind: str) -> bool | None:
         # flac also refuses what players do not mind, like a tag behind the stream: then the frames are looked at.
         return False if child.returncode > 0 and (kind != "FLAC" or b"MD5" in said) else None
     return None
+
+
+def _decoder(content: StoredContent, kind: str) -> list[str] | None:
+    """Return the command of the decoder for this format; None where there is none."""
+    name, *options = DECODERS.get(kind, ("",))
+    program = shutil.which(name)
+    if program is not None:
+        return [program, *options]
+    info = flac.stream_info(content.read, content.layout.size_bytes) if kind == "FLAC" else None
+    if info is None or find_spec("miniaudio") is None:
+        return None
+    numbers = (info.rate, info.channels, info.bits, info.samples)
+    return [sys.executable, "-I", FLAC_DECODER, *map(str, numbers), info.md5]
 
 
 def _wait(child: "subprocess.Popen[bytes]", content: StoredContent) -> None:

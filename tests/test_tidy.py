@@ -101,6 +101,7 @@ HOMES = {
     "typer": {"protocol/cli"},
     "rich": {"protocol/cli"},
     "xxhash": {"storage", "actors/demo"},
+    "miniaudio": {"storage/containers/flac_decoder.py"},
     "mutagen": {"storage/placing/tags.py"},
     "psutil": {"actors/runtime/process_stats.py"},
 }

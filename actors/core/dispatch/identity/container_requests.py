@@ -28,6 +28,8 @@ from protocol.model.identity import strength
 ANSWER_S_MAX: Final = 6.0
 """The Assembler takes 5 s at most for boundaries; a later answer counts, but nothing waits for it."""
 WHOLE_S_MIN: Final = 2.0
+WHOLE_S_MIN_DECODED: Final = 10.0
+"""Where its digest proves what no comparison of the sources could, and without it each of them is asked for more."""
 WHOLE_S_MIN_ALONE: Final = 0.5
 """Where one contributor sent all of it, a check changes nothing: it only says that the file is damaged."""
 REQUIRED_S_MAX: Final = 3600.0
@@ -150,7 +152,8 @@ class ContainerRequests:
         if self._whole_done or not (self.required or self._applies):
             return False
         if self._whole_until_s is None:
-            least_s = WHOLE_S_MIN if len({owner for _, _, owner in rows}) > 1 else WHOLE_S_MIN_ALONE
+            least_s = WHOLE_S_MIN_DECODED if self.found == "FLAC" else WHOLE_S_MIN
+            least_s = least_s if len({owner for _, _, owner in rows}) > 1 else WHOLE_S_MIN_ALONE
             seconds = REQUIRED_S_MAX if self.required else max(least_s, WHOLE_SHARE * elapsed_s)
             self._whole_until_s = now_s + seconds + ANSWER_S_MAX
             self._request += 1
