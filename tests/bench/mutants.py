@@ -25,7 +25,14 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 DURATIONS = "durations.json"
-PYTEST = (sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--timeout", "30")
+PYTEST = (
+    *(sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"),
+    *("-p", "pytest_timeout", "-p", "_hypothesis_pytestplugin", "--timeout", "30"),
+)
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # to load them all would take longer than most tests
+}
 
 
 _UNSEEN = re.compile(r"^ *@|strict=True$")
@@ -81,7 +88,9 @@ class Tests:
 
         self._tree, self._words = tree, [word for word in words if not word.startswith("tests/")]
         covered = [sys.executable, "-m", "coverage", "run", f"--source={module}", *PYTEST[1:], *words]
-        subprocess.run([*covered, "-p", "tests.bench.mutants"], cwd=tree, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [*covered, "-p", "tests.bench.mutants"], cwd=tree, env=ENVIRONMENT, check=True, stdout=subprocess.DEVNULL
+        )
         self._seconds: dict[str, float] = json.loads((tree / DURATIONS).read_text(encoding="utf-8"))
         self._data = coverage.CoverageData(str(tree / ".coverage"))
         self._data.read()
@@ -96,7 +105,9 @@ class Tests:
         """Whether a test fails, the program of tests included."""
         command = [*PYTEST, *self._words, *self.entering(mutant)]
         try:
-            done = subprocess.run(command, cwd=self._tree, capture_output=True, timeout=timeout_s, check=False)
+            done = subprocess.run(
+                command, cwd=self._tree, env=ENVIRONMENT, capture_output=True, timeout=timeout_s, check=False
+            )
         except subprocess.TimeoutExpired:
             return True
         return done.returncode != 0
