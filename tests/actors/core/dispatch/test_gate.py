@@ -225,6 +225,16 @@ def test_an_unknown_user_that_grants_soon_sends_the_end_of_the_file_and_nobody_i
     assert lease_of(state, "a").stop == size, "it goes on to the end of the file, and is not stopped for a chunk"
 
 
+def test_a_user_whose_transfers_begin_at_byte_0_sends_no_sample() -> None:
+    state = gated("a" * 400, a=0.5)
+    source = add(state, "b", offset_ok=False)
+    as_peer(state, "b")
+    source.enqueued, source.enqueued_s, source.state = True, NOW_S - 1.0, SourceState.QUEUED
+    deliver(state, turn(state, source.id))
+    assert state.leases is not None
+    assert not any(lease.sample for lease in state.leases.tracker.leases.values())
+
+
 @pytest.mark.parametrize(("flowing_s", "wanted"), [(0.1, True), (0.3, True), (4.0, False)])
 def test_a_sample_says_how_fast_a_user_is_and_it_is_asked_again_only_if_that_is_worth_it(
     flowing_s: float, wanted: bool

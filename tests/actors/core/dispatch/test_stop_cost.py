@@ -238,3 +238,12 @@ def test_without_any_rate_the_time_left_is_unknown() -> None:
     leases = board("aaaa....").leases
     assert leases is not None
     assert leases.left_s(NOW_S) == -1.0
+
+
+@pytest.mark.parametrize(("free", "stop"), [(47, 60), (30, 50)])
+def test_a_users_lease_gives_back_what_is_late_but_not_for_a_twentieth(free: int, stop: int) -> None:
+    """a has 60 s of chunks; all are done together after 58.5 s, or after 50."""
+    state = ridden("a" * 60 + "." * free + "b" * 10, a=1.0, b=1.0)
+    posts = deliver(state, measured(0, lease_of(state, "a").id, 0.0, 1.0))
+    assert lease_of(state, "a").stop == stop
+    assert bool(of(posts, LeaseTrimmed)) is (stop < 60)
